@@ -1,0 +1,483 @@
+//! PURE. What a backend says: the page, the same facts as JSON or text, and the head around them.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+
+use serde::Serialize;
+
+use crate::backend::request::Request;
+use crate::wire::{ANSWER_HEADER, AnswerId, GENERATOR_HEADER, Generator, REQUEST_HEADER, RequestId};
+
+/// In which form the facts are told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Format {
+    /// The page of the original program.
+    Html,
+    /// All that the backend saw, for programs.
+    Json,
+    /// The same for a terminal.
+    Text,
+}
+
+/// A `?format=` that is none of ours.
+#[derive(Debug, PartialEq, Eq)]
+pub struct UnknownFormat;
+
+impl Format {
+    /// What the query asks for, else what Accept prefers, else the page.
+    pub fn wanted(request: &Request) -> Result<Format, UnknownFormat> {
+        let asked = request
+            .query()
+            .and_then(|query| query.split('&').find_map(|parameter| parameter.strip_prefix("format=")));
+        match asked {
+            Some("html") => Ok(Format::Html),
+            Some("json") => Ok(Format::Json),
+            Some("text") => Ok(Format::Text),
+            Some(_) => Err(UnknownFormat),
+            None if request.states_preference => Ok(Format::accepted(request)),
+            None => Ok(Format::Html),
+        }
+    }
+
+    /// RFC 9110 §12.5.1: the highest quality wins; among equals the most specific range, then the first. A client that accepts
+    /// none of ours gets the page all the same, as from the original.
+    fn accepted(request: &Request) -> Format {
+        let values = request.headers.iter().filter(|header| header.name.eq_ignore_ascii_case("accept"));
+        let ranges = values.flat_map(|header| header.value.split(|byte| *byte == b',')).filter_map(|range| {
+            let mut parts = str::from_utf8(range).ok()?.split(';').map(str::trim);
+            let (format, specificity) = match parts.next()?.to_ascii_lowercase().as_str() {
+                "text/html" | "application/xhtml+xml" => (Format::Html, 2),
+                "application/json" => (Format::Json, 2),
+                "text/plain" => (Format::Text, 2),
+                "application/*" => (Format::Json, 1),
+                "text/*" => (Format::Html, 1),
+                "*/*" => (Format::Html, 0),
+                _ => return None,
+            };
+            let quality = parts.find_map(|parameter| parameter.strip_prefix("q=")?.parse::<f32>().ok());
+            Some((quality.unwrap_or(1.0), specificity, format)).filter(|(quality, ..)| *quality > 0.0)
+        });
+        ranges
+            .reduce(|best, next| match (next.0, next.1) > (best.0, best.1) {
+                true => next,
+                false => best,
+            })
+            .map_or(Format::Html, |(_, _, format)| format)
+    }
+
+    fn media_type(self) -> &'static str {
+        match self {
+            Format::Html => "text/html; charset=utf-8",
+            Format::Json => "application/json",
+            Format::Text => "text/plain; charset=utf-8",
+        }
+    }
+}
+
+/// What an answer's head says beside its body.
+#[derive(Clone, Copy, Debug)]
+pub struct Head<'a> {
+    /// The status code.
+    pub status: u16,
+    /// As RFC 9110 §5.6.7 writes it.
+    pub date: &'a str,
+    /// Who answers.
+    pub generator: Generator,
+    /// The answer's own id; health has none.
+    pub answer: Option<AnswerId>,
+    /// Echoed.
+    pub request: Option<RequestId>,
+    /// What becomes of the connection.
+    pub connection: Connection,
+    /// A HEAD request gets the head alone.
+    pub head_only: bool,
+}
+
+/// What the answer says of the connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Connection {
+    /// Kept, as HTTP/1.1 does unless told otherwise.
+    Kept,
+    /// Kept for a client of HTTP/1.0 that asked for it.
+    KeptForOld,
+    /// Ends after this answer.
+    Close,
+}
+
+/// What a backend saw of a request and what it adds.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'a> {
+    /// What arrived.
+    pub request: &'a Request<'a, 'a>,
+    /// Who answers.
+    pub generator: Generator,
+    /// The fresh UUID.
+    pub answer: AnswerId,
+    /// When it arrived, in nanoseconds since 1970 (UTC).
+    pub unix: u64,
+    /// The client's end of the connection.
+    pub peer: SocketAddr,
+    /// Our end of the connection.
+    pub local: SocketAddr,
+    /// Number of the connection in this backend, from 1.
+    pub connection: u64,
+    /// Number of the request on the connection, from 1.
+    pub request_number: u32,
+}
+
+/// Appends the whole answer that tells the facts.
+pub fn facts(out: &mut Vec<u8>, head: &Head, format: Format, facts: &Facts) {
+    match format {
+        Format::Html => page(out, head, facts),
+        Format::Json => message(out, head, format, &facts.json()),
+        Format::Text => message(out, head, format, facts.text().as_bytes()),
+    }
+}
+
+/// Appends an answer of one line of text.
+pub fn line(out: &mut Vec<u8>, head: &Head, text: &str) {
+    message(out, head, Format::Text, format!("{text}\n").as_bytes());
+}
+
+fn message(out: &mut Vec<u8>, head: &Head, format: Format, body: &[u8]) {
+    begin(out, head, format, body.len());
+    if !head.head_only {
+        out.extend_from_slice(body);
+    }
+}
+
+const PAGE_START: &str = "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<link rel=\"icon\" href=\"data:,\">\n\
+    <style>h1 { font-size: 100px; text-align: center; overflow-wrap: anywhere }</style>\n<title>";
+const PAGE_NUMBER: &str = "</title>\n</head>\n<body>\n<h1>Generator #";
+const PAGE_UUID: &str = "</h1>\n<h1>UUID=";
+const PAGE_END: &str = "</h1>\n</body>\n</html>\n";
+
+fn page(out: &mut Vec<u8>, head: &Head, facts: &Facts) {
+    let own_address;
+    let title = match facts.request.host {
+        Some(host) => host,
+        None => {
+            own_address = facts.local.to_string();
+            own_address.as_bytes()
+        }
+    };
+    let mut uuid = [0; uuid::fmt::Hyphenated::LENGTH];
+    let uuid = facts.answer.0.hyphenated().encode_lower(&mut uuid);
+    let mut number = Decimal::new();
+    let number = number.of(u64::from(facts.generator.0));
+    let fixed = PAGE_START.len() + PAGE_NUMBER.len() + PAGE_UUID.len() + PAGE_END.len();
+    begin(out, head, Format::Html, fixed + escaped_length(title) + number.len() + uuid.len());
+    if head.head_only {
+        return;
+    }
+    out.extend_from_slice(PAGE_START.as_bytes());
+    escape(out, title);
+    out.extend_from_slice(PAGE_NUMBER.as_bytes());
+    out.extend_from_slice(number);
+    out.extend_from_slice(PAGE_UUID.as_bytes());
+    out.extend_from_slice(uuid.as_bytes());
+    out.extend_from_slice(PAGE_END.as_bytes());
+}
+
+fn entity(byte: u8) -> Option<&'static [u8]> {
+    Some(match byte {
+        b'&' => b"&amp;",
+        b'<' => b"&lt;",
+        b'>' => b"&gt;",
+        b'"' => b"&quot;",
+        b'\'' => b"&#39;",
+        // A byte of no ASCII: it need not be UTF-8, which the page says it is.
+        128.. => "\u{fffd}".as_bytes(),
+        _ => return None,
+    })
+}
+
+fn escaped_length(text: &[u8]) -> usize {
+    text.iter().map(|byte| entity(*byte).map_or(1, <[u8]>::len)).sum()
+}
+
+fn escape(out: &mut Vec<u8>, text: &[u8]) {
+    for byte in text {
+        match entity(*byte) {
+            Some(entity) => out.extend_from_slice(entity),
+            None => out.push(*byte),
+        }
+    }
+}
+
+fn begin(out: &mut Vec<u8>, head: &Head, format: Format, body_length: usize) {
+    let mut decimal = Decimal::new();
+    for part in [b"HTTP/1.1 ".as_slice(), status_line(head.status).as_bytes(), b"\r\nContent-Type: ", format.media_type().as_bytes()] {
+        out.extend_from_slice(part);
+    }
+    out.extend_from_slice(b"\r\nContent-Length: ");
+    out.extend_from_slice(decimal.of(body_length as u64));
+    out.extend_from_slice(b"\r\nDate: ");
+    out.extend_from_slice(head.date.as_bytes());
+    out.extend_from_slice(b"\r\nCache-Control: no-store\r\n");
+    out.extend_from_slice(GENERATOR_HEADER.as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(decimal.of(u64::from(head.generator.0)));
+    if let Some(answer) = head.answer {
+        let mut uuid = [0; uuid::fmt::Hyphenated::LENGTH];
+        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(ANSWER_HEADER.as_bytes());
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(answer.0.hyphenated().encode_lower(&mut uuid).as_bytes());
+    }
+    if let Some(request) = head.request {
+        out.extend_from_slice(format!("\r\n{REQUEST_HEADER}: {request}").as_bytes());
+    }
+    out.extend_from_slice(match head.connection {
+        Connection::Kept => b"\r\n\r\n".as_slice(),
+        Connection::KeptForOld => b"\r\nConnection: keep-alive\r\n\r\n",
+        Connection::Close => b"\r\nConnection: close\r\n\r\n",
+    });
+}
+
+fn status_line(status: u16) -> &'static str {
+    match status {
+        200 => "200 OK",
+        400 => "400 Bad Request",
+        408 => "408 Request Timeout",
+        414 => "414 URI Too Long",
+        431 => "431 Request Header Fields Too Large",
+        501 => "501 Not Implemented",
+        503 => "503 Service Unavailable",
+        505 => "505 HTTP Version Not Supported",
+        _ => "500 Internal Server Error",
+    }
+}
+
+/// Writes a number without the machinery of `fmt`, which would cost more than the page.
+struct Decimal([u8; 20]);
+
+impl Decimal {
+    fn new() -> Decimal {
+        Decimal([0; 20])
+    }
+
+    fn of(&mut self, mut number: u64) -> &[u8] {
+        let mut start = self.0.len();
+        loop {
+            start -= 1;
+            self.0[start] = b'0' + (number % 10) as u8;
+            number /= 10;
+            if number == 0 {
+                return &self.0[start..];
+            }
+        }
+    }
+}
+
+/// The JSON answer. Header values that are no UTF-8 are read as Latin-1, which loses nothing.
+#[derive(Serialize)]
+struct Json<'a> {
+    generator: Generator,
+    uuid: AnswerId,
+    time: String,
+    method: &'a str,
+    path: &'a str,
+    query: Option<&'a str>,
+    version: &'a str,
+    host: Option<String>,
+    peer: SocketAddr,
+    connection: u64,
+    request: u32,
+    headers: Vec<(&'a str, String)>,
+}
+
+impl Facts<'_> {
+    fn json(&self) -> Vec<u8> {
+        let seen = Json {
+            generator: self.generator,
+            uuid: self.answer,
+            time: self.time(),
+            method: self.request.method,
+            path: self.request.path(),
+            query: self.request.query(),
+            version: self.version(),
+            host: self.request.host.map(readable),
+            peer: self.peer,
+            connection: self.connection,
+            request: self.request_number,
+            headers: self.request.headers.iter().map(|header| (header.name, readable(header.value))).collect(),
+        };
+        let mut json = serde_json::to_vec_pretty(&seen).expect("strings and numbers always serialize");
+        json.push(b'\n');
+        json
+    }
+
+    fn text(&self) -> String {
+        let request = self.request;
+        let mut text = format!("Generator #{}\nUUID={}\n", self.generator, self.answer);
+        let mut tell = |name: &str, value: &dyn std::fmt::Display| {
+            writeln!(text, "{name}: {value}").expect("a string takes all");
+        };
+        tell("time", &self.time());
+        tell("method", &request.method);
+        tell("path", &request.path());
+        tell("query", &request.query().unwrap_or("-"));
+        tell("version", &self.version());
+        tell("host", &request.host.map_or("-".to_owned(), readable));
+        tell("peer", &self.peer);
+        tell("connection", &self.connection);
+        tell("request", &self.request_number);
+        tell("headers", &request.headers.len());
+        for header in request.headers {
+            tell(&format!("  {}", header.name), &readable(header.value));
+        }
+        text
+    }
+
+    fn version(&self) -> &'static str {
+        match self.request.minor_version {
+            0 => "HTTP/1.0",
+            _ => "HTTP/1.1",
+        }
+    }
+
+    fn time(&self) -> String {
+        jiff::Timestamp::from_nanosecond(i128::from(self.unix))
+            .map_or_else(|_| "out of range".to_owned(), |time| format!("{time:.6}"))
+    }
+}
+
+fn readable(value: &[u8]) -> String {
+    match str::from_utf8(value) {
+        Ok(text) => text.to_owned(),
+        Err(_) => value.iter().copied().map(char::from).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::request::{header_room, parse};
+
+    fn with<T>(head: &str, see: impl FnOnce(&Request) -> T) -> T {
+        let mut room = header_room();
+        let (request, _) = parse(head.as_bytes(), &mut room, 9999).unwrap().unwrap();
+        see(&request)
+    }
+
+    fn answered(head: &str) -> String {
+        with(head, |request| {
+            let format = Format::wanted(request).unwrap();
+            let answer = AnswerId("550e8400-e29b-41d4-a716-446655440000".parse().unwrap());
+            let head = Head {
+                status: 200,
+                date: "Mon, 23 Nov 2026 10:00:00 GMT",
+                generator: Generator(9001),
+                answer: Some(answer),
+                request: request.id,
+                connection: Connection::Kept,
+                head_only: request.method == "HEAD",
+            };
+            let mut out = Vec::new();
+            let told = Facts {
+                request,
+                generator: Generator(9001),
+                answer,
+                unix: 1_795_428_000_123_456_789,
+                peer: "127.0.0.1:5000".parse().unwrap(),
+                local: "[::1]:9001".parse().unwrap(),
+                connection: 3,
+                request_number: 2,
+            };
+            facts(&mut out, &head, format, &told);
+            String::from_utf8(out).unwrap()
+        })
+    }
+
+    fn body(answer: &str) -> &str {
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let length = head.split("Content-Length: ").nth(1).unwrap().split("\r\n").next().unwrap();
+        assert_eq!(length.parse(), Ok(body.len()), "{answer}");
+        body
+    }
+
+    #[test]
+    fn the_page_is_that_of_the_original() {
+        let answer = answered("GET /uuid HTTP/1.1\r\nHost: localhost:9001\r\n\r\n");
+        assert!(answer.starts_with(
+            "HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: 316\r\n\
+             Date: Mon, 23 Nov 2026 10:00:00 GMT\r\nCache-Control: no-store\r\nGenerator-Number: 9001\r\n\
+             Answer-Id: 550e8400-e29b-41d4-a716-446655440000\r\n\r\n"
+        ), "{answer}");
+        let page = body(&answer);
+        assert!(page.starts_with("<!DOCTYPE html>"));
+        assert!(page.contains("<title>localhost:9001</title>"));
+        assert!(page.contains("<h1>Generator #9001</h1>\n<h1>UUID=550e8400-e29b-41d4-a716-446655440000</h1>"));
+    }
+
+    #[test]
+    fn a_host_cannot_inject_a_script_and_a_missing_one_is_our_own_address() {
+        let answer = answered("GET / HTTP/1.1\r\nHost: <script>alert('\"&\")</script>\u{e9}\r\n\r\n");
+        assert!(body(&answer).contains(
+            "<title>&lt;script&gt;alert(&#39;&quot;&amp;&quot;)&lt;/script&gt;\u{fffd}\u{fffd}</title>"
+        ), "{answer}");
+        assert!(body(&answered("GET / HTTP/1.0\r\n\r\n")).contains("<title>[::1]:9001</title>"));
+    }
+
+    #[test]
+    fn a_head_request_gets_the_length_and_no_body() {
+        let head = answered("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
+        let whole = answered("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!(head, whole.split_inclusive("\r\n\r\n").next().unwrap());
+    }
+
+    #[test]
+    fn json_tells_all_headers_in_order_and_as_received() {
+        let answer = answered(
+            "PUT /a/b?format=json&x=1 HTTP/1.0\r\nX-b: 1\r\nhost: h\r\nX-A: \"\r\nx-b: 2\r\n\
+             Check-Request-Id: 00000000000004d2-000000000000002a\r\n\r\n",
+        );
+        assert!(answer.contains("\r\nCheck-Request-Id: 00000000000004d2-000000000000002a\r\n"));
+        let json: serde_json::Value = serde_json::from_str(body(&answer)).unwrap();
+        assert_eq!(
+            json,
+            serde_json::json!({
+                "generator": 9001, "uuid": "550e8400-e29b-41d4-a716-446655440000", "time": "2026-11-23T10:00:00.123456Z",
+                "method": "PUT", "path": "/a/b", "query": "format=json&x=1", "version": "HTTP/1.0", "host": "h",
+                "peer": "127.0.0.1:5000", "connection": 3, "request": 2,
+                "headers": [["X-b", "1"], ["host", "h"], ["X-A", "\""], ["x-b", "2"],
+                            ["Check-Request-Id", "00000000000004d2-000000000000002a"]],
+            })
+        );
+    }
+
+    #[test]
+    fn text_tells_the_same() {
+        let answer = answered("GET / HTTP/1.1\r\nHost: h\r\nAccept: text/plain\r\n\r\n");
+        assert_eq!(
+            body(&answer),
+            "Generator #9001\nUUID=550e8400-e29b-41d4-a716-446655440000\ntime: 2026-11-23T10:00:00.123456Z\nmethod: GET\n\
+             path: /\nquery: -\nversion: HTTP/1.1\nhost: h\npeer: 127.0.0.1:5000\nconnection: 3\nrequest: 2\nheaders: 2\n  \
+             Host: h\n  Accept: text/plain\n"
+        );
+    }
+
+    #[test]
+    fn the_format_is_what_the_client_prefers() {
+        let browser = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8";
+        for (accept, format) in [
+            ("*/*", Format::Html),
+            ("application/json", Format::Json),
+            ("text/plain", Format::Text),
+            (browser, Format::Html),
+            ("application/json, text/plain, */*", Format::Json),
+            ("text/plain;q=0.5, application/json;q=0.4", Format::Text),
+            ("application/json;q=0, */*", Format::Html),
+            ("image/png", Format::Html),
+            ("APPLICATION/JSON", Format::Json),
+            ("text/*", Format::Html),
+        ] {
+            let head = format!("GET / HTTP/1.1\r\nAccept: {accept}\r\n\r\n");
+            assert_eq!(with(&head, Format::wanted), Ok(format), "{accept}");
+            let head = format!("GET /?a&format=text HTTP/1.1\r\nAccept: {accept}\r\n\r\n");
+            assert_eq!(with(&head, Format::wanted), Ok(Format::Text), "{accept}");
+        }
+        assert_eq!(with("GET /?format=xml HTTP/1.1\r\n\r\n", Format::wanted), Err(UnknownFormat));
+    }
+}

@@ -1,0 +1,97 @@
+//! A backend's only tie to its supervisor: a socket pair that stands where its standard input would. Lines of JSON, and with the
+//! first of them the descriptors that it works with.
+
+use std::io::{self, IoSliceMut, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+
+use anyhow::{Context, Result, ensure};
+use rustix::io::Errno;
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+
+use crate::wire::{Assignment, Order, Report};
+
+/// The backend's end.
+pub struct Channel {
+    socket: UnixStream,
+    /// A line that has not ended yet.
+    partial: Vec<u8>,
+}
+
+/// More descriptors than any backend is given.
+const MAX_DESCRIPTORS: usize = 64;
+
+impl Channel {
+    /// Takes over the standard input, which the supervisor made one end of a socket pair.
+    pub fn take_over_stdin() -> Result<Channel> {
+        let socket = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+        ensure!(
+            socket.local_addr().is_ok(),
+            "a backend is started by its fleet, not by hand\n  hint: run uuid-generator without `backend`"
+        );
+        Ok(Channel { socket, partial: Vec::new() })
+    }
+
+    /// Waits for the assignment and the descriptors that come with it.
+    pub fn assignment(&mut self) -> Result<(Assignment, Vec<OwnedFd>)> {
+        let mut descriptors = Vec::new();
+        loop {
+            if self.receive(&mut descriptors, RecvFlags::empty())? == 0 {
+                anyhow::bail!("the supervisor ended before it gave an assignment");
+            }
+            if let Some(line) = self.next_line() {
+                let assignment = serde_json::from_slice(&line).context("failed to understand the assignment")?;
+                return Ok((assignment, descriptors));
+            }
+        }
+    }
+
+    /// The orders that have come. The end of the supervisor is an error.
+    pub fn orders(&mut self) -> io::Result<Vec<Order>> {
+        match self.receive(&mut Vec::new(), RecvFlags::DONTWAIT) {
+            Ok(0) => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the supervisor is gone")),
+            Ok(_) | Err(Errno::AGAIN | Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let mut orders = Vec::new();
+        while let Some(line) = self.next_line() {
+            orders.push(serde_json::from_slice(&line)?);
+        }
+        Ok(orders)
+    }
+
+    /// Says something to the supervisor. If that is gone, the loop learns it from [`Channel::orders`].
+    pub fn report(&mut self, report: &Report) {
+        if let Ok(mut line) = serde_json::to_vec(report) {
+            line.push(b'\n');
+            let _ = self.socket.write_all(&line);
+        }
+    }
+
+    fn receive(&mut self, descriptors: &mut Vec<OwnedFd>, flags: RecvFlags) -> Result<usize, Errno> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
+        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+        let mut bytes = [0; 4096];
+        let flags = flags | RecvFlags::CMSG_CLOEXEC;
+        let received = recvmsg(&self.socket, &mut [IoSliceMut::new(&mut bytes)], &mut ancillary, flags)?;
+        for message in ancillary.drain() {
+            if let RecvAncillaryMessage::ScmRights(rights) = message {
+                descriptors.extend(rights);
+            }
+        }
+        self.partial.extend_from_slice(&bytes[..received.bytes]);
+        Ok(received.bytes)
+    }
+
+    fn next_line(&mut self) -> Option<Vec<u8>> {
+        let end = self.partial.iter().position(|byte| *byte == b'\n')?;
+        Some(self.partial.drain(..=end).collect())
+    }
+}
+
+impl AsFd for Channel {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}

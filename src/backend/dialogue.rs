@@ -1,0 +1,399 @@
+//! PURE. One connection's conversation: bytes in, answers out, each attempt in the journal before its answer leaves.
+//! It owns no socket; the server feeds it and tells it how much of its answers has been written.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::{Duration, UNIX_EPOCH};
+
+use uuid::Uuid;
+
+use crate::backend::answer::{self, Connection, Facts, Format, Head};
+use crate::backend::body::{BadChunk, Discard};
+use crate::backend::health::Health;
+use crate::backend::request::{self, Body, Refusal, Request};
+use crate::journal::{Claim, Writer};
+use crate::wire::{AnswerId, Calendar, Clipped, Generator, Limits, Moment, Outcome, Record};
+
+/// What all conversations of a backend share.
+pub struct Site {
+    /// Who answers.
+    pub generator: Generator,
+    /// Where attempts are recorded.
+    pub journal: Writer,
+    /// What readiness answers.
+    pub health: Health,
+    /// Whether answers announce the end of their connections.
+    pub draining: bool,
+    /// Bounds.
+    pub limits: Limits,
+    calendar: Calendar,
+    date: Date,
+}
+
+impl Site {
+    /// For a backend that begins to answer.
+    pub fn new(generator: Generator, journal: Writer, limits: Limits, calendar: Calendar) -> Site {
+        Site {
+            generator,
+            journal,
+            health: Health::default(),
+            draining: false,
+            limits,
+            calendar,
+            date: Date { second: u64::MAX, text: String::new() },
+        }
+    }
+}
+
+/// The Date header, written anew once a second.
+struct Date {
+    second: u64,
+    text: String,
+}
+
+impl Date {
+    fn at(&mut self, unix: u64) -> &str {
+        let second = unix / 1_000_000_000;
+        if self.second != second {
+            self.second = second;
+            self.text = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(second));
+        }
+        &self.text
+    }
+}
+
+/// One connection's conversation.
+pub struct Dialogue {
+    peer: SocketAddr,
+    local: SocketAddr,
+    connection: u64,
+    requests: u32,
+    /// A head that is not complete yet.
+    inbox: Vec<u8>,
+    stage: Stage,
+    unread: bool,
+    /// Answers that have been handed over and not been written to their end, and how much of the first has been.
+    unwritten: VecDeque<Unwritten>,
+    written: usize,
+}
+
+enum Stage {
+    /// Waiting for a request's head.
+    Head,
+    /// Reading a body, the answer to which is held back until it has ended.
+    Body { discard: Discard, held: Held },
+    /// Nothing more is read.
+    Over,
+}
+
+struct Held {
+    claim: Claim,
+    answer: Vec<u8>,
+    keep_alive: bool,
+}
+
+struct Unwritten {
+    /// None for `100 Continue`.
+    claim: Option<Claim>,
+    bytes: usize,
+}
+
+/// What the conversation waits for, which is what bounds its time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Waiting {
+    /// The next request, or the end.
+    Idle,
+    /// The rest of a head.
+    Head,
+    /// The rest of a body.
+    Body,
+    /// That the client has read all: nothing more is answered on this connection.
+    Over,
+}
+
+impl Dialogue {
+    /// A conversation that has just begun, the `connection`th of its backend.
+    pub fn new(peer: SocketAddr, local: SocketAddr, connection: u64) -> Dialogue {
+        Dialogue {
+            peer,
+            local,
+            connection,
+            requests: 0,
+            inbox: Vec::new(),
+            stage: Stage::Head,
+            unread: false,
+            unwritten: VecDeque::new(),
+            written: 0,
+        }
+    }
+
+    /// What it waits for.
+    pub fn waiting(&self) -> Waiting {
+        match self.stage {
+            Stage::Head if self.inbox.is_empty() => Waiting::Idle,
+            Stage::Head => Waiting::Head,
+            Stage::Body { .. } => Waiting::Body,
+            Stage::Over => Waiting::Over,
+        }
+    }
+
+    /// Whether a request has come on this connection.
+    pub fn has_begun(&self) -> bool {
+        self.requests > 0
+    }
+
+    /// Whether the conversation is over though the client had more to say.
+    pub fn left_something_unread(&self) -> bool {
+        self.unread
+    }
+
+    /// Takes what has arrived and appends to `out` what is to be answered.
+    pub fn receive(&mut self, input: &[u8], now: Moment, site: &mut Site, out: &mut Vec<u8>) {
+        if self.inbox.is_empty() {
+            let rest = self.converse(input, now, site, out);
+            self.inbox.extend_from_slice(rest);
+            return;
+        }
+        self.inbox.extend_from_slice(input);
+        // A head that arrives byte by byte is not read anew for each byte.
+        if input.contains(&b'\n') || self.inbox.len() >= site.limits.header_bytes as usize {
+            let inbox = std::mem::take(&mut self.inbox);
+            let rest = self.converse(&inbox, now, site, out).len();
+            self.inbox = inbox;
+            self.inbox.drain(..self.inbox.len() - rest);
+        }
+    }
+
+    /// Ends the wait for a head that takes too long.
+    pub fn expire(&mut self, now: Moment, site: &mut Site, out: &mut Vec<u8>) {
+        if self.waiting() == Waiting::Head {
+            self.refuse(request::TOO_SLOW, now, site, out);
+        }
+    }
+
+    /// So many bytes of the answers have been written.
+    pub fn wrote(&mut self, bytes: usize, now: Moment, site: &mut Site) {
+        self.written += bytes;
+        while let Some(first) = self.unwritten.front()
+            && first.bytes <= self.written
+            && let Some(Unwritten { claim, bytes }) = self.unwritten.pop_front()
+        {
+            self.written -= bytes;
+            if let Some(claim) = claim {
+                site.journal.complete(claim, now, bytes as u64, Outcome::Completed);
+            }
+        }
+    }
+
+    /// The connection has ended: what was not answered to its end is recorded as cut off.
+    pub fn end(&mut self, now: Moment, site: &mut Site) {
+        for Unwritten { claim, .. } in self.unwritten.drain(..) {
+            let written = std::mem::take(&mut self.written);
+            if let Some(claim) = claim {
+                site.journal.complete(claim, now, written as u64, Outcome::CutOff);
+            }
+        }
+        if let Stage::Body { held, .. } = std::mem::replace(&mut self.stage, Stage::Over) {
+            site.journal.complete(held.claim, now, 0, Outcome::CutOff);
+        }
+    }
+
+    /// Answers all requests that are complete in `bytes` and returns what remains of an incomplete one.
+    fn converse<'b>(&mut self, bytes: &'b [u8], now: Moment, site: &mut Site, out: &mut Vec<u8>) -> &'b [u8] {
+        let mut rest = bytes;
+        loop {
+            match &mut self.stage {
+                Stage::Over => {
+                    self.unread |= !rest.is_empty();
+                    return &[];
+                }
+                Stage::Body { discard, .. } => {
+                    match discard.take(rest) {
+                        Ok(after) => rest = after,
+                        Err(BadChunk) => {
+                            self.refuse_body(site, out);
+                            return &[];
+                        }
+                    }
+                    if !discard.is_done() {
+                        return &[];
+                    }
+                    if let Stage::Body { held, .. } = std::mem::replace(&mut self.stage, Stage::Head) {
+                        out.extend_from_slice(&held.answer);
+                        self.hand_over(held.claim, held.answer.len(), held.keep_alive);
+                    }
+                }
+                Stage::Head => {
+                    rest = without_leading_lines(rest);
+                    if rest.is_empty() {
+                        return rest;
+                    }
+                    let mut room = request::header_room();
+                    match request::parse(rest, &mut room, site.limits.header_bytes as usize) {
+                        Ok(None) => return rest,
+                        Ok(Some((request, length))) => {
+                            rest = &rest[length..];
+                            self.attempt(&request, rest.is_empty(), now, site, out);
+                        }
+                        Err(refusal) => {
+                            self.refuse(refusal, now, site, out);
+                            return &[];
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Answers a request, at once or when its body has ended.
+    fn attempt(&mut self, request: &Request, nothing_follows: bool, now: Moment, site: &mut Site, out: &mut Vec<u8>) {
+        self.requests = self.requests.saturating_add(1);
+        let keep_alive = request.keep_alive && !site.draining;
+        let connection = match (keep_alive, request.minor_version) {
+            (false, _) => Connection::Close,
+            (true, 0) => Connection::KeptForOld,
+            (true, _) => Connection::Kept,
+        };
+        let head_only = request.method == "HEAD";
+        if request.body == Body::None {
+            let start = out.len();
+            let claim = self.answer(request, connection, head_only, now, site, out);
+            self.hand_over(claim, out.len() - start, keep_alive);
+            return;
+        }
+        let mut answer = Vec::new();
+        let claim = self.answer(request, connection, head_only, now, site, &mut answer);
+        if request.expects_continue && nothing_follows {
+            const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+            out.extend_from_slice(CONTINUE);
+            self.unwritten.push_back(Unwritten { claim: None, bytes: CONTINUE.len() });
+        }
+        self.stage = Stage::Body { discard: Discard::new(request.body), held: Held { claim, answer, keep_alive } };
+    }
+
+    fn hand_over(&mut self, claim: Claim, bytes: usize, keep_alive: bool) {
+        self.unwritten.push_back(Unwritten { claim: Some(claim), bytes });
+        if !keep_alive {
+            self.stage = Stage::Over;
+        }
+    }
+
+    /// Records the attempt and writes its answer.
+    fn answer(
+        &self,
+        request: &Request,
+        connection: Connection,
+        head_only: bool,
+        now: Moment,
+        site: &mut Site,
+        out: &mut Vec<u8>,
+    ) -> Claim {
+        let unix = site.calendar.unix(now);
+        let head = Head {
+            status: 200,
+            date: site.date.at(unix),
+            generator: site.generator,
+            answer: None,
+            request: request.id,
+            connection,
+            head_only,
+        };
+        if let Some((status, text)) = site.health.of(request.path(), site.draining) {
+            answer::line(out, &Head { status, ..head }, text);
+            return self.claim(request, status, None, now, site);
+        }
+        let answer = AnswerId(Uuid::new_v4());
+        let head = Head { answer: Some(answer), ..head };
+        let status = match Format::wanted(request) {
+            Ok(format) => {
+                let facts = Facts {
+                    request,
+                    generator: site.generator,
+                    answer,
+                    unix,
+                    peer: self.peer,
+                    local: self.local,
+                    connection: self.connection,
+                    request_number: self.requests,
+                };
+                answer::facts(out, &head, format, &facts);
+                200
+            }
+            Err(_) => {
+                answer::line(out, &Head { status: 400, ..head }, "unknown format: expected html, json or text");
+                400
+            }
+        };
+        self.claim(request, status, Some(answer), now, site)
+    }
+
+    fn claim(&self, request: &Request, status: u16, answer: Option<AnswerId>, now: Moment, site: &mut Site) -> Claim {
+        site.journal.claim(Record {
+            request: request.id,
+            method: Clipped::new(request.method.as_bytes()),
+            path: Clipped::new(request.target.as_bytes()),
+            ..self.record(status, answer, now, site.generator)
+        })
+    }
+
+    fn record(&self, status: u16, answer: Option<AnswerId>, now: Moment, generator: Generator) -> Record {
+        Record {
+            number: 0,
+            received: now,
+            answered: Moment(0),
+            generator,
+            answer,
+            request: None,
+            connection: self.connection,
+            request_number: self.requests,
+            peer: self.peer,
+            method: Clipped::new(b""),
+            path: Clipped::new(b""),
+            status,
+            bytes: 0,
+            outcome: Outcome::Received,
+        }
+    }
+
+    /// Answers a head that cannot be served, and ends the conversation.
+    fn refuse(&mut self, refusal: Refusal, now: Moment, site: &mut Site, out: &mut Vec<u8>) {
+        self.requests = self.requests.saturating_add(1);
+        self.inbox.clear();
+        let record = self.record(refusal.status, Some(AnswerId(Uuid::new_v4())), now, site.generator);
+        let claim = site.journal.claim(record);
+        self.explain(claim, refusal, site, out);
+    }
+
+    /// Answers a body that cannot be read instead of the request that it came with, and ends the conversation.
+    fn refuse_body(&mut self, site: &mut Site, out: &mut Vec<u8>) {
+        if let Stage::Body { mut held, .. } = std::mem::replace(&mut self.stage, Stage::Over) {
+            held.claim.revise_status(request::BAD_CHUNK.status);
+            self.explain(held.claim, request::BAD_CHUNK, site, out);
+        }
+    }
+
+    fn explain(&mut self, claim: Claim, refusal: Refusal, site: &mut Site, out: &mut Vec<u8>) {
+        let start = out.len();
+        let record = claim.record();
+        let head = Head {
+            status: refusal.status,
+            date: site.date.at(site.calendar.unix(record.received)),
+            generator: site.generator,
+            answer: record.answer,
+            request: record.request,
+            connection: Connection::Close,
+            head_only: false,
+        };
+        answer::line(out, &head, refusal.why);
+        self.unread = true;
+        self.hand_over(claim, out.len() - start, false);
+    }
+}
+
+/// RFC 9112 §2.2: empty lines before a request are ignored.
+fn without_leading_lines(mut bytes: &[u8]) -> &[u8] {
+    while let [b'\r', b'\n', rest @ ..] | [b'\n', rest @ ..] = bytes {
+        bytes = rest;
+    }
+    bytes
+}

@@ -1,0 +1,56 @@
+//! PURE. What a backend says about itself: liveness and readiness. No UUID is minted for it.
+
+use crate::wire::{LIVENESS_PATHS, READINESS_PATHS};
+
+/// What readiness answers, as it was set.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Health {
+    /// False after an order to be unready.
+    pub ready: bool,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Health { ready: true }
+    }
+}
+
+impl Health {
+    /// Status and text for a path of health; none for every other path. A balancer that maps `/uuid` to `/` makes `//readyz`
+    /// of `/uuid/readyz`, so leading slashes count as one.
+    pub fn of(self, path: &str, draining: bool) -> Option<(u16, &'static str)> {
+        const LONGEST: usize = "/healthz".len();
+        if path.len() > LONGEST + 1 || path.len() < 2 {
+            return None;
+        }
+        let path = if path.starts_with("//") { &path[1..] } else { path };
+        if LIVENESS_PATHS.contains(&path) {
+            Some((200, "ok"))
+        } else if READINESS_PATHS.contains(&path) {
+            Some(match (self.ready, draining) {
+                (_, true) => (503, "draining"),
+                (false, false) => (503, "not ready"),
+                (true, false) => (200, "ready"),
+            })
+        } else {
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readiness_follows_what_was_set_and_liveness_does_not() {
+        let (ready, unready) = (Health { ready: true }, Health { ready: false });
+        assert_eq!(ready.of("/readyz", false), Some((200, "ready")));
+        assert_eq!(unready.of("/ready", false), Some((503, "not ready")));
+        assert_eq!(ready.of("//readyz", true), Some((503, "draining")));
+        assert_eq!(unready.of("/livez", true), Some((200, "ok")));
+        for path in ["/", "", "*", "/uuid", "/readyz/", "/healthzz", "readyz"] {
+            assert_eq!(ready.of(path, false), None, "{path}");
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Inside each child process: one origin server. It is given its sockets, its journal and its orders, and opens nothing itself.
+//!
+//! A request's way: `server` (bytes arrive) → `dialogue` (a conversation) → `request`, `body` (what is asked) → `health` or
+//! `answer` (what is said) → the journal → `server` (bytes leave).
+
+pub mod answer;
+pub mod body;
+mod channel;
+pub mod dialogue;
+pub mod health;
+pub mod request;
+mod server;
+
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use anyhow::{Context, Result, ensure};
+use rustix::process::{Signal, set_parent_process_death_signal};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use socket2::Socket;
+
+use crate::journal::Writer;
+use crate::wire::{Assignment, Report};
+use channel::Channel;
+use dialogue::Site;
+use server::Server;
+
+/// The life of a backend, from its assignment to its end.
+pub fn run() -> Result<()> {
+    let mut channel = Channel::take_over_stdin()?;
+    die_with_the_supervisor()?;
+    let (assignment, descriptors) = channel.assignment()?;
+    let terminations = listen_to_signals()?;
+    match prepare(&assignment, descriptors) {
+        Ok((site, listeners)) => {
+            Server::new(listeners, channel, terminations, assignment.grace, site)?.run().context("the backend's loop failed")
+        }
+        Err(error) => {
+            channel.report(&Report::Failed(format!("{error:#}")));
+            Err(error)
+        }
+    }
+}
+
+fn prepare(assignment: &Assignment, descriptors: Vec<std::os::fd::OwnedFd>) -> Result<(Site, Vec<Socket>)> {
+    let mut descriptors = descriptors.into_iter();
+    let journal = descriptors.next().context("no journal came with the assignment")?;
+    let listeners: Vec<Socket> = descriptors.map(Socket::from).collect();
+    ensure!(!listeners.is_empty(), "no listening socket came with the assignment");
+    let site =
+        Site::new(assignment.generator, Writer::open(&journal)?, assignment.limits, assignment.calendar);
+    Ok((site, listeners))
+}
+
+/// However the supervisor ends, even by SIGKILL, and even while this process is paused.
+fn die_with_the_supervisor() -> Result<()> {
+    // If it ended before this line, the channel has ended too, and reading the assignment fails.
+    set_parent_process_death_signal(Some(Signal::KILL)).context("failed to tie the backend to its supervisor")
+}
+
+/// CTRL+C and a closed terminal reach all processes of the fleet, but it is the supervisor who decides. SIGTERM drains.
+fn listen_to_signals() -> Result<UnixStream> {
+    for ignored in [SIGINT, SIGHUP] {
+        signal_hook::flag::register(ignored, Arc::new(AtomicBool::new(false))).context("failed to ignore CTRL+C")?;
+    }
+    let (receiver, sender) = UnixStream::pair().context("failed to make a socket pair for SIGTERM")?;
+    signal_hook::low_level::pipe::register(SIGTERM, sender).context("failed to listen to SIGTERM")?;
+    Ok(receiver)
+}

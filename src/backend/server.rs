@@ -1,0 +1,489 @@
+//! The loop of a backend: sockets, readiness and time. One thread, one `epoll`, level-triggered.
+//! What is said on a connection is `dialogue`'s.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use rustix::buffer::spare_capacity;
+use rustix::event::{Timespec, epoll};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, Shutdown, SocketFlags, acceptfrom_with, recv, send, shutdown, sockopt};
+use rustix::time::{ClockId, clock_gettime};
+use slab::Slab;
+use socket2::{SockFilter, Socket};
+
+use crate::backend::channel::Channel;
+use crate::backend::dialogue::{Dialogue, Site, Waiting};
+use crate::wire::{Moment, Order, Report, Starvation};
+
+/// A draining backend leaves an idle connection open for so long, in case a request is already on its way to it.
+const LAST_CALL: Duration = Duration::from_millis(100);
+/// After the last answer on a connection whose client still sends: so long is read on, lest a reset destroy that answer.
+const LINGER: Duration = Duration::from_secs(2);
+/// Connections are looked at this often for having waited too long, or more often if a limit is shorter than that allows.
+const SWEEP: Duration = Duration::from_secs(1);
+/// Starved of file descriptors, it tries again after so long even if none of its own was freed.
+const RETRY: Duration = Duration::from_millis(100);
+/// Starvation is said to be over after so long without it.
+const CALM: Duration = Duration::from_secs(1);
+const ACCEPTS_A_TURN: usize = 64;
+const EVENTS_A_TURN: usize = 1024;
+const INPUT_BYTES: usize = 64 * 1024;
+
+/// The loop.
+pub struct Server {
+    epoll: OwnedFd,
+    listeners: Vec<Listener>,
+    accepting: Accepting,
+    /// The starvation that the supervisor was last told of, and until when it is not said to be over: it may come and go with
+    /// every connection.
+    starved: Option<(Starvation, Moment)>,
+    channel: Channel,
+    /// A byte comes for each SIGTERM.
+    terminations: UnixStream,
+    grace: Duration,
+    site: Site,
+    connections: Slab<Connection>,
+    accepted: u64,
+    next_sweep: Moment,
+    drain_until: Option<Moment>,
+    input: Box<[u8]>,
+    /// Answers of the connection at hand; what the kernel does not take moves to the connection.
+    output: Vec<u8>,
+}
+
+struct Listener {
+    socket: Socket,
+    local: SocketAddr,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Accepting {
+    Yes,
+    /// Until a connection ends, or at this moment.
+    Starved { retry: Moment },
+    Ended,
+}
+
+struct Connection {
+    socket: OwnedFd,
+    dialogue: Dialogue,
+    /// Answers that the kernel has not taken yet.
+    outbox: Vec<u8>,
+    interest: Interest,
+    deadline: Moment,
+    /// When the deadline was for a head: it does not move with each byte.
+    waiting: Waiting,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Interest {
+    /// Not known to the poll yet.
+    None,
+    Read,
+    Write,
+}
+
+#[derive(PartialEq, Eq)]
+enum Fate {
+    Open,
+    Ended,
+}
+
+const ORDERS: u64 = u64::MAX;
+const TERMINATION: u64 = u64::MAX - 1;
+const FIRST_LISTENER: u64 = u64::MAX - 1024;
+
+/// The machine's monotonic clock.
+pub fn clock() -> Moment {
+    let time = clock_gettime(ClockId::Monotonic);
+    Moment(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
+}
+
+impl Server {
+    /// Begins to accept on sockets that listen already. After SIGTERM requests in flight have `grace` to end.
+    pub fn new(
+        listeners: Vec<Socket>,
+        channel: Channel,
+        terminations: UnixStream,
+        grace: Duration,
+        site: Site,
+    ) -> io::Result<Server> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        epoll::add(&epoll, &channel, epoll::EventData::new_u64(ORDERS), epoll::EventFlags::IN)?;
+        epoll::add(&epoll, &terminations, epoll::EventData::new_u64(TERMINATION), epoll::EventFlags::IN)?;
+        let listeners = listeners
+            .into_iter()
+            .map(|socket| {
+                socket.set_nonblocking(true)?;
+                let local = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::InvalidInput)?;
+                Ok(Listener { socket, local })
+            })
+            .collect::<io::Result<_>>()?;
+        let mut server = Server {
+            epoll,
+            listeners,
+            accepting: Accepting::Ended,
+            starved: None,
+            channel,
+            terminations,
+            grace,
+            site,
+            connections: Slab::new(),
+            accepted: 0,
+            next_sweep: clock(),
+            drain_until: None,
+            input: vec![0; INPUT_BYTES].into_boxed_slice(),
+            output: Vec::new(),
+        };
+        server.listen()?;
+        Ok(server)
+    }
+
+    /// Serves until it was told to drain and all connections have ended, or its supervisor is gone.
+    pub fn run(mut self) -> io::Result<()> {
+        self.channel.report(&Report::Accepting);
+        let mut events = Vec::with_capacity(EVENTS_A_TURN);
+        let mut now = clock();
+        while !self.has_ended(now) {
+            let timeout = self.next_wake().map(|wake| timespec(wake.since(now)));
+            match epoll::wait(&self.epoll, spare_capacity(&mut events), timeout.as_ref()) {
+                Ok(_) => {}
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+            for event in events.drain(..) {
+                match event.data.u64() {
+                    ORDERS => self.obey()?,
+                    TERMINATION => self.terminate(),
+                    token @ FIRST_LISTENER.. => self.accept((token - FIRST_LISTENER) as usize),
+                    token => self.serve(token as usize),
+                }
+            }
+            now = self.keep_time();
+        }
+        Ok(())
+    }
+
+    fn has_ended(&self, now: Moment) -> bool {
+        self.drain_until.is_some_and(|until| self.connections.is_empty() || now >= until)
+    }
+
+    fn next_wake(&self) -> Option<Moment> {
+        let sweep = (!self.connections.is_empty()).then_some(self.next_sweep);
+        let retry = match self.accepting {
+            Accepting::Starved { retry } => Some(retry),
+            Accepting::Yes => self.starved.map(|(_, calm)| calm),
+            Accepting::Ended => None,
+        };
+        [sweep, retry, self.drain_until].into_iter().flatten().min()
+    }
+
+    // Accepting.
+
+    fn listen(&mut self) -> io::Result<()> {
+        for (listener, token) in self.listeners.iter().zip(FIRST_LISTENER..) {
+            epoll::add(&self.epoll, &listener.socket, epoll::EventData::new_u64(token), epoll::EventFlags::IN)?;
+        }
+        self.accepting = Accepting::Yes;
+        Ok(())
+    }
+
+    fn starve(&mut self, why: Starvation) {
+        let now = clock();
+        for listener in &self.listeners {
+            // A listener that stays in the poll would wake it without end.
+            let _ = epoll::delete(&self.epoll, &listener.socket);
+        }
+        self.accepting = Accepting::Starved { retry: now.after(RETRY) };
+        if self.starved.replace((why, now.after(CALM))).is_none_or(|(earlier, _)| earlier != why) {
+            self.channel.report(&Report::Starved(why));
+        }
+    }
+
+    /// Takes connections again if there may be room. The next accept shows whether there is.
+    fn recover(&mut self) {
+        if let Accepting::Starved { .. } = self.accepting
+            && self.connections.len() < self.site.limits.connections as usize
+        {
+            // Fails as `starve` found it: the next retry comes.
+            let _ = self.listen();
+        }
+    }
+
+    fn accept(&mut self, index: usize) {
+        for _ in 0..ACCEPTS_A_TURN {
+            if self.accepting != Accepting::Yes {
+                return;
+            }
+            if self.connections.len() >= self.site.limits.connections as usize {
+                return self.starve(Starvation::ConnectionLimit(self.site.limits.connections));
+            }
+            let listener = &self.listeners[index];
+            match acceptfrom_with(&listener.socket, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
+                Ok((socket, peer)) => {
+                    let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok()).unwrap_or(listener.local);
+                    let local = self.own_address(&socket, listener.local);
+                    self.open(socket, peer, local);
+                }
+                Err(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => return self.starve(Starvation::OutOfFiles),
+                Err(Errno::AGAIN) => return,
+                // This one connection was gone before it was taken.
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Of a socket that listens on all addresses, each connection has its own.
+    fn own_address(&self, socket: &OwnedFd, listening: SocketAddr) -> SocketAddr {
+        if !listening.ip().is_unspecified() {
+            return listening;
+        }
+        let own = rustix::net::getsockname(socket).ok().and_then(|own| SocketAddr::try_from(own).ok());
+        own.unwrap_or(listening)
+    }
+
+    fn open(&mut self, socket: OwnedFd, peer: SocketAddr, local: SocketAddr) {
+        self.accepted += 1;
+        let _ = sockopt::set_tcp_nodelay(&socket, true);
+        let now = clock();
+        if self.connections.is_empty() {
+            self.next_sweep = now.after(self.sweep_interval());
+        }
+        let token = self.connections.insert(Connection {
+            socket,
+            dialogue: Dialogue::new(peer, local, self.accepted),
+            outbox: Vec::new(),
+            interest: Interest::None,
+            deadline: now.after(self.site.limits.header_time),
+            waiting: Waiting::Idle,
+        });
+        // The first request has often come with the connection; one that asks to close after it then never enters the poll.
+        self.serve(token);
+    }
+
+    // Serving.
+
+    fn serve(&mut self, token: usize) {
+        let Some(connection) = self.connections.get_mut(token) else { return };
+        let turn = Turn { epoll: &self.epoll, site: &mut self.site, token: token as u64 };
+        if connection.serve(turn, &mut self.input, &mut self.output) == Fate::Ended {
+            self.close(token);
+        }
+    }
+
+    fn close(&mut self, token: usize) {
+        let mut connection = self.connections.remove(token);
+        connection.dialogue.end(clock(), &mut self.site);
+        drop(connection);
+        self.recover();
+    }
+
+    // Time.
+
+    fn sweep_interval(&self) -> Duration {
+        let limits = &self.site.limits;
+        let shortest = limits.header_time.min(limits.idle_time).min(limits.stall_time);
+        (shortest / 4).clamp(Duration::from_millis(10), if self.drain_until.is_some() { LAST_CALL / 4 } else { SWEEP })
+    }
+
+    fn keep_time(&mut self) -> Moment {
+        let now = clock();
+        match (self.accepting, self.starved) {
+            (Accepting::Starved { retry }, _) if now >= retry => {
+                self.accepting = Accepting::Starved { retry: now.after(RETRY) };
+                self.recover();
+            }
+            (Accepting::Yes, Some((_, calm))) if now >= calm => {
+                self.starved = None;
+                self.channel.report(&Report::Recovered);
+            }
+            _ => {}
+        }
+        if now >= self.next_sweep {
+            self.sweep(now);
+        }
+        if self.drain_until.is_some_and(|until| now >= until) {
+            for mut connection in self.connections.drain() {
+                connection.dialogue.end(now, &mut self.site);
+            }
+        }
+        now
+    }
+
+    fn sweep(&mut self, now: Moment) {
+        self.next_sweep = now.after(self.sweep_interval());
+        let late: Vec<usize> =
+            self.connections.iter().filter(|(_, it)| now >= it.deadline).map(|(token, _)| token).collect();
+        for token in late {
+            let turn = Turn { epoll: &self.epoll, site: &mut self.site, token: token as u64 };
+            if self.connections[token].expire(turn, now, &mut self.output) == Fate::Ended {
+                self.close(token);
+            }
+        }
+    }
+
+    // Orders.
+
+    fn obey(&mut self) -> io::Result<()> {
+        for order in self.channel.orders()? {
+            match order {
+                Order::Ready(ready) => self.site.health.ready = ready,
+                Order::Drain(grace) => self.drain(grace),
+            }
+        }
+        Ok(())
+    }
+
+    fn terminate(&mut self) {
+        // How many came does not matter.
+        let _ = recv(&self.terminations, &mut self.input[..], RecvFlags::DONTWAIT);
+        self.drain(self.grace);
+    }
+
+    fn drain(&mut self, grace: Duration) {
+        let now = clock();
+        let until = now.after(grace);
+        self.drain_until = Some(self.drain_until.map_or(until, |earlier| earlier.min(until)));
+        if self.site.draining {
+            return;
+        }
+        self.site.draining = true;
+        self.channel.report(&Report::Draining);
+        self.stop_accepting();
+        for (_, connection) in &mut self.connections {
+            if connection.waiting == Waiting::Idle && connection.outbox.is_empty() {
+                connection.deadline = connection.deadline.min(now.after(LAST_CALL));
+            }
+        }
+        self.next_sweep = now;
+    }
+
+    /// Takes every connection that is established before the port closes: a close resets those that nobody has taken.
+    fn stop_accepting(&mut self) {
+        for listener in &self.listeners {
+            // From here on the kernel drops what comes to this socket (the filter accepts 0 bytes), so that no connection
+            // is established between the last accept and the close. Its client tries again and is then refused.
+            const RETURN_0: SockFilter = SockFilter::new(6, 0, 0, 0);
+            let _ = listener.socket.attach_filter(&[RETURN_0]);
+        }
+        if let Accepting::Starved { .. } = self.accepting {
+            let _ = self.listen();
+        }
+        for index in 0..self.listeners.len() {
+            let mut before = u64::MAX;
+            while before != self.accepted {
+                before = self.accepted;
+                self.accept(index);
+            }
+        }
+        self.accepting = Accepting::Ended;
+        self.listeners.clear();
+    }
+}
+
+/// What a connection needs of the loop for one turn.
+struct Turn<'a> {
+    epoll: &'a OwnedFd,
+    site: &'a mut Site,
+    token: u64,
+}
+
+impl Connection {
+    fn serve(&mut self, turn: Turn, input: &mut [u8], output: &mut Vec<u8>) -> Fate {
+        if self.interest == Interest::Write {
+            let outbox = std::mem::take(&mut self.outbox);
+            return self.flush(&outbox, clock(), turn);
+        }
+        let length = match recv(&self.socket, &mut *input, RecvFlags::empty()) {
+            Ok((0, _)) => return Fate::Ended,
+            Ok((length, _)) => length,
+            Err(Errno::AGAIN | Errno::INTR) => return self.wait_for(Interest::Read, &turn),
+            Err(_) => return Fate::Ended,
+        };
+        if self.waiting == Waiting::Over {
+            // Lingering: what still comes is thrown away.
+            return Fate::Open;
+        }
+        let now = clock();
+        output.clear();
+        self.dialogue.receive(&input[..length], now, turn.site, output);
+        self.flush(output, now, turn)
+    }
+
+    /// Writes what it can and waits for what must come next.
+    fn flush(&mut self, mut answers: &[u8], now: Moment, turn: Turn) -> Fate {
+        let mut now = now;
+        while !answers.is_empty() {
+            let sent = send(&self.socket, answers, SendFlags::NOSIGNAL);
+            now = clock();
+            match sent {
+                Ok(written) => {
+                    self.dialogue.wrote(written, now, turn.site);
+                    answers = &answers[written..];
+                }
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => {
+                    self.outbox = answers.to_vec();
+                    self.deadline = now.after(turn.site.limits.stall_time);
+                    return self.wait_for(Interest::Write, &turn);
+                }
+                Err(_) => return Fate::Ended,
+            }
+        }
+        let (before, limits) = (self.waiting, &turn.site.limits);
+        self.waiting = self.dialogue.waiting();
+        self.deadline = match self.waiting {
+            Waiting::Over => return self.part(now, &turn),
+            Waiting::Idle if turn.site.draining => now.after(LAST_CALL),
+            Waiting::Idle if self.dialogue.has_begun() => now.after(limits.idle_time),
+            Waiting::Idle => self.deadline,
+            Waiting::Head if before == Waiting::Head => self.deadline,
+            Waiting::Head => now.after(limits.header_time),
+            Waiting::Body => now.after(limits.stall_time),
+        };
+        self.wait_for(Interest::Read, &turn)
+    }
+
+    /// After the last answer. If the client has sent more than was read, a close would reset the connection, and that answer
+    /// might be lost with it.
+    fn part(&mut self, now: Moment, turn: &Turn) -> Fate {
+        if !self.dialogue.left_something_unread() || shutdown(&self.socket, Shutdown::Write).is_err() {
+            return Fate::Ended;
+        }
+        self.deadline = now.after(LINGER);
+        self.wait_for(Interest::Read, turn)
+    }
+
+    fn expire(&mut self, turn: Turn, now: Moment, output: &mut Vec<u8>) -> Fate {
+        if self.waiting != Waiting::Head || !self.outbox.is_empty() {
+            return Fate::Ended;
+        }
+        output.clear();
+        self.dialogue.expire(now, turn.site, output);
+        self.flush(output, now, turn)
+    }
+
+    fn wait_for(&mut self, interest: Interest, turn: &Turn) -> Fate {
+        let flags = match interest {
+            Interest::None => return Fate::Ended,
+            Interest::Read => epoll::EventFlags::IN,
+            Interest::Write => epoll::EventFlags::OUT,
+        };
+        let data = epoll::EventData::new_u64(turn.token);
+        let told = match self.interest {
+            same if same == interest => Ok(()),
+            Interest::None => epoll::add(turn.epoll, &self.socket, data, flags),
+            Interest::Read | Interest::Write => epoll::modify(turn.epoll, &self.socket, data, flags),
+        };
+        self.interest = interest;
+        if told.is_ok() { Fate::Open } else { Fate::Ended }
+    }
+}
+
+fn timespec(duration: Duration) -> Timespec {
+    Timespec { tv_sec: duration.as_secs() as i64, tv_nsec: i64::from(duration.subsec_nanos()) }
+}

@@ -1,0 +1,3 @@
+//! PURE. Configuration for the balancer in front of the fleet, written from its topology. It starts nothing.
+
+pub mod nginx;

@@ -1,0 +1,421 @@
+//! The shared-memory journal of one backend process: written by the backend, read by the supervisor while it is written.
+//! It knows where words lie and in which order they become visible; what they mean is `wire`'s.
+//!
+//! # Shape
+//!
+//! One anonymous file (`memfd`), so it outlives the backend's death by any signal and ends with the last process that holds it:
+//!
+//! | part | words of 8 bytes | written |
+//! |---|---|---|
+//! | head | 512: magic, table slots, ring slots, records written, unclaimed attempts | once; counters by the backend |
+//! | table | slots × 33: a stamp and a record | *claimed* when a request has been read, freed when it has ended |
+//! | ring | slots × 32: a record | *completed*: appended when the attempt has ended, the oldest overwritten |
+//!
+//! So the ring holds attempts that have ended, in the order in which they ended; the table those that have not, and after a
+//! `kill -9` exactly those that were received and never answered. Writing is plain stores, no system call.
+//! A reader that is overtaken by a whole ring knows how many records it has missed: they are numbered.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering, fence};
+
+use anyhow::{Context, Result, ensure};
+use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
+
+use crate::wire::{Moment, Outcome, RECORD_WORDS, Record};
+
+const MAGIC: u64 = u64::from_be_bytes(*b"uuid-g/1");
+const HEAD_WORDS: usize = 512;
+const TABLE_WORDS: usize = RECORD_WORDS + 1;
+const WRITTEN: usize = 8;
+const UNCLAIMED: usize = 16;
+
+/// How many attempts a journal can hold.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Capacity {
+    /// In flight at once. Beyond it attempts are still recorded when they end.
+    pub table: u32,
+    /// Ended and not yet overwritten: a power of two.
+    pub ring: u32,
+}
+
+impl Capacity {
+    fn words(self) -> usize {
+        HEAD_WORDS + self.table as usize * TABLE_WORDS + self.ring as usize * RECORD_WORDS
+    }
+}
+
+/// Makes the file of an empty journal.
+pub fn create(name: &str, capacity: Capacity) -> Result<OwnedFd> {
+    ensure!(capacity.ring.is_power_of_two(), "a ring of {} records is no power of two", capacity.ring);
+    let file = memfd_create(name, MemfdFlags::CLOEXEC).context("failed to create a journal")?;
+    ftruncate(&file, capacity.words() as u64 * 8).context("failed to size a journal")?;
+    let words = Words::map(&file)?;
+    words[1].store(u64::from(capacity.table), Ordering::Relaxed);
+    words[2].store(u64::from(capacity.ring), Ordering::Relaxed);
+    words[0].store(MAGIC, Ordering::Release);
+    Ok(file)
+}
+
+/// The whole mapping as words that several processes may read and write.
+struct Words {
+    map: memmap2::MmapRaw,
+}
+
+impl Words {
+    fn map(file: &impl AsFd) -> Result<Words> {
+        let map = memmap2::MmapRaw::map_raw(&file.as_fd().try_clone_to_owned()?).context("failed to map a journal")?;
+        ensure!(map.len() >= HEAD_WORDS * 8, "a file of {} bytes is no journal", map.len());
+        Ok(Words { map })
+    }
+}
+
+impl std::ops::Deref for Words {
+    type Target = [AtomicU64];
+
+    #[allow(unsafe_code)]
+    fn deref(&self) -> &[AtomicU64] {
+        // SAFETY: the mapping is page-aligned, readable and writable, lives as long as `self`, and its size never
+        // changes after `create`. Whatever bits it holds are valid `u64`s. Every process touches it through atomics only.
+        unsafe { std::slice::from_raw_parts(self.map.as_ptr().cast(), self.map.len() / 8) }
+    }
+}
+
+struct Layout {
+    words: Words,
+    capacity: Capacity,
+}
+
+impl Layout {
+    fn open(file: &impl AsFd) -> Result<Layout> {
+        let words = Words::map(file)?;
+        ensure!(words[0].load(Ordering::Acquire) == MAGIC, "the file is no journal of this version");
+        let capacity = Capacity {
+            table: words[1].load(Ordering::Relaxed).try_into()?,
+            ring: words[2].load(Ordering::Relaxed).try_into()?,
+        };
+        ensure!(words.len() >= capacity.words() && capacity.ring.is_power_of_two(), "the journal is cut short");
+        Ok(Layout { words, capacity })
+    }
+
+    fn stamp(&self, slot: u32) -> &AtomicU64 {
+        &self.words[HEAD_WORDS + slot as usize * TABLE_WORDS]
+    }
+
+    fn claimed(&self, slot: u32) -> &[AtomicU64] {
+        let start = HEAD_WORDS + slot as usize * TABLE_WORDS + 1;
+        &self.words[start..start + RECORD_WORDS]
+    }
+
+    fn ended(&self, index: u64) -> &[AtomicU64] {
+        let slot = (index & u64::from(self.capacity.ring - 1)) as usize;
+        let start = HEAD_WORDS + self.capacity.table as usize * TABLE_WORDS + slot * RECORD_WORDS;
+        &self.words[start..start + RECORD_WORDS]
+    }
+
+    fn written(&self) -> &AtomicU64 {
+        &self.words[WRITTEN]
+    }
+}
+
+fn store(words: &[AtomicU64], record: &Record) {
+    let (values, used) = record.to_words();
+    for (word, value) in words.iter().zip(&values[..used]) {
+        word.store(*value, Ordering::Relaxed);
+    }
+}
+
+fn load(words: &[AtomicU64]) -> [u64; RECORD_WORDS] {
+    let mut values = [0; RECORD_WORDS];
+    for (value, word) in values.iter_mut().zip(words) {
+        *value = word.load(Ordering::Relaxed);
+    }
+    values
+}
+
+/// The writing end, in the backend. One process, one thread.
+pub struct Writer {
+    layout: Layout,
+    written: u64,
+    claims: u64,
+    /// Slots of the table that were used before and are free; taken from the end, so that the warm ones are used again.
+    free: Vec<u32>,
+    fresh: u32,
+}
+
+/// An attempt that has been received: it must be [completed](Writer::complete).
+#[must_use]
+#[derive(Debug)]
+pub struct Claim {
+    record: Record,
+    slot: Option<u32>,
+}
+
+impl Claim {
+    /// What was claimed.
+    pub fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// The answer turns out to have another status than was claimed.
+    pub fn revise_status(&mut self, status: u16) {
+        self.record.status = status;
+    }
+}
+
+impl Writer {
+    /// Maps the journal of this process.
+    pub fn open(file: &impl AsFd) -> Result<Writer> {
+        Ok(Writer { layout: Layout::open(file)?, written: 0, claims: 0, free: Vec::new(), fresh: 0 })
+    }
+
+    /// Makes the attempt visible as received and gives it its number. The fields that tell its end are set by [`Writer::complete`].
+    pub fn claim(&mut self, mut record: Record) -> Claim {
+        self.claims += 1;
+        record.number = self.claims;
+        record.outcome = Outcome::Received;
+        let slot = self.free.pop().or_else(|| {
+            let fresh = self.fresh;
+            (fresh < self.layout.capacity.table).then(|| {
+                self.fresh += 1;
+                fresh
+            })
+        });
+        match slot {
+            Some(slot) => {
+                // After the stamp of 0 that freed the slot: a reader that sees these words cannot still believe the old stamp.
+                fence(Ordering::Release);
+                store(self.layout.claimed(slot), &record);
+                self.layout.stamp(slot).store(record.number, Ordering::Release);
+            }
+            None => {
+                self.layout.words[UNCLAIMED].fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        Claim { record, slot }
+    }
+
+    /// Appends the record of an attempt that has ended.
+    pub fn complete(&mut self, claim: Claim, answered: Moment, bytes: u64, outcome: Outcome) {
+        let mut record = claim.record;
+        (record.answered, record.bytes, record.outcome) = (answered, bytes, outcome);
+        // After the count that was stored last time: a reader that sees these words sees that count too, and knows that
+        // the record which stood here is gone.
+        fence(Ordering::Release);
+        store(self.layout.ended(self.written), &record);
+        self.written += 1;
+        self.layout.written().store(self.written, Ordering::Release);
+        if let Some(slot) = claim.slot {
+            self.layout.stamp(slot).store(0, Ordering::Relaxed);
+            self.free.push(slot);
+        }
+    }
+}
+
+/// The reading end, in the supervisor: each ended record once, in order.
+pub struct Reader {
+    layout: Layout,
+    next: u64,
+    last: u64,
+}
+
+impl Reader {
+    /// Maps a journal, to be read from its start.
+    pub fn open(file: &impl AsFd) -> Result<Reader> {
+        Ok(Reader { layout: Layout::open(file)?, next: 0, last: 0 })
+    }
+
+    /// Hands over the records that have ended since the last call, and returns how many were overwritten before that.
+    pub fn drain(&mut self, mut take: impl FnMut(Record)) -> u64 {
+        let written = self.layout.written().load(Ordering::Acquire);
+        let ring = u64::from(self.layout.capacity.ring);
+        let mut lost = 0;
+        while self.next < written {
+            let words = load(self.layout.ended(self.next));
+            fence(Ordering::Acquire);
+            // The writer may be at work on the slot of record `overtaken + ring`, which is that of `overtaken`.
+            let overtaken = (self.layout.written().load(Ordering::Relaxed) + 1).saturating_sub(ring);
+            if self.next < overtaken {
+                lost += overtaken - self.next;
+                self.next = overtaken;
+                continue;
+            }
+            self.next += 1;
+            let record = Record::from_words(&words);
+            self.last = record.number;
+            take(record);
+        }
+        lost
+    }
+
+    /// The attempts that have been received and have not ended. Read it after [`Reader::drain`]: after the death of the
+    /// backend, nothing is then in both.
+    pub fn in_flight(&self) -> Vec<Record> {
+        (0..self.layout.capacity.table)
+            .map(|slot| (self.layout.stamp(slot).load(Ordering::Acquire), slot))
+            // Slots are taken into use in order, so their stamps may be 0 again but never untouched before the last one;
+            // an untouched page is not worth touching, so stop at the first slot that never was used.
+            .take_while(|(stamp, slot)| *stamp != 0 || self.layout.claimed(*slot)[0].load(Ordering::Relaxed) != 0)
+            .filter_map(|(stamp, slot)| {
+                let words = load(self.layout.claimed(slot));
+                fence(Ordering::Acquire);
+                let unchanged = self.layout.stamp(slot).load(Ordering::Relaxed) == stamp;
+                (stamp != 0 && unchanged).then(|| Record::from_words(&words))
+            })
+            // Killed between the append and the release of the slot: that record has been read already.
+            .filter(|record| record.number != self.last)
+            .collect()
+    }
+
+    /// Attempts so far that found the table full: they are recorded only when they have ended.
+    pub fn unclaimed(&self) -> u64 {
+        self.layout.words[UNCLAIMED].load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{Clipped, Generator};
+    use proptest::prelude::*;
+
+    fn journal(table: u32, ring: u32) -> (Writer, Reader) {
+        let file = create("test", Capacity { table, ring }).unwrap();
+        (Writer::open(&file).unwrap(), Reader::open(&file).unwrap())
+    }
+
+    /// Every field tells the connection, so that a torn record gives itself away.
+    fn attempt(connection: u64) -> Record {
+        Record {
+            number: 0,
+            received: Moment(connection),
+            answered: Moment(0),
+            generator: Generator(9001),
+            answer: None,
+            request: None,
+            connection,
+            request_number: connection as u32,
+            peer: "[::1]:80".parse().unwrap(),
+            method: Clipped::new(b"GET"),
+            path: Clipped::new(format!("/{connection}").repeat(9).as_bytes()),
+            status: 200,
+            bytes: 0,
+            outcome: Outcome::Received,
+        }
+    }
+
+    fn drain(reader: &mut Reader) -> (Vec<u64>, u64) {
+        let mut connections = Vec::new();
+        let lost = reader.drain(|record| connections.push(record.connection));
+        (connections, lost)
+    }
+
+    #[test]
+    fn an_attempt_is_in_flight_until_it_has_ended_and_then_in_the_ring() {
+        let (mut writer, mut reader) = journal(4, 8);
+        let claim = writer.claim(attempt(7));
+        assert_eq!(drain(&mut reader), (vec![], 0));
+        let [in_flight] = reader.in_flight().try_into().unwrap();
+        assert_eq!((in_flight.connection, in_flight.outcome), (7, Outcome::Received));
+        writer.complete(claim, Moment(9), 12, Outcome::Completed);
+        let mut records = Vec::new();
+        assert_eq!(reader.drain(|record| records.push(record)), 0);
+        let expected =
+            Record { number: 1, answered: Moment(9), bytes: 12, outcome: Outcome::Completed, ..attempt(7) };
+        assert_eq!(records, [expected]);
+        assert_eq!(reader.in_flight(), []);
+    }
+
+    #[test]
+    fn a_record_whose_slot_was_not_yet_freed_when_the_backend_was_killed_counts_once() {
+        let (mut writer, mut reader) = journal(4, 8);
+        let claim = writer.claim(attempt(7));
+        let slot = claim.slot.unwrap();
+        writer.complete(claim, Moment(9), 12, Outcome::Completed);
+        writer.layout.stamp(slot).store(1, Ordering::Relaxed);
+        assert_eq!(drain(&mut reader), (vec![7], 0));
+        assert_eq!(reader.in_flight(), []);
+    }
+
+    #[test]
+    fn beyond_the_table_an_attempt_is_recorded_when_it_ends_and_counted_before() {
+        let (mut writer, mut reader) = journal(1, 8);
+        let (first, second) = (writer.claim(attempt(1)), writer.claim(attempt(2)));
+        assert_eq!((reader.in_flight().len(), reader.unclaimed()), (1, 1));
+        writer.complete(second, Moment(1), 0, Outcome::Completed);
+        writer.complete(first, Moment(1), 0, Outcome::Completed);
+        assert_eq!(drain(&mut reader), (vec![2, 1], 0));
+    }
+
+    #[test]
+    fn what_is_no_journal_is_refused() {
+        let file = memfd_create("empty", MemfdFlags::CLOEXEC).unwrap();
+        ftruncate(&file, 8192).unwrap();
+        assert!(Reader::open(&file).is_err());
+        assert!(create("test", Capacity { table: 1, ring: 12 }).is_err());
+    }
+
+    proptest! {
+        /// Claims, ends and reads in any order, against a plain list.
+        #[test]
+        fn every_attempt_is_read_once_or_known_to_be_lost(steps in proptest::collection::vec(0..10u8, 1..300)) {
+            let (mut writer, mut reader) = journal(4, 8);
+            let (mut open, mut claimed, mut ended, mut read, mut lost) = (Vec::new(), 0, Vec::new(), Vec::new(), 0);
+            for step in steps {
+                match step {
+                    0..=4 => {
+                        claimed += 1;
+                        open.push((claimed, writer.claim(attempt(claimed))));
+                    }
+                    5..=8 if !open.is_empty() => {
+                        let (connection, claim) = open.swap_remove(usize::from(step) % open.len());
+                        writer.complete(claim, Moment(1), 1, Outcome::Completed);
+                        ended.push(connection);
+                    }
+                    _ => {
+                        let (more, gone) = drain(&mut reader);
+                        prop_assert!(ended.ends_with(&more));
+                        read.extend(more);
+                        lost += gone;
+                        prop_assert_eq!(read.len() as u64 + lost, ended.len() as u64);
+                        let shown: Vec<u64> = reader.in_flight().iter().map(|record| record.connection).collect();
+                        prop_assert!(shown.iter().all(|connection| open.iter().any(|(it, _)| it == connection)));
+                        prop_assert!(shown.len() == open.len().min(4) || reader.unclaimed() > 0);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_reader_beside_a_fast_writer_sees_no_torn_record_and_counts_every_lost_one() {
+        const ATTEMPTS: u64 = 300_000;
+        let (mut writer, mut reader) = journal(16, 64);
+        let (mut read, mut lost, mut last) = (0, 0, 0);
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                for connection in 1..=ATTEMPTS {
+                    let claim = writer.claim(attempt(connection));
+                    writer.complete(claim, Moment(connection), connection, Outcome::Completed);
+                }
+            });
+            while last < ATTEMPTS {
+                lost += reader.drain(|record| {
+                    let end = Record { number: record.connection, ..attempt(record.connection) };
+                    let expected = Record {
+                        answered: Moment(record.connection),
+                        bytes: record.connection,
+                        outcome: Outcome::Completed,
+                        ..end
+                    };
+                    assert_eq!(record, expected);
+                    assert!(record.connection > last);
+                    (read, last) = (read + 1, record.connection);
+                });
+                for record in reader.in_flight() {
+                    assert_eq!(record, Record { number: record.connection, ..attempt(record.connection) });
+                }
+            }
+        });
+        assert_eq!(read + lost, ATTEMPTS);
+    }
+}

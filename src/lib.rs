@@ -1,0 +1,16 @@
+//! See and prove what a load balancer does.
+//!
+//! # Layout
+//!
+//! In the order of a request's journey, the module boundary being the process boundary:
+//!
+//! - [`cli`]: what was typed, and what it means
+//! - [`fleet`]: the supervisor process, which starts and watches the backends
+//! - [`backend`]: each backend process, which answers and records
+//! - [`balancer`]: configuration for the balancer in front of them
+//! - below them: [`topology`] (who is in the fleet), [`journal`] (what a backend recorded), [`runfile`] (where a running fleet is),
+//!   [`remote`] (how another process speaks to it), and [`wire`] (what crosses a process)
+
+pub mod backend;
+pub mod journal;
+pub mod wire;

@@ -1,0 +1,221 @@
+//! Who is in the fleet: what the backends are started from, what balancer configuration is written from, and what a check
+//! judges against. It opens nothing; whether an address can be had is found out by `fleet`.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::str::FromStr;
+
+use crate::wire::Generator;
+
+/// A fleet has at most this many backends.
+pub const MAX_BACKENDS: usize = 1000;
+
+/// The backends of a fleet: on one host, each with a port of its own.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Topology {
+    /// Where they listen.
+    pub host: Host,
+    /// In the order in which they were named.
+    pub generators: Vec<Generator>,
+}
+
+/// A name or an address to listen on.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Host(String);
+
+impl Host {
+    /// Every address of the machine that the host stands for. `localhost` is both loopback addresses whatever the resolver says of
+    /// it, so that `127.0.0.1:9001` in a balancer and `http://localhost:9001` in a browser reach the same backend.
+    pub fn fixed_addresses(&self) -> Option<Vec<IpAddr>> {
+        match self.0.as_str() {
+            "localhost" => Some(vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]),
+            other => other.parse().ok().map(|address| vec![address]),
+        }
+    }
+
+    /// How a client on this machine writes it: `localhost`, `[::1]`.
+    pub fn in_url(&self) -> String {
+        match self.0.parse() {
+            Ok(IpAddr::V4(any)) if any.is_unspecified() => "localhost".to_owned(),
+            Ok(IpAddr::V6(any)) if any.is_unspecified() => "localhost".to_owned(),
+            Ok(IpAddr::V6(address)) => format!("[{address}]"),
+            Ok(IpAddr::V4(_)) | Err(_) => self.0.clone(),
+        }
+    }
+
+    /// How a balancer on this machine writes it: as one address, where that is known.
+    pub fn in_balancer(&self) -> String {
+        match self.in_url().as_str() {
+            "localhost" => Ipv4Addr::LOCALHOST.to_string(),
+            other => other.to_owned(),
+        }
+    }
+
+    /// As it was given.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Host {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Host, String> {
+        let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+        let plausible = !bare.is_empty()
+            && (bare.parse::<IpAddr>().is_ok()
+                || bare.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte)));
+        match plausible {
+            true => Ok(Host(bare.to_owned())),
+            false => Err("expected a host name or an address, without scheme and port: localhost, 0.0.0.0, ::1".to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Ports as they were asked for: `9001-9003,9010`. Whether they make a fleet is judged by [`Ports::generators`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Ports(Vec<u32>);
+
+/// Why a number that was asked for cannot be a backend's port.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NoPort {
+    /// Not 1 to 65535.
+    OutOfRange(u32),
+    /// It was asked for more than once.
+    Duplicate(u32),
+    /// So many were asked for.
+    TooMany(usize),
+}
+
+impl fmt::Display for NoPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NoPort::OutOfRange(number) => write!(f, "{number}: no port, those are 1 to 65535"),
+            NoPort::Duplicate(number) => write!(f, "{number}: asked for more than once"),
+            NoPort::TooMany(count) => write!(f, "{count} backends: a fleet has {MAX_BACKENDS} at most"),
+        }
+    }
+}
+
+impl Ports {
+    /// The ports of the original program.
+    pub fn of_the_original() -> Ports {
+        Ports(vec![9001, 9002, 9003])
+    }
+
+    /// All numbers that can be ports of one fleet, and everything that is wrong with the others.
+    pub fn generators(&self) -> (Vec<Generator>, Vec<NoPort>) {
+        let (mut good, mut bad) = (Vec::new(), Vec::new());
+        let mut seen = std::collections::BTreeSet::new();
+        for &number in &self.0 {
+            match u16::try_from(number) {
+                Ok(0) | Err(_) => bad.push(NoPort::OutOfRange(number)),
+                Ok(port) if seen.insert(port) => good.push(Generator(port)),
+                Ok(_) => bad.push(NoPort::Duplicate(number)),
+            }
+        }
+        bad.dedup();
+        if self.0.len() > MAX_BACKENDS {
+            bad = vec![NoPort::TooMany(self.0.len())];
+        }
+        (good, bad)
+    }
+
+    /// The ports of several lists, one after the other.
+    pub fn concat(parts: impl IntoIterator<Item = Ports>) -> Ports {
+        Ports(parts.into_iter().flat_map(|part| part.0).collect())
+    }
+}
+
+impl FromStr for Ports {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Ports, String> {
+        let mut numbers = Vec::new();
+        for part in text.split(',').map(str::trim) {
+            let (first, last) = part.split_once('-').unwrap_or((part, part));
+            let number = |text: &str| {
+                text.trim().parse::<u32>().map_err(|_| {
+                    format!("expected ports and ranges of ports such as 9001-9003,9010, found {part:?}")
+                })
+            };
+            let (first, last) = (number(first)?, number(last)?);
+            if first > last {
+                return Err(format!("expected a range from low to high, found {part:?}"));
+            }
+            if last - first >= 0x1_0000 {
+                return Err(format!("the range {part:?} is longer than there are ports"));
+            }
+            numbers.extend(first..=last);
+        }
+        Ok(Ports(numbers))
+    }
+}
+
+impl Topology {
+    /// The URL of a backend for a client on this machine.
+    pub fn url(&self, generator: Generator) -> String {
+        format!("http://{}:{generator}", self.host.in_url())
+    }
+
+    /// The address of a backend for a balancer on this machine.
+    pub fn address(&self, generator: Generator) -> String {
+        format!("{}:{generator}", self.host.in_balancer())
+    }
+}
+
+/// `address` is one that only processes of this machine can reach.
+pub fn is_loopback(address: &SocketAddr) -> bool {
+    address.ip().to_canonical().is_loopback()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn generators(text: &str) -> (Vec<u16>, Vec<NoPort>) {
+        let (good, bad) = text.parse::<Ports>().unwrap().generators();
+        (good.into_iter().map(|generator| generator.0).collect(), bad)
+    }
+
+    #[test]
+    fn ports_are_lists_and_ranges() {
+        assert_eq!(generators("9001-9003,9010"), (vec![9001, 9002, 9003, 9010], vec![]));
+        assert_eq!(generators(" 9003 , 9001 - 9002 "), (vec![9003, 9001, 9002], vec![]));
+        for text in ["", "9001,", "a", "9003-9001", "-1", "9001-", "1-2-3", "0-4294967295"] {
+            assert!(text.parse::<Ports>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn every_number_that_is_no_port_of_its_own_is_named() {
+        let bad = vec![NoPort::OutOfRange(0), NoPort::OutOfRange(70000), NoPort::Duplicate(9001)];
+        assert_eq!(generators("0,9001,70000,9001"), (vec![9001], bad));
+        assert_eq!(generators("1-1001").1, vec![NoPort::TooMany(1001)]);
+        assert_eq!(generators("1-1000").1, vec![]);
+    }
+
+    #[test]
+    fn a_host_is_written_as_its_readers_need_it() {
+        for (host, url, balancer) in [
+            ("localhost", "localhost", "127.0.0.1"),
+            ("0.0.0.0", "localhost", "127.0.0.1"),
+            ("::", "localhost", "127.0.0.1"),
+            ("[::1]", "[::1]", "[::1]"),
+            ("127.0.0.5", "127.0.0.5", "127.0.0.5"),
+            ("backend.example", "backend.example", "backend.example"),
+        ] {
+            let host: Host = host.parse().unwrap();
+            assert_eq!((host.in_url(), host.in_balancer()), (url.to_owned(), balancer.to_owned()));
+        }
+        for text in ["", "http://localhost", "localhost:80", "a b"] {
+            assert!(text.parse::<Host>().is_err(), "{text}");
+        }
+    }
+}
