@@ -319,8 +319,7 @@ mod tests {
         writer.complete(claim, Moment(9), 12, Outcome::Completed);
         let mut records = Vec::new();
         assert_eq!(reader.drain(|record| records.push(record)), 0);
-        let expected =
-            Record { number: 1, answered: Moment(9), bytes: 12, outcome: Outcome::Completed, ..attempt(7) };
+        let expected = Record { number: 1, answered: Moment(9), bytes: 12, outcome: Outcome::Completed, ..attempt(7) };
         assert_eq!(records, [expected]);
         assert_eq!(reader.in_flight(), []);
     }

@@ -12,5 +12,11 @@
 //!   [`remote`] (how another process speaks to it), and [`wire`] (what crosses a process)
 
 pub mod backend;
+pub mod balancer;
+pub mod cli;
+pub mod fleet;
 pub mod journal;
+pub mod remote;
+pub mod runfile;
+pub mod topology;
 pub mod wire;

@@ -37,11 +37,13 @@ impl Runfile {
     pub fn publish(whereabouts: &Whereabouts) -> Result<Runfile> {
         let directory = directory()?;
         let path = directory.join(format!("{}.json", whereabouts.pid));
+        let draft = path.with_extension("draft");
         let publish = || -> io::Result<File> {
-            let mut file =
-                OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
+            let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
             flock(&file, FlockOperation::NonBlockingLockExclusive)?;
             file.write_all(&serde_json::to_vec(whereabouts)?)?;
+            // Only now under the name that others look for: they would take it for abandoned before it is locked.
+            fs::rename(&draft, &path)?;
             Ok(file)
         };
         let lock = publish().with_context(|| format!("failed to write {}", path.display()))?;
@@ -54,8 +56,8 @@ impl Runfile {
         let mut found = Vec::new();
         for entry in fs::read_dir(&directory).with_context(|| format!("failed to read {}", directory.display()))? {
             let path = entry?.path();
-            if let Some(whereabouts) = read_if_alive(&path) {
-                found.push(whereabouts);
+            if path.extension().is_some_and(|extension| extension == "json") {
+                found.extend(read_if_alive(&path));
             }
         }
         found.sort_by_key(|whereabouts| whereabouts.pid);

@@ -67,7 +67,9 @@ impl FromStr for Host {
                 || bare.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte)));
         match plausible {
             true => Ok(Host(bare.to_owned())),
-            false => Err("expected a host name or an address, without scheme and port: localhost, 0.0.0.0, ::1".to_owned()),
+            false => {
+                Err("expected a host name or an address, without scheme and port: localhost, 0.0.0.0, ::1".to_owned())
+            }
         }
     }
 }
@@ -141,9 +143,9 @@ impl FromStr for Ports {
         for part in text.split(',').map(str::trim) {
             let (first, last) = part.split_once('-').unwrap_or((part, part));
             let number = |text: &str| {
-                text.trim().parse::<u32>().map_err(|_| {
-                    format!("expected ports and ranges of ports such as 9001-9003,9010, found {part:?}")
-                })
+                text.trim()
+                    .parse::<u32>()
+                    .map_err(|_| format!("expected ports and ranges of ports such as 9001-9003,9010, found {part:?}"))
             };
             let (first, last) = (number(first)?, number(last)?);
             if first > last {

@@ -26,9 +26,8 @@ pub struct UnknownFormat;
 impl Format {
     /// What the query asks for, else what Accept prefers, else the page.
     pub fn wanted(request: &Request) -> Result<Format, UnknownFormat> {
-        let asked = request
-            .query()
-            .and_then(|query| query.split('&').find_map(|parameter| parameter.strip_prefix("format=")));
+        let asked =
+            request.query().and_then(|query| query.split('&').find_map(|parameter| parameter.strip_prefix("format=")));
         match asked {
             Some("html") => Ok(Format::Html),
             Some("json") => Ok(Format::Json),
@@ -207,7 +206,12 @@ fn escape(out: &mut Vec<u8>, text: &[u8]) {
 
 fn begin(out: &mut Vec<u8>, head: &Head, format: Format, body_length: usize) {
     let mut decimal = Decimal::new();
-    for part in [b"HTTP/1.1 ".as_slice(), status_line(head.status).as_bytes(), b"\r\nContent-Type: ", format.media_type().as_bytes()] {
+    for part in [
+        b"HTTP/1.1 ".as_slice(),
+        status_line(head.status).as_bytes(),
+        b"\r\nContent-Type: ",
+        format.media_type().as_bytes(),
+    ] {
         out.extend_from_slice(part);
     }
     out.extend_from_slice(b"\r\nContent-Length: ");
@@ -400,11 +404,14 @@ mod tests {
     #[test]
     fn the_page_is_that_of_the_original() {
         let answer = answered("GET /uuid HTTP/1.1\r\nHost: localhost:9001\r\n\r\n");
-        assert!(answer.starts_with(
-            "HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: 316\r\n\
+        assert!(
+            answer.starts_with(
+                "HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: 316\r\n\
              Date: Mon, 23 Nov 2026 10:00:00 GMT\r\nCache-Control: no-store\r\nGenerator-Number: 9001\r\n\
              Answer-Id: 550e8400-e29b-41d4-a716-446655440000\r\n\r\n"
-        ), "{answer}");
+            ),
+            "{answer}"
+        );
         let page = body(&answer);
         assert!(page.starts_with("<!DOCTYPE html>"));
         assert!(page.contains("<title>localhost:9001</title>"));
@@ -414,9 +421,11 @@ mod tests {
     #[test]
     fn a_host_cannot_inject_a_script_and_a_missing_one_is_our_own_address() {
         let answer = answered("GET / HTTP/1.1\r\nHost: <script>alert('\"&\")</script>\u{e9}\r\n\r\n");
-        assert!(body(&answer).contains(
-            "<title>&lt;script&gt;alert(&#39;&quot;&amp;&quot;)&lt;/script&gt;\u{fffd}\u{fffd}</title>"
-        ), "{answer}");
+        assert!(
+            body(&answer)
+                .contains("<title>&lt;script&gt;alert(&#39;&quot;&amp;&quot;)&lt;/script&gt;\u{fffd}\u{fffd}</title>"),
+            "{answer}"
+        );
         assert!(body(&answered("GET / HTTP/1.0\r\n\r\n")).contains("<title>[::1]:9001</title>"));
     }
 

@@ -13,9 +13,15 @@ enum Stage {
     /// So many bytes of a body of known length.
     Length(u64),
     /// A digit of a chunk's size, or what ends it.
-    Size { size: u64, digits: u8 },
+    Size {
+        size: u64,
+        digits: u8,
+    },
     /// The rest of an extension after a chunk's size, of which so many bytes were seen.
-    Extension { size: u64, seen: u16 },
+    Extension {
+        size: u64,
+        seen: u16,
+    },
     /// The LF after a chunk's size.
     SizeEnd(u64),
     /// So many bytes of a chunk.
@@ -25,9 +31,13 @@ enum Stage {
     /// The LF after a chunk.
     ChunkLf,
     /// The start of a line of the trailer section, of which so many bytes were seen.
-    Trailer { seen: u16 },
+    Trailer {
+        seen: u16,
+    },
     /// The rest of such a line.
-    TrailerLine { seen: u16 },
+    TrailerLine {
+        seen: u16,
+    },
     /// The LF after the trailer section.
     End,
 }
@@ -130,7 +140,11 @@ mod tests {
         assert_eq!(discard(Body::None, b"GET"), Ok(Some(&b"GET"[..])));
         assert_eq!(discard(Body::Length(3), b"abcGET"), Ok(Some(&b"GET"[..])));
         assert_eq!(discard(Body::Length(3), b"ab"), Ok(None));
-        for chunked in ["0\r\n\r\n", "3\r\nabc\r\n0\r\n\r\n", "00a;x=y\r\n0123456789\r\nB \r\n0123456789a\r\n0\r\nA: b\r\nC: d\r\n\r\n"] {
+        for chunked in [
+            "0\r\n\r\n",
+            "3\r\nabc\r\n0\r\n\r\n",
+            "00a;x=y\r\n0123456789\r\nB \r\n0123456789a\r\n0\r\nA: b\r\nC: d\r\n\r\n",
+        ] {
             let bytes = format!("{chunked}GET");
             assert_eq!(discard(Body::Chunked, bytes.as_bytes()), Ok(Some(&b"GET"[..])), "{chunked:?}");
             assert_eq!(discard(Body::Chunked, &chunked.as_bytes()[..chunked.len() - 1]), Ok(None), "{chunked:?}");
@@ -139,7 +153,9 @@ mod tests {
 
     #[test]
     fn bad_chunks_are_refused() {
-        for chunked in ["\r\n", ";\r\n", "x\r\n", "3\nabc", "3\r\nabcd", "3\r\nabc\n", "11111111111111111\r\n", "0\r\n\n", "1;\n"] {
+        for chunked in
+            ["\r\n", ";\r\n", "x\r\n", "3\nabc", "3\r\nabcd", "3\r\nabc\n", "11111111111111111\r\n", "0\r\n\n", "1;\n"]
+        {
             assert_eq!(discard(Body::Chunked, chunked.as_bytes()), Err(BadChunk), "{chunked:?}");
         }
         let trailer = format!("0\r\n{}", "A: b\r\n".repeat(4000));

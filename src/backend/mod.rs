@@ -33,9 +33,9 @@ pub fn run() -> Result<()> {
     let (assignment, descriptors) = channel.assignment()?;
     let terminations = listen_to_signals()?;
     match prepare(&assignment, descriptors) {
-        Ok((site, listeners)) => {
-            Server::new(listeners, channel, terminations, assignment.grace, site)?.run().context("the backend's loop failed")
-        }
+        Ok((site, listeners)) => Server::new(listeners, channel, terminations, assignment.grace, site)?
+            .run()
+            .context("the backend's loop failed"),
         Err(error) => {
             channel.report(&Report::Failed(format!("{error:#}")));
             Err(error)
@@ -48,8 +48,7 @@ fn prepare(assignment: &Assignment, descriptors: Vec<std::os::fd::OwnedFd>) -> R
     let journal = descriptors.next().context("no journal came with the assignment")?;
     let listeners: Vec<Socket> = descriptors.map(Socket::from).collect();
     ensure!(!listeners.is_empty(), "no listening socket came with the assignment");
-    let site =
-        Site::new(assignment.generator, Writer::open(&journal)?, assignment.limits, assignment.calendar);
+    let site = Site::new(assignment.generator, Writer::open(&journal)?, assignment.limits, assignment.calendar);
     Ok((site, listeners))
 }
 

@@ -78,8 +78,7 @@ const VERSION: Refusal = refuse(505, "only HTTP/1.0 and HTTP/1.1 are spoken here
 const GRAMMAR: Refusal = refuse(400, "not a request as HTTP/1.1 writes it (RFC 9112)");
 const TWO_HOSTS: Refusal = refuse(400, "more than one Host header (RFC 9112 section 3.2)");
 const TWO_LENGTHS: Refusal = refuse(400, "Content-Length is no single number (RFC 9112 section 6.3)");
-const LENGTH_AND_CHUNKED: Refusal =
-    refuse(400, "both Content-Length and Transfer-Encoding (RFC 9112 section 6.1)");
+const LENGTH_AND_CHUNKED: Refusal = refuse(400, "both Content-Length and Transfer-Encoding (RFC 9112 section 6.1)");
 const ENCODING: Refusal = refuse(501, "a Transfer-Encoding other than chunked");
 const ENCODING_IN_1_0: Refusal = refuse(400, "Transfer-Encoding in HTTP/1.0 (RFC 9112 section 6.1)");
 

@@ -64,7 +64,9 @@ struct Listener {
 enum Accepting {
     Yes,
     /// Until a connection ends, or at this moment.
-    Starved { retry: Moment },
+    Starved {
+        retry: Moment,
+    },
     Ended,
 }
 
@@ -229,7 +231,9 @@ impl Server {
                     let local = self.own_address(&socket, listener.local);
                     self.open(socket, peer, local);
                 }
-                Err(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => return self.starve(Starvation::OutOfFiles),
+                Err(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
+                    return self.starve(Starvation::OutOfFiles);
+                }
                 Err(Errno::AGAIN) => return,
                 // This one connection was gone before it was taken.
                 Err(_) => {}

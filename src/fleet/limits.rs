@@ -1,0 +1,75 @@
+//! Whether this process may have as many files and processes as a fleet needs, before anything is started.
+
+use std::fs;
+
+use rustix::process::{Resource, Rlimit, getrlimit, getuid, setrlimit};
+
+use crate::fleet::StartError;
+
+/// Descriptors that the supervisor needs for each backend: its process, its journal, the channel to it, and, while the fleet
+/// starts, its two listening sockets and the far end of the channel.
+const FILES_A_BACKEND: u64 = 6;
+/// For itself: the standard streams, the loop, the API and its connections.
+const FILES: u64 = 48;
+/// Threads of the supervisor.
+const THREADS: u64 = 4;
+
+/// Raises the soft limit of open files as far as it may, for this process and so for the backends.
+pub fn raise_files() {
+    let limit = getrlimit(Resource::Nofile);
+    // Fails only where the hard limit was lowered in between; then what is there has to do.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+}
+
+/// Notes which limit so many backends would exceed.
+pub fn check(error: &mut StartError, backends: usize) {
+    let backends = backends as u64;
+    let needed = FILES + backends * FILES_A_BACKEND;
+    if let Some(allowed) = getrlimit(Resource::Nofile).current.filter(|allowed| *allowed < needed) {
+        error.add(
+            format!("{backends} backends need {needed} open files in the supervisor: the limit is {allowed}"),
+            "raise it (ulimit -n), or start fewer backends with --ports",
+        );
+    }
+    let needed = THREADS + backends;
+    let (used, allowed) = (processes_of_this_user(), getrlimit(Resource::Nproc).current);
+    // The kernel does not hold root to this limit.
+    if let Some(allowed) = allowed.filter(|allowed| used + needed > *allowed && !getuid().is_root()) {
+        error.add(
+            format!(
+                "{backends} backends need {needed} more processes: this user has {used} and the limit is {allowed}"
+            ),
+            "raise it (ulimit -u), or start fewer backends with --ports",
+        );
+    }
+    if let Some((used, allowed)) = control_group().filter(|(used, allowed)| used + needed > *allowed) {
+        error.add(
+            format!("{backends} backends need {needed} more processes: this control group has {used} and its limit is {allowed}"),
+            "raise pids.max of the container or service, or start fewer backends with --ports",
+        );
+    }
+}
+
+/// Threads count as processes for this limit.
+fn processes_of_this_user() -> u64 {
+    let uid = getuid().as_raw();
+    let Ok(processes) = fs::read_dir("/proc") else { return 0 };
+    processes
+        .flatten()
+        .filter(|entry| entry.file_name().as_encoded_bytes().iter().all(u8::is_ascii_digit))
+        .filter_map(|entry| fs::read_to_string(entry.path().join("status")).ok())
+        .filter(|status| field(status, "Uid:") == Some(u64::from(uid)))
+        .filter_map(|status| field(&status, "Threads:"))
+        .sum()
+}
+
+fn field(status: &str, name: &str) -> Option<u64> {
+    status.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace().next()?.parse().ok()
+}
+
+fn control_group() -> Option<(u64, u64)> {
+    let membership = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let path = membership.lines().find_map(|line| line.strip_prefix("0::"))?;
+    let number = |file: &str| fs::read_to_string(format!("/sys/fs/cgroup{path}/{file}")).ok()?.trim().parse().ok();
+    Some((number("pids.current")?, number("pids.max")?))
+}

@@ -1,0 +1,332 @@
+//! PURE. Events to lines: what a person sees of the fleet, and what a program reads of it.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde_json::json;
+
+use crate::fleet::printer::Stream;
+use crate::topology::Topology;
+use crate::wire::{Calendar, Change, Departure, Event, Generator, Moment, Outcome, Record, RecordView, Starvation};
+
+/// How attempts are shown.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// A line each; under load the first of each second and a sum of the others.
+    Text,
+    /// An object of JSON each, all of them.
+    Json,
+    /// Not at all.
+    Off,
+}
+
+/// So many attempts of a second are shown one by one.
+const SHOWN_A_SECOND: u64 = 20;
+/// A sum names so many backends one by one.
+const NAMED: usize = 8;
+const SECOND: Duration = Duration::from_secs(1);
+
+/// The log of one fleet.
+pub struct Log {
+    mode: Mode,
+    calendar: Calendar,
+    zone: TimeZone,
+    topology: Topology,
+    second: Moment,
+    shown: u64,
+    more: BTreeMap<Generator, u64>,
+}
+
+/// A line and where it goes.
+pub type Line = (Stream, String);
+
+impl Log {
+    /// Of a fleet that has just begun, with times of day in `zone`.
+    pub fn new(mode: Mode, topology: Topology, calendar: Calendar, zone: TimeZone) -> Log {
+        Log { mode, calendar, zone, topology, second: calendar.moment, shown: 0, more: BTreeMap::new() }
+    }
+
+    /// The lines of one event.
+    pub fn event(&mut self, event: &Event) -> Vec<Line> {
+        match event {
+            Event::Attempt(record) => self.attempt(record).map(|line| (Stream::Log, line)).into_iter().collect(),
+            Event::Member { at, generator, change } => self.member(*at, *generator, change),
+            Event::Lost { at, generator, count } => {
+                let lost = format!("{count} records of {generator} were overwritten before they could be read");
+                vec![(Stream::Log, self.remark(*at, "lost", &lost, json!({ "generator": generator, "count": count })))]
+            }
+        }
+        .into_iter()
+        .filter(|(stream, _)| *stream == Stream::Output || self.mode != Mode::Off)
+        .collect()
+    }
+
+    /// The sum of what was not shown in the second that has ended, if one has.
+    pub fn tick(&mut self, now: Moment) -> Option<Line> {
+        if now.since(self.second) < SECOND {
+            return None;
+        }
+        self.second = now;
+        self.shown = 0;
+        let more = std::mem::take(&mut self.more);
+        if more.is_empty() {
+            return None;
+        }
+        let mut line = format!("… {} more in the last second:", grouped(more.values().sum()));
+        for (index, (generator, count)) in more.iter().take(NAMED).enumerate() {
+            let separator = if index == 0 { "" } else { " ·" };
+            let _ = write!(line, "{separator} {generator} {}", grouped(*count));
+        }
+        if more.len() > NAMED {
+            let others: u64 = more.values().skip(NAMED).sum();
+            let _ = write!(line, " · {} others {}", more.len() - NAMED, grouped(others));
+        }
+        line.push('\n');
+        Some((Stream::Log, line))
+    }
+
+    /// What the printer had to drop.
+    pub fn dropped(&self, now: Moment, lines: u64) -> Line {
+        let text = format!("{lines} lines were not shown: they are read more slowly than they come");
+        (Stream::Log, self.remark(now, "not-shown", &text, json!({ "lines": lines })))
+    }
+
+    fn attempt(&mut self, record: &Record) -> Option<String> {
+        match self.mode {
+            Mode::Off => None,
+            Mode::Json => {
+                let mut object = json!(RecordView::new(record, &self.calendar));
+                object["event"] = json!("attempt");
+                Some(format!("{object}\n"))
+            }
+            Mode::Text if self.shown >= SHOWN_A_SECOND => {
+                *self.more.entry(record.generator).or_default() += 1;
+                None
+            }
+            Mode::Text => {
+                self.shown += 1;
+                Some(self.line(record))
+            }
+        }
+    }
+
+    fn line(&self, record: &Record) -> String {
+        let Record { generator, peer, method, path, status, .. } = record;
+        let time = self.time(record.received, "%H:%M:%S%.3f");
+        let id = record.answer.map_or("health".to_owned(), |answer| answer.to_string());
+        match record.outcome {
+            Outcome::Completed => format!("{time} {generator} {peer} {method} {path} {status} {id}\n"),
+            Outcome::CutOff => {
+                format!(
+                    "{time} {generator} {peer} {method} {path} {status} {id} cut off after {} bytes\n",
+                    record.bytes
+                )
+            }
+            Outcome::Received => format!("{time} {generator} {peer} {method} {path} - {id} never answered\n"),
+        }
+    }
+
+    fn member(&self, at: Moment, generator: Generator, change: &Change) -> Vec<Line> {
+        let url = self.topology.url(generator);
+        let said = match change {
+            Change::Starting(_) => None,
+            Change::Accepting => Some(format!("App server started - {url}")),
+            Change::Gone(departure) => Some(gone(departure, &url, generator)),
+            Change::Paused => Some(format!("App server paused - {url}: it takes connections and answers nobody")),
+            Change::Resumed => Some(format!("App server resumed - {url}")),
+            Change::Draining => Some(format!("App server draining - {url}: it answers what is in flight, then stops")),
+            Change::Readiness(true) => Some(format!("App server ready - {url}")),
+            Change::Readiness(false) => Some(format!("App server unready - {url}: readiness answers 503")),
+            Change::Starved(Starvation::OutOfFiles) => {
+                Some(format!("App server starved - {url}: out of file descriptors, new connections wait"))
+            }
+            Change::Starved(Starvation::ConnectionLimit(limit)) => {
+                Some(format!("App server starved - {url}: it holds {limit} connections, its limit; new ones wait"))
+            }
+            Change::Recovered => Some(format!("App server recovered - {url}: it takes connections again")),
+            Change::RestartIn(delay) => Some(format!("App server restarts - {url}: in {} ms", delay.as_millis())),
+            Change::StartFailed(why) => Some(format!("App server failed to start - {url}: {why}")),
+        };
+        let output = said.map(|said| (Stream::Output, format!("{} {said}\n", self.time(at, "%H:%M:%S"))));
+        let log = (self.mode == Mode::Json).then(|| (Stream::Log, self.member_object(at, generator, change)));
+        output.into_iter().chain(log).collect()
+    }
+
+    fn member_object(&self, at: Moment, generator: Generator, change: &Change) -> String {
+        let (name, detail) = match change {
+            Change::Starting(pid) => ("starting", json!({ "pid": pid })),
+            Change::Accepting => ("accepting", json!({})),
+            Change::Gone(Departure { cause, asked, unanswered }) => {
+                ("gone", json!({ "cause": cause.to_string(), "asked": asked, "unanswered": unanswered }))
+            }
+            Change::Paused => ("paused", json!({})),
+            Change::Resumed => ("resumed", json!({})),
+            Change::Draining => ("draining", json!({})),
+            Change::Readiness(ready) => ("readiness", json!({ "ready": ready })),
+            Change::Starved(why) => ("starved", json!({ "why": why })),
+            Change::Recovered => ("recovered", json!({})),
+            Change::RestartIn(delay) => ("restarts", json!({ "in_ms": delay.as_millis() as u64 })),
+            Change::StartFailed(why) => ("start-failed", json!({ "why": why })),
+        };
+        let mut object = detail;
+        object["event"] = json!(name);
+        object["generator"] = json!(generator);
+        object["time"] = json!(self.timestamp(at).to_string());
+        format!("{object}\n")
+    }
+
+    fn remark(&self, at: Moment, name: &str, text: &str, mut object: serde_json::Value) -> String {
+        match self.mode {
+            Mode::Json => {
+                object["event"] = json!(name);
+                object["time"] = json!(self.timestamp(at).to_string());
+                format!("{object}\n")
+            }
+            Mode::Text | Mode::Off => format!("{} {text}\n", self.time(at, "%H:%M:%S")),
+        }
+    }
+
+    fn timestamp(&self, moment: Moment) -> Timestamp {
+        Timestamp::from_nanosecond(i128::from(self.calendar.unix(moment))).unwrap_or_default()
+    }
+
+    fn time(&self, moment: Moment, format: &str) -> impl std::fmt::Display {
+        self.timestamp(moment).to_zoned(self.zone.clone()).strftime(format).to_string()
+    }
+}
+
+fn gone(departure: &Departure, url: &str, generator: Generator) -> String {
+    let Departure { cause, asked, unanswered } = departure;
+    let unanswered = match unanswered {
+        0 => String::new(),
+        1 => "; 1 request was received and never answered".to_owned(),
+        more => format!("; {} requests were received and never answered", grouped(*more as u64)),
+    };
+    match asked {
+        true => format!("App server stopped - {url}{unanswered}"),
+        false => format!(
+            "App server gone - {url}: {cause}{unanswered}. Its port refuses connections, the others go on. \
+             Bring it back: uuid-generator fleet start {generator}"
+        ),
+    }
+}
+
+/// 48120 as `48,120`.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{AnswerId, Cause, Clipped};
+
+    const NOON: u64 = 1_795_435_200_000_000_000;
+
+    fn log(mode: Mode) -> Log {
+        let topology = Topology { host: "localhost".parse().unwrap(), generators: vec![Generator(9001)] };
+        Log::new(mode, topology, Calendar { moment: Moment(0), unix: NOON }, TimeZone::UTC)
+    }
+
+    fn record(generator: u16) -> Record {
+        Record {
+            number: 1,
+            received: Moment(5_123_000_000),
+            answered: Moment(5_123_040_000),
+            generator: Generator(generator),
+            answer: Some(AnswerId("550e8400-e29b-41d4-a716-446655440000".parse().unwrap())),
+            request: None,
+            connection: 1,
+            request_number: 1,
+            peer: "127.0.0.1:5000".parse().unwrap(),
+            method: Clipped::new(b"GET"),
+            path: Clipped::new("/uuid\u{9b}2J".as_bytes()),
+            status: 200,
+            bytes: 512,
+            outcome: Outcome::Completed,
+        }
+    }
+
+    fn text(lines: Vec<Line>) -> String {
+        lines.into_iter().map(|(_, text)| text).collect()
+    }
+
+    #[test]
+    fn an_attempt_is_one_readable_line_that_cannot_command_the_terminal() {
+        let lines = log(Mode::Text).event(&Event::Attempt(record(9001)));
+        assert_eq!(
+            text(lines),
+            "12:00:05.123 9001 127.0.0.1:5000 GET /uuid\\u{9b}2J 200 550e8400-e29b-41d4-a716-446655440000\n"
+        );
+        let cut = Record { outcome: Outcome::CutOff, bytes: 7, ..record(9001) };
+        assert!(text(log(Mode::Text).event(&Event::Attempt(cut))).ends_with(" cut off after 7 bytes\n"));
+        let open = Record { outcome: Outcome::Received, ..record(9001) };
+        assert!(text(log(Mode::Text).event(&Event::Attempt(open))).ends_with(" never answered\n"));
+    }
+
+    #[test]
+    fn under_load_the_first_are_shown_and_the_others_summed_up() {
+        let mut log = log(Mode::Text);
+        let shown: usize = (0..48_140).map(|number| log.event(&Event::Attempt(record(9001 + number % 3))).len()).sum();
+        assert_eq!(shown, 20);
+        assert_eq!(log.tick(Moment(999_999_999)), None);
+        let sum = "… 48,120 more in the last second: 9001 16,040 · 9002 16,040 · 9003 16,040\n";
+        assert_eq!(log.tick(Moment(1_000_000_000)), Some((Stream::Log, sum.to_owned())));
+        assert_eq!(log.tick(Moment(2_000_000_000)), None);
+        assert_eq!(log.event(&Event::Attempt(record(9001))).len(), 1);
+    }
+
+    #[test]
+    fn a_sum_over_many_backends_stays_a_line() {
+        let mut log = log(Mode::Text);
+        for number in 0..120 {
+            log.event(&Event::Attempt(record(9001 + number)));
+        }
+        let (_, line) = log.tick(Moment(1_000_000_000)).unwrap();
+        assert!(line.starts_with("… 100 more in the last second: 9021 1 · 9022 1 "), "{line}");
+        assert!(line.ends_with(" · 92 others 92\n"), "{line}");
+    }
+
+    #[test]
+    fn programs_get_every_attempt_as_json_and_off_is_silent_about_attempts_only() {
+        let mut json = log(Mode::Json);
+        for _ in 0..50 {
+            let line = text(json.event(&Event::Attempt(record(9001))));
+            let object: serde_json::Value = serde_json::from_str(&line).unwrap();
+            assert_eq!(object["event"], "attempt");
+            assert_eq!(object["received"], "2026-11-23T12:00:05.123000000Z");
+            assert_eq!(object["answer"], "550e8400-e29b-41d4-a716-446655440000");
+        }
+        let mut off = log(Mode::Off);
+        assert_eq!(off.event(&Event::Attempt(record(9001))), []);
+        let started = Event::Member { at: Moment(0), generator: Generator(9001), change: Change::Accepting };
+        let line = "12:00:00 App server started - http://localhost:9001\n".to_owned();
+        assert_eq!(off.event(&started), [(Stream::Output, line)]);
+    }
+
+    #[test]
+    fn a_departure_says_why_and_what_to_do() {
+        let gone = |asked, cause, unanswered| {
+            let change = Change::Gone(Departure { cause, asked, unanswered });
+            text(log(Mode::Text).event(&Event::Member { at: Moment(0), generator: Generator(9001), change }))
+        };
+        assert_eq!(gone(true, Cause::Exit(0), 0), "12:00:00 App server stopped - http://localhost:9001\n");
+        assert_eq!(
+            gone(false, Cause::Signal(9), 2),
+            "12:00:00 App server gone - http://localhost:9001: signal 9, SIGKILL; 2 requests were received and never \
+             answered. Its port refuses connections, the others go on. Bring it back: uuid-generator fleet start 9001\n"
+        );
+    }
+}

@@ -1,0 +1,85 @@
+//! Writes lines to the terminal or wherever they go, in a thread of its own: a reader that is slow, or stopped by CTRL+S, must not
+//! stop the supervisor.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::thread::{JoinHandle, spawn};
+
+/// What waits to be written beyond this is dropped, and counted, if it may be.
+const MAX_WAITING_BYTES: usize = 16 * 1024 * 1024;
+
+/// Where a line goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stream {
+    /// Results: what became of the backends. Never dropped.
+    Output,
+    /// The log. Dropped, and counted, when nobody reads it.
+    Log,
+}
+
+/// The writing thread.
+pub struct Printer {
+    lines: Option<Sender<(Stream, String)>>,
+    waiting: Arc<AtomicUsize>,
+    thread: Option<JoinHandle<()>>,
+    dropped: u64,
+}
+
+impl Printer {
+    /// Starts the thread.
+    pub fn start() -> Printer {
+        let (lines, incoming) = channel::<(Stream, String)>();
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let written = Arc::clone(&waiting);
+        let thread = spawn(move || {
+            for (stream, text) in incoming {
+                // A reader that has gone away is no reason to stop a fleet.
+                let _ = match stream {
+                    Stream::Output => write_all(io::stdout().lock(), &text),
+                    Stream::Log => write_all(io::stderr().lock(), &text),
+                };
+                written.fetch_sub(text.len(), Ordering::Relaxed);
+            }
+        });
+        Printer { lines: Some(lines), waiting, thread: Some(thread), dropped: 0 }
+    }
+
+    /// Hands over whole lines.
+    pub fn print(&mut self, stream: Stream, text: String) {
+        if text.is_empty() {
+            return;
+        }
+        if stream == Stream::Log && self.waiting.load(Ordering::Relaxed) > MAX_WAITING_BYTES {
+            self.dropped += text.lines().count() as u64;
+            return;
+        }
+        self.waiting.fetch_add(text.len(), Ordering::Relaxed);
+        if let Some(lines) = &self.lines {
+            let _ = lines.send((stream, text));
+        }
+    }
+
+    /// How many lines of the log were dropped since this was asked last.
+    pub fn take_dropped(&mut self) -> u64 {
+        match self.waiting.load(Ordering::Relaxed) > MAX_WAITING_BYTES {
+            true => 0,
+            false => std::mem::take(&mut self.dropped),
+        }
+    }
+}
+
+fn write_all(mut stream: impl Write, text: &str) -> io::Result<()> {
+    stream.write_all(text.as_bytes())?;
+    stream.flush()
+}
+
+impl Drop for Printer {
+    fn drop(&mut self) {
+        drop(self.lines.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}

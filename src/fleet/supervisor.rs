@@ -1,0 +1,678 @@
+//! The supervisor's loop: one `select!` over what processes say, what signals and the API ask, and the tick at which journals are
+//! read. It alone holds the truth about the members.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use rustix::process::Signal;
+use rustix::time::{ClockId, clock_gettime};
+use tokio::signal::unix::{Signal as SignalStream, SignalKind, signal};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+
+use crate::fleet::control::{Command, Control, Refusal};
+use crate::fleet::log::Log;
+use crate::fleet::member::{Notice, Process, journal_name};
+use crate::fleet::printer::{Printer, Stream};
+use crate::fleet::records::Records;
+use crate::fleet::{Plan, StartError, bind, limits};
+use crate::journal::{self, Capacity, Reader};
+use crate::runfile::{Runfile, Whereabouts};
+use crate::topology::Topology;
+use crate::wire::{
+    Action, Assignment, Calendar, Cause, Change, Departure, Event, FleetStatus, Generator, MemberState, MemberStatus,
+    Moment, Order, Record, Report,
+};
+
+/// How often journals are read: soon enough for a person, and for a ring of the default size at full speed.
+const TICK: Duration = Duration::from_millis(50);
+const FIRST_BACKOFF: Duration = Duration::from_millis(100);
+const LAST_BACKOFF: Duration = Duration::from_secs(5);
+/// A backend that has lived for so long is not failing at start: the next restart begins with the first backoff again.
+const SETTLED: Duration = Duration::from_secs(10);
+/// Beyond the grace, the time for a backend to notice that it is over, before it is killed.
+const GRACE_SLACK: Duration = Duration::from_millis(500);
+/// In flight, beyond the connections: answers to pipelined requests that wait to be written.
+const PIPELINED: u32 = 256;
+/// What all journals of a fleet may take together when they are full, and one at most.
+const JOURNALS_BYTES: usize = 512 * 1024 * 1024;
+const JOURNAL_RECORDS: std::ops::RangeInclusive<usize> = 1024..=32 * 1024;
+
+/// Runs a fleet from start to stop. An error of type [`StartError`] means that nothing was left running.
+pub async fn run(plan: Plan) -> Result<ExitCode> {
+    // Before anything starts, so that a stop that comes early is not lost.
+    let mut stops = Stops::listen()?;
+    let (mut fleet, control) = Fleet::start(plan).await?;
+    let early = tokio::select! {
+        accepting = fleet.until_all_accept() => { accepting?; None }
+        signal = stops.next() => Some(signal),
+    };
+    if early.is_none() {
+        let advice = (fleet.plan.advice)(&fleet.topology);
+        fleet.printer.print(Stream::Output, format!("\nThe API listens on {}\n\n{advice}\n", control.url()));
+    }
+    fleet.serve(&mut stops, early).await
+}
+
+struct Fleet {
+    plan: Plan,
+    topology: Topology,
+    addresses: Vec<IpAddr>,
+    calendar: Calendar,
+    started: Moment,
+    control: String,
+    members: Vec<Member>,
+    notices: UnboundedReceiver<(usize, u32, Notice)>,
+    notify: UnboundedSender<(usize, u32, Notice)>,
+    commands: UnboundedReceiver<Command>,
+    /// Those who wait for members to arrive in a state.
+    waiting: Vec<Waiting>,
+    records: Records,
+    log: Log,
+    printer: Printer,
+    _runfile: Runfile,
+}
+
+struct Member {
+    generator: Generator,
+    state: MemberState,
+    /// What it does when it is not paused.
+    before_pause: MemberState,
+    since: Moment,
+    process: Option<Process>,
+    /// The processes that it has had, so that a notice of an earlier one is known as such.
+    incarnation: u32,
+    journal: Option<Reader>,
+    ready: bool,
+    /// Whether it was asked to end, by draining.
+    asked: bool,
+    attempts: u64,
+    lost: u64,
+    last_end: Option<Cause>,
+    backoff: Duration,
+    restart_at: Option<Instant>,
+    /// Why the last start failed, until it is told.
+    failure: Option<String>,
+}
+
+struct Waiting {
+    members: VecDeque<usize>,
+    goal: Goal,
+    reply: oneshot::Sender<Result<FleetStatus, Refusal>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Goal {
+    Gone,
+    Accepting,
+}
+
+/// The signals that end a fleet.
+struct Stops {
+    interrupt: SignalStream,
+    terminate: SignalStream,
+    hangup: SignalStream,
+}
+
+impl Stops {
+    fn listen() -> Result<Stops> {
+        let listen = |kind| signal(kind).context("failed to listen to signals");
+        Ok(Stops {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
+    }
+
+    /// The number of the next one.
+    async fn next(&mut self) -> i32 {
+        tokio::select! {
+            _ = self.interrupt.recv() => SignalKind::interrupt().as_raw_value(),
+            _ = self.terminate.recv() => SignalKind::terminate().as_raw_value(),
+            _ = self.hangup.recv() => SignalKind::hangup().as_raw_value(),
+        }
+    }
+}
+
+fn clock() -> Moment {
+    let time = clock_gettime(ClockId::Monotonic);
+    Moment(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
+}
+
+fn calendar() -> Calendar {
+    let unix = clock_gettime(ClockId::Realtime);
+    Calendar { moment: clock(), unix: unix.tv_sec as u64 * 1_000_000_000 + unix.tv_nsec as u64 }
+}
+
+impl Fleet {
+    /// Binds everything, then starts everything; or ends what it has started and says what is wrong.
+    async fn start(plan: Plan) -> Result<(Fleet, Control)> {
+        limits::raise_files();
+        let (generators, no_ports) = plan.ports.generators();
+        let mut error = StartError::new();
+        for no_port in no_ports {
+            error.add(
+                format!("{no_port} ({})", plan.ports_origin),
+                "give each backend a port of its own, such as --ports 9001-9003",
+            );
+        }
+        limits::check(&mut error, generators.len());
+        let addresses = bind::resolve(&plan.host).unwrap_or_else(|why| {
+            let problem = format!("host {}: it does not resolve ({why})", plan.host);
+            error.add(problem, "choose another host with --host: localhost, or 0.0.0.0 for all addresses");
+            Vec::new()
+        });
+        let mut listeners = Vec::new();
+        for &generator in &generators {
+            match bind::listen(&addresses, generator) {
+                Ok(sockets) => listeners.push(sockets),
+                Err((address, why)) => bind::explain(&mut error, generator, address, &why),
+            }
+        }
+        let (commands, received) = unbounded_channel();
+        let token = uuid::Uuid::new_v4().simple().to_string();
+        let control = match Control::bind(plan.control, token.clone(), commands).await {
+            Ok(control) => Some(control),
+            Err((problem, hint)) => {
+                error.add(problem, hint);
+                None
+            }
+        };
+        let Some(control) = control.filter(|_| error.problems.is_empty()) else { return Err(error.into()) };
+        let topology = Topology { host: plan.host.clone(), generators };
+        let calendar = calendar();
+        let (notify, notices) = unbounded_channel();
+        let runfile = Runfile::publish(&Whereabouts {
+            pid: std::process::id(),
+            control: control.url(),
+            token,
+            generators: topology.generators.clone(),
+        })?;
+        let mut printer = Printer::start();
+        printer.print(Stream::Output, introduction(topology.generators.len()));
+        let mut fleet = Fleet {
+            addresses,
+            calendar,
+            started: calendar.moment,
+            control: control.url(),
+            members: topology.generators.iter().map(|generator| Member::new(*generator, calendar.moment)).collect(),
+            notices,
+            notify,
+            commands: received,
+            waiting: Vec::new(),
+            records: Records::new(calendar),
+            log: Log::new(plan.log, topology.clone(), calendar, TimeZone::system()),
+            printer,
+            _runfile: runfile,
+            topology,
+            plan,
+        };
+        for (index, sockets) in listeners.into_iter().enumerate() {
+            if let Err(why) = fleet.spawn(index, sockets) {
+                let problem = format!("backend {}: {why:#}", fleet.members[index].generator);
+                return Err(fleet.give_up(problem).await);
+            }
+        }
+        Ok((fleet, control))
+    }
+
+    async fn until_all_accept(&mut self) -> Result<()> {
+        while self.members.iter().any(|member| member.state == MemberState::Starting) {
+            let Some((index, incarnation, notice)) = self.notices.recv().await else { break };
+            self.note(index, incarnation, notice);
+            let member = &mut self.members[index];
+            if member.state == MemberState::Gone {
+                let why = member.failure.take().or_else(|| member.last_end.map(|cause| cause.to_string()));
+                let problem = format!("backend {}: {}", member.generator, why.unwrap_or_default());
+                return Err(self.give_up(problem).await);
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends what was started and waits for its end.
+    async fn give_up(&mut self, problem: String) -> anyhow::Error {
+        self.signal_all(Signal::KILL);
+        while self.members.iter().any(|member| member.process.is_some()) {
+            let Some((index, incarnation, Notice::Gone(_))) = self.notices.recv().await else { continue };
+            if self.members[index].incarnation == incarnation {
+                self.members[index].process = None;
+            }
+        }
+        let mut error = StartError::new();
+        error.add(problem, "raise the limits of processes and memory, or start fewer backends with --ports");
+        error.into()
+    }
+
+    /// Until a signal has come and all has ended.
+    async fn serve(mut self, stops: &mut Stops, early: Option<i32>) -> Result<ExitCode> {
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut stopping = None;
+        if early.is_some() {
+            stopping = Some(self.stop());
+        }
+        loop {
+            if stopping.is_some() && self.members.iter().all(|member| member.process.is_none()) {
+                break;
+            }
+            let kill_at: Option<Instant> = stopping;
+            let restart = self.next_restart();
+            tokio::select! {
+                Some((index, incarnation, notice)) = self.notices.recv() => self.note(index, incarnation, notice),
+                Some(command) = self.commands.recv() => self.obey(command, stopping.is_some()),
+                _ = tick.tick() => self.tick(),
+                number = stops.next() => match stopping {
+                    None => stopping = Some(self.stop()),
+                    // The second one: at once. What is left of the backends ends with this process.
+                    Some(_) => {
+                        self.signal_all(Signal::KILL);
+                        return Ok(ExitCode::from(128 + number as u8));
+                    }
+                },
+                () = sleep_until(restart.unwrap_or_else(Instant::now)), if restart.is_some() && stopping.is_none() => self.restart_due(),
+                () = sleep_until(kill_at.unwrap_or_else(Instant::now)), if kill_at.is_some() => {
+                    self.signal_all(Signal::KILL);
+                    stopping = Some(Instant::now() + LAST_BACKOFF);
+                }
+            }
+        }
+        self.tick();
+        if let Some((stream, line)) = self.log.tick(clock().after(Duration::from_secs(1))) {
+            self.printer.print(stream, line);
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// Asks all backends to end; returns when those that do not are killed.
+    fn stop(&mut self) -> Instant {
+        for member in &mut self.members {
+            member.asked = true;
+            member.restart_at = None;
+            if let Some(process) = &member.process {
+                process.order(Order::Drain(self.plan.grace));
+                // One that is paused could not hear it.
+                process.signal(Signal::CONT);
+            }
+        }
+        Instant::now() + self.plan.grace + GRACE_SLACK
+    }
+
+    fn signal_all(&self, signal: Signal) {
+        for process in self.members.iter().filter_map(|member| member.process.as_ref()) {
+            process.signal(signal);
+        }
+    }
+
+    // Members.
+
+    fn spawn(&mut self, index: usize, listeners: Vec<socket2::Socket>) -> Result<()> {
+        let generator = self.members[index].generator;
+        let capacity = Capacity { table: self.plan.limits.connections.saturating_add(PIPELINED), ring: self.ring() };
+        let file = journal::create(&journal_name(generator), capacity)?;
+        let assignment =
+            Assignment { generator, calendar: self.calendar, limits: self.plan.limits, grace: self.plan.grace };
+        let incarnation = self.members[index].incarnation + 1;
+        let notify = self.notify.clone();
+        let process = Process::start(&assignment, &file, listeners, move |notice| {
+            let _ = notify.send((index, incarnation, notice));
+        })?;
+        let pid = process.pid;
+        let member = &mut self.members[index];
+        member.journal = Some(Reader::open(&file)?);
+        member.process = Some(process);
+        (member.incarnation, member.asked, member.ready, member.restart_at) = (incarnation, false, true, None);
+        self.change(index, MemberState::Starting, Change::Starting(pid));
+        Ok(())
+    }
+
+    /// Records that one journal holds.
+    fn ring(&self) -> u32 {
+        let shared = JOURNALS_BYTES / (crate::wire::RECORD_WORDS * 8) / self.members.len().max(1);
+        let ring = shared.clamp(*JOURNAL_RECORDS.start(), *JOURNAL_RECORDS.end());
+        self.plan.journal.unwrap_or(1 << ring.ilog2())
+    }
+
+    /// Starts a member that is gone: its address is bound anew.
+    fn start_again(&mut self, index: usize) -> Result<(), String> {
+        let generator = self.members[index].generator;
+        let listeners =
+            bind::listen(&self.addresses, generator).map_err(|(address, why)| format!("{address}: {why}"))?;
+        self.spawn(index, listeners).map_err(|error| format!("{error:#}"))
+    }
+
+    fn next_restart(&self) -> Option<Instant> {
+        self.members.iter().filter_map(|member| member.restart_at).min()
+    }
+
+    fn restart_due(&mut self) {
+        let now = Instant::now();
+        for index in 0..self.members.len() {
+            if self.members[index].restart_at.is_some_and(|at| at <= now) {
+                self.members[index].restart_at = None;
+                if let Err(why) = self.start_again(index) {
+                    self.event(index, Change::StartFailed(why));
+                    self.restart_later(index);
+                }
+            }
+        }
+    }
+
+    fn restart_later(&mut self, index: usize) {
+        let member = &mut self.members[index];
+        let delay = member.backoff;
+        member.backoff = (delay * 2).min(LAST_BACKOFF);
+        member.restart_at = Some(Instant::now() + delay);
+        self.event(index, Change::RestartIn(delay));
+    }
+
+    fn note(&mut self, index: usize, incarnation: u32, notice: Notice) {
+        if self.members[index].incarnation != incarnation {
+            return;
+        }
+        match notice {
+            Notice::Report(Report::Accepting) => self.change(index, MemberState::Ready, Change::Accepting),
+            Notice::Report(Report::Draining) => self.change(index, MemberState::Draining, Change::Draining),
+            Notice::Report(Report::Starved(why)) => self.event(index, Change::Starved(why)),
+            Notice::Report(Report::Recovered) => self.event(index, Change::Recovered),
+            Notice::Report(Report::Failed(why)) => self.members[index].failure = Some(why),
+            Notice::Gone(cause) => self.gone(index, cause),
+        }
+        self.answer_those_who_wait();
+    }
+
+    fn gone(&mut self, index: usize, cause: Cause) {
+        self.read_journal(index);
+        let member = &mut self.members[index];
+        let unanswered = member.journal.take().map(|journal| journal.in_flight()).unwrap_or_default();
+        member.process = None;
+        member.last_end = Some(cause);
+        // SIGTERM to the process itself asks it too: it then drains and exits with status 0.
+        let asked = member.asked || (member.current() == MemberState::Draining && cause == Cause::Exit(0));
+        if clock().since(member.since) > SETTLED {
+            member.backoff = FIRST_BACKOFF;
+        }
+        let departure = Departure { cause, asked, unanswered: unanswered.len() };
+        for record in unanswered {
+            self.attempt(index, record);
+        }
+        self.change(index, MemberState::Gone, Change::Gone(departure));
+        if self.plan.restart && !asked {
+            self.restart_later(index);
+        }
+    }
+
+    fn change(&mut self, index: usize, state: MemberState, change: Change) {
+        let member = &mut self.members[index];
+        member.before_pause = state;
+        // What it said before it was stopped by SIGSTOP arrives after; it is paused all the same.
+        if member.state != MemberState::Paused || state == MemberState::Gone {
+            member.state = state;
+            member.since = clock();
+        }
+        self.event(index, change);
+    }
+
+    // Events.
+
+    fn event(&mut self, index: usize, change: Change) {
+        let generator = self.members[index].generator;
+        self.tell(&Event::Member { at: clock(), generator, change });
+    }
+
+    fn tell(&mut self, event: &Event) {
+        for (stream, line) in self.log.event(event) {
+            self.printer.print(stream, line);
+        }
+    }
+
+    fn attempt(&mut self, index: usize, record: Record) {
+        self.members[index].attempts += 1;
+        self.records.push(&record);
+        self.tell(&Event::Attempt(record));
+    }
+
+    fn read_journal(&mut self, index: usize) {
+        let Some(mut journal) = self.members[index].journal.take() else { return };
+        let lost = journal.drain(|record| self.attempt(index, record));
+        let member = &mut self.members[index];
+        member.journal = Some(journal);
+        if lost > 0 {
+            member.lost += lost;
+            self.records.lost(lost);
+            let generator = member.generator;
+            self.tell(&Event::Lost { at: clock(), generator, count: lost });
+        }
+    }
+
+    fn tick(&mut self) {
+        for index in 0..self.members.len() {
+            self.read_journal(index);
+        }
+        let now = clock();
+        if let Some((stream, line)) = self.log.tick(now) {
+            self.printer.print(stream, line);
+        }
+        let dropped = self.printer.take_dropped();
+        if dropped > 0 {
+            let (stream, line) = self.log.dropped(now, dropped);
+            self.printer.print(stream, line);
+        }
+    }
+
+    // The API.
+
+    fn obey(&mut self, command: Command, stopping: bool) {
+        match command {
+            Command::Status(reply) => {
+                self.tick();
+                let _ = reply.send(self.status());
+            }
+            Command::Records(query, reply) => {
+                self.tick();
+                let in_flight = self.members.iter().filter_map(|member| member.journal.as_ref());
+                let page = self.records.page(&query, in_flight.flat_map(Reader::in_flight));
+                let _ = reply.send(page);
+            }
+            Command::Act(_, _, reply) if stopping => {
+                let _ = reply.send(Err(Refusal::Impossible("the fleet is stopping".to_owned())));
+            }
+            Command::Act(action, wanted, reply) => match self.choose(action, &wanted) {
+                Ok(members) => self.act(action, members, reply),
+                Err(refusal) => {
+                    let _ = reply.send(Err(refusal));
+                }
+            },
+        }
+    }
+
+    /// The members that an action is for: those named, or all to which it applies. None is touched unless all can be.
+    fn choose(&self, action: Action, wanted: &[Generator]) -> Result<Vec<usize>, Refusal> {
+        if wanted.is_empty() {
+            let members = 0..self.members.len();
+            return Ok(members.filter(|index| action.applies_to(self.members[*index].state)).collect());
+        }
+        let position = |wanted: &Generator| self.members.iter().position(|member| member.generator == *wanted);
+        let unknown: Vec<String> =
+            wanted.iter().filter(|wanted| position(wanted).is_none()).map(Generator::to_string).collect();
+        if !unknown.is_empty() {
+            return Err(Refusal::Unknown(format!("this fleet has no backend {}", unknown.join(", "))));
+        }
+        let mut members: Vec<usize> = wanted.iter().filter_map(position).collect();
+        members.sort_unstable();
+        members.dedup();
+        let unfit: Vec<String> = members
+            .iter()
+            .map(|index| &self.members[*index])
+            .filter(|member| !action.applies_to(member.state))
+            .map(|member| format!("{} is {}", member.generator, member.state))
+            .collect();
+        match unfit.is_empty() {
+            true => Ok(members),
+            false => Err(Refusal::Impossible(format!("cannot {}: {}", action.name(), unfit.join(", ")))),
+        }
+    }
+
+    fn act(&mut self, action: Action, members: Vec<usize>, reply: oneshot::Sender<Result<FleetStatus, Refusal>>) {
+        let mut failures = Vec::new();
+        for &index in &members {
+            if let Err(why) = self.act_on(action, index) {
+                failures.push(format!("failed to {} {}: {why}", action.name(), self.members[index].generator));
+            }
+        }
+        let goal = match action {
+            _ if !failures.is_empty() => {
+                let _ = reply.send(Err(Refusal::Failed(failures.join("; "))));
+                return;
+            }
+            Action::Kill | Action::Drain => Goal::Gone,
+            Action::Start => Goal::Accepting,
+            Action::Pause | Action::Resume | Action::Ready | Action::Unready => {
+                let _ = reply.send(Ok(self.status()));
+                return;
+            }
+        };
+        self.waiting.push(Waiting { members: members.into(), goal, reply });
+        self.answer_those_who_wait();
+    }
+
+    fn act_on(&mut self, action: Action, index: usize) -> Result<(), String> {
+        let member = &mut self.members[index];
+        let Some(process) = &member.process else {
+            member.backoff = FIRST_BACKOFF;
+            return self.start_again(index);
+        };
+        match action {
+            Action::Kill => process.signal(Signal::KILL),
+            Action::Drain => {
+                process.order(Order::Drain(self.plan.grace));
+                process.signal(Signal::CONT);
+                member.asked = true;
+                member.state = member.before_pause;
+            }
+            Action::Pause => {
+                process.signal(Signal::STOP);
+                (member.state, member.since) = (MemberState::Paused, clock());
+                self.event(index, Change::Paused);
+            }
+            Action::Resume => {
+                process.signal(Signal::CONT);
+                (member.state, member.since) = (member.before_pause, clock());
+                self.event(index, Change::Resumed);
+            }
+            Action::Ready | Action::Unready => {
+                let ready = action == Action::Ready;
+                process.order(Order::Ready(ready));
+                member.ready = ready;
+                self.event(index, Change::Readiness(ready));
+            }
+            Action::Start => {}
+        }
+        Ok(())
+    }
+
+    fn answer_those_who_wait(&mut self) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        let mut still_waiting = Vec::new();
+        for mut waiting in std::mem::take(&mut self.waiting) {
+            let mut failure = None;
+            waiting.members.retain(|index| {
+                let member = &mut self.members[*index];
+                match (waiting.goal, member.state) {
+                    (Goal::Gone, state) => state != MemberState::Gone,
+                    (Goal::Accepting, MemberState::Starting) => true,
+                    (Goal::Accepting, MemberState::Gone) => {
+                        let why = member.failure.take().or_else(|| member.last_end.map(|cause| cause.to_string()));
+                        let why = why.unwrap_or_default();
+                        failure = Some(format!("failed to start {}: {why}", member.generator));
+                        false
+                    }
+                    (Goal::Accepting, _) => false,
+                }
+            });
+            if let Some(failure) = failure {
+                let _ = waiting.reply.send(Err(Refusal::Failed(failure)));
+            } else if waiting.members.is_empty() {
+                let _ = waiting.reply.send(Ok(self.status()));
+            } else {
+                still_waiting.push(waiting);
+            }
+        }
+        self.waiting.append(&mut still_waiting);
+    }
+
+    fn status(&self) -> FleetStatus {
+        FleetStatus {
+            version: 1,
+            pid: std::process::id(),
+            control: self.control.clone(),
+            started: self.time(self.started),
+            members: self.members.iter().map(|member| self.member_status(member)).collect(),
+        }
+    }
+
+    fn member_status(&self, member: &Member) -> MemberStatus {
+        MemberStatus {
+            generator: member.generator,
+            url: self.topology.url(member.generator),
+            state: member.current(),
+            since: self.time(member.since),
+            pid: member.process.as_ref().map(|process| process.pid),
+            ready: member.ready,
+            restarts: member.incarnation.saturating_sub(1),
+            attempts: member.attempts,
+            in_flight: member.journal.as_ref().map_or(0, |journal| journal.in_flight().len()),
+            lost: member.lost,
+            last_end: member.last_end.map(|cause| cause.to_string()),
+        }
+    }
+
+    fn time(&self, moment: Moment) -> String {
+        let time = Timestamp::from_nanosecond(i128::from(self.calendar.unix(moment))).unwrap_or_default();
+        format!("{time:.3}")
+    }
+}
+
+impl Member {
+    fn new(generator: Generator, now: Moment) -> Member {
+        Member {
+            generator,
+            state: MemberState::Gone,
+            before_pause: MemberState::Gone,
+            since: now,
+            process: None,
+            incarnation: 0,
+            journal: None,
+            ready: true,
+            asked: false,
+            attempts: 0,
+            lost: 0,
+            last_end: None,
+            backoff: FIRST_BACKOFF,
+            restart_at: None,
+            failure: None,
+        }
+    }
+
+    fn current(&self) -> MemberState {
+        match self.state {
+            MemberState::Ready if !self.ready => MemberState::Unready,
+            state => state,
+        }
+    }
+}
+
+fn introduction(backends: usize) -> String {
+    match backends {
+        1 => "One backend, in a process of its own. CTRL+C stops it.\n\n".to_owned(),
+        more => format!("{more} backends, each in a process of its own. CTRL+C stops them.\n\n"),
+    }
+}

@@ -1,0 +1,71 @@
+//! What a supervisor and its backends tell each other, in lines of JSON.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::wire::{Calendar, Generator};
+
+/// Bounds that keep a backend alive among careless and hostile clients.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Limits {
+    /// Connections held at once by one backend; more wait in the kernel's queue.
+    pub connections: u32,
+    /// Bytes of a request's line and headers.
+    pub header_bytes: u32,
+    /// Time from the first byte of a request's head to its last, and from the accept of a connection to its first request.
+    pub header_time: Duration,
+    /// Time that a connection may wait for its next request.
+    pub idle_time: Duration,
+    /// Time without progress while a body is read or an answer is written.
+    pub stall_time: Duration,
+}
+
+/// The first message to a backend. With it come, as descriptors, its journal and then its listening sockets.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Assignment {
+    /// Its number.
+    pub generator: Generator,
+    /// The fleet's time.
+    pub calendar: Calendar,
+    /// Its bounds.
+    pub limits: Limits,
+    /// After SIGTERM, how long requests in flight have to end.
+    pub grace: Duration,
+}
+
+/// What the supervisor tells a backend.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Order {
+    /// Accept nothing more, answer what is in flight for so long at most, then end.
+    Drain(Duration),
+    /// What readiness answers from now on.
+    Ready(bool),
+}
+
+/// What a backend tells its supervisor.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Report {
+    /// It accepts connections.
+    Accepting,
+    /// It accepts no new connection for now, and says why.
+    Starved(Starvation),
+    /// It accepts connections again.
+    Recovered,
+    /// It drains, because of an order or of SIGTERM.
+    Draining,
+    /// It could not start.
+    Failed(String),
+}
+
+/// Why a backend accepts no new connection for now. They wait in the kernel's queue.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Starvation {
+    /// No file descriptor is left to the process or the machine.
+    OutOfFiles,
+    /// It holds as many connections as its limit says.
+    ConnectionLimit(u32),
+}

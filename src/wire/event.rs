@@ -1,0 +1,106 @@
+//! What happens in a fleet: one enum, many readers.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::wire::{Generator, Moment, Record, Starvation};
+
+/// Something that happened in a fleet.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Event {
+    /// Something about a member.
+    Member {
+        /// When.
+        at: Moment,
+        /// Which.
+        generator: Generator,
+        /// What.
+        change: Change,
+    },
+    /// An attempt has ended.
+    Attempt(Record),
+    /// So many records of a backend were overwritten before they could be read.
+    Lost {
+        /// When that was noticed.
+        at: Moment,
+        /// Whose.
+        generator: Generator,
+        /// How many.
+        count: u64,
+    },
+}
+
+/// What happened to a member.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Change {
+    /// A process with this id was started.
+    Starting(u32),
+    /// It accepts connections.
+    Accepting,
+    /// It accepts no new connection for now.
+    Starved(Starvation),
+    /// It accepts connections again.
+    Recovered,
+    /// Its readiness was set.
+    Readiness(bool),
+    /// It was stopped by SIGSTOP; its port still takes connections, nobody answers them.
+    Paused,
+    /// It goes on after a pause.
+    Resumed,
+    /// It answers what is in flight and then ends.
+    Draining,
+    /// Its process is gone.
+    Gone(Departure),
+    /// It will be started again after that time.
+    RestartIn(Duration),
+    /// It could not be started again.
+    StartFailed(String),
+}
+
+/// How a member's process ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Departure {
+    /// Why, as the kernel reports it.
+    pub cause: Cause,
+    /// Whether it had been asked to drain.
+    pub asked: bool,
+    /// Attempts that it had received and never answered.
+    pub unanswered: usize,
+}
+
+/// Why a process ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Cause {
+    /// It ended by itself with this status.
+    Exit(i32),
+    /// A signal ended it.
+    Signal(i32),
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Cause::Exit(status) => write!(f, "exit status {status}"),
+            Cause::Signal(signal) => match signal_name(*signal) {
+                Some(name) => write!(f, "signal {signal}, {name}"),
+                None => write!(f, "signal {signal}"),
+            },
+        }
+    }
+}
+
+fn signal_name(signal: i32) -> Option<&'static str> {
+    Some(match signal {
+        1 => "SIGHUP",
+        2 => "SIGINT",
+        3 => "SIGQUIT",
+        4 => "SIGILL",
+        6 => "SIGABRT",
+        7 => "SIGBUS",
+        9 => "SIGKILL",
+        11 => "SIGSEGV",
+        13 => "SIGPIPE",
+        15 => "SIGTERM",
+        _ => return None,
+    })
+}

@@ -1,0 +1,234 @@
+//! What a backend notes about an attempt, and its shape in the words of the journal.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::wire::{AnswerId, Generator, Moment, RequestId};
+
+/// How an attempt ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// The request has been read and no answer has been written to its end.
+    Received,
+    /// The whole answer was handed to the kernel.
+    Completed,
+    /// The connection or the backend ended before that; `bytes` of the answer were written.
+    CutOff,
+}
+
+/// What the backend noted about an attempt. As words of the journal it has [`RECORD_WORDS`] × 8 = 256 bytes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Record {
+    /// Number of the attempt in its backend process, from 1.
+    pub number: u64,
+    /// When the head of the request had been read.
+    pub received: Moment,
+    /// When the answer had been written, or given up.
+    pub answered: Moment,
+    /// The backend.
+    pub generator: Generator,
+    /// The UUID of its answer; none for health.
+    pub answer: Option<AnswerId>,
+    /// The client's id for the request, if it sent ours.
+    pub request: Option<RequestId>,
+    /// Number of the connection in its backend process, from 1.
+    pub connection: u64,
+    /// Number of the request on that connection, from 1.
+    pub request_number: u32,
+    /// The other end of the connection.
+    pub peer: SocketAddr,
+    /// Empty if the request could not be understood.
+    pub method: Clipped<METHOD_BYTES>,
+    /// Path and query as received; empty if the request could not be understood.
+    pub path: Clipped<PATH_BYTES>,
+    /// Status code of the answer.
+    pub status: u16,
+    /// Bytes of the answer that were written, head and body.
+    pub bytes: u64,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// Size of a record in words of 8 bytes.
+pub const RECORD_WORDS: usize = 32;
+/// A record keeps this much of the method.
+pub const METHOD_BYTES: usize = 16;
+/// A record keeps this much of path and query, with the length that they had.
+pub const PATH_BYTES: usize = (RECORD_WORDS - PATH_WORD) * 8;
+const METHOD_WORD: usize = 13;
+const PATH_WORD: usize = 15;
+
+impl Record {
+    /// The words of the journal, and how many of them say something: those after it may hold anything.
+    pub fn to_words(&self) -> ([u64; RECORD_WORDS], usize) {
+        let mut words = [0; RECORD_WORDS];
+        (words[0], words[1], words[2]) = (self.number, self.received.0, self.answered.0);
+        (words[3], words[4]) = self.answer.map_or((0, 0), |answer| answer.0.as_u64_pair());
+        (words[5], words[6]) = self.request.map_or((0, 0), |request| (request.run, request.sequence));
+        words[7] = self.connection;
+        words[8] = u64::from(self.request_number) << 32 | u64::from(self.generator.0) << 16 | u64::from(self.status);
+        words[9] = self.bytes;
+        let address = match self.peer.ip() {
+            IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
+            IpAddr::V6(v6) => v6.to_bits(),
+        };
+        (words[10], words[11]) = ((address >> 64) as u64, address as u64);
+        words[12] = u64::from(self.path.length) << 32
+            | u64::from(self.peer.port()) << 16
+            | u64::from(self.method.length.min(255)) << 8
+            | match self.outcome {
+                Outcome::Received => 0,
+                Outcome::Completed => 1,
+                Outcome::CutOff => 2,
+            };
+        self.method.write(&mut words[METHOD_WORD..PATH_WORD]);
+        let used = self.path.write(&mut words[PATH_WORD..]);
+        (words, PATH_WORD + used)
+    }
+
+    /// The inverse of [`Record::to_words`].
+    pub fn from_words(words: &[u64; RECORD_WORDS]) -> Record {
+        let address = Ipv6Addr::from_bits(u128::from(words[10]) << 64 | u128::from(words[11]));
+        Record {
+            number: words[0],
+            received: Moment(words[1]),
+            answered: Moment(words[2]),
+            answer: Some(AnswerId(Uuid::from_u64_pair(words[3], words[4]))).filter(|answer| !answer.0.is_nil()),
+            request: Some(RequestId { run: words[5], sequence: words[6] }).filter(|request| request.run != 0),
+            connection: words[7],
+            request_number: (words[8] >> 32) as u32,
+            generator: Generator((words[8] >> 16) as u16),
+            status: words[8] as u16,
+            bytes: words[9],
+            peer: SocketAddr::new(address.to_canonical(), (words[12] >> 16) as u16),
+            outcome: match words[12] & 0xff {
+                0 => Outcome::Received,
+                1 => Outcome::Completed,
+                _ => Outcome::CutOff,
+            },
+            method: Clipped::read(&words[METHOD_WORD..PATH_WORD], (words[12] >> 8 & 0xff) as u32),
+            path: Clipped::read(&words[PATH_WORD..], (words[12] >> 32) as u32),
+        }
+    }
+}
+
+/// The first `N` bytes of a text, and the length that it had.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Clipped<const N: usize> {
+    bytes: [u8; N],
+    length: u32,
+}
+
+impl<const N: usize> Clipped<N> {
+    /// Keeps the first `N` bytes.
+    pub fn new(text: &[u8]) -> Self {
+        let mut bytes = [0; N];
+        let kept = text.len().min(N);
+        bytes[..kept].copy_from_slice(&text[..kept]);
+        Clipped { bytes, length: u32::try_from(text.len()).unwrap_or(u32::MAX) }
+    }
+
+    /// What was kept.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..(self.length as usize).min(N)]
+    }
+
+    /// Whether something was cut.
+    pub fn is_clipped(&self) -> bool {
+        self.length as usize > N
+    }
+
+    fn write(&self, words: &mut [u64]) -> usize {
+        let kept = self.as_bytes().len().div_ceil(8);
+        for (word, bytes) in words.iter_mut().zip(self.bytes.as_chunks::<8>().0).take(kept) {
+            *word = u64::from_ne_bytes(*bytes);
+        }
+        kept
+    }
+
+    fn read(words: &[u64], length: u32) -> Self {
+        let mut bytes = [0; N];
+        for (word, bytes) in words.iter().zip(bytes.as_chunks_mut::<8>().0) {
+            *bytes = word.to_ne_bytes();
+        }
+        bytes[(length as usize).min(N)..].fill(0);
+        Clipped { bytes, length }
+    }
+}
+
+/// Safe to show in a terminal: control characters and bytes that are no UTF-8 are escaped, a cut is shown as `…`.
+impl<const N: usize> fmt::Display for Clipped<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.length == 0 {
+            return f.write_str("-");
+        }
+        for chunk in self.as_bytes().utf8_chunks() {
+            for character in chunk.valid().chars() {
+                match character.is_control() {
+                    true => write!(f, "{}", character.escape_unicode())?,
+                    false => write!(f, "{character}")?,
+                }
+            }
+            for byte in chunk.invalid() {
+                write!(f, "\\x{byte:02x}")?;
+            }
+        }
+        f.write_str(if self.is_clipped() { "…" } else { "" })
+    }
+}
+
+impl<const N: usize> fmt::Debug for Clipped<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn any_record() -> impl Strategy<Value = Record> {
+        let numbers =
+            (any::<u64>(), any::<u64>(), any::<u64>(), any::<u64>(), any::<u32>(), any::<u16>(), any::<u64>());
+        let ids = (proptest::option::of(1..u128::MAX), proptest::option::of((1..u64::MAX, any::<u64>())));
+        let peer = (any::<std::net::IpAddr>(), any::<u16>());
+        let texts = (proptest::collection::vec(any::<u8>(), 0..40), proptest::collection::vec(any::<u8>(), 0..300));
+        let outcome = prop_oneof![Just(Outcome::Received), Just(Outcome::Completed), Just(Outcome::CutOff)];
+        (numbers, ids, peer, texts, outcome).prop_map(|(numbers, ids, (ip, port), (method, path), outcome)| Record {
+            number: numbers.0,
+            received: Moment(numbers.1),
+            answered: Moment(numbers.2),
+            connection: numbers.3,
+            request_number: numbers.4,
+            status: numbers.5,
+            generator: Generator(numbers.5 ^ 1),
+            bytes: numbers.6,
+            answer: ids.0.map(|bits| AnswerId(Uuid::from_u128(bits))),
+            request: ids.1.map(|(run, sequence)| RequestId { run, sequence }),
+            peer: SocketAddr::new(ip.to_canonical(), port),
+            method: Clipped::new(&method),
+            path: Clipped::new(&path),
+            outcome,
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_record_survives_the_journal_even_when_unused_words_hold_anything(record in any_record(), noise: u64) {
+            let (mut words, used) = record.to_words();
+            words[used..].fill(noise);
+            prop_assert_eq!(Record::from_words(&words), record);
+        }
+
+        #[test]
+        fn any_bytes_are_safe_in_a_terminal(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let shown = Clipped::<PATH_BYTES>::new(&bytes).to_string();
+            prop_assert!(!shown.chars().any(char::is_control), "{shown:?}");
+        }
+    }
+}
