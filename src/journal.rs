@@ -19,7 +19,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use anyhow::{Context, Result, ensure};
-use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
+use memmap2::{MmapOptions, MmapRaw};
+use rustix::fs::{MemfdFlags, fstat, ftruncate, memfd_create};
 
 use crate::wire::{Moment, Outcome, RECORD_WORDS, Record};
 
@@ -58,13 +59,14 @@ pub fn create(name: &str, capacity: Capacity) -> Result<OwnedFd> {
 
 /// The whole mapping as words that several processes may read and write.
 struct Words {
-    map: memmap2::MmapRaw,
+    map: MmapRaw,
 }
 
 impl Words {
     fn map(file: &impl AsFd) -> Result<Words> {
-        let map = memmap2::MmapRaw::map_raw(&file.as_fd().try_clone_to_owned()?).context("failed to map a journal")?;
-        ensure!(map.len() >= HEAD_WORDS * 8, "a file of {} bytes is no journal", map.len());
+        let length = fstat(file)?.st_size as usize;
+        ensure!(length >= HEAD_WORDS * 8, "a file of {length} bytes is no journal");
+        let map = MmapOptions::new().len(length).map_raw(&file.as_fd()).context("failed to map a journal")?;
         Ok(Words { map })
     }
 }

@@ -9,11 +9,12 @@
 //! - [`backend`]: each backend process, which answers and records
 //! - [`balancer`]: configuration for the balancer in front of them
 //! - below them: [`topology`] (who is in the fleet), [`journal`] (what a backend recorded), [`runfile`] (where a running fleet is),
-//!   [`remote`] (how another process speaks to it), and [`wire`] (what crosses a process)
+//!   [`remote`] (how another process speaks to it), `clock`, and [`wire`] (what crosses a process)
 
 pub mod backend;
 pub mod balancer;
 pub mod cli;
+mod clock;
 pub mod fleet;
 pub mod journal;
 pub mod remote;

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
-use serde::Serialize;
+use serde_json::json;
 
 use crate::backend::request::Request;
 use crate::wire::{ANSWER_HEADER, AnswerId, GENERATOR_HEADER, Generator, REQUEST_HEADER, RequestId};
@@ -274,42 +274,31 @@ impl Decimal {
     }
 }
 
-/// The JSON answer. Header values that are no UTF-8 are read as Latin-1, which loses nothing.
-#[derive(Serialize)]
-struct Json<'a> {
-    generator: Generator,
-    uuid: AnswerId,
-    time: String,
-    method: &'a str,
-    path: &'a str,
-    query: Option<&'a str>,
-    version: &'a str,
-    host: Option<String>,
-    peer: SocketAddr,
-    connection: u64,
-    request: u32,
-    headers: Vec<(&'a str, String)>,
-}
-
 impl Facts<'_> {
+    /// One member of the object a line, and one header a line.
     fn json(&self) -> Vec<u8> {
-        let seen = Json {
-            generator: self.generator,
-            uuid: self.answer,
-            time: self.time(),
-            method: self.request.method,
-            path: self.request.path(),
-            query: self.request.query(),
-            version: self.version(),
-            host: self.request.host.map(readable),
-            peer: self.peer,
-            connection: self.connection,
-            request: self.request_number,
-            headers: self.request.headers.iter().map(|header| (header.name, readable(header.value))).collect(),
+        let request = self.request;
+        let headers = request.headers.iter().map(|header| json!([header.name, readable(header.value)]).to_string());
+        let headers = match headers.collect::<Vec<_>>() {
+            none if none.is_empty() => "[]".to_owned(),
+            some => format!("[\n    {}\n  ]", some.join(",\n    ")),
         };
-        let mut json = serde_json::to_vec_pretty(&seen).expect("strings and numbers always serialize");
-        json.push(b'\n');
-        json
+        let members = [
+            ("generator", json!(self.generator).to_string()),
+            ("uuid", json!(self.answer).to_string()),
+            ("time", json!(self.time()).to_string()),
+            ("method", json!(request.method).to_string()),
+            ("path", json!(request.path()).to_string()),
+            ("query", json!(request.query()).to_string()),
+            ("version", json!(self.version()).to_string()),
+            ("host", json!(request.host.map(readable)).to_string()),
+            ("peer", json!(self.peer).to_string()),
+            ("connection", json!(self.connection).to_string()),
+            ("request", json!(self.request_number).to_string()),
+            ("headers", headers),
+        ];
+        let lines = members.map(|(name, value)| format!("  \"{name}\": {value}"));
+        format!("{{\n{}\n}}\n", lines.join(",\n")).into_bytes()
     }
 
     fn text(&self) -> String {
@@ -347,6 +336,7 @@ impl Facts<'_> {
     }
 }
 
+/// Header values that are no UTF-8 are read as Latin-1, which loses nothing.
 fn readable(value: &[u8]) -> String {
     match str::from_utf8(value) {
         Ok(text) => text.to_owned(),
@@ -446,7 +436,7 @@ mod tests {
         let json: serde_json::Value = serde_json::from_str(body(&answer)).unwrap();
         assert_eq!(
             json,
-            serde_json::json!({
+            json!({
                 "generator": 9001, "uuid": "550e8400-e29b-41d4-a716-446655440000", "time": "2026-11-23T10:00:00.123456Z",
                 "method": "PUT", "path": "/a/b", "query": "format=json&x=1", "version": "HTTP/1.0", "host": "h",
                 "peer": "127.0.0.1:5000", "connection": 3, "request": 2,

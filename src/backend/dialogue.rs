@@ -1,4 +1,4 @@
-//! PURE. One connection's conversation: bytes in, answers out, each attempt in the journal before its answer leaves.
+//! One connection's conversation: bytes in, answers out, each attempt in the journal before its answer leaves.
 //! It owns no socket; the server feeds it and tells it how much of its answers has been written.
 
 use std::collections::VecDeque;
@@ -81,7 +81,7 @@ enum Stage {
     /// Waiting for a request's head.
     Head,
     /// Reading a body, the answer to which is held back until it has ended.
-    Body { discard: Discard, held: Held },
+    Body { discard: Discard, held: Box<Held> },
     /// Nothing more is read.
     Over,
 }
@@ -268,7 +268,8 @@ impl Dialogue {
             out.extend_from_slice(CONTINUE);
             self.unwritten.push_back(Unwritten { claim: None, bytes: CONTINUE.len() });
         }
-        self.stage = Stage::Body { discard: Discard::new(request.body), held: Held { claim, answer, keep_alive } };
+        self.stage =
+            Stage::Body { discard: Discard::new(request.body), held: Box::new(Held { claim, answer, keep_alive }) };
     }
 
     fn hand_over(&mut self, claim: Claim, bytes: usize, keep_alive: bool) {

@@ -120,7 +120,7 @@ pub fn parse<'h, 'b>(
     Ok(Some((request, length)))
 }
 
-impl Request<'_, '_> {
+impl<'b> Request<'_, 'b> {
     fn understand_headers(&mut self) -> Result<(), Refusal> {
         let (mut length, mut encoding) = (None, None);
         let mut close = false;
@@ -170,20 +170,22 @@ impl Request<'_, '_> {
     }
 
     /// The path, without query; of an absolute URI its path.
-    pub fn path(&self) -> &str {
-        let path = match authority(self.target) {
+    pub fn path(&self) -> &'b str {
+        let after_authority = match authority(self.target) {
             Some(authority) => {
                 let start = self.target.find(authority).unwrap_or(0) + authority.len();
-                self.target[start..].strip_prefix('/').map_or("/", |_| &self.target[start..])
+                &self.target[start..]
             }
             None => self.target,
         };
-        path.split(['?', '#']).next().unwrap_or(path)
+        let path = &after_authority[..end_of_path(after_authority)];
+        if path.is_empty() { "/" } else { path }
     }
 
     /// What follows the first `?`, if there is one.
-    pub fn query(&self) -> Option<&str> {
-        self.target.split_once('?').map(|(_, query)| query)
+    pub fn query(&self) -> Option<&'b str> {
+        let question = self.target.bytes().position(|byte| byte == b'?')?;
+        Some(&self.target[question + 1..])
     }
 }
 
@@ -194,6 +196,10 @@ fn authority(target: &str) -> Option<&str> {
     }
     let (_, rest) = target.split_once("://")?;
     rest.split(['/', '?', '#']).next().filter(|authority| !authority.is_empty())
+}
+
+fn end_of_path(target: &str) -> usize {
+    target.bytes().position(|byte| matches!(byte, b'?' | b'#')).unwrap_or(target.len())
 }
 
 /// `Content-Length: 5`, or `5, 5` as intermediaries may fold equal ones (RFC 9110 §8.6).

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
@@ -11,12 +12,12 @@ use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown, SocketFlags, acceptfrom_with, recv, send, shutdown, sockopt};
-use rustix::time::{ClockId, clock_gettime};
 use slab::Slab;
 use socket2::{SockFilter, Socket};
 
 use crate::backend::channel::Channel;
 use crate::backend::dialogue::{Dialogue, Site, Waiting};
+use crate::clock;
 use crate::wire::{Moment, Order, Report, Starvation};
 
 /// A draining backend leaves an idle connection open for so long, in case a request is already on its way to it.
@@ -31,7 +32,7 @@ const RETRY: Duration = Duration::from_millis(100);
 const CALM: Duration = Duration::from_secs(1);
 const ACCEPTS_A_TURN: usize = 64;
 const EVENTS_A_TURN: usize = 1024;
-const INPUT_BYTES: usize = 64 * 1024;
+const INPUT_BYTES: usize = 16 * 1024;
 
 /// The loop.
 pub struct Server {
@@ -89,21 +90,9 @@ enum Interest {
     Write,
 }
 
-#[derive(PartialEq, Eq)]
-enum Fate {
-    Open,
-    Ended,
-}
-
 const ORDERS: u64 = u64::MAX;
 const TERMINATION: u64 = u64::MAX - 1;
 const FIRST_LISTENER: u64 = u64::MAX - 1024;
-
-/// The machine's monotonic clock.
-pub fn clock() -> Moment {
-    let time = clock_gettime(ClockId::Monotonic);
-    Moment(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
-}
 
 impl Server {
     /// Begins to accept on sockets that listen already. After SIGTERM requests in flight have `grace` to end.
@@ -136,7 +125,7 @@ impl Server {
             site,
             connections: Slab::new(),
             accepted: 0,
-            next_sweep: clock(),
+            next_sweep: clock::now(),
             drain_until: None,
             input: vec![0; INPUT_BYTES].into_boxed_slice(),
             output: Vec::new(),
@@ -149,7 +138,7 @@ impl Server {
     pub fn run(mut self) -> io::Result<()> {
         self.channel.report(&Report::Accepting);
         let mut events = Vec::with_capacity(EVENTS_A_TURN);
-        let mut now = clock();
+        let mut now = clock::now();
         while !self.has_ended(now) {
             let timeout = self.next_wake().map(|wake| timespec(wake.since(now)));
             match epoll::wait(&self.epoll, spare_capacity(&mut events), timeout.as_ref()) {
@@ -195,7 +184,7 @@ impl Server {
     }
 
     fn starve(&mut self, why: Starvation) {
-        let now = clock();
+        let now = clock::now();
         for listener in &self.listeners {
             // A listener that stays in the poll would wake it without end.
             let _ = epoll::delete(&self.epoll, &listener.socket);
@@ -253,7 +242,7 @@ impl Server {
     fn open(&mut self, socket: OwnedFd, peer: SocketAddr, local: SocketAddr) {
         self.accepted += 1;
         let _ = sockopt::set_tcp_nodelay(&socket, true);
-        let now = clock();
+        let now = clock::now();
         if self.connections.is_empty() {
             self.next_sweep = now.after(self.sweep_interval());
         }
@@ -274,14 +263,14 @@ impl Server {
     fn serve(&mut self, token: usize) {
         let Some(connection) = self.connections.get_mut(token) else { return };
         let turn = Turn { epoll: &self.epoll, site: &mut self.site, token: token as u64 };
-        if connection.serve(turn, &mut self.input, &mut self.output) == Fate::Ended {
+        if connection.serve(turn, &mut self.input, &mut self.output).is_break() {
             self.close(token);
         }
     }
 
     fn close(&mut self, token: usize) {
         let mut connection = self.connections.remove(token);
-        connection.dialogue.end(clock(), &mut self.site);
+        connection.dialogue.end(clock::now(), &mut self.site);
         drop(connection);
         self.recover();
     }
@@ -295,7 +284,7 @@ impl Server {
     }
 
     fn keep_time(&mut self) -> Moment {
-        let now = clock();
+        let now = clock::now();
         match (self.accepting, self.starved) {
             (Accepting::Starved { retry }, _) if now >= retry => {
                 self.accepting = Accepting::Starved { retry: now.after(RETRY) };
@@ -324,7 +313,7 @@ impl Server {
             self.connections.iter().filter(|(_, it)| now >= it.deadline).map(|(token, _)| token).collect();
         for token in late {
             let turn = Turn { epoll: &self.epoll, site: &mut self.site, token: token as u64 };
-            if self.connections[token].expire(turn, now, &mut self.output) == Fate::Ended {
+            if self.connections[token].expire(turn, now, &mut self.output).is_break() {
                 self.close(token);
             }
         }
@@ -349,7 +338,7 @@ impl Server {
     }
 
     fn drain(&mut self, grace: Duration) {
-        let now = clock();
+        let now = clock::now();
         let until = now.after(grace);
         self.drain_until = Some(self.drain_until.map_or(until, |earlier| earlier.min(until)));
         if self.site.draining {
@@ -396,34 +385,35 @@ struct Turn<'a> {
     token: u64,
 }
 
+/// Each turn ends with whether the connection goes on.
 impl Connection {
-    fn serve(&mut self, turn: Turn, input: &mut [u8], output: &mut Vec<u8>) -> Fate {
+    fn serve(&mut self, turn: Turn, input: &mut [u8], output: &mut Vec<u8>) -> ControlFlow<()> {
         if self.interest == Interest::Write {
             let outbox = std::mem::take(&mut self.outbox);
-            return self.flush(&outbox, clock(), turn);
+            return self.flush(&outbox, clock::now(), turn);
         }
         let length = match recv(&self.socket, &mut *input, RecvFlags::empty()) {
-            Ok((0, _)) => return Fate::Ended,
+            Ok((0, _)) => return ControlFlow::Break(()),
             Ok((length, _)) => length,
             Err(Errno::AGAIN | Errno::INTR) => return self.wait_for(Interest::Read, &turn),
-            Err(_) => return Fate::Ended,
+            Err(_) => return ControlFlow::Break(()),
         };
         if self.waiting == Waiting::Over {
             // Lingering: what still comes is thrown away.
-            return Fate::Open;
+            return ControlFlow::Continue(());
         }
-        let now = clock();
+        let now = clock::now();
         output.clear();
         self.dialogue.receive(&input[..length], now, turn.site, output);
         self.flush(output, now, turn)
     }
 
     /// Writes what it can and waits for what must come next.
-    fn flush(&mut self, mut answers: &[u8], now: Moment, turn: Turn) -> Fate {
+    fn flush(&mut self, mut answers: &[u8], now: Moment, turn: Turn) -> ControlFlow<()> {
         let mut now = now;
         while !answers.is_empty() {
             let sent = send(&self.socket, answers, SendFlags::NOSIGNAL);
-            now = clock();
+            now = clock::now();
             match sent {
                 Ok(written) => {
                     self.dialogue.wrote(written, now, turn.site);
@@ -435,7 +425,7 @@ impl Connection {
                     self.deadline = now.after(turn.site.limits.stall_time);
                     return self.wait_for(Interest::Write, &turn);
                 }
-                Err(_) => return Fate::Ended,
+                Err(_) => return ControlFlow::Break(()),
             }
         }
         let (before, limits) = (self.waiting, &turn.site.limits);
@@ -454,26 +444,26 @@ impl Connection {
 
     /// After the last answer. If the client has sent more than was read, a close would reset the connection, and that answer
     /// might be lost with it.
-    fn part(&mut self, now: Moment, turn: &Turn) -> Fate {
+    fn part(&mut self, now: Moment, turn: &Turn) -> ControlFlow<()> {
         if !self.dialogue.left_something_unread() || shutdown(&self.socket, Shutdown::Write).is_err() {
-            return Fate::Ended;
+            return ControlFlow::Break(());
         }
         self.deadline = now.after(LINGER);
         self.wait_for(Interest::Read, turn)
     }
 
-    fn expire(&mut self, turn: Turn, now: Moment, output: &mut Vec<u8>) -> Fate {
+    fn expire(&mut self, turn: Turn, now: Moment, output: &mut Vec<u8>) -> ControlFlow<()> {
         if self.waiting != Waiting::Head || !self.outbox.is_empty() {
-            return Fate::Ended;
+            return ControlFlow::Break(());
         }
         output.clear();
         self.dialogue.expire(now, turn.site, output);
         self.flush(output, now, turn)
     }
 
-    fn wait_for(&mut self, interest: Interest, turn: &Turn) -> Fate {
+    fn wait_for(&mut self, interest: Interest, turn: &Turn) -> ControlFlow<()> {
         let flags = match interest {
-            Interest::None => return Fate::Ended,
+            Interest::None => return ControlFlow::Break(()),
             Interest::Read => epoll::EventFlags::IN,
             Interest::Write => epoll::EventFlags::OUT,
         };
@@ -484,7 +474,7 @@ impl Connection {
             Interest::Read | Interest::Write => epoll::modify(turn.epoll, &self.socket, data, flags),
         };
         self.interest = interest;
-        if told.is_ok() { Fate::Open } else { Fate::Ended }
+        if told.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }
 }
 

@@ -10,12 +10,12 @@ use anyhow::{Context, Result};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use rustix::process::Signal;
-use rustix::time::{ClockId, clock_gettime};
 use tokio::signal::unix::{Signal as SignalStream, SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
+use crate::clock;
 use crate::fleet::control::{Command, Control, Refusal};
 use crate::fleet::log::Log;
 use crate::fleet::member::{Notice, Process, journal_name};
@@ -73,6 +73,7 @@ struct Fleet {
     commands: UnboundedReceiver<Command>,
     /// Those who wait for members to arrive in a state.
     waiting: Vec<Waiting>,
+    stopping: bool,
     records: Records,
     log: Log,
     printer: Printer,
@@ -140,16 +141,6 @@ impl Stops {
     }
 }
 
-fn clock() -> Moment {
-    let time = clock_gettime(ClockId::Monotonic);
-    Moment(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
-}
-
-fn calendar() -> Calendar {
-    let unix = clock_gettime(ClockId::Realtime);
-    Calendar { moment: clock(), unix: unix.tv_sec as u64 * 1_000_000_000 + unix.tv_nsec as u64 }
-}
-
 impl Fleet {
     /// Binds everything, then starts everything; or ends what it has started and says what is wrong.
     async fn start(plan: Plan) -> Result<(Fleet, Control)> {
@@ -186,7 +177,7 @@ impl Fleet {
         };
         let Some(control) = control.filter(|_| error.problems.is_empty()) else { return Err(error.into()) };
         let topology = Topology { host: plan.host.clone(), generators };
-        let calendar = calendar();
+        let calendar = clock::calendar();
         let (notify, notices) = unbounded_channel();
         let runfile = Runfile::publish(&Whereabouts {
             pid: std::process::id(),
@@ -206,6 +197,7 @@ impl Fleet {
             notify,
             commands: received,
             waiting: Vec::new(),
+            stopping: false,
             records: Records::new(calendar),
             log: Log::new(plan.log, topology.clone(), calendar, TimeZone::system()),
             printer,
@@ -266,7 +258,7 @@ impl Fleet {
             let restart = self.next_restart();
             tokio::select! {
                 Some((index, incarnation, notice)) = self.notices.recv() => self.note(index, incarnation, notice),
-                Some(command) = self.commands.recv() => self.obey(command, stopping.is_some()),
+                Some(command) = self.commands.recv() => self.obey(command),
                 _ = tick.tick() => self.tick(),
                 number = stops.next() => match stopping {
                     None => stopping = Some(self.stop()),
@@ -284,7 +276,7 @@ impl Fleet {
             }
         }
         self.tick();
-        if let Some((stream, line)) = self.log.tick(clock().after(Duration::from_secs(1))) {
+        if let Some((stream, line)) = self.log.tick(clock::now().after(Duration::from_secs(1))) {
             self.printer.print(stream, line);
         }
         Ok(ExitCode::SUCCESS)
@@ -292,6 +284,7 @@ impl Fleet {
 
     /// Asks all backends to end; returns when those that do not are killed.
     fn stop(&mut self) -> Instant {
+        self.stopping = true;
         for member in &mut self.members {
             member.asked = true;
             member.restart_at = None;
@@ -378,6 +371,8 @@ impl Fleet {
         }
         match notice {
             Notice::Report(Report::Accepting) => self.change(index, MemberState::Ready, Change::Accepting),
+            // When all of them stop, that is no news of one.
+            Notice::Report(Report::Draining) if self.stopping => {}
             Notice::Report(Report::Draining) => self.change(index, MemberState::Draining, Change::Draining),
             Notice::Report(Report::Starved(why)) => self.event(index, Change::Starved(why)),
             Notice::Report(Report::Recovered) => self.event(index, Change::Recovered),
@@ -395,7 +390,7 @@ impl Fleet {
         member.last_end = Some(cause);
         // SIGTERM to the process itself asks it too: it then drains and exits with status 0.
         let asked = member.asked || (member.current() == MemberState::Draining && cause == Cause::Exit(0));
-        if clock().since(member.since) > SETTLED {
+        if clock::now().since(member.since) > SETTLED {
             member.backoff = FIRST_BACKOFF;
         }
         let departure = Departure { cause, asked, unanswered: unanswered.len() };
@@ -414,7 +409,7 @@ impl Fleet {
         // What it said before it was stopped by SIGSTOP arrives after; it is paused all the same.
         if member.state != MemberState::Paused || state == MemberState::Gone {
             member.state = state;
-            member.since = clock();
+            member.since = clock::now();
         }
         self.event(index, change);
     }
@@ -423,7 +418,7 @@ impl Fleet {
 
     fn event(&mut self, index: usize, change: Change) {
         let generator = self.members[index].generator;
-        self.tell(&Event::Member { at: clock(), generator, change });
+        self.tell(&Event::Member { at: clock::now(), generator, change });
     }
 
     fn tell(&mut self, event: &Event) {
@@ -447,7 +442,7 @@ impl Fleet {
             member.lost += lost;
             self.records.lost(lost);
             let generator = member.generator;
-            self.tell(&Event::Lost { at: clock(), generator, count: lost });
+            self.tell(&Event::Lost { at: clock::now(), generator, count: lost });
         }
     }
 
@@ -455,7 +450,7 @@ impl Fleet {
         for index in 0..self.members.len() {
             self.read_journal(index);
         }
-        let now = clock();
+        let now = clock::now();
         if let Some((stream, line)) = self.log.tick(now) {
             self.printer.print(stream, line);
         }
@@ -468,7 +463,7 @@ impl Fleet {
 
     // The API.
 
-    fn obey(&mut self, command: Command, stopping: bool) {
+    fn obey(&mut self, command: Command) {
         match command {
             Command::Status(reply) => {
                 self.tick();
@@ -480,7 +475,7 @@ impl Fleet {
                 let page = self.records.page(&query, in_flight.flat_map(Reader::in_flight));
                 let _ = reply.send(page);
             }
-            Command::Act(_, _, reply) if stopping => {
+            Command::Act(_, _, reply) if self.stopping => {
                 let _ = reply.send(Err(Refusal::Impossible("the fleet is stopping".to_owned())));
             }
             Command::Act(action, wanted, reply) => match self.choose(action, &wanted) {
@@ -558,12 +553,12 @@ impl Fleet {
             }
             Action::Pause => {
                 process.signal(Signal::STOP);
-                (member.state, member.since) = (MemberState::Paused, clock());
+                (member.state, member.since) = (MemberState::Paused, clock::now());
                 self.event(index, Change::Paused);
             }
             Action::Resume => {
                 process.signal(Signal::CONT);
-                (member.state, member.since) = (member.before_pause, clock());
+                (member.state, member.since) = (member.before_pause, clock::now());
                 self.event(index, Change::Resumed);
             }
             Action::Ready | Action::Unready => {

@@ -7,6 +7,7 @@ use crate::wire::{Generator, Moment, Record, Starvation};
 
 /// Something that happened in a fleet.
 #[derive(Clone, PartialEq, Debug)]
+#[allow(clippy::large_enum_variant, reason = "almost all events are attempts")]
 pub enum Event {
     /// Something about a member.
     Member {
