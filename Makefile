@@ -1,0 +1,28 @@
+# The commands of the README. `make` alone lists them.
+
+.DEFAULT_GOAL := help
+.PHONY: help run development check test bench
+
+help: ## Show these commands
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+run: ## Start three backends on localhost ports 9001, 9002 and 9003
+	cargo run --release
+
+development: ## Install what the checks need: rustfmt, clippy, cargo-deny
+	rustup component add rustfmt clippy
+	cargo deny --version || cargo install cargo-deny --locked
+
+check: ## Formatting, lints, documentation, licences and sources of dependencies
+	cargo fmt --check
+	cargo clippy --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --document-private-items --locked
+	cargo deny --locked check bans licenses sources
+
+test: ## Install what the tests need (nginx), then run all of them
+	tests/prepare
+	cargo test --locked
+
+bench: ## Compare speed and memory with peers, side by side; writes BENCHMARKS.md (needs wrk and nginx)
+	tests/prepare wrk
+	cargo bench --bench speed
