@@ -74,6 +74,8 @@ struct Fleet {
     /// Those who wait for members to arrive in a state.
     waiting: Vec<Waiting>,
     stopping: bool,
+    /// What was read from the journals in one go; kept for its capacity.
+    ended: Vec<Record>,
     records: Records,
     log: Log,
     printer: Printer,
@@ -198,6 +200,7 @@ impl Fleet {
             commands: received,
             waiting: Vec::new(),
             stopping: false,
+            ended: Vec::new(),
             records: Records::new(calendar),
             log: Log::new(plan.log, topology.clone(), calendar, TimeZone::system()),
             printer,
@@ -383,9 +386,10 @@ impl Fleet {
     }
 
     fn gone(&mut self, index: usize, cause: Cause) {
-        self.read_journal(index);
+        self.read_journals();
         let member = &mut self.members[index];
         let unanswered = member.journal.take().map(|journal| journal.in_flight()).unwrap_or_default();
+        member.attempts += unanswered.len() as u64;
         member.process = None;
         member.last_end = Some(cause);
         // SIGTERM to the process itself asks it too: it then drains and exits with status 0.
@@ -395,7 +399,7 @@ impl Fleet {
         }
         let departure = Departure { cause, asked, unanswered: unanswered.len() };
         for record in unanswered {
-            self.attempt(index, record);
+            self.attempt(record);
         }
         self.change(index, MemberState::Gone, Change::Gone(departure));
         if self.plan.restart && !asked {
@@ -427,29 +431,37 @@ impl Fleet {
         }
     }
 
-    fn attempt(&mut self, index: usize, record: Record) {
-        self.members[index].attempts += 1;
+    /// Reads all journals and tells what they hold in the order in which it happened, not backend by backend.
+    fn read_journals(&mut self) {
+        let mut ended = std::mem::take(&mut self.ended);
+        for index in 0..self.members.len() {
+            let member = &mut self.members[index];
+            let Some(journal) = &mut member.journal else { continue };
+            let before = ended.len();
+            let lost = journal.drain(|record| ended.push(record));
+            member.attempts += (ended.len() - before) as u64;
+            if lost > 0 {
+                member.lost += lost;
+                self.records.lost(lost);
+                let generator = member.generator;
+                self.tell(&Event::Lost { at: clock::now(), generator, count: lost });
+            }
+        }
+        // Each journal is in this order already: the sort merges.
+        ended.sort_by_key(|record| record.answered);
+        for record in ended.drain(..) {
+            self.attempt(record);
+        }
+        self.ended = ended;
+    }
+
+    fn attempt(&mut self, record: Record) {
         self.records.push(&record);
         self.tell(&Event::Attempt(record));
     }
 
-    fn read_journal(&mut self, index: usize) {
-        let Some(mut journal) = self.members[index].journal.take() else { return };
-        let lost = journal.drain(|record| self.attempt(index, record));
-        let member = &mut self.members[index];
-        member.journal = Some(journal);
-        if lost > 0 {
-            member.lost += lost;
-            self.records.lost(lost);
-            let generator = member.generator;
-            self.tell(&Event::Lost { at: clock::now(), generator, count: lost });
-        }
-    }
-
     fn tick(&mut self) {
-        for index in 0..self.members.len() {
-            self.read_journal(index);
-        }
+        self.read_journals();
         let now = clock::now();
         if let Some((stream, line)) = self.log.tick(now) {
             self.printer.print(stream, line);
