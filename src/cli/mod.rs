@@ -51,7 +51,7 @@ Examples:
   uuid-generator --ports 9001-9010,9100 --restart    eleven, started again when they die
   uuid-generator --host 0.0.0.0 --log json           on all interfaces, the log for programs
   uuid-generator fleet status                        from another terminal: what they do
-  uuid-generator fleet kill 9002                     kill -9 of one; `fleet start 9002` brings it back
+  uuid-generator fleet kill 9002                     kill -9 of one; `fleet start` brings it back
   curl 'http://localhost:9001/?format=json'          all that a backend sees of a request
 
 Exit status: 0 stopped as asked, 1 not healthy (healthcheck), 2 could not run, 130 or 143 stopped at once by a second signal.";

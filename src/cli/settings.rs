@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde::de::value::MapDeserializer;
+use serde::de::{IntoDeserializer, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::balancer::nginx;
@@ -183,18 +184,60 @@ impl Complete {
 }
 
 fn from_environment(variables: BTreeMap<String, OsString>) -> Result<Settings> {
+    let known = Settings::augment_args(clap::Command::new("settings"));
+    let known: Vec<&str> = known.get_arguments().filter_map(clap::Arg::get_long).collect();
     let mut all = Settings::default();
     for (name, value) in variables {
         let variable = format!("{ENVIRONMENT}{name}");
-        let value = value.into_string().ok().with_context(|| format!("{variable}: its value is no UTF-8"))?;
         let key = name.to_ascii_lowercase().replace('_', "-");
-        let one = MapDeserializer::<_, serde::de::value::Error>::new([(key.as_str(), value.as_str())].into_iter());
-        match Settings::deserialize(one) {
-            Ok(one) => all = all.or(one),
-            Err(error) => bail!("{variable}: {}", error.to_string().replace(&format!("`{key}`"), "name")),
+        if !known.contains(&key.as_str()) {
+            let known = known.iter().map(|key| format!("{ENVIRONMENT}{}", key.to_ascii_uppercase().replace('-', "_")));
+            bail!("{variable}: no such setting; expected one of {}", known.collect::<Vec<_>>().join(", "));
         }
+        let value = value.into_string().ok().with_context(|| format!("{variable}: its value is no UTF-8"))?;
+        let one = MapDeserializer::new(std::iter::once((key.as_str(), Variable(&value))));
+        let one = Settings::deserialize(one)
+            .map_err(|error: serde::de::value::Error| anyhow::anyhow!("{variable}: {error}"))?;
+        all = all.or(one);
     }
     Ok(all)
+}
+
+/// The value of a variable, for settings that are there or not.
+struct Variable<'a>(&'a str);
+
+impl<'de> IntoDeserializer<'de> for Variable<'de> {
+    type Deserializer = Variable<'de>;
+
+    fn into_deserializer(self) -> Variable<'de> {
+        self
+    }
+}
+
+impl<'de> Deserializer<'de> for Variable<'de> {
+    type Error = serde::de::value::Error;
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+        visitor.visit_some(self)
+    }
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+        visitor.visit_str(self.0)
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        _variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Self::Error> {
+        visitor.visit_enum(self.0.into_deserializer())
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf unit unit_struct newtype_struct seq tuple
+        tuple_struct map struct identifier ignored_any
+    }
 }
 
 /// The file's settings, and where in it the ports are.
@@ -283,8 +326,8 @@ struct TypedText(String);
 
 impl<'de> Deserialize<'de> for TypedText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<TypedText, D::Error> {
-        struct Visitor;
-        impl<'de> serde::de::Visitor<'de> for Visitor {
+        struct AsTyped;
+        impl<'de> Visitor<'de> for AsTyped {
             type Value = TypedText;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -311,7 +354,7 @@ impl<'de> Deserialize<'de> for TypedText {
                 Ok(TypedText(all.join(",")))
             }
         }
-        deserializer.deserialize_any(Visitor)
+        deserializer.deserialize_any(AsTyped)
     }
 }
 
@@ -332,5 +375,69 @@ impl<'de, const MIN: u32, const MAX: u32> Deserialize<'de> for Count<MIN, MAX> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let TypedText(text) = TypedText::deserialize(deserializer)?;
         text.parse().map_err(|why| serde::de::Error::custom(format!("{why}, found {text:?}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn complete(flags: Settings, environment: &[(&str, &str)], file: &str) -> Result<Complete> {
+        let directory = std::env::temp_dir().join(format!("uuid-generator-settings-{}", uuid::Uuid::new_v4()));
+        std::fs::create_dir(&directory)?;
+        std::fs::write(directory.join(FILE), file)?;
+        let environment = environment.iter().map(|(name, value)| (name.to_string(), value.into())).collect();
+        let complete = flags.over(environment, &directory);
+        std::fs::remove_dir_all(directory)?;
+        complete
+    }
+
+    fn flags(typed: &[&str]) -> Settings {
+        use clap::FromArgMatches;
+        let command = Settings::augment_args(clap::Command::new("test").no_binary_name(true));
+        Settings::from_arg_matches(&command.try_get_matches_from(typed).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_flag_wins_over_the_environment_that_over_the_file_that_over_the_default() {
+        let file = "ports = [1, \"2-3\"]\ngrace = \"1s\"\nlog = \"off\"\nrestart = true\n";
+        let environment = [("GRACE", "2s"), ("LOG", "json"), ("MAX_CONNECTIONS", "7")];
+        let plan = complete(flags(&["--grace", "3s"]), &environment, file).unwrap().plan().unwrap();
+        assert_eq!(plan.grace, Duration::from_secs(3));
+        assert_eq!((plan.log, plan.limits.connections), (LogMode::Json, 7));
+        assert_eq!((plan.ports, plan.restart), ("1-3".parse().unwrap(), true));
+        assert_eq!(plan.limits.idle_time, Duration::from_secs(180));
+    }
+
+    #[test]
+    fn the_origin_of_the_ports_is_known() {
+        let origin = |flags, environment: &[_], file| complete(flags, environment, file).unwrap().ports_origin;
+        assert_eq!(origin(flags(&["--ports", "1"]), &[("PORTS", "2")], "ports = 3"), "from --ports");
+        assert_eq!(origin(flags(&[]), &[("PORTS", "2")], "ports = 3"), "from UUID_GENERATOR_PORTS");
+        assert!(origin(flags(&[]), &[], "\n\nports = 3").ends_with("uuid-generator.toml, line 3"));
+    }
+
+    #[test]
+    fn a_bad_setting_is_named_with_its_place_and_what_was_expected() {
+        let error = |environment: &[_], file| complete(flags(&[]), environment, file).unwrap_err().to_string();
+        assert!(error(&[], "host = \"a\"\nprots = 1").ends_with("line 2: unknown field `prots`, expected one of `ports`, `host`, \
+            `restart`, `grace`, `log`, `control`, `max-connections`, `max-header-bytes`, `header-timeout`, `idle-timeout`, \
+            `stall-timeout`, `journal-records`"));
+        assert!(
+            error(&[], "\ngrace = 3")
+                .ends_with("line 2: expected a time above 0 with its unit, such as 10s, 250ms or 1m, found \"3\"")
+        );
+        assert!(
+            error(&[], "ports = {}").contains("line 1: invalid type: map, expected a text, a number, true or false")
+        );
+        assert!(error(&[], "ports").contains("line 1: "));
+        assert_eq!(
+            error(&[("JOURNAL_RECORDS", "100")], ""),
+            "UUID_GENERATOR_JOURNAL_RECORDS: expected a power of two from 64 to 4194304, found \"100\""
+        );
+        assert!(error(&[("PRTS", "1")], "").starts_with(
+            "UUID_GENERATOR_PRTS: no such setting; expected one of UUID_GENERATOR_PORTS, UUID_GENERATOR_HOST, "
+        ));
+        assert!(error(&[("LOG", "loud")], "").starts_with("UUID_GENERATOR_LOG: unknown variant `loud`"));
     }
 }
