@@ -1,159 +1,153 @@
-//! A backend's process as the supervisor sees it: started with its sockets and its journal, told what to do, and awaited.
+//! A member of the fleet: what is known of a backend from one of its processes to the next.
 
-use std::io::IoSlice;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::net::UnixStream as StdUnixStream;
-use std::os::unix::process::ExitStatusExt;
-use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
 
-use anyhow::{Context, Result};
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
-use rustix::process::{Pid, Signal, kill_process};
-use socket2::Socket;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::net::UnixStream;
-use tokio::process::{Child, Command};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::task::spawn_local;
+use rustix::process::Signal;
+use tokio::time::Instant;
 
-use crate::wire::{Assignment, Cause, Generator, Order, Report};
+use crate::clock;
+use crate::fleet::process::Process;
+use crate::journal::Reader;
+use crate::wire::{Cause, Departure, Generator, MemberState, Moment, Order, Record};
 
-/// A running process, from here. Dropping it kills the process.
-pub struct Process {
-    /// Its id.
-    pub pid: u32,
-    directives: UnboundedSender<Directive>,
+const FIRST_BACKOFF: Duration = Duration::from_millis(100);
+const LAST_BACKOFF: Duration = Duration::from_secs(5);
+/// A backend that has lived for so long is not failing at start: the next restart begins with the first backoff again.
+const SETTLED: Duration = Duration::from_secs(10);
+/// Beyond the grace, the time for a backend to notice that it is over, before it is killed.
+const GRACE_SLACK: Duration = Duration::from_millis(500);
+
+/// What the supervisor knows of a backend, whether its process lives or not.
+pub struct Member {
+    pub generator: Generator,
+    pub state: MemberState,
+    /// What it does when it is not paused.
+    pub before_pause: MemberState,
+    pub since: Moment,
+    pub process: Option<Process>,
+    /// The processes that it has had, so that a notice of an earlier one is known as such.
+    pub incarnation: u32,
+    pub journal: Option<Reader>,
+    pub ready: bool,
+    /// Whether it was asked to end, by draining.
+    pub asked: bool,
+    pub attempts: u64,
+    pub lost: u64,
+    pub last_end: Option<Cause>,
+    backoff: Duration,
+    pub due: Option<(Instant, Due)>,
+    /// What its process said of a start that failed.
+    pub failure: Option<String>,
 }
 
-/// What is done to a process.
-enum Directive {
-    Order(Order),
-    Signal(Signal),
+/// What is to be done to a member at a certain time.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Due {
+    Restart,
+    /// It was asked to end and its time is over.
+    Kill,
 }
 
-/// What a process has to say, the last of it that it is gone.
-#[derive(Debug)]
-pub enum Notice {
-    /// In its own words.
-    Report(Report),
-    /// It has ended.
-    Gone(Cause),
-}
-
-impl Process {
-    /// Starts a backend. Its listening sockets go to it and are closed here: once it is gone, its port refuses connections.
-    pub fn start(
-        assignment: &Assignment,
-        journal: &OwnedFd,
-        listeners: Vec<Socket>,
-        mut notify: impl FnMut(Notice) + 'static,
-    ) -> Result<Process> {
-        let (ours, theirs) = StdUnixStream::pair().context("failed to make a channel")?;
-        let mut child = Command::new("/proc/self/exe")
-            .arg0("uuid-generator")
-            .args(["backend", &assignment.generator.to_string()])
-            .stdin(Stdio::from(OwnedFd::from(theirs)))
-            .kill_on_drop(true)
-            .spawn()
-            .context("failed to start a process")?;
-        let pid = child.id().context("the process ended at once")?;
-        assign(&ours, assignment, journal, &listeners)?;
-        ours.set_nonblocking(true)?;
-        let channel = UnixStream::from_std(ours)?;
-        let (directives, received) = unbounded_channel();
-        spawn_local(async move {
-            let cause = attend(&mut child, channel, received, &mut notify).await;
-            notify(Notice::Gone(cause));
-        });
-        Ok(Process { pid, directives })
-    }
-
-    /// Tells the backend something.
-    pub fn order(&self, order: Order) {
-        // A process that is just ending needs no orders.
-        let _ = self.directives.send(Directive::Order(order));
-    }
-
-    /// Sends a signal.
-    pub fn signal(&self, signal: Signal) {
-        let _ = self.directives.send(Directive::Signal(signal));
-    }
-}
-
-/// The assignment, and with its first byte the descriptors.
-fn assign(channel: &StdUnixStream, assignment: &Assignment, journal: &OwnedFd, listeners: &[Socket]) -> Result<()> {
-    let mut line = serde_json::to_vec(assignment)?;
-    line.push(b'\n');
-    let descriptors: Vec<BorrowedFd> =
-        std::iter::once(journal.as_fd()).chain(listeners.iter().map(AsFd::as_fd)).collect();
-    let mut space = vec![std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(descriptors.len()))];
-    let mut ancillary = SendAncillaryBuffer::new(&mut space);
-    ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
-    let sent = sendmsg(channel, &[IoSlice::new(&line)], &mut ancillary, SendFlags::NOSIGNAL)
-        .context("failed to give a backend its assignment")?;
-    anyhow::ensure!(sent == line.len(), "failed to give a backend its whole assignment");
-    Ok(())
-}
-
-async fn attend(
-    child: &mut Child,
-    channel: UnixStream,
-    mut directives: UnboundedReceiver<Directive>,
-    notify: &mut impl FnMut(Notice),
-) -> Cause {
-    let (read, mut write) = channel.into_split();
-    let mut reports = BufReader::new(read).lines();
-    let mut speaks = true;
-    let status = loop {
-        tokio::select! {
-            // What a process said before it ended is told before its end.
-            biased;
-            line = reports.next_line(), if speaks => match line {
-                Ok(Some(line)) => tell(&line, notify),
-                Ok(None) | Err(_) => speaks = false,
-            },
-            status = child.wait() => break status,
-            directive = directives.recv() => match directive {
-                Some(Directive::Order(order)) => {
-                    if let Ok(mut line) = serde_json::to_vec(&order) {
-                        line.push(b'\n');
-                        let _ = write.write_all(&line).await;
-                    }
-                }
-                // It has not been awaited yet, so its id is still its own.
-                Some(Directive::Signal(signal)) => {
-                    if let Some(pid) = child.id().and_then(|pid| Pid::from_raw(pid as i32)) {
-                        let _ = kill_process(pid, signal);
-                    }
-                }
-                // Nobody holds the process any more.
-                None => {
-                    let _ = child.start_kill();
-                    break child.wait().await;
-                }
-            },
+impl Member {
+    /// Not started yet.
+    pub fn new(generator: Generator, now: Moment) -> Member {
+        Member {
+            generator,
+            state: MemberState::Gone,
+            before_pause: MemberState::Gone,
+            since: now,
+            process: None,
+            incarnation: 0,
+            journal: None,
+            ready: true,
+            asked: false,
+            attempts: 0,
+            lost: 0,
+            last_end: None,
+            backoff: FIRST_BACKOFF,
+            due: None,
+            failure: None,
         }
-    };
-    while speaks && let Ok(Some(line)) = reports.next_line().await {
-        tell(&line, notify);
     }
-    status.map_or(Cause::Exit(-1), cause)
-}
 
-fn tell(line: &str, notify: &mut impl FnMut(Notice)) {
-    if let Ok(report) = serde_json::from_str(line) {
-        notify(Notice::Report(report));
+    /// Asks its process to end, and sees to it that it does.
+    pub fn drain(&mut self, grace: Duration) {
+        self.asked = true;
+        self.due = None;
+        if let Some(process) = &self.process {
+            process.order(Order::Drain(grace));
+            // One that is paused could not hear it.
+            process.signal(Signal::CONT);
+            self.state = self.before_pause;
+            self.due = Some((Instant::now() + grace + GRACE_SLACK, Due::Kill));
+        }
     }
-}
 
-fn cause(status: ExitStatus) -> Cause {
-    match (status.code(), status.signal()) {
-        (_, Some(signal)) => Cause::Signal(signal),
-        (code, None) => Cause::Exit(code.unwrap_or(-1)),
+    /// Its process is or does something else from now on.
+    pub fn becomes(&mut self, state: MemberState) {
+        self.before_pause = state;
+        // What it said before it was stopped by SIGSTOP arrives after; it is paused all the same.
+        if self.state != MemberState::Paused || state == MemberState::Gone {
+            (self.state, self.since) = (state, clock::now());
+        }
     }
-}
 
-/// The name of a backend's journal, for those who look at its open files.
-pub fn journal_name(generator: Generator) -> String {
-    format!("uuid-generator journal {generator}")
+    /// It was stopped by SIGSTOP.
+    pub fn pauses(&mut self) {
+        (self.state, self.since) = (MemberState::Paused, clock::now());
+    }
+
+    /// It goes on after a pause.
+    pub fn resumes(&mut self) {
+        (self.state, self.since) = (self.before_pause, clock::now());
+    }
+
+    /// A process of its own begins.
+    pub fn starts(&mut self, process: Process, journal: Reader) {
+        self.incarnation += 1;
+        self.becomes(MemberState::Starting);
+        (self.process, self.journal) = (Some(process), Some(journal));
+        (self.asked, self.ready, self.due, self.failure) = (false, true, None, None);
+    }
+
+    /// Its process has ended; its journal has been read, but for the attempts that were never answered, which are returned.
+    pub fn ends(&mut self, cause: Cause) -> (Departure, Vec<Record>) {
+        let unanswered = self.journal.take().map(|journal| journal.in_flight()).unwrap_or_default();
+        // SIGTERM to the process itself asks it too: it then drains and exits with status 0.
+        let asked = self.asked || (self.before_pause == MemberState::Draining && cause == Cause::Exit(0));
+        if clock::now().since(self.since) > SETTLED {
+            self.backoff = FIRST_BACKOFF;
+        }
+        self.attempts += unanswered.len() as u64;
+        (self.process, self.due, self.last_end) = (None, None, Some(cause));
+        self.becomes(MemberState::Gone);
+        (Departure { cause, asked, unanswered: unanswered.len() }, unanswered)
+    }
+
+    /// Plans its next start, later each time, and says in how long that is.
+    pub fn restarts_later(&mut self) -> Duration {
+        let delay = self.backoff;
+        self.backoff = (delay * 2).min(LAST_BACKOFF);
+        self.due = Some((Instant::now() + delay, Due::Restart));
+        delay
+    }
+
+    /// Somebody starts it: whatever failed before counts no more.
+    pub fn forgets_failures(&mut self) {
+        self.backoff = FIRST_BACKOFF;
+    }
+
+    /// Why it is gone although it was to start.
+    pub fn why_it_failed(&self) -> String {
+        let failure = self.failure.clone().or_else(|| self.last_end.map(|cause| cause.to_string()));
+        failure.unwrap_or_else(|| "it ended at once".to_owned())
+    }
+
+    /// What it does, readiness included.
+    pub fn current(&self) -> MemberState {
+        match self.state {
+            MemberState::Ready if !self.ready => MemberState::Unready,
+            state => state,
+        }
+    }
 }

@@ -7,6 +7,7 @@ mod limits;
 mod log;
 mod member;
 mod printer;
+mod process;
 mod records;
 mod supervisor;
 

@@ -18,28 +18,25 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use crate::clock;
 use crate::fleet::control::{Command, Control, Refusal};
 use crate::fleet::log::Log;
-use crate::fleet::member::{Notice, Process, journal_name};
+use crate::fleet::member::{Due, Member};
 use crate::fleet::printer::{Printer, Stream};
+use crate::fleet::process::{Notice, Process, journal_name};
 use crate::fleet::records::Records;
 use crate::fleet::{Plan, StartError, bind, limits};
 use crate::journal::{self, Capacity, Reader};
 use crate::runfile::{Runfile, Whereabouts};
 use crate::topology::Topology;
 use crate::wire::{
-    Action, Assignment, Calendar, Cause, Change, Departure, Event, FleetStatus, Generator, MemberState, MemberStatus,
-    Moment, Order, Record, Report,
+    Action, Assignment, Calendar, Cause, Change, Event, FleetStatus, Generator, MemberState, MemberStatus, Moment,
+    Order, Record, Report,
 };
 
 /// How often journals are read: soon enough for a person, and for a ring of the default size at full speed.
 const TICK: Duration = Duration::from_millis(50);
-const FIRST_BACKOFF: Duration = Duration::from_millis(100);
-const LAST_BACKOFF: Duration = Duration::from_secs(5);
-/// A backend that has lived for so long is not failing at start: the next restart begins with the first backoff again.
-const SETTLED: Duration = Duration::from_secs(10);
-/// Beyond the grace, the time for a backend to notice that it is over, before it is killed.
-const GRACE_SLACK: Duration = Duration::from_millis(500);
 /// In flight, beyond the connections: answers to pipelined requests that wait to be written.
 const PIPELINED: u32 = 256;
+/// A process that was sent SIGSTOP is seen to be stopped after so long at the latest.
+const SIGNAL_SHOWS: Duration = Duration::from_millis(500);
 /// What all journals of a fleet may take together when they are full, and one at most.
 const JOURNALS_BYTES: usize = 512 * 1024 * 1024;
 const JOURNAL_RECORDS: std::ops::RangeInclusive<usize> = 1024..=32 * 1024;
@@ -80,28 +77,6 @@ struct Fleet {
     log: Log,
     printer: Printer,
     _runfile: Runfile,
-}
-
-struct Member {
-    generator: Generator,
-    state: MemberState,
-    /// What it does when it is not paused.
-    before_pause: MemberState,
-    since: Moment,
-    process: Option<Process>,
-    /// The processes that it has had, so that a notice of an earlier one is known as such.
-    incarnation: u32,
-    journal: Option<Reader>,
-    ready: bool,
-    /// Whether it was asked to end, by draining.
-    asked: bool,
-    attempts: u64,
-    lost: u64,
-    last_end: Option<Cause>,
-    backoff: Duration,
-    restart_at: Option<Instant>,
-    /// Why the last start failed, until it is told.
-    failure: Option<String>,
 }
 
 struct Waiting {
@@ -223,8 +198,7 @@ impl Fleet {
             self.note(index, incarnation, notice);
             let member = &mut self.members[index];
             if member.state == MemberState::Gone {
-                let why = member.failure.take().or_else(|| member.last_end.map(|cause| cause.to_string()));
-                let problem = format!("backend {}: {}", member.generator, why.unwrap_or_default());
+                let problem = format!("backend {}: {}", member.generator, member.why_it_failed());
                 return Err(self.give_up(problem).await);
             }
         }
@@ -249,33 +223,21 @@ impl Fleet {
     async fn serve(mut self, stops: &mut Stops, early: Option<i32>) -> Result<ExitCode> {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut stopping = None;
         if early.is_some() {
-            stopping = Some(self.stop());
+            self.stop();
         }
-        loop {
-            if stopping.is_some() && self.members.iter().all(|member| member.process.is_none()) {
-                break;
-            }
-            let kill_at: Option<Instant> = stopping;
-            let restart = self.next_restart();
+        while !(self.stopping && self.members.iter().all(|member| member.process.is_none())) {
+            let due = self.members.iter().filter_map(|member| member.due).map(|(at, _)| at).min();
             tokio::select! {
                 Some((index, incarnation, notice)) = self.notices.recv() => self.note(index, incarnation, notice),
                 Some(command) = self.commands.recv() => self.obey(command),
                 _ = tick.tick() => self.tick(),
-                number = stops.next() => match stopping {
-                    None => stopping = Some(self.stop()),
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => self.do_what_is_due(),
+                number = stops.next() => match self.stopping {
+                    false => self.stop(),
                     // The second one: at once. What is left of the backends ends with this process.
-                    Some(_) => {
-                        self.signal_all(Signal::KILL);
-                        return Ok(ExitCode::from(128 + number as u8));
-                    }
+                    true => return Ok(ExitCode::from(128 + number as u8)),
                 },
-                () = sleep_until(restart.unwrap_or_else(Instant::now)), if restart.is_some() && stopping.is_none() => self.restart_due(),
-                () = sleep_until(kill_at.unwrap_or_else(Instant::now)), if kill_at.is_some() => {
-                    self.signal_all(Signal::KILL);
-                    stopping = Some(Instant::now() + LAST_BACKOFF);
-                }
             }
         }
         self.tick();
@@ -285,19 +247,12 @@ impl Fleet {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// Asks all backends to end; returns when those that do not are killed.
-    fn stop(&mut self) -> Instant {
+    /// Asks all backends to end.
+    fn stop(&mut self) {
         self.stopping = true;
         for member in &mut self.members {
-            member.asked = true;
-            member.restart_at = None;
-            if let Some(process) = &member.process {
-                process.order(Order::Drain(self.plan.grace));
-                // One that is paused could not hear it.
-                process.signal(Signal::CONT);
-            }
+            member.drain(self.plan.grace);
         }
-        Instant::now() + self.plan.grace + GRACE_SLACK
     }
 
     fn signal_all(&self, signal: Signal) {
@@ -320,11 +275,8 @@ impl Fleet {
             let _ = notify.send((index, incarnation, notice));
         })?;
         let pid = process.pid;
-        let member = &mut self.members[index];
-        member.journal = Some(Reader::open(&file)?);
-        member.process = Some(process);
-        (member.incarnation, member.asked, member.ready, member.restart_at) = (incarnation, false, true, None);
-        self.change(index, MemberState::Starting, Change::Starting(pid));
+        self.members[index].starts(process, Reader::open(&file)?);
+        self.event(index, Change::Starting(pid));
         Ok(())
     }
 
@@ -343,28 +295,26 @@ impl Fleet {
         self.spawn(index, listeners).map_err(|error| format!("{error:#}"))
     }
 
-    fn next_restart(&self) -> Option<Instant> {
-        self.members.iter().filter_map(|member| member.restart_at).min()
-    }
-
-    fn restart_due(&mut self) {
+    fn do_what_is_due(&mut self) {
         let now = Instant::now();
         for index in 0..self.members.len() {
-            if self.members[index].restart_at.is_some_and(|at| at <= now) {
-                self.members[index].restart_at = None;
-                if let Err(why) = self.start_again(index) {
-                    self.event(index, Change::StartFailed(why));
-                    self.restart_later(index);
+            let member = &mut self.members[index];
+            let Some((_, due)) = member.due.take_if(|(at, _)| *at <= now) else { continue };
+            match (due, &member.process) {
+                (Due::Kill, Some(process)) => process.signal(Signal::KILL),
+                (Due::Restart, None) => {
+                    if let Err(why) = self.start_again(index) {
+                        self.event(index, Change::StartFailed(why));
+                        self.restart_later(index);
+                    }
                 }
+                (Due::Kill, None) | (Due::Restart, Some(_)) => {}
             }
         }
     }
 
     fn restart_later(&mut self, index: usize) {
-        let member = &mut self.members[index];
-        let delay = member.backoff;
-        member.backoff = (delay * 2).min(LAST_BACKOFF);
-        member.restart_at = Some(Instant::now() + delay);
+        let delay = self.members[index].restarts_later();
         self.event(index, Change::RestartIn(delay));
     }
 
@@ -387,34 +337,19 @@ impl Fleet {
 
     fn gone(&mut self, index: usize, cause: Cause) {
         self.read_journals();
-        let member = &mut self.members[index];
-        let unanswered = member.journal.take().map(|journal| journal.in_flight()).unwrap_or_default();
-        member.attempts += unanswered.len() as u64;
-        member.process = None;
-        member.last_end = Some(cause);
-        // SIGTERM to the process itself asks it too: it then drains and exits with status 0.
-        let asked = member.asked || (member.current() == MemberState::Draining && cause == Cause::Exit(0));
-        if clock::now().since(member.since) > SETTLED {
-            member.backoff = FIRST_BACKOFF;
-        }
-        let departure = Departure { cause, asked, unanswered: unanswered.len() };
+        let (departure, unanswered) = self.members[index].ends(cause);
         for record in unanswered {
             self.attempt(record);
         }
-        self.change(index, MemberState::Gone, Change::Gone(departure));
+        let asked = departure.asked;
+        self.event(index, Change::Gone(departure));
         if self.plan.restart && !asked {
             self.restart_later(index);
         }
     }
 
     fn change(&mut self, index: usize, state: MemberState, change: Change) {
-        let member = &mut self.members[index];
-        member.before_pause = state;
-        // What it said before it was stopped by SIGSTOP arrives after; it is paused all the same.
-        if member.state != MemberState::Paused || state == MemberState::Gone {
-            member.state = state;
-            member.since = clock::now();
-        }
+        self.members[index].becomes(state);
         self.event(index, change);
     }
 
@@ -429,6 +364,32 @@ impl Fleet {
         for (stream, line) in self.log.event(event) {
             self.printer.print(stream, line);
         }
+    }
+
+    /// SIGSTOP and SIGCONT by hand are not reported to the supervisor; it looks when somebody asks.
+    fn notice_pauses(&mut self) {
+        for index in 0..self.members.len() {
+            let member = &self.members[index];
+            // A signal of our own takes a moment to show.
+            let settled = clock::now().since(member.since) > SIGNAL_SHOWS;
+            let process = member.process.as_ref().filter(|_| settled);
+            let Some(stopped) = process.and_then(Process::is_stopped) else { continue };
+            match (member.state, stopped) {
+                (MemberState::Paused, false) => self.resumed(index),
+                (MemberState::Paused, true) | (_, false) => {}
+                (_, true) => self.paused(index),
+            }
+        }
+    }
+
+    fn paused(&mut self, index: usize) {
+        self.members[index].pauses();
+        self.event(index, Change::Paused);
+    }
+
+    fn resumed(&mut self, index: usize) {
+        self.members[index].resumes();
+        self.event(index, Change::Resumed);
     }
 
     /// Reads all journals and tells what they hold in the order in which it happened, not backend by backend.
@@ -476,6 +437,7 @@ impl Fleet {
     // The API.
 
     fn obey(&mut self, command: Command) {
+        self.notice_pauses();
         match command {
             Command::Status(reply) => {
                 self.tick();
@@ -552,26 +514,19 @@ impl Fleet {
     fn act_on(&mut self, action: Action, index: usize) -> Result<(), String> {
         let member = &mut self.members[index];
         let Some(process) = &member.process else {
-            member.backoff = FIRST_BACKOFF;
+            member.forgets_failures();
             return self.start_again(index);
         };
         match action {
             Action::Kill => process.signal(Signal::KILL),
-            Action::Drain => {
-                process.order(Order::Drain(self.plan.grace));
-                process.signal(Signal::CONT);
-                member.asked = true;
-                member.state = member.before_pause;
-            }
+            Action::Drain => member.drain(self.plan.grace),
             Action::Pause => {
                 process.signal(Signal::STOP);
-                (member.state, member.since) = (MemberState::Paused, clock::now());
-                self.event(index, Change::Paused);
+                self.paused(index);
             }
             Action::Resume => {
                 process.signal(Signal::CONT);
-                (member.state, member.since) = (member.before_pause, clock::now());
-                self.event(index, Change::Resumed);
+                self.resumed(index);
             }
             Action::Ready | Action::Unready => {
                 let ready = action == Action::Ready;
@@ -597,9 +552,7 @@ impl Fleet {
                     (Goal::Gone, state) => state != MemberState::Gone,
                     (Goal::Accepting, MemberState::Starting) => true,
                     (Goal::Accepting, MemberState::Gone) => {
-                        let why = member.failure.take().or_else(|| member.last_end.map(|cause| cause.to_string()));
-                        let why = why.unwrap_or_default();
-                        failure = Some(format!("failed to start {}: {why}", member.generator));
+                        failure = Some(format!("failed to start {}: {}", member.generator, member.why_it_failed()));
                         false
                     }
                     (Goal::Accepting, _) => false,
@@ -645,35 +598,6 @@ impl Fleet {
     fn time(&self, moment: Moment) -> String {
         let time = Timestamp::from_nanosecond(i128::from(self.calendar.unix(moment))).unwrap_or_default();
         format!("{time:.3}")
-    }
-}
-
-impl Member {
-    fn new(generator: Generator, now: Moment) -> Member {
-        Member {
-            generator,
-            state: MemberState::Gone,
-            before_pause: MemberState::Gone,
-            since: now,
-            process: None,
-            incarnation: 0,
-            journal: None,
-            ready: true,
-            asked: false,
-            attempts: 0,
-            lost: 0,
-            last_end: None,
-            backoff: FIRST_BACKOFF,
-            restart_at: None,
-            failure: None,
-        }
-    }
-
-    fn current(&self) -> MemberState {
-        match self.state {
-            MemberState::Ready if !self.ready => MemberState::Unready,
-            state => state,
-        }
     }
 }
 

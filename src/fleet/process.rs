@@ -1,0 +1,167 @@
+//! A backend's process as the supervisor sees it: started with its sockets and its journal, told what to do, and awaited.
+
+use std::io::IoSlice;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{ExitStatus, Stdio};
+
+use anyhow::{Context, Result};
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use rustix::process::{Pid, Signal, kill_process};
+use socket2::Socket;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::UnixStream;
+use tokio::process::{Child, Command};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::spawn_local;
+
+use crate::wire::{Assignment, Cause, Generator, Order, Report};
+
+/// A running process, from here. Dropping it kills the process.
+pub struct Process {
+    /// Its id.
+    pub pid: u32,
+    directives: UnboundedSender<Directive>,
+}
+
+/// What is done to a process.
+enum Directive {
+    Order(Order),
+    Signal(Signal),
+}
+
+/// What a process has to say, the last of it that it is gone.
+#[derive(Debug)]
+pub enum Notice {
+    /// In its own words.
+    Report(Report),
+    /// It has ended.
+    Gone(Cause),
+}
+
+impl Process {
+    /// Starts a backend. Its listening sockets go to it and are closed here: once it is gone, its port refuses connections.
+    pub fn start(
+        assignment: &Assignment,
+        journal: &OwnedFd,
+        listeners: Vec<Socket>,
+        mut notify: impl FnMut(Notice) + 'static,
+    ) -> Result<Process> {
+        let (ours, theirs) = StdUnixStream::pair().context("failed to make a channel")?;
+        let mut child = Command::new("/proc/self/exe")
+            .arg0("uuid-generator")
+            .args(["backend", &assignment.generator.to_string()])
+            .stdin(Stdio::from(OwnedFd::from(theirs)))
+            .kill_on_drop(true)
+            .spawn()
+            .context("failed to start a process")?;
+        let pid = child.id().context("the process ended at once")?;
+        assign(&ours, assignment, journal, &listeners)?;
+        ours.set_nonblocking(true)?;
+        let channel = UnixStream::from_std(ours)?;
+        let (directives, received) = unbounded_channel();
+        spawn_local(async move {
+            let cause = attend(&mut child, channel, received, &mut notify).await;
+            notify(Notice::Gone(cause));
+        });
+        Ok(Process { pid, directives })
+    }
+
+    /// Whether it was stopped by SIGSTOP; `None` if it is gone.
+    pub fn is_stopped(&self) -> Option<bool> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).ok()?;
+        // The name before the state may hold anything, also a parenthesis.
+        let (_, after_name) = stat.rsplit_once(')')?;
+        Some(after_name.trim_start().starts_with('T'))
+    }
+
+    /// Tells the backend something.
+    pub fn order(&self, order: Order) {
+        // A process that is just ending needs no orders.
+        let _ = self.directives.send(Directive::Order(order));
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
+        let _ = self.directives.send(Directive::Signal(signal));
+    }
+}
+
+/// The assignment, and with its first byte the descriptors.
+fn assign(channel: &StdUnixStream, assignment: &Assignment, journal: &OwnedFd, listeners: &[Socket]) -> Result<()> {
+    let mut line = serde_json::to_vec(assignment)?;
+    line.push(b'\n');
+    let descriptors: Vec<BorrowedFd> =
+        std::iter::once(journal.as_fd()).chain(listeners.iter().map(AsFd::as_fd)).collect();
+    let mut space = vec![std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(descriptors.len()))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
+    let sent = sendmsg(channel, &[IoSlice::new(&line)], &mut ancillary, SendFlags::NOSIGNAL)
+        .context("failed to give a backend its assignment")?;
+    anyhow::ensure!(sent == line.len(), "failed to give a backend its whole assignment");
+    Ok(())
+}
+
+async fn attend(
+    child: &mut Child,
+    channel: UnixStream,
+    mut directives: UnboundedReceiver<Directive>,
+    notify: &mut impl FnMut(Notice),
+) -> Cause {
+    let (read, mut write) = channel.into_split();
+    let mut reports = BufReader::new(read).lines();
+    let mut speaks = true;
+    let status = loop {
+        tokio::select! {
+            // What a process said before it ended is told before its end.
+            biased;
+            line = reports.next_line(), if speaks => match line {
+                Ok(Some(line)) => tell(&line, notify),
+                Ok(None) | Err(_) => speaks = false,
+            },
+            status = child.wait() => break status,
+            directive = directives.recv() => match directive {
+                Some(Directive::Order(order)) => {
+                    if let Ok(mut line) = serde_json::to_vec(&order) {
+                        line.push(b'\n');
+                        let _ = write.write_all(&line).await;
+                    }
+                }
+                // It has not been awaited yet, so its id is still its own.
+                Some(Directive::Signal(signal)) => {
+                    if let Some(pid) = child.id().and_then(|pid| Pid::from_raw(pid as i32)) {
+                        let _ = kill_process(pid, signal);
+                    }
+                }
+                // Nobody holds the process any more.
+                None => {
+                    let _ = child.start_kill();
+                    break child.wait().await;
+                }
+            },
+        }
+    };
+    while speaks && let Ok(Some(line)) = reports.next_line().await {
+        tell(&line, notify);
+    }
+    status.map_or(Cause::Exit(-1), cause)
+}
+
+fn tell(line: &str, notify: &mut impl FnMut(Notice)) {
+    if let Ok(report) = serde_json::from_str(line) {
+        notify(Notice::Report(report));
+    }
+}
+
+fn cause(status: ExitStatus) -> Cause {
+    match (status.code(), status.signal()) {
+        (_, Some(signal)) => Cause::Signal(signal),
+        (code, None) => Cause::Exit(code.unwrap_or(-1)),
+    }
+}
+
+/// The name of a backend's journal, for those who look at its open files.
+pub fn journal_name(generator: Generator) -> String {
+    format!("uuid-generator journal {generator}")
+}
