@@ -4,11 +4,15 @@
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Sender, channel};
-use std::thread::{JoinHandle, spawn};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::spawn;
+use std::time::Duration;
 
 /// What waits to be written beyond this is dropped, and counted, if it may be.
 const MAX_WAITING_BYTES: usize = 16 * 1024 * 1024;
+
+/// At the end, a reader that does not read is waited for so long.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Where a line goes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -23,7 +27,8 @@ pub enum Stream {
 pub struct Printer {
     lines: Option<Sender<(Stream, String)>>,
     waiting: Arc<AtomicUsize>,
-    thread: Option<JoinHandle<()>>,
+    /// Ends when the thread has.
+    end: Receiver<()>,
     dropped: u64,
 }
 
@@ -33,7 +38,9 @@ impl Printer {
         let (lines, incoming) = channel::<(Stream, String)>();
         let waiting = Arc::new(AtomicUsize::new(0));
         let written = Arc::clone(&waiting);
-        let thread = spawn(move || {
+        let (ended, end) = channel::<()>();
+        spawn(move || {
+            let _ended = ended;
             for (stream, text) in incoming {
                 // A reader that has gone away is no reason to stop a fleet.
                 let _ = match stream {
@@ -43,7 +50,7 @@ impl Printer {
                 written.fetch_sub(text.len(), Ordering::Relaxed);
             }
         });
-        Printer { lines: Some(lines), waiting, thread: Some(thread), dropped: 0 }
+        Printer { lines: Some(lines), waiting, end, dropped: 0 }
     }
 
     /// Hands over whole lines.
@@ -78,8 +85,7 @@ fn write_all(mut stream: impl Write, text: &str) -> io::Result<()> {
 impl Drop for Printer {
     fn drop(&mut self) {
         drop(self.lines.take());
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        // What was printed is written, unless nobody reads it.
+        let _ = self.end.recv_timeout(LAST_WORDS);
     }
 }
