@@ -383,7 +383,7 @@ impl Dialogue {
             answer: record.answer,
             request: record.request,
             connection: Connection::Close,
-            head_only: false,
+            head_only: record.method.as_bytes() == b"HEAD",
         };
         answer::line(out, &head, refusal.why);
         self.unread = true;

@@ -1,0 +1,585 @@
+//! The conversation on a connection as properties: whatever comes, in whatever pieces, each answer has its one exact record.
+//! No socket: bytes go in and out by hand, the journal is a real one.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+use uuid_generator::backend::dialogue::{Dialogue, Site, Waiting};
+use uuid_generator::journal::{self, Capacity, Reader, Writer};
+use uuid_generator::wire::{AnswerId, Calendar, Generator, Limits, Moment, Outcome, Record, RequestId};
+
+const HEADER_BYTES: u32 = 2048;
+const NOW: Moment = Moment(5_000_000_000);
+const CALENDAR: Calendar = Calendar { moment: Moment(0), unix: 1_795_435_200_000_000_000 };
+const DATE: &str = "Mon, 23 Nov 2026 12:00:05 GMT";
+
+/// A conversation whose client reads as much as it is told to.
+struct Conversation {
+    dialogue: Dialogue,
+    site: Site,
+    answered: Vec<u8>,
+    written: usize,
+    records: Reader,
+    in_flight: Reader,
+}
+
+/// What has become of a conversation.
+struct Story {
+    answered: Vec<u8>,
+    written: usize,
+    /// In the order in which they ended.
+    records: Vec<Record>,
+    /// Just before the end, in the order in which they came.
+    in_flight: Vec<Record>,
+    unread: bool,
+}
+
+impl Conversation {
+    fn begin() -> Conversation {
+        let file = journal::create("test", Capacity { table: 512, ring: 1024 }).unwrap();
+        let limits = Limits {
+            connections: 1,
+            header_bytes: HEADER_BYTES,
+            header_time: Duration::from_secs(1),
+            idle_time: Duration::from_secs(1),
+            stall_time: Duration::from_secs(1),
+        };
+        let address = |text: &str| text.parse::<SocketAddr>().unwrap();
+        Conversation {
+            dialogue: Dialogue::new(address("127.0.0.1:5000"), address("127.0.0.1:9001"), 7),
+            site: Site::new(Generator(9001), Writer::open(&file).unwrap(), limits, CALENDAR),
+            answered: Vec::new(),
+            written: 0,
+            records: Reader::open(&file).unwrap(),
+            in_flight: Reader::open(&file).unwrap(),
+        }
+    }
+
+    fn hear(&mut self, bytes: &[u8]) {
+        self.dialogue.receive(bytes, NOW, &mut self.site, &mut self.answered);
+    }
+
+    fn write(&mut self, bytes: usize) {
+        let bytes = bytes.min(self.answered.len() - self.written);
+        self.written += bytes;
+        self.dialogue.wrote(bytes, NOW, &mut self.site);
+    }
+
+    fn write_all(&mut self) {
+        self.write(usize::MAX);
+    }
+
+    fn end(mut self) -> Story {
+        let mut in_flight = self.in_flight.in_flight();
+        in_flight.sort_by_key(|record| record.number);
+        self.dialogue.end(NOW, &mut self.site);
+        assert_eq!(self.in_flight.in_flight(), [], "in flight though the connection has ended");
+        let mut records = Vec::new();
+        assert_eq!(self.records.drain(|record| records.push(record)), 0);
+        Story {
+            answered: self.answered,
+            written: self.written,
+            records,
+            in_flight,
+            unread: self.dialogue.left_something_unread(),
+        }
+    }
+}
+
+/// What a client made of the bytes of one answer.
+#[derive(Debug)]
+struct Answer {
+    status: u16,
+    headers: Vec<(String, String)>,
+    bytes: usize,
+}
+
+impl Answer {
+    fn header(&self, name: &str) -> Option<&str> {
+        let mut values = self.headers.iter().filter(|(it, _)| it.eq_ignore_ascii_case(name)).map(|(_, value)| &**value);
+        let value = values.next();
+        assert_eq!(values.next(), None, "{name} comes twice: {self:?}");
+        value
+    }
+
+    fn closes(&self) -> bool {
+        self.header("Connection") == Some("close")
+    }
+
+    /// Reads one answer from the start of `bytes`, as the client of a request that has an answer without a body or with one.
+    fn read(bytes: &[u8], head_only: bool) -> Answer {
+        let mut room = [httparse::EMPTY_HEADER; 16];
+        let mut parsed = httparse::Response::new(&mut room);
+        let shown = String::from_utf8_lossy(bytes);
+        let Ok(httparse::Status::Complete(head)) = parsed.parse(bytes) else {
+            panic!("no answer starts here: {shown}")
+        };
+        let headers = parsed
+            .headers
+            .iter()
+            .map(|it| (it.name.to_owned(), String::from_utf8(it.value.to_vec()).unwrap()))
+            .collect();
+        let mut answer = Answer { status: parsed.code.unwrap(), headers, bytes: head };
+        if answer.status != 100 {
+            let length: usize = answer.header("Content-Length").expect("a length").parse().unwrap();
+            answer.bytes += if head_only { 0 } else { length };
+            assert!(length > 0 && answer.bytes <= bytes.len(), "an answer cut short: {shown}");
+        }
+        answer
+    }
+}
+
+impl Story {
+    /// All answers but `100 Continue`, each held against its record; what was not written must be recorded as cut off.
+    fn check(&self) -> Vec<Answer> {
+        let mut answers: Vec<Answer> = Vec::new();
+        let mut position = 0;
+        while position < self.answered.len() {
+            let record = self.records.get(answers.len()).expect("a record for each answer");
+            let answer = Answer::read(&self.answered[position..], record.method.as_bytes() == b"HEAD");
+            let start = position;
+            position += answer.bytes;
+            if answer.status == 100 {
+                continue;
+            }
+            assert_eq!((record.status, record.generator), (answer.status, Generator(9001)));
+            assert_eq!(answer.header("Generator-Number"), Some("9001"));
+            assert_eq!(answer.header("Date"), Some(DATE));
+            assert_eq!(answer.header("Cache-Control"), Some("no-store"));
+            assert_eq!(answer.header("Answer-Id"), record.answer.map(|id| id.to_string()).as_deref());
+            assert_eq!(answer.header("Check-Request-Id"), record.request.map(|id| id.to_string()).as_deref());
+            let (bytes, outcome) = match position <= self.written {
+                true => (answer.bytes, Outcome::Completed),
+                false => (self.written.saturating_sub(start), Outcome::CutOff),
+            };
+            assert_eq!((record.bytes, record.outcome), (bytes as u64, outcome), "{record:?}");
+            assert!(answers.last().is_none_or(|earlier| !earlier.closes()), "an answer after the last one");
+            answers.push(answer);
+        }
+        if let [held, more @ ..] = &self.records[answers.len()..] {
+            assert_eq!((held.bytes, held.outcome), (0, Outcome::CutOff), "a request whose body did not end: {held:?}");
+            assert_eq!(more, [], "two requests wait for the end of their bodies");
+        }
+        self.check_numbers();
+        answers
+    }
+
+    fn check_numbers(&self) {
+        for (record, number) in self.records.iter().zip(1..) {
+            assert_eq!((record.number, record.request_number, record.connection), (number, number as u32, 7));
+            assert_eq!((record.received, record.answered), (NOW, NOW));
+        }
+        let cut_off = self.records.iter().filter(|record| record.outcome == Outcome::CutOff);
+        assert!(
+            cut_off.map(|record| record.number).eq(self.in_flight.iter().map(|record| record.number)),
+            "what was in flight before the end: {:?}",
+            self.in_flight
+        );
+        let ids: Vec<AnswerId> = self.records.iter().filter_map(|record| record.answer).collect();
+        assert_eq!(ids.iter().collect::<HashSet<_>>().len(), ids.len(), "a UUID was used twice");
+        assert!(ids.iter().all(|id| id.0.get_version_num() == 4));
+    }
+
+    /// With the UUIDs made alike: what must not depend on the pieces in which a stream comes.
+    fn masked(self) -> (String, Vec<Record>, bool) {
+        let mut text = String::from_utf8(self.answered).unwrap();
+        let records = self.records.into_iter().map(|record| {
+            if let Some(answer) = record.answer {
+                text = text.replace(&answer.to_string(), "UUID");
+            }
+            Record { answer: record.answer.map(|_| AnswerId(uuid::Uuid::nil())), ..record }
+        });
+        let records = records.collect();
+        (text, records, self.unread)
+    }
+}
+
+/// A request that must be served.
+#[derive(Clone, Debug)]
+struct Request {
+    method: &'static str,
+    target: &'static str,
+    status: u16,
+    /// HTTP/1.0.
+    old: bool,
+    connection: Option<&'static str>,
+    body: Body,
+}
+
+#[derive(Clone, Debug)]
+enum Body {
+    None,
+    Length(Vec<u8>),
+    Chunked(Vec<Vec<u8>>),
+}
+
+impl Request {
+    fn closes(&self) -> bool {
+        match self.connection {
+            Some(option) => option != "Keep-Alive",
+            None => self.old,
+        }
+    }
+
+    fn write(&self, sequence: u64, out: &mut Vec<u8>) {
+        let version = if self.old { "1.0" } else { "1.1" };
+        let id = RequestId { run: 1, sequence };
+        write!(out, "{} {} HTTP/{version}\r\nHost: h\r\nCheck-Request-Id: {id}\r\n", self.method, self.target).unwrap();
+        if let Some(option) = self.connection {
+            write!(out, "Connection: {option}\r\n").unwrap();
+        }
+        match &self.body {
+            Body::None => out.extend(b"\r\n"),
+            Body::Length(body) => {
+                write!(out, "Content-Length: {}\r\n\r\n", body.len()).unwrap();
+                out.extend(body);
+            }
+            Body::Chunked(chunks) => {
+                out.extend(b"Transfer-Encoding: chunked\r\n\r\n");
+                for chunk in chunks {
+                    write!(out, "{:x}\r\n", chunk.len()).unwrap();
+                    out.extend(chunk);
+                    out.extend(b"\r\n");
+                }
+                out.extend(b"0\r\nTrailer: t\r\n\r\n");
+            }
+        }
+    }
+}
+
+/// Bytes that are shown as text when a case fails.
+#[derive(Clone)]
+struct Stream(Vec<u8>);
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "b\"{}\"", self.0.escape_ascii())
+    }
+}
+
+fn stream(requests: &[Request]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for (request, sequence) in requests.iter().zip(0..) {
+        request.write(sequence, &mut bytes);
+    }
+    bytes
+}
+
+const METHODS: &[&str] = &["GET", "GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "BREW"];
+/// With the status that each is answered with.
+const TARGETS: &[(&str, u16)] = &[
+    ("/", 200),
+    ("/uuid?a=b", 200),
+    ("/?format=json", 200),
+    ("/?format=text", 200),
+    ("/?format=xml", 400),
+    ("http://a:1/", 200),
+    ("*", 200),
+    ("/livez", 200),
+    ("/readyz", 200),
+];
+
+fn any_body() -> impl Strategy<Value = Body> {
+    // A body may look like a request.
+    let bytes = || prop_oneof![vec(any::<u8>(), 1..80), Just(b"GET / HTTP/1.1\r\n\r\n".to_vec())];
+    prop_oneof![
+        5 => Just(Body::None),
+        2 => prop_oneof![Just(Vec::new()), bytes()].prop_map(Body::Length),
+        2 => vec(bytes(), 0..4).prop_map(Body::Chunked),
+    ]
+}
+
+fn any_request() -> impl Strategy<Value = Request> {
+    let old = prop_oneof![4 => Just(false), 1 => Just(true)];
+    let connection = prop_oneof![12 => Just(None), 3 => Just(Some("Keep-Alive")), 1 => Just(Some("close"))];
+    (select(METHODS), select(TARGETS), old, connection, any_body()).prop_map(
+        |(method, (target, status), old, connection, body)| {
+            let body = match body {
+                Body::Chunked(chunks) if old => Body::Length(chunks.concat()),
+                body => body,
+            };
+            Request { method, target, status, old, connection, body }
+        },
+    )
+}
+
+fn any_pipeline() -> impl Strategy<Value = Vec<Request>> {
+    vec(any_request(), 1..24)
+}
+
+#[derive(Clone, Debug)]
+enum Mutation {
+    Put(Index, u8),
+    Insert(Index, u8),
+    Remove(Index),
+    Repeat(Index, usize),
+    Cut(Index),
+}
+
+/// Valid requests with a few defects.
+fn any_mutated_stream() -> impl Strategy<Value = Stream> {
+    let byte = || prop_oneof![any::<u8>(), select(&b"\r\n :;,0f\0"[..])];
+    let mutation = prop_oneof![
+        4 => (any::<Index>(), byte()).prop_map(|(at, byte)| Mutation::Put(at, byte)),
+        4 => (any::<Index>(), byte()).prop_map(|(at, byte)| Mutation::Insert(at, byte)),
+        4 => any::<Index>().prop_map(Mutation::Remove),
+        4 => (any::<Index>(), 1..200usize).prop_map(|(at, length)| Mutation::Repeat(at, length)),
+        1 => any::<Index>().prop_map(Mutation::Cut),
+    ];
+    (vec(any_request(), 1..8), vec(mutation, 0..4)).prop_map(|(requests, mutations)| {
+        let mut bytes = stream(&requests);
+        for mutation in mutations {
+            match mutation {
+                _ if bytes.is_empty() => break,
+                Mutation::Put(at, byte) => *at.get_mut(&mut bytes) = byte,
+                Mutation::Insert(at, byte) => bytes.insert(at.index(bytes.len()), byte),
+                Mutation::Remove(at) => drop(bytes.remove(at.index(bytes.len()))),
+                Mutation::Repeat(at, length) => {
+                    let start = at.index(bytes.len());
+                    let end = bytes.len().min(start + length);
+                    let part = bytes[start..end].to_vec();
+                    bytes.splice(end..end, part);
+                }
+                Mutation::Cut(at) => bytes.truncate(at.index(bytes.len())),
+            }
+        }
+        Stream(bytes)
+    })
+}
+
+fn any_stream() -> impl Strategy<Value = Stream> {
+    prop_oneof![
+        4 => any_mutated_stream(),
+        2 => any_pipeline().prop_map(|requests| Stream(stream(&requests))),
+        1 => vec(any::<u8>(), 0..4000).prop_map(Stream),
+        1 => vec(select(&b"GET / HTTP/1.1\r\n\r\nA:0 \t;"[..]), 0..4000).prop_map(Stream),
+    ]
+}
+
+/// Something that happens to a conversation.
+#[derive(Clone, Debug)]
+enum Step {
+    Hear(usize),
+    Write(usize),
+    Expire,
+    Drain,
+    Unready,
+}
+
+fn any_steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        20 => (1..400usize).prop_map(Step::Hear),
+        10 => (1..20usize).prop_map(Step::Hear),
+        20 => (1..900usize).prop_map(Step::Write),
+        1 => Just(Step::Expire),
+        1 => Just(Step::Drain),
+        1 => Just(Step::Unready),
+    ];
+    vec(step, 0..60)
+}
+
+fn converse(mut bytes: &[u8], steps: Vec<Step>) -> Conversation {
+    let mut conversation = Conversation::begin();
+    for step in steps {
+        match step {
+            Step::Hear(length) => {
+                let (piece, rest) = bytes.split_at(length.min(bytes.len()));
+                conversation.hear(piece);
+                bytes = rest;
+            }
+            Step::Write(length) => conversation.write(length),
+            Step::Expire => {
+                let Conversation { dialogue, site, answered, .. } = &mut conversation;
+                dialogue.expire(NOW, site, answered);
+            }
+            Step::Drain => conversation.site.draining = true,
+            Step::Unready => conversation.site.health.ready = false,
+        }
+    }
+    conversation
+}
+
+/// The story of these pieces, told to a client that reads everything.
+fn heard<'b>(pieces: impl IntoIterator<Item = &'b [u8]>) -> Story {
+    let mut conversation = Conversation::begin();
+    for piece in pieces {
+        conversation.hear(piece);
+        conversation.write_all();
+    }
+    conversation.end()
+}
+
+fn heard_in_pieces(bytes: &[u8], cuts: &[Index]) -> Story {
+    let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
+    cuts.extend([0, bytes.len()]);
+    cuts.sort_unstable();
+    heard(cuts.windows(2).map(|cut| &bytes[cut[0]..cut[1]]))
+}
+
+fn config() -> ProptestConfig {
+    // A failing case is shown; it becomes a test of its own rather than a file of seeds.
+    ProptestConfig { failure_persistence: None, ..ProptestConfig::default() }
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn requests_are_answered_alike_in_whatever_pieces_they_come(
+        requests in any_pipeline(), cuts in vec(any::<Index>(), 0..40)
+    ) {
+        let bytes = stream(&requests);
+        prop_assert_eq!(heard_in_pieces(&bytes, &cuts).masked(), heard([&bytes[..]]).masked());
+    }
+
+    #[test]
+    fn defects_are_answered_alike_in_whatever_pieces_they_come(
+        Stream(mut bytes) in any_mutated_stream(), cuts in vec(any::<Index>(), 0..40)
+    ) {
+        // A head that comes in pieces is looked at when a line has ended, so let the last one end.
+        bytes.extend(b"\r\n");
+        prop_assert_eq!(heard_in_pieces(&bytes, &cuts).masked(), heard([&bytes[..]]).masked());
+    }
+
+    #[test]
+    fn a_pipeline_gets_its_answers_in_order_up_to_the_first_that_closes(
+        requests in any_pipeline(), cuts in vec(any::<Index>(), 0..10)
+    ) {
+        let story = heard_in_pieces(&stream(&requests), &cuts);
+        let answers = story.check();
+        let served = requests.iter().position(Request::closes).map_or(requests.len(), |last| last + 1);
+        prop_assert_eq!((answers.len(), story.records.len()), (served, served));
+        for ((answer, request), sequence) in answers.iter().zip(&requests).zip(0..) {
+            let id = RequestId { run: 1, sequence }.to_string();
+            prop_assert_eq!(answer.header("Check-Request-Id"), Some(id.as_str()));
+            prop_assert_eq!(answer.status, request.status);
+            let connection = match (request.closes(), request.old) {
+                (true, _) => Some("close"),
+                (false, true) => Some("keep-alive"),
+                (false, false) => None,
+            };
+            prop_assert_eq!(answer.header("Connection"), connection);
+        }
+    }
+
+    #[test]
+    fn after_an_answer_that_closes_nothing_more_is_answered(
+        before in vec(any_request(), 0..6), Stream(after) in any_stream(), draining: bool
+    ) {
+        let mut requests = before;
+        requests.retain(|request| !request.closes());
+        let kept = requests.len();
+        let last = Request { method: "GET", target: "/", status: 200, old: false, connection: None, body: Body::None };
+        requests.push(Request { connection: (!draining).then_some("close"), ..last });
+        let mut conversation = Conversation::begin();
+        conversation.hear(&stream(&requests[..kept]));
+        conversation.site.draining = draining;
+        conversation.hear(&stream(&requests[kept..]));
+        prop_assert_eq!(conversation.dialogue.waiting(), Waiting::Over);
+        prop_assert!(!conversation.dialogue.left_something_unread());
+        conversation.hear(&after);
+        conversation.write_all();
+        let story = conversation.end();
+        prop_assert_eq!(story.unread, !after.is_empty());
+        let answers = story.check();
+        prop_assert_eq!(answers.len(), kept + 1);
+        prop_assert!(answers[kept].closes());
+    }
+
+    #[test]
+    fn whatever_comes_each_answer_has_one_exact_record(Stream(bytes) in any_stream(), steps in any_steps()) {
+        let mut conversation = converse(&bytes, steps);
+        conversation.write_all();
+        conversation.end().check();
+    }
+
+    #[test]
+    fn what_was_not_written_is_recorded_as_cut_off_after_its_exact_bytes(Stream(bytes) in any_stream(), steps in any_steps()) {
+        converse(&bytes, steps).end().check();
+    }
+}
+
+#[test]
+fn until_the_end_in_flight_is_what_has_not_been_written() {
+    let mut conversation = Conversation::begin();
+    conversation.hear(b"GET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\nPOST / HTTP/1.1\r\nContent-Length: 2\r\n\r\na");
+    let in_flight = |conversation: &Conversation| -> Vec<u64> {
+        conversation.in_flight.in_flight().iter().map(|record| record.number).collect()
+    };
+    assert_eq!(in_flight(&conversation), [1, 2, 3]);
+    conversation.write(conversation.answered.len() / 2 - 1);
+    assert_eq!(in_flight(&conversation), [1, 2, 3]);
+    conversation.write(1);
+    assert_eq!(in_flight(&conversation), [2, 3]);
+    let story = conversation.end();
+    let outcomes: Vec<_> = story.records.iter().map(|record| (record.number, record.outcome)).collect();
+    assert_eq!(outcomes, [(1, Outcome::Completed), (2, Outcome::CutOff), (3, Outcome::CutOff)]);
+    assert_eq!(story.check().len(), 2);
+}
+
+#[test]
+fn a_head_that_takes_too_long_is_refused_once_and_an_idle_connection_is_not() {
+    let mut conversation = converse(b"GET / HTTP/1.1\r\n\r\n", vec![Step::Expire, Step::Hear(99), Step::Expire]);
+    assert_eq!(conversation.dialogue.waiting(), Waiting::Idle);
+    conversation.hear(b"GET / HT");
+    assert_eq!(conversation.dialogue.waiting(), Waiting::Head);
+    let Conversation { dialogue, site, answered, .. } = &mut conversation;
+    dialogue.expire(NOW, site, answered);
+    dialogue.expire(NOW, site, answered);
+    conversation.hear(b"TP/1.1\r\n\r\n");
+    conversation.write_all();
+    let story = conversation.end();
+    let statuses: Vec<u16> = story.check().iter().map(|answer| answer.status).collect();
+    assert_eq!((statuses, story.records.len()), (vec![200, 408], 2));
+}
+
+#[test]
+fn a_client_that_expects_it_is_told_to_continue_unless_the_body_has_come() {
+    const HEAD: &str = "PUT / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n";
+    let mut conversation = Conversation::begin();
+    conversation.hear(HEAD.as_bytes());
+    assert_eq!(conversation.answered, b"HTTP/1.1 100 Continue\r\n\r\n");
+    assert_eq!(conversation.dialogue.waiting(), Waiting::Body);
+    conversation.hear(format!("abc{HEAD}abc").as_bytes());
+    conversation.write_all();
+    let story = conversation.end();
+    assert_eq!(story.check().len(), 2);
+    let interim = String::from_utf8(story.answered).unwrap().matches("100 Continue").count();
+    assert_eq!(interim, 1);
+}
+
+#[test]
+fn a_head_is_served_up_to_the_limit_and_refused_beyond_it_in_whatever_pieces_it_comes() {
+    const LIMIT: usize = HEADER_BYTES as usize;
+    let filled = |before: &str, after: &str, length: usize| {
+        format!("{before}{}{after}", "x".repeat(length - before.len() - after.len()))
+    };
+    let line = |length| filled("GET /", " HTTP/1.1\r\n\r\n", length);
+    let header = |length| filled("GET / HTTP/1.1\r\nA: ", "\r\n\r\n", length);
+    for (head, status) in [
+        (line(LIMIT), 200),
+        (line(LIMIT + 1), 431),
+        // Its first line, with its end, is longer than the limit.
+        (line(LIMIT + 3), 414),
+        (header(LIMIT), 200),
+        (header(LIMIT + 1), 431),
+    ] {
+        let byte_by_byte = heard(head.as_bytes().chunks(1));
+        assert_eq!(byte_by_byte.check()[0].status, status, "{} bytes", head.len());
+        assert_eq!(byte_by_byte.masked(), heard([head.as_bytes()]).masked());
+    }
+}
+
+/// RFC 9110 section 9.3.2.
+#[test]
+fn no_answer_to_head_has_a_body_not_even_a_refusal() {
+    let story = heard([&b"HEAD / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n"[..]]);
+    let [refusal] = story.check().try_into().unwrap();
+    assert_eq!((refusal.status, refusal.closes()), (400, true));
+}
