@@ -20,8 +20,12 @@ use crate::backend::dialogue::{Dialogue, Site, Waiting};
 use crate::clock;
 use crate::wire::{Moment, Order, Report, Starvation};
 
-/// A draining backend leaves an idle connection open for so long, in case a request is already on its way to it.
+/// A draining backend leaves an idle connection open for so long, in case the next request is already on its way to it,
 const LAST_CALL: Duration = Duration::from_millis(100);
+/// and one that was established and not used yet for so long: its client is certain to want an answer.
+const FIRST_CALL: Duration = Duration::from_secs(1);
+/// From the first segment to the last, a connection on this machine or next to it is established in less.
+const HANDSHAKE: Duration = Duration::from_millis(10);
 /// After the last answer on a connection whose client still sends: so long is read on, lest a reset destroy that answer.
 const LINGER: Duration = Duration::from_secs(2);
 /// Connections are looked at this often for having waited too long, or more often if a limit is shorter than that allows.
@@ -51,6 +55,7 @@ pub struct Server {
     accepted: u64,
     next_sweep: Moment,
     drain_until: Option<Moment>,
+    close_listeners_at: Option<Moment>,
     input: Box<[u8]>,
     /// Answers of the connection at hand; what the kernel does not take moves to the connection.
     output: Vec<u8>,
@@ -127,6 +132,7 @@ impl Server {
             accepted: 0,
             next_sweep: clock::now(),
             drain_until: None,
+            close_listeners_at: None,
             input: vec![0; INPUT_BYTES].into_boxed_slice(),
             output: Vec::new(),
         };
@@ -160,7 +166,8 @@ impl Server {
     }
 
     fn has_ended(&self, now: Moment) -> bool {
-        self.drain_until.is_some_and(|until| self.connections.is_empty() || now >= until)
+        let idle = self.connections.is_empty() && self.listeners.is_empty();
+        self.drain_until.is_some_and(|until| idle || now >= until)
     }
 
     fn next_wake(&self) -> Option<Moment> {
@@ -170,7 +177,7 @@ impl Server {
             Accepting::Yes => self.starved.map(|(_, calm)| calm),
             Accepting::Ended => None,
         };
-        [sweep, retry, self.drain_until].into_iter().flatten().min()
+        [sweep, retry, self.close_listeners_at, self.drain_until].into_iter().flatten().min()
     }
 
     // Accepting.
@@ -251,7 +258,7 @@ impl Server {
             dialogue: Dialogue::new(peer, local, self.accepted),
             outbox: Vec::new(),
             interest: Interest::None,
-            deadline: now.after(self.site.limits.header_time),
+            deadline: now.after(if self.site.draining { FIRST_CALL } else { self.site.limits.header_time }),
             waiting: Waiting::Idle,
         });
         // The first request has often come with the connection; one that asks to close after it then never enters the poll.
@@ -295,6 +302,9 @@ impl Server {
                 self.channel.report(&Report::Recovered);
             }
             _ => {}
+        }
+        if self.close_listeners_at.is_some_and(|at| now >= at) {
+            self.close_listeners();
         }
         if now >= self.next_sweep {
             self.sweep(now);
@@ -346,26 +356,29 @@ impl Server {
         }
         self.site.draining = true;
         self.channel.report(&Report::Draining);
-        self.stop_accepting();
+        self.stop_accepting(now);
         for (_, connection) in &mut self.connections {
             if connection.waiting == Waiting::Idle && connection.outbox.is_empty() {
-                connection.deadline = connection.deadline.min(now.after(LAST_CALL));
+                let call = if connection.dialogue.has_begun() { LAST_CALL } else { FIRST_CALL };
+                connection.deadline = connection.deadline.min(now.after(call));
             }
         }
         self.next_sweep = now;
     }
 
-    /// Takes every connection that is established before the port closes: a close resets those that nobody has taken.
-    fn stop_accepting(&mut self) {
+    /// From here on the kernel drops what asks for a new connection, and lets connections that are being established be
+    /// established. A moment later there are no more of those, and the port closes: a close resets what nobody has taken.
+    /// A client that asked in that moment asks again and is then refused.
+    fn stop_accepting(&mut self, now: Moment) {
         for listener in &self.listeners {
-            // From here on the kernel drops what comes to this socket (the filter accepts 0 bytes), so that no connection
-            // is established between the last accept and the close. Its client tries again and is then refused.
-            const RETURN_0: SockFilter = SockFilter::new(6, 0, 0, 0);
-            let _ = listener.socket.attach_filter(&[RETURN_0]);
+            // Fails only for lack of memory; then some connections may be reset.
+            let _ = listener.socket.attach_filter(&drop_syn());
         }
-        if let Accepting::Starved { .. } = self.accepting {
-            let _ = self.listen();
-        }
+        self.close_listeners_at = Some(now.after(HANDSHAKE));
+    }
+
+    fn close_listeners(&mut self) {
+        self.recover();
         for index in 0..self.listeners.len() {
             let mut before = u64::MAX;
             while before != self.accepted {
@@ -375,7 +388,26 @@ impl Server {
         }
         self.accepting = Accepting::Ended;
         self.listeners.clear();
+        self.close_listeners_at = None;
     }
+}
+
+/// A classic BPF program that drops a TCP segment with SYN and without ACK, and passes every other.
+fn drop_syn() -> [SockFilter; 5] {
+    const LOAD_BYTE: u16 = 0x30;
+    const AND: u16 = 0x54;
+    const JUMP_IF_EQUAL: u16 = 0x15;
+    const RETURN: u16 = 0x06;
+    const FLAGS: u32 = 13;
+    const SYN: u32 = 0x02;
+    const ACK: u32 = 0x10;
+    [
+        SockFilter::new(LOAD_BYTE, 0, 0, FLAGS),
+        SockFilter::new(AND, 0, 0, SYN | ACK),
+        SockFilter::new(JUMP_IF_EQUAL, 0, 1, SYN),
+        SockFilter::new(RETURN, 0, 0, 0),
+        SockFilter::new(RETURN, 0, 0, u32::MAX),
+    ]
 }
 
 /// What a connection needs of the loop for one turn.
