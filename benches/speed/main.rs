@@ -1,0 +1,70 @@
+//! Ours beside its peers, in one run: CPU time that the answering process spends on a request, memory, and the time to start.
+//! `make bench` runs it; it writes BENCHMARKS.md.
+
+mod client;
+mod floor;
+mod peers;
+mod report;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use client::Load;
+use peers::{Fleet, Peer, Place};
+use report::{Measured, Slice};
+
+/// Rounds of each load; a figure is the median of as many ratios, each of two slices of one round.
+const ROUNDS: usize = 7;
+/// Starts of a fleet of 300.
+const STARTS: usize = 5;
+
+fn main() -> ExitCode {
+    if let Some(mode) = floor::Mode::from_arguments() {
+        floor::serve(mode);
+    }
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run() -> Result<()> {
+    peers::check_programs()?;
+    let place = Place::new()?;
+    let mut measured = Measured::default();
+    for load in Load::ALL {
+        let ours = Fleet::start(&place, 1)?;
+        let answer = client::answer_of(ours.port(), load)?;
+        let mut peers: Vec<Box<dyn Peer>> = vec![
+            Box::new(peers::Floor::start(&place, load, &answer)?),
+            Box::new(peers::Nginx::start(&place, load, answer.len())?),
+        ];
+        if load == Load::Kept(64) {
+            peers.push(Box::new(peers::Original::start()?));
+        }
+        peers.push(Box::new(ours));
+        for round in 0..=ROUNDS {
+            for peer in &peers {
+                let slice = Slice::take(peer.as_ref(), load, &place)?;
+                // The first round warms up.
+                if round > 0 {
+                    measured.add(load, peer.name(), slice);
+                }
+            }
+        }
+        eprint!("{}", measured.rows(load));
+    }
+    measured.idle_memory = peers::idle_memory(&place)?;
+    measured.busy_memory = peers::busy_memory(&place, 256)?;
+    for _ in 0..STARTS {
+        measured.starts.push(peers::start_time(&place, 300)?);
+    }
+    let report = measured.report();
+    print!("{report}");
+    std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/BENCHMARKS.md"), report)?;
+    Ok(())
+}

@@ -1,0 +1,160 @@
+//! From slices to ratios, and from ratios to BENCHMARKS.md.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::fs;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::client::{self, Load};
+use crate::peers::{Peer, Place};
+
+/// CPU time per request in one second of load, in microseconds.
+#[derive(Clone, Copy)]
+pub struct Slice {
+    answering: f64,
+    helping: f64,
+}
+
+impl Slice {
+    pub fn take(peer: &dyn Peer, load: Load, place: &Place) -> Result<Slice> {
+        let times = || -> Result<(u64, u64)> {
+            Ok((processor_time(peer.answers())?, peer.helper().map_or(Ok(0), processor_time)?))
+        };
+        let before = times()?;
+        let requests = client::drive(peer.port(), load, place)?;
+        let after = times()?;
+        let per_request = |before: u64, after: u64| (after - before) as f64 / 1000.0 / requests as f64;
+        Ok(Slice { answering: per_request(before.0, after.0), helping: per_request(before.1, after.1) })
+    }
+}
+
+/// Nanoseconds that all threads of a process have run.
+fn processor_time(pid: u32) -> Result<u64> {
+    let mut sum = 0;
+    for task in fs::read_dir(format!("/proc/{pid}/task")).with_context(|| format!("process {pid} is gone"))? {
+        let times = fs::read_to_string(task?.path().join("schedstat"))?;
+        sum += times.split(' ').next().context("no time")?.parse::<u64>()?;
+    }
+    Ok(sum)
+}
+
+/// Everything that was measured.
+#[derive(Default)]
+pub struct Measured {
+    slices: BTreeMap<Load, Vec<(&'static str, Vec<Slice>)>>,
+    pub idle_memory: u64,
+    pub busy_memory: u64,
+    pub starts: Vec<Duration>,
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    match values.len() {
+        0 => f64::NAN,
+        length if length % 2 == 1 => values[length / 2],
+        length => (values[length / 2 - 1] + values[length / 2]) / 2.0,
+    }
+}
+
+const OURS: &str = "uuid-generator";
+const FLOOR: &str = "bare epoll loop";
+const NGINX: &str = "nginx return";
+const ORIGINAL: &str = "Python original";
+
+impl Measured {
+    pub fn add(&mut self, load: Load, name: &'static str, slice: Slice) {
+        let peers = self.slices.entry(load).or_default();
+        match peers.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, slices)) => slices.push(slice),
+            None => peers.push((name, vec![slice])),
+        }
+    }
+
+    fn of(&self, load: Load, name: &str) -> &[Slice] {
+        let peers = self.slices.get(&load).map_or(&[][..], Vec::as_slice);
+        peers.iter().find(|(known, _)| *known == name).map_or(&[], |(_, slices)| slices)
+    }
+
+    /// The median of the ratios of each round.
+    fn ratio(&self, load: Load, to: &str) -> f64 {
+        let pairs = self.of(load, OURS).iter().zip(self.of(load, to));
+        median(pairs.map(|(ours, peer)| ours.answering / peer.answering).collect())
+    }
+
+    pub fn rows(&self, load: Load) -> String {
+        let mut rows = String::new();
+        for (name, slices) in self.slices.get(&load).into_iter().flatten() {
+            let time = median(slices.iter().map(|slice| slice.answering).collect());
+            let ratio = self.ratio(load, name);
+            let _ = writeln!(rows, "| {} | {name} | {time:.2} | {ratio:.3} |", load.name());
+        }
+        rows
+    }
+
+    pub fn report(&self) -> String {
+        let start = median(self.starts.iter().map(Duration::as_secs_f64).collect());
+        let helping = median(self.of(Load::Kept(64), OURS).iter().map(|slice| slice.helping).collect());
+        let targets = [
+            ("64 connections: ours with everything on / bare epoll loop", self.ratio(Load::Kept(64), FLOOR), 1.10, 3),
+            ("64 connections: ours / nginx `return`", self.ratio(Load::Kept(64), NGINX), 0.84, 3),
+            ("64 connections: ours / Python original", self.ratio(Load::Kept(64), ORIGINAL), 1.0 / 27.0, 4),
+            ("16 requests pipelined deep: ours / nginx `return`", self.ratio(Load::Pipelined, NGINX), 0.12, 3),
+            ("a new connection per request: ours / bare epoll loop", self.ratio(Load::New, FLOOR), 1.12, 3),
+            ("resident memory of an idle backend without its journal, MiB", self.idle_memory as f64 / 1024.0, 3.0, 2),
+            ("300 backends started by exec until all have answered once, s", start, 0.6, 2),
+        ];
+        let mut text = format!(
+            "# Benchmarks\n\n\
+             Written by `make bench`. Machine: {}.\n\n\
+             ## How it is measured\n\n\
+             CPU time per request: what the answering process has run (`/proc/PID/task/*/schedstat`) divided by the requests that `wrk` saw\n\
+             answered. Each server is one process on one core, `wrk -t1` has the other. Slices of one second in turn, {} rounds after a warm-up;\n\
+             a ratio is the median of the rounds' ratios. The machine is shared and noisy: ratios count, microseconds are those of that day.\n\n\
+             - *uuid-generator*: one backend with everything on: records, limits, timeouts, the log. The supervisor that reads its records has the\n  \
+               client's core; it spends {helping:.2} µs a request beside, at 64 connections.\n\
+             - *bare epoll loop*: answers the same bytes as ours, constant, parses nothing (`benches/speed/floor.rs`): the floor.\n\
+             - *nginx return*: one worker, `return 200` with `$request_id` and padding to the same length, no log.\n\
+             - *Python original*: `http.server` with the behaviour of the program that this one began as; HTTP/1.0, so each request has its connection.\n\n\
+             ## CPU time per request\n\n\
+             | load | server | µs | ours / it |\n|---|---|---|---|\n",
+            machine(),
+            self.of(Load::Kept(64), OURS).len(),
+        );
+        for load in Load::ALL {
+            text += &self.rows(load);
+        }
+        text += "\n## Targets\n\n| | at most | measured | reached |\n|---|---|---|---|\n";
+        for (what, measured, target, digits) in targets {
+            let reached = if measured <= target { "yes" } else { "**no**" };
+            let _ = writeln!(text, "| {what} | {target:.digits$} | {measured:.digits$} | {reached} |");
+        }
+        let _ = writeln!(
+            text,
+            "\nResident memory with 256 connections open: {:.2} MiB. A connection that idles holds no buffer.",
+            self.busy_memory as f64 / 1024.0
+        );
+        text
+    }
+}
+
+fn machine() -> String {
+    let information = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = information.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or(": unknown");
+    let said = |program: &str, arguments: &[&str]| {
+        let output = Command::new(program).args(arguments).output().ok()?;
+        let text = [output.stdout, output.stderr].concat();
+        Some(String::from_utf8_lossy(&text).lines().next()?.trim().to_owned())
+    };
+    let parts = [
+        said("uname", &["-sr"]),
+        said("nginx", &["-v"]),
+        said("python3", &["--version"]),
+        said("rustc", &["--version"]),
+    ];
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    format!("{cores} cores of {}, {}", model.trim_start_matches([':', '\t', ' ']), parts.join(", "))
+}
