@@ -16,7 +16,7 @@ use report::{Measured, Slice};
 
 /// Rounds of each load; a figure is the median of as many ratios, each of two slices of one round.
 const ROUNDS: usize = 7;
-/// Starts of a fleet of 300.
+/// Fleets that are started for a figure of memory or of the time to start.
 const STARTS: usize = 5;
 
 fn main() -> ExitCode {
@@ -58,7 +58,9 @@ fn run() -> Result<()> {
         }
         eprint!("{}", measured.rows(load));
     }
-    measured.idle_memory = peers::idle_memory(&place)?;
+    for _ in 0..STARTS {
+        measured.idle_memory.push(peers::idle_memory(&place)?);
+    }
     measured.busy_memory = peers::busy_memory(&place, 256)?;
     for _ in 0..STARTS {
         measured.starts.push(peers::start_time(&place, 300)?);

@@ -45,7 +45,9 @@ fn processor_time(pid: u32) -> Result<u64> {
 #[derive(Default)]
 pub struct Measured {
     slices: BTreeMap<Load, Vec<(&'static str, Vec<Slice>)>>,
-    pub idle_memory: u64,
+    /// KiB.
+    pub idle_memory: Vec<u64>,
+    /// KiB.
     pub busy_memory: u64,
     pub starts: Vec<Duration>,
 }
@@ -97,13 +99,14 @@ impl Measured {
     pub fn report(&self) -> String {
         let start = median(self.starts.iter().map(Duration::as_secs_f64).collect());
         let helping = median(self.of(Load::Kept(64), OURS).iter().map(|slice| slice.helping).collect());
+        let idle = median(self.idle_memory.iter().map(|kib| *kib as f64 / 1024.0).collect());
         let targets = [
             ("64 connections: ours with everything on / bare epoll loop", self.ratio(Load::Kept(64), FLOOR), 1.10, 3),
             ("64 connections: ours / nginx `return`", self.ratio(Load::Kept(64), NGINX), 0.84, 3),
             ("64 connections: ours / Python original", self.ratio(Load::Kept(64), ORIGINAL), 1.0 / 27.0, 4),
             ("16 requests pipelined deep: ours / nginx `return`", self.ratio(Load::Pipelined, NGINX), 0.12, 3),
             ("a new connection per request: ours / bare epoll loop", self.ratio(Load::New, FLOOR), 1.12, 3),
-            ("resident memory of an idle backend without its journal, MiB", self.idle_memory as f64 / 1024.0, 3.0, 2),
+            ("resident memory of an idle backend without its journal, MiB", idle, 3.0, 2),
             ("300 backends started by exec until all have answered once, s", start, 0.6, 2),
         ];
         let mut text = format!(
@@ -133,7 +136,11 @@ impl Measured {
         }
         let _ = writeln!(
             text,
-            "\nResident memory with 256 connections open: {:.2} MiB. A connection that idles holds no buffer.",
+            "\nResident memory of {} backends, MiB: {}. Most of it are pages of the program and of the C library that all processes\n\
+             share; how many of them the kernel maps around each one that is touched depends on where it puts them. With 256\n\
+             connections open: {:.2}; a connection that idles holds no buffer.",
+            self.idle_memory.len(),
+            self.idle_memory.iter().map(|kib| format!("{:.2}", *kib as f64 / 1024.0)).collect::<Vec<_>>().join(", "),
             self.busy_memory as f64 / 1024.0
         );
         text
