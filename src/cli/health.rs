@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Args;
 use hyper::Uri;
 
@@ -53,7 +53,10 @@ impl Typed {
 
 fn readiness_of_all(ports: Option<crate::topology::Ports>) -> Result<Vec<Uri>> {
     let (host, ports) = Settings::of_ports(ports).complete()?.whereabouts()?;
-    let (generators, _) = ports.generators();
+    let (generators, no_ports) = ports.generators();
+    if let Some(no_port) = no_ports.first() {
+        bail!("{no_port}");
+    }
     let topology = Topology { host, generators };
     let urls =
         topology.generators.iter().map(|generator| format!("{}{}", topology.url(*generator), READINESS_PATHS[0]));

@@ -242,8 +242,9 @@ impl<'de> Deserializer<'de> for Variable<'de> {
 
 /// The file's settings, and where in it the ports are.
 fn from_file(path: &Path) -> Result<(Settings, Option<String>)> {
-    let text = std::fs::read_to_string(path).with_context(|| {
-        format!("failed to read {}\n  hint: create it, or choose another with --config", path.display())
+    let text = std::fs::read_to_string(path).map_err(|why| {
+        let hint = "create it, or choose another with --config";
+        anyhow::anyhow!("failed to read {}: {why}\n  hint: {hint}", path.display())
     })?;
     let settings = toml::from_str(&text).map_err(|error| {
         let line = error.span().map_or(1, |span| line_of(&text, span.start));
