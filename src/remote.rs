@@ -11,7 +11,6 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::runfile::{Runfile, Whereabouts};
-use crate::topology::Ports;
 use crate::wire::{Action, FleetStatus, Generator};
 
 /// A fleet that runs.
@@ -77,11 +76,6 @@ fn list(fleets: &[Whereabouts]) -> String {
         format!("\n  {} with backends {}{more}", fleet.pid, ports.join(", "))
     };
     fleets.iter().map(line).collect()
-}
-
-/// Generators that were typed as ports.
-pub fn generators(ports: &[Ports]) -> Vec<Generator> {
-    Ports::concat(ports.iter().cloned()).generators().0
 }
 
 /// The status with which a URL answers GET.

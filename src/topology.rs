@@ -129,6 +129,14 @@ impl Ports {
         (good, bad)
     }
 
+    /// The backends that are meant; an error if any number cannot be one.
+    pub fn meant(&self) -> Result<Vec<Generator>, NoPort> {
+        match self.generators() {
+            (generators, bad) if bad.is_empty() => Ok(generators),
+            (_, bad) => Err(bad[0]),
+        }
+    }
+
     /// The ports of several lists, one after the other.
     pub fn concat(parts: impl IntoIterator<Item = Ports>) -> Ports {
         Ports(parts.into_iter().flat_map(|part| part.0).collect())

@@ -9,7 +9,7 @@ const ARROWS: [(&str, &[&str]); 11] = [
     ("fleet", &["clock", "journal", "runfile", "topology", "wire"]),
     ("backend", &["clock", "journal", "wire"]),
     ("balancer", &["topology"]),
-    ("remote", &["runfile", "topology", "wire"]),
+    ("remote", &["runfile", "wire"]),
     ("runfile", &["wire"]),
     ("journal", &["wire"]),
     ("topology", &["wire"]),

@@ -138,6 +138,16 @@ pub fn line(out: &mut Vec<u8>, head: &Head, text: &str) {
     message(out, head, Format::Text, format!("{text}\n").as_bytes());
 }
 
+/// Makes an answer that was to keep its connection end it: the backend has begun to drain since it was written.
+pub fn close_after(answer: &mut Vec<u8>) {
+    const END: &[u8] = b"\r\n\r\n";
+    const KEPT: &[u8] = b"\r\nConnection: keep-alive";
+    const CLOSE: &[u8] = b"\r\nConnection: close";
+    let Some(end) = answer.windows(END.len()).position(|bytes| bytes == END) else { return };
+    let start = if answer[..end].ends_with(KEPT) { end - KEPT.len() } else { end };
+    answer.splice(start..end, CLOSE.iter().copied());
+}
+
 fn message(out: &mut Vec<u8>, head: &Head, format: Format, body: &[u8]) {
     begin(out, head, format, body.len());
     if !head.head_only {
@@ -424,6 +434,17 @@ mod tests {
         let head = answered("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
         let whole = answered("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
         assert_eq!(head, whole.split_inclusive("\r\n\r\n").next().unwrap());
+    }
+
+    #[test]
+    fn an_answer_can_still_be_made_to_end_its_connection() {
+        for kept in
+            ["HTTP/1.1 200 OK\r\nA: b\r\n\r\nbody", "HTTP/1.1 200 OK\r\nA: b\r\nConnection: keep-alive\r\n\r\nbody"]
+        {
+            let mut answer = kept.as_bytes().to_vec();
+            close_after(&mut answer);
+            assert_eq!(answer, b"HTTP/1.1 200 OK\r\nA: b\r\nConnection: close\r\n\r\nbody");
+        }
     }
 
     #[test]

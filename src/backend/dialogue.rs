@@ -218,7 +218,11 @@ impl Dialogue {
                     if !discard.is_done() {
                         return &[];
                     }
-                    if let Stage::Body { held, .. } = std::mem::replace(&mut self.stage, Stage::Head) {
+                    if let Stage::Body { mut held, .. } = std::mem::replace(&mut self.stage, Stage::Head) {
+                        if held.keep_alive && site.draining {
+                            held.keep_alive = false;
+                            answer::close_after(&mut held.answer);
+                        }
                         out.extend_from_slice(&held.answer);
                         self.hand_over(held.claim, held.answer.len(), held.keep_alive);
                     }

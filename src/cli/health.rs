@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Args;
 use hyper::Uri;
 
@@ -53,10 +53,7 @@ impl Typed {
 
 fn readiness_of_all(ports: Option<crate::topology::Ports>) -> Result<Vec<Uri>> {
     let (host, ports) = Settings::of_ports(ports).complete()?.whereabouts()?;
-    let (generators, no_ports) = ports.generators();
-    if let Some(no_port) = no_ports.first() {
-        bail!("{no_port}");
-    }
+    let generators = ports.meant().map_err(anyhow::Error::msg)?;
     let topology = Topology { host, generators };
     let urls =
         topology.generators.iter().map(|generator| format!("{}{}", topology.url(*generator), READINESS_PATHS[0]));

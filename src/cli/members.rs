@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
 
-use crate::remote::{Remote, generators};
+use crate::remote::Remote;
 use crate::topology::Ports;
 use crate::wire::{Action, FleetStatus, MemberState};
 
@@ -76,7 +76,7 @@ impl Typed {
             Command::Unready(members) => (Some(Action::Unready), members, Format::Text),
             Command::Ready(members) => (Some(Action::Ready), members, Format::Text),
         };
-        let wanted = generators(&members.ports);
+        let wanted = Ports::concat(members.ports).meant().map_err(anyhow::Error::msg)?;
         let remote = Remote::find(self.fleet, &wanted)?;
         let mut status = match action {
             None => remote.status().await?,

@@ -11,7 +11,6 @@
 //! this machine: a page of another site in the user's browser has neither.
 
 use std::net::{IpAddr, SocketAddr};
-use std::str::FromStr;
 
 use axum::extract::{Path, Query as UrlQuery, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -179,9 +178,10 @@ async fn act(
         let known = Action::ALL.map(Action::name).join(", ");
         return problem(StatusCode::NOT_FOUND, format!("no such action: expected one of {known}"));
     };
-    let members = match parameters.members.as_deref().map(Ports::from_str) {
+    let read = |members: String| members.parse::<Ports>()?.meant().map_err(|no_port| no_port.to_string());
+    let members = match parameters.members.map(read) {
         None => Vec::new(),
-        Some(Ok(members)) => members.generators().0,
+        Some(Ok(members)) => members,
         Some(Err(why)) => return problem(StatusCode::BAD_REQUEST, format!("members: {why}")),
     };
     let (reply, answer) = oneshot::channel();
