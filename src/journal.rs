@@ -12,7 +12,8 @@
 //! | ring | slots × 32: a record | *completed*: appended when the attempt has ended, the oldest overwritten |
 //!
 //! So the ring holds attempts that have ended, in the order in which they ended; the table those that have not, and after a
-//! `kill -9` exactly those that were received and never answered. Writing is plain stores, no system call.
+//! `kill -9` exactly those that were received and never answered (or whose answer had left that very moment: it is noted after it
+//! was written). Writing is plain stores, no system call.
 //! A reader that is overtaken by a whole ring knows how many records it has missed: they are numbered.
 
 use std::os::fd::{AsFd, OwnedFd};

@@ -126,7 +126,9 @@ impl Log {
                     record.bytes
                 )
             }
-            Outcome::Received => format!("{time} {generator} {peer} {method} {path} - {id} never answered\n"),
+            Outcome::Received => {
+                format!("{time} {generator} {peer} {method} {path} - {id} in flight when its backend ended\n")
+            }
         }
     }
 
@@ -203,8 +205,8 @@ fn gone(departure: &Departure, url: &str, generator: Generator) -> String {
     let Departure { cause, asked, unanswered } = departure;
     let unanswered = match unanswered {
         0 => String::new(),
-        1 => "; 1 request was received and never answered".to_owned(),
-        more => format!("; {} requests were received and never answered", grouped(*more as u64)),
+        1 => "; 1 request was in flight".to_owned(),
+        more => format!("; {} requests were in flight", grouped(*more as u64)),
     };
     match asked {
         true => format!("App server stopped - {url}{unanswered}"),
@@ -273,7 +275,7 @@ mod tests {
         let cut = Record { outcome: Outcome::CutOff, bytes: 7, ..record(9001) };
         assert!(text(log(Mode::Text).event(&Event::Attempt(cut))).ends_with(" cut off after 7 bytes\n"));
         let open = Record { outcome: Outcome::Received, ..record(9001) };
-        assert!(text(log(Mode::Text).event(&Event::Attempt(open))).ends_with(" never answered\n"));
+        assert!(text(log(Mode::Text).event(&Event::Attempt(open))).ends_with(" in flight when its backend ended\n"));
     }
 
     #[test]
@@ -325,8 +327,8 @@ mod tests {
         assert_eq!(gone(true, Cause::Exit(0), 0), "12:00:00 App server stopped - http://localhost:9001\n");
         assert_eq!(
             gone(false, Cause::Signal(9), 2),
-            "12:00:00 App server gone - http://localhost:9001: signal 9, SIGKILL; 2 requests were received and never \
-             answered. Its port refuses connections, the others go on. Bring it back: uuid-generator fleet start 9001\n"
+            "12:00:00 App server gone - http://localhost:9001: signal 9, SIGKILL; 2 requests were in flight. Its port refuses \
+             connections, the others go on. Bring it back: uuid-generator fleet start 9001\n"
         );
     }
 }

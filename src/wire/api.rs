@@ -145,7 +145,7 @@ pub struct RecordView {
     pub request: Option<RequestId>,
     /// RFC 3339, to the nanosecond.
     pub received: String,
-    /// RFC 3339, to the nanosecond; null if it was never answered.
+    /// RFC 3339, to the nanosecond; null if its backend ended before.
     pub answered: Option<String>,
     /// Number of the connection in its backend process, from 1.
     pub connection: u64,

@@ -1,0 +1,340 @@
+//! What a user types, sets and writes: which of it counts, what a mistake is answered with, and what explains it all.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use rustix::process::Signal;
+use support::{DefaultPorts, Fleet, TemporaryDirectory, error_of, eventually, http, list, ports, program, run, send};
+
+const README: &str = include_str!("../README.md");
+const FILE: &str = "uuid-generator.toml";
+
+// Layers.
+
+#[test]
+fn a_flag_wins_over_the_environment_that_over_the_file() {
+    let ports = ports(3);
+    let [file, environment, flag] = &ports.iter().map(u16::to_string).collect::<Vec<_>>()[..] else { unreachable!() };
+    assert_eq!(served(&format!("ports = {file}"), &[], &[]), ports[..1]);
+    assert_eq!(served(&format!("ports = {file}"), &[("PORTS", environment)], &[]), ports[1..2]);
+    assert_eq!(served(&format!("ports = {file}"), &[("PORTS", environment)], &["--ports", flag]), ports[2..]);
+    // What one layer does not say, the next one does.
+    let quiet = [("LOG", "off"), ("PORTS", &**environment)];
+    assert_eq!(served("host = \"127.0.0.1\"", &quiet, &["--grace", "1s"]), ports[1..2]);
+}
+
+#[test]
+fn ports_are_lists_and_ranges_in_every_layer() {
+    let ports = ports(16);
+    let row = ports.windows(3).find(|row| row[2] - row[0] == 2).expect("of 16 ports some lie in a row");
+    let single = *ports.iter().find(|port| !row.contains(port)).unwrap();
+    let expected = [row, &[single]].concat();
+    let range = format!("{}-{}", row[0], row[2]);
+    let typed = format!("{range},{single}");
+    assert_eq!(served("", &[], &["--ports", &typed]), expected);
+    assert_eq!(served("", &[("PORTS", &typed)], &[]), expected);
+    assert_eq!(served(&format!("ports = [\"{range}\", {single}]"), &[], &[]), expected);
+    // In the order in which they were named.
+    assert_eq!(served("", &[], &["--ports", &format!("{single},{range}")]), [&[single], row].concat());
+}
+
+#[test]
+fn another_file_can_be_named_and_is_then_the_only_one() {
+    let ports = ports(2);
+    let place = place_with(&format!("ports = {}\nlog = \"loud\"", ports[0]));
+    fs::write(place.path().join("other.toml"), format!("ports = {}", ports[1])).unwrap();
+    let mut command = starting(&place);
+    command.args(["--config", "other.toml"]);
+    assert_eq!(served_by(command, place), ports[1..]);
+
+    let place = place_with("log = \"loud\"");
+    fs::write(place.path().join("other.toml"), format!("ports = {}", ports[1])).unwrap();
+    let mut command = starting(&place);
+    command.env("UUID_GENERATOR_CONFIG", "other.toml");
+    assert_eq!(served_by(command, place), ports[1..]);
+}
+
+/// The ports that a fleet with these settings serves.
+fn served(file: &str, environment: &[(&str, &str)], flags: &[&str]) -> Vec<u16> {
+    let place = place_with(file);
+    let mut command = starting(&place);
+    command.envs(environment.iter().map(|(name, value)| (format!("UUID_GENERATOR_{name}"), value))).args(flags);
+    served_by(command, place)
+}
+
+fn served_by(command: Command, place: TemporaryDirectory) -> Vec<u16> {
+    let fleet = Fleet::spawn(command, place);
+    let ports: Vec<u16> = fleet.status().members.iter().map(|member| member.generator.0).collect();
+    for port in &ports {
+        http::expect_page(*port);
+    }
+    ports
+}
+
+fn starting(place: &TemporaryDirectory) -> Command {
+    let mut command = program(place);
+    command.args(["--control", "127.0.0.1:0"]);
+    command
+}
+
+fn place_with(file: &str) -> TemporaryDirectory {
+    let place = TemporaryDirectory::new();
+    fs::write(place.path().join(FILE), file).unwrap();
+    place
+}
+
+// Mistakes.
+
+#[test]
+fn a_mistake_in_the_file_is_named_with_its_line_and_what_was_expected() {
+    for (file, line, why) in [
+        (
+            "host = \"localhost\"\n\nprots = 9001",
+            3,
+            "unknown field `prots`, expected one of `ports`, `host`, `restart`",
+        ),
+        ("# Time.\ngrace = 3", 2, "expected a time above 0 with its unit, such as 10s, 250ms or 1m, found \"3\""),
+        ("ports = [9001, \"x\"]", 1, "expected ports and ranges of ports such as 9001-9003,9010, found \"x\""),
+        ("ports = \"9003-9001\"", 1, "expected a range from low to high, found \"9003-9001\""),
+        ("\n\n\nlog = \"loud\"", 4, "unknown variant `loud`, expected one of `text`, `json`, `off`"),
+        ("restart = \"perhaps\"", 1, "expected true or false, found \"perhaps\""),
+        ("max-connections = 0", 1, "expected a whole number from 1 to 1000000, found \"0\""),
+        ("journal-records = 100", 1, "expected a power of two from 64 to 4194304, found \"100\""),
+        ("host = \"http://localhost\"", 1, "expected a host name or an address, without scheme and port"),
+        ("host = \"localhost\"\nports", 2, ""),
+    ] {
+        let error = refused(file, &[], &[]);
+        let (place, told) =
+            error.split_once(&format!("{FILE}, line {line}: ")).unwrap_or_else(|| panic!("{file}: {error}"));
+        assert!(place.starts_with("error: ") && told.starts_with(why), "{file}: {error}");
+    }
+}
+
+#[test]
+fn a_mistake_in_the_environment_is_named_with_its_variable_and_what_was_expected() {
+    for (name, value, why) in [
+        ("PRTS", "9001", "no such setting; expected one of UUID_GENERATOR_PORTS, UUID_GENERATOR_HOST, "),
+        ("PORTS", "x", "expected ports and ranges of ports such as 9001-9003,9010, found \"x\""),
+        ("GRACE", "3", "expected a time above 0 with its unit, such as 10s, 250ms or 1m, found \"3\""),
+        ("LOG", "loud", "unknown variant `loud`, expected one of `text`, `json`, `off`"),
+    ] {
+        let error = refused("", &[(name, value)], &[]);
+        assert!(error.starts_with(&format!("error: UUID_GENERATOR_{name}: {why}")), "{error}");
+    }
+}
+
+#[test]
+fn a_mistake_in_a_flag_is_named_with_the_flag_and_what_was_expected() {
+    for (flag, value, why) in [
+        ("--ports", "x", "expected ports and ranges of ports such as 9001-9003,9010"),
+        ("--grace", "3", "expected a time above 0 with its unit"),
+        ("--log", "loud", "[possible values: text, json, off]"),
+        ("--control", "9000", "invalid socket address syntax"),
+    ] {
+        let error = refused("", &[], &[flag, value]);
+        assert!(error.contains(flag) && error.contains(why), "{error}");
+    }
+    assert!(refused("", &[], &["--prots", "9001"]).contains("'--ports'"), "what is close is proposed");
+}
+
+#[test]
+fn where_a_bad_port_was_asked_for_is_said() {
+    assert!(
+        refused("\nports = 0", &[], &[]).contains(&format!("0: no port, those are 1 to 65535 (from ./{FILE}, line 2)"))
+    );
+    assert!(
+        refused("", &[("PORTS", "0")], &[]).contains("0: no port, those are 1 to 65535 (from UUID_GENERATOR_PORTS)")
+    );
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named_with_why_and_what_to_do() {
+    let error = refused("", &[], &["--config", "none.toml"]);
+    let [what, hint] = error.lines().collect::<Vec<_>>()[..] else { panic!("{error}") };
+    assert!(what.starts_with("error: failed to read none.toml: No such file or directory"), "{error}");
+    assert_eq!(hint, "  hint: create it, or choose another with --config");
+}
+
+/// What is said to these settings.
+fn refused(file: &str, environment: &[(&str, &str)], flags: &[&str]) -> String {
+    let place = place_with(file);
+    let mut command = program(&place);
+    command.envs(environment.iter().map(|(name, value)| (format!("UUID_GENERATOR_{name}"), value))).args(flags);
+    error_of(&run(&mut command))
+}
+
+// What explains it.
+
+#[test]
+fn help_manual_and_readme_tell_of_the_same_options() {
+    let documented: BTreeSet<String> = settings_of_the_readme().into_iter().map(|setting| setting.flag).collect();
+    let own = ["--config", "--help", "--version"].map(str::to_owned);
+    let all: BTreeSet<String> = documented.union(&own.into()).cloned().collect();
+    assert_eq!(options(&told(&["--help"])), all);
+    // groff writes a hyphen that is one as `\-`.
+    assert_eq!(options(&told(&["man"]).replace("\\-", "-").replace("\\fB", "\n")), all);
+}
+
+/// Those that begin a line.
+fn options(text: &str) -> BTreeSet<String> {
+    let names = text.lines().filter_map(|line| {
+        let line = line.trim_start().trim_start_matches("-h, ").trim_start_matches("-V, ");
+        line.starts_with("--").then(|| line.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').next())?
+    });
+    names.map(str::to_owned).collect()
+}
+
+#[test]
+fn the_settings_of_the_readme_are_understood_in_every_layer() {
+    let settings = settings_of_the_readme();
+    assert!(settings.len() >= 12, "the table is not where this test looks for it");
+    // A fleet that cannot start looks for a moment whether it could have the ports that the README names.
+    let _lock = DefaultPorts::wait();
+    let free = list(&ports(1));
+    // It reads all settings, and finds nobody at that port.
+    let understood = |file: &str, variable: Option<(&str, &str)>| {
+        let place = place_with(file);
+        let output = run(program(&place).envs(variable).args(["healthcheck", "--ports", &free]));
+        output.status.code() == Some(1) && output.stdout.is_empty()
+    };
+    for Setting { flag, value, variable, line } in settings {
+        assert!(understood(&line, None), "{line}");
+        assert!(understood("", Some((&variable, &value))), "{variable}={value}");
+        let typed = if value == "true" { flag } else { format!("{flag}={value}") };
+        let error = refused("", &[("PORTS", "0"), ("CONTROL", "0.0.0.0:0")], &[&typed]);
+        assert!(error.contains("nothing is left running"), "{typed}: {error}");
+    }
+}
+
+struct Setting {
+    flag: String,
+    value: String,
+    variable: String,
+    /// Of the file.
+    line: String,
+}
+
+/// The rows of its table of settings.
+fn settings_of_the_readme() -> Vec<Setting> {
+    let rows = README.lines().filter(|line| line.starts_with("| `--"));
+    rows.map(|row| {
+        let cells: Vec<&str> = row.split(" | ").map(|cell| cell.trim_matches(['|', ' ', '`'])).collect();
+        let (flag, typed) = cells[0].split_once(' ').unwrap_or((cells[0], "true"));
+        let variable = cells[1].split('=').next().unwrap();
+        Setting {
+            flag: flag.to_owned(),
+            value: typed.to_owned(),
+            variable: variable.to_owned(),
+            line: cells[2].to_owned(),
+        }
+    })
+    .collect()
+}
+
+#[test]
+fn bash_completes_commands_and_options() {
+    let script = told(&["completions", "bash"]);
+    let completions = |word: &str| {
+        let mut bash = Command::new("bash");
+        bash.args(["--norc", "-c", AS_BASH_DOES, "bash", word]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = bash.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+        String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap()
+    };
+    assert_eq!(completions("--ma"), "--max-connections --max-header-bytes\n");
+    assert_eq!(completions("fl"), "fleet\n");
+}
+
+/// Calls the function that the script on standard input registers, for a first word that has been typed so far.
+const AS_BASH_DOES: &str = r#"
+source /dev/stdin
+[[ $(complete -p uuid-generator) =~ -F\ ([^ ]+) ]] || exit 1
+COMP_WORDS=(uuid-generator "$1") COMP_CWORD=1
+"${BASH_REMATCH[1]}" uuid-generator "$1" uuid-generator
+echo "${COMPREPLY[@]}"
+"#;
+
+#[test]
+fn zsh_and_fish_are_told_of_commands_and_options() {
+    for (shell, first_word) in [("zsh", "#compdef uuid-generator"), ("fish", "#")] {
+        let script = told(&["completions", shell]);
+        assert!(script.starts_with(first_word), "{script}");
+        for word in ["journal-records", "healthcheck", "unready", "drain"] {
+            assert!(script.contains(word), "{shell} is not told of {word}");
+        }
+    }
+}
+
+#[test]
+fn the_manual_is_a_page_of_section_1() {
+    let page = told(&["man"]);
+    assert!(page.contains("\n.TH uuid-generator 1 "), "{page}");
+    for section in ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "SUBCOMMANDS"] {
+        assert!(page.contains(&format!("\n.SH {section}\n")), "no {section} in {page}");
+    }
+}
+
+/// What a command that only tells something tells.
+fn told(words: &[&str]) -> String {
+    let output = run(program(&TemporaryDirectory::new()).args(words));
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+// Health.
+
+#[test]
+fn a_health_check_asks_a_url_or_every_backend() {
+    let (fleet, ports) = Fleet::of(2, &[]);
+    let [first, second] = ports[..] else { unreachable!() };
+    let readiness = format!("http://localhost:{first}/readyz");
+    let check = |words: &[&str]| {
+        let output = run(program(&TemporaryDirectory::new()).arg("healthcheck").args(words));
+        let told = [output.stdout, output.stderr].concat();
+        (output.status.code().unwrap(), String::from_utf8(told).unwrap())
+    };
+    assert_eq!(check(&[&readiness]), (0, format!("healthy: {readiness} answers 200 OK\n")));
+    let (status, told) = check(&["--ports", &list(&ports)]);
+    assert_eq!((status, told.lines().count()), (0, 2), "{told}");
+
+    fleet.act("unready", second);
+    eventually("it is not ready", || check(&[&format!("http://localhost:{second}/readyz")]).0 == 1);
+    let (status, told) = check(&["--ports", &list(&ports)]);
+    assert_eq!(status, 1);
+    assert!(told.contains(&format!("not healthy: http://localhost:{second}/readyz answers 503")), "{told}");
+    assert!(told.lines().any(|line| line == format!("healthy: {readiness} answers 200 OK")), "{told}");
+    assert_eq!(check(&[&format!("http://localhost:{second}/livez")]).0, 0);
+
+    fleet.act("kill", second);
+    let (status, told) = check(&["--ports", &list(&ports)]);
+    assert!(status == 1 && told.contains(&format!("not healthy: http://localhost:{second}/readyz: ")), "{told}");
+
+    // It is paused, so nobody answers.
+    send(fleet.backend(first), Signal::STOP);
+    let (status, told) = check(&[&readiness]);
+    assert!(status == 1 && told.contains("no answer within 2 s"), "{told}");
+}
+
+#[test]
+fn a_health_check_finds_the_backends_as_the_fleet_does() {
+    let (_fleet, ports) = Fleet::of(2, &[]);
+    let place = place_with(&format!("ports = [{}]", list(&ports)));
+    let check = |command: &mut Command| run(command.arg("healthcheck")).status.code();
+    assert_eq!(check(&mut program(&place)), Some(0));
+    assert_eq!(check(program(&TemporaryDirectory::new()).env("UUID_GENERATOR_PORTS", list(&ports))), Some(0));
+    let place = place_with("prots = 1");
+    error_of(&run(program(&place).arg("healthcheck")));
+}
+
+#[test]
+fn a_health_check_that_has_nobody_to_ask_could_not_run() {
+    for words in [&["not a url"][..], &["http://["], &[""], &["--ports", "0"], &["--ports", "x"]] {
+        let place = TemporaryDirectory::new();
+        let error = error_of(&run(program(&place).arg("healthcheck").args(words)));
+        assert!(error.starts_with("error: "), "{words:?}: {error}");
+    }
+}
