@@ -15,8 +15,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 use support::http::{Answer, Connection, GET, Unfinished};
 use support::{
-    Fleet, TemporaryDirectory, error_of, eventually, http, list, listening_sockets, lives, ports, program, refuses,
-    send,
+    Fleet, TemporaryDirectory, error_of, eventually, http, is_free, list, lives, ports, program, refuses, send,
 };
 use uuid_generator::wire::{FleetStatus, Generator, MemberState, Outcome, RecordView, RecordsPage};
 
@@ -121,14 +120,14 @@ fn a_pause_by_hand_is_seen() {
 
 #[test]
 fn a_draining_backend_answers_what_is_in_flight_and_is_gone_when_drain_returns() {
-    let (fleet, ports) = Fleet::of(2, &[]);
+    let (fleet, ports) = Fleet::of(2, &["--grace", "1h"]);
     let mut unfinished = Unfinished::send(&fleet, ports[0], "/in-flight");
     let mut kept = Connection::to(ports[0]);
     kept.ask(GET).expect_page_of(ports[0]);
     thread::scope(|scope| {
         let drain = scope.spawn(|| fleet.act("drain", ports[0]));
         eventually("it drains", || fleet.member(ports[0]).state == MemberState::Draining);
-        eventually("its port is closed", || listening_sockets(ports[0]).is_empty());
+        eventually("its port is closed", || is_free(ports[0]));
         assert!(refuses(ports[0]));
         assert!(kept.is_closed().unwrap());
         http::expect_page(ports[1]);

@@ -489,6 +489,22 @@ fn a_connection_that_was_established_before_its_backend_drains_can_still_be_used
 }
 
 #[test]
+fn a_connection_that_waits_for_room_is_answered_even_though_its_backend_drains() {
+    let backend = Backend::start(&["--max-connections", "1"]);
+    let mut kept = backend.client();
+    kept.ask(GET).expect_page_of(backend.port);
+    let mut waiting = backend.client();
+    waiting.send(GET).unwrap();
+    waiting.expect_silence(Duration::from_millis(100));
+    support::send(backend.pid(), Signal::TERM);
+    waiting.answer().unwrap().expect_page_of(backend.port);
+    for client in [&mut kept, &mut waiting] {
+        expect_end(client);
+    }
+    backend.fleet.expect_said("App server stopped");
+}
+
+#[test]
 fn a_backend_that_drains_in_a_storm_resets_no_connection_that_was_established() {
     const ROUNDS: usize = 4;
     const CLIENTS: usize = 200;

@@ -386,6 +386,11 @@ impl Server {
                 self.accept(index);
             }
         }
+        if let Accepting::Starved { .. } = self.accepting {
+            // Established connections still wait for room, which there is when others end.
+            self.close_listeners_at = Some(clock::now().after(HANDSHAKE));
+            return;
+        }
         self.accepting = Accepting::Ended;
         self.listeners.clear();
         self.close_listeners_at = None;

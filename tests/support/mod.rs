@@ -46,7 +46,7 @@ pub fn ports(count: usize) -> Vec<u16> {
     panic!("no {count} free ports below 32768");
 }
 
-/// Whether somebody could listen on it.
+/// Whether somebody could listen on it, so nobody does. Unlike a connection, it leaves nothing with a server.
 pub fn is_free(port: u16) -> bool {
     LOOPBACK.iter().all(|ip| TcpListener::bind((*ip, port)).is_ok())
 }
@@ -58,20 +58,6 @@ pub fn refuses(port: u16) -> bool {
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => true,
         Err(other) => panic!("{ip} port {port} neither connects nor refuses: {other}"),
     })
-}
-
-/// The sockets that listen on it, as the links of open files name them.
-pub fn listening_sockets(port: u16) -> Vec<String> {
-    let mut sockets = Vec::new();
-    for (table, anybody) in [("/proc/net/tcp", 8), ("/proc/net/tcp6", 32)] {
-        const LISTEN: &str = "0A";
-        // Whole, because a machine under load has ten thousands of other rows.
-        let row = format!(":{port:04X} {}:0000 {LISTEN} ", "0".repeat(anybody));
-        let rows = fs::read_to_string(table).unwrap();
-        let matching = rows.lines().filter(|line| line.contains(&row));
-        sockets.extend(matching.map(|line| format!("socket:[{}]", line.split_whitespace().nth(9).unwrap())));
-    }
-    sockets
 }
 
 /// Holds a lock until this process ends; false if somebody holds it, this process included.
@@ -362,9 +348,15 @@ impl Fleet {
 
 impl Drop for Fleet {
     fn drop(&mut self) {
-        // Its backends end with it.
+        let Ok(None) = self.supervisor.try_wait() else { return };
+        let backends = children(self.pid());
         let _ = self.supervisor.kill();
         let _ = self.supervisor.wait();
+        // They end with it. As long as one has not, it holds its port.
+        let deadline = Instant::now() + PATIENCE;
+        while backends.iter().any(|pid| lives(*pid)) && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(1));
+        }
     }
 }
 
@@ -394,11 +386,18 @@ pub fn send(pid: u32, signal: Signal) {
 
 /// Whether a process is there and not only waiting to be awaited.
 pub fn lives(pid: u32) -> bool {
-    match fs::read_to_string(format!("/proc/{pid}/stat")) {
-        // The name before the state may hold anything, also a parenthesis.
-        Ok(stat) => !stat.rsplit_once(')').unwrap().1.trim_start().starts_with(['Z', 'X']),
-        Err(_) => false,
-    }
+    state_and_parent(pid).is_some_and(|(state, _)| !matches!(state, 'Z' | 'X'))
+}
+
+pub fn children(parent: u32) -> Vec<u32> {
+    all_processes().filter(|pid| state_and_parent(*pid).is_some_and(|(_, its)| its == parent)).collect()
+}
+
+fn state_and_parent(pid: u32) -> Option<(char, u32)> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name before them may hold anything, also a parenthesis.
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+    Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
 }
 
 pub fn all_processes() -> impl Iterator<Item = u32> {
@@ -502,9 +501,12 @@ pub mod http {
                     return Ok(answer);
                 }
                 let mut bytes = [0; 16 * 1024];
-                match self.stream.read(&mut bytes)? {
-                    0 => return Err(ErrorKind::UnexpectedEof.into()),
-                    length => self.unread.extend_from_slice(&bytes[..length]),
+                match self.stream.read(&mut bytes) {
+                    Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+                    Ok(length) => self.unread.extend_from_slice(&bytes[..length]),
+                    // This process was stopped and goes on, as when the machine is suspended.
+                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                    Err(error) => return Err(error),
                 }
             }
         }
