@@ -156,7 +156,7 @@ fn machine() -> String {
         Some(String::from_utf8_lossy(&text).lines().next()?.trim().to_owned())
     };
     let parts = [
-        said("uname", &["-sr"]),
+        said("uname", &["-sr"]).and_then(|kernel| Some(kernel.split('-').next()?.to_owned())),
         said("nginx", &["-v"]),
         said("python3", &["--version"]),
         said("rustc", &["--version"]),
