@@ -20,10 +20,12 @@ PAGE = """<!doctype html>
 class Generator(BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(200)
+        page = PAGE.format(host=self.headers["Host"], port=self.server.server_port, uuid=uuid.uuid4()).encode()
         self.send_header("Content-type", "text/html")
+        # Without it wrk counts the answer as an error and connects once more.
+        self.send_header("Content-Length", str(len(page)))
         self.end_headers()
-        page = PAGE.format(host=self.headers["Host"], port=self.server.server_port, uuid=uuid.uuid4())
-        self.wfile.write(page.encode())
+        self.wfile.write(page)
 
 
 server = HTTPServer(("127.0.0.1", 0), Generator)
