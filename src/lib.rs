@@ -7,12 +7,14 @@
 //! - [`cli`]: what was typed, and what it means
 //! - [`fleet`]: the supervisor process, which starts and watches the backends
 //! - [`backend`]: each backend process, which answers and records
+//! - [`check`]: drives requests through a balancer, joins both ends of each, judges
 //! - [`balancer`]: configuration for the balancer in front of them
 //! - below them: [`topology`] (who is in the fleet), [`journal`] (what a backend recorded), [`runfile`] (where a running fleet is),
 //!   [`remote`] (how another process speaks to it), `clock`, and [`wire`] (what crosses a process)
 
 pub mod backend;
 pub mod balancer;
+pub mod check;
 pub mod cli;
 mod clock;
 pub mod fleet;
