@@ -7,7 +7,7 @@
 //!
 //! | part | words of 8 bytes | written |
 //! |---|---|---|
-//! | head | 512: magic, table slots, ring slots, records written, unclaimed attempts | once; counters by the backend |
+//! | head | 512: magic, table slots, ring slots, records written, unclaimed attempts in flight | once; counters by the backend |
 //! | table | slots × 33: a stamp and a record | *claimed* when a request has been read, freed when it has ended |
 //! | ring | slots × 32: a record | *completed*: appended when the attempt has ended, the oldest overwritten |
 //!
@@ -207,9 +207,14 @@ impl Writer {
         store(self.layout.ended(self.written), &record);
         self.written += 1;
         self.layout.written().store(self.written, Ordering::Release);
-        if let Some(slot) = claim.slot {
-            self.layout.stamp(slot).store(0, Ordering::Relaxed);
-            self.free.push(slot);
+        match claim.slot {
+            Some(slot) => {
+                self.layout.stamp(slot).store(0, Ordering::Relaxed);
+                self.free.push(slot);
+            }
+            None => {
+                self.layout.words[UNCLAIMED].fetch_sub(1, Ordering::Relaxed);
+            }
         }
     }
 }
@@ -269,7 +274,7 @@ impl Reader {
             .collect()
     }
 
-    /// Attempts so far that found the table full: they are recorded only when they have ended.
+    /// Attempts in flight that found the table full: they are recorded only when they have ended, and lost if the backend dies before.
     pub fn unclaimed(&self) -> u64 {
         self.layout.words[UNCLAIMED].load(Ordering::Relaxed)
     }
@@ -345,7 +350,7 @@ mod tests {
         assert_eq!((reader.in_flight().len(), reader.unclaimed()), (1, 1));
         writer.complete(second, Moment(1), 0, Outcome::Completed);
         writer.complete(first, Moment(1), 0, Outcome::Completed);
-        assert_eq!(drain(&mut reader), (vec![2, 1], 0));
+        assert_eq!((drain(&mut reader), reader.unclaimed()), ((vec![2, 1], 0), 0));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::runfile::{Runfile, Whereabouts};
-use crate::wire::{Action, FleetStatus, Generator};
+use crate::wire::{Action, BatchHead, FleetStatus, Generator, Record, read_batch};
 
 /// A fleet that runs.
 pub struct Remote {
@@ -44,6 +44,31 @@ impl Remote {
         }
     }
 
+    /// The one whose API is there. It can be changed only if it is a fleet of this user on this machine.
+    pub fn at(control: &str) -> Result<Remote> {
+        let control = control.trim_end_matches('/');
+        let own = Runfile::find_all()?.into_iter().find(|fleet| fleet.control == control);
+        let unknown =
+            || Whereabouts { pid: 0, control: control.to_owned(), token: String::new(), generators: Vec::new() };
+        Ok(Remote { whereabouts: own.unwrap_or_else(unknown) })
+    }
+
+    /// Its API.
+    pub fn control(&self) -> &str {
+        &self.whereabouts.control
+    }
+
+    /// Records from a number on, as many as one answer should hold, and each with whether its attempt has ended.
+    pub async fn records(&self, from: u64, mut take: impl FnMut(Record, bool)) -> Result<BatchHead> {
+        const LIMIT: u32 = 65_536;
+        let body = self.fetch(Method::GET, &format!("/v1/records/batch?from={from}&limit={LIMIT}"), PATIENCE).await?;
+        let Ok((head, records)) = read_batch(&body) else {
+            bail!("failed to understand the records of the fleet: is it of another version?");
+        };
+        records.for_each(|(record, ended)| take(record, ended));
+        Ok(head)
+    }
+
     /// Its state.
     pub async fn status(&self) -> Result<FleetStatus> {
         self.ask(Method::GET, "/v1/fleet", PATIENCE).await
@@ -57,12 +82,17 @@ impl Remote {
     }
 
     async fn ask<T: serde::de::DeserializeOwned>(&self, method: Method, path: &str, patience: Duration) -> Result<T> {
+        let body = self.fetch(method, path, patience).await?;
+        serde_json::from_slice(&body).context("failed to understand the fleet: is it of another version?")
+    }
+
+    async fn fetch(&self, method: Method, path: &str, patience: Duration) -> Result<Bytes> {
         let uri: Uri = format!("{}{path}", self.whereabouts.control).parse()?;
         let (status, body) = request(method, &uri, Some(&self.whereabouts.token), patience)
             .await
             .with_context(|| format!("failed to reach the fleet at {}", self.whereabouts.control))?;
         if status.is_success() {
-            return serde_json::from_slice(&body).context("failed to understand the fleet: is it of another version?");
+            return Ok(body);
         }
         let answer: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
         bail!("{}", answer["error"].as_str().unwrap_or("the fleet refused without a reason"))

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `GET /v1/fleet` | the status of all members |
 //! | `POST /v1/fleet/{action}?members=9001,9002` | kill, pause, resume, drain, start, ready, unready; without members all to which it applies. Answers the status once it is done |
+//! | `GET /v1/records/batch?from=…&limit=…` | the same as bytes, without a filter: `wire/batch.rs` |
 //! | `GET /v1/records?since=…&until=…&run=…&from=…&limit=…` | ended attempts and those in flight |
 //!
 //! Whatever changes something needs `Authorization: Bearer TOKEN` with the token of the run file, and every request a Host that is
@@ -37,6 +38,8 @@ pub enum Command {
     Status(oneshot::Sender<FleetStatus>),
     /// What was recorded?
     Records(Query, oneshot::Sender<RecordsPage>),
+    /// What was recorded from a number on, as bytes?
+    Batch { from: u64, limit: usize, reply: oneshot::Sender<Vec<u8>> },
     /// Do something to these members, or to all to which it applies.
     Act(Action, Vec<Generator>, oneshot::Sender<Result<FleetStatus, Refusal>>),
 }
@@ -101,6 +104,7 @@ impl Control {
             .route("/v1/fleet", get(status))
             .route("/v1/fleet/{action}", post(act))
             .route("/v1/records", get(records))
+            .route("/v1/records/batch", get(batch))
             .fallback(async || problem(StatusCode::NOT_FOUND, "no such path: see /v1/fleet and /v1/records"))
             .layer(middleware::from_fn_with_state(door.clone(), guard))
             .with_state(door);
@@ -215,6 +219,23 @@ async fn records(State(door): State<Door>, UrlQuery(parameters): UrlQuery<Record
     let (reply, answer) = oneshot::channel();
     let _ = door.commands.send(Command::Records(query, reply));
     answer.await.map_or_else(|_| stopped(), |page| Json(page).into_response())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BatchParameters {
+    from: Option<u64>,
+    limit: Option<usize>,
+}
+
+async fn batch(State(door): State<Door>, UrlQuery(parameters): UrlQuery<BatchParameters>) -> Response {
+    let (reply, answer) = oneshot::channel();
+    let (from, limit) = (parameters.from.unwrap_or(0), parameters.limit.unwrap_or(DEFAULT_LIMIT));
+    let _ = door.commands.send(Command::Batch { from, limit, reply });
+    match answer.await {
+        Ok(bytes) => ([(header::CONTENT_TYPE, "application/octet-stream")], bytes).into_response(),
+        Err(_) => stopped(),
+    }
 }
 
 impl RecordParameters {

@@ -110,9 +110,12 @@ impl Member {
         (self.asked, self.ready, self.due, self.failure) = (false, true, None, None);
     }
 
-    /// Its process has ended; its journal has been read, but for the attempts that were never answered, which are returned.
-    pub fn ends(&mut self, cause: Cause) -> (Departure, Vec<Record>) {
-        let unanswered = self.journal.take().map(|journal| journal.in_flight()).unwrap_or_default();
+    /// Its process has ended; its journal has been read, but for the attempts that were never answered, which are returned,
+    /// and how many more of those there were than it had room for.
+    pub fn ends(&mut self, cause: Cause) -> (Departure, Vec<Record>, u64) {
+        let journal = self.journal.take();
+        let unanswered = journal.as_ref().map(Reader::in_flight).unwrap_or_default();
+        let unclaimed = journal.map_or(0, |journal| journal.unclaimed());
         // SIGTERM to the process itself asks it too: it then drains and exits with status 0.
         let asked = self.asked || (self.before_pause == MemberState::Draining && cause == Cause::Exit(0));
         if clock::now().since(self.since) > SETTLED {
@@ -121,7 +124,7 @@ impl Member {
         self.attempts += unanswered.len() as u64;
         (self.process, self.due, self.last_end) = (None, None, Some(cause));
         self.becomes(MemberState::Gone);
-        (Departure { cause, asked, unanswered: unanswered.len() }, unanswered)
+        (Departure { cause, asked, unanswered: unanswered.len() }, unanswered, unclaimed)
     }
 
     /// Plans its next start, later each time, and says in how long that is.

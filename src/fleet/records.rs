@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use jiff::Timestamp;
 
-use crate::wire::{Calendar, RECORD_WORDS, Record, RecordView, RecordsPage};
+use crate::wire::{BatchHead, Calendar, RECORD_WORDS, Record, RecordView, RecordsPage, write_batch};
 
 /// 64 MiB when full.
 const KEPT: usize = 64 * 1024 * 1024 / (RECORD_WORDS * 8);
@@ -79,6 +79,22 @@ impl Records {
             records,
             in_flight: in_flight.map(|record| RecordView::new(&record, &self.calendar)).collect(),
         }
+    }
+
+    /// Those from a number on, at most `limit`, as bytes. From a number that is not given out yet on there are none, and `next` says
+    /// from where there will be.
+    pub fn batch(&self, from: u64, limit: usize, in_flight: &[Record]) -> Vec<u8> {
+        let end = self.first + self.kept.len() as u64;
+        let start = from.clamp(self.first, end);
+        let count = usize::try_from(end - start).unwrap_or(usize::MAX).min(limit);
+        let head = BatchHead {
+            next: start + count as u64,
+            missed: self.first.saturating_sub(from),
+            lost: self.lost,
+            calendar: self.calendar,
+        };
+        let skip = (start - self.first) as usize;
+        write_batch(&head, self.kept.range(skip..skip + count), in_flight)
     }
 
     fn matches(&self, query: &Query, record: &Record) -> bool {

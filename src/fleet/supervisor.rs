@@ -337,7 +337,8 @@ impl Fleet {
 
     fn gone(&mut self, index: usize, cause: Cause) {
         self.read_journals();
-        let (departure, unanswered) = self.members[index].ends(cause);
+        let (departure, unanswered, unclaimed) = self.members[index].ends(cause);
+        self.lose(index, unclaimed);
         for record in unanswered {
             self.attempt(record);
         }
@@ -401,12 +402,7 @@ impl Fleet {
             let before = ended.len();
             let lost = journal.drain(|record| ended.push(record));
             member.attempts += (ended.len() - before) as u64;
-            if lost > 0 {
-                member.lost += lost;
-                self.records.lost(lost);
-                let generator = member.generator;
-                self.tell(&Event::Lost { at: clock::now(), generator, count: lost });
-            }
+            self.lose(index, lost);
         }
         // Each journal is in this order already: the sort merges.
         ended.sort_by_key(|record| record.answered);
@@ -414,6 +410,16 @@ impl Fleet {
             self.attempt(record);
         }
         self.ended = ended;
+    }
+
+    fn lose(&mut self, index: usize, count: u64) {
+        if count > 0 {
+            let member = &mut self.members[index];
+            member.lost += count;
+            self.records.lost(count);
+            let generator = member.generator;
+            self.tell(&Event::Lost { at: clock::now(), generator, count });
+        }
     }
 
     fn attempt(&mut self, record: Record) {
@@ -448,6 +454,12 @@ impl Fleet {
                 let in_flight = self.members.iter().filter_map(|member| member.journal.as_ref());
                 let page = self.records.page(&query, in_flight.flat_map(Reader::in_flight));
                 let _ = reply.send(page);
+            }
+            Command::Batch { from, limit, reply } => {
+                self.tick();
+                let journals = self.members.iter().filter_map(|member| member.journal.as_ref());
+                let in_flight: Vec<Record> = journals.flat_map(Reader::in_flight).collect();
+                let _ = reply.send(self.records.batch(from, limit, &in_flight));
             }
             Command::Act(_, _, reply) if self.stopping => {
                 let _ = reply.send(Err(Refusal::Impossible("the fleet is stopping".to_owned())));

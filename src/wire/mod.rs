@@ -1,6 +1,7 @@
 //! What crosses a process: names, ids, records and messages. It knows no socket, no clock and no file.
 
 mod api;
+mod batch;
 mod channel;
 mod event;
 mod id;
@@ -8,6 +9,7 @@ mod record;
 mod time;
 
 pub use api::{Action, FleetStatus, MemberState, MemberStatus, RecordView, RecordsPage};
+pub use batch::{BatchHead, NotABatch, read_batch, write_batch};
 pub use channel::{Assignment, Limits, Order, Report, Starvation};
 pub use event::{Cause, Change, Departure, Event};
 pub use id::{

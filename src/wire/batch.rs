@@ -1,0 +1,107 @@
+//! Records as bytes, for programs that want millions of them: the words of the journal, little-endian, behind a head.
+//!
+//! | words | |
+//! |---|---|
+//! | 0 | version: `uuid-rb1` |
+//! | 1 | ask from this number on for what comes after |
+//! | 2 | records that were asked for by number and are kept no more |
+//! | 3 | records that the fleet lost since it began |
+//! | 4, 5 | the fleet's calendar: a moment, and the nanoseconds since 1970 then |
+//! | 6, 7 | records that have ended, records in flight |
+//! | from 8 | 32 words a record: first those that have ended, in the order in which they ended, then those in flight |
+
+use crate::wire::{Calendar, Moment, RECORD_WORDS, Record};
+
+const VERSION: u64 = u64::from_le_bytes(*b"uuid-rb1");
+const HEAD_WORDS: usize = 8;
+
+/// What stands before the records.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct BatchHead {
+    /// Ask from this number on for what comes after.
+    pub next: u64,
+    /// Records that were asked for by number and are kept no more.
+    pub missed: u64,
+    /// Records that the fleet lost since it began.
+    pub lost: u64,
+    /// The fleet's time.
+    pub calendar: Calendar,
+}
+
+/// Bytes that are no batch of this version.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NotABatch;
+
+/// Writes a batch.
+pub fn write_batch<'a>(
+    head: &BatchHead,
+    ended: impl ExactSizeIterator<Item = &'a [u64; RECORD_WORDS]>,
+    in_flight: &[Record],
+) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity((HEAD_WORDS + (ended.len() + in_flight.len()) * RECORD_WORDS) * 8);
+    let counts = [ended.len() as u64, in_flight.len() as u64];
+    let told = [VERSION, head.next, head.missed, head.lost, head.calendar.moment.0, head.calendar.unix];
+    let mut put = |words: &[u64]| words.iter().for_each(|word| bytes.extend_from_slice(&word.to_le_bytes()));
+    put(&told);
+    put(&counts);
+    ended.for_each(|words| put(words));
+    in_flight.iter().for_each(|record| put(&record.to_words().0));
+    bytes
+}
+
+/// Reads a batch: its head, and each record with whether it has ended.
+pub fn read_batch(bytes: &[u8]) -> Result<(BatchHead, impl Iterator<Item = (Record, bool)>), NotABatch> {
+    let (words, rest) = bytes.as_chunks::<8>();
+    let (head, words) = words.split_at_checked(HEAD_WORDS).ok_or(NotABatch)?;
+    let head: Vec<u64> = head.iter().map(|word| u64::from_le_bytes(*word)).collect();
+    let [version, next, missed, lost, moment, unix, ended, in_flight] = head[..] else { return Err(NotABatch) };
+    let (records, torn) = words.as_chunks::<RECORD_WORDS>();
+    let whole = rest.is_empty() && torn.is_empty() && records.len() as u64 == ended.saturating_add(in_flight);
+    if version != VERSION || !whole {
+        return Err(NotABatch);
+    }
+    let records = records
+        .iter()
+        .enumerate()
+        .map(move |(index, words)| (Record::from_words(&words.map(u64::from_le_bytes)), (index as u64) < ended));
+    Ok((BatchHead { next, missed, lost, calendar: Calendar { moment: Moment(moment), unix } }, records))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{Clipped, Generator, Outcome, RequestId};
+
+    fn record(number: u64) -> Record {
+        Record {
+            number,
+            received: Moment(number),
+            answered: Moment(number + 1),
+            generator: Generator(9001),
+            answer: None,
+            request: Some(RequestId { run: 7, sequence: number }),
+            connection: 1,
+            request_number: 1,
+            peer: "127.0.0.1:1".parse().unwrap(),
+            method: Clipped::new(b"GET"),
+            path: Clipped::new(b"/uuid"),
+            status: 200,
+            bytes: 9,
+            outcome: Outcome::Completed,
+        }
+    }
+
+    #[test]
+    fn a_batch_is_read_as_it_was_written_and_nothing_else_is() {
+        let calendar = Calendar { moment: Moment(5), unix: 6 };
+        let head = BatchHead { next: 2, missed: 3, lost: 4, calendar };
+        let ended = [record(1).to_words().0, record(2).to_words().0];
+        let bytes = write_batch(&head, ended.iter(), &[record(3)]);
+        let (read, records) = read_batch(&bytes).unwrap();
+        assert_eq!(read, head);
+        assert_eq!(records.collect::<Vec<_>>(), [(record(1), true), (record(2), true), (record(3), false)]);
+        for cut in [0, 8, 63, 64, bytes.len() - 1] {
+            assert!(read_batch(&bytes[..cut]).is_err(), "{cut}");
+        }
+    }
+}
