@@ -1,4 +1,7 @@
 //! `check`: drive requests through a balancer, join both ends of each, judge, report.
 
+pub mod fate;
+pub mod ledger;
 pub mod observation;
 pub mod report;
+pub mod verdict;

@@ -1,0 +1,3 @@
+//! PURE. What the ledger means: one rule, one file; each gives findings.
+
+pub mod statistics;

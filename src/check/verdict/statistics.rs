@@ -1,0 +1,201 @@
+//! PURE. The tests behind the rules, with the sources of their formulas. All probabilities are exact or bounded from above.
+
+use statrs::function::beta::beta_reg;
+use statrs::function::erf::erfc_inv;
+use statrs::function::gamma::{gamma_lr, gamma_ur, ln_gamma};
+
+/// P(X ≥ x) of a binomial distribution: the regularised incomplete beta function (NIST DLMF 8.17.5).
+pub fn binomial_at_least(x: u64, n: u64, p: f64) -> f64 {
+    match x {
+        0 => 1.0,
+        _ if x > n || p <= 0.0 => 0.0,
+        _ if p >= 1.0 => 1.0,
+        _ => beta_reg(x as f64, (n - x + 1) as f64, p),
+    }
+}
+
+/// P(X ≤ x) of a binomial distribution.
+pub fn binomial_at_most(x: u64, n: u64, p: f64) -> f64 {
+    match x >= n {
+        true => 1.0,
+        false => binomial_at_least(n - x, n, 1.0 - p),
+    }
+}
+
+/// P(χ² ≥ x) with that many degrees of freedom.
+pub fn chi_square_at_least(x: f64, freedom: f64) -> f64 {
+    if x <= 0.0 { 1.0 } else { gamma_ur(freedom / 2.0, x / 2.0) }
+}
+
+/// P(χ² ≤ x) with that many degrees of freedom.
+pub fn chi_square_at_most(x: f64, freedom: f64) -> f64 {
+    if x <= 0.0 { 0.0 } else { gamma_lr(freedom / 2.0, x / 2.0) }
+}
+
+/// The z above which a standard normal value lies with probability `p`.
+pub fn normal_quantile(p: f64) -> f64 {
+    std::f64::consts::SQRT_2 * erfc_inv(2.0 * p)
+}
+
+/// ln of the probability that draws with these probabilities fall exactly so.
+pub fn ln_multinomial(counts: &[u64], probabilities: &[f64]) -> f64 {
+    let n: u64 = counts.iter().sum();
+    let cells = counts.iter().zip(probabilities);
+    ln_gamma(n as f64 + 1.0)
+        + cells.map(|(count, p)| *count as f64 * p.ln() - ln_gamma(*count as f64 + 1.0)).sum::<f64>()
+}
+
+/// Whether counts are draws with given probabilities.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Multinomial {
+    /// Pearson's χ² (1900).
+    pub chi_square: f64,
+    /// P(as uneven or more), by χ² or by the worst cell, whichever is smaller, corrected for looking at all of them.
+    pub p: f64,
+    /// The cell that deviates most.
+    pub worst: usize,
+}
+
+/// Two tests at half the level each: Pearson's χ² over all cells, which finds many small deviations, and the exact binomial test of each
+/// cell with Bonferroni's correction, which finds a large one and names it. χ² is an approximation: where a cell expects less
+/// than 20, only the exact tests speak.
+pub fn multinomial(counts: &[u64], probabilities: &[f64]) -> Multinomial {
+    let n: u64 = counts.iter().sum();
+    let expected = |p: &f64| *p * n as f64;
+    let cells = || counts.iter().zip(probabilities);
+    let chi_square: f64 =
+        cells().filter(|(_, p)| **p > 0.0).map(|(c, p)| (*c as f64 - expected(p)).powi(2) / expected(p)).sum();
+    let by_cell = |(count, p): (&u64, &f64)| match (*count, *p) {
+        (1.., 0.0) => 0.0,
+        _ => binomial_at_least(*count, n, *p).min(binomial_at_most(*count, n, *p)),
+    };
+    let (worst, tail) =
+        cells().map(by_cell).enumerate().fold((0, 1.0), |best, next| if next.1 < best.1 { next } else { best });
+    let exact = tail * 2.0 * counts.len() as f64;
+    let approximate = match probabilities.iter().all(|p| *p == 0.0 || expected(p) >= 20.0) {
+        true => chi_square_at_least(chi_square, counts.len() as f64 - 1.0),
+        false => 1.0,
+    };
+    Multinomial { chi_square, p: (2.0 * exact.min(approximate)).min(1.0), worst }
+}
+
+/// With so high a probability a deviation of the size that is claimed to be detected is detected.
+pub const POWER: f64 = 0.999;
+
+/// The smallest deviation of the share of any one cell that [`multinomial`] at that level detects with probability [`POWER`] in `n` draws:
+/// the normal approximation to the binomial test of that cell (Fleiss, Statistical Methods for Rates and Proportions, §2.2).
+pub fn detects(n: u64, probabilities: &[f64], level: f64) -> f64 {
+    let cells = probabilities.iter().filter(|p| **p > 0.0 && **p < 1.0);
+    cells.map(|p| detects_in_cell(n, *p, probabilities.len(), level)).fold(0.0, f64::max)
+}
+
+fn detects_in_cell(n: u64, p: f64, cells: usize, level: f64) -> f64 {
+    let (alpha, beta) = quantiles(cells, level);
+    let sd = |p: f64| (p * (1.0 - p)).max(0.0).sqrt();
+    let step = |deviation: f64| (alpha * sd(p) + beta * sd(widest(p, deviation))) / (n as f64).sqrt();
+    // The fixed point is where a deviation is just as large as what it can be told from.
+    (0..30).fold(step(0.0), |deviation, _| step(deviation)).min(1.0)
+}
+
+/// The share that deviates so much and varies most.
+fn widest(p: f64, deviation: f64) -> f64 {
+    if p < 0.5 { (p + deviation).min(0.5) } else { (p - deviation).max(0.5) }
+}
+
+fn quantiles(cells: usize, level: f64) -> (f64, f64) {
+    (normal_quantile(level / (4.0 * cells as f64)), normal_quantile(1.0 - POWER))
+}
+
+/// How many draws [`multinomial`] at that level needs to detect a deviation of any share by `tolerance` with probability [`POWER`]; a
+/// twentieth more than the approximation says, for what it leaves out.
+pub fn needs(tolerance: f64, probabilities: &[f64], level: f64) -> u64 {
+    let (alpha, beta) = quantiles(probabilities.len(), level);
+    let sd = |p: f64| (p * (1.0 - p)).max(0.0).sqrt();
+    let cells = probabilities.iter().filter(|p| **p > 0.0 && **p < 1.0);
+    let n =
+        cells.map(|p| ((alpha * sd(*p) + beta * sd(widest(*p, tolerance))) / tolerance).powi(2)).fold(0.0, f64::max);
+    (n * 1.05).ceil() as u64
+}
+
+/// How evenly draws follow each other: the counts in blocks of equal length against those of independent draws.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Dispersion {
+    /// P(as even or more) of independent draws.
+    pub too_even: f64,
+    /// P(as uneven or more) of independent draws.
+    pub too_uneven: f64,
+    /// The variance that was seen, as a share of that of independent draws.
+    pub ratio: f64,
+}
+
+/// The index of dispersion (Fisher, Statistical Methods for Research Workers, §19) in its form for several cells: a test of homogeneity of
+/// the blocks. None with less than 4 blocks or less than 8 expected of a cell in a block.
+pub fn dispersion(blocks: &[Vec<u64>]) -> Option<Dispersion> {
+    let cells = blocks.first()?.len();
+    let totals: Vec<u64> = (0..cells).map(|cell| blocks.iter().map(|block| block[cell]).sum()).collect();
+    let n: u64 = totals.iter().sum();
+    let used: Vec<usize> = (0..cells).filter(|cell| totals[*cell] > 0).collect();
+    let expected = |cell: usize, block: &[u64]| totals[cell] as f64 / n as f64 * block.iter().sum::<u64>() as f64;
+    if blocks.len() < 4 || used.len() < 2 {
+        return None;
+    }
+    if blocks.iter().any(|block| used.iter().any(|cell| expected(*cell, block) < 8.0)) {
+        return None;
+    }
+    let term =
+        |cell: usize, block: &Vec<u64>| (block[cell] as f64 - expected(cell, block)).powi(2) / expected(cell, block);
+    let chi_square: f64 = blocks.iter().map(|block| used.iter().map(|cell| term(*cell, block)).sum::<f64>()).sum();
+    let freedom = ((blocks.len() - 1) * (used.len() - 1)) as f64;
+    Some(Dispersion {
+        too_even: chi_square_at_most(chi_square, freedom),
+        too_uneven: chi_square_at_least(chi_square, freedom),
+        ratio: chi_square / freedom,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn close(a: f64, b: f64) -> bool {
+        (a - b).abs() <= 1e-9 * b.abs().max(1e-300) * 1e3
+    }
+
+    #[test]
+    fn tails_are_those_of_the_tables() {
+        // 10 coins: P(≥ 9) = 11/1024, P(≤ 1) the same.
+        assert!(close(binomial_at_least(9, 10, 0.5), 11.0 / 1024.0));
+        assert!(close(binomial_at_most(1, 10, 0.5), 11.0 / 1024.0));
+        assert!(close(binomial_at_least(40, 40, 0.1), 1e-40));
+        // χ² with 2 degrees of freedom is an exponential distribution.
+        assert!(close(chi_square_at_least(30.0, 2.0), (-15.0f64).exp()));
+        assert!((normal_quantile(0.025) - 1.959_963_985).abs() < 1e-6);
+        assert!((normal_quantile(1e-8) - 5.612_001_244).abs() < 1e-5);
+        assert!(close(ln_multinomial(&[1, 1], &[0.5, 0.5]).exp(), 0.5));
+    }
+
+    #[test]
+    fn a_split_of_52_to_48_is_told_from_even_and_an_even_one_is_not() {
+        let even = [0.5, 0.5];
+        let n = needs(0.02, &even, 4e-7);
+        assert!((40_000..50_000).contains(&n), "{n}");
+        assert!((detects(n, &even, 4e-7) - 0.02).abs() < 0.001);
+        let share = |p: f64| multinomial(&[(n as f64 * p) as u64, (n as f64 * (1.0 - p)) as u64], &even).p;
+        assert!(share(0.52) < 1e-12 && share(0.505) > 1e-3);
+    }
+
+    #[test]
+    fn what_should_get_nothing_and_gets_something_is_impossible() {
+        assert_eq!(multinomial(&[500, 500, 1], &[0.5, 0.5, 0.0]).p, 0.0);
+    }
+
+    #[test]
+    fn dispersion_tells_turns_from_chance() {
+        let turns = vec![vec![100, 100, 100]; 20];
+        assert!(dispersion(&turns).unwrap().too_even < 1e-12);
+        let clumps: Vec<Vec<u64>> =
+            (0..20).map(|i| if i % 2 == 0 { vec![150, 75, 75] } else { vec![50, 125, 125] }).collect();
+        assert!(dispersion(&clumps).unwrap().too_uneven < 1e-12);
+        assert_eq!(dispersion(&turns[..3]), None);
+    }
+}
