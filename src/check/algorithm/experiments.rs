@@ -1,0 +1,264 @@
+//! PURE. The experiments that give the evidence: what is sent, in which order, and when enough is known. Who sends it is a [`Subject`].
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use crate::check::algorithm::order::{Order, counts};
+use crate::check::algorithm::{Evidence, Hold, Key, Trial};
+use crate::check::observation::Backend;
+
+/// What is sent through the balancer.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Request {
+    /// From this address instead of the usual one.
+    pub source: Option<IpAddr>,
+    /// What is appended to path and query to make it another one.
+    pub path: Option<u32>,
+    /// Headers besides the usual ones.
+    pub headers: Vec<(String, String)>,
+    /// On a connection that is kept under this number, or on a new one.
+    pub connection: Option<usize>,
+}
+
+/// What came back.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Reply {
+    /// Who answered; None if nobody did whom we know.
+    pub backend: Option<Backend>,
+    /// Cookies that were set: name and value.
+    pub cookies: Vec<(String, String)>,
+}
+
+/// A balancer under experiment.
+pub trait Subject {
+    /// Sends one request and waits for its answer.
+    fn send(&mut self, request: &Request) -> Reply;
+    /// Sends one request on each of so many connections at once, and keeps them.
+    fn open(&mut self, connections: usize);
+    /// Sends a request that its backend answers only after that time, if it can be asked to, and does not wait.
+    fn hold(&mut self, delay: Duration) -> bool;
+    /// Waits for all that are held. For each who answered it, and whether it was in flight until now.
+    fn release(&mut self) -> Vec<(Option<Backend>, bool)>;
+    /// Whether source addresses can be chosen: the balancer is on this machine.
+    fn has_sources(&self) -> bool;
+    /// What one request took lately.
+    fn pace(&self) -> Duration;
+}
+
+/// What is known before.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Setting {
+    /// Backends that are ready, if that is known.
+    pub members: Option<usize>,
+    /// Whether backends can be asked to take their time.
+    pub can_hold: bool,
+    /// Headers that the balancer might key on, besides the usual ones.
+    pub headers: Vec<String>,
+    /// Cookies likewise.
+    pub cookies: Vec<String>,
+    /// What all of it may take.
+    pub budget: Duration,
+}
+
+const FRESH: usize = 600;
+const KEPT: usize = 90;
+const VALUES: u32 = 24;
+const TIMES: usize = 3;
+const CLIENTS: usize = 12;
+const CURSOR_CONNECTIONS: usize = 32;
+const OTHERS: usize = 400;
+const HEADERS: [&str; 8] =
+    ["X-User", "X-User-Id", "X-Session-Id", "X-Api-Key", "X-Forwarded-For", "X-Real-IP", "Authorization", "User-Agent"];
+const COOKIES: [&str; 9] =
+    ["session", "sessionid", "sid", "user", "id", "route", "SERVERID", "JSESSIONID", "PHPSESSID"];
+
+/// Does all experiments that make sense.
+pub fn run(subject: &mut dyn Subject, setting: &Setting) -> Evidence {
+    let mut evidence = Evidence { members: setting.members, ..Evidence::default() };
+    let affordable = affordable(subject, setting);
+    let first = subject.send(&Request::default());
+    let cookies = first.cookies;
+    let members = setting.members.unwrap_or(8).max(2);
+    let wanted = FRESH.max(12 * members);
+    let count = wanted.min(affordable / 2);
+    if count < wanted.min(60) {
+        evidence
+            .missing
+            .push(format!("answers are slow: {count} requests are all that fit into the experiments' time"));
+    }
+    for done in 0..count {
+        evidence.fresh.extend(subject.send(&Request::default()).backend);
+        // What never changes in so many will not.
+        if done == 60 + 12 * members && matches!(Order::of(&evidence.fresh), Order::One(_)) {
+            break;
+        }
+    }
+    if matches!(Order::of(&evidence.fresh), Order::One(_)) {
+        if setting.members != Some(1) {
+            evidence.keys = keys(subject, setting, affordable / 2);
+        }
+        return evidence;
+    }
+    let kept = Request { connection: Some(0), ..Request::default() };
+    let kept_count = KEPT.max(4 * members).min(affordable / 8);
+    evidence.kept = (0..kept_count).filter_map(|_| subject.send(&kept).backend).collect();
+    if !cookies.is_empty() {
+        let names = cookies.iter().map(|(name, _)| name.clone()).collect();
+        evidence.jar = Some((names, jar(subject)));
+    }
+    if let (Order::Turns(turns), false) =
+        (Order::of(&evidence.kept), matches!(Order::of(&evidence.fresh), Order::Turns(_)))
+        && counts(&turns).len() == turns.len()
+    {
+        evidence.cursors = cursors(subject, &turns);
+    }
+    match setting.can_hold {
+        true => hold(subject, &mut evidence),
+        false => evidence.missing.push("backends are not ours and cannot be held busy: load was not tried".to_owned()),
+    }
+    evidence
+}
+
+/// How many requests fit into the time.
+fn affordable(subject: &mut dyn Subject, setting: &Setting) -> usize {
+    for _ in 0..5 {
+        subject.send(&Request::default());
+    }
+    let pace = subject.pace().max(Duration::from_micros(50));
+    (setting.budget.as_nanos() / pace.as_nanos()).min(100_000) as usize
+}
+
+fn trial(subject: &mut dyn Subject, values: u32, request: impl Fn(u32) -> Request) -> Trial {
+    let row = |value| (0..TIMES).filter_map(|_| subject.send(&request(value)).backend).collect();
+    Trial { rows: (1..=values).map(row).collect() }
+}
+
+/// Varies one thing at a time.
+fn keys(subject: &mut dyn Subject, setting: &Setting, affordable: usize) -> Vec<(Key, Trial)> {
+    let values = VALUES.min((affordable / (TIMES * 6)) as u32).max(8);
+    let mut keys = Vec::new();
+    if subject.has_sources() {
+        let from = |a, b| Request { source: Some(IpAddr::V4(Ipv4Addr::new(127, 0, a, b))), ..Request::default() };
+        keys.push((Key::Network, trial(subject, values, |value| from(value as u8, 1))));
+        keys.push((Key::Host, trial(subject, values, |value| from(0, value as u8 + 1))));
+    }
+    keys.push((Key::Path, trial(subject, values, |value| Request { path: Some(value), ..Request::default() })));
+    let names = |usual: &[&str], more: &[String]| -> Vec<String> {
+        let usual = usual.iter().map(|name| (*name).to_owned());
+        more.iter().cloned().chain(usual.filter(|name| !more.contains(name))).collect()
+    };
+    let header = |names: &[String], value: u32| Request {
+        headers: names.iter().map(|name| (name.clone(), header_value(name, value))).collect(),
+        ..Request::default()
+    };
+    let cookie = |names: &[String], value: u32| {
+        let pairs: Vec<String> = names.iter().map(|name| format!("{name}=value-{value}")).collect();
+        Request { headers: vec![("Cookie".to_owned(), pairs.join("; "))], ..Request::default() }
+    };
+    find(subject, values, &names(&HEADERS, &setting.headers), header, Key::Header, &mut keys);
+    find(subject, values, &names(&COOKIES, &setting.cookies), cookie, Key::Cookie, &mut keys);
+    keys
+}
+
+fn header_value(name: &str, value: u32) -> String {
+    match name {
+        "X-Forwarded-For" | "X-Real-IP" => format!("10.1.{value}.7"),
+        "Authorization" => format!("Bearer value-{value}"),
+        _ => format!("value-{value}"),
+    }
+}
+
+/// Varies all of these at once, and if that makes a difference finds out which of them does.
+fn find(
+    subject: &mut dyn Subject,
+    values: u32,
+    names: &[String],
+    request: impl Fn(&[String], u32) -> Request,
+    key: impl Fn(String) -> Key,
+    keys: &mut Vec<(Key, Trial)>,
+) {
+    let all = trial(subject, values, |value| request(names, value));
+    if all.spread() <= 1 {
+        keys.push((key(names.join(", ")), all));
+        return;
+    }
+    let mut left = names;
+    while left.len() > 1 {
+        let (some, rest) = left.split_at(left.len() / 2);
+        left = if trial(subject, values, |value| request(some, value)).spread() > 1 { some } else { rest };
+    }
+    let one = trial(subject, values, |value| request(left, value));
+    keys.push((key(left.join(", ")), one));
+}
+
+/// Clients that bring back the cookies that they were given.
+fn jar(subject: &mut dyn Subject) -> Trial {
+    let client = |_| {
+        let first = subject.send(&Request::default());
+        let cookies: Vec<String> = first.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let again = Request { headers: vec![("Cookie".to_owned(), cookies.join("; "))], ..Request::default() };
+        first.backend.into_iter().chain((0..TIMES * 2).filter_map(|_| subject.send(&again).backend)).collect()
+    };
+    Trial { rows: (0..CLIENTS).map(client).collect() }
+}
+
+/// How many cursors a number of connections show: two share one if a request on the one moves the turn of the other.
+fn cursors(subject: &mut dyn Subject, turns: &[Backend]) -> Option<(usize, usize)> {
+    subject.open(CURSOR_CONNECTIONS);
+    let mut place = |connection: usize| {
+        let backend = subject.send(&Request { connection: Some(connection), ..Request::default() }).backend?;
+        turns.iter().position(|turn| *turn == backend)
+    };
+    let next = |place: usize, steps: usize| (place + steps) % turns.len();
+    let mut groups: Vec<usize> = Vec::new();
+    for connection in 0..CURSOR_CONNECTIONS {
+        let mut known = false;
+        for &representative in &groups {
+            let before = place(representative)?;
+            let between = place(connection)?;
+            let after = place(representative)?;
+            match (after == next(before, 2) && between == next(before, 1), after == next(before, 1)) {
+                (true, _) => known = true,
+                (false, true) => {}
+                // Somebody else's requests move the turns too.
+                (false, false) => return None,
+            }
+            if known {
+                break;
+            }
+        }
+        if !known {
+            groups.push(connection);
+        }
+    }
+    Some((CURSOR_CONNECTIONS, groups.len()))
+}
+
+/// Keeps backends busy with one request and looks where others go.
+fn hold(subject: &mut dyn Subject, evidence: &mut Evidence) {
+    evidence.held_one = hold_at(subject, 1, OTHERS);
+    let Some(Hold { busy, others }) = &evidence.held_one else {
+        evidence.missing.push("no request could be held in flight: load was not tried".to_owned());
+        return;
+    };
+    let backends = counts(&evidence.fresh).len();
+    let there = others.iter().filter(|other| busy.contains(other)).count();
+    let avoided = there * backends * 2 < others.len();
+    if avoided && (3..=9).contains(&backends) {
+        let most = hold_at(subject, backends - 1, OTHERS / 4);
+        // By chance two may have gone to the same; then it tells nothing.
+        evidence.held_most = most.filter(|hold| counts(&hold.busy).len() == backends - 1);
+    }
+}
+
+fn hold_at(subject: &mut dyn Subject, count: usize, others: usize) -> Option<Hold> {
+    let delay = (subject.pace() * (others as u32) * 2).clamp(Duration::from_millis(250), Duration::from_secs(4));
+    let holding = (0..count).all(|_| subject.hold(delay));
+    let others: Vec<Backend> = match holding {
+        true => (0..others).filter_map(|_| subject.send(&Request::default()).backend).collect(),
+        false => Vec::new(),
+    };
+    let held = subject.release();
+    let busy: Vec<Backend> = held.iter().filter_map(|(backend, outlasted)| backend.filter(|_| *outlasted)).collect();
+    (holding && busy.len() == count && !others.is_empty()).then_some(Hold { busy, others })
+}

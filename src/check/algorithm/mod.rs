@@ -1,0 +1,582 @@
+//! PURE. How a balancer picks a backend: its name, inferred from controlled experiments that vary one thing at a time.
+
+pub mod experiments;
+pub mod order;
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::check::observation::Backend;
+use crate::check::verdict::statistics::binomial_at_most;
+use order::{Order, counts};
+
+/// How a balancer picks a backend.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Kind {
+    /// Each in turn.
+    RoundRobin,
+    /// Each in turn, some more often.
+    WeightedRoundRobin,
+    /// By chance.
+    Random,
+    /// The less loaded of two that chance picks.
+    TwoChoices,
+    /// The one with the fewest requests in flight.
+    LeastConnections,
+    /// By the client's address.
+    Source,
+    /// By path or query.
+    Uri,
+    /// By a header of the request.
+    Header,
+    /// By a cookie that the client brings.
+    Cookie,
+    /// By a cookie that the balancer gives.
+    Sticky,
+    /// Always the same.
+    One,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Kind; 11] = [
+        Kind::RoundRobin,
+        Kind::WeightedRoundRobin,
+        Kind::Random,
+        Kind::TwoChoices,
+        Kind::LeastConnections,
+        Kind::Source,
+        Kind::Uri,
+        Kind::Header,
+        Kind::Cookie,
+        Kind::Sticky,
+        Kind::One,
+    ];
+
+    /// As it is typed.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::RoundRobin => "round-robin",
+            Kind::WeightedRoundRobin => "weighted-round-robin",
+            Kind::Random => "random",
+            Kind::TwoChoices => "two-choices",
+            Kind::LeastConnections => "least-connections",
+            Kind::Source => "source",
+            Kind::Uri => "uri",
+            Kind::Header => "header",
+            Kind::Cookie => "cookie",
+            Kind::Sticky => "sticky",
+            Kind::One => "one",
+        }
+    }
+
+    /// In words.
+    pub fn label(self) -> &'static str {
+        match self {
+            Kind::RoundRobin => "round robin",
+            Kind::WeightedRoundRobin => "weighted round robin",
+            Kind::Random => "random",
+            Kind::TwoChoices => "the less loaded of two random choices",
+            Kind::LeastConnections => "least connections",
+            Kind::Source => "by source address",
+            Kind::Uri => "by URI",
+            Kind::Header => "by a header",
+            Kind::Cookie => "by a cookie of the client's",
+            Kind::Sticky => "sticky by the balancer's cookie",
+            Kind::One => "all to one",
+        }
+    }
+
+    /// Whether each client, or each key, stays with one backend.
+    pub fn pins(self) -> bool {
+        match self {
+            Kind::Source | Kind::Uri | Kind::Header | Kind::Cookie | Kind::Sticky => true,
+            Kind::RoundRobin | Kind::WeightedRoundRobin | Kind::Random => false,
+            Kind::TwoChoices | Kind::LeastConnections | Kind::One => false,
+        }
+    }
+
+    /// Whether the load of the backends decides, so that no shares are promised.
+    pub fn follows_load(self) -> bool {
+        matches!(self, Kind::TwoChoices | Kind::LeastConnections)
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Kind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Kind, String> {
+        let known = Kind::ALL.into_iter().find(|kind| kind.name() == text);
+        let also = || match text {
+            "wrr" => Some(Kind::WeightedRoundRobin),
+            "rr" => Some(Kind::RoundRobin),
+            "least-conn" | "leastconn" | "least-request" => Some(Kind::LeastConnections),
+            "ip-hash" | "source-hash" => Some(Kind::Source),
+            "uri-hash" => Some(Kind::Uri),
+            "random-two" | "p2c" => Some(Kind::TwoChoices),
+            _ => None,
+        };
+        known
+            .or_else(also)
+            .ok_or_else(|| format!("{text}: no algorithm; known are {}", Kind::ALL.map(Kind::name).join(", ")))
+    }
+}
+
+/// What was varied to find out what a balancer keys on.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Key {
+    /// The client's address, in the third of its four numbers.
+    Network,
+    /// The client's address, in the last of its four numbers.
+    Host,
+    /// The path and the query.
+    Path,
+    /// A header of that name.
+    Header(String),
+    /// A cookie of that name.
+    Cookie(String),
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Key::Network => f.write_str("source addresses 127.0.N.1"),
+            Key::Host => f.write_str("source addresses 127.0.0.N"),
+            Key::Path => f.write_str("paths"),
+            Key::Header(name) => write!(f, "values of the header {name}"),
+            Key::Cookie(name) => write!(f, "values of the cookie {name}"),
+        }
+    }
+}
+
+/// For each value of something: who answered, each time that it was sent.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Trial {
+    /// A row a value.
+    pub rows: Vec<Vec<Backend>>,
+}
+
+impl Trial {
+    /// How many backends answered.
+    pub fn spread(&self) -> usize {
+        counts(&self.rows.concat()).len()
+    }
+
+    /// How many values did not always have the same backend.
+    pub fn moved(&self) -> usize {
+        self.rows.iter().filter(|row| row.windows(2).any(|pair| pair[0] != pair[1])).count()
+    }
+
+    /// Whether each value has its backend, and not all the same one.
+    pub fn decides(&self) -> bool {
+        self.rows.len() >= 8 && self.spread() > 1 && self.moved() == 0
+    }
+}
+
+/// Requests held in flight, and where others went meanwhile.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Hold {
+    /// Where those in flight are.
+    pub busy: Vec<Backend>,
+    /// Where the others went, one after the other.
+    pub others: Vec<Backend>,
+}
+
+/// What was seen.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Evidence {
+    /// Backends that are ready, if that is known.
+    pub members: Option<usize>,
+    /// One request after the other, a new connection each.
+    pub fresh: Vec<Backend>,
+    /// One request after the other, on one connection.
+    pub kept: Vec<Backend>,
+    /// Connections that were tried against each other, and the cursors that they showed.
+    pub cursors: Option<(usize, usize)>,
+    /// Clients that bring back the cookies they were given, a row each; and the names of those cookies.
+    pub jar: Option<(Vec<String>, Trial)>,
+    /// One thing varied, all else alike.
+    pub keys: Vec<(Key, Trial)>,
+    /// With one request in flight.
+    pub held_one: Option<Hold>,
+    /// With one request in flight at all backends but one.
+    pub held_most: Option<Hold>,
+    /// How often each backend was picked in blocks of the large sample.
+    pub sample: Vec<Vec<u64>>,
+    /// Why experiments are missing.
+    pub missing: Vec<String>,
+}
+
+/// What follows from the evidence.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Inference {
+    /// None if nothing fits.
+    pub kind: Option<Kind>,
+    /// What it may be as well.
+    pub or: Vec<Kind>,
+    /// In words.
+    pub label: String,
+    /// Whether connections are balanced, and all requests of one go the same way.
+    pub per_connection: bool,
+    /// What it keys on.
+    pub key: Option<Key>,
+    /// The turns that repeat.
+    pub turns: Option<Vec<Backend>>,
+    /// How often each backend has its turn, where it has turns.
+    pub weights: Vec<(Backend, u32)>,
+    /// Independent cursors seen, at least.
+    pub cursors: Option<u32>,
+    /// What was seen, an experiment a line.
+    pub evidence: Vec<String>,
+    /// What follows for the reader.
+    pub hint: Option<String>,
+}
+
+/// A false conclusion from chance alone is less likely than that.
+const LEVEL: f64 = 1e-8;
+
+impl Evidence {
+    /// Names the algorithm. `names` are those of the backends.
+    pub fn infer(&self, names: &[String]) -> Inference {
+        let mut inference = Inference {
+            kind: None,
+            or: Vec::new(),
+            label: "none that is known here".to_owned(),
+            per_connection: false,
+            key: None,
+            turns: None,
+            weights: Vec::new(),
+            cursors: None,
+            evidence: Vec::new(),
+            hint: None,
+        };
+        let fresh = Order::of(&self.fresh);
+        match &fresh {
+            Order::TooFew => inference.label = "too few answers to say".to_owned(),
+            Order::One(backend) => self.infer_key(*backend, names, &mut inference),
+            Order::Turns(_) | Order::Blocks(_) | Order::Even(_) | Order::Chance | Order::Unclear | Order::Clumped => {
+                self.infer_spread(&fresh, names, &mut inference);
+            }
+        }
+        inference.evidence.extend(self.missing.iter().cloned());
+        inference
+    }
+
+    /// All fresh connections went to one backend: what does it key on?
+    fn infer_key(&self, only: Backend, names: &[String], inference: &mut Inference) {
+        let tried = self.fresh.len();
+        inference.evidence.push(format!("{tried} new connections: all to {}", name(names, only)));
+        for (key, trial) in &self.keys {
+            inference.evidence.push(format!("{} {key}, three requests each: {}", trial.rows.len(), told(trial)));
+        }
+        let decides = |wanted: &dyn Fn(&Key) -> bool| {
+            self.keys.iter().find(|(key, trial)| wanted(key) && trial.decides()).map(|(key, _)| key.clone())
+        };
+        let network = decides(&|key| *key == Key::Network);
+        let host = decides(&|key| *key == Key::Host);
+        let path = decides(&|key| *key == Key::Path);
+        let header = decides(&|key| matches!(key, Key::Header(_)));
+        let cookie = decides(&|key| matches!(key, Key::Cookie(_)));
+        let (kind, label, key) = match (network, host, path, header, cookie) {
+            (Some(key), None, ..) => (
+                Kind::Source,
+                "by source address, of which the last number does not count (ip_hash does so)".to_owned(),
+                key,
+            ),
+            (Some(key), Some(_), ..) => (Kind::Source, "by source address".to_owned(), key),
+            (None, Some(key), ..) => (Kind::Source, "by source address".to_owned(), key),
+            (None, None, Some(key), ..) => (Kind::Uri, "by URI".to_owned(), key),
+            (None, None, None, Some(key), _) => (Kind::Header, format!("by {}", singular(&key)), key),
+            (None, None, None, None, Some(key)) => (Kind::Cookie, format!("by {}", singular(&key)), key),
+            (None, None, None, None, None) => {
+                inference.kind = Some(Kind::One);
+                inference.label = match self.members {
+                    Some(1) => "all to one, for the fleet has one backend".to_owned(),
+                    _ => "all to one".to_owned(),
+                };
+                // What was not varied may still decide.
+                if self.members != Some(1) && self.keys.iter().any(|(_, trial)| trial.spread() > 1) {
+                    (inference.kind, inference.label) = (None, "by something that was not varied alone".to_owned());
+                }
+                return;
+            }
+        };
+        (inference.kind, inference.label, inference.key) = (Some(kind), label, Some(key));
+    }
+
+    /// Fresh connections went to several backends.
+    fn infer_spread(&self, fresh: &Order, names: &[String], inference: &mut Inference) {
+        let kept = Order::of(&self.kept);
+        inference.evidence.push(format!(
+            "{} new connections, one after the other: {}",
+            self.fresh.len(),
+            seen(fresh, &self.fresh, names)
+        ));
+        if !self.kept.is_empty() {
+            inference.evidence.push(format!(
+                "{} requests on one connection: {}",
+                self.kept.len(),
+                seen(&kept, &self.kept, names)
+            ));
+        }
+        if let Some((cookies, trial)) = &self.jar {
+            let what = format!("cookie {}", cookies.join(", "));
+            inference.evidence.push(format!(
+                "{} clients that bring back the {what}: {}",
+                trial.rows.len(),
+                told(trial)
+            ));
+            let requests: usize = trial.rows.iter().map(Vec::len).sum();
+            // A few clients that move are a fault of one that is sticky; without any stickiness most would.
+            if trial.spread() > 1 && requests >= 20 && trial.moved() * 4 < trial.rows.len() {
+                inference.kind = Some(Kind::Sticky);
+                inference.label = format!("sticky by the balancer's {what}");
+                inference.cursors = None;
+                return;
+            }
+        }
+        if let Order::One(backend) = kept {
+            inference.per_connection = true;
+            inference.evidence.push(format!(
+                "so connections are balanced, not requests: all of one went to {}",
+                name(names, backend)
+            ));
+        }
+        let ordered = if inference.per_connection { fresh } else { &kept };
+        let turns = [fresh, ordered].into_iter().find(|order| matches!(order, Order::Turns(_) | Order::Blocks(_)));
+        let load = self.load(names, inference);
+        let sample = Order::of_counts(&self.sample);
+        match turns {
+            Some(Order::Turns(period)) => {
+                self.infer_turns(counts(period), Some(period.clone()), fresh, load, inference, names)
+            }
+            Some(Order::Blocks(weights)) => self.infer_turns(weights.clone(), None, fresh, load, inference, names),
+            _ => self.infer_unordered(fresh, &sample, load, inference),
+        }
+        if inference.per_connection {
+            inference.label = format!("{}, of connections (layer 4, or kept to one backend)", inference.label);
+        }
+    }
+
+    fn infer_turns(
+        &self,
+        weights: Vec<(Backend, u32)>,
+        turns: Option<Vec<Backend>>,
+        fresh: &Order,
+        load: Load,
+        inference: &mut Inference,
+        names: &[String],
+    ) {
+        let equal = weights.iter().all(|(_, weight)| *weight == weights[0].1);
+        let turning = if equal { Kind::RoundRobin } else { Kind::WeightedRoundRobin };
+        (inference.turns, inference.weights) = (turns, reduced(weights));
+        match load {
+            Load::Follows { .. } => {
+                inference.kind = Some(Kind::LeastConnections);
+                inference.label = "least connections, in turns among equals".to_owned();
+                return;
+            }
+            Load::Ignores => inference.kind = Some(turning),
+            Load::Unknown => {
+                inference.kind = Some(turning);
+                inference.or = vec![Kind::LeastConnections];
+            }
+        }
+        inference.label = match equal {
+            true => "round robin".to_owned(),
+            false => {
+                let weights: Vec<String> = inference.weights.iter().map(|(_, weight)| weight.to_string()).collect();
+                format!("weighted round robin {}{}", weights.join(":"), self.pattern(inference))
+            }
+        };
+        if inference.turns.is_none() {
+            inference.label.push_str(", in an order that changes from round to round");
+        }
+        let exact_fresh = matches!(fresh, Order::Turns(_) | Order::Blocks(_));
+        inference.cursors = match (self.cursors, exact_fresh) {
+            (Some((_, cursors)), _) => Some(cursors as u32),
+            (None, true) => Some(1),
+            (None, false) => Some(2),
+        };
+        if let Some((connections, cursors)) = self.cursors {
+            let several = if cursors == 1 {
+                "one cursor".to_owned()
+            } else {
+                format!("{cursors} cursors, each in turn for itself")
+            };
+            inference.evidence.push(format!("{connections} connections against each other: {several}"));
+        }
+        if inference.cursors.is_some_and(|cursors| cursors > 1) {
+            inference.hint = Some(
+                "several cursors: each worker process (or balancer) goes round for itself. In NGINX a `zone` in the upstream block makes workers share one".to_owned(),
+            );
+        }
+        let _ = names;
+    }
+
+    fn infer_unordered(&self, fresh: &Order, sample: &Order, load: Load, inference: &mut Inference) {
+        if !self.sample.is_empty() {
+            let what = match sample {
+                Order::Even(ratio) => format!("far more even than chance ({:.0} % of its variance)", ratio * 100.0),
+                Order::Chance => "as even as chance".to_owned(),
+                Order::Clumped => "less even than chance".to_owned(),
+                Order::TooFew | Order::One(_) | Order::Turns(_) | Order::Blocks(_) | Order::Unclear => {
+                    "not clear".to_owned()
+                }
+            };
+            inference.evidence.push(format!("{} blocks of the sample: {what}", self.sample.len()));
+        }
+        if let Load::Follows { partly } = load {
+            (inference.kind, inference.label) = match &self.held_most {
+                Some(hold) if hold.others.iter().all(|other| !hold.busy.contains(other)) => {
+                    (Some(Kind::LeastConnections), "least connections, by chance among equals".to_owned())
+                }
+                Some(_) => (Some(Kind::TwoChoices), Kind::TwoChoices.label().to_owned()),
+                None if partly => (Some(Kind::TwoChoices), Kind::TwoChoices.label().to_owned()),
+                None => {
+                    inference.or = vec![Kind::TwoChoices];
+                    (
+                        Some(Kind::LeastConnections),
+                        "least connections, or the less loaded of two random choices".to_owned(),
+                    )
+                }
+            };
+            return;
+        }
+        let even = matches!(fresh, Order::Even(_)) || matches!(sample, Order::Even(_));
+        let chance = matches!(fresh, Order::Chance) && matches!(sample, Order::Chance | Order::TooFew);
+        match (even, chance) {
+            (true, _) => {
+                inference.kind = Some(Kind::RoundRobin);
+                inference.label = "round robin, with several cursors".to_owned();
+                inference.cursors = Some(2);
+                inference.hint = Some(
+                    "far more even than chance, and no order: several workers or balancers, each in turn for itself"
+                        .to_owned(),
+                );
+            }
+            (false, true) => {
+                inference.kind = Some(Kind::Random);
+                inference.label = "random".to_owned();
+                if matches!(sample, Order::TooFew) {
+                    inference.or.push(Kind::RoundRobin);
+                }
+                if load == Load::Unknown {
+                    inference.or.push(Kind::TwoChoices);
+                    inference.or.push(Kind::LeastConnections);
+                }
+            }
+            (false, false) => {}
+        }
+    }
+
+    /// Whether backends with a request in flight are avoided.
+    fn load(&self, names: &[String], inference: &mut Inference) -> Load {
+        let Some(hold) = &self.held_one else { return Load::Unknown };
+        let Some(&busy) = hold.busy.first() else { return Load::Unknown };
+        let idle: Vec<Backend> = self.fresh.iter().chain(&self.kept).copied().collect();
+        let usual = idle.iter().filter(|backend| **backend == busy).count() as f64 / idle.len().max(1) as f64;
+        let there = hold.others.iter().filter(|other| **other == busy).count();
+        inference.evidence.push(format!(
+            "while a request was in flight at {}: {there} of {} others went there (else {:.0} %)",
+            name(names, busy),
+            hold.others.len(),
+            usual * 100.0
+        ));
+        if let Some(most) = &self.held_most {
+            let there = most.others.iter().filter(|other| most.busy.contains(other)).count();
+            inference.evidence.push(format!(
+                "with one in flight at each but one: {there} of {} went to a busy one",
+                most.others.len()
+            ));
+        }
+        let share = there as f64 / hold.others.len().max(1) as f64;
+        if binomial_at_most(there as u64, hold.others.len() as u64, usual) < LEVEL && share < usual * 0.7 {
+            return Load::Follows { partly: there > 0 };
+        }
+        match share > usual * 0.8 && hold.others.len() as f64 * usual >= 15.0 {
+            true => Load::Ignores,
+            false => Load::Unknown,
+        }
+    }
+
+    /// Who writes its turns so.
+    fn pattern(&self, inference: &Inference) -> &'static str {
+        let Some(turns) = &inference.turns else { return "" };
+        let heaviest = inference.weights.iter().max_by_key(|(_, weight)| *weight).map(|(backend, _)| *backend);
+        let others = turns.iter().filter(|backend| Some(**backend) != heaviest).count();
+        // Whether any two of the lighter ones stand side by side, the sequence being a circle.
+        let circle = turns.iter().zip(turns.iter().cycle().skip(1));
+        let together = circle.filter(|(a, b)| Some(**a) != heaviest && Some(**b) != heaviest).count();
+        match (others, together) {
+            (2.., 0) => ", smooth (as NGINX does it)",
+            _ => "",
+        }
+    }
+}
+
+/// Whether the load of a backend counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Load {
+    Follows { partly: bool },
+    Ignores,
+    Unknown,
+}
+
+fn name(names: &[String], backend: Backend) -> &str {
+    names.get(usize::from(backend.0)).map_or("?", String::as_str)
+}
+
+fn singular(key: &Key) -> String {
+    match key {
+        Key::Network | Key::Host => "source address".to_owned(),
+        Key::Path => "URI".to_owned(),
+        Key::Header(name) => format!("the header {name}"),
+        Key::Cookie(name) => format!("the client's cookie {name}"),
+    }
+}
+
+fn told(trial: &Trial) -> String {
+    match (trial.spread(), trial.moved()) {
+        (0, _) => "no answer".to_owned(),
+        (1, _) => "all to the same backend".to_owned(),
+        (spread, 0) => format!("{spread} backends, each always the same one"),
+        (spread, moved) => format!("{spread} backends, {moved} of {} changed theirs", trial.rows.len()),
+    }
+}
+
+/// A few turns in the backends' names, and what they look like.
+fn seen(order: &Order, sequence: &[Backend], names: &[String]) -> String {
+    let turn =
+        |backends: &[Backend]| backends.iter().map(|backend| name(names, *backend)).collect::<Vec<_>>().join(" ");
+    match order {
+        Order::TooFew => "too few".to_owned(),
+        Order::One(backend) => format!("all to {}", name(names, *backend)),
+        Order::Turns(period) if period.len() <= 12 => format!("{}, without exception", turn(period)),
+        Order::Turns(period) => format!("a turn of {}, without exception", period.len()),
+        Order::Blocks(weights) => {
+            let length: u32 = weights.iter().map(|(_, weight)| weight).sum();
+            format!("each block of {length} complete, in changing order")
+        }
+        Order::Even(ratio) => format!("no order, {:.0} % of the variance of chance", ratio * 100.0),
+        Order::Chance => format!("like chance: {} …", turn(&sequence[..sequence.len().min(6)])),
+        Order::Unclear => "neither order nor clearly chance".to_owned(),
+        Order::Clumped => "the same backend again more often than by chance".to_owned(),
+    }
+}
+
+fn reduced(mut weights: Vec<(Backend, u32)>) -> Vec<(Backend, u32)> {
+    let divisor = weights.iter().fold(0, |divisor, (_, weight)| greatest_common_divisor(divisor, *weight));
+    weights.iter_mut().for_each(|(_, weight)| *weight /= divisor.max(1));
+    weights
+}
+
+fn greatest_common_divisor(a: u32, b: u32) -> u32 {
+    if b == 0 { a } else { greatest_common_divisor(b, a % b) }
+}
