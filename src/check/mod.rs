@@ -5,4 +5,5 @@ pub mod fate;
 pub mod ledger;
 pub mod observation;
 pub mod report;
+pub mod tally;
 pub mod verdict;

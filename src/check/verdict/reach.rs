@@ -1,0 +1,39 @@
+//! PURE. The rule of reach: every backend that is ready gets something.
+
+use crate::check::algorithm::Kind;
+use crate::check::report::{Finding, Outcome};
+use crate::check::verdict::{Case, Drill, FALSE_ALARM, finding, grouped};
+
+/// Which backends never got a request.
+pub fn judge(case: &Case) -> Vec<Finding> {
+    let expected_one = case.expectations.algorithm == Some(Kind::One);
+    if case.drill != Drill::None || expected_one || !case.has_records() || case.members < 2 {
+        return Vec::new();
+    }
+    let expected =
+        case.expectations.shares.as_ref().and_then(|weights| weights.shares(&case.names[..case.members]).ok());
+    let wanted = |place: &usize| expected.as_ref().is_none_or(|shares| shares[*place] > 0.0);
+    let got = |place: &usize| case.tally.by_backend.get(*place).copied().unwrap_or(0);
+    let missed: Vec<usize> = (0..case.members).filter(wanted).filter(|place| got(place) == 0).collect();
+    if missed.is_empty() {
+        return vec![finding("reach", Outcome::Pass, format!("all {} backends were reached", case.members))];
+    }
+    // How likely chance alone misses one that has an even share, or the one it should have.
+    let draws = if case.inference.kind.is_some_and(Kind::pins) { case.tally.pins.clients } else { case.tally.sent };
+    let share = |place: usize| expected.as_ref().map_or(1.0 / case.members as f64, |shares| shares[place]);
+    let chance =
+        missed.iter().map(|place| (1.0 - share(*place)).powf(draws as f64)).fold(0.0, f64::max) * case.members as f64;
+    let outcome = if chance < FALSE_ALARM / 10.0 { Outcome::Fail } else { Outcome::Inconclusive };
+    let names: Vec<&str> = missed.iter().map(|place| case.names[*place].as_str()).collect();
+    let verb = if missed.len() == 1 { "is" } else { "are" };
+    let mut found = finding("reach", outcome, format!("{} {verb} ready and never got a request", names.join(", ")));
+    found.evidence = vec![format!(
+        "{} requests were sent; by chance alone that happens with probability {chance:.1e}",
+        grouped(case.tally.sent)
+    )];
+    found.hint = Some(match case.inference.kind {
+        Some(Kind::One) => "everything went to one backend: are the others in the upstream, and not `backup` or `down`?".to_owned(),
+        _ => "is it in the balancer's configuration, with that port, and does the running configuration have it (reload)?".to_owned(),
+    });
+    vec![found]
+}
