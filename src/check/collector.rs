@@ -1,0 +1,194 @@
+//! Reads the records of a run from its fleet while they come, and keeps of each what the ledger needs.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use tokio::time::{Instant, sleep};
+use uuid::Uuid;
+
+use crate::check::ledger::{Arrival, UNNUMBERED};
+use crate::check::observation::Backend;
+use crate::check::report::Beside;
+use crate::remote::Remote;
+use crate::wire::{Generator, Record};
+
+/// How often the fleet is asked: it keeps a quarter of a million records, which is two seconds at full speed.
+const INTERVAL: Duration = Duration::from_millis(100);
+
+/// The records of a run.
+pub struct Collector {
+    remote: Remote,
+    run: u64,
+    /// Places of the fleet's backends, and of those that join later.
+    generators: Vec<Generator>,
+    next: u64,
+    /// What the fleet had lost before.
+    lost_before: u64,
+    lost: u64,
+    missed: u64,
+    arrivals: Vec<Arrival>,
+    /// Without an id, while they could be ours: the balancer strips ours.
+    unnumbered: Option<Vec<Arrival>>,
+    beside: Beside,
+    failure: Option<String>,
+}
+
+/// What was collected.
+pub struct Collected {
+    /// Of the run.
+    pub arrivals: Vec<Arrival>,
+    /// Of others.
+    pub beside: Beside,
+    /// Why some may be missing.
+    pub gaps: Vec<String>,
+}
+
+impl Collector {
+    /// From now on.
+    pub async fn begin(remote: Remote, run: u64, generators: Vec<Generator>) -> Result<Collector> {
+        let head = remote.records(u64::MAX, |_, _| {}).await?;
+        Ok(Collector {
+            remote,
+            run,
+            generators,
+            next: head.next,
+            lost_before: head.lost,
+            lost: 0,
+            missed: 0,
+            arrivals: Vec::new(),
+            unnumbered: None,
+            beside: Beside::default(),
+            failure: None,
+        })
+    }
+
+    /// The fleet.
+    pub fn remote(&self) -> &Remote {
+        &self.remote
+    }
+
+    /// The ids of requests do not reach the backends: from now on requests without one may be ours.
+    pub fn expect_unnumbered(&mut self) {
+        self.unnumbered.get_or_insert_default();
+    }
+
+    /// Whether a backend answered with that id, according to the records until now.
+    pub async fn has(&mut self, answer: Uuid) -> bool {
+        self.catch_up().await;
+        let unnumbered = self.unnumbered.iter().flatten();
+        self.arrivals.iter().chain(unnumbered).any(|arrival| arrival.answer == answer)
+    }
+
+    /// Collects until `end` is there.
+    pub async fn collect_until<T>(&mut self, end: impl Future<Output = T>) -> T {
+        tokio::pin!(end);
+        loop {
+            tokio::select! {
+                end = &mut end => return end,
+                () = sleep(INTERVAL) => { self.catch_up().await; }
+            }
+        }
+    }
+
+    /// Collects what is still to come, for so long at most: attempts that are in flight end, or not.
+    pub async fn settle(&mut self, patience: Duration) {
+        let deadline = Instant::now() + patience;
+        loop {
+            let in_flight = self.catch_up().await;
+            if in_flight.is_empty() || self.failure.is_some() {
+                return;
+            }
+            if Instant::now() >= deadline {
+                in_flight.iter().for_each(|record| self.take(record));
+                return;
+            }
+            sleep(INTERVAL / 5).await;
+        }
+    }
+
+    /// All that is there now; returns what of the run is in flight.
+    async fn catch_up(&mut self) -> Vec<Record> {
+        loop {
+            let mut ended = Vec::new();
+            let mut in_flight = Vec::new();
+            let from = self.next;
+            let page = self.remote.records(from, |record, has_ended| match has_ended {
+                true => ended.push(record),
+                false => in_flight.push(record),
+            });
+            let head = match page.await {
+                Ok(head) => head,
+                Err(error) => {
+                    self.failure.get_or_insert(format!("{error:#}"));
+                    return Vec::new();
+                }
+            };
+            self.next = head.next;
+            self.missed += head.missed;
+            self.lost = head.lost.saturating_sub(self.lost_before);
+            ended.iter().for_each(|record| self.take(record));
+            if ended.is_empty() || ended.len() < 10_000 {
+                in_flight.retain(|record| record.request.is_some_and(|request| request.run == self.run));
+                return in_flight;
+            }
+        }
+    }
+
+    fn take(&mut self, record: &Record) {
+        let Some(answer) = record.answer else {
+            self.beside.health_probes += 1;
+            return;
+        };
+        let sequence = match record.request {
+            Some(request) if request.run == self.run => u32::try_from(request.sequence).unwrap_or(UNNUMBERED - 1),
+            None if self.unnumbered.is_some() => UNNUMBERED,
+            Some(_) | None => {
+                self.beside.foreign += 1;
+                return;
+            }
+        };
+        let took = record.answered.0.saturating_sub(record.received.0) / 100;
+        let arrival = Arrival {
+            received: record.received,
+            answer: answer.0,
+            sequence,
+            took: u32::try_from(took).unwrap_or(u32::MAX),
+            backend: self.place(record.generator),
+            status: record.status,
+            outcome: record.outcome,
+        };
+        match (&mut self.unnumbered, sequence) {
+            (Some(unnumbered), UNNUMBERED) => unnumbered.push(arrival),
+            _ => self.arrivals.push(arrival),
+        }
+    }
+
+    fn place(&mut self, generator: Generator) -> Backend {
+        let place = self.generators.iter().position(|known| *known == generator).unwrap_or_else(|| {
+            self.generators.push(generator);
+            self.generators.len() - 1
+        });
+        Backend(place as u16)
+    }
+
+    /// All of it.
+    pub fn finish(mut self) -> Collected {
+        let mut gaps = Vec::new();
+        if let Some(why) = self.failure {
+            gaps.push(format!("the fleet could not be asked any more: {why}"));
+        }
+        if self.lost > 0 {
+            gaps.push(format!("the fleet lost {} records: start it with larger --journal-records", self.lost));
+        }
+        if self.missed > 0 {
+            gaps.push(format!("{} records were gone before they could be read", self.missed));
+        }
+        if let Some(unnumbered) = self.unnumbered {
+            gaps.push(
+                "the balancer strips the header Check-Request-Id: retried, lost and duplicated requests cannot be told".to_owned(),
+            );
+            self.arrivals.extend(unnumbered);
+        }
+        Collected { arrivals: self.arrivals, beside: self.beside, gaps }
+    }
+}
