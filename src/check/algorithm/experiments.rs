@@ -236,7 +236,10 @@ fn cursors(subject: &mut dyn Subject, turns: &[Backend]) -> Option<(usize, usize
 
 /// Keeps backends busy with one request and looks where others go.
 fn hold(subject: &mut dyn Subject, evidence: &mut Evidence) {
-    evidence.held_one = hold_at(subject, 1, OTHERS);
+    let rarest = counts(&evidence.fresh).iter().map(|(_, count)| *count as usize).min().unwrap_or(1);
+    // So many that the one that is held would usually get 130 of them.
+    let others = (130 * evidence.fresh.len() / rarest).clamp(OTHERS, OTHERS * 5);
+    evidence.held_one = hold_at(subject, 1, others);
     let Some(Hold { busy, others }) = &evidence.held_one else {
         evidence.missing.push("no request could be held in flight: load was not tried".to_owned());
         return;
@@ -245,9 +248,7 @@ fn hold(subject: &mut dyn Subject, evidence: &mut Evidence) {
     let there = others.iter().filter(|other| busy.contains(other)).count();
     let avoided = there * backends * 2 < others.len();
     if avoided && (3..=9).contains(&backends) {
-        let most = hold_at(subject, backends - 1, OTHERS / 4);
-        // By chance two may have gone to the same; then it tells nothing.
-        evidence.held_most = most.filter(|hold| counts(&hold.busy).len() == backends - 1);
+        evidence.held_most = hold_at(subject, backends - 1, OTHERS / 4);
     }
 }
 

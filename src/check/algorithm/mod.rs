@@ -7,7 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::check::observation::Backend;
-use crate::check::verdict::statistics::binomial_at_most;
+use crate::check::verdict::statistics::{binomial_at_least, binomial_at_most};
 use order::{Order, counts};
 
 /// How a balancer picks a backend.
@@ -186,6 +186,12 @@ pub struct Hold {
     pub busy: Vec<Backend>,
     /// Where the others went, one after the other.
     pub others: Vec<Backend>,
+}
+
+impl Hold {
+    fn avoids_busy(&self) -> bool {
+        counts(&self.busy).len() == self.busy.len() && self.others.iter().all(|other| !self.busy.contains(other))
+    }
 }
 
 /// What was seen.
@@ -434,7 +440,8 @@ impl Evidence {
         }
         if let Load::Follows { partly } = load {
             (inference.kind, inference.label) = match &self.held_most {
-                Some(hold) if hold.others.iter().all(|other| !hold.busy.contains(other)) => {
+                // Least connections never picks a busy one while another is idle, also not for those that are held.
+                Some(hold) if hold.avoids_busy() => {
                     (Some(Kind::LeastConnections), "least connections, by chance among equals".to_owned())
                 }
                 Some(_) => (Some(Kind::TwoChoices), Kind::TwoChoices.label().to_owned()),
@@ -500,7 +507,8 @@ impl Evidence {
         if binomial_at_most(there as u64, hold.others.len() as u64, usual) < LEVEL && share < usual * 0.7 {
             return Load::Follows { partly: there > 0 };
         }
-        match share > usual * 0.8 && hold.others.len() as f64 * usual >= 15.0 {
+        // Even two choices with replacement halve the share, at the least.
+        match binomial_at_least(there as u64, hold.others.len() as u64, usual * 0.6) < 1e-3 {
             true => Load::Ignores,
             false => Load::Unknown,
         }

@@ -1,0 +1,126 @@
+//! What is inferred and judged, held against simulated balancers whose truth is known.
+
+#[path = "support/simulated.rs"]
+mod simulated;
+
+use std::time::Duration;
+
+use simulated::{Chance, Picks, Simulated};
+use uuid_generator::check::algorithm::experiments::{self, Request, Setting};
+use uuid_generator::check::algorithm::order::in_blocks;
+use uuid_generator::check::algorithm::{Inference, Kind};
+use uuid_generator::check::observation::Backend;
+
+/// What is inferred of a balancer, with a sample of `sample` requests over 64 connections.
+fn infer(backends: usize, picks: Picks, cursors: usize, seed: u64, sample: usize) -> Inference {
+    let mut subject = Simulated::new(backends, picks, cursors, seed);
+    let setting =
+        Setting { members: Some(backends), can_hold: true, budget: Duration::from_secs(5), ..Setting::default() };
+    let mut evidence = experiments::run(&mut subject, &setting);
+    let mut chance = Chance::of(seed ^ 77);
+    let order: Vec<Backend> =
+        (0..sample).map(|_| Backend(subject.pick(chance.below(cursors), &Request::default()).0 as u16)).collect();
+    evidence.sample = in_blocks(&order);
+    let names: Vec<String> = (0..backends).map(|place| (9001 + place).to_string()).collect();
+    evidence.infer(&names)
+}
+
+fn named(backends: usize, picks: &Picks, cursors: usize, runs: u64, sample: usize) -> Vec<(Option<Kind>, Vec<Kind>)> {
+    (1..=runs)
+        .map(|seed| {
+            let inference = infer(backends, picks.clone(), cursors, seed, sample);
+            (inference.kind, inference.or)
+        })
+        .collect()
+}
+
+#[track_caller]
+fn always(backends: usize, picks: Picks, cursors: usize, kind: Kind) {
+    for seen in named(backends, &picks, cursors, 15, 20_000) {
+        assert_eq!(seen, (Some(kind), vec![]), "{backends} backends, {picks:?}, {cursors} cursors");
+    }
+}
+
+#[test]
+fn turns_are_round_robin_with_any_number_of_cursors() {
+    for backends in [2, 3, 5, 10] {
+        for cursors in [1, 2, 4, 16] {
+            always(backends, Picks::Turns(vec![1; backends]), cursors, Kind::RoundRobin);
+        }
+    }
+    always(3, Picks::Permutations, 1, Kind::RoundRobin);
+}
+
+#[test]
+fn cursors_are_counted() {
+    for cursors in [1, 2, 4] {
+        let inference = infer(3, Picks::Turns(vec![1; 3]), cursors, 5, 20_000);
+        assert_eq!(inference.cursors, Some(cursors as u32), "{:?}", inference.evidence);
+    }
+}
+
+#[test]
+fn weighted_turns_are_recognised_and_their_weights_told() {
+    always(3, Picks::Turns(vec![5, 1, 1]), 1, Kind::WeightedRoundRobin);
+    always(3, Picks::Turns(vec![5, 1, 1]), 2, Kind::WeightedRoundRobin);
+    always(3, Picks::Blocks(vec![5, 1, 1]), 1, Kind::WeightedRoundRobin);
+    let inference = infer(3, Picks::Turns(vec![10, 2, 2]), 1, 1, 20_000);
+    let weights: Vec<u32> = inference.weights.iter().map(|(_, weight)| *weight).collect();
+    assert_eq!(weights, [5, 1, 1]);
+}
+
+#[test]
+fn chance_is_random_whatever_the_shares() {
+    always(3, Picks::Random(vec![1.0; 3]), 1, Kind::Random);
+    always(2, Picks::Random(vec![0.52, 0.48]), 1, Kind::Random);
+    always(3, Picks::Random(vec![5.0, 1.0, 1.0]), 4, Kind::Random);
+    always(10, Picks::Random(vec![1.0; 10]), 1, Kind::Random);
+}
+
+#[test]
+fn what_follows_load_is_told_from_what_does_not() {
+    for backends in [2, 3, 5] {
+        always(backends, Picks::LeastInTurns, 1, Kind::LeastConnections);
+    }
+    for backends in [3, 5] {
+        always(backends, Picks::LeastByChance, 1, Kind::LeastConnections);
+        always(backends, Picks::TwoDistinct, 1, Kind::TwoChoices);
+        always(backends, Picks::TwoWithReplacement, 1, Kind::TwoChoices);
+    }
+}
+
+#[test]
+fn two_choices_of_two_are_least_connections() {
+    // With two backends both are always compared.
+    for (kind, or) in named(2, &Picks::TwoDistinct, 1, 20, 20_000) {
+        assert_eq!((kind, or), (Some(Kind::LeastConnections), vec![Kind::TwoChoices]));
+    }
+}
+
+#[test]
+fn what_it_keys_on_is_found() {
+    for backends in [2, 3, 7] {
+        always(backends, Picks::Source { network_only: true }, 2, Kind::Source);
+        always(backends, Picks::Source { network_only: false }, 1, Kind::Source);
+        always(backends, Picks::Uri, 1, Kind::Uri);
+        always(backends, Picks::Header("X-User"), 1, Kind::Header);
+        always(backends, Picks::Cookie("session"), 1, Kind::Cookie);
+    }
+    let inference = infer(3, Picks::Header("X-Api-Key"), 1, 3, 0);
+    assert_eq!(inference.label, "by the header X-Api-Key");
+    let inference = infer(3, Picks::Source { network_only: true }, 1, 3, 0);
+    assert!(inference.label.contains("ip_hash"), "{}", inference.label);
+}
+
+#[test]
+fn a_cookie_of_the_balancer_makes_it_sticky_even_if_it_forgets_now_and_then() {
+    always(3, Picks::Sticky { forgets: 0.0 }, 1, Kind::Sticky);
+    always(3, Picks::Sticky { forgets: 0.005 }, 1, Kind::Sticky);
+}
+
+#[test]
+fn connections_that_are_balanced_are_told_from_requests() {
+    let inference = infer(3, Picks::Connections, 1, 3, 0);
+    assert_eq!((inference.kind, inference.per_connection), (Some(Kind::RoundRobin), true), "{:?}", inference.evidence);
+    always(3, Picks::One, 1, Kind::One);
+}
