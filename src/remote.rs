@@ -14,6 +14,7 @@ use crate::runfile::{Runfile, Whereabouts};
 use crate::wire::{Action, BatchHead, FleetStatus, Generator, Record, read_batch};
 
 /// A fleet that runs.
+#[derive(Clone)]
 pub struct Remote {
     whereabouts: Whereabouts,
 }

@@ -147,6 +147,15 @@ impl Ledger {
         })
     }
 
+    /// One request.
+    pub fn entry(&self, sequence: u32) -> Option<Entry<'_>> {
+        let observation = self.observations.get(sequence as usize)?;
+        let start = self.arrivals.partition_point(|arrival| arrival.sequence < sequence);
+        let end = self.arrivals.partition_point(|arrival| arrival.sequence <= sequence);
+        let attempts = &self.arrivals[start..end];
+        Some(Entry { sequence, observation, attempts, fate: self.fate(observation, attempts) })
+    }
+
     /// All attempts of the run, by request.
     pub fn arrivals(&self) -> &[Arrival] {
         &self.arrivals

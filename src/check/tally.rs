@@ -63,12 +63,12 @@ const EXAMPLES: usize = 3;
 const ORDER: usize = 1_000_000;
 
 impl Tally {
-    /// Counts. `sample` are the numbers of the requests that are judged for shares.
-    pub fn of(ledger: &Ledger, sample: Range<u32>) -> Tally {
+    /// Counts the requests from number `judged` on. `sample` are the numbers of those that are judged for shares.
+    pub fn of(ledger: &Ledger, judged: u32, sample: Range<u32>) -> Tally {
         let mut tally = Tally::default();
         let mut order: Vec<(Moment, Backend)> = Vec::new();
         let mut clients: Vec<Option<(Backend, Moment)>> = Vec::new();
-        for entry in ledger.entries() {
+        for entry in ledger.entries().filter(|entry| entry.sequence >= judged) {
             tally.count(&entry);
             if !sample.contains(&entry.sequence) {
                 continue;

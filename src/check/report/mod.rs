@@ -139,6 +139,9 @@ pub struct Example {
 /// Records that are not of a request of this run.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Beside {
+    /// Requests of this run before the backends that answer were the same for a while.
+    #[serde(default)]
+    pub warm_up: u64,
     /// Health probes.
     pub health_probes: u64,
     /// Requests of others.

@@ -1,0 +1,181 @@
+//! PURE. The report of one check, from all that is known of it.
+
+use crate::check::algorithm::Inference;
+use crate::check::algorithm::order::in_blocks;
+use crate::check::fate::Fate;
+use crate::check::figures;
+use crate::check::ledger::{Ledger, Records};
+use crate::check::plan::Plan;
+use crate::check::report::{
+    Account, Algorithm, Beside, Check, Example, FateCount, Finding, Fleet, Outcome, Plots, Traffic, Verdict,
+};
+use crate::check::session;
+use crate::check::tally::Tally;
+use crate::check::telling;
+use crate::check::traffic::{Pacing, Reuse, Vary};
+use crate::check::verdict::{Case, Drill, judge};
+use crate::wire::{Moment, RequestId};
+
+/// What is known beside the session itself.
+pub struct Known<'a> {
+    /// What was asked for.
+    pub plan: &'a Plan,
+    /// Of this run.
+    pub run: u64,
+    /// The API of the fleet, and its backends' names; none without one.
+    pub fleet: Option<Fleet>,
+    /// Backends that were ready.
+    pub members: Option<usize>,
+    /// Records of others.
+    pub beside: Beside,
+    /// Why records may be missing.
+    pub gaps: Vec<String>,
+}
+
+/// Cells of the order strip.
+const STRIP: usize = 300;
+
+/// Judges and assembles.
+pub fn assemble(ledger: &Ledger, outcome: session::Outcome, known: Known) -> Check {
+    let session::Outcome { judged, sampled, backends, mut evidence, done, load, started, ended, notes, stopped, .. } = outcome;
+    let plan = known.plan;
+    let names = backends.names();
+    let sample = sampled..ledger.observations().len() as u32;
+    let tally = Tally::of(ledger, judged, sample.clone());
+    let varied = told_variation(&load.vary);
+    let drill = plan.drill.drill();
+    if drill == Drill::None && varied.is_none() {
+        evidence.sample = in_blocks(&tally.order);
+    }
+    let inference = evidence.infer(names);
+    let began = ledger.observations().first().map_or(started, |first| first.due);
+    let tell = |sequence: u32| ledger.entry(sequence).map_or_else(String::new, |entry| telling::line(&entry, names, began));
+    let members = known.members.unwrap_or(names.len());
+    let case = Case {
+        ledger,
+        tally: &tally,
+        names,
+        members: members.min(names.len()),
+        expectations: &plan.expectations,
+        inference: &inference,
+        gaps: &known.gaps,
+        method: &plan.method,
+        drill,
+        varied: varied.is_some(),
+        tell: &tell,
+    };
+    let (mut findings, shares, mut verdict) = judge(&case);
+    if stopped {
+        findings.insert(0, interrupted());
+        verdict = verdict.max(Verdict::Inconclusive);
+    }
+    let (latency, plot) = figures::latency(ledger, sample.clone(), matches!(load.pacing, Pacing::Open { .. }));
+    let (slices, slice_seconds) = figures::slices(ledger, sample.clone(), started, ended, names.len());
+    let seconds = ended.since(started).as_secs_f64();
+    let requests = u64::from(sample.end - sample.start);
+    let account = account(ledger, &tally, &known, judged, began, names);
+    let _ = notes;
+    Check {
+        name: plan.name.clone(),
+        url: plan.url.clone(),
+        fleet: known.fleet,
+        traffic: Traffic {
+            method: plan.method.clone(),
+            connections: load.connections as u32,
+            kept: load.reuse == Reuse::Kept,
+            rate: match load.pacing {
+                Pacing::Open { rate } => Some(rate),
+                Pacing::Closed => None,
+            },
+            requests,
+            seconds,
+            requests_per_second: if seconds > 0.0 { requests as f64 / seconds } else { 0.0 },
+            varied,
+        },
+        account,
+        shares,
+        algorithm: Some(algorithm(&inference)),
+        latency,
+        outage: figures::outage(ledger, sample, started, &done, names),
+        findings,
+        verdict,
+        plots: Plots {
+            strip: tally.order.iter().take(STRIP).map(|backend| Some(backend.0)).collect(),
+            slices,
+            slice_seconds,
+            latency: plot,
+        },
+    }
+}
+
+fn interrupted() -> Finding {
+    Finding {
+        rule: "stopped".to_owned(),
+        outcome: Outcome::Inconclusive,
+        summary: "the check was stopped before its end".to_owned(),
+        evidence: Vec::new(),
+        hint: None,
+        source: None,
+    }
+}
+
+fn account(ledger: &Ledger, tally: &Tally, known: &Known, judged: u32, began: Moment, names: &[String]) -> Account {
+    let example = |sequence: &u32| {
+        let entry = ledger.entry(*sequence)?;
+        Some(Example {
+            request: RequestId { run: known.run, sequence: u64::from(*sequence) }.to_string(),
+            at: entry.observation.due.since(began).as_secs_f64(),
+            seen: telling::seen(entry.observation, names),
+            attempts: entry.attempts.iter().map(|attempt| telling::attempt(attempt, names, began)).collect(),
+        })
+    };
+    let fate = |fate: Fate| {
+        let count = tally.of_fate(fate);
+        let examples = tally.examples.get(&fate).into_iter().flatten().filter_map(example).collect();
+        (count > 0).then(|| FateCount { fate: fate.name().to_owned(), meaning: meaning(fate, ledger).to_owned(), count, examples })
+    };
+    Account {
+        sent: tally.sent,
+        fates: Fate::ALL.into_iter().filter_map(fate).collect(),
+        backend_errors: tally.backend_errors,
+        client_errors: tally.client_errors,
+        attempts: tally.attempts,
+        beside: Beside {
+            warm_up: u64::from(judged),
+            unexplained: ledger.unexplained,
+            foreign: known.beside.foreign + ledger.unassigned,
+            ..known.beside.clone()
+        },
+        gaps: known.gaps.clone(),
+    }
+}
+
+fn meaning(fate: Fate, ledger: &Ledger) -> &'static str {
+    match (fate, ledger.records()) {
+        (Fate::Delivered, Records::None) => "one answer, of a backend that says its name",
+        (Fate::Alien, Records::None) => "answered without a backend's name",
+        (fate, _) => fate.meaning(),
+    }
+}
+
+fn algorithm(inference: &Inference) -> Algorithm {
+    Algorithm {
+        name: inference.kind.map(|kind| kind.name().to_owned()),
+        label: inference.label.clone(),
+        or: inference.or.iter().map(|kind| kind.name().to_owned()).collect(),
+        cursors: inference.cursors,
+        evidence: inference.evidence.clone(),
+        hint: inference.hint.clone(),
+    }
+}
+
+fn told_variation(vary: &Vary) -> Option<String> {
+    match vary {
+        Vary::Nothing => None,
+        Vary::Source { clients } => Some(format!("{clients} source addresses")),
+        Vary::Path { clients, .. } => Some(format!("{clients} paths")),
+        Vary::Header { name, clients } => Some(format!("{clients} values of the header {name}")),
+        Vary::Cookie { name, clients } => Some(format!("{clients} values of the cookie {name}")),
+        Vary::Jar { clients } => Some(format!("{clients} clients, each with the cookies that it was given")),
+    }
+}

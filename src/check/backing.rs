@@ -1,0 +1,117 @@
+//! What stands behind the balancer: a fleet that runs, one that is started for the run, or backends that are not ours.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use regex_lite::Regex;
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::io::AsyncReadExt;
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::check::plan::Backing;
+use crate::check::traffic::Identity;
+use crate::remote::Remote;
+use crate::wire::{Generator, MemberState};
+
+/// What was found.
+pub enum Found {
+    /// A fleet of ours.
+    Fleet {
+        /// The way to it.
+        remote: Remote,
+        /// Its backends: those that are ready first.
+        generators: Vec<Generator>,
+        /// How many are ready.
+        ready: usize,
+        /// Whether it is ended with the run.
+        started: Option<Started>,
+    },
+    /// Backends that are not ours.
+    Others(Identity),
+}
+
+/// A fleet that lives as long as the run.
+pub struct Started(Child);
+
+/// A fleet of 1,000 backends starts within a second or two; machines may be slow.
+const START: Duration = Duration::from_secs(30);
+
+/// How the original program names itself on its page.
+const PAGE: &str = r"Generator #([0-9]+)";
+
+/// Finds or starts it.
+pub async fn find(backing: &Backing) -> Result<Found> {
+    match backing {
+        Backing::Fleet(supervisor) => of_remote(Remote::find(*supervisor, &[])?, None).await,
+        Backing::FleetAt(control) => of_remote(Remote::at(control)?, None).await,
+        Backing::Started(options) => {
+            let (remote, started) = start(options).await?;
+            of_remote(remote, Some(started)).await
+        }
+        Backing::Others(identity) => Ok(Found::Others(identity.clone())),
+        Backing::Any => match Remote::find(None, &[]) {
+            Ok(remote) => of_remote(remote, None).await,
+            Err(error) if error.to_string().starts_with("more than one") => Err(error),
+            Err(_) => Ok(Found::Others(Identity::Regex(Regex::new(PAGE).expect("the expression is right")))),
+        },
+    }
+}
+
+async fn of_remote(remote: Remote, started: Option<Started>) -> Result<Found> {
+    let status = remote.status().await?;
+    let is_ready = |state: MemberState| matches!(state, MemberState::Ready | MemberState::Starting);
+    let (ready, others): (Vec<_>, Vec<_>) = status.members.iter().partition(|member| is_ready(member.state));
+    if ready.is_empty() {
+        bail!("no backend of the fleet is ready\n  hint: see uuid-generator fleet status, then fleet start");
+    }
+    let generators = ready.iter().chain(&others).map(|member| member.generator).collect();
+    Ok(Found::Fleet { remote, generators, ready: ready.len(), started })
+}
+
+async fn start(options: &[String]) -> Result<(Remote, Started)> {
+    let program = std::env::current_exe().context("failed to find this program")?;
+    let mut child = Command::new(program)
+        .args(["--log", "off", "--control", "127.0.0.1:0", "--end-with-parent"])
+        .args(options)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .context("failed to start a fleet")?;
+    let pid = child.id().context("the fleet ended at once")?;
+    let deadline = Instant::now() + START;
+    loop {
+        if child.try_wait()?.is_some() {
+            let mut said = String::new();
+            if let Some(mut stderr) = child.stderr.take() {
+                let _ = stderr.read_to_string(&mut said).await;
+            }
+            bail!("{}", said.trim().trim_start_matches("error: "));
+        }
+        if let Ok(remote) = Remote::find(Some(pid), &[])
+            && let Ok(status) = remote.status().await
+            && status.members.iter().all(|member| member.state == MemberState::Ready)
+        {
+            return Ok((remote, Started(child)));
+        }
+        if Instant::now() > deadline {
+            bail!("the fleet that was started is not ready after {} s", START.as_secs());
+        }
+        sleep(Duration::from_millis(5)).await;
+    }
+}
+
+impl Started {
+    /// Ends it as CTRL+C would.
+    pub async fn end(mut self) {
+        let pid = self.0.id().and_then(|pid| Pid::from_raw(pid as i32));
+        if let Some(pid) = pid {
+            let _ = kill_process(pid, Signal::TERM);
+        }
+        // Dropped, it is killed.
+        let _ = timeout(Duration::from_secs(15), self.0.wait()).await;
+    }
+}

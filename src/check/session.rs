@@ -1,0 +1,369 @@
+//! One check from its first request to its last: wait until all is stable, experiment, take the sample.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use tokio::task::spawn_blocking;
+
+use crate::check::algorithm::experiments::{self, Request, Setting};
+use crate::check::algorithm::order::counts;
+use crate::check::algorithm::{Evidence, Inference, Key, Kind};
+use crate::check::collector::Collector;
+use crate::check::conductor::conduct;
+use crate::check::drill;
+use crate::check::figures::{Done, duration_of};
+use crate::check::observation::{Backend, Observation, Sight};
+use crate::check::plan::Plan;
+use crate::check::subject::{Live, is_local};
+use crate::check::traffic::{
+    Backends, Identity, Load, Notes, Pacing, Progress, Prober, Reuse, Seen, Target, Traffic, Vary, drive,
+};
+use crate::check::verdict::statistics::needs;
+use crate::check::verdict::{FALSE_ALARM, Weights};
+use crate::remote::Remote;
+
+/// What a person who waits sees of it.
+#[derive(Default)]
+pub struct Watch {
+    /// Of the sample.
+    pub progress: Arc<Progress>,
+    /// Requests that the sample will have; 0 if that is not known.
+    pub total: AtomicU64,
+    /// What is done now.
+    pub phase: Mutex<&'static str>,
+}
+
+impl Watch {
+    fn enter(&self, phase: &'static str) {
+        if let Ok(mut now) = self.phase.lock() {
+            *now = phase;
+        }
+    }
+}
+
+/// Until the backends that answer are the same for a while.
+const STABLE: Duration = Duration::from_secs(10);
+/// What the experiments may take.
+const EXPERIMENTS: Duration = Duration::from_secs(6);
+/// A sample whose length nobody gave ends then at the latest.
+const LONGEST: Duration = Duration::from_secs(60);
+const BODY_LIMIT: u64 = 16 * 1024 * 1024;
+const CLOSED_CONNECTIONS: usize = 32;
+const OPEN_CONNECTIONS: usize = 512;
+/// Requests a second of a sample during which something is broken, if nobody gave a rate: in a closed loop an outage hides itself.
+const DRILL_RATE: f64 = 500.0;
+/// Clients of a sample in which they differ.
+const CLIENTS: u32 = 1024;
+
+/// What the requests are sent with, from phase to phase.
+pub struct Session<'a> {
+    plan: &'a Plan,
+    target: Target,
+    run: u64,
+    identity: Identity,
+    /// Backends that are ready, if that is known.
+    members: Option<usize>,
+    watch: &'a Watch,
+    prober: Option<Prober>,
+    backends: Option<Backends>,
+}
+
+/// All that was sent, and what was learnt on the way.
+pub struct Outcome {
+    /// In the order of their numbers.
+    pub observations: Vec<Observation>,
+    /// From this number on requests count.
+    pub judged: u32,
+    /// From this number on they are the sample.
+    pub sampled: u32,
+    /// Names of backends.
+    pub backends: Backends,
+    /// Evidence for the algorithm.
+    pub evidence: Evidence,
+    /// What was done meanwhile.
+    pub done: Vec<Done>,
+    /// The sample as it was sent.
+    pub load: Load,
+    /// When the sample began and ended.
+    pub started: crate::wire::Moment,
+    /// When the sample ended.
+    pub ended: crate::wire::Moment,
+    /// Notes of the sample.
+    pub notes: Notes,
+    /// Whether somebody stopped it.
+    pub stopped: bool,
+}
+
+impl<'a> Session<'a> {
+    /// Before the first request.
+    pub fn new(
+        plan: &'a Plan,
+        target: Target,
+        run: u64,
+        identity: Identity,
+        names: Vec<String>,
+        members: Option<usize>,
+        watch: &'a Watch,
+    ) -> Session<'a> {
+        let prober = Prober::new(target.clone(), run, 0, plan.timeout, identity.clone());
+        Session { plan, target, run, identity, members, watch, prober: Some(prober), backends: Some(Backends::new(names)) }
+    }
+
+    /// Does all of it. `collector` reads the records meanwhile.
+    pub async fn run(mut self, mut collector: Option<&mut Collector>) -> Result<Outcome> {
+        self.watch.enter("waiting until the backends that answer are stable");
+        self.meet(&mut collector).await?;
+        let members = self.members;
+        self.with_live(move |live| settle(live, members)).await?;
+        let judged = self.prober().sent();
+        self.watch.enter("finding out how the balancer picks");
+        let setting = Setting {
+            members: self.members,
+            can_hold: self.identity.is_fleet(),
+            headers: self.plan.key_headers.clone(),
+            cookies: self.plan.key_cookies.clone(),
+            budget: EXPERIMENTS,
+        };
+        let experiments = self.with_live(move |live| experiments::run(live, &setting));
+        let evidence = watching(&mut collector, experiments).await?;
+        let inference = evidence.infer(self.backends().names());
+        let sampled = self.prober().sent();
+        let load = self.load(&inference, sampled)?;
+        self.watch.enter("taking the sample");
+        self.watch.total.store(load.requests.unwrap_or(0), Ordering::Relaxed);
+        let remote = collector.as_ref().map(|collector| collector.remote().clone());
+        let steps = self.plan.drill.steps.clone();
+        let (traffic, done) = watching(&mut collector, self.sample(load.clone(), steps, remote)).await?;
+        let mut observations = self.prober().take_observations();
+        observations.extend(traffic.observations);
+        Ok(Outcome {
+            observations,
+            judged: judged as u32,
+            sampled: sampled as u32,
+            backends: self.backends.take().unwrap_or_else(|| Backends::new(Vec::new())),
+            evidence,
+            done,
+            load,
+            started: traffic.started,
+            ended: traffic.ended,
+            notes: traffic.notes,
+            stopped: self.watch.progress.is_stopping(),
+        })
+    }
+
+    fn prober(&mut self) -> &mut Prober {
+        self.prober.as_mut().expect("it is given back when a phase ends")
+    }
+
+    fn backends(&self) -> &Backends {
+        self.backends.as_ref().expect("they are given back when a phase ends")
+    }
+
+    /// Lets a phase that waits for its answers run on a thread of its own.
+    async fn with_live<T: Send + 'static>(&mut self, phase: impl FnOnce(&mut Live) -> T + Send + 'static) -> Result<T> {
+        let (mut prober, mut backends) = match (self.prober.take(), self.backends.take()) {
+            (Some(prober), Some(backends)) => (prober, backends),
+            _ => bail!("a phase of the check broke off"),
+        };
+        let (path, local) = (self.target.path.clone(), is_local(self.target.address.ip()));
+        let phase = spawn_blocking(move || {
+            let result = phase(&mut Live::new(&mut prober, &mut backends, &path, local));
+            (result, prober, backends)
+        });
+        let (result, prober, backends) = phase.await?;
+        (self.prober, self.backends) = (Some(prober), Some(backends));
+        Ok(result)
+    }
+
+    /// The first answer of a backend, and that it is one of the fleet's.
+    async fn meet(&mut self, collector: &mut Option<&mut Collector>) -> Result<()> {
+        let deadline = Instant::now() + STABLE;
+        let seen = loop {
+            let seen = self.with_live(|live| live.probe(&Request::default())).await?;
+            let whole = matches!(seen.observation.sight, Sight::Answer | Sight::Altered);
+            if whole && seen.observation.backend.is_known() {
+                break seen;
+            }
+            let hopeless = matches!(seen.observation.sight, Sight::TimedOut | Sight::TooLarge | Sight::Malformed);
+            if hopeless || Instant::now() > deadline || self.watch.progress.is_stopping() {
+                bail!("{}", self.no_backend(&seen));
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        };
+        let Some(collector) = collector else { return Ok(()) };
+        let Some(answer) = seen.observation.answer() else {
+            collector.expect_unnumbered();
+            return Ok(());
+        };
+        // Its record may need a moment; without our header on it, it counts all the same.
+        for unnumbered in [false, true] {
+            if unnumbered {
+                collector.expect_unnumbered();
+                self.with_live(|live| live.probe(&Request::default())).await?;
+            }
+            let answer = match unnumbered {
+                false => answer,
+                true => {
+                    let seen = self.with_live(|live| live.probe(&Request::default())).await?;
+                    seen.observation.answer().unwrap_or(answer)
+                }
+            };
+            for _ in 0..10 {
+                if collector.has(answer.0).await {
+                    return Ok(());
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+        let name = self.backends().name(seen.observation.backend).unwrap_or("?").to_owned();
+        let control = collector.remote().control();
+        bail!(
+            "{}: backend {name} answers, and the fleet at {control} has no record of it: another fleet's backends stand behind the \
+             balancer, or a cache does\n  hint: choose the fleet with --fleet (uuid-generator fleet status), turn the cache off, or say \
+             where else the backend's name stands with --identity",
+            self.plan.url
+        )
+    }
+
+    /// Why there is nothing to check.
+    fn no_backend(&self, seen: &Seen) -> String {
+        let url = &self.plan.url;
+        let observation = &seen.observation;
+        let waited = format!("{:?}", self.plan.timeout);
+        let (what, hint) = match observation.sight {
+            Sight::TimedOut => (
+                format!("no answer within {waited}"),
+                "is it the balancer, and do its backends answer? --timeout waits longer",
+            ),
+            Sight::TooLarge => (
+                format!("its answer is larger than {} MiB", BODY_LIMIT / 1024 / 1024),
+                "is it the right path? The check wants the small page of a backend",
+            ),
+            Sight::Malformed => ("what it answers is no HTTP/1.1".to_owned(), "does that port speak TLS or HTTP/2 only?"),
+            Sight::Closed | Sight::Reset => {
+                ("it takes the connection and ends it without an answer".to_owned(), "does that port speak plain HTTP?")
+            }
+            Sight::Refused | Sight::Unreachable => {
+                ("no connection".to_owned(), "does the balancer run, and listen on that port?")
+            }
+            Sight::Truncated => ("its answer breaks off".to_owned(), "see the balancer's error log"),
+            Sight::Answer | Sight::Altered => (
+                format!("it answers {} itself, and no backend does", seen.status_line()),
+                match (observation.status, self.identity.is_fleet()) {
+                    (300..=399, _) => "it redirects: check the URL that it points to",
+                    (404, _) => "is it the path that the balancer passes on (location /uuid)?",
+                    (500..=599, _) => "does the fleet run where the balancer looks for it? Its error log says why",
+                    (_, true) => "is it the path that the balancer passes on? For backends that are not ours say --identity",
+                    (_, false) => "--identity says where the name of the backend stands in its answer, such as header:X-Served-By",
+                },
+            ),
+        };
+        format!("{url}: {what}\n  hint: {hint}")
+    }
+
+    /// The sample.
+    fn load(&self, inference: &Inference, first: u64) -> Result<Load> {
+        let plan = self.plan;
+        let drilled = !plan.drill.steps.is_empty();
+        let rate = plan.rate.or(drilled.then_some(DRILL_RATE));
+        let names = self.backends().names();
+        let places = &names[..self.members.unwrap_or(names.len()).min(names.len())];
+        let weights = plan.expectations.shares.clone().unwrap_or(Weights::Even);
+        let shares = weights.shares(places).unwrap_or_default();
+        let needed = match shares.len() {
+            0 | 1 => 10_000,
+            _ => needs(plan.expectations.tolerance, &shares, FALSE_ALARM),
+        };
+        let (requests, duration) = match (plan.requests, plan.duration, drilled) {
+            (None, None, true) => (None, Some(duration_of(&plan.drill))),
+            (None, None, false) => (Some(needed), Some(LONGEST)),
+            (requests, duration, _) => (requests, duration),
+        };
+        let connections = plan.connections.unwrap_or(if rate.is_some() { OPEN_CONNECTIONS } else { CLOSED_CONNECTIONS });
+        Ok(Load {
+            target: self.target.clone(),
+            run: self.run,
+            first,
+            method: plan.method.clone(),
+            headers: plan.headers.clone(),
+            body: vec![b'x'; plan.body_bytes],
+            connections,
+            reuse: if plan.new_connections || inference.per_connection { Reuse::New } else { Reuse::Kept },
+            pacing: rate.map_or(Pacing::Closed, |rate| Pacing::Open { rate }),
+            requests,
+            duration,
+            timeout: plan.timeout,
+            body_limit: BODY_LIMIT,
+            vary: self.vary(inference, connections),
+            identity: self.identity.clone(),
+        })
+    }
+
+    /// What the balancer keys on is varied, so that all backends get something.
+    fn vary(&self, inference: &Inference, connections: usize) -> Vary {
+        let clients = CLIENTS;
+        match (inference.kind, &inference.key) {
+            (Some(Kind::Sticky), _) => Vary::Jar { clients },
+            (_, Some(Key::Network | Key::Host)) => Vary::Source { clients: connections.min(CLIENTS as usize) as u32 },
+            (_, Some(Key::Path)) => {
+                Vary::Path { clients, template: crate::check::subject::template(&self.target.path) }
+            }
+            (_, Some(Key::Header(name))) => Vary::Header { name: name.clone(), clients },
+            (_, Some(Key::Cookie(name))) => Vary::Cookie { name: name.clone(), clients },
+            (_, None) => Vary::Nothing,
+        }
+    }
+
+    /// Drives the load on a thread of its own, while the plan is carried out.
+    async fn sample(&mut self, load: Load, steps: Vec<drill::Step>, remote: Option<Remote>) -> Result<(Traffic, Vec<Done>)> {
+        let Some(mut backends) = self.backends.take() else { bail!("a phase of the check broke off") };
+        let progress = self.watch.progress.clone();
+        let start = tokio::time::Instant::now();
+        let driving = spawn_blocking(move || {
+            let result = drive(&load, &mut backends, &progress);
+            (result, backends)
+        });
+        let (driven, done) = tokio::join!(driving, conduct(steps, remote, start));
+        let (traffic, backends) = driven?;
+        self.backends = Some(backends);
+        Ok((traffic?, done))
+    }
+}
+
+/// Collects records while something else goes on.
+async fn watching<T>(collector: &mut Option<&mut Collector>, what: impl Future<Output = T>) -> T {
+    match collector {
+        Some(collector) => collector.collect_until(what).await,
+        None => what.await,
+    }
+}
+
+/// Sends requests until the set of backends that answer stays the same, or for so long as is sensible.
+fn settle(live: &mut Live, members: Option<usize>) {
+    use crate::check::algorithm::experiments::Subject;
+    let deadline = Instant::now() + STABLE;
+    let round = 12 * members.unwrap_or(4).clamp(2, 200);
+    let mut before: Vec<Backend> = Vec::new();
+    while Instant::now() < deadline {
+        let mut seen: Vec<Backend> = Vec::new();
+        let mut unanswered = 0;
+        for _ in 0..round {
+            match live.send(&Request::default()).backend {
+                Some(backend) => seen.push(backend),
+                None => unanswered += 1,
+            }
+            if Instant::now() > deadline {
+                return;
+            }
+        }
+        let set: Vec<Backend> = counts(&seen).into_iter().map(|(backend, _)| backend).collect();
+        let all = members.is_some_and(|members| set.len() >= members);
+        if unanswered == 0 && (all || set == before) {
+            return;
+        }
+        before = set;
+    }
+}

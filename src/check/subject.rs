@@ -1,0 +1,122 @@
+//! The balancer as the experiments see it: each request of theirs is sent for real, and is a request of the run like any other.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::check::algorithm::experiments::{Reply, Request, Subject};
+use crate::check::observation::{Backend, Sight};
+use crate::check::traffic::{Backends, Connection, Held, Probe, Prober, Seen};
+use crate::clock;
+
+/// A balancer that is reached by a prober.
+pub struct Live<'a> {
+    /// Sends.
+    pub prober: &'a mut Prober,
+    /// Knows the names.
+    pub backends: &'a mut Backends,
+    /// Path and query of the check.
+    pub path: &'a str,
+    /// Whether the balancer is on this machine.
+    pub local: bool,
+    held: Vec<(Held, Duration)>,
+    /// What requests took lately, smoothed, in seconds.
+    pace: f64,
+}
+
+/// Until a request that was just sent has surely reached its backend.
+const ON_ITS_WAY: Duration = Duration::from_millis(3);
+
+impl<'a> Live<'a> {
+    /// Nothing sent yet.
+    pub fn new(prober: &'a mut Prober, backends: &'a mut Backends, path: &'a str, local: bool) -> Live<'a> {
+        Live { prober, backends, path, local, held: Vec::new(), pace: 0.0 }
+    }
+
+    /// One request, with all that can be known of its answer.
+    pub fn probe(&mut self, request: &Request) -> Seen {
+        let path = request.path.map(|number| template(self.path).replace("{}", &number.to_string()));
+        let headers: Vec<(&str, &str)> =
+            request.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let probe = Probe {
+            connection: request.connection.map_or(Connection::Fresh, Connection::Kept),
+            source: request.source,
+            path: path.as_deref(),
+            headers: &headers,
+            method: None,
+        };
+        let seen = self.prober.probe(&probe, self.backends);
+        let took = seen.observation.ended.since(seen.observation.due).as_secs_f64();
+        self.pace = if self.pace == 0.0 { took } else { self.pace * 0.9 + took * 0.1 };
+        seen
+    }
+}
+
+/// Another path and another query, of the same place; `{}` stands for the number.
+pub fn template(path: &str) -> String {
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    let query = if query.is_empty() { String::new() } else { format!("{query}&") };
+    format!("{}/{{}}?{query}check={{}}", path.trim_end_matches('/'))
+}
+
+fn with_delay(path: &str, delay: Duration) -> String {
+    let sign = if path.contains('?') { '&' } else { '?' };
+    format!("{path}{sign}delay={}ms", delay.as_millis())
+}
+
+impl Subject for Live<'_> {
+    fn send(&mut self, request: &Request) -> Reply {
+        let seen = self.probe(request);
+        let whole = matches!(seen.observation.sight, Sight::Answer | Sight::Altered);
+        let backend = Some(seen.observation.backend).filter(|backend| backend.is_known() && whole);
+        Reply { backend, cookies: seen.cookies }
+    }
+
+    fn open(&mut self, connections: usize) {
+        let held: Vec<Held> = (0..connections)
+            .filter_map(|slot| {
+                let probe = Probe { connection: Connection::Kept(slot), ..Probe::default() };
+                self.prober.begin(&probe, self.backends).ok()
+            })
+            .collect();
+        for held in held {
+            self.prober.finish(held, self.backends);
+        }
+    }
+
+    fn hold(&mut self, delay: Duration) -> bool {
+        let path = with_delay(self.path, delay);
+        let probe = Probe { path: Some(&path), ..Probe::default() };
+        match self.prober.begin(&probe, self.backends) {
+            Ok(held) => {
+                self.held.push((held, delay));
+                std::thread::sleep(ON_ITS_WAY);
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    fn release(&mut self) -> Vec<(Option<Backend>, bool)> {
+        let now = clock::now();
+        let finish = |(held, delay): (Held, Duration)| {
+            let seen = self.prober.finish(held, self.backends).observation;
+            let backend = Some(seen.backend).filter(|backend| backend.is_known());
+            let delayed = seen.ended.since(seen.due) >= delay;
+            (backend, delayed && seen.ended > now)
+        };
+        std::mem::take(&mut self.held).into_iter().map(finish).collect()
+    }
+
+    fn has_sources(&self) -> bool {
+        self.local
+    }
+
+    fn pace(&self) -> Duration {
+        Duration::from_secs_f64(self.pace)
+    }
+}
+
+/// Whether an address of 127.0.0.0/8 can be the source of a connection to there.
+pub fn is_local(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V4(address) if address.is_loopback())
+}
