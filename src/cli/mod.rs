@@ -1,5 +1,6 @@
 //! What was typed, and what it means; it joins the parts that do not know each other.
 
+mod check;
 mod health;
 mod members;
 mod settings;
@@ -58,6 +59,8 @@ Exit status: 0 stopped as asked, 1 not healthy (healthcheck), 2 could not run, 1
 
 #[derive(Subcommand)]
 enum Command {
+    /// Send requests through a balancer, account for every one of them, and give a verdict
+    Check(Box<check::Typed>),
     /// See and change the members of a running fleet of yours
     Fleet(members::Typed),
     /// Ask whether backends are ready: exit status 0 if all are, 1 if not
@@ -83,6 +86,7 @@ pub fn main() -> Result<ExitCode> {
             let plan = settings.complete()?.plan()?;
             runtime()?.block_on(fleet::run(plan))
         }
+        Some(Command::Check(typed)) => runtime()?.block_on(typed.run()),
         Some(Command::Fleet(typed)) => runtime()?.block_on(typed.run()),
         Some(Command::Healthcheck(typed)) => runtime()?.block_on(typed.run()),
         Some(Command::Completions { shell }) => {

@@ -1,0 +1,464 @@
+//! `uuid-generator check …`: what is to be checked, from the command line and from the file; the verdict as exit status.
+
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use regex_lite::Regex;
+use serde::Deserialize;
+
+use crate::check::drill;
+use crate::check::fate::Fate;
+use crate::check::plan::{Backing, Plan};
+use crate::check::report::{Format, Style, Verdict, junit, render};
+use crate::check::traffic::Identity;
+use crate::check::verdict::{Expectations, Weights};
+use crate::check::{self, Watch};
+use crate::topology::Ports;
+use crate::wire::Time;
+
+/// Exit status of a check that fails.
+const FAILED: u8 = 1;
+/// Exit status of a check that cannot say.
+const INCONCLUSIVE: u8 = 3;
+
+/// Send requests through a balancer, account for every one of them, and give a verdict.
+#[derive(Args)]
+#[command(after_help = AFTER_HELP)]
+pub struct Typed {
+    #[command(flatten)]
+    wanted: Wanted,
+
+    /// The fleet behind the balancer: the process id of its supervisor, or the URL of its API [default: the one that runs]
+    #[arg(long, value_name = "PID|URL", conflicts_with = "start")]
+    fleet: Option<String>,
+
+    /// Start a fleet for the length of the run
+    #[arg(long)]
+    start: bool,
+
+    /// Ports of the fleet that is started [default: as for the fleet itself]
+    #[arg(long, value_name = "PORTS", requires = "start")]
+    ports: Option<Ports>,
+
+    /// How the report is written to standard output
+    #[arg(long, value_enum, default_value_t = Form::Text, help_heading = "Report")]
+    format: Form,
+
+    /// Also write a report for a CI system: JUnit's XML
+    #[arg(long, value_name = "FILE", help_heading = "Report")]
+    junit: Option<PathBuf>,
+
+    /// Also write a report to look at: one HTML file, with plots
+    #[arg(long, value_name = "FILE", help_heading = "Report")]
+    html: Option<PathBuf>,
+
+    /// The file with checks [default: uuid-generator.toml in the working directory, if it is there]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+const AFTER_HELP: &str = "\
+Without a URL all checks of the file run, each a table [[check]] with the names of these options as keys, and `name`.
+
+Examples:
+  uuid-generator check http://localhost:8080/uuid                    is it balanced, is anything lost?
+  uuid-generator check localhost:8080/uuid --expect round-robin      and in turns
+  uuid-generator check localhost:8080/uuid --expect 5:1:1            with these weights
+  uuid-generator check localhost:8080/uuid --outage kill:9002@2s,start@6s
+  uuid-generator check localhost:8080/uuid --during 'nginx -s reload' nothing may be lost
+  uuid-generator check localhost:8080/ --identity header:X-Served-By backends that are not ours
+
+Exit status: 0 pass, 1 fail, 2 could not run, 3 inconclusive.";
+
+/// One check, as it is typed and as it stands in a file.
+#[derive(Args, Deserialize, Default, Clone, Debug)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Wanted {
+    #[arg(skip)]
+    name: Option<String>,
+
+    /// Of the balancer, such as http://localhost:8080/uuid
+    url: Option<String>,
+
+    /// What is required, once for each: `even`, weights such as 5:1:1 or 9001=5,9002=1; an algorithm such as round-robin,
+    /// least-connections, sticky; `lossless`: no client sees an error [default: even shares, where the algorithm promises them]
+    #[arg(long, value_name = "WHAT", help_heading = "Expectations")]
+    expect: Vec<String>,
+
+    /// The deviation of a share that must be found, in percentage points; so many requests are sent [default: 2%]
+    #[arg(long, value_name = "PERCENT", help_heading = "Expectations")]
+    tolerance: Option<String>,
+
+    /// A fate that is not held against the balancer, such as stale or duplicated
+    #[arg(long, value_name = "FATE", help_heading = "Expectations")]
+    allow: Vec<String>,
+
+    /// Requests of the sample [default: as many as --tolerance needs]
+    #[arg(short = 'n', long, value_name = "COUNT", help_heading = "Traffic")]
+    requests: Option<u64>,
+
+    /// The sample ends after that time [default: 60s, or 5s after the last step of an outage]
+    #[arg(long, value_name = "TIME", help_heading = "Traffic")]
+    duration: Option<String>,
+
+    /// Connections at once, at most [default: 32; 512 with --rate]
+    #[arg(short = 'c', long, value_name = "COUNT", help_heading = "Traffic")]
+    connections: Option<usize>,
+
+    /// Requests a second, sent when they are due whatever the answers do [default: each connection sends when it has its answer]
+    #[arg(long, value_name = "RATE", help_heading = "Traffic")]
+    rate: Option<f64>,
+
+    /// A new connection for each request
+    #[arg(long, help_heading = "Traffic")]
+    new_connections: bool,
+
+    /// How long an answer is waited for [default: 10s]
+    #[arg(long, value_name = "TIME", help_heading = "Traffic")]
+    timeout: Option<String>,
+
+    /// The method [default: GET]
+    #[arg(long, value_name = "METHOD", help_heading = "Traffic")]
+    method: Option<String>,
+
+    /// A header of every request: `Name: value`
+    #[arg(long, value_name = "HEADER", help_heading = "Traffic")]
+    header: Vec<String>,
+
+    /// Bytes of each request's body
+    #[arg(long, value_name = "BYTES", help_heading = "Traffic")]
+    body_bytes: Option<usize>,
+
+    /// A header on which the balancer may key, besides the usual ones
+    #[arg(long, value_name = "NAME", help_heading = "Traffic")]
+    key_header: Vec<String>,
+
+    /// A cookie on which the balancer may key, besides the usual ones
+    #[arg(long, value_name = "NAME", help_heading = "Traffic")]
+    key_cookie: Vec<String>,
+
+    /// What is done to backends meanwhile, such as kill:9002@2s,start@6s; also pause, resume, drain, unready, ready, clear and
+    /// faults: status:503:10%:9002@2s, latency:200ms±50ms:9002@2s, reset, hang, close, close-midway, fail-first, unhealthy
+    #[arg(long, value_name = "STEPS", help_heading = "Resilience")]
+    outage: Option<String>,
+
+    /// A command for the shell that runs meanwhile, after 1 s or when it says: 'nginx -s reload@2s'. Nothing may be lost
+    #[arg(long, value_name = "COMMAND", help_heading = "Resilience")]
+    during: Option<String>,
+
+    /// Backends are not ours; their name stands in header:NAME, json:/pointer or regex:EXPRESSION of an answer
+    #[arg(long, value_name = "WHERE")]
+    identity: Option<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Form {
+    Text,
+    Json,
+    Markdown,
+    Html,
+}
+
+impl Typed {
+    /// Runs the checks and tells the verdict.
+    pub async fn run(self) -> Result<ExitCode> {
+        let backing = self.backing()?;
+        let plans: Vec<Plan> =
+            self.wanted()?.into_iter().map(|wanted| wanted.plan(&backing)).collect::<Result<_>>()?;
+        let watch = Arc::new(Watch::default());
+        let shown = Shown::begin(watch.clone());
+        let stopping = watch.clone();
+        let interrupt = tokio::task::spawn_local(async move {
+            if tokio::signal::ctrl_c().await.is_ok() {
+                stopping.progress.stop();
+            }
+        });
+        let report = check::run(&plans, &watch).await;
+        interrupt.abort();
+        drop(shown);
+        let report = report?;
+        self.write(&report)?;
+        Ok(ExitCode::from(match report.verdict {
+            Verdict::Pass => 0,
+            Verdict::Fail => FAILED,
+            Verdict::Inconclusive => INCONCLUSIVE,
+        }))
+    }
+
+    fn backing(&self) -> Result<Backing> {
+        if self.start {
+            let ports = self.ports.as_ref().map(|ports| vec!["--ports".to_owned(), ports.to_string()]);
+            return Ok(Backing::Started(ports.unwrap_or_default()));
+        }
+        Ok(match self.fleet.as_deref() {
+            None => Backing::Any,
+            Some(url) if url.contains(':') => Backing::FleetAt(url.to_owned()),
+            Some(pid) => {
+                let pid = pid.parse().ok().with_context(|| {
+                    format!("--fleet {pid}: expected a process id, or a URL such as http://127.0.0.1:9000")
+                })?;
+                Backing::Fleet(Some(pid))
+            }
+        })
+    }
+
+    /// That of the command line, or those of the file.
+    fn wanted(&self) -> Result<Vec<Wanted>> {
+        if self.wanted.url.is_some() {
+            return Ok(vec![self.wanted.clone()]);
+        }
+        let default = Path::new(super::settings::FILE);
+        let file = match &self.config {
+            Some(path) => path.as_path(),
+            None if default.exists() => default,
+            None => bail!(
+                "no URL\n  hint: give the URL of the balancer, such as http://localhost:8080/uuid, or tables [[check]] in {}",
+                default.display()
+            ),
+        };
+        let checks = super::settings::checks_of_file(file)?;
+        if checks.is_empty() {
+            bail!("{}: has no table [[check]]\n  hint: add one with a url, or give the URL of the balancer", file.display());
+        }
+        Ok(checks.into_iter().map(|check| self.wanted.clone().over(check)).collect())
+    }
+
+    fn write(&self, report: &check::report::Report) -> Result<()> {
+        let style = Style::of_terminal(std::io::stdout().is_terminal());
+        let format = match self.format {
+            Form::Text => Format::Text,
+            Form::Json => Format::Json,
+            Form::Markdown => Format::Markdown,
+            Form::Html => Format::Html,
+        };
+        for (path, text) in [
+            (&self.junit, self.junit.is_some().then(|| junit(report))),
+            (&self.html, self.html.is_some().then(|| render(report, Format::Html, &style))),
+        ] {
+            if let (Some(path), Some(text)) = (path, text) {
+                std::fs::write(path, text).with_context(|| format!("failed to write {}", path.display()))?;
+            }
+        }
+        let text = render(report, format, &style);
+        let mut out = std::io::stdout().lock();
+        match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+            // Whoever reads it has read enough.
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+            result => result.context("failed to write the report"),
+        }
+    }
+}
+
+impl Wanted {
+    /// What is not said here is said by `next`.
+    fn over(self, next: Wanted) -> Wanted {
+        let list = |own: Vec<String>, next: Vec<String>| if own.is_empty() { next } else { own };
+        Wanted {
+            name: next.name,
+            url: self.url.or(next.url),
+            expect: list(self.expect, next.expect),
+            tolerance: self.tolerance.or(next.tolerance),
+            allow: list(self.allow, next.allow),
+            requests: self.requests.or(next.requests),
+            duration: self.duration.or(next.duration),
+            connections: self.connections.or(next.connections),
+            rate: self.rate.or(next.rate),
+            new_connections: self.new_connections || next.new_connections,
+            timeout: self.timeout.or(next.timeout),
+            method: self.method.or(next.method),
+            header: list(self.header, next.header),
+            body_bytes: self.body_bytes.or(next.body_bytes),
+            key_header: list(self.key_header, next.key_header),
+            key_cookie: list(self.key_cookie, next.key_cookie),
+            outage: self.outage.or(next.outage),
+            during: self.during.or(next.during),
+            identity: self.identity.or(next.identity),
+        }
+    }
+
+    /// What it means.
+    fn plan(self, backing: &Backing) -> Result<Plan> {
+        let name = self.name.clone();
+        let about = |error: anyhow::Error| match &name {
+            Some(name) => error.context(format!("check {name}")),
+            None => error,
+        };
+        self.understood(backing).map_err(about)
+    }
+
+    fn understood(self, backing: &Backing) -> Result<Plan> {
+        let time = |option: &str, text: &Option<String>| {
+            let parse = |text: &String| {
+                let Time(time) = text.parse().map_err(|why| anyhow::anyhow!("--{option} {text}: {why}"))?;
+                Ok::<Duration, anyhow::Error>(time)
+            };
+            text.as_ref().map(parse).transpose()
+        };
+        let mut drill = match &self.outage {
+            Some(outage) => {
+                outage.parse::<drill::Plan>().map_err(|why| anyhow::anyhow!("--outage {why}"))?
+            }
+            None => drill::Plan::default(),
+        };
+        if let Some(during) = &self.during {
+            let (command, at) = timed(during);
+            drill.add_command(command, at);
+        }
+        let backends = match (&self.identity, backing) {
+            (Some(identity), Backing::Any) => Backing::Others(identity_of(identity)?),
+            (Some(_), _) => bail!("--identity: with a fleet of ours the answers say who gave them"),
+            (None, backing) => backing.clone(),
+        };
+        if self.requests == Some(0) || self.connections == Some(0) {
+            bail!("-n and -c: expected at least 1");
+        }
+        if self.requests.is_some_and(|requests| requests > 1_000_000_000) || self.connections.is_some_and(|it| it > 60_000) {
+            bail!("-n and -c: expected at most 1,000,000,000 requests and 60,000 connections");
+        }
+        if let Some(rate) = self.rate
+            && !(rate > 0.0 && rate <= 1e7)
+        {
+            bail!("--rate {rate}: expected requests a second, above 0 and at most 10,000,000");
+        }
+        let method = self.method.unwrap_or_else(|| "GET".to_owned());
+        if method.is_empty() || !method.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-') {
+            bail!("--method {method}: expected capital letters, such as GET or POST");
+        }
+        let header = |text: &String| {
+            let wrong = || format!("--header {text:?}: expected `Name: value`");
+            let (name, value) = text.split_once(':').with_context(wrong)?;
+            let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+            let visible = value.bytes().all(|byte| byte == b'\t' || (b' '..0x7f).contains(&byte));
+            if name.is_empty() || !name.bytes().all(token) || !visible {
+                bail!(wrong());
+            }
+            Ok((name.to_owned(), value.trim().to_owned()))
+        };
+        Ok(Plan {
+            name: self.name,
+            url: self.url.context("url: is missing")?,
+            backends,
+            method,
+            headers: self.header.iter().map(header).collect::<Result<_>>()?,
+            body_bytes: self.body_bytes.unwrap_or(0).min(64 * 1024 * 1024),
+            connections: self.connections,
+            new_connections: self.new_connections,
+            rate: self.rate,
+            requests: self.requests,
+            duration: time("duration", &self.duration)?,
+            timeout: time("timeout", &self.timeout)?.unwrap_or(Duration::from_secs(10)),
+            expectations: expectations(&self.expect, self.tolerance.as_deref(), &self.allow)?,
+            key_headers: self.key_header,
+            key_cookies: self.key_cookie,
+            drill,
+        })
+    }
+}
+
+/// `nginx -s reload@2s`: what, and when.
+fn timed(text: &str) -> (String, Duration) {
+    let at = text.rsplit_once('@').and_then(|(command, at)| Some((command, at.parse::<Time>().ok()?)));
+    match at {
+        Some((command, Time(at))) => (command.to_owned(), at),
+        None => (text.to_owned(), Duration::from_secs(1)),
+    }
+}
+
+fn identity_of(text: &str) -> Result<Identity> {
+    match text.split_once(':') {
+        Some(("header", name)) if !name.is_empty() => Ok(Identity::Header(name.to_owned())),
+        Some(("json", pointer)) if pointer.is_empty() || pointer.starts_with('/') => {
+            Ok(Identity::Json(pointer.to_owned()))
+        }
+        Some(("regex", expression)) => {
+            Ok(Identity::Regex(Regex::new(expression).with_context(|| format!("--identity {text}"))?))
+        }
+        _ => bail!("--identity {text}: expected header:NAME, json:/pointer or regex:EXPRESSION"),
+    }
+}
+
+fn expectations(expect: &[String], tolerance: Option<&str>, allow: &[String]) -> Result<Expectations> {
+    let mut expectations = Expectations::default();
+    for text in expect {
+        if text == "lossless" {
+            expectations.lossless = Some(true);
+        } else if text == "even" || text.contains([':', '=']) {
+            let weights: Weights = text.parse().map_err(|why| anyhow::anyhow!("--expect {why}"))?;
+            (expectations.shares, expectations.shares_by) = (Some(weights), "--expect".to_owned());
+        } else {
+            let kind = text.parse().map_err(|why: String| {
+                anyhow::anyhow!("--expect {why}\n  hint: or lossless, even, weights such as 5:1:1 or 9001=5,9002=1")
+            })?;
+            expectations.algorithm = Some(kind);
+        }
+    }
+    if let Some(text) = tolerance {
+        let number = text.trim_end_matches('%').trim().parse::<f64>().ok();
+        let percent = number.filter(|percent| (0.01..=50.0).contains(percent));
+        let percent =
+            percent.with_context(|| format!("--tolerance {text}: expected percentage points from 0.01% to 50%, such as 2%"))?;
+        expectations.tolerance = percent / 100.0;
+    }
+    for text in allow {
+        let known = Fate::ALL.into_iter().find(|fate| fate.name() == text);
+        let names = Fate::ALL.map(Fate::name).join(", ");
+        expectations.allowed.push(known.with_context(|| format!("--allow {text}: expected one of {names}"))?);
+    }
+    Ok(expectations)
+}
+
+/// How the check goes, on a terminal; nothing elsewhere.
+struct Shown {
+    over: Arc<AtomicBool>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Shown {
+    fn begin(watch: Arc<Watch>) -> Shown {
+        let over = Arc::new(AtomicBool::new(false));
+        let ended = over.clone();
+        let thread = std::io::stderr().is_terminal().then(|| {
+            std::thread::spawn(move || {
+                while !ended.load(Ordering::Relaxed) {
+                    eprint!("\r\x1b[K{}", line(&watch));
+                    std::thread::park_timeout(Duration::from_millis(100));
+                }
+                eprint!("\r\x1b[K");
+            })
+        });
+        Shown { over, thread }
+    }
+}
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            let _ = thread.join();
+        }
+    }
+}
+
+fn line(watch: &Watch) -> String {
+    const WIDTH: u64 = 30;
+    let phase = watch.phase.lock().map_or("", |phase| *phase);
+    let (sent, total) = (watch.progress.sent(), watch.total.load(Ordering::Relaxed));
+    let errors = watch.progress.errors();
+    let errors = if errors > 0 { format!(" · {errors} errors") } else { String::new() };
+    match (sent, total) {
+        (0, _) => phase.to_owned(),
+        (_, 0) => format!("{phase} · {sent} requests{errors}"),
+        _ => {
+            let done = (sent * WIDTH / total).min(WIDTH) as usize;
+            let bar = format!("{}{}", "█".repeat(done), "░".repeat(WIDTH as usize - done));
+            format!("{phase} {bar} {sent} of {total}{errors}")
+        }
+    }
+}
