@@ -1,6 +1,8 @@
 //! The loop of a backend: sockets, readiness and time. One thread, one `epoll`, level-triggered.
 //! What is said on a connection is `dialogue`'s.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::io;
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
@@ -34,6 +36,10 @@ const SWEEP: Duration = Duration::from_secs(1);
 const RETRY: Duration = Duration::from_millis(100);
 /// Starvation is said to be over after so long without it.
 const CALM: Duration = Duration::from_secs(1);
+/// A client that is to get no answer and does not close its connection is left after so long.
+const HANG: Duration = Duration::from_secs(10 * 60);
+/// A connection with much to say says so many pieces of some 64 KiB, then others have their turn.
+const PIECES_A_TURN: usize = 16;
 const ACCEPTS_A_TURN: usize = 64;
 const EVENTS_A_TURN: usize = 1024;
 const INPUT_BYTES: usize = 16 * 1024;
@@ -53,6 +59,7 @@ pub struct Server {
     site: Site,
     connections: Slab<Connection>,
     accepted: u64,
+    timers: Timers,
     next_sweep: Moment,
     drain_until: Option<Moment>,
     close_listeners_at: Option<Moment>,
@@ -78,6 +85,8 @@ enum Accepting {
 
 struct Connection {
     socket: OwnedFd,
+    /// Its number in this process: tokens are used again.
+    number: u64,
     dialogue: Dialogue,
     /// Answers that the kernel has not taken yet.
     outbox: Vec<u8>,
@@ -93,6 +102,28 @@ enum Interest {
     None,
     Read,
     Write,
+    /// Nothing but its end.
+    End,
+}
+
+/// The moments at which answers that are held back are due, and whose they are: by token and number. Those of connections that
+/// have ended stay for a while.
+#[derive(Default)]
+struct Timers(BinaryHeap<Reverse<(Moment, usize, u64)>>);
+
+impl Timers {
+    fn next(&self) -> Option<Moment> {
+        self.0.peek().map(|Reverse((at, ..))| *at)
+    }
+
+    fn take_due(&mut self, now: Moment) -> Option<(usize, u64)> {
+        let Reverse((_, token, number)) = self.next().filter(|at| *at <= now).and_then(|_| self.0.pop())?;
+        Some((token, number))
+    }
+
+    fn forget_unless(&mut self, lives: impl Fn(usize, u64) -> bool) {
+        self.0.retain(|Reverse((_, token, number))| lives(*token, *number));
+    }
 }
 
 const ORDERS: u64 = u64::MAX;
@@ -130,6 +161,7 @@ impl Server {
             site,
             connections: Slab::new(),
             accepted: 0,
+            timers: Timers::default(),
             next_sweep: clock::now(),
             drain_until: None,
             close_listeners_at: None,
@@ -177,7 +209,7 @@ impl Server {
             Accepting::Yes => self.starved.map(|(_, calm)| calm),
             Accepting::Ended => None,
         };
-        [sweep, retry, self.close_listeners_at, self.drain_until].into_iter().flatten().min()
+        [sweep, retry, self.close_listeners_at, self.drain_until, self.timers.next()].into_iter().flatten().min()
     }
 
     // Accepting.
@@ -248,13 +280,13 @@ impl Server {
 
     fn open(&mut self, socket: OwnedFd, peer: SocketAddr, local: SocketAddr) {
         self.accepted += 1;
-        let _ = sockopt::set_tcp_nodelay(&socket, true);
         let now = clock::now();
         if self.connections.is_empty() {
             self.next_sweep = now.after(self.sweep_interval());
         }
         let token = self.connections.insert(Connection {
             socket,
+            number: self.accepted,
             dialogue: Dialogue::new(peer, local, self.accepted),
             outbox: Vec::new(),
             interest: Interest::None,
@@ -269,7 +301,7 @@ impl Server {
 
     fn serve(&mut self, token: usize) {
         let Some(connection) = self.connections.get_mut(token) else { return };
-        let turn = Turn { epoll: &self.epoll, site: &mut self.site, token: token as u64 };
+        let turn = Turn { epoll: &self.epoll, site: &mut self.site, timers: &mut self.timers, token };
         if connection.serve(turn, &mut self.input, &mut self.output).is_break() {
             self.close(token);
         }
@@ -306,6 +338,9 @@ impl Server {
         if self.close_listeners_at.is_some_and(|at| now >= at) {
             self.close_listeners();
         }
+        if self.timers.next().is_some_and(|at| now >= at) {
+            self.release(now);
+        }
         if now >= self.next_sweep {
             self.sweep(now);
         }
@@ -317,12 +352,25 @@ impl Server {
         now
     }
 
+    /// Lets go what was held back until now.
+    fn release(&mut self, now: Moment) {
+        while let Some((token, number)) = self.timers.take_due(now) {
+            let Some(connection) = self.connections.get_mut(token).filter(|it| it.number == number) else { continue };
+            let turn = Turn { epoll: &self.epoll, site: &mut self.site, timers: &mut self.timers, token };
+            if connection.release(turn, now, &mut self.output).is_break() {
+                self.close(token);
+            }
+        }
+    }
+
     fn sweep(&mut self, now: Moment) {
         self.next_sweep = now.after(self.sweep_interval());
+        let connections = &self.connections;
+        self.timers.forget_unless(|token, number| connections.get(token).is_some_and(|it| it.number == number));
         let late: Vec<usize> =
             self.connections.iter().filter(|(_, it)| now >= it.deadline).map(|(token, _)| token).collect();
         for token in late {
-            let turn = Turn { epoll: &self.epoll, site: &mut self.site, token: token as u64 };
+            let turn = Turn { epoll: &self.epoll, site: &mut self.site, timers: &mut self.timers, token };
             if self.connections[token].expire(turn, now, &mut self.output).is_break() {
                 self.close(token);
             }
@@ -336,6 +384,10 @@ impl Server {
             match order {
                 Order::Ready(ready) => self.site.health.ready = ready,
                 Order::Drain(grace) => self.drain(grace),
+                Order::Faults(faults) => {
+                    self.site.misbehave(faults.clone());
+                    self.channel.report(&Report::Faults(faults));
+                }
             }
         }
         Ok(())
@@ -419,15 +471,20 @@ fn drop_syn() -> [SockFilter; 5] {
 struct Turn<'a> {
     epoll: &'a OwnedFd,
     site: &'a mut Site,
-    token: u64,
+    timers: &'a mut Timers,
+    token: usize,
 }
 
 /// Each turn ends with whether the connection goes on.
 impl Connection {
     fn serve(&mut self, turn: Turn, input: &mut [u8], output: &mut Vec<u8>) -> ControlFlow<()> {
-        if self.interest == Interest::Write {
-            let outbox = std::mem::take(&mut self.outbox);
-            return self.flush(&outbox, clock::now(), turn);
+        match self.interest {
+            Interest::None | Interest::Read => {}
+            Interest::Write => {
+                *output = std::mem::take(&mut self.outbox);
+                return self.say(output, clock::now(), turn);
+            }
+            Interest::End => return ControlFlow::Break(()),
         }
         let length = match recv(&self.socket, &mut *input, RecvFlags::empty()) {
             Ok((0, _)) => return ControlFlow::Break(()),
@@ -442,41 +499,73 @@ impl Connection {
         let now = clock::now();
         output.clear();
         self.dialogue.receive(&input[..length], now, turn.site, output);
-        self.flush(output, now, turn)
+        self.say(output, now, turn)
     }
 
     /// Writes what it can and waits for what must come next.
-    fn flush(&mut self, mut answers: &[u8], now: Moment, turn: Turn) -> ControlFlow<()> {
+    fn say(&mut self, output: &mut Vec<u8>, now: Moment, turn: Turn) -> ControlFlow<()> {
         let mut now = now;
-        while !answers.is_empty() {
-            let sent = send(&self.socket, answers, SendFlags::NOSIGNAL);
-            now = clock::now();
-            match sent {
-                Ok(written) => {
-                    self.dialogue.wrote(written, now, turn.site);
-                    answers = &answers[written..];
+        let mut pieces = 0;
+        loop {
+            let mut answers = &output[..];
+            while !answers.is_empty() {
+                let sent = send(&self.socket, answers, SendFlags::NOSIGNAL);
+                now = clock::now();
+                match sent {
+                    Ok(written) => {
+                        self.dialogue.wrote(written, now, turn.site);
+                        answers = &answers[written..];
+                    }
+                    Err(Errno::INTR) => {}
+                    Err(Errno::AGAIN) => {
+                        self.outbox = answers.to_vec();
+                        self.deadline = now.after(turn.site.limits.stall_time);
+                        return self.wait_for(Interest::Write, &turn);
+                    }
+                    Err(_) => return ControlFlow::Break(()),
                 }
-                Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => {
-                    self.outbox = answers.to_vec();
-                    self.deadline = now.after(turn.site.limits.stall_time);
-                    return self.wait_for(Interest::Write, &turn);
-                }
-                Err(_) => return ControlFlow::Break(()),
             }
+            let before = self.waiting;
+            self.waiting = self.dialogue.waiting();
+            if self.waiting != Waiting::Room {
+                return self.wait_after(before, now, turn);
+            }
+            if pieces == PIECES_A_TURN {
+                self.deadline = now.after(turn.site.limits.stall_time);
+                return self.wait_for(Interest::Write, &turn);
+            }
+            pieces += 1;
+            output.clear();
+            self.dialogue.go_on(now, turn.site, output);
         }
-        let (before, limits) = (self.waiting, &turn.site.limits);
-        self.waiting = self.dialogue.waiting();
-        self.deadline = match self.waiting {
+    }
+
+    /// Waits for what must come next, now that all is written.
+    fn wait_after(&mut self, before: Waiting, now: Moment, turn: Turn) -> ControlFlow<()> {
+        let limits = &turn.site.limits;
+        let (interest, deadline) = match self.waiting {
             Waiting::Over => return self.part(now, &turn),
-            Waiting::Idle if turn.site.draining => now.after(LAST_CALL),
-            Waiting::Idle if self.dialogue.has_begun() => now.after(limits.idle_time),
-            Waiting::Idle => self.deadline,
-            Waiting::Head if before == Waiting::Head => self.deadline,
-            Waiting::Head => now.after(limits.header_time),
-            Waiting::Body => now.after(limits.stall_time),
+            Waiting::Reset => {
+                let _ = sockopt::set_socket_linger(&self.socket, Some(Duration::ZERO));
+                return ControlFlow::Break(());
+            }
+            Waiting::Idle if turn.site.draining => (Interest::Read, now.after(LAST_CALL)),
+            Waiting::Idle if self.dialogue.has_begun() => (Interest::Read, now.after(limits.idle_time)),
+            Waiting::Idle => (Interest::Read, self.deadline),
+            Waiting::Head if before == Waiting::Head => (Interest::Read, self.deadline),
+            Waiting::Head => (Interest::Read, now.after(limits.header_time)),
+            Waiting::Body => (Interest::Read, now.after(limits.stall_time)),
+            Waiting::Room => (Interest::Write, now.after(limits.stall_time)),
+            Waiting::Moment(due) => {
+                if before != self.waiting {
+                    turn.timers.0.push(Reverse((due, turn.token, self.number)));
+                }
+                (Interest::End, Moment(u64::MAX))
+            }
+            Waiting::End => (Interest::End, now.after(HANG)),
         };
-        self.wait_for(Interest::Read, &turn)
+        self.deadline = deadline;
+        self.wait_for(interest, &turn)
     }
 
     /// After the last answer. If the client has sent more than was read, a close would reset the connection, and that answer
@@ -489,13 +578,19 @@ impl Connection {
         self.wait_for(Interest::Read, turn)
     }
 
+    fn release(&mut self, turn: Turn, now: Moment, output: &mut Vec<u8>) -> ControlFlow<()> {
+        output.clear();
+        self.dialogue.release(now, turn.site, output);
+        self.say(output, now, turn)
+    }
+
     fn expire(&mut self, turn: Turn, now: Moment, output: &mut Vec<u8>) -> ControlFlow<()> {
         if self.waiting != Waiting::Head || !self.outbox.is_empty() {
             return ControlFlow::Break(());
         }
         output.clear();
         self.dialogue.expire(now, turn.site, output);
-        self.flush(output, now, turn)
+        self.say(output, now, turn)
     }
 
     fn wait_for(&mut self, interest: Interest, turn: &Turn) -> ControlFlow<()> {
@@ -503,12 +598,13 @@ impl Connection {
             Interest::None => return ControlFlow::Break(()),
             Interest::Read => epoll::EventFlags::IN,
             Interest::Write => epoll::EventFlags::OUT,
+            Interest::End => epoll::EventFlags::RDHUP,
         };
-        let data = epoll::EventData::new_u64(turn.token);
+        let data = epoll::EventData::new_u64(turn.token as u64);
         let told = match self.interest {
             same if same == interest => Ok(()),
             Interest::None => epoll::add(turn.epoll, &self.socket, data, flags),
-            Interest::Read | Interest::Write => epoll::modify(turn.epoll, &self.socket, data, flags),
+            Interest::Read | Interest::Write | Interest::End => epoll::modify(turn.epoll, &self.socket, data, flags),
         };
         self.interest = interest;
         if told.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
