@@ -207,7 +207,7 @@ impl Dialogue {
         match std::mem::replace(&mut self.stage, Stage::Over) {
             Stage::Delayed { until, held } if now >= until => {
                 self.deliver(*held, site, out);
-                self.take_up_what_waited(now, site, out);
+                self.take_up(now, site, out);
             }
             other => self.stage = other,
         }
@@ -221,14 +221,8 @@ impl Dialogue {
             // One that ends before its length breaks its word.
             let kept = stream.keep_alive && stream.end == stream.length;
             self.say_last_unless(kept);
-            self.take_up_what_waited(now, site, out);
+            self.take_up(now, site, out);
         }
-    }
-
-    fn take_up_what_waited(&mut self, now: Moment, site: &mut Site, out: &mut Vec<u8>) {
-        // Nothing was read for a while, so the kernel may hold more.
-        self.unread |= matches!(self.stage, Stage::Over);
-        self.take_up(now, site, out);
     }
 
     /// Reads what came earlier.

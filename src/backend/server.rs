@@ -14,6 +14,7 @@ use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown, SocketFlags, acceptfrom_with, recv, send, shutdown, sockopt};
+use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime};
 use slab::Slab;
 use socket2::{SockFilter, Socket};
 
@@ -60,6 +61,7 @@ pub struct Server {
     connections: Slab<Connection>,
     accepted: u64,
     timers: Timers,
+    alarm: Alarm,
     next_sweep: Moment,
     drain_until: Option<Moment>,
     close_listeners_at: Option<Moment>,
@@ -81,6 +83,30 @@ enum Accepting {
         retry: Moment,
     },
     Ended,
+}
+
+/// Wakes the loop for the next of the timers. The loop's own timeout has whole milliseconds where `epoll_pwait2` is missing.
+struct Alarm {
+    timer: OwnedFd,
+    at: Option<Moment>,
+}
+
+impl Alarm {
+    fn new() -> io::Result<Alarm> {
+        let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
+        Ok(Alarm { timer: timerfd_create(TimerfdClockId::Monotonic, flags)?, at: None })
+    }
+
+    fn set(&mut self, at: Option<Moment>) {
+        if at == self.at {
+            return;
+        }
+        self.at = at;
+        let never = timespec(Duration::ZERO);
+        let it_value = at.map_or(never, |at| timespec(at.since(Moment(0))));
+        // Fails for no time that is one.
+        let _ = timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &Itimerspec { it_interval: never, it_value });
+    }
 }
 
 struct Connection {
@@ -128,6 +154,7 @@ impl Timers {
 
 const ORDERS: u64 = u64::MAX;
 const TERMINATION: u64 = u64::MAX - 1;
+const ALARM: u64 = u64::MAX - 2;
 const FIRST_LISTENER: u64 = u64::MAX - 1024;
 
 impl Server {
@@ -142,6 +169,8 @@ impl Server {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         epoll::add(&epoll, &channel, epoll::EventData::new_u64(ORDERS), epoll::EventFlags::IN)?;
         epoll::add(&epoll, &terminations, epoll::EventData::new_u64(TERMINATION), epoll::EventFlags::IN)?;
+        let alarm = Alarm::new()?;
+        epoll::add(&epoll, &alarm.timer, epoll::EventData::new_u64(ALARM), epoll::EventFlags::IN)?;
         let listeners = listeners
             .into_iter()
             .map(|socket| {
@@ -162,6 +191,7 @@ impl Server {
             connections: Slab::new(),
             accepted: 0,
             timers: Timers::default(),
+            alarm,
             next_sweep: clock::now(),
             drain_until: None,
             close_listeners_at: None,
@@ -188,6 +218,8 @@ impl Server {
                 match event.data.u64() {
                     ORDERS => self.obey()?,
                     TERMINATION => self.terminate(),
+                    // What is due is seen below, and the alarm set anew.
+                    ALARM => {}
                     token @ FIRST_LISTENER.. => self.accept((token - FIRST_LISTENER) as usize),
                     token => self.serve(token as usize),
                 }
@@ -209,7 +241,7 @@ impl Server {
             Accepting::Yes => self.starved.map(|(_, calm)| calm),
             Accepting::Ended => None,
         };
-        [sweep, retry, self.close_listeners_at, self.drain_until, self.timers.next()].into_iter().flatten().min()
+        [sweep, retry, self.close_listeners_at, self.drain_until].into_iter().flatten().min()
     }
 
     // Accepting.
@@ -341,6 +373,7 @@ impl Server {
         if self.timers.next().is_some_and(|at| now >= at) {
             self.release(now);
         }
+        self.alarm.set(self.timers.next());
         if now >= self.next_sweep {
             self.sweep(now);
         }
@@ -571,11 +604,20 @@ impl Connection {
     /// After the last answer. If the client has sent more than was read, a close would reset the connection, and that answer
     /// might be lost with it.
     fn part(&mut self, now: Moment, turn: &Turn) -> ControlFlow<()> {
-        if !self.dialogue.left_something_unread() || shutdown(&self.socket, Shutdown::Write).is_err() {
+        let unread = self.dialogue.left_something_unread() || self.kernel_holds_input();
+        if !unread || shutdown(&self.socket, Shutdown::Write).is_err() {
             return ControlFlow::Break(());
         }
         self.deadline = now.after(LINGER);
         self.wait_for(Interest::Read, turn)
+    }
+
+    /// While an answer was held back or written, nothing was read.
+    fn kernel_holds_input(&self) -> bool {
+        match self.interest {
+            Interest::None | Interest::Read => false,
+            Interest::Write | Interest::End => rustix::io::ioctl_fionread(&self.socket).is_ok_and(|bytes| bytes > 0),
+        }
     }
 
     fn release(&mut self, turn: Turn, now: Moment, output: &mut Vec<u8>) -> ControlFlow<()> {
