@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::runfile::{Runfile, Whereabouts};
-use crate::wire::{Action, BatchHead, FleetStatus, Generator, Record, read_batch};
+use crate::wire::{Action, BatchHead, Fault, FleetStatus, Generator, Record, read_batch};
 
 /// A fleet that runs.
 #[derive(Clone)]
@@ -77,9 +77,18 @@ impl Remote {
 
     /// Does something to these members, or to all to which it applies, and waits until it is done.
     pub async fn act(&self, action: Action, generators: &[Generator], patience: Duration) -> Result<FleetStatus> {
-        let members: Vec<String> = generators.iter().map(Generator::to_string).collect();
-        let query = if members.is_empty() { String::new() } else { format!("?members={}", members.join(",")) };
-        self.ask(Method::POST, &format!("/v1/fleet/{}{query}", action.name()), patience).await
+        self.ask(Method::POST, &format!("/v1/fleet/{}?{}", action.name(), members(generators)), patience).await
+    }
+
+    /// Switches these faults on, each instead of the one of its kind, in these members or in all that run.
+    pub async fn fault(&self, faults: &[Fault], generators: &[Generator]) -> Result<FleetStatus> {
+        let faults: String = faults.iter().map(|fault| format!("&fault={}", escaped(&fault.to_string()))).collect();
+        self.ask(Method::POST, &format!("/v1/fleet/fault?{}{faults}", members(generators)), PATIENCE).await
+    }
+
+    /// Switches all faults of these members off, or of all that run.
+    pub async fn clear(&self, generators: &[Generator]) -> Result<FleetStatus> {
+        self.ask(Method::POST, &format!("/v1/fleet/clear?{}", members(generators)), PATIENCE).await
     }
 
     async fn ask<T: serde::de::DeserializeOwned>(&self, method: Method, path: &str, patience: Duration) -> Result<T> {
@@ -98,6 +107,21 @@ impl Remote {
         let answer: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
         bail!("{}", answer["error"].as_str().unwrap_or("the fleet refused without a reason"))
     }
+}
+
+/// The parameter that names them; nothing if all are meant.
+fn members(generators: &[Generator]) -> String {
+    let numbers: Vec<String> = generators.iter().map(Generator::to_string).collect();
+    if numbers.is_empty() { String::new() } else { format!("members={}", numbers.join(",")) }
+}
+
+/// As the value of a parameter: RFC 3986 §2.1.
+fn escaped(value: &str) -> String {
+    let escape = |byte: u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b':' => char::from(byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    };
+    value.bytes().map(escape).collect()
 }
 
 fn list(fleets: &[Whereabouts]) -> String {

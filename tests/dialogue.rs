@@ -384,6 +384,36 @@ fn any_steps() -> impl Strategy<Value = Vec<Step>> {
     vec(step, 0..60)
 }
 
+/// Something that happens to a conversation with a backend that misbehaves.
+#[derive(Clone, Debug)]
+enum FaultyStep {
+    Misbehave(Vec<&'static str>),
+    Hear(usize),
+    Write(usize),
+    /// Time passes, or there is room to write.
+    GoOn,
+}
+
+fn any_faulty_step() -> impl Strategy<Value = FaultyStep> {
+    let faults = [
+        "status:503:50%",
+        "latency:50ms±50ms:50%",
+        "fail-first:1",
+        "unhealthy",
+        "close-midway:10%",
+        "close:10%",
+        "reset:10%",
+        "hang:10%",
+    ];
+    prop_oneof![
+        1 => proptest::sample::subsequence(faults.to_vec(), 0..4).prop_map(FaultyStep::Misbehave),
+        6 => (1..400usize).prop_map(FaultyStep::Hear),
+        6 => (1..900usize).prop_map(FaultyStep::Write),
+        2 => Just(FaultyStep::Write(usize::MAX)),
+        6 => Just(FaultyStep::GoOn),
+    ]
+}
+
 fn converse(mut bytes: &[u8], steps: Vec<Step>) -> Conversation {
     let mut conversation = Conversation::begin();
     for step in steps {
@@ -490,6 +520,64 @@ proptest! {
         let answers = story.check();
         prop_assert_eq!(answers.len(), kept + 1);
         prop_assert!(answers[kept].closes());
+    }
+
+    #[test]
+    fn under_any_faults_each_byte_that_was_written_belongs_to_one_record(
+        mut requests in any_pipeline(), steps in vec(any_faulty_step(), 0..80)
+    ) {
+        for request in requests.iter_mut().step_by(3) {
+            request.target = "/bytes/100001?delay=20ms";
+        }
+        let bytes = stream(&requests);
+        let mut rest = &bytes[..];
+        let mut conversation = Conversation::begin();
+        let mut now = NOW;
+        for step in steps {
+            match step {
+                FaultyStep::Misbehave(faults) => {
+                    conversation.site.misbehave(faults.iter().map(|fault| fault.parse().unwrap()).collect());
+                }
+                FaultyStep::Hear(length) => {
+                    let (piece, after) = rest.split_at(length.min(rest.len()));
+                    conversation.hear(piece);
+                    rest = after;
+                }
+                FaultyStep::Write(length) => conversation.write(length),
+                FaultyStep::GoOn => {
+                    now = now.after(Duration::from_millis(30));
+                    let all_is_written = conversation.written == conversation.answered.len();
+                    let Conversation { dialogue, site, answered, .. } = &mut conversation;
+                    let before = answered.len();
+                    match dialogue.waiting() {
+                        Waiting::Moment(moment) => {
+                            dialogue.release(now, site, answered);
+                            prop_assert!(now >= moment || answered.len() == before, "said before its moment");
+                        }
+                        Waiting::Room if all_is_written => dialogue.go_on(now, site, answered),
+                        _ => {}
+                    }
+                    prop_assert!(answered.len() - before < 128 * 1024, "more than it needs in memory");
+                }
+            }
+            let silent = conversation.answered.len();
+            if let Waiting::Moment(_) | Waiting::End | Waiting::Reset | Waiting::Over = conversation.dialogue.waiting() {
+                conversation.hear(b"");
+                prop_assert_eq!(conversation.answered.len(), silent);
+            }
+        }
+        let written = conversation.written as u64;
+        let story = conversation.end();
+        let continues = story.answered.windows(12).filter(|bytes| *bytes == b"HTTP/1.1 100").count() as u64;
+        let recorded: u64 = story.records.iter().map(|record| record.bytes).sum();
+        prop_assert!(recorded <= written && written <= recorded + continues * 25, "{} of {}", recorded, written);
+        for (record, number) in story.records.iter().zip(1..) {
+            prop_assert_eq!((record.number, record.request_number), (number, number as u32));
+            prop_assert!(record.outcome != Outcome::Received);
+        }
+        let last = story.records.iter().position(|record| record.outcome == Outcome::CutOff);
+        let after_last = last.map_or(&[][..], |last| &story.records[last..]);
+        prop_assert!(after_last.iter().all(|record| record.outcome == Outcome::CutOff), "answered after one that was cut off");
     }
 
     #[test]

@@ -138,18 +138,46 @@ pub fn line(out: &mut Vec<u8>, head: &Head, text: &str) {
     message(out, head, Format::Text, format!("{text}\n").as_bytes());
 }
 
+/// Appends the head of an answer with a body of so many bytes, which [`pattern`] writes.
+pub fn head_of_bytes(out: &mut Vec<u8>, head: &Head, length: u64) {
+    begin(out, head, "application/octet-stream", length);
+}
+
+/// Appends bytes of a body of `length` bytes from `position` on, and returns where it ended: at the end, or some 64 KiB later.
+/// The body repeats 64 characters, whatever its length.
+pub fn pattern(out: &mut Vec<u8>, position: u64, length: u64) -> u64 {
+    const CHARACTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    const REPEATED: usize = 1024;
+    let start = out.len();
+    let skip = (position % CHARACTERS.len() as u64) as usize;
+    let bytes = (REPEATED * CHARACTERS.len()).min(usize::try_from(length - position).unwrap_or(usize::MAX));
+    out.extend_from_slice(&CHARACTERS[skip..]);
+    while out.len() - start < bytes {
+        out.extend_from_slice(CHARACTERS);
+    }
+    out.truncate(start + bytes);
+    position + bytes as u64
+}
+
+/// Where the body of an answer begins.
+pub fn body_start(answer: &[u8]) -> usize {
+    const END: &[u8] = b"\r\n\r\n";
+    answer.windows(END.len()).position(|bytes| bytes == END).map_or(answer.len(), |end| end + END.len())
+}
+
 /// Makes an answer that was to keep its connection end it: the backend has begun to drain since it was written.
 pub fn close_after(answer: &mut Vec<u8>) {
     const END: &[u8] = b"\r\n\r\n";
     const KEPT: &[u8] = b"\r\nConnection: keep-alive";
     const CLOSE: &[u8] = b"\r\nConnection: close";
-    let Some(end) = answer.windows(END.len()).position(|bytes| bytes == END) else { return };
+    let Some(end) = body_start(answer).checked_sub(END.len()) else { return };
     let start = if answer[..end].ends_with(KEPT) { end - KEPT.len() } else { end };
     answer.splice(start..end, CLOSE.iter().copied());
 }
 
 fn message(out: &mut Vec<u8>, head: &Head, format: Format, body: &[u8]) {
-    begin(out, head, format, body.len());
+    let body = if has_body(head.status) { body } else { b"" };
+    begin(out, head, format.media_type(), body.len() as u64);
     if !head.head_only {
         out.extend_from_slice(body);
     }
@@ -175,7 +203,8 @@ fn page(out: &mut Vec<u8>, head: &Head, facts: &Facts) {
     let mut number = Decimal::new();
     let number = number.of(u64::from(facts.generator.0));
     let fixed = PAGE_START.len() + PAGE_NUMBER.len() + PAGE_UUID.len() + PAGE_END.len();
-    begin(out, head, Format::Html, fixed + escaped_length(title) + number.len() + uuid.len());
+    let length = fixed + escaped_length(title) + number.len() + uuid.len();
+    begin(out, head, Format::Html.media_type(), length as u64);
     if head.head_only {
         return;
     }
@@ -214,18 +243,23 @@ fn escape(out: &mut Vec<u8>, text: &[u8]) {
     }
 }
 
-fn begin(out: &mut Vec<u8>, head: &Head, format: Format, body_length: usize) {
+fn begin(out: &mut Vec<u8>, head: &Head, media_type: &str, body_length: u64) {
     let mut decimal = Decimal::new();
-    for part in [
-        b"HTTP/1.1 ".as_slice(),
-        status_line(head.status).as_bytes(),
-        b"\r\nContent-Type: ",
-        format.media_type().as_bytes(),
-    ] {
-        out.extend_from_slice(part);
+    out.extend_from_slice(b"HTTP/1.1 ");
+    match head.status {
+        200 => out.extend_from_slice(b"200 OK"),
+        other => {
+            out.extend_from_slice(decimal.of(u64::from(other)));
+            out.push(b' ');
+            out.extend_from_slice(reason(other).as_bytes());
+        }
     }
-    out.extend_from_slice(b"\r\nContent-Length: ");
-    out.extend_from_slice(decimal.of(body_length as u64));
+    if has_length(head.status) {
+        out.extend_from_slice(b"\r\nContent-Type: ");
+        out.extend_from_slice(media_type.as_bytes());
+        out.extend_from_slice(b"\r\nContent-Length: ");
+        out.extend_from_slice(decimal.of(body_length));
+    }
     out.extend_from_slice(b"\r\nDate: ");
     out.extend_from_slice(head.date.as_bytes());
     out.extend_from_slice(b"\r\nCache-Control: no-store\r\n");
@@ -249,18 +283,19 @@ fn begin(out: &mut Vec<u8>, head: &Head, format: Format, body_length: usize) {
     });
 }
 
-fn status_line(status: u16) -> &'static str {
-    match status {
-        200 => "200 OK",
-        400 => "400 Bad Request",
-        408 => "408 Request Timeout",
-        414 => "414 URI Too Long",
-        431 => "431 Request Header Fields Too Large",
-        501 => "501 Not Implemented",
-        503 => "503 Service Unavailable",
-        505 => "505 HTTP Version Not Supported",
-        _ => "500 Internal Server Error",
-    }
+/// As registered with IANA; a status that is not has none, which RFC 9112 §4 allows.
+fn reason(status: u16) -> &'static str {
+    hyper::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or("")
+}
+
+/// RFC 9110 §15.3.5, §15.3.6, §15.4.5: answers that have no body, whatever is said of its length.
+fn has_body(status: u16) -> bool {
+    !matches!(status, 204 | 205 | 304)
+}
+
+/// RFC 9110 §8.6: 204 says nothing of a length, and of 304 it would be that of another answer.
+fn has_length(status: u16) -> bool {
+    !matches!(status, 204 | 304)
 }
 
 /// Writes a number without the machinery of `fmt`, which would cost more than the page.

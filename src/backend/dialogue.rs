@@ -7,12 +7,14 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use uuid::Uuid;
 
-use crate::backend::answer::{self, Connection, Facts, Format, Head};
+use crate::backend::answer::{self, Connection, Facts, Format, Head, UnknownFormat};
+use crate::backend::ask::{Ask, What};
 use crate::backend::body::{BadChunk, Discard};
+use crate::backend::fault::{Fate, Faults, Treatment};
 use crate::backend::health::Health;
 use crate::backend::request::{self, Body, Refusal, Request};
 use crate::journal::{Claim, Writer};
-use crate::wire::{AnswerId, Calendar, Clipped, Generator, Limits, Moment, Outcome, Record};
+use crate::wire::{AnswerId, Calendar, Clipped, Fault, Generator, Limits, Moment, Outcome, Record};
 
 /// What all conversations of a backend share.
 pub struct Site {
@@ -22,6 +24,8 @@ pub struct Site {
     pub journal: Writer,
     /// What readiness answers.
     pub health: Health,
+    /// How it misbehaves.
+    faults: Faults,
     /// Whether answers announce the end of their connections.
     pub draining: bool,
     /// Bounds.
@@ -37,11 +41,18 @@ impl Site {
             generator,
             journal,
             health: Health::default(),
+            faults: Faults::default(),
             draining: false,
             limits,
             calendar,
             date: Date { second: u64::MAX, text: String::new() },
         }
+    }
+
+    /// Misbehaves in these ways and no others any more.
+    pub fn misbehave(&mut self, faults: Vec<Fault>) {
+        self.faults.set(faults);
+        self.health.unhealthy = self.faults.are_unhealthy();
     }
 }
 
@@ -68,13 +79,13 @@ pub struct Dialogue {
     local: SocketAddr,
     connection: u64,
     requests: u32,
-    /// A head that is not complete yet.
+    /// A head that is not complete yet, or what came while an answer was held back.
     inbox: Vec<u8>,
     stage: Stage,
     unread: bool,
     /// Answers that have been handed over and not been written to their end, and how much of the first has been.
     unwritten: VecDeque<Unwritten>,
-    written: usize,
+    written: u64,
 }
 
 enum Stage {
@@ -82,20 +93,38 @@ enum Stage {
     Head,
     /// Reading a body, the answer to which is held back until it has ended.
     Body { discard: Discard, held: Box<Held> },
+    /// The answer is held back until then. Meanwhile nothing is read: answers keep their order.
+    Delayed { until: Moment, held: Box<Held> },
+    /// The answer's body is being made, piece by piece.
+    Streaming(Stream),
+    /// Nothing is said and nothing is read any more.
+    Hanging,
     /// Nothing more is read.
     Over,
+    /// The same, and what was said is to be forgotten.
+    Reset,
 }
 
 struct Held {
     claim: Claim,
     answer: Vec<u8>,
+    /// Bytes of body that follow, not made yet.
+    more: u64,
+    keep_alive: bool,
+    treatment: Treatment,
+}
+
+struct Stream {
+    position: u64,
+    end: u64,
+    length: u64,
     keep_alive: bool,
 }
 
 struct Unwritten {
     /// None for `100 Continue`.
     claim: Option<Claim>,
-    bytes: usize,
+    bytes: u64,
 }
 
 /// What the conversation waits for, which is what bounds its time.
@@ -107,8 +136,16 @@ pub enum Waiting {
     Head,
     /// The rest of a body.
     Body,
+    /// This moment; then [`Dialogue::release`].
+    Moment(Moment),
+    /// That what was said has been written; then [`Dialogue::go_on`].
+    Room,
+    /// The end: the client gets no answer.
+    End,
     /// That the client has read all: nothing more is answered on this connection.
     Over,
+    /// Nothing: the connection is to be reset.
+    Reset,
 }
 
 impl Dialogue {
@@ -133,6 +170,10 @@ impl Dialogue {
             Stage::Head if self.inbox.is_empty() => Waiting::Idle,
             Stage::Head => Waiting::Head,
             Stage::Body { .. } => Waiting::Body,
+            Stage::Delayed { until, .. } => Waiting::Moment(until),
+            Stage::Streaming(_) => Waiting::Room,
+            Stage::Hanging => Waiting::End,
+            Stage::Reset => Waiting::Reset,
             Stage::Over => Waiting::Over,
         }
     }
@@ -157,11 +198,39 @@ impl Dialogue {
         self.inbox.extend_from_slice(input);
         // A head that arrives byte by byte is not read anew for each byte.
         if input.contains(&b'\n') || self.inbox.len() >= site.limits.header_bytes as usize {
-            let inbox = std::mem::take(&mut self.inbox);
-            let rest = self.converse(&inbox, now, site, out).len();
-            self.inbox = inbox;
-            self.inbox.drain(..self.inbox.len() - rest);
+            self.take_up(now, site, out);
         }
+    }
+
+    /// The moment has come for which the conversation waited.
+    pub fn release(&mut self, now: Moment, site: &mut Site, out: &mut Vec<u8>) {
+        match std::mem::replace(&mut self.stage, Stage::Over) {
+            Stage::Delayed { until, held } if now >= until => {
+                self.deliver(*held, site, out);
+                self.take_up(now, site, out);
+            }
+            other => self.stage = other,
+        }
+    }
+
+    /// All that was said has been written, and there is room for more.
+    pub fn go_on(&mut self, now: Moment, site: &mut Site, out: &mut Vec<u8>) {
+        let Stage::Streaming(stream) = &mut self.stage else { return };
+        stream.position = stream.end.min(answer::pattern(out, stream.position, stream.end));
+        if stream.position == stream.end {
+            // One that ends before its length breaks its word.
+            let kept = stream.keep_alive && stream.end == stream.length;
+            self.say_last_unless(kept);
+            self.take_up(now, site, out);
+        }
+    }
+
+    /// Reads what came earlier.
+    fn take_up(&mut self, now: Moment, site: &mut Site, out: &mut Vec<u8>) {
+        let inbox = std::mem::take(&mut self.inbox);
+        let rest = self.converse(&inbox, now, site, out).len();
+        self.inbox = inbox;
+        self.inbox.drain(..self.inbox.len() - rest);
     }
 
     /// Ends the wait for a head that takes too long.
@@ -173,14 +242,14 @@ impl Dialogue {
 
     /// So many bytes of the answers have been written.
     pub fn wrote(&mut self, bytes: usize, now: Moment, site: &mut Site) {
-        self.written += bytes;
+        self.written += bytes as u64;
         while let Some(first) = self.unwritten.front()
             && first.bytes <= self.written
             && let Some(Unwritten { claim, bytes }) = self.unwritten.pop_front()
         {
             self.written -= bytes;
             if let Some(claim) = claim {
-                site.journal.complete(claim, now, bytes as u64, Outcome::Completed);
+                site.journal.complete(claim, now, bytes, Outcome::Completed);
             }
         }
     }
@@ -190,11 +259,14 @@ impl Dialogue {
         for Unwritten { claim, .. } in self.unwritten.drain(..) {
             let written = std::mem::take(&mut self.written);
             if let Some(claim) = claim {
-                site.journal.complete(claim, now, written as u64, Outcome::CutOff);
+                site.journal.complete(claim, now, written, Outcome::CutOff);
             }
         }
-        if let Stage::Body { held, .. } = std::mem::replace(&mut self.stage, Stage::Over) {
-            site.journal.complete(held.claim, now, 0, Outcome::CutOff);
+        match std::mem::replace(&mut self.stage, Stage::Over) {
+            Stage::Body { held, .. } | Stage::Delayed { held, .. } => {
+                site.journal.complete(held.claim, now, 0, Outcome::CutOff);
+            }
+            Stage::Head | Stage::Streaming(_) | Stage::Hanging | Stage::Over | Stage::Reset => {}
         }
     }
 
@@ -203,10 +275,11 @@ impl Dialogue {
         let mut rest = bytes;
         loop {
             match &mut self.stage {
-                Stage::Over => {
+                Stage::Over | Stage::Reset | Stage::Hanging => {
                     self.unread |= !rest.is_empty();
                     return &[];
                 }
+                Stage::Delayed { .. } | Stage::Streaming(_) => return rest,
                 Stage::Body { discard, .. } => {
                     match discard.take(rest) {
                         Ok(after) => rest = after,
@@ -218,13 +291,8 @@ impl Dialogue {
                     if !discard.is_done() {
                         return &[];
                     }
-                    if let Stage::Body { mut held, .. } = std::mem::replace(&mut self.stage, Stage::Head) {
-                        if held.keep_alive && site.draining {
-                            held.keep_alive = false;
-                            answer::close_after(&mut held.answer);
-                        }
-                        out.extend_from_slice(&held.answer);
-                        self.hand_over(held.claim, held.answer.len(), held.keep_alive);
+                    if let Stage::Body { held, .. } = std::mem::replace(&mut self.stage, Stage::Head) {
+                        self.hold_back(held, now, site, out);
                     }
                 }
                 Stage::Head => {
@@ -259,31 +327,78 @@ impl Dialogue {
             (true, _) => Connection::Kept,
         };
         let head_only = request.method == "HEAD";
-        if request.body == Body::None {
-            let start = out.len();
-            let claim = self.answer(request, connection, head_only, now, site, out);
-            self.hand_over(claim, out.len() - start, keep_alive);
+        let start = out.len();
+        let (claim, more, treatment) = self.answer(request, connection, head_only, now, site, out);
+        if request.body == Body::None && more == 0 && treatment == Treatment::NORMAL {
+            self.unwritten.push_back(Unwritten { claim: Some(claim), bytes: (out.len() - start) as u64 });
+            self.say_last_unless(keep_alive);
             return;
         }
-        let mut answer = Vec::new();
-        let claim = self.answer(request, connection, head_only, now, site, &mut answer);
+        let held = Box::new(Held { claim, answer: out.split_off(start), more, keep_alive, treatment });
+        if request.body == Body::None {
+            self.hold_back(held, now, site, out);
+            return;
+        }
         if request.expects_continue && nothing_follows {
             const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
             out.extend_from_slice(CONTINUE);
-            self.unwritten.push_back(Unwritten { claim: None, bytes: CONTINUE.len() });
+            self.unwritten.push_back(Unwritten { claim: None, bytes: CONTINUE.len() as u64 });
         }
-        self.stage =
-            Stage::Body { discard: Discard::new(request.body), held: Box::new(Held { claim, answer, keep_alive }) };
+        self.stage = Stage::Body { discard: Discard::new(request.body), held };
     }
 
-    fn hand_over(&mut self, claim: Claim, bytes: usize, keep_alive: bool) {
+    /// The request has been read: its answer is due, or will be.
+    fn hold_back(&mut self, held: Box<Held>, now: Moment, site: &Site, out: &mut Vec<u8>) {
+        if held.treatment.delay.is_zero() {
+            self.deliver(*held, site, out);
+        } else {
+            self.stage = Stage::Delayed { until: now.after(held.treatment.delay), held };
+        }
+    }
+
+    /// Says what was held back, or what the request gets instead.
+    fn deliver(&mut self, held: Held, site: &Site, out: &mut Vec<u8>) {
+        let Held { claim, mut answer, more, mut keep_alive, treatment } = held;
+        if keep_alive && site.draining {
+            keep_alive = false;
+            answer::close_after(&mut answer);
+        }
+        let bytes = answer.len() as u64 + more;
         self.unwritten.push_back(Unwritten { claim: Some(claim), bytes });
-        if !keep_alive {
-            self.stage = Stage::Over;
+        match treatment.fate {
+            Fate::Answer | Fate::Status(_) | Fate::FirstFailed => {
+                out.extend_from_slice(&answer);
+                self.stream(Stream { position: 0, end: more, length: more, keep_alive });
+            }
+            Fate::CloseMidway => {
+                let body = answer::body_start(&answer);
+                let half = match answer.len() - body {
+                    // Of a head alone, half of it.
+                    0 if more == 0 => body / 2,
+                    here => body + here / 2,
+                };
+                out.extend_from_slice(&answer[..half]);
+                self.stream(Stream { position: 0, end: more / 2, length: more, keep_alive: false });
+            }
+            Fate::Close => self.stage = Stage::Over,
+            Fate::Reset => self.stage = Stage::Reset,
+            Fate::Hang => self.stage = Stage::Hanging,
         }
     }
 
-    /// Records the attempt and writes its answer.
+    fn stream(&mut self, stream: Stream) {
+        match stream.end {
+            0 => self.say_last_unless(stream.keep_alive),
+            _ => self.stage = Stage::Streaming(stream),
+        }
+    }
+
+    /// What was just said is the last on this connection, unless it is kept.
+    fn say_last_unless(&mut self, kept: bool) {
+        self.stage = if kept { Stage::Head } else { Stage::Over };
+    }
+
+    /// Records the attempt and writes its answer, but for so many bytes of a body that are made later.
     fn answer(
         &self,
         request: &Request,
@@ -292,7 +407,7 @@ impl Dialogue {
         now: Moment,
         site: &mut Site,
         out: &mut Vec<u8>,
-    ) -> Claim {
+    ) -> (Claim, u64, Treatment) {
         let unix = site.calendar.unix(now);
         let head = Head {
             status: 200,
@@ -305,12 +420,34 @@ impl Dialogue {
         };
         if let Some((status, text)) = site.health.of(request.path(), site.draining) {
             answer::line(out, &Head { status, ..head }, text);
-            return self.claim(request, status, None, now, site);
+            return (self.claim(request, status, None, now, site), 0, Treatment::NORMAL);
         }
+        let mut treatment = match site.faults.are_none() {
+            true => Treatment::NORMAL,
+            false => site.faults.treat(request.id, chance),
+        };
         let answer = AnswerId(Uuid::new_v4());
         let head = Head { answer: Some(answer), ..head };
-        let status = match Format::wanted(request) {
-            Ok(format) => {
+        let mut more = 0;
+        let mut line = |status: u16, text: &str| {
+            answer::line(out, &Head { status, ..head }, text);
+            status
+        };
+        let asked = Ask::of(request);
+        let status = match (treatment.fate, asked, Format::wanted(request)) {
+            (Fate::Status(status), ..) => line(status, &format!("status {status}, a fault that is switched on")),
+            (Fate::FirstFailed, ..) => line(503, "one of the first attempts, a fault that is switched on"),
+            (_, Err(bad), _) => line(400, bad.why()),
+            (_, Ok(Ask { what: What::Page, .. }), Err(UnknownFormat)) => {
+                line(400, "unknown format: expected html, json or text")
+            }
+            (_, Ok(Ask { what: What::Status(status), .. }), _) => line(status, &format!("status {status}, as asked")),
+            (_, Ok(Ask { what: What::Bytes(length), .. }), _) => {
+                answer::head_of_bytes(out, &head, length);
+                more = if head_only { 0 } else { length };
+                200
+            }
+            (_, Ok(Ask { what: What::Page, .. }), Ok(format)) => {
                 let facts = Facts {
                     request,
                     generator: site.generator,
@@ -324,12 +461,9 @@ impl Dialogue {
                 answer::facts(out, &head, format, &facts);
                 200
             }
-            Err(_) => {
-                answer::line(out, &Head { status: 400, ..head }, "unknown format: expected html, json or text");
-                400
-            }
         };
-        self.claim(request, status, Some(answer), now, site)
+        treatment.delay += asked.map_or(Duration::ZERO, |ask| ask.delay);
+        (self.claim(request, status, Some(answer), now, site), more, treatment)
     }
 
     fn claim(&self, request: &Request, status: u16, answer: Option<AnswerId>, now: Moment, site: &mut Site) -> Claim {
@@ -391,8 +525,15 @@ impl Dialogue {
         };
         answer::line(out, &head, refusal.why);
         self.unread = true;
-        self.hand_over(claim, out.len() - start, false);
+        self.unwritten.push_back(Unwritten { claim: Some(claim), bytes: (out.len() - start) as u64 });
+        self.stage = Stage::Over;
     }
+}
+
+/// Uniform from 0 and below 1: of a fresh UUID 53 bits that are random.
+fn chance() -> f64 {
+    const BITS: u32 = 53;
+    (Uuid::new_v4().as_u128() as u64 & ((1 << BITS) - 1)) as f64 / (1u64 << BITS) as f64
 }
 
 /// RFC 9112 §2.2: empty lines before a request are ignored.

@@ -7,13 +7,17 @@ use crate::wire::{LIVENESS_PATHS, READINESS_PATHS};
 pub struct Health {
     /// False after an order to be unready.
     pub ready: bool,
+    /// True under the fault of that name.
+    pub unhealthy: bool,
 }
 
 impl Default for Health {
     fn default() -> Self {
-        Health { ready: true }
+        Health { ready: true, unhealthy: false }
     }
 }
+
+const UNHEALTHY: (u16, &str) = (503, "unhealthy, a fault that is switched on");
 
 impl Health {
     /// Status and text for a path of health; none for every other path. A balancer that maps `/uuid` to `/` makes `//readyz`
@@ -25,9 +29,10 @@ impl Health {
         }
         let path = if path.starts_with("//") { &path[1..] } else { path };
         if LIVENESS_PATHS.contains(&path) {
-            Some((200, "ok"))
+            Some(if self.unhealthy { UNHEALTHY } else { (200, "ok") })
         } else if READINESS_PATHS.contains(&path) {
             Some(match (self.ready, draining) {
+                _ if self.unhealthy => UNHEALTHY,
                 (_, true) => (503, "draining"),
                 (false, false) => (503, "not ready"),
                 (true, false) => (200, "ready"),
@@ -44,13 +49,24 @@ mod tests {
 
     #[test]
     fn readiness_follows_what_was_set_and_liveness_does_not() {
-        let (ready, unready) = (Health { ready: true }, Health { ready: false });
+        let (ready, unready) = (Health::default(), Health { ready: false, ..Health::default() });
         assert_eq!(ready.of("/readyz", false), Some((200, "ready")));
         assert_eq!(unready.of("/ready", false), Some((503, "not ready")));
         assert_eq!(ready.of("//readyz", true), Some((503, "draining")));
         assert_eq!(unready.of("/livez", true), Some((200, "ok")));
         for path in ["/", "", "*", "/uuid", "/readyz/", "/healthzz", "readyz"] {
             assert_eq!(ready.of(path, false), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn unhealthy_it_fails_all_health_and_nothing_else() {
+        for ready in [true, false] {
+            let health = Health { ready, unhealthy: true };
+            for path in ["/livez", "/healthz", "/health", "/readyz", "/ready"] {
+                assert_eq!(health.of(path, false), Some(UNHEALTHY), "{path}");
+            }
+            assert_eq!(health.of("/", false), None);
         }
     }
 }

@@ -1,6 +1,8 @@
 //! The loop of a backend: sockets, readiness and time. One thread, one `epoll`, level-triggered.
 //! What is said on a connection is `dialogue`'s.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::io;
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
@@ -12,6 +14,7 @@ use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown, SocketFlags, acceptfrom_with, recv, send, shutdown, sockopt};
+use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime};
 use slab::Slab;
 use socket2::{SockFilter, Socket};
 
@@ -34,6 +37,10 @@ const SWEEP: Duration = Duration::from_secs(1);
 const RETRY: Duration = Duration::from_millis(100);
 /// Starvation is said to be over after so long without it.
 const CALM: Duration = Duration::from_secs(1);
+/// A client that is to get no answer and does not close its connection is left after so long.
+const HANG: Duration = Duration::from_secs(10 * 60);
+/// A connection with much to say says so many pieces of some 64 KiB, then others have their turn.
+const PIECES_A_TURN: usize = 16;
 const ACCEPTS_A_TURN: usize = 64;
 const EVENTS_A_TURN: usize = 1024;
 const INPUT_BYTES: usize = 16 * 1024;
@@ -53,6 +60,8 @@ pub struct Server {
     site: Site,
     connections: Slab<Connection>,
     accepted: u64,
+    timers: Timers,
+    alarm: Alarm,
     next_sweep: Moment,
     drain_until: Option<Moment>,
     close_listeners_at: Option<Moment>,
@@ -76,8 +85,34 @@ enum Accepting {
     Ended,
 }
 
+/// Wakes the loop for the next of the timers. The loop's own timeout has whole milliseconds where `epoll_pwait2` is missing.
+struct Alarm {
+    timer: OwnedFd,
+    at: Option<Moment>,
+}
+
+impl Alarm {
+    fn new() -> io::Result<Alarm> {
+        let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
+        Ok(Alarm { timer: timerfd_create(TimerfdClockId::Monotonic, flags)?, at: None })
+    }
+
+    fn set(&mut self, at: Option<Moment>) {
+        if at == self.at {
+            return;
+        }
+        self.at = at;
+        let never = timespec(Duration::ZERO);
+        let it_value = at.map_or(never, |at| timespec(at.since(Moment(0))));
+        // Fails for no time that is one.
+        let _ = timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &Itimerspec { it_interval: never, it_value });
+    }
+}
+
 struct Connection {
     socket: OwnedFd,
+    /// Its number in this process: tokens are used again.
+    number: u64,
     dialogue: Dialogue,
     /// Answers that the kernel has not taken yet.
     outbox: Vec<u8>,
@@ -93,10 +128,33 @@ enum Interest {
     None,
     Read,
     Write,
+    /// Nothing but its end.
+    End,
+}
+
+/// The moments at which answers that are held back are due, and whose they are: by token and number. Those of connections that
+/// have ended stay for a while.
+#[derive(Default)]
+struct Timers(BinaryHeap<Reverse<(Moment, usize, u64)>>);
+
+impl Timers {
+    fn next(&self) -> Option<Moment> {
+        self.0.peek().map(|Reverse((at, ..))| *at)
+    }
+
+    fn take_due(&mut self, now: Moment) -> Option<(usize, u64)> {
+        let Reverse((_, token, number)) = self.next().filter(|at| *at <= now).and_then(|_| self.0.pop())?;
+        Some((token, number))
+    }
+
+    fn forget_unless(&mut self, lives: impl Fn(usize, u64) -> bool) {
+        self.0.retain(|Reverse((_, token, number))| lives(*token, *number));
+    }
 }
 
 const ORDERS: u64 = u64::MAX;
 const TERMINATION: u64 = u64::MAX - 1;
+const ALARM: u64 = u64::MAX - 2;
 const FIRST_LISTENER: u64 = u64::MAX - 1024;
 
 impl Server {
@@ -111,6 +169,8 @@ impl Server {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         epoll::add(&epoll, &channel, epoll::EventData::new_u64(ORDERS), epoll::EventFlags::IN)?;
         epoll::add(&epoll, &terminations, epoll::EventData::new_u64(TERMINATION), epoll::EventFlags::IN)?;
+        let alarm = Alarm::new()?;
+        epoll::add(&epoll, &alarm.timer, epoll::EventData::new_u64(ALARM), epoll::EventFlags::IN)?;
         let listeners = listeners
             .into_iter()
             .map(|socket| {
@@ -130,6 +190,8 @@ impl Server {
             site,
             connections: Slab::new(),
             accepted: 0,
+            timers: Timers::default(),
+            alarm,
             next_sweep: clock::now(),
             drain_until: None,
             close_listeners_at: None,
@@ -156,6 +218,8 @@ impl Server {
                 match event.data.u64() {
                     ORDERS => self.obey()?,
                     TERMINATION => self.terminate(),
+                    // What is due is seen below, and the alarm set anew.
+                    ALARM => {}
                     token @ FIRST_LISTENER.. => self.accept((token - FIRST_LISTENER) as usize),
                     token => self.serve(token as usize),
                 }
@@ -248,13 +312,13 @@ impl Server {
 
     fn open(&mut self, socket: OwnedFd, peer: SocketAddr, local: SocketAddr) {
         self.accepted += 1;
-        let _ = sockopt::set_tcp_nodelay(&socket, true);
         let now = clock::now();
         if self.connections.is_empty() {
             self.next_sweep = now.after(self.sweep_interval());
         }
         let token = self.connections.insert(Connection {
             socket,
+            number: self.accepted,
             dialogue: Dialogue::new(peer, local, self.accepted),
             outbox: Vec::new(),
             interest: Interest::None,
@@ -269,7 +333,7 @@ impl Server {
 
     fn serve(&mut self, token: usize) {
         let Some(connection) = self.connections.get_mut(token) else { return };
-        let turn = Turn { epoll: &self.epoll, site: &mut self.site, token: token as u64 };
+        let turn = Turn { epoll: &self.epoll, site: &mut self.site, timers: &mut self.timers, token };
         if connection.serve(turn, &mut self.input, &mut self.output).is_break() {
             self.close(token);
         }
@@ -306,6 +370,10 @@ impl Server {
         if self.close_listeners_at.is_some_and(|at| now >= at) {
             self.close_listeners();
         }
+        if self.timers.next().is_some_and(|at| now >= at) {
+            self.release(now);
+        }
+        self.alarm.set(self.timers.next());
         if now >= self.next_sweep {
             self.sweep(now);
         }
@@ -317,12 +385,25 @@ impl Server {
         now
     }
 
+    /// Lets go what was held back until now.
+    fn release(&mut self, now: Moment) {
+        while let Some((token, number)) = self.timers.take_due(now) {
+            let Some(connection) = self.connections.get_mut(token).filter(|it| it.number == number) else { continue };
+            let turn = Turn { epoll: &self.epoll, site: &mut self.site, timers: &mut self.timers, token };
+            if connection.release(turn, now, &mut self.output).is_break() {
+                self.close(token);
+            }
+        }
+    }
+
     fn sweep(&mut self, now: Moment) {
         self.next_sweep = now.after(self.sweep_interval());
+        let connections = &self.connections;
+        self.timers.forget_unless(|token, number| connections.get(token).is_some_and(|it| it.number == number));
         let late: Vec<usize> =
             self.connections.iter().filter(|(_, it)| now >= it.deadline).map(|(token, _)| token).collect();
         for token in late {
-            let turn = Turn { epoll: &self.epoll, site: &mut self.site, token: token as u64 };
+            let turn = Turn { epoll: &self.epoll, site: &mut self.site, timers: &mut self.timers, token };
             if self.connections[token].expire(turn, now, &mut self.output).is_break() {
                 self.close(token);
             }
@@ -336,6 +417,10 @@ impl Server {
             match order {
                 Order::Ready(ready) => self.site.health.ready = ready,
                 Order::Drain(grace) => self.drain(grace),
+                Order::Faults(faults) => {
+                    self.site.misbehave(faults.clone());
+                    self.channel.report(&Report::Faults(faults));
+                }
             }
         }
         Ok(())
@@ -419,15 +504,20 @@ fn drop_syn() -> [SockFilter; 5] {
 struct Turn<'a> {
     epoll: &'a OwnedFd,
     site: &'a mut Site,
-    token: u64,
+    timers: &'a mut Timers,
+    token: usize,
 }
 
 /// Each turn ends with whether the connection goes on.
 impl Connection {
     fn serve(&mut self, turn: Turn, input: &mut [u8], output: &mut Vec<u8>) -> ControlFlow<()> {
-        if self.interest == Interest::Write {
-            let outbox = std::mem::take(&mut self.outbox);
-            return self.flush(&outbox, clock::now(), turn);
+        match self.interest {
+            Interest::None | Interest::Read => {}
+            Interest::Write => {
+                *output = std::mem::take(&mut self.outbox);
+                return self.say(output, clock::now(), turn);
+            }
+            Interest::End => return ControlFlow::Break(()),
         }
         let length = match recv(&self.socket, &mut *input, RecvFlags::empty()) {
             Ok((0, _)) => return ControlFlow::Break(()),
@@ -442,51 +532,98 @@ impl Connection {
         let now = clock::now();
         output.clear();
         self.dialogue.receive(&input[..length], now, turn.site, output);
-        self.flush(output, now, turn)
+        self.say(output, now, turn)
     }
 
     /// Writes what it can and waits for what must come next.
-    fn flush(&mut self, mut answers: &[u8], now: Moment, turn: Turn) -> ControlFlow<()> {
+    fn say(&mut self, output: &mut Vec<u8>, now: Moment, turn: Turn) -> ControlFlow<()> {
         let mut now = now;
-        while !answers.is_empty() {
-            let sent = send(&self.socket, answers, SendFlags::NOSIGNAL);
-            now = clock::now();
-            match sent {
-                Ok(written) => {
-                    self.dialogue.wrote(written, now, turn.site);
-                    answers = &answers[written..];
+        let mut pieces = 0;
+        loop {
+            let mut answers = &output[..];
+            while !answers.is_empty() {
+                let sent = send(&self.socket, answers, SendFlags::NOSIGNAL);
+                now = clock::now();
+                match sent {
+                    Ok(written) => {
+                        self.dialogue.wrote(written, now, turn.site);
+                        answers = &answers[written..];
+                    }
+                    Err(Errno::INTR) => {}
+                    Err(Errno::AGAIN) => {
+                        self.outbox = answers.to_vec();
+                        self.deadline = now.after(turn.site.limits.stall_time);
+                        return self.wait_for(Interest::Write, &turn);
+                    }
+                    Err(_) => return ControlFlow::Break(()),
                 }
-                Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => {
-                    self.outbox = answers.to_vec();
-                    self.deadline = now.after(turn.site.limits.stall_time);
-                    return self.wait_for(Interest::Write, &turn);
-                }
-                Err(_) => return ControlFlow::Break(()),
             }
+            let before = self.waiting;
+            self.waiting = self.dialogue.waiting();
+            if self.waiting != Waiting::Room {
+                return self.wait_after(before, now, turn);
+            }
+            if pieces == PIECES_A_TURN {
+                self.deadline = now.after(turn.site.limits.stall_time);
+                return self.wait_for(Interest::Write, &turn);
+            }
+            pieces += 1;
+            output.clear();
+            self.dialogue.go_on(now, turn.site, output);
         }
-        let (before, limits) = (self.waiting, &turn.site.limits);
-        self.waiting = self.dialogue.waiting();
-        self.deadline = match self.waiting {
+    }
+
+    /// Waits for what must come next, now that all is written.
+    fn wait_after(&mut self, before: Waiting, now: Moment, turn: Turn) -> ControlFlow<()> {
+        let limits = &turn.site.limits;
+        let (interest, deadline) = match self.waiting {
             Waiting::Over => return self.part(now, &turn),
-            Waiting::Idle if turn.site.draining => now.after(LAST_CALL),
-            Waiting::Idle if self.dialogue.has_begun() => now.after(limits.idle_time),
-            Waiting::Idle => self.deadline,
-            Waiting::Head if before == Waiting::Head => self.deadline,
-            Waiting::Head => now.after(limits.header_time),
-            Waiting::Body => now.after(limits.stall_time),
+            Waiting::Reset => {
+                let _ = sockopt::set_socket_linger(&self.socket, Some(Duration::ZERO));
+                return ControlFlow::Break(());
+            }
+            Waiting::Idle if turn.site.draining => (Interest::Read, now.after(LAST_CALL)),
+            Waiting::Idle if self.dialogue.has_begun() => (Interest::Read, now.after(limits.idle_time)),
+            Waiting::Idle => (Interest::Read, self.deadline),
+            Waiting::Head if before == Waiting::Head => (Interest::Read, self.deadline),
+            Waiting::Head => (Interest::Read, now.after(limits.header_time)),
+            Waiting::Body => (Interest::Read, now.after(limits.stall_time)),
+            Waiting::Room => (Interest::Write, now.after(limits.stall_time)),
+            Waiting::Moment(due) => {
+                if before != self.waiting {
+                    turn.timers.0.push(Reverse((due, turn.token, self.number)));
+                }
+                (Interest::End, Moment(u64::MAX))
+            }
+            Waiting::End => (Interest::End, now.after(HANG)),
         };
-        self.wait_for(Interest::Read, &turn)
+        self.deadline = deadline;
+        self.wait_for(interest, &turn)
     }
 
     /// After the last answer. If the client has sent more than was read, a close would reset the connection, and that answer
     /// might be lost with it.
     fn part(&mut self, now: Moment, turn: &Turn) -> ControlFlow<()> {
-        if !self.dialogue.left_something_unread() || shutdown(&self.socket, Shutdown::Write).is_err() {
+        let unread = self.dialogue.left_something_unread() || self.kernel_holds_input();
+        if !unread || shutdown(&self.socket, Shutdown::Write).is_err() {
             return ControlFlow::Break(());
         }
         self.deadline = now.after(LINGER);
         self.wait_for(Interest::Read, turn)
+    }
+
+    /// While an answer was held back or written, nothing was read.
+    fn kernel_holds_input(&self) -> bool {
+        match self.interest {
+            Interest::None | Interest::Read => false,
+            Interest::Write | Interest::End => rustix::io::ioctl_fionread(&self.socket).is_ok_and(|bytes| bytes > 0),
+        }
+    }
+
+    fn release(&mut self, turn: Turn, now: Moment, output: &mut Vec<u8>) -> ControlFlow<()> {
+        output.clear();
+        self.dialogue.release(now, turn.site, output);
+        self.say(output, now, turn)
     }
 
     fn expire(&mut self, turn: Turn, now: Moment, output: &mut Vec<u8>) -> ControlFlow<()> {
@@ -495,7 +632,7 @@ impl Connection {
         }
         output.clear();
         self.dialogue.expire(now, turn.site, output);
-        self.flush(output, now, turn)
+        self.say(output, now, turn)
     }
 
     fn wait_for(&mut self, interest: Interest, turn: &Turn) -> ControlFlow<()> {
@@ -503,12 +640,13 @@ impl Connection {
             Interest::None => return ControlFlow::Break(()),
             Interest::Read => epoll::EventFlags::IN,
             Interest::Write => epoll::EventFlags::OUT,
+            Interest::End => epoll::EventFlags::RDHUP,
         };
-        let data = epoll::EventData::new_u64(turn.token);
+        let data = epoll::EventData::new_u64(turn.token as u64);
         let told = match self.interest {
             same if same == interest => Ok(()),
             Interest::None => epoll::add(turn.epoll, &self.socket, data, flags),
-            Interest::Read | Interest::Write => epoll::modify(turn.epoll, &self.socket, data, flags),
+            Interest::Read | Interest::Write | Interest::End => epoll::modify(turn.epoll, &self.socket, data, flags),
         };
         self.interest = interest;
         if told.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }

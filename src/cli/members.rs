@@ -9,7 +9,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use crate::remote::Remote;
 use crate::topology::Ports;
-use crate::wire::{Action, FleetStatus, MemberState};
+use crate::wire::{Action, Fault, FleetStatus, MemberState};
 
 /// See and change the members of a running fleet of yours. Without ports, all members to which it applies are meant.
 #[derive(Args)]
@@ -89,15 +89,18 @@ impl Typed {
             }
             status.members.retain(|member| wanted.contains(&member.generator));
         }
-        match format {
-            Format::Text => print!("{}", table(&status)),
-            Format::Json => println!("{}", serde_json::to_string_pretty(&status)?),
-        }
-        Ok(ExitCode::SUCCESS)
+        super::show(
+            match format {
+                Format::Text => table(&status),
+                Format::Json => format!("{}\n", serde_json::to_string_pretty(&status)?),
+            }
+            .as_bytes(),
+        )
     }
 }
 
-fn table(status: &FleetStatus) -> String {
+/// What each member does, for a person.
+pub fn table(status: &FleetStatus) -> String {
     let mut table = format!("fleet {} · API {}\n\n", status.pid, status.control);
     let _ = writeln!(table, "BACKEND  STATE     PID      ATTEMPTS  IN FLIGHT  RESTARTS");
     for member in &status.members {
@@ -116,6 +119,10 @@ fn table(status: &FleetStatus) -> String {
         }
         if member.lost > 0 {
             let _ = write!(table, "  {} records lost", member.lost);
+        }
+        if !member.faults.is_empty() {
+            let faults: Vec<String> = member.faults.iter().map(Fault::to_string).collect();
+            let _ = write!(table, "  {}", faults.join(", "));
         }
         table.push('\n');
     }

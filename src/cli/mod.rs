@@ -1,11 +1,12 @@
 //! What was typed, and what it means; it joins the parts that do not know each other.
 
 mod check;
+mod faults;
 mod health;
 mod members;
 mod settings;
 
-use std::io;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -53,6 +54,7 @@ Examples:
   uuid-generator --host 0.0.0.0 --log json           on all interfaces, the log for programs
   uuid-generator fleet status                        from another terminal: what they do
   uuid-generator fleet kill 9002                     kill -9 of one; `fleet start` brings it back
+  uuid-generator fault 9002 status 503 10%           a tenth of its answers are 503; `fault 9002 clear` ends it
   curl 'http://localhost:9001/?format=json'          all that a backend sees of a request
 
 Exit status: 0 stopped as asked, 1 not healthy (healthcheck), 2 could not run, 130 or 143 stopped at once by a second signal.";
@@ -63,6 +65,8 @@ enum Command {
     Check(Box<check::Typed>),
     /// See and change the members of a running fleet of yours
     Fleet(members::Typed),
+    /// Make backends of a running fleet misbehave, or behave again
+    Fault(faults::Typed),
     /// Ask whether backends are ready: exit status 0 if all are, 1 if not
     Healthcheck(health::Typed),
     /// Write completions for a shell to standard output
@@ -88,15 +92,29 @@ pub fn main() -> Result<ExitCode> {
         }
         Some(Command::Check(typed)) => runtime()?.block_on(typed.run()),
         Some(Command::Fleet(typed)) => runtime()?.block_on(typed.run()),
+        Some(Command::Fault(typed)) => runtime()?.block_on(typed.run()),
         Some(Command::Healthcheck(typed)) => runtime()?.block_on(typed.run()),
         Some(Command::Completions { shell }) => {
-            clap_complete::generate(shell, &mut Typed::command(), "uuid-generator", &mut io::stdout());
-            Ok(ExitCode::SUCCESS)
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Typed::command(), "uuid-generator", &mut script);
+            show(&script)
         }
         Some(Command::Man) => {
-            clap_mangen::Man::new(Typed::command()).render(&mut io::stdout()).context("failed to write the page")?;
-            Ok(ExitCode::SUCCESS)
+            let mut page = Vec::new();
+            clap_mangen::Man::new(Typed::command()).render(&mut page).context("failed to write the page")?;
+            show(&page)
         }
+    }
+}
+
+/// Writes to standard output. Who reads no further, such as `head`, has seen enough.
+fn show(text: &[u8]) -> Result<ExitCode> {
+    let mut output = io::stdout().lock();
+    match output.write_all(text).and_then(|()| output.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(error).context("failed to write to standard output")
+        }
+        Ok(()) | Err(_) => Ok(ExitCode::SUCCESS),
     }
 }
 

@@ -17,7 +17,7 @@ use serde::{Deserialize, Deserializer};
 use crate::balancer::nginx;
 use crate::fleet::{ControlAddress, LogMode, Plan};
 use crate::topology::{Host, Ports};
-use crate::wire::Limits;
+use crate::wire::{Limits, Time};
 
 const FILE: &str = "uuid-generator.toml";
 const ENVIRONMENT: &str = "UUID_GENERATOR_";
@@ -275,23 +275,6 @@ impl FromStr for Flag {
             "true" | "1" | "yes" | "on" => Ok(Flag(true)),
             "false" | "0" | "no" | "off" => Ok(Flag(false)),
             _ => Err("expected true or false"),
-        }
-    }
-}
-
-/// A time above 0 with its unit: `10s`, `250ms`, `1m 30s`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Time(Duration);
-
-impl FromStr for Time {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Time, &'static str> {
-        const EXPECTED: &str = "expected a time above 0 with its unit, such as 10s, 250ms or 1m";
-        let time: jiff::SignedDuration = text.parse().map_err(|_| EXPECTED)?;
-        match Duration::try_from(time) {
-            Ok(time) if time > Duration::ZERO && time <= Duration::from_secs(366 * 24 * 3600) => Ok(Time(time)),
-            Ok(_) | Err(_) => Err(EXPECTED),
         }
     }
 }

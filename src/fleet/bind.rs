@@ -50,6 +50,8 @@ fn socket(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM.cloexec(), Some(Protocol::TCP))?;
     // Connections of an earlier run may still be closing; this takes no port from a process that listens on it.
     socket.set_reuse_address(true)?;
+    // Inherited by every connection.
+    socket.set_tcp_nodelay(true)?;
     if address.is_ipv6() {
         // `::` means all addresses of the machine, of either family.
         socket.set_only_v6(!address.ip().is_unspecified())?;
@@ -77,4 +79,20 @@ pub fn explain(error: &mut StartError, generator: Generator, address: SocketAddr
         _ => (why.to_string(), "see the message of the operating system".to_owned()),
     };
     error.add(format!("backend {generator} on {address}: {why}"), hint);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_inherit_that_nothing_is_delayed() {
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            let listener = socket(address.parse().unwrap()).unwrap();
+            let client = std::net::TcpStream::connect(listener.local_addr().unwrap().as_socket().unwrap()).unwrap();
+            let (connection, _) = listener.accept().unwrap();
+            assert!(connection.tcp_nodelay().unwrap());
+            drop(client);
+        }
+    }
 }

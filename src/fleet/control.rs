@@ -6,6 +6,8 @@
 //! | `GET /v1/fleet` | the status of all members |
 //! | `POST /v1/fleet/{action}?members=9001,9002` | kill, pause, resume, drain, start, ready, unready; without members all to which it applies. Answers the status once it is done |
 //! | `GET /v1/records/batch?from=…&limit=…` | the same as bytes, without a filter: `wire/batch.rs` |
+//! | `POST /v1/fleet/fault?members=9001,9002&fault=status:503:10%25` | each `fault` is added, instead of the one of its kind; without members to all that run. Answers the status once it is in effect |
+//! | `POST /v1/fleet/clear?members=9001,9002` | no faults any more |
 //! | `GET /v1/records?since=…&until=…&run=…&from=…&limit=…` | ended attempts and those in flight |
 //!
 //! Whatever changes something needs `Authorization: Bearer TOKEN` with the token of the run file, and every request a Host that is
@@ -30,7 +32,7 @@ use tokio::task::{JoinHandle, spawn_local};
 use crate::fleet::ControlAddress;
 use crate::fleet::records::Query;
 use crate::topology::{Ports, is_loopback};
-use crate::wire::{Action, FleetStatus, Generator, RecordsPage, run_from_text};
+use crate::wire::{Action, BadFault, Fault, FleetStatus, Generator, RecordsPage, run_from_text};
 
 /// What the loop is asked, and where it answers.
 pub enum Command {
@@ -42,6 +44,27 @@ pub enum Command {
     Batch { from: u64, limit: usize, reply: oneshot::Sender<Vec<u8>> },
     /// Do something to these members, or to all to which it applies.
     Act(Action, Vec<Generator>, oneshot::Sender<Result<FleetStatus, Refusal>>),
+    /// Switch faults of these members on or off, or of all that run.
+    Faults(FaultChange, Vec<Generator>, oneshot::Sender<Result<FleetStatus, Refusal>>),
+}
+
+/// What becomes of a member's faults.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum FaultChange {
+    /// These are added, each instead of the one of its kind.
+    Add(Vec<Fault>),
+    /// All are switched off.
+    Clear,
+}
+
+impl FaultChange {
+    /// As it stands in the API's paths.
+    pub fn name(&self) -> &'static str {
+        match self {
+            FaultChange::Add(_) => "fault",
+            FaultChange::Clear => "clear",
+        }
+    }
 }
 
 /// Why something was not done.
@@ -103,6 +126,8 @@ impl Control {
         let router = Router::new()
             .route("/v1/fleet", get(status))
             .route("/v1/fleet/{action}", post(act))
+            .route("/v1/fleet/fault", post(fault))
+            .route("/v1/fleet/clear", post(clear))
             .route("/v1/records", get(records))
             .route("/v1/records/batch", get(batch))
             .fallback(async || problem(StatusCode::NOT_FOUND, "no such path: see /v1/fleet and /v1/records"))
@@ -180,16 +205,58 @@ async fn act(
 ) -> Response {
     let Some(action) = Action::ALL.into_iter().find(|known| known.name() == action) else {
         let known = Action::ALL.map(Action::name).join(", ");
-        return problem(StatusCode::NOT_FOUND, format!("no such action: expected one of {known}"));
+        return problem(StatusCode::NOT_FOUND, format!("no such action: expected one of {known}, fault, clear"));
     };
+    let members = match members(parameters.members) {
+        Ok(members) => members,
+        Err(why) => return problem(StatusCode::BAD_REQUEST, why),
+    };
+    answer_of(&door, |reply| Command::Act(action, members, reply)).await
+}
+
+async fn fault(State(door): State<Door>, UrlQuery(parameters): UrlQuery<Vec<(String, String)>>) -> Response {
+    let (named, faults) = match fault_parameters(parameters) {
+        Ok(read) => read,
+        Err(why) => return problem(StatusCode::BAD_REQUEST, why),
+    };
+    answer_of(&door, |reply| Command::Faults(FaultChange::Add(faults), named, reply)).await
+}
+
+async fn clear(State(door): State<Door>, UrlQuery(parameters): UrlQuery<ActParameters>) -> Response {
+    let members = match members(parameters.members) {
+        Ok(members) => members,
+        Err(why) => return problem(StatusCode::BAD_REQUEST, why),
+    };
+    answer_of(&door, |reply| Command::Faults(FaultChange::Clear, members, reply)).await
+}
+
+fn fault_parameters(parameters: Vec<(String, String)>) -> Result<(Vec<Generator>, Vec<Fault>), String> {
+    let (mut named, mut faults) = (None, Vec::new());
+    for (name, value) in parameters {
+        match name.as_str() {
+            "members" if named.is_none() => named = Some(value),
+            "members" => return Err("members: expected once".to_owned()),
+            "fault" => faults.push(value.parse().map_err(|why: BadFault| format!("fault {value:?}: {why}"))?),
+            _ => return Err(format!("unknown parameter {name:?}: expected members and fault")),
+        }
+    }
+    if faults.is_empty() {
+        return Err("fault: expected at least one, such as fault=status:503:10%25".to_owned());
+    }
+    Ok((members(named)?, faults))
+}
+
+fn members(named: Option<String>) -> Result<Vec<Generator>, String> {
     let read = |members: String| members.parse::<Ports>()?.meant().map_err(|no_port| no_port.to_string());
-    let members = match parameters.members.map(read) {
-        None => Vec::new(),
-        Some(Ok(members)) => members,
-        Some(Err(why)) => return problem(StatusCode::BAD_REQUEST, format!("members: {why}")),
-    };
+    named.map_or(Ok(Vec::new()), read).map_err(|why| format!("members: {why}"))
+}
+
+async fn answer_of(
+    door: &Door,
+    command: impl FnOnce(oneshot::Sender<Result<FleetStatus, Refusal>>) -> Command,
+) -> Response {
     let (reply, answer) = oneshot::channel();
-    let _ = door.commands.send(Command::Act(action, members, reply));
+    let _ = door.commands.send(command(reply));
     match answer.await {
         Ok(Ok(status)) => Json(status).into_response(),
         Ok(Err(Refusal::Unknown(why))) => problem(StatusCode::NOT_FOUND, why),

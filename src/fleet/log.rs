@@ -10,7 +10,9 @@ use serde_json::json;
 
 use crate::fleet::printer::Stream;
 use crate::topology::Topology;
-use crate::wire::{Calendar, Change, Departure, Event, Generator, Moment, Outcome, Record, RecordView, Starvation};
+use crate::wire::{
+    Calendar, Change, Departure, Event, Fault, Generator, Moment, Outcome, Record, RecordView, Starvation,
+};
 
 /// How attempts are shown.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum, serde::Deserialize)]
@@ -143,6 +145,13 @@ impl Log {
             Change::Draining => Some(format!("App server draining - {url}: it answers what is in flight, then stops")),
             Change::Readiness(true) => Some(format!("App server ready - {url}")),
             Change::Readiness(false) => Some(format!("App server unready - {url}: readiness answers 503")),
+            Change::Faults(faults) if faults.is_empty() => {
+                Some(format!("App server behaves - {url}: no faults any more"))
+            }
+            Change::Faults(faults) => {
+                let faults: Vec<String> = faults.iter().map(Fault::to_string).collect();
+                Some(format!("App server misbehaves - {url}: {}", faults.join(", ")))
+            }
             Change::Starved(Starvation::OutOfFiles) => {
                 Some(format!("App server starved - {url}: out of file descriptors, new connections wait"))
             }
@@ -169,6 +178,7 @@ impl Log {
             Change::Resumed => ("resumed", json!({})),
             Change::Draining => ("draining", json!({})),
             Change::Readiness(ready) => ("readiness", json!({ "ready": ready })),
+            Change::Faults(faults) => ("faults", json!({ "faults": faults })),
             Change::Starved(why) => ("starved", json!({ "why": why })),
             Change::Recovered => ("recovered", json!({})),
             Change::RestartIn(delay) => ("restarts", json!({ "in_ms": delay.as_millis() as u64 })),
@@ -316,6 +326,28 @@ mod tests {
         let started = Event::Member { at: Moment(0), generator: Generator(9001), change: Change::Accepting };
         let line = "12:00:00 App server started - http://localhost:9001\n".to_owned();
         assert_eq!(off.event(&started), [(Stream::Output, line)]);
+    }
+
+    #[test]
+    fn faults_are_told_to_people_and_programs() {
+        let faults = |mode, faults: &[&str]| {
+            let change = Change::Faults(faults.iter().map(|fault| fault.parse().unwrap()).collect());
+            text(log(mode).event(&Event::Member { at: Moment(0), generator: Generator(9001), change }))
+        };
+        assert_eq!(
+            faults(Mode::Text, &["status:503:10%", "latency:200ms"]),
+            "12:00:00 App server misbehaves - http://localhost:9001: status:503:10%, latency:200ms\n"
+        );
+        assert_eq!(
+            faults(Mode::Text, &[]),
+            "12:00:00 App server behaves - http://localhost:9001: no faults any more\n"
+        );
+        let line = faults(Mode::Json, &["hang:10%"]);
+        let object: serde_json::Value = serde_json::from_str(line.lines().nth(1).unwrap()).unwrap();
+        let expected = json!({
+            "event": "faults", "faults": ["hang:10%"], "generator": 9001, "time": "2026-11-23T12:00:00Z"
+        });
+        assert_eq!(object, expected);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::clock;
 use crate::fleet::process::Process;
 use crate::journal::Reader;
-use crate::wire::{Cause, Departure, Generator, MemberState, Moment, Order, Record};
+use crate::wire::{Cause, Departure, Fault, Generator, MemberState, Moment, Order, Record};
 
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 const LAST_BACKOFF: Duration = Duration::from_secs(5);
@@ -29,6 +29,10 @@ pub struct Member {
     pub incarnation: u32,
     pub journal: Option<Reader>,
     pub ready: bool,
+    /// As its process was told, or is being told.
+    pub faults: Vec<Fault>,
+    /// Orders about faults that it has not obeyed yet.
+    pub faults_ordered: u32,
     /// Whether it was asked to end, by draining.
     pub asked: bool,
     pub attempts: u64,
@@ -60,6 +64,8 @@ impl Member {
             incarnation: 0,
             journal: None,
             ready: true,
+            faults: Vec::new(),
+            faults_ordered: 0,
             asked: false,
             attempts: 0,
             lost: 0,
@@ -123,8 +129,19 @@ impl Member {
         }
         self.attempts += unanswered.len() as u64;
         (self.process, self.due, self.last_end) = (None, None, Some(cause));
+        self.faults.clear();
+        self.faults_ordered = 0;
         self.becomes(MemberState::Gone);
         (Departure { cause, asked, unanswered: unanswered.len() }, unanswered, unclaimed)
+    }
+
+    /// Tells its process how to misbehave from now on.
+    pub fn misbehaves(&mut self, faults: Vec<Fault>) {
+        if let Some(process) = &self.process {
+            process.order(Order::Faults(faults.clone()));
+            self.faults = faults;
+            self.faults_ordered += 1;
+        }
     }
 
     /// Plans its next start, later each time, and says in how long that is.

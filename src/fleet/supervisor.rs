@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use crate::clock;
-use crate::fleet::control::{Command, Control, Refusal};
+use crate::fleet::control::{Command, Control, FaultChange, Refusal};
 use crate::fleet::log::Log;
 use crate::fleet::member::{Due, Member};
 use crate::fleet::printer::{Printer, Stream};
@@ -89,6 +89,8 @@ struct Waiting {
 enum Goal {
     Gone,
     Accepting,
+    /// What was ordered about faults is in effect.
+    FaultsSet,
 }
 
 /// The signals that end a fleet.
@@ -327,6 +329,11 @@ impl Fleet {
             // When all of them stop, that is no news of one.
             Notice::Report(Report::Draining) if self.stopping => {}
             Notice::Report(Report::Draining) => self.change(index, MemberState::Draining, Change::Draining),
+            Notice::Report(Report::Faults(faults)) => {
+                let member = &mut self.members[index];
+                member.faults_ordered = member.faults_ordered.saturating_sub(1);
+                self.event(index, Change::Faults(faults));
+            }
             Notice::Report(Report::Starved(why)) => self.event(index, Change::Starved(why)),
             Notice::Report(Report::Recovered) => self.event(index, Change::Recovered),
             Notice::Report(Report::Failed(why)) => self.members[index].failure = Some(why),
@@ -461,23 +468,38 @@ impl Fleet {
                 let in_flight: Vec<Record> = journals.flat_map(Reader::in_flight).collect();
                 let _ = reply.send(self.records.batch(from, limit, &in_flight));
             }
-            Command::Act(_, _, reply) if self.stopping => {
+            Command::Act(_, _, reply) | Command::Faults(_, _, reply) if self.stopping => {
                 let _ = reply.send(Err(Refusal::Impossible("the fleet is stopping".to_owned())));
             }
-            Command::Act(action, wanted, reply) => match self.choose(action, &wanted) {
-                Ok(members) => self.act(action, members, reply),
-                Err(refusal) => {
-                    let _ = reply.send(Err(refusal));
+            Command::Act(action, wanted, reply) => {
+                match self.choose(action.name(), |state| action.applies_to(state), &wanted) {
+                    Ok(members) => self.act(action, members, reply),
+                    Err(refusal) => {
+                        let _ = reply.send(Err(refusal));
+                    }
                 }
-            },
+            }
+            Command::Faults(change, wanted, reply) => {
+                match self.choose(change.name(), |state| state != MemberState::Gone, &wanted) {
+                    Ok(members) => self.misbehave(&change, members, reply),
+                    Err(refusal) => {
+                        let _ = reply.send(Err(refusal));
+                    }
+                }
+            }
         }
     }
 
-    /// The members that an action is for: those named, or all to which it applies. None is touched unless all can be.
-    fn choose(&self, action: Action, wanted: &[Generator]) -> Result<Vec<usize>, Refusal> {
+    /// The members that something is for: those named, or all to which it applies. None is touched unless all can be.
+    fn choose(
+        &self,
+        what: &str,
+        applies: impl Fn(MemberState) -> bool,
+        wanted: &[Generator],
+    ) -> Result<Vec<usize>, Refusal> {
         if wanted.is_empty() {
             let members = 0..self.members.len();
-            return Ok(members.filter(|index| action.applies_to(self.members[*index].state)).collect());
+            return Ok(members.filter(|index| applies(self.members[*index].state)).collect());
         }
         let position = |wanted: &Generator| self.members.iter().position(|member| member.generator == *wanted);
         let unknown: Vec<String> =
@@ -491,12 +513,12 @@ impl Fleet {
         let unfit: Vec<String> = members
             .iter()
             .map(|index| &self.members[*index])
-            .filter(|member| !action.applies_to(member.state))
+            .filter(|member| !applies(member.state))
             .map(|member| format!("{} is {}", member.generator, member.state))
             .collect();
         match unfit.is_empty() {
             true => Ok(members),
-            false => Err(Refusal::Impossible(format!("cannot {}: {}", action.name(), unfit.join(", ")))),
+            false => Err(Refusal::Impossible(format!("cannot {what}: {}", unfit.join(", ")))),
         }
     }
 
@@ -551,6 +573,25 @@ impl Fleet {
         Ok(())
     }
 
+    fn misbehave(
+        &mut self,
+        change: &FaultChange,
+        members: Vec<usize>,
+        reply: oneshot::Sender<Result<FleetStatus, Refusal>>,
+    ) {
+        for &index in &members {
+            let member = &mut self.members[index];
+            let mut faults = member.faults.clone();
+            match change {
+                FaultChange::Add(added) => added.iter().for_each(|fault| fault.add_to(&mut faults)),
+                FaultChange::Clear => faults.clear(),
+            }
+            member.misbehaves(faults);
+        }
+        self.waiting.push(Waiting { members: members.into(), goal: Goal::FaultsSet, reply });
+        self.answer_those_who_wait();
+    }
+
     fn answer_those_who_wait(&mut self) {
         if self.waiting.is_empty() {
             return;
@@ -568,6 +609,9 @@ impl Fleet {
                         false
                     }
                     (Goal::Accepting, _) => false,
+                    // One that is paused will obey before it answers anybody.
+                    (Goal::FaultsSet, MemberState::Paused | MemberState::Gone) => false,
+                    (Goal::FaultsSet, _) => member.faults_ordered > 0,
                 }
             });
             if let Some(failure) = failure {
@@ -604,6 +648,7 @@ impl Fleet {
             in_flight: member.journal.as_ref().map_or(0, |journal| journal.in_flight().len()),
             lost: member.lost,
             last_end: member.last_end.map(|cause| cause.to_string()),
+            faults: member.faults.clone(),
         }
     }
 

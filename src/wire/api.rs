@@ -5,7 +5,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::wire::{AnswerId, Calendar, Generator, Moment, Outcome, Record, RequestId};
+use crate::wire::{AnswerId, Calendar, Fault, Generator, Moment, Outcome, Record, RequestId};
 
 /// The whole fleet, as the API gives it and `fleet status --format json` prints it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -47,6 +47,9 @@ pub struct MemberStatus {
     pub lost: u64,
     /// How its last process ended; null if none has.
     pub last_end: Option<String>,
+    /// The faults that are switched on in its process.
+    #[serde(default)]
+    pub faults: Vec<Fault>,
 }
 
 /// What a member does.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::wire::{Calendar, Generator};
+use crate::wire::{Calendar, Fault, Generator};
 
 /// Bounds that keep a backend alive among careless and hostile clients.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -42,6 +42,8 @@ pub enum Order {
     Drain(Duration),
     /// What readiness answers from now on.
     Ready(bool),
+    /// How it misbehaves from now on: instead of all faults that it had. It reports when it does.
+    Faults(Vec<Fault>),
 }
 
 /// What a backend tells its supervisor.
@@ -56,6 +58,8 @@ pub enum Report {
     Recovered,
     /// It drains, because of an order or of SIGTERM.
     Draining,
+    /// From now on it misbehaves in these ways and no others.
+    Faults(Vec<Fault>),
     /// It could not start.
     Failed(String),
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::wire::{Generator, Moment, Record, Starvation};
+use crate::wire::{Fault, Generator, Moment, Record, Starvation};
 
 /// Something that happened in a fleet.
 #[derive(Clone, PartialEq, Debug)]
@@ -44,6 +44,8 @@ pub enum Change {
     Recovered,
     /// Its readiness was set.
     Readiness(bool),
+    /// From now on it misbehaves in these ways; in none, if there are none.
+    Faults(Vec<Fault>),
     /// It was stopped by SIGSTOP; its port still takes connections, nobody answers them.
     Paused,
     /// It goes on after a pause.

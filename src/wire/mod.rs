@@ -4,6 +4,7 @@ mod api;
 mod batch;
 mod channel;
 mod event;
+mod fault;
 mod id;
 mod record;
 mod time;
@@ -12,11 +13,12 @@ pub use api::{Action, FleetStatus, MemberState, MemberStatus, RecordView, Record
 pub use batch::{BatchHead, NotABatch, read_batch, write_batch};
 pub use channel::{Assignment, Limits, Order, Report, Starvation};
 pub use event::{Cause, Change, Departure, Event};
+pub use fault::{BadFault, Fault, Share};
 pub use id::{
     ANSWER_HEADER, AnswerId, GENERATOR_HEADER, Generator, NotARequestId, REQUEST_HEADER, RequestId, run_from_text,
 };
 pub use record::{Clipped, METHOD_BYTES, Outcome, PATH_BYTES, RECORD_WORDS, Record};
-pub use time::{Calendar, Moment};
+pub use time::{Calendar, Moment, Time};
 
 /// Paths that answer for the process: 200 as long as it answers at all.
 pub const LIVENESS_PATHS: [&str; 3] = ["/livez", "/healthz", "/health"];

@@ -1,5 +1,7 @@
 //! One time line for all processes of a machine, and how it lies on the calendar.
 
+use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -39,5 +41,28 @@ impl Calendar {
     /// The moment of a time in nanoseconds since 1970 (UTC).
     pub fn moment(&self, unix: u64) -> Moment {
         Moment((unix.saturating_add(self.moment.0)).saturating_sub(self.unix))
+    }
+}
+
+/// A time above 0 with its unit, of a year at most: `10s`, `250ms`, `1m 30s`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Time(pub Duration);
+
+impl FromStr for Time {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Time, &'static str> {
+        const EXPECTED: &str = "expected a time above 0 with its unit, such as 10s, 250ms or 1m";
+        let time: jiff::SignedDuration = text.parse().map_err(|_| EXPECTED)?;
+        match Duration::try_from(time) {
+            Ok(time) if time > Duration::ZERO && time <= Duration::from_secs(366 * 24 * 3600) => Ok(Time(time)),
+            Ok(_) | Err(_) => Err(EXPECTED),
+        }
+    }
+}
+
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.0)
     }
 }

@@ -1,0 +1,151 @@
+//! PURE. What a request itself asks for by its path and query: another status, a body of some size, a delay.
+
+use std::time::Duration;
+
+use crate::backend::request::Request;
+use crate::wire::Time;
+
+/// What a request asks for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Ask {
+    /// `?delay=200ms`
+    pub delay: Duration,
+    /// By its path.
+    pub what: What,
+}
+
+/// What is answered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum What {
+    /// The page.
+    Page,
+    /// `/status/503`: that status.
+    Status(u16),
+    /// `/bytes/1048576`: a body of so many bytes.
+    Bytes(u64),
+}
+
+const MAX_DELAY: Duration = Duration::from_secs(60);
+const MAX_BYTES: u64 = 1 << 30;
+
+/// An ask beyond its bounds is answered with 400 and this.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BadAsk {
+    /// Of `?delay=`.
+    Delay,
+    /// Of `/status/`.
+    Status,
+    /// Of `/bytes/`.
+    Bytes,
+}
+
+impl BadAsk {
+    /// For the person who sent it.
+    pub fn why(self) -> &'static str {
+        match self {
+            BadAsk::Delay => "delay: expected a time above 0 and at most 60s with its unit, such as ?delay=200ms",
+            BadAsk::Status => "expected a status from 200 to 599, such as /status/503",
+            BadAsk::Bytes => "expected at most 1073741824 bytes (1 GiB), such as /bytes/1048576",
+        }
+    }
+}
+
+impl Ask {
+    /// Of a request that is not for health. The end of the path counts: behind a balancer it has a prefix.
+    pub fn of(request: &Request) -> Result<Ask, BadAsk> {
+        let path = request.path();
+        let what = match path.as_bytes().last() {
+            Some(b'0'..=b'9') => What::of(path)?,
+            Some(_) | None => What::Page,
+        };
+        let delay = match request.query() {
+            Some(query) => delay(query)?,
+            None => Duration::ZERO,
+        };
+        Ok(Ask { delay, what })
+    }
+}
+
+impl What {
+    fn of(path: &str) -> Result<What, BadAsk> {
+        let Some((rest, number)) = path.rsplit_once('/') else { return Ok(What::Page) };
+        if !number.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Ok(What::Page);
+        }
+        if rest.ends_with("/status") {
+            let status = number.parse().ok().filter(|status| (200..=599).contains(status));
+            status.map(What::Status).ok_or(BadAsk::Status)
+        } else if rest.ends_with("/bytes") {
+            let bytes = number.parse().ok().filter(|bytes| *bytes <= MAX_BYTES);
+            bytes.map(What::Bytes).ok_or(BadAsk::Bytes)
+        } else {
+            Ok(What::Page)
+        }
+    }
+}
+
+fn delay(query: &str) -> Result<Duration, BadAsk> {
+    match query.split('&').find_map(|parameter| parameter.strip_prefix("delay=")) {
+        None => Ok(Duration::ZERO),
+        Some(text) => match text.parse() {
+            Ok(Time(delay)) if delay <= MAX_DELAY => Ok(delay),
+            Ok(_) | Err(_) => Err(BadAsk::Delay),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::request::{header_room, parse};
+
+    fn ask(target: &str) -> Result<Ask, BadAsk> {
+        let head = format!("GET {target} HTTP/1.1\r\n\r\n");
+        let mut room = header_room();
+        let (request, _) = parse(head.as_bytes(), &mut room, 9999).unwrap().unwrap();
+        Ask::of(&request)
+    }
+
+    #[test]
+    fn the_end_of_the_path_and_the_query_say_what_is_asked() {
+        let (none, second) = (Duration::ZERO, Duration::from_secs(1));
+        for (target, delay, what) in [
+            ("/", none, What::Page),
+            ("/uuid?x=1", none, What::Page),
+            ("/uuid?a&delay=1s&b", second, What::Page),
+            ("/?delay=60s", second * 60, What::Page),
+            ("/status/200", none, What::Status(200)),
+            ("/status/599?delay=1s", second, What::Status(599)),
+            ("/uuid//status/503", none, What::Status(503)),
+            ("http://h/status/503", none, What::Status(503)),
+            ("/bytes/0", none, What::Bytes(0)),
+            ("/uuid/bytes/1073741824", none, What::Bytes(1 << 30)),
+            ("/status/503/x", none, What::Page),
+            ("/status/5x3", none, What::Page),
+            ("/status/", none, What::Page),
+            ("/mystatus/503", none, What::Page),
+            ("/503", none, What::Page),
+            ("/x?/status/503", none, What::Page),
+        ] {
+            assert_eq!(ask(target), Ok(Ask { delay, what }), "{target}");
+        }
+    }
+
+    #[test]
+    fn what_is_beyond_the_bounds_is_refused() {
+        for (target, bad) in [
+            ("/status/199", BadAsk::Status),
+            ("/status/600", BadAsk::Status),
+            ("/status/99999999999999999999999", BadAsk::Status),
+            ("/uuid/bytes/1073741825", BadAsk::Bytes),
+            ("/bytes/99999999999999999999999", BadAsk::Bytes),
+            ("/?delay=61s", BadAsk::Delay),
+            ("/?delay=0s", BadAsk::Delay),
+            ("/?delay=", BadAsk::Delay),
+            ("/?delay=200", BadAsk::Delay),
+            ("/status/503?delay=x", BadAsk::Delay),
+        ] {
+            assert_eq!(ask(target), Err(bad), "{target}");
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! PURE. How this backend misbehaves: what is done to a request, given the faults that are switched on and numbers drawn by the caller.
+
+use std::collections::VecDeque;
+use std::collections::hash_map::{Entry, HashMap};
+use std::num::NonZeroU16;
+use std::time::Duration;
+
+use crate::wire::{Fault, RequestId, Share};
+
+/// The faults that are switched on, and what they must remember.
+#[derive(Default)]
+pub struct Faults {
+    list: Vec<Fault>,
+    attempts: Attempts,
+}
+
+/// What is done to a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Treatment {
+    /// First its answer, or what comes instead of it, is held back so long.
+    pub delay: Duration,
+    /// Then this.
+    pub fate: Fate,
+}
+
+/// What a request gets; the later, the less is left of its answer.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Fate {
+    /// Its answer.
+    Answer,
+    /// An answer with this status instead.
+    Status(u16),
+    /// 503, because it is one of the first attempts.
+    FirstFailed,
+    /// The head and half of the body, then the end.
+    CloseMidway,
+    /// The end of the connection.
+    Close,
+    /// A reset of the connection.
+    Reset,
+    /// Nothing.
+    Hang,
+}
+
+impl Treatment {
+    /// Of all requests, as long as there are no faults.
+    pub const NORMAL: Treatment = Treatment { delay: Duration::ZERO, fate: Fate::Answer };
+}
+
+impl Faults {
+    /// These, and no others any more.
+    pub fn set(&mut self, list: Vec<Fault>) {
+        self.list = list;
+        if !self.list.iter().any(|fault| matches!(fault, Fault::FailFirst(_))) {
+            self.attempts = Attempts::default();
+        }
+    }
+
+    /// Whether there is nothing to decide.
+    pub fn are_none(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// Whether health is touched.
+    pub fn are_unhealthy(&self) -> bool {
+        self.list.contains(&Fault::Unhealthy)
+    }
+
+    /// What is done to a request that is not for health. Each fault draws for itself, uniformly from 0 and below 1; of those that
+    /// strike, the one that leaves least of the answer wins: hang, reset, close, close-midway, fail-first, status. Latency adds to all.
+    pub fn treat(&mut self, request: Option<RequestId>, mut draw: impl FnMut() -> f64) -> Treatment {
+        let mut treatment = Treatment::NORMAL;
+        for fault in &self.list {
+            let (share, fate) = match *fault {
+                Fault::Hang(share) => (share, Fate::Hang),
+                Fault::Reset(share) => (share, Fate::Reset),
+                Fault::Close(share) => (share, Fate::Close),
+                Fault::CloseMidway(share) => (share, Fate::CloseMidway),
+                Fault::Status(status, share) => (share, Fate::Status(status)),
+                Fault::Latency { time, spread, share } => {
+                    if share.includes(draw()) {
+                        treatment.delay = (time - spread) + spread.mul_f64(2.0 * draw());
+                    }
+                    continue;
+                }
+                Fault::FailFirst(first) => match request {
+                    Some(request) if self.attempts.count(request, first) <= first.get() => {
+                        (Share::ALL, Fate::FirstFailed)
+                    }
+                    Some(_) | None => continue,
+                },
+                Fault::Unhealthy => continue,
+            };
+            if share.includes(draw()) {
+                treatment.fate = treatment.fate.max(fate);
+            }
+        }
+        treatment
+    }
+}
+
+/// How often each of the latest requests was attempted, for so many of them.
+#[derive(Default)]
+struct Attempts {
+    counts: HashMap<RequestId, u16>,
+    /// In the order in which they first came.
+    known: VecDeque<RequestId>,
+}
+
+const REMEMBERED: usize = 65_536;
+
+impl Attempts {
+    /// The number of this attempt, from 1; not counted beyond what `first` needs.
+    fn count(&mut self, request: RequestId, first: NonZeroU16) -> u16 {
+        let count = match self.counts.entry(request) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                self.known.push_back(request);
+                new.insert(0)
+            }
+        };
+        *count = (*count + 1).min(first.get().saturating_add(1));
+        let number = *count;
+        if self.known.len() > REMEMBERED
+            && let Some(oldest) = self.known.pop_front()
+        {
+            self.counts.remove(&oldest);
+        }
+        number
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn faults(texts: &[&str]) -> Faults {
+        let mut faults = Faults::default();
+        faults.set(texts.iter().map(|text| text.parse().unwrap()).collect());
+        faults
+    }
+
+    fn id(sequence: u64) -> Option<RequestId> {
+        Some(RequestId { run: 1, sequence })
+    }
+
+    #[test]
+    fn each_fault_has_its_fate() {
+        for (fault, fate) in [
+            ("status:418", Fate::Status(418)),
+            ("close-midway", Fate::CloseMidway),
+            ("close", Fate::Close),
+            ("reset", Fate::Reset),
+            ("hang", Fate::Hang),
+            ("unhealthy", Fate::Answer),
+            ("fail-first:1", Fate::Answer),
+        ] {
+            assert_eq!(faults(&[fault]).treat(None, || 0.999), Treatment { fate, ..Treatment::NORMAL }, "{fault}");
+        }
+    }
+
+    #[test]
+    fn a_share_of_the_requests_is_struck() {
+        let mut faults = faults(&["status:503:10%"]);
+        assert_eq!(faults.treat(None, || 0.0999).fate, Fate::Status(503));
+        assert_eq!(faults.treat(None, || 0.1).fate, Fate::Answer);
+    }
+
+    #[test]
+    fn latency_is_uniform_within_its_spread_and_adds_to_what_else_is_done() {
+        let mut faults = faults(&["latency:200ms±50ms", "close:50%"]);
+        let treated = |draws: [f64; 3], faults: &mut Faults| {
+            let mut draws = draws.into_iter();
+            faults.treat(None, || draws.next().unwrap())
+        };
+        let held = |milliseconds, fate| Treatment { delay: Duration::from_millis(milliseconds), fate };
+        assert_eq!(treated([0.9, 0.0, 0.4], &mut faults), held(150, Fate::Close));
+        assert_eq!(treated([0.9, 0.5, 0.6], &mut faults), held(200, Fate::Answer));
+        assert_eq!(treated([0.9, 0.75, 0.6], &mut faults), held(225, Fate::Answer));
+    }
+
+    #[test]
+    fn the_first_attempts_of_each_request_fail() {
+        let mut faults = faults(&["fail-first:2"]);
+        let mut fate = |id| faults.treat(id, || 0.5).fate;
+        assert_eq!(
+            [id(1), id(2), id(1), id(1), id(2), id(2), id(1)].map(&mut fate),
+            [
+                Fate::FirstFailed,
+                Fate::FirstFailed,
+                Fate::FirstFailed,
+                Fate::Answer,
+                Fate::FirstFailed,
+                Fate::Answer,
+                Fate::Answer,
+            ]
+        );
+        assert_eq!(fate(None), Fate::Answer);
+    }
+
+    #[test]
+    fn attempts_are_remembered_of_the_latest_requests_while_the_fault_stays() {
+        let mut faults = faults(&["fail-first:1"]);
+        for sequence in 0..=REMEMBERED as u64 {
+            assert_eq!(faults.treat(id(sequence), || 0.5).fate, Fate::FirstFailed);
+        }
+        assert_eq!(faults.attempts.counts.len(), REMEMBERED);
+        assert_eq!(faults.treat(id(1), || 0.5).fate, Fate::Answer);
+        faults.set(vec!["fail-first:1".parse().unwrap(), "hang:1%".parse().unwrap()]);
+        assert_eq!(faults.treat(id(1), || 0.5).fate, Fate::Answer);
+        // The oldest was forgotten.
+        assert_eq!(faults.treat(id(0), || 0.5).fate, Fate::FirstFailed);
+        faults.set(vec!["hang:1%".parse().unwrap()]);
+        assert_eq!(faults.attempts.counts.len(), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn of_those_that_strike_the_one_that_leaves_least_of_the_answer_wins(
+            order in Just(vec!["status:503", "fail-first:1", "close-midway", "close", "reset", "hang"]).prop_shuffle(),
+            count in 0..=6usize,
+        ) {
+            let chosen = &order[..count];
+            let fate = faults(chosen).treat(id(1), || 0.5).fate;
+            let has = |fault| chosen.contains(&fault);
+            let expected = match () {
+                () if has("hang") => Fate::Hang,
+                () if has("reset") => Fate::Reset,
+                () if has("close") => Fate::Close,
+                () if has("close-midway") => Fate::CloseMidway,
+                () if has("fail-first:1") => Fate::FirstFailed,
+                () if has("status:503") => Fate::Status(503),
+                () => Fate::Answer,
+            };
+            prop_assert_eq!(fate, expected);
+        }
+
+        #[test]
+        fn latency_stays_within_its_spread(time in 1..300_000_000_000u64, part in 0.0..=1.0f64, draw in 0.0..1.0f64) {
+            let (time, spread) = (Duration::from_nanos(time), Duration::from_nanos((time as f64 * part) as u64));
+            let mut faults = Faults::default();
+            faults.set(vec![Fault::Latency { time, spread, share: Share::ALL }]);
+            let delay = faults.treat(None, || draw).delay;
+            prop_assert!(delay >= time - spread && delay <= time + spread, "{:?}", delay);
+        }
+    }
+}
