@@ -2,3 +2,4 @@
 
 pub mod observation;
 pub mod report;
+pub mod traffic;

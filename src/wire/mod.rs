@@ -4,6 +4,7 @@ mod api;
 mod channel;
 mod event;
 mod id;
+pub mod page;
 mod record;
 mod time;
 
