@@ -143,6 +143,14 @@ impl Ports {
     }
 }
 
+/// As it can be read again.
+impl fmt::Display for Ports {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ports: Vec<String> = self.0.iter().map(u32::to_string).collect();
+        f.write_str(&ports.join(","))
+    }
+}
+
 impl FromStr for Ports {
     type Err = String;
 

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use serde_json::json;
 
 use crate::backend::request::Request;
-use crate::wire::{ANSWER_HEADER, AnswerId, GENERATOR_HEADER, Generator, REQUEST_HEADER, RequestId};
+use crate::wire::{ANSWER_HEADER, AnswerId, GENERATOR_HEADER, Generator, REQUEST_HEADER, RequestId, page};
 
 /// In which form the facts are told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -183,12 +183,6 @@ fn message(out: &mut Vec<u8>, head: &Head, format: Format, body: &[u8]) {
     }
 }
 
-const PAGE_START: &str = "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<link rel=\"icon\" href=\"data:,\">\n\
-    <style>h1 { font-size: 100px; text-align: center; overflow-wrap: anywhere }</style>\n<title>";
-const PAGE_NUMBER: &str = "</title>\n</head>\n<body>\n<h1>Generator #";
-const PAGE_UUID: &str = "</h1>\n<h1>UUID=";
-const PAGE_END: &str = "</h1>\n</body>\n</html>\n";
-
 fn page(out: &mut Vec<u8>, head: &Head, facts: &Facts) {
     let own_address;
     let title = match facts.request.host {
@@ -202,19 +196,19 @@ fn page(out: &mut Vec<u8>, head: &Head, facts: &Facts) {
     let uuid = facts.answer.0.hyphenated().encode_lower(&mut uuid);
     let mut number = Decimal::new();
     let number = number.of(u64::from(facts.generator.0));
-    let fixed = PAGE_START.len() + PAGE_NUMBER.len() + PAGE_UUID.len() + PAGE_END.len();
+    let fixed = page::START.len() + page::NUMBER.len() + page::UUID.len() + page::END.len();
     let length = fixed + escaped_length(title) + number.len() + uuid.len();
     begin(out, head, Format::Html.media_type(), length as u64);
     if head.head_only {
         return;
     }
-    out.extend_from_slice(PAGE_START.as_bytes());
+    out.extend_from_slice(page::START.as_bytes());
     escape(out, title);
-    out.extend_from_slice(PAGE_NUMBER.as_bytes());
+    out.extend_from_slice(page::NUMBER.as_bytes());
     out.extend_from_slice(number);
-    out.extend_from_slice(PAGE_UUID.as_bytes());
+    out.extend_from_slice(page::UUID.as_bytes());
     out.extend_from_slice(uuid.as_bytes());
-    out.extend_from_slice(PAGE_END.as_bytes());
+    out.extend_from_slice(page::END.as_bytes());
 }
 
 fn entity(byte: u8) -> Option<&'static [u8]> {

@@ -37,7 +37,9 @@ const STRIP: usize = 300;
 
 /// Judges and assembles.
 pub fn assemble(ledger: &Ledger, outcome: session::Outcome, known: Known) -> Check {
-    let session::Outcome { judged, sampled, backends, mut evidence, done, load, started, ended, notes, stopped, .. } = outcome;
+    let session::Outcome {
+        judged, sampled, backends, mut evidence, done, load, started, ended, notes, stopped, ..
+    } = outcome;
     let plan = known.plan;
     let names = backends.names();
     let sample = sampled..ledger.observations().len() as u32;
@@ -49,7 +51,8 @@ pub fn assemble(ledger: &Ledger, outcome: session::Outcome, known: Known) -> Che
     }
     let inference = evidence.infer(names);
     let began = ledger.observations().first().map_or(started, |first| first.due);
-    let tell = |sequence: u32| ledger.entry(sequence).map_or_else(String::new, |entry| telling::line(&entry, names, began));
+    let tell =
+        |sequence: u32| ledger.entry(sequence).map_or_else(String::new, |entry| telling::line(&entry, names, began));
     let members = known.members.unwrap_or(names.len());
     let case = Case {
         ledger,
@@ -132,7 +135,12 @@ fn account(ledger: &Ledger, tally: &Tally, known: &Known, judged: u32, began: Mo
     let fate = |fate: Fate| {
         let count = tally.of_fate(fate);
         let examples = tally.examples.get(&fate).into_iter().flatten().filter_map(example).collect();
-        (count > 0).then(|| FateCount { fate: fate.name().to_owned(), meaning: meaning(fate, ledger).to_owned(), count, examples })
+        (count > 0).then(|| FateCount {
+            fate: fate.name().to_owned(),
+            meaning: meaning(fate, ledger).to_owned(),
+            count,
+            examples,
+        })
     };
     Account {
         sent: tally.sent,

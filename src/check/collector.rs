@@ -185,7 +185,8 @@ impl Collector {
         }
         if let Some(unnumbered) = self.unnumbered {
             gaps.push(
-                "the balancer strips the header Check-Request-Id: retried, lost and duplicated requests cannot be told".to_owned(),
+                "the balancer strips the header Check-Request-Id: retried, lost and duplicated requests cannot be told"
+                    .to_owned(),
             );
             self.arrivals.extend(unnumbered);
         }

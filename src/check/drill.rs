@@ -156,7 +156,9 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_is_named() {
-        for (text, part) in [("kill:9002", "when"), ("kill@soon", "time after @"), ("burn:9002@1s", "expected kill"), ("", "when")] {
+        for (text, part) in
+            [("kill:9002", "when"), ("kill@soon", "time after @"), ("burn:9002@1s", "expected kill"), ("", "when")]
+        {
             assert!(plan(text).unwrap_err().contains(part), "{text}: {:?}", plan(text));
         }
     }

@@ -38,15 +38,18 @@ pub fn latency(ledger: &Ledger, sample: Range<u32>, open_loop: bool) -> (Option<
         return (None, Vec::new());
     }
     let both = |times: &Times| (ledger.records() == Records::Kept && !times.is_empty()).then(|| percentiles(times));
-    let latency = Latency {
-        client: percentiles(&client),
-        backend: both(&backend),
-        between: both(&between),
-        note: match open_loop {
-            true => "open loop: counted from when each request was due, so a slow answer delays no measurement".to_owned(),
-            false => "closed loop: a slow answer also delays the requests after it (--rate measures without that)".to_owned(),
-        },
-    };
+    let latency =
+        Latency {
+            client: percentiles(&client),
+            backend: both(&backend),
+            between: both(&between),
+            note: match open_loop {
+                true => "open loop: counted from when each request was due, so a slow answer delays no measurement"
+                    .to_owned(),
+                false => "closed loop: a slow answer also delays the requests after it (--rate measures without that)"
+                    .to_owned(),
+            },
+        };
     let buckets = client.iter_log((client.min() / 2).max(1000), 1.25);
     let plot = buckets.map(|bucket| (bucket.value_iterated_to() as f64 / 1e9, bucket.count_since_last_iteration()));
     (Some(latency), plot.filter(|(_, count)| *count > 0).collect())
@@ -69,7 +72,13 @@ fn percentiles(times: &Times) -> Percentiles {
 const SLICES: u64 = 120;
 
 /// The sample in slices of equal length, and that length in seconds.
-pub fn slices(ledger: &Ledger, sample: Range<u32>, started: Moment, ended: Moment, backends: usize) -> (Vec<Slice>, f64) {
+pub fn slices(
+    ledger: &Ledger,
+    sample: Range<u32>,
+    started: Moment,
+    ended: Moment,
+    backends: usize,
+) -> (Vec<Slice>, f64) {
     let length = (ended.0.saturating_sub(started.0) / SLICES).max(1_000_000);
     let count = (ended.0.saturating_sub(started.0) / length + 1) as usize;
     let mut slices = vec![Slice { answers: vec![0; backends], ..Slice::default() }; count];
@@ -109,10 +118,17 @@ pub struct Done {
 const STILL: Duration = Duration::from_millis(300);
 
 /// What was done to the fleet, and what that did to the sample.
-pub fn outage(ledger: &Ledger, sample: Range<u32>, started: Moment, done: &[Done], names: &[String]) -> Option<report::Outage> {
+pub fn outage(
+    ledger: &Ledger,
+    sample: Range<u32>,
+    started: Moment,
+    done: &[Done],
+    names: &[String],
+) -> Option<report::Outage> {
     let first = done.first()?.at;
     let seconds = |at: Moment| at.since(started).as_secs_f64();
-    let step = |done: &Done| report::Step { at: seconds(done.at), what: done.step.to_string(), result: done.result.clone() };
+    let step =
+        |done: &Done| report::Step { at: seconds(done.at), what: done.step.to_string(), result: done.result.clone() };
     let mut outage = report::Outage {
         steps: done.iter().map(step).collect(),
         client_errors: 0,
@@ -156,14 +172,9 @@ fn windows(done: &[Done], names: &[String]) -> Vec<Window> {
             let backend = Backend(place as u16);
             let open = windows.iter_mut().find(|window| window.backend == backend && window.mended.is_none());
             match (breaks, open) {
-                (true, None) => windows.push(Window {
-                    backend,
-                    broken: step.at,
-                    mended: None,
-                    last: None,
-                    back: None,
-                    errors: 0,
-                }),
+                (true, None) => {
+                    windows.push(Window { backend, broken: step.at, mended: None, last: None, back: None, errors: 0 })
+                }
                 (false, Some(window)) => window.mended = Some(step.at),
                 (true, Some(_)) | (false, None) => {}
             }

@@ -1,11 +1,11 @@
 //! One check from its first request to its last: wait until all is stable, experiment, take the sample.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use tokio::task::spawn_blocking;
 
 use crate::check::algorithm::experiments::{self, Request, Setting};
@@ -19,7 +19,7 @@ use crate::check::observation::{Backend, Observation, Sight};
 use crate::check::plan::Plan;
 use crate::check::subject::{Live, is_local};
 use crate::check::traffic::{
-    Backends, Identity, Load, Notes, Pacing, Progress, Prober, Reuse, Seen, Target, Traffic, Vary, drive,
+    Backends, Identity, Load, Notes, Pacing, Prober, Progress, Reuse, Seen, Target, Traffic, Vary, drive,
 };
 use crate::check::verdict::statistics::needs;
 use crate::check::verdict::{FALSE_ALARM, Weights};
@@ -57,6 +57,8 @@ const OPEN_CONNECTIONS: usize = 512;
 const DRILL_RATE: f64 = 500.0;
 /// Clients of a sample in which they differ.
 const CLIENTS: u32 = 1024;
+/// Each of them holds a connection of its own.
+const SOURCES: u32 = 256;
 
 /// What the requests are sent with, from phase to phase.
 pub struct Session<'a> {
@@ -109,7 +111,16 @@ impl<'a> Session<'a> {
         watch: &'a Watch,
     ) -> Session<'a> {
         let prober = Prober::new(target.clone(), run, 0, plan.timeout, identity.clone());
-        Session { plan, target, run, identity, members, watch, prober: Some(prober), backends: Some(Backends::new(names)) }
+        Session {
+            plan,
+            target,
+            run,
+            identity,
+            members,
+            watch,
+            prober: Some(prober),
+            backends: Some(Backends::new(names)),
+        }
     }
 
     /// Does all of it. `collector` reads the records meanwhile.
@@ -118,7 +129,7 @@ impl<'a> Session<'a> {
         self.meet(&mut collector).await?;
         let members = self.members;
         self.with_live(move |live| settle(live, members)).await?;
-        let judged = self.prober().sent();
+        let judged = self.prober().next_sequence();
         self.watch.enter("finding out how the balancer picks");
         let setting = Setting {
             members: self.members,
@@ -130,14 +141,14 @@ impl<'a> Session<'a> {
         let experiments = self.with_live(move |live| experiments::run(live, &setting));
         let evidence = watching(&mut collector, experiments).await?;
         let inference = evidence.infer(self.backends().names());
-        let sampled = self.prober().sent();
+        let sampled = self.prober().next_sequence();
         let load = self.load(&inference, sampled)?;
         self.watch.enter("taking the sample");
         self.watch.total.store(load.requests.unwrap_or(0), Ordering::Relaxed);
         let remote = collector.as_ref().map(|collector| collector.remote().clone());
         let steps = self.plan.drill.steps.clone();
         let (traffic, done) = watching(&mut collector, self.sample(load.clone(), steps, remote)).await?;
-        let mut observations = self.prober().take_observations();
+        let mut observations = self.prober.take().map(|prober| prober.into_observations().0).unwrap_or_default();
         observations.extend(traffic.observations);
         Ok(Outcome {
             observations,
@@ -170,19 +181,26 @@ impl<'a> Session<'a> {
         };
         let (path, local) = (self.target.path.clone(), is_local(self.target.address.ip()));
         let phase = spawn_blocking(move || {
-            let result = phase(&mut Live::new(&mut prober, &mut backends, &path, local));
-            (result, prober, backends)
+            let mut live = Live::new(&mut prober, &mut backends, &path, local);
+            let result = phase(&mut live);
+            let failure = live.into_failure();
+            (result, failure, prober, backends)
         });
-        let (result, prober, backends) = phase.await?;
+        let (result, failure, prober, backends) = phase.await?;
         (self.prober, self.backends) = (Some(prober), Some(backends));
-        Ok(result)
+        failure.map_or(Ok(result), |failure| Err(failure.into()))
+    }
+
+    async fn probe(&mut self) -> Result<Seen> {
+        let seen = self.with_live(|live| live.probe(&Request::default())).await?;
+        seen.context("no request could be sent")
     }
 
     /// The first answer of a backend, and that it is one of the fleet's.
     async fn meet(&mut self, collector: &mut Option<&mut Collector>) -> Result<()> {
         let deadline = Instant::now() + STABLE;
         let seen = loop {
-            let seen = self.with_live(|live| live.probe(&Request::default())).await?;
+            let seen = self.probe().await?;
             let whole = matches!(seen.observation.sight, Sight::Answer | Sight::Altered);
             if whole && seen.observation.backend.is_known() {
                 break seen;
@@ -202,12 +220,12 @@ impl<'a> Session<'a> {
         for unnumbered in [false, true] {
             if unnumbered {
                 collector.expect_unnumbered();
-                self.with_live(|live| live.probe(&Request::default())).await?;
+                self.probe().await?;
             }
             let answer = match unnumbered {
                 false => answer,
                 true => {
-                    let seen = self.with_live(|live| live.probe(&Request::default())).await?;
+                    let seen = self.probe().await?;
                     seen.observation.answer().unwrap_or(answer)
                 }
             };
@@ -242,7 +260,9 @@ impl<'a> Session<'a> {
                 format!("its answer is larger than {} MiB", BODY_LIMIT / 1024 / 1024),
                 "is it the right path? The check wants the small page of a backend",
             ),
-            Sight::Malformed => ("what it answers is no HTTP/1.1".to_owned(), "does that port speak TLS or HTTP/2 only?"),
+            Sight::Malformed => {
+                ("what it answers is no HTTP/1.1".to_owned(), "does that port speak TLS or HTTP/2 only?")
+            }
             Sight::Closed | Sight::Reset => {
                 ("it takes the connection and ends it without an answer".to_owned(), "does that port speak plain HTTP?")
             }
@@ -251,13 +271,17 @@ impl<'a> Session<'a> {
             }
             Sight::Truncated => ("its answer breaks off".to_owned(), "see the balancer's error log"),
             Sight::Answer | Sight::Altered => (
-                format!("it answers {} itself, and no backend does", seen.status_line()),
+                format!("it answers {} itself, and no backend does", seen.head.lines().next().unwrap_or_default()),
                 match (observation.status, self.identity.is_fleet()) {
                     (300..=399, _) => "it redirects: check the URL that it points to",
                     (404, _) => "is it the path that the balancer passes on (location /uuid)?",
                     (500..=599, _) => "does the fleet run where the balancer looks for it? Its error log says why",
-                    (_, true) => "is it the path that the balancer passes on? For backends that are not ours say --identity",
-                    (_, false) => "--identity says where the name of the backend stands in its answer, such as header:X-Served-By",
+                    (_, true) => {
+                        "is it the path that the balancer passes on? For backends that are not ours say --identity"
+                    }
+                    (_, false) => {
+                        "--identity says where the name of the backend stands in its answer, such as header:X-Served-By"
+                    }
                 },
             ),
         };
@@ -282,7 +306,8 @@ impl<'a> Session<'a> {
             (None, None, false) => (Some(needed), Some(LONGEST)),
             (requests, duration, _) => (requests, duration),
         };
-        let connections = plan.connections.unwrap_or(if rate.is_some() { OPEN_CONNECTIONS } else { CLOSED_CONNECTIONS });
+        let connections =
+            plan.connections.unwrap_or(if rate.is_some() { OPEN_CONNECTIONS } else { CLOSED_CONNECTIONS });
         Ok(Load {
             target: self.target.clone(),
             run: self.run,
@@ -297,17 +322,17 @@ impl<'a> Session<'a> {
             duration,
             timeout: plan.timeout,
             body_limit: BODY_LIMIT,
-            vary: self.vary(inference, connections),
+            vary: self.vary(inference),
             identity: self.identity.clone(),
         })
     }
 
     /// What the balancer keys on is varied, so that all backends get something.
-    fn vary(&self, inference: &Inference, connections: usize) -> Vary {
+    fn vary(&self, inference: &Inference) -> Vary {
         let clients = CLIENTS;
         match (inference.kind, &inference.key) {
             (Some(Kind::Sticky), _) => Vary::Jar { clients },
-            (_, Some(Key::Network | Key::Host)) => Vary::Source { clients: connections.min(CLIENTS as usize) as u32 },
+            (_, Some(Key::Network | Key::Host)) => Vary::Source { clients: SOURCES },
             (_, Some(Key::Path)) => {
                 Vary::Path { clients, template: crate::check::subject::template(&self.target.path) }
             }
@@ -318,7 +343,12 @@ impl<'a> Session<'a> {
     }
 
     /// Drives the load on a thread of its own, while the plan is carried out.
-    async fn sample(&mut self, load: Load, steps: Vec<drill::Step>, remote: Option<Remote>) -> Result<(Traffic, Vec<Done>)> {
+    async fn sample(
+        &mut self,
+        load: Load,
+        steps: Vec<drill::Step>,
+        remote: Option<Remote>,
+    ) -> Result<(Traffic, Vec<Done>)> {
         let Some(mut backends) = self.backends.take() else { bail!("a phase of the check broke off") };
         let progress = self.watch.progress.clone();
         let start = tokio::time::Instant::now();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::check::algorithm::experiments::{Reply, Request, Subject};
 use crate::check::observation::{Backend, Sight};
-use crate::check::traffic::{Backends, Connection, Held, Probe, Prober, Seen};
+use crate::check::traffic::{Backends, Connection, DriveError, Held, Probe, Prober, Seen};
 use crate::clock;
 
 /// A balancer that is reached by a prober.
@@ -19,6 +19,8 @@ pub struct Live<'a> {
     /// Whether the balancer is on this machine.
     pub local: bool,
     held: Vec<(Held, Duration)>,
+    /// What went wrong on this machine.
+    failure: Option<DriveError>,
     /// What requests took lately, smoothed, in seconds.
     pace: f64,
 }
@@ -29,11 +31,11 @@ const ON_ITS_WAY: Duration = Duration::from_millis(3);
 impl<'a> Live<'a> {
     /// Nothing sent yet.
     pub fn new(prober: &'a mut Prober, backends: &'a mut Backends, path: &'a str, local: bool) -> Live<'a> {
-        Live { prober, backends, path, local, held: Vec::new(), pace: 0.0 }
+        Live { prober, backends, path, local, held: Vec::new(), failure: None, pace: 0.0 }
     }
 
     /// One request, with all that can be known of its answer.
-    pub fn probe(&mut self, request: &Request) -> Seen {
+    pub fn probe(&mut self, request: &Request) -> Option<Seen> {
         let path = request.path.map(|number| template(self.path).replace("{}", &number.to_string()));
         let headers: Vec<(&str, &str)> =
             request.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
@@ -44,10 +46,23 @@ impl<'a> Live<'a> {
             headers: &headers,
             method: None,
         };
-        let seen = self.prober.probe(&probe, self.backends);
+        let seen = self.noted(|prober, backends| prober.probe(&probe, backends))?;
         let took = seen.observation.ended.since(seen.observation.due).as_secs_f64();
         self.pace = if self.pace == 0.0 { took } else { self.pace * 0.9 + took * 0.1 };
-        seen
+        Some(seen)
+    }
+
+    /// Why requests could not be sent any more, if so.
+    pub fn into_failure(self) -> Option<DriveError> {
+        self.failure
+    }
+
+    /// After a failure nothing is tried any more.
+    fn noted<T>(&mut self, send: impl FnOnce(&mut Prober, &mut Backends) -> Result<T, DriveError>) -> Option<T> {
+        if self.failure.is_some() {
+            return None;
+        }
+        send(self.prober, self.backends).map_err(|error| self.failure = Some(error)).ok()
     }
 }
 
@@ -65,7 +80,7 @@ fn with_delay(path: &str, delay: Duration) -> String {
 
 impl Subject for Live<'_> {
     fn send(&mut self, request: &Request) -> Reply {
-        let seen = self.probe(request);
+        let Some(seen) = self.probe(request) else { return Reply::default() };
         let whole = matches!(seen.observation.sight, Sight::Answer | Sight::Altered);
         let backend = Some(seen.observation.backend).filter(|backend| backend.is_known() && whole);
         Reply { backend, cookies: seen.cookies }
@@ -75,31 +90,31 @@ impl Subject for Live<'_> {
         let held: Vec<Held> = (0..connections)
             .filter_map(|slot| {
                 let probe = Probe { connection: Connection::Kept(slot), ..Probe::default() };
-                self.prober.begin(&probe, self.backends).ok()
+                self.noted(|prober, _| prober.begin(&probe))
             })
             .collect();
         for held in held {
-            self.prober.finish(held, self.backends);
+            held.finish(self.prober, self.backends);
         }
     }
 
     fn hold(&mut self, delay: Duration) -> bool {
         let path = with_delay(self.path, delay);
         let probe = Probe { path: Some(&path), ..Probe::default() };
-        match self.prober.begin(&probe, self.backends) {
-            Ok(held) => {
+        match self.noted(|prober, _| prober.begin(&probe)) {
+            Some(held) => {
                 self.held.push((held, delay));
                 std::thread::sleep(ON_ITS_WAY);
                 true
             }
-            Err(_) => false,
+            None => false,
         }
     }
 
     fn release(&mut self) -> Vec<(Option<Backend>, bool)> {
         let now = clock::now();
         let finish = |(held, delay): (Held, Duration)| {
-            let seen = self.prober.finish(held, self.backends).observation;
+            let seen = held.finish(self.prober, self.backends).observation;
             let backend = Some(seen.backend).filter(|backend| backend.is_known());
             let delayed = seen.ended.since(seen.due) >= delay;
             (backend, delayed && seen.ended > now)

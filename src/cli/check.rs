@@ -169,8 +169,7 @@ impl Typed {
     /// Runs the checks and tells the verdict.
     pub async fn run(self) -> Result<ExitCode> {
         let backing = self.backing()?;
-        let plans: Vec<Plan> =
-            self.wanted()?.into_iter().map(|wanted| wanted.plan(&backing)).collect::<Result<_>>()?;
+        let plans: Vec<Plan> = self.wanted()?.into_iter().map(|wanted| wanted.plan(&backing)).collect::<Result<_>>()?;
         let watch = Arc::new(Watch::default());
         let shown = Shown::begin(watch.clone());
         let stopping = watch.clone();
@@ -224,7 +223,10 @@ impl Typed {
         };
         let checks = super::settings::checks_of_file(file)?;
         if checks.is_empty() {
-            bail!("{}: has no table [[check]]\n  hint: add one with a url, or give the URL of the balancer", file.display());
+            bail!(
+                "{}: has no table [[check]]\n  hint: add one with a url, or give the URL of the balancer",
+                file.display()
+            );
         }
         Ok(checks.into_iter().map(|check| self.wanted.clone().over(check)).collect())
     }
@@ -301,9 +303,7 @@ impl Wanted {
             text.as_ref().map(parse).transpose()
         };
         let mut drill = match &self.outage {
-            Some(outage) => {
-                outage.parse::<drill::Plan>().map_err(|why| anyhow::anyhow!("--outage {why}"))?
-            }
+            Some(outage) => outage.parse::<drill::Plan>().map_err(|why| anyhow::anyhow!("--outage {why}"))?,
             None => drill::Plan::default(),
         };
         if let Some(during) = &self.during {
@@ -318,7 +318,9 @@ impl Wanted {
         if self.requests == Some(0) || self.connections == Some(0) {
             bail!("-n and -c: expected at least 1");
         }
-        if self.requests.is_some_and(|requests| requests > 1_000_000_000) || self.connections.is_some_and(|it| it > 60_000) {
+        if self.requests.is_some_and(|requests| requests > 1_000_000_000)
+            || self.connections.is_some_and(|it| it > 60_000)
+        {
             bail!("-n and -c: expected at most 1,000,000,000 requests and 60,000 connections");
         }
         if let Some(rate) = self.rate
@@ -401,8 +403,8 @@ fn expectations(expect: &[String], tolerance: Option<&str>, allow: &[String]) ->
     if let Some(text) = tolerance {
         let number = text.trim_end_matches('%').trim().parse::<f64>().ok();
         let percent = number.filter(|percent| (0.01..=50.0).contains(percent));
-        let percent =
-            percent.with_context(|| format!("--tolerance {text}: expected percentage points from 0.01% to 50%, such as 2%"))?;
+        let percent = percent
+            .with_context(|| format!("--tolerance {text}: expected percentage points from 0.01% to 50%, such as 2%"))?;
         expectations.tolerance = percent / 100.0;
     }
     for text in allow {

@@ -34,6 +34,9 @@ struct Typed {
     command: Option<Command>,
     #[command(flatten)]
     settings: Settings,
+    /// A check that starts a fleet takes it along when it is killed.
+    #[arg(long, hide = true)]
+    end_with_parent: bool,
 }
 
 const LONG_ABOUT: &str = "\
@@ -84,7 +87,10 @@ pub fn main() -> Result<ExitCode> {
     if std::env::args_os().nth(1).is_some_and(|word| word == "backend") {
         return backend::run().map(|()| ExitCode::SUCCESS);
     }
-    let Typed { command, settings } = Typed::parse();
+    let Typed { command, settings, end_with_parent } = Typed::parse();
+    if end_with_parent {
+        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))?;
+    }
     match command {
         None => {
             let plan = settings.complete()?.plan()?;

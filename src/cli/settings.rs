@@ -15,11 +15,13 @@ use serde::de::{IntoDeserializer, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::balancer::nginx;
+use crate::cli::check::Wanted;
 use crate::fleet::{ControlAddress, LogMode, Plan};
 use crate::topology::{Host, Ports};
 use crate::wire::{Limits, Time};
 
-const FILE: &str = "uuid-generator.toml";
+/// Read if it is in the working directory.
+pub const FILE: &str = "uuid-generator.toml";
 const ENVIRONMENT: &str = "UUID_GENERATOR_";
 const CONFIG_VARIABLE: &str = "UUID_GENERATOR_CONFIG";
 
@@ -79,6 +81,10 @@ pub struct Settings {
     #[arg(long, value_name = "FILE")]
     #[serde(skip)]
     config: Option<PathBuf>,
+
+    /// Checks that the file holds.
+    #[arg(skip)]
+    check: Vec<Wanted>,
 }
 
 /// All layers, and where the ports come from.
@@ -137,6 +143,7 @@ impl Settings {
             stall_timeout: self.stall_timeout.or(next.stall_timeout),
             journal_records: self.journal_records.or(next.journal_records),
             config: self.config.or(next.config),
+            check: if self.check.is_empty() { next.check } else { self.check },
         }
     }
 }
@@ -257,6 +264,11 @@ fn from_file(path: &Path) -> Result<(Settings, Option<String>)> {
     let ports = toml::from_str::<Where>(&text).ok().and_then(|place| place.ports);
     let line = ports.map(|ports| format!("{}, line {}", path.display(), line_of(&text, ports.span().start)));
     Ok((settings, line))
+}
+
+/// The checks that a file holds.
+pub fn checks_of_file(path: &Path) -> Result<Vec<Wanted>> {
+    Ok(from_file(path)?.0.check)
 }
 
 fn line_of(text: &str, position: usize) -> usize {

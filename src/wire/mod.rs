@@ -6,6 +6,7 @@ mod channel;
 mod event;
 mod fault;
 mod id;
+pub mod page;
 mod record;
 mod time;
 

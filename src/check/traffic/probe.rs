@@ -1,0 +1,327 @@
+//! Requests one at a time, or a few held open, for experiments: each waits for its answer, or is begun and finished apart.
+
+use std::net::IpAddr;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, recv, send, sockopt};
+
+use crate::check::observation::{Backend, Echo, Observation, Sight};
+use crate::check::traffic::Target;
+use crate::check::traffic::answer::{Book, Ending, Reader, Rules, Step};
+use crate::check::traffic::engine::{DriveError, no_socket};
+use crate::check::traffic::identity::{Backends, Identity};
+use crate::check::traffic::jar::SetCookie;
+use crate::check::traffic::notes::Notes;
+use crate::check::traffic::request::{Template, Wording, id};
+use crate::check::traffic::socket::{self, Failure};
+use crate::clock;
+use crate::wire::Moment;
+
+/// Sends probes and keeps their observations.
+pub struct Prober {
+    target: Target,
+    run: u64,
+    first: u64,
+    timeout: Duration,
+    identity: Identity,
+    /// By slot.
+    kept: Vec<Option<Open>>,
+    observations: Vec<Observation>,
+    notes: Notes,
+    input: Box<[u8]>,
+}
+
+struct Open {
+    socket: OwnedFd,
+    /// Requests that it has carried.
+    carried: u32,
+}
+
+/// One request.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Probe<'a> {
+    /// On which connection.
+    pub connection: Connection,
+    /// From which address; matters where a connection is opened.
+    pub source: Option<IpAddr>,
+    /// Path and query, if not the target's.
+    pub path: Option<&'a str>,
+    /// More headers.
+    pub headers: &'a [(&'a str, &'a str)],
+    /// If not GET.
+    pub method: Option<&'a str>,
+}
+
+/// On which connection a probe is sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Connection {
+    /// One of its own, which ends with it.
+    #[default]
+    Fresh,
+    /// That of this slot, opened if there is none (any more), and kept if the other end lets it.
+    Kept(usize),
+}
+
+/// What became of a probe.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Seen {
+    /// As it stands in the list.
+    pub observation: Observation,
+    /// Its sequence number.
+    pub sequence: u64,
+    /// Those that the answer set, names and values.
+    pub cookies: Vec<(String, String)>,
+    /// Whether there was a connection.
+    pub connected: bool,
+    /// Status line and headers of the answer.
+    pub head: String,
+}
+
+/// A probe whose answer is not awaited yet. Dropped, its connection ends, and its observation says that nothing came in time.
+#[must_use = "a held probe is finished, or its connection ends"]
+pub struct Held {
+    open: Option<Open>,
+    reader: Reader,
+    index: usize,
+    deadline: Moment,
+    slot: Option<usize>,
+    connected: bool,
+    failed: Option<Sight>,
+}
+
+/// Bytes of an answer's body.
+const BODY_LIMIT: u64 = 16 * 1024 * 1024;
+const INPUT_BYTES: usize = 64 * 1024;
+
+impl Prober {
+    /// For that target. A probe has `timeout` from its begin to the end of its answer.
+    pub fn new(target: Target, run: u64, first_sequence: u64, timeout: Duration, identity: Identity) -> Prober {
+        Prober {
+            target,
+            run,
+            first: first_sequence,
+            timeout,
+            identity,
+            kept: Vec::new(),
+            observations: Vec::new(),
+            notes: Notes::default(),
+            input: vec![0; INPUT_BYTES].into_boxed_slice(),
+        }
+    }
+
+    /// Sends a request and waits for its answer. An error is of this machine, and then nothing was sent.
+    pub fn probe(&mut self, probe: &Probe, backends: &mut Backends) -> Result<Seen, DriveError> {
+        Ok(self.begin(probe)?.finish(self, backends))
+    }
+
+    /// Sends a request. An error is of this machine, and then nothing was sent; what the other end does shows at the end.
+    pub fn begin(&mut self, probe: &Probe) -> Result<Held, DriveError> {
+        let slot = match probe.connection {
+            Connection::Fresh => None,
+            Connection::Kept(slot) => Some(slot),
+        };
+        let kept = slot.and_then(|slot| self.kept.get_mut(slot)?.take());
+        let now = clock::now();
+        let (open, failed) = match kept.filter(|open| socket::is_usable(&open.socket)) {
+            Some(open) => (Some(open), None),
+            None => match socket::open(self.target.address, probe.source) {
+                Ok(socket) => {
+                    let _ = sockopt::set_tcp_nodelay(&socket, true);
+                    (Some(Open { socket, carried: 0 }), None)
+                }
+                Err(Failure::Sight(sight)) => (None, Some(sight)),
+                Err(Failure::Local(errno)) => return Err(no_socket(errno, probe.source)),
+            },
+        };
+        let index = self.observations.len();
+        let sequence = self.first + index as u64;
+        let method = probe.method.unwrap_or("GET");
+        let mut held = Held {
+            open,
+            reader: Reader::new(),
+            index,
+            deadline: now.after(self.timeout),
+            slot,
+            connected: false,
+            failed,
+        };
+        held.reader.begin(&id(self.run, sequence), method == "HEAD");
+        self.observations.push(Observation {
+            due: now,
+            ended: now,
+            answer: uuid::Uuid::nil(),
+            waited: 0,
+            client: 0,
+            backend: Backend::UNKNOWN,
+            status: 0,
+            sight: failed.unwrap_or(Sight::TimedOut),
+            echo: Echo::None,
+            reused: held.open.as_ref().is_some_and(|open| open.carried > 0),
+        });
+        let wording = Wording {
+            method,
+            path: probe.path.unwrap_or(&self.target.path),
+            host: &self.target.host,
+            headers: probe.headers,
+            body: 0,
+            last: slot.is_none(),
+        };
+        match held.send(Template::new(&wording, self.run).with(sequence)) {
+            Ok(()) => Ok(held),
+            Err(errno) => {
+                self.observations.pop();
+                Err(no_socket(errno, probe.source))
+            }
+        }
+    }
+
+    /// Ends the connection of a slot.
+    pub fn close(&mut self, slot: usize) {
+        if let Some(open) = self.kept.get_mut(slot) {
+            *open = None;
+        }
+    }
+
+    /// The sequence number of the next probe.
+    pub fn next_sequence(&self) -> u64 {
+        self.first + self.observations.len() as u64
+    }
+
+    /// One for each request that was sent; the place is its sequence number less the first.
+    pub fn observations(&self) -> &[Observation] {
+        &self.observations
+    }
+
+    /// The same, and what was noted beside.
+    pub fn into_observations(self) -> (Vec<Observation>, Notes) {
+        (self.observations, self.notes)
+    }
+}
+
+impl Held {
+    /// Its sequence number.
+    pub fn sequence(&self, prober: &Prober) -> u64 {
+        prober.first + self.index as u64
+    }
+
+    /// Waits until the connection is established and the request is with the kernel. An error is of this machine.
+    fn send(&mut self, mut request: &[u8]) -> Result<(), Errno> {
+        while let (Some(open), false) = (&self.open, request.is_empty()) {
+            match send(&open.socket, request, SendFlags::NOSIGNAL) {
+                Ok(sent) => {
+                    self.connected = true;
+                    request = &request[sent..];
+                }
+                Err(Errno::AGAIN | Errno::INTR) => {
+                    if !wait(&open.socket, PollFlags::OUT, self.deadline) {
+                        self.failed = Some(if self.connected { Sight::TimedOut } else { Sight::Unreachable });
+                        return Ok(());
+                    }
+                }
+                // The answer may have come before the connection ended: `finish` sees.
+                Err(errno) if self.connected => {
+                    self.failed = Some(sight_of(socket::ending(errno)));
+                    return Ok(());
+                }
+                // It was established, and reset before anything was sent.
+                Err(Errno::CONNRESET | Errno::PIPE) => {
+                    self.connected = true;
+                    self.failed = Some(Sight::Reset);
+                    return Ok(());
+                }
+                Err(errno) => match socket::no_connection(errno) {
+                    Failure::Sight(sight) => {
+                        self.failed = Some(sight);
+                        return Ok(());
+                    }
+                    Failure::Local(errno) => return Err(errno),
+                },
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for the answer; what has come already is read even when the time is over.
+    pub fn finish(mut self, prober: &mut Prober, backends: &mut Backends) -> Seen {
+        let rules = Rules { identity: &prober.identity, body_limit: BODY_LIMIT, cookies: true, heads: true };
+        let mut book = Book { backends, notes: &mut prober.notes };
+        let sight = loop {
+            let Some(open) = self.open.as_ref().filter(|_| self.connected) else {
+                break self.failed.unwrap_or(Sight::Unreachable);
+            };
+            match recv(&open.socket, &mut prober.input[..], RecvFlags::empty()) {
+                Ok((0, _)) => {
+                    let sight = self.reader.end(Ending::Closed, &rules, &mut book);
+                    break sight.or(self.failed).unwrap_or(Sight::Closed);
+                }
+                Ok((length, _)) => {
+                    if let Step::Over(sight) = self.reader.feed(&prober.input[..length], &rules, &mut book) {
+                        break sight;
+                    }
+                }
+                Err(Errno::AGAIN | Errno::INTR) => {
+                    if self.failed.is_some() || !wait(&open.socket, PollFlags::IN, self.deadline) {
+                        let sight = self.failed.unwrap_or(Sight::TimedOut);
+                        self.reader.give_up(sight, &mut book);
+                        break sight;
+                    }
+                }
+                Err(errno) => {
+                    let ending = socket::ending(errno);
+                    break self.reader.end(ending, &rules, &mut book).unwrap_or(sight_of(ending));
+                }
+            }
+        };
+        let observation = &mut prober.observations[self.index];
+        self.reader.note(observation);
+        observation.sight = sight;
+        observation.ended = clock::now();
+        let seen = Seen {
+            observation: *observation,
+            sequence: prober.first + self.index as u64,
+            cookies: self
+                .reader
+                .cookies()
+                .iter()
+                .filter_map(|value| SetCookie::parse(value))
+                .map(|cookie| (cookie.name.to_owned(), cookie.value.to_owned()))
+                .collect(),
+            connected: self.connected,
+            head: self.reader.head_text(),
+        };
+        if let (Some(slot), Some(mut open), true) = (self.slot, self.open, self.reader.is_reusable()) {
+            open.carried += 1;
+            if prober.kept.len() <= slot {
+                prober.kept.resize_with(slot + 1, || None);
+            }
+            prober.kept[slot] = Some(open);
+        }
+        seen
+    }
+}
+
+fn sight_of(ending: Ending) -> Sight {
+    match ending {
+        Ending::Closed => Sight::Closed,
+        Ending::Reset => Sight::Reset,
+    }
+}
+
+/// False when the time is over.
+fn wait(socket: &OwnedFd, flags: PollFlags, deadline: Moment) -> bool {
+    loop {
+        let left = deadline.since(clock::now());
+        if left.is_zero() {
+            return false;
+        }
+        let left = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) };
+        match poll(&mut [PollFd::new(socket, flags)], Some(&left)) {
+            Ok(0) | Err(Errno::INTR) => {}
+            // What an error means, the next call tells.
+            Ok(_) | Err(_) => return true,
+        }
+    }
+}
