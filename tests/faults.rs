@@ -437,6 +437,10 @@ fn a_backend_has_one_fault_of_a_kind_and_several_kinds_until_they_are_cleared() 
     assert_eq!(faults_of(&fleet, ports[1]), [""; 0]);
     http::expect_page(ports[1]);
     assert_eq!(http::get(&format!("http://localhost:{}/", ports[0])).unwrap().status, 502);
+    let pid = fleet.pid().to_string();
+    assert!(fault_command(&fleet, &[&*ports[0].to_string(), "close", "1%", "--fleet", &pid]).status.success());
+    assert_eq!(faults_of(&fleet, ports[0]), ["status:502", "latency:1ms", "close:1%"]);
+    error_of(&fault_command(&fleet, &["--fleet", "1", "hang"]));
     // Without ports: all.
     assert!(fault_command(&fleet, &["unhealthy"]).status.success());
     assert_eq!(faults_of(&fleet, ports[1]), ["unhealthy"]);
