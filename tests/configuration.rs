@@ -263,7 +263,7 @@ fn zsh_and_fish_are_told_of_commands_and_options() {
     for (shell, first_word) in [("zsh", "#compdef uuid-generator"), ("fish", "#")] {
         let script = told(&["completions", shell]);
         assert!(script.starts_with(first_word), "{script}");
-        for word in ["journal-records", "healthcheck", "unready", "drain"] {
+        for word in ["journal-records", "healthcheck", "unready", "drain", "fault"] {
             assert!(script.contains(word), "{shell} is not told of {word}");
         }
     }

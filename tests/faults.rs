@@ -272,6 +272,29 @@ fn delays_end_in_the_order_of_their_moments_whatever_the_order_of_the_requests()
 }
 
 #[test]
+fn delays_end_at_their_moments_and_not_when_somebody_looks() {
+    let (_fleet, ports) = Fleet::of(1, &[]);
+    let mut client = Connection::to(ports[0]);
+    let begin = Instant::now();
+    for _ in 0..10 {
+        client.ask(&get("/?delay=10ms")).expect_page_of(ports[0]);
+    }
+    // Connections are looked at once a second.
+    assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+}
+
+#[test]
+fn the_last_answer_arrives_though_more_was_sent_while_it_was_held_back() {
+    let (fleet, ports) = Fleet::of(1, &[]);
+    let mut client = Connection::to(ports[0]);
+    client.send("GET /?delay=300ms HTTP/1.1\r\nConnection: close\r\n\r\n").unwrap();
+    eventually("it is in flight", || in_flight(&fleet, "/?delay=300ms"));
+    client.send(&GET.repeat(1000)).unwrap();
+    client.answer().unwrap().expect_page_of(ports[0]);
+    assert!(client.is_closed().unwrap());
+}
+
+#[test]
 fn draining_waits_for_what_is_held_back() {
     let (fleet, ports) = Fleet::of(1, &[]);
     let mut client = Connection::to(ports[0]);
@@ -414,6 +437,10 @@ fn a_backend_has_one_fault_of_a_kind_and_several_kinds_until_they_are_cleared() 
     assert_eq!(faults_of(&fleet, ports[1]), [""; 0]);
     http::expect_page(ports[1]);
     assert_eq!(http::get(&format!("http://localhost:{}/", ports[0])).unwrap().status, 502);
+    let pid = fleet.pid().to_string();
+    assert!(fault_command(&fleet, &[&*ports[0].to_string(), "close", "1%", "--fleet", &pid]).status.success());
+    assert_eq!(faults_of(&fleet, ports[0]), ["status:502", "latency:1ms", "close:1%"]);
+    error_of(&fault_command(&fleet, &["--fleet", "1", "hang"]));
     // Without ports: all.
     assert!(fault_command(&fleet, &["unhealthy"]).status.success());
     assert_eq!(faults_of(&fleet, ports[1]), ["unhealthy"]);

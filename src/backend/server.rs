@@ -205,6 +205,8 @@ impl Server {
     /// Serves until it was told to drain and all connections have ended, or its supervisor is gone.
     pub fn run(mut self) -> io::Result<()> {
         self.channel.report(&Report::Accepting);
+        // An order may have come together with the assignment.
+        self.obey()?;
         let mut events = Vec::with_capacity(EVENTS_A_TURN);
         let mut now = clock::now();
         while !self.has_ended(now) {
