@@ -373,7 +373,6 @@ async fn watching<T>(collector: &mut Option<&mut Collector>, what: impl Future<O
 
 /// Sends requests until the set of backends that answer stays the same, or for so long as is sensible.
 fn settle(live: &mut Live, members: Option<usize>) {
-    use crate::check::algorithm::experiments::Subject;
     let deadline = Instant::now() + STABLE;
     let round = 12 * members.unwrap_or(4).clamp(2, 200);
     let mut before: Vec<Backend> = Vec::new();
@@ -381,9 +380,11 @@ fn settle(live: &mut Live, members: Option<usize>) {
         let mut seen: Vec<Backend> = Vec::new();
         let mut unanswered = 0;
         for _ in 0..round {
-            match live.send(&Request::default()).backend {
-                Some(backend) => seen.push(backend),
-                None => unanswered += 1,
+            let Some(probe) = live.probe(&Request::default()) else { return };
+            let whole = matches!(probe.observation.sight, Sight::Answer | Sight::Altered);
+            match whole && probe.observation.backend.is_known() {
+                true => seen.push(probe.observation.backend),
+                false => unanswered += 1,
             }
             if Instant::now() > deadline {
                 return;

@@ -1,5 +1,6 @@
 //! The balancer as the experiments see it: each request of theirs is sent for real, and is a request of the run like any other.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use crate::check::algorithm::experiments::{Reply, Request, Subject};
 use crate::check::observation::{Backend, Sight};
 use crate::check::traffic::{Backends, Connection, DriveError, Held, Probe, Prober, Seen};
 use crate::clock;
+use crate::wire::AnswerId;
 
 /// A balancer that is reached by a prober.
 pub struct Live<'a> {
@@ -19,6 +21,8 @@ pub struct Live<'a> {
     /// Whether the balancer is on this machine.
     pub local: bool,
     held: Vec<(Held, Duration)>,
+    /// Ids of answers that have come: the same once more comes out of a cache and says nothing about the backends.
+    known: HashSet<AnswerId>,
     /// What went wrong on this machine.
     failure: Option<DriveError>,
     /// What requests took lately, smoothed, in seconds.
@@ -31,7 +35,7 @@ const ON_ITS_WAY: Duration = Duration::from_millis(3);
 impl<'a> Live<'a> {
     /// Nothing sent yet.
     pub fn new(prober: &'a mut Prober, backends: &'a mut Backends, path: &'a str, local: bool) -> Live<'a> {
-        Live { prober, backends, path, local, held: Vec::new(), failure: None, pace: 0.0 }
+        Live { prober, backends, path, local, held: Vec::new(), known: HashSet::new(), failure: None, pace: 0.0 }
     }
 
     /// One request, with all that can be known of its answer.
@@ -82,7 +86,8 @@ impl Subject for Live<'_> {
     fn send(&mut self, request: &Request) -> Reply {
         let Some(seen) = self.probe(request) else { return Reply::default() };
         let whole = matches!(seen.observation.sight, Sight::Answer | Sight::Altered);
-        let backend = Some(seen.observation.backend).filter(|backend| backend.is_known() && whole);
+        let new = seen.observation.answer().is_none_or(|answer| self.known.insert(answer));
+        let backend = Some(seen.observation.backend).filter(|backend| backend.is_known() && whole && new);
         Reply { backend, cookies: seen.cookies }
     }
 

@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use crate::check::observation::Backend;
 use crate::check::verdict::statistics::{binomial_at_least, binomial_at_most};
-use order::{Order, counts};
+use order::{Order, counts, greatest_common_divisor};
 
 /// How a balancer picks a backend.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -149,9 +149,17 @@ impl fmt::Display for Key {
             Key::Network => f.write_str("source addresses 127.0.N.1"),
             Key::Host => f.write_str("source addresses 127.0.0.N"),
             Key::Path => f.write_str("paths"),
-            Key::Header(name) => write!(f, "values of the header {name}"),
-            Key::Cookie(name) => write!(f, "values of the cookie {name}"),
+            Key::Header(name) => write!(f, "values of {}", several("header", name)),
+            Key::Cookie(name) => write!(f, "values of {}", several("cookie", name)),
         }
+    }
+}
+
+/// `the header X-User`, `8 usual headers (X-User, …)`.
+fn several(what: &str, names: &str) -> String {
+    match names.split(", ").count() {
+        1 => format!("the {what} {names}"),
+        count => format!("{count} usual {what}s ({}, …)", names.split(", ").next().unwrap_or_default()),
     }
 }
 
@@ -175,7 +183,8 @@ impl Trial {
 
     /// Whether each value has its backend, and not all the same one.
     pub fn decides(&self) -> bool {
-        self.rows.len() >= 8 && self.spread() > 1 && self.moved() == 0
+        let repeated = self.rows.iter().filter(|row| row.len() > 1).count();
+        repeated >= 8 && self.spread() > 1 && self.moved() == 0
     }
 }
 
@@ -278,29 +287,12 @@ impl Evidence {
     fn infer_key(&self, only: Backend, names: &[String], inference: &mut Inference) {
         let tried = self.fresh.len();
         inference.evidence.push(format!("{tried} new connections: all to {}", name(names, only)));
-        for (key, trial) in &self.keys {
-            inference.evidence.push(format!("{} {key}, three requests each: {}", trial.rows.len(), told(trial)));
-        }
-        let decides = |wanted: &dyn Fn(&Key) -> bool| {
-            self.keys.iter().find(|(key, trial)| wanted(key) && trial.decides()).map(|(key, _)| key.clone())
-        };
-        let network = decides(&|key| *key == Key::Network);
-        let host = decides(&|key| *key == Key::Host);
-        let path = decides(&|key| *key == Key::Path);
-        let header = decides(&|key| matches!(key, Key::Header(_)));
-        let cookie = decides(&|key| matches!(key, Key::Cookie(_)));
-        let (kind, label, key) = match (network, host, path, header, cookie) {
-            (Some(key), None, ..) => (
-                Kind::Source,
-                "by source address, of which the last number does not count (ip_hash does so)".to_owned(),
-                key,
-            ),
-            (Some(key), Some(_), ..) => (Kind::Source, "by source address".to_owned(), key),
-            (None, Some(key), ..) => (Kind::Source, "by source address".to_owned(), key),
-            (None, None, Some(key), ..) => (Kind::Uri, "by URI".to_owned(), key),
-            (None, None, None, Some(key), _) => (Kind::Header, format!("by {}", singular(&key)), key),
-            (None, None, None, None, Some(key)) => (Kind::Cookie, format!("by {}", singular(&key)), key),
-            (None, None, None, None, None) => {
+        self.tell_keys(inference);
+        match self.key() {
+            Some((kind, label, key)) => {
+                (inference.kind, inference.label, inference.key) = (Some(kind), label, Some(key));
+            }
+            None => {
                 inference.kind = Some(Kind::One);
                 inference.label = match self.members {
                     Some(1) => "all to one, for the fleet has one backend".to_owned(),
@@ -310,10 +302,40 @@ impl Evidence {
                 if self.members != Some(1) && self.keys.iter().any(|(_, trial)| trial.spread() > 1) {
                     (inference.kind, inference.label) = (None, "by something that was not varied alone".to_owned());
                 }
-                return;
             }
+        }
+    }
+
+    fn tell_keys(&self, inference: &mut Inference) {
+        for (key, trial) in &self.keys {
+            inference.evidence.push(format!("{} {key}, three requests each: {}", trial.rows.len(), told(trial)));
+        }
+    }
+
+    /// What decides, all else alike.
+    fn key(&self) -> Option<(Kind, String, Key)> {
+        let decides = |wanted: &dyn Fn(&Key) -> bool| {
+            self.keys.iter().find(|(key, trial)| wanted(key) && trial.decides()).map(|(key, _)| key.clone())
         };
-        (inference.kind, inference.label, inference.key) = (Some(kind), label, Some(key));
+        let network = decides(&|key| *key == Key::Network);
+        let host = decides(&|key| *key == Key::Host);
+        let others: [fn(&Key) -> Option<Kind>; 3] = [
+            |key| (*key == Key::Path).then_some(Kind::Uri),
+            |key| matches!(key, Key::Header(_)).then_some(Kind::Header),
+            |key| matches!(key, Key::Cookie(_)).then_some(Kind::Cookie),
+        ];
+        match (network, host) {
+            (Some(key), None) => {
+                let label = "by source address, of which the last number does not count (ip_hash does so)";
+                Some((Kind::Source, label.to_owned(), key))
+            }
+            (Some(key), Some(_)) | (None, Some(key)) => Some((Kind::Source, "by source address".to_owned(), key)),
+            (None, None) => others.iter().find_map(|kind_of| {
+                let key = decides(&|key| kind_of(key).is_some())?;
+                let kind = kind_of(&key)?;
+                Some((kind, format!("by {}", singular(&key)), key))
+            }),
+        }
     }
 
     /// Fresh connections went to several backends.
@@ -346,6 +368,12 @@ impl Evidence {
                 inference.cursors = None;
                 return;
             }
+        }
+        if let Some((kind, label, key)) = self.key() {
+            self.tell_keys(inference);
+            let label = format!("{label}; requests without it go round");
+            (inference.kind, inference.label, inference.key) = (Some(kind), label, Some(key));
+            return;
         }
         if let Order::One(backend) = kept {
             inference.per_connection = true;
@@ -583,8 +611,4 @@ fn reduced(mut weights: Vec<(Backend, u32)>) -> Vec<(Backend, u32)> {
     let divisor = weights.iter().fold(0, |divisor, (_, weight)| greatest_common_divisor(divisor, *weight));
     weights.iter_mut().for_each(|(_, weight)| *weight /= divisor.max(1));
     weights
-}
-
-fn greatest_common_divisor(a: u32, b: u32) -> u32 {
-    if b == 0 { a } else { greatest_common_divisor(b, a % b) }
 }

@@ -76,7 +76,8 @@ fn blocks(sequence: &[Backend]) -> Option<Vec<(Backend, u32)>> {
             let mut blocks = sequence[offset..].chunks_exact(length).map(counts);
             let count = (sequence.len() - offset) / length;
             let first = blocks.next()?;
-            if first.len() == kinds && blocks.all(|block| block == first) {
+            // Complete blocks of which each is several rounds are what several cursors give now and then.
+            if first.len() == kinds && is_one_round(&first) && blocks.all(|block| block == first) {
                 let shares: Vec<f64> = first.iter().map(|(_, n)| f64::from(*n) / length as f64).collect();
                 let times: Vec<u64> = first.iter().map(|(_, n)| u64::from(*n)).collect();
                 let by_chance = ln_multinomial(&times, &shares) * (count - 1) as f64 + f64::from(looked).ln();
@@ -87,6 +88,15 @@ fn blocks(sequence: &[Backend]) -> Option<Vec<(Backend, u32)>> {
         }
     }
     None
+}
+
+fn is_one_round(weights: &[(Backend, u32)]) -> bool {
+    weights.iter().fold(0, |divisor, (_, weight)| greatest_common_divisor(divisor, *weight)) == 1
+}
+
+/// Of two numbers; of 0 and another that other.
+pub fn greatest_common_divisor(a: u32, b: u32) -> u32 {
+    if b == 0 { a } else { greatest_common_divisor(b, a % b) }
 }
 
 /// How often each occurs, by place.

@@ -111,11 +111,23 @@ fn test(case: &Case, counts: &[u64], expected: &[f64], pins: bool, total: u64) -
         found.evidence = vec![test.result.clone()];
         found.hint = Some(match outcome {
             Outcome::Inconclusive if !disturbed => "send more: leave out -n and --duration, and the check sends what --tolerance needs".to_owned(),
+            _ if case.inference.kind == Some(Kind::WeightedRoundRobin) && case.expectations.shares.is_none() => {
+                format!("if these weights are meant, say so: --expect {}", seen_weights(case))
+            }
             _ => "compare the weights in the balancer's configuration with what is expected (--expect 5:1:1), and whether all servers are listed once".to_owned(),
         });
     }
     test.detects = test.detects.min(1.0);
     (test, found)
+}
+
+/// As the user would write them.
+fn seen_weights(case: &Case) -> String {
+    let weight = |place: usize| {
+        let seen = case.inference.weights.iter().find(|(backend, _)| usize::from(backend.0) == place);
+        seen.map_or(0, |(_, weight)| *weight).to_string()
+    };
+    (0..case.members).map(weight).collect::<Vec<_>>().join(":")
 }
 
 /// Round robin is at most one off per cursor, weighted round robin as much as its turns let it be: not a matter of chance.
