@@ -67,7 +67,8 @@ pub fn assemble(ledger: &Ledger, outcome: session::Outcome, known: Known) -> Che
         varied: varied.is_some(),
         tell: &tell,
     };
-    let (mut findings, shares, mut verdict) = judge(&case);
+    let outage = figures::outage(ledger, sample.clone(), started, &done, names);
+    let (mut findings, shares, mut verdict) = judge(&case, outage.as_ref());
     if stopped {
         findings.insert(0, interrupted());
         verdict = verdict.max(Verdict::Inconclusive);
@@ -99,7 +100,7 @@ pub fn assemble(ledger: &Ledger, outcome: session::Outcome, known: Known) -> Che
         shares,
         algorithm: Some(algorithm(&inference)),
         latency,
-        outage: figures::outage(ledger, sample, started, &done, names),
+        outage,
         findings,
         verdict,
         plots: Plots {

@@ -248,26 +248,53 @@ fn hold(subject: &mut dyn Subject, evidence: &mut Evidence) {
     // So many that the one that is held would usually get 260 of them.
     let others = (260 * evidence.fresh.len() / rarest).clamp(OTHERS, OTHERS * 8);
     evidence.held_one = hold_at(subject, 1, others);
-    let Some(Hold { busy, others }) = &evidence.held_one else {
+    if evidence.held_one.is_empty() {
         evidence.missing.push("no request could be held in flight: load was not tried".to_owned());
         return;
-    };
+    }
     let backends = counts(&evidence.fresh).len();
-    let there = others.iter().filter(|other| busy.contains(other)).count();
-    let avoided = there * backends * 2 < others.len();
-    if avoided && (3..=9).contains(&backends) {
+    let there: usize = evidence.held_one.iter().map(Hold::to_busy).sum();
+    let sent: usize = evidence.held_one.iter().map(|hold| hold.others.len()).sum();
+    if there * backends * 2 < sent && (3..=9).contains(&backends) {
         evidence.held_most = hold_at(subject, backends - 1, OTHERS / 4);
     }
 }
 
-fn hold_at(subject: &mut dyn Subject, count: usize, others: usize) -> Option<Hold> {
-    let delay = (subject.pace() * (others as u32) * 3).clamp(Duration::from_millis(250), Duration::from_secs(4));
-    let holding = (0..count).all(|_| subject.hold(delay));
-    let others: Vec<Backend> = match holding {
-        true => (0..others).filter_map(|_| subject.send(&Request::default()).backend).collect(),
-        false => Vec::new(),
-    };
-    let held = subject.release();
-    let busy: Vec<Backend> = held.iter().filter_map(|(backend, outlasted)| backend.filter(|_| *outlasted)).collect();
-    (holding && busy.len() == count && !others.is_empty()).then_some(Hold { busy, others })
+/// A request is held for so long: less than any time that a balancer waits for an answer, lest it take the backend for dead.
+const HOLD: Duration = Duration::from_millis(400);
+/// In so many rounds it must be done.
+const ROUNDS: usize = 24;
+
+/// Round after round, until so many others were sent while requests were held.
+fn hold_at(subject: &mut dyn Subject, count: usize, wanted: usize) -> Vec<Hold> {
+    let mut holds: Vec<Hold> = Vec::new();
+    let mut sent = 0;
+    // Half of the time is for the unforeseen.
+    let mut share = 0.5;
+    for _ in 0..ROUNDS {
+        if sent >= wanted {
+            break;
+        }
+        let fitting = (HOLD.as_secs_f64() * share / subject.pace().as_secs_f64().max(5e-5)) as usize;
+        let holding = (0..count).all(|_| subject.hold(HOLD));
+        let others: Vec<Backend> = match holding {
+            true => (0..fitting.min(wanted)).filter_map(|_| subject.send(&Request::default()).backend).collect(),
+            false => Vec::new(),
+        };
+        let held = subject.release();
+        let busy: Vec<Backend> =
+            held.iter().filter_map(|(backend, outlasted)| backend.filter(|_| *outlasted)).collect();
+        match holding && busy.len() == count && !others.is_empty() {
+            true => {
+                sent += others.len();
+                holds.push(Hold { busy, others });
+            }
+            false => share *= 0.6,
+        }
+        // Answers come at once: nobody holds them.
+        if holds.is_empty() && share < 0.1 {
+            break;
+        }
+    }
+    holds
 }

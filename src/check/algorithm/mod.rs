@@ -198,8 +198,13 @@ pub struct Hold {
 }
 
 impl Hold {
+    /// How many others went to where one was held.
+    pub fn to_busy(&self) -> usize {
+        self.others.iter().filter(|other| self.busy.contains(other)).count()
+    }
+
     fn avoids_busy(&self) -> bool {
-        counts(&self.busy).len() == self.busy.len() && self.others.iter().all(|other| !self.busy.contains(other))
+        counts(&self.busy).len() == self.busy.len() && self.to_busy() == 0
     }
 }
 
@@ -218,10 +223,10 @@ pub struct Evidence {
     pub jar: Option<(Vec<String>, Trial)>,
     /// One thing varied, all else alike.
     pub keys: Vec<(Key, Trial)>,
-    /// With one request in flight.
-    pub held_one: Option<Hold>,
-    /// With one request in flight at all backends but one.
-    pub held_most: Option<Hold>,
+    /// With one request in flight, in rounds.
+    pub held_one: Vec<Hold>,
+    /// With one request in flight at all backends but one, in rounds.
+    pub held_most: Vec<Hold>,
     /// How often each backend was picked in blocks of the large sample.
     pub sample: Vec<Vec<u64>>,
     /// Why experiments are missing.
@@ -467,14 +472,13 @@ impl Evidence {
             inference.evidence.push(format!("{} blocks of the sample: {what}", self.sample.len()));
         }
         if let Load::Follows { partly } = load {
-            (inference.kind, inference.label) = match &self.held_most {
-                // Least connections never picks a busy one while another is idle, also not for those that are held.
-                Some(hold) if hold.avoids_busy() => {
-                    (Some(Kind::LeastConnections), "least connections, by chance among equals".to_owned())
-                }
-                Some(_) => (Some(Kind::TwoChoices), Kind::TwoChoices.label().to_owned()),
-                None if partly => (Some(Kind::TwoChoices), Kind::TwoChoices.label().to_owned()),
-                None => {
+            // Least connections never picks a busy one while another is idle, also not for those that are held.
+            let avoided = self.held_most.iter().all(Hold::avoids_busy);
+            (inference.kind, inference.label) = match (self.held_most.is_empty(), avoided) {
+                (false, true) => (Some(Kind::LeastConnections), "least connections, by chance among equals".to_owned()),
+                (false, false) => (Some(Kind::TwoChoices), Kind::TwoChoices.label().to_owned()),
+                (true, _) if partly => (Some(Kind::TwoChoices), Kind::TwoChoices.label().to_owned()),
+                (true, _) => {
                     inference.or = vec![Kind::TwoChoices];
                     (
                         Some(Kind::LeastConnections),
@@ -513,30 +517,37 @@ impl Evidence {
 
     /// Whether backends with a request in flight are avoided.
     fn load(&self, names: &[String], inference: &mut Inference) -> Load {
-        let Some(hold) = &self.held_one else { return Load::Unknown };
-        let Some(&busy) = hold.busy.first() else { return Load::Unknown };
+        let others: usize = self.held_one.iter().map(|hold| hold.others.len()).sum();
+        if others == 0 {
+            return Load::Unknown;
+        }
         let idle: Vec<Backend> = self.fresh.iter().chain(&self.kept).copied().collect();
-        let usual = idle.iter().filter(|backend| **backend == busy).count() as f64 / idle.len().max(1) as f64;
-        let there = hold.others.iter().filter(|other| **other == busy).count();
+        let share_of =
+            |backend: Backend| idle.iter().filter(|it| **it == backend).count() as f64 / idle.len().max(1) as f64;
+        let expected = |hold: &Hold| hold.busy.first().map_or(0.0, |busy| share_of(*busy)) * hold.others.len() as f64;
+        let usual = self.held_one.iter().map(expected).sum::<f64>() / others as f64;
+        let there: usize = self.held_one.iter().map(Hold::to_busy).sum();
+        let mut busy: Vec<&str> =
+            self.held_one.iter().filter_map(|hold| Some(name(names, *hold.busy.first()?))).collect();
+        busy.dedup();
         inference.evidence.push(format!(
-            "while a request was in flight at {}: {there} of {} others went there (else {:.0} %)",
-            name(names, busy),
-            hold.others.len(),
+            "while a request was in flight at {}: {there} of {others} others went there too (else {:.0} %)",
+            busy.join(", "),
             usual * 100.0
         ));
-        if let Some(most) = &self.held_most {
-            let there = most.others.iter().filter(|other| most.busy.contains(other)).count();
-            inference.evidence.push(format!(
-                "with one in flight at each but one: {there} of {} went to a busy one",
-                most.others.len()
-            ));
+        if !self.held_most.is_empty() {
+            let most: usize = self.held_most.iter().map(|hold| hold.others.len()).sum();
+            let there: usize = self.held_most.iter().map(Hold::to_busy).sum();
+            inference
+                .evidence
+                .push(format!("with one in flight at each but one: {there} of {most} went to a busy one"));
         }
-        let share = there as f64 / hold.others.len().max(1) as f64;
-        if binomial_at_most(there as u64, hold.others.len() as u64, usual) < LEVEL && share < usual * 0.7 {
+        let (share, there, others) = (there as f64 / others as f64, there as u64, others as u64);
+        if binomial_at_most(there, others, usual) < LEVEL && share < usual * 0.7 {
             return Load::Follows { partly: there > 0 };
         }
         // Even two choices with replacement halve the share, at the least.
-        match binomial_at_least(there as u64, hold.others.len() as u64, usual * 0.6) < 1e-3 {
+        match binomial_at_least(there, others, usual * 0.6) < 1e-3 {
             true => Load::Ignores,
             false => Load::Unknown,
         }

@@ -3,6 +3,7 @@
 mod account;
 mod algorithm;
 mod reach;
+mod resilience;
 mod shares;
 pub mod statistics;
 mod stickiness;
@@ -12,7 +13,7 @@ use std::str::FromStr;
 use crate::check::algorithm::{Inference, Kind};
 use crate::check::fate::Fate;
 use crate::check::ledger::{Ledger, Records};
-use crate::check::report::{Finding, Outcome, Shares, Verdict};
+use crate::check::report::{Finding, Outage, Outcome, Shares, Verdict};
 use crate::check::tally::Tally;
 
 /// A balancer that is right fails at most that often: 4 in ten million for its shares, the rest for all other rules together, which are
@@ -191,13 +192,14 @@ impl Case<'_> {
 }
 
 /// Applies all rules: the findings, the worst first, the shares, and the verdict.
-pub fn judge(case: &Case) -> (Vec<Finding>, Option<Shares>, Verdict) {
+pub fn judge(case: &Case, outage: Option<&Outage>) -> (Vec<Finding>, Option<Shares>, Verdict) {
     let (shares, share_findings) = shares::judge(case);
     let mut findings = account::judge(case);
     findings.extend(reach::judge(case));
     findings.extend(share_findings);
     findings.extend(algorithm::judge(case));
     findings.extend(stickiness::judge(case));
+    findings.extend(resilience::judge(case, outage));
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.outcome));
     let worst = findings.iter().map(|finding| finding.outcome).max();
     let verdict = match worst {

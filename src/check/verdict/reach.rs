@@ -19,7 +19,8 @@ pub fn judge(case: &Case) -> Vec<Finding> {
         return vec![finding("reach", Outcome::Pass, format!("all {} backends were reached", case.members))];
     }
     // How likely chance alone misses one that has an even share, or the one it should have.
-    let draws = if case.inference.kind.is_some_and(Kind::pins) { case.tally.pins.clients } else { case.tally.sent };
+    let pins = case.inference.kind.is_some_and(Kind::pins);
+    let draws = if pins { case.tally.pins.clients } else { case.tally.attempts };
     let share = |place: usize| expected.as_ref().map_or(1.0 / case.members as f64, |shares| shares[place]);
     let chance =
         missed.iter().map(|place| (1.0 - share(*place)).powf(draws as f64)).fold(0.0, f64::max) * case.members as f64;
@@ -27,10 +28,8 @@ pub fn judge(case: &Case) -> Vec<Finding> {
     let names: Vec<&str> = missed.iter().map(|place| case.names[*place].as_str()).collect();
     let verb = if missed.len() == 1 { "is" } else { "are" };
     let mut found = finding("reach", outcome, format!("{} {verb} ready and never got a request", names.join(", ")));
-    found.evidence = vec![format!(
-        "{} requests were sent; by chance alone that happens with probability {chance:.1e}",
-        grouped(case.tally.sent)
-    )];
+    let what = if pins { "clients got answers" } else { "requests reached backends" };
+    found.evidence = vec![format!("{} {what}; chance alone misses one with probability {chance:.1e}", grouped(draws))];
     found.hint = Some(match case.inference.kind {
         Some(Kind::One) => "everything went to one backend: are the others in the upstream, and not `backup` or `down`?".to_owned(),
         _ => "is it in the balancer's configuration, with that port, and does the running configuration have it (reload)?".to_owned(),
