@@ -1,0 +1,242 @@
+//! How sure a verdict is: the pure part of the check over simulated balancers whose truth is known. Writes CERTAINTY.md.
+//! With `--quick` a hundredth of the runs, and nothing is written.
+
+#[path = "../../tests/support/simulated.rs"]
+mod simulated;
+
+use std::fmt::Write as _;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use simulated::{Chance, Picks, Simulated};
+use uuid::Uuid;
+use uuid_generator::check::algorithm::Kind;
+use uuid_generator::check::algorithm::experiments::{self, Request, Setting};
+use uuid_generator::check::algorithm::order::in_blocks;
+use uuid_generator::check::ledger::{Arrival, Ledger, Records};
+use uuid_generator::check::observation::{Backend, Echo, Observation, Sight};
+use uuid_generator::check::tally::Tally;
+use uuid_generator::check::verdict::FALSE_ALARM;
+use uuid_generator::check::verdict::statistics::{POWER, multinomial, needs};
+use uuid_generator::wire::{Moment, Outcome};
+
+fn main() {
+    let quick = std::env::args().any(|argument| argument == "--quick");
+    let runs = if quick { 1_000 } else { 100_000 };
+    let mut text = String::from(INTRODUCTION);
+    shares(&mut text, runs);
+    stickiness(&mut text, runs);
+    names(&mut text, runs / 10);
+    account(&mut text, quick);
+    print!("{text}");
+    if !quick {
+        std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/CERTAINTY.md"), text)
+            .expect("CERTAINTY.md can be written");
+    }
+}
+
+const INTRODUCTION: &str = "\
+# How sure a verdict is
+
+Written by `cargo bench --bench certainty`: the part of the check that judges, over simulated balancers whose truth is known. What is exact
+(a lost request, one executed twice, a stale or a swapped answer) needs no simulation: one such request fails the check, and `tests/ledger.rs`
+and `tests/check.rs` plant each of them.
+
+";
+
+/// Runs `count` experiments on all cores and adds up what they give.
+fn sum<const N: usize>(count: u64, experiment: impl Fn(u64) -> [u64; N] + Sync) -> [u64; N] {
+    let workers = thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
+    let part = |worker: u64| {
+        (worker..count).step_by(workers as usize).fold([0; N], |mut sum, seed| {
+            sum.iter_mut().zip(experiment(seed + 1)).for_each(|(sum, more)| *sum += more);
+            sum
+        })
+    };
+    thread::scope(|scope| {
+        let part = &part;
+        let parts: Vec<_> = (0..workers).map(|worker| scope.spawn(move || part(worker))).collect();
+        parts.into_iter().fold([0; N], |mut sum, part| {
+            sum.iter_mut().zip(part.join().expect("no experiment panics")).for_each(|(sum, more)| *sum += more);
+            sum
+        })
+    })
+}
+
+fn draws(chance: &mut Chance, count: u64, shares: &[f64]) -> Vec<u64> {
+    let mut bounds: Vec<u64> = Vec::new();
+    let mut sum = 0.0;
+    for share in shares {
+        sum += share;
+        bounds.push((sum * u64::MAX as f64) as u64);
+    }
+    *bounds.last_mut().expect("there are shares") = u64::MAX;
+    let mut counts = vec![0; shares.len()];
+    for _ in 0..count {
+        let draw = chance.next();
+        counts[bounds.iter().position(|bound| draw <= *bound).expect("the last bound is the largest")] += 1;
+    }
+    counts
+}
+
+fn shares(text: &mut String, runs: u64) {
+    let _ = writeln!(
+        text,
+        "## Shares\n\nA random balancer, as many requests as the default tolerance of 2 percentage points needs, {runs} runs each. A right one \
+         fails with a probability of {FALSE_ALARM:.0e} at most, so none is expected to; that the p values are right shows in how many are \
+         below 0.001. A wrong one must fail in {:.1} % of the runs.\n\n| expected | true | requests | failed | p < 0.001 |\n|---|---|---|---|---|",
+        POWER * 100.0
+    );
+    let even = |count: usize| vec![1.0 / count as f64; count];
+    let cases: [(&str, Vec<f64>, Vec<f64>); 8] = [
+        ("even of 2", even(2), even(2)),
+        ("even of 3", even(3), even(3)),
+        ("even of 10", even(10), even(10)),
+        ("5:1:1", vec![5.0 / 7.0, 1.0 / 7.0, 1.0 / 7.0], vec![5.0 / 7.0, 1.0 / 7.0, 1.0 / 7.0]),
+        ("even of 2", even(2), vec![0.52, 0.48]),
+        ("even of 3", even(3), vec![1.0 / 3.0 + 0.02, 1.0 / 3.0 - 0.01, 1.0 / 3.0 - 0.01]),
+        ("even of 10", even(10), [vec![0.12], vec![0.88 / 9.0; 9]].concat()),
+        ("5:1:1", vec![5.0 / 7.0, 1.0 / 7.0, 1.0 / 7.0], vec![5.0 / 7.0 - 0.02, 1.0 / 7.0 + 0.02, 1.0 / 7.0]),
+    ];
+    for (name, expected, truth) in cases {
+        let count = needs(0.02, &expected, FALSE_ALARM);
+        let [failed, below] = sum(runs, |seed| {
+            let p = multinomial(&draws(&mut Chance::of(seed), count, &truth), &expected).p;
+            [u64::from(p < FALSE_ALARM), u64::from(p < 1e-3)]
+        });
+        let truth: Vec<String> = truth.iter().take(3).map(|share| format!("{:.1} %", share * 100.0)).collect();
+        let more = if expected.len() > 3 { ", …" } else { "" };
+        let below = format!("{:.3} %", below as f64 / runs as f64 * 100.0);
+        let failed = format!("{:.3} %", failed as f64 / runs as f64 * 100.0);
+        let _ = writeln!(text, "| {name} | {}{more} | {count} | {failed} | {below} |", truth.join(", "));
+    }
+    text.push('\n');
+}
+
+fn stickiness(text: &mut String, runs: u64) {
+    let count = 1400;
+    let [found] = sum(runs, |seed| {
+        let mut chance = Chance::of(seed);
+        [u64::from((0..count).any(|_| chance.unit() < 1.0 / 200.0))]
+    });
+    let _ = writeln!(
+        text,
+        "## Stickiness\n\nClients that are sent elsewhere 1 time in 200 are found among {count} later requests, the fewest that pass, in {:.2} % of \
+         {runs} runs; the default sample has forty times as many.\n",
+        found as f64 / runs as f64 * 100.0
+    );
+}
+
+fn names(text: &mut String, runs: u64) {
+    let _ = writeln!(
+        text,
+        "## Names of algorithms\n\nAll experiments and a sample of 20,000 requests through a simulated balancer, {runs} runs each. *Open* are runs in which \
+         the report says that it cannot tell the right name from another; *wrong* those in which it gives another name.\n\n\
+         | balancer | backends | cursors | named | open | wrong |\n|---|---|---|---|---|---|"
+    );
+    let cases: [(&str, Picks, usize, usize, Kind); 16] = [
+        ("round robin", Picks::Turns(vec![1; 3]), 3, 1, Kind::RoundRobin),
+        ("round robin", Picks::Turns(vec![1; 3]), 3, 4, Kind::RoundRobin),
+        ("round robin", Picks::Turns(vec![1; 2]), 2, 16, Kind::RoundRobin),
+        ("permuted blocks", Picks::Permutations, 3, 1, Kind::RoundRobin),
+        ("smooth 5:1:1", Picks::Turns(vec![5, 1, 1]), 3, 1, Kind::WeightedRoundRobin),
+        ("blocks 5:1:1", Picks::Blocks(vec![5, 1, 1]), 3, 1, Kind::WeightedRoundRobin),
+        ("random", Picks::Random(vec![1.0; 3]), 3, 1, Kind::Random),
+        ("random 5:1:1", Picks::Random(vec![5.0, 1.0, 1.0]), 3, 1, Kind::Random),
+        ("least connections, in turns", Picks::LeastInTurns, 3, 1, Kind::LeastConnections),
+        ("least connections, by chance", Picks::LeastByChance, 3, 1, Kind::LeastConnections),
+        ("two distinct choices", Picks::TwoDistinct, 3, 1, Kind::TwoChoices),
+        ("two choices with replacement", Picks::TwoWithReplacement, 3, 1, Kind::TwoChoices),
+        ("source address, ip_hash", Picks::Source { network_only: true }, 3, 2, Kind::Source),
+        ("URI", Picks::Uri, 2, 1, Kind::Uri),
+        ("header", Picks::Header("X-User"), 3, 1, Kind::Header),
+        ("cookie, forgets 1 in 200", Picks::Sticky { forgets: 0.005 }, 3, 1, Kind::Sticky),
+    ];
+    for (name, picks, backends, cursors, kind) in cases {
+        let [named, open, wrong] = sum(runs, |seed| {
+            let (seen, or) = infer(backends, picks.clone(), cursors, seed);
+            let known = seen == Some(kind) && or.is_empty();
+            let open = !known && (seen.is_none() || seen == Some(kind) || or.contains(&kind));
+            [u64::from(known), u64::from(open), u64::from(!known && !open)]
+        });
+        let share = |count: u64| format!("{:.2} %", count as f64 / runs as f64 * 100.0);
+        let _ = writeln!(text, "| {name} | {backends} | {cursors} | {} | {} | {wrong} |", share(named), share(open));
+    }
+    text.push('\n');
+}
+
+fn infer(backends: usize, picks: Picks, cursors: usize, seed: u64) -> (Option<Kind>, Vec<Kind>) {
+    let mut subject = Simulated::new(backends, picks, cursors, seed);
+    let setting =
+        Setting { members: Some(backends), can_hold: true, budget: Duration::from_secs(6), ..Setting::default() };
+    let mut evidence = experiments::run(&mut subject, &setting);
+    let mut chance = Chance::of(seed ^ 77);
+    let order: Vec<Backend> =
+        (0..20_000).map(|_| Backend(subject.pick(chance.below(cursors), &Request::default()).0 as u16)).collect();
+    evidence.sample = in_blocks(&order);
+    let names: Vec<String> = (0..backends).map(|place| (9001 + place).to_string()).collect();
+    let inference = evidence.infer(&names);
+    (inference.kind, inference.or)
+}
+
+/// How fast both ends are joined, and what that takes.
+fn account(text: &mut String, quick: bool) {
+    let count: u32 = if quick { 100_000 } else { 10_000_000 };
+    let (observations, arrivals) = (observations(count), arrivals(count));
+    let start = Instant::now();
+    let ledger = Ledger::join(observations, arrivals, Records::Kept);
+    let tally = Tally::of(&ledger, 0, 0..count);
+    let took = start.elapsed().as_secs_f64();
+    let memory = peak_memory() / 1024.0 / 1024.0;
+    let delivered = tally.fates[0];
+    let _ = writeln!(
+        text,
+        "## The account\n\n{count} requests, {delivered} of them delivered: joined and counted in {took:.2} s on one core, {:.2} s a million; the most memory that this \
+         process had meanwhile, both ends together: {memory:.2} GiB.",
+        took / f64::from(count) * 1e6
+    );
+}
+
+fn observations(count: u32) -> Vec<Observation> {
+    let mut all = Vec::with_capacity(count as usize);
+    all.extend((0..count).map(|sequence| Observation {
+        due: Moment(u64::from(sequence) * 10_000),
+        ended: Moment(u64::from(sequence) * 10_000 + 500_000),
+        answer: Uuid::from_u128(u128::from(sequence) * 0x1_0000_0001_0000_0003 + 1),
+        waited: 0,
+        client: 0,
+        backend: Backend((sequence % 3) as u16),
+        status: 200,
+        sight: Sight::Answer,
+        echo: Echo::Own,
+        reused: true,
+    }));
+    all
+}
+
+/// In the order in which three journals are read: each in its own order.
+fn arrivals(count: u32) -> Vec<Arrival> {
+    let mut all = Vec::with_capacity(count as usize);
+    for batch in 0..count.div_ceil(3000) {
+        for backend in 0..3 {
+            let sequences = (batch * 3000..((batch + 1) * 3000).min(count)).filter(|sequence| sequence % 3 == backend);
+            all.extend(sequences.map(|sequence| Arrival {
+                received: Moment(u64::from(sequence) * 10_000 + 100_000),
+                answer: Uuid::from_u128(u128::from(sequence) * 0x1_0000_0001_0000_0003 + 1),
+                sequence,
+                took: 100,
+                backend: Backend(backend as u16),
+                status: 200,
+                outcome: Outcome::Completed,
+            }));
+        }
+    }
+    all
+}
+
+/// Kibibytes.
+fn peak_memory() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(f64::NAN)
+}
