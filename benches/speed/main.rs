@@ -1,6 +1,7 @@
 //! Ours beside its peers, in one run: CPU time that the answering process spends on a request, memory, and the time to start.
 //! `make bench` runs it; it writes BENCHMARKS.md.
 
+mod asking;
 mod client;
 mod floor;
 mod peers;
@@ -23,7 +24,11 @@ fn main() -> ExitCode {
     if let Some(mode) = floor::Mode::from_arguments() {
         floor::serve(mode);
     }
-    match run() {
+    let done = match asking::from_arguments() {
+        Some(port) => asking::ask(port),
+        None => run(),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -58,6 +63,15 @@ fn run() -> Result<()> {
         }
         eprint!("{}", measured.rows(load));
     }
+    let asked = Fleet::start(&place, 1)?;
+    for round in 0..=ROUNDS {
+        let pair = asking::pair(asked.port())?;
+        if round > 0 {
+            measured.asking.push(pair);
+        }
+    }
+    eprint!("{}", measured.asking_row());
+    drop(asked);
     for _ in 0..STARTS {
         measured.idle_memory.push(peers::idle_memory(&place)?);
     }
