@@ -351,7 +351,9 @@ fn an_end_that_came_with_the_answer_costs_no_request() {
         // Answer and end in one segment, and no word of it in the head.
         rustix::net::send(&peer.0, OK.as_bytes(), SendFlags::MORE).unwrap();
     });
-    assert_eq!(sights(&run(&load(address, 50))), [(Sight::Answer, false); 50]);
+    for pacing in [Pacing::Closed, Pacing::Open { rate: 5000.0 }] {
+        assert_eq!(sights(&run(&Load { pacing, ..load(address, 50) })), [(Sight::Answer, false); 50]);
+    }
 }
 
 #[test]
