@@ -1,5 +1,7 @@
 //! The client of the check: what it notes of real backends, and of servers that misbehave in every way there is a word for.
 
+#[path = "support/nginx.rs"]
+mod nginx;
 mod support;
 
 use std::collections::BTreeSet;
@@ -10,6 +12,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
+use nginx::Nginx;
 use rustix::net::SendFlags;
 use socket2::{Domain, SockRef, Socket, Type};
 use support::{Fleet, PATIENCE, eventually};
@@ -205,6 +208,39 @@ fn a_new_connection_for_each_request_says_that_it_is_its_only_one() {
     let traffic = run(&Load { reuse: Reuse::New, connections: 3, ..load(address, 50) });
     assert_eq!(sights(&traffic), [(Sight::Answer, false); 50]);
     assert_eq!(connections.load(Ordering::Relaxed), 50);
+}
+
+#[test]
+fn through_a_balancer_each_answer_says_who_gave_it_in_its_head_or_on_its_page() {
+    let (_fleet, ports) = Fleet::of(3, &[]);
+    let servers: String = ports.iter().map(|port| format!("server 127.0.0.1:{port};\n")).collect();
+    for hiding in
+        ["", "proxy_hide_header Generator-Number; proxy_hide_header Answer-Id; proxy_hide_header Check-Request-Id;"]
+    {
+        let nginx = Nginx::start(&format!(
+            "upstream fleet {{\n{servers}}}\nserver {{ listen 80; location / {{ proxy_pass http://fleet; {hiding} }}\n\
+             location /none {{ return 404; }} }}"
+        ));
+        let mut backends = Backends::new(ports.iter().map(u16::to_string).collect());
+        let load = Load { connections: 1, ..load(nginx.address, 300) };
+        let traffic = drive(&load, &mut backends, &Progress::default()).unwrap();
+        let echo = if hiding.is_empty() { Echo::Own } else { Echo::None };
+        let ids: BTreeSet<_> = traffic.observations.iter().map(|it| it.answer().unwrap().0).collect();
+        assert_eq!(ids.len(), 300);
+        for (number, it) in traffic.observations.iter().enumerate() {
+            assert_eq!((it.sight, it.status, it.echo), (Sight::Answer, 200, echo), "{it:?}");
+            assert_eq!(it.backend.0 as usize, number % 3, "one worker and one connection: round robin in order");
+        }
+        assert!(traffic.notes.servers[0].starts_with("nginx"), "{:?}", traffic.notes);
+
+        let mut missing = load.clone();
+        missing.target.path = "/none".to_owned();
+        let traffic = drive(&missing, &mut backends, &Progress::default()).unwrap();
+        let nobody = (Sight::Answer, 404, Backend::UNKNOWN, None);
+        assert!(traffic.observations.iter().all(|it| (it.sight, it.status, it.backend, it.answer()) == nobody));
+        assert_eq!((traffic.notes.samples.len(), traffic.notes.samples[0].status), (1, 404));
+        assert!(traffic.notes.samples[0].body.contains("404 Not Found"));
+    }
 }
 
 // What can go wrong.
