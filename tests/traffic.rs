@@ -1,56 +1,740 @@
-//! The client of the check: what it notes of real backends, and of servers that misbehave.
+//! The client of the check: what it notes of real backends, and of servers that misbehave in every way there is a word for.
 
+#[path = "support/nginx.rs"]
+mod nginx;
 mod support;
 
+use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
 use std::time::Duration;
 
-use support::Fleet;
-use uuid_generator::check::observation::{Echo, Sight};
-use uuid_generator::check::traffic::{Backends, Identity, Load, Pacing, Progress, Reuse, Target, Traffic, Vary, drive};
+use nginx::Nginx;
+use rustix::net::SendFlags;
+use socket2::{Domain, SockRef, Socket, Type};
+use support::{Fleet, PATIENCE, eventually};
+use uuid_generator::check::observation::{Backend, Echo, Observation, Sight};
+use uuid_generator::check::traffic::{
+    Backends, Connection, DriveError, Identity, Load, Pacing, Probe, Prober, Progress, Reuse, Target, Traffic, Vary,
+    drive,
+};
+use uuid_generator::wire::RequestId;
 
 const RUN: u64 = 0x4d2;
+const FIRST: u64 = 7;
 
-fn load(port: u16) -> Load {
+fn target(address: SocketAddr) -> Target {
+    Target { address, host: address.to_string(), path: "/".to_owned() }
+}
+
+/// One request after another on one connection.
+fn load(address: SocketAddr, requests: u64) -> Load {
     Load {
-        target: Target {
-            address: ([127, 0, 0, 1], port).into(),
-            host: format!("localhost:{port}"),
-            path: "/".to_owned(),
-        },
+        target: target(address),
         run: RUN,
-        first: 7,
+        first: FIRST,
         method: "GET".to_owned(),
         headers: Vec::new(),
         body: Vec::new(),
-        connections: 4,
+        connections: 1,
         reuse: Reuse::Kept,
         pacing: Pacing::Closed,
-        requests: Some(1000),
+        requests: Some(requests),
         duration: None,
-        timeout: support::PATIENCE,
+        timeout: PATIENCE,
         body_limit: 1 << 20,
         vary: Vary::Nothing,
         identity: Identity::Fleet,
     }
 }
 
-fn run(load: &Load) -> (Traffic, Backends) {
+fn run(load: &Load) -> Traffic {
     let mut backends = Backends::new(Vec::new());
-    let traffic = drive(load, &mut backends, &Progress::default()).unwrap();
-    (traffic, backends)
+    drive(load, &mut backends, &Progress::default()).unwrap()
+}
+
+fn sights(traffic: &Traffic) -> Vec<(Sight, bool)> {
+    traffic.observations.iter().map(|it| (it.sight, it.reused)).collect()
+}
+
+fn backend(port: u16) -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, port).into()
+}
+
+// Servers.
+
+/// A server whose connections are each handled so, in a thread of their own, with their number from 0.
+fn server(handle: impl Fn(usize, Peer) + Send + Sync + 'static) -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    let handle = Arc::new(handle);
+    thread::spawn(move || {
+        for (number, stream) in listener.incoming().enumerate() {
+            let (handle, stream) = (handle.clone(), stream.unwrap());
+            stream.set_nodelay(true).unwrap();
+            thread::spawn(move || handle(number, Peer(stream)));
+        }
+    });
+    address
+}
+
+/// The server's end of a connection.
+struct Peer(TcpStream);
+
+/// A request as a server reads it.
+struct Asked {
+    head: String,
+    body: Vec<u8>,
+}
+
+impl Asked {
+    fn header(&self, name: &str) -> Option<&str> {
+        let fields = self.head.lines().skip(1).filter_map(|line| line.split_once(": "));
+        fields.filter(|(it, _)| it.eq_ignore_ascii_case(name)).map(|(_, value)| value).next()
+    }
+
+    fn id(&self) -> RequestId {
+        self.header("Check-Request-Id").unwrap().parse().unwrap()
+    }
+}
+
+impl Peer {
+    /// The next request; none at the end of the connection.
+    fn request(&mut self) -> Option<Asked> {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            self.0.read_exact(&mut byte).ok()?;
+            head.push(byte[0]);
+        }
+        let mut asked = Asked { head: String::from_utf8(head).unwrap(), body: Vec::new() };
+        let length = asked.header("Content-Length").map_or(0, |length| length.parse().unwrap());
+        asked.body = vec![0; length];
+        self.0.read_exact(&mut asked.body).ok()?;
+        Some(asked)
+    }
+
+    /// Whether it could be said.
+    fn say(&mut self, text: &str) -> bool {
+        self.0.write_all(text.as_bytes()).is_ok()
+    }
+
+    /// Reads the request and says that.
+    fn answer_one(&mut self, text: &str) {
+        if self.request().is_some() {
+            self.say(text);
+        }
+    }
+
+    fn answer_all(&mut self, text: &str) {
+        while self.request().is_some() && self.say(text) {}
+    }
+
+    fn reset(self) {
+        SockRef::from(&self.0).set_linger(Some(Duration::ZERO)).unwrap();
+    }
+
+    /// Until the other end closes.
+    fn wait_for_end(&mut self) {
+        while self.0.read(&mut [0; 1024]).is_ok_and(|length| length > 0) {}
+    }
+}
+
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+// Backends.
+
+#[test]
+fn every_request_has_one_observation_and_every_answer_its_record() {
+    let (fleet, ports) = Fleet::of(1, &[]);
+    let load = Load { connections: 8, ..load(backend(ports[0]), 2000) };
+    let mut backends = Backends::new(vec!["1".to_owned(), ports[0].to_string()]);
+    let traffic = drive(&load, &mut backends, &Progress::default()).unwrap();
+    assert_eq!(traffic.observations.len(), 2000);
+    assert!(!traffic.interrupted && traffic.started <= traffic.ended);
+    for it in &traffic.observations {
+        assert_eq!((it.sight, it.status, it.echo, it.backend), (Sight::Answer, 200, Echo::Own, Backend(1)), "{it:?}");
+        assert!(it.ended > it.due && it.due >= traffic.started && it.ended <= traffic.ended);
+        assert_eq!(it.waited, 0);
+    }
+    assert_eq!(traffic.observations.iter().filter(|it| !it.reused).count(), 8);
+    assert_eq!(backends.names().len(), 2);
+    assert!(traffic.notes.samples.is_empty(), "{:?}", traffic.notes);
+    eventually("every request has a record", || fleet.records().records.len() == 2000);
+    for record in fleet.records().records {
+        let id = record.request.unwrap();
+        assert_eq!(id.run, RUN);
+        let observation = traffic.observations[(id.sequence - FIRST) as usize];
+        assert_eq!(observation.answer(), record.answer);
+    }
 }
 
 #[test]
-fn every_request_to_a_backend_has_an_answer_of_its_own() {
-    let (fleet, ports) = Fleet::of(1, &[]);
-    let (traffic, backends) = run(&load(ports[0]));
-    assert_eq!(backends.names(), [ports[0].to_string()]);
-    assert_eq!(traffic.observations.len(), 1000);
-    for it in &traffic.observations {
-        assert_eq!((it.sight, it.status, it.echo, it.backend.0), (Sight::Answer, 200, Echo::Own, 0), "{it:?}");
-        assert!(it.answer().is_some() && it.ended > it.due && it.waited == 0);
+fn the_other_formats_and_methods_of_a_backend_are_answers_too() {
+    let (_fleet, ports) = Fleet::of(1, &[]);
+    for (path, method, body, status) in [
+        ("/?format=json", "GET", "", 200),
+        ("/?format=text", "GET", "", 200),
+        ("/?format=xml", "GET", "", 400),
+        ("/", "HEAD", "", 200),
+        ("/", "POST", "some", 200),
+    ] {
+        let mut load = load(backend(ports[0]), 3);
+        load.target.path = path.to_owned();
+        load.method = method.to_owned();
+        load.body = body.into();
+        for it in run(&load).observations {
+            assert_eq!((it.sight, it.status, it.echo), (Sight::Answer, status, Echo::Own), "{method} {path}: {it:?}");
+            assert!(it.answer().is_some());
+        }
     }
-    assert_eq!(traffic.observations.iter().filter(|it| !it.reused).count(), 4);
+}
+
+#[test]
+fn a_new_connection_for_each_request_says_that_it_is_its_only_one() {
+    let connections = Arc::new(AtomicUsize::new(0));
+    let address = server({
+        let connections = connections.clone();
+        move |_, mut peer| {
+            connections.fetch_add(1, Ordering::Relaxed);
+            assert_eq!(peer.request().unwrap().header("Connection"), Some("close"));
+            peer.say(OK);
+            peer.wait_for_end();
+        }
+    });
+    let traffic = run(&Load { reuse: Reuse::New, connections: 3, ..load(address, 50) });
+    assert_eq!(sights(&traffic), [(Sight::Answer, false); 50]);
+    assert_eq!(connections.load(Ordering::Relaxed), 50);
+}
+
+#[test]
+fn through_a_balancer_each_answer_says_who_gave_it_in_its_head_or_on_its_page() {
+    let (_fleet, ports) = Fleet::of(3, &[]);
+    let servers: String = ports.iter().map(|port| format!("server 127.0.0.1:{port};\n")).collect();
+    for hiding in
+        ["", "proxy_hide_header Generator-Number; proxy_hide_header Answer-Id; proxy_hide_header Check-Request-Id;"]
+    {
+        let nginx = Nginx::start(&format!(
+            "upstream fleet {{\n{servers}}}\nserver {{ listen 80; location / {{ proxy_pass http://fleet; {hiding} }}\n\
+             location /none {{ return 404; }} }}"
+        ));
+        let mut backends = Backends::new(ports.iter().map(u16::to_string).collect());
+        let load = Load { connections: 1, ..load(nginx.address, 300) };
+        let traffic = drive(&load, &mut backends, &Progress::default()).unwrap();
+        let echo = if hiding.is_empty() { Echo::Own } else { Echo::None };
+        let ids: BTreeSet<_> = traffic.observations.iter().map(|it| it.answer().unwrap().0).collect();
+        assert_eq!(ids.len(), 300);
+        for (number, it) in traffic.observations.iter().enumerate() {
+            assert_eq!((it.sight, it.status, it.echo), (Sight::Answer, 200, echo), "{it:?}");
+            assert_eq!(it.backend.0 as usize, number % 3, "one worker and one connection: round robin in order");
+        }
+        assert!(traffic.notes.servers[0].starts_with("nginx"), "{:?}", traffic.notes);
+
+        let mut missing = load.clone();
+        missing.target.path = "/none".to_owned();
+        let traffic = drive(&missing, &mut backends, &Progress::default()).unwrap();
+        let nobody = (Sight::Answer, 404, Backend::UNKNOWN, None);
+        assert!(traffic.observations.iter().all(|it| (it.sight, it.status, it.backend, it.answer()) == nobody));
+        assert_eq!((traffic.notes.samples.len(), traffic.notes.samples[0].status), (1, 404));
+        assert!(traffic.notes.samples[0].body.contains("404 Not Found"));
+    }
+}
+
+// What can go wrong.
+
+#[test]
+fn a_connection_that_ends_instead_of_an_answer_was_closed() {
+    let address = server(|_, mut peer| {
+        peer.request();
+    });
+    assert_eq!(sights(&run(&load(address, 5))), [(Sight::Closed, false); 5]);
+    // The kernel answers with a reset what comes after an end in order; it is an end in order all the same.
+    let address = server(|_, mut peer| {
+        peer.answer_one(OK);
+        peer.request();
+    });
+    let traffic = run(&load(address, 4));
+    let pair = [(Sight::Answer, false), (Sight::Closed, true)];
+    assert_eq!(sights(&traffic), [pair, pair].concat());
+}
+
+#[test]
+fn a_reset_is_none_of_the_ends_in_order() {
+    let address = server(|_, mut peer| {
+        peer.answer_one(OK);
+        peer.request();
+        peer.reset();
+    });
+    let pair = [(Sight::Answer, false), (Sight::Reset, true)];
+    assert_eq!(sights(&run(&load(address, 4))), [pair, pair].concat());
+    let address = server(|_, mut peer| {
+        peer.answer_one("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n12");
+        // The client has read these before the reset, or not.
+        peer.reset();
+    });
+    for it in run(&load(address, 3)).observations {
+        assert!(matches!(it.sight, Sight::Reset | Sight::Truncated), "{it:?}");
+    }
+}
+
+#[test]
+fn a_port_where_nobody_listens_refuses() {
+    let port = support::ports(1)[0];
+    for reuse in [Reuse::Kept, Reuse::New] {
+        let traffic = run(&Load { connections: 4, reuse, ..load(backend(port), 12) });
+        assert_eq!(sights(&traffic), [(Sight::Refused, false); 12]);
+    }
+}
+
+#[test]
+fn a_connection_that_is_not_established_in_time_is_none() {
+    let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    listener.bind(&backend(0).into()).unwrap();
+    listener.listen(0).unwrap();
+    let address = listener.local_addr().unwrap();
+    // The kernel establishes so many and drops what asks for more.
+    let waiting: Vec<Socket> = (0..4)
+        .map(|_| {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+            socket.set_nonblocking(true).unwrap();
+            let _ = socket.connect(&address);
+            socket
+        })
+        .collect();
+    let traffic = run(&Load { timeout: Duration::from_millis(50), ..load(address.as_socket().unwrap(), 2) });
+    assert_eq!(sights(&traffic), [(Sight::Unreachable, false); 2]);
+    drop(waiting);
+}
+
+#[test]
+fn half_an_answer_is_truncated() {
+    for half in [
+        "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n12345",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n12345\r\n",
+        "HTTP/1.1 200 OK\r\nContent-",
+    ] {
+        let address = server(move |_, mut peer| peer.answer_one(half));
+        let traffic = run(&load(address, 3));
+        assert_eq!(sights(&traffic), [(Sight::Truncated, false); 3], "{half}");
+        let status = if half.ends_with('-') { 0 } else { 200 };
+        assert!(traffic.observations.iter().all(|it| it.status == status));
+    }
+}
+
+#[test]
+fn what_is_no_answer_is_malformed_and_ends_its_connection() {
+    for (text, status) in [("220 smtp.example ESMTP\r\n", 0), ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokok", 200)]
+    {
+        let address = server(move |_, mut peer| peer.answer_all(text));
+        let traffic = run(&load(address, 3));
+        assert_eq!(sights(&traffic), [(Sight::Malformed, false); 3], "{text}");
+        assert!(traffic.observations.iter().all(|it| it.status == status));
+        assert_eq!(traffic.notes.samples.len(), 1);
+    }
+}
+
+#[test]
+fn more_than_the_client_is_ready_to_read_is_too_large_and_is_not_read() {
+    const TEN_GIB: u64 = 10 << 30;
+    let address = server(|_, mut peer| {
+        peer.request();
+        peer.say(&format!("HTTP/1.1 200 OK\r\nContent-Length: {TEN_GIB}\r\n\r\n"));
+        while peer.say(&"x".repeat(65536)) {}
+    });
+    assert_eq!(sights(&run(&load(address, 2))), [(Sight::TooLarge, false); 2]);
+    let address = server(|_, mut peer| {
+        peer.request();
+        peer.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+        while peer.say(&format!("10000\r\n{}\r\n", "x".repeat(65536))) {}
+    });
+    assert_eq!(sights(&run(&load(address, 2))), [(Sight::TooLarge, false); 2]);
+}
+
+#[test]
+fn who_does_not_answer_in_time_times_out() {
+    let timeout = Duration::from_millis(60);
+    for start in ["", "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n12345"] {
+        let address = server(move |_, mut peer| {
+            peer.answer_one(start);
+            peer.wait_for_end();
+        });
+        let traffic = run(&Load { timeout, connections: 2, ..load(address, 4) });
+        assert_eq!(sights(&traffic), [(Sight::TimedOut, false); 4]);
+        assert!(traffic.observations.iter().all(|it| it.ended.since(it.due) >= timeout));
+    }
+}
+
+#[test]
+fn a_slow_answer_is_an_answer() {
+    let address = server(|_, mut peer| {
+        peer.request();
+        for byte in OK.chars() {
+            peer.say(&byte.to_string());
+            thread::yield_now();
+        }
+        peer.wait_for_end();
+    });
+    assert_eq!(sights(&run(&load(address, 1))), [(Sight::Answer, false)]);
+}
+
+#[test]
+fn an_end_that_came_with_the_answer_costs_no_request() {
+    let address = server(|_, mut peer| {
+        peer.request();
+        // Answer and end in one segment, and no word of it in the head.
+        rustix::net::send(&peer.0, OK.as_bytes(), SendFlags::MORE).unwrap();
+    });
+    for pacing in [Pacing::Closed, Pacing::Open { rate: 5000.0 }] {
+        assert_eq!(sights(&run(&Load { pacing, ..load(address, 50) })), [(Sight::Answer, false); 50]);
+    }
+}
+
+#[test]
+fn an_end_that_came_while_a_connection_idled_costs_no_request() {
+    let (close, closing) = mpsc::channel::<()>();
+    let (closed, end) = mpsc::channel();
+    let closing = Mutex::new(closing);
+    let address = server(move |number, mut peer| {
+        peer.answer_one(OK);
+        match number {
+            0 => {
+                closing.lock().unwrap().recv().unwrap();
+                let client = peer.0.peer_addr().unwrap().port();
+                drop(peer);
+                eventually("the client's kernel knows", || has_been_closed(client));
+                closed.send(()).unwrap();
+            }
+            _ => peer.answer_all(OK),
+        }
+    });
+    let mut prober = Prober::new(target(address), RUN, FIRST, PATIENCE, Identity::Fleet);
+    let mut backends = Backends::new(Vec::new());
+    let kept = Probe { connection: Connection::Kept(0), ..Probe::default() };
+    assert!(!prober.probe(&kept, &mut backends).unwrap().observation.reused);
+    close.send(()).unwrap();
+    end.recv().unwrap();
+    let seen = prober.probe(&kept, &mut backends).unwrap();
+    assert_eq!((seen.observation.sight, seen.observation.reused), (Sight::Answer, false));
+    let seen = prober.probe(&kept, &mut backends).unwrap();
+    assert_eq!((seen.observation.sight, seen.observation.reused), (Sight::Answer, true));
+}
+
+/// Whether the other end of the socket with that local port has closed.
+fn has_been_closed(port: u16) -> bool {
+    const CLOSE_WAIT: &str = "08";
+    std::fs::read_to_string("/proc/net/tcp").unwrap().lines().skip(1).any(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        fields[1].ends_with(&format!(":{port:04X}")) && fields[3] == CLOSE_WAIT
+    })
+}
+
+#[test]
+fn without_a_file_descriptor_a_drive_ends_with_the_reason() {
+    const FEW: &str = "UUID_GENERATOR_TEST_FEW_FILES";
+    if std::env::var_os(FEW).is_none() {
+        let this = std::env::current_exe().unwrap();
+        let mut command = std::process::Command::new("sh");
+        command
+            .args(["-c", r#"ulimit -n 40; exec "$0" --exact without_a_file_descriptor_a_drive_ends_with_the_reason"#]);
+        let output = support::run(command.arg(this).env(FEW, "1"));
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && said.contains("1 passed"), "{said}");
+        return;
+    }
+    // Nobody accepts: the kernel does.
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let load = Load { connections: 100, ..load(listener.local_addr().unwrap(), 100) };
+    let error = drive(&load, &mut Backends::new(Vec::new()), &Progress::default()).unwrap_err();
+    assert!(matches!(error, DriveError::OutOfFiles { limit: Some(40) }), "{error}");
+}
+
+#[test]
+fn a_request_is_never_sent_twice() {
+    let ids = Arc::new(Mutex::new(Vec::new()));
+    let address = server({
+        let ids = ids.clone();
+        move |number, mut peer| {
+            // Each connection answers some and then ends without a word.
+            for _ in 0..number % 4 {
+                let Some(asked) = peer.request() else { return };
+                ids.lock().unwrap().push(asked.id());
+                peer.say(OK);
+            }
+            if let Some(asked) = peer.request() {
+                ids.lock().unwrap().push(asked.id());
+            }
+        }
+    });
+    let traffic = run(&Load { connections: 5, ..load(address, 300) });
+    let mut seen = ids.lock().unwrap().clone();
+    seen.sort_by_key(|id| id.sequence);
+    let sent: Vec<RequestId> = (FIRST..FIRST + 300).map(|sequence| RequestId { run: RUN, sequence }).collect();
+    assert_eq!(seen, sent);
+    assert_eq!(traffic.observations.len(), 300);
+    let ended = |sight| traffic.observations.iter().filter(|it| it.sight == sight).count();
+    assert_eq!(ended(Sight::Answer) + ended(Sight::Closed), 300);
+}
+
+#[test]
+fn a_large_body_arrives_whole() {
+    let body: Vec<u8> = (0..3_000_000_u32).map(|number| (number % 251) as u8).collect();
+    let address = server({
+        let body = body.clone();
+        move |_, mut peer| {
+            while let Some(asked) = peer.request() {
+                peer.say(if asked.body == body { OK } else { "HTTP/1.1 400 Bad\r\nContent-Length: 0\r\n\r\n" });
+            }
+        }
+    });
+    let traffic = run(&Load { method: "PUT".to_owned(), body, connections: 2, ..load(address, 6) });
+    assert!(traffic.observations.iter().all(|it| (it.sight, it.status) == (Sight::Answer, 200)), "{traffic:?}");
+}
+
+#[test]
+fn examples_are_kept_of_what_is_unusual() {
+    let address = server(|_, mut peer| {
+        while let Some(asked) = peer.request() {
+            let status = if asked.id().sequence < FIRST + 5 { "502 Bad Gateway" } else { "200 OK" };
+            peer.say(&format!(
+                "HTTP/1.1 {status}\r\nServer: nginx\r\nVia: 1.1 proxy\r\nSet-Cookie: route=1\r\nContent-Length: 400\r\n\r\n{}",
+                "x".repeat(400)
+            ));
+        }
+    });
+    let notes = run(&load(address, 10)).notes;
+    assert_eq!((notes.servers, notes.vias), (vec!["nginx".to_owned()], vec!["1.1 proxy".to_owned()]));
+    assert_eq!(notes.cookies, ["route"]);
+    let kinds: Vec<_> = notes.samples.iter().map(|it| (it.status, it.identified, it.body.len())).collect();
+    assert_eq!(kinds, [(502, false, 300), (200, false, 300)]);
+    assert!(notes.samples[0].head.starts_with("HTTP/1.1 502 Bad Gateway\r\nServer: nginx\r\n"));
+}
+
+// Pacing.
+
+#[test]
+fn an_open_loop_keeps_its_schedule_whatever_comes() {
+    let address = server(|number, mut peer| {
+        if number == 0 {
+            peer.request();
+            // Longer than the rest of the schedule takes.
+            thread::sleep(Duration::from_millis(60));
+            peer.say(OK);
+        }
+        peer.answer_all(OK);
+    });
+    let open = Load { pacing: Pacing::Open { rate: 3000.0 }, ..load(address, 90) };
+    let due = |it: &Observation, traffic: &Traffic| it.due.since(traffic.started).as_nanos() as u64;
+    let exact: Vec<u64> = (0..90).map(|number| number * 1_000_000_000 / 3000).collect();
+
+    let traffic = run(&open);
+    assert_eq!(traffic.observations.iter().map(|it| due(it, &traffic)).collect::<Vec<_>>(), exact);
+    assert!(traffic.observations.iter().all(|it| it.sight == Sight::Answer && it.ended >= it.sent()));
+    for pair in traffic.observations.windows(2) {
+        // With one connection, each waits for the one before it; what was waited is told in whole microseconds.
+        assert!(pair[1].sent().0 + 1000 > pair[0].ended.0, "{pair:?}");
+    }
+    assert!(traffic.observations[1].waited >= 59_000);
+
+    let traffic = run(&Load { connections: 90, ..open });
+    assert_eq!(traffic.observations.iter().map(|it| due(it, &traffic)).collect::<Vec<_>>(), exact);
+    assert!(traffic.observations.iter().all(|it| it.sight == Sight::Answer));
+}
+
+#[test]
+fn an_open_loop_counts_what_it_could_not_send() {
+    let address = server(|_, mut peer| peer.wait_for_end());
+    let traffic = run(&Load {
+        pacing: Pacing::Open { rate: 100.0 },
+        requests: None,
+        duration: Some(Duration::from_millis(100)),
+        timeout: Duration::from_millis(200),
+        ..load(address, 0)
+    });
+    assert_eq!(sights(&traffic), [(Sight::TimedOut, false); 10]);
+    assert!(traffic.observations[9].sent() > traffic.observations[9].due);
+}
+
+#[test]
+fn a_closed_loop_ends_with_its_duration() {
+    let address = server(|_, mut peer| peer.answer_all(OK));
+    let duration = Duration::from_millis(50);
+    let traffic = run(&Load { requests: None, duration: Some(duration), connections: 3, ..load(address, 0) });
+    assert!(traffic.ended.since(traffic.started) >= duration && !traffic.observations.is_empty());
+    assert!(traffic.observations.iter().all(|it| it.due < traffic.started.after(duration)));
+}
+
+#[test]
+fn a_stop_from_another_thread_ends_a_drive() {
+    let address = server(|_, mut peer| peer.answer_all(OK));
+    let progress = Progress::default();
+    let load = Load { requests: None, connections: 2, ..load(address, 0) };
+    let traffic = thread::scope(|scope| {
+        let driving = scope.spawn(|| drive(&load, &mut Backends::new(Vec::new()), &progress).unwrap());
+        eventually("some were answered", || progress.answered() > 100);
+        progress.stop();
+        driving.join().unwrap()
+    });
+    assert!(traffic.interrupted);
+    let answered = traffic.observations.iter().filter(|it| it.sight == Sight::Answer).count() as u64;
+    assert_eq!((progress.answered(), progress.sent()), (answered, traffic.observations.len() as u64));
+    assert_eq!(progress.answered() + progress.errors(), progress.sent());
+}
+
+#[test]
+fn a_stop_does_not_wait_for_those_who_never_answer() {
+    let address = server(|_, mut peer| peer.wait_for_end());
+    let progress = Progress::default();
+    let load = Load { timeout: Duration::from_secs(3600), ..load(address, 5) };
+    let traffic = thread::scope(|scope| {
+        let driving = scope.spawn(|| drive(&load, &mut Backends::new(Vec::new()), &progress).unwrap());
+        eventually("one was sent", || progress.sent() == 1);
+        progress.stop();
+        driving.join().unwrap()
+    });
+    assert_eq!(sights(&traffic), [(Sight::TimedOut, false)]);
+}
+
+// Clients.
+
+/// What a server saw of each request: its peer's address and that line of its head.
+fn seen_by_a_server(load: impl Fn(SocketAddr) -> Load, line: &'static str) -> (Traffic, Vec<(IpAddr, Option<String>)>) {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let address = server({
+        let seen = seen.clone();
+        move |_, mut peer| {
+            while let Some(asked) = peer.request() {
+                let mut lines = asked.head.lines();
+                let found = lines.find(|it| it.to_lowercase().starts_with(line)).map(str::to_owned);
+                seen.lock().unwrap().push((asked.id().sequence, peer.0.peer_addr().unwrap().ip(), found));
+                peer.say(OK);
+            }
+        }
+    });
+    let traffic = run(&load(address));
+    let mut seen = seen.lock().unwrap().clone();
+    seen.sort();
+    assert_eq!(traffic.observations.len(), seen.len());
+    (traffic, seen.into_iter().map(|(_, ip, line)| (ip, line)).collect())
+}
+
+#[test]
+fn clients_have_addresses_of_their_own() {
+    for reuse in [Reuse::Kept, Reuse::New] {
+        for pacing in [Pacing::Closed, Pacing::Open { rate: 5000.0 }] {
+            let vary = Vary::Source { clients: 3 };
+            let (traffic, seen) =
+                seen_by_a_server(|address| Load { reuse, pacing, vary: vary.clone(), ..load(address, 60) }, "get");
+            for (it, (ip, _)) in traffic.observations.iter().zip(&seen) {
+                assert_eq!(*ip, IpAddr::V4(Ipv4Addr::new(127, 0, it.client as u8 + 1, 1)));
+            }
+            let clients: BTreeSet<u32> = traffic.observations.iter().map(|it| it.client).collect();
+            assert_eq!(clients, BTreeSet::from([0, 1, 2]), "{reuse:?} {pacing:?}");
+        }
+    }
+}
+
+#[test]
+fn a_client_address_needs_a_target_on_loopback() {
+    let address = SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, 9));
+    let load = Load { vary: Vary::Source { clients: 2 }, ..load(address, 1) };
+    let error = drive(&load, &mut Backends::new(Vec::new()), &Progress::default()).unwrap_err();
+    assert!(matches!(error, DriveError::Source(..)), "{error}");
+}
+
+#[test]
+fn clients_have_paths_headers_and_cookies_of_their_own() {
+    let path = Vary::Path { template: "/a/{}?b".to_owned(), clients: 3 };
+    let header = Vary::Header { name: "X-Client".to_owned(), clients: 3 };
+    let cookie = Vary::Cookie { name: "session".to_owned(), clients: 3 };
+    for (vary, line, expected) in [
+        (path, "get", "GET /a/{}?b HTTP/1.1"),
+        (header, "x-client", "X-Client: client-{}"),
+        (cookie, "cookie", "Cookie: session=client-{}"),
+    ] {
+        let (traffic, seen) = seen_by_a_server(|address| Load { vary: vary.clone(), ..load(address, 9) }, line);
+        for (number, (it, (_, line))) in traffic.observations.iter().zip(seen).enumerate() {
+            assert_eq!(it.client as usize, number % 3);
+            assert_eq!(line, Some(expected.replace("{}", &it.client.to_string())));
+        }
+    }
+}
+
+#[test]
+fn a_client_sends_the_cookies_that_it_was_given() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let address = server({
+        let seen = seen.clone();
+        move |_, mut peer| {
+            while let Some(asked) = peer.request() {
+                let cookie = asked.header("Cookie").map(str::to_owned);
+                let set = match cookie {
+                    Some(_) => String::new(),
+                    None => format!("Set-Cookie: who={}; Path=/\r\n", asked.id().sequence),
+                };
+                seen.lock().unwrap().push(cookie);
+                peer.say(&format!("HTTP/1.1 200 OK\r\n{set}Content-Length: 0\r\n\r\n"));
+            }
+        }
+    });
+    run(&Load { vary: Vary::Jar { clients: 3 }, ..load(address, 9) });
+    let own = ["who=7", "who=8", "who=9"].map(|cookie| Some(cookie.to_owned()));
+    assert_eq!(*seen.lock().unwrap(), [[None, None, None], own.clone(), own].concat());
+}
+
+// Probes.
+
+#[test]
+fn probes_can_be_held_together_and_end_in_any_order() {
+    let (fleet, ports) = Fleet::of(1, &[]);
+    let mut backends = Backends::new(vec![ports[0].to_string()]);
+    let mut prober = Prober::new(target(backend(ports[0])), RUN, FIRST, PATIENCE, Identity::Fleet);
+    let kept = Probe { connection: Connection::Kept(1), ..Probe::default() };
+    let first = prober.begin(&kept).unwrap();
+    let second = prober.begin(&Probe { path: Some("/?format=json"), ..Probe::default() }).unwrap();
+    let third = prober.probe(&Probe { method: Some("HEAD"), ..Probe::default() }, &mut backends).unwrap();
+    assert_eq!((first.sequence(&prober), third.sequence), (FIRST, FIRST + 2));
+    let second = second.finish(&mut prober, &mut backends);
+    let first = first.finish(&mut prober, &mut backends);
+    let again = prober.probe(&kept, &mut backends).unwrap();
+    assert!(again.observation.reused && again.connected);
+    for seen in [&first, &second, &third, &again] {
+        let it = seen.observation;
+        assert_eq!((it.sight, it.status, it.echo, it.backend), (Sight::Answer, 200, Echo::Own, Backend(0)), "{it:?}");
+        assert!(seen.head.starts_with("HTTP/1.1 200 OK\r\n") && seen.head.contains("Answer-Id: "));
+    }
+    let expected = [&first, &second, &third, &again].map(|seen| seen.observation);
+    assert_eq!(prober.next_sequence(), FIRST + 4);
+    assert_eq!(prober.into_observations().0, expected);
     drop(fleet);
-    let _ = Duration::ZERO;
+}
+
+#[test]
+fn a_probe_tells_what_went_wrong_as_a_drive_does() {
+    let mut backends = Backends::new(Vec::new());
+    let mut probe = |address: SocketAddr, timeout: Duration| {
+        let mut prober = Prober::new(target(address), RUN, FIRST, timeout, Identity::Fleet);
+        let source = Some(IpAddr::V4(Ipv4Addr::new(127, 0, 5, 1)));
+        let seen = prober.probe(&Probe { source, ..Probe::default() }, &mut backends).unwrap();
+        (seen.observation.sight, seen.connected, seen.cookies)
+    };
+    assert_eq!(probe(backend(support::ports(1)[0]), PATIENCE), (Sight::Refused, false, Vec::new()));
+    let closed = server(|_, mut peer| drop(peer.request()));
+    assert_eq!(probe(closed, PATIENCE), (Sight::Closed, true, Vec::new()));
+    let reset = server(|_, mut peer| {
+        peer.request();
+        peer.reset();
+    });
+    assert_eq!(probe(reset, PATIENCE), (Sight::Reset, true, Vec::new()));
+    let silent = server(|_, mut peer| peer.wait_for_end());
+    assert_eq!(probe(silent, Duration::from_millis(30)), (Sight::TimedOut, true, Vec::new()));
+    let half = server(|_, mut peer| peer.answer_one("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n1"));
+    assert_eq!(probe(half, PATIENCE), (Sight::Truncated, true, Vec::new()));
+    let sticky = server(|_, mut peer| {
+        assert_eq!(peer.0.peer_addr().unwrap().ip(), Ipv4Addr::new(127, 0, 5, 1));
+        peer.answer_one("HTTP/1.1 200 OK\r\nSet-Cookie: a=b; Path=/\r\nContent-Length: 0\r\n\r\n");
+    });
+    assert_eq!(probe(sticky, PATIENCE), (Sight::Answer, true, vec![("a".to_owned(), "b".to_owned())]));
 }

@@ -1,6 +1,7 @@
 //! Ours beside its peers, in one run: CPU time that the answering process spends on a request, memory, and the time to start.
 //! `make bench` runs it; it writes BENCHMARKS.md.
 
+mod asking;
 mod client;
 mod floor;
 mod peers;
@@ -23,7 +24,12 @@ fn main() -> ExitCode {
     if let Some(mode) = floor::Mode::from_arguments() {
         floor::serve(mode);
     }
-    match run() {
+    let done = match asking::from_arguments() {
+        Some(port) => asking::ask(port),
+        None if std::env::args().any(|word| word == "client") => ask_alone(),
+        None => run(),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -58,6 +64,7 @@ fn run() -> Result<()> {
         }
         eprint!("{}", measured.rows(load));
     }
+    measure_asking(&place, &mut measured)?;
     for _ in 0..STARTS {
         measured.idle_memory.push(peers::idle_memory(&place)?);
     }
@@ -68,5 +75,23 @@ fn run() -> Result<()> {
     let report = measured.report();
     print!("{report}");
     std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/BENCHMARKS.md"), report)?;
+    Ok(())
+}
+
+/// `cargo bench --bench speed -- client`: our client beside `wrk` and nothing else; writes no file.
+fn ask_alone() -> Result<()> {
+    peers::check_programs()?;
+    measure_asking(&Place::new()?, &mut Measured::default())
+}
+
+fn measure_asking(place: &Place, measured: &mut Measured) -> Result<()> {
+    let asked = Fleet::start(place, 1)?;
+    for round in 0..=ROUNDS {
+        let pair = asking::pair(asked.port())?;
+        if round > 0 {
+            measured.asking.push(pair);
+        }
+    }
+    eprint!("{}", measured.asking_row());
     Ok(())
 }

@@ -374,10 +374,19 @@ impl Reader {
         Ok(match (encoding, length) {
             (Some(last), length) => {
                 self.reusable &= minor_version == 1 && length.is_none();
-                if last.eq_ignore_ascii_case(b"chunked") { Framing::Chunked } else { Framing::UntilClosed }
+                match last.eq_ignore_ascii_case(b"chunked") {
+                    true => Framing::Chunked,
+                    false => {
+                        self.reusable = false;
+                        Framing::UntilClosed
+                    }
+                }
             }
             (None, Some(length)) => Framing::Length(length),
-            (None, None) => Framing::UntilClosed,
+            (None, None) => {
+                self.reusable = false;
+                Framing::UntilClosed
+            }
         })
     }
 
@@ -392,7 +401,9 @@ impl Reader {
     }
 
     fn see_generator(&mut self, value: &[u8]) {
-        let number = decimal(value).and_then(|number| u16::try_from(number).ok());
+        // As a number is written: no zero before it.
+        let written = decimal(value).filter(|_| value.len() == 1 || value[0] != b'0');
+        let number = written.and_then(|number| u16::try_from(number).ok());
         self.contradicts |= number.is_none() || self.generator.is_some_and(|earlier| number != Some(earlier));
         self.generator = self.generator.or(number);
     }
@@ -542,4 +553,398 @@ fn parses(head: &[u8]) -> bool {
     let mut room = [const { MaybeUninit::uninit() }; MAX_HEADERS];
     let mut response = Response::new(&mut []);
     ParserConfig::default().parse_response_with_uninit_headers(&mut response, head, &mut room).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::check::traffic::request::id;
+    use crate::wire::page;
+
+    const UUID: &str = "550e8400-e29b-41d4-a716-446655440000";
+
+    /// All that is learnt of an answer.
+    #[derive(Clone, PartialEq, Eq, Debug)]
+    struct Learnt {
+        sight: Option<Sight>,
+        status: u16,
+        answer: String,
+        backend: Option<String>,
+        echo: Echo,
+        reusable: bool,
+        cookies: Vec<String>,
+    }
+
+    struct Client {
+        identity: Identity,
+        body_limit: u64,
+        head_only: bool,
+    }
+
+    const CLIENT: Client = Client { identity: Identity::Fleet, body_limit: 10_000, head_only: false };
+
+    impl Client {
+        fn identified_by(identity: Identity) -> Client {
+            Client { identity, ..CLIENT }
+        }
+
+        /// Reads the pieces; `None` for the end of a connection that stays open.
+        fn read<'p>(&self, pieces: impl IntoIterator<Item = &'p [u8]>, ending: Option<Ending>) -> Learnt {
+            let mut backends = Backends::new(vec!["9001".to_owned()]);
+            let mut notes = Notes::default();
+            let rules = Rules { identity: &self.identity, body_limit: self.body_limit, cookies: true, heads: false };
+            let mut book = Book { backends: &mut backends, notes: &mut notes };
+            let mut reader = Reader::new();
+            reader.begin(&id(1, 2), self.head_only);
+            let mut sight = None;
+            for piece in pieces {
+                if let Step::Over(over) = reader.feed(piece, &rules, &mut book) {
+                    sight = Some(over);
+                    if !matches!(over, Sight::Answer | Sight::Altered) {
+                        break;
+                    }
+                }
+            }
+            if let (None, Some(ending)) = (sight, ending) {
+                sight = reader.end(ending, &rules, &mut book);
+            }
+            let mut observation = Observation {
+                due: Default::default(),
+                ended: Default::default(),
+                answer: Uuid::nil(),
+                waited: 0,
+                client: 0,
+                backend: Backend::UNKNOWN,
+                status: 0,
+                sight: Sight::TimedOut,
+                echo: Echo::None,
+                reused: false,
+            };
+            reader.note(&mut observation);
+            Learnt {
+                sight,
+                status: observation.status,
+                answer: observation.answer().map_or(String::new(), |id| id.to_string()),
+                backend: backends.name(observation.backend).map(str::to_owned),
+                echo: observation.echo,
+                reusable: reader.is_reusable(),
+                cookies: reader.cookies().to_vec(),
+            }
+        }
+
+        fn whole(&self, answer: impl AsRef<[u8]>) -> Learnt {
+            self.read([answer.as_ref()], None)
+        }
+
+        fn closed(&self, answer: impl AsRef<[u8]>) -> Learnt {
+            self.read([answer.as_ref()], Some(Ending::Closed))
+        }
+    }
+
+    fn body() -> String {
+        format!("{}localhost:9001{}9001{}{UUID}{}", page::START, page::NUMBER, page::UUID, page::END)
+    }
+
+    fn headers() -> String {
+        format!(
+            "Content-Type: text/html; charset=utf-8\r\nDate: Mon, 23 Nov 2026 10:00:00 GMT\r\nGenerator-Number: 9001\r\n\
+             Answer-Id: {UUID}\r\nCheck-Request-Id: 0000000000000001-0000000000000002\r\n"
+        )
+    }
+
+    fn answer(framing: &str, headers: &str, body: &str) -> String {
+        format!("HTTP/1.1 200 OK\r\n{headers}{framing}\r\n{body}")
+    }
+
+    fn sized(headers: &str, body: &str) -> String {
+        answer(&format!("Content-Length: {}\r\n", body.len()), headers, body)
+    }
+
+    fn chunked(headers: &str, body: &str) -> String {
+        let (first, second) = body.split_at(body.len() / 3);
+        let body =
+            format!("{:x}\r\n{first}\r\n{:X};a=b\r\n{second}\r\n0\r\nTrailer: x\r\n\r\n", first.len(), second.len());
+        answer("Transfer-Encoding: chunked\r\n", headers, &body)
+    }
+
+    fn page_answer() -> String {
+        sized(&headers(), &body())
+    }
+
+    fn ours() -> Learnt {
+        Learnt {
+            sight: Some(Sight::Answer),
+            status: 200,
+            answer: UUID.to_owned(),
+            backend: Some("9001".to_owned()),
+            echo: Echo::Own,
+            reusable: true,
+            cookies: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_page_is_understood_however_its_end_is_told() {
+        assert_eq!(CLIENT.whole(page_answer()), ours());
+        assert_eq!(CLIENT.whole(chunked(&headers(), &body())), ours());
+        let until_closed = answer("", &headers(), &body());
+        assert_eq!(CLIENT.whole(&until_closed).sight, None);
+        assert_eq!(CLIENT.closed(&until_closed), Learnt { reusable: false, ..ours() });
+        let interim =
+            format!("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </>\r\n\r\n{}", page_answer());
+        assert_eq!(CLIENT.whole(interim), ours());
+    }
+
+    #[test]
+    fn what_has_no_body_ends_with_its_head() {
+        let head = answer("Content-Length: 316\r\n", &headers(), "");
+        let client = Client { head_only: true, ..CLIENT };
+        assert_eq!(client.whole(&head), ours());
+        assert_eq!(client.whole(page_answer()).sight, Some(Sight::Malformed), "a body that HEAD must not have");
+        for status in [204, 304] {
+            let bare = format!("HTTP/1.1 {status} x\r\nContent-Length: 5\r\n\r\n");
+            assert_eq!(CLIENT.whole(&bare).sight, Some(Sight::Answer));
+            assert!(CLIENT.whole(bare).reusable);
+        }
+        assert_eq!(CLIENT.whole("HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n").status, 502);
+    }
+
+    #[test]
+    fn a_connection_is_reused_only_where_both_ends_may() {
+        let reusable = |version: &str, header: &str| {
+            CLIENT.whole(format!("HTTP/1.{version} 200 OK\r\n{header}Content-Length: 1\r\n\r\nx")).reusable
+        };
+        assert!(reusable("1", ""));
+        assert!(!reusable("1", "Connection: close\r\n"));
+        assert!(!reusable("1", "connection: x, Close\r\n"));
+        assert!(!reusable("0", ""));
+        assert!(reusable("0", "Connection: keep-alive\r\n"));
+        assert!(!reusable("1", "Connection: keep-alive\r\nConnection: close\r\n"));
+        let two_framings = answer("Content-Length: 3\r\nTransfer-Encoding: chunked\r\n", "", "0\r\n\r\n");
+        assert_eq!(CLIENT.whole(&two_framings).sight, Some(Sight::Answer));
+        assert!(!CLIENT.whole(two_framings).reusable);
+    }
+
+    #[test]
+    fn what_is_no_http_is_malformed() {
+        for bytes in [
+            "SSH-2.0-OpenSSH_9.2\r\n".to_owned(),
+            "HTTP/2.0 200 OK\r\n\r\n".to_owned(),
+            "HTTP/1.1 101 Switching Protocols\r\n\r\n".to_owned(),
+            answer("Content-Length: x\r\n", "", ""),
+            answer("Content-Length: 1\r\nContent-Length: 2\r\n", "", "x"),
+            answer("Transfer-Encoding: chunked\r\n", "", "x\r\n"),
+            answer("Transfer-Encoding: chunked\r\n", "", "1\r\nab\r\n"),
+            sized("", "x") + "y",
+            page_answer() + &page_answer(),
+            format!("HTTP/1.1 200 OK\r\nA: {}\r\n\r\n", "x".repeat(HEAD_LIMIT)),
+            "x".repeat(HEAD_LIMIT + 1),
+        ] {
+            assert_eq!(CLIENT.whole(&bytes).sight, Some(Sight::Malformed), "{bytes:.100}");
+        }
+    }
+
+    #[test]
+    fn a_body_beyond_the_limit_is_too_large() {
+        let client = Client { body_limit: 400, ..CLIENT };
+        let long = "x".repeat(401);
+        for bytes in [answer("Content-Length: 401\r\n", "", ""), answer("", "", &long), chunked("", &long)] {
+            assert_eq!(client.whole(&bytes).sight, Some(Sight::TooLarge), "{bytes:.100}");
+        }
+        assert_eq!(client.whole(chunked(&headers(), &body())), ours());
+    }
+
+    #[test]
+    fn what_the_head_does_not_say_the_page_does() {
+        let stripped = Learnt { echo: Echo::None, ..ours() };
+        assert_eq!(CLIENT.whole(sized("Content-Type: text/html\r\n", &body())), stripped);
+        assert_eq!(CLIENT.whole(chunked("", &body())), stripped);
+        let without = |name: &str| {
+            let lines: Vec<&str> =
+                headers().leak().split_inclusive("\r\n").filter(|line| !line.starts_with(name)).collect();
+            CLIENT.whole(sized(&lines.concat(), &body()))
+        };
+        assert_eq!(without("Answer-Id"), ours());
+        assert_eq!(without("Generator-Number"), ours());
+    }
+
+    #[test]
+    fn an_answer_of_somebody_else_is_an_answer_of_nobody() {
+        let learnt = CLIENT.whole(sized("Content-Type: text/html\r\nServer: nginx\r\n", "<h1>It works</h1>"));
+        assert_eq!(learnt, Learnt { answer: String::new(), backend: None, echo: Echo::None, ..ours() });
+    }
+
+    #[test]
+    fn other_formats_hold_the_id_of_their_head() {
+        let json = |body: &str| CLIENT.whole(sized(&headers().replace("text/html", "application/json"), body)).sight;
+        assert_eq!(json(&format!("{{\n  \"generator\": 9001,\n  \"uuid\": \"{UUID}\"\n}}\n")), Some(Sight::Answer));
+        assert_eq!(json("{}"), Some(Sight::Altered));
+        assert_eq!(json(&UUID.replace('5', "6")), Some(Sight::Altered));
+        let refused = format!(
+            "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nGenerator-Number: 9001\r\nAnswer-Id: {UUID}\r\n"
+        );
+        assert_eq!(CLIENT.whole(refused + "Content-Length: 2\r\n\r\nno").sight, Some(Sight::Answer));
+        let health =
+            "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nGenerator-Number: 9001\r\nContent-Length: 3\r\n\r\nok\n";
+        assert_eq!(CLIENT.whole(health), Learnt { answer: String::new(), echo: Echo::None, ..ours() });
+    }
+
+    #[test]
+    fn another_number_or_id_than_the_pages_is_an_altered_answer() {
+        for (from, to) in [
+            ("Generator-Number: 9001", "Generator-Number: 9002"),
+            ("Generator-Number: 9001", "Generator-Number: 09001"),
+            ("Generator-Number: 9001", "Generator-Number: 9001\r\nGenerator-Number: 9002"),
+            ("Generator-Number: 9001", "Generator-Number: many"),
+            ("Answer-Id: 5", "Answer-Id: 6"),
+            ("Answer-Id: 550e8400", "Answer-Id: 550E8400"),
+            ("Answer-Id: ", "Answer-Id: x"),
+            ("UUID=5", "UUID=6"),
+            ("Generator #9001", "Generator #9002"),
+            ("Generator #9001", "Generator #1001"),
+        ] {
+            let altered = page_answer().replace(from, to);
+            assert_ne!(altered, page_answer());
+            assert_eq!(CLIENT.whole(&altered).sight, Some(Sight::Altered), "{to}");
+        }
+        let empty = sized(&headers(), "");
+        assert_eq!(CLIENT.whole(empty).sight, Some(Sight::Altered));
+    }
+
+    #[test]
+    fn the_echo_tells_whose_answer_it_is() {
+        let echo = |text: &str| CLIENT.whole(page_answer().replace("0000000000000001-0000000000000002", text)).echo;
+        assert_eq!(echo("0000000000000001-0000000000000002"), Echo::Own);
+        assert_eq!(echo("0000000000000001-0000000000000003"), Echo::Other);
+        assert_eq!(echo("x"), Echo::Other);
+        let own = "Check-Request-Id: 0000000000000001-0000000000000002\r\n";
+        let twice = page_answer().replace(own, &format!("Check-Request-Id: x\r\n{own}"));
+        assert_eq!(CLIENT.whole(twice).echo, Echo::Other);
+    }
+
+    #[test]
+    fn backends_that_are_not_ours_are_named_by_header_json_or_expression() {
+        let named = |identity: Identity, headers: &str, body: &str| {
+            Client::identified_by(identity).whole(sized(headers, body)).backend
+        };
+        let name = Some("web 2".to_owned());
+        assert_eq!(named(Identity::Header("x-served-by".to_owned()), "X-Served-By: web 2\r\n", "x"), name);
+        assert_eq!(named(Identity::Json("/host/name".to_owned()), "", r#"{"host":{"name":"web 2"}}"#), name);
+        assert_eq!(named(Identity::Json("/n".to_owned()), "", r#"{"n":2}"#).as_deref(), Some("2"));
+        assert_eq!(named(Identity::Json("/n".to_owned()), "", "{"), None);
+        let expression = |text: &str| Identity::Regex(regex_lite::Regex::new(text).unwrap());
+        assert_eq!(named(expression("Hostname: (.*)"), "", "a\nHostname: web 2\nb"), name);
+        assert_eq!(named(expression("web [0-9]+"), "", "a web 2 b"), name);
+        assert_eq!(named(expression("none"), "", "a web 2 b"), None);
+        // Their answers are not ours, and not compared with ours.
+        let client = Client::identified_by(Identity::Header("x".to_owned()));
+        assert_eq!(client.whole(sized(&headers(), "other")).sight, Some(Sight::Answer));
+    }
+
+    #[test]
+    fn cookies_are_collected() {
+        let set = sized("Set-Cookie: a=b; Path=/\r\nSET-COOKIE: c=d\r\n", "");
+        assert_eq!(CLIENT.whole(set).cookies, ["a=b; Path=/", "c=d"]);
+    }
+
+    /// Of every kind, good and bad.
+    fn answers() -> Vec<String> {
+        let json = format!("{{\"uuid\": \"{UUID}\"}}");
+        vec![
+            page_answer(),
+            chunked(&headers(), &body()),
+            answer("", &headers(), &body()),
+            chunked("", &body()),
+            sized("Set-Cookie: a=b\r\n", "x"),
+            chunked(&headers().replace("text/html", "application/json"), &json),
+            sized(&headers().replace("text/html", "text/plain"), &format!("{}{UUID}", "5".repeat(90))),
+            sized(&headers(), &body().replace("UUID=5", "UUID=6")),
+            format!("HTTP/1.1 100 Continue\r\n\r\n{}", page_answer()),
+            page_answer() + "surplus",
+            sized("", "x") + "HTTP/1.1 200 OK\r\n\r\n",
+            answer("Transfer-Encoding: chunked\r\n", "", "5\r\nabcdefgh"),
+            "HTTP/1.1 200 OK\r\nContent-Length: 20000\r\n\r\n".to_owned(),
+            "HTTP/1.1 204 No Content\r\n\r\n".to_owned(),
+            "\u{1}nonsense".to_owned(),
+            "220 smtp.example ESMTP\r\n".to_owned(),
+        ]
+    }
+
+    #[test]
+    fn an_answer_that_is_cut_short_is_never_whole() {
+        for answer in [page_answer(), chunked(&headers(), &body()), sized("", "x"), chunked("", &body())] {
+            for end in 1..answer.len() {
+                for ending in [Ending::Closed, Ending::Reset] {
+                    let learnt = CLIENT.read([&answer.as_bytes()[..end]], Some(ending));
+                    assert_eq!(learnt.sight, Some(Sight::Truncated), "{end} of {answer}");
+                }
+            }
+        }
+        for ending in [Ending::Closed, Ending::Reset] {
+            assert_eq!(CLIENT.read([], Some(ending)).sight, None);
+        }
+        let until_closed = answer("", &headers(), &body());
+        assert_eq!(CLIENT.read([until_closed.as_bytes()], Some(Ending::Reset)).sight, Some(Sight::Truncated));
+        for end in until_closed.len() - body().len()..until_closed.len() {
+            assert_eq!(CLIENT.closed(&until_closed[..end]).sight, Some(Sight::Altered), "{end}");
+        }
+    }
+
+    #[test]
+    fn any_other_byte_in_the_page_is_noticed() {
+        let (answer, body) = (page_answer(), body());
+        let start = answer.len() - body.len();
+        let title = start + page::START.len()..start + page::START.len() + "localhost:9001".len();
+        for place in start..answer.len() {
+            for other in [b' ', b'0', b'9', b'<', b'X', 0, 0xff, answer.as_bytes()[place] ^ 0x20] {
+                if answer.as_bytes()[place] != other && (other == b'<' || !title.contains(&place)) {
+                    let mut bytes = answer.clone().into_bytes();
+                    bytes[place] = other;
+                    assert_eq!(CLIENT.whole(&bytes).sight, Some(Sight::Altered), "byte {place}: {other}");
+                }
+            }
+        }
+        for place in start..=answer.len() {
+            for text in ["x", "<script></script>", "\0"] {
+                let altered = format!("{}{text}{}", &body[..place - start], &body[place - start..]);
+                let in_title = (title.start..=title.end).contains(&place) && !text.contains('<');
+                let expected = if in_title { Sight::Answer } else { Sight::Altered };
+                assert_eq!(CLIENT.whole(sized(&headers(), &altered)).sight, Some(expected), "{altered}");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn it_does_not_matter_in_which_pieces_an_answer_comes(
+            which in 0..answers().len(),
+            cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
+            closes: bool,
+        ) {
+            let answer = answers()[which].clone().into_bytes();
+            let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(answer.len())).collect();
+            cuts.extend([0, answer.len()]);
+            cuts.sort_unstable();
+            let pieces = cuts.windows(2).map(|pair| &answer[pair[0]..pair[1]]).filter(|piece| !piece.is_empty());
+            let ending = closes.then_some(Ending::Closed);
+            prop_assert_eq!(CLIENT.read(pieces, ending), CLIENT.read([&answer[..]], ending));
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..40), 0..20)) {
+            CLIENT.read(pieces.iter().map(Vec::as_slice), Some(Ending::Closed));
+        }
+    }
+
+    #[test]
+    fn it_does_not_matter_that_an_answer_comes_byte_by_byte() {
+        for answer in answers() {
+            for ending in [Ending::Closed, Ending::Reset] {
+                let whole = CLIENT.read([answer.as_bytes()], Some(ending));
+                assert_eq!(CLIENT.read(answer.as_bytes().chunks(1), Some(ending)), whole, "{answer}");
+            }
+        }
+    }
 }

@@ -13,6 +13,7 @@ use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send, sockopt};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime};
 
 use crate::check::observation::{Backend, Echo, Observation, Sight};
 use crate::check::traffic::answer::{Book, Ending, Reader, Rules, Step};
@@ -216,6 +217,8 @@ struct Engine<'a> {
     notes: Notes,
     progress: &'a Progress,
     epoll: OwnedFd,
+    /// For an open loop: the poll's own timeout is rounded up to milliseconds.
+    alarm: Option<Alarm>,
     places: Vec<Place>,
     /// Free ones, in the order in which they are taken.
     idle: VecDeque<usize>,
@@ -235,6 +238,14 @@ struct Engine<'a> {
     input: Box<[u8]>,
     head_only: bool,
 }
+
+/// A timer in the poll, and for when it is set.
+struct Alarm {
+    timer: OwnedFd,
+    at: Option<Moment>,
+}
+
+const ALARM: u64 = u64::MAX;
 
 /// Room for a connection.
 struct Place {
@@ -281,6 +292,10 @@ impl<'a> Engine<'a> {
             _ => load.connections.max(1),
         };
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(|errno| local("create a poll", errno))?;
+        let alarm = match load.pacing {
+            Pacing::Closed => None,
+            Pacing::Open { .. } => Some(Alarm::new(&epoll).map_err(|errno| local("create a timer", errno))?),
+        };
         let place = |place| Place {
             socket: None,
             state: State::Idle,
@@ -319,6 +334,7 @@ impl<'a> Engine<'a> {
             notes: Notes::default(),
             progress,
             epoll,
+            alarm,
             places: (0..connections).map(place).collect(),
             idle: (0..connections).collect(),
             resting: VecDeque::new(),
@@ -346,13 +362,18 @@ impl<'a> Engine<'a> {
             if self.in_flight == 0 && !self.has_more() {
                 break;
             }
+            self.set_alarm()?;
             let timeout = timespec(self.next_wake(clock::now()));
             match epoll::wait(&self.epoll, spare_capacity(&mut events), Some(&timeout)) {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(errno) => return Err(local("wait for connections", errno)),
             }
             for event in events.drain(..) {
-                self.serve(event.data.u64() as usize, event.flags)?;
+                match event.data.u64() {
+                    // It has woken the loop, which is all.
+                    ALARM => {}
+                    token => self.serve(token as usize, event.flags)?,
+                }
             }
         }
         self.give_up_what_is_due();
@@ -386,12 +407,15 @@ impl<'a> Engine<'a> {
         self.until.is_none_or(|until| due < until).then_some(due)
     }
 
+    /// Of an open loop, what is due and has waited until after the end for as long as an answer is waited for is not sent.
+    fn is_over(&self, now: Moment) -> bool {
+        self.until.is_some_and(|until| now >= until.after(self.load.timeout))
+    }
+
     /// Whether a request will still be sent.
     fn has_more(&self) -> bool {
         let now = clock::now();
-        // Of an open loop, what is due and has waited until after the end for as long as an answer is waited for is not sent.
-        let over = self.until.is_some_and(|until| now >= until.after(self.load.timeout));
-        !over && self.next_due(now).is_some()
+        !self.is_over(now) && self.next_due(now).is_some()
     }
 
     fn dispatch(&mut self, now: Moment) -> Result<(), DriveError> {
@@ -400,8 +424,7 @@ impl<'a> Engine<'a> {
                 self.idle.push_back(place);
             }
         }
-        let over = self.until.is_some_and(|until| now >= until.after(self.load.timeout));
-        while !over && !self.idle.is_empty() {
+        while !self.idle.is_empty() && !self.is_over(now) {
             let now = clock::now();
             match self.next_due(now) {
                 Some(due) if due <= now => {
@@ -416,14 +439,23 @@ impl<'a> Engine<'a> {
     }
 
     fn next_wake(&self, now: Moment) -> Duration {
-        let due = match self.load.pacing {
-            Pacing::Closed => None,
-            Pacing::Open { .. } if self.idle.is_empty() => None,
-            Pacing::Open { .. } => self.next_due(now),
-        };
         let rested = self.resting.front().map(|(end, _)| *end);
-        let moments = [Some(self.next_sweep), due, rested].into_iter().flatten();
+        let moments = [Some(self.next_sweep), rested].into_iter().flatten();
         moments.map(|moment| moment.since(now)).min().unwrap_or(ATTENTION).min(ATTENTION)
+    }
+
+    /// For the next request that is due, if there is a place for it.
+    fn set_alarm(&mut self) -> Result<(), DriveError> {
+        if self.alarm.is_none() {
+            return Ok(());
+        }
+        let now = clock::now();
+        let sends = !self.idle.is_empty() && !self.is_over(now);
+        let due = if sends { self.next_due(now) } else { None };
+        match &mut self.alarm {
+            Some(alarm) => alarm.set(due).map_err(|errno| local("set a timer", errno)),
+            None => Ok(()),
+        }
     }
 
     fn keep_time(&mut self, now: Moment) {
@@ -734,6 +766,27 @@ impl<'a> Engine<'a> {
         };
         place.interest = interest;
         told.map_err(|errno| local("watch a connection", errno))
+    }
+}
+
+impl Alarm {
+    fn new(epoll: &OwnedFd) -> Result<Alarm, Errno> {
+        let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)?;
+        epoll::add(epoll, &timer, epoll::EventData::new_u64(ALARM), epoll::EventFlags::IN)?;
+        Ok(Alarm { timer, at: None })
+    }
+
+    /// Setting it anew also silences it.
+    fn set(&mut self, at: Option<Moment>) -> Result<(), Errno> {
+        if self.at != at {
+            // A value of 0 is none.
+            let value = timespec(Duration::from_nanos(at.map_or(0, |at| at.0.max(1))));
+            let none = timespec(Duration::ZERO);
+            let once = Itimerspec { it_interval: none, it_value: value };
+            timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &once)?;
+            self.at = at;
+        }
+        Ok(())
     }
 }
 

@@ -97,3 +97,29 @@ impl Backends {
         Backend((self.names.len() - 1) as u16)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn backends_keep_their_places_and_unexpected_ones_come_last() {
+        let mut backends = Backends::new(vec!["9001".to_owned(), "9002".to_owned()]);
+        assert_eq!(backends.of_generator(9002), Backend(1));
+        assert_eq!(backends.of_generator(80), Backend(2));
+        assert_eq!((backends.of_generator(80), backends.of_name("80")), (Backend(2), Backend(2)));
+        assert_eq!(backends.of_name("web 2"), Backend(3));
+        assert_eq!(backends.names(), ["9001", "9002", "80", "web 2"]);
+        assert_eq!((backends.name(Backend(0)), backends.name(Backend::UNKNOWN)), (Some("9001"), None));
+    }
+
+    #[test]
+    fn names_without_end_are_no_backends() {
+        let mut backends = Backends::new(Vec::new());
+        for number in 0..MOST {
+            assert!(backends.of_name(&format!("request {number}")).is_known());
+        }
+        assert!(!backends.of_name("one more").is_known());
+        assert!(backends.of_name("request 7").is_known());
+    }
+}

@@ -33,6 +33,8 @@ pub struct Sample {
     pub head: String,
     /// The first 300 bytes.
     pub body: String,
+    /// The same, as they come.
+    bytes: Vec<u8>,
 }
 
 impl Sample {
@@ -44,13 +46,20 @@ impl Sample {
             sight: Sight::TimedOut,
             head: readable(&head[..head.len().min(HEAD_BYTES)]),
             body: String::new(),
+            bytes: Vec::new(),
         }
     }
 
     /// Of the body.
     pub fn add(&mut self, data: &[u8]) {
-        let room = BODY_BYTES.saturating_sub(self.body.len());
-        self.body.push_str(&readable(&data[..data.len().min(room)]));
+        let room = BODY_BYTES - self.bytes.len();
+        self.bytes.extend_from_slice(&data[..data.len().min(room)]);
+    }
+
+    fn ended(mut self, sight: Sight) -> Sample {
+        self.sight = sight;
+        self.body = readable(&std::mem::take(&mut self.bytes));
+        self
     }
 }
 
@@ -61,10 +70,9 @@ impl Notes {
     }
 
     /// Keeps it, if it is the first of its kind.
-    pub fn keep(&mut self, mut sample: Sample, sight: Sight) {
+    pub fn keep(&mut self, sample: Sample, sight: Sight) {
         if self.wants(sample.status, sample.identified) {
-            sample.sight = sight;
-            self.samples.push(sample);
+            self.samples.push(sample.ended(sight));
         }
     }
 
@@ -75,8 +83,7 @@ impl Notes {
             let (head, body) = bytes.split_at(end);
             let mut sample = Sample::new(status, true, head);
             sample.add(body);
-            sample.sight = sight;
-            self.samples.push(sample);
+            self.samples.push(sample.ended(sight));
         }
     }
 
