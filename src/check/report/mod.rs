@@ -1,6 +1,16 @@
 //! What a run of checks found, as one value, and its forms: for a terminal, for programs, for CI. A form a file.
 
+mod html;
+mod json;
+mod junit;
+mod markdown;
+mod numbers;
+mod text;
+
 use serde::{Deserialize, Serialize};
+
+pub use junit::junit;
+pub use text::Style;
 
 /// Version of this shape. It grows when a field goes or changes its meaning, not when one is added.
 pub const VERSION: u32 = 1;
@@ -342,22 +352,25 @@ pub struct Slice {
     pub p99: Option<f64>,
 }
 
-#[derive(Clone, Copy)]
+/// In which form a report is written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Format {
+    /// One screen, for a terminal.
     Text,
+    /// For programs.
     Json,
+    /// For the summary of a CI job.
     Markdown,
+    /// One file, with plots.
     Html,
 }
-pub struct Style;
-impl Style {
-    pub fn of_terminal(_: bool) -> Style {
-        Style
+
+/// Writes a report.
+pub fn render(report: &Report, format: Format, style: &Style) -> String {
+    match format {
+        Format::Text => text::text(report, style),
+        Format::Json => json::json(report),
+        Format::Markdown => markdown::markdown(report),
+        Format::Html => html::html(report),
     }
-}
-pub fn junit(_: &Report) -> String {
-    String::new()
-}
-pub fn render(report: &Report, _: Format, _: &Style) -> String {
-    serde_json::to_string_pretty(report).unwrap()
 }
