@@ -473,7 +473,10 @@ pub mod http {
 
     impl Connection {
         pub fn open(address: impl ToSocketAddrs) -> io::Result<Connection> {
-            let stream = TcpStream::connect(address)?;
+            Connection::over(TcpStream::connect(address)?)
+        }
+
+        pub fn over(stream: TcpStream) -> io::Result<Connection> {
             stream.set_read_timeout(Some(PATIENCE))?;
             stream.set_write_timeout(Some(PATIENCE))?;
             stream.set_nodelay(true)?;

@@ -1,0 +1,1517 @@
+//! The tests' own balancer: a reverse proxy for HTTP/1.1 that does exactly what it is told, also what no balancer should do.
+//! It is the ground truth for the check. `tests/balancer.rs` holds it to what stands here.
+#![allow(dead_code, reason = "each test binary uses its part of it")]
+
+use std::cell::{Cell, RefCell};
+use std::io::{ErrorKind, Result as Io};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener as Listening};
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rustix::net::RecvFlags;
+use slab::Slab;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
+use tokio::task::{AbortHandle, LocalSet, spawn_local};
+use tokio::time::timeout;
+use uuid_generator::wire::{ANSWER_HEADER, GENERATOR_HEADER, REQUEST_HEADER, RequestId};
+
+/// Who gets a request. Backends are meant by their place in the list that [`Balancer::start`] was given.
+#[derive(Clone, Debug, Default)]
+pub enum Algorithm {
+    /// `abcabc`, from the first on.
+    #[default]
+    RoundRobin,
+    /// NGINX's: 5:1:1 gives `aabacaa`.
+    SmoothWeighted(Vec<u32>),
+    /// 5:1:1 gives `aaaaabc`.
+    BlockWeighted(Vec<u32>),
+    /// Each block of as many requests as there are backends is a random permutation of them, as with Traefik.
+    ShuffledBlocks,
+    /// A fair draw for each request.
+    Random,
+    /// A draw for each request in these proportions.
+    RandomWeighted(Vec<u32>),
+    /// Who has the fewest requests in flight.
+    LeastConnections { ties: Ties },
+    /// Of two that are drawn, who has fewer requests in flight, the first at a tie. With replacement both may be the same.
+    TwoChoices { replacement: bool },
+    /// By the client's address or, with `block`, by its first 24 bits.
+    SourceHash { block: bool },
+    /// By path and query.
+    UriHash,
+    /// By the value of this header; round robin without one.
+    HeaderHash(&'static str),
+    /// By the value of this cookie; round robin without one.
+    CookieHash(&'static str),
+    /// A first answer sets this cookie, and who sends it gets the same backend; all others round robin.
+    StickyCookie(&'static str),
+    /// As on layer 4: each client connection is tied to one connection to one backend, round robin, when it is accepted. What
+    /// happens to one happens to the other; nothing is retried.
+    PerConnection,
+    /// All to the first that can be reached.
+    First,
+}
+
+/// Who gets a request when several have the fewest in flight.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ties {
+    RoundRobin,
+    Random,
+}
+
+/// What it does wrong. `n`: every n-th of those that it can happen to; when it cannot happen to the n-th, then to the first after
+/// it. All of them keep the rest of HTTP in order.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub enum Defect {
+    #[default]
+    None,
+    /// Of the requests that the algorithm gives to the last two backends, this share goes to the first of the two: evenly spread
+    /// if the algorithm draws no lots, else drawn.
+    Skew(f64),
+    /// The last backend never gets anything.
+    MissingBackend,
+    /// Every n-th request that a backend has answered goes to another backend too. The first answer is delivered, after the second
+    /// has come.
+    TwiceEvery(u64),
+    /// Every n-th GET is answered with the latest earlier 200 for a GET, whatever its path, byte by byte. No backend gets it.
+    CachedEvery(u64),
+    /// Every n-th complete 200 is exchanged for that of another client connection; waits for the next when others are in flight.
+    SwapEvery(u64),
+    /// Every n-th request with a valid cookie of [`Algorithm::StickyCookie`] goes to another backend. No cookie is set then.
+    ForgetsSticky(u64),
+    /// As [`Defect::TwiceEvery`], of the POSTs.
+    RetriesPost(u64),
+    /// At a reload, clients with a request in flight have their connection closed without an answer.
+    LosesAtReload,
+    /// Every n-th answer with a body ends in the middle of it, and with it the connection. Its head says the whole length.
+    Truncates(u64),
+    /// In every n-th answer with a body, every 16th byte of that is another.
+    Alters(u64),
+    /// Backends do not get Check-Request-Id.
+    StripsRequestHeader,
+    /// Clients do not get Generator-Number, Answer-Id and Check-Request-Id.
+    StripsAnswerHeaders,
+    /// Every n-th request is answered with 502. No backend gets it.
+    OwnErrorEvery(u64),
+    /// Every n-th request that a backend has answered completely: the client's connection is closed instead.
+    DropsEvery(u64),
+    /// A copy of each request goes to this port of loopback too; what it answers is read and ignored.
+    Mirror(u16),
+    /// Reads what clients send and is silent. No backend gets it.
+    NeverAnswers,
+    /// Answers with 200 and a body of 10 GiB. No backend gets it.
+    Endless,
+}
+
+/// What happens to backends that fail, as NGINX has it.
+#[derive(Clone, Copy, Debug)]
+pub struct Ejection {
+    /// So many failures, and it gets nothing for `fail_timeout`; then one request to try. When all are out, all are in.
+    pub max_fails: u32,
+    pub fail_timeout: Duration,
+}
+
+/// All that it does.
+#[derive(Clone, Debug)]
+pub struct Behaviour {
+    pub algorithm: Algorithm,
+    /// So many workers that know nothing of each other: cursors, requests in flight and failures are each one's own. A client
+    /// connection belongs to one at random.
+    pub cursors: usize,
+    pub defect: Defect,
+    /// Requests that are no POST or PATCH go to the next backend if one closes without an answer or does not answer in time. A
+    /// refused connection leads to the next one always. A request goes to each backend once at most.
+    pub retries: bool,
+    /// The same for POST and PATCH.
+    pub retry_post: bool,
+    /// Such an answer is a failure like the others, but delivered if there is no next backend. POST and PATCH: with `retry_post`.
+    pub retry_statuses: Vec<u16>,
+    /// A backend that is silent for longer has failed. If it was the last to be tried, the answer is 504, else it is 502.
+    pub backend_timeout: Option<Duration>,
+    pub ejection: Option<Ejection>,
+    /// Whether connections to backends are used again.
+    pub keeps_connections: bool,
+    /// Where its random numbers begin; none: anywhere.
+    pub seed: Option<u64>,
+}
+
+impl Default for Behaviour {
+    /// Round robin with one cursor, no defect, no retries and no timeout.
+    fn default() -> Behaviour {
+        Behaviour {
+            algorithm: Algorithm::default(),
+            cursors: 1,
+            defect: Defect::None,
+            retries: false,
+            retry_post: false,
+            retry_statuses: Vec::new(),
+            backend_timeout: None,
+            ejection: None,
+            keeps_connections: true,
+            seed: None,
+        }
+    }
+}
+
+impl From<Algorithm> for Behaviour {
+    fn from(algorithm: Algorithm) -> Behaviour {
+        Behaviour { algorithm, ..Behaviour::default() }
+    }
+}
+
+impl From<Defect> for Behaviour {
+    fn from(defect: Defect) -> Behaviour {
+        Behaviour { defect, ..Behaviour::default() }
+    }
+}
+
+/// A running balancer with a thread of its own. Dropping it ends it and all of its connections.
+pub struct Balancer {
+    port: u16,
+    orders: Option<UnboundedSender<Reload>>,
+    spoiled: Arc<Mutex<Vec<Option<RequestId>>>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+struct Reload {
+    done: mpsc::Sender<()>,
+}
+
+impl Balancer {
+    /// In front of these ports of 127.0.0.1, at most 128.
+    pub fn start(backends: &[u16], behaviour: impl Into<Behaviour>) -> Balancer {
+        let behaviour = behaviour.into();
+        assert!((1..=128).contains(&backends.len()) && behaviour.cursors > 0, "{backends:?}, {behaviour:?}");
+        if let Algorithm::SmoothWeighted(weights)
+        | Algorithm::BlockWeighted(weights)
+        | Algorithm::RandomWeighted(weights) = &behaviour.algorithm
+        {
+            assert!(weights.len() == backends.len() && weights.iter().any(|weight| *weight > 0), "{weights:?}");
+        }
+        let listening = Listening::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        // More than the standard library asks for: many clients may come at once.
+        rustix::net::listen(&listening, 4096).unwrap();
+        listening.set_nonblocking(true).unwrap();
+        let port = listening.local_addr().unwrap().port();
+        let spoiled = Arc::default();
+        let (orders, received) = unbounded_channel();
+        let (backends, noted) = (backends.to_vec(), Arc::clone(&spoiled));
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let site = Rc::new(Site::new(backends, behaviour, noted));
+            LocalSet::new().block_on(&runtime, site.accept(listening, received));
+        });
+        Balancer { port, orders: Some(orders), spoiled, thread: Some(thread) }
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    /// Its cursors begin anew, failures are forgotten, kept client connections that wait for a request are closed, and those with a
+    /// request in flight (or the first one yet to come) after its answer, which says so. Returns when it has happened.
+    pub fn reload(&self) {
+        let (done, happened) = mpsc::channel();
+        self.orders.as_ref().unwrap().send(Reload { done }).unwrap_or_else(|_| panic!("the balancer has panicked"));
+        happened.recv().unwrap();
+    }
+
+    /// To which requests the defect has happened so far, by their ids if they had one. An exchange of two answers counts twice;
+    /// Skew, MissingBackend, NeverAnswers, Endless and headers that are stripped count nothing.
+    pub fn spoiled(&self) -> Vec<Option<RequestId>> {
+        self.spoiled.lock().unwrap().clone()
+    }
+}
+
+impl Drop for Balancer {
+    fn drop(&mut self) {
+        self.orders = None;
+        let ended = self.thread.take().unwrap().join();
+        if !std::thread::panicking() {
+            ended.unwrap();
+        }
+    }
+}
+
+// Choosing a backend.
+
+/// Backends by their places.
+type Places = u128;
+
+fn places(these: Places) -> impl Iterator<Item = usize> {
+    (0..128).filter(move |place| these & 1 << place != 0)
+}
+
+/// What one worker knows.
+struct Worker {
+    next: usize,
+    credit: Vec<i64>,
+    block: Vec<usize>,
+    peers: Vec<Peer>,
+}
+
+#[derive(Clone, Default)]
+struct Peer {
+    in_flight: usize,
+    fails: u32,
+    failed: Option<Instant>,
+    checked: Option<Instant>,
+}
+
+impl Worker {
+    fn new(backends: usize) -> Worker {
+        Worker { next: 0, credit: vec![0; backends], block: Vec::new(), peers: vec![Peer::default(); backends] }
+    }
+
+    fn round_robin(&mut self, open: Places) -> usize {
+        while open & 1 << self.next == 0 {
+            self.next = (self.next + 1) % self.peers.len();
+        }
+        let chosen = self.next;
+        self.next = (chosen + 1) % self.peers.len();
+        chosen
+    }
+
+    fn smooth(&mut self, weights: &[u32], open: Places) -> Option<usize> {
+        let mut total = 0;
+        let mut best: Option<usize> = None;
+        for place in places(open).filter(|place| weights[*place] > 0) {
+            self.credit[place] += i64::from(weights[place]);
+            total += i64::from(weights[place]);
+            if best.is_none_or(|best| self.credit[place] > self.credit[best]) {
+                best = Some(place);
+            }
+        }
+        self.credit[best?] -= total;
+        best
+    }
+
+    /// `next` counts through all the weights.
+    fn blocks(&mut self, weights: &[u32], open: Places) -> Option<usize> {
+        let total = weights.iter().sum::<u32>() as usize;
+        for _ in 0..total {
+            let mut position = self.next as u32;
+            self.next = (self.next + 1) % total;
+            let place = weights.iter().position(|weight| match position.checked_sub(*weight) {
+                Some(rest) => {
+                    position = rest;
+                    false
+                }
+                None => true,
+            });
+            if let Some(place) = place.filter(|place| open & 1 << place != 0) {
+                return Some(place);
+            }
+        }
+        None
+    }
+
+    fn fewest(&mut self, ties: Ties, open: Places, random: &mut Random) -> usize {
+        let fewest = places(open).map(|place| self.peers[place].in_flight).min().expect("some are open");
+        let tied = places(open).filter(|place| self.peers[*place].in_flight == fewest);
+        let tied = tied.fold(0, |tied: Places, place| tied | 1 << place);
+        match ties {
+            Ties::RoundRobin => self.round_robin(tied),
+            Ties::Random => random.among(tied),
+        }
+    }
+
+    fn shuffled(&mut self, open: Places, random: &mut Random) -> usize {
+        loop {
+            if self.block.is_empty() {
+                self.block = (0..self.peers.len()).collect();
+                for index in (1..self.block.len()).rev() {
+                    self.block.swap(index, random.below(index + 1));
+                }
+            }
+            if let Some(place) = self.block.pop().filter(|place| open & 1 << place != 0) {
+                return place;
+            }
+        }
+    }
+
+    fn is_out(&self, place: usize, ejection: &Ejection, now: Instant) -> bool {
+        let peer = &self.peers[place];
+        let recently = peer.checked.is_some_and(|checked| now - checked <= ejection.fail_timeout);
+        peer.fails >= ejection.max_fails && recently
+    }
+}
+
+/// SplitMix64.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        mixed(self.0)
+    }
+
+    /// The bias is below 2⁻⁵⁰ for all that is asked here.
+    fn below(&mut self, bound: usize) -> usize {
+        ((u128::from(self.next()) * bound as u128) >> 64) as usize
+    }
+
+    fn share(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    fn among(&mut self, open: Places) -> usize {
+        let nth = self.below(open.count_ones() as usize);
+        places(open).nth(nth).expect("some are open")
+    }
+
+    fn weighted(&mut self, weights: &[u32], open: Places) -> Option<usize> {
+        let total = places(open).map(|place| weights[place] as usize).sum();
+        let mut drawn = (total > 0).then(|| self.below(total))?;
+        places(open).find(|place| match drawn.checked_sub(weights[*place] as usize) {
+            Some(rest) => {
+                drawn = rest;
+                false
+            }
+            None => true,
+        })
+    }
+}
+
+fn mixed(mut bits: u64) -> u64 {
+    bits = (bits ^ bits >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ bits >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^ bits >> 31
+}
+
+/// FNV-1a, mixed.
+fn hash(key: &[u8]) -> u64 {
+    let fnv = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
+    mixed(key.iter().fold(0xcbf2_9ce4_8422_2325, fnv))
+}
+
+/// Rendezvous hashing: who is not there is as if it had never been.
+fn owner(key: u64, open: Places) -> usize {
+    places(open).max_by_key(|place| mixed(key ^ mixed(*place as u64 + 1))).expect("some are open")
+}
+
+/// Names a backend in a cookie.
+fn cookie_value(place: usize) -> String {
+    format!("{:016x}", mixed(place as u64 + 0xc00_c1e))
+}
+
+// One balancer.
+
+struct Site {
+    backends: Vec<u16>,
+    behaviour: Behaviour,
+    workers: RefCell<Vec<Rc<RefCell<Worker>>>>,
+    random: RefCell<Random>,
+    /// Kept connections to each backend, and last to the port of the mirror.
+    pools: RefCell<Vec<Vec<Link>>>,
+    clients: RefCell<Slab<Client>>,
+    reloads: Cell<u64>,
+    /// Since the defect happened last.
+    counted: Cell<u64>,
+    skewed: Cell<f64>,
+    spoiled: Arc<Mutex<Vec<Option<RequestId>>>>,
+    earlier: RefCell<Option<Answer>>,
+    /// Requests in flight, without the one whose answer waits to be exchanged.
+    asking: Cell<usize>,
+    waiting: RefCell<Option<Waiting>>,
+}
+
+struct Client {
+    idle: Rc<Cell<bool>>,
+    asking: Rc<Cell<Option<Asked>>>,
+    task: Option<AbortHandle>,
+}
+
+/// A request in flight, by its id if it has one.
+type Asked = Option<RequestId>;
+
+/// An answer that waits for another to be exchanged with.
+struct Waiting {
+    answer: Answer,
+    /// With true; with false if it comes back.
+    exchanged: oneshot::Sender<(Answer, bool)>,
+}
+
+/// A connection to a backend, and its place.
+struct Link {
+    stream: TcpStream,
+    place: usize,
+}
+
+enum Failure {
+    /// Nothing was sent.
+    Unreachable,
+    Closed,
+    TimedOut,
+}
+
+/// What becomes of a request.
+enum Fate {
+    Answered(Answer),
+    /// The answer is cut in the middle of its body.
+    Cut(Answer),
+    /// The connection is closed without a word.
+    Dropped,
+}
+
+/// A backend has a request in flight as long as this lives.
+struct InFlight {
+    worker: Rc<RefCell<Worker>>,
+    place: usize,
+}
+
+impl InFlight {
+    fn begin(worker: &Rc<RefCell<Worker>>, place: usize) -> InFlight {
+        worker.borrow_mut().peers[place].in_flight += 1;
+        InFlight { worker: Rc::clone(worker), place }
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.worker.borrow_mut().peers[self.place].in_flight -= 1;
+    }
+}
+
+/// A client waits for an answer that may be exchanged.
+struct Asking<'a>(&'a Site);
+
+impl<'a> Asking<'a> {
+    fn begin(site: &'a Site) -> Asking<'a> {
+        site.asking.set(site.asking.get() + 1);
+        Asking(site)
+    }
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        self.0.asking.set(self.0.asking.get() - 1);
+        if self.0.asking.get() == 0
+            && let Some(alone) = self.0.waiting.take()
+        {
+            // Nobody is left to exchange with.
+            let _ = alone.exchanged.send((alone.answer, false));
+        }
+    }
+}
+
+/// What a choice came to.
+struct Choice {
+    place: usize,
+    sets_cookie: bool,
+}
+
+impl Site {
+    fn new(backends: Vec<u16>, behaviour: Behaviour, spoiled: Arc<Mutex<Vec<Option<RequestId>>>>) -> Site {
+        let seed = behaviour.seed.unwrap_or_else(|| uuid::Uuid::new_v4().as_u64_pair().1);
+        let site = Site {
+            pools: RefCell::new((0..=backends.len()).map(|_| Vec::new()).collect()),
+            backends,
+            behaviour,
+            workers: RefCell::default(),
+            random: RefCell::new(Random(seed)),
+            clients: RefCell::default(),
+            reloads: Cell::new(0),
+            counted: Cell::new(0),
+            skewed: Cell::new(0.0),
+            spoiled,
+            earlier: RefCell::default(),
+            asking: Cell::new(0),
+            waiting: RefCell::default(),
+        };
+        site.begin();
+        site
+    }
+
+    /// With workers that know nothing yet.
+    fn begin(&self) {
+        let worker = || Rc::new(RefCell::new(Worker::new(self.backends.len())));
+        *self.workers.borrow_mut() = (0..self.behaviour.cursors).map(|_| worker()).collect();
+    }
+
+    /// Until nobody can give orders any more.
+    async fn accept(self: Rc<Self>, listening: Listening, mut orders: UnboundedReceiver<Reload>) {
+        let listener = TcpListener::from_std(listening).unwrap();
+        loop {
+            tokio::select! {
+                biased;
+                order = orders.recv() => match order {
+                    Some(reload) => {
+                        self.reload().await;
+                        let _ = reload.done.send(());
+                    }
+                    None => return,
+                },
+                accepted = listener.accept() => {
+                    // A client that has left before it was welcomed, or no descriptor is free.
+                    let Ok((stream, peer)) = accepted else { continue };
+                    self.welcome(stream, peer.ip());
+                }
+            }
+        }
+    }
+
+    fn welcome(self: &Rc<Self>, stream: TcpStream, peer: IpAddr) {
+        stream.set_nodelay(true).unwrap();
+        let (idle, asking) = (Rc::new(Cell::new(false)), Rc::new(Cell::new(None)));
+        let client = Client { idle: Rc::clone(&idle), asking: Rc::clone(&asking), task: None };
+        let number = self.clients.borrow_mut().insert(client);
+        let index = self.random.borrow_mut().below(self.behaviour.cursors);
+        let worker = Rc::clone(&self.workers.borrow()[index]);
+        let leaving = Leaving { site: Rc::clone(self), number };
+        let reloads = self.reloads.get();
+        let task = spawn_local(async move {
+            let site = &leaving.site;
+            let unread = Vec::new();
+            let (tied, link, is_kept) = (None, None, false);
+            let mut dialogue =
+                Dialogue { site, stream, peer, worker, idle, asking, reloads, tied, link, is_kept, unread };
+            // A client that goes away is no concern of ours.
+            let _ = match site.behaviour.defect {
+                Defect::NeverAnswers => dialogue.listen().await,
+                Defect::Endless => dialogue.talk().await,
+                _ => dialogue.serve().await,
+            };
+        });
+        self.clients.borrow_mut()[number].task = Some(task.abort_handle());
+    }
+
+    async fn reload(&self) {
+        self.reloads.set(self.reloads.get() + 1);
+        self.begin();
+        let mut closing = Vec::new();
+        for (number, client) in self.clients.borrow().iter() {
+            let lost = client.asking.get().filter(|_| self.behaviour.defect == Defect::LosesAtReload);
+            self.spoiled.lock().unwrap().extend(lost);
+            if let Some(task) = client.task.as_ref().filter(|_| client.idle.get() || lost.is_some()) {
+                task.abort();
+                closing.push(number);
+            }
+        }
+        // They end when it is their turn. Meanwhile nobody is welcomed, who could have the number of one of them.
+        while closing.iter().any(|number| self.clients.borrow().contains(*number)) {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    // Choosing.
+
+    /// None if all that may be asked have been tried.
+    fn choose(&self, worker: &Rc<RefCell<Worker>>, request: &Request, tried: Places) -> Option<Choice> {
+        let mut worker = worker.borrow_mut();
+        let mut random = self.random.borrow_mut();
+        let last = self.backends.len() - 1;
+        let mut all = Places::MAX >> (127 - last);
+        if self.behaviour.defect == Defect::MissingBackend {
+            all &= !(1 << last);
+        }
+        let mut open = all & !tried;
+        if let Some(ejection) = &self.behaviour.ejection {
+            let now = Instant::now();
+            let out = places(all).filter(|place| worker.is_out(*place, ejection, now));
+            let out = out.fold(0, |out: Places, place| out | 1 << place);
+            if out != all {
+                open &= !out;
+            }
+        }
+        if open == 0 {
+            return None;
+        }
+        let hashed = |key: Option<u64>, worker: &mut Worker| match key {
+            Some(key) => owner(key, open),
+            None => worker.round_robin(open),
+        };
+        let mut sets_cookie = false;
+        let mut place = match &self.behaviour.algorithm {
+            Algorithm::RoundRobin | Algorithm::PerConnection => worker.round_robin(open),
+            Algorithm::SmoothWeighted(weights) => worker.smooth(weights, open)?,
+            Algorithm::BlockWeighted(weights) => worker.blocks(weights, open)?,
+            Algorithm::ShuffledBlocks => worker.shuffled(open, &mut random),
+            Algorithm::Random => random.among(open),
+            Algorithm::RandomWeighted(weights) => random.weighted(weights, open)?,
+            Algorithm::LeastConnections { ties } => worker.fewest(*ties, open, &mut random),
+            Algorithm::TwoChoices { replacement } => {
+                let first = random.among(open);
+                let others = if *replacement { open } else { open & !(1 << first) };
+                let second = if others == 0 { first } else { random.among(others) };
+                let fewer = worker.peers[second].in_flight < worker.peers[first].in_flight;
+                if fewer { second } else { first }
+            }
+            Algorithm::SourceHash { .. } | Algorithm::UriHash => hashed(request.key, &mut worker),
+            Algorithm::HeaderHash(_) | Algorithm::CookieHash(_) => hashed(request.key, &mut worker),
+            Algorithm::StickyCookie(_) => match request.pinned.filter(|pinned| open & 1 << pinned != 0) {
+                Some(pinned) => match (self.behaviour.defect, open & !(1 << pinned)) {
+                    (Defect::ForgetsSticky(n), others) if others != 0 && tried == 0 && self.is_due(n) => {
+                        self.note(request);
+                        worker.round_robin(others)
+                    }
+                    _ => pinned,
+                },
+                None => {
+                    sets_cookie = true;
+                    worker.round_robin(open)
+                }
+            },
+            Algorithm::First => open.trailing_zeros() as usize,
+        };
+        if let Defect::Skew(share) = self.behaviour.defect
+            && last > 0
+            && place + 1 >= last
+            && open >> (last - 1) == 0b11
+        {
+            let draws = matches!(
+                self.behaviour.algorithm,
+                Algorithm::Random | Algorithm::RandomWeighted(_) | Algorithm::TwoChoices { .. }
+            );
+            let is_first = if draws {
+                random.share() < share
+            } else {
+                // The small excess is for the rounding of a sum of many shares.
+                let sum = self.skewed.get() + share;
+                let is_first = sum >= 1.0 - 1e-9;
+                self.skewed.set(if is_first { sum - 1.0 } else { sum });
+                is_first
+            };
+            place = if is_first { last - 1 } else { last };
+        }
+        if let Some(ejection) = &self.behaviour.ejection {
+            let (peer, now) = (&mut worker.peers[place], Instant::now());
+            if peer.checked.is_some_and(|checked| now - checked > ejection.fail_timeout) {
+                peer.checked = Some(now);
+            }
+        }
+        Some(Choice { place, sets_cookie })
+    }
+
+    fn failed(&self, worker: &Rc<RefCell<Worker>>, place: usize) {
+        if self.behaviour.ejection.is_some() {
+            let peer = &mut worker.borrow_mut().peers[place];
+            peer.fails += 1;
+            peer.failed = Some(Instant::now());
+            peer.checked = peer.failed;
+        }
+    }
+
+    fn succeeded(&self, worker: &Rc<RefCell<Worker>>, place: usize) {
+        let peer = &mut worker.borrow_mut().peers[place];
+        // As with NGINX: only what was tried after `fail_timeout` forgives.
+        if peer.failed < peer.checked {
+            peer.fails = 0;
+        }
+    }
+
+    // Defects.
+
+    /// Counts one to which the defect can happen; whether it does.
+    fn is_due(&self, n: u64) -> bool {
+        let counted = self.counted.get() + 1;
+        let is_due = counted >= n;
+        self.counted.set(if is_due { 0 } else { counted });
+        is_due
+    }
+
+    /// Another one that it cannot happen to although it may be due.
+    fn postpone(&self) {
+        self.counted.set(self.counted.get() + 1);
+    }
+
+    fn note(&self, request: &Request) {
+        self.spoiled.lock().unwrap().push(request.id);
+    }
+
+    /// Whether answers must be known to their end before anything of them is delivered.
+    fn collects(&self) -> bool {
+        match self.behaviour.defect {
+            Defect::TwiceEvery(_)
+            | Defect::CachedEvery(_)
+            | Defect::SwapEvery(_)
+            | Defect::RetriesPost(_)
+            | Defect::Truncates(_)
+            | Defect::Alters(_)
+            | Defect::DropsEvery(_) => true,
+            Defect::None
+            | Defect::Skew(_)
+            | Defect::MissingBackend
+            | Defect::ForgetsSticky(_)
+            | Defect::LosesAtReload
+            | Defect::StripsRequestHeader
+            | Defect::StripsAnswerHeaders
+            | Defect::OwnErrorEvery(_)
+            | Defect::Mirror(_)
+            | Defect::NeverAnswers
+            | Defect::Endless => false,
+        }
+    }
+
+    // Asking backends.
+
+    /// A kept connection or a new one.
+    async fn link(&self, place: usize, port: u16) -> Result<Link, Failure> {
+        while let Some(link) = self.pools.borrow_mut()[place].pop() {
+            // Closed or not, a connection that has something to say cannot be used.
+            let silent = rustix::net::recv(&link.stream, &mut [0; 1], RecvFlags::PEEK | RecvFlags::DONTWAIT);
+            if silent == Err(rustix::io::Errno::AGAIN) {
+                return Ok(link);
+            }
+        }
+        let connecting = TcpStream::connect(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+        let connected = match self.behaviour.backend_timeout {
+            Some(limit) => timeout(limit, connecting).await.unwrap_or(Err(ErrorKind::TimedOut.into())),
+            None => connecting.await,
+        };
+        let stream = connected.map_err(|_| Failure::Unreachable)?;
+        stream.set_nodelay(true).map_err(|_| Failure::Unreachable)?;
+        Ok(Link { stream, place })
+    }
+
+    async fn read(&self, stream: &mut TcpStream, bytes: &mut Vec<u8>) -> Result<usize, Failure> {
+        bytes.reserve(8 * 1024);
+        let reading = stream.read_buf(bytes);
+        let read = match self.behaviour.backend_timeout {
+            Some(limit) => timeout(limit, reading).await.map_err(|_| Failure::TimedOut)?,
+            None => reading.await,
+        };
+        read.map_err(|_| Failure::Closed)
+    }
+
+    /// The answer at least up to the end of its head; to its end if it came with that or must be known.
+    async fn exchange(&self, mut link: Link, request: &Request, bytes: &[u8]) -> Result<Answer, Failure> {
+        link.stream.write_all(bytes).await.map_err(|_| Failure::Closed)?;
+        let mut read = Vec::new();
+        let mut answer = loop {
+            if self.read(&mut link.stream, &mut read).await? == 0 {
+                return Err(Failure::Closed);
+            }
+            if let Some(answer) = Answer::parse(&mut read, request, self.behaviour.defect).ok_or(Failure::Closed)? {
+                break answer;
+            }
+        };
+        if self.collects() {
+            while !answer.is_complete() {
+                let from = answer.bytes.len();
+                match self.read(&mut link.stream, &mut answer.bytes).await {
+                    Ok(0) if matches!(answer.body, Body::UntilClose) => answer.body = Body::Ended,
+                    Ok(0) | Err(_) => break,
+                    Ok(_) => answer.take(from),
+                }
+            }
+        }
+        answer.link = Some(link).filter(|_| !answer.is_complete() || answer.keeps);
+        Ok(answer)
+    }
+
+    /// What was used for it to its end can be used again.
+    fn release(&self, answer: &mut Answer) {
+        if answer.is_complete()
+            && let Some(link) = answer.link.take().filter(|_| self.behaviour.keeps_connections)
+        {
+            self.pools.borrow_mut()[link.place].push(link);
+        }
+    }
+
+    /// From whoever is next until somebody answers.
+    async fn forward(&self, worker: &Rc<RefCell<Worker>>, request: &Request, bytes: &[u8]) -> (Option<usize>, Answer) {
+        let mut tried = 0;
+        let mut refused = None;
+        let mut last = Failure::Closed;
+        while let Some(Choice { place, sets_cookie }) = self.choose(worker, request, tried) {
+            tried |= 1 << place;
+            let in_flight = InFlight::begin(worker, place);
+            let asked = match self.link(place, self.backends[place]).await {
+                Ok(link) => self.exchange(link, request, bytes).await,
+                Err(failure) => Err(failure),
+            };
+            let failure = match asked {
+                Ok(mut answer) => {
+                    if sets_cookie && let Algorithm::StickyCookie(name) = self.behaviour.algorithm {
+                        answer.add(&format!("Set-Cookie: {name}={}; Path=/\r\n", cookie_value(place)));
+                    }
+                    self.release(&mut answer);
+                    answer.in_flight = answer.link.is_some().then_some(in_flight);
+                    if !self.behaviour.retry_statuses.contains(&answer.status) {
+                        self.succeeded(worker, place);
+                        return (Some(place), answer);
+                    }
+                    self.failed(worker, place);
+                    if !request.is_idempotent && !self.behaviour.retry_post {
+                        return (Some(place), answer);
+                    }
+                    refused = Some((Some(place), answer));
+                    continue;
+                }
+                Err(failure) => failure,
+            };
+            self.failed(worker, place);
+            let goes_on = match failure {
+                Failure::Unreachable => true,
+                Failure::Closed | Failure::TimedOut if request.is_idempotent => self.behaviour.retries,
+                Failure::Closed | Failure::TimedOut => self.behaviour.retry_post,
+            };
+            (last, refused) = (failure, None);
+            if !goes_on {
+                break;
+            }
+        }
+        refused.unwrap_or_else(|| match last {
+            Failure::Unreachable | Failure::Closed => (None, Answer::error("502 Bad Gateway", request)),
+            Failure::TimedOut => (None, Answer::error("504 Gateway Timeout", request)),
+        })
+    }
+
+    /// To another backend than `first`; whether one has answered completely.
+    async fn repeat(&self, first: usize, request: &Request, bytes: &[u8]) -> bool {
+        let count = self.backends.len();
+        for place in (first + 1..first + count).map(|place| place % count) {
+            if let Ok(link) = self.link(place, self.backends[place]).await {
+                let Ok(mut answer) = self.exchange(link, request, bytes).await else { return false };
+                self.release(&mut answer);
+                return answer.is_complete();
+            }
+        }
+        false
+    }
+
+    fn mirror(self: &Rc<Self>, port: u16, request: &Request, bytes: &[u8]) {
+        let (site, request, bytes) = (Rc::clone(self), request.clone(), bytes.to_vec());
+        self.note(&request);
+        spawn_local(async move {
+            if let Ok(link) = site.link(site.backends.len(), port).await {
+                let Ok(mut answer) = site.exchange(link, &request, &bytes).await else { return };
+                let Some(mut rest) = answer.link.take_if(|_| !matches!(answer.body, Body::Ended)) else {
+                    return site.release(&mut answer);
+                };
+                let mut ignored = Vec::new();
+                while site.read(&mut rest.stream, &mut ignored).await.is_ok_and(|length| length > 0) {
+                    ignored.clear();
+                }
+            }
+        });
+    }
+
+    /// Gives it for another client's answer, now or when one comes.
+    async fn swap(&self, n: u64, asking: Asking<'_>, request: &Request, answer: Answer) -> Answer {
+        if !answer.is_complete() || answer.status != 200 || request.is_head {
+            return answer;
+        }
+        if let Some(waiting) = self.waiting.take() {
+            return match waiting.exchanged.send((answer, true)) {
+                Ok(()) => {
+                    self.note(request);
+                    waiting.answer
+                }
+                // That client was closed by a reload.
+                Err((own, _)) => own,
+            };
+        }
+        if self.asking.get() == 1 {
+            self.postpone();
+            return answer;
+        }
+        if !self.is_due(n) {
+            return answer;
+        }
+        let (exchanged, other) = oneshot::channel();
+        *self.waiting.borrow_mut() = Some(Waiting { answer, exchanged });
+        drop(asking);
+        let (other, is_another) = other.await.expect("whoever takes it gives one for it");
+        if is_another {
+            self.note(request);
+        }
+        other
+    }
+
+    /// What the defect makes of an answer that has come from a backend.
+    async fn spoil(
+        &self,
+        place: usize,
+        asking: Asking<'_>,
+        request: &Request,
+        bytes: &[u8],
+        mut answer: Answer,
+    ) -> Fate {
+        let complete = answer.is_complete();
+        let has_body = complete && answer.bytes.len() > answer.head;
+        match self.behaviour.defect {
+            Defect::TwiceEvery(n) if complete && self.is_due(n) => {
+                if self.repeat(place, request, bytes).await {
+                    self.note(request);
+                }
+            }
+            Defect::RetriesPost(n) if complete && request.is_post && self.is_due(n) => {
+                if self.repeat(place, request, bytes).await {
+                    self.note(request);
+                }
+            }
+            Defect::CachedEvery(_) if complete && request.is_get && answer.status == 200 => {
+                *self.earlier.borrow_mut() = Some(answer.copy());
+            }
+            Defect::SwapEvery(n) => answer = self.swap(n, asking, request, answer).await,
+            Defect::Truncates(n) if has_body && self.is_due(n) => {
+                self.note(request);
+                return Fate::Cut(answer);
+            }
+            Defect::Alters(n) if has_body && self.is_due(n) => {
+                self.note(request);
+                answer.bytes[answer.head..].iter_mut().step_by(16).for_each(|byte| *byte ^= 1);
+            }
+            Defect::DropsEvery(n) if complete && self.is_due(n) => {
+                self.note(request);
+                return Fate::Dropped;
+            }
+            _ => {}
+        }
+        Fate::Answered(answer)
+    }
+}
+
+/// A client that is known no more, however its task ended.
+struct Leaving {
+    site: Rc<Site>,
+    number: usize,
+}
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.site.clients.borrow_mut().remove(self.number);
+    }
+}
+
+// One client connection.
+
+struct Dialogue<'a> {
+    site: &'a Rc<Site>,
+    stream: TcpStream,
+    peer: IpAddr,
+    worker: Rc<RefCell<Worker>>,
+    /// It waits for another request than its first.
+    idle: Rc<Cell<bool>>,
+    /// A whole request has come and is not answered yet.
+    asking: Rc<Cell<Option<Asked>>>,
+    /// So many had been when it was accepted.
+    reloads: u64,
+    /// With [`Algorithm::PerConnection`].
+    tied: Option<InFlight>,
+    /// What it is tied to.
+    link: Option<Link>,
+    /// It has had an answer.
+    is_kept: bool,
+    unread: Vec<u8>,
+}
+
+impl Dialogue<'_> {
+    async fn listen(&mut self) -> Io<()> {
+        while self.stream.read(&mut [0; 4096]).await? > 0 {}
+        Ok(())
+    }
+
+    async fn talk(&mut self) -> Io<()> {
+        const LENGTH: usize = 10 << 30;
+        let Some(request) = self.request().await? else { return Ok(()) };
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {LENGTH}\r\n\r\n");
+        self.stream.write_all(head.as_bytes()).await?;
+        if request.is_head {
+            return Ok(());
+        }
+        let piece = vec![b'x'; 64 * 1024];
+        for _ in 0..LENGTH / piece.len() {
+            self.stream.write_all(&piece).await?;
+        }
+        Ok(())
+    }
+
+    async fn serve(&mut self) -> Io<()> {
+        if matches!(self.site.behaviour.algorithm, Algorithm::PerConnection) && !self.tie().await {
+            return Ok(());
+        }
+        while let Some(request) = self.request().await? {
+            self.asking.set(Some(request.id));
+            let fate = self.fate(&request).await;
+            self.asking.set(None);
+            let retired = self.reloads != self.site.reloads.get();
+            let cut = matches!(fate, Fate::Cut(_));
+            let mut answer = match fate {
+                Fate::Answered(answer) | Fate::Cut(answer) => answer,
+                Fate::Dropped => return Ok(()),
+            };
+            let is_tied = self.tied.is_some();
+            let keeps = request.keeps && !retired && !answer.is_unframed && (!is_tied || answer.keeps);
+            match (keeps, request.is_old) {
+                (true, false) => {}
+                (true, true) => answer.add("Connection: keep-alive\r\n"),
+                (false, _) => answer.add("Connection: close\r\n"),
+            }
+            if cut {
+                let half = answer.head + (answer.bytes.len() - answer.head) / 2;
+                return self.stream.write_all(&answer.bytes[..half]).await;
+            }
+            self.stream.write_all(&answer.bytes).await?;
+            if let Some(mut link) = answer.link.take() {
+                while !answer.is_complete() {
+                    answer.bytes.clear();
+                    match self.site.read(&mut link.stream, &mut answer.bytes).await {
+                        Ok(0) | Err(_) => return Ok(()),
+                        Ok(_) => answer.take(0),
+                    }
+                    self.stream.write_all(&answer.bytes).await?;
+                }
+                answer.link = Some(link).filter(|_| answer.keeps);
+                match is_tied {
+                    true => self.link = answer.link,
+                    false => self.site.release(&mut answer),
+                }
+            }
+            if !keeps || is_tied && self.link.is_none() {
+                return Ok(());
+            }
+            self.unread.drain(..request.length);
+            self.is_kept = true;
+        }
+        Ok(())
+    }
+
+    /// The next whole request; none if the client has closed.
+    async fn request(&mut self) -> Io<Option<Request>> {
+        let mut continues = false;
+        loop {
+            match Request::parse(&self.unread, self.peer, &self.site.behaviour) {
+                Ok(Parsed::Whole(request)) => return Ok(Some(request)),
+                Ok(Parsed::Waits) if !continues => {
+                    continues = true;
+                    self.stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
+                }
+                Ok(Parsed::Waits | Parsed::Part) => {}
+                Err(NoRequest) => {
+                    let refusal = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+                    self.stream.write_all(refusal).await?;
+                    return Ok(None);
+                }
+            }
+            self.idle.set(self.is_kept && self.unread.is_empty());
+            self.unread.reserve(8 * 1024);
+            let read = self.stream.read_buf(&mut self.unread).await;
+            self.idle.set(false);
+            if read? == 0 {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// To a backend that accepts; false if none does.
+    async fn tie(&mut self) -> bool {
+        let nothing = Request::default();
+        let mut tried = 0;
+        while let Some(Choice { place, .. }) = self.site.choose(&self.worker, &nothing, tried) {
+            tried |= 1 << place;
+            let in_flight = InFlight::begin(&self.worker, place);
+            if let Ok(link) = self.site.link(place, self.site.backends[place]).await {
+                (self.tied, self.link) = (Some(in_flight), Some(link));
+                return true;
+            }
+            self.site.failed(&self.worker, place);
+        }
+        false
+    }
+
+    async fn fate(&mut self, request: &Request) -> Fate {
+        let site = self.site;
+        let bytes = request.rewritten.as_deref().unwrap_or(&self.unread[..request.length]);
+        match site.behaviour.defect {
+            Defect::OwnErrorEvery(n) if site.is_due(n) => {
+                site.note(request);
+                return Fate::Answered(Answer::error("502 Bad Gateway", request));
+            }
+            Defect::CachedEvery(n) if request.is_get => match &*site.earlier.borrow() {
+                None => site.postpone(),
+                Some(earlier) if site.is_due(n) => {
+                    site.note(request);
+                    return Fate::Answered(earlier.copy());
+                }
+                Some(_) => {}
+            },
+            Defect::Mirror(port) => site.mirror(port, request, bytes),
+            _ => {}
+        }
+        let asking = Asking::begin(site);
+        let (place, answer) = match (&self.tied, self.link.take()) {
+            (None, _) => site.forward(&self.worker, request, bytes).await,
+            (Some(_), None) => return Fate::Dropped,
+            (Some(tied), Some(link)) => {
+                let Ok(mut answer) = site.exchange(link, request, bytes).await else { return Fate::Dropped };
+                self.link = answer.link.take_if(|_| matches!(answer.body, Body::Ended));
+                (Some(tied.place), answer)
+            }
+        };
+        match place {
+            Some(place) => site.spoil(place, asking, request, bytes, answer).await,
+            None => Fate::Answered(answer),
+        }
+    }
+}
+
+// Messages.
+
+/// A body, as far as it has not come yet.
+#[derive(Clone, Copy, Debug)]
+enum Body {
+    Length(u64),
+    Chunks(Chunk),
+    UntilClose,
+    Ended,
+}
+
+/// Where in the chunks it stands, RFC 9112 §7.1.
+#[derive(Clone, Copy, Debug)]
+enum Chunk {
+    /// In the line with the size; further digits after it belong to an extension.
+    Size { value: u64, in_extension: bool },
+    /// So many bytes are left with the line end after them.
+    Content(u64),
+    /// In a line of the trailer with so many bytes.
+    Trailer(usize),
+}
+
+impl Body {
+    const CHUNKS: Body = Body::Chunks(Chunk::Size { value: 0, in_extension: false });
+
+    /// How many of these bytes belong to it; none if they are no chunks.
+    fn take(&mut self, bytes: &[u8]) -> Option<usize> {
+        match self {
+            Body::Length(left) => {
+                let taken = (*left).min(bytes.len() as u64);
+                *left -= taken;
+                if *left == 0 {
+                    *self = Body::Ended;
+                }
+                Some(taken as usize)
+            }
+            Body::Chunks(_) => self.take_chunks(bytes),
+            Body::UntilClose => Some(bytes.len()),
+            Body::Ended => Some(0),
+        }
+    }
+
+    fn take_chunks(&mut self, bytes: &[u8]) -> Option<usize> {
+        let mut taken = 0;
+        while taken < bytes.len() {
+            let Body::Chunks(chunk) = self else { break };
+            if let Chunk::Content(left) = chunk {
+                let some = (*left).min((bytes.len() - taken) as u64);
+                taken += some as usize;
+                *chunk = match *left - some {
+                    0 => Chunk::Size { value: 0, in_extension: false },
+                    left => Chunk::Content(left),
+                };
+                continue;
+            }
+            let byte = bytes[taken];
+            taken += 1;
+            *chunk = match (*chunk, byte) {
+                (Chunk::Size { value: 0, .. }, b'\n') => Chunk::Trailer(0),
+                (Chunk::Size { value, .. }, b'\n') => Chunk::Content(value.checked_add(2)?),
+                (Chunk::Size { value, in_extension: false }, _) if byte.is_ascii_hexdigit() => {
+                    let digit = char::from(byte).to_digit(16)?;
+                    Chunk::Size { value: value.checked_mul(16)? + u64::from(digit), in_extension: false }
+                }
+                (Chunk::Size { value, .. }, b';' | b' ' | b'\t' | b'\r') => Chunk::Size { value, in_extension: true },
+                (Chunk::Size { in_extension: false, .. }, _) => return None,
+                (size @ Chunk::Size { .. }, _) => size,
+                (Chunk::Trailer(0), b'\n') => {
+                    *self = Body::Ended;
+                    break;
+                }
+                (Chunk::Trailer(_), b'\n') => Chunk::Trailer(0),
+                (trailer @ Chunk::Trailer(_), b'\r') => trailer,
+                (Chunk::Trailer(length), _) => Chunk::Trailer(length + 1),
+                (Chunk::Content(_), _) => unreachable!("taken above"),
+            };
+        }
+        Some(taken)
+    }
+}
+
+/// A whole request.
+#[derive(Clone, Default)]
+struct Request {
+    is_get: bool,
+    is_head: bool,
+    is_post: bool,
+    is_idempotent: bool,
+    /// HTTP/1.0.
+    is_old: bool,
+    /// The client wants to keep its connection.
+    keeps: bool,
+    /// With its body, as it came.
+    length: usize,
+    /// As it goes to backends, if that is not as it came.
+    rewritten: Option<Vec<u8>>,
+    id: Option<RequestId>,
+    /// What the algorithm hashes.
+    key: Option<u64>,
+    /// The backend that its cookie names.
+    pinned: Option<usize>,
+}
+
+#[derive(Debug)]
+struct NoRequest;
+
+enum Parsed {
+    Whole(Request),
+    /// The client waits for leave to send the body.
+    Waits,
+    Part,
+}
+
+impl Request {
+    fn parse(bytes: &[u8], peer: IpAddr, behaviour: &Behaviour) -> Result<Parsed, NoRequest> {
+        if bytes.is_empty() {
+            return Ok(Parsed::Part);
+        }
+        let mut headers = [httparse::EMPTY_HEADER; 100];
+        let mut head = httparse::Request::new(&mut headers);
+        let end = match head.parse(bytes).map_err(|_| NoRequest)? {
+            httparse::Status::Complete(end) => end,
+            httparse::Status::Partial => return Ok(Parsed::Part),
+        };
+        let (method, target) = (head.method.unwrap_or(""), head.path.unwrap_or(""));
+        let mut request = Request {
+            is_get: method == "GET",
+            is_head: method == "HEAD",
+            is_post: method == "POST",
+            is_idempotent: !matches!(method, "POST" | "PATCH"),
+            is_old: head.version == Some(0),
+            keeps: head.version == Some(1),
+            ..Request::default()
+        };
+        request.key = match &behaviour.algorithm {
+            Algorithm::UriHash => Some(hash(target.as_bytes())),
+            Algorithm::SourceHash { block } => Some(match peer {
+                IpAddr::V4(v4) => hash(&v4.octets()[..if *block { 3 } else { 4 }]),
+                IpAddr::V6(v6) => hash(&v6.octets()),
+            }),
+            _ => None,
+        };
+        let strips_id = behaviour.defect == Defect::StripsRequestHeader;
+        let mut body = Body::Ended;
+        let mut expects = false;
+        // One bit each.
+        let mut stripped: u128 = 0;
+        for (number, header) in head.headers.iter().enumerate() {
+            let is = |name: &str| header.name.eq_ignore_ascii_case(name);
+            match header.name.len() {
+                6 if is("Expect") => {
+                    expects = true;
+                    stripped |= 1 << number;
+                }
+                6 if is("Cookie") => request.read_cookies(header.value, behaviour),
+                10 if is("Connection") => {
+                    stripped |= 1 << number;
+                    let has = |option: &[u8]| {
+                        header.value.split(|byte| *byte == b',').any(|it| it.trim_ascii().eq_ignore_ascii_case(option))
+                    };
+                    request.keeps = (request.keeps || has(b"keep-alive")) && !has(b"close");
+                }
+                10 if is("Keep-Alive") => stripped |= 1 << number,
+                14 if is("Content-Length") => {
+                    let length = str::from_utf8(header.value).ok().and_then(|text| text.parse().ok());
+                    body = Body::Length(length.ok_or(NoRequest)?);
+                }
+                16 if is(REQUEST_HEADER) => {
+                    request.id = RequestId::from_bytes(header.value).ok();
+                    if strips_id {
+                        stripped |= 1 << number;
+                    }
+                }
+                17 if is("Transfer-Encoding") => body = Body::CHUNKS,
+                _ => {}
+            }
+            if let Algorithm::HeaderHash(name) = &behaviour.algorithm
+                && is(name)
+                && !header.value.is_empty()
+            {
+                request.key = Some(hash(header.value));
+            }
+        }
+        if let Body::Length(0) = body {
+            body = Body::Ended;
+        }
+        let taken = body.take(&bytes[end..]).ok_or(NoRequest)?;
+        if !matches!(body, Body::Ended) {
+            return Ok(if expects { Parsed::Waits } else { Parsed::Part });
+        }
+        request.length = end + taken;
+        if stripped != 0 || !behaviour.keeps_connections {
+            let mut out = Vec::with_capacity(request.length + 32);
+            out.extend_from_slice(format!("{method} {target} HTTP/1.{}\r\n", head.version.unwrap_or(1)).as_bytes());
+            for (_, header) in head.headers.iter().enumerate().filter(|(number, _)| stripped & 1 << number == 0) {
+                for part in [header.name.as_bytes(), b": ", header.value, b"\r\n"] {
+                    out.extend_from_slice(part);
+                }
+            }
+            if !behaviour.keeps_connections {
+                out.extend_from_slice(b"Connection: close\r\n");
+            }
+            out.extend_from_slice(b"\r\n");
+            out.extend_from_slice(&bytes[end..request.length]);
+            request.rewritten = Some(out);
+        }
+        Ok(Parsed::Whole(request))
+    }
+
+    fn read_cookies(&mut self, value: &[u8], behaviour: &Behaviour) {
+        let (Algorithm::CookieHash(name) | Algorithm::StickyCookie(name)) = &behaviour.algorithm else { return };
+        let cookies = value.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+        let mut values = cookies.filter_map(|cookie| cookie.strip_prefix(name.as_bytes())?.strip_prefix(b"="));
+        let Some(value) = values.next().filter(|value| !value.is_empty()) else { return };
+        match &behaviour.algorithm {
+            Algorithm::StickyCookie(_) => {
+                self.pinned = (0..128).find(|place| cookie_value(*place).as_bytes() == value);
+            }
+            _ => self.key = Some(hash(value)),
+        }
+    }
+}
+
+/// An answer, as far as it has come.
+struct Answer {
+    status: u16,
+    /// Without what it says of its connection to the backend.
+    bytes: Vec<u8>,
+    /// Length of its head.
+    head: usize,
+    body: Body,
+    /// Its head says the length of its body.
+    is_sized: bool,
+    /// Its body ends with the connection.
+    is_unframed: bool,
+    /// The backend keeps the connection.
+    keeps: bool,
+    /// Where the rest comes from, or what can be used again.
+    link: Option<Link>,
+    in_flight: Option<InFlight>,
+}
+
+impl Answer {
+    fn error(status: &str, request: &Request) -> Answer {
+        let page = format!("<h1>{status}</h1>\n");
+        let head = format!(
+            "HTTP/1.1 {status}\r\nServer: the tests' own\r\nContent-Type: text/html\r\nContent-Length: {}\r\n\r\n",
+            page.len()
+        );
+        Answer {
+            status: status[..3].parse().expect("begins with the code"),
+            head: head.len(),
+            bytes: if request.is_head { head.into() } else { (head + &page).into() },
+            body: Body::Ended,
+            is_sized: true,
+            is_unframed: false,
+            keeps: true,
+            link: None,
+            in_flight: None,
+        }
+    }
+
+    /// Once its head has come. What it says before it (RFC 9110 §15.2) is taken away. `None` if it is no answer.
+    fn parse(read: &mut Vec<u8>, request: &Request, defect: Defect) -> Option<Option<Answer>> {
+        let mut headers = [httparse::EMPTY_HEADER; 100];
+        let mut head = httparse::Response::new(&mut headers);
+        let httparse::Status::Complete(end) = head.parse(read).ok()? else { return Some(None) };
+        let (status, is_new) = (head.code?, head.version == Some(1));
+        if (100..200).contains(&status) {
+            read.drain(..end);
+            return if read.is_empty() { Some(None) } else { Answer::parse(read, request, defect) };
+        }
+        let strips_ours = defect == Defect::StripsAnswerHeaders;
+        let mut keeps = is_new && !request.is_old;
+        let (mut length, mut is_chunked) = (None, false);
+        let mut stripped: u128 = 0;
+        for (number, header) in head.headers.iter().enumerate() {
+            let is = |name: &str| header.name.eq_ignore_ascii_case(name);
+            match header.name.len() {
+                10 if is("Connection") => {
+                    stripped |= 1 << number;
+                    keeps &= !header.value.eq_ignore_ascii_case(b"close");
+                }
+                10 if is("Keep-Alive") => stripped |= 1 << number,
+                14 if is("Content-Length") => length = Some(str::from_utf8(header.value).ok()?.parse().ok()?),
+                17 if is("Transfer-Encoding") => is_chunked = true,
+                9 | 16 if strips_ours && (is(ANSWER_HEADER) || is(GENERATOR_HEADER) || is(REQUEST_HEADER)) => {
+                    stripped |= 1 << number;
+                }
+                _ => {}
+            }
+        }
+        let body = match (is_chunked, length) {
+            _ if request.is_head || matches!(status, 204 | 304) => Body::Ended,
+            (true, _) => Body::CHUNKS,
+            (false, Some(0)) => Body::Ended,
+            (false, Some(length)) => Body::Length(length),
+            (false, None) => Body::UntilClose,
+        };
+        let (mut bytes, mut new_end) = (Vec::new(), end);
+        if stripped != 0 {
+            bytes.reserve(read.len());
+            bytes.extend_from_slice(format!("HTTP/1.1 {status} {}\r\n", head.reason.unwrap_or("")).as_bytes());
+            for (_, header) in head.headers.iter().enumerate().filter(|(number, _)| stripped & 1 << number == 0) {
+                for part in [header.name.as_bytes(), b": ", header.value, b"\r\n"] {
+                    bytes.extend_from_slice(part);
+                }
+            }
+            bytes.extend_from_slice(b"\r\n");
+            new_end = bytes.len();
+            bytes.extend_from_slice(&read[end..]);
+        } else {
+            bytes = std::mem::take(read);
+            bytes[..8].copy_from_slice(b"HTTP/1.1");
+        }
+        let mut answer = Answer {
+            status,
+            bytes,
+            head: new_end,
+            body,
+            is_sized: matches!(body, Body::Length(_)),
+            is_unframed: matches!(body, Body::UntilClose),
+            keeps: keeps && !matches!(body, Body::UntilClose),
+            link: None,
+            in_flight: None,
+        };
+        answer.take(new_end);
+        Some(Some(answer))
+    }
+
+    fn is_complete(&self) -> bool {
+        matches!(self.body, Body::Ended)
+    }
+
+    /// These bytes have come now. What is not its own is cut off.
+    fn take(&mut self, from: usize) {
+        match self.body.take(&self.bytes[from..]) {
+            Some(taken) => {
+                self.keeps &= from + taken == self.bytes.len();
+                self.bytes.truncate(from + taken);
+            }
+            // Whatever it is, the client may judge.
+            None => (self.body, self.is_unframed, self.keeps) = (Body::UntilClose, true, false),
+        }
+    }
+
+    /// Adds a line to its head.
+    fn add(&mut self, line: &str) {
+        let place = self.head - 2;
+        self.bytes.splice(place..place, line.bytes());
+        self.head += line.len();
+    }
+
+    /// Of what has come.
+    fn copy(&self) -> Answer {
+        Answer { bytes: self.bytes.clone(), link: None, in_flight: None, ..*self }
+    }
+}
