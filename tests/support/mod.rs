@@ -283,7 +283,12 @@ impl Fleet {
 
     /// `uuid-generator fleet …` against this fleet.
     pub fn command(&self, words: &[&str]) -> Output {
-        run(program(&self.place).arg("fleet").args(words))
+        self.program(&[&["fleet"], words].concat())
+    }
+
+    /// `uuid-generator …` where this fleet is the only one.
+    pub fn program(&self, words: &[&str]) -> Output {
+        run(program(&self.place).args(words))
     }
 
     /// The same, which must succeed.

@@ -181,6 +181,13 @@ impl Trial {
         self.rows.iter().filter(|row| row.windows(2).any(|pair| pair[0] != pair[1])).count()
     }
 
+    /// The share of requests that went elsewhere than the first of their value.
+    fn strayed(&self) -> f64 {
+        let later = self.rows.iter().flat_map(|row| row.iter().skip(1).map(|it| Some(it) != row.first()));
+        let (count, strayed) = later.fold((0, 0), |(count, strayed), strays| (count + 1, strayed + u32::from(strays)));
+        f64::from(strayed) / f64::from(count.max(1))
+    }
+
     /// Whether each value has its backend, and not all the same one.
     pub fn decides(&self) -> bool {
         let repeated = self.rows.iter().filter(|row| row.len() > 1).count();
@@ -366,8 +373,8 @@ impl Evidence {
                 told(trial)
             ));
             let requests: usize = trial.rows.iter().map(Vec::len).sum();
-            // A few clients that move are a fault of one that is sticky; without any stickiness most would.
-            if trial.spread() > 1 && requests >= 20 && trial.moved() * 4 < trial.rows.len() {
+            // A few that stray are a fault of one that is sticky; without any stickiness half of them would, at the least.
+            if trial.spread() > 1 && requests >= 60 && trial.strayed() < 0.15 {
                 inference.kind = Some(Kind::Sticky);
                 inference.label = format!("sticky by the balancer's {what}");
                 inference.cursors = None;
