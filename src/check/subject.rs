@@ -8,7 +8,7 @@ use crate::check::algorithm::experiments::{Reply, Request, Subject};
 use crate::check::observation::{Backend, Sight};
 use crate::check::traffic::{Backends, Connection, DriveError, Held, Probe, Prober, Seen};
 use crate::clock;
-use crate::wire::AnswerId;
+use crate::wire::{AnswerId, Moment};
 
 /// A balancer that is reached by a prober.
 pub struct Live<'a> {
@@ -25,6 +25,7 @@ pub struct Live<'a> {
     known: HashSet<AnswerId>,
     /// What went wrong on this machine.
     failure: Option<DriveError>,
+    began: Moment,
     /// What requests took lately, smoothed, in seconds.
     pace: f64,
 }
@@ -35,7 +36,17 @@ const ON_ITS_WAY: Duration = Duration::from_millis(3);
 impl<'a> Live<'a> {
     /// Nothing sent yet.
     pub fn new(prober: &'a mut Prober, backends: &'a mut Backends, path: &'a str, local: bool) -> Live<'a> {
-        Live { prober, backends, path, local, held: Vec::new(), known: HashSet::new(), failure: None, pace: 0.0 }
+        Live {
+            prober,
+            backends,
+            path,
+            local,
+            held: Vec::new(),
+            known: HashSet::new(),
+            failure: None,
+            began: clock::now(),
+            pace: 0.0,
+        }
     }
 
     /// One request, with all that can be known of its answer.
@@ -133,6 +144,10 @@ impl Subject for Live<'_> {
 
     fn pace(&self) -> Duration {
         Duration::from_secs_f64(self.pace)
+    }
+
+    fn elapsed(&self) -> Duration {
+        clock::now().since(self.began)
     }
 }
 

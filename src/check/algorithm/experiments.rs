@@ -43,6 +43,8 @@ pub trait Subject {
     fn has_sources(&self) -> bool;
     /// What one request took lately.
     fn pace(&self) -> Duration;
+    /// What all of it has taken until now.
+    fn elapsed(&self) -> Duration;
 }
 
 /// What is known before.
@@ -75,12 +77,11 @@ const COOKIES: [&str; 9] =
 /// Does all experiments that make sense.
 pub fn run(subject: &mut dyn Subject, setting: &Setting) -> Evidence {
     let mut evidence = Evidence { members: setting.members, ..Evidence::default() };
-    let affordable = affordable(subject, setting);
     let first = subject.send(&Request::default());
     let cookies = first.cookies;
     let members = setting.members.unwrap_or(8).max(2);
     let wanted = FRESH.max(12 * members);
-    let count = wanted.min(affordable / 2);
+    let count = wanted.min(affordable(subject, setting, 0.4));
     if count < wanted.min(60) {
         evidence
             .missing
@@ -102,12 +103,12 @@ pub fn run(subject: &mut dyn Subject, setting: &Setting) -> Evidence {
     }
     if matches!(Order::of(&evidence.fresh), Order::One(_)) {
         if setting.members != Some(1) {
-            evidence.keys = keys(subject, setting, affordable / 2);
+            evidence.keys = keys(subject, setting);
         }
         return evidence;
     }
     let kept = Request { connection: Some(0), ..Request::default() };
-    let kept_count = KEPT.max(4 * members).min(affordable / 8);
+    let kept_count = KEPT.max(4 * members).min(affordable(subject, setting, 0.5));
     evidence.kept = (0..kept_count).filter_map(|_| subject.send(&kept).backend).collect();
     if !cookies.is_empty() {
         let names = cookies.iter().map(|(name, _)| name.clone()).collect();
@@ -119,21 +120,18 @@ pub fn run(subject: &mut dyn Subject, setting: &Setting) -> Evidence {
     {
         evidence.cursors = cursors(subject, &turns);
     }
-    evidence.keys = keys(subject, setting, affordable / 4);
+    evidence.keys = keys(subject, setting);
     match setting.can_hold {
-        true => hold(subject, &mut evidence),
+        true => hold(subject, setting, &mut evidence),
         false => evidence.missing.push("backends are not ours and cannot be held busy: load was not tried".to_owned()),
     }
     evidence
 }
 
-/// How many requests fit into the time.
-fn affordable(subject: &mut dyn Subject, setting: &Setting) -> usize {
-    for _ in 0..5 {
-        subject.send(&Request::default());
-    }
-    let pace = subject.pace().max(Duration::from_micros(50));
-    (setting.budget.as_nanos() / pace.as_nanos()).min(100_000) as usize
+/// How many requests fit into that share of the time, less what is gone.
+fn affordable(subject: &dyn Subject, setting: &Setting, share: f64) -> usize {
+    let left = setting.budget.mul_f64(share).saturating_sub(subject.elapsed());
+    (left.as_nanos() / subject.pace().as_nanos().max(50_000)).min(100_000) as usize
 }
 
 fn trial(subject: &mut dyn Subject, values: u32, request: impl Fn(u32) -> Request) -> Trial {
@@ -142,9 +140,12 @@ fn trial(subject: &mut dyn Subject, values: u32, request: impl Fn(u32) -> Reques
 }
 
 /// Varies one thing at a time.
-fn keys(subject: &mut dyn Subject, setting: &Setting, affordable: usize) -> Vec<(Key, Trial)> {
-    let values = VALUES.min((affordable / (TIMES * 6)) as u32).max(8);
+fn keys(subject: &mut dyn Subject, setting: &Setting) -> Vec<(Key, Trial)> {
     let mut keys = Vec::new();
+    let values = VALUES.min((affordable(subject, setting, 0.8) / (TIMES * 5)) as u32);
+    if values < 8 {
+        return keys;
+    }
     if subject.has_sources() {
         let from = |a, b| Request { source: Some(IpAddr::V4(Ipv4Addr::new(127, 0, a, b))), ..Request::default() };
         keys.push((Key::Network, trial(subject, values, |value| from(value as u8, 1))));
@@ -243,11 +244,11 @@ fn cursors(subject: &mut dyn Subject, turns: &[Backend]) -> Option<(usize, usize
 }
 
 /// Keeps backends busy with one request and looks where others go.
-fn hold(subject: &mut dyn Subject, evidence: &mut Evidence) {
+fn hold(subject: &mut dyn Subject, setting: &Setting, evidence: &mut Evidence) {
     let rarest = counts(&evidence.fresh).iter().map(|(_, count)| *count as usize).min().unwrap_or(1);
     // So many that the one that is held would usually get 260 of them.
     let others = (260 * evidence.fresh.len() / rarest).clamp(OTHERS, OTHERS * 8);
-    evidence.held_one = hold_at(subject, 1, others);
+    evidence.held_one = hold_at(subject, setting, 1, others);
     if evidence.held_one.is_empty() {
         evidence.missing.push("no request could be held in flight: load was not tried".to_owned());
         return;
@@ -256,7 +257,7 @@ fn hold(subject: &mut dyn Subject, evidence: &mut Evidence) {
     let there: usize = evidence.held_one.iter().map(Hold::to_busy).sum();
     let sent: usize = evidence.held_one.iter().map(|hold| hold.others.len()).sum();
     if there * backends * 2 < sent && (3..=9).contains(&backends) {
-        evidence.held_most = hold_at(subject, backends - 1, OTHERS / 4);
+        evidence.held_most = hold_at(subject, setting, backends - 1, OTHERS / 4);
     }
 }
 
@@ -266,13 +267,13 @@ const HOLD: Duration = Duration::from_millis(400);
 const ROUNDS: usize = 24;
 
 /// Round after round, until so many others were sent while requests were held.
-fn hold_at(subject: &mut dyn Subject, count: usize, wanted: usize) -> Vec<Hold> {
+fn hold_at(subject: &mut dyn Subject, setting: &Setting, count: usize, wanted: usize) -> Vec<Hold> {
     let mut holds: Vec<Hold> = Vec::new();
     let mut sent = 0;
     // Half of the time is for the unforeseen.
     let mut share = 0.5;
     for _ in 0..ROUNDS {
-        if sent >= wanted {
+        if sent >= wanted || subject.elapsed() > setting.budget {
             break;
         }
         let fitting = (HOLD.as_secs_f64() * share / subject.pace().as_secs_f64().max(5e-5)) as usize;
