@@ -5,6 +5,7 @@ mod json;
 mod junit;
 mod markdown;
 mod numbers;
+mod plot;
 mod text;
 
 use serde::{Deserialize, Serialize};

@@ -33,6 +33,19 @@ pub fn harmless(text: &str) -> String {
     text.chars().map(escape).collect()
 }
 
+/// For text and for values of attributes in HTML.
+pub fn escaped(text: &str) -> String {
+    let escape = |character: char| match character {
+        '&' => "&amp;".to_owned(),
+        '<' => "&lt;".to_owned(),
+        '>' => "&gt;".to_owned(),
+        '"' => "&quot;".to_owned(),
+        '\'' => "&#39;".to_owned(),
+        other => other.to_string(),
+    };
+    harmless(text).chars().map(escape).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
