@@ -5,6 +5,7 @@ pub use crate::check::verdict::grouped;
 /// Seconds, to three digits: `245 µs`, `2.45 ms`, `1.02 s`.
 pub fn time(seconds: f64) -> String {
     let (value, unit) = match seconds {
+        0.0 => return "0 s".to_owned(),
         ..0.000_999_5 => (seconds * 1e6, "µs"),
         ..0.999_5 => (seconds * 1e3, "ms"),
         _ => (seconds, "s"),

@@ -176,9 +176,11 @@ fn percentile_line(out: &mut String, plots: &Plots, x: &impl Fn(f64) -> f64, top
     }
     let span = (high / low).ln().max(0.5);
     let y = |seconds: f64| top + height - (seconds / low).ln() / span * (height - 16.0);
+    let _ =
+        write!(out, "<text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">p99</text>", LEFT - 6.0, top + height / 2.0 + 8.0);
     let points: Vec<String> = known.iter().map(|(at, p99)| format!("{:.1},{:.1}", x(*at), y(*p99))).collect();
     let _ = write!(out, "<polyline class=\"p99\" points=\"{}\"/>", points.join(" "));
-    for (value, label) in [(low, time(low)), (high, format!("p99 {}", time(high)))] {
+    for (value, label) in [(low, time(low)), (high, time(high))] {
         let _ =
             write!(out, "<text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{label}</text>", LEFT - 6.0, y(value) + 4.0);
     }
