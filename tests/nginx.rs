@@ -9,8 +9,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
-use nginx::Nginx;
+use nginx::{Configuration, Method as Way, Nginx};
 use rustix::process::Signal;
 use support::http::{Answer, Connection};
 use support::{Fleet, eventually};
@@ -113,6 +114,159 @@ fn restart_under_load(lines: fn(&[u16]) -> String, method: Method) {
     received.sort_unstable();
     assert_eq!(recorded.len(), received.len(), "answers that were recorded and that were received");
     assert!(recorded == received, "other answers were recorded than were received");
+}
+
+// Each way in which nginx can be told to balance starts and balances.
+
+#[test]
+fn nginx_has_its_order_for_each_method() {
+    let (_fleet, ports) = Fleet::of(3, &[]);
+    for (method, weights, expected) in [
+        (Way::RoundRobin, vec![], "abcabcabc"),
+        (Way::RoundRobin, vec![5, 1, 1], "aabacaaaa"),
+        (Way::LeastConnections, vec![], "abcabcabc"),
+        (Way::Hash { key: "$http_x_none", consistent: false }, vec![], "abcabcabc"),
+    ] {
+        let nginx = Configuration { method, weights, ..Configuration::of(&ports) }.start();
+        assert_eq!(order(&nginx, 9, &ports), expected, "{method:?}");
+    }
+    for method in [Way::Random, Way::RandomTwoLeastConnections] {
+        let nginx = Configuration { method, ..Configuration::of(&ports) }.start();
+        let order = order(&nginx, 120, &ports);
+        assert!(['a', 'b', 'c'].iter().all(|letter| order.contains(*letter)), "{method:?}: {order}");
+        assert!(!"abc".repeat(41).contains(&order), "{method:?}");
+    }
+}
+
+#[test]
+fn nginx_hashes_whatever_it_is_told() {
+    let (_fleet, ports) = Fleet::of(3, &[]);
+    for consistent in [false, true] {
+        for (key, path, header) in [
+            ("$request_uri", "/#", ""),
+            ("$http_x_user", "/", "X-User: #\r\n"),
+            ("$cookie_session", "/", "Cookie: other=x; session=#\r\n"),
+        ] {
+            let nginx = Configuration { method: Way::Hash { key, consistent }, ..Configuration::of(&ports) }.start();
+            let mut connection = Connection::open(nginx.address).unwrap();
+            let mut ask = |user: u32| {
+                let (path, header) = (path.replace('#', &user.to_string()), header.replace('#', &user.to_string()));
+                number(&connection.ask(&format!("GET {path} HTTP/1.1\r\nHost: h\r\n{header}\r\n")))
+            };
+            let backends: Vec<u16> = (0..60).map(&mut ask).collect();
+            assert_eq!(backends, (0..60).map(&mut ask).collect::<Vec<_>>());
+            assert_eq!(backends.iter().collect::<HashSet<_>>().len(), 3, "{key}");
+        }
+    }
+    for method in [Way::IpHash, Way::Hash { key: "$remote_addr", consistent: true }] {
+        let nginx = Configuration { method, ..Configuration::of(&ports) }.start();
+        let order = order(&nginx, 6, &ports);
+        assert_eq!(order, order[..1].repeat(6), "{method:?}");
+    }
+}
+
+#[test]
+fn workers_of_nginx_share_what_they_know_in_a_zone() {
+    let (_fleet, ports) = Fleet::of(3, &[]);
+    for (zone, reuseport) in [(true, false), (true, true), (false, true), (false, false)] {
+        let nginx = Configuration { workers: 2, zone, reuseport, ..Configuration::of(&ports) }.start();
+        assert_eq!(nginx.workers().len(), 2);
+        let order: String = (0..90).map(|_| order(&nginx, 1, &ports)).collect();
+        match zone {
+            true => assert_eq!(order, "abc".repeat(30)),
+            false => {
+                let counts = ['a', 'b', 'c'].map(|letter| order.matches(letter).count());
+                assert!(counts.iter().all(|count| (28..=32).contains(count)), "{counts:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn nginx_keeps_connections_to_backends_or_not() {
+    for keepalive in [true, false] {
+        let (fleet, ports) = Fleet::of(3, &[]);
+        let nginx = Configuration { keepalive, ..Configuration::of(&ports) }.start();
+        order(&nginx, 30, &ports);
+        let most = fleet.records().records.iter().map(|record| record.request_number).max();
+        assert!(if keepalive { most >= Some(9) } else { most == Some(1) }, "{most:?}");
+    }
+}
+
+#[test]
+fn nginx_caches_what_it_was_told_not_to() {
+    let (fleet, ports) = Fleet::of(3, &[]);
+    let nginx = Configuration { cache: true, ..Configuration::of(&ports) }.start();
+    assert_eq!(order(&nginx, 30, &ports), "a".repeat(30));
+    assert_eq!(fleet.records().records.len(), 1);
+    assert_eq!(nginx.workers().len(), 1, "the managers of the cache are no workers");
+}
+
+#[test]
+fn nginx_waits_for_a_second_and_then_goes_to_the_next_if_it_may() {
+    for (next_upstream, method, expected) in [
+        (None, "GET", 200),
+        (None, "POST", 504),
+        (Some("error timeout non_idempotent"), "POST", 200),
+        (Some("off"), "GET", 504),
+    ] {
+        let (fleet, ports) = Fleet::of(2, &[]);
+        let nginx = Configuration { next_upstream, ..Configuration::of(&ports) }.start();
+        fleet.act("pause", ports[0]);
+        let begin = Instant::now();
+        let request = format!("{method} / HTTP/1.1\r\nHost: h\r\n\r\n");
+        // nginx's own pages have a length too.
+        assert_eq!(Connection::open(nginx.address).unwrap().ask(&request).status, expected, "{next_upstream:?}");
+        assert!((900..5_000).contains(&begin.elapsed().as_millis()), "{:?}", begin.elapsed());
+    }
+}
+
+#[test]
+fn nginx_avoids_who_has_failed_as_long_as_it_is_told() {
+    let (fleet, ports) = Fleet::of(2, &[]);
+    let (max_fails, fail_timeout) = (Some(1), Some(Duration::from_secs(1)));
+    let nginx = Configuration { max_fails, fail_timeout, ..Configuration::of(&ports) }.start();
+    fleet.act("kill", ports[0]);
+    assert_eq!(order(&nginx, 6, &ports), "bbbbbb");
+    fleet.act("start", ports[0]);
+    eventually("it is back", || order(&nginx, 6, &ports).contains('a'));
+    let always = Configuration { max_fails: Some(0), ..Configuration::of(&ports) }.start();
+    fleet.act("kill", ports[0]);
+    assert_eq!(order(&always, 6, &ports), "bbbbbb");
+    fleet.act("start", ports[0]);
+    assert!(order(&always, 6, &ports).contains('a'));
+}
+
+#[test]
+fn a_reloaded_nginx_has_new_workers_that_begin_anew() {
+    let (_fleet, ports) = Fleet::of(3, &[]);
+    for (workers, zone, reuseport) in [(1, false, false), (2, true, false), (2, true, true)] {
+        let configuration = Configuration { workers, zone, reuseport, ..Configuration::of(&ports) };
+        let nginx = configuration.start();
+        let mut idle = Connection::open(nginx.address).unwrap();
+        for _ in 0..5 {
+            let before = nginx.workers();
+            idle.ask("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+            assert_eq!(order(&nginx, 1, &ports), "b");
+            nginx.reload();
+            assert!(idle.is_closed().unwrap());
+            assert!(nginx.workers().iter().all(|worker| !before.contains(worker)));
+            idle = Connection::open(nginx.address).unwrap();
+        }
+        nginx.reload_with(&Configuration { backends: ports[1..].to_vec(), ..configuration });
+        assert_eq!(order(&nginx, 6, &ports), "bcbcbc");
+    }
+}
+
+/// In which so many requests on one connection go to the backends.
+fn order(nginx: &Nginx, count: usize, ports: &[u16]) -> String {
+    let mut connection = Connection::open(nginx.address).unwrap();
+    let mut letter = || {
+        let answer = connection.ask("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+        let place = ports.iter().position(|port| *port == number(&answer)).unwrap();
+        ["a", "b", "c"][place]
+    };
+    (0..count).map(|_| letter()).collect()
 }
 
 fn lines(ports: &[u16]) -> String {

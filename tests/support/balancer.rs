@@ -1,5 +1,7 @@
 //! The tests' own balancer: a reverse proxy for HTTP/1.1 that does exactly what it is told, also what no balancer should do.
 //! It is the ground truth for the check. `tests/balancer.rs` holds it to what stands here.
+//!
+//! It reads a request to its end before it asks a backend, and asks on when the client has left meanwhile.
 #![allow(dead_code, reason = "each test binary uses its part of it")]
 
 use std::cell::{Cell, RefCell};
@@ -18,7 +20,15 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, LocalSet, spawn_local};
 use tokio::time::timeout;
-use uuid_generator::wire::{ANSWER_HEADER, GENERATOR_HEADER, REQUEST_HEADER, RequestId};
+use uuid_generator::wire::RequestId;
+
+use choice::{Places, Random, Worker, cookie_value, owner, places};
+use message::{Answer, Body, NoRequest, Parsed, Request};
+
+#[path = "balancer/choice.rs"]
+mod choice;
+#[path = "balancer/message.rs"]
+mod message;
 
 /// Who gets a request. Backends are meant by their place in the list that [`Balancer::start`] was given.
 #[derive(Clone, Debug, Default)]
@@ -240,168 +250,6 @@ impl Drop for Balancer {
             ended.unwrap();
         }
     }
-}
-
-// Choosing a backend.
-
-/// Backends by their places.
-type Places = u128;
-
-fn places(these: Places) -> impl Iterator<Item = usize> {
-    (0..128).filter(move |place| these & 1 << place != 0)
-}
-
-/// What one worker knows.
-struct Worker {
-    next: usize,
-    credit: Vec<i64>,
-    block: Vec<usize>,
-    peers: Vec<Peer>,
-}
-
-#[derive(Clone, Default)]
-struct Peer {
-    in_flight: usize,
-    fails: u32,
-    failed: Option<Instant>,
-    checked: Option<Instant>,
-}
-
-impl Worker {
-    fn new(backends: usize) -> Worker {
-        Worker { next: 0, credit: vec![0; backends], block: Vec::new(), peers: vec![Peer::default(); backends] }
-    }
-
-    fn round_robin(&mut self, open: Places) -> usize {
-        while open & 1 << self.next == 0 {
-            self.next = (self.next + 1) % self.peers.len();
-        }
-        let chosen = self.next;
-        self.next = (chosen + 1) % self.peers.len();
-        chosen
-    }
-
-    fn smooth(&mut self, weights: &[u32], open: Places) -> Option<usize> {
-        let mut total = 0;
-        let mut best: Option<usize> = None;
-        for place in places(open).filter(|place| weights[*place] > 0) {
-            self.credit[place] += i64::from(weights[place]);
-            total += i64::from(weights[place]);
-            if best.is_none_or(|best| self.credit[place] > self.credit[best]) {
-                best = Some(place);
-            }
-        }
-        self.credit[best?] -= total;
-        best
-    }
-
-    /// `next` counts through all the weights.
-    fn blocks(&mut self, weights: &[u32], open: Places) -> Option<usize> {
-        let total = weights.iter().sum::<u32>() as usize;
-        for _ in 0..total {
-            let mut position = self.next as u32;
-            self.next = (self.next + 1) % total;
-            let place = weights.iter().position(|weight| match position.checked_sub(*weight) {
-                Some(rest) => {
-                    position = rest;
-                    false
-                }
-                None => true,
-            });
-            if let Some(place) = place.filter(|place| open & 1 << place != 0) {
-                return Some(place);
-            }
-        }
-        None
-    }
-
-    fn fewest(&mut self, ties: Ties, open: Places, random: &mut Random) -> usize {
-        let fewest = places(open).map(|place| self.peers[place].in_flight).min().expect("some are open");
-        let tied = places(open).filter(|place| self.peers[*place].in_flight == fewest);
-        let tied = tied.fold(0, |tied: Places, place| tied | 1 << place);
-        match ties {
-            Ties::RoundRobin => self.round_robin(tied),
-            Ties::Random => random.among(tied),
-        }
-    }
-
-    fn shuffled(&mut self, open: Places, random: &mut Random) -> usize {
-        loop {
-            if self.block.is_empty() {
-                self.block = (0..self.peers.len()).collect();
-                for index in (1..self.block.len()).rev() {
-                    self.block.swap(index, random.below(index + 1));
-                }
-            }
-            if let Some(place) = self.block.pop().filter(|place| open & 1 << place != 0) {
-                return place;
-            }
-        }
-    }
-
-    fn is_out(&self, place: usize, ejection: &Ejection, now: Instant) -> bool {
-        let peer = &self.peers[place];
-        let recently = peer.checked.is_some_and(|checked| now - checked <= ejection.fail_timeout);
-        peer.fails >= ejection.max_fails && recently
-    }
-}
-
-/// SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        mixed(self.0)
-    }
-
-    /// The bias is below 2⁻⁵⁰ for all that is asked here.
-    fn below(&mut self, bound: usize) -> usize {
-        ((u128::from(self.next()) * bound as u128) >> 64) as usize
-    }
-
-    fn share(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
-    }
-
-    fn among(&mut self, open: Places) -> usize {
-        let nth = self.below(open.count_ones() as usize);
-        places(open).nth(nth).expect("some are open")
-    }
-
-    fn weighted(&mut self, weights: &[u32], open: Places) -> Option<usize> {
-        let total = places(open).map(|place| weights[place] as usize).sum();
-        let mut drawn = (total > 0).then(|| self.below(total))?;
-        places(open).find(|place| match drawn.checked_sub(weights[*place] as usize) {
-            Some(rest) => {
-                drawn = rest;
-                false
-            }
-            None => true,
-        })
-    }
-}
-
-fn mixed(mut bits: u64) -> u64 {
-    bits = (bits ^ bits >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    bits = (bits ^ bits >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    bits ^ bits >> 31
-}
-
-/// FNV-1a, mixed.
-fn hash(key: &[u8]) -> u64 {
-    let fnv = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
-    mixed(key.iter().fold(0xcbf2_9ce4_8422_2325, fnv))
-}
-
-/// Rendezvous hashing: who is not there is as if it had never been.
-fn owner(key: u64, open: Places) -> usize {
-    places(open).max_by_key(|place| mixed(key ^ mixed(*place as u64 + 1))).expect("some are open")
-}
-
-/// Names a backend in a cookie.
-fn cookie_value(place: usize) -> String {
-    format!("{:016x}", mixed(place as u64 + 0xc00_c1e))
 }
 
 // One balancer.
@@ -867,17 +715,21 @@ impl Site {
         })
     }
 
-    /// To another backend than `first`; whether one has answered completely.
-    async fn repeat(&self, first: usize, request: &Request, bytes: &[u8]) -> bool {
+    /// To another backend than `first`, the next that can be reached.
+    async fn repeat(&self, n: u64, first: usize, request: &Request, bytes: &[u8]) {
         let count = self.backends.len();
         for place in (first + 1..first + count).map(|place| place % count) {
-            if let Ok(link) = self.link(place, self.backends[place]).await {
-                let Ok(mut answer) = self.exchange(link, request, bytes).await else { return false };
-                self.release(&mut answer);
-                return answer.is_complete();
+            let Ok(link) = self.link(place, self.backends[place]).await else { continue };
+            match self.exchange(link, request, bytes).await {
+                Ok(mut answer) if answer.is_complete() => {
+                    self.release(&mut answer);
+                    return self.note(request);
+                }
+                // It may have got the request, but it has not answered.
+                Ok(_) | Err(_) => break,
             }
         }
-        false
+        self.counted.set(n - 1);
     }
 
     fn mirror(self: &Rc<Self>, port: u16, request: &Request, bytes: &[u8]) {
@@ -923,8 +775,9 @@ impl Site {
         *self.waiting.borrow_mut() = Some(Waiting { answer, exchanged });
         drop(asking);
         let (other, is_another) = other.await.expect("whoever takes it gives one for it");
-        if is_another {
-            self.note(request);
+        match is_another {
+            true => self.note(request),
+            false => self.counted.set(n - 1),
         }
         other
     }
@@ -941,15 +794,9 @@ impl Site {
         let complete = answer.is_complete();
         let has_body = complete && answer.bytes.len() > answer.head;
         match self.behaviour.defect {
-            Defect::TwiceEvery(n) if complete && self.is_due(n) => {
-                if self.repeat(place, request, bytes).await {
-                    self.note(request);
-                }
-            }
+            Defect::TwiceEvery(n) if complete && self.is_due(n) => self.repeat(n, place, request, bytes).await,
             Defect::RetriesPost(n) if complete && request.is_post && self.is_due(n) => {
-                if self.repeat(place, request, bytes).await {
-                    self.note(request);
-                }
+                self.repeat(n, place, request, bytes).await;
             }
             Defect::CachedEvery(_) if complete && request.is_get && answer.status == 200 => {
                 *self.earlier.borrow_mut() = Some(answer.copy());
@@ -1154,364 +1001,5 @@ impl Dialogue<'_> {
             Some(place) => site.spoil(place, asking, request, bytes, answer).await,
             None => Fate::Answered(answer),
         }
-    }
-}
-
-// Messages.
-
-/// A body, as far as it has not come yet.
-#[derive(Clone, Copy, Debug)]
-enum Body {
-    Length(u64),
-    Chunks(Chunk),
-    UntilClose,
-    Ended,
-}
-
-/// Where in the chunks it stands, RFC 9112 §7.1.
-#[derive(Clone, Copy, Debug)]
-enum Chunk {
-    /// In the line with the size; further digits after it belong to an extension.
-    Size { value: u64, in_extension: bool },
-    /// So many bytes are left with the line end after them.
-    Content(u64),
-    /// In a line of the trailer with so many bytes.
-    Trailer(usize),
-}
-
-impl Body {
-    const CHUNKS: Body = Body::Chunks(Chunk::Size { value: 0, in_extension: false });
-
-    /// How many of these bytes belong to it; none if they are no chunks.
-    fn take(&mut self, bytes: &[u8]) -> Option<usize> {
-        match self {
-            Body::Length(left) => {
-                let taken = (*left).min(bytes.len() as u64);
-                *left -= taken;
-                if *left == 0 {
-                    *self = Body::Ended;
-                }
-                Some(taken as usize)
-            }
-            Body::Chunks(_) => self.take_chunks(bytes),
-            Body::UntilClose => Some(bytes.len()),
-            Body::Ended => Some(0),
-        }
-    }
-
-    fn take_chunks(&mut self, bytes: &[u8]) -> Option<usize> {
-        let mut taken = 0;
-        while taken < bytes.len() {
-            let Body::Chunks(chunk) = self else { break };
-            if let Chunk::Content(left) = chunk {
-                let some = (*left).min((bytes.len() - taken) as u64);
-                taken += some as usize;
-                *chunk = match *left - some {
-                    0 => Chunk::Size { value: 0, in_extension: false },
-                    left => Chunk::Content(left),
-                };
-                continue;
-            }
-            let byte = bytes[taken];
-            taken += 1;
-            *chunk = match (*chunk, byte) {
-                (Chunk::Size { value: 0, .. }, b'\n') => Chunk::Trailer(0),
-                (Chunk::Size { value, .. }, b'\n') => Chunk::Content(value.checked_add(2)?),
-                (Chunk::Size { value, in_extension: false }, _) if byte.is_ascii_hexdigit() => {
-                    let digit = char::from(byte).to_digit(16)?;
-                    Chunk::Size { value: value.checked_mul(16)? + u64::from(digit), in_extension: false }
-                }
-                (Chunk::Size { value, .. }, b';' | b' ' | b'\t' | b'\r') => Chunk::Size { value, in_extension: true },
-                (Chunk::Size { in_extension: false, .. }, _) => return None,
-                (size @ Chunk::Size { .. }, _) => size,
-                (Chunk::Trailer(0), b'\n') => {
-                    *self = Body::Ended;
-                    break;
-                }
-                (Chunk::Trailer(_), b'\n') => Chunk::Trailer(0),
-                (trailer @ Chunk::Trailer(_), b'\r') => trailer,
-                (Chunk::Trailer(length), _) => Chunk::Trailer(length + 1),
-                (Chunk::Content(_), _) => unreachable!("taken above"),
-            };
-        }
-        Some(taken)
-    }
-}
-
-/// A whole request.
-#[derive(Clone, Default)]
-struct Request {
-    is_get: bool,
-    is_head: bool,
-    is_post: bool,
-    is_idempotent: bool,
-    /// HTTP/1.0.
-    is_old: bool,
-    /// The client wants to keep its connection.
-    keeps: bool,
-    /// With its body, as it came.
-    length: usize,
-    /// As it goes to backends, if that is not as it came.
-    rewritten: Option<Vec<u8>>,
-    id: Option<RequestId>,
-    /// What the algorithm hashes.
-    key: Option<u64>,
-    /// The backend that its cookie names.
-    pinned: Option<usize>,
-}
-
-#[derive(Debug)]
-struct NoRequest;
-
-enum Parsed {
-    Whole(Request),
-    /// The client waits for leave to send the body.
-    Waits,
-    Part,
-}
-
-impl Request {
-    fn parse(bytes: &[u8], peer: IpAddr, behaviour: &Behaviour) -> Result<Parsed, NoRequest> {
-        if bytes.is_empty() {
-            return Ok(Parsed::Part);
-        }
-        let mut headers = [httparse::EMPTY_HEADER; 100];
-        let mut head = httparse::Request::new(&mut headers);
-        let end = match head.parse(bytes).map_err(|_| NoRequest)? {
-            httparse::Status::Complete(end) => end,
-            httparse::Status::Partial => return Ok(Parsed::Part),
-        };
-        let (method, target) = (head.method.unwrap_or(""), head.path.unwrap_or(""));
-        let mut request = Request {
-            is_get: method == "GET",
-            is_head: method == "HEAD",
-            is_post: method == "POST",
-            is_idempotent: !matches!(method, "POST" | "PATCH"),
-            is_old: head.version == Some(0),
-            keeps: head.version == Some(1),
-            ..Request::default()
-        };
-        request.key = match &behaviour.algorithm {
-            Algorithm::UriHash => Some(hash(target.as_bytes())),
-            Algorithm::SourceHash { block } => Some(match peer {
-                IpAddr::V4(v4) => hash(&v4.octets()[..if *block { 3 } else { 4 }]),
-                IpAddr::V6(v6) => hash(&v6.octets()),
-            }),
-            _ => None,
-        };
-        let strips_id = behaviour.defect == Defect::StripsRequestHeader;
-        let mut body = Body::Ended;
-        let mut expects = false;
-        // One bit each.
-        let mut stripped: u128 = 0;
-        for (number, header) in head.headers.iter().enumerate() {
-            let is = |name: &str| header.name.eq_ignore_ascii_case(name);
-            match header.name.len() {
-                6 if is("Expect") => {
-                    expects = true;
-                    stripped |= 1 << number;
-                }
-                6 if is("Cookie") => request.read_cookies(header.value, behaviour),
-                10 if is("Connection") => {
-                    stripped |= 1 << number;
-                    let has = |option: &[u8]| {
-                        header.value.split(|byte| *byte == b',').any(|it| it.trim_ascii().eq_ignore_ascii_case(option))
-                    };
-                    request.keeps = (request.keeps || has(b"keep-alive")) && !has(b"close");
-                }
-                10 if is("Keep-Alive") => stripped |= 1 << number,
-                14 if is("Content-Length") => {
-                    let length = str::from_utf8(header.value).ok().and_then(|text| text.parse().ok());
-                    body = Body::Length(length.ok_or(NoRequest)?);
-                }
-                16 if is(REQUEST_HEADER) => {
-                    request.id = RequestId::from_bytes(header.value).ok();
-                    if strips_id {
-                        stripped |= 1 << number;
-                    }
-                }
-                17 if is("Transfer-Encoding") => body = Body::CHUNKS,
-                _ => {}
-            }
-            if let Algorithm::HeaderHash(name) = &behaviour.algorithm
-                && is(name)
-                && !header.value.is_empty()
-            {
-                request.key = Some(hash(header.value));
-            }
-        }
-        if let Body::Length(0) = body {
-            body = Body::Ended;
-        }
-        let taken = body.take(&bytes[end..]).ok_or(NoRequest)?;
-        if !matches!(body, Body::Ended) {
-            return Ok(if expects { Parsed::Waits } else { Parsed::Part });
-        }
-        request.length = end + taken;
-        if stripped != 0 || !behaviour.keeps_connections {
-            let mut out = Vec::with_capacity(request.length + 32);
-            out.extend_from_slice(format!("{method} {target} HTTP/1.{}\r\n", head.version.unwrap_or(1)).as_bytes());
-            for (_, header) in head.headers.iter().enumerate().filter(|(number, _)| stripped & 1 << number == 0) {
-                for part in [header.name.as_bytes(), b": ", header.value, b"\r\n"] {
-                    out.extend_from_slice(part);
-                }
-            }
-            if !behaviour.keeps_connections {
-                out.extend_from_slice(b"Connection: close\r\n");
-            }
-            out.extend_from_slice(b"\r\n");
-            out.extend_from_slice(&bytes[end..request.length]);
-            request.rewritten = Some(out);
-        }
-        Ok(Parsed::Whole(request))
-    }
-
-    fn read_cookies(&mut self, value: &[u8], behaviour: &Behaviour) {
-        let (Algorithm::CookieHash(name) | Algorithm::StickyCookie(name)) = &behaviour.algorithm else { return };
-        let cookies = value.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
-        let mut values = cookies.filter_map(|cookie| cookie.strip_prefix(name.as_bytes())?.strip_prefix(b"="));
-        let Some(value) = values.next().filter(|value| !value.is_empty()) else { return };
-        match &behaviour.algorithm {
-            Algorithm::StickyCookie(_) => {
-                self.pinned = (0..128).find(|place| cookie_value(*place).as_bytes() == value);
-            }
-            _ => self.key = Some(hash(value)),
-        }
-    }
-}
-
-/// An answer, as far as it has come.
-struct Answer {
-    status: u16,
-    /// Without what it says of its connection to the backend.
-    bytes: Vec<u8>,
-    /// Length of its head.
-    head: usize,
-    body: Body,
-    /// Its head says the length of its body.
-    is_sized: bool,
-    /// Its body ends with the connection.
-    is_unframed: bool,
-    /// The backend keeps the connection.
-    keeps: bool,
-    /// Where the rest comes from, or what can be used again.
-    link: Option<Link>,
-    in_flight: Option<InFlight>,
-}
-
-impl Answer {
-    fn error(status: &str, request: &Request) -> Answer {
-        let page = format!("<h1>{status}</h1>\n");
-        let head = format!(
-            "HTTP/1.1 {status}\r\nServer: the tests' own\r\nContent-Type: text/html\r\nContent-Length: {}\r\n\r\n",
-            page.len()
-        );
-        Answer {
-            status: status[..3].parse().expect("begins with the code"),
-            head: head.len(),
-            bytes: if request.is_head { head.into() } else { (head + &page).into() },
-            body: Body::Ended,
-            is_sized: true,
-            is_unframed: false,
-            keeps: true,
-            link: None,
-            in_flight: None,
-        }
-    }
-
-    /// Once its head has come. What it says before it (RFC 9110 §15.2) is taken away. `None` if it is no answer.
-    fn parse(read: &mut Vec<u8>, request: &Request, defect: Defect) -> Option<Option<Answer>> {
-        let mut headers = [httparse::EMPTY_HEADER; 100];
-        let mut head = httparse::Response::new(&mut headers);
-        let httparse::Status::Complete(end) = head.parse(read).ok()? else { return Some(None) };
-        let (status, is_new) = (head.code?, head.version == Some(1));
-        if (100..200).contains(&status) {
-            read.drain(..end);
-            return if read.is_empty() { Some(None) } else { Answer::parse(read, request, defect) };
-        }
-        let strips_ours = defect == Defect::StripsAnswerHeaders;
-        let mut keeps = is_new && !request.is_old;
-        let (mut length, mut is_chunked) = (None, false);
-        let mut stripped: u128 = 0;
-        for (number, header) in head.headers.iter().enumerate() {
-            let is = |name: &str| header.name.eq_ignore_ascii_case(name);
-            match header.name.len() {
-                10 if is("Connection") => {
-                    stripped |= 1 << number;
-                    keeps &= !header.value.eq_ignore_ascii_case(b"close");
-                }
-                10 if is("Keep-Alive") => stripped |= 1 << number,
-                14 if is("Content-Length") => length = Some(str::from_utf8(header.value).ok()?.parse().ok()?),
-                17 if is("Transfer-Encoding") => is_chunked = true,
-                9 | 16 if strips_ours && (is(ANSWER_HEADER) || is(GENERATOR_HEADER) || is(REQUEST_HEADER)) => {
-                    stripped |= 1 << number;
-                }
-                _ => {}
-            }
-        }
-        let body = match (is_chunked, length) {
-            _ if request.is_head || matches!(status, 204 | 304) => Body::Ended,
-            (true, _) => Body::CHUNKS,
-            (false, Some(0)) => Body::Ended,
-            (false, Some(length)) => Body::Length(length),
-            (false, None) => Body::UntilClose,
-        };
-        let (mut bytes, mut new_end) = (Vec::new(), end);
-        if stripped != 0 {
-            bytes.reserve(read.len());
-            bytes.extend_from_slice(format!("HTTP/1.1 {status} {}\r\n", head.reason.unwrap_or("")).as_bytes());
-            for (_, header) in head.headers.iter().enumerate().filter(|(number, _)| stripped & 1 << number == 0) {
-                for part in [header.name.as_bytes(), b": ", header.value, b"\r\n"] {
-                    bytes.extend_from_slice(part);
-                }
-            }
-            bytes.extend_from_slice(b"\r\n");
-            new_end = bytes.len();
-            bytes.extend_from_slice(&read[end..]);
-        } else {
-            bytes = std::mem::take(read);
-            bytes[..8].copy_from_slice(b"HTTP/1.1");
-        }
-        let mut answer = Answer {
-            status,
-            bytes,
-            head: new_end,
-            body,
-            is_sized: matches!(body, Body::Length(_)),
-            is_unframed: matches!(body, Body::UntilClose),
-            keeps: keeps && !matches!(body, Body::UntilClose),
-            link: None,
-            in_flight: None,
-        };
-        answer.take(new_end);
-        Some(Some(answer))
-    }
-
-    fn is_complete(&self) -> bool {
-        matches!(self.body, Body::Ended)
-    }
-
-    /// These bytes have come now. What is not its own is cut off.
-    fn take(&mut self, from: usize) {
-        match self.body.take(&self.bytes[from..]) {
-            Some(taken) => {
-                self.keeps &= from + taken == self.bytes.len();
-                self.bytes.truncate(from + taken);
-            }
-            // Whatever it is, the client may judge.
-            None => (self.body, self.is_unframed, self.keeps) = (Body::UntilClose, true, false),
-        }
-    }
-
-    /// Adds a line to its head.
-    fn add(&mut self, line: &str) {
-        let place = self.head - 2;
-        self.bytes.splice(place..place, line.bytes());
-        self.head += line.len();
-    }
-
-    /// Of what has come.
-    fn copy(&self) -> Answer {
-        Answer { bytes: self.bytes.clone(), link: None, in_flight: None, ..*self }
     }
 }
