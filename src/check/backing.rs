@@ -33,7 +33,7 @@ pub enum Found {
 }
 
 /// A fleet that lives as long as the run.
-pub struct Started(Child);
+pub struct Started(Box<Child>);
 
 /// A fleet of 1,000 backends starts within a second or two; machines may be slow.
 const START: Duration = Duration::from_secs(30);
@@ -95,7 +95,7 @@ async fn start(options: &[String]) -> Result<(Remote, Started)> {
             && let Ok(status) = remote.status().await
             && status.members.iter().all(|member| member.state == MemberState::Ready)
         {
-            return Ok((remote, Started(child)));
+            return Ok((remote, Started(Box::new(child))));
         }
         if Instant::now() > deadline {
             bail!("the fleet that was started is not ready after {} s", START.as_secs());

@@ -49,6 +49,17 @@ impl Records {
         self.kept.push_back(record.to_words().0);
     }
 
+    /// The number of the next one.
+    pub fn end(&self) -> u64 {
+        self.first + self.kept.len() as u64
+    }
+
+    /// Those from a number on.
+    pub fn since(&self, number: u64) -> impl Iterator<Item = Record> {
+        let skip = usize::try_from(number.saturating_sub(self.first)).unwrap_or(usize::MAX);
+        self.kept.iter().skip(skip).map(Record::from_words)
+    }
+
     /// So many were lost before they came here.
     pub fn lost(&mut self, count: u64) {
         self.lost += count;
@@ -84,7 +95,7 @@ impl Records {
     /// Those from a number on, at most `limit`, as bytes. From a number that is not given out yet on there are none, and `next` says
     /// from where there will be.
     pub fn batch(&self, from: u64, limit: usize, in_flight: &[Record]) -> Vec<u8> {
-        let end = self.first + self.kept.len() as u64;
+        let end = self.end();
         let start = from.clamp(self.first, end);
         let count = usize::try_from(end - start).unwrap_or(usize::MAX).min(limit);
         let head = BatchHead {

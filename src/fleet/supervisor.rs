@@ -1,7 +1,7 @@
 //! The supervisor's loop: one `select!` over what processes say, what signals and the API ask, and the tick at which journals are
 //! read. It alone holds the truth about the members.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::net::IpAddr;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -434,6 +434,20 @@ impl Fleet {
         self.tell(&Event::Attempt(record));
     }
 
+    /// The attempts that are in flight now; all that have ended are in the records.
+    fn in_flight(&mut self) -> Vec<Record> {
+        self.tick();
+        let journals = self.members.iter().filter_map(|member| member.journal.as_ref());
+        let mut open: Vec<Record> = journals.flat_map(Reader::in_flight).collect();
+        // One that ended between the two readings would be in neither; now it is in both.
+        let before = self.records.end();
+        self.tick();
+        let ended: HashSet<(Generator, u64)> =
+            self.records.since(before).map(|record| (record.generator, record.number)).collect();
+        open.retain(|record| !ended.contains(&(record.generator, record.number)));
+        open
+    }
+
     fn tick(&mut self) {
         self.read_journals();
         let now = clock::now();
@@ -457,15 +471,11 @@ impl Fleet {
                 let _ = reply.send(self.status());
             }
             Command::Records(query, reply) => {
-                self.tick();
-                let in_flight = self.members.iter().filter_map(|member| member.journal.as_ref());
-                let page = self.records.page(&query, in_flight.flat_map(Reader::in_flight));
-                let _ = reply.send(page);
+                let in_flight = self.in_flight();
+                let _ = reply.send(self.records.page(&query, in_flight));
             }
             Command::Batch { from, limit, reply } => {
-                self.tick();
-                let journals = self.members.iter().filter_map(|member| member.journal.as_ref());
-                let in_flight: Vec<Record> = journals.flat_map(Reader::in_flight).collect();
+                let in_flight = self.in_flight();
                 let _ = reply.send(self.records.batch(from, limit, &in_flight));
             }
             Command::Act(_, _, reply) | Command::Faults(_, _, reply) if self.stopping => {

@@ -178,6 +178,6 @@ mod tests {
         };
         let draws: Vec<Backend> = (0..600).map(|_| Backend((draw() % 3) as u16)).collect();
         assert_eq!(Order::of(&draws), Order::Chance);
-        assert_eq!(Order::of(&vec![Backend(3); 50]), Order::One(Backend(3)));
+        assert_eq!(Order::of(&[Backend(3); 50]), Order::One(Backend(3)));
     }
 }
