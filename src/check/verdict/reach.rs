@@ -29,7 +29,8 @@ pub fn judge(case: &Case) -> Vec<Finding> {
     let verb = if missed.len() == 1 { "is" } else { "are" };
     let mut found = finding("reach", outcome, format!("{} {verb} ready and never got a request", names.join(", ")));
     let what = if pins { "clients got answers" } else { "requests reached backends" };
-    found.evidence = vec![format!("{} {what}; chance alone misses one with probability {chance:.1e}", grouped(draws))];
+    let chance = if chance < 1e-12 { "less than 1e-12".to_owned() } else { format!("{:.1e}", chance.min(1.0)) };
+    found.evidence = vec![format!("{} {what}; the probability that chance alone misses one: {chance}", grouped(draws))];
     found.hint = Some(match case.inference.kind {
         Some(Kind::One) => "everything went to one backend: are the others in the upstream, and not `backup` or `down`?".to_owned(),
         _ => "is it in the balancer's configuration, with that port, and does the running configuration have it (reload)?".to_owned(),
