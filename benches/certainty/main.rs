@@ -101,7 +101,7 @@ fn shares(text: &mut String, runs: u64) {
     for (name, expected, truth) in cases {
         let count = needs(0.02, &expected, FALSE_ALARM);
         let [failed, below] = sum(runs, |seed| {
-            let p = multinomial(&draws(&mut Chance::of(seed), count, &truth), &expected).p;
+            let p = multinomial(&draws(&mut Chance::of(seed), count, &truth), &expected, 0.0).p;
             [u64::from(p < FALSE_ALARM), u64::from(p < 1e-3)]
         });
         let truth: Vec<String> = truth.iter().take(3).map(|share| format!("{:.1} %", share * 100.0)).collect();

@@ -299,7 +299,7 @@ impl<'a> Session<'a> {
         let shares = weights.shares(places).unwrap_or_default();
         let needed = match shares.len() {
             0 | 1 => 10_000,
-            _ => needs(plan.expectations.tolerance, &shares, FALSE_ALARM),
+            _ => needs(plan.expectations.tolerance - plan.expectations.margin, &shares, FALSE_ALARM),
         };
         let (requests, duration) = match (plan.requests, plan.duration, drilled) {
             (None, None, true) => (None, Some(duration_of(&plan.drill))),

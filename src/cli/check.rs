@@ -91,7 +91,8 @@ pub struct Wanted {
     #[arg(long, value_name = "WHAT", help_heading = "Expectations")]
     expect: Vec<String>,
 
-    /// The deviation of a share that must be found, in percentage points; so many requests are sent [default: 2%]
+    /// The deviation of a share that must be found, in percentage points: half of it is granted, and as many requests are sent as
+    /// finding it needs [default: 2%, and nothing is granted]
     #[arg(long, value_name = "PERCENT", help_heading = "Expectations")]
     tolerance: Option<String>,
 
@@ -405,7 +406,7 @@ fn expectations(expect: &[String], tolerance: Option<&str>, allow: &[String]) ->
         let percent = number.filter(|percent| (0.01..=50.0).contains(percent));
         let percent = percent
             .with_context(|| format!("--tolerance {text}: expected percentage points from 0.01% to 50%, such as 2%"))?;
-        expectations.tolerance = percent / 100.0;
+        (expectations.tolerance, expectations.margin) = (percent / 100.0, percent / 200.0);
     }
     for text in allow {
         let known = Fate::ALL.into_iter().find(|fate| fate.name() == text);

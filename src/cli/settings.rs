@@ -418,7 +418,7 @@ mod tests {
         let error = |environment: &[_], file| complete(flags(&[]), environment, file).unwrap_err().to_string();
         assert!(error(&[], "host = \"a\"\nprots = 1").ends_with("line 2: unknown field `prots`, expected one of `ports`, `host`, \
             `restart`, `grace`, `log`, `control`, `max-connections`, `max-header-bytes`, `header-timeout`, `idle-timeout`, \
-            `stall-timeout`, `journal-records`"));
+            `stall-timeout`, `journal-records`, `check`"));
         assert!(
             error(&[], "\ngrace = 3")
                 .ends_with("line 2: expected a time above 0 with its unit, such as 10s, 250ms or 1m, found \"3\"")

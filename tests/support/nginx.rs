@@ -171,6 +171,11 @@ impl Nginx {
         nginx
     }
 
+    /// The process that takes signals.
+    pub fn master(&self) -> u32 {
+        self.master.id()
+    }
+
     pub fn port(&self) -> u16 {
         self.address.port()
     }

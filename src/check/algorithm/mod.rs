@@ -383,7 +383,7 @@ impl Evidence {
         }
         if let Some((kind, label, key)) = self.key() {
             self.tell_keys(inference);
-            let label = format!("{label}; requests without it go round");
+            let label = format!("{label}; requests without it are spread");
             (inference.kind, inference.label, inference.key) = (Some(kind), label, Some(key));
             return;
         }
@@ -560,19 +560,31 @@ impl Evidence {
         }
     }
 
-    /// Who writes its turns so.
+    /// What is known of its turns.
     fn pattern(&self, inference: &Inference) -> &'static str {
-        let Some(turns) = &inference.turns else { return "" };
-        let heaviest = inference.weights.iter().max_by_key(|(_, weight)| *weight).map(|(backend, _)| *backend);
-        let others = turns.iter().filter(|backend| Some(**backend) != heaviest).count();
-        // Whether any two of the lighter ones stand side by side, the sequence being a circle.
-        let circle = turns.iter().zip(turns.iter().cycle().skip(1));
-        let together = circle.filter(|(a, b)| Some(**a) != heaviest && Some(**b) != heaviest).count();
-        match (others, together) {
-            (2.., 0) => ", smooth (as NGINX does it)",
-            _ => "",
+        match &inference.turns {
+            Some(turns) if is_smooth(turns, &inference.weights) => ", smooth (in the order of NGINX)",
+            Some(_) | None => "",
         }
     }
+}
+
+/// Whether turns are those of smooth weighted round robin, wherever they begin: each round every backend gains its weight, and the one that has
+/// most is picked and pays the sum (nginx, `ngx_http_upstream_get_peer`). Equal ones may stand in any order.
+fn is_smooth(turns: &[Backend], weights: &[(Backend, u32)]) -> bool {
+    let sum: i64 = weights.iter().map(|(_, weight)| i64::from(*weight)).sum();
+    let from = |start: usize| {
+        let mut credit: Vec<i64> = vec![0; weights.len()];
+        turns.iter().cycle().skip(start).take(turns.len()).all(|turn| {
+            credit.iter_mut().zip(weights).for_each(|(credit, (_, weight))| *credit += i64::from(*weight));
+            let most = credit.iter().max().copied();
+            let Some(place) = weights.iter().position(|(backend, _)| backend == turn) else { return false };
+            let picked = Some(credit[place]) == most;
+            credit[place] -= sum;
+            picked
+        })
+    };
+    (0..turns.len()).any(from)
 }
 
 /// Whether the load of a backend counts.

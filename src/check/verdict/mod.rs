@@ -35,6 +35,8 @@ pub struct Expectations {
     pub allowed: Vec<Fate>,
     /// Deviations of a share that must be detected, 0 to 1.
     pub tolerance: f64,
+    /// Deviations of a share that are granted, 0 to 1.
+    pub margin: f64,
 }
 
 impl Default for Expectations {
@@ -46,6 +48,7 @@ impl Default for Expectations {
             lossless: None,
             allowed: Vec::new(),
             tolerance: 0.02,
+            margin: 0.0,
         }
     }
 }

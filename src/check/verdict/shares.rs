@@ -138,6 +138,7 @@ fn by_discrepancy(case: &Case, counts: &[u64], expected: &[f64], total: u64) -> 
     let seen = f64::from(case.inference.cursors.unwrap_or(1));
     let (near, far) = ((2.0 * seen + 2.0) * one, CURSORS * one);
     let tolerated = case.expectations.tolerance * total as f64;
+    let granted = case.expectations.margin * total as f64;
     let (bound, outcome) = match deviation {
         _ if deviation <= near => (
             near,
@@ -147,9 +148,10 @@ fn by_discrepancy(case: &Case, counts: &[u64], expected: &[f64], total: u64) -> 
                 Outcome::Inconclusive
             },
         ),
-        _ if deviation > far => (far, Outcome::Fail),
+        _ if deviation > far.max(granted) => (far.max(granted), Outcome::Fail),
+        _ if deviation <= granted => (granted, Outcome::Pass),
         // By chance alone it would be less even: turns are broken.
-        _ if multinomial(counts, expected).p < FALSE_ALARM => (far, Outcome::Fail),
+        _ if multinomial(counts, expected, 0.0).p < FALSE_ALARM => (far, Outcome::Fail),
         _ => (far, if far <= tolerated { Outcome::Pass } else { Outcome::Inconclusive }),
     };
     let test = Test {
@@ -180,8 +182,9 @@ fn discrepancy(turns: Option<&[Backend]>, weights: &[(Backend, u32)]) -> f64 {
 }
 
 fn by_chance(case: &Case, counts: &[u64], expected: &[f64], total: u64) -> (Test, Outcome) {
-    let seen = multinomial(counts, expected);
-    let detects = detects(total, expected, FALSE_ALARM);
+    let margin = case.expectations.margin;
+    let seen = multinomial(counts, expected, margin);
+    let detects = margin + detects(total, expected, FALSE_ALARM);
     let outcome = match seen.p < FALSE_ALARM {
         true => Outcome::Fail,
         false if detects > case.expectations.tolerance * 1.1 => Outcome::Inconclusive,

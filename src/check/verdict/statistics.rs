@@ -59,7 +59,8 @@ pub struct Multinomial {
 /// Two tests at half the level each: Pearson's χ² over all cells, which finds many small deviations, and the exact binomial test of each
 /// cell with Bonferroni's correction, which finds a large one and names it. χ² is an approximation: where a cell expects less
 /// than 20, only the exact tests speak.
-pub fn multinomial(counts: &[u64], probabilities: &[f64]) -> Multinomial {
+/// A deviation of each share by `margin` is granted; then only the exact tests speak too.
+pub fn multinomial(counts: &[u64], probabilities: &[f64], margin: f64) -> Multinomial {
     let n: u64 = counts.iter().sum();
     let expected = |p: &f64| *p * n as f64;
     let cells = || counts.iter().zip(probabilities);
@@ -67,12 +68,15 @@ pub fn multinomial(counts: &[u64], probabilities: &[f64]) -> Multinomial {
         cells().filter(|(_, p)| **p > 0.0).map(|(c, p)| (*c as f64 - expected(p)).powi(2) / expected(p)).sum();
     let by_cell = |(count, p): (&u64, &f64)| match (*count, *p) {
         (1.., 0.0) => 0.0,
-        _ => binomial_at_least(*count, n, *p).min(binomial_at_most(*count, n, *p)),
+        _ => {
+            let (least, most) = ((*p - margin).max(0.0), (*p + margin).min(1.0));
+            binomial_at_least(*count, n, most).min(binomial_at_most(*count, n, least))
+        }
     };
     let (worst, tail) =
         cells().map(by_cell).enumerate().fold((0, 1.0), |best, next| if next.1 < best.1 { next } else { best });
     let exact = tail * 2.0 * counts.len() as f64;
-    let approximate = match probabilities.iter().all(|p| *p == 0.0 || expected(p) >= 20.0) {
+    let approximate = match margin == 0.0 && probabilities.iter().all(|p| *p == 0.0 || expected(p) >= 20.0) {
         true => chi_square_at_least(chi_square, counts.len() as f64 - 1.0),
         false => 1.0,
     };
@@ -180,13 +184,21 @@ mod tests {
         let n = needs(0.02, &even, 4e-7);
         assert!((40_000..50_000).contains(&n), "{n}");
         assert!((detects(n, &even, 4e-7) - 0.02).abs() < 0.001);
-        let share = |p: f64| multinomial(&[(n as f64 * p) as u64, (n as f64 * (1.0 - p)) as u64], &even).p;
+        let share = |p: f64| multinomial(&[(n as f64 * p) as u64, (n as f64 * (1.0 - p)) as u64], &even, 0.0).p;
         assert!(share(0.52) < 1e-12 && share(0.505) > 1e-3);
     }
 
     #[test]
+    fn a_deviation_that_is_granted_does_not_fail_and_twice_that_does() {
+        let even = [0.5, 0.5];
+        let n = needs(0.04, &even, 4e-7);
+        let share = |p: f64| multinomial(&[(n as f64 * p) as u64, (n as f64 * (1.0 - p)) as u64], &even, 0.04).p;
+        assert!(share(0.53) > 0.9 && share(0.54) > 0.3 && share(0.58) < 4e-7);
+    }
+
+    #[test]
     fn what_should_get_nothing_and_gets_something_is_impossible() {
-        assert_eq!(multinomial(&[500, 500, 1], &[0.5, 0.5, 0.0]).p, 0.0);
+        assert_eq!(multinomial(&[500, 500, 1], &[0.5, 0.5, 0.0], 0.0).p, 0.0);
     }
 
     #[test]
