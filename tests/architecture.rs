@@ -9,7 +9,7 @@ const ARROWS: [(&str, &[&str]); 12] = [
     ("fleet", &["clock", "journal", "runfile", "topology", "wire"]),
     ("backend", &["clock", "journal", "wire"]),
     ("check", &["clock", "remote", "topology", "wire"]),
-    ("balancer", &["topology"]),
+    ("balancer", &["topology", "wire"]),
     ("remote", &["runfile", "wire"]),
     ("runfile", &["wire"]),
     ("journal", &["wire"]),

@@ -1,7 +1,5 @@
 //! The tests' own balancer does what its algorithms and defects say, and nothing else: real backends tell what reached them.
 
-#[path = "support/balancer.rs"]
-mod balancer;
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -12,10 +10,10 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use balancer::{Algorithm, Balancer, Behaviour, Defect, Ejection, Ties};
 use support::http::{Answer, Connection};
 use support::{Fleet, eventually};
 use uuid::Uuid;
+use uuid_generator::balancer::builtin::{Algorithm, Balancer, Behaviour, Defect, Ejection, Ties};
 use uuid_generator::wire::{Outcome, RecordView, RequestId};
 
 const RUN: u64 = 0x1234;

@@ -1,12 +1,10 @@
 //! The whole check, with real backends, through a balancer whose truth is known: each planted defect is found, and a balancer that
 //! is right passes.
 
-#[path = "support/balancer.rs"]
-mod balancer;
 mod support;
 
-use balancer::{Algorithm, Balancer, Behaviour, Defect, Ties};
 use support::Fleet;
+use uuid_generator::balancer::builtin::{Algorithm, Balancer, Behaviour, Defect, Ties};
 use uuid_generator::check::report::{Check, Finding, Outcome, Report, Verdict};
 
 /// What the check of that URL says, and its exit status.
@@ -196,7 +194,7 @@ fn a_sticky_balancer_that_forgets_fails() {
 fn a_post_that_is_sent_twice_fails_and_names_the_rule() {
     let bench = Bench::of(3, Defect::RetriesPost(50));
     let seen = bench.check(&[&SOME[..], &["--method", "POST", "--body-bytes", "64"]].concat());
-    let found = finding(&seen, "unsafe-retry");
+    let found = finding(&seen, "repeated");
     assert_eq!(found.outcome, Outcome::Fail);
     assert_eq!(found.source.as_deref(), Some("RFC 9110 §9.2.2"));
     assert!(count(&seen, "duplicated") > 0);

@@ -201,7 +201,7 @@ fn a_post_that_nginx_repeats_fails() {
     let with = |cases| Configuration { next_upstream: Some(cases), max_fails: Some(0), ..Configuration::of(&ports) };
     let wrong = with("error timeout non_idempotent").start();
     let seen = check(&fleet, &wrong, &options);
-    assert_eq!((seen.verdict, outcome(&seen, "unsafe-retry")), (Verdict::Fail, Outcome::Fail));
+    assert_eq!((seen.verdict, outcome(&seen, "repeated")), (Verdict::Fail, Outcome::Fail));
     assert!(count(&seen, "retried") > 0);
     let right = with("error timeout").start();
     let seen = check(&fleet, &right, &options);

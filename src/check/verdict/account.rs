@@ -13,7 +13,7 @@ pub fn judge(case: &Case) -> Vec<Finding> {
         gap.evidence = case.gaps.to_vec();
         findings.push(gap);
     }
-    findings.extend(repeated_unsafe(case));
+    findings.extend(repeated_though_not_idempotent(case));
     for fate in Fate::ALL {
         let count = match fate {
             Fate::Unserved => tally.of_fate(fate) - tally.benign,
@@ -172,12 +172,12 @@ fn of_fate(case: &Case, fate: Fate, count: u64) -> Option<Finding> {
 }
 
 /// A request that is not idempotent and reached backends more than once, whatever they made of it.
-fn repeated_unsafe(case: &Case) -> Option<Finding> {
+fn repeated_though_not_idempotent(case: &Case) -> Option<Finding> {
     if case.is_idempotent() || case.tally.repeated == 0 || !case.has_records() {
         return None;
     }
     let requests = count_of(case.tally.repeated, case.method);
-    let mut found = finding("unsafe-retry", Outcome::Fail, format!("{requests} reached backends more than once"));
+    let mut found = finding("repeated", Outcome::Fail, format!("{requests} reached backends more than once"));
     let examples = case.ledger.entries().filter(|entry| entry.attempts.len() > 1).take(3);
     found.evidence = case.told(&examples.map(|entry| entry.sequence).collect::<Vec<_>>());
     found.hint = Some("a proxy must not repeat what is not idempotent: in NGINX leave out non_idempotent, in HAProxy use disable-l7-retry if METH_POST".to_owned());

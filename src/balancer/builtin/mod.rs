@@ -1,8 +1,7 @@
-//! The tests' own balancer: a reverse proxy for HTTP/1.1 that does exactly what it is told, also what no balancer should do.
-//! It is the ground truth for the check. `tests/balancer.rs` holds it to what stands here.
+//! The built-in balancer: a reverse proxy for HTTP/1.1 that does exactly what it is told, also what no balancer should do. A demo has it
+//! where no real one is found; and it is the ground truth for the check: `tests/balancer.rs` holds it to what stands here.
 //!
 //! It reads a request to its end before it asks a backend, and asks on when the client has left meanwhile.
-#![allow(dead_code, reason = "each test binary uses its part of it")]
 
 use std::cell::{Cell, RefCell};
 use std::io::{ErrorKind, Result as Io};
@@ -12,6 +11,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::wire::RequestId;
 use rustix::net::RecvFlags;
 use slab::Slab;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -20,14 +20,11 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, LocalSet, spawn_local};
 use tokio::time::timeout;
-use uuid_generator::wire::RequestId;
 
 use choice::{Places, Random, Worker, cookie_value, owner, places};
 use message::{Answer, Body, NoRequest, Parsed, Request};
 
-#[path = "balancer/choice.rs"]
 mod choice;
-#[path = "balancer/message.rs"]
 mod message;
 
 /// Who gets a request. Backends are meant by their place in the list that [`Balancer::start`] was given.
@@ -47,11 +44,20 @@ pub enum Algorithm {
     /// A draw for each request in these proportions.
     RandomWeighted(Vec<u32>),
     /// Who has the fewest requests in flight.
-    LeastConnections { ties: Ties },
+    LeastConnections {
+        /// Who, when several have.
+        ties: Ties,
+    },
     /// Of two that are drawn, who has fewer requests in flight, the first at a tie. With replacement both may be the same.
-    TwoChoices { replacement: bool },
+    TwoChoices {
+        /// Both draws may give the same.
+        replacement: bool,
+    },
     /// By the client's address or, with `block`, by its first 24 bits.
-    SourceHash { block: bool },
+    SourceHash {
+        /// Only the first 24 bits count.
+        block: bool,
+    },
     /// By path and query.
     UriHash,
     /// By the value of this header; round robin without one.
@@ -70,7 +76,9 @@ pub enum Algorithm {
 /// Who gets a request when several have the fewest in flight.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Ties {
+    /// Each in turn.
     RoundRobin,
+    /// By a fair draw.
     Random,
 }
 
@@ -78,6 +86,7 @@ pub enum Ties {
 /// it. All of them keep the rest of HTTP in order.
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
 pub enum Defect {
+    /// Nothing.
     #[default]
     None,
     /// Of the requests that the algorithm gives to the last two backends, this share goes to the first of the two: evenly spread
@@ -123,16 +132,19 @@ pub enum Defect {
 pub struct Ejection {
     /// So many failures, and it gets nothing for `fail_timeout`; then one request to try. When all are out, all are in.
     pub max_fails: u32,
+    /// For so long.
     pub fail_timeout: Duration,
 }
 
 /// All that it does.
 #[derive(Clone, Debug)]
 pub struct Behaviour {
+    /// Who gets a request.
     pub algorithm: Algorithm,
     /// So many workers that know nothing of each other: cursors, requests in flight and failures are each one's own. A client
     /// connection belongs to one at random.
     pub cursors: usize,
+    /// What it does wrong.
     pub defect: Defect,
     /// Requests that are no POST or PATCH go to the next backend if one closes without an answer or does not answer in time. A
     /// refused connection leads to the next one always. A request goes to each backend once at most.
@@ -143,6 +155,7 @@ pub struct Behaviour {
     pub retry_statuses: Vec<u16>,
     /// A backend that is silent for longer has failed. If it was the last to be tried, the answer is 504, else it is 502.
     pub backend_timeout: Option<Duration>,
+    /// Backends that fail get nothing for a while.
     pub ejection: Option<Ejection>,
     /// Whether connections to backends are used again.
     pub keeps_connections: bool,
@@ -193,8 +206,14 @@ struct Reload {
 }
 
 impl Balancer {
-    /// In front of these ports of 127.0.0.1, at most 128.
+    /// On a free port of loopback, in front of these ports of 127.0.0.1, at most 128.
     pub fn start(backends: &[u16], behaviour: impl Into<Behaviour>) -> Balancer {
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        Balancer::listen(any, backends, behaviour).expect("a port of loopback is free")
+    }
+
+    /// On that address. An error means that it cannot be had.
+    pub fn listen(address: SocketAddr, backends: &[u16], behaviour: impl Into<Behaviour>) -> Io<Balancer> {
         let behaviour = behaviour.into();
         assert!((1..=128).contains(&backends.len()) && behaviour.cursors > 0, "{backends:?}, {behaviour:?}");
         if let Algorithm::SmoothWeighted(weights)
@@ -203,26 +222,28 @@ impl Balancer {
         {
             assert!(weights.len() == backends.len() && weights.iter().any(|weight| *weight > 0), "{weights:?}");
         }
-        let listening = Listening::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let listening = Listening::bind(address)?;
         // More than the standard library asks for: many clients may come at once.
-        rustix::net::listen(&listening, 4096).unwrap();
-        listening.set_nonblocking(true).unwrap();
-        let port = listening.local_addr().unwrap().port();
+        rustix::net::listen(&listening, 4096)?;
+        listening.set_nonblocking(true)?;
+        let port = listening.local_addr()?.port();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let spoiled = Arc::default();
         let (orders, received) = unbounded_channel();
         let (backends, noted) = (backends.to_vec(), Arc::clone(&spoiled));
         let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             let site = Rc::new(Site::new(backends, behaviour, noted));
             LocalSet::new().block_on(&runtime, site.accept(listening, received));
         });
-        Balancer { port, orders: Some(orders), spoiled, thread: Some(thread) }
+        Ok(Balancer { port, orders: Some(orders), spoiled, thread: Some(thread) })
     }
 
+    /// Where it listens.
     pub fn port(&self) -> u16 {
         self.port
     }
 
+    /// The URL of a path.
     pub fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
@@ -231,23 +252,25 @@ impl Balancer {
     /// request in flight (or the first one yet to come) after its answer, which says so. Returns when it has happened.
     pub fn reload(&self) {
         let (done, happened) = mpsc::channel();
-        self.orders.as_ref().unwrap().send(Reload { done }).unwrap_or_else(|_| panic!("the balancer has panicked"));
-        happened.recv().unwrap();
+        let order = self.orders.as_ref().map(|orders| orders.send(Reload { done }));
+        assert!(matches!(order, Some(Ok(()))), "the balancer has panicked");
+        happened.recv().expect("a reload is answered");
     }
 
     /// To which requests the defect has happened so far, by their ids if they had one. An exchange of two answers counts twice;
     /// Skew, MissingBackend, NeverAnswers, Endless and headers that are stripped count nothing.
     pub fn spoiled(&self) -> Vec<Option<RequestId>> {
-        self.spoiled.lock().unwrap().clone()
+        self.spoiled.lock().expect("nobody panics with it").clone()
     }
 }
 
 impl Drop for Balancer {
     fn drop(&mut self) {
         self.orders = None;
-        let ended = self.thread.take().unwrap().join();
-        if !std::thread::panicking() {
-            ended.unwrap();
+        if let Some(Err(panic)) = self.thread.take().map(JoinHandle::join)
+            && !std::thread::panicking()
+        {
+            std::panic::resume_unwind(panic);
         }
     }
 }
@@ -388,7 +411,7 @@ impl Site {
 
     /// Until nobody can give orders any more.
     async fn accept(self: Rc<Self>, listening: Listening, mut orders: UnboundedReceiver<Reload>) {
-        let listener = TcpListener::from_std(listening).unwrap();
+        let listener = TcpListener::from_std(listening).expect("the runtime takes a socket that does not block");
         loop {
             tokio::select! {
                 biased;
@@ -409,7 +432,7 @@ impl Site {
     }
 
     fn welcome(self: &Rc<Self>, stream: TcpStream, peer: IpAddr) {
-        stream.set_nodelay(true).unwrap();
+        let _ = stream.set_nodelay(true);
         let (idle, asking) = (Rc::new(Cell::new(false)), Rc::new(Cell::new(None)));
         let client = Client { idle: Rc::clone(&idle), asking: Rc::clone(&asking), task: None };
         let number = self.clients.borrow_mut().insert(client);
@@ -439,7 +462,7 @@ impl Site {
         let mut closing = Vec::new();
         for (number, client) in self.clients.borrow().iter() {
             let lost = client.asking.get().filter(|_| self.behaviour.defect == Defect::LosesAtReload);
-            self.spoiled.lock().unwrap().extend(lost);
+            self.spoiled.lock().expect("nobody panics with it").extend(lost);
             if let Some(task) = client.task.as_ref().filter(|_| client.idle.get() || lost.is_some()) {
                 task.abort();
                 closing.push(number);
@@ -573,7 +596,7 @@ impl Site {
     }
 
     fn note(&self, request: &Request) {
-        self.spoiled.lock().unwrap().push(request.id);
+        self.spoiled.lock().expect("nobody panics with it").push(request.id);
     }
 
     /// Whether answers must be known to their end before anything of them is delivered.

@@ -2,14 +2,14 @@
 
 use std::net::IpAddr;
 
-use uuid_generator::wire::{ANSWER_HEADER, GENERATOR_HEADER, REQUEST_HEADER, RequestId};
+use crate::wire::{ANSWER_HEADER, GENERATOR_HEADER, REQUEST_HEADER, RequestId};
 
-use super::choice::{cookie_value, hash};
-use super::{Algorithm, Behaviour, Defect, InFlight, Link};
+use crate::balancer::builtin::choice::{cookie_value, hash};
+use crate::balancer::builtin::{Algorithm, Behaviour, Defect, InFlight, Link};
 
 /// A body, as far as it has not come yet.
 #[derive(Clone, Copy, Debug)]
-pub enum Body {
+pub(super) enum Body {
     Length(u64),
     Chunks(Chunk),
     UntilClose,
@@ -18,7 +18,7 @@ pub enum Body {
 
 /// Where in the chunks it stands, RFC 9112 §7.1.
 #[derive(Clone, Copy, Debug)]
-pub enum Chunk {
+pub(super) enum Chunk {
     /// In the line with the size; further digits after it belong to an extension.
     Size { value: u64, in_extension: bool },
     /// So many bytes are left with the line end after them.
@@ -28,10 +28,10 @@ pub enum Chunk {
 }
 
 impl Body {
-    pub const CHUNKS: Body = Body::Chunks(Chunk::Size { value: 0, in_extension: false });
+    pub(super) const CHUNKS: Body = Body::Chunks(Chunk::Size { value: 0, in_extension: false });
 
     /// How many of these bytes belong to it; none if they are no chunks.
-    pub fn take(&mut self, bytes: &[u8]) -> Option<usize> {
+    pub(super) fn take(&mut self, bytes: &[u8]) -> Option<usize> {
         match self {
             Body::Length(left) => {
                 let taken = (*left).min(bytes.len() as u64);
@@ -47,7 +47,7 @@ impl Body {
         }
     }
 
-    pub fn take_chunks(&mut self, bytes: &[u8]) -> Option<usize> {
+    pub(super) fn take_chunks(&mut self, bytes: &[u8]) -> Option<usize> {
         let mut taken = 0;
         while taken < bytes.len() {
             let Body::Chunks(chunk) = self else { break };
@@ -88,30 +88,30 @@ impl Body {
 
 /// A whole request.
 #[derive(Clone, Default)]
-pub struct Request {
-    pub is_get: bool,
-    pub is_head: bool,
-    pub is_post: bool,
-    pub is_idempotent: bool,
+pub(super) struct Request {
+    pub(super) is_get: bool,
+    pub(super) is_head: bool,
+    pub(super) is_post: bool,
+    pub(super) is_idempotent: bool,
     /// HTTP/1.0.
-    pub is_old: bool,
+    pub(super) is_old: bool,
     /// The client wants to keep its connection.
-    pub keeps: bool,
+    pub(super) keeps: bool,
     /// With its body, as it came.
-    pub length: usize,
+    pub(super) length: usize,
     /// As it goes to backends, if that is not as it came.
-    pub rewritten: Option<Vec<u8>>,
-    pub id: Option<RequestId>,
+    pub(super) rewritten: Option<Vec<u8>>,
+    pub(super) id: Option<RequestId>,
     /// What the algorithm hashes.
-    pub key: Option<u64>,
+    pub(super) key: Option<u64>,
     /// The backend that its cookie names.
-    pub pinned: Option<usize>,
+    pub(super) pinned: Option<usize>,
 }
 
 #[derive(Debug)]
-pub struct NoRequest;
+pub(super) struct NoRequest;
 
-pub enum Parsed {
+pub(super) enum Parsed {
     Whole(Request),
     /// The client waits for leave to send the body.
     Waits,
@@ -119,7 +119,7 @@ pub enum Parsed {
 }
 
 impl Request {
-    pub fn parse(bytes: &[u8], peer: IpAddr, behaviour: &Behaviour) -> Result<Parsed, NoRequest> {
+    pub(super) fn parse(bytes: &[u8], peer: IpAddr, behaviour: &Behaviour) -> Result<Parsed, NoRequest> {
         if bytes.is_empty() {
             return Ok(Parsed::Part);
         }
@@ -214,7 +214,7 @@ impl Request {
         Ok(Parsed::Whole(request))
     }
 
-    pub fn read_cookies(&mut self, value: &[u8], behaviour: &Behaviour) {
+    pub(super) fn read_cookies(&mut self, value: &[u8], behaviour: &Behaviour) {
         let (Algorithm::CookieHash(name) | Algorithm::StickyCookie(name)) = &behaviour.algorithm else { return };
         let cookies = value.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
         let mut values = cookies.filter_map(|cookie| cookie.strip_prefix(name.as_bytes())?.strip_prefix(b"="));
@@ -229,26 +229,24 @@ impl Request {
 }
 
 /// An answer, as far as it has come.
-pub struct Answer {
-    pub status: u16,
+pub(super) struct Answer {
+    pub(super) status: u16,
     /// Without what it says of its connection to the backend.
-    pub bytes: Vec<u8>,
+    pub(super) bytes: Vec<u8>,
     /// Length of its head.
-    pub head: usize,
-    pub body: Body,
-    /// Its head says the length of its body.
-    pub is_sized: bool,
+    pub(super) head: usize,
+    pub(super) body: Body,
     /// Its body ends with the connection.
-    pub is_unframed: bool,
+    pub(super) is_unframed: bool,
     /// The backend keeps the connection.
-    pub keeps: bool,
+    pub(super) keeps: bool,
     /// Where the rest comes from, or what can be used again.
-    pub link: Option<Link>,
-    pub in_flight: Option<InFlight>,
+    pub(super) link: Option<Link>,
+    pub(super) in_flight: Option<InFlight>,
 }
 
 impl Answer {
-    pub fn error(status: &str, request: &Request) -> Answer {
+    pub(super) fn error(status: &str, request: &Request) -> Answer {
         let page = format!("<h1>{status}</h1>\n");
         let head = format!(
             "HTTP/1.1 {status}\r\nServer: the tests' own\r\nContent-Type: text/html\r\nContent-Length: {}\r\n\r\n",
@@ -259,7 +257,6 @@ impl Answer {
             head: head.len(),
             bytes: if request.is_head { head.into() } else { (head + &page).into() },
             body: Body::Ended,
-            is_sized: true,
             is_unframed: false,
             keeps: true,
             link: None,
@@ -268,7 +265,7 @@ impl Answer {
     }
 
     /// Once its head has come. What it says before it (RFC 9110 §15.2) is taken away. `None` if it is no answer.
-    pub fn parse(read: &mut Vec<u8>, request: &Request, defect: Defect) -> Option<Option<Answer>> {
+    pub(super) fn parse(read: &mut Vec<u8>, request: &Request, defect: Defect) -> Option<Option<Answer>> {
         let mut headers = [httparse::EMPTY_HEADER; 100];
         let mut head = httparse::Response::new(&mut headers);
         let httparse::Status::Complete(end) = head.parse(read).ok()? else { return Some(None) };
@@ -325,7 +322,6 @@ impl Answer {
             bytes,
             head: new_end,
             body,
-            is_sized: matches!(body, Body::Length(_)),
             is_unframed: matches!(body, Body::UntilClose),
             keeps: keeps && !matches!(body, Body::UntilClose),
             link: None,
@@ -335,12 +331,12 @@ impl Answer {
         Some(Some(answer))
     }
 
-    pub fn is_complete(&self) -> bool {
+    pub(super) fn is_complete(&self) -> bool {
         matches!(self.body, Body::Ended)
     }
 
     /// These bytes have come now. What is not its own is cut off.
-    pub fn take(&mut self, from: usize) {
+    pub(super) fn take(&mut self, from: usize) {
         match self.body.take(&self.bytes[from..]) {
             Some(taken) => {
                 self.keeps &= from + taken == self.bytes.len();
@@ -352,14 +348,14 @@ impl Answer {
     }
 
     /// Adds a line to its head.
-    pub fn add(&mut self, line: &str) {
+    pub(super) fn add(&mut self, line: &str) {
         let place = self.head - 2;
         self.bytes.splice(place..place, line.bytes());
         self.head += line.len();
     }
 
     /// Of what has come.
-    pub fn copy(&self) -> Answer {
+    pub(super) fn copy(&self) -> Answer {
         Answer { bytes: self.bytes.clone(), link: None, in_flight: None, ..*self }
     }
 }

@@ -1,0 +1,296 @@
+//! PURE. Reads the `upstream` blocks of an `nginx.conf`: servers, weights, method. The grammar is nginx's; what is not understood is named.
+
+use std::fmt;
+
+use crate::topology::Algorithm;
+
+/// An `upstream` block.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Upstream {
+    /// Its name.
+    pub name: String,
+    /// Its servers, in order.
+    pub servers: Vec<Server>,
+    /// How it picks one.
+    pub algorithm: Algorithm,
+    /// What was not understood, each with its line.
+    pub not_understood: Vec<String>,
+}
+
+/// A `server` line of it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Server {
+    /// As written, such as `127.0.0.1:9001`.
+    pub address: String,
+    /// Its port: 80 if none is written; none for a unix socket.
+    pub port: Option<u16>,
+    /// 1 unless written.
+    pub weight: u32,
+    /// Gets something only when all others are down.
+    pub backup: bool,
+    /// Gets nothing.
+    pub down: bool,
+}
+
+/// What is wrong with a configuration, and where.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Wrong {
+    /// Counted from 1.
+    pub line: usize,
+    /// In a few words.
+    pub what: String,
+}
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}: {}", self.line, self.what)
+    }
+}
+
+impl std::error::Error for Wrong {}
+
+/// All `upstream` blocks of a file, in order.
+pub fn upstreams(text: &str) -> Result<Vec<Upstream>, Wrong> {
+    let mut tokens = Tokens { rest: text, line: 1 };
+    let mut found = Vec::new();
+    let mut depth = 0usize;
+    let mut words: Vec<String> = Vec::new();
+    while let Some(token) = tokens.next()? {
+        match token {
+            Token::Word(word) => words.push(word),
+            Token::End => words.clear(),
+            Token::Open => match words.as_slice() {
+                [keyword, name] if keyword == "upstream" => {
+                    let name = name.clone();
+                    words.clear();
+                    found.push(upstream(name, &mut tokens)?);
+                }
+                _ => {
+                    words.clear();
+                    depth += 1;
+                }
+            },
+            Token::Close => {
+                words.clear();
+                depth = depth.checked_sub(1).ok_or_else(|| tokens.wrong("a `}` without its `{`"))?;
+            }
+        }
+    }
+    match depth {
+        0 => Ok(found),
+        _ => Err(tokens.wrong("a `{` without its `}`")),
+    }
+}
+
+fn upstream(name: String, tokens: &mut Tokens) -> Result<Upstream, Wrong> {
+    let mut upstream = Upstream { name, servers: Vec::new(), algorithm: Algorithm::RoundRobin, not_understood: Vec::new() };
+    let mut words: Vec<String> = Vec::new();
+    while let Some(token) = tokens.next()? {
+        match token {
+            Token::Word(word) => words.push(word),
+            Token::End => upstream.directive(&std::mem::take(&mut words), tokens)?,
+            Token::Close if words.is_empty() => return Ok(upstream),
+            Token::Close => return Err(tokens.wrong("a directive without its `;`")),
+            Token::Open => return Err(tokens.wrong("a block within an upstream")),
+        }
+    }
+    Err(tokens.wrong("an upstream without its `}`"))
+}
+
+impl Upstream {
+    fn directive(&mut self, words: &[String], tokens: &Tokens) -> Result<(), Wrong> {
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        match words.as_slice() {
+            ["server", address, parameters @ ..] => {
+                let server = self.server(address, parameters, tokens)?;
+                self.servers.push(server);
+            }
+            ["least_conn"] => self.algorithm = Algorithm::LeastConnections,
+            ["random"] => self.algorithm = Algorithm::Random,
+            ["random", "two"] | ["random", "two", "least_conn"] => self.algorithm = Algorithm::TwoChoices,
+            ["ip_hash"] => self.algorithm = Algorithm::Source,
+            ["hash", key] | ["hash", key, "consistent"] => match keyed(key) {
+                Some(algorithm) => self.algorithm = algorithm,
+                None => self.not_understood.push(format!("line {}: hash {key}", tokens.line)),
+            },
+            ["sticky", "cookie", name, ..] => self.algorithm = Algorithm::Sticky((*name).to_owned()),
+            // These change nothing of who gets what.
+            ["zone" | "keepalive" | "keepalive_requests" | "keepalive_timeout" | "keepalive_time", ..] => {}
+            other => self.not_understood.push(format!("line {}: {}", tokens.line, other.join(" "))),
+        }
+        Ok(())
+    }
+
+    fn server(&mut self, address: &str, parameters: &[&str], tokens: &Tokens) -> Result<Server, Wrong> {
+        let mut server = Server { address: address.to_owned(), port: port(address), weight: 1, backup: false, down: false };
+        for parameter in parameters {
+            match parameter.split_once('=') {
+                None if *parameter == "backup" => server.backup = true,
+                None if *parameter == "down" => server.down = true,
+                Some(("weight", weight)) => {
+                    let number = weight.parse().ok().filter(|weight| *weight > 0);
+                    server.weight = number.ok_or_else(|| tokens.wrong(&format!("weight={weight}: expected a number above 0")))?;
+                }
+                Some(("max_fails" | "fail_timeout" | "max_conns", _)) => {}
+                _ => self.not_understood.push(format!("line {}: {parameter} of server {address}", tokens.line)),
+            }
+        }
+        Ok(server)
+    }
+}
+
+fn port(address: &str) -> Option<u16> {
+    if address.starts_with("unix:") {
+        return None;
+    }
+    let behind = address.rsplit_once(':').filter(|(host, _)| !host.contains(':') || host.ends_with(']'));
+    behind.map_or(Some(80), |(_, port)| port.parse().ok())
+}
+
+fn keyed(key: &str) -> Option<Algorithm> {
+    let key = key.trim_matches(|quote| quote == '"' || quote == '\'');
+    Some(match key {
+        "$remote_addr" | "$binary_remote_addr" => Algorithm::Source,
+        "$request_uri" | "$uri" | "$scheme$proxy_host$request_uri" => Algorithm::Uri,
+        _ => match (key.strip_prefix("$http_"), key.strip_prefix("$cookie_")) {
+            (Some(header), _) if is_name(header) => Algorithm::Header(header.replace('_', "-")),
+            (_, Some(cookie)) if is_name(cookie) => Algorithm::Cookie(cookie.to_owned()),
+            _ => return None,
+        },
+    })
+}
+
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+enum Token {
+    Word(String),
+    /// `;`
+    End,
+    /// `{`
+    Open,
+    /// `}`
+    Close,
+}
+
+struct Tokens<'t> {
+    rest: &'t str,
+    line: usize,
+}
+
+impl Tokens<'_> {
+    fn wrong(&self, what: &str) -> Wrong {
+        Wrong { line: self.line, what: what.to_owned() }
+    }
+
+    fn skip(&mut self, bytes: usize) -> &str {
+        let (skipped, rest) = self.rest.split_at(bytes);
+        self.rest = rest;
+        self.line += skipped.matches('\n').count();
+        skipped
+    }
+
+    /// Past spaces and comments.
+    fn skip_blank(&mut self) {
+        loop {
+            let blank = self.rest.len() - self.rest.trim_start().len();
+            self.skip(blank);
+            if !self.rest.starts_with('#') {
+                return;
+            }
+            let comment = self.rest.find('\n').unwrap_or(self.rest.len());
+            self.skip(comment);
+        }
+    }
+
+    fn next(&mut self) -> Result<Option<Token>, Wrong> {
+        self.skip_blank();
+        let Some(first) = self.rest.chars().next() else { return Ok(None) };
+        let token = match first {
+            ';' => Token::End,
+            '{' => Token::Open,
+            '}' => Token::Close,
+            '"' | '\'' => return self.quoted(first).map(Some),
+            _ => {
+                let end = |character: char| character.is_whitespace() || matches!(character, ';' | '{' | '}');
+                // `${name}` is part of a word.
+                let mut length = 0;
+                let mut within = false;
+                for (place, character) in self.rest.char_indices() {
+                    let opens = character == '{' && self.rest[..place].ends_with('$');
+                    if !within && !opens && end(character) {
+                        break;
+                    }
+                    within = opens || (within && character != '}');
+                    length = place + character.len_utf8();
+                }
+                return Ok(Some(Token::Word(self.skip(length).to_owned())));
+            }
+        };
+        self.skip(1);
+        Ok(Some(token))
+    }
+
+    fn quoted(&mut self, quote: char) -> Result<Token, Wrong> {
+        let mut word = String::new();
+        let mut escaped = false;
+        for (place, character) in self.rest.char_indices().skip(1) {
+            match character {
+                _ if escaped => {
+                    word.push(character);
+                    escaped = false;
+                }
+                '\\' => escaped = true,
+                _ if character == quote => {
+                    self.skip(place + 1);
+                    return Ok(Token::Word(word));
+                }
+                _ => word.push(character),
+            }
+        }
+        Err(self.wrong("a quote that does not end"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shipped_file_is_three_servers_in_turn() {
+        let [upstream] = upstreams(include_str!("../../load_balancer.conf")).unwrap().try_into().unwrap();
+        let ports: Vec<Option<u16>> = upstream.servers.iter().map(|server| server.port).collect();
+        assert_eq!((upstream.name.as_str(), ports), ("uuid", vec![Some(9001), Some(9002), Some(9003)]));
+        assert_eq!((upstream.algorithm, upstream.not_understood), (Algorithm::RoundRobin, vec![]));
+    }
+
+    #[test]
+    fn weights_methods_and_states_are_read_and_the_rest_is_named() {
+        let text = "
+            http { # a comment with { and ;
+              map $http_upgrade $connection_upgrade { default upgrade; '' close; }
+              upstream one {
+                zone one 64k; hash \"$request_uri\" consistent; server [::1]:9001 weight=5 max_fails=3;
+                server 127.0.0.1:9002 backup; server unix:/tmp/a.sock down; server backend;
+                queue 10; server a:1 slow_start=3s;
+              }
+              upstream two { server a:9001; server a:9002; random two least_conn; keepalive 16; }
+              server { location ~ ^/a{1,2}$ { set $x ${host}_y; proxy_pass http://one; } }
+            }";
+        let found = upstreams(text).unwrap();
+        let [one, two] = found.as_slice() else { panic!("{found:?}") };
+        assert_eq!((&one.algorithm, &two.algorithm), (&Algorithm::Uri, &Algorithm::TwoChoices));
+        let ports: Vec<Option<u16>> = one.servers.iter().map(|server| server.port).collect();
+        assert_eq!(ports, [Some(9001), Some(9002), None, Some(80), Some(1)]);
+        assert_eq!((one.servers[0].weight, one.servers[1].backup, one.servers[2].down), (5, true, true));
+        assert_eq!(one.not_understood, ["line 7: queue 10", "line 7: slow_start=3s of server a:1"]);
+    }
+
+    #[test]
+    fn what_is_no_configuration_is_told_with_its_line() {
+        for (text, line) in [("http {\n", 2), ("}", 1), ("upstream a {\nserver b:1 weight=0;\n}", 2), ("a \"b", 1), ("upstream a {\nserver b }", 2)] {
+            assert_eq!(upstreams(text).map_err(|wrong| wrong.line), Err(line), "{text}");
+        }
+    }
+}
