@@ -107,6 +107,8 @@ fn what_calls_itself_pure_is() {
 fn unsafe_code_stands_in_the_journal_alone() {
     for (path, code) in sources() {
         let allowed = path == Path::new("journal.rs");
+        // A word of Content-Security-Policy.
+        let code = code.replace("'unsafe-inline'", "");
         assert!(allowed || !code.contains("unsafe"), "src/{} has unsafe code", path.display());
     }
 }
