@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use hyper::Uri;
 
 use crate::check::traffic::Target;
@@ -12,7 +12,7 @@ use crate::check::traffic::Target;
 pub fn resolve(url: &str, patience: Duration) -> Result<Target> {
     let hint = "write it as http://localhost:8080/uuid";
     let with_scheme = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
-    let uri: Uri = with_scheme.parse().with_context(|| format!("{url}: no URL\n  hint: {hint}"))?;
+    let uri: Uri = with_scheme.parse().map_err(|why| anyhow!("{url}: no URL ({why})\n  hint: {hint}"))?;
     match uri.scheme_str() {
         Some("http") => {}
         Some("https") => bail!(
@@ -31,7 +31,7 @@ pub fn resolve(url: &str, patience: Duration) -> Result<Target> {
         ("localhost", _) => vec![([127, 0, 0, 1], port).into(), (std::net::Ipv6Addr::LOCALHOST, port).into()],
         _ => (host, port)
             .to_socket_addrs()
-            .with_context(|| format!("{url}: the name {host} does not resolve\n  hint: is it spelt right?"))?
+            .map_err(|why| anyhow!("{url}: the name {host} does not resolve ({why})\n  hint: is it spelt right?"))?
             .collect(),
     };
     addresses.sort_by_key(SocketAddr::is_ipv6);
@@ -40,14 +40,14 @@ pub fn resolve(url: &str, patience: Duration) -> Result<Target> {
         host: authority.as_str().to_owned(),
         path: uri.path_and_query().map_or("/", |path| path.as_str()).to_owned(),
     };
-    let mut last = None;
+    let mut first = None;
     for address in &addresses {
         match TcpStream::connect_timeout(address, patience) {
             Ok(_) => return Ok(target(*address)),
-            Err(error) => last = Some((address, error)),
+            Err(error) => first = first.or(Some((address, error))),
         }
     }
-    match last {
+    match first {
         None => bail!("{url}: the name {host} has no address"),
         Some((address, error)) => {
             let why = match error.kind() {

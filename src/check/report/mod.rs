@@ -1,11 +1,15 @@
 //! What a run of checks found, as one value, and its forms: for a terminal, for programs, for CI. A form a file.
 
+#[cfg(test)]
+mod example;
 mod html;
 mod json;
 mod junit;
 mod markdown;
 mod numbers;
 mod plot;
+#[cfg(test)]
+mod tests;
 mod text;
 
 use serde::{Deserialize, Serialize};
@@ -18,6 +22,7 @@ pub const VERSION: u32 = 1;
 
 /// All checks of a run.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Report {
     /// Of this shape.
     pub version: u32,
@@ -33,6 +38,7 @@ pub struct Report {
 
 /// A judgement. Ordered from best to worst.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// All that was required holds.
@@ -45,6 +51,7 @@ pub enum Verdict {
 
 /// One check: what was sent, what became of it, and what follows.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Check {
     /// As the configuration file names it; null from the command line.
     pub name: Option<String>,
@@ -74,6 +81,7 @@ pub struct Check {
 
 /// The fleet behind the balancer.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Fleet {
     /// Its API.
     pub control: String,
@@ -83,6 +91,7 @@ pub struct Fleet {
 
 /// The sample that was judged. The requests before it, which look whether all is stable and how the balancer picks, are counted in the account alone.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Traffic {
     /// Such as `GET`.
     pub method: String,
@@ -104,6 +113,7 @@ pub struct Traffic {
 
 /// Every request of the run has one fate; their counts add up to `sent`.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Account {
     /// All requests of the run.
     pub sent: u64,
@@ -123,6 +133,7 @@ pub struct Account {
 
 /// How many requests have a fate.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct FateCount {
     /// Such as `delivered`.
     pub fate: String,
@@ -136,6 +147,7 @@ pub struct FateCount {
 
 /// A request, its attempts and its answer.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Example {
     /// Its id, as in the header and in the records.
     pub request: String,
@@ -149,6 +161,7 @@ pub struct Example {
 
 /// Records that are not of a request of this run.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Beside {
     /// Requests of this run before the backends that answer were the same for a while.
     #[serde(default)]
@@ -163,6 +176,7 @@ pub struct Beside {
 
 /// Who answered how often.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Shares {
     /// One a backend, in the fleet's order.
     pub rows: Vec<Share>,
@@ -178,6 +192,7 @@ pub struct Shares {
 
 /// A backend's share.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Share {
     /// Its name: the generator number.
     pub backend: String,
@@ -191,6 +206,7 @@ pub struct Share {
 
 /// A test of the shares.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Test {
     /// Its name, such as `multinomial` or `bounded discrepancy`.
     pub name: String,
@@ -208,6 +224,7 @@ pub struct Test {
 
 /// How the balancer picks a backend.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Algorithm {
     /// As it is named for `--expect`, such as `round-robin`; null if nothing fits.
     pub name: Option<String>,
@@ -225,6 +242,7 @@ pub struct Algorithm {
 
 /// Times in seconds.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Latency {
     /// From when a request was due until its answer had come.
     pub client: Percentiles,
@@ -238,6 +256,7 @@ pub struct Latency {
 
 /// Of a distribution of seconds.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Percentiles {
     /// Smallest.
     pub min: f64,
@@ -259,6 +278,7 @@ pub struct Percentiles {
 
 /// What was broken during the sample, and what that did.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Outage {
     /// What was done when.
     pub steps: Vec<Step>,
@@ -274,6 +294,7 @@ pub struct Outage {
 
 /// Something that was done.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Step {
     /// Seconds since the sample began.
     pub at: f64,
@@ -285,6 +306,7 @@ pub struct Step {
 
 /// A backend that was touched.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Affected {
     /// Its name.
     pub backend: String,
@@ -298,6 +320,7 @@ pub struct Affected {
 
 /// One rule's result, with its evidence.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Finding {
     /// Its name, such as `account`, `shares`, `post-retried`.
     pub rule: String,
@@ -315,6 +338,7 @@ pub struct Finding {
 
 /// What a rule says.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
     /// It holds.
@@ -329,6 +353,7 @@ pub enum Outcome {
 
 /// What the plots show.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Plots {
     /// Who answered the first requests of the sample, in the order in which they reached backends: places in `shares.rows`; null for no backend.
     pub strip: Vec<Option<u16>>,
@@ -342,6 +367,7 @@ pub struct Plots {
 
 /// A slice of the sample's time.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Slice {
     /// Answers by backend, places as in `shares.rows`.
     pub answers: Vec<u64>,

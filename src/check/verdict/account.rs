@@ -50,7 +50,9 @@ pub fn judge(case: &Case) -> Vec<Finding> {
                 format!("all {sent} requests: one attempt, one answer, each answer its own")
             }
             true => format!("all {sent} requests are explained by both ends, none was lost"),
-            false => format!("all {sent} requests were answered (the backends' side cannot be known)"),
+            false => format!(
+                "all {sent} requests were answered; whether some were retried or executed twice cannot be known, for the backends are not ours"
+            ),
         };
         findings.push(finding("account", Outcome::Pass, summary));
     }
