@@ -1,22 +1,58 @@
-//! Who is in the fleet: what the backends are started from, what balancer configuration is written from, and what a check
-//! judges against. It opens nothing; whether an address can be had is found out by `fleet`.
+//! Who is in the fleet and what the balancer is told: what the backends are started from, what balancer configuration is written
+//! from, and what a check judges against. It opens nothing; whether an address can be had is found out by `fleet`.
+
+mod algorithm;
+mod told;
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
+
+pub use algorithm::{Algorithm, Name};
+pub use told::{Failure, Health, HttpPath, Retries, Sockets, Timeouts, Weight, Weights};
 
 use crate::wire::Generator;
 
 /// A fleet has at most this many backends.
 pub const MAX_BACKENDS: usize = 1000;
 
-/// The backends of a fleet: on one host, each with a port of its own.
+/// The backends of a fleet, on one host, each with a port of its own, and what the balancer in front of them is told. What says
+/// `None` is left to the balancer.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Topology {
     /// Where they listen.
     pub host: Host,
     /// In the order in which they were named.
-    pub generators: Vec<Generator>,
+    pub members: Vec<Member>,
+    /// How one is picked.
+    pub algorithm: Algorithm,
+    /// Requests whose path begins with it are balanced, and arrive without it.
+    pub path: HttpPath,
+    /// They are reached by sockets in a folder instead of by ports.
+    pub sockets: Option<Sockets>,
+    /// Whether they are asked how they are.
+    pub health: Option<Health>,
+    /// When one is avoided.
+    pub failure: Option<Failure>,
+    /// When another one is tried.
+    pub retries: Option<Retries>,
+    /// How many idle connections to them are kept; 0: none, each request has a connection of its own.
+    pub keep_alive: Option<u32>,
+    /// Each connection to them begins with who the client is: the PROXY protocol, version 1.
+    pub proxy_protocol: bool,
+    /// How long they are waited for.
+    pub timeouts: Timeouts,
+}
+
+/// One backend, as a balancer is told of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Member {
+    /// Its number, which is its port.
+    pub generator: Generator,
+    /// How often it gets its turn.
+    pub weight: Weight,
+    /// It gets requests only while no other can have them.
+    pub backup: bool,
 }
 
 /// A name or an address to listen on.
@@ -177,6 +213,44 @@ impl FromStr for Ports {
 }
 
 impl Topology {
+    /// These backends, all alike, under the path of the original program, and all else as the balancer has it.
+    pub fn of(host: Host, generators: Vec<Generator>) -> Topology {
+        let member = |generator| Member { generator, weight: Weight::ONE, backup: false };
+        Topology {
+            host,
+            members: generators.into_iter().map(member).collect(),
+            algorithm: Algorithm::default(),
+            path: HttpPath::of_the_original(),
+            sockets: None,
+            health: None,
+            failure: None,
+            retries: None,
+            keep_alive: None,
+            proxy_protocol: false,
+            timeouts: Timeouts::default(),
+        }
+    }
+
+    /// Whose they are, in the order in which they were named.
+    pub fn generators(&self) -> impl ExactSizeIterator<Item = Generator> {
+        self.members.iter().map(|member| member.generator)
+    }
+
+    /// Those that take their turn while all is well.
+    pub fn active(&self) -> impl Iterator<Item = &Member> {
+        self.members.iter().filter(|member| !member.backup)
+    }
+
+    /// Those that wait until no other can take a request.
+    pub fn backups(&self) -> impl Iterator<Item = &Member> {
+        self.members.iter().filter(|member| member.backup)
+    }
+
+    /// Not all weights are the same.
+    pub fn is_weighted(&self) -> bool {
+        self.members.windows(2).any(|pair| pair[0].weight != pair[1].weight)
+    }
+
     /// The URL of a backend for a client on this machine.
     pub fn url(&self, generator: Generator) -> String {
         format!("http://{}:{generator}", self.host.in_url())
@@ -185,6 +259,11 @@ impl Topology {
     /// The address of a backend for a balancer on this machine.
     pub fn address(&self, generator: Generator) -> String {
         format!("{}:{generator}", self.host.in_balancer())
+    }
+
+    /// The socket of a backend, where it is reached by one.
+    pub fn socket(&self, generator: Generator) -> Option<String> {
+        self.sockets.as_ref().map(|sockets| format!("{}/{generator}.sock", sockets.folder().display()))
     }
 }
 

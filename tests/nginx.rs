@@ -271,7 +271,7 @@ fn order(nginx: &Nginx, count: usize, ports: &[u16]) -> String {
 
 fn lines(ports: &[u16]) -> String {
     let generators = ports.iter().copied().map(Generator).collect();
-    balancer::nginx::lines(&Topology { host: "localhost".parse().unwrap(), generators })
+    balancer::nginx::lines(&Topology::of("localhost".parse().unwrap(), generators))
 }
 
 /// As nginx's documentation of `keepalive` says.

@@ -1,6 +1,358 @@
 //! The balancer in front of the fleet: PURE writers of its configuration, the launcher of a real one, and one that is built in.
+//!
+//! What a balancer cannot be told is an error that names the nearest thing, never left out in silence.
 
 pub mod builtin;
 pub mod guard;
 pub mod launch;
+mod lines;
 pub mod nginx;
+pub mod read;
+
+use std::fmt;
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::topology::{Host, Topology};
+
+/// A balancer for which configuration is written.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Balancer {
+    /// NGINX, open source.
+    Nginx,
+}
+
+impl Balancer {
+    /// All of them.
+    pub const ALL: [Balancer; 1] = [Balancer::Nginx];
+
+    /// Its program.
+    pub fn name(self) -> &'static str {
+        match self {
+            Balancer::Nginx => "nginx",
+        }
+    }
+
+    /// As its makers write it.
+    pub fn title(self) -> &'static str {
+        match self {
+            Balancer::Nginx => "NGINX",
+        }
+    }
+
+    /// The newest version that the writer was tried with.
+    pub fn newest(self) -> Version {
+        match self {
+            Balancer::Nginx => Version(1, 31, 3),
+        }
+    }
+
+    /// The program that knows its version, and how it is asked.
+    pub fn version_question(self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Balancer::Nginx => Some(("nginx", "-v")),
+        }
+    }
+
+    /// The configuration, or what the balancer cannot be told.
+    pub fn write(self, topology: &Topology, options: &Options) -> Result<Written, Cannot> {
+        match self {
+            Balancer::Nginx => nginx::write(topology, options),
+        }
+    }
+}
+
+impl fmt::Display for Balancer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Balancer {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Balancer, String> {
+        let known = Balancer::ALL.into_iter().find(|balancer| balancer.name() == text);
+        known.ok_or_else(|| format!("expected one of {}", Balancer::ALL.map(Balancer::name).join(", ")))
+    }
+}
+
+/// How a configuration is written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Options {
+    /// Where the balancer listens; None: port 80 of a snippet, 8080 else.
+    pub listen: Option<Listen>,
+    /// Only what is included in a configuration that is there already.
+    pub snippet: bool,
+    /// For which version.
+    pub version: For,
+    /// How many workers or threads serve; None: one, and in a snippet whatever there is.
+    pub workers: Option<NonZeroU32>,
+}
+
+impl Options {
+    /// What is included, for the newest version.
+    pub const SNIPPET: Options = Options { listen: None, snippet: true, version: For::Newest, workers: None };
+    /// What runs by itself, for the newest version.
+    pub const WHOLE: Options = Options { snippet: false, ..Options::SNIPPET };
+
+    fn listen(&self) -> Listen {
+        self.listen.unwrap_or(Listen { address: None, port: if self.snippet { 80 } else { 8080 } })
+    }
+
+    fn workers(&self) -> u32 {
+        self.workers.map_or(1, NonZeroU32::get)
+    }
+
+    fn version(&self, balancer: Balancer) -> Version {
+        match self.version {
+            For::Asked(version) | For::Found(version) => version,
+            For::Newest => balancer.newest(),
+        }
+    }
+
+    /// What the first line of a configuration says.
+    fn head(&self, balancer: Balancer, topology: &Topology) -> String {
+        let (title, version) = (balancer.title(), self.version(balancer));
+        let origin = match self.version {
+            For::Asked(_) => String::new(),
+            For::Found(_) => ", which was found on PATH".to_owned(),
+            For::Newest => ": none was found on PATH, so the newest known was assumed".to_owned(),
+        };
+        let count = topology.members.len();
+        let backends = if count == 1 { "1 backend".to_owned() } else { format!("{count} backends") };
+        format!("{title} in front of {backends}, written by uuid-generator for version {version}{origin}.")
+    }
+}
+
+/// For which version of a balancer a configuration is written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum For {
+    /// As was asked for.
+    Asked(Version),
+    /// As the program on PATH says.
+    Found(Version),
+    /// Nothing is known.
+    Newest,
+}
+
+/// Of a balancer: `1.31.3`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Version(pub u32, pub u32, pub u32);
+
+impl Version {
+    /// The first one in what a program says of itself: `nginx version: nginx/1.22.1`.
+    pub fn in_text(text: &str) -> Option<Version> {
+        text.split(|c: char| !(c.is_ascii_digit() || c == '.')).find_map(|word| {
+            let word = word.trim_matches('.');
+            (word.split('.').count() == 3).then(|| word.parse().ok()).flatten()
+        })
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.0, self.1, self.2)
+    }
+}
+
+impl FromStr for Version {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Version, &'static str> {
+        const EXPECTED: &str = "expected a version such as 1.31.3 or 2.6";
+        let mut numbers = [0; 3];
+        let parts: Vec<&str> = text.strip_prefix('v').unwrap_or(text).split('.').collect();
+        if !(2..=3).contains(&parts.len()) {
+            return Err(EXPECTED);
+        }
+        for (number, part) in numbers.iter_mut().zip(parts) {
+            *number = part.parse().map_err(|_| EXPECTED)?;
+        }
+        Ok(Version(numbers[0], numbers[1], numbers[2]))
+    }
+}
+
+/// Where a balancer listens: `8080` is that port of all of the machine's IPv4 addresses, `127.0.0.1:8080` of one address.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Listen {
+    /// One address of the machine.
+    pub address: Option<IpAddr>,
+    /// Not 0.
+    pub port: u16,
+}
+
+impl Listen {
+    /// With an address in any case: `0.0.0.0:8080`.
+    fn ip(self) -> IpAddr {
+        self.address.unwrap_or(IpAddr::from([0, 0, 0, 0]))
+    }
+}
+
+/// `8080`, `127.0.0.1:8080`, `[::1]:8080`
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.address {
+            None => self.port.fmt(f),
+            Some(IpAddr::V4(address)) => write!(f, "{address}:{}", self.port),
+            Some(IpAddr::V6(address)) => write!(f, "[{address}]:{}", self.port),
+        }
+    }
+}
+
+impl FromStr for Listen {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Listen, &'static str> {
+        const EXPECTED: &str = "expected a port, or an address and a port: 8080, 127.0.0.1:8080, [::1]:8080";
+        let listen = match text.rsplit_once(':') {
+            None => text.parse().ok().map(|port| Listen { address: None, port }),
+            Some((host, port)) => host.parse::<Host>().ok().zip(port.parse().ok()).and_then(|(host, port)| {
+                let address = host.fixed_addresses()?.first().copied();
+                Some(Listen { address, port })
+            }),
+        };
+        listen.filter(|listen| listen.port != 0).ok_or(EXPECTED)
+    }
+}
+
+/// A configuration.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Written {
+    /// Its files. Their names are relative to the folder in which the balancer is started.
+    pub files: Vec<File>,
+    /// How it is started in that folder, in the foreground; nothing for a snippet.
+    pub run: Option<Run>,
+}
+
+/// One file of a configuration.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct File {
+    /// Without a folder.
+    pub name: &'static str,
+    /// With a newline at its end.
+    pub text: String,
+}
+
+/// How a balancer is started.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Run {
+    /// Variables that are set.
+    pub environment: Vec<(&'static str, String)>,
+    /// The program and its arguments.
+    pub command: Vec<String>,
+}
+
+impl Run {
+    fn of(environment: &[(&'static str, &str)], command: &str) -> Run {
+        Run {
+            environment: environment.iter().map(|(name, value)| (*name, (*value).to_owned())).collect(),
+            command: command.split(' ').map(str::to_owned).collect(),
+        }
+    }
+}
+
+/// As it is typed in a shell.
+impl fmt::Display for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (name, value) in &self.environment {
+            write!(f, "{name}={value} ")?;
+        }
+        f.write_str(&self.command.join(" "))
+    }
+}
+
+/// A balancer cannot be told something, in its free edition or in that version.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Cannot {
+    /// Such as `stick to a backend by a cookie of its own (--algorithm sticky): from 1.29.6`.
+    pub what: String,
+    /// Which one.
+    pub balancer: Balancer,
+    /// For which the configuration was to be written.
+    pub version: Version,
+    /// What comes nearest.
+    pub nearest: String,
+}
+
+impl fmt::Display for Cannot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (title, version, what, nearest) = (self.balancer.title(), self.version, &self.what, &self.nearest);
+        write!(f, "{title} {version} cannot {what}\n  hint: {nearest}")
+    }
+}
+
+impl std::error::Error for Cannot {}
+
+/// Collects what to say of one balancer that cannot.
+#[derive(Clone, Copy)]
+struct Limits {
+    balancer: Balancer,
+    version: Version,
+}
+
+impl Limits {
+    fn of(balancer: Balancer, options: &Options) -> Limits {
+        Limits { balancer, version: options.version(balancer) }
+    }
+
+    /// It cannot, if so.
+    fn refuse_if(self, so: bool, what: &str, nearest: &str) -> Result<(), Cannot> {
+        match so {
+            true => Err(self.cannot(what, nearest)),
+            false => Ok(()),
+        }
+    }
+
+    fn cannot(self, what: &str, nearest: &str) -> Cannot {
+        let Limits { balancer, version } = self;
+        Cannot { what: what.to_owned(), balancer, version, nearest: nearest.to_owned() }
+    }
+}
+
+/// `10s`, `250ms`
+fn time(duration: Duration) -> String {
+    match duration.as_millis() {
+        millis if millis % 1000 == 0 => format!("{}s", millis / 1000),
+        millis => format!("{}ms", millis.max(1)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_is_found_in_what_programs_say() {
+        for (text, version) in [
+            ("nginx version: nginx/1.22.1", Version(1, 22, 1)),
+            ("HAProxy version 2.6.12-1+deb12u4 2026/10/17 - https://haproxy.org/", Version(2, 6, 12)),
+            (
+                "envoy  version: 6e9bd4b91e1f1d08ecb3ba7f9ac7dd5e8c6ea0f4/1.40.0/Clean/RELEASE/BoringSSL",
+                Version(1, 40, 0),
+            ),
+            ("Version:      3.7.15\nCodename: x\nGo version: go1.26.2", Version(3, 7, 15)),
+            ("v2.11.7 h1:abc=", Version(2, 11, 7)),
+        ] {
+            assert_eq!(Version::in_text(text), Some(version));
+        }
+        assert_eq!(Version::in_text("none"), None);
+        assert_eq!("2.6".parse(), Ok(Version(2, 6, 0)));
+        for text in ["", "1", "1.x", "1.2.3.4", "-1.2"] {
+            assert!(text.parse::<Version>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn where_it_listens_is_read_as_it_is_written() {
+        for text in ["8080", "127.0.0.1:8080", "[::1]:8080"] {
+            assert_eq!(text.parse::<Listen>().unwrap().to_string(), text);
+        }
+        assert_eq!("localhost:80".parse::<Listen>().unwrap().to_string(), "127.0.0.1:80");
+        for text in ["", "0", "65536", "a:80", "127.0.0.1:", ":80"] {
+            assert!(text.parse::<Listen>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,19 +1,180 @@
-//! PURE. The lines that go inside `http { … }` of an `nginx.conf`, or as a file into `conf.d`.
+//! PURE. NGINX, open source: a whole `nginx.conf`, or the lines that go inside `http { … }`, or as a file into `conf.d`.
 
-use std::fmt::Write;
+use crate::balancer::lines::Lines;
+use crate::balancer::{Balancer, Cannot, File, Limits, Options, Run, Version, Written, time};
+use crate::topology::{Algorithm, Topology};
 
-use crate::topology::Topology;
+/// Connections to backends are kept, and HTTP/1.1 is spoken to them, without being told.
+const KEEPS_CONNECTIONS: Version = Version(1, 29, 7);
+const STICKY: Version = Version(1, 29, 6);
+const RANDOM: Version = Version(1, 15, 1);
+const NAME: &str = "nginx.conf";
 
 /// An upstream named `uuid` of all backends and a server that balances `/uuid` over them, as the original program ships it.
 pub fn lines(topology: &Topology) -> String {
-    let mut servers = String::new();
-    for generator in &topology.generators {
-        writeln!(servers, "    server {};", topology.address(*generator)).expect("a string takes all");
+    let plain = Topology::of(topology.host.clone(), topology.generators().collect());
+    upstream_and_server(&plain, &Options::SNIPPET)
+        .expect("backends that are all alike ask for nothing that NGINX cannot")
+}
+
+/// An `nginx.conf`, or what goes inside its `http { … }`.
+pub fn write(topology: &Topology, options: &Options) -> Result<Written, Cannot> {
+    let body = upstream_and_server(topology, options)?;
+    let head = options.head(Balancer::Nginx, topology);
+    let mut text = Lines::default();
+    text.add(0, format!("# {head}"));
+    if options.snippet {
+        text.add(0, "# Put it inside `http { … }`, or as a file into /etc/nginx/conf.d.").add(0, "").block(0, &body);
+        return Ok(Written { files: vec![File { name: "load_balancer.conf", text: text.0 }], run: None });
     }
-    format!(
-        "upstream uuid {{\n{servers}}}\n\n\
-         server {{\n    listen 80;\n\n    location /uuid {{\n        proxy_pass http://uuid/;\n    }}\n}}\n"
-    )
+    let run = Run::of(&[], &format!("nginx -p . -e stderr -c {NAME}"));
+    text.add(0, format!("# In the foreground, in the folder of this file: {run}"))
+        .add(0, "# Reload it: kill -HUP; let it end what it began, and end: kill -QUIT")
+        .add(0, "daemon off;")
+        .add(0, format!("worker_processes {};", options.workers()))
+        .add(0, "pid nginx.pid;")
+        .add(0, "error_log stderr;")
+        .add(0, "")
+        .add(0, "events {")
+        .add(4, "worker_connections 4096;")
+        .add(0, "}")
+        .add(0, "")
+        .add(0, "http {")
+        .add(4, "access_log off;")
+        .add(4, "# What does not fit into memory, in the folder of this file.");
+    for kind in ["client_body", "proxy", "fastcgi", "scgi", "uwsgi"] {
+        text.add(4, format!("{kind}_temp_path temp_{kind};"));
+    }
+    text.add(0, "").block(4, &body).add(0, "}");
+    Ok(Written { files: vec![File { name: NAME, text: text.0 }], run: Some(run) })
+}
+
+fn upstream_and_server(topology: &Topology, options: &Options) -> Result<String, Cannot> {
+    let limits = Limits::of(Balancer::Nginx, options);
+    limits.refuse_if(
+        topology.health.is_some(),
+        "probe the health of backends (--health-path): that takes NGINX Plus",
+        "--max-fails and --fail-timeout avoid a backend that fails requests",
+    )?;
+    limits.refuse_if(
+        topology.proxy_protocol,
+        "speak the PROXY protocol to HTTP backends (--proxy-protocol), only in its stream module",
+        "HAProxy, Envoy and Caddy can; or send the client's address in a header: proxy_set_header X-Forwarded-For",
+    )?;
+    let mut text = Lines::default();
+    text.add(0, "upstream uuid {");
+    if options.workers() > 1 {
+        text.add(4, "# The workers share what they know; else each goes in its own order.").add(4, "zone uuid 64k;");
+    }
+    for line in method(topology, limits)? {
+        text.add(4, line);
+    }
+    let failure = match &topology.failure {
+        None => String::new(),
+        Some(failure) if failure.fail_timeout.subsec_nanos() == 0 => {
+            format!(" max_fails={} fail_timeout={}", failure.max_fails, time(failure.fail_timeout))
+        }
+        Some(_) => return Err(limits.cannot("avoid a backend for a part of a second", "--fail-timeout 1s")),
+    };
+    for member in &topology.members {
+        let address = topology.socket(member.generator).map(|socket| format!("unix:{socket}"));
+        let address = address.unwrap_or_else(|| topology.address(member.generator));
+        let weight = if member.weight.get() > 1 { format!(" weight={}", member.weight) } else { String::new() };
+        let backup = if member.backup { " backup" } else { "" };
+        text.add(4, format!("server {address}{weight}{failure}{backup};"));
+    }
+    if let Algorithm::Sticky(name) = &topology.algorithm {
+        text.add(4, format!("sticky cookie {name} path=/;"));
+    }
+    let keeps_by_itself = limits.version >= KEEPS_CONNECTIONS;
+    match topology.keep_alive {
+        Some(0) if keeps_by_itself => {
+            text.add(4, "# A connection for each request.").add(4, "keepalive 0;");
+        }
+        Some(count @ 1..) => {
+            text.add(4, "# Idle connections that each worker keeps.").add(4, format!("keepalive {count};"));
+        }
+        Some(0) | None => (),
+    }
+    text.add(0, "}").add(0, "").add(0, "server {").add(4, format!("listen {};", options.listen())).add(0, "");
+    text.add(4, format!("location {} {{", topology.path));
+    text.add(8, if topology.path.is_root() { "proxy_pass http://uuid;" } else { "proxy_pass http://uuid/;" });
+    if topology.keep_alive.is_some_and(|count| count > 0) && !keeps_by_itself {
+        text.add(8, "proxy_http_version 1.1;").add(8, "proxy_set_header Connection \"\";");
+    }
+    text.maybe(8, topology.timeouts.connect.map(|it| format!("proxy_connect_timeout {};", time(it))));
+    if let Some(answer) = topology.timeouts.answer.map(time) {
+        text.add(8, format!("proxy_send_timeout {answer};")).add(8, format!("proxy_read_timeout {answer};"));
+    }
+    match &topology.retries {
+        None => (),
+        Some(retries) if retries.attempts == 0 => {
+            text.add(8, "proxy_next_upstream off;");
+        }
+        Some(retries) => {
+            let also = if retries.non_idempotent { " non_idempotent" } else { "" };
+            text.add(8, format!("proxy_next_upstream error timeout{also};"));
+            text.add(8, format!("proxy_next_upstream_tries {}; # the first one counts", retries.attempts + 1));
+        }
+    }
+    text.add(4, "}").add(0, "}");
+    Ok(text.0)
+}
+
+/// The lines that go before the servers: NGINX reads what those may say by them.
+fn method(topology: &Topology, limits: Limits) -> Result<Vec<String>, Cannot> {
+    let has_backup = topology.backups().next().is_some();
+    let no_backup = |method: &str| {
+        let what = format!("have a backup (--backup) with the method `{method}`");
+        limits.refuse_if(has_backup, &what, "round-robin, least-connections and sticky may have one")
+    };
+    let hash = |key: &str, comment: &str| {
+        no_backup("hash")?;
+        Ok(vec![format!("# {comment}"), format!("hash {key} consistent;")])
+    };
+    match &topology.algorithm {
+        Algorithm::RoundRobin => Ok(Vec::new()),
+        Algorithm::LeastConnections => Ok(vec!["least_conn;".to_owned()]),
+        Algorithm::Random | Algorithm::TwoChoices => {
+            no_backup("random")?;
+            limits.refuse_if(
+                limits.version < RANDOM,
+                &format!("pick by chance: from {RANDOM}"),
+                "--algorithm least-connections",
+            )?;
+            let two = topology.algorithm == Algorithm::TwoChoices;
+            Ok(vec![if two { "random two least_conn;" } else { "random;" }.to_owned()])
+        }
+        Algorithm::Source => {
+            hash("$remote_addr", "The whole address; `ip_hash` looks at the first three of its four numbers only.")
+        }
+        Algorithm::Uri => hash("$request_uri", "Path and query, as the client sent them."),
+        Algorithm::Header(name) => {
+            limits.refuse_if(
+                !name.is_plain(b"-"),
+                &format!("name the header {name} in a variable"),
+                "a header whose name has only letters, digits, `-` and `_`",
+            )?;
+            let variable = name.as_str().to_ascii_lowercase().replace('-', "_");
+            hash(&format!("$http_{variable}"), "Requests without the header go round robin.")
+        }
+        Algorithm::Cookie(name) => {
+            limits.refuse_if(
+                !name.is_plain(b""),
+                &format!("name the cookie {name} in a variable"),
+                "a cookie whose name has only letters, digits and `_`",
+            )?;
+            hash(&format!("$cookie_{name}"), "Requests without the cookie go round robin.")
+        }
+        Algorithm::Sticky(name) => {
+            let what = format!("stick to a backend by a cookie of its own (--algorithm sticky): from {STICKY}");
+            let nearest = format!(
+                "--algorithm cookie:{name} goes by a cookie that the client brings, --algorithm source by its address"
+            );
+            limits.refuse_if(limits.version < STICKY, &what, &nearest)?;
+            Ok(Vec::new())
+        }
+    }
 }
 
 #[cfg(test)]
@@ -21,15 +182,20 @@ mod tests {
     use super::*;
     use crate::topology::Ports;
 
+    fn of_the_original() -> Topology {
+        Topology::of("localhost".parse().unwrap(), Ports::of_the_original().meant().unwrap())
+    }
+
+    fn without_comments(text: &str) -> String {
+        let lines = text.lines().filter(|line| !line.starts_with('#')).map(|line| format!("{line}\n"));
+        lines.collect::<String>().trim_start().to_owned()
+    }
+
     #[test]
     fn the_file_that_is_shipped_is_what_is_written_for_the_default_fleet() {
-        let (generators, _) = Ports::of_the_original().generators();
-        let topology = Topology { host: "localhost".parse().unwrap(), generators };
-        let shipped: String = include_str!("../../load_balancer.conf")
-            .lines()
-            .filter(|line| !line.starts_with('#'))
-            .map(|line| format!("{line}\n"))
-            .collect();
-        assert_eq!(shipped.trim_start(), lines(&topology));
+        let shipped = without_comments(include_str!("../../load_balancer.conf"));
+        assert_eq!(shipped, lines(&of_the_original()));
+        let snippet = write(&of_the_original(), &Options::SNIPPET).unwrap();
+        assert_eq!(shipped, without_comments(&snippet.files[0].text));
     }
 }

@@ -83,7 +83,8 @@ pub fn upstreams(text: &str) -> Result<Vec<Upstream>, Wrong> {
 }
 
 fn upstream(name: String, tokens: &mut Tokens) -> Result<Upstream, Wrong> {
-    let mut upstream = Upstream { name, servers: Vec::new(), algorithm: Algorithm::RoundRobin, not_understood: Vec::new() };
+    let mut upstream =
+        Upstream { name, servers: Vec::new(), algorithm: Algorithm::RoundRobin, not_understood: Vec::new() };
     let mut words: Vec<String> = Vec::new();
     while let Some(token) = tokens.next()? {
         match token {
@@ -113,7 +114,10 @@ impl Upstream {
                 Some(algorithm) => self.algorithm = algorithm,
                 None => self.not_understood.push(format!("line {}: hash {key}", tokens.line)),
             },
-            ["sticky", "cookie", name, ..] => self.algorithm = Algorithm::Sticky((*name).to_owned()),
+            ["sticky", "cookie", name, ..] => match name.parse() {
+                Ok(name) => self.algorithm = Algorithm::Sticky(name),
+                Err(_) => self.not_understood.push(format!("line {}: sticky cookie {name}", tokens.line)),
+            },
             // These change nothing of who gets what.
             ["zone" | "keepalive" | "keepalive_requests" | "keepalive_timeout" | "keepalive_time", ..] => {}
             other => self.not_understood.push(format!("line {}: {}", tokens.line, other.join(" "))),
@@ -122,14 +126,16 @@ impl Upstream {
     }
 
     fn server(&mut self, address: &str, parameters: &[&str], tokens: &Tokens) -> Result<Server, Wrong> {
-        let mut server = Server { address: address.to_owned(), port: port(address), weight: 1, backup: false, down: false };
+        let mut server =
+            Server { address: address.to_owned(), port: port(address), weight: 1, backup: false, down: false };
         for parameter in parameters {
             match parameter.split_once('=') {
                 None if *parameter == "backup" => server.backup = true,
                 None if *parameter == "down" => server.down = true,
                 Some(("weight", weight)) => {
                     let number = weight.parse().ok().filter(|weight| *weight > 0);
-                    server.weight = number.ok_or_else(|| tokens.wrong(&format!("weight={weight}: expected a number above 0")))?;
+                    server.weight =
+                        number.ok_or_else(|| tokens.wrong(&format!("weight={weight}: expected a number above 0")))?;
                 }
                 Some(("max_fails" | "fail_timeout" | "max_conns", _)) => {}
                 _ => self.not_understood.push(format!("line {}: {parameter} of server {address}", tokens.line)),
@@ -153,8 +159,8 @@ fn keyed(key: &str) -> Option<Algorithm> {
         "$remote_addr" | "$binary_remote_addr" => Algorithm::Source,
         "$request_uri" | "$uri" | "$scheme$proxy_host$request_uri" => Algorithm::Uri,
         _ => match (key.strip_prefix("$http_"), key.strip_prefix("$cookie_")) {
-            (Some(header), _) if is_name(header) => Algorithm::Header(header.replace('_', "-")),
-            (_, Some(cookie)) if is_name(cookie) => Algorithm::Cookie(cookie.to_owned()),
+            (Some(header), _) if is_name(header) => Algorithm::Header(header.replace('_', "-").parse().ok()?),
+            (_, Some(cookie)) if is_name(cookie) => Algorithm::Cookie(cookie.parse().ok()?),
             _ => return None,
         },
     })
@@ -289,7 +295,13 @@ mod tests {
 
     #[test]
     fn what_is_no_configuration_is_told_with_its_line() {
-        for (text, line) in [("http {\n", 2), ("}", 1), ("upstream a {\nserver b:1 weight=0;\n}", 2), ("a \"b", 1), ("upstream a {\nserver b }", 2)] {
+        for (text, line) in [
+            ("http {\n", 2),
+            ("}", 1),
+            ("upstream a {\nserver b:1 weight=0;\n}", 2),
+            ("a \"b", 1),
+            ("upstream a {\nserver b }", 2),
+        ] {
             assert_eq!(upstreams(text).map_err(|wrong| wrong.line), Err(line), "{text}");
         }
     }

@@ -70,7 +70,8 @@ async fn of_remote(remote: Remote, started: Option<Started>) -> Result<Found> {
     Ok(Found::Fleet { remote, generators, ready: ready.len(), started })
 }
 
-async fn start(options: &[String]) -> Result<(Remote, Started)> {
+/// Starts one with these options, and returns when all of its backends are ready.
+pub async fn start(options: &[String]) -> Result<(Remote, Started)> {
     let program = std::env::current_exe().context("failed to find this program")?;
     let mut child = Command::new(program)
         .args(["--log", "off", "--control", "127.0.0.1:0", "--end-with-parent"])
@@ -105,6 +106,11 @@ async fn start(options: &[String]) -> Result<(Remote, Started)> {
 }
 
 impl Started {
+    /// The process id of its supervisor.
+    pub fn pid(&self) -> Option<u32> {
+        self.0.id()
+    }
+
     /// Ends it as CTRL+C would.
     pub async fn end(mut self) {
         let pid = self.0.id().and_then(|pid| Pid::from_raw(pid as i32));

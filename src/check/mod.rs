@@ -27,7 +27,8 @@ use uuid::Uuid;
 
 use crate::clock;
 use assemble::{Known, assemble};
-use backing::{Found, Started};
+pub use backing::{Started, start as start_fleet};
+use backing::Found;
 use collector::{Collected, Collector};
 use ledger::{Ledger, Records};
 use plan::Plan;

@@ -54,8 +54,7 @@ impl Typed {
 fn readiness_of_all(ports: Option<crate::topology::Ports>) -> Result<Vec<Uri>> {
     let (host, ports) = Settings::of_ports(ports).complete()?.whereabouts()?;
     let generators = ports.meant().map_err(anyhow::Error::msg)?;
-    let topology = Topology { host, generators };
-    let urls =
-        topology.generators.iter().map(|generator| format!("{}{}", topology.url(*generator), READINESS_PATHS[0]));
+    let topology = Topology::of(host, generators);
+    let urls = topology.generators().map(|generator| format!("{}{}", topology.url(generator), READINESS_PATHS[0]));
     urls.map(|url| Ok(url.parse()?)).collect()
 }

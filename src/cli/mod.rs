@@ -1,6 +1,7 @@
 //! What was typed, and what it means; it joins the parts that do not know each other.
 
 mod check;
+mod config;
 mod faults;
 mod health;
 mod members;
@@ -66,6 +67,8 @@ Exit status: 0 stopped as asked, 1 not healthy (healthcheck), 2 could not run, 1
 enum Command {
     /// Send requests through a balancer, account for every one of them, and give a verdict
     Check(Box<check::Typed>),
+    /// Write configuration for a balancer in front of the fleet
+    Config(Box<config::Typed>),
     /// See and change the members of a running fleet of yours
     Fleet(members::Typed),
     /// Make backends of a running fleet misbehave, or behave again
@@ -97,6 +100,7 @@ pub fn main() -> Result<ExitCode> {
             runtime()?.block_on(fleet::run(plan))
         }
         Some(Command::Check(typed)) => runtime()?.block_on(typed.run()),
+        Some(Command::Config(typed)) => typed.run(),
         Some(Command::Fleet(typed)) => runtime()?.block_on(typed.run()),
         Some(Command::Fault(typed)) => runtime()?.block_on(typed.run()),
         Some(Command::Healthcheck(typed)) => runtime()?.block_on(typed.run()),

@@ -100,6 +100,11 @@ impl Settings {
         Settings { ports, ..Settings::default() }
     }
 
+    /// Only what says where the backends are, if anything, was given as flags.
+    pub fn of_fleet(ports: Option<Ports>, host: Option<Host>, config: Option<PathBuf>) -> Settings {
+        Settings { ports, host, config, ..Settings::default() }
+    }
+
     /// Adds the environment and the file beneath these flags.
     pub fn complete(self) -> Result<Complete> {
         let environment = std::env::vars_os().filter_map(|(name, value)| {

@@ -248,7 +248,7 @@ mod tests {
     const NOON: u64 = 1_795_435_200_000_000_000;
 
     fn log(mode: Mode) -> Log {
-        let topology = Topology { host: "localhost".parse().unwrap(), generators: vec![Generator(9001)] };
+        let topology = Topology::of("localhost".parse().unwrap(), vec![Generator(9001)]);
         Log::new(mode, topology, Calendar { moment: Moment(0), unix: NOON }, TimeZone::UTC)
     }
 

@@ -155,23 +155,23 @@ impl Fleet {
             }
         };
         let Some(control) = control.filter(|_| error.problems.is_empty()) else { return Err(error.into()) };
-        let topology = Topology { host: plan.host.clone(), generators };
+        let topology = Topology::of(plan.host.clone(), generators);
         let calendar = clock::calendar();
         let (notify, notices) = unbounded_channel();
         let runfile = Runfile::publish(&Whereabouts {
             pid: std::process::id(),
             control: control.url(),
             token,
-            generators: topology.generators.clone(),
+            generators: topology.generators().collect(),
         })?;
         let mut printer = Printer::start();
-        printer.print(Stream::Output, introduction(topology.generators.len()));
+        printer.print(Stream::Output, introduction(topology.generators().len()));
         let mut fleet = Fleet {
             addresses,
             calendar,
             started: calendar.moment,
             control: control.url(),
-            members: topology.generators.iter().map(|generator| Member::new(*generator, calendar.moment)).collect(),
+            members: topology.generators().map(|generator| Member::new(generator, calendar.moment)).collect(),
             notices,
             notify,
             commands: received,

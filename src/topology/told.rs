@@ -1,0 +1,185 @@
+//! PURE. What a balancer is told besides who is in the fleet: where it looks after backends, what it does with failures.
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+/// How often a backend gets its turn, compared with others: 1 to 256, as much as every balancer takes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Weight(u16);
+
+impl Weight {
+    /// Of a backend that is like all others.
+    pub const ONE: Weight = Weight(1);
+
+    /// As a number.
+    pub fn get(self) -> u16 {
+        self.0
+    }
+}
+
+impl fmt::Display for Weight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Of all backends, in their order: `5:1:1`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Weights(pub Vec<Weight>);
+
+impl FromStr for Weights {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Weights, String> {
+        let weight = |part: &str| {
+            let weight = part.trim().parse().ok().filter(|weight| (1..=256).contains(weight)).map(Weight);
+            weight
+                .ok_or_else(|| format!("expected weights from 1 to 256, one a backend, such as 5:1:1, found {part:?}"))
+        };
+        text.split(':').map(weight).collect::<Result<_, _>>().map(Weights)
+    }
+}
+
+/// A path: what a request's path begins with, or what a health probe asks for. `/`, or without a slash at its end.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HttpPath(String);
+
+impl HttpPath {
+    /// That of the original program: `/uuid`.
+    pub fn of_the_original() -> HttpPath {
+        HttpPath("/uuid".to_owned())
+    }
+
+    /// `/`
+    pub fn is_root(&self) -> bool {
+        self.0 == "/"
+    }
+
+    /// As it is written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for HttpPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for HttpPath {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<HttpPath, String> {
+        let path = if text.len() > 1 { text.trim_end_matches('/') } else { text };
+        let plain = |part: &str| {
+            part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte))
+                && part != "."
+                && part != ".."
+        };
+        let parts = path.strip_prefix('/').map(|rest| rest.split('/').collect::<Vec<_>>()).unwrap_or_default();
+        let whole = path == "/" || (!parts.is_empty() && parts.iter().all(|part| !part.is_empty() && plain(part)));
+        match whole && path.len() <= 256 {
+            true => Ok(HttpPath(path.to_owned())),
+            false => Err("expected a path such as /uuid, of letters, digits and any of -_.~/".to_owned()),
+        }
+    }
+}
+
+/// Where the backends' unix sockets are: `9001.sock` and so on.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Sockets(PathBuf);
+
+impl Sockets {
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl FromStr for Sockets {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Sockets, String> {
+        let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte));
+        // sockaddr_un holds 107 bytes of path.
+        match text.starts_with('/') && plain && text.len() <= 90 {
+            true => Ok(Sockets(PathBuf::from(text))),
+            false => {
+                Err("expected a folder's path from the root, of up to 90 letters, digits and any of -_./".to_owned())
+            }
+        }
+    }
+}
+
+/// The balancer asks each backend whether it is well.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Health {
+    /// What is asked for; a status of 200 is well.
+    pub path: HttpPath,
+    /// From one probe to the next.
+    pub interval: Duration,
+    /// How long an answer is waited for.
+    pub timeout: Duration,
+    /// A backend that was ill is well after so many good answers.
+    pub rise: NonZeroU32,
+    /// A backend that was well is ill after so many bad ones.
+    pub fall: NonZeroU32,
+}
+
+/// The balancer avoids a backend that fails requests.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Failure {
+    /// After so many.
+    pub max_fails: NonZeroU32,
+    /// For so long.
+    pub fail_timeout: Duration,
+}
+
+/// The balancer tries another backend when one fails a request.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Retries {
+    /// So often, after the first attempt.
+    pub attempts: u32,
+    /// Also when a request such as POST was sent already, and may have been executed.
+    pub non_idempotent: bool,
+}
+
+/// How long a backend is waited for. None: as the balancer has it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Timeouts {
+    /// For a connection.
+    pub connect: Option<Duration>,
+    /// For an answer.
+    pub answer: Option<Duration>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_are_at_least_one() {
+        assert_eq!("5:1:1".parse(), Ok(Weights(vec![Weight(5), Weight::ONE, Weight::ONE])));
+        for text in ["", "0", "1:0", "1:257", "1:", "-1", "1,2", "a"] {
+            assert!(text.parse::<Weights>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_path_means_nothing_to_a_configuration_language() {
+        for text in ["/", "/uuid", "/a/b-c_d.e~f"] {
+            assert_eq!(text.parse::<HttpPath>().unwrap().as_str(), text);
+        }
+        assert_eq!("/uuid/".parse(), Ok(HttpPath::of_the_original()));
+        for text in ["", "uuid", "//", "/a//b", "/a b", "/a;", "/{", "/$x", "/a/../b", "/ü", "/a\n"] {
+            assert!(text.parse::<HttpPath>().is_err(), "{text}");
+        }
+        for text in ["", "sockets", "/a b", "/a'", "/a;"] {
+            assert!(text.parse::<Sockets>().is_err(), "{text}");
+        }
+    }
+}
