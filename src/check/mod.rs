@@ -27,8 +27,8 @@ use uuid::Uuid;
 
 use crate::clock;
 use assemble::{Known, assemble};
-pub use backing::{Started, start as start_fleet};
 use backing::Found;
+pub use backing::{Started, start as start_fleet};
 use collector::{Collected, Collector};
 use ledger::{Ledger, Records};
 use plan::Plan;

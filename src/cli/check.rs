@@ -1,6 +1,7 @@
 //! `uuid-generator check …`: what is to be checked, from the command line and from the file; the verdict as exit status.
 
 use std::io::{IsTerminal, Write};
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -11,7 +12,9 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use regex_lite::Regex;
 use serde::Deserialize;
+use tokio::signal::unix::{SignalKind, signal};
 
+use crate::balancer::read;
 use crate::check::drill;
 use crate::check::fate::Fate;
 use crate::check::plan::{Backing, Plan};
@@ -19,7 +22,9 @@ use crate::check::report::{Format, Style, Verdict, junit, render};
 use crate::check::traffic::Identity;
 use crate::check::verdict::{Expectations, Weights};
 use crate::check::{self, Watch};
-use crate::topology::Ports;
+use crate::cli::demo;
+use crate::cli::stage::{self, Stage, Wish};
+use crate::topology::{self, Algorithm, Ports};
 use crate::wire::Time;
 
 /// Exit status of a check that fails.
@@ -43,8 +48,40 @@ pub struct Typed {
     start: bool,
 
     /// Ports of the fleet that is started [default: as for the fleet itself]
-    #[arg(long, value_name = "PORTS", requires = "start")]
+    #[arg(long, value_name = "PORTS")]
     ports: Option<Ports>,
+
+    /// Start a fleet and this balancer for the length of the run: nginx, haproxy, envoy, traefik, caddy or builtin
+    #[arg(long, value_name = "BALANCER", conflicts_with_all = ["fleet", "start", "identity"], help_heading = "With a balancer of its own")]
+    with: Option<String>,
+
+    /// With this configuration instead of the one that we write; it listens on 127.0.0.1:PORT of --listen
+    #[arg(long, value_name = "FILE", requires_all = ["with", "listen"], help_heading = "With a balancer of its own")]
+    balancer_config: Option<PathBuf>,
+
+    /// The port of the balancer [default: a free one]
+    #[arg(long, value_name = "PORT", requires = "with", help_heading = "With a balancer of its own")]
+    listen: Option<u16>,
+
+    /// How it picks: round-robin, least-connections, random, two-choices, source, uri, header:NAME, cookie:NAME or sticky
+    #[arg(long, value_name = "ALGORITHM", requires = "with", help_heading = "With a balancer of its own")]
+    algorithm: Option<Algorithm>,
+
+    /// How often each backend gets its turn, such as 5:1:1
+    #[arg(long, value_name = "WEIGHTS", requires = "with", help_heading = "With a balancer of its own")]
+    weights: Option<topology::Weights>,
+
+    /// Its processes or threads [default: 1]
+    #[arg(long, value_name = "COUNT", requires = "with", help_heading = "With a balancer of its own")]
+    workers: Option<NonZeroU32>,
+
+    /// Expect what an upstream block of this nginx.conf says: servers, weights, method
+    #[arg(long, value_name = "FILE", conflicts_with = "with", help_heading = "Expectations")]
+    from: Option<PathBuf>,
+
+    /// The name of that block, if there are several
+    #[arg(long, value_name = "NAME", requires = "from", help_heading = "Expectations")]
+    upstream: Option<String>,
 
     /// How the report is written to standard output
     #[arg(long, value_enum, default_value_t = Form::Text, help_heading = "Report")]
@@ -169,8 +206,69 @@ enum Form {
 impl Typed {
     /// Runs the checks and tells the verdict.
     pub async fn run(self) -> Result<ExitCode> {
+        if self.with.is_some() {
+            return self.run_with().await;
+        }
+        if self.ports.is_some() && !self.start {
+            bail!("--ports: names the backends of a fleet that is started: use it with --start or --with");
+        }
         let backing = self.backing()?;
-        let plans: Vec<Plan> = self.wanted()?.into_iter().map(|wanted| wanted.plan(&backing)).collect::<Result<_>>()?;
+        let mut plans: Vec<Plan> =
+            self.wanted()?.into_iter().map(|wanted| wanted.plan(&backing)).collect::<Result<_>>()?;
+        if let Some(file) = &self.from {
+            let remarks = plans.iter_mut().map(|plan| expect_from(file, self.upstream.as_deref(), plan));
+            for remark in remarks.collect::<Result<Vec<_>>>()?.concat() {
+                eprintln!("{}: not understood, and not judged: {remark}", file.display());
+            }
+        }
+        self.judge(&plans).await
+    }
+
+    /// Sets the stage, checks, strikes it.
+    async fn run_with(&self) -> Result<ExitCode> {
+        let wish = Wish {
+            ports: self.ports.clone(),
+            algorithm: self.algorithm.clone(),
+            weights: self.weights.clone(),
+            port: self.listen,
+            workers: self.workers,
+        };
+        let front = stage::front(self.with.as_deref().unwrap_or_default(), self.balancer_config.as_deref())?;
+        if self.wanted.url.is_some() && self.balancer_config.is_none() {
+            bail!("a URL and --with: the balancer that is started has its own URL");
+        }
+        // What was typed wrongly is told before anything starts.
+        let any = Wanted { url: Some("http://localhost/".to_owned()), ..Wanted::default() };
+        self.wanted.clone().over(any).plan(&Backing::Any)?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let stage = Stage::set(&front, &wish).await?;
+        let result = tokio::select! {
+            result = self.on(&stage) => result,
+            _ = terminate.recv() => Err(anyhow::anyhow!("the check was ended before its end")),
+        };
+        stage.strike().await;
+        result
+    }
+
+    async fn on(&self, stage: &Stage) -> Result<ExitCode> {
+        let wanted = self.wanted.clone().over(Wanted { url: Some(stage.url.clone()), ..Wanted::default() });
+        let mut plan = wanted.plan(&Backing::Fleet(Some(stage.supervisor)))?;
+        // What a file of the user's own says is not known here.
+        if self.balancer_config.is_none() {
+            let told = stage::expectations(&stage.topology, "the topology");
+            let typed = &mut plan.expectations;
+            if typed.shares.is_none() {
+                (typed.shares, typed.shares_by) = (told.shares, told.shares_by);
+            }
+            typed.algorithm = typed.algorithm.or(told.algorithm);
+            let keys = demo::plan_of(stage, None);
+            plan.key_headers.extend(keys.key_headers);
+            plan.key_cookies.extend(keys.key_cookies);
+        }
+        self.judge(std::slice::from_ref(&plan)).await
+    }
+
+    async fn judge(&self, plans: &[Plan]) -> Result<ExitCode> {
         let watch = Arc::new(Watch::default());
         let shown = Shown::begin(watch.clone());
         let stopping = watch.clone();
@@ -179,7 +277,7 @@ impl Typed {
                 stopping.progress.stop();
             }
         });
-        let report = check::run(&plans, &watch).await;
+        let report = check::run(plans, &watch).await;
         interrupt.abort();
         drop(shown);
         let report = report?;
@@ -362,6 +460,56 @@ impl Wanted {
             drill,
         })
     }
+}
+
+/// Expects what the `upstream` block says. What was not understood is returned.
+fn expect_from(file: &Path, name: Option<&str>, plan: &mut Plan) -> Result<Vec<String>> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("failed to read {}", file.display()))?;
+    let all = read::upstreams(&text).map_err(|wrong| anyhow::anyhow!("{}, {wrong}", file.display()))?;
+    let names: Vec<&str> = all.iter().map(|upstream| upstream.name.as_str()).collect();
+    let upstream = match (name, all.as_slice()) {
+        (None, [only]) => only,
+        (None, []) => bail!("{}: has no upstream block", file.display()),
+        (None, _) => bail!(
+            "{}: has several upstream blocks\n  hint: choose one with --upstream: {}",
+            file.display(),
+            names.join(", ")
+        ),
+        (Some(wanted), all) => {
+            let found = all.iter().find(|upstream| upstream.name == wanted);
+            found.with_context(|| format!("{}: has no upstream {wanted}, only {}", file.display(), names.join(", ")))?
+        }
+    };
+    let mut weights: Vec<(String, u32)> = Vec::new();
+    for server in &upstream.servers {
+        let Some(port) = server.port else { continue };
+        let weight = if server.backup || server.down { 0 } else { server.weight };
+        let port = port.to_string();
+        // A server that is listed twice gets twice as much.
+        match weights.iter_mut().find(|(known, _)| *known == port) {
+            Some((_, sum)) => *sum += weight,
+            None => weights.push((port, weight)),
+        }
+    }
+    let positive: Vec<u32> = weights.iter().map(|(_, weight)| *weight).filter(|weight| *weight > 0).collect();
+    let alike = positive.windows(2).all(|pair| pair[0] == pair[1]);
+    let expectations = &mut plan.expectations;
+    if expectations.algorithm.is_none() {
+        expectations.algorithm = match (&upstream.algorithm, alike) {
+            (Algorithm::RoundRobin, false) => "weighted-round-robin".parse().ok(),
+            (algorithm, _) => algorithm.word().parse().ok(),
+        };
+    }
+    let promises = matches!(upstream.algorithm, Algorithm::RoundRobin | Algorithm::Random);
+    if expectations.shares.is_none() && promises {
+        (expectations.shares, expectations.shares_by) = (Some(Weights::ByName(weights)), file.display().to_string());
+    }
+    match &upstream.algorithm {
+        Algorithm::Header(name) => plan.key_headers.push(name.to_string()),
+        Algorithm::Cookie(name) => plan.key_cookies.push(name.to_string()),
+        _ => {}
+    }
+    Ok(upstream.not_understood.clone())
 }
 
 /// `nginx -s reload@2s`: what, and when.

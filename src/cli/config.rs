@@ -263,7 +263,7 @@ fn said(written: &Written, folder: &Path) -> String {
 }
 
 /// As its program says, if there is one and it says so soon.
-fn version_on_path(balancer: Balancer) -> Option<Version> {
+pub(super) fn version_on_path(balancer: Balancer) -> Option<Version> {
     const PATIENCE: Duration = Duration::from_secs(3);
     let (program, question) = balancer.version_question()?;
     // Where balancers are installed is not on every user's PATH.

@@ -2,10 +2,12 @@
 
 mod check;
 mod config;
+mod demo;
 mod faults;
 mod health;
 mod members;
 mod settings;
+mod stage;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -14,7 +16,7 @@ use anyhow::{Context, Result};
 use clap::{CommandFactory, Parser, Subcommand};
 use tokio::runtime::{Builder, LocalRuntime};
 
-use crate::{backend, fleet};
+use crate::{backend, balancer, fleet};
 use settings::Settings;
 
 /// Exit status when something keeps the program from doing its work.
@@ -65,6 +67,17 @@ Exit status: 0 stopped as asked, 1 not healthy (healthcheck), 2 could not run, 1
 
 #[derive(Subcommand)]
 enum Command {
+    /// See a real balancer balance: a fleet, the balancer, a first check, and light traffic until CTRL+C
+    Demo(demo::Typed),
+    /// Ends a balancer when its starter has ended
+    #[command(hide = true)]
+    Guard {
+        /// Its own, removed at the end
+        directory: std::path::PathBuf,
+        /// What runs it in the foreground
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+        command: Vec<std::ffi::OsString>,
+    },
     /// Send requests through a balancer, account for every one of them, and give a verdict
     Check(Box<check::Typed>),
     /// Write configuration for a balancer in front of the fleet
@@ -99,6 +112,8 @@ pub fn main() -> Result<ExitCode> {
             let plan = settings.complete()?.plan()?;
             runtime()?.block_on(fleet::run(plan))
         }
+        Some(Command::Demo(typed)) => runtime()?.block_on(typed.run()),
+        Some(Command::Guard { directory, command }) => balancer::guard::guard(directory, &command),
         Some(Command::Check(typed)) => runtime()?.block_on(typed.run()),
         Some(Command::Config(typed)) => typed.run(),
         Some(Command::Fleet(typed)) => runtime()?.block_on(typed.run()),

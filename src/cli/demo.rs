@@ -1,0 +1,149 @@
+//! `uuid-generator demo`: a fleet, a balancer in front of it, a first check, and light traffic until CTRL+C.
+
+use std::num::NonZeroU32;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::check::plan::{Backing, Plan};
+use crate::check::report::{Format, Style, render};
+use crate::check::{self, Watch, drill};
+use crate::cli::stage::{Front, Stage, Wish, expectations, first_installed, front};
+use crate::topology::{Algorithm, Ports, Weights};
+
+/// See a real balancer balance: a fleet, the balancer, a first check, and light traffic until CTRL+C
+#[derive(Args)]
+pub struct Typed {
+    /// nginx, haproxy, envoy, traefik, caddy or builtin [default: the first that is installed]
+    #[arg(long, value_name = "BALANCER")]
+    with: Option<String>,
+
+    /// round-robin, least-connections, random, two-choices, source, uri, header:NAME, cookie:NAME or sticky
+    #[arg(long, value_name = "ALGORITHM")]
+    algorithm: Option<Algorithm>,
+
+    /// How often each backend gets its turn, such as 5:1:1
+    #[arg(long, value_name = "WEIGHTS")]
+    weights: Option<Weights>,
+
+    /// Ports of the backends [default: as for the fleet itself]
+    #[arg(long, value_name = "PORTS")]
+    ports: Option<Ports>,
+
+    /// Port of the balancer on loopback [default: 8080, or a free one]
+    #[arg(long, value_name = "PORT")]
+    listen: Option<u16>,
+
+    /// Processes or threads of the balancer [default: 1]
+    #[arg(long, value_name = "COUNT")]
+    workers: Option<NonZeroU32>,
+}
+
+const PORT: u16 = 8080;
+const REQUESTS: u64 = 3000;
+
+impl Typed {
+    /// Runs until it is told to stop.
+    pub async fn run(self) -> Result<ExitCode> {
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let front = match (&self.with, first_installed()) {
+            (Some(with), _) => front(with, None)?,
+            (None, Some(balancer)) => Front::Real(balancer),
+            (None, None) => {
+                println!(
+                    "No balancer is installed, so a small one that is built in stands in for it. To see a real one:\n  \
+                     sudo apt-get install nginx\n"
+                );
+                Front::BuiltIn
+            }
+        };
+        let port = self.listen.or_else(|| std::net::TcpListener::bind(("127.0.0.1", PORT)).is_ok().then_some(PORT));
+        let wish = Wish {
+            ports: self.ports.clone(),
+            algorithm: self.algorithm.clone(),
+            weights: self.weights.clone(),
+            port,
+            workers: self.workers,
+        };
+        let stage = tokio::select! {
+            stage = Stage::set(&front, &wish) => stage?,
+            _ = interrupt.recv() => return Ok(ExitCode::SUCCESS),
+            _ = terminate.recv() => return Ok(ExitCode::SUCCESS),
+        };
+        let shown = self.show(&stage, &front);
+        let result = tokio::select! {
+            result = shown => result,
+            _ = interrupt.recv() => Ok(()),
+            _ = terminate.recv() => Ok(()),
+        };
+        stage.strike().await;
+        result.map(|()| ExitCode::SUCCESS)
+    }
+
+    /// The first check, where to look, and then traffic without end.
+    async fn show(&self, stage: &Stage, front: &Front) -> Result<()> {
+        let name = match front {
+            Front::Real(balancer) | Front::Own(balancer, _) => balancer.title(),
+            Front::BuiltIn => "the built-in balancer",
+        };
+        println!("{} backends behind {name}. A first check:\n", stage.topology.members.len());
+        let watch = Watch::default();
+        let plan = plan_of(stage, Some(REQUESTS));
+        let report = check::run(std::slice::from_ref(&plan), &watch).await?;
+        let style = Style::of_terminal(std::io::IsTerminal::is_terminal(&std::io::stdout()));
+        print!("{}", render(&report, Format::Text, &style));
+        let ports: Vec<String> = stage.topology.generators().map(|generator| generator.to_string()).collect();
+        let victim = ports.get(1).or(ports.first()).cloned().unwrap_or_default();
+        println!(
+            "Look at {} and reload: the number changes. Light traffic goes on. From another terminal:\n\n  \
+             curl -s {} | grep Generator\n  uuid-generator fleet kill {victim}      then reload; `fleet start {victim}` brings it back\n  \
+             uuid-generator fault {victim} latency 200ms\n  uuid-generator check {}\n\nCTRL+C ends all of it and removes what it made.",
+            stage.url, stage.url, stage.url
+        );
+        self.traffic(stage).await
+    }
+
+    async fn traffic(&self, stage: &Stage) -> Result<()> {
+        let mut every = tokio::time::interval(Duration::from_millis(200));
+        let url: hyper::Uri = stage.url.parse().context("the URL is ours")?;
+        let url = Arc::new(url);
+        loop {
+            every.tick().await;
+            // Whatever comes: somebody may break something just now.
+            let _ = crate::remote::status_of(&url, Duration::from_secs(2)).await;
+        }
+    }
+}
+
+/// A check of what stands on the stage, against what the balancer was told.
+pub fn plan_of(stage: &Stage, requests: Option<u64>) -> Plan {
+    Plan {
+        name: None,
+        url: stage.url.clone(),
+        backends: Backing::Fleet(Some(stage.supervisor)),
+        method: "GET".to_owned(),
+        headers: Vec::new(),
+        body_bytes: 0,
+        connections: None,
+        new_connections: false,
+        rate: None,
+        requests,
+        duration: None,
+        timeout: Duration::from_secs(10),
+        expectations: expectations(&stage.topology, "the topology"),
+        key_headers: match &stage.topology.algorithm {
+            Algorithm::Header(name) => vec![name.to_string()],
+            _ => Vec::new(),
+        },
+        key_cookies: match &stage.topology.algorithm {
+            Algorithm::Cookie(name) => vec![name.to_string()],
+            _ => Vec::new(),
+        },
+        drill: drill::Plan::default(),
+    }
+}

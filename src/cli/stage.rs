@@ -1,0 +1,229 @@
+//! A fleet, and a balancer in front of it, for as long as a command needs them.
+
+use std::ffi::OsString;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use crate::balancer::builtin::{self, Behaviour, Ties};
+use crate::balancer::launch::{Recipe, Running};
+use crate::balancer::{Balancer, For, Listen, Options};
+use crate::check::verdict::{Expectations, Weights as Shares};
+use crate::check::{Started, start_fleet};
+use crate::cli::config::version_on_path;
+use crate::cli::settings::Settings;
+use crate::topology::{Algorithm, Ports, Topology, Weights};
+
+/// What stands in front of the fleet.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Front {
+    /// One that is installed, with the configuration that we write.
+    Real(Balancer),
+    /// The same, with a configuration of the user's own.
+    Own(Balancer, PathBuf),
+    /// The one that is built in.
+    BuiltIn,
+}
+
+/// How the fleet is balanced.
+#[derive(Clone, Debug, Default)]
+pub struct Wish {
+    /// Of the backends.
+    pub ports: Option<Ports>,
+    /// How one is picked.
+    pub algorithm: Option<Algorithm>,
+    /// How often each is.
+    pub weights: Option<Weights>,
+    /// Where the balancer listens; None: on any free port.
+    pub port: Option<u16>,
+    /// Its workers.
+    pub workers: Option<std::num::NonZeroU32>,
+}
+
+/// Both of them, running.
+pub struct Stage {
+    /// Where requests go.
+    pub url: String,
+    /// What the balancer was told.
+    pub topology: Topology,
+    /// The supervisor of the fleet.
+    pub supervisor: u32,
+    fleet: Started,
+    balancer: Standing,
+}
+
+enum Standing {
+    Real(Running),
+    BuiltIn(builtin::Balancer),
+}
+
+/// The first that is found, in the order in which they are best known.
+pub fn first_installed() -> Option<Balancer> {
+    Balancer::ALL
+        .into_iter()
+        .find(|balancer| balancer.version_question().is_some() && on_path(balancer.name()).is_some())
+}
+
+fn on_path(program: &str) -> Option<PathBuf> {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&folders).chain(["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from));
+    folders.map(|folder| folder.join(program)).find(|path| path.is_file())
+}
+
+impl Stage {
+    /// Starts both. What was started is ended if something fails.
+    pub async fn set(front: &Front, wish: &Wish) -> Result<Stage> {
+        let topology = topology(wish)?;
+        let address = address(wish.port)?;
+        // All that can be refused before anything runs.
+        let recipe = recipe(front, &topology, address, wish)?;
+        let ports: Vec<String> = topology.generators().map(|generator| generator.to_string()).collect();
+        let (_, fleet) = start_fleet(&["--ports".to_owned(), ports.join(",")]).await?;
+        let balancer = match recipe {
+            Some(recipe) => Standing::Real(Running::start(&recipe).await?),
+            None => {
+                let ports: Vec<u16> = topology.generators().map(|generator| generator.0).collect();
+                let behaviour = behaviour(&topology, wish)?;
+                let balancer = builtin::Balancer::listen(address, &ports, behaviour);
+                Standing::BuiltIn(
+                    balancer.with_context(|| format!("the built-in balancer cannot listen on {address}"))?,
+                )
+            }
+        };
+        Ok(Stage {
+            url: format!("http://localhost:{}{}", address.port(), topology.path),
+            supervisor: fleet.pid().context("the fleet has ended")?,
+            topology,
+            fleet,
+            balancer,
+        })
+    }
+
+    /// Ends both, the balancer first.
+    pub async fn strike(self) {
+        match self.balancer {
+            Standing::Real(running) => running.stop().await,
+            Standing::BuiltIn(balancer) => drop(balancer),
+        }
+        self.fleet.end().await;
+    }
+}
+
+fn topology(wish: &Wish) -> Result<Topology> {
+    let (host, ports) = Settings::of_ports(wish.ports.clone()).complete()?.whereabouts()?;
+    let mut topology = Topology::of(host, ports.meant().map_err(anyhow::Error::msg)?);
+    if let Some(Weights(weights)) = &wish.weights {
+        let (given, count) = (weights.len(), topology.members.len());
+        if given != count {
+            bail!("--weights: {given} weights for {count} backends");
+        }
+        topology.members.iter_mut().zip(weights).for_each(|(member, weight)| member.weight = *weight);
+    }
+    topology.algorithm = wish.algorithm.clone().unwrap_or_default();
+    Ok(topology)
+}
+
+/// That port of loopback if it was asked for, else any.
+fn address(port: Option<u16>) -> Result<SocketAddr> {
+    let wanted = SocketAddr::from((Ipv4Addr::LOCALHOST, port.unwrap_or(0)));
+    let probe = TcpListener::bind(wanted).with_context(|| {
+        format!(
+            "the balancer cannot listen on {wanted}\n  hint: choose another port with --listen, or stop what holds it"
+        )
+    })?;
+    Ok(probe.local_addr()?)
+}
+
+/// How a real balancer is run; None for the one that is built in.
+fn recipe(front: &Front, topology: &Topology, address: SocketAddr, wish: &Wish) -> Result<Option<Recipe>> {
+    let (balancer, own) = match front {
+        Front::BuiltIn => return Ok(None),
+        Front::Real(balancer) => (*balancer, None),
+        Front::Own(balancer, file) => (*balancer, Some(file)),
+    };
+    let version = version_on_path(balancer).map_or(For::Newest, For::Found);
+    let listen = Listen { address: Some(address.ip()), port: address.port() };
+    let options = Options { listen: Some(listen), snippet: false, version, workers: wish.workers };
+    let written = balancer.write(topology, &options)?;
+    let run = written.run.with_context(|| format!("{} is not run on this machine", balancer.title()))?;
+    let (program, arguments) = run.command.split_first().context("a balancer has a program")?;
+    let found = on_path(program).with_context(|| {
+        format!("{} is not installed: no {program} on PATH\n  hint: {}", balancer.title(), how_to_install(balancer))
+    })?;
+    let mut files: Vec<(String, String)> =
+        written.files.into_iter().map(|file| (file.name.to_owned(), file.text)).collect();
+    if let Some(own) = own {
+        let text = std::fs::read_to_string(own).with_context(|| format!("failed to read {}", own.display()))?;
+        let Some(main) = files.first_mut() else { bail!("{} has no configuration file", balancer.title()) };
+        main.1 = text;
+    }
+    let command = std::iter::once(found.into_os_string()).chain(arguments.iter().map(OsString::from));
+    let environment = run.environment.into_iter().map(|(name, value)| (name.to_owned(), value));
+    Ok(Some(Recipe {
+        name: balancer.title().to_owned(),
+        files,
+        command: command.collect(),
+        environment: environment.collect(),
+        address,
+    }))
+}
+
+fn how_to_install(balancer: Balancer) -> &'static str {
+    match balancer.name() {
+        "nginx" => "sudo apt-get install nginx",
+        "haproxy" => "sudo apt-get install haproxy",
+        _ => "see its site; or leave out --with, and what is installed is used",
+    }
+}
+
+/// What the built-in balancer does of what is asked.
+fn behaviour(topology: &Topology, wish: &Wish) -> Result<Behaviour> {
+    let weights: Vec<u32> = topology.members.iter().map(|member| u32::from(member.weight.get())).collect();
+    let algorithm = match (&topology.algorithm, topology.is_weighted()) {
+        (Algorithm::RoundRobin, false) => builtin::Algorithm::RoundRobin,
+        (Algorithm::RoundRobin, true) => builtin::Algorithm::SmoothWeighted(weights),
+        (Algorithm::Random, true) => builtin::Algorithm::RandomWeighted(weights),
+        (_, true) => bail!("the built-in balancer has weights with round-robin and random only\n  hint: install nginx"),
+        (Algorithm::Random, false) => builtin::Algorithm::Random,
+        (Algorithm::LeastConnections, false) => builtin::Algorithm::LeastConnections { ties: Ties::RoundRobin },
+        (Algorithm::TwoChoices, false) => builtin::Algorithm::TwoChoices { replacement: false },
+        (Algorithm::Source, false) => builtin::Algorithm::SourceHash { block: false },
+        (Algorithm::Uri, false) => builtin::Algorithm::UriHash,
+        (Algorithm::Header(_) | Algorithm::Cookie(_) | Algorithm::Sticky(_), false) => bail!(
+            "the built-in balancer keys on source and URI only, not on {}\n  hint: install nginx",
+            topology.algorithm
+        ),
+    };
+    let cursors = wish.workers.map_or(1, |workers| workers.get() as usize);
+    Ok(Behaviour { cursors, retries: true, ..algorithm.into() })
+}
+
+/// What follows from what the balancer was told: the shares, and the algorithm.
+pub fn expectations(topology: &Topology, by: &str) -> Expectations {
+    let mut expectations = Expectations { shares_by: by.to_owned(), ..Expectations::default() };
+    let weighted = topology.is_weighted();
+    expectations.algorithm = match (&topology.algorithm, weighted) {
+        (Algorithm::RoundRobin, true) => "weighted-round-robin".parse().ok(),
+        (algorithm, _) => algorithm.word().parse().ok(),
+    };
+    if matches!(topology.algorithm, Algorithm::RoundRobin | Algorithm::Random) {
+        let weights = topology.members.iter().map(|member| {
+            (member.generator.to_string(), if member.backup { 0 } else { u32::from(member.weight.get()) })
+        });
+        expectations.shares = Some(if weighted { Shares::ByName(weights.collect()) } else { Shares::Even });
+    }
+    expectations
+}
+
+/// A name or a path after it: `nginx`.
+pub fn front(with: &str, own: Option<&Path>) -> Result<Front> {
+    match (with, own) {
+        ("builtin" | "built-in", None) => Ok(Front::BuiltIn),
+        ("builtin" | "built-in", Some(_)) => bail!("--balancer-config: the built-in balancer has no configuration"),
+        (name, own) => {
+            let balancer: Balancer = name.parse().map_err(|why| anyhow::anyhow!("--with {name}: {why}, or builtin"))?;
+            Ok(own.map_or(Front::Real(balancer), |own| Front::Own(balancer, own.to_owned())))
+        }
+    }
+}
