@@ -2,6 +2,8 @@
 //!
 //! What a balancer cannot be told is an error that names the nearest thing, never left out in silence.
 
+pub mod envoy;
+pub mod haproxy;
 mod lines;
 pub mod nginx;
 
@@ -18,16 +20,22 @@ use crate::topology::{Host, Topology};
 pub enum Balancer {
     /// NGINX, open source.
     Nginx,
+    /// HAProxy.
+    Haproxy,
+    /// Envoy.
+    Envoy,
 }
 
 impl Balancer {
     /// All of them.
-    pub const ALL: [Balancer; 1] = [Balancer::Nginx];
+    pub const ALL: [Balancer; 3] = [Balancer::Nginx, Balancer::Haproxy, Balancer::Envoy];
 
     /// Its program.
     pub fn name(self) -> &'static str {
         match self {
             Balancer::Nginx => "nginx",
+            Balancer::Haproxy => "haproxy",
+            Balancer::Envoy => "envoy",
         }
     }
 
@@ -35,6 +43,8 @@ impl Balancer {
     pub fn title(self) -> &'static str {
         match self {
             Balancer::Nginx => "NGINX",
+            Balancer::Haproxy => "HAProxy",
+            Balancer::Envoy => "Envoy",
         }
     }
 
@@ -42,6 +52,8 @@ impl Balancer {
     pub fn newest(self) -> Version {
         match self {
             Balancer::Nginx => Version(1, 31, 3),
+            Balancer::Haproxy => Version(2, 6, 12),
+            Balancer::Envoy => Version(1, 40, 0),
         }
     }
 
@@ -49,6 +61,8 @@ impl Balancer {
     pub fn version_question(self) -> Option<(&'static str, &'static str)> {
         match self {
             Balancer::Nginx => Some(("nginx", "-v")),
+            Balancer::Haproxy => Some(("haproxy", "-v")),
+            Balancer::Envoy => Some(("envoy", "--version")),
         }
     }
 
@@ -56,6 +70,8 @@ impl Balancer {
     pub fn write(self, topology: &Topology, options: &Options) -> Result<Written, Cannot> {
         match self {
             Balancer::Nginx => nginx::write(topology, options),
+            Balancer::Haproxy => haproxy::write(topology, options),
+            Balancer::Envoy => envoy::write(topology, options),
         }
     }
 }
@@ -302,11 +318,23 @@ impl Limits {
         }
     }
 
+    fn refuse_if_older_than(self, oldest: Version) -> Result<(), Cannot> {
+        let what = format!("be configured: configuration is written from version {oldest} on");
+        self.refuse_if(
+            self.version < oldest,
+            &what,
+            "take a newer one, and see whether the older takes what is written for it",
+        )
+    }
+
     fn cannot(self, what: &str, nearest: &str) -> Cannot {
         let Limits { balancer, version } = self;
         Cannot { what: what.to_owned(), balancer, version, nearest: nearest.to_owned() }
     }
 }
+
+/// Methods whose requests may be executed twice (RFC 9110, section 9.2.2).
+const IDEMPOTENT: [&str; 6] = ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"];
 
 /// `10s`, `250ms`
 fn time(duration: Duration) -> String {
