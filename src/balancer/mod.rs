@@ -2,10 +2,13 @@
 //!
 //! What a balancer cannot be told is an error that names the nearest thing, never left out in silence.
 
+pub mod caddy;
 pub mod envoy;
 pub mod haproxy;
+pub mod kubernetes;
 mod lines;
 pub mod nginx;
+pub mod traefik;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -24,11 +27,18 @@ pub enum Balancer {
     Haproxy,
     /// Envoy.
     Envoy,
+    /// Traefik.
+    Traefik,
+    /// Caddy.
+    Caddy,
+    /// Kubernetes, with whatever implements its Gateway API.
+    Kubernetes,
 }
 
 impl Balancer {
     /// All of them.
-    pub const ALL: [Balancer; 3] = [Balancer::Nginx, Balancer::Haproxy, Balancer::Envoy];
+    pub const ALL: [Balancer; 6] =
+        [Balancer::Nginx, Balancer::Haproxy, Balancer::Envoy, Balancer::Traefik, Balancer::Caddy, Balancer::Kubernetes];
 
     /// Its program.
     pub fn name(self) -> &'static str {
@@ -36,6 +46,9 @@ impl Balancer {
             Balancer::Nginx => "nginx",
             Balancer::Haproxy => "haproxy",
             Balancer::Envoy => "envoy",
+            Balancer::Traefik => "traefik",
+            Balancer::Caddy => "caddy",
+            Balancer::Kubernetes => "kubernetes",
         }
     }
 
@@ -45,6 +58,9 @@ impl Balancer {
             Balancer::Nginx => "NGINX",
             Balancer::Haproxy => "HAProxy",
             Balancer::Envoy => "Envoy",
+            Balancer::Traefik => "Traefik",
+            Balancer::Caddy => "Caddy",
+            Balancer::Kubernetes => "Kubernetes with Gateway API",
         }
     }
 
@@ -54,6 +70,10 @@ impl Balancer {
             Balancer::Nginx => Version(1, 31, 3),
             Balancer::Haproxy => Version(2, 6, 12),
             Balancer::Envoy => Version(1, 40, 0),
+            Balancer::Traefik => Version(3, 7, 15),
+            Balancer::Caddy => Version(2, 11, 7),
+            // Of the Gateway API.
+            Balancer::Kubernetes => Version(1, 4, 0),
         }
     }
 
@@ -63,15 +83,34 @@ impl Balancer {
             Balancer::Nginx => Some(("nginx", "-v")),
             Balancer::Haproxy => Some(("haproxy", "-v")),
             Balancer::Envoy => Some(("envoy", "--version")),
+            Balancer::Traefik => Some(("traefik", "version")),
+            Balancer::Caddy => Some(("caddy", "version")),
+            Balancer::Kubernetes => None,
         }
     }
 
     /// The configuration, or what the balancer cannot be told.
     pub fn write(self, topology: &Topology, options: &Options) -> Result<Written, Cannot> {
+        if options.snippet {
+            let limits = Limits::of(self, options);
+            limits.refuse_if(
+                options.workers.is_some() && self != Balancer::Nginx,
+                "say in a snippet how many workers serve (--workers)",
+                "leave out --workers or --snippet",
+            )?;
+            limits.refuse_if(
+                options.listen.is_some() && self == Balancer::Traefik,
+                "say in a snippet where it listens (--listen): that stands in the static file",
+                "leave out --listen or --snippet",
+            )?;
+        }
         match self {
             Balancer::Nginx => nginx::write(topology, options),
             Balancer::Haproxy => haproxy::write(topology, options),
             Balancer::Envoy => envoy::write(topology, options),
+            Balancer::Traefik => traefik::write(topology, options),
+            Balancer::Caddy => caddy::write(topology, options),
+            Balancer::Kubernetes => kubernetes::write(topology, options),
         }
     }
 }
@@ -131,6 +170,7 @@ impl Options {
         let origin = match self.version {
             For::Asked(_) => String::new(),
             For::Found(_) => ", which was found on PATH".to_owned(),
+            For::Newest if balancer.version_question().is_none() => ", the newest known".to_owned(),
             For::Newest => ": none was found on PATH, so the newest known was assumed".to_owned(),
         };
         let count = topology.members.len();
