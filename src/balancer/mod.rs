@@ -3,11 +3,16 @@
 //! What a balancer cannot be told is an error that names the nearest thing, never left out in silence.
 
 pub mod builtin;
+pub mod caddy;
+pub mod envoy;
 pub mod guard;
+pub mod haproxy;
+pub mod kubernetes;
 pub mod launch;
 mod lines;
 pub mod nginx;
 pub mod read;
+pub mod traefik;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -22,16 +27,32 @@ use crate::topology::{Host, Topology};
 pub enum Balancer {
     /// NGINX, open source.
     Nginx,
+    /// HAProxy.
+    Haproxy,
+    /// Envoy.
+    Envoy,
+    /// Traefik.
+    Traefik,
+    /// Caddy.
+    Caddy,
+    /// Kubernetes, with whatever implements its Gateway API.
+    Kubernetes,
 }
 
 impl Balancer {
     /// All of them.
-    pub const ALL: [Balancer; 1] = [Balancer::Nginx];
+    pub const ALL: [Balancer; 6] =
+        [Balancer::Nginx, Balancer::Haproxy, Balancer::Envoy, Balancer::Traefik, Balancer::Caddy, Balancer::Kubernetes];
 
     /// Its program.
     pub fn name(self) -> &'static str {
         match self {
             Balancer::Nginx => "nginx",
+            Balancer::Haproxy => "haproxy",
+            Balancer::Envoy => "envoy",
+            Balancer::Traefik => "traefik",
+            Balancer::Caddy => "caddy",
+            Balancer::Kubernetes => "kubernetes",
         }
     }
 
@@ -39,6 +60,11 @@ impl Balancer {
     pub fn title(self) -> &'static str {
         match self {
             Balancer::Nginx => "NGINX",
+            Balancer::Haproxy => "HAProxy",
+            Balancer::Envoy => "Envoy",
+            Balancer::Traefik => "Traefik",
+            Balancer::Caddy => "Caddy",
+            Balancer::Kubernetes => "Kubernetes with Gateway API",
         }
     }
 
@@ -46,6 +72,12 @@ impl Balancer {
     pub fn newest(self) -> Version {
         match self {
             Balancer::Nginx => Version(1, 31, 3),
+            Balancer::Haproxy => Version(2, 6, 12),
+            Balancer::Envoy => Version(1, 40, 0),
+            Balancer::Traefik => Version(3, 7, 15),
+            Balancer::Caddy => Version(2, 11, 7),
+            // Of the Gateway API.
+            Balancer::Kubernetes => Version(1, 4, 0),
         }
     }
 
@@ -53,13 +85,36 @@ impl Balancer {
     pub fn version_question(self) -> Option<(&'static str, &'static str)> {
         match self {
             Balancer::Nginx => Some(("nginx", "-v")),
+            Balancer::Haproxy => Some(("haproxy", "-v")),
+            Balancer::Envoy => Some(("envoy", "--version")),
+            Balancer::Traefik => Some(("traefik", "version")),
+            Balancer::Caddy => Some(("caddy", "version")),
+            Balancer::Kubernetes => None,
         }
     }
 
     /// The configuration, or what the balancer cannot be told.
     pub fn write(self, topology: &Topology, options: &Options) -> Result<Written, Cannot> {
+        if options.snippet {
+            let limits = Limits::of(self, options);
+            limits.refuse_if(
+                options.workers.is_some() && self != Balancer::Nginx,
+                "say in a snippet how many workers serve (--workers)",
+                "leave out --workers or --snippet",
+            )?;
+            limits.refuse_if(
+                options.listen.is_some() && self == Balancer::Traefik,
+                "say in a snippet where it listens (--listen): that stands in the static file",
+                "leave out --listen or --snippet",
+            )?;
+        }
         match self {
             Balancer::Nginx => nginx::write(topology, options),
+            Balancer::Haproxy => haproxy::write(topology, options),
+            Balancer::Envoy => envoy::write(topology, options),
+            Balancer::Traefik => traefik::write(topology, options),
+            Balancer::Caddy => caddy::write(topology, options),
+            Balancer::Kubernetes => kubernetes::write(topology, options),
         }
     }
 }
@@ -119,6 +174,7 @@ impl Options {
         let origin = match self.version {
             For::Asked(_) => String::new(),
             For::Found(_) => ", which was found on PATH".to_owned(),
+            For::Newest if balancer.version_question().is_none() => ", the newest known".to_owned(),
             For::Newest => ": none was found on PATH, so the newest known was assumed".to_owned(),
         };
         let count = topology.members.len();
@@ -306,11 +362,23 @@ impl Limits {
         }
     }
 
+    fn refuse_if_older_than(self, oldest: Version) -> Result<(), Cannot> {
+        let what = format!("be configured: configuration is written from version {oldest} on");
+        self.refuse_if(
+            self.version < oldest,
+            &what,
+            "take a newer one, and see whether the older takes what is written for it",
+        )
+    }
+
     fn cannot(self, what: &str, nearest: &str) -> Cannot {
         let Limits { balancer, version } = self;
         Cannot { what: what.to_owned(), balancer, version, nearest: nearest.to_owned() }
     }
 }
+
+/// Methods whose requests may be executed twice (RFC 9110, section 9.2.2).
+const IDEMPOTENT: [&str; 6] = ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"];
 
 /// `10s`, `250ms`
 fn time(duration: Duration) -> String {

@@ -1,0 +1,180 @@
+//! PURE. Caddy: a whole Caddyfile, without an admin port and certificates; or its site.
+
+use crate::balancer::lines::Lines;
+use crate::balancer::{Balancer, Cannot, File, IDEMPOTENT, Limits, Options, Run, Version, Written, time};
+use crate::topology::{Algorithm, Topology};
+
+/// From here on all that is written is known: `health_passes` is the latest of it.
+const OLDEST: Version = Version(2, 8, 0);
+const NAME: &str = "Caddyfile";
+
+/// A Caddyfile; a snippet is its site, without the global options.
+pub fn write(topology: &Topology, options: &Options) -> Result<Written, Cannot> {
+    let limits = Limits::of(Balancer::Caddy, options);
+    refuse(topology, limits)?;
+    let policy = policy(topology, limits)?;
+    let site = site(topology, options, &policy);
+    let mut text = Lines::default();
+    text.add(0, format!("# {}", options.head(Balancer::Caddy, topology)));
+    if options.snippet {
+        text.add(0, "").block(0, &site);
+        return Ok(Written { files: vec![File { name: NAME, text: tabs(&text.0) }], run: None });
+    }
+    let workers = options.workers().to_string();
+    let environment = [("GOMAXPROCS", workers.as_str()), ("XDG_DATA_HOME", "."), ("XDG_CONFIG_HOME", ".")];
+    let run = Run::of(&environment, &format!("caddy run --config {NAME} --adapter caddyfile"));
+    text.add(0, format!("# In the foreground, in the folder of this file: {run}"))
+        .add(0, "{")
+        .add(4, "admin off")
+        .add(4, "auto_https off")
+        .add(4, "persist_config off")
+        .add(4, "log {")
+        .add(8, "level WARN")
+        .add(4, "}")
+        .add(0, "}")
+        .add(0, "")
+        .block(0, &site);
+    Ok(Written { files: vec![File { name: NAME, text: tabs(&text.0) }], run: Some(run) })
+}
+
+/// Indented as `caddy fmt` wants it.
+fn tabs(text: &str) -> String {
+    let line = |line: &str| {
+        let rest = line.trim_start_matches(' ');
+        format!("{}{rest}\n", "\t".repeat((line.len() - rest.len()) / 4))
+    };
+    text.lines().map(line).collect()
+}
+
+fn refuse(topology: &Topology, limits: Limits) -> Result<(), Cannot> {
+    limits.refuse_if_older_than(OLDEST)?;
+    if topology.backups().next().is_some() {
+        limits.refuse_if(
+            topology.active().count() != 1 || topology.algorithm != Algorithm::RoundRobin || topology.is_weighted(),
+            "have a backup (--backup) of more than one backend: its policy `first` takes the first that is well",
+            "let one backend be active and all others be its backups, or use NGINX, HAProxy or Envoy",
+        )?;
+        limits.refuse_if(
+            topology.health.is_none() && topology.failure.is_none(),
+            "use a backup (--backup) unless it finds out who is down",
+            "add --health-path /readyz, or --max-fails 1",
+        )?;
+    }
+    limits.refuse_if(
+        topology.is_weighted() && !matches!(topology.algorithm, Algorithm::RoundRobin | Algorithm::Sticky(_)),
+        &format!("give weights to --algorithm {}", topology.algorithm.word()),
+        "--algorithm round-robin has weights, and sticky for clients that are new",
+    )
+}
+
+/// The policy, with what follows it.
+fn policy(topology: &Topology, limits: Limits) -> Result<Vec<String>, Cannot> {
+    let turns = match topology.is_weighted() {
+        false => "round_robin".to_owned(),
+        true => {
+            let weights: Vec<String> = topology.members.iter().map(|member| member.weight.to_string()).collect();
+            format!("weighted_round_robin {}", weights.join(" "))
+        }
+    };
+    let or_in_turns =
+        |policy: String| vec![format!("lb_policy {policy} {{"), format!("    fallback {turns}"), "}".to_owned()];
+    Ok(match &topology.algorithm {
+        Algorithm::RoundRobin if topology.backups().next().is_some() => {
+            vec!["# The first that is well; the others are backups.".to_owned(), "lb_policy first".to_owned()]
+        }
+        Algorithm::RoundRobin => vec![format!("lb_policy {turns}")],
+        Algorithm::LeastConnections => vec!["lb_policy least_conn".to_owned()],
+        Algorithm::Random => vec!["lb_policy random".to_owned()],
+        Algorithm::TwoChoices => vec!["lb_policy random_choose 2".to_owned()],
+        Algorithm::Source => vec!["lb_policy client_ip_hash".to_owned()],
+        Algorithm::Uri => vec!["lb_policy uri_hash".to_owned()],
+        Algorithm::Header(name) => or_in_turns(format!("header {name}")),
+        Algorithm::Cookie(name) => {
+            let nearest = format!(
+                "--algorithm sticky:{name} lets Caddy give that cookie; header:NAME goes by a header of the client's"
+            );
+            return Err(limits.cannot("go by a cookie that the client brings (--algorithm cookie)", &nearest));
+        }
+        Algorithm::Sticky(name) => or_in_turns(format!("cookie {name}")),
+    })
+}
+
+fn site(topology: &Topology, options: &Options, policy: &[String]) -> String {
+    let listen = options.listen();
+    let mut text = Lines::default();
+    text.add(0, "# Without a host: else it answers others with an empty 200.")
+        .add(0, format!("http://:{} {{", listen.port));
+    text.add(4, format!("bind {}", listen.ip()));
+    match topology.path.is_root() {
+        true => {
+            text.block(4, &proxy(topology, policy));
+        }
+        false => {
+            let path = &topology.path;
+            text.add(4, format!("@uuid path {path} {path}/*"))
+                .add(4, "handle @uuid {")
+                .add(8, format!("uri strip_prefix {path}"))
+                .block(8, &proxy(topology, policy))
+                .add(4, "}")
+                .add(4, "handle {")
+                .add(8, "respond 404")
+                .add(4, "}");
+        }
+    }
+    text.add(0, "}");
+    text.0
+}
+
+fn proxy(topology: &Topology, policy: &[String]) -> String {
+    let mut text = Lines::default();
+    let members = topology.active().chain(topology.backups());
+    let addresses = members.map(|member| match topology.socket(member.generator) {
+        Some(socket) => format!("unix/{socket}"),
+        None => topology.address(member.generator),
+    });
+    text.add(0, format!("reverse_proxy {} {{", addresses.collect::<Vec<_>>().join(" ")));
+    for line in policy {
+        text.add(4, line);
+    }
+    if let Some(retries) = &topology.retries {
+        text.add(4, format!("lb_retries {}", retries.attempts));
+        if retries.attempts > 0 {
+            let also: &[&str] = if retries.non_idempotent { &["POST", "PATCH"] } else { &[] };
+            text.add(4, "lb_retry_match {")
+                .add(8, format!("method {}", [&IDEMPOTENT, also].concat().join(" ")))
+                .add(4, "}")
+                .add(4, "# Bodies that can be sent again.")
+                .add(4, "request_buffers 1MiB");
+        }
+    }
+    if let Some(health) = &topology.health {
+        text.add(4, format!("health_uri {}", health.path))
+            .add(4, "health_status 200")
+            .add(4, format!("health_interval {}", time(health.interval)))
+            .add(4, format!("health_timeout {}", time(health.timeout)))
+            .add(4, format!("health_passes {}", health.rise))
+            .add(4, format!("health_fails {}", health.fall));
+    }
+    if let Some(failure) = &topology.failure {
+        text.add(4, format!("max_fails {}", failure.max_fails))
+            .add(4, format!("fail_duration {}", time(failure.fail_timeout)));
+    }
+    let mut transport = Lines::default();
+    match topology.keep_alive {
+        Some(0) => {
+            transport.add(8, "keepalive off");
+        }
+        Some(count) => {
+            transport.add(8, format!("keepalive_idle_conns_per_host {count}"));
+        }
+        None => (),
+    }
+    transport.maybe(8, topology.timeouts.connect.map(|it| format!("dial_timeout {}", time(it))));
+    transport.maybe(8, topology.timeouts.answer.map(|it| format!("response_header_timeout {}", time(it))));
+    transport.maybe(8, topology.proxy_protocol.then_some("proxy_protocol v1"));
+    if !transport.0.is_empty() {
+        text.add(4, "transport http {").block(0, &transport.0).add(4, "}");
+    }
+    text.add(0, "}");
+    text.0
+}

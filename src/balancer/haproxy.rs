@@ -1,0 +1,158 @@
+//! PURE. HAProxy: a whole `haproxy.cfg`, or its frontend and backend.
+
+use crate::balancer::lines::Lines;
+use crate::balancer::{Balancer, Cannot, File, IDEMPOTENT, Limits, Options, Run, Version, Written, time};
+use crate::topology::{Algorithm, Topology};
+
+/// From here on all that is written is known: `balance hash` is the latest of it.
+const OLDEST: Version = Version(2, 6, 0);
+const NAME: &str = "haproxy.cfg";
+
+/// A `haproxy.cfg`, or what goes behind the `defaults` of one.
+pub fn write(topology: &Topology, options: &Options) -> Result<Written, Cannot> {
+    let body = frontend_and_backend(topology, options)?;
+    let mut text = Lines::default();
+    text.add(0, format!("# {}", options.head(Balancer::Haproxy, topology)));
+    if options.snippet {
+        text.add(0, "# Put it behind `defaults` that have timeouts.").add(0, "").block(0, &body);
+        return Ok(Written { files: vec![File { name: NAME, text: text.0 }], run: None });
+    }
+    let run = Run::of(&[], &format!("haproxy -W -db -f {NAME}"));
+    text.add(0, format!("# In the foreground, in the folder of this file: {run}"))
+        .add(0, "# Reload it: kill -USR2; let it end what it began, and end: kill -USR1")
+        .add(0, "global")
+        .add(4, "maxconn 4096")
+        .add(4, format!("nbthread {}", options.workers()))
+        .add(0, "")
+        .add(0, "defaults")
+        .add(4, "mode http")
+        .add(4, "timeout connect 5s")
+        .add(4, "timeout client 60s")
+        .add(4, "timeout server 60s")
+        .add(0, "")
+        .block(0, &body);
+    Ok(Written { files: vec![File { name: NAME, text: text.0 }], run: Some(run) })
+}
+
+fn frontend_and_backend(topology: &Topology, options: &Options) -> Result<String, Cannot> {
+    let limits = Limits::of(Balancer::Haproxy, options);
+    limits.refuse_if_older_than(OLDEST)?;
+    let watches = topology.health.is_some() || topology.failure.is_some();
+    limits.refuse_if(
+        topology.backups().next().is_some() && !watches,
+        "use a backup (--backup) unless it finds out who is down",
+        "add --health-path /readyz, or --max-fails 1",
+    )?;
+    let path = &topology.path;
+    let mut text = Lines::default();
+    let listen = options.listen();
+    text.add(0, "frontend uuid")
+        .add(4, "mode http")
+        .add(4, format!("bind {}", listen.address.map_or(format!(":{}", listen.port), |_| listen.to_string())));
+    match path.is_root() {
+        true => text.add(4, "default_backend uuid"),
+        false => text
+            .add(4, format!("http-request return status 404 unless {{ path {path} }} || {{ path_beg {path}/ }}"))
+            .add(4, "default_backend uuid"),
+    };
+    text.add(0, "")
+        .add(0, "# What HAProxy calls a backend is the whole fleet; a server is one of it.")
+        .add(0, "backend uuid");
+    text.add(4, "mode http");
+    for line in balance(topology) {
+        text.add(4, line);
+    }
+    if !path.is_root() {
+        text.add(4, format!("http-request replace-path ^{}/?(.*) /\\1", path.as_str().replace('.', "\\.")));
+    }
+    let timeouts = &topology.timeouts;
+    text.maybe(4, timeouts.connect.map(|it| format!("timeout connect {}", time(it))));
+    text.maybe(4, timeouts.answer.map(|it| format!("timeout server {}", time(it))));
+    retries(topology, &mut text);
+    if let Some(health) = &topology.health {
+        text.add(4, "option httpchk")
+            .add(4, format!("http-check send meth GET uri {} ver HTTP/1.1 hdr Host uuid", health.path))
+            .add(4, "http-check expect status 200")
+            .add(4, format!("timeout check {}", time(health.timeout)));
+    }
+    text.maybe(4, (topology.keep_alive == Some(0)).then_some("option http-server-close"));
+    let mut each = String::new();
+    match (&topology.health, &topology.failure) {
+        (None, None) => (),
+        (Some(health), failure) => {
+            each += &format!(" check inter {} rise {} fall {}", time(health.interval), health.rise, health.fall);
+            if let Some(failure) = failure {
+                each += &format!(" downinter {}", time(failure.fail_timeout));
+            }
+        }
+        (None, Some(failure)) => {
+            text.add(4, "# Who is down is taken back when it accepts a connection.");
+            each += &format!(" check inter {} rise 1", time(failure.fail_timeout));
+        }
+    }
+    if let Some(failure) = &topology.failure {
+        text.add(4, "# Errors in a row; statuses of 500 and above are such too.");
+        each += &format!(" observe layer7 error-limit {} on-error mark-down", failure.max_fails);
+    }
+    if let Some(count @ 1..) = topology.keep_alive {
+        each += &format!(" pool-max-conn {count}");
+    }
+    if topology.proxy_protocol {
+        each += " send-proxy";
+    }
+    text.maybe(4, (!each.is_empty()).then(|| format!("default-server{each}")));
+    for member in &topology.members {
+        let address = topology.socket(member.generator).map(|socket| format!("unix@{socket}"));
+        let address = address.unwrap_or_else(|| topology.address(member.generator));
+        let mut line = format!("server {} {address}", member.generator);
+        if topology.is_weighted() {
+            line += &format!(" weight {}", member.weight);
+        }
+        if let Algorithm::Sticky(_) = topology.algorithm {
+            line += &format!(" cookie {}", member.generator);
+        }
+        if member.backup {
+            line += " backup";
+        }
+        text.add(4, line);
+    }
+    Ok(text.0)
+}
+
+fn balance(topology: &Topology) -> Vec<String> {
+    let hash = |balance: String| vec![balance, "hash-type consistent".to_owned()];
+    match &topology.algorithm {
+        Algorithm::RoundRobin => vec!["balance roundrobin".to_owned()],
+        Algorithm::LeastConnections => vec!["balance leastconn".to_owned()],
+        Algorithm::Random => vec!["balance random(1)".to_owned()],
+        Algorithm::TwoChoices => vec!["balance random(2)".to_owned()],
+        Algorithm::Source => hash("balance source".to_owned()),
+        Algorithm::Uri => hash("balance uri whole".to_owned()),
+        Algorithm::Header(name) => hash(format!("balance hdr({name})")),
+        Algorithm::Cookie(name) => hash(format!("balance hash req.cook({name})")),
+        Algorithm::Sticky(name) => {
+            vec!["balance roundrobin".to_owned(), format!("cookie {name} insert indirect nocache")]
+        }
+    }
+}
+
+fn retries(topology: &Topology, text: &mut Lines) {
+    match &topology.retries {
+        None => {
+            if let Algorithm::Sticky(_) = topology.algorithm {
+                text.add(4, "# Else a client whose backend is down gets 503 for ever.").add(4, "option redispatch");
+            }
+        }
+        Some(retries) => {
+            text.add(4, format!("retries {}", retries.attempts));
+            if retries.attempts > 0 {
+                text.add(4, "# To another backend, from the first retry on.")
+                    .add(4, "option redispatch 1")
+                    .add(4, "retry-on conn-failure empty-response response-timeout");
+                if !retries.non_idempotent {
+                    text.add(4, format!("http-request disable-l7-retry unless {{ method {} }}", IDEMPOTENT.join(" ")));
+                }
+            }
+        }
+    }
+}

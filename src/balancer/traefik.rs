@@ -1,0 +1,225 @@
+//! PURE. Traefik with its file provider: a static and a dynamic file.
+
+use crate::balancer::lines::Lines;
+use crate::balancer::{Balancer, Cannot, File, Limits, Options, Run, Version, Written, time};
+use crate::topology::{Algorithm, Member, Topology};
+
+const OLDEST: Version = Version(3, 0, 0);
+const TWO_CHOICES: Version = Version(3, 4, 0);
+const PASSIVE: Version = Version(3, 5, 0);
+const BY_SOURCE: Version = Version(3, 6, 0);
+const RETRY_METHODS: Version = Version(3, 7, 0);
+const STATIC: &str = "traefik.yml";
+const DYNAMIC: &str = "dynamic.yml";
+
+/// Both files; a snippet is the dynamic one.
+pub fn write(topology: &Topology, options: &Options) -> Result<Written, Cannot> {
+    let limits = Limits::of(Balancer::Traefik, options);
+    refuse(topology, limits)?;
+    let strategy = strategy(topology, limits)?;
+    let head = options.head(Balancer::Traefik, topology);
+    let mut dynamic = Lines::default();
+    dynamic.add(0, format!("# {head}"));
+    if options.snippet {
+        dynamic.add(0, "# What Traefik reads again when it changes; it listens where the static file says.");
+    } else {
+        dynamic.add(0, "# What Traefik reads again when it changes: put another file in the place of this one.");
+    }
+    http(topology, &strategy, options, &mut dynamic);
+    let dynamic = File { name: DYNAMIC, text: dynamic.0 };
+    if options.snippet {
+        return Ok(Written { files: vec![dynamic], run: None });
+    }
+    let workers = options.workers().to_string();
+    let run = Run::of(&[("GOMAXPROCS", &workers)], &format!("traefik --configfile={STATIC}"));
+    let listen = options.listen();
+    let address = listen.address.map_or(format!("0.0.0.0:{}", listen.port), |_| listen.to_string());
+    let mut text = Lines::default();
+    text.add(0, format!("# {head}"))
+        .add(0, format!("# In the foreground, in the folder of this file: {run}"))
+        .add(0, "global:")
+        .add(2, "checkNewVersion: false")
+        .add(2, "sendAnonymousUsage: false")
+        .add(0, "log:")
+        .add(2, "level: WARN")
+        .add(0, "entryPoints:")
+        .add(2, "web:")
+        .add(4, format!("address: \"{address}\""))
+        .add(0, "providers:")
+        .add(2, "file:")
+        .add(4, format!("filename: {DYNAMIC}"))
+        .add(4, "watch: true");
+    Ok(Written { files: vec![File { name: STATIC, text: text.0 }, dynamic], run: Some(run) })
+}
+
+fn refuse(topology: &Topology, limits: Limits) -> Result<(), Cannot> {
+    limits.refuse_if_older_than(OLDEST)?;
+    limits.refuse_if(
+        topology.proxy_protocol,
+        "speak the PROXY protocol to HTTP backends (--proxy-protocol), only in its TCP routers",
+        "HAProxy, Envoy and Caddy can; Traefik sends the client's address in X-Forwarded-For",
+    )?;
+    limits.refuse_if(
+        topology.sockets.is_some(),
+        "reach backends by unix sockets (--sockets)",
+        "reach them by their ports; NGINX, HAProxy, Envoy and Caddy can do both",
+    )?;
+    limits.refuse_if(
+        topology.backups().next().is_some() && topology.health.is_none(),
+        "use a backup (--backup) unless it probes who is down",
+        "add --health-path /readyz",
+    )?;
+    let counts = topology.health.as_ref().is_some_and(|health| health.rise.get() != 1 || health.fall.get() != 1);
+    limits.refuse_if(
+        counts,
+        "count probes (--health-rise, --health-fall): one decides",
+        "a longer --health-timeout forgives more",
+    )?;
+    limits.refuse_if(
+        topology.failure.is_some() && limits.version < PASSIVE,
+        &format!("avoid backends that fail requests (--max-fails): from {PASSIVE}"),
+        "--health-path /readyz",
+    )?;
+    limits.refuse_if(
+        topology.retries.as_ref().is_some_and(|retries| retries.non_idempotent && retries.attempts > 0)
+            && limits.version < RETRY_METHODS,
+        &format!("choose by method what is tried again (--retry-non-idempotent): from {RETRY_METHODS}"),
+        "--retries alone",
+    )
+}
+
+fn strategy(topology: &Topology, limits: Limits) -> Result<Vec<String>, Cannot> {
+    let from = |first: Version, what: &str, strategy: &str| {
+        let what = format!("{what}: from {first}");
+        limits.refuse_if(limits.version < first, &what, "--algorithm round-robin")?;
+        Ok(vec![format!("strategy: {strategy}")])
+    };
+    let nearest = "--algorithm source goes by the client's address, --algorithm sticky by a cookie of Traefik's";
+    match &topology.algorithm {
+        Algorithm::RoundRobin => {
+            Ok(vec!["# Round robin: each has its share, in an order that changes from turn to turn.".to_owned()])
+        }
+        Algorithm::LeastConnections => Err(limits.cannot(
+            "look for the fewest connections of all (--algorithm least-connections)",
+            "--algorithm two-choices looks at two of them",
+        )),
+        Algorithm::Random => Err(limits.cannot(
+            "pick by chance alone (--algorithm random)",
+            "--algorithm two-choices picks two by chance and takes the less loaded",
+        )),
+        Algorithm::TwoChoices => {
+            limits.refuse_if(
+                topology.is_weighted(),
+                "give weights to a choice of two",
+                "--algorithm round-robin has weights",
+            )?;
+            from(TWO_CHOICES, "look at the load of two backends (--algorithm two-choices)", "p2c")
+        }
+        Algorithm::Source => from(BY_SOURCE, "go by the client's address (--algorithm source)", "hrw"),
+        Algorithm::Uri => Err(limits.cannot("go by the URI (--algorithm uri)", nearest)),
+        Algorithm::Header(_) => Err(limits.cannot("go by a header (--algorithm header)", nearest)),
+        Algorithm::Cookie(_) => Err(limits.cannot("go by a cookie of the client's (--algorithm cookie)", nearest)),
+        Algorithm::Sticky(name) => Ok(vec!["sticky:".to_owned(), "  cookie:".to_owned(), format!("    name: {name}")]),
+    }
+}
+
+fn http(topology: &Topology, strategy: &[String], options: &Options, text: &mut Lines) {
+    let path = &topology.path;
+    let rule = match path.is_root() {
+        true => "PathPrefix(`/`)".to_owned(),
+        false => format!("Path(`{path}`) || PathPrefix(`{path}/`)"),
+    };
+    let retries = topology.retries.as_ref().filter(|retries| retries.attempts > 0);
+    let middlewares: Vec<&str> =
+        [(!path.is_root()).then_some("strip"), retries.map(|_| "again")].into_iter().flatten().collect();
+    text.add(0, "http:").add(2, "routers:").add(4, "uuid:").add(6, format!("rule: {rule}"));
+    if !options.snippet {
+        text.add(6, "entryPoints: [web]");
+    }
+    if !middlewares.is_empty() {
+        text.add(6, format!("middlewares: [{}]", middlewares.join(", ")));
+    }
+    text.add(6, "service: uuid");
+    if !middlewares.is_empty() {
+        text.add(2, "middlewares:");
+    }
+    if !path.is_root() {
+        text.add(4, "strip:").add(6, "stripPrefix:").add(8, format!("prefixes: [{path}]"));
+    }
+    if let Some(retries) = retries {
+        text.add(4, "again:")
+            .add(6, "retry:")
+            .add(8, "# The first one counts. Only where a connection failed.")
+            .add(8, format!("attempts: {}", retries.attempts + 1));
+        if retries.non_idempotent {
+            text.add(8, "retryNonIdempotentMethod: true");
+        }
+    }
+    text.add(2, "services:");
+    let has_backup = topology.backups().next().is_some();
+    if has_backup {
+        text.add(4, "uuid:").add(6, "failover:").add(8, "service: active").add(8, "fallback: backup");
+        text.add(8, "healthCheck: {}");
+        service("active", topology.active(), topology, strategy, text);
+        service("backup", topology.backups(), topology, strategy, text);
+    } else {
+        service("uuid", topology.members.iter(), topology, strategy, text);
+    }
+    let (connect, answer) = (topology.timeouts.connect, topology.timeouts.answer);
+    if has_transport(topology) {
+        text.add(2, "serversTransports:").add(4, "uuid:");
+        match topology.keep_alive {
+            Some(0) => {
+                text.add(6, "maxIdleConnsPerHost: -1 # a connection for each request");
+            }
+            Some(count) => {
+                text.add(6, format!("maxIdleConnsPerHost: {count} # for each backend"));
+            }
+            None => (),
+        }
+        if connect.is_some() || answer.is_some() {
+            text.add(6, "forwardingTimeouts:");
+            text.maybe(8, connect.map(|it| format!("dialTimeout: {}", time(it))));
+            text.maybe(8, answer.map(|it| format!("responseHeaderTimeout: {}", time(it))));
+        }
+    }
+}
+
+fn has_transport(topology: &Topology) -> bool {
+    topology.keep_alive.is_some() || topology.timeouts.connect.is_some() || topology.timeouts.answer.is_some()
+}
+
+fn service<'a>(
+    name: &str,
+    members: impl Iterator<Item = &'a Member>,
+    topology: &Topology,
+    strategy: &[String],
+    text: &mut Lines,
+) {
+    text.add(4, format!("{name}:")).add(6, "loadBalancer:");
+    for line in strategy {
+        text.add(8, line);
+    }
+    if has_transport(topology) {
+        text.add(8, "serversTransport: uuid");
+    }
+    if let Some(health) = &topology.health {
+        text.add(8, "healthCheck:")
+            .add(10, format!("path: {}", health.path))
+            .add(10, format!("interval: {}", time(health.interval)))
+            .add(10, format!("timeout: {}", time(health.timeout)))
+            .add(10, "status: 200");
+    }
+    if let Some(failure) = &topology.failure {
+        text.add(8, "passiveHealthCheck:")
+            .add(10, format!("failureWindow: {}", time(failure.fail_timeout)))
+            .add(10, format!("maxFailedAttempts: {}", failure.max_fails));
+    }
+    text.add(8, "servers:");
+    for member in members {
+        text.add(8, format!("- url: http://{}", topology.address(member.generator)));
+        if topology.is_weighted() {
+            text.add(10, format!("weight: {}", member.weight));
+        }
+    }
+}
