@@ -102,6 +102,13 @@ impl Running {
         fs::read_to_string(self.directory.join(OUTPUT)).unwrap_or_default().trim().to_owned()
     }
 
+    /// Its process, which takes signals.
+    pub fn pid(&self) -> Option<u32> {
+        let guard = self.guard.id()?;
+        let children = fs::read_to_string(format!("/proc/{guard}/task/{guard}/children")).ok()?;
+        children.split_whitespace().next()?.parse().ok()
+    }
+
     /// Where its files are.
     pub fn directory(&self) -> &Path {
         &self.directory

@@ -86,6 +86,15 @@ impl Plan {
         self.steps.sort_by_key(|step| step.at);
     }
 
+    /// Replaces words in commands.
+    pub fn place(&mut self, words: &[(&str, &str)]) {
+        for step in &mut self.steps {
+            if let Deed::Command(command) = &mut step.deed {
+                words.iter().for_each(|(word, meaning)| *command = command.replace(word, meaning));
+            }
+        }
+    }
+
     /// When the last thing is done.
     pub fn end(&self) -> Duration {
         self.steps.last().map_or(Duration::ZERO, |step| step.at)

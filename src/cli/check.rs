@@ -186,7 +186,8 @@ pub struct Wanted {
     #[arg(long, value_name = "STEPS", help_heading = "Resilience")]
     outage: Option<String>,
 
-    /// A command for the shell that runs meanwhile, after 1 s or when it says: 'nginx -s reload@2s'. Nothing may be lost
+    /// A command for the shell that runs meanwhile, after 1 s or when it says: 'nginx -s reload@2s'. Nothing may be lost. With
+    /// --with, {pid} and {directory} in it are the balancer's: 'kill -HUP {pid}'
     #[arg(long, value_name = "COMMAND", help_heading = "Resilience")]
     during: Option<String>,
 
@@ -255,15 +256,21 @@ impl Typed {
         let mut plan = wanted.plan(&Backing::Fleet(Some(stage.supervisor)))?;
         // What a file of the user's own says is not known here.
         if self.balancer_config.is_none() {
-            let told = stage::expectations(&stage.topology, "the topology");
+            let told = stage::expectations(&stage.topology, &stage.front);
             let typed = &mut plan.expectations;
             if typed.shares.is_none() {
                 (typed.shares, typed.shares_by) = (told.shares, told.shares_by);
             }
             typed.algorithm = typed.algorithm.or(told.algorithm);
+            if self.wanted.tolerance.is_none() {
+                (typed.tolerance, typed.margin) = (told.tolerance, told.margin);
+            }
             let keys = demo::plan_of(stage, None);
             plan.key_headers.extend(keys.key_headers);
             plan.key_cookies.extend(keys.key_cookies);
+        }
+        if let Some((pid, directory)) = stage.balancer() {
+            plan.drill.place(&[("{pid}", &pid.to_string()), ("{directory}", &directory.to_string_lossy())]);
         }
         self.judge(std::slice::from_ref(&plan)).await
     }

@@ -135,7 +135,7 @@ pub fn plan_of(stage: &Stage, requests: Option<u64>) -> Plan {
         requests,
         duration: None,
         timeout: Duration::from_secs(10),
-        expectations: expectations(&stage.topology, "the topology"),
+        expectations: expectations(&stage.topology, &stage.front),
         key_headers: match &stage.topology.algorithm {
             Algorithm::Header(name) => vec![name.to_string()],
             _ => Vec::new(),
