@@ -175,7 +175,8 @@ struct Written {
 }
 
 impl Lines {
-    fn read(&self, stream: impl Read + Send + 'static) {
+    /// Keeps what comes out of it.
+    pub fn read(&self, stream: impl Read + Send + 'static) {
         let lines = self.clone();
         thread::spawn(move || {
             for line in BufReader::new(stream).lines().map_while(Result::ok) {

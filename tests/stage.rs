@@ -1,0 +1,160 @@
+//! A fleet and a balancer on one stage: `demo` and `check --with`, and that nothing of either is left however they end.
+
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use rustix::process::Signal;
+use support::{Lines, TemporaryDirectory, error_of, eventually, lives, ports, program, run};
+use uuid_generator::check::report::{Report, Verdict};
+
+/// With a place of its own for what is temporary, too.
+fn at(place: &TemporaryDirectory) -> Command {
+    let mut command = program(place);
+    command.env("TMPDIR", place.path());
+    command
+}
+
+/// Folders that balancers were given.
+fn folders(place: &TemporaryDirectory) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(place.path()).unwrap().map(|entry| entry.unwrap().path());
+    entries
+        .filter(|path| path.is_dir() && path.file_name().unwrap().to_string_lossy().starts_with("uuid-generator-"))
+        .collect()
+}
+
+fn check_with(place: &TemporaryDirectory, balancer: &str, options: &[&str]) -> Report {
+    let list = support::list(&ports(3));
+    let words = ["check", "--with", balancer, "--ports", &list, "--format", "json", "-n", "3000"];
+    let output = run(at(place).args(words).args(options));
+    serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{balancer}: {error}: {}", String::from_utf8_lossy(&output.stderr)))
+}
+
+#[test]
+fn a_check_needs_nothing_that_runs_beforehand() {
+    for balancer in ["builtin", "nginx"] {
+        for (options, algorithm) in [
+            (&[][..], "round-robin"),
+            (&["--algorithm", "least-connections"], "least-connections"),
+            (&["--weights", "5:1:1"], "weighted-round-robin"),
+            (&["--algorithm", "source"], "source"),
+        ] {
+            let place = TemporaryDirectory::new();
+            let report = check_with(&place, balancer, options);
+            let check = &report.checks[0];
+            let named = check.algorithm.as_ref().and_then(|it| it.name.as_deref());
+            assert_eq!(
+                (report.verdict, named),
+                (Verdict::Pass, Some(algorithm)),
+                "{balancer} {options:?}: {:#?}",
+                check.findings
+            );
+            assert_eq!(folders(&place), [] as [PathBuf; 0], "{balancer} {options:?}");
+            assert_eq!(place.processes(), [] as [u32; 0], "{balancer} {options:?}");
+        }
+    }
+}
+
+#[test]
+fn a_reload_of_the_balancer_that_was_started_loses_nothing() {
+    let place = TemporaryDirectory::new();
+    let options = ["--during", "kill -HUP {pid}@500ms", "--duration", "1500ms", "--rate", "300", "--workers", "2"];
+    let report = check_with(&place, "nginx", &options);
+    assert_eq!(report.verdict, Verdict::Pass, "{:#?}", report.checks[0].findings);
+}
+
+#[test]
+fn a_configuration_that_is_wrong_is_told_in_the_balancers_own_words_and_nothing_is_left() {
+    let place = TemporaryDirectory::new();
+    let file = place.path().join("wrong.conf");
+    std::fs::write(&file, "events {}\nhttp { upstrem uuid {} }\n").unwrap();
+    let port = ports(1)[0].to_string();
+    let list = support::list(&ports(3));
+    let words = ["check", "--with", "nginx", "--listen", &port, "--ports", &list, "--balancer-config"];
+    let error = error_of(&run(at(&place).args(words).arg(&file)));
+    assert!(error.contains("NGINX ended at once") && error.contains("unknown directive \"upstrem\""), "{error}");
+    assert_eq!((folders(&place), place.processes()), (vec![], vec![]));
+}
+
+#[test]
+fn what_cannot_be_started_is_told_before_anything_is() {
+    let place = TemporaryDirectory::new();
+    for (words, part) in [
+        (&["--with", "apache"][..], "expected one of nginx"),
+        (&["--with", "builtin", "--weights", "1:2"], "2 weights for 3 backends"),
+        (&["--with", "builtin", "--algorithm", "sticky"], "install nginx"),
+        (&["--with", "nginx", "--expect", "nonsense"], "no algorithm"),
+        (&["http://localhost/", "--with", "nginx"], "has its own URL"),
+        (&["http://localhost/", "--ports", "9001"], "--start or --with"),
+    ] {
+        let error = error_of(&run(at(&place).arg("check").args(words)));
+        assert!(error.contains(part), "{words:?}: {error}");
+    }
+    assert_eq!((folders(&place), place.processes()), (vec![], vec![]));
+}
+
+#[test]
+fn a_demo_shows_a_verdict_and_leaves_nothing_however_it_ends() {
+    for signal in [Signal::INT, Signal::TERM, Signal::KILL] {
+        for balancer in ["nginx", "builtin"] {
+            let place = TemporaryDirectory::new();
+            let port = ports(1)[0].to_string();
+            let list = support::list(&ports(3));
+            let mut demo = at(&place)
+                .args(["demo", "--with", balancer, "--listen", &port, "--ports", &list])
+                .stdout(Stdio::piped())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap();
+            let output = Lines::default();
+            output.read(demo.stdout.take().unwrap());
+            let said =
+                output.wait_until("where to look", |lines| lines.iter().any(|line| line.starts_with("Look at ")));
+            assert!(said.iter().any(|line| line.starts_with("PASS")), "{said:#?}");
+            let started = place.processes();
+            assert!(started.len() >= 5, "a supervisor, three backends, and the demo itself: {started:?}");
+            support::http::get(&format!("http://127.0.0.1:{port}/uuid")).unwrap();
+            support::send(demo.id(), signal);
+            let status = demo.wait().unwrap();
+            assert_eq!(status.success(), signal != Signal::KILL, "{balancer} {signal:?}: {status}");
+            eventually("all processes are gone", || started.iter().all(|pid| !lives(*pid)));
+            eventually("the balancer's folder is gone", || folders(&place).is_empty());
+        }
+    }
+}
+
+#[test]
+fn what_an_nginx_conf_says_is_expected() {
+    let (fleet, backends) = support::Fleet::of(3, &["--log", "off"]);
+    let place = TemporaryDirectory::new();
+    let file = place.path().join("nginx.conf");
+    let write = |lines: &str| {
+        let servers: String = backends
+            .iter()
+            .zip(["", " weight=3", ""])
+            .map(|(port, weight)| format!("server 127.0.0.1:{port}{weight};"))
+            .collect();
+        std::fs::write(&file, format!("http {{ upstream uuid {{ {lines} {servers} }} }}")).unwrap();
+    };
+    use uuid_generator::balancer::builtin::{Algorithm, Balancer};
+    let told = |balancer: &Balancer, file: &Path| {
+        let words =
+            ["check", &balancer.url("/uuid"), "-n", "3000", "--format", "json", "--from", &file.to_string_lossy()];
+        let output = fleet.program(&words);
+        let report: Report = serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
+        (report.verdict, String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let weighted = Balancer::start(&backends, Algorithm::SmoothWeighted(vec![1, 3, 1]));
+    let even = Balancer::start(&backends, Algorithm::RoundRobin);
+    write("");
+    assert_eq!(told(&weighted, &file), (Verdict::Pass, String::new()));
+    assert_eq!(told(&even, &file).0, Verdict::Fail);
+    write("queue 10;");
+    assert!(told(&weighted, &file).1.contains("not judged: line 1: queue 10"));
+    let error =
+        error_of(&fleet.program(&["check", &even.url("/"), "--from", &file.to_string_lossy(), "--upstream", "other"]));
+    assert!(error.contains("has no upstream other, only uuid"), "{error}");
+}
