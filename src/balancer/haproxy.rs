@@ -75,7 +75,11 @@ fn frontend_and_backend(topology: &Topology, options: &Options) -> Result<String
             .add(4, "http-check expect status 200")
             .add(4, format!("timeout check {}", time(health.timeout)));
     }
-    text.maybe(4, (topology.keep_alive == Some(0)).then_some("option http-server-close"));
+    match topology.keep_alive {
+        Some(0) => text.add(4, "option http-server-close"),
+        Some(_) => text.add(4, "# Also for the first request of a client's connection.").add(4, "http-reuse always"),
+        None => &mut text,
+    };
     let mut each = String::new();
     match (&topology.health, &topology.failure) {
         (None, None) => (),

@@ -76,6 +76,11 @@ fn refuse(topology: &Topology, options: &Options, limits: Limits) -> Result<(), 
     ] {
         limits.refuse_if(so, what, nearest)?;
     }
+    limits.refuse_if(
+        options.snippet && topology.health.is_some(),
+        "probe health in a snippet (--health-path): the probes stand in the Deployments",
+        "leave out --snippet",
+    )?;
     let whole = |time: Duration| time.subsec_nanos() == 0;
     let health = topology.health.as_ref();
     limits.refuse_if(
