@@ -1,7 +1,7 @@
 # The commands of the README. `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help run development check test bench
+.PHONY: help run development check test bench matrix
 
 help: ## Show these commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -19,10 +19,16 @@ check: ## Formatting, lints, documentation, licences and sources of dependencies
 	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --document-private-items --locked
 	cargo deny --locked check bans licenses sources
 
-test: ## Install what the tests need (nginx), then run all of them
+test: ## Install what the tests need (nginx and other balancers), then run all of them, and a part of the matrix
 	tests/prepare
 	cargo test --locked
+	cargo bench --locked --bench matrix -- --part
 
 bench: ## Compare speed and memory with peers, side by side; writes BENCHMARKS.md (needs wrk and nginx)
 	tests/prepare wrk
 	cargo bench --bench speed
+	cargo bench --bench certainty
+
+matrix: ## Check real balancers in each of their ways, healthy and broken; writes MATRIX.md
+	tests/prepare
+	cargo bench --bench matrix

@@ -132,8 +132,9 @@ impl Subject for Live<'_> {
         let finish = |(held, delay): (Held, Duration)| {
             let seen = held.finish(self.prober, self.backends).observation;
             let backend = Some(seen.backend).filter(|backend| backend.is_known());
+            // No backend answers before the delay is over; one that did had not heard of it.
             let delayed = seen.ended.since(seen.due) >= delay;
-            (backend, delayed && seen.ended > now)
+            (backend, delayed && now < seen.due.after(delay))
         };
         std::mem::take(&mut self.held).into_iter().map(finish).collect()
     }

@@ -210,8 +210,9 @@ impl Hold {
         self.others.iter().filter(|other| self.busy.contains(other)).count()
     }
 
-    fn avoids_busy(&self) -> bool {
-        counts(&self.busy).len() == self.busy.len() && self.to_busy() == 0
+    /// Whether those in flight are each at another backend.
+    fn is_spread(&self) -> bool {
+        counts(&self.busy).len() == self.busy.len()
     }
 }
 
@@ -479,8 +480,12 @@ impl Evidence {
             inference.evidence.push(format!("{} blocks of the sample: {what}", self.sample.len()));
         }
         if let Load::Follows { partly } = load {
-            // Least connections never picks a busy one while another is idle, also not for those that are held.
-            let avoided = self.held_most.iter().all(Hold::avoids_busy);
+            // Least connections never picks a busy one while another is idle, also not for those that are held. With all busy but one, two
+            // choices take a busy one a third of the time at least. One that was not under way yet, or not any more, is no proof.
+            let spread: Vec<&Hold> = self.held_most.iter().filter(|hold| hold.is_spread()).collect();
+            let others: usize = spread.iter().map(|hold| hold.others.len()).sum();
+            let there: usize = spread.iter().map(|hold| hold.to_busy()).sum();
+            let avoided = !spread.is_empty() && there * 10 < others;
             (inference.kind, inference.label) = match (self.held_most.is_empty(), avoided) {
                 (false, true) => (Some(Kind::LeastConnections), "least connections, by chance among equals".to_owned()),
                 (false, false) => (Some(Kind::TwoChoices), Kind::TwoChoices.label().to_owned()),
@@ -551,7 +556,7 @@ impl Evidence {
         }
         let (share, there, others) = (there as f64 / others as f64, there as u64, others as u64);
         if binomial_at_most(there, others, usual) < LEVEL && share < usual * 0.7 {
-            return Load::Follows { partly: there > 0 };
+            return Load::Follows { partly: share > usual * 0.1 };
         }
         // Even two choices with replacement halve the share, at the least.
         match binomial_at_least(there, others, usual * 0.6) < 1e-3 {
