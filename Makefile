@@ -19,7 +19,7 @@ check: ## Formatting, lints, documentation, licences and sources of dependencies
 	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --document-private-items --locked
 	cargo deny --locked check bans licenses sources
 
-test: ## Install what the tests need (nginx), then run all of them
+test: ## Install what the tests need (balancers), then run all of them
 	tests/prepare
 	cargo test --locked
 

@@ -86,6 +86,10 @@ fn what_cannot_be_is_an_error_that_names_the_nearest_thing() {
         ),
         ("nginx --weights 1:2", "error: --weights: 2 weights for 3 backends\n"),
         ("nginx --backup 9001-9003", "error: --backup: all backends would be backups\n"),
+        (
+            "nginx --retries 0 --retry-non-idempotent",
+            "error: --retry-non-idempotent: with --retries 0 nothing is tried again\n",
+        ),
         ("nginx --backup 9009", "error: --backup 9009: the fleet has no such backend\n"),
     ] {
         assert_eq!(error_of(&config(&words.split(' ').collect::<Vec<_>>())), error);
