@@ -404,6 +404,32 @@ fn real_balancers_try_another_backend() {
 }
 
 #[test]
+fn real_balancers_execute_no_post_twice_unless_they_are_told_to() {
+    with_each(|installed, fleet, ports| {
+        for non_idempotent in [false, true] {
+            let mut topology = fleet_of(ports);
+            topology.retries = Some(Retries { attempts: 2, non_idempotent });
+            let Some(running) = start(installed, &topology) else {
+                assert_eq!((installed.balancer, non_idempotent), (Balancer::Traefik, true));
+                continue;
+            };
+            assert!(fleet.program(&["fault", &ports[1].to_string(), "close"]).status.success());
+            let name = format!("/post-{}-{}-{non_idempotent}", installed.balancer, installed.version);
+            let answers = (0..9).map(|_| running.post(&format!("/uuid{name}")).unwrap().status);
+            let failed = answers.filter(|status| *status != 200).count();
+            assert!(fleet.program(&["fault", &ports[1].to_string(), "clear"]).status.success());
+            let attempts = || fleet.records().records.iter().filter(|it| it.path.ends_with(&name)).count();
+            match non_idempotent {
+                false => assert_eq!((attempts(), failed > 0), (9, true), "{installed:?}"),
+                true => {
+                    assert!(attempts() > 9 && failed == 0, "{installed:?}: {} attempts, {failed} failed", attempts())
+                }
+            }
+        }
+    });
+}
+
+#[test]
 fn real_balancers_keep_connections_or_not() {
     for (keep_alive, path) in [(0, "/uuid/none"), (8, "/uuid/kept")] {
         with_each(|installed, fleet, ports| {
