@@ -86,6 +86,10 @@ fn what_cannot_be_is_an_error_that_names_the_nearest_thing() {
         ),
         ("nginx --weights 1:2", "error: --weights: 2 weights for 3 backends\n"),
         ("nginx --backup 9001-9003", "error: --backup: all backends would be backups\n"),
+        (
+            "nginx --retries 0 --retry-non-idempotent",
+            "error: --retry-non-idempotent: with --retries 0 nothing is tried again\n",
+        ),
         ("nginx --backup 9009", "error: --backup 9009: the fleet has no such backend\n"),
     ] {
         assert_eq!(error_of(&config(&words.split(' ').collect::<Vec<_>>())), error);
@@ -396,6 +400,32 @@ fn real_balancers_try_another_backend() {
         let counted = counts(running.backends(30, "/uuid", ""));
         assert_eq!(counted.keys().copied().collect::<Vec<_>>(), [ports[0], ports[2]], "{installed:?}");
         fleet.act("start", ports[1]);
+    });
+}
+
+#[test]
+fn real_balancers_execute_no_post_twice_unless_they_are_told_to() {
+    with_each(|installed, fleet, ports| {
+        for non_idempotent in [false, true] {
+            let mut topology = fleet_of(ports);
+            topology.retries = Some(Retries { attempts: 2, non_idempotent });
+            let Some(running) = start(installed, &topology) else {
+                assert_eq!((installed.balancer, non_idempotent), (Balancer::Traefik, true));
+                continue;
+            };
+            assert!(fleet.program(&["fault", &ports[1].to_string(), "close"]).status.success());
+            let name = format!("/post-{}-{}-{non_idempotent}", installed.balancer, installed.version);
+            let answers = (0..9).map(|_| running.post(&format!("/uuid{name}")).unwrap().status);
+            let failed = answers.filter(|status| *status != 200).count();
+            assert!(fleet.program(&["fault", &ports[1].to_string(), "clear"]).status.success());
+            let attempts = || fleet.records().records.iter().filter(|it| it.path.ends_with(&name)).count();
+            match non_idempotent {
+                false => assert_eq!((attempts(), failed > 0), (9, true), "{installed:?}"),
+                true => {
+                    assert!(attempts() > 9 && failed == 0, "{installed:?}: {} attempts, {failed} failed", attempts())
+                }
+            }
+        }
     });
 }
 

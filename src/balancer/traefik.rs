@@ -8,7 +8,6 @@ const OLDEST: Version = Version(3, 0, 0);
 const TWO_CHOICES: Version = Version(3, 4, 0);
 const PASSIVE: Version = Version(3, 5, 0);
 const BY_SOURCE: Version = Version(3, 6, 0);
-const RETRY_METHODS: Version = Version(3, 7, 0);
 const STATIC: &str = "traefik.yml";
 const DYNAMIC: &str = "dynamic.yml";
 
@@ -81,10 +80,9 @@ fn refuse(topology: &Topology, limits: Limits) -> Result<(), Cannot> {
         "--health-path /readyz",
     )?;
     limits.refuse_if(
-        topology.retries.as_ref().is_some_and(|retries| retries.non_idempotent && retries.attempts > 0)
-            && limits.version < RETRY_METHODS,
-        &format!("choose by method what is tried again (--retry-non-idempotent): from {RETRY_METHODS}"),
-        "--retries alone",
+        topology.retries.as_ref().is_some_and(|retries| retries.non_idempotent),
+        "try again what was sent already (--retry-non-idempotent): only what no connection could be had for",
+        "--retries alone; NGINX, HAProxy, Envoy and Caddy can",
     )
 }
 
@@ -149,11 +147,8 @@ fn http(topology: &Topology, strategy: &[String], options: &Options, text: &mut 
     if let Some(retries) = retries {
         text.add(4, "again:")
             .add(6, "retry:")
-            .add(8, "# The first one counts. Only where a connection failed.")
+            .add(8, "# The first one counts. Nothing that was sent is tried again, whatever its method.")
             .add(8, format!("attempts: {}", retries.attempts + 1));
-        if retries.non_idempotent {
-            text.add(8, "retryNonIdempotentMethod: true");
-        }
     }
     text.add(2, "services:");
     let has_backup = topology.backups().next().is_some();

@@ -203,6 +203,9 @@ impl Typed {
                 fail_timeout: time(self.fail_timeout, Duration::from_secs(10)),
             });
         }
+        if self.retries == Some(0) && self.retry_non_idempotent {
+            bail!("--retry-non-idempotent: with --retries 0 nothing is tried again");
+        }
         topology.retries = self.retries.map(|attempts| Retries { attempts, non_idempotent: self.retry_non_idempotent });
         topology.keep_alive = self.keep_alive;
         topology.proxy_protocol = self.proxy_protocol;

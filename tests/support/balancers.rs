@@ -139,9 +139,19 @@ impl Running {
 
     /// A GET with these header lines; None if there was no answer.
     pub fn ask(&self, path: &str, headers: &str) -> Option<Answer> {
+        self.send("GET", path, headers)
+    }
+
+    /// A POST of one byte; None if there was no answer.
+    pub fn post(&self, path: &str) -> Option<Answer> {
+        self.send("POST", path, "Content-Length: 1\r\n")
+    }
+
+    fn send(&self, method: &str, path: &str, headers: &str) -> Option<Answer> {
+        let body = if method == "POST" { "x" } else { "" };
         let mut stream = TcpStream::connect(self.address).ok()?;
         stream.set_read_timeout(Some(PATIENCE)).ok()?;
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{headers}\r\n").ok()?;
+        write!(stream, "{method} {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{headers}\r\n{body}").ok()?;
         let mut bytes = Vec::new();
         stream.read_to_end(&mut bytes).ok()?;
         let text = String::from_utf8_lossy(&bytes).into_owned();
