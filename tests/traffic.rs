@@ -27,7 +27,7 @@ const RUN: u64 = 0x4d2;
 const FIRST: u64 = 7;
 
 fn target(address: SocketAddr) -> Target {
-    Target { address, host: address.to_string(), path: "/".to_owned() }
+    Target { address, host: address.to_string(), path: "/".to_owned(), tls: None }
 }
 
 /// One request after another on one connection.

@@ -30,6 +30,7 @@ pub fn ask(port: u16) -> Result<()> {
             address: ([127, 0, 0, 1], port).into(),
             host: format!("127.0.0.1:{port}"),
             path: "/uuid".to_owned(),
+            tls: None,
         },
         run: 1,
         first: 0,

@@ -226,16 +226,18 @@ impl Ledger {
                 Records::Kept => self.fate_of_answered(observation, attempts),
                 Records::None => fate_without_records(observation),
             },
-            Sight::Malformed | Sight::Closed | Sight::Reset | Sight::TimedOut | Sight::Refused | Sight::Unreachable => {
+            Sight::Malformed | Sight::Closed | Sight::Reset | Sight::TimedOut => {
                 match (self.records, attempts.is_empty()) {
-                    (Records::None, _) if matches!(observation.sight, Sight::Refused | Sight::Unreachable) => {
-                        Fate::Unserved
-                    }
                     (Records::None, _) => Fate::Unanswered,
                     (Records::Kept, true) => Fate::Unserved,
                     (Records::Kept, false) => Fate::Lost,
                 }
             }
+            // Nothing was sent.
+            Sight::Refused | Sight::Unreachable | Sight::TlsFailed => match (self.records, attempts.is_empty()) {
+                (Records::None, _) | (Records::Kept, true) => Fate::Unserved,
+                (Records::Kept, false) => Fate::Lost,
+            },
         }
     }
 

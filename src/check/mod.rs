@@ -62,7 +62,7 @@ pub async fn run(plans: &[Plan], watch: &Watch) -> Result<Report> {
 
 async fn run_one(plan: &Plan, watch: &Watch) -> Result<Check> {
     let found = backing::find(&plan.backends).await?;
-    let target = target::resolve(&plan.url, plan.timeout)?;
+    let target = target::resolve(&plan.url, &plan.trust, plan.timeout)?;
     let (check, started) = match found {
         Found::Fleet { remote, generators, ready, started } => {
             let names: Vec<String> = generators.iter().map(ToString::to_string).collect();

@@ -78,6 +78,8 @@ pub enum Sight {
     Refused,
     /// No connection: another reason.
     Unreachable,
+    /// A connection, and the handshake of TLS failed on it: nothing was sent.
+    TlsFailed,
 }
 
 /// What an answer says of the request's id.

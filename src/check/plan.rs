@@ -1,5 +1,6 @@
 //! PURE. What a check is to do: everything that is decided before it begins.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::check::drill;
@@ -13,6 +14,8 @@ pub struct Plan {
     pub name: Option<String>,
     /// The balancer.
     pub url: String,
+    /// Where the URL wants TLS.
+    pub trust: Trust,
     /// What stands behind it.
     pub backends: Backing,
     /// `GET` unless said otherwise.
@@ -41,6 +44,18 @@ pub struct Plan {
     pub key_cookies: Vec<String>,
     /// What is done to the fleet meanwhile.
     pub drill: drill::Plan,
+}
+
+/// Whom a client with TLS trusts.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum Trust {
+    /// The authorities that this machine trusts.
+    #[default]
+    Machine,
+    /// Those, and the certificates of this file.
+    Also(PathBuf),
+    /// Anyone.
+    Anyone,
 }
 
 /// What stands behind the balancer.

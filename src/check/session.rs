@@ -19,7 +19,8 @@ use crate::check::observation::{Backend, Observation, Sight};
 use crate::check::plan::Plan;
 use crate::check::subject::{Live, is_local};
 use crate::check::traffic::{
-    Backends, Identity, Load, Notes, Pacing, Prober, Progress, Reuse, Seen, Target, Traffic, Vary, drive,
+    Backends, Identity, Load, Notes, Pacing, Prober, Progress, Reuse, Seen, Target, TlsFailure, Traffic, Vary, drive,
+    tls,
 };
 use crate::check::verdict::statistics::needs;
 use crate::check::verdict::{FALSE_ALARM, Weights};
@@ -50,6 +51,8 @@ const STABLE: Duration = Duration::from_secs(10);
 const EXPERIMENTS: Duration = Duration::from_secs(6);
 /// A sample whose length nobody gave ends then at the latest.
 const LONGEST: Duration = Duration::from_secs(60);
+/// A port that speaks TLS shows it within that time.
+const HANDSHAKE: Duration = Duration::from_secs(1);
 const BODY_LIMIT: u64 = 16 * 1024 * 1024;
 const CLOSED_CONNECTIONS: usize = 32;
 const OPEN_CONNECTIONS: usize = 512;
@@ -205,7 +208,9 @@ impl<'a> Session<'a> {
             if whole && seen.observation.backend.is_known() {
                 break seen;
             }
-            let hopeless = matches!(seen.observation.sight, Sight::TimedOut | Sight::TooLarge | Sight::Malformed);
+            let hopeless = matches!(seen.observation.sight, Sight::TimedOut | Sight::TooLarge | Sight::Malformed)
+                || seen.tls_failure.as_ref().is_some_and(TlsFailure::is_lasting)
+                || self.should_have_tls(&seen);
             if hopeless || Instant::now() > deadline || self.watch.progress.is_stopping() {
                 bail!("{}", self.no_backend(&seen));
             }
@@ -246,11 +251,31 @@ impl<'a> Session<'a> {
         )
     }
 
+    /// Whether what came of a request without TLS comes of that: asks the port, where that is likely.
+    fn should_have_tls(&self, seen: &Seen) -> bool {
+        let odd = match seen.observation.sight {
+            Sight::Malformed | Sight::Closed | Sight::Reset => true,
+            // As nginx and others say it.
+            Sight::Answer | Sight::Altered => seen.observation.status == 400 && !seen.observation.backend.is_known(),
+            Sight::Truncated | Sight::TooLarge | Sight::TimedOut => false,
+            Sight::Refused | Sight::Unreachable | Sight::TlsFailed => false,
+        };
+        let patience = self.plan.timeout.min(HANDSHAKE);
+        odd && self.target.tls.is_none() && tls::is_spoken(self.target.address, patience)
+    }
+
     /// Why there is nothing to check.
     fn no_backend(&self, seen: &Seen) -> String {
         let url = &self.plan.url;
         let observation = &seen.observation;
         let waited = format!("{:?}", self.plan.timeout);
+        if let Some(failure) = &seen.tls_failure {
+            return format!("{url}: {failure}\n  hint: {}", failure.hint());
+        }
+        if self.should_have_tls(seen) {
+            let rest = url.strip_prefix("http://").unwrap_or(url);
+            return format!("{url}: that port speaks TLS\n  hint: write https://{rest}");
+        }
         let (what, hint) = match observation.sight {
             Sight::TimedOut => (
                 format!("no answer within {waited}"),
@@ -261,14 +286,15 @@ impl<'a> Session<'a> {
                 "is it the right path? The check wants the small page of a backend",
             ),
             Sight::Malformed => {
-                ("what it answers is no HTTP/1.1".to_owned(), "does that port speak TLS or HTTP/2 only?")
+                ("what it answers is no HTTP/1.1".to_owned(), "does that port speak HTTP/2 only, or no HTTP?")
             }
             Sight::Closed | Sight::Reset => {
-                ("it takes the connection and ends it without an answer".to_owned(), "does that port speak plain HTTP?")
+                ("it takes the connection and ends it without an answer".to_owned(), "does that port speak HTTP/1.1?")
             }
             Sight::Refused | Sight::Unreachable => {
                 ("no connection".to_owned(), "does the balancer run, and listen on that port?")
             }
+            Sight::TlsFailed => ("the TLS handshake fails".to_owned(), "does that port speak TLS?"),
             Sight::Truncated => ("its answer breaks off".to_owned(), "see the balancer's error log"),
             Sight::Answer | Sight::Altered => (
                 format!("it answers {} itself, and no backend does", seen.head.lines().next().unwrap_or_default()),
@@ -322,17 +348,21 @@ impl<'a> Session<'a> {
             duration,
             timeout: plan.timeout,
             body_limit: BODY_LIMIT,
-            vary: self.vary(inference),
+            vary: self.vary(
+                inference,
+                requests.or(duration.zip(rate).map(|(time, rate)| (time.as_secs_f64() * rate) as u64)),
+            ),
             identity: self.identity.clone(),
         })
     }
 
     /// What the balancer keys on is varied, so that all backends get something.
-    fn vary(&self, inference: &Inference) -> Vary {
-        let clients = CLIENTS;
+    fn vary(&self, inference: &Inference, requests: Option<u64>) -> Vary {
+        // Each must come back a few times.
+        let clients = requests.map_or(CLIENTS, |requests| (requests / 16).clamp(16, u64::from(CLIENTS)) as u32);
         match (inference.kind, &inference.key) {
             (Some(Kind::Sticky), _) => Vary::Jar { clients },
-            (_, Some(Key::Network | Key::Host)) => Vary::Source { clients: SOURCES },
+            (_, Some(Key::Network | Key::Host)) => Vary::Source { clients: clients.min(SOURCES) },
             (_, Some(Key::Path)) => {
                 Vary::Path { clients, template: crate::check::subject::template(&self.target.path) }
             }

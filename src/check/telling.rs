@@ -27,6 +27,7 @@ pub fn seen(observation: &Observation, names: &[String]) -> String {
         Sight::TimedOut => format!("no answer within {after}"),
         Sight::Refused => "connection refused".to_owned(),
         Sight::Unreachable => format!("no connection, after {after}"),
+        Sight::TlsFailed => format!("the TLS handshake failed, after {after}"),
     }
 }
 

@@ -17,7 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::balancer::read;
 use crate::check::drill;
 use crate::check::fate::Fate;
-use crate::check::plan::{Backing, Plan};
+use crate::check::plan::{Backing, Plan, Trust};
 use crate::check::report::{Format, Style, Verdict, junit, render};
 use crate::check::traffic::Identity;
 use crate::check::verdict::{Expectations, Weights};
@@ -109,6 +109,7 @@ Examples:
   uuid-generator check localhost:8080/uuid --expect 5:1:1            with these weights
   uuid-generator check localhost:8080/uuid --outage kill:9002@2s,start@6s
   uuid-generator check localhost:8080/uuid --during 'nginx -s reload' nothing may be lost
+  uuid-generator check https://localhost:8443/uuid --insecure        with TLS, whoever signed its certificate
   uuid-generator check localhost:8080/ --identity header:X-Served-By backends that are not ours
 
 Exit status: 0 pass, 1 fail, 2 could not run, 3 inconclusive.";
@@ -122,6 +123,14 @@ pub struct Wanted {
 
     /// Of the balancer, such as http://localhost:8080/uuid
     url: Option<String>,
+
+    /// With https://: also trust the certificates of this file (PEM), authorities' or the balancer's own
+    #[arg(long, value_name = "FILE", conflicts_with = "insecure", help_heading = "TLS")]
+    ca: Option<PathBuf>,
+
+    /// With https://: trust any certificate
+    #[arg(long, help_heading = "TLS")]
+    insecure: bool,
 
     /// What is required, once for each: `even`, weights such as 5:1:1 or 9001=5,9002=1; an algorithm such as round-robin,
     /// least-connections, sticky; `lossless`: no client sees an error [default: even shares, where the algorithm promises them]
@@ -370,6 +379,8 @@ impl Wanted {
         Wanted {
             name: next.name,
             url: self.url.or(next.url),
+            ca: self.ca.or(next.ca),
+            insecure: self.insecure || next.insecure,
             expect: list(self.expect, next.expect),
             tolerance: self.tolerance.or(next.tolerance),
             allow: list(self.allow, next.allow),
@@ -451,6 +462,14 @@ impl Wanted {
         Ok(Plan {
             name: self.name,
             url: self.url.context("url: is missing")?,
+            trust: match (self.ca, self.insecure) {
+                (None, false) => Trust::Machine,
+                (Some(file), false) => Trust::Also(file),
+                (None, true) => Trust::Anyone,
+                (Some(_), true) => {
+                    bail!("--ca and --insecure: either trusts some certificates, or any\n  hint: leave one out")
+                }
+            },
             backends,
             method,
             headers: self.header.iter().map(header).collect::<Result<_>>()?,

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::check::plan::{Backing, Plan};
+use crate::check::plan::{Backing, Plan, Trust};
 use crate::check::report::{Format, Style, render};
 use crate::check::{self, Watch, drill};
 use crate::cli::stage::{Front, Stage, Wish, expectations, first_installed, front};
@@ -126,6 +126,7 @@ pub fn plan_of(stage: &Stage, requests: Option<u64>) -> Plan {
         name: None,
         url: stage.url.clone(),
         backends: Backing::Fleet(Some(stage.supervisor)),
+        trust: Trust::Machine,
         method: "GET".to_owned(),
         headers: Vec::new(),
         body_bytes: 0,

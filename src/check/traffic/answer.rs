@@ -57,8 +57,20 @@ pub enum Step {
 pub enum Ending {
     /// In order.
     Closed,
+    /// Closed, and TLS did not announce it: whoever cuts connections off can do that.
+    Unannounced,
     /// By a reset.
     Reset,
+}
+
+impl Ending {
+    /// What it is where nothing of an answer has come.
+    pub fn sight(self) -> Sight {
+        match self {
+            Ending::Closed | Ending::Unannounced => Sight::Closed,
+            Ending::Reset => Sight::Reset,
+        }
+    }
 }
 
 /// Reads one answer after another, of one connection.

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, recv, send, sockopt};
+use rustix::net::{SendFlags, sockopt};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime};
 
@@ -22,6 +22,7 @@ use crate::check::traffic::jar::Jar;
 use crate::check::traffic::notes::Notes;
 use crate::check::traffic::request::{Template, Wording, id};
 use crate::check::traffic::socket::{self, Failure};
+use crate::check::traffic::stream::{Received, Stream};
 use crate::check::traffic::{Progress, Target};
 use crate::clock;
 use crate::wire::Moment;
@@ -249,7 +250,7 @@ const ALARM: u64 = u64::MAX;
 
 /// Room for a connection.
 struct Place {
-    socket: Option<OwnedFd>,
+    stream: Option<Stream>,
     state: State,
     reader: Reader,
     /// Of the request in flight.
@@ -297,7 +298,7 @@ impl<'a> Engine<'a> {
             Pacing::Open { .. } => Some(Alarm::new(&epoll).map_err(|errno| local("create a timer", errno))?),
         };
         let place = |place| Place {
-            socket: None,
+            stream: None,
             state: State::Idle,
             reader: Reader::new(),
             index: 0,
@@ -468,12 +469,17 @@ impl<'a> Engine<'a> {
         }
         let mut next = now.after(self.load.timeout);
         for place in 0..self.places.len() {
-            let Place { state, deadline, connected, .. } = self.places[place];
+            let Place { state, deadline, connected, ref stream, .. } = self.places[place];
             if state == State::Idle {
                 continue;
             }
             if now >= deadline || stopped {
-                self.finish(place, if connected { Sight::TimedOut } else { Sight::Unreachable }, now);
+                let sight = match stream {
+                    _ if connected => Sight::TimedOut,
+                    Some(stream) if stream.is_shaking_hands() => Sight::TlsFailed,
+                    Some(_) | None => Sight::Unreachable,
+                };
+                self.finish(place, sight, now);
             } else {
                 next = next.min(deadline);
             }
@@ -508,7 +514,7 @@ impl<'a> Engine<'a> {
         let client = self.client_of_next(token);
         let index = self.observations.len();
         let place = &mut self.places[token];
-        if place.socket.as_ref().is_some_and(|socket| !socket::is_usable(socket)) {
+        if place.stream.as_mut().is_some_and(|stream| !stream.is_usable()) {
             place.close();
         }
         self.observations
@@ -518,14 +524,14 @@ impl<'a> Engine<'a> {
         place.deadline = now.after(self.load.timeout);
         let sequence = self.load.first + index as u64;
         place.reader.begin(&id(self.load.run, sequence), self.head_only);
-        if place.socket.is_none() {
+        if place.stream.is_none() {
             let from = matches!(self.load.vary, Vary::Source { .. }).then(|| socket::source(client));
             match socket::open(self.load.target.address, from) {
                 Ok(socket) => {
                     if self.load.reuse == Reuse::Kept {
                         let _ = sockopt::set_tcp_nodelay(&socket, true);
                     }
-                    place.socket = Some(socket);
+                    place.stream = Some(Stream::over(socket, self.load.target.tls.as_ref()));
                 }
                 Err(Failure::Sight(sight)) => {
                     self.finish(token, sight, clock::now());
@@ -539,11 +545,11 @@ impl<'a> Engine<'a> {
             _ => client as usize,
         };
         let head = self.templates[template].with(sequence);
-        let Some(socket) = &place.socket else { return Ok(()) };
+        let Some(stream) = &mut place.stream else { return Ok(()) };
         let late = self.load.body.len() > SMALL_BODY;
         let flags = if late { SendFlags::NOSIGNAL | SendFlags::MORE } else { SendFlags::NOSIGNAL };
-        match send(socket, head, flags) {
-            Ok(sent) if sent == head.len() && !late => {
+        match stream.send(head, flags) {
+            Ok(sent) if sent == head.len() && !late && stream.is_flushed() => {
                 place.connected = true;
                 place.state = State::Receiving;
                 self.wait_for(token, Interest::Read)
@@ -567,23 +573,25 @@ impl<'a> Engine<'a> {
         place.state = State::Sending;
         match place.connected {
             true => self.send_more(token),
-            false => self.wait_for(token, Interest::ReadWrite),
+            false => self.wait_to_send(token),
         }
     }
 
     fn send_more(&mut self, token: usize) -> Result<(), DriveError> {
         loop {
             let place = &mut self.places[token];
-            let Some(socket) = &place.socket else { return Ok(()) };
+            let Some(stream) = &mut place.stream else { return Ok(()) };
             let rest = match place.outbox.as_slice() {
                 [] => &self.load.body[place.body_sent..],
                 head => head,
             };
-            if rest.is_empty() {
-                place.state = State::Receiving;
-                return self.wait_for(token, Interest::Read);
-            }
-            match send(socket, rest, SendFlags::NOSIGNAL) {
+            let sent =
+                if rest.is_empty() { stream.flush().map(|()| 0) } else { stream.send(rest, SendFlags::NOSIGNAL) };
+            match sent {
+                Ok(_) if rest.is_empty() => {
+                    place.state = State::Receiving;
+                    return self.wait_for(token, Interest::Read);
+                }
                 Ok(sent) => {
                     place.connected = true;
                     match place.outbox.is_empty() {
@@ -591,16 +599,24 @@ impl<'a> Engine<'a> {
                         false => drop(place.outbox.drain(..sent)),
                     }
                 }
-                Err(Errno::AGAIN | Errno::INTR) => return self.wait_for(token, Interest::ReadWrite),
+                Err(Errno::AGAIN | Errno::INTR) => return self.wait_to_send(token),
                 Err(errno) => return self.send_failed(token, errno),
             }
         }
     }
 
+    fn wait_to_send(&mut self, token: usize) -> Result<(), DriveError> {
+        let waits_for_answer = self.places[token].stream.as_ref().is_some_and(|stream| !stream.wants_to_send());
+        self.wait_for(token, if waits_for_answer { Interest::Read } else { Interest::ReadWrite })
+    }
+
     fn send_failed(&mut self, token: usize, errno: Errno) -> Result<(), DriveError> {
-        if !self.places[token].connected {
-            // A connection that was established and reset before anything was sent is a connection.
+        let Place { connected, ref stream, .. } = self.places[token];
+        if !connected && !stream.as_ref().is_some_and(Stream::is_secured) {
+            let tls_failed = stream.as_ref().is_some_and(|stream| stream.tls_failure().is_some());
             let failure = match errno {
+                _ if tls_failed => Failure::Sight(Sight::TlsFailed),
+                // A connection that was established and reset before anything was sent is a connection.
                 Errno::CONNRESET | Errno::PIPE => Failure::Sight(Sight::Reset),
                 errno => socket::no_connection(errno),
             };
@@ -615,10 +631,10 @@ impl<'a> Engine<'a> {
         // The answer may have come before the connection ended.
         self.places[token].state = State::Receiving;
         loop {
-            let Some(socket) = &self.places[token].socket else { return Ok(()) };
-            match recv(socket, &mut self.input[..], RecvFlags::DONTWAIT) {
-                Ok((length @ 1.., _)) => self.take(token, length, epoll::EventFlags::RDHUP),
-                Ok(_) | Err(_) => {
+            let Some(stream) = &mut self.places[token].stream else { return Ok(()) };
+            match stream.receive(&mut self.input) {
+                Received::Bytes(length) => self.take(token, length, epoll::EventFlags::RDHUP),
+                Received::Nothing | Received::End(_) => {
                     self.ended(token, socket::ending(errno));
                     return Ok(());
                 }
@@ -633,10 +649,10 @@ impl<'a> Engine<'a> {
 
     fn serve(&mut self, token: usize, flags: epoll::EventFlags) -> Result<(), DriveError> {
         let place = &mut self.places[token];
-        let Some(socket) = &place.socket else { return Ok(()) };
+        let Some(stream) = &mut place.stream else { return Ok(()) };
         if place.state == State::Idle {
             // The other end has ended it, or says what it was not asked.
-            if !socket::is_usable(socket) {
+            if !stream.is_usable() {
                 place.close();
             }
             return Ok(());
@@ -644,16 +660,28 @@ impl<'a> Engine<'a> {
         if place.state == State::Sending && !place.connected {
             return self.send_more(token);
         }
-        match recv(socket, &mut self.input[..], RecvFlags::empty()) {
-            Ok((0, _)) => self.ended(token, Ending::Closed),
-            Ok((length, _)) => self.take(token, length, flags),
-            Err(Errno::AGAIN | Errno::INTR) => {}
-            Err(errno) => self.ended(token, socket::ending(errno)),
-        }
+        while self.receive(token, flags) {}
         match self.places[token].state {
             State::Sending => self.send_more(token),
             State::Idle => self.dispatch_again(token),
             State::Receiving => Ok(()),
+        }
+    }
+
+    /// Whether more may have come of which the poll does not tell.
+    fn receive(&mut self, token: usize, flags: epoll::EventFlags) -> bool {
+        let Some(stream) = &mut self.places[token].stream else { return false };
+        match stream.receive(&mut self.input) {
+            Received::Bytes(length) => {
+                let more = stream.hides_bytes();
+                self.take(token, length, flags);
+                more && self.places[token].state != State::Idle
+            }
+            Received::Nothing => false,
+            Received::End(ending) => {
+                self.ended(token, ending);
+                false
+            }
         }
     }
 
@@ -690,10 +718,7 @@ impl<'a> Engine<'a> {
     fn ended(&mut self, token: usize, ending: Ending) {
         let now = clock::now();
         let mut book = Book { backends: self.backends, notes: &mut self.notes };
-        let sight = self.places[token].reader.end(ending, &self.rules, &mut book).unwrap_or(match ending {
-            Ending::Closed => Sight::Closed,
-            Ending::Reset => Sight::Reset,
-        });
+        let sight = self.places[token].reader.end(ending, &self.rules, &mut book).unwrap_or(ending.sight());
         self.places[token].spent = true;
         self.finish(token, sight, now);
     }
@@ -721,9 +746,10 @@ impl<'a> Engine<'a> {
         } else {
             place.close();
         }
-        let rests = matches!(sight, Sight::Refused | Sight::Unreachable) && self.load.pacing == Pacing::Closed;
+        let rests = matches!(sight, Sight::Refused | Sight::Unreachable | Sight::TlsFailed)
+            && self.load.pacing == Pacing::Closed;
         let own = matches!(self.load.vary, Vary::Source { .. });
-        match place.socket {
+        match place.stream {
             _ if rests => self.resting.push_back((now.after(REST), token)),
             // A closed loop goes on with the place that has become free. An open one takes a connection that is open before it
             // opens another, unless each is another client's.
@@ -752,7 +778,7 @@ impl<'a> Engine<'a> {
         if place.interest == interest {
             return Ok(());
         }
-        let Some(socket) = &place.socket else { return Ok(()) };
+        let Some(stream) = &place.stream else { return Ok(()) };
         let read = epoll::EventFlags::IN | epoll::EventFlags::RDHUP;
         let flags = match interest {
             Interest::None => return Ok(()),
@@ -761,8 +787,8 @@ impl<'a> Engine<'a> {
         };
         let data = epoll::EventData::new_u64(token as u64);
         let told = match place.interest {
-            Interest::None => epoll::add(&self.epoll, socket, data, flags),
-            Interest::Read | Interest::ReadWrite => epoll::modify(&self.epoll, socket, data, flags),
+            Interest::None => epoll::add(&self.epoll, stream, data, flags),
+            Interest::Read | Interest::ReadWrite => epoll::modify(&self.epoll, stream, data, flags),
         };
         place.interest = interest;
         told.map_err(|errno| local("watch a connection", errno))
@@ -792,7 +818,7 @@ impl Alarm {
 
 impl Place {
     fn close(&mut self) {
-        self.socket = None;
+        self.stream = None;
         self.connected = false;
         self.reused = false;
         self.spent = false;

@@ -11,6 +11,8 @@ mod page;
 pub mod probe;
 mod request;
 mod socket;
+mod stream;
+pub mod tls;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -19,9 +21,10 @@ pub use engine::{DriveError, Load, Pacing, Reuse, Traffic, Vary, drive};
 pub use identity::{Backends, Identity};
 pub use notes::{Notes, Sample};
 pub use probe::{Connection, Held, Probe, Prober, Seen};
+pub use tls::{Tls, TlsFailure};
 
 /// Where requests go.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 pub struct Target {
     /// Of the balancer, or of a backend.
     pub address: SocketAddr,
@@ -29,6 +32,8 @@ pub struct Target {
     pub host: String,
     /// Path and query.
     pub path: String,
+    /// Spoken if given.
+    pub tls: Option<Tls>,
 }
 
 /// How a drive goes, for another thread, which may stop it.

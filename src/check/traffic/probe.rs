@@ -1,12 +1,12 @@
 //! Requests one at a time, or a few held open, for experiments: each waits for its answer, or is begun and finished apart.
 
 use std::net::IpAddr;
-use std::os::fd::OwnedFd;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, recv, send, sockopt};
+use rustix::net::{SendFlags, sockopt};
 
 use crate::check::observation::{Backend, Echo, Observation, Sight};
 use crate::check::traffic::Target;
@@ -17,6 +17,8 @@ use crate::check::traffic::jar::SetCookie;
 use crate::check::traffic::notes::Notes;
 use crate::check::traffic::request::{Template, Wording, id};
 use crate::check::traffic::socket::{self, Failure};
+use crate::check::traffic::stream::{Received, Stream};
+use crate::check::traffic::tls::TlsFailure;
 use crate::clock;
 use crate::wire::Moment;
 
@@ -35,7 +37,7 @@ pub struct Prober {
 }
 
 struct Open {
-    socket: OwnedFd,
+    stream: Stream,
     /// Requests that it has carried.
     carried: u32,
 }
@@ -78,6 +80,8 @@ pub struct Seen {
     pub connected: bool,
     /// Status line and headers of the answer.
     pub head: String,
+    /// Why there was no TLS, or no more of it.
+    pub tls_failure: Option<TlsFailure>,
 }
 
 /// A probe whose answer is not awaited yet. Dropped, its connection ends, and its observation says that nothing came in time.
@@ -125,12 +129,12 @@ impl Prober {
         };
         let kept = slot.and_then(|slot| self.kept.get_mut(slot)?.take());
         let now = clock::now();
-        let (open, failed) = match kept.filter(|open| socket::is_usable(&open.socket)) {
+        let (open, failed) = match kept.and_then(|mut open| open.stream.is_usable().then_some(open)) {
             Some(open) => (Some(open), None),
             None => match socket::open(self.target.address, probe.source) {
                 Ok(socket) => {
                     let _ = sockopt::set_tcp_nodelay(&socket, true);
-                    (Some(Open { socket, carried: 0 }), None)
+                    (Some(Open { stream: Stream::over(socket, self.target.tls.as_ref()), carried: 0 }), None)
                 }
                 Err(Failure::Sight(sight)) => (None, Some(sight)),
                 Err(Failure::Local(errno)) => return Err(no_socket(errno, probe.source)),
@@ -209,21 +213,37 @@ impl Held {
 
     /// Waits until the connection is established and the request is with the kernel. An error is of this machine.
     fn send(&mut self, mut request: &[u8]) -> Result<(), Errno> {
-        while let (Some(open), false) = (&self.open, request.is_empty()) {
-            match send(&open.socket, request, SendFlags::NOSIGNAL) {
+        while let Some(open) = &mut self.open
+            && !(request.is_empty() && open.stream.is_flushed())
+        {
+            let sent = match request.is_empty() {
+                true => open.stream.flush().map(|()| 0),
+                false => open.stream.send(request, SendFlags::NOSIGNAL),
+            };
+            self.connected |= open.stream.is_secured();
+            match sent {
                 Ok(sent) => {
                     self.connected = true;
                     request = &request[sent..];
                 }
                 Err(Errno::AGAIN | Errno::INTR) => {
-                    if !wait(&open.socket, PollFlags::OUT, self.deadline) {
-                        self.failed = Some(if self.connected { Sight::TimedOut } else { Sight::Unreachable });
+                    let what = if open.stream.wants_to_send() { PollFlags::OUT } else { PollFlags::IN };
+                    if !wait(&open.stream, what, self.deadline) {
+                        self.failed = Some(match open.stream.is_shaking_hands() {
+                            _ if self.connected => Sight::TimedOut,
+                            true => Sight::TlsFailed,
+                            false => Sight::Unreachable,
+                        });
                         return Ok(());
                     }
                 }
                 // The answer may have come before the connection ended: `finish` sees.
                 Err(errno) if self.connected => {
-                    self.failed = Some(sight_of(socket::ending(errno)));
+                    self.failed = Some(socket::ending(errno).sight());
+                    return Ok(());
+                }
+                Err(_) if open.stream.tls_failure().is_some() => {
+                    self.failed = Some(Sight::TlsFailed);
                     return Ok(());
                 }
                 // It was established, and reset before anything was sent.
@@ -249,29 +269,25 @@ impl Held {
         let rules = Rules { identity: &prober.identity, body_limit: BODY_LIMIT, cookies: true, heads: true };
         let mut book = Book { backends, notes: &mut prober.notes };
         let sight = loop {
-            let Some(open) = self.open.as_ref().filter(|_| self.connected) else {
+            let Some(open) = self.open.as_mut().filter(|_| self.connected) else {
                 break self.failed.unwrap_or(Sight::Unreachable);
             };
-            match recv(&open.socket, &mut prober.input[..], RecvFlags::empty()) {
-                Ok((0, _)) => {
-                    let sight = self.reader.end(Ending::Closed, &rules, &mut book);
-                    break sight.or(self.failed).unwrap_or(Sight::Closed);
-                }
-                Ok((length, _)) => {
+            match open.stream.receive(&mut prober.input) {
+                Received::Bytes(length) => {
                     if let Step::Over(sight) = self.reader.feed(&prober.input[..length], &rules, &mut book) {
                         break sight;
                     }
                 }
-                Err(Errno::AGAIN | Errno::INTR) => {
-                    if self.failed.is_some() || !wait(&open.socket, PollFlags::IN, self.deadline) {
+                Received::Nothing => {
+                    if self.failed.is_some() || !wait(&open.stream, PollFlags::IN, self.deadline) {
                         let sight = self.failed.unwrap_or(Sight::TimedOut);
                         self.reader.give_up(sight, &mut book);
                         break sight;
                     }
                 }
-                Err(errno) => {
-                    let ending = socket::ending(errno);
-                    break self.reader.end(ending, &rules, &mut book).unwrap_or(sight_of(ending));
+                Received::End(ending) => {
+                    let failed = self.failed.filter(|_| ending != Ending::Reset);
+                    break self.reader.end(ending, &rules, &mut book).or(failed).unwrap_or(ending.sight());
                 }
             }
         };
@@ -291,6 +307,10 @@ impl Held {
                 .collect(),
             connected: self.connected,
             head: self.reader.head_text(),
+            tls_failure: self.open.as_ref().and_then(|open| match (open.stream.tls_failure(), sight) {
+                (None, Sight::TlsFailed) => Some(TlsFailure::TimedOut),
+                (failure, _) => failure.cloned(),
+            }),
         };
         if let (Some(slot), Some(mut open), true) = (self.slot, self.open, self.reader.is_reusable()) {
             open.carried += 1;
@@ -303,15 +323,8 @@ impl Held {
     }
 }
 
-fn sight_of(ending: Ending) -> Sight {
-    match ending {
-        Ending::Closed => Sight::Closed,
-        Ending::Reset => Sight::Reset,
-    }
-}
-
 /// False when the time is over.
-fn wait(socket: &OwnedFd, flags: PollFlags, deadline: Moment) -> bool {
+fn wait(socket: &impl AsFd, flags: PollFlags, deadline: Moment) -> bool {
     loop {
         let left = deadline.since(clock::now());
         if left.is_zero() {

@@ -13,7 +13,12 @@ pub fn judge(case: &Case) -> Option<Finding> {
     let pinned = &case.tally.pins;
     if pinned.left == 0 {
         // A client that forgets 1 time in 200 shows in 1,400 requests with a probability of 99.9 %.
-        let outcome = if pinned.later >= 1400 { Outcome::Pass } else { Outcome::Inconclusive };
+        let outcome = match (pinned.later >= 1400, case.drill) {
+            (true, _) => Outcome::Pass,
+            (false, Drill::None) => Outcome::Inconclusive,
+            // It is not what the sample was for.
+            (false, Drill::Graceful | Drill::Rough) => Outcome::Note,
+        };
         let (clients, later) = (count_of(pinned.clients, "client"), grouped(pinned.later));
         let mut found =
             finding("stickiness", outcome, format!("{clients} came back {later} times, always to the same backend"));

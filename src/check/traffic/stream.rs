@@ -1,0 +1,117 @@
+//! A connection: a socket, and TLS over it where the target wants that. Without, nothing is added to the socket's calls.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, recv, send};
+
+use crate::check::traffic::answer::Ending;
+use crate::check::traffic::socket;
+use crate::check::traffic::tls::{Session, Tls, TlsFailure};
+
+/// A connection that is open, or being opened.
+#[derive(Debug)]
+pub struct Stream {
+    socket: OwnedFd,
+    tls: Option<Box<Session>>,
+}
+
+/// What a look at a connection brought.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Received {
+    /// So many.
+    Bytes(usize),
+    /// Nothing yet.
+    Nothing,
+    /// Nothing any more.
+    End(Ending),
+}
+
+impl Stream {
+    /// Over a socket that connects or is connected.
+    pub fn over(socket: OwnedFd, tls: Option<&Tls>) -> Stream {
+        Stream { socket, tls: tls.map(|tls| Box::new(Session::new(tls))) }
+    }
+
+    /// How many bytes it took; with TLS only when the handshake is over, with which it goes on. [`Errno::PROTO`] where that has
+    /// failed.
+    pub fn send(&mut self, bytes: &[u8], flags: SendFlags) -> Result<usize, Errno> {
+        match &mut self.tls {
+            None => send(&self.socket, bytes, flags),
+            Some(tls) => tls.send(&self.socket, bytes),
+        }
+    }
+
+    /// Whether the socket has all that was taken; [`Errno::AGAIN`] if not yet.
+    pub fn flush(&mut self) -> Result<(), Errno> {
+        match &mut self.tls {
+            None => Ok(()),
+            Some(tls) => tls.flush(&self.socket),
+        }
+    }
+
+    /// What has come.
+    pub fn receive(&mut self, room: &mut [u8]) -> Received {
+        match &mut self.tls {
+            None => match recv(&self.socket, room, RecvFlags::DONTWAIT) {
+                Ok((0, _)) => Received::End(Ending::Closed),
+                Ok((length, _)) => Received::Bytes(length),
+                Err(Errno::AGAIN | Errno::INTR) => Received::Nothing,
+                Err(errno) => Received::End(socket::ending(errno)),
+            },
+            Some(tls) => tls.receive(&self.socket, room),
+        }
+    }
+
+    /// Whether a request may be sent on a connection that idles: it has not ended, and nothing came that was not asked for.
+    pub fn is_usable(&mut self) -> bool {
+        match &mut self.tls {
+            None => socket::is_usable(&self.socket),
+            Some(tls) => tls.is_usable(&self.socket),
+        }
+    }
+
+    /// Whether what has come may already be out of the socket: then the poll does not tell of it.
+    pub fn hides_bytes(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// Whether a send that could not go on waits for the socket to take something, not for the other end to say something.
+    pub fn wants_to_send(&self) -> bool {
+        self.tls.as_ref().is_none_or(|tls| tls.wants_to_send())
+    }
+
+    /// Whether all that was taken is with the socket.
+    pub fn is_flushed(&self) -> bool {
+        self.tls.as_ref().is_none_or(|tls| !tls.wants_to_send())
+    }
+
+    /// Whether the connection stands and its TLS does not yet.
+    pub fn is_shaking_hands(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.is_shaking_hands())
+    }
+
+    /// Whether there is TLS and it stands.
+    pub fn is_secured(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.is_established())
+    }
+
+    /// Why its TLS failed, if it has.
+    pub fn tls_failure(&self) -> Option<&TlsFailure> {
+        self.tls.as_ref().and_then(|tls| tls.failure())
+    }
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        if let Some(tls) = &mut self.tls {
+            tls.close(&self.socket);
+        }
+    }
+}

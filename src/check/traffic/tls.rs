@@ -1,0 +1,457 @@
+//! TLS of a client over a socket that does not block: whom it trusts, the handshake, and why that fails. `rustls` does the
+//! cryptography and knows no sockets; nothing here waits.
+
+use std::fmt;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, recv, send};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{
+    CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, Error, InvalidMessage, RootCertStore,
+    SignatureScheme,
+};
+
+use crate::check::traffic::answer::Ending;
+use crate::check::traffic::socket;
+use crate::check::traffic::stream::Received;
+
+/// How TLS is spoken to a target. Its copies resume each other's sessions, as a browser's connections do.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    config: Arc<ClientConfig>,
+    name: ServerName<'static>,
+}
+
+impl Tls {
+    /// Trusts whom these authorities vouch for, and these servers themselves.
+    pub fn trusting(
+        name: ServerName<'static>,
+        authorities: RootCertStore,
+        servers: Vec<CertificateDer<'static>>,
+    ) -> Result<Tls, rustls::client::VerifierBuilderError> {
+        let provider = Arc::new(ring::default_provider());
+        let verifier = WebPkiServerVerifier::builder_with_provider(authorities.into(), provider.clone()).build()?;
+        Ok(Tls::new(name, provider, Arc::new(Known { verifier, servers })))
+    }
+
+    /// Trusts whoever answers.
+    pub fn trusting_anyone(name: ServerName<'static>) -> Tls {
+        let provider = Arc::new(ring::default_provider());
+        let schemes = provider.signature_verification_algorithms.supported_schemes();
+        Tls::new(name, provider, Arc::new(Anyone(schemes)))
+    }
+
+    fn new(name: ServerName<'static>, provider: Arc<CryptoProvider>, verifier: Arc<dyn ServerCertVerifier>) -> Tls {
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("the provider has cipher suites for TLS 1.2 and 1.3")
+            .dangerous()
+            .with_custom_certificate_verifier(verifier)
+            .with_no_client_auth();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Tls { config: Arc::new(config), name }
+    }
+}
+
+/// Whether that port speaks TLS, whoever it says it is. Waits for as long.
+pub fn is_spoken(address: SocketAddr, patience: Duration) -> bool {
+    let tls = Tls::trusting_anyone(address.ip().into());
+    let spoken = || -> io::Result<()> {
+        let mut stream = TcpStream::connect_timeout(&address, patience)?;
+        stream.set_read_timeout(Some(patience))?;
+        stream.set_write_timeout(Some(patience))?;
+        let mut connection = ClientConnection::new(tls.config.clone(), tls.name.clone()).map_err(io::Error::other)?;
+        while connection.is_handshaking() {
+            connection.complete_io(&mut stream)?;
+        }
+        Ok(())
+    };
+    match spoken() {
+        Ok(()) => true,
+        // It refuses, in the words of TLS.
+        Err(error) => matches!(
+            error.get_ref().and_then(|error| error.downcast_ref::<Error>()),
+            Some(Error::AlertReceived(_) | Error::PeerIncompatible(_))
+        ),
+    }
+}
+
+/// Why there is no TLS session, or why one broke.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum TlsFailure {
+    /// Nobody vouches for the certificate who is trusted.
+    UnknownIssuer,
+    /// Its time is over, or has not come.
+    OutOfTime(String),
+    /// It names others.
+    WrongName {
+        /// Whom it should name.
+        wanted: String,
+        /// Whom it names.
+        named: Vec<String>,
+    },
+    /// Anything else about the certificate.
+    Certificate(String),
+    /// What came is no TLS.
+    NoTls,
+    /// What the other end has against it.
+    Alert(String),
+    /// The connection was closed during the handshake.
+    Closed,
+    /// The connection was reset during the handshake.
+    Reset,
+    /// The handshake did not end in time.
+    TimedOut,
+    /// As `rustls` says it.
+    Other(String),
+}
+
+impl TlsFailure {
+    fn of(error: &Error) -> TlsFailure {
+        match error {
+            Error::InvalidCertificate(problem) => match problem {
+                CertificateError::UnknownIssuer => TlsFailure::UnknownIssuer,
+                CertificateError::Expired
+                | CertificateError::ExpiredContext { .. }
+                | CertificateError::NotValidYet
+                | CertificateError::NotValidYetContext { .. } => TlsFailure::OutOfTime(problem.to_string()),
+                CertificateError::NotValidForName => TlsFailure::WrongName { wanted: String::new(), named: Vec::new() },
+                CertificateError::NotValidForNameContext { expected, presented } => {
+                    TlsFailure::WrongName { wanted: expected.to_str().into_owned(), named: presented.clone() }
+                }
+                _ => TlsFailure::Certificate(problem.to_string()),
+            },
+            Error::InvalidMessage(
+                InvalidMessage::InvalidContentType
+                | InvalidMessage::UnknownProtocolVersion
+                | InvalidMessage::MessageTooLarge,
+            ) => TlsFailure::NoTls,
+            Error::AlertReceived(alert) => TlsFailure::Alert(format!("{alert:?}")),
+            _ => TlsFailure::Other(error.to_string()),
+        }
+    }
+
+    /// Whether a later attempt will fail like this one: it is not for a moment that something does not run.
+    pub fn is_lasting(&self) -> bool {
+        !matches!(self, TlsFailure::Closed | TlsFailure::Reset)
+    }
+
+    /// What to try.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            TlsFailure::UnknownIssuer => {
+                "--ca FILE trusts the certificate (or its authority's) in a PEM file, --insecure trusts any"
+            }
+            TlsFailure::OutOfTime(_) => "renew it, and is this machine's clock right? --insecure takes it as it is",
+            TlsFailure::WrongName { .. } => {
+                "use a name of the certificate in the URL (subject alternative names count, the common name does not), or --insecure"
+            }
+            TlsFailure::Certificate(_) => "--insecure takes any certificate",
+            TlsFailure::NoTls | TlsFailure::Closed | TlsFailure::Reset | TlsFailure::TimedOut => {
+                "does that port speak TLS? Without it the URL begins with http://"
+            }
+            TlsFailure::Alert(_) | TlsFailure::Other(_) => {
+                "the balancer's error log says more; certificates of clients are not supported, TLS 1.2 and 1.3 are"
+            }
+        }
+    }
+}
+
+impl fmt::Display for TlsFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TlsFailure::UnknownIssuer => f.write_str("nobody whom this machine trusts vouches for its certificate"),
+            TlsFailure::OutOfTime(why) => write!(f, "its certificate is not valid now: {why}"),
+            TlsFailure::WrongName { wanted, named } if named.is_empty() => {
+                write!(f, "its certificate is for another name than {wanted}")
+            }
+            TlsFailure::WrongName { wanted, named } => {
+                write!(f, "its certificate is for another name than {wanted}: {}", named.join(", "))
+            }
+            TlsFailure::Certificate(why) => write!(f, "its certificate is not accepted: {why}"),
+            TlsFailure::NoTls => f.write_str("what it answers is no TLS"),
+            TlsFailure::Alert(what) => write!(f, "it refuses the TLS handshake: {what}"),
+            TlsFailure::Closed => f.write_str("it closes the connection during the TLS handshake"),
+            TlsFailure::Reset => f.write_str("it resets the connection during the TLS handshake"),
+            TlsFailure::TimedOut => f.write_str("the TLS handshake does not end"),
+            TlsFailure::Other(why) => write!(f, "TLS failed: {why}"),
+        }
+    }
+}
+
+/// The TLS of one connection.
+#[derive(Debug)]
+pub struct Session {
+    connection: ClientConnection,
+    /// Records for the socket, and how many of their bytes it has.
+    outgoing: Vec<u8>,
+    sent: usize,
+    /// Whether the socket has taken anything, so there is a connection.
+    begun: bool,
+    failure: Option<TlsFailure>,
+}
+
+/// What a look at the socket brought.
+enum Pulled {
+    /// Bytes; what they mean the session knows.
+    Something,
+    End,
+    Nothing,
+    Broken(Errno),
+    Failed,
+}
+
+impl Session {
+    /// Nothing sent yet.
+    pub fn new(tls: &Tls) -> Session {
+        let connection = ClientConnection::new(tls.config.clone(), tls.name.clone())
+            .expect("the same configuration has made a connection before");
+        Session { connection, outgoing: Vec::new(), sent: 0, begun: false, failure: None }
+    }
+
+    /// Takes bytes for the other end, once the handshake is over: it goes on with that as far as it can. [`Errno::PROTO`] where
+    /// it has failed, and then there is a failure.
+    pub fn send(&mut self, socket: &OwnedFd, bytes: &[u8]) -> Result<usize, Errno> {
+        self.shake_hands(socket)?;
+        if self.sent < self.outgoing.len() {
+            self.flush(socket)?;
+        }
+        // Of memory, and bounded by it.
+        let taken = self.connection.writer().write(bytes).map_err(|_| Errno::PROTO)?;
+        match self.flush(socket) {
+            Ok(()) | Err(Errno::AGAIN | Errno::INTR) => Ok(taken),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    fn shake_hands(&mut self, socket: &OwnedFd) -> Result<(), Errno> {
+        // What the last step of a handshake leaves to be sent goes with the request.
+        while self.connection.is_handshaking() {
+            let flushed = self.flush(socket);
+            match flushed {
+                Err(errno) if !self.begun => return Err(errno),
+                // It may have said why.
+                Ok(()) | Err(_) => {}
+            }
+            let ending = match (self.pull(socket), flushed) {
+                (Pulled::Failed, _) => return Err(Errno::PROTO),
+                (Pulled::Something, _) => continue,
+                (Pulled::End, _) => Ending::Closed,
+                (Pulled::Broken(errno), _) => socket::ending(errno),
+                (Pulled::Nothing, Ok(()) | Err(Errno::AGAIN | Errno::INTR)) => return Err(Errno::AGAIN),
+                (Pulled::Nothing, Err(errno)) => socket::ending(errno),
+            };
+            self.failure = Some(match ending {
+                Ending::Closed | Ending::Unannounced => TlsFailure::Closed,
+                Ending::Reset => TlsFailure::Reset,
+            });
+            return Err(Errno::PROTO);
+        }
+        Ok(())
+    }
+
+    /// Gives the socket what it takes; [`Errno::AGAIN`] if that is not all.
+    pub fn flush(&mut self, socket: &OwnedFd) -> Result<(), Errno> {
+        loop {
+            if self.sent == self.outgoing.len() {
+                self.outgoing.clear();
+                self.sent = 0;
+                while self.connection.wants_write() {
+                    self.connection.write_tls(&mut self.outgoing).map_err(|_| Errno::PROTO)?;
+                }
+                if self.outgoing.is_empty() {
+                    return Ok(());
+                }
+            }
+            self.sent += send(socket, &self.outgoing[self.sent..], SendFlags::NOSIGNAL)?;
+            self.begun = true;
+        }
+    }
+
+    /// What has come, as far as there is room.
+    pub fn receive(&mut self, socket: &OwnedFd, room: &mut [u8]) -> Received {
+        loop {
+            match self.connection.reader().read(room) {
+                Ok(0) => return Received::End(Ending::Closed),
+                Ok(length) => return Received::Bytes(length),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                // The end of the connection was not announced.
+                Err(_) => return Received::End(Ending::Unannounced),
+            }
+            match self.pull(socket) {
+                Pulled::Something | Pulled::End => {}
+                Pulled::Nothing => return Received::Nothing,
+                Pulled::Broken(errno) => return Received::End(socket::ending(errno)),
+                // What came before is as good as it was.
+                Pulled::Failed => match self.connection.reader().read(room) {
+                    Ok(length @ 1..) => return Received::Bytes(length),
+                    Ok(_) | Err(_) => return Received::End(Ending::Reset),
+                },
+            }
+        }
+    }
+
+    /// Whether a request may be sent on it: what comes beside answers, such as tickets for later sessions, does no harm.
+    pub fn is_usable(&mut self, socket: &OwnedFd) -> bool {
+        matches!(self.receive(socket, &mut [0; 1]), Received::Nothing)
+    }
+
+    fn pull(&mut self, socket: &OwnedFd) -> Pulled {
+        match self.connection.read_tls(&mut Incoming(socket)) {
+            Ok(0) => return Pulled::End,
+            Ok(_) => {}
+            Err(error) => {
+                return match Errno::from_io_error(&error) {
+                    Some(Errno::AGAIN | Errno::INTR) => Pulled::Nothing,
+                    Some(errno) => Pulled::Broken(errno),
+                    None => Pulled::Broken(Errno::PROTO),
+                };
+            }
+        }
+        match self.connection.process_new_packets() {
+            Ok(_) => Pulled::Something,
+            Err(error) => {
+                self.failure = Some(TlsFailure::of(&error));
+                // The other end learns why, if it still listens.
+                let _ = self.flush(socket);
+                Pulled::Failed
+            }
+        }
+    }
+
+    /// Whether the other end, or the socket, must take something before it goes on.
+    pub fn wants_to_send(&self) -> bool {
+        self.sent < self.outgoing.len()
+    }
+
+    /// Whether there is a connection and no session yet.
+    pub fn is_shaking_hands(&self) -> bool {
+        self.begun && self.connection.is_handshaking()
+    }
+
+    /// Whether bytes can be sent that are not TLS's own.
+    pub fn is_established(&self) -> bool {
+        !self.connection.is_handshaking()
+    }
+
+    /// Why it failed, if it has.
+    pub fn failure(&self) -> Option<&TlsFailure> {
+        self.failure.as_ref()
+    }
+
+    /// Announces the end.
+    pub fn close(&mut self, socket: &OwnedFd) {
+        if self.is_established() && self.failure.is_none() {
+            self.connection.send_close_notify();
+            // Whether it is heard is not waited for.
+            let _ = self.flush(socket);
+        }
+    }
+}
+
+struct Incoming<'s>(&'s OwnedFd);
+
+impl Read for Incoming<'_> {
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        Ok(recv(self.0, room, RecvFlags::DONTWAIT)?.0)
+    }
+}
+
+/// Those for whom an authority vouches, and servers that are known themselves: a certificate that signs itself is often marked
+/// as an authority's (`openssl req -x509` does), and as such no server's.
+#[derive(Debug)]
+struct Known {
+    verifier: Arc<WebPkiServerVerifier>,
+    servers: Vec<CertificateDer<'static>>,
+}
+
+impl ServerCertVerifier for Known {
+    fn verify_server_cert(
+        &self,
+        server: &CertificateDer<'_>,
+        between: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        match self.verifier.verify_server_cert(server, between, name, ocsp, now) {
+            // Its time has been looked at before.
+            Err(Error::InvalidCertificate(CertificateError::Other(why)))
+                if why.0.downcast_ref() == Some(&webpki::Error::CaUsedAsEndEntity) && self.servers.contains(server) =>
+            {
+                verify_server_name(&ParsedCertificate::try_from(server)?, name)?;
+                Ok(ServerCertVerified::assertion())
+            }
+            verified => verified,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        server: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.verifier.verify_tls12_signature(message, server, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        server: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.verifier.verify_tls13_signature(message, server, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.verifier.supported_verify_schemes()
+    }
+}
+
+#[derive(Debug)]
+struct Anyone(Vec<SignatureScheme>);
+
+impl ServerCertVerifier for Anyone {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.clone()
+    }
+}
