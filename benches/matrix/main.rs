@@ -127,8 +127,8 @@ impl Cell {
     fn run(&self, lane: u16) -> Result {
         let (_, balancer, _) = BALANCERS[self.balancer];
         let (_, options, expected) = ALGORITHMS[self.algorithm];
-        // Below the ports that the kernel gives to clients, each lane its own.
-        let first = 20_100 + lane * 10;
+        // Below the ports that the kernel gives to clients, each run and each lane its own.
+        let first = 20_100 + (std::process::id() % 250) as u16 * 40 + lane * 10;
         let mut words: Vec<String> =
             vec!["check".into(), "--with".into(), balancer.into(), "--format".into(), "json".into()];
         words.extend([
