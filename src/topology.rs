@@ -231,6 +231,16 @@ impl Topology {
         }
     }
 
+    /// Gives each member its weight, in their order.
+    pub fn weigh(&mut self, Weights(weights): &Weights) -> Result<(), String> {
+        let (given, count) = (weights.len(), self.members.len());
+        if given != count {
+            return Err(format!("{given} weights for {count} backends"));
+        }
+        self.members.iter_mut().zip(weights).for_each(|(member, weight)| member.weight = *weight);
+        Ok(())
+    }
+
     /// Whose they are, in the order in which they were named.
     pub fn generators(&self) -> impl ExactSizeIterator<Item = Generator> {
         self.members.iter().map(|member| member.generator)

@@ -164,14 +164,8 @@ impl Typed {
         let settings = Settings::of_fleet(self.ports.clone(), self.host.clone(), self.config.clone());
         let (host, ports) = settings.complete()?.whereabouts()?;
         let mut topology = Topology::of(host, ports.meant().map_err(anyhow::Error::msg)?);
-        if let Some(Weights(weights)) = &self.weights {
-            let (given, count) = (weights.len(), topology.members.len());
-            if given != count {
-                bail!("--weights: {given} weights for {count} backends");
-            }
-            for (member, weight) in topology.members.iter_mut().zip(weights) {
-                member.weight = *weight;
-            }
+        if let Some(weights) = &self.weights {
+            topology.weigh(weights).map_err(|why| anyhow::anyhow!("--weights: {why}"))?;
         }
         if let Some(backup) = &self.backup {
             for generator in backup.meant().map_err(|why| anyhow::anyhow!("--backup {why}"))? {

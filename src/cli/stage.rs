@@ -124,12 +124,8 @@ impl Stage {
 fn topology(wish: &Wish) -> Result<Topology> {
     let (host, ports) = Settings::of_ports(wish.ports.clone()).complete()?.whereabouts()?;
     let mut topology = Topology::of(host, ports.meant().map_err(anyhow::Error::msg)?);
-    if let Some(Weights(weights)) = &wish.weights {
-        let (given, count) = (weights.len(), topology.members.len());
-        if given != count {
-            bail!("--weights: {given} weights for {count} backends");
-        }
-        topology.members.iter_mut().zip(weights).for_each(|(member, weight)| member.weight = *weight);
+    if let Some(weights) = &wish.weights {
+        topology.weigh(weights).map_err(|why| anyhow::anyhow!("--weights: {why}"))?;
     }
     topology.algorithm = wish.algorithm.clone().unwrap_or_default();
     Ok(topology)

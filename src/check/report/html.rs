@@ -196,19 +196,8 @@ fn account(out: &mut String, check: &Check) {
         );
     }
     out.push_str("</table>\n");
-    let beside = [
-        (account.beside.health_probes, "health probes"),
-        (account.beside.foreign, "requests of others"),
-        (account.beside.unexplained, "records that no request explains"),
-        (account.beside.warm_up, "requests before, until all was stable"),
-    ];
-    let beside: Vec<String> = beside
-        .iter()
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, what)| format!("{} {what}", grouped(*count)))
-        .collect();
-    if !beside.is_empty() {
-        let _ = writeln!(out, "<p class=\"note\">Beside them: {}.</p>", beside.join(", "));
+    if let Some(beside) = account.beside.told() {
+        let _ = writeln!(out, "<p class=\"note\">Beside them: {beside}.</p>");
     }
 }
 
@@ -283,8 +272,7 @@ fn percentiles(out: &mut String, latency: &crate::check::report::Latency) {
     }
     out.push_str("</tr>\n");
     let mut row = |name: &str, it: &Percentiles| {
-        let cells = [it.p50, it.p90, it.p99, it.p99_9, it.p99_99, it.max]
-            .map(|it| format!("<td class=\"number\">{}</td>", time(it)));
+        let cells = it.columns().map(|it| format!("<td class=\"number\">{}</td>", time(it)));
         let _ = writeln!(out, "<tr><th scope=\"row\">{name}</th>{}</tr>", cells.concat());
     };
     row("client", &latency.client);

@@ -52,7 +52,7 @@ fn one(out: &mut String, check: &Check) {
             "\n| latency | p50 | p90 | p99 | p99.9 | p99.99 | max |\n|---|---:|---:|---:|---:|---:|---:|"
         );
         let mut row = |name: &str, it: &Percentiles| {
-            let cells = [it.p50, it.p90, it.p99, it.p99_9, it.p99_99, it.max].map(time).join(" | ");
+            let cells = it.columns().map(time).join(" | ");
             let _ = writeln!(out, "| {name} | {cells} |");
         };
         row("client", &latency.client);

@@ -401,3 +401,28 @@ pub fn render(report: &Report, format: Format, style: &Style) -> String {
         Format::Html => html::html(report),
     }
 }
+
+impl Beside {
+    /// In words; None if there is nothing.
+    fn told(&self) -> Option<String> {
+        let counts = [
+            (self.health_probes, "health probes"),
+            (self.foreign, "requests of others"),
+            (self.unexplained, "records that no request explains"),
+            (self.warm_up, "requests before, until all was stable"),
+        ];
+        let told = counts
+            .iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, what)| format!("{} {what}", numbers::grouped(*count)));
+        let told: Vec<String> = told.collect();
+        (!told.is_empty()).then(|| told.join(", "))
+    }
+}
+
+impl Percentiles {
+    /// As the tables show them: p50, p90, p99, p99.9, p99.99 and the largest.
+    fn columns(&self) -> [f64; 6] {
+        [self.p50, self.p90, self.p99, self.p99_9, self.p99_99, self.max]
+    }
+}

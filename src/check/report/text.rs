@@ -144,19 +144,8 @@ fn account(out: &mut String, check: &Check, style: &Style) {
     for fate in &account.fates {
         let _ = writeln!(out, "  {:>11}  {:<12}{}", grouped(fate.count), fate.fate, fate.meaning);
     }
-    let beside = [
-        (account.beside.health_probes, "health probes"),
-        (account.beside.foreign, "requests of others"),
-        (account.beside.unexplained, "records that no request explains"),
-        (account.beside.warm_up, "requests before, until all was stable"),
-    ];
-    let beside: Vec<String> = beside
-        .iter()
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, what)| format!("{} {what}", grouped(*count)))
-        .collect();
-    if !beside.is_empty() {
-        let _ = writeln!(out, "  beside them: {}", beside.join(", "));
+    if let Some(beside) = account.beside.told() {
+        let _ = writeln!(out, "  beside them: {beside}");
     }
     out.push('\n');
 }
@@ -234,8 +223,7 @@ fn latency(out: &mut String, check: &Check, style: &Style) {
         "max"
     );
     let mut row = |name: &str, it: &Percentiles| {
-        let cells: String =
-            [it.p50, it.p90, it.p99, it.p99_9, it.p99_99, it.max].map(|it| format!("{:>10}", time(it))).concat();
+        let cells = it.columns().map(|it| format!("{:>10}", time(it))).concat();
         let _ = writeln!(out, "  {name:<9}{cells}");
     };
     row("client", &latency.client);
