@@ -419,6 +419,7 @@ fn real_balancers_execute_no_post_twice_unless_they_are_told_to() {
             let failed = answers.filter(|status| *status != 200).count();
             assert!(fleet.program(&["fault", &ports[1].to_string(), "clear"]).status.success());
             let attempts = || fleet.records().records.iter().filter(|it| it.path.ends_with(&name)).count();
+            support::eventually("all attempts have ended", || attempts() >= 9);
             match non_idempotent {
                 false => assert_eq!((attempts(), failed > 0), (9, true), "{installed:?}"),
                 true => {
@@ -442,10 +443,13 @@ fn real_balancers_keep_connections_or_not() {
             let path = format!("{path}/{}-{}", installed.balancer, installed.version);
             running.backends(30, &path, "");
             let name = path.trim_start_matches("/uuid");
-            let records = fleet.records().records;
-            let numbers: Vec<u32> =
-                records.iter().filter(|it| it.path.ends_with(name)).map(|it| it.request_number).collect();
-            assert_eq!(numbers.len(), 30, "{installed:?}");
+            let numbers = || -> Vec<u32> {
+                let records = fleet.records().records;
+                records.iter().filter(|it| it.path.ends_with(name)).map(|it| it.request_number).collect()
+            };
+            // The last answer may have come before its record says that it has been written.
+            support::eventually("all attempts have ended", || numbers().len() == 30);
+            let numbers = numbers();
             let kept = numbers.iter().any(|number| *number > 1);
             assert_eq!(kept, keep_alive > 0, "{installed:?}: {numbers:?}");
         });

@@ -47,7 +47,7 @@ pub fn assemble(ledger: &Ledger, outcome: session::Outcome, known: Known) -> Che
     let varied = told_variation(&load.vary);
     let drill = plan.drill.drill();
     if drill == Drill::None && varied.is_none() {
-        evidence.sample = in_blocks(&tally.order);
+        evidence.sample = in_blocks(&tally.picks);
     }
     let inference = evidence.infer(names);
     let began = ledger.observations().first().map_or(started, |first| first.due);

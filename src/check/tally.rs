@@ -37,7 +37,10 @@ pub struct Tally {
     pub firsts: Vec<u64>,
     /// Attempts of the whole run by backend, by place.
     pub by_backend: Vec<u64>,
-    /// Where requests of the sample went, in the order in which they arrived; the first million.
+    /// Where requests of the sample went, in the order in which they were sent; the first million. The order in which backends read them
+    /// says more of how the machine shares out its time.
+    pub picks: Vec<Backend>,
+    /// Where the first of them went, in the order in which they arrived.
     pub order: Vec<Backend>,
     /// Each client's backend, and how often it was left.
     pub pins: Pins,
@@ -60,7 +63,9 @@ pub struct Pins {
 
 /// Requests of a fate that are shown.
 const EXAMPLES: usize = 3;
-const ORDER: usize = 1_000_000;
+const PICKS: usize = 1_000_000;
+/// Of these those that arrived first are among the first that were sent.
+const FIRST: usize = 2_000;
 
 impl Tally {
     /// Counts the requests from number `judged` on. `sample` are the numbers of those that are judged for shares.
@@ -75,8 +80,11 @@ impl Tally {
             }
             let Some((backend, at)) = directed(&entry) else { continue };
             add(&mut tally.firsts, backend);
-            if order.len() < ORDER {
+            if order.len() < FIRST {
                 order.push((at, backend));
+            }
+            if tally.picks.len() < PICKS {
+                tally.picks.push(backend);
             }
             tally.pins.count(&entry, &mut clients);
         }

@@ -501,7 +501,9 @@ impl Evidence {
             return;
         }
         let even = matches!(fresh, Order::Even(_)) || matches!(sample, Order::Even(_));
-        let chance = matches!(fresh, Order::Chance) && matches!(sample, Order::Chance | Order::TooFew);
+        // Under load a machine that shares out its time in slices can make chance look clumped, never more even.
+        let chance = matches!(fresh, Order::Chance)
+            && matches!(sample, Order::Chance | Order::Clumped | Order::Unclear | Order::TooFew);
         match (even, chance) {
             (true, _) => {
                 inference.kind = Some(Kind::RoundRobin);
@@ -515,7 +517,7 @@ impl Evidence {
             (false, true) => {
                 inference.kind = Some(Kind::Random);
                 inference.label = "random".to_owned();
-                if matches!(sample, Order::TooFew) {
+                if matches!(sample, Order::TooFew | Order::Unclear) {
                     inference.or.push(Kind::RoundRobin);
                 }
                 if load == Load::Unknown {
