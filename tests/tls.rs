@@ -183,7 +183,7 @@ fn a_server_that_closes_during_the_handshake_is_said_to_do_that() {
     let address = listen(|mut stream| {
         let _ = stream.read(&mut [0; 4096]);
     });
-    let said = error_of(&fleet.program(&["check", &format!("https://{address}/uuid")]));
+    let said = error_of(&fleet.program(&["check", &format!("https://{address}/uuid"), "--insecure"]));
     assert!(said.contains("closes the connection during the TLS handshake"), "{said}");
     assert!(said.contains("does that port speak TLS?"), "{said}");
 }
