@@ -74,6 +74,8 @@ pub struct Session<'a> {
     watch: &'a Watch,
     prober: Option<Prober>,
     backends: Option<Backends>,
+    /// Whether the port does, where a request without TLS made that likely.
+    speaks_tls: Option<bool>,
 }
 
 /// All that was sent, and what was learnt on the way.
@@ -123,6 +125,7 @@ impl<'a> Session<'a> {
             watch,
             prober: Some(prober),
             backends: Some(Backends::new(names)),
+            speaks_tls: None,
         }
     }
 
@@ -210,7 +213,7 @@ impl<'a> Session<'a> {
             }
             let hopeless = matches!(seen.observation.sight, Sight::TimedOut | Sight::TooLarge | Sight::Malformed)
                 || seen.tls_failure.as_ref().is_some_and(TlsFailure::is_lasting)
-                || self.should_have_tls(&seen);
+                || self.should_have_tls(&seen).await?;
             if hopeless || Instant::now() > deadline || self.watch.progress.is_stopping() {
                 bail!("{}", self.no_backend(&seen));
             }
@@ -251,17 +254,23 @@ impl<'a> Session<'a> {
         )
     }
 
-    /// Whether what came of a request without TLS comes of that: asks the port, where that is likely.
-    fn should_have_tls(&self, seen: &Seen) -> bool {
+    /// Whether what came of a request without TLS comes of that: asks the port, once, where that is likely.
+    async fn should_have_tls(&mut self, seen: &Seen) -> Result<bool> {
         let odd = match seen.observation.sight {
             Sight::Malformed | Sight::Closed | Sight::Reset => true,
             // As nginx and others say it.
-            Sight::Answer | Sight::Altered => seen.observation.status == 400 && !seen.observation.backend.is_known(),
+            Sight::Answer | Sight::Altered => seen.observation.status == 400,
             Sight::Truncated | Sight::TooLarge | Sight::TimedOut => false,
             Sight::Refused | Sight::Unreachable | Sight::TlsFailed => false,
         };
-        let patience = self.plan.timeout.min(HANDSHAKE);
-        odd && self.target.tls.is_none() && tls::is_spoken(self.target.address, patience)
+        if self.target.tls.is_some() || !odd {
+            return Ok(false);
+        }
+        if self.speaks_tls.is_none() {
+            let (address, patience) = (self.target.address, self.plan.timeout.min(HANDSHAKE));
+            self.speaks_tls = Some(spawn_blocking(move || tls::is_spoken(address, patience)).await?);
+        }
+        Ok(self.speaks_tls == Some(true))
     }
 
     /// Why there is nothing to check.
@@ -272,7 +281,7 @@ impl<'a> Session<'a> {
         if let Some(failure) = &seen.tls_failure {
             return format!("{url}: {failure}\n  hint: {}", failure.hint());
         }
-        if self.should_have_tls(seen) {
+        if self.speaks_tls == Some(true) {
             let rest = url.strip_prefix("http://").unwrap_or(url);
             return format!("{url}: that port speaks TLS\n  hint: write https://{rest}");
         }

@@ -93,7 +93,7 @@ fn tls(host: &str, trust: &Trust) -> Result<Tls> {
     }
     if authorities.is_empty() {
         bail!(
-            "this machine trusts no certificate\n  hint: --ca FILE trusts those of a PEM file, --insecure trusts anyone, or install \
+            "nobody whom this machine trusts is known, for it holds no certificate of an authority\n  hint: --ca FILE trusts those of a PEM file, --insecure trusts anyone, or install \
              ca-certificates"
         );
     }

@@ -40,6 +40,19 @@ pub struct Configuration {
     pub next_upstream: Option<&'static str>,
     /// Each worker has a listening socket of its own.
     pub reuseport: bool,
+    /// Clients speak TLS.
+    pub tls: Option<Certified>,
+}
+
+/// What a listener with TLS shows.
+#[derive(Clone, Debug)]
+pub struct Certified {
+    /// PEM; the server's own first.
+    pub certificates: String,
+    /// PEM.
+    pub key: String,
+    /// The words of `ssl_protocols`.
+    pub protocols: &'static str,
 }
 
 /// Who gets a request.
@@ -74,12 +87,13 @@ impl Configuration {
             fail_timeout: None,
             next_upstream: None,
             reuseport: false,
+            tls: None,
         }
     }
 
     /// Returns when it accepts.
     pub fn start(&self) -> Nginx {
-        Nginx::launch(self.workers, |address| self.lines(address))
+        Nginx::launch(self.workers, self.tls.as_ref(), |address| self.lines(address))
     }
 
     fn lines(&self, address: SocketAddr) -> String {
@@ -119,10 +133,18 @@ impl Configuration {
             &line(self.cache, "proxy_cache answers;\nproxy_cache_valid 200 10s;\nproxy_ignore_headers Cache-Control;"),
         ];
         format!(
-            "{}upstream uuid {{\n{}}}\nserver {{\nlisten {address}{};\nlocation / {{\n{}}}\n}}\n",
+            "{}upstream uuid {{\n{}}}\nserver {{\nlisten {address}{}{};\n{}location / {{\n{}}}\n}}\n",
             line(self.cache, "proxy_cache_path cache keys_zone=answers:1m;"),
             upstream.map(String::as_str).concat(),
             if self.reuseport { " reuseport" } else { "" },
+            if self.tls.is_some() { " ssl" } else { "" },
+            self.tls.as_ref().map_or(String::new(), |tls| {
+                format!(
+                    "ssl_certificate certificates.pem;\nssl_certificate_key key.pem;\nssl_protocols {};\n\
+                     ssl_session_cache shared:sessions:1m;\n",
+                    tls.protocols
+                )
+            }),
             location.concat(),
         )
     }
@@ -140,14 +162,14 @@ pub struct Nginx {
 impl Nginx {
     /// One worker with these lines as they are, but for the port: one of loopback instead of port 80. Returns when it accepts.
     pub fn start(lines: &str) -> Nginx {
-        Nginx::launch(1, |address| {
+        Nginx::launch(1, None, |address| {
             let listening = lines.replacen("listen 80;", &format!("listen {address};"), 1);
             assert_ne!(listening, lines, "no line says `listen 80;`");
             listening
         })
     }
 
-    fn launch(workers: usize, lines: impl Fn(SocketAddr) -> String) -> Nginx {
+    fn launch(workers: usize, tls: Option<&Certified>, lines: impl Fn(SocketAddr) -> String) -> Nginx {
         assert!(
             Path::new(PROGRAM).exists(),
             "{PROGRAM} is missing: run `make test`, which installs it, or install Debian's package nginx-light"
@@ -157,6 +179,10 @@ impl Nginx {
         // Its workers are another user.
         fs::set_permissions(place.path(), Permissions::from_mode(0o755)).unwrap();
         write(place.path(), workers, &lines(address));
+        if let Some(tls) = tls {
+            fs::write(place.path().join("certificates.pem"), &tls.certificates).unwrap();
+            fs::write(place.path().join("key.pem"), &tls.key).unwrap();
+        }
         let mut command = Command::new(PROGRAM);
         command.arg("-p").arg(place.path()).args(["-c", "nginx.conf", "-e", "error.log"]);
         let output = File::create(place.path().join("output")).unwrap();

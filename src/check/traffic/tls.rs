@@ -155,7 +155,9 @@ impl TlsFailure {
             TlsFailure::WrongName { .. } => {
                 "use a name of the certificate in the URL (subject alternative names count, the common name does not), or --insecure"
             }
-            TlsFailure::Certificate(_) => "--insecure takes any certificate",
+            TlsFailure::Certificate(_) => {
+                "--ca FILE takes the balancer's own certificate or its authority's, as it is now; --insecure takes any"
+            }
             TlsFailure::NoTls | TlsFailure::Closed | TlsFailure::Reset | TlsFailure::TimedOut => {
                 "does that port speak TLS? Without it the URL begins with http://"
             }
@@ -386,8 +388,11 @@ impl ServerCertVerifier for Known {
         match self.verifier.verify_server_cert(server, between, name, ocsp, now) {
             // Its time has been looked at before.
             Err(Error::InvalidCertificate(CertificateError::Other(why)))
-                if why.0.downcast_ref() == Some(&webpki::Error::CaUsedAsEndEntity) && self.servers.contains(server) =>
+                if why.0.downcast_ref() == Some(&webpki::Error::CaUsedAsEndEntity) =>
             {
+                if !self.servers.contains(server) {
+                    return Err(CertificateError::UnknownIssuer.into());
+                }
                 verify_server_name(&ParsedCertificate::try_from(server)?, name)?;
                 Ok(ServerCertVerified::assertion())
             }
