@@ -175,7 +175,9 @@ fn without_records_only_the_clients_end_is_judged() {
     assert_eq!(fate(own_page(502)), Fate::Balancer);
     assert_eq!(fate(own_page(200)), Fate::Alien);
     assert_eq!(fate(failed(Sight::Closed, false)), Fate::Unanswered);
-    assert_eq!(fate(failed(Sight::Refused, false)), Fate::Unserved);
+    for sight in [Sight::Refused, Sight::Unreachable, Sight::TlsFailed] {
+        assert_eq!(fate(failed(sight, false)), Fate::Unserved);
+    }
     assert_eq!(fate(Observation { sight: Sight::Truncated, ..named }), Fate::Truncated);
 }
 
@@ -205,7 +207,8 @@ fn any_sight() -> impl Strategy<Value = Sight> {
         1 => Just(Sight::Reset),
         1 => Just(Sight::TimedOut),
         1 => Just(Sight::Refused),
-        1 => Just(Sight::Unreachable)
+        1 => Just(Sight::Unreachable),
+        1 => Just(Sight::TlsFailed)
     ]
 }
 

@@ -211,9 +211,9 @@ impl<'a> Session<'a> {
             if whole && seen.observation.backend.is_known() {
                 break seen;
             }
-            let hopeless = matches!(seen.observation.sight, Sight::TimedOut | Sight::TooLarge | Sight::Malformed)
-                || seen.tls_failure.as_ref().is_some_and(TlsFailure::is_lasting)
-                || self.should_have_tls(&seen).await?;
+            let hopeless = self.should_have_tls(&seen).await?
+                || matches!(seen.observation.sight, Sight::TimedOut | Sight::TooLarge | Sight::Malformed)
+                || seen.tls_failure.as_ref().is_some_and(TlsFailure::is_lasting);
             if hopeless || Instant::now() > deadline || self.watch.progress.is_stopping() {
                 bail!("{}", self.no_backend(&seen));
             }

@@ -125,9 +125,10 @@ impl TlsFailure {
                 | CertificateError::NotValidYet
                 | CertificateError::NotValidYetContext { .. } => TlsFailure::OutOfTime(problem.to_string()),
                 CertificateError::NotValidForName => TlsFailure::WrongName { wanted: String::new(), named: Vec::new() },
-                CertificateError::NotValidForNameContext { expected, presented } => {
-                    TlsFailure::WrongName { wanted: expected.to_str().into_owned(), named: presented.clone() }
-                }
+                CertificateError::NotValidForNameContext { expected, presented } => TlsFailure::WrongName {
+                    wanted: expected.to_str().into_owned(),
+                    named: presented.iter().map(|name| bare(name)).collect(),
+                },
                 _ => TlsFailure::Certificate(problem.to_string()),
             },
             Error::InvalidMessage(
@@ -174,7 +175,7 @@ impl fmt::Display for TlsFailure {
             TlsFailure::UnknownIssuer => f.write_str("nobody whom this machine trusts vouches for its certificate"),
             TlsFailure::OutOfTime(why) => write!(f, "its certificate is not valid now: {why}"),
             TlsFailure::WrongName { wanted, named } if named.is_empty() => {
-                write!(f, "its certificate is for another name than {wanted}")
+                write!(f, "its certificate is for another name than {wanted}: it has no alternative names")
             }
             TlsFailure::WrongName { wanted, named } => {
                 write!(f, "its certificate is for another name than {wanted}: {}", named.join(", "))
@@ -188,6 +189,12 @@ impl fmt::Display for TlsFailure {
             TlsFailure::Other(why) => write!(f, "TLS failed: {why}"),
         }
     }
+}
+
+/// `example.org` of `DnsName("example.org")`, as `rustls` tells it.
+fn bare(name: &str) -> String {
+    let inner = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
+    inner.unwrap_or(name).trim_matches('"').to_owned()
 }
 
 /// The TLS of one connection.
