@@ -220,7 +220,8 @@ struct Setting {
 
 /// The rows of its table of settings.
 fn settings_of_the_readme() -> Vec<Setting> {
-    let rows = README.lines().filter(|line| line.starts_with("| `--"));
+    let (_, table) = README.split_once("| flag | variable | file | default |").unwrap();
+    let rows = table.lines().skip(1).take_while(|line| line.starts_with('|')).filter(|line| line.starts_with("| `--"));
     rows.map(|row| {
         let cells: Vec<&str> = row.split(" | ").map(|cell| cell.trim_matches(['|', ' ', '`'])).collect();
         let (flag, typed) = cells[0].split_once(' ').unwrap_or((cells[0], "true"));
