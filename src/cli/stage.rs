@@ -82,15 +82,11 @@ impl Stage {
         let recipe = recipe(front, &topology, address, wish)?;
         let ports: Vec<String> = topology.generators().map(|generator| generator.to_string()).collect();
         let (_, fleet) = start_fleet(&["--ports".to_owned(), ports.join(",")]).await?;
-        let balancer = match recipe {
-            Some(recipe) => Standing::Real(Running::start(&recipe).await?),
-            None => {
-                let ports: Vec<u16> = topology.generators().map(|generator| generator.0).collect();
-                let behaviour = behaviour(&topology, wish)?;
-                let balancer = builtin::Balancer::listen(address, &ports, behaviour);
-                Standing::BuiltIn(
-                    balancer.with_context(|| format!("the built-in balancer cannot listen on {address}"))?,
-                )
+        let balancer = match balance(recipe, &topology, address, wish).await {
+            Ok(balancer) => balancer,
+            Err(error) => {
+                fleet.end().await;
+                return Err(error);
             }
         };
         Ok(Stage {
@@ -119,6 +115,17 @@ impl Stage {
         }
         self.fleet.end().await;
     }
+}
+
+/// Starts what balances: the real one, or the one that is built in.
+async fn balance(recipe: Option<Recipe>, topology: &Topology, address: SocketAddr, wish: &Wish) -> Result<Standing> {
+    let Some(recipe) = recipe else {
+        let ports: Vec<u16> = topology.generators().map(|generator| generator.0).collect();
+        let balancer = builtin::Balancer::listen(address, &ports, behaviour(topology, wish)?)
+            .with_context(|| format!("the built-in balancer cannot listen on {address}"))?;
+        return Ok(Standing::BuiltIn(balancer));
+    };
+    Ok(Standing::Real(Running::start(&recipe).await?))
 }
 
 fn topology(wish: &Wish) -> Result<Topology> {
