@@ -3,15 +3,18 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use http_body_util::{BodyExt, Empty};
-use hyper::body::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
 use hyper::{Method, Request, StatusCode, Uri, header};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::timeout;
 
 use crate::runfile::{Runfile, Whereabouts};
-use crate::wire::{Action, BatchHead, Fault, FleetStatus, Generator, Record, read_batch};
+use crate::wire::{
+    Action, BatchHead, CheckNews, Fault, FleetStatus, Frame, Front, Generator, Record, Snapshot, Wish, read_batch,
+};
 
 /// A fleet that runs.
 #[derive(Clone)]
@@ -91,14 +94,60 @@ impl Remote {
         self.ask(Method::POST, &format!("/v1/fleet/clear?{}", members(generators)), PATIENCE).await
     }
 
+    /// Says what stands before it.
+    pub async fn stands(&self, front: &Front) -> Result<()> {
+        self.tell(Method::PUT, "/v1/front", front).await
+    }
+
+    /// Says how a check goes.
+    pub async fn checks(&self, news: &CheckNews) -> Result<()> {
+        self.tell(Method::PUT, "/v1/check/news", news).await
+    }
+
+    /// Says how its balancer should balance.
+    pub async fn wish(&self, wish: &Wish) -> Result<()> {
+        self.tell(Method::POST, "/v1/front/wish", wish).await
+    }
+
+    /// Whether it lets itself be told anything: a fleet of another user does not.
+    pub fn is_own(&self) -> bool {
+        !self.whereabouts.token.is_empty()
+    }
+
+    async fn tell(&self, method: Method, path: &str, what: &impl serde::Serialize) -> Result<()> {
+        let body = serde_json::to_vec(what)?;
+        self.fetch_with(method, path, PATIENCE, body).await.map(|_| ())
+    }
+
+    /// What happens in it from now on: first all that is known, then what changes.
+    pub async fn watch(&self) -> Result<Events> {
+        let uri: Uri = format!("{}/v1/live", self.whereabouts.control).parse()?;
+        let asked = prepare(Method::GET, &uri, Some(&self.whereabouts.token), Vec::new())?;
+        let begun = timeout(PATIENCE, async {
+            let (mut sender, connection) = connect(&uri).await?;
+            let connection = spawn_local(async move {
+                let _ = connection.await;
+            });
+            let response = sender.send_request(asked).await?;
+            ensure!(response.status().is_success(), "the fleet shows nothing: {}", response.status());
+            Ok(Events { body: response.into_body(), text: Vec::new(), connection })
+        });
+        let unreachable = || format!("failed to reach the fleet at {}", self.whereabouts.control);
+        begun.await.context("no answer in time").and_then(|begun| begun).with_context(unreachable)
+    }
+
     async fn ask<T: serde::de::DeserializeOwned>(&self, method: Method, path: &str, patience: Duration) -> Result<T> {
         let body = self.fetch(method, path, patience).await?;
         serde_json::from_slice(&body).context("failed to understand the fleet: is it of another version?")
     }
 
     async fn fetch(&self, method: Method, path: &str, patience: Duration) -> Result<Bytes> {
+        self.fetch_with(method, path, patience, Vec::new()).await
+    }
+
+    async fn fetch_with(&self, method: Method, path: &str, patience: Duration, body: Vec<u8>) -> Result<Bytes> {
         let uri: Uri = format!("{}{path}", self.whereabouts.control).parse()?;
-        let (status, body) = request(method, &uri, Some(&self.whereabouts.token), patience)
+        let (status, body) = request(method, &uri, Some(&self.whereabouts.token), patience, body)
             .await
             .with_context(|| format!("failed to reach the fleet at {}", self.whereabouts.control))?;
         if status.is_success() {
@@ -135,22 +184,19 @@ fn list(fleets: &[Whereabouts]) -> String {
 
 /// The status with which a URL answers GET.
 pub async fn status_of(url: &Uri, patience: Duration) -> Result<StatusCode> {
-    Ok(request(Method::GET, url, None, patience).await?.0)
+    Ok(request(Method::GET, url, None, patience, Vec::new()).await?.0)
 }
 
-async fn request(method: Method, url: &Uri, token: Option<&str>, patience: Duration) -> Result<(StatusCode, Bytes)> {
-    ensure!(url.scheme_str().is_none_or(|scheme| scheme == "http"), "only http:// is spoken here");
-    let authority = url.authority().context("the URL names no host")?;
-    let path = url.path_and_query().map_or("/", |path| path.as_str());
-    let mut request = Request::builder().method(method).uri(path).header(header::HOST, authority.as_str());
-    if let Some(token) = token {
-        request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
-    }
-    let request = request.body(Empty::<Bytes>::new())?;
-    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+async fn request(
+    method: Method,
+    url: &Uri,
+    token: Option<&str>,
+    patience: Duration,
+    body: Vec<u8>,
+) -> Result<(StatusCode, Bytes)> {
+    let request = prepare(method, url, token, body)?;
     let exchange = async {
-        let stream = TcpStream::connect((host, authority.port_u16().unwrap_or(80))).await?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        let (mut sender, connection) = connect(url).await?;
         let answer = async {
             let response = sender.send_request(request).await?;
             let status = response.status();
@@ -167,4 +213,89 @@ async fn request(method: Method, url: &Uri, token: Option<&str>, patience: Durat
         }
     };
     timeout(patience, exchange).await.with_context(|| format!("no answer within {} s", patience.as_secs_f32()))?
+}
+
+/// JSON, if there is a body.
+fn prepare(method: Method, url: &Uri, token: Option<&str>, body: Vec<u8>) -> Result<Request<Full<Bytes>>> {
+    ensure!(url.scheme_str().is_none_or(|scheme| scheme == "http"), "only http:// is spoken here");
+    let authority = url.authority().context("the URL names no host")?;
+    let path = url.path_and_query().map_or("/", |path| path.as_str());
+    let mut request = Request::builder().method(method).uri(path).header(header::HOST, authority.as_str());
+    if let Some(token) = token {
+        request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+    }
+    if !body.is_empty() {
+        request = request.header(header::CONTENT_TYPE, "application/json");
+    }
+    Ok(request.body(Full::new(body.into()))?)
+}
+
+type Sender = hyper::client::conn::http1::SendRequest<Full<Bytes>>;
+type Connection = hyper::client::conn::http1::Connection<TokioIo<TcpStream>, Full<Bytes>>;
+
+async fn connect(url: &Uri) -> Result<(Sender, Connection)> {
+    let authority = url.authority().context("the URL names no host")?;
+    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+    let stream = TcpStream::connect((host, authority.port_u16().unwrap_or(80))).await?;
+    Ok(hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?)
+}
+
+/// What happens in a fleet, as it tells it: server-sent events.
+pub struct Events {
+    body: Incoming,
+    /// What has come of an event that is not complete.
+    text: Vec<u8>,
+    connection: JoinHandle<()>,
+}
+
+/// Something that a fleet tells those who look.
+#[derive(Clone, PartialEq, Debug)]
+#[allow(clippy::large_enum_variant, reason = "almost all are frames")]
+pub enum LiveEvent {
+    /// All that is known.
+    Snapshot(Snapshot),
+    /// What has changed.
+    Frame(Frame),
+    /// Somebody wants the balancer to balance in another way.
+    Wish(Wish),
+}
+
+impl Events {
+    /// The next one; None when the fleet has ended, or tells no more because it was not listened to.
+    pub async fn next(&mut self) -> Result<Option<LiveEvent>> {
+        const END: &[u8] = b"\n\n";
+        loop {
+            if let Some(end) = self.text.windows(END.len()).position(|bytes| bytes == END) {
+                let event: Vec<u8> = self.text.drain(..end + END.len()).collect();
+                match read_event(&event)? {
+                    Some(event) => return Ok(Some(event)),
+                    None => continue,
+                }
+            }
+            match self.body.frame().await {
+                Some(Ok(frame)) => self.text.extend(frame.into_data().unwrap_or_default()),
+                Some(Err(_)) | None => return Ok(None),
+            }
+        }
+    }
+}
+
+impl Drop for Events {
+    fn drop(&mut self) {
+        self.connection.abort();
+    }
+}
+
+/// One of a kind that is not known here is None: the fleet may be newer.
+fn read_event(event: &[u8]) -> Result<Option<LiveEvent>> {
+    let text = str::from_utf8(event).context("failed to understand the fleet")?;
+    let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+    let data = field("data: ");
+    let read = match field("event: ") {
+        "snapshot" => serde_json::from_str(data).map(LiveEvent::Snapshot),
+        "frame" => serde_json::from_str(data).map(LiveEvent::Frame),
+        "wish" => serde_json::from_str(data).map(LiveEvent::Wish),
+        _ => return Ok(None),
+    };
+    read.map(Some).context("failed to understand the fleet: is it of another version?")
 }

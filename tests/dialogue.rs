@@ -53,7 +53,7 @@ impl Conversation {
         let address = |text: &str| text.parse::<SocketAddr>().unwrap();
         Conversation {
             dialogue: Dialogue::new(address("127.0.0.1:5000"), address("127.0.0.1:9001"), 7),
-            site: Site::new(Generator(9001), Writer::open(&file).unwrap(), limits, CALENDAR),
+            site: Site::new(Generator(9001), 0, Writer::open(&file).unwrap(), limits, CALENDAR),
             answered: Vec::new(),
             written: 0,
             records: Reader::open(&file).unwrap(),

@@ -108,6 +108,8 @@ pub enum Connection {
 pub struct Facts<'a> {
     /// What arrived.
     pub request: &'a Request<'a, 'a>,
+    /// Of the page.
+    pub colour: &'static str,
     /// Who answers.
     pub generator: Generator,
     /// The fresh UUID.
@@ -196,13 +198,20 @@ fn page(out: &mut Vec<u8>, head: &Head, facts: &Facts) {
     let uuid = facts.answer.0.hyphenated().encode_lower(&mut uuid);
     let mut number = Decimal::new();
     let number = number.of(u64::from(facts.generator.0));
-    let fixed = page::START.len() + page::NUMBER.len() + page::UUID.len() + page::END.len();
+    let fixed = page::START.len()
+        + facts.colour.len()
+        + page::TITLE.len()
+        + page::NUMBER.len()
+        + page::UUID.len()
+        + page::END.len();
     let length = fixed + escaped_length(title) + number.len() + uuid.len();
     begin(out, head, Format::Html.media_type(), length as u64);
     if head.head_only {
         return;
     }
     out.extend_from_slice(page::START.as_bytes());
+    out.extend_from_slice(facts.colour.as_bytes());
+    out.extend_from_slice(page::TITLE.as_bytes());
     escape(out, title);
     out.extend_from_slice(page::NUMBER.as_bytes());
     out.extend_from_slice(number);
@@ -409,6 +418,7 @@ mod tests {
             };
             let mut out = Vec::new();
             let told = Facts {
+                colour: "0072b2",
                 request,
                 generator: Generator(9001),
                 answer,

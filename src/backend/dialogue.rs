@@ -13,8 +13,9 @@ use crate::backend::body::{BadChunk, Discard};
 use crate::backend::fault::{Fate, Faults, Treatment};
 use crate::backend::health::Health;
 use crate::backend::request::{self, Body, Refusal, Request};
+use crate::backend::show::Show;
 use crate::journal::{Claim, Writer};
-use crate::wire::{AnswerId, Calendar, Clipped, Fault, Generator, Limits, Moment, Outcome, Record};
+use crate::wire::{AnswerId, Calendar, Clipped, Fault, Generator, Limits, Moment, Outcome, Record, page};
 
 /// What all conversations of a backend share.
 pub struct Site {
@@ -26,6 +27,10 @@ pub struct Site {
     pub health: Health,
     /// How it misbehaves.
     faults: Faults,
+    /// Its requests, for those who look.
+    pub show: Show,
+    /// Of its page.
+    colour: &'static str,
     /// Whether answers announce the end of their connections.
     pub draining: bool,
     /// Bounds.
@@ -36,12 +41,14 @@ pub struct Site {
 
 impl Site {
     /// For a backend that begins to answer.
-    pub fn new(generator: Generator, journal: Writer, limits: Limits, calendar: Calendar) -> Site {
+    pub fn new(generator: Generator, place: u16, journal: Writer, limits: Limits, calendar: Calendar) -> Site {
         Site {
             generator,
             journal,
             health: Health::default(),
             faults: Faults::default(),
+            show: Show::default(),
+            colour: page::colour(place),
             draining: false,
             limits,
             calendar,
@@ -450,6 +457,7 @@ impl Dialogue {
             (_, Ok(Ask { what: What::Page, .. }), Ok(format)) => {
                 let facts = Facts {
                     request,
+                    colour: site.colour,
                     generator: site.generator,
                     answer,
                     unix,
@@ -462,6 +470,9 @@ impl Dialogue {
                 200
             }
         };
+        if site.show.wants(now) {
+            site.show.add(request, self.peer.to_string(), answer, status, now);
+        }
         treatment.delay += asked.map_or(Duration::ZERO, |ask| ask.delay);
         (self.claim(request, status, Some(answer), now, site), more, treatment)
     }

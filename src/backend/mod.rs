@@ -12,6 +12,7 @@ pub mod fault;
 pub mod health;
 pub mod request;
 mod server;
+mod show;
 
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -50,7 +51,13 @@ fn prepare(assignment: &Assignment, descriptors: Vec<std::os::fd::OwnedFd>) -> R
     let journal = descriptors.next().context("no journal came with the assignment")?;
     let listeners: Vec<Socket> = descriptors.map(Socket::from).collect();
     ensure!(!listeners.is_empty(), "no listening socket came with the assignment");
-    let site = Site::new(assignment.generator, Writer::open(&journal)?, assignment.limits, assignment.calendar);
+    let site = Site::new(
+        assignment.generator,
+        assignment.place,
+        Writer::open(&journal)?,
+        assignment.limits,
+        assignment.calendar,
+    );
     Ok((site, listeners))
 }
 

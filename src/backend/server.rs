@@ -226,6 +226,9 @@ impl Server {
                     token => self.serve(token as usize),
                 }
             }
+            for seen in self.site.show.take() {
+                self.channel.report_if_there_is_room(&Report::Seen(seen));
+            }
             now = self.keep_time();
         }
         Ok(())
@@ -419,6 +422,7 @@ impl Server {
             match order {
                 Order::Ready(ready) => self.site.health.ready = ready,
                 Order::Drain(grace) => self.drain(grace),
+                Order::Watch(watched) => self.site.show.watch(watched),
                 Order::Faults(faults) => {
                     self.site.misbehave(faults.clone());
                     self.channel.report(&Report::Faults(faults));

@@ -9,6 +9,7 @@ pub mod drill;
 pub mod fate;
 pub mod figures;
 pub mod ledger;
+mod news;
 pub mod observation;
 pub mod plan;
 pub mod report;
@@ -19,6 +20,7 @@ mod target;
 mod telling;
 pub mod traffic;
 pub mod verdict;
+mod visitor;
 
 use std::time::Duration;
 
@@ -36,6 +38,7 @@ use report::{Check, Fleet, Report, VERSION};
 use session::Session;
 pub use session::Watch;
 use traffic::{Identity, Target};
+pub use visitor::{Visited, Visitor};
 
 /// Attempts that are in flight when the sample has ended may take so long to end: those at a backend that was paused, say.
 const SETTLE: Duration = Duration::from_secs(2);
@@ -69,15 +72,31 @@ async fn run_one(plan: &Plan, watch: &Watch) -> Result<Check> {
             refuse_a_backend(plan, &target, &names)?;
             refuse_misfits(plan, &names, ready)?;
             let run = new_run();
-            let mut collector = Collector::begin(remote, run, generators).await?;
+            let mut collector = Collector::begin(remote.clone(), run, generators).await?;
             let session = Session::new(plan, target, run, Identity::Fleet, names.clone(), Some(ready), watch);
-            let mut outcome = session.run(Some(&mut collector)).await?;
+            let ran = tokio::select! {
+                ran = session.run(Some(&mut collector)) => ran,
+                () = news::tell(&remote, &plan.url, watch), if remote.is_own() => unreachable!("it tells without end"),
+            };
+            let mut outcome = match ran {
+                Ok(outcome) => outcome,
+                Err(error) => {
+                    if remote.is_own() {
+                        news::tell_error(&remote, &plan.url, &error).await;
+                    }
+                    return Err(error);
+                }
+            };
             collector.settle(SETTLE).await;
             let fleet = Some(Fleet { control: collector.remote().control().to_owned(), backends: names });
             let Collected { arrivals, beside, gaps } = collector.finish();
             let ledger = Ledger::join(std::mem::take(&mut outcome.observations), arrivals, Records::Kept);
             let known = Known { plan, run, fleet, members: Some(ready), beside, gaps };
-            (assemble(&ledger, outcome, known), started)
+            let check = assemble(&ledger, outcome, known);
+            if remote.is_own() {
+                news::tell_result(&remote, &check).await;
+            }
+            (check, started)
         }
         Found::Others(identity) => {
             refuse_drills(plan)?;

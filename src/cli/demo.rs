@@ -2,17 +2,18 @@
 
 use std::num::NonZeroU32;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::spawn_blocking;
 
 use crate::check::plan::{Backing, Plan, Trust};
 use crate::check::report::{Format, Style, render};
-use crate::check::{self, Watch, drill};
+use crate::check::{self, Visitor, Watch, drill};
 use crate::cli::stage::{Front, Stage, Wish, expectations, first_installed, front};
+use crate::remote::LiveEvent;
 use crate::topology::{Algorithm, Ports, Weights};
 
 /// See a real balancer balance: a fleet, the balancer, a first check, and light traffic until CTRL+C
@@ -45,6 +46,9 @@ pub struct Typed {
 
 const PORT: u16 = 8080;
 const REQUESTS: u64 = 3000;
+/// Of the light traffic.
+const EVERY: Duration = Duration::from_millis(100);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Typed {
     /// Runs until it is told to stop.
@@ -75,7 +79,8 @@ impl Typed {
             _ = interrupt.recv() => return Ok(ExitCode::SUCCESS),
             _ = terminate.recv() => return Ok(ExitCode::SUCCESS),
         };
-        let shown = self.show(&stage, &front);
+        let mut stage = stage;
+        let shown = self.show(&mut stage, &front);
         let result = tokio::select! {
             result = shown => result,
             _ = interrupt.recv() => Ok(()),
@@ -86,7 +91,7 @@ impl Typed {
     }
 
     /// The first check, where to look, and then traffic without end.
-    async fn show(&self, stage: &Stage, front: &Front) -> Result<()> {
+    async fn show(&self, stage: &mut Stage, front: &Front) -> Result<()> {
         let name = match front {
             Front::Real(balancer) | Front::Own(balancer, _) => balancer.title(),
             Front::BuiltIn => "the built-in balancer",
@@ -94,28 +99,42 @@ impl Typed {
         println!("{} backends behind {name}. A first check:\n", stage.topology.members.len());
         let watch = Watch::default();
         let plan = plan_of(stage, Some(REQUESTS));
+        stage.tell_what_stands().await?;
         let report = check::run(std::slice::from_ref(&plan), &watch).await?;
         let style = Style::of_terminal(std::io::IsTerminal::is_terminal(&std::io::stdout()));
         print!("{}", render(&report, Format::Text, &style));
         let ports: Vec<String> = stage.topology.generators().map(|generator| generator.to_string()).collect();
         let victim = ports.get(1).or(ports.first()).cloned().unwrap_or_default();
         println!(
-            "Look at {} and reload: the number changes. Light traffic goes on. From another terminal:\n\n  \
+            "Watch it, break it, take the tour: {}/\n\n\
+             Look at {} and reload: the number changes. Light traffic goes on. From another terminal:\n\n  \
              curl -s {} | grep Generator\n  uuid-generator fleet kill {victim}      then reload; `fleet start {victim}` brings it back\n  \
              uuid-generator fault {victim} latency 200ms\n  uuid-generator check {}\n\nCTRL+C ends all of it and removes what it made.",
-            stage.url, stage.url, stage.url
+            stage.remote.control(),
+            stage.url,
+            stage.url,
+            stage.url
         );
         self.traffic(stage).await
     }
 
-    async fn traffic(&self, stage: &Stage) -> Result<()> {
-        let mut every = tokio::time::interval(Duration::from_millis(200));
-        let url: hyper::Uri = stage.url.parse().context("the URL is ours")?;
-        let url = Arc::new(url);
+    /// Light traffic without end, each request a visitor of its own. A wish of somebody who looks changes the balancer.
+    async fn traffic(&self, stage: &mut Stage) -> Result<()> {
+        let mut events = stage.remote.watch().await?;
+        let mut every = tokio::time::interval(EVERY);
         loop {
-            every.tick().await;
-            // Whatever comes: somebody may break something just now.
-            let _ = crate::remote::status_of(&url, Duration::from_secs(2)).await;
+            tokio::select! {
+                _ = every.tick() => {
+                    let url = stage.url.clone();
+                    // Whatever comes: somebody may break something just now. One that waits does not hold up the next.
+                    spawn_blocking(move || Visitor::new(&url, &Trust::Machine, PATIENCE, false)?.visit());
+                }
+                event = events.next() => match event? {
+                    Some(LiveEvent::Wish(wish)) => stage.fulfil(&wish).await?,
+                    Some(LiveEvent::Snapshot(_) | LiveEvent::Frame(_)) => {}
+                    None => events = stage.remote.watch().await?,
+                },
+            }
         }
     }
 }

@@ -6,6 +6,7 @@ mod demo;
 mod faults;
 mod health;
 mod members;
+mod send;
 mod settings;
 mod stage;
 
@@ -80,6 +81,8 @@ enum Command {
     },
     /// Send requests through a balancer, account for every one of them, and give a verdict
     Check(Box<check::Typed>),
+    /// Send a few requests, one after the other, and show who answered each
+    Send(send::Typed),
     /// Write configuration for a balancer in front of the fleet
     Config(Box<config::Typed>),
     /// See and change the members of a running fleet of yours
@@ -115,6 +118,7 @@ pub fn main() -> Result<ExitCode> {
         Some(Command::Demo(typed)) => runtime()?.block_on(typed.run()),
         Some(Command::Guard { directory, command }) => balancer::guard::guard(directory, &command),
         Some(Command::Check(typed)) => runtime()?.block_on(typed.run()),
+        Some(Command::Send(typed)) => typed.run(),
         Some(Command::Config(typed)) => typed.run(),
         Some(Command::Fleet(typed)) => runtime()?.block_on(typed.run()),
         Some(Command::Fault(typed)) => runtime()?.block_on(typed.run()),

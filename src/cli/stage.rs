@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -13,7 +14,9 @@ use crate::check::verdict::{Expectations, Weights as Shares};
 use crate::check::{Started, start_fleet};
 use crate::cli::config::version_on_path;
 use crate::cli::settings::Settings;
+use crate::remote::Remote;
 use crate::topology::{Algorithm, Ports, Topology, Weights};
+use crate::wire;
 
 /// What stands in front of the fleet.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -38,7 +41,7 @@ pub struct Wish {
     /// Where the balancer listens; None: on any free port.
     pub port: Option<u16>,
     /// Its workers.
-    pub workers: Option<std::num::NonZeroU32>,
+    pub workers: Option<NonZeroU32>,
 }
 
 /// Both of them, running.
@@ -51,14 +54,31 @@ pub struct Stage {
     pub front: Front,
     /// The supervisor of the fleet.
     pub supervisor: u32,
+    /// The way to the fleet.
+    pub remote: Remote,
+    address: SocketAddr,
+    version: For,
+    workers: Option<NonZeroU32>,
     fleet: Started,
-    balancer: Standing,
+    balancer: Option<Standing>,
 }
 
 enum Standing {
     Real(Running),
     BuiltIn(builtin::Balancer),
 }
+
+impl Standing {
+    async fn end(self) {
+        match self {
+            Standing::Real(running) => running.stop().await,
+            Standing::BuiltIn(balancer) => drop(balancer),
+        }
+    }
+}
+
+/// Algorithms that need no more words.
+const OFFERED: [&str; 7] = ["round-robin", "least-connections", "random", "two-choices", "source", "uri", "sticky"];
 
 /// The first that is found, in the order in which they are best known.
 pub fn first_installed() -> Option<Balancer> {
@@ -79,9 +99,10 @@ impl Stage {
         let topology = topology(wish)?;
         let address = address(wish.port)?;
         // All that can be refused before anything runs.
-        let recipe = recipe(front, &topology, address, wish)?;
+        let version = version(front);
+        let recipe = recipe(front, &topology, address, wish.workers, version)?;
         let ports: Vec<String> = topology.generators().map(|generator| generator.to_string()).collect();
-        let (_, fleet) = start_fleet(&["--ports".to_owned(), ports.join(",")]).await?;
+        let (remote, fleet) = start_fleet(&["--ports".to_owned(), ports.join(",")]).await?;
         let balancer = match balance(recipe, &topology, address, wish).await {
             Ok(balancer) => balancer,
             Err(error) => {
@@ -94,24 +115,112 @@ impl Stage {
             supervisor: fleet.pid().context("the fleet has ended")?,
             topology,
             front: front.clone(),
+            remote,
+            address,
+            version,
+            workers: wish.workers,
             fleet,
-            balancer,
+            balancer: Some(balancer),
         })
     }
 
     /// The process of the balancer that takes signals, and its directory; none of the one that is built in.
     pub fn balancer(&self) -> Option<(u32, &Path)> {
-        match &self.balancer {
+        match self.balancer.as_ref()? {
             Standing::Real(running) => Some((running.pid()?, running.directory())),
             Standing::BuiltIn(_) => None,
         }
     }
 
+    /// Says in the live view what stands before the fleet.
+    pub async fn tell_what_stands(&self) -> Result<()> {
+        self.remote.stands(&self.standing(None)).await
+    }
+
+    /// Balances in another way from now on, or says in the live view why not. A moment passes in which nobody balances.
+    pub async fn fulfil(&mut self, wanted: &wire::Wish) -> Result<()> {
+        let problem = self.change(wanted).await.err().map(|why| format!("{why:#}"));
+        self.remote.stands(&self.standing(problem)).await
+    }
+
+    async fn change(&mut self, wanted: &wire::Wish) -> Result<()> {
+        let mut topology = self.topology.clone();
+        topology.algorithm = wanted.algorithm.parse().map_err(anyhow::Error::msg)?;
+        let weights = match wanted.weights.is_empty() {
+            true => vec!["1".to_owned(); topology.members.len()],
+            false => wanted.weights.iter().map(u32::to_string).collect(),
+        };
+        let weights: Weights = weights.join(":").parse().map_err(anyhow::Error::msg)?;
+        topology.weigh(&weights).map_err(anyhow::Error::msg)?;
+        let wish = Wish { workers: self.workers, ..Wish::default() };
+        // What cannot be written is refused while the old one goes on.
+        let new = self.recipe(&topology)?;
+        if new.is_none() {
+            behaviour(&topology, &wish)?;
+        }
+        if let Some(old) = self.balancer.take() {
+            old.end().await;
+        }
+        let old = self.recipe(&self.topology)?;
+        match balance(new, &topology, self.address, &wish).await {
+            Ok(balancer) => {
+                (self.balancer, self.topology) = (Some(balancer), topology);
+                Ok(())
+            }
+            Err(error) => {
+                self.balancer = Some(balance(old, &self.topology, self.address, &wish).await?);
+                Err(error)
+            }
+        }
+    }
+
+    fn recipe(&self, topology: &Topology) -> Result<Option<Recipe>> {
+        recipe(&self.front, topology, self.address, self.workers, self.version)
+    }
+
+    /// What stands before the fleet, for those who look.
+    fn standing(&self, problem: Option<String>) -> wire::Front {
+        let weights =
+            |topology: &Topology| topology.members.iter().map(|member| u32::from(member.weight.get())).collect();
+        let name = match &self.front {
+            Front::Real(balancer) | Front::Own(balancer, _) => balancer.title(),
+            Front::BuiltIn => "the built-in balancer",
+        };
+        // Of a configuration of the user's own nothing is known, and it is not ours to change.
+        let is_ours = !matches!(self.front, Front::Own(..));
+        let words = expected_words(&self.topology, &self.front);
+        wire::Front {
+            url: self.url.clone(),
+            balancer: Some(name.to_owned()),
+            algorithm: is_ours.then(|| self.topology.algorithm.to_string()),
+            weights: if is_ours { weights(&self.topology) } else { Vec::new() },
+            choices: if is_ours { self.choices() } else { Vec::new() },
+            expect: if is_ours { words } else { Vec::new() },
+            problem,
+        }
+    }
+
+    /// The algorithms that this balancer can be told for this fleet.
+    fn choices(&self) -> Vec<String> {
+        let possible = |word: &&str| {
+            let Ok(algorithm) = word.parse() else { return false };
+            let topology = Topology {
+                algorithm,
+                ..Topology::of(self.topology.host.clone(), self.topology.generators().collect())
+            };
+            let wish = Wish { workers: self.workers, ..Wish::default() };
+            match self.front {
+                Front::BuiltIn => behaviour(&topology, &wish).is_ok(),
+                Front::Real(_) | Front::Own(..) => self.recipe(&topology).is_ok(),
+            }
+        };
+        OFFERED.iter().filter(|word| possible(word)).map(|word| (*word).to_owned()).collect()
+    }
+
     /// Ends both, the balancer first.
     pub async fn strike(self) {
-        match self.balancer {
-            Standing::Real(running) => running.stop().await,
-            Standing::BuiltIn(balancer) => drop(balancer),
+        if let Some(balancer) = self.balancer {
+            balancer.end().await;
         }
         self.fleet.end().await;
     }
@@ -149,16 +258,29 @@ fn address(port: Option<u16>) -> Result<SocketAddr> {
     Ok(probe.local_addr()?)
 }
 
+/// Of the balancer that is installed.
+fn version(front: &Front) -> For {
+    match front {
+        Front::Real(balancer) | Front::Own(balancer, _) => version_on_path(*balancer).map_or(For::Newest, For::Found),
+        Front::BuiltIn => For::Newest,
+    }
+}
+
 /// How a real balancer is run; None for the one that is built in.
-fn recipe(front: &Front, topology: &Topology, address: SocketAddr, wish: &Wish) -> Result<Option<Recipe>> {
+fn recipe(
+    front: &Front,
+    topology: &Topology,
+    address: SocketAddr,
+    workers: Option<NonZeroU32>,
+    version: For,
+) -> Result<Option<Recipe>> {
     let (balancer, own) = match front {
         Front::BuiltIn => return Ok(None),
         Front::Real(balancer) => (*balancer, None),
         Front::Own(balancer, file) => (*balancer, Some(file)),
     };
-    let version = version_on_path(balancer).map_or(For::Newest, For::Found);
     let listen = Listen { address: Some(address.ip()), port: address.port() };
-    let options = Options { listen: Some(listen), snippet: false, version, workers: wish.workers };
+    let options = Options { listen: Some(listen), snippet: false, version, workers };
     let written = balancer.write(topology, &options)?;
     let run = written.run.with_context(|| format!("{} is not run on this machine", balancer.title()))?;
     let (program, arguments) = run.command.split_first().context("a balancer has a program")?;
@@ -232,6 +354,18 @@ pub fn expectations(topology: &Topology, front: &Front) -> Expectations {
         expectations.shares = Some(if weighted { Shares::ByName(weights.collect()) } else { Shares::Even });
     }
     expectations
+}
+
+/// The same, as `check --expect` is told.
+fn expected_words(topology: &Topology, front: &Front) -> Vec<String> {
+    let expectations = expectations(topology, front);
+    let algorithm = expectations.algorithm.iter().map(ToString::to_string);
+    let weights = topology.members.iter().map(|member| format!("{}={}", member.generator, member.weight.get()));
+    let shares = expectations.shares.is_some().then(|| match topology.is_weighted() {
+        true => weights.collect::<Vec<_>>().join(","),
+        false => "even".to_owned(),
+    });
+    algorithm.chain(shares).collect()
 }
 
 /// A name or a path after it: `nginx`.

@@ -57,6 +57,7 @@ impl Log {
         match event {
             Event::Attempt(record) => self.attempt(record).map(|line| (Stream::Log, line)).into_iter().collect(),
             Event::Member { at, generator, change } => self.member(*at, *generator, change),
+            Event::Seen { .. } => Vec::new(),
             Event::Lost { at, generator, count } => {
                 let lost = format!("{count} records of {generator} were overwritten before they could be read");
                 vec![(Stream::Log, self.remark(*at, "lost", &lost, json!({ "generator": generator, "count": count })))]

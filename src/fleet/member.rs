@@ -108,6 +108,11 @@ impl Member {
         (self.state, self.since) = (self.before_pause, clock::now());
     }
 
+    /// Attempts that have been received and have not ended.
+    pub fn in_flight(&self) -> usize {
+        self.journal.as_ref().map_or(0, |journal| journal.in_flight().len())
+    }
+
     /// A process of its own begins.
     pub fn starts(&mut self, process: Process, journal: Reader) {
         self.incarnation += 1;

@@ -3,9 +3,12 @@
 
 mod bind;
 mod control;
+mod errand;
 mod limits;
+mod live;
 mod log;
 mod member;
+mod metrics;
 mod printer;
 mod process;
 mod records;

@@ -12,13 +12,17 @@ use jiff::tz::TimeZone;
 use rustix::process::Signal;
 use tokio::signal::unix::{Signal as SignalStream, SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::sync::oneshot;
+use tokio::sync::{broadcast, oneshot};
+use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use crate::clock;
-use crate::fleet::control::{Command, Control, FaultChange, Refusal};
+use crate::fleet::control::{Command, Control, FaultChange, Message, Refusal, message};
+use crate::fleet::errand::Errand;
+use crate::fleet::live::Live;
 use crate::fleet::log::Log;
 use crate::fleet::member::{Due, Member};
+use crate::fleet::metrics::Metrics;
 use crate::fleet::printer::{Printer, Stream};
 use crate::fleet::process::{Notice, Process, journal_name};
 use crate::fleet::records::Records;
@@ -27,12 +31,14 @@ use crate::journal::{self, Capacity, Reader};
 use crate::runfile::{Runfile, Whereabouts};
 use crate::topology::Topology;
 use crate::wire::{
-    Action, Assignment, Calendar, Cause, Change, Event, FleetStatus, Generator, MemberState, MemberStatus, Moment,
-    Order, Record, Report,
+    Action, Assignment, Calendar, Cause, Change, CheckNews, Event, FRAME, FleetStatus, Generator, MemberState,
+    MemberStatus, Moment, Order, Record, Report, Wish,
 };
 
 /// How often journals are read: soon enough for a person, and for a ring of the default size at full speed.
 const TICK: Duration = Duration::from_millis(50);
+/// One who looks and is so many frames behind begins anew.
+const LAG: usize = 64;
 /// In flight, beyond the connections: answers to pipelined requests that wait to be written.
 const PIPELINED: u32 = 256;
 /// A process that was sent SIGSTOP is seen to be stopped after so long at the latest.
@@ -52,7 +58,8 @@ pub async fn run(plan: Plan) -> Result<ExitCode> {
     };
     if early.is_none() {
         let advice = (fleet.plan.advice)(&fleet.topology);
-        fleet.printer.print(Stream::Output, format!("\nThe API listens on {}\n\n{advice}\n", control.url()));
+        let (view, url) = (control.view(), control.url());
+        fleet.printer.print(Stream::Output, format!("\nThe live view: {view}\nThe API listens on {url}\n\n{advice}\n"));
     }
     fleet.serve(&mut stops, early).await
 }
@@ -68,6 +75,7 @@ struct Fleet {
     notices: UnboundedReceiver<(usize, u32, Notice)>,
     notify: UnboundedSender<(usize, u32, Notice)>,
     commands: UnboundedReceiver<Command>,
+    own_commands: UnboundedSender<Command>,
     /// Those who wait for members to arrive in a state.
     waiting: Vec<Waiting>,
     stopping: bool,
@@ -75,6 +83,16 @@ struct Fleet {
     ended: Vec<Record>,
     records: Records,
     log: Log,
+    live: Live,
+    metrics: Metrics,
+    /// To those who look.
+    watchers: broadcast::Sender<Message>,
+    /// Whether the backends were told that somebody does.
+    watched: bool,
+    /// Whether more about members has changed than those who look count by themselves.
+    members_changed: bool,
+    /// A check that was asked for on the live view.
+    check: Option<JoinHandle<()>>,
     printer: Printer,
     _runfile: Runfile,
 }
@@ -147,7 +165,7 @@ impl Fleet {
         }
         let (commands, received) = unbounded_channel();
         let token = uuid::Uuid::new_v4().simple().to_string();
-        let control = match Control::bind(plan.control, token.clone(), commands).await {
+        let control = match Control::bind(plan.control, token.clone(), commands.clone()).await {
             Ok(control) => Some(control),
             Err((problem, hint)) => {
                 error.add(problem, hint);
@@ -175,11 +193,18 @@ impl Fleet {
             notices,
             notify,
             commands: received,
+            own_commands: commands,
             waiting: Vec::new(),
             stopping: false,
             ended: Vec::new(),
             records: Records::new(calendar),
             log: Log::new(plan.log, topology.clone(), calendar, TimeZone::system()),
+            live: Live::new(topology.generators(), calendar),
+            metrics: Metrics::new(),
+            watchers: broadcast::channel(LAG).0,
+            watched: false,
+            members_changed: false,
+            check: None,
             printer,
             _runfile: runfile,
             topology,
@@ -223,8 +248,9 @@ impl Fleet {
 
     /// Until a signal has come and all has ended.
     async fn serve(mut self, stops: &mut Stops, early: Option<i32>) -> Result<ExitCode> {
-        let mut tick = interval(TICK);
+        let (mut tick, mut frames) = (interval(TICK), interval(FRAME));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        frames.set_missed_tick_behavior(MissedTickBehavior::Delay);
         if early.is_some() {
             self.stop();
         }
@@ -234,6 +260,7 @@ impl Fleet {
                 Some((index, incarnation, notice)) = self.notices.recv() => self.note(index, incarnation, notice),
                 Some(command) = self.commands.recv() => self.obey(command),
                 _ = tick.tick() => self.tick(),
+                _ = frames.tick() => self.show(),
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => self.do_what_is_due(),
                 number = stops.next() => match self.stopping {
                     false => self.stop(),
@@ -269,14 +296,22 @@ impl Fleet {
         let generator = self.members[index].generator;
         let capacity = Capacity { table: self.plan.limits.connections.saturating_add(PIPELINED), ring: self.ring() };
         let file = journal::create(&journal_name(generator), capacity)?;
-        let assignment =
-            Assignment { generator, calendar: self.calendar, limits: self.plan.limits, grace: self.plan.grace };
+        let assignment = Assignment {
+            generator,
+            place: index as u16,
+            calendar: self.calendar,
+            limits: self.plan.limits,
+            grace: self.plan.grace,
+        };
         let incarnation = self.members[index].incarnation + 1;
         let notify = self.notify.clone();
         let process = Process::start(&assignment, &file, listeners, move |notice| {
             let _ = notify.send((index, incarnation, notice));
         })?;
         let pid = process.pid;
+        if self.watched {
+            process.order(Order::Watch(true));
+        }
         self.members[index].starts(process, Reader::open(&file)?);
         self.event(index, Change::Starting(pid));
         Ok(())
@@ -336,6 +371,10 @@ impl Fleet {
             }
             Notice::Report(Report::Starved(why)) => self.event(index, Change::Starved(why)),
             Notice::Report(Report::Recovered) => self.event(index, Change::Recovered),
+            Notice::Report(Report::Seen(seen)) => {
+                let generator = self.members[index].generator;
+                self.tell(&Event::Seen { generator, seen });
+            }
             Notice::Report(Report::Failed(why)) => self.members[index].failure = Some(why),
             Notice::Gone(cause) => self.gone(index, cause),
         }
@@ -365,10 +404,13 @@ impl Fleet {
 
     fn event(&mut self, index: usize, change: Change) {
         let generator = self.members[index].generator;
+        self.members_changed = true;
         self.tell(&Event::Member { at: clock::now(), generator, change });
     }
 
     fn tell(&mut self, event: &Event) {
+        self.live.event(event);
+        self.metrics.event(event);
         for (stream, line) in self.log.event(event) {
             self.printer.print(stream, line);
         }
@@ -461,6 +503,80 @@ impl Fleet {
         }
     }
 
+    // Those who look.
+
+    /// A frame for them, if there are any. Backends show requests only while there are.
+    fn show(&mut self) {
+        let watched = self.watchers.receiver_count() > 0;
+        if watched != self.watched {
+            self.watched = watched;
+            for process in self.members.iter().filter_map(|member| member.process.as_ref()) {
+                process.order(Order::Watch(watched));
+            }
+        }
+        let now = clock::now();
+        if !watched {
+            self.live.frame(now, Vec::new(), None);
+            return;
+        }
+        self.notice_pauses();
+        self.tick();
+        let in_flight = self.members.iter().map(|member| member.in_flight() as u32).collect();
+        let changed = std::mem::take(&mut self.members_changed).then(|| self.status().members);
+        let frame = self.live.frame(now, in_flight, changed);
+        // Fails if the last of them has just gone.
+        let _ = self.watchers.send(message("frame", &frame));
+    }
+
+    fn run(&mut self, errand: Errand, reply: oneshot::Sender<Result<String, Refusal>>) {
+        let Some(front) = self.live.front().cloned() else {
+            let why = "where the balancer listens is not known: say it in the live view, or start uuid-generator demo";
+            let _ = reply.send(Err(Refusal::Impossible(why.to_owned())));
+            return;
+        };
+        match errand {
+            Errand::Send { .. } => {
+                spawn_local(async move {
+                    let _ = reply.send(errand.run(front).await.map_err(Refusal::Failed));
+                });
+            }
+            Errand::Check if self.check.as_ref().is_some_and(|check| !check.is_finished()) => {
+                let _ = reply.send(Err(Refusal::Impossible("a check runs already".to_owned())));
+            }
+            Errand::Check => {
+                let (commands, url) = (self.own_commands.clone(), front.url.clone());
+                let begun = CheckNews { url: url.clone(), phase: "starts".to_owned(), ..CheckNews::default() };
+                self.live.checks(begun, clock::now());
+                self.check = Some(spawn_local(async move {
+                    // What it finds it tells by itself.
+                    if let Err(error) = errand.run(front).await {
+                        let news = CheckNews { url, error: Some(error), ..CheckNews::default() };
+                        let _ = commands.send(Command::Checks(news));
+                    }
+                }));
+                let _ = reply.send(Ok(String::new()));
+            }
+        }
+    }
+
+    /// Whoever keeps the balancer hears of it.
+    fn wish(&mut self, wish: &Wish) -> Result<(), Refusal> {
+        let nobody = "nobody is here who could change the balancer: uuid-generator demo starts one that it can change";
+        let choices = self.live.front().map(|front| front.choices.clone()).unwrap_or_default();
+        if choices.is_empty() {
+            return Err(Refusal::Impossible(nobody.to_owned()));
+        }
+        if !choices.contains(&wish.algorithm) {
+            let why = format!("no algorithm {:?} here: it can be {}", wish.algorithm, choices.join(", "));
+            return Err(Refusal::Unknown(why));
+        }
+        if !wish.weights.is_empty() && wish.weights.len() != self.members.len() {
+            let why = format!("{} weights for {} backends", wish.weights.len(), self.members.len());
+            return Err(Refusal::Impossible(why));
+        }
+        self.watchers.send(message("wish", wish)).map(|_| ()).map_err(|_| Refusal::Impossible(nobody.to_owned()))
+    }
+
     // The API.
 
     fn obey(&mut self, command: Command) {
@@ -477,6 +593,27 @@ impl Fleet {
             Command::Batch { from, limit, reply } => {
                 let in_flight = self.in_flight();
                 let _ = reply.send(self.records.batch(from, limit, &in_flight));
+            }
+            Command::Watch(reply) => {
+                self.tick();
+                let now = clock::now();
+                // What has happened since the last frame is in the snapshot, and not again in a frame.
+                self.show();
+                let snapshot = message("snapshot", &self.live.snapshot(now, self.status()));
+                let _ = reply.send((snapshot, self.watchers.subscribe()));
+            }
+            Command::Stands(front, reply) => {
+                self.live.stands(front, clock::now());
+                let _ = reply.send(());
+            }
+            Command::Wish(wish, reply) => {
+                let _ = reply.send(self.wish(&wish));
+            }
+            Command::Run(errand, reply) => self.run(errand, reply),
+            Command::Checks(news) => self.live.checks(news, clock::now()),
+            Command::Metrics(reply) => {
+                self.tick();
+                let _ = reply.send(self.metrics.text(&self.status()));
             }
             Command::Act(_, _, reply) | Command::Faults(_, _, reply) if self.stopping => {
                 let _ = reply.send(Err(Refusal::Impossible("the fleet is stopping".to_owned())));
@@ -655,7 +792,7 @@ impl Fleet {
             ready: member.ready,
             restarts: member.incarnation.saturating_sub(1),
             attempts: member.attempts,
-            in_flight: member.journal.as_ref().map_or(0, |journal| journal.in_flight().len()),
+            in_flight: member.in_flight(),
             lost: member.lost,
             last_end: member.last_end.map(|cause| cause.to_string()),
             faults: member.faults.clone(),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::wire::{Calendar, Fault, Generator};
+use crate::wire::{Calendar, Fault, Generator, Seen};
 
 /// Bounds that keep a backend alive among careless and hostile clients.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -26,6 +26,8 @@ pub struct Limits {
 pub struct Assignment {
     /// Its number.
     pub generator: Generator,
+    /// Its place in the fleet, from 0.
+    pub place: u16,
     /// The fleet's time.
     pub calendar: Calendar,
     /// Its bounds.
@@ -42,6 +44,8 @@ pub enum Order {
     Drain(Duration),
     /// What readiness answers from now on.
     Ready(bool),
+    /// Whether somebody looks: then it reports some of its requests.
+    Watch(bool),
     /// How it misbehaves from now on: instead of all faults that it had. It reports when it does.
     Faults(Vec<Fault>),
 }
@@ -60,6 +64,8 @@ pub enum Report {
     Draining,
     /// From now on it misbehaves in these ways and no others.
     Faults(Vec<Fault>),
+    /// It received this.
+    Seen(Seen),
     /// It could not start.
     Failed(String),
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::wire::{Fault, Generator, Moment, Record, Starvation};
+use crate::wire::{Fault, Generator, Moment, Record, Seen, Starvation};
 
 /// Something that happened in a fleet.
 #[derive(Clone, PartialEq, Debug)]
@@ -20,6 +20,13 @@ pub enum Event {
     },
     /// An attempt has ended.
     Attempt(Record),
+    /// A backend shows a request that it received.
+    Seen {
+        /// Which.
+        generator: Generator,
+        /// What it received.
+        seen: Seen,
+    },
     /// So many records of a backend were overwritten before they could be read.
     Lost {
         /// When that was noticed.

@@ -6,6 +6,7 @@ mod channel;
 mod event;
 mod fault;
 mod id;
+mod live;
 pub mod page;
 mod record;
 mod time;
@@ -17,6 +18,10 @@ pub use event::{Cause, Change, Departure, Event};
 pub use fault::{BadFault, Fault, Share};
 pub use id::{
     ANSWER_HEADER, AnswerId, GENERATOR_HEADER, Generator, NotARequestId, REQUEST_HEADER, RequestId, run_from_text,
+};
+pub use live::{
+    CheckNews, CheckResult, FRAME, Frame, Front, HISTORY, Latency, Mark, MarkKind, STRIP, Seen, SeenRequest, Snapshot,
+    Wish,
 };
 pub use record::{Clipped, METHOD_BYTES, Outcome, PATH_BYTES, RECORD_WORDS, Record};
 pub use time::{Calendar, Moment, Time};

@@ -656,7 +656,14 @@ mod tests {
     }
 
     fn body() -> String {
-        format!("{}localhost:9001{}9001{}{UUID}{}", page::START, page::NUMBER, page::UUID, page::END)
+        format!(
+            "{}0072b2{}localhost:9001{}9001{}{UUID}{}",
+            page::START,
+            page::TITLE,
+            page::NUMBER,
+            page::UUID,
+            page::END
+        )
     }
 
     fn headers() -> String {
@@ -908,7 +915,8 @@ mod tests {
     fn any_other_byte_in_the_page_is_noticed() {
         let (answer, body) = (page_answer(), body());
         let start = answer.len() - body.len();
-        let title = start + page::START.len()..start + page::START.len() + "localhost:9001".len();
+        let title = start + page::START.len() + page::COLOUR_DIGITS + page::TITLE.len();
+        let title = title..title + "localhost:9001".len();
         for place in start..answer.len() {
             for other in [b' ', b'0', b'9', b'<', b'X', 0, 0xff, answer.as_bytes()[place] ^ 0x20] {
                 if answer.as_bytes()[place] != other && (other == b'<' || !title.contains(&place)) {

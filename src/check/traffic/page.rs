@@ -11,6 +11,7 @@ pub struct Page {
     part: Part,
     /// Bytes of the part that have come.
     seen: usize,
+    colour: [u8; page::COLOUR_DIGITS],
     number: u32,
     uuid: [u8; UUID_BYTES],
 }
@@ -18,6 +19,8 @@ pub struct Page {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Part {
     Start,
+    Colour,
+    BeforeTitle,
     Title,
     BeforeNumber,
     Number,
@@ -32,14 +35,16 @@ enum Part {
 impl Page {
     /// Nothing has come.
     pub fn new() -> Page {
-        Page { part: Part::Start, seen: 0, number: 0, uuid: [0; UUID_BYTES] }
+        Page { part: Part::Start, seen: 0, colour: [0; page::COLOUR_DIGITS], number: 0, uuid: [0; UUID_BYTES] }
     }
 
     /// The next bytes.
     pub fn feed(&mut self, mut input: &[u8]) {
         while !input.is_empty() && self.part != Part::Lost {
             let taken = match self.part {
-                Part::Start => self.expect(page::START, Part::Title, input),
+                Part::Start => self.expect(page::START, Part::Colour, input),
+                Part::Colour => self.take_colour(input),
+                Part::BeforeTitle => self.expect(page::TITLE, Part::Title, input),
                 Part::Title => {
                     let end = input.iter().position(|byte| *byte == b'<');
                     if end.is_some() {
@@ -90,6 +95,18 @@ impl Page {
             self.enter(next);
         } else {
             self.seen += length;
+        }
+        length
+    }
+
+    /// One of those that backends have.
+    fn take_colour(&mut self, input: &[u8]) -> usize {
+        let length = input.len().min(page::COLOUR_DIGITS - self.seen);
+        self.colour[self.seen..self.seen + length].copy_from_slice(&input[..length]);
+        self.seen += length;
+        if self.seen == page::COLOUR_DIGITS {
+            let known = page::COLOURS.iter().any(|colour| colour.as_bytes() == self.colour);
+            self.enter(if known { Part::BeforeTitle } else { Part::Lost });
         }
         length
     }

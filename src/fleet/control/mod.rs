@@ -9,30 +9,39 @@
 //! | `POST /v1/fleet/fault?members=9001,9002&fault=status:503:10%25` | each `fault` is added, instead of the one of its kind; without members to all that run. Answers the status once it is in effect |
 //! | `POST /v1/fleet/clear?members=9001,9002` | no faults any more |
 //! | `GET /v1/records?since=…&until=…&run=…&from=…&limit=…` | ended attempts and those in flight |
+//! | `GET /v1/live` | server-sent events: `snapshot`, `frame` ten times a second, `wish` |
+//! | `PUT /v1/front`, `POST /v1/front/wish` | what stands before the fleet; how somebody wants it to balance |
+//! | `POST /v1/send`, `POST /v1/check`, `PUT /v1/check/news` | requests now; a check; how a check goes |
+//! | `GET /metrics` | for Prometheus |
+//! | `GET /v1/openapi.json` | all of this, for programs |
+//! | `GET /` | the live view |
 //!
-//! Whatever changes something needs `Authorization: Bearer TOKEN` with the token of the run file, and every request a Host that is
-//! this machine: a page of another site in the user's browser has neither.
+//! `guard` says who may what.
 
-use std::net::{IpAddr, SocketAddr};
+mod guard;
+mod live;
+mod members;
+mod page;
+mod records;
 
-use axum::extract::{Path, Query as UrlQuery, Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::middleware::{self, Next};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use axum::{Json, Router};
-use jiff::Timestamp;
-use serde::Deserialize;
+use axum::routing::{get, post, put};
+use axum::{Json, Router, middleware};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::sync::oneshot;
+use tokio::sync::{broadcast, oneshot};
 use tokio::task::{JoinHandle, spawn_local};
 
 use crate::fleet::ControlAddress;
+use crate::fleet::errand::Errand;
 use crate::fleet::records::Query;
-use crate::topology::{Ports, is_loopback};
-use crate::wire::{Action, BadFault, Fault, FleetStatus, Generator, RecordsPage, run_from_text};
+use crate::topology::is_loopback;
+use crate::wire::{Action, CheckNews, Fault, FleetStatus, Front, Generator, RecordsPage, Wish};
 
 /// What the loop is asked, and where it answers.
 pub enum Command {
@@ -46,6 +55,28 @@ pub enum Command {
     Act(Action, Vec<Generator>, oneshot::Sender<Result<FleetStatus, Refusal>>),
     /// Switch faults of these members on or off, or of all that run.
     Faults(FaultChange, Vec<Generator>, oneshot::Sender<Result<FleetStatus, Refusal>>),
+    /// Tell what the live view shows: first all of it, then what changes.
+    Watch(oneshot::Sender<(Message, broadcast::Receiver<Message>)>),
+    /// This stands before the fleet.
+    Stands(Front, oneshot::Sender<()>),
+    /// Somebody wants it to balance in another way.
+    Wish(Wish, oneshot::Sender<Result<(), Refusal>>),
+    /// Do this by another process, and tell what it said.
+    Run(Errand, oneshot::Sender<Result<String, Refusal>>),
+    /// A check has news.
+    Checks(CheckNews),
+    /// The figures for Prometheus.
+    Metrics(oneshot::Sender<String>),
+}
+
+/// A server-sent event as it is written.
+pub type Message = Arc<str>;
+
+/// An event of that name with that content.
+pub fn message(name: &str, content: &impl serde::Serialize) -> Message {
+    // Fails for no type of ours; JSON has no line ends that are not escaped.
+    let content = serde_json::to_string(content).unwrap_or_default();
+    format!("event: {name}\ndata: {content}\n\n").into()
 }
 
 /// What becomes of a member's faults.
@@ -80,7 +111,7 @@ pub enum Refusal {
 
 /// The listening API. Dropping it ends it.
 pub struct Control {
-    address: SocketAddr,
+    door: Door,
     server: JoinHandle<()>,
 }
 
@@ -94,6 +125,9 @@ impl Drop for Control {
 struct Door {
     token: String,
     commands: UnboundedSender<Command>,
+    /// Whether other machines can knock.
+    open: bool,
+    address: SocketAddr,
 }
 
 impl Control {
@@ -104,10 +138,6 @@ impl Control {
         commands: UnboundedSender<Command>,
     ) -> Result<Control, (String, String)> {
         let (ControlAddress::Preferred(address) | ControlAddress::Required(address)) = wanted;
-        if !is_loopback(&address) {
-            let hint = "choose a loopback address with --control, such as 127.0.0.1:9000".to_owned();
-            return Err((format!("the API on {address}: it is for this machine only"), hint));
-        }
         let listener = match (TcpListener::bind(address).await, wanted) {
             (Err(_), ControlAddress::Preferred(_)) => TcpListener::bind(SocketAddr::new(address.ip(), 0)).await,
             (result, _) => result,
@@ -122,60 +152,49 @@ impl Control {
         };
         let listener = listener.map_err(explain)?;
         let address = listener.local_addr().map_err(explain)?;
-        let door = Door { token, commands };
-        let router = Router::new()
-            .route("/v1/fleet", get(status))
-            .route("/v1/fleet/{action}", post(act))
-            .route("/v1/fleet/fault", post(fault))
-            .route("/v1/fleet/clear", post(clear))
-            .route("/v1/records", get(records))
-            .route("/v1/records/batch", get(batch))
-            .fallback(async || problem(StatusCode::NOT_FOUND, "no such path: see /v1/fleet and /v1/records"))
-            .layer(middleware::from_fn_with_state(door.clone(), guard))
-            .with_state(door);
+        let door = Door { token, commands, open: !is_loopback(&address), address };
+        let service = routes(door.clone()).into_make_service_with_connect_info::<SocketAddr>();
         let server = spawn_local(async move {
-            let _ = axum::serve(listener, router).await;
+            let _ = axum::serve(listener, service).await;
         });
-        Ok(Control { address, server })
+        Ok(Control { door, server })
     }
 
     /// Its base.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("http://{}", self.door.address)
+    }
+
+    /// Where a browser finds the live view: on loopback the page knows by whom it is opened, else the address has the token.
+    pub fn view(&self) -> String {
+        match self.door.open {
+            false => format!("{}/", self.url()),
+            true => format!("{}/#token={}", self.url(), self.door.token),
+        }
     }
 }
 
-/// Against pages of other sites, also those that give their name our address (DNS rebinding), and against other users.
-async fn guard(State(door): State<Door>, request: Request, next: Next) -> Response {
-    if !request.headers().get(header::HOST).is_some_and(|host| names_this_machine(host.as_bytes())) {
-        return problem(StatusCode::FORBIDDEN, "the Host header must be a loopback address or localhost");
-    }
-    if request.method().is_safe() || bears(request.headers(), &door.token) {
-        return next.run(request).await;
-    }
-    problem(
-        StatusCode::UNAUTHORIZED,
-        "what changes the fleet needs `Authorization: Bearer` with the token of its run file",
-    )
-}
-
-fn names_this_machine(host: &[u8]) -> bool {
-    let Ok(host) = str::from_utf8(host) else { return false };
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => host,
-    };
-    let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
-    bare.eq_ignore_ascii_case("localhost") || bare.parse().is_ok_and(|address: IpAddr| address.is_loopback())
-}
-
-fn bears(headers: &HeaderMap, token: &str) -> bool {
-    let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    given.and_then(|given| given.strip_prefix("Bearer ")).is_some_and(|given| {
-        // In a time that does not depend on how much of it is right.
-        let differences = given.bytes().zip(token.bytes()).fold(0, |all, (a, b)| all | (a ^ b));
-        given.len() == token.len() && differences == 0
-    })
+fn routes(door: Door) -> Router {
+    Router::new()
+        .route("/", get(page::page))
+        .route("/assets/{name}", get(page::asset))
+        .route("/metrics", get(live::metrics))
+        .route("/v1/openapi.json", get(page::openapi))
+        .route("/v1/fleet", get(members::status))
+        .route("/v1/fleet/{action}", post(members::act))
+        .route("/v1/fleet/fault", post(members::fault))
+        .route("/v1/fleet/clear", post(members::clear))
+        .route("/v1/records", get(records::records))
+        .route("/v1/records/batch", get(records::batch))
+        .route("/v1/live", get(live::watch))
+        .route("/v1/front", put(live::stands))
+        .route("/v1/front/wish", post(live::wish))
+        .route("/v1/send", post(live::send))
+        .route("/v1/check", post(live::check))
+        .route("/v1/check/news", put(live::news))
+        .fallback(async || problem(StatusCode::NOT_FOUND, "no such path: /v1/openapi.json has all of them"))
+        .layer(middleware::from_fn_with_state(door.clone(), guard::guard))
+        .with_state(door)
 }
 
 fn problem(status: StatusCode, error: impl Into<String>) -> Response {
@@ -186,170 +205,10 @@ fn stopped() -> Response {
     problem(StatusCode::SERVICE_UNAVAILABLE, "the fleet has stopped")
 }
 
-async fn status(State(door): State<Door>) -> Response {
-    let (reply, answer) = oneshot::channel();
-    let _ = door.commands.send(Command::Status(reply));
-    answer.await.map_or_else(|_| stopped(), |status| Json(status).into_response())
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ActParameters {
-    members: Option<String>,
-}
-
-async fn act(
-    State(door): State<Door>,
-    Path(action): Path<String>,
-    UrlQuery(parameters): UrlQuery<ActParameters>,
-) -> Response {
-    let Some(action) = Action::ALL.into_iter().find(|known| known.name() == action) else {
-        let known = Action::ALL.map(Action::name).join(", ");
-        return problem(StatusCode::NOT_FOUND, format!("no such action: expected one of {known}, fault, clear"));
-    };
-    let members = match members(parameters.members) {
-        Ok(members) => members,
-        Err(why) => return problem(StatusCode::BAD_REQUEST, why),
-    };
-    answer_of(&door, |reply| Command::Act(action, members, reply)).await
-}
-
-async fn fault(State(door): State<Door>, UrlQuery(parameters): UrlQuery<Vec<(String, String)>>) -> Response {
-    let (named, faults) = match fault_parameters(parameters) {
-        Ok(read) => read,
-        Err(why) => return problem(StatusCode::BAD_REQUEST, why),
-    };
-    answer_of(&door, |reply| Command::Faults(FaultChange::Add(faults), named, reply)).await
-}
-
-async fn clear(State(door): State<Door>, UrlQuery(parameters): UrlQuery<ActParameters>) -> Response {
-    let members = match members(parameters.members) {
-        Ok(members) => members,
-        Err(why) => return problem(StatusCode::BAD_REQUEST, why),
-    };
-    answer_of(&door, |reply| Command::Faults(FaultChange::Clear, members, reply)).await
-}
-
-fn fault_parameters(parameters: Vec<(String, String)>) -> Result<(Vec<Generator>, Vec<Fault>), String> {
-    let (mut named, mut faults) = (None, Vec::new());
-    for (name, value) in parameters {
-        match name.as_str() {
-            "members" if named.is_none() => named = Some(value),
-            "members" => return Err("members: expected once".to_owned()),
-            "fault" => faults.push(value.parse().map_err(|why: BadFault| format!("fault {value:?}: {why}"))?),
-            _ => return Err(format!("unknown parameter {name:?}: expected members and fault")),
-        }
-    }
-    if faults.is_empty() {
-        return Err("fault: expected at least one, such as fault=status:503:10%25".to_owned());
-    }
-    Ok((members(named)?, faults))
-}
-
-fn members(named: Option<String>) -> Result<Vec<Generator>, String> {
-    let read = |members: String| members.parse::<Ports>()?.meant().map_err(|no_port| no_port.to_string());
-    named.map_or(Ok(Vec::new()), read).map_err(|why| format!("members: {why}"))
-}
-
-async fn answer_of(
-    door: &Door,
-    command: impl FnOnce(oneshot::Sender<Result<FleetStatus, Refusal>>) -> Command,
-) -> Response {
-    let (reply, answer) = oneshot::channel();
-    let _ = door.commands.send(command(reply));
-    match answer.await {
-        Ok(Ok(status)) => Json(status).into_response(),
-        Ok(Err(Refusal::Unknown(why))) => problem(StatusCode::NOT_FOUND, why),
-        Ok(Err(Refusal::Impossible(why))) => problem(StatusCode::CONFLICT, why),
-        Ok(Err(Refusal::Failed(why))) => problem(StatusCode::INTERNAL_SERVER_ERROR, why),
-        Err(_) => stopped(),
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RecordParameters {
-    since: Option<String>,
-    until: Option<String>,
-    run: Option<String>,
-    from: Option<u64>,
-    limit: Option<usize>,
-}
-
-const DEFAULT_LIMIT: usize = 10_000;
-
-async fn records(State(door): State<Door>, UrlQuery(parameters): UrlQuery<RecordParameters>) -> Response {
-    let query = match parameters.query() {
-        Ok(query) => query,
-        Err(why) => return problem(StatusCode::BAD_REQUEST, why),
-    };
-    let (reply, answer) = oneshot::channel();
-    let _ = door.commands.send(Command::Records(query, reply));
-    answer.await.map_or_else(|_| stopped(), |page| Json(page).into_response())
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct BatchParameters {
-    from: Option<u64>,
-    limit: Option<usize>,
-}
-
-async fn batch(State(door): State<Door>, UrlQuery(parameters): UrlQuery<BatchParameters>) -> Response {
-    let (reply, answer) = oneshot::channel();
-    let (from, limit) = (parameters.from.unwrap_or(0), parameters.limit.unwrap_or(DEFAULT_LIMIT));
-    let _ = door.commands.send(Command::Batch { from, limit, reply });
-    match answer.await {
-        Ok(bytes) => ([(header::CONTENT_TYPE, "application/octet-stream")], bytes).into_response(),
-        Err(_) => stopped(),
-    }
-}
-
-impl RecordParameters {
-    fn query(self) -> Result<Query, String> {
-        let time = |name: &str, text: Option<String>| {
-            let parse = |text: String| {
-                text.parse::<Timestamp>()
-                    .map_err(|_| format!("{name}: expected a time such as 2026-11-23T10:00:00Z (RFC 3339)"))
-            };
-            text.map(parse).transpose()
-        };
-        let run = self.run.map(|run| run_from_text(&run).map_err(|_| "run: expected 16 hexadecimal digits".to_owned()));
-        Ok(Query {
-            since: time("since", self.since)?,
-            until: time("until", self.until)?,
-            run: run.transpose()?,
-            from: self.from.unwrap_or(0),
-            limit: Some(self.limit.unwrap_or(DEFAULT_LIMIT)),
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_names_of_this_machine_are_let_in() {
-        for host in ["localhost", "LOCALHOST:9000", "127.0.0.1:9000", "[::1]:9000", "127.8.8.8"] {
-            assert!(names_this_machine(host.as_bytes()), "{host}");
-        }
-        for host in ["", "evil.example", "localhost.evil.example", "127.0.0.1.evil.example:9000", "10.0.0.1", "[::2]"] {
-            assert!(!names_this_machine(host.as_bytes()), "{host}");
-        }
-    }
-
-    #[test]
-    fn only_the_whole_token_opens() {
-        let bearing = |value: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::AUTHORIZATION, value.parse().unwrap());
-            bears(&headers, "abc")
-        };
-        assert!(bearing("Bearer abc"));
-        for value in ["Bearer ab", "Bearer abcd", "Bearer abd", "Bearer ", "abc", "Basic abc"] {
-            assert!(!bearing(value), "{value}");
-        }
-        assert!(!bears(&HeaderMap::new(), "abc"));
+fn refused(refusal: Refusal) -> Response {
+    match refusal {
+        Refusal::Unknown(why) => problem(StatusCode::NOT_FOUND, why),
+        Refusal::Impossible(why) => problem(StatusCode::CONFLICT, why),
+        Refusal::Failed(why) => problem(StatusCode::INTERNAL_SERVER_ERROR, why),
     }
 }

@@ -1,0 +1,59 @@
+//! How a check goes, told to its fleet, whose live view shows it.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::check::report::{Check, Outcome, Verdict};
+use crate::check::session::Watch;
+use crate::remote::Remote;
+use crate::wire::{CheckNews, CheckResult};
+
+const EVERY: Duration = Duration::from_millis(200);
+
+/// Tells it again and again, without end. A fleet that does not hear is no reason to fail.
+pub async fn tell(remote: &Remote, url: &str, watch: &Watch) {
+    let mut every = tokio::time::interval(EVERY);
+    loop {
+        every.tick().await;
+        let phase = watch.phase.lock().map(|phase| (*phase).to_owned()).unwrap_or_default();
+        let (sent, total) = (watch.progress.sent(), watch.total.load(Ordering::Relaxed));
+        let news = CheckNews { url: url.to_owned(), phase, sent, total, ..CheckNews::default() };
+        let _ = remote.checks(&news).await;
+    }
+}
+
+/// Tells what it found.
+pub async fn tell_result(remote: &Remote, check: &Check) {
+    let result = Some(result(check));
+    let sent = check.traffic.requests;
+    let news = CheckNews { url: check.url.clone(), sent, total: sent, result, ..CheckNews::default() };
+    let _ = remote.checks(&news).await;
+}
+
+/// Tells why it could not run.
+pub async fn tell_error(remote: &Remote, url: &str, error: &anyhow::Error) {
+    let news = CheckNews { url: url.to_owned(), error: Some(format!("{error:#}")), ..CheckNews::default() };
+    let _ = remote.checks(&news).await;
+}
+
+fn result(check: &Check) -> CheckResult {
+    let said = |outcome| match outcome {
+        Outcome::Pass => "pass",
+        Outcome::Note => "note",
+        Outcome::Inconclusive => "inconclusive",
+        Outcome::Fail => "fail",
+    };
+    let verdict = match check.verdict {
+        Verdict::Pass => "pass",
+        Verdict::Inconclusive => "inconclusive",
+        Verdict::Fail => "fail",
+    };
+    let findings = check.findings.iter();
+    CheckResult {
+        verdict: verdict.to_owned(),
+        algorithm: check.algorithm.as_ref().map(|algorithm| algorithm.label.clone()),
+        sent: check.account.sent,
+        fates: check.account.fates.iter().map(|it| (it.fate.clone(), it.count)).collect(),
+        findings: findings.map(|it| (said(it.outcome).to_owned(), it.summary.clone(), it.hint.clone())).collect(),
+    }
+}

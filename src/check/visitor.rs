@@ -1,0 +1,64 @@
+//! Somebody who sends requests one after the other and looks who answers, without a fleet, a ledger or a verdict.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::check::observation::Sight;
+use crate::check::plan::Trust;
+use crate::check::traffic::{Backends, Connection, Identity, Probe, Prober};
+use crate::check::{new_run, target, telling};
+
+/// One visitor, or a new one for each request.
+pub struct Visitor {
+    prober: Prober,
+    backends: Backends,
+    /// Of the one who keeps them.
+    cookies: Option<BTreeMap<String, String>>,
+}
+
+/// What became of a request.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Visited {
+    /// Who answered, if a backend did.
+    pub backend: Option<String>,
+    /// Of the answer; 0 without one.
+    pub status: u16,
+    /// In words: `200 from 9001 after 340 µs`, `connection refused`.
+    pub seen: String,
+}
+
+impl Visitor {
+    /// To that URL. Each request has `timeout`.
+    pub fn new(url: &str, trust: &Trust, timeout: Duration, keeps_cookies: bool) -> Result<Visitor> {
+        let target = target::resolve(url, trust, timeout)?;
+        Ok(Visitor {
+            prober: Prober::new(target, new_run(), 0, timeout, Identity::Fleet),
+            backends: Backends::new(Vec::new()),
+            cookies: keeps_cookies.then(BTreeMap::new),
+        })
+    }
+
+    /// Sends a request on a connection of its own, and waits for its answer.
+    pub fn visit(&mut self) -> Result<Visited> {
+        let cookies: Vec<String> =
+            self.cookies.iter().flatten().map(|(name, value)| format!("{name}={value}")).collect();
+        let value = cookies.join("; ");
+        let header = [("Cookie", value.as_str())];
+        let headers = if value.is_empty() { &header[..0] } else { &header[..] };
+        let probe = Probe { connection: Connection::Fresh, headers, ..Probe::default() };
+        let seen = self.prober.probe(&probe, &mut self.backends)?;
+        if let Some(kept) = &mut self.cookies {
+            kept.extend(seen.cookies);
+        }
+        let observation = seen.observation;
+        let answered = matches!(observation.sight, Sight::Answer | Sight::Altered);
+        let backend = self.backends.name(observation.backend).filter(|_| answered);
+        Ok(Visited {
+            backend: backend.map(str::to_owned),
+            status: observation.status,
+            seen: telling::seen(&observation, self.backends.names()),
+        })
+    }
+}

@@ -1,0 +1,223 @@
+//! PURE. Events to figures for Prometheus, under the names that OpenTelemetry gives to those of HTTP servers.
+
+use std::fmt::Error;
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::wire::{Event, FleetStatus, Generator, MemberState, Outcome, Record};
+
+/// Bounds in seconds: those that OpenTelemetry advises begin at 5 ms, where a backend of ours is long done.
+const BOUNDS: [f64; 17] = [
+    0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
+/// The version of the format that [`Metrics::text`] writes.
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The figures of one fleet.
+pub struct Metrics {
+    registry: Registry,
+    duration: Family<Served, Histogram, fn() -> Histogram>,
+    cut_off: Family<Member, Counter>,
+    probes: Family<Member, Counter>,
+    lost: Family<Member, Counter>,
+    active: Family<Member, Gauge>,
+    restarts: Family<Member, Gauge>,
+    state: Family<InState, Gauge>,
+    faults: Family<Member, Gauge>,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct Member {
+    generator: Number,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct Served {
+    generator: Number,
+    http_request_method: &'static str,
+    http_response_status_code: u16,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct InState {
+    generator: Number,
+    state: String,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+struct Number(Generator);
+
+impl EncodeLabelValue for Number {
+    fn encode(&self, encoder: &mut LabelValueEncoder) -> Result<(), Error> {
+        self.0.0.encode(encoder)
+    }
+}
+
+/// The methods of RFC 9110 and PATCH; any other is `_OTHER`, as OpenTelemetry has it: who sends requests does not choose labels.
+const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
+const STATES: [MemberState; 6] = [
+    MemberState::Starting,
+    MemberState::Ready,
+    MemberState::Unready,
+    MemberState::Draining,
+    MemberState::Paused,
+    MemberState::Gone,
+];
+
+impl Metrics {
+    /// Nothing has happened.
+    pub fn new() -> Metrics {
+        let mut registry = Registry::default();
+        let duration = Family::new_with_constructor((|| Histogram::new(BOUNDS)) as fn() -> Histogram);
+        registry.register_with_unit(
+            "http_server_request_duration",
+            "From a request's head to the end of its answer, health probes apart",
+            Unit::Seconds,
+            duration.clone(),
+        );
+        let (cut_off, probes, lost) = (Family::default(), Family::default(), Family::default());
+        let (active, restarts, faults, state) =
+            (Family::default(), Family::default(), Family::default(), Family::default());
+        registry.register(
+            "http_server_active_requests",
+            "Requests that have been received and not answered",
+            active.clone(),
+        );
+        let ours = registry.sub_registry_with_prefix("uuid_generator");
+        ours.register("requests_cut_off", "Requests whose answer was not written to its end", cut_off.clone());
+        ours.register("health_probes", "Health probes that were answered", probes.clone());
+        ours.register("records_lost", "Records that were overwritten before they could be read", lost.clone());
+        ours.register("member_restarts", "How often the backend was started again", restarts.clone());
+        ours.register("member_faults", "Faults that are switched on in the backend", faults.clone());
+        ours.register("member_state", "1 for the state that the backend is in, 0 for the others", state.clone());
+        ours.register("build", "The program", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+        Metrics { registry, duration, cut_off, probes, lost, active, restarts, state, faults }
+    }
+
+    /// Takes note of an event.
+    pub fn event(&self, event: &Event) {
+        match event {
+            Event::Attempt(record) => self.attempt(record),
+            Event::Lost { generator, count, .. } => {
+                self.lost.get_or_create(&Member { generator: Number(*generator) }).inc_by(*count);
+            }
+            Event::Member { .. } | Event::Seen { .. } => {}
+        }
+    }
+
+    /// All of them, with what the members do now.
+    pub fn text(&self, fleet: &FleetStatus) -> String {
+        for member in &fleet.members {
+            let of = Member { generator: Number(member.generator) };
+            let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+            self.active.get_or_create(&of).set(count(member.in_flight));
+            self.restarts.get_or_create(&of).set(i64::from(member.restarts));
+            self.faults.get_or_create(&of).set(count(member.faults.len()));
+            for state in STATES {
+                let of = InState { generator: Number(member.generator), state: state.to_string() };
+                self.state.get_or_create(&of).set(i64::from(state == member.state));
+            }
+        }
+        let mut text = String::new();
+        // Fails only where a label does, and ours do not.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+
+    fn attempt(&self, record: &Record) {
+        let generator = Number(record.generator);
+        if record.answer.is_none() {
+            self.probes.get_or_create(&Member { generator }).inc();
+        } else if record.outcome == Outcome::Completed {
+            let known = METHODS.into_iter().find(|method| method.as_bytes() == record.method.as_bytes());
+            let served = Served {
+                generator,
+                http_request_method: known.unwrap_or("_OTHER"),
+                http_response_status_code: record.status,
+            };
+            self.duration.get_or_create(&served).observe(record.answered.since(record.received).as_secs_f64());
+        } else {
+            self.cut_off.get_or_create(&Member { generator }).inc();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{AnswerId, Clipped, MemberStatus, Moment};
+
+    fn record(method: &str, status: u16) -> Record {
+        Record {
+            number: 1,
+            received: Moment(0),
+            answered: Moment(300_000),
+            generator: Generator(9001),
+            answer: Some(AnswerId(uuid::Uuid::from_u128(7))),
+            request: None,
+            connection: 1,
+            request_number: 1,
+            peer: "127.0.0.1:5000".parse().unwrap(),
+            method: Clipped::new(method.as_bytes()),
+            path: Clipped::new(b"/uuid"),
+            status,
+            bytes: 512,
+            outcome: Outcome::Completed,
+        }
+    }
+
+    #[test]
+    fn figures_have_the_usual_names_and_labels() {
+        let metrics = Metrics::new();
+        for record in [
+            record("GET", 200),
+            record("GET", 200),
+            record("EVIL\"", 503),
+            Record { answer: None, ..record("GET", 200) },
+            Record { outcome: Outcome::CutOff, ..record("GET", 200) },
+        ] {
+            metrics.event(&Event::Attempt(record));
+        }
+        metrics.event(&Event::Lost { at: Moment(1), generator: Generator(9001), count: 4 });
+        let member = MemberStatus {
+            generator: Generator(9001),
+            url: String::new(),
+            state: MemberState::Paused,
+            since: String::new(),
+            pid: Some(1),
+            ready: true,
+            restarts: 2,
+            attempts: 3,
+            in_flight: 5,
+            lost: 4,
+            last_end: None,
+            faults: vec!["hang".parse().unwrap()],
+        };
+        let fleet =
+            FleetStatus { version: 1, pid: 1, control: String::new(), started: String::new(), members: vec![member] };
+        let text = metrics.text(&fleet);
+        for line in [
+            r#"http_server_request_duration_seconds_count{generator="9001",http_request_method="GET",http_response_status_code="200"} 2"#,
+            r#"http_server_request_duration_seconds_bucket{le="0.0005",generator="9001",http_request_method="GET",http_response_status_code="200"} 2"#,
+            r#"http_server_request_duration_seconds_count{generator="9001",http_request_method="_OTHER",http_response_status_code="503"} 1"#,
+            r#"http_server_active_requests{generator="9001"} 5"#,
+            r#"uuid_generator_requests_cut_off_total{generator="9001"} 1"#,
+            r#"uuid_generator_health_probes_total{generator="9001"} 1"#,
+            r#"uuid_generator_records_lost_total{generator="9001"} 4"#,
+            r#"uuid_generator_member_restarts{generator="9001"} 2"#,
+            r#"uuid_generator_member_faults{generator="9001"} 1"#,
+            r#"uuid_generator_member_state{generator="9001",state="paused"} 1"#,
+            r#"uuid_generator_member_state{generator="9001",state="ready"} 0"#,
+            "# EOF",
+        ] {
+            assert!(text.lines().any(|is| is == line), "{line}\n{text}");
+        }
+    }
+}
