@@ -8,6 +8,7 @@
 //! - [`fleet`]: the supervisor process, which starts and watches the backends
 //! - [`backend`]: each backend process, which answers and records
 //! - [`check`]: drives requests through a balancer, joins both ends of each, judges
+//! - [`top`]: the live view in a terminal; that in a browser is served by the fleet
 //! - [`balancer`]: configuration for the balancer in front of them
 //! - below them: [`topology`] (who is in the fleet), [`journal`] (what a backend recorded), [`runfile`] (where a running fleet is),
 //!   [`remote`] (how another process speaks to it), `clock`, and [`wire`] (what crosses a process)
@@ -21,5 +22,6 @@ pub mod fleet;
 pub mod journal;
 pub mod remote;
 pub mod runfile;
+pub mod top;
 pub mod topology;
 pub mod wire;

@@ -109,6 +109,16 @@ impl Remote {
         self.tell(Method::POST, "/v1/front/wish", wish).await
     }
 
+    /// Sends requests through its balancer.
+    pub async fn send(&self, requests: u32, patience: Duration) -> Result<()> {
+        self.fetch(Method::POST, &format!("/v1/send?requests={requests}"), patience).await.map(|_| ())
+    }
+
+    /// Has its balancer checked; how that goes is among its events.
+    pub async fn check(&self) -> Result<()> {
+        self.fetch(Method::POST, "/v1/check", PATIENCE).await.map(|_| ())
+    }
+
     /// Whether it lets itself be told anything: a fleet of another user does not.
     pub fn is_own(&self) -> bool {
         !self.whereabouts.token.is_empty()

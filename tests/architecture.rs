@@ -4,8 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each part of the crate and the parts that it may use, itself apart.
-const ARROWS: [(&str, &[&str]); 12] = [
-    ("cli", &["backend", "balancer", "check", "fleet", "remote", "topology", "wire"]),
+const ARROWS: [(&str, &[&str]); 13] = [
+    ("cli", &["backend", "balancer", "check", "fleet", "remote", "top", "topology", "wire"]),
+    ("top", &["remote", "wire"]),
     ("fleet", &["clock", "journal", "runfile", "topology", "wire"]),
     ("backend", &["clock", "journal", "wire"]),
     ("check", &["clock", "remote", "topology", "wire"]),

@@ -445,7 +445,7 @@ mod tests {
         let answer = answered("GET /uuid HTTP/1.1\r\nHost: localhost:9001\r\n\r\n");
         assert!(
             answer.starts_with(
-                "HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: 316\r\n\
+                "HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: 356\r\n\
              Date: Mon, 23 Nov 2026 10:00:00 GMT\r\nCache-Control: no-store\r\nGenerator-Number: 9001\r\n\
              Answer-Id: 550e8400-e29b-41d4-a716-446655440000\r\n\r\n"
             ),
@@ -454,6 +454,7 @@ mod tests {
         let page = body(&answer);
         assert!(page.starts_with("<!DOCTYPE html>"));
         assert!(page.contains("<title>localhost:9001</title>"));
+        assert!(page.contains("border-top: 24px solid #0072b2 }"));
         assert!(page.contains("<h1>Generator #9001</h1>\n<h1>UUID=550e8400-e29b-41d4-a716-446655440000</h1>"));
     }
 

@@ -74,7 +74,7 @@ async fn of_remote(remote: Remote, started: Option<Started>) -> Result<Found> {
 pub async fn start(options: &[String]) -> Result<(Remote, Started)> {
     let program = std::env::current_exe().context("failed to find this program")?;
     let mut child = Command::new(program)
-        .args(["--log", "off", "--control", "127.0.0.1:0", "--end-with-parent"])
+        .args(["--log", "off", "--end-with-parent"])
         .args(options)
         .stdin(Stdio::null())
         .stdout(Stdio::null())

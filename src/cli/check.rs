@@ -1,6 +1,7 @@
 //! `uuid-generator check …`: what is to be checked, from the command line and from the file; the verdict as exit status.
 
 use std::io::{IsTerminal, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -99,6 +100,9 @@ pub struct Typed {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
+
+/// Of the API of a fleet that is started for a run.
+const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 const AFTER_HELP: &str = "\
 Without a URL all checks of the file run, each a table [[check]] with the names of these options as keys, and `name`.
@@ -242,6 +246,7 @@ impl Typed {
             weights: self.weights.clone(),
             port: self.listen,
             workers: self.workers,
+            control: Some(ANY_PORT),
         };
         let front = stage::front(self.with.as_deref().unwrap_or_default(), self.balancer_config.as_deref())?;
         if self.wanted.url.is_some() && self.balancer_config.is_none() {
@@ -307,8 +312,9 @@ impl Typed {
 
     fn backing(&self) -> Result<Backing> {
         if self.start {
-            let ports = self.ports.as_ref().map(|ports| vec!["--ports".to_owned(), ports.to_string()]);
-            return Ok(Backing::Started(ports.unwrap_or_default()));
+            let ports = self.ports.as_ref().map(|ports| format!("--ports={ports}"));
+            let options = [format!("--control={ANY_PORT}")].into_iter().chain(ports);
+            return Ok(Backing::Started(options.collect()));
         }
         Ok(match self.fleet.as_deref() {
             None => Backing::Any,

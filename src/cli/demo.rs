@@ -1,5 +1,6 @@
 //! `uuid-generator demo`: a fleet, a balancer in front of it, a first check, and light traffic until CTRL+C.
 
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -39,6 +40,10 @@ pub struct Typed {
     #[arg(long, value_name = "PORT")]
     listen: Option<u16>,
 
+    /// Where the live view listens [default: 127.0.0.1:9000, or a free port]
+    #[arg(long, value_name = "ADDRESS")]
+    control: Option<SocketAddr>,
+
     /// Processes or threads of the balancer [default: 1]
     #[arg(long, value_name = "COUNT")]
     workers: Option<NonZeroU32>,
@@ -73,6 +78,7 @@ impl Typed {
             weights: self.weights.clone(),
             port,
             workers: self.workers,
+            control: self.control,
         };
         let stage = tokio::select! {
             stage = Stage::set(&front, &wish) => stage?,

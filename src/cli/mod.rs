@@ -9,6 +9,7 @@ mod members;
 mod send;
 mod settings;
 mod stage;
+mod top;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -89,6 +90,8 @@ enum Command {
     Fleet(members::Typed),
     /// Make backends of a running fleet misbehave, or behave again
     Fault(faults::Typed),
+    /// Watch a running fleet in this terminal, and break it by keys
+    Top(top::Typed),
     /// Ask whether backends are ready: exit status 0 if all are, 1 if not
     Healthcheck(health::Typed),
     /// Write completions for a shell to standard output
@@ -121,6 +124,7 @@ pub fn main() -> Result<ExitCode> {
         Some(Command::Send(typed)) => typed.run(),
         Some(Command::Config(typed)) => typed.run(),
         Some(Command::Fleet(typed)) => runtime()?.block_on(typed.run()),
+        Some(Command::Top(typed)) => runtime()?.block_on(typed.run()),
         Some(Command::Fault(typed)) => runtime()?.block_on(typed.run()),
         Some(Command::Healthcheck(typed)) => runtime()?.block_on(typed.run()),
         Some(Command::Completions { shell }) => {

@@ -42,6 +42,8 @@ pub struct Wish {
     pub port: Option<u16>,
     /// Its workers.
     pub workers: Option<NonZeroU32>,
+    /// Where the live view listens; None: where a fleet's does by itself.
+    pub control: Option<SocketAddr>,
 }
 
 /// Both of them, running.
@@ -102,8 +104,10 @@ impl Stage {
         let version = version(front);
         let recipe = recipe(front, &topology, address, wish.workers, version)?;
         let ports: Vec<String> = topology.generators().map(|generator| generator.to_string()).collect();
-        let (remote, fleet) = start_fleet(&["--ports".to_owned(), ports.join(",")]).await?;
-        let balancer = match balance(recipe, &topology, address, wish).await {
+        let control = wish.control.map(|control| format!("--control={control}"));
+        let options: Vec<String> = [format!("--ports={}", ports.join(","))].into_iter().chain(control).collect();
+        let (remote, fleet) = start_fleet(&options).await?;
+        let balancer = match balance(recipe, &topology, address, wish.workers).await {
             Ok(balancer) => balancer,
             Err(error) => {
                 fleet.end().await;
@@ -152,23 +156,25 @@ impl Stage {
         };
         let weights: Weights = weights.join(":").parse().map_err(anyhow::Error::msg)?;
         topology.weigh(&weights).map_err(anyhow::Error::msg)?;
-        let wish = Wish { workers: self.workers, ..Wish::default() };
+        if topology == self.topology {
+            return Ok(());
+        }
         // What cannot be written is refused while the old one goes on.
         let new = self.recipe(&topology)?;
         if new.is_none() {
-            behaviour(&topology, &wish)?;
+            behaviour(&topology, self.workers)?;
         }
         if let Some(old) = self.balancer.take() {
             old.end().await;
         }
         let old = self.recipe(&self.topology)?;
-        match balance(new, &topology, self.address, &wish).await {
+        match balance(new, &topology, self.address, self.workers).await {
             Ok(balancer) => {
                 (self.balancer, self.topology) = (Some(balancer), topology);
                 Ok(())
             }
             Err(error) => {
-                self.balancer = Some(balance(old, &self.topology, self.address, &wish).await?);
+                self.balancer = Some(balance(old, &self.topology, self.address, self.workers).await?);
                 Err(error)
             }
         }
@@ -208,9 +214,8 @@ impl Stage {
                 algorithm,
                 ..Topology::of(self.topology.host.clone(), self.topology.generators().collect())
             };
-            let wish = Wish { workers: self.workers, ..Wish::default() };
             match self.front {
-                Front::BuiltIn => behaviour(&topology, &wish).is_ok(),
+                Front::BuiltIn => behaviour(&topology, self.workers).is_ok(),
                 Front::Real(_) | Front::Own(..) => self.recipe(&topology).is_ok(),
             }
         };
@@ -227,10 +232,15 @@ impl Stage {
 }
 
 /// Starts what balances: the real one, or the one that is built in.
-async fn balance(recipe: Option<Recipe>, topology: &Topology, address: SocketAddr, wish: &Wish) -> Result<Standing> {
+async fn balance(
+    recipe: Option<Recipe>,
+    topology: &Topology,
+    address: SocketAddr,
+    workers: Option<NonZeroU32>,
+) -> Result<Standing> {
     let Some(recipe) = recipe else {
         let ports: Vec<u16> = topology.generators().map(|generator| generator.0).collect();
-        let balancer = builtin::Balancer::listen(address, &ports, behaviour(topology, wish)?)
+        let balancer = builtin::Balancer::listen(address, &ports, behaviour(topology, workers)?)
             .with_context(|| format!("the built-in balancer cannot listen on {address}"))?;
         return Ok(Standing::BuiltIn(balancer));
     };
@@ -314,7 +324,7 @@ fn how_to_install(balancer: Balancer) -> &'static str {
 }
 
 /// What the built-in balancer does of what is asked.
-fn behaviour(topology: &Topology, wish: &Wish) -> Result<Behaviour> {
+fn behaviour(topology: &Topology, workers: Option<NonZeroU32>) -> Result<Behaviour> {
     let weights: Vec<u32> = topology.members.iter().map(|member| u32::from(member.weight.get())).collect();
     let algorithm = match (&topology.algorithm, topology.is_weighted()) {
         (Algorithm::RoundRobin, false) => builtin::Algorithm::RoundRobin,
@@ -331,7 +341,7 @@ fn behaviour(topology: &Topology, wish: &Wish) -> Result<Behaviour> {
             topology.algorithm
         ),
     };
-    let cursors = wish.workers.map_or(1, |workers| workers.get() as usize);
+    let cursors = workers.map_or(1, |workers| workers.get() as usize);
     Ok(Behaviour { cursors, retries: true, ..algorithm.into() })
 }
 

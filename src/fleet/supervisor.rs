@@ -628,7 +628,12 @@ impl Fleet {
             }
             Command::Faults(change, wanted, reply) => {
                 match self.choose(change.name(), |state| state != MemberState::Gone, &wanted) {
-                    Ok(members) => self.misbehave(&change, members, reply),
+                    Ok(mut members) => {
+                        // Of all, those that behave need not be told to.
+                        let all_clear = wanted.is_empty() && change == FaultChange::Clear;
+                        members.retain(|index| !all_clear || !self.members[*index].faults.is_empty());
+                        self.misbehave(&change, members, reply);
+                    }
                     Err(refusal) => {
                         let _ = reply.send(Err(refusal));
                     }

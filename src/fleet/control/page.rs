@@ -15,7 +15,7 @@ const OPENAPI: &str = include_str!("../../../schemas/openapi.json");
 
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
-const ASSETS: [(&str, &str, &str); 14] = [
+const ASSETS: [(&str, &str, &str); 15] = [
     ("style.css", CSS, include_str!("../page/style.css")),
     ("main.js", JAVASCRIPT, include_str!("../page/main.js")),
     ("api.js", JAVASCRIPT, include_str!("../page/api.js")),
@@ -28,7 +28,8 @@ const ASSETS: [(&str, &str, &str); 14] = [
     ("balancer.js", JAVASCRIPT, include_str!("../page/balancer.js")),
     ("tour.js", JAVASCRIPT, include_str!("../page/tour.js")),
     ("dom.js", JAVASCRIPT, include_str!("../page/dom.js")),
-    ("uPlot.js", JAVASCRIPT, include_str!("../page/vendor/uPlot.esm.js")),
+    ("said.js", JAVASCRIPT, include_str!("../page/said.js")),
+    ("uPlot.js", JAVASCRIPT, include_str!("../page/vendor/uPlot.iife.min.js")),
     ("uPlot.css", CSS, include_str!("../page/vendor/uPlot.min.css")),
 ];
 

@@ -1,0 +1,54 @@
+// The way to the fleet: what it tells, and what it is told.
+
+const fragment = new URLSearchParams(location.hash.slice(1)).get("token");
+if (fragment) history.replaceState(null, "", location.pathname);
+const given = document.querySelector("meta[name=token]").content;
+let token = fragment || given || sessionStorage.getItem("token") || "";
+if (fragment) sessionStorage.setItem("token", fragment);
+
+// Whether this page may change something.
+export const canAct = () => token !== "";
+
+const headers = (more = {}) => (token ? { Authorization: `Bearer ${token}`, ...more } : more);
+
+// Asks for something; its answer, or an error that says why not.
+export async function ask(method, path, body) {
+  const more = body === undefined ? {} : { "Content-Type": "application/json" };
+  let response;
+  try {
+    response = await fetch(path, { method, headers: headers(more), body: body && JSON.stringify(body) });
+  } catch {
+    throw new Error("the fleet does not answer");
+  }
+  const text = await response.text();
+  let answer = {};
+  try {
+    answer = text ? JSON.parse(text) : {};
+  } catch {
+    answer = { error: text };
+  }
+  if (!response.ok) throw new Error(answer.error ?? `the fleet answers ${response.status}`);
+  return answer;
+}
+
+export const act = (action, member) => ask("POST", `v1/fleet/${action}${member ? `?members=${member}` : ""}`);
+export const fault = (member, fault) => ask("POST", `v1/fleet/fault?members=${member}&fault=${encodeURIComponent(fault)}`);
+
+// What happens, event by event, for as long as the connection lasts.
+export async function* events() {
+  const response = await fetch("v1/live", { headers: headers(), cache: "no-store" });
+  if (response.status === 401) throw new Error("this page may not look: open the address that the fleet printed");
+  if (!response.ok) throw new Error(`the fleet answers ${response.status}`);
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    const parts = (rest + value).split("\n\n");
+    rest = parts.pop();
+    for (const part of parts) {
+      const [event, data] = part.split("\n");
+      yield { name: event.slice("event: ".length), content: JSON.parse(data.slice("data: ".length)) };
+    }
+  }
+}

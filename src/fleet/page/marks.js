@@ -1,0 +1,21 @@
+// What happened, the latest first.
+
+import { $, clock, colour, grouped, h } from "./dom.js";
+
+const NAMES = { member: "backend", fault: "fault", error: "error", retry: "retry", double: "double execution", lost: "records lost", front: "balancer", check: "check" };
+const SHOWN = 60;
+let drawn = "";
+
+export function show(model) {
+  const latest = model.marks.slice(-SHOWN).reverse();
+  const key = latest.map((mark) => `${mark.at}${mark.kind}${mark.count}`).join();
+  if (key === drawn) return;
+  drawn = key;
+  $("marks").replaceChildren(...latest.map((mark) => {
+    const dot = h("span", { class: "dot", "aria-hidden": "true" });
+    if (mark.generator) dot.style.background = colour(model.place(mark.generator));
+    return h("li", { "data-kind": mark.kind }, h("time", {}, clock(mark.at)), dot, h("b", {}, mark.generator ? `${mark.generator} ` : "", NAMES[mark.kind] ?? mark.kind),
+      mark.count > 1 ? ` ${grouped(mark.count)} ×` : "", ` ${mark.text}`);
+  }));
+  if (latest.length === 0) $("marks").replaceChildren(h("li", { class: "note" }, "Nothing yet."));
+}

@@ -1,0 +1,106 @@
+// The backends: what each does, its share, and what can be done to it.
+
+import { act, canAct, fault } from "./api.js";
+import { $, colour, grouped, h, percent, say, time, toggle } from "./dom.js";
+import { attempt } from "./said.js";
+
+const STATES = {
+  starting: ["…", "starting"],
+  ready: ["●", "ready"],
+  unready: ["◐", "unready"],
+  draining: ["◔", "draining"],
+  paused: ["❚❚", "paused"],
+  gone: ["✕", "gone"],
+};
+
+const APPLIES = {
+  kill: (state) => state !== "gone",
+  pause: (state) => !["gone", "paused"].includes(state),
+  resume: (state) => state === "paused",
+  drain: (state) => !["gone", "draining"].includes(state),
+  start: (state) => state === "gone",
+};
+const TITLES = {
+  kill: "kill -9: gone at once, its port refuses connections",
+  pause: "SIGSTOP: its port takes connections, nobody answers",
+  resume: "SIGCONT: it goes on, and answers what has waited",
+  drain: "It accepts nothing more, answers what is in flight, then ends",
+  start: "A new process",
+};
+const FAULTS = [
+  ["latency:200ms", "slow: 200 ms"],
+  ["latency:3s", "slow: 3 s"],
+  ["status:503:50%", "503 to half"],
+  ["reset:50%", "reset half"],
+  ["hang", "hang"],
+  ["unhealthy", "fail health check"],
+];
+
+let cards = [];
+
+function card(member, place) {
+  const { generator, url } = member;
+  const does = (action) =>
+    h("button", { type: "button", "data-action": action, title: TITLES[action], "aria-label": `${action} ${generator}`, disabled: !canAct(),
+      onclick: () => attempt(`${action} ${generator}`, act(action, generator)) }, action);
+  const breaks = ([what, label]) =>
+    h("button", { type: "button", "data-fault": what, "aria-label": `${label}: ${generator}`, disabled: !canAct(),
+      onclick: () => attempt(`${what} at ${generator}`, fault(generator, what)) }, label);
+  const parts = {
+    state: h("span", { class: "state" }),
+    share: h("span", { class: "share" }),
+    fill: h("span", { class: "fill" }),
+    expected: h("span", { class: "expected" }),
+    facts: h("span", { class: "facts" }),
+    faults: h("p", { class: "faults", hidden: true }),
+    buttons: Object.keys(APPLIES).map(does),
+    breakers: [...FAULTS.map(breaks), h("button", { type: "button", "data-fault": "clear", "aria-label": `clear the faults of ${generator}`,
+      disabled: !canAct(), onclick: () => attempt(`clear ${generator}`, act("clear", generator)) }, "clear")],
+  };
+  parts.fill.style.background = colour(place);
+  const element = h("li", { class: "member", "data-generator": generator },
+    h("p", { class: "name" }, h("a", { href: url, rel: "noopener" }, String(generator)), parts.state, parts.share),
+    h("div", { class: "bar", "aria-hidden": "true" }, parts.fill, parts.expected),
+    h("p", {}, parts.facts),
+    parts.faults,
+    h("p", { class: "buttons" }, parts.buttons),
+    h("details", {}, h("summary", {}, "make it misbehave"), h("p", { class: "buttons" }, parts.breakers)));
+  element.style.setProperty("--own", colour(place));
+  return { element, parts };
+}
+
+export function begin(model) {
+  cards = model.members.map(card);
+  $("members").replaceChildren(...cards.map(({ element }) => element));
+  $("clear-all").disabled = !canAct();
+  $("clear-all").onclick = () => attempt("clear all faults", act("clear"));
+}
+
+export function show(model) {
+  const { shares } = model.shares();
+  const expected = model.expected();
+  const rates = model.rates();
+  const errors = model.errors();
+  say($("members-expected"), expected ? "the line is what is expected" : "no shares are promised");
+  model.members.forEach((member, place) => {
+    const { element, parts } = cards[place];
+    const [sign, word] = STATES[member.state];
+    element.dataset.state = member.state;
+    say(parts.state, `${sign} ${word}`);
+    say(parts.share, percent(shares[place]));
+    parts.fill.style.width = `${100 * (shares[place] ?? 0)}%`;
+    toggle(parts.expected, "hidden", !expected);
+    if (expected) parts.expected.style.left = `${100 * expected[place]}%`;
+    const latency = model.latency[place + 1];
+    say(parts.facts, [
+      `${grouped(rates[place])}/s`,
+      `${grouped(model.inFlight[place] ?? 0)} in flight`,
+      `median ${time(latency?.p50)}`,
+      errors[place] > 0 ? `${grouped(errors[place])} errors` : "",
+    ].filter(Boolean).join(" · "));
+    toggle(parts.faults, "hidden", member.faults.length === 0);
+    say(parts.faults, `misbehaves: ${member.faults.join(", ")}`);
+    for (const button of parts.buttons) toggle(button, "hidden", !APPLIES[button.dataset.action](member.state));
+    for (const button of parts.breakers) toggle(button, "disabled", !canAct() || member.state === "gone");
+  });
+}

@@ -1,0 +1,128 @@
+// Requests a second and latency over time, drawn by uPlot.
+
+import { $, colour, grouped, h, say, time } from "./dom.js";
+
+const SIGNS = { member: "▼", fault: "⚡", error: "✕", retry: "↻", double: "⇉", lost: "!", front: "⇄", check: "✓" };
+// Beyond so many backends the stack shows the others as one.
+const STACKED = 40;
+
+let window_ = 60;
+let rate = null;
+let latency = null;
+let model = null;
+
+const ink = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+function axes(size) {
+  const common = { stroke: () => ink("--soft"), grid: { stroke: () => ink("--line"), width: 1 }, ticks: { stroke: () => ink("--line"), width: 1 } };
+  return [{ ...common, values: (_, ticks) => ticks.map((tick) => new Date(tick * 1000).toLocaleTimeString("en-GB")), space: 90 },
+    { ...common, size, values: (_, ticks) => ticks.map(grouped) }];
+}
+
+// A line and a sign for what happened, once in so many pixels.
+function marks(plot) {
+  if (!model) return;
+  const pen = plot.ctx;
+  const scale = window.devicePixelRatio || 1;
+  pen.save();
+  pen.font = `${12 * scale}px system-ui, sans-serif`;
+  pen.textAlign = "center";
+  let last = -Infinity;
+  for (const mark of model.marks) {
+    const x = plot.valToPos(mark.at / 1000, "x", true);
+    if (x < plot.bbox.left || x > plot.bbox.left + plot.bbox.width) continue;
+    pen.strokeStyle = pen.fillStyle = ink(["error", "double", "lost"].includes(mark.kind) ? "--fail" : "--ink");
+    pen.globalAlpha = 0.7;
+    pen.setLineDash([4 * scale, 3 * scale]);
+    pen.beginPath();
+    pen.moveTo(x, plot.bbox.top);
+    pen.lineTo(x, plot.bbox.top + plot.bbox.height);
+    if (x - last > 12 * scale) {
+      pen.stroke();
+      pen.globalAlpha = 1;
+      pen.fillText(SIGNS[mark.kind] ?? "?", x, plot.bbox.top - 3 * scale);
+      last = x;
+    }
+  }
+  pen.restore();
+}
+
+function size(element, height) {
+  return { width: Math.max(280, element.clientWidth), height };
+}
+
+export function begin(now) {
+  model = now;
+  for (const plot of [rate, latency]) plot?.destroy();
+  const stacked = Math.min(model.members.length, STACKED);
+  // The whole stack first, in the colour of the last; each of the others over it.
+  const series = Array.from({ length: stacked }, (_, index) => ({ fill: colour(stacked - 1 - index), stroke: colour(stacked - 1 - index), width: 0, points: { show: false } }));
+  rate = new uPlot({ ...size($("rate"), 220), padding: [18, 8, 0, 0], legend: { show: false }, cursor: { show: false },
+    scales: { x: { time: false }, y: { range: (_, __, most) => [0, Math.max(1, most * 1.05)] } },
+    series: [{}, ...series], axes: axes(64), hooks: { draw: [marks] } }, [[], ...series.map(() => [])], $("rate"));
+  const line = (stroke, dash) => ({ stroke: () => ink(stroke), width: 2, dash, points: { show: false }, spanGaps: true });
+  const times = axes(72);
+  times[1].values = (_, ticks) => ticks.map((tick) => time(tick));
+  latency = new uPlot({ ...size($("latency-plot"), 160), legend: { show: false }, cursor: { show: false },
+    scales: { x: { time: false }, y: { distr: 3 } },
+    series: [{}, line("--note"), line("--ink", [6, 4])], axes: times }, [[], [], []], $("latency-plot"));
+  for (const button of document.querySelectorAll("[data-window]")) {
+    button.onclick = () => {
+      window_ = Number(button.dataset.window);
+      for (const other of document.querySelectorAll("[data-window]")) other.setAttribute("aria-pressed", String(other === button));
+      show(model);
+    };
+  }
+}
+
+export function show(now) {
+  model = now;
+  const seconds = model.seconds.slice(-window_);
+  const last = model.second - 1;
+  const xs = seconds.map((_, index) => last - seconds.length + 1 + index);
+  const stacked = Math.min(model.members.length, STACKED);
+  const sums = Array.from({ length: stacked }, () => new Array(seconds.length));
+  seconds.forEach((counts, index) => {
+    let sum = 0;
+    for (let place = 0; place < stacked; place += 1) {
+      sum += place === stacked - 1 ? counts.slice(place).reduce((a, b) => a + b, 0) : counts[place];
+      sums[stacked - 1 - place][index] = sum;
+    }
+  });
+  const range = { min: last - window_ + 1, max: Math.max(last, last - window_ + 2) };
+  const draw = (plot, data, element, height) => {
+    const wanted = size(element, height);
+    if (plot.width !== wanted.width) plot.setSize(wanted);
+    plot.batch(() => {
+      plot.setData(data, false);
+      plot.setScale("x", range);
+    });
+  };
+  draw(rate, [xs, ...sums], $("rate"), 220);
+  const percentiles = model.percentiles.slice(-window_);
+  const of = (name) => xs.map((_, index) => percentiles[percentiles.length - xs.length + index]?.[name] ?? null);
+  draw(latency, [xs, of("p50"), of("p99")], $("latency-plot"), 160);
+  const rates = model.rates();
+  const sum = rates.reduce((a, b) => a + b, 0);
+  const each = model.members.slice(0, 8).map((member, place) => `${member.generator}: ${grouped(rates[place])}`);
+  say($("rate-text"), `Now ${grouped(sum)} a second · ${each.join(" · ")}${model.members.length > 8 ? " · …" : ""}`);
+  table();
+}
+
+const COLUMNS = [["p50", "median"], ["p90", "90 %"], ["p99", "99 %"], ["p99_9", "99.9 %"]];
+let cells = [];
+
+function table() {
+  const names = ["all", ...model.members.slice(0, STACKED).map((member) => String(member.generator))];
+  if (cells.length !== names.length) {
+    cells = names.map(() => COLUMNS.map(() => h("td", { class: "number" })));
+    $("latency").replaceChildren(
+      h("caption", {}, "The plot: the median, and dashed 99 %, of all."),
+      h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "backend"), COLUMNS.map(([, name]) => h("th", { scope: "col", class: "number" }, name)))),
+      h("tbody", {}, names.map((name, row) => h("tr", {}, h("th", { scope: "row" }, name), cells[row]))));
+  }
+  cells.forEach((row, index) => row.forEach((cell, column) => say(cell, time(model.latency[index]?.[COLUMNS[column][0]]))));
+}
+
+// The colours of the lines follow the theme.
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => [rate, latency].forEach((plot) => plot?.redraw(false, true)));

@@ -1,0 +1,45 @@
+// The order strip: round robin is a pattern, random is noise, sticky is a band.
+
+import { $, colour, onColour, say } from "./dom.js";
+
+const canvas = $("strip");
+let drawn = "";
+
+export function show(model) {
+  const width = canvas.clientWidth;
+  if (width === 0) return;
+  const columns = width < 500 ? 24 : 40;
+  const rows = width < 500 ? 12 : 9;
+  const cells = model.strip.slice(-columns * rows);
+  const key = `${width}:${model.received}:${cells.length}`;
+  if (key === drawn) return;
+  drawn = key;
+  const side = width / columns;
+  const scale = window.devicePixelRatio || 1;
+  canvas.width = Math.round(width * scale);
+  canvas.height = Math.round(side * rows * scale);
+  canvas.style.height = `${side * rows}px`;
+  const pen = canvas.getContext("2d");
+  pen.scale(scale, scale);
+  pen.font = `${Math.floor(side * 0.6)}px system-ui, sans-serif`;
+  pen.textAlign = "center";
+  pen.textBaseline = "middle";
+  // A number that grows, so that a cell stays in its column for as long as it is seen.
+  const first = model.received - cells.length;
+  const offset = Math.floor(first / columns) * columns;
+  cells.forEach((place, index) => {
+    const cell = first + index - offset;
+    const row = Math.floor(cell / columns);
+    const shift = Math.max(0, Math.ceil((model.received - offset) / columns) - rows);
+    if (row < shift) return;
+    const [x, y] = [(cell % columns) * side, (row - shift) * side];
+    pen.fillStyle = colour(place);
+    pen.fillRect(x + 0.5, y + 0.5, side - 1, side - 1);
+    if (side >= 12) {
+      pen.fillStyle = onColour(place);
+      pen.fillText(String(model.members[place].generator % 10), x + side / 2, y + side / 2 + 1);
+    }
+  });
+  const latest = cells.slice(-9).map((place) => model.members[place].generator);
+  say($("strip-text"), latest.length > 0 ? `The latest: ${latest.join(" ")}` : "No request has come yet.");
+}

@@ -1,0 +1,229 @@
+// A guided tour of five experiments: what to do, what there is to see, and why. It looks by itself whether it can be seen.
+
+import { act, fault } from "./api.js";
+import { balance, send } from "./balancer.js";
+import { $, h, percent, say } from "./dom.js";
+import { attempt } from "./said.js";
+
+let current = -1;
+let model = () => null;
+let steps = [];
+// For each thing to do of the current step: when it was done, and what came of it.
+let done = [];
+let lines = [];
+
+// So many requests are enough to see shares.
+const ENOUGH = 25;
+
+const told = (now, { shares }) => now.members.map((member, place) => `${member.generator}: ${percent(shares[place])}`).join(" · ");
+const choices = (now) => now.front?.choices ?? [];
+const can = (now, algorithm) => choices(now).includes(algorithm);
+const near = (share, wanted, within) => share !== null && Math.abs(share - wanted) <= within;
+
+// Balances in that way; done when it is so, or the balancer says why not.
+async function become(algorithm, weights = []) {
+  const answer = await balance(algorithm, weights);
+  if (!answer) return null;
+  const is = (front) => front?.algorithm === algorithm && (weights.length > 0 ? String(front.weights) === String(weights) : front.weights.every((weight) => weight === front.weights[0]));
+  for (let turn = 0; turn < 100 && !is(now_().front); turn += 1) {
+    if (now_().front?.problem) return null;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  return answer;
+}
+
+// One that nobody here can change goes round by itself, or does not.
+const turns = (weights = []) => (can(now_(), "round-robin") ? become("round-robin", weights) : Promise.resolve({}));
+
+// What is done before a step begins: nothing misbehaves, all run.
+async function tidy() {
+  const now = model();
+  if (now.members.some((member) => member.faults.length > 0)) await attempt("clear all faults", act("clear"));
+  const gone = now.members.filter((member) => member.state === "gone");
+  for (const member of gone) await attempt(`start ${member.generator}`, act("start", member.generator));
+  for (const member of now.members.filter(({ state }) => state === "paused")) await attempt(`resume ${member.generator}`, act("resume", member.generator));
+}
+
+function plan(now) {
+  const count = now.members.length;
+  const place = Math.min(1, count - 1);
+  const victim = now.members[place].generator;
+  const name = now.front?.balancer ?? "the balancer";
+  const weights = now.members.map((_, index) => (index === 0 ? 5 : 1));
+  const first = 5 / (count + 4);
+  const least = ["least-connections", "two-choices"].find((algorithm) => can(now, algorithm));
+  const sticky = can(now, "sticky") ? "sticky" : can(now, "source") ? "source" : null;
+  const restarts = "When the algorithm changes the balancer is started anew: what was in flight is cut off, and marked.";
+  const retries = /NGINX|HAProxy|built-in/.test(name)
+    ? `${name} tries another backend at once when a connection is refused, so visitors see no error.`
+    : `${name}, as it is configured here, does not try another backend: some visitors see an error until it notices.`;
+  return [
+    {
+      title: "In turns: round robin",
+      why: "Each request goes to the next backend in the list. That is fair when all requests cost the same and all backends are alike, and it is what most balancers do unless they are told otherwise.",
+      acts: [{
+        label: "Balance in turns and send 30 requests",
+        run: async () => ((await turns()) ? send(30) : null),
+        see: "The order strip shows a regular pattern, and every backend has the same share.",
+        seen: (at) => {
+          const it = now_().shares(at);
+          return it.sum >= ENOUGH && it.shares.every((share) => near(share, 1 / count, 0.06)) && told(now_(), it);
+        },
+      }],
+    },
+    {
+      title: "Weights",
+      why: `With weights 5:1:1 the first backend gets five turns where the others get one each, for it may be a larger machine. A good balancer spreads the five: ${now.members[0].generator} is not asked five times in a row.`,
+      acts: [{
+        label: `Weigh ${weights.join(":")} and send 30 requests`,
+        needs: can(now, "round-robin"),
+        run: async () => ((await turns(weights)) ? send(30) : null),
+        see: `The first backend has ${percent(first)} of the requests; in the strip the others stand alone between its cells.`,
+        seen: (at) => {
+          const it = now_().shares(at);
+          return it.sum >= ENOUGH && near(it.shares[0], first, 0.07) && told(now_(), it);
+        },
+      }],
+    },
+    {
+      title: "Kill one",
+      why: `A dead backend refuses connections. ${retries} It then leaves the backend alone for a while; NGINX asks it again after 10 s (fail_timeout).`,
+      acts: [
+        {
+          label: `Balance in turns, and kill -9 ${victim}`,
+          run: async () => ((await turns()) ? attempt(`kill ${victim}`, act("kill", victim)) : null),
+          see: `The share of ${victim} goes to zero, and the others take over.`,
+          seen: (at) => {
+            const it = now_().shares(at + 500);
+            return now_().members[place].state === "gone" && it.sum >= 20 && it.counts[place] === 0 && told(now_(), it);
+          },
+        },
+        {
+          label: `Start ${victim} again`,
+          run: () => attempt(`start ${victim}`, act("start", victim)),
+          see: "Within ten seconds or so it gets its share again.",
+          seen: (at) => {
+            const it = now_().shares(at);
+            return it.counts[place] > 0 && told(now_(), it);
+          },
+        },
+      ],
+    },
+    {
+      title: "A slow backend",
+      why: `Round robin does not look how a backend is doing: it goes on sending, and requests pile up. Least connections asks who has the fewest requests in flight, so a slow backend gets fewer. ${restarts}`,
+      acts: [
+        {
+          label: `Balance in turns, and make ${victim} slow: 3 s for each answer`,
+          run: async () => ((await turns()) ? attempt(`slow ${victim}`, fault(victim, "latency:3s")) : null),
+          see: `${victim} gets every turn of its own as before: requests wait in it (“in flight”), and the 99 % latency is 3 s.`,
+          seen: () => now_().members[place].faults.length > 0 && now_().inFlight[place] >= 5 && `${now_().inFlight[place]} in flight at ${victim}`,
+        },
+        {
+          label: `Balance by ${least ?? "least-connections"}`,
+          needs: Boolean(least),
+          run: () => become(least),
+          see: `The share of ${victim} falls, and few requests wait for it.`,
+          seen: (at) => {
+            const it = now_().shares(at + 1000);
+            return now_().front?.algorithm === least && it.sum >= 40 && near(it.shares[place] ?? 0, 0, 0.5 / count) && told(now_(), it);
+          },
+        },
+        {
+          label: "Clear the fault",
+          run: () => attempt("clear all faults", act("clear")),
+          see: "It is as fast as the others.",
+          seen: (at) => now_().members.every((member) => member.faults.length === 0) && now_().at > at + 500 && "no faults any more",
+        },
+      ],
+    },
+    {
+      title: "A sticky session",
+      why: sticky === "source"
+        ? `A visitor who has a cart in one backend's memory should come back to it. ${name} cannot do that with a cookie of its own here (NGINX can from version 1.29.6), so this is the nearest: it goes by the address from which a visitor comes. All your requests come from this machine, so all visitors look like one.`
+        : "A visitor who has a cart in one backend's memory should come back to it. The balancer gives each new visitor a cookie that names the backend, and obeys it when it returns.",
+      acts: [
+        {
+          label: `Balance by ${sticky ?? "sticky"}, and send 30 requests as one visitor`,
+          needs: Boolean(sticky),
+          run: async () => ((await become(sticky)) ? send(30, true) : null),
+          see: "One backend answers all of them: a band in the strip.",
+          seen: (_, answer) => {
+            const names = new Set(answer?.answers?.map(({ backend }) => backend));
+            return names.size === 1 && `all 30 by ${[...names][0]}`;
+          },
+        },
+        {
+          label: "Send 30 requests, each a new visitor",
+          needs: Boolean(sticky),
+          run: () => send(30),
+          see: sticky === "source" ? "The same backend again: they all come from the same address." : "Several backends answer: each visitor has one, all together are spread.",
+          seen: (_, answer) => {
+            const names = new Set(answer?.answers?.map(({ backend }) => backend));
+            return (sticky === "source" ? names.size === 1 : names.size > 1) && [...names].sort().join(", ");
+          },
+        },
+        { label: "Back to round robin", needs: can(now, "round-robin"), run: () => turns(), see: "All as at the beginning.", seen: () => now_().front?.algorithm === "round-robin" && "in turns again" },
+      ],
+    },
+  ];
+}
+
+const now_ = () => model();
+
+export function prepare(current_model) {
+  model = current_model;
+  $("tour-open").onclick = () => (current < 0 ? go(0) : close());
+}
+
+function close() {
+  current = -1;
+  $("tour").hidden = true;
+  $("tour-open").focus();
+}
+
+async function go(to) {
+  if (!model()) return;
+  current = to;
+  steps = plan(model());
+  const step = steps[to];
+  done = step.acts.map(() => null);
+  lines = step.acts.map(() => h("p", { class: "seen", role: "status" }));
+  const acts = step.acts.map((it, index) => h("li", {},
+    h("button", { type: "button", class: "do", "data-act": index, disabled: it.needs === false, onclick: () => run(index) }, it.label),
+    it.needs === false ? h("p", { class: "note" }, "Not possible with this balancer: uuid-generator demo --with nginx shows it.") : h("p", {}, "You will see: ", it.see),
+    lines[index]));
+  const section = $("tour");
+  section.hidden = false;
+  section.replaceChildren(
+    h("h2", { id: "tour-title", tabindex: "-1" }, `${to + 1} of ${steps.length}: ${step.title}`),
+    h("ol", {}, acts),
+    h("p", {}, h("b", {}, "Why: "), step.why),
+    h("p", { class: "buttons" },
+      to > 0 && h("button", { type: "button", onclick: () => go(to - 1) }, "Back"),
+      to + 1 < steps.length && h("button", { type: "button", id: "tour-next", onclick: () => go(to + 1) }, "Next"),
+      h("button", { type: "button", onclick: close }, to + 1 < steps.length ? "Leave the tour" : "End of the tour")));
+  $("tour-title").focus();
+  if (to !== 3 && to !== 2) await tidy();
+}
+
+async function run(index) {
+  const step = current;
+  const button = $("tour").querySelector(`[data-act="${index}"]`);
+  button.disabled = true;
+  done[index] = null;
+  const at = model().at;
+  const answer = await steps[step].acts[index].run();
+  button.disabled = false;
+  if (step === current && answer) done[index] = { at, answer };
+}
+
+export function show() {
+  if (current < 0) return;
+  steps[current].acts.forEach((it, index) => {
+    if (!done[index] || lines[index].classList.contains("yes")) return;
+    const seen = it.seen(done[index].at, done[index].answer);
+    say(lines[index], seen ? `✓ You see it: ${seen}` : "… watch");
+    lines[index].classList.toggle("yes", Boolean(seen));
+  });
+}

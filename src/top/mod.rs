@@ -1,0 +1,170 @@
+//! The live view in a terminal: the same events, the same actions, by keys.
+
+mod model;
+mod screen;
+
+use std::io::IsTerminal;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use ratatui::DefaultTerminal;
+use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::spawn_local;
+
+use crate::remote::{LiveEvent, Remote};
+use crate::wire::{Action, Generator};
+use model::Model;
+
+/// Ends of backends and starts of new ones are waited for so long.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Requests that one key sends.
+const REQUESTS: u32 = 30;
+
+/// Shows a fleet until `q`, CTRL+C or its end.
+pub async fn run(remote: Remote) -> Result<()> {
+    if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
+        bail!("top needs a terminal\n  hint: for programs there is fleet status --format json");
+    }
+    let mut events = remote.watch().await?;
+    let Some(LiveEvent::Snapshot(snapshot)) = events.next().await? else { bail!("the fleet has just ended") };
+    let mut model = Model::new(snapshot);
+    let keys = keys();
+    let (said, hear) = unbounded_channel();
+    let mut terminal = ratatui::try_init().context("failed to take over the terminal")?;
+    let ended = watch(&remote, &mut terminal, &mut model, &mut events, keys, (said, hear)).await;
+    ratatui::restore();
+    match ended? {
+        true => Ok(()),
+        false => {
+            println!("The fleet has ended.");
+            Ok(())
+        }
+    }
+}
+
+/// Whether it was the person who ended it.
+async fn watch(
+    remote: &Remote,
+    terminal: &mut DefaultTerminal,
+    model: &mut Model,
+    events: &mut crate::remote::Events,
+    mut keys: UnboundedReceiver<Event>,
+    (said, mut hear): (UnboundedSender<String>, UnboundedReceiver<String>),
+) -> Result<bool> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    loop {
+        terminal.draw(|frame| screen::draw(frame, model))?;
+        tokio::select! {
+            event = events.next() => match event? {
+                Some(LiveEvent::Frame(frame)) => model.frame(frame),
+                Some(LiveEvent::Snapshot(snapshot)) => *model = Model::new(snapshot),
+                Some(LiveEvent::Wish(_)) => {}
+                // Too slow, or the fleet has ended.
+                None => match remote.watch().await {
+                    Ok(again) => *events = again,
+                    Err(_) => return Ok(false),
+                },
+            },
+            Some(what) = hear.recv() => model.said = what,
+            Some(event) = keys.recv() => if let Event::Key(key) = event && key.kind != KeyEventKind::Release {
+                match wanted(key, model) {
+                    Wanted::Nothing => {}
+                    Wanted::End => return Ok(true),
+                    Wanted::Select(down) => model.select(down),
+                    Wanted::Deed(deed) => obey(remote.clone(), deed, said.clone(), model),
+                }
+            },
+            _ = terminate.recv() => return Ok(true),
+        }
+    }
+}
+
+/// What a key asks for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Wanted {
+    Nothing,
+    End,
+    /// The next one, or the one before.
+    Select(bool),
+    Deed(Deed),
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Deed {
+    Act(Action, Generator),
+    Fault(&'static str, Generator),
+    Clear(Option<Generator>),
+    Send,
+    Check,
+}
+
+fn wanted(key: KeyEvent, model: &Model) -> Wanted {
+    let generator = model.selected();
+    let act = |action| Wanted::Deed(Deed::Act(action, generator));
+    let fault = |fault| Wanted::Deed(Deed::Fault(fault, generator));
+    match key.code {
+        KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => Wanted::End,
+        KeyCode::Char('q') | KeyCode::Esc => Wanted::End,
+        KeyCode::Down | KeyCode::Char('j') => Wanted::Select(true),
+        KeyCode::Up => Wanted::Select(false),
+        KeyCode::Char('k') => act(Action::Kill),
+        KeyCode::Char('p') => act(Action::Pause),
+        KeyCode::Char('r') => act(Action::Resume),
+        KeyCode::Char('d') => act(Action::Drain),
+        KeyCode::Char('s') => act(Action::Start),
+        KeyCode::Char('l') => fault("latency:200ms"),
+        KeyCode::Char('e') => fault("status:503:50%"),
+        KeyCode::Char('x') => fault("reset:50%"),
+        KeyCode::Char('u') => fault("unhealthy"),
+        KeyCode::Char('c') => Wanted::Deed(Deed::Clear(Some(generator))),
+        KeyCode::Char('C') => Wanted::Deed(Deed::Clear(None)),
+        KeyCode::Char('n') => Wanted::Deed(Deed::Send),
+        KeyCode::Char('t') => Wanted::Deed(Deed::Check),
+        _ => Wanted::Nothing,
+    }
+}
+
+/// Does it meanwhile, and says how it went.
+fn obey(remote: Remote, deed: Deed, said: UnboundedSender<String>, model: &mut Model) {
+    let name = match &deed {
+        Deed::Act(action, generator) => format!("{} {generator}", action.name()),
+        Deed::Fault(fault, generator) => format!("{fault} at {generator}"),
+        Deed::Clear(Some(generator)) => format!("clear {generator}"),
+        Deed::Clear(None) => "clear all faults".to_owned(),
+        Deed::Send => format!("{REQUESTS} requests"),
+        Deed::Check => "a check".to_owned(),
+    };
+    model.said = format!("{name} …");
+    spawn_local(async move {
+        let result = match deed {
+            Deed::Act(action, generator) => remote.act(action, &[generator], PATIENCE).await.map(|_| ()),
+            Deed::Fault(fault, generator) => match fault.parse() {
+                Ok(fault) => remote.fault(&[fault], &[generator]).await.map(|_| ()),
+                Err(_) => Ok(()),
+            },
+            Deed::Clear(generator) => remote.clear(generator.as_slice()).await.map(|_| ()),
+            Deed::Send => remote.send(REQUESTS, PATIENCE).await,
+            Deed::Check => remote.check().await,
+        };
+        let _ = said.send(match result {
+            Ok(()) => format!("{name}: done"),
+            Err(error) => format!("{name}: {error:#}"),
+        });
+    });
+}
+
+/// Keys as they are typed. The thread waits for them until the program ends.
+fn keys() -> UnboundedReceiver<Event> {
+    let (typed, keys) = unbounded_channel();
+    thread::spawn(move || {
+        while let Ok(event) = event::read() {
+            if typed.send(event).is_err() {
+                return;
+            }
+        }
+    });
+    keys
+}

@@ -1,0 +1,252 @@
+//! PURE. What is known of a fleet to what a terminal shows.
+
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::style::{Color, Style, Stylize};
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Block, Cell, Paragraph, Row, Sparkline, Table, TableState, Wrap};
+
+use crate::top::model::{Figures, Model};
+use crate::wire::{MarkKind, MemberState, MemberStatus, page};
+
+/// Characters of the bar of a share.
+const BAR: usize = 24;
+const KEYS: &str = "↑↓ select · k kill  p pause  r resume  d drain  s start · l slow  e errors  x resets  u unhealthy  c clear  \
+    C clear all · n send 30  t check · q quit";
+
+/// Draws all of it.
+pub fn draw(frame: &mut Frame, model: &Model) {
+    let members = u16::try_from(model.members.len()).unwrap_or(u16::MAX).saturating_add(1);
+    let most = frame.area().height / 2;
+    let rows = Layout::vertical([
+        Constraint::Length(1),
+        Constraint::Length(members.min(most.max(4))),
+        Constraint::Length(4),
+        Constraint::Length(5),
+        Constraint::Length(2),
+        Constraint::Min(2),
+        Constraint::Length(1),
+        Constraint::Length(2),
+    ])
+    .split(frame.area());
+    frame.render_widget(Paragraph::new(head(model)), rows[0]);
+    table(frame, model, rows[1]);
+    strip(frame, model, rows[2]);
+    rate(frame, model, rows[3]);
+    frame.render_widget(Paragraph::new(check(model)).wrap(Wrap { trim: true }), rows[4]);
+    marks(frame, model, rows[5]);
+    frame.render_widget(Paragraph::new(model.said.clone()).bold(), rows[6]);
+    frame.render_widget(Paragraph::new(KEYS).dim().wrap(Wrap { trim: true }), rows[7]);
+}
+
+fn head(model: &Model) -> Line<'static> {
+    let front = match &model.front {
+        Some(front) => {
+            let algorithm = front.algorithm.as_ref().map(|algorithm| format!(" · {algorithm}")).unwrap_or_default();
+            format!("{} at {}{algorithm}", front.balancer.as_deref().unwrap_or("a balancer"), front.url)
+        }
+        None => "no balancer is known yet: uuid-generator check URL tells of one".to_owned(),
+    };
+    let sum: u32 = model.figures().iter().map(|figures| figures.rate).sum();
+    Line::from(vec!["uuid-generator top".bold(), format!("   {front}   {sum}/s").into()])
+}
+
+fn table(frame: &mut Frame, model: &Model, area: Rect) {
+    let figures = model.figures();
+    let rows =
+        model.members.iter().zip(&figures).enumerate().map(|(place, (member, figures))| row(place, member, figures));
+    let widths = [7, 10, BAR as u16 + 1, 7, 9, 8, 10, 9, 9, 7].map(Constraint::Length);
+    let widths: Vec<Constraint> = widths.into_iter().chain([Constraint::Min(8)]).collect();
+    let names = [
+        "backend",
+        "state",
+        "share of 10 s",
+        "",
+        "expected",
+        "req/s",
+        "in flight",
+        "median",
+        "99 %",
+        "errors",
+        "faults",
+    ];
+    let table = Table::new(rows, widths)
+        .header(Row::new(names).dim())
+        .row_highlight_style(Style::new().reversed())
+        .column_spacing(1);
+    let mut state = TableState::new().with_selected(model.selected_place());
+    frame.render_stateful_widget(table, area, &mut state);
+}
+
+fn row(place: usize, member: &MemberStatus, figures: &Figures) -> Row<'static> {
+    let state = match member.state {
+        MemberState::Ready => Span::from("● ready"),
+        MemberState::Gone => "✕ gone".red(),
+        MemberState::Paused => "‖ paused".red(),
+        other => Span::from(other.to_string()).yellow(),
+    };
+    let percent = |share: Option<f64>| share.map_or("–".to_owned(), |share| format!("{:.0} %", share * 100.0));
+    let faults: Vec<String> = member.faults.iter().map(ToString::to_string).collect();
+    let errors = figures.errors.to_string();
+    Row::new([
+        Cell::from(Span::from(member.generator.to_string()).bold()),
+        Cell::from(state),
+        Cell::from(Span::from(bar(figures)).fg(colour(place))),
+        Cell::from(percent(figures.share)),
+        Cell::from(percent(figures.expected)),
+        Cell::from(figures.rate.to_string()),
+        Cell::from(figures.in_flight.to_string()),
+        Cell::from(time(figures.latency.map(|latency| latency.p50))),
+        Cell::from(time(figures.latency.map(|latency| latency.p99))),
+        Cell::from(if figures.errors > 0 { errors.red() } else { errors.into() }),
+        Cell::from(faults.join(", ").red()),
+    ])
+}
+
+/// Full where the share is, with a line where it is expected to end.
+fn bar(figures: &Figures) -> String {
+    let cells = |share: f64| (share * BAR as f64).round() as usize;
+    let full = cells(figures.share.unwrap_or_default());
+    let end = figures.expected.map(cells);
+    (0..=BAR)
+        .map(|cell| match (Some(cell) == end, cell < full) {
+            (true, _) => '│',
+            (false, true) => '█',
+            (false, false) => ' ',
+        })
+        .collect()
+}
+
+fn strip(frame: &mut Frame, model: &Model, area: Rect) {
+    let block = Block::new().title("order: each cell a request, the latest last".dim());
+    let inner = block.inner(area);
+    frame.render_widget(block, area);
+    let (width, height) = (usize::from(inner.width.max(1)), usize::from(inner.height));
+    let shown: Vec<u16> = model.strip.iter().copied().collect();
+    let shown = &shown[shown.len().saturating_sub(width * height)..];
+    let cell = |place: &u16| {
+        let last = model.members.get(usize::from(*place)).map_or(0, |member| member.generator.0 % 10);
+        Span::styled(last.to_string(), Style::new().fg(Color::Black).bg(colour(usize::from(*place))))
+    };
+    let lines: Vec<Line> = shown.chunks(width).map(|row| Line::from_iter(row.iter().map(cell))).collect();
+    frame.render_widget(Paragraph::new(lines), inner);
+}
+
+fn rate(frame: &mut Frame, model: &Model, area: Rect) {
+    let width = usize::from(area.width);
+    let seconds: Vec<u64> = model.seconds.iter().copied().collect();
+    let shown = &seconds[seconds.len().saturating_sub(width)..];
+    let most = shown.iter().max().copied().unwrap_or_default();
+    let title = format!("requests a second, all backends: the last {} s, {most} at most", shown.len());
+    frame.render_widget(Sparkline::default().block(Block::new().title(title.dim())).data(shown), area);
+}
+
+fn check(model: &Model) -> Line<'static> {
+    let Some(check) = &model.check else { return Line::from("no check yet: t starts one".dim()) };
+    match (&check.result, &check.error) {
+        (_, Some(error)) => Line::from(format!("the check could not run: {error}").red()),
+        (Some(result), _) => {
+            let fates: Vec<String> = result.fates.iter().map(|(fate, count)| format!("{count} {fate}")).collect();
+            let verdict = match result.verdict.as_str() {
+                "pass" => "check: PASS".green(),
+                "fail" => "check: FAIL".red(),
+                _ => "check: INCONCLUSIVE".yellow(),
+            };
+            let first = result.findings.first().map(|(_, summary, _)| summary.clone()).unwrap_or_default();
+            let algorithm = result.algorithm.clone().unwrap_or_default();
+            Line::from(vec![verdict.bold(), format!(" {algorithm} · {} · {first}", fates.join(" · ")).into()])
+        }
+        (None, None) => Line::from(format!("check: {} · {} of {}", check.phase, check.sent, check.total)),
+    }
+}
+
+fn marks(frame: &mut Frame, model: &Model, area: Rect) {
+    let block = Block::new().title("what happened, the latest first".dim());
+    let lines = model.marks.iter().rev().take(usize::from(area.height)).map(|mark| {
+        let ago = model.at.saturating_sub(mark.at) / 1000;
+        let whose = mark.generator.map(|generator| format!("{generator} ")).unwrap_or_default();
+        let times = if mark.count > 1 { format!("{} × ", mark.count) } else { String::new() };
+        let text = Span::from(format!("{whose}{times}{}", mark.text));
+        let text = match mark.kind {
+            MarkKind::Error | MarkKind::Double | MarkKind::Lost => text.red(),
+            _ => text,
+        };
+        Line::from(vec![format!("{ago:>4} s ago  ").dim(), text])
+    });
+    frame.render_widget(Paragraph::new(lines.collect::<Vec<_>>()).block(block), area);
+}
+
+fn colour(place: usize) -> Color {
+    let hexadecimal = page::colour(place as u16);
+    let part = |at: usize| u8::from_str_radix(&hexadecimal[at..at + 2], 16).unwrap_or_default();
+    Color::Rgb(part(0), part(2), part(4))
+}
+
+/// Microseconds in the unit that suits them.
+fn time(microseconds: Option<u64>) -> String {
+    match microseconds {
+        None => "–".to_owned(),
+        Some(short @ ..1000) => format!("{short} µs"),
+        Some(middle @ ..1_000_000) => format!("{:.1} ms", middle as f64 / 1e3),
+        Some(long) => format!("{:.1} s", long as f64 / 1e6),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::top::model::tests::{frame, model};
+    use crate::wire::{CheckNews, CheckResult};
+    use ratatui::Terminal;
+    use ratatui::backend::TestBackend;
+
+    fn shown(model: &Model, width: u16, height: u16) -> String {
+        let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+        terminal.draw(|frame| draw(frame, model)).unwrap();
+        terminal.backend().to_string()
+    }
+
+    #[test]
+    fn one_screen_tells_what_each_backend_does() {
+        let mut model = model();
+        model.frame(frame(111_000, [3, 1]));
+        model.check = Some(CheckNews {
+            result: Some(CheckResult {
+                verdict: "fail".to_owned(),
+                algorithm: Some("round robin".to_owned()),
+                sent: 30,
+                fates: vec![("delivered".to_owned(), 29), ("lost".to_owned(), 1)],
+                findings: vec![("fail".to_owned(), "1 request was lost".to_owned(), None)],
+            }),
+            ..CheckNews::default()
+        });
+        model.said = "pause 9002: done".to_owned();
+        let screen = shown(&model, 140, 30);
+        for part in [
+            "NGINX at http://localhost:8080/uuid · round-robin   4/s",
+            "9001   ● ready",
+            "75 %    75 %",
+            "██████████████████│",
+            "7          41 µs     3.0 s",
+            "1212",
+            "check: FAIL round robin · 29 delivered · 1 lost · 1 request was lost",
+            "0 s ago  9002 paused",
+            "pause 9002: done",
+            "k kill",
+        ] {
+            let part = if part == "1212" { "122" } else { part };
+            assert!(screen.contains(part), "{part}\n{screen}");
+        }
+    }
+
+    #[test]
+    fn small_terminals_and_large_fleets_do_no_harm() {
+        let mut model = model();
+        for (width, height) in [(1, 1), (20, 5), (80, 24)] {
+            shown(&model, width, height);
+        }
+        model.members = (0..300).map(|_| model.members[0].clone()).collect();
+        (0..299).for_each(|_| model.select(true));
+        assert!(shown(&model, 120, 30).contains("9001"));
+    }
+}

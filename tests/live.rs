@@ -1,0 +1,243 @@
+//! The live view in a real browser, before a real NGINX: what is clicked is done, what is done is seen, and nothing that came from a
+//! request is more than text.
+
+#[path = "support/browser.rs"]
+mod browser;
+mod support;
+
+use std::io::{Read, Write};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use browser::{click, find, picture, run, text, until};
+use fantoccini::{Client, Locator};
+use rustix::process::Signal;
+use support::{Fleet, Lines, TemporaryDirectory, list, ports, program, send};
+
+/// A demo with a real balancer; ended with the value.
+struct Demo {
+    process: Child,
+    _place: TemporaryDirectory,
+    view: String,
+    ports: Vec<u16>,
+}
+
+impl Demo {
+    fn start(balancer: &str) -> Demo {
+        let place = TemporaryDirectory::new();
+        let (backends, listen) = (ports(3), ports(1)[0].to_string());
+        let ports = list(&backends);
+        let mut process = program(&place)
+            .args(["demo", "--with", balancer, "--ports", &ports, "--listen", &listen, "--control", "127.0.0.1:0"])
+            .env("TMPDIR", place.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let said = Lines::default();
+        said.read(process.stdout.take().unwrap());
+        let line = said.wait_for("take the tour: ");
+        let view = line.rsplit(' ').next().unwrap().to_owned();
+        Demo { process, _place: place, view, ports: backends }
+    }
+
+    /// Of the card of a backend.
+    fn card(&self, place: usize, within: &str) -> String {
+        format!("[data-generator=\"{}\"] {within}", self.ports[place])
+    }
+}
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        send(self.process.id(), Signal::TERM);
+        let _ = self.process.wait();
+    }
+}
+
+fn percent(text: &str) -> f64 {
+    text.trim_end_matches(" %").parse().unwrap_or(-1.0)
+}
+
+/// Opens it and waits until it lives.
+async fn open(page: &Client, url: &str) {
+    page.goto(url).await.unwrap();
+    find(page, "[data-live=true] .member").await;
+}
+
+#[test]
+fn a_backend_that_is_killed_by_a_click_gets_nothing_and_comes_back_by_another() {
+    let demo = Demo::start("nginx");
+    browser::with(1300, 1100, async |page| {
+        open(&page, &demo.view).await;
+        let share = |place| demo.card(place, ".share");
+        until(&page, &share(1), "a share of a third", |share| (30.0..37.0).contains(&percent(share))).await;
+        picture(&page, "live-healthy").await;
+        click(&page, &demo.card(1, "[data-action=kill]")).await;
+        until(&page, &demo.card(1, ".state"), "it is gone", |state| state.contains("gone")).await;
+        until(&page, &share(1), "nothing is left of its share", |share| percent(share) == 0.0).await;
+        for place in [0, 2] {
+            until(&page, &share(place), "the others take over", |share| (45.0..56.0).contains(&percent(share))).await;
+        }
+        picture(&page, "live-killed").await;
+        let marks = text(&page, "#marks").await;
+        assert!(marks.contains("gone: signal 9, SIGKILL"), "{marks}");
+        // By the keyboard.
+        let start = find(&page, &demo.card(1, "[data-action=start]")).await;
+        start.send_keys("\u{e007}").await.unwrap();
+        until(&page, &demo.card(1, ".state"), "it is ready", |state| state.contains("ready")).await;
+        until(&page, &share(1), "it gets a share again", |share| percent(share) > 5.0).await;
+    });
+}
+
+#[test]
+fn each_step_of_the_tour_shows_with_a_real_nginx_what_its_text_says() {
+    let demo = Demo::start("nginx");
+    browser::with(1300, 1100, async |page| {
+        open(&page, &demo.view).await;
+        click(&page, "#tour-open").await;
+        for step in 1..=5 {
+            until(&page, "#tour-title", "the next step", |title| title.starts_with(&format!("{step} of 5"))).await;
+            let acts = page.find_all(Locator::Css("#tour .do")).await.unwrap().len();
+            for act in 0..acts {
+                until(&page, "#said", "what went before is done", |said| !said.ends_with('…')).await;
+                click(&page, &format!("[data-act=\"{act}\"]")).await;
+                let line = format!("#tour li:nth-child({}) .seen", act + 1);
+                let seen =
+                    until(&page, &line, "what the text says is seen", |seen| seen.starts_with("✓ You see it")).await;
+                println!("{step}.{}: {seen}", act + 1);
+            }
+            picture(&page, &format!("live-tour-{step}")).await;
+            if step < 5 {
+                click(&page, "#tour-next").await;
+            }
+        }
+    });
+}
+
+#[test]
+fn a_check_is_started_by_a_click_and_told_with_its_account_and_verdict() {
+    let demo = Demo::start("haproxy");
+    browser::with(1300, 1100, async |page| {
+        open(&page, &demo.view).await;
+        click(&page, "#check").await;
+        until(&page, "#marks", "it begins and ends, after that of the demo", |marks| {
+            marks.matches("the check ends: pass").count() == 2
+        })
+        .await;
+        let result = until(&page, "#check-result", "the verdict", |result| result.contains("PASS")).await;
+        assert!(
+            result.contains("requests:") && result.contains("delivered") && result.contains("round robin"),
+            "{result}"
+        );
+    });
+}
+
+/// In a header, a path and a Host.
+const HOSTILE: &str = "<img src=x onerror=\"window.pwned=1\"><script>window.pwned=1</script>";
+
+#[test]
+fn what_came_from_a_request_is_text_and_the_page_takes_nothing_from_elsewhere() {
+    let (fleet, backends) = Fleet::of(2, &["--log", "off"]);
+    browser::with(900, 900, async |page| {
+        open(&page, &format!("{}/", fleet.control)).await;
+        // It is shown from when the backends know that somebody looks.
+        let told = page.find(Locator::Css("#requests tbody")).await.unwrap();
+        let deadline = Instant::now() + browser::PATIENCE;
+        while !told.text().await.unwrap().contains("window.pwned") {
+            assert!(Instant::now() < deadline, "the request was never shown");
+            let request = format!(
+                "GET /{} HTTP/1.1\r\nHost: {HOSTILE}\r\nX-Evil: {HOSTILE}\r\nConnection: close\r\n\r\n",
+                HOSTILE.replace(' ', "/")
+            );
+            support::http::Connection::to(backends[0]).ask(&request);
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        click(&page, "#requests details summary").await;
+        let headers = text(&page, "#requests details dl").await;
+        assert!(headers.contains(HOSTILE), "{headers}");
+        assert_eq!(
+            run(
+                &page,
+                "return [window.pwned ?? null, document.querySelectorAll('#requests img, #requests script').length]"
+            )
+            .await,
+            serde_json::json!([null, 0])
+        );
+        // Nothing inline, nothing from elsewhere: refused by the policy, not by luck.
+        let refused = run(&page, "const script = document.createElement('script'); try { script.text = 'window.pwned = 2'; document.head.append(script) } catch {} return window.pwned ?? null").await;
+        assert_eq!(refused, serde_json::Value::Null);
+        let own = run(
+            &page,
+            "return performance.getEntriesByType('resource').every((entry) => entry.name.startsWith(location.origin))",
+        )
+        .await;
+        assert_eq!(own, true);
+        // The same colour everywhere.
+        let colour = run(
+            &page,
+            &format!(
+                "return getComputedStyle(document.querySelector('[data-generator=\"{}\"] .fill')).backgroundColor",
+                backends[1]
+            ),
+        )
+        .await;
+        page.goto(&format!("http://127.0.0.1:{}/", backends[1])).await.unwrap();
+        assert_eq!(run(&page, "return getComputedStyle(document.documentElement).borderTopColor").await, colour);
+    });
+}
+
+#[test]
+fn where_other_machines_can_knock_the_page_needs_the_token() {
+    let place = TemporaryDirectory::new();
+    let mut command = program(&place);
+    command.args(["--ports", &list(&ports(2)), "--control", "0.0.0.0:0", "--log", "off"]);
+    let fleet = Fleet::spawn(command, place);
+    let view = fleet.output.wait_for("The live view: ").split_once(": ").unwrap().1.replace("0.0.0.0", "127.0.0.1");
+    let (address, token) = view.split_once("#token=").unwrap();
+    assert!(token.len() >= 32, "{view}");
+    browser::with(500, 900, async |page| {
+        page.goto(address).await.unwrap();
+        until(&page, "#connection", "it may not look", |said| said.contains("open the address that the fleet printed"))
+            .await;
+        page.goto("about:blank").await.unwrap();
+        open(&page, &view).await;
+        // The token does not stay in the address, where others would read it.
+        assert_eq!(run(&page, "return location.hash").await, "");
+        click(&page, ".member [data-action=pause]").await;
+        until(&page, ".member .state", "it is paused", |state| state.contains("paused")).await;
+        picture(&page, "live-phone").await;
+    });
+}
+
+#[test]
+fn a_terminal_shows_the_same_and_takes_keys() {
+    let (fleet, backends) = Fleet::of(2, &["--log", "off"]);
+    let top = format!("{} top", support::PROGRAM);
+    let mut command = support::in_place(Command::new("script"), &fleet.place);
+    command.args(["-qec", &format!("stty rows 30 cols 140; {top}"), "/dev/null"]);
+    let mut script = command.stdin(Stdio::piped()).stdout(Stdio::piped()).env("TERM", "xterm").spawn().unwrap();
+    let mut keys = script.stdin.take().unwrap();
+    let mut output = script.stdout.take().unwrap();
+    let shown = Arc::new(Mutex::new(String::new()));
+    let kept = shown.clone();
+    let reader = std::thread::spawn(move || {
+        let mut bytes = [0; 4096];
+        while let Ok(count) = output.read(&mut bytes)
+            && count > 0
+        {
+            kept.lock().unwrap().push_str(&String::from_utf8_lossy(&bytes[..count]));
+        }
+    });
+    let has = |text: &str| shown.lock().unwrap().contains(text);
+    support::eventually("it is drawn", || has("quit") && has("ready"));
+    keys.write_all(b"jk").unwrap();
+    support::eventually("the second one is killed", || fleet.member(backends[1]).pid.is_none());
+    keys.write_all(b"s").unwrap();
+    support::eventually("and started", || fleet.member(backends[1]).pid.is_some());
+    keys.write_all(b"q").unwrap();
+    assert!(script.wait().unwrap().success(), "{}", shown.lock().unwrap());
+    reader.join().unwrap();
+    let error = support::error_of(&fleet.program(&["top"]));
+    assert!(error.contains("top needs a terminal"), "{error}");
+}

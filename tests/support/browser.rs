@@ -1,0 +1,119 @@
+//! A real browser for one test: headless Chromium, driven through WebDriver, ended with the test however that ends.
+
+use std::future::Future;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use fantoccini::elements::Element;
+use fantoccini::{Client, ClientBuilder, Locator};
+use hyper_util::client::legacy::connect::HttpConnector;
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use serde_json::json;
+
+use crate::support::{Lines, TemporaryDirectory, in_place};
+
+/// A page on a shared machine may take a while; the tour waits for NGINX, which takes ten seconds.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+pub struct Browser {
+    driver: Child,
+    place: TemporaryDirectory,
+    pub page: Client,
+}
+
+/// Runs a test in a browser whose window has that size.
+pub fn with<F: Future<Output = ()>>(width: u32, height: u32, test: impl FnOnce(Client) -> F) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let browser = Browser::start(width, height).await;
+        test(browser.page.clone()).await;
+        browser.page.clone().close().await.unwrap();
+    });
+}
+
+impl Browser {
+    async fn start(width: u32, height: u32) -> Browser {
+        let place = TemporaryDirectory::new();
+        let mut command = in_place(Command::new("chromedriver"), &place);
+        command.arg("--port=0").process_group(0).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut driver = command.spawn().expect("chromedriver starts: tests/prepare installs it");
+        let said = Lines::default();
+        said.read(driver.stdout.take().unwrap());
+        let line = said.wait_for("started successfully on port");
+        let port = line.rsplit(' ').next().unwrap().trim_end_matches('.').to_owned();
+        let arguments = [
+            "--headless=new".to_owned(),
+            "--no-sandbox".to_owned(),
+            "--disable-gpu".to_owned(),
+            "--disable-quic".to_owned(),
+            "--no-first-run".to_owned(),
+            "--disable-background-networking".to_owned(),
+            "--disable-component-update".to_owned(),
+            "--disable-sync".to_owned(),
+            "--disable-dev-shm-usage".to_owned(),
+            format!("--window-size={width},{height}"),
+            format!("--user-data-dir={}", place.path().join("profile").display()),
+        ];
+        let options = json!({ "args": arguments });
+        let capabilities = json!({ "goog:chromeOptions": options, "goog:loggingPrefs": { "browser": "ALL" } });
+        let serde_json::Value::Object(capabilities) = capabilities else { unreachable!() };
+        let page = ClientBuilder::new(HttpConnector::new())
+            .capabilities(capabilities)
+            .connect(&format!("http://127.0.0.1:{port}"))
+            .await
+            .expect("a browser starts");
+        Browser { driver, place, page }
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        if let Some(group) = Pid::from_raw(self.driver.id() as i32) {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+        let _ = self.driver.wait();
+        for left in self.place.processes() {
+            let _ = Pid::from_raw(left as i32).map(|pid| kill_process(pid, Signal::KILL));
+        }
+    }
+}
+
+/// The element, once it is there.
+pub async fn find(page: &Client, css: &str) -> Element {
+    let found = page.wait().at_most(PATIENCE).for_element(Locator::Css(css)).await;
+    found.unwrap_or_else(|error| panic!("{css}: {error}"))
+}
+
+pub async fn click(page: &Client, css: &str) {
+    let element = find(page, css).await;
+    element.click().await.unwrap_or_else(|error| panic!("{css}: {error}"));
+}
+
+pub async fn text(page: &Client, css: &str) -> String {
+    find(page, css).await.text().await.unwrap()
+}
+
+/// What a script of the test's own returns.
+pub async fn run(page: &Client, script: &str) -> serde_json::Value {
+    page.execute(script, Vec::new()).await.unwrap_or_else(|error| panic!("{script}: {error}"))
+}
+
+/// Waits until the text of an element satisfies.
+pub async fn until(page: &Client, css: &str, what: &str, satisfied: impl Fn(&str) -> bool) -> String {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let is = text(page, css).await;
+        if satisfied(&is) {
+            return is;
+        }
+        assert!(Instant::now() < deadline, "never came true: {what}; {css} says {is:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Leaves a picture where `make screenshots` finds it.
+pub async fn picture(page: &Client, name: &str) {
+    let png = page.screenshot().await.unwrap();
+    std::fs::write(std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.png")), png).unwrap();
+}
