@@ -205,7 +205,7 @@ fn the_settings_of_the_readme_are_understood_in_every_layer() {
         assert!(understood(&line, None), "{line}");
         assert!(understood("", Some((&variable, &value))), "{variable}={value}");
         let typed = if value == "true" { flag } else { format!("{flag}={value}") };
-        let error = refused("", &[("PORTS", "0"), ("CONTROL", "0.0.0.0:0")], &[&typed]);
+        let error = refused("", &[("PORTS", "0"), ("CONTROL", "203.0.113.1:0")], &[&typed]);
         assert!(error.contains("nothing is left running"), "{typed}: {error}");
     }
 }

@@ -7,13 +7,13 @@ use std::fs;
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::Value;
-use support::http::{Answer, Connection, GET, Unfinished};
+use support::http::{Connection, GET, Unfinished};
 use support::{
     Fleet, TemporaryDirectory, error_of, eventually, http, is_free, list, lives, ports, program, refuses, send,
 };
@@ -239,7 +239,7 @@ fn a_number_that_is_no_port_is_refused_too() {
             let error = error_of(&output);
             assert!(error.contains(members.rsplit(',').next().unwrap()), "{action} {members}: {error}");
         }
-        let answer = call(&fleet, "POST", &format!("/v1/fleet/kill?members={members}"), "127.0.0.1", &bearer(&fleet));
+        let answer = fleet.call("POST", &format!("/v1/fleet/kill?members={members}"), "127.0.0.1", &fleet.bearer());
         assert!([400, 404].contains(&answer.status), "{members}: {answer:?}");
         assert_eq!(fleet.status(), before, "{members}");
     }
@@ -297,7 +297,7 @@ fn without_a_fleet_a_command_says_how_to_start_one() {
 #[test]
 fn the_run_file_is_for_its_user_alone_and_ends_with_the_fleet() {
     let (mut fleet, _) = Fleet::of(1, &[]);
-    let file = run_file(&fleet);
+    let file = fleet.run_file();
     let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;
     assert_eq!((mode(&file), mode(file.parent().unwrap())), (0o600, 0o700));
     fleet.signal(Signal::TERM);
@@ -308,7 +308,7 @@ fn the_run_file_is_for_its_user_alone_and_ends_with_the_fleet() {
 #[test]
 fn the_run_file_of_a_killed_supervisor_is_ignored_and_swept_away() {
     let (mut fleet, _) = Fleet::of(1, &[]);
-    let file = run_file(&fleet);
+    let file = fleet.run_file();
     fleet.signal(Signal::KILL);
     fleet.wait();
     assert!(file.exists(), "nobody could remove it, this test sees nothing");
@@ -317,16 +317,12 @@ fn the_run_file_of_a_killed_supervisor_is_ignored_and_swept_away() {
     assert!(!file.exists());
 }
 
-fn run_file(fleet: &Fleet) -> PathBuf {
-    fleet.place.path().join(format!("uuid-generator/{}.json", fleet.pid()))
-}
-
 // The API.
 
 #[test]
 fn the_api_changes_nothing_without_the_token() {
     let (fleet, ports) = Fleet::of(2, &[]);
-    let bearer = bearer(&fleet);
+    let bearer = fleet.bearer();
     let token = bearer.strip_prefix("Authorization: Bearer ").unwrap().trim_end();
     let kill = format!("/v1/fleet/kill?members={}", ports[0]);
     for authorization in [
@@ -336,12 +332,12 @@ fn the_api_changes_nothing_without_the_token() {
         format!("Authorization: Bearer {}\r\n", &token[1..]),
         format!("Authorization: Basic {token}\r\n"),
     ] {
-        let answer = call(&fleet, "POST", &kill, "127.0.0.1", &authorization);
+        let answer = fleet.call("POST", &kill, "127.0.0.1", &authorization);
         assert_eq!(answer.status, 401, "{authorization:?}");
         assert!(!answer.body.contains(token));
     }
     assert_eq!(fleet.member(ports[0]).state, MemberState::Ready);
-    let answer = call(&fleet, "POST", &kill, "127.0.0.1", &bearer);
+    let answer = fleet.call("POST", &kill, "127.0.0.1", &bearer);
     assert_eq!(answer.status, 200, "{answer:?}");
     let status: FleetStatus = serde_json::from_str(&answer.body).unwrap();
     assert_eq!(
@@ -354,9 +350,9 @@ fn the_api_changes_nothing_without_the_token() {
         ("/v1/fleet/kill?members=x".to_owned(), 400),
         ("/v1/fleet/kill?member=1".to_owned(), 400),
         ("/v1/fleet/explode".to_owned(), 404),
-        ("/".to_owned(), 404),
+        ("/".to_owned(), 405),
     ] {
-        let answer = call(&fleet, "POST", &path, "127.0.0.1", &bearer);
+        let answer = fleet.call("POST", &path, "127.0.0.1", &bearer);
         assert_eq!(answer.status, expected, "{path}");
     }
     http::expect_page(ports[1]);
@@ -366,29 +362,18 @@ fn the_api_changes_nothing_without_the_token() {
 #[test]
 fn the_api_answers_only_to_names_of_this_machine() {
     let (fleet, ports) = Fleet::of(1, &[]);
-    let bearer = bearer(&fleet);
+    let bearer = fleet.bearer();
     for (method, path) in [("GET", "/v1/fleet"), ("GET", "/v1/records"), ("POST", "/v1/fleet/kill")] {
         for host in ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:9000", "192.0.2.1"] {
-            let answer = call(&fleet, method, path, host, &bearer);
+            let answer = fleet.call(method, path, host, &bearer);
             assert_eq!(answer.status, 403, "{method} {path} {host}");
             assert!(!answer.body.contains(&ports[0].to_string()), "{answer:?}");
         }
     }
     for host in ["localhost", "127.0.0.1:9000", "[::1]"] {
-        assert_eq!(call(&fleet, "GET", "/v1/fleet", host, "").status, 200, "{host}");
+        assert_eq!(fleet.call("GET", "/v1/fleet", host, "").status, 200, "{host}");
     }
     assert_eq!(fleet.member(ports[0]).state, MemberState::Ready);
-}
-
-/// What opens the API, as a header.
-fn bearer(fleet: &Fleet) -> String {
-    let whereabouts: Value = serde_json::from_slice(&fs::read(run_file(fleet)).unwrap()).unwrap();
-    format!("Authorization: Bearer {}\r\n", whereabouts["token"].as_str().unwrap())
-}
-
-fn call(fleet: &Fleet, method: &str, path: &str, host: &str, headers: &str) -> Answer {
-    let mut connection = Connection::open(fleet.control.strip_prefix("http://").unwrap()).unwrap();
-    connection.ask(&format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n{headers}Content-Length: 0\r\n\r\n"))
 }
 
 // Records.

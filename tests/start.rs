@@ -165,12 +165,6 @@ fn a_host_that_this_machine_is_not_is_named() {
 }
 
 #[test]
-fn an_api_that_other_machines_could_reach_is_refused() {
-    let error = refused(&["--ports", &list(&ports(1)), "--control", "0.0.0.0:0"]);
-    assert!(error.contains("\n  the API on 0.0.0.0:0: it is for this machine only\n"), "{error}");
-}
-
-#[test]
 fn a_port_without_permission_is_named() {
     let first_for_all: u16 = setting("/proc/sys/net/ipv4/ip_unprivileged_port_start");
     assert!(

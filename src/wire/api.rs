@@ -9,6 +9,7 @@ use crate::wire::{AnswerId, Calendar, Fault, Generator, Moment, Outcome, Record,
 
 /// The whole fleet, as the API gives it and `fleet status --format json` prints it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct FleetStatus {
     /// Of this shape.
     pub version: u32,
@@ -24,6 +25,7 @@ pub struct FleetStatus {
 
 /// One backend.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct MemberStatus {
     /// Its number.
     pub generator: Generator,
@@ -54,6 +56,7 @@ pub struct MemberStatus {
 
 /// What a member does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum MemberState {
     /// Its process has been started and does not accept yet.
@@ -139,6 +142,7 @@ impl Action {
 
 /// A record as the API and the log for programs give it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct RecordView {
     /// The backend.
     pub generator: Generator,
@@ -195,6 +199,7 @@ impl RecordView {
 
 /// The answer to a query.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct RecordsPage {
     /// Of this shape.
     pub version: u32,

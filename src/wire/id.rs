@@ -15,6 +15,7 @@ pub const REQUEST_HEADER: &str = "Check-Request-Id";
 
 /// A backend's identity on the page: its port.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(transparent)]
 pub struct Generator(pub u16);
 
@@ -26,8 +27,9 @@ impl fmt::Display for Generator {
 
 /// Names one answer: the UUID version 4 (RFC 9562) that the backend minted for it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(transparent)]
-pub struct AnswerId(pub Uuid);
+pub struct AnswerId(#[cfg_attr(test, schemars(with = "String"))] pub Uuid);
 
 impl fmt::Display for AnswerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -96,6 +98,17 @@ impl FromStr for RequestId {
 
     fn from_str(text: &str) -> Result<Self, NotARequestId> {
         Self::from_bytes(text.as_bytes())
+    }
+}
+
+#[cfg(test)]
+impl schemars::JsonSchema for RequestId {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "RequestId".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "string", "pattern": "^[0-9a-f]{16}-[0-9a-f]{16}$" })
     }
 }
 

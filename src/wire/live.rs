@@ -15,6 +15,7 @@ pub const STRIP: usize = 360;
 
 /// All that is known when somebody begins to look.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Snapshot {
     /// Of this shape.
     pub version: u32,
@@ -38,6 +39,7 @@ pub struct Snapshot {
 
 /// What has happened since the frame before.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Frame {
     /// Milliseconds since 1970 (UTC).
     pub at: u64,
@@ -65,6 +67,7 @@ pub struct Frame {
 
 /// Percentiles, in microseconds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Latency {
     /// Median.
     pub p50: u64,
@@ -78,6 +81,7 @@ pub struct Latency {
 
 /// Something that a time line shows.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Mark {
     /// Milliseconds since 1970 (UTC).
     pub at: u64,
@@ -93,6 +97,7 @@ pub struct Mark {
 
 /// What a time line tells apart.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum MarkKind {
     /// A member began or ended to do something.
@@ -115,6 +120,7 @@ pub enum MarkKind {
 
 /// A request as a backend received it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Seen {
     /// When its head had been read.
     pub received: Moment,
@@ -136,6 +142,7 @@ pub struct Seen {
 
 /// The same, with its backend and a time for people.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SeenRequest {
     /// The backend.
     pub generator: Generator,
@@ -148,6 +155,7 @@ pub struct SeenRequest {
 
 /// What stands before the fleet.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Front {
     /// Where requests go: `http://localhost:8080/uuid`.
@@ -189,6 +197,7 @@ impl Front {
 
 /// What somebody who looks wants of the balancer.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Wish {
     /// How it is to pick a backend.
@@ -200,6 +209,7 @@ pub struct Wish {
 
 /// How a check goes.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CheckNews {
     /// Where its requests go.
@@ -220,6 +230,7 @@ pub struct CheckNews {
 
 /// What a check found.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CheckResult {
     /// `pass`, `fail` or `inconclusive`.

@@ -30,3 +30,41 @@ pub use time::{Calendar, Moment, Time};
 pub const LIVENESS_PATHS: [&str; 3] = ["/livez", "/healthz", "/health"];
 /// Paths that answer for the traffic: 503 while the backend drains or was told to be unready.
 pub const READINESS_PATHS: [&str; 2] = ["/readyz", "/ready"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/schemas/openapi.json");
+
+    /// The shapes that cross the API, and how an error looks.
+    fn components() -> serde_json::Value {
+        let settings = schemars::generate::SchemaSettings::draft2020_12();
+        let mut generator = settings.with(|it| it.definitions_path = "/components/schemas".into()).into_generator();
+        generator.subschema_for::<FleetStatus>();
+        generator.subschema_for::<RecordsPage>();
+        generator.subschema_for::<Snapshot>();
+        generator.subschema_for::<Frame>();
+        generator.subschema_for::<Wish>();
+        let mut schemas = generator.take_definitions(true);
+        let problem = serde_json::json!({
+            "type": "object",
+            "required": ["version", "error"],
+            "properties": { "version": { "const": 1 }, "error": { "type": "string", "description": "A sentence." } }
+        });
+        schemas.insert("Problem".to_owned(), problem);
+        let token = serde_json::json!({ "type": "http", "scheme": "bearer" });
+        serde_json::json!({ "schemas": schemas, "securitySchemes": { "token": token } })
+    }
+
+    #[test]
+    fn the_api_is_documented_with_the_shapes_that_cross_it() {
+        let read = || -> serde_json::Value { serde_json::from_str(&std::fs::read_to_string(FILE).unwrap()).unwrap() };
+        if std::env::var_os("WRITE_SCHEMA").is_some() {
+            let mut document = read();
+            document["components"] = components();
+            std::fs::write(FILE, serde_json::to_string_pretty(&document).unwrap() + "\n").unwrap();
+        }
+        assert_eq!(read()["components"], components(), "write it anew: WRITE_SCHEMA=1 cargo test --lib documented");
+    }
+}

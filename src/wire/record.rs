@@ -10,6 +10,7 @@ use crate::wire::{AnswerId, Generator, Moment, RequestId};
 
 /// How an attempt ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     /// The request has been read and no answer has been written to its end.

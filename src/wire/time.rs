@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// A reading of the machine's monotonic clock, in nanoseconds: one time line for all processes of a machine that never steps.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(transparent)]
 pub struct Moment(pub u64);
 

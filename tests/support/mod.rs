@@ -323,6 +323,31 @@ impl Fleet {
         serde_json::from_str(&answer.body).unwrap()
     }
 
+    /// Where it says to other commands where it is.
+    pub fn run_file(&self) -> PathBuf {
+        self.place.path().join(format!("uuid-generator/{}.json", self.pid()))
+    }
+
+    /// What opens its API, as a header.
+    pub fn bearer(&self) -> String {
+        let whereabouts: serde_json::Value = serde_json::from_slice(&fs::read(self.run_file()).unwrap()).unwrap();
+        format!("Authorization: Bearer {}\r\n", whereabouts["token"].as_str().unwrap())
+    }
+
+    /// A request to its API.
+    pub fn call(&self, method: &str, path: &str, host: &str, headers: &str) -> http::Answer {
+        self.call_with(method, path, host, headers, "")
+    }
+
+    /// The same with a body.
+    pub fn call_with(&self, method: &str, path: &str, host: &str, headers: &str, body: &str) -> http::Answer {
+        let address = self.control.strip_prefix("http://").unwrap().replace("0.0.0.0", "127.0.0.1");
+        let length = body.len();
+        http::Connection::open(address).unwrap().ask(&format!(
+            "{method} {path} HTTP/1.1\r\nHost: {host}\r\n{headers}Content-Length: {length}\r\n\r\n{body}"
+        ))
+    }
+
     /// Waits until it has said that on its standard output.
     pub fn expect_said(&self, text: &str) {
         self.output.wait_for(text);
@@ -538,8 +563,9 @@ pub mod http {
             let head = String::from_utf8(self.unread[..end].to_vec()).unwrap();
             let status = head.split(' ').nth(1).unwrap().parse().unwrap();
             let mut answer = Answer { status, head, body: String::new() };
-            let length: usize = answer.header("Content-Length").unwrap().parse().unwrap();
-            answer.body = String::from_utf8(self.unread.get(end..end + length)?.to_vec()).unwrap();
+            // 204 has none.
+            let length: usize = answer.header("Content-Length").map_or(0, |length| length.parse().unwrap());
+            answer.body = String::from_utf8_lossy(self.unread.get(end..end + length)?).into_owned();
             self.unread.drain(..end + length);
             Some(answer)
         }

@@ -16,7 +16,7 @@ const READABLE = 500;
 
 let model = null;
 let wanted = false;
-let read = 0;
+let read = -Infinity;
 
 function draw(now) {
   wanted = false;
@@ -30,7 +30,7 @@ function draw(now) {
 function begin(snapshot) {
   model = new Model(snapshot);
   for (const part of [members, balancer, plots]) part.begin(model);
-  read = 0;
+  read = -Infinity;
 }
 
 async function watch() {

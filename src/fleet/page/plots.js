@@ -5,6 +5,8 @@ import { $, colour, grouped, h, say, time } from "./dom.js";
 const SIGNS = { member: "▼", fault: "⚡", error: "✕", retry: "↻", double: "⇉", lost: "!", front: "⇄", check: "✓" };
 // Beyond so many backends the stack shows the others as one.
 const STACKED = 40;
+// There is no half of a request.
+const WHOLE = [1, 2, 5].flatMap((first) => Array.from({ length: 8 }, (_, power) => first * 10 ** power)).sort((a, b) => a - b);
 
 let window_ = 60;
 let rate = null;
@@ -16,7 +18,7 @@ const ink = (name) => getComputedStyle(document.documentElement).getPropertyValu
 function axes(size) {
   const common = { stroke: () => ink("--soft"), grid: { stroke: () => ink("--line"), width: 1 }, ticks: { stroke: () => ink("--line"), width: 1 } };
   return [{ ...common, values: (_, ticks) => ticks.map((tick) => new Date(tick * 1000).toLocaleTimeString("en-GB")), space: 90 },
-    { ...common, size, values: (_, ticks) => ticks.map(grouped) }];
+    { ...common, size, incrs: WHOLE, values: (_, ticks) => ticks.map(grouped) }];
 }
 
 // A line and a sign for what happened, once in so many pixels.
@@ -62,6 +64,7 @@ export function begin(now) {
     series: [{}, ...series], axes: axes(64), hooks: { draw: [marks] } }, [[], ...series.map(() => [])], $("rate"));
   const line = (stroke, dash) => ({ stroke: () => ink(stroke), width: 2, dash, points: { show: false }, spanGaps: true });
   const times = axes(72);
+  delete times[1].incrs;
   times[1].values = (_, ticks) => ticks.map((tick) => time(tick));
   latency = new uPlot({ ...size($("latency-plot"), 160), legend: { show: false }, cursor: { show: false },
     scales: { x: { time: false }, y: { distr: 3 } },

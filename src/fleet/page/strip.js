@@ -9,8 +9,9 @@ export function show(model) {
   const width = canvas.clientWidth;
   if (width === 0) return;
   const columns = width < 500 ? 24 : 40;
-  const rows = width < 500 ? 12 : 9;
-  const cells = model.strip.slice(-columns * rows);
+  const most = width < 500 ? 12 : 9;
+  const cells = model.strip.slice(-columns * most);
+  const rows = Math.min(most, 1 + Math.ceil(cells.length / columns));
   const key = `${width}:${model.received}:${cells.length}`;
   if (key === drawn) return;
   drawn = key;

@@ -1,0 +1,250 @@
+//! The API for those who look: that it is as it is documented, that only those may change something who may, and that what it tells
+//! is what happens.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+
+use serde_json::{Value, json};
+use support::http::{Connection, get};
+use support::{Fleet, TemporaryDirectory, list, ports, program};
+use uuid_generator::wire::{Frame, MarkKind, MemberState, Snapshot};
+
+const HOST: &str = "127.0.0.1";
+
+fn documented() -> Value {
+    serde_json::from_str(include_str!("../schemas/openapi.json")).unwrap()
+}
+
+/// Checks a value against a shape of the document.
+fn fits(document: &Value, shape: &str, value: &Value) {
+    let schema = json!({ "$ref": format!("#/components/schemas/{shape}"), "components": document["components"] });
+    let schema = jsonschema::validator_for(&schema).unwrap();
+    assert!(schema.is_valid(value), "{shape}: {:?}: {value}", schema.validate(value).err());
+}
+
+/// Server-sent events as they come.
+struct Events(BufReader<TcpStream>);
+
+impl Events {
+    fn of(fleet: &Fleet) -> Events {
+        let stream = TcpStream::connect(fleet.control.strip_prefix("http://").unwrap()).unwrap();
+        stream.set_read_timeout(Some(support::PATIENCE)).unwrap();
+        (&stream).write_all(format!("GET /v1/live HTTP/1.1\r\nHost: {HOST}\r\n\r\n").as_bytes()).unwrap();
+        Events(BufReader::new(stream))
+    }
+
+    /// The next of that name.
+    fn next(&mut self, name: &str) -> Value {
+        loop {
+            // Chunks begin and end at lines of their own.
+            let mut line = String::new();
+            assert!(self.0.read_line(&mut line).unwrap() > 0, "the stream ended");
+            if line.trim_end() == format!("event: {name}") {
+                line.clear();
+                self.0.read_line(&mut line).unwrap();
+                return serde_json::from_str(line.strip_prefix("data: ").unwrap()).unwrap();
+            }
+        }
+    }
+
+    /// Frames until one satisfies.
+    fn until(&mut self, what: &str, satisfies: impl Fn(&Frame) -> bool) -> Frame {
+        for _ in 0..200 {
+            let frame: Frame = serde_json::from_value(self.next("frame")).unwrap();
+            if satisfies(&frame) {
+                return frame;
+            }
+        }
+        panic!("no frame showed: {what}");
+    }
+}
+
+#[test]
+fn every_path_is_documented_and_answers_as_the_document_says() {
+    let document = documented();
+    let routes: BTreeSet<String> = include_str!("../src/fleet/control/mod.rs")
+        .split(".route(\"")
+        .skip(1)
+        .map(|rest| rest.split('"').next().unwrap().to_owned())
+        .collect();
+    let paths: BTreeSet<String> = document["paths"].as_object().unwrap().keys().cloned().collect();
+    assert_eq!(routes, paths);
+    let (fleet, backends) = Fleet::of(2, &["--log", "off"]);
+    get(&format!("http://127.0.0.1:{}/a", backends[0])).unwrap();
+    fleet.call("POST", &format!("/v1/fleet/fault?members={}&fault=latency:1ms", backends[0]), HOST, &fleet.bearer());
+    for (path, item) in document["paths"].as_object().unwrap() {
+        let Some(operation) = item.get("get").filter(|_| !path.contains('{') && path != "/v1/live") else { continue };
+        let answer = fleet.call("GET", path, HOST, "");
+        assert_eq!(answer.status, 200, "{path}");
+        let content = operation["responses"]["200"]["content"].as_object().unwrap();
+        let (media_type, shape) = content.iter().next().unwrap();
+        assert!(answer.header("Content-Type").unwrap().starts_with(media_type), "{path}: {}", answer.head);
+        if let Some(shape) = shape["schema"]["$ref"].as_str() {
+            let value = serde_json::from_str(&answer.body).unwrap();
+            fits(&document, shape.rsplit('/').next().unwrap(), &value);
+        }
+    }
+    for (method, path) in [("GET", "/nowhere"), ("POST", "/v1/fleet/kill"), ("POST", "/v1/fleet/fault")] {
+        fits(&document, "Problem", &serde_json::from_str(&fleet.call(method, path, HOST, "").body).unwrap());
+    }
+    let mut events = Events::of(&fleet);
+    fits(&document, "Snapshot", &events.next("snapshot"));
+    fits(&document, "Frame", &events.next("frame"));
+}
+
+#[test]
+fn what_happens_is_told_as_it_happens() {
+    let (fleet, backends) = Fleet::of(2, &["--log", "off"]);
+    let mut events = Events::of(&fleet);
+    let snapshot: Snapshot = serde_json::from_value(events.next("snapshot")).unwrap();
+    assert_eq!(snapshot.fleet.members.len(), 2);
+    for number in 0..5 {
+        let mut connection = Connection::to(backends[1]);
+        connection.ask(&format!("GET /status/503?{number} HTTP/1.1\r\nHost: h\r\nX-Own: yes\r\n\r\n"));
+    }
+    let mut counted = [0, 0];
+    let mut errors = 0;
+    events.until("five requests", |_| true);
+    let mut events = Events::of(&fleet);
+    let snapshot: Snapshot = serde_json::from_value(events.next("snapshot")).unwrap();
+    for place in snapshot.strip {
+        counted[usize::from(place)] += 1;
+    }
+    errors += snapshot.marks.iter().filter(|mark| mark.kind == MarkKind::Error).map(|mark| mark.count).sum::<u32>();
+    assert_eq!((counted, errors), ([0, 5], 5));
+    // Somebody looks now: a request is shown with its headers.
+    let shown = loop {
+        get(&format!("http://127.0.0.1:{}/looked-at", backends[0])).unwrap();
+        let frame = events.until("any", |_| true);
+        if let Some(shown) = frame.requests.into_iter().find(|request| request.seen.path == "/looked-at") {
+            break shown;
+        }
+    };
+    assert_eq!((shown.generator.0, shown.seen.status), (backends[0], 200));
+    assert_eq!(shown.seen.headers[0].0, "Host");
+    fleet.act("kill", backends[1]);
+    let frame = events.until("its end", |frame| frame.members.is_some());
+    assert_eq!(frame.members.unwrap()[1].state, MemberState::Gone);
+}
+
+#[test]
+fn what_stands_before_the_fleet_is_told_wished_for_and_used() {
+    let (fleet, backends) = Fleet::of(2, &["--log", "off"]);
+    let bearer = fleet.bearer();
+    let tell = |method: &str, path: &str, body: &str| {
+        let headers = format!("{bearer}Content-Type: application/json\r\n");
+        fleet.call_with(method, path, HOST, &headers, body)
+    };
+    let wish = json!({ "algorithm": "least-connections", "weights": [2, 1] }).to_string();
+    for (method, path, body, status, part) in [
+        ("POST", "/v1/send", "", 409, "where the balancer listens is not known"),
+        ("POST", "/v1/front/wish", &*wish, 409, "nobody is here who could change"),
+        ("PUT", "/v1/front", "{\"url\": \"file:///etc/passwd\"}", 400, "expected a URL such as"),
+        ("PUT", "/v1/front", "{\"uri\": 1}", 400, "unknown field"),
+        ("PUT", "/v1/check/news", "[]", 400, "the news"),
+    ] {
+        let answer = tell(method, path, body);
+        assert!(answer.status == status && answer.body.contains(part), "{method} {path}: {answer:?}");
+    }
+    let mut events = Events::of(&fleet);
+    events.next("snapshot");
+    let url = format!("http://127.0.0.1:{}/", backends[0]);
+    let front = json!({ "url": url, "algorithm": "round-robin", "choices": ["round-robin", "least-connections"] });
+    assert_eq!(tell("PUT", "/v1/front", &front.to_string()).status, 200);
+    let told = events.until("the front", |frame| frame.front.is_some()).front.unwrap();
+    assert_eq!((told.url.as_str(), told.expected(2)), (url.as_str(), Some(vec![0.5, 0.5])));
+    assert_eq!(tell("POST", "/v1/front/wish", &wish).status, 202);
+    assert_eq!(events.next("wish")["weights"], json!([2, 1]));
+    let unknown = json!({ "algorithm": "sticky" }).to_string();
+    assert_eq!(tell("POST", "/v1/front/wish", &unknown).status, 404);
+    let sent = tell("POST", "/v1/send?requests=4", "");
+    let sent: Value = serde_json::from_str(&sent.body).unwrap();
+    let answered: Vec<&Value> = sent["answers"].as_array().unwrap().iter().map(|answer| &answer["backend"]).collect();
+    assert_eq!(answered, [&json!(backends[0].to_string()); 4]);
+    assert_eq!(tell("POST", "/v1/send?requests=100000", "").status, 400);
+    // A check of a backend instead of a balancer cannot run, and that is told.
+    assert_eq!(tell("POST", "/v1/check", "").status, 202);
+    let over = events.until("its error", |frame| frame.check.as_ref().is_some_and(|check| check.error.is_some()));
+    assert!(over.check.unwrap().error.unwrap().contains("there is no balancer between"));
+}
+
+#[test]
+fn pages_of_other_sites_can_do_nothing_and_ours_takes_nothing_from_elsewhere() {
+    let (fleet, backends) = Fleet::of(1, &[]);
+    let bearer = fleet.bearer();
+    let kill = format!("/v1/fleet/kill?members={}", backends[0]);
+    for origin in ["http://evil.example", "null", "http://127.0.0.1:1"] {
+        let headers = format!("{bearer}Origin: {origin}\r\n");
+        assert_eq!(fleet.call("POST", &kill, HOST, &headers).status, 403, "{origin}");
+        assert_eq!(fleet.call("GET", "/v1/fleet", HOST, &headers).status, 403, "{origin}");
+    }
+    assert_eq!(fleet.member(backends[0]).state, MemberState::Ready);
+    // A form of another site needs no permission of ours to be sent, so the token is what counts.
+    assert_eq!(fleet.call("POST", &kill, HOST, "Content-Type: text/plain\r\n").status, 401);
+    let own = format!("{bearer}Origin: http://{HOST}\r\n");
+    assert_eq!(fleet.call("POST", &kill, HOST, &own).status, 200);
+    let page = fleet.call("GET", "/", HOST, "");
+    let policy = page.header("Content-Security-Policy").unwrap();
+    for part in
+        ["default-src 'none'", "script-src 'self'", "frame-ancestors 'none'", "base-uri 'none'", "form-action 'none'"]
+    {
+        assert!(policy.contains(part), "{policy}");
+    }
+    assert!(!policy.contains("unsafe"), "{policy}");
+    assert_eq!(page.header("X-Content-Type-Options"), Some("nosniff"));
+    assert!(page.header("Access-Control-Allow-Origin").is_none());
+    // This test is of the same user as the fleet, so its page has the token; under another name of the machine nobody gets it.
+    let token = bearer.trim_end().rsplit(' ').next().unwrap();
+    assert!(page.body.contains(token));
+    assert!(!fleet.call("GET", "/", "evil.example", "").body.contains(token));
+    for asset in ["style.css", "main.js", "uPlot.js"] {
+        assert_eq!(fleet.call("GET", &format!("/assets/{asset}"), HOST, "").status, 200, "{asset}");
+    }
+    assert_eq!(fleet.call("GET", "/assets/nothing.js", HOST, "").status, 404);
+}
+
+#[test]
+fn where_other_machines_can_knock_all_needs_the_token() {
+    let place = TemporaryDirectory::new();
+    let mut command = program(&place);
+    command.args(["--ports", &list(&ports(1)), "--control", "0.0.0.0:0", "--log", "off"]);
+    let fleet = Fleet::spawn(command, place);
+    let bearer = fleet.bearer();
+    for path in ["/v1/fleet", "/v1/records", "/v1/records/batch", "/v1/live", "/metrics", "/v1/openapi.json"] {
+        assert_eq!(fleet.call("GET", path, "fleet.example", "").status, 401, "{path}");
+    }
+    assert_eq!(fleet.call("GET", "/v1/fleet", "fleet.example", &bearer).status, 200);
+    let page = fleet.call("GET", "/", "fleet.example", "");
+    assert_eq!(page.status, 200);
+    assert!(!page.body.contains(bearer.trim_end().rsplit(' ').next().unwrap()));
+    // Other commands find it as ever.
+    assert!(fleet.command(&["status"]).status.success());
+}
+
+#[test]
+fn the_dashboard_asks_for_figures_that_there_are() {
+    let (fleet, backends) = Fleet::of(2, &["--log", "off"]);
+    get(&format!("http://127.0.0.1:{}/", backends[0])).unwrap();
+    get(&format!("http://127.0.0.1:{}/readyz", backends[0])).unwrap();
+    let answer = fleet.call("GET", "/metrics", HOST, "");
+    assert!(answer.header("Content-Type").unwrap().starts_with("application/openmetrics-text"));
+    assert!(answer.body.ends_with("# EOF\n"));
+    let dashboard: Value = serde_json::from_str(include_str!("../grafana/dashboard.json")).unwrap();
+    let mut asked = 0;
+    for panel in dashboard["panels"].as_array().unwrap() {
+        for target in panel["targets"].as_array().unwrap() {
+            let expression = target["expr"].as_str().unwrap();
+            let names = expression.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+            for name in names.filter(|name| name.starts_with("http_server") || name.starts_with("uuid_generator")) {
+                // Of counters that have counted nothing there is the description alone.
+                let family = name.trim_end_matches("_bucket").trim_end_matches("_count").trim_end_matches("_total");
+                assert!(answer.body.contains(&format!("# HELP {family} ")), "{name}\n{}", answer.body);
+                asked += 1;
+            }
+        }
+    }
+    assert!(asked >= 6, "{asked}");
+}
