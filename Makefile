@@ -1,7 +1,7 @@
 # The commands of the README. `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help run development check test bench matrix
+.PHONY: help run development check test bench matrix screenshots vendor
 
 help: ## Show these commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -28,6 +28,14 @@ bench: ## Compare speed and memory with peers, side by side; writes BENCHMARKS.m
 	tests/prepare wrk
 	cargo bench --bench speed
 	cargo bench --bench certainty
+
+screenshots: ## Take the pictures of the README anew, of the real thing
+	tests/prepare
+	SCREENSHOTS=docs cargo test --locked --test live
+
+vendor: ## Copy what the live view takes from others into the repository (needs npm)
+	cd src/fleet/page/vendor && npm ci --ignore-scripts && cp node_modules/uplot/dist/uPlot.iife.min.js node_modules/uplot/dist/uPlot.min.css . && \
+	  cp node_modules/uplot/LICENSE uPlot.LICENSE && rm -r node_modules
 
 matrix: ## Check real balancers in each of their ways, healthy and broken; writes MATRIX.md
 	tests/prepare

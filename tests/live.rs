@@ -13,12 +13,13 @@ use std::time::{Duration, Instant};
 use browser::{click, find, picture, run, text, until};
 use fantoccini::{Client, Locator};
 use rustix::process::Signal;
-use support::{Fleet, Lines, TemporaryDirectory, list, ports, program, send};
+use support::{DefaultPorts, Fleet, Lines, TemporaryDirectory, list, ports, program, send};
 
 /// A demo with a real balancer; ended with the value.
 struct Demo {
     process: Child,
     _place: TemporaryDirectory,
+    _default_ports: Option<DefaultPorts>,
     view: String,
     ports: Vec<u16>,
 }
@@ -26,7 +27,12 @@ struct Demo {
 impl Demo {
     fn start(balancer: &str) -> Demo {
         let place = TemporaryDirectory::new();
-        let (backends, listen) = (ports(3), ports(1)[0].to_string());
+        // Pictures show the ports that their reader will have.
+        let default_ports = browser::screenshots().map(|_| DefaultPorts::wait());
+        let (backends, listen) = match default_ports {
+            Some(_) => (vec![9001, 9002, 9003], "8080".to_owned()),
+            None => (ports(3), ports(1)[0].to_string()),
+        };
         let ports = list(&backends);
         let mut process = program(&place)
             .args(["demo", "--with", balancer, "--ports", &ports, "--listen", &listen, "--control", "127.0.0.1:0"])
@@ -39,7 +45,7 @@ impl Demo {
         said.read(process.stdout.take().unwrap());
         let line = said.wait_for("take the tour: ");
         let view = line.rsplit(' ').next().unwrap().to_owned();
-        Demo { process, _place: place, view, ports: backends }
+        Demo { process, _place: place, _default_ports: default_ports, view, ports: backends }
     }
 
     /// Of the card of a backend.
@@ -72,6 +78,9 @@ fn a_backend_that_is_killed_by_a_click_gets_nothing_and_comes_back_by_another() 
         open(&page, &demo.view).await;
         let share = |place| demo.card(place, ".share");
         until(&page, &share(1), "a share of a third", |share| (30.0..37.0).contains(&percent(share))).await;
+        if browser::screenshots().is_some() {
+            tokio::time::sleep(Duration::from_secs(25)).await;
+        }
         picture(&page, "live-healthy").await;
         click(&page, &demo.card(1, "[data-action=kill]")).await;
         until(&page, &demo.card(1, ".state"), "it is gone", |state| state.contains("gone")).await;

@@ -117,7 +117,9 @@ impl Metrics {
         for member in &fleet.members {
             let of = Member { generator: Number(member.generator) };
             // What has not happened is 0, not missing.
-            [&self.cut_off, &self.probes, &self.lost].map(|counter| drop(counter.get_or_create(&of)));
+            for counter in [&self.cut_off, &self.probes, &self.lost] {
+                let _ = counter.get_or_create(&of);
+            }
             let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
             self.active.get_or_create(&of).set(count(member.in_flight));
             self.restarts.get_or_create(&of).set(i64::from(member.restarts));

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -112,8 +113,14 @@ pub async fn until(page: &Client, css: &str, what: &str, satisfied: impl Fn(&str
     }
 }
 
-/// Leaves a picture where `make screenshots` finds it.
+/// Where pictures go for the README, if they are wanted: `make screenshots`.
+pub fn screenshots() -> Option<PathBuf> {
+    std::env::var_os("SCREENSHOTS").map(|folder| Path::new(env!("CARGO_MANIFEST_DIR")).join(folder))
+}
+
+/// Takes a picture of what the window shows.
 pub async fn picture(page: &Client, name: &str) {
+    let folder = screenshots().unwrap_or(env!("CARGO_TARGET_TMPDIR").into());
     let png = page.screenshot().await.unwrap();
-    std::fs::write(std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.png")), png).unwrap();
+    std::fs::write(folder.join(format!("{name}.png")), png).unwrap();
 }

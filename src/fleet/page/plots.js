@@ -9,6 +9,8 @@ const STACKED = 40;
 const WHOLE = [1, 2, 5].flatMap((first) => Array.from({ length: 8 }, (_, power) => first * 10 ** power)).sort((a, b) => a - b);
 
 let window_ = 60;
+// The height of the stack, but for checks that have ended: they would dwarf all else.
+let height = 1;
 let rate = null;
 let latency = null;
 let model = null;
@@ -49,6 +51,20 @@ function marks(plot) {
   pen.restore();
 }
 
+// From second to second: the checks that have ended.
+function checks() {
+  const ended = [];
+  let begun = null;
+  for (const { kind, at, text } of model.marks) {
+    if (kind !== "check") continue;
+    const second = Math.floor(at / 1000);
+    if (text.startsWith("a check")) begun = second;
+    else if (begun !== null) ended.push([begun, second]);
+    if (text.startsWith("the check")) begun = null;
+  }
+  return ended;
+}
+
 function size(element, height) {
   return { width: Math.max(280, element.clientWidth), height };
 }
@@ -60,7 +76,7 @@ export function begin(now) {
   // The whole stack first, in the colour of the last; each of the others over it.
   const series = Array.from({ length: stacked }, (_, index) => ({ fill: colour(stacked - 1 - index), stroke: colour(stacked - 1 - index), width: 0, points: { show: false } }));
   rate = new uPlot({ ...size($("rate"), 220), padding: [18, 8, 0, 0], legend: { show: false }, cursor: { show: false },
-    scales: { x: { time: false }, y: { range: (_, __, most) => [0, Math.max(1, most * 1.05)] } },
+    scales: { x: { time: false }, y: { range: () => [0, Math.max(1, height * 1.05)] } },
     series: [{}, ...series], axes: axes(64), hooks: { draw: [marks] } }, [[], ...series.map(() => [])], $("rate"));
   const line = (stroke, dash) => ({ stroke: () => ink(stroke), width: 2, dash, points: { show: false }, spanGaps: true });
   const times = axes(72);
@@ -92,9 +108,15 @@ export function show(now) {
       sums[stacked - 1 - place][index] = sum;
     }
   });
+  const checked = checks();
+  const isChecked = (second) => checked.some(([begin, end]) => second >= begin && second <= end);
+  const heights = xs.map((second, index) => (isChecked(second) ? 0 : sums[0][index]));
+  height = Math.max(0, ...heights);
+  const peak = Math.max(0, ...sums[0]);
+  if (height === 0) height = peak;
   const range = { min: last - window_ + 1, max: Math.max(last, last - window_ + 2) };
-  const draw = (plot, data, element, height) => {
-    const wanted = size(element, height);
+  const draw = (plot, data, element, tall) => {
+    const wanted = size(element, tall);
     if (plot.width !== wanted.width) plot.setSize(wanted);
     plot.batch(() => {
       plot.setData(data, false);
@@ -108,7 +130,7 @@ export function show(now) {
   const rates = model.rates();
   const sum = rates.reduce((a, b) => a + b, 0);
   const each = model.members.slice(0, 8).map((member, place) => `${member.generator}: ${grouped(rates[place])}`);
-  say($("rate-text"), `Now ${grouped(sum)} a second · ${each.join(" · ")}${model.members.length > 8 ? " · …" : ""}`);
+  say($("rate-text"), `Now ${grouped(sum)} a second · ${each.join(" · ")}${model.members.length > 8 ? " · …" : ""}${peak > height ? ` · checks are cut off: ${grouped(peak)} a second` : ""}`);
   table();
 }
 
