@@ -6,6 +6,7 @@ mod client;
 mod floor;
 mod peers;
 mod report;
+mod watching;
 
 use std::process::ExitCode;
 
@@ -17,12 +18,20 @@ use report::{Measured, Slice};
 
 /// Rounds of each load; a figure is the median of as many ratios, each of two slices of one round.
 const ROUNDS: usize = 7;
+/// Rounds of a difference of hundredths.
+const WATCHED: usize = 15;
 /// Fleets that are started for a figure of memory or of the time to start.
 const STARTS: usize = 5;
 
 fn main() -> ExitCode {
     if let Some(mode) = floor::Mode::from_arguments() {
         floor::serve(mode);
+    }
+    if let Some(control) = watching::from_arguments() {
+        return match watching::watch(&control) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        };
     }
     let done = match asking::from_arguments() {
         Some(port) => asking::ask(port),
@@ -65,6 +74,14 @@ fn run() -> Result<()> {
         eprint!("{}", measured.rows(load));
     }
     measure_asking(&place, &mut measured)?;
+    let watched = Fleet::start(&place, 1)?;
+    for round in 0..=WATCHED {
+        let pair = watching::pair(&watched, &place)?;
+        if round > 0 {
+            measured.watching.push(pair);
+        }
+    }
+    drop(watched);
     for _ in 0..STARTS {
         measured.idle_memory.push(peers::idle_memory(&place)?);
     }

@@ -143,6 +143,13 @@ impl Fleet {
         }
         Ok(fleet)
     }
+
+    /// The base of its API, as its run file says.
+    pub fn control(&self, place: &Place) -> Result<String> {
+        let file = place.path(&format!("uuid-generator/{}.json", self.supervisor.0.id()));
+        let whereabouts: serde_json::Value = serde_json::from_slice(&fs::read(file)?)?;
+        Ok(whereabouts["control"].as_str().context("a run file names the API")?.to_owned())
+    }
 }
 
 fn pin(pid: u32, core: &str) -> Result<()> {

@@ -14,7 +14,7 @@ use crate::peers::{Peer, Place};
 /// CPU time per request in one second of load, in microseconds.
 #[derive(Clone, Copy)]
 pub struct Slice {
-    answering: f64,
+    pub answering: f64,
     helping: f64,
 }
 
@@ -47,6 +47,8 @@ pub struct Measured {
     slices: BTreeMap<Load, Vec<(&'static str, Vec<Slice>)>>,
     /// Microseconds a request of our client and of `wrk`, by round.
     pub asking: Vec<(f64, f64)>,
+    /// Microseconds a request of a backend while somebody looks at the live view, and while nobody does, by round.
+    pub watching: Vec<(f64, f64)>,
     /// KiB.
     pub idle_memory: Vec<u64>,
     /// KiB.
@@ -102,6 +104,10 @@ impl Measured {
         median(self.asking.iter().map(|(ours, wrk)| ours / wrk).collect())
     }
 
+    fn watching_ratio(&self) -> f64 {
+        median(self.watching.iter().map(|(watched, alone)| watched / alone).collect())
+    }
+
     pub fn asking_row(&self) -> String {
         let ours = median(self.asking.iter().map(|(ours, _)| *ours).collect());
         let wrk = median(self.asking.iter().map(|(_, wrk)| *wrk).collect());
@@ -126,6 +132,7 @@ impl Measured {
             ("16 requests pipelined deep: ours / nginx `return`", self.ratio(Load::Pipelined, NGINX), 0.12, 3),
             ("a new connection per request: ours / bare epoll loop", self.ratio(Load::New, FLOOR), 1.12, 3),
             ("the client of `check` / `wrk -t1 -c64`", self.asking_ratio(), 0.95, 3),
+            ("64 connections: a backend with the live view open / with nobody looking", self.watching_ratio(), 1.02, 3),
             ("resident memory of an idle backend without its journal, MiB", idle, 3.0, 2),
             ("300 backends started by exec until all have answered once, s", start, 0.6, 2),
         ];
