@@ -49,7 +49,8 @@ pub struct Settings {
     #[arg(long, value_enum, value_name = "MODE")]
     log: Option<LogMode>,
 
-    /// Where the API listens, on loopback only [default: 127.0.0.1:9000, or any free port if that is taken]
+    /// Where the live view and the API listen; elsewhere than on loopback all of it needs the token [default: 127.0.0.1:9000, or any
+    /// free port if that is taken]
     #[arg(long, value_name = "ADDRESS")]
     control: Option<SocketAddr>,
 

@@ -120,6 +120,13 @@ impl Live {
 
     /// What has happened since the last frame. `members` are given if something about them has changed.
     pub fn frame(&mut self, now: Moment, in_flight: Vec<u32>, members: Option<Vec<MemberStatus>>) -> Frame {
+        let mut frame = self.pass(now);
+        frame.latency = self.times.iter_mut().map(|times| times.percentiles(now)).collect();
+        Frame { at: self.milliseconds(now), in_flight, members, ..frame }
+    }
+
+    /// The same while nobody looks: it is kept for those who will, as far as they will see it.
+    pub fn pass(&mut self, now: Moment) -> Frame {
         self.turn_to(self.calendar.unix(now) / 1_000_000_000);
         let mut frame = std::mem::replace(&mut self.frame, empty(self.counted.len()));
         // Journals were read one after the other.
@@ -134,8 +141,7 @@ impl Live {
                 None => keep(&mut self.marks, std::iter::once(mark.clone()), MARKS),
             }
         }
-        frame.latency = self.times.iter_mut().map(|times| times.percentiles(now)).collect();
-        Frame { at: self.milliseconds(now), in_flight, members, ..frame }
+        frame
     }
 
     /// All that is known.

@@ -59,7 +59,10 @@ pub async fn run(plan: Plan) -> Result<ExitCode> {
     if early.is_none() {
         let advice = (fleet.plan.advice)(&fleet.topology);
         let (view, url) = (control.view(), control.url());
-        fleet.printer.print(Stream::Output, format!("\nThe live view: {view}\nThe API listens on {url}\n\n{advice}\n"));
+        let taken = control.taken().map(|taken| format!("   ({taken} is taken)")).unwrap_or_default();
+        fleet
+            .printer
+            .print(Stream::Output, format!("\nThe live view: {view}{taken}\nThe API listens on {url}\n\n{advice}\n"));
     }
     fleet.serve(&mut stops, early).await
 }
@@ -516,7 +519,7 @@ impl Fleet {
         }
         let now = clock::now();
         if !watched {
-            self.live.frame(now, Vec::new(), None);
+            self.live.pass(now);
             return;
         }
         self.notice_pauses();

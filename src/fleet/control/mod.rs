@@ -112,6 +112,7 @@ pub enum Refusal {
 /// The listening API. Dropping it ends it.
 pub struct Control {
     door: Door,
+    taken: Option<SocketAddr>,
     server: JoinHandle<()>,
 }
 
@@ -138,8 +139,12 @@ impl Control {
         commands: UnboundedSender<Command>,
     ) -> Result<Control, (String, String)> {
         let (ControlAddress::Preferred(address) | ControlAddress::Required(address)) = wanted;
+        let mut taken = None;
         let listener = match (TcpListener::bind(address).await, wanted) {
-            (Err(_), ControlAddress::Preferred(_)) => TcpListener::bind(SocketAddr::new(address.ip(), 0)).await,
+            (Err(_), ControlAddress::Preferred(_)) => {
+                taken = Some(address);
+                TcpListener::bind(SocketAddr::new(address.ip(), 0)).await
+            }
             (result, _) => result,
         };
         let explain = |why: std::io::Error| {
@@ -157,12 +162,17 @@ impl Control {
         let server = spawn_local(async move {
             let _ = axum::serve(listener, service).await;
         });
-        Ok(Control { door, server })
+        Ok(Control { door, taken, server })
     }
 
     /// Its base.
     pub fn url(&self) -> String {
         format!("http://{}", self.door.address)
+    }
+
+    /// Where it would be, if nobody else were there.
+    pub fn taken(&self) -> Option<SocketAddr> {
+        self.taken
     }
 
     /// Where a browser finds the live view: on loopback the page knows by whom it is opened, else the address has the token.

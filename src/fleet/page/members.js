@@ -38,7 +38,7 @@ const FAULTS = [
 
 let cards = [];
 
-function card(member, place) {
+function card(member, place, few) {
   const { generator, url } = member;
   const does = (action) =>
     h("button", { type: "button", "data-action": action, title: TITLES[action], "aria-label": `${action} ${generator}`, disabled: !canAct(),
@@ -64,13 +64,15 @@ function card(member, place) {
     h("p", {}, parts.facts),
     parts.faults,
     h("p", { class: "buttons" }, parts.buttons),
-    h("details", {}, h("summary", {}, "make it misbehave"), h("p", { class: "buttons" }, parts.breakers)));
+    h("details", { open: few }, h("summary", {}, "make it misbehave"), h("p", { class: "buttons" }, parts.breakers)));
   element.style.setProperty("--own", colour(place));
   return { element, parts };
 }
 
 export function begin(model) {
-  cards = model.members.map(card);
+  // With few of them there is room for all buttons.
+  const few = model.members.length <= 4;
+  cards = model.members.map((member, place) => card(member, place, few));
   $("members").replaceChildren(...cards.map(({ element }) => element));
   $("clear-all").disabled = !canAct();
   $("clear-all").onclick = () => attempt("clear all faults", act("clear"));
