@@ -74,7 +74,7 @@ async fn open(page: &Client, url: &str) {
 #[test]
 fn a_backend_that_is_killed_by_a_click_gets_nothing_and_comes_back_by_another() {
     let demo = Demo::start("nginx");
-    browser::with(1300, 1100, async |page| {
+    browser::with(1400, 1250, async |page| {
         open(&page, &demo.view).await;
         let share = |place| demo.card(place, ".share");
         until(&page, &share(1), "a share of a third", |share| (30.0..37.0).contains(&percent(share))).await;
@@ -102,7 +102,7 @@ fn a_backend_that_is_killed_by_a_click_gets_nothing_and_comes_back_by_another() 
 #[test]
 fn each_step_of_the_tour_shows_with_a_real_nginx_what_its_text_says() {
     let demo = Demo::start("nginx");
-    browser::with(1300, 1100, async |page| {
+    browser::with(1400, 1250, async |page| {
         open(&page, &demo.view).await;
         click(&page, "#tour-open").await;
         for step in 1..=5 {
@@ -127,7 +127,7 @@ fn each_step_of_the_tour_shows_with_a_real_nginx_what_its_text_says() {
 #[test]
 fn a_check_is_started_by_a_click_and_told_with_its_account_and_verdict() {
     let demo = Demo::start("haproxy");
-    browser::with(1300, 1100, async |page| {
+    browser::with(1400, 1250, async |page| {
         open(&page, &demo.view).await;
         click(&page, "#check").await;
         until(&page, "#marks", "it begins and ends, after that of the demo", |marks| {

@@ -114,6 +114,11 @@ export function show(now) {
   height = Math.max(0, ...heights);
   const peak = Math.max(0, ...sums[0]);
   if (height === 0) height = peak;
+  // What is cut off keeps its proportions.
+  xs.forEach((_, index) => {
+    const scale = (height * 1.05) / sums[0][index];
+    if (scale < 1) sums.forEach((sum) => (sum[index] *= scale));
+  });
   const range = { min: last - window_ + 1, max: Math.max(last, last - window_ + 2) };
   const draw = (plot, data, element, tall) => {
     const wanted = size(element, tall);
