@@ -11,7 +11,7 @@
 //! - [`top`]: the live view in a terminal; that in a browser is served by the fleet
 //! - [`balancer`]: configuration for the balancer in front of them
 //! - below them: [`topology`] (who is in the fleet), [`journal`] (what a backend recorded), [`runfile`] (where a running fleet is),
-//!   [`remote`] (how another process speaks to it), `clock`, and [`wire`] (what crosses a process)
+//!   [`remote`] (how another process speaks to it), `clock`, `numbers` (as people read them), and [`wire`] (what crosses a process)
 
 pub mod backend;
 pub mod balancer;
@@ -20,6 +20,7 @@ pub mod cli;
 mod clock;
 pub mod fleet;
 pub mod journal;
+mod numbers;
 pub mod remote;
 pub mod runfile;
 pub mod top;

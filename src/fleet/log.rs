@@ -9,6 +9,7 @@ use jiff::tz::TimeZone;
 use serde_json::json;
 
 use crate::fleet::printer::Stream;
+use crate::numbers::grouped;
 use crate::topology::Topology;
 use crate::wire::{
     Calendar, Change, Departure, Event, Fault, Generator, Moment, Outcome, Record, RecordView, Starvation,
@@ -226,19 +227,6 @@ fn gone(departure: &Departure, url: &str, generator: Generator) -> String {
              Bring it back: uuid-generator fleet start {generator}"
         ),
     }
-}
-
-/// 48120 as `48,120`.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut grouped = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
 }
 
 #[cfg(test)]

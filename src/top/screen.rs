@@ -6,8 +6,9 @@ use ratatui::style::{Color, Style, Stylize};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Cell, Paragraph, Row, Sparkline, Table, TableState, Wrap};
 
+use crate::numbers::{grouped, time};
 use crate::top::model::{Figures, Model};
-use crate::wire::{MarkKind, MemberState, MemberStatus, page};
+use crate::wire::{Latency, MarkKind, MemberState, MemberStatus, page};
 
 /// Characters of the bar of a share.
 const BAR: usize = 24;
@@ -87,7 +88,9 @@ fn row(place: usize, member: &MemberStatus, figures: &Figures) -> Row<'static> {
     };
     let percent = |share: Option<f64>| share.map_or("–".to_owned(), |share| format!("{:.0} %", share * 100.0));
     let faults: Vec<String> = member.faults.iter().map(ToString::to_string).collect();
-    let errors = figures.errors.to_string();
+    let errors = grouped(figures.errors.into());
+    let latency =
+        |of: fn(&Latency) -> u64| figures.latency.as_ref().map_or("–".to_owned(), |it| time(of(it) as f64 / 1e6));
     Row::new([
         Cell::from(Span::from(member.generator.to_string()).bold()),
         Cell::from(state),
@@ -96,8 +99,8 @@ fn row(place: usize, member: &MemberStatus, figures: &Figures) -> Row<'static> {
         Cell::from(percent(figures.expected)),
         Cell::from(figures.rate.to_string()),
         Cell::from(figures.in_flight.to_string()),
-        Cell::from(time(figures.latency.map(|latency| latency.p50))),
-        Cell::from(time(figures.latency.map(|latency| latency.p99))),
+        Cell::from(latency(|it| it.p50)),
+        Cell::from(latency(|it| it.p99)),
         Cell::from(if figures.errors > 0 { errors.red() } else { errors.into() }),
         Cell::from(faults.join(", ").red()),
     ])
@@ -137,8 +140,19 @@ fn rate(frame: &mut Frame, model: &Model, area: Rect) {
     let seconds: Vec<u64> = model.seconds.iter().copied().collect();
     let shown = &seconds[seconds.len().saturating_sub(width)..];
     let most = shown.iter().max().copied().unwrap_or_default();
-    let title = format!("requests a second, all backends: the last {} s, {most} at most", shown.len());
-    frame.render_widget(Sparkline::default().block(Block::new().title(title.dim())).data(shown), area);
+    let height = height(shown);
+    let cut = if height < most { format!(", cut off at {}", grouped(height)) } else { String::new() };
+    let title = format!("requests a second, all backends: the last {} s, {} at most{cut}", shown.len(), grouped(most));
+    let plot = Sparkline::default().block(Block::new().title(title.dim()));
+    frame.render_widget(plot.max(height).data(shown), area);
+}
+
+/// What the highest of the plot stands for: a short burst, such as a check, does not dwarf all else.
+fn height(seconds: &[u64]) -> u64 {
+    let mut busy: Vec<u64> = seconds.iter().copied().filter(|count| *count > 0).collect();
+    busy.sort_unstable();
+    let most = busy.last().copied().unwrap_or_default();
+    busy.get(busy.len() * 3 / 4).map_or(0, |usual| most.min(2 * usual))
 }
 
 fn check(model: &Model) -> Line<'static> {
@@ -146,7 +160,8 @@ fn check(model: &Model) -> Line<'static> {
     match (&check.result, &check.error) {
         (_, Some(error)) => Line::from(format!("the check could not run: {error}").red()),
         (Some(result), _) => {
-            let fates: Vec<String> = result.fates.iter().map(|(fate, count)| format!("{count} {fate}")).collect();
+            let fates: Vec<String> =
+                result.fates.iter().map(|(fate, count)| format!("{} {fate}", grouped(*count))).collect();
             let verdict = match result.verdict.as_str() {
                 "pass" => "check: PASS".green(),
                 "fail" => "check: FAIL".red(),
@@ -156,7 +171,9 @@ fn check(model: &Model) -> Line<'static> {
             let algorithm = result.algorithm.clone().unwrap_or_default();
             Line::from(vec![verdict.bold(), format!(" {algorithm} · {} · {first}", fates.join(" · ")).into()])
         }
-        (None, None) => Line::from(format!("check: {} · {} of {}", check.phase, check.sent, check.total)),
+        (None, None) => {
+            Line::from(format!("check: {} · {} of {}", check.phase, grouped(check.sent), grouped(check.total)))
+        }
     }
 }
 
@@ -180,16 +197,6 @@ fn colour(place: usize) -> Color {
     let hexadecimal = page::colour(place as u16);
     let part = |at: usize| u8::from_str_radix(&hexadecimal[at..at + 2], 16).unwrap_or_default();
     Color::Rgb(part(0), part(2), part(4))
-}
-
-/// Microseconds in the unit that suits them.
-fn time(microseconds: Option<u64>) -> String {
-    match microseconds {
-        None => "–".to_owned(),
-        Some(short @ ..1000) => format!("{short} µs"),
-        Some(middle @ ..1_000_000) => format!("{:.1} ms", middle as f64 / 1e3),
-        Some(long) => format!("{:.1} s", long as f64 / 1e6),
-    }
 }
 
 #[cfg(test)]
@@ -227,7 +234,7 @@ mod tests {
             "9001    ● ready",
             "75 %    75 %",
             "██████████████████│",
-            "7          41 µs     3.0 s",
+            "7          41.0 µs   3.00 s",
             "122",
             "check: FAIL round robin · 29 delivered · 1 lost · 1 request was lost",
             "0 s ago  9002 paused",
@@ -236,6 +243,16 @@ mod tests {
         ] {
             assert!(screen.contains(part), "{part}\n{screen}");
         }
+    }
+
+    #[test]
+    fn a_burst_does_not_dwarf_the_plot() {
+        let mut seconds = vec![10; 60];
+        assert_eq!(height(&seconds), 10);
+        seconds[..2].fill(4000);
+        assert_eq!(height(&seconds), 20);
+        seconds[..30].fill(4000);
+        assert_eq!((height(&seconds), height(&[0, 0]), height(&[])), (4000, 0, 0));
     }
 
     #[test]

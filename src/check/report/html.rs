@@ -2,10 +2,11 @@
 
 use std::fmt::Write;
 
-use crate::check::report::numbers::{escaped, grouped, percent, time};
+use crate::check::report::escape::escaped;
 use crate::check::report::plot;
 use crate::check::report::text::reason;
 use crate::check::report::{Check, Finding, Outcome, Percentiles, Report, Shares, Verdict};
+use crate::numbers::{grouped, percent, time};
 
 const HEAD: &str = "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
     <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\

@@ -2,9 +2,10 @@
 
 use std::fmt::Write;
 
-use crate::check::report::numbers::{grouped, harmless, percent, time};
+use crate::check::report::escape::harmless;
 use crate::check::report::text::reason;
 use crate::check::report::{Check, Outcome, Percentiles, Report, Verdict};
+use crate::numbers::{grouped, percent, time};
 
 /// A heading a check, the verdict first.
 pub fn markdown(report: &Report) -> String {

@@ -1,12 +1,12 @@
 //! What a run of checks found, as one value, and its forms: for a terminal, for programs, for CI. A form a file.
 
+mod escape;
 #[cfg(test)]
 mod example;
 mod html;
 mod json;
 mod junit;
 mod markdown;
-mod numbers;
 mod plot;
 #[cfg(test)]
 mod tests;
@@ -14,6 +14,7 @@ mod text;
 
 use serde::{Deserialize, Serialize};
 
+use crate::numbers::grouped;
 pub use junit::junit;
 pub use text::Style;
 
@@ -411,10 +412,8 @@ impl Beside {
             (self.unexplained, "records that no request explains"),
             (self.warm_up, "requests before, until all was stable"),
         ];
-        let told = counts
-            .iter()
-            .filter(|(count, _)| *count > 0)
-            .map(|(count, what)| format!("{} {what}", numbers::grouped(*count)));
+        let told =
+            counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{} {what}", grouped(*count)));
         let told: Vec<String> = told.collect();
         (!told.is_empty()).then(|| told.join(", "))
     }

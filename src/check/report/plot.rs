@@ -3,8 +3,9 @@
 
 use std::fmt::Write;
 
-use crate::check::report::numbers::{escaped, grouped, time};
+use crate::check::report::escape::escaped;
 use crate::check::report::{Outage, Plots};
+use crate::numbers::{grouped, time};
 
 const COLOURS: usize = 8;
 const WIDTH: f64 = 900.0;

@@ -2,8 +2,9 @@
 
 use std::fmt::Write;
 
-use crate::check::report::numbers::{grouped, harmless, percent, time};
+use crate::check::report::escape::harmless;
 use crate::check::report::{Check, Finding, Outage, Outcome, Percentiles, Report, Shares, Verdict};
+use crate::numbers::{grouped, percent, time};
 
 /// How a terminal shows it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -2,7 +2,8 @@
 
 use crate::check::fate::Fate;
 use crate::check::report::{Finding, Outcome};
-use crate::check::verdict::{Case, Drill, count_of, finding, grouped};
+use crate::check::verdict::{Case, Drill, finding};
+use crate::numbers::{count_of, grouped};
 
 /// What the fates mean.
 pub fn judge(case: &Case) -> Vec<Finding> {

@@ -216,22 +216,3 @@ pub fn judge(case: &Case, outage: Option<&Outage>) -> (Vec<Finding>, Option<Shar
 fn finding(rule: &str, outcome: Outcome, summary: impl Into<String>) -> Finding {
     Finding { rule: rule.to_owned(), outcome, summary: summary.into(), evidence: Vec::new(), hint: None, source: None }
 }
-
-/// `1 request`, `2 requests`, with separators of thousands.
-pub fn count_of(count: u64, what: &str) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{} {what}{plural}", grouped(count))
-}
-
-/// `12,345`
-pub fn grouped(count: u64) -> String {
-    let digits = count.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}

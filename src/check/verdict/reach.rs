@@ -2,7 +2,8 @@
 
 use crate::check::algorithm::Kind;
 use crate::check::report::{Finding, Outcome};
-use crate::check::verdict::{Case, Drill, FALSE_ALARM, finding, grouped};
+use crate::check::verdict::{Case, Drill, FALSE_ALARM, finding};
+use crate::numbers::grouped;
 
 /// Which backends never got a request.
 pub fn judge(case: &Case) -> Vec<Finding> {

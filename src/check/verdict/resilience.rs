@@ -1,7 +1,8 @@
 //! PURE. What clients noticed while something was broken on purpose: told always, a rule where nothing may be lost.
 
 use crate::check::report::{Affected, Finding, Outage, Outcome};
-use crate::check::verdict::{Case, Drill, count_of, finding};
+use crate::check::verdict::{Case, Drill, finding};
+use crate::numbers::count_of;
 
 /// What an outage did.
 pub fn judge(case: &Case, outage: Option<&Outage>) -> Option<Finding> {

@@ -5,7 +5,8 @@ use crate::check::fate::Fate;
 use crate::check::observation::Backend;
 use crate::check::report::{Finding, Outcome, Share, Shares, Test};
 use crate::check::verdict::statistics::{detects, multinomial};
-use crate::check::verdict::{Case, Drill, FALSE_ALARM, Weights, finding, grouped};
+use crate::check::verdict::{Case, Drill, FALSE_ALARM, Weights, finding};
+use crate::numbers::grouped;
 
 /// Independent cursors that are granted to round robin before a deviation counts: worker processes times balancers.
 const CURSORS: f64 = 64.0;

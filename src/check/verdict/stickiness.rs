@@ -2,7 +2,8 @@
 
 use crate::check::algorithm::Kind;
 use crate::check::report::{Finding, Outcome};
-use crate::check::verdict::{Case, Drill, count_of, finding, grouped};
+use crate::check::verdict::{Case, Drill, finding};
+use crate::numbers::{count_of, grouped};
 
 /// How often a client left its backend. It is a rule where the algorithm pins, as it seems or as it should.
 pub fn judge(case: &Case) -> Option<Finding> {

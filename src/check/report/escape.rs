@@ -1,26 +1,4 @@
-//! PURE. Figures as people read them, the same in every form.
-
-pub use crate::check::verdict::grouped;
-
-/// Seconds, to three digits: `245 µs`, `2.45 ms`, `1.02 s`.
-pub fn time(seconds: f64) -> String {
-    let (value, unit) = match seconds {
-        0.0 => return "0 s".to_owned(),
-        ..0.000_999_5 => (seconds * 1e6, "µs"),
-        ..0.999_5 => (seconds * 1e3, "ms"),
-        _ => (seconds, "s"),
-    };
-    match value {
-        ..9.995 => format!("{value:.2} {unit}"),
-        ..99.95 => format!("{value:.1} {unit}"),
-        _ => format!("{value:.0} {unit}"),
-    }
-}
-
-/// A share of 0 to 1: `33.34 %`.
-pub fn percent(share: f64) -> String {
-    format!("{:.2} %", share * 100.0)
-}
+//! PURE. What came from the network, where people read it.
 
 /// Nothing that came from the network may steer a terminal or hide in a report.
 pub fn harmless(text: &str) -> String {
@@ -50,13 +28,6 @@ pub fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn times_have_three_digits_and_a_fitting_unit() {
-        let times = [0.000_007_1, 0.000_245, 0.002_447, 0.0115, 0.999_4, 0.999_9, 12.345, 250.0];
-        let expected = ["7.10 µs", "245 µs", "2.45 ms", "11.5 ms", "999 ms", "1.00 s", "12.3 s", "250 s"];
-        assert_eq!(times.map(time), expected);
-    }
 
     #[test]
     fn controls_are_shown_and_not_obeyed() {
