@@ -81,6 +81,10 @@ fn chance_is_random_whatever_the_shares() {
 fn what_follows_load_is_told_from_what_does_not() {
     for backends in [2, 3, 5] {
         always(backends, Picks::LeastInTurns, 1, Kind::LeastConnections);
+        always(backends, Picks::LeastFirst, 1, Kind::LeastConnections);
+        // As NGINX, whose quick answers all count alike, and as Traefik, in which those of less than a millisecond count nothing.
+        always(backends, Picks::LeastTime { quick: 20.0 }, 1, Kind::LeastTime);
+        always(backends, Picks::LeastTime { quick: 0.0 }, 1, Kind::LeastTime);
     }
     for backends in [3, 5] {
         always(backends, Picks::LeastByChance, 1, Kind::LeastConnections);

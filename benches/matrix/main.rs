@@ -24,10 +24,11 @@ const BALANCERS: [(&str, &str, bool); 6] = [
 ];
 
 /// For `config` and `--with`, and how the check must name it.
-const ALGORITHMS: [(&str, &[&str], &str); 10] = [
+const ALGORITHMS: [(&str, &[&str], &str); 11] = [
     ("round robin", &[], "round-robin"),
     ("weighted 5:1:1", &["--weights", "5:1:1"], "weighted-round-robin"),
     ("least connections", &["--algorithm", "least-connections"], "least-connections"),
+    ("least time", &["--algorithm", "least-time"], "least-time"),
     ("random", &["--algorithm", "random"], "random"),
     ("two choices", &["--algorithm", "two-choices"], "two-choices"),
     ("source", &["--algorithm", "source"], "source"),

@@ -1,7 +1,9 @@
 //! PURE. Caddy: a whole Caddyfile, without an admin port and certificates; or its site.
 
 use crate::balancer::lines::Lines;
-use crate::balancer::{Balancer, Cannot, File, IDEMPOTENT, Limits, Options, Run, Version, Written, time};
+use crate::balancer::{
+    Balancer, Cannot, FEWEST, File, IDEMPOTENT, LEAST_TIME, Limits, Options, Run, Version, Written, time,
+};
 use crate::topology::{Algorithm, Topology};
 
 /// From here on all that is written is known: `health_passes` is the latest of it.
@@ -84,6 +86,7 @@ fn policy(topology: &Topology, limits: Limits) -> Result<Vec<String>, Cannot> {
         }
         Algorithm::RoundRobin => vec![format!("lb_policy {turns}")],
         Algorithm::LeastConnections => vec!["lb_policy least_conn".to_owned()],
+        Algorithm::LeastTime => return Err(limits.cannot(LEAST_TIME, FEWEST)),
         Algorithm::Random => vec!["lb_policy random".to_owned()],
         Algorithm::TwoChoices => vec!["lb_policy random_choose 2".to_owned()],
         Algorithm::Source => vec!["lb_policy client_ip_hash".to_owned()],

@@ -1,7 +1,7 @@
 //! PURE. Envoy: a whole static configuration, without an admin port; or its listener and cluster.
 
 use crate::balancer::lines::Lines;
-use crate::balancer::{Balancer, Cannot, File, IDEMPOTENT, Limits, Options, Run, Version, Written};
+use crate::balancer::{Balancer, Cannot, FEWEST, File, IDEMPOTENT, LEAST_TIME, Limits, Options, Run, Version, Written};
 use crate::topology::{Algorithm, Member, Topology};
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ pub fn write(topology: &Topology, options: &Options) -> Result<Written, Cannot> 
     let limits = Limits::of(Balancer::Envoy, options);
     refuse(topology, limits)?;
     let mut body = listener(topology, options);
-    body += &cluster(topology);
+    body += &cluster(topology, limits)?;
     let mut text = Lines::default();
     text.add(0, format!("# {}", options.head(Balancer::Envoy, topology)));
     if options.snippet {
@@ -129,7 +129,7 @@ fn route(topology: &Topology, again: Option<(u32, &str, &str)>, text: &mut Lines
         Algorithm::Header(name) => Some(format!("header: {{ header_name: {name} }}")),
         Algorithm::Cookie(name) => Some(format!("cookie: {{ name: {name} }}")),
         Algorithm::RoundRobin | Algorithm::LeastConnections | Algorithm::Random => None,
-        Algorithm::TwoChoices | Algorithm::Sticky(_) => None,
+        Algorithm::LeastTime | Algorithm::TwoChoices | Algorithm::Sticky(_) => None,
     };
     text.maybe(16, policy.map(|policy| format!("hash_policy: [{{ {policy} }}]")));
     let answer = topology.timeouts.answer;
@@ -149,7 +149,7 @@ fn route(topology: &Topology, again: Option<(u32, &str, &str)>, text: &mut Lines
     }
 }
 
-fn cluster(topology: &Topology) -> String {
+fn cluster(topology: &Topology, limits: Limits) -> Result<String, Cannot> {
     let mut text = Lines::default();
     let host = topology.host.in_balancer();
     let host = host.trim_matches(['[', ']']);
@@ -162,6 +162,7 @@ fn cluster(topology: &Topology) -> String {
         Algorithm::RoundRobin | Algorithm::Sticky(_) => {
             text.add(2, "lb_policy: ROUND_ROBIN # each worker in its own order")
         }
+        Algorithm::LeastTime => return Err(limits.cannot(LEAST_TIME, FEWEST)),
         Algorithm::Random => text.add(2, "lb_policy: RANDOM"),
         Algorithm::TwoChoices => {
             text.add(2, "lb_policy: LEAST_REQUEST").add(2, "least_request_lb_config: { choice_count: 2 }")
@@ -225,7 +226,7 @@ fn cluster(topology: &Topology) -> String {
         text.add(4, "# Backups.").add(4, "- priority: 1").add(6, "lb_endpoints:");
         endpoints(topology, host, topology.backups(), &mut text);
     }
-    text.0
+    Ok(text.0)
 }
 
 fn endpoints<'a>(topology: &Topology, host: &str, members: impl Iterator<Item = &'a Member>, text: &mut Lines) {

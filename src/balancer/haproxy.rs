@@ -1,7 +1,9 @@
 //! PURE. HAProxy: a whole `haproxy.cfg`, or its frontend and backend.
 
 use crate::balancer::lines::Lines;
-use crate::balancer::{Balancer, Cannot, File, IDEMPOTENT, Limits, Options, Run, Version, Written, time};
+use crate::balancer::{
+    Balancer, Cannot, FEWEST, File, IDEMPOTENT, LEAST_TIME, Limits, Options, Run, Version, Written, time,
+};
 use crate::topology::{Algorithm, Topology};
 
 /// From here on all that is written is known: `balance hash` is the latest of it.
@@ -59,7 +61,7 @@ fn frontend_and_backend(topology: &Topology, options: &Options) -> Result<String
         .add(0, "# What HAProxy calls a backend is the whole fleet; a server is one of it.")
         .add(0, "backend uuid");
     text.add(4, "mode http");
-    for line in balance(topology) {
+    for line in balance(topology, limits)? {
         text.add(4, line);
     }
     if !path.is_root() {
@@ -123,11 +125,12 @@ fn frontend_and_backend(topology: &Topology, options: &Options) -> Result<String
     Ok(text.0)
 }
 
-fn balance(topology: &Topology) -> Vec<String> {
+fn balance(topology: &Topology, limits: Limits) -> Result<Vec<String>, Cannot> {
     let hash = |balance: String| vec![balance, "hash-type consistent".to_owned()];
-    match &topology.algorithm {
+    Ok(match &topology.algorithm {
         Algorithm::RoundRobin => vec!["balance roundrobin".to_owned()],
         Algorithm::LeastConnections => vec!["balance leastconn".to_owned()],
+        Algorithm::LeastTime => return Err(limits.cannot(LEAST_TIME, FEWEST)),
         Algorithm::Random => vec!["balance random(1)".to_owned()],
         Algorithm::TwoChoices => vec!["balance random(2)".to_owned()],
         Algorithm::Source => hash("balance source".to_owned()),
@@ -137,7 +140,7 @@ fn balance(topology: &Topology) -> Vec<String> {
         Algorithm::Sticky(name) => {
             vec!["balance roundrobin".to_owned(), format!("cookie {name} insert indirect nocache")]
         }
-    }
+    })
 }
 
 fn retries(topology: &Topology, text: &mut Lines) {

@@ -55,10 +55,12 @@ fn refuse(topology: &Topology, options: &Options, limits: Limits) -> Result<(), 
             ),
             CONTROLLERS,
         )?,
-        Algorithm::LeastConnections | Algorithm::Random | Algorithm::TwoChoices | Algorithm::Source => {
+        Algorithm::LeastConnections | Algorithm::LeastTime | Algorithm::Random | Algorithm::TwoChoices => {
             return Err(limits.cannot(one, CONTROLLERS));
         }
-        Algorithm::Uri | Algorithm::Header(_) | Algorithm::Cookie(_) => return Err(limits.cannot(one, CONTROLLERS)),
+        Algorithm::Source | Algorithm::Uri | Algorithm::Header(_) | Algorithm::Cookie(_) => {
+            return Err(limits.cannot(one, CONTROLLERS));
+        }
     }
     for (so, what, nearest) in [
         (topology.backups().next().is_some(), "have a backup (--backup)", CONTROLLERS),

@@ -377,6 +377,10 @@ impl Limits {
     }
 }
 
+/// What several cannot, and what is nearest to it.
+const LEAST_TIME: &str = "go by the time of answers (--algorithm least-time)";
+const FEWEST: &str = "--algorithm least-connections: a slow backend has more requests in flight";
+
 /// Methods whose requests may be executed twice (RFC 9110, section 9.2.2).
 const IDEMPOTENT: [&str; 6] = ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"];
 

@@ -1,13 +1,14 @@
 //! PURE. NGINX, open source: a whole `nginx.conf`, or the lines that go inside `http { … }`, or as a file into `conf.d`.
 
 use crate::balancer::lines::Lines;
-use crate::balancer::{Balancer, Cannot, File, Limits, Options, Run, Version, Written, time};
+use crate::balancer::{Balancer, Cannot, FEWEST, File, LEAST_TIME, Limits, Options, Run, Version, Written, time};
 use crate::topology::{Algorithm, Topology};
 
 /// Connections to backends are kept, and HTTP/1.1 is spoken to them, without being told.
 const KEEPS_CONNECTIONS: Version = Version(1, 29, 7);
 const STICKY: Version = Version(1, 29, 6);
 const RANDOM: Version = Version(1, 15, 1);
+const MEASURES: Version = Version(1, 31, 0);
 const NAME: &str = "nginx.conf";
 
 /// An upstream named `uuid` of all backends and a server that balances `/uuid` over them, as the original program ships it.
@@ -135,6 +136,11 @@ fn method(topology: &Topology, limits: Limits) -> Result<Vec<String>, Cannot> {
     match &topology.algorithm {
         Algorithm::RoundRobin => Ok(Vec::new()),
         Algorithm::LeastConnections => Ok(vec!["least_conn;".to_owned()]),
+        Algorithm::LeastTime => {
+            limits.refuse_if(limits.version < MEASURES, &format!("{LEAST_TIME}: from {MEASURES}"), FEWEST)?;
+            let comment = "# By the time until the head of an answer; `last_byte` goes by that until its end.";
+            Ok(vec![comment.to_owned(), "least_time header;".to_owned()])
+        }
         Algorithm::Random | Algorithm::TwoChoices => {
             no_backup("random")?;
             limits.refuse_if(

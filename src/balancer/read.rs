@@ -107,6 +107,9 @@ impl Upstream {
                 self.servers.push(server);
             }
             ["least_conn"] => self.algorithm = Algorithm::LeastConnections,
+            ["least_time", "header" | "last_byte"] | ["least_time", "header" | "last_byte", "inflight"] => {
+                self.algorithm = Algorithm::LeastTime;
+            }
             ["random"] => self.algorithm = Algorithm::Random,
             ["random", "two"] | ["random", "two", "least_conn"] => self.algorithm = Algorithm::TwoChoices,
             ["ip_hash"] => self.algorithm = Algorithm::Source,
@@ -291,6 +294,29 @@ mod tests {
         assert_eq!(ports, [Some(9001), Some(9002), None, Some(80), Some(1)]);
         assert_eq!((one.servers[0].weight, one.servers[1].backup, one.servers[2].down), (5, true, true));
         assert_eq!(one.not_understood, ["line 7: queue 10", "line 7: slow_start=3s of server a:1"]);
+    }
+
+    #[test]
+    fn every_method_has_its_algorithm() {
+        for (method, algorithm) in [
+            ("", "round-robin"),
+            ("least_conn;", "least-connections"),
+            ("least_time header;", "least-time"),
+            ("least_time last_byte inflight;", "least-time"),
+            ("random;", "random"),
+            ("random two;", "two-choices"),
+            ("ip_hash;", "source"),
+            ("hash $remote_addr consistent;", "source"),
+            ("hash $request_uri;", "uri"),
+            ("hash $http_x_user;", "header:x-user"),
+            ("hash $cookie_session;", "cookie:session"),
+            ("sticky cookie route expires=1h;", "sticky:route"),
+        ] {
+            let found = upstreams(&format!("upstream a {{ {method} server b:1; }}")).unwrap();
+            assert_eq!((found[0].algorithm.to_string().as_str(), found[0].not_understood.len()), (algorithm, 0));
+        }
+        let found = upstreams("upstream a { hash $arg_a; least_time last_bit; server b:1; }").unwrap();
+        assert_eq!(found[0].not_understood, ["line 1: hash $arg_a", "line 1: least_time last_bit"]);
     }
 
     #[test]

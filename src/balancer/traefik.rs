@@ -1,13 +1,14 @@
 //! PURE. Traefik with its file provider: a static and a dynamic file.
 
 use crate::balancer::lines::Lines;
-use crate::balancer::{Balancer, Cannot, File, Limits, Options, Run, Version, Written, time};
+use crate::balancer::{Balancer, Cannot, File, LEAST_TIME, Limits, Options, Run, Version, Written, time};
 use crate::topology::{Algorithm, Member, Topology};
 
 const OLDEST: Version = Version(3, 0, 0);
 const TWO_CHOICES: Version = Version(3, 4, 0);
 const PASSIVE: Version = Version(3, 5, 0);
 const BY_SOURCE: Version = Version(3, 6, 0);
+const MEASURES: Version = Version(3, 6, 0);
 const STATIC: &str = "traefik.yml";
 const DYNAMIC: &str = "dynamic.yml";
 
@@ -101,6 +102,7 @@ fn strategy(topology: &Topology, limits: Limits) -> Result<Vec<String>, Cannot> 
             "look for the fewest connections of all (--algorithm least-connections)",
             "--algorithm two-choices looks at two of them",
         )),
+        Algorithm::LeastTime => from(MEASURES, LEAST_TIME, "leasttime"),
         Algorithm::Random => Err(limits.cannot(
             "pick by chance alone (--algorithm random)",
             "--algorithm two-choices picks two by chance and takes the less loaded",

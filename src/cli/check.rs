@@ -64,7 +64,7 @@ pub struct Typed {
     #[arg(long, value_name = "PORT", requires = "with", help_heading = "With a balancer of its own")]
     listen: Option<u16>,
 
-    /// How it picks: round-robin, least-connections, random, two-choices, source, uri, header:NAME, cookie:NAME or sticky
+    /// How it picks: round-robin, least-connections, least-time, random, two-choices, source, uri, header:NAME, cookie:NAME or sticky
     #[arg(long, value_name = "ALGORITHM", requires = "with", help_heading = "With a balancer of its own")]
     algorithm: Option<Algorithm>,
 

@@ -44,7 +44,7 @@ pub struct Typed {
     #[arg(long, value_name = "PATH")]
     path: Option<HttpPath>,
 
-    /// How a backend is picked: round-robin, least-connections, random, two-choices, source, uri, header:NAME, cookie:NAME,
+    /// How a backend is picked: round-robin, least-connections, least-time, random, two-choices, source, uri, header:NAME, cookie:NAME,
     /// sticky or sticky:NAME [default: round-robin]
     #[arg(long, value_name = "ALGORITHM", help_heading = "Balancing")]
     algorithm: Option<Algorithm>,

@@ -24,7 +24,7 @@ pub struct Typed {
     #[arg(long, value_name = "BALANCER")]
     with: Option<String>,
 
-    /// round-robin, least-connections, random, two-choices, source, uri, header:NAME, cookie:NAME or sticky
+    /// round-robin, least-connections, least-time, random, two-choices, source, uri, header:NAME, cookie:NAME or sticky
     #[arg(long, value_name = "ALGORITHM")]
     algorithm: Option<Algorithm>,
 

@@ -80,7 +80,8 @@ impl Standing {
 }
 
 /// Algorithms that need no more words.
-const OFFERED: [&str; 7] = ["round-robin", "least-connections", "random", "two-choices", "source", "uri", "sticky"];
+const OFFERED: [&str; 8] =
+    ["round-robin", "least-connections", "least-time", "random", "two-choices", "source", "uri", "sticky"];
 
 /// The first that is found, in the order in which they are best known.
 pub fn first_installed() -> Option<Balancer> {
@@ -334,6 +335,9 @@ fn behaviour(topology: &Topology, workers: Option<NonZeroU32>) -> Result<Behavio
         (Algorithm::Random, false) => builtin::Algorithm::Random,
         (Algorithm::LeastConnections, false) => builtin::Algorithm::LeastConnections { ties: Ties::RoundRobin },
         (Algorithm::TwoChoices, false) => builtin::Algorithm::TwoChoices { replacement: false },
+        (Algorithm::LeastTime, false) => bail!(
+            "the built-in balancer does not go by the time of answers (--algorithm least-time)\n  hint: --algorithm least-connections, or NGINX from 1.31.0"
+        ),
         (Algorithm::Source, false) => builtin::Algorithm::SourceHash { block: false },
         (Algorithm::Uri, false) => builtin::Algorithm::UriHash,
         (Algorithm::Header(_) | Algorithm::Cookie(_) | Algorithm::Sticky(_), false) => bail!(

@@ -11,6 +11,8 @@ pub enum Algorithm {
     RoundRobin,
     /// The one with the fewest requests in flight.
     LeastConnections,
+    /// The one that answers soonest, by the time of its latest answers and its requests in flight.
+    LeastTime,
     /// By chance.
     Random,
     /// The less loaded of two that chance picks.
@@ -29,12 +31,13 @@ pub enum Algorithm {
 
 impl Algorithm {
     /// One of each.
-    pub fn examples() -> [Algorithm; 9] {
+    pub fn examples() -> [Algorithm; 10] {
         use Algorithm::*;
         let name = |text: &str| Name(text.to_owned());
         [
             RoundRobin,
             LeastConnections,
+            LeastTime,
             Random,
             TwoChoices,
             Source,
@@ -50,6 +53,7 @@ impl Algorithm {
         match self {
             Algorithm::RoundRobin => "round-robin",
             Algorithm::LeastConnections => "least-connections",
+            Algorithm::LeastTime => "least-time",
             Algorithm::Random => "random",
             Algorithm::TwoChoices => "two-choices",
             Algorithm::Source => "source",
@@ -67,8 +71,8 @@ impl fmt::Display for Algorithm {
         f.write_str(self.word())?;
         match self {
             Algorithm::Header(name) | Algorithm::Cookie(name) | Algorithm::Sticky(name) => write!(f, ":{name}"),
-            Algorithm::RoundRobin | Algorithm::LeastConnections | Algorithm::Random => Ok(()),
-            Algorithm::TwoChoices | Algorithm::Source | Algorithm::Uri => Ok(()),
+            Algorithm::RoundRobin | Algorithm::LeastConnections | Algorithm::LeastTime => Ok(()),
+            Algorithm::Random | Algorithm::TwoChoices | Algorithm::Source | Algorithm::Uri => Ok(()),
         }
     }
 }
@@ -95,7 +99,7 @@ impl FromStr for Algorithm {
             _ => Algorithm::examples().into_iter().find(|algorithm| algorithm.word() == word),
         };
         plain.filter(|_| name.is_none()).ok_or_else(|| {
-            "expected round-robin, least-connections, random, two-choices, source, uri, header:NAME, cookie:NAME, sticky or sticky:NAME"
+            "expected round-robin, least-connections, least-time, random, two-choices, source, uri, header:NAME, cookie:NAME, sticky or sticky:NAME"
                 .to_owned()
         })
     }

@@ -43,6 +43,12 @@ pub enum Picks {
     Random(Vec<f64>),
     LeastInTurns,
     LeastByChance,
+    /// The first among equals.
+    LeastFirst,
+    /// By the smoothed time of answers times the requests in flight; a quick answer counts as so many milliseconds.
+    LeastTime {
+        quick: f64,
+    },
     TwoDistinct,
     TwoWithReplacement,
     Source {
@@ -68,6 +74,8 @@ pub struct Simulated {
     next: Vec<usize>,
     kept: Vec<Option<(usize, Option<usize>)>>,
     held: Vec<usize>,
+    /// Milliseconds, smoothed, of each backend.
+    took: Vec<f64>,
 }
 
 impl Simulated {
@@ -84,6 +92,7 @@ impl Simulated {
             next,
             kept: vec![None; 64],
             held: Vec::new(),
+            took: vec![0.0; backends],
         }
     }
 
@@ -158,6 +167,16 @@ impl Simulated {
                 let equal: Vec<usize> = (0..self.backends).filter(|place| self.load(*place) == least).collect();
                 equal[self.chance.below(equal.len())]
             }
+            Picks::LeastFirst => (0..self.backends).min_by_key(|place| self.load(*place)).unwrap(),
+            Picks::LeastTime { quick } => {
+                let score = |place: usize| (quick + self.took[place]) * (1 + self.load(place)) as f64;
+                let least = (0..self.backends).map(score).fold(f64::INFINITY, f64::min);
+                (0..self.backends)
+                    .map(|step| (self.next[cursor] + 1 + step) % self.backends)
+                    .find(|place| score(*place) == least)
+                    .inspect(|place| self.next[cursor] = *place)
+                    .unwrap()
+            }
             Picks::TwoDistinct | Picks::TwoWithReplacement => {
                 let first = self.chance.below(self.backends);
                 let second = match self.picks {
@@ -226,7 +245,9 @@ impl Subject for Simulated {
     }
 
     fn release(&mut self) -> Vec<(Option<Backend>, bool)> {
-        std::mem::take(&mut self.held).into_iter().map(|backend| (Some(Backend(backend as u16)), true)).collect()
+        let held = std::mem::take(&mut self.held);
+        held.iter().for_each(|backend| self.took[*backend] += 20.0);
+        held.into_iter().map(|backend| (Some(Backend(backend as u16)), true)).collect()
     }
 
     fn has_sources(&self) -> bool {

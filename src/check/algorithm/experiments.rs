@@ -104,6 +104,10 @@ pub fn run(subject: &mut dyn Subject, setting: &Setting) -> Evidence {
     if matches!(Order::of(&evidence.fresh), Order::One(_)) {
         if setting.members != Some(1) {
             evidence.keys = keys(subject, setting);
+            // Among equals it may always take the first.
+            if setting.can_hold && !evidence.keys.iter().any(|(_, trial)| trial.spread() > 1) {
+                hold(subject, setting, &mut evidence);
+            }
         }
         return evidence;
     }
@@ -243,17 +247,29 @@ fn cursors(subject: &mut dyn Subject, turns: &[Backend]) -> Option<(usize, usize
     Some((CURSOR_CONNECTIONS, groups.len()))
 }
 
-/// Keeps backends busy with one request and looks where others go.
+/// Keeps backends busy with one request and looks where others go, meanwhile and afterwards.
 fn hold(subject: &mut dyn Subject, setting: &Setting, evidence: &mut Evidence) {
-    let rarest = counts(&evidence.fresh).iter().map(|(_, count)| *count as usize).min().unwrap_or(1);
+    let seen = counts(&evidence.fresh);
+    let rarest = seen.iter().map(|(_, count)| *count as usize).min().unwrap_or(1);
     // So many that the one that is held would usually get 260 of them.
     let others = (260 * evidence.fresh.len() / rarest).clamp(OTHERS, OTHERS * 8);
-    evidence.held_one = hold_at(subject, setting, 1, others);
-    if evidence.held_one.is_empty() {
+    evidence.held_one = hold_at(subject, setting, 1, OTHERS / 10);
+    let Some(first) = evidence.held_one.first() else {
         evidence.missing.push("no request could be held in flight: load was not tried".to_owned());
         return;
+    };
+    let idle = others.min(affordable(subject, setting, 0.9));
+    let after = (0..idle).filter_map(|_| subject.send(&Request::default()).backend).collect();
+    let after = Hold { busy: first.busy.clone(), others: after };
+    let forgiven = after.to_busy() > 0;
+    evidence.after = Some(after);
+    if !forgiven {
+        // What was done to one is done to all, or the one would get nothing in the sample either.
+        hold_at(subject, setting, setting.members.unwrap_or(seen.len()).saturating_sub(1).max(1), 1);
+        return;
     }
-    let backends = counts(&evidence.fresh).len();
+    evidence.held_one.extend(hold_at(subject, setting, 1, others));
+    let backends = seen.len();
     let there: usize = evidence.held_one.iter().map(Hold::to_busy).sum();
     let sent: usize = evidence.held_one.iter().map(|hold| hold.others.len()).sum();
     if there * backends * 2 < sent && (3..=9).contains(&backends) {

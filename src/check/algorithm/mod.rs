@@ -23,6 +23,8 @@ pub enum Kind {
     TwoChoices,
     /// The one with the fewest requests in flight.
     LeastConnections,
+    /// The one that answered soonest lately.
+    LeastTime,
     /// By the client's address.
     Source,
     /// By path or query.
@@ -39,12 +41,13 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 11] = [
+    pub const ALL: [Kind; 12] = [
         Kind::RoundRobin,
         Kind::WeightedRoundRobin,
         Kind::Random,
         Kind::TwoChoices,
         Kind::LeastConnections,
+        Kind::LeastTime,
         Kind::Source,
         Kind::Uri,
         Kind::Header,
@@ -61,6 +64,7 @@ impl Kind {
             Kind::Random => "random",
             Kind::TwoChoices => "two-choices",
             Kind::LeastConnections => "least-connections",
+            Kind::LeastTime => "least-time",
             Kind::Source => "source",
             Kind::Uri => "uri",
             Kind::Header => "header",
@@ -78,6 +82,7 @@ impl Kind {
             Kind::Random => "random",
             Kind::TwoChoices => "the less loaded of two random choices",
             Kind::LeastConnections => "least connections",
+            Kind::LeastTime => "least time (who answered soonest lately)",
             Kind::Source => "by source address",
             Kind::Uri => "by URI",
             Kind::Header => "by a header",
@@ -92,13 +97,13 @@ impl Kind {
         match self {
             Kind::Source | Kind::Uri | Kind::Header | Kind::Cookie | Kind::Sticky => true,
             Kind::RoundRobin | Kind::WeightedRoundRobin | Kind::Random => false,
-            Kind::TwoChoices | Kind::LeastConnections | Kind::One => false,
+            Kind::TwoChoices | Kind::LeastConnections | Kind::LeastTime | Kind::One => false,
         }
     }
 
-    /// Whether the load of the backends decides, so that no shares are promised.
+    /// Whether the load or the speed of the backends decides, so that no shares are promised.
     pub fn follows_load(self) -> bool {
-        matches!(self, Kind::TwoChoices | Kind::LeastConnections)
+        matches!(self, Kind::TwoChoices | Kind::LeastConnections | Kind::LeastTime)
     }
 }
 
@@ -117,6 +122,7 @@ impl FromStr for Kind {
             "wrr" => Some(Kind::WeightedRoundRobin),
             "rr" => Some(Kind::RoundRobin),
             "least-conn" | "leastconn" | "least-request" => Some(Kind::LeastConnections),
+            "least_time" | "leasttime" => Some(Kind::LeastTime),
             "ip-hash" | "source-hash" => Some(Kind::Source),
             "uri-hash" => Some(Kind::Uri),
             "random-two" | "p2c" => Some(Kind::TwoChoices),
@@ -233,6 +239,8 @@ pub struct Evidence {
     pub keys: Vec<(Key, Trial)>,
     /// With one request in flight, in rounds.
     pub held_one: Vec<Hold>,
+    /// With nothing in flight any more, after one request took its time.
+    pub after: Option<Hold>,
     /// With one request in flight at all backends but one, in rounds.
     pub held_most: Vec<Hold>,
     /// How often each backend was picked in blocks of the large sample.
@@ -264,6 +272,12 @@ pub struct Inference {
     pub evidence: Vec<String>,
     /// What follows for the reader.
     pub hint: Option<String>,
+}
+
+impl Inference {
+    fn say(&mut self, kind: Kind) {
+        (self.kind, self.label) = (Some(kind), kind.label().to_owned());
+    }
 }
 
 /// A false conclusion from chance alone is less likely than that.
@@ -305,7 +319,21 @@ impl Evidence {
             Some((kind, label, key)) => {
                 (inference.kind, inference.label, inference.key) = (Some(kind), label, Some(key));
             }
-            None => {
+            None => self.infer_one(names, inference),
+        }
+    }
+
+    /// Nothing that was varied decides. What never sent a second request while the first was in flight may still look at load.
+    fn infer_one(&self, names: &[String], inference: &mut Inference) {
+        let load = self.load(names, inference);
+        self.tell_memory(names, inference);
+        match load {
+            _ if self.remembers() => inference.say(Kind::LeastTime),
+            Load::Follows { .. } => {
+                inference.kind = Some(Kind::LeastConnections);
+                inference.label = "least connections, the first among equals".to_owned();
+            }
+            Load::Ignores | Load::Unknown => {
                 inference.kind = Some(Kind::One);
                 inference.label = match self.members {
                     Some(1) => "all to one, for the fleet has one backend".to_owned(),
@@ -388,22 +416,28 @@ impl Evidence {
             (inference.kind, inference.label, inference.key) = (Some(kind), label, Some(key));
             return;
         }
-        if let Order::One(backend) = kept {
+        // Who answered soonest lately may be the same for a while, on whatever connection.
+        if let (Order::One(backend), false) = (&kept, self.remembers()) {
             inference.per_connection = true;
             inference.evidence.push(format!(
                 "so connections are balanced, not requests: all of one went to {}",
-                name(names, backend)
+                name(names, *backend)
             ));
         }
         let ordered = if inference.per_connection { fresh } else { &kept };
         let turns = [fresh, ordered].into_iter().find(|order| matches!(order, Order::Turns(_) | Order::Blocks(_)));
         let load = self.load(names, inference);
+        self.tell_memory(names, inference);
+        if self.remembers() {
+            inference.say(Kind::LeastTime);
+            return;
+        }
         let sample = Order::of_counts(&self.sample);
         match turns {
             Some(Order::Turns(period)) => {
-                self.infer_turns(counts(period), Some(period.clone()), fresh, load, inference, names)
+                self.infer_turns(counts(period), Some(period.clone()), fresh, load, inference)
             }
-            Some(Order::Blocks(weights)) => self.infer_turns(weights.clone(), None, fresh, load, inference, names),
+            Some(Order::Blocks(weights)) => self.infer_turns(weights.clone(), None, fresh, load, inference),
             _ => self.infer_unordered(fresh, &sample, load, inference),
         }
         if inference.per_connection {
@@ -418,7 +452,6 @@ impl Evidence {
         fresh: &Order,
         load: Load,
         inference: &mut Inference,
-        names: &[String],
     ) {
         let equal = weights.iter().all(|(_, weight)| *weight == weights[0].1);
         let turning = if equal { Kind::RoundRobin } else { Kind::WeightedRoundRobin };
@@ -464,7 +497,6 @@ impl Evidence {
                 "several cursors: each worker process (or balancer) goes round for itself. In NGINX a `zone` in the upstream block makes workers share one".to_owned(),
             );
         }
-        let _ = names;
     }
 
     fn infer_unordered(&self, fresh: &Order, sample: &Order, load: Load, inference: &mut Inference) {
@@ -529,16 +561,43 @@ impl Evidence {
         }
     }
 
+    /// After an answer that took its time: whose it was, how many of how many later requests went there, and which share of them does else.
+    fn memory(&self) -> Option<(Backend, u64, u64, f64)> {
+        let hold = self.after.as_ref()?;
+        let slow = *hold.busy.first()?;
+        Some((slow, hold.to_busy() as u64, hold.others.len() as u64, self.usual(slow)))
+    }
+
+    fn tell_memory(&self, names: &[String], inference: &mut Inference) {
+        if let Some((slow, there, others, usual)) = self.memory() {
+            inference.evidence.push(format!(
+                "after an answer of {} that took its time: {there} of {others} went there (else {:.0} %)",
+                name(names, slow),
+                usual * 100.0
+            ));
+        }
+    }
+
+    /// Whether a backend whose answer took its time is avoided afterwards.
+    fn remembers(&self) -> bool {
+        self.memory().is_some_and(|(_, there, others, usual)| {
+            binomial_at_most(there, others, usual) < LEVEL && (there as f64) < others as f64 * usual * 0.7
+        })
+    }
+
+    /// How often a backend was picked while nothing was in flight.
+    fn usual(&self, backend: Backend) -> f64 {
+        let idle = || self.fresh.iter().chain(&self.kept);
+        idle().filter(|it| **it == backend).count() as f64 / idle().count().max(1) as f64
+    }
+
     /// Whether backends with a request in flight are avoided.
     fn load(&self, names: &[String], inference: &mut Inference) -> Load {
         let others: usize = self.held_one.iter().map(|hold| hold.others.len()).sum();
         if others == 0 {
             return Load::Unknown;
         }
-        let idle: Vec<Backend> = self.fresh.iter().chain(&self.kept).copied().collect();
-        let share_of =
-            |backend: Backend| idle.iter().filter(|it| **it == backend).count() as f64 / idle.len().max(1) as f64;
-        let expected = |hold: &Hold| hold.busy.first().map_or(0.0, |busy| share_of(*busy)) * hold.others.len() as f64;
+        let expected = |hold: &Hold| hold.busy.first().map_or(0.0, |busy| self.usual(*busy)) * hold.others.len() as f64;
         let usual = self.held_one.iter().map(expected).sum::<f64>() / others as f64;
         let there: usize = self.held_one.iter().map(Hold::to_busy).sum();
         let mut busy: Vec<&str> =
