@@ -8,6 +8,8 @@ use crate::topology::{Algorithm, Topology};
 
 /// From here on all that is written is known: `health_passes` is the latest of it.
 const OLDEST: Version = Version(2, 8, 0);
+/// Reads its file again when it is told by a signal.
+const RELOADS: Version = Version(2, 11, 0);
 const NAME: &str = "Caddyfile";
 
 /// A Caddyfile; a snippet is its site, without the global options.
@@ -26,6 +28,7 @@ pub fn write(topology: &Topology, options: &Options) -> Result<Written, Cannot> 
     let environment = [("GOMAXPROCS", workers.as_str()), ("XDG_DATA_HOME", "."), ("XDG_CONFIG_HOME", ".")];
     let run = Run::of(&environment, &format!("caddy run --config {NAME} --adapter caddyfile"));
     text.add(0, format!("# In the foreground, in the folder of this file: {run}"))
+        .maybe(0, (limits.version >= RELOADS).then_some("# Reload it: kill -USR1"))
         .add(0, "{")
         .add(4, "admin off")
         .add(4, "auto_https off")

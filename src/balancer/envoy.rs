@@ -1,4 +1,4 @@
-//! PURE. Envoy: a whole static configuration, without an admin port; or its listener and cluster.
+//! PURE. Envoy: a file that stays and one of its cluster that it reads again, without an admin port; or listener and cluster alone.
 
 use crate::balancer::lines::Lines;
 use crate::balancer::{Balancer, Cannot, FEWEST, File, IDEMPOTENT, LEAST_TIME, Limits, Options, Run, Version, Written};
@@ -8,27 +8,41 @@ use std::time::Duration;
 /// From here on all that is written is documented: `selection_method` is the latest of it.
 const OLDEST: Version = Version(1, 32, 0);
 const NAME: &str = "envoy.yaml";
+const CLUSTERS: &str = "clusters.yaml";
 
-/// An `envoy.yaml`; a snippet is what goes below its `static_resources:`.
+/// Both files; a snippet is what goes below `static_resources:` of an `envoy.yaml`.
 pub fn write(topology: &Topology, options: &Options) -> Result<Written, Cannot> {
     let limits = Limits::of(Balancer::Envoy, options);
     refuse(topology, limits)?;
-    let mut body = listener(topology, options);
-    body += &cluster(topology, limits)?;
+    let head = options.head(Balancer::Envoy, topology);
+    let cluster = cluster(topology, limits)?;
     let mut text = Lines::default();
-    text.add(0, format!("# {}", options.head(Balancer::Envoy, topology)));
+    text.add(0, format!("# {head}"));
     if options.snippet {
-        text.add(0, "# Put it below `static_resources:`.").block(0, &body);
+        text.add(0, "# Put it below `static_resources:`.").block(0, &listener(topology, options));
+        text.add(0, "clusters:").add(0, "- name: uuid").block(2, &cluster);
         return Ok(Written { files: vec![File { name: NAME, text: text.0 }], run: None });
     }
+    let mut clusters = Lines::default();
+    clusters
+        .add(0, format!("# {head}"))
+        .add(0, "# What Envoy reads again when another file is moved into the place of this one.")
+        .add(0, "resources:")
+        .add(0, "- \"@type\": type.googleapis.com/envoy.config.cluster.v3.Cluster")
+        .add(2, "name: uuid")
+        .block(2, &cluster);
     let workers = options.workers();
     let run =
         Run::of(&[], &format!("envoy -c {NAME} --concurrency {workers} --disable-hot-restart --log-level warning"));
     text.add(0, format!("# In the foreground, in the folder of this file: {run}"))
-        .add(0, "# It has no admin port: nothing here says `admin`.")
+        .add(0, format!("# It has no admin port: nothing here says `admin`. Reload it: move another file into the place of {CLUSTERS}"))
+        .add(0, "node: { id: uuid, cluster: uuid }")
+        .add(0, "dynamic_resources:")
+        .add(2, format!("cds_config: {{ path_config_source: {{ path: ./{CLUSTERS} }} }}"))
         .add(0, "static_resources:")
-        .block(2, &body);
-    Ok(Written { files: vec![File { name: NAME, text: text.0 }], run: Some(run) })
+        .block(2, &listener(topology, options));
+    let files = vec![File { name: NAME, text: text.0 }, File { name: CLUSTERS, text: clusters.0 }];
+    Ok(Written { files, run: Some(run) })
 }
 
 fn refuse(topology: &Topology, limits: Limits) -> Result<(), Cannot> {
@@ -67,7 +81,8 @@ fn listener(topology: &Topology, options: &Options) -> String {
         .add(6, "typed_config:")
         .add(8, "\"@type\": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager")
         .add(8, "stat_prefix: uuid")
-        .add(8, "route_config:")
+        .add(8, "route_config:");
+    text.maybe(10, (!options.snippet).then_some("validate_clusters: false # it stands in the other file"))
         .add(10, "virtual_hosts:")
         .add(10, "- name: uuid")
         .add(12, "domains: [\"*\"]")
@@ -149,81 +164,80 @@ fn route(topology: &Topology, again: Option<(u32, &str, &str)>, text: &mut Lines
     }
 }
 
+/// All of it but its name.
 fn cluster(topology: &Topology, limits: Limits) -> Result<String, Cannot> {
     let mut text = Lines::default();
     let host = topology.host.in_balancer();
     let host = host.trim_matches(['[', ']']);
     let known = topology.sockets.is_some() || host.parse::<std::net::IpAddr>().is_ok();
-    text.add(0, "clusters:")
-        .add(0, "- name: uuid")
-        .add(2, format!("type: {}", if known { "STATIC" } else { "STRICT_DNS" }));
-    text.maybe(2, topology.timeouts.connect.map(|connect| format!("connect_timeout: {}", seconds(connect))));
+    text.add(0, format!("type: {}", if known { "STATIC" } else { "STRICT_DNS" }));
+    text.maybe(0, topology.timeouts.connect.map(|connect| format!("connect_timeout: {}", seconds(connect))));
     match &topology.algorithm {
         Algorithm::RoundRobin | Algorithm::Sticky(_) => {
-            text.add(2, "lb_policy: ROUND_ROBIN # each worker in its own order")
+            text.add(0, "lb_policy: ROUND_ROBIN # each worker in its own order")
         }
         Algorithm::LeastTime => return Err(limits.cannot(LEAST_TIME, FEWEST)),
-        Algorithm::Random => text.add(2, "lb_policy: RANDOM"),
+        Algorithm::Random => text.add(0, "lb_policy: RANDOM"),
         Algorithm::TwoChoices => {
-            text.add(2, "lb_policy: LEAST_REQUEST").add(2, "least_request_lb_config: { choice_count: 2 }")
+            text.add(0, "lb_policy: LEAST_REQUEST").add(0, "least_request_lb_config: { choice_count: 2 }")
         }
         Algorithm::LeastConnections => text
-            .add(2, "# Requests in flight from this worker; LEAST_REQUEST without it looks at two backends only.")
-            .add(2, "load_balancing_policy:")
-            .add(4, "policies:")
-            .add(4, "- typed_extension_config:")
-            .add(8, "name: envoy.load_balancing_policies.least_request")
-            .add(8, "typed_config:")
+            .add(0, "# Requests in flight from this worker; LEAST_REQUEST without it looks at two backends only.")
+            .add(0, "load_balancing_policy:")
+            .add(2, "policies:")
+            .add(2, "- typed_extension_config:")
+            .add(6, "name: envoy.load_balancing_policies.least_request")
+            .add(6, "typed_config:")
             .add(
-                10,
+                8,
                 "\"@type\": type.googleapis.com/envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest",
             )
-            .add(10, "selection_method: FULL_SCAN"),
+            .add(8, "selection_method: FULL_SCAN"),
         Algorithm::Source | Algorithm::Uri | Algorithm::Header(_) | Algorithm::Cookie(_) => {
-            text.add(2, "lb_policy: RING_HASH # requests without the key go anywhere")
+            text.add(0, "lb_policy: RING_HASH # requests without the key go anywhere")
         }
     };
     if let Some(health) = &topology.health {
-        text.add(2, "health_checks:")
-            .add(2, format!("- timeout: {}", seconds(health.timeout)))
-            .add(4, format!("interval: {}", seconds(health.interval)))
-            .add(4, format!("no_traffic_interval: {}", seconds(health.interval)))
-            .add(4, format!("unhealthy_threshold: {}", health.fall))
-            .add(4, format!("healthy_threshold: {}", health.rise))
-            .add(4, format!("http_health_check: {{ path: {} }}", health.path))
-            .add(2, "# Else it balances over all, the ill too, when less than half are well.")
-            .add(2, "common_lb_config: { healthy_panic_threshold: { value: 0 } }");
+        text.add(0, "health_checks:")
+            .add(0, format!("- timeout: {}", seconds(health.timeout)))
+            .add(2, format!("interval: {}", seconds(health.interval)))
+            .add(2, format!("no_traffic_interval: {}", seconds(health.interval)))
+            .add(2, format!("unhealthy_threshold: {}", health.fall))
+            .add(2, format!("healthy_threshold: {}", health.rise))
+            .add(2, format!("http_health_check: {{ path: {} }}", health.path))
+            .add(0, "# Else it balances over all, the ill too, when less than half are well.")
+            .add(0, "common_lb_config: { healthy_panic_threshold: { value: 0 } }");
     }
     if let Some(failure) = &topology.failure {
-        text.add(2, "# Errors in a row; statuses of 500 and above are such too. Each time it is avoided for longer.")
-            .add(2, "outlier_detection:")
-            .add(4, format!("consecutive_5xx: {}", failure.max_fails))
-            .add(4, "interval: 0.5s")
-            .add(4, format!("base_ejection_time: {}", seconds(failure.fail_timeout)))
-            .add(4, "max_ejection_percent: 100");
+        text.add(0, "# Errors in a row; statuses of 500 and above are such too. Each time it is avoided for longer.")
+            .add(0, "outlier_detection:")
+            .add(2, format!("consecutive_5xx: {}", failure.max_fails))
+            .add(2, "interval: 0.5s")
+            .add(2, format!("base_ejection_time: {}", seconds(failure.fail_timeout)))
+            .add(2, "max_ejection_percent: 100");
     }
     if topology.keep_alive == Some(0) {
-        text.add(2, "typed_extension_protocol_options:")
-            .add(4, "envoy.extensions.upstreams.http.v3.HttpProtocolOptions:")
-            .add(6, "\"@type\": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions")
-            .add(6, "common_http_protocol_options: { max_requests_per_connection: 1 }")
-            .add(6, "explicit_http_config: { http_protocol_options: {} }");
+        text.add(0, "typed_extension_protocol_options:")
+            .add(2, "envoy.extensions.upstreams.http.v3.HttpProtocolOptions:")
+            .add(4, "\"@type\": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions")
+            .add(4, "common_http_protocol_options: { max_requests_per_connection: 1 }")
+            .add(4, "explicit_http_config: { http_protocol_options: {} }");
     }
     if topology.proxy_protocol {
-        text.add(2, "transport_socket:")
-            .add(4, "name: envoy.transport_sockets.upstream_proxy_protocol")
-            .add(4, "typed_config:")
-            .add(6, "\"@type\": type.googleapis.com/envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport")
-            .add(6, "config: { version: V1 }")
-            .add(6, "transport_socket:")
-            .add(8, "name: envoy.transport_sockets.raw_buffer")
-            .add(8, "typed_config:")
-            .add(10, "\"@type\": type.googleapis.com/envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer");
+        text.add(0, "transport_socket:")
+            .add(2, "name: envoy.transport_sockets.upstream_proxy_protocol")
+            .add(2, "typed_config:")
+            .add(4, "\"@type\": type.googleapis.com/envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport")
+            .add(4, "config: { version: V1 }")
+            .add(4, "transport_socket:")
+            .add(6, "name: envoy.transport_sockets.raw_buffer")
+            .add(6, "typed_config:")
+            .add(8, "\"@type\": type.googleapis.com/envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer");
     }
-    text.add(2, "load_assignment:").add(4, "cluster_name: uuid").add(4, "endpoints:").add(4, "- lb_endpoints:");
+    text.add(0, "load_assignment:").add(2, "cluster_name: uuid").add(2, "endpoints:").add(2, "- lb_endpoints:");
     endpoints(topology, host, topology.active(), &mut text);
     if topology.backups().next().is_some() {
-        text.add(4, "# Backups.").add(4, "- priority: 1").add(6, "lb_endpoints:");
+        text.add(2, "# Backups.").add(2, "- priority: 1").add(4, "lb_endpoints:");
         endpoints(topology, host, topology.backups(), &mut text);
     }
     Ok(text.0)
@@ -235,9 +249,9 @@ fn endpoints<'a>(topology: &Topology, host: &str, members: impl Iterator<Item = 
             Some(socket) => format!("{{ pipe: {{ path: {socket} }} }}"),
             None => socket_address(host, member.generator.0),
         };
-        text.add(6, format!("- endpoint: {{ address: {address} }}"));
+        text.add(4, format!("- endpoint: {{ address: {address} }}"));
         if topology.is_weighted() {
-            text.add(8, format!("load_balancing_weight: {}", member.weight));
+            text.add(6, format!("load_balancing_weight: {}", member.weight));
         }
     }
 }

@@ -51,6 +51,9 @@ impl Installed {
     /// Whether it takes this configuration, without complaint. Traefik can only be started.
     pub fn takes(&self, written: &Written) -> Result<(), String> {
         let place = place_with(written);
+        if self.balancer == Balancer::Envoy {
+            fs::write(place.path().join("envoy.yaml"), all_static(written)).unwrap();
+        }
         let arguments: &[&str] = match self.balancer {
             Balancer::Nginx => &["-t", "-p", ".", "-e", "stderr", "-c", "nginx.conf"],
             Balancer::Haproxy => &["-c", "-f", "haproxy.cfg"],
@@ -92,6 +95,17 @@ impl Installed {
         });
         running
     }
+}
+
+/// Envoy, when it only looks whether a configuration is valid, looks at none that is dynamic.
+fn all_static(written: &Written) -> String {
+    let [listener, clusters] = written.files.as_slice() else { panic!("{written:?}") };
+    let listener =
+        listener.text.lines().filter(|line| !line.contains("dynamic_resources") && !line.contains("cds_config"));
+    let (_, cluster) = clusters.text.split_once("config.cluster.v3.Cluster\n  ").expect("one cluster");
+    let cluster = format!("clusters:\n- {cluster}");
+    let lines = listener.map(str::to_owned).chain(cluster.lines().map(|line| format!("  {line}")));
+    lines.map(|line| line + "\n").collect()
 }
 
 fn place_with(written: &Written) -> TemporaryDirectory {
