@@ -85,6 +85,7 @@ fn what_follows_load_is_told_from_what_does_not() {
         // As NGINX, whose quick answers all count alike, and as Traefik, in which those of less than a millisecond count nothing.
         always(backends, Picks::LeastTime { quick: 20.0 }, 1, Kind::LeastTime);
         always(backends, Picks::LeastTime { quick: 0.0 }, 1, Kind::LeastTime);
+        always(backends, Picks::Soonest, 1, Kind::LeastTime);
     }
     for backends in [3, 5] {
         always(backends, Picks::LeastByChance, 1, Kind::LeastConnections);

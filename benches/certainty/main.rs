@@ -134,7 +134,7 @@ fn names(text: &mut String, runs: u64) {
          the report says that it cannot tell the right name from another; *wrong* those in which it gives another name.\n\n\
          | balancer | backends | cursors | named | open | wrong |\n|---|---|---|---|---|---|"
     );
-    let cases: [(&str, Picks, usize, usize, Kind); 19] = [
+    let cases: [(&str, Picks, usize, usize, Kind); 20] = [
         ("round robin", Picks::Turns(vec![1; 3]), 3, 1, Kind::RoundRobin),
         ("round robin", Picks::Turns(vec![1; 3]), 3, 4, Kind::RoundRobin),
         ("round robin", Picks::Turns(vec![1; 2]), 2, 16, Kind::RoundRobin),
@@ -148,6 +148,7 @@ fn names(text: &mut String, runs: u64) {
         ("least connections, the first", Picks::LeastFirst, 3, 1, Kind::LeastConnections),
         ("least time, in turns", Picks::LeastTime { quick: 20.0 }, 3, 1, Kind::LeastTime),
         ("least time, regardless of load", Picks::LeastTime { quick: 0.0 }, 3, 1, Kind::LeastTime),
+        ("least time, by chance", Picks::Soonest, 3, 1, Kind::LeastTime),
         ("two distinct choices", Picks::TwoDistinct, 3, 1, Kind::TwoChoices),
         ("two choices with replacement", Picks::TwoWithReplacement, 3, 1, Kind::TwoChoices),
         ("source address, ip_hash", Picks::Source { network_only: true }, 3, 2, Kind::Source),

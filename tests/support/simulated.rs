@@ -49,6 +49,8 @@ pub enum Picks {
     LeastTime {
         quick: f64,
     },
+    /// By the smoothed time of answers alone, which chance decides: the same one for a while.
+    Soonest,
     TwoDistinct,
     TwoWithReplacement,
     Source {
@@ -176,6 +178,13 @@ impl Simulated {
                     .find(|place| score(*place) == least)
                     .inspect(|place| self.next[cursor] = *place)
                     .unwrap()
+            }
+            Picks::Soonest => {
+                let places = 0..self.backends;
+                let soonest = places.min_by(|a, b| self.took[*a].total_cmp(&self.took[*b])).unwrap();
+                let took = 0.1 - self.chance.unit().ln() * 0.1;
+                self.took[soonest] += (took - self.took[soonest]) * 0.02;
+                soonest
             }
             Picks::TwoDistinct | Picks::TwoWithReplacement => {
                 let first = self.chance.below(self.backends);

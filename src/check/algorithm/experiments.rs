@@ -139,8 +139,20 @@ fn affordable(subject: &dyn Subject, setting: &Setting, share: f64) -> usize {
 }
 
 fn trial(subject: &mut dyn Subject, values: u32, request: impl Fn(u32) -> Request) -> Trial {
-    let row = |value| (0..TIMES).filter_map(|_| subject.send(&request(value)).backend).collect();
-    Trial { rows: (1..=values).map(row).collect() }
+    let mut rows = vec![Vec::new(); values as usize];
+    for place in rounds(rows.len(), TIMES) {
+        rows[place].extend(subject.send(&request(place as u32 + 1)).backend);
+    }
+    Trial { rows }
+}
+
+/// Each place so often, but never in a row: what keeps to one backend for a while would seem to keep to it for what is sent meanwhile. Every
+/// other round goes backwards, or what goes in turns would come to the same backend with the same place.
+fn rounds(places: usize, times: usize) -> impl Iterator<Item = usize> {
+    let round = move |round: usize| {
+        (0..places).map(move |place| if round.is_multiple_of(2) { place } else { places - 1 - place })
+    };
+    (0..times).flat_map(round)
 }
 
 /// Varies one thing at a time.
@@ -206,13 +218,15 @@ fn find(
 
 /// Clients that bring back the cookies that they were given.
 fn jar(subject: &mut dyn Subject) -> Trial {
-    let client = |_| {
-        let first = subject.send(&Request::default());
-        let cookies: Vec<String> = first.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let again = Request { headers: vec![("Cookie".to_owned(), cookies.join("; "))], ..Request::default() };
-        first.backend.into_iter().chain((0..TIMES * 2).filter_map(|_| subject.send(&again).backend)).collect()
-    };
-    Trial { rows: (0..CLIENTS).map(client).collect() }
+    let firsts: Vec<Reply> = (0..CLIENTS).map(|_| subject.send(&Request::default())).collect();
+    let mut rows: Vec<Vec<Backend>> = firsts.iter().map(|first| first.backend.into_iter().collect()).collect();
+    for place in rounds(CLIENTS, TIMES * 2 + 1).skip(CLIENTS) {
+        let cookies = firsts[place].cookies.iter().map(|(name, value)| format!("{name}={value}"));
+        let cookies = cookies.collect::<Vec<String>>().join("; ");
+        let again = Request { headers: vec![("Cookie".to_owned(), cookies)], ..Request::default() };
+        rows[place].extend(subject.send(&again).backend);
+    }
+    Trial { rows }
 }
 
 /// How many cursors a number of connections show: two share one if a request on the one moves the turn of the other.
@@ -253,19 +267,25 @@ fn hold(subject: &mut dyn Subject, setting: &Setting, evidence: &mut Evidence) {
     let rarest = seen.iter().map(|(_, count)| *count as usize).min().unwrap_or(1);
     // So many that the one that is held would usually get 260 of them.
     let others = (260 * evidence.fresh.len() / rarest).clamp(OTHERS, OTHERS * 8);
-    evidence.held_one = hold_at(subject, setting, 1, OTHERS / 10);
-    let Some(first) = evidence.held_one.first() else {
+    let members = setting.members.unwrap_or(seen.len());
+    let mut forgiven = false;
+    while !forgiven && evidence.after.len() < MEMORIES.min(members) {
+        let held = hold_at(subject, setting, 1, OTHERS / 10);
+        let Some(busy) = held.first().map(|hold| hold.busy.clone()) else { break };
+        evidence.held_one.extend(held);
+        let idle = others.min(affordable(subject, setting, 0.9));
+        let after = (0..idle).filter_map(|_| subject.send(&Request::default()).backend).collect();
+        let after = Hold { busy, others: after };
+        forgiven = after.to_busy() > 0;
+        evidence.after.push(after);
+    }
+    if evidence.held_one.is_empty() {
         evidence.missing.push("no request could be held in flight: load was not tried".to_owned());
         return;
-    };
-    let idle = others.min(affordable(subject, setting, 0.9));
-    let after = (0..idle).filter_map(|_| subject.send(&Request::default()).backend).collect();
-    let after = Hold { busy: first.busy.clone(), others: after };
-    let forgiven = after.to_busy() > 0;
-    evidence.after = Some(after);
+    }
     if !forgiven {
-        // What was done to one is done to all, or the one would get nothing in the sample either.
-        hold_at(subject, setting, setting.members.unwrap_or(seen.len()).saturating_sub(1).max(1), 1);
+        // What was done to some is done to all, or they would get nothing in the sample either.
+        hold_at(subject, setting, members.saturating_sub(evidence.after.len()), 1);
         return;
     }
     evidence.held_one.extend(hold_at(subject, setting, 1, others));
@@ -277,6 +297,8 @@ fn hold(subject: &mut dyn Subject, setting: &Setting, evidence: &mut Evidence) {
     }
 }
 
+/// How often it is tried whether a slow answer is remembered, while it seems so.
+const MEMORIES: usize = 3;
 /// A request is held for so long: less than any time that a balancer waits for an answer, lest it take the backend for dead.
 const HOLD: Duration = Duration::from_millis(400);
 /// In so many rounds it must be done.

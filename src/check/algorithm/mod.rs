@@ -239,8 +239,8 @@ pub struct Evidence {
     pub keys: Vec<(Key, Trial)>,
     /// With one request in flight, in rounds.
     pub held_one: Vec<Hold>,
-    /// With nothing in flight any more, after one request took its time.
-    pub after: Option<Hold>,
+    /// With nothing in flight any more, after one request took its time; again and again while where it was got nothing.
+    pub after: Vec<Hold>,
     /// With one request in flight at all backends but one, in rounds.
     pub held_most: Vec<Hold>,
     /// How often each backend was picked in blocks of the large sample.
@@ -274,12 +274,6 @@ pub struct Inference {
     pub hint: Option<String>,
 }
 
-impl Inference {
-    fn say(&mut self, kind: Kind) {
-        (self.kind, self.label) = (Some(kind), kind.label().to_owned());
-    }
-}
-
 /// A false conclusion from chance alone is less likely than that.
 const LEVEL: f64 = 1e-8;
 
@@ -300,9 +294,15 @@ impl Evidence {
         };
         let fresh = Order::of(&self.fresh);
         match &fresh {
-            Order::TooFew => inference.label = "too few answers to say".to_owned(),
+            Order::TooFew if !self.remembers() => inference.label = "too few answers to say".to_owned(),
             Order::One(backend) => self.infer_key(*backend, names, &mut inference),
-            Order::Turns(_) | Order::Blocks(_) | Order::Even(_) | Order::Chance | Order::Unclear | Order::Clumped => {
+            Order::TooFew
+            | Order::Turns(_)
+            | Order::Blocks(_)
+            | Order::Even(_)
+            | Order::Chance
+            | Order::Unclear
+            | Order::Clumped => {
                 self.infer_spread(&fresh, names, &mut inference);
             }
         }
@@ -326,9 +326,8 @@ impl Evidence {
     /// Nothing that was varied decides. What never sent a second request while the first was in flight may still look at load.
     fn infer_one(&self, names: &[String], inference: &mut Inference) {
         let load = self.load(names, inference);
-        self.tell_memory(names, inference);
         match load {
-            _ if self.remembers() => inference.say(Kind::LeastTime),
+            _ if self.remembers() => self.say_least_time(names, inference),
             Load::Follows { .. } => {
                 inference.kind = Some(Kind::LeastConnections);
                 inference.label = "least connections, the first among equals".to_owned();
@@ -427,10 +426,8 @@ impl Evidence {
         let ordered = if inference.per_connection { fresh } else { &kept };
         let turns = [fresh, ordered].into_iter().find(|order| matches!(order, Order::Turns(_) | Order::Blocks(_)));
         let load = self.load(names, inference);
-        self.tell_memory(names, inference);
         if self.remembers() {
-            inference.say(Kind::LeastTime);
-            return;
+            return self.say_least_time(names, inference);
         }
         let sample = Order::of_counts(&self.sample);
         match turns {
@@ -561,14 +558,24 @@ impl Evidence {
         }
     }
 
-    /// After an answer that took its time: whose it was, how many of how many later requests went there, and which share of them does else.
+    /// An answer that took its time and is remembered: whose it was, how many of how many later requests went there, and which share of those
+    /// before it did.
     fn memory(&self) -> Option<(Backend, u64, u64, f64)> {
-        let hold = self.after.as_ref()?;
-        let slow = *hold.busy.first()?;
-        Some((slow, hold.to_busy() as u64, hold.others.len() as u64, self.usual(slow)))
+        let mut rounds = self.after.iter().enumerate().filter_map(|(round, hold)| {
+            let slow = *hold.busy.first()?;
+            let usual = match round.checked_sub(1) {
+                None => self.usual(slow),
+                Some(before) => share(slow, self.after[before].others.iter()),
+            };
+            Some((slow, hold.to_busy() as u64, hold.others.len() as u64, usual))
+        });
+        rounds.find(|(_, there, others, usual)| {
+            binomial_at_most(*there, *others, *usual) < LEVEL && (*there as f64) < *others as f64 * usual * 0.7
+        })
     }
 
-    fn tell_memory(&self, names: &[String], inference: &mut Inference) {
+    fn say_least_time(&self, names: &[String], inference: &mut Inference) {
+        (inference.kind, inference.label) = (Some(Kind::LeastTime), Kind::LeastTime.label().to_owned());
         if let Some((slow, there, others, usual)) = self.memory() {
             inference.evidence.push(format!(
                 "after an answer of {} that took its time: {there} of {others} went there (else {:.0} %)",
@@ -580,15 +587,12 @@ impl Evidence {
 
     /// Whether a backend whose answer took its time is avoided afterwards.
     fn remembers(&self) -> bool {
-        self.memory().is_some_and(|(_, there, others, usual)| {
-            binomial_at_most(there, others, usual) < LEVEL && (there as f64) < others as f64 * usual * 0.7
-        })
+        self.memory().is_some()
     }
 
     /// How often a backend was picked while nothing was in flight.
     fn usual(&self, backend: Backend) -> f64 {
-        let idle = || self.fresh.iter().chain(&self.kept);
-        idle().filter(|it| **it == backend).count() as f64 / idle().count().max(1) as f64
+        share(backend, self.fresh.iter().chain(&self.kept))
     }
 
     /// Whether backends with a request in flight are avoided.
@@ -661,6 +665,10 @@ enum Load {
     Unknown,
 }
 
+fn share<'a>(of: Backend, sequence: impl Iterator<Item = &'a Backend> + Clone) -> f64 {
+    sequence.clone().filter(|it| **it == of).count() as f64 / sequence.count().max(1) as f64
+}
+
 fn name(names: &[String], backend: Backend) -> &str {
     names.get(usize::from(backend.0)).map_or("?", String::as_str)
 }
@@ -688,7 +696,7 @@ fn seen(order: &Order, sequence: &[Backend], names: &[String]) -> String {
     let turn =
         |backends: &[Backend]| backends.iter().map(|backend| name(names, *backend)).collect::<Vec<_>>().join(" ");
     match order {
-        Order::TooFew => "too few".to_owned(),
+        Order::TooFew => "too few of some to compare".to_owned(),
         Order::One(backend) => format!("all to {}", name(names, *backend)),
         Order::Turns(period) if period.len() <= 12 => format!("{}, without exception", turn(period)),
         Order::Turns(period) => format!("a turn of {}, without exception", period.len()),
