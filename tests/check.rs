@@ -291,6 +291,8 @@ fn a_killed_backend_is_told_with_the_times_of_its_absence() {
     assert_eq!(outage.steps.len(), 2);
     let [affected] = outage.backends.try_into().unwrap();
     assert_eq!(affected.backend, victim.to_string());
+    // A third of the latest hundred.
+    assert!((30..=37).contains(&affected.received_before), "{affected:?}");
     assert!(affected.stopped_after.unwrap() < 1.0 && affected.back_after.unwrap() < 1.4, "{affected:?}");
 }
 
@@ -308,6 +310,22 @@ fn a_balancer_that_gives_up_at_a_kill_is_told_and_fails_if_nothing_may_be_lost()
     assert_eq!(count(&seen, "balancer"), errors);
     let seen = bench.check(&[&options[..], &["--expect", "lossless"]].concat());
     assert!(finding(&seen, "resilience").outcome == Outcome::Fail && seen.verdict == Verdict::Fail);
+}
+
+#[test]
+fn the_outage_of_a_backend_without_traffic_shows_nothing() {
+    let (fleet, ports) = Fleet::of(3, &["--log", "off"]);
+    let balancer = Balancer::start(&ports[..2], Defect::None);
+    let shares = format!("{}=1,{}=1", ports[0], ports[1]);
+    let steps = format!("kill:{}@300ms", ports[2]);
+    let options = ["--expect", &shares, "--outage", &steps, "--duration", "600ms", "--rate", "300"];
+    let (_, seen) = check(&fleet, &balancer.url("/"), &options);
+    assert_eq!(finding(&seen, "resilience").outcome, Outcome::Note, "{:#?}", seen.findings);
+    assert_eq!(seen.outage.as_ref().unwrap().backends[0].received_before, 0);
+    let start = fleet.program(&["fleet", "start"]);
+    assert!(start.status.success(), "{}", support::error_of(&start));
+    let (_, seen) = check(&fleet, &balancer.url("/"), &[&options[..], &["--expect", "lossless"]].concat());
+    assert_eq!(finding(&seen, "resilience").outcome, Outcome::Inconclusive, "{:#?}", seen.findings);
 }
 
 #[test]

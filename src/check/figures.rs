@@ -7,7 +7,7 @@ use hdrhistogram::Histogram;
 
 use crate::check::drill::{Plan, Step};
 use crate::check::fate::Fate;
-use crate::check::ledger::{Entry, Ledger, Records};
+use crate::check::ledger::{Arrival, Entry, Ledger, Records};
 use crate::check::observation::{Backend, Sight};
 use crate::check::report::{self, Affected, Latency, Percentiles, Slice};
 use crate::wire::Moment;
@@ -137,6 +137,13 @@ pub fn outage(
         backends: Vec::new(),
     };
     let mut windows: Vec<Window> = windows(done, names);
+    for window in &mut windows {
+        let until = ledger.entries().find(|entry| entry.observation.sent() >= window.broken).map(|it| it.sequence);
+        let until = until.unwrap_or(sample.end);
+        let latest = until.saturating_sub(LATEST.max(20 * names.len() as u32))..until;
+        let before = ledger.entries().filter(|entry| latest.contains(&entry.sequence));
+        window.before = before.map(|entry| window.attempts_here(&entry).count() as u64).sum();
+    }
     for entry in ledger.entries().filter(|entry| sample.contains(&entry.sequence)) {
         windows.iter_mut().for_each(|window| window.see(&entry));
         if entry.observation.ended < first {
@@ -155,6 +162,7 @@ struct Window {
     backend: Backend,
     broken: Moment,
     mended: Option<Moment>,
+    before: u64,
     last: Option<Moment>,
     back: Option<Moment>,
     errors: u64,
@@ -172,9 +180,7 @@ fn windows(done: &[Done], names: &[String]) -> Vec<Window> {
             let backend = Backend(place as u16);
             let open = windows.iter_mut().find(|window| window.backend == backend && window.mended.is_none());
             match (breaks, open) {
-                (true, None) => {
-                    windows.push(Window { backend, broken: step.at, mended: None, last: None, back: None, errors: 0 })
-                }
+                (true, None) => windows.push(Window::new(backend, step.at)),
                 (false, Some(window)) => window.mended = Some(step.at),
                 (true, Some(_)) | (false, None) => {}
             }
@@ -184,6 +190,15 @@ fn windows(done: &[Done], names: &[String]) -> Vec<Window> {
 }
 
 impl Window {
+    fn new(backend: Backend, broken: Moment) -> Window {
+        Window { backend, broken, mended: None, before: 0, last: None, back: None, errors: 0 }
+    }
+
+    fn attempts_here<'a>(&self, entry: &Entry<'a>) -> impl Iterator<Item = &'a Arrival> + use<'a> {
+        let backend = self.backend;
+        entry.attempts.iter().filter(move |attempt| attempt.backend == backend)
+    }
+
     fn see(&mut self, entry: &Entry) {
         let observation = entry.observation;
         let until = self.mended.unwrap_or(Moment(u64::MAX));
@@ -193,7 +208,7 @@ impl Window {
             self.errors += 1;
             self.last = self.last.max(Some(observation.ended.min(until)));
         }
-        for attempt in entry.attempts.iter().filter(|attempt| attempt.backend == self.backend) {
+        for attempt in self.attempts_here(entry) {
             // One that is paused receives when it goes on what was sent to it before.
             let sent = observation.sent();
             let directed = if attempt.received >= until && sent < until { sent } else { attempt.received };
@@ -215,12 +230,16 @@ impl Window {
         };
         Affected {
             backend: names.get(usize::from(self.backend.0)).cloned().unwrap_or_default(),
+            received_before: self.before,
             stopped_after: stopped.map(|time| time.as_secs_f64()),
             back_after: self.mended.and_then(|mended| Some(self.back?.since(mended).as_secs_f64())),
             client_errors: self.errors,
         }
     }
 }
+
+/// Of the latest requests before a break, or twenty a backend if that is more, one must have reached it, or its outage shows nothing.
+const LATEST: u32 = 100;
 
 /// How long a sample with that plan lasts, if nobody says it: the last step, and then some time to see what follows.
 pub fn duration_of(plan: &Plan) -> Duration {

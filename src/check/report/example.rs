@@ -171,8 +171,13 @@ pub fn failing() -> Check {
 /// A backend that was killed and came back.
 pub fn broken() -> Check {
     let step = |at, what: &str| Step { at, what: what.to_owned(), result: None };
-    let affected =
-        Affected { backend: "9002".to_owned(), stopped_after: Some(0.0), back_after: Some(6.75), client_errors: 12 };
+    let affected = Affected {
+        backend: "9002".to_owned(),
+        received_before: 1_204,
+        stopped_after: Some(0.0),
+        back_after: Some(6.75),
+        client_errors: 12,
+    };
     let mut check = Check {
         outage: Some(Outage {
             steps: vec![step(0.05, "kill 9002"), step(0.15, "start 9002")],

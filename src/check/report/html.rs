@@ -242,7 +242,7 @@ fn outage(out: &mut String, outage: &crate::check::report::Outage) {
     let _ = writeln!(
         out,
         "<p>{} client errors, {} retries, {} requests executed more than once.</p>\n<table class=\"figures\">\n\
-         <tr><th scope=\"col\">backend</th><th scope=\"col\">no more traffic after</th><th scope=\"col\">back after</th><th scope=\"col\">client errors meanwhile</th></tr>",
+         <tr><th scope=\"col\">backend</th><th scope=\"col\">requests just before</th><th scope=\"col\">no more traffic after</th><th scope=\"col\">back after</th><th scope=\"col\">client errors meanwhile</th></tr>",
         grouped(outage.client_errors),
         grouped(outage.retries),
         grouped(outage.double_executions)
@@ -251,8 +251,9 @@ fn outage(out: &mut String, outage: &crate::check::report::Outage) {
         let or = |seconds: Option<f64>, none: &str| seconds.map_or(none.to_owned(), time);
         let _ = writeln!(
             out,
-            "<tr><th scope=\"row\">{}</th><td class=\"number\">{}</td><td class=\"number\">{}</td><td class=\"number\">{}</td></tr>",
+            "<tr><th scope=\"row\">{}</th><td class=\"number\">{}</td><td class=\"number\">{}</td><td class=\"number\">{}</td><td class=\"number\">{}</td></tr>",
             escaped(&backend.backend),
+            grouped(backend.received_before),
             or(backend.stopped_after, "it went on"),
             or(backend.back_after, "not back"),
             grouped(backend.client_errors)

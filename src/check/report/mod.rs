@@ -311,6 +311,8 @@ pub struct Step {
 pub struct Affected {
     /// Its name.
     pub backend: String,
+    /// Attempts that it received of the latest requests before the break: of 100, or of twenty a backend. With none, its outage shows nothing.
+    pub received_before: u64,
     /// Seconds from the break until the last client error or the last request sent there; null if it never stopped.
     pub stopped_after: Option<f64>,
     /// Seconds from the mend until its first delivered answer; null if it did not come back.

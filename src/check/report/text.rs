@@ -251,6 +251,10 @@ fn outage(out: &mut String, outage: &Outage, style: &Style) {
         let _ = writeln!(out, "  at {:>7}  {}{result}", format!("{:.2} s", step.at), harmless(&step.what));
     }
     for backend in &outage.backends {
+        if backend.received_before == 0 {
+            let _ = writeln!(out, "  {}: no traffic just before, so none could be lost", harmless(&backend.backend));
+            continue;
+        }
         let stopped = match backend.stopped_after {
             Some(seconds) => format!("no more traffic after {}", time(seconds)),
             None => "traffic went on".to_owned(),

@@ -10,7 +10,16 @@ pub fn judge(case: &Case, outage: Option<&Outage>) -> Option<Finding> {
     let errors = outage.client_errors;
     let failed: Vec<String> =
         outage.steps.iter().filter_map(|step| Some(format!("{}: {}", step.what, step.result.as_ref()?))).collect();
+    let idle: Vec<&str> =
+        outage.backends.iter().filter(|it| it.received_before == 0).map(|it| it.backend.as_str()).collect();
     let mut found = match (errors, case.lossless()) {
+        (0, lossless) if !idle.is_empty() => {
+            let outcome = if lossless { Outcome::Inconclusive } else { Outcome::Note };
+            let summary = format!("no client saw an error, but {} had no traffic that could be lost", idle.join(", "));
+            let mut open = finding("resilience", outcome, summary);
+            open.hint = Some("break a backend that the balancer uses".to_owned());
+            open
+        }
         (0, _) => finding("resilience", Outcome::Pass, "no client saw an error"),
         (_, true) => finding("resilience", Outcome::Fail, format!("clients saw {}", count_of(errors, "error"))),
         (_, false) => {
@@ -29,6 +38,9 @@ pub fn judge(case: &Case, outage: Option<&Outage>) -> Option<Finding> {
 }
 
 fn told(affected: &Affected) -> String {
+    if affected.received_before == 0 {
+        return format!("{}: nothing had been sent there", affected.backend);
+    }
     let stopped = match affected.stopped_after {
         Some(seconds) if seconds < 0.001 => "nothing was sent there any more at once".to_owned(),
         Some(seconds) => format!("the balancer stopped sending there after {seconds:.3} s"),
