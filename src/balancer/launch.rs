@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -83,7 +83,10 @@ impl Running {
     async fn until_ready(&mut self, address: SocketAddr) -> Result<()> {
         let deadline = Instant::now() + START;
         loop {
-            if TcpStream::connect(address).await.is_ok() {
+            // Where another program listens, ours will say that it cannot, and end.
+            if TcpStream::connect(address).await.is_ok()
+                && self.processes().any(|process| listens(process, address.port()))
+            {
                 return Ok(());
             }
             let output = self.output();
@@ -104,9 +107,12 @@ impl Running {
 
     /// Its process, which takes signals.
     pub fn pid(&self) -> Option<u32> {
-        let guard = self.guard.id()?;
-        let children = fs::read_to_string(format!("/proc/{guard}/task/{guard}/children")).ok()?;
-        children.split_whitespace().next()?.parse().ok()
+        children(self.guard.id()?).first().copied()
+    }
+
+    /// That one, and those that it has started.
+    fn processes(&self) -> impl Iterator<Item = u32> {
+        self.guard.id().into_iter().flat_map(descendants)
     }
 
     /// Where its files are.
@@ -122,8 +128,80 @@ impl Running {
     }
 }
 
-/// A port of loopback that is free now.
+/// The state of a socket in the kernel's table of connections.
+const LISTENING: &str = "0A";
+
+/// Those that any of its threads has started.
+fn children(process: u32) -> Vec<u32> {
+    let threads = fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+    let children = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+    children
+        .flat_map(|line| line.split_whitespace().filter_map(|child| child.parse().ok()).collect::<Vec<u32>>())
+        .collect()
+}
+
+/// Its children, and theirs.
+fn descendants(process: u32) -> Vec<u32> {
+    let children = children(process);
+    let further: Vec<u32> = children.iter().flat_map(|child| descendants(*child)).collect();
+    children.into_iter().chain(further).collect()
+}
+
+/// Whether a process listens on that port.
+fn listens(process: u32, port: u16) -> bool {
+    let sockets = sockets(process);
+    let is_so = |line: &str| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let [_, local, _, state, _, _, _, _, _, socket, ..] = fields.as_slice() else { return false };
+        *state == LISTENING && local.ends_with(&format!(":{port:04X}")) && sockets.iter().any(|it| it == socket)
+    };
+    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|table| fs::read_to_string(table).unwrap_or_default());
+    tables.iter().any(|table| table.lines().any(is_so))
+}
+
+/// The numbers of a process's sockets, as the kernel's tables have them.
+fn sockets(process: u32) -> Vec<String> {
+    let open = fs::read_dir(format!("/proc/{process}/fd")).into_iter().flatten().flatten();
+    let number = |link: PathBuf| Some(link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned());
+    open.filter_map(|file| number(fs::read_link(file.path()).ok()?)).collect()
+}
+
+/// A port of loopback on which nobody listens. It is below those that the kernel gives to whoever asks for any, so nobody gets it by chance
+/// before the balancer has it.
 pub fn free_port() -> Result<u16> {
-    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).context("no port is free")?;
-    Ok(listener.local_addr()?.port())
+    let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    let given_away = range.split_whitespace().next().and_then(|first| first.parse().ok()).unwrap_or(32_768u16);
+    let ports = given_away.saturating_sub(12_000).max(1024)..given_away;
+    let anywhere = uuid::Uuid::new_v4().as_u128() as usize % ports.len().max(1);
+    let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+    let free = ports.clone().cycle().skip(anywhere).take(ports.len()).find(is_free);
+    free.with_context(|| format!("no port of loopback is free, of {} to {}", ports.start, ports.end))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_listens_on_a_port_is_told_from_who_does_not() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        assert!(listens(std::process::id(), port));
+        assert!(!listens(std::process::id(), client.local_addr().unwrap().port()), "it is connected, no more");
+        let mut other = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        assert!(descendants(std::process::id()).contains(&other.id()));
+        assert!(!listens(other.id(), port));
+        other.kill().unwrap();
+        other.wait().unwrap();
+    }
+
+    #[test]
+    fn a_free_port_is_none_that_the_kernel_gives_away() {
+        let port = free_port().unwrap();
+        let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap();
+        let given_away: u16 = range.split_whitespace().next().unwrap().parse().unwrap();
+        assert!((1024..given_away).contains(&port), "{port} of {range}");
+        assert!(TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok());
+    }
 }

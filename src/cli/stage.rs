@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use crate::balancer::builtin::{self, Behaviour, Ties};
-use crate::balancer::launch::{Recipe, Running};
+use crate::balancer::launch::{Recipe, Running, free_port};
 use crate::balancer::{Balancer, For, Listen, Options};
 use crate::check::verdict::{Expectations, Weights as Shares};
 use crate::check::{Started, start_fleet};
@@ -260,13 +260,13 @@ fn topology(wish: &Wish) -> Result<Topology> {
 
 /// That port of loopback if it was asked for, else any.
 fn address(port: Option<u16>) -> Result<SocketAddr> {
-    let wanted = SocketAddr::from((Ipv4Addr::LOCALHOST, port.unwrap_or(0)));
-    let probe = TcpListener::bind(wanted).with_context(|| {
+    let Some(port) = port else { return Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?))) };
+    let wanted = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    TcpListener::bind(wanted).map(|_| wanted).with_context(|| {
         format!(
             "the balancer cannot listen on {wanted}\n  hint: choose another port with --listen, or stop what holds it"
         )
-    })?;
-    Ok(probe.local_addr()?)
+    })
 }
 
 /// Of the balancer that is installed.
