@@ -31,6 +31,8 @@ pub struct Live {
     second: u64,
     counted: Vec<u32>,
     seconds: VecDeque<Vec<u32>>,
+    /// At the end of each of them, of all members together.
+    latency: VecDeque<Option<Latency>>,
     strip: VecDeque<u16>,
     marks: VecDeque<Mark>,
     requests: VecDeque<SeenRequest>,
@@ -53,6 +55,7 @@ impl Live {
             second: calendar.unix / 1_000_000_000,
             counted: vec![0; count],
             seconds: VecDeque::new(),
+            latency: VecDeque::new(),
             strip: VecDeque::new(),
             marks: VecDeque::new(),
             requests: VecDeque::new(),
@@ -151,6 +154,8 @@ impl Live {
             at: self.milliseconds(now),
             fleet,
             seconds: self.seconds.iter().cloned().collect(),
+            running: self.counted.iter().zip(&self.frame.counts).map(|(all, next)| all.saturating_sub(*next)).collect(),
+            latency: self.latency.iter().copied().collect(),
             strip: self.strip.iter().copied().collect(),
             marks: self.marks.iter().cloned().collect(),
             requests: self.requests.iter().cloned().collect(),
@@ -230,6 +235,9 @@ impl Live {
         let ended = std::mem::replace(&mut self.counted, vec![0; count]);
         let ended = std::iter::once(ended).chain(std::iter::repeat_n(vec![0; count], silent));
         keep(&mut self.seconds, ended, HISTORY);
+        let ends = (second - silent as u64..=second).map(|end| self.calendar.moment(end * 1_000_000_000));
+        let times = &mut self.times[0];
+        keep(&mut self.latency, ends.map(|end| times.percentiles(end)), HISTORY);
         self.second = second;
     }
 
@@ -443,9 +451,18 @@ mod tests {
             FleetStatus { version: 1, pid: 1, control: String::new(), started: String::new(), members: Vec::new() };
         let snapshot = live.snapshot(at(4050), status.clone());
         assert_eq!(snapshot.seconds, [[1, 0], [0, 0], [0, 0], [0, 1]]);
+        assert!(snapshot.latency.iter().all(|latency| latency.is_some_and(|it| it.p50 == 40)), "{snapshot:?}");
+        assert_eq!((snapshot.latency.len(), snapshot.running), (4, vec![0, 0]));
         assert_eq!(snapshot.strip, [0, 1]);
+        live.event(&Event::Attempt(record(9001, 4100, 0)));
+        live.event(&Event::Attempt(record(9001, 4110, 0)));
+        live.frame(at(4200), vec![], None);
+        live.event(&Event::Attempt(record(9001, 4300, 0)));
+        // The third one is in the next frame.
+        assert_eq!(live.snapshot(at(4300), status.clone()).running, [2, 0]);
         live.frame(at(3_600_000), vec![], None);
-        assert_eq!(live.snapshot(at(3_600_000), status).seconds.len(), HISTORY);
+        let snapshot = live.snapshot(at(3_600_000), status);
+        assert_eq!((snapshot.seconds.len(), snapshot.latency), (HISTORY, vec![None; HISTORY]));
     }
 
     #[test]

@@ -55,6 +55,7 @@ impl Model {
         let window = recent.map(|(back, counts)| ((second - back as u64) * SECOND, counts.clone(), none.clone()));
         let mut window: VecDeque<_> = window.collect();
         window.make_contiguous().reverse();
+        window.push_back((snapshot.at, snapshot.running.clone(), none));
         Model {
             at: snapshot.at,
             in_flight: snapshot.fleet.members.iter().map(|member| member.in_flight as u32).collect(),
@@ -67,7 +68,7 @@ impl Model {
             seconds: snapshot.seconds.iter().map(|counts| sum(counts)).collect(),
             said: String::new(),
             selected: 0,
-            running: 0,
+            running: sum(&snapshot.running),
             second,
             window,
         }
@@ -185,6 +186,8 @@ pub mod tests {
                 members: vec![member(9001), member(9002)],
             },
             seconds: vec![vec![90, 90], vec![1, 1]],
+            running: vec![5, 5],
+            latency: vec![None; 2],
             strip: vec![0, 1],
             marks: Vec::new(),
             requests: Vec::new(),
@@ -223,6 +226,7 @@ pub mod tests {
         assert_eq!((figures[0].share, figures[1].share), (Some(0.75), Some(0.25)));
         assert_eq!((figures[0].rate, figures[1].errors, figures[1].in_flight), (3, 1, 7));
         assert_eq!(model.seconds.len(), 2 + 11);
+        assert_eq!(model.seconds[2], 10, "of the second in which it began");
         model.frame(frame(130_000, [0, 0]));
         assert_eq!(model.figures()[0].share, None);
         assert_eq!(model.strip, [0, 1, 1, 1]);

@@ -25,6 +25,10 @@ pub struct Snapshot {
     pub fleet: FleetStatus,
     /// Requests of each second that has ended, the latest last, one count a member.
     pub seconds: Vec<Vec<u32>>,
+    /// Those of the second that has not ended, without what the next frame will bring.
+    pub running: Vec<u32>,
+    /// At the end of each of those seconds: the time from a request's head to its answer, in the ten seconds before, of all members together.
+    pub latency: Vec<Option<Latency>>,
     /// The latest requests in the order in which they reached backends: the place of the one that got each.
     pub strip: Vec<u16>,
     /// What happened, the latest last.

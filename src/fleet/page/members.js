@@ -36,6 +36,9 @@ const FAULTS = [
   ["unhealthy", "fail health check"],
 ];
 
+// More of them scroll in a box of their own, or all else would be out of sight.
+const MANY = 12;
+
 let cards = [];
 
 function card(member, place, few) {
@@ -73,6 +76,7 @@ export function begin(model) {
   // With few of them there is room for all buttons.
   const few = model.members.length <= 4;
   cards = model.members.map((member, place) => card(member, place, few));
+  $("members").classList.toggle("many", model.members.length > MANY);
   $("members").replaceChildren(...cards.map(({ element }) => element));
   $("clear-all").disabled = !canAct();
   $("clear-all").onclick = () => attempt("clear all faults", act("clear"));

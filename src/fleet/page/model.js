@@ -14,16 +14,17 @@ export class Model {
     this.requests = snapshot.requests;
     this.strip = snapshot.strip;
     this.latency = [];
-    this.percentiles = [];
+    this.percentiles = snapshot.latency;
     this.inFlight = this.members.map((member) => member.in_flight);
     // Whole seconds that have ended, the latest last, and the one that has not.
     this.seconds = snapshot.seconds;
     this.second = Math.floor(snapshot.at / 1000);
-    this.running = this.zeros();
+    this.running = snapshot.running;
     // What the shares are of: counts with the time until which they count.
     this.window = snapshot.seconds
       .slice(-WINDOW / 1000)
       .map((counts, index, all) => ({ at: (this.second - all.length + index + 1) * 1000, counts, errors: this.zeros() }));
+    this.window.push({ at: snapshot.at, counts: [...snapshot.running], errors: this.zeros() });
     this.received = snapshot.strip.length;
   }
 

@@ -81,7 +81,7 @@ export function begin(now) {
   const line = (stroke, dash) => ({ stroke: () => ink(stroke), width: 2, dash, points: { show: false }, spanGaps: true });
   const times = axes(72);
   delete times[1].incrs;
-  times[1].values = (_, ticks) => ticks.map((tick) => time(tick));
+  times[1].values = (_, ticks) => ticks.map((tick) => (tick === null ? null : time(tick).replace(/\.0+ /, " ")));
   latency = new uPlot({ ...size($("latency-plot"), 160), legend: { show: false }, cursor: { show: false },
     scales: { x: { time: false }, y: { distr: 3 } },
     series: [{}, line("--note"), line("--ink", [6, 4])], axes: times }, [[], [], []], $("latency-plot"));
