@@ -25,7 +25,11 @@ fn folders(place: &TemporaryDirectory) -> Vec<PathBuf> {
 }
 
 fn check_with(place: &TemporaryDirectory, balancer: &str, options: &[&str]) -> Report {
-    let list = support::list(&ports(3));
+    check_of(place, balancer, &ports(3), options)
+}
+
+fn check_of(place: &TemporaryDirectory, balancer: &str, backends: &[u16], options: &[&str]) -> Report {
+    let list = support::list(backends);
     let words = ["check", "--with", balancer, "--ports", &list, "--format", "json", "-n", "3000"];
     let output = run(at(place).args(words).args(options));
     serde_json::from_slice(&output.stdout)
@@ -79,6 +83,60 @@ fn a_configuration_that_is_wrong_is_told_in_the_balancers_own_words_and_nothing_
 }
 
 #[test]
+fn an_nginx_conf_of_ones_own_runs_in_the_foreground_where_it_is_and_what_it_says_is_expected() {
+    let place = TemporaryDirectory::new();
+    let (port, backends) = (ports(1)[0].to_string(), ports(3));
+    let file = place.path().join("nginx.conf");
+    let write = |main: &str, servers: &str| {
+        let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(|it| format!("{it}_temp_path {it};"));
+        let http = format!("access_log off; {} include conf.d/*.conf;", temporary.concat());
+        std::fs::write(&file, format!("pid nginx.pid; {main} events {{}} http {{ {http} }}")).unwrap();
+        let server = format!("server {{ listen 127.0.0.1:{port}; location /uuid {{ proxy_pass http://uuid/; }} }}");
+        std::fs::create_dir_all(place.path().join("conf.d")).unwrap();
+        let text = format!("upstream uuid {{ {servers} }} {server}");
+        std::fs::write(place.path().join("conf.d/uuid.conf"), text).unwrap();
+    };
+    let servers = format!(
+        "server 127.0.0.1:{} weight=3; server 127.0.0.1:{}; server 127.0.0.1:{};",
+        backends[0], backends[1], backends[2]
+    );
+    let file = file.to_string_lossy();
+    let list = support::list(&backends);
+    let options = ["--listen", &port, "--balancer-config", &file, "--from", &file];
+    write("", &servers);
+    let report = check_of(&place, "nginx", &backends, &options);
+    assert_eq!(report.verdict, Verdict::Pass, "{:#?}", report.checks[0].findings);
+    assert_eq!(report.checks[0].algorithm.as_ref().unwrap().name.as_deref(), Some("weighted-round-robin"));
+    // The same file, and something else is expected of it.
+    let words = [&["check", "--with", "nginx", "--ports", &list], &options[..4], &["--expect", "even"]].concat();
+    assert_eq!(run(at(&place).args(words)).status.code(), Some(1));
+    write("daemon on;", &servers);
+    let error = error_of(&run(at(&place).args(["check", "--with", "nginx", "--ports", &list]).args(options)));
+    assert!(error.contains("nginx.conf: says `daemon on`"), "{error}");
+    assert_eq!((folders(&place), place.processes()), (vec![], vec![]));
+}
+
+#[test]
+fn what_a_balancer_leaves_behind_is_ended_with_it() {
+    let place = TemporaryDirectory::new();
+    let folder = place.path().join("balancer");
+    std::fs::create_dir(&folder).unwrap();
+    let mut guard = at(&place)
+        .arg("guard")
+        .arg(&folder)
+        .args(["sh", "-c", "setsid sleep 600 >/dev/null 2>&1 & echo $! > orphan; exit 0"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    eventually("it has ended", || folder.join("ended").exists());
+    let orphan: u32 = std::fs::read_to_string(folder.join("orphan")).unwrap().trim().parse().unwrap();
+    assert!(lives(orphan));
+    drop(guard.stdin.take());
+    assert!(guard.wait().unwrap().success());
+    assert!(!lives(orphan) && !folder.exists());
+}
+
+#[test]
 fn what_cannot_be_started_is_told_before_anything_is() {
     let place = TemporaryDirectory::new();
     for (words, part) in [
@@ -88,6 +146,7 @@ fn what_cannot_be_started_is_told_before_anything_is() {
         (&["--with", "nginx", "--expect", "nonsense"], "no algorithm"),
         (&["http://localhost/", "--with", "nginx"], "has its own URL"),
         (&["http://localhost/", "--ports", "9001"], "--start or --with"),
+        (&["--with", "nginx", "--from", "nginx.conf"], "--balancer-config runs a file of your own"),
     ] {
         let error = error_of(&run(at(&place).arg("check").args(words)));
         assert!(error.contains(part), "{words:?}: {error}");
@@ -153,7 +212,7 @@ fn what_an_nginx_conf_says_is_expected() {
     assert_eq!(told(&weighted, &file), (Verdict::Pass, String::new()));
     assert_eq!(told(&even, &file).0, Verdict::Fail);
     write("queue 10;");
-    assert!(told(&weighted, &file).1.contains("not judged: line 1: queue 10"));
+    assert!(told(&weighted, &file).1.contains("nginx.conf, line 1: queue 10"));
     let error =
         error_of(&fleet.program(&["check", &even.url("/"), "--from", &file.to_string_lossy(), "--upstream", "other"]));
     assert!(error.contains("has no upstream other, only uuid"), "{error}");

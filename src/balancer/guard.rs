@@ -14,7 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, set_child_subreaper, waitpid};
 
 /// What the balancer says goes there, in its directory.
 pub const OUTPUT: &str = "output.log";
@@ -31,6 +31,8 @@ pub fn guard(directory: PathBuf, command: &[OsString]) -> Result<ExitCode> {
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
         signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false))).context("failed to listen to signals")?;
     }
+    // What cuts itself off from its parent, as daemons do, comes to us.
+    set_child_subreaper(Some(getpid())).context("failed to become the one who gets orphans")?;
     let (program, arguments) = command.split_first().context("no command to guard")?;
     let output = File::create(directory.join(OUTPUT)).context("failed to write the balancer's output")?;
     let mut child = Command::new(program)
@@ -52,12 +54,14 @@ pub fn guard(directory: PathBuf, command: &[OsString]) -> Result<ExitCode> {
             // Whoever started us reads why before the directory goes.
             let _ = File::create(directory.join(ENDED));
             let _ = end.recv();
+            stop_orphans();
             return Ok(ExitCode::from(status.code().or(status.signal().map(|signal| 128 + signal)).unwrap_or(1) as u8));
         }
         match end.recv_timeout(GLANCE) {
             Err(RecvTimeoutError::Timeout) => {}
             Ok(()) | Err(RecvTimeoutError::Disconnected) => {
                 stop(&mut child);
+                stop_orphans();
                 return Ok(ExitCode::SUCCESS);
             }
         }
@@ -77,6 +81,31 @@ fn stop(child: &mut Child) {
     }
     let _ = child.kill();
     let _ = child.wait();
+}
+
+/// Whatever the balancer has left.
+fn stop_orphans() {
+    let deadline = Instant::now() + GRACE;
+    loop {
+        let left = children(std::process::id());
+        if left.is_empty() {
+            return;
+        }
+        let signal = if Instant::now() < deadline { Signal::TERM } else { Signal::KILL };
+        for pid in left.iter().filter_map(|process| Pid::from_raw(*process as i32)) {
+            let _ = kill_process(pid, signal);
+            let _ = waitpid(Some(pid), WaitOptions::NOHANG);
+        }
+        thread::sleep(GLANCE / 4);
+    }
+}
+
+/// The processes that any thread of that one has started, or got.
+pub fn children(process: u32) -> Vec<u32> {
+    let threads = fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+    let children = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+    let numbers = |line: String| line.split_whitespace().filter_map(|child| child.parse().ok()).collect::<Vec<u32>>();
+    children.flat_map(numbers).collect()
 }
 
 /// Removed with all that is in it when this is dropped.

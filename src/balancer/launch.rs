@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::balancer::guard::{ENDED, OUTPUT};
+use crate::balancer::guard::{ENDED, OUTPUT, children};
 
 /// How a balancer is run.
 #[derive(Clone, Debug)]
@@ -130,15 +130,6 @@ impl Running {
 
 /// The state of a socket in the kernel's table of connections.
 const LISTENING: &str = "0A";
-
-/// Those that any of its threads has started.
-fn children(process: u32) -> Vec<u32> {
-    let threads = fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
-    let children = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
-    children
-        .flat_map(|line| line.split_whitespace().filter_map(|child| child.parse().ok()).collect::<Vec<u32>>())
-        .collect()
-}
 
 /// Its children, and theirs.
 fn descendants(process: u32) -> Vec<u32> {

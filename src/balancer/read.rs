@@ -1,4 +1,5 @@
-//! PURE. Reads the `upstream` blocks of an `nginx.conf`: servers, weights, method. The grammar is nginx's; what is not understood is named.
+//! PURE. Reads an `nginx.conf` and what it includes: the servers, weights and method of its `upstream` blocks. The grammar is nginx's; what is not
+//! understood is named.
 
 use std::fmt;
 
@@ -13,7 +14,7 @@ pub struct Upstream {
     pub servers: Vec<Server>,
     /// How it picks one.
     pub algorithm: Algorithm,
-    /// What was not understood, each with its line.
+    /// What was not understood, each with its place.
     pub not_understood: Vec<String>,
 }
 
@@ -35,6 +36,8 @@ pub struct Server {
 /// What is wrong with a configuration, and where.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Wrong {
+    /// The name of that file.
+    pub file: String,
     /// Counted from 1.
     pub line: usize,
     /// In a few words.
@@ -43,62 +46,141 @@ pub struct Wrong {
 
 impl fmt::Display for Wrong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {}: {}", self.line, self.what)
+        write!(f, "{}, line {}: {}", self.file, self.line, self.what)
     }
 }
 
 impl std::error::Error for Wrong {}
 
-/// All `upstream` blocks of a file, in order.
-pub fn upstreams(text: &str) -> Result<Vec<Upstream>, Wrong> {
-    let mut tokens = Tokens { rest: text, line: 1 };
-    let mut found = Vec::new();
-    let mut depth = 0usize;
-    let mut words: Vec<String> = Vec::new();
-    while let Some(token) = tokens.next()? {
-        match token {
-            Token::Word(word) => words.push(word),
-            Token::End => words.clear(),
-            Token::Open => match words.as_slice() {
-                [keyword, name] if keyword == "upstream" => {
-                    let name = name.clone();
-                    words.clear();
-                    found.push(upstream(name, &mut tokens)?);
-                }
-                _ => {
-                    words.clear();
-                    depth += 1;
-                }
-            },
-            Token::Close => {
-                words.clear();
-                depth = depth.checked_sub(1).ok_or_else(|| tokens.wrong("a `}` without its `{`"))?;
-            }
-        }
-    }
-    match depth {
-        0 => Ok(found),
-        _ => Err(tokens.wrong("a `{` without its `}`")),
-    }
+/// A file of a configuration.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Source {
+    /// For people.
+    pub name: String,
+    /// All of it.
+    pub text: String,
 }
 
-fn upstream(name: String, tokens: &mut Tokens) -> Result<Upstream, Wrong> {
-    let mut upstream =
-        Upstream { name, servers: Vec::new(), algorithm: Algorithm::RoundRobin, not_understood: Vec::new() };
-    let mut words: Vec<String> = Vec::new();
-    while let Some(token) = tokens.next()? {
-        match token {
-            Token::Word(word) => words.push(word),
-            Token::End => upstream.directive(&std::mem::take(&mut words), tokens)?,
-            Token::Close if words.is_empty() => return Ok(upstream),
-            Token::Close => return Err(tokens.wrong("a directive without its `;`")),
-            Token::Open => return Err(tokens.wrong("a block within an upstream")),
+/// What of a configuration is understood.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Configuration {
+    /// All `upstream` blocks, in order.
+    pub upstreams: Vec<Upstream>,
+    /// The directives outside of all blocks, each word by word: `daemon off`.
+    pub main: Vec<Vec<String>>,
+    /// What should be included and could not be read, with the place that says so.
+    pub not_read: Vec<String>,
+}
+
+/// The files that `include PATTERN` means, or why they cannot be read.
+pub type Included<'i> = &'i dyn Fn(&str) -> Result<Vec<Source>, String>;
+
+/// Files may include others, these again others, and so on; more often than that they go round.
+const DEEPEST: usize = 16;
+
+impl Configuration {
+    /// Reads a file and all that it includes.
+    pub fn read(source: &Source, included: Included) -> Result<Configuration, Wrong> {
+        let mut configuration = Configuration::default();
+        configuration.file(source, included, 0)?;
+        Ok(configuration)
+    }
+
+    fn file(&mut self, source: &Source, included: Included, deep: usize) -> Result<(), Wrong> {
+        let mut tokens = Tokens::of(source);
+        let mut depth = 0usize;
+        let mut words: Vec<String> = Vec::new();
+        while let Some(token) = tokens.next()? {
+            match (token, words.as_slice()) {
+                (Token::Word(word), _) => {
+                    words.push(word);
+                    continue;
+                }
+                (Token::End, [include, pattern]) if include == "include" => {
+                    for source in self.sources(pattern, included, deep, &tokens)? {
+                        self.file(&source, included, deep + 1)?;
+                    }
+                }
+                (Token::End, _) if depth == 0 => self.main.push(std::mem::take(&mut words)),
+                (Token::End, _) => {}
+                (Token::Open, [upstream, name]) if upstream == "upstream" => {
+                    let mut upstream = Upstream::named(name);
+                    self.servers(&mut upstream, &mut tokens, included, deep, true)?;
+                    self.upstreams.push(upstream);
+                }
+                (Token::Open, _) => depth += 1,
+                (Token::Close, _) => {
+                    depth = depth.checked_sub(1).ok_or_else(|| tokens.wrong("a `}` without its `{`"))?;
+                }
+            }
+            words.clear();
+        }
+        match depth {
+            0 => Ok(()),
+            _ => Err(tokens.wrong("a `{` without its `}`")),
         }
     }
-    Err(tokens.wrong("an upstream without its `}`"))
+
+    /// What stands in an upstream block: up to its `}`, or to the end of a file that it includes.
+    fn servers(
+        &mut self,
+        upstream: &mut Upstream,
+        tokens: &mut Tokens,
+        included: Included,
+        deep: usize,
+        is_block: bool,
+    ) -> Result<(), Wrong> {
+        let mut words: Vec<String> = Vec::new();
+        while let Some(token) = tokens.next()? {
+            match (token, words.as_slice()) {
+                (Token::Word(word), _) => words.push(word),
+                (Token::End, [include, pattern]) if include == "include" => {
+                    for source in self.sources(pattern, included, deep, tokens)? {
+                        self.servers(upstream, &mut Tokens::of(&source), included, deep + 1, false)?;
+                    }
+                    words.clear();
+                }
+                (Token::End, _) => upstream.directive(&std::mem::take(&mut words), tokens)?,
+                (Token::Close, []) if is_block => return Ok(()),
+                (Token::Close, []) => return Err(tokens.wrong("a `}` without its `{`")),
+                (Token::Close, _) => return Err(tokens.wrong("a directive without its `;`")),
+                (Token::Open, _) => return Err(tokens.wrong("a block within an upstream")),
+            }
+        }
+        match (is_block, words.is_empty()) {
+            (true, _) => Err(tokens.wrong("an upstream without its `}`")),
+            (false, false) => Err(tokens.wrong("a directive without its `;`")),
+            (false, true) => Ok(()),
+        }
+    }
+
+    fn sources(
+        &mut self,
+        pattern: &str,
+        included: Included,
+        deep: usize,
+        tokens: &Tokens,
+    ) -> Result<Vec<Source>, Wrong> {
+        if deep == DEEPEST {
+            return Err(tokens.wrong(&format!("include {pattern}: files include each other {DEEPEST} times over")));
+        }
+        Ok(included(pattern).unwrap_or_else(|why| {
+            self.not_read.push(format!("{}: include {pattern}: {why}", tokens.place()));
+            Vec::new()
+        }))
+    }
 }
 
 impl Upstream {
+    fn named(name: &str) -> Upstream {
+        Upstream {
+            name: name.to_owned(),
+            servers: Vec::new(),
+            algorithm: Algorithm::RoundRobin,
+            not_understood: Vec::new(),
+        }
+    }
+
     fn directive(&mut self, words: &[String], tokens: &Tokens) -> Result<(), Wrong> {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         match words.as_slice() {
@@ -115,15 +197,15 @@ impl Upstream {
             ["ip_hash"] => self.algorithm = Algorithm::Source,
             ["hash", key] | ["hash", key, "consistent"] => match keyed(key) {
                 Some(algorithm) => self.algorithm = algorithm,
-                None => self.not_understood.push(format!("line {}: hash {key}", tokens.line)),
+                None => self.not_understood.push(format!("{}: hash {key}", tokens.place())),
             },
             ["sticky", "cookie", name, ..] => match name.parse() {
                 Ok(name) => self.algorithm = Algorithm::Sticky(name),
-                Err(_) => self.not_understood.push(format!("line {}: sticky cookie {name}", tokens.line)),
+                Err(_) => self.not_understood.push(format!("{}: sticky cookie {name}", tokens.place())),
             },
             // These change nothing of who gets what.
             ["zone" | "keepalive" | "keepalive_requests" | "keepalive_timeout" | "keepalive_time", ..] => {}
-            other => self.not_understood.push(format!("line {}: {}", tokens.line, other.join(" "))),
+            other => self.not_understood.push(format!("{}: {}", tokens.place(), other.join(" "))),
         }
         Ok(())
     }
@@ -141,7 +223,7 @@ impl Upstream {
                         number.ok_or_else(|| tokens.wrong(&format!("weight={weight}: expected a number above 0")))?;
                 }
                 Some(("max_fails" | "fail_timeout" | "max_conns", _)) => {}
-                _ => self.not_understood.push(format!("line {}: {parameter} of server {address}", tokens.line)),
+                _ => self.not_understood.push(format!("{}: {parameter} of server {address}", tokens.place())),
             }
         }
         Ok(server)
@@ -184,13 +266,22 @@ enum Token {
 }
 
 struct Tokens<'t> {
+    file: &'t str,
     rest: &'t str,
     line: usize,
 }
 
 impl Tokens<'_> {
+    fn of(source: &Source) -> Tokens<'_> {
+        Tokens { file: &source.name, rest: &source.text, line: 1 }
+    }
+
+    fn place(&self) -> String {
+        format!("{}, line {}", self.file, self.line)
+    }
+
     fn wrong(&self, what: &str) -> Wrong {
-        Wrong { line: self.line, what: what.to_owned() }
+        Wrong { file: self.file.to_owned(), line: self.line, what: what.to_owned() }
     }
 
     fn skip(&mut self, bytes: usize) -> &str {
@@ -266,6 +357,15 @@ impl Tokens<'_> {
 mod tests {
     use super::*;
 
+    fn source(name: &str, text: &str) -> Source {
+        Source { name: name.to_owned(), text: text.to_owned() }
+    }
+
+    fn upstreams(text: &str) -> Result<Vec<Upstream>, Wrong> {
+        let nothing = |_: &str| Ok(Vec::new());
+        Configuration::read(&source("a.conf", text), &nothing).map(|configuration| configuration.upstreams)
+    }
+
     #[test]
     fn the_shipped_file_is_three_servers_in_turn() {
         let [upstream] = upstreams(include_str!("../../load_balancer.conf")).unwrap().try_into().unwrap();
@@ -293,7 +393,7 @@ mod tests {
         let ports: Vec<Option<u16>> = one.servers.iter().map(|server| server.port).collect();
         assert_eq!(ports, [Some(9001), Some(9002), None, Some(80), Some(1)]);
         assert_eq!((one.servers[0].weight, one.servers[1].backup, one.servers[2].down), (5, true, true));
-        assert_eq!(one.not_understood, ["line 7: queue 10", "line 7: slow_start=3s of server a:1"]);
+        assert_eq!(one.not_understood, ["a.conf, line 7: queue 10", "a.conf, line 7: slow_start=3s of server a:1"]);
     }
 
     #[test]
@@ -316,7 +416,7 @@ mod tests {
             assert_eq!((found[0].algorithm.to_string().as_str(), found[0].not_understood.len()), (algorithm, 0));
         }
         let found = upstreams("upstream a { hash $arg_a; least_time last_bit; server b:1; }").unwrap();
-        assert_eq!(found[0].not_understood, ["line 1: hash $arg_a", "line 1: least_time last_bit"]);
+        assert_eq!(found[0].not_understood, ["a.conf, line 1: hash $arg_a", "a.conf, line 1: least_time last_bit"]);
     }
 
     #[test]
@@ -330,5 +430,44 @@ mod tests {
         ] {
             assert_eq!(upstreams(text).map_err(|wrong| wrong.line), Err(line), "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_included_is_read_where_it_stands() {
+        let included = |pattern: &str| match pattern {
+            "conf.d/*.conf" => Ok(vec![
+                source("one.conf", "upstream one { include servers; least_conn; }"),
+                source("two.conf", "upstream two {\n bogus; server b:1; }"),
+            ]),
+            "servers" => Ok(vec![source("servers", "server a:1 weight=3;\n# no more\n")]),
+            _ => Err("no such file".to_owned()),
+        };
+        let text =
+            "user www-data; daemon off;\nhttp { include mime.types; include conf.d/*.conf; keepalive_timeout 5; }";
+        let found = Configuration::read(&source("nginx.conf", text), &included).unwrap();
+        assert_eq!(found.main, [["user", "www-data"], ["daemon", "off"]]);
+        assert_eq!(found.not_read, ["nginx.conf, line 2: include mime.types: no such file"]);
+        let [one, two] = found.upstreams.as_slice() else { panic!("{found:?}") };
+        assert_eq!(
+            (one.name.as_str(), &one.algorithm, one.servers[0].weight),
+            ("one", &Algorithm::LeastConnections, 3)
+        );
+        assert_eq!(two.not_understood, ["two.conf, line 2: bogus"]);
+    }
+
+    #[test]
+    fn what_is_wrong_in_an_included_file_is_told_with_its_name_and_files_that_go_round_are_told() {
+        let read = |text: &'static str| {
+            let included = move |_: &str| Ok(vec![source("other.conf", text)]);
+            Configuration::read(&source("nginx.conf", "http {\n include a; }"), &included).unwrap_err().to_string()
+        };
+        assert_eq!(read("\n}"), "other.conf, line 2: a `}` without its `{`");
+        assert!(read("include a;").contains("files include each other"), "{}", read("include a;"));
+        let within = |text: &'static str| {
+            let included = move |_: &str| Ok(vec![source("other.conf", text)]);
+            Configuration::read(&source("nginx.conf", "upstream u { include a; }"), &included).unwrap_err().to_string()
+        };
+        assert_eq!(within("server a:1"), "other.conf, line 1: a directive without its `;`");
+        assert_eq!(within("server a:1; }"), "other.conf, line 1: a `}` without its `{`");
     }
 }

@@ -15,7 +15,7 @@ use regex_lite::Regex;
 use serde::Deserialize;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::balancer::read;
+use crate::balancer::read::Configuration;
 use crate::check::drill;
 use crate::check::fate::Fate;
 use crate::check::plan::{Backing, Plan, Trust};
@@ -23,8 +23,8 @@ use crate::check::report::{Format, Style, Verdict, junit, render};
 use crate::check::traffic::Identity;
 use crate::check::verdict::{Expectations, Weights};
 use crate::check::{self, Watch};
-use crate::cli::demo;
 use crate::cli::stage::{self, Stage, Wish};
+use crate::cli::{demo, nginx_conf};
 use crate::topology::{self, Algorithm, Ports};
 use crate::wire::Time;
 
@@ -76,8 +76,8 @@ pub struct Typed {
     #[arg(long, value_name = "COUNT", requires = "with", help_heading = "With a balancer of its own")]
     workers: Option<NonZeroU32>,
 
-    /// Expect what an upstream block of this nginx.conf says: servers, weights, method
-    #[arg(long, value_name = "FILE", conflicts_with = "with", help_heading = "Expectations")]
+    /// Expect what an upstream block of this nginx.conf, or of a file that it includes, says: servers, weights, method
+    #[arg(long, value_name = "FILE", help_heading = "Expectations")]
     from: Option<PathBuf>,
 
     /// The name of that block, if there are several
@@ -229,13 +229,20 @@ impl Typed {
         let backing = self.backing()?;
         let mut plans: Vec<Plan> =
             self.wanted()?.into_iter().map(|wanted| wanted.plan(&backing)).collect::<Result<_>>()?;
-        if let Some(file) = &self.from {
-            let remarks = plans.iter_mut().map(|plan| expect_from(file, self.upstream.as_deref(), plan));
-            for remark in remarks.collect::<Result<Vec<_>>>()?.concat() {
-                eprintln!("{}: not understood, and not judged: {remark}", file.display());
-            }
-        }
+        self.expect_from(&mut plans)?;
         self.judge(&plans).await
+    }
+
+    /// Expects what the file of --from says, and tells what of it is not understood.
+    fn expect_from(&self, plans: &mut [Plan]) -> Result<()> {
+        let Some(file) = &self.from else { return Ok(()) };
+        let remarks = plans.iter_mut().map(|plan| expect_from(file, self.upstream.as_deref(), plan));
+        let mut remarks = remarks.collect::<Result<Vec<_>>>()?.concat();
+        remarks.dedup();
+        for remark in remarks {
+            eprintln!("not understood, and not judged: {remark}");
+        }
+        Ok(())
     }
 
     /// Sets the stage, checks, strikes it.
@@ -252,9 +259,17 @@ impl Typed {
         if self.wanted.url.is_some() && self.balancer_config.is_none() {
             bail!("a URL and --with: the balancer that is started has its own URL");
         }
+        if self.from.is_some() && self.balancer_config.is_none() {
+            bail!(
+                "--from and --with: the balancer that is started is expected to do what it is told\n  hint: --balancer-config runs a file of your own"
+            );
+        }
         // What was typed wrongly is told before anything starts.
         let any = Wanted { url: Some("http://localhost/".to_owned()), ..Wanted::default() };
-        self.wanted.clone().over(any).plan(&Backing::Any)?;
+        let mut any = self.wanted.clone().over(any).plan(&Backing::Any)?;
+        if let Some(file) = &self.from {
+            expect_from(file, self.upstream.as_deref(), &mut any)?;
+        }
         let mut terminate = signal(SignalKind::terminate())?;
         let stage = Stage::set(&front, &wish).await?;
         let result = tokio::select! {
@@ -268,6 +283,7 @@ impl Typed {
     async fn on(&self, stage: &Stage) -> Result<ExitCode> {
         let wanted = self.wanted.clone().over(Wanted { url: Some(stage.url.clone()), ..Wanted::default() });
         let mut plan = wanted.plan(&Backing::Fleet(Some(stage.supervisor)))?;
+        self.expect_from(std::slice::from_mut(&mut plan))?;
         // What a file of the user's own says is not known here.
         if self.balancer_config.is_none() {
             let told = stage::expectations(&stage.topology, &stage.front);
@@ -496,12 +512,15 @@ impl Wanted {
 
 /// Expects what the `upstream` block says. What was not understood is returned.
 fn expect_from(file: &Path, name: Option<&str>, plan: &mut Plan) -> Result<Vec<String>> {
-    let text = std::fs::read_to_string(file).with_context(|| format!("failed to read {}", file.display()))?;
-    let all = read::upstreams(&text).map_err(|wrong| anyhow::anyhow!("{}, {wrong}", file.display()))?;
+    let Configuration { upstreams: all, mut not_read, .. } = nginx_conf::read(file)?;
     let names: Vec<&str> = all.iter().map(|upstream| upstream.name.as_str()).collect();
     let upstream = match (name, all.as_slice()) {
         (None, [only]) => only,
-        (None, []) => bail!("{}: has no upstream block", file.display()),
+        (None, []) => bail!(
+            "{}: has no upstream block{}\n  hint: give the file that has it; what a running NGINX was told: nginx -T > FILE",
+            file.display(),
+            not_read.iter().map(|what| format!("\n  {what}")).collect::<String>()
+        ),
         (None, _) => bail!(
             "{}: has several upstream blocks\n  hint: choose one with --upstream: {}",
             file.display(),
@@ -541,7 +560,8 @@ fn expect_from(file: &Path, name: Option<&str>, plan: &mut Plan) -> Result<Vec<S
         Algorithm::Cookie(name) => plan.key_cookies.push(name.to_string()),
         _ => {}
     }
-    Ok(upstream.not_understood.clone())
+    not_read.extend(upstream.not_understood.iter().cloned());
+    Ok(not_read)
 }
 
 /// `nginx -s reload@2s`: what, and when.

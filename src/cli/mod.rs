@@ -6,6 +6,7 @@ mod demo;
 mod faults;
 mod health;
 mod members;
+mod nginx_conf;
 mod send;
 mod settings;
 mod stage;

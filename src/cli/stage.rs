@@ -13,6 +13,7 @@ use crate::balancer::{Balancer, For, Listen, Options};
 use crate::check::verdict::{Expectations, Weights as Shares};
 use crate::check::{Started, start_fleet};
 use crate::cli::config::version_on_path;
+use crate::cli::nginx_conf;
 use crate::cli::settings::Settings;
 use crate::remote::Remote;
 use crate::topology::{Algorithm, Ports, Topology, Weights};
@@ -295,15 +296,20 @@ fn recipe(
     let written = balancer.write(topology, &options)?;
     let run = written.run.with_context(|| format!("{} is not run on this machine", balancer.title()))?;
     let (program, arguments) = run.command.split_first().context("a balancer has a program")?;
+    let mut arguments = arguments.to_vec();
     let found = on_path(program).with_context(|| {
         format!("{} is not installed: no {program} on PATH\n  hint: {}", balancer.title(), how_to_install(balancer))
     })?;
     let mut files: Vec<(String, String)> =
         written.files.into_iter().map(|file| (file.name.to_owned(), file.text)).collect();
     if let Some(own) = own {
-        let text = std::fs::read_to_string(own).with_context(|| format!("failed to read {}", own.display()))?;
-        let Some(main) = files.first_mut() else { bail!("{} has no configuration file", balancer.title()) };
-        main.1 = text;
+        // Where it is, for it may include what stands beside it.
+        let place = own.canonicalize().with_context(|| format!("failed to read {}", own.display()))?;
+        let (main, _) = files.remove(0);
+        arguments.iter_mut().for_each(|argument| *argument = argument.replace(&main, &place.to_string_lossy()));
+        if balancer == Balancer::Nginx {
+            arguments.extend(in_the_foreground(&place)?);
+        }
     }
     let command = std::iter::once(found.into_os_string()).chain(arguments.iter().map(OsString::from));
     let environment = run.environment.into_iter().map(|(name, value)| (name.to_owned(), value));
@@ -314,6 +320,20 @@ fn recipe(
         environment: environment.collect(),
         address,
     }))
+}
+
+/// What NGINX has to be told for that, beside a file of the user's own. What is wrong with the file NGINX itself says best.
+fn in_the_foreground(own: &Path) -> Result<Vec<String>> {
+    let main = nginx_conf::read(own).map(|configuration| configuration.main).unwrap_or_default();
+    let daemon = main.iter().find_map(|words| words.strip_prefix(["daemon".to_owned()].as_slice()));
+    match daemon.map(<[String]>::concat).as_deref() {
+        Some("on") => bail!(
+            "{}: says `daemon on`, but what is started here runs in the foreground\n  hint: leave that line out",
+            own.display()
+        ),
+        Some(_) => Ok(Vec::new()),
+        None => Ok(["-g", "daemon off;"].map(str::to_owned).to_vec()),
+    }
 }
 
 fn how_to_install(balancer: Balancer) -> &'static str {
