@@ -13,7 +13,11 @@ use uuid_generator::check::observation::Backend;
 
 /// What is inferred of a balancer, with a sample of `sample` requests over 64 connections.
 fn infer(backends: usize, picks: Picks, cursors: usize, seed: u64, sample: usize) -> Inference {
-    let mut subject = Simulated::new(backends, picks, cursors, seed);
+    infer_of(Simulated::new(backends, picks, cursors, seed), seed, sample)
+}
+
+fn infer_of(mut subject: Simulated, seed: u64, sample: usize) -> Inference {
+    let (backends, cursors) = (subject.backends, subject.cursors);
     let setting =
         Setting { members: Some(backends), can_hold: true, budget: Duration::from_secs(5), ..Setting::default() };
     let mut evidence = experiments::run(&mut subject, &setting);
@@ -49,6 +53,19 @@ fn turns_are_round_robin_with_any_number_of_cursors() {
         }
     }
     always(3, Picks::Permutations, 1, Kind::RoundRobin);
+}
+
+#[test]
+fn cursors_that_get_connections_in_turns_are_not_taken_for_one() {
+    for batches in [1, 4, 32] {
+        for seed in 1..=10 {
+            let mut subject = Simulated::new(3, Picks::Turns(vec![1; 3]), 2, seed);
+            subject.batches = Some(batches);
+            let inference = infer_of(subject, seed, 20_000);
+            let seen = (inference.kind, inference.cursors);
+            assert_eq!(seen, (Some(Kind::RoundRobin), Some(2)), "{batches}: {:?}", inference.evidence);
+        }
+    }
 }
 
 #[test]

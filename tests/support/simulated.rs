@@ -70,6 +70,9 @@ pub struct Simulated {
     pub backends: usize,
     pub picks: Picks,
     pub cursors: usize,
+    /// A new connection belongs to one by chance, or so many in a row belong to the same one.
+    pub batches: Option<usize>,
+    connections: usize,
     pub chance: Chance,
     turns: Vec<Vec<i64>>,
     queue: Vec<Vec<usize>>,
@@ -88,6 +91,8 @@ impl Simulated {
             backends,
             picks,
             cursors,
+            batches: None,
+            connections: 0,
             chance,
             turns: vec![vec![0; backends]; cursors],
             queue: vec![Vec::new(); cursors],
@@ -225,7 +230,11 @@ impl Simulated {
 
 impl Subject for Simulated {
     fn send(&mut self, request: &Request) -> Reply {
-        let fresh = (self.chance.below(self.cursors), None);
+        let fresh = match self.batches {
+            None => (self.chance.below(self.cursors), None),
+            Some(batch) => (self.connections / batch % self.cursors, None),
+        };
+        self.connections += usize::from(request.connection.is_none_or(|slot| self.kept[slot].is_none()));
         let (cursor, bound) = match request.connection {
             None => fresh,
             Some(slot) => *self.kept[slot].get_or_insert(fresh),

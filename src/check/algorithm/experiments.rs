@@ -118,8 +118,7 @@ pub fn run(subject: &mut dyn Subject, setting: &Setting) -> Evidence {
         let names = cookies.iter().map(|(name, _)| name.clone()).collect();
         evidence.jar = Some((names, jar(subject)));
     }
-    if let (Order::Turns(turns), false) =
-        (Order::of(&evidence.kept), matches!(Order::of(&evidence.fresh), Order::Turns(_)))
+    if let (Order::Turns(turns), false) = (Order::of(&evidence.kept), Order::of(&evidence.fresh).is_of_one_cursor())
         && counts(&turns).len() == turns.len()
     {
         evidence.cursors = cursors(subject, &turns);

@@ -424,7 +424,8 @@ impl Evidence {
             ));
         }
         let ordered = if inference.per_connection { fresh } else { &kept };
-        let turns = [fresh, ordered].into_iter().find(|order| matches!(order, Order::Turns(_) | Order::Blocks(_)));
+        let orders = || [fresh, ordered].into_iter();
+        let turns = orders().find(|it| it.is_of_one_cursor()).or(orders().find(|it| matches!(it, Order::Turns(_))));
         let load = self.load(names, inference);
         if self.remembers() {
             return self.say_least_time(names, inference);
@@ -475,8 +476,7 @@ impl Evidence {
         if inference.turns.is_none() {
             inference.label.push_str(", in an order that changes from round to round");
         }
-        let exact_fresh = matches!(fresh, Order::Turns(_) | Order::Blocks(_));
-        inference.cursors = match (self.cursors, exact_fresh) {
+        inference.cursors = match (self.cursors, fresh.is_of_one_cursor()) {
             (Some((_, cursors)), _) => Some(cursors as u32),
             (None, true) => Some(1),
             (None, false) => Some(2),

@@ -43,6 +43,25 @@ impl Order {
         found.unwrap_or_else(|| Order::of_counts(&in_blocks(sequence)))
     }
 
+    /// Whether one cursor alone goes round like that: a backend's next turn comes when all others had theirs, as often as they have any. What
+    /// several cursors give may repeat too, but its rounds mix.
+    pub fn is_of_one_cursor(&self) -> bool {
+        match self {
+            Order::Blocks(_) => true,
+            Order::Turns(turns) => {
+                let all = counts(turns);
+                let rounds = all.iter().fold(0, |divisor, (_, count)| greatest_common_divisor(divisor, *count));
+                let length = turns.len() / rounds as usize;
+                let twice = [turns.as_slice(), turns].concat();
+                (0..length).any(|offset| {
+                    let mut rounds = twice[offset..offset + turns.len()].chunks(length).map(counts);
+                    rounds.next().is_some_and(|first| rounds.all(|round| round == first))
+                })
+            }
+            Order::TooFew | Order::One(_) | Order::Even(_) | Order::Chance | Order::Unclear | Order::Clumped => false,
+        }
+    }
+
     /// Looks at how evenly blocks of a sequence are filled.
     pub fn of_counts(blocks: &[Vec<u64>]) -> Order {
         match dispersion(blocks) {
@@ -158,6 +177,15 @@ mod tests {
             .collect();
         let expected = Order::Blocks(vec![(Backend(0), 1), (Backend(1), 1), (Backend(2), 1)]);
         assert_eq!(Order::of(&sequence(&text[2..])), expected);
+    }
+
+    #[test]
+    fn turns_of_one_cursor_are_complete_rounds() {
+        for (turns, is_so) in
+            [("abc", true), ("aabacaa", true), ("abcbcacab", true), ("bcabac", true), ("aabbcc", false)]
+        {
+            assert_eq!(Order::Turns(sequence(turns)).is_of_one_cursor(), is_so, "{turns}");
+        }
     }
 
     #[test]

@@ -33,7 +33,7 @@ export function begin() {
   const weights = h("input", { id: "weights", placeholder: "1:1:1", size: 8, disabled: off });
   parts = {
     url, algorithm, weights,
-    known: h("form", { class: "row", onsubmit: apply }, h("label", { for: "algorithm" }, "Algorithm "), algorithm, h("label", { for: "weights" }, "Weights "), weights,
+    known: h("form", { class: "row", onsubmit: apply }, h("span", { class: "row" }, h("label", { for: "algorithm" }, "Algorithm"), algorithm), h("span", { class: "row" }, h("label", { for: "weights" }, "Weights"), weights),
       h("button", { disabled: off }, "Apply")),
     unknown: h("form", { class: "row", onsubmit: stands }, h("label", { for: "url" }, "Your balancer listens at "), url, h("button", { disabled: off }, "That is it")),
     problem: h("p", { class: "problem", hidden: true }),
