@@ -4,18 +4,19 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each part of the crate and the parts that it may use, itself apart.
-const ARROWS: [(&str, &[&str]); 14] = [
+const ARROWS: [(&str, &[&str]); 15] = [
     ("cli", &["backend", "balancer", "check", "fleet", "remote", "top", "topology", "wire"]),
     ("top", &["numbers", "remote", "wire"]),
     ("fleet", &["clock", "journal", "numbers", "runfile", "topology", "wire"]),
-    ("backend", &["clock", "journal", "wire"]),
-    ("check", &["clock", "numbers", "remote", "topology", "wire"]),
-    ("balancer", &["topology", "wire"]),
+    ("backend", &["chunks", "clock", "journal", "wire"]),
+    ("check", &["chunks", "clock", "numbers", "remote", "topology", "wire"]),
+    ("balancer", &["chunks", "topology", "wire"]),
     ("remote", &["runfile", "wire"]),
     ("runfile", &["wire"]),
     ("journal", &["wire"]),
     ("topology", &["wire"]),
     ("clock", &["wire"]),
+    ("chunks", &[]),
     ("numbers", &[]),
     ("wire", &[]),
     ("main", &["cli"]),

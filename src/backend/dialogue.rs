@@ -9,11 +9,12 @@ use uuid::Uuid;
 
 use crate::backend::answer::{self, Connection, Facts, Format, Head, UnknownFormat};
 use crate::backend::ask::{Ask, What};
-use crate::backend::body::{BadChunk, Discard};
+use crate::backend::body::Discard;
 use crate::backend::fault::{Fate, Faults, Treatment};
 use crate::backend::health::Health;
 use crate::backend::request::{self, Body, Refusal, Request};
 use crate::backend::show::Show;
+use crate::chunks::BadChunk;
 use crate::journal::{Claim, Writer};
 use crate::wire::{AnswerId, Calendar, Clipped, Fault, Generator, Limits, Moment, Outcome, Record, page};
 

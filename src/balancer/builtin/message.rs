@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use crate::chunks::Chunks;
 use crate::wire::{ANSWER_HEADER, GENERATOR_HEADER, REQUEST_HEADER, RequestId};
 
 use crate::balancer::builtin::choice::{cookie_value, hash};
@@ -11,25 +12,12 @@ use crate::balancer::builtin::{Algorithm, Behaviour, Defect, InFlight, Link};
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Body {
     Length(u64),
-    Chunks(Chunk),
+    Chunks(Chunks),
     UntilClose,
     Ended,
 }
 
-/// Where in the chunks it stands, RFC 9112 §7.1.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Chunk {
-    /// In the line with the size; further digits after it belong to an extension.
-    Size { value: u64, in_extension: bool },
-    /// So many bytes are left with the line end after them.
-    Content(u64),
-    /// In a line of the trailer with so many bytes.
-    Trailer(usize),
-}
-
 impl Body {
-    pub(super) const CHUNKS: Body = Body::Chunks(Chunk::Size { value: 0, in_extension: false });
-
     /// How many of these bytes belong to it; none if they are no chunks.
     pub(super) fn take(&mut self, bytes: &[u8]) -> Option<usize> {
         match self {
@@ -41,48 +29,19 @@ impl Body {
                 }
                 Some(taken as usize)
             }
-            Body::Chunks(_) => self.take_chunks(bytes),
+            Body::Chunks(chunks) => {
+                let mut rest = bytes;
+                while !rest.is_empty() && !chunks.is_over() {
+                    (_, rest) = chunks.take(rest).ok()?;
+                }
+                if chunks.is_over() {
+                    *self = Body::Ended;
+                }
+                Some(bytes.len() - rest.len())
+            }
             Body::UntilClose => Some(bytes.len()),
             Body::Ended => Some(0),
         }
-    }
-
-    pub(super) fn take_chunks(&mut self, bytes: &[u8]) -> Option<usize> {
-        let mut taken = 0;
-        while taken < bytes.len() {
-            let Body::Chunks(chunk) = self else { break };
-            if let Chunk::Content(left) = chunk {
-                let some = (*left).min((bytes.len() - taken) as u64);
-                taken += some as usize;
-                *chunk = match *left - some {
-                    0 => Chunk::Size { value: 0, in_extension: false },
-                    left => Chunk::Content(left),
-                };
-                continue;
-            }
-            let byte = bytes[taken];
-            taken += 1;
-            *chunk = match (*chunk, byte) {
-                (Chunk::Size { value: 0, .. }, b'\n') => Chunk::Trailer(0),
-                (Chunk::Size { value, .. }, b'\n') => Chunk::Content(value.checked_add(2)?),
-                (Chunk::Size { value, in_extension: false }, _) if byte.is_ascii_hexdigit() => {
-                    let digit = char::from(byte).to_digit(16)?;
-                    Chunk::Size { value: value.checked_mul(16)? + u64::from(digit), in_extension: false }
-                }
-                (Chunk::Size { value, .. }, b';' | b' ' | b'\t' | b'\r') => Chunk::Size { value, in_extension: true },
-                (Chunk::Size { in_extension: false, .. }, _) => return None,
-                (size @ Chunk::Size { .. }, _) => size,
-                (Chunk::Trailer(0), b'\n') => {
-                    *self = Body::Ended;
-                    break;
-                }
-                (Chunk::Trailer(_), b'\n') => Chunk::Trailer(0),
-                (trailer @ Chunk::Trailer(_), b'\r') => trailer,
-                (Chunk::Trailer(length), _) => Chunk::Trailer(length + 1),
-                (Chunk::Content(_), _) => unreachable!("taken above"),
-            };
-        }
-        Some(taken)
     }
 }
 
@@ -178,7 +137,7 @@ impl Request {
                         stripped |= 1 << number;
                     }
                 }
-                17 if is("Transfer-Encoding") => body = Body::CHUNKS,
+                17 if is("Transfer-Encoding") => body = Body::Chunks(Chunks::new()),
                 _ => {}
             }
             if let Algorithm::HeaderHash(name) = &behaviour.algorithm
@@ -296,7 +255,7 @@ impl Answer {
         }
         let body = match (is_chunked, length) {
             _ if request.is_head || matches!(status, 204 | 304) => Body::Ended,
-            (true, _) => Body::CHUNKS,
+            (true, _) => Body::Chunks(Chunks::new()),
             (false, Some(0)) => Body::Ended,
             (false, Some(length)) => Body::Length(length),
             (false, None) => Body::UntilClose,

@@ -7,10 +7,10 @@ use httparse::{Header, ParserConfig, Response, Status};
 use uuid::Uuid;
 
 use crate::check::observation::{Backend, Echo, Observation, Sight};
-use crate::check::traffic::chunks::Chunks;
 use crate::check::traffic::identity::{Backends, Identity};
 use crate::check::traffic::notes::{Notes, Sample};
 use crate::check::traffic::page::{Page, Search, UUID_BYTES};
+use crate::chunks::Chunks;
 use crate::wire::{ANSWER_HEADER, GENERATOR_HEADER, REQUEST_HEADER};
 
 /// Bytes of a status line and its headers, and of interim answers before them.

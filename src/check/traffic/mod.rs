@@ -2,7 +2,6 @@
 //! sends a request twice.
 
 pub mod answer;
-mod chunks;
 pub mod engine;
 mod identity;
 mod jar;
