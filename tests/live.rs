@@ -142,6 +142,32 @@ fn a_check_is_started_by_a_click_and_told_with_its_account_and_verdict() {
     });
 }
 
+#[test]
+fn another_algorithm_is_chosen_from_those_that_this_balancer_has() {
+    let demo = Demo::start("haproxy");
+    browser::with(1400, 1250, async |page| {
+        open(&page, &demo.view).await;
+        let choices =
+            run(&page, "return [...document.querySelector('#algorithm').options].map((it) => it.value)").await;
+        let choices: Vec<String> = serde_json::from_value(choices).unwrap();
+        assert!(
+            ["round-robin", "least-connections", "sticky"].iter().all(|it| choices.iter().any(|known| known == it))
+        );
+        assert!(!choices.contains(&"least-time".to_owned()), "{choices:?}");
+        find(&page, "#algorithm").await.select_by_label("sticky").await.unwrap();
+        click(&page, "form:has(#algorithm) button").await;
+        until(&page, "#front", "it is told so", |front| front.contains("sticky:backend")).await;
+        find(&page, "h1").await.click().await.unwrap();
+        // It has a name of its own for the cookie, and is still the one that was chosen.
+        let chosen = || run(&page, "return document.querySelector('#algorithm').value");
+        assert_eq!(chosen().await, "sticky");
+        click(&page, "#send-one").await;
+        until(&page, "#said", "one visitor stays with one backend", |said| said.contains("of one visitor: 30 × "))
+            .await;
+        assert_eq!(chosen().await, "sticky");
+    });
+}
+
 /// In a header, a path and a Host.
 const HOSTILE: &str = "<img src=x onerror=\"window.pwned=1\"><script>window.pwned=1</script>";
 

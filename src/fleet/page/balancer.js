@@ -23,6 +23,9 @@ export async function send(requests, keepCookies = false) {
   return answer;
 }
 
+// The algorithm that is told by this word alone: `sticky` of `sticky:backend`.
+export const word = (front) => front?.algorithm?.split(":")[0];
+
 export const balance = (algorithm, weights = []) => attempt(`balance: ${algorithm}${weights.length > 0 ? ` ${weights.join(":")}` : ""}`, ask("POST", "v1/front/wish", { algorithm, weights }));
 export const check = () => attempt("a check", ask("POST", "v1/check"));
 
@@ -70,7 +73,7 @@ export function show(model) {
   toggle(parts.unknown, "hidden", choices.length > 0);
   toggle(parts.buttons, "hidden", !front);
   if (choices.length > 0 && document.activeElement !== parts.algorithm) {
-    parts.algorithm.replaceChildren(...choices.map((choice) => h("option", { selected: choice === front.algorithm }, choice)));
+    parts.algorithm.replaceChildren(...choices.map((choice) => h("option", { selected: choice === word(front) }, choice)));
   }
   if (document.activeElement !== parts.weights) parts.weights.value = weighted(front ?? {}).trim();
   if (front && document.activeElement !== parts.url) parts.url.value = front.url;

@@ -1,14 +1,14 @@
 // A guided tour of five experiments: what to do, what there is to see, and why. It looks by itself whether it can be seen.
 
 import { act, fault } from "./api.js";
-import { balance, send } from "./balancer.js";
+import { balance, send, word } from "./balancer.js";
 import { $, h, percent, say } from "./dom.js";
 import { attempt } from "./said.js";
 
 let current = -1;
 let model = () => null;
 let steps = [];
-// For each thing to do of the current step: when it was done, and what came of it.
+// For each thing to do of the current step: when it began and when it was done, and what came of it.
 let done = [];
 let lines = [];
 
@@ -24,7 +24,7 @@ const near = (share, wanted, within) => share !== null && Math.abs(share - wante
 async function become(algorithm, weights = []) {
   const answer = await balance(algorithm, weights);
   if (!answer) return null;
-  const is = (front) => front?.algorithm === algorithm && (weights.length > 0 ? String(front.weights) === String(weights) : front.weights.every((weight) => weight === front.weights[0]));
+  const is = (front) => word(front) === algorithm && (weights.length > 0 ? String(front.weights) === String(weights) : front.weights.every((weight) => weight === front.weights[0]));
   for (let turn = 0; turn < 100 && !is(now_().front); turn += 1) {
     if (now_().front?.problem) return null;
     await new Promise((resolve) => setTimeout(resolve, 100));
@@ -65,8 +65,8 @@ function plan(now) {
         label: "Balance in turns and send 30 requests",
         run: async () => ((await turns()) ? send(30) : null),
         see: "The order strip shows a regular pattern, and every backend has the same share.",
-        seen: (at) => {
-          const it = now_().shares(at);
+        seen: ({ begun }) => {
+          const it = now_().shares(begun);
           return it.sum >= ENOUGH && it.shares.every((share) => near(share, 1 / count, 0.06)) && told(now_(), it);
         },
       }],
@@ -79,8 +79,8 @@ function plan(now) {
         needs: can(now, "round-robin"),
         run: async () => ((await turns(weights)) ? send(30) : null),
         see: `The first backend has ${percent(first)} of the requests; in the strip the others stand alone between its cells.`,
-        seen: (at) => {
-          const it = now_().shares(at);
+        seen: ({ begun }) => {
+          const it = now_().shares(begun);
           return it.sum >= ENOUGH && near(it.shares[0], first, 0.07) && told(now_(), it);
         },
       }],
@@ -93,8 +93,8 @@ function plan(now) {
           label: `Balance in turns, and kill -9 ${victim}`,
           run: async () => ((await turns()) ? attempt(`kill ${victim}`, act("kill", victim)) : null),
           see: `The share of ${victim} goes to zero, and the others take over.`,
-          seen: (at) => {
-            const it = now_().shares(at + 500);
+          seen: ({ ended }) => {
+            const it = now_().shares(ended + 500);
             return now_().members[place].state === "gone" && it.sum >= 20 && it.counts[place] === 0 && told(now_(), it);
           },
         },
@@ -102,8 +102,8 @@ function plan(now) {
           label: `Start ${victim} again`,
           run: () => attempt(`start ${victim}`, act("start", victim)),
           see: "Within ten seconds or so it gets its share again.",
-          seen: (at) => {
-            const it = now_().shares(at);
+          seen: ({ begun }) => {
+            const it = now_().shares(begun);
             return it.counts[place] > 0 && told(now_(), it);
           },
         },
@@ -124,16 +124,16 @@ function plan(now) {
           needs: Boolean(least),
           run: () => become(least),
           see: `The share of ${victim} falls, and few requests wait for it.`,
-          seen: (at) => {
-            const it = now_().shares(at + 1000);
-            return now_().front?.algorithm === least && it.sum >= 40 && near(it.shares[place] ?? 0, 0, 0.5 / count) && told(now_(), it);
+          seen: ({ ended }) => {
+            const it = now_().shares(ended + 1000);
+            return word(now_().front) === least && it.sum >= 40 && near(it.shares[place] ?? 0, 0, 0.5 / count) && told(now_(), it);
           },
         },
         {
           label: "Clear the fault",
           run: () => attempt("clear all faults", act("clear")),
           see: "It is as fast as the others.",
-          seen: (at) => now_().members.every((member) => member.faults.length === 0) && now_().at > at + 500 && "no faults any more",
+          seen: ({ begun }) => now_().members.every((member) => member.faults.length === 0) && now_().at > begun + 500 && "no faults any more",
         },
       ],
     },
@@ -148,7 +148,7 @@ function plan(now) {
           needs: Boolean(sticky),
           run: async () => ((await become(sticky)) ? send(30, true) : null),
           see: "One backend answers all of them: a band in the strip.",
-          seen: (_, answer) => {
+          seen: ({ answer }) => {
             const names = new Set(answer?.answers?.map(({ backend }) => backend));
             return names.size === 1 && `all 30 by ${[...names][0]}`;
           },
@@ -158,12 +158,12 @@ function plan(now) {
           needs: Boolean(sticky),
           run: () => send(30),
           see: sticky === "source" ? "The same backend again: they all come from the same address." : "Several backends answer: each visitor has one, all together are spread.",
-          seen: (_, answer) => {
+          seen: ({ answer }) => {
             const names = new Set(answer?.answers?.map(({ backend }) => backend));
             return (sticky === "source" ? names.size === 1 : names.size > 1) && [...names].sort().join(", ");
           },
         },
-        { label: "Back to round robin", needs: can(now, "round-robin"), run: () => turns(), see: "All as at the beginning.", seen: () => now_().front?.algorithm === "round-robin" && "in turns again" },
+        { label: "Back to round robin", needs: can(now, "round-robin"), run: () => turns(), see: "All as at the beginning.", seen: () => word(now_().front) === "round-robin" && "in turns again" },
       ],
     },
   ];
@@ -212,17 +212,17 @@ async function run(index) {
   const button = $("tour").querySelector(`[data-act="${index}"]`);
   button.disabled = true;
   done[index] = null;
-  const at = model().at;
+  const begun = model().at;
   const answer = await steps[step].acts[index].run();
   button.disabled = false;
-  if (step === current && answer) done[index] = { at, answer };
+  if (step === current && answer) done[index] = { begun, ended: model().at, answer };
 }
 
 export function show() {
   if (current < 0) return;
   steps[current].acts.forEach((it, index) => {
     if (!done[index] || lines[index].classList.contains("yes")) return;
-    const seen = it.seen(done[index].at, done[index].answer);
+    const seen = it.seen(done[index]);
     say(lines[index], seen ? `✓ You see it: ${seen}` : "… watch");
     lines[index].classList.toggle("yes", Boolean(seen));
   });
