@@ -29,7 +29,7 @@ pub struct Server {
     pub weight: u32,
     /// Gets something only when all others are down.
     pub backup: bool,
-    /// Gets nothing.
+    /// Gets nothing, or nothing but what belongs to its sessions (`drain`, from NGINX 1.29.6).
     pub down: bool,
 }
 
@@ -216,7 +216,7 @@ impl Upstream {
         for parameter in parameters {
             match parameter.split_once('=') {
                 None if *parameter == "backup" => server.backup = true,
-                None if *parameter == "down" => server.down = true,
+                None if matches!(*parameter, "down" | "drain") => server.down = true,
                 Some(("weight", weight)) => {
                     let number = weight.parse().ok().filter(|weight| *weight > 0);
                     server.weight =
@@ -381,7 +381,7 @@ mod tests {
               map $http_upgrade $connection_upgrade { default upgrade; '' close; }
               upstream one {
                 zone one 64k; hash \"$request_uri\" consistent; server [::1]:9001 weight=5 max_fails=3;
-                server 127.0.0.1:9002 backup; server unix:/tmp/a.sock down; server backend;
+                server 127.0.0.1:9002 backup; server unix:/tmp/a.sock down; server backend drain;
                 queue 10; server a:1 slow_start=3s;
               }
               upstream two { server a:9001; server a:9002; random two least_conn; keepalive 16; }
@@ -392,7 +392,8 @@ mod tests {
         assert_eq!((&one.algorithm, &two.algorithm), (&Algorithm::Uri, &Algorithm::TwoChoices));
         let ports: Vec<Option<u16>> = one.servers.iter().map(|server| server.port).collect();
         assert_eq!(ports, [Some(9001), Some(9002), None, Some(80), Some(1)]);
-        assert_eq!((one.servers[0].weight, one.servers[1].backup, one.servers[2].down), (5, true, true));
+        assert_eq!((one.servers[0].weight, one.servers[1].backup), (5, true));
+        assert_eq!(one.servers.iter().map(|server| server.down).collect::<Vec<_>>(), [false, false, true, true, false]);
         assert_eq!(one.not_understood, ["a.conf, line 7: queue 10", "a.conf, line 7: slow_start=3s of server a:1"]);
     }
 
