@@ -18,13 +18,15 @@ fn infer(backends: usize, picks: Picks, cursors: usize, seed: u64, sample: usize
 
 fn infer_of(mut subject: Simulated, seed: u64, sample: usize) -> Inference {
     let (backends, cursors) = (subject.backends, subject.cursors);
-    let setting =
-        Setting { members: Some(backends), can_hold: true, budget: Duration::from_secs(5), ..Setting::default() };
+    let (members, budget) = (Some(backends), Duration::from_secs(5));
+    let setting = Setting { members, can_hold: true, is_followed: sample > 0, budget, ..Setting::default() };
     let mut evidence = experiments::run(&mut subject, &setting);
     let mut chance = Chance::of(seed ^ 77);
     let order: Vec<Backend> =
         (0..sample).map(|_| Backend(subject.pick(chance.below(cursors), &Request::default()).0 as u16)).collect();
-    evidence.sample = in_blocks(&order);
+    if sample > 0 {
+        evidence.sample = in_blocks(&order);
+    }
     let names: Vec<String> = (0..backends).map(|place| (9001 + place).to_string()).collect();
     evidence.infer(&names)
 }
@@ -65,6 +67,16 @@ fn cursors_that_get_connections_in_turns_are_not_taken_for_one() {
             let seen = (inference.kind, inference.cursors);
             assert_eq!(seen, (Some(Kind::RoundRobin), Some(2)), "{batches}: {:?}", inference.evidence);
         }
+    }
+}
+
+#[test]
+fn chance_is_told_from_many_cursors_also_without_a_sample() {
+    for seed in 1..=15 {
+        let chance = infer(3, Picks::Random(vec![1.0; 3]), 1, seed, 0);
+        assert_eq!((chance.kind, chance.or), (Some(Kind::Random), vec![]), "{:?}", chance.evidence);
+        let cursors = infer(3, Picks::Turns(vec![1; 3]), 16, seed, 0);
+        assert_eq!((cursors.kind, cursors.or), (Some(Kind::RoundRobin), vec![]), "{:?}", cursors.evidence);
     }
 }
 

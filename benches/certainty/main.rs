@@ -171,8 +171,13 @@ fn names(text: &mut String, runs: u64) {
 
 fn infer(backends: usize, picks: Picks, cursors: usize, seed: u64) -> (Option<Kind>, Vec<Kind>) {
     let mut subject = Simulated::new(backends, picks, cursors, seed);
-    let setting =
-        Setting { members: Some(backends), can_hold: true, budget: Duration::from_secs(6), ..Setting::default() };
+    let setting = Setting {
+        members: Some(backends),
+        can_hold: true,
+        is_followed: true,
+        budget: Duration::from_secs(6),
+        ..Setting::default()
+    };
     let mut evidence = experiments::run(&mut subject, &setting);
     let mut chance = Chance::of(seed ^ 77);
     let order: Vec<Backend> =

@@ -46,7 +46,7 @@ pub fn assemble(ledger: &Ledger, outcome: session::Outcome, known: Known) -> Che
     let tally = Tally::of(ledger, judged, sample.clone());
     let varied = told_variation(&load.vary);
     let drill = plan.drill.drill();
-    if drill == Drill::None && varied.is_none() {
+    if drill == Drill::None && varied.is_none() && evidence.sample.is_empty() {
         evidence.sample = in_blocks(&tally.picks);
     }
     let inference = evidence.infer(names);

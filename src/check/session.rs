@@ -22,6 +22,7 @@ use crate::check::traffic::{
     Backends, Identity, Load, Notes, Pacing, Prober, Progress, Reuse, Seen, Target, TlsFailure, Traffic, Vary, drive,
     tls,
 };
+use crate::check::verdict::Drill;
 use crate::check::verdict::statistics::needs;
 use crate::check::verdict::{FALSE_ALARM, Weights};
 use crate::remote::Remote;
@@ -142,6 +143,7 @@ impl<'a> Session<'a> {
             can_hold: self.identity.is_fleet(),
             headers: self.plan.key_headers.clone(),
             cookies: self.plan.key_cookies.clone(),
+            is_followed: self.plan.drill.drill() == Drill::None,
             budget: EXPERIMENTS,
         };
         let experiments = self.with_live(move |live| experiments::run(live, &setting));

@@ -243,7 +243,7 @@ pub struct Evidence {
     pub after: Vec<Hold>,
     /// With one request in flight at all backends but one, in rounds.
     pub held_most: Vec<Hold>,
-    /// How often each backend was picked in blocks of the large sample.
+    /// How often each backend was picked in blocks of the large sample, or of further requests.
     pub sample: Vec<Vec<u64>>,
     /// Why experiments are missing.
     pub missing: Vec<String>,
@@ -506,7 +506,7 @@ impl Evidence {
                     "not clear".to_owned()
                 }
             };
-            inference.evidence.push(format!("{} blocks of the sample: {what}", self.sample.len()));
+            inference.evidence.push(format!("{} blocks of requests: {what}", self.sample.len()));
         }
         if let Load::Follows { partly } = load {
             // Least connections never picks a busy one while another is idle, also not for those that are held. With all busy but one, two
