@@ -82,9 +82,9 @@ export function begin(now) {
   const times = axes(72);
   delete times[1].incrs;
   times[1].values = (_, ticks) => ticks.map((tick) => (tick === null ? null : time(tick).replace(/\.0+ /, " ")));
-  latency = new uPlot({ ...size($("latency-plot"), 160), legend: { show: false }, cursor: { show: false },
+  latency = new uPlot({ ...size($("latency-plot"), 180), padding: [18, 8, 0, 0], legend: { show: false }, cursor: { show: false },
     scales: { x: { time: false }, y: { distr: 3 } },
-    series: [{}, line("--note"), line("--ink", [6, 4])], axes: times }, [[], [], []], $("latency-plot"));
+    series: [{}, line("--note"), line("--ink", [6, 4])], axes: times, hooks: { draw: [marks] } }, [[], [], []], $("latency-plot"));
   for (const button of document.querySelectorAll("[data-window]")) {
     button.onclick = () => {
       window_ = Number(button.dataset.window);
@@ -131,7 +131,7 @@ export function show(now) {
   draw(rate, [xs, ...sums], $("rate"), 220);
   const percentiles = model.percentiles.slice(-window_);
   const of = (name) => xs.map((_, index) => percentiles[percentiles.length - xs.length + index]?.[name] ?? null);
-  draw(latency, [xs, of("p50"), of("p99")], $("latency-plot"), 160);
+  draw(latency, [xs, of("p50"), of("p99")], $("latency-plot"), 180);
   const rates = model.rates();
   const sum = rates.reduce((a, b) => a + b, 0);
   const each = model.members.slice(0, 8).map((member, place) => `${member.generator}: ${grouped(rates[place])}`);
