@@ -304,7 +304,8 @@ fn recipe(
         written.files.into_iter().map(|file| (file.name.to_owned(), file.text)).collect();
     if let Some(own) = own {
         // Where it is, for it may include what stands beside it.
-        let place = own.canonicalize().with_context(|| format!("failed to read {}", own.display()))?;
+        let place = std::fs::metadata(own).and_then(|_| std::path::absolute(own));
+        let place = place.with_context(|| format!("failed to read {}", own.display()))?;
         let (main, _) = files.remove(0);
         arguments.iter_mut().for_each(|argument| *argument = argument.replace(&main, &place.to_string_lossy()));
         if balancer == Balancer::Nginx {
