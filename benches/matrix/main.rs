@@ -255,6 +255,8 @@ impl Cell {
         let adds_up = sum == check.account.sent;
         let outage = check.outage.as_ref();
         let errors = outage.map_or(0, |it| it.client_errors);
+        // A command that fails has reloaded nothing.
+        let done = outage.is_none_or(|it| it.steps.iter().all(|step| step.result.is_none()));
         let idle = outage.is_some_and(|it| it.backends.iter().any(|backend| backend.received_before < LITTLE));
         // Who had next to no traffic may get some when all others are busy, and may not.
         let cost = if idle { Cost::Perhaps } else { self.cost() };
@@ -265,7 +267,7 @@ impl Cell {
             // To say that it cannot be said is the truth as well.
             Verdict::Inconclusive => open,
         };
-        if adds_up && names.contains(&expected) && verdict && cost.fits(errors) {
+        if adds_up && done && names.contains(&expected) && verdict && cost.fits(errors) {
             return Result::True(seen(check, self.condition, open));
         }
         let failed: Vec<&str> = check
@@ -275,7 +277,7 @@ impl Cell {
             .map(|it| it.summary.as_str())
             .collect();
         Result::Wrong(format!(
-            "adds up: {adds_up}, named {names:?}, {:?}, {errors} client errors ({cost:?} is right): {}",
+            "adds up: {adds_up}, done: {done}, named {names:?}, {:?}, {errors} client errors ({cost:?} is right): {}",
             check.verdict,
             failed.join("; ")
         ))

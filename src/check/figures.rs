@@ -141,7 +141,7 @@ pub fn outage(
         let until = ledger.entries().find(|entry| entry.observation.sent() >= window.broken).map(|it| it.sequence);
         let until = until.unwrap_or(sample.end);
         let latest = until.saturating_sub(LATEST.max(20 * names.len() as u32))..until;
-        let before = ledger.entries().filter(|entry| latest.contains(&entry.sequence));
+        let before = latest.filter_map(|sequence| ledger.entry(sequence));
         window.before = before.map(|entry| window.attempts_here(&entry).count() as u64).sum();
     }
     for entry in ledger.entries().filter(|entry| sample.contains(&entry.sequence)) {
