@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use rustix::process::Signal;
 use support::{Lines, TemporaryDirectory, error_of, eventually, lives, ports, program, run};
-use uuid_generator::check::report::{Report, Verdict};
+use uuid_generator::check::report::{Outcome, Report, Verdict};
 
 /// With a place of its own for what is temporary, too.
 fn at(place: &TemporaryDirectory) -> Command {
@@ -58,6 +58,60 @@ fn a_check_needs_nothing_that_runs_beforehand() {
             assert_eq!(folders(&place), [] as [PathBuf; 0], "{balancer} {options:?}");
             assert_eq!(place.processes(), [] as [u32; 0], "{balancer} {options:?}");
         }
+    }
+}
+
+#[test]
+fn what_the_file_says_once_is_written_run_and_expected_and_a_flag_wins_over_it() {
+    let place = TemporaryDirectory::new();
+    let backends = ports(3);
+    let file = format!(
+        "ports = \"{}\"\n[balancer]\nalgorithm = \"least-connections\"\nbackup = {}\npath = \"/x\"\n",
+        support::list(&backends),
+        backends[2]
+    );
+    std::fs::write(place.path().join("uuid-generator.toml"), file).unwrap();
+    let written = String::from_utf8(run(at(&place).args(["config", "nginx"])).stdout).unwrap();
+    for line in ["least_conn;", "location /x", &format!("server 127.0.0.1:{} backup;", backends[2])] {
+        assert!(written.contains(line), "{line}: {written}");
+    }
+    let check = |options: &[&str]| {
+        let report = check_of(&place, "nginx", &backends, options);
+        let check = report.checks[0].clone();
+        let named = check.algorithm.as_ref().and_then(|it| it.name.clone()).unwrap_or_default();
+        let counts: Vec<u64> = check.shares.iter().flat_map(|shares| &shares.rows).map(|row| row.count).collect();
+        (report.verdict, named, counts[2], check.url.ends_with("/x"))
+    };
+    assert_eq!(check(&[]), (Verdict::Pass, "least-connections".to_owned(), 0, true));
+    assert_eq!(check(&["--algorithm", "round-robin"]), (Verdict::Pass, "round-robin".to_owned(), 0, true));
+}
+
+#[test]
+fn a_backup_takes_over_when_no_other_is_left_and_nobody_notices() {
+    let place = TemporaryDirectory::new();
+    let backends = ports(3);
+    let [first, second, backup] = [0, 1, 2].map(|place| backends[place].to_string());
+    let outage = format!("kill:{first}@300ms,kill:{second}@500ms,start@1500ms");
+    let options =
+        ["--backup", &backup, "--outage", &outage, "--duration", "2s", "--rate", "200", "--expect", "lossless"];
+    let report = check_of(&place, "nginx", &backends, &options);
+    let check = &report.checks[0];
+    assert_eq!(report.verdict, Verdict::Pass, "{:#?}", check.findings);
+    let rows = &check.shares.as_ref().unwrap().rows;
+    assert!(rows[2].backend == backup && rows[2].count > 0, "{rows:?}");
+}
+
+#[test]
+fn a_backup_that_gets_requests_like_any_other_fails() {
+    let place = TemporaryDirectory::new();
+    let backends = ports(3);
+    let expected = format!("backup:{}", backends[2]);
+    for algorithm in ["round-robin", "least-connections"] {
+        let options = ["--algorithm", algorithm, "--expect", &expected];
+        let report = check_of(&place, "builtin", &backends, &options);
+        let finding = report.checks[0].findings.iter().find(|it| it.rule == "backups").unwrap();
+        assert_eq!((report.verdict, finding.outcome), (Verdict::Fail, Outcome::Fail), "{finding:?}");
+        assert!(finding.summary.contains("expected to get nothing while others can, and got"), "{finding:?}");
     }
 }
 
@@ -147,6 +201,11 @@ fn what_cannot_be_started_is_told_before_anything_is() {
         (&["http://localhost/", "--with", "nginx"], "has its own URL"),
         (&["http://localhost/", "--ports", "9001"], "--start or --with"),
         (&["--with", "nginx", "--from", "nginx.conf"], "--balancer-config runs a file of your own"),
+        (&["http://localhost/", "--retries", "2"], "start it with --with"),
+        (&["--with", "nginx", "--balancer-config", "f", "--listen", "1", "--algorithm", "uri"], "that file says it"),
+        (&["--with", "builtin", "--retries", "2"], "the built-in balancer has no --retries"),
+        (&["--with", "nginx", "--health-path", "/readyz"], "cannot probe the health of backends"),
+        (&["--with", "nginx", "--retry-non-idempotent"], "say how often"),
     ] {
         let error = error_of(&run(at(&place).arg("check").args(words)));
         assert!(error.contains(part), "{words:?}: {error}");

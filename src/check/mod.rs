@@ -133,10 +133,11 @@ fn refuse_a_backend(plan: &Plan, target: &Target, names: &[String]) -> Result<()
 
 /// Weights must fit the fleet, and the plan must name its backends.
 fn refuse_misfits(plan: &Plan, names: &[String], ready: usize) -> Result<()> {
-    if let Some(weights) = &plan.expectations.shares
-        && let Err(why) = weights.shares(&names[..ready])
-    {
+    if let Err(why) = plan.expectations.shares(&names[..ready]) {
         bail!("--expect {why}");
+    }
+    if let Some(unknown) = plan.expectations.backups.iter().find(|backup| !names.contains(backup)) {
+        bail!("--expect backup:{unknown}: the fleet has no backend {unknown}, only {}", names.join(", "));
     }
     let unknown = plan.drill.steps.iter().filter_map(|step| step.backend).find(|it| !names.contains(&it.to_string()));
     if let Some(unknown) = unknown {

@@ -23,8 +23,8 @@ use crate::check::traffic::{
     tls,
 };
 use crate::check::verdict::Drill;
+use crate::check::verdict::FALSE_ALARM;
 use crate::check::verdict::statistics::needs;
-use crate::check::verdict::{FALSE_ALARM, Weights};
 use crate::remote::Remote;
 
 /// What a person who waits sees of it.
@@ -134,12 +134,12 @@ impl<'a> Session<'a> {
     pub async fn run(mut self, mut collector: Option<&mut Collector>) -> Result<Outcome> {
         self.watch.enter("waiting until the backends that answer are stable");
         self.meet(&mut collector).await?;
-        let members = self.members;
+        let members = self.takers();
         self.with_live(move |live| settle(live, members)).await?;
         let judged = self.prober().next_sequence();
         self.watch.enter("finding out how the balancer picks");
         let setting = Setting {
-            members: self.members,
+            members,
             can_hold: self.identity.is_fleet(),
             headers: self.plan.key_headers.clone(),
             cookies: self.plan.key_cookies.clone(),
@@ -325,6 +325,14 @@ impl<'a> Session<'a> {
         format!("{url}: {what}\n  hint: {hint}")
     }
 
+    /// How many backends get requests while all is well, if that is known.
+    fn takers(&self) -> Option<usize> {
+        let members = self.members?;
+        let names = self.backends().names();
+        let expectations = &self.plan.expectations;
+        Some(names[..members.min(names.len())].iter().filter(|name| expectations.takes_part(name)).count())
+    }
+
     /// The sample.
     fn load(&self, inference: &Inference, first: u64) -> Result<Load> {
         let plan = self.plan;
@@ -332,8 +340,7 @@ impl<'a> Session<'a> {
         let rate = plan.rate.or(drilled.then_some(DRILL_RATE));
         let names = self.backends().names();
         let places = &names[..self.members.unwrap_or(names.len()).min(names.len())];
-        let weights = plan.expectations.shares.clone().unwrap_or(Weights::Even);
-        let shares = weights.shares(places).unwrap_or_default();
+        let shares = plan.expectations.shares(places).unwrap_or_default();
         let needed = match shares.len() {
             0 | 1 => 10_000,
             _ => needs(plan.expectations.tolerance - plan.expectations.margin, &shares, FALSE_ALARM),

@@ -2,7 +2,6 @@
 
 use std::io::{IsTerminal, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -23,9 +22,10 @@ use crate::check::report::{Format, Style, Verdict, junit, render};
 use crate::check::traffic::Identity;
 use crate::check::verdict::{Expectations, Weights};
 use crate::check::{self, Watch};
+use crate::cli::balancing::Balancing;
 use crate::cli::stage::{self, Stage, Wish};
 use crate::cli::{demo, nginx_conf};
-use crate::topology::{self, Algorithm, Ports};
+use crate::topology::{Algorithm, Ports};
 use crate::wire::Time;
 
 /// Exit status of a check that fails.
@@ -64,17 +64,8 @@ pub struct Typed {
     #[arg(long, value_name = "PORT", requires = "with", help_heading = "With a balancer of its own")]
     listen: Option<u16>,
 
-    /// How it picks: round-robin, least-connections, least-time, random, two-choices, source, uri, header:NAME, cookie:NAME or sticky
-    #[arg(long, value_name = "ALGORITHM", requires = "with", help_heading = "With a balancer of its own")]
-    algorithm: Option<Algorithm>,
-
-    /// How often each backend gets its turn, such as 5:1:1
-    #[arg(long, value_name = "WEIGHTS", requires = "with", help_heading = "With a balancer of its own")]
-    weights: Option<topology::Weights>,
-
-    /// Its processes or threads [default: 1]
-    #[arg(long, value_name = "COUNT", requires = "with", help_heading = "With a balancer of its own")]
-    workers: Option<NonZeroU32>,
+    #[command(flatten)]
+    balancing: Balancing,
 
     /// Expect what an upstream block of this nginx.conf, or of a file that it includes, says: servers, weights, method
     #[arg(long, value_name = "FILE", help_heading = "Expectations")]
@@ -137,7 +128,7 @@ pub struct Wanted {
     insecure: bool,
 
     /// What is required, once for each: `even`, weights such as 5:1:1 or 9001=5,9002=1; an algorithm such as round-robin,
-    /// least-connections, sticky; `lossless`: no client sees an error [default: even shares, where the algorithm promises them]
+    /// least-connections, sticky; `backup:9003`: gets nothing while others can; `lossless`: no client sees an error [default: even shares, where the algorithm promises them]
     #[arg(long, value_name = "WHAT", help_heading = "Expectations")]
     expect: Vec<String>,
 
@@ -226,6 +217,11 @@ impl Typed {
         if self.ports.is_some() && !self.start {
             bail!("--ports: names the backends of a fleet that is started: use it with --start or --with");
         }
+        if !self.balancing.is_empty() {
+            bail!(
+                "what a balancer is told (--algorithm, --retries and the like) is for one that is started\n  hint: start it with --with; what one that runs must do is said with --expect"
+            );
+        }
         let backing = self.backing()?;
         let mut plans: Vec<Plan> =
             self.wanted()?.into_iter().map(|wanted| wanted.plan(&backing)).collect::<Result<_>>()?;
@@ -249,10 +245,8 @@ impl Typed {
     async fn run_with(&self) -> Result<ExitCode> {
         let wish = Wish {
             ports: self.ports.clone(),
-            algorithm: self.algorithm.clone(),
-            weights: self.weights.clone(),
+            balancing: self.balancing.clone(),
             port: self.listen,
-            workers: self.workers,
             control: Some(ANY_PORT),
         };
         let front = stage::front(self.with.as_deref().unwrap_or_default(), self.balancer_config.as_deref())?;
@@ -262,6 +256,11 @@ impl Typed {
         if self.from.is_some() && self.balancer_config.is_none() {
             bail!(
                 "--from and --with: the balancer that is started is expected to do what it is told\n  hint: --balancer-config runs a file of your own"
+            );
+        }
+        if self.balancer_config.is_some() && !self.balancing.is_empty() {
+            bail!(
+                "--balancer-config and what a balancer is told (--algorithm, --retries and the like): that file says it\n  hint: what it must do is said with --expect, or read from it with --from"
             );
         }
         // What was typed wrongly is told before anything starts.
@@ -292,6 +291,7 @@ impl Typed {
                 (typed.shares, typed.shares_by) = (told.shares, told.shares_by);
             }
             typed.algorithm = typed.algorithm.or(told.algorithm);
+            typed.backups.extend(told.backups);
             if self.wanted.tolerance.is_none() {
                 (typed.tolerance, typed.margin) = (told.tolerance, told.margin);
             }
@@ -542,6 +542,7 @@ fn expect_from(file: &Path, name: Option<&str>, plan: &mut Plan) -> Result<Vec<S
             None => weights.push((port, weight)),
         }
     }
+    plan.expectations.backups.extend(weights.iter().filter(|(_, weight)| *weight == 0).map(|(port, _)| port.clone()));
     let positive: Vec<u32> = weights.iter().map(|(_, weight)| *weight).filter(|weight| *weight > 0).collect();
     let alike = positive.windows(2).all(|pair| pair[0] == pair[1]);
     let expectations = &mut plan.expectations;
@@ -591,12 +592,16 @@ fn expectations(expect: &[String], tolerance: Option<&str>, allow: &[String]) ->
     for text in expect {
         if text == "lossless" {
             expectations.lossless = Some(true);
+        } else if let Some(name) = text.strip_prefix("backup:") {
+            expectations.backups.push(name.to_owned());
         } else if text == "even" || text.contains([':', '=']) {
             let weights: Weights = text.parse().map_err(|why| anyhow::anyhow!("--expect {why}"))?;
             (expectations.shares, expectations.shares_by) = (Some(weights), "--expect".to_owned());
         } else {
             let kind = text.parse().map_err(|why: String| {
-                anyhow::anyhow!("--expect {why}\n  hint: or lossless, even, weights such as 5:1:1 or 9001=5,9002=1")
+                anyhow::anyhow!(
+                    "--expect {why}\n  hint: or lossless, backup:9003, even, weights such as 5:1:1 or 9001=5,9002=1"
+                )
             })?;
             expectations.algorithm = Some(kind);
         }

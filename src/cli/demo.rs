@@ -1,7 +1,6 @@
 //! `uuid-generator demo`: a fleet, a balancer in front of it, a first check, and light traffic until CTRL+C.
 
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -13,9 +12,10 @@ use tokio::task::spawn_blocking;
 use crate::check::plan::{Backing, Plan, Trust};
 use crate::check::report::{Format, Style, render};
 use crate::check::{self, Visitor, Watch, drill};
+use crate::cli::balancing::Balancing;
 use crate::cli::stage::{Front, Stage, Wish, expectations, first_installed, front};
 use crate::remote::LiveEvent;
-use crate::topology::{Algorithm, Ports, Weights};
+use crate::topology::{Algorithm, Ports};
 
 /// See a real balancer balance: a fleet, the balancer, a first check, and light traffic until CTRL+C
 #[derive(Args)]
@@ -23,14 +23,6 @@ pub struct Typed {
     /// nginx, haproxy, envoy, traefik, caddy or builtin [default: the first that is installed]
     #[arg(long, value_name = "BALANCER")]
     with: Option<String>,
-
-    /// round-robin, least-connections, least-time, random, two-choices, source, uri, header:NAME, cookie:NAME or sticky
-    #[arg(long, value_name = "ALGORITHM")]
-    algorithm: Option<Algorithm>,
-
-    /// How often each backend gets its turn, such as 5:1:1
-    #[arg(long, value_name = "WEIGHTS")]
-    weights: Option<Weights>,
 
     /// Ports of the backends [default: as for the fleet itself]
     #[arg(long, value_name = "PORTS")]
@@ -44,9 +36,8 @@ pub struct Typed {
     #[arg(long, value_name = "ADDRESS")]
     control: Option<SocketAddr>,
 
-    /// Processes or threads of the balancer [default: 1]
-    #[arg(long, value_name = "COUNT")]
-    workers: Option<NonZeroU32>,
+    #[command(flatten)]
+    balancing: Balancing,
 }
 
 const PORT: u16 = 8080;
@@ -72,14 +63,7 @@ impl Typed {
             }
         };
         let port = self.listen.or_else(|| std::net::TcpListener::bind(("127.0.0.1", PORT)).is_ok().then_some(PORT));
-        let wish = Wish {
-            ports: self.ports.clone(),
-            algorithm: self.algorithm.clone(),
-            weights: self.weights.clone(),
-            port,
-            workers: self.workers,
-            control: self.control,
-        };
+        let wish = Wish { ports: self.ports.clone(), balancing: self.balancing.clone(), port, control: self.control };
         let stage = tokio::select! {
             stage = Stage::set(&front, &wish) => stage?,
             _ = interrupt.recv() => return Ok(ExitCode::SUCCESS),

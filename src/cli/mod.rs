@@ -1,5 +1,6 @@
 //! What was typed, and what it means; it joins the parts that do not know each other.
 
+mod balancing;
 mod check;
 mod config;
 mod demo;
@@ -71,7 +72,7 @@ Exit status: 0 stopped as asked, 1 not healthy (healthcheck), 2 could not run, 1
 #[derive(Subcommand)]
 enum Command {
     /// See a real balancer balance: a fleet, the balancer, a first check, and light traffic until CTRL+C
-    Demo(demo::Typed),
+    Demo(Box<demo::Typed>),
     /// Ends a balancer when its starter has ended
     #[command(hide = true)]
     Guard {

@@ -15,9 +15,10 @@ use serde::de::{IntoDeserializer, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::balancer::nginx;
+use crate::cli::balancing::Balancing;
 use crate::cli::check::Wanted;
 use crate::fleet::{ControlAddress, LogMode, Plan};
-use crate::topology::{Host, Ports};
+use crate::topology::{Algorithm, Host, HttpPath, Ports, Weights};
 use crate::wire::{Limits, Time};
 
 /// Read if it is in the working directory.
@@ -82,6 +83,10 @@ pub struct Settings {
     #[arg(long, value_name = "FILE")]
     #[serde(skip)]
     config: Option<PathBuf>,
+
+    /// What the balancer is told, of the file.
+    #[arg(skip)]
+    balancer: Balancing,
 
     /// Checks that the file holds.
     #[arg(skip)]
@@ -149,6 +154,7 @@ impl Settings {
             stall_timeout: self.stall_timeout.or(next.stall_timeout),
             journal_records: self.journal_records.or(next.journal_records),
             config: self.config.or(next.config),
+            balancer: self.balancer.or(next.balancer),
             check: if self.check.is_empty() { next.check } else { self.check },
         }
     }
@@ -159,6 +165,11 @@ impl Complete {
     pub fn whereabouts(&self) -> Result<(Host, Ports)> {
         let host = self.settings.host.clone().map_or_else(|| "localhost".parse(), Ok).map_err(anyhow::Error::msg)?;
         Ok((host, self.settings.ports.clone().unwrap_or_else(Ports::of_the_original)))
+    }
+
+    /// What the file says that the balancer is told.
+    pub fn balancing(&self) -> Balancing {
+        self.settings.balancer.clone()
     }
 
     /// With the defaults, the fleet that is meant.
@@ -299,7 +310,7 @@ impl FromStr for Flag {
 
 /// A whole number within bounds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Count<const MIN: u32, const MAX: u32>(u32);
+pub struct Count<const MIN: u32, const MAX: u32>(pub u32);
 
 impl<const MIN: u32, const MAX: u32> FromStr for Count<MIN, MAX> {
     type Err = String;
@@ -371,7 +382,7 @@ macro_rules! read_as_typed {
     )*};
 }
 
-read_as_typed!(Flag, Time, PowerOfTwo, Ports, Host);
+read_as_typed!(Flag, Time, PowerOfTwo, Ports, Host, Algorithm, HttpPath, Weights);
 
 impl<'de, const MIN: u32, const MAX: u32> Deserialize<'de> for Count<MIN, MAX> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -424,7 +435,7 @@ mod tests {
         let error = |environment: &[_], file| complete(flags(&[]), environment, file).unwrap_err().to_string();
         assert!(error(&[], "host = \"a\"\nprots = 1").ends_with("line 2: unknown field `prots`, expected one of `ports`, `host`, \
             `restart`, `grace`, `log`, `control`, `max-connections`, `max-header-bytes`, `header-timeout`, `idle-timeout`, \
-            `stall-timeout`, `journal-records`, `check`"));
+            `stall-timeout`, `journal-records`, `balancer`, `check`"));
         assert!(
             error(&[], "\ngrace = 3")
                 .ends_with("line 2: expected a time above 0 with its unit, such as 10s, 250ms or 1m, found \"3\"")

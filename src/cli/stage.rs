@@ -7,16 +7,17 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use crate::balancer::builtin::{self, Behaviour, Ties};
+use crate::balancer::builtin::{self, Behaviour, Ejection, Ties};
 use crate::balancer::launch::{Recipe, Running, free_port};
 use crate::balancer::{Balancer, For, Listen, Options};
 use crate::check::verdict::{Expectations, Weights as Shares};
 use crate::check::{Started, start_fleet};
+use crate::cli::balancing::Balancing;
 use crate::cli::config::version_on_path;
 use crate::cli::nginx_conf;
 use crate::cli::settings::Settings;
 use crate::remote::Remote;
-use crate::topology::{Algorithm, Ports, Topology, Weights};
+use crate::topology::{Algorithm, Failure, Ports, Topology, Weight, Weights};
 use crate::wire;
 
 /// What stands in front of the fleet.
@@ -35,14 +36,10 @@ pub enum Front {
 pub struct Wish {
     /// Of the backends.
     pub ports: Option<Ports>,
-    /// How one is picked.
-    pub algorithm: Option<Algorithm>,
-    /// How often each is.
-    pub weights: Option<Weights>,
-    /// Where the balancer listens; None: on any free port.
+    /// What the balancer is told.
+    pub balancing: Balancing,
+    /// Where it listens; None: on any free port.
     pub port: Option<u16>,
-    /// Its workers.
-    pub workers: Option<NonZeroU32>,
     /// Where the live view listens; None: where a fleet's does by itself.
     pub control: Option<SocketAddr>,
 }
@@ -100,16 +97,16 @@ fn on_path(program: &str) -> Option<PathBuf> {
 impl Stage {
     /// Starts both. What was started is ended if something fails.
     pub async fn set(front: &Front, wish: &Wish) -> Result<Stage> {
-        let topology = topology(wish)?;
+        let (topology, workers) = wish.topology(front)?;
         let address = address(wish.port)?;
         // All that can be refused before anything runs.
         let version = version(front);
-        let recipe = recipe(front, &topology, address, wish.workers, version)?;
+        let recipe = recipe(front, &topology, address, workers, version)?;
         let ports: Vec<String> = topology.generators().map(|generator| generator.to_string()).collect();
         let control = wish.control.map(|control| format!("--control={control}"));
         let options: Vec<String> = [format!("--ports={}", ports.join(","))].into_iter().chain(control).collect();
         let (remote, fleet) = start_fleet(&options).await?;
-        let balancer = match balance(recipe, &topology, address, wish.workers).await {
+        let balancer = match balance(recipe, &topology, address, workers).await {
             Ok(balancer) => balancer,
             Err(error) => {
                 fleet.end().await;
@@ -124,7 +121,7 @@ impl Stage {
             remote,
             address,
             version,
-            workers: wish.workers,
+            workers,
             fleet,
             balancer: Some(balancer),
         })
@@ -212,10 +209,8 @@ impl Stage {
     fn choices(&self) -> Vec<String> {
         let possible = |word: &&str| {
             let Ok(algorithm) = word.parse() else { return false };
-            let topology = Topology {
-                algorithm,
-                ..Topology::of(self.topology.host.clone(), self.topology.generators().collect())
-            };
+            let mut topology = Topology { algorithm, ..self.topology.clone() };
+            topology.members.iter_mut().for_each(|member| member.weight = Weight::ONE);
             match self.front {
                 Front::BuiltIn => behaviour(&topology, self.workers).is_ok(),
                 Front::Real(_) | Front::Own(..) => self.recipe(&topology).is_ok(),
@@ -249,14 +244,16 @@ async fn balance(
     Ok(Standing::Real(Running::start(&recipe).await?))
 }
 
-fn topology(wish: &Wish) -> Result<Topology> {
-    let (host, ports) = Settings::of_ports(wish.ports.clone()).complete()?.whereabouts()?;
-    let mut topology = Topology::of(host, ports.meant().map_err(anyhow::Error::msg)?);
-    if let Some(weights) = &wish.weights {
-        topology.weigh(weights).map_err(|why| anyhow::anyhow!("--weights: {why}"))?;
+impl Wish {
+    /// Who is in the fleet, and what the balancer in front of it is told.
+    fn topology(&self, front: &Front) -> Result<(Topology, Option<NonZeroU32>)> {
+        let settings = Settings::of_ports(self.ports.clone()).complete()?;
+        match front {
+            // It is told by its own file.
+            Front::Own(..) => Balancing::default().tell(&settings),
+            Front::Real(_) | Front::BuiltIn => self.balancing.clone().or(settings.balancing()).tell(&settings),
+        }
     }
-    topology.algorithm = wish.algorithm.clone().unwrap_or_default();
-    Ok(topology)
 }
 
 /// That port of loopback if it was asked for, else any.
@@ -371,8 +368,26 @@ fn behaviour(topology: &Topology, workers: Option<NonZeroU32>) -> Result<Behavio
             topology.algorithm
         ),
     };
-    let cursors = workers.map_or(1, |workers| workers.get() as usize);
-    Ok(Behaviour { cursors, retries: true, ..algorithm.into() })
+    let unknown = [
+        ("--backup", topology.backups().next().is_some()),
+        ("--health-path", topology.health.is_some()),
+        ("--retries", topology.retries.is_some()),
+        ("--connect-timeout", topology.timeouts.connect.is_some()),
+        ("--keep-alive, but 0", topology.keep_alive.is_some_and(|connections| connections > 0)),
+    ];
+    if let Some((option, _)) = unknown.iter().find(|(_, asked)| *asked) {
+        bail!("the built-in balancer has no {option}\n  hint: install nginx");
+    }
+    let ejection =
+        |failure: &Failure| Ejection { max_fails: failure.max_fails.get(), fail_timeout: failure.fail_timeout };
+    Ok(Behaviour {
+        cursors: workers.map_or(1, |workers| workers.get() as usize),
+        retries: true,
+        ejection: topology.failure.as_ref().map(ejection),
+        backend_timeout: topology.timeouts.answer,
+        keeps_connections: topology.keep_alive.is_none(),
+        ..algorithm.into()
+    })
 }
 
 /// What follows from what the balancer was told: the shares, and the algorithm.
@@ -387,10 +402,10 @@ pub fn expectations(topology: &Topology, front: &Front) -> Expectations {
         (Algorithm::RoundRobin, true) => "weighted-round-robin".parse().ok(),
         (algorithm, _) => algorithm.word().parse().ok(),
     };
+    expectations.backups = topology.backups().map(|member| member.generator.to_string()).collect();
     if matches!(topology.algorithm, Algorithm::RoundRobin | Algorithm::Random) {
-        let weights = topology.members.iter().map(|member| {
-            (member.generator.to_string(), if member.backup { 0 } else { u32::from(member.weight.get()) })
-        });
+        let weights =
+            topology.members.iter().map(|member| (member.generator.to_string(), u32::from(member.weight.get())));
         expectations.shares = Some(if weighted { Shares::ByName(weights.collect()) } else { Shares::Even });
     }
     expectations
@@ -405,7 +420,8 @@ fn expected_words(topology: &Topology, front: &Front) -> Vec<String> {
         true => weights.collect::<Vec<_>>().join(","),
         false => "even".to_owned(),
     });
-    algorithm.chain(shares).collect()
+    let backups = expectations.backups.iter().map(|name| format!("backup:{name}"));
+    algorithm.chain(shares).chain(backups).collect()
 }
 
 /// A name or a path after it: `nginx`.

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::check::report::escape::harmless;
 use crate::check::report::{Check, Finding, Outage, Outcome, Percentiles, Report, Shares, Verdict};
-use crate::numbers::{grouped, percent, time};
+use crate::numbers::{count_of, grouped, percent, time};
 
 /// How a terminal shows it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -240,10 +240,13 @@ fn latency(out: &mut String, check: &Check, style: &Style) {
 fn outage(out: &mut String, outage: &Outage, style: &Style) {
     let _ = writeln!(
         out,
-        "{}  {} client errors, {} retries, {} executed more than once",
+        "{}  {}, {}, {} executed more than once",
         style.title("Outage"),
-        grouped(outage.client_errors),
-        grouped(outage.retries),
+        count_of(outage.client_errors, "client error"),
+        match outage.retries {
+            1 => "1 retry".to_owned(),
+            retries => format!("{} retries", grouped(retries)),
+        },
         grouped(outage.double_executions)
     );
     for step in &outage.steps {
@@ -262,8 +265,8 @@ fn outage(out: &mut String, outage: &Outage, style: &Style) {
         let back = backend
             .back_after
             .map_or("not back by the end".to_owned(), |seconds| format!("back after {}", time(seconds)));
-        let errors = grouped(backend.client_errors);
-        let _ = writeln!(out, "  {}: {stopped}, {back}, {errors} client errors meanwhile", harmless(&backend.backend));
+        let errors = count_of(backend.client_errors, "client error");
+        let _ = writeln!(out, "  {}: {stopped}, {back}, {errors} meanwhile", harmless(&backend.backend));
     }
     out.push('\n');
 }

@@ -29,6 +29,8 @@ pub struct Expectations {
     pub shares_by: String,
     /// Of the algorithm.
     pub algorithm: Option<Kind>,
+    /// Backends that get nothing while any other can: backups, and what is marked as down.
+    pub backups: Vec<String>,
     /// No client may see an error, whatever happens meanwhile; None leaves it to what happens.
     pub lossless: Option<bool>,
     /// Fates that are not held against the balancer.
@@ -45,11 +47,32 @@ impl Default for Expectations {
             shares: None,
             shares_by: "nothing else was said".to_owned(),
             algorithm: None,
+            backups: Vec::new(),
             lossless: None,
             allowed: Vec::new(),
             tolerance: 0.02,
             margin: 0.0,
         }
+    }
+}
+
+impl Expectations {
+    /// Which of these backends are to be reached while all is well.
+    pub fn takes_part(&self, name: &str) -> bool {
+        !self.backups.iter().any(|backup| backup == name)
+    }
+
+    /// The expected share of each backend; or what does not fit.
+    pub fn shares(&self, names: &[String]) -> Result<Vec<f64>, String> {
+        let mut shares = self.shares.as_ref().unwrap_or(&Weights::Even).shares(names)?;
+        for (share, name) in shares.iter_mut().zip(names) {
+            *share *= f64::from(u8::from(self.takes_part(name)));
+        }
+        let sum: f64 = shares.iter().sum();
+        if sum == 0.0 {
+            return Err("all backends are backups, or are expected to get nothing".to_owned());
+        }
+        Ok(shares.into_iter().map(|share| share / sum).collect())
     }
 }
 

@@ -24,16 +24,15 @@ pub fn judge(case: &Case) -> (Option<Shares>, Option<Finding>) {
     }
     let places = case.names.len().max(counts.len());
     let counts: Vec<u64> = (0..places).map(|place| counts.get(place).copied().unwrap_or(0)).collect();
-    let weights = case.expectations.shares.clone().unwrap_or(Weights::Even);
     let judged = case.expectations.shares.is_some() || promises_even(case);
     let mut shares = Shares {
         rows: Vec::new(),
-        expected: weights.to_string(),
+        expected: expected_in_words(case),
         expected_by: case.expectations.shares_by.clone(),
         unit: unit.to_owned(),
         test: None,
     };
-    let expected = weights.shares(&case.names[..case.members]).map(|mut shares| {
+    let expected = case.expectations.shares(&case.names[..case.members]).map(|mut shares| {
         // Backends beyond the fleet are expected to get nothing.
         shares.resize(places, 0.0);
         shares
@@ -60,6 +59,14 @@ pub fn judge(case: &Case) -> (Option<Shares>, Option<Finding>) {
     let (test, found) = test(case, &counts, &expected, pins, total);
     shares.test = Some(test);
     (Some(shares), Some(found))
+}
+
+fn expected_in_words(case: &Case) -> String {
+    let weights = case.expectations.shares.as_ref().unwrap_or(&Weights::Even).to_string();
+    match case.expectations.backups.as_slice() {
+        [] => weights,
+        backups => format!("{weights}, without {}", backups.join(", ")),
+    }
 }
 
 /// Whether the algorithm itself promises shares: what goes in turns or by chance does.
@@ -102,7 +109,7 @@ fn test(case: &Case, counts: &[u64], expected: &[f64], pins: bool, total: u64) -
         ),
         Outcome::Pass | Outcome::Note => format!(
             "shares are as expected ({}): the largest deviation is {:.2} percentage points",
-            case.expectations.shares.as_ref().map_or("even".to_owned(), Weights::to_string),
+            expected_in_words(case),
             deviation(&worst) * 100.0
         ),
     };
