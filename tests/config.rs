@@ -25,6 +25,7 @@ use uuid_generator::topology::{Algorithm, Failure, Health, Retries, Timeouts, To
 use uuid_generator::wire::Generator;
 
 const ALL: &str = "--algorithm sticky --weights 5:1:1 --retries 2 --keep-alive 0 --workers 2 --answer-timeout 2s --listen 127.0.0.1:8080";
+const ROUTE: &str = "--snippet --algorithm sticky --answer-timeout 2s";
 
 #[test]
 fn what_is_written_is_what_was_reviewed() {
@@ -55,10 +56,9 @@ fn what_is_written_is_what_was_reviewed() {
         ("caddy", "caddy --for-version 2.11.7".to_owned()),
         ("caddy-all", format!("caddy --for-version 2.11.7 {ALL} --health-path /readyz --max-fails 2 --proxy-protocol")),
         ("kubernetes", "kubernetes --for-version 1.4.0 --weights 5:1:1".to_owned()),
-        (
-            "kubernetes-snippet",
-            "kubernetes --for-version 1.4.0 --snippet --algorithm sticky --answer-timeout 2s".to_owned(),
-        ),
+        ("kubernetes-snippet", format!("kubernetes --for-version 1.4.0 {ROUTE}")),
+        ("kubernetes-1.1", format!("kubernetes --for-version 1.1.0 {ROUTE}")),
+        ("kubernetes-1.7", format!("kubernetes --for-version 1.7.0 {ROUTE}")),
     ] {
         let output = config(&words.split(' ').collect::<Vec<_>>());
         assert!(output.status.success(), "{words}: {}", String::from_utf8_lossy(&output.stderr));

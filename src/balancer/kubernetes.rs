@@ -9,6 +9,11 @@ use crate::topology::{Algorithm, Member, Topology};
 /// Of the Gateway API: HTTPRoute is v1 from here on.
 const OLDEST: Version = Version(1, 0, 0);
 const SESSIONS: Version = Version(1, 1, 0);
+/// From here on a session's cookie is told in a block of its own.
+const SESSION_COOKIES: Version = Version(1, 7, 0);
+/// Timeouts are in the standard channel from here on.
+const TIMEOUTS: Version = Version(1, 2, 0);
+const EXPERIMENTAL: &str = "# In the experimental channel of the Gateway API.";
 const NAME: &str = "uuid.yaml";
 const CONTROLLERS: &str = "the policies of your Gateway's controller may: see its documentation";
 
@@ -33,7 +38,7 @@ pub fn write(topology: &Topology, options: &Options) -> Result<Written, Cannot> 
         service("uuid-headless", "app: uuid", port, Some(HEADLESS), &mut text);
         text.add(0, "---");
     }
-    route(topology, port, &mut text);
+    route(topology, limits.version, port, &mut text);
     Ok(Written { files: vec![File { name: NAME, text: text.0 }], run: None })
 }
 
@@ -73,7 +78,7 @@ fn refuse(topology: &Topology, options: &Options, limits: Limits) -> Result<(), 
         (topology.keep_alive.is_some(), "be told of connections to backends (--keep-alive)", CONTROLLERS),
         (topology.proxy_protocol, "speak the PROXY protocol to backends (--proxy-protocol)", CONTROLLERS),
         (topology.sockets.is_some(), "reach pods by unix sockets (--sockets)", "their ports"),
-        (topology.timeouts.connect.is_some(), "limit the time of a connection (--connect-timeout)", "--timeout"),
+        (topology.timeouts.connect.is_some(), "limit the time of a connection (--connect-timeout)", "--answer-timeout"),
         (options.workers.is_some(), "be told of the Gateway's workers (--workers)", CONTROLLERS),
     ] {
         limits.refuse_if(so, what, nearest)?;
@@ -152,7 +157,7 @@ fn service(name: &str, selector: &str, port: u16, comment: Option<&str>, text: &
     text.add(2, format!("- {{ name: http, port: {port}, targetPort: http }}"));
 }
 
-fn route(topology: &Topology, port: u16, text: &mut Lines) {
+fn route(topology: &Topology, version: Version, port: u16, text: &mut Lines) {
     text.add(0, "# Gateway API. The Gateway's controller decides the order; the shares are as the weights say.")
         .add(0, "apiVersion: gateway.networking.k8s.io/v1")
         .add(0, "kind: HTTPRoute")
@@ -169,10 +174,16 @@ fn route(topology: &Topology, port: u16, text: &mut Lines) {
             .add(4, "- type: URLRewrite")
             .add(6, "urlRewrite: { path: { type: ReplacePrefixMatch, replacePrefixMatch: / } }");
     }
-    text.maybe(4, topology.timeouts.answer.map(|it| format!("timeouts: {{ backendRequest: {} }}", time(it))));
+    if let Some(answer) = topology.timeouts.answer {
+        text.maybe(4, (version < TIMEOUTS).then_some(EXPERIMENTAL));
+        text.add(4, format!("timeouts: {{ backendRequest: {} }}", time(answer)));
+    }
     if let Algorithm::Sticky(name) = &topology.algorithm {
-        text.add(4, "# In the experimental channel of the Gateway API.")
-            .add(4, format!("sessionPersistence: {{ type: Cookie, sessionName: {name} }}"));
+        let cookie = match version < SESSION_COOKIES {
+            true => format!("sessionName: {name}"),
+            false => format!("cookie: {{ name: {name} }}"),
+        };
+        text.add(4, EXPERIMENTAL).add(4, format!("sessionPersistence: {{ type: Cookie, {cookie} }}"));
     }
     text.add(4, "backendRefs:");
     for member in &topology.members {

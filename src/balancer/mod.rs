@@ -77,7 +77,7 @@ impl Balancer {
             Balancer::Traefik => Version(3, 7, 15),
             Balancer::Caddy => Version(2, 11, 7),
             // Of the Gateway API.
-            Balancer::Kubernetes => Version(1, 4, 0),
+            Balancer::Kubernetes => Version(1, 6, 1),
         }
     }
 
