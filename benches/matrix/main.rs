@@ -70,6 +70,8 @@ enum Result {
     True(String),
     /// Not so.
     Wrong(String),
+    /// So when it was tried again, alone; what was wrong before, and what was seen then.
+    Unsteady(String, String),
     /// In this edition.
     Impossible(String),
 }
@@ -95,17 +97,22 @@ fn main() -> ExitCode {
             });
         }
     });
-    let results = results.into_inner().expect("no lane panics");
-    let wrong: Vec<_> = results.iter().filter(|(_, result)| matches!(result, Result::Wrong(_))).collect();
+    let mut results = results.into_inner().expect("no lane panics");
+    for (cell, result) in &mut results {
+        result.try_again(|| cell.run(0));
+    }
+    let unsteady = results.values().filter(|result| matches!(result, Result::Unsteady(..))).count();
+    let wrong = results.values().filter(|result| matches!(result, Result::Wrong(_))).count();
     let text = written(&results, begin.elapsed().as_secs());
     println!("{text}");
     if !part && words.is_empty() {
         std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/MATRIX.md"), text).expect("MATRIX.md can be written");
     }
     // Last, where whoever reads the end of a log sees it.
-    wrong.iter().for_each(|(cell, result)| println!("{}: {}", cell.name(), result.text()));
-    println!("{} cells, {} of them wrong", results.len(), wrong.len());
-    if wrong.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let told = results.iter().filter(|(_, result)| matches!(result, Result::Wrong(_) | Result::Unsteady(..)));
+    told.for_each(|(cell, result)| println!("{}: {}", cell.name(), result.text()));
+    println!("{} cells, {} of them wrong, {unsteady} right only at the second try", results.len(), wrong);
+    if wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn cells() -> impl Iterator<Item = Cell> {
@@ -268,10 +275,12 @@ impl Cell {
             .map(|it| it.summary.as_str())
             .collect();
         Result::Wrong(format!(
-            "adds up: {adds_up}, done: {done}, named {names:?}, {:?}, {errors} client errors ({} to {} are right): {}",
+            "adds up: {adds_up}, done: {done}, named {names:?}, {:?}, {errors} client errors ({} are right): {}",
             check.verdict,
-            right.start(),
-            right.end(),
+            match right.into_inner() {
+                (least, u64::MAX) => format!("{least} or more"),
+                (least, most) => format!("{least} to {most}"),
+            },
             failed.join("; ")
         ))
     }
@@ -305,11 +314,23 @@ fn seen(check: &Check, condition: Condition, open: bool) -> String {
 }
 
 impl Result {
+    /// Real balancers on a busy machine have bad moments. What is wrong for good is wrong again; both tries are told.
+    fn try_again(&mut self, run: impl FnOnce() -> Result) {
+        let Result::Wrong(first) = self else { return };
+        let first = std::mem::take(first);
+        *self = match run() {
+            Result::True(seen) => Result::Unsteady(first, seen),
+            Result::Wrong(second) => Result::Wrong(format!("{first}; and again: {second}")),
+            other => other,
+        };
+    }
+
     fn text(&self) -> String {
         match self {
             Result::True(seen) if seen.is_empty() => "✓".to_owned(),
             Result::True(seen) => format!("✓ {seen}"),
             Result::Wrong(why) => format!("✗ {why}"),
+            Result::Unsteady(first, seen) => format!("✓ {seen} (at the second try; at the first: {first})"),
             Result::Impossible(_) => "–".to_owned(),
         }
     }
@@ -320,7 +341,7 @@ fn written(results: &BTreeMap<Cell, Result>, seconds: u64) -> String {
         "# The check against real balancers\n\nWritten by `make matrix`. Each cell is a `uuid-generator check --with …` of its own: a fleet of three, the balancer with the \
          configuration that `config` writes, the experiments, the sample, the account. **✓**: the fates add up to the requests, the algorithm has its true name, the \
          verdict is the true one, and clients saw errors where this balancer is known to let them through, and nowhere else. In an outage of 1.5 s: what clients saw of it (200 requests \
-         a second), and how long after its end the backend was back. A reload that costs a request fails its check, as it must. `–`: not possible in this edition, with the reason below.\n",
+         a second), and how long after its end the backend was back. A reload that costs a request fails its check, as it must. A cell that is wrong is tried once more, alone, and both tries are told. `–`: not possible in this edition, with the reason below.\n",
     );
     for (place, (name, _, _)) in BALANCERS.iter().enumerate() {
         let _ = write!(text, "\n## {name}\n\n| algorithm | workers |");
