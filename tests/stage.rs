@@ -87,6 +87,25 @@ fn what_the_file_says_once_is_written_run_and_expected_and_a_flag_wins_over_it()
 }
 
 #[test]
+fn the_checks_of_the_file_run_on_the_balancer_that_is_started() {
+    let place = TemporaryDirectory::new();
+    let backends = ports(3);
+    let file = format!(
+        "ports = \"{}\"\n[balancer]\nweights = \"3:1:1\"\n\
+         [[check]]\nname = \"shares\"\nrequests = 3000\n\
+         [[check]]\nname = \"even\"\nrequests = 3000\nexpect = [\"even\"]\n\
+         [[check]]\nname = \"reload\"\nduring = \"kill -HUP {{pid}}@200ms\"\nduration = \"600ms\"\nrate = 200\n",
+        support::list(&backends)
+    );
+    std::fs::write(place.path().join("uuid-generator.toml"), file).unwrap();
+    let output = run(at(&place).args(["check", "--with", "nginx", "--format", "json"]));
+    let report: Report = serde_json::from_slice(&output.stdout).unwrap();
+    let verdicts: Vec<_> = report.checks.iter().map(|it| (it.name.as_deref().unwrap_or(""), it.verdict)).collect();
+    assert_eq!(verdicts, [("shares", Verdict::Pass), ("even", Verdict::Fail), ("reload", Verdict::Pass)]);
+    assert_eq!((output.status.code(), folders(&place), place.processes()), (Some(1), vec![], vec![]));
+}
+
+#[test]
 fn a_backup_takes_over_when_no_other_is_left_and_nobody_notices() {
     let place = TemporaryDirectory::new();
     let backends = ports(3);

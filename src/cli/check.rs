@@ -264,45 +264,40 @@ impl Typed {
             );
         }
         // What was typed wrongly is told before anything starts.
-        let any = Wanted { url: Some("http://localhost/".to_owned()), ..Wanted::default() };
-        let mut any = self.wanted.clone().over(any).plan(&Backing::Any)?;
-        if let Some(file) = &self.from {
-            expect_from(file, self.upstream.as_deref(), &mut any)?;
+        let wanted = self.wanted_of_stage()?;
+        for wanted in &wanted {
+            let mut plan = wanted.clone().at("http://localhost/").plan(&Backing::Any)?;
+            if let Some(file) = &self.from {
+                expect_from(file, self.upstream.as_deref(), &mut plan)?;
+            }
         }
         let mut terminate = signal(SignalKind::terminate())?;
         let stage = Stage::set(&front, &wish).await?;
         let result = tokio::select! {
-            result = self.on(&stage) => result,
+            result = self.on(&stage, wanted) => result,
             _ = terminate.recv() => Err(anyhow::anyhow!("the check was ended before its end")),
         };
         stage.strike().await;
         result
     }
 
-    async fn on(&self, stage: &Stage) -> Result<ExitCode> {
-        let wanted = self.wanted.clone().over(Wanted { url: Some(stage.url.clone()), ..Wanted::default() });
-        let mut plan = wanted.plan(&Backing::Fleet(Some(stage.supervisor)))?;
-        self.expect_from(std::slice::from_mut(&mut plan))?;
-        // What a file of the user's own says is not known here.
-        if self.balancer_config.is_none() {
-            let told = stage::expectations(&stage.topology, &stage.front);
-            let typed = &mut plan.expectations;
-            if typed.shares.is_none() {
-                (typed.shares, typed.shares_by) = (told.shares, told.shares_by);
+    async fn on(&self, stage: &Stage, wanted: Vec<Wanted>) -> Result<ExitCode> {
+        let backing = Backing::Fleet(Some(stage.supervisor));
+        let mut plans: Vec<Plan> = Vec::new();
+        for wanted in wanted {
+            let tolerance = wanted.tolerance.is_none();
+            let mut plan = wanted.at(&stage.url).plan(&backing)?;
+            // What a file of the user's own says is not known here.
+            if self.balancer_config.is_none() {
+                expect_of(stage, &mut plan, tolerance);
             }
-            typed.algorithm = typed.algorithm.or(told.algorithm);
-            typed.backups.extend(told.backups);
-            if self.wanted.tolerance.is_none() {
-                (typed.tolerance, typed.margin) = (told.tolerance, told.margin);
+            if let Some((pid, directory)) = stage.balancer() {
+                plan.drill.place(&[("{pid}", &pid.to_string()), ("{directory}", &directory.to_string_lossy())]);
             }
-            let keys = demo::plan_of(stage, None);
-            plan.key_headers.extend(keys.key_headers);
-            plan.key_cookies.extend(keys.key_cookies);
+            plans.push(plan);
         }
-        if let Some((pid, directory)) = stage.balancer() {
-            plan.drill.place(&[("{pid}", &pid.to_string()), ("{directory}", &directory.to_string_lossy())]);
-        }
-        self.judge(std::slice::from_ref(&plan)).await
+        self.expect_from(&mut plans)?;
+        self.judge(&plans).await
     }
 
     async fn judge(&self, plans: &[Plan]) -> Result<ExitCode> {
@@ -344,20 +339,35 @@ impl Typed {
         })
     }
 
+    /// The file with checks, if there is one.
+    fn file(&self) -> Option<&Path> {
+        let default = Path::new(super::settings::FILE);
+        self.config.as_deref().or(default.exists().then_some(default))
+    }
+
+    /// Of the balancer that is started: those of the file, or what the command line says.
+    fn wanted_of_stage(&self) -> Result<Vec<Wanted>> {
+        let checks = match self.file() {
+            Some(file) if self.wanted.url.is_none() => super::settings::checks_of_file(file)?,
+            _ => Vec::new(),
+        };
+        Ok(match checks.is_empty() {
+            true => vec![self.wanted.clone()],
+            false => checks.into_iter().map(|check| self.wanted.clone().over(check)).collect(),
+        })
+    }
+
     /// That of the command line, or those of the file.
     fn wanted(&self) -> Result<Vec<Wanted>> {
         if self.wanted.url.is_some() {
             return Ok(vec![self.wanted.clone()]);
         }
-        let default = Path::new(super::settings::FILE);
-        let file = match &self.config {
-            Some(path) => path.as_path(),
-            None if default.exists() => default,
-            None => bail!(
+        let file = self.file().with_context(|| {
+            format!(
                 "no URL\n  hint: give the URL of the balancer, such as http://localhost:8080/uuid, or tables [[check]] in {}",
-                default.display()
-            ),
-        };
+                super::settings::FILE
+            )
+        })?;
         let checks = super::settings::checks_of_file(file)?;
         if checks.is_empty() {
             bail!(
@@ -395,6 +405,11 @@ impl Typed {
 }
 
 impl Wanted {
+    /// At this URL, unless another is said.
+    fn at(self, url: &str) -> Wanted {
+        Wanted { url: self.url.or_else(|| Some(url.to_owned())), ..self }
+    }
+
     /// What is not said here is said by `next`.
     fn over(self, next: Wanted) -> Wanted {
         let list = |own: Vec<String>, next: Vec<String>| if own.is_empty() { next } else { own };
@@ -508,6 +523,23 @@ impl Wanted {
             drill,
         })
     }
+}
+
+/// Expects what the balancer on the stage was told, where nothing else was said.
+fn expect_of(stage: &Stage, plan: &mut Plan, tolerance: bool) {
+    let told = stage::expectations(&stage.topology, &stage.front);
+    let said = &mut plan.expectations;
+    if said.shares.is_none() {
+        (said.shares, said.shares_by) = (told.shares, told.shares_by);
+    }
+    said.algorithm = said.algorithm.or(told.algorithm);
+    said.backups.extend(told.backups);
+    if tolerance {
+        (said.tolerance, said.margin) = (told.tolerance, told.margin);
+    }
+    let keys = demo::plan_of(stage, None);
+    plan.key_headers.extend(keys.key_headers);
+    plan.key_cookies.extend(keys.key_cookies);
 }
 
 /// Expects what the `upstream` block says. What was not understood is returned.
