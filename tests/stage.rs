@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 
 use rustix::process::Signal;
 use support::{Lines, TemporaryDirectory, error_of, eventually, lives, ports, program, run};
+use uuid_generator::balancer::guard::children;
 use uuid_generator::check::report::{Outcome, Report, Verdict};
 
 /// With a place of its own for what is temporary, too.
@@ -259,6 +260,69 @@ fn a_demo_shows_a_verdict_and_leaves_nothing_however_it_ends() {
             eventually("all processes are gone", || started.iter().all(|pid| !lives(*pid)));
             eventually("the balancer's folder is gone", || folders(&place).is_empty());
         }
+    }
+}
+
+#[test]
+fn another_algorithm_costs_no_request_where_the_balancer_reloads() {
+    for balancer in ["nginx", "haproxy"] {
+        let place = TemporaryDirectory::new();
+        let port = ports(1)[0].to_string();
+        let list = support::list(&ports(3));
+        let mut demo = at(&place)
+            .args(["demo", "--with", balancer, "--listen", &port, "--ports", &list])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let output = Lines::default();
+        output.read(demo.stdout.take().unwrap());
+        output.wait_until("where to look", |lines| lines.iter().any(|line| line.starts_with("Look at ")));
+        let url = format!("http://localhost:{port}/uuid");
+        let api = Api::of_the_only_fleet(&place);
+        let slow = format!("{url}?delay=1s");
+        let held = std::thread::spawn(move || support::http::get(&slow).map(|answer| answer.status));
+        eventually("it is in flight", || api.call("GET", "/v1/records?limit=1", "").contains("delay=1s"));
+        let guard = children(demo.id()).into_iter().find(|child| children(*child).len() == 1).unwrap();
+        let family = || (children(guard)[0], children(children(guard)[0]));
+        let (main, workers) = family();
+        let wished = api.call("POST", "/v1/front/wish", "{\"algorithm\": \"least-connections\"}");
+        assert!(wished.contains("least-connections"), "{balancer}: {wished}");
+        assert_eq!(held.join().unwrap().unwrap(), 200, "{balancer}");
+        let check = run(at(&place).args(["check", &url, "-n", "3000", "--expect", "least-connections"]));
+        assert!(check.status.success(), "{balancer}: {}", String::from_utf8_lossy(&check.stdout));
+        let (same, successors) = family();
+        assert_eq!(main, same, "{balancer}: it goes on");
+        assert!(!successors.is_empty() && workers.iter().all(|it| !successors.contains(it)), "{balancer}");
+        support::send(demo.id(), Signal::INT);
+        assert!(demo.wait().unwrap().success(), "{balancer}");
+    }
+}
+
+/// That of a fleet that another program has started.
+struct Api {
+    address: String,
+    token: String,
+}
+
+impl Api {
+    fn of_the_only_fleet(place: &TemporaryDirectory) -> Api {
+        let mut files =
+            std::fs::read_dir(place.path().join("uuid-generator")).unwrap().map(|file| file.unwrap().path());
+        let file = files.find(|path| path.extension().is_some_and(|it| it == "json")).unwrap();
+        let told: serde_json::Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+        let word = |name: &str| told[name].as_str().unwrap().to_owned();
+        Api { address: word("control").replace("http://", ""), token: word("token") }
+    }
+
+    /// The body of the answer.
+    fn call(&self, method: &str, path: &str, body: &str) -> String {
+        let Api { address, token } = self;
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        support::http::Connection::open(address).unwrap().ask(&request).body
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::balancer::lines::Lines;
 use crate::balancer::{
-    Balancer, Cannot, FEWEST, File, IDEMPOTENT, LEAST_TIME, Limits, Options, Run, Version, Written, time,
+    Balancer, Cannot, FEWEST, File, IDEMPOTENT, LEAST_TIME, Limits, Options, ReloadSignal, Run, Version, Written, time,
 };
 use crate::topology::{Algorithm, Topology};
 
@@ -19,7 +19,7 @@ pub fn write(topology: &Topology, options: &Options) -> Result<Written, Cannot> 
         text.add(0, "# Put it behind `defaults` that have timeouts.").add(0, "").block(0, &body);
         return Ok(Written { files: vec![File { name: NAME, text: text.0 }], run: None });
     }
-    let run = Run::of(&[], &format!("haproxy -W -db -f {NAME}"));
+    let run = Run { successors_at: Some(ReloadSignal::Usr2), ..Run::of(&[], &format!("haproxy -W -db -f {NAME}")) };
     text.add(0, format!("# In the foreground, in the folder of this file: {run}"))
         .add(0, "# Reload it: kill -USR2; let it end what it began, and end: kill -USR1")
         .add(0, "global")

@@ -8,10 +8,12 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::balancer::ReloadSignal;
 use crate::balancer::guard::{ENDED, OUTPUT, children};
 
 /// How a balancer is run.
@@ -25,6 +27,8 @@ pub struct Recipe {
     pub command: Vec<OsString>,
     /// More environment, with `{}` too.
     pub environment: Vec<(String, String)>,
+    /// At which its processes have successors.
+    pub successors_at: Option<ReloadSignal>,
     /// Where it accepts connections when it is ready.
     pub address: SocketAddr,
 }
@@ -38,6 +42,8 @@ pub struct Running {
     name: String,
 }
 
+/// From the signal until successors have taken over.
+const TAKING_OVER: Duration = Duration::from_secs(3);
 /// Envoy and Traefik need a second on a slow machine.
 const START: Duration = Duration::from_secs(20);
 
@@ -49,9 +55,7 @@ impl Running {
         let place = directory.to_string_lossy().into_owned();
         let placed = |text: &str| text.replace("{}", &place);
         let prepare = || -> Result<(Child, Option<ChildStdin>)> {
-            for (name, text) in &recipe.files {
-                fs::write(directory.join(name), text).with_context(|| format!("failed to write {name}"))?;
-            }
+            write(&recipe.files, &directory)?;
             let program = std::env::current_exe().context("failed to find this program")?;
             let mut guard = Command::new(program)
                 .arg("guard")
@@ -78,6 +82,32 @@ impl Running {
                 Err(error)
             }
         }
+    }
+
+    /// Has new processes of it take over, told by these files; the old ones answer what they have begun. Where that cannot be seen from
+    /// outside, or does not come to pass, it is an error, and who balances then is not known.
+    pub async fn reload(&self, recipe: &Recipe) -> Result<()> {
+        let signal = match recipe.successors_at {
+            Some(ReloadSignal::Hup) => Signal::HUP,
+            Some(ReloadSignal::Usr2) => Signal::USR2,
+            None => bail!("{} is not seen to reload", self.name),
+        };
+        let main =
+            self.pid().and_then(|pid| Pid::from_raw(pid as i32)).with_context(|| format!("{} has ended", self.name))?;
+        let workers = || children(main.as_raw_nonzero().get() as u32);
+        let old = workers();
+        write(&recipe.files, &self.directory)?;
+        kill_process(main, signal).with_context(|| format!("{} takes no signal", self.name))?;
+        let deadline = Instant::now() + TAKING_OVER;
+        let port = recipe.address.port();
+        while Instant::now() < deadline {
+            let (before, after): (Vec<u32>, Vec<u32>) = workers().into_iter().partition(|worker| old.contains(worker));
+            if !after.is_empty() && !before.into_iter().any(|worker| listens(worker, port)) {
+                return Ok(());
+            }
+            sleep(Duration::from_millis(5)).await;
+        }
+        bail!("{} did not reload; its own words:\n{}", self.name, self.output())
     }
 
     async fn until_ready(&mut self, address: SocketAddr) -> Result<()> {
@@ -126,6 +156,12 @@ impl Running {
         let _ = timeout(Duration::from_secs(5), self.guard.wait()).await;
         let _ = fs::remove_dir_all(&self.directory);
     }
+}
+
+fn write(files: &[(String, String)], directory: &Path) -> Result<()> {
+    files.iter().try_for_each(|(name, text)| {
+        fs::write(directory.join(name), text).with_context(|| format!("failed to write {name}"))
+    })
 }
 
 /// The state of a socket in the kernel's table of connections.

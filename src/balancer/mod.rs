@@ -299,6 +299,17 @@ pub struct Run {
     pub environment: Vec<(&'static str, String)>,
     /// The program and its arguments.
     pub command: Vec<String>,
+    /// At which its processes have successors.
+    pub successors_at: Option<ReloadSignal>,
+}
+
+/// A signal at which a balancer reads its files anew and lets new processes take over from the old ones.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ReloadSignal {
+    /// SIGHUP
+    Hup,
+    /// SIGUSR2
+    Usr2,
 }
 
 impl Run {
@@ -306,6 +317,7 @@ impl Run {
         Run {
             environment: environment.iter().map(|(name, value)| (*name, (*value).to_owned())).collect(),
             command: command.split(' ').map(str::to_owned).collect(),
+            successors_at: None,
         }
     }
 }

@@ -1,7 +1,9 @@
 //! PURE. NGINX, open source: a whole `nginx.conf`, or the lines that go inside `http { … }`, or as a file into `conf.d`.
 
 use crate::balancer::lines::Lines;
-use crate::balancer::{Balancer, Cannot, FEWEST, File, LEAST_TIME, Limits, Options, Run, Version, Written, time};
+use crate::balancer::{
+    Balancer, Cannot, FEWEST, File, LEAST_TIME, Limits, Options, ReloadSignal, Run, Version, Written, time,
+};
 use crate::topology::{Algorithm, Topology};
 
 /// Connections to backends are kept, and HTTP/1.1 is spoken to them, without being told.
@@ -28,7 +30,8 @@ pub fn write(topology: &Topology, options: &Options) -> Result<Written, Cannot> 
         text.add(0, "# Put it inside `http { … }`, or as a file into /etc/nginx/conf.d.").add(0, "").block(0, &body);
         return Ok(Written { files: vec![File { name: "load_balancer.conf", text: text.0 }], run: None });
     }
-    let run = Run::of(&[], &format!("nginx -p . -e stderr -c {NAME}"));
+    let run =
+        Run { successors_at: Some(ReloadSignal::Hup), ..Run::of(&[], &format!("nginx -p . -e stderr -c {NAME}")) };
     text.add(0, format!("# In the foreground, in the folder of this file: {run}"))
         .add(0, "# Reload it: kill -HUP; let it end what it began, and end: kill -QUIT")
         .add(0, "daemon off;")

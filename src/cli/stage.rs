@@ -140,7 +140,8 @@ impl Stage {
         self.remote.stands(&self.standing(None)).await
     }
 
-    /// Balances in another way from now on, or says in the live view why not. A moment passes in which nobody balances.
+    /// Balances in another way from now on, or says in the live view why not. Where a balancer has to be started anew for that, a moment passes in which
+    /// nobody balances.
     pub async fn fulfil(&mut self, wanted: &wire::Wish) -> Result<()> {
         let problem = self.change(wanted).await.err().map(|why| format!("{why:#}"));
         self.remote.stands(&self.standing(problem)).await
@@ -162,6 +163,13 @@ impl Stage {
         let new = self.recipe(&topology)?;
         if new.is_none() {
             behaviour(&topology, self.workers)?;
+        }
+        // Nothing is lost if it reloads. If it cannot be seen to, or does not, it is started anew.
+        if let (Some(Standing::Real(running)), Some(recipe)) = (&self.balancer, &new)
+            && running.reload(recipe).await.is_ok()
+        {
+            self.topology = topology;
+            return Ok(());
         }
         if let Some(old) = self.balancer.take() {
             old.end().await;
@@ -316,6 +324,7 @@ fn recipe(
         files,
         command: command.collect(),
         environment: environment.collect(),
+        successors_at: run.successors_at,
         address,
     }))
 }

@@ -53,7 +53,9 @@ function plan(now) {
   const first = 5 / (count + 4);
   const least = ["least-connections", "two-choices"].find((algorithm) => can(now, algorithm));
   const sticky = can(now, "sticky") ? "sticky" : can(now, "source") ? "source" : null;
-  const restarts = "When the algorithm changes the balancer is started anew: what was in flight is cut off, and marked.";
+  const changes = /NGINX|HAProxy/.test(name)
+    ? `For another algorithm ${name} reloads: new processes take over, and the old ones answer what they have begun.`
+    : "When the algorithm changes the balancer is started anew: what was in flight is cut off, and marked.";
   const retries = /NGINX|HAProxy|built-in/.test(name)
     ? `${name} tries another backend at once when a connection is refused, so visitors see no error.`
     : `${name}, as it is configured here, does not try another backend: some visitors see an error until it notices.`;
@@ -111,7 +113,7 @@ function plan(now) {
     },
     {
       title: "A slow backend",
-      why: `Round robin does not look how a backend is doing: it goes on sending, and requests pile up. Least connections asks who has the fewest requests in flight, so a slow backend gets fewer. ${restarts}`,
+      why: `Round robin does not look how a backend is doing: it goes on sending, and requests pile up. Least connections asks who has the fewest requests in flight, so a slow backend gets fewer. ${changes}`,
       acts: [
         {
           label: `Balance in turns, and make ${victim} slow: 3 s for each answer`,
