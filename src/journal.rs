@@ -283,7 +283,7 @@ impl Reader {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{Clipped, Generator};
+    use crate::wire::{Clipped, End, Generator};
     use proptest::prelude::*;
 
     fn journal(table: u32, ring: u32) -> (Writer, Reader) {
@@ -302,7 +302,7 @@ mod tests {
             request: None,
             connection,
             request_number: connection as u32,
-            peer: "[::1]:80".parse().unwrap(),
+            peer: End::Address("[::1]:80".parse().unwrap()),
             method: Clipped::new(b"GET"),
             path: Clipped::new(format!("/{connection}").repeat(9).as_bytes()),
             status: 200,

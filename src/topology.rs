@@ -273,7 +273,7 @@ impl Topology {
 
     /// The socket of a backend, where it is reached by one.
     pub fn socket(&self, generator: Generator) -> Option<String> {
-        self.sockets.as_ref().map(|sockets| format!("{}/{generator}.sock", sockets.folder().display()))
+        self.sockets.as_ref().map(|sockets| sockets.path(generator).display().to_string())
     }
 }
 

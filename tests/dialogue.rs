@@ -4,7 +4,6 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::io::Write;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use proptest::collection::vec;
@@ -12,7 +11,7 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use uuid_generator::backend::dialogue::{Dialogue, Site, Waiting};
 use uuid_generator::journal::{self, Capacity, Reader, Writer};
-use uuid_generator::wire::{AnswerId, Calendar, Generator, Limits, Moment, Outcome, Record, RequestId};
+use uuid_generator::wire::{AnswerId, Calendar, End, Generator, Limits, Moment, Outcome, Record, RequestId};
 
 const HEADER_BYTES: u32 = 2048;
 const NOW: Moment = Moment(5_000_000_000);
@@ -50,7 +49,7 @@ impl Conversation {
             idle_time: Duration::from_secs(1),
             stall_time: Duration::from_secs(1),
         };
-        let address = |text: &str| text.parse::<SocketAddr>().unwrap();
+        let address = |text: &str| End::Address(text.parse().unwrap());
         Conversation {
             dialogue: Dialogue::new(address("127.0.0.1:5000"), address("127.0.0.1:9001"), 7),
             site: Site::new(Generator(9001), 0, Writer::open(&file).unwrap(), limits, CALENDAR),

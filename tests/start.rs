@@ -4,7 +4,7 @@ mod support;
 
 use std::fs;
 use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -177,6 +177,19 @@ fn a_port_without_permission_is_named() {
     let error = refused_as(&mut as_nobody(&[], &["--ports", &port.to_string()], &place), &place);
     assert!(error.contains(&format!("\n  backend {port} on 127.0.0.1:{port}: permission denied\n")), "{error}");
     assert!(error.contains("\n  hint: ports below 1024 need root"), "{error}");
+}
+
+#[test]
+fn a_folder_of_sockets_without_permission_is_named() {
+    let port = ports(1)[0];
+    let (place, folder) = (TemporaryDirectory::new(), TemporaryDirectory::new());
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o555)).unwrap();
+    let shown = folder.path().display().to_string();
+    let flags = ["--ports", &port.to_string(), "--sockets", &shown];
+    let error = refused_as(&mut as_nobody(&[], &flags, &place), &place);
+    assert!(error.contains(&format!("\n  backend {port} on {shown}/{port}.sock: permission denied\n")), "{error}");
+    assert!(error.contains("\n  hint: choose a folder in which you may write"), "{error}");
+    assert!(is_free(port));
 }
 
 #[test]

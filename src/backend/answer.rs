@@ -1,12 +1,10 @@
 //! PURE. What a backend says: the page, the same facts as JSON or text, and the head around them.
 
-use std::fmt::Write as _;
-use std::net::SocketAddr;
-
 use serde_json::json;
+use std::fmt::Write as _;
 
 use crate::backend::request::Request;
-use crate::wire::{ANSWER_HEADER, AnswerId, GENERATOR_HEADER, Generator, REQUEST_HEADER, RequestId, page};
+use crate::wire::{ANSWER_HEADER, AnswerId, End, GENERATOR_HEADER, Generator, REQUEST_HEADER, RequestId, page};
 
 /// In which form the facts are told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -117,9 +115,9 @@ pub struct Facts<'a> {
     /// When it arrived, in nanoseconds since 1970 (UTC).
     pub unix: u64,
     /// The client's end of the connection.
-    pub peer: SocketAddr,
+    pub peer: End,
     /// Our end of the connection.
-    pub local: SocketAddr,
+    pub local: End,
     /// Number of the connection in this backend, from 1.
     pub connection: u64,
     /// Number of the request on the connection, from 1.
@@ -190,7 +188,10 @@ fn page(out: &mut Vec<u8>, head: &Head, facts: &Facts) {
     let title = match facts.request.host {
         Some(host) => host,
         None => {
-            own_address = facts.local.to_string();
+            own_address = match facts.local {
+                End::Address(address) => address.to_string(),
+                End::Unix => "localhost".to_owned(),
+            };
             own_address.as_bytes()
         }
     };
@@ -340,7 +341,7 @@ impl Facts<'_> {
             ("query", json!(request.query()).to_string()),
             ("version", json!(self.version()).to_string()),
             ("host", json!(request.host.map(readable)).to_string()),
-            ("peer", json!(self.peer).to_string()),
+            ("peer", json!(self.peer.to_string()).to_string()),
             ("connection", json!(self.connection).to_string()),
             ("request", json!(self.request_number).to_string()),
             ("headers", headers),
@@ -423,8 +424,8 @@ mod tests {
                 generator: Generator(9001),
                 answer,
                 unix: 1_795_428_000_123_456_789,
-                peer: "127.0.0.1:5000".parse().unwrap(),
-                local: "[::1]:9001".parse().unwrap(),
+                peer: End::Address("127.0.0.1:5000".parse().unwrap()),
+                local: End::Address("[::1]:9001".parse().unwrap()),
                 connection: 3,
                 request_number: 2,
             };

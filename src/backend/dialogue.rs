@@ -2,7 +2,6 @@
 //! It owns no socket; the server feeds it and tells it how much of its answers has been written.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::time::{Duration, UNIX_EPOCH};
 
 use uuid::Uuid;
@@ -16,7 +15,7 @@ use crate::backend::request::{self, Body, Refusal, Request};
 use crate::backend::show::Show;
 use crate::chunks::BadChunk;
 use crate::journal::{Claim, Writer};
-use crate::wire::{AnswerId, Calendar, Clipped, Fault, Generator, Limits, Moment, Outcome, Record, page};
+use crate::wire::{AnswerId, Calendar, Clipped, End, Fault, Generator, Limits, Moment, Outcome, Record, page};
 
 /// What all conversations of a backend share.
 pub struct Site {
@@ -83,8 +82,8 @@ impl Date {
 
 /// One connection's conversation.
 pub struct Dialogue {
-    peer: SocketAddr,
-    local: SocketAddr,
+    peer: End,
+    local: End,
     connection: u64,
     requests: u32,
     /// A head that is not complete yet, or what came while an answer was held back.
@@ -158,7 +157,7 @@ pub enum Waiting {
 
 impl Dialogue {
     /// A conversation that has just begun, the `connection`th of its backend.
-    pub fn new(peer: SocketAddr, local: SocketAddr, connection: u64) -> Dialogue {
+    pub fn new(peer: End, local: End, connection: u64) -> Dialogue {
         Dialogue {
             peer,
             local,

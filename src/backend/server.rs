@@ -21,7 +21,7 @@ use socket2::{SockFilter, Socket};
 use crate::backend::channel::Channel;
 use crate::backend::dialogue::{Dialogue, Site, Waiting};
 use crate::clock;
-use crate::wire::{Moment, Order, Report, Starvation};
+use crate::wire::{End, Moment, Order, Report, Starvation};
 
 /// A draining backend leaves an idle connection open for so long, in case the next request is already on its way to it,
 const LAST_CALL: Duration = Duration::from_millis(100);
@@ -72,7 +72,7 @@ pub struct Server {
 
 struct Listener {
     socket: Socket,
-    local: SocketAddr,
+    local: End,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -175,7 +175,7 @@ impl Server {
             .into_iter()
             .map(|socket| {
                 socket.set_nonblocking(true)?;
-                let local = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::InvalidInput)?;
+                let local = socket.local_addr()?.as_socket().map_or(End::Unix, End::Address);
                 Ok(Listener { socket, local })
             })
             .collect::<io::Result<_>>()?;
@@ -292,30 +292,23 @@ impl Server {
             let listener = &self.listeners[index];
             match acceptfrom_with(&listener.socket, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
                 Ok((socket, peer)) => {
-                    let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok()).unwrap_or(listener.local);
-                    let local = self.own_address(&socket, listener.local);
+                    let peer =
+                        peer.and_then(|peer| SocketAddr::try_from(peer).ok()).map_or(listener.local, End::Address);
+                    let local = own_end(&socket, listener.local);
                     self.open(socket, peer, local);
                 }
                 Err(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
                     return self.starve(Starvation::OutOfFiles);
                 }
-                Err(Errno::AGAIN) => return,
+                // Or none will wait any more.
+                Err(Errno::AGAIN | Errno::INVAL) => return,
                 // This one connection was gone before it was taken.
                 Err(_) => {}
             }
         }
     }
 
-    /// Of a socket that listens on all addresses, each connection has its own.
-    fn own_address(&self, socket: &OwnedFd, listening: SocketAddr) -> SocketAddr {
-        if !listening.ip().is_unspecified() {
-            return listening;
-        }
-        let own = rustix::net::getsockname(socket).ok().and_then(|own| SocketAddr::try_from(own).ok());
-        own.unwrap_or(listening)
-    }
-
-    fn open(&mut self, socket: OwnedFd, peer: SocketAddr, local: SocketAddr) {
+    fn open(&mut self, socket: OwnedFd, peer: End, local: End) {
         self.accepted += 1;
         let now = clock::now();
         if self.connections.is_empty() {
@@ -457,13 +450,20 @@ impl Server {
         self.next_sweep = now;
     }
 
-    /// From here on the kernel drops what asks for a new connection, and lets connections that are being established be
+    /// From here on the kernel drops what asks a port for a new connection, and lets connections that are being established be
     /// established. A moment later there are no more of those, and the port closes: a close resets what nobody has taken.
-    /// A client that asked in that moment asks again and is then refused.
+    /// A client that asked in that moment asks again and is then refused. A unix socket refuses at once, and keeps those that wait.
     fn stop_accepting(&mut self, now: Moment) {
         for listener in &self.listeners {
             // Fails only for lack of memory; then some connections may be reset.
-            let _ = listener.socket.attach_filter(&drop_syn());
+            let _ = match listener.local {
+                End::Address(_) => listener.socket.attach_filter(&drop_syn()),
+                End::Unix => {
+                    // It would wake the poll without end.
+                    let _ = epoll::delete(&self.epoll, &listener.socket);
+                    listener.socket.shutdown(std::net::Shutdown::Read)
+                }
+            };
         }
         self.close_listeners_at = Some(now.after(HANDSHAKE));
     }
@@ -486,6 +486,16 @@ impl Server {
         self.listeners.clear();
         self.close_listeners_at = None;
     }
+}
+
+/// Of a socket that listens on all addresses, each connection has its own.
+fn own_end(socket: &OwnedFd, listening: End) -> End {
+    let End::Address(address) = listening else { return listening };
+    if !address.ip().is_unspecified() {
+        return listening;
+    }
+    let own = rustix::net::getsockname(socket).ok().and_then(|own| SocketAddr::try_from(own).ok());
+    own.map_or(listening, End::Address)
 }
 
 /// A classic BPF program that drops a TCP segment with SYN and without ACK, and passes every other.

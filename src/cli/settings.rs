@@ -18,7 +18,7 @@ use crate::balancer::nginx;
 use crate::cli::balancing::Balancing;
 use crate::cli::check::Wanted;
 use crate::fleet::{ControlAddress, LogMode, Plan};
-use crate::topology::{Algorithm, Host, HttpPath, Ports, Weights};
+use crate::topology::{Algorithm, Host, HttpPath, Ports, Sockets, Weights};
 use crate::wire::{Limits, Time};
 
 /// Read if it is in the working directory.
@@ -37,6 +37,10 @@ pub struct Settings {
     /// Where they listen: a name or an address; localhost is both 127.0.0.1 and ::1, 0.0.0.0 all interfaces [default: localhost]
     #[arg(long, value_name = "HOST")]
     host: Option<Host>,
+
+    /// A folder in which they also listen, on unix sockets: FOLDER/9001.sock and so on [default: ports alone]
+    #[arg(long, value_name = "FOLDER")]
+    sockets: Option<Sockets>,
 
     /// Start a backend again when it died, after 0.1 s, then 0.2 s and so on up to 5 s [default: it stays gone]
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
@@ -143,6 +147,7 @@ impl Settings {
         Settings {
             ports: self.ports.or(next.ports),
             host: self.host.or(next.host),
+            sockets: self.sockets.or(next.sockets),
             restart: self.restart.or(next.restart),
             grace: self.grace.or(next.grace),
             log: self.log.or(next.log),
@@ -181,6 +186,7 @@ impl Complete {
             host,
             ports,
             ports_origin: self.ports_origin,
+            sockets: settings.sockets,
             limits: Limits {
                 connections: settings.max_connections.map_or(16_384, |count| count.0),
                 header_bytes: settings.max_header_bytes.map_or(32 * 1024, |count| count.0),
@@ -382,7 +388,7 @@ macro_rules! read_as_typed {
     )*};
 }
 
-read_as_typed!(Flag, Time, PowerOfTwo, Ports, Host, Algorithm, HttpPath, Weights);
+read_as_typed!(Flag, Time, PowerOfTwo, Ports, Host, Sockets, Algorithm, HttpPath, Weights);
 
 impl<'de, const MIN: u32, const MAX: u32> Deserialize<'de> for Count<MIN, MAX> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -434,7 +440,7 @@ mod tests {
     fn a_bad_setting_is_named_with_its_place_and_what_was_expected() {
         let error = |environment: &[_], file| complete(flags(&[]), environment, file).unwrap_err().to_string();
         assert!(error(&[], "host = \"a\"\nprots = 1").ends_with("line 2: unknown field `prots`, expected one of `ports`, `host`, \
-            `restart`, `grace`, `log`, `control`, `max-connections`, `max-header-bytes`, `header-timeout`, `idle-timeout`, \
+            `sockets`, `restart`, `grace`, `log`, `control`, `max-connections`, `max-header-bytes`, `header-timeout`, `idle-timeout`, \
             `stall-timeout`, `journal-records`, `balancer`, `check`"));
         assert!(
             error(&[], "\ngrace = 3")

@@ -1,12 +1,17 @@
-//! Binds the addresses of backends: all of them before any runs, and one again when its backend is started again.
+//! Binds the addresses and unix sockets of backends: all of them before any runs, and those of one again when it is started again.
 
+use std::fmt;
+use std::fs::{self, Metadata, Permissions};
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::fleet::StartError;
-use crate::topology::Host;
+use crate::topology::{Host, Sockets};
 use crate::wire::Generator;
 
 /// The kernel caps it at `net.core.somaxconn`.
@@ -38,6 +43,88 @@ pub fn listen(addresses: &[IpAddr], generator: Generator) -> Result<Vec<Socket>,
     match missing {
         Some(missing) if sockets.is_empty() => Err(missing),
         _ => Ok(sockets),
+    }
+}
+
+/// The file of a listening unix socket. It goes when this does, unless somebody else has put another there.
+pub struct SocketFile {
+    path: PathBuf,
+    identity: Identity,
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if fs::symlink_metadata(&self.path).is_ok_and(|there| identity(&there) == self.identity) {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// The number of a file is soon given to another one; the time at which it was made is not known of every file system.
+type Identity = (u64, u64, Option<SystemTime>);
+
+fn identity(file: &Metadata) -> Identity {
+    (file.dev(), file.ino(), file.created().ok())
+}
+
+/// Why a backend cannot listen on a unix socket.
+#[derive(Debug)]
+pub enum NoSocket {
+    /// Something else has this name.
+    OtherFile,
+    /// The operating system says so.
+    Refused(io::Error),
+}
+
+impl From<io::Error> for NoSocket {
+    fn from(error: io::Error) -> NoSocket {
+        NoSocket::Refused(error)
+    }
+}
+
+impl fmt::Display for NoSocket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NoSocket::OtherFile => f.write_str("this file is no socket"),
+            NoSocket::Refused(why) => match why.kind() {
+                io::ErrorKind::AddrInUse => f.write_str("address already in use"),
+                io::ErrorKind::PermissionDenied => f.write_str("permission denied"),
+                io::ErrorKind::NotFound => f.write_str("its folder is missing"),
+                _ => why.fmt(f),
+            },
+        }
+    }
+}
+
+/// A listening unix socket, open to every user who may enter its folder, as a port is to all. What a process that has ended left
+/// there is replaced.
+pub fn listen_unix(path: &Path) -> Result<(Socket, SocketFile), NoSocket> {
+    let address = SockAddr::unix(path)?;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM.cloexec(), None)?;
+    if let Err(error) = socket.bind(&address) {
+        if error.kind() != io::ErrorKind::AddrInUse {
+            return Err(error.into());
+        }
+        make_way(path, &address)?;
+        socket.bind(&address)?;
+    }
+    let file = SocketFile { path: path.to_owned(), identity: identity(&fs::symlink_metadata(path)?) };
+    fs::set_permissions(path, Permissions::from_mode(0o666))?;
+    socket.listen(BACKLOG)?;
+    Ok((socket, file))
+}
+
+/// Removes a socket on which nobody listens any more, and nothing else.
+fn make_way(path: &Path, address: &SockAddr) -> Result<(), NoSocket> {
+    if !fs::symlink_metadata(path)?.file_type().is_socket() {
+        return Err(NoSocket::OtherFile);
+    }
+    let probe = Socket::new(Domain::UNIX, Type::STREAM.cloexec().nonblocking(), None)?;
+    match probe.connect(address) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(fs::remove_file(path)?),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(error.into()),
+        // Somebody listens there, also if it takes nobody now, or speaks in datagrams.
+        Ok(()) | Err(_) => Err(io::Error::from(io::ErrorKind::AddrInUse).into()),
     }
 }
 
@@ -79,6 +166,44 @@ pub fn explain(error: &mut StartError, generator: Generator, address: SocketAddr
         _ => (why.to_string(), "see the message of the operating system".to_owned()),
     };
     error.add(format!("backend {generator} on {address}: {why}"), hint);
+}
+
+/// Says which backend cannot have which socket.
+pub fn explain_unix(error: &mut StartError, generator: Generator, path: &Path, why: &NoSocket) {
+    let shown = path.display();
+    let hint = match why {
+        NoSocket::OtherFile => "move it away, or choose another folder with --sockets".to_owned(),
+        NoSocket::Refused(why) => match why.kind() {
+            io::ErrorKind::AddrInUse => {
+                format!(
+                    "choose another folder with --sockets, or stop the process that listens there (ss -lxp src {shown})"
+                )
+            }
+            io::ErrorKind::PermissionDenied => {
+                "choose a folder in which you may write, with --sockets, such as one in $XDG_RUNTIME_DIR".to_owned()
+            }
+            _ => "see the message of the operating system".to_owned(),
+        },
+    };
+    error.add(format!("backend {generator} on {shown}: {why}"), hint);
+}
+
+/// Says that the folder of the sockets is missing, if it is: once, and not for each of them.
+pub fn find_folder(error: &mut StartError, sockets: &Sockets) -> bool {
+    let folder = sockets.folder();
+    let why = match fs::metadata(folder) {
+        Ok(there) if there.is_dir() => return true,
+        Ok(_) => "this is no folder",
+        Err(why) if why.kind() == io::ErrorKind::NotFound => "no such folder",
+        // What is wrong is found out at each of them.
+        Err(_) => return true,
+    };
+    let shown = folder.display();
+    error.add(
+        format!("sockets in {shown}: {why}"),
+        format!("make it (mkdir -p {shown}), or choose another with --sockets"),
+    );
+    false
 }
 
 #[cfg(test)]

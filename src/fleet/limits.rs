@@ -9,6 +9,8 @@ use crate::fleet::StartError;
 /// Descriptors that the supervisor needs for each backend: its process, its journal, the channel to it, and, while the fleet
 /// starts, its two listening sockets and the far end of the channel.
 const FILES_A_BACKEND: u64 = 6;
+/// And its unix socket.
+const MORE_WITH_SOCKETS: u64 = 1;
 /// For itself: the standard streams, the loop, the API and its connections.
 const FILES: u64 = 48;
 /// Threads of the supervisor.
@@ -21,10 +23,10 @@ pub fn raise_files() {
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }
 
-/// Notes which limit so many backends would exceed.
-pub fn check(error: &mut StartError, backends: usize) {
+/// Notes which limit so many backends, with unix sockets or without, would exceed.
+pub fn check(error: &mut StartError, backends: usize, sockets: bool) {
     let backends = backends as u64;
-    let needed = FILES + backends * FILES_A_BACKEND;
+    let needed = FILES + backends * (FILES_A_BACKEND + if sockets { MORE_WITH_SOCKETS } else { 0 });
     if let Some(allowed) = getrlimit(Resource::Nofile).current.filter(|allowed| *allowed < needed) {
         error.add(
             format!("{backends} backends need {needed} open files in the supervisor: the limit is {allowed}"),

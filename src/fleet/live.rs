@@ -373,7 +373,7 @@ impl Times {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{AnswerId, Cause, Clipped, Departure};
+    use crate::wire::{AnswerId, Cause, Clipped, Departure, End};
 
     const NOON: u64 = 1_795_435_200;
 
@@ -396,7 +396,7 @@ mod tests {
             request: (request > 0).then_some(RequestId { run: 1, sequence: request }),
             connection: 1,
             request_number: 1,
-            peer: "127.0.0.1:5000".parse().unwrap(),
+            peer: End::Unix,
             method: Clipped::new(b"GET"),
             path: Clipped::new(b"/uuid"),
             status: 200,

@@ -232,7 +232,7 @@ fn gone(departure: &Departure, url: &str, generator: Generator) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{AnswerId, Cause, Clipped};
+    use crate::wire::{AnswerId, Cause, Clipped, End};
 
     const NOON: u64 = 1_795_435_200_000_000_000;
 
@@ -251,7 +251,7 @@ mod tests {
             request: None,
             connection: 1,
             request_number: 1,
-            peer: "127.0.0.1:5000".parse().unwrap(),
+            peer: End::Address("127.0.0.1:5000".parse().unwrap()),
             method: Clipped::new(b"GET"),
             path: Clipped::new("/uuid\u{9b}2J".as_bytes()),
             status: 200,
@@ -271,6 +271,8 @@ mod tests {
             text(lines),
             "12:00:05.123 9001 127.0.0.1:5000 GET /uuid\\u{9b}2J 200 550e8400-e29b-41d4-a716-446655440000\n"
         );
+        let unix = Record { peer: End::Unix, ..record(9001) };
+        assert!(text(log(Mode::Text).event(&Event::Attempt(unix))).starts_with("12:00:05.123 9001 unix GET /"));
         let cut = Record { outcome: Outcome::CutOff, bytes: 7, ..record(9001) };
         assert!(text(log(Mode::Text).event(&Event::Attempt(cut))).ends_with(" cut off after 7 bytes\n"));
         let open = Record { outcome: Outcome::Received, ..record(9001) };

@@ -6,6 +6,7 @@ use rustix::process::Signal;
 use tokio::time::Instant;
 
 use crate::clock;
+use crate::fleet::bind::SocketFile;
 use crate::fleet::process::Process;
 use crate::journal::Reader;
 use crate::wire::{Cause, Departure, Fault, Generator, MemberState, Moment, Order, Record};
@@ -25,6 +26,8 @@ pub struct Member {
     pub before_pause: MemberState,
     pub since: Moment,
     pub process: Option<Process>,
+    /// Of its unix socket. It stays when its process is killed, and connections are then refused.
+    pub socket: Option<SocketFile>,
     /// The processes that it has had, so that a notice of an earlier one is known as such.
     pub incarnation: u32,
     pub journal: Option<Reader>,
@@ -61,6 +64,7 @@ impl Member {
             before_pause: MemberState::Gone,
             since: now,
             process: None,
+            socket: None,
             incarnation: 0,
             journal: None,
             ready: true,
@@ -80,6 +84,7 @@ impl Member {
     pub fn drain(&mut self, grace: Duration) {
         self.asked = true;
         self.due = None;
+        self.socket = None;
         if let Some(process) = &self.process {
             process.order(Order::Drain(grace));
             // One that is paused could not hear it.

@@ -156,7 +156,7 @@ impl Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{AnswerId, Clipped, MemberStatus, Moment};
+    use crate::wire::{AnswerId, Clipped, End, MemberStatus, Moment};
 
     fn record(method: &str, status: u16) -> Record {
         Record {
@@ -168,7 +168,7 @@ mod tests {
             request: None,
             connection: 1,
             request_number: 1,
-            peer: "127.0.0.1:5000".parse().unwrap(),
+            peer: End::Unix,
             method: Clipped::new(method.as_bytes()),
             path: Clipped::new(b"/uuid"),
             status,

@@ -18,7 +18,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::topology::{Host, Ports};
+use crate::topology::{Host, Ports, Sockets};
 use crate::wire::Limits;
 
 pub use log::Mode as LogMode;
@@ -32,6 +32,8 @@ pub struct Plan {
     pub ports: Ports,
     /// Who asked for these ports, for messages: `--ports`, or a file and a line.
     pub ports_origin: String,
+    /// They also listen on unix sockets there.
+    pub sockets: Option<Sockets>,
     /// Bounds of each backend.
     pub limits: Limits,
     /// How long requests in flight have to end when the fleet or a backend is stopped gracefully.

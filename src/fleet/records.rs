@@ -119,7 +119,7 @@ impl Records {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{Clipped, Generator, Moment, Outcome, RequestId};
+    use crate::wire::{Clipped, End, Generator, Moment, Outcome, RequestId};
 
     fn record(second: u64, run: u64) -> Record {
         Record {
@@ -131,7 +131,7 @@ mod tests {
             request: (run > 0).then_some(RequestId { run, sequence: second }),
             connection: second,
             request_number: 1,
-            peer: "127.0.0.1:1".parse().unwrap(),
+            peer: End::Unix,
             method: Clipped::new(b"GET"),
             path: Clipped::new(b"/"),
             status: 200,

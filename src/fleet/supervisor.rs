@@ -153,18 +153,30 @@ impl Fleet {
                 "give each backend a port of its own, such as --ports 9001-9003",
             );
         }
-        limits::check(&mut error, generators.len());
+        limits::check(&mut error, generators.len(), plan.sockets.is_some());
         let addresses = bind::resolve(&plan.host).unwrap_or_else(|why| {
             let problem = format!("host {}: it does not resolve ({why})", plan.host);
             error.add(problem, "choose another host with --host: localhost, or 0.0.0.0 for all addresses");
             Vec::new()
         });
-        let mut listeners = Vec::new();
+        let folder = plan.sockets.as_ref().filter(|sockets| bind::find_folder(&mut error, sockets));
+        let mut listening = Vec::new();
         for &generator in &generators {
-            match bind::listen(&addresses, generator) {
-                Ok(sockets) => listeners.push(sockets),
-                Err((address, why)) => bind::explain(&mut error, generator, address, &why),
-            }
+            let mut listeners = bind::listen(&addresses, generator).unwrap_or_else(|(address, why)| {
+                bind::explain(&mut error, generator, address, &why);
+                Vec::new()
+            });
+            let file = folder.map(|folder| folder.path(generator)).and_then(|path| match bind::listen_unix(&path) {
+                Ok((listener, file)) => {
+                    listeners.push(listener);
+                    Some(file)
+                }
+                Err(why) => {
+                    bind::explain_unix(&mut error, generator, &path, &why);
+                    None
+                }
+            });
+            listening.push((listeners, file));
         }
         let (commands, received) = unbounded_channel();
         let token = uuid::Uuid::new_v4().simple().to_string();
@@ -213,8 +225,9 @@ impl Fleet {
             topology,
             plan,
         };
-        for (index, sockets) in listeners.into_iter().enumerate() {
-            if let Err(why) = fleet.spawn(index, sockets) {
+        for (index, (listeners, file)) in listening.into_iter().enumerate() {
+            fleet.members[index].socket = file;
+            if let Err(why) = fleet.spawn(index, listeners) {
                 let problem = format!("backend {}: {why:#}", fleet.members[index].generator);
                 return Err(fleet.give_up(problem).await);
             }
@@ -327,11 +340,19 @@ impl Fleet {
         self.plan.journal.unwrap_or(1 << ring.ilog2())
     }
 
-    /// Starts a member that is gone: its address is bound anew.
+    /// Starts a member that is gone: its addresses are bound anew.
     fn start_again(&mut self, index: usize) -> Result<(), String> {
         let generator = self.members[index].generator;
-        let listeners =
+        let mut listeners =
             bind::listen(&self.addresses, generator).map_err(|(address, why)| format!("{address}: {why}"))?;
+        if let Some(sockets) = &self.plan.sockets {
+            let path = sockets.path(generator);
+            // Before the new one is there: it may look like the old one.
+            self.members[index].socket = None;
+            let (listener, file) = bind::listen_unix(&path).map_err(|why| format!("{}: {why}", path.display()))?;
+            listeners.push(listener);
+            self.members[index].socket = Some(file);
+        }
         self.spawn(index, listeners).map_err(|error| format!("{error:#}"))
     }
 
@@ -366,7 +387,10 @@ impl Fleet {
             Notice::Report(Report::Accepting) => self.change(index, MemberState::Ready, Change::Accepting),
             // When all of them stop, that is no news of one.
             Notice::Report(Report::Draining) if self.stopping => {}
-            Notice::Report(Report::Draining) => self.change(index, MemberState::Draining, Change::Draining),
+            Notice::Report(Report::Draining) => {
+                self.members[index].socket = None;
+                self.change(index, MemberState::Draining, Change::Draining);
+            }
             Notice::Report(Report::Faults(faults)) => {
                 let member = &mut self.members[index];
                 member.faults_ordered = member.faults_ordered.saturating_sub(1);

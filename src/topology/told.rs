@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::wire::Generator;
+
 /// How often a backend gets its turn, compared with others: 1 to 256, as much as every balancer takes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Weight(u16);
@@ -97,6 +99,11 @@ impl Sockets {
     /// The folder.
     pub fn folder(&self) -> &Path {
         &self.0
+    }
+
+    /// That of a backend.
+    pub fn path(&self, generator: Generator) -> PathBuf {
+        self.0.join(format!("{generator}.sock"))
     }
 }
 

@@ -70,7 +70,7 @@ pub fn read_batch(bytes: &[u8]) -> Result<(BatchHead, impl Iterator<Item = (Reco
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{Clipped, Generator, Outcome, RequestId};
+    use crate::wire::{Clipped, End, Generator, Outcome, RequestId};
 
     fn record(number: u64) -> Record {
         Record {
@@ -82,7 +82,7 @@ mod tests {
             request: Some(RequestId { run: 7, sequence: number }),
             connection: 1,
             request_number: 1,
-            peer: "127.0.0.1:1".parse().unwrap(),
+            peer: End::Unix,
             method: Clipped::new(b"GET"),
             path: Clipped::new(b"/uuid"),
             status: 200,

@@ -23,7 +23,7 @@ pub use live::{
     CheckNews, CheckResult, FRAME, Frame, Front, HISTORY, Latency, Mark, MarkKind, STRIP, Seen, SeenRequest, Snapshot,
     Wish,
 };
-pub use record::{Clipped, METHOD_BYTES, Outcome, PATH_BYTES, RECORD_WORDS, Record};
+pub use record::{Clipped, End, METHOD_BYTES, Outcome, PATH_BYTES, RECORD_WORDS, Record};
 pub use time::{Calendar, Moment, Time};
 
 /// Paths that answer for the process: 200 as long as it answers at all.

@@ -21,6 +21,30 @@ pub enum Outcome {
     CutOff,
 }
 
+/// One end of a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum End {
+    /// Of TCP.
+    Address(SocketAddr),
+    /// Of a unix socket. A client's has no name.
+    Unix,
+}
+
+impl End {
+    /// As words of the journal: what no end of a connection can be stands for a unix socket.
+    const UNIX: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0);
+}
+
+/// `unix` in place of an address.
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            End::Address(address) => address.fmt(f),
+            End::Unix => f.write_str("unix"),
+        }
+    }
+}
+
 /// What the backend noted about an attempt. As words of the journal it has [`RECORD_WORDS`] × 8 = 256 bytes.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Record {
@@ -41,7 +65,7 @@ pub struct Record {
     /// Number of the request on that connection, from 1.
     pub request_number: u32,
     /// The other end of the connection.
-    pub peer: SocketAddr,
+    pub peer: End,
     /// Empty if the request could not be understood.
     pub method: Clipped<METHOD_BYTES>,
     /// Path and query as received; empty if the request could not be understood.
@@ -73,13 +97,17 @@ impl Record {
         words[7] = self.connection;
         words[8] = u64::from(self.request_number) << 32 | u64::from(self.generator.0) << 16 | u64::from(self.status);
         words[9] = self.bytes;
-        let address = match self.peer.ip() {
+        let peer = match self.peer {
+            End::Address(address) => address,
+            End::Unix => End::UNIX,
+        };
+        let address = match peer.ip() {
             IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
             IpAddr::V6(v6) => v6.to_bits(),
         };
         (words[10], words[11]) = ((address >> 64) as u64, address as u64);
         words[12] = u64::from(self.path.length) << 32
-            | u64::from(self.peer.port()) << 16
+            | u64::from(peer.port()) << 16
             | u64::from(self.method.length.min(255)) << 8
             | match self.outcome {
                 Outcome::Received => 0,
@@ -94,6 +122,7 @@ impl Record {
     /// The inverse of [`Record::to_words`].
     pub fn from_words(words: &[u64; RECORD_WORDS]) -> Record {
         let address = Ipv6Addr::from_bits(u128::from(words[10]) << 64 | u128::from(words[11]));
+        let peer = SocketAddr::new(address.to_canonical(), (words[12] >> 16) as u16);
         Record {
             number: words[0],
             received: Moment(words[1]),
@@ -105,7 +134,7 @@ impl Record {
             generator: Generator((words[8] >> 16) as u16),
             status: words[8] as u16,
             bytes: words[9],
-            peer: SocketAddr::new(address.to_canonical(), (words[12] >> 16) as u16),
+            peer: if peer == End::UNIX { End::Unix } else { End::Address(peer) },
             outcome: match words[12] & 0xff {
                 0 => Outcome::Received,
                 1 => Outcome::Completed,
@@ -197,10 +226,11 @@ mod tests {
         let numbers =
             (any::<u64>(), any::<u64>(), any::<u64>(), any::<u64>(), any::<u32>(), any::<u16>(), any::<u64>());
         let ids = (proptest::option::of(1..u128::MAX), proptest::option::of((1..u64::MAX, any::<u64>())));
-        let peer = (any::<std::net::IpAddr>(), any::<u16>());
+        let address = (any::<IpAddr>(), any::<u16>()).prop_map(|(ip, port)| SocketAddr::new(ip.to_canonical(), port));
+        let peer = prop_oneof![9 => address.prop_map(End::Address), 1 => Just(End::Unix)];
         let texts = (proptest::collection::vec(any::<u8>(), 0..40), proptest::collection::vec(any::<u8>(), 0..300));
         let outcome = prop_oneof![Just(Outcome::Received), Just(Outcome::Completed), Just(Outcome::CutOff)];
-        (numbers, ids, peer, texts, outcome).prop_map(|(numbers, ids, (ip, port), (method, path), outcome)| Record {
+        (numbers, ids, peer, texts, outcome).prop_map(|(numbers, ids, peer, (method, path), outcome)| Record {
             number: numbers.0,
             received: Moment(numbers.1),
             answered: Moment(numbers.2),
@@ -211,7 +241,7 @@ mod tests {
             bytes: numbers.6,
             answer: ids.0.map(|bits| AnswerId(Uuid::from_u128(bits))),
             request: ids.1.map(|(run, sequence)| RequestId { run, sequence }),
-            peer: SocketAddr::new(ip.to_canonical(), port),
+            peer,
             method: Clipped::new(&method),
             path: Clipped::new(&path),
             outcome,
