@@ -95,7 +95,7 @@ fn a_mistake_in_the_file_is_named_with_its_line_and_what_was_expected() {
         (
             "host = \"localhost\"\n\nprots = 9001",
             3,
-            "unknown field `prots`, expected one of `ports`, `host`, `sockets`, `restart`",
+            "unknown field `prots`, expected one of `ports`, `host`, `sockets`, `proxy-protocol`, `restart`",
         ),
         ("# Time.\ngrace = 3", 2, "expected a time above 0 with its unit, such as 10s, 250ms or 1m, found \"3\""),
         ("ports = [9001, \"x\"]", 1, "expected ports and ranges of ports such as 9001-9003,9010, found \"x\""),

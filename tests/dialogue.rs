@@ -41,6 +41,11 @@ struct Story {
 
 impl Conversation {
     fn begin() -> Conversation {
+        Conversation::begin_where(false)
+    }
+
+    /// Where a PROXY header may come first, or not.
+    fn begin_where(proxy_protocol: bool) -> Conversation {
         let file = journal::create("test", Capacity { table: 512, ring: 1024 }).unwrap();
         let limits = Limits {
             connections: 1,
@@ -49,10 +54,12 @@ impl Conversation {
             idle_time: Duration::from_secs(1),
             stall_time: Duration::from_secs(1),
         };
+        let mut site = Site::new(Generator(9001), 0, Writer::open(&file).unwrap(), limits, CALENDAR);
+        site.proxy_protocol = proxy_protocol;
         let address = |text: &str| End::Address(text.parse().unwrap());
         Conversation {
-            dialogue: Dialogue::new(address("127.0.0.1:5000"), address("127.0.0.1:9001"), 7),
-            site: Site::new(Generator(9001), 0, Writer::open(&file).unwrap(), limits, CALENDAR),
+            dialogue: Dialogue::new(address("127.0.0.1:5000"), address("127.0.0.1:9001"), 7, &site),
+            site,
             answered: Vec::new(),
             written: 0,
             records: Reader::open(&file).unwrap(),
@@ -436,7 +443,10 @@ fn converse(mut bytes: &[u8], steps: Vec<Step>) -> Conversation {
 
 /// The story of these pieces, told to a client that reads everything.
 fn heard<'b>(pieces: impl IntoIterator<Item = &'b [u8]>) -> Story {
-    let mut conversation = Conversation::begin();
+    heard_by(Conversation::begin(), pieces)
+}
+
+fn heard_by<'b>(mut conversation: Conversation, pieces: impl IntoIterator<Item = &'b [u8]>) -> Story {
     for piece in pieces {
         conversation.hear(piece);
         conversation.write_all();
@@ -445,10 +455,14 @@ fn heard<'b>(pieces: impl IntoIterator<Item = &'b [u8]>) -> Story {
 }
 
 fn heard_in_pieces(bytes: &[u8], cuts: &[Index]) -> Story {
+    heard(pieces(bytes, cuts))
+}
+
+fn pieces<'b>(bytes: &'b [u8], cuts: &[Index]) -> Vec<&'b [u8]> {
     let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
     cuts.extend([0, bytes.len()]);
     cuts.sort_unstable();
-    heard(cuts.windows(2).map(|cut| &bytes[cut[0]..cut[1]]))
+    cuts.windows(2).map(|cut| &bytes[cut[0]..cut[1]]).collect()
 }
 
 fn config() -> ProptestConfig {
@@ -474,6 +488,36 @@ proptest! {
         // A head that comes in pieces is looked at when a line has ended, so let the last one end.
         bytes.extend(b"\r\n");
         prop_assert_eq!(heard_in_pieces(&bytes, &cuts).masked(), heard([&bytes[..]]).masked());
+    }
+
+    #[test]
+    fn a_proxy_header_in_whatever_pieces_changes_who_is_told_of_and_nothing_else(
+        requests in any_pipeline(), binary: bool, cuts in vec(any::<Index>(), 0..40)
+    ) {
+        let (before, client) = match binary {
+            false => (&b"PROXY TCP4 192.0.2.1 192.0.2.2 56324 443\r\n"[..], "192.0.2.1:56324"),
+            // It holds ends of lines.
+            true => (&b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x10\n\r\n\n\n\r\n\r\n\r\r\n\x04\0\x01\n"[..], "10.13.10.10:2573"),
+        };
+        let requests: Vec<Request> =
+            requests.into_iter().filter(|request| !request.target.contains("format=")).collect();
+        let bytes = stream(&requests);
+        let whole = [before, &bytes].concat();
+        let (answers, records, unread) = heard_by(Conversation::begin_where(true), pieces(&whole, &cuts)).masked();
+        let (expected_answers, expected_records, expected_unread) = heard([&bytes[..]]).masked();
+        prop_assert_eq!((answers, unread), (expected_answers, expected_unread));
+        let peer = End::Address(client.parse().unwrap());
+        let expected: Vec<Record> = expected_records.into_iter().map(|record| Record { peer, ..record }).collect();
+        prop_assert_eq!(records, expected);
+    }
+
+    #[test]
+    fn where_a_proxy_header_may_come_everything_else_is_answered_as_elsewhere(
+        Stream(mut bytes) in any_stream(), cuts in vec(any::<Index>(), 0..40)
+    ) {
+        bytes.extend(b"\r\n");
+        let told = heard_by(Conversation::begin_where(true), pieces(&bytes, &cuts));
+        prop_assert_eq!(told.masked(), heard([&bytes[..]]).masked());
     }
 
     #[test]
@@ -624,6 +668,23 @@ fn a_head_that_takes_too_long_is_refused_once_and_an_idle_connection_is_not() {
     let story = conversation.end();
     let statuses: Vec<u16> = story.check().iter().map(|answer| answer.status).collect();
     assert_eq!((statuses, story.records.len()), (vec![200, 408], 2));
+}
+
+#[test]
+fn a_proxy_header_that_takes_too_long_is_refused_and_one_after_which_nothing_comes_is_an_idle_connection() {
+    let mut conversation = Conversation::begin_where(true);
+    assert_eq!(conversation.dialogue.waiting(), Waiting::Idle);
+    conversation.hear(b"PROXY UNKNOWN\r\n");
+    assert_eq!(conversation.dialogue.waiting(), Waiting::Idle);
+    assert!(!conversation.dialogue.has_begun());
+    let mut conversation = Conversation::begin_where(true);
+    conversation.hear(b"\r\n\r\n\0\r\nQUIT\n\x21");
+    assert_eq!(conversation.dialogue.waiting(), Waiting::Opening);
+    let Conversation { dialogue, site, answered, .. } = &mut conversation;
+    dialogue.expire(NOW, site, answered);
+    conversation.write_all();
+    let story = conversation.end();
+    assert_eq!(story.check()[0].status, 408);
 }
 
 #[test]

@@ -114,8 +114,10 @@ pub struct Facts<'a> {
     pub answer: AnswerId,
     /// When it arrived, in nanoseconds since 1970 (UTC).
     pub unix: u64,
-    /// The client's end of the connection.
+    /// The client's end of the connection, or the client that a PROXY header tells of.
     pub peer: End,
+    /// If there was such a header: who sent it.
+    pub via: Option<End>,
     /// Our end of the connection.
     pub local: End,
     /// Number of the connection in this backend, from 1.
@@ -332,7 +334,7 @@ impl Facts<'_> {
             none if none.is_empty() => "[]".to_owned(),
             some => format!("[\n    {}\n  ]", some.join(",\n    ")),
         };
-        let members = [
+        let first = [
             ("generator", json!(self.generator).to_string()),
             ("uuid", json!(self.answer).to_string()),
             ("time", json!(self.time()).to_string()),
@@ -342,11 +344,15 @@ impl Facts<'_> {
             ("version", json!(self.version()).to_string()),
             ("host", json!(request.host.map(readable)).to_string()),
             ("peer", json!(self.peer.to_string()).to_string()),
+        ];
+        let via = self.via.map(|via| ("via", json!(via.to_string()).to_string()));
+        let last = [
             ("connection", json!(self.connection).to_string()),
             ("request", json!(self.request_number).to_string()),
             ("headers", headers),
         ];
-        let lines = members.map(|(name, value)| format!("  \"{name}\": {value}"));
+        let members = first.into_iter().chain(via).chain(last);
+        let lines: Vec<String> = members.map(|(name, value)| format!("  \"{name}\": {value}")).collect();
         format!("{{\n{}\n}}\n", lines.join(",\n")).into_bytes()
     }
 
@@ -363,6 +369,9 @@ impl Facts<'_> {
         tell("version", &self.version());
         tell("host", &request.host.map_or("-".to_owned(), readable));
         tell("peer", &self.peer);
+        if let Some(via) = &self.via {
+            tell("via", via);
+        }
         tell("connection", &self.connection);
         tell("request", &self.request_number);
         tell("headers", &request.headers.len());
@@ -425,6 +434,7 @@ mod tests {
                 answer,
                 unix: 1_795_428_000_123_456_789,
                 peer: End::Address("127.0.0.1:5000".parse().unwrap()),
+                via: None,
                 local: End::Address("[::1]:9001".parse().unwrap()),
                 connection: 3,
                 request_number: 2,

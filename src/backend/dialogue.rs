@@ -11,6 +11,7 @@ use crate::backend::ask::{Ask, What};
 use crate::backend::body::Discard;
 use crate::backend::fault::{Fate, Faults, Treatment};
 use crate::backend::health::Health;
+use crate::backend::proxy::{self, Opening};
 use crate::backend::request::{self, Body, Refusal, Request};
 use crate::backend::show::Show;
 use crate::chunks::BadChunk;
@@ -31,6 +32,8 @@ pub struct Site {
     pub show: Show,
     /// Of its page.
     colour: &'static str,
+    /// Whether connections may begin with a header of the PROXY protocol.
+    pub proxy_protocol: bool,
     /// Whether answers announce the end of their connections.
     pub draining: bool,
     /// Bounds.
@@ -49,6 +52,7 @@ impl Site {
             faults: Faults::default(),
             show: Show::default(),
             colour: page::colour(place),
+            proxy_protocol: false,
             draining: false,
             limits,
             calendar,
@@ -83,6 +87,8 @@ impl Date {
 /// One connection's conversation.
 pub struct Dialogue {
     peer: End,
+    /// If a header told of the peer: who sent it.
+    via: Option<End>,
     local: End,
     connection: u64,
     requests: u32,
@@ -96,6 +102,8 @@ pub struct Dialogue {
 }
 
 enum Stage {
+    /// Nothing has come but perhaps a part of a PROXY header.
+    Opening,
     /// Waiting for a request's head.
     Head,
     /// Reading a body, the answer to which is held back until it has ended.
@@ -139,6 +147,8 @@ struct Unwritten {
 pub enum Waiting {
     /// The next request, or the end.
     Idle,
+    /// The rest of a PROXY header.
+    Opening,
     /// The rest of a head.
     Head,
     /// The rest of a body.
@@ -157,14 +167,15 @@ pub enum Waiting {
 
 impl Dialogue {
     /// A conversation that has just begun, the `connection`th of its backend.
-    pub fn new(peer: End, local: End, connection: u64) -> Dialogue {
+    pub fn new(peer: End, local: End, connection: u64, site: &Site) -> Dialogue {
         Dialogue {
             peer,
+            via: None,
             local,
             connection,
             requests: 0,
             inbox: Vec::new(),
-            stage: Stage::Head,
+            stage: if site.proxy_protocol { Stage::Opening } else { Stage::Head },
             unread: false,
             unwritten: VecDeque::new(),
             written: 0,
@@ -174,7 +185,8 @@ impl Dialogue {
     /// What it waits for.
     pub fn waiting(&self) -> Waiting {
         match self.stage {
-            Stage::Head if self.inbox.is_empty() => Waiting::Idle,
+            Stage::Opening | Stage::Head if self.inbox.is_empty() => Waiting::Idle,
+            Stage::Opening => Waiting::Opening,
             Stage::Head => Waiting::Head,
             Stage::Body { .. } => Waiting::Body,
             Stage::Delayed { until, .. } => Waiting::Moment(until),
@@ -203,8 +215,11 @@ impl Dialogue {
             return;
         }
         self.inbox.extend_from_slice(input);
-        // A head that arrives byte by byte is not read anew for each byte.
-        if input.contains(&b'\n') || self.inbox.len() >= site.limits.header_bytes as usize {
+        // A head that arrives byte by byte is not read anew for each byte; a PROXY header is short, and need not have lines.
+        if matches!(self.stage, Stage::Opening)
+            || input.contains(&b'\n')
+            || self.inbox.len() >= site.limits.header_bytes as usize
+        {
             self.take_up(now, site, out);
         }
     }
@@ -240,9 +255,9 @@ impl Dialogue {
         self.inbox.drain(..self.inbox.len() - rest);
     }
 
-    /// Ends the wait for a head that takes too long.
+    /// Ends the wait for a head, or what comes before it, that takes too long.
     pub fn expire(&mut self, now: Moment, site: &mut Site, out: &mut Vec<u8>) {
-        if self.waiting() == Waiting::Head {
+        if matches!(self.waiting(), Waiting::Opening | Waiting::Head) {
             self.refuse(request::TOO_SLOW, now, site, out);
         }
     }
@@ -273,7 +288,7 @@ impl Dialogue {
             Stage::Body { held, .. } | Stage::Delayed { held, .. } => {
                 site.journal.complete(held.claim, now, 0, Outcome::CutOff);
             }
-            Stage::Head | Stage::Streaming(_) | Stage::Hanging | Stage::Over | Stage::Reset => {}
+            Stage::Opening | Stage::Head | Stage::Streaming(_) | Stage::Hanging | Stage::Over | Stage::Reset => {}
         }
     }
 
@@ -302,6 +317,21 @@ impl Dialogue {
                         self.hold_back(held, now, site, out);
                     }
                 }
+                Stage::Opening => match proxy::parse(rest) {
+                    Ok(None) => return rest,
+                    Ok(Some(opening)) => {
+                        self.stage = Stage::Head;
+                        if let Opening::Header { bytes, client } = opening {
+                            rest = &rest[bytes..];
+                            self.via = Some(self.peer);
+                            self.peer = client.unwrap_or(self.peer);
+                        }
+                    }
+                    Err(refusal) => {
+                        self.refuse(refusal, now, site, out);
+                        return &[];
+                    }
+                },
                 Stage::Head => {
                     rest = without_leading_lines(rest);
                     if rest.is_empty() {
@@ -462,6 +492,7 @@ impl Dialogue {
                     answer,
                     unix,
                     peer: self.peer,
+                    via: self.via,
                     local: self.local,
                     connection: self.connection,
                     request_number: self.requests,

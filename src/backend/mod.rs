@@ -1,6 +1,6 @@
 //! Inside each child process: one origin server. It is given its sockets, its journal and its orders, and opens nothing itself.
 //!
-//! A request's way: `server` (bytes arrive) → `dialogue` (a conversation) → `request`, `body`, `ask` (what is asked) → `health`, or
+//! A request's way: `server` (bytes arrive) → `dialogue` (a conversation, perhaps begun by a `proxy`) → `request`, `body`, `ask` (what is asked) → `health`, or
 //! `fault` (what is done to it) and `answer` (what is said) → the journal → `server` (bytes leave).
 
 pub mod answer;
@@ -10,6 +10,7 @@ mod channel;
 pub mod dialogue;
 pub mod fault;
 pub mod health;
+pub mod proxy;
 pub mod request;
 mod server;
 mod show;
@@ -51,13 +52,14 @@ fn prepare(assignment: &Assignment, descriptors: Vec<std::os::fd::OwnedFd>) -> R
     let journal = descriptors.next().context("no journal came with the assignment")?;
     let listeners: Vec<Socket> = descriptors.map(Socket::from).collect();
     ensure!(!listeners.is_empty(), "no listening socket came with the assignment");
-    let site = Site::new(
+    let mut site = Site::new(
         assignment.generator,
         assignment.place,
         Writer::open(&journal)?,
         assignment.limits,
         assignment.calendar,
     );
+    site.proxy_protocol = assignment.proxy_protocol;
     Ok((site, listeners))
 }
 

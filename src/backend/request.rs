@@ -76,6 +76,8 @@ const TOO_LONG: Refusal = refuse(414, "the request's line is longer than the lim
 const TOO_MANY: Refusal = refuse(431, "more than 100 headers");
 const VERSION: Refusal = refuse(505, "only HTTP/1.0 and HTTP/1.1 are spoken here");
 const GRAMMAR: Refusal = refuse(400, "not a request as HTTP/1.1 writes it (RFC 9112)");
+const PROXY: Refusal =
+    refuse(400, "a PROXY header: it comes first on a connection, and only where --proxy-protocol is set");
 const TWO_HOSTS: Refusal = refuse(400, "more than one Host header (RFC 9112 section 3.2)");
 const TWO_LENGTHS: Refusal = refuse(400, "Content-Length is no single number (RFC 9112 section 6.3)");
 const LENGTH_AND_CHUNKED: Refusal = refuse(400, "both Content-Length and Transfer-Encoding (RFC 9112 section 6.1)");
@@ -95,6 +97,7 @@ pub fn parse<'h, 'b>(
         Ok(httparse::Status::Partial) if bytes.len() < limit => return Ok(None),
         Ok(_) => return Err(if bytes[..limit].contains(&b'\n') { TOO_LARGE } else { TOO_LONG }),
         Err(httparse::Error::TooManyHeaders) => return Err(TOO_MANY),
+        Err(_) if begins_with_proxy_header(bytes) => return Err(PROXY),
         Err(httparse::Error::Version) => return Err(VERSION),
         Err(_) => return Err(GRAMMAR),
     };
@@ -118,6 +121,11 @@ pub fn parse<'h, 'b>(
         request.host = Some(authority.as_bytes());
     }
     Ok(Some((request, length)))
+}
+
+/// Of version 1, or of version 2 without the empty lines at its start.
+fn begins_with_proxy_header(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"PROXY ") || bytes.starts_with(b"\0\r\nQUIT\n")
 }
 
 impl<'b> Request<'_, 'b> {
@@ -289,6 +297,7 @@ mod tests {
     fn what_could_be_read_in_two_ways_is_refused() {
         for (status, head) in [
             (400, "GET /\r\n\r\n"),
+            (400, "PROXY TCP4 192.0.2.1 192.0.2.2 56324 443\r\n"),
             (400, "\u{16}\u{3}\u{1}\r\n\r\n"),
             (400, "GET / HTTP/1.1\r\nHost : a\r\n\r\n"),
             (400, "GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n"),

@@ -317,7 +317,7 @@ impl Server {
         let token = self.connections.insert(Connection {
             socket,
             number: self.accepted,
-            dialogue: Dialogue::new(peer, local, self.accepted),
+            dialogue: Dialogue::new(peer, local, self.accepted, &self.site),
             outbox: Vec::new(),
             interest: Interest::None,
             deadline: now.after(if self.site.draining { FIRST_CALL } else { self.site.limits.header_time }),
@@ -598,9 +598,10 @@ impl Connection {
                 let _ = sockopt::set_socket_linger(&self.socket, Some(Duration::ZERO));
                 return ControlFlow::Break(());
             }
+            Waiting::Opening => (Interest::Read, self.deadline),
+            Waiting::Idle if !self.dialogue.has_begun() => (Interest::Read, self.deadline),
             Waiting::Idle if turn.site.draining => (Interest::Read, now.after(LAST_CALL)),
-            Waiting::Idle if self.dialogue.has_begun() => (Interest::Read, now.after(limits.idle_time)),
-            Waiting::Idle => (Interest::Read, self.deadline),
+            Waiting::Idle => (Interest::Read, now.after(limits.idle_time)),
             Waiting::Head if before == Waiting::Head => (Interest::Read, self.deadline),
             Waiting::Head => (Interest::Read, now.after(limits.header_time)),
             Waiting::Body => (Interest::Read, now.after(limits.stall_time)),
@@ -643,7 +644,7 @@ impl Connection {
     }
 
     fn expire(&mut self, turn: Turn, now: Moment, output: &mut Vec<u8>) -> ControlFlow<()> {
-        if self.waiting != Waiting::Head || !self.outbox.is_empty() {
+        if !matches!(self.waiting, Waiting::Opening | Waiting::Head) || !self.outbox.is_empty() {
             return ControlFlow::Break(());
         }
         output.clear();

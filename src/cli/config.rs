@@ -41,7 +41,7 @@ pub struct Typed {
     #[command(flatten)]
     balancing: Balancing,
 
-    /// Connections to backends begin with the PROXY protocol. The backends of uuid-generator do not understand it
+    /// Connections to backends begin with the PROXY protocol: start the fleet with --proxy-protocol too
     #[arg(long, help_heading = "Balancing")]
     proxy_protocol: bool,
 

@@ -42,6 +42,10 @@ pub struct Settings {
     #[arg(long, value_name = "FOLDER")]
     sockets: Option<Sockets>,
 
+    /// Connections to backends may begin with a PROXY protocol header, version 1 or 2: it tells who the client is [default: refused]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    proxy_protocol: Option<Flag>,
+
     /// Start a backend again when it died, after 0.1 s, then 0.2 s and so on up to 5 s [default: it stays gone]
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     restart: Option<Flag>,
@@ -148,6 +152,7 @@ impl Settings {
             ports: self.ports.or(next.ports),
             host: self.host.or(next.host),
             sockets: self.sockets.or(next.sockets),
+            proxy_protocol: self.proxy_protocol.or(next.proxy_protocol),
             restart: self.restart.or(next.restart),
             grace: self.grace.or(next.grace),
             log: self.log.or(next.log),
@@ -187,6 +192,7 @@ impl Complete {
             ports,
             ports_origin: self.ports_origin,
             sockets: settings.sockets,
+            proxy_protocol: settings.proxy_protocol.is_some_and(|it| it.0),
             limits: Limits {
                 connections: settings.max_connections.map_or(16_384, |count| count.0),
                 header_bytes: settings.max_header_bytes.map_or(32 * 1024, |count| count.0),
@@ -440,7 +446,7 @@ mod tests {
     fn a_bad_setting_is_named_with_its_place_and_what_was_expected() {
         let error = |environment: &[_], file| complete(flags(&[]), environment, file).unwrap_err().to_string();
         assert!(error(&[], "host = \"a\"\nprots = 1").ends_with("line 2: unknown field `prots`, expected one of `ports`, `host`, \
-            `sockets`, `restart`, `grace`, `log`, `control`, `max-connections`, `max-header-bytes`, `header-timeout`, `idle-timeout`, \
+            `sockets`, `proxy-protocol`, `restart`, `grace`, `log`, `control`, `max-connections`, `max-header-bytes`, `header-timeout`, `idle-timeout`, \
             `stall-timeout`, `journal-records`, `balancer`, `check`"));
         assert!(
             error(&[], "\ngrace = 3")

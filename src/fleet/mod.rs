@@ -34,6 +34,8 @@ pub struct Plan {
     pub ports_origin: String,
     /// They also listen on unix sockets there.
     pub sockets: Option<Sockets>,
+    /// Whether connections to backends may begin with a header of the PROXY protocol.
+    pub proxy_protocol: bool,
     /// Bounds of each backend.
     pub limits: Limits,
     /// How long requests in flight have to end when the fleet or a backend is stopped gracefully.

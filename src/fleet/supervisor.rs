@@ -317,6 +317,7 @@ impl Fleet {
             place: index as u16,
             calendar: self.calendar,
             limits: self.plan.limits,
+            proxy_protocol: self.plan.proxy_protocol,
             grace: self.plan.grace,
         };
         let incarnation = self.members[index].incarnation + 1;

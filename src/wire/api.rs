@@ -158,7 +158,7 @@ pub struct RecordView {
     pub connection: u64,
     /// Number of the request on that connection, from 1.
     pub request_number: u32,
-    /// The other end of the connection; `unix` for a unix socket.
+    /// The other end of the connection, or the client that a PROXY header tells of; `unix` for a unix socket.
     pub peer: String,
     /// `-` if the request could not be understood.
     pub method: String,

@@ -13,7 +13,8 @@ pub struct Limits {
     pub connections: u32,
     /// Bytes of a request's line and headers.
     pub header_bytes: u32,
-    /// Time from the first byte of a request's head to its last, and from the accept of a connection to its first request.
+    /// Time from the first byte of a request's head to its last, and from the accept of a connection to its first request, a PROXY
+    /// header included.
     pub header_time: Duration,
     /// Time that a connection may wait for its next request.
     pub idle_time: Duration,
@@ -32,6 +33,8 @@ pub struct Assignment {
     pub calendar: Calendar,
     /// Its bounds.
     pub limits: Limits,
+    /// Whether connections may begin with a header of the PROXY protocol.
+    pub proxy_protocol: bool,
     /// After SIGTERM, how long requests in flight have to end.
     pub grace: Duration,
 }

@@ -132,7 +132,7 @@ pub struct Seen {
     pub answer: AnswerId,
     /// The client's id for it, if it sent ours.
     pub request: Option<RequestId>,
-    /// The other end of the connection; `unix` for a unix socket.
+    /// The other end of the connection, or the client that a PROXY header tells of; `unix` for a unix socket.
     pub peer: String,
     /// Such as `GET`.
     pub method: String,

@@ -64,7 +64,7 @@ pub struct Record {
     pub connection: u64,
     /// Number of the request on that connection, from 1.
     pub request_number: u32,
-    /// The other end of the connection.
+    /// The other end of the connection, or the client that a PROXY header tells of.
     pub peer: End,
     /// Empty if the request could not be understood.
     pub method: Clipped<METHOD_BYTES>,
