@@ -3,7 +3,7 @@
 mod support;
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
 use rustix::process::Signal;
 use support::{Lines, TemporaryDirectory, error_of, eventually, lives, ports, program, run};
@@ -136,6 +136,21 @@ fn a_backup_that_gets_requests_like_any_other_fails() {
 }
 
 #[test]
+fn the_fleet_and_the_balancer_speak_over_unix_sockets_and_with_the_proxy_protocol_if_both_are_told() {
+    let place = TemporaryDirectory::new();
+    let folder = place.path().to_string_lossy().into_owned();
+    for options in [&["nginx", "--sockets", &folder][..], &["haproxy", "--sockets", &folder, "--proxy-protocol"]] {
+        let report = check_of(&place, options[0], &ports(3), &options[1..]);
+        assert_eq!(report.verdict, Verdict::Pass, "{options:?}: {:#?}", report.checks[0].findings);
+    }
+    let words = ["check", "--with", "builtin", "--sockets", &folder];
+    assert!(error_of(&run(at(&place).args(words))).contains("the built-in balancer has no --sockets"));
+    let sockets = std::fs::read_dir(place.path()).unwrap().map(|it| it.unwrap().path());
+    let sockets = sockets.filter(|path| path.extension().is_some_and(|it| it == "sock"));
+    assert_eq!(sockets.collect::<Vec<_>>(), [] as [PathBuf; 0]);
+}
+
+#[test]
 fn a_reload_of_the_balancer_that_was_started_loses_nothing() {
     let place = TemporaryDirectory::new();
     let options = ["--during", "kill -HUP {pid}@500ms", "--duration", "1500ms", "--rate", "300", "--workers", "2"];
@@ -233,29 +248,56 @@ fn what_cannot_be_started_is_told_before_anything_is() {
     assert_eq!((folders(&place), place.processes()), (vec![], vec![]));
 }
 
+/// One that runs, and has said where to look. It is ended with the test, however that ends.
+struct Demo {
+    process: Child,
+    said: Vec<String>,
+    url: String,
+}
+
+impl Demo {
+    fn start(place: &TemporaryDirectory, balancer: &str) -> Demo {
+        let port = ports(1)[0].to_string();
+        let list = support::list(&ports(3));
+        let mut process = at(place)
+            .args(["demo", "--with", balancer, "--listen", &port, "--ports", &list])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let output = Lines::default();
+        output.read(process.stdout.take().unwrap());
+        let mut demo = Demo { process, said: Vec::new(), url: format!("http://localhost:{port}/uuid") };
+        let looks = |lines: &[String]| lines.iter().any(|line| line.starts_with("Look at "));
+        demo.said = output.wait_until("where to look", looks);
+        demo
+    }
+
+    fn end(&mut self, signal: Signal) -> ExitStatus {
+        support::send(self.process.id(), signal);
+        self.process.wait().unwrap()
+    }
+}
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        if let Ok(None) = self.process.try_wait() {
+            self.end(Signal::TERM);
+        }
+    }
+}
+
 #[test]
 fn a_demo_shows_a_verdict_and_leaves_nothing_however_it_ends() {
     for signal in [Signal::INT, Signal::TERM, Signal::KILL] {
         for balancer in ["nginx", "builtin"] {
             let place = TemporaryDirectory::new();
-            let port = ports(1)[0].to_string();
-            let list = support::list(&ports(3));
-            let mut demo = at(&place)
-                .args(["demo", "--with", balancer, "--listen", &port, "--ports", &list])
-                .stdout(Stdio::piped())
-                .stderr(Stdio::null())
-                .spawn()
-                .unwrap();
-            let output = Lines::default();
-            output.read(demo.stdout.take().unwrap());
-            let said =
-                output.wait_until("where to look", |lines| lines.iter().any(|line| line.starts_with("Look at ")));
-            assert!(said.iter().any(|line| line.starts_with("PASS")), "{said:#?}");
+            let mut demo = Demo::start(&place, balancer);
+            assert!(demo.said.iter().any(|line| line.starts_with("PASS")), "{:#?}", demo.said);
             let started = place.processes();
             assert!(started.len() >= 5, "a supervisor, three backends, and the demo itself: {started:?}");
-            support::http::get(&format!("http://127.0.0.1:{port}/uuid")).unwrap();
-            support::send(demo.id(), signal);
-            let status = demo.wait().unwrap();
+            support::http::get(&demo.url).unwrap();
+            let status = demo.end(signal);
             assert_eq!(status.success(), signal != Signal::KILL, "{balancer} {signal:?}: {status}");
             eventually("all processes are gone", || started.iter().all(|pid| !lives(*pid)));
             eventually("the balancer's folder is gone", || folders(&place).is_empty());
@@ -267,23 +309,13 @@ fn a_demo_shows_a_verdict_and_leaves_nothing_however_it_ends() {
 fn another_algorithm_costs_no_request_where_the_balancer_reloads() {
     for balancer in ["nginx", "haproxy"] {
         let place = TemporaryDirectory::new();
-        let port = ports(1)[0].to_string();
-        let list = support::list(&ports(3));
-        let mut demo = at(&place)
-            .args(["demo", "--with", balancer, "--listen", &port, "--ports", &list])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let output = Lines::default();
-        output.read(demo.stdout.take().unwrap());
-        output.wait_until("where to look", |lines| lines.iter().any(|line| line.starts_with("Look at ")));
-        let url = format!("http://localhost:{port}/uuid");
+        let mut demo = Demo::start(&place, balancer);
+        let url = demo.url.clone();
         let api = Api::of_the_only_fleet(&place);
         let slow = format!("{url}?delay=1s");
         let held = std::thread::spawn(move || support::http::get(&slow).map(|answer| answer.status));
         eventually("it is in flight", || api.call("GET", "/v1/records?limit=1", "").contains("delay=1s"));
-        let guard = children(demo.id()).into_iter().find(|child| children(*child).len() == 1).unwrap();
+        let guard = children(demo.process.id()).into_iter().find(|child| children(*child).len() == 1).unwrap();
         let family = || (children(guard)[0], children(children(guard)[0]));
         let (main, workers) = family();
         let wished = api.call("POST", "/v1/front/wish", "{\"algorithm\": \"least-connections\"}");
@@ -294,8 +326,7 @@ fn another_algorithm_costs_no_request_where_the_balancer_reloads() {
         let (same, successors) = family();
         assert_eq!(main, same, "{balancer}: it goes on");
         assert!(!successors.is_empty() && workers.iter().all(|it| !successors.contains(it)), "{balancer}");
-        support::send(demo.id(), Signal::INT);
-        assert!(demo.wait().unwrap().success(), "{balancer}");
+        assert!(demo.end(Signal::INT).success(), "{balancer}");
     }
 }
 

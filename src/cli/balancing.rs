@@ -118,6 +118,8 @@ impl Balancing {
     pub fn tell(self, settings: &Complete) -> Result<(Topology, Option<NonZeroU32>)> {
         let (host, ports) = settings.whereabouts()?;
         let mut topology = Topology::of(host, ports.meant().map_err(anyhow::Error::msg)?);
+        topology.sockets = settings.sockets();
+        topology.proxy_protocol = settings.proxy_protocol();
         if let Some(weights) = &self.weights {
             topology.weigh(weights).map_err(|why| anyhow::anyhow!("--weights: {why}"))?;
         }

@@ -23,9 +23,10 @@ use crate::check::traffic::Identity;
 use crate::check::verdict::{Expectations, Weights};
 use crate::check::{self, Watch};
 use crate::cli::balancing::Balancing;
+use crate::cli::settings::FleetFlags;
 use crate::cli::stage::{self, Stage, Wish};
 use crate::cli::{demo, nginx_conf};
-use crate::topology::{Algorithm, Ports};
+use crate::topology::Algorithm;
 use crate::wire::Time;
 
 /// Exit status of a check that fails.
@@ -41,19 +42,18 @@ pub struct Typed {
     wanted: Wanted,
 
     /// The fleet behind the balancer: the process id of its supervisor, or the URL of its API [default: the one that runs]
-    #[arg(long, value_name = "PID|URL", conflicts_with = "start")]
-    fleet: Option<String>,
+    #[arg(long = "fleet", value_name = "PID|URL", conflicts_with = "start")]
+    running: Option<String>,
 
     /// Start a fleet for the length of the run
     #[arg(long)]
     start: bool,
 
-    /// Ports of the fleet that is started [default: as for the fleet itself]
-    #[arg(long, value_name = "PORTS")]
-    ports: Option<Ports>,
+    #[command(flatten)]
+    fleet: FleetFlags,
 
     /// Start a fleet and this balancer for the length of the run: nginx, haproxy, envoy, traefik, caddy or builtin
-    #[arg(long, value_name = "BALANCER", conflicts_with_all = ["fleet", "start", "identity"], help_heading = "With a balancer of its own")]
+    #[arg(long, value_name = "BALANCER", conflicts_with_all = ["running", "start", "identity"], help_heading = "With a balancer of its own")]
     with: Option<String>,
 
     /// With this configuration instead of the one that we write; it listens on 127.0.0.1:PORT of --listen
@@ -86,10 +86,6 @@ pub struct Typed {
     /// Also write a report to look at: one HTML file, with plots
     #[arg(long, value_name = "FILE", help_heading = "Report")]
     html: Option<PathBuf>,
-
-    /// The file with checks [default: uuid-generator.toml in the working directory, if it is there]
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
 }
 
 /// Of the API of a fleet that is started for a run.
@@ -214,8 +210,10 @@ impl Typed {
         if self.with.is_some() {
             return self.run_with().await;
         }
-        if self.ports.is_some() && !self.start {
-            bail!("--ports: names the backends of a fleet that is started: use it with --start or --with");
+        if self.fleet.are_given() && !self.start {
+            bail!(
+                "--ports and the like say where the backends of a fleet are that is started: use them with --start or --with"
+            );
         }
         if !self.balancing.is_empty() {
             bail!(
@@ -244,7 +242,7 @@ impl Typed {
     /// Sets the stage, checks, strikes it.
     async fn run_with(&self) -> Result<ExitCode> {
         let wish = Wish {
-            ports: self.ports.clone(),
+            fleet: self.fleet.clone(),
             balancing: self.balancing.clone(),
             port: self.listen,
             control: Some(ANY_PORT),
@@ -323,11 +321,10 @@ impl Typed {
 
     fn backing(&self) -> Result<Backing> {
         if self.start {
-            let ports = self.ports.as_ref().map(|ports| format!("--ports={ports}"));
-            let options = [format!("--control={ANY_PORT}")].into_iter().chain(ports);
+            let options = [format!("--control={ANY_PORT}")].into_iter().chain(self.fleet.words());
             return Ok(Backing::Started(options.collect()));
         }
-        Ok(match self.fleet.as_deref() {
+        Ok(match self.running.as_deref() {
             None => Backing::Any,
             Some(url) if url.contains(':') => Backing::FleetAt(url.to_owned()),
             Some(pid) => {
@@ -342,7 +339,7 @@ impl Typed {
     /// The file with checks, if there is one.
     fn file(&self) -> Option<&Path> {
         let default = Path::new(super::settings::FILE);
-        self.config.as_deref().or(default.exists().then_some(default))
+        self.fleet.file().or(default.exists().then_some(default))
     }
 
     /// Of the balancer that is started: those of the file, or what the command line says.

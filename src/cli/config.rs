@@ -2,7 +2,6 @@
 
 use std::fmt::Write;
 use std::io::Read;
-use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
@@ -12,8 +11,7 @@ use clap::Args;
 
 use crate::balancer::{Balancer, For, Listen, Options, Version, Written};
 use crate::cli::balancing::Balancing;
-use crate::cli::settings::Settings;
-use crate::topology::{Host, Ports, Sockets, Topology};
+use crate::cli::settings::FleetFlags;
 
 /// Write configuration for a balancer in front of the fleet: complete, to be run in the foreground, without root
 #[derive(Args)]
@@ -22,17 +20,8 @@ pub struct Typed {
     /// Which one: nginx, haproxy, envoy, traefik, caddy or kubernetes
     balancer: Balancer,
 
-    /// Ports of the backends [default: as for the fleet itself]
-    #[arg(long, value_name = "PORTS")]
-    ports: Option<Ports>,
-
-    /// Where they listen [default: as for the fleet itself]
-    #[arg(long, value_name = "HOST")]
-    host: Option<Host>,
-
-    /// They are reached by unix sockets: FOLDER/9001.sock and so on
-    #[arg(long, value_name = "FOLDER")]
-    sockets: Option<Sockets>,
+    #[command(flatten)]
+    fleet: FleetFlags,
 
     /// Where the balancer listens: a port of all IPv4 addresses, or an address and a port [default: 8080; 80 in a snippet]
     #[arg(long, value_name = "ADDRESS")]
@@ -40,10 +29,6 @@ pub struct Typed {
 
     #[command(flatten)]
     balancing: Balancing,
-
-    /// Connections to backends begin with the PROXY protocol: start the fleet with --proxy-protocol too
-    #[arg(long, help_heading = "Balancing")]
-    proxy_protocol: bool,
 
     /// Only what is included in a configuration that is there already
     #[arg(long, help_heading = "Output")]
@@ -56,10 +41,6 @@ pub struct Typed {
     /// For this version of the balancer [default: that of the program on PATH, else the newest]
     #[arg(long, value_name = "VERSION", help_heading = "Output")]
     for_version: Option<Version>,
-
-    /// The file with the fleet's settings [default: uuid-generator.toml in the working directory, if it is there]
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
 }
 
 const AFTER_HELP: &str = "\
@@ -76,7 +57,8 @@ Exit status: 0 written, 2 could not.";
 impl Typed {
     /// Writes it.
     pub fn run(self) -> Result<ExitCode> {
-        let (topology, workers) = self.topology()?;
+        let settings = self.fleet.settings().complete()?;
+        let (topology, workers) = self.balancing.clone().or(settings.balancing()).tell(&settings)?;
         let version = match self.for_version {
             Some(version) => For::Asked(version),
             None => version_on_path(self.balancer).map_or(For::Newest, For::Found),
@@ -90,14 +72,6 @@ impl Typed {
             }
             None => super::show(shown(&written).as_bytes()),
         }
-    }
-
-    fn topology(&self) -> Result<(Topology, Option<NonZeroU32>)> {
-        let settings = Settings::of_fleet(self.ports.clone(), self.host.clone(), self.config.clone()).complete()?;
-        let (mut topology, workers) = self.balancing.clone().or(settings.balancing()).tell(&settings)?;
-        topology.sockets = self.sockets.clone();
-        topology.proxy_protocol = self.proxy_protocol;
-        Ok((topology, workers))
     }
 }
 

@@ -13,9 +13,10 @@ use crate::check::plan::{Backing, Plan, Trust};
 use crate::check::report::{Format, Style, render};
 use crate::check::{self, Visitor, Watch, drill};
 use crate::cli::balancing::Balancing;
+use crate::cli::settings::FleetFlags;
 use crate::cli::stage::{Front, Stage, Wish, expectations, first_installed, front};
 use crate::remote::LiveEvent;
-use crate::topology::{Algorithm, Ports};
+use crate::topology::Algorithm;
 
 /// See a real balancer balance: a fleet, the balancer, a first check, and light traffic until CTRL+C
 #[derive(Args)]
@@ -24,9 +25,8 @@ pub struct Typed {
     #[arg(long, value_name = "BALANCER")]
     with: Option<String>,
 
-    /// Ports of the backends [default: as for the fleet itself]
-    #[arg(long, value_name = "PORTS")]
-    ports: Option<Ports>,
+    #[command(flatten)]
+    fleet: FleetFlags,
 
     /// Port of the balancer on loopback [default: 8080, or a free one]
     #[arg(long, value_name = "PORT")]
@@ -63,7 +63,7 @@ impl Typed {
             }
         };
         let port = self.listen.or_else(|| std::net::TcpListener::bind(("127.0.0.1", PORT)).is_ok().then_some(PORT));
-        let wish = Wish { ports: self.ports.clone(), balancing: self.balancing.clone(), port, control: self.control };
+        let wish = Wish { fleet: self.fleet.clone(), balancing: self.balancing.clone(), port, control: self.control };
         let stage = tokio::select! {
             stage = Stage::set(&front, &wish) => stage?,
             _ = interrupt.recv() => return Ok(ExitCode::SUCCESS),

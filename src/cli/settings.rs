@@ -101,6 +101,63 @@ pub struct Settings {
     check: Vec<Wanted>,
 }
 
+/// Where the backends are: the flags of commands that write configuration for a fleet, or start one.
+#[derive(Args, Clone, PartialEq, Default, Debug)]
+pub struct FleetFlags {
+    /// Ports of the backends [default: as for the fleet itself]
+    #[arg(long, value_name = "PORTS", help_heading = "Fleet")]
+    ports: Option<Ports>,
+
+    /// Where they listen [default: as for the fleet itself]
+    #[arg(long, value_name = "HOST", help_heading = "Fleet")]
+    host: Option<Host>,
+
+    /// They are reached by unix sockets: FOLDER/9001.sock and so on [default: as for the fleet itself]
+    #[arg(long, value_name = "FOLDER", help_heading = "Fleet")]
+    sockets: Option<Sockets>,
+
+    /// Connections to them begin with the PROXY protocol [default: as for the fleet itself]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", help_heading = "Fleet")]
+    proxy_protocol: Option<Flag>,
+
+    /// The file with the fleet's settings, the balancer's, and checks [default: uuid-generator.toml in the working directory, if it is there]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl FleetFlags {
+    /// The fleet itself is told so.
+    pub fn are_given(&self) -> bool {
+        *self != FleetFlags { config: self.config.clone(), ..FleetFlags::default() }
+    }
+
+    /// The file that was named.
+    pub fn file(&self) -> Option<&Path> {
+        self.config.as_deref()
+    }
+
+    /// As settings of which nothing else is known.
+    pub fn settings(&self) -> Settings {
+        let FleetFlags { ports, host, sockets, proxy_protocol, config } = self.clone();
+        Settings { ports, host, sockets, proxy_protocol, config, ..Settings::default() }
+    }
+
+    /// As a fleet is told them that is started.
+    pub fn words(&self) -> Vec<String> {
+        let word = |name: &str, value: Option<String>| value.map(|value| format!("--{name}={value}"));
+        let config = self.config.as_ref().map(|file| file.display().to_string());
+        let sockets = self.sockets.as_ref().map(|sockets| sockets.folder().display().to_string());
+        let words = [
+            word("ports", self.ports.as_ref().map(Ports::to_string)),
+            word("host", self.host.as_ref().map(Host::to_string)),
+            word("sockets", sockets),
+            word("proxy-protocol", self.proxy_protocol.map(|Flag(on)| on.to_string())),
+            word("config", config),
+        ];
+        words.into_iter().flatten().collect()
+    }
+}
+
 /// All layers, and where the ports come from.
 #[derive(Debug)]
 pub struct Complete {
@@ -112,11 +169,6 @@ impl Settings {
     /// Only these ports, if any, were given as flags.
     pub fn of_ports(ports: Option<Ports>) -> Settings {
         Settings { ports, ..Settings::default() }
-    }
-
-    /// Only what says where the backends are, if anything, was given as flags.
-    pub fn of_fleet(ports: Option<Ports>, host: Option<Host>, config: Option<PathBuf>) -> Settings {
-        Settings { ports, host, config, ..Settings::default() }
     }
 
     /// Adds the environment and the file beneath these flags.
@@ -177,6 +229,16 @@ impl Complete {
         Ok((host, self.settings.ports.clone().unwrap_or_else(Ports::of_the_original)))
     }
 
+    /// Where unix sockets of the backends are.
+    pub fn sockets(&self) -> Option<Sockets> {
+        self.settings.sockets.clone()
+    }
+
+    /// Whether connections to backends may begin with a header of the PROXY protocol.
+    pub fn proxy_protocol(&self) -> bool {
+        self.settings.proxy_protocol.is_some_and(|Flag(on)| on)
+    }
+
     /// What the file says that the balancer is told.
     pub fn balancing(&self) -> Balancing {
         self.settings.balancer.clone()
@@ -185,6 +247,7 @@ impl Complete {
     /// With the defaults, the fleet that is meant.
     pub fn plan(self) -> Result<Plan> {
         let (host, ports) = self.whereabouts()?;
+        let proxy_protocol = self.proxy_protocol();
         let settings = self.settings;
         let time = |time: Option<Time>, default| time.map_or(default, |time| time.0);
         Ok(Plan {
@@ -192,7 +255,7 @@ impl Complete {
             ports,
             ports_origin: self.ports_origin,
             sockets: settings.sockets,
-            proxy_protocol: settings.proxy_protocol.is_some_and(|it| it.0),
+            proxy_protocol,
             limits: Limits {
                 connections: settings.max_connections.map_or(16_384, |count| count.0),
                 header_bytes: settings.max_header_bytes.map_or(32 * 1024, |count| count.0),
@@ -306,7 +369,7 @@ fn line_of(text: &str, position: usize) -> usize {
 
 /// `true` or `false`, also as text.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Flag(bool);
+pub struct Flag(bool);
 
 impl FromStr for Flag {
     type Err = &'static str;

@@ -15,9 +15,9 @@ use crate::check::{Started, start_fleet};
 use crate::cli::balancing::Balancing;
 use crate::cli::config::version_on_path;
 use crate::cli::nginx_conf;
-use crate::cli::settings::Settings;
+use crate::cli::settings::FleetFlags;
 use crate::remote::Remote;
-use crate::topology::{Algorithm, Failure, Ports, Topology, Weight, Weights};
+use crate::topology::{Algorithm, Failure, Topology, Weight, Weights};
 use crate::wire;
 
 /// What stands in front of the fleet.
@@ -34,8 +34,8 @@ pub enum Front {
 /// How the fleet is balanced.
 #[derive(Clone, Debug, Default)]
 pub struct Wish {
-    /// Of the backends.
-    pub ports: Option<Ports>,
+    /// Where the backends are.
+    pub fleet: FleetFlags,
     /// What the balancer is told.
     pub balancing: Balancing,
     /// Where it listens; None: on any free port.
@@ -102,9 +102,8 @@ impl Stage {
         // All that can be refused before anything runs.
         let version = version(front);
         let recipe = recipe(front, &topology, address, workers, version)?;
-        let ports: Vec<String> = topology.generators().map(|generator| generator.to_string()).collect();
         let control = wish.control.map(|control| format!("--control={control}"));
-        let options: Vec<String> = [format!("--ports={}", ports.join(","))].into_iter().chain(control).collect();
+        let options: Vec<String> = wish.fleet.words().into_iter().chain(control).collect();
         let (remote, fleet) = start_fleet(&options).await?;
         let balancer = match balance(recipe, &topology, address, workers).await {
             Ok(balancer) => balancer,
@@ -255,7 +254,7 @@ async fn balance(
 impl Wish {
     /// Who is in the fleet, and what the balancer in front of it is told.
     fn topology(&self, front: &Front) -> Result<(Topology, Option<NonZeroU32>)> {
-        let settings = Settings::of_ports(self.ports.clone()).complete()?;
+        let settings = self.fleet.settings().complete()?;
         match front {
             // It is told by its own file.
             Front::Own(..) => Balancing::default().tell(&settings),
@@ -378,6 +377,8 @@ fn behaviour(topology: &Topology, workers: Option<NonZeroU32>) -> Result<Behavio
         ),
     };
     let unknown = [
+        ("--sockets", topology.sockets.is_some()),
+        ("--proxy-protocol", topology.proxy_protocol),
         ("--backup", topology.backups().next().is_some()),
         ("--health-path", topology.health.is_some()),
         ("--retries", topology.retries.is_some()),
