@@ -496,6 +496,38 @@ fn real_balancers_say_who_the_client_is_and_use_unix_sockets() {
     assert_eq!(refused, [Balancer::Nginx, Balancer::Nginx, Balancer::Traefik, Balancer::Traefik]);
 }
 
+#[test]
+fn real_balancers_reach_a_fleet_on_unix_sockets_and_tell_it_who_the_client_is() {
+    let folder = TemporaryDirectory::new();
+    // Debian's programs run as another user.
+    fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+    let sockets = folder.path().to_str().unwrap();
+    let (fleet, ports) = Fleet::of(2, &["--sockets", sockets, "--proxy-protocol"]);
+    for installed in installed() {
+        let mut topology = fleet_of(&ports);
+        topology.sockets = Some(sockets.parse().unwrap());
+        let ways = [false, true].map(|proxy_protocol| {
+            topology.proxy_protocol = proxy_protocol;
+            start(&installed, &topology).map(|running| {
+                let answer = running.ask("/uuid?format=json", "").unwrap();
+                let told = answer.text.split_once("\r\n\r\n").unwrap().1;
+                let told: serde_json::Value = serde_json::from_str(told).unwrap();
+                let text = |name: &str| told[name].as_str().map(str::to_owned);
+                (text("peer").unwrap().starts_with("127.0.0.1:"), text("via"))
+            })
+        });
+        let (plain, proxied) = (Some((false, None)), Some((true, Some("unix".to_owned()))));
+        let expected = match installed.balancer {
+            Balancer::Haproxy | Balancer::Envoy | Balancer::Caddy => [plain, proxied],
+            Balancer::Nginx => [plain, None],
+            Balancer::Traefik | Balancer::Kubernetes => [None, None],
+        };
+        assert_eq!(ways, expected, "{installed:?}");
+    }
+    let records = fleet.records().records;
+    assert!(records.iter().all(|record| record.status == 200), "{records:?}");
+}
+
 /// Answers with the first line that came, whatever it is.
 fn echo_first_line(stream: impl Read + Write + fmt::Debug) {
     let way = if format!("{stream:?}").contains("UnixStream") { "over /" } else { "over TCP" };
