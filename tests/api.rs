@@ -51,7 +51,7 @@ impl Events {
     }
 
     /// Frames until one satisfies.
-    fn until(&mut self, what: &str, satisfies: impl Fn(&Frame) -> bool) -> Frame {
+    fn until(&mut self, what: &str, mut satisfies: impl FnMut(&Frame) -> bool) -> Frame {
         for _ in 0..200 {
             let frame: Frame = serde_json::from_value(self.next("frame")).unwrap();
             if satisfies(&frame) {
@@ -107,7 +107,11 @@ fn what_happens_is_told_as_it_happens() {
     }
     let mut counted = [0, 0];
     let mut errors = 0;
-    events.until("five requests", |_| true);
+    let mut ended = 0;
+    events.until("five requests", |frame| {
+        ended += frame.counts.iter().sum::<u32>();
+        ended == 5
+    });
     let mut events = Events::of(&fleet);
     let snapshot: Snapshot = serde_json::from_value(events.next("snapshot")).unwrap();
     for place in snapshot.strip {

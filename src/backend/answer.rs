@@ -1,7 +1,8 @@
 //! PURE. What a backend says: the page, the same facts as JSON or text, and the head around them.
 
-use serde_json::json;
 use std::fmt::Write as _;
+
+use serde_json::json;
 
 use crate::backend::request::Request;
 use crate::wire::{ANSWER_HEADER, AnswerId, End, GENERATOR_HEADER, Generator, REQUEST_HEADER, RequestId, page};

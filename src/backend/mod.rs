@@ -1,7 +1,7 @@
 //! Inside each child process: one origin server. It is given its sockets, its journal and its orders, and opens nothing itself.
 //!
-//! A request's way: `server` (bytes arrive) → `dialogue` (a conversation, perhaps begun by a `proxy`) → `request`, `body`, `ask` (what is asked) → `health`, or
-//! `fault` (what is done to it) and `answer` (what is said) → the journal → `server` (bytes leave).
+//! A request's way: `server` (bytes arrive) → `dialogue` (a conversation, perhaps begun by a `proxy`) → `request`, `body`, `ask`
+//! (what is asked) → `health`, or `fault` (what is done to it) and `answer` (what is said) → the journal → `server` (bytes leave).
 
 pub mod answer;
 pub mod ask;
