@@ -120,9 +120,8 @@ impl Layout {
     }
 }
 
-fn store(words: &[AtomicU64], record: &Record) {
-    let (values, used) = record.to_words();
-    for (word, value) in words.iter().zip(&values[..used]) {
+fn store(words: &[AtomicU64], values: &[u64]) {
+    for (word, value) in words.iter().zip(values) {
         word.store(*value, Ordering::Relaxed);
     }
 }
@@ -145,23 +144,28 @@ pub struct Writer {
     fresh: u32,
 }
 
-/// An attempt that has been received: it must be [completed](Writer::complete).
+/// An attempt that has been received: it must be [completed](Writer::complete). It is small, for it is moved about; its words stay where they are.
 #[must_use]
 #[derive(Debug)]
 pub struct Claim {
-    record: Record,
-    slot: Option<u32>,
+    place: Place,
+    /// Words that say something.
+    used: usize,
+    status: u16,
+}
+
+/// Where the words of an attempt in flight are.
+#[derive(Debug)]
+enum Place {
+    Slot(u32),
+    /// The table is full, and a reader does not see them.
+    Beyond(Box<[u64; RECORD_WORDS]>),
 }
 
 impl Claim {
-    /// What was claimed.
-    pub fn record(&self) -> &Record {
-        &self.record
-    }
-
     /// The answer turns out to have another status than was claimed.
     pub fn revise_status(&mut self, status: u16) {
-        self.record.status = status;
+        self.status = status;
     }
 }
 
@@ -183,36 +187,51 @@ impl Writer {
                 fresh
             })
         });
-        match slot {
+        let (words, used) = record.to_words();
+        let place = match slot {
             Some(slot) => {
                 // After the stamp of 0 that freed the slot: a reader that sees these words cannot still believe the old stamp.
                 fence(Ordering::Release);
-                store(self.layout.claimed(slot), &record);
+                store(self.layout.claimed(slot), &words[..used]);
                 self.layout.stamp(slot).store(record.number, Ordering::Release);
+                Place::Slot(slot)
             }
             None => {
                 self.layout.words[UNCLAIMED].fetch_add(1, Ordering::Relaxed);
+                Place::Beyond(Box::new(words))
             }
+        };
+        Claim { place, used, status: record.status }
+    }
+
+    /// What was claimed.
+    pub fn record(&self, claim: &Claim) -> Record {
+        Record { status: claim.status, ..Record::from_words(&self.words(&claim.place)) }
+    }
+
+    fn words(&self, place: &Place) -> [u64; RECORD_WORDS] {
+        match place {
+            Place::Slot(slot) => load(self.layout.claimed(*slot)),
+            Place::Beyond(words) => **words,
         }
-        Claim { record, slot }
     }
 
     /// Appends the record of an attempt that has ended.
     pub fn complete(&mut self, claim: Claim, answered: Moment, bytes: u64, outcome: Outcome) {
-        let mut record = claim.record;
-        (record.answered, record.bytes, record.outcome) = (answered, bytes, outcome);
+        let mut words = self.words(&claim.place);
+        Record::end(&mut words, claim.status, answered, bytes, outcome);
         // After the count that was stored last time: a reader that sees these words sees that count too, and knows that
         // the record which stood here is gone.
         fence(Ordering::Release);
-        store(self.layout.ended(self.written), &record);
+        store(self.layout.ended(self.written), &words[..claim.used]);
         self.written += 1;
         self.layout.written().store(self.written, Ordering::Release);
-        match claim.slot {
-            Some(slot) => {
+        match claim.place {
+            Place::Slot(slot) => {
                 self.layout.stamp(slot).store(0, Ordering::Relaxed);
                 self.free.push(slot);
             }
-            None => {
+            Place::Beyond(_) => {
                 self.layout.words[UNCLAIMED].fetch_sub(1, Ordering::Relaxed);
             }
         }
@@ -336,7 +355,7 @@ mod tests {
     fn a_record_whose_slot_was_not_yet_freed_when_the_backend_was_killed_counts_once() {
         let (mut writer, mut reader) = journal(4, 8);
         let claim = writer.claim(attempt(7));
-        let slot = claim.slot.unwrap();
+        let Place::Slot(slot) = claim.place else { panic!("the table has room") };
         writer.complete(claim, Moment(9), 12, Outcome::Completed);
         writer.layout.stamp(slot).store(1, Ordering::Relaxed);
         assert_eq!(drain(&mut reader), (vec![7], 0));

@@ -163,6 +163,7 @@ fn weights_and_outages_must_fit_the_fleet_before_anything_is_sent() {
     let error = |words: &[&str]| error_of(&fleet.program(&[&["check", url.as_str()], words].concat()));
     says(&error(&["--expect", "5:1"]), &["has 2 weights, and there are 3 backends"]);
     says(&error(&["--expect", "1=5"]), &["there is no backend 1"]);
+    says(&error(&["--expect", "backup:1"]), &["the fleet has no backend 1, only"]);
     says(&error(&["--outage", "kill:1@1s"]), &["the fleet has no backend 1"]);
     assert_eq!(fleet.records().records, []);
 }

@@ -208,7 +208,8 @@ fn page(out: &mut Vec<u8>, head: &Head, facts: &Facts) {
         + page::NUMBER.len()
         + page::UUID.len()
         + page::END.len();
-    let length = fixed + escaped_length(title) + number.len() + uuid.len();
+    let escaped = escaped_length(title);
+    let length = fixed + escaped + number.len() + uuid.len();
     begin(out, head, Format::Html.media_type(), length as u64);
     if head.head_only {
         return;
@@ -216,7 +217,10 @@ fn page(out: &mut Vec<u8>, head: &Head, facts: &Facts) {
     out.extend_from_slice(page::START.as_bytes());
     out.extend_from_slice(facts.colour.as_bytes());
     out.extend_from_slice(page::TITLE.as_bytes());
-    escape(out, title);
+    match escaped == title.len() {
+        true => out.extend_from_slice(title),
+        false => escape(out, title),
+    }
     out.extend_from_slice(page::NUMBER.as_bytes());
     out.extend_from_slice(number);
     out.extend_from_slice(page::UUID.as_bytes());

@@ -555,7 +555,7 @@ impl Dialogue {
 
     fn explain(&mut self, claim: Claim, refusal: Refusal, site: &mut Site, out: &mut Vec<u8>) {
         let start = out.len();
-        let record = claim.record();
+        let record = site.journal.record(&claim);
         let head = Head {
             status: refusal.status,
             date: site.date.at(site.calendar.unix(record.received)),

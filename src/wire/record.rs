@@ -45,6 +45,16 @@ impl fmt::Display for End {
     }
 }
 
+impl Outcome {
+    fn word(self) -> u64 {
+        match self {
+            Outcome::Received => 0,
+            Outcome::Completed => 1,
+            Outcome::CutOff => 2,
+        }
+    }
+}
+
 /// What the backend noted about an attempt. As words of the journal it has [`RECORD_WORDS`] × 8 = 256 bytes.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Record {
@@ -109,14 +119,18 @@ impl Record {
         words[12] = u64::from(self.path.length) << 32
             | u64::from(peer.port()) << 16
             | u64::from(self.method.length.min(255)) << 8
-            | match self.outcome {
-                Outcome::Received => 0,
-                Outcome::Completed => 1,
-                Outcome::CutOff => 2,
-            };
+            | self.outcome.word();
         self.method.write(&mut words[METHOD_WORD..PATH_WORD]);
         let used = self.path.write(&mut words[PATH_WORD..]);
         (words, PATH_WORD + used)
+    }
+
+    /// Writes into the words of an attempt that was received how it ended.
+    pub fn end(words: &mut [u64; RECORD_WORDS], status: u16, answered: Moment, bytes: u64, outcome: Outcome) {
+        words[2] = answered.0;
+        words[8] = words[8] & !0xffff | u64::from(status);
+        words[9] = bytes;
+        words[12] = words[12] & !0xff | outcome.word();
     }
 
     /// The inverse of [`Record::to_words`].
