@@ -2,6 +2,7 @@
 
 mod account;
 mod algorithm;
+mod backups;
 mod reach;
 mod resilience;
 mod shares;
@@ -222,6 +223,7 @@ pub fn judge(case: &Case, outage: Option<&Outage>) -> (Vec<Finding>, Option<Shar
     let (shares, share_findings) = shares::judge(case);
     let mut findings = account::judge(case);
     findings.extend(reach::judge(case));
+    findings.extend(backups::judge(case));
     findings.extend(share_findings);
     findings.extend(algorithm::judge(case));
     findings.extend(stickiness::judge(case));
