@@ -6,18 +6,17 @@ mod browser;
 mod support;
 
 use std::io::{Read, Write};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use browser::{click, find, picture, run, text, until};
 use fantoccini::{Client, Locator};
-use rustix::process::Signal;
-use support::{DefaultPorts, Fleet, Lines, TemporaryDirectory, list, ports, program, send};
+use support::{DefaultPorts, Fleet, TemporaryDirectory, list, ports, program};
 
 /// A demo with a real balancer; ended with the value.
 struct Demo {
-    process: Child,
+    _process: support::Demo,
     _place: TemporaryDirectory,
     _default_ports: Option<DefaultPorts>,
     view: String,
@@ -33,31 +32,14 @@ impl Demo {
             Some(_) => (vec![9001, 9002, 9003], "8080".to_owned()),
             None => (ports(3), ports(1)[0].to_string()),
         };
-        let ports = list(&backends);
-        let mut process = program(&place)
-            .args(["demo", "--with", balancer, "--ports", &ports, "--listen", &listen, "--control", "127.0.0.1:0"])
-            .env("TMPDIR", place.path())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let said = Lines::default();
-        said.read(process.stdout.take().unwrap());
-        let line = said.wait_for("take the tour: ");
-        let view = line.rsplit(' ').next().unwrap().to_owned();
-        Demo { process, _place: place, _default_ports: default_ports, view, ports: backends }
+        let demo = support::Demo::start(&place, balancer, &backends, &listen);
+        let view = demo.view();
+        Demo { _process: demo, _place: place, _default_ports: default_ports, view, ports: backends }
     }
 
     /// Of the card of a backend.
     fn card(&self, place: usize, within: &str) -> String {
         format!("[data-generator=\"{}\"] {within}", self.ports[place])
-    }
-}
-
-impl Drop for Demo {
-    fn drop(&mut self) {
-        send(self.process.id(), Signal::TERM);
-        let _ = self.process.wait();
     }
 }
 

@@ -3,10 +3,10 @@
 mod support;
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, Stdio};
 
 use rustix::process::Signal;
-use support::{Lines, TemporaryDirectory, error_of, eventually, lives, ports, program, run};
+use support::{Demo, TemporaryDirectory, error_of, eventually, lives, ports, program, run};
 use uuid_generator::balancer::guard::children;
 use uuid_generator::check::report::{Outcome, Report, Verdict};
 
@@ -248,43 +248,8 @@ fn what_cannot_be_started_is_told_before_anything_is() {
     assert_eq!((folders(&place), place.processes()), (vec![], vec![]));
 }
 
-/// One that runs, and has said where to look. It is ended with the test, however that ends.
-struct Demo {
-    process: Child,
-    said: Vec<String>,
-    url: String,
-}
-
-impl Demo {
-    fn start(place: &TemporaryDirectory, balancer: &str) -> Demo {
-        let port = ports(1)[0].to_string();
-        let list = support::list(&ports(3));
-        let mut process = at(place)
-            .args(["demo", "--with", balancer, "--listen", &port, "--ports", &list])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let output = Lines::default();
-        output.read(process.stdout.take().unwrap());
-        let mut demo = Demo { process, said: Vec::new(), url: format!("http://localhost:{port}/uuid") };
-        let looks = |lines: &[String]| lines.iter().any(|line| line.starts_with("Look at "));
-        demo.said = output.wait_until("where to look", looks);
-        demo
-    }
-
-    fn end(&mut self, signal: Signal) -> ExitStatus {
-        support::send(self.process.id(), signal);
-        self.process.wait().unwrap()
-    }
-}
-
-impl Drop for Demo {
-    fn drop(&mut self) {
-        if let Ok(None) = self.process.try_wait() {
-            self.end(Signal::TERM);
-        }
-    }
+fn demo(place: &TemporaryDirectory, balancer: &str) -> Demo {
+    Demo::start(place, balancer, &ports(3), &ports(1)[0].to_string())
 }
 
 #[test]
@@ -292,7 +257,7 @@ fn a_demo_shows_a_verdict_and_leaves_nothing_however_it_ends() {
     for signal in [Signal::INT, Signal::TERM, Signal::KILL] {
         for balancer in ["nginx", "builtin"] {
             let place = TemporaryDirectory::new();
-            let mut demo = Demo::start(&place, balancer);
+            let mut demo = demo(&place, balancer);
             assert!(demo.said.iter().any(|line| line.starts_with("PASS")), "{:#?}", demo.said);
             let started = place.processes();
             assert!(started.len() >= 5, "a supervisor, three backends, and the demo itself: {started:?}");
@@ -309,7 +274,7 @@ fn a_demo_shows_a_verdict_and_leaves_nothing_however_it_ends() {
 fn another_algorithm_costs_no_request_where_the_balancer_reloads() {
     for balancer in ["nginx", "haproxy"] {
         let place = TemporaryDirectory::new();
-        let mut demo = Demo::start(&place, balancer);
+        let mut demo = demo(&place, balancer);
         let url = demo.url.clone();
         let api = Api::of_the_only_fleet(&place);
         let slow = format!("{url}?delay=1s");

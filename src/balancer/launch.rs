@@ -92,12 +92,13 @@ impl Running {
             Some(ReloadSignal::Usr2) => Signal::USR2,
             None => bail!("{} is not seen to reload", self.name),
         };
-        let main =
-            self.pid().and_then(|pid| Pid::from_raw(pid as i32)).with_context(|| format!("{} has ended", self.name))?;
-        let workers = || children(main.as_raw_nonzero().get() as u32);
+        let ended = || format!("{} has ended", self.name);
+        let main = self.pid().with_context(ended)?;
+        let workers = || children(main);
         let old = workers();
         write(&recipe.files, &self.directory)?;
-        kill_process(main, signal).with_context(|| format!("{} takes no signal", self.name))?;
+        kill_process(Pid::from_raw(main as i32).with_context(ended)?, signal)
+            .with_context(|| format!("{} takes no signal", self.name))?;
         let deadline = Instant::now() + TAKING_OVER;
         let port = recipe.address.port();
         while Instant::now() < deadline {

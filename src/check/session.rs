@@ -22,9 +22,8 @@ use crate::check::traffic::{
     Backends, Identity, Load, Notes, Pacing, Prober, Progress, Reuse, Seen, Target, TlsFailure, Traffic, Vary, drive,
     tls,
 };
-use crate::check::verdict::Drill;
-use crate::check::verdict::FALSE_ALARM;
 use crate::check::verdict::statistics::needs;
+use crate::check::verdict::{Drill, FALSE_ALARM};
 use crate::remote::Remote;
 
 /// What a person who waits sees of it.
@@ -325,12 +324,16 @@ impl<'a> Session<'a> {
         format!("{url}: {what}\n  hint: {hint}")
     }
 
+    /// The backends that are ready; all that are known, if nobody says which are.
+    fn ready(&self) -> &[String] {
+        let names = self.backends().names();
+        &names[..self.members.unwrap_or(names.len()).min(names.len())]
+    }
+
     /// How many backends get requests while all is well, if that is known.
     fn takers(&self) -> Option<usize> {
-        let members = self.members?;
-        let names = self.backends().names();
-        let expectations = &self.plan.expectations;
-        Some(names[..members.min(names.len())].iter().filter(|name| expectations.takes_part(name)).count())
+        let takes_part = |name: &&String| self.plan.expectations.takes_part(name);
+        self.members.map(|_| self.ready().iter().filter(takes_part).count())
     }
 
     /// The sample.
@@ -338,9 +341,7 @@ impl<'a> Session<'a> {
         let plan = self.plan;
         let drilled = !plan.drill.steps.is_empty();
         let rate = plan.rate.or(drilled.then_some(DRILL_RATE));
-        let names = self.backends().names();
-        let places = &names[..self.members.unwrap_or(names.len()).min(names.len())];
-        let shares = plan.expectations.shares(places).unwrap_or_default();
+        let shares = plan.expectations.shares(self.ready()).unwrap_or_default();
         let needed = match shares.len() {
             0 | 1 => 10_000,
             _ => needs(plan.expectations.tolerance - plan.expectations.margin, &shares, FALSE_ALARM),

@@ -342,16 +342,19 @@ impl Typed {
         self.fleet.file().or(default.exists().then_some(default))
     }
 
+    /// Those of the file, each beneath what the command line says.
+    fn checks_of(&self, file: &Path) -> Result<Vec<Wanted>> {
+        let checks = super::settings::checks_of_file(file)?;
+        Ok(checks.into_iter().map(|check| self.wanted.clone().over(check)).collect())
+    }
+
     /// Of the balancer that is started: those of the file, or what the command line says.
     fn wanted_of_stage(&self) -> Result<Vec<Wanted>> {
         let checks = match self.file() {
-            Some(file) if self.wanted.url.is_none() => super::settings::checks_of_file(file)?,
+            Some(file) if self.wanted.url.is_none() => self.checks_of(file)?,
             _ => Vec::new(),
         };
-        Ok(match checks.is_empty() {
-            true => vec![self.wanted.clone()],
-            false => checks.into_iter().map(|check| self.wanted.clone().over(check)).collect(),
-        })
+        Ok(if checks.is_empty() { vec![self.wanted.clone()] } else { checks })
     }
 
     /// That of the command line, or those of the file.
@@ -365,14 +368,14 @@ impl Typed {
                 super::settings::FILE
             )
         })?;
-        let checks = super::settings::checks_of_file(file)?;
+        let checks = self.checks_of(file)?;
         if checks.is_empty() {
             bail!(
                 "{}: has no table [[check]]\n  hint: add one with a url, or give the URL of the balancer",
                 file.display()
             );
         }
-        Ok(checks.into_iter().map(|check| self.wanted.clone().over(check)).collect())
+        Ok(checks)
     }
 
     fn write(&self, report: &check::report::Report) -> Result<()> {
@@ -524,8 +527,8 @@ impl Wanted {
 
 /// Expects what the balancer on the stage was told, where nothing else was said.
 fn expect_of(stage: &Stage, plan: &mut Plan, tolerance: bool) {
-    let told = stage::expectations(&stage.topology, &stage.front);
-    let said = &mut plan.expectations;
+    let demo = demo::plan_of(stage, None);
+    let (told, said) = (demo.expectations, &mut plan.expectations);
     if said.shares.is_none() {
         (said.shares, said.shares_by) = (told.shares, told.shares_by);
     }
@@ -534,9 +537,8 @@ fn expect_of(stage: &Stage, plan: &mut Plan, tolerance: bool) {
     if tolerance {
         (said.tolerance, said.margin) = (told.tolerance, told.margin);
     }
-    let keys = demo::plan_of(stage, None);
-    plan.key_headers.extend(keys.key_headers);
-    plan.key_cookies.extend(keys.key_cookies);
+    plan.key_headers.extend(demo.key_headers);
+    plan.key_cookies.extend(demo.key_cookies);
 }
 
 /// Expects what the `upstream` block says. What was not understood is returned.

@@ -143,6 +143,53 @@ pub fn in_place(mut command: Command, place: &TemporaryDirectory) -> Command {
     command
 }
 
+/// A demo that runs and has said where to look. It is ended with the value.
+pub struct Demo {
+    pub process: Child,
+    /// What it has said.
+    pub said: Vec<String>,
+    /// Of its balancer.
+    pub url: String,
+}
+
+impl Demo {
+    pub fn start(place: &TemporaryDirectory, balancer: &str, backends: &[u16], listen: &str) -> Demo {
+        let list = list(backends);
+        let mut process = program(place)
+            .args(["demo", "--with", balancer, "--ports", &list, "--listen", listen, "--control", "127.0.0.1:0"])
+            .env("TMPDIR", place.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let output = Lines::default();
+        output.read(process.stdout.take().unwrap());
+        let mut demo = Demo { process, said: Vec::new(), url: format!("http://localhost:{listen}/uuid") };
+        let looks = |lines: &[String]| lines.iter().any(|line| line.starts_with("Look at "));
+        demo.said = output.wait_until("where to look", looks);
+        demo
+    }
+
+    /// The address of its live view.
+    pub fn view(&self) -> String {
+        let line = self.said.iter().find(|line| line.contains("take the tour: ")).unwrap();
+        line.rsplit(' ').next().unwrap().to_owned()
+    }
+
+    pub fn end(&mut self, signal: Signal) -> ExitStatus {
+        send(self.process.id(), signal);
+        self.process.wait().unwrap()
+    }
+}
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        if let Ok(None) = self.process.try_wait() {
+            self.end(Signal::TERM);
+        }
+    }
+}
+
 /// Runs a command to its end. One that does not end is killed and fails the test.
 pub fn run(command: &mut Command) -> Output {
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();

@@ -58,7 +58,7 @@ impl Default for Expectations {
 }
 
 impl Expectations {
-    /// Which of these backends are to be reached while all is well.
+    /// Whether a backend is to be reached while all is well.
     pub fn takes_part(&self, name: &str) -> bool {
         !self.backups.iter().any(|backup| backup == name)
     }
