@@ -23,7 +23,7 @@ use anyhow::{Context, Result, ensure};
 use memmap2::{MmapOptions, MmapRaw};
 use rustix::fs::{MemfdFlags, fstat, ftruncate, memfd_create};
 
-use crate::wire::{Moment, Outcome, RECORD_WORDS, Record};
+use crate::wire::{AttemptEnd, Moment, RECORD_WORDS, Record};
 
 const MAGIC: u64 = u64::from_be_bytes(*b"uuid-g/1");
 const HEAD_WORDS: usize = 512;
@@ -179,7 +179,7 @@ impl Writer {
     pub fn claim(&mut self, mut record: Record) -> Claim {
         self.claims += 1;
         record.number = self.claims;
-        record.outcome = Outcome::Received;
+        record.outcome = AttemptEnd::Received;
         let slot = self.free.pop().or_else(|| {
             let fresh = self.fresh;
             (fresh < self.layout.capacity.table).then(|| {
@@ -217,7 +217,7 @@ impl Writer {
     }
 
     /// Appends the record of an attempt that has ended.
-    pub fn complete(&mut self, claim: Claim, answered: Moment, bytes: u64, outcome: Outcome) {
+    pub fn complete(&mut self, claim: Claim, answered: Moment, bytes: u64, outcome: AttemptEnd) {
         let mut words = self.words(&claim.place);
         Record::end(&mut words, claim.status, answered, bytes, outcome);
         // After the count that was stored last time: a reader that sees these words sees that count too, and knows that
@@ -326,7 +326,7 @@ mod tests {
             path: Clipped::new(format!("/{connection}").repeat(9).as_bytes()),
             status: 200,
             bytes: 0,
-            outcome: Outcome::Received,
+            outcome: AttemptEnd::Received,
         }
     }
 
@@ -342,11 +342,12 @@ mod tests {
         let claim = writer.claim(attempt(7));
         assert_eq!(drain(&mut reader), (vec![], 0));
         let [in_flight] = reader.in_flight().try_into().unwrap();
-        assert_eq!((in_flight.connection, in_flight.outcome), (7, Outcome::Received));
-        writer.complete(claim, Moment(9), 12, Outcome::Completed);
+        assert_eq!((in_flight.connection, in_flight.outcome), (7, AttemptEnd::Received));
+        writer.complete(claim, Moment(9), 12, AttemptEnd::Completed);
         let mut records = Vec::new();
         assert_eq!(reader.drain(|record| records.push(record)), 0);
-        let expected = Record { number: 1, answered: Moment(9), bytes: 12, outcome: Outcome::Completed, ..attempt(7) };
+        let expected =
+            Record { number: 1, answered: Moment(9), bytes: 12, outcome: AttemptEnd::Completed, ..attempt(7) };
         assert_eq!(records, [expected]);
         assert_eq!(reader.in_flight(), []);
     }
@@ -356,7 +357,7 @@ mod tests {
         let (mut writer, mut reader) = journal(4, 8);
         let claim = writer.claim(attempt(7));
         let Place::Slot(slot) = claim.place else { panic!("the table has room") };
-        writer.complete(claim, Moment(9), 12, Outcome::Completed);
+        writer.complete(claim, Moment(9), 12, AttemptEnd::Completed);
         writer.layout.stamp(slot).store(1, Ordering::Relaxed);
         assert_eq!(drain(&mut reader), (vec![7], 0));
         assert_eq!(reader.in_flight(), []);
@@ -367,8 +368,8 @@ mod tests {
         let (mut writer, mut reader) = journal(1, 8);
         let (first, second) = (writer.claim(attempt(1)), writer.claim(attempt(2)));
         assert_eq!((reader.in_flight().len(), reader.unclaimed()), (1, 1));
-        writer.complete(second, Moment(1), 0, Outcome::Completed);
-        writer.complete(first, Moment(1), 0, Outcome::Completed);
+        writer.complete(second, Moment(1), 0, AttemptEnd::Completed);
+        writer.complete(first, Moment(1), 0, AttemptEnd::Completed);
         assert_eq!((drain(&mut reader), reader.unclaimed()), ((vec![2, 1], 0), 0));
     }
 
@@ -394,7 +395,7 @@ mod tests {
                     }
                     5..=8 if !open.is_empty() => {
                         let (connection, claim) = open.swap_remove(usize::from(step) % open.len());
-                        writer.complete(claim, Moment(1), 1, Outcome::Completed);
+                        writer.complete(claim, Moment(1), 1, AttemptEnd::Completed);
                         ended.push(connection);
                     }
                     _ => {
@@ -421,7 +422,7 @@ mod tests {
             scope.spawn(move || {
                 for connection in 1..=ATTEMPTS {
                     let claim = writer.claim(attempt(connection));
-                    writer.complete(claim, Moment(connection), connection, Outcome::Completed);
+                    writer.complete(claim, Moment(connection), connection, AttemptEnd::Completed);
                 }
             });
             while last < ATTEMPTS {
@@ -430,7 +431,7 @@ mod tests {
                     let expected = Record {
                         answered: Moment(record.connection),
                         bytes: record.connection,
-                        outcome: Outcome::Completed,
+                        outcome: AttemptEnd::Completed,
                         ..end
                     };
                     assert_eq!(record, expected);

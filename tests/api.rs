@@ -1,15 +1,13 @@
 //! The API for those who look: that it is as it is documented, that only those may change something who may, and that what it tells
 //! is what happens.
 
-mod support;
-
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 
+use crate::support::http::{Connection, get};
+use crate::support::{Fleet, TemporaryDirectory, list, ports, program};
 use serde_json::{Value, json};
-use support::http::{Connection, get};
-use support::{Fleet, TemporaryDirectory, list, ports, program};
 use uuid_generator::wire::{Frame, MarkKind, MemberState, Snapshot};
 
 const HOST: &str = "127.0.0.1";
@@ -31,7 +29,7 @@ struct Events(BufReader<TcpStream>);
 impl Events {
     fn of(fleet: &Fleet) -> Events {
         let stream = TcpStream::connect(fleet.control.strip_prefix("http://").unwrap()).unwrap();
-        stream.set_read_timeout(Some(support::PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(crate::support::PATIENCE)).unwrap();
         (&stream).write_all(format!("GET /v1/live HTTP/1.1\r\nHost: {HOST}\r\n\r\n").as_bytes()).unwrap();
         Events(BufReader::new(stream))
     }

@@ -1,7 +1,5 @@
 //! The tests' own balancer does what its algorithms and defects say, and nothing else: real backends tell what reached them.
 
-mod support;
-
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -10,11 +8,11 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use support::http::{Answer, Connection};
-use support::{Fleet, eventually};
+use crate::support::http::{Answer, Connection};
+use crate::support::{Fleet, eventually};
 use uuid::Uuid;
 use uuid_generator::balancer::builtin::{Algorithm, Balancer, Behaviour, Defect, Ejection, Ties};
-use uuid_generator::wire::{Outcome, RecordView, RequestId};
+use uuid_generator::wire::{AttemptEnd, RecordView, RequestId};
 
 const RUN: u64 = 0x1234;
 
@@ -289,7 +287,7 @@ fn several_cursors_know_nothing_of_each_other() {
 #[test]
 fn a_refused_connection_leads_to_the_next_whatever_the_method() {
     let (_fleet, mut ports) = Fleet::of(1, &[]);
-    ports.insert(0, support::ports(1)[0]);
+    ports.insert(0, crate::support::ports(1)[0]);
     let balancer = Balancer::start(&ports, Behaviour::default());
     let mut connection = Connection::to(balancer.port());
     for method in ["GET", "POST", "PATCH", "GET"] {
@@ -456,7 +454,7 @@ fn answers_arrive_however_they_are_framed() {
 
 #[test]
 fn no_http_is_refused() {
-    let balancer = Balancer::start(&support::ports(1), Behaviour::default());
+    let balancer = Balancer::start(&crate::support::ports(1), Behaviour::default());
     let mut connection = Connection::to(balancer.port());
     assert_eq!(connection.ask("nonsense\r\n\r\n").status, 400);
     assert!(connection.is_closed().unwrap());
@@ -906,7 +904,7 @@ fn completed(fleet: &Fleet) -> Vec<RecordView> {
     let page = fleet.records();
     assert_eq!((page.missed, page.lost, page.in_flight.len()), (0, 0, 0));
     for record in &page.records {
-        assert_eq!(record.outcome, Outcome::Completed, "{record:?}");
+        assert_eq!(record.outcome, AttemptEnd::Completed, "{record:?}");
     }
     page.records
 }
@@ -999,7 +997,7 @@ impl Fake {
 
     /// Until it has a request.
     fn wait(&self) -> String {
-        self.arrived.recv_timeout(support::PATIENCE).unwrap()
+        self.arrived.recv_timeout(crate::support::PATIENCE).unwrap()
     }
 
     fn release(&self) {

@@ -1,11 +1,9 @@
 //! The whole check, with real backends, through a balancer whose truth is known: each planted defect is found, and a balancer that
 //! is right passes.
 
-mod support;
-
-use support::Fleet;
+use crate::support::Fleet;
 use uuid_generator::balancer::builtin::{Algorithm, Balancer, Behaviour, Defect, Ties};
-use uuid_generator::check::report::{Check, Finding, Outcome, Report, Verdict};
+use verdict::report::{Check, Finding, Level, Report, Verdict};
 
 /// What the check of that URL says, and its exit status.
 fn check(fleet: &Fleet, url: &str, options: &[&str]) -> (i32, Check) {
@@ -63,7 +61,7 @@ fn finding<'c>(check: &'c Check, rule: &str) -> &'c Finding {
 #[track_caller]
 fn fails(check: &Check, rules: &[&str]) {
     let failed: Vec<&str> =
-        check.findings.iter().filter(|it| it.outcome == Outcome::Fail).map(|it| it.rule.as_str()).collect();
+        check.findings.iter().filter(|it| it.outcome == Level::Fail).map(|it| it.rule.as_str()).collect();
     assert_eq!((failed, check.verdict), (rules.to_vec(), Verdict::Fail), "{:#?}", check.findings);
 }
 
@@ -123,7 +121,7 @@ fn a_random_balancer_passes_at_the_default_size_and_is_open_with_too_few() {
     assert!(seen.shares.unwrap().test.unwrap().detects <= 0.02);
     let few = bench.check(&["-n", "600"]);
     assert_eq!(few.verdict, Verdict::Inconclusive);
-    assert_eq!(finding(&few, "shares").outcome, Outcome::Inconclusive);
+    assert_eq!(finding(&few, "shares").outcome, Level::Inconclusive);
 }
 
 #[test]
@@ -159,7 +157,7 @@ fn requests_that_are_sent_twice_are_found_every_one() {
     let bench = Bench::of(3, Defect::TwiceEvery(100));
     let seen = bench.check(&SOME);
     assert!(
-        seen.findings.iter().any(|it| it.rule == "duplicated" && it.outcome == Outcome::Fail),
+        seen.findings.iter().any(|it| it.rule == "duplicated" && it.outcome == Level::Fail),
         "{:#?}",
         seen.findings
     );
@@ -170,7 +168,7 @@ fn requests_that_are_sent_twice_are_found_every_one() {
 fn answers_out_of_a_cache_are_found_every_one() {
     let bench = Bench::of(3, Defect::CachedEvery(500));
     let seen = bench.check(&SOME);
-    assert_eq!(finding(&seen, "stale").outcome, Outcome::Fail);
+    assert_eq!(finding(&seen, "stale").outcome, Level::Fail);
     assert_eq!(count(&seen, "stale"), counted(&bench, &seen));
 }
 
@@ -178,7 +176,7 @@ fn answers_out_of_a_cache_are_found_every_one() {
 fn answers_that_are_swapped_are_found_every_one() {
     let bench = Bench::of(3, Defect::SwapEvery(1000));
     let seen = bench.check(&SOME);
-    assert_eq!(finding(&seen, "swapped").outcome, Outcome::Fail);
+    assert_eq!(finding(&seen, "swapped").outcome, Level::Fail);
     assert_eq!(count(&seen, "swapped"), bench.spoiled() as u64);
 }
 
@@ -195,7 +193,7 @@ fn a_post_that_is_sent_twice_fails_and_names_the_rule() {
     let bench = Bench::of(3, Defect::RetriesPost(50));
     let seen = bench.check(&[&SOME[..], &["--method", "POST", "--body-bytes", "64"]].concat());
     let found = finding(&seen, "repeated");
-    assert_eq!(found.outcome, Outcome::Fail);
+    assert_eq!(found.outcome, Level::Fail);
     assert_eq!(found.source.as_deref(), Some("RFC 9110 §9.2.2"));
     assert!(count(&seen, "duplicated") > 0);
     passes(&bench.check(&SOME));
@@ -211,7 +209,7 @@ fn answers_that_break_off_or_differ_or_are_dropped_are_found_every_one() {
     ] {
         let bench = Bench::of(3, defect);
         let seen = bench.check(&SOME);
-        assert_eq!(finding(&seen, fate).outcome, Outcome::Fail, "{:#?}", seen.findings);
+        assert_eq!(finding(&seen, fate).outcome, Level::Fail, "{:#?}", seen.findings);
         assert_eq!(count(&seen, fate), counted(&bench, &seen), "{defect:?}");
     }
 }
@@ -258,15 +256,15 @@ fn what_is_lost_at_a_reload_fails_and_a_graceful_one_costs_nothing() {
         // Requests that take their time, so that some are in flight.
         for port in &ports {
             let slow = fleet.program(&["fault", &port.to_string(), "latency", "20ms"]);
-            assert!(slow.status.success(), "{}", support::error_of(&slow));
+            assert!(slow.status.success(), "{}", crate::support::error_of(&slow));
         }
-        let file = support::TemporaryDirectory::new();
+        let file = crate::support::TemporaryDirectory::new();
         let asked = file.path().join("reload");
         let command = format!("touch {0}; while [ -e {0} ]; do sleep 0.01; done@1s", asked.display());
         let url = balancer.url("/uuid");
         let seen = std::thread::scope(|scope| {
             scope.spawn(|| {
-                support::eventually("the reload is asked for", || asked.exists());
+                crate::support::eventually("the reload is asked for", || asked.exists());
                 balancer.reload();
                 std::fs::remove_file(&asked).unwrap();
             });
@@ -275,7 +273,7 @@ fn what_is_lost_at_a_reload_fails_and_a_graceful_one_costs_nothing() {
         assert_eq!(seen.verdict, verdict, "{:#?}", seen.findings);
         if verdict == Verdict::Fail {
             assert!(count(&seen, "lost") > 0, "{:#?}", seen.account);
-            assert_eq!(finding(&seen, "resilience").outcome, Outcome::Fail);
+            assert_eq!(finding(&seen, "resilience").outcome, Level::Fail);
         }
     }
 }
@@ -309,7 +307,7 @@ fn a_balancer_that_gives_up_at_a_kill_is_told_and_fails_if_nothing_may_be_lost()
     assert!(errors > 10, "{:#?}", seen.outage);
     assert_eq!(count(&seen, "balancer"), errors);
     let seen = bench.check(&[&options[..], &["--expect", "lossless"]].concat());
-    assert!(finding(&seen, "resilience").outcome == Outcome::Fail && seen.verdict == Verdict::Fail);
+    assert!(finding(&seen, "resilience").outcome == Level::Fail && seen.verdict == Verdict::Fail);
 }
 
 #[test]
@@ -320,12 +318,12 @@ fn the_outage_of_a_backend_without_traffic_shows_nothing() {
     let steps = format!("kill:{}@300ms", ports[2]);
     let options = ["--expect", &shares, "--outage", &steps, "--duration", "600ms", "--rate", "300"];
     let (_, seen) = check(&fleet, &balancer.url("/"), &options);
-    assert_eq!(finding(&seen, "resilience").outcome, Outcome::Note, "{:#?}", seen.findings);
+    assert_eq!(finding(&seen, "resilience").outcome, Level::Note, "{:#?}", seen.findings);
     assert_eq!(seen.outage.as_ref().unwrap().backends[0].received_before, 0);
     let start = fleet.program(&["fleet", "start"]);
-    assert!(start.status.success(), "{}", support::error_of(&start));
+    assert!(start.status.success(), "{}", crate::support::error_of(&start));
     let (_, seen) = check(&fleet, &balancer.url("/"), &[&options[..], &["--expect", "lossless"]].concat());
-    assert_eq!(finding(&seen, "resilience").outcome, Outcome::Inconclusive, "{:#?}", seen.findings);
+    assert_eq!(finding(&seen, "resilience").outcome, Level::Inconclusive, "{:#?}", seen.findings);
 }
 
 #[test]
@@ -349,7 +347,7 @@ fn an_algorithm_that_is_not_the_expected_one_fails() {
 fn both_ends_latencies_are_told_apart() {
     let bench = Bench::of(3, Defect::None);
     let slow = bench.fleet.program(&["fault", "latency", "20ms"]);
-    assert!(slow.status.success(), "{}", support::error_of(&slow));
+    assert!(slow.status.success(), "{}", crate::support::error_of(&slow));
     let seen = bench.check(&["-n", "300"]);
     let latency = seen.latency.unwrap();
     assert!(latency.backend.unwrap().min >= 0.02, "{latency:?}");

@@ -1,15 +1,13 @@
 //! What the check says of bad input, of what is no balancer, and of fleets that are not the one: one clear message each, exit status 2,
 //! nothing on standard output.
 
-mod support;
-
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::thread;
 
-use support::{Fleet, TemporaryDirectory, error_of, program, run};
+use crate::support::{Fleet, TemporaryDirectory, error_of, program, run};
 use uuid_generator::balancer::builtin::{Algorithm, Balancer, Defect};
-use uuid_generator::check::report::{Report, Verdict};
+use verdict::report::{Report, Verdict};
 
 /// A server that does this with each connection, until the test ends.
 fn server(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> u16 {
@@ -56,7 +54,7 @@ fn says(error: &str, parts: &[&str]) {
 
 #[test]
 fn what_cannot_be_reached_or_is_no_url_is_told() {
-    let free = support::ports(1)[0];
+    let free = crate::support::ports(1)[0];
     says(&refused(&[&format!("http://127.0.0.1:{free}/")]), &["nothing listens there", "does the balancer run"]);
     says(&refused(&["http://no-such-host.invalid/"]), &["no-such-host.invalid does not resolve", "spelt right"]);
     says(&refused(&["ftp://localhost/"]), &["ftp:// is not spoken"]);
@@ -181,9 +179,9 @@ fn a_balancer_that_never_answers_or_never_ends_is_told() {
 #[test]
 fn a_fleet_is_started_for_the_run_and_gone_after_it_and_its_own_errors_are_shown() {
     let place = TemporaryDirectory::new();
-    let ports = support::ports(3);
+    let ports = crate::support::ports(3);
     let balancer = Balancer::start(&ports, Algorithm::RoundRobin);
-    let list = support::list(&ports);
+    let list = crate::support::list(&ports);
     let url = balancer.url("/uuid");
     let words = ["check", &url, "--start", "--ports", &list, "-n", "300", "--format", "json"];
     let output = run(program(&place).args(words));
@@ -262,12 +260,12 @@ fn a_check_that_is_stopped_says_so_and_is_open() {
     command.args(["check", &balancer.url("/"), "--rate", "100", "--duration", "60s", "--format", "json"]);
     let child = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
     // The sample has a rate that the experiments before it do not keep to: it has begun when some hundred requests have come.
-    support::eventually("the sample has begun", || {
+    crate::support::eventually("the sample has begun", || {
         let records = fleet.records().records;
         let times = records.len();
         times > 1200
     });
-    support::send(child.id(), rustix::process::Signal::INT);
+    crate::support::send(child.id(), rustix::process::Signal::INT);
     let output = child.wait_with_output().unwrap();
     let report: Report = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((output.status.code(), report.verdict), (Some(3), Verdict::Inconclusive));

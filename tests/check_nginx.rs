@@ -1,15 +1,11 @@
 //! The whole check in front of a real nginx, in each of its ways: the account adds up, the algorithm has its name, the verdict is the
 //! true one.
 
-#[path = "support/nginx.rs"]
-mod nginx;
-mod support;
-
 use std::time::Duration;
 
-use nginx::{Configuration, Method, Nginx};
-use support::Fleet;
-use uuid_generator::check::report::{Check, Outcome, Report, Verdict};
+use crate::support::Fleet;
+use crate::support::nginx::{Configuration, Method, Nginx};
+use verdict::report::{Check, Level, Report, Verdict};
 
 fn check(fleet: &Fleet, nginx: &Nginx, options: &[&str]) -> Check {
     let url = format!("http://127.0.0.1:{}/uuid", nginx.port());
@@ -30,7 +26,7 @@ fn count(check: &Check, fate: &str) -> u64 {
     check.account.fates.iter().find(|it| it.fate == fate).map_or(0, |it| it.count)
 }
 
-fn outcome(check: &Check, rule: &str) -> Outcome {
+fn outcome(check: &Check, rule: &str) -> Level {
     check
         .findings
         .iter()
@@ -116,7 +112,7 @@ fn weights() {
     let (fleet, ports) = fleet();
     let nginx = weighted(&ports).start();
     let seen = check(&fleet, &nginx, &SOME);
-    assert_eq!((seen.verdict, outcome(&seen, "shares")), (Verdict::Fail, Outcome::Fail));
+    assert_eq!((seen.verdict, outcome(&seen, "shares")), (Verdict::Fail, Level::Fail));
     assert!(seen.algorithm.unwrap().label.contains("5:1:1, smooth"));
 }
 
@@ -125,7 +121,7 @@ fn a_cache_is_found() {
     let (fleet, ports) = fleet();
     let nginx = Configuration { cache: true, ..Configuration::of(&ports) }.start();
     let seen = check(&fleet, &nginx, &SOME);
-    assert_eq!((seen.verdict, outcome(&seen, "stale")), (Verdict::Fail, Outcome::Fail));
+    assert_eq!((seen.verdict, outcome(&seen, "stale")), (Verdict::Fail, Level::Fail));
     assert!(count(&seen, "stale") >= 2990, "{:?}", seen.account);
 }
 
@@ -201,7 +197,7 @@ fn a_post_that_nginx_repeats_fails() {
     let with = |cases| Configuration { next_upstream: Some(cases), max_fails: Some(0), ..Configuration::of(&ports) };
     let wrong = with("error timeout non_idempotent").start();
     let seen = check(&fleet, &wrong, &options);
-    assert_eq!((seen.verdict, outcome(&seen, "repeated")), (Verdict::Fail, Outcome::Fail));
+    assert_eq!((seen.verdict, outcome(&seen, "repeated")), (Verdict::Fail, Level::Fail));
     assert!(count(&seen, "retried") > 0);
     let right = with("error timeout").start();
     let seen = check(&fleet, &right, &options);

@@ -1,10 +1,6 @@
 //! `config`: what is written for each balancer, that real ones take it, and that they do what was asked.
 //! With UPDATE_SNAPSHOTS=1 the files of `tests/snapshots` are written anew instead of compared.
 
-#[path = "support/balancers.rs"]
-mod balancers;
-mod support;
-
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{self, Permissions};
@@ -17,12 +13,12 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use balancers::{Installed, Running, installed};
-use support::{Fleet, TemporaryDirectory, error_of, eventually, program, run};
+use crate::support::balancers::{Installed, Running, installed};
+use crate::support::{Fleet, TemporaryDirectory, error_of, eventually, program, run};
 use uuid_generator::balancer::{Balancer, Cannot, For, Options, Written};
-use uuid_generator::check::algorithm::Kind;
 use uuid_generator::topology::{Algorithm, Failure, Health, Retries, Timeouts, Topology, Weights};
 use uuid_generator::wire::Generator;
+use verdict::algorithm::Kind;
 
 const ALL: &str = "--algorithm sticky --weights 5:1:1 --retries 2 --keep-alive 0 --workers 2 --answer-timeout 2s --listen 127.0.0.1:8080";
 const ROUTE: &str = "--snippet --algorithm sticky --answer-timeout 2s";
@@ -381,7 +377,9 @@ fn real_balancers_have_backups_and_come_back_from_them() {
             }
         }
         let running = start(installed, &topology).unwrap();
-        let is = |port: u16| move |answer: balancers::Answer| answer.status == 200 && answer.backend() == port;
+        let is = |port: u16| {
+            move |answer: crate::support::balancers::Answer| answer.status == 200 && answer.backend() == port
+        };
         let answers = |port: u16| running.ask("/uuid", "").is_some_and(is(port));
         eventually("the first one answers", || answers(ports[0]));
         assert_eq!(running.backends(6, "/uuid", ""), [ports[0]; 6], "{installed:?}");
@@ -421,7 +419,7 @@ fn real_balancers_execute_no_post_twice_unless_they_are_told_to() {
             let failed = answers.filter(|status| *status != 200).count();
             assert!(fleet.program(&["fault", &ports[1].to_string(), "clear"]).status.success());
             let attempts = || fleet.records().records.iter().filter(|it| it.path.ends_with(&name)).count();
-            support::eventually("all attempts have ended", || attempts() >= 9);
+            crate::support::eventually("all attempts have ended", || attempts() >= 9);
             match non_idempotent {
                 false => assert_eq!((attempts(), failed > 0), (9, true), "{installed:?}"),
                 true => {
@@ -450,7 +448,7 @@ fn real_balancers_keep_connections_or_not() {
                 records.iter().filter(|it| it.path.ends_with(name)).map(|it| it.request_number).collect()
             };
             // The last answer may have come before its record says that it has been written.
-            support::eventually("all attempts have ended", || numbers().len() == 30);
+            crate::support::eventually("all attempts have ended", || numbers().len() == 30);
             let numbers = numbers();
             let kept = numbers.iter().any(|number| *number > 1);
             assert_eq!(kept, keep_alive > 0, "{installed:?}: {numbers:?}");
@@ -462,7 +460,7 @@ fn real_balancers_keep_connections_or_not() {
 fn real_balancers_say_who_the_client_is_and_use_unix_sockets() {
     let mut refused = Vec::new();
     for installed in installed() {
-        let port = support::ports(1)[0];
+        let port = crate::support::ports(1)[0];
         let place = TemporaryDirectory::new();
         fs::set_permissions(place.path(), Permissions::from_mode(0o755)).unwrap();
         let socket = place.path().join(format!("{port}.sock"));

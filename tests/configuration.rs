@@ -1,14 +1,14 @@
 //! What a user types, sets and writes: which of it counts, what a mistake is answered with, and what explains it all.
 
-mod support;
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
+use crate::support::{
+    DefaultPorts, Fleet, TemporaryDirectory, error_of, eventually, http, list, ports, program, run, send,
+};
 use rustix::process::Signal;
-use support::{DefaultPorts, Fleet, TemporaryDirectory, error_of, eventually, http, list, ports, program, run, send};
 
 const README: &str = include_str!("../README.md");
 const FILE: &str = "uuid-generator.toml";

@@ -1,7 +1,5 @@
 //! What is done to a running fleet, by command and by its API, what that does to real requests, and what was recorded of them.
 
-mod support;
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind;
@@ -11,13 +9,13 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use rustix::process::Signal;
-use serde_json::Value;
-use support::http::{Connection, GET, Unfinished};
-use support::{
+use crate::support::http::{Connection, GET, Unfinished};
+use crate::support::{
     Fleet, TemporaryDirectory, error_of, eventually, http, is_free, list, lives, ports, program, refuses, send,
 };
-use uuid_generator::wire::{FleetStatus, Generator, MemberState, Outcome, RecordView, RecordsPage};
+use rustix::process::Signal;
+use serde_json::Value;
+use uuid_generator::wire::{AttemptEnd, FleetStatus, Generator, MemberState, RecordView, RecordsPage};
 
 // Status.
 
@@ -138,7 +136,7 @@ fn a_draining_backend_answers_what_is_in_flight_and_is_gone_when_drain_returns()
     });
     let member = fleet.member(ports[0]);
     assert_eq!((member.state, member.last_end.as_deref()), (MemberState::Gone, Some("exit status 0")));
-    assert_eq!(of_path(&fleet.records().records, "/in-flight").outcome, Outcome::Completed);
+    assert_eq!(of_path(&fleet.records().records, "/in-flight").outcome, AttemptEnd::Completed);
     fleet.expect_said(&format!("App server draining - http://localhost:{}", ports[0]));
     fleet.expect_said(&format!("App server stopped - http://localhost:{}", ports[0]));
 }
@@ -290,7 +288,7 @@ fn of_two_fleets_one_is_chosen_by_its_supervisor_or_by_the_ports_that_it_alone_h
 #[test]
 fn without_a_fleet_a_command_says_how_to_start_one() {
     let place = TemporaryDirectory::new();
-    let error = error_of(&support::run(program(&place).args(["fleet", "status"])));
+    let error = error_of(&crate::support::run(program(&place).args(["fleet", "status"])));
     assert_eq!(error, "error: no fleet of this user runs on this machine\n  hint: start one: uuid-generator\n");
 }
 
@@ -445,7 +443,7 @@ fn a_record_tells_what_was_asked_and_what_was_answered() {
     eventually("both are recorded", || fleet.records().records.len() == 2);
     let record = &fleet.records().records[1];
     assert_eq!(record.answer.map(|id| id.0), Some(answer.id()));
-    assert_eq!((record.generator, record.status, record.outcome), (Generator(ports[0]), 200, Outcome::Completed));
+    assert_eq!((record.generator, record.status, record.outcome), (Generator(ports[0]), 200, AttemptEnd::Completed));
     assert_eq!((&*record.method, record.connection, record.request_number), ("PUT", 1, 2));
     assert_eq!(record.path, format!("{}…", &long[..136]));
     assert_eq!(record.peer, connection.stream.local_addr().unwrap().to_string());
@@ -472,11 +470,11 @@ fn a_request_that_a_killed_backend_had_received_is_recorded_as_never_answered() 
     assert!(fleet.log.wait_for("/unlucky").ends_with(" in flight when its backend ended"));
     let page: RecordsPage = fleet.api_get("/v1/records?run=000000000000002a");
     let [record] = &page.records[..] else { panic!("{page:?}") };
-    assert_eq!((record.outcome, &record.answered, record.bytes), (Outcome::Received, &None, 0));
+    assert_eq!((record.outcome, &record.answered, record.bytes), (AttemptEnd::Received, &None, 0));
     assert_eq!(record.request, Some(id.parse().unwrap()));
     assert_eq!((&page.in_flight[..], fleet.member(ports[0]).in_flight), (&[][..], 0));
     // The answered one beside it was not touched.
-    assert_eq!(of_path(&fleet.records().records, "/").outcome, Outcome::Completed);
+    assert_eq!(of_path(&fleet.records().records, "/").outcome, AttemptEnd::Completed);
 }
 
 #[test]
@@ -489,13 +487,13 @@ fn what_a_paused_backend_has_in_flight_is_seen_until_it_is_answered() {
     let member = fleet.member(ports[0]);
     assert_eq!((member.state, member.in_flight, member.attempts), (MemberState::Paused, 1, 0));
     let record = of_path(&fleet.records().in_flight, "/waits").clone();
-    assert_eq!((record.outcome, record.answered), (Outcome::Received, None));
+    assert_eq!((record.outcome, record.answered), (AttemptEnd::Received, None));
     fleet.act("resume", ports[0]);
     let answer = unfinished.connection.answer().unwrap();
     assert_eq!(record.answer.map(|id| id.0), Some(answer.id()));
     eventually("it is recorded", || fleet.member(ports[0]).attempts == 1);
     assert_eq!(fleet.member(ports[0]).in_flight, 0);
-    assert_eq!(of_path(&fleet.records().records, "/waits").outcome, Outcome::Completed);
+    assert_eq!(of_path(&fleet.records().records, "/waits").outcome, AttemptEnd::Completed);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use uuid_generator::backend::dialogue::{Dialogue, Site, Waiting};
 use uuid_generator::journal::{self, Capacity, Reader, Writer};
-use uuid_generator::wire::{AnswerId, Calendar, End, Generator, Limits, Moment, Outcome, Record, RequestId};
+use uuid_generator::wire::{AttemptEnd, Calendar, End, Generator, Limits, Moment, Record, RequestId, ResponseId};
 
 const HEADER_BYTES: u32 = 2048;
 const NOW: Moment = Moment(5_000_000_000);
@@ -161,15 +161,19 @@ impl Story {
             assert_eq!(answer.header("Answer-Id"), record.answer.map(|id| id.to_string()).as_deref());
             assert_eq!(answer.header("Check-Request-Id"), record.request.map(|id| id.to_string()).as_deref());
             let (bytes, outcome) = match position <= self.written {
-                true => (answer.bytes, Outcome::Completed),
-                false => (self.written.saturating_sub(start), Outcome::CutOff),
+                true => (answer.bytes, AttemptEnd::Completed),
+                false => (self.written.saturating_sub(start), AttemptEnd::CutOff),
             };
             assert_eq!((record.bytes, record.outcome), (bytes as u64, outcome), "{record:?}");
             assert!(answers.last().is_none_or(|earlier| !earlier.closes()), "an answer after the last one");
             answers.push(answer);
         }
         if let [held, more @ ..] = &self.records[answers.len()..] {
-            assert_eq!((held.bytes, held.outcome), (0, Outcome::CutOff), "a request whose body did not end: {held:?}");
+            assert_eq!(
+                (held.bytes, held.outcome),
+                (0, AttemptEnd::CutOff),
+                "a request whose body did not end: {held:?}"
+            );
             assert_eq!(more, [], "two requests wait for the end of their bodies");
         }
         self.check_numbers();
@@ -181,13 +185,13 @@ impl Story {
             assert_eq!((record.number, record.request_number, record.connection), (number, number as u32, 7));
             assert_eq!((record.received, record.answered), (NOW, NOW));
         }
-        let cut_off = self.records.iter().filter(|record| record.outcome == Outcome::CutOff);
+        let cut_off = self.records.iter().filter(|record| record.outcome == AttemptEnd::CutOff);
         assert!(
             cut_off.map(|record| record.number).eq(self.in_flight.iter().map(|record| record.number)),
             "what was in flight before the end: {:?}",
             self.in_flight
         );
-        let ids: Vec<AnswerId> = self.records.iter().filter_map(|record| record.answer).collect();
+        let ids: Vec<ResponseId> = self.records.iter().filter_map(|record| record.answer).collect();
         assert_eq!(ids.iter().collect::<HashSet<_>>().len(), ids.len(), "a UUID was used twice");
         assert!(ids.iter().all(|id| id.0.get_version_num() == 4));
     }
@@ -199,7 +203,7 @@ impl Story {
             if let Some(answer) = record.answer {
                 text = text.replace(&answer.to_string(), "UUID");
             }
-            Record { answer: record.answer.map(|_| AnswerId(uuid::Uuid::nil())), ..record }
+            Record { answer: record.answer.map(|_| ResponseId(uuid::Uuid::nil())), ..record }
         });
         let records = records.collect();
         (text, records, self.unread)
@@ -616,11 +620,11 @@ proptest! {
         prop_assert!(recorded <= written && written <= recorded + continues * 25, "{} of {}", recorded, written);
         for (record, number) in story.records.iter().zip(1..) {
             prop_assert_eq!((record.number, record.request_number), (number, number as u32));
-            prop_assert!(record.outcome != Outcome::Received);
+            prop_assert!(record.outcome != AttemptEnd::Received);
         }
-        let last = story.records.iter().position(|record| record.outcome == Outcome::CutOff);
+        let last = story.records.iter().position(|record| record.outcome == AttemptEnd::CutOff);
         let after_last = last.map_or(&[][..], |last| &story.records[last..]);
-        prop_assert!(after_last.iter().all(|record| record.outcome == Outcome::CutOff), "answered after one that was cut off");
+        prop_assert!(after_last.iter().all(|record| record.outcome == AttemptEnd::CutOff), "answered after one that was cut off");
     }
 
     #[test]
@@ -650,7 +654,7 @@ fn until_the_end_in_flight_is_what_has_not_been_written() {
     assert_eq!(in_flight(&conversation), [2, 3]);
     let story = conversation.end();
     let outcomes: Vec<_> = story.records.iter().map(|record| (record.number, record.outcome)).collect();
-    assert_eq!(outcomes, [(1, Outcome::Completed), (2, Outcome::CutOff), (3, Outcome::CutOff)]);
+    assert_eq!(outcomes, [(1, AttemptEnd::Completed), (2, AttemptEnd::CutOff), (3, AttemptEnd::CutOff)]);
     assert_eq!(story.check().len(), 2);
 }
 

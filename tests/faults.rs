@@ -1,15 +1,13 @@
 //! Misbehaviour that is switched on inside backends: what a client sees of it on the wire, and what was recorded.
 
-mod support;
-
 use std::fs;
 use std::io::{ErrorKind, Read};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use support::http::{Connection, GET};
-use support::{Fleet, error_of, eventually, http, program, refuses, run};
-use uuid_generator::wire::{MemberState, Outcome, RecordView};
+use crate::support::http::{Connection, GET};
+use crate::support::{Fleet, error_of, eventually, http, program, refuses, run};
+use uuid_generator::wire::{AttemptEnd, MemberState, RecordView};
 
 const ID: &str = "00000000000004d2-000000000000002a";
 
@@ -80,7 +78,7 @@ fn a_status_is_answered_instead_of_the_page() {
         assert_eq!(answer.header("Check-Request-Id"), Some(ID));
         let path = request.split(' ').nth(1).unwrap();
         let record = record(&fleet, path);
-        assert_eq!((record.status, record.outcome), (503, Outcome::Completed));
+        assert_eq!((record.status, record.outcome), (503, AttemptEnd::Completed));
         assert_eq!(record.answer.unwrap().0, answer.id());
         assert_eq!(record.bytes, (answer.head.len() + answer.body.len()) as u64);
     }
@@ -141,7 +139,7 @@ fn a_reset_is_a_reset() {
     client.send(&get("/gone")).unwrap();
     assert_eq!(rest(&mut client), (vec![], Some(ErrorKind::ConnectionReset)));
     let record = record(&fleet, "/gone");
-    assert_eq!((record.outcome, record.bytes), (Outcome::CutOff, 0));
+    assert_eq!((record.outcome, record.bytes), (AttemptEnd::CutOff, 0));
 }
 
 #[test]
@@ -155,7 +153,7 @@ fn a_hang_ends_when_the_client_closes() {
     assert!(in_flight(&fleet, "/hangs"));
     drop(client);
     let ended = record(&fleet, "/hangs");
-    assert_eq!((ended.outcome, ended.bytes), (Outcome::CutOff, 0));
+    assert_eq!((ended.outcome, ended.bytes), (AttemptEnd::CutOff, 0));
     assert_eq!(fleet.member(port).in_flight, 0);
     assert_eq!(fleet.records().records.len(), 1);
 }
@@ -167,7 +165,7 @@ fn a_close_is_an_orderly_end_without_an_answer() {
     client.send(&get("/closed")).unwrap();
     assert_eq!(rest(&mut client), (vec![], None));
     let ended = record(&fleet, "/closed");
-    assert_eq!((ended.outcome, ended.bytes), (Outcome::CutOff, 0));
+    assert_eq!((ended.outcome, ended.bytes), (AttemptEnd::CutOff, 0));
     // Also after a delay.
     fault(&fleet, port, &["latency", "20ms"]);
     let mut client = Connection::to(port);
@@ -192,13 +190,13 @@ fn a_close_midway_leaves_half_of_the_body_that_was_announced() {
         assert!(text.starts_with("HTTP/1.1 200 OK\r\n") && !text.contains("Connection: close"), "{text}");
         drop(client);
         let record = record(&fleet, path);
-        assert_eq!((record.outcome, record.bytes), (Outcome::CutOff, bytes.len() as u64));
+        assert_eq!((record.outcome, record.bytes), (AttemptEnd::CutOff, bytes.len() as u64));
     }
     let mut client = Connection::to(port);
     client.send("HEAD /head HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
     let (bytes, _) = rest(&mut client);
     assert!(bytes.starts_with(b"HTTP/1.1 200 OK\r\n") && !bytes.ends_with(b"\r\n\r\n"));
-    assert_eq!(record(&fleet, "/head").outcome, Outcome::CutOff);
+    assert_eq!(record(&fleet, "/head").outcome, AttemptEnd::CutOff);
 }
 
 #[test]
@@ -253,7 +251,7 @@ fn an_answer_held_back_for_a_client_that_has_gone_was_cut_off() {
     eventually("it is in flight", || in_flight(&fleet, "/?delay=60s"));
     drop(client);
     let record = record(&fleet, "/?delay=60s");
-    assert_eq!((record.outcome, record.bytes), (Outcome::CutOff, 0));
+    assert_eq!((record.outcome, record.bytes), (AttemptEnd::CutOff, 0));
     assert!(held(&record) < Duration::from_secs(60));
 }
 
@@ -305,7 +303,7 @@ fn draining_waits_for_what_is_held_back() {
     answer.expect_page_of(ports[0]);
     assert_eq!(answer.header("Connection"), Some("close"));
     let record = record(&fleet, "/?delay=700ms");
-    assert_eq!(record.outcome, Outcome::Completed);
+    assert_eq!(record.outcome, AttemptEnd::Completed);
     assert!(held(&record) >= Duration::from_millis(700));
     assert!(refuses(ports[0]));
 }
@@ -318,7 +316,7 @@ fn draining_gives_up_a_hang_when_the_grace_has_passed() {
     client.send(&get("/hangs")).unwrap();
     eventually("it is in flight", || in_flight(&fleet, "/hangs"));
     fleet.act("drain", ports[0]);
-    assert_eq!(record(&fleet, "/hangs").outcome, Outcome::CutOff);
+    assert_eq!(record(&fleet, "/hangs").outcome, AttemptEnd::CutOff);
     assert_eq!(fleet.member(ports[0]).last_end.as_deref(), Some("exit status 0"));
     assert!(rest(&mut client).0.is_empty());
 }
@@ -361,7 +359,7 @@ fn a_request_asks_for_bytes() {
         const START: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
         assert!(answer.body.as_bytes().chunks(64).all(|line| START.as_bytes().starts_with(line)));
         let record = record(&fleet, &path);
-        assert_eq!((record.outcome, record.bytes), (Outcome::Completed, (answer.head.len() + length) as u64));
+        assert_eq!((record.outcome, record.bytes), (AttemptEnd::Completed, (answer.head.len() + length) as u64));
     }
     // What is asked meanwhile comes after.
     client.send(&[get("/bytes/5000000"), GET.to_owned(), get("/bytes/10")].concat()).unwrap();
@@ -398,13 +396,13 @@ fn many_bytes_take_little_memory_however_slowly_they_are_read() {
     }
     drop(client);
     let ended = record(&fleet, &path);
-    assert_eq!((ended.bytes, ended.outcome), (seen as u64, Outcome::Completed));
+    assert_eq!((ended.bytes, ended.outcome), (seen as u64, AttemptEnd::Completed));
     assert!(seen > LENGTH);
     let more = peak() - before;
     assert!(more < 8 * 1024, "{more} kB");
     drop(slow);
     let cut = record(&fleet, "/bytes/1073741824");
-    assert_eq!(cut.outcome, Outcome::CutOff);
+    assert_eq!(cut.outcome, AttemptEnd::CutOff);
     assert!(cut.bytes > 0 && cut.bytes < 1 << 30);
 }
 
@@ -561,7 +559,7 @@ fn the_api_switches_faults() {
 
 #[test]
 fn a_reader_that_has_gone_is_no_failure() {
-    let place = support::TemporaryDirectory::new();
+    let place = crate::support::TemporaryDirectory::new();
     for words in [&["man"][..], &["completions", "bash"]] {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);

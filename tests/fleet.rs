@@ -1,8 +1,6 @@
 //! The life of a fleet's processes, from the outside: how they die, come back and stop, what the log says of their requests, and
 //! that no UUID comes twice.
 
-mod support;
-
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs;
 use std::io::ErrorKind;
@@ -10,10 +8,12 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::support::http::{Answer, Connection, GET, Unfinished};
+use crate::support::{
+    Fleet, LOOPBACK, after_time, all_processes, children, eventually, http, is_free, lives, refuses, send,
+};
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use support::http::{Answer, Connection, GET, Unfinished};
-use support::{Fleet, LOOPBACK, after_time, all_processes, children, eventually, http, is_free, lives, refuses, send};
 use uuid::Uuid;
 use uuid_generator::wire::MemberState;
 

@@ -1,7 +1,5 @@
 //! HTTP over real sockets with real backends: what is answered, what is refused, and what hostile or unlucky clients cannot do.
 
-mod support;
-
 use std::collections::HashSet;
 use std::fs;
 use std::io::{self, ErrorKind, Read, Write};
@@ -9,12 +7,12 @@ use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::support::http::{Answer, Connection, GET};
+use crate::support::{Fleet, LOOPBACK, PATIENCE, eventually};
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, prlimit, setrlimit};
 use serde_json::{Value, json};
-use support::http::{Answer, Connection, GET};
-use support::{Fleet, LOOPBACK, PATIENCE, eventually};
 use uuid::Uuid;
-use uuid_generator::wire::{Outcome, RecordView};
+use uuid_generator::wire::{AttemptEnd, RecordView};
 
 const LAST_GET: &str = "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
 const GET_JSON: &str = "GET /?format=json HTTP/1.1\r\nHost: h\r\n\r\n";
@@ -397,7 +395,7 @@ fn a_client_that_does_not_read_its_answers_is_given_up() {
     };
     assert!(matches!(given_up, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe), "{given_up}");
     backend.client().ask(GET).expect_page_of(backend.port);
-    let cut_off = |record: &RecordView| record.outcome == Outcome::CutOff;
+    let cut_off = |record: &RecordView| record.outcome == AttemptEnd::CutOff;
     assert!(backend.fleet.records().records.iter().any(cut_off), "no record is cut off");
     // The answer to the last one was seen before the backend noted that it had been written.
     eventually("nothing is in flight any more", || backend.fleet.records().in_flight.is_empty());
@@ -479,7 +477,7 @@ fn a_connection_that_was_established_before_its_backend_drains_can_still_be_used
     let mut client = backend.client();
     // Taken after the first one.
     backend.client().ask(GET).expect_page_of(backend.port);
-    support::send(backend.pid(), Signal::TERM);
+    crate::support::send(backend.pid(), Signal::TERM);
     client.expect_silence(Duration::from_millis(300));
     let answer = client.ask(GET);
     answer.expect_page_of(backend.port);
@@ -496,7 +494,7 @@ fn a_connection_that_waits_for_room_is_answered_even_though_its_backend_drains()
     let mut waiting = backend.client();
     waiting.send(GET).unwrap();
     waiting.expect_silence(Duration::from_millis(100));
-    support::send(backend.pid(), Signal::TERM);
+    crate::support::send(backend.pid(), Signal::TERM);
     waiting.answer().unwrap().expect_page_of(backend.port);
     for client in [&mut kept, &mut waiting] {
         expect_end(client);
@@ -517,7 +515,7 @@ fn a_backend_that_drains_in_a_storm_resets_no_connection_that_was_established() 
         let ends: Vec<(usize, Result<(), String>)> = thread::scope(|scope| {
             let clients: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(|| ask_until_refused(backend.port))).collect();
             thread::sleep(STORM);
-            support::send(pid, Signal::TERM);
+            crate::support::send(pid, Signal::TERM);
             clients.into_iter().map(|client| client.join().unwrap()).collect()
         });
         let answers: usize = ends.iter().map(|(answers, _)| answers).sum();
@@ -526,7 +524,7 @@ fn a_backend_that_drains_in_a_storm_resets_no_connection_that_was_established() 
         assert!(answers > 2 * CLIENTS, "no storm: {answers} answers");
         let page = backend.fleet.records();
         assert_eq!((page.lost, page.in_flight.len(), page.records.len()), (0, 0, answers));
-        assert!(page.records.iter().all(|record| record.outcome == Outcome::Completed));
+        assert!(page.records.iter().all(|record| record.outcome == AttemptEnd::Completed));
     }
 }
 

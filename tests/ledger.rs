@@ -2,11 +2,11 @@
 
 use proptest::prelude::*;
 use uuid::Uuid;
-use uuid_generator::check::fate::Fate;
-use uuid_generator::check::ledger::{Arrival, Ledger, Records, UNNUMBERED};
-use uuid_generator::check::observation::{Backend, Echo, Observation, Sight};
-use uuid_generator::check::tally::Tally;
-use uuid_generator::wire::{Moment, Outcome};
+use uuid_generator::wire::{AttemptEnd, Moment};
+use verdict::ledger::{Arrival, Ledger, Records, UNNUMBERED};
+use verdict::observation::{Backend, ClientOutcome, Echo, Observation};
+use verdict::outcome::Outcome;
+use verdict::tally::Tally;
 
 const MILLISECOND: u64 = 1_000_000;
 
@@ -24,21 +24,21 @@ fn got(answer: u128, backend: u16) -> Observation {
         client: 0,
         backend: Backend(backend),
         status: 200,
-        sight: Sight::Answer,
+        sight: ClientOutcome::Answer,
         echo: Echo::Own,
         reused: false,
     }
 }
 
 /// A request that got nothing.
-fn failed(sight: Sight, reused: bool) -> Observation {
+fn failed(sight: ClientOutcome, reused: bool) -> Observation {
     let nothing = Observation { answer: Uuid::nil(), backend: Backend::UNKNOWN, status: 0, ..got(0, 0) };
     Observation { sight, reused, echo: Echo::None, ..nothing }
 }
 
 /// The balancer's own page.
 fn own_page(status: u16) -> Observation {
-    Observation { status, ..failed(Sight::Answer, false) }
+    Observation { status, ..failed(ClientOutcome::Answer, false) }
 }
 
 /// An attempt that was answered.
@@ -50,45 +50,45 @@ fn at(sequence: u32, backend: u16, answer: u128) -> Arrival {
         took: 100,
         backend: Backend(backend),
         status: 200,
-        outcome: Outcome::Completed,
+        outcome: AttemptEnd::Completed,
     }
 }
 
 fn cut(arrival: Arrival) -> Arrival {
-    Arrival { outcome: Outcome::CutOff, ..arrival }
+    Arrival { outcome: AttemptEnd::CutOff, ..arrival }
 }
 
-fn fates(observations: &[Observation], arrivals: &[Arrival]) -> Vec<Fate> {
+fn fates(observations: &[Observation], arrivals: &[Arrival]) -> Vec<Outcome> {
     let ledger = Ledger::join(observations.to_vec(), arrivals.to_vec(), Records::Kept);
     ledger.entries().map(|entry| entry.fate).collect()
 }
 
 #[track_caller]
-fn one(observation: Observation, arrivals: &[Arrival]) -> Fate {
+fn one(observation: Observation, arrivals: &[Arrival]) -> Outcome {
     fates(&[observation], arrivals)[0]
 }
 
 #[test]
 fn one_attempt_and_its_answer_is_delivered() {
-    assert_eq!(one(got(7, 1), &[at(0, 1, 7)]), Fate::Delivered);
+    assert_eq!(one(got(7, 1), &[at(0, 1, 7)]), Outcome::Delivered);
     // Also an answer that says 503, if the backend says so.
     let refused = Observation { status: 503, ..got(7, 1) };
-    assert_eq!(one(refused, &[Arrival { status: 503, ..at(0, 1, 7) }]), Fate::Delivered);
+    assert_eq!(one(refused, &[Arrival { status: 503, ..at(0, 1, 7) }]), Outcome::Delivered);
 }
 
 #[test]
 fn an_attempt_that_failed_before_the_one_that_was_delivered_makes_it_retried() {
-    assert_eq!(one(got(7, 1), &[cut(at(0, 2, 6)), at(0, 1, 7)]), Fate::Retried);
-    let died = Arrival { outcome: Outcome::Received, ..at(0, 2, 6) };
-    assert_eq!(one(got(7, 1), &[died, at(0, 1, 7)]), Fate::Retried);
+    assert_eq!(one(got(7, 1), &[cut(at(0, 2, 6)), at(0, 1, 7)]), Outcome::Retried);
+    let died = Arrival { outcome: AttemptEnd::Received, ..at(0, 2, 6) };
+    assert_eq!(one(got(7, 1), &[died, at(0, 1, 7)]), Outcome::Retried);
     let unwell = Arrival { status: 503, ..at(0, 2, 6) };
-    assert_eq!(one(got(7, 1), &[unwell, at(0, 1, 7)]), Fate::Retried);
+    assert_eq!(one(got(7, 1), &[unwell, at(0, 1, 7)]), Outcome::Retried);
 }
 
 #[test]
 fn two_attempts_that_were_both_executed_make_it_duplicated() {
-    assert_eq!(one(got(7, 1), &[at(0, 2, 6), at(0, 1, 7)]), Fate::Duplicated);
-    assert_eq!(one(got(7, 1), &[at(0, 1, 7), at(0, 1, 8)]), Fate::Duplicated);
+    assert_eq!(one(got(7, 1), &[at(0, 2, 6), at(0, 1, 7)]), Outcome::Duplicated);
+    assert_eq!(one(got(7, 1), &[at(0, 1, 7), at(0, 1, 8)]), Outcome::Duplicated);
 }
 
 #[test]
@@ -97,29 +97,29 @@ fn copies_to_a_backend_that_never_delivers_are_mirrored() {
     let observations: Vec<_> = (0..count).map(|i| got(u128::from(i), 0)).collect();
     let mut arrivals: Vec<_> = (0..count).map(|i| at(i, 0, u128::from(i))).collect();
     arrivals.extend((0..count).map(|i| at(i, 3, 1000 + u128::from(i))));
-    assert!(fates(&observations, &arrivals).iter().all(|fate| *fate == Fate::Mirrored));
+    assert!(fates(&observations, &arrivals).iter().all(|fate| *fate == Outcome::Mirrored));
     // As soon as that backend delivers once, they are executed twice.
     let mut more = observations.clone();
     more.push(got(5000, 3));
     arrivals.push(at(count, 3, 5000));
     let seen = fates(&more, &arrivals);
-    assert!(seen[..30].iter().all(|fate| *fate == Fate::Duplicated));
-    assert_eq!(seen[30], Fate::Delivered);
+    assert!(seen[..30].iter().all(|fate| *fate == Outcome::Duplicated));
+    assert_eq!(seen[30], Outcome::Delivered);
 }
 
 #[test]
 fn executed_without_an_answer_is_lost_and_without_an_attempt_unserved() {
-    for sight in [Sight::Closed, Sight::Reset, Sight::TimedOut, Sight::Malformed] {
-        assert_eq!(one(failed(sight, false), &[at(0, 1, 7)]), Fate::Lost, "{sight:?}");
-        assert_eq!(one(failed(sight, false), &[]), Fate::Unserved, "{sight:?}");
+    for sight in [ClientOutcome::Closed, ClientOutcome::Reset, ClientOutcome::TimedOut, ClientOutcome::Malformed] {
+        assert_eq!(one(failed(sight, false), &[at(0, 1, 7)]), Outcome::Lost, "{sight:?}");
+        assert_eq!(one(failed(sight, false), &[]), Outcome::Unserved, "{sight:?}");
     }
-    assert_eq!(one(failed(Sight::Refused, false), &[]), Fate::Unserved);
+    assert_eq!(one(failed(ClientOutcome::Refused, false), &[]), Outcome::Unserved);
 }
 
 #[test]
 fn an_idle_connection_that_is_closed_when_it_is_used_again_is_no_fault() {
     let ledger = |reused, arrivals: &[Arrival]| {
-        Ledger::join(vec![failed(Sight::Closed, reused)], arrivals.to_vec(), Records::Kept)
+        Ledger::join(vec![failed(ClientOutcome::Closed, reused)], arrivals.to_vec(), Records::Kept)
     };
     assert!(ledger(true, &[]).entries().all(|entry| entry.is_benign_race()));
     assert!(!ledger(false, &[]).entries().any(|entry| entry.is_benign_race()));
@@ -128,66 +128,69 @@ fn an_idle_connection_that_is_closed_when_it_is_used_again_is_no_fault() {
 
 #[test]
 fn an_answer_without_a_backend_is_the_balancers_own() {
-    assert_eq!(one(own_page(502), &[]), Fate::Balancer);
-    assert_eq!(one(own_page(504), &[cut(at(0, 1, 7))]), Fate::Balancer);
-    assert_eq!(one(own_page(200), &[]), Fate::Balancer);
+    assert_eq!(one(own_page(502), &[]), Outcome::Balancer);
+    assert_eq!(one(own_page(504), &[cut(at(0, 1, 7))]), Outcome::Balancer);
+    assert_eq!(one(own_page(200), &[]), Outcome::Balancer);
 }
 
 #[test]
 fn an_answer_that_its_own_request_got_too_is_stale() {
     let observations = [got(7, 1), Observation { echo: Echo::Other, ..got(7, 1) }];
-    assert_eq!(fates(&observations, &[at(0, 1, 7)]), [Fate::Delivered, Fate::Stale]);
+    assert_eq!(fates(&observations, &[at(0, 1, 7)]), [Outcome::Delivered, Outcome::Stale]);
     // Also when the second one was executed as well.
-    assert_eq!(fates(&observations, &[at(0, 1, 7), at(1, 1, 8)]), [Fate::Delivered, Fate::Stale]);
+    assert_eq!(fates(&observations, &[at(0, 1, 7), at(1, 1, 8)]), [Outcome::Delivered, Outcome::Stale]);
     // Or when it is from before this run.
-    assert_eq!(one(Observation { echo: Echo::Other, ..got(99, 1) }, &[]), Fate::Stale);
+    assert_eq!(one(Observation { echo: Echo::Other, ..got(99, 1) }, &[]), Outcome::Stale);
 }
 
 #[test]
 fn answers_that_changed_places_are_swapped() {
     let other = |answer| Observation { echo: Echo::Other, ..got(answer, 1) };
     let arrivals = [at(0, 1, 100), at(1, 1, 101)];
-    assert_eq!(fates(&[other(101), other(100)], &arrivals), [Fate::Swapped, Fate::Swapped]);
+    assert_eq!(fates(&[other(101), other(100)], &arrivals), [Outcome::Swapped, Outcome::Swapped]);
     // One got the answer of a request that was given up.
-    assert_eq!(fates(&[failed(Sight::TimedOut, false), other(100)], &arrivals), [Fate::Lost, Fate::Swapped]);
+    assert_eq!(
+        fates(&[failed(ClientOutcome::TimedOut, false), other(100)], &arrivals),
+        [Outcome::Lost, Outcome::Swapped]
+    );
 }
 
 #[test]
 fn what_breaks_off_is_truncated_and_what_differs_is_altered() {
     let seen = |sight| Observation { sight, ..got(7, 1) };
-    assert_eq!(one(seen(Sight::Truncated), &[cut(at(0, 1, 7))]), Fate::Truncated);
-    assert_eq!(one(seen(Sight::Altered), &[at(0, 1, 7)]), Fate::Altered);
-    assert_eq!(one(seen(Sight::TooLarge), &[at(0, 1, 7)]), Fate::Altered);
+    assert_eq!(one(seen(ClientOutcome::Truncated), &[cut(at(0, 1, 7))]), Outcome::Truncated);
+    assert_eq!(one(seen(ClientOutcome::Altered), &[at(0, 1, 7)]), Outcome::Altered);
+    assert_eq!(one(seen(ClientOutcome::TooLarge), &[at(0, 1, 7)]), Outcome::Altered);
     let other_status = Observation { status: 404, ..got(7, 1) };
-    assert_eq!(one(other_status, &[at(0, 1, 7)]), Fate::Altered);
+    assert_eq!(one(other_status, &[at(0, 1, 7)]), Outcome::Altered);
 }
 
 #[test]
 fn an_answer_without_a_record_is_alien() {
-    assert_eq!(one(got(7, 1), &[]), Fate::Alien);
+    assert_eq!(one(got(7, 1), &[]), Outcome::Alien);
 }
 
 #[test]
 fn without_records_only_the_clients_end_is_judged() {
     let fate = |observation| Ledger::join(vec![observation], vec![], Records::None).entries().next().unwrap().fate;
     let named = Observation { answer: Uuid::nil(), echo: Echo::None, ..got(0, 1) };
-    assert_eq!(fate(named), Fate::Delivered);
-    assert_eq!(fate(own_page(502)), Fate::Balancer);
-    assert_eq!(fate(own_page(200)), Fate::Alien);
-    assert_eq!(fate(failed(Sight::Closed, false)), Fate::Unanswered);
-    for sight in [Sight::Refused, Sight::Unreachable, Sight::TlsFailed] {
-        assert_eq!(fate(failed(sight, false)), Fate::Unserved);
+    assert_eq!(fate(named), Outcome::Delivered);
+    assert_eq!(fate(own_page(502)), Outcome::Balancer);
+    assert_eq!(fate(own_page(200)), Outcome::Alien);
+    assert_eq!(fate(failed(ClientOutcome::Closed, false)), Outcome::Unanswered);
+    for sight in [ClientOutcome::Refused, ClientOutcome::Unreachable, ClientOutcome::TlsFailed] {
+        assert_eq!(fate(failed(sight, false)), Outcome::Unserved);
     }
-    assert_eq!(fate(Observation { sight: Sight::Truncated, ..named }), Fate::Truncated);
+    assert_eq!(fate(Observation { sight: ClientOutcome::Truncated, ..named }), Outcome::Truncated);
 }
 
 #[test]
 fn arrivals_without_a_number_belong_to_the_request_that_got_their_answer() {
-    let observations = [Observation { echo: Echo::None, ..got(7, 1) }, failed(Sight::Closed, false)];
+    let observations = [Observation { echo: Echo::None, ..got(7, 1) }, failed(ClientOutcome::Closed, false)];
     let arrivals = [at(UNNUMBERED, 1, 7), at(UNNUMBERED, 1, 8)];
     let ledger = Ledger::join(observations.to_vec(), arrivals.to_vec(), Records::Kept);
-    let seen: Vec<Fate> = ledger.entries().map(|entry| entry.fate).collect();
-    assert_eq!((seen, ledger.unassigned, ledger.unexplained), (vec![Fate::Delivered, Fate::Unserved], 1, 0));
+    let seen: Vec<Outcome> = ledger.entries().map(|entry| entry.fate).collect();
+    assert_eq!((seen, ledger.unassigned, ledger.unexplained), (vec![Outcome::Delivered, Outcome::Unserved], 1, 0));
 }
 
 #[test]
@@ -196,19 +199,19 @@ fn arrivals_of_requests_that_were_never_sent_are_counted_beside() {
     assert_eq!((ledger.unexplained, ledger.arrivals().len()), (1, 1));
 }
 
-fn any_sight() -> impl Strategy<Value = Sight> {
+fn any_sight() -> impl Strategy<Value = ClientOutcome> {
     prop_oneof![
-        4 => Just(Sight::Answer),
-        1 => Just(Sight::Altered),
-        1 => Just(Sight::Truncated),
-        1 => Just(Sight::TooLarge),
-        1 => Just(Sight::Malformed),
-        1 => Just(Sight::Closed),
-        1 => Just(Sight::Reset),
-        1 => Just(Sight::TimedOut),
-        1 => Just(Sight::Refused),
-        1 => Just(Sight::Unreachable),
-        1 => Just(Sight::TlsFailed)
+        4 => Just(ClientOutcome::Answer),
+        1 => Just(ClientOutcome::Altered),
+        1 => Just(ClientOutcome::Truncated),
+        1 => Just(ClientOutcome::TooLarge),
+        1 => Just(ClientOutcome::Malformed),
+        1 => Just(ClientOutcome::Closed),
+        1 => Just(ClientOutcome::Reset),
+        1 => Just(ClientOutcome::TimedOut),
+        1 => Just(ClientOutcome::Refused),
+        1 => Just(ClientOutcome::Unreachable),
+        1 => Just(ClientOutcome::TlsFailed)
     ]
 }
 
@@ -232,7 +235,7 @@ proptest! {
         let arrivals: Vec<Arrival> = arrived
             .iter()
             .map(|(sequence, answer, backend, outcome)| {
-                let outcome = [Outcome::Received, Outcome::Completed, Outcome::CutOff][usize::from(*outcome)];
+                let outcome = [AttemptEnd::Received, AttemptEnd::Completed, AttemptEnd::CutOff][usize::from(*outcome)];
                 let sequence = if *sequence == 44 { UNNUMBERED } else { *sequence };
                 Arrival { outcome, ..at(sequence, *backend, *answer) }
             })

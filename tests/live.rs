@@ -1,22 +1,18 @@
 //! The live view in a real browser, before a real NGINX: what is clicked is done, what is done is seen, and nothing that came from a
 //! request is more than text.
 
-#[path = "support/browser.rs"]
-mod browser;
-mod support;
-
 use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use browser::{click, find, picture, run, text, until};
+use crate::support::browser::{click, find, picture, run, text, until};
+use crate::support::{DefaultPorts, Fleet, TemporaryDirectory, list, ports, program};
 use fantoccini::{Client, Locator};
-use support::{DefaultPorts, Fleet, TemporaryDirectory, list, ports, program};
 
 /// A demo with a real balancer; ended with the value.
 struct Demo {
-    _process: support::Demo,
+    _process: crate::support::Demo,
     _place: TemporaryDirectory,
     _default_ports: Option<DefaultPorts>,
     view: String,
@@ -27,12 +23,12 @@ impl Demo {
     fn start(balancer: &str) -> Demo {
         let place = TemporaryDirectory::new();
         // Pictures show the ports that their reader will have.
-        let default_ports = browser::screenshots().map(|_| DefaultPorts::wait());
+        let default_ports = crate::support::browser::screenshots().map(|_| DefaultPorts::wait());
         let (backends, listen) = match default_ports {
             Some(_) => (vec![9001, 9002, 9003], "8080".to_owned()),
             None => (ports(3), ports(1)[0].to_string()),
         };
-        let demo = support::Demo::start(&place, balancer, &backends, &listen);
+        let demo = crate::support::Demo::start(&place, balancer, &backends, &listen);
         let view = demo.view();
         Demo { _process: demo, _place: place, _default_ports: default_ports, view, ports: backends }
     }
@@ -56,11 +52,11 @@ async fn open(page: &Client, url: &str) {
 #[test]
 fn a_backend_that_is_killed_by_a_click_gets_nothing_and_comes_back_by_another() {
     let demo = Demo::start("nginx");
-    browser::with(1400, 1250, async |page| {
+    crate::support::browser::with(1400, 1250, async |page| {
         open(&page, &demo.view).await;
         let share = |place| demo.card(place, ".share");
         until(&page, &share(1), "a share of a third", |share| (30.0..37.0).contains(&percent(share))).await;
-        if browser::screenshots().is_some() {
+        if crate::support::browser::screenshots().is_some() {
             tokio::time::sleep(Duration::from_secs(25)).await;
         }
         picture(&page, "live-healthy").await;
@@ -84,7 +80,7 @@ fn a_backend_that_is_killed_by_a_click_gets_nothing_and_comes_back_by_another() 
 #[test]
 fn each_step_of_the_tour_shows_with_a_real_nginx_what_its_text_says() {
     let demo = Demo::start("nginx");
-    browser::with(1400, 1250, async |page| {
+    crate::support::browser::with(1400, 1250, async |page| {
         open(&page, &demo.view).await;
         click(&page, "#tour-open").await;
         for step in 1..=5 {
@@ -109,7 +105,7 @@ fn each_step_of_the_tour_shows_with_a_real_nginx_what_its_text_says() {
 #[test]
 fn a_check_is_started_by_a_click_and_told_with_its_account_and_verdict() {
     let demo = Demo::start("haproxy");
-    browser::with(1400, 1250, async |page| {
+    crate::support::browser::with(1400, 1250, async |page| {
         open(&page, &demo.view).await;
         click(&page, "#check").await;
         until(&page, "#marks", "it begins and ends, after that of the demo", |marks| {
@@ -127,7 +123,7 @@ fn a_check_is_started_by_a_click_and_told_with_its_account_and_verdict() {
 #[test]
 fn another_algorithm_is_chosen_from_those_that_this_balancer_has() {
     let demo = Demo::start("haproxy");
-    browser::with(1400, 1250, async |page| {
+    crate::support::browser::with(1400, 1250, async |page| {
         open(&page, &demo.view).await;
         let choices =
             run(&page, "return [...document.querySelector('#algorithm').options].map((it) => it.value)").await;
@@ -156,18 +152,18 @@ const HOSTILE: &str = "<img src=x onerror=\"window.pwned=1\"><script>window.pwne
 #[test]
 fn what_came_from_a_request_is_text_and_the_page_takes_nothing_from_elsewhere() {
     let (fleet, backends) = Fleet::of(2, &["--log", "off"]);
-    browser::with(900, 900, async |page| {
+    crate::support::browser::with(900, 900, async |page| {
         open(&page, &format!("{}/", fleet.control)).await;
         // It is shown from when the backends know that somebody looks.
         let told = page.find(Locator::Css("#requests tbody")).await.unwrap();
-        let deadline = Instant::now() + browser::PATIENCE;
+        let deadline = Instant::now() + crate::support::browser::PATIENCE;
         while !told.text().await.unwrap().contains("window.pwned") {
             assert!(Instant::now() < deadline, "the request was never shown");
             let request = format!(
                 "GET /{} HTTP/1.1\r\nHost: {HOSTILE}\r\nX-Evil: {HOSTILE}\r\nConnection: close\r\n\r\n",
                 HOSTILE.replace(' ', "/")
             );
-            support::http::Connection::to(backends[0]).ask(&request);
+            crate::support::http::Connection::to(backends[0]).ask(&request);
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         click(&page, "#requests details summary").await;
@@ -213,7 +209,7 @@ fn where_other_machines_can_knock_the_page_needs_the_token() {
     let view = fleet.output.wait_for("The live view: ").split_once(": ").unwrap().1.replace("0.0.0.0", "127.0.0.1");
     let (address, token) = view.split_once("#token=").unwrap();
     assert!(token.len() >= 32, "{view}");
-    browser::with(500, 900, async |page| {
+    crate::support::browser::with(500, 900, async |page| {
         page.goto(address).await.unwrap();
         until(&page, "#connection", "it may not look", |said| said.contains("open the address that the fleet printed"))
             .await;
@@ -230,8 +226,8 @@ fn where_other_machines_can_knock_the_page_needs_the_token() {
 #[test]
 fn a_terminal_shows_the_same_and_takes_keys() {
     let (fleet, backends) = Fleet::of(2, &["--log", "off"]);
-    let top = format!("{} top", support::PROGRAM);
-    let mut command = support::in_place(Command::new("script"), &fleet.place);
+    let top = format!("{} top", crate::support::PROGRAM);
+    let mut command = crate::support::in_place(Command::new("script"), &fleet.place);
     command.args(["-qec", &format!("stty rows 30 cols 140; {top}"), "/dev/null"]);
     let mut script = command.stdin(Stdio::piped()).stdout(Stdio::piped()).env("TERM", "xterm").spawn().unwrap();
     let mut keys = script.stdin.take().unwrap();
@@ -247,14 +243,14 @@ fn a_terminal_shows_the_same_and_takes_keys() {
         }
     });
     let has = |text: &str| shown.lock().unwrap().contains(text);
-    support::eventually("it is drawn", || has("quit") && has("ready"));
+    crate::support::eventually("it is drawn", || has("quit") && has("ready"));
     keys.write_all(b"jk").unwrap();
-    support::eventually("the second one is killed", || fleet.member(backends[1]).pid.is_none());
+    crate::support::eventually("the second one is killed", || fleet.member(backends[1]).pid.is_none());
     keys.write_all(b"s").unwrap();
-    support::eventually("and started", || fleet.member(backends[1]).pid.is_some());
+    crate::support::eventually("and started", || fleet.member(backends[1]).pid.is_some());
     keys.write_all(b"q").unwrap();
     assert!(script.wait().unwrap().success(), "{}", shown.lock().unwrap());
     reader.join().unwrap();
-    let error = support::error_of(&fleet.program(&["top"]));
+    let error = crate::support::error_of(&fleet.program(&["top"]));
     assert!(error.contains("top needs a terminal"), "{error}");
 }

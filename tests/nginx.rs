@@ -1,9 +1,5 @@
 //! The fleet behind a real nginx: the lines that we ship balance as they say, and what happens to a backend fails no request.
 
-#[path = "support/nginx.rs"]
-mod nginx;
-mod support;
-
 use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::net::SocketAddr;
@@ -11,14 +7,14 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nginx::{Configuration, Method as Way, Nginx};
+use crate::support::http::{Answer, Connection};
+use crate::support::nginx::{Configuration, Method as Way, Nginx};
+use crate::support::{Fleet, eventually};
 use rustix::process::Signal;
-use support::http::{Answer, Connection};
-use support::{Fleet, eventually};
 use uuid::Uuid;
 use uuid_generator::balancer;
 use uuid_generator::topology::Topology;
-use uuid_generator::wire::{Generator, Outcome};
+use uuid_generator::wire::{AttemptEnd, Generator};
 
 const SHIPPED: &str = include_str!("../load_balancer.conf");
 /// One after the other.
@@ -53,7 +49,7 @@ fn a_backend_killed_under_load_fails_no_request() {
     let killed = ports[1];
     let answers = under_load(&nginx, Method::Get, |load| {
         load.wait_for_more();
-        support::send(fleet.backend(killed), Signal::KILL);
+        crate::support::send(fleet.backend(killed), Signal::KILL);
         fleet.expect_said(&format!("App server gone - http://localhost:{killed}: signal 9, SIGKILL"));
         for _ in 0..10 {
             load.wait_for_more();
@@ -106,7 +102,7 @@ fn restart_under_load(lines: fn(&[u16]) -> String, method: Method) {
     let page = fleet.records();
     assert_eq!((page.missed, page.lost, page.in_flight.len()), (0, 0, 0));
     for record in &page.records {
-        assert_eq!(record.outcome, Outcome::Completed, "{record:?}");
+        assert_eq!(record.outcome, AttemptEnd::Completed, "{record:?}");
     }
     let mut recorded: Vec<Uuid> = page.records.iter().map(|record| record.answer.unwrap().0).collect();
     let mut received: Vec<Uuid> = answers.iter().map(Answer::id).collect();

@@ -1,18 +1,16 @@
 //! The PROXY protocol over real sockets: whom records and answers name, what is refused, and that real balancers are understood.
 
-mod support;
-
 use std::fs::{self, File};
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::support::http::{Answer, Connection, GET};
+use crate::support::{Fleet, TemporaryDirectory, eventually};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use support::http::{Answer, Connection, GET};
-use support::{Fleet, TemporaryDirectory, eventually};
-use uuid_generator::wire::Outcome;
+use uuid_generator::wire::AttemptEnd;
 
 const GET_JSON: &str = "GET /?format=json HTTP/1.1\r\nHost: h\r\n\r\n";
 const V1: &[u8] = b"PROXY TCP4 192.0.2.1 192.0.2.2 56324 443\r\n";
@@ -171,7 +169,7 @@ fn a_malformed_header_is_answered_with_400_recorded_and_its_connection_closed() 
     }
     assert_eq!(backend.peers(8), expected);
     for record in backend.fleet.records().records {
-        assert_eq!((record.status, record.outcome, &*record.method), (400, Outcome::Completed, "-"));
+        assert_eq!((record.status, record.outcome, &*record.method), (400, AttemptEnd::Completed, "-"));
     }
 }
 
@@ -210,7 +208,7 @@ fn a_connection_whose_header_has_come_can_still_be_used_once_when_its_backend_dr
     let (mut client, _) = backend.client(V1);
     // Taken after the first one.
     Connection::to(backend.port).ask(GET).expect_page_of(backend.port);
-    support::send(backend.fleet.backend(backend.port), Signal::TERM);
+    crate::support::send(backend.fleet.backend(backend.port), Signal::TERM);
     client.expect_silence(Duration::from_millis(300));
     client.ask(GET).expect_page_of(backend.port);
     backend.fleet.expect_said("App server stopped");
@@ -258,7 +256,7 @@ struct Haproxy {
 impl Haproxy {
     fn start(server: &str) -> Haproxy {
         let place = TemporaryDirectory::new();
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, support::ports(1)[0]));
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, crate::support::ports(1)[0]));
         let file = place.path().join("haproxy.cfg");
         let configuration = format!(
             "global\n    maxconn 100\n    nbthread 1\ndefaults\n    mode http\n    timeout connect 5s\n    timeout client 5s\n    \

@@ -1,15 +1,12 @@
 //! What is inferred and judged, held against simulated balancers whose truth is known.
 
-#[path = "support/simulated.rs"]
-mod simulated;
-
 use std::time::Duration;
 
-use simulated::{Chance, Picks, Simulated};
-use uuid_generator::check::algorithm::experiments::{self, Request, Setting};
-use uuid_generator::check::algorithm::order::in_blocks;
-use uuid_generator::check::algorithm::{Inference, Kind};
-use uuid_generator::check::observation::Backend;
+use testbed::simulated::{Chance, Picks, Simulated};
+use verdict::algorithm::experiments::{self, Request, Setting};
+use verdict::algorithm::order::in_blocks;
+use verdict::algorithm::{Inference, Kind};
+use verdict::observation::Backend;
 
 /// What is inferred of a balancer, with a sample of `sample` requests over 64 connections.
 fn infer(backends: usize, picks: Picks, cursors: usize, seed: u64, sample: usize) -> Inference {

@@ -1,9 +1,5 @@
 //! Backends on unix sockets: they answer there as on their ports, and nobody is reset, refused or left behind who should not be.
 
-#[path = "support/nginx.rs"]
-mod nginx;
-mod support;
-
 use std::fs::{self, Permissions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, TcpListener};
@@ -13,10 +9,12 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nginx::Nginx;
+use crate::support::nginx::Nginx;
+use crate::support::{
+    Fleet, PATIENCE, TemporaryDirectory, error_of, eventually, http, list, ports, program, refuses, run,
+};
 use rustix::process::Signal;
-use support::{Fleet, PATIENCE, TemporaryDirectory, error_of, eventually, http, list, ports, program, refuses, run};
-use uuid_generator::wire::Outcome;
+use uuid_generator::wire::AttemptEnd;
 
 const LAST_GET: &str = "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
 
@@ -64,7 +62,7 @@ fn a_backend_answers_on_its_socket_as_on_its_port() {
     it.fleet.log.wait_for(" unix GET /told?format=json 200 ");
     let records = it.fleet.records().records;
     let told = records.iter().find(|record| record.path == "/told?format=json").unwrap();
-    assert_eq!((told.peer.as_str(), told.generator.0, told.outcome), ("unix", it.ports[0], Outcome::Completed));
+    assert_eq!((told.peer.as_str(), told.generator.0, told.outcome), ("unix", it.ports[0], AttemptEnd::Completed));
     assert_eq!(records.iter().filter(|record| record.peer == "unix").count(), 4);
 }
 
@@ -127,7 +125,7 @@ fn a_killed_backends_socket_refuses_at_once_until_it_is_started_again() {
 #[test]
 fn a_backend_that_is_started_again_by_itself_listens_on_its_socket_again() {
     let it = Listening::start(1, &["--restart"]);
-    support::send(it.fleet.backend(it.ports[0]), Signal::KILL);
+    crate::support::send(it.fleet.backend(it.ports[0]), Signal::KILL);
     it.fleet.output.wait_until("it has started twice", |lines| {
         lines.iter().filter(|line| line.contains("App server started")).count() == 2
     });
@@ -174,7 +172,7 @@ fn a_backend_that_drains_in_a_storm_resets_no_connection_to_its_socket() {
             let by_hand = round % 2 == 1;
             if by_hand {
                 it.fleet.signal(Signal::STOP);
-                support::send(pid, Signal::TERM);
+                crate::support::send(pid, Signal::TERM);
             } else {
                 it.fleet.act("drain", port);
             }

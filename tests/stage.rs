@@ -1,14 +1,12 @@
 //! A fleet and a balancer on one stage: `demo` and `check --with`, and that nothing of either is left however they end.
 
-mod support;
-
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::support::{Demo, TemporaryDirectory, error_of, eventually, lives, ports, program, run};
 use rustix::process::Signal;
-use support::{Demo, TemporaryDirectory, error_of, eventually, lives, ports, program, run};
 use uuid_generator::balancer::guard::children;
-use uuid_generator::check::report::{Outcome, Report, Verdict};
+use verdict::report::{Level, Report, Verdict};
 
 /// With a place of its own for what is temporary, too.
 fn at(place: &TemporaryDirectory) -> Command {
@@ -30,7 +28,7 @@ fn check_with(place: &TemporaryDirectory, balancer: &str, options: &[&str]) -> R
 }
 
 fn check_of(place: &TemporaryDirectory, balancer: &str, backends: &[u16], options: &[&str]) -> Report {
-    let list = support::list(backends);
+    let list = crate::support::list(backends);
     let words = ["check", "--with", balancer, "--ports", &list, "--format", "json", "-n", "3000"];
     let output = run(at(place).args(words).args(options));
     serde_json::from_slice(&output.stdout)
@@ -68,7 +66,7 @@ fn what_the_file_says_once_is_written_run_and_expected_and_a_flag_wins_over_it()
     let backends = ports(3);
     let file = format!(
         "ports = \"{}\"\n[balancer]\nalgorithm = \"least-connections\"\nbackup = {}\npath = \"/x\"\n",
-        support::list(&backends),
+        crate::support::list(&backends),
         backends[2]
     );
     std::fs::write(place.path().join("uuid-generator.toml"), file).unwrap();
@@ -96,7 +94,7 @@ fn the_checks_of_the_file_run_on_the_balancer_that_is_started() {
          [[check]]\nname = \"shares\"\nrequests = 3000\n\
          [[check]]\nname = \"even\"\nrequests = 3000\nexpect = [\"even\"]\n\
          [[check]]\nname = \"reload\"\nduring = \"kill -HUP {{pid}}@200ms\"\nduration = \"600ms\"\nrate = 200\n",
-        support::list(&backends)
+        crate::support::list(&backends)
     );
     std::fs::write(place.path().join("uuid-generator.toml"), file).unwrap();
     let output = run(at(&place).args(["check", "--with", "nginx", "--format", "json"]));
@@ -130,7 +128,7 @@ fn a_backup_that_gets_requests_like_any_other_fails() {
         let options = ["--algorithm", algorithm, "--expect", &expected];
         let report = check_of(&place, "builtin", &backends, &options);
         let finding = report.checks[0].findings.iter().find(|it| it.rule == "backups").unwrap();
-        assert_eq!((report.verdict, finding.outcome), (Verdict::Fail, Outcome::Fail), "{finding:?}");
+        assert_eq!((report.verdict, finding.outcome), (Verdict::Fail, Level::Fail), "{finding:?}");
         assert!(finding.summary.contains("expected to get nothing while others can, and got"), "{finding:?}");
     }
 }
@@ -164,7 +162,7 @@ fn a_configuration_that_is_wrong_is_told_in_the_balancers_own_words_and_nothing_
     let file = place.path().join("wrong.conf");
     std::fs::write(&file, "events {}\nhttp { upstrem uuid {} }\n").unwrap();
     let port = ports(1)[0].to_string();
-    let list = support::list(&ports(3));
+    let list = crate::support::list(&ports(3));
     let words = ["check", "--with", "nginx", "--listen", &port, "--ports", &list, "--balancer-config"];
     let error = error_of(&run(at(&place).args(words).arg(&file)));
     assert!(error.contains("NGINX ended at once") && error.contains("unknown directive \"upstrem\""), "{error}");
@@ -190,7 +188,7 @@ fn an_nginx_conf_of_ones_own_runs_in_the_foreground_where_it_is_and_what_it_says
         backends[0], backends[1], backends[2]
     );
     let file = file.to_string_lossy();
-    let list = support::list(&backends);
+    let list = crate::support::list(&backends);
     let options = ["--listen", &port, "--balancer-config", &file, "--from", &file];
     write("", &servers);
     let report = check_of(&place, "nginx", &backends, &options);
@@ -261,7 +259,7 @@ fn a_demo_shows_a_verdict_and_leaves_nothing_however_it_ends() {
             assert!(demo.said.iter().any(|line| line.starts_with("PASS")), "{:#?}", demo.said);
             let started = place.processes();
             assert!(started.len() >= 5, "a supervisor, three backends, and the demo itself: {started:?}");
-            support::http::get(&demo.url).unwrap();
+            crate::support::http::get(&demo.url).unwrap();
             let status = demo.end(signal);
             assert_eq!(status.success(), signal != Signal::KILL, "{balancer} {signal:?}: {status}");
             eventually("all processes are gone", || started.iter().all(|pid| !lives(*pid)));
@@ -278,7 +276,7 @@ fn another_algorithm_costs_no_request_where_the_balancer_reloads() {
         let url = demo.url.clone();
         let api = Api::of_the_only_fleet(&place);
         let slow = format!("{url}?delay=1s");
-        let held = std::thread::spawn(move || support::http::get(&slow).map(|answer| answer.status));
+        let held = std::thread::spawn(move || crate::support::http::get(&slow).map(|answer| answer.status));
         eventually("it is in flight", || api.call("GET", "/v1/records?limit=1", "").contains("delay=1s"));
         let guard = children(demo.process.id()).into_iter().find(|child| children(*child).len() == 1).unwrap();
         let family = || (children(guard)[0], children(children(guard)[0]));
@@ -318,13 +316,13 @@ impl Api {
             "{method} {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
         );
-        support::http::Connection::open(address).unwrap().ask(&request).body
+        crate::support::http::Connection::open(address).unwrap().ask(&request).body
     }
 }
 
 #[test]
 fn what_an_nginx_conf_says_is_expected() {
-    let (fleet, backends) = support::Fleet::of(3, &["--log", "off"]);
+    let (fleet, backends) = crate::support::Fleet::of(3, &["--log", "off"]);
     let place = TemporaryDirectory::new();
     let file = place.path().join("nginx.conf");
     let write = |lines: &str| {

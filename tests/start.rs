@@ -1,18 +1,16 @@
 //! How a fleet starts: whole, or not at all with one message that says why. And that nothing of it outlives its supervisor.
 
-mod support;
-
 use std::fs;
 use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Signal, getuid};
-use support::{
+use crate::support::{
     DefaultPorts, Fleet, PROGRAM, TemporaryDirectory, after_time, error_of, eventually, http, in_place, is_free, list,
     lives, ports, program, refuses, run, send,
 };
+use rustix::process::{Signal, getuid};
 
 const NOBODY: u32 = 65534;
 

@@ -1,10 +1,6 @@
 //! The check's client over TLS: through a real nginx that terminates it, and with servers that misbehave in it. Certificates are
 //! made here, good ones and bad ones.
 
-#[path = "support/nginx.rs"]
-mod nginx;
-mod support;
-
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -14,18 +10,18 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use nginx::{Certified, Configuration, Nginx};
+use crate::support::nginx::{Certified, Configuration, Nginx};
+use crate::support::{Fleet, PATIENCE, error_of};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{HandshakeKind, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
-use support::{Fleet, PATIENCE, error_of};
-use uuid_generator::check::observation::Sight;
-use uuid_generator::check::report::{Report, Verdict};
 use uuid_generator::check::traffic::{
     Backends, Connection, Identity, Load, Pacing, Probe, Prober, Progress, Reuse, Seen, Target, Tls, TlsFailure,
     Traffic, Vary, drive,
 };
+use verdict::observation::ClientOutcome;
+use verdict::report::{Report, Verdict};
 
 const BOTH: &str = "TLSv1.2 TLSv1.3";
 const SOME: [&str; 2] = ["-n", "3000"];
@@ -300,7 +296,7 @@ impl Server {
 
     /// As the engine and the prober see the first request.
     #[track_caller]
-    fn first(&self) -> Sight {
+    fn first(&self) -> ClientOutcome {
         let sight = run(&self.load(1)).observations[0].sight;
         assert_eq!(self.probe(&mut self.prober(PATIENCE)).observation.sight, sight);
         sight
@@ -356,7 +352,7 @@ fn run(load: &Load) -> Traffic {
     drive(load, &mut Backends::new(Vec::new()), &Progress::default()).unwrap()
 }
 
-fn sights(traffic: &Traffic) -> Vec<(Sight, bool)> {
+fn sights(traffic: &Traffic) -> Vec<(ClientOutcome, bool)> {
     traffic.observations.iter().map(|it| (it.sight, it.reused)).collect()
 }
 
@@ -366,13 +362,13 @@ const UNTIL_CLOSED: &[u8] = b"HTTP/1.1 200 OK\r\n\r\nok";
 #[test]
 fn a_body_that_ends_with_the_connection_is_whole_only_if_the_end_was_announced() {
     for (answer, announced, sight) in [
-        (OK, true, Sight::Answer),
-        (OK, false, Sight::Answer),
-        (UNTIL_CLOSED, true, Sight::Answer),
-        (UNTIL_CLOSED, false, Sight::Truncated),
-        (&UNTIL_CLOSED[..10], true, Sight::Truncated),
-        (b"", true, Sight::Closed),
-        (b"", false, Sight::Closed),
+        (OK, true, ClientOutcome::Answer),
+        (OK, false, ClientOutcome::Answer),
+        (UNTIL_CLOSED, true, ClientOutcome::Answer),
+        (UNTIL_CLOSED, false, ClientOutcome::Truncated),
+        (&UNTIL_CLOSED[..10], true, ClientOutcome::Truncated),
+        (b"", true, ClientOutcome::Closed),
+        (b"", false, ClientOutcome::Closed),
     ] {
         let server = Server::new(&localhost(), move |_, mut peer| {
             peer.request();
@@ -393,7 +389,7 @@ fn an_announced_end_ends_a_body_even_if_the_connection_stays() {
         peer.announce_end();
         peer.wait();
     });
-    assert_eq!(server.first(), Sight::Answer);
+    assert_eq!(server.first(), ClientOutcome::Answer);
 }
 
 #[test]
@@ -406,11 +402,11 @@ fn a_connection_whose_end_was_announced_carries_nothing_more() {
     });
     // With the answer or after it: the second request then meets the end.
     let load = Load { pacing: Pacing::Open { rate: 20.0 }, ..server.load(5) };
-    assert_eq!(sights(&run(&load)), [(Sight::Answer, false); 5]);
+    assert_eq!(sights(&run(&load)), [(ClientOutcome::Answer, false); 5]);
     let mut prober = server.prober(PATIENCE);
     for _ in 0..3 {
         let seen = server.probe(&mut prober);
-        assert_eq!((seen.observation.sight, seen.observation.reused), (Sight::Answer, false));
+        assert_eq!((seen.observation.sight, seen.observation.reused), (ClientOutcome::Answer, false));
         thread::sleep(Duration::from_millis(50));
     }
 }
@@ -424,7 +420,7 @@ fn tickets_and_new_keys_between_answers_do_no_harm() {
         }
     });
     let traffic = run(&server.load(20));
-    assert!(traffic.observations.iter().all(|it| it.sight == Sight::Answer));
+    assert!(traffic.observations.iter().all(|it| it.sight == ClientOutcome::Answer));
     assert_eq!(traffic.observations.iter().filter(|it| it.reused).count(), 19);
     let mut prober = server.prober(PATIENCE);
     let reused: Vec<bool> = (0..4).map(|_| server.probe(&mut prober).observation.reused).collect();
@@ -439,7 +435,7 @@ fn new_connections_resume_the_session() {
         peer.announce_end();
     });
     let traffic = run(&Load { reuse: Reuse::New, ..server.load(10) });
-    assert_eq!(sights(&traffic), [(Sight::Answer, false); 10]);
+    assert_eq!(sights(&traffic), [(ClientOutcome::Answer, false); 10]);
     let handshakes = server.handshakes.lock().unwrap();
     assert_eq!(handshakes.len(), 10);
     assert!(handshakes[1..].iter().all(|kind| *kind == HandshakeKind::Resumed), "{handshakes:?}");
@@ -456,7 +452,7 @@ fn large_bodies_go_both_ways() {
         }
     });
     let load = Load { body: vec![b'x'; BYTES], method: "POST".to_owned(), connections: 2, ..server.load(6) };
-    assert!(run(&load).observations.iter().all(|it| it.sight == Sight::Answer));
+    assert!(run(&load).observations.iter().all(|it| it.sight == ClientOutcome::Answer));
 }
 
 #[test]
@@ -480,12 +476,12 @@ fn a_handshake_that_fails_is_told_from_a_connection_that_does() {
     ] {
         let target = Target { address, ..stranger.target() };
         let load = Load { target: target.clone(), timeout: patience, ..stranger.load(2) };
-        assert_eq!(sights(&run(&load)), [(Sight::TlsFailed, false); 2], "{failure:?}");
+        assert_eq!(sights(&run(&load)), [(ClientOutcome::TlsFailed, false); 2], "{failure:?}");
         let mut prober = Prober::new(target, 1, 0, patience, Identity::Header("X-Backend".to_owned()));
         let seen = stranger.probe(&mut prober);
-        assert_eq!((seen.observation.sight, seen.tls_failure), (Sight::TlsFailed, Some(failure)));
+        assert_eq!((seen.observation.sight, seen.tls_failure), (ClientOutcome::TlsFailed, Some(failure)));
     }
     // Where nobody listens there is no handshake.
-    let nobody = Target { address: (Ipv4Addr::LOCALHOST, support::ports(1)[0]).into(), ..stranger.target() };
-    assert_eq!(sights(&run(&Load { target: nobody, ..stranger.load(2) })), [(Sight::Refused, false); 2]);
+    let nobody = Target { address: (Ipv4Addr::LOCALHOST, crate::support::ports(1)[0]).into(), ..stranger.target() };
+    assert_eq!(sights(&run(&Load { target: nobody, ..stranger.load(2) })), [(ClientOutcome::Refused, false); 2]);
 }

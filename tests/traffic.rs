@@ -1,9 +1,5 @@
 //! The client of the check: what it notes of real backends, and of servers that misbehave in every way there is a word for.
 
-#[path = "support/nginx.rs"]
-mod nginx;
-mod support;
-
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -12,16 +8,16 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use nginx::Nginx;
+use crate::support::nginx::Nginx;
+use crate::support::{Fleet, PATIENCE, eventually};
 use rustix::net::SendFlags;
 use socket2::{Domain, SockRef, Socket, Type};
-use support::{Fleet, PATIENCE, eventually};
-use uuid_generator::check::observation::{Backend, Echo, Observation, Sight};
 use uuid_generator::check::traffic::{
     Backends, Connection, DriveError, Identity, Load, Pacing, Probe, Prober, Progress, Reuse, Target, Traffic, Vary,
     drive,
 };
 use uuid_generator::wire::RequestId;
+use verdict::observation::{Backend, ClientOutcome, Echo, Observation};
 
 const RUN: u64 = 0x4d2;
 const FIRST: u64 = 7;
@@ -56,7 +52,7 @@ fn run(load: &Load) -> Traffic {
     drive(load, &mut backends, &Progress::default()).unwrap()
 }
 
-fn sights(traffic: &Traffic) -> Vec<(Sight, bool)> {
+fn sights(traffic: &Traffic) -> Vec<(ClientOutcome, bool)> {
     traffic.observations.iter().map(|it| (it.sight, it.reused)).collect()
 }
 
@@ -156,7 +152,11 @@ fn every_request_has_one_observation_and_every_answer_its_record() {
     assert_eq!(traffic.observations.len(), 2000);
     assert!(!traffic.interrupted && traffic.started <= traffic.ended);
     for it in &traffic.observations {
-        assert_eq!((it.sight, it.status, it.echo, it.backend), (Sight::Answer, 200, Echo::Own, Backend(1)), "{it:?}");
+        assert_eq!(
+            (it.sight, it.status, it.echo, it.backend),
+            (ClientOutcome::Answer, 200, Echo::Own, Backend(1)),
+            "{it:?}"
+        );
         assert!(it.ended > it.due && it.due >= traffic.started && it.ended <= traffic.ended);
         assert_eq!(it.waited, 0);
     }
@@ -187,7 +187,11 @@ fn the_other_formats_and_methods_of_a_backend_are_answers_too() {
         load.method = method.to_owned();
         load.body = body.into();
         for it in run(&load).observations {
-            assert_eq!((it.sight, it.status, it.echo), (Sight::Answer, status, Echo::Own), "{method} {path}: {it:?}");
+            assert_eq!(
+                (it.sight, it.status, it.echo),
+                (ClientOutcome::Answer, status, Echo::Own),
+                "{method} {path}: {it:?}"
+            );
             assert!(it.answer().is_some());
         }
     }
@@ -206,7 +210,7 @@ fn a_new_connection_for_each_request_says_that_it_is_its_only_one() {
         }
     });
     let traffic = run(&Load { reuse: Reuse::New, connections: 3, ..load(address, 50) });
-    assert_eq!(sights(&traffic), [(Sight::Answer, false); 50]);
+    assert_eq!(sights(&traffic), [(ClientOutcome::Answer, false); 50]);
     assert_eq!(connections.load(Ordering::Relaxed), 50);
 }
 
@@ -228,7 +232,7 @@ fn through_a_balancer_each_answer_says_who_gave_it_in_its_head_or_on_its_page() 
         let ids: BTreeSet<_> = traffic.observations.iter().map(|it| it.answer().unwrap().0).collect();
         assert_eq!(ids.len(), 300);
         for (number, it) in traffic.observations.iter().enumerate() {
-            assert_eq!((it.sight, it.status, it.echo), (Sight::Answer, 200, echo), "{it:?}");
+            assert_eq!((it.sight, it.status, it.echo), (ClientOutcome::Answer, 200, echo), "{it:?}");
             assert_eq!(it.backend.0 as usize, number % 3, "one worker and one connection: round robin in order");
         }
         assert!(traffic.notes.servers[0].starts_with("nginx"), "{:?}", traffic.notes);
@@ -236,7 +240,7 @@ fn through_a_balancer_each_answer_says_who_gave_it_in_its_head_or_on_its_page() 
         let mut missing = load.clone();
         missing.target.path = "/none".to_owned();
         let traffic = drive(&missing, &mut backends, &Progress::default()).unwrap();
-        let nobody = (Sight::Answer, 404, Backend::UNKNOWN, None);
+        let nobody = (ClientOutcome::Answer, 404, Backend::UNKNOWN, None);
         assert!(traffic.observations.iter().all(|it| (it.sight, it.status, it.backend, it.answer()) == nobody));
         assert_eq!((traffic.notes.samples.len(), traffic.notes.samples[0].status), (1, 404));
         assert!(traffic.notes.samples[0].body.contains("404 Not Found"));
@@ -250,14 +254,14 @@ fn a_connection_that_ends_instead_of_an_answer_was_closed() {
     let address = server(|_, mut peer| {
         peer.request();
     });
-    assert_eq!(sights(&run(&load(address, 5))), [(Sight::Closed, false); 5]);
+    assert_eq!(sights(&run(&load(address, 5))), [(ClientOutcome::Closed, false); 5]);
     // The kernel answers with a reset what comes after an end in order; it is an end in order all the same.
     let address = server(|_, mut peer| {
         peer.answer_one(OK);
         peer.request();
     });
     let traffic = run(&load(address, 4));
-    let pair = [(Sight::Answer, false), (Sight::Closed, true)];
+    let pair = [(ClientOutcome::Answer, false), (ClientOutcome::Closed, true)];
     assert_eq!(sights(&traffic), [pair, pair].concat());
 }
 
@@ -268,7 +272,7 @@ fn a_reset_is_none_of_the_ends_in_order() {
         peer.request();
         peer.reset();
     });
-    let pair = [(Sight::Answer, false), (Sight::Reset, true)];
+    let pair = [(ClientOutcome::Answer, false), (ClientOutcome::Reset, true)];
     assert_eq!(sights(&run(&load(address, 4))), [pair, pair].concat());
     let address = server(|_, mut peer| {
         peer.answer_one("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n12");
@@ -276,16 +280,16 @@ fn a_reset_is_none_of_the_ends_in_order() {
         peer.reset();
     });
     for it in run(&load(address, 3)).observations {
-        assert!(matches!(it.sight, Sight::Reset | Sight::Truncated), "{it:?}");
+        assert!(matches!(it.sight, ClientOutcome::Reset | ClientOutcome::Truncated), "{it:?}");
     }
 }
 
 #[test]
 fn a_port_where_nobody_listens_refuses() {
-    let port = support::ports(1)[0];
+    let port = crate::support::ports(1)[0];
     for reuse in [Reuse::Kept, Reuse::New] {
         let traffic = run(&Load { connections: 4, reuse, ..load(backend(port), 12) });
-        assert_eq!(sights(&traffic), [(Sight::Refused, false); 12]);
+        assert_eq!(sights(&traffic), [(ClientOutcome::Refused, false); 12]);
     }
 }
 
@@ -305,7 +309,7 @@ fn a_connection_that_is_not_established_in_time_is_none() {
         })
         .collect();
     let traffic = run(&Load { timeout: Duration::from_millis(50), ..load(address.as_socket().unwrap(), 2) });
-    assert_eq!(sights(&traffic), [(Sight::Unreachable, false); 2]);
+    assert_eq!(sights(&traffic), [(ClientOutcome::Unreachable, false); 2]);
     drop(waiting);
 }
 
@@ -318,7 +322,7 @@ fn half_an_answer_is_truncated() {
     ] {
         let address = server(move |_, mut peer| peer.answer_one(half));
         let traffic = run(&load(address, 3));
-        assert_eq!(sights(&traffic), [(Sight::Truncated, false); 3], "{half}");
+        assert_eq!(sights(&traffic), [(ClientOutcome::Truncated, false); 3], "{half}");
         let status = if half.ends_with('-') { 0 } else { 200 };
         assert!(traffic.observations.iter().all(|it| it.status == status));
     }
@@ -330,7 +334,7 @@ fn what_is_no_answer_is_malformed_and_ends_its_connection() {
     {
         let address = server(move |_, mut peer| peer.answer_all(text));
         let traffic = run(&load(address, 3));
-        assert_eq!(sights(&traffic), [(Sight::Malformed, false); 3], "{text}");
+        assert_eq!(sights(&traffic), [(ClientOutcome::Malformed, false); 3], "{text}");
         assert!(traffic.observations.iter().all(|it| it.status == status));
         assert_eq!(traffic.notes.samples.len(), 1);
     }
@@ -344,13 +348,13 @@ fn more_than_the_client_is_ready_to_read_is_too_large_and_is_not_read() {
         peer.say(&format!("HTTP/1.1 200 OK\r\nContent-Length: {TEN_GIB}\r\n\r\n"));
         while peer.say(&"x".repeat(65536)) {}
     });
-    assert_eq!(sights(&run(&load(address, 2))), [(Sight::TooLarge, false); 2]);
+    assert_eq!(sights(&run(&load(address, 2))), [(ClientOutcome::TooLarge, false); 2]);
     let address = server(|_, mut peer| {
         peer.request();
         peer.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
         while peer.say(&format!("10000\r\n{}\r\n", "x".repeat(65536))) {}
     });
-    assert_eq!(sights(&run(&load(address, 2))), [(Sight::TooLarge, false); 2]);
+    assert_eq!(sights(&run(&load(address, 2))), [(ClientOutcome::TooLarge, false); 2]);
 }
 
 #[test]
@@ -362,7 +366,7 @@ fn who_does_not_answer_in_time_times_out() {
             peer.wait_for_end();
         });
         let traffic = run(&Load { timeout, connections: 2, ..load(address, 4) });
-        assert_eq!(sights(&traffic), [(Sight::TimedOut, false); 4]);
+        assert_eq!(sights(&traffic), [(ClientOutcome::TimedOut, false); 4]);
         assert!(traffic.observations.iter().all(|it| it.ended.since(it.due) >= timeout));
     }
 }
@@ -377,7 +381,7 @@ fn a_slow_answer_is_an_answer() {
         }
         peer.wait_for_end();
     });
-    assert_eq!(sights(&run(&load(address, 1))), [(Sight::Answer, false)]);
+    assert_eq!(sights(&run(&load(address, 1))), [(ClientOutcome::Answer, false)]);
 }
 
 #[test]
@@ -388,7 +392,7 @@ fn an_end_that_came_with_the_answer_costs_no_request() {
         rustix::net::send(&peer.0, OK.as_bytes(), SendFlags::MORE).unwrap();
     });
     for pacing in [Pacing::Closed, Pacing::Open { rate: 5000.0 }] {
-        assert_eq!(sights(&run(&Load { pacing, ..load(address, 50) })), [(Sight::Answer, false); 50]);
+        assert_eq!(sights(&run(&Load { pacing, ..load(address, 50) })), [(ClientOutcome::Answer, false); 50]);
     }
 }
 
@@ -417,9 +421,9 @@ fn an_end_that_came_while_a_connection_idled_costs_no_request() {
     close.send(()).unwrap();
     end.recv().unwrap();
     let seen = prober.probe(&kept, &mut backends).unwrap();
-    assert_eq!((seen.observation.sight, seen.observation.reused), (Sight::Answer, false));
+    assert_eq!((seen.observation.sight, seen.observation.reused), (ClientOutcome::Answer, false));
     let seen = prober.probe(&kept, &mut backends).unwrap();
-    assert_eq!((seen.observation.sight, seen.observation.reused), (Sight::Answer, true));
+    assert_eq!((seen.observation.sight, seen.observation.reused), (ClientOutcome::Answer, true));
 }
 
 /// Whether the other end of the socket with that local port has closed.
@@ -439,7 +443,7 @@ fn without_a_file_descriptor_a_drive_ends_with_the_reason() {
         let mut command = std::process::Command::new("sh");
         command
             .args(["-c", r#"ulimit -n 40; exec "$0" --exact without_a_file_descriptor_a_drive_ends_with_the_reason"#]);
-        let output = support::run(command.arg(this).env(FEW, "1"));
+        let output = crate::support::run(command.arg(this).env(FEW, "1"));
         let said = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success() && said.contains("1 passed"), "{said}");
         return;
@@ -475,7 +479,7 @@ fn a_request_is_never_sent_twice() {
     assert_eq!(seen, sent);
     assert_eq!(traffic.observations.len(), 300);
     let ended = |sight| traffic.observations.iter().filter(|it| it.sight == sight).count();
-    assert_eq!(ended(Sight::Answer) + ended(Sight::Closed), 300);
+    assert_eq!(ended(ClientOutcome::Answer) + ended(ClientOutcome::Closed), 300);
 }
 
 #[test]
@@ -490,7 +494,7 @@ fn a_large_body_arrives_whole() {
         }
     });
     let traffic = run(&Load { method: "PUT".to_owned(), body, connections: 2, ..load(address, 6) });
-    assert!(traffic.observations.iter().all(|it| (it.sight, it.status) == (Sight::Answer, 200)), "{traffic:?}");
+    assert!(traffic.observations.iter().all(|it| (it.sight, it.status) == (ClientOutcome::Answer, 200)), "{traffic:?}");
 }
 
 #[test]
@@ -531,7 +535,7 @@ fn an_open_loop_keeps_its_schedule_whatever_comes() {
 
     let traffic = run(&open);
     assert_eq!(traffic.observations.iter().map(|it| due(it, &traffic)).collect::<Vec<_>>(), exact);
-    assert!(traffic.observations.iter().all(|it| it.sight == Sight::Answer && it.ended >= it.sent()));
+    assert!(traffic.observations.iter().all(|it| it.sight == ClientOutcome::Answer && it.ended >= it.sent()));
     for pair in traffic.observations.windows(2) {
         // With one connection, each waits for the one before it; what was waited is told in whole microseconds.
         assert!(pair[1].sent().0 + 1000 > pair[0].ended.0, "{pair:?}");
@@ -540,7 +544,7 @@ fn an_open_loop_keeps_its_schedule_whatever_comes() {
 
     let traffic = run(&Load { connections: 90, ..open });
     assert_eq!(traffic.observations.iter().map(|it| due(it, &traffic)).collect::<Vec<_>>(), exact);
-    assert!(traffic.observations.iter().all(|it| it.sight == Sight::Answer));
+    assert!(traffic.observations.iter().all(|it| it.sight == ClientOutcome::Answer));
 }
 
 #[test]
@@ -553,7 +557,7 @@ fn an_open_loop_counts_what_it_could_not_send() {
         timeout: Duration::from_millis(200),
         ..load(address, 0)
     });
-    assert_eq!(sights(&traffic), [(Sight::TimedOut, false); 10]);
+    assert_eq!(sights(&traffic), [(ClientOutcome::TimedOut, false); 10]);
     assert!(traffic.observations[9].sent() > traffic.observations[9].due);
 }
 
@@ -578,7 +582,7 @@ fn a_stop_from_another_thread_ends_a_drive() {
         driving.join().unwrap()
     });
     assert!(traffic.interrupted);
-    let answered = traffic.observations.iter().filter(|it| it.sight == Sight::Answer).count() as u64;
+    let answered = traffic.observations.iter().filter(|it| it.sight == ClientOutcome::Answer).count() as u64;
     assert_eq!((progress.answered(), progress.sent()), (answered, traffic.observations.len() as u64));
     assert_eq!(progress.answered() + progress.errors(), progress.sent());
 }
@@ -594,7 +598,7 @@ fn a_stop_does_not_wait_for_those_who_never_answer() {
         progress.stop();
         driving.join().unwrap()
     });
-    assert_eq!(sights(&traffic), [(Sight::TimedOut, false)]);
+    assert_eq!(sights(&traffic), [(ClientOutcome::TimedOut, false)]);
 }
 
 // Clients.
@@ -702,7 +706,11 @@ fn probes_can_be_held_together_and_end_in_any_order() {
     assert!(again.observation.reused && again.connected);
     for seen in [&first, &second, &third, &again] {
         let it = seen.observation;
-        assert_eq!((it.sight, it.status, it.echo, it.backend), (Sight::Answer, 200, Echo::Own, Backend(0)), "{it:?}");
+        assert_eq!(
+            (it.sight, it.status, it.echo, it.backend),
+            (ClientOutcome::Answer, 200, Echo::Own, Backend(0)),
+            "{it:?}"
+        );
         assert!(seen.head.starts_with("HTTP/1.1 200 OK\r\n") && seen.head.contains("Answer-Id: "));
     }
     let expected = [&first, &second, &third, &again].map(|seen| seen.observation);
@@ -720,21 +728,21 @@ fn a_probe_tells_what_went_wrong_as_a_drive_does() {
         let seen = prober.probe(&Probe { source, ..Probe::default() }, &mut backends).unwrap();
         (seen.observation.sight, seen.connected, seen.cookies)
     };
-    assert_eq!(probe(backend(support::ports(1)[0]), PATIENCE), (Sight::Refused, false, Vec::new()));
+    assert_eq!(probe(backend(crate::support::ports(1)[0]), PATIENCE), (ClientOutcome::Refused, false, Vec::new()));
     let closed = server(|_, mut peer| drop(peer.request()));
-    assert_eq!(probe(closed, PATIENCE), (Sight::Closed, true, Vec::new()));
+    assert_eq!(probe(closed, PATIENCE), (ClientOutcome::Closed, true, Vec::new()));
     let reset = server(|_, mut peer| {
         peer.request();
         peer.reset();
     });
-    assert_eq!(probe(reset, PATIENCE), (Sight::Reset, true, Vec::new()));
+    assert_eq!(probe(reset, PATIENCE), (ClientOutcome::Reset, true, Vec::new()));
     let silent = server(|_, mut peer| peer.wait_for_end());
-    assert_eq!(probe(silent, Duration::from_millis(30)), (Sight::TimedOut, true, Vec::new()));
+    assert_eq!(probe(silent, Duration::from_millis(30)), (ClientOutcome::TimedOut, true, Vec::new()));
     let half = server(|_, mut peer| peer.answer_one("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n1"));
-    assert_eq!(probe(half, PATIENCE), (Sight::Truncated, true, Vec::new()));
+    assert_eq!(probe(half, PATIENCE), (ClientOutcome::Truncated, true, Vec::new()));
     let sticky = server(|_, mut peer| {
         assert_eq!(peer.0.peer_addr().unwrap().ip(), Ipv4Addr::new(127, 0, 5, 1));
         peer.answer_one("HTTP/1.1 200 OK\r\nSet-Cookie: a=b; Path=/\r\nContent-Length: 0\r\n\r\n");
     });
-    assert_eq!(probe(sticky, PATIENCE), (Sight::Answer, true, vec![("a".to_owned(), "b".to_owned())]));
+    assert_eq!(probe(sticky, PATIENCE), (ClientOutcome::Answer, true, vec![("a".to_owned(), "b".to_owned())]));
 }

@@ -1,24 +1,21 @@
 //! How sure a verdict is: the pure part of the check over simulated balancers whose truth is known. Writes CERTAINTY.md.
 //! With `--quick` a hundredth of the runs, and nothing is written.
 
-#[path = "../../tests/support/simulated.rs"]
-mod simulated;
-
 use std::fmt::Write as _;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use simulated::{Chance, Picks, Simulated};
+use testbed::simulated::{Chance, Picks, Simulated};
 use uuid::Uuid;
-use uuid_generator::check::algorithm::Kind;
-use uuid_generator::check::algorithm::experiments::{self, Request, Setting};
-use uuid_generator::check::algorithm::order::in_blocks;
-use uuid_generator::check::ledger::{Arrival, Ledger, Records};
-use uuid_generator::check::observation::{Backend, Echo, Observation, Sight};
-use uuid_generator::check::tally::Tally;
-use uuid_generator::check::verdict::FALSE_ALARM;
-use uuid_generator::check::verdict::statistics::{POWER, multinomial, needs};
-use uuid_generator::wire::{Moment, Outcome};
+use uuid_generator::wire::{AttemptEnd, Moment};
+use verdict::algorithm::Kind;
+use verdict::algorithm::experiments::{self, Request, Setting};
+use verdict::algorithm::order::in_blocks;
+use verdict::ledger::{Arrival, Ledger, Records};
+use verdict::observation::{Backend, ClientOutcome, Echo, Observation};
+use verdict::rules::FALSE_ALARM;
+use verdict::statistics::{POWER, multinomial, needs};
+use verdict::tally::Tally;
 
 fn main() {
     let quick = std::env::args().any(|argument| argument == "--quick");
@@ -216,7 +213,7 @@ fn observations(count: u32) -> Vec<Observation> {
         client: 0,
         backend: Backend((sequence % 3) as u16),
         status: 200,
-        sight: Sight::Answer,
+        sight: ClientOutcome::Answer,
         echo: Echo::Own,
         reused: true,
     }));
@@ -236,7 +233,7 @@ fn arrivals(count: u32) -> Vec<Arrival> {
                 took: 100,
                 backend: Backend(backend as u16),
                 status: 200,
-                outcome: Outcome::Completed,
+                outcome: AttemptEnd::Completed,
             }));
         }
     }

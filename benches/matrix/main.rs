@@ -11,7 +11,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use uuid_generator::check::report::{Check, Report, Verdict};
+use verdict::report::{Check, Report, Verdict};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_uuid-generator");
 
@@ -271,7 +271,7 @@ impl Cell {
         let failed: Vec<&str> = check
             .findings
             .iter()
-            .filter(|it| it.outcome > uuid_generator::check::report::Outcome::Note)
+            .filter(|it| it.outcome > verdict::report::Level::Note)
             .map(|it| it.summary.as_str())
             .collect();
         Result::Wrong(format!(

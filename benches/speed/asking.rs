@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
-use uuid_generator::check::observation::Sight;
 use uuid_generator::check::traffic::{Backends, Identity, Load, Pacing, Progress, Reuse, Target, Vary, drive};
+use verdict::observation::ClientOutcome;
 
 use crate::client::CLIENT_CORE;
 
@@ -48,7 +48,7 @@ pub fn ask(port: u16) -> Result<()> {
         identity: Identity::Fleet,
     };
     let traffic = drive(&load, &mut Backends::new(vec![port.to_string()]), &Progress::default())?;
-    let well = traffic.observations.iter().filter(|it| it.sight == Sight::Answer && it.status == 200).count();
+    let well = traffic.observations.iter().filter(|it| it.sight == ClientOutcome::Answer && it.status == 200).count();
     ensure!(well == traffic.observations.len(), "not answered well: {:?}", traffic.notes);
     println!("{well} requests in {SECONDS} s");
     Ok(())

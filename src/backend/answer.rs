@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::json;
 
 use crate::backend::request::Request;
-use crate::wire::{ANSWER_HEADER, AnswerId, End, GENERATOR_HEADER, Generator, REQUEST_HEADER, RequestId, page};
+use crate::wire::{End, GENERATOR_HEADER, Generator, REQUEST_HEADER, RESPONSE_HEADER, RequestId, ResponseId, page};
 
 /// In which form the facts are told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -82,7 +82,7 @@ pub struct Head<'a> {
     /// Who answers.
     pub generator: Generator,
     /// The answer's own id; health has none.
-    pub answer: Option<AnswerId>,
+    pub answer: Option<ResponseId>,
     /// Echoed.
     pub request: Option<RequestId>,
     /// What becomes of the connection.
@@ -112,7 +112,7 @@ pub struct Facts<'a> {
     /// Who answers.
     pub generator: Generator,
     /// The fresh UUID.
-    pub answer: AnswerId,
+    pub answer: ResponseId,
     /// When it arrived, in nanoseconds since 1970 (UTC).
     pub unix: u64,
     /// The client's end of the connection, or the client that a PROXY header tells of.
@@ -280,7 +280,7 @@ fn begin(out: &mut Vec<u8>, head: &Head, media_type: &str, body_length: u64) {
     if let Some(answer) = head.answer {
         let mut uuid = [0; uuid::fmt::Hyphenated::LENGTH];
         out.extend_from_slice(b"\r\n");
-        out.extend_from_slice(ANSWER_HEADER.as_bytes());
+        out.extend_from_slice(RESPONSE_HEADER.as_bytes());
         out.extend_from_slice(b": ");
         out.extend_from_slice(answer.0.hyphenated().encode_lower(&mut uuid).as_bytes());
     }
@@ -421,7 +421,7 @@ mod tests {
     fn answered(head: &str) -> String {
         with(head, |request| {
             let format = Format::wanted(request).unwrap();
-            let answer = AnswerId("550e8400-e29b-41d4-a716-446655440000".parse().unwrap());
+            let answer = ResponseId("550e8400-e29b-41d4-a716-446655440000".parse().unwrap());
             let head = Head {
                 status: 200,
                 date: "Mon, 23 Nov 2026 10:00:00 GMT",

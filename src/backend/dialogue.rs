@@ -9,14 +9,14 @@ use uuid::Uuid;
 use crate::backend::answer::{self, Connection, Facts, Format, Head, UnknownFormat};
 use crate::backend::ask::{Ask, What};
 use crate::backend::body::Discard;
-use crate::backend::fault::{Fate, Faults, Treatment};
+use crate::backend::fault::{Faults, Outcome, Treatment};
 use crate::backend::health::Health;
 use crate::backend::proxy::{self, Opening};
 use crate::backend::request::{self, Body, Refusal, Request};
 use crate::backend::show::Show;
 use crate::chunks::BadChunk;
 use crate::journal::{Claim, Writer};
-use crate::wire::{AnswerId, Calendar, Clipped, End, Fault, Generator, Limits, Moment, Outcome, Record, page};
+use crate::wire::{AttemptEnd, Calendar, Clipped, End, Fault, Generator, Limits, Moment, Record, ResponseId, page};
 
 /// What all conversations of a backend share.
 pub struct Site {
@@ -271,7 +271,7 @@ impl Dialogue {
         {
             self.written -= bytes;
             if let Some(claim) = claim {
-                site.journal.complete(claim, now, bytes, Outcome::Completed);
+                site.journal.complete(claim, now, bytes, AttemptEnd::Completed);
             }
         }
     }
@@ -281,12 +281,12 @@ impl Dialogue {
         for Unwritten { claim, .. } in self.unwritten.drain(..) {
             let written = std::mem::take(&mut self.written);
             if let Some(claim) = claim {
-                site.journal.complete(claim, now, written, Outcome::CutOff);
+                site.journal.complete(claim, now, written, AttemptEnd::CutOff);
             }
         }
         match std::mem::replace(&mut self.stage, Stage::Over) {
             Stage::Body { held, .. } | Stage::Delayed { held, .. } => {
-                site.journal.complete(held.claim, now, 0, Outcome::CutOff);
+                site.journal.complete(held.claim, now, 0, AttemptEnd::CutOff);
             }
             Stage::Opening | Stage::Head | Stage::Streaming(_) | Stage::Hanging | Stage::Over | Stage::Reset => {}
         }
@@ -403,11 +403,11 @@ impl Dialogue {
         let bytes = answer.len() as u64 + more;
         self.unwritten.push_back(Unwritten { claim: Some(claim), bytes });
         match treatment.fate {
-            Fate::Answer | Fate::Status(_) | Fate::FirstFailed => {
+            Outcome::Answer | Outcome::Status(_) | Outcome::FirstFailed => {
                 out.extend_from_slice(&answer);
                 self.stream(Stream { position: 0, end: more, length: more, keep_alive });
             }
-            Fate::CloseMidway => {
+            Outcome::CloseMidway => {
                 let body = answer::body_start(&answer);
                 let half = match answer.len() - body {
                     // Of a head alone, half of it.
@@ -417,9 +417,9 @@ impl Dialogue {
                 out.extend_from_slice(&answer[..half]);
                 self.stream(Stream { position: 0, end: more / 2, length: more, keep_alive: false });
             }
-            Fate::Close => self.stage = Stage::Over,
-            Fate::Reset => self.stage = Stage::Reset,
-            Fate::Hang => self.stage = Stage::Hanging,
+            Outcome::Close => self.stage = Stage::Over,
+            Outcome::Reset => self.stage = Stage::Reset,
+            Outcome::Hang => self.stage = Stage::Hanging,
         }
     }
 
@@ -463,7 +463,7 @@ impl Dialogue {
             true => Treatment::NORMAL,
             false => site.faults.treat(request.id, chance),
         };
-        let answer = AnswerId(Uuid::new_v4());
+        let answer = ResponseId(Uuid::new_v4());
         let head = Head { answer: Some(answer), ..head };
         let mut more = 0;
         let mut line = |status: u16, text: &str| {
@@ -472,8 +472,8 @@ impl Dialogue {
         };
         let asked = Ask::of(request);
         let status = match (treatment.fate, asked, Format::wanted(request)) {
-            (Fate::Status(status), ..) => line(status, &format!("status {status}, a fault that is switched on")),
-            (Fate::FirstFailed, ..) => line(503, "one of the first attempts, a fault that is switched on"),
+            (Outcome::Status(status), ..) => line(status, &format!("status {status}, a fault that is switched on")),
+            (Outcome::FirstFailed, ..) => line(503, "one of the first attempts, a fault that is switched on"),
             (_, Err(bad), _) => line(400, bad.why()),
             (_, Ok(Ask { what: What::Page, .. }), Err(UnknownFormat)) => {
                 line(400, "unknown format: expected html, json or text")
@@ -508,7 +508,7 @@ impl Dialogue {
         (self.claim(request, status, Some(answer), now, site), more, treatment)
     }
 
-    fn claim(&self, request: &Request, status: u16, answer: Option<AnswerId>, now: Moment, site: &mut Site) -> Claim {
+    fn claim(&self, request: &Request, status: u16, answer: Option<ResponseId>, now: Moment, site: &mut Site) -> Claim {
         site.journal.claim(Record {
             request: request.id,
             method: Clipped::new(request.method.as_bytes()),
@@ -517,7 +517,7 @@ impl Dialogue {
         })
     }
 
-    fn record(&self, status: u16, answer: Option<AnswerId>, now: Moment, generator: Generator) -> Record {
+    fn record(&self, status: u16, answer: Option<ResponseId>, now: Moment, generator: Generator) -> Record {
         Record {
             number: 0,
             received: now,
@@ -532,7 +532,7 @@ impl Dialogue {
             path: Clipped::new(b""),
             status,
             bytes: 0,
-            outcome: Outcome::Received,
+            outcome: AttemptEnd::Received,
         }
     }
 
@@ -540,7 +540,7 @@ impl Dialogue {
     fn refuse(&mut self, refusal: Refusal, now: Moment, site: &mut Site, out: &mut Vec<u8>) {
         self.requests = self.requests.saturating_add(1);
         self.inbox.clear();
-        let record = self.record(refusal.status, Some(AnswerId(Uuid::new_v4())), now, site.generator);
+        let record = self.record(refusal.status, Some(ResponseId(Uuid::new_v4())), now, site.generator);
         let claim = site.journal.claim(record);
         self.explain(claim, refusal, site, out);
     }

@@ -20,12 +20,12 @@ pub struct Treatment {
     /// First its answer, or what comes instead of it, is held back so long.
     pub delay: Duration,
     /// Then this.
-    pub fate: Fate,
+    pub fate: Outcome,
 }
 
 /// What a request gets; the later, the less is left of its answer.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Fate {
+pub enum Outcome {
     /// Its answer.
     Answer,
     /// An answer with this status instead.
@@ -44,7 +44,7 @@ pub enum Fate {
 
 impl Treatment {
     /// Of all requests, as long as there are no faults.
-    pub const NORMAL: Treatment = Treatment { delay: Duration::ZERO, fate: Fate::Answer };
+    pub const NORMAL: Treatment = Treatment { delay: Duration::ZERO, fate: Outcome::Answer };
 }
 
 impl Faults {
@@ -72,11 +72,11 @@ impl Faults {
         let mut treatment = Treatment::NORMAL;
         for fault in &self.list {
             let (share, fate) = match *fault {
-                Fault::Hang(share) => (share, Fate::Hang),
-                Fault::Reset(share) => (share, Fate::Reset),
-                Fault::Close(share) => (share, Fate::Close),
-                Fault::CloseMidway(share) => (share, Fate::CloseMidway),
-                Fault::Status(status, share) => (share, Fate::Status(status)),
+                Fault::Hang(share) => (share, Outcome::Hang),
+                Fault::Reset(share) => (share, Outcome::Reset),
+                Fault::Close(share) => (share, Outcome::Close),
+                Fault::CloseMidway(share) => (share, Outcome::CloseMidway),
+                Fault::Status(status, share) => (share, Outcome::Status(status)),
                 Fault::Latency { time, spread, share } => {
                     if share.includes(draw()) {
                         treatment.delay = (time - spread) + spread.mul_f64(2.0 * draw());
@@ -85,7 +85,7 @@ impl Faults {
                 }
                 Fault::FailFirst(first) => match request {
                     Some(request) if self.attempts.count(request, first) <= first.get() => {
-                        (Share::ALL, Fate::FirstFailed)
+                        (Share::ALL, Outcome::FirstFailed)
                     }
                     Some(_) | None => continue,
                 },
@@ -148,13 +148,13 @@ mod tests {
     #[test]
     fn each_fault_has_its_fate() {
         for (fault, fate) in [
-            ("status:418", Fate::Status(418)),
-            ("close-midway", Fate::CloseMidway),
-            ("close", Fate::Close),
-            ("reset", Fate::Reset),
-            ("hang", Fate::Hang),
-            ("unhealthy", Fate::Answer),
-            ("fail-first:1", Fate::Answer),
+            ("status:418", Outcome::Status(418)),
+            ("close-midway", Outcome::CloseMidway),
+            ("close", Outcome::Close),
+            ("reset", Outcome::Reset),
+            ("hang", Outcome::Hang),
+            ("unhealthy", Outcome::Answer),
+            ("fail-first:1", Outcome::Answer),
         ] {
             assert_eq!(faults(&[fault]).treat(None, || 0.999), Treatment { fate, ..Treatment::NORMAL }, "{fault}");
         }
@@ -163,8 +163,8 @@ mod tests {
     #[test]
     fn a_share_of_the_requests_is_struck() {
         let mut faults = faults(&["status:503:10%"]);
-        assert_eq!(faults.treat(None, || 0.0999).fate, Fate::Status(503));
-        assert_eq!(faults.treat(None, || 0.1).fate, Fate::Answer);
+        assert_eq!(faults.treat(None, || 0.0999).fate, Outcome::Status(503));
+        assert_eq!(faults.treat(None, || 0.1).fate, Outcome::Answer);
     }
 
     #[test]
@@ -175,9 +175,9 @@ mod tests {
             faults.treat(None, || draws.next().unwrap())
         };
         let held = |milliseconds, fate| Treatment { delay: Duration::from_millis(milliseconds), fate };
-        assert_eq!(treated([0.9, 0.0, 0.4], &mut faults), held(150, Fate::Close));
-        assert_eq!(treated([0.9, 0.5, 0.6], &mut faults), held(200, Fate::Answer));
-        assert_eq!(treated([0.9, 0.75, 0.6], &mut faults), held(225, Fate::Answer));
+        assert_eq!(treated([0.9, 0.0, 0.4], &mut faults), held(150, Outcome::Close));
+        assert_eq!(treated([0.9, 0.5, 0.6], &mut faults), held(200, Outcome::Answer));
+        assert_eq!(treated([0.9, 0.75, 0.6], &mut faults), held(225, Outcome::Answer));
     }
 
     #[test]
@@ -187,30 +187,30 @@ mod tests {
         assert_eq!(
             [id(1), id(2), id(1), id(1), id(2), id(2), id(1)].map(&mut fate),
             [
-                Fate::FirstFailed,
-                Fate::FirstFailed,
-                Fate::FirstFailed,
-                Fate::Answer,
-                Fate::FirstFailed,
-                Fate::Answer,
-                Fate::Answer,
+                Outcome::FirstFailed,
+                Outcome::FirstFailed,
+                Outcome::FirstFailed,
+                Outcome::Answer,
+                Outcome::FirstFailed,
+                Outcome::Answer,
+                Outcome::Answer,
             ]
         );
-        assert_eq!(fate(None), Fate::Answer);
+        assert_eq!(fate(None), Outcome::Answer);
     }
 
     #[test]
     fn attempts_are_remembered_of_the_latest_requests_while_the_fault_stays() {
         let mut faults = faults(&["fail-first:1"]);
         for sequence in 0..=REMEMBERED as u64 {
-            assert_eq!(faults.treat(id(sequence), || 0.5).fate, Fate::FirstFailed);
+            assert_eq!(faults.treat(id(sequence), || 0.5).fate, Outcome::FirstFailed);
         }
         assert_eq!(faults.attempts.counts.len(), REMEMBERED);
-        assert_eq!(faults.treat(id(1), || 0.5).fate, Fate::Answer);
+        assert_eq!(faults.treat(id(1), || 0.5).fate, Outcome::Answer);
         faults.set(vec!["fail-first:1".parse().unwrap(), "hang:1%".parse().unwrap()]);
-        assert_eq!(faults.treat(id(1), || 0.5).fate, Fate::Answer);
+        assert_eq!(faults.treat(id(1), || 0.5).fate, Outcome::Answer);
         // The oldest was forgotten.
-        assert_eq!(faults.treat(id(0), || 0.5).fate, Fate::FirstFailed);
+        assert_eq!(faults.treat(id(0), || 0.5).fate, Outcome::FirstFailed);
         faults.set(vec!["hang:1%".parse().unwrap()]);
         assert_eq!(faults.attempts.counts.len(), 0);
     }
@@ -225,13 +225,13 @@ mod tests {
             let fate = faults(chosen).treat(id(1), || 0.5).fate;
             let has = |fault| chosen.contains(&fault);
             let expected = match () {
-                () if has("hang") => Fate::Hang,
-                () if has("reset") => Fate::Reset,
-                () if has("close") => Fate::Close,
-                () if has("close-midway") => Fate::CloseMidway,
-                () if has("fail-first:1") => Fate::FirstFailed,
-                () if has("status:503") => Fate::Status(503),
-                () => Fate::Answer,
+                () if has("hang") => Outcome::Hang,
+                () if has("reset") => Outcome::Reset,
+                () if has("close") => Outcome::Close,
+                () if has("close-midway") => Outcome::CloseMidway,
+                () if has("fail-first:1") => Outcome::FirstFailed,
+                () if has("status:503") => Outcome::Status(503),
+                () => Outcome::Answer,
             };
             prop_assert_eq!(fate, expected);
         }

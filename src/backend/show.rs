@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::backend::request::Request;
-use crate::wire::{AnswerId, Moment, Seen};
+use crate::wire::{Moment, ResponseId, Seen};
 
 /// So many at once, of a backend on which nothing was shown for a while.
 const BURST: u32 = 20;
@@ -45,7 +45,7 @@ impl Show {
     }
 
     /// Shows a request.
-    pub fn add(&mut self, request: &Request, peer: String, answer: AnswerId, status: u16, now: Moment) {
+    pub fn add(&mut self, request: &Request, peer: String, answer: ResponseId, status: u16, now: Moment) {
         self.left = self.left.saturating_sub(1);
         let headers = request.headers.iter().take(MOST);
         self.shown.push(Seen {
@@ -83,7 +83,7 @@ mod tests {
         let (request, _) = parse(b"GET /a HTTP/1.1\r\nHost: x\r\nX-B: <b>\r\n\r\n", &mut room, 1000).unwrap().unwrap();
         for _ in 0..requests {
             if show.wants(now) {
-                show.add(&request, "127.0.0.1:1".to_owned(), AnswerId(uuid::Uuid::nil()), 200, now);
+                show.add(&request, "127.0.0.1:1".to_owned(), ResponseId(uuid::Uuid::nil()), 200, now);
             }
         }
         show.take().len()

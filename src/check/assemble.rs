@@ -1,20 +1,20 @@
 //! PURE. The report of one check, from all that is known of it.
 
-use crate::check::algorithm::Inference;
-use crate::check::algorithm::order::in_blocks;
-use crate::check::fate::Fate;
 use crate::check::figures;
-use crate::check::ledger::{Ledger, Records};
 use crate::check::plan::Plan;
-use crate::check::report::{
-    Account, Algorithm, Beside, Check, Example, FateCount, Finding, Fleet, Outcome, Plots, Traffic, Verdict,
-};
 use crate::check::session;
-use crate::check::tally::Tally;
 use crate::check::telling;
 use crate::check::traffic::{Pacing, Reuse, Vary};
-use crate::check::verdict::{Case, Drill, judge};
 use crate::wire::{Moment, RequestId};
+use verdict::algorithm::Inference;
+use verdict::algorithm::order::in_blocks;
+use verdict::ledger::{Ledger, Records};
+use verdict::outcome::Outcome;
+use verdict::report::{
+    Account, Algorithm, Beside, Check, Example, Finding, Fleet, Level, OutcomeCount, Plots, Traffic, Verdict,
+};
+use verdict::rules::{Case, Drill, judge};
+use verdict::tally::Tally;
 
 /// What is known beside the session itself.
 pub struct Known<'a> {
@@ -36,9 +36,19 @@ pub struct Known<'a> {
 const STRIP: usize = 300;
 
 /// Judges and assembles.
-pub fn assemble(ledger: &Ledger, outcome: session::Outcome, known: Known) -> Check {
-    let session::Outcome {
-        judged, sampled, backends, mut evidence, done, load, started, ended, notes, stopped, ..
+pub fn assemble(ledger: &Ledger, outcome: session::SessionData, known: Known) -> Check {
+    let session::SessionData {
+        judged,
+        sampled,
+        backends,
+        mut evidence,
+        done,
+        load,
+        started,
+        ended,
+        notes,
+        stopped,
+        ..
     } = outcome;
     let plan = known.plan;
     let names = backends.names();
@@ -115,7 +125,7 @@ pub fn assemble(ledger: &Ledger, outcome: session::Outcome, known: Known) -> Che
 fn interrupted() -> Finding {
     Finding {
         rule: "stopped".to_owned(),
-        outcome: Outcome::Inconclusive,
+        outcome: Level::Inconclusive,
         summary: "the check was stopped before its end".to_owned(),
         evidence: Vec::new(),
         hint: None,
@@ -133,10 +143,10 @@ fn account(ledger: &Ledger, tally: &Tally, known: &Known, judged: u32, began: Mo
             attempts: entry.attempts.iter().map(|attempt| telling::attempt(attempt, names, began)).collect(),
         })
     };
-    let fate = |fate: Fate| {
+    let fate = |fate: Outcome| {
         let count = tally.of_fate(fate);
         let examples = tally.examples.get(&fate).into_iter().flatten().filter_map(example).collect();
-        (count > 0).then(|| FateCount {
+        (count > 0).then(|| OutcomeCount {
             fate: fate.name().to_owned(),
             meaning: meaning(fate, ledger).to_owned(),
             count,
@@ -145,7 +155,7 @@ fn account(ledger: &Ledger, tally: &Tally, known: &Known, judged: u32, began: Mo
     };
     Account {
         sent: tally.sent,
-        fates: Fate::ALL.into_iter().filter_map(fate).collect(),
+        fates: Outcome::ALL.into_iter().filter_map(fate).collect(),
         backend_errors: tally.backend_errors,
         client_errors: tally.client_errors,
         attempts: tally.attempts,
@@ -159,10 +169,10 @@ fn account(ledger: &Ledger, tally: &Tally, known: &Known, judged: u32, began: Mo
     }
 }
 
-fn meaning(fate: Fate, ledger: &Ledger) -> &'static str {
+fn meaning(fate: Outcome, ledger: &Ledger) -> &'static str {
     match (fate, ledger.records()) {
-        (Fate::Delivered, Records::None) => "one answer, of a backend that says its name",
-        (Fate::Alien, Records::None) => "answered without a backend's name",
+        (Outcome::Delivered, Records::None) => "one answer, of a backend that says its name",
+        (Outcome::Alien, Records::None) => "answered without a backend's name",
         (fate, _) => fate.meaning(),
     }
 }

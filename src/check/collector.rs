@@ -6,11 +6,11 @@ use anyhow::Result;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-use crate::check::ledger::{Arrival, UNNUMBERED};
-use crate::check::observation::Backend;
-use crate::check::report::Beside;
 use crate::remote::Remote;
 use crate::wire::{Generator, Record};
+use verdict::ledger::{Arrival, UNNUMBERED};
+use verdict::observation::Backend;
+use verdict::report::Beside;
 
 /// How often the fleet is asked: it keeps a quarter of a million records, which is two seconds at full speed.
 const INTERVAL: Duration = Duration::from_millis(100);

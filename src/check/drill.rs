@@ -4,8 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::check::verdict::Drill;
 use crate::wire::{Action, Fault, Generator, Time};
+use verdict::rules::Drill;
 
 /// `kill:9002@2s,start@6s`
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

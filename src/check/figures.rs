@@ -6,11 +6,11 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 
 use crate::check::drill::{Plan, Step};
-use crate::check::fate::Fate;
-use crate::check::ledger::{Arrival, Entry, Ledger, Records};
-use crate::check::observation::{Backend, Sight};
-use crate::check::report::{self, Affected, Latency, Percentiles, Slice};
 use crate::wire::Moment;
+use verdict::ledger::{Arrival, Entry, Ledger, Records};
+use verdict::observation::{Backend, ClientOutcome};
+use verdict::outcome::Outcome;
+use verdict::report::{Affected, Latency, Percentiles, Slice};
 
 /// Nanoseconds, to three digits.
 type Times = Histogram<u64>;
@@ -24,11 +24,13 @@ pub fn latency(ledger: &Ledger, sample: Range<u32>, open_loop: bool) -> (Option<
     let (mut client, mut backend, mut between) = (times(), times(), times());
     for entry in ledger.entries().filter(|entry| sample.contains(&entry.sequence)) {
         let observation = entry.observation;
-        if !matches!(observation.sight, Sight::Answer | Sight::Altered) {
+        if !matches!(observation.sight, ClientOutcome::Answer | ClientOutcome::Altered) {
             continue;
         }
         client += observation.ended.0.saturating_sub(observation.due.0);
-        if let Some(attempt) = entry.delivered().filter(|_| !matches!(entry.fate, Fate::Retried | Fate::Duplicated)) {
+        if let Some(attempt) =
+            entry.delivered().filter(|_| !matches!(entry.fate, Outcome::Retried | Outcome::Duplicated))
+        {
             let there = u64::from(attempt.took) * 100;
             backend += there;
             between += observation.ended.0.saturating_sub(observation.sent().0).saturating_sub(there);
@@ -91,7 +93,7 @@ pub fn slices(
         if let Some(answers) = slice.answers.get_mut(usize::from(observation.backend.0)) {
             *answers += 1;
         }
-        if matches!(observation.sight, Sight::Answer | Sight::Altered) {
+        if matches!(observation.sight, ClientOutcome::Answer | ClientOutcome::Altered) {
             let times = taken[place].get_or_insert_with(|| Histogram::new(2).expect("two digits are allowed"));
             *times += observation.ended.0.saturating_sub(observation.due.0);
         }
@@ -124,12 +126,15 @@ pub fn outage(
     started: Moment,
     done: &[Done],
     names: &[String],
-) -> Option<report::Outage> {
+) -> Option<verdict::report::Outage> {
     let first = done.first()?.at;
     let seconds = |at: Moment| at.since(started).as_secs_f64();
-    let step =
-        |done: &Done| report::Step { at: seconds(done.at), what: done.step.to_string(), result: done.result.clone() };
-    let mut outage = report::Outage {
+    let step = |done: &Done| verdict::report::Step {
+        at: seconds(done.at),
+        what: done.step.to_string(),
+        result: done.result.clone(),
+    };
+    let mut outage = verdict::report::Outage {
         steps: done.iter().map(step).collect(),
         client_errors: 0,
         retries: 0,
@@ -150,8 +155,8 @@ pub fn outage(
             continue;
         }
         outage.client_errors += u64::from(entry.is_client_error() && !entry.is_benign_race());
-        outage.retries += u64::from(entry.fate == Fate::Retried);
-        outage.double_executions += u64::from(entry.fate == Fate::Duplicated);
+        outage.retries += u64::from(entry.fate == Outcome::Retried);
+        outage.double_executions += u64::from(entry.fate == Outcome::Duplicated);
     }
     outage.backends = windows.into_iter().map(|window| window.told(names)).collect();
     Some(outage)

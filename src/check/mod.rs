@@ -1,25 +1,18 @@
 //! `check`: drive requests through a balancer, join both ends of each, judge, report.
 
-pub mod algorithm;
 mod assemble;
 mod backing;
 mod collector;
 mod conductor;
 pub mod drill;
-pub mod fate;
 pub mod figures;
-pub mod ledger;
 mod news;
-pub mod observation;
 pub mod plan;
-pub mod report;
 mod session;
 mod subject;
-pub mod tally;
 mod target;
 mod telling;
 pub mod traffic;
-pub mod verdict;
 mod visitor;
 
 use std::time::Duration;
@@ -32,12 +25,12 @@ use assemble::{Known, assemble};
 use backing::Found;
 pub use backing::{Started, start as start_fleet};
 use collector::{Collected, Collector};
-use ledger::{Ledger, Records};
 use plan::Plan;
-use report::{Check, Fleet, Report, VERSION};
 use session::Session;
 pub use session::Watch;
 use traffic::{Identity, Target};
+use verdict::ledger::{Ledger, Records};
+use verdict::report::{Check, Fleet, Report, VERSION};
 pub use visitor::{Visited, Visitor};
 
 /// Attempts that are in flight when the sample has ended may take so long to end: those at a backend that was paused, say.
@@ -58,7 +51,7 @@ pub async fn run(plans: &[Plan], watch: &Watch) -> Result<Report> {
         version: VERSION,
         tool: concat!("uuid-generator ", env!("CARGO_PKG_VERSION")).to_owned(),
         started: format!("{time:.3}"),
-        verdict: checks.iter().map(|check| check.verdict).max().unwrap_or(report::Verdict::Inconclusive),
+        verdict: checks.iter().map(|check| check.verdict).max().unwrap_or(verdict::report::Verdict::Inconclusive),
         checks,
     })
 }

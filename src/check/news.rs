@@ -3,10 +3,10 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::check::report::{Check, Outcome, Verdict};
 use crate::check::session::Watch;
 use crate::remote::Remote;
 use crate::wire::{CheckNews, CheckResult};
+use verdict::report::{Check, Level, Verdict};
 
 const EVERY: Duration = Duration::from_millis(200);
 
@@ -38,10 +38,10 @@ pub async fn tell_error(remote: &Remote, url: &str, error: &anyhow::Error) {
 
 fn result(check: &Check) -> CheckResult {
     let said = |outcome| match outcome {
-        Outcome::Pass => "pass",
-        Outcome::Note => "note",
-        Outcome::Inconclusive => "inconclusive",
-        Outcome::Fail => "fail",
+        Level::Pass => "pass",
+        Level::Note => "note",
+        Level::Inconclusive => "inconclusive",
+        Level::Fail => "fail",
     };
     let verdict = match check.verdict {
         Verdict::Pass => "pass",

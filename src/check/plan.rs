@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::check::drill;
 use crate::check::traffic::Identity;
-use crate::check::verdict::Expectations;
+use verdict::rules::Expectations;
 
 /// One check.
 #[derive(Clone, Debug)]

@@ -8,23 +8,23 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use tokio::task::spawn_blocking;
 
-use crate::check::algorithm::experiments::{self, Request, Setting};
-use crate::check::algorithm::order::counts;
-use crate::check::algorithm::{Evidence, Inference, Key, Kind};
 use crate::check::collector::Collector;
 use crate::check::conductor::conduct;
 use crate::check::drill;
 use crate::check::figures::{Done, duration_of};
-use crate::check::observation::{Backend, Observation, Sight};
 use crate::check::plan::Plan;
 use crate::check::subject::{Live, is_local};
 use crate::check::traffic::{
     Backends, Identity, Load, Notes, Pacing, Prober, Progress, Reuse, Seen, Target, TlsFailure, Traffic, Vary, drive,
     tls,
 };
-use crate::check::verdict::statistics::needs;
-use crate::check::verdict::{Drill, FALSE_ALARM};
 use crate::remote::Remote;
+use verdict::algorithm::experiments::{self, Request, Setting};
+use verdict::algorithm::order::counts;
+use verdict::algorithm::{Evidence, Inference, Key, Kind};
+use verdict::observation::{Backend, ClientOutcome, Observation};
+use verdict::rules::{Drill, FALSE_ALARM};
+use verdict::statistics::needs;
 
 /// What a person who waits sees of it.
 #[derive(Default)]
@@ -79,7 +79,7 @@ pub struct Session<'a> {
 }
 
 /// All that was sent, and what was learnt on the way.
-pub struct Outcome {
+pub struct SessionData {
     /// In the order of their numbers.
     pub observations: Vec<Observation>,
     /// From this number on requests count.
@@ -130,7 +130,7 @@ impl<'a> Session<'a> {
     }
 
     /// Does all of it. `collector` reads the records meanwhile.
-    pub async fn run(mut self, mut collector: Option<&mut Collector>) -> Result<Outcome> {
+    pub async fn run(mut self, mut collector: Option<&mut Collector>) -> Result<SessionData> {
         self.watch.enter("waiting until the backends that answer are stable");
         self.meet(&mut collector).await?;
         let members = self.takers();
@@ -157,7 +157,7 @@ impl<'a> Session<'a> {
         let (traffic, done) = watching(&mut collector, self.sample(load.clone(), steps, remote)).await?;
         let mut observations = self.prober.take().map(|prober| prober.into_observations().0).unwrap_or_default();
         observations.extend(traffic.observations);
-        Ok(Outcome {
+        Ok(SessionData {
             observations,
             judged: judged as u32,
             sampled: sampled as u32,
@@ -208,12 +208,15 @@ impl<'a> Session<'a> {
         let deadline = Instant::now() + STABLE;
         let seen = loop {
             let seen = self.probe().await?;
-            let whole = matches!(seen.observation.sight, Sight::Answer | Sight::Altered);
+            let whole = matches!(seen.observation.sight, ClientOutcome::Answer | ClientOutcome::Altered);
             if whole && seen.observation.backend.is_known() {
                 break seen;
             }
             let hopeless = self.should_have_tls(&seen).await?
-                || matches!(seen.observation.sight, Sight::TimedOut | Sight::TooLarge | Sight::Malformed)
+                || matches!(
+                    seen.observation.sight,
+                    ClientOutcome::TimedOut | ClientOutcome::TooLarge | ClientOutcome::Malformed
+                )
                 || seen.tls_failure.as_ref().is_some_and(TlsFailure::is_lasting);
             if hopeless || Instant::now() > deadline || self.watch.progress.is_stopping() {
                 bail!("{}", self.no_backend(&seen));
@@ -258,11 +261,11 @@ impl<'a> Session<'a> {
     /// Whether what came of a request without TLS comes of that: asks the port, once, where that is likely.
     async fn should_have_tls(&mut self, seen: &Seen) -> Result<bool> {
         let odd = match seen.observation.sight {
-            Sight::Malformed | Sight::Closed | Sight::Reset => true,
+            ClientOutcome::Malformed | ClientOutcome::Closed | ClientOutcome::Reset => true,
             // As nginx and others say it.
-            Sight::Answer | Sight::Altered => seen.observation.status == 400,
-            Sight::Truncated | Sight::TooLarge | Sight::TimedOut => false,
-            Sight::Refused | Sight::Unreachable | Sight::TlsFailed => false,
+            ClientOutcome::Answer | ClientOutcome::Altered => seen.observation.status == 400,
+            ClientOutcome::Truncated | ClientOutcome::TooLarge | ClientOutcome::TimedOut => false,
+            ClientOutcome::Refused | ClientOutcome::Unreachable | ClientOutcome::TlsFailed => false,
         };
         if self.target.tls.is_some() || !odd {
             return Ok(false);
@@ -287,26 +290,26 @@ impl<'a> Session<'a> {
             return format!("{url}: that port speaks TLS\n  hint: write https://{rest}");
         }
         let (what, hint) = match observation.sight {
-            Sight::TimedOut => (
+            ClientOutcome::TimedOut => (
                 format!("no answer within {waited}"),
                 "is it the balancer, and do its backends answer? --timeout waits longer",
             ),
-            Sight::TooLarge => (
+            ClientOutcome::TooLarge => (
                 format!("its answer is larger than {} MiB", BODY_LIMIT / 1024 / 1024),
                 "is it the right path? The check wants the small page of a backend",
             ),
-            Sight::Malformed => {
+            ClientOutcome::Malformed => {
                 ("what it answers is no HTTP/1.1".to_owned(), "does that port speak HTTP/2 only, or no HTTP?")
             }
-            Sight::Closed | Sight::Reset => {
+            ClientOutcome::Closed | ClientOutcome::Reset => {
                 ("it takes the connection and ends it without an answer".to_owned(), "does that port speak HTTP/1.1?")
             }
-            Sight::Refused | Sight::Unreachable => {
+            ClientOutcome::Refused | ClientOutcome::Unreachable => {
                 ("no connection".to_owned(), "does the balancer run, and listen on that port?")
             }
-            Sight::TlsFailed => ("the TLS handshake fails".to_owned(), "does that port speak TLS?"),
-            Sight::Truncated => ("its answer breaks off".to_owned(), "see the balancer's error log"),
-            Sight::Answer | Sight::Altered => (
+            ClientOutcome::TlsFailed => ("the TLS handshake fails".to_owned(), "does that port speak TLS?"),
+            ClientOutcome::Truncated => ("its answer breaks off".to_owned(), "see the balancer's error log"),
+            ClientOutcome::Answer | ClientOutcome::Altered => (
                 format!("it answers {} itself, and no backend does", seen.head.lines().next().unwrap_or_default()),
                 match (observation.status, self.identity.is_fleet()) {
                     (300..=399, _) => "it redirects: check the URL that it points to",
@@ -430,7 +433,7 @@ fn settle(live: &mut Live, members: Option<usize>) {
         let mut unanswered = 0;
         for _ in 0..round {
             let Some(probe) = live.probe(&Request::default()) else { return };
-            let whole = matches!(probe.observation.sight, Sight::Answer | Sight::Altered);
+            let whole = matches!(probe.observation.sight, ClientOutcome::Answer | ClientOutcome::Altered);
             match whole && probe.observation.backend.is_known() {
                 true => seen.push(probe.observation.backend),
                 false => unanswered += 1,

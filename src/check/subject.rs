@@ -4,11 +4,11 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::check::algorithm::experiments::{Reply, Request, Subject};
-use crate::check::observation::{Backend, Sight};
 use crate::check::traffic::{Backends, Connection, DriveError, Held, Probe, Prober, Seen};
 use crate::clock;
-use crate::wire::{AnswerId, Moment};
+use crate::wire::{Moment, ResponseId};
+use verdict::algorithm::experiments::{Reply, Request, Subject};
+use verdict::observation::{Backend, ClientOutcome};
 
 /// A balancer that is reached by a prober.
 pub struct Live<'a> {
@@ -22,7 +22,7 @@ pub struct Live<'a> {
     pub local: bool,
     held: Vec<(Held, Duration)>,
     /// Ids of answers that have come: the same once more comes out of a cache and says nothing about the backends.
-    known: HashSet<AnswerId>,
+    known: HashSet<ResponseId>,
     /// What went wrong on this machine.
     failure: Option<DriveError>,
     began: Moment,
@@ -96,7 +96,7 @@ fn with_delay(path: &str, delay: Duration) -> String {
 impl Subject for Live<'_> {
     fn send(&mut self, request: &Request) -> Reply {
         let Some(seen) = self.probe(request) else { return Reply::default() };
-        let whole = matches!(seen.observation.sight, Sight::Answer | Sight::Altered);
+        let whole = matches!(seen.observation.sight, ClientOutcome::Answer | ClientOutcome::Altered);
         let new = seen.observation.answer().is_none_or(|answer| self.known.insert(answer));
         let backend = Some(seen.observation.backend).filter(|backend| backend.is_known() && whole && new);
         Reply { backend, cookies: seen.cookies }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::check::ledger::{Arrival, Entry};
-use crate::check::observation::{Observation, Sight};
-use crate::wire::{Moment, Outcome};
+use crate::wire::{AttemptEnd, Moment};
+use verdict::ledger::{Arrival, Entry};
+use verdict::observation::{ClientOutcome, Observation};
 
 /// What the client saw.
 pub fn seen(observation: &Observation, names: &[String]) -> String {
@@ -16,18 +16,18 @@ pub fn seen(observation: &Observation, names: &[String]) -> String {
     let status = observation.status;
     let reused = if observation.reused { "a connection that was kept" } else { "a new connection" };
     match observation.sight {
-        Sight::Answer => format!("{status} {from} after {after}"),
-        Sight::Altered => format!("{status} {from} after {after}, altered"),
-        Sight::Truncated => format!("{status} {from}, cut off after {after}"),
-        Sight::TooLarge => format!("{status} {from}, larger than the limit"),
-        Sight::Malformed => format!("no HTTP, after {after}"),
-        Sight::Closed => format!("{reused} was closed without an answer after {after}"),
-        Sight::Reset => format!("{reused} was reset without an answer after {after}"),
-        Sight::TimedOut if status > 0 => format!("{status} {from}, and no end of it within {after}"),
-        Sight::TimedOut => format!("no answer within {after}"),
-        Sight::Refused => "connection refused".to_owned(),
-        Sight::Unreachable => format!("no connection, after {after}"),
-        Sight::TlsFailed => format!("the TLS handshake failed, after {after}"),
+        ClientOutcome::Answer => format!("{status} {from} after {after}"),
+        ClientOutcome::Altered => format!("{status} {from} after {after}, altered"),
+        ClientOutcome::Truncated => format!("{status} {from}, cut off after {after}"),
+        ClientOutcome::TooLarge => format!("{status} {from}, larger than the limit"),
+        ClientOutcome::Malformed => format!("no HTTP, after {after}"),
+        ClientOutcome::Closed => format!("{reused} was closed without an answer after {after}"),
+        ClientOutcome::Reset => format!("{reused} was reset without an answer after {after}"),
+        ClientOutcome::TimedOut if status > 0 => format!("{status} {from}, and no end of it within {after}"),
+        ClientOutcome::TimedOut => format!("no answer within {after}"),
+        ClientOutcome::Refused => "connection refused".to_owned(),
+        ClientOutcome::Unreachable => format!("no connection, after {after}"),
+        ClientOutcome::TlsFailed => format!("the TLS handshake failed, after {after}"),
     }
 }
 
@@ -37,9 +37,9 @@ pub fn attempt(attempt: &Arrival, names: &[String], since: Moment) -> String {
     let at = attempt.received.since(since).as_secs_f64();
     let took = brief(Duration::from_nanos(u64::from(attempt.took) * 100));
     match attempt.outcome {
-        Outcome::Completed => format!("{name} at {at:.3} s: answered {} in {took}", attempt.status),
-        Outcome::CutOff => format!("{name} at {at:.3} s: cut off after {took}"),
-        Outcome::Received => format!("{name} at {at:.3} s: received, never answered"),
+        AttemptEnd::Completed => format!("{name} at {at:.3} s: answered {} in {took}", attempt.status),
+        AttemptEnd::CutOff => format!("{name} at {at:.3} s: cut off after {took}"),
+        AttemptEnd::Received => format!("{name} at {at:.3} s: received, never answered"),
     }
 }
 

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::check::observation::Sight;
 use crate::check::plan::Trust;
 use crate::check::traffic::{Backends, Connection, Identity, Probe, Prober};
 use crate::check::{new_run, target, telling};
+use verdict::observation::ClientOutcome;
 
 /// One visitor, or a new one for each request.
 pub struct Visitor {
@@ -53,7 +53,7 @@ impl Visitor {
             kept.extend(seen.cookies);
         }
         let observation = seen.observation;
-        let answered = matches!(observation.sight, Sight::Answer | Sight::Altered);
+        let answered = matches!(observation.sight, ClientOutcome::Answer | ClientOutcome::Altered);
         let backend = self.backends.name(observation.backend).filter(|_| answered);
         Ok(Visited {
             backend: backend.map(str::to_owned),

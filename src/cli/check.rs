@@ -16,18 +16,19 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::balancer::read::Configuration;
 use crate::check::drill;
-use crate::check::fate::Fate;
 use crate::check::plan::{Backing, Plan, Trust};
-use crate::check::report::{Format, Style, Verdict, junit, render};
 use crate::check::traffic::Identity;
-use crate::check::verdict::{Expectations, Weights};
 use crate::check::{self, Watch};
 use crate::cli::balancing::Balancing;
 use crate::cli::settings::FleetFlags;
 use crate::cli::stage::{self, Stage, Wish};
 use crate::cli::{demo, nginx_conf};
+use crate::report::{Format, Style, junit, render};
 use crate::topology::Algorithm;
 use crate::wire::Time;
+use verdict::outcome::Outcome;
+use verdict::report::Verdict;
+use verdict::rules::{Expectations, Weights};
 
 /// Exit status of a check that fails.
 const FAILED: u8 = 1;
@@ -378,7 +379,7 @@ impl Typed {
         Ok(checks)
     }
 
-    fn write(&self, report: &check::report::Report) -> Result<()> {
+    fn write(&self, report: &verdict::report::Report) -> Result<()> {
         let style = Style::of_terminal(std::io::stdout().is_terminal());
         let format = match self.format {
             Form::Text => Format::Text,
@@ -645,8 +646,8 @@ fn expectations(expect: &[String], tolerance: Option<&str>, allow: &[String]) ->
         (expectations.tolerance, expectations.margin) = (percent / 100.0, percent / 200.0);
     }
     for text in allow {
-        let known = Fate::ALL.into_iter().find(|fate| fate.name() == text);
-        let names = Fate::ALL.map(Fate::name).join(", ");
+        let known = Outcome::ALL.into_iter().find(|fate| fate.name() == text);
+        let names = Outcome::ALL.map(Outcome::name).join(", ");
         expectations.allowed.push(known.with_context(|| format!("--allow {text}: expected one of {names}"))?);
     }
     Ok(expectations)

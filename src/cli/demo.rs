@@ -10,12 +10,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::spawn_blocking;
 
 use crate::check::plan::{Backing, Plan, Trust};
-use crate::check::report::{Format, Style, render};
 use crate::check::{self, Visitor, Watch, drill};
 use crate::cli::balancing::Balancing;
 use crate::cli::settings::FleetFlags;
 use crate::cli::stage::{Front, Stage, Wish, expectations, first_installed, front};
 use crate::remote::LiveEvent;
+use crate::report::{Format, Style, render};
 use crate::topology::Algorithm;
 
 /// See a real balancer balance: a fleet, the balancer, a first check, and light traffic until CTRL+C

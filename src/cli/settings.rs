@@ -457,7 +457,7 @@ macro_rules! read_as_typed {
     )*};
 }
 
-read_as_typed!(Flag, Time, PowerOfTwo, Ports, Host, Sockets, Algorithm, HttpPath, Weights);
+read_as_typed!(Flag, PowerOfTwo, Ports, Host, Sockets, Algorithm, HttpPath, Weights);
 
 impl<'de, const MIN: u32, const MAX: u32> Deserialize<'de> for Count<MIN, MAX> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

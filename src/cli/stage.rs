@@ -10,7 +10,6 @@ use anyhow::{Context, Result, bail};
 use crate::balancer::builtin::{self, Behaviour, Ejection, Ties};
 use crate::balancer::launch::{Recipe, Running, free_port};
 use crate::balancer::{Balancer, For, Listen, Options};
-use crate::check::verdict::{Expectations, Weights as Shares};
 use crate::check::{Started, start_fleet};
 use crate::cli::balancing::Balancing;
 use crate::cli::config::version_on_path;
@@ -19,6 +18,7 @@ use crate::cli::settings::FleetFlags;
 use crate::remote::Remote;
 use crate::topology::{Algorithm, Failure, Topology, Weight, Weights};
 use crate::wire;
+use verdict::rules::{Expectations, Weights as Shares};
 
 /// What stands in front of the fleet.
 #[derive(Clone, PartialEq, Eq, Debug)]

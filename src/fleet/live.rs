@@ -6,8 +6,8 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 
 use crate::wire::{
-    Calendar, Change, CheckNews, Event, FleetStatus, Frame, Front, Generator, HISTORY, Latency, Mark, MarkKind,
-    MemberStatus, Moment, Outcome, Record, RequestId, STRIP, Seen, SeenRequest, Snapshot,
+    AttemptEnd, Calendar, Change, CheckNews, Event, FleetStatus, Frame, Front, Generator, HISTORY, Latency, Mark,
+    MarkKind, MemberStatus, Moment, Record, RequestId, STRIP, Seen, SeenRequest, Snapshot,
 };
 
 /// Marks and requests that those see who begin to look.
@@ -173,7 +173,7 @@ impl Live {
         self.frame.counts[place] += 1;
         self.counted[place] += 1;
         self.arrived.push((record.received, place as u16));
-        let whole = record.outcome == Outcome::Completed;
+        let whole = record.outcome == AttemptEnd::Completed;
         if whole {
             let took = record.answered.since(record.received);
             self.times[0].add(record.answered, took);
@@ -184,8 +184,8 @@ impl Live {
         if failed {
             self.frame.errors[place] += 1;
             self.mark(at, MarkKind::Error, generator, 1, || match record.outcome {
-                Outcome::Completed => format!("answered {}", record.status),
-                Outcome::CutOff | Outcome::Received => "did not answer to the end".to_owned(),
+                AttemptEnd::Completed => format!("answered {}", record.status),
+                AttemptEnd::CutOff | AttemptEnd::Received => "did not answer to the end".to_owned(),
             });
         }
         if let Some(earlier) = record.request.and_then(|id| self.attempts.add(id, record.generator, failed)) {
@@ -288,24 +288,6 @@ fn told(change: &Change) -> Option<(MarkKind, String)> {
     }
 }
 
-impl MarkKind {
-    /// Whether many of them are one mark with a count.
-    fn adds_up(self) -> bool {
-        match self {
-            MarkKind::Error | MarkKind::Retry | MarkKind::Double | MarkKind::Lost => true,
-            MarkKind::Member | MarkKind::Fault | MarkKind::Front | MarkKind::Check => false,
-        }
-    }
-}
-
-impl Mark {
-    /// Of the same kind, of the same member, in the same second, and one that adds up.
-    fn is_like(&self, other: &Mark) -> bool {
-        self.kind.adds_up()
-            && (self.kind, self.generator, self.at / 1000) == (other.kind, other.generator, other.at / 1000)
-    }
-}
-
 /// The attempts of the latest requests that have an id of ours.
 #[derive(Default)]
 struct Attempts {
@@ -373,7 +355,7 @@ impl Times {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{AnswerId, Cause, Clipped, Departure, End};
+    use crate::wire::{Cause, Clipped, Departure, End, ResponseId};
 
     const NOON: u64 = 1_795_435_200;
 
@@ -392,7 +374,7 @@ mod tests {
             received: at(milliseconds),
             answered: Moment(at(milliseconds).0 + 40_000),
             generator: Generator(generator),
-            answer: Some(AnswerId(uuid::Uuid::from_u128(7))),
+            answer: Some(ResponseId(uuid::Uuid::from_u128(7))),
             request: (request > 0).then_some(RequestId { run: 1, sequence: request }),
             connection: 1,
             request_number: 1,
@@ -401,7 +383,7 @@ mod tests {
             path: Clipped::new(b"/uuid"),
             status: 200,
             bytes: 512,
-            outcome: Outcome::Completed,
+            outcome: AttemptEnd::Completed,
         }
     }
 
@@ -474,7 +456,7 @@ mod tests {
         live.event(&Event::Attempt(record(9002, 4, 6)));
         // One that hung in a paused backend ends after the attempt that was delivered.
         live.event(&Event::Attempt(record(9002, 6, 7)));
-        live.event(&Event::Attempt(Record { outcome: Outcome::CutOff, ..record(9001, 5, 7) }));
+        live.event(&Event::Attempt(Record { outcome: AttemptEnd::CutOff, ..record(9001, 5, 7) }));
         let frame = live.frame(at(100), vec![], None);
         let expected = [
             (MarkKind::Error, Some(9001), 2),

@@ -9,11 +9,9 @@ use jiff::tz::TimeZone;
 use serde_json::json;
 
 use crate::fleet::printer::Stream;
-use crate::numbers::grouped;
 use crate::topology::Topology;
-use crate::wire::{
-    Calendar, Change, Departure, Event, Fault, Generator, Moment, Outcome, Record, RecordView, Starvation,
-};
+use crate::wire::{AttemptEnd, Calendar, Change, Departure, Event, Fault, Generator, Moment, Record, Starvation};
+use verdict::numbers::grouped;
 
 /// How attempts are shown.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum, serde::Deserialize)]
@@ -103,7 +101,7 @@ impl Log {
         match self.mode {
             Mode::Off => None,
             Mode::Json => {
-                let mut object = json!(RecordView::new(record, &self.calendar));
+                let mut object = json!(record.view(&self.calendar));
                 object["event"] = json!("attempt");
                 Some(format!("{object}\n"))
             }
@@ -123,14 +121,14 @@ impl Log {
         let time = self.time(record.received, "%H:%M:%S%.3f");
         let id = record.answer.map_or("health".to_owned(), |answer| answer.to_string());
         match record.outcome {
-            Outcome::Completed => format!("{time} {generator} {peer} {method} {path} {status} {id}\n"),
-            Outcome::CutOff => {
+            AttemptEnd::Completed => format!("{time} {generator} {peer} {method} {path} {status} {id}\n"),
+            AttemptEnd::CutOff => {
                 format!(
                     "{time} {generator} {peer} {method} {path} {status} {id} cut off after {} bytes\n",
                     record.bytes
                 )
             }
-            Outcome::Received => {
+            AttemptEnd::Received => {
                 format!("{time} {generator} {peer} {method} {path} - {id} in flight when its backend ended\n")
             }
         }
@@ -232,7 +230,7 @@ fn gone(departure: &Departure, url: &str, generator: Generator) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{AnswerId, Cause, Clipped, End};
+    use crate::wire::{Cause, Clipped, End, ResponseId};
 
     const NOON: u64 = 1_795_435_200_000_000_000;
 
@@ -247,7 +245,7 @@ mod tests {
             received: Moment(5_123_000_000),
             answered: Moment(5_123_040_000),
             generator: Generator(generator),
-            answer: Some(AnswerId("550e8400-e29b-41d4-a716-446655440000".parse().unwrap())),
+            answer: Some(ResponseId("550e8400-e29b-41d4-a716-446655440000".parse().unwrap())),
             request: None,
             connection: 1,
             request_number: 1,
@@ -256,7 +254,7 @@ mod tests {
             path: Clipped::new("/uuid\u{9b}2J".as_bytes()),
             status: 200,
             bytes: 512,
-            outcome: Outcome::Completed,
+            outcome: AttemptEnd::Completed,
         }
     }
 
@@ -273,9 +271,9 @@ mod tests {
         );
         let unix = Record { peer: End::Unix, ..record(9001) };
         assert!(text(log(Mode::Text).event(&Event::Attempt(unix))).starts_with("12:00:05.123 9001 unix GET /"));
-        let cut = Record { outcome: Outcome::CutOff, bytes: 7, ..record(9001) };
+        let cut = Record { outcome: AttemptEnd::CutOff, bytes: 7, ..record(9001) };
         assert!(text(log(Mode::Text).event(&Event::Attempt(cut))).ends_with(" cut off after 7 bytes\n"));
-        let open = Record { outcome: Outcome::Received, ..record(9001) };
+        let open = Record { outcome: AttemptEnd::Received, ..record(9001) };
         assert!(text(log(Mode::Text).event(&Event::Attempt(open))).ends_with(" in flight when its backend ended\n"));
     }
 

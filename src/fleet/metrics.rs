@@ -11,7 +11,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::wire::{Event, FleetStatus, Generator, MemberState, Outcome, Record};
+use crate::wire::{AttemptEnd, Event, FleetStatus, Generator, MemberState, Record};
 
 /// Bounds in seconds: those that OpenTelemetry advises begin at 5 ms, where a backend of ours is long done.
 const BOUNDS: [f64; 17] = [
@@ -139,7 +139,7 @@ impl Metrics {
         let generator = Number(record.generator);
         if record.answer.is_none() {
             self.probes.get_or_create(&Member { generator }).inc();
-        } else if record.outcome == Outcome::Completed {
+        } else if record.outcome == AttemptEnd::Completed {
             let known = METHODS.into_iter().find(|method| method.as_bytes() == record.method.as_bytes());
             let served = Served {
                 generator,
@@ -156,7 +156,7 @@ impl Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{AnswerId, Clipped, End, MemberStatus, Moment};
+    use crate::wire::{Clipped, End, MemberStatus, Moment, ResponseId};
 
     fn record(method: &str, status: u16) -> Record {
         Record {
@@ -164,7 +164,7 @@ mod tests {
             received: Moment(0),
             answered: Moment(300_000),
             generator: Generator(9001),
-            answer: Some(AnswerId(uuid::Uuid::from_u128(7))),
+            answer: Some(ResponseId(uuid::Uuid::from_u128(7))),
             request: None,
             connection: 1,
             request_number: 1,
@@ -173,7 +173,7 @@ mod tests {
             path: Clipped::new(b"/uuid"),
             status,
             bytes: 512,
-            outcome: Outcome::Completed,
+            outcome: AttemptEnd::Completed,
         }
     }
 
@@ -185,7 +185,7 @@ mod tests {
             record("GET", 200),
             record("EVIL\"", 503),
             Record { answer: None, ..record("GET", 200) },
-            Record { outcome: Outcome::CutOff, ..record("GET", 200) },
+            Record { outcome: AttemptEnd::CutOff, ..record("GET", 200) },
         ] {
             metrics.event(&Event::Attempt(record));
         }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use jiff::Timestamp;
 
-use crate::wire::{BatchHead, Calendar, RECORD_WORDS, Record, RecordView, RecordsPage, write_batch};
+use crate::wire::{BatchHead, Calendar, RECORD_WORDS, Record, RecordsPage, write_batch};
 
 /// 64 MiB when full.
 const KEPT: usize = 64 * 1024 * 1024 / (RECORD_WORDS * 8);
@@ -78,7 +78,7 @@ impl Records {
             next += 1;
             let record = Record::from_words(words);
             if self.matches(query, &record) {
-                records.push(RecordView::new(&record, &self.calendar));
+                records.push(record.view(&self.calendar));
             }
         }
         let in_flight = in_flight.into_iter().filter(|record| self.matches(query, record));
@@ -88,7 +88,7 @@ impl Records {
             missed: self.first.saturating_sub(query.from),
             lost: self.lost,
             records,
-            in_flight: in_flight.map(|record| RecordView::new(&record, &self.calendar)).collect(),
+            in_flight: in_flight.map(|record| record.view(&self.calendar)).collect(),
         }
     }
 
@@ -119,7 +119,7 @@ impl Records {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{Clipped, End, Generator, Moment, Outcome, RequestId};
+    use crate::wire::{AttemptEnd, Clipped, End, Generator, Moment, RequestId};
 
     fn record(second: u64, run: u64) -> Record {
         Record {
@@ -136,7 +136,7 @@ mod tests {
             path: Clipped::new(b"/"),
             status: 200,
             bytes: 1,
-            outcome: Outcome::Completed,
+            outcome: AttemptEnd::Completed,
         }
     }
 

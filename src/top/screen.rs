@@ -6,9 +6,9 @@ use ratatui::style::{Color, Style, Stylize};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Cell, Paragraph, Row, Sparkline, Table, TableState, Wrap};
 
-use crate::numbers::{grouped, time};
 use crate::top::model::{Figures, Model};
 use crate::wire::{Latency, MarkKind, MemberState, MemberStatus, page};
+use verdict::numbers::{grouped, time};
 
 /// Characters of the bar of a share.
 const BAR: usize = 24;

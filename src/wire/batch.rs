@@ -70,7 +70,7 @@ pub fn read_batch(bytes: &[u8]) -> Result<(BatchHead, impl Iterator<Item = (Reco
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{Clipped, End, Generator, Outcome, RequestId};
+    use crate::wire::{AttemptEnd, Clipped, End, Generator, RequestId};
 
     fn record(number: u64) -> Record {
         Record {
@@ -87,7 +87,7 @@ mod tests {
             path: Clipped::new(b"/uuid"),
             status: 200,
             bytes: 9,
-            outcome: Outcome::Completed,
+            outcome: AttemptEnd::Completed,
         }
     }
 

@@ -3,23 +3,10 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-use serde::{Deserialize, Serialize};
+use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::wire::{AnswerId, Generator, Moment, RequestId};
-
-/// How an attempt ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "kebab-case")]
-pub enum Outcome {
-    /// The request has been read and no answer has been written to its end.
-    Received,
-    /// The whole answer was handed to the kernel.
-    Completed,
-    /// The connection or the backend ended before that; `bytes` of the answer were written.
-    CutOff,
-}
+use crate::wire::{AttemptEnd, Calendar, Generator, Moment, RecordView, RequestId, ResponseId};
 
 /// One end of a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,16 +32,6 @@ impl fmt::Display for End {
     }
 }
 
-impl Outcome {
-    fn word(self) -> u64 {
-        match self {
-            Outcome::Received => 0,
-            Outcome::Completed => 1,
-            Outcome::CutOff => 2,
-        }
-    }
-}
-
 /// What the backend noted about an attempt. As words of the journal it has [`RECORD_WORDS`] × 8 = 256 bytes.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Record {
@@ -67,7 +44,7 @@ pub struct Record {
     /// The backend.
     pub generator: Generator,
     /// The UUID of its answer; none for health.
-    pub answer: Option<AnswerId>,
+    pub answer: Option<ResponseId>,
     /// The client's id for the request, if it sent ours.
     pub request: Option<RequestId>,
     /// Number of the connection in its backend process, from 1.
@@ -85,7 +62,7 @@ pub struct Record {
     /// Bytes of the answer that were written, head and body.
     pub bytes: u64,
     /// How it ended.
-    pub outcome: Outcome,
+    pub outcome: AttemptEnd,
 }
 
 /// Size of a record in words of 8 bytes.
@@ -126,7 +103,7 @@ impl Record {
     }
 
     /// Writes into the words of an attempt that was received how it ended.
-    pub fn end(words: &mut [u64; RECORD_WORDS], status: u16, answered: Moment, bytes: u64, outcome: Outcome) {
+    pub fn end(words: &mut [u64; RECORD_WORDS], status: u16, answered: Moment, bytes: u64, outcome: AttemptEnd) {
         words[2] = answered.0;
         words[8] = words[8] & !0xffff | u64::from(status);
         words[9] = bytes;
@@ -141,7 +118,7 @@ impl Record {
             number: words[0],
             received: Moment(words[1]),
             answered: Moment(words[2]),
-            answer: Some(AnswerId(Uuid::from_u64_pair(words[3], words[4]))).filter(|answer| !answer.0.is_nil()),
+            answer: Some(ResponseId(Uuid::from_u64_pair(words[3], words[4]))).filter(|answer| !answer.0.is_nil()),
             request: Some(RequestId { run: words[5], sequence: words[6] }).filter(|request| request.run != 0),
             connection: words[7],
             request_number: (words[8] >> 32) as u32,
@@ -150,12 +127,37 @@ impl Record {
             bytes: words[9],
             peer: if peer == End::UNIX { End::Unix } else { End::Address(peer) },
             outcome: match words[12] & 0xff {
-                0 => Outcome::Received,
-                1 => Outcome::Completed,
-                _ => Outcome::CutOff,
+                0 => AttemptEnd::Received,
+                1 => AttemptEnd::Completed,
+                _ => AttemptEnd::CutOff,
             },
             method: Clipped::read(&words[METHOD_WORD..PATH_WORD], (words[12] >> 8 & 0xff) as u32),
             path: Clipped::read(&words[PATH_WORD..], (words[12] >> 32) as u32),
+        }
+    }
+}
+
+impl Record {
+    /// As the API and the log for programs give it: with its times on the calendar.
+    pub fn view(&self, calendar: &Calendar) -> RecordView {
+        let time = |moment: Moment| {
+            let time = Timestamp::from_nanosecond(i128::from(calendar.unix(moment))).unwrap_or_default();
+            format!("{time:.9}")
+        };
+        RecordView {
+            generator: self.generator,
+            answer: self.answer,
+            request: self.request,
+            received: time(self.received),
+            answered: (self.outcome != AttemptEnd::Received).then(|| time(self.answered)),
+            connection: self.connection,
+            request_number: self.request_number,
+            peer: self.peer.to_string(),
+            method: self.method.to_string(),
+            path: self.path.to_string(),
+            status: self.status,
+            bytes: self.bytes,
+            outcome: self.outcome,
         }
     }
 }
@@ -243,7 +245,7 @@ mod tests {
         let address = (any::<IpAddr>(), any::<u16>()).prop_map(|(ip, port)| SocketAddr::new(ip.to_canonical(), port));
         let peer = prop_oneof![9 => address.prop_map(End::Address), 1 => Just(End::Unix)];
         let texts = (proptest::collection::vec(any::<u8>(), 0..40), proptest::collection::vec(any::<u8>(), 0..300));
-        let outcome = prop_oneof![Just(Outcome::Received), Just(Outcome::Completed), Just(Outcome::CutOff)];
+        let outcome = prop_oneof![Just(AttemptEnd::Received), Just(AttemptEnd::Completed), Just(AttemptEnd::CutOff)];
         (numbers, ids, peer, texts, outcome).prop_map(|(numbers, ids, peer, (method, path), outcome)| Record {
             number: numbers.0,
             received: Moment(numbers.1),
@@ -253,7 +255,7 @@ mod tests {
             status: numbers.5,
             generator: Generator(numbers.5 ^ 1),
             bytes: numbers.6,
-            answer: ids.0.map(|bits| AnswerId(Uuid::from_u128(bits))),
+            answer: ids.0.map(|bits| ResponseId(Uuid::from_u128(bits))),
             request: ids.1.map(|(run, sequence)| RequestId { run, sequence }),
             peer,
             method: Clipped::new(&method),

@@ -1,6 +1,4 @@
 //! The real balancers, with configurations that we write: whether they take them, and running.
-#![allow(dead_code, reason = "each test binary uses its part of it")]
-
 use std::fs::{self, File, Permissions};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};

@@ -1,5 +1,7 @@
 //! A fleet of the real program for one test, on ports of its own, ended with the test however that ends.
-#![allow(dead_code, reason = "each test binary uses its part of it")]
+pub mod balancers;
+pub mod browser;
+pub mod nginx;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, ErrorKind, Read};

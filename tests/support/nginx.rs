@@ -1,7 +1,5 @@
 //! A real nginx in a place of its own: with the lines that we ship or write inside its `http { … }`, or configured to balance in
 //! one of its ways.
-#![allow(dead_code, reason = "each test binary uses its part of it")]
-
 use std::cell::Cell;
 use std::fs::{self, File, Permissions};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::chunks::Chunks;
-use crate::wire::{ANSWER_HEADER, GENERATOR_HEADER, REQUEST_HEADER, RequestId};
+use crate::wire::{GENERATOR_HEADER, REQUEST_HEADER, RESPONSE_HEADER, RequestId};
 
 use crate::balancer::builtin::choice::{cookie_value, hash};
 use crate::balancer::builtin::{Algorithm, Behaviour, Defect, InFlight, Link};
@@ -247,7 +247,7 @@ impl Answer {
                 10 if is("Keep-Alive") => stripped |= 1 << number,
                 14 if is("Content-Length") => length = Some(str::from_utf8(header.value).ok()?.parse().ok()?),
                 17 if is("Transfer-Encoding") => is_chunked = true,
-                9 | 16 if strips_ours && (is(ANSWER_HEADER) || is(GENERATOR_HEADER) || is(REQUEST_HEADER)) => {
+                9 | 16 if strips_ours && (is(RESPONSE_HEADER) || is(GENERATOR_HEADER) || is(REQUEST_HEADER)) => {
                     stripped |= 1 << number;
                 }
                 _ => {}

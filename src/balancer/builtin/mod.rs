@@ -326,7 +326,7 @@ enum Failure {
 }
 
 /// What becomes of a request.
-enum Fate {
+enum Outcome {
     Answered(Answer),
     /// The answer is cut in the middle of its body.
     Cut(Answer),
@@ -813,7 +813,7 @@ impl Site {
         request: &Request,
         bytes: &[u8],
         mut answer: Answer,
-    ) -> Fate {
+    ) -> Outcome {
         let complete = answer.is_complete();
         let has_body = complete && answer.bytes.len() > answer.head;
         match self.behaviour.defect {
@@ -827,7 +827,7 @@ impl Site {
             Defect::SwapEvery(n) => answer = self.swap(n, asking, request, answer).await,
             Defect::Truncates(n) if has_body && self.is_due(n) => {
                 self.note(request);
-                return Fate::Cut(answer);
+                return Outcome::Cut(answer);
             }
             Defect::Alters(n) if has_body && self.is_due(n) => {
                 self.note(request);
@@ -835,11 +835,11 @@ impl Site {
             }
             Defect::DropsEvery(n) if complete && self.is_due(n) => {
                 self.note(request);
-                return Fate::Dropped;
+                return Outcome::Dropped;
             }
             _ => {}
         }
-        Fate::Answered(answer)
+        Outcome::Answered(answer)
     }
 }
 
@@ -907,10 +907,10 @@ impl Dialogue<'_> {
             let fate = self.fate(&request).await;
             self.asking.set(None);
             let retired = self.reloads != self.site.reloads.get();
-            let cut = matches!(fate, Fate::Cut(_));
+            let cut = matches!(fate, Outcome::Cut(_));
             let mut answer = match fate {
-                Fate::Answered(answer) | Fate::Cut(answer) => answer,
-                Fate::Dropped => return Ok(()),
+                Outcome::Answered(answer) | Outcome::Cut(answer) => answer,
+                Outcome::Dropped => return Ok(()),
             };
             let is_tied = self.tied.is_some();
             let keeps = request.keeps && !retired && !answer.is_unframed && (!is_tied || answer.keeps);
@@ -991,19 +991,19 @@ impl Dialogue<'_> {
         false
     }
 
-    async fn fate(&mut self, request: &Request) -> Fate {
+    async fn fate(&mut self, request: &Request) -> Outcome {
         let site = self.site;
         let bytes = request.rewritten.as_deref().unwrap_or(&self.unread[..request.length]);
         match site.behaviour.defect {
             Defect::OwnErrorEvery(n) if site.is_due(n) => {
                 site.note(request);
-                return Fate::Answered(Answer::error("502 Bad Gateway", request));
+                return Outcome::Answered(Answer::error("502 Bad Gateway", request));
             }
             Defect::CachedEvery(n) if request.is_get => match &*site.earlier.borrow() {
                 None => site.postpone(),
                 Some(earlier) if site.is_due(n) => {
                     site.note(request);
-                    return Fate::Answered(earlier.copy());
+                    return Outcome::Answered(earlier.copy());
                 }
                 Some(_) => {}
             },
@@ -1013,16 +1013,16 @@ impl Dialogue<'_> {
         let asking = Asking::begin(site);
         let (place, answer) = match (&self.tied, self.link.take()) {
             (None, _) => site.forward(&self.worker, request, bytes).await,
-            (Some(_), None) => return Fate::Dropped,
+            (Some(_), None) => return Outcome::Dropped,
             (Some(tied), Some(link)) => {
-                let Ok(mut answer) = site.exchange(link, request, bytes).await else { return Fate::Dropped };
+                let Ok(mut answer) = site.exchange(link, request, bytes).await else { return Outcome::Dropped };
                 self.link = answer.link.take_if(|_| matches!(answer.body, Body::Ended));
                 (Some(tied.place), answer)
             }
         };
         match place {
             Some(place) => site.spoil(place, asking, request, bytes, answer).await,
-            None => Fate::Answered(answer),
+            None => Outcome::Answered(answer),
         }
     }
 }

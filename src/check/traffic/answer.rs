@@ -6,12 +6,12 @@ use std::mem::{MaybeUninit, take};
 use httparse::{Header, ParserConfig, Response, Status};
 use uuid::Uuid;
 
-use crate::check::observation::{Backend, Echo, Observation, Sight};
 use crate::check::traffic::identity::{Backends, Identity};
 use crate::check::traffic::notes::{Notes, Sample};
 use crate::check::traffic::page::{Page, Search, UUID_BYTES};
 use crate::chunks::Chunks;
-use crate::wire::{ANSWER_HEADER, GENERATOR_HEADER, REQUEST_HEADER};
+use crate::wire::{GENERATOR_HEADER, REQUEST_HEADER, RESPONSE_HEADER};
+use verdict::observation::{Backend, ClientOutcome, Echo, Observation};
 
 /// Bytes of a status line and its headers, and of interim answers before them.
 pub const HEAD_LIMIT: usize = 64 * 1024;
@@ -48,8 +48,8 @@ pub struct Book<'a> {
 pub enum Step {
     /// More bytes must come, or the end of the connection.
     More,
-    /// It is over: whole ([`Sight::Answer`], [`Sight::Altered`]) or not; then the connection is of no further use.
-    Over(Sight),
+    /// It is over: whole ([`ClientOutcome::Answer`], [`ClientOutcome::Altered`]) or not; then the connection is of no further use.
+    Over(ClientOutcome),
 }
 
 /// How a connection ended.
@@ -65,10 +65,10 @@ pub enum Ending {
 
 impl Ending {
     /// What it is where nothing of an answer has come.
-    pub fn sight(self) -> Sight {
+    pub fn sight(self) -> ClientOutcome {
         match self {
-            Ending::Closed | Ending::Unannounced => Sight::Closed,
-            Ending::Reset => Sight::Reset,
+            Ending::Closed | Ending::Unannounced => ClientOutcome::Closed,
+            Ending::Reset => ClientOutcome::Reset,
         }
     }
 }
@@ -117,7 +117,7 @@ enum Stage {
     Chunked(Chunks),
     /// The body ends with the connection.
     UntilClosed,
-    Over(Sight),
+    Over(ClientOutcome),
 }
 
 #[derive(Debug)]
@@ -191,7 +191,7 @@ impl Reader {
 
     /// Whether the connection may carry another request after this answer.
     pub fn is_reusable(&self) -> bool {
-        self.reusable && matches!(self.stage, Stage::Over(Sight::Answer | Sight::Altered))
+        self.reusable && matches!(self.stage, Stage::Over(ClientOutcome::Answer | ClientOutcome::Altered))
     }
 
     /// Values of Set-Cookie.
@@ -224,13 +224,13 @@ impl Reader {
                         let head = take(&mut self.head);
                         self.read_head(&head, rules, book)
                     }
-                    false if self.head.len() >= HEAD_LIMIT => self.over(Sight::Malformed),
+                    false if self.head.len() >= HEAD_LIMIT => self.over(ClientOutcome::Malformed),
                     false => Step::More,
                 }
             }
             Stage::Length(_) | Stage::Chunked(_) | Stage::UntilClosed => self.read_body(input, rules, book),
             // Nothing was asked that this could answer.
-            Stage::Over(_) if !input.is_empty() => self.over(Sight::Malformed),
+            Stage::Over(_) if !input.is_empty() => self.over(ClientOutcome::Malformed),
             Stage::Over(sight) => Step::Over(sight),
         };
         if let Step::Over(sight) = step {
@@ -240,14 +240,14 @@ impl Reader {
     }
 
     /// The connection has ended; `None` if nothing of an answer had come.
-    pub fn end(&mut self, ending: Ending, rules: &Rules, book: &mut Book) -> Option<Sight> {
+    pub fn end(&mut self, ending: Ending, rules: &Rules, book: &mut Book) -> Option<ClientOutcome> {
         let sight = match (self.stage, ending) {
             (Stage::Over(sight), _) => return Some(sight),
             (Stage::UntilClosed, Ending::Closed) => self.verify(rules, book),
             (Stage::Head, _) if self.head.is_empty() && !self.interim => return None,
-            (Stage::Head, _) if parses(&self.head) => Sight::Truncated,
-            (Stage::Head, _) => Sight::Malformed,
-            (Stage::Length(_) | Stage::Chunked(_) | Stage::UntilClosed, _) => Sight::Truncated,
+            (Stage::Head, _) if parses(&self.head) => ClientOutcome::Truncated,
+            (Stage::Head, _) => ClientOutcome::Malformed,
+            (Stage::Length(_) | Stage::Chunked(_) | Stage::UntilClosed, _) => ClientOutcome::Truncated,
         };
         self.over(sight);
         self.settle(sight, &[], book);
@@ -255,21 +255,21 @@ impl Reader {
     }
 
     /// Nothing more is waited for.
-    pub fn give_up(&mut self, sight: Sight, book: &mut Book) {
+    pub fn give_up(&mut self, sight: ClientOutcome, book: &mut Book) {
         self.over(sight);
         self.settle(sight, &[], book);
     }
 
-    fn over(&mut self, sight: Sight) -> Step {
+    fn over(&mut self, sight: ClientOutcome) -> Step {
         self.stage = Stage::Over(sight);
         Step::Over(sight)
     }
 
     /// Keeps an example of what is unusual.
-    fn settle(&mut self, sight: Sight, input: &[u8], book: &mut Book) {
+    fn settle(&mut self, sight: ClientOutcome, input: &[u8], book: &mut Book) {
         if let Some(sample) = self.sample.take() {
             book.notes.keep(*sample, sight);
-        } else if matches!(sight, Sight::Altered | Sight::Malformed) {
+        } else if matches!(sight, ClientOutcome::Altered | ClientOutcome::Malformed) {
             book.notes.keep_bytes(self.status, sight, if self.head.is_empty() { input } else { &self.head });
         }
     }
@@ -287,15 +287,15 @@ impl Reader {
                     self.head = bytes.to_vec();
                     return Step::More;
                 }
-                Ok(_) | Err(_) => return self.over(Sight::Malformed),
+                Ok(_) | Err(_) => return self.over(ClientOutcome::Malformed),
             };
             let (head, rest) = bytes.split_at(length);
             let (Some(status), Some(minor_version)) = (response.code, response.version) else {
-                return self.over(Sight::Malformed);
+                return self.over(ClientOutcome::Malformed);
             };
             match status {
                 // It ends the use of HTTP/1 on the connection, and nobody has asked for that.
-                101 => return self.over(Sight::Malformed),
+                101 => return self.over(ClientOutcome::Malformed),
                 100..200 => {
                     self.interim = true;
                     bytes = rest;
@@ -306,7 +306,7 @@ impl Reader {
                 _ => {
                     self.status = status;
                     let Ok(framing) = self.understand(response.headers, minor_version, rules, book) else {
-                        return self.over(Sight::Malformed);
+                        return self.over(ClientOutcome::Malformed);
                     };
                     if rules.heads {
                         self.head_text = head.to_vec();
@@ -335,7 +335,7 @@ impl Reader {
             match name.len() {
                 3 if name.eq_ignore_ascii_case("via") => Notes::see(&mut book.notes.vias, value),
                 6 if name.eq_ignore_ascii_case("server") => Notes::see(&mut book.notes.servers, value),
-                9 if name.eq_ignore_ascii_case(ANSWER_HEADER) => self.see_answer(value),
+                9 if name.eq_ignore_ascii_case(RESPONSE_HEADER) => self.see_answer(value),
                 10 if name.eq_ignore_ascii_case("connection") => {
                     for word in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
                         close |= word.eq_ignore_ascii_case(b"close");
@@ -444,7 +444,7 @@ impl Reader {
         }
         self.stage = match framing {
             Framing::None => Stage::Length(0),
-            Framing::Length(length) if length > rules.body_limit => Stage::Over(Sight::TooLarge),
+            Framing::Length(length) if length > rules.body_limit => Stage::Over(ClientOutcome::TooLarge),
             Framing::Length(length) => Stage::Length(length),
             Framing::Chunked => Stage::Chunked(Chunks::new()),
             Framing::UntilClosed => Stage::UntilClosed,
@@ -470,7 +470,7 @@ impl Reader {
                 Stage::UntilClosed => {
                     self.take(input);
                     return match self.body_read > rules.body_limit {
-                        true => self.over(Sight::TooLarge),
+                        true => self.over(ClientOutcome::TooLarge),
                         false => Step::More,
                     };
                 }
@@ -482,12 +482,12 @@ impl Reader {
                         return Step::More;
                     }
                     let Ok((data, rest)) = chunks.take(input) else {
-                        return self.over(Sight::Malformed);
+                        return self.over(ClientOutcome::Malformed);
                     };
                     input = rest;
                     self.take(data);
                     if self.body_read > rules.body_limit {
-                        return self.over(Sight::TooLarge);
+                        return self.over(ClientOutcome::TooLarge);
                     }
                 }
                 Stage::Head | Stage::Over(_) => return Step::More,
@@ -513,11 +513,11 @@ impl Reader {
 
     fn whole(&mut self, surplus: &[u8], rules: &Rules, book: &mut Book) -> Step {
         let sight = self.verify(rules, book);
-        self.over(if surplus.is_empty() { sight } else { Sight::Malformed })
+        self.over(if surplus.is_empty() { sight } else { ClientOutcome::Malformed })
     }
 
     /// The body has ended.
-    fn verify(&mut self, rules: &Rules, book: &mut Book) -> Sight {
+    fn verify(&mut self, rules: &Rules, book: &mut Book) -> ClientOutcome {
         match &self.verification {
             Verification::None => {}
             Verification::Search(search) => self.altered = !search.has_found(),
@@ -541,7 +541,7 @@ impl Reader {
             }
         }
         self.altered |= self.contradicts && rules.identity.is_fleet();
-        if self.altered { Sight::Altered } else { Sight::Answer }
+        if self.altered { ClientOutcome::Altered } else { ClientOutcome::Answer }
     }
 }
 
@@ -580,7 +580,7 @@ mod tests {
     /// All that is learnt of an answer.
     #[derive(Clone, PartialEq, Eq, Debug)]
     struct Learnt {
-        sight: Option<Sight>,
+        sight: Option<ClientOutcome>,
         status: u16,
         answer: String,
         backend: Option<String>,
@@ -614,7 +614,7 @@ mod tests {
             for piece in pieces {
                 if let Step::Over(over) = reader.feed(piece, &rules, &mut book) {
                     sight = Some(over);
-                    if !matches!(over, Sight::Answer | Sight::Altered) {
+                    if !matches!(over, ClientOutcome::Answer | ClientOutcome::Altered) {
                         break;
                     }
                 }
@@ -630,7 +630,7 @@ mod tests {
                 client: 0,
                 backend: Backend::UNKNOWN,
                 status: 0,
-                sight: Sight::TimedOut,
+                sight: ClientOutcome::TimedOut,
                 echo: Echo::None,
                 reused: false,
             };
@@ -694,7 +694,7 @@ mod tests {
 
     fn ours() -> Learnt {
         Learnt {
-            sight: Some(Sight::Answer),
+            sight: Some(ClientOutcome::Answer),
             status: 200,
             answer: UUID.to_owned(),
             backend: Some("9001".to_owned()),
@@ -721,10 +721,10 @@ mod tests {
         let head = answer("Content-Length: 316\r\n", &headers(), "");
         let client = Client { head_only: true, ..CLIENT };
         assert_eq!(client.whole(&head), ours());
-        assert_eq!(client.whole(page_answer()).sight, Some(Sight::Malformed), "a body that HEAD must not have");
+        assert_eq!(client.whole(page_answer()).sight, Some(ClientOutcome::Malformed), "a body that HEAD must not have");
         for status in [204, 304] {
             let bare = format!("HTTP/1.1 {status} x\r\nContent-Length: 5\r\n\r\n");
-            assert_eq!(CLIENT.whole(&bare).sight, Some(Sight::Answer));
+            assert_eq!(CLIENT.whole(&bare).sight, Some(ClientOutcome::Answer));
             assert!(CLIENT.whole(bare).reusable);
         }
         assert_eq!(CLIENT.whole("HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n").status, 502);
@@ -742,7 +742,7 @@ mod tests {
         assert!(reusable("0", "Connection: keep-alive\r\n"));
         assert!(!reusable("1", "Connection: keep-alive\r\nConnection: close\r\n"));
         let two_framings = answer("Content-Length: 3\r\nTransfer-Encoding: chunked\r\n", "", "0\r\n\r\n");
-        assert_eq!(CLIENT.whole(&two_framings).sight, Some(Sight::Answer));
+        assert_eq!(CLIENT.whole(&two_framings).sight, Some(ClientOutcome::Answer));
         assert!(!CLIENT.whole(two_framings).reusable);
     }
 
@@ -761,7 +761,7 @@ mod tests {
             format!("HTTP/1.1 200 OK\r\nA: {}\r\n\r\n", "x".repeat(HEAD_LIMIT)),
             "x".repeat(HEAD_LIMIT + 1),
         ] {
-            assert_eq!(CLIENT.whole(&bytes).sight, Some(Sight::Malformed), "{bytes:.100}");
+            assert_eq!(CLIENT.whole(&bytes).sight, Some(ClientOutcome::Malformed), "{bytes:.100}");
         }
     }
 
@@ -770,7 +770,7 @@ mod tests {
         let client = Client { body_limit: 400, ..CLIENT };
         let long = "x".repeat(401);
         for bytes in [answer("Content-Length: 401\r\n", "", ""), answer("", "", &long), chunked("", &long)] {
-            assert_eq!(client.whole(&bytes).sight, Some(Sight::TooLarge), "{bytes:.100}");
+            assert_eq!(client.whole(&bytes).sight, Some(ClientOutcome::TooLarge), "{bytes:.100}");
         }
         assert_eq!(client.whole(chunked(&headers(), &body())), ours());
     }
@@ -798,13 +798,16 @@ mod tests {
     #[test]
     fn other_formats_hold_the_id_of_their_head() {
         let json = |body: &str| CLIENT.whole(sized(&headers().replace("text/html", "application/json"), body)).sight;
-        assert_eq!(json(&format!("{{\n  \"generator\": 9001,\n  \"uuid\": \"{UUID}\"\n}}\n")), Some(Sight::Answer));
-        assert_eq!(json("{}"), Some(Sight::Altered));
-        assert_eq!(json(&UUID.replace('5', "6")), Some(Sight::Altered));
+        assert_eq!(
+            json(&format!("{{\n  \"generator\": 9001,\n  \"uuid\": \"{UUID}\"\n}}\n")),
+            Some(ClientOutcome::Answer)
+        );
+        assert_eq!(json("{}"), Some(ClientOutcome::Altered));
+        assert_eq!(json(&UUID.replace('5', "6")), Some(ClientOutcome::Altered));
         let refused = format!(
             "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nGenerator-Number: 9001\r\nAnswer-Id: {UUID}\r\n"
         );
-        assert_eq!(CLIENT.whole(refused + "Content-Length: 2\r\n\r\nno").sight, Some(Sight::Answer));
+        assert_eq!(CLIENT.whole(refused + "Content-Length: 2\r\n\r\nno").sight, Some(ClientOutcome::Answer));
         let health =
             "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nGenerator-Number: 9001\r\nContent-Length: 3\r\n\r\nok\n";
         assert_eq!(CLIENT.whole(health), Learnt { answer: String::new(), echo: Echo::None, ..ours() });
@@ -826,10 +829,10 @@ mod tests {
         ] {
             let altered = page_answer().replace(from, to);
             assert_ne!(altered, page_answer());
-            assert_eq!(CLIENT.whole(&altered).sight, Some(Sight::Altered), "{to}");
+            assert_eq!(CLIENT.whole(&altered).sight, Some(ClientOutcome::Altered), "{to}");
         }
         let empty = sized(&headers(), "");
-        assert_eq!(CLIENT.whole(empty).sight, Some(Sight::Altered));
+        assert_eq!(CLIENT.whole(empty).sight, Some(ClientOutcome::Altered));
     }
 
     #[test]
@@ -859,7 +862,7 @@ mod tests {
         assert_eq!(named(expression("none"), "", "a web 2 b"), None);
         // Their answers are not ours, and not compared with ours.
         let client = Client::identified_by(Identity::Header("x".to_owned()));
-        assert_eq!(client.whole(sized(&headers(), "other")).sight, Some(Sight::Answer));
+        assert_eq!(client.whole(sized(&headers(), "other")).sight, Some(ClientOutcome::Answer));
     }
 
     #[test]
@@ -897,7 +900,7 @@ mod tests {
             for end in 1..answer.len() {
                 for ending in [Ending::Closed, Ending::Reset] {
                     let learnt = CLIENT.read([&answer.as_bytes()[..end]], Some(ending));
-                    assert_eq!(learnt.sight, Some(Sight::Truncated), "{end} of {answer}");
+                    assert_eq!(learnt.sight, Some(ClientOutcome::Truncated), "{end} of {answer}");
                 }
             }
         }
@@ -905,9 +908,9 @@ mod tests {
             assert_eq!(CLIENT.read([], Some(ending)).sight, None);
         }
         let until_closed = answer("", &headers(), &body());
-        assert_eq!(CLIENT.read([until_closed.as_bytes()], Some(Ending::Reset)).sight, Some(Sight::Truncated));
+        assert_eq!(CLIENT.read([until_closed.as_bytes()], Some(Ending::Reset)).sight, Some(ClientOutcome::Truncated));
         for end in until_closed.len() - body().len()..until_closed.len() {
-            assert_eq!(CLIENT.closed(&until_closed[..end]).sight, Some(Sight::Altered), "{end}");
+            assert_eq!(CLIENT.closed(&until_closed[..end]).sight, Some(ClientOutcome::Altered), "{end}");
         }
     }
 
@@ -922,7 +925,7 @@ mod tests {
                 if answer.as_bytes()[place] != other && (other == b'<' || !title.contains(&place)) {
                     let mut bytes = answer.clone().into_bytes();
                     bytes[place] = other;
-                    assert_eq!(CLIENT.whole(&bytes).sight, Some(Sight::Altered), "byte {place}: {other}");
+                    assert_eq!(CLIENT.whole(&bytes).sight, Some(ClientOutcome::Altered), "byte {place}: {other}");
                 }
             }
         }
@@ -930,7 +933,7 @@ mod tests {
             for text in ["x", "<script></script>", "\0"] {
                 let altered = format!("{}{text}{}", &body[..place - start], &body[place - start..]);
                 let in_title = (title.start..=title.end).contains(&place) && !text.contains('<');
-                let expected = if in_title { Sight::Answer } else { Sight::Altered };
+                let expected = if in_title { ClientOutcome::Answer } else { ClientOutcome::Altered };
                 assert_eq!(CLIENT.whole(sized(&headers(), &altered)).sight, Some(expected), "{altered}");
             }
         }

@@ -15,7 +15,6 @@ use rustix::net::{SendFlags, sockopt};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime};
 
-use crate::check::observation::{Backend, Echo, Observation, Sight};
 use crate::check::traffic::answer::{Book, Ending, Reader, Rules, Step};
 use crate::check::traffic::identity::{Backends, Identity};
 use crate::check::traffic::jar::Jar;
@@ -26,6 +25,7 @@ use crate::check::traffic::stream::{Received, Stream};
 use crate::check::traffic::{Progress, Target};
 use crate::clock;
 use crate::wire::Moment;
+use verdict::observation::{Backend, ClientOutcome, Echo, Observation};
 
 /// What is sent, how fast, and for how long.
 #[derive(Clone, Debug)]
@@ -54,7 +54,7 @@ pub struct Load {
     pub duration: Option<Duration>,
     /// From the moment at which a request is sent, or its connection begun, to the end of its answer.
     pub timeout: Duration,
-    /// Bytes of an answer's body; more are [`Sight::TooLarge`].
+    /// Bytes of an answer's body; more are [`ClientOutcome::TooLarge`].
     pub body_limit: u64,
     /// In what requests differ.
     pub vary: Vary,
@@ -475,9 +475,9 @@ impl<'a> Engine<'a> {
             }
             if now >= deadline || stopped {
                 let sight = match stream {
-                    _ if connected => Sight::TimedOut,
-                    Some(stream) if stream.is_shaking_hands() => Sight::TlsFailed,
-                    Some(_) | None => Sight::Unreachable,
+                    _ if connected => ClientOutcome::TimedOut,
+                    Some(stream) if stream.is_shaking_hands() => ClientOutcome::TlsFailed,
+                    Some(_) | None => ClientOutcome::Unreachable,
                 };
                 self.finish(place, sight, now);
             } else {
@@ -533,7 +533,7 @@ impl<'a> Engine<'a> {
                     }
                     place.stream = Some(Stream::over(socket, self.load.target.tls.as_ref()));
                 }
-                Err(Failure::Sight(sight)) => {
+                Err(Failure::ClientOutcome(sight)) => {
                     self.finish(token, sight, clock::now());
                     return Ok(());
                 }
@@ -615,13 +615,13 @@ impl<'a> Engine<'a> {
         if !connected && !stream.as_ref().is_some_and(Stream::is_secured) {
             let tls_failed = stream.as_ref().is_some_and(|stream| stream.tls_failure().is_some());
             let failure = match errno {
-                _ if tls_failed => Failure::Sight(Sight::TlsFailed),
+                _ if tls_failed => Failure::ClientOutcome(ClientOutcome::TlsFailed),
                 // A connection that was established and reset before anything was sent is a connection.
-                Errno::CONNRESET | Errno::PIPE => Failure::Sight(Sight::Reset),
+                Errno::CONNRESET | Errno::PIPE => Failure::ClientOutcome(ClientOutcome::Reset),
                 errno => socket::no_connection(errno),
             };
             return match failure {
-                Failure::Sight(sight) => {
+                Failure::ClientOutcome(sight) => {
                     self.finish(token, sight, clock::now());
                     Ok(())
                 }
@@ -724,13 +724,13 @@ impl<'a> Engine<'a> {
     }
 
     /// Notes what became of a request and frees its place.
-    fn finish(&mut self, token: usize, sight: Sight, now: Moment) {
+    fn finish(&mut self, token: usize, sight: ClientOutcome, now: Moment) {
         let place = &mut self.places[token];
         let observation = &mut self.observations[place.index];
         place.reader.note(observation);
         observation.ended = now;
         observation.sight = sight;
-        let answered = matches!(sight, Sight::Answer | Sight::Altered);
+        let answered = matches!(sight, ClientOutcome::Answer | ClientOutcome::Altered);
         self.answered += u64::from(answered);
         self.in_flight -= 1;
         place.state = State::Idle;
@@ -746,7 +746,7 @@ impl<'a> Engine<'a> {
         } else {
             place.close();
         }
-        let rests = matches!(sight, Sight::Refused | Sight::Unreachable | Sight::TlsFailed)
+        let rests = matches!(sight, ClientOutcome::Refused | ClientOutcome::Unreachable | ClientOutcome::TlsFailed)
             && self.load.pacing == Pacing::Closed;
         let own = matches!(self.load.vary, Vary::Source { .. });
         match place.stream {
@@ -840,7 +840,7 @@ fn unanswered(due: Moment, client: u32, reused: bool) -> Observation {
         client,
         backend: Backend::UNKNOWN,
         status: 0,
-        sight: Sight::TimedOut,
+        sight: ClientOutcome::TimedOut,
         echo: Echo::None,
         reused,
     }

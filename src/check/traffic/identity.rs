@@ -1,6 +1,6 @@
 //! PURE. Where an answer says which backend gave it, and the list of backends that were seen.
 
-use crate::check::observation::Backend;
+use verdict::observation::Backend;
 
 /// Where the name of the backend is found in an answer.
 #[derive(Clone, Debug)]

@@ -1,6 +1,6 @@
 //! PURE. What a run notes for people beside its observations: examples of what was unusual, and who stood in between.
 
-use crate::check::observation::Sight;
+use verdict::observation::ClientOutcome;
 
 /// At most so many of each.
 const MOST: usize = 8;
@@ -28,7 +28,7 @@ pub struct Sample {
     /// Whether it had the id that backends give their answers.
     pub identified: bool,
     /// What came of it.
-    pub sight: Sight,
+    pub sight: ClientOutcome,
     /// Status line and headers.
     pub head: String,
     /// The first 300 bytes.
@@ -43,7 +43,7 @@ impl Sample {
         Sample {
             status,
             identified,
-            sight: Sight::TimedOut,
+            sight: ClientOutcome::TimedOut,
             head: readable(&head[..head.len().min(HEAD_BYTES)]),
             body: String::new(),
             bytes: Vec::new(),
@@ -56,7 +56,7 @@ impl Sample {
         self.bytes.extend_from_slice(&data[..data.len().min(room)]);
     }
 
-    fn ended(mut self, sight: Sight) -> Sample {
+    fn ended(mut self, sight: ClientOutcome) -> Sample {
         self.sight = sight;
         self.body = readable(&std::mem::take(&mut self.bytes));
         self
@@ -70,14 +70,14 @@ impl Notes {
     }
 
     /// Keeps it, if it is the first of its kind.
-    pub fn keep(&mut self, sample: Sample, sight: Sight) {
+    pub fn keep(&mut self, sample: Sample, sight: ClientOutcome) {
         if self.wants(sample.status, sample.identified) {
             self.samples.push(sample.ended(sight));
         }
     }
 
     /// Keeps an answer that was not thought unusual before its end.
-    pub fn keep_bytes(&mut self, status: u16, sight: Sight, bytes: &[u8]) {
+    pub fn keep_bytes(&mut self, status: u16, sight: ClientOutcome, bytes: &[u8]) {
         if self.samples.len() < MOST && !self.samples.iter().any(|it| it.sight == sight) {
             let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").map_or(0, |end| end + 4);
             let (head, body) = bytes.split_at(end);

@@ -8,7 +8,6 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{SendFlags, sockopt};
 
-use crate::check::observation::{Backend, Echo, Observation, Sight};
 use crate::check::traffic::Target;
 use crate::check::traffic::answer::{Book, Ending, Reader, Rules, Step};
 use crate::check::traffic::engine::{DriveError, no_socket};
@@ -21,6 +20,7 @@ use crate::check::traffic::stream::{Received, Stream};
 use crate::check::traffic::tls::TlsFailure;
 use crate::clock;
 use crate::wire::Moment;
+use verdict::observation::{Backend, ClientOutcome, Echo, Observation};
 
 /// Sends probes and keeps their observations.
 pub struct Prober {
@@ -93,7 +93,7 @@ pub struct Held {
     deadline: Moment,
     slot: Option<usize>,
     connected: bool,
-    failed: Option<Sight>,
+    failed: Option<ClientOutcome>,
 }
 
 /// Bytes of an answer's body.
@@ -136,7 +136,7 @@ impl Prober {
                     let _ = sockopt::set_tcp_nodelay(&socket, true);
                     (Some(Open { stream: Stream::over(socket, self.target.tls.as_ref()), carried: 0 }), None)
                 }
-                Err(Failure::Sight(sight)) => (None, Some(sight)),
+                Err(Failure::ClientOutcome(sight)) => (None, Some(sight)),
                 Err(Failure::Local(errno)) => return Err(no_socket(errno, probe.source)),
             },
         };
@@ -161,7 +161,7 @@ impl Prober {
             client: 0,
             backend: Backend::UNKNOWN,
             status: 0,
-            sight: failed.unwrap_or(Sight::TimedOut),
+            sight: failed.unwrap_or(ClientOutcome::TimedOut),
             echo: Echo::None,
             reused: held.open.as_ref().is_some_and(|open| open.carried > 0),
         });
@@ -230,9 +230,9 @@ impl Held {
                     let what = if open.stream.wants_to_send() { PollFlags::OUT } else { PollFlags::IN };
                     if !wait(&open.stream, what, self.deadline) {
                         self.failed = Some(match open.stream.is_shaking_hands() {
-                            _ if self.connected => Sight::TimedOut,
-                            true => Sight::TlsFailed,
-                            false => Sight::Unreachable,
+                            _ if self.connected => ClientOutcome::TimedOut,
+                            true => ClientOutcome::TlsFailed,
+                            false => ClientOutcome::Unreachable,
                         });
                         return Ok(());
                     }
@@ -243,17 +243,17 @@ impl Held {
                     return Ok(());
                 }
                 Err(_) if open.stream.tls_failure().is_some() => {
-                    self.failed = Some(Sight::TlsFailed);
+                    self.failed = Some(ClientOutcome::TlsFailed);
                     return Ok(());
                 }
                 // It was established, and reset before anything was sent.
                 Err(Errno::CONNRESET | Errno::PIPE) => {
                     self.connected = true;
-                    self.failed = Some(Sight::Reset);
+                    self.failed = Some(ClientOutcome::Reset);
                     return Ok(());
                 }
                 Err(errno) => match socket::no_connection(errno) {
-                    Failure::Sight(sight) => {
+                    Failure::ClientOutcome(sight) => {
                         self.failed = Some(sight);
                         return Ok(());
                     }
@@ -270,7 +270,7 @@ impl Held {
         let mut book = Book { backends, notes: &mut prober.notes };
         let sight = loop {
             let Some(open) = self.open.as_mut().filter(|_| self.connected) else {
-                break self.failed.unwrap_or(Sight::Unreachable);
+                break self.failed.unwrap_or(ClientOutcome::Unreachable);
             };
             match open.stream.receive(&mut prober.input) {
                 Received::Bytes(length) => {
@@ -280,7 +280,7 @@ impl Held {
                 }
                 Received::Nothing => {
                     if self.failed.is_some() || !wait(&open.stream, PollFlags::IN, self.deadline) {
-                        let sight = self.failed.unwrap_or(Sight::TimedOut);
+                        let sight = self.failed.unwrap_or(ClientOutcome::TimedOut);
                         self.reader.give_up(sight, &mut book);
                         break sight;
                     }
@@ -308,7 +308,7 @@ impl Held {
             connected: self.connected,
             head: self.reader.head_text(),
             tls_failure: self.open.as_ref().and_then(|open| match (open.stream.tls_failure(), sight) {
-                (None, Sight::TlsFailed) => Some(TlsFailure::TimedOut),
+                (None, ClientOutcome::TlsFailed) => Some(TlsFailure::TimedOut),
                 (failure, _) => failure.cloned(),
             }),
         };

@@ -6,14 +6,14 @@ use std::os::fd::OwnedFd;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SocketFlags, SocketType, bind, connect, recv, socket_with, sockopt};
 
-use crate::check::observation::Sight;
 use crate::check::traffic::answer::Ending;
+use verdict::observation::ClientOutcome;
 
 /// A connection that could not be opened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Failure {
     /// The other end's doing: an observation.
-    Sight(Sight),
+    ClientOutcome(ClientOutcome),
     /// This machine's: no observation.
     Local(Errno),
 }
@@ -40,11 +40,11 @@ pub fn open(to: SocketAddr, from: Option<IpAddr>) -> Result<OwnedFd, Failure> {
 /// What an error means before a connection is established.
 pub fn no_connection(errno: Errno) -> Failure {
     match errno {
-        Errno::CONNREFUSED => Failure::Sight(Sight::Refused),
+        Errno::CONNREFUSED => Failure::ClientOutcome(ClientOutcome::Refused),
         Errno::ADDRNOTAVAIL | Errno::ADDRINUSE | Errno::NOBUFS | Errno::NOMEM | Errno::INVAL | Errno::AFNOSUPPORT => {
             Failure::Local(errno)
         }
-        _ => Failure::Sight(Sight::Unreachable),
+        _ => Failure::ClientOutcome(ClientOutcome::Unreachable),
     }
 }
 

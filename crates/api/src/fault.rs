@@ -1,0 +1,379 @@
+//! Misbehaviour that is switched on inside a backend, as a person types it and as programs pass it on.
+
+use std::fmt;
+use std::num::NonZeroU16;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Time;
+
+/// A way in which a backend misbehaves. Health is answered as ever, except under [`Fault::Unhealthy`], which touches nothing else.
+///
+/// As text: a word and what it needs, joined by colons, and the share of requests last, all of them if it is left out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fault {
+    /// `status:503:10%`: answers that status and a line instead of the page.
+    Status(u16, Share),
+    /// `latency:200ms±50ms:10%`: holds the answer back, once the request has been read, for a time that is uniform within ±.
+    Latency {
+        /// How long, on average.
+        time: Duration,
+        /// How much longer or shorter at most; never more than `time`.
+        spread: Duration,
+        /// Of the requests.
+        share: Share,
+    },
+    /// `reset:5%`: TCP RST instead of an answer.
+    Reset(Share),
+    /// `hang:10%`: reads the request and never answers; the connection stays until the client closes it.
+    Hang(Share),
+    /// `close:10%`: reads the request and closes without an answer.
+    Close(Share),
+    /// `close-midway:10%`: sends the head and half of the body that it announces, then closes.
+    CloseMidway(Share),
+    /// `fail-first:2`: the first so many attempts at this backend of each request get 503. A request is known by its
+    /// `Check-Request-Id`; one without is not touched, and attempts at other backends are unknown here.
+    FailFirst(NonZeroU16),
+    /// `unhealthy`: liveness and readiness answer 503, the page goes on.
+    Unhealthy,
+}
+
+/// The longest [`Fault::Latency`].
+const MAX_LATENCY: Duration = Duration::from_secs(5 * 60);
+const MAX_ATTEMPTS: u16 = 1000;
+
+impl Fault {
+    /// Makes it one of `faults`, in the place of the one of its kind if there is one.
+    pub fn add_to(self, faults: &mut Vec<Fault>) {
+        match faults.iter_mut().find(|fault| fault.kind() == self.kind()) {
+            Some(same_kind) => *same_kind = self,
+            None => faults.push(self),
+        }
+    }
+
+    /// The word with which its text begins. A backend has one fault of each kind at most.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Fault::Status(..) => "status",
+            Fault::Latency { .. } => "latency",
+            Fault::Reset(_) => "reset",
+            Fault::Hang(_) => "hang",
+            Fault::Close(_) => "close",
+            Fault::CloseMidway(_) => "close-midway",
+            Fault::FailFirst(_) => "fail-first",
+            Fault::Unhealthy => "unhealthy",
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.kind())?;
+        let share = match self {
+            Fault::Status(status, share) => {
+                write!(f, ":{status}")?;
+                *share
+            }
+            Fault::Latency { time, spread, share } => {
+                write!(f, ":{}", Time(*time))?;
+                if !spread.is_zero() {
+                    write!(f, "±{}", Time(*spread))?;
+                }
+                *share
+            }
+            Fault::Reset(share) | Fault::Hang(share) | Fault::Close(share) | Fault::CloseMidway(share) => *share,
+            Fault::FailFirst(attempts) => return write!(f, ":{attempts}"),
+            Fault::Unhealthy => return Ok(()),
+        };
+        if share == Share::ALL { Ok(()) } else { write!(f, ":{share}") }
+    }
+}
+
+/// A text that is no [`Fault`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BadFault {
+    /// Its first word is none of ours.
+    Kind,
+    /// After `status`.
+    Status,
+    /// After `latency`.
+    Latency,
+    /// The ± is more than the time.
+    Spread,
+    /// After `fail-first`.
+    Attempts,
+    /// Where the share of requests stands.
+    Share,
+    /// More than the fault of this name takes.
+    More(&'static str),
+}
+
+impl fmt::Display for BadFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            BadFault::Kind => {
+                "expected status:503, latency:200ms, reset, hang, close, close-midway, fail-first:2 or unhealthy; all but the \
+                 last two also with a share of requests, such as hang:10%"
+            }
+            BadFault::Status => "status: expected a status from 200 to 599, such as status:503 or status:503:10%",
+            BadFault::Latency => {
+                "latency: expected a time above 0 and at most 5m, such as latency:200ms, latency:200ms±50ms or latency:200ms:10%"
+            }
+            BadFault::Spread => "latency: expected at most the time itself after ±, such as latency:200ms±50ms",
+            BadFault::Attempts => "fail-first: expected a number of attempts from 1 to 1000, such as fail-first:2",
+            BadFault::Share => {
+                "expected a share of requests above 0% and at most 100%, with at most 7 decimals, such as 10% or 0.5%"
+            }
+            BadFault::More(kind) => return write!(f, "{kind}: expected nothing more after it"),
+        })
+    }
+}
+
+impl std::error::Error for BadFault {}
+
+impl FromStr for Fault {
+    type Err = BadFault;
+
+    fn from_str(text: &str) -> Result<Fault, BadFault> {
+        let mut words = text.split(':');
+        let kind = words.next().unwrap_or_default();
+        let fault = match kind {
+            "status" => {
+                let status = words.next().and_then(status).ok_or(BadFault::Status)?;
+                Fault::Status(status, share(words.next())?)
+            }
+            "latency" => {
+                let (time, spread) = latency(words.next().ok_or(BadFault::Latency)?)?;
+                Fault::Latency { time, spread, share: share(words.next())? }
+            }
+            "reset" => Fault::Reset(share(words.next())?),
+            "hang" => Fault::Hang(share(words.next())?),
+            "close" => Fault::Close(share(words.next())?),
+            "close-midway" => Fault::CloseMidway(share(words.next())?),
+            "fail-first" => {
+                let attempts = words.next().filter(|word| is_number(word)).and_then(|word| word.parse().ok());
+                let attempts = attempts.filter(|attempts: &NonZeroU16| attempts.get() <= MAX_ATTEMPTS);
+                Fault::FailFirst(attempts.ok_or(BadFault::Attempts)?)
+            }
+            "unhealthy" => Fault::Unhealthy,
+            _ => return Err(BadFault::Kind),
+        };
+        match words.next() {
+            None => Ok(fault),
+            Some(_) => Err(BadFault::More(fault.kind())),
+        }
+    }
+}
+
+fn is_number(word: &str) -> bool {
+    !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn status(word: &str) -> Option<u16> {
+    word.parse().ok().filter(|status| is_number(word) && (200..=599).contains(status))
+}
+
+fn share(word: Option<&str>) -> Result<Share, BadFault> {
+    word.map_or(Ok(Share::ALL), str::parse)
+}
+
+fn latency(word: &str) -> Result<(Duration, Duration), BadFault> {
+    let (time, spread) = match word.split_once('±').or_else(|| word.split_once("+-")) {
+        Some((time, spread)) => (time, Some(spread)),
+        None => (word, None),
+    };
+    let read = |text: &str| match text.parse() {
+        Ok(Time(time)) if time <= MAX_LATENCY => Ok(time),
+        Ok(_) | Err(_) => Err(BadFault::Latency),
+    };
+    let time = read(time)?;
+    match spread.map(read).transpose()?.unwrap_or_default() {
+        spread if spread <= time => Ok((time, spread)),
+        _ => Err(BadFault::Spread),
+    }
+}
+
+impl Serialize for Fault {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Fault {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// A share of all requests, above 0 and at most all of them: `10%`, `0.5%`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Share {
+    billionths: u32,
+}
+
+/// Of a percentage: then its last digit is a billionth.
+const DECIMALS: usize = 7;
+const PERCENT: u32 = 10u32.pow(DECIMALS as u32);
+
+impl Share {
+    /// Every request.
+    pub const ALL: Share = Share { billionths: 100 * PERCENT };
+
+    /// Whether a request is one of them, of which `chance` decides, uniform from 0 and below 1.
+    pub fn includes(self, chance: f64) -> bool {
+        chance * f64::from(Share::ALL.billionths) < f64::from(self.billionths)
+    }
+}
+
+impl FromStr for Share {
+    type Err = BadFault;
+
+    fn from_str(text: &str) -> Result<Share, BadFault> {
+        let number = text.strip_suffix('%').ok_or(BadFault::Share)?;
+        let (whole, decimals) = number.split_once('.').unwrap_or((number, "0"));
+        if !is_number(whole) || !is_number(decimals) || whole.len() > 3 || decimals.len() > DECIMALS {
+            return Err(BadFault::Share);
+        }
+        let digits: u64 = format!("{whole}{decimals:0<DECIMALS$}").parse().map_err(|_| BadFault::Share)?;
+        match u32::try_from(digits) {
+            Ok(billionths) if billionths > 0 && billionths <= Share::ALL.billionths => Ok(Share { billionths }),
+            Ok(_) | Err(_) => Err(BadFault::Share),
+        }
+    }
+}
+
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (whole, rest) = (self.billionths / PERCENT, self.billionths % PERCENT);
+        match rest {
+            0 => write!(f, "{whole}%"),
+            _ => write!(f, "{whole}.{}%", format!("{rest:0DECIMALS$}").trim_end_matches('0')),
+        }
+    }
+}
+
+#[cfg(feature = "schema")]
+impl schemars::JsonSchema for Fault {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Fault".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "string", "description": "As it is typed, such as `status:503:10%` or `latency:200ms±50ms`." })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn any_share() -> impl Strategy<Value = Share> {
+        prop_oneof![Just(Share::ALL), (1..=Share::ALL.billionths).prop_map(|billionths| Share { billionths })]
+    }
+
+    fn any_fault() -> impl Strategy<Value = Fault> {
+        let latency = (1..=MAX_LATENCY.as_nanos() as u64, 0.0..=1.0, any_share()).prop_map(|(time, part, share)| {
+            let spread = Duration::from_nanos((time as f64 * part) as u64);
+            Fault::Latency { time: Duration::from_nanos(time), spread, share }
+        });
+        prop_oneof![
+            (200..=599u16, any_share()).prop_map(|(status, share)| Fault::Status(status, share)),
+            latency,
+            any_share().prop_map(Fault::Reset),
+            any_share().prop_map(Fault::Hang),
+            any_share().prop_map(Fault::Close),
+            any_share().prop_map(Fault::CloseMidway),
+            (1..=MAX_ATTEMPTS).prop_map(|attempts| Fault::FailFirst(NonZeroU16::new(attempts).unwrap())),
+            Just(Fault::Unhealthy),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn a_fault_survives_its_text(fault in any_fault()) {
+            prop_assert_eq!(fault.to_string().parse(), Ok(fault));
+        }
+
+        #[test]
+        fn any_text_is_a_fault_or_an_error(text in "[a-z0-9:.%±+ -]{0,40}|(latency|status|hang|fail-first):.*") {
+            if let Ok(fault) = text.parse::<Fault>() {
+                prop_assert_eq!(fault.to_string().parse(), Ok(fault));
+            }
+        }
+
+        #[test]
+        fn a_backend_has_one_fault_of_a_kind_the_latest(added in proptest::collection::vec(any_fault(), 0..20)) {
+            let mut faults = Vec::new();
+            added.iter().for_each(|fault| fault.add_to(&mut faults));
+            for fault in &faults {
+                prop_assert_eq!(faults.iter().filter(|other| other.kind() == fault.kind()).count(), 1);
+                prop_assert_eq!(added.iter().rfind(|other| other.kind() == fault.kind()), Some(fault));
+            }
+            prop_assert!(added.iter().all(|fault| faults.iter().any(|kept| kept.kind() == fault.kind())));
+        }
+    }
+
+    #[test]
+    fn faults_are_written_as_they_are_typed() {
+        for text in [
+            "status:503",
+            "status:503:10%",
+            "latency:200ms",
+            "latency:200ms±50ms",
+            "latency:1.5s:0.0000001%",
+            "latency:200ms±200ms:99.9%",
+            "reset:5%",
+            "hang",
+            "close:10%",
+            "close-midway",
+            "fail-first:2",
+            "unhealthy",
+        ] {
+            assert_eq!(text.parse::<Fault>().map(|fault| fault.to_string()), Ok(text.to_owned()));
+        }
+        for (typed, written) in [
+            ("latency:200ms+-50ms", "latency:200ms±50ms"),
+            ("latency:5m", "latency:300s"),
+            ("hang:100.0%", "hang"),
+            ("close:010.50%", "close:10.5%"),
+        ] {
+            assert_eq!(typed.parse::<Fault>().map(|fault| fault.to_string()), Ok(written.to_owned()));
+        }
+    }
+
+    #[test]
+    fn what_is_no_fault_is_told_what_was_expected() {
+        for (text, error) in [
+            ("", BadFault::Kind),
+            ("Status:503", BadFault::Kind),
+            ("status", BadFault::Status),
+            ("status:199", BadFault::Status),
+            ("status:600", BadFault::Status),
+            ("status:+503", BadFault::Status),
+            ("status:503:10", BadFault::Share),
+            ("status:503:0%", BadFault::Share),
+            ("status:503:100.1%", BadFault::Share),
+            ("status:503:0.00000001%", BadFault::Share),
+            ("status:503:.5%", BadFault::Share),
+            ("status:503:", BadFault::Share),
+            ("status:503:10%:10%", BadFault::More("status")),
+            ("latency", BadFault::Latency),
+            ("latency:200", BadFault::Latency),
+            ("latency:0ms", BadFault::Latency),
+            ("latency:301s", BadFault::Latency),
+            ("latency:-1s", BadFault::Latency),
+            ("latency:200ms±201ms", BadFault::Spread),
+            ("latency:200ms±", BadFault::Latency),
+            ("fail-first", BadFault::Attempts),
+            ("fail-first:0", BadFault::Attempts),
+            ("fail-first:1001", BadFault::Attempts),
+            ("fail-first:2:10%", BadFault::More("fail-first")),
+            ("unhealthy:10%", BadFault::More("unhealthy")),
+        ] {
+            assert_eq!(text.parse::<Fault>(), Err(error), "{text}");
+        }
+    }
+}

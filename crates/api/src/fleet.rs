@@ -1,0 +1,192 @@
+//! What the supervisor's API says and is told: shapes, all of them with a version.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use verdict::{AttemptEnd, Generator, RequestId, ResponseId};
+
+use crate::Fault;
+
+/// The whole fleet, as the API gives it and `fleet status --format json` prints it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct FleetStatus {
+    /// Of this shape.
+    pub version: u32,
+    /// The supervisor's process id.
+    pub pid: u32,
+    /// The base of its API.
+    pub control: String,
+    /// When it started: RFC 3339.
+    pub started: String,
+    /// In the order in which they were named.
+    pub members: Vec<MemberStatus>,
+}
+
+/// One backend.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct MemberStatus {
+    /// Its number.
+    pub generator: Generator,
+    /// Where clients of this machine find it.
+    pub url: String,
+    /// What it does.
+    pub state: MemberState,
+    /// Since when: RFC 3339.
+    pub since: String,
+    /// Its process; null when it is gone.
+    pub pid: Option<u32>,
+    /// What its readiness was set to.
+    pub ready: bool,
+    /// How often it was started again.
+    pub restarts: u32,
+    /// Attempts that have ended, of all its processes.
+    pub attempts: u64,
+    /// Attempts that have been received and have not ended.
+    pub in_flight: usize,
+    /// Records that were overwritten before they could be read.
+    pub lost: u64,
+    /// How its last process ended; null if none has.
+    pub last_end: Option<String>,
+    /// The faults that are switched on in its process.
+    #[serde(default)]
+    pub faults: Vec<Fault>,
+}
+
+/// What a member does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum MemberState {
+    /// Its process has been started and does not accept yet.
+    Starting,
+    /// It accepts connections.
+    Ready,
+    /// It accepts connections, and its readiness was set to fail.
+    Unready,
+    /// It answers what is in flight and then ends.
+    Draining,
+    /// Stopped by SIGSTOP: connections are established by the kernel, nobody answers.
+    Paused,
+    /// It has no process; its port refuses connections.
+    Gone,
+}
+
+impl fmt::Display for MemberState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            MemberState::Starting => "starting",
+            MemberState::Ready => "ready",
+            MemberState::Unready => "unready",
+            MemberState::Draining => "draining",
+            MemberState::Paused => "paused",
+            MemberState::Gone => "gone",
+        })
+    }
+}
+
+/// What can be done to members.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// SIGKILL: gone at once, whatever is in flight.
+    Kill,
+    /// SIGSTOP: connections are established by the kernel, nobody answers.
+    Pause,
+    /// SIGCONT.
+    Resume,
+    /// Accept nothing more, answer what is in flight, end.
+    Drain,
+    /// A new process for a member that is gone.
+    Start,
+    /// Readiness answers 200 again.
+    Ready,
+    /// Readiness answers 503; everything else goes on.
+    Unready,
+}
+
+impl Action {
+    /// All of them.
+    pub const ALL: [Action; 7] =
+        [Action::Kill, Action::Pause, Action::Resume, Action::Drain, Action::Start, Action::Ready, Action::Unready];
+
+    /// As it is typed, and as it stands in the API's paths.
+    pub fn name(self) -> &'static str {
+        match self {
+            Action::Kill => "kill",
+            Action::Pause => "pause",
+            Action::Resume => "resume",
+            Action::Drain => "drain",
+            Action::Start => "start",
+            Action::Ready => "ready",
+            Action::Unready => "unready",
+        }
+    }
+
+    /// Whether it makes sense for a member in that state.
+    pub fn applies_to(self, state: MemberState) -> bool {
+        use MemberState::{Draining, Gone, Paused, Ready, Starting, Unready};
+        match (self, state) {
+            (Action::Start, state) => state == Gone,
+            (_, Gone) => false,
+            (Action::Kill, Starting | Ready | Unready | Draining | Paused) => true,
+            (Action::Pause, state) => state != Paused,
+            (Action::Resume, state) => state == Paused,
+            (Action::Drain, state) => state != Draining,
+            (Action::Ready | Action::Unready, Starting | Ready | Unready | Paused) => true,
+            (Action::Ready | Action::Unready, Draining) => false,
+        }
+    }
+}
+
+/// A record as the API and the log for programs give it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct RecordView {
+    /// The backend.
+    pub generator: Generator,
+    /// The UUID of its answer; null for health.
+    pub answer: Option<ResponseId>,
+    /// The client's id; null if it sent none of ours.
+    pub request: Option<RequestId>,
+    /// RFC 3339, to the nanosecond.
+    pub received: String,
+    /// RFC 3339, to the nanosecond; null if its backend ended before.
+    pub answered: Option<String>,
+    /// Number of the connection in its backend process, from 1.
+    pub connection: u64,
+    /// Number of the request on that connection, from 1.
+    pub request_number: u32,
+    /// The other end of the connection, or the client that a PROXY header tells of; `unix` for a unix socket.
+    pub peer: String,
+    /// `-` if the request could not be understood.
+    pub method: String,
+    /// Path and query; cut after 136 bytes, with `…` at its end then.
+    pub path: String,
+    /// Status of the answer.
+    pub status: u16,
+    /// Bytes of the answer that were written.
+    pub bytes: u64,
+    /// `received`, `completed` or `cut-off`.
+    pub outcome: AttemptEnd,
+}
+
+/// The answer to a query.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct RecordsPage {
+    /// Of this shape.
+    pub version: u32,
+    /// Ask from this number on for what comes after this page.
+    pub next: u64,
+    /// Records that were asked for by number and are kept no more.
+    pub missed: u64,
+    /// Records that were overwritten in their journals before the supervisor could read them, since the fleet began.
+    pub lost: u64,
+    /// Ended attempts, in the order in which they ended.
+    pub records: Vec<RecordView>,
+    /// Attempts that have been received and have not ended yet.
+    pub in_flight: Vec<RecordView>,
+}

@@ -1,0 +1,3 @@
+//! What tests and benches put the program in front of: balancers whose truth is known.
+
+pub mod simulated;

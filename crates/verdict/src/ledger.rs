@@ -1,0 +1,326 @@
+//! PURE. Observations joined to records: one entry a request, with the one fate that it had.
+
+use std::collections::HashMap;
+
+use uuid::Uuid;
+
+use crate::observation::{Backend, ClientOutcome, Echo, Observation};
+use crate::outcome::Outcome;
+use crate::{AttemptEnd, Moment, ResponseId};
+
+/// One attempt as its backend recorded it: 40 bytes, for there may be ten million.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Arrival {
+    /// When its head had been read.
+    pub received: Moment,
+    /// The id of its answer; nil if it has none.
+    pub answer: Uuid,
+    /// Number of the request in the run; [`UNNUMBERED`] if it came without its id.
+    pub sequence: u32,
+    /// From there until the answer had been written, in tenths of a microsecond.
+    pub took: u32,
+    /// Where.
+    pub backend: Backend,
+    /// Status of the answer.
+    pub status: u16,
+    /// How it ended.
+    pub outcome: AttemptEnd,
+}
+
+/// The sequence of a request whose id did not reach the backend.
+pub const UNNUMBERED: u32 = u32::MAX;
+
+impl Arrival {
+    /// Whether the backend did what was asked: it wrote a whole answer that is no error of its own.
+    pub fn executed(&self) -> bool {
+        self.outcome == AttemptEnd::Completed && self.status < 500
+    }
+
+    /// When the answer had been written, as far as that is known.
+    pub fn answered(&self) -> Moment {
+        Moment(self.received.0 + u64::from(self.took) * 100)
+    }
+}
+
+/// Observations joined to records.
+pub struct Ledger {
+    observations: Vec<Observation>,
+    /// By sequence, then by time.
+    arrivals: Vec<Arrival>,
+    records: Records,
+    /// For answers that were not given to the request that got them: the arrival that gave it.
+    owners: HashMap<Uuid, Arrival>,
+    /// Backends of which no client ever got an answer, though they gave many: by place.
+    mirrors: Vec<bool>,
+    /// Arrivals with a number that was never sent.
+    pub unexplained: u64,
+    /// Arrivals without a number that nobody's answer explains.
+    pub unassigned: u64,
+}
+
+/// What is known of the backends' side.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Records {
+    /// The fleet is ours and its records were read.
+    Kept,
+    /// The backends are not ours.
+    None,
+}
+
+/// A backend that never delivers is taken for the target of a mirror from so many executed attempts on.
+const MIRROR_ATTEMPTS: u32 = 20;
+
+/// One request: what the client saw, what the backends recorded, and what that means.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Entry<'a> {
+    /// Its number in the run.
+    pub sequence: u32,
+    /// The client's end.
+    pub observation: &'a Observation,
+    /// The backends' ends, in order of time.
+    pub attempts: &'a [Arrival],
+    /// The one class that it falls into.
+    pub fate: Outcome,
+}
+
+impl Entry<'_> {
+    /// The attempt whose answer the client got.
+    pub fn delivered(&self) -> Option<&Arrival> {
+        own(self.observation, self.attempts)
+    }
+
+    /// A kept connection was closed at the moment in which it was used again, before the request reached a backend. RFC 9112 §9.5 lets
+    /// either side close an idle connection at any time, and the client may send such a request again.
+    pub fn is_benign_race(&self) -> bool {
+        self.fate == Outcome::Unserved
+            && self.observation.reused
+            && matches!(self.observation.sight, ClientOutcome::Closed | ClientOutcome::Reset)
+    }
+
+    /// Whether a client would call it failed.
+    pub fn is_client_error(&self) -> bool {
+        let complete = matches!(self.observation.sight, ClientOutcome::Answer | ClientOutcome::Altered);
+        !complete || self.observation.status >= 400
+    }
+
+    /// Where the balancer sent it first.
+    pub fn first_backend(&self) -> Option<Backend> {
+        let observed = Some(self.observation.backend).filter(|backend| backend.is_known());
+        self.attempts.first().map(|first| first.backend).or(observed)
+    }
+}
+
+fn own<'a>(observation: &Observation, attempts: &'a [Arrival]) -> Option<&'a Arrival> {
+    let answer = observation.answer()?.0;
+    attempts.iter().find(|attempt| attempt.answer == answer)
+}
+
+impl Ledger {
+    /// Joins both ends. Every observation becomes one entry; arrivals that no observation explains are counted beside.
+    pub fn join(observations: Vec<Observation>, mut arrivals: Vec<Arrival>, records: Records) -> Ledger {
+        let unassigned = assign_by_answer(&observations, &mut arrivals);
+        arrivals.sort_unstable_by_key(|arrival| (arrival.sequence, arrival.received));
+        let sent = arrivals.partition_point(|arrival| (arrival.sequence as usize) < observations.len());
+        let beyond = (arrivals.len() - sent) as u64;
+        arrivals.truncate(sent);
+        let mut ledger = Ledger {
+            observations,
+            arrivals,
+            records,
+            owners: HashMap::new(),
+            mirrors: Vec::new(),
+            unexplained: beyond - unassigned,
+            unassigned,
+        };
+        ledger.owners = ledger.find_owners();
+        ledger.mirrors = ledger.find_mirrors();
+        ledger
+    }
+
+    /// Each request, in the order in which they were sent.
+    pub fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
+        self.pairs().map(|(sequence, observation, attempts)| Entry {
+            sequence,
+            observation,
+            attempts,
+            fate: self.fate(observation, attempts),
+        })
+    }
+
+    /// One request.
+    pub fn entry(&self, sequence: u32) -> Option<Entry<'_>> {
+        let observation = self.observations.get(sequence as usize)?;
+        let start = self.arrivals.partition_point(|arrival| arrival.sequence < sequence);
+        let end = self.arrivals.partition_point(|arrival| arrival.sequence <= sequence);
+        let attempts = &self.arrivals[start..end];
+        Some(Entry { sequence, observation, attempts, fate: self.fate(observation, attempts) })
+    }
+
+    /// All attempts of the run, by request.
+    pub fn arrivals(&self) -> &[Arrival] {
+        &self.arrivals
+    }
+
+    /// All observations, in the order in which they were sent.
+    pub fn observations(&self) -> &[Observation] {
+        &self.observations
+    }
+
+    /// Whether the backends' side is known.
+    pub fn records(&self) -> Records {
+        self.records
+    }
+
+    fn pairs(&self) -> impl Iterator<Item = (u32, &Observation, &[Arrival])> {
+        let mut rest = self.arrivals.as_slice();
+        (0u32..).zip(&self.observations).map(move |(sequence, observation)| {
+            let count = rest.iter().take_while(|arrival| arrival.sequence == sequence).count();
+            let (attempts, after) = rest.split_at(count);
+            rest = after;
+            (sequence, observation, attempts)
+        })
+    }
+
+    /// The arrivals that gave the answers which came back to other requests than theirs.
+    fn find_owners(&self) -> HashMap<Uuid, Arrival> {
+        let foreign = self.pairs().filter(|(_, observation, attempts)| {
+            observation.answer().is_some() && own(observation, attempts).is_none()
+        });
+        let wanted: HashMap<Uuid, ()> = foreign.map(|(_, observation, _)| (observation.answer, ())).collect();
+        if wanted.is_empty() {
+            return HashMap::new();
+        }
+        let owners = self.arrivals.iter().filter(|arrival| wanted.contains_key(&arrival.answer));
+        owners.map(|arrival| (arrival.answer, *arrival)).collect()
+    }
+
+    fn find_mirrors(&self) -> Vec<bool> {
+        let mut delivered = Vec::new();
+        let mut spare = Vec::new();
+        for (_, observation, attempts) in self.pairs() {
+            // Answers that reached nobody say something only where another one did.
+            let delivers = own(observation, attempts).is_some();
+            for attempt in attempts {
+                let is_own = attempt.answer == observation.answer;
+                let counts = if is_own { &mut delivered } else { &mut spare };
+                let place = usize::from(attempt.backend.0);
+                if counts.len() <= place {
+                    counts.resize(place + 1, 0u32);
+                }
+                counts[place] += u32::from(is_own || (delivers && attempt.executed()));
+            }
+        }
+        let spares = spare.iter().enumerate();
+        spares
+            .map(|(place, spare)| *spare >= MIRROR_ATTEMPTS && delivered.get(place).is_none_or(|it| *it == 0))
+            .collect()
+    }
+
+    fn is_mirror(&self, backend: Backend) -> bool {
+        self.mirrors.get(usize::from(backend.0)).copied().unwrap_or(false)
+    }
+
+    fn fate(&self, observation: &Observation, attempts: &[Arrival]) -> Outcome {
+        match observation.sight {
+            ClientOutcome::Answer | ClientOutcome::Altered | ClientOutcome::Truncated | ClientOutcome::TooLarge => {
+                match self.records {
+                    Records::Kept => self.fate_of_answered(observation, attempts),
+                    Records::None => fate_without_records(observation),
+                }
+            }
+            ClientOutcome::Malformed | ClientOutcome::Closed | ClientOutcome::Reset | ClientOutcome::TimedOut => {
+                match (self.records, attempts.is_empty()) {
+                    (Records::None, _) => Outcome::Unanswered,
+                    (Records::Kept, true) => Outcome::Unserved,
+                    (Records::Kept, false) => Outcome::Lost,
+                }
+            }
+            // Nothing was sent.
+            ClientOutcome::Refused | ClientOutcome::Unreachable | ClientOutcome::TlsFailed => {
+                match (self.records, attempts.is_empty()) {
+                    (Records::None, _) | (Records::Kept, true) => Outcome::Unserved,
+                    (Records::Kept, false) => Outcome::Lost,
+                }
+            }
+        }
+    }
+
+    fn fate_of_answered(&self, observation: &Observation, attempts: &[Arrival]) -> Outcome {
+        let Some(answer) = observation.answer() else {
+            return match (observation.backend.is_known(), attempts) {
+                // The id was stripped; the backend's name is all there is to go by.
+                (true, [only]) if only.backend == observation.backend => Outcome::Delivered,
+                (true, _) => Outcome::Alien,
+                (false, _) => Outcome::Balancer,
+            };
+        };
+        let Some(own) = own(observation, attempts) else { return self.fate_of_foreign(observation, answer) };
+        match observation.sight {
+            ClientOutcome::Truncated => return Outcome::Truncated,
+            ClientOutcome::Altered | ClientOutcome::TooLarge => return Outcome::Altered,
+            _ if own.status != observation.status => return Outcome::Altered,
+            _ => {}
+        }
+        let mut others = attempts.iter().filter(|attempt| attempt.answer != answer.0).peekable();
+        if others.peek().is_none() {
+            return Outcome::Delivered;
+        }
+        let mut executed = others.filter(|attempt| attempt.executed()).peekable();
+        if executed.peek().is_none() {
+            return Outcome::Retried;
+        }
+        match executed.all(|attempt| self.is_mirror(attempt.backend)) {
+            true => Outcome::Mirrored,
+            false => Outcome::Duplicated,
+        }
+    }
+
+    /// The answer is none of this request's attempts'.
+    fn fate_of_foreign(&self, observation: &Observation, answer: ResponseId) -> Outcome {
+        match self.owners.get(&answer.0) {
+            Some(owner) => match self.observations[owner.sequence as usize].answer == answer.0 {
+                true => Outcome::Stale,
+                false => Outcome::Swapped,
+            },
+            // Minted for this request, by a process whose record is missing.
+            None if observation.echo == Echo::Own => Outcome::Alien,
+            // Minted before this run, or for somebody else.
+            None if observation.backend.is_known() => match observation.echo {
+                Echo::Other => Outcome::Stale,
+                Echo::None | Echo::Own => Outcome::Alien,
+            },
+            None => Outcome::Alien,
+        }
+    }
+}
+
+fn fate_without_records(observation: &Observation) -> Outcome {
+    match (observation.sight, observation.backend.is_known()) {
+        (ClientOutcome::Truncated, _) => Outcome::Truncated,
+        (ClientOutcome::Altered | ClientOutcome::TooLarge, _) => Outcome::Altered,
+        (_, true) => Outcome::Delivered,
+        (_, false) if observation.status >= 500 => Outcome::Balancer,
+        (_, false) => Outcome::Alien,
+    }
+}
+
+/// Arrivals that came without the request's id are those of the request that got their answer. Returns how many nobody got.
+fn assign_by_answer(observations: &[Observation], arrivals: &mut [Arrival]) -> u64 {
+    if arrivals.iter().all(|arrival| arrival.sequence != UNNUMBERED) {
+        return 0;
+    }
+    let by_answer: HashMap<Uuid, u32> = (0u32..)
+        .zip(observations)
+        .filter_map(|(sequence, observation)| Some((observation.answer()?.0, sequence)))
+        .collect();
+    let mut unassigned = 0;
+    for arrival in arrivals.iter_mut().filter(|arrival| arrival.sequence == UNNUMBERED) {
+        match by_answer.get(&arrival.answer) {
+            Some(sequence) => arrival.sequence = *sequence,
+            None => unassigned += 1,
+        }
+    }
+    unassigned
+}
+
+const _: () = assert!(size_of::<Arrival>() == 40);

@@ -1,0 +1,21 @@
+//! From two lists to a judgement: what the client observed and what the backends recorded, joined in a ledger, counted,
+//! named and judged. Pure: no runtime, socket, clock, file or randomness, which `Cargo.toml` proves.
+
+pub mod algorithm;
+mod attempt;
+mod id;
+pub mod ledger;
+pub mod numbers;
+pub mod observation;
+pub mod outcome;
+pub mod report;
+pub mod rules;
+pub mod statistics;
+pub mod tally;
+mod time;
+
+pub use attempt::AttemptEnd;
+pub use id::{
+    GENERATOR_HEADER, Generator, NotARequestId, REQUEST_HEADER, RESPONSE_HEADER, RequestId, ResponseId, run_from_text,
+};
+pub use time::{Calendar, Moment};

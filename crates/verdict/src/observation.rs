@@ -1,0 +1,96 @@
+//! PURE. What the client notes about a request: one value of 48 bytes, for there may be ten million of them.
+
+use uuid::Uuid;
+
+use crate::{Moment, ResponseId};
+
+/// One request as the client saw it. Its number in the run is its place among the observations.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Observation {
+    /// When it was due: in a closed loop when it was sent, in an open loop when the schedule said so, sent or not.
+    pub due: Moment,
+    /// When the last byte of its answer had come, or when it was given up.
+    pub ended: Moment,
+    /// The id of the answer that came; nil without one.
+    pub answer: Uuid,
+    /// From `due` until it was sent, in microseconds.
+    pub waited: u32,
+    /// Which client sent it: clients have each a source address, path, header, cookie or jar of their own where those vary.
+    pub client: u32,
+    /// Who answered, as the answer says.
+    pub backend: Backend,
+    /// Status code; 0 without an answer.
+    pub status: u16,
+    /// What came.
+    pub sight: ClientOutcome,
+    /// What the answer says of the request's id.
+    pub echo: Echo,
+    /// Whether its connection had carried a request before.
+    pub reused: bool,
+}
+
+impl Observation {
+    /// The id of the answer that came.
+    pub fn answer(&self) -> Option<ResponseId> {
+        (!self.answer.is_nil()).then_some(ResponseId(self.answer))
+    }
+
+    /// When it was sent.
+    pub fn sent(&self) -> Moment {
+        Moment(self.due.0 + u64::from(self.waited) * 1000)
+    }
+}
+
+/// Who answered: a place in the list of backends of this run. With a fleet, that of its generator number.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Backend(pub u16);
+
+impl Backend {
+    /// The answer does not say.
+    pub const UNKNOWN: Backend = Backend(u16::MAX);
+
+    /// Whether the answer said.
+    pub fn is_known(self) -> bool {
+        self != Backend::UNKNOWN
+    }
+}
+
+/// What came for a request.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum ClientOutcome {
+    /// A whole answer.
+    Answer,
+    /// A whole answer, and its body is not what a backend writes: another UUID or generator number than its head says, or other text.
+    Altered,
+    /// A head, and the connection ended before the body did.
+    Truncated,
+    /// A body beyond what the client is ready to read.
+    TooLarge,
+    /// Bytes that are no HTTP.
+    Malformed,
+    /// The connection ended without a byte of an answer.
+    Closed,
+    /// The connection was reset without a byte of an answer.
+    Reset,
+    /// Nothing, or no end of it, within the time that the client waits.
+    TimedOut,
+    /// No connection: refused.
+    Refused,
+    /// No connection: another reason.
+    Unreachable,
+    /// A connection, and the handshake of TLS failed on it: nothing was sent.
+    TlsFailed,
+}
+
+/// What an answer says of the request's id.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Echo {
+    /// Nothing.
+    None,
+    /// The id that was sent.
+    Own,
+    /// The id of another request.
+    Other,
+}
+
+const _: () = assert!(size_of::<Observation>() == 48);

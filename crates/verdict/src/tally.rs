@@ -1,0 +1,186 @@
+//! PURE. The ledger counted: one walk over its entries gives all figures that rules and reports need.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use crate::Moment;
+use crate::ledger::{Entry, Ledger};
+use crate::observation::{Backend, Echo};
+use crate::outcome::Outcome;
+
+/// All figures.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Tally {
+    /// By fate, in the order of [`Outcome::ALL`].
+    pub fates: [u64; Outcome::ALL.len()],
+    /// The first requests of each fate.
+    pub examples: BTreeMap<Outcome, Vec<u32>>,
+    /// Requests.
+    pub sent: u64,
+    /// Attempts.
+    pub attempts: u64,
+    /// Requests that a client would call failed.
+    pub client_errors: u64,
+    /// Answers with a status of 400 or more that a backend gave.
+    pub backend_errors: u64,
+    /// Unserved because an idle connection was closed as it was used again.
+    pub benign: u64,
+    /// Answered by the balancer itself although a backend had executed it.
+    pub executed_unseen: u64,
+    /// Requests with more than one attempt.
+    pub repeated: u64,
+    /// Statuses of the balancer's own answers.
+    pub own_statuses: BTreeMap<u16, u64>,
+    /// Whole answers of backends that did not say whose request they answer.
+    pub without_echo: u64,
+    /// Requests of the sample by the backend to which they were sent first, by place.
+    pub firsts: Vec<u64>,
+    /// Attempts of the whole run by backend, by place.
+    pub by_backend: Vec<u64>,
+    /// Where requests of the sample went, in the order in which they were sent; the first million. The order in which backends read them
+    /// says more of how the machine shares out its time.
+    pub picks: Vec<Backend>,
+    /// Where the first of them went, in the order in which they arrived.
+    pub order: Vec<Backend>,
+    /// Each client's backend, and how often it was left.
+    pub pins: Pins,
+}
+
+/// Whether clients of the sample stay with a backend.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Pins {
+    /// Clients that got an answer.
+    pub clients: u64,
+    /// Clients by their first backend, by place.
+    pub by_backend: Vec<u64>,
+    /// Requests that were sent after their client had got its first answer.
+    pub later: u64,
+    /// Of those, the ones that went elsewhere than that answer had come from.
+    pub left: u64,
+    /// The first of them.
+    pub examples: Vec<u32>,
+}
+
+/// Requests of a fate that are shown.
+const EXAMPLES: usize = 3;
+const PICKS: usize = 1_000_000;
+/// Of these those that arrived first are among the first that were sent.
+const FIRST: usize = 2_000;
+
+impl Tally {
+    /// Counts the requests from number `judged` on. `sample` are the numbers of those that are judged for shares.
+    pub fn of(ledger: &Ledger, judged: u32, sample: Range<u32>) -> Tally {
+        let mut tally = Tally::default();
+        let mut order: Vec<(Moment, Backend)> = Vec::new();
+        let mut clients: Vec<Option<(Backend, Moment)>> = Vec::new();
+        for entry in ledger.entries().filter(|entry| entry.sequence >= judged) {
+            tally.count(&entry);
+            if !sample.contains(&entry.sequence) {
+                continue;
+            }
+            let Some((backend, at)) = directed(&entry) else { continue };
+            add(&mut tally.firsts, backend);
+            if order.len() < FIRST {
+                order.push((at, backend));
+            }
+            if tally.picks.len() < PICKS {
+                tally.picks.push(backend);
+            }
+            tally.pins.count(&entry, &mut clients);
+        }
+        order.sort_by_key(|(at, _)| *at);
+        tally.order = order.into_iter().map(|(_, backend)| backend).collect();
+        tally
+    }
+
+    /// How many had a fate.
+    pub fn of_fate(&self, fate: Outcome) -> u64 {
+        self.fates[fate as usize]
+    }
+
+    fn count(&mut self, entry: &Entry) {
+        self.sent += 1;
+        self.attempts += entry.attempts.len() as u64;
+        self.fates[entry.fate as usize] += 1;
+        self.repeated += u64::from(entry.attempts.len() > 1);
+        for attempt in entry.attempts {
+            add(&mut self.by_backend, attempt.backend);
+        }
+        if entry.attempts.is_empty() && entry.observation.backend.is_known() {
+            add(&mut self.by_backend, entry.observation.backend);
+        }
+        let error = entry.is_client_error();
+        self.client_errors += u64::from(error);
+        if entry.fate == Outcome::Delivered && entry.observation.echo == Echo::None {
+            self.without_echo += 1;
+        }
+        if entry.fate == Outcome::Delivered && !error {
+            return;
+        }
+        self.backend_errors += u64::from(entry.observation.backend.is_known() && entry.observation.status >= 400);
+        self.benign += u64::from(entry.is_benign_race());
+        if entry.fate == Outcome::Balancer {
+            self.executed_unseen += u64::from(!entry.attempts.is_empty());
+            *self.own_statuses.entry(entry.observation.status).or_default() += 1;
+        }
+        if entry.fate != Outcome::Delivered {
+            let examples = self.examples.entry(entry.fate).or_default();
+            if examples.len() < EXAMPLES && !entry.is_benign_race() {
+                examples.push(entry.sequence);
+            }
+        }
+    }
+}
+
+impl Pins {
+    fn count(&mut self, entry: &Entry, clients: &mut Vec<Option<(Backend, Moment)>>) {
+        let observation = entry.observation;
+        if !observation.backend.is_known() || matches!(entry.fate, Outcome::Stale | Outcome::Swapped) {
+            return;
+        }
+        let place = observation.client as usize;
+        if clients.len() <= place {
+            clients.resize(place + 1, None);
+        }
+        match clients[place] {
+            None => {
+                self.clients += 1;
+                add(&mut self.by_backend, observation.backend);
+                clients[place] = Some((observation.backend, observation.ended));
+            }
+            // One that was under way when the first answer came could not know of it.
+            Some((_, since)) if observation.sent() < since => {}
+            Some((pinned, _)) => {
+                self.later += 1;
+                if pinned != observation.backend {
+                    self.left += 1;
+                    if self.examples.len() < EXAMPLES {
+                        self.examples.push(entry.sequence);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Where the balancer sent it first, and when it arrived there; what a mirror got is a copy.
+fn directed(entry: &Entry) -> Option<(Backend, Moment)> {
+    let first = match entry.fate {
+        Outcome::Mirrored => entry.delivered(),
+        _ => entry.attempts.first(),
+    };
+    match first {
+        Some(first) => Some((first.backend, first.received)),
+        // A stale answer was not sent anywhere.
+        None if entry.fate == Outcome::Stale => None,
+        None => entry.first_backend().map(|backend| (backend, entry.observation.sent())),
+    }
+}
+
+fn add(counts: &mut Vec<u64>, backend: Backend) {
+    let place = usize::from(backend.0);
+    if counts.len() <= place {
+        counts.resize(place + 1, 0);
+    }
+    counts[place] += 1;
+}

@@ -1,0 +1,76 @@
+//! PURE. A report for CI systems: a suite a check, a case a finding. What cannot be said is an error: it must not count as passed.
+
+use std::fmt::Write;
+
+use verdict::report::{Check, Finding, Level, Report};
+
+/// JUnit's XML, as CI systems read it.
+pub fn junit(report: &Report) -> String {
+    let count = |outcome| report.checks.iter().map(|check| of(check, outcome)).sum::<usize>();
+    let cases: usize = report.checks.iter().map(|check| check.findings.len()).sum();
+    let mut out = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
+    let _ = writeln!(
+        out,
+        "<testsuites name=\"uuid-generator check\" tests=\"{cases}\" failures=\"{}\" errors=\"{}\">",
+        count(Level::Fail),
+        count(Level::Inconclusive)
+    );
+    for check in &report.checks {
+        suite(&mut out, check, &report.started);
+    }
+    out.push_str("</testsuites>\n");
+    out
+}
+
+fn of(check: &Check, outcome: Level) -> usize {
+    check.findings.iter().filter(|finding| finding.outcome == outcome).count()
+}
+
+fn suite(out: &mut String, check: &Check, started: &str) {
+    let name = escaped(check.name.as_deref().unwrap_or(&check.url));
+    let _ = writeln!(
+        out,
+        "  <testsuite name=\"{name}\" tests=\"{}\" failures=\"{}\" errors=\"{}\" skipped=\"0\" time=\"{:.3}\" timestamp=\"{}\">",
+        check.findings.len(),
+        of(check, Level::Fail),
+        of(check, Level::Inconclusive),
+        check.traffic.seconds,
+        escaped(started)
+    );
+    for finding in &check.findings {
+        case(out, &name, finding);
+    }
+    out.push_str("  </testsuite>\n");
+}
+
+fn case(out: &mut String, suite: &str, finding: &Finding) {
+    let _ = write!(out, "    <testcase classname=\"{suite}\" name=\"{}\" time=\"0\">", escaped(&finding.rule));
+    let summary = escaped(&finding.summary);
+    let details = finding.evidence.iter().cloned().chain(finding.hint.iter().map(|hint| format!("hint: {hint}")));
+    let details = escaped(
+        &details.chain(finding.source.iter().map(|source| format!("see: {source}"))).collect::<Vec<_>>().join("\n"),
+    );
+    let _ = match finding.outcome {
+        Level::Pass | Level::Note => write!(out, "<system-out>{summary}</system-out>"),
+        Level::Inconclusive => write!(out, "<error type=\"inconclusive\" message=\"{summary}\">{details}</error>"),
+        Level::Fail => {
+            write!(out, "<failure type=\"{}\" message=\"{summary}\">{details}</failure>", escaped(&finding.rule))
+        }
+    };
+    out.push_str("</testcase>\n");
+}
+
+/// For text and for values of attributes; characters that XML 1.0 cannot hold are replaced.
+fn escaped(text: &str) -> String {
+    let escape = |character: char| match character {
+        '&' => "&amp;".to_owned(),
+        '<' => "&lt;".to_owned(),
+        '>' => "&gt;".to_owned(),
+        '"' => "&quot;".to_owned(),
+        '\n' => "&#10;".to_owned(),
+        '\t' => "&#9;".to_owned(),
+        control if control.is_control() || matches!(control, '\u{fffe}' | '\u{ffff}') => "\u{fffd}".to_owned(),
+        other => other.to_string(),
+    };
+    text.chars().map(escape).collect()
+}

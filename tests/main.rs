@@ -1,0 +1,26 @@
+//! Tests of the whole program, a module a theme.
+
+mod api;
+mod architecture;
+mod balancer;
+mod check;
+mod check_inputs;
+mod check_nginx;
+mod config;
+mod configuration;
+mod control;
+mod dialogue;
+mod faults;
+mod fleet;
+mod http;
+mod ledger;
+mod live;
+mod nginx;
+mod proxy_protocol;
+mod simulation;
+mod sockets;
+mod stage;
+mod start;
+mod support;
+mod tls;
+mod traffic;
