@@ -1,6 +1,8 @@
 //! PURE. What a check is to do: everything that is decided before it begins.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::check::drill;
@@ -14,16 +16,28 @@ pub struct Plan {
     pub name: Option<String>,
     /// The balancer.
     pub url: String,
+    /// Further URLs of the same balancer: requests go to all of them in turn.
+    pub further_urls: Vec<String>,
     /// Where the URL wants TLS.
     pub trust: Trust,
+    /// Shown to a balancer that asks for a certificate of its clients.
+    pub client_certificate: Option<ClientCertificate>,
+    /// Where connections go instead of to the URL's host and port: the first that fits.
+    pub routes: Vec<Route>,
+    /// Each connection begins with a PROXY protocol header (curl's `--haproxy-protocol`).
+    pub haproxy_protocol: bool,
     /// What stands behind it.
     pub backends: Backing,
     /// `GET` unless said otherwise.
     pub method: String,
     /// Sent with every request.
     pub headers: Vec<(String, String)>,
-    /// Bytes of the body of each request; none without.
-    pub body_bytes: usize,
+    /// The bodies of requests, in turn: one for all, or several; none without.
+    pub bodies: Vec<Arc<[u8]>>,
+    /// Bodies are sent in chunks, without a length.
+    pub chunked: bool,
+    /// Requests with a body wait for `100 Continue`, for a second at most.
+    pub expect_continue: bool,
     /// Connections at once, at most; None leaves it to the pacing.
     pub connections: Option<usize>,
     /// A new connection for each request.
@@ -32,6 +46,10 @@ pub struct Plan {
     pub rate: Option<f64>,
     /// Requests of the sample; None for as many as the tolerance needs.
     pub requests: Option<u64>,
+    /// Requests of the whole check at most, those of warm-up and experiments with them: services may be dear.
+    pub budget: Option<u64>,
+    /// What the experiments may take that find out the algorithm.
+    pub experiments: Experiments,
     /// The sample ends after that time.
     pub duration: Option<Duration>,
     /// An answer is waited for so long.
@@ -42,8 +60,102 @@ pub struct Plan {
     pub key_headers: Vec<String>,
     /// Cookies that the balancer might key on.
     pub key_cookies: Vec<String>,
+    /// Where the id of a session stands that the *backend* issues, if it does.
+    pub session: Option<SessionId>,
     /// What is done to the fleet meanwhile.
     pub drill: drill::Plan,
+}
+
+impl Plan {
+    /// A check of that URL with nothing else asked for.
+    pub(crate) fn new(url: String, backends: Backing) -> Plan {
+        Plan {
+            name: None,
+            url,
+            further_urls: Vec::new(),
+            trust: Trust::Machine,
+            client_certificate: None,
+            routes: Vec::new(),
+            haproxy_protocol: false,
+            backends,
+            method: "GET".to_owned(),
+            headers: Vec::new(),
+            bodies: Vec::new(),
+            chunked: false,
+            expect_continue: false,
+            connections: None,
+            new_connections: false,
+            rate: None,
+            requests: None,
+            budget: None,
+            experiments: Experiments::Usual,
+            duration: None,
+            timeout: Duration::from_secs(10),
+            expectations: Expectations::default(),
+            key_headers: Vec::new(),
+            key_cookies: Vec::new(),
+            session: None,
+            drill: drill::Plan::default(),
+        }
+    }
+}
+
+/// The experiments that find out the algorithm.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Experiments {
+    /// As long as a check with nothing else asked for gives them.
+    #[default]
+    Usual,
+    /// None: only the user's own requests are sent.
+    Off,
+    /// That long at most.
+    For(Duration),
+}
+
+/// What a client with TLS shows of itself: files in PEM.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ClientCertificate {
+    /// The certificate, with those between it and an authority.
+    pub certificate: PathBuf,
+    /// Its private key; it may stand in the same file.
+    pub key: PathBuf,
+}
+
+/// Another way to a host and a port, as curl's `--connect-to` and `--resolve` give it. `Host`, SNI and the certificate's name stay the
+/// URL's.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Route {
+    /// The URL's host; None for any.
+    pub host: Option<String>,
+    /// The URL's port; None for any.
+    pub port: Option<u16>,
+    /// Where connections go.
+    pub to: RouteTo,
+}
+
+/// Where a [`Route`] leads.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum RouteTo {
+    /// To this address, at the URL's port (`--resolve`).
+    Address(IpAddr),
+    /// To this host and port; None leaves the URL's (`--connect-to`).
+    Host(Option<String>, Option<u16>),
+}
+
+/// Where a response carries the id of a session, and the next request brings it back.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum SessionId {
+    /// In this header, which requests bring back.
+    Header(String),
+    /// In this cookie.
+    Cookie(String),
+    /// In the body's JSON at this pointer (RFC 6901); requests bring it back in this header.
+    Json {
+        /// Where it is found.
+        pointer: String,
+        /// The header in which requests bring it back.
+        header: String,
+    },
 }
 
 /// Whom a client with TLS trusts.

@@ -362,7 +362,7 @@ impl<'a> Session<'a> {
             first,
             method: plan.method.clone(),
             headers: plan.headers.clone(),
-            body: vec![b'x'; plan.body_bytes],
+            body: plan.bodies.first().map_or_else(Vec::new, |body| body.to_vec()),
             connections,
             reuse: if plan.new_connections || inference.per_connection { Reuse::New } else { Reuse::Kept },
             pacing: rate.map_or(Pacing::Closed, |rate| Pacing::Open { rate }),

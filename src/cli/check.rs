@@ -497,21 +497,21 @@ impl Wanted {
             }
             Ok((name.to_owned(), value.trim().to_owned()))
         };
+        let trust = match (self.ca, self.insecure) {
+            (None, false) => Trust::Machine,
+            (Some(file), false) => Trust::Also(file),
+            (None, true) => Trust::Anyone,
+            (Some(_), true) => {
+                bail!("--ca and --insecure: either trusts some certificates, or any\n  hint: leave one out")
+            }
+        };
+        let body = self.body_bytes.map(|bytes| vec![b'x'; bytes.min(64 * 1024 * 1024)].into());
         Ok(Plan {
             name: self.name,
-            url: self.url.context("url: is missing")?,
-            trust: match (self.ca, self.insecure) {
-                (None, false) => Trust::Machine,
-                (Some(file), false) => Trust::Also(file),
-                (None, true) => Trust::Anyone,
-                (Some(_), true) => {
-                    bail!("--ca and --insecure: either trusts some certificates, or any\n  hint: leave one out")
-                }
-            },
-            backends,
+            trust,
             method,
             headers: self.header.iter().map(header).collect::<Result<_>>()?,
-            body_bytes: self.body_bytes.unwrap_or(0).min(64 * 1024 * 1024),
+            bodies: body.into_iter().collect(),
             connections: self.connections,
             new_connections: self.new_connections,
             rate: self.rate,
@@ -522,6 +522,7 @@ impl Wanted {
             key_headers: self.key_header,
             key_cookies: self.key_cookie,
             drill,
+            ..Plan::new(self.url.context("url: is missing")?, backends)
         })
     }
 }

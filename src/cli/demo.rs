@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::spawn_blocking;
 
 use crate::check::plan::{Backing, Plan, Trust};
-use crate::check::{self, Visitor, Watch, drill};
+use crate::check::{self, Visitor, Watch};
 use crate::cli::balancing::Balancing;
 use crate::cli::settings::FleetFlags;
 use crate::cli::stage::{Front, Stage, Wish, expectations, first_installed, front};
@@ -131,29 +131,16 @@ impl Typed {
 
 /// A check of what stands on the stage, against what the balancer was told.
 pub fn plan_of(stage: &Stage, requests: Option<u64>) -> Plan {
+    let (key_headers, key_cookies) = match &stage.topology.algorithm {
+        Algorithm::Header(name) => (vec![name.to_string()], Vec::new()),
+        Algorithm::Cookie(name) => (Vec::new(), vec![name.to_string()]),
+        _ => Default::default(),
+    };
     Plan {
-        name: None,
-        url: stage.url.clone(),
-        backends: Backing::Fleet(Some(stage.supervisor)),
-        trust: Trust::Machine,
-        method: "GET".to_owned(),
-        headers: Vec::new(),
-        body_bytes: 0,
-        connections: None,
-        new_connections: false,
-        rate: None,
         requests,
-        duration: None,
-        timeout: Duration::from_secs(10),
         expectations: expectations(&stage.topology, &stage.front),
-        key_headers: match &stage.topology.algorithm {
-            Algorithm::Header(name) => vec![name.to_string()],
-            _ => Vec::new(),
-        },
-        key_cookies: match &stage.topology.algorithm {
-            Algorithm::Cookie(name) => vec![name.to_string()],
-            _ => Vec::new(),
-        },
-        drill: drill::Plan::default(),
+        key_headers,
+        key_cookies,
+        ..Plan::new(stage.url.clone(), Backing::Fleet(Some(stage.supervisor)))
     }
 }

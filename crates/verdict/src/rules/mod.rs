@@ -4,6 +4,7 @@ mod account;
 mod algorithm;
 mod backups;
 mod reach;
+mod requirement;
 mod resilience;
 mod shares;
 mod stickiness;
@@ -15,6 +16,7 @@ use crate::ledger::{Ledger, Records};
 use crate::outcome::Outcome;
 use crate::report::{Finding, Level, Outage, Shares, Verdict};
 use crate::tally::Tally;
+pub use requirement::Requirement;
 
 /// A balancer that is right fails at most that often: 4 in ten million for its shares, the rest for all other rules together, which are
 /// exact except for the naming of the algorithm (1 in a hundred million each).
@@ -33,6 +35,8 @@ pub struct Expectations {
     pub backups: Vec<String>,
     /// No client may see an error, whatever happens meanwhile; None leaves it to what happens.
     pub lossless: Option<bool>,
+    /// What else is required by name, such as `intact`.
+    pub required: Vec<Requirement>,
     /// Fates that are not held against the balancer.
     pub allowed: Vec<Outcome>,
     /// Deviations of a share that must be detected, 0 to 1.
@@ -49,6 +53,7 @@ impl Default for Expectations {
             algorithm: None,
             backups: Vec::new(),
             lossless: None,
+            required: Vec::new(),
             allowed: Vec::new(),
             tolerance: 0.02,
             margin: 0.0,

@@ -1,0 +1,60 @@
+//! What a user requires by name, apart from shares, algorithm and backups: `--expect intact`, `--expect back:5s`. Only its meaning and
+//! its spelling; each rule says whether it holds.
+
+use std::fmt;
+use std::time::Duration;
+
+/// One expectation. What nobody could judge is inconclusive with its reason, never dropped.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Requirement {
+    /// Requests arrive, and responses come back, as they were sent.
+    Intact,
+    /// The path arrives as it was sent, whatever the balancer does to others.
+    PathPreserved,
+    /// `Host` arrives as it was sent.
+    HostPreserved,
+    /// The backend can read the client's true address: from X-Forwarded-For or from the PROXY protocol.
+    ClientAddress,
+    /// This end-to-end header arrives as it was sent.
+    HeaderPreserved(String),
+    /// This share of the requests, 0 to 1, is executed a second time by a mirror.
+    Mirrored(f64),
+    /// All statuses that clients see lie in this range, both ends included.
+    Status {
+        /// The lowest, such as 200.
+        low: u16,
+        /// The highest, such as 299.
+        high: u16,
+    },
+    /// A backend that is ready again gets requests within that time.
+    Back(Duration),
+    /// A failing backend is out of rotation after at most that many failed requests.
+    Ejected(u32),
+    /// No client sees an error later than that after an outage began.
+    ErrorsEnd(Duration),
+    /// The share of a backend that came back grows over that time.
+    SlowStart(Duration),
+}
+
+/// As it is typed.
+impl fmt::Display for Requirement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Requirement::Intact => f.write_str("intact"),
+            Requirement::PathPreserved => f.write_str("path:preserved"),
+            Requirement::HostPreserved => f.write_str("host:preserved"),
+            Requirement::ClientAddress => f.write_str("client-address"),
+            Requirement::HeaderPreserved(name) => write!(f, "header:{name}:preserved"),
+            Requirement::Mirrored(share) => write!(f, "mirrored:{}%", (share * 1e6).round() / 1e4),
+            Requirement::Status { low, high } if low % 100 == 0 && *high == low + 99 => {
+                write!(f, "status:{}xx", low / 100)
+            }
+            Requirement::Status { low, high } if low == high => write!(f, "status:{low}"),
+            Requirement::Status { low, high } => write!(f, "status:{low}-{high}"),
+            Requirement::Back(time) => write!(f, "back:{time:?}"),
+            Requirement::Ejected(errors) => write!(f, "ejected:{errors}"),
+            Requirement::ErrorsEnd(time) => write!(f, "errors-end:{time:?}"),
+            Requirement::SlowStart(time) => write!(f, "slow-start:{time:?}"),
+        }
+    }
+}
