@@ -1,9 +1,9 @@
 //! PURE. The report of one check, from all that is known of it.
 
+use crate::check::describe;
 use crate::check::figures;
 use crate::check::plan::Plan;
 use crate::check::session;
-use crate::check::telling;
 use crate::check::traffic::{Pacing, Reuse, Vary};
 use crate::wire::{Moment, RequestId};
 use verdict::algorithm::Inference;
@@ -55,14 +55,14 @@ pub fn assemble(ledger: &Ledger, outcome: session::SessionData, known: Known) ->
     let sample = sampled..ledger.observations().len() as u32;
     let tally = Tally::of(ledger, judged, sample.clone());
     let varied = told_variation(&load.vary);
-    let drill = plan.drill.drill();
+    let drill = plan.scenario.drill();
     if drill == Drill::None && varied.is_none() && evidence.sample.is_empty() {
         evidence.sample = in_blocks(&tally.picks);
     }
     let inference = evidence.infer(names);
     let began = ledger.observations().first().map_or(started, |first| first.due);
     let tell =
-        |sequence: u32| ledger.entry(sequence).map_or_else(String::new, |entry| telling::line(&entry, names, began));
+        |sequence: u32| ledger.entry(sequence).map_or_else(String::new, |entry| describe::line(&entry, names, began));
     let members = known.members.unwrap_or(names.len());
     let case = Case {
         ledger,
@@ -139,8 +139,8 @@ fn account(ledger: &Ledger, tally: &Tally, known: &Known, judged: u32, began: Mo
         Some(Example {
             request: RequestId { run: known.run, sequence: u64::from(*sequence) }.to_string(),
             at: entry.observation.due.since(began).as_secs_f64(),
-            seen: telling::seen(entry.observation, names),
-            attempts: entry.attempts.iter().map(|attempt| telling::attempt(attempt, names, began)).collect(),
+            seen: describe::seen(entry.observation, names),
+            attempts: entry.attempts.iter().map(|attempt| describe::attempt(attempt, names, began)).collect(),
         })
     };
     let fate = |fate: Outcome| {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-use crate::check::drill::{Plan, Step};
+use crate::check::scenario::{Scenario, StepResult};
 use crate::wire::Moment;
 use verdict::ledger::{Arrival, Entry, Ledger, Records};
 use verdict::observation::{Backend, ClientOutcome};
@@ -105,17 +105,6 @@ pub fn slices(
     (slices, length as f64 / 1e9)
 }
 
-/// A step that was done.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Done {
-    /// What was planned.
-    pub step: Step,
-    /// When it was begun.
-    pub at: Moment,
-    /// What came of it, if it went wrong or said something.
-    pub result: Option<String>,
-}
-
 /// Traffic that ends so shortly before a backend is mended has not stopped.
 const STILL: Duration = Duration::from_millis(300);
 
@@ -124,12 +113,12 @@ pub fn outage(
     ledger: &Ledger,
     sample: Range<u32>,
     started: Moment,
-    done: &[Done],
+    done: &[StepResult],
     names: &[String],
 ) -> Option<verdict::report::Outage> {
     let first = done.first()?.at;
     let seconds = |at: Moment| at.since(started).as_secs_f64();
-    let step = |done: &Done| verdict::report::Step {
+    let step = |done: &StepResult| verdict::report::Step {
         at: seconds(done.at),
         what: done.step.to_string(),
         result: done.result.clone(),
@@ -173,10 +162,10 @@ struct Window {
     errors: u64,
 }
 
-fn windows(done: &[Done], names: &[String]) -> Vec<Window> {
+fn windows(done: &[StepResult], names: &[String]) -> Vec<Window> {
     let mut windows: Vec<Window> = Vec::new();
     for step in done {
-        let Some(breaks) = step.step.deed.breaks() else { continue };
+        let Some(breaks) = step.step.action.breaks() else { continue };
         let touched = (0..names.len()).filter(|place| match step.step.backend {
             Some(backend) => names[*place] == backend.to_string(),
             None => true,
@@ -247,8 +236,8 @@ impl Window {
 const LATEST: u32 = 100;
 
 /// How long a sample with that plan lasts, if nobody says it: the last step, and then some time to see what follows.
-pub fn duration_of(plan: &Plan) -> Duration {
+pub fn duration_of(scenario: &Scenario) -> Duration {
     // Balancers keep away from what has failed: NGINX for 10 s.
-    let mended = plan.steps.iter().any(|step| step.deed.breaks() == Some(false));
-    plan.end() + Duration::from_secs(if mended { 12 } else { 5 })
+    let mended = scenario.steps.iter().any(|step| step.action.breaks() == Some(false));
+    scenario.end() + Duration::from_secs(if mended { 12 } else { 5 })
 }

@@ -1,17 +1,16 @@
 //! `check`: drive requests through a balancer, join both ends of each, judge, report.
 
+mod announce;
 mod assemble;
 mod backing;
 mod collector;
-mod conductor;
-pub mod drill;
-pub mod figures;
-mod news;
-pub mod plan;
+mod describe;
+mod figures;
+pub(crate) mod plan;
+pub(crate) mod scenario;
 mod session;
 mod subject;
 mod target;
-mod telling;
 pub mod traffic;
 mod visitor;
 
@@ -23,21 +22,21 @@ use uuid::Uuid;
 use crate::clock;
 use assemble::{Known, assemble};
 use backing::Found;
-pub use backing::{Started, start as start_fleet};
+pub(crate) use backing::{Started, start as start_fleet};
 use collector::{Collected, Collector};
 use plan::Plan;
 use session::Session;
-pub use session::Watch;
+pub(crate) use session::Watch;
 use traffic::{Identity, Target};
 use verdict::ledger::{Ledger, Records};
 use verdict::report::{Check, Fleet, Report, VERSION};
-pub use visitor::{Visited, Visitor};
+pub(crate) use visitor::{Visited, Visitor};
 
 /// Attempts that are in flight when the sample has ended may take so long to end: those at a backend that was paused, say.
 const SETTLE: Duration = Duration::from_secs(2);
 
 /// Runs checks one after the other. An error means that one of them could not be run.
-pub async fn run(plans: &[Plan], watch: &Watch) -> Result<Report> {
+pub(crate) async fn run(plans: &[Plan], watch: &Watch) -> Result<Report> {
     let started = clock::calendar();
     let mut checks = Vec::new();
     for plan in plans {
@@ -69,13 +68,13 @@ async fn run_one(plan: &Plan, watch: &Watch) -> Result<Check> {
             let session = Session::new(plan, target, run, Identity::Fleet, names.clone(), Some(ready), watch);
             let ran = tokio::select! {
                 ran = session.run(Some(&mut collector)) => ran,
-                () = news::tell(&remote, &plan.url, watch), if remote.is_own() => unreachable!("it tells without end"),
+                () = announce::tell(&remote, &plan.url, watch), if remote.is_own() => unreachable!("it tells without end"),
             };
             let mut outcome = match ran {
                 Ok(outcome) => outcome,
                 Err(error) => {
                     if remote.is_own() {
-                        news::tell_error(&remote, &plan.url, &error).await;
+                        announce::tell_error(&remote, &plan.url, &error).await;
                     }
                     return Err(error);
                 }
@@ -87,7 +86,7 @@ async fn run_one(plan: &Plan, watch: &Watch) -> Result<Check> {
             let known = Known { plan, run, fleet, members: Some(ready), beside, gaps };
             let check = assemble(&ledger, outcome, known);
             if remote.is_own() {
-                news::tell_result(&remote, &check).await;
+                announce::tell_result(&remote, &check).await;
             }
             (check, started)
         }
@@ -132,7 +131,8 @@ fn refuse_misfits(plan: &Plan, names: &[String], ready: usize) -> Result<()> {
     if let Some(unknown) = plan.expectations.backups.iter().find(|backup| !names.contains(backup)) {
         bail!("--expect backup:{unknown}: the fleet has no backend {unknown}, only {}", names.join(", "));
     }
-    let unknown = plan.drill.steps.iter().filter_map(|step| step.backend).find(|it| !names.contains(&it.to_string()));
+    let unknown =
+        plan.scenario.steps.iter().filter_map(|step| step.backend).find(|it| !names.contains(&it.to_string()));
     if let Some(unknown) = unknown {
         bail!("--outage: the fleet has no backend {unknown}, only {}", names.join(", "));
     }
@@ -140,7 +140,7 @@ fn refuse_misfits(plan: &Plan, names: &[String], ready: usize) -> Result<()> {
 }
 
 fn refuse_drills(plan: &Plan) -> Result<()> {
-    let needs_fleet = plan.drill.steps.iter().find(|step| !matches!(step.deed, drill::Deed::Command(_)));
+    let needs_fleet = plan.scenario.steps.iter().find(|step| !matches!(step.action, scenario::StepAction::Command(_)));
     match needs_fleet {
         Some(step) => bail!(
             "--outage {step}: only backends of a fleet can be broken, and none was found\n  hint: start one (uuid-generator), or use \

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::check::drill;
+use crate::check::scenario::Scenario;
 use crate::check::traffic::Identity;
 use verdict::rules::Expectations;
 
@@ -63,7 +63,7 @@ pub struct Plan {
     /// Where the id of a session stands that the *backend* issues, if it does.
     pub session: Option<SessionId>,
     /// What is done to the fleet meanwhile.
-    pub drill: drill::Plan,
+    pub scenario: Scenario,
 }
 
 impl Plan {
@@ -95,7 +95,7 @@ impl Plan {
             key_headers: Vec::new(),
             key_cookies: Vec::new(),
             session: None,
-            drill: drill::Plan::default(),
+            scenario: Scenario::default(),
         }
     }
 }

@@ -9,14 +9,13 @@ use anyhow::{Context, Result, bail};
 use tokio::task::spawn_blocking;
 
 use crate::check::collector::Collector;
-use crate::check::conductor::conduct;
-use crate::check::drill;
-use crate::check::figures::{Done, duration_of};
+use crate::check::figures::duration_of;
 use crate::check::plan::Plan;
+use crate::check::scenario::{self, StepResult};
 use crate::check::subject::{Live, is_local};
 use crate::check::traffic::{
-    Backends, Identity, Load, Notes, Pacing, Prober, Progress, Reuse, Seen, Target, TlsFailure, Traffic, Vary, drive,
-    tls,
+    Backends, Identity, Load, Notes, OwnRequest, Pacing, Prober, Progress, Reuse, Seen, Target, TlsFailure, Traffic,
+    Vary, drive, tls,
 };
 use crate::remote::Remote;
 use verdict::algorithm::experiments::{self, Request, Setting};
@@ -91,7 +90,7 @@ pub struct SessionData {
     /// Evidence for the algorithm.
     pub evidence: Evidence,
     /// What was done meanwhile.
-    pub done: Vec<Done>,
+    pub done: Vec<StepResult>,
     /// The sample as it was sent.
     pub load: Load,
     /// When the sample began and ended.
@@ -115,7 +114,12 @@ impl<'a> Session<'a> {
         members: Option<usize>,
         watch: &'a Watch,
     ) -> Session<'a> {
-        let prober = Prober::new(target.clone(), run, 0, plan.timeout, identity.clone());
+        let own = OwnRequest {
+            method: plan.method.clone(),
+            headers: plan.headers.clone(),
+            body: plan.bodies.first().map_or(Vec::new(), |body| body.to_vec()),
+        };
+        let prober = Prober::new(target.clone(), run, 0, plan.timeout, identity.clone()).with_request(own);
         Session {
             plan,
             target,
@@ -142,7 +146,7 @@ impl<'a> Session<'a> {
             can_hold: self.identity.is_fleet(),
             headers: self.plan.key_headers.clone(),
             cookies: self.plan.key_cookies.clone(),
-            is_followed: self.plan.drill.drill() == Drill::None,
+            is_followed: self.plan.scenario.drill() == Drill::None,
             budget: EXPERIMENTS,
         };
         let experiments = self.with_live(move |live| experiments::run(live, &setting));
@@ -153,7 +157,7 @@ impl<'a> Session<'a> {
         self.watch.enter("taking the sample");
         self.watch.total.store(load.requests.unwrap_or(0), Ordering::Relaxed);
         let remote = collector.as_ref().map(|collector| collector.remote().clone());
-        let steps = self.plan.drill.steps.clone();
+        let steps = self.plan.scenario.steps.clone();
         let (traffic, done) = watching(&mut collector, self.sample(load.clone(), steps, remote)).await?;
         let mut observations = self.prober.take().map(|prober| prober.into_observations().0).unwrap_or_default();
         observations.extend(traffic.observations);
@@ -342,7 +346,7 @@ impl<'a> Session<'a> {
     /// The sample.
     fn load(&self, inference: &Inference, first: u64) -> Result<Load> {
         let plan = self.plan;
-        let drilled = !plan.drill.steps.is_empty();
+        let drilled = !plan.scenario.steps.is_empty();
         let rate = plan.rate.or(drilled.then_some(DRILL_RATE));
         let shares = plan.expectations.shares(self.ready()).unwrap_or_default();
         let needed = match shares.len() {
@@ -350,7 +354,7 @@ impl<'a> Session<'a> {
             _ => needs(plan.expectations.tolerance - plan.expectations.margin, &shares, FALSE_ALARM),
         };
         let (requests, duration) = match (plan.requests, plan.duration, drilled) {
-            (None, None, true) => (None, Some(duration_of(&plan.drill))),
+            (None, None, true) => (None, Some(duration_of(&plan.scenario))),
             (None, None, false) => (Some(needed), Some(LONGEST)),
             (requests, duration, _) => (requests, duration),
         };
@@ -398,9 +402,9 @@ impl<'a> Session<'a> {
     async fn sample(
         &mut self,
         load: Load,
-        steps: Vec<drill::Step>,
+        steps: Vec<scenario::Step>,
         remote: Option<Remote>,
-    ) -> Result<(Traffic, Vec<Done>)> {
+    ) -> Result<(Traffic, Vec<StepResult>)> {
         let Some(mut backends) = self.backends.take() else { bail!("a phase of the check broke off") };
         let progress = self.watch.progress.clone();
         let start = tokio::time::Instant::now();
@@ -408,7 +412,7 @@ impl<'a> Session<'a> {
             let result = drive(&load, &mut backends, &progress);
             (result, backends)
         });
-        let (driven, done) = tokio::join!(driving, conduct(steps, remote, start));
+        let (driven, done) = tokio::join!(driving, scenario::run::run(steps, remote, start));
         let (traffic, backends) = driven?;
         self.backends = Some(backends);
         Ok((traffic?, done))

@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use crate::check::plan::Trust;
 use crate::check::traffic::{Backends, Connection, Identity, Probe, Prober};
-use crate::check::{new_run, target, telling};
+use crate::check::{describe, new_run, target};
 use verdict::observation::ClientOutcome;
 
 /// One visitor, or a new one for each request.
@@ -58,7 +58,7 @@ impl Visitor {
         Ok(Visited {
             backend: backend.map(str::to_owned),
             status: observation.status,
-            seen: telling::seen(&observation, self.backends.names()),
+            seen: describe::seen(&observation, self.backends.names()),
         })
     }
 }

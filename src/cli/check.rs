@@ -15,8 +15,8 @@ use serde::Deserialize;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::balancer::read::Configuration;
-use crate::check::drill;
 use crate::check::plan::{Backing, Plan, Trust};
+use crate::check::scenario::Scenario;
 use crate::check::traffic::Identity;
 use crate::check::{self, Watch};
 use crate::cli::balancing::Balancing;
@@ -291,7 +291,7 @@ impl Typed {
                 expect_of(stage, &mut plan, tolerance);
             }
             if let Some((pid, directory)) = stage.balancer() {
-                plan.drill.place(&[("{pid}", &pid.to_string()), ("{directory}", &directory.to_string_lossy())]);
+                plan.scenario.place(&[("{pid}", &pid.to_string()), ("{directory}", &directory.to_string_lossy())]);
             }
             plans.push(plan);
         }
@@ -457,13 +457,13 @@ impl Wanted {
             };
             text.as_ref().map(parse).transpose()
         };
-        let mut drill = match &self.outage {
-            Some(outage) => outage.parse::<drill::Plan>().map_err(|why| anyhow::anyhow!("--outage {why}"))?,
-            None => drill::Plan::default(),
+        let mut scenario = match &self.outage {
+            Some(outage) => outage.parse::<Scenario>().map_err(|why| anyhow::anyhow!("--outage {why}"))?,
+            None => Scenario::default(),
         };
         if let Some(during) = &self.during {
             let (command, at) = timed(during);
-            drill.add_command(command, at);
+            scenario.add_command(command, at);
         }
         let backends = match (&self.identity, backing) {
             (Some(identity), Backing::Any) => Backing::Others(identity_of(identity)?),
@@ -521,7 +521,7 @@ impl Wanted {
             expectations: expectations(&self.expect, self.tolerance.as_deref(), &self.allow)?,
             key_headers: self.key_header,
             key_cookies: self.key_cookie,
-            drill,
+            scenario,
             ..Plan::new(self.url.context("url: is missing")?, backends)
         })
     }

@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 pub use engine::{DriveError, Load, Pacing, Reuse, Traffic, Vary, drive};
 pub use identity::{Backends, Identity};
 pub use notes::{Notes, Sample};
-pub use probe::{Connection, Held, Probe, Prober, Seen};
+pub use probe::{Connection, Held, OwnRequest, Probe, Prober, Seen};
 pub use tls::{Tls, TlsFailure};
 
 /// Where requests go.

@@ -1,5 +1,6 @@
 //! Requests one at a time, or a few held open, for experiments: each waits for its answer, or is begun and finished apart.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::time::Duration;
@@ -29,11 +30,44 @@ pub struct Prober {
     first: u64,
     timeout: Duration,
     identity: Identity,
+    wording: OwnRequest,
     /// By slot.
     kept: Vec<Option<Open>>,
     observations: Vec<Observation>,
     notes: Notes,
     input: Box<[u8]>,
+}
+
+/// What every request of a check has, whatever a probe adds.
+#[derive(Clone, Debug)]
+pub struct OwnRequest {
+    /// `GET` and the like.
+    pub method: String,
+    /// They prevail over those of a probe, except cookies, which are sent together.
+    pub headers: Vec<(String, String)>,
+    /// Sent with each.
+    pub body: Vec<u8>,
+}
+
+impl Default for OwnRequest {
+    fn default() -> OwnRequest {
+        OwnRequest { method: "GET".to_owned(), headers: Vec::new(), body: Vec::new() }
+    }
+}
+
+impl OwnRequest {
+    fn with<'a>(&'a self, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, Cow<'a, str>)> {
+        let mut all: Vec<(&str, Cow<str>)> =
+            self.headers.iter().map(|(name, value)| (name.as_str(), Cow::Borrowed(value.as_str()))).collect();
+        for (name, value) in more {
+            match all.iter_mut().find(|(known, _)| known.eq_ignore_ascii_case(name)) {
+                None => all.push((name, Cow::Borrowed(value))),
+                Some((_, own)) if name.eq_ignore_ascii_case("cookie") => *own = format!("{own}; {value}").into(),
+                Some(_) => {}
+            }
+        }
+        all
+    }
 }
 
 struct Open {
@@ -53,7 +87,7 @@ pub struct Probe<'a> {
     pub path: Option<&'a str>,
     /// More headers.
     pub headers: &'a [(&'a str, &'a str)],
-    /// If not GET.
+    /// If not that of every request; then it has no body either.
     pub method: Option<&'a str>,
 }
 
@@ -109,11 +143,17 @@ impl Prober {
             first: first_sequence,
             timeout,
             identity,
+            wording: OwnRequest::default(),
             kept: Vec::new(),
             observations: Vec::new(),
             notes: Notes::default(),
             input: vec![0; INPUT_BYTES].into_boxed_slice(),
         }
+    }
+
+    /// With these in every request.
+    pub fn with_request(self, wording: OwnRequest) -> Prober {
+        Prober { wording, ..self }
     }
 
     /// Sends a request and waits for its answer. An error is of this machine, and then nothing was sent.
@@ -142,7 +182,10 @@ impl Prober {
         };
         let index = self.observations.len();
         let sequence = self.first + index as u64;
-        let method = probe.method.unwrap_or("GET");
+        let own = self.wording.with(probe.headers);
+        let headers: Vec<(&str, &str)> = own.iter().map(|(name, value)| (*name, value.as_ref())).collect();
+        let method = probe.method.unwrap_or(&self.wording.method);
+        let body = if probe.method.is_none() { self.wording.body.as_slice() } else { &[] };
         let mut held = Held {
             open,
             reader: Reader::new(),
@@ -169,11 +212,13 @@ impl Prober {
             method,
             path: probe.path.unwrap_or(&self.target.path),
             host: &self.target.host,
-            headers: probe.headers,
-            body: 0,
+            headers: &headers,
+            body: body.len(),
             last: slot.is_none(),
         };
-        match held.send(Template::new(&wording, self.run).with(sequence)) {
+        let mut template = Template::new(&wording, self.run);
+        template.append(body);
+        match held.send(template.with(sequence)) {
             Ok(()) => Ok(held),
             Err(errno) => {
                 self.observations.pop();

@@ -1,0 +1,198 @@
+//! What is done to the fleet while the sample is taken: steps on a time line, as a person types them. `run` carries them out.
+
+pub(crate) mod run;
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::wire::{Action, Fault, Generator, Moment, Time};
+use verdict::rules::Drill;
+
+/// `kill:9002@2s,start@6s`
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Scenario {
+    /// By time.
+    pub(crate) steps: Vec<Step>,
+}
+
+/// One thing that is done.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Step {
+    /// Since the sample began.
+    pub(crate) at: Duration,
+    /// What.
+    pub(crate) action: StepAction,
+    /// To which backend; None means all to which it applies.
+    pub(crate) backend: Option<Generator>,
+}
+
+/// What is done.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum StepAction {
+    /// To a process.
+    Act(Action),
+    /// Misbehaviour inside a backend.
+    Fault(Fault),
+    /// The end of all misbehaviour.
+    Clear,
+    /// A command line for `sh`.
+    Command(String),
+}
+
+/// A step that was carried out, or was to be.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct StepResult {
+    pub(crate) step: Step,
+    /// When it was begun.
+    pub(crate) at: Moment,
+    /// What came of it, if it went wrong or printed something.
+    pub(crate) result: Option<String>,
+}
+
+impl StepAction {
+    /// Whether it may cost requests even behind a good balancer.
+    fn is_rough(&self) -> bool {
+        match self {
+            StepAction::Act(Action::Kill | Action::Pause) | StepAction::Fault(_) => true,
+            StepAction::Act(Action::Resume | Action::Drain | Action::Start | Action::Ready | Action::Unready) => false,
+            StepAction::Clear | StepAction::Command(_) => false,
+        }
+    }
+
+    /// Whether it takes a backend out of service, or puts it back in.
+    pub(crate) fn breaks(&self) -> Option<bool> {
+        match self {
+            StepAction::Act(Action::Kill | Action::Pause | Action::Drain | Action::Unready) | StepAction::Fault(_) => {
+                Some(true)
+            }
+            StepAction::Act(Action::Resume | Action::Start | Action::Ready) | StepAction::Clear => Some(false),
+            StepAction::Command(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.action {
+            StepAction::Act(action) => f.write_str(action.name())?,
+            StepAction::Fault(fault) => fault.fmt(f)?,
+            StepAction::Clear => f.write_str("clear")?,
+            StepAction::Command(command) => return f.write_str(command),
+        }
+        self.backend.map_or(Ok(()), |backend| write!(f, " {backend}"))
+    }
+}
+
+impl Scenario {
+    /// What such a plan asks of a balancer.
+    pub(crate) fn drill(&self) -> Drill {
+        match (self.steps.is_empty(), self.steps.iter().any(|step| step.action.is_rough())) {
+            (true, _) => Drill::None,
+            (false, true) => Drill::Rough,
+            (false, false) => Drill::Graceful,
+        }
+    }
+
+    /// Adds a command to the time line.
+    pub(crate) fn add_command(&mut self, command: String, at: Duration) {
+        self.steps.push(Step { at, action: StepAction::Command(command), backend: None });
+        self.steps.sort_by_key(|step| step.at);
+    }
+
+    /// Replaces words in commands.
+    pub(crate) fn place(&mut self, words: &[(&str, &str)]) {
+        for step in &mut self.steps {
+            if let StepAction::Command(command) = &mut step.action {
+                words.iter().for_each(|(word, meaning)| *command = command.replace(word, meaning));
+            }
+        }
+    }
+
+    /// When the last thing is done.
+    pub(crate) fn end(&self) -> Duration {
+        self.steps.last().map_or(Duration::ZERO, |step| step.at)
+    }
+}
+
+impl FromStr for Scenario {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Scenario, String> {
+        let mut steps = Vec::new();
+        let mut backend = None;
+        for part in text.split(',') {
+            let mut step = step(part.trim()).map_err(|why| format!("{part}: {why}"))?;
+            // What is done next is done to the same one, unless another is named.
+            backend = step.backend.or(backend);
+            step.backend = backend;
+            steps.push(step);
+        }
+        steps.sort_by_key(|step| step.at);
+        Ok(Scenario { steps })
+    }
+}
+
+fn step(text: &str) -> Result<Step, String> {
+    let (what, at) = text.rsplit_once('@').ok_or("expected what and when, such as kill:9002@2s")?;
+    let Time(at) = at.parse().map_err(|_| "expected a time after @, such as @2s or @500ms".to_owned())?;
+    let whole = action(what);
+    if let Ok(action) = whole {
+        return Ok(Step { at, action, backend: None });
+    }
+    let last = what.rsplit_once(':').and_then(|(what, port)| Some((what, port.parse().ok()?)));
+    match last {
+        Some((what, port)) => Ok(Step { at, action: action(what)?, backend: Some(Generator(port)) }),
+        None => whole.map(|action| Step { at, action, backend: None }),
+    }
+}
+
+fn action(text: &str) -> Result<StepAction, String> {
+    if text == "clear" {
+        return Ok(StepAction::Clear);
+    }
+    if let Some(action) = Action::ALL.into_iter().find(|action| action.name() == text) {
+        return Ok(StepAction::Act(action));
+    }
+    let actions = Action::ALL.map(Action::name).join(", ");
+    text.parse()
+        .map(StepAction::Fault)
+        .map_err(|why| format!("expected {actions}, clear, or a fault; of faults: {why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> Result<Vec<String>, String> {
+        let describe = |step: &Step| format!("{step} @{:?}", step.at);
+        text.parse().map(|scenario: Scenario| scenario.steps.iter().map(describe).collect())
+    }
+
+    #[test]
+    fn steps_name_what_whom_and_when() {
+        let expected = ["kill 9002 @2s".to_owned(), "start 9002 @6s".to_owned()];
+        assert_eq!(parsed("kill:9002@2s,start@6s").unwrap(), expected);
+        assert_eq!(parsed("start@6s").unwrap(), ["start @6s"]);
+        assert_eq!(parsed("clear@3s,status:503:10%:9001@500ms").unwrap(), ["status:503:10% 9001 @500ms", "clear @3s"]);
+        assert_eq!(parsed("status:503@1s").unwrap(), ["status:503 @1s"]);
+        assert_eq!(parsed("latency:200ms±50ms:9003@1s").unwrap(), ["latency:200ms±50ms 9003 @1s"]);
+    }
+
+    #[test]
+    fn what_is_not_understood_is_named() {
+        for (text, part) in
+            [("kill:9002", "when"), ("kill@soon", "time after @"), ("burn:9002@1s", "expected kill"), ("", "when")]
+        {
+            assert!(parsed(text).unwrap_err().contains(part), "{text}: {:?}", parsed(text));
+        }
+    }
+
+    #[test]
+    fn a_drain_is_graceful_and_a_kill_is_not() {
+        let drill = |text: &str| text.parse::<Scenario>().unwrap().drill();
+        assert_eq!(drill("drain:9002@1s,start@3s"), Drill::Graceful);
+        assert_eq!(drill("kill:9002@1s,start@3s"), Drill::Rough);
+        assert_eq!(Scenario::default().drill(), Drill::None);
+    }
+}
