@@ -16,7 +16,7 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_tim
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{HandshakeKind, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
-use uuid_generator::check::traffic::{
+use uuid_generator::check::load::{
     Backends, Connection, Identity, Load, Pacing, Probe, Prober, Progress, Reuse, Seen, Target, Tls, TlsFailure,
     Traffic, Vary, drive,
 };

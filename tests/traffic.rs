@@ -12,7 +12,7 @@ use crate::support::nginx::Nginx;
 use crate::support::{Fleet, PATIENCE, eventually};
 use rustix::net::SendFlags;
 use socket2::{Domain, SockRef, Socket, Type};
-use uuid_generator::check::traffic::{
+use uuid_generator::check::load::{
     Backends, Connection, DriveError, Identity, Load, Pacing, Probe, Prober, Progress, Reuse, Target, Traffic, Vary,
     drive,
 };
@@ -441,8 +441,10 @@ fn without_a_file_descriptor_a_drive_ends_with_the_reason() {
     if std::env::var_os(FEW).is_none() {
         let this = std::env::current_exe().unwrap();
         let mut command = std::process::Command::new("sh");
-        command
-            .args(["-c", r#"ulimit -n 40; exec "$0" --exact without_a_file_descriptor_a_drive_ends_with_the_reason"#]);
+        command.args([
+            "-c",
+            r#"ulimit -n 40; exec "$0" --exact traffic::without_a_file_descriptor_a_drive_ends_with_the_reason"#,
+        ]);
         let output = crate::support::run(command.arg(this).env(FEW, "1"));
         let said = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success() && said.contains("1 passed"), "{said}");

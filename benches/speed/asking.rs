@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
-use uuid_generator::check::traffic::{Backends, Identity, Load, Pacing, Progress, Reuse, Target, Vary, drive};
+use uuid_generator::check::load::{Backends, Identity, Load, Pacing, Progress, Reuse, Target, Vary, drive};
 use verdict::observation::ClientOutcome;
 
 use crate::client::CLIENT_CORE;

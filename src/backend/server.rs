@@ -10,17 +10,15 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use rustix::buffer::spare_capacity;
-use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown, SocketFlags, acceptfrom_with, recv, send, shutdown, sockopt};
-use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime};
 use slab::Slab;
 use socket2::{SockFilter, Socket};
 
 use crate::backend::channel::Channel;
 use crate::backend::dialogue::{Dialogue, Site, Waiting};
-use crate::clock;
+use crate::io::clock;
+use crate::io::poller::{Alarm, Interest, Poller};
 use crate::wire::{End, Moment, Order, Report, Starvation};
 
 /// A draining backend leaves an idle connection open for so long, in case the next request is already on its way to it,
@@ -47,7 +45,7 @@ const INPUT_BYTES: usize = 16 * 1024;
 
 /// The loop.
 pub struct Server {
-    epoll: OwnedFd,
+    poller: Poller,
     listeners: Vec<Listener>,
     accepting: Accepting,
     /// The starvation that the supervisor was last told of, and until when it is not said to be over: it may come and go with
@@ -85,30 +83,6 @@ enum Accepting {
     Ended,
 }
 
-/// Wakes the loop for the next of the timers. The loop's own timeout has whole milliseconds where `epoll_pwait2` is missing.
-struct Alarm {
-    timer: OwnedFd,
-    at: Option<Moment>,
-}
-
-impl Alarm {
-    fn new() -> io::Result<Alarm> {
-        let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
-        Ok(Alarm { timer: timerfd_create(TimerfdClockId::Monotonic, flags)?, at: None })
-    }
-
-    fn set(&mut self, at: Option<Moment>) {
-        if at == self.at {
-            return;
-        }
-        self.at = at;
-        let never = timespec(Duration::ZERO);
-        let it_value = at.map_or(never, |at| timespec(at.since(Moment(0))));
-        // Fails for no time that is one.
-        let _ = timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &Itimerspec { it_interval: never, it_value });
-    }
-}
-
 struct Connection {
     socket: OwnedFd,
     /// Its number in this process: tokens are used again.
@@ -120,16 +94,6 @@ struct Connection {
     deadline: Moment,
     /// When the deadline was for a head: it does not move with each byte.
     waiting: Waiting,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Interest {
-    /// Not known to the poll yet.
-    None,
-    Read,
-    Write,
-    /// Nothing but its end.
-    End,
 }
 
 /// The moments at which answers that are held back are due, and whose they are: by token and number. Those of connections that
@@ -166,11 +130,10 @@ impl Server {
         grace: Duration,
         site: Site,
     ) -> io::Result<Server> {
-        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        epoll::add(&epoll, &channel, epoll::EventData::new_u64(ORDERS), epoll::EventFlags::IN)?;
-        epoll::add(&epoll, &terminations, epoll::EventData::new_u64(TERMINATION), epoll::EventFlags::IN)?;
-        let alarm = Alarm::new()?;
-        epoll::add(&epoll, &alarm.timer, epoll::EventData::new_u64(ALARM), epoll::EventFlags::IN)?;
+        let poller = Poller::new()?;
+        poller.add(&channel, ORDERS)?;
+        poller.add(&terminations, TERMINATION)?;
+        let alarm = Alarm::new(&poller, ALARM)?;
         let listeners = listeners
             .into_iter()
             .map(|socket| {
@@ -180,7 +143,7 @@ impl Server {
             })
             .collect::<io::Result<_>>()?;
         let mut server = Server {
-            epoll,
+            poller,
             listeners,
             accepting: Accepting::Ended,
             starved: None,
@@ -210,12 +173,7 @@ impl Server {
         let mut events = Vec::with_capacity(EVENTS_A_TURN);
         let mut now = clock::now();
         while !self.has_ended(now) {
-            let timeout = self.next_wake().map(|wake| timespec(wake.since(now)));
-            match epoll::wait(&self.epoll, spare_capacity(&mut events), timeout.as_ref()) {
-                Ok(_) => {}
-                Err(Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
+            self.poller.wait(&mut events, self.next_wake().map(|wake| wake.since(now)))?;
             for event in events.drain(..) {
                 match event.data.u64() {
                     ORDERS => self.obey()?,
@@ -253,7 +211,7 @@ impl Server {
 
     fn listen(&mut self) -> io::Result<()> {
         for (listener, token) in self.listeners.iter().zip(FIRST_LISTENER..) {
-            epoll::add(&self.epoll, &listener.socket, epoll::EventData::new_u64(token), epoll::EventFlags::IN)?;
+            self.poller.add(&listener.socket, token)?;
         }
         self.accepting = Accepting::Yes;
         Ok(())
@@ -263,7 +221,7 @@ impl Server {
         let now = clock::now();
         for listener in &self.listeners {
             // A listener that stays in the poll would wake it without end.
-            let _ = epoll::delete(&self.epoll, &listener.socket);
+            let _ = self.poller.remove(&listener.socket);
         }
         self.accepting = Accepting::Starved { retry: now.after(RETRY) };
         if self.starved.replace((why, now.after(CALM))).is_none_or(|(earlier, _)| earlier != why) {
@@ -331,7 +289,7 @@ impl Server {
 
     fn serve(&mut self, token: usize) {
         let Some(connection) = self.connections.get_mut(token) else { return };
-        let turn = Turn { epoll: &self.epoll, site: &mut self.site, timers: &mut self.timers, token };
+        let turn = Turn { poller: &self.poller, site: &mut self.site, timers: &mut self.timers, token };
         if connection.serve(turn, &mut self.input, &mut self.output).is_break() {
             self.close(token);
         }
@@ -387,7 +345,7 @@ impl Server {
     fn release(&mut self, now: Moment) {
         while let Some((token, number)) = self.timers.take_due(now) {
             let Some(connection) = self.connections.get_mut(token).filter(|it| it.number == number) else { continue };
-            let turn = Turn { epoll: &self.epoll, site: &mut self.site, timers: &mut self.timers, token };
+            let turn = Turn { poller: &self.poller, site: &mut self.site, timers: &mut self.timers, token };
             if connection.release(turn, now, &mut self.output).is_break() {
                 self.close(token);
             }
@@ -401,7 +359,7 @@ impl Server {
         let late: Vec<usize> =
             self.connections.iter().filter(|(_, it)| now >= it.deadline).map(|(token, _)| token).collect();
         for token in late {
-            let turn = Turn { epoll: &self.epoll, site: &mut self.site, timers: &mut self.timers, token };
+            let turn = Turn { poller: &self.poller, site: &mut self.site, timers: &mut self.timers, token };
             if self.connections[token].expire(turn, now, &mut self.output).is_break() {
                 self.close(token);
             }
@@ -460,7 +418,7 @@ impl Server {
                 End::Address(_) => listener.socket.attach_filter(&drop_syn()),
                 End::Unix => {
                     // It would wake the poll without end.
-                    let _ = epoll::delete(&self.epoll, &listener.socket);
+                    let _ = self.poller.remove(&listener.socket);
                     listener.socket.shutdown(std::net::Shutdown::Read)
                 }
             };
@@ -518,7 +476,7 @@ fn drop_syn() -> [SockFilter; 5] {
 
 /// What a connection needs of the loop for one turn.
 struct Turn<'a> {
-    epoll: &'a OwnedFd,
+    poller: &'a Poller,
     site: &'a mut Site,
     timers: &'a mut Timers,
     token: usize,
@@ -529,7 +487,7 @@ impl Connection {
     fn serve(&mut self, turn: Turn, input: &mut [u8], output: &mut Vec<u8>) -> ControlFlow<()> {
         match self.interest {
             Interest::None | Interest::Read => {}
-            Interest::Write => {
+            Interest::Write | Interest::ReadWrite => {
                 *output = std::mem::take(&mut self.outbox);
                 return self.say(output, clock::now(), turn);
             }
@@ -633,7 +591,9 @@ impl Connection {
     fn kernel_holds_input(&self) -> bool {
         match self.interest {
             Interest::None | Interest::Read => false,
-            Interest::Write | Interest::End => rustix::io::ioctl_fionread(&self.socket).is_ok_and(|bytes| bytes > 0),
+            Interest::Write | Interest::ReadWrite | Interest::End => {
+                rustix::io::ioctl_fionread(&self.socket).is_ok_and(|bytes| bytes > 0)
+            }
         }
     }
 
@@ -652,24 +612,10 @@ impl Connection {
         self.say(output, now, turn)
     }
 
-    fn wait_for(&mut self, interest: Interest, turn: &Turn) -> ControlFlow<()> {
-        let flags = match interest {
-            Interest::None => return ControlFlow::Break(()),
-            Interest::Read => epoll::EventFlags::IN,
-            Interest::Write => epoll::EventFlags::OUT,
-            Interest::End => epoll::EventFlags::RDHUP,
-        };
-        let data = epoll::EventData::new_u64(turn.token as u64);
-        let told = match self.interest {
-            same if same == interest => Ok(()),
-            Interest::None => epoll::add(turn.epoll, &self.socket, data, flags),
-            Interest::Read | Interest::Write | Interest::End => epoll::modify(turn.epoll, &self.socket, data, flags),
-        };
-        self.interest = interest;
-        if told.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    fn wait_for(&mut self, wanted: Interest, turn: &Turn) -> ControlFlow<()> {
+        match turn.poller.watch(&self.socket, turn.token as u64, &mut self.interest, wanted) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_) => ControlFlow::Break(()),
+        }
     }
-}
-
-fn timespec(duration: Duration) -> Timespec {
-    Timespec { tv_sec: duration.as_secs() as i64, tv_nsec: i64::from(duration.subsec_nanos()) }
 }

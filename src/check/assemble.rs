@@ -2,9 +2,9 @@
 
 use crate::check::describe;
 use crate::check::figures;
+use crate::check::load::{Pacing, Reuse, Vary};
 use crate::check::plan::Plan;
 use crate::check::session;
-use crate::check::traffic::{Pacing, Reuse, Vary};
 use crate::wire::{Moment, RequestId};
 use verdict::algorithm::Inference;
 use verdict::algorithm::order::in_blocks;

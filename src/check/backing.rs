@@ -10,8 +10,8 @@ use tokio::io::AsyncReadExt;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::check::load::Identity;
 use crate::check::plan::Backing;
-use crate::check::traffic::Identity;
 use crate::remote::Remote;
 use crate::wire::{Generator, MemberState};
 

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::check::load::Identity;
 use crate::check::scenario::Scenario;
-use crate::check::traffic::Identity;
 use verdict::rules::Expectations;
 
 /// One check.

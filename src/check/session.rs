@@ -10,13 +10,14 @@ use tokio::task::spawn_blocking;
 
 use crate::check::collector::Collector;
 use crate::check::figures::duration_of;
+use crate::check::load::{
+    Backends, Identity, Load, Notes, OwnRequest, Pacing, Prober, Progress, Reuse, Seen, Target, TlsFailure, Traffic,
+    Vary, drive,
+};
 use crate::check::plan::Plan;
 use crate::check::scenario::{self, StepResult};
 use crate::check::subject::{Live, is_local};
-use crate::check::traffic::{
-    Backends, Identity, Load, Notes, OwnRequest, Pacing, Prober, Progress, Reuse, Seen, Target, TlsFailure, Traffic,
-    Vary, drive, tls,
-};
+use crate::io::tls;
 use crate::remote::Remote;
 use verdict::algorithm::experiments::{self, Request, Setting};
 use verdict::algorithm::order::counts;

@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::check::traffic::{Backends, Connection, DriveError, Held, Probe, Prober, Seen};
-use crate::clock;
+use crate::check::load::{Backends, Connection, DriveError, Held, Probe, Prober, Seen};
+use crate::io::clock;
 use crate::wire::{Moment, ResponseId};
 use verdict::algorithm::experiments::{Reply, Request, Subject};
 use verdict::observation::{Backend, ClientOutcome};

@@ -10,8 +10,8 @@ use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 
+use crate::check::load::{Target, Tls};
 use crate::check::plan::Trust;
-use crate::check::traffic::{Target, Tls};
 
 /// Reads a URL and resolves its host. Of several addresses the first that takes a connection is used, IPv4 before IPv6.
 pub fn resolve(url: &str, trust: &Trust, patience: Duration) -> Result<Target> {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+use crate::check::load::{Backends, Connection, Identity, Probe, Prober};
 use crate::check::plan::Trust;
-use crate::check::traffic::{Backends, Connection, Identity, Probe, Prober};
 use crate::check::{describe, new_run, target};
 use verdict::observation::ClientOutcome;
 

@@ -15,9 +15,9 @@ use serde::Deserialize;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::balancer::read::Configuration;
+use crate::check::load::Identity;
 use crate::check::plan::{Backing, Plan, Trust};
 use crate::check::scenario::Scenario;
-use crate::check::traffic::Identity;
 use crate::check::{self, Watch};
 use crate::cli::balancing::Balancing;
 use crate::cli::settings::FleetFlags;

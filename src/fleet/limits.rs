@@ -2,9 +2,10 @@
 
 use std::fs;
 
-use rustix::process::{Resource, Rlimit, getrlimit, getuid, setrlimit};
+use rustix::process::{Resource, getrlimit, getuid};
 
 use crate::fleet::StartError;
+use crate::io::limits::files;
 
 /// Descriptors that the supervisor needs for each backend: its process, its journal, the channel to it, and, while the fleet
 /// starts, its two listening sockets and the far end of the channel.
@@ -16,18 +17,11 @@ const FILES: u64 = 48;
 /// Threads of the supervisor.
 const THREADS: u64 = 4;
 
-/// Raises the soft limit of open files as far as it may, for this process and so for the backends.
-pub fn raise_files() {
-    let limit = getrlimit(Resource::Nofile);
-    // Fails only where the hard limit was lowered in between; then what is there has to do.
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
-}
-
 /// Notes which limit so many backends, with unix sockets or without, would exceed.
 pub fn check(error: &mut StartError, backends: usize, sockets: bool) {
     let backends = backends as u64;
     let needed = FILES + backends * (FILES_A_BACKEND + if sockets { MORE_WITH_SOCKETS } else { 0 });
-    if let Some(allowed) = getrlimit(Resource::Nofile).current.filter(|allowed| *allowed < needed) {
+    if let Some(allowed) = files().filter(|allowed| *allowed < needed) {
         error.add(
             format!("{backends} backends need {needed} open files in the supervisor: the limit is {allowed}"),
             "raise it (ulimit -n), or start fewer backends with --ports",

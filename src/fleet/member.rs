@@ -5,9 +5,9 @@ use std::time::Duration;
 use rustix::process::Signal;
 use tokio::time::Instant;
 
-use crate::clock;
 use crate::fleet::bind::SocketFile;
 use crate::fleet::process::Process;
+use crate::io::clock;
 use crate::journal::Reader;
 use crate::wire::{Cause, Departure, Fault, Generator, MemberState, Moment, Order, Record};
 

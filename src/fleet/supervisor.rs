@@ -16,7 +16,6 @@ use tokio::sync::{broadcast, oneshot};
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
-use crate::clock;
 use crate::fleet::control::{Command, Control, FaultChange, Message, Refusal, message};
 use crate::fleet::errand::Errand;
 use crate::fleet::live::Live;
@@ -27,6 +26,7 @@ use crate::fleet::printer::{Printer, Stream};
 use crate::fleet::process::{Notice, Process, journal_name};
 use crate::fleet::records::Records;
 use crate::fleet::{Plan, StartError, bind, limits};
+use crate::io::clock;
 use crate::journal::{self, Capacity, Reader};
 use crate::runfile::{Runfile, Whereabouts};
 use crate::topology::Topology;
@@ -144,7 +144,7 @@ impl Stops {
 impl Fleet {
     /// Binds everything, then starts everything; or ends what it has started and says what is wrong.
     async fn start(plan: Plan) -> Result<(Fleet, Control)> {
-        limits::raise_files();
+        crate::io::limits::raise_files();
         let (generators, no_ports) = plan.ports.generators();
         let mut error = StartError::new();
         for no_port in no_ports {

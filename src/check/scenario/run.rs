@@ -8,7 +8,7 @@ use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::{Instant, sleep_until};
 
 use crate::check::scenario::{Step, StepAction, StepResult};
-use crate::clock;
+use crate::io::clock;
 use crate::remote::Remote;
 
 /// A drain takes as long as the fleet's grace.

@@ -20,9 +20,9 @@ use rustls::{
     SignatureScheme,
 };
 
-use crate::check::traffic::answer::Ending;
-use crate::check::traffic::socket;
-use crate::check::traffic::stream::Received;
+use crate::io::socket;
+use crate::io::stream::Ending;
+use crate::io::stream::Received;
 
 /// How TLS is spoken to a target. Its copies resume each other's sessions, as a browser's connections do.
 #[derive(Clone, Debug)]

@@ -1,6 +1,6 @@
 //! PURE. The bytes of a request, written once; then only its id changes.
 
-use crate::check::traffic::answer::ID_BYTES;
+use crate::check::load::answer::ID_BYTES;
 use crate::wire::{REQUEST_HEADER, RequestId};
 
 /// What a request says.

@@ -6,10 +6,11 @@ use std::mem::{MaybeUninit, take};
 use httparse::{Header, ParserConfig, Response, Status};
 use uuid::Uuid;
 
-use crate::check::traffic::identity::{Backends, Identity};
-use crate::check::traffic::notes::{Notes, Sample};
-use crate::check::traffic::page::{Page, Search, UUID_BYTES};
+use crate::check::load::identity::{Backends, Identity};
+use crate::check::load::notes::{Notes, Sample};
+use crate::check::load::page::{Page, Search, UUID_BYTES};
 use crate::chunks::Chunks;
+use crate::io::stream::Ending;
 use crate::wire::{GENERATOR_HEADER, REQUEST_HEADER, RESPONSE_HEADER};
 use verdict::observation::{Backend, ClientOutcome, Echo, Observation};
 
@@ -50,27 +51,6 @@ pub enum Step {
     More,
     /// It is over: whole ([`ClientOutcome::Answer`], [`ClientOutcome::Altered`]) or not; then the connection is of no further use.
     Over(ClientOutcome),
-}
-
-/// How a connection ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Ending {
-    /// In order.
-    Closed,
-    /// Closed, and TLS did not announce it: whoever cuts connections off can do that.
-    Unannounced,
-    /// By a reset.
-    Reset,
-}
-
-impl Ending {
-    /// What it is where nothing of an answer has come.
-    pub fn sight(self) -> ClientOutcome {
-        match self {
-            Ending::Closed | Ending::Unannounced => ClientOutcome::Closed,
-            Ending::Reset => ClientOutcome::Reset,
-        }
-    }
 }
 
 /// Reads one answer after another, of one connection.
@@ -572,7 +552,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::check::traffic::request::id;
+    use crate::check::load::request::id;
     use crate::wire::page;
 
     const UUID: &str = "550e8400-e29b-41d4-a716-446655440000";

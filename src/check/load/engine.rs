@@ -5,25 +5,21 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::net::IpAddr;
-use std::os::fd::OwnedFd;
 use std::time::{Duration, SystemTime};
 
-use rustix::buffer::spare_capacity;
-use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 use rustix::net::{SendFlags, sockopt};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime};
 
-use crate::check::traffic::answer::{Book, Ending, Reader, Rules, Step};
-use crate::check::traffic::identity::{Backends, Identity};
-use crate::check::traffic::jar::Jar;
-use crate::check::traffic::notes::Notes;
-use crate::check::traffic::request::{Template, Wording, id};
-use crate::check::traffic::socket::{self, Failure};
-use crate::check::traffic::stream::{Received, Stream};
-use crate::check::traffic::{Progress, Target};
-use crate::clock;
+use crate::check::load::answer::{Book, Reader, Rules, Step};
+use crate::check::load::connect::{self, Failure};
+use crate::check::load::identity::{Backends, Identity};
+use crate::check::load::jar::Jar;
+use crate::check::load::notes::Notes;
+use crate::check::load::request::{Template, Wording, id};
+use crate::check::load::{Progress, Target};
+use crate::io::poller::{Alarm, EventFlags, Interest, Poller};
+use crate::io::stream::{Ending, Received, Stream};
+use crate::io::{clock, limits, socket};
 use crate::wire::Moment;
 use verdict::observation::{Backend, ClientOutcome, Echo, Observation};
 
@@ -217,7 +213,7 @@ struct Engine<'a> {
     backends: &'a mut Backends,
     notes: Notes,
     progress: &'a Progress,
-    epoll: OwnedFd,
+    poller: Poller,
     /// For an open loop: the poll's own timeout is rounded up to milliseconds.
     alarm: Option<Alarm>,
     places: Vec<Place>,
@@ -238,12 +234,6 @@ struct Engine<'a> {
     next_sweep: Moment,
     input: Box<[u8]>,
     head_only: bool,
-}
-
-/// A timer in the poll, and for when it is set.
-struct Alarm {
-    timer: OwnedFd,
-    at: Option<Moment>,
 }
 
 const ALARM: u64 = u64::MAX;
@@ -276,26 +266,18 @@ enum State {
     Receiving,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Interest {
-    /// Not known to the poll.
-    None,
-    Read,
-    ReadWrite,
-}
-
 impl<'a> Engine<'a> {
     fn new(load: &'a Load, backends: &'a mut Backends, progress: &'a Progress) -> Result<Engine<'a>, DriveError> {
-        raise_files();
+        limits::raise_files();
         let clients = load.vary.clients();
         let connections = match (&load.vary, load.reuse) {
             (Vary::Source { .. }, Reuse::Kept) => load.connections.max(clients as usize),
             _ => load.connections.max(1),
         };
-        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(|errno| local("create a poll", errno))?;
+        let poller = Poller::new().map_err(|errno| local("create a poll", errno))?;
         let alarm = match load.pacing {
             Pacing::Closed => None,
-            Pacing::Open { .. } => Some(Alarm::new(&epoll).map_err(|errno| local("create a timer", errno))?),
+            Pacing::Open { .. } => Some(Alarm::new(&poller, ALARM).map_err(|errno| local("create a timer", errno))?),
         };
         let place = |place| Place {
             stream: None,
@@ -334,7 +316,7 @@ impl<'a> Engine<'a> {
             backends,
             notes: Notes::default(),
             progress,
-            epoll,
+            poller,
             alarm,
             places: (0..connections).map(place).collect(),
             idle: (0..connections).collect(),
@@ -363,12 +345,9 @@ impl<'a> Engine<'a> {
             if self.in_flight == 0 && !self.has_more() {
                 break;
             }
-            self.set_alarm()?;
-            let timeout = timespec(self.next_wake(clock::now()));
-            match epoll::wait(&self.epoll, spare_capacity(&mut events), Some(&timeout)) {
-                Ok(_) | Err(Errno::INTR) => {}
-                Err(errno) => return Err(local("wait for connections", errno)),
-            }
+            self.set_alarm();
+            let timeout = self.next_wake(clock::now());
+            self.poller.wait(&mut events, Some(timeout)).map_err(|errno| local("wait for connections", errno))?;
             for event in events.drain(..) {
                 match event.data.u64() {
                     // It has woken the loop, which is all.
@@ -446,16 +425,15 @@ impl<'a> Engine<'a> {
     }
 
     /// For the next request that is due, if there is a place for it.
-    fn set_alarm(&mut self) -> Result<(), DriveError> {
+    fn set_alarm(&mut self) {
         if self.alarm.is_none() {
-            return Ok(());
+            return;
         }
         let now = clock::now();
         let sends = !self.idle.is_empty() && !self.is_over(now);
         let due = if sends { self.next_due(now) } else { None };
-        match &mut self.alarm {
-            Some(alarm) => alarm.set(due).map_err(|errno| local("set a timer", errno)),
-            None => Ok(()),
+        if let Some(alarm) = &mut self.alarm {
+            alarm.set(due);
         }
     }
 
@@ -525,15 +503,15 @@ impl<'a> Engine<'a> {
         let sequence = self.load.first + index as u64;
         place.reader.begin(&id(self.load.run, sequence), self.head_only);
         if place.stream.is_none() {
-            let from = matches!(self.load.vary, Vary::Source { .. }).then(|| socket::source(client));
-            match socket::open(self.load.target.address, from) {
+            let from = matches!(self.load.vary, Vary::Source { .. }).then(|| connect::source(client));
+            match connect::open(self.load.target.address, from) {
                 Ok(socket) => {
                     if self.load.reuse == Reuse::Kept {
                         let _ = sockopt::set_tcp_nodelay(&socket, true);
                     }
                     place.stream = Some(Stream::over(socket, self.load.target.tls.as_ref()));
                 }
-                Err(Failure::ClientOutcome(sight)) => {
+                Err(Failure::Peer(sight)) => {
                     self.finish(token, sight, clock::now());
                     return Ok(());
                 }
@@ -615,13 +593,13 @@ impl<'a> Engine<'a> {
         if !connected && !stream.as_ref().is_some_and(Stream::is_secured) {
             let tls_failed = stream.as_ref().is_some_and(|stream| stream.tls_failure().is_some());
             let failure = match errno {
-                _ if tls_failed => Failure::ClientOutcome(ClientOutcome::TlsFailed),
+                _ if tls_failed => Failure::Peer(ClientOutcome::TlsFailed),
                 // A connection that was established and reset before anything was sent is a connection.
-                Errno::CONNRESET | Errno::PIPE => Failure::ClientOutcome(ClientOutcome::Reset),
-                errno => socket::no_connection(errno),
+                Errno::CONNRESET | Errno::PIPE => Failure::Peer(ClientOutcome::Reset),
+                errno => connect::failure(errno),
             };
             return match failure {
-                Failure::ClientOutcome(sight) => {
+                Failure::Peer(sight) => {
                     self.finish(token, sight, clock::now());
                     Ok(())
                 }
@@ -633,7 +611,7 @@ impl<'a> Engine<'a> {
         loop {
             let Some(stream) = &mut self.places[token].stream else { return Ok(()) };
             match stream.receive(&mut self.input) {
-                Received::Bytes(length) => self.take(token, length, epoll::EventFlags::RDHUP),
+                Received::Bytes(length) => self.take(token, length, EventFlags::RDHUP),
                 Received::Nothing | Received::End(_) => {
                     self.ended(token, socket::ending(errno));
                     return Ok(());
@@ -647,7 +625,7 @@ impl<'a> Engine<'a> {
 
     // An answer.
 
-    fn serve(&mut self, token: usize, flags: epoll::EventFlags) -> Result<(), DriveError> {
+    fn serve(&mut self, token: usize, flags: EventFlags) -> Result<(), DriveError> {
         let place = &mut self.places[token];
         let Some(stream) = &mut place.stream else { return Ok(()) };
         if place.state == State::Idle {
@@ -669,7 +647,7 @@ impl<'a> Engine<'a> {
     }
 
     /// Whether more may have come of which the poll does not tell.
-    fn receive(&mut self, token: usize, flags: epoll::EventFlags) -> bool {
+    fn receive(&mut self, token: usize, flags: EventFlags) -> bool {
         let Some(stream) = &mut self.places[token].stream else { return false };
         match stream.receive(&mut self.input) {
             Received::Bytes(length) => {
@@ -698,15 +676,14 @@ impl<'a> Engine<'a> {
         Ok(())
     }
 
-    fn take(&mut self, token: usize, length: usize, flags: epoll::EventFlags) {
+    fn take(&mut self, token: usize, length: usize, flags: EventFlags) {
         let place = &mut self.places[token];
         let now = clock::now();
         let mut book = Book { backends: self.backends, notes: &mut self.notes };
         match place.reader.feed(&self.input[..length], &self.rules, &mut book) {
             Step::More => {}
             Step::Over(sight) => {
-                let ended =
-                    flags.intersects(epoll::EventFlags::RDHUP | epoll::EventFlags::HUP | epoll::EventFlags::ERR);
+                let ended = flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
                 if ended || place.state == State::Sending || !place.reader.is_reusable() {
                     place.spent = true;
                 }
@@ -718,7 +695,7 @@ impl<'a> Engine<'a> {
     fn ended(&mut self, token: usize, ending: Ending) {
         let now = clock::now();
         let mut book = Book { backends: self.backends, notes: &mut self.notes };
-        let sight = self.places[token].reader.end(ending, &self.rules, &mut book).unwrap_or(ending.sight());
+        let sight = self.places[token].reader.end(ending, &self.rules, &mut book).unwrap_or(connect::outcome(ending));
         self.places[token].spent = true;
         self.finish(token, sight, now);
     }
@@ -773,46 +750,12 @@ impl<'a> Engine<'a> {
         }
     }
 
-    fn wait_for(&mut self, token: usize, interest: Interest) -> Result<(), DriveError> {
+    fn wait_for(&mut self, token: usize, wanted: Interest) -> Result<(), DriveError> {
         let place = &mut self.places[token];
-        if place.interest == interest {
-            return Ok(());
-        }
         let Some(stream) = &place.stream else { return Ok(()) };
-        let read = epoll::EventFlags::IN | epoll::EventFlags::RDHUP;
-        let flags = match interest {
-            Interest::None => return Ok(()),
-            Interest::Read => read,
-            Interest::ReadWrite => read | epoll::EventFlags::OUT,
-        };
-        let data = epoll::EventData::new_u64(token as u64);
-        let told = match place.interest {
-            Interest::None => epoll::add(&self.epoll, stream, data, flags),
-            Interest::Read | Interest::ReadWrite => epoll::modify(&self.epoll, stream, data, flags),
-        };
-        place.interest = interest;
-        told.map_err(|errno| local("watch a connection", errno))
-    }
-}
-
-impl Alarm {
-    fn new(epoll: &OwnedFd) -> Result<Alarm, Errno> {
-        let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)?;
-        epoll::add(epoll, &timer, epoll::EventData::new_u64(ALARM), epoll::EventFlags::IN)?;
-        Ok(Alarm { timer, at: None })
-    }
-
-    /// Setting it anew also silences it.
-    fn set(&mut self, at: Option<Moment>) -> Result<(), Errno> {
-        if self.at != at {
-            // A value of 0 is none.
-            let value = timespec(Duration::from_nanos(at.map_or(0, |at| at.0.max(1))));
-            let none = timespec(Duration::ZERO);
-            let once = Itimerspec { it_interval: none, it_value: value };
-            timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &once)?;
-            self.at = at;
-        }
-        Ok(())
+        self.poller
+            .watch(stream, token as u64, &mut place.interest, wanted)
+            .map_err(|errno| local("watch a connection", errno))
     }
 }
 
@@ -880,7 +823,7 @@ fn template(load: &Load, client: u32, cookies: Option<String>) -> Template {
 /// Why there is no socket for a connection.
 pub(super) fn no_socket(errno: Errno, from: Option<IpAddr>) -> DriveError {
     match (errno, from) {
-        (Errno::MFILE, _) => DriveError::OutOfFiles { limit: getrlimit(Resource::Nofile).current },
+        (Errno::MFILE, _) => DriveError::OutOfFiles { limit: limits::files() },
         (Errno::NFILE, _) => DriveError::OutOfFiles { limit: None },
         (Errno::ADDRINUSE | Errno::ADDRNOTAVAIL, _) => DriveError::OutOfPorts,
         (errno, Some(ip)) => DriveError::Source(ip, errno.into()),
@@ -892,17 +835,6 @@ fn local(what: &'static str, errno: Errno) -> DriveError {
     DriveError::System(what, errno.into())
 }
 
-/// Raises the soft limit of open files as far as it may.
-fn raise_files() {
-    let limit = getrlimit(Resource::Nofile);
-    // Fails only where the hard limit was lowered in between; then what is there has to do.
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
-}
-
 fn microseconds(duration: Duration) -> u32 {
     u32::try_from(duration.as_micros()).unwrap_or(u32::MAX)
-}
-
-fn timespec(duration: Duration) -> Timespec {
-    Timespec { tv_sec: duration.as_secs() as i64, tv_nsec: i64::from(duration.subsec_nanos()) }
 }

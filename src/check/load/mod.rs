@@ -2,25 +2,23 @@
 //! sends a request twice.
 
 pub mod answer;
+mod connect;
 pub mod engine;
 mod identity;
 mod jar;
 mod notes;
 mod page;
-pub mod probe;
+pub mod prober;
 mod request;
-mod socket;
-mod stream;
-pub mod tls;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+pub use crate::io::tls::{Tls, TlsFailure};
 pub use engine::{DriveError, Load, Pacing, Reuse, Traffic, Vary, drive};
 pub use identity::{Backends, Identity};
 pub use notes::{Notes, Sample};
-pub use probe::{Connection, Held, OwnRequest, Probe, Prober, Seen};
-pub use tls::{Tls, TlsFailure};
+pub use prober::{Connection, Held, OwnRequest, Probe, Prober, Seen};
 
 /// Where requests go.
 #[derive(Clone, Debug)]

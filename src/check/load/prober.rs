@@ -5,21 +5,22 @@ use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::net::{SendFlags, sockopt};
 
-use crate::check::traffic::Target;
-use crate::check::traffic::answer::{Book, Ending, Reader, Rules, Step};
-use crate::check::traffic::engine::{DriveError, no_socket};
-use crate::check::traffic::identity::{Backends, Identity};
-use crate::check::traffic::jar::SetCookie;
-use crate::check::traffic::notes::Notes;
-use crate::check::traffic::request::{Template, Wording, id};
-use crate::check::traffic::socket::{self, Failure};
-use crate::check::traffic::stream::{Received, Stream};
-use crate::check::traffic::tls::TlsFailure;
-use crate::clock;
+use crate::check::load::Target;
+use crate::check::load::answer::{Book, Reader, Rules, Step};
+use crate::check::load::connect::{self, Failure};
+use crate::check::load::engine::{DriveError, no_socket};
+use crate::check::load::identity::{Backends, Identity};
+use crate::check::load::jar::SetCookie;
+use crate::check::load::notes::Notes;
+use crate::check::load::request::{Template, Wording, id};
+use crate::io::poller::timespec;
+use crate::io::stream::{Ending, Received, Stream};
+use crate::io::tls::TlsFailure;
+use crate::io::{clock, socket};
 use crate::wire::Moment;
 use verdict::observation::{Backend, ClientOutcome, Echo, Observation};
 
@@ -171,12 +172,12 @@ impl Prober {
         let now = clock::now();
         let (open, failed) = match kept.and_then(|mut open| open.stream.is_usable().then_some(open)) {
             Some(open) => (Some(open), None),
-            None => match socket::open(self.target.address, probe.source) {
+            None => match connect::open(self.target.address, probe.source) {
                 Ok(socket) => {
                     let _ = sockopt::set_tcp_nodelay(&socket, true);
                     (Some(Open { stream: Stream::over(socket, self.target.tls.as_ref()), carried: 0 }), None)
                 }
-                Err(Failure::ClientOutcome(sight)) => (None, Some(sight)),
+                Err(Failure::Peer(sight)) => (None, Some(sight)),
                 Err(Failure::Local(errno)) => return Err(no_socket(errno, probe.source)),
             },
         };
@@ -284,7 +285,7 @@ impl Held {
                 }
                 // The answer may have come before the connection ended: `finish` sees.
                 Err(errno) if self.connected => {
-                    self.failed = Some(socket::ending(errno).sight());
+                    self.failed = Some(connect::outcome(socket::ending(errno)));
                     return Ok(());
                 }
                 Err(_) if open.stream.tls_failure().is_some() => {
@@ -297,8 +298,8 @@ impl Held {
                     self.failed = Some(ClientOutcome::Reset);
                     return Ok(());
                 }
-                Err(errno) => match socket::no_connection(errno) {
-                    Failure::ClientOutcome(sight) => {
+                Err(errno) => match connect::failure(errno) {
+                    Failure::Peer(sight) => {
                         self.failed = Some(sight);
                         return Ok(());
                     }
@@ -332,7 +333,7 @@ impl Held {
                 }
                 Received::End(ending) => {
                     let failed = self.failed.filter(|_| ending != Ending::Reset);
-                    break self.reader.end(ending, &rules, &mut book).or(failed).unwrap_or(ending.sight());
+                    break self.reader.end(ending, &rules, &mut book).or(failed).unwrap_or(connect::outcome(ending));
                 }
             }
         };
@@ -375,8 +376,7 @@ fn wait(socket: &impl AsFd, flags: PollFlags, deadline: Moment) -> bool {
         if left.is_zero() {
             return false;
         }
-        let left = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) };
-        match poll(&mut [PollFd::new(socket, flags)], Some(&left)) {
+        match poll(&mut [PollFd::new(socket, flags)], Some(&timespec(left))) {
             Ok(0) | Err(Errno::INTR) => {}
             // What an error means, the next call tells.
             Ok(_) | Err(_) => return true,

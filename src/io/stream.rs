@@ -5,9 +5,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
-use crate::check::traffic::answer::Ending;
-use crate::check::traffic::socket;
-use crate::check::traffic::tls::{Session, Tls, TlsFailure};
+use crate::io::socket;
+use crate::io::tls::{Session, Tls, TlsFailure};
 
 /// A connection that is open, or being opened.
 #[derive(Debug)]
@@ -25,6 +24,17 @@ pub enum Received {
     Nothing,
     /// Nothing any more.
     End(Ending),
+}
+
+/// How a connection ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ending {
+    /// In order.
+    Closed,
+    /// Closed, and TLS did not announce it: whoever cuts connections off can do that.
+    Unannounced,
+    /// By a reset.
+    Reset,
 }
 
 impl Stream {

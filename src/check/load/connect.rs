@@ -1,0 +1,52 @@
+//! Opens a client's connections, and says what it means when one cannot be opened or ends without a response.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::fd::OwnedFd;
+
+use rustix::io::Errno;
+
+use crate::io::socket;
+use crate::io::stream::Ending;
+use verdict::observation::ClientOutcome;
+
+/// A connection that could not be opened.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Failure {
+    /// The other end's doing: an observation.
+    Peer(ClientOutcome),
+    /// This machine's: no observation.
+    Local(Errno),
+}
+
+/// Begins to connect, from that address if one is given.
+pub(crate) fn open(to: SocketAddr, from: Option<IpAddr>) -> Result<OwnedFd, Failure> {
+    let socket = socket::create(to, from).map_err(Failure::Local)?;
+    socket::start_connecting(&socket, to).map_err(failure)?;
+    Ok(socket)
+}
+
+/// What an error means before a connection is established.
+pub(crate) fn failure(errno: Errno) -> Failure {
+    match errno {
+        Errno::CONNREFUSED => Failure::Peer(ClientOutcome::Refused),
+        Errno::ADDRNOTAVAIL | Errno::ADDRINUSE | Errno::NOBUFS | Errno::NOMEM | Errno::INVAL | Errno::AFNOSUPPORT => {
+            Failure::Local(errno)
+        }
+        _ => Failure::Peer(ClientOutcome::Unreachable),
+    }
+}
+
+/// What it is when a connection ends and nothing of a response has come.
+pub(crate) fn outcome(ending: Ending) -> ClientOutcome {
+    match ending {
+        Ending::Closed | Ending::Unannounced => ClientOutcome::Closed,
+        Ending::Reset => ClientOutcome::Reset,
+    }
+}
+
+/// The address of a virtual client: different in the third number first, as far as there are any.
+pub(crate) fn source(client: u32) -> IpAddr {
+    const EACH: u32 = 250;
+    let part = |number: u32| (1 + number % EACH) as u8;
+    IpAddr::V4(Ipv4Addr::new(127, 0, part(client), part(client / EACH)))
+}
