@@ -1,1 +1,24 @@
 //! Bytes to messages and back: no socket, no clock, no policy, no runtime.
+//!
+//! `message` reads heads, `framing` says where a message ends, `body` takes it apart, `encode` writes. Server, client and
+//! proxy share all of it; what each refuses beyond [`Malformed`] is its own policy.
+#![warn(missing_docs, unreachable_pub)]
+
+pub mod body;
+mod chunks;
+mod digest;
+pub mod encode;
+mod framing;
+mod malformed;
+mod message;
+mod target;
+
+pub use body::Body;
+pub use chunks::{Chunks, Part};
+pub use digest::{Digest, digest};
+pub use framing::{Asked, Framing, FramingFields, Mode};
+pub use malformed::Malformed;
+pub use message::{
+    ConnectionOptions, Field, Fields, RequestHead, ResponseHead, Room, Version, is_hop_by_hop, list, reason,
+};
+pub use target::{Target, is_host};

@@ -1,0 +1,339 @@
+//! The chunked framing: RFC 9112 §7.1. One reading for all: lines end with CRLF, because readers differ on anything else.
+
+use crate::Malformed;
+
+/// Where in the chunks a reader is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Chunks(Stage);
+
+/// A piece of a chunked body.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Part<'i> {
+    /// Of its data.
+    Data(&'i [u8]),
+    /// Of its trailer section: lines as they came, with their ends.
+    Trailers(&'i [u8]),
+    /// Neither: the input has ended, or the body has.
+    Nothing,
+}
+
+/// What is waited for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stage {
+    /// A digit of a chunk's size, or what ends it.
+    Size {
+        size: u64,
+        digits: u8,
+    },
+    /// After white space behind a size: an extension, or the end of the line.
+    SizeSpace {
+        size: u64,
+        seen: u16,
+    },
+    /// The rest of an extension, of which that many bytes were seen.
+    Extension {
+        size: u64,
+        seen: u16,
+    },
+    /// The LF after a chunk's size.
+    SizeEnd(u64),
+    /// That many bytes of data.
+    Data(u64),
+    /// The CR after them.
+    DataCr,
+    /// The LF after them.
+    DataLf,
+    /// The start of a line of the trailer section, of which that many bytes were seen.
+    Trailer {
+        seen: u16,
+    },
+    /// The rest of a trailer's name.
+    TrailerName {
+        seen: u16,
+    },
+    /// The rest of its value.
+    TrailerValue {
+        seen: u16,
+    },
+    /// The LF after it.
+    TrailerLf {
+        seen: u16,
+    },
+    /// The LF after the trailer section.
+    End,
+    Over,
+}
+
+const MAX_DIGITS: u8 = 16;
+const MAX_EXTENSION: u16 = 1024;
+const MAX_TRAILERS: u16 = 16 * 1024;
+
+impl Chunks {
+    /// Before the first one.
+    pub fn new() -> Chunks {
+        Chunks(Stage::Size { size: 0, digits: 0 })
+    }
+
+    /// Whether the last chunk and what follows it have come.
+    pub fn is_over(self) -> bool {
+        self.0 == Stage::Over
+    }
+
+    /// Takes from `input` up to the end of the next piece of data, and returns that piece and the rest. Trailers are skipped.
+    pub fn take<'i>(&mut self, input: &'i [u8]) -> Result<(&'i [u8], &'i [u8]), Malformed> {
+        let mut rest = input;
+        loop {
+            let part;
+            (part, rest) = self.part(rest)?;
+            match part {
+                Part::Data(data) => return Ok((data, rest)),
+                Part::Nothing => return Ok((&[], rest)),
+                Part::Trailers(_) => {}
+            }
+        }
+    }
+
+    /// Takes from `input` up to the end of the next piece, and returns that piece and the rest.
+    pub fn part<'i>(&mut self, input: &'i [u8]) -> Result<(Part<'i>, &'i [u8]), Malformed> {
+        let mut rest = input;
+        loop {
+            match (self.0, rest) {
+                (Stage::Over, _) | (_, []) => return Ok((Part::Nothing, rest)),
+                (Stage::Data(left), _) => {
+                    let here = usize::try_from(left).unwrap_or(usize::MAX).min(rest.len());
+                    self.0 = match left - here as u64 {
+                        0 => Stage::DataCr,
+                        left => Stage::Data(left),
+                    };
+                    let (data, rest) = rest.split_at(here);
+                    return Ok((Part::Data(data), rest));
+                }
+                (stage, [byte, after @ ..]) if stage.is_in_trailers(*byte) => {
+                    let start = rest;
+                    self.0 = stage.next(*byte)?;
+                    rest = after;
+                    while let [byte, after @ ..] = rest
+                        && self.0.is_in_trailers(*byte)
+                    {
+                        self.0 = self.0.next(*byte)?;
+                        rest = after;
+                    }
+                    return Ok((Part::Trailers(&start[..start.len() - rest.len()]), rest));
+                }
+                (stage, [byte, after @ ..]) => {
+                    self.0 = stage.next(*byte)?;
+                    rest = after;
+                }
+            }
+        }
+    }
+}
+
+impl Default for Chunks {
+    fn default() -> Chunks {
+        Chunks::new()
+    }
+}
+
+impl Stage {
+    fn is_in_trailers(self, next: u8) -> bool {
+        match self {
+            Stage::Trailer { .. } => next != b'\r',
+            Stage::TrailerName { .. } | Stage::TrailerValue { .. } | Stage::TrailerLf { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// One byte of the framing.
+    fn next(self, byte: u8) -> Result<Stage, Malformed> {
+        Ok(match (self, byte) {
+            (Stage::Size { size, digits }, _) if byte.is_ascii_hexdigit() => {
+                if digits == MAX_DIGITS {
+                    return Err(Malformed::ChunkSize);
+                }
+                let digit = char::from(byte).to_digit(16).unwrap_or(0);
+                Stage::Size { size: size << 4 | u64::from(digit), digits: digits + 1 }
+            }
+            (Stage::Size { digits: 0, .. }, _) => return Err(Malformed::ChunkSize),
+            (Stage::Size { size, .. }, b'\r') => Stage::SizeEnd(size),
+            (Stage::Size { size, .. }, b';') => Stage::Extension { size, seen: 1 },
+            (Stage::Size { size, .. }, b' ' | b'\t') => Stage::SizeSpace { size, seen: 1 },
+            (Stage::SizeSpace { size, .. }, b'\r') => Stage::SizeEnd(size),
+            (Stage::SizeSpace { size, seen }, b';') => Stage::Extension { size, seen },
+            (Stage::SizeSpace { size, seen: seen @ ..MAX_EXTENSION }, b' ' | b'\t') => {
+                Stage::SizeSpace { size, seen: seen + 1 }
+            }
+            (Stage::Extension { size, .. }, b'\r') => Stage::SizeEnd(size),
+            (Stage::Size { .. } | Stage::SizeSpace { .. } | Stage::Extension { .. }, b'\n') => {
+                return Err(Malformed::BareLineFeed);
+            }
+            (Stage::Size { .. } | Stage::SizeSpace { .. }, _) => return Err(Malformed::ChunkSizeJunk),
+            (Stage::Extension { size, seen: seen @ ..MAX_EXTENSION }, _) if is_text(byte) => {
+                Stage::Extension { size, seen: seen + 1 }
+            }
+            (Stage::Extension { .. }, _) => return Err(Malformed::ChunkExtension),
+            (Stage::SizeEnd(0), b'\n') => Stage::Trailer { seen: 0 },
+            (Stage::SizeEnd(size), b'\n') => Stage::Data(size),
+            (Stage::SizeEnd(_), _) => return Err(Malformed::LineEnd),
+            (Stage::DataCr, b'\r') => Stage::DataLf,
+            (Stage::DataCr, b'\n') => return Err(Malformed::BareLineFeed),
+            (Stage::DataLf, b'\n') => Stage::Size { size: 0, digits: 0 },
+            (Stage::DataCr | Stage::DataLf, _) => return Err(Malformed::ChunkEnd),
+            (Stage::Trailer { .. }, b'\r') => Stage::End,
+            (Stage::Trailer { .. } | Stage::TrailerName { .. } | Stage::TrailerValue { .. }, b'\n') => {
+                return Err(Malformed::BareLineFeed);
+            }
+            (Stage::TrailerLf { seen }, b'\n') => Stage::Trailer { seen },
+            (Stage::TrailerLf { .. }, _) => return Err(Malformed::LineEnd),
+            (Stage::TrailerValue { seen }, b'\r') => Stage::TrailerLf { seen },
+            (Stage::Trailer { seen } | Stage::TrailerName { seen } | Stage::TrailerValue { seen }, _)
+                if seen == MAX_TRAILERS =>
+            {
+                let _ = seen;
+                return Err(Malformed::TrailersTooLong);
+            }
+            (Stage::TrailerName { seen }, b':') => Stage::TrailerValue { seen: seen + 1 },
+            (Stage::Trailer { seen } | Stage::TrailerName { seen }, _) if is_token(byte) => {
+                Stage::TrailerName { seen: seen + 1 }
+            }
+            (Stage::TrailerValue { seen }, _) if is_text(byte) => Stage::TrailerValue { seen: seen + 1 },
+            (Stage::Trailer { .. } | Stage::TrailerName { .. } | Stage::TrailerValue { .. }, 0..0x20 | 0x7f) => {
+                return Err(Malformed::TrailerControl);
+            }
+            (Stage::Trailer { .. } | Stage::TrailerName { .. } | Stage::TrailerValue { .. }, _) => {
+                return Err(Malformed::Trailer);
+            }
+            (Stage::End, b'\n') => Stage::Over,
+            (Stage::End, _) => return Err(Malformed::LineEnd),
+            // Not reached: `part` takes data and ends by itself.
+            (Stage::Data(_) | Stage::Over, _) => self,
+        })
+    }
+}
+
+/// A character of a field's value: RFC 9110 §5.5.
+fn is_text(byte: u8) -> bool {
+    matches!(byte, b'\t' | b' '..=b'~' | 0x80..)
+}
+
+/// A character of a token: RFC 9110 §5.6.2.
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The data, and what is left after the last chunk; nothing is left of chunks that have not ended.
+    fn read(bytes: &[u8]) -> Result<(Vec<u8>, Option<&[u8]>), Malformed> {
+        let (mut chunks, mut data, mut rest) = (Chunks::new(), Vec::new(), bytes);
+        while !chunks.is_over() && !rest.is_empty() {
+            let (piece, after) = chunks.take(rest)?;
+            data.extend(piece);
+            rest = after;
+        }
+        Ok((data, chunks.is_over().then_some(rest)))
+    }
+
+    #[test]
+    fn chunks_end_where_their_framing_says() {
+        for (chunked, data) in [
+            ("0\r\n\r\n", ""),
+            ("3\r\nabc\r\n0\r\n\r\n", "abc"),
+            ("00a;x=y\r\n0123456789\r\nB \r\n0123456789a\r\n0\r\nA: b\r\nC: d\r\n\r\n", "01234567890123456789a"),
+            ("1 ;x\r\na\r\n0;\"q\"\r\n\r\n", "a"),
+        ] {
+            let bytes = format!("{chunked}GET");
+            assert_eq!(read(bytes.as_bytes()), Ok((data.into(), Some(&b"GET"[..]))), "{chunked:?}");
+            assert_eq!(read(&chunked.as_bytes()[..chunked.len() - 1]), Ok((data.into(), None)), "{chunked:?}");
+        }
+    }
+
+    #[test]
+    fn bad_chunks_have_a_named_reason() {
+        use Malformed::*;
+        for (chunked, why) in [
+            ("\r\n", ChunkSize),
+            (";\r\n", ChunkSize),
+            ("x\r\n", ChunkSize),
+            ("+3\r\n", ChunkSize),
+            ("0x3\r\n", ChunkSizeJunk),
+            ("11111111111111111\r\n", ChunkSize),
+            ("2 erf\r\n", ChunkSizeJunk),
+            ("2\0\r\n", ChunkSizeJunk),
+            ("3\nabc", BareLineFeed),
+            ("3 \nabc", BareLineFeed),
+            ("1;\n", BareLineFeed),
+            ("1;\0\r\n", ChunkExtension),
+            ("3\rabc", LineEnd),
+            ("3\r\nabcd", ChunkEnd),
+            ("3\r\nabc\n", BareLineFeed),
+            ("3\r\nabc\rx", ChunkEnd),
+            ("0\r\n\n", BareLineFeed),
+            ("0\r\n\rx", LineEnd),
+            ("0\r\nX\n\r\n\r\n", BareLineFeed),
+            ("0\r\nX: 1\n\r\n", BareLineFeed),
+            ("0\r\nX: 1\rY: 2\r\n\r\n", LineEnd),
+            ("0\r\nX: \x001\r\n\r\n", TrailerControl),
+            ("0\r\n\0\r\n\r\n", TrailerControl),
+            ("0\r\nX\r\n\r\n", TrailerControl),
+            ("0\r\nX : 1\r\n\r\n", Trailer),
+            ("0\r\n: 1\r\n\r\n", Trailer),
+            ("0\r\n folded\r\n\r\n", Trailer),
+        ] {
+            assert_eq!(read(chunked.as_bytes()), Err(why), "{chunked:?}");
+        }
+        let trailer = format!("0\r\n{}", "A: b\r\n".repeat(6000));
+        assert_eq!(read(trailer.as_bytes()), Err(TrailersTooLong));
+        let extension = format!("1;{}", "x".repeat(2000));
+        assert_eq!(read(extension.as_bytes()), Err(ChunkExtension));
+    }
+
+    #[test]
+    fn trailers_come_as_they_were_written() {
+        let (mut chunks, mut rest, mut trailers) =
+            (Chunks::new(), &b"1\r\na\r\n0\r\nA: b\r\nC:d\r\n\r\nGET"[..], vec![]);
+        while !chunks.is_over() {
+            let (part, after) = chunks.part(rest).unwrap();
+            if let Part::Trailers(lines) = part {
+                trailers.extend_from_slice(lines);
+            }
+            rest = after;
+        }
+        assert_eq!((trailers, rest), (b"A: b\r\nC:d\r\n".to_vec(), &b"GET"[..]));
+    }
+
+    proptest! {
+        #[test]
+        fn chunks_of_any_size_end_in_the_same_place(
+            chunks in proptest::collection::vec(1..300usize, 0..5),
+            cuts in proptest::collection::vec(0..900usize, 0..6),
+        ) {
+            let sum = chunks.iter().sum();
+            let mut bytes = Vec::new();
+            for size in chunks {
+                crate::encode::chunk(&mut bytes, "\n".repeat(size).as_bytes());
+            }
+            crate::encode::last_chunk(&mut bytes);
+            bytes.extend(b"GET");
+            let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut % bytes.len()).collect();
+            cuts.extend([0, bytes.len()]);
+            cuts.sort_unstable();
+            let (mut chunks, mut data, mut behind) = (Chunks::new(), Vec::<u8>::new(), Vec::<u8>::new());
+            for pair in cuts.windows(2) {
+                let mut piece = &bytes[pair[0]..pair[1]];
+                while !chunks.is_over() && !piece.is_empty() {
+                    let (some, after) = chunks.take(piece).unwrap();
+                    data.extend(some);
+                    piece = after;
+                }
+                behind.extend(piece);
+            }
+            prop_assert!(chunks.is_over());
+            prop_assert_eq!(data, vec![b'\n'; sum]);
+            prop_assert_eq!(behind, b"GET");
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Why bytes are no message, by name: a report can print it, a server can choose its status by it.
+
+use std::fmt;
+
+/// Why bytes are not a message as RFC 9112 writes it, or could be read in two ways.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Malformed {
+    /// The first line of a request is none (§3).
+    RequestLine,
+    /// The first line of a response is none (§4).
+    StatusLine,
+    /// A version other than HTTP/1.x (§2.3).
+    Version,
+    /// A field's name is no token, or a space stands before its colon (§5.1).
+    FieldName,
+    /// A field's value holds a control character, or goes on in the next line (§5.5 of RFC 9110, §5.2).
+    FieldValue,
+    /// A line ends with a carriage return alone (§2.2).
+    LineEnd,
+    /// More fields than the reader has room for.
+    TooManyFields,
+    /// The head is longer than the reader's limit.
+    HeadTooLarge,
+    /// The first line alone is longer than the reader's limit.
+    FirstLineTooLong,
+    /// A target in none of the forms that its method allows (§3.2).
+    Target,
+    /// A target with a fragment (§3.2).
+    Fragment,
+    /// HTTP/1.1 without a Host field (§3.2).
+    HostMissing,
+    /// More than one Host field (§3.2).
+    HostTwice,
+    /// A Host field that is no host and port (§3.2).
+    HostInvalid,
+    /// Content-Length is no number, or one with a sign (§6.3).
+    LengthInvalid,
+    /// Two Content-Lengths that differ (§6.3).
+    LengthsDiffer,
+    /// Content-Length beside Transfer-Encoding (§6.1).
+    LengthAndEncoding,
+    /// A transfer coding other than chunked (§6.1).
+    EncodingUnknown,
+    /// A request whose last transfer coding is not chunked (§6.3).
+    EncodingNotLast,
+    /// The chunked coding twice (§6.1).
+    EncodingTwice,
+    /// Transfer-Encoding in HTTP/1.0 (§6.1).
+    EncodingInHttp10,
+    /// A chunk's size is no hexadecimal number of at most 16 digits (§7.1).
+    ChunkSize,
+    /// Something other than an extension after a chunk's size (§7.1).
+    ChunkSizeJunk,
+    /// A chunk's extension with a control character, or longer than 1 KiB (§7.1.1).
+    ChunkExtension,
+    /// A chunk that goes on after its size, or ends before (§7.1).
+    ChunkEnd,
+    /// A line of the chunked framing or of its trailers that ends with a bare line feed (§7.1).
+    BareLineFeed,
+    /// A line of the trailer section that is no field (§7.1.2).
+    Trailer,
+    /// NUL or another control character in the trailer section (§5.5 of RFC 9110).
+    TrailerControl,
+    /// A trailer section longer than 16 KiB.
+    TrailersTooLong,
+    /// A PROXY header of version 1 that is none.
+    ProxyLine,
+    /// A PROXY header of version 1 that does not end within 107 bytes.
+    ProxyLineTooLong,
+    /// A binary PROXY header of a version other than 2.
+    ProxyVersion,
+    /// A binary PROXY header with a command other than LOCAL and PROXY.
+    ProxyCommand,
+    /// A binary PROXY header with an unknown family or transport.
+    ProxyFamily,
+    /// A binary PROXY header that is too short for its addresses.
+    ProxyTooShort,
+    /// A binary PROXY header beyond 2,048 bytes.
+    ProxyTooLong,
+    /// A PROXY header where a request was expected.
+    ProxyUnexpected,
+    /// The first bytes of a TLS handshake where HTTP in clear was expected.
+    TlsUnexpected,
+}
+
+impl Malformed {
+    /// Every reason, in the order of this enum.
+    pub const ALL: [Malformed; 38] = {
+        use Malformed::*;
+        [
+            RequestLine,
+            StatusLine,
+            Version,
+            FieldName,
+            FieldValue,
+            LineEnd,
+            TooManyFields,
+            HeadTooLarge,
+            FirstLineTooLong,
+            Target,
+            Fragment,
+            HostMissing,
+            HostTwice,
+            HostInvalid,
+            LengthInvalid,
+            LengthsDiffer,
+            LengthAndEncoding,
+            EncodingUnknown,
+            EncodingNotLast,
+            EncodingTwice,
+            EncodingInHttp10,
+            ChunkSize,
+            ChunkSizeJunk,
+            ChunkExtension,
+            ChunkEnd,
+            BareLineFeed,
+            Trailer,
+            TrailerControl,
+            TrailersTooLong,
+            ProxyLine,
+            ProxyLineTooLong,
+            ProxyVersion,
+            ProxyCommand,
+            ProxyFamily,
+            ProxyTooShort,
+            ProxyTooLong,
+            ProxyUnexpected,
+            TlsUnexpected,
+        ]
+    };
+
+    /// A sentence's middle: "the response has …", "refused: …".
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Malformed::RequestLine => "no request line as HTTP/1.1 writes it (RFC 9112 section 3)",
+            Malformed::StatusLine => "no status line as HTTP/1.1 writes it (RFC 9112 section 4)",
+            Malformed::Version => "a version other than HTTP/1.0 and HTTP/1.1 (RFC 9112 section 2.3)",
+            Malformed::FieldName => "a field name that is no token (RFC 9112 section 5.1)",
+            Malformed::FieldValue => "a field value with a control character or a folded line (RFC 9112 section 5)",
+            Malformed::LineEnd => "a line that ends with a bare carriage return (RFC 9112 section 2.2)",
+            Malformed::TooManyFields => "more header fields than the limit",
+            Malformed::HeadTooLarge => "a head larger than the limit",
+            Malformed::FirstLineTooLong => "a first line longer than the limit",
+            Malformed::Target => "a target in none of the forms that its method allows (RFC 9112 section 3.2)",
+            Malformed::Fragment => "a target with a fragment (RFC 9112 section 3.2)",
+            Malformed::HostMissing => "no Host field (RFC 9112 section 3.2)",
+            Malformed::HostTwice => "more than one Host field (RFC 9112 section 3.2)",
+            Malformed::HostInvalid => "a Host field that is no host and port (RFC 9112 section 3.2)",
+            Malformed::LengthInvalid => "a Content-Length that is no number (RFC 9112 section 6.3)",
+            Malformed::LengthsDiffer => "two different Content-Lengths (RFC 9112 section 6.3)",
+            Malformed::LengthAndEncoding => "both Content-Length and Transfer-Encoding (RFC 9112 section 6.1)",
+            Malformed::EncodingUnknown => "a transfer coding other than chunked (RFC 9112 section 6.1)",
+            Malformed::EncodingNotLast => "a last transfer coding that is not chunked (RFC 9112 section 6.3)",
+            Malformed::EncodingTwice => "the chunked coding twice (RFC 9112 section 6.1)",
+            Malformed::EncodingInHttp10 => "Transfer-Encoding in HTTP/1.0 (RFC 9112 section 6.1)",
+            Malformed::ChunkSize => "a chunk size that is no hexadecimal number (RFC 9112 section 7.1)",
+            Malformed::ChunkSizeJunk => "something after a chunk size that is no extension (RFC 9112 section 7.1)",
+            Malformed::ChunkExtension => "a chunk extension that is too long or no text (RFC 9112 section 7.1.1)",
+            Malformed::ChunkEnd => "a chunk that does not end where its size says (RFC 9112 section 7.1)",
+            Malformed::BareLineFeed => "a bare line feed in the chunked framing (RFC 9112 section 7.1)",
+            Malformed::Trailer => "a trailer line that is no field (RFC 9112 section 7.1.2)",
+            Malformed::TrailerControl => "a control character in a trailer (RFC 9110 section 5.5)",
+            Malformed::TrailersTooLong => "a trailer section larger than the limit",
+            Malformed::ProxyLine => {
+                "no PROXY header as version 1 writes it: PROXY TCP4|TCP6|UNKNOWN, two addresses, two ports"
+            }
+            Malformed::ProxyLineTooLong => "a PROXY header of version 1 that does not end after 107 bytes",
+            Malformed::ProxyVersion => "a binary PROXY header of a version other than 2",
+            Malformed::ProxyCommand => "a PROXY header of version 2 with a command other than LOCAL and PROXY",
+            Malformed::ProxyFamily => "a PROXY header of version 2 with an unknown address family or transport",
+            Malformed::ProxyTooShort => "a PROXY header of version 2 that is too short for its addresses",
+            Malformed::ProxyTooLong => "a PROXY header of version 2 larger than 2048 bytes",
+            Malformed::ProxyUnexpected => {
+                "a PROXY header: it comes first on a connection, and only where --proxy-protocol is set"
+            }
+            Malformed::TlsUnexpected => "a TLS handshake where plain HTTP is spoken",
+        }
+    }
+}
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl std::error::Error for Malformed {}

@@ -1,0 +1,198 @@
+//! What a request is aimed at: the four forms of a target (RFC 9112 §3.2), and what a host may be (RFC 3986 §3.2.2).
+
+use crate::Malformed;
+
+/// The target of a request, in one of its four forms.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Target<'b> {
+    /// `/path?query`: of every method but CONNECT.
+    Origin(&'b str),
+    /// `http://host:port/path?query`: as proxies get it, and every server accepts it.
+    Absolute {
+        /// Host and port.
+        authority: &'b str,
+        /// Path and query; empty if there is neither.
+        rest: &'b str,
+    },
+    /// `host:port`: of CONNECT.
+    Authority(&'b str),
+    /// `*`: of OPTIONS.
+    Asterisk,
+}
+
+impl<'b> Target<'b> {
+    /// Reads the target of a request with this method.
+    pub fn parse(method: &str, target: &'b str) -> Result<Target<'b>, Malformed> {
+        if target.as_bytes().contains(&b'#') {
+            return Err(Malformed::Fragment);
+        }
+        if method == "CONNECT" {
+            let port = target.rsplit_once(':').filter(|(host, port)| !host.is_empty() && is_port(port));
+            return match port {
+                Some(_) if is_host(target.as_bytes()) => Ok(Target::Authority(target)),
+                Some(_) | None => Err(Malformed::Target),
+            };
+        }
+        if target.starts_with('/') {
+            return Ok(Target::Origin(target));
+        }
+        if target == "*" {
+            return if method == "OPTIONS" { Ok(Target::Asterisk) } else { Err(Malformed::Target) };
+        }
+        let (scheme, rest) = target.split_once("://").ok_or(Malformed::Target)?;
+        if !is_scheme(scheme) {
+            return Err(Malformed::Target);
+        }
+        let end = rest.find(['/', '?']).unwrap_or(rest.len());
+        let (authority, rest) = rest.split_at(end);
+        // RFC 9110 §4.2.1: no empty host. §4.2.4: a user in front of it is an old trick against people.
+        let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
+        match !host.is_empty() && is_host(authority.as_bytes()) {
+            true => Ok(Target::Absolute { authority, rest }),
+            false => Err(Malformed::Target),
+        }
+    }
+
+    /// The host and port that the target itself names: it goes before a Host field (RFC 9112 §3.2.2).
+    pub fn authority(self) -> Option<&'b str> {
+        match self {
+            Target::Absolute { authority, .. } | Target::Authority(authority) => Some(authority),
+            Target::Origin(_) | Target::Asterisk => None,
+        }
+    }
+
+    /// The path, without query: `/` where there is none, `*` of [`Target::Asterisk`], empty of [`Target::Authority`].
+    pub fn path(self) -> &'b str {
+        let path = match self {
+            Target::Origin(target) => before_query(target),
+            Target::Absolute { rest, .. } => before_query(rest),
+            Target::Authority(_) => return "",
+            Target::Asterisk => return "*",
+        };
+        if path.is_empty() { "/" } else { path }
+    }
+
+    /// What follows the first `?`, if there is one.
+    pub fn query(self) -> Option<&'b str> {
+        match self {
+            Target::Origin(target) | Target::Absolute { rest: target, .. } => {
+                let question = target.bytes().position(|byte| byte == b'?')?;
+                Some(&target[question + 1..])
+            }
+            Target::Authority(_) | Target::Asterisk => None,
+        }
+    }
+}
+
+fn before_query(target: &str) -> &str {
+    &target[..target.bytes().position(|byte| byte == b'?').unwrap_or(target.len())]
+}
+
+fn is_scheme(scheme: &str) -> bool {
+    scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+        && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+}
+
+fn is_port(port: &str) -> bool {
+    !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Whether a text can be the value of a Host field: a name or an address, with or without a port; empty where the target
+/// has no authority (RFC 9110 §7.2).
+pub fn is_host(text: &[u8]) -> bool {
+    let (host, port) = match text {
+        [b'[', rest @ ..] => {
+            let Some(end) = rest.iter().position(|byte| *byte == b']') else { return false };
+            let literal = &rest[..end];
+            if literal.is_empty() || !literal.iter().all(|byte| is_name_byte(*byte) || *byte == b':') {
+                return false;
+            }
+            (&b""[..], &rest[end + 1..])
+        }
+        _ => text.split_at(text.iter().position(|byte| *byte == b':').unwrap_or(text.len())),
+    };
+    let port_is_one = match port {
+        [] => true,
+        [b':', digits @ ..] => digits.iter().all(u8::is_ascii_digit),
+        _ => false,
+    };
+    port_is_one && host.iter().all(|byte| is_name_byte(*byte) || *byte == b'%') && percents_are_right(host)
+}
+
+/// Unreserved characters and sub-delims.
+fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') || b"!$&'()*+,;=".contains(&byte)
+}
+
+fn percents_are_right(text: &[u8]) -> bool {
+    let mut parts = text.split(|byte| *byte == b'%');
+    parts.next();
+    parts.all(|after| matches!(after, [high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_has_the_form_that_its_method_allows() {
+        for (method, target, authority, path, query) in [
+            ("GET", "/x/y?q", None, "/x/y", Some("q")),
+            ("GET", "//x", None, "//x", None),
+            ("GET", "/x?u=http://b/", None, "/x", Some("u=http://b/")),
+            ("GET", "http://a:1/x/y?q?r", Some("a:1"), "/x/y", Some("q?r")),
+            ("GET", "HTTP://a", Some("a"), "/", None),
+            ("GET", "http://a?q=/b", Some("a"), "/", Some("q=/b")),
+            ("GET", "http://[::1]:80/", Some("[::1]:80"), "/", None),
+            ("OPTIONS", "*", None, "*", None),
+            ("CONNECT", "a:80", Some("a:80"), "", None),
+        ] {
+            let read = Target::parse(method, target).unwrap_or_else(|why| panic!("{method} {target}: {why}"));
+            assert_eq!((read.authority(), read.path(), read.query()), (authority, path, query), "{method} {target}");
+        }
+        for (method, target, why) in [
+            ("GET", "/x#y", Malformed::Fragment),
+            ("GET", "http://a/#", Malformed::Fragment),
+            ("GET", "*", Malformed::Target),
+            ("GET", "a:80", Malformed::Target),
+            ("GET", "x", Malformed::Target),
+            ("GET", "http:///x", Malformed::Target),
+            ("GET", "http://:80/x", Malformed::Target),
+            ("GET", "http://u@a/x", Malformed::Target),
+            ("GET", "1http://a/x", Malformed::Target),
+            ("OPTIONS", "**", Malformed::Target),
+            ("CONNECT", "/x", Malformed::Target),
+            ("CONNECT", "a", Malformed::Target),
+            ("CONNECT", "a:", Malformed::Target),
+            ("CONNECT", "http://a:80", Malformed::Target),
+        ] {
+            assert_eq!(Target::parse(method, target), Err(why), "{method} {target}");
+        }
+    }
+
+    #[test]
+    fn a_host_is_a_name_or_an_address_with_or_without_a_port() {
+        for host in [
+            "",
+            "a",
+            "localhost:9001",
+            "app.example.com",
+            "a_b-c~d",
+            "127.0.0.1:1",
+            "[::1]",
+            "[2001:db8::1]:80",
+            "a:",
+            "%61",
+            "x,y",
+            ":80",
+        ] {
+            assert!(is_host(host.as_bytes()), "{host:?}");
+        }
+        for host in [
+            "a b", "a/b", "a?b", "a<b>", "a:80:80", "a:x", "[::1", "[]", "[::1]x", "u@a", "a\"", "%6", "%", "ä",
+            "a b/c?<>", "a\\b", "a#b",
+        ] {
+            assert!(!is_host(host.as_bytes()), "{host:?}");
+        }
+    }
+}
