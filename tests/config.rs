@@ -18,7 +18,7 @@ use crate::support::{Fleet, TemporaryDirectory, error_of, eventually, program, r
 use uuid_generator::balancer::{Balancer, Cannot, For, Options, Written};
 use uuid_generator::topology::{Algorithm, Failure, Health, Retries, Timeouts, Topology, Weights};
 use uuid_generator::wire::Generator;
-use verdict::algorithm::Kind;
+use verdict::algorithm::Algorithm as Seen;
 
 const ALL: &str = "--algorithm sticky --weights 5:1:1 --retries 2 --keep-alive 0 --workers 2 --answer-timeout 2s --listen 127.0.0.1:8080";
 const ROUTE: &str = "--snippet --algorithm sticky --answer-timeout 2s";
@@ -547,7 +547,7 @@ fn echo_first_line(stream: impl Read + Write + fmt::Debug) {
 #[test]
 fn a_check_knows_each_algorithm_by_the_same_word() {
     for algorithm in Algorithm::examples() {
-        assert_eq!(algorithm.word().parse::<Kind>().unwrap().name(), algorithm.word());
+        assert_eq!(algorithm.word().parse::<Seen>().unwrap().name(), algorithm.word());
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use testbed::simulated::{Chance, Picks, Simulated};
 use uuid::Uuid;
 use uuid_generator::wire::{AttemptEnd, Moment};
-use verdict::algorithm::Kind;
+use verdict::algorithm::Algorithm;
 use verdict::algorithm::experiments::{self, Request, Setting};
 use verdict::algorithm::order::in_blocks;
 use verdict::ledger::{Arrival, Ledger, Records};
@@ -131,27 +131,27 @@ fn names(text: &mut String, runs: u64) {
          the report says that it cannot tell the right name from another; *wrong* those in which it gives another name.\n\n\
          | balancer | backends | cursors | named | open | wrong |\n|---|---|---|---|---|---|"
     );
-    let cases: [(&str, Picks, usize, usize, Kind); 20] = [
-        ("round robin", Picks::Turns(vec![1; 3]), 3, 1, Kind::RoundRobin),
-        ("round robin", Picks::Turns(vec![1; 3]), 3, 4, Kind::RoundRobin),
-        ("round robin", Picks::Turns(vec![1; 2]), 2, 16, Kind::RoundRobin),
-        ("permuted blocks", Picks::Permutations, 3, 1, Kind::RoundRobin),
-        ("smooth 5:1:1", Picks::Turns(vec![5, 1, 1]), 3, 1, Kind::WeightedRoundRobin),
-        ("blocks 5:1:1", Picks::Blocks(vec![5, 1, 1]), 3, 1, Kind::WeightedRoundRobin),
-        ("random", Picks::Random(vec![1.0; 3]), 3, 1, Kind::Random),
-        ("random 5:1:1", Picks::Random(vec![5.0, 1.0, 1.0]), 3, 1, Kind::Random),
-        ("least connections, in turns", Picks::LeastInTurns, 3, 1, Kind::LeastConnections),
-        ("least connections, by chance", Picks::LeastByChance, 3, 1, Kind::LeastConnections),
-        ("least connections, the first", Picks::LeastFirst, 3, 1, Kind::LeastConnections),
-        ("least time, in turns", Picks::LeastTime { quick: 20.0 }, 3, 1, Kind::LeastTime),
-        ("least time, regardless of load", Picks::LeastTime { quick: 0.0 }, 3, 1, Kind::LeastTime),
-        ("least time, by chance", Picks::Soonest, 3, 1, Kind::LeastTime),
-        ("two distinct choices", Picks::TwoDistinct, 3, 1, Kind::TwoChoices),
-        ("two choices with replacement", Picks::TwoWithReplacement, 3, 1, Kind::TwoChoices),
-        ("source address, ip_hash", Picks::Source { network_only: true }, 3, 2, Kind::Source),
-        ("URI", Picks::Uri, 2, 1, Kind::Uri),
-        ("header", Picks::Header("X-User"), 3, 1, Kind::Header),
-        ("cookie, forgets 1 in 200", Picks::Sticky { forgets: 0.005 }, 3, 1, Kind::Sticky),
+    let cases: [(&str, Picks, usize, usize, Algorithm); 20] = [
+        ("round robin", Picks::Turns(vec![1; 3]), 3, 1, Algorithm::RoundRobin),
+        ("round robin", Picks::Turns(vec![1; 3]), 3, 4, Algorithm::RoundRobin),
+        ("round robin", Picks::Turns(vec![1; 2]), 2, 16, Algorithm::RoundRobin),
+        ("permuted blocks", Picks::Permutations, 3, 1, Algorithm::RoundRobin),
+        ("smooth 5:1:1", Picks::Turns(vec![5, 1, 1]), 3, 1, Algorithm::WeightedRoundRobin),
+        ("blocks 5:1:1", Picks::Blocks(vec![5, 1, 1]), 3, 1, Algorithm::WeightedRoundRobin),
+        ("random", Picks::Random(vec![1.0; 3]), 3, 1, Algorithm::Random),
+        ("random 5:1:1", Picks::Random(vec![5.0, 1.0, 1.0]), 3, 1, Algorithm::Random),
+        ("least connections, in turns", Picks::LeastInTurns, 3, 1, Algorithm::LeastConnections),
+        ("least connections, by chance", Picks::LeastByChance, 3, 1, Algorithm::LeastConnections),
+        ("least connections, the first", Picks::LeastFirst, 3, 1, Algorithm::LeastConnections),
+        ("least time, in turns", Picks::LeastTime { quick: 20.0 }, 3, 1, Algorithm::LeastTime),
+        ("least time, regardless of load", Picks::LeastTime { quick: 0.0 }, 3, 1, Algorithm::LeastTime),
+        ("least time, by chance", Picks::Soonest, 3, 1, Algorithm::LeastTime),
+        ("two distinct choices", Picks::TwoDistinct, 3, 1, Algorithm::TwoChoices),
+        ("two choices with replacement", Picks::TwoWithReplacement, 3, 1, Algorithm::TwoChoices),
+        ("source address, ip_hash", Picks::Source { network_only: true }, 3, 2, Algorithm::Source),
+        ("URI", Picks::Uri, 2, 1, Algorithm::Uri),
+        ("header", Picks::Header("X-User"), 3, 1, Algorithm::Header),
+        ("cookie, forgets 1 in 200", Picks::Sticky { forgets: 0.005 }, 3, 1, Algorithm::Sticky),
     ];
     for (name, picks, backends, cursors, kind) in cases {
         let [named, open, wrong] = sum(runs, |seed| {
@@ -166,7 +166,7 @@ fn names(text: &mut String, runs: u64) {
     text.push('\n');
 }
 
-fn infer(backends: usize, picks: Picks, cursors: usize, seed: u64) -> (Option<Kind>, Vec<Kind>) {
+fn infer(backends: usize, picks: Picks, cursors: usize, seed: u64) -> (Option<Algorithm>, Vec<Algorithm>) {
     let mut subject = Simulated::new(backends, picks, cursors, seed);
     let setting = Setting {
         members: Some(backends),

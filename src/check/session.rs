@@ -21,7 +21,7 @@ use crate::io::tls;
 use crate::remote::Remote;
 use verdict::algorithm::experiments::{self, Request, Setting};
 use verdict::algorithm::order::counts;
-use verdict::algorithm::{Evidence, Inference, Key, Kind};
+use verdict::algorithm::{Algorithm, Evidence, Inference, Key};
 use verdict::observation::{Backend, ClientOutcome, Observation};
 use verdict::rules::{Drill, FALSE_ALARM};
 use verdict::statistics::needs;
@@ -388,7 +388,7 @@ impl<'a> Session<'a> {
         // Each must come back a few times.
         let clients = requests.map_or(CLIENTS, |requests| (requests / 16).clamp(16, u64::from(CLIENTS)) as u32);
         match (inference.kind, &inference.key) {
-            (Some(Kind::Sticky), _) => Vary::Jar { clients },
+            (Some(Algorithm::Sticky), _) => Vary::Jar { clients },
             (_, Some(Key::Network | Key::Host)) => Vary::Source { clients: clients.min(SOURCES) },
             (_, Some(Key::Path)) => {
                 Vary::Path { clients, template: crate::check::subject::template(&self.target.path) }

@@ -26,7 +26,9 @@ use crate::cli::{demo, nginx_conf};
 use crate::report::{Format, Style, junit, render};
 use crate::topology::Algorithm;
 use crate::wire::Time;
+use verdict::algorithm::UnknownAlgorithm;
 use verdict::outcome::Outcome;
+use verdict::promise::Promise;
 use verdict::report::Verdict;
 use verdict::rules::{Expectations, Weights};
 
@@ -585,7 +587,7 @@ fn expect_from(file: &Path, name: Option<&str>, plan: &mut Plan) -> Result<Vec<S
             (algorithm, _) => algorithm.word().parse().ok(),
         };
     }
-    let promises = matches!(upstream.algorithm, Algorithm::RoundRobin | Algorithm::Random);
+    let promises = upstream.algorithm.word().parse().is_ok_and(|algorithm| Promise::of(algorithm) != Promise::Nothing);
     if expectations.shares.is_none() && promises {
         (expectations.shares, expectations.shares_by) = (Some(Weights::ByName(weights)), file.display().to_string());
     }
@@ -631,7 +633,7 @@ fn expectations(expect: &[String], tolerance: Option<&str>, allow: &[String]) ->
             let weights: Weights = text.parse().map_err(|why| anyhow::anyhow!("--expect {why}"))?;
             (expectations.shares, expectations.shares_by) = (Some(weights), "--expect".to_owned());
         } else {
-            let kind = text.parse().map_err(|why: String| {
+            let kind = text.parse().map_err(|why: UnknownAlgorithm| {
                 anyhow::anyhow!(
                     "--expect {why}\n  hint: or lossless, backup:9003, even, weights such as 5:1:1 or 9001=5,9002=1"
                 )

@@ -18,6 +18,7 @@ use crate::cli::settings::FleetFlags;
 use crate::remote::Remote;
 use crate::topology::{Algorithm, Failure, Topology, Weight, Weights};
 use crate::wire;
+use verdict::promise::Promise;
 use verdict::rules::{Expectations, Weights as Shares};
 
 /// What stands in front of the fleet.
@@ -207,6 +208,11 @@ impl Stage {
             algorithm: is_ours.then(|| self.topology.algorithm.to_string()),
             weights: if is_ours { weights(&self.topology) } else { Vec::new() },
             choices: if is_ours { self.choices() } else { Vec::new() },
+            backups: if is_ours {
+                self.topology.backups().map(|member| member.generator).collect()
+            } else {
+                Vec::new()
+            },
             expect: if is_ours { words } else { Vec::new() },
             problem,
         }
@@ -413,7 +419,7 @@ pub fn expectations(topology: &Topology, front: &Front) -> Expectations {
         (algorithm, _) => algorithm.word().parse().ok(),
     };
     expectations.backups = topology.backups().map(|member| member.generator.to_string()).collect();
-    if matches!(topology.algorithm, Algorithm::RoundRobin | Algorithm::Random) {
+    if expectations.algorithm.is_some_and(|algorithm| Promise::of(algorithm) != Promise::Nothing) {
         let weights =
             topology.members.iter().map(|member| (member.generator.to_string(), u32::from(member.weight.get())));
         expectations.shares = Some(if weighted { Shares::ByName(weights.collect()) } else { Shares::Even });

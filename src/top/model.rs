@@ -2,7 +2,9 @@
 
 use std::collections::VecDeque;
 
-use crate::wire::{CheckNews, Frame, Front, Generator, HISTORY, Latency, Mark, MemberStatus, STRIP, Snapshot};
+use crate::wire::{
+    CheckNews, Frame, Front, Generator, HISTORY, Latency, Mark, MemberState, MemberStatus, STRIP, Snapshot,
+};
 
 /// The shares are of so many milliseconds.
 const WINDOW: u64 = 10_000;
@@ -110,7 +112,9 @@ impl Model {
             }
         }
         let all = sum(&counts) as f64;
-        let expected = self.front.as_ref().and_then(|front| front.expected(count));
+        let members: Vec<(Generator, bool)> =
+            self.members.iter().map(|member| (member.generator, member.state == MemberState::Ready)).collect();
+        let expected = self.front.as_ref().and_then(|front| front.expected(&members));
         (0..count)
             .map(|place| Figures {
                 share: (all > 0.0).then(|| f64::from(counts[place]) / all),
@@ -151,7 +155,7 @@ fn keep<T>(kept: &mut VecDeque<T>, most: usize) {
 #[cfg(test)]
 pub mod tests {
     use super::*;
-    use crate::wire::{FleetStatus, MarkKind, MemberState};
+    use crate::wire::{FleetStatus, MarkKind};
 
     pub fn model() -> Model {
         let member = |generator| MemberStatus {

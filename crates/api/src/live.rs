@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use verdict::algorithm::Algorithm;
+use verdict::promise::{self, Part, Role};
 use verdict::{Generator, Moment, RequestId, ResponseId};
 
 use crate::{FleetStatus, MemberStatus};
@@ -196,6 +198,9 @@ pub struct Front {
     /// The algorithms that it can be told; empty if nobody is there to tell it.
     #[serde(default)]
     pub choices: Vec<String>,
+    /// Members that get requests only while no other is ready.
+    #[serde(default)]
+    pub backups: Vec<Generator>,
     /// What a check is told to expect of it.
     #[serde(default)]
     pub expect: Vec<String>,
@@ -205,17 +210,16 @@ pub struct Front {
 }
 
 impl Front {
-    /// The share of each of so many members, if its algorithm promises them.
-    pub fn expected(&self, members: usize) -> Option<Vec<f64>> {
-        let promises = matches!(self.algorithm.as_deref(), Some("round-robin" | "random"));
-        let sum = f64::from(self.weights.iter().sum::<u32>());
-        match promises && members > 0 {
-            false => None,
-            true if self.weights.len() == members && sum > 0.0 => {
-                Some(self.weights.iter().map(|weight| f64::from(*weight) / sum).collect())
-            }
-            true => Some(vec![1.0 / members as f64; members]),
-        }
+    /// The share of each member, given whether it is ready, if the balancer's algorithm promises any.
+    pub fn expected(&self, members: &[(Generator, bool)]) -> Option<Vec<f64>> {
+        let algorithm: Algorithm = self.algorithm.as_deref()?.parse().ok()?;
+        let weighted = self.weights.len() == members.len() && self.weights.iter().any(|weight| *weight > 0);
+        let part = |(place, (generator, ready)): (usize, &(Generator, bool))| Part {
+            weight: if weighted { self.weights[place] } else { 1 },
+            role: if self.backups.contains(generator) { Role::Backup } else { Role::Active },
+            ready: *ready,
+        };
+        promise::shares(algorithm, &members.iter().enumerate().map(part).collect::<Vec<Part>>())
     }
 }
 
@@ -280,11 +284,18 @@ mod tests {
             weights: weights.to_vec(),
             ..Front::default()
         };
-        assert_eq!(front("round-robin", &[]).expected(2), Some(vec![0.5, 0.5]));
-        assert_eq!(front("round-robin", &[3, 1]).expected(2), Some(vec![0.75, 0.25]));
-        assert_eq!(front("round-robin", &[3, 1]).expected(4), Some(vec![0.25; 4]));
-        assert_eq!(front("least-connections", &[]).expected(2), None);
-        assert_eq!(Front::default().expected(2), None);
-        assert_eq!(front("random", &[]).expected(0), None);
+        let members =
+            |ready: &[bool]| -> Vec<(Generator, bool)> { (9001..).map(Generator).zip(ready.iter().copied()).collect() };
+        let two = members(&[true, true]);
+        assert_eq!(front("round-robin", &[]).expected(&two), Some(vec![0.5, 0.5]));
+        assert_eq!(front("round-robin", &[3, 1]).expected(&two), Some(vec![0.75, 0.25]));
+        assert_eq!(front("round-robin", &[3, 1]).expected(&members(&[true; 4])), Some(vec![0.25; 4]));
+        assert_eq!(front("least-connections", &[]).expected(&two), None);
+        assert_eq!(front("header:X-User", &[]).expected(&two), None);
+        assert_eq!(Front::default().expected(&two), None);
+        assert_eq!(front("random", &[]).expected(&[]), None);
+        let backup = Front { backups: vec![Generator(9003)], ..front("round-robin", &[]) };
+        assert_eq!(backup.expected(&members(&[true; 3])), Some(vec![0.5, 0.5, 0.0]));
+        assert_eq!(backup.expected(&members(&[false, false, true])), Some(vec![0.0, 0.0, 1.0]));
     }
 }

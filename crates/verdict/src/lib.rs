@@ -8,6 +8,7 @@ pub mod ledger;
 pub mod numbers;
 pub mod observation;
 pub mod outcome;
+pub mod promise;
 pub mod report;
 pub mod rules;
 pub mod statistics;

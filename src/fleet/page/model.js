@@ -94,11 +94,18 @@ export class Model {
   }
 
   // The share of each member that its balancer promises; null if it promises none, or nobody said.
+  // A backup gets none while another member is ready; `verdict::promise` says the same for the rules.
   expected() {
-    const { algorithm, weights } = this.front ?? {};
-    if (algorithm !== "round-robin" && algorithm !== "random") return null;
-    const sum = weights.reduce((a, b) => a + b, 0);
-    return this.members.map((_, place) => (weights.length === this.members.length ? weights[place] / sum : 1 / this.members.length));
+    const { algorithm, weights, backups } = this.front ?? {};
+    if (!["round-robin", "weighted-round-robin", "random"].includes(algorithm)) return null;
+    const weighted = weights.length === this.members.length && weights.some((weight) => weight > 0);
+    const of = (backup) =>
+      this.members.map((member, place) =>
+        member.state === "ready" && backups.includes(member.generator) === backup ? (weighted ? weights[place] : 1) : 0,
+      );
+    const sum = (parts) => parts.reduce((a, b) => a + b, 0);
+    const parts = [of(false), of(true)].find((parts) => sum(parts) > 0);
+    return parts ? parts.map((part) => part / sum(parts)) : null;
   }
 
   place(generator) {

@@ -11,7 +11,7 @@ mod stickiness;
 
 use std::str::FromStr;
 
-use crate::algorithm::{Inference, Kind};
+use crate::algorithm::{Algorithm, Inference};
 use crate::ledger::{Ledger, Records};
 use crate::outcome::Outcome;
 use crate::report::{Finding, Level, Outage, Shares, Verdict};
@@ -30,7 +30,7 @@ pub struct Expectations {
     /// Who said so.
     pub shares_by: String,
     /// Of the algorithm.
-    pub algorithm: Option<Kind>,
+    pub algorithm: Option<Algorithm>,
     /// Backends that get nothing while any other can: backups, and what is marked as down.
     pub backups: Vec<String>,
     /// No client may see an error, whatever happens meanwhile; None leaves it to what happens.

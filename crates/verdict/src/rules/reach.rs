@@ -1,13 +1,13 @@
 //! PURE. The rule of reach: every backend that is ready gets something.
 
-use crate::algorithm::Kind;
+use crate::algorithm::Algorithm;
 use crate::numbers::grouped;
 use crate::report::{Finding, Level};
 use crate::rules::{Case, Drill, FALSE_ALARM, finding};
 
 /// Which backends never got a request.
 pub fn judge(case: &Case) -> Option<Finding> {
-    let expected_one = case.expectations.algorithm == Some(Kind::One);
+    let expected_one = case.expectations.algorithm == Some(Algorithm::One);
     if case.drill != Drill::None || expected_one || !case.has_records() || case.members < 2 {
         return None;
     }
@@ -26,7 +26,7 @@ pub fn judge(case: &Case) -> Option<Finding> {
         return Some(finding("reach", Level::Pass, summary));
     }
     // How likely chance alone misses one that has an even share, or the one it should have.
-    let pins = case.inference.kind.is_some_and(Kind::pins);
+    let pins = case.inference.kind.is_some_and(Algorithm::pins);
     let draws = if pins { case.tally.pins.clients } else { case.tally.attempts };
     let chance = missed.iter().map(|place| (1.0 - expected[*place]).powf(draws as f64)).fold(0.0, f64::max)
         * case.members as f64;
@@ -38,7 +38,7 @@ pub fn judge(case: &Case) -> Option<Finding> {
     let chance = if chance < 1e-12 { "less than 1e-12".to_owned() } else { format!("{:.1e}", chance.min(1.0)) };
     found.evidence = vec![format!("{} {what}; the probability that chance alone misses one: {chance}", grouped(draws))];
     found.hint = Some(match case.inference.kind {
-        Some(Kind::One) => "everything went to one backend: are the others in the upstream, and not `backup` or `down`?".to_owned(),
+        Some(Algorithm::One) => "everything went to one backend: are the others in the upstream, and not `backup` or `down`?".to_owned(),
         _ => "is it in the balancer's configuration, with that port, and does the running configuration have it (reload)?".to_owned(),
     });
     Some(found)

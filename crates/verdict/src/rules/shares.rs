@@ -1,6 +1,6 @@
 //! PURE. The rule of the shares: each backend gets what was expected, tested as its algorithm allows.
 
-use crate::algorithm::Kind;
+use crate::algorithm::Algorithm;
 use crate::numbers::grouped;
 use crate::observation::Backend;
 use crate::outcome::Outcome;
@@ -13,7 +13,7 @@ const CURSORS: f64 = 64.0;
 
 /// The shares, and whether they are as expected.
 pub fn judge(case: &Case) -> (Option<Shares>, Option<Finding>) {
-    let pins = case.varied && case.inference.kind.is_some_and(Kind::pins);
+    let pins = case.varied && case.inference.kind.is_some_and(Algorithm::pins);
     let (counts, unit) = match pins {
         true => (&case.tally.pins.by_backend, "clients"),
         false => (&case.tally.firsts, "requests"),
@@ -71,13 +71,13 @@ fn expected_in_words(case: &Case) -> String {
 
 /// Whether the algorithm itself promises shares: what goes in turns or by chance does.
 fn promises_even(case: &Case) -> bool {
-    let promises = |kind: Kind| !(kind.pins() || kind.follows_load());
+    let promises = |kind: Algorithm| !(kind.pins() || kind.follows_load());
     case.inference.kind.is_none_or(promises)
-        && case.expectations.algorithm.is_none_or(|kind| promises(kind) && kind != Kind::One)
+        && case.expectations.algorithm.is_none_or(|kind| promises(kind) && kind != Algorithm::One)
 }
 
 fn test(case: &Case, counts: &[u64], expected: &[f64], pins: bool, total: u64) -> (Test, Finding) {
-    let turns = !pins && matches!(case.inference.kind, Some(Kind::RoundRobin | Kind::WeightedRoundRobin));
+    let turns = !pins && matches!(case.inference.kind, Some(Algorithm::RoundRobin | Algorithm::WeightedRoundRobin));
     let (mut test, outcome) = match turns {
         true => by_discrepancy(case, counts, expected, total),
         false => by_chance(case, counts, expected, total),
@@ -121,7 +121,7 @@ fn test(case: &Case, counts: &[u64], expected: &[f64], pins: bool, total: u64) -
         found.evidence = vec![test.result.clone()];
         found.hint = Some(match outcome {
             Level::Inconclusive if !disturbed => "send more: leave out -n and --duration, and the check sends what --tolerance needs".to_owned(),
-            _ if case.inference.kind == Some(Kind::WeightedRoundRobin) && case.expectations.shares.is_none() => {
+            _ if case.inference.kind == Some(Algorithm::WeightedRoundRobin) && case.expectations.shares.is_none() => {
                 format!("if these weights are meant, say so: --expect {}", seen_weights(case))
             }
             _ => "compare the weights in the balancer's configuration with what is expected (--expect 5:1:1), and whether all servers are listed once".to_owned(),

@@ -1,13 +1,13 @@
 //! PURE. The rule of stickiness: a client, or a key, stays with its backend while that is up.
 
-use crate::algorithm::Kind;
+use crate::algorithm::Algorithm;
 use crate::numbers::{count_of, grouped};
 use crate::report::{Finding, Level};
 use crate::rules::{Case, Drill, finding};
 
 /// How often a client left its backend. It is a rule where the algorithm pins, as it seems or as it should.
 pub fn judge(case: &Case) -> Option<Finding> {
-    let pins = |kind: Option<Kind>| kind.is_some_and(Kind::pins);
+    let pins = |kind: Option<Algorithm>| kind.is_some_and(Algorithm::pins);
     if !case.varied || !(pins(case.inference.kind) || pins(case.expectations.algorithm)) {
         return None;
     }
