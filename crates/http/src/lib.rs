@@ -9,6 +9,7 @@ mod chunks;
 mod digest;
 pub mod encode;
 mod framing;
+pub mod h1;
 mod malformed;
 mod message;
 mod target;

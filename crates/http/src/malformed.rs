@@ -81,11 +81,25 @@ pub enum Malformed {
     ProxyUnexpected,
     /// The first bytes of a TLS handshake where HTTP in clear was expected.
     TlsUnexpected,
+    /// A frame of HTTP/2 where HTTP/1 is spoken.
+    Http2Unexpected,
+    /// Bytes before a status line, which belong to no response (§2.2).
+    BeforeStatusLine,
+    /// Bytes after the end of a response, to which no request belongs (§9.2).
+    Surplus,
+    /// A body in the response to HEAD (RFC 9110 §9.3.2).
+    BodyAfterHead,
+    /// A body after a status that has none (§6.3).
+    BodyNotAllowed,
+    /// 101 without a request to upgrade (RFC 9110 §15.2.2).
+    UpgradeUnasked,
+    /// 304 to a request without a condition (RFC 9110 §15.4.5).
+    NotModifiedUnasked,
 }
 
 impl Malformed {
     /// Every reason, in the order of this enum.
-    pub const ALL: [Malformed; 38] = {
+    pub const ALL: [Malformed; 45] = {
         use Malformed::*;
         [
             RequestLine,
@@ -126,6 +140,13 @@ impl Malformed {
             ProxyTooLong,
             ProxyUnexpected,
             TlsUnexpected,
+            Http2Unexpected,
+            BeforeStatusLine,
+            Surplus,
+            BodyAfterHead,
+            BodyNotAllowed,
+            UpgradeUnasked,
+            NotModifiedUnasked,
         ]
     };
 
@@ -174,6 +195,15 @@ impl Malformed {
                 "a PROXY header: it comes first on a connection, and only where --proxy-protocol is set"
             }
             Malformed::TlsUnexpected => "a TLS handshake where plain HTTP is spoken",
+            Malformed::Http2Unexpected => "a frame of HTTP/2 where HTTP/1.1 is spoken",
+            Malformed::BeforeStatusLine => {
+                "bytes before the status line that belong to no response (RFC 9112 section 2.2)"
+            }
+            Malformed::Surplus => "bytes after the end of the response (RFC 9112 section 9.2)",
+            Malformed::BodyAfterHead => "a body in the response to HEAD (RFC 9110 section 9.3.2)",
+            Malformed::BodyNotAllowed => "a body after a status that has none (RFC 9112 section 6.3)",
+            Malformed::UpgradeUnasked => "101 without a request to upgrade (RFC 9110 section 15.2.2)",
+            Malformed::NotModifiedUnasked => "304 to a request without a condition (RFC 9110 section 15.4.5)",
         }
     }
 }

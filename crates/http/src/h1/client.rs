@@ -1,0 +1,402 @@
+//! The client's side of HTTP/1.1: the bytes of one connection in, events out. It reads leniently and says by name what is wrong;
+//! what a client makes of that is its policy. Nothing of a body is stored.
+
+use crate::message::{ResponseHead, Room};
+use crate::{Asked, Body, Framing, Malformed, Mode, Part};
+
+/// Fields of a response.
+const MAX_FIELDS: usize = 128;
+/// Where a status line may begin after bytes that belong to no response.
+const SEARCHED: usize = 1024;
+
+/// What has come of a response.
+#[derive(Debug)]
+pub enum Event<'h, 'b> {
+    /// An interim response; the final one follows.
+    Interim(u16),
+    /// The head of the final response.
+    Head(ResponseHead<'h, 'b>),
+    /// The next piece of content.
+    Data(&'b [u8]),
+    /// Lines of the trailer section, as they came.
+    Trailers(&'b [u8]),
+}
+
+/// How far a response has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Progress {
+    /// More bytes must come, or the end of the connection.
+    More,
+    /// It is whole.
+    Whole,
+    /// It is whole, and then came what belongs to no response.
+    WholeAndMore(Malformed),
+    /// It cannot be read on.
+    Malformed(Malformed),
+}
+
+/// What the end of a connection makes of the response at hand.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ended {
+    /// Not a byte of it had come.
+    Before,
+    /// It is whole: before, or by this end.
+    Whole,
+    /// The rest of it is missing.
+    Truncated,
+    /// What had come could not become a response.
+    Malformed(Malformed),
+}
+
+/// Reads one response after another, of one connection.
+#[derive(Clone, Debug)]
+pub struct Receiver {
+    stage: Stage,
+    /// Bytes of a head that is not complete.
+    head: Vec<u8>,
+    asked: Asked,
+    /// Bytes that a head may have, with the interim ones that come in the same piece.
+    head_limit: usize,
+    interim: bool,
+    persistent: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stage {
+    Head,
+    Body(Body),
+    Whole {
+        /// What a byte after it would be.
+        surplus: Malformed,
+    },
+    Over(Malformed),
+}
+
+impl Receiver {
+    /// Expects nothing yet. A head has `head_limit` bytes at most.
+    pub fn new(head_limit: usize) -> Receiver {
+        Receiver {
+            stage: Stage::Head,
+            head: Vec::new(),
+            asked: Asked::Other,
+            head_limit,
+            interim: false,
+            persistent: false,
+        }
+    }
+
+    /// Expects the response to a request that asked so.
+    pub fn begin(&mut self, asked: Asked) {
+        self.stage = Stage::Head;
+        self.head.clear();
+        self.asked = asked;
+        self.interim = false;
+        self.persistent = false;
+    }
+
+    /// Whether the connection may carry another request: the response is whole, and both ends let it.
+    pub fn is_reusable(&self) -> bool {
+        self.persistent && matches!(self.stage, Stage::Whole { .. })
+    }
+
+    /// Bytes of a head that is not complete.
+    pub fn unread(&self) -> &[u8] {
+        &self.head
+    }
+
+    /// Takes the next bytes.
+    pub fn receive(&mut self, input: &[u8], each: &mut impl FnMut(Event)) -> Progress {
+        let outcome = match self.stage {
+            Stage::Head if self.head.is_empty() => self.read_heads(input, each),
+            Stage::Head => {
+                self.head.extend_from_slice(input);
+                if !input.contains(&b'\n') && self.head.len() < self.head_limit {
+                    return Progress::More;
+                }
+                let head = std::mem::take(&mut self.head);
+                self.read_heads(&head, each)
+            }
+            Stage::Body(_) => self.read_body(input, each),
+            Stage::Whole { surplus } if !input.is_empty() => Ok(self.end_with(surplus)),
+            Stage::Whole { .. } => Ok(Progress::Whole),
+            Stage::Over(why) => Err(why),
+        };
+        outcome.unwrap_or_else(|why| {
+            self.stage = Stage::Over(why);
+            Progress::Malformed(why)
+        })
+    }
+
+    /// The connection has ended; in order, or not.
+    pub fn end(&mut self, orderly: bool) -> Ended {
+        match self.stage {
+            Stage::Whole { .. } => Ended::Whole,
+            Stage::Over(why) => Ended::Malformed(why),
+            Stage::Head if self.head.is_empty() && !self.interim => Ended::Before,
+            Stage::Head => match self.parse(&self.head, &mut Room::new()) {
+                Ok(_) => Ended::Truncated,
+                Err(why) => Ended::Malformed(why),
+            },
+            Stage::Body(body) if orderly && body.ends_with_the_connection() => {
+                self.stage = Stage::Whole { surplus: Malformed::Surplus };
+                Ended::Whole
+            }
+            Stage::Body(_) => Ended::Truncated,
+        }
+    }
+
+    fn parse<'h, 'b>(
+        &self,
+        bytes: &'b [u8],
+        room: &'h mut Room<'b, MAX_FIELDS>,
+    ) -> Result<Option<ResponseHead<'h, 'b>>, Malformed> {
+        ResponseHead::parse(bytes, room, self.head_limit, self.asked, Mode::Lenient).map_err(|why| match why {
+            Malformed::StatusLine | Malformed::Version | Malformed::FirstLineTooLong => no_status_line(bytes, why),
+            why => why,
+        })
+    }
+
+    fn read_heads(&mut self, mut bytes: &[u8], each: &mut impl FnMut(Event)) -> Result<Progress, Malformed> {
+        loop {
+            let mut room = Room::new();
+            let Some(head) = self.parse(bytes, &mut room)? else {
+                self.head = bytes.to_vec();
+                return Ok(Progress::More);
+            };
+            let rest = &bytes[head.length..];
+            if head.status == 101 {
+                return Err(Malformed::UpgradeUnasked);
+            }
+            if head.is_interim() {
+                self.interim = true;
+                each(Event::Interim(head.status));
+                bytes = rest;
+                if bytes.is_empty() {
+                    return Ok(Progress::More);
+                }
+                continue;
+            }
+            self.persistent = head.persistent;
+            let body = Body::new(head.framing);
+            let surplus = match (head.framing, self.asked) {
+                (Framing::None, Asked::Head) => Malformed::BodyAfterHead,
+                (Framing::None, _) if matches!(head.status, 204 | 304) => Malformed::BodyNotAllowed,
+                _ => Malformed::Surplus,
+            };
+            each(Event::Head(head));
+            if body.is_done() {
+                return Ok(self.whole(rest, surplus));
+            }
+            self.stage = Stage::Body(body);
+            return self.read_body(rest, each);
+        }
+    }
+
+    fn read_body(&mut self, mut input: &[u8], each: &mut impl FnMut(Event)) -> Result<Progress, Malformed> {
+        let Stage::Body(body) = &mut self.stage else { return Ok(Progress::More) };
+        while !input.is_empty() {
+            let (part, rest) = body.part(input)?;
+            input = rest;
+            match part {
+                Part::Data(data) => each(Event::Data(data)),
+                Part::Trailers(lines) => each(Event::Trailers(lines)),
+                Part::Nothing => {}
+            }
+            if body.is_done() {
+                return Ok(self.whole(input, Malformed::Surplus));
+            }
+        }
+        Ok(Progress::More)
+    }
+
+    fn whole(&mut self, rest: &[u8], surplus: Malformed) -> Progress {
+        // Another response is not a body.
+        let surplus = if rest.starts_with(b"HTTP/1.") { Malformed::Surplus } else { surplus };
+        self.stage = Stage::Whole { surplus };
+        if rest.is_empty() { Progress::Whole } else { self.end_with(surplus) }
+    }
+
+    fn end_with(&mut self, surplus: Malformed) -> Progress {
+        self.persistent = false;
+        Progress::WholeAndMore(surplus)
+    }
+}
+
+/// Why bytes do not begin with a status line, where that can be told.
+fn no_status_line(bytes: &[u8], otherwise: Malformed) -> Malformed {
+    const BEGIN: &[u8] = b"HTTP/1.";
+    const SETTINGS: u8 = 4;
+    if let [_, _, _, SETTINGS, 0, 0, 0, 0, 0, ..] = bytes {
+        return Malformed::Http2Unexpected;
+    }
+    let searched = &bytes[..bytes.len().min(SEARCHED)];
+    let later = searched.windows(BEGIN.len()).skip(1).any(|window| window == BEGIN);
+    match otherwise {
+        _ if later => Malformed::BeforeStatusLine,
+        Malformed::Version if !bytes.starts_with(b"HTTP/") => Malformed::StatusLine,
+        otherwise => otherwise,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const LIMIT: usize = 4096;
+
+    /// Everything that the reader says, pieces of content put together.
+    #[derive(Clone, PartialEq, Eq, Debug, Default)]
+    struct Log {
+        interim: Vec<u16>,
+        status: Option<u16>,
+        fields: usize,
+        content: Vec<u8>,
+        trailers: Vec<u8>,
+        progress: Option<Progress>,
+        ended: Option<Ended>,
+        reusable: bool,
+    }
+
+    fn read<'p>(pieces: impl IntoIterator<Item = &'p [u8]>, asked: Asked, end: Option<bool>) -> Log {
+        let (mut receiver, mut log) = (Receiver::new(LIMIT), Log::default());
+        receiver.begin(asked);
+        for piece in pieces {
+            let mut seen = std::mem::take(&mut log);
+            let progress = receiver.receive(piece, &mut |event| match event {
+                Event::Interim(status) => seen.interim.push(status),
+                Event::Head(head) => (seen.status, seen.fields) = (Some(head.status), head.fields.len()),
+                Event::Data(data) => seen.content.extend_from_slice(data),
+                Event::Trailers(lines) => seen.trailers.extend_from_slice(lines),
+            });
+            log = Log { progress: Some(progress), ..seen };
+            if !matches!(progress, Progress::More | Progress::Whole) {
+                break;
+            }
+        }
+        log.ended = end.map(|orderly| receiver.end(orderly));
+        log.reusable = receiver.is_reusable();
+        log
+    }
+
+    fn whole(text: &str, asked: Asked) -> Log {
+        read([text.as_bytes()], asked, None)
+    }
+
+    const PAGE: &str = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc";
+    const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nT: t\r\n\r\n";
+    const CLOSING: &str = "HTTP/1.1 200 OK\r\n\r\nabc";
+
+    #[test]
+    fn a_response_is_whole_where_its_framing_says() {
+        let log = whole(PAGE, Asked::Other);
+        assert_eq!((log.status, &log.content[..], log.progress), (Some(200), &b"abc"[..], Some(Progress::Whole)));
+        assert!(log.reusable);
+        let log = whole(CHUNKED, Asked::Other);
+        assert_eq!((&log.content[..], &log.trailers[..]), (&b"abc"[..], &b"T: t\r\n"[..]));
+        let log = whole(&format!("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 x\r\nLink: y\r\n\r\n{PAGE}"), Asked::Other);
+        assert_eq!((&log.interim[..], log.progress), (&[100, 103][..], Some(Progress::Whole)));
+        assert_eq!(whole(CLOSING, Asked::Other).progress, Some(Progress::More));
+        for (orderly, ended) in [(true, Ended::Whole), (false, Ended::Truncated)] {
+            let log = read([CLOSING.as_bytes()], Asked::Other, Some(orderly));
+            assert_eq!((log.ended, log.reusable), (Some(ended), false));
+        }
+    }
+
+    #[test]
+    fn what_comes_after_a_response_is_named() {
+        let more = |text: String, asked| whole(&text, asked).progress;
+        let surplus = |why| Some(Progress::WholeAndMore(why));
+        let head = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n";
+        for (text, asked, why) in [
+            (format!("{PAGE}surplus"), Asked::Other, Malformed::Surplus),
+            (format!("{CHUNKED}x"), Asked::Other, Malformed::Surplus),
+            (format!("{PAGE}{PAGE}"), Asked::Other, Malformed::Surplus),
+            (format!("{head}abc"), Asked::Head, Malformed::BodyAfterHead),
+            (format!("{head}{PAGE}"), Asked::Head, Malformed::Surplus),
+            ("HTTP/1.1 204 x\r\nContent-Length: 3\r\n\r\nabc".to_owned(), Asked::Other, Malformed::BodyNotAllowed),
+        ] {
+            assert_eq!(more(text.clone(), asked), surplus(why), "{text}");
+        }
+        let log = read([PAGE.as_bytes(), b"later"], Asked::Other, None);
+        assert_eq!((log.progress, log.reusable), (surplus(Malformed::Surplus), false));
+        let before = whole(&format!("surplus{PAGE}"), Asked::Other).progress;
+        assert_eq!(before, Some(Progress::Malformed(Malformed::BeforeStatusLine)));
+    }
+
+    #[test]
+    fn what_is_no_response_has_a_name() {
+        let frame = "\0\0\u{12}\u{4}\0\0\0\0\0\0\u{3}\0\0\0\u{64}\r\n\r\n";
+        for (text, why) in [
+            ("SSH-2.0-OpenSSH_9.2\r\n", Malformed::StatusLine),
+            ("HTTP/2.0 200 OK\r\n\r\n", Malformed::Version),
+            ("HTTP/1.1 101 Switching Protocols\r\n\r\n", Malformed::UpgradeUnasked),
+            ("HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", Malformed::LengthInvalid),
+            ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n", Malformed::ChunkSize),
+            ("\u{15}\u{3}\u{3}\0\u{2}\u{2}\u{28}", Malformed::TlsUnexpected),
+            (frame, Malformed::Http2Unexpected),
+        ] {
+            assert_eq!(whole(text, Asked::Other).progress, Some(Progress::Malformed(why)), "{text:?}");
+        }
+        let long = format!("HTTP/1.1 200 OK\r\nA: {}", "x".repeat(LIMIT));
+        assert_eq!(whole(&long, Asked::Other).progress, Some(Progress::Malformed(Malformed::HeadTooLarge)));
+    }
+
+    #[test]
+    fn a_connection_that_ends_says_what_is_missing() {
+        let ended = |text: &str| read([text.as_bytes()], Asked::Other, Some(true)).ended;
+        assert_eq!(read([], Asked::Other, Some(false)).ended, Some(Ended::Before));
+        assert_eq!(ended("HTTP/1.1 100 Continue\r\n\r\n"), Some(Ended::Truncated));
+        assert_eq!(ended("220 smtp"), Some(Ended::Malformed(Malformed::StatusLine)));
+        for whole in [PAGE, CHUNKED] {
+            for end in 1..whole.len() {
+                assert_eq!(ended(&whole[..end]), Some(Ended::Truncated), "{end} of {whole}");
+            }
+        }
+    }
+
+    fn samples() -> Vec<(String, Asked)> {
+        let other = [
+            PAGE.to_owned(),
+            CHUNKED.to_owned(),
+            CLOSING.to_owned(),
+            format!("HTTP/1.1 100 Continue\r\n\r\n{PAGE}"),
+            format!("{PAGE}surplus"),
+            format!("{PAGE}{PAGE}"),
+            "HTTP/1.1 204 No Content\r\n\r\n".to_owned(),
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcdefgh".to_owned(),
+            "\u{1}nonsense".to_owned(),
+            format!("junk\r\n{PAGE}"),
+        ];
+        let head = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n".to_owned();
+        other.into_iter().map(|text| (text, Asked::Other)).chain([(head, Asked::Head)]).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn it_does_not_matter_in_which_pieces_a_response_comes(
+            which in 0..samples().len(),
+            cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
+            end: Option<bool>,
+        ) {
+            let (text, asked) = &samples()[which];
+            let bytes = text.as_bytes();
+            let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len())).collect();
+            cuts.extend([0, bytes.len()]);
+            cuts.sort_unstable();
+            let pieces = cuts.windows(2).map(|pair| &bytes[pair[0]..pair[1]]).filter(|piece| !piece.is_empty());
+            let (cut, one) = (read(pieces, *asked, end), read([bytes], *asked, end));
+            // A piece may end a first line that is none before the rest shows what follows it.
+            let junk = |progress| matches!(progress, Some(Progress::Malformed(_)));
+            if junk(cut.progress) && junk(one.progress) && one.status.is_none() {
+                return Ok(());
+            }
+            prop_assert_eq!(cut, one);
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..40), 0..20)) {
+            read(pieces.iter().map(Vec::as_slice), Asked::Other, Some(true));
+        }
+    }
+}
