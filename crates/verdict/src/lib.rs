@@ -10,6 +10,8 @@ pub mod observation;
 pub mod outcome;
 pub mod promise;
 pub mod report;
+pub mod request;
+pub mod response;
 pub mod rules;
 pub mod statistics;
 pub mod tally;

@@ -1,0 +1,707 @@
+//! The request as it was sent and as it arrived: what the client says of it in a header, and in what the backend found it
+//! changed.
+//!
+//! # `Check-Request-Sent`
+//!
+//! Seven parts with semicolons between them:
+//!
+//! | part | example | |
+//! |---|---|---|
+//! | version | `1` | of this format |
+//! | method | `POST` | |
+//! | path | `9f2d33a1` | digest of the path as sent, without query |
+//! | query | `00b1c2d3` | digest of what follows `?`; `-` without a query |
+//! | host | `5a5a0102` | digest of the Host field in lower case; `-` without one |
+//! | body | `1000:0123456789abcdef` | length and digest of the content; `-` without a body |
+//! | fields | `0a0b0c0d11223344,…` | of each end-to-end field of the user's own: digest of its name in lower case, digest of its value |
+//!
+//! Digests of parts are the low 32 bits of XXH3-64, that of the body is whole. Several lines of a name are one field, their
+//! values joined with `, ` (RFC 9110 §5.3).
+
+use std::fmt;
+
+use http::{Fields, digest, encode, is_hop_by_hop};
+
+/// Header of a request: what its client sent.
+pub const SENT_HEADER: &str = "Check-Request-Sent";
+
+/// Fields of the user's own beyond this number share its last bit in a [`FieldMask`].
+pub const MASKED_FIELDS: usize = 16;
+
+/// A request as its client sends it, to be told to the backends.
+#[derive(Clone, Copy, Debug)]
+pub struct Sent<'a> {
+    /// The method.
+    pub method: &'a str,
+    /// As in the request line: path and query.
+    pub target: &'a str,
+    /// Value of the Host field; none with HTTP/1.0.
+    pub host: Option<&'a str>,
+    /// Length and [`http::digest`] of the content; none without a body.
+    pub body: Option<SentBody>,
+    /// Fields of the user's own, in order; those that belong to the connection are left out by [`Sent::write`].
+    pub fields: &'a [(String, String)],
+}
+
+/// Length and digest of a body.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SentBody {
+    /// Bytes of content, without framing.
+    pub length: u64,
+    /// Of the content.
+    pub digest: u64,
+}
+
+impl SentBody {
+    /// Of a whole content.
+    pub fn of(content: &[u8]) -> SentBody {
+        SentBody { length: content.len() as u64, digest: digest(content) }
+    }
+}
+
+impl Sent<'_> {
+    /// Appends the value of the header.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        let (path, query) = split_target(self.target);
+        out.extend_from_slice(b"1;");
+        out.extend_from_slice(self.method.as_bytes());
+        out.push(b';');
+        out.extend_from_slice(&encode::hexadecimal::<8>(u64::from(short(path.as_bytes()))));
+        out.push(b';');
+        or_none(out, query.map(|query| short(query.as_bytes())));
+        out.push(b';');
+        or_none(out, self.host.map(|host| short_of_lower_case(host.as_bytes())));
+        out.push(b';');
+        match self.body {
+            None => out.push(b'-'),
+            Some(body) => {
+                out.extend_from_slice(encode::Decimal::new().of(body.length));
+                out.push(b':');
+                out.extend_from_slice(&encode::hexadecimal::<16>(body.digest));
+            }
+        }
+        out.push(b';');
+        for (index, name) in self.judged_fields().into_iter().enumerate() {
+            if index > 0 {
+                out.push(b',');
+            }
+            let values: Vec<&str> = self.values(name).collect();
+            out.extend_from_slice(&encode::hexadecimal::<8>(u64::from(short_of_lower_case(name.as_bytes()))));
+            out.extend_from_slice(&encode::hexadecimal::<8>(u64::from(short(values.join(", ").as_bytes()))));
+        }
+    }
+
+    /// The names of the fields that the header tells of, in its order: bit `n` of a [`FieldMask`] is the `n`th of them.
+    pub fn judged_fields(&self) -> Vec<&str> {
+        let named_by_connection: Vec<&str> =
+            self.values("connection").flat_map(|value| value.split(',')).map(str::trim).collect();
+        let mut names: Vec<&str> = Vec::new();
+        for (name, _) in self.fields {
+            let is_of_the_message = !is_hop_by_hop(name)
+                && !OTHERWISE_COMPARED.iter().any(|it| name.eq_ignore_ascii_case(it))
+                && !named_by_connection.iter().any(|it| name.eq_ignore_ascii_case(it));
+            if is_of_the_message && !names.iter().any(|it| it.eq_ignore_ascii_case(name)) {
+                names.push(name);
+            }
+        }
+        names
+    }
+
+    fn values<'s>(&'s self, name: &'s str) -> impl Iterator<Item = &'s str> {
+        self.fields.iter().filter(move |(it, _)| it.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
+    }
+}
+
+/// Fields of a message that are parts of their own here, or are spent on the way.
+const OTHERWISE_COMPARED: [&str; 6] =
+    ["host", "content-length", "expect", "max-forwards", "check-request-id", "check-request-sent"];
+
+/// Path and query of a target as a client writes it.
+fn split_target(target: &str) -> (&str, Option<&str>) {
+    match target.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (target, None),
+    }
+}
+
+fn or_none(out: &mut Vec<u8>, part: Option<u32>) {
+    match part {
+        Some(part) => out.extend_from_slice(&encode::hexadecimal::<8>(u64::from(part))),
+        None => out.push(b'-'),
+    }
+}
+
+fn short(bytes: &[u8]) -> u32 {
+    digest(bytes) as u32
+}
+
+fn short_of_lower_case(bytes: &[u8]) -> u32 {
+    const USUAL: usize = 64;
+    let mut room = [0; USUAL];
+    match room.get_mut(..bytes.len()) {
+        Some(lower) => {
+            lower.copy_from_slice(bytes);
+            lower.make_ascii_lowercase();
+            short(lower)
+        }
+        None => short(&bytes.to_ascii_lowercase()),
+    }
+}
+
+/// A part of a request that can differ between what was sent and what arrived.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u16)]
+pub enum RequestPart {
+    /// The method.
+    Method = 1,
+    /// The path.
+    Path = 1 << 1,
+    /// The query.
+    Query = 1 << 2,
+    /// The Host field.
+    Host = 1 << 3,
+    /// How much content arrived.
+    BodyLength = 1 << 4,
+    /// The content, though its length is right.
+    Body = 1 << 5,
+    /// A field of the user's own did not arrive.
+    FieldLost = 1 << 6,
+    /// One arrived with another value.
+    FieldChanged = 1 << 7,
+    /// One arrived more than once.
+    FieldDoubled = 1 << 8,
+    /// The header that says what was sent arrived and cannot be read: nothing is judged.
+    Unreadable = 1 << 9,
+}
+
+impl RequestPart {
+    /// All of them.
+    pub const ALL: [RequestPart; 10] = [
+        RequestPart::Method,
+        RequestPart::Path,
+        RequestPart::Query,
+        RequestPart::Host,
+        RequestPart::BodyLength,
+        RequestPart::Body,
+        RequestPart::FieldLost,
+        RequestPart::FieldChanged,
+        RequestPart::FieldDoubled,
+        RequestPart::Unreadable,
+    ];
+
+    /// As it stands in the API and in reports for programs.
+    pub fn name(self) -> &'static str {
+        match self {
+            RequestPart::Method => "method",
+            RequestPart::Path => "path",
+            RequestPart::Query => "query",
+            RequestPart::Host => "host",
+            RequestPart::BodyLength => "body-length",
+            RequestPart::Body => "body",
+            RequestPart::FieldLost => "field-lost",
+            RequestPart::FieldChanged => "field-changed",
+            RequestPart::FieldDoubled => "field-doubled",
+            RequestPart::Unreadable => "unreadable",
+        }
+    }
+}
+
+/// In which parts a request arrived other than it was sent.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Differences(u16);
+
+impl Differences {
+    /// In none.
+    pub const NONE: Differences = Differences(0);
+
+    /// As [`Differences::bits`] wrote them; bits without a meaning are dropped.
+    pub fn from_bits(bits: u16) -> Differences {
+        RequestPart::ALL.into_iter().filter(|part| bits & *part as u16 != 0).collect()
+    }
+
+    /// For a record.
+    pub fn bits(self) -> u16 {
+        self.0
+    }
+
+    /// Adds one.
+    pub fn add(&mut self, part: RequestPart) {
+        self.0 |= part as u16;
+    }
+
+    /// Whether it is one of them.
+    pub fn contains(self, part: RequestPart) -> bool {
+        self.0 & part as u16 != 0
+    }
+
+    /// Whether all arrived as it was sent.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// One after the other.
+    pub fn iter(self) -> impl Iterator<Item = RequestPart> {
+        RequestPart::ALL.into_iter().filter(move |part| self.contains(*part))
+    }
+}
+
+impl FromIterator<RequestPart> for Differences {
+    fn from_iter<I: IntoIterator<Item = RequestPart>>(parts: I) -> Differences {
+        let mut differences = Differences::NONE;
+        parts.into_iter().for_each(|part| differences.add(part));
+        differences
+    }
+}
+
+/// Names with commas: `path, query`.
+impl fmt::Display for Differences {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, part) in self.iter().enumerate() {
+            write!(f, "{}{}", if index == 0 { "" } else { ", " }, part.name())?;
+        }
+        Ok(())
+    }
+}
+
+/// Which of the [judged fields](Sent::judged_fields) did not arrive as they were sent: bit `n` is the `n`th, the last bit also
+/// all after it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct FieldMask(pub u16);
+
+impl FieldMask {
+    fn add(&mut self, index: usize) {
+        self.0 |= 1 << index.min(MASKED_FIELDS - 1);
+    }
+
+    /// The indices that are set.
+    pub fn iter(self) -> impl Iterator<Item = usize> {
+        (0..MASKED_FIELDS).filter(move |index| self.0 & 1 << index != 0)
+    }
+}
+
+/// A request as it arrived.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrived<'h, 'b> {
+    /// The method.
+    pub method: &'b str,
+    /// Without query.
+    pub path: &'b str,
+    /// What follows `?`.
+    pub query: Option<&'b str>,
+    /// Host and port.
+    pub host: Option<&'b [u8]>,
+    /// All fields.
+    pub fields: Fields<'h, 'b>,
+}
+
+/// What a comparison of the head found, and what is left to compare when the body has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Comparison {
+    /// Parts that differ.
+    pub differences: Differences,
+    /// Fields that differ.
+    pub fields: FieldMask,
+    /// The body that was sent; `None` also where nothing is judged.
+    pub body: Option<SentBody>,
+}
+
+impl Comparison {
+    /// Compares a head with the value of its [`SENT_HEADER`].
+    pub fn of_head(sent: &[u8], arrived: &Arrived) -> Comparison {
+        compare(sent, arrived).unwrap_or(Comparison {
+            differences: [RequestPart::Unreadable].into_iter().collect(),
+            ..Comparison::default()
+        })
+    }
+
+    /// Compares the body that came.
+    pub fn see_body(&mut self, arrived: SentBody) {
+        if self.differences.contains(RequestPart::Unreadable) {
+            return;
+        }
+        let sent = self.body.unwrap_or_else(|| SentBody::of(b""));
+        if sent.length != arrived.length {
+            self.differences.add(RequestPart::BodyLength);
+        } else if sent.digest != arrived.digest {
+            self.differences.add(RequestPart::Body);
+        }
+    }
+}
+
+fn compare(sent: &[u8], arrived: &Arrived) -> Option<Comparison> {
+    let mut parts = sent.splitn(7, |byte| *byte == b';');
+    let mut part = || parts.next();
+    if part()? != b"1" {
+        return None;
+    }
+    let (method, path, query, host, body, fields) = (part()?, part()?, part()?, part()?, part()?, part()?);
+    let mut differences = Differences::NONE;
+    if method != arrived.method.as_bytes() {
+        differences.add(RequestPart::Method);
+    }
+    if hexadecimal(path)? as u32 != short(arrived.path.as_bytes()) {
+        differences.add(RequestPart::Path);
+    }
+    if optional(query)? != arrived.query.map(|query| short(query.as_bytes())) {
+        differences.add(RequestPart::Query);
+    }
+    if optional(host)? != arrived.host.map(short_of_lower_case) {
+        differences.add(RequestPart::Host);
+    }
+    let body = match body {
+        b"-" => None,
+        stated => {
+            let colon = stated.iter().position(|byte| *byte == b':')?;
+            let length = str::from_utf8(&stated[..colon]).ok()?.parse().ok()?;
+            Some(SentBody { length, digest: hexadecimal(&stated[colon + 1..]).filter(|_| stated.len() == colon + 17)? })
+        }
+    };
+    let mut mask = FieldMask::default();
+    if !fields.is_empty() {
+        for (index, pair) in fields.split(|byte| *byte == b',').enumerate() {
+            let (name, value) = pair.split_at_checked(8).filter(|_| pair.len() == 16)?;
+            let (name, value) = (hexadecimal(name)? as u32, hexadecimal(value)? as u32);
+            if let Some(difference) = of_field(name, value, arrived.fields) {
+                differences.add(difference);
+                mask.add(index);
+            }
+        }
+    }
+    Some(Comparison { differences, fields: mask, body })
+}
+
+fn of_field(name: u32, value: u32, fields: Fields) -> Option<RequestPart> {
+    let mut lines = fields.iter().filter(|field| short_of_lower_case(field.name.as_bytes()) == name);
+    let Some(first) = lines.next() else { return Some(RequestPart::FieldLost) };
+    let mut joined = first.value.to_vec();
+    let (mut count, mut alike) = (1, true);
+    for line in lines {
+        joined.extend_from_slice(b", ");
+        joined.extend_from_slice(line.value);
+        (count, alike) = (count + 1, alike && line.value == first.value);
+    }
+    if short(&joined) == value {
+        None
+    } else if count > 1 && alike && short(first.value) == value || is_repeated(first.value, value) {
+        Some(RequestPart::FieldDoubled)
+    } else {
+        Some(RequestPart::FieldChanged)
+    }
+}
+
+/// Whether one line is the value that was sent, twice in a list.
+fn is_repeated(line: &[u8], value: u32) -> bool {
+    [&b", "[..], b","].iter().any(|between| {
+        let halves = line.len().checked_sub(between.len()).filter(|both| both.is_multiple_of(2));
+        halves.is_some_and(|both| {
+            let (one, rest) = line.split_at(both / 2);
+            rest.strip_prefix(*between) == Some(one) && short(one) == value
+        })
+    })
+}
+
+fn optional(part: &[u8]) -> Option<Option<u32>> {
+    match part {
+        b"-" => Some(None),
+        digits if digits.len() == 8 => Some(Some(hexadecimal(digits)? as u32)),
+        _ => None,
+    }
+}
+
+fn hexadecimal(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() || digits.len() > 16 {
+        return None;
+    }
+    digits.iter().try_fold(0, |value, byte| {
+        let digit = match byte {
+            b'0'..=b'9' => byte - b'0',
+            b'a'..=b'f' => byte - b'a' + 10,
+            _ => return None,
+        };
+        Some(value << 4 | u64::from(digit))
+    })
+}
+
+/// Something about a request as it arrived that is noted though nothing is compared with it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u16)]
+pub enum Note {
+    /// It said what was sent: its parts were compared.
+    Compared = 1,
+    /// It has X-Forwarded-Proto.
+    ForwardedProto = 1 << 1,
+    /// It has X-Forwarded-Host.
+    ForwardedHost = 1 << 2,
+    /// It has Forwarded (RFC 7239).
+    Forwarded = 1 << 3,
+    /// It has Via.
+    Via = 1 << 4,
+    /// It has X-Forwarded-For.
+    ForwardedFor = 1 << 5,
+    /// It came in HTTP/1.0.
+    Http10 = 1 << 6,
+    /// Fields that belong to the connection before this one arrived (RFC 9110 §7.6.1): Keep-Alive,
+    KeepAlive = 1 << 7,
+    /// Proxy-Connection,
+    ProxyConnection = 1 << 8,
+    /// Proxy-Authorization,
+    ProxyAuthorization = 1 << 9,
+    /// TE,
+    Te = 1 << 10,
+    /// Upgrade.
+    Upgrade = 1 << 11,
+    /// Its body came in chunks.
+    Chunked = 1 << 12,
+    /// It announced trailers.
+    Trailer = 1 << 13,
+}
+
+impl Note {
+    /// All of them.
+    pub const ALL: [Note; 14] = [
+        Note::Compared,
+        Note::ForwardedProto,
+        Note::ForwardedHost,
+        Note::Forwarded,
+        Note::Via,
+        Note::ForwardedFor,
+        Note::Http10,
+        Note::KeepAlive,
+        Note::ProxyConnection,
+        Note::ProxyAuthorization,
+        Note::Te,
+        Note::Upgrade,
+        Note::Chunked,
+        Note::Trailer,
+    ];
+
+    /// As it stands in the API: for a field its name in lower case.
+    pub fn name(self) -> &'static str {
+        match self {
+            Note::Compared => "compared",
+            Note::ForwardedProto => "x-forwarded-proto",
+            Note::ForwardedHost => "x-forwarded-host",
+            Note::Forwarded => "forwarded",
+            Note::Via => "via",
+            Note::ForwardedFor => "x-forwarded-for",
+            Note::Http10 => "http/1.0",
+            Note::KeepAlive => "keep-alive",
+            Note::ProxyConnection => "proxy-connection",
+            Note::ProxyAuthorization => "proxy-authorization",
+            Note::Te => "te",
+            Note::Upgrade => "upgrade",
+            Note::Chunked => "chunked",
+            Note::Trailer => "trailer",
+        }
+    }
+
+    /// Whether it is a field that belongs to the connection between client and balancer.
+    pub fn is_hop_by_hop(self) -> bool {
+        match self {
+            Note::KeepAlive
+            | Note::ProxyConnection
+            | Note::ProxyAuthorization
+            | Note::Te
+            | Note::Upgrade
+            | Note::Trailer => true,
+            Note::Compared
+            | Note::ForwardedProto
+            | Note::ForwardedHost
+            | Note::Forwarded
+            | Note::Via
+            | Note::ForwardedFor
+            | Note::Http10
+            | Note::Chunked => false,
+        }
+    }
+
+    /// The note that a field of this name makes.
+    pub fn of_field(name: &str) -> Option<Note> {
+        // By length first: most fields make none.
+        let note = match name.len() {
+            2 => Note::Te,
+            3 => Note::Via,
+            7 if name.eq_ignore_ascii_case("trailer") => Note::Trailer,
+            7 => Note::Upgrade,
+            9 => Note::Forwarded,
+            10 => Note::KeepAlive,
+            15 => Note::ForwardedFor,
+            16 if name.eq_ignore_ascii_case("x-forwarded-host") => Note::ForwardedHost,
+            16 => Note::ProxyConnection,
+            17 => Note::ForwardedProto,
+            19 => Note::ProxyAuthorization,
+            _ => return None,
+        };
+        name.eq_ignore_ascii_case(note.name()).then_some(note)
+    }
+}
+
+/// What was noted about a request as it arrived.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Notes(u16);
+
+impl Notes {
+    /// As [`Notes::bits`] wrote them; bits without a meaning are dropped.
+    pub fn from_bits(bits: u16) -> Notes {
+        let mut notes = Notes::default();
+        Note::ALL.into_iter().filter(|note| bits & *note as u16 != 0).for_each(|note| notes.add(note));
+        notes
+    }
+
+    /// For a record.
+    pub fn bits(self) -> u16 {
+        self.0
+    }
+
+    /// Adds one.
+    pub fn add(&mut self, note: Note) {
+        self.0 |= note as u16;
+    }
+
+    /// Whether it was made.
+    pub fn contains(self, note: Note) -> bool {
+        self.0 & note as u16 != 0
+    }
+
+    /// One after the other.
+    pub fn iter(self) -> impl Iterator<Item = Note> {
+        Note::ALL.into_iter().filter(move |note| self.contains(*note))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::{Mode, RequestHead, Room};
+
+    fn own(fields: &[(&str, &str)]) -> Vec<(String, String)> {
+        fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    /// What a backend finds in the request of this head, sent as `sent` says.
+    fn compared(sent: &Sent, head: &str, body: &[u8]) -> Comparison {
+        let mut value = Vec::new();
+        sent.write(&mut value);
+        found(&value, head, body)
+    }
+
+    fn found(value: &[u8], head: &str, body: &[u8]) -> Comparison {
+        let head = format!("{}\r\n\r\n", head.replace('\n', "\r\n"));
+        let mut room = Room::<100>::new();
+        let request = RequestHead::parse(head.as_bytes(), &mut room, 9999, Mode::Strict).unwrap().unwrap();
+        let arrived = Arrived {
+            method: request.method,
+            path: request.path(),
+            query: request.query(),
+            host: request.host,
+            fields: request.fields,
+        };
+        let mut comparison = Comparison::of_head(value, &arrived);
+        comparison.see_body(SentBody::of(body));
+        comparison
+    }
+
+    #[test]
+    fn a_request_that_arrives_as_it_was_sent_differs_in_nothing() {
+        let fields = own(&[("X-A", "1"), ("Accept", "*/*"), ("x-a", "2"), ("Connection", "x-hop"), ("X-Hop", "1")]);
+        let sent = Sent {
+            method: "POST",
+            target: "/a%2Fb?c",
+            host: Some("App.example:80"),
+            body: Some(SentBody::of(b"abc")),
+            fields: &fields,
+        };
+        assert_eq!(sent.judged_fields(), ["X-A", "Accept"]);
+        for head in [
+            "POST /a%2Fb?c HTTP/1.1\nHost: app.EXAMPLE:80\nX-A: 1\nX-A: 2\nAccept: */*\nX-Forwarded-For: 1.2.3.4",
+            "POST http://app.example:80/a%2Fb?c HTTP/1.1\nHost: x\naccept: */*\nx-a: 1, 2",
+        ] {
+            let comparison = compared(&sent, head, b"abc");
+            assert_eq!((comparison.differences, comparison.fields), (Differences::NONE, FieldMask(0)), "{head}");
+        }
+    }
+
+    #[test]
+    fn each_change_is_named() {
+        use RequestPart::*;
+        let fields = own(&[("X-A", "1"), ("X-B", "2")]);
+        let sent =
+            Sent { method: "POST", target: "/a?c", host: Some("h"), body: Some(SentBody::of(b"abc")), fields: &fields };
+        let head = "POST /a?c HTTP/1.1\nHost: h\nX-A: 1\nX-B: 2";
+        let rows: [(&str, &str, &[u8], RequestPart, u16); 16] = [
+            ("POST", "GET", b"abc", Method, 0),
+            ("/a?c", "//a?c", b"abc", Path, 0),
+            ("/a?c", "/A?c", b"abc", Path, 0),
+            ("/a?c", "/a", b"abc", Query, 0),
+            ("/a?c", "/a?", b"abc", Query, 0),
+            ("/a?c", "/a?c&d", b"abc", Query, 0),
+            ("Host: h", "Host: other", b"abc", Host, 0),
+            ("", "", b"ab", BodyLength, 0),
+            ("", "", b"", BodyLength, 0),
+            ("", "", b"abd", Body, 0),
+            ("\nX-A: 1", "", b"abc", FieldLost, 1),
+            ("\nX-B: 2", "", b"abc", FieldLost, 2),
+            ("X-B: 2", "X-B: 3", b"abc", FieldChanged, 2),
+            ("X-A: 1", "X-A: 1\nx-a: 1", b"abc", FieldDoubled, 1),
+            ("X-A: 1", "X-A: 1, 1", b"abc", FieldDoubled, 1),
+            ("X-A: 1", "X-A: 1\nX-A: 3", b"abc", FieldChanged, 1),
+        ];
+        for (was, is, body, part, mask) in rows {
+            let head = head.replacen(was, is, 1);
+            let comparison = compared(&sent, &head, body);
+            let expected: Differences = [part].into_iter().collect();
+            assert_eq!((comparison.differences, comparison.fields), (expected, FieldMask(mask)), "{head} {body:?}");
+        }
+    }
+
+    #[test]
+    fn a_body_that_nobody_sent_and_a_query_that_nobody_asked_are_differences() {
+        let sent = Sent { method: "GET", target: "/", host: None, body: None, fields: &[] };
+        let comparison = compared(&sent, "GET /?x HTTP/1.0", b"x");
+        assert_eq!(comparison.differences.to_string(), "query, body-length");
+        assert!(compared(&sent, "GET / HTTP/1.0", b"").differences.is_empty());
+    }
+
+    #[test]
+    fn beyond_the_mask_fields_share_its_last_bit() {
+        let fields: Vec<_> = (0..20).map(|index| (format!("X-{index}"), "v".to_owned())).collect();
+        let sent = Sent { method: "GET", target: "/", host: Some("h"), body: None, fields: &fields };
+        let comparison = compared(&sent, "GET / HTTP/1.1\nHost: h\nX-0: v", b"");
+        assert_eq!((comparison.fields, comparison.differences.to_string()), (FieldMask(0xfffe), "field-lost".into()));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_not_judged() {
+        for value in [
+            "",
+            "1",
+            "2;GET;0;0;0;-;",
+            "1;GET;00000000;-;-;-",
+            "1;GET;x;-;-;-;",
+            "1;GET;00000000;-;-;5;",
+            "1;GET;00000000;-;-;5:0;",
+            "1;GET;00000000;-;-;-;12",
+            "1;GET;00000000;0;-;-;",
+        ] {
+            let comparison = found(value.as_bytes(), "GET / HTTP/1.1\nHost: h", b"x");
+            assert_eq!(comparison.differences.to_string(), "unreadable", "{value:?}");
+        }
+    }
+
+    #[test]
+    fn notes_and_differences_survive_a_record() {
+        for part in RequestPart::ALL {
+            let differences: Differences = [part].into_iter().collect();
+            assert_eq!(Differences::from_bits(differences.bits()), differences);
+            assert_eq!(differences.iter().collect::<Vec<_>>(), [part]);
+        }
+        for note in Note::ALL {
+            let mut notes = Notes::default();
+            notes.add(note);
+            assert_eq!(Notes::from_bits(notes.bits()).iter().collect::<Vec<_>>(), [note]);
+            let is_a_field = !matches!(note, Note::Compared | Note::Http10 | Note::Chunked);
+            assert_eq!(Note::of_field(&note.name().to_uppercase()), is_a_field.then_some(note));
+        }
+        assert_eq!(Note::of_field("X-Forwarded-Fox"), None);
+    }
+}
