@@ -18,6 +18,7 @@ pub mod balancer;
 pub mod check;
 pub mod chunks;
 pub mod cli;
+mod escape;
 pub mod fleet;
 pub mod io;
 pub mod journal;

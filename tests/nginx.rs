@@ -12,9 +12,7 @@ use crate::support::nginx::{Configuration, Method as Way, Nginx};
 use crate::support::{Fleet, eventually};
 use rustix::process::Signal;
 use uuid::Uuid;
-use uuid_generator::balancer;
-use uuid_generator::topology::Topology;
-use uuid_generator::wire::{AttemptEnd, Generator};
+use uuid_generator::wire::AttemptEnd;
 
 const SHIPPED: &str = include_str!("../load_balancer.conf");
 /// One after the other.
@@ -265,9 +263,12 @@ fn order(nginx: &Nginx, count: usize, ports: &[u16]) -> String {
     (0..count).map(|_| letter()).collect()
 }
 
+/// The lines that are shipped, for these backends.
 fn lines(ports: &[u16]) -> String {
-    let generators = ports.iter().copied().map(Generator).collect();
-    balancer::nginx::lines(&Topology::of("localhost".parse().unwrap(), generators))
+    let place = crate::support::TemporaryDirectory::new();
+    let ports = crate::support::list(ports);
+    let words = ["config", "nginx", "--snippet", "--for-version", "1.31.3", "--ports", &ports];
+    String::from_utf8(crate::support::run(crate::support::program(&place).args(words)).stdout).unwrap()
 }
 
 /// As nginx's documentation of `keepalive` says.

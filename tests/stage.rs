@@ -210,8 +210,8 @@ fn what_a_balancer_leaves_behind_is_ended_with_it() {
     std::fs::create_dir(&folder).unwrap();
     let mut guard = at(&place)
         .arg("guard")
-        .arg(&folder)
-        .args(["sh", "-c", "setsid sleep 600 >/dev/null 2>&1 & echo $! > orphan; exit 0"])
+        .args([&folder, &folder])
+        .args(["--", "sh", "-c", "setsid sleep 600 >/dev/null 2>&1 & echo $! > orphan; exit 0"])
         .stdin(Stdio::piped())
         .spawn()
         .unwrap();

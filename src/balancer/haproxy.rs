@@ -1,25 +1,43 @@
 //! PURE. HAProxy: a whole `haproxy.cfg`, or its frontend and backend.
 
 use crate::balancer::lines::Lines;
+use std::path::Path;
+
+use crate::balancer::own::{Own, SCRATCH};
 use crate::balancer::{
-    Balancer, Cannot, FEWEST, File, IDEMPOTENT, LEAST_TIME, Limits, Options, ReloadSignal, Run, Version, Written, time,
+    FEWEST, File, IDEMPOTENT, LEAST_TIME, Limits, Options, Product, ReloadSignal, Run, Unsupported, Version, Written,
+    time,
 };
 use crate::topology::{Algorithm, Topology};
+
+/// HAProxy.
+pub const HAPROXY: Product = Product {
+    name: "haproxy",
+    title: "HAProxy",
+    newest: Version(2, 6, 12),
+    version_argument: Some("-v"),
+    install: "sudo apt-get install haproxy",
+    reload: Some(ReloadSignal::Usr2),
+    // It draws from a hash ring with few points, whose arcs differ.
+    random_spread: Some((0.16, 0.08)),
+    write,
+    own: Some(own),
+};
 
 /// From here on all that is written is known: `balance hash` is the latest of it.
 const OLDEST: Version = Version(2, 6, 0);
 const NAME: &str = "haproxy.cfg";
 
 /// A `haproxy.cfg`, or what goes behind the `defaults` of one.
-pub fn write(topology: &Topology, options: &Options) -> Result<Written, Cannot> {
+fn write(topology: &Topology, options: &Options) -> Result<Written, Unsupported> {
     let body = frontend_and_backend(topology, options)?;
     let mut text = Lines::default();
-    text.add(0, format!("# {}", options.head(Balancer::Haproxy, topology)));
+    text.add(0, format!("# {}", options.head(&HAPROXY, topology)));
     if options.snippet {
         text.add(0, "# Put it behind `defaults` that have timeouts.").add(0, "").block(0, &body);
         return Ok(Written { files: vec![File { name: NAME, text: text.0 }], run: None });
     }
-    let run = Run { successors_at: Some(ReloadSignal::Usr2), ..Run::of(&[], &format!("haproxy -W -db -f {NAME}")) };
+    let run = Run::of(&[], &format!("haproxy -W -db -f {NAME}"));
     text.add(0, format!("# In the foreground, in the folder of this file: {run}"))
         .add(0, "# Reload it: kill -USR2; let it end what it began, and end: kill -USR1")
         .add(0, "global")
@@ -36,8 +54,9 @@ pub fn write(topology: &Topology, options: &Options) -> Result<Written, Cannot> 
     Ok(Written { files: vec![File { name: NAME, text: text.0 }], run: Some(run) })
 }
 
-fn frontend_and_backend(topology: &Topology, options: &Options) -> Result<String, Cannot> {
-    let limits = Limits::of(Balancer::Haproxy, options);
+fn frontend_and_backend(topology: &Topology, options: &Options) -> Result<String, Unsupported> {
+    let limits = Limits::of(&HAPROXY, options);
+    limits.refuse_workers_in_snippet(options)?;
     limits.refuse_if_older_than(OLDEST)?;
     let watches = topology.health.is_some() || topology.failure.is_some();
     limits.refuse_if(
@@ -125,7 +144,7 @@ fn frontend_and_backend(topology: &Topology, options: &Options) -> Result<String
     Ok(text.0)
 }
 
-fn balance(topology: &Topology, limits: Limits) -> Result<Vec<String>, Cannot> {
+fn balance(topology: &Topology, limits: Limits) -> Result<Vec<String>, Unsupported> {
     let hash = |balance: String| vec![balance, "hash-type consistent".to_owned()];
     Ok(match &topology.algorithm {
         Algorithm::RoundRobin => vec!["balance roundrobin".to_owned()],
@@ -162,4 +181,10 @@ fn retries(topology: &Topology, text: &mut Lines) {
             }
         }
     }
+}
+
+/// With a pid file of its own, whatever the file says.
+fn own(file: &Path) -> anyhow::Result<Own> {
+    let pid = format!("{SCRATCH}/haproxy.pid");
+    Ok(Own::beside(file, &["-W", "-db", "-p", &pid, "-f", &file.to_string_lossy()]))
 }

@@ -3,8 +3,22 @@
 use std::time::Duration;
 
 use crate::balancer::lines::Lines;
-use crate::balancer::{Balancer, Cannot, File, Limits, Listen, Options, Version, Written, time};
+use crate::balancer::{File, Limits, Listen, Options, Product, Unsupported, Version, Written, time};
 use crate::topology::{Algorithm, Member, Topology};
+
+/// Kubernetes, with whatever implements its Gateway API.
+pub const KUBERNETES: Product = Product {
+    name: "kubernetes",
+    title: "Kubernetes with Gateway API",
+    // Of the Gateway API.
+    newest: Version(1, 6, 1),
+    version_argument: None,
+    install: "it is no program",
+    reload: None,
+    random_spread: None,
+    write,
+    own: None,
+};
 
 /// Of the Gateway API: HTTPRoute is v1 from here on.
 const OLDEST: Version = Version(1, 0, 0);
@@ -18,11 +32,11 @@ const NAME: &str = "uuid.yaml";
 const CONTROLLERS: &str = "the policies of your Gateway's controller may: see its documentation";
 
 /// One file of documents; a snippet is the HTTPRoute.
-pub fn write(topology: &Topology, options: &Options) -> Result<Written, Cannot> {
-    let limits = Limits::of(Balancer::Kubernetes, options);
+fn write(topology: &Topology, options: &Options) -> Result<Written, Unsupported> {
+    let limits = Limits::of(&KUBERNETES, options);
     refuse(topology, options, limits)?;
     let mut text = Lines::default();
-    text.add(0, format!("# {}", options.head(Balancer::Kubernetes, topology)));
+    text.add(0, format!("# {}", options.head(&KUBERNETES, topology)));
     let port = options.listen.map_or(80, |listen| listen.port);
     if !options.snippet {
         text.add(0, format!("# kubectl apply -f {NAME}, with an image that has uuid-generator as its program."))
@@ -42,7 +56,7 @@ pub fn write(topology: &Topology, options: &Options) -> Result<Written, Cannot> 
     Ok(Written { files: vec![File { name: NAME, text: text.0 }], run: None })
 }
 
-fn refuse(topology: &Topology, options: &Options, limits: Limits) -> Result<(), Cannot> {
+fn refuse(topology: &Topology, options: &Options, limits: Limits) -> Result<(), Unsupported> {
     limits.refuse_if_older_than(OLDEST)?;
     if let Some(Listen { address: Some(_), .. }) = options.listen {
         return Err(limits.cannot(

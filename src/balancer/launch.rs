@@ -1,44 +1,53 @@
-//! Starts a balancer in the foreground with a directory of its own, and sees to it that nothing of it is left.
+//! Starts a balancer in the foreground with a scratch folder of its own, and sees to it that nothing of it is left.
 
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::balancer::ReloadSignal;
-use crate::balancer::guard::{ENDED, OUTPUT, children};
+use crate::balancer::guard::{ENDED, KEPT, OUTPUT, Orders, children};
+use crate::balancer::own::SCRATCH;
+use crate::escape::harmless_lines;
 
-/// How a balancer is run.
+/// How a balancer is run. [`SCRATCH`] in arguments and environment stands for the scratch folder.
 #[derive(Clone, Debug)]
 pub struct Recipe {
     /// Its name, for people.
     pub name: String,
-    /// Files that are written before: their names in the directory, and what they say.
+    /// Files that are written before, by their names in the scratch folder.
     pub files: Vec<(String, String)>,
-    /// The program and its arguments; it runs in the directory, `{}` stands for that.
+    /// The program and its arguments.
     pub command: Vec<OsString>,
-    /// More environment, with `{}` too.
+    /// Variables that are set.
     pub environment: Vec<(String, String)>,
+    /// Where it is started. None: in the scratch folder.
+    pub folder: Option<PathBuf>,
+    /// Files for which it sees empty ones of its own.
+    pub covered: Vec<PathBuf>,
     /// At which its processes have successors.
-    pub successors_at: Option<ReloadSignal>,
+    pub reload: Option<ReloadSignal>,
     /// Where it accepts connections when it is ready.
     pub address: SocketAddr,
 }
 
-/// A balancer that runs. Dropped, it is ended, and its directory removed.
+/// A balancer that runs. Dropped, it is ended, and its scratch folder removed.
 pub struct Running {
     guard: Child,
+    /// Of the guard, and of all in its group: the balancer and its workers.
+    group: Option<Pid>,
     /// Its end ends the guard.
     tie: Option<ChildStdin>,
-    directory: PathBuf,
+    scratch: PathBuf,
     name: String,
 }
 
@@ -46,35 +55,21 @@ pub struct Running {
 const TAKING_OVER: Duration = Duration::from_secs(3);
 /// Envoy and Traefik need a second on a slow machine.
 const START: Duration = Duration::from_secs(20);
+/// In an error, so many of the last lines that a balancer has printed.
+const LINES: usize = 40;
 
 impl Running {
     /// Writes the files, starts it, and returns when it accepts connections. An error has what the balancer itself said.
     pub async fn start(recipe: &Recipe) -> Result<Running> {
-        let directory = std::env::temp_dir().join(format!("uuid-generator-{}", uuid::Uuid::new_v4().simple()));
-        fs::create_dir_all(&directory).with_context(|| format!("failed to make {}", directory.display()))?;
-        let place = directory.to_string_lossy().into_owned();
-        let placed = |text: &str| text.replace("{}", &place);
-        let prepare = || -> Result<(Child, Option<ChildStdin>)> {
-            write(&recipe.files, &directory)?;
-            let program = std::env::current_exe().context("failed to find this program")?;
-            let mut guard = Command::new(program)
-                .arg("guard")
-                .arg(&directory)
-                .args(recipe.command.iter().map(|word| placed(&word.to_string_lossy())))
-                .envs(recipe.environment.iter().map(|(name, value)| (name, placed(value))))
-                .stdin(Stdio::piped())
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .process_group(0)
-                .spawn()
-                .context("failed to start the guard of the balancer")?;
-            let tie = guard.stdin.take();
-            Ok((guard, tie))
-        };
-        let (guard, tie) = prepare().inspect_err(|_| {
-            let _ = fs::remove_dir_all(&directory);
+        let scratch = std::env::temp_dir().join(format!("uuid-generator-{}", uuid::Uuid::new_v4().simple()));
+        fs::create_dir(&scratch).with_context(|| format!("failed to make {}", scratch.display()))?;
+        let started = prepare(recipe, &scratch);
+        let mut guard = started.inspect_err(|_| {
+            let _ = fs::remove_dir_all(&scratch);
         })?;
-        let mut running = Running { guard, tie, directory, name: recipe.name.clone() };
+        let group = guard.id().and_then(|pid| Pid::from_raw(pid as i32));
+        let tie = guard.stdin.take();
+        let mut running = Running { guard, group, tie, scratch, name: recipe.name.clone() };
         match running.until_ready(recipe.address).await {
             Ok(()) => Ok(running),
             Err(error) => {
@@ -84,10 +79,10 @@ impl Running {
         }
     }
 
-    /// Has new processes of it take over, told by these files; the old ones answer what they have begun. Where that cannot be seen from
+    /// Has new processes of it take over, configured by these files; the old ones answer what they have begun. Where that cannot be seen from
     /// outside, or does not come to pass, it is an error, and who balances then is not known.
     pub async fn reload(&self, recipe: &Recipe) -> Result<()> {
-        let signal = match recipe.successors_at {
+        let signal = match recipe.reload {
             Some(ReloadSignal::Hup) => Signal::HUP,
             Some(ReloadSignal::Usr2) => Signal::USR2,
             None => bail!("{} is not seen to reload", self.name),
@@ -96,7 +91,7 @@ impl Running {
         let main = self.pid().with_context(ended)?;
         let workers = || children(main);
         let old = workers();
-        write(&recipe.files, &self.directory)?;
+        write(&recipe.files, &self.scratch)?;
         kill_process(Pid::from_raw(main as i32).with_context(ended)?, signal)
             .with_context(|| format!("{} takes no signal", self.name))?;
         let deadline = Instant::now() + TAKING_OVER;
@@ -120,20 +115,50 @@ impl Running {
             {
                 return Ok(());
             }
-            let output = self.output();
-            let over = self.guard.try_wait()?.is_some() || self.directory.join(ENDED).exists();
+            let over = self.guard.try_wait()?.is_some() || self.scratch.join(ENDED).exists();
             if over || Instant::now() > deadline {
                 let why = if over { "ended at once" } else { "does not accept connections" };
-                let said = if output.is_empty() { "it said nothing".to_owned() } else { output };
-                bail!("{} {why} at {address}; its own words:\n{said}", self.name);
+                bail!("{} {why} at {address}; {}", self.name, self.own_words());
             }
             sleep(Duration::from_millis(5)).await;
         }
     }
 
-    /// What it has said until now.
+    /// Returns when nobody guards it any more, which is an error: then all that is left of it has been killed. A balancer that ends is no such error: what
+    /// becomes of requests then shows in them.
+    pub async fn unguarded(&mut self) -> anyhow::Error {
+        let _ = self.guard.wait().await;
+        self.kill_group();
+        anyhow::anyhow!("the process that guards {} was killed", self.name)
+    }
+
+    /// All that the guard may have left. The number of a group belongs to nobody else as long as somebody is in it.
+    fn kill_group(&mut self) {
+        if let Some(group) = self.group.take() {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
+
+    fn own_words(&self) -> String {
+        match self.output() {
+            output if output.is_empty() => "it said nothing".to_owned(),
+            output => format!("its own words:\n{output}"),
+        }
+    }
+
+    /// The last of what it has said until now.
     pub fn output(&self) -> String {
-        fs::read_to_string(self.directory.join(OUTPUT)).unwrap_or_default().trim().to_owned()
+        let mut text = Vec::new();
+        if let Ok(mut file) = File::open(self.scratch.join(OUTPUT)) {
+            let length = file.metadata().map_or(0, |metadata| metadata.len());
+            let _ = file.seek(SeekFrom::Start(length.saturating_sub(KEPT as u64)));
+            let _ = file.take(KEPT as u64).read_to_end(&mut text);
+        }
+        let text = String::from_utf8_lossy(&text);
+        let lines: Vec<&str> = text.trim().lines().collect();
+        let left_out = lines.len().saturating_sub(LINES);
+        let first = if left_out > 0 { format!("({left_out} lines before)\n") } else { String::new() };
+        first + &harmless_lines(&lines[left_out..].join("\n"))
     }
 
     /// Its process, which takes signals.
@@ -148,15 +173,42 @@ impl Running {
 
     /// Where its files are.
     pub fn directory(&self) -> &Path {
-        &self.directory
+        &self.scratch
     }
 
     /// Ends it and waits until it is gone.
     pub async fn stop(mut self) {
         self.tie = None;
         let _ = timeout(Duration::from_secs(5), self.guard.wait()).await;
-        let _ = fs::remove_dir_all(&self.directory);
+        self.kill_group();
+        let _ = fs::remove_dir_all(&self.scratch);
     }
+}
+
+/// The guard, which starts the balancer.
+fn prepare(recipe: &Recipe, scratch: &Path) -> Result<Child> {
+    write(&recipe.files, scratch)?;
+    let name = scratch.to_string_lossy();
+    let placed = |text: &str| text.replace(SCRATCH, &name);
+    let orders = Orders {
+        scratch: scratch.to_owned(),
+        folder: recipe.folder.clone().unwrap_or_else(|| scratch.to_owned()),
+        covered: recipe.covered.clone(),
+        command: recipe
+            .command
+            .iter()
+            .map(|word| word.to_str().map_or(word.clone(), |word| placed(word).into()))
+            .collect(),
+    };
+    Command::new(std::env::current_exe().context("failed to find this program")?)
+        .args(orders.words())
+        .envs(recipe.environment.iter().map(|(name, value)| (name, placed(value))))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .context("failed to start the guard of the balancer")
 }
 
 fn write(files: &[(String, String)], directory: &Path) -> Result<()> {

@@ -7,12 +7,18 @@ pub mod caddy;
 pub mod envoy;
 pub mod guard;
 pub mod haproxy;
+pub mod installed;
 pub mod kubernetes;
 pub mod launch;
 mod lines;
 pub mod nginx;
+pub mod nginx_files;
+pub mod own;
+pub mod product;
 pub mod read;
 pub mod traefik;
+
+pub use product::{Balancer, Product, ReloadSignal};
 
 use std::fmt;
 use std::net::IpAddr;
@@ -21,118 +27,6 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::topology::{Host, Topology};
-
-/// A balancer for which configuration is written.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Balancer {
-    /// NGINX, open source.
-    Nginx,
-    /// HAProxy.
-    Haproxy,
-    /// Envoy.
-    Envoy,
-    /// Traefik.
-    Traefik,
-    /// Caddy.
-    Caddy,
-    /// Kubernetes, with whatever implements its Gateway API.
-    Kubernetes,
-}
-
-impl Balancer {
-    /// All of them.
-    pub const ALL: [Balancer; 6] =
-        [Balancer::Nginx, Balancer::Haproxy, Balancer::Envoy, Balancer::Traefik, Balancer::Caddy, Balancer::Kubernetes];
-
-    /// Its program.
-    pub fn name(self) -> &'static str {
-        match self {
-            Balancer::Nginx => "nginx",
-            Balancer::Haproxy => "haproxy",
-            Balancer::Envoy => "envoy",
-            Balancer::Traefik => "traefik",
-            Balancer::Caddy => "caddy",
-            Balancer::Kubernetes => "kubernetes",
-        }
-    }
-
-    /// As its makers write it.
-    pub fn title(self) -> &'static str {
-        match self {
-            Balancer::Nginx => "NGINX",
-            Balancer::Haproxy => "HAProxy",
-            Balancer::Envoy => "Envoy",
-            Balancer::Traefik => "Traefik",
-            Balancer::Caddy => "Caddy",
-            Balancer::Kubernetes => "Kubernetes with Gateway API",
-        }
-    }
-
-    /// The newest version that the writer was tried with.
-    pub fn newest(self) -> Version {
-        match self {
-            Balancer::Nginx => Version(1, 31, 3),
-            Balancer::Haproxy => Version(2, 6, 12),
-            Balancer::Envoy => Version(1, 40, 0),
-            Balancer::Traefik => Version(3, 7, 15),
-            Balancer::Caddy => Version(2, 11, 7),
-            // Of the Gateway API.
-            Balancer::Kubernetes => Version(1, 6, 1),
-        }
-    }
-
-    /// The program that knows its version, and how it is asked.
-    pub fn version_question(self) -> Option<(&'static str, &'static str)> {
-        match self {
-            Balancer::Nginx => Some(("nginx", "-v")),
-            Balancer::Haproxy => Some(("haproxy", "-v")),
-            Balancer::Envoy => Some(("envoy", "--version")),
-            Balancer::Traefik => Some(("traefik", "version")),
-            Balancer::Caddy => Some(("caddy", "version")),
-            Balancer::Kubernetes => None,
-        }
-    }
-
-    /// The configuration, or what the balancer cannot be told.
-    pub fn write(self, topology: &Topology, options: &Options) -> Result<Written, Cannot> {
-        if options.snippet {
-            let limits = Limits::of(self, options);
-            limits.refuse_if(
-                options.workers.is_some() && self != Balancer::Nginx,
-                "say in a snippet how many workers serve (--workers)",
-                "leave out --workers or --snippet",
-            )?;
-            limits.refuse_if(
-                options.listen.is_some() && self == Balancer::Traefik,
-                "say in a snippet where it listens (--listen): that stands in the static file",
-                "leave out --listen or --snippet",
-            )?;
-        }
-        match self {
-            Balancer::Nginx => nginx::write(topology, options),
-            Balancer::Haproxy => haproxy::write(topology, options),
-            Balancer::Envoy => envoy::write(topology, options),
-            Balancer::Traefik => traefik::write(topology, options),
-            Balancer::Caddy => caddy::write(topology, options),
-            Balancer::Kubernetes => kubernetes::write(topology, options),
-        }
-    }
-}
-
-impl fmt::Display for Balancer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
-
-impl FromStr for Balancer {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Balancer, String> {
-        let known = Balancer::ALL.into_iter().find(|balancer| balancer.name() == text);
-        known.ok_or_else(|| format!("expected one of {}", Balancer::ALL.map(Balancer::name).join(", ")))
-    }
-}
 
 /// How a configuration is written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -161,20 +55,20 @@ impl Options {
         self.workers.map_or(1, NonZeroU32::get)
     }
 
-    fn version(&self, balancer: Balancer) -> Version {
+    fn version(&self, product: &Product) -> Version {
         match self.version {
             For::Asked(version) | For::Found(version) => version,
-            For::Newest => balancer.newest(),
+            For::Newest => product.newest,
         }
     }
 
     /// What the first line of a configuration says.
-    fn head(&self, balancer: Balancer, topology: &Topology) -> String {
-        let (title, version) = (balancer.title(), self.version(balancer));
+    fn head(&self, product: &Product, topology: &Topology) -> String {
+        let (title, version) = (product.title, self.version(product));
         let origin = match self.version {
             For::Asked(_) => String::new(),
             For::Found(_) => ", which was found on PATH".to_owned(),
-            For::Newest if balancer.version_question().is_none() => ", the newest known".to_owned(),
+            For::Newest if product.version_argument.is_none() => ", the newest known".to_owned(),
             For::Newest => ": none was found on PATH, so the newest known was assumed".to_owned(),
         };
         let count = topology.members.len();
@@ -299,17 +193,6 @@ pub struct Run {
     pub environment: Vec<(&'static str, String)>,
     /// The program and its arguments.
     pub command: Vec<String>,
-    /// At which its processes have successors.
-    pub successors_at: Option<ReloadSignal>,
-}
-
-/// A signal at which a balancer reads its files anew and lets new processes take over from the old ones.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum ReloadSignal {
-    /// SIGHUP
-    Hup,
-    /// SIGUSR2
-    Usr2,
 }
 
 impl Run {
@@ -317,7 +200,6 @@ impl Run {
         Run {
             environment: environment.iter().map(|(name, value)| (*name, (*value).to_owned())).collect(),
             command: command.split(' ').map(str::to_owned).collect(),
-            successors_at: None,
         }
     }
 }
@@ -332,49 +214,46 @@ impl fmt::Display for Run {
     }
 }
 
-/// A balancer cannot be told something, in its free edition or in that version.
+/// A balancer does not support something, in its free edition or in that version.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Cannot {
+pub struct Unsupported {
     /// Such as `stick to a backend by a cookie of its own (--algorithm sticky): from 1.29.6`.
     pub what: String,
-    /// Which one.
-    pub balancer: Balancer,
+    /// Which one, by its title.
+    pub title: &'static str,
     /// For which the configuration was to be written.
     pub version: Version,
     /// What comes nearest.
     pub nearest: String,
 }
 
-impl fmt::Display for Cannot {
+impl fmt::Display for Unsupported {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (title, version, what, nearest) = (self.balancer.title(), self.version, &self.what, &self.nearest);
+        let Unsupported { what, title, version, nearest } = self;
         write!(f, "{title} {version} cannot {what}\n  hint: {nearest}")
     }
 }
 
-impl std::error::Error for Cannot {}
+impl std::error::Error for Unsupported {}
 
-/// Collects what to say of one balancer that cannot.
+/// The limits of one version of a balancer: they name it in what they refuse.
 #[derive(Clone, Copy)]
 struct Limits {
-    balancer: Balancer,
+    title: &'static str,
     version: Version,
 }
 
 impl Limits {
-    fn of(balancer: Balancer, options: &Options) -> Limits {
-        Limits { balancer, version: options.version(balancer) }
+    fn of(product: &Product, options: &Options) -> Limits {
+        Limits { title: product.title, version: options.version(product) }
     }
 
     /// It cannot, if so.
-    fn refuse_if(self, so: bool, what: &str, nearest: &str) -> Result<(), Cannot> {
-        match so {
-            true => Err(self.cannot(what, nearest)),
-            false => Ok(()),
-        }
+    fn refuse_if(self, so: bool, what: &str, nearest: &str) -> Result<(), Unsupported> {
+        if so { Err(self.cannot(what, nearest)) } else { Ok(()) }
     }
 
-    fn refuse_if_older_than(self, oldest: Version) -> Result<(), Cannot> {
+    fn refuse_if_older_than(self, oldest: Version) -> Result<(), Unsupported> {
         let what = format!("be configured: configuration is written from version {oldest} on");
         self.refuse_if(
             self.version < oldest,
@@ -383,9 +262,18 @@ impl Limits {
         )
     }
 
-    fn cannot(self, what: &str, nearest: &str) -> Cannot {
-        let Limits { balancer, version } = self;
-        Cannot { what: what.to_owned(), balancer, version, nearest: nearest.to_owned() }
+    /// Most have that where a snippet does not reach.
+    fn refuse_workers_in_snippet(self, options: &Options) -> Result<(), Unsupported> {
+        self.refuse_if(
+            options.snippet && options.workers.is_some(),
+            "say in a snippet how many workers serve (--workers)",
+            "leave out --workers or --snippet",
+        )
+    }
+
+    fn cannot(self, what: &str, nearest: &str) -> Unsupported {
+        let Limits { title, version } = self;
+        Unsupported { what: what.to_owned(), title, version, nearest: nearest.to_owned() }
     }
 }
 
@@ -405,38 +293,4 @@ fn time(duration: Duration) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_version_is_found_in_what_programs_say() {
-        for (text, version) in [
-            ("nginx version: nginx/1.22.1", Version(1, 22, 1)),
-            ("HAProxy version 2.6.12-1+deb12u4 2026/10/17 - https://haproxy.org/", Version(2, 6, 12)),
-            (
-                "envoy  version: 6e9bd4b91e1f1d08ecb3ba7f9ac7dd5e8c6ea0f4/1.40.0/Clean/RELEASE/BoringSSL",
-                Version(1, 40, 0),
-            ),
-            ("Version:      3.7.15\nCodename: x\nGo version: go1.26.2", Version(3, 7, 15)),
-            ("v2.11.7 h1:abc=", Version(2, 11, 7)),
-        ] {
-            assert_eq!(Version::in_text(text), Some(version));
-        }
-        assert_eq!(Version::in_text("none"), None);
-        assert_eq!("2.6".parse(), Ok(Version(2, 6, 0)));
-        for text in ["", "1", "1.x", "1.2.3.4", "-1.2"] {
-            assert!(text.parse::<Version>().is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn where_it_listens_is_read_as_it_is_written() {
-        for text in ["8080", "127.0.0.1:8080", "[::1]:8080"] {
-            assert_eq!(text.parse::<Listen>().unwrap().to_string(), text);
-        }
-        assert_eq!("localhost:80".parse::<Listen>().unwrap().to_string(), "127.0.0.1:80");
-        for text in ["", "0", "65536", "a:80", "127.0.0.1:", ":80"] {
-            assert!(text.parse::<Listen>().is_err(), "{text}");
-        }
-    }
-}
+mod tests;

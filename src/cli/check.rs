@@ -14,15 +14,16 @@ use regex_lite::Regex;
 use serde::Deserialize;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::balancer::nginx_files;
 use crate::balancer::read::Configuration;
 use crate::check::load::Identity;
 use crate::check::plan::{Backing, Plan, Trust};
 use crate::check::scenario::Scenario;
 use crate::check::{self, Watch};
 use crate::cli::balancing::Balancing;
+use crate::cli::demo;
 use crate::cli::settings::FleetFlags;
 use crate::cli::stage::{self, Stage, Wish};
-use crate::cli::{demo, nginx_conf};
 use crate::report::{Format, Style, junit, render};
 use crate::topology::Algorithm;
 use crate::wire::Time;
@@ -547,7 +548,7 @@ fn expect_of(stage: &Stage, plan: &mut Plan, tolerance: bool) {
 
 /// Expects what the `upstream` block says. What was not understood is returned.
 fn expect_from(file: &Path, name: Option<&str>, plan: &mut Plan) -> Result<Vec<String>> {
-    let Configuration { upstreams: all, mut not_read, .. } = nginx_conf::read(file)?;
+    let Configuration { upstreams: all, mut not_read, .. } = nginx_files::read(file)?;
     let names: Vec<&str> = all.iter().map(|upstream| upstream.name.as_str()).collect();
     let upstream = match (name, all.as_slice()) {
         (None, [only]) => only,

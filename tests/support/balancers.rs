@@ -8,111 +8,134 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
-use uuid_generator::balancer::{Balancer, For, Version, Written};
 
-use crate::support::{self, PATIENCE, TemporaryDirectory};
+use crate::support::{self, PATIENCE, TemporaryDirectory, list};
 
 /// A balancer's program on this machine.
 #[derive(Clone, Debug)]
 pub struct Installed {
-    pub balancer: Balancer,
+    pub name: &'static str,
     pub program: PathBuf,
-    pub version: Version,
+    pub version: String,
 }
 
 /// All that `tests/prepare` installs: Debian's, and those of wheels.
 pub fn installed() -> Vec<Installed> {
     let wheels = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/.balancers/programs");
-    let of = |balancer: Balancer, program: PathBuf| {
+    let of = |name: &'static str, question: &str, program: PathBuf| {
         assert!(program.exists(), "{} is missing: run tests/prepare, or `make test`, which does", program.display());
-        let (_, question) = balancer.version_question().expect("a program");
         let said = support::run(Command::new(&program).arg(question));
         let said = String::from_utf8([said.stdout, said.stderr].concat()).unwrap();
-        let version = Version::in_text(&said).unwrap_or_else(|| panic!("{program:?} says no version: {said}"));
-        Installed { balancer, program, version }
+        let mut words = said.split(|c: char| !(c.is_ascii_digit() || c == '.')).map(|word| word.trim_matches('.'));
+        let version = words.find(|word| word.split('.').filter(|part| !part.is_empty()).count() == 3);
+        let version = version.unwrap_or_else(|| panic!("{program:?} says no version: {said}")).to_owned();
+        Installed { name, program, version }
     };
     vec![
-        of(Balancer::Nginx, "/usr/sbin/nginx".into()),
-        of(Balancer::Nginx, wheels.join("nginx")),
-        of(Balancer::Haproxy, "/usr/sbin/haproxy".into()),
-        of(Balancer::Envoy, wheels.join("envoy")),
-        of(Balancer::Traefik, wheels.join("traefik")),
-        of(Balancer::Caddy, wheels.join("caddy")),
+        of("nginx", "-v", "/usr/sbin/nginx".into()),
+        of("nginx", "-v", wheels.join("nginx")),
+        of("haproxy", "-v", "/usr/sbin/haproxy".into()),
+        of("envoy", "--version", wheels.join("envoy")),
+        of("traefik", "version", wheels.join("traefik")),
+        of("caddy", "version", wheels.join("caddy")),
     ]
 }
 
+/// What `config` has written.
+pub struct Written {
+    pub place: TemporaryDirectory,
+    /// By their names.
+    pub files: Vec<String>,
+    /// Variables, the program and its arguments.
+    run: Vec<String>,
+}
+
 impl Installed {
-    pub fn found(&self) -> For {
-        For::Found(self.version)
+    /// For backends on these ports, with these options; None if the balancer does not support them.
+    pub fn config(&self, ports: &[u16], options: &[&str]) -> Option<Written> {
+        let place = TemporaryDirectory::new();
+        fs::set_permissions(place.path(), Permissions::from_mode(0o777)).unwrap();
+        let ports = list(ports);
+        let mut command = support::program(&place);
+        command.args(["config", self.name, "--ports", &ports, "--for-version", &self.version, "--output", "."]);
+        let output = support::run(command.args(options));
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(said.contains(" cannot "), "{self:?} {options:?}: {said}");
+            return None;
+        }
+        let (files, run) = said.split_once("\n\n").expect("files, and how it is run");
+        let files = files.lines().map(|file| file.trim_start_matches("./").to_owned()).collect();
+        let run = run.trim().strip_prefix("cd . && ").expect("in the folder").split(' ').map(str::to_owned).collect();
+        Some(Written { place, files, run })
     }
 
     /// Whether it takes this configuration, without complaint. Traefik can only be started.
     pub fn takes(&self, written: &Written) -> Result<(), String> {
-        let place = place_with(written);
-        if self.balancer == Balancer::Envoy {
-            fs::write(place.path().join("envoy.yaml"), all_static(written)).unwrap();
-        }
-        let arguments: &[&str] = match self.balancer {
-            Balancer::Nginx => &["-t", "-p", ".", "-e", "stderr", "-c", "nginx.conf"],
-            Balancer::Haproxy => &["-c", "-f", "haproxy.cfg"],
-            Balancer::Envoy => &["--mode", "validate", "-c", "envoy.yaml", "--log-level", "warning"],
-            Balancer::Caddy => &["validate", "--config", "Caddyfile", "--adapter", "caddyfile"],
-            Balancer::Traefik | Balancer::Kubernetes => panic!("{} has no test of a configuration", self.balancer),
+        let place = written.place.path();
+        let arguments: &[&str] = match self.name {
+            "nginx" => &["-t", "-p", ".", "-e", "stderr", "-c", "nginx.conf"],
+            "haproxy" => &["-c", "-f", "haproxy.cfg"],
+            "envoy" => {
+                fs::write(place.join("envoy.yaml"), all_static(written)).unwrap();
+                &["--mode", "validate", "-c", "envoy.yaml", "--log-level", "warning"]
+            }
+            "caddy" => &["validate", "--config", "Caddyfile", "--adapter", "caddyfile"],
+            other => panic!("{other} has no test of a configuration"),
         };
         let mut command = Command::new(&self.program);
-        command.args(arguments).current_dir(place.path()).env("HOME", place.path()).stdin(Stdio::null());
+        command.args(arguments).current_dir(place).env("HOME", place).stdin(Stdio::null());
         let output = support::run(&mut command);
         let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
         let complains = ["warn", "deprecated"].iter().any(|word| said.to_ascii_lowercase().contains(word));
         // HAProxy counts the warnings that it does not have.
-        let complains = complains && self.balancer != Balancer::Haproxy || said.contains("[WARNING]");
+        let complains = complains && self.name != "haproxy" || said.contains("[WARNING]");
         if output.status.success() && !complains { Ok(()) } else { Err(said) }
     }
 
-    /// Running, as it says how it is run. Returns when it has its configuration.
-    pub fn start(&self, written: &Written, address: SocketAddr, path: &str) -> Running {
-        let place = place_with(written);
-        let run = written.run.as_ref().expect("it runs by itself");
+    /// Running, as `config` says how it is run. Returns when it has its configuration. None if the balancer does not support these options.
+    pub fn start(&self, ports: &[u16], options: &[&str], path: &str) -> Option<Running> {
+        let address = Running::address();
+        let listen = address.to_string();
+        let written = self.config(ports, &[&["--listen", &listen], options].concat())?;
+        let is_variable = |word: &&String| {
+            let name = word.split_once('=').map(|(name, _)| name);
+            name.is_some_and(|name| name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_'))
+        };
+        let variables = written.run.iter().take_while(is_variable).filter_map(|word| word.split_once('='));
         let mut command = Command::new(&self.program);
         // Debian's programs can be read by everybody.
         if rustix::process::getuid().is_root() && self.program.starts_with("/usr") {
             command = Command::new("setpriv");
             command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&self.program);
         }
-        let output = File::create(place.path().join("output")).unwrap();
-        command.args(&run.command[1..]).envs(run.environment.iter().map(|(name, value)| (name, value)));
-        command.current_dir(place.path()).stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
+        let output = File::create(written.place.path().join("output")).unwrap();
+        command.args(written.run.iter().skip_while(is_variable).skip(1)).envs(variables);
+        command.current_dir(written.place.path()).stdin(Stdio::null());
+        command.stdout(output.try_clone().unwrap()).stderr(output);
         let child = command.spawn().unwrap();
-        let mut running = Running { address, child, place };
-        let what = format!("{self:?} serves {path} with {written:?}");
+        let mut running = Running { address, child, place: written.place };
+        let what = format!("{self:?} serves {path} with {options:?}");
         support::eventually(&what, || {
             let ended = running.child.try_wait().unwrap();
             assert!(ended.is_none(), "{what}: it ended: {}", running.said());
             // Before Traefik has read its dynamic file, all is 404.
             running.ask(path, "").is_some_and(|answer| answer.status != 404)
         });
-        running
+        Some(running)
     }
 }
 
 /// Envoy, when it only looks whether a configuration is valid, looks at none that is dynamic.
 fn all_static(written: &Written) -> String {
-    let [listener, clusters] = written.files.as_slice() else { panic!("{written:?}") };
-    let listener =
-        listener.text.lines().filter(|line| !line.contains("dynamic_resources") && !line.contains("cds_config"));
-    let (_, cluster) = clusters.text.split_once("config.cluster.v3.Cluster\n  ").expect("one cluster");
+    let text = |name: &str| fs::read_to_string(written.place.path().join(name)).unwrap();
+    let (listener, clusters) = (text("envoy.yaml"), text("clusters.yaml"));
+    let listener = listener.lines().filter(|line| !line.contains("dynamic_resources") && !line.contains("cds_config"));
+    let (_, cluster) = clusters.split_once("config.cluster.v3.Cluster\n  ").expect("one cluster");
     let cluster = format!("clusters:\n- {cluster}");
     let lines = listener.map(str::to_owned).chain(cluster.lines().map(|line| format!("  {line}")));
     lines.map(|line| line + "\n").collect()
-}
-
-fn place_with(written: &Written) -> TemporaryDirectory {
-    let place = TemporaryDirectory::new();
-    fs::set_permissions(place.path(), Permissions::from_mode(0o777)).unwrap();
-    for file in &written.files {
-        fs::write(place.path().join(file.name), &file.text).unwrap();
-    }
-    place
 }
 
 /// A running balancer. Dropping it ends it.

@@ -1,0 +1,47 @@
+//! The balancers that this machine has: where their programs are, and which versions they say they are.
+
+use std::io::Read;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::balancer::{Balancer, Product, Version};
+
+/// A program that is asked for its version answers in that time, or is not waited for.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// A program on PATH, or where balancers are installed although it is not on every user's PATH.
+pub fn find(program: &str) -> Option<PathBuf> {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&folders).chain(["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from));
+    folders.map(|folder| folder.join(program)).find(|path| path.is_file())
+}
+
+/// The best known balancer that is installed.
+pub fn first() -> Option<Balancer> {
+    Balancer::runnable().find(|balancer| find(balancer.name).is_some())
+}
+
+/// As its program says, if there is one and it says so soon.
+pub fn version(product: &Product) -> Option<Version> {
+    let mut child = Command::new(find(product.name)?)
+        .arg(product.version_argument?)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .ok()?;
+    let begin = Instant::now();
+    while child.try_wait().ok()?.is_none() {
+        if begin.elapsed() > PATIENCE {
+            let _ = child.kill();
+            let _ = child.wait();
+            return None;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let mut output = Vec::new();
+    child.stdout.take()?.take(10_000).read_to_end(&mut output).ok()?;
+    child.stderr.take()?.take(10_000).read_to_end(&mut output).ok()?;
+    Version::in_text(&String::from_utf8_lossy(&output))
+}

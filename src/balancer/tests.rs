@@ -1,0 +1,151 @@
+//! What all writers have to hold: what is asked for is written or refused.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use crate::balancer::{Balancer, For, Listen, Options, Unsupported, Version, Written};
+use crate::topology::{Algorithm, Failure, Health, Retries, Timeouts, Topology, Weights};
+use crate::wire::Generator;
+use verdict::algorithm::Algorithm as Inferred;
+
+/// One thing that is asked for besides the algorithm.
+type Ask = (&'static str, fn(&mut Topology, &mut Options));
+
+const ASKS: [Ask; 17] = [
+    ("nothing", |_, _| ()),
+    ("weights", |topology, _| weigh(topology, "5:1:1")),
+    ("backup", |topology, _| topology.members[2].backup = true),
+    ("backup and health", |topology, _| {
+        topology.members[2].backup = true;
+        topology.health = Some(health(1, 1));
+    }),
+    ("one and two backups", |topology, _| {
+        topology.members[1].backup = true;
+        topology.members[2].backup = true;
+        topology.failure = Some(failure());
+    }),
+    ("health", |topology, _| topology.health = Some(health(1, 1))),
+    ("health that counts", |topology, _| topology.health = Some(health(2, 3))),
+    ("failure", |topology, _| topology.failure = Some(failure())),
+    ("retries", |topology, _| topology.retries = Some(Retries { attempts: 2, non_idempotent: false })),
+    ("all retries", |topology, _| topology.retries = Some(Retries { attempts: 2, non_idempotent: true })),
+    ("kept connections", |topology, _| topology.keep_alive = Some(7)),
+    ("PROXY protocol", |topology, _| topology.proxy_protocol = true),
+    ("sockets", |topology, _| topology.sockets = Some("/run/uuid".parse().unwrap())),
+    ("another path", |topology, _| topology.path = "/a.b/c".parse().unwrap()),
+    ("no path", |topology, _| topology.path = "/".parse().unwrap()),
+    ("timeouts", |topology, _| {
+        topology.timeouts =
+            Timeouts { connect: Some(Duration::from_millis(250)), answer: Some(Duration::from_secs(2)) };
+    }),
+    ("workers", |_, options| options.workers = NonZeroU32::new(2)),
+];
+
+fn weigh(topology: &mut Topology, weights: &str) {
+    let Weights(weights) = weights.parse().unwrap();
+    for (member, weight) in topology.members.iter_mut().zip(weights) {
+        member.weight = weight;
+    }
+}
+
+fn health(rise: u32, fall: u32) -> Health {
+    let [rise, fall] = [rise, fall].map(|count| NonZeroU32::new(count).unwrap());
+    let (interval, timeout) = (Duration::from_secs(1), Duration::from_secs(1));
+    Health { path: "/readyz".parse().unwrap(), interval, timeout, rise, fall }
+}
+
+fn failure() -> Failure {
+    Failure { max_fails: NonZeroU32::new(2).unwrap(), fail_timeout: Duration::from_secs(3) }
+}
+
+fn fleet() -> Topology {
+    Topology::of("localhost".parse().unwrap(), [9001, 9002, 9003].map(Generator).to_vec())
+}
+
+/// Every algorithm with every single thing that can be asked for.
+fn combinations() -> impl Iterator<Item = (Algorithm, Ask)> {
+    Algorithm::examples().into_iter().flat_map(|algorithm| ASKS.map(|ask| (algorithm.clone(), ask)))
+}
+
+fn written(balancer: Balancer, algorithm: &Algorithm, ask: Ask, options: Options) -> Result<Written, Unsupported> {
+    let (mut topology, mut options) = (fleet(), options);
+    topology.algorithm = algorithm.clone();
+    ask.1(&mut topology, &mut options);
+    balancer.write(&topology, &options)
+}
+
+#[test]
+fn what_is_asked_for_is_written_or_refused_and_never_left_out() {
+    let of = |balancer, options: Options| {
+        let mut texts: BTreeMap<String, String> = BTreeMap::new();
+        let plain = |algorithm: &Algorithm| written(balancer, algorithm, ASKS[0], options).ok();
+        for (algorithm, ask) in combinations() {
+            match written(balancer, &algorithm, ask, options) {
+                Err(cannot) => {
+                    assert!(cannot.what.len() > 10 && cannot.nearest.len() > 4, "{cannot}");
+                    assert_eq!(cannot.title, balancer.title);
+                }
+                Ok(written) => {
+                    let text: String = written.files.iter().map(|file| file.text.as_str()).collect();
+                    assert!(text.ends_with('\n') && !text.contains("\n\n\n") && !text.contains(" \n"), "{text}");
+                    assert_eq!(written.run.is_some(), !options.snippet && balancer.version_argument.is_some());
+                    if ask.0 != "nothing" {
+                        let plain = plain(&algorithm).expect("more was asked for, and less is refused");
+                        assert_ne!(plain, written, "{balancer}: {} is left out with {algorithm}", ask.0);
+                    } else if let Some(other) = texts.insert(text, algorithm.to_string()) {
+                        panic!("{balancer}: {algorithm} and {other} are the same");
+                    }
+                }
+            }
+        }
+        texts.len()
+    };
+    let whole: Vec<usize> = Balancer::ALL.map(|balancer| of(balancer, Options::WHOLE)).to_vec();
+    assert_eq!(whole, [10, 9, 9, 5, 8, 2], "algorithms of {:?}", Balancer::ALL);
+    for balancer in Balancer::ALL {
+        of(balancer, Options::SNIPPET);
+    }
+    let old = Options { version: For::Asked("1.22.1".parse().unwrap()), ..Options::WHOLE };
+    assert_eq!(of(Balancer::ALL[0], old), 8);
+    for balancer in &Balancer::ALL[1..] {
+        let ancient = Options { version: For::Asked("0.9".parse().unwrap()), ..Options::WHOLE };
+        assert_eq!(of(*balancer, ancient), 0, "{balancer}");
+    }
+}
+
+#[test]
+fn a_check_knows_each_algorithm_by_the_same_word() {
+    for algorithm in Algorithm::examples() {
+        assert_eq!(algorithm.word().parse::<Inferred>().unwrap().name(), algorithm.word());
+    }
+}
+
+#[test]
+fn a_version_is_found_in_what_programs_say() {
+    for (text, version) in [
+        ("nginx version: nginx/1.22.1", Version(1, 22, 1)),
+        ("HAProxy version 2.6.12-1+deb12u4 2026/10/17 - https://haproxy.org/", Version(2, 6, 12)),
+        ("envoy  version: 6e9bd4b91e1f1d08ecb3ba7f9ac7dd5e8c6ea0f4/1.40.0/Clean/RELEASE/BoringSSL", Version(1, 40, 0)),
+        ("Version:      3.7.15\nCodename: x\nGo version: go1.26.2", Version(3, 7, 15)),
+        ("v2.11.7 h1:abc=", Version(2, 11, 7)),
+    ] {
+        assert_eq!(Version::in_text(text), Some(version));
+    }
+    assert_eq!(Version::in_text("none"), None);
+    assert_eq!("2.6".parse(), Ok(Version(2, 6, 0)));
+    for text in ["", "1", "1.x", "1.2.3.4", "-1.2"] {
+        assert!(text.parse::<Version>().is_err(), "{text}");
+    }
+}
+
+#[test]
+fn where_it_listens_is_read_as_it_is_written() {
+    for text in ["8080", "127.0.0.1:8080", "[::1]:8080"] {
+        assert_eq!(text.parse::<Listen>().unwrap().to_string(), text);
+    }
+    assert_eq!("localhost:80".parse::<Listen>().unwrap().to_string(), "127.0.0.1:80");
+    for text in ["", "0", "65536", "a:80", "127.0.0.1:", ":80"] {
+        assert!(text.parse::<Listen>().is_err(), "{text}");
+    }
+}
