@@ -1,17 +1,18 @@
-//! How a check goes, told to its fleet, whose live view shows it.
+//! Announces to a fleet how its check goes: its live view shows that.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::check::session::Watch;
+use crate::check::watch::Watch;
 use crate::remote::Remote;
 use crate::wire::{CheckNews, CheckResult};
 use verdict::report::{Check, Level, Verdict};
 
 const EVERY: Duration = Duration::from_millis(200);
 
-/// Tells it again and again, without end. A fleet that does not hear is no reason to fail.
-pub async fn tell(remote: &Remote, url: &str, watch: &Watch) {
+/// Again and again, without end. A fleet that does not hear is no reason to fail.
+pub(crate) async fn progress(remote: Option<&Remote>, url: &str, watch: &Watch) {
+    let Some(remote) = remote else { return std::future::pending().await };
     let mut every = tokio::time::interval(EVERY);
     loop {
         every.tick().await;
@@ -22,21 +23,19 @@ pub async fn tell(remote: &Remote, url: &str, watch: &Watch) {
     }
 }
 
-/// Tells what it found.
-pub async fn tell_result(remote: &Remote, check: &Check) {
-    let result = Some(result(check));
+pub(crate) async fn result(remote: &Remote, check: &Check) {
+    let result = Some(shape(check));
     let sent = check.traffic.requests;
     let news = CheckNews { url: check.url.clone(), sent, total: sent, result, ..CheckNews::default() };
     let _ = remote.checks(&news).await;
 }
 
-/// Tells why it could not run.
-pub async fn tell_error(remote: &Remote, url: &str, error: &anyhow::Error) {
+pub(crate) async fn error(remote: &Remote, url: &str, error: &anyhow::Error) {
     let news = CheckNews { url: url.to_owned(), error: Some(format!("{error:#}")), ..CheckNews::default() };
     let _ = remote.checks(&news).await;
 }
 
-fn result(check: &Check) -> CheckResult {
+fn shape(check: &Check) -> CheckResult {
     let said = |outcome| match outcome {
         Level::Pass => "pass",
         Level::Note => "note",

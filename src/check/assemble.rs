@@ -10,9 +10,7 @@ use verdict::algorithm::Inference;
 use verdict::algorithm::order::in_blocks;
 use verdict::ledger::{Ledger, Records};
 use verdict::outcome::Outcome;
-use verdict::report::{
-    Account, Algorithm, Beside, Check, Example, Finding, Fleet, Level, OutcomeCount, Plots, Traffic, Verdict,
-};
+use verdict::report::{Account, Algorithm, Beside, Check, Example, Fleet, OutcomeCount, Plots, Traffic};
 use verdict::rules::{Case, Drill, judge};
 use verdict::tally::Tally;
 
@@ -24,8 +22,6 @@ pub struct Known<'a> {
     pub run: u64,
     /// The API of the fleet, and its backends' names; none without one.
     pub fleet: Option<Fleet>,
-    /// Backends that were ready.
-    pub members: Option<usize>,
     /// Records of others.
     pub beside: Beside,
     /// Why records may be missing.
@@ -37,21 +33,10 @@ const STRIP: usize = 300;
 
 /// Judges and assembles.
 pub fn assemble(ledger: &Ledger, outcome: session::SessionData, known: Known) -> Check {
-    let session::SessionData {
-        judged,
-        sampled,
-        backends,
-        mut evidence,
-        done,
-        load,
-        started,
-        ended,
-        notes,
-        stopped,
-        ..
-    } = outcome;
+    let session::SessionData { judged, sampled, names, members, mut evidence, steps, load, started, ended, .. } =
+        outcome;
     let plan = known.plan;
-    let names = backends.names();
+    let names = names.as_slice();
     let sample = sampled..ledger.observations().len() as u32;
     let tally = Tally::of(ledger, judged, sample.clone());
     let varied = told_variation(&load.vary);
@@ -63,7 +48,7 @@ pub fn assemble(ledger: &Ledger, outcome: session::SessionData, known: Known) ->
     let began = ledger.observations().first().map_or(started, |first| first.due);
     let tell =
         |sequence: u32| ledger.entry(sequence).map_or_else(String::new, |entry| describe::line(&entry, names, began));
-    let members = known.members.unwrap_or(names.len());
+    let members = members.unwrap_or(names.len());
     let case = Case {
         ledger,
         tally: &tally,
@@ -77,18 +62,13 @@ pub fn assemble(ledger: &Ledger, outcome: session::SessionData, known: Known) ->
         varied: varied.is_some(),
         tell: &tell,
     };
-    let outage = figures::outage(ledger, sample.clone(), started, &done, names);
-    let (mut findings, shares, mut verdict) = judge(&case, outage.as_ref());
-    if stopped {
-        findings.insert(0, interrupted());
-        verdict = verdict.max(Verdict::Inconclusive);
-    }
+    let outage = figures::outage(ledger, sample.clone(), started, &steps, names);
+    let (findings, shares, verdict) = judge(&case, outage.as_ref());
     let (latency, plot) = figures::latency(ledger, sample.clone(), matches!(load.pacing, Pacing::Open { .. }));
     let (slices, slice_seconds) = figures::slices(ledger, sample.clone(), started, ended, names.len());
     let seconds = ended.since(started).as_secs_f64();
     let requests = u64::from(sample.end - sample.start);
     let account = account(ledger, &tally, &known, judged, began, names);
-    let _ = notes;
     Check {
         name: plan.name.clone(),
         url: plan.url.clone(),
@@ -119,17 +99,6 @@ pub fn assemble(ledger: &Ledger, outcome: session::SessionData, known: Known) ->
             slice_seconds,
             latency: plot,
         },
-    }
-}
-
-fn interrupted() -> Finding {
-    Finding {
-        rule: "stopped".to_owned(),
-        outcome: Level::Inconclusive,
-        summary: "the check was stopped before its end".to_owned(),
-        evidence: Vec::new(),
-        hint: None,
-        source: None,
     }
 }
 

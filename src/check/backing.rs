@@ -4,7 +4,6 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use regex_lite::Regex;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::AsyncReadExt;
 use tokio::process::{Child, Command};
@@ -13,36 +12,45 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::check::load::Identity;
 use crate::check::plan::Backing;
 use crate::remote::Remote;
+use crate::runfile::Runfile;
 use crate::wire::{Generator, MemberState};
 
-/// What was found.
-pub enum Found {
-    /// A fleet of ours.
-    Fleet {
-        /// The way to it.
-        remote: Remote,
-        /// Its backends: those that are ready first.
-        generators: Vec<Generator>,
-        /// How many are ready.
-        ready: usize,
-        /// Whether it is ended with the run.
-        started: Option<Started>,
-    },
-    /// Backends that are not ours.
-    Others(Identity),
+/// What stands behind the balancer.
+pub(crate) struct Found {
+    /// None if the backends are not ours.
+    pub(crate) fleet: Option<FoundFleet>,
+    /// Where responses say who gave them; None leaves it to the check to find that out.
+    pub(crate) identity: Option<Identity>,
+    /// It is ended with the run.
+    pub(crate) started: Option<Started>,
+}
+
+/// A fleet of ours.
+pub(crate) struct FoundFleet {
+    pub(crate) remote: Remote,
+    /// Its backends: those that are ready first.
+    pub(crate) generators: Vec<Generator>,
+    /// How many are ready.
+    pub(crate) ready: usize,
+}
+
+impl FoundFleet {
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.generators.iter().map(ToString::to_string).collect()
+    }
 }
 
 /// A fleet that lives as long as the run.
-pub struct Started(Box<Child>);
+pub(crate) struct Started(Box<Child>);
 
 /// A fleet of 1,000 backends starts within a second or two; machines may be slow.
 const START: Duration = Duration::from_secs(30);
 
-/// How the original program names itself on its page.
-const PAGE: &str = r"Generator #([0-9]+)";
+/// A fleet ends what is in flight.
+const END: Duration = Duration::from_secs(15);
 
 /// Finds or starts it.
-pub async fn find(backing: &Backing) -> Result<Found> {
+pub(crate) async fn find(backing: &Backing) -> Result<Found> {
     match backing {
         Backing::Fleet(supervisor) => of_remote(Remote::find(*supervisor, &[])?, None).await,
         Backing::FleetAt(control) => of_remote(Remote::at(control)?, None).await,
@@ -50,12 +58,9 @@ pub async fn find(backing: &Backing) -> Result<Found> {
             let (remote, started) = start(options).await?;
             of_remote(remote, Some(started)).await
         }
-        Backing::Others(identity) => Ok(Found::Others(identity.clone())),
-        Backing::Any => match Remote::find(None, &[]) {
-            Ok(remote) => of_remote(remote, None).await,
-            Err(error) if error.to_string().starts_with("more than one") => Err(error),
-            Err(_) => Ok(Found::Others(Identity::Regex(Regex::new(PAGE).expect("the expression is right")))),
-        },
+        Backing::Others(identity) => Ok(Found { fleet: None, identity: Some(identity.clone()), started: None }),
+        Backing::Any if Runfile::find_all()?.is_empty() => Ok(Found { fleet: None, identity: None, started: None }),
+        Backing::Any => of_remote(Remote::find(None, &[])?, None).await,
     }
 }
 
@@ -67,11 +72,12 @@ async fn of_remote(remote: Remote, started: Option<Started>) -> Result<Found> {
         bail!("no backend of the fleet is ready\n  hint: see uuid-generator fleet status, then fleet start");
     }
     let generators = ready.iter().chain(&others).map(|member| member.generator).collect();
-    Ok(Found::Fleet { remote, generators, ready: ready.len(), started })
+    let fleet = FoundFleet { remote, generators, ready: ready.len() };
+    Ok(Found { fleet: Some(fleet), identity: Some(Identity::Fleet), started })
 }
 
 /// Starts one with these options, and returns when all of its backends are ready.
-pub async fn start(options: &[String]) -> Result<(Remote, Started)> {
+pub(crate) async fn start(options: &[String]) -> Result<(Remote, Started)> {
     let program = std::env::current_exe().context("failed to find this program")?;
     let mut child = Command::new(program)
         .args(["--log", "off", "--end-with-parent"])
@@ -79,6 +85,8 @@ pub async fn start(options: &[String]) -> Result<(Remote, Started)> {
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
+        // CTRL+C is for the check: its fleet stays until it has ended.
+        .process_group(0)
         .kill_on_drop(true)
         .spawn()
         .context("failed to start a fleet")?;
@@ -107,17 +115,22 @@ pub async fn start(options: &[String]) -> Result<(Remote, Started)> {
 
 impl Started {
     /// The process id of its supervisor.
-    pub fn pid(&self) -> Option<u32> {
+    pub(crate) fn pid(&self) -> Option<u32> {
         self.0.id()
     }
 
-    /// Ends it as CTRL+C would.
-    pub async fn end(mut self) {
+    /// Ends it as CTRL+C would: what is in flight has its time.
+    pub(crate) async fn end(self) {
+        self.end_within(END).await;
+    }
+
+    /// The same; at once when it takes longer than `patience`.
+    pub(crate) async fn end_within(mut self, patience: Duration) {
         let pid = self.0.id().and_then(|pid| Pid::from_raw(pid as i32));
         if let Some(pid) = pid {
             let _ = kill_process(pid, Signal::TERM);
         }
         // Dropped, it is killed.
-        let _ = timeout(Duration::from_secs(15), self.0.wait()).await;
+        let _ = timeout(patience, self.0.wait()).await;
     }
 }

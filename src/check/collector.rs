@@ -15,8 +15,11 @@ use verdict::report::Beside;
 /// How often the fleet is asked: it keeps a quarter of a million records, which is two seconds at full speed.
 const INTERVAL: Duration = Duration::from_millis(100);
 
+/// Requests without an id that are kept, 40 bytes each; of more only their number is.
+const MOST_UNNUMBERED: usize = 1 << 20;
+
 /// The records of a run.
-pub struct Collector {
+pub(crate) struct Collector {
     remote: Remote,
     run: u64,
     /// Places of the fleet's backends, and of those that join later.
@@ -27,25 +30,38 @@ pub struct Collector {
     lost: u64,
     missed: u64,
     arrivals: Vec<Arrival>,
-    /// Without an id, while they could be ours: the balancer strips ours.
-    unnumbered: Option<Vec<Arrival>>,
+    /// Without an id: requests of others, and ours if their id did not arrive. The ledger tells them apart by response ids.
+    unnumbered: Vec<Arrival>,
+    /// The ids of requests do not reach the backends.
+    is_stripped: bool,
     beside: Beside,
     failure: Option<String>,
 }
 
+/// How a request of ours looks in the records.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Recorded {
+    WithId,
+    /// The balancer has stripped it.
+    WithoutId,
+    /// The backend could not read the request, and so not its id.
+    Refused,
+}
+
 /// What was collected.
-pub struct Collected {
+#[derive(Default)]
+pub(crate) struct Collected {
     /// Of the run.
-    pub arrivals: Vec<Arrival>,
+    pub(crate) arrivals: Vec<Arrival>,
     /// Of others.
-    pub beside: Beside,
+    pub(crate) beside: Beside,
     /// Why some may be missing.
-    pub gaps: Vec<String>,
+    pub(crate) gaps: Vec<String>,
 }
 
 impl Collector {
     /// From now on.
-    pub async fn begin(remote: Remote, run: u64, generators: Vec<Generator>) -> Result<Collector> {
+    pub(crate) async fn begin(remote: Remote, run: u64, generators: Vec<Generator>) -> Result<Collector> {
         let head = remote.records(u64::MAX, |_, _| {}).await?;
         Ok(Collector {
             remote,
@@ -56,31 +72,35 @@ impl Collector {
             lost: 0,
             missed: 0,
             arrivals: Vec::new(),
-            unnumbered: None,
+            unnumbered: Vec::new(),
+            is_stripped: false,
             beside: Beside::default(),
             failure: None,
         })
     }
 
     /// The fleet.
-    pub fn remote(&self) -> &Remote {
+    pub(crate) fn remote(&self) -> &Remote {
         &self.remote
     }
 
-    /// The ids of requests do not reach the backends: from now on requests without one may be ours.
-    pub fn expect_unnumbered(&mut self) {
-        self.unnumbered.get_or_insert_default();
+    /// The ids of requests do not reach the backends.
+    pub(crate) fn expect_unnumbered(&mut self) {
+        self.is_stripped = true;
     }
 
-    /// Whether a backend answered with that id, according to the records until now.
-    pub async fn has(&mut self, answer: Uuid) -> bool {
+    /// How a backend recorded the request that it gave that response, according to the records until now.
+    pub(crate) async fn find(&mut self, answer: Uuid) -> Option<Recorded> {
         self.catch_up().await;
-        let unnumbered = self.unnumbered.iter().flatten();
-        self.arrivals.iter().chain(unnumbered).any(|arrival| arrival.answer == answer)
+        if self.arrivals.iter().any(|arrival| arrival.answer == answer) {
+            return Some(Recorded::WithId);
+        }
+        let unnumbered = self.unnumbered.iter().find(|arrival| arrival.answer == answer)?;
+        Some(if matches!(unnumbered.status, 400 | 431 | 501 | 505) { Recorded::Refused } else { Recorded::WithoutId })
     }
 
     /// Collects until `end` is there.
-    pub async fn collect_until<T>(&mut self, end: impl Future<Output = T>) -> T {
+    pub(crate) async fn collect_until<T>(&mut self, end: impl Future<Output = T>) -> T {
         tokio::pin!(end);
         loop {
             tokio::select! {
@@ -91,7 +111,7 @@ impl Collector {
     }
 
     /// Collects what is still to come, for so long at most: attempts that are in flight end, or not.
-    pub async fn settle(&mut self, patience: Duration) {
+    pub(crate) async fn settle(&mut self, patience: Duration) {
         let deadline = Instant::now() + patience;
         loop {
             let in_flight = self.catch_up().await;
@@ -141,7 +161,7 @@ impl Collector {
         };
         let sequence = match record.request {
             Some(request) if request.run == self.run => u32::try_from(request.sequence).unwrap_or(UNNUMBERED - 1),
-            None if self.unnumbered.is_some() => UNNUMBERED,
+            None if self.unnumbered.len() < MOST_UNNUMBERED => UNNUMBERED,
             Some(_) | None => {
                 self.beside.foreign += 1;
                 return;
@@ -157,10 +177,8 @@ impl Collector {
             status: record.status,
             outcome: record.outcome,
         };
-        match (&mut self.unnumbered, sequence) {
-            (Some(unnumbered), UNNUMBERED) => unnumbered.push(arrival),
-            _ => self.arrivals.push(arrival),
-        }
+        let list = if sequence == UNNUMBERED { &mut self.unnumbered } else { &mut self.arrivals };
+        list.push(arrival);
     }
 
     fn place(&mut self, generator: Generator) -> Backend {
@@ -172,7 +190,7 @@ impl Collector {
     }
 
     /// All of it.
-    pub fn finish(mut self) -> Collected {
+    pub(crate) fn finish(mut self) -> Collected {
         let mut gaps = Vec::new();
         if let Some(why) = self.failure {
             gaps.push(format!("the fleet could not be asked any more: {why}"));
@@ -183,13 +201,13 @@ impl Collector {
         if self.missed > 0 {
             gaps.push(format!("{} records were gone before they could be read", self.missed));
         }
-        if let Some(unnumbered) = self.unnumbered {
+        if self.is_stripped {
             gaps.push(
                 "the balancer strips the header Check-Request-Id: retried, lost and duplicated requests cannot be told"
                     .to_owned(),
             );
-            self.arrivals.extend(unnumbered);
         }
+        self.arrivals.extend(self.unnumbered);
         Collected { arrivals: self.arrivals, beside: self.beside, gaps }
     }
 }

@@ -3,111 +3,135 @@
 mod announce;
 mod assemble;
 mod backing;
+mod client;
 mod collector;
 mod describe;
+mod diagnosis;
 mod figures;
+mod identities;
 pub mod load;
+mod meet;
 pub(crate) mod plan;
+mod run_number;
+mod sample;
 pub(crate) mod scenario;
 mod session;
 mod subject;
 mod target;
 mod visitor;
+mod warm_up;
+mod watch;
 
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use uuid::Uuid;
 
 use crate::io::clock;
 use assemble::{Known, assemble};
 use backing::Found;
 pub(crate) use backing::{Started, start as start_fleet};
-use collector::{Collected, Collector};
-use load::{Identity, Target};
-use plan::Plan;
+use load::Target;
+use plan::{Backing, Plan};
 use session::Session;
-pub(crate) use session::Watch;
 use verdict::ledger::{Ledger, Records};
 use verdict::report::{Check, Fleet, Report, VERSION};
+use verdict::rules::Weights;
 pub(crate) use visitor::{Visited, Visitor};
+pub(crate) use watch::Watch;
 
-/// Attempts that are in flight when the sample has ended may take so long to end: those at a backend that was paused, say.
-const SETTLE: Duration = Duration::from_secs(2);
+/// How a run of checks ended.
+pub(crate) enum Run {
+    Judged(Report),
+    /// Somebody stopped it after that many requests: nothing is judged.
+    Stopped {
+        requests: u64,
+    },
+}
+
+/// Whoever stops a check does not wait for what is in flight in a fleet that was started for it.
+const STOPPED: Duration = Duration::from_secs(1);
 
 /// Runs checks one after the other. An error means that one of them could not be run.
-pub(crate) async fn run(plans: &[Plan], watch: &Watch) -> Result<Report> {
+pub(crate) async fn run(plans: &[Plan], watch: &Watch) -> Result<Run> {
     let started = clock::calendar();
     let mut checks = Vec::new();
+    let mut requests = 0;
     for plan in plans {
-        checks.push(run_one(plan, watch).await?);
-        if watch.progress.is_stopping() {
-            break;
+        watch.restart();
+        match run_one(plan, watch).await? {
+            Some(check) => checks.push(check),
+            None => return Ok(Run::Stopped { requests: requests + watch.sent() }),
         }
+        requests += watch.sent();
     }
     let time = jiff::Timestamp::from_nanosecond(i128::from(started.unix))?;
-    Ok(Report {
+    Ok(Run::Judged(Report {
         version: VERSION,
         tool: concat!("uuid-generator ", env!("CARGO_PKG_VERSION")).to_owned(),
         started: format!("{time:.3}"),
         verdict: checks.iter().map(|check| check.verdict).max().unwrap_or(verdict::report::Verdict::Inconclusive),
         checks,
-    })
+    }))
 }
 
-async fn run_one(plan: &Plan, watch: &Watch) -> Result<Check> {
-    let found = backing::find(&plan.backends).await?;
-    let target = target::resolve(&plan.url, &plan.trust, plan.timeout)?;
-    let (check, started) = match found {
-        Found::Fleet { remote, generators, ready, started } => {
-            let names: Vec<String> = generators.iter().map(ToString::to_string).collect();
-            refuse_a_backend(plan, &target, &names)?;
-            refuse_misfits(plan, &names, ready)?;
-            let run = new_run();
-            let mut collector = Collector::begin(remote.clone(), run, generators).await?;
-            let session = Session::new(plan, target, run, Identity::Fleet, names.clone(), Some(ready), watch);
-            let ran = tokio::select! {
-                ran = session.run(Some(&mut collector)) => ran,
-                () = announce::tell(&remote, &plan.url, watch), if remote.is_own() => unreachable!("it tells without end"),
-            };
-            let mut outcome = match ran {
-                Ok(outcome) => outcome,
-                Err(error) => {
-                    if remote.is_own() {
-                        announce::tell_error(&remote, &plan.url, &error).await;
-                    }
-                    return Err(error);
-                }
-            };
-            collector.settle(SETTLE).await;
-            let fleet = Some(Fleet { control: collector.remote().control().to_owned(), backends: names });
-            let Collected { arrivals, beside, gaps } = collector.finish();
-            let ledger = Ledger::join(std::mem::take(&mut outcome.observations), arrivals, Records::Kept);
-            let known = Known { plan, run, fleet, members: Some(ready), beside, gaps };
-            let check = assemble(&ledger, outcome, known);
-            if remote.is_own() {
-                announce::tell_result(&remote, &check).await;
-            }
-            (check, started)
+/// None if somebody stopped it.
+async fn run_one(plan: &Plan, watch: &Watch) -> Result<Option<Check>> {
+    let mut found = tokio::select! {
+        biased;
+        () = watch.stopped() => return Ok(None),
+        found = backing::find(&plan.backends) => found?,
+    };
+    let started = found.started.take();
+    let check = tokio::select! {
+        biased;
+        () = watch.stopped() => Ok(None),
+        check = check_found(plan, found, watch) => check.map(Some),
+    };
+    if let Some(started) = started {
+        match check {
+            Ok(None) => started.end_within(STOPPED).await,
+            Ok(Some(_)) | Err(_) => started.end().await,
         }
-        Found::Others(identity) => {
-            refuse_drills(plan)?;
-            let run = new_run();
-            let session = Session::new(plan, target, run, identity, Vec::new(), None, watch);
-            let mut outcome = session.run(None).await?;
-            let ledger = Ledger::join(std::mem::take(&mut outcome.observations), Vec::new(), Records::None);
-            let known = Known { plan, run, fleet: None, members: None, beside: Default::default(), gaps: Vec::new() };
-            (assemble(&ledger, outcome, known), None)
+    }
+    check
+}
+
+async fn check_found(plan: &Plan, found: Found, watch: &Watch) -> Result<Check> {
+    let target = target::resolve(&plan.url, &plan.trust, plan.timeout)?;
+    match &found.fleet {
+        Some(fleet) => {
+            refuse_a_backend(plan, &target, &fleet.names())?;
+            refuse_misfits(plan, &fleet.names(), fleet.ready)?;
+        }
+        None => refuse_what_needs_a_fleet(plan)?,
+    }
+    // A fleet of this user shows in its live view how its check goes.
+    let remote = found.fleet.as_ref().map(|fleet| fleet.remote.clone()).filter(|remote| remote.is_own());
+    let session = Session::begin(plan, target, found.fleet.as_ref(), found.identity, watch).await?;
+    let run = session.run;
+    let data = tokio::select! {
+        data = session.run() => data,
+        () = announce::progress(remote.as_ref(), &plan.url, watch) => unreachable!("it announces without end"),
+    };
+    let mut data = match (data, &remote) {
+        (Ok(data), _) => data,
+        (Err(error), None) => return Err(error),
+        (Err(error), Some(remote)) => {
+            announce::error(remote, &plan.url, &error).await;
+            return Err(error);
         }
     };
-    if let Some(fleet) = started {
-        Started::end(fleet).await;
+    let records = if data.records.is_some() { Records::Kept } else { Records::None };
+    let collected = data.records.take().unwrap_or_default();
+    let ledger = Ledger::join(std::mem::take(&mut data.observations), collected.arrivals, records);
+    let fleet =
+        found.fleet.as_ref().map(|fleet| Fleet { control: fleet.remote.control().to_owned(), backends: fleet.names() });
+    let known = Known { plan, run, fleet, beside: collected.beside, gaps: collected.gaps };
+    let check = assemble(&ledger, data, known);
+    if let Some(remote) = &remote {
+        announce::result(remote, &check).await;
     }
     Ok(check)
-}
-
-fn new_run() -> u64 {
-    Uuid::new_v4().as_u64_pair().0 | 1
 }
 
 /// A URL that is a backend's own is no balancer's.
@@ -139,13 +163,28 @@ fn refuse_misfits(plan: &Plan, names: &[String], ready: usize) -> Result<()> {
     Ok(())
 }
 
-fn refuse_drills(plan: &Plan) -> Result<()> {
+fn refuse_what_needs_a_fleet(plan: &Plan) -> Result<()> {
     let needs_fleet = plan.scenario.steps.iter().find(|step| !matches!(step.action, scenario::StepAction::Command(_)));
-    match needs_fleet {
-        Some(step) => bail!(
+    if let Some(step) = needs_fleet {
+        bail!(
             "--outage {step}: only backends of a fleet can be broken, and none was found\n  hint: start one (uuid-generator), or use \
              --during with a command of yours"
-        ),
-        None => Ok(()),
+        );
     }
+    if let Some(Weights::ByPlace(weights)) = &plan.expectations.shares {
+        let named: Vec<String> =
+            weights.iter().zip('a'..='z').map(|(weight, letter)| format!("NAME-{letter}={weight}")).collect();
+        let what = match &plan.backends {
+            Backing::Others(_) => "backends that are not ours have names, and no order",
+            Backing::Any | Backing::Fleet(_) | Backing::FleetAt(_) | Backing::Started(_) => {
+                "no fleet of this user runs, and other backends have names, but no order"
+            }
+        };
+        bail!(
+            "--expect {}: {what}\n  hint: name them: --expect {}",
+            Weights::ByPlace(weights.clone()),
+            named.join(",")
+        );
+    }
+    Ok(())
 }

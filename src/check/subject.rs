@@ -59,7 +59,7 @@ impl<'a> Live<'a> {
             source: request.source,
             path: path.as_deref(),
             headers: &headers,
-            method: None,
+            ..Probe::default()
         };
         let seen = self.noted(|prober, backends| prober.probe(&probe, backends))?;
         let took = seen.observation.ended.since(seen.observation.due).as_secs_f64();

@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use crate::check::load::{Backends, Connection, Identity, Probe, Prober};
 use crate::check::plan::Trust;
-use crate::check::{describe, new_run, target};
+use crate::check::{describe, run_number, target};
 use verdict::observation::ClientOutcome;
 
 /// One visitor, or a new one for each request.
@@ -34,7 +34,7 @@ impl Visitor {
     pub fn new(url: &str, trust: &Trust, timeout: Duration, keeps_cookies: bool) -> Result<Visitor> {
         let target = target::resolve(url, trust, timeout)?;
         Ok(Visitor {
-            prober: Prober::new(target, new_run(), 0, timeout, Identity::Fleet),
+            prober: Prober::new(target, run_number::new(), 0, timeout, Identity::Fleet),
             backends: Backends::new(Vec::new()),
             cookies: keeps_cookies.then(BTreeMap::new),
         })

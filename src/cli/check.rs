@@ -13,6 +13,7 @@ use clap::Args;
 use regex_lite::Regex;
 use serde::Deserialize;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::spawn_local;
 
 use crate::balancer::nginx_files;
 use crate::balancer::read::Configuration;
@@ -28,6 +29,7 @@ use crate::report::{Format, Style, junit, render};
 use crate::topology::Algorithm;
 use crate::wire::Time;
 use verdict::algorithm::UnknownAlgorithm;
+use verdict::numbers::count_of;
 use verdict::outcome::Outcome;
 use verdict::promise::Promise;
 use verdict::report::Verdict;
@@ -200,6 +202,27 @@ pub struct Wanted {
     identity: Option<String>,
 }
 
+/// CTRL+C, SIGTERM and a closed terminal end the check; the second time at once.
+fn stop_on_signals(watch: Arc<Watch>) -> Result<()> {
+    for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
+        let (mut signals, watch) = (signal(kind)?, watch.clone());
+        spawn_local(async move {
+            signals.recv().await;
+            let status = 128 + kind.as_raw_value();
+            watch.stop(status as u8);
+            signals.recv().await;
+            std::process::exit(status);
+        });
+    }
+    Ok(())
+}
+
+/// Says it in one line, whoever still reads.
+fn stopped(watch: &Watch, requests: u64) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "stopped after {}; nothing is judged", count_of(requests, "request"));
+    ExitCode::from(watch.stopped_with())
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Form {
     Text,
@@ -211,8 +234,10 @@ enum Form {
 impl Typed {
     /// Runs the checks and tells the verdict.
     pub async fn run(self) -> Result<ExitCode> {
+        let watch = Arc::new(Watch::default());
+        stop_on_signals(watch.clone())?;
         if self.with.is_some() {
-            return self.run_with().await;
+            return self.run_with(&watch).await;
         }
         if self.fleet.are_given() && !self.start {
             bail!(
@@ -228,7 +253,7 @@ impl Typed {
         let mut plans: Vec<Plan> =
             self.wanted()?.into_iter().map(|wanted| wanted.plan(&backing)).collect::<Result<_>>()?;
         self.expect_from(&mut plans)?;
-        self.judge(&plans).await
+        self.judge(&plans, &watch).await
     }
 
     /// Expects what the file of --from says, and tells what of it is not understood.
@@ -244,7 +269,7 @@ impl Typed {
     }
 
     /// Sets the stage, checks, strikes it.
-    async fn run_with(&self) -> Result<ExitCode> {
+    async fn run_with(&self, watch: &Arc<Watch>) -> Result<ExitCode> {
         let wish = Wish {
             fleet: self.fleet.clone(),
             balancing: self.balancing.clone(),
@@ -273,17 +298,16 @@ impl Typed {
                 expect_from(file, self.upstream.as_deref(), &mut plan)?;
             }
         }
-        let mut terminate = signal(SignalKind::terminate())?;
-        let stage = Stage::set(&front, &wish).await?;
-        let result = tokio::select! {
-            result = self.on(&stage, wanted) => result,
-            _ = terminate.recv() => Err(anyhow::anyhow!("the check was ended before its end")),
+        let stage = tokio::select! {
+            stage = Stage::set(&front, &wish) => stage?,
+            () = watch.stopped() => return Ok(stopped(watch, 0)),
         };
+        let result = self.on(&stage, wanted, watch).await;
         stage.strike().await;
         result
     }
 
-    async fn on(&self, stage: &Stage, wanted: Vec<Wanted>) -> Result<ExitCode> {
+    async fn on(&self, stage: &Stage, wanted: Vec<Wanted>, watch: &Arc<Watch>) -> Result<ExitCode> {
         let backing = Backing::Fleet(Some(stage.supervisor));
         let mut plans: Vec<Plan> = Vec::new();
         for wanted in wanted {
@@ -299,22 +323,17 @@ impl Typed {
             plans.push(plan);
         }
         self.expect_from(&mut plans)?;
-        self.judge(&plans).await
+        self.judge(&plans, watch).await
     }
 
-    async fn judge(&self, plans: &[Plan]) -> Result<ExitCode> {
-        let watch = Arc::new(Watch::default());
+    async fn judge(&self, plans: &[Plan], watch: &Arc<Watch>) -> Result<ExitCode> {
         let shown = Shown::begin(watch.clone());
-        let stopping = watch.clone();
-        let interrupt = tokio::task::spawn_local(async move {
-            if tokio::signal::ctrl_c().await.is_ok() {
-                stopping.progress.stop();
-            }
-        });
-        let report = check::run(plans, &watch).await;
-        interrupt.abort();
+        let run = check::run(plans, watch).await;
         drop(shown);
-        let report = report?;
+        let report = match run? {
+            check::Run::Judged(report) => report,
+            check::Run::Stopped { requests } => return Ok(stopped(watch, requests)),
+        };
         self.write(&report)?;
         Ok(ExitCode::from(match report.verdict {
             Verdict::Pass => 0,

@@ -91,7 +91,7 @@ impl Typed {
         let watch = Watch::default();
         let plan = plan_of(stage, Some(REQUESTS));
         stage.tell_what_stands().await?;
-        let report = check::run(std::slice::from_ref(&plan), &watch).await?;
+        let check::Run::Judged(report) = check::run(std::slice::from_ref(&plan), &watch).await? else { return Ok(()) };
         let style = Style::of_terminal(std::io::IsTerminal::is_terminal(&std::io::stdout()));
         print!("{}", render(&report, Format::Text, &style));
         let ports: Vec<String> = stage.topology.generators().map(|generator| generator.to_string()).collect();

@@ -114,7 +114,13 @@ pub fn main() -> Result<ExitCode> {
             runtime()?.block_on(fleet::run(plan))
         }
         Some(Command::Demo(typed)) => runtime()?.block_on(typed.run()),
-        Some(Command::Check(typed)) => runtime()?.block_on(typed.run()),
+        Some(Command::Check(typed)) => {
+            let runtime = runtime()?;
+            let ended = runtime.block_on(typed.run());
+            // Requests that are waited for on other threads do not hold up the end of a check that was stopped.
+            runtime.shutdown_background();
+            ended
+        }
         Some(Command::Send(typed)) => typed.run(),
         Some(Command::Config(typed)) => typed.run(),
         Some(Command::Fleet(typed)) => runtime()?.block_on(typed.run()),

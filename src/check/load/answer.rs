@@ -16,6 +16,8 @@ use verdict::observation::{Backend, ClientOutcome, Echo, Observation};
 
 /// Bytes of a status line and its headers, and of interim answers before them.
 pub const HEAD_LIMIT: usize = 64 * 1024;
+/// Of a body that people look at.
+const TEXT_LIMIT: usize = 16 * 1024;
 /// So much of a body is kept where the backend's name stands in it.
 pub const KEPT_LIMIT: usize = 1024 * 1024;
 /// Characters of a request's id.
@@ -80,6 +82,8 @@ pub struct Reader {
     kept: Vec<u8>,
     cookies: Vec<String>,
     head_text: Vec<u8>,
+    /// As much of the body, where heads are wanted as text.
+    body_text: Vec<u8>,
     sample: Option<Box<Sample>>,
 }
 
@@ -138,6 +142,7 @@ impl Reader {
             kept: Vec::new(),
             cookies: Vec::new(),
             head_text: Vec::new(),
+            body_text: Vec::new(),
             sample: None,
         }
     }
@@ -182,6 +187,11 @@ impl Reader {
     /// Status line and headers, if they were wanted.
     pub fn head_text(&self) -> String {
         String::from_utf8_lossy(&self.head_text).into_owned()
+    }
+
+    /// The beginning of its body, where heads are wanted.
+    pub fn body_text(&self) -> String {
+        String::from_utf8_lossy(&self.body_text).into_owned()
     }
 
     /// What the answer said, as far as it came.
@@ -477,6 +487,10 @@ impl Reader {
 
     fn take(&mut self, data: &[u8]) {
         self.body_read += data.len() as u64;
+        if !self.head_text.is_empty() {
+            let room = TEXT_LIMIT - self.body_text.len();
+            self.body_text.extend_from_slice(&data[..data.len().min(room)]);
+        }
         match &mut self.verification {
             Verification::None => {}
             Verification::Page(page) => page.feed(data),

@@ -39,6 +39,8 @@ pub struct Progress {
     sent: AtomicU64,
     answered: AtomicU64,
     errors: AtomicU64,
+    /// By probes, before the sample.
+    probed: AtomicU64,
     stop: AtomicBool,
 }
 
@@ -46,6 +48,11 @@ impl Progress {
     /// Requests that were sent, or for which there was no connection.
     pub fn sent(&self) -> u64 {
         self.sent.load(Ordering::Relaxed)
+    }
+
+    /// Requests that were sent one by one, before the sample.
+    pub fn probed(&self) -> u64 {
+        self.probed.load(Ordering::Relaxed)
     }
 
     /// Whole answers.

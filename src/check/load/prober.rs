@@ -3,13 +3,14 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::net::{SendFlags, sockopt};
 
-use crate::check::load::Target;
 use crate::check::load::answer::{Book, Reader, Rules, Step};
 use crate::check::load::connect::{self, Failure};
 use crate::check::load::engine::{DriveError, no_socket};
@@ -17,6 +18,7 @@ use crate::check::load::identity::{Backends, Identity};
 use crate::check::load::jar::SetCookie;
 use crate::check::load::notes::Notes;
 use crate::check::load::request::{Template, Wording, id};
+use crate::check::load::{Progress, Target};
 use crate::io::poller::timespec;
 use crate::io::stream::{Ending, Received, Stream};
 use crate::io::tls::TlsFailure;
@@ -32,6 +34,7 @@ pub struct Prober {
     timeout: Duration,
     identity: Identity,
     wording: OwnRequest,
+    progress: Option<Arc<Progress>>,
     /// By slot.
     kept: Vec<Option<Open>>,
     observations: Vec<Observation>,
@@ -90,6 +93,8 @@ pub struct Probe<'a> {
     pub headers: &'a [(&'a str, &'a str)],
     /// If not that of every request; then it has no body either.
     pub method: Option<&'a str>,
+    /// If less than the timeout of all.
+    pub patience: Option<Duration>,
 }
 
 /// On which connection a probe is sent.
@@ -115,6 +120,8 @@ pub struct Seen {
     pub connected: bool,
     /// Status line and headers of the answer.
     pub head: String,
+    /// The first 16 KiB of its body.
+    pub body: String,
     /// Why there was no TLS, or no more of it.
     pub tls_failure: Option<TlsFailure>,
 }
@@ -145,6 +152,7 @@ impl Prober {
             timeout,
             identity,
             wording: OwnRequest::default(),
+            progress: None,
             kept: Vec::new(),
             observations: Vec::new(),
             notes: Notes::default(),
@@ -155,6 +163,16 @@ impl Prober {
     /// With these in every request.
     pub fn with_request(self, wording: OwnRequest) -> Prober {
         Prober { wording, ..self }
+    }
+
+    /// Counts its requests there.
+    pub fn with_progress(self, progress: Arc<Progress>) -> Prober {
+        Prober { progress: Some(progress), ..self }
+    }
+
+    /// Where responses from now on say who gave them.
+    pub fn set_identity(&mut self, identity: Identity) {
+        self.identity = identity;
     }
 
     /// Sends a request and waits for its answer. An error is of this machine, and then nothing was sent.
@@ -191,12 +209,15 @@ impl Prober {
             open,
             reader: Reader::new(),
             index,
-            deadline: now.after(self.timeout),
+            deadline: now.after(probe.patience.map_or(self.timeout, |patience| patience.min(self.timeout))),
             slot,
             connected: false,
             failed,
         };
         held.reader.begin(&id(self.run, sequence), method == "HEAD");
+        if let Some(progress) = &self.progress {
+            progress.probed.fetch_add(1, Ordering::Relaxed);
+        }
         self.observations.push(Observation {
             due: now,
             ended: now,
@@ -353,6 +374,7 @@ impl Held {
                 .collect(),
             connected: self.connected,
             head: self.reader.head_text(),
+            body: self.reader.body_text(),
             tls_failure: self.open.as_ref().and_then(|open| match (open.stream.tls_failure(), sight) {
                 (None, ClientOutcome::TlsFailed) => Some(TlsFailure::TimedOut),
                 (failure, _) => failure.cloned(),

@@ -1,0 +1,67 @@
+//! The one client of a check: its connections and the names of backends, lent to each phase in turn.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::Result;
+use tokio::task::spawn_blocking;
+
+use crate::check::load::{Backends, Prober, Target};
+use crate::check::subject::{Live, is_local};
+
+/// A handle: a phase that waits for its responses runs on a thread of its own, and holds the client meanwhile.
+#[derive(Clone)]
+pub(crate) struct Client {
+    target: Target,
+    shared: Arc<Mutex<Shared>>,
+}
+
+struct Shared {
+    prober: Prober,
+    backends: Backends,
+}
+
+impl Client {
+    pub(crate) fn new(target: Target, prober: Prober, names: Vec<String>) -> Client {
+        Client { target, shared: Arc::new(Mutex::new(Shared { prober, backends: Backends::new(names) })) }
+    }
+
+    pub(crate) fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// Runs a phase to its end. An error is of this machine: what the other end does is among the observations.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        phase: impl FnOnce(&mut Live) -> T + Send + 'static,
+    ) -> Result<T> {
+        let client = self.clone();
+        let phase = spawn_blocking(move || {
+            let local = is_local(client.target.address.ip());
+            client.with(|prober, backends| {
+                let mut live = Live::new(prober, backends, &client.target.path, local);
+                let result = phase(&mut live);
+                (result, live.into_failure())
+            })
+        });
+        let (result, failure) = phase.await?;
+        failure.map_or(Ok(result), |failure| Err(failure.into()))
+    }
+
+    /// What only a thread that may wait should do for long.
+    pub(crate) fn with<T>(&self, look: impl FnOnce(&mut Prober, &mut Backends) -> T) -> T {
+        // A phase that panicked has ended the check before anybody looks again.
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let Shared { prober, backends } = &mut *shared;
+        look(prober, backends)
+    }
+
+    /// The number of the next request of the run.
+    pub(crate) fn next_sequence(&self) -> u64 {
+        self.with(|prober, _| prober.next_sequence())
+    }
+
+    /// The names of backends, in the order that observations refer to.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.with(|_, backends| backends.names().to_vec())
+    }
+}

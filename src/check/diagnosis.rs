@@ -1,0 +1,167 @@
+//! Why there is nothing to check: what came instead of a backend's response, and what to try.
+
+use std::fmt;
+
+use crate::check::identities::header;
+use crate::check::load::Seen;
+use crate::check::plan::Plan;
+use crate::check::sample::BODY_LIMIT;
+use verdict::observation::ClientOutcome;
+
+/// No backend was met.
+pub(crate) struct Unmet<'a> {
+    pub(crate) plan: &'a Plan,
+    /// What came at last.
+    pub(crate) seen: &'a Seen,
+    /// The port does, and the URL has none.
+    pub(crate) speaks_tls: bool,
+    pub(crate) has_client_certificate: bool,
+    pub(crate) with_fleet: bool,
+}
+
+impl fmt::Display for Unmet<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let url = &self.plan.url;
+        if let Some(failure) = &self.seen.tls_failure {
+            return write!(f, "{url}: {failure}\n  hint: {}", failure.hint());
+        }
+        if self.speaks_tls {
+            let rest = url.strip_prefix("http://").unwrap_or(url);
+            return write!(f, "{url}: that port speaks TLS\n  hint: write https://{rest}");
+        }
+        let (what, hint) = match self.seen.observation.sight {
+            ClientOutcome::TimedOut => (
+                format!("no response within {:?}", self.plan.timeout),
+                "is it the balancer, and do its backends respond? --timeout waits longer".to_owned(),
+            ),
+            ClientOutcome::TooLarge => (
+                format!("its response is larger than {} MiB", BODY_LIMIT / 1024 / 1024),
+                "is it the right path? The check wants small responses".to_owned(),
+            ),
+            ClientOutcome::Malformed => (
+                "what it sends is not HTTP/1.1".to_owned(),
+                "does that port speak HTTP/2 only, or another protocol?".to_owned(),
+            ),
+            ClientOutcome::Closed | ClientOutcome::Reset => (
+                "it takes the connection and ends it without a response".to_owned(),
+                "does that port speak HTTP/1.1?".to_owned(),
+            ),
+            ClientOutcome::Refused | ClientOutcome::Unreachable => {
+                ("no connection".to_owned(), "does the balancer run, and listen on that port?".to_owned())
+            }
+            ClientOutcome::TlsFailed => ("the TLS handshake fails".to_owned(), "does that port speak TLS?".to_owned()),
+            ClientOutcome::Truncated => {
+                ("its response breaks off".to_owned(), "see the balancer's error log".to_owned())
+            }
+            ClientOutcome::Answer | ClientOutcome::Altered => self.by_status(),
+        };
+        write!(f, "{url}: {what}\n  hint: {hint}")
+    }
+}
+
+impl Unmet<'_> {
+    /// Where a response came, and it is no backend's.
+    fn by_status(&self) -> (String, String) {
+        let seen = self.seen;
+        let status_line = seen.head.lines().next().unwrap_or_default().trim().to_owned();
+        let by = header(&seen.head, "Server").map_or(String::new(), |server| format!(" (Server: {server})"));
+        let what = match self.with_fleet {
+            true => format!("{status_line}{by}, and it is no response of a backend of the fleet"),
+            false => format!("{status_line}{by}"),
+        };
+        let text = first_line(&seen.body);
+        let hint = match seen.observation.status {
+            300..=399 => match header(&seen.head, "Location") {
+                Some(location) => {
+                    return (
+                        format!("{status_line}: it redirects to {location}"),
+                        format!("check {location} instead, if that is what clients use"),
+                    );
+                }
+                None => "it redirects and does not say where to".to_owned(),
+            },
+            400 if wants_client_certificate(&seen.body) => {
+                return (
+                    format!("{status_line}: it wants a client certificate ({text})"),
+                    match self.has_client_certificate {
+                        true => "the one of --cert is not accepted: is it of the authority that the balancer trusts?",
+                        false => "--cert FILE --key FILE show one",
+                    }
+                    .to_owned(),
+                );
+            }
+            400 => format!("the balancer refuses the request: {}", or(&text, "is the Host that which it serves?")),
+            401 | 403 => "it wants credentials: --header 'Authorization: …', or --cert".to_owned(),
+            404 => "is it the path that the balancer passes on (location /uuid), and the Host (--header 'Host: …')?"
+                .to_owned(),
+            413 => "the body is larger than the balancer's limit".to_owned(),
+            421 => "the balancer does not serve this Host on this connection: --header 'Host: …', --resolve".to_owned(),
+            429 => "a rate limit of the balancer: --rate stays below it".to_owned(),
+            500..=599 => "do the backends run where the balancer looks for them? Its error log says why".to_owned(),
+            _ if self.with_fleet => {
+                "is it the path that the balancer passes on to the fleet? For other backends use --identity".to_owned()
+            }
+            _ => "--identity says where a response has the name of its backend, such as header:X-Served-By".to_owned(),
+        };
+        (what, hint)
+    }
+}
+
+/// As NGINX (No required SSL certificate was sent), Apache and others say it.
+fn wants_client_certificate(body: &str) -> bool {
+    let body = body.to_ascii_lowercase();
+    body.contains("certificate")
+        && ["no required", "client certificate", "required ssl"].iter().any(|it| body.contains(it))
+}
+
+/// Backends that read a PROXY header where a request should begin.
+pub(crate) fn proxy_header(plan: &Plan, seen: &Seen) -> Option<String> {
+    let text = first_line(&seen.body);
+    text.to_ascii_uppercase().contains("PROXY").then(|| {
+        format!(
+            "{}: the backends refuse every request with {}: {text}\n  hint: the balancer sends a PROXY protocol header \
+             first: start the fleet with --proxy-protocol, or turn it off in the balancer",
+            plan.url, seen.observation.status
+        )
+    })
+}
+
+/// Of a body, markup left out.
+fn first_line(body: &str) -> String {
+    let mut text = String::new();
+    let mut in_tag = false;
+    for character in body.chars().take(2000) {
+        match character {
+            '<' => in_tag = true,
+            '>' => {
+                in_tag = false;
+                text.push('\n');
+            }
+            _ if in_tag => {}
+            character => text.push(character),
+        }
+    }
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    // A title often repeats the status alone.
+    let longest = lines.take(6).max_by_key(|line| line.len()).unwrap_or_default();
+    longest.chars().take(160).collect()
+}
+
+fn or(text: &str, otherwise: &str) -> String {
+    if text.is_empty() { otherwise.to_owned() } else { text.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_of_errors_gives_the_sentence_that_says_most() {
+        let nginx = "<html>\r\n<head><title>400 No required SSL certificate was sent</title></head>\r\n<body>\r\n\
+                     <center><h1>400 Bad Request</h1></center>\r\n<center>No required SSL certificate was sent</center>";
+        assert_eq!(first_line(nginx), "400 No required SSL certificate was sent");
+        assert!(wants_client_certificate(nginx));
+        assert!(!wants_client_certificate("<h1>400 Bad Request</h1>"));
+        assert_eq!(first_line(""), "");
+    }
+}

@@ -1,0 +1,453 @@
+//! Where responses of backends that are not ours have the name of their backend: what differs from response to response, and repeats.
+
+use std::collections::{BTreeMap, HashSet};
+
+use regex_lite::Regex;
+use serde_json::Value;
+
+use crate::check::load::Identity;
+
+/// A whole response, as text.
+pub(crate) struct Response {
+    /// Status line and headers.
+    pub(crate) head: String,
+    /// Its beginning.
+    pub(crate) body: String,
+}
+
+/// A place in responses that may have the name of the backend.
+#[derive(Debug)]
+pub(crate) struct Candidate {
+    pub(crate) identity: Identity,
+    /// As `--identity` takes it.
+    pub(crate) place: String,
+    /// One for each response that has it.
+    pub(crate) values: Vec<String>,
+    /// It says that it names a backend, or stands in the body: good enough to be used without being asked for.
+    pub(crate) is_trusted: bool,
+}
+
+/// Backends beyond that are hardly behind one balancer; what has more values is something else.
+const MOST_VALUES: usize = 64;
+/// Of a document of JSON.
+const MOST_LEAVES: usize = 300;
+
+/// The best first.
+pub(crate) fn candidates(responses: &[Response]) -> Vec<Candidate> {
+    let mut found: Vec<Candidate> = original_page(responses).into_iter().collect();
+    found.extend(in_headers(responses));
+    match in_json(responses) {
+        Some(json) => found.extend(json),
+        None => found.extend(in_lines(responses)),
+    }
+    found.retain(|candidate| {
+        let distinct = distinct(&candidate.values);
+        (2..=MOST_VALUES).contains(&distinct)
+            && distinct < candidate.values.len()
+            // Most responses have it: an error page or two among them do not.
+            && candidate.values.len() * 4 >= responses.len() * 3
+    });
+    // Of two places that both name backends the finer one tells more of them apart.
+    found.sort_by_key(|candidate| {
+        (!candidate.is_trusted, !says_backend(&candidate.place), std::cmp::Reverse(distinct(&candidate.values)))
+    });
+    found
+}
+
+impl Candidate {
+    pub(crate) fn describe(&self) -> String {
+        format!("{} ({})", self.place, some_of(&self.values))
+    }
+}
+
+/// The first three values.
+pub(crate) fn some_of(values: &[String]) -> String {
+    let mut some: Vec<&str> = Vec::new();
+    for value in values {
+        if !some.contains(&value.as_str()) {
+            some.push(value);
+        }
+    }
+    let more = if some.len() > 3 { ", …" } else { "" };
+    some.truncate(3);
+    some.join(", ") + more
+}
+
+pub(crate) fn distinct(values: &[String]) -> usize {
+    values.iter().collect::<HashSet<_>>().len()
+}
+
+/// The first of that name.
+pub(crate) fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    headers(head).find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+}
+
+fn headers(head: &str) -> impl Iterator<Item = (&str, &str)> {
+    head.lines().skip(1).filter_map(|line| line.split_once(':')).map(|(name, value)| (name.trim(), value.trim()))
+}
+
+/// The backend's name, if it is where it is looked for.
+pub(crate) fn name_in(response: &Response, identity: &Identity) -> Option<String> {
+    match identity {
+        Identity::Fleet => header(&response.head, "Generator-Number").map(str::to_owned),
+        Identity::Header(name) => header(&response.head, name).map(str::to_owned),
+        Identity::Json(_) | Identity::Regex(_) => identity.find(response.body.as_bytes()),
+    }
+}
+
+pub(crate) fn describe(identity: &Identity) -> String {
+    match identity {
+        Identity::Fleet => "the header Generator-Number".to_owned(),
+        Identity::Header(name) => format!("the header {name}"),
+        Identity::Json(pointer) => format!("a value at {pointer} in a body of JSON"),
+        Identity::Regex(expression) => format!("a match of {} in its body", expression.as_str()),
+    }
+}
+
+impl Response {
+    /// Headers that may tell something, and the beginning of the body; each line indented.
+    pub(crate) fn excerpt(&self) -> String {
+        const LINES: usize = 8;
+        const WIDTH: usize = 100;
+        let head = self.head.lines().filter(|line| !line.trim().is_empty());
+        let body = self.body.lines().filter(|line| !line.trim().is_empty()).take(LINES);
+        let lines = head.chain(body).map(|line| {
+            let line: String = line.trim_end().chars().filter(|it| !it.is_control()).take(WIDTH).collect();
+            format!("    {line}")
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// How the original program names itself on its page.
+const PAGE: &str = r"Generator #([0-9]+)";
+
+pub(crate) fn of_original() -> Identity {
+    Identity::Regex(Regex::new(PAGE).expect("the expression is right"))
+}
+
+fn original_page(responses: &[Response]) -> Option<Candidate> {
+    let identity = of_original();
+    let values: Vec<String> = responses.iter().filter_map(|response| name_in(response, &identity)).collect();
+    (!values.is_empty()).then(|| Candidate { identity, place: format!("regex:{PAGE}"), values, is_trusted: true })
+}
+
+/// A word of the field for somebody who answers.
+fn says_backend(place: &str) -> bool {
+    const WORDS: [&str; 16] = [
+        "host",
+        "pod",
+        "server",
+        "backend",
+        "instance",
+        "node",
+        "container",
+        "machine",
+        "upstream",
+        "served",
+        "replica",
+        "worker",
+        "endpoint",
+        "origin",
+        "task",
+        "name",
+    ];
+    const NOT: [&str; 6] = ["request", "trace", "session", "user", "client", "timing"];
+    let place = place.to_ascii_lowercase();
+    WORDS.iter().any(|word| place.contains(word)) && !NOT.iter().any(|word| place.contains(word))
+}
+
+/// Differs from response to response, and names no backend.
+fn is_about_the_response(header: &str) -> bool {
+    const NAMES: [&str; 22] = [
+        "date",
+        "age",
+        "etag",
+        "last-modified",
+        "expires",
+        "content-length",
+        "content-type",
+        "content-encoding",
+        "content-md5",
+        "set-cookie",
+        "cache-control",
+        "connection",
+        "keep-alive",
+        "transfer-encoding",
+        "vary",
+        "x-request-id",
+        "x-correlation-id",
+        "traceparent",
+        "server-timing",
+        "x-runtime",
+        "x-response-time",
+        "alt-svc",
+    ];
+    let header = header.to_ascii_lowercase();
+    NAMES.contains(&header.as_str())
+        || ["cache", "ratelimit", "rate-limit", "request"].iter().any(|it| header.contains(it))
+}
+
+/// A time, a date, or a mere number.
+fn is_no_name(value: &str) -> bool {
+    let bytes = value.as_bytes();
+    let time =
+        bytes.windows(5).any(|five| five[2] == b':' && [0, 1, 3, 4].iter().all(|place| five[*place].is_ascii_digit()));
+    let number = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit() || b".,-+%".contains(&byte));
+    value.is_empty() || value.len() > 200 || time || number
+}
+
+fn in_headers(responses: &[Response]) -> Vec<Candidate> {
+    let mut by_name: BTreeMap<String, (String, Vec<String>)> = BTreeMap::new();
+    for response in responses {
+        let mut seen = HashSet::new();
+        for (name, value) in headers(&response.head) {
+            let key = name.to_ascii_lowercase();
+            if seen.insert(key.clone()) {
+                by_name.entry(key).or_insert_with(|| (name.to_owned(), Vec::new())).1.push(value.to_owned());
+            }
+        }
+    }
+    let useful = by_name.into_values().filter(|(name, values)| {
+        !is_about_the_response(name) && (says_backend(name) || !values.iter().any(|value| is_no_name(value)))
+    });
+    useful
+        .map(|(name, values)| Candidate {
+            is_trusted: says_backend(&name),
+            place: format!("header:{name}"),
+            identity: Identity::Header(name),
+            values,
+        })
+        .collect()
+}
+
+/// None if the bodies are not JSON.
+fn in_json(responses: &[Response]) -> Option<Vec<Candidate>> {
+    let mut by_pointer: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut documents = 0;
+    for response in responses {
+        let Ok(document) = serde_json::from_str::<Value>(&response.body) else { continue };
+        if !document.is_object() && !document.is_array() {
+            continue;
+        }
+        documents += 1;
+        let mut left = MOST_LEAVES;
+        leaves(&document, String::new(), &mut left, &mut by_pointer);
+    }
+    if documents * 4 < responses.len() * 3 {
+        return None;
+    }
+    let useful = by_pointer.into_iter().filter(|(_, values)| !values.iter().any(|value| is_no_name(value)));
+    Some(
+        useful
+            .map(|(pointer, values)| Candidate {
+                place: format!("json:{pointer}"),
+                identity: Identity::Json(pointer),
+                values,
+                is_trusted: true,
+            })
+            .collect(),
+    )
+}
+
+/// Every string with its pointer (RFC 6901).
+fn leaves(value: &Value, pointer: String, left: &mut usize, found: &mut BTreeMap<String, Vec<String>>) {
+    match value {
+        Value::String(text) if *left > 0 => {
+            *left -= 1;
+            found.entry(pointer).or_default().push(text.clone());
+        }
+        Value::Object(members) => members.iter().for_each(|(name, value)| {
+            let name = name.replace('~', "~0").replace('/', "~1");
+            leaves(value, format!("{pointer}/{name}"), left, found);
+        }),
+        Value::Array(values) => {
+            values
+                .iter()
+                .enumerate()
+                .for_each(|(place, value)| leaves(value, format!("{pointer}/{place}"), left, found));
+        }
+        Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// Lines of text whose beginning and end are always the same: what stands between is the value.
+fn in_lines(responses: &[Response]) -> Vec<Candidate> {
+    const LINES: usize = 400;
+    let bodies: Vec<Vec<&str>> = responses.iter().map(|response| response.body.lines().take(LINES).collect()).collect();
+    let Some(first) = bodies.first() else { return Vec::new() };
+    let mut found: Vec<Candidate> = Vec::new();
+    for number in 0..first.len() {
+        let lines: Vec<&str> = bodies.iter().filter_map(|lines| lines.get(number).copied()).collect();
+        if lines.windows(2).all(|pair| pair[0] == pair[1]) {
+            continue;
+        }
+        let Some((before, after)) = common(&lines) else { continue };
+        let Some(expression) = expression(before, after, number) else { continue };
+        let identity = Identity::Regex(expression);
+        let values: Vec<String> = responses.iter().filter_map(|response| name_in(response, &identity)).collect();
+        if values.iter().any(|value| is_no_name(value)) {
+            continue;
+        }
+        let Identity::Regex(expression) = &identity else { continue };
+        let place = format!("regex:{}", expression.as_str());
+        found.push(Candidate { place, identity, values, is_trusted: true });
+    }
+    found
+}
+
+/// What all of them begin and end with, up to the ends of words.
+fn common<'a>(lines: &[&'a str]) -> Option<(&'a str, &'a str)> {
+    let first = *lines.first()?;
+    let is_of_word = |character: char| character.is_alphanumeric() || "-_.:/[]".contains(character);
+    let ahead =
+        |line: &&str| first.chars().zip(line.chars()).take_while(|(a, b)| a == b).map(|(a, _)| a.len_utf8()).sum();
+    let mut before: usize = lines.iter().map(ahead).min()?;
+    while before > 0 && first[..before].chars().next_back().is_some_and(is_of_word) {
+        before -= first[..before].chars().next_back()?.len_utf8();
+    }
+    let behind = |line: &&str| {
+        let pairs = first[before..].chars().rev().zip(line.get(before..).unwrap_or_default().chars().rev());
+        pairs.take_while(|(a, b)| a == b).map(|(a, _)| a.len_utf8()).sum()
+    };
+    let mut after: usize = lines.iter().map(behind).min()?;
+    while after > 0 && first[first.len() - after..].chars().next().is_some_and(is_of_word) {
+        after -= first[first.len() - after..].chars().next()?.len_utf8();
+    }
+    Some((&first[..before], &first[first.len() - after..]))
+}
+
+fn expression(before: &str, after: &str, number: usize) -> Option<Regex> {
+    let (before, after) = (regex_lite::escape(before.trim_start()), regex_lite::escape(after.trim_end()));
+    let text = match before.is_empty() {
+        false => format!("(?m)^\\s*{before}([^\\s<>\"]+){after}\\s*$"),
+        // Without a word before it, the line is found by its number.
+        true => format!("\\A(?:[^\\n]*\\n){{{number}}}\\s*([^\\s<>\"]+){after}"),
+    };
+    Regex::new(&text).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Twelve responses of three backends, each with a request id and a time of its own.
+    fn responses(head: impl Fn(&str, usize) -> String, body: impl Fn(&str, usize) -> String) -> Vec<Response> {
+        let name = |place: usize| ["web-7c9f-abcde", "web-7c9f-fghij", "web-7c9f-klmno"][place % 3];
+        let all = (0..12).map(|place| Response {
+            head: format!(
+                "HTTP/1.1 200 OK\r\nServer: nginx\r\nDate: Sat, 28 Nov 2026 03:00:{:02} GMT\r\n{}\r\n",
+                place / 4,
+                head(name(place), place)
+            ),
+            body: body(name(place), place),
+        });
+        all.collect()
+    }
+
+    fn best(responses: &[Response]) -> (String, Vec<String>) {
+        let candidates = candidates(responses);
+        let best = candidates.iter().find(|candidate| candidate.is_trusted);
+        best.map(|best| (best.place.clone(), best.values[..3].to_vec())).unwrap_or_default()
+    }
+
+    const NAMES: [&str; 3] = ["web-7c9f-abcde", "web-7c9f-fghij", "web-7c9f-klmno"];
+
+    #[test]
+    fn whoami_names_itself_in_a_line() {
+        let body = |name: &str, place: usize| {
+            format!(
+                "Hostname: {name}\nIP: 127.0.0.1\nIP: 10.0.0.{}\nRemoteAddr: 10.0.0.9:{}\nGET / HTTP/1.1\nHost: a\n\
+                 User-Agent: x\nX-Request-Id: {place:032x}\n",
+                place % 3 + 1,
+                40_000 + place
+            )
+        };
+        let (place, values) = best(&responses(|_, _| String::new(), body));
+        assert_eq!(
+            (place.as_str(), values),
+            (r#"regex:(?m)^\s*Hostname: ([^\s<>"]+)\s*$"#, NAMES.map(String::from).to_vec())
+        );
+    }
+
+    #[test]
+    fn podinfo_and_echo_basic_name_themselves_in_json() {
+        let podinfo = |name: &str, place: usize| {
+            format!(
+                r#"{{"hostname":"{name}","version":"6.7.0","num_goroutine":"{}","message":"greetings"}}"#,
+                8 + place % 2
+            )
+        };
+        let found = best(&responses(|_, _| String::new(), podinfo));
+        assert_eq!(found, ("json:/hostname".to_owned(), NAMES.map(String::from).to_vec()));
+        let echo_basic = |name: &str, place: usize| {
+            format!(
+                r#"{{"path":"/","host":"a","headers":{{"X-Request-Id":["{place:032x}"]}},"namespace":"b","pod":"{name}"}}"#
+            )
+        };
+        assert_eq!(best(&responses(|_, _| String::new(), echo_basic)).0, "json:/pod");
+    }
+
+    #[test]
+    fn nginx_hello_names_itself_in_text_and_in_html() {
+        let text = |name: &str, place: usize| {
+            format!(
+                "Server address: 10.0.0.1:80\nServer name: {name}\nDate: 28/Nov/2026:03:43:{:02} +0000\nURI: /\n\
+                     Request ID: {place:032x}\n",
+                place / 3
+            )
+        };
+        let (place, values) = best(&responses(|_, _| String::new(), text));
+        assert_eq!(place, r#"regex:(?m)^\s*Server name: ([^\s<>"]+)\s*$"#);
+        assert_eq!(values, NAMES);
+        let html = |name: &str, _: usize| {
+            format!("<html>\n<p><span>Server&nbsp;name:</span> <span>{name}</span></p>\n</html>\n")
+        };
+        assert_eq!(best(&responses(|_, _| String::new(), html)).1, NAMES);
+    }
+
+    #[test]
+    fn a_sentence_of_ones_own_will_do_and_a_header_goes_first() {
+        let express = |name: &str, _: usize| format!("Hello from {name}!\n");
+        assert_eq!(best(&responses(|_, _| String::new(), express)).1, NAMES);
+        let bare = |name: &str, _: usize| name.to_owned();
+        assert_eq!(best(&responses(|_, _| String::new(), bare)).1, NAMES);
+        let header = |name: &str, _: usize| format!("X-Served-By: {name}\r\n");
+        assert_eq!(best(&responses(header, express)).0, "header:X-Served-By");
+    }
+
+    #[test]
+    fn times_ids_counters_and_caches_are_no_names() {
+        let head = |_: &str, place: usize| {
+            format!(
+                "X-Cache: {}\r\nContent-Length: {}\r\nX-Request-Id: {place}\r\nX-Ratelimit-Remaining: {}\r\n",
+                ["HIT", "MISS"][place % 2],
+                10 + place % 3,
+                place % 4
+            )
+        };
+        let body =
+            |_: &str, place: usize| format!("visitor {place}\nit is 03:43:{:02}\nuptime {}\n", place / 3, place / 2);
+        assert_eq!(best(&responses(head, body)), Default::default());
+        let unlike = |_: &str, place: usize| format!("id {place:032x}\n");
+        assert!(candidates(&responses(|_, _| String::new(), unlike)).is_empty());
+        let alike = |_: &str, _: usize| "hello\n".to_owned();
+        assert!(candidates(&responses(|_, _| String::new(), alike)).is_empty());
+    }
+
+    #[test]
+    fn what_a_header_of_another_kind_says_is_proposed_and_not_used() {
+        let found = candidates(&responses(
+            |_, place| format!("X-Variant: {}\r\n", ["a", "b"][place % 2]),
+            |_, _| "x".to_owned(),
+        ));
+        assert_eq!((found[0].place.as_str(), found[0].is_trusted), ("header:X-Variant", false));
+    }
+
+    #[test]
+    fn the_page_of_the_original_program_is_known() {
+        let body =
+            |name: &str, _: usize| format!("<h1>Generator #{}</h1>", name.len() + usize::from(name.as_bytes()[9]));
+        assert_eq!(best(&responses(|_, _| String::new(), body)).0, "regex:Generator #([0-9]+)");
+    }
+}

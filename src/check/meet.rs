@@ -1,0 +1,271 @@
+//! The first response of a backend: that there is one, that it can be told whose it is, and that the fleet has its record.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use tokio::task::spawn_blocking;
+
+use crate::check::collector::{Collector, Recorded};
+use crate::check::diagnosis::{self, Unmet};
+use crate::check::identities::{self, Candidate, Response};
+use crate::check::load::{Identity, Probe, Seen};
+use crate::check::session::Session;
+use crate::check::subject::Live;
+use crate::io::tls;
+use verdict::observation::ClientOutcome;
+
+/// What mends by itself (a health check that has not begun, a backend that starts) is waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// A router that reads its routes late answers 404 until then.
+const ROUTES: Duration = Duration::from_secs(3);
+const PAUSE: Duration = Duration::from_millis(200);
+/// The first request waits no longer: its backend may hang while others do not.
+const FIRST: Duration = Duration::from_secs(3);
+/// Then as many side by side.
+const SIDE_BY_SIDE: usize = 6;
+/// A port that speaks TLS shows it within that time.
+const HANDSHAKE: Duration = Duration::from_secs(1);
+
+pub(crate) async fn meet(session: &mut Session<'_>) -> Result<()> {
+    let begun = Instant::now();
+    let mut hung = false;
+    loop {
+        let seen = if hung { several(session).await? } else { one(session).await? };
+        if is_identified(&seen) {
+            return match session.identity.is_fleet() {
+                true => meet_record(session, &seen).await,
+                false => examine_identity(session).await,
+            };
+        }
+        if is_whole(&seen) && !session.identity.is_fleet() && (200..300).contains(&seen.observation.status) {
+            return identify(session, seen).await;
+        }
+        let speaks_tls = should_have_tls(session, &seen).await?;
+        let is_lasting = seen.tls_failure.as_ref().is_some_and(|failure| failure.is_lasting());
+        let patience = match seen.observation.sight {
+            ClientOutcome::TimedOut if !hung => {
+                hung = true;
+                continue;
+            }
+            ClientOutcome::TimedOut | ClientOutcome::TooLarge | ClientOutcome::Malformed => Duration::ZERO,
+            _ if speaks_tls || is_lasting => Duration::ZERO,
+            ClientOutcome::Answer | ClientOutcome::Altered => match seen.observation.status {
+                404 => ROUTES,
+                408 | 425 | 429 | 500.. => PATIENCE,
+                _ => Duration::ZERO,
+            },
+            ClientOutcome::Truncated | ClientOutcome::Closed | ClientOutcome::Reset => PATIENCE,
+            ClientOutcome::Refused | ClientOutcome::Unreachable | ClientOutcome::TlsFailed => PATIENCE,
+        };
+        if begun.elapsed() >= patience {
+            let unmet = Unmet {
+                plan: session.plan,
+                seen: &seen,
+                speaks_tls,
+                has_client_certificate: session.plan.client_certificate.is_some(),
+                with_fleet: session.collector.is_some(),
+            };
+            bail!("{unmet}");
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+fn is_whole(seen: &Seen) -> bool {
+    matches!(seen.observation.sight, ClientOutcome::Answer | ClientOutcome::Altered)
+}
+
+fn is_identified(seen: &Seen) -> bool {
+    is_whole(seen) && seen.observation.backend.is_known()
+}
+
+async fn one(session: &mut Session<'_>) -> Result<Seen> {
+    let patience = Some(session.plan.timeout.min(FIRST));
+    session
+        .on_client(move |live| live.prober.probe(&Probe { patience, ..Probe::default() }, live.backends))
+        .await?
+        .map_err(Into::into)
+}
+
+/// The best of several that are in flight at once.
+async fn several(session: &mut Session<'_>) -> Result<Seen> {
+    let all = session
+        .on_client(|live| -> Result<Vec<Seen>, _> {
+            let held: Result<Vec<_>, _> = (0..SIDE_BY_SIDE).map(|_| live.prober.begin(&Probe::default())).collect();
+            Ok::<_, crate::check::load::DriveError>(
+                held?.into_iter().map(|held| held.finish(live.prober, live.backends)).collect(),
+            )
+        })
+        .await??;
+    let mut all = all;
+    let best = all.iter().position(is_identified).or_else(|| all.iter().position(is_whole)).unwrap_or(0);
+    Ok(all.swap_remove(best))
+}
+
+/// One after the other, each on a connection of its own.
+async fn ask(session: &mut Session<'_>, count: usize, spread: bool) -> Result<Vec<Response>> {
+    session.on_client(move |live| ask_live(live, count, spread)).await
+}
+
+fn ask_live(live: &mut Live, count: usize, spread: bool) -> Vec<Response> {
+    let sources = spread && live.local;
+    let seen = (0..count).filter_map(|place| {
+        let source = sources.then(|| std::net::Ipv4Addr::new(127, 0, 7, place as u8 + 1).into());
+        live.prober.probe(&Probe { source, patience: Some(FIRST), ..Probe::default() }, live.backends).ok()
+    });
+    seen.filter(is_whole).map(|seen| Response { head: seen.head, body: seen.body }).collect()
+}
+
+/// With a fleet: the response has a record, or it is another fleet's.
+async fn meet_record(session: &mut Session<'_>, seen: &Seen) -> Result<()> {
+    let name = session.client.names().get(usize::from(seen.observation.backend.0)).cloned();
+    let Some(collector) = &mut session.collector else { return Ok(()) };
+    let Some(answer) = seen.observation.answer() else {
+        collector.expect_unnumbered();
+        return Ok(());
+    };
+    match recorded(collector, answer.0).await {
+        Some(Recorded::WithId) => Ok(()),
+        Some(Recorded::WithoutId) => {
+            collector.expect_unnumbered();
+            Ok(())
+        }
+        Some(Recorded::Refused) => match diagnosis::proxy_header(session.plan, seen) {
+            Some(refused) => bail!("{refused}"),
+            // What else backends refuse is a matter of the account.
+            None => Ok(()),
+        },
+        None => {
+            let control = collector.remote().control().to_owned();
+            bail!(
+                "{}: backend {} responds, and the fleet at {control} has no record of it: another fleet's backends stand \
+                 behind the balancer, or a cache does\n  hint: choose the fleet with --fleet (uuid-generator fleet status), \
+                 turn the cache off, or say where else the backend's name stands with --identity",
+                session.plan.url,
+                name.as_deref().unwrap_or("?"),
+            )
+        }
+    }
+}
+
+/// A record may need a moment.
+async fn recorded(collector: &mut Collector, answer: uuid::Uuid) -> Option<Recorded> {
+    for _ in 0..15 {
+        if let Some(recorded) = collector.find(answer).await {
+            return Some(recorded);
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    None
+}
+
+/// Requests that find out whether a value names backends.
+const ASKS: usize = 12;
+/// Fewer backends than that repeat their names among as many.
+const MORE: usize = 130;
+
+/// Without a fleet, where the name that was asked for is found: it must be some backend's, not each response's.
+async fn examine_identity(session: &mut Session<'_>) -> Result<()> {
+    let identity = session.identity.clone();
+    let named = |responses: &[Response]| -> Vec<String> {
+        responses.iter().filter_map(|response| identities::name_in(response, &identity)).collect()
+    };
+    let mut names = named(&ask(session, ASKS, false).await?);
+    if names.len() > 1 && identities::distinct(&names) == names.len() {
+        names.extend(named(&ask(session, MORE, false).await?));
+        let (values, asked) = (identities::distinct(&names), names.len());
+        if values == asked {
+            bail!(
+                "{}: {} has another value in each of {asked} responses ({}, {}, …): that names responses, not backends\n  \
+                 hint: --identity must say where the same backend always writes the same name",
+                session.plan.url,
+                identities::describe(&session.identity),
+                names[0],
+                names[1]
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Where the name of the backend stands in responses that do not have it where it was looked for.
+async fn identify(session: &mut Session<'_>, first: Seen) -> Result<()> {
+    let mut responses = vec![Response { head: first.head, body: first.body }];
+    responses.extend(ask(session, ASKS, false).await?);
+    let is_chosen = session.is_identity_chosen;
+    // Some responses may have it: those that do not are accounted for.
+    if responses.iter().any(|response| identities::name_in(response, &session.identity).is_some()) {
+        return Ok(());
+    }
+    let mut candidates = identities::candidates(&responses);
+    if candidates.is_empty() {
+        // One client may always get the same backend.
+        let spread = ask(session, ASKS, true).await?;
+        candidates = identities::candidates(&spread);
+    }
+    match candidates.iter().find(|candidate| candidate.is_trusted) {
+        Some(found) if !is_chosen => {
+            session.watch.announce(&format!(
+                "backends are told apart by {} ({} values: {}); --identity chooses another place",
+                found.place,
+                identities::distinct(&found.values),
+                identities::some_of(&found.values)
+            ));
+            session.found_identity = Some(found.place.clone());
+            set_identity(session, found.identity.clone());
+            Ok(())
+        }
+        _ => bail!("{}", not_identified(session, &responses, &candidates)),
+    }
+}
+
+fn set_identity(session: &mut Session<'_>, identity: Identity) {
+    session.client.with(|prober, _| prober.set_identity(identity.clone()));
+    session.identity = identity;
+}
+
+fn not_identified(session: &Session<'_>, responses: &[Response], candidates: &[Candidate]) -> String {
+    let looked = match session.is_identity_chosen {
+        true => format!("no response has {}", identities::describe(&session.identity)),
+        false => "nothing in the responses tells one backend from another".to_owned(),
+    };
+    let foreign = match responses
+        .iter()
+        .any(|response| identities::header(&response.head, "Generator-Number").is_some())
+    {
+        true => "\n  they come from a fleet that is not this user's, or not on this machine: --fleet URL chooses it",
+        false => "",
+    };
+    let first = responses.first().map(Response::excerpt).unwrap_or_default();
+    let differs: Vec<String> = candidates.iter().take(4).map(Candidate::describe).collect();
+    let hint = match candidates.first() {
+        Some(best) => format!("--identity '{}'", best.place),
+        None => format!(
+            "{} responses were alike in all but times and request ids; have each backend write its name into a header, \
+             then --identity header:NAME",
+            responses.len()
+        ),
+    };
+    let differs = match differs.is_empty() {
+        true => String::new(),
+        false => format!("\n  what differs and repeats:\n    {}", differs.join("\n    ")),
+    };
+    format!("{}: {looked}{foreign}\n  the first response has:\n{first}{differs}\n  hint: {hint}", session.plan.url)
+}
+
+/// Whether what came of a request without TLS comes of that: asks the port, where that is likely.
+async fn should_have_tls(session: &Session<'_>, seen: &Seen) -> Result<bool> {
+    let odd = match seen.observation.sight {
+        ClientOutcome::Malformed | ClientOutcome::Closed | ClientOutcome::Reset => true,
+        // As nginx and others say it.
+        ClientOutcome::Answer | ClientOutcome::Altered => seen.observation.status == 400,
+        ClientOutcome::Truncated | ClientOutcome::TooLarge | ClientOutcome::TimedOut => false,
+        ClientOutcome::Refused | ClientOutcome::Unreachable | ClientOutcome::TlsFailed => false,
+    };
+    let target = session.client.target();
+    if target.tls.is_some() || !odd {
+        return Ok(false);
+    }
+    let (address, patience) = (target.address, session.plan.timeout.min(HANDSHAKE));
+    Ok(spawn_blocking(move || tls::is_spoken(address, patience)).await?)
+}

@@ -1,0 +1,76 @@
+//! The load of the sample, from what the plan says and what the experiments found.
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::check::figures::duration_of;
+use crate::check::load::{Load, Pacing, Reuse, Vary};
+use crate::check::session::Session;
+use crate::check::subject::template;
+use verdict::algorithm::{Algorithm, Inference, Key};
+use verdict::rules::FALSE_ALARM;
+use verdict::statistics::needs;
+
+/// A sample whose length nobody gave ends then at the latest.
+const LONGEST: Duration = Duration::from_secs(60);
+pub(crate) const BODY_LIMIT: u64 = 16 * 1024 * 1024;
+const CLOSED_CONNECTIONS: usize = 32;
+const OPEN_CONNECTIONS: usize = 512;
+/// Requests per second of a sample with a scenario, if nobody gave a rate: in a closed loop an outage hides itself.
+const SCENARIO_RATE: f64 = 500.0;
+/// Clients of a sample in which they differ.
+const CLIENTS: u32 = 1024;
+/// Each of them holds a connection of its own.
+const SOURCES: u32 = 256;
+
+pub(crate) fn load(session: &Session, inference: &Inference, first: u64) -> Result<Load> {
+    let plan = session.plan;
+    let has_scenario = !plan.scenario.steps.is_empty();
+    let rate = plan.rate.or(has_scenario.then_some(SCENARIO_RATE));
+    let shares = plan.expectations.shares(&session.ready()).unwrap_or_default();
+    let needed = match shares.len() {
+        0 | 1 => 10_000,
+        _ => needs(plan.expectations.tolerance - plan.expectations.margin, &shares, FALSE_ALARM),
+    };
+    let (requests, duration) = match (plan.requests, plan.duration, has_scenario) {
+        (None, None, true) => (None, Some(duration_of(&plan.scenario))),
+        (None, None, false) => (Some(needed), Some(LONGEST)),
+        (requests, duration, _) => (requests, duration),
+    };
+    let left = plan.budget.map(|budget| budget.saturating_sub(first).max(1));
+    let requests = requests.into_iter().chain(left).min();
+    let connections = plan.connections.unwrap_or(if rate.is_some() { OPEN_CONNECTIONS } else { CLOSED_CONNECTIONS });
+    let expected = requests.or(duration.zip(rate).map(|(time, rate)| (time.as_secs_f64() * rate) as u64));
+    Ok(Load {
+        target: session.client.target().clone(),
+        run: session.run,
+        first,
+        method: plan.method.clone(),
+        headers: plan.headers.clone(),
+        body: plan.bodies.first().map_or_else(Vec::new, |body| body.to_vec()),
+        connections,
+        reuse: if plan.new_connections || inference.per_connection { Reuse::New } else { Reuse::Kept },
+        pacing: rate.map_or(Pacing::Closed, |rate| Pacing::Open { rate }),
+        requests,
+        duration,
+        timeout: plan.timeout,
+        body_limit: BODY_LIMIT,
+        vary: vary(&session.client.target().path, inference, expected),
+        identity: session.identity.clone(),
+    })
+}
+
+/// What the balancer keys on is varied, so that all backends get something.
+fn vary(path: &str, inference: &Inference, requests: Option<u64>) -> Vary {
+    // Each must come back a few times.
+    let clients = requests.map_or(CLIENTS, |requests| (requests / 16).clamp(16, u64::from(CLIENTS)) as u32);
+    match (inference.kind, &inference.key) {
+        (Some(Algorithm::Sticky), _) => Vary::Jar { clients },
+        (_, Some(Key::Network | Key::Host)) => Vary::Source { clients: clients.min(SOURCES) },
+        (_, Some(Key::Path)) => Vary::Path { clients, template: template(path) },
+        (_, Some(Key::Header(name))) => Vary::Header { name: name.clone(), clients },
+        (_, Some(Key::Cookie(name))) => Vary::Cookie { name: name.clone(), clients },
+        (_, None) => Vary::Nothing,
+    }
+}
