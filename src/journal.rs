@@ -8,8 +8,8 @@
 //! | part | words of 8 bytes | written |
 //! |---|---|---|
 //! | head | 512: magic, table slots, ring slots, records written, unclaimed attempts in flight | once; counters by the backend |
-//! | table | slots × 33: a stamp and a record | *claimed* when a request has been read, freed when it has ended |
-//! | ring | slots × 32: a record | *completed*: appended when the attempt has ended, the oldest overwritten |
+//! | table | slots × 41: a stamp and a record | *claimed* when a request has been read, freed when it has ended |
+//! | ring | slots × 40: a record | *completed*: appended when the attempt has ended, the oldest overwritten |
 //!
 //! So the ring holds attempts that have ended, in the order in which they ended; the table those that have not, and after a
 //! `kill -9` exactly those that were received and never answered (or whose answer had left that very moment: it is noted after it
@@ -23,9 +23,11 @@ use anyhow::{Context, Result, ensure};
 use memmap2::{MmapOptions, MmapRaw};
 use rustix::fs::{MemfdFlags, fstat, ftruncate, memfd_create};
 
+use verdict::request::{Differences, SentBody};
+
 use crate::wire::{AttemptEnd, Moment, RECORD_WORDS, Record};
 
-const MAGIC: u64 = u64::from_be_bytes(*b"uuid-g/1");
+const MAGIC: u64 = u64::from_be_bytes(*b"uuid-g/2");
 const HEAD_WORDS: usize = 512;
 const TABLE_WORDS: usize = RECORD_WORDS + 1;
 const WRITTEN: usize = 8;
@@ -204,6 +206,20 @@ impl Writer {
         Claim { place, used, status: record.status }
     }
 
+    /// Notes the body that came for an attempt in flight, and what differs from what was sent. A reader may see these words
+    /// before all of them are written: they count when the attempt has ended.
+    pub fn note_body(&mut self, claim: &mut Claim, body: SentBody, differences: Differences) {
+        let mut record = Record::from_words(&self.words(&claim.place));
+        record.arrived.body = body;
+        record.arrived.differences = differences;
+        for (word, value) in record.body_words() {
+            match &mut claim.place {
+                Place::Slot(slot) => self.layout.claimed(*slot)[word].store(value, Ordering::Relaxed),
+                Place::Beyond(words) => words[word] = value,
+            }
+        }
+    }
+
     /// What was claimed.
     pub fn record(&self, claim: &Claim) -> Record {
         Record { status: claim.status, ..Record::from_words(&self.words(&claim.place)) }
@@ -327,6 +343,7 @@ mod tests {
             status: 200,
             bytes: 0,
             outcome: AttemptEnd::Received,
+            arrived: Default::default(),
         }
     }
 

@@ -16,7 +16,9 @@ use crate::backend::request::{self, Body, Refusal, Request};
 use crate::backend::show::Show;
 use crate::chunks::BadChunk;
 use crate::journal::{Claim, Writer};
-use crate::wire::{AttemptEnd, Calendar, Clipped, End, Fault, Generator, Limits, Moment, Record, ResponseId, page};
+use crate::wire::{
+    AsArrived, AttemptEnd, Calendar, Clipped, End, Fault, Generator, Limits, Moment, Record, ResponseId, page,
+};
 
 /// What all conversations of a backend share.
 pub struct Site {
@@ -533,6 +535,7 @@ impl Dialogue {
             status,
             bytes: 0,
             outcome: AttemptEnd::Received,
+            arrived: AsArrived::default(),
         }
     }
 

@@ -384,6 +384,7 @@ mod tests {
             status: 200,
             bytes: 512,
             outcome: AttemptEnd::Completed,
+            arrived: Default::default(),
         }
     }
 

@@ -174,6 +174,7 @@ mod tests {
             status,
             bytes: 512,
             outcome: AttemptEnd::Completed,
+            arrived: Default::default(),
         }
     }
 

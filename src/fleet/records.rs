@@ -7,8 +7,8 @@ use jiff::Timestamp;
 
 use crate::wire::{BatchHead, Calendar, RECORD_WORDS, Record, RecordsPage, write_batch};
 
-/// 64 MiB when full.
-const KEPT: usize = 64 * 1024 * 1024 / (RECORD_WORDS * 8);
+/// 80 MiB when full.
+const KEPT: usize = 80 * 1024 * 1024 / (RECORD_WORDS * 8);
 
 /// The latest records, as words: half the size of the parsed ones.
 pub struct Records {
@@ -137,6 +137,7 @@ mod tests {
             status: 200,
             bytes: 1,
             outcome: AttemptEnd::Completed,
+            arrived: Default::default(),
         }
     }
 

@@ -2,17 +2,17 @@
 //!
 //! | words | |
 //! |---|---|
-//! | 0 | version: `uuid-rb1` |
+//! | 0 | version: `uuid-rb2` |
 //! | 1 | ask from this number on for what comes after |
 //! | 2 | records that were asked for by number and are kept no more |
 //! | 3 | records that the fleet lost since it began |
 //! | 4, 5 | the fleet's calendar: a moment, and the nanoseconds since 1970 then |
 //! | 6, 7 | records that have ended, records in flight |
-//! | from 8 | 32 words a record: first those that have ended, in the order in which they ended, then those in flight |
+//! | from 8 | 40 words a record: first those that have ended, in the order in which they ended, then those in flight |
 
 use crate::wire::{Calendar, Moment, RECORD_WORDS, Record};
 
-const VERSION: u64 = u64::from_le_bytes(*b"uuid-rb1");
+const VERSION: u64 = u64::from_le_bytes(*b"uuid-rb2");
 const HEAD_WORDS: usize = 8;
 
 /// What stands before the records.
@@ -88,6 +88,7 @@ mod tests {
             status: 200,
             bytes: 9,
             outcome: AttemptEnd::Completed,
+            arrived: Default::default(),
         }
     }
 

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::wire::{AttemptEnd, Calendar, Generator, Moment, RecordView, RequestId, ResponseId};
+use verdict::request::{Differences, FieldMask, Note, Notes, SentBody};
 
 /// One end of a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,7 +33,7 @@ impl fmt::Display for End {
     }
 }
 
-/// What the backend noted about an attempt. As words of the journal it has [`RECORD_WORDS`] × 8 = 256 bytes.
+/// What the backend noted about an attempt. As words of the journal it has [`RECORD_WORDS`] × 8 = 320 bytes.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Record {
     /// Number of the attempt in its backend process, from 1.
@@ -63,16 +64,70 @@ pub struct Record {
     pub bytes: u64,
     /// How it ended.
     pub outcome: AttemptEnd,
+    /// The request as it arrived, beyond its method and path.
+    pub arrived: AsArrived,
+}
+
+/// A request as it arrived: what is compared with the request as it was sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct AsArrived {
+    /// Parts that differ from what its client says that it sent.
+    pub differences: Differences,
+    /// Which of the user's own fields do.
+    pub fields: FieldMask,
+    /// What else was noted.
+    pub notes: Notes,
+    /// Host and port, from the target or the Host field.
+    pub host: Clipped<HOST_BYTES>,
+    /// X-Forwarded-For, several lines joined.
+    pub forwarded_for: Clipped<FORWARDED_BYTES>,
+    /// Digest of the target, also of what is not kept.
+    pub target: u64,
+    /// Content that came; final when the attempt has ended.
+    pub body: SentBody,
 }
 
 /// Size of a record in words of 8 bytes.
-pub const RECORD_WORDS: usize = 32;
+pub const RECORD_WORDS: usize = 40;
 /// A record keeps this much of the method.
 pub const METHOD_BYTES: usize = 16;
-/// A record keeps this much of path and query, with the length that they had.
-pub const PATH_BYTES: usize = (RECORD_WORDS - PATH_WORD) * 8;
+/// A record keeps this much of path and query, with the length that they had; up to five words less where Host and
+/// X-Forwarded-For need them.
+pub const PATH_BYTES: usize = 136;
+/// A record keeps this much of Host.
+pub const HOST_BYTES: usize = 32;
+/// A record keeps this much of X-Forwarded-For.
+pub const FORWARDED_BYTES: usize = 40;
 const METHOD_WORD: usize = 13;
-const PATH_WORD: usize = 15;
+const BODY_LENGTH_WORD: usize = 15;
+const BODY_DIGEST_WORD: usize = 16;
+const TARGET_WORD: usize = 17;
+const FLAGS_WORD: usize = 18;
+/// Host, X-Forwarded-For and path, each from a word of its own on.
+const TEXT_WORD: usize = 19;
+
+impl Default for Record {
+    /// Of nothing: for tests, and as a base.
+    fn default() -> Record {
+        Record {
+            number: 0,
+            received: Moment(0),
+            answered: Moment(0),
+            generator: Generator(0),
+            answer: None,
+            request: None,
+            connection: 0,
+            request_number: 0,
+            peer: End::Unix,
+            method: Clipped::default(),
+            path: Clipped::default(),
+            status: 0,
+            bytes: 0,
+            outcome: AttemptEnd::Received,
+            arrived: AsArrived::default(),
+        }
+    }
+}
 
 impl Record {
     /// The words of the journal, and how many of them say something: those after it may hold anything.
@@ -97,9 +152,25 @@ impl Record {
             | u64::from(peer.port()) << 16
             | u64::from(self.method.length.min(255)) << 8
             | self.outcome.word();
-        self.method.write(&mut words[METHOD_WORD..PATH_WORD]);
-        let used = self.path.write(&mut words[PATH_WORD..]);
-        (words, PATH_WORD + used)
+        self.method.write(&mut words[METHOD_WORD..BODY_LENGTH_WORD]);
+        let AsArrived { differences, fields, notes, host, forwarded_for, target, body } = self.arrived;
+        (words[BODY_LENGTH_WORD], words[BODY_DIGEST_WORD], words[TARGET_WORD]) = (body.length, body.digest, target);
+        words[FLAGS_WORD] = u64::from(differences.bits())
+            | u64::from(fields.0) << 16
+            | u64::from(notes.bits()) << 32
+            | u64::from(host.length.min(255)) << 48
+            | u64::from(forwarded_for.length.min(255)) << 56;
+        let mut used = TEXT_WORD;
+        used += host.write(&mut words[used..]);
+        used += forwarded_for.write(&mut words[used..]);
+        used += self.path.write(&mut words[used..]);
+        (words, used)
+    }
+
+    /// The words that tell of a body and of what differs, to be written over those of an attempt in flight: where, and what.
+    pub fn body_words(&self) -> [(usize, u64); 3] {
+        let (words, _) = self.to_words();
+        [BODY_LENGTH_WORD, BODY_DIGEST_WORD, FLAGS_WORD].map(|word| (word, words[word]))
     }
 
     /// Writes into the words of an attempt that was received how it ended.
@@ -114,6 +185,11 @@ impl Record {
     pub fn from_words(words: &[u64; RECORD_WORDS]) -> Record {
         let address = Ipv6Addr::from_bits(u128::from(words[10]) << 64 | u128::from(words[11]));
         let peer = SocketAddr::new(address.to_canonical(), (words[12] >> 16) as u16);
+        let flags = words[FLAGS_WORD];
+        let host = Clipped::read(&words[TEXT_WORD..], (flags >> 48 & 0xff) as u32);
+        let forwarded = TEXT_WORD + host.words();
+        let forwarded_for = Clipped::read(&words[forwarded..], (flags >> 56) as u32);
+        let path = forwarded + forwarded_for.words();
         Record {
             number: words[0],
             received: Moment(words[1]),
@@ -131,8 +207,17 @@ impl Record {
                 1 => AttemptEnd::Completed,
                 _ => AttemptEnd::CutOff,
             },
-            method: Clipped::read(&words[METHOD_WORD..PATH_WORD], (words[12] >> 8 & 0xff) as u32),
-            path: Clipped::read(&words[PATH_WORD..], (words[12] >> 32) as u32),
+            method: Clipped::read(&words[METHOD_WORD..BODY_LENGTH_WORD], (words[12] >> 8 & 0xff) as u32),
+            path: Clipped::read(&words[path..], (words[12] >> 32) as u32),
+            arrived: AsArrived {
+                differences: Differences::from_bits(flags as u16),
+                fields: FieldMask((flags >> 16) as u16),
+                notes: Notes::from_bits((flags >> 32) as u16),
+                host,
+                forwarded_for,
+                target: words[TARGET_WORD],
+                body: SentBody { length: words[BODY_LENGTH_WORD], digest: words[BODY_DIGEST_WORD] },
+            },
         }
     }
 }
@@ -144,6 +229,7 @@ impl Record {
             let time = Timestamp::from_nanosecond(i128::from(calendar.unix(moment))).unwrap_or_default();
             format!("{time:.9}")
         };
+        let arrived = &self.arrived;
         RecordView {
             generator: self.generator,
             answer: self.answer,
@@ -158,6 +244,13 @@ impl Record {
             status: self.status,
             bytes: self.bytes,
             outcome: self.outcome,
+            host: arrived.host.to_string(),
+            forwarded_for: arrived.notes.contains(Note::ForwardedFor).then(|| arrived.forwarded_for.to_string()),
+            body_bytes: arrived.body.length,
+            body_digest: (arrived.body.length > 0).then(|| format!("{:016x}", arrived.body.digest)),
+            differences: arrived.differences.iter().map(|part| part.name().to_owned()).collect(),
+            differing_fields: arrived.fields.iter().collect(),
+            notes: arrived.notes.iter().map(|note| note.name().to_owned()).collect(),
         }
     }
 }
@@ -166,34 +259,45 @@ impl Record {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Clipped<const N: usize> {
     bytes: [u8; N],
+    /// At most `N`.
+    kept: u8,
     length: u32,
 }
 
 impl<const N: usize> Clipped<N> {
+    const FITS: () = assert!(N <= 255 && N.is_multiple_of(8));
+
     /// Keeps the first `N` bytes.
     pub fn new(text: &[u8]) -> Self {
+        let () = Self::FITS;
         let mut bytes = [0; N];
         let kept = text.len().min(N);
         bytes[..kept].copy_from_slice(&text[..kept]);
-        Clipped { bytes, length: u32::try_from(text.len()).unwrap_or(u32::MAX) }
+        Clipped { bytes, kept: kept as u8, length: u32::try_from(text.len()).unwrap_or(u32::MAX) }
     }
 
     /// What was kept.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..(self.length as usize).min(N)]
+        &self.bytes[..usize::from(self.kept)]
     }
 
     /// Whether something was cut.
     pub fn is_clipped(&self) -> bool {
-        self.length as usize > N
+        self.length > u32::from(self.kept)
     }
 
+    /// Words that hold it.
+    fn words(&self) -> usize {
+        usize::from(self.kept).div_ceil(8)
+    }
+
+    /// Writes as much as there are words for, and returns how many it took.
     fn write(&self, words: &mut [u64]) -> usize {
-        let kept = self.as_bytes().len().div_ceil(8);
-        for (word, bytes) in words.iter_mut().zip(self.bytes.as_chunks::<8>().0).take(kept) {
+        let used = self.words().min(words.len());
+        for (word, bytes) in words.iter_mut().zip(self.bytes.as_chunks::<8>().0).take(used) {
             *word = u64::from_ne_bytes(*bytes);
         }
-        kept
+        used
     }
 
     fn read(words: &[u64], length: u32) -> Self {
@@ -201,8 +305,15 @@ impl<const N: usize> Clipped<N> {
         for (word, bytes) in words.iter().zip(bytes.as_chunks_mut::<8>().0) {
             *bytes = word.to_ne_bytes();
         }
-        bytes[(length as usize).min(N)..].fill(0);
-        Clipped { bytes, length }
+        let kept = (length as usize).min(N).min(words.len() * 8);
+        bytes[kept..].fill(0);
+        Clipped { bytes, kept: kept as u8, length }
+    }
+}
+
+impl<const N: usize> Default for Clipped<N> {
+    fn default() -> Self {
+        Clipped::new(b"")
     }
 }
 
@@ -246,22 +357,61 @@ mod tests {
         let peer = prop_oneof![9 => address.prop_map(End::Address), 1 => Just(End::Unix)];
         let texts = (proptest::collection::vec(any::<u8>(), 0..40), proptest::collection::vec(any::<u8>(), 0..300));
         let outcome = prop_oneof![Just(AttemptEnd::Received), Just(AttemptEnd::Completed), Just(AttemptEnd::CutOff)];
-        (numbers, ids, peer, texts, outcome).prop_map(|(numbers, ids, peer, (method, path), outcome)| Record {
-            number: numbers.0,
-            received: Moment(numbers.1),
-            answered: Moment(numbers.2),
-            connection: numbers.3,
-            request_number: numbers.4,
-            status: numbers.5,
-            generator: Generator(numbers.5 ^ 1),
-            bytes: numbers.6,
-            answer: ids.0.map(|bits| ResponseId(Uuid::from_u128(bits))),
-            request: ids.1.map(|(run, sequence)| RequestId { run, sequence }),
-            peer,
-            method: Clipped::new(&method),
-            path: Clipped::new(&path),
-            outcome,
+        (numbers, ids, peer, texts, outcome, any_arrival()).prop_map(
+            |(numbers, ids, peer, (method, path), outcome, arrived)| Record {
+                number: numbers.0,
+                received: Moment(numbers.1),
+                answered: Moment(numbers.2),
+                connection: numbers.3,
+                request_number: numbers.4,
+                status: numbers.5,
+                generator: Generator(numbers.5 ^ 1),
+                bytes: numbers.6,
+                answer: ids.0.map(|bits| ResponseId(Uuid::from_u128(bits))),
+                request: ids.1.map(|(run, sequence)| RequestId { run, sequence }),
+                peer,
+                method: Clipped::new(&method),
+                path: Clipped::new(&path),
+                outcome,
+                arrived,
+            },
+        )
+    }
+
+    fn any_arrival() -> impl Strategy<Value = AsArrived> {
+        let texts = (proptest::collection::vec(any::<u8>(), 0..40), proptest::collection::vec(any::<u8>(), 0..50));
+        (any::<[u16; 3]>(), any::<[u64; 3]>(), texts).prop_map(|(flags, numbers, (host, forwarded))| AsArrived {
+            differences: Differences::from_bits(flags[0]),
+            fields: FieldMask(flags[1]),
+            notes: Notes::from_bits(flags[2]),
+            host: Clipped::new(&host),
+            forwarded_for: Clipped::new(&forwarded),
+            target: numbers[0],
+            body: SentBody { length: numbers[1], digest: numbers[2] },
         })
+    }
+
+    /// With as much of its path as there is room for beside the other texts.
+    fn fitted(record: Record) -> Record {
+        let room = (RECORD_WORDS - TEXT_WORD - record.arrived.host.words() - record.arrived.forwarded_for.words()) * 8;
+        let mut path = record.path;
+        path.kept = path.kept.min(room as u8);
+        path.bytes[usize::from(path.kept)..].fill(0);
+        Record { path, ..record }
+    }
+
+    #[test]
+    fn a_path_keeps_its_bytes_unless_host_and_forwarded_for_need_them() {
+        let record = |host: &[u8], forwarded: &[u8]| {
+            let arrived =
+                AsArrived { host: Clipped::new(host), forwarded_for: Clipped::new(forwarded), ..AsArrived::default() };
+            let record = Record { path: Clipped::new(&[b'a'; 200]), arrived, ..Record::default() };
+            let kept = Record::from_words(&record.to_words().0).path;
+            assert!(kept.is_clipped());
+            kept.as_bytes().len()
+        };
+        assert_eq!(record(b"127.0.0.1:9001", b"127.0.0.1"), PATH_BYTES);
+        assert_eq!(record(&[b'h'; 99], &[b'f'; 99]), PATH_BYTES - 40);
     }
 
     proptest! {
@@ -269,7 +419,7 @@ mod tests {
         fn a_record_survives_the_journal_even_when_unused_words_hold_anything(record in any_record(), noise: u64) {
             let (mut words, used) = record.to_words();
             words[used..].fill(noise);
-            prop_assert_eq!(Record::from_words(&words), record);
+            prop_assert_eq!(Record::from_words(&words), fitted(record));
         }
 
         #[test]

@@ -163,7 +163,7 @@ pub struct RecordView {
     pub peer: String,
     /// `-` if the request could not be understood.
     pub method: String,
-    /// Path and query; cut after 136 bytes, with `…` at its end then.
+    /// Path and query; cut after 96 to 136 bytes, with `…` at its end then.
     pub path: String,
     /// Status of the answer.
     pub status: u16,
@@ -171,6 +171,29 @@ pub struct RecordView {
     pub bytes: u64,
     /// `received`, `completed` or `cut-off`.
     pub outcome: AttemptEnd,
+    /// Host and port that the request named, cut after 32 bytes; `-` if none.
+    #[serde(default)]
+    pub host: String,
+    /// X-Forwarded-For as it arrived, cut after 40 bytes; null without one.
+    #[serde(default)]
+    pub forwarded_for: Option<String>,
+    /// Content of the request that arrived, in bytes.
+    #[serde(default)]
+    pub body_bytes: u64,
+    /// XXH3-64 of that content in hexadecimal digits; null without content.
+    #[serde(default)]
+    pub body_digest: Option<String>,
+    /// Parts that arrived other than the client says that it sent them: `method`, `path`, `query`, `host`, `body-length`,
+    /// `body`, `field-lost`, `field-changed`, `field-doubled`; `unreadable` if what the client says cannot be read.
+    #[serde(default)]
+    pub differences: Vec<String>,
+    /// Which of the client's own fields differ, by their place among those that it named.
+    #[serde(default)]
+    pub differing_fields: Vec<usize>,
+    /// Fields that others may have added or left (`x-forwarded-for`, `via`, `keep-alive`, …), and `compared`, `chunked`,
+    /// `http/1.0`.
+    #[serde(default)]
+    pub notes: Vec<String>,
 }
 
 /// The answer to a query.

@@ -44,7 +44,7 @@ pub struct Sent<'a> {
 }
 
 /// Length and digest of a body.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct SentBody {
     /// Bytes of content, without framing.
     pub length: u64,
