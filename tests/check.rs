@@ -3,7 +3,8 @@
 
 use crate::support::Fleet;
 use uuid_generator::balancer::builtin::{Algorithm, Balancer, Behaviour, Defect, Ties};
-use verdict::report::{Check, Finding, Level, Report, Verdict};
+use verdict::finding::{Finding, Level, Prose};
+use verdict::report::{Check, Report, Verdict};
 
 /// What the check of that URL says, and its exit status.
 fn check(fleet: &Fleet, url: &str, options: &[&str]) -> (i32, Check) {
@@ -18,7 +19,7 @@ fn check(fleet: &Fleet, url: &str, options: &[&str]) -> (i32, Check) {
         Verdict::Inconclusive => 3,
     };
     assert_eq!((status, report.verdict), (expected, check.verdict));
-    let fates: u64 = check.account.fates.iter().map(|fate| fate.count).sum();
+    let fates: u64 = check.account.outcomes.iter().map(|it| it.count).sum();
     assert_eq!(fates, check.account.sent, "the fates add up: {:?}", check.account);
     (status, check)
 }
@@ -44,8 +45,8 @@ impl Bench {
     }
 }
 
-fn count(check: &Check, fate: &str) -> u64 {
-    check.account.fates.iter().find(|it| it.fate == fate).map_or(0, |it| it.count)
+fn count(check: &Check, outcome: &str) -> u64 {
+    check.account.outcomes.iter().find(|it| it.outcome.name() == outcome).map_or(0, |it| it.count)
 }
 
 fn named(check: &Check) -> &str {
@@ -54,14 +55,23 @@ fn named(check: &Check) -> &str {
 
 #[track_caller]
 fn finding<'c>(check: &'c Check, rule: &str) -> &'c Finding {
-    check.findings.iter().find(|it| it.rule == rule).unwrap_or_else(|| panic!("no {rule} in {:#?}", check.findings))
+    check
+        .findings
+        .iter()
+        .find(|it| it.rule().id() == rule)
+        .unwrap_or_else(|| panic!("no {rule} in {:#?}", check.findings))
+}
+
+#[track_caller]
+fn prose<'c>(check: &'c Check, rule: &str) -> &'c Prose {
+    finding(check, rule).prose.as_ref().unwrap()
 }
 
 /// It fails, for these reasons and no others.
 #[track_caller]
 fn fails(check: &Check, rules: &[&str]) {
     let failed: Vec<&str> =
-        check.findings.iter().filter(|it| it.outcome == Level::Fail).map(|it| it.rule.as_str()).collect();
+        check.findings.iter().filter(|it| it.level == Level::Fail).map(|it| it.rule().id()).collect();
     assert_eq!((failed, check.verdict), (rules.to_vec(), Verdict::Fail), "{:#?}", check.findings);
 }
 
@@ -107,7 +117,7 @@ fn weights_are_judged_against_those_that_are_expected() {
         passes(&seen);
         let seen = bench.check(&SOME);
         fails(&seen, &["shares"]);
-        assert!(finding(&seen, "shares").hint.as_ref().unwrap().contains("--expect 5:1:1"), "{:#?}", seen.findings);
+        assert!(prose(&seen, "shares").hint.as_ref().unwrap().contains("--expect 5:1:1"), "{:#?}", seen.findings);
         fails(&bench.check(&[&SOME[..], &["--expect", "4:2:1"]].concat()), &["shares"]);
     }
 }
@@ -121,14 +131,14 @@ fn a_random_balancer_passes_at_the_default_size_and_is_open_with_too_few() {
     assert!(seen.shares.unwrap().test.unwrap().detects <= 0.02);
     let few = bench.check(&["-n", "600"]);
     assert_eq!(few.verdict, Verdict::Inconclusive);
-    assert_eq!(finding(&few, "shares").outcome, Level::Inconclusive);
+    assert_eq!(finding(&few, "shares").level, Level::Inconclusive);
 }
 
 #[test]
 fn several_cursors_are_counted_and_pass() {
     let bench = Bench::of(3, Behaviour { cursors: 4, ..Behaviour::default() });
     let seen = bench.check(&SOME);
-    assert_eq!((named(&seen), seen.algorithm.as_ref().unwrap().cursors), ("round-robin", Some(4)));
+    assert_eq!((named(&seen), seen.algorithm.as_ref().unwrap().rotations), ("round-robin", Some(4)));
     passes(&seen);
     assert!(seen.algorithm.unwrap().hint.unwrap().contains("zone"));
 }
@@ -157,7 +167,7 @@ fn requests_that_are_sent_twice_are_found_every_one() {
     let bench = Bench::of(3, Defect::TwiceEvery(100));
     let seen = bench.check(&SOME);
     assert!(
-        seen.findings.iter().any(|it| it.rule == "duplicated" && it.outcome == Level::Fail),
+        seen.findings.iter().any(|it| it.rule().id() == "duplicated" && it.level == Level::Fail),
         "{:#?}",
         seen.findings
     );
@@ -168,7 +178,7 @@ fn requests_that_are_sent_twice_are_found_every_one() {
 fn answers_out_of_a_cache_are_found_every_one() {
     let bench = Bench::of(3, Defect::CachedEvery(500));
     let seen = bench.check(&SOME);
-    assert_eq!(finding(&seen, "stale").outcome, Level::Fail);
+    assert_eq!(finding(&seen, "stale").level, Level::Fail);
     assert_eq!(count(&seen, "stale"), counted(&bench, &seen));
 }
 
@@ -176,7 +186,7 @@ fn answers_out_of_a_cache_are_found_every_one() {
 fn answers_that_are_swapped_are_found_every_one() {
     let bench = Bench::of(3, Defect::SwapEvery(1000));
     let seen = bench.check(&SOME);
-    assert_eq!(finding(&seen, "swapped").outcome, Level::Fail);
+    assert_eq!(finding(&seen, "swapped").level, Level::Fail);
     assert_eq!(count(&seen, "swapped"), bench.spoiled() as u64);
 }
 
@@ -193,8 +203,8 @@ fn a_post_that_is_sent_twice_fails_and_names_the_rule() {
     let bench = Bench::of(3, Defect::RetriesPost(50));
     let seen = bench.check(&[&SOME[..], &["--method", "POST", "--body-bytes", "64"]].concat());
     let found = finding(&seen, "repeated");
-    assert_eq!(found.outcome, Level::Fail);
-    assert_eq!(found.source.as_deref(), Some("RFC 9110 §9.2.2"));
+    assert_eq!(found.level, Level::Fail);
+    assert_eq!(found.prose.as_ref().unwrap().source.as_deref(), Some("RFC 9110 §9.2.2"));
     assert!(count(&seen, "duplicated") > 0);
     passes(&bench.check(&SOME));
 }
@@ -209,7 +219,7 @@ fn answers_that_break_off_or_differ_or_are_dropped_are_found_every_one() {
     ] {
         let bench = Bench::of(3, defect);
         let seen = bench.check(&SOME);
-        assert_eq!(finding(&seen, fate).outcome, Level::Fail, "{:#?}", seen.findings);
+        assert_eq!(finding(&seen, fate).level, Level::Fail, "{:#?}", seen.findings);
         assert_eq!(count(&seen, fate), counted(&bench, &seen), "{defect:?}");
     }
 }
@@ -218,7 +228,7 @@ fn answers_that_break_off_or_differ_or_are_dropped_are_found_every_one() {
 fn counted(bench: &Bench, check: &Check) -> u64 {
     let spoiled = bench.balancer.spoiled();
     let counts = |id: &&Option<uuid_generator::wire::RequestId>| {
-        id.is_some_and(|id| id.sequence >= check.account.beside.warm_up)
+        id.is_some_and(|id| id.sequence >= check.account.not_counted.warm_up)
     };
     spoiled.iter().filter(counts).count() as u64
 }
@@ -237,7 +247,7 @@ fn copies_to_a_shadow_are_told_from_double_executions() {
 fn a_balancer_that_strips_our_header_is_joined_by_the_answers_and_is_open() {
     let seen = Bench::of(3, Defect::StripsRequestHeader).check(&SOME);
     assert_eq!(seen.verdict, Verdict::Inconclusive, "{:#?}", seen.findings);
-    assert!(finding(&seen, "records").evidence[0].contains("Check-Request-Id"));
+    assert!(prose(&seen, "records").evidence[0].contains("Check-Request-Id"));
     assert_eq!(count(&seen, "delivered"), seen.account.sent);
     assert_eq!(named(&seen), "round-robin");
 }
@@ -273,7 +283,7 @@ fn what_is_lost_at_a_reload_fails_and_a_graceful_one_costs_nothing() {
         assert_eq!(seen.verdict, verdict, "{:#?}", seen.findings);
         if verdict == Verdict::Fail {
             assert!(count(&seen, "lost") > 0, "{:#?}", seen.account);
-            assert_eq!(finding(&seen, "resilience").outcome, Level::Fail);
+            assert_eq!(finding(&seen, "resilience").level, Level::Fail);
         }
     }
 }
@@ -307,7 +317,7 @@ fn a_balancer_that_gives_up_at_a_kill_is_told_and_fails_if_nothing_may_be_lost()
     assert!(errors > 10, "{:#?}", seen.outage);
     assert_eq!(count(&seen, "balancer"), errors);
     let seen = bench.check(&[&options[..], &["--expect", "lossless"]].concat());
-    assert!(finding(&seen, "resilience").outcome == Level::Fail && seen.verdict == Verdict::Fail);
+    assert!(finding(&seen, "resilience").level == Level::Fail && seen.verdict == Verdict::Fail);
 }
 
 #[test]
@@ -318,12 +328,12 @@ fn the_outage_of_a_backend_without_traffic_shows_nothing() {
     let steps = format!("kill:{}@300ms", ports[2]);
     let options = ["--expect", &shares, "--outage", &steps, "--duration", "600ms", "--rate", "300"];
     let (_, seen) = check(&fleet, &balancer.url("/"), &options);
-    assert_eq!(finding(&seen, "resilience").outcome, Level::Note, "{:#?}", seen.findings);
+    assert_eq!(finding(&seen, "resilience").level, Level::Note, "{:#?}", seen.findings);
     assert_eq!(seen.outage.as_ref().unwrap().backends[0].received_before, 0);
     let start = fleet.program(&["fleet", "start"]);
     assert!(start.status.success(), "{}", crate::support::error_of(&start));
     let (_, seen) = check(&fleet, &balancer.url("/"), &[&options[..], &["--expect", "lossless"]].concat());
-    assert_eq!(finding(&seen, "resilience").outcome, Level::Inconclusive, "{:#?}", seen.findings);
+    assert_eq!(finding(&seen, "resilience").level, Level::Inconclusive, "{:#?}", seen.findings);
 }
 
 #[test]

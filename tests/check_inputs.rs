@@ -246,7 +246,7 @@ fn backends_that_name_themselves_need_no_fleet() {
             (Some("round-robin"), &["least-connections".to_owned()][..])
         );
         assert_eq!((report.verdict, check.fleet.is_none()), (Verdict::Pass, true));
-        assert!(check.findings.iter().any(|it| it.summary.contains("cannot be known")));
+        assert!(check.findings.iter().any(|it| it.summary().contains("retries and repeats are unknown")));
     }
     let outage = ["check", &balancer.url("/"), "--identity", "header:X-Served-By", "--outage", "kill:9001@1s"];
     says(&error_of(&run(program(&place).args(outage))), &["only backends of a fleet can be broken"]);
@@ -269,5 +269,5 @@ fn a_check_that_is_stopped_says_so_and_is_open() {
     let output = child.wait_with_output().unwrap();
     let report: Report = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((output.status.code(), report.verdict), (Some(3), Verdict::Inconclusive));
-    assert!(report.checks[0].findings.iter().any(|finding| finding.rule == "stopped"));
+    assert!(report.checks[0].findings.iter().any(|finding| finding.rule().id() == "stopped"));
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use crate::support::Fleet;
 use crate::support::nginx::{Configuration, Method, Nginx};
-use verdict::report::{Check, Level, Report, Verdict};
+use verdict::finding::Level;
+use verdict::report::{Check, Report, Verdict};
 
 fn check(fleet: &Fleet, nginx: &Nginx, options: &[&str]) -> Check {
     let url = format!("http://127.0.0.1:{}/uuid", nginx.port());
@@ -13,7 +14,7 @@ fn check(fleet: &Fleet, nginx: &Nginx, options: &[&str]) -> Check {
     let said = String::from_utf8_lossy(&output.stderr);
     let report: Report = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {said}"));
     let [check] = report.checks.try_into().unwrap();
-    let fates: u64 = check.account.fates.iter().map(|fate| fate.count).sum();
+    let fates: u64 = check.account.outcomes.iter().map(|it| it.count).sum();
     assert_eq!(fates, check.account.sent, "the fates add up: {:?}", check.account);
     check
 }
@@ -22,16 +23,16 @@ fn named(check: &Check) -> &str {
     check.algorithm.as_ref().and_then(|it| it.name.as_deref()).unwrap_or("none")
 }
 
-fn count(check: &Check, fate: &str) -> u64 {
-    check.account.fates.iter().find(|it| it.fate == fate).map_or(0, |it| it.count)
+fn count(check: &Check, outcome: &str) -> u64 {
+    check.account.outcomes.iter().find(|it| it.outcome.name() == outcome).map_or(0, |it| it.count)
 }
 
 fn outcome(check: &Check, rule: &str) -> Level {
     check
         .findings
         .iter()
-        .find(|it| it.rule == rule)
-        .map(|it| it.outcome)
+        .find(|it| it.rule().id() == rule)
+        .map(|it| it.level)
         .unwrap_or_else(|| panic!("{:#?}", check.findings))
 }
 

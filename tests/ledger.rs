@@ -50,17 +50,17 @@ fn at(sequence: u32, backend: u16, answer: u128) -> Arrival {
         took: 100,
         backend: Backend(backend),
         status: 200,
-        outcome: AttemptEnd::Completed,
+        end: AttemptEnd::Completed,
     }
 }
 
 fn cut(arrival: Arrival) -> Arrival {
-    Arrival { outcome: AttemptEnd::CutOff, ..arrival }
+    Arrival { end: AttemptEnd::CutOff, ..arrival }
 }
 
 fn fates(observations: &[Observation], arrivals: &[Arrival]) -> Vec<Outcome> {
     let ledger = Ledger::join(observations.to_vec(), arrivals.to_vec(), Records::Kept);
-    ledger.entries().map(|entry| entry.fate).collect()
+    ledger.entries().map(|entry| entry.outcome).collect()
 }
 
 #[track_caller]
@@ -79,7 +79,7 @@ fn one_attempt_and_its_answer_is_delivered() {
 #[test]
 fn an_attempt_that_failed_before_the_one_that_was_delivered_makes_it_retried() {
     assert_eq!(one(got(7, 1), &[cut(at(0, 2, 6)), at(0, 1, 7)]), Outcome::Retried);
-    let died = Arrival { outcome: AttemptEnd::Received, ..at(0, 2, 6) };
+    let died = Arrival { end: AttemptEnd::Received, ..at(0, 2, 6) };
     assert_eq!(one(got(7, 1), &[died, at(0, 1, 7)]), Outcome::Retried);
     let unwell = Arrival { status: 503, ..at(0, 2, 6) };
     assert_eq!(one(got(7, 1), &[unwell, at(0, 1, 7)]), Outcome::Retried);
@@ -111,9 +111,9 @@ fn copies_to_a_backend_that_never_delivers_are_mirrored() {
 fn executed_without_an_answer_is_lost_and_without_an_attempt_unserved() {
     for sight in [ClientOutcome::Closed, ClientOutcome::Reset, ClientOutcome::TimedOut, ClientOutcome::Malformed] {
         assert_eq!(one(failed(sight, false), &[at(0, 1, 7)]), Outcome::Lost, "{sight:?}");
-        assert_eq!(one(failed(sight, false), &[]), Outcome::Unserved, "{sight:?}");
+        assert_eq!(one(failed(sight, false), &[]), Outcome::NotReached, "{sight:?}");
     }
-    assert_eq!(one(failed(ClientOutcome::Refused, false), &[]), Outcome::Unserved);
+    assert_eq!(one(failed(ClientOutcome::Refused, false), &[]), Outcome::NotReached);
 }
 
 #[test]
@@ -167,19 +167,19 @@ fn what_breaks_off_is_truncated_and_what_differs_is_altered() {
 
 #[test]
 fn an_answer_without_a_record_is_alien() {
-    assert_eq!(one(got(7, 1), &[]), Outcome::Alien);
+    assert_eq!(one(got(7, 1), &[]), Outcome::Unrecorded);
 }
 
 #[test]
 fn without_records_only_the_clients_end_is_judged() {
-    let fate = |observation| Ledger::join(vec![observation], vec![], Records::None).entries().next().unwrap().fate;
+    let fate = |observation| Ledger::join(vec![observation], vec![], Records::None).entries().next().unwrap().outcome;
     let named = Observation { answer: Uuid::nil(), echo: Echo::None, ..got(0, 1) };
     assert_eq!(fate(named), Outcome::Delivered);
     assert_eq!(fate(own_page(502)), Outcome::Balancer);
-    assert_eq!(fate(own_page(200)), Outcome::Alien);
-    assert_eq!(fate(failed(ClientOutcome::Closed, false)), Outcome::Unanswered);
+    assert_eq!(fate(own_page(200)), Outcome::Unrecorded);
+    assert_eq!(fate(failed(ClientOutcome::Closed, false)), Outcome::NoResponse);
     for sight in [ClientOutcome::Refused, ClientOutcome::Unreachable, ClientOutcome::TlsFailed] {
-        assert_eq!(fate(failed(sight, false)), Outcome::Unserved);
+        assert_eq!(fate(failed(sight, false)), Outcome::NotReached);
     }
     assert_eq!(fate(Observation { sight: ClientOutcome::Truncated, ..named }), Outcome::Truncated);
 }
@@ -189,8 +189,8 @@ fn arrivals_without_a_number_belong_to_the_request_that_got_their_answer() {
     let observations = [Observation { echo: Echo::None, ..got(7, 1) }, failed(ClientOutcome::Closed, false)];
     let arrivals = [at(UNNUMBERED, 1, 7), at(UNNUMBERED, 1, 8)];
     let ledger = Ledger::join(observations.to_vec(), arrivals.to_vec(), Records::Kept);
-    let seen: Vec<Outcome> = ledger.entries().map(|entry| entry.fate).collect();
-    assert_eq!((seen, ledger.unassigned, ledger.unexplained), (vec![Outcome::Delivered, Outcome::Unserved], 1, 0));
+    let seen: Vec<Outcome> = ledger.entries().map(|entry| entry.outcome).collect();
+    assert_eq!((seen, ledger.unassigned, ledger.unexplained), (vec![Outcome::Delivered, Outcome::NotReached], 1, 0));
 }
 
 #[test]
@@ -237,7 +237,7 @@ proptest! {
             .map(|(sequence, answer, backend, outcome)| {
                 let outcome = [AttemptEnd::Received, AttemptEnd::Completed, AttemptEnd::CutOff][usize::from(*outcome)];
                 let sequence = if *sequence == 44 { UNNUMBERED } else { *sequence };
-                Arrival { outcome, ..at(sequence, *backend, *answer) }
+                Arrival { end: outcome, ..at(sequence, *backend, *answer) }
             })
             .collect();
         let records = if kept { Records::Kept } else { Records::None };
@@ -246,11 +246,11 @@ proptest! {
         prop_assert_eq!(sequences, (0..observations.len() as u32).collect::<Vec<_>>());
         for entry in ledger.entries() {
             let alone = ledger.entry(entry.sequence).unwrap();
-            prop_assert_eq!((alone.fate, alone.attempts), (entry.fate, entry.attempts));
+            prop_assert_eq!((alone.outcome, alone.attempts), (entry.outcome, entry.attempts));
         }
         let placed: usize = ledger.entries().map(|entry| entry.attempts.len()).sum();
         prop_assert_eq!(placed as u64 + ledger.unexplained + ledger.unassigned, arrivals.len() as u64);
         let tally = Tally::of(&ledger, 0, 0..observations.len() as u32);
-        prop_assert_eq!(tally.fates.iter().sum::<u64>(), observations.len() as u64);
+        prop_assert_eq!(tally.outcomes.iter().sum::<u64>(), observations.len() as u64);
     }
 }

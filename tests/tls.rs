@@ -96,7 +96,7 @@ impl Bench {
         let report: Report = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {said}"));
         assert_eq!(report.verdict, Verdict::Pass, "{options:?}: {:#?}", report.checks[0].findings);
         let account = &report.checks[0].account;
-        let delivered = account.fates.iter().find(|it| it.fate == "delivered").map_or(0, |it| it.count);
+        let delivered = account.outcomes.iter().find(|it| it.outcome.name() == "delivered").map_or(0, |it| it.count);
         assert!(delivered == account.sent && delivered >= 3000, "{account:?}");
     }
 

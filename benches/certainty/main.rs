@@ -194,7 +194,7 @@ fn account(text: &mut String, quick: bool) {
     let tally = Tally::of(&ledger, 0, 0..count);
     let took = start.elapsed().as_secs_f64();
     let memory = peak_memory() / 1024.0 / 1024.0;
-    let delivered = tally.fates[0];
+    let delivered = tally.outcomes[0];
     let _ = writeln!(
         text,
         "## The account\n\n{count} requests, {delivered} of them delivered: joined and counted in {took:.2} s on one core, {:.2} s a million; the most memory that this \
@@ -233,7 +233,7 @@ fn arrivals(count: u32) -> Vec<Arrival> {
                 took: 100,
                 backend: Backend(backend as u16),
                 status: 200,
-                outcome: AttemptEnd::Completed,
+                end: AttemptEnd::Completed,
             }));
         }
     }

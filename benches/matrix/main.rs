@@ -249,7 +249,7 @@ impl Cell {
         let names: Vec<&str> =
             algorithm.iter().flat_map(|it| it.name.iter().chain(&it.or)).map(String::as_str).collect();
         let open = names.len() > 1;
-        let sum: u64 = check.account.fates.iter().map(|fate| fate.count).sum();
+        let sum: u64 = check.account.outcomes.iter().map(|it| it.count).sum();
         let adds_up = sum == check.account.sent;
         let outage = check.outage.as_ref();
         let errors = outage.map_or(0, |it| it.client_errors);
@@ -271,8 +271,8 @@ impl Cell {
         let failed: Vec<&str> = check
             .findings
             .iter()
-            .filter(|it| it.outcome > verdict::report::Level::Note)
-            .map(|it| it.summary.as_str())
+            .filter(|it| it.level > verdict::finding::Level::Note)
+            .map(|it| it.summary())
             .collect();
         Result::Wrong(format!(
             "adds up: {adds_up}, done: {done}, named {names:?}, {:?}, {errors} client errors ({} are right): {}",
@@ -289,7 +289,7 @@ impl Cell {
 /// What is worth telling of a check that is right.
 fn seen(check: &Check, condition: Condition, open: bool) -> String {
     let mut parts: Vec<String> = Vec::new();
-    if let Some(cursors) = check.algorithm.as_ref().and_then(|it| it.cursors).filter(|cursors| *cursors > 1) {
+    if let Some(cursors) = check.algorithm.as_ref().and_then(|it| it.rotations).filter(|cursors| *cursors > 1) {
         parts.push(format!("{cursors} cursors"));
     }
     if open {

@@ -6,7 +6,8 @@ use std::time::Duration;
 use crate::check::watch::Watch;
 use crate::remote::Remote;
 use crate::wire::{CheckNews, CheckResult};
-use verdict::report::{Check, Level, Verdict};
+use verdict::finding::Level;
+use verdict::report::{Check, Verdict};
 
 const EVERY: Duration = Duration::from_millis(200);
 
@@ -52,7 +53,12 @@ fn shape(check: &Check) -> CheckResult {
         verdict: verdict.to_owned(),
         algorithm: check.algorithm.as_ref().map(|algorithm| algorithm.label.clone()),
         sent: check.account.sent,
-        fates: check.account.fates.iter().map(|it| (it.fate.clone(), it.count)).collect(),
-        findings: findings.map(|it| (said(it.outcome).to_owned(), it.summary.clone(), it.hint.clone())).collect(),
+        fates: check.account.outcomes.iter().map(|it| (it.outcome.name().to_owned(), it.count)).collect(),
+        findings: findings
+            .map(|it| {
+                let hint = it.prose.as_ref().and_then(|prose| prose.hint.clone());
+                (said(it.level).to_owned(), it.summary().to_owned(), hint)
+            })
+            .collect(),
     }
 }

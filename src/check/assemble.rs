@@ -1,16 +1,15 @@
 //! PURE. The report of one check, from all that is known of it.
 
-use crate::check::describe;
 use crate::check::figures;
 use crate::check::load::{Pacing, Reuse, Vary};
 use crate::check::plan::Plan;
 use crate::check::session;
-use crate::wire::{Moment, RequestId};
 use verdict::algorithm::Inference;
 use verdict::algorithm::order::in_blocks;
-use verdict::ledger::{Ledger, Records};
+use verdict::finding::Witness;
+use verdict::ledger::Ledger;
 use verdict::outcome::Outcome;
-use verdict::report::{Account, Algorithm, Beside, Check, Example, Fleet, OutcomeCount, Plots, Traffic};
+use verdict::report::{Account, Algorithm, Check, Fleet, NotCounted, OutcomeCount, Plots, Traffic};
 use verdict::rules::{Case, Drill, judge};
 use verdict::tally::Tally;
 
@@ -23,7 +22,7 @@ pub struct Known<'a> {
     /// The API of the fleet, and its backends' names; none without one.
     pub fleet: Option<Fleet>,
     /// Records of others.
-    pub beside: Beside,
+    pub not_counted: NotCounted,
     /// Why records may be missing.
     pub gaps: Vec<String>,
 }
@@ -46,8 +45,6 @@ pub fn assemble(ledger: &Ledger, outcome: session::SessionData, known: Known) ->
     }
     let inference = evidence.infer(names);
     let began = ledger.observations().first().map_or(started, |first| first.due);
-    let tell =
-        |sequence: u32| ledger.entry(sequence).map_or_else(String::new, |entry| describe::line(&entry, names, began));
     let members = members.unwrap_or(names.len());
     let case = Case {
         ledger,
@@ -60,7 +57,8 @@ pub fn assemble(ledger: &Ledger, outcome: session::SessionData, known: Known) ->
         method: &plan.method,
         drill,
         varied: varied.is_some(),
-        tell: &tell,
+        run: known.run,
+        began,
     };
     let outage = figures::outage(ledger, sample.clone(), started, &steps, names);
     let (findings, shares, verdict) = judge(&case, outage.as_ref());
@@ -68,7 +66,7 @@ pub fn assemble(ledger: &Ledger, outcome: session::SessionData, known: Known) ->
     let (slices, slice_seconds) = figures::slices(ledger, sample.clone(), started, ended, names.len());
     let seconds = ended.since(started).as_secs_f64();
     let requests = u64::from(sample.end - sample.start);
-    let account = account(ledger, &tally, &known, judged, began, names);
+    let account = account(&case, &known, judged);
     Check {
         name: plan.name.clone(),
         url: plan.url.clone(),
@@ -102,47 +100,26 @@ pub fn assemble(ledger: &Ledger, outcome: session::SessionData, known: Known) ->
     }
 }
 
-fn account(ledger: &Ledger, tally: &Tally, known: &Known, judged: u32, began: Moment, names: &[String]) -> Account {
-    let example = |sequence: &u32| {
-        let entry = ledger.entry(*sequence)?;
-        Some(Example {
-            request: RequestId { run: known.run, sequence: u64::from(*sequence) }.to_string(),
-            at: entry.observation.due.since(began).as_secs_f64(),
-            seen: describe::seen(entry.observation, names),
-            attempts: entry.attempts.iter().map(|attempt| describe::attempt(attempt, names, began)).collect(),
-        })
-    };
-    let fate = |fate: Outcome| {
-        let count = tally.of_fate(fate);
-        let examples = tally.examples.get(&fate).into_iter().flatten().filter_map(example).collect();
-        (count > 0).then(|| OutcomeCount {
-            fate: fate.name().to_owned(),
-            meaning: meaning(fate, ledger).to_owned(),
-            count,
-            examples,
-        })
+fn account(case: &Case, known: &Known, judged: u32) -> Account {
+    let (ledger, tally) = (case.ledger, case.tally);
+    let count = |outcome: Outcome| {
+        let count = tally.of_outcome(outcome);
+        let examples: Vec<Witness> = case.witnesses(tally.examples.get(&outcome).map_or(&[], Vec::as_slice));
+        (count > 0).then_some(OutcomeCount { outcome, count, examples })
     };
     Account {
         sent: tally.sent,
-        fates: Outcome::ALL.into_iter().filter_map(fate).collect(),
+        outcomes: Outcome::ALL.into_iter().filter_map(count).collect(),
         backend_errors: tally.backend_errors,
         client_errors: tally.client_errors,
         attempts: tally.attempts,
-        beside: Beside {
+        not_counted: NotCounted {
             warm_up: u64::from(judged),
             unexplained: ledger.unexplained,
-            foreign: known.beside.foreign + ledger.unassigned,
-            ..known.beside.clone()
+            others: known.not_counted.others + ledger.unassigned,
+            ..known.not_counted.clone()
         },
         gaps: known.gaps.clone(),
-    }
-}
-
-fn meaning(fate: Outcome, ledger: &Ledger) -> &'static str {
-    match (fate, ledger.records()) {
-        (Outcome::Delivered, Records::None) => "one answer, of a backend that says its name",
-        (Outcome::Alien, Records::None) => "answered without a backend's name",
-        (fate, _) => fate.meaning(),
     }
 }
 
@@ -151,7 +128,7 @@ fn algorithm(inference: &Inference) -> Algorithm {
         name: inference.kind.map(|kind| kind.name().to_owned()),
         label: inference.label.clone(),
         or: inference.or.iter().map(|kind| kind.name().to_owned()).collect(),
-        cursors: inference.cursors,
+        rotations: inference.cursors,
         evidence: inference.evidence.clone(),
         hint: inference.hint.clone(),
     }

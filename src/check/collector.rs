@@ -10,7 +10,7 @@ use crate::remote::Remote;
 use crate::wire::{Generator, Record};
 use verdict::ledger::{Arrival, UNNUMBERED};
 use verdict::observation::Backend;
-use verdict::report::Beside;
+use verdict::report::NotCounted;
 
 /// How often the fleet is asked: it keeps a quarter of a million records, which is two seconds at full speed.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -34,7 +34,7 @@ pub(crate) struct Collector {
     unnumbered: Vec<Arrival>,
     /// The ids of requests do not reach the backends.
     is_stripped: bool,
-    beside: Beside,
+    not_counted: NotCounted,
     failure: Option<String>,
 }
 
@@ -54,7 +54,7 @@ pub(crate) struct Collected {
     /// Of the run.
     pub(crate) arrivals: Vec<Arrival>,
     /// Of others.
-    pub(crate) beside: Beside,
+    pub(crate) not_counted: NotCounted,
     /// Why some may be missing.
     pub(crate) gaps: Vec<String>,
 }
@@ -74,7 +74,7 @@ impl Collector {
             arrivals: Vec::new(),
             unnumbered: Vec::new(),
             is_stripped: false,
-            beside: Beside::default(),
+            not_counted: NotCounted::default(),
             failure: None,
         })
     }
@@ -156,14 +156,14 @@ impl Collector {
 
     fn take(&mut self, record: &Record) {
         let Some(answer) = record.answer else {
-            self.beside.health_probes += 1;
+            self.not_counted.health_checks += 1;
             return;
         };
         let sequence = match record.request {
             Some(request) if request.run == self.run => u32::try_from(request.sequence).unwrap_or(UNNUMBERED - 1),
             None if self.unnumbered.len() < MOST_UNNUMBERED => UNNUMBERED,
             Some(_) | None => {
-                self.beside.foreign += 1;
+                self.not_counted.others += 1;
                 return;
             }
         };
@@ -175,7 +175,7 @@ impl Collector {
             took: u32::try_from(took).unwrap_or(u32::MAX),
             backend: self.place(record.generator),
             status: record.status,
-            outcome: record.outcome,
+            end: record.outcome,
         };
         let list = if sequence == UNNUMBERED { &mut self.unnumbered } else { &mut self.arrivals };
         list.push(arrival);
@@ -208,6 +208,6 @@ impl Collector {
             );
         }
         self.arrivals.extend(self.unnumbered);
-        Collected { arrivals: self.arrivals, beside: self.beside, gaps }
+        Collected { arrivals: self.arrivals, not_counted: self.not_counted, gaps }
     }
 }

@@ -29,7 +29,7 @@ pub fn latency(ledger: &Ledger, sample: Range<u32>, open_loop: bool) -> (Option<
         }
         client += observation.ended.0.saturating_sub(observation.due.0);
         if let Some(attempt) =
-            entry.delivered().filter(|_| !matches!(entry.fate, Outcome::Retried | Outcome::Duplicated))
+            entry.delivered().filter(|_| !matches!(entry.outcome, Outcome::Retried | Outcome::Duplicated))
         {
             let there = u64::from(attempt.took) * 100;
             backend += there;
@@ -40,18 +40,7 @@ pub fn latency(ledger: &Ledger, sample: Range<u32>, open_loop: bool) -> (Option<
         return (None, Vec::new());
     }
     let both = |times: &Times| (ledger.records() == Records::Kept && !times.is_empty()).then(|| percentiles(times));
-    let latency =
-        Latency {
-            client: percentiles(&client),
-            backend: both(&backend),
-            between: both(&between),
-            note: match open_loop {
-                true => "open loop: counted from when each request was due, so a slow answer delays no measurement"
-                    .to_owned(),
-                false => "closed loop: a slow answer also delays the requests after it (--rate measures without that)"
-                    .to_owned(),
-            },
-        };
+    let latency = Latency { client: percentiles(&client), backend: both(&backend), between: both(&between), open_loop };
     let buckets = client.iter_log((client.min() / 2).max(1000), 1.25);
     let plot = buckets.map(|bucket| (bucket.value_iterated_to() as f64 / 1e9, bucket.count_since_last_iteration()));
     (Some(latency), plot.filter(|(_, count)| *count > 0).collect())
@@ -83,14 +72,14 @@ pub fn slices(
 ) -> (Vec<Slice>, f64) {
     let length = (ended.0.saturating_sub(started.0) / SLICES).max(1_000_000);
     let count = (ended.0.saturating_sub(started.0) / length + 1) as usize;
-    let mut slices = vec![Slice { answers: vec![0; backends], ..Slice::default() }; count];
+    let mut slices = vec![Slice { responses: vec![0; backends], ..Slice::default() }; count];
     let mut taken: Vec<Option<Histogram<u64>>> = vec![None; count];
     for entry in ledger.entries().filter(|entry| sample.contains(&entry.sequence)) {
         let observation = entry.observation;
         let place = (observation.due.0.saturating_sub(started.0) / length) as usize;
         let Some(slice) = slices.get_mut(place) else { continue };
         slice.errors += u64::from(entry.is_client_error());
-        if let Some(answers) = slice.answers.get_mut(usize::from(observation.backend.0)) {
+        if let Some(answers) = slice.responses.get_mut(usize::from(observation.backend.0)) {
             *answers += 1;
         }
         if matches!(observation.sight, ClientOutcome::Answer | ClientOutcome::Altered) {
@@ -144,8 +133,8 @@ pub fn outage(
             continue;
         }
         outage.client_errors += u64::from(entry.is_client_error() && !entry.is_benign_race());
-        outage.retries += u64::from(entry.fate == Outcome::Retried);
-        outage.double_executions += u64::from(entry.fate == Outcome::Duplicated);
+        outage.retries += u64::from(entry.outcome == Outcome::Retried);
+        outage.double_executions += u64::from(entry.outcome == Outcome::Duplicated);
     }
     outage.backends = windows.into_iter().map(|window| window.told(names)).collect();
     Some(outage)

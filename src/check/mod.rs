@@ -5,7 +5,6 @@ mod assemble;
 mod backing;
 mod client;
 mod collector;
-mod describe;
 mod diagnosis;
 mod figures;
 mod identities;
@@ -27,6 +26,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 
 use crate::io::clock;
+use crate::report::phrases;
 use assemble::{Known, assemble};
 use backing::Found;
 pub(crate) use backing::{Started, start as start_fleet};
@@ -126,8 +126,9 @@ async fn check_found(plan: &Plan, found: Found, watch: &Watch) -> Result<Check> 
     let ledger = Ledger::join(std::mem::take(&mut data.observations), collected.arrivals, records);
     let fleet =
         found.fleet.as_ref().map(|fleet| Fleet { control: fleet.remote.control().to_owned(), backends: fleet.names() });
-    let known = Known { plan, run, fleet, beside: collected.beside, gaps: collected.gaps };
-    let check = assemble(&ledger, data, known);
+    let known = Known { plan, run, fleet, not_counted: collected.not_counted, gaps: collected.gaps };
+    let mut check = assemble(&ledger, data, known);
+    phrases::spell(&mut check);
     if let Some(remote) = &remote {
         announce::result(remote, &check).await;
     }

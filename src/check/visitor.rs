@@ -7,7 +7,8 @@ use anyhow::Result;
 
 use crate::check::load::{Backends, Connection, Identity, Probe, Prober};
 use crate::check::plan::Trust;
-use crate::check::{describe, run_number, target};
+use crate::check::{run_number, target};
+use verdict::finding::ClientWitness;
 use verdict::observation::ClientOutcome;
 
 /// One visitor, or a new one for each request.
@@ -19,14 +20,14 @@ pub struct Visitor {
 }
 
 /// What became of a request.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct Visited {
     /// Who answered, if a backend did.
     pub backend: Option<String>,
     /// Of the answer; 0 without one.
     pub status: u16,
-    /// In words: `200 from 9001 after 340 µs`, `connection refused`.
-    pub seen: String,
+    /// What came.
+    pub client: ClientWitness,
 }
 
 impl Visitor {
@@ -58,7 +59,7 @@ impl Visitor {
         Ok(Visited {
             backend: backend.map(str::to_owned),
             status: observation.status,
-            seen: describe::seen(&observation, self.backends.names()),
+            client: ClientWitness::of(&observation, self.backends.name(observation.backend).map(str::to_owned)),
         })
     }
 }

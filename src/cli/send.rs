@@ -10,6 +10,7 @@ use serde_json::json;
 
 use crate::check::plan::Trust;
 use crate::check::{Visited, Visitor};
+use crate::report::phrases::what_came;
 
 /// Send a few requests, one after the other, and show who answered each
 #[derive(Args)]
@@ -59,13 +60,14 @@ impl Typed {
 }
 
 fn object(visits: &[Visited]) -> serde_json::Value {
-    let each =
-        visits.iter().map(|visit| json!({ "backend": visit.backend, "status": visit.status, "seen": visit.seen }));
+    let each = visits
+        .iter()
+        .map(|visit| json!({ "backend": visit.backend, "status": visit.status, "seen": what_came(&visit.client) }));
     json!({ "version": 1, "requests": visits.len(), "answers": each.collect::<Vec<_>>() })
 }
 
 fn show(visits: &[Visited]) {
-    let names = visits.iter().map(|visit| visit.backend.clone().unwrap_or_else(|| visit.seen.clone()));
+    let names = visits.iter().map(|visit| visit.backend.clone().unwrap_or_else(|| what_came(&visit.client)));
     let names: Vec<String> = names.collect();
     for line in names.chunks(A_LINE) {
         println!("{}", line.join("  "));

@@ -1,4 +1,4 @@
-//! PURE. What came from the network, where people read it.
+//! What came from the network, where people read it.
 
 pub(crate) use crate::escape::harmless;
 

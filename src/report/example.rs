@@ -1,15 +1,29 @@
-//! Reports for the tests of the forms: one that passes, one that fails, one with an outage, one with hostile names.
+//! Reports for the tests of the formats: one that passes, one that fails, one with an outage, one with hostile names.
 
+use verdict::AttemptEnd;
+use verdict::finding::{AttemptWitness, ClientWitness, Facts, Finding, Level, RequestWitness, Witness};
+use verdict::observation::ClientOutcome;
+use verdict::outcome::Outcome;
 use verdict::report::*;
+use verdict::rules::{account, resilience, shares, stickiness};
+
+use crate::report::phrases::spell;
 
 /// All of them.
 pub fn all() -> Vec<Report> {
-    let several = Report { checks: vec![passing(), failing()], verdict: Verdict::Fail, ..of(passing()) };
-    vec![of(passing()), of(failing()), of(broken()), of(hostile()), several]
+    let mut both = vec![passing(), failing()];
+    both.iter_mut().for_each(spell);
+    let several = Report { checks: both, verdict: Verdict::Fail, ..of(passing()) };
+    vec![of(passing()), of(failing()), of(broken()), report_of(hostile()), several]
 }
 
 /// One check as a report.
-pub fn of(check: Check) -> Report {
+pub fn of(mut check: Check) -> Report {
+    spell(&mut check);
+    report_of(check)
+}
+
+fn report_of(check: Check) -> Report {
     Report {
         version: VERSION,
         tool: "uuid-generator 0.1.0".to_owned(),
@@ -33,15 +47,49 @@ fn percentiles(scale: f64) -> Percentiles {
     }
 }
 
-fn finding(rule: &str, outcome: Level, summary: &str) -> Finding {
-    Finding {
-        rule: rule.to_owned(),
-        outcome,
-        summary: summary.to_owned(),
-        evidence: Vec::new(),
-        hint: None,
-        source: None,
+fn test() -> Test {
+    Test {
+        method: Method::BoundedDiscrepancy,
+        deviation: 0.0,
+        bound: Some(4.0),
+        chi_square: None,
+        p: None,
+        false_alarm: 0.0,
+        detects: 0.0013,
     }
+}
+
+fn shares_as_expected() -> shares::Facts {
+    shares::Facts {
+        unit: Unit::Requests,
+        total: 3000,
+        expected: "even".to_owned(),
+        conclusion: shares::Conclusion::AsExpected,
+        widest: None,
+        test: Some(test()),
+        algorithm: "round robin".to_owned(),
+        seen_weights: None,
+    }
+}
+
+fn attempt(backend: &str, at: f64) -> AttemptWitness {
+    AttemptWitness { backend: backend.to_owned(), at, end: AttemptEnd::Completed, status: Some(200), seconds: 9e-6 }
+}
+
+fn posted_twice() -> Witness {
+    Witness::Request(RequestWitness {
+        id: "00000000000004d2-000000000000002a".to_owned(),
+        number: 42,
+        at: 0.1,
+        client: ClientWitness {
+            outcome: ClientOutcome::Answer,
+            status: Some(200),
+            backend: Some("9001".to_owned()),
+            seconds: 1e-3,
+            reused: true,
+        },
+        attempts: vec![attempt("9002", 0.1), attempt("9001", 0.101)],
+    })
 }
 
 /// Round robin over three backends.
@@ -71,61 +119,48 @@ pub fn passing() -> Check {
         },
         account: Account {
             sent: 4000,
-            fates: vec![OutcomeCount {
-                fate: "delivered".to_owned(),
-                meaning: "one attempt, one answer".to_owned(),
-                count: 4000,
-                examples: Vec::new(),
-            }],
+            outcomes: vec![OutcomeCount { outcome: Outcome::Delivered, count: 4000, examples: Vec::new() }],
             backend_errors: 0,
             client_errors: 0,
             attempts: 4000,
-            beside: Beside { warm_up: 37, health_probes: 2, foreign: 1, unexplained: 0 },
+            not_counted: NotCounted { warm_up: 37, health_checks: 2, others: 1, unexplained: 0 },
             gaps: Vec::new(),
         },
         shares: Some(Shares {
             rows: vec![share("9001", 1000), share("9002", 1000), share("9003", 1000)],
             expected: "even".to_owned(),
-            expected_by: "nothing else was said".to_owned(),
-            unit: "requests".to_owned(),
-            test: Some(Test {
-                name: "bounded discrepancy".to_owned(),
-                result: "the largest deviation is 0.0 requests of 3,000; turns allow 4".to_owned(),
-                p: None,
-                false_alarm: 0.0,
-                detects: 0.0013,
-                source: "turns".to_owned(),
-            }),
+            expected_by: "default".to_owned(),
+            unit: Unit::Requests,
+            test: Some(test()),
         }),
         algorithm: Some(Algorithm {
             name: Some("round-robin".to_owned()),
             label: "round robin".to_owned(),
             or: Vec::new(),
-            cursors: Some(1),
-            evidence: vec!["600 new connections, one after the other: 9001 9002 9003, without exception".to_owned()],
+            rotations: Some(1),
+            evidence: vec!["600 new connections in sequence: 9001 9002 9003, without exception".to_owned()],
             hint: None,
         }),
         latency: Some(Latency {
             client: percentiles(2e-3),
             backend: Some(percentiles(8e-6)),
             between: Some(percentiles(1.9e-3)),
-            note: "closed loop".to_owned(),
+            open_loop: false,
         }),
         outage: None,
         findings: vec![
-            finding("account", Level::Pass, "all 4,000 requests: one attempt, one answer, each answer its own"),
-            finding(
-                "shares",
+            Finding::new(
                 Level::Pass,
-                "shares are as expected (even): the largest deviation is 0.00 percentage points",
+                Facts::Account(account::Facts { requests: 4000, delivered: 4000, has_records: true }),
             ),
+            Finding::new(Level::Pass, Facts::Shares(shares_as_expected())),
         ],
         verdict: Verdict::Pass,
         plots: Plots {
             strip: (0..120).map(|cell| (cell != 60).then_some(cell % 3)).collect(),
             slices: (0..10)
                 .map(|slice| Slice {
-                    answers: vec![100, 100, 100],
+                    responses: vec![100, 100, 100],
                     errors: slice / 9,
                     p50: Some(1e-3),
                     p99: Some(2e-3),
@@ -140,31 +175,13 @@ pub fn passing() -> Check {
 /// A POST that was sent twice, and an answer that was lost.
 pub fn failing() -> Check {
     let mut check = Check { name: Some("posts".to_owned()), verdict: Verdict::Fail, ..passing() };
-    check.account.fates[0].count = 3998;
-    check.account.fates.push(OutcomeCount {
-        fate: "duplicated".to_owned(),
-        meaning: "executed more than once, though delivered once".to_owned(),
-        count: 2,
-        examples: vec![Example {
-            request: "00000000000004d2-000000000000002a".to_owned(),
-            at: 0.1,
-            seen: "200 from 9001 after 1.0 ms".to_owned(),
-            attempts: vec![
-                "9002 at 0.100 s: answered 200 in 9 µs".to_owned(),
-                "9001 at 0.101 s: answered 200 in 9 µs".to_owned(),
-            ],
-        }],
-    });
-    check.findings.insert(
-        0,
-        Finding {
-            evidence: vec!["request 42 at 0.100 s: 200 from 9001 after 1.0 ms".to_owned()],
-            hint: Some("leave out non_idempotent".to_owned()),
-            source: Some("RFC 9110 §9.2.2".to_owned()),
-            ..finding("repeated", Level::Fail, "2 POSTs reached backends more than once")
-        },
-    );
-    check.findings.push(finding("stickiness", Level::Inconclusive, "too few to say"));
+    check.account.outcomes[0].count = 3998;
+    let examples = vec![posted_twice()];
+    check.account.outcomes.push(OutcomeCount { outcome: Outcome::Duplicated, count: 2, examples });
+    let repeated = Facts::Repeated(account::Repeated { requests: 2, method: "POST".to_owned() });
+    check.findings.insert(0, Finding::new(Level::Fail, repeated).shown_by(vec![posted_twice()]));
+    let few = Facts::Stickiness(stickiness::Facts { clients: 7, later: 30, left: 0 });
+    check.findings.push(Finding::new(Level::Inconclusive, few));
     check
 }
 
@@ -189,10 +206,14 @@ pub fn broken() -> Check {
         ..passing()
     };
     check.traffic.rate = Some(500.0);
-    check.findings.push(Finding {
-        hint: Some("--expect lossless".to_owned()),
-        ..finding("resilience", Level::Note, "clients saw 12 errors")
-    });
+    let facts = resilience::Facts {
+        client_errors: 12,
+        lossless: false,
+        graceful: false,
+        backends: check.outage.iter().flat_map(|outage| outage.backends.clone()).collect(),
+        remarks: Vec::new(),
+    };
+    check.findings.push(Finding::new(Level::Note, Facts::Resilience(facts)));
     check
 }
 
@@ -210,10 +231,11 @@ pub fn hostile() -> Check {
     if let Some(latency) = &mut check.latency {
         (latency.backend, latency.between) = (None, None);
     }
-    for finding in &mut check.findings {
-        finding.summary = harm.to_owned();
-        finding.evidence.push(harm.to_owned());
-        finding.hint = Some(harm.to_owned());
+    spell(&mut check);
+    for prose in check.findings.iter_mut().filter_map(|finding| finding.prose.as_mut()) {
+        prose.summary = harm.to_owned();
+        prose.evidence.push(harm.to_owned());
+        prose.hint = Some(harm.to_owned());
     }
     check
 }

@@ -1,12 +1,14 @@
-//! PURE. A report to look at: one file, no script, nothing from outside. The plots are `plot`'s.
+//! A report to look at: one file, no script, nothing from outside. The plots are `plot`'s.
 
 use std::fmt::Write;
 
 use crate::report::escape::escaped;
+use crate::report::phrases::{balancing_result, meaning};
 use crate::report::plot;
-use crate::report::text::reason;
+use crate::report::text::{false_positives, loop_note, not_counted, reason, rotations};
+use verdict::finding::{Finding, Level};
 use verdict::numbers::{grouped, percent, time};
-use verdict::report::{Check, Finding, Level, Percentiles, Report, Shares, Verdict};
+use verdict::report::{Check, Percentiles, Report, Shares, Verdict};
 
 const HEAD: &str = "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
     <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
@@ -76,13 +78,13 @@ fn one(out: &mut String, check: &Check, number: usize) {
     let _ = writeln!(out, "<p class=\"reason\">{}</p>", escaped(&reason(check)));
     let behind = match &check.fleet {
         Some(fleet) => format!("{} backends of the fleet at {}", fleet.backends.len(), escaped(&fleet.control)),
-        None => "backends that are not ours".to_owned(),
+        None => "third-party backends".to_owned(),
     };
     let traffic = &check.traffic;
     let varied = traffic.varied.as_ref().map(|varied| format!(", with {}", escaped(varied))).unwrap_or_default();
     let _ = writeln!(
         out,
-        "<p>{} {} requests through {} to {behind}, in {}: {} a second{varied}.</p>\n</header>",
+        "<p>{} {} requests through {} to {behind}, in {}: {} req/s{varied}.</p>\n</header>",
         grouped(traffic.requests),
         escaped(&traffic.method),
         escaped(&check.url),
@@ -90,23 +92,24 @@ fn one(out: &mut String, check: &Check, number: usize) {
         grouped(traffic.requests_per_second as u64)
     );
     section(out, "Findings", |out| findings(out, &check.findings));
-    section(out, "The account", |out| account(out, check));
+    section(out, "Requests", |out| account(out, check));
     if let Some(shares) = &check.shares {
-        section(out, &format!("Shares of {}", escaped(&shares.unit)), |out| self::shares(out, shares));
+        section(out, &format!("Shares of {}", shares.unit.name()), |out| self::shares(out, shares));
     }
     let names: Vec<&str> =
         check.shares.iter().flat_map(|shares| &shares.rows).map(|row| row.backend.as_str()).collect();
     if !check.plots.strip.is_empty() {
         section(out, "Order of the first requests", |out| {
             plot::strip(out, &check.plots.strip, &names);
-            out.push_str("<p class=\"note\">Row by row, as they arrived at the backends. Turns are a regular pattern, chance is noise, stickiness one colour.</p>\n");
+            out.push_str("<p class=\"note\">Row by row, in the order of arrival. Round robin is a regular pattern, random selection is noise, affinity is one colour.</p>\n");
         });
     }
     if let Some(algorithm) = &check.algorithm {
-        section(out, "How the balancer picks", |out| {
-            let _ = writeln!(out, "<p class=\"large\">{}</p>", escaped(&algorithm.label));
+        section(out, "Algorithm", |out| {
+            let _ =
+                writeln!(out, "<p class=\"large\">{}{}</p>", escaped(&algorithm.label), rotations(algorithm.rotations));
             if !algorithm.or.is_empty() {
-                let _ = writeln!(out, "<p>Cannot be told apart from here: {}.</p>", escaped(&algorithm.or.join(", ")));
+                let _ = writeln!(out, "<p>Also fits: {}.</p>", escaped(&algorithm.or.join(", ")));
             }
             list(out, &algorithm.evidence);
             if let Some(hint) = &algorithm.hint {
@@ -115,19 +118,19 @@ fn one(out: &mut String, check: &Check, number: usize) {
         });
     }
     if check.plots.slices.len() > 1 {
-        section(out, "Answers over time", |out| {
+        section(out, "Responses over time", |out| {
             plot::over_time(out, &check.plots, check.outage.as_ref(), &names);
             plot::legend(out, &names);
         });
     }
     if let Some(outage) = &check.outage {
-        section(out, "What was broken", |out| self::outage(out, outage));
+        section(out, "Outage", |out| self::outage(out, outage));
     }
     if let Some(latency) = &check.latency {
         section(out, "Latency", |out| {
             percentiles(out, latency);
             plot::histogram(out, &check.plots.latency);
-            let _ = writeln!(out, "<p class=\"note\">{}</p>", escaped(&latency.note));
+            let _ = writeln!(out, "<p class=\"note\">{}</p>", loop_note(latency.open_loop));
         });
     }
     out.push_str("</article>\n");
@@ -150,28 +153,28 @@ fn list(out: &mut String, lines: &[String]) {
 fn findings(out: &mut String, findings: &[Finding]) {
     out.push_str("<ul class=\"findings\">\n");
     for finding in findings {
-        let (class, symbol, word) = match finding.outcome {
+        let (class, symbol, word) = match finding.level {
             Level::Pass => ("pass", "✓", "pass"),
             Level::Note => ("note", "i", "note"),
-            Level::Inconclusive => ("open", "?", "open"),
+            Level::Inconclusive => ("open", "?", "inconclusive"),
             Level::Fail => ("fail", "✗", "fail"),
         };
         let _ = write!(
             out,
             "<li class=\"{class}\"><span class=\"mark\">{symbol} {word}</span> <strong>{}</strong> {}",
-            escaped(&finding.rule),
-            escaped(&finding.summary)
+            finding.rule().id(),
+            escaped(finding.summary())
         );
-        if finding.outcome > Level::Pass {
-            if !finding.evidence.is_empty() {
+        if let (Some(prose), true) = (&finding.prose, finding.level > Level::Pass) {
+            if !prose.evidence.is_empty() {
                 out.push_str("<details><summary>evidence</summary>\n");
-                list(out, &finding.evidence);
+                list(out, &prose.evidence);
                 out.push_str("</details>");
             }
-            if let Some(hint) = &finding.hint {
+            if let Some(hint) = &prose.hint {
                 let _ = write!(out, "<p class=\"hint\">{}</p>", escaped(hint));
             }
-            if let Some(source) = &finding.source {
+            if let Some(source) = &prose.source {
                 let _ = write!(out, "<p class=\"source\">{}</p>", escaped(source));
             }
         }
@@ -184,21 +187,21 @@ fn account(out: &mut String, check: &Check) {
     let account = &check.account;
     let _ = writeln!(
         out,
-        "<p>{} requests, those of the experiments included. Each has one fate.</p>\n<table class=\"figures\">",
+        "<p>{} requests, including those of the experiments. Each has one outcome.</p>\n<table class=\"figures\">",
         grouped(account.sent)
     );
-    for fate in &account.fates {
+    for it in &account.outcomes {
         let _ = writeln!(
             out,
             "<tr><th scope=\"row\">{}</th><td class=\"number\">{}</td><td>{}</td></tr>",
-            escaped(&fate.fate),
-            grouped(fate.count),
-            escaped(&fate.meaning)
+            it.outcome.name(),
+            grouped(it.count),
+            meaning(it.outcome, check.fleet.is_some())
         );
     }
     out.push_str("</table>\n");
-    if let Some(beside) = account.beside.told() {
-        let _ = writeln!(out, "<p class=\"note\">Beside them: {beside}.</p>");
+    if let Some(text) = not_counted(&account.not_counted) {
+        let _ = writeln!(out, "<p class=\"note\">Not counted: {text}.</p>");
     }
 }
 
@@ -209,7 +212,7 @@ fn shares(out: &mut String, shares: &Shares) {
          <th scope=\"col\">share</th><th scope=\"col\">expected</th><th scope=\"col\">{}</th></tr>",
         escaped(&shares.expected),
         escaped(&shares.expected_by),
-        escaped(&shares.unit)
+        shares.unit.name()
     );
     let most = shares.rows.iter().map(|row| row.share.max(row.expected.unwrap_or(0.0))).fold(0.01, f64::max);
     for (place, row) in shares.rows.iter().enumerate() {
@@ -226,14 +229,12 @@ fn shares(out: &mut String, shares: &Shares) {
     }
     out.push_str("</table>\n");
     if let Some(test) = &shares.test {
-        let alarm = if test.false_alarm > 0.0 { format!("{:.0e}", test.false_alarm) } else { "never".to_owned() };
         let _ = writeln!(
             out,
-            "<p class=\"note\">{}: {}. Finds deviations from {:.2} percentage points on; fails a balancer that is right: {alarm}. {}.</p>",
-            escaped(&test.name),
-            escaped(&test.result),
+            "<p class=\"note\">{}. Detects deviations ≥ {:.2} pp; false-positive rate {}.</p>",
+            escaped(&balancing_result(test, shares.rows.iter().map(|row| row.count).sum(), shares.unit.name())),
             test.detects * 100.0,
-            escaped(&test.source)
+            false_positives(test.false_alarm)
         );
     }
 }
@@ -254,7 +255,7 @@ fn outage(out: &mut String, outage: &verdict::report::Outage) {
             "<tr><th scope=\"row\">{}</th><td class=\"number\">{}</td><td class=\"number\">{}</td><td class=\"number\">{}</td><td class=\"number\">{}</td></tr>",
             escaped(&backend.backend),
             grouped(backend.received_before),
-            or(backend.stopped_after, "it went on"),
+            or(backend.stopped_after, "continued"),
             or(backend.back_after, "not back"),
             grouped(backend.client_errors)
         );
@@ -279,6 +280,6 @@ fn percentiles(out: &mut String, latency: &verdict::report::Latency) {
     };
     row("client", &latency.client);
     latency.backend.iter().for_each(|it| row("backend", it));
-    latency.between.iter().for_each(|it| row("between: balancer and network", it));
+    latency.between.iter().for_each(|it| row("network + proxy", it));
     out.push_str("</table></div>\n");
 }

@@ -1,4 +1,4 @@
-//! PURE. A report for programs; its shape is `schemas/report-v1.json`.
+//! A report for programs; its shape is `schemas/report-v2.json`.
 
 use verdict::report::Report;
 
@@ -13,7 +13,7 @@ mod tests {
     use super::*;
     use crate::report::example;
 
-    const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/schemas/report-v1.json");
+    const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/schemas/report-v2.json");
 
     fn generated() -> serde_json::Value {
         let settings = schemars::generate::SchemaSettings::draft2020_12();

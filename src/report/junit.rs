@@ -1,12 +1,13 @@
-//! PURE. A report for CI systems: a suite a check, a case a finding. What cannot be said is an error: it must not count as passed.
+//! A report for CI systems: a suite a check, a case a finding. What cannot be said is an error: it must not count as passed.
 
 use std::fmt::Write;
 
-use verdict::report::{Check, Finding, Level, Report};
+use verdict::finding::{Finding, Level};
+use verdict::report::{Check, Report};
 
 /// JUnit's XML, as CI systems read it.
 pub fn junit(report: &Report) -> String {
-    let count = |outcome| report.checks.iter().map(|check| of(check, outcome)).sum::<usize>();
+    let count = |level| report.checks.iter().map(|check| of(check, level)).sum::<usize>();
     let cases: usize = report.checks.iter().map(|check| check.findings.len()).sum();
     let mut out = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
     let _ = writeln!(
@@ -22,8 +23,8 @@ pub fn junit(report: &Report) -> String {
     out
 }
 
-fn of(check: &Check, outcome: Level) -> usize {
-    check.findings.iter().filter(|finding| finding.outcome == outcome).count()
+fn of(check: &Check, level: Level) -> usize {
+    check.findings.iter().filter(|finding| finding.level == level).count()
 }
 
 fn suite(out: &mut String, check: &Check, started: &str) {
@@ -44,17 +45,19 @@ fn suite(out: &mut String, check: &Check, started: &str) {
 }
 
 fn case(out: &mut String, suite: &str, finding: &Finding) {
-    let _ = write!(out, "    <testcase classname=\"{suite}\" name=\"{}\" time=\"0\">", escaped(&finding.rule));
-    let summary = escaped(&finding.summary);
-    let details = finding.evidence.iter().cloned().chain(finding.hint.iter().map(|hint| format!("hint: {hint}")));
-    let details = escaped(
-        &details.chain(finding.source.iter().map(|source| format!("see: {source}"))).collect::<Vec<_>>().join("\n"),
-    );
-    let _ = match finding.outcome {
+    let _ = write!(out, "    <testcase classname=\"{suite}\" name=\"{}\" time=\"0\">", finding.rule().id());
+    let summary = escaped(finding.summary());
+    let details = finding.prose.as_ref().map_or_else(String::new, |prose| {
+        let lines = prose.evidence.iter().cloned();
+        let lines = lines.chain(prose.hint.iter().map(|hint| format!("hint: {hint}")));
+        lines.chain(prose.source.iter().map(|source| format!("see: {source}"))).collect::<Vec<_>>().join("\n")
+    });
+    let details = escaped(&details);
+    let _ = match finding.level {
         Level::Pass | Level::Note => write!(out, "<system-out>{summary}</system-out>"),
         Level::Inconclusive => write!(out, "<error type=\"inconclusive\" message=\"{summary}\">{details}</error>"),
         Level::Fail => {
-            write!(out, "<failure type=\"{}\" message=\"{summary}\">{details}</failure>", escaped(&finding.rule))
+            write!(out, "<failure type=\"{}\" message=\"{summary}\">{details}</failure>", finding.rule().id())
         }
     };
     out.push_str("</testcase>\n");

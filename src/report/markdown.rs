@@ -1,11 +1,13 @@
-//! PURE. A report for the summary of a CI job: Markdown as GitHub reads it.
+//! A report for the summary of a CI job: Markdown as GitHub reads it.
 
 use std::fmt::Write;
 
 use crate::report::escape::harmless;
-use crate::report::text::reason;
+use crate::report::phrases::meaning;
+use crate::report::text::{reason, rotations};
+use verdict::finding::Level;
 use verdict::numbers::{grouped, percent, time};
-use verdict::report::{Check, Level, Percentiles, Report, Verdict};
+use verdict::report::{Check, Percentiles, Report, Verdict};
 
 /// A heading a check, the verdict first.
 pub fn markdown(report: &Report) -> String {
@@ -26,12 +28,13 @@ fn one(out: &mut String, check: &Check) {
     let name = escaped(check.name.as_deref().unwrap_or(&check.url));
     let _ = writeln!(out, "## {symbol} {name}: {word}\n\n{}\n", escaped(&reason(check)));
     let _ = writeln!(out, "{} requests through {}.\n", grouped(check.account.sent), escaped(&check.url));
-    let _ = writeln!(out, "| fate | requests | |\n|---|---:|---|");
-    for fate in &check.account.fates {
-        let _ = writeln!(out, "| {} | {} | {} |", fate.fate, grouped(fate.count), fate.meaning);
+    let _ = writeln!(out, "| outcome | requests | |\n|---|---:|---|");
+    for it in &check.account.outcomes {
+        let means = meaning(it.outcome, check.fleet.is_some());
+        let _ = writeln!(out, "| {} | {} | {means} |", it.outcome.name(), grouped(it.count));
     }
     if let Some(shares) = &check.shares {
-        let _ = writeln!(out, "\n| backend | {} | share | expected |\n|---|---:|---:|---:|", shares.unit);
+        let _ = writeln!(out, "\n| backend | {} | share | expected |\n|---|---:|---:|---:|", shares.unit.name());
         for row in &shares.rows {
             let expected = row.expected.map_or("–".to_owned(), percent);
             let _ = writeln!(
@@ -44,7 +47,7 @@ fn one(out: &mut String, check: &Check) {
         }
     }
     if let Some(algorithm) = &check.algorithm {
-        let _ = writeln!(out, "\nAlgorithm: **{}**\n", escaped(&algorithm.label));
+        let _ = writeln!(out, "\nAlgorithm: **{}**{}\n", escaped(&algorithm.label), rotations(algorithm.rotations));
         details(out, "evidence", &algorithm.evidence);
     }
     if let Some(latency) = &check.latency {
@@ -58,28 +61,30 @@ fn one(out: &mut String, check: &Check) {
         };
         row("client", &latency.client);
         latency.backend.iter().for_each(|it| row("backend", it));
-        latency.between.iter().for_each(|it| row("between", it));
+        latency.between.iter().for_each(|it| row("network + proxy", it));
     }
     let _ = writeln!(out, "\n| | rule | finding |\n|---|---|---|");
     for finding in &check.findings {
-        let symbol = match finding.outcome {
+        let symbol = match finding.level {
             Level::Pass => "✅ pass",
             Level::Note => "ℹ️ note",
-            Level::Inconclusive => "❔ open",
+            Level::Inconclusive => "❔ inconclusive",
             Level::Fail => "❌ fail",
         };
-        let more: Vec<String> = [finding.hint.as_ref().map(|hint| format!("hint: {hint}")), finding.source.clone()]
+        let Some(prose) = &finding.prose else { continue };
+        let more: Vec<String> = [prose.hint.as_ref().map(|hint| format!("hint: {hint}")), prose.source.clone()]
             .into_iter()
             .flatten()
             .collect();
         let more =
             if more.is_empty() { String::new() } else { format!("<br><sub>{}</sub>", escaped(&more.join(" · "))) };
-        let _ = writeln!(out, "| {symbol} | {} | {}{more} |", finding.rule, escaped(&finding.summary));
+        let _ = writeln!(out, "| {symbol} | {} | {}{more} |", finding.rule().id(), escaped(&prose.summary));
     }
     out.push('\n');
-    for finding in check.findings.iter().filter(|finding| finding.outcome > Level::Note && !finding.evidence.is_empty())
-    {
-        details(out, &finding.rule, &finding.evidence);
+    for finding in check.findings.iter().filter(|finding| finding.level > Level::Note) {
+        if let Some(prose) = finding.prose.as_ref().filter(|prose| !prose.evidence.is_empty()) {
+            details(out, finding.rule().id(), &prose.evidence);
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a run of checks found, as one value, and its forms: for a terminal, for programs, for CI. A form a file.
+//! The formats of a report: for a terminal, for programs, for CI. A format a file; the prose of findings is made in `phrases`.
 
 mod escape;
 #[cfg(test)]
@@ -7,16 +7,18 @@ mod html;
 mod json;
 mod junit;
 mod markdown;
+pub mod phrases;
 mod plot;
 #[cfg(test)]
 mod tests;
 mod text;
+mod wrap;
 
 pub use junit::junit;
 pub use text::Style;
 use verdict::report::Report;
 
-/// In which form a report is written.
+/// In which format a report is written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Format {
     /// One screen, for a terminal.

@@ -79,13 +79,13 @@ pub fn over_time(out: &mut String, plots: &Plots, outage: Option<&Outage>, names
     let total = slices.len() as f64 * plots.slice_seconds;
     // The last slice is shorter than the others.
     let whole = &slices[..slices.len().saturating_sub(1).max(1)];
-    let of = |slice: &verdict::report::Slice| slice.answers.iter().sum::<u64>() + slice.errors;
+    let of = |slice: &verdict::report::Slice| slice.responses.iter().sum::<u64>() + slice.errors;
     let most = whole.iter().map(of).max().unwrap_or(1).max(1) as f64;
     let x = |seconds: f64| LEFT + seconds / total * (WIDTH - LEFT);
     let y = |count: f64| HEIGHT - count / most * (HEIGHT - 20.0);
     let _ = write!(
         out,
-        "<svg viewBox=\"0 0 {WIDTH} {}\" role=\"img\" aria-label=\"answers of each backend and errors over {}, and the 99th percentile of the latency\">",
+        "<svg viewBox=\"0 0 {WIDTH} {}\" role=\"img\" aria-label=\"responses of each backend and errors over {}, and the 99th percentile of the latency\">",
         HEIGHT + LOWER + 40.0,
         time(total)
     );
@@ -105,7 +105,7 @@ pub fn over_time(out: &mut String, plots: &Plots, outage: Option<&Outage>, names
         let left = LEFT + index as f64 * width;
         let mut below = 0.0;
         let stack = slice
-            .answers
+            .responses
             .iter()
             .enumerate()
             .map(|(place, count)| (class(place), names.get(place).copied().unwrap_or("?"), *count));

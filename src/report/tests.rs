@@ -1,39 +1,58 @@
-//! The forms: what each of them must show of the same reports, and that nothing hostile gets through.
+//! The formats: what each of them must show of the same reports, and that nothing hostile gets through.
 
 use crate::report::{Format, Style, example, junit, render};
 use verdict::report::Verdict;
 
-const PLAIN: Style = Style { colour: false, width: 110 };
+const PLAIN: Style = Style { colour: false, width: 80, verbose: false };
 
 fn form(format: Format, report: &verdict::report::Report) -> String {
     render(report, format, &PLAIN)
 }
 
 #[test]
-fn the_terminal_shows_a_check_on_one_screen_with_the_verdict_last() {
+fn a_healthy_check_takes_half_a_screen_with_the_verdict_last() {
     let text = form(Format::Text, &example::of(example::passing()));
-    assert!(text.lines().count() <= 45, "{text}");
-    assert_eq!(text.trim().lines().last(), Some("PASS: all that was required holds"));
+    assert!(text.trim_end().lines().count() <= 25, "{text}");
+    assert_eq!(text.trim().lines().last(), Some("PASS: all expectations met"));
     for part in [
         "4,000  delivered",
         "9002",
         "33.33 %",
-        "round robin, one cursor",
+        "round robin, 1 rotation",
         "p99.99",
-        "2 health probes",
-        "1 requests of others",
+        "37 warm-up requests, 2 health checks, 1 request of others",
+        "detects deviations ≥ 0.13 pp; false-positive rate 0",
     ] {
         assert!(text.contains(part), "{part} is missing in\n{text}");
     }
+    assert!(!text.contains("600 new connections in sequence"));
+    let verbose = render(&example::of(example::passing()), Format::Text, &Style { verbose: true, ..PLAIN });
+    assert!(verbose.contains("600 new connections in sequence"));
+}
+
+#[test]
+fn a_failing_report_begins_with_what_is_wrong_the_witness_and_the_cure() {
     let text = form(Format::Text, &example::of(example::failing()));
     assert_eq!(text.trim().lines().last(), Some("FAIL: 2 POSTs reached backends more than once"));
-    assert!(text.contains("see: RFC 9110 §9.2.2") && text.contains("hint: leave out non_idempotent"));
+    let lines: Vec<&str> = text.lines().skip(3).collect();
+    assert_eq!(lines[0], "FAIL repeated: 2 POSTs reached backends more than once");
+    assert_eq!(lines[1], "  request 42 at 0.100 s: 200 from 9001 after 1.0 ms");
+    assert_eq!(lines[2], "    9002 at 0.100 s: responded 200 in 9 µs");
+    assert!(lines[4].starts_with("  hint: a proxy must not repeat"), "{text}");
+    assert!(text.contains("see: RFC 9110 §9.2.2"));
     let text = form(Format::Text, &example::of(example::broken()));
     assert!(
-        text.contains("kill 9002")
-            && text.contains("back after 6.75 s")
-            && text.contains("12 client errors were allowed for")
+        text.contains("kill 9002") && text.contains("back after 6.75 s") && text.contains("12 client errors allowed")
     );
+}
+
+#[test]
+fn text_fits_80_columns() {
+    for report in example::all().iter().filter(|report| !report.checks[0].url.contains("script")) {
+        for line in form(Format::Text, report).lines() {
+            assert!(line.chars().count() <= 80, "{line}");
+        }
+    }
 }
 
 #[test]
@@ -94,7 +113,7 @@ fn is_well_formed(xml: &str, empty: &[&str]) -> Result<(), String> {
 }
 
 #[test]
-fn junit_is_well_formed_and_counts_what_fails_and_what_is_open() {
+fn junit_is_well_formed_and_counts_failures_and_inconclusive_findings() {
     for report in example::all() {
         assert_eq!(is_well_formed(&junit(&report), &[]), Ok(()));
     }
@@ -121,7 +140,7 @@ fn the_page_is_whole_and_needs_nothing_from_outside() {
 }
 
 #[test]
-fn markdown_has_a_table_row_for_each_fate_share_and_finding() {
+fn markdown_has_a_table_row_for_each_outcome_share_and_finding() {
     let markdown = form(Format::Markdown, &example::of(example::failing()));
     assert!(markdown.starts_with("## ❌ posts: fail\n"), "{markdown}");
     for row in [
@@ -129,7 +148,7 @@ fn markdown_has_a_table_row_for_each_fate_share_and_finding() {
         "| duplicated | 2 |",
         "| 9002 | 1,000 | 33.33 % | 33.33 % |",
         "| ❌ fail | repeated |",
-        "| ❔ open | stickiness |",
+        "| ❔ inconclusive | stickiness |",
     ] {
         assert!(markdown.contains(row), "{row} is missing in\n{markdown}");
     }

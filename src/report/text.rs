@@ -1,10 +1,13 @@
-//! PURE. A report for a terminal: one screen a check.
+//! A report for a terminal: what is wrong first, then the figures, the verdict last.
 
 use std::fmt::Write;
 
 use crate::report::escape::harmless;
+use crate::report::phrases::meaning;
+use crate::report::wrap::wrapped;
+use verdict::finding::{Finding, Level};
 use verdict::numbers::{count_of, grouped, percent, time};
-use verdict::report::{Check, Finding, Level, Outage, Percentiles, Report, Shares, Verdict};
+use verdict::report::{Check, NotCounted, Outage, Percentiles, Report, Shares, Verdict};
 
 /// How a terminal shows it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -13,12 +16,15 @@ pub struct Style {
     pub colour: bool,
     /// Columns.
     pub width: usize,
+    /// Whether the evidence of what is as it should be is shown too.
+    pub verbose: bool,
 }
 
 impl Style {
     /// Colours for a terminal, unless NO_COLOR is set (<https://no-color.org>).
     pub fn of_terminal(terminal: bool) -> Style {
-        Style { colour: terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()), width: 110 }
+        let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        Style { colour, width: 80, verbose: false }
     }
 
     fn paint(&self, code: &str, text: &str) -> String {
@@ -29,18 +35,15 @@ impl Style {
         self.paint("1", text)
     }
 
-    fn verdict(&self, verdict: Verdict, text: &str) -> String {
-        let code = match verdict {
-            Verdict::Pass => "1;32",
-            Verdict::Fail => "1;31",
-            Verdict::Inconclusive => "1;33",
-        };
-        self.paint(code, text)
+    /// A sentence after a label of that look.
+    fn sentence(&self, indent: usize, label: &str, code: &str, text: &str) -> String {
+        let plain = format!("{:indent$}{label}", "");
+        wrapped(&plain, text, self.width).replacen(label, &self.paint(code, label), 1)
     }
 }
 
 /// All checks, and the verdict last.
-pub fn text(report: &Report, style: &Style) -> String {
+pub(crate) fn text(report: &Report, style: &Style) -> String {
     let mut out = String::new();
     for check in &report.checks {
         one(&mut out, check, style);
@@ -50,10 +53,10 @@ pub fn text(report: &Report, style: &Style) -> String {
         let _ = writeln!(out, "{}", style.title("All checks"));
         for check in &report.checks {
             let name = harmless(check.name.as_deref().unwrap_or(&check.url));
-            let _ = writeln!(out, "  {}  {name}: {}", style.verdict(check.verdict, word(check.verdict)), reason(check));
+            let line = format!("{name}: {}", reason(check));
+            out.push_str(&style.sentence(2, &format!("{}  ", word(check.verdict)), look(check.verdict), &line));
         }
-        out.push('\n');
-        let _ = writeln!(out, "{}", style.verdict(report.verdict, word(report.verdict)));
+        let _ = writeln!(out, "\n{}", style.paint(look(report.verdict), word(report.verdict)));
     }
     out
 }
@@ -66,31 +69,51 @@ fn word(verdict: Verdict) -> &'static str {
     }
 }
 
+fn look(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Pass => "1;32",
+        Verdict::Fail => "1;31",
+        Verdict::Inconclusive => "1;33",
+    }
+}
+
 /// Why it is so, in a sentence.
-pub fn reason(check: &Check) -> String {
-    let of = |outcome| check.findings.iter().find(|finding| finding.outcome == outcome);
+pub(crate) fn reason(check: &Check) -> String {
+    let of = |level| check.findings.iter().find(|finding| finding.level == level);
     let decisive = match check.verdict {
         Verdict::Fail => of(Level::Fail),
         Verdict::Inconclusive => of(Level::Inconclusive),
         Verdict::Pass => None,
     };
     match (decisive, &check.outage) {
-        (Some(finding), _) => harmless(&finding.summary),
+        (Some(finding), _) => harmless(finding.summary()),
         (None, Some(outage)) if outage.client_errors > 0 => {
-            format!("all that was required holds; {} client errors were allowed for", grouped(outage.client_errors))
+            format!("all expectations met; {} allowed", count_of(outage.client_errors, "client error"))
         }
-        (None, _) => "all that was required holds".to_owned(),
+        (None, _) => "all expectations met".to_owned(),
     }
 }
 
 fn one(out: &mut String, check: &Check, style: &Style) {
-    let fleet = match &check.fleet {
-        Some(fleet) => format!("fleet of {} ({})", listed(&fleet.backends), fleet.control),
-        None => "backends that are not ours".to_owned(),
-    };
     let name = check.name.as_ref().map(|name| format!("{}: ", harmless(name))).unwrap_or_default();
-    let _ = writeln!(out, "{}", style.title(&format!("{name}{} · {fleet}", harmless(&check.url))));
-    let _ = writeln!(out, "{}\n", traffic(check));
+    let fleet = match &check.fleet {
+        Some(fleet) => format!("fleet of {}", listed(&fleet.backends)),
+        None => "third-party backends".to_owned(),
+    };
+    let title = wrapped("", &format!("{name}{} · {fleet}", harmless(&check.url)), style.width);
+    title.lines().for_each(|line| {
+        let _ = writeln!(out, "{}", style.title(line));
+    });
+    out.push_str(&wrapped("", &traffic(check), style.width));
+    out.push('\n');
+    let (wrong, fine): (Vec<&Finding>, Vec<&Finding>) =
+        check.findings.iter().partition(|finding| finding.level > Level::Note);
+    for finding in &wrong {
+        self::finding(out, finding, style);
+    }
+    if !wrong.is_empty() {
+        out.push('\n');
+    }
     account(out, check, style);
     if let Some(shares) = &check.shares {
         self::shares(out, shares, style);
@@ -100,11 +123,13 @@ fn one(out: &mut String, check: &Check, style: &Style) {
     if let Some(outage) = &check.outage {
         self::outage(out, outage, style);
     }
-    let _ = writeln!(out, "{}", style.title("Findings"));
-    for finding in &check.findings {
-        self::finding(out, finding, style);
+    for finding in &fine {
+        if style.verbose || finding.level == Level::Note || wrong.is_empty() {
+            self::finding(out, finding, style);
+        }
     }
-    let _ = writeln!(out, "\n{}: {}", style.verdict(check.verdict, word(check.verdict)), reason(check));
+    let verdict = format!("{}: ", word(check.verdict));
+    let _ = write!(out, "\n{}", style.sentence(0, &verdict, look(check.verdict), &reason(check)));
 }
 
 fn listed(names: &[String]) -> String {
@@ -119,11 +144,11 @@ fn traffic(check: &Check) -> String {
     let connections = match (traffic.connections, traffic.kept) {
         (1, true) => "1 kept connection".to_owned(),
         (count, true) => format!("up to {count} kept connections"),
-        (count, false) => format!("a new connection each, {count} at once"),
+        (count, false) => format!("new connections, {count} at once"),
     };
     let pace = match traffic.rate {
-        Some(rate) => format!("{rate} a second as planned"),
-        None => format!("{} a second", grouped(traffic.requests_per_second as u64)),
+        Some(rate) => format!("{rate} req/s as scheduled"),
+        None => format!("{} req/s", grouped(traffic.requests_per_second as u64)),
     };
     let varied = traffic.varied.as_ref().map(|varied| format!(", {}", harmless(varied))).unwrap_or_default();
     format!(
@@ -136,27 +161,52 @@ fn traffic(check: &Check) -> String {
 
 fn account(out: &mut String, check: &Check, style: &Style) {
     let account = &check.account;
-    let _ = writeln!(
-        out,
-        "{}  {} requests with those of the experiments, each with one fate",
-        style.title("Account"),
-        grouped(account.sent)
-    );
-    for fate in &account.fates {
-        let _ = writeln!(out, "  {:>11}  {:<12}{}", grouped(fate.count), fate.fate, fate.meaning);
+    let experiments = account.sent.saturating_sub(check.traffic.requests);
+    let _ = match experiments {
+        0 => writeln!(out, "{}  {}", style.title("Requests"), grouped(account.sent)),
+        some => writeln!(
+            out,
+            "{}  {}, of which {} in experiments",
+            style.title("Requests"),
+            grouped(account.sent),
+            grouped(some)
+        ),
+    };
+    for it in &account.outcomes {
+        let means = meaning(it.outcome, check.fleet.is_some());
+        let _ = writeln!(out, "  {:>11}  {:<12}{means}", grouped(it.count), it.outcome.name());
     }
-    if let Some(beside) = account.beside.told() {
-        let _ = writeln!(out, "  beside them: {beside}");
+    if let Some(text) = not_counted(&account.not_counted) {
+        out.push_str(&wrapped("  not counted: ", &text, style.width));
     }
     out.push('\n');
 }
 
+/// What is not part of the account; None if there is nothing.
+pub(crate) fn not_counted(it: &NotCounted) -> Option<String> {
+    let counts = [
+        (it.warm_up, "warm-up request"),
+        (it.health_checks, "health check"),
+        (it.others, "request of others"),
+        (it.unexplained, "unexplained record"),
+    ];
+    let plural = |(count, what): &(u64, &str)| match *what {
+        "request of others" if *count != 1 => format!("{} requests of others", grouped(*count)),
+        what => count_of(*count, what),
+    };
+    let texts: Vec<String> = counts.iter().filter(|(count, _)| *count > 0).map(plural).collect();
+    (!texts.is_empty()).then(|| texts.join(", "))
+}
+
 fn shares(out: &mut String, shares: &Shares, style: &Style) {
-    const BAR: usize = 40;
-    let _ = writeln!(out, "{} of {}, expected: {}", style.title("Shares"), shares.unit, harmless(&shares.expected));
+    /// What stands beside a name and its bar.
+    const FIGURES: usize = 2 + 2 + 2 + 8 + 2 + 11;
+    let _ =
+        writeln!(out, "{} of {}, expected: {}", style.title("Shares"), shares.unit.name(), harmless(&shares.expected));
     let most = shares.rows.iter().map(|row| row.share.max(row.expected.unwrap_or(0.0))).fold(0.01, f64::max);
-    let columns = |share: f64| (share / most * BAR as f64).round() as usize;
-    let width = shares.rows.iter().map(|row| row.backend.chars().count()).max().unwrap_or(0);
+    let width = shares.rows.iter().map(|row| harmless(&row.backend).chars().count()).max().unwrap_or(0);
+    let bar = style.width.saturating_sub(FIGURES + width).clamp(8, 40);
+    let columns = |share: f64| (share / most * bar as f64).round() as usize;
     const ROWS: usize = 20;
     for row in shares.rows.iter().take(ROWS) {
         let filled = columns(row.share);
@@ -166,7 +216,7 @@ fn shares(out: &mut String, shares: &Shares, style: &Style) {
             (true, _) => '█',
             (false, _) => '·',
         };
-        let bar: String = (0..BAR).map(cell).collect();
+        let bar: String = (0..bar).map(cell).collect();
         let _ = writeln!(
             out,
             "  {:<width$}  {bar}  {:>8}  {:>11}",
@@ -179,117 +229,133 @@ fn shares(out: &mut String, shares: &Shares, style: &Style) {
         let _ = writeln!(out, "  … and {} more", shares.rows.len() - ROWS);
     }
     if let Some(test) = &shares.test {
-        let alarm = if test.false_alarm > 0.0 { format!("{:.0e}", test.false_alarm) } else { "never".to_owned() };
-        let _ = writeln!(out, "  {}: {}", test.name, test.result);
         let _ = writeln!(
             out,
-            "  finds deviations from {:.2} percentage points on; fails a balancer that is right: {alarm}",
-            test.detects * 100.0
+            "  detects deviations ≥ {:.2} pp; false-positive rate {}",
+            test.detects * 100.0,
+            false_positives(test.false_alarm)
         );
     }
     out.push('\n');
 }
 
+/// A rate; 0 for what is no matter of chance.
+pub(crate) fn false_positives(rate: f64) -> String {
+    if rate > 0.0 { format!("{rate:.0e}") } else { "0".to_owned() }
+}
+
+/// How many rotations take part, in words.
+pub(crate) fn rotations(count: Option<u32>) -> String {
+    match count {
+        Some(1) => ", 1 rotation".to_owned(),
+        Some(count) => format!(", at least {count} independent rotations"),
+        None => String::new(),
+    }
+}
+
 fn algorithm(out: &mut String, check: &Check, style: &Style) {
     let Some(algorithm) = &check.algorithm else { return };
-    let cursors = match algorithm.cursors {
-        Some(1) => ", one cursor".to_owned(),
-        Some(count) => format!(", {count} cursors at least"),
-        None => String::new(),
-    };
-    let _ = writeln!(out, "{}  {}{cursors}", style.title("Algorithm"), harmless(&algorithm.label));
+    let label = format!("{}{}", harmless(&algorithm.label), rotations(algorithm.rotations));
+    out.push_str(&style.sentence(0, "Algorithm  ", "1", &label));
     if !algorithm.or.is_empty() {
-        let _ = writeln!(out, "  cannot be told apart from here: {}", algorithm.or.join(", "));
+        out.push_str(&wrapped("  also fits: ", &algorithm.or.join(", "), style.width));
     }
-    for line in &algorithm.evidence {
-        let _ = writeln!(out, "  · {}", harmless(line));
+    if style.verbose || check.verdict != Verdict::Pass {
+        for line in &algorithm.evidence {
+            out.push_str(&wrapped("  · ", &harmless(line), style.width));
+        }
     }
     if let Some(hint) = &algorithm.hint {
-        let _ = writeln!(out, "  hint: {hint}");
+        out.push_str(&wrapped("  hint: ", hint, style.width));
     }
     out.push('\n');
 }
 
 fn latency(out: &mut String, check: &Check, style: &Style) {
     let Some(latency) = &check.latency else { return };
-    let _ = writeln!(
-        out,
-        "{}    {:>10}{:>10}{:>10}{:>10}{:>10}{:>10}",
-        style.title("Latency"),
-        "p50",
-        "p90",
-        "p99",
-        "p99.9",
-        "p99.99",
-        "max"
-    );
+    let title = style.title("Latency");
+    let columns = ["p50", "p90", "p99", "p99.9", "p99.99", "max"].map(|column| format!("{column:>10}")).concat();
+    let _ = writeln!(out, "{title}          {columns}");
     let mut row = |name: &str, it: &Percentiles| {
         let cells = it.columns().map(|it| format!("{:>10}", time(it))).concat();
-        let _ = writeln!(out, "  {name:<9}{cells}");
+        let _ = writeln!(out, "  {name:<15}{cells}");
     };
     row("client", &latency.client);
     if let Some(backend) = &latency.backend {
         row("backend", backend);
     }
     if let Some(between) = &latency.between {
-        row("between", between);
+        row("network+proxy", between);
     }
-    let _ = writeln!(out, "  {}\n", latency.note);
+    let _ = writeln!(out, "  {}\n", loop_note(latency.open_loop));
+}
+
+/// What the figures are worth.
+pub(crate) fn loop_note(open_loop: bool) -> &'static str {
+    if open_loop {
+        "open loop: measured from when each request was due"
+    } else {
+        "closed loop: slow responses delay later requests; use --rate to avoid it"
+    }
 }
 
 fn outage(out: &mut String, outage: &Outage, style: &Style) {
+    let retries =
+        if outage.retries == 1 { "1 retry".to_owned() } else { format!("{} retries", grouped(outage.retries)) };
     let _ = writeln!(
         out,
-        "{}  {}, {}, {} executed more than once",
+        "{}  {}, {retries}, {} executed more than once",
         style.title("Outage"),
         count_of(outage.client_errors, "client error"),
-        match outage.retries {
-            1 => "1 retry".to_owned(),
-            retries => format!("{} retries", grouped(retries)),
-        },
         grouped(outage.double_executions)
     );
     for step in &outage.steps {
         let result = step.result.as_ref().map(|result| format!(" ({})", harmless(result))).unwrap_or_default();
-        let _ = writeln!(out, "  at {:>7}  {}{result}", format!("{:.2} s", step.at), harmless(&step.what));
+        let at = format!("  at {:>7}  ", format!("{:.2} s", step.at));
+        out.push_str(&wrapped(&at, &format!("{}{result}", harmless(&step.what)), style.width));
     }
     for backend in &outage.backends {
+        let name = format!("  {}: ", harmless(&backend.backend));
         if backend.received_before == 0 {
-            let _ = writeln!(out, "  {}: no traffic just before, so none could be lost", harmless(&backend.backend));
+            let _ = writeln!(out, "{name}no traffic before, so none could be lost");
             continue;
         }
         let stopped = match backend.stopped_after {
             Some(seconds) => format!("no more traffic after {}", time(seconds)),
-            None => "traffic went on".to_owned(),
+            None => "traffic continued".to_owned(),
         };
         let back = backend
             .back_after
             .map_or("not back by the end".to_owned(), |seconds| format!("back after {}", time(seconds)));
         let errors = count_of(backend.client_errors, "client error");
-        let _ = writeln!(out, "  {}: {stopped}, {back}, {errors} meanwhile", harmless(&backend.backend));
+        out.push_str(&wrapped(&name, &format!("{stopped}, {back}, {errors} meanwhile"), style.width));
     }
     out.push('\n');
 }
 
 fn finding(out: &mut String, finding: &Finding, style: &Style) {
-    let (word, code) = match finding.outcome {
+    let (word, code) = match finding.level {
         Level::Pass => ("pass", "32"),
         Level::Note => ("note", "36"),
-        Level::Inconclusive => ("open", "1;33"),
+        Level::Inconclusive => ("INCONCLUSIVE", "1;33"),
         Level::Fail => ("FAIL", "1;31"),
     };
-    let _ = writeln!(out, "  {}  {:<13} {}", style.paint(code, word), finding.rule, harmless(&finding.summary));
-    if finding.outcome == Level::Pass {
-        return;
+    let label = format!("{word} {}: ", finding.rule().id());
+    out.push_str(&style.sentence(0, &label, code, &harmless(finding.summary())));
+    let Some(prose) = &finding.prose else { return };
+    let shows = match finding.level {
+        Level::Pass | Level::Note => style.verbose,
+        Level::Inconclusive | Level::Fail => true,
+    };
+    if shows {
+        for line in &prose.evidence {
+            out.push_str(&wrapped("  ", &harmless(line), style.width));
+        }
     }
-    let indent = " ".repeat(22);
-    for line in &finding.evidence {
-        let _ = writeln!(out, "{indent}{}", harmless(line));
+    if let (Some(hint), true) = (&prose.hint, finding.level > Level::Pass) {
+        out.push_str(&wrapped("  hint: ", &harmless(hint), style.width));
     }
-    if let Some(hint) = &finding.hint {
-        let _ = writeln!(out, "{indent}hint: {}", harmless(hint));
-    }
-    if let (Some(source), true) = (&finding.source, finding.outcome >= Level::Inconclusive) {
-        let _ = writeln!(out, "{indent}see: {source}");
+    if let (Some(source), true) = (&prose.source, finding.level >= Level::Inconclusive) {
+        out.push_str(&wrapped("  see: ", source, style.width));
     }
 }

@@ -1,4 +1,4 @@
-//! PURE. Observations joined to records: one entry a request, with the one fate that it had.
+//! Observations joined to records: one entry a request, with its one outcome.
 
 use std::collections::HashMap;
 
@@ -24,7 +24,7 @@ pub struct Arrival {
     /// Status of the answer.
     pub status: u16,
     /// How it ended.
-    pub outcome: AttemptEnd,
+    pub end: AttemptEnd,
 }
 
 /// The sequence of a request whose id did not reach the backend.
@@ -33,7 +33,7 @@ pub const UNNUMBERED: u32 = u32::MAX;
 impl Arrival {
     /// Whether the backend did what was asked: it wrote a whole answer that is no error of its own.
     pub fn executed(&self) -> bool {
-        self.outcome == AttemptEnd::Completed && self.status < 500
+        self.end == AttemptEnd::Completed && self.status < 500
     }
 
     /// When the answer had been written, as far as that is known.
@@ -80,7 +80,7 @@ pub struct Entry<'a> {
     /// The backends' ends, in order of time.
     pub attempts: &'a [Arrival],
     /// The one class that it falls into.
-    pub fate: Outcome,
+    pub outcome: Outcome,
 }
 
 impl Entry<'_> {
@@ -92,7 +92,7 @@ impl Entry<'_> {
     /// A kept connection was closed at the moment in which it was used again, before the request reached a backend. RFC 9112 §9.5 lets
     /// either side close an idle connection at any time, and the client may send such a request again.
     pub fn is_benign_race(&self) -> bool {
-        self.fate == Outcome::Unserved
+        self.outcome == Outcome::NotReached
             && self.observation.reused
             && matches!(self.observation.sight, ClientOutcome::Closed | ClientOutcome::Reset)
     }
@@ -143,7 +143,7 @@ impl Ledger {
             sequence,
             observation,
             attempts,
-            fate: self.fate(observation, attempts),
+            outcome: self.outcome(observation, attempts),
         })
     }
 
@@ -153,7 +153,7 @@ impl Ledger {
         let start = self.arrivals.partition_point(|arrival| arrival.sequence < sequence);
         let end = self.arrivals.partition_point(|arrival| arrival.sequence <= sequence);
         let attempts = &self.arrivals[start..end];
-        Some(Entry { sequence, observation, attempts, fate: self.fate(observation, attempts) })
+        Some(Entry { sequence, observation, attempts, outcome: self.outcome(observation, attempts) })
     }
 
     /// All attempts of the run, by request.
@@ -220,41 +220,41 @@ impl Ledger {
         self.mirrors.get(usize::from(backend.0)).copied().unwrap_or(false)
     }
 
-    fn fate(&self, observation: &Observation, attempts: &[Arrival]) -> Outcome {
+    fn outcome(&self, observation: &Observation, attempts: &[Arrival]) -> Outcome {
         match observation.sight {
             ClientOutcome::Answer | ClientOutcome::Altered | ClientOutcome::Truncated | ClientOutcome::TooLarge => {
                 match self.records {
-                    Records::Kept => self.fate_of_answered(observation, attempts),
-                    Records::None => fate_without_records(observation),
+                    Records::Kept => self.outcome_of_answered(observation, attempts),
+                    Records::None => outcome_without_records(observation),
                 }
             }
             ClientOutcome::Malformed | ClientOutcome::Closed | ClientOutcome::Reset | ClientOutcome::TimedOut => {
                 match (self.records, attempts.is_empty()) {
-                    (Records::None, _) => Outcome::Unanswered,
-                    (Records::Kept, true) => Outcome::Unserved,
+                    (Records::None, _) => Outcome::NoResponse,
+                    (Records::Kept, true) => Outcome::NotReached,
                     (Records::Kept, false) => Outcome::Lost,
                 }
             }
             // Nothing was sent.
             ClientOutcome::Refused | ClientOutcome::Unreachable | ClientOutcome::TlsFailed => {
                 match (self.records, attempts.is_empty()) {
-                    (Records::None, _) | (Records::Kept, true) => Outcome::Unserved,
+                    (Records::None, _) | (Records::Kept, true) => Outcome::NotReached,
                     (Records::Kept, false) => Outcome::Lost,
                 }
             }
         }
     }
 
-    fn fate_of_answered(&self, observation: &Observation, attempts: &[Arrival]) -> Outcome {
+    fn outcome_of_answered(&self, observation: &Observation, attempts: &[Arrival]) -> Outcome {
         let Some(answer) = observation.answer() else {
             return match (observation.backend.is_known(), attempts) {
                 // The id was stripped; the backend's name is all there is to go by.
                 (true, [only]) if only.backend == observation.backend => Outcome::Delivered,
-                (true, _) => Outcome::Alien,
+                (true, _) => Outcome::Unrecorded,
                 (false, _) => Outcome::Balancer,
             };
         };
-        let Some(own) = own(observation, attempts) else { return self.fate_of_foreign(observation, answer) };
+        let Some(own) = own(observation, attempts) else { return self.outcome_of_foreign(observation, answer) };
         match observation.sight {
             ClientOutcome::Truncated => return Outcome::Truncated,
             ClientOutcome::Altered | ClientOutcome::TooLarge => return Outcome::Altered,
@@ -276,31 +276,31 @@ impl Ledger {
     }
 
     /// The answer is none of this request's attempts'.
-    fn fate_of_foreign(&self, observation: &Observation, answer: ResponseId) -> Outcome {
+    fn outcome_of_foreign(&self, observation: &Observation, answer: ResponseId) -> Outcome {
         match self.owners.get(&answer.0) {
             Some(owner) => match self.observations[owner.sequence as usize].answer == answer.0 {
                 true => Outcome::Stale,
                 false => Outcome::Swapped,
             },
             // Minted for this request, by a process whose record is missing.
-            None if observation.echo == Echo::Own => Outcome::Alien,
+            None if observation.echo == Echo::Own => Outcome::Unrecorded,
             // Minted before this run, or for somebody else.
             None if observation.backend.is_known() => match observation.echo {
                 Echo::Other => Outcome::Stale,
-                Echo::None | Echo::Own => Outcome::Alien,
+                Echo::None | Echo::Own => Outcome::Unrecorded,
             },
-            None => Outcome::Alien,
+            None => Outcome::Unrecorded,
         }
     }
 }
 
-fn fate_without_records(observation: &Observation) -> Outcome {
+fn outcome_without_records(observation: &Observation) -> Outcome {
     match (observation.sight, observation.backend.is_known()) {
         (ClientOutcome::Truncated, _) => Outcome::Truncated,
         (ClientOutcome::Altered | ClientOutcome::TooLarge, _) => Outcome::Altered,
         (_, true) => Outcome::Delivered,
         (_, false) if observation.status >= 500 => Outcome::Balancer,
-        (_, false) => Outcome::Alien,
+        (_, false) => Outcome::Unrecorded,
     }
 }
 

@@ -3,6 +3,7 @@
 
 pub mod algorithm;
 mod attempt;
+pub mod finding;
 mod id;
 pub mod ledger;
 pub mod numbers;

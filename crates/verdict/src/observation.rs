@@ -1,5 +1,6 @@
 //! PURE. What the client notes about a request: one value of 48 bytes, for there may be ten million of them.
 
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{Moment, ResponseId};
@@ -56,9 +57,12 @@ impl Backend {
 }
 
 /// What came for a request.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
 pub enum ClientOutcome {
-    /// A whole answer.
+    /// A whole response.
+    #[serde(rename = "response")]
     Answer,
     /// A whole answer, and its body is not what a backend writes: another UUID or generator number than its head says, or other text.
     Altered,

@@ -1,55 +1,59 @@
-//! PURE. What became of a request: one class for each.
+//! What became of a request: one class for each.
+
+use serde::{Deserialize, Serialize};
 
 /// The one class of an entry of the ledger.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
 pub enum Outcome {
-    /// One attempt, and its whole answer came back.
+    /// One attempt, and its whole response came back.
     Delivered,
-    /// An attempt failed, another backend or the same was tried, and that answer came back.
+    /// An attempt failed, another backend or the same was tried, and that response came back.
     Retried,
-    /// More than one attempt was executed, and one answer came back.
+    /// More than one attempt was executed, and one response came back.
     Duplicated,
-    /// Copies went to backends whose answers nobody gets.
+    /// Copies went to backends whose responses no client gets.
     Mirrored,
-    /// A backend executed it and no answer came back.
+    /// A backend received it and no response came back.
     Lost,
-    /// No backend received it and no answer came back.
-    Unserved,
-    /// No backend's answer came back but one of the balancer's own.
+    /// No backend received it and no response came back.
+    NotReached,
+    /// No backend's response came back but one of the balancer's own.
     Balancer,
-    /// An answer came back that had been given to another request: a cache.
+    /// A response came back that had been given to another request: a cache.
     Stale,
-    /// The answer to another request came back, which did not get it itself.
+    /// The response to another request came back, which did not get it itself.
     Swapped,
-    /// The answer ended before its end.
+    /// The response ended before its end.
     Truncated,
-    /// The answer is not as the backend wrote it.
+    /// The response is not as the backend wrote it.
     Altered,
-    /// A backend answered of which the fleet has no record.
-    Alien,
-    /// No answer came back, and nobody can say whether a backend executed it, for the backends are not ours.
-    Unanswered,
+    /// A backend responded of which the fleet has no record.
+    Unrecorded,
+    /// No response came back, and whether a backend executed it cannot be known: the backends are not ours.
+    NoResponse,
 }
 
 impl Outcome {
-    /// All of them, in the order in which they are told.
+    /// All of them, in the order in which reports list them.
     pub const ALL: [Outcome; 13] = [
         Outcome::Delivered,
         Outcome::Retried,
         Outcome::Duplicated,
         Outcome::Mirrored,
         Outcome::Lost,
-        Outcome::Unserved,
+        Outcome::NotReached,
         Outcome::Balancer,
         Outcome::Stale,
         Outcome::Swapped,
         Outcome::Truncated,
         Outcome::Altered,
-        Outcome::Alien,
-        Outcome::Unanswered,
+        Outcome::Unrecorded,
+        Outcome::NoResponse,
     ];
 
-    /// As reports name it.
+    /// As reports and `--allow` name it.
     pub fn name(self) -> &'static str {
         match self {
             Outcome::Delivered => "delivered",
@@ -57,33 +61,23 @@ impl Outcome {
             Outcome::Duplicated => "duplicated",
             Outcome::Mirrored => "mirrored",
             Outcome::Lost => "lost",
-            Outcome::Unserved => "unserved",
+            Outcome::NotReached => "not-reached",
             Outcome::Balancer => "balancer",
             Outcome::Stale => "stale",
             Outcome::Swapped => "swapped",
             Outcome::Truncated => "truncated",
             Outcome::Altered => "altered",
-            Outcome::Alien => "alien",
-            Outcome::Unanswered => "unanswered",
+            Outcome::Unrecorded => "unrecorded",
+            Outcome::NoResponse => "no-response",
         }
     }
 
-    /// In a sentence.
-    pub fn meaning(self) -> &'static str {
+    /// Whether no response of a backend came back: the backends, or the way to them, failed the client.
+    pub fn is_failure(self) -> bool {
         match self {
-            Outcome::Delivered => "one attempt, one answer",
-            Outcome::Retried => "an attempt failed, the next one was delivered",
-            Outcome::Duplicated => "executed more than once, though delivered once",
-            Outcome::Mirrored => "delivered, and copied to a backend whose answers nobody gets",
-            Outcome::Lost => "executed by a backend, and no answer came back",
-            Outcome::Unserved => "no backend received it, no answer came back",
-            Outcome::Balancer => "answered by the balancer itself",
-            Outcome::Stale => "got an answer that was given before: a cache",
-            Outcome::Swapped => "got the answer to another request",
-            Outcome::Truncated => "the answer ended before its end",
-            Outcome::Altered => "the answer is not what the backend wrote",
-            Outcome::Alien => "answered by a backend of which the fleet has no record",
-            Outcome::Unanswered => "no answer came back; whether a backend executed it cannot be known",
+            Outcome::Lost | Outcome::NotReached | Outcome::Balancer | Outcome::Truncated | Outcome::NoResponse => true,
+            Outcome::Delivered | Outcome::Retried | Outcome::Duplicated | Outcome::Mirrored => false,
+            Outcome::Stale | Outcome::Swapped | Outcome::Altered | Outcome::Unrecorded => false,
         }
     }
 }

@@ -2,10 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::numbers::grouped;
+use crate::finding::{Finding, Witness};
+use crate::outcome::Outcome;
 
 /// Version of this shape. It grows when a field goes or changes its meaning, not when one is added.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// All checks of a run.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -28,11 +29,11 @@ pub struct Report {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
-    /// All that was required holds.
+    /// All expectations are met.
     Pass,
-    /// What was seen is not enough to say.
+    /// The evidence does not suffice.
     Inconclusive,
-    /// Something that was required does not hold.
+    /// An expectation is not met.
     Fail,
 }
 
@@ -48,13 +49,13 @@ pub struct Check {
     pub fleet: Option<Fleet>,
     /// What was sent.
     pub traffic: Traffic,
-    /// The one fate of each request.
+    /// The one outcome of each request.
     pub account: Account,
-    /// Who answered how often; null if that could not be known.
+    /// Which backend got how much; null if that could not be known.
     pub shares: Option<Shares>,
-    /// How the balancer picks a backend; null if it was not looked at.
+    /// How the balancer selects a backend; null if that was not examined.
     pub algorithm: Option<Algorithm>,
-    /// How long it took; null without an answer.
+    /// How long it took; null without a response.
     pub latency: Option<Latency>,
     /// What was broken meanwhile, and what that did; null if nothing was.
     pub outage: Option<Outage>,
@@ -98,70 +99,54 @@ pub struct Traffic {
     pub varied: Option<String>,
 }
 
-/// Every request of the run has one fate; their counts add up to `sent`.
+/// Every request of the run has one outcome; their counts add up to `sent`.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Account {
     /// All requests of the run.
     pub sent: u64,
     /// Only those that occurred.
-    pub fates: Vec<OutcomeCount>,
-    /// Answers with a status of 400 or more that a backend gave.
+    pub outcomes: Vec<OutcomeCount>,
+    /// Responses with a status of 400 or more that a backend gave.
     pub backend_errors: u64,
-    /// Requests that a client would call failed: no answer, a broken one, or a status of 400 or more.
+    /// Requests that a client would call failed: no response, a broken one, or a status of 400 or more.
     pub client_errors: u64,
     /// Attempts at backends, all requests of the run together.
     pub attempts: u64,
-    /// Records beside the run.
-    pub beside: Beside,
+    /// Requests and records that are not part of the account.
+    pub not_counted: NotCounted,
     /// Why not every request can be explained; empty if all are.
     pub gaps: Vec<String>,
 }
 
-/// How many requests have a fate.
+/// How many requests have an outcome.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct OutcomeCount {
-    /// Such as `delivered`.
-    pub fate: String,
-    /// What that means, in a sentence.
-    pub meaning: String,
+    /// Which.
+    pub outcome: Outcome,
     /// How many.
     pub count: u64,
-    /// The first of them; none for what is as it should be.
-    pub examples: Vec<Example>,
+    /// The first of them; none of those that were delivered.
+    pub examples: Vec<Witness>,
 }
 
-/// A request, its attempts and its answer.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Example {
-    /// Its id, as in the header and in the records.
-    pub request: String,
-    /// Seconds since the check began.
-    pub at: f64,
-    /// What the client saw, in words.
-    pub seen: String,
-    /// Each attempt in words, in order.
-    pub attempts: Vec<String>,
-}
-
-/// Records that are not of a request of this run.
+/// Requests and records that are not part of the account.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Beside {
-    /// Requests of this run before the backends that answer were the same for a while.
+pub struct NotCounted {
+    /// Requests of this run, sent until the backends that respond were the same for a while.
     #[serde(default)]
     pub warm_up: u64,
-    /// Health probes.
-    pub health_probes: u64,
+    /// Health checks.
+    pub health_checks: u64,
     /// Requests of others.
-    pub foreign: u64,
+    pub others: u64,
     /// Records with an id of this run that was never sent.
     pub unexplained: u64,
 }
 
-/// Who answered how often.
+/// Which backend got how much.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Shares {
@@ -169,10 +154,10 @@ pub struct Shares {
     pub rows: Vec<Share>,
     /// What was expected, in words: `even`, `5:1:1`.
     pub expected: String,
-    /// By whom: `--expect`, `the topology`, `nothing else was said`.
+    /// By whom: `--expect`, `the topology`, `default`.
     pub expected_by: String,
-    /// What was counted: `requests`, or `keys` for an algorithm that pins.
-    pub unit: String,
+    /// What was counted.
+    pub unit: Unit,
     /// How it was tested; null if shares are not what is promised.
     pub test: Option<Test>,
 }
@@ -191,25 +176,59 @@ pub struct Share {
     pub expected: Option<f64>,
 }
 
+/// What is counted for the shares.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum Unit {
+    /// Requests.
+    Requests,
+    /// Clients, for an algorithm with affinity.
+    Clients,
+}
+
+impl Unit {
+    /// In the plural.
+    pub fn name(self) -> &'static str {
+        match self {
+            Unit::Requests => "requests",
+            Unit::Clients => "clients",
+        }
+    }
+}
+
 /// A test of the shares.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Test {
-    /// Its name, such as `multinomial` or `bounded discrepancy`.
-    pub name: String,
-    /// What it found, in words with figures.
-    pub result: String,
-    /// p value, for statistical tests.
+    /// Which.
+    pub method: Method,
+    /// The largest difference between what a backend got and what it should have got.
+    pub deviation: f64,
+    /// The largest difference that the algorithm allows; null for statistical tests.
+    pub bound: Option<f64>,
+    /// Pearson's statistic; null for others.
+    pub chi_square: Option<f64>,
+    /// p value; null for those that are not statistical.
     pub p: Option<f64>,
-    /// How often it fails a balancer that is right.
+    /// False-positive rate, 0 to 1.
     pub false_alarm: f64,
-    /// The smallest deviation of a share, in percentage points / 100, that so many requests detect with 99.9 % probability.
+    /// The smallest deviation of a share, 0 to 1, that it detects with a probability of 99.9 %.
     pub detects: f64,
-    /// Where it is described.
-    pub source: String,
 }
 
-/// How the balancer picks a backend.
+/// How shares are tested.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Method {
+    /// A rotation is never more than its own period off.
+    BoundedDiscrepancy,
+    /// Pearson's χ², and the exact binomial test of each share with Bonferroni's correction.
+    Multinomial,
+}
+
+/// How the balancer selects a backend.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Algorithm {
@@ -217,10 +236,10 @@ pub struct Algorithm {
     pub name: Option<String>,
     /// In words.
     pub label: String,
-    /// What else it may be: cannot be told apart from here.
+    /// What else fits what was seen.
     pub or: Vec<String>,
-    /// Independent cursors seen, at least; null if that has no meaning.
-    pub cursors: Option<u32>,
+    /// Independent rotations seen, at least; null if that has no meaning.
+    pub rotations: Option<u32>,
     /// What was seen, an experiment a line.
     pub evidence: Vec<String>,
     /// What follows for the reader.
@@ -231,14 +250,14 @@ pub struct Algorithm {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Latency {
-    /// From when a request was due until its answer had come.
+    /// From when a request was due until its response had come.
     pub client: Percentiles,
-    /// From when the backend had read it until it had written the answer; null if backends are not ours.
+    /// From when the backend had read it until it had written the response; null if backends are not ours.
     pub backend: Option<Percentiles>,
     /// The difference, request by request: balancer and network.
     pub between: Option<Percentiles>,
-    /// What the figures are worth, in a sentence: open loop or closed.
-    pub note: String,
+    /// Whether requests were sent on schedule (open loop), so that a slow response delays none after it.
+    pub open_loop: bool,
 }
 
 /// Of a distribution of seconds.
@@ -301,50 +320,17 @@ pub struct Affected {
     pub received_before: u64,
     /// Seconds from the break until the last client error or the last request sent there; null if it never stopped.
     pub stopped_after: Option<f64>,
-    /// Seconds from the mend until its first delivered answer; null if it did not come back.
+    /// Seconds from the mend until its first delivered response; null if it did not come back.
     pub back_after: Option<f64>,
     /// Client errors between the break and the mend.
     pub client_errors: u64,
-}
-
-/// One rule's result, with its evidence.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Finding {
-    /// Its name, such as `account`, `shares`, `post-retried`.
-    pub rule: String,
-    /// What it says.
-    pub outcome: Level,
-    /// In a sentence.
-    pub summary: String,
-    /// Figures and examples.
-    pub evidence: Vec<String>,
-    /// What to try.
-    pub hint: Option<String>,
-    /// RFC section, documentation, paper.
-    pub source: Option<String>,
-}
-
-/// What a rule says.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "lowercase")]
-pub enum Level {
-    /// It holds.
-    Pass,
-    /// Worth knowing, judged by nobody.
-    Note,
-    /// Cannot be said.
-    Inconclusive,
-    /// It does not hold.
-    Fail,
 }
 
 /// What the plots show.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Plots {
-    /// Who answered the first requests of the sample, in the order in which they reached backends: places in `shares.rows`; null for no backend.
+    /// Which backends got the first requests of the sample, in the order in which they reached backends: places in `shares.rows`; null for no backend.
     pub strip: Vec<Option<u16>>,
     /// The sample in slices of equal length.
     pub slices: Vec<Slice>,
@@ -358,30 +344,14 @@ pub struct Plots {
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Slice {
-    /// Answers by backend, places as in `shares.rows`.
-    pub answers: Vec<u64>,
+    /// Responses by backend, places as in `shares.rows`.
+    pub responses: Vec<u64>,
     /// Requests that failed for the client.
     pub errors: u64,
-    /// Median of the client's time, seconds; null without an answer.
+    /// Median of the client's time, seconds; null without a response.
     pub p50: Option<f64>,
     /// 99 % of the client's time, seconds.
     pub p99: Option<f64>,
-}
-
-impl Beside {
-    /// In words; None if there is nothing.
-    pub fn told(&self) -> Option<String> {
-        let counts = [
-            (self.health_probes, "health probes"),
-            (self.foreign, "requests of others"),
-            (self.unexplained, "records that no request explains"),
-            (self.warm_up, "requests before, until all was stable"),
-        ];
-        let told =
-            counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{} {what}", grouped(*count)));
-        let told: Vec<String> = told.collect();
-        (!told.is_empty()).then(|| told.join(", "))
-    }
 }
 
 impl Percentiles {

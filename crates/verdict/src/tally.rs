@@ -1,4 +1,4 @@
-//! PURE. The ledger counted: one walk over its entries gives all figures that rules and reports need.
+//! The ledger counted: one walk over its entries gives all figures that rules and reports need.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -11,9 +11,9 @@ use crate::outcome::Outcome;
 /// All figures.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Tally {
-    /// By fate, in the order of [`Outcome::ALL`].
-    pub fates: [u64; Outcome::ALL.len()],
-    /// The first requests of each fate.
+    /// By outcome, in the order of [`Outcome::ALL`].
+    pub outcomes: [u64; Outcome::ALL.len()],
+    /// The first requests of each outcome.
     pub examples: BTreeMap<Outcome, Vec<u32>>,
     /// Requests.
     pub sent: u64,
@@ -23,7 +23,7 @@ pub struct Tally {
     pub client_errors: u64,
     /// Answers with a status of 400 or more that a backend gave.
     pub backend_errors: u64,
-    /// Unserved because an idle connection was closed as it was used again.
+    /// NotReached because an idle connection was closed as it was used again.
     pub benign: u64,
     /// Answered by the balancer itself although a backend had executed it.
     pub executed_unseen: u64,
@@ -61,7 +61,7 @@ pub struct Pins {
     pub examples: Vec<u32>,
 }
 
-/// Requests of a fate that are shown.
+/// Requests of an outcome that are shown.
 const EXAMPLES: usize = 3;
 const PICKS: usize = 1_000_000;
 /// Of these those that arrived first are among the first that were sent.
@@ -93,15 +93,15 @@ impl Tally {
         tally
     }
 
-    /// How many had a fate.
-    pub fn of_fate(&self, fate: Outcome) -> u64 {
-        self.fates[fate as usize]
+    /// How many had an outcome.
+    pub fn of_outcome(&self, outcome: Outcome) -> u64 {
+        self.outcomes[outcome as usize]
     }
 
     fn count(&mut self, entry: &Entry) {
         self.sent += 1;
         self.attempts += entry.attempts.len() as u64;
-        self.fates[entry.fate as usize] += 1;
+        self.outcomes[entry.outcome as usize] += 1;
         self.repeated += u64::from(entry.attempts.len() > 1);
         for attempt in entry.attempts {
             add(&mut self.by_backend, attempt.backend);
@@ -111,20 +111,20 @@ impl Tally {
         }
         let error = entry.is_client_error();
         self.client_errors += u64::from(error);
-        if entry.fate == Outcome::Delivered && entry.observation.echo == Echo::None {
+        if entry.outcome == Outcome::Delivered && entry.observation.echo == Echo::None {
             self.without_echo += 1;
         }
-        if entry.fate == Outcome::Delivered && !error {
+        if entry.outcome == Outcome::Delivered && !error {
             return;
         }
         self.backend_errors += u64::from(entry.observation.backend.is_known() && entry.observation.status >= 400);
         self.benign += u64::from(entry.is_benign_race());
-        if entry.fate == Outcome::Balancer {
+        if entry.outcome == Outcome::Balancer {
             self.executed_unseen += u64::from(!entry.attempts.is_empty());
             *self.own_statuses.entry(entry.observation.status).or_default() += 1;
         }
-        if entry.fate != Outcome::Delivered {
-            let examples = self.examples.entry(entry.fate).or_default();
+        if entry.outcome != Outcome::Delivered {
+            let examples = self.examples.entry(entry.outcome).or_default();
             if examples.len() < EXAMPLES && !entry.is_benign_race() {
                 examples.push(entry.sequence);
             }
@@ -135,7 +135,7 @@ impl Tally {
 impl Pins {
     fn count(&mut self, entry: &Entry, clients: &mut Vec<Option<(Backend, Moment)>>) {
         let observation = entry.observation;
-        if !observation.backend.is_known() || matches!(entry.fate, Outcome::Stale | Outcome::Swapped) {
+        if !observation.backend.is_known() || matches!(entry.outcome, Outcome::Stale | Outcome::Swapped) {
             return;
         }
         let place = observation.client as usize;
@@ -165,14 +165,14 @@ impl Pins {
 
 /// Where the balancer sent it first, and when it arrived there; what a mirror got is a copy.
 fn directed(entry: &Entry) -> Option<(Backend, Moment)> {
-    let first = match entry.fate {
+    let first = match entry.outcome {
         Outcome::Mirrored => entry.delivered(),
         _ => entry.attempts.first(),
     };
     match first {
         Some(first) => Some((first.backend, first.received)),
         // A stale answer was not sent anywhere.
-        None if entry.fate == Outcome::Stale => None,
+        None if entry.outcome == Outcome::Stale => None,
         None => entry.first_backend().map(|backend| (backend, entry.observation.sent())),
     }
 }

@@ -1,189 +1,207 @@
-//! PURE. The rule of the account: every request has a fate, and those fates are what a balancer owes.
+//! The rules of the account: every request has one outcome, and outcomes are what a balancer owes.
 
-use crate::numbers::{count_of, grouped};
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::finding::{self, Description, Finding, Level};
 use crate::outcome::Outcome;
-use crate::report::{Finding, Level};
-use crate::rules::{Case, Drill, finding};
+use crate::rules::{Case, Drill};
 
-/// What the fates mean.
-pub fn judge(case: &Case) -> Vec<Finding> {
+/// All requests of the run.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Facts {
+    /// Requests.
+    pub requests: u64,
+    /// Of those, the ones with one attempt whose response came back.
+    pub delivered: u64,
+    /// Whether the backends' side is known.
+    pub has_records: bool,
+}
+
+/// Requests with one outcome.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Requests {
+    /// How many.
+    pub requests: u64,
+    /// Of all that were sent.
+    pub of: u64,
+}
+
+/// Responses of the balancer itself.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct OwnResponses {
+    /// How many requests got one.
+    pub requests: u64,
+    /// Of all that were sent.
+    pub of: u64,
+    /// How many of each status.
+    pub statuses: BTreeMap<u16, u64>,
+    /// Of those, how many a backend had executed.
+    pub executed: u64,
+}
+
+/// Requests that must not be repeated.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Repeated {
+    /// How many reached backends more than once.
+    pub requests: u64,
+    /// Their method.
+    pub method: String,
+}
+
+pub(crate) const ACCOUNT: Description = Description {
+    requires: "both ends explain every request",
+    sound: "by construction: it passes where no other rule of the account objects",
+    source: None,
+};
+
+pub(crate) const RETRIED: Description = Description {
+    requires: "nothing: retries that succeeded are described",
+    sound: "by construction: it is a note",
+    source: None,
+};
+
+pub(crate) const DUPLICATED: Description = Description {
+    requires: "no request is executed by more than one attempt",
+    sound: "by construction: two backends recorded that they completed the same request with a status below 500",
+    source: Some("RFC 9110 §9.2.2"),
+};
+
+pub(crate) const REPEATED: Description = Description {
+    requires: "a request whose method is not idempotent reaches one backend once",
+    sound: "by construction: two backends recorded the same request",
+    source: Some("RFC 9110 §9.2.2"),
+};
+
+pub(crate) const MIRRORED: Description = Description {
+    requires: "nothing: copies whose responses no client gets are described",
+    sound: "by construction: a backend executed twenty requests or more and never responded to a client",
+    source: None,
+};
+
+pub(crate) const LOST: Description = Description {
+    requires: "a request that a backend received gets its response",
+    sound: "by construction: a backend recorded the request and the client got nothing",
+    source: None,
+};
+
+pub(crate) const NOT_REACHED: Description = Description {
+    requires: "every request reaches a backend or gets a response",
+    sound: "by construction: no backend recorded the request and the client got nothing",
+    source: None,
+};
+
+pub(crate) const IDLE_CLOSE: Description = Description {
+    requires: "nothing: either side may close an idle connection at any time",
+    sound: "by construction: it is a note",
+    source: Some("RFC 9112 §9.5"),
+};
+
+pub(crate) const BALANCER: Description = Description {
+    requires: "backends respond, not the balancer itself",
+    sound: "by construction: the response carries no mark of a backend",
+    source: Some("RFC 9110 §15.6"),
+};
+
+pub(crate) const BACKEND_ERRORS: Description = Description {
+    requires: "backends respond with a status below 400, where no client may see an error",
+    sound: "by construction: the backend recorded that status",
+    source: None,
+};
+
+pub(crate) const UNRECORDED: Description = Description {
+    requires: "every response comes from a backend of the fleet",
+    sound: "by construction: it never fails a balancer, an unknown backend is inconclusive",
+    source: None,
+};
+
+pub(crate) const NO_RESPONSE: Description = Description {
+    requires: "every request gets a response",
+    sound: "by construction: the client got nothing",
+    source: None,
+};
+
+pub(crate) fn judge(case: &Case) -> Vec<Finding> {
     let tally = case.tally;
-    let mut findings = Vec::new();
-    if !case.gaps.is_empty() {
-        let mut gap = finding("records", Level::Inconclusive, "the backends' side of the account has gaps");
-        gap.evidence = case.gaps.to_vec();
-        findings.push(gap);
-    }
-    findings.extend(repeated_though_not_idempotent(case));
-    for fate in Outcome::ALL {
-        let count = match fate {
-            Outcome::Unserved => tally.of_fate(fate) - tally.benign,
-            _ => tally.of_fate(fate),
+    let mut findings: Vec<Finding> = repeated(case).into_iter().collect();
+    for outcome in Outcome::ALL {
+        let count = match outcome {
+            Outcome::NotReached => tally.of_outcome(outcome) - tally.benign,
+            _ => tally.of_outcome(outcome),
         };
         if count > 0 {
-            findings.extend(of_fate(case, fate, count));
+            findings.extend(of_outcome(case, outcome, count));
         }
     }
     if tally.benign > 0 {
-        let what = count_of(tally.benign, "idle connection");
-        let mut note = finding(
-            "idle-close",
+        findings.push(Finding::new(
             Level::Note,
-            format!("{what} closed by the balancer at the moment of use; no backend had the request"),
-        );
-        note.hint = Some("harmless: a client may send such a request again".to_owned());
-        note.source = Some("RFC 9112 §9.5".to_owned());
-        findings.push(note);
-    }
-    if tally.backend_errors > 0 {
-        let outcome = if case.lossless() && case.drill != Drill::None { Level::Fail } else { Level::Note };
-        let what = count_of(tally.backend_errors, "answer");
-        findings.push(finding(
-            "backend-errors",
-            outcome,
-            format!("{what} with a status of 400 or more came from backends themselves"),
+            finding::Facts::IdleClose(Requests { requests: tally.benign, of: tally.sent }),
         ));
     }
-    if !findings.iter().any(|finding| finding.outcome > Level::Note) {
-        let sent = grouped(tally.sent);
-        let summary = match case.has_records() {
-            true if tally.of_fate(Outcome::Delivered) == tally.sent => {
-                format!("all {sent} requests: one attempt, one answer, each answer its own")
-            }
-            true => format!("all {sent} requests are explained by both ends, none was lost"),
-            false => format!(
-                "all {sent} requests were answered; whether some were retried or executed twice cannot be known, for the backends are not ours"
-            ),
-        };
-        findings.push(finding("account", Level::Pass, summary));
+    if tally.backend_errors > 0 {
+        let level = if case.lossless() && case.drill != Drill::None { Level::Fail } else { Level::Note };
+        findings.push(Finding::new(
+            level,
+            finding::Facts::BackendErrors(Requests { requests: tally.backend_errors, of: tally.sent }),
+        ));
+    }
+    if !findings.iter().any(|finding| finding.level > Level::Note) && case.gaps.is_empty() {
+        findings.push(Finding::new(
+            Level::Pass,
+            finding::Facts::Account(Facts {
+                requests: tally.sent,
+                delivered: tally.of_outcome(Outcome::Delivered),
+                has_records: case.has_records(),
+            }),
+        ));
     }
     findings
 }
 
-fn of_fate(case: &Case, fate: Outcome, count: u64) -> Option<Finding> {
-    let requests = count_of(count, "request");
-    let was = if count == 1 { "was" } else { "were" };
-    let had = if count == 1 { "has" } else { "have" };
+fn of_outcome(case: &Case, outcome: Outcome, count: u64) -> Option<Finding> {
     let forgiving = if case.lossless() { Level::Fail } else { Level::Note };
-    let (outcome, summary, hint, source) = match fate {
+    let requests = Requests { requests: count, of: case.tally.sent };
+    let (level, facts) = match outcome {
         Outcome::Delivered => return None,
-        Outcome::Retried => (
-            Level::Note,
-            format!("{requests} {was} delivered after a retry"),
-            Some("a backend fails now and then: the balancer hides it"),
-            None,
-        ),
-        Outcome::Duplicated => (
-            forgiving,
-            format!("{requests} {was} executed more than once"),
-            Some(
-                "the balancer sent it again though a backend was at work on it (proxy_next_upstream, retry-on), or copies it to live backends",
-            ),
-            Some("RFC 9110 §9.2.2"),
-        ),
-        Outcome::Mirrored => {
-            (Level::Note, format!("{requests} {was} also copied to a backend whose answers nobody gets"), None, None)
-        }
-        Outcome::Lost => (
-            forgiving,
-            format!("{requests} {was} executed by a backend, and the client got no answer"),
-            Some(
-                "the answer existed: look for timeouts, restarts and closed connections between backend, balancer and client",
-            ),
-            None,
-        ),
-        Outcome::Unserved => (
-            forgiving,
-            format!("{requests} got no answer and reached no backend"),
-            Some("the balancer refused, closed or was silent"),
-            None,
-        ),
+        Outcome::Retried => (Level::Note, finding::Facts::Retried(requests)),
+        Outcome::Duplicated => (forgiving, finding::Facts::Duplicated(requests)),
+        Outcome::Mirrored => (Level::Note, finding::Facts::Mirrored(requests)),
+        Outcome::Lost => (forgiving, finding::Facts::Lost(requests)),
+        Outcome::NotReached => (forgiving, finding::Facts::NotReached(requests)),
         Outcome::Balancer => {
-            let statuses: Vec<String> = case
-                .tally
-                .own_statuses
-                .iter()
-                .map(|(status, count)| format!("{}× {status}", grouped(*count)))
-                .collect();
-            let executed = match case.tally.executed_unseen {
-                0 => String::new(),
-                executed => format!("; {} of them had been executed by a backend", grouped(executed)),
+            let own = OwnResponses {
+                requests: count,
+                of: case.tally.sent,
+                statuses: case.tally.own_statuses.clone(),
+                executed: case.tally.executed_unseen,
             };
-            let redirects = case.tally.own_statuses.keys().all(|status| (300..400).contains(status));
-            let hint = match redirects {
-                true => "the balancer redirects: check the URL that it points to",
-                false => "the balancer answered instead of a backend: its error log says why",
-            };
-            (
-                forgiving,
-                format!("{requests} {was} answered by the balancer itself: {}{executed}", statuses.join(", ")),
-                Some(hint),
-                Some("RFC 9110 §15.6"),
-            )
+            (forgiving, finding::Facts::Balancer(own))
         }
-        Outcome::Stale => (
-            Level::Fail,
-            format!("{requests} got an answer that had been given before: a cache stands in front of the backends"),
-            Some(
-                "backends say Cache-Control: no-store; turn the cache off for this path (proxy_cache off), or allow it with --allow stale",
-            ),
-            Some("RFC 9111 §5.2.2.5"),
-        ),
-        Outcome::Swapped => (
-            Level::Fail,
-            format!("{requests} got the answer to another request"),
-            Some(
-                "answers are mixed up on shared connections: look at pipelining, at request smuggling, at the version of the balancer",
-            ),
-            Some("RFC 9112 §9.3.2"),
-        ),
-        Outcome::Truncated => (
-            forgiving,
-            format!("{requests} got an answer that ends before its end"),
-            Some("the status was 200 all the same: only the length gives it away"),
-            Some("RFC 9112 §8"),
-        ),
-        Outcome::Altered => (
-            Level::Fail,
-            format!("{requests} got an answer that is not what the backend wrote"),
-            Some("something on the way rewrites bodies or statuses (sub_filter, error_page, compression)"),
-            Some("RFC 9110 §7.7"),
-        ),
-        Outcome::Alien => (
-            Level::Inconclusive,
-            format!("{requests} {had} an answer of which this fleet has no record"),
-            Some(
-                "other backends stand behind the balancer too, or it is another fleet's: choose with --fleet, or say --identity",
-            ),
-            None,
-        ),
-        Outcome::Unanswered => (
-            forgiving,
-            format!("{requests} got no answer"),
-            Some("with our own fleet behind the balancer the check could say whether a backend executed them"),
-            None,
-        ),
+        Outcome::Stale => (Level::Fail, finding::Facts::Stale(requests)),
+        Outcome::Swapped => (Level::Fail, finding::Facts::Swapped(requests)),
+        Outcome::Truncated => (forgiving, finding::Facts::Truncated(requests)),
+        Outcome::Altered => (Level::Fail, finding::Facts::Altered(requests)),
+        Outcome::Unrecorded => (Level::Inconclusive, finding::Facts::Unrecorded(requests)),
+        Outcome::NoResponse => (forgiving, finding::Facts::NoResponse(requests)),
     };
-    let outcome = if case.expectations.allowed.contains(&fate) { outcome.min(Level::Note) } else { outcome };
-    let mut found = finding(fate.name(), outcome, summary);
-    if outcome > Level::Note || fate == Outcome::Retried {
-        found.evidence = case.told(case.tally.examples.get(&fate).map_or(&[], Vec::as_slice));
-    }
-    found.hint = hint.filter(|_| outcome > Level::Pass).map(str::to_owned);
-    found.source = source.map(str::to_owned);
-    Some(found)
+    let level = if case.expectations.allowed.contains(&outcome) { level.min(Level::Note) } else { level };
+    let examples = case.tally.examples.get(&outcome).map_or(&[][..], Vec::as_slice);
+    Some(Finding::new(level, facts).shown_by(case.witnesses(examples)))
 }
 
 /// A request that is not idempotent and reached backends more than once, whatever they made of it.
-fn repeated_though_not_idempotent(case: &Case) -> Option<Finding> {
+fn repeated(case: &Case) -> Option<Finding> {
     if case.is_idempotent() || case.tally.repeated == 0 || !case.has_records() {
         return None;
     }
-    let requests = count_of(case.tally.repeated, case.method);
-    let mut found = finding("repeated", Level::Fail, format!("{requests} reached backends more than once"));
+    let facts = Repeated { requests: case.tally.repeated, method: case.method.to_owned() };
     let examples = case.ledger.entries().filter(|entry| entry.attempts.len() > 1).take(3);
-    found.evidence = case.told(&examples.map(|entry| entry.sequence).collect::<Vec<_>>());
-    found.hint = Some("a proxy must not repeat what is not idempotent: in NGINX leave out non_idempotent, in HAProxy use disable-l7-retry if METH_POST".to_owned());
-    found.source = Some("RFC 9110 §9.2.2".to_owned());
-    Some(found)
+    let examples: Vec<u32> = examples.map(|entry| entry.sequence).collect();
+    Some(Finding::new(Level::Fail, finding::Facts::Repeated(facts)).shown_by(case.witnesses(&examples)))
 }

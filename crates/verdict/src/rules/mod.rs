@@ -1,20 +1,26 @@
-//! PURE. What the ledger means: one rule, one file; each gives findings.
+//! What the ledger means: one rule or one family of rules a file, each with its facts, its description and its judgement.
 
-mod account;
-mod algorithm;
-mod backups;
-mod reach;
-mod requirement;
-mod resilience;
-mod shares;
-mod stickiness;
+pub mod account;
+pub mod algorithm;
+pub mod backups;
+pub mod reach;
+pub mod records;
+pub mod requirement;
+pub mod resilience;
+pub mod responses;
+pub mod shares;
+pub mod stickiness;
 
 use std::str::FromStr;
 
+use crate::Moment;
 use crate::algorithm::{Algorithm, Inference};
-use crate::ledger::{Ledger, Records};
+use crate::finding::{AttemptWitness, ClientWitness, Finding, Level, RequestWitness, Witness};
+use crate::id::RequestId;
+use crate::ledger::{Entry, Ledger, Records};
+use crate::observation::Backend;
 use crate::outcome::Outcome;
-use crate::report::{Finding, Level, Outage, Shares, Verdict};
+use crate::report::{Outage, Shares, Verdict};
 use crate::tally::Tally;
 pub use requirement::Requirement;
 
@@ -37,7 +43,7 @@ pub struct Expectations {
     pub lossless: Option<bool>,
     /// What else is required by name, such as `intact`.
     pub required: Vec<Requirement>,
-    /// Fates that are not held against the balancer.
+    /// Outcomes that are not held against the balancer.
     pub allowed: Vec<Outcome>,
     /// Deviations of a share that must be detected, 0 to 1.
     pub tolerance: f64,
@@ -49,7 +55,7 @@ impl Default for Expectations {
     fn default() -> Self {
         Expectations {
             shares: None,
-            shares_by: "nothing else was said".to_owned(),
+            shares_by: "default".to_owned(),
             algorithm: None,
             backups: Vec::new(),
             lossless: None,
@@ -187,8 +193,10 @@ pub struct Case<'a> {
     pub drill: Drill,
     /// Clients, paths or the like differed from request to request.
     pub varied: bool,
-    /// A request in words, with its attempts.
-    pub tell: &'a dyn Fn(u32) -> String,
+    /// Of the run, as in the ids of its requests.
+    pub run: u64,
+    /// When the check began.
+    pub began: Moment,
 }
 
 /// What is done to the fleet meanwhile.
@@ -213,8 +221,31 @@ impl Case<'_> {
         matches!(self.method, "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE")
     }
 
-    fn told(&self, sequences: &[u32]) -> Vec<String> {
-        sequences.iter().map(|sequence| (self.tell)(*sequence)).collect()
+    /// These requests, seen from both ends.
+    pub fn witnesses(&self, sequences: &[u32]) -> Vec<Witness> {
+        let entries = sequences.iter().filter_map(|sequence| self.ledger.entry(*sequence));
+        entries.map(|entry| Witness::Request(self.witness(&entry))).collect()
+    }
+
+    /// A request, seen from both ends.
+    pub fn witness(&self, entry: &Entry) -> RequestWitness {
+        let observation = entry.observation;
+        let since = |at: Moment| at.since(self.began).as_secs_f64();
+        let name = |backend: Backend| self.names.get(usize::from(backend.0)).cloned();
+        let attempts = entry.attempts.iter().map(|attempt| AttemptWitness {
+            backend: name(attempt.backend).unwrap_or_else(|| "?".to_owned()),
+            at: since(attempt.received),
+            end: attempt.end,
+            status: (attempt.status > 0).then_some(attempt.status),
+            seconds: f64::from(attempt.took) / 1e7,
+        });
+        RequestWitness {
+            id: RequestId { run: self.run, sequence: u64::from(entry.sequence) }.to_string(),
+            number: entry.sequence,
+            at: since(observation.due),
+            client: ClientWitness::of(observation, name(observation.backend)),
+            attempts: attempts.collect(),
+        }
     }
 
     fn has_records(&self) -> bool {
@@ -225,23 +256,26 @@ impl Case<'_> {
 /// Applies all rules: the findings, the worst first, the shares, and the verdict.
 pub fn judge(case: &Case, outage: Option<&Outage>) -> (Vec<Finding>, Option<Shares>, Verdict) {
     let (shares, share_findings) = shares::judge(case);
-    let mut findings = account::judge(case);
+    let mut findings: Vec<Finding> = records::judge(case).into_iter().collect();
+    findings.extend(account::judge(case));
     findings.extend(reach::judge(case));
     findings.extend(backups::judge(case));
     findings.extend(share_findings);
     findings.extend(algorithm::judge(case));
     findings.extend(stickiness::judge(case));
     findings.extend(resilience::judge(case, outage));
-    findings.sort_by_key(|finding| std::cmp::Reverse(finding.outcome));
-    let worst = findings.iter().map(|finding| finding.outcome).max();
-    let verdict = match worst {
-        Some(Level::Fail) => Verdict::Fail,
-        Some(Level::Pass | Level::Note) => Verdict::Pass,
-        Some(Level::Inconclusive) | None => Verdict::Inconclusive,
-    };
+    findings.sort_by_key(|finding| std::cmp::Reverse(finding.level));
+    let verdict = Verdict::of(&findings);
     (findings, shares, verdict)
 }
 
-fn finding(rule: &str, outcome: Level, summary: impl Into<String>) -> Finding {
-    Finding { rule: rule.to_owned(), outcome, summary: summary.into(), evidence: Vec::new(), hint: None, source: None }
+impl Verdict {
+    /// The worst of the findings; without any, nothing is known.
+    pub fn of(findings: &[Finding]) -> Verdict {
+        match findings.iter().map(|finding| finding.level).max() {
+            Some(Level::Fail) => Verdict::Fail,
+            Some(Level::Pass | Level::Note) => Verdict::Pass,
+            Some(Level::Inconclusive) | None => Verdict::Inconclusive,
+        }
+    }
 }

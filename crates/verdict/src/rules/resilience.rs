@@ -1,54 +1,55 @@
-//! PURE. What clients noticed while something was broken on purpose: told always, a rule where nothing may be lost.
+//! The rule of resilience: clients see no errors while something is broken, where nothing may be lost.
 
-use crate::numbers::count_of;
-use crate::report::{Affected, Finding, Level, Outage};
-use crate::rules::{Case, Drill, finding};
+use serde::{Deserialize, Serialize};
+
+use crate::finding::{self, Description, Finding, Level};
+use crate::report::{Affected, Outage, Step};
+use crate::rules::{Case, Drill};
 
 /// What an outage did.
-pub fn judge(case: &Case, outage: Option<&Outage>) -> Option<Finding> {
-    let outage = outage?;
-    let errors = outage.client_errors;
-    let failed: Vec<String> =
-        outage.steps.iter().filter_map(|step| Some(format!("{}: {}", step.what, step.result.as_ref()?))).collect();
-    let idle: Vec<&str> =
-        outage.backends.iter().filter(|it| it.received_before == 0).map(|it| it.backend.as_str()).collect();
-    let mut found = match (errors, case.lossless()) {
-        (0, lossless) if !idle.is_empty() => {
-            let outcome = if lossless { Level::Inconclusive } else { Level::Note };
-            let summary = format!("no client saw an error, but {} had no traffic that could be lost", idle.join(", "));
-            let mut open = finding("resilience", outcome, summary);
-            open.hint = Some("break a backend that the balancer uses".to_owned());
-            open
-        }
-        (0, _) => finding("resilience", Level::Pass, "no client saw an error"),
-        (_, true) => finding("resilience", Level::Fail, format!("clients saw {}", count_of(errors, "error"))),
-        (_, false) => {
-            let mut note = finding("resilience", Level::Note, format!("clients saw {}", count_of(errors, "error")));
-            note.hint = Some("an outage may cost requests, so this is not judged; --expect lossless does".to_owned());
-            note
-        }
-    };
-    if case.drill == Drill::Graceful && errors > 0 {
-        found.hint = Some(
-            "a drain or a reload must cost nothing: is it graceful (QUIT and HUP, not TERM, for NGINX)?".to_owned(),
-        );
-    }
-    found.evidence = outage.backends.iter().map(told).chain(failed).collect();
-    Some(found)
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Facts {
+    /// Requests that a client would call failed, from the first step on.
+    pub client_errors: u64,
+    /// Whether no client may see an error.
+    pub lossless: bool,
+    /// Whether only things were done that a good balancer hides.
+    pub graceful: bool,
+    /// What happened to each backend that was touched.
+    pub backends: Vec<Affected>,
+    /// Steps that went wrong or printed something.
+    pub remarks: Vec<Step>,
 }
 
-fn told(affected: &Affected) -> String {
-    if affected.received_before == 0 {
-        return format!("{}: nothing had been sent there", affected.backend);
+impl Facts {
+    /// Backends that had no traffic when they were broken: their outage shows nothing.
+    pub fn idle(&self) -> Vec<&str> {
+        self.backends.iter().filter(|it| it.received_before == 0).map(|it| it.backend.as_str()).collect()
     }
-    let stopped = match affected.stopped_after {
-        Some(seconds) if seconds < 0.001 => "nothing was sent there any more at once".to_owned(),
-        Some(seconds) => format!("the balancer stopped sending there after {seconds:.3} s"),
-        None => "the balancer went on sending there".to_owned(),
+}
+
+pub(crate) const RESILIENCE: Description = Description {
+    requires: "no client sees an error during an outage that a balancer can hide, or with --expect lossless",
+    sound: "by construction: the client got an error",
+    source: None,
+};
+
+pub(crate) fn judge(case: &Case, outage: Option<&Outage>) -> Option<Finding> {
+    let outage = outage?;
+    let facts = Facts {
+        client_errors: outage.client_errors,
+        lossless: case.lossless(),
+        graceful: case.drill == Drill::Graceful,
+        backends: outage.backends.clone(),
+        remarks: outage.steps.iter().filter(|step| step.result.is_some()).cloned().collect(),
     };
-    let back = match affected.back_after {
-        Some(seconds) => format!("back {seconds:.3} s after it was mended"),
-        None => "not back by the end".to_owned(),
+    let level = match (outage.client_errors, case.lossless()) {
+        (0, true) if !facts.idle().is_empty() => Level::Inconclusive,
+        (0, false) if !facts.idle().is_empty() => Level::Note,
+        (0, _) => Level::Pass,
+        (_, true) => Level::Fail,
+        (_, false) => Level::Note,
     };
-    format!("{}: {stopped}; {back}; {} meanwhile", affected.backend, count_of(affected.client_errors, "client error"))
+    Some(Finding::new(level, finding::Facts::Resilience(facts)))
 }

@@ -1,22 +1,72 @@
-//! PURE. The rule of the shares: each backend gets what was expected, tested as its algorithm allows.
+//! The rule of the shares: each backend gets what was expected, tested as its algorithm allows.
+
+use serde::{Deserialize, Serialize};
 
 use crate::algorithm::Algorithm;
-use crate::numbers::grouped;
+use crate::finding::{self, Description, Finding, Level};
 use crate::observation::Backend;
 use crate::outcome::Outcome;
-use crate::report::{Finding, Level, Share, Shares, Test};
-use crate::rules::{Case, Drill, FALSE_ALARM, Weights, finding};
+use crate::report::{Method, Share, Shares, Test, Unit};
+use crate::rules::{Case, Drill, FALSE_ALARM, Weights};
 use crate::statistics::{detects, multinomial};
 
-/// Independent cursors that are granted to round robin before a deviation counts: worker processes times balancers.
-const CURSORS: f64 = 64.0;
+/// What was expected, and how far the shares are from it.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Facts {
+    /// What was counted.
+    pub unit: Unit,
+    /// How many of those.
+    pub total: u64,
+    /// What was expected: `even`, `5:1:1`, `even, without 9003`.
+    pub expected: String,
+    /// What follows.
+    pub conclusion: Conclusion,
+    /// The backend that is farthest from what was expected; null if nothing was tested.
+    pub widest: Option<Share>,
+    /// How the shares were tested; null if they were not.
+    pub test: Option<Test>,
+    /// The algorithm, in words.
+    pub algorithm: String,
+    /// The weights that the requests show, as `--expect` takes them; null if none were expected, or none show.
+    pub seen_weights: Option<String>,
+}
+
+/// What follows from the shares.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Conclusion {
+    /// They are as expected.
+    AsExpected,
+    /// They are not.
+    Deviates,
+    /// They are not, and backends failed meanwhile, which moves shares.
+    Disturbed,
+    /// The sample is too small to detect the deviation of `--tolerance`.
+    TooFew,
+    /// The algorithm promises no shares, so none are expected.
+    NotPromised,
+    /// The expected weights do not fit the fleet.
+    Misfit(String),
+}
+
+pub(crate) const SHARES: Description = Description {
+    requires: "each backend gets the share that its weight says",
+    sound: "round robin: by construction, a rotation is never more than its own period off; random: level 4e-7 (exact binomial with \
+            Bonferroni's correction, Pearson's χ²); other algorithms promise no shares and are not judged without --expect",
+    source: Some("Pearson 1900; NGINX smooth weighted round robin"),
+};
+
+/// Independent rotations that are granted to round robin before a deviation counts: worker processes times balancers.
+const ROTATIONS: f64 = 64.0;
 
 /// The shares, and whether they are as expected.
-pub fn judge(case: &Case) -> (Option<Shares>, Option<Finding>) {
+pub(crate) fn judge(case: &Case) -> (Option<Shares>, Option<Finding>) {
     let pins = case.varied && case.inference.kind.is_some_and(Algorithm::pins);
     let (counts, unit) = match pins {
-        true => (&case.tally.pins.by_backend, "clients"),
-        false => (&case.tally.firsts, "requests"),
+        true => (&case.tally.pins.by_backend, Unit::Clients),
+        false => (&case.tally.firsts, Unit::Requests),
     };
     let total: u64 = counts.iter().sum();
     if total == 0 {
@@ -29,7 +79,7 @@ pub fn judge(case: &Case) -> (Option<Shares>, Option<Finding>) {
         rows: Vec::new(),
         expected: expected_in_words(case),
         expected_by: case.expectations.shares_by.clone(),
-        unit: unit.to_owned(),
+        unit,
         test: None,
     };
     let expected = case.expectations.shares(&case.names[..case.members]).map(|mut shares| {
@@ -44,21 +94,53 @@ pub fn judge(case: &Case) -> (Option<Shares>, Option<Finding>) {
         expected: expected.as_ref().ok().filter(|_| judged).map(|expected| expected[place]),
     };
     shares.rows = (0..places).map(row).collect();
+    let facts = |conclusion| Facts {
+        unit,
+        total,
+        expected: expected_in_words(case),
+        conclusion,
+        widest: None,
+        test: None,
+        algorithm: case.inference.label.clone(),
+        seen_weights: None,
+    };
     let expected = match expected {
         Ok(expected) => expected,
-        Err(why) => return (Some(shares), Some(finding("shares", Level::Inconclusive, why))),
+        Err(why) => {
+            let misfit = finding::Facts::Shares(facts(Conclusion::Misfit(why)));
+            return (Some(shares), Some(Finding::new(Level::Inconclusive, misfit)));
+        }
     };
     if case.drill != Drill::None {
         return (Some(shares), None);
     }
     if !judged {
-        let why = format!("{}: it promises no shares of {unit}, so they are not judged", case.inference.label);
         shares.expected = "nothing".to_owned();
-        return (Some(shares), Some(finding("shares", Level::Note, why)));
+        let note = finding::Facts::Shares(facts(Conclusion::NotPromised));
+        return (Some(shares), Some(Finding::new(Level::Note, note)));
     }
-    let (test, found) = test(case, &counts, &expected, pins, total);
+    let (test, level) = test(case, &counts, &expected, pins, total);
+    let disturbed = case.tally.of_outcome(Outcome::Retried)
+        + case.tally.of_outcome(Outcome::Lost)
+        + case.tally.of_outcome(Outcome::Balancer)
+        > 0;
+    let (level, conclusion) = match level {
+        // Failing backends get less, as they should.
+        Level::Fail if disturbed => (Level::Inconclusive, Conclusion::Disturbed),
+        Level::Fail => (level, Conclusion::Deviates),
+        Level::Inconclusive => (level, Conclusion::TooFew),
+        Level::Pass | Level::Note => (level, Conclusion::AsExpected),
+    };
+    let deviation = |row: &&Share| row.expected.map_or(0.0, |expected| (row.share - expected).abs());
+    let weighted = case.inference.kind == Some(Algorithm::WeightedRoundRobin) && case.expectations.shares.is_none();
+    let facts = Facts {
+        widest: shares.rows.iter().max_by(|a, b| deviation(a).total_cmp(&deviation(b))).cloned(),
+        test: Some(test.clone()),
+        seen_weights: weighted.then(|| seen_weights(case)),
+        ..facts(conclusion)
+    };
     shares.test = Some(test);
-    (Some(shares), Some(found))
+    (Some(shares), Some(Finding::new(level, finding::Facts::Shares(facts))))
 }
 
 fn expected_in_words(case: &Case) -> String {
@@ -76,59 +158,11 @@ fn promises_even(case: &Case) -> bool {
         && case.expectations.algorithm.is_none_or(|kind| promises(kind) && kind != Algorithm::One)
 }
 
-fn test(case: &Case, counts: &[u64], expected: &[f64], pins: bool, total: u64) -> (Test, Finding) {
-    let turns = !pins && matches!(case.inference.kind, Some(Algorithm::RoundRobin | Algorithm::WeightedRoundRobin));
-    let (mut test, outcome) = match turns {
-        true => by_discrepancy(case, counts, expected, total),
-        false => by_chance(case, counts, expected, total),
-    };
-    let share = |count: u64| count as f64 / total as f64 * 100.0;
-    let deviation = |place: &usize| (counts[*place] as f64 / total as f64 - expected[*place]).abs();
-    let worst = (0..counts.len()).max_by(|a, b| deviation(a).total_cmp(&deviation(b))).unwrap_or(0);
-    let told = format!(
-        "{} got {:.2} % where {:.2} % were expected",
-        case.names.get(worst).map_or("?", String::as_str),
-        share(counts[worst]),
-        expected[worst] * 100.0
-    );
-    let disturbed = case.tally.of_fate(Outcome::Retried)
-        + case.tally.of_fate(Outcome::Lost)
-        + case.tally.of_fate(Outcome::Balancer)
-        > 0;
-    let outcome = match outcome {
-        // Failing backends get less, as they should.
-        Level::Fail if disturbed => Level::Inconclusive,
-        outcome => outcome,
-    };
-    let summary = match outcome {
-        Level::Fail => format!("shares are not as expected: {told}"),
-        Level::Inconclusive if disturbed => format!("{told}; backends failed meanwhile, which moves shares"),
-        Level::Inconclusive => format!(
-            "too few to say: {} {} detect deviations from {:.1} percentage points on",
-            grouped(total),
-            if pins { "clients" } else { "requests" },
-            test.detects * 100.0
-        ),
-        Level::Pass | Level::Note => format!(
-            "shares are as expected ({}): the largest deviation is {:.2} percentage points",
-            expected_in_words(case),
-            deviation(&worst) * 100.0
-        ),
-    };
-    let mut found = finding("shares", outcome, summary);
-    found.source = Some(test.source.clone());
-    if outcome > Level::Pass {
-        found.evidence = vec![test.result.clone()];
-        found.hint = Some(match outcome {
-            Level::Inconclusive if !disturbed => "send more: leave out -n and --duration, and the check sends what --tolerance needs".to_owned(),
-            _ if case.inference.kind == Some(Algorithm::WeightedRoundRobin) && case.expectations.shares.is_none() => {
-                format!("if these weights are meant, say so: --expect {}", seen_weights(case))
-            }
-            _ => "compare the weights in the balancer's configuration with what is expected (--expect 5:1:1), and whether all servers are listed once".to_owned(),
-        });
-    }
-    test.detects = test.detects.min(1.0);
-    (test, found)
+fn test(case: &Case, counts: &[u64], expected: &[f64], pins: bool, total: u64) -> (Test, Level) {
+    let rotates = !pins && matches!(case.inference.kind, Some(Algorithm::RoundRobin | Algorithm::WeightedRoundRobin));
+    let (test, level) =
+        if rotates { by_discrepancy(case, counts, expected, total) } else { by_chance(case, counts, expected, total) };
+    (Test { detects: test.detects.min(1.0), ..test }, level)
 }
 
 /// As the user would write them.
@@ -142,11 +176,10 @@ fn seen_weights(case: &Case) -> String {
 
 /// Round robin is at most one off per cursor, weighted round robin as much as its turns let it be: not a matter of chance.
 fn by_discrepancy(case: &Case, counts: &[u64], expected: &[f64], total: u64) -> (Test, Level) {
-    let deviation =
-        counts.iter().zip(expected).map(|(count, p)| (*count as f64 - p * total as f64).abs()).fold(0.0, f64::max);
+    let deviation = deviation(counts, expected, total);
     let one = discrepancy(case.inference.turns.as_deref(), &case.inference.weights).max(1.0);
     let seen = f64::from(case.inference.cursors.unwrap_or(1));
-    let (near, far) = ((2.0 * seen + 2.0) * one, CURSORS * one);
+    let (near, far) = ((2.0 * seen + 2.0) * one, ROTATIONS * one);
     let tolerated = case.expectations.tolerance * total as f64;
     let granted = case.expectations.margin * total as f64;
     let (bound, outcome) = match deviation {
@@ -165,14 +198,20 @@ fn by_discrepancy(case: &Case, counts: &[u64], expected: &[f64], total: u64) -> 
         _ => (far, if far <= tolerated { Level::Pass } else { Level::Inconclusive }),
     };
     let test = Test {
-        name: "bounded discrepancy".to_owned(),
-        result: format!("the largest deviation is {deviation:.1} requests of {}; turns allow {bound:.0}", grouped(total)),
+        method: Method::BoundedDiscrepancy,
+        deviation,
+        bound: Some(bound),
+        chi_square: None,
         p: None,
         false_alarm: 0.0,
         detects: bound / total as f64,
-        source: "a cursor in turn is never more than its own turns off: nginx ngx_http_upstream_get_peer (smooth weighted round robin)".to_owned(),
     };
     (test, outcome)
+}
+
+/// The largest difference between what a backend got and what it should have got.
+fn deviation(counts: &[u64], expected: &[f64], total: u64) -> f64 {
+    counts.iter().zip(expected).map(|(count, p)| (*count as f64 - p * total as f64).abs()).fold(0.0, f64::max)
 }
 
 /// How far a backend can be ahead or behind within the turns, wherever they begin.
@@ -201,12 +240,13 @@ fn by_chance(case: &Case, counts: &[u64], expected: &[f64], total: u64) -> (Test
         false => Level::Pass,
     };
     let test = Test {
-        name: "multinomial".to_owned(),
-        result: format!("χ² = {:.1}, p = {:.2e}; below {FALSE_ALARM:.0e} it fails", seen.chi_square, seen.p),
+        method: Method::Multinomial,
+        deviation: deviation(counts, expected, total),
+        bound: None,
+        chi_square: Some(seen.chi_square),
         p: Some(seen.p),
         false_alarm: FALSE_ALARM,
         detects,
-        source: "Pearson's χ², and the exact binomial test of each share with Bonferroni's correction".to_owned(),
     };
     (test, outcome)
 }

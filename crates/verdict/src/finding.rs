@@ -1,0 +1,275 @@
+//! A finding is data: a rule, what it concludes, the facts, and the smallest witness. Reports make the prose.
+
+use serde::{Deserialize, Serialize};
+
+use crate::AttemptEnd;
+use crate::observation::{ClientOutcome, Observation};
+use crate::rules::{account, algorithm, backups, reach, records, resilience, responses, shares, stickiness};
+
+/// One rule's result, with its evidence.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Finding {
+    /// The rule, and the facts that it judged.
+    #[serde(flatten)]
+    pub facts: Facts,
+    /// What it concludes.
+    pub level: Level,
+    /// The fewest requests that show it, six at most; none for what needs no witness.
+    pub witness: Vec<Witness>,
+    /// The same in sentences; only in a report that has been written.
+    #[serde(flatten)]
+    pub prose: Option<Prose>,
+}
+
+/// What a rule concludes, ordered from best to worst.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// The expectation holds.
+    Pass,
+    /// Worth knowing; no expectation depends on it.
+    Note,
+    /// The evidence does not suffice.
+    Inconclusive,
+    /// The expectation does not hold.
+    Fail,
+}
+
+/// A finding in sentences.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Prose {
+    /// One sentence.
+    pub summary: String,
+    /// Figures and the witness, a line each.
+    pub evidence: Vec<String>,
+    /// What to try.
+    pub hint: Option<String>,
+    /// RFC section, documentation, paper.
+    pub source: Option<String>,
+}
+
+macro_rules! rules {
+    ($($variant:ident($facts:ty) = $id:literal from $describe:path,)*) => {
+        /// The facts of each rule.
+        #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+        #[serde(tag = "rule", content = "facts")]
+        pub enum Facts {
+            $(
+                #[doc = concat!("Of `", $id, "`.")]
+                #[serde(rename = $id)]
+                $variant($facts),
+            )*
+        }
+
+        /// Every rule of the check, in the order in which they are documented.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+        pub enum Rule {
+            $(
+                #[doc = concat!("`", $id, "`")]
+                $variant,
+            )*
+        }
+
+        impl Rule {
+            /// All of them.
+            pub const ALL: &[Rule] = &[$(Rule::$variant),*];
+
+            /// As reports name it.
+            pub fn id(self) -> &'static str {
+                match self { $(Rule::$variant => $id,)* }
+            }
+
+            /// What it requires, and why it can be relied on.
+            pub fn describe(self) -> Description {
+                match self { $(Rule::$variant => $describe,)* }
+            }
+        }
+
+        impl Facts {
+            /// The rule that judged them.
+            pub fn rule(&self) -> Rule {
+                match self { $(Facts::$variant(_) => Rule::$variant,)* }
+            }
+        }
+    };
+}
+
+// One line a rule. Its facts, its description, its judgement and its tests stand in the file that the path names.
+rules! {
+    Records(records::Facts) = "records" from records::RECORDS,
+    Account(account::Facts) = "account" from account::ACCOUNT,
+    Retried(account::Requests) = "retried" from account::RETRIED,
+    Duplicated(account::Requests) = "duplicated" from account::DUPLICATED,
+    Repeated(account::Repeated) = "repeated" from account::REPEATED,
+    Mirrored(account::Requests) = "mirrored" from account::MIRRORED,
+    Lost(account::Requests) = "lost" from account::LOST,
+    NotReached(account::Requests) = "not-reached" from account::NOT_REACHED,
+    IdleClose(account::Requests) = "idle-close" from account::IDLE_CLOSE,
+    Balancer(account::OwnResponses) = "balancer" from account::BALANCER,
+    BackendErrors(account::Requests) = "backend-errors" from account::BACKEND_ERRORS,
+    Stale(account::Requests) = "stale" from responses::STALE,
+    Swapped(account::Requests) = "swapped" from responses::SWAPPED,
+    Truncated(account::Requests) = "truncated" from responses::TRUNCATED,
+    Altered(account::Requests) = "altered" from responses::ALTERED,
+    Unrecorded(account::Requests) = "unrecorded" from account::UNRECORDED,
+    NoResponse(account::Requests) = "no-response" from account::NO_RESPONSE,
+    Shares(shares::Facts) = "shares" from shares::SHARES,
+    Reach(reach::Facts) = "reach" from reach::REACH,
+    Backups(backups::Facts) = "backups" from backups::BACKUPS,
+    Algorithm(algorithm::Facts) = "algorithm" from algorithm::ALGORITHM,
+    Stickiness(stickiness::Facts) = "stickiness" from stickiness::STICKINESS,
+    Resilience(resilience::Facts) = "resilience" from resilience::RESILIENCE,
+}
+
+/// What a rule is, for the documentation.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Description {
+    /// What has to hold.
+    pub requires: &'static str,
+    /// Why a balancer that is right does not fail it: by construction, or at which level.
+    pub sound: &'static str,
+    /// RFC section, documentation, paper.
+    pub source: Option<&'static str>,
+}
+
+impl Finding {
+    /// A finding without witness.
+    pub fn new(level: Level, facts: Facts) -> Finding {
+        Finding { facts, level, witness: Vec::new(), prose: None }
+    }
+
+    /// With these witnesses.
+    pub fn shown_by(self, witness: Vec<Witness>) -> Finding {
+        Finding { witness, ..self }
+    }
+
+    /// The rule that made it.
+    pub fn rule(&self) -> Rule {
+        self.facts.rule()
+    }
+
+    /// Its sentence; empty before the report is written.
+    pub fn summary(&self) -> &str {
+        self.prose.as_ref().map_or("", |prose| &prose.summary)
+    }
+}
+
+/// A piece of evidence.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Witness {
+    /// One request, seen from both ends.
+    Request(RequestWitness),
+    /// Backends in the order in which they got consecutive requests.
+    Order {
+        /// Number of the first of these requests in the run.
+        first: u32,
+        /// Names; null where none got the request.
+        backends: Vec<Option<String>>,
+    },
+}
+
+/// A request, its attempts and its response.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct RequestWitness {
+    /// Its id, as in the header and in the records.
+    pub id: String,
+    /// Its number in the run.
+    pub number: u32,
+    /// Seconds since the check began.
+    pub at: f64,
+    /// What the client got.
+    pub client: ClientWitness,
+    /// What the backends recorded, in order of time.
+    pub attempts: Vec<AttemptWitness>,
+}
+
+/// What the client got.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ClientWitness {
+    /// In which way the exchange ended.
+    pub outcome: ClientOutcome,
+    /// Status of the response; null without one.
+    pub status: Option<u16>,
+    /// The backend that the response names; null if none.
+    pub backend: Option<String>,
+    /// From when the request was due until it was over.
+    pub seconds: f64,
+    /// Whether the connection had carried a request before.
+    pub reused: bool,
+}
+
+impl ClientWitness {
+    /// What an observation says; `backend` is the name of the one that the response names.
+    pub fn of(observation: &Observation, backend: Option<String>) -> ClientWitness {
+        ClientWitness {
+            outcome: observation.sight,
+            status: (observation.status > 0).then_some(observation.status),
+            backend,
+            seconds: observation.ended.since(observation.due).as_secs_f64(),
+            reused: observation.reused,
+        }
+    }
+}
+
+/// What a backend recorded.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct AttemptWitness {
+    /// Its name.
+    pub backend: String,
+    /// Seconds since the check began.
+    pub at: f64,
+    /// How it ended.
+    pub end: AttemptEnd,
+    /// Status that the backend gave; null if it gave none.
+    pub status: Option<u16>,
+    /// From the request's head until the response had been written.
+    pub seconds: f64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/rules.md");
+
+    fn list() -> String {
+        let mut out = String::from(
+            "# Rules of the check\n\nEach finding of a report names its rule. A rule that could accuse a balancer that is right has a stated \
+             level; all others hold by construction: what they say is recorded by both ends. Generated from the code.\n\n\
+             | rule | requires | why it is sound | source |\n|---|---|---|---|\n",
+        );
+        for rule in Rule::ALL {
+            let Description { requires, sound, source } = rule.describe();
+            out += &format!("| `{}` | {requires} | {sound} | {} |\n", rule.id(), source.unwrap_or("–"));
+        }
+        out
+    }
+
+    #[test]
+    fn the_documented_rules_are_those_of_the_code() {
+        if std::env::var_os("WRITE_SCHEMA").is_some() {
+            std::fs::write(FILE, list()).unwrap();
+        }
+        let kept = std::fs::read_to_string(FILE).unwrap_or_default();
+        assert!(kept == list(), "write it anew: WRITE_SCHEMA=1 cargo test -p uuid-generator-verdict documented");
+    }
+
+    #[test]
+    fn the_json_of_a_finding_carries_its_rule_and_facts_as_fields() {
+        let facts = Facts::Repeated(account::Repeated { requests: 2, method: "POST".to_owned() });
+        let finding = Finding::new(Level::Fail, facts);
+        let json = serde_json::to_value(&finding).unwrap();
+        assert_eq!((&json["rule"], &json["level"]), (&"repeated".into(), &"fail".into()));
+        assert_eq!((&json["facts"]["requests"], &json["facts"]["method"]), (&2.into(), &"POST".into()));
+        assert_eq!(serde_json::from_value::<Finding>(json).unwrap(), finding);
+    }
+}

@@ -1,0 +1,131 @@
+//! The phrases of how the balancer selects: shares, reach, backups, algorithm, affinity.
+
+use verdict::finding::Level;
+use verdict::numbers::{count_of, grouped, percent};
+use verdict::report::{Method, Test};
+use verdict::rules::shares::Conclusion;
+use verdict::rules::{algorithm, backups, reach, shares, stickiness};
+
+use super::{Phrase, listed};
+
+pub(super) fn shares(facts: &shares::Facts, level: Level) -> Phrase {
+    let unit = facts.unit.name();
+    let widest = facts.widest.as_ref().map_or_else(String::new, |row| {
+        format!("{} got {} instead of {}", row.backend, percent(row.share), percent(row.expected.unwrap_or_default()))
+    });
+    let detects = facts.test.as_ref().map_or(1.0, |test| test.detects) * 100.0;
+    let phrase = match &facts.conclusion {
+        Conclusion::AsExpected => {
+            let deviation = facts.widest.as_ref().map_or(0.0, |row| row.share - row.expected.unwrap_or_default());
+            let expected = &facts.expected;
+            Phrase::of(format!("shares are {expected}: largest deviation {:.2} pp", deviation.abs() * 100.0))
+        }
+        Conclusion::Deviates => {
+            let hint = match &facts.seen_weights {
+                Some(weights) => format!("if these weights are meant, use --expect {weights}"),
+                None => "compare the weights in the balancer's configuration with --expect, and check that each \
+                         server is listed once"
+                    .to_owned(),
+            };
+            Phrase::of(format!("shares are not as expected: {widest}")).try_this(hint)
+        }
+        Conclusion::Disturbed => Phrase::of(format!("{widest}, while backends failed: a failing backend gets less"))
+            .try_this("repeat the check with healthy backends"),
+        Conclusion::TooFew => {
+            Phrase::of(format!("too few {unit}: {} detect deviations ≥ {detects:.1} pp", grouped(facts.total)))
+                .try_this("leave out -n and --duration, and the check sends what --tolerance needs")
+        }
+        Conclusion::NotPromised => {
+            Phrase::of(format!("shares of {unit} are not judged: {} guarantees none", facts.algorithm))
+        }
+        Conclusion::Misfit(why) => Phrase::of(why.clone()),
+    };
+    match &facts.test {
+        Some(test) if level > Level::Pass => phrase.because(vec![test_result(test, facts.total, unit)]),
+        _ => phrase,
+    }
+}
+
+/// What a test of shares found, in figures.
+pub(crate) fn test_result(test: &Test, total: u64, unit: &str) -> String {
+    match test.method {
+        Method::BoundedDiscrepancy => format!(
+            "largest deviation {:.1} of {} {unit} (limit for this rotation: {:.0})",
+            test.deviation,
+            grouped(total),
+            test.bound.unwrap_or_default()
+        ),
+        Method::Multinomial => format!(
+            "χ² = {:.1}, p = {:.1e} (limit: {:.0e})",
+            test.chi_square.unwrap_or_default(),
+            test.p.unwrap_or(1.0),
+            test.false_alarm
+        ),
+    }
+}
+
+pub(super) fn reach(facts: &reach::Facts) -> Phrase {
+    if facts.missed.is_empty() {
+        let count = facts.expected.len();
+        return Phrase::of(match facts.excluded.as_slice() {
+            [] => format!("all {count} backends were reached"),
+            excluded => format!("all {count} active backends were reached, leaving out {}", listed(excluded)),
+        });
+    }
+    let verb = if facts.missed.len() == 1 { "is" } else { "are" };
+    let chance = if facts.chance < 1e-12 { "< 1e-12".to_owned() } else { format!("{:.1e}", facts.chance) };
+    let (draws, unit) = (grouped(facts.draws), facts.unit.name());
+    Phrase::of(format!("{} {verb} ready and never got a request", listed(&facts.missed)))
+        .because(vec![format!("{draws} {unit}; probability that chance alone misses one: {chance}")])
+        .try_this(if facts.only_one {
+            "everything went to one backend: check that the others are in the upstream, not `backup` or `down`"
+        } else {
+            "check its address in the balancer's configuration, and that the running configuration has it (reload)"
+        })
+}
+
+pub(super) fn backups(facts: &backups::Facts) -> Phrase {
+    let names = listed(&facts.backups);
+    let verb = if facts.backups.len() == 1 { "is a backup" } else { "are backups" };
+    let requests = count_of(facts.requests, "request");
+    let phrase = Phrase::of(format!("{names} {verb} and got {requests}"))
+        .try_this("check that it is marked as `backup`, and that the running configuration says so (reload)");
+    match facts.failures {
+        0 => phrase,
+        failures => phrase.because(vec![format!("other backends failed {}", count_of(failures, "request"))]),
+    }
+}
+
+pub(super) fn algorithm(facts: &algorithm::Facts, level: Level) -> Phrase {
+    let (expected, label) = (&facts.expected, &facts.label);
+    let phrase = Phrase::of(match level {
+        Level::Pass => format!("the algorithm is {label}, as expected"),
+        Level::Note | Level::Inconclusive if !facts.candidates.is_empty() => {
+            format!("{expected} was expected; what was seen also fits {}", listed(&others(facts)))
+        }
+        Level::Note | Level::Inconclusive => format!("{expected} was expected; seen: {label}"),
+        Level::Fail => format!("{expected} was expected; seen: {label}"),
+    });
+    if level > Level::Pass { phrase.because(facts.experiments.clone()) } else { phrase }
+}
+
+fn others(facts: &algorithm::Facts) -> Vec<&str> {
+    facts.candidates.iter().map(String::as_str).filter(|name| *name != facts.expected).collect()
+}
+
+pub(super) fn stickiness(facts: &stickiness::Facts, level: Level) -> Phrase {
+    let later = count_of(facts.later, "later request");
+    if facts.left > 0 {
+        let share = facts.left as f64 / facts.later.max(1) as f64;
+        let left = count_of(facts.left, "time");
+        return Phrase::of(format!("clients left their backend {left} in {later} ({})", percent(share))).try_this(
+            "check for a second cookie, several balancers without a shared secret, and health checks that flap",
+        );
+    }
+    let phrase = Phrase::of(format!("{} stayed with their backends in {later}", count_of(facts.clients, "client")));
+    if level < Level::Inconclusive {
+        return phrase;
+    }
+    let enough = grouped(stickiness::ENOUGH);
+    phrase.try_this(format!("too few: {enough} later requests detect one move in 200 with a probability of 99.9 %"))
+}

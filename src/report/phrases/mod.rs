@@ -1,0 +1,111 @@
+//! The prose of findings: a sentence, the evidence, a hint. Nothing else in the program words a finding.
+
+mod balancing;
+mod outages;
+mod requests;
+mod witnesses;
+
+use verdict::finding::{Facts, Finding, Prose};
+use verdict::outcome::Outcome;
+use verdict::report::Check;
+
+pub(crate) use balancing::test_result as balancing_result;
+pub(crate) use witnesses::{lines as witness_lines, what_came};
+
+/// What a rule's phrases give: the sentence, figures beyond it, and what to try.
+struct Phrase {
+    summary: String,
+    evidence: Vec<String>,
+    hint: Option<String>,
+}
+
+impl Phrase {
+    fn of(summary: impl Into<String>) -> Phrase {
+        Phrase { summary: summary.into(), evidence: Vec::new(), hint: None }
+    }
+
+    fn because(self, evidence: Vec<String>) -> Phrase {
+        Phrase { evidence, ..self }
+    }
+
+    fn try_this(self, hint: impl Into<String>) -> Phrase {
+        Phrase { hint: Some(hint.into()), ..self }
+    }
+}
+
+/// Writes the prose of all findings of a check.
+pub fn spell(check: &mut Check) {
+    let findings = std::mem::take(&mut check.findings);
+    check.findings =
+        findings.into_iter().map(|finding| Finding { prose: Some(prose(&finding, check)), ..finding }).collect();
+}
+
+fn prose(finding: &Finding, check: &Check) -> Prose {
+    let level = finding.level;
+    let phrase = match &finding.facts {
+        Facts::Records(facts) => requests::records(facts),
+        Facts::Account(facts) => requests::account(facts),
+        Facts::Retried(facts) => requests::retried(facts),
+        Facts::Duplicated(facts) => requests::duplicated(facts),
+        Facts::Repeated(facts) => requests::repeated(facts),
+        Facts::Mirrored(facts) => requests::mirrored(facts),
+        Facts::Lost(facts) => requests::lost(facts),
+        Facts::NotReached(facts) => requests::not_reached(facts),
+        Facts::IdleClose(facts) => requests::idle_close(facts),
+        Facts::Balancer(facts) => requests::balancer(facts),
+        Facts::BackendErrors(facts) => requests::backend_errors(facts),
+        Facts::Stale(facts) => requests::stale(facts),
+        Facts::Swapped(facts) => requests::swapped(facts),
+        Facts::Truncated(facts) => requests::truncated(facts),
+        Facts::Altered(facts) => requests::altered(facts),
+        Facts::Unrecorded(facts) => requests::unrecorded(facts),
+        Facts::NoResponse(facts) => requests::no_response(facts),
+        Facts::Shares(facts) => balancing::shares(facts, level),
+        Facts::Reach(facts) => balancing::reach(facts),
+        Facts::Backups(facts) => balancing::backups(facts),
+        Facts::Algorithm(facts) => balancing::algorithm(facts, level),
+        Facts::Stickiness(facts) => balancing::stickiness(facts, level),
+        Facts::Resilience(facts) => outages::resilience(facts),
+    };
+    let _ = check;
+    let witness = finding.witness.iter().flat_map(witness_lines);
+    Prose {
+        summary: phrase.summary,
+        evidence: phrase.evidence.into_iter().chain(witness).collect(),
+        hint: phrase.hint,
+        source: finding.rule().describe().source.map(str::to_owned),
+    }
+}
+
+/// What an outcome means, in a few words.
+pub(crate) fn meaning(outcome: Outcome, has_records: bool) -> &'static str {
+    match outcome {
+        Outcome::Delivered if has_records => "one attempt, one response",
+        Outcome::Delivered => "one response, of a backend that gives its name",
+        Outcome::Retried => "an attempt failed, a later one was delivered",
+        Outcome::Duplicated => "executed more than once, delivered once",
+        Outcome::Mirrored => "delivered, and copied to another backend",
+        Outcome::Lost => "received by a backend, no response came back",
+        Outcome::NotReached => "reached no backend, no response came back",
+        Outcome::Balancer => "the balancer itself responded",
+        Outcome::Stale => "got a response that was given before: a cache",
+        Outcome::Swapped => "got the response to another request",
+        Outcome::Truncated => "the response ended too early",
+        Outcome::Altered => "the response is not what the backend wrote",
+        Outcome::Unrecorded if has_records => "responded by a backend without a record of it",
+        Outcome::Unrecorded => "a response without a backend's name",
+        Outcome::NoResponse => "no response came back",
+    }
+}
+
+/// `9001`, `9001 and 9002`, `9001, 9002 and 9003`.
+fn listed<T: AsRef<str>>(names: &[T]) -> String {
+    match names {
+        [] => String::new(),
+        [one] => one.as_ref().to_owned(),
+        [most @ .., last] => {
+            let most: Vec<&str> = most.iter().map(AsRef::as_ref).collect();
+            format!("{} and {}", most.join(", "), last.as_ref())
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Evidence, a line each: a request from both ends, an order of backends.
+
+use std::time::Duration;
+
+use verdict::AttemptEnd;
+use verdict::finding::{AttemptWitness, ClientWitness, RequestWitness, Witness};
+use verdict::observation::ClientOutcome;
+
+/// One line, or one for the request and one for each attempt if there are several.
+pub(crate) fn lines(witness: &Witness) -> Vec<String> {
+    match witness {
+        Witness::Request(request) => self::request(request),
+        Witness::Order { first, backends } => {
+            let names: Vec<&str> = backends.iter().map(|name| name.as_deref().unwrap_or("–")).collect();
+            vec![format!("requests from {first} on: {}", names.join(" "))]
+        }
+    }
+}
+
+fn request(request: &RequestWitness) -> Vec<String> {
+    let head = format!("request {} at {:.3} s: {}", request.number, request.at, client(&request.client));
+    match request.attempts.as_slice() {
+        [] => vec![format!("{head}; reached no backend")],
+        [only] => vec![format!("{head}; {}", attempt(only))],
+        several => std::iter::once(head).chain(several.iter().map(|it| format!("  {}", attempt(it)))).collect(),
+    }
+}
+
+/// What the client got, and how long that took.
+pub(crate) fn client(client: &ClientWitness) -> String {
+    format!("{} after {}", what_came(client), brief(client.seconds))
+}
+
+/// What the client got.
+pub(crate) fn what_came(client: &ClientWitness) -> String {
+    let from = match &client.backend {
+        Some(name) => format!("from {name}"),
+        None => "from the balancer itself".to_owned(),
+    };
+    let status = client.status.unwrap_or_default();
+    let connection = if client.reused { "kept connection" } else { "new connection" };
+    match client.outcome {
+        ClientOutcome::Answer => format!("{status} {from}"),
+        ClientOutcome::Altered => format!("{status} {from}, altered,"),
+        ClientOutcome::Truncated => format!("{status} {from}, cut off"),
+        ClientOutcome::TooLarge => format!("{status} {from}, larger than the limit,"),
+        ClientOutcome::Malformed => "malformed response".to_owned(),
+        ClientOutcome::Closed => format!("{connection} closed without a response"),
+        ClientOutcome::Reset => format!("{connection} reset without a response"),
+        ClientOutcome::TimedOut if status > 0 => format!("{status} {from}, not complete"),
+        ClientOutcome::TimedOut => "no response".to_owned(),
+        ClientOutcome::Refused => "connection refused".to_owned(),
+        ClientOutcome::Unreachable => "no connection".to_owned(),
+        ClientOutcome::TlsFailed => "TLS handshake failed".to_owned(),
+    }
+}
+
+/// What a backend recorded.
+pub(crate) fn attempt(attempt: &AttemptWitness) -> String {
+    let AttemptWitness { backend, at, .. } = attempt;
+    let after = brief(attempt.seconds);
+    match attempt.end {
+        AttemptEnd::Completed => {
+            format!("{backend} at {at:.3} s: responded {} in {after}", attempt.status.unwrap_or_default())
+        }
+        AttemptEnd::CutOff => format!("{backend} at {at:.3} s: cut off after {after}"),
+        AttemptEnd::Received => format!("{backend} at {at:.3} s: received, no response written"),
+    }
+}
+
+fn brief(seconds: f64) -> String {
+    match Duration::from_secs_f64(seconds.max(0.0)).as_secs_f64() {
+        seconds @ 1.0.. => format!("{seconds:.1} s"),
+        seconds @ 0.001.. => format!("{:.1} ms", seconds * 1e3),
+        seconds => format!("{:.0} µs", seconds * 1e6),
+    }
+}
