@@ -5,20 +5,17 @@ mod assemble;
 mod backing;
 mod client;
 mod collector;
-mod diagnosis;
 mod figures;
 mod identities;
 pub mod load;
-mod meet;
+mod phases;
 pub(crate) mod plan;
 mod run_number;
-mod sample;
 pub(crate) mod scenario;
 mod session;
 mod subject;
 mod target;
 mod visitor;
-mod warm_up;
 mod watch;
 
 use std::time::Duration;
@@ -110,7 +107,7 @@ async fn check_found(plan: &Plan, found: Found, watch: &Watch) -> Result<Check> 
     let session = Session::begin(plan, target, found.fleet.as_ref(), found.identity, watch).await?;
     let run = session.run;
     let data = tokio::select! {
-        data = session.run() => data,
+        data = phases::run(session) => data,
         () = announce::progress(remote.as_ref(), &plan.url, watch) => unreachable!("it announces without end"),
     };
     let mut data = match (data, &remote) {

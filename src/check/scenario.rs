@@ -46,7 +46,9 @@ pub(crate) struct StepResult {
     pub(crate) step: Step,
     /// When it was begun.
     pub(crate) at: Moment,
-    /// What came of it, if it went wrong or printed something.
+    /// Whether it was carried out: where not, nothing follows from what came after.
+    pub(crate) is_done: bool,
+    /// Why not, or what a command printed.
     pub(crate) result: Option<String>,
 }
 

@@ -1,30 +1,20 @@
-//! One check from its first request to its last: meet a backend, warm up, experiment, take the sample. What all of it means is
-//! judged afterwards.
-
-use std::sync::atomic::Ordering;
-use std::time::Duration;
+//! What the phases of a check share, and what they leave behind. `phases` runs them.
 
 use anyhow::Result;
-use tokio::task::spawn_blocking;
 
 use crate::check::backing::FoundFleet;
 use crate::check::client::Client;
 use crate::check::collector::{Collected, Collector};
-use crate::check::load::{Identity, Load, OwnRequest, Prober, Target, Traffic, drive};
-use crate::check::plan::{Experiments, Plan};
-use crate::check::scenario::{self, StepResult};
+use crate::check::identities;
+use crate::check::load::{Identity, Load, OwnRequest, Prober, Target};
+use crate::check::plan::Plan;
+use crate::check::scenario::StepResult;
 use crate::check::watch::Watch;
-use crate::check::{identities, meet, sample, warm_up};
+
 use crate::remote::Remote;
 use crate::wire::Moment;
 use verdict::algorithm::Evidence;
-use verdict::algorithm::experiments::{self, Setting};
 use verdict::observation::Observation;
-
-/// What the experiments may take, if nobody says it.
-const EXPERIMENTS: Duration = Duration::from_secs(6);
-/// Attempts in flight when the sample has ended may take that long to end: those at a paused backend, for example.
-const SETTLE: Duration = Duration::from_secs(2);
 
 /// What the phases of a check share.
 pub(crate) struct Session<'a> {
@@ -108,47 +98,6 @@ impl<'a> Session<'a> {
         })
     }
 
-    pub(crate) async fn run(mut self) -> Result<SessionData> {
-        self.watch.enter("waiting for a backend's response");
-        meet::meet(&mut self).await?;
-        self.watch.enter("warming up until the same backends answer");
-        let members = self.takers();
-        self.on_client(move |live| warm_up::warm_up(live, members)).await?;
-        let judged = self.client.next_sequence();
-        self.watch.enter("finding out how the balancer selects backends");
-        let evidence = self.experiment(members).await?;
-        let inference = evidence.infer(&self.client.names());
-        let sampled = self.client.next_sequence();
-        let load = sample::load(&self, &inference, sampled)?;
-        self.watch.enter("taking the sample");
-        self.watch.total.store(load.requests.unwrap_or(0), Ordering::Relaxed);
-        let (traffic, steps) = self.sample(load.clone()).await?;
-        let mut observations = self.client.with(|prober, _| prober.observations().to_vec());
-        observations.extend(traffic.observations);
-        self.watch.enter("reading the backends' records");
-        let records = match self.collector {
-            Some(mut collector) => {
-                collector.settle(SETTLE).await;
-                Some(collector.finish())
-            }
-            None => None,
-        };
-        Ok(SessionData {
-            observations,
-            judged: judged as u32,
-            sampled: sampled as u32,
-            names: self.client.names(),
-            members: self.members,
-            evidence,
-            steps,
-            load,
-            started: traffic.started,
-            ended: traffic.ended,
-            found_identity: self.found_identity,
-            records,
-        })
-    }
-
     /// A phase of the client; records are collected meanwhile.
     pub(crate) async fn on_client<T: Send + 'static>(
         &mut self,
@@ -158,41 +107,8 @@ impl<'a> Session<'a> {
         self.collecting(client.run(phase)).await
     }
 
-    async fn experiment(&mut self, members: Option<usize>) -> Result<Evidence> {
-        let budget = match self.plan.experiments {
-            Experiments::Usual => EXPERIMENTS,
-            Experiments::For(budget) => budget,
-            Experiments::Off => {
-                let missing = vec!["experiments are switched off (--no-experiments)".to_owned()];
-                return Ok(Evidence { members, missing, ..Evidence::default() });
-            }
-        };
-        let setting = Setting {
-            members,
-            can_hold: self.identity.is_fleet(),
-            headers: self.plan.key_headers.clone(),
-            cookies: self.plan.key_cookies.clone(),
-            is_followed: self.plan.scenario.steps.is_empty(),
-            budget,
-        };
-        self.on_client(move |live| experiments::run(live, &setting)).await
-    }
-
-    /// Drives the load on a thread of its own, while the scenario is carried out.
-    async fn sample(&mut self, load: Load) -> Result<(Traffic, Vec<StepResult>)> {
-        let remote = self.remote().cloned();
-        let steps = self.plan.scenario.steps.clone();
-        let progress = self.watch.progress.clone();
-        let client = self.client.clone();
-        let start = tokio::time::Instant::now();
-        let driving = spawn_blocking(move || client.with(|_, backends| drive(&load, backends, &progress)));
-        let both = async { tokio::join!(driving, scenario::run::run(steps, remote, start)) };
-        let (traffic, steps) = self.collecting(both).await;
-        Ok((traffic??, steps))
-    }
-
     /// Collects records while something else goes on.
-    async fn collecting<T>(&mut self, what: impl Future<Output = T>) -> T {
+    pub(crate) async fn collecting<T>(&mut self, what: impl Future<Output = T>) -> T {
         match &mut self.collector {
             Some(collector) => collector.collect_until(what).await,
             None => what.await,
@@ -211,7 +127,7 @@ impl<'a> Session<'a> {
     }
 
     /// How many backends get requests while all is well, if that is known.
-    fn takers(&self) -> Option<usize> {
+    pub(crate) fn takers(&self) -> Option<usize> {
         let takes_part = |name: &&String| self.plan.expectations.takes_part(name);
         self.members.map(|_| self.ready().iter().filter(takes_part).count())
     }

@@ -4,8 +4,8 @@ use std::fmt;
 
 use crate::check::identities::header;
 use crate::check::load::Seen;
+use crate::check::phases::sample::BODY_LIMIT;
 use crate::check::plan::Plan;
-use crate::check::sample::BODY_LIMIT;
 use verdict::observation::ClientOutcome;
 
 /// No backend was met.

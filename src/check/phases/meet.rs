@@ -6,9 +6,9 @@ use anyhow::{Result, bail};
 use tokio::task::spawn_blocking;
 
 use crate::check::collector::{Collector, Recorded};
-use crate::check::diagnosis::{self, Unmet};
 use crate::check::identities::{self, Candidate, Response};
 use crate::check::load::{Identity, Probe, Seen};
+use crate::check::phases::diagnosis::{self, Unmet};
 use crate::check::session::Session;
 use crate::check::subject::Live;
 use crate::io::tls;

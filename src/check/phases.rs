@@ -1,0 +1,99 @@
+//! One check from its first request to its last: meet a backend, warm up, experiment, take the sample. What all of it means is
+//! judged afterwards.
+
+mod diagnosis;
+mod meet;
+mod sample;
+mod warm_up;
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use anyhow::Result;
+use tokio::task::spawn_blocking;
+
+use crate::check::load::{Load, Traffic, drive};
+use crate::check::plan::Experiments;
+use crate::check::scenario::{self, StepResult};
+use crate::check::session::{Session, SessionData};
+use verdict::algorithm::Evidence;
+use verdict::algorithm::experiments::{self, Setting};
+
+/// What the experiments may take, if nobody says it.
+const EXPERIMENTS: Duration = Duration::from_secs(6);
+/// Attempts in flight when the sample has ended may take that long to end: those at a paused backend, for example.
+const SETTLE: Duration = Duration::from_secs(2);
+
+pub(crate) async fn run(mut session: Session<'_>) -> Result<SessionData> {
+    session.watch.enter("waiting for a backend's response");
+    meet::meet(&mut session).await?;
+    session.watch.enter("warming up until the same backends answer");
+    let members = session.takers();
+    session.on_client(move |live| warm_up::warm_up(live, members)).await?;
+    let judged = session.client.next_sequence();
+    session.watch.enter("finding out how the balancer selects backends");
+    let evidence = experiment(&mut session, members).await?;
+    let inference = evidence.infer(&session.client.names());
+    let sampled = session.client.next_sequence();
+    let load = sample::load(&session, &inference, sampled)?;
+    session.watch.enter("taking the sample");
+    session.watch.total.store(load.requests.unwrap_or(0), Ordering::Relaxed);
+    let (traffic, steps) = take_sample(&mut session, load.clone()).await?;
+    let mut observations = session.client.with(|prober, _| prober.observations().to_vec());
+    observations.extend(traffic.observations);
+    session.watch.enter("reading the backends' records");
+    let records = match session.collector {
+        Some(mut collector) => {
+            collector.settle(SETTLE).await;
+            Some(collector.finish())
+        }
+        None => None,
+    };
+    Ok(SessionData {
+        observations,
+        judged: judged as u32,
+        sampled: sampled as u32,
+        names: session.client.names(),
+        members: session.members,
+        evidence,
+        steps,
+        load,
+        started: traffic.started,
+        ended: traffic.ended,
+        found_identity: session.found_identity,
+        records,
+    })
+}
+
+async fn experiment(session: &mut Session<'_>, members: Option<usize>) -> Result<Evidence> {
+    let budget = match session.plan.experiments {
+        Experiments::Usual => EXPERIMENTS,
+        Experiments::For(budget) => budget,
+        Experiments::Off => {
+            let missing = vec!["experiments are switched off (--no-experiments)".to_owned()];
+            return Ok(Evidence { members, missing, ..Evidence::default() });
+        }
+    };
+    let setting = Setting {
+        members,
+        can_hold: session.identity.is_fleet(),
+        headers: session.plan.key_headers.clone(),
+        cookies: session.plan.key_cookies.clone(),
+        is_followed: session.plan.scenario.steps.is_empty(),
+        budget,
+    };
+    session.on_client(move |live| experiments::run(live, &setting)).await
+}
+
+/// Drives the load on a thread of its own, while the scenario is carried out.
+async fn take_sample(session: &mut Session<'_>, load: Load) -> Result<(Traffic, Vec<StepResult>)> {
+    let remote = session.remote().cloned();
+    let steps = session.plan.scenario.steps.clone();
+    let progress = session.watch.progress.clone();
+    let client = session.client.clone();
+    let start = tokio::time::Instant::now();
+    let driving = spawn_blocking(move || client.with(|_, backends| drive(&load, backends, &progress)));
+    let both = async { tokio::join!(driving, scenario::run::run(steps, remote, start)) };
+    let (traffic, steps) = session.collecting(both).await;
+    Ok((traffic??, steps))
+}
