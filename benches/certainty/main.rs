@@ -234,6 +234,7 @@ fn arrivals(count: u32) -> Vec<Arrival> {
                 backend: Backend(backend as u16),
                 status: 200,
                 end: AttemptEnd::Completed,
+                differences: verdict::request::Differences::NONE,
             }));
         }
     }

@@ -6,6 +6,7 @@ use crate::check::plan::Plan;
 use crate::check::session;
 use verdict::algorithm::Inference;
 use verdict::algorithm::order::in_blocks;
+use verdict::arrived::{OtherRequests, RequestChanges};
 use verdict::finding::Witness;
 use verdict::ledger::Ledger;
 use verdict::outcome::Outcome;
@@ -23,6 +24,10 @@ pub struct Known<'a> {
     pub fleet: Option<Fleet>,
     /// Records of others.
     pub not_counted: NotCounted,
+    /// How requests arrived.
+    pub changes: RequestChanges,
+    /// What else arrived.
+    pub others: OtherRequests,
     /// Why records may be missing.
     pub gaps: Vec<String>,
 }
@@ -54,6 +59,8 @@ pub fn assemble(ledger: &Ledger, outcome: session::SessionData, known: Known) ->
         expectations: &plan.expectations,
         inference: &inference,
         gaps: &known.gaps,
+        changes: &known.changes,
+        others: &known.others,
         method: &plan.method,
         drill,
         varied: varied.is_some(),

@@ -1,5 +1,6 @@
 //! Reads the records of a run from its fleet while they come, and keeps of each what the ledger needs.
 
+use std::fmt::{self, Write};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -7,7 +8,8 @@ use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use crate::remote::Remote;
-use crate::wire::{Generator, Record};
+use crate::wire::{Clipped, End, FORWARDED_BYTES, Generator, HOST_BYTES, Record};
+use verdict::arrived::{ArrivedRequest, OtherRequests, RequestChanges};
 use verdict::ledger::{Arrival, UNNUMBERED};
 use verdict::observation::Backend;
 use verdict::report::NotCounted;
@@ -34,8 +36,34 @@ pub(crate) struct Collector {
     unnumbered: Vec<Arrival>,
     /// The ids of requests do not reach the backends.
     is_stripped: bool,
+    changes: RequestChanges,
+    others: OtherRequests,
+    texts: Texts,
     not_counted: NotCounted,
     failure: Option<String>,
+}
+
+/// Of the record that was looked at last.
+#[derive(Default)]
+struct Texts {
+    method: String,
+    target: String,
+    host: String,
+    forwarded_for: String,
+    peer: String,
+    /// What the texts of Host and X-Forwarded-For were written from.
+    of: Option<(Clipped<HOST_BYTES>, Clipped<FORWARDED_BYTES>)>,
+}
+
+fn rewrite(text: &mut String, what: &impl fmt::Display) {
+    text.clear();
+    // Nothing is wrong with writing into a text.
+    let _ = write!(text, "{what}");
+}
+
+/// With which a backend responds to what it cannot read.
+fn is_refusal(status: u16) -> bool {
+    matches!(status, 400 | 431 | 501 | 505)
 }
 
 /// How a request of ours looks in the records.
@@ -55,6 +83,10 @@ pub(crate) struct Collected {
     pub(crate) arrivals: Vec<Arrival>,
     /// Of others.
     pub(crate) not_counted: NotCounted,
+    /// How requests of the run arrived.
+    pub(crate) changes: RequestChanges,
+    /// Requests of others, those of ours among them whose id did not arrive.
+    pub(crate) others: OtherRequests,
     /// Why some may be missing.
     pub(crate) gaps: Vec<String>,
 }
@@ -74,6 +106,9 @@ impl Collector {
             arrivals: Vec::new(),
             unnumbered: Vec::new(),
             is_stripped: false,
+            changes: RequestChanges::default(),
+            others: OtherRequests::default(),
+            texts: Texts::default(),
             not_counted: NotCounted::default(),
             failure: None,
         })
@@ -96,7 +131,7 @@ impl Collector {
             return Some(Recorded::WithId);
         }
         let unnumbered = self.unnumbered.iter().find(|arrival| arrival.answer == answer)?;
-        Some(if matches!(unnumbered.status, 400 | 431 | 501 | 505) { Recorded::Refused } else { Recorded::WithoutId })
+        Some(if is_refusal(unnumbered.status) { Recorded::Refused } else { Recorded::WithoutId })
     }
 
     /// Collects until `end` is there.
@@ -161,12 +196,13 @@ impl Collector {
         };
         let sequence = match record.request {
             Some(request) if request.run == self.run => u32::try_from(request.sequence).unwrap_or(UNNUMBERED - 1),
-            None if self.unnumbered.len() < MOST_UNNUMBERED => UNNUMBERED,
-            Some(_) | None => {
-                self.not_counted.others += 1;
-                return;
-            }
+            Some(_) | None => UNNUMBERED,
         };
+        self.describe(record, sequence);
+        if sequence == UNNUMBERED && self.unnumbered.len() >= MOST_UNNUMBERED {
+            self.not_counted.others += 1;
+            return;
+        }
         let took = record.answered.0.saturating_sub(record.received.0) / 100;
         let arrival = Arrival {
             received: record.received,
@@ -176,9 +212,53 @@ impl Collector {
             backend: self.place(record.generator),
             status: record.status,
             end: record.outcome,
+            differences: record.arrived.differences,
         };
         let list = if sequence == UNNUMBERED { &mut self.unnumbered } else { &mut self.arrivals };
         list.push(arrival);
+    }
+
+    /// Counts how it arrived.
+    fn describe(&mut self, record: &Record, sequence: u32) {
+        let backend = self.place(record.generator);
+        let Texts { method, target, host, forwarded_for, peer, of } = &mut self.texts;
+        let arrived = &record.arrived;
+        // Most are like the one before: nothing is written anew for them.
+        if *of != Some((arrived.host, arrived.forwarded_for)) {
+            rewrite(host, &arrived.host);
+            rewrite(forwarded_for, &arrived.forwarded_for);
+            *of = Some((arrived.host, arrived.forwarded_for));
+        }
+        if sequence == UNNUMBERED || !arrived.differences.is_empty() {
+            rewrite(method, &record.method);
+            rewrite(target, &record.path);
+            match record.peer {
+                End::Address(address) => rewrite(peer, &address.ip()),
+                End::Unix => rewrite(peer, &End::Unix),
+            }
+        }
+        let request = ArrivedRequest {
+            sequence: (sequence != UNNUMBERED).then_some(sequence),
+            received: record.received,
+            backend,
+            method,
+            target,
+            host,
+            forwarded_for: if record.arrived.forwarded_for.as_bytes().is_empty() { "" } else { forwarded_for },
+            peer,
+            status: record.status,
+            differences: record.arrived.differences,
+            fields: record.arrived.fields,
+            notes: record.arrived.notes,
+            body: record.arrived.body,
+        };
+        if sequence != UNNUMBERED {
+            self.changes.see(&request);
+        } else if record.request.is_none() && is_refusal(record.status) {
+            self.changes.see_refused(&request);
+        } else {
+            self.others.see(&request);
+        }
     }
 
     fn place(&mut self, generator: Generator) -> Backend {
@@ -208,6 +288,12 @@ impl Collector {
             );
         }
         self.arrivals.extend(self.unnumbered);
-        Collected { arrivals: self.arrivals, not_counted: self.not_counted, gaps }
+        Collected {
+            arrivals: self.arrivals,
+            not_counted: self.not_counted,
+            changes: self.changes,
+            others: self.others,
+            gaps,
+        }
     }
 }

@@ -123,7 +123,15 @@ async fn check_found(plan: &Plan, found: Found, watch: &Watch) -> Result<Check> 
     let ledger = Ledger::join(std::mem::take(&mut data.observations), collected.arrivals, records);
     let fleet =
         found.fleet.as_ref().map(|fleet| Fleet { control: fleet.remote.control().to_owned(), backends: fleet.names() });
-    let known = Known { plan, run, fleet, not_counted: collected.not_counted, gaps: collected.gaps };
+    let known = Known {
+        plan,
+        run,
+        fleet,
+        not_counted: collected.not_counted,
+        gaps: collected.gaps,
+        changes: collected.changes,
+        others: collected.others,
+    };
     let mut check = assemble(&ledger, data, known);
     phrases::spell(&mut check);
     if let Some(remote) = &remote {

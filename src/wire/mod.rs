@@ -14,7 +14,9 @@ pub use api::{
 pub use batch::{BatchHead, NotABatch, read_batch, write_batch};
 pub use channel::{Assignment, Limits, Order, Report, Starvation};
 pub use event::{Cause, Change, Departure, Event};
-pub use record::{AsArrived, Clipped, End, METHOD_BYTES, PATH_BYTES, RECORD_WORDS, Record};
+pub use record::{
+    AsArrived, Clipped, End, FORWARDED_BYTES, HOST_BYTES, METHOD_BYTES, PATH_BYTES, RECORD_WORDS, Record,
+};
 pub use verdict::{
     AttemptEnd, Calendar, GENERATOR_HEADER, Generator, Moment, NotARequestId, REQUEST_HEADER, RESPONSE_HEADER,
     RequestId, ResponseId, run_from_text,

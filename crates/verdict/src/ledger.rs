@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use crate::observation::{Backend, ClientOutcome, Echo, Observation};
 use crate::outcome::Outcome;
+use crate::request::Differences;
 use crate::{AttemptEnd, Moment, ResponseId};
 
 /// One attempt as its backend recorded it: 40 bytes, for there may be ten million.
@@ -25,6 +26,8 @@ pub struct Arrival {
     pub status: u16,
     /// How it ended.
     pub end: AttemptEnd,
+    /// In which parts its request arrived other than it was sent.
+    pub differences: Differences,
 }
 
 /// The sequence of a request whose id did not reach the backend.
@@ -52,6 +55,8 @@ pub struct Ledger {
     owners: HashMap<Uuid, Arrival>,
     /// Backends of which no client ever got an answer, though they gave many: by place.
     mirrors: Vec<bool>,
+    /// Arrivals that are no attempt of a request of this run, by time.
+    others: Vec<Arrival>,
     /// Arrivals with a number that was never sent.
     pub unexplained: u64,
     /// Arrivals without a number that nobody's answer explains.
@@ -121,14 +126,16 @@ impl Ledger {
         let unassigned = assign_by_answer(&observations, &mut arrivals);
         arrivals.sort_unstable_by_key(|arrival| (arrival.sequence, arrival.received));
         let sent = arrivals.partition_point(|arrival| (arrival.sequence as usize) < observations.len());
-        let beyond = (arrivals.len() - sent) as u64;
-        arrivals.truncate(sent);
+        let mut others = arrivals.split_off(sent);
+        let beyond = others.len() as u64;
+        others.retain(|arrival| arrival.sequence == UNNUMBERED);
         let mut ledger = Ledger {
             observations,
             arrivals,
             records,
             owners: HashMap::new(),
             mirrors: Vec::new(),
+            others,
             unexplained: beyond - unassigned,
             unassigned,
         };
@@ -159,6 +166,12 @@ impl Ledger {
     /// All attempts of the run, by request.
     pub fn arrivals(&self) -> &[Arrival] {
         &self.arrivals
+    }
+
+    /// Requests that are not of this run, as they arrived, by time: those of other clients, and copies that the balancer made without
+    /// their id.
+    pub fn others(&self) -> &[Arrival] {
+        &self.others
     }
 
     /// All observations, in the order in which they were sent.

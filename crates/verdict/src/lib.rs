@@ -2,6 +2,7 @@
 //! named and judged. Pure: no runtime, socket, clock, file or randomness, which `Cargo.toml` proves.
 
 pub mod algorithm;
+pub mod arrived;
 mod attempt;
 pub mod finding;
 mod id;

@@ -15,6 +15,7 @@ use std::str::FromStr;
 
 use crate::Moment;
 use crate::algorithm::{Algorithm, Inference};
+use crate::arrived::{OtherRequests, RequestChanges};
 use crate::finding::{AttemptWitness, ClientWitness, Finding, Level, RequestWitness, Witness};
 use crate::id::RequestId;
 use crate::ledger::{Entry, Ledger, Records};
@@ -187,6 +188,10 @@ pub struct Case<'a> {
     pub inference: &'a Inference,
     /// Why records are missing.
     pub gaps: &'a [String],
+    /// How requests arrived at backends.
+    pub changes: &'a RequestChanges,
+    /// What else arrived there.
+    pub others: &'a OtherRequests,
     /// What was sent, such as `POST`.
     pub method: &'a str,
     /// Something was broken on purpose.

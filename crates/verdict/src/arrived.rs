@@ -1,0 +1,323 @@
+//! How the requests of a run arrived at backends, counted by kind: what rules say of the request as it arrived is said of this.
+
+use crate::Moment;
+use crate::observation::Backend;
+use crate::request::{Differences, FieldMask, MASKED_FIELDS, Note, Notes, RequestPart, SentBody};
+
+/// One attempt as its backend recorded it, texts clipped.
+#[derive(Clone, Copy, Debug)]
+pub struct ArrivedRequest<'a> {
+    /// Of the request in the run; none for requests of others.
+    pub sequence: Option<u32>,
+    /// When its head had been read.
+    pub received: Moment,
+    /// Where.
+    pub backend: Backend,
+    /// Empty if the backend could not read the request.
+    pub method: &'a str,
+    /// Path and query.
+    pub target: &'a str,
+    /// Host and port.
+    pub host: &'a str,
+    /// Empty without one.
+    pub forwarded_for: &'a str,
+    /// The other end of its connection, without the port.
+    pub peer: &'a str,
+    /// Of the response.
+    pub status: u16,
+    /// Parts that differ from what the client says that it sent.
+    pub differences: Differences,
+    /// Which of the user's own fields do.
+    pub fields: FieldMask,
+    /// What else was noted.
+    pub notes: Notes,
+    /// Content that came.
+    pub body: SentBody,
+}
+
+/// All attempts of a run that carried their request's id.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct RequestChanges {
+    /// Attempts.
+    pub attempts: u64,
+    /// Attempts of which the backend knew what had been sent: of the others nothing is judged.
+    pub compared: u64,
+    /// Parts that differed in some of those; only those that did.
+    pub parts: Vec<PartChange>,
+    /// How often each of the user's own fields differed, by its index among the judged ones.
+    pub fields: [u64; MASKED_FIELDS],
+    /// How often each note was made, by its place in [`Note::ALL`].
+    pub notes: [u64; Note::ALL.len()],
+    /// X-Forwarded-For as it arrived.
+    pub forwarded_for: Texts,
+    /// Host as it arrived.
+    pub hosts: Texts,
+    /// Responses with which backends refused what they could not read, by status: their requests' ids could not be read either.
+    pub refused: Texts,
+}
+
+/// A part that did not arrive as it was sent.
+#[derive(Clone, PartialEq, Debug)]
+pub struct PartChange {
+    /// Which.
+    pub part: RequestPart,
+    /// Attempts in which it differed.
+    pub count: u64,
+    /// As it arrived, where it is kept: of a method, path, query, Host or the length of a body.
+    pub arrived: Texts,
+    /// The first of them.
+    pub examples: Vec<ChangedRequest>,
+}
+
+/// An attempt whose request was changed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ChangedRequest {
+    /// Of the request in the run.
+    pub sequence: u32,
+    /// Where it arrived.
+    pub backend: Backend,
+    /// `POST /a?b Host: c`
+    pub line: String,
+    /// Bytes of content that arrived.
+    pub body_length: u64,
+}
+
+/// Texts and how often each occurred.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Texts {
+    /// The first different ones.
+    pub counts: Vec<(String, u64)>,
+    /// How often any other text occurred.
+    pub more: u64,
+}
+
+/// Different texts that are kept.
+const TEXTS: usize = 8;
+/// Requests that are kept of each part.
+const EXAMPLES: usize = 3;
+
+impl Texts {
+    /// One more.
+    pub fn see(&mut self, text: &str) {
+        match self.counts.iter().position(|(known, _)| known == text) {
+            Some(place) => self.counts[place].1 += 1,
+            None if self.counts.len() < TEXTS => self.counts.push((text.to_owned(), 1)),
+            None => self.more += 1,
+        }
+    }
+
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        self.counts.iter().map(|(_, count)| count).sum::<u64>() + self.more
+    }
+
+    /// The only one that occurred.
+    pub fn only(&self) -> Option<&str> {
+        match self.counts.as_slice() {
+            [(only, _)] if self.more == 0 => Some(only),
+            _ => None,
+        }
+    }
+}
+
+impl RequestChanges {
+    /// Counts an attempt of the run.
+    pub fn see(&mut self, request: &ArrivedRequest) {
+        self.attempts += 1;
+        for note in request.notes.iter() {
+            let place = Note::ALL.iter().position(|known| *known == note);
+            place.into_iter().for_each(|place| self.notes[place] += 1);
+        }
+        self.compared += u64::from(request.notes.contains(Note::Compared));
+        self.hosts.see(request.host);
+        if !request.forwarded_for.is_empty() {
+            self.forwarded_for.see(request.forwarded_for);
+        }
+        for field in request.fields.iter() {
+            self.fields[field] += 1;
+        }
+        for part in request.differences.iter() {
+            self.see_part(part, request);
+        }
+    }
+
+    /// Counts an attempt that its backend refused unread.
+    pub fn see_refused(&mut self, request: &ArrivedRequest) {
+        self.refused.see(&request.status.to_string());
+    }
+
+    /// What is known of a part that differed; none if it always arrived as it was sent.
+    pub fn part(&self, part: RequestPart) -> Option<&PartChange> {
+        self.parts.iter().find(|change| change.part == part)
+    }
+
+    /// How often a note was made.
+    pub fn noted(&self, note: Note) -> u64 {
+        Note::ALL.iter().position(|known| *known == note).map_or(0, |place| self.notes[place])
+    }
+
+    fn see_part(&mut self, part: RequestPart, request: &ArrivedRequest) {
+        let place = self.parts.iter().position(|change| change.part == part).unwrap_or_else(|| {
+            self.parts.push(PartChange { part, count: 0, arrived: Texts::default(), examples: Vec::new() });
+            self.parts.len() - 1
+        });
+        let change = &mut self.parts[place];
+        change.count += 1;
+        let (path, query) = request.target.split_once('?').unwrap_or((request.target, ""));
+        match part {
+            RequestPart::Method => change.arrived.see(request.method),
+            RequestPart::Path => change.arrived.see(path),
+            RequestPart::Query => change.arrived.see(query),
+            RequestPart::Host => change.arrived.see(request.host),
+            RequestPart::BodyLength => change.arrived.see(&request.body.length.to_string()),
+            RequestPart::Body
+            | RequestPart::FieldLost
+            | RequestPart::FieldChanged
+            | RequestPart::FieldDoubled
+            | RequestPart::Unreadable => {}
+        }
+        if let (true, Some(sequence)) = (change.examples.len() < EXAMPLES, request.sequence) {
+            change.examples.push(ChangedRequest {
+                sequence,
+                backend: request.backend,
+                line: format!("{} {} Host: {}", request.method, request.target, request.host),
+                body_length: request.body.length,
+            });
+        }
+    }
+}
+
+/// Requests that are not of this run: who sent them, what, and when.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct OtherRequests {
+    /// The first kinds; in order of their first request.
+    pub kinds: Vec<OtherKind>,
+    /// Requests of any other kind.
+    pub more: u64,
+}
+
+/// Requests of others that are alike.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OtherKind {
+    /// The other end of their connections, without ports.
+    pub peer: String,
+    /// Empty if the backend could not read them.
+    pub method: String,
+    /// Path and query.
+    pub target: String,
+    /// Bytes of content.
+    pub body_length: u64,
+    /// How many.
+    pub count: u64,
+    /// When the first arrived.
+    pub first: Moment,
+    /// When the last arrived.
+    pub last: Moment,
+}
+
+/// Kinds of requests that are kept.
+const KINDS: usize = 16;
+
+impl OtherRequests {
+    /// Counts one.
+    pub fn see(&mut self, request: &ArrivedRequest) {
+        let is_alike = |kind: &OtherKind| {
+            kind.body_length == request.body.length
+                && kind.method == request.method
+                && kind.target == request.target
+                && kind.peer == request.peer
+        };
+        match self.kinds.iter().position(is_alike) {
+            Some(place) => {
+                let kind = &mut self.kinds[place];
+                kind.count += 1;
+                kind.first = kind.first.min(request.received);
+                kind.last = kind.last.max(request.received);
+            }
+            None if self.kinds.len() < KINDS => self.kinds.push(OtherKind {
+                peer: request.peer.to_owned(),
+                method: request.method.to_owned(),
+                target: request.target.to_owned(),
+                body_length: request.body.length,
+                count: 1,
+                first: request.received,
+                last: request.received,
+            }),
+            None => self.more += 1,
+        }
+    }
+
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        self.kinds.iter().map(|kind| kind.count).sum::<u64>() + self.more
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(sequence: u32) -> ArrivedRequest<'static> {
+        let mut notes = Notes::default();
+        notes.add(Note::Compared);
+        ArrivedRequest {
+            sequence: Some(sequence),
+            received: Moment(u64::from(sequence)),
+            backend: Backend(1),
+            method: "GET",
+            target: "/a?b",
+            host: "c",
+            forwarded_for: "127.0.0.1",
+            peer: "127.0.0.1",
+            status: 200,
+            differences: Differences::NONE,
+            fields: FieldMask(0),
+            notes,
+            body: SentBody { length: 0, digest: 0 },
+        }
+    }
+
+    #[test]
+    fn what_arrives_as_it_was_sent_is_no_change() {
+        let mut changes = RequestChanges::default();
+        (0..5).for_each(|sequence| changes.see(&request(sequence)));
+        assert_eq!((changes.attempts, changes.compared, changes.parts.len()), (5, 5, 0));
+        assert_eq!((changes.hosts.only(), changes.forwarded_for.only()), (Some("c"), Some("127.0.0.1")));
+    }
+
+    #[test]
+    fn each_part_has_its_count_its_texts_and_its_first_requests() {
+        let mut changes = RequestChanges::default();
+        for sequence in 0..20 {
+            let mut one = request(sequence);
+            if sequence % 2 == 1 {
+                one.differences.add(RequestPart::Path);
+                one.target = if sequence == 7 { "/z?b" } else { "/x?b" };
+            }
+            if sequence == 4 {
+                one.differences.add(RequestPart::FieldLost);
+                one.fields = FieldMask(0b101);
+            }
+            changes.see(&one);
+        }
+        let path = changes.part(RequestPart::Path).unwrap();
+        assert_eq!((path.count, path.arrived.total()), (10, 10));
+        assert_eq!(path.arrived.counts, [("/x".to_owned(), 9), ("/z".to_owned(), 1)]);
+        assert_eq!(path.examples.iter().map(|example| example.sequence).collect::<Vec<_>>(), [1, 3, 5]);
+        assert_eq!(path.examples[0].line, "GET /x?b Host: c");
+        assert_eq!((changes.fields[0], changes.fields[1], changes.fields[2]), (1, 0, 1));
+        assert!(changes.part(RequestPart::Method).is_none());
+    }
+
+    #[test]
+    fn requests_of_others_are_grouped_by_what_they_are() {
+        let mut others = OtherRequests::default();
+        for number in 0..40 {
+            others.see(&ArrivedRequest { sequence: None, ..request(number) });
+        }
+        let paths: Vec<String> = (0..30).map(|number| format!("/{number}")).collect();
+        paths.iter().for_each(|target| others.see(&ArrivedRequest { target, ..request(50) }));
+        assert_eq!((others.kinds.len(), others.kinds[0].count, others.more, others.total()), (16, 40, 15, 70));
+        assert_eq!((others.kinds[0].first, others.kinds[0].last), (Moment(0), Moment(39)));
+    }
+}
