@@ -5,6 +5,7 @@
 pub mod builtin;
 pub mod caddy;
 pub mod envoy;
+pub mod expected;
 pub mod guard;
 pub mod haproxy;
 pub mod installed;

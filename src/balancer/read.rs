@@ -13,9 +13,18 @@ pub struct Upstream {
     /// Its servers, in order.
     pub servers: Vec<Server>,
     /// How it picks one.
-    pub algorithm: Algorithm,
-    /// What was not understood, each with its place.
+    pub method: Method,
+    /// What was not understood but decides nothing about who gets what, each with its place.
     pub not_understood: Vec<String>,
+}
+
+/// How an upstream picks a server.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Method {
+    /// So.
+    Known(Algorithm),
+    /// Not understood: what decides, with its place.
+    Unknown(String),
 }
 
 /// A `server` line of it.
@@ -23,14 +32,27 @@ pub struct Upstream {
 pub struct Server {
     /// As written, such as `127.0.0.1:9001`.
     pub address: String,
-    /// Its port: 80 if none is written; none for a unix socket.
-    pub port: Option<u16>,
+    /// The same, taken apart.
+    pub endpoint: Endpoint,
     /// 1 unless written.
     pub weight: u32,
     /// Gets something only when all others are down.
     pub backup: bool,
     /// Gets nothing, or nothing but what belongs to its sessions (`drain`, from NGINX 1.29.6).
     pub down: bool,
+    /// Where it stands: `nginx.conf, line 3`.
+    pub place: String,
+}
+
+/// Where a server listens.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Endpoint {
+    /// A name or an address, and a port: 80 if none is written.
+    Tcp(String, u16),
+    /// The path of a unix socket.
+    Unix(String),
+    /// Neither, such as a port that is a variable.
+    Other,
 }
 
 /// What is wrong with a configuration, and where.
@@ -108,6 +130,7 @@ impl Configuration {
                     self.servers(&mut upstream, &mut tokens, included, deep, true)?;
                     self.upstreams.push(upstream);
                 }
+                (Token::Open, [name, ..]) if is_lua(name) => tokens.skip_lua()?,
                 (Token::Open, _) => depth += 1,
                 (Token::Close, _) => {
                     depth = depth.checked_sub(1).ok_or_else(|| tokens.wrong("a `}` without its `{`"))?;
@@ -144,7 +167,16 @@ impl Configuration {
                 (Token::Close, []) if is_block => return Ok(()),
                 (Token::Close, []) => return Err(tokens.wrong("a `}` without its `{`")),
                 (Token::Close, _) => return Err(tokens.wrong("a directive without its `;`")),
-                (Token::Open, _) => return Err(tokens.wrong("a block within an upstream")),
+                (Token::Open, [name, ..]) => {
+                    upstream.method = Method::Unknown(format!("{}: {name}", tokens.place()));
+                    if is_lua(name) {
+                        tokens.skip_lua()?
+                    } else {
+                        tokens.skip_block()?
+                    }
+                    words.clear();
+                }
+                (Token::Open, []) => return Err(tokens.wrong("a `{` without a name")),
             }
         }
         match (is_block, words.is_empty()) {
@@ -176,43 +208,52 @@ impl Upstream {
         Upstream {
             name: name.to_owned(),
             servers: Vec::new(),
-            algorithm: Algorithm::RoundRobin,
+            method: Method::Known(Algorithm::RoundRobin),
             not_understood: Vec::new(),
         }
     }
 
     fn directive(&mut self, words: &[String], tokens: &Tokens) -> Result<(), Wrong> {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let unknown = || Method::Unknown(format!("{}: {}", tokens.place(), words.join(" ")));
         match words.as_slice() {
             ["server", address, parameters @ ..] => {
                 let server = self.server(address, parameters, tokens)?;
                 self.servers.push(server);
             }
-            ["least_conn"] => self.algorithm = Algorithm::LeastConnections,
+            ["least_conn"] => self.method = Method::Known(Algorithm::LeastConnections),
             ["least_time", "header" | "last_byte"] | ["least_time", "header" | "last_byte", "inflight"] => {
-                self.algorithm = Algorithm::LeastTime;
+                self.method = Method::Known(Algorithm::LeastTime);
             }
-            ["random"] => self.algorithm = Algorithm::Random,
-            ["random", "two"] | ["random", "two", "least_conn"] => self.algorithm = Algorithm::TwoChoices,
-            ["ip_hash"] => self.algorithm = Algorithm::Source,
-            ["hash", key] | ["hash", key, "consistent"] => match keyed(key) {
-                Some(algorithm) => self.algorithm = algorithm,
-                None => self.not_understood.push(format!("{}: hash {key}", tokens.place())),
-            },
-            ["sticky", "cookie", name, ..] => match name.parse() {
-                Ok(name) => self.algorithm = Algorithm::Sticky(name),
-                Err(_) => self.not_understood.push(format!("{}: sticky cookie {name}", tokens.place())),
-            },
+            ["random"] => self.method = Method::Known(Algorithm::Random),
+            ["random", "two"] | ["random", "two", "least_conn"] => self.method = Method::Known(Algorithm::TwoChoices),
+            ["ip_hash"] => self.method = Method::Known(Algorithm::Source),
+            ["hash", key] | ["hash", key, "consistent"] => {
+                self.method = keyed(key).map_or_else(unknown, Method::Known);
+            }
+            ["sticky", "cookie", name, ..] => {
+                self.method = name.parse().map_or_else(|_| unknown(), |name| Method::Known(Algorithm::Sticky(name)));
+            }
             // These change nothing of who gets what.
             ["zone" | "keepalive" | "keepalive_requests" | "keepalive_timeout" | "keepalive_time", ..] => {}
-            other => self.not_understood.push(format!("{}: {}", tokens.place(), other.join(" "))),
+            ["queue" | "ntlm" | "bind_conn" | "resolver" | "resolver_timeout", ..] => {
+                self.not_understood.push(format!("{}: {}", tokens.place(), words.join(" ")));
+            }
+            // It may be a method of another module, or bring servers (`state`).
+            _ => self.method = unknown(),
         }
         Ok(())
     }
 
     fn server(&mut self, address: &str, parameters: &[&str], tokens: &Tokens) -> Result<Server, Wrong> {
-        let mut server =
-            Server { address: address.to_owned(), port: port(address), weight: 1, backup: false, down: false };
+        let mut server = Server {
+            address: address.to_owned(),
+            endpoint: endpoint(address),
+            weight: 1,
+            backup: false,
+            down: false,
+            place: tokens.place(),
+        };
         for parameter in parameters {
             match parameter.split_once('=') {
                 None if *parameter == "backup" => server.backup = true,
@@ -223,23 +264,33 @@ impl Upstream {
                         number.ok_or_else(|| tokens.wrong(&format!("weight={weight}: expected a number above 0")))?;
                 }
                 Some(("max_fails" | "fail_timeout" | "max_conns", _)) => {}
-                _ => self.not_understood.push(format!("{}: {parameter} of server {address}", tokens.place())),
+                Some(("slow_start" | "route", _)) => {
+                    self.not_understood.push(format!("{}: {parameter} of server {address}", tokens.place()));
+                }
+                // Such as `resolve`: its servers are known to the resolver alone.
+                _ => self.method = Method::Unknown(format!("{}: {parameter} of server {address}", tokens.place())),
             }
         }
         Ok(server)
     }
 }
 
-fn port(address: &str) -> Option<u16> {
-    if address.starts_with("unix:") {
-        return None;
+fn endpoint(address: &str) -> Endpoint {
+    if let Some(path) = address.strip_prefix("unix:") {
+        return Endpoint::Unix(path.to_owned());
     }
-    let behind = address.rsplit_once(':').filter(|(host, _)| !host.contains(':') || host.ends_with(']'));
-    behind.map_or(Some(80), |(_, port)| port.parse().ok())
+    match address.rsplit_once(':').filter(|(host, _)| !host.contains(':') || host.ends_with(']')) {
+        Some((host, port)) => port.parse().map_or(Endpoint::Other, |port| Endpoint::Tcp(host.to_owned(), port)),
+        None => Endpoint::Tcp(address.to_owned(), 80),
+    }
+}
+
+/// Its block is in another language, with comments and quotes of its own.
+fn is_lua(directive: &str) -> bool {
+    directive.ends_with("_by_lua_block")
 }
 
 fn keyed(key: &str) -> Option<Algorithm> {
-    let key = key.trim_matches(|quote| quote == '"' || quote == '\'');
     Some(match key {
         "$remote_addr" | "$binary_remote_addr" => Algorithm::Source,
         "$request_uri" | "$uri" | "$scheme$proxy_host$request_uri" => Algorithm::Uri,
@@ -294,7 +345,7 @@ impl Tokens<'_> {
     /// Past spaces and comments.
     fn skip_blank(&mut self) {
         loop {
-            let blank = self.rest.len() - self.rest.trim_start().len();
+            let blank = self.rest.len() - self.rest.trim_start_matches(is_blank).len();
             self.skip(blank);
             if !self.rest.starts_with('#') {
                 return;
@@ -304,6 +355,7 @@ impl Tokens<'_> {
         }
     }
 
+    /// As `ngx_conf_read_token` reads: a quote is one only at the beginning of a word, `}` ends no word, `${` is part of one.
     fn next(&mut self) -> Result<Option<Token>, Wrong> {
         self.skip_blank();
         let Some(first) = self.rest.chars().next() else { return Ok(None) };
@@ -312,34 +364,48 @@ impl Tokens<'_> {
             '{' => Token::Open,
             '}' => Token::Close,
             '"' | '\'' => return self.quoted(first).map(Some),
-            _ => {
-                let end = |character: char| character.is_whitespace() || matches!(character, ';' | '{' | '}');
-                // `${name}` is part of a word.
-                let mut length = 0;
-                let mut within = false;
-                for (place, character) in self.rest.char_indices() {
-                    let opens = character == '{' && self.rest[..place].ends_with('$');
-                    if !within && !opens && end(character) {
-                        break;
-                    }
-                    within = opens || (within && character != '}');
-                    length = place + character.len_utf8();
-                }
-                return Ok(Some(Token::Word(self.skip(length).to_owned())));
-            }
+            _ => return Ok(Some(self.bare())),
         };
         self.skip(1);
         Ok(Some(token))
     }
 
+    fn bare(&mut self) -> Token {
+        let (mut word, mut escaped, mut variable) = (String::new(), false, false);
+        let mut length = self.rest.len();
+        for (place, character) in self.rest.char_indices() {
+            if escaped {
+                escaped = false;
+                push_escaped(&mut word, character);
+                continue;
+            }
+            let in_variable = variable && character == '{';
+            variable = character == '$';
+            match character {
+                '\\' => escaped = true,
+                '{' if in_variable => word.push(character),
+                ';' | '{' => {
+                    length = place;
+                    break;
+                }
+                blank if is_blank(blank) => {
+                    length = place;
+                    break;
+                }
+                other => word.push(other),
+            }
+        }
+        self.skip(length);
+        Token::Word(word)
+    }
+
     fn quoted(&mut self, quote: char) -> Result<Token, Wrong> {
-        let mut word = String::new();
-        let mut escaped = false;
+        let (mut word, mut escaped) = (String::new(), false);
         for (place, character) in self.rest.char_indices().skip(1) {
             match character {
                 _ if escaped => {
-                    word.push(character);
                     escaped = false;
+                    push_escaped(&mut word, character);
                 }
                 '\\' => escaped = true,
                 _ if character == quote => {
@@ -351,6 +417,76 @@ impl Tokens<'_> {
         }
         Err(self.wrong("a quote that does not end"))
     }
+
+    /// Past a block that has begun, and all in it.
+    fn skip_block(&mut self) -> Result<(), Wrong> {
+        let mut depth = 1usize;
+        while depth > 0 {
+            match self.next()? {
+                Some(Token::Open) => depth += 1,
+                Some(Token::Close) => depth -= 1,
+                Some(Token::Word(_) | Token::End) => {}
+                None => return Err(self.wrong("a `{` without its `}`")),
+            }
+        }
+        Ok(())
+    }
+
+    /// The same where Lua stands: its comments and strings may hold any brace (Lua 5.1, section 2.1).
+    fn skip_lua(&mut self) -> Result<(), Wrong> {
+        let mut depth = 1usize;
+        while depth > 0 {
+            let Some(at) = self.rest.find(['{', '}', '"', '\'', '-', '[']) else {
+                return Err(self.wrong("a block of Lua without its `}`"));
+            };
+            self.skip(at);
+            let comment = self.rest.starts_with("--");
+            if comment {
+                self.skip(2);
+            }
+            if let Some(end) = long_bracket(self.rest) {
+                let length = self.rest.find(&end).map(|at| at + end.len());
+                self.skip(length.ok_or_else(|| self.wrong("a long bracket of Lua that does not end"))?);
+            } else if comment {
+                let line = self.rest.find('\n').unwrap_or(self.rest.len());
+                self.skip(line);
+            } else {
+                match self.rest.chars().next() {
+                    Some('{') => depth += 1,
+                    Some('}') => depth -= 1,
+                    Some(quote @ ('"' | '\'')) => {
+                        self.quoted(quote)?;
+                        continue;
+                    }
+                    _ => {}
+                }
+                self.skip(1);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_blank(character: char) -> bool {
+    matches!(character, ' ' | '\t' | '\r' | '\n')
+}
+
+/// What a backslash makes of a character: NGINX drops it before few, and else it stays.
+fn push_escaped(word: &mut String, character: char) {
+    match character {
+        '"' | '\'' | '\\' => word.push(character),
+        't' => word.push('\t'),
+        'r' => word.push('\r'),
+        'n' => word.push('\n'),
+        other => word.extend(['\\', other]),
+    }
+}
+
+/// The end of a long string or comment of Lua, if one begins here: `]]` of `[[`, `]==]` of `[==[`.
+fn long_bracket(text: &str) -> Option<String> {
+    let inner = text.strip_prefix('[')?;
+    let level = inner.len() - inner.trim_start_matches('=').len();
+    inner[level..].starts_with('[').then(|| format!("]{}]", "=".repeat(level)))
 }
 
 #[cfg(test)]
@@ -369,9 +505,10 @@ mod tests {
     #[test]
     fn the_shipped_file_is_three_servers_in_turn() {
         let [upstream] = upstreams(include_str!("../../load_balancer.conf")).unwrap().try_into().unwrap();
-        let ports: Vec<Option<u16>> = upstream.servers.iter().map(|server| server.port).collect();
-        assert_eq!((upstream.name.as_str(), ports), ("uuid", vec![Some(9001), Some(9002), Some(9003)]));
-        assert_eq!((upstream.algorithm, upstream.not_understood), (Algorithm::RoundRobin, vec![]));
+        let local = |port| Endpoint::Tcp("127.0.0.1".to_owned(), port);
+        let endpoints: Vec<Endpoint> = upstream.servers.iter().map(|server| server.endpoint.clone()).collect();
+        assert_eq!((upstream.name.as_str(), endpoints), ("uuid", vec![local(9001), local(9002), local(9003)]));
+        assert_eq!((upstream.method, upstream.not_understood), (Method::Known(Algorithm::RoundRobin), vec![]));
     }
 
     #[test]
@@ -385,13 +522,17 @@ mod tests {
                 queue 10; server a:1 slow_start=3s;
               }
               upstream two { server a:9001; server a:9002; random two least_conn; keepalive 16; }
-              server { location ~ ^/a{1,2}$ { set $x ${host}_y; proxy_pass http://one; } }
+              server { location ~ \"^/a{1,2}$\" { set $x ${host}_y; proxy_pass http://one; } }
             }";
         let found = upstreams(text).unwrap();
         let [one, two] = found.as_slice() else { panic!("{found:?}") };
-        assert_eq!((&one.algorithm, &two.algorithm), (&Algorithm::Uri, &Algorithm::TwoChoices));
-        let ports: Vec<Option<u16>> = one.servers.iter().map(|server| server.port).collect();
-        assert_eq!(ports, [Some(9001), Some(9002), None, Some(80), Some(1)]);
+        let methods = [Algorithm::Uri, Algorithm::TwoChoices].map(Method::Known);
+        assert_eq!([&one.method, &two.method], [&methods[0], &methods[1]]);
+        let tcp = |host: &str, port| Endpoint::Tcp(host.to_owned(), port);
+        let endpoints: Vec<Endpoint> = one.servers.iter().map(|server| server.endpoint.clone()).collect();
+        let unix = Endpoint::Unix("/tmp/a.sock".to_owned());
+        let expected = [tcp("[::1]", 9001), tcp("127.0.0.1", 9002), unix, tcp("backend", 80), tcp("a", 1)];
+        assert_eq!(endpoints, expected);
         assert_eq!((one.servers[0].weight, one.servers[1].backup), (5, true));
         assert_eq!(one.servers.iter().map(|server| server.down).collect::<Vec<_>>(), [false, false, true, true, false]);
         assert_eq!(one.not_understood, ["a.conf, line 7: queue 10", "a.conf, line 7: slow_start=3s of server a:1"]);
@@ -414,10 +555,52 @@ mod tests {
             ("sticky cookie route expires=1h;", "sticky:route"),
         ] {
             let found = upstreams(&format!("upstream a {{ {method} server b:1; }}")).unwrap();
-            assert_eq!((found[0].algorithm.to_string().as_str(), found[0].not_understood.len()), (algorithm, 0));
+            let Method::Known(method) = &found[0].method else { panic!("{algorithm}: {found:?}") };
+            assert_eq!((method.to_string().as_str(), found[0].not_understood.len()), (algorithm, 0));
         }
-        let found = upstreams("upstream a { hash $arg_a; least_time last_bit; server b:1; }").unwrap();
-        assert_eq!(found[0].not_understood, ["a.conf, line 1: hash $arg_a", "a.conf, line 1: least_time last_bit"]);
+    }
+
+    #[test]
+    fn a_method_that_is_not_known_is_none_that_is() {
+        for lines in [
+            "hash $arg_a;",
+            "hash $host$uri consistent;",
+            "least_time last_bit;",
+            "fair;",
+            "state a;",
+            "sticky learn a=b;",
+        ] {
+            let found = upstreams(&format!("upstream a {{ {lines} server b:1; }}")).unwrap();
+            let what = format!("a.conf, line 1: {}", lines.trim_end_matches(';'));
+            assert_eq!(found[0].method, Method::Unknown(what), "{lines}");
+        }
+        let found = upstreams("upstream a { server b resolve; balancer_by_lua_block { f('}') } }").unwrap();
+        assert_eq!(found[0].method, Method::Unknown("a.conf, line 1: balancer_by_lua_block".to_owned()));
+    }
+
+    #[test]
+    fn what_nginx_takes_is_read() {
+        for text in [
+            "http { server { return 200 ok}; } upstream u { server a:1; } }",
+            "http { # caf\u{fffd}\n upstream u { server a:1; } }",
+            "http { log_format x '\"}\"' \"a\\\"{\"; map $a $b { \"~^\\d+{2}\" x; } upstream u { server a:1; } }",
+            "content_by_lua_block {\n -- it's {\n --[==[ } ]] ]==] local t = { [ [[ } ]] ] = \"}\\\"\", 'x}' }\n f(a - b)\n}\nupstream u { server a:1; }",
+            "upstream u { server a:1; }\u{a0}x;",
+        ] {
+            let found = upstreams(text).unwrap_or_else(|wrong| panic!("{text}: {wrong}"));
+            assert_eq!((found.len(), found[0].servers.len()), (1, 1), "{text}");
+        }
+    }
+
+    #[test]
+    fn words_are_those_of_nginx() {
+        let words = |text: &str| {
+            let nothing = |_: &str| Ok(Vec::new());
+            Configuration::read(&source("a", text), &nothing).unwrap().main.remove(0)
+        };
+        assert_eq!(words("a ok} b}c;"), ["a", "ok}", "b}c"]);
+        assert_eq!(words(r#"a \"b \d a\;b x"y '\'';"#), ["a", "\"b", "\\d", "a\\;b", "x\"y", "'"]);
+        assert_eq!(words("a ${b}c;"), ["a", "${b}c"]);
     }
 
     #[test]
@@ -450,10 +633,10 @@ mod tests {
         assert_eq!(found.not_read, ["nginx.conf, line 2: include mime.types: no such file"]);
         let [one, two] = found.upstreams.as_slice() else { panic!("{found:?}") };
         assert_eq!(
-            (one.name.as_str(), &one.algorithm, one.servers[0].weight),
-            ("one", &Algorithm::LeastConnections, 3)
+            (one.name.as_str(), &one.method, one.servers[0].weight),
+            ("one", &Method::Known(Algorithm::LeastConnections), 3)
         );
-        assert_eq!(two.not_understood, ["two.conf, line 2: bogus"]);
+        assert_eq!(two.method, Method::Unknown("two.conf, line 2: bogus".to_owned()));
     }
 
     #[test]

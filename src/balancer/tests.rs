@@ -7,7 +7,6 @@ use std::time::Duration;
 use crate::balancer::{Balancer, For, Listen, Options, Unsupported, Version, Written};
 use crate::topology::{Algorithm, Failure, Health, Retries, Timeouts, Topology, Weights};
 use crate::wire::Generator;
-use verdict::algorithm::Algorithm as Inferred;
 
 /// One thing that is asked for besides the algorithm.
 type Ask = (&'static str, fn(&mut Topology, &mut Options));
@@ -111,13 +110,6 @@ fn what_is_asked_for_is_written_or_refused_and_never_left_out() {
     for balancer in &Balancer::ALL[1..] {
         let ancient = Options { version: For::Asked("0.9".parse().unwrap()), ..Options::WHOLE };
         assert_eq!(of(*balancer, ancient), 0, "{balancer}");
-    }
-}
-
-#[test]
-fn a_check_knows_each_algorithm_by_the_same_word() {
-    for algorithm in Algorithm::examples() {
-        assert_eq!(algorithm.word().parse::<Inferred>().unwrap().name(), algorithm.word());
     }
 }
 

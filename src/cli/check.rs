@@ -15,8 +15,8 @@ use serde::Deserialize;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::spawn_local;
 
+use crate::balancer::expected::{self, Expected};
 use crate::balancer::nginx_files;
-use crate::balancer::read::Configuration;
 use crate::check::load::Identity;
 use crate::check::plan::{Backing, Plan, Trust};
 use crate::check::scenario::Scenario;
@@ -26,12 +26,10 @@ use crate::cli::demo;
 use crate::cli::settings::FleetFlags;
 use crate::cli::stage::{self, Stage, Wish};
 use crate::report::{Format, Style, junit, render};
-use crate::topology::Algorithm;
 use crate::wire::Time;
 use verdict::algorithm::UnknownAlgorithm;
 use verdict::numbers::count_of;
 use verdict::outcome::Outcome;
-use verdict::promise::Promise;
 use verdict::report::Verdict;
 use verdict::rules::{Expectations, Weights};
 
@@ -252,14 +250,14 @@ impl Typed {
         let backing = self.backing()?;
         let mut plans: Vec<Plan> =
             self.wanted()?.into_iter().map(|wanted| wanted.plan(&backing)).collect::<Result<_>>()?;
-        self.expect_from(&mut plans)?;
+        self.expect_from(None, &mut plans)?;
         self.judge(&plans, &watch).await
     }
 
     /// Expects what the file of --from says, and tells what of it is not understood.
-    fn expect_from(&self, plans: &mut [Plan]) -> Result<()> {
+    fn expect_from(&self, fleet: Option<&[u16]>, plans: &mut [Plan]) -> Result<()> {
         let Some(file) = &self.from else { return Ok(()) };
-        let remarks = plans.iter_mut().map(|plan| expect_from(file, self.upstream.as_deref(), plan));
+        let remarks = plans.iter_mut().map(|plan| expect_from(file, self.upstream.as_deref(), fleet, plan));
         let mut remarks = remarks.collect::<Result<Vec<_>>>()?.concat();
         remarks.dedup();
         for remark in remarks {
@@ -295,7 +293,7 @@ impl Typed {
         for wanted in &wanted {
             let mut plan = wanted.clone().at("http://localhost/").plan(&Backing::Any)?;
             if let Some(file) = &self.from {
-                expect_from(file, self.upstream.as_deref(), &mut plan)?;
+                expect_from(file, self.upstream.as_deref(), None, &mut plan)?;
             }
         }
         let stage = tokio::select! {
@@ -322,7 +320,8 @@ impl Typed {
             }
             plans.push(plan);
         }
-        self.expect_from(&mut plans)?;
+        let fleet: Vec<u16> = stage.topology.generators().map(|generator| generator.0).collect();
+        self.expect_from(Some(&fleet), &mut plans)?;
         self.judge(&plans, watch).await
     }
 
@@ -565,59 +564,22 @@ fn expect_of(stage: &Stage, plan: &mut Plan, tolerance: bool) {
     plan.key_cookies.extend(demo.key_cookies);
 }
 
-/// Expects what the `upstream` block says. What was not understood is returned.
-fn expect_from(file: &Path, name: Option<&str>, plan: &mut Plan) -> Result<Vec<String>> {
-    let Configuration { upstreams: all, mut not_read, .. } = nginx_files::read(file)?;
-    let names: Vec<&str> = all.iter().map(|upstream| upstream.name.as_str()).collect();
-    let upstream = match (name, all.as_slice()) {
-        (None, [only]) => only,
-        (None, []) => bail!(
-            "{}: has no upstream block{}\n  hint: give the file that has it; what a running NGINX was told: nginx -T > FILE",
-            file.display(),
-            not_read.iter().map(|what| format!("\n  {what}")).collect::<String>()
-        ),
-        (None, _) => bail!(
-            "{}: has several upstream blocks\n  hint: choose one with --upstream: {}",
-            file.display(),
-            names.join(", ")
-        ),
-        (Some(wanted), all) => {
-            let found = all.iter().find(|upstream| upstream.name == wanted);
-            found.with_context(|| format!("{}: has no upstream {wanted}, only {}", file.display(), names.join(", ")))?
-        }
-    };
-    let mut weights: Vec<(String, u32)> = Vec::new();
-    for server in &upstream.servers {
-        let Some(port) = server.port else { continue };
-        let weight = if server.backup || server.down { 0 } else { server.weight };
-        let port = port.to_string();
-        // A server that is listed twice gets twice as much.
-        match weights.iter_mut().find(|(known, _)| *known == port) {
-            Some((_, sum)) => *sum += weight,
-            None => weights.push((port, weight)),
-        }
-    }
-    plan.expectations.backups.extend(weights.iter().filter(|(_, weight)| *weight == 0).map(|(port, _)| port.clone()));
-    let positive: Vec<u32> = weights.iter().map(|(_, weight)| *weight).filter(|weight| *weight > 0).collect();
-    let alike = positive.windows(2).all(|pair| pair[0] == pair[1]);
+/// Expects what the `upstream` block says of a fleet with these backends, where nothing else was said. What was not understood is returned.
+fn expect_from(file: &Path, name: Option<&str>, fleet: Option<&[u16]>, plan: &mut Plan) -> Result<Vec<String>> {
+    let configuration = nginx_files::read(file)?;
+    let upstream = expected::choose(&configuration, &file.display().to_string(), name)
+        .map_err(|(what, hint)| anyhow::anyhow!("{what}\n  hint: {hint}"))?;
+    let mut expected = Expected::of(upstream, fleet);
     let expectations = &mut plan.expectations;
-    if expectations.algorithm.is_none() {
-        expectations.algorithm = match (&upstream.algorithm, alike) {
-            (Algorithm::RoundRobin, false) => "weighted-round-robin".parse().ok(),
-            (algorithm, _) => algorithm.word().parse().ok(),
-        };
+    expectations.algorithm = expectations.algorithm.or(expected.algorithm);
+    if expectations.shares.is_none() {
+        (expectations.shares, expectations.shares_by) = (expected.shares, file.display().to_string());
+        expectations.not_understood.append(&mut expected.unknown.clone());
     }
-    let promises = upstream.algorithm.word().parse().is_ok_and(|algorithm| Promise::of(algorithm) != Promise::Nothing);
-    if expectations.shares.is_none() && promises {
-        (expectations.shares, expectations.shares_by) = (Some(Weights::ByName(weights)), file.display().to_string());
-    }
-    match &upstream.algorithm {
-        Algorithm::Header(name) => plan.key_headers.push(name.to_string()),
-        Algorithm::Cookie(name) => plan.key_cookies.push(name.to_string()),
-        _ => {}
-    }
-    not_read.extend(upstream.not_understood.iter().cloned());
-    Ok(not_read)
+    expectations.backups.append(&mut expected.backups);
+    plan.key_headers.extend(expected.key_header);
+    plan.key_cookies.extend(expected.key_cookie);
+    Ok([configuration.not_read, expected.unknown, expected.remarks].concat())
 }
 
 /// `nginx -s reload@2s`: what, and when.

@@ -390,10 +390,7 @@ pub fn expectations(topology: &Topology, front: &Front) -> Expectations {
         (expectations.tolerance, expectations.margin) = spread;
     }
     let weighted = topology.is_weighted();
-    expectations.algorithm = match (&topology.algorithm, weighted) {
-        (Algorithm::RoundRobin, true) => "weighted-round-robin".parse().ok(),
-        (algorithm, _) => algorithm.word().parse().ok(),
-    };
+    expectations.algorithm = Some(topology.algorithm.kind(weighted));
     expectations.backups = topology.backups().map(|member| member.generator.to_string()).collect();
     if expectations.algorithm.is_some_and(|algorithm| Promise::of(algorithm) != Promise::Nothing) {
         let weights =

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use verdict::algorithm::Algorithm as Kind;
+
 /// How a balancer is told to pick a backend.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub enum Algorithm {
@@ -48,20 +50,26 @@ impl Algorithm {
         ]
     }
 
+    /// What a check sees of it, where all weights are alike or not.
+    pub fn kind(&self, weighted: bool) -> Kind {
+        match self {
+            Algorithm::RoundRobin if weighted => Kind::WeightedRoundRobin,
+            Algorithm::RoundRobin => Kind::RoundRobin,
+            Algorithm::LeastConnections => Kind::LeastConnections,
+            Algorithm::LeastTime => Kind::LeastTime,
+            Algorithm::Random => Kind::Random,
+            Algorithm::TwoChoices => Kind::TwoChoices,
+            Algorithm::Source => Kind::Source,
+            Algorithm::Uri => Kind::Uri,
+            Algorithm::Header(_) => Kind::Header,
+            Algorithm::Cookie(_) => Kind::Cookie,
+            Algorithm::Sticky(_) => Kind::Sticky,
+        }
+    }
+
     /// The word for it, without what it keys on.
     pub fn word(&self) -> &'static str {
-        match self {
-            Algorithm::RoundRobin => "round-robin",
-            Algorithm::LeastConnections => "least-connections",
-            Algorithm::LeastTime => "least-time",
-            Algorithm::Random => "random",
-            Algorithm::TwoChoices => "two-choices",
-            Algorithm::Source => "source",
-            Algorithm::Uri => "uri",
-            Algorithm::Header(_) => "header",
-            Algorithm::Cookie(_) => "cookie",
-            Algorithm::Sticky(_) => "sticky",
-        }
+        self.kind(false).name()
     }
 }
 

@@ -38,6 +38,10 @@ pub(super) fn shares(facts: &shares::Facts, level: Level) -> Phrase {
         Conclusion::NotPromised => {
             Phrase::of(format!("shares of {unit} are not judged: {} guarantees none", facts.algorithm))
         }
+        Conclusion::NotUnderstood(lines) => {
+            Phrase::of("shares are not judged: what decides about them is not understood".to_owned())
+                .because(lines.clone())
+        }
         Conclusion::Misfit(why) => Phrase::of(why.clone()),
     };
     match &facts.test {

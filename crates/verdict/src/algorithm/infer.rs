@@ -208,7 +208,7 @@ impl Evidence {
             Load::Ignores | Load::Unknown => {
                 inference.kind = Some(Algorithm::One);
                 inference.label = match self.members {
-                    Some(1) => "all to one, for the fleet has one backend".to_owned(),
+                    Some(1) => "all to one, the only backend that takes part".to_owned(),
                     _ => "all to one".to_owned(),
                 };
                 // What was not varied may still decide.

@@ -38,6 +38,9 @@ pub struct Expectations {
     pub shares_by: String,
     /// Of the algorithm.
     pub algorithm: Option<Algorithm>,
+    /// What decides about the shares and is not understood, such as a line of a configuration: then nothing is required of them, not even what the
+    /// algorithm that is seen would promise.
+    pub not_understood: Vec<String>,
     /// Backends that get nothing while any other can: backups, and what is marked as down.
     pub backups: Vec<String>,
     /// No client may see an error, whatever happens meanwhile; None leaves it to what happens.
@@ -58,6 +61,7 @@ impl Default for Expectations {
             shares: None,
             shares_by: "default".to_owned(),
             algorithm: None,
+            not_understood: Vec::new(),
             backups: Vec::new(),
             lossless: None,
             required: Vec::new(),

@@ -35,7 +35,8 @@ pub(crate) const REACH: Description = Description {
 
 pub(crate) fn judge(case: &Case) -> Option<Finding> {
     let expected_one = case.expectations.algorithm == Some(Algorithm::One);
-    if case.drill != Drill::None || expected_one || !case.has_records() || case.members < 2 {
+    let unknown = case.expectations.shares.is_none() && !case.expectations.not_understood.is_empty();
+    if case.drill != Drill::None || expected_one || unknown || !case.has_records() || case.members < 2 {
         return None;
     }
     let names = &case.names[..case.members];

@@ -47,6 +47,8 @@ pub enum Conclusion {
     TooFew,
     /// The algorithm promises no shares, so none are expected.
     NotPromised,
+    /// What decides about them is not understood: these lines of the configuration.
+    NotUnderstood(Vec<String>),
     /// The expected weights do not fit the fleet.
     Misfit(String),
 }
@@ -74,7 +76,8 @@ pub(crate) fn judge(case: &Case) -> (Option<Shares>, Option<Finding>) {
     }
     let places = case.names.len().max(counts.len());
     let counts: Vec<u64> = (0..places).map(|place| counts.get(place).copied().unwrap_or(0)).collect();
-    let judged = case.expectations.shares.is_some() || promises_even(case);
+    let unknown = &case.expectations.not_understood;
+    let judged = case.expectations.shares.is_some() || (unknown.is_empty() && promises_even(case));
     let mut shares = Shares {
         rows: Vec::new(),
         expected: expected_in_words(case),
@@ -116,7 +119,11 @@ pub(crate) fn judge(case: &Case) -> (Option<Shares>, Option<Finding>) {
     }
     if !judged {
         shares.expected = "nothing".to_owned();
-        let note = finding::Facts::Shares(facts(Conclusion::NotPromised));
+        let conclusion = match unknown.as_slice() {
+            [] => Conclusion::NotPromised,
+            unknown => Conclusion::NotUnderstood(unknown.to_vec()),
+        };
+        let note = finding::Facts::Shares(facts(conclusion));
         return (Some(shares), Some(Finding::new(Level::Note, note)));
     }
     let (test, level) = test(case, &counts, &expected, pins, total);

@@ -1,0 +1,196 @@
+//! PURE. What a check may expect of a balancer that an `upstream` block configures. What of it is not understood, or is about no backend
+//! of the fleet, is not judged, and said with the line of the file.
+
+use std::collections::BTreeMap;
+
+use crate::balancer::read::{Configuration, Endpoint, Method, Server, Upstream};
+use crate::topology::Algorithm;
+use verdict::algorithm::Algorithm as Kind;
+use verdict::promise::Promise;
+use verdict::rules::Weights;
+
+/// What follows from an `upstream` block.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Expected {
+    /// How a backend is picked; None if it is not known, or if there is nothing to pick from.
+    pub algorithm: Option<Kind>,
+    /// The share of each backend, by name; None if none is promised or known.
+    pub shares: Option<Weights>,
+    /// Backends that get nothing while others can.
+    pub backups: Vec<String>,
+    /// A header on which it keys.
+    pub key_header: Option<String>,
+    /// A cookie on which it keys.
+    pub key_cookie: Option<String>,
+    /// Why nothing can be required of shares and algorithm: what is not understood, with its place.
+    pub unknown: Vec<String>,
+    /// What else is not understood.
+    pub remarks: Vec<String>,
+}
+
+/// The block of that name, or the only one; else what is wrong, and a hint.
+pub fn choose<'c>(
+    configuration: &'c Configuration,
+    file: &str,
+    name: Option<&str>,
+) -> Result<&'c Upstream, (String, String)> {
+    let all = configuration.upstreams.as_slice();
+    let names = all.iter().map(|upstream| upstream.name.as_str()).collect::<Vec<_>>().join(", ");
+    match (name, all) {
+        (None, [only]) => Ok(only),
+        (None, []) => {
+            let not_read: String = configuration.not_read.iter().map(|what| format!("\n  {what}")).collect();
+            let hint = "give the file that has it; what a running NGINX reads: nginx -T > FILE";
+            Err((format!("{file}: has no upstream block{not_read}"), hint.to_owned()))
+        }
+        (None, _) => {
+            Err((format!("{file}: has several upstream blocks"), format!("choose one with --upstream: {names}")))
+        }
+        (Some(wanted), all) => all.iter().find(|upstream| upstream.name == wanted).ok_or_else(|| {
+            (format!("{file}: has no upstream {wanted}, only {names}"), "give one of these names".to_owned())
+        }),
+    }
+}
+
+impl Expected {
+    /// Of a fleet whose backends have these ports, if that is known beforehand.
+    pub fn of(upstream: &Upstream, fleet: Option<&[u16]>) -> Expected {
+        let mut expected = Expected { remarks: upstream.not_understood.clone(), ..Expected::default() };
+        let weights = weights(&upstream.servers, fleet).unwrap_or_else(|why| {
+            expected.unknown = why;
+            Vec::new()
+        });
+        let algorithm = match &upstream.method {
+            Method::Known(algorithm) => algorithm,
+            Method::Unknown(what) => {
+                expected.unknown.push(what.clone());
+                return expected;
+            }
+        };
+        match algorithm {
+            Algorithm::Header(name) => expected.key_header = Some(name.to_string()),
+            Algorithm::Cookie(name) => expected.key_cookie = Some(name.to_string()),
+            Algorithm::RoundRobin | Algorithm::LeastConnections | Algorithm::LeastTime | Algorithm::Random => {}
+            Algorithm::TwoChoices | Algorithm::Source | Algorithm::Uri | Algorithm::Sticky(_) => {}
+        }
+        let active: Vec<&Server> = upstream.servers.iter().filter(|server| !server.backup && !server.down).collect();
+        let alike = active.windows(2).all(|pair| pair[0].weight == pair[1].weight);
+        // One server alone is picked whatever the method.
+        let kind = algorithm.kind(!alike);
+        expected.algorithm = (active.len() > 1).then_some(kind);
+        if !expected.unknown.is_empty() {
+            return expected;
+        }
+        expected.backups = weights.iter().filter(|(_, weight)| *weight == 0).map(|(name, _)| name.clone()).collect();
+        let promises = Promise::of(kind) != Promise::Nothing || active.len() == 1;
+        expected.shares = promises.then_some(Weights::ByName(weights));
+        expected
+    }
+}
+
+/// Of each backend, by its name: 0 for one that gets nothing while others can. Or the servers that are no backends of the fleet.
+fn weights(servers: &[Server], fleet: Option<&[u16]>) -> Result<Vec<(String, u32)>, Vec<String>> {
+    let mut hosts: BTreeMap<u16, &str> = BTreeMap::new();
+    let mut weights: Vec<(String, u32)> = Vec::new();
+    let mut others = Vec::new();
+    for server in servers {
+        let port = match &server.endpoint {
+            Endpoint::Tcp(host, port) => {
+                // The same port of another host is another backend.
+                let known = *hosts.entry(*port).or_insert(host.as_str());
+                (known == host).then_some(*port)
+            }
+            // As our fleets name their sockets.
+            Endpoint::Unix(path) => {
+                let name = path.rsplit('/').next().and_then(|name| name.strip_suffix(".sock"));
+                name.and_then(|name| name.parse().ok())
+            }
+            Endpoint::Other => None,
+        };
+        let Some(port) = port.filter(|port| fleet.is_none_or(|fleet| fleet.contains(port))) else {
+            others.push(format!("{}: server {} is no backend of the fleet", server.place, server.address));
+            continue;
+        };
+        let (port, weight) = (port.to_string(), if server.backup || server.down { 0 } else { server.weight });
+        // A server that is listed twice gets twice as much.
+        match weights.iter_mut().find(|(known, _)| *known == port) {
+            Some((_, sum)) => *sum += weight,
+            None => weights.push((port, weight)),
+        }
+    }
+    // NGINX makes a server of each address that a name has.
+    let is_name = |server: &&Server| match &server.endpoint {
+        Endpoint::Tcp(host, _) => host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_err(),
+        Endpoint::Unix(_) | Endpoint::Other => false,
+    };
+    let active = || servers.iter().filter(|server| !server.backup && !server.down);
+    if let Some(named) = active().find(is_name)
+        && !active().all(|server| is_name(&server) && same_host(server, named))
+    {
+        others.push(format!("{}: the name in {} may have several addresses", named.place, named.address));
+    }
+    if others.is_empty() { Ok(weights) } else { Err(others) }
+}
+
+fn same_host(one: &Server, other: &Server) -> bool {
+    match (&one.endpoint, &other.endpoint) {
+        (Endpoint::Tcp(one, _), Endpoint::Tcp(other, _)) => one == other,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::balancer::read::Source;
+
+    fn expected(lines: &str, fleet: &[u16]) -> Expected {
+        let source = Source { name: "nginx.conf".to_owned(), text: format!("upstream u {{ {lines} }}") };
+        let read = Configuration::read(&source, &|_| Ok(Vec::new())).unwrap();
+        Expected::of(choose(&read, "nginx.conf", None).unwrap(), Some(fleet))
+    }
+
+    fn shares(expected: &Expected) -> Option<String> {
+        expected.shares.as_ref().map(ToString::to_string)
+    }
+
+    #[test]
+    fn one_active_server_gets_all_and_has_no_turns() {
+        for other in ["backup", "down"] {
+            let it = expected(&format!("server 127.0.0.1:9001; server 127.0.0.1:9002 {other};"), &[9001, 9002]);
+            assert_eq!((it.algorithm, shares(&it).as_deref()), (None, Some("9001=1,9002=0")), "{other}");
+            assert_eq!((it.backups, it.unknown), (vec!["9002".to_owned()], vec![]), "{other}");
+        }
+    }
+
+    #[test]
+    fn sockets_have_weights_too() {
+        let it = expected("server unix:/s/9001.sock weight=5; server unix:/s/9002.sock;", &[9001, 9002]);
+        assert_eq!((it.algorithm, shares(&it).as_deref()), (Some(Kind::WeightedRoundRobin), Some("9001=5,9002=1")));
+    }
+
+    #[test]
+    fn what_is_no_backend_of_the_fleet_is_named_and_nothing_is_added_up() {
+        let it = expected("server 10.0.0.1:3000; server 10.0.0.2:3000 weight=2; server 10.0.0.3:3000 backup;", &[9001]);
+        assert_eq!((shares(&it), it.backups.len(), it.unknown.len()), (None, 0, 3));
+        assert_eq!(it.unknown[1], "nginx.conf, line 1: server 10.0.0.2:3000 is no backend of the fleet");
+        let it = expected("server 10.0.0.1:9001; server 10.0.0.2:9001;", &[9001]);
+        assert_eq!((shares(&it), it.unknown.len()), (None, 1), "{it:?}");
+    }
+
+    #[test]
+    fn names_that_may_have_several_addresses_promise_no_shares_beside_others() {
+        let fleet = [9001, 9002];
+        let it = expected("server localhost:9001; server 127.0.0.1:9002;", &fleet);
+        assert_eq!((shares(&it), it.unknown.len()), (None, 1));
+        let it = expected("server localhost:9001; server localhost:9002;", &fleet);
+        assert_eq!(shares(&it).as_deref(), Some("9001=1,9002=1"));
+    }
+
+    #[test]
+    fn a_method_that_is_not_understood_promises_nothing() {
+        let it = expected("hash $host$uri consistent; server 127.0.0.1:9001; server 127.0.0.1:9002;", &[9001, 9002]);
+        assert_eq!((it.algorithm, shares(&it)), (None, None));
+        assert_eq!(it.unknown, ["nginx.conf, line 1: hash $host$uri consistent"]);
+    }
+}
