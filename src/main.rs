@@ -1,10 +1,5 @@
-//! Parse, dispatch, show the error, exit status.
+//! The program: see `lib.rs`.
 
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
-    uuid_generator::cli::main().unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
-        uuid_generator::cli::COULD_NOT_RUN.into()
-    })
+fn main() -> std::process::ExitCode {
+    uuid_generator::main()
 }

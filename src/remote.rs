@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::timeout;
 
+use crate::error::Problem;
 use crate::runfile::{Runfile, Whereabouts};
 use crate::wire::{
     Action, BatchHead, CheckNews, Fault, FleetStatus, Frame, Front, Generator, Record, Snapshot, Wish, read_batch,
@@ -22,29 +23,56 @@ pub struct Remote {
     whereabouts: Whereabouts,
 }
 
+/// What runs on this machine.
+pub(crate) enum Search {
+    /// The one that was meant.
+    Found(Remote),
+    /// Several may be meant; all that run.
+    Several(Vec<Whereabouts>),
+    /// Those that run are not the one that was named.
+    Others(Vec<Whereabouts>),
+    /// No fleet of this user runs.
+    None,
+}
+
+/// Looks for the one fleet that has all of `generators`, or for the one with that supervisor.
+pub(crate) fn search(supervisor: Option<u32>, generators: &[Generator]) -> Result<Search> {
+    let all = Runfile::find_all()?;
+    let fits = |fleet: &Whereabouts| match supervisor {
+        Some(pid) => fleet.pid == pid,
+        None => generators.iter().all(|generator| fleet.generators.contains(generator)),
+    };
+    let mut fitting = all.iter().filter(|fleet| fits(fleet)).cloned();
+    Ok(match (fitting.next(), fitting.next()) {
+        (Some(whereabouts), None) => Search::Found(Remote { whereabouts }),
+        (Some(_), Some(_)) => Search::Several(all),
+        (None, _) if all.is_empty() => Search::None,
+        // One fleet is meant even if it lacks a backend: its API then names the one that is missing.
+        (None, _) if supervisor.is_none() && all.len() == 1 => Search::Found(Remote { whereabouts: all[0].clone() }),
+        (None, _) => Search::Others(all),
+    })
+}
+
+/// The fleet has to be chosen.
+pub(crate) fn several(fleets: &[Whereabouts]) -> Problem {
+    Problem::new(format!("more than one fleet of this user runs:{}", list(fleets))).hint("choose one with --fleet PID")
+}
+
 /// A fleet answers at once, except where it waits for backends to end or to start.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Remote {
     /// The one fleet of this user that runs on this machine and has all of `generators`; or the one with that supervisor.
     pub fn find(supervisor: Option<u32>, generators: &[Generator]) -> Result<Remote> {
-        let all = Runfile::find_all()?;
-        let fits = |fleet: &Whereabouts| match supervisor {
-            Some(pid) => fleet.pid == pid,
-            None => generators.iter().all(|generator| fleet.generators.contains(generator)),
-        };
-        let mut fitting = all.iter().filter(|fleet| fits(fleet));
-        match (fitting.next(), fitting.next()) {
-            (Some(fleet), None) => Ok(Remote { whereabouts: fleet.clone() }),
-            (Some(_), Some(_)) => {
-                bail!("more than one fleet of this user runs:{}\n  hint: choose one with --fleet PID", list(&all))
+        match search(supervisor, generators)? {
+            Search::Found(remote) => Ok(remote),
+            Search::Several(fleets) => Err(several(&fleets))?,
+            Search::None => {
+                Err(Problem::new("no fleet of this user runs on this machine").hint("start one: uuid-generator"))?
             }
-            (None, _) if all.is_empty() => {
-                bail!("no fleet of this user runs on this machine\n  hint: start one: uuid-generator")
+            Search::Others(fleets) => {
+                Err(Problem::new(format!("no such fleet runs; those that do:{}", list(&fleets))))?
             }
-            // One fleet is meant even if it lacks a backend: its API then says which.
-            (None, _) if supervisor.is_none() && all.len() == 1 => Ok(Remote { whereabouts: all[0].clone() }),
-            (None, _) => bail!("no such fleet runs; those that do:{}", list(&all)),
         }
     }
 

@@ -3,9 +3,12 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::process::Stdio;
 use std::thread;
+use std::time::{Duration, Instant};
 
-use crate::support::{Fleet, TemporaryDirectory, error_of, program, run};
+use crate::support::{Fleet, TemporaryDirectory, complaints, error_of, eventually, program, run, send};
+use rustix::process::Signal;
 use uuid_generator::balancer::builtin::{Algorithm, Balancer, Defect};
 use verdict::report::{Report, Verdict};
 
@@ -103,7 +106,7 @@ fn a_file_that_is_wrong_is_told_with_its_place() {
     says(&check("[[check]]\nurl = 5\n"), &["line 2"]);
     says(
         &check("[[check]]\nname = \"a\"\nurl = \"http://localhost:1/\"\nexpect = [\"x\"]\n"),
-        &["check a", "no algorithm"],
+        &["check a", "unknown algorithm"],
     );
     says(&refused(&["--config", "/nowhere.toml"]), &["/nowhere.toml"]);
 }
@@ -125,7 +128,7 @@ fn what_answers_and_is_no_balancer_is_told() {
         let error = refused(&[&[url.as_str(), "--timeout", "300ms"], &identity[..]].concat());
         says(&error, &[&[url.as_str()], parts].concat());
     };
-    tried(silent, &["no answer within 300ms", "--timeout waits longer"]);
+    tried(silent, &["no response within 300ms", "--timeout waits longer"]);
     tried(answers("SSH-2.0-OpenSSH\r\n"), &["is no HTTP"]);
     tried(endless, &["larger than 16 MiB"]);
     tried(closing, &["ends it without an answer"]);
@@ -169,7 +172,8 @@ fn weights_and_outages_must_fit_the_fleet_before_anything_is_sent() {
 #[test]
 fn a_balancer_that_never_answers_or_never_ends_is_told() {
     let (fleet, ports) = Fleet::of(2, &["--log", "off"]);
-    for (defect, part) in [(Defect::NeverAnswers, "no answer within 300ms"), (Defect::Endless, "larger than 16 MiB")] {
+    for (defect, part) in [(Defect::NeverAnswers, "no response within 300ms"), (Defect::Endless, "larger than 16 MiB")]
+    {
         let balancer = Balancer::start(&ports, defect);
         let timeout = if defect == Defect::Endless { "10s" } else { "300ms" };
         says(&error_of(&fleet.program(&["check", &balancer.url("/"), "--timeout", timeout])), &[part]);
@@ -187,7 +191,7 @@ fn a_fleet_is_started_for_the_run_and_gone_after_it_and_its_own_errors_are_shown
     let output = run(program(&place).args(words));
     let report: Report = serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
-    assert_eq!((report.verdict, output.stderr.is_empty(), place.processes()), (Verdict::Pass, true, vec![]));
+    assert_eq!((report.verdict, complaints(&output), place.processes()), (Verdict::Pass, String::new(), vec![]));
     let _held = TcpListener::bind(("127.0.0.1", ports[1])).unwrap();
     says(&error_of(&run(program(&place).args(words))), &["failed to start the fleet", "address already in use"]);
     assert_eq!(place.processes(), [] as [u32; 0]);
@@ -207,7 +211,7 @@ fn several_checks_of_a_file_give_one_report_and_the_worst_verdict() {
     let report: Report = serde_json::from_slice(&output.stdout).unwrap();
     let verdicts: Vec<_> = report.checks.iter().map(|check| (check.name.as_deref().unwrap(), check.verdict)).collect();
     assert_eq!(verdicts, [("good", Verdict::Pass), ("bad", Verdict::Fail)]);
-    assert_eq!((output.status.code(), report.verdict, output.stderr.len()), (Some(1), Verdict::Fail, 0));
+    assert_eq!((output.status.code(), report.verdict, complaints(&output)), (Some(1), Verdict::Fail, String::new()));
     let read = |name: &str| std::fs::read_to_string(fleet.place.path().join(name)).unwrap();
     assert!(read("j.xml").contains("failures=\"1\"") && read("r.html").contains("</html>"));
     // A flag wins over the file.
@@ -253,21 +257,21 @@ fn backends_that_name_themselves_need_no_fleet() {
 }
 
 #[test]
-fn a_check_that_is_stopped_says_so_and_is_open() {
+fn a_check_that_is_interrupted_judges_nothing_and_says_so_in_one_line() {
     let (fleet, ports) = Fleet::of(2, &["--log", "off"]);
     let balancer = Balancer::start(&ports, Algorithm::RoundRobin);
-    let mut command = program(&fleet.place);
-    command.args(["check", &balancer.url("/"), "--rate", "100", "--duration", "60s", "--format", "json"]);
-    let child = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
-    // The sample has a rate that the experiments before it do not keep to: it has begun when some hundred requests have come.
-    crate::support::eventually("the sample has begun", || {
-        let records = fleet.records().records;
-        let times = records.len();
-        times > 1200
-    });
-    crate::support::send(child.id(), rustix::process::Signal::INT);
-    let output = child.wait_with_output().unwrap();
-    let report: Report = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!((output.status.code(), report.verdict), (Some(3), Verdict::Inconclusive));
-    assert!(report.checks[0].findings.iter().any(|finding| finding.rule().id() == "stopped"));
+    for (signal, status) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+        let before = fleet.records().records.len();
+        let mut command = program(&fleet.place);
+        command.args(["check", &balancer.url("/"), "--rate", "100", "--duration", "60s", "--format", "json"]);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        eventually("it sends requests", || fleet.records().records.len() > before + 50);
+        let begin = Instant::now();
+        send(child.id(), signal);
+        let output = child.wait_with_output().unwrap();
+        let (took, said) = (begin.elapsed(), complaints(&output));
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(status), 0), "{said}");
+        assert!(said.starts_with("stopped after ") && said.ends_with(" requests; nothing is judged\n"), "{said}");
+        assert!(said.lines().count() == 1 && took < Duration::from_secs(2), "{took:?}: {said}");
+    }
 }

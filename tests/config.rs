@@ -80,7 +80,7 @@ fn what_cannot_be_is_an_error_that_names_the_nearest_thing() {
         ("nginx --backup 9001-9003", "error: --backup: all backends would be backups\n"),
         (
             "nginx --retries 0 --retry-non-idempotent",
-            "error: --retry-non-idempotent: with --retries 0 nothing is tried again\n",
+            "error: --retry-non-idempotent: with --retries 0 nothing is retried\n",
         ),
         ("nginx --backup 9009", "error: --backup 9009: the fleet has no such backend\n"),
     ] {

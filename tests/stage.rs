@@ -231,15 +231,18 @@ fn what_cannot_be_started_is_told_before_anything_is() {
         (&["--with", "apache"][..], "expected one of nginx"),
         (&["--with", "builtin", "--weights", "1:2"], "2 weights for 3 backends"),
         (&["--with", "builtin", "--algorithm", "sticky"], "install nginx"),
-        (&["--with", "nginx", "--expect", "nonsense"], "no algorithm"),
+        (&["--with", "nginx", "--expect", "nonsense"], "unknown algorithm"),
         (&["http://localhost/", "--with", "nginx"], "has its own URL"),
         (&["http://localhost/", "--ports", "9001"], "--start or --with"),
         (&["--with", "nginx", "--from", "nginx.conf"], "--balancer-config runs a file of your own"),
-        (&["http://localhost/", "--retries", "2"], "start it with --with"),
-        (&["--with", "nginx", "--balancer-config", "f", "--listen", "1", "--algorithm", "uri"], "that file says it"),
+        (&["http://localhost/", "--retries", "2"], "start one --with nginx"),
+        (
+            &["--with", "nginx", "--balancer-config", "f", "--listen", "1", "--algorithm", "uri"],
+            "the file configures that",
+        ),
         (&["--with", "builtin", "--retries", "2"], "the built-in balancer has no --retries"),
         (&["--with", "nginx", "--health-path", "/readyz"], "cannot probe the health of backends"),
-        (&["--with", "nginx", "--retry-non-idempotent"], "say how often"),
+        (&["--with", "nginx", "--retry-non-idempotent"], "give the number of retries"),
     ] {
         let error = error_of(&run(at(&place).arg("check").args(words)));
         assert!(error.contains(part), "{words:?}: {error}");
@@ -341,7 +344,7 @@ fn what_an_nginx_conf_says_is_expected() {
         let output = fleet.program(&words);
         let report: Report = serde_json::from_slice(&output.stdout)
             .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
-        (report.verdict, String::from_utf8_lossy(&output.stderr).into_owned())
+        (report.verdict, crate::support::complaints(&output))
     };
     let weighted = Balancer::start(&backends, Algorithm::SmoothWeighted(vec![1, 3, 1]));
     let even = Balancer::start(&backends, Algorithm::RoundRobin);

@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::check::load::Identity;
 use crate::check::plan::Backing;
+use crate::error::Problem;
 use crate::remote::Remote;
 use crate::runfile::Runfile;
 use crate::wire::{Generator, MemberState};
@@ -80,7 +81,7 @@ async fn of_remote(remote: Remote, started: Option<Started>) -> Result<Found> {
 pub(crate) async fn start(options: &[String]) -> Result<(Remote, Started)> {
     let program = std::env::current_exe().context("failed to find this program")?;
     let mut child = Command::new(program)
-        .args(["--log", "off", "--end-with-parent"])
+        .args(["--log", "off", "--end-with-parent", "--errors=json"])
         .args(options)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -94,11 +95,11 @@ pub(crate) async fn start(options: &[String]) -> Result<(Remote, Started)> {
     let deadline = Instant::now() + START;
     loop {
         if child.try_wait()?.is_some() {
-            let mut said = String::new();
+            let mut said = Vec::new();
             if let Some(mut stderr) = child.stderr.take() {
-                let _ = stderr.read_to_string(&mut said).await;
+                let _ = stderr.read_to_end(&mut said).await;
             }
-            bail!("{}", said.trim().trim_start_matches("error: "));
+            return Err(Problem::of_process(&said))?;
         }
         if let Ok(remote) = Remote::find(Some(pid), &[])
             && let Ok(status) = remote.status().await

@@ -28,6 +28,8 @@ pub struct Visited {
     pub status: u16,
     /// What came.
     pub client: ClientWitness,
+    /// Where a redirect leads.
+    pub(crate) location: Option<String>,
 }
 
 impl Visitor {
@@ -59,7 +61,14 @@ impl Visitor {
         Ok(Visited {
             backend: backend.map(str::to_owned),
             status: observation.status,
+            location: location(observation.status, &seen.head),
             client: ClientWitness::of(&observation, self.backends.name(observation.backend).map(str::to_owned)),
         })
     }
+}
+
+fn location(status: u16, head: &str) -> Option<String> {
+    let fields = head.lines().filter_map(|line| line.split_once(':'));
+    let location = fields.filter(|(name, _)| name.eq_ignore_ascii_case("location")).last();
+    location.filter(|_| (300..400).contains(&status)).map(|(_, value)| value.trim().to_owned())
 }

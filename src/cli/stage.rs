@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
+use crate::args::location::LocationArgs;
 use crate::balancer::builtin::{self, Behaviour, Ejection, Ties};
 use crate::balancer::launch::{Recipe, Running, free_port};
 use crate::balancer::{Balancer, For, Listen, Options, installed};
 use crate::check::{Started, start_fleet};
-use crate::cli::balancing::Balancing;
-use crate::cli::settings::FleetFlags;
+use crate::config::Layer;
+use crate::config::balancing::BalancingConfig;
 use crate::remote::Remote;
 use crate::topology::{Algorithm, Failure, Topology, Weight, Weights};
 use crate::wire;
@@ -34,9 +35,9 @@ pub enum Front {
 #[derive(Clone, Debug, Default)]
 pub struct Wish {
     /// Where the backends are.
-    pub fleet: FleetFlags,
+    pub(crate) location: LocationArgs,
     /// What the balancer is told.
-    pub balancing: Balancing,
+    pub(crate) balancing: BalancingConfig,
     /// Where it listens; None: on any free port.
     pub port: Option<u16>,
     /// Where the live view listens; None: where a fleet's does by itself.
@@ -89,7 +90,7 @@ impl Stage {
         let version = version(front);
         let recipe = recipe(front, &topology, address, workers, version)?;
         let control = wish.control.map(|control| format!("--control={control}"));
-        let options: Vec<String> = wish.fleet.words().into_iter().chain(control).collect();
+        let options: Vec<String> = wish.location.arguments().into_iter().chain(control).collect();
         let (remote, fleet) = start_fleet(&options).await?;
         let balancer = match balance(recipe, &topology, address, workers).await {
             Ok(balancer) => balancer,
@@ -245,11 +246,13 @@ async fn balance(
 impl Wish {
     /// Who is in the fleet, and what the balancer in front of it is told.
     fn topology(&self, front: &Front) -> Result<(Topology, Option<NonZeroU32>)> {
-        let settings = self.fleet.settings().complete()?;
+        let fleet = self.location.config().merge()?;
         match front {
             // It is told by its own file.
-            Front::Own(..) => Balancing::default().tell(&settings),
-            Front::Real(_) | Front::BuiltIn => self.balancing.clone().or(settings.balancing()).tell(&settings),
+            Front::Own(..) => Ok(BalancingConfig::default().resolve(fleet.topology()?)?),
+            Front::Real(_) | Front::BuiltIn => {
+                Ok(self.balancing.clone().or(fleet.balancing()).resolve(fleet.topology()?)?)
+            }
         }
     }
 }

@@ -5,6 +5,7 @@ use std::process::Stdio;
 
 use tokio::process::Command;
 
+use crate::error::{Problem, describe_for_page};
 use crate::wire::Front;
 
 /// What is done.
@@ -39,7 +40,7 @@ impl Errand {
                 ["check".to_owned(), fleet, format!("--requests={CHECKED}")].into_iter().chain(expected).collect()
             }
         };
-        words.push("--format=json".to_owned());
+        words.extend(["--format=json".to_owned(), "--errors=json".to_owned()]);
         words.extend(["--".to_owned(), front.url.clone()]);
         words
     }
@@ -52,7 +53,7 @@ impl Errand {
         // 1 and 3 are verdicts.
         match output.status.code() {
             Some(0 | 1 | 3) => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
-            _ => Err(String::from_utf8_lossy(&output.stderr).trim().trim_start_matches("error: ").to_owned()),
+            _ => Err(describe_for_page(&Problem::of_process(&output.stderr).into())),
         }
     }
 }
@@ -65,8 +66,11 @@ mod tests {
     fn what_stands_before_the_fleet_is_the_last_word_whatever_it_is() {
         let front = Front { url: "--help".to_owned(), expect: vec!["round-robin".to_owned()], ..Front::default() };
         let words = Errand::Check.words(&front).join(" ");
-        assert!(words.ends_with("--requests=3000 --expect=round-robin --format=json -- --help"), "{words}");
+        assert!(
+            words.ends_with("--requests=3000 --expect=round-robin --format=json --errors=json -- --help"),
+            "{words}"
+        );
         let words = Errand::Send { requests: 7, keep_cookies: true }.words(&front).join(" ");
-        assert_eq!(words, "send --requests=7 --keep-cookies --format=json -- --help");
+        assert_eq!(words, "send --requests=7 --keep-cookies --format=json --errors=json -- --help");
     }
 }

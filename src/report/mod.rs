@@ -29,6 +29,24 @@ pub enum Format {
     Markdown,
     /// One file, with plots.
     Html,
+    /// For CI systems: JUnit's XML.
+    Junit,
+}
+
+impl Format {
+    /// All of them.
+    pub(crate) const ALL: [Format; 5] = [Format::Text, Format::Json, Format::Markdown, Format::Html, Format::Junit];
+
+    /// As it is typed.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Format::Text => "text",
+            Format::Json => "json",
+            Format::Markdown => "markdown",
+            Format::Html => "html",
+            Format::Junit => "junit",
+        }
+    }
 }
 
 /// Writes a report.
@@ -38,5 +56,6 @@ pub fn render(report: &Report, format: Format, style: &Style) -> String {
         Format::Json => json::json(report),
         Format::Markdown => markdown::markdown(report),
         Format::Html => html::html(report),
+        Format::Junit => junit::junit(report),
     }
 }

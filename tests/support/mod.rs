@@ -206,9 +206,18 @@ pub fn run(command: &mut Command) -> Output {
         .unwrap()
 }
 
+/// What a program wrote to standard error, but for the progress of a check: `  6 s · sample`.
+pub fn complaints(output: &Output) -> String {
+    let is_progress = |line: &str| {
+        line.trim_start().split_once(" s · ").is_some_and(|(time, _)| time.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    let text = String::from_utf8_lossy(&output.stderr);
+    text.split_inclusive('\n').filter(|line| !is_progress(line)).collect()
+}
+
 /// What a program that could not run says: exit status 2, this on standard error and nothing else.
 pub fn error_of(output: &Output) -> String {
-    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    let error = complaints(output);
     assert_eq!((output.status.code(), &*String::from_utf8_lossy(&output.stdout)), (Some(2), ""), "{error}");
     error
 }

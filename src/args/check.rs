@@ -1,0 +1,91 @@
+//! `uuid-generator check …`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::location::LocationArgs;
+use crate::config::balancing::BalancingConfig;
+use crate::config::check::CheckConfig;
+use crate::config::output::Output;
+
+/// Send requests through a balancer, account for every one of them, and give a verdict
+#[derive(Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct CheckArgs {
+    #[command(flatten)]
+    pub(crate) check: CheckConfig,
+
+    /// Fleet behind the balancer: the process id of its supervisor, or the URL of its API [default: the one that runs]
+    #[arg(long = "fleet", value_name = "PID|URL", conflicts_with = "start")]
+    pub(crate) fleet: Option<String>,
+
+    /// Start a fleet for the check
+    #[arg(long)]
+    pub(crate) start: bool,
+
+    #[command(flatten)]
+    pub(crate) location: LocationArgs,
+
+    /// Start a fleet and this balancer for the check: nginx, haproxy, envoy, traefik, caddy or builtin
+    #[arg(long, value_name = "BALANCER", conflicts_with_all = ["fleet", "start", "identity"], help_heading = "With a balancer of its own")]
+    pub(crate) with: Option<String>,
+
+    /// Configuration of that balancer instead of the one that we write; it listens on 127.0.0.1:PORT of --listen
+    #[arg(long, value_name = "FILE", requires_all = ["with", "listen"], help_heading = "With a balancer of its own")]
+    pub(crate) balancer_config: Option<PathBuf>,
+
+    /// Port of that balancer [default: a free one]
+    #[arg(long, value_name = "PORT", requires = "with", help_heading = "With a balancer of its own")]
+    pub(crate) listen: Option<u16>,
+
+    #[command(flatten)]
+    pub(crate) balancing: BalancingConfig,
+
+    /// Expect what an upstream block of this nginx.conf, or of a file that it includes, says: servers, weights, algorithm
+    #[arg(long, value_name = "FILE", help_heading = "Expectations")]
+    pub(crate) from: Option<PathBuf>,
+
+    /// Name of that block, if there are several
+    #[arg(long, value_name = "NAME", requires = "from", help_heading = "Expectations")]
+    pub(crate) upstream: Option<String>,
+
+    /// Report to write: text, json, markdown, html or junit, to standard output or to a file. Repeatable; one of them goes to standard
+    /// output [default: text]
+    #[arg(long, value_name = "FORMAT[=FILE]", help_heading = "Report")]
+    pub(crate) report: Vec<Output>,
+
+    /// Report format on standard output: the same as --report FORMAT
+    #[arg(long, value_name = "FORMAT", help_heading = "Report")]
+    pub(crate) format: Option<Output>,
+
+    /// File for a JUnit report: the same as --report junit=FILE
+    #[arg(long, value_name = "FILE", help_heading = "Report")]
+    pub(crate) junit: Option<PathBuf>,
+
+    /// File for an HTML report: the same as --report html=FILE
+    #[arg(long, value_name = "FILE", help_heading = "Report")]
+    pub(crate) html: Option<PathBuf>,
+
+    /// Print each phase of the check with its time on standard error
+    #[arg(short, long, help_heading = "Report")]
+    pub(crate) verbose: bool,
+}
+
+const AFTER_HELP: &str = "\
+Without a URL all checks of the file run, each a table [[check]] with the names of these options as keys, and `name`.
+
+A check takes at most 30 s and its sample: the time until the backends that respond are stable, and experiments. The sample takes \
+60 s, or --duration. Progress goes to standard error. CTRL+C stops a check within 2 s, and nothing is judged.
+
+Examples:
+  uuid-generator check http://localhost:8080/uuid                    is it balanced, is anything lost?
+  uuid-generator check localhost:8080/uuid --expect round-robin      and by round robin
+  uuid-generator check localhost:8080/uuid --expect 5:1:1            with these weights
+  uuid-generator check localhost:8080/uuid --outage kill:9002@2s,start@6s
+  uuid-generator check localhost:8080/uuid --during 'nginx -s reload' no request may be lost
+  uuid-generator check localhost:8080/v1 --body prompt.json --budget 200
+  uuid-generator check https://localhost:8443/uuid --insecure        with TLS, whoever signed its certificate
+  uuid-generator check localhost:8080/ --identity header:X-Served-By backends that are not ours
+
+Exit status: 0 pass, 1 fail, 2 could not run, 3 inconclusive, 130 or 143 interrupted.";

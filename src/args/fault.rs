@@ -1,0 +1,31 @@
+//! `uuid-generator fault …`.
+
+use clap::Args;
+
+/// Inject faults into backends of a running fleet, or clear them. Without ports it applies to all that run
+#[derive(Args)]
+#[command(override_usage = "uuid-generator fault [--fleet PID] [PORTS] FAULT…\n       uuid-generator fault [--fleet PID] [PORTS] clear",
+    after_help = FAULTS)]
+pub(crate) struct FaultArgs {
+    /// Process id of the fleet's supervisor, if more than one fleet of yours runs
+    #[arg(long, value_name = "PID")]
+    pub(crate) fleet: Option<u32>,
+    /// Ports, such as 9002 or 9001-9003,9010, and the words of a fault, also joined by colons; `clear` ends all faults
+    #[arg(value_name = "WORDS", required = true)]
+    pub(crate) words: Vec<String>,
+}
+
+const FAULTS: &str = "\
+Faults, each for a share of requests such as 10% or for all:
+  status 503 10%         respond with that status instead of the page
+  latency 200ms±50ms     delay each response (+- is read as ±)
+  reset 5%               TCP RST instead of a response
+  hang                   read the request, never respond
+  close                  read the request, close without a response
+  close-midway           send the head and half of the body, then close
+and for all requests:
+  fail-first 2           503 for the first two attempts at this backend of each request that has a Check-Request-Id
+  unhealthy              liveness and readiness respond 503, the page is served
+
+A backend has at most one fault of each kind, and several kinds at once. Except for `unhealthy`, faults leave health checks alone. \
+They end with the backend's process.";

@@ -1,0 +1,49 @@
+//! `uuid-generator fleet …`.
+
+use clap::{Args, Subcommand};
+
+use super::Format;
+use crate::topology::Ports;
+
+/// Show and change the backends of a running fleet of yours. Without ports a command applies to all backends for which it makes sense
+#[derive(Args)]
+pub(crate) struct FleetArgs {
+    /// Process id of the fleet's supervisor, if more than one fleet of yours runs
+    #[arg(long, global = true, value_name = "PID")]
+    pub(crate) fleet: Option<u32>,
+    #[command(subcommand)]
+    pub(crate) command: FleetCommand,
+}
+
+#[derive(Args)]
+pub(crate) struct Backends {
+    /// Ports of backends, such as 9002 or 9001-9003,9010
+    #[arg(value_name = "PORTS")]
+    pub(crate) ports: Vec<Ports>,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum FleetCommand {
+    /// Show the state of each backend
+    Status {
+        #[command(flatten)]
+        backends: Backends,
+        /// Output format
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
+    /// Kill a backend (SIGKILL): it is gone at once, with all that is in flight; its port refuses connections
+    Kill(Backends),
+    /// Pause a backend (SIGSTOP): its port takes connections, nobody responds
+    Pause(Backends),
+    /// Resume a paused backend (SIGCONT)
+    Resume(Backends),
+    /// Drain a backend: it accepts no new connections, finishes what is in flight, and ends; returns when it is gone
+    Drain(Backends),
+    /// Start a backend that is gone; returns when it accepts connections
+    Start(Backends),
+    /// Make readiness respond 503; everything else goes on
+    Unready(Backends),
+    /// Make readiness respond 200 again
+    Ready(Backends),
+}

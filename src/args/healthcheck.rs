@@ -1,0 +1,17 @@
+//! `uuid-generator healthcheck`.
+
+use clap::Args;
+use hyper::Uri;
+
+use crate::topology::Ports;
+
+/// Ask whether backends are ready: exit status 0 if all are, 1 if not
+#[derive(Args)]
+pub(crate) struct HealthcheckArgs {
+    /// URL to ask [default: the readiness of each backend: those of --ports, the environment or the file, else of the fleet that runs]
+    pub(crate) url: Option<Uri>,
+
+    /// Ports of the backends to ask
+    #[arg(long, value_name = "PORTS", conflicts_with = "url")]
+    pub(crate) ports: Option<Ports>,
+}

@@ -1,0 +1,65 @@
+//! Where the backends are, for commands that write configuration for a fleet or start one.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use crate::config::fleet::FleetConfig;
+use crate::config::text::Flag;
+use crate::topology::{Host, Ports, Sockets};
+
+/// Each option stands above the fleet's own settings.
+#[derive(Args, Clone, PartialEq, Default, Debug)]
+pub(crate) struct LocationArgs {
+    /// Ports of the backends [default: those of the fleet's own settings]
+    #[arg(long, value_name = "PORTS", help_heading = "Fleet")]
+    ports: Option<Ports>,
+
+    /// Host on which backends listen [default: that of the fleet's own settings]
+    #[arg(long, value_name = "HOST", help_heading = "Fleet")]
+    host: Option<Host>,
+
+    /// Folder of the unix sockets on which backends listen: FOLDER/9001.sock and so on [default: that of the fleet's own settings]
+    #[arg(long, value_name = "FOLDER", help_heading = "Fleet")]
+    sockets: Option<Sockets>,
+
+    /// Use the PROXY protocol on connections to backends [default: as in the fleet's own settings]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", help_heading = "Fleet")]
+    proxy_protocol: Option<Flag>,
+
+    /// File with settings of the fleet, of the balancer, and checks [default: uuid-generator.toml in the working directory, if it is
+    /// there]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl LocationArgs {
+    /// Whether anything but the file is named.
+    pub(crate) fn are_given(&self) -> bool {
+        *self != LocationArgs { config: self.config.clone(), ..LocationArgs::default() }
+    }
+
+    /// The file that was named.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        self.config.as_deref()
+    }
+
+    /// As settings of which nothing else is known.
+    pub(crate) fn config(&self) -> FleetConfig {
+        let LocationArgs { ports, host, sockets, proxy_protocol, config } = self.clone();
+        FleetConfig { ports, host, sockets, proxy_protocol, config, ..FleetConfig::default() }
+    }
+
+    /// As arguments for a fleet that we start.
+    pub(crate) fn arguments(&self) -> Vec<String> {
+        let argument = |name: &str, value: Option<String>| value.map(|value| format!("--{name}={value}"));
+        let arguments = [
+            argument("ports", self.ports.as_ref().map(Ports::to_string)),
+            argument("host", self.host.as_ref().map(Host::to_string)),
+            argument("sockets", self.sockets.as_ref().map(|sockets| sockets.folder().display().to_string())),
+            argument("proxy-protocol", self.proxy_protocol.map(|Flag(on)| on.to_string())),
+            argument("config", self.config.as_ref().map(|file| file.display().to_string())),
+        ];
+        arguments.into_iter().flatten().collect()
+    }
+}

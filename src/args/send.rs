@@ -1,0 +1,37 @@
+//! `uuid-generator send`.
+
+use clap::Args;
+
+use super::Format;
+use crate::wire::Time;
+
+/// Send a few requests in sequence, and show which backend responded to each
+#[derive(Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct SendArgs {
+    /// URL of the balancer, such as http://localhost:8080/uuid
+    pub(crate) url: String,
+
+    /// Number of requests, up to 1,000,000
+    #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) requests: u32,
+
+    /// Act as one client that keeps cookies as browsers do [default: each request is a new client]
+    #[arg(long)]
+    pub(crate) keep_cookies: bool,
+
+    /// Response timeout; a number alone is in seconds
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = seconds_or_time)]
+    pub(crate) timeout: Time,
+
+    /// Output format
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+}
+
+const AFTER_HELP: &str = "\
+Exit status: 0 every request got a response of a backend, 1 not every request did, 2 could not run.";
+
+fn seconds_or_time(text: &str) -> Result<Time, &'static str> {
+    text.parse().or_else(|why| format!("{text}s").parse().map_err(|_| why))
+}

@@ -1,0 +1,232 @@
+//! `check`: which checks are meant, a balancer for them if one is asked for, and the verdict as exit status.
+
+use std::io::IsTerminal;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tokio::time::timeout;
+
+use super::progress::Progress;
+use super::{expect, interrupt};
+use crate::args::check::CheckArgs;
+use crate::check::plan::{Backing, Plan};
+use crate::check::{self, Watch};
+use crate::cli::stage::{self, Stage, Wish};
+use crate::config::Layer;
+use crate::config::check::CheckConfig;
+use crate::config::fleet::checks_of_file;
+use crate::config::output::{self, Output};
+use crate::error::{Interrupted, Problem};
+use crate::report::{Format, Style, render};
+use verdict::report::{Report, Verdict};
+
+/// Exit status of a check that fails.
+const FAILED: u8 = 1;
+/// Exit status of a check that is inconclusive.
+const INCONCLUSIVE: u8 = 3;
+/// Of the API of a fleet that is started for a check.
+const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+/// The balancer and the fleet of a check that was interrupted have that long to end.
+const GRACE: Duration = Duration::from_millis(700);
+
+/// Runs the checks, writes their reports, and gives the verdict.
+pub(super) async fn run(args: CheckArgs) -> Result<ExitCode> {
+    let watch = Arc::new(Watch::default());
+    interrupt::stop_on_signals(&watch)?;
+    let outputs = outputs(&args)?;
+    let report = match &args.with {
+        Some(with) => with_balancer(&args, with, &watch).await?,
+        None => of_running(&args, &watch).await?,
+    };
+    write(&report, &outputs)?;
+    Ok(ExitCode::from(match report.verdict {
+        Verdict::Pass => 0,
+        Verdict::Fail => FAILED,
+        Verdict::Inconclusive => INCONCLUSIVE,
+    }))
+}
+
+/// A balancer that runs already.
+async fn of_running(args: &CheckArgs, watch: &Arc<Watch>) -> Result<Report> {
+    if args.location.are_given() && !args.start {
+        return Err(Problem::new(
+            "--ports, --host, --sockets and --proxy-protocol are for a fleet that this command starts",
+        )
+        .hint("add --start or --with"))?;
+    }
+    if !args.balancing.is_empty() {
+        return Err(Problem::new(
+            "--algorithm, --retries and the other options of balancing are for a balancer that this command starts",
+        )
+        .hint("start one --with nginx, or say what the running one must do with --expect"))?;
+    }
+    let backing = backing(args)?;
+    let plans = checks(args)?.into_iter().map(|check| check.resolve(&backing)).collect::<Result<Vec<_>, _>>()?;
+    judge(args, None, plans, watch).await
+}
+
+/// Starts a fleet and a balancer, checks it, and stops both.
+async fn with_balancer(args: &CheckArgs, with: &str, watch: &Arc<Watch>) -> Result<Report> {
+    let front = stage::front(with, args.balancer_config.as_deref())?;
+    refuse_contradictions(args)?;
+    // What was typed wrongly is reported before anything starts.
+    let checks = checks_of_balancer(args)?;
+    let any = checks.iter().map(|check| check.clone().at("http://localhost/").resolve(&Backing::Any));
+    expect::from_nginx(args, None, &mut any.collect::<Result<Vec<_>, _>>()?)?;
+    let wish = Wish {
+        location: args.location.clone(),
+        balancing: args.balancing.clone(),
+        port: args.listen,
+        control: Some(ANY_PORT),
+    };
+    let stage = tokio::select! {
+        stage = Stage::set(&front, &wish) => stage?,
+        () = watch.stopped() => return Err(Interrupted { status: watch.stopped_with(), requests: 0 })?,
+    };
+    let fleet: Vec<u16> = stage.topology.generators().map(|generator| generator.0).collect();
+    let result = match plans_on(args, checks, &stage) {
+        Ok(plans) => judge(args, Some(&fleet), plans, watch).await,
+        Err(problem) => Err(problem.into()),
+    };
+    let stopped = result.as_ref().is_err_and(|error| error.is::<Interrupted>());
+    match stopped {
+        // What does not end in time is killed with the process that holds it.
+        true => drop(timeout(GRACE, stage.strike()).await),
+        false => stage.strike().await,
+    }
+    result
+}
+
+fn refuse_contradictions(args: &CheckArgs) -> Result<(), Problem> {
+    let own = args.balancer_config.is_some();
+    if !args.check.url.is_empty() && !own {
+        return Err(Problem::new("a URL and --with: the balancer that is started has its own URL"));
+    }
+    if args.from.is_some() && !own {
+        return Err(Problem::new(
+            "--from and --with: the balancer that is started is expected to do what it is configured to do",
+        )
+        .hint("--balancer-config runs a file of your own"));
+    }
+    if own && !args.balancing.is_empty() {
+        return Err(Problem::new(
+            "--balancer-config and --algorithm, --retries or other options of balancing: the file configures that",
+        )
+        .hint("say what the balancer must do with --expect, or read it from the file with --from"));
+    }
+    Ok(())
+}
+
+fn plans_on(args: &CheckArgs, checks: Vec<CheckConfig>, stage: &Stage) -> Result<Vec<Plan>, Problem> {
+    let backing = Backing::Fleet(Some(stage.supervisor));
+    let plan = |check: CheckConfig| {
+        let has_tolerance = check.tolerance.is_some();
+        let mut plan = check.at(&stage.url).resolve(&backing)?;
+        // What a file of the user's own configures is not known here.
+        if args.balancer_config.is_none() {
+            expect::from_stage(stage, &mut plan, has_tolerance);
+        }
+        if let Some((pid, directory)) = stage.balancer() {
+            plan.scenario.place(&[("{pid}", &pid.to_string()), ("{directory}", &directory.to_string_lossy())]);
+        }
+        Ok(plan)
+    };
+    checks.into_iter().map(plan).collect()
+}
+
+/// Checks, shows progress, and stops when a signal comes: then nothing is judged.
+async fn judge(args: &CheckArgs, fleet: Option<&[u16]>, mut plans: Vec<Plan>, watch: &Arc<Watch>) -> Result<Report> {
+    for remark in expect::from_nginx(args, fleet, &mut plans)? {
+        eprintln!("not understood, and not judged: {remark}");
+    }
+    let progress = Progress::show(watch.clone(), args.verbose);
+    let run = check::run(&plans, watch).await;
+    drop(progress);
+    match run? {
+        check::Run::Judged(report) => Ok(report),
+        check::Run::Stopped { requests } => Err(Interrupted { status: watch.stopped_with(), requests })?,
+    }
+}
+
+fn backing(args: &CheckArgs) -> Result<Backing, Problem> {
+    if args.start {
+        let arguments = [format!("--control={ANY_PORT}")].into_iter().chain(args.location.arguments());
+        return Ok(Backing::Started(arguments.collect()));
+    }
+    match args.fleet.as_deref() {
+        None => Ok(Backing::Any),
+        Some(url) if url.contains(':') => Ok(Backing::FleetAt(url.to_owned())),
+        Some(pid) => match pid.parse() {
+            Ok(pid) => Ok(Backing::Fleet(Some(pid))),
+            Err(_) => Err(Problem::new("expected a process id, or a URL such as http://127.0.0.1:9000")
+                .on(format!("--fleet {pid}"))),
+        },
+    }
+}
+
+/// The file with checks, if there is one.
+fn file(args: &CheckArgs) -> Option<&Path> {
+    let usual = Path::new(crate::config::FILE);
+    args.location.file().or(usual.exists().then_some(usual))
+}
+
+/// Those of the file, each beneath the command line.
+fn merged(args: &CheckArgs, file: &Path) -> Result<Vec<CheckConfig>, Problem> {
+    Ok(checks_of_file(file)?.into_iter().map(|check| args.check.clone().or(check)).collect())
+}
+
+/// Of the balancer that is started: those of the file, or the one of the command line.
+fn checks_of_balancer(args: &CheckArgs) -> Result<Vec<CheckConfig>, Problem> {
+    let checks = match file(args) {
+        Some(file) if args.check.url.is_empty() => merged(args, file)?,
+        _ => Vec::new(),
+    };
+    Ok(if checks.is_empty() { vec![args.check.clone()] } else { checks })
+}
+
+/// The one of the command line, or those of the file.
+fn checks(args: &CheckArgs) -> Result<Vec<CheckConfig>, Problem> {
+    if !args.check.url.is_empty() {
+        return Ok(vec![args.check.clone()]);
+    }
+    let no_url = || {
+        Problem::new("no URL").hint(format!(
+            "give the URL of the balancer, such as http://localhost:8080/uuid, or tables [[check]] in {}",
+            crate::config::FILE
+        ))
+    };
+    let file = file(args).ok_or_else(no_url)?;
+    let checks = merged(args, file)?;
+    if checks.is_empty() {
+        return Err(Problem::new("has no table [[check]]")
+            .on(file.display())
+            .hint("add one with a url, or give the URL of the balancer"));
+    }
+    Ok(checks)
+}
+
+fn outputs(args: &CheckArgs) -> Result<Vec<Output>, Problem> {
+    let file = |format: Format, file: &Option<_>| file.clone().map(|file| Output { format, file: Some(file) });
+    let short = [args.format.clone(), file(Format::Junit, &args.junit), file(Format::Html, &args.html)];
+    output::resolve(args.report.iter().cloned().chain(short.into_iter().flatten()))
+}
+
+fn write(report: &Report, outputs: &[Output]) -> Result<()> {
+    for output in outputs {
+        match &output.file {
+            Some(file) => {
+                let text = render(report, output.format, &Style::of_terminal(false));
+                std::fs::write(file, text).with_context(|| format!("failed to write {}", file.display()))?;
+            }
+            None => {
+                let style = Style::of_terminal(std::io::stdout().is_terminal());
+                super::print(render(report, output.format, &style).as_bytes())?;
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,67 @@
+//! `config`: configuration for a balancer, from the fleet's settings and what was typed.
+
+use std::fmt::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+
+use super::print;
+use crate::args::config::ConfigArgs;
+use crate::balancer::{For, Options, Written, installed};
+use crate::config::Layer;
+
+/// Writes it.
+pub(super) fn run(args: ConfigArgs) -> Result<ExitCode> {
+    let fleet = args.location.config().merge()?;
+    let (topology, workers) = args.balancing.or(fleet.balancing()).resolve(fleet.topology()?)?;
+    let version = match args.for_version {
+        Some(version) => For::Asked(version),
+        None => installed::version(&args.balancer).map_or(For::Newest, For::Found),
+    };
+    let options = Options { listen: args.listen, snippet: args.snippet, version, workers };
+    let written = args.balancer.write(&topology, &options)?;
+    match &args.output {
+        Some(folder) => {
+            save(&written, folder)?;
+            print(usage(&written, folder).as_bytes())
+        }
+        None => print(text(&written).as_bytes()),
+    }
+}
+
+/// One file as it is; several with their names between them.
+fn text(written: &Written) -> String {
+    match written.files.as_slice() {
+        [file] => file.text.clone(),
+        files => {
+            let mut text = String::new();
+            for file in files {
+                let gap = if text.is_empty() { "" } else { "\n" };
+                let _ = write!(text, "{gap}# ==> {} <==\n{}", file.name, file.text);
+            }
+            text
+        }
+    }
+}
+
+fn save(written: &Written, folder: &Path) -> Result<()> {
+    std::fs::create_dir_all(folder).with_context(|| format!("failed to make the folder {}", folder.display()))?;
+    for file in &written.files {
+        let path = folder.join(file.name);
+        std::fs::write(&path, &file.text).with_context(|| format!("failed to write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// What was written where, and the command that runs it.
+fn usage(written: &Written, folder: &Path) -> String {
+    let mut text = String::new();
+    for file in &written.files {
+        let _ = writeln!(text, "{}", folder.join(file.name).display());
+    }
+    if let Some(run) = &written.run {
+        let _ = writeln!(text, "\ncd {} && {run}", folder.display());
+    }
+    text
+}

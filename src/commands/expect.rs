@@ -1,0 +1,53 @@
+//! What a check expects because a balancer is configured so: the one that we started, or an `nginx.conf`.
+
+use crate::args::check::CheckArgs;
+use crate::balancer::expected::{self, Expected};
+use crate::balancer::nginx_files;
+use crate::check::plan::Plan;
+use crate::cli::demo;
+use crate::cli::stage::Stage;
+use crate::error::Problem;
+
+/// Expects what the balancer of the stage is configured to do, where the user expects nothing else.
+pub(super) fn from_stage(stage: &Stage, plan: &mut Plan, has_tolerance: bool) {
+    let configured = demo::plan_of(stage, None);
+    let expectations = &mut plan.expectations;
+    if expectations.shares.is_none() {
+        expectations.shares = configured.expectations.shares;
+        expectations.shares_by = configured.expectations.shares_by;
+    }
+    expectations.algorithm = expectations.algorithm.or(configured.expectations.algorithm);
+    expectations.backups.extend(configured.expectations.backups);
+    if !has_tolerance {
+        expectations.tolerance = configured.expectations.tolerance;
+        expectations.margin = configured.expectations.margin;
+    }
+    plan.key_headers.extend(configured.key_headers);
+    plan.key_cookies.extend(configured.key_cookies);
+}
+
+/// Expects what the `upstream` block of `--from` says of a fleet with these backends, where the user expects nothing else. What of the file
+/// was not understood is returned.
+pub(super) fn from_nginx(args: &CheckArgs, fleet: Option<&[u16]>, plans: &mut [Plan]) -> anyhow::Result<Vec<String>> {
+    let Some(file) = &args.from else { return Ok(Vec::new()) };
+    let configuration = nginx_files::read(file)?;
+    let name = file.display().to_string();
+    let upstream = expected::choose(&configuration, &name, args.upstream.as_deref())
+        .map_err(|(what, hint)| Problem::new(what).hint(hint))?;
+    let expected = Expected::of(upstream, fleet);
+    plans.iter_mut().for_each(|plan| expect(&expected, &name, plan));
+    Ok([configuration.not_read, expected.unknown, expected.remarks].concat())
+}
+
+fn expect(expected: &Expected, file: &str, plan: &mut Plan) {
+    let expectations = &mut plan.expectations;
+    expectations.algorithm = expectations.algorithm.or(expected.algorithm);
+    if expectations.shares.is_none() {
+        expectations.shares = expected.shares.clone();
+        expectations.shares_by = file.to_owned();
+        expectations.not_understood.extend(expected.unknown.iter().cloned());
+    }
+    expectations.backups.extend(expected.backups.iter().cloned());
+    plan.key_headers.extend(expected.key_header.clone());
+    plan.key_cookies.extend(expected.key_cookie.clone());
+}

@@ -1,0 +1,80 @@
+//! `fleet`: the state of the backends of a running fleet, and actions on them.
+
+use std::fmt::Write;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use super::print;
+use crate::args::Format;
+use crate::args::fleet::{FleetArgs, FleetCommand};
+use crate::error::Problem;
+use crate::remote::Remote;
+use crate::topology::Ports;
+use crate::wire::{Action, Fault, FleetStatus, MemberState};
+
+/// A drain takes as long as the fleet's grace; the API responds when all are gone.
+const PATIENCE: Duration = Duration::from_secs(3600);
+
+/// Does it and shows the backends.
+pub(super) async fn run(args: FleetArgs) -> Result<ExitCode> {
+    let (action, backends, format) = match args.command {
+        FleetCommand::Status { backends, format } => (None, backends, format),
+        FleetCommand::Kill(backends) => (Some(Action::Kill), backends, Format::Text),
+        FleetCommand::Pause(backends) => (Some(Action::Pause), backends, Format::Text),
+        FleetCommand::Resume(backends) => (Some(Action::Resume), backends, Format::Text),
+        FleetCommand::Drain(backends) => (Some(Action::Drain), backends, Format::Text),
+        FleetCommand::Start(backends) => (Some(Action::Start), backends, Format::Text),
+        FleetCommand::Unready(backends) => (Some(Action::Unready), backends, Format::Text),
+        FleetCommand::Ready(backends) => (Some(Action::Ready), backends, Format::Text),
+    };
+    let wanted = Ports::concat(backends.ports).meant().map_err(|why| Problem::new(why.to_string()))?;
+    let remote = Remote::find(args.fleet, &wanted)?;
+    let mut status = match action {
+        None => remote.status().await?,
+        Some(action) => remote.act(action, &wanted, PATIENCE).await?,
+    };
+    if action.is_none() && !wanted.is_empty() {
+        let known = |generator| status.members.iter().any(|member| member.generator == generator);
+        if let Some(unknown) = wanted.iter().find(|wanted| !known(**wanted)) {
+            return Err(Problem::new(format!("this fleet has no backend {unknown}")))?;
+        }
+        status.members.retain(|member| wanted.contains(&member.generator));
+    }
+    let text = match format {
+        Format::Text => table(&status),
+        Format::Json => format!("{}\n", serde_json::to_string_pretty(&status)?),
+    };
+    print(text.as_bytes())
+}
+
+/// The state of each backend, for a person.
+pub(super) fn table(status: &FleetStatus) -> String {
+    let mut table = format!("fleet {} · API {}\n\n", status.pid, status.control);
+    let _ = writeln!(table, "BACKEND  STATE     PID      ATTEMPTS  IN FLIGHT  RESTARTS");
+    for member in &status.members {
+        let pid = member.pid.map_or("-".to_owned(), |pid| pid.to_string());
+        let _ = write!(
+            table,
+            "{:<7}  {:<8}  {pid:<7}  {:>8}  {:>9}  {:>8}",
+            member.generator.to_string(),
+            member.state,
+            member.attempts,
+            member.in_flight,
+            member.restarts
+        );
+        if let (MemberState::Gone, Some(end)) = (member.state, &member.last_end) {
+            let _ = write!(table, "  {end}");
+        }
+        if member.lost > 0 {
+            let _ = write!(table, "  {} records lost", member.lost);
+        }
+        if !member.faults.is_empty() {
+            let faults: Vec<String> = member.faults.iter().map(Fault::to_string).collect();
+            let _ = write!(table, "  {}", faults.join(", "));
+        }
+        table.push('\n');
+    }
+    table
+}

@@ -1,0 +1,36 @@
+//! Signals that end a command before it is done.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::spawn_local;
+
+use crate::check::Watch;
+
+/// CTRL+C, SIGTERM and a closed terminal stop the check; the second time at once.
+pub(super) fn stop_on_signals(watch: &Arc<Watch>) -> Result<()> {
+    for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
+        // Whoever starts a check with `nohup` wants it to outlive its terminal.
+        if kind == SignalKind::hangup() && is_ignored(kind) {
+            continue;
+        }
+        let mut signals = signal(kind).context("failed to listen to signals")?;
+        let watch = watch.clone();
+        spawn_local(async move {
+            signals.recv().await;
+            let status = 128 + kind.as_raw_value();
+            watch.stop(status as u8);
+            signals.recv().await;
+            std::process::exit(status);
+        });
+    }
+    Ok(())
+}
+
+fn is_ignored(kind: SignalKind) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
+    mask >> (kind.as_raw_value() - 1) & 1 == 1
+}

@@ -1,0 +1,145 @@
+//! How far a check is, on standard error, for those who wait.
+
+use std::io::{IsTerminal, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crate::check::Watch;
+use verdict::numbers::grouped;
+
+/// Shown until it is dropped.
+pub(super) struct Progress {
+    over: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// How it is shown.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Form {
+    /// One line that is overwritten.
+    Terminal,
+    /// A line now and then, for logs.
+    Lines,
+    /// A line for each phase, and now and then.
+    Phases,
+}
+
+const LOOK: Duration = Duration::from_millis(100);
+const FIRST_LINE: Duration = Duration::from_secs(1);
+const LINES: Duration = Duration::from_secs(5);
+
+impl Progress {
+    pub(super) fn show(watch: Arc<Watch>, verbose: bool) -> Progress {
+        let form = match (verbose, std::io::stderr().is_terminal()) {
+            (true, _) => Form::Phases,
+            (false, true) => Form::Terminal,
+            (false, false) => Form::Lines,
+        };
+        let over = Arc::new(AtomicBool::new(false));
+        let ended = over.clone();
+        let thread = std::thread::spawn(move || follow(&watch, form, &ended));
+        Progress { over, thread: Some(thread) }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            let _ = thread.join();
+        }
+    }
+}
+
+fn follow(watch: &Watch, form: Form, over: &AtomicBool) {
+    let begin = Instant::now();
+    let mut next = FIRST_LINE;
+    let mut phase = "";
+    while !over.load(Ordering::Relaxed) {
+        let now = begin.elapsed();
+        let state = State::of(watch);
+        match form {
+            Form::Terminal => write(&format!("\r\x1b[K{}", state.bar())),
+            Form::Lines | Form::Phases => {
+                let enters = form == Form::Phases && state.phase != phase;
+                if enters || now >= next {
+                    write(&format!("{:>3} s · {}\n", now.as_secs(), state.line()));
+                }
+                while now >= next {
+                    next += LINES;
+                }
+                phase = state.phase;
+            }
+        }
+        std::thread::park_timeout(LOOK);
+    }
+    if form == Form::Terminal {
+        write("\r\x1b[K");
+    }
+}
+
+/// Nobody may read it: that ends no check.
+fn write(text: &str) {
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+}
+
+/// What a check does now.
+struct State {
+    phase: &'static str,
+    sent: u64,
+    /// 0 if it is not known.
+    total: u64,
+    errors: u64,
+}
+
+impl State {
+    fn of(watch: &Watch) -> State {
+        State {
+            phase: watch.phase.lock().map_or("", |phase| *phase),
+            sent: watch.progress.sent(),
+            total: watch.total.load(Ordering::Relaxed),
+            errors: watch.progress.errors(),
+        }
+    }
+
+    fn errors(&self) -> String {
+        if self.errors > 0 { format!(" · {} errors", grouped(self.errors)) } else { String::new() }
+    }
+
+    fn line(&self) -> String {
+        let phase = if self.phase.is_empty() { "starting" } else { self.phase };
+        match (self.sent, self.total) {
+            (0, _) => phase.to_owned(),
+            (sent, 0) => format!("{phase} · {} requests{}", grouped(sent), self.errors()),
+            (sent, total) => format!("{phase} · {} of {} requests{}", grouped(sent), grouped(total), self.errors()),
+        }
+    }
+
+    fn bar(&self) -> String {
+        const WIDTH: u64 = 30;
+        if self.sent == 0 || self.total == 0 {
+            return self.line();
+        }
+        let done = (self.sent * WIDTH / self.total).min(WIDTH) as usize;
+        let bar = format!("{}{}", "█".repeat(done), "░".repeat(WIDTH as usize - done));
+        format!("{} {bar} {} of {}{}", self.phase, grouped(self.sent), grouped(self.total), self.errors())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_says_the_phase_and_how_far_it_is() {
+        let state = |sent, total, errors| State { phase: "taking the sample", sent, total, errors };
+        assert_eq!(state(0, 500, 0).line(), "taking the sample");
+        assert_eq!(state(1240, 0, 0).line(), "taking the sample · 1,240 requests");
+        assert_eq!(state(1240, 5000, 3).line(), "taking the sample · 1,240 of 5,000 requests · 3 errors");
+        assert!(state(2500, 5000, 0).bar().contains(&"█".repeat(15)));
+        assert!(state(9000, 5000, 0).bar().contains(&"█".repeat(30)));
+    }
+}

@@ -1,0 +1,99 @@
+//! `send`: a few requests in sequence, and which backend responded to each.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use serde_json::json;
+
+use crate::args::Format;
+use crate::args::send::SendArgs;
+use crate::check::plan::Trust;
+use crate::check::{Visited, Visitor};
+use crate::report::phrases::what_came;
+
+/// Names in a line.
+const ROW: usize = 15;
+
+/// Sends them. Exit status 1 if one of them got no response of a backend.
+pub(super) fn run(args: SendArgs) -> Result<ExitCode> {
+    let mut visitor = Visitor::new(&args.url, &Trust::Machine, args.timeout.0, args.keep_cookies)?;
+    let visits: Vec<Visited> = (0..args.requests).map(|_| visitor.visit()).collect::<Result<_>>()?;
+    let text = match args.format {
+        Format::Json => format!("{}\n", object(&visits)),
+        Format::Text => table(&visits),
+    };
+    super::print(text.as_bytes())?;
+    let all = visits.iter().all(|visit| visit.backend.is_some());
+    Ok(if all { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn object(visits: &[Visited]) -> serde_json::Value {
+    let each = visits
+        .iter()
+        .map(|visit| json!({ "backend": visit.backend, "status": visit.status, "seen": what_came(&visit.client) }));
+    json!({ "version": 1, "requests": visits.len(), "answers": each.collect::<Vec<_>>() })
+}
+
+/// Backends in the order of their responses, then each kind of response with its count.
+fn table(visits: &[Visited]) -> String {
+    let mut text = String::new();
+    if visits.iter().any(|visit| visit.backend.is_some()) {
+        let names: Vec<&str> = visits.iter().map(|visit| visit.backend.as_deref().unwrap_or("-")).collect();
+        for row in names.chunks(ROW) {
+            text += &format!("{}\n", row.join("  "));
+        }
+        text.push('\n');
+    }
+    let mut backends: BTreeMap<&str, usize> = BTreeMap::new();
+    // What no backend responded to is counted by what came instead, whatever time each took.
+    let mut others: BTreeMap<String, usize> = BTreeMap::new();
+    for visit in visits {
+        match &visit.backend {
+            Some(backend) => *backends.entry(backend).or_default() += 1,
+            None => *others.entry(kind(visit)).or_default() += 1,
+        }
+    }
+    if !backends.is_empty() {
+        let counted = backends.iter().map(|(name, count)| format!("{count} × {name}"));
+        text += &format!("{}\n", counted.collect::<Vec<_>>().join(" · "));
+    }
+    others.iter().for_each(|(kind, count)| text += &format!("{count} × {kind}\n"));
+    text
+}
+
+fn kind(visit: &Visited) -> String {
+    let kind = what_came(&visit.client);
+    visit.location.iter().fold(kind, |kind, location| format!("{kind}, Location: {location}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use verdict::finding::ClientWitness;
+    use verdict::observation::ClientOutcome;
+
+    fn visit(backend: Option<&str>, outcome: ClientOutcome, status: Option<u16>, seconds: f64) -> Visited {
+        let backend = backend.map(str::to_owned);
+        let location = (status == Some(301)).then(|| "http://localhost:8080/uuid/".to_owned());
+        let client = ClientWitness { outcome, status, backend: backend.clone(), seconds, reused: false };
+        Visited { backend, status: status.unwrap_or_default(), client, location }
+    }
+
+    #[test]
+    fn what_is_alike_is_counted_in_one_line_whatever_time_it_took() {
+        let moved = [0.001, 0.002, 0.3].map(|seconds| visit(None, ClientOutcome::Answer, Some(301), seconds));
+        let text = table(&moved);
+        assert!(text.starts_with("3 × 301") && text.contains("8080/uuid/") && text.lines().count() == 1, "{text}");
+        let tls = [0.001, 0.002].map(|seconds| visit(None, ClientOutcome::TlsFailed, None, seconds));
+        assert!(table(&tls).starts_with("2 × "), "{}", table(&tls));
+    }
+
+    #[test]
+    fn backends_are_shown_in_their_order_and_counted() {
+        let answered = |name| visit(Some(name), ClientOutcome::Answer, Some(200), 0.001);
+        let refused = visit(None, ClientOutcome::Refused, None, 0.0);
+        let text = table(&[answered("9001"), answered("9002"), refused, answered("9001")]);
+        assert!(text.starts_with("9001  9002  -  9001\n\n2 × 9001 · 1 × 9002\n1 × "), "{text}");
+    }
+}

@@ -1,0 +1,185 @@
+//! What a balancer is configured to do: typed, or in the table `[balancer]` of the file. `config` writes it, `demo` and `check --with` run
+//! it.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use clap::Args;
+use serde::Deserialize;
+
+use super::layer::layer;
+use super::text::Count;
+use crate::error::Problem;
+use crate::topology::{Algorithm, Failure, Health, HttpPath, Ports, Retries, Timeouts, Topology, Weights};
+use crate::wire::Time;
+
+layer! {
+    /// One layer of it.
+    #[derive(Args, Deserialize, Default, Clone, PartialEq, Debug)]
+    #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+    pub(crate) struct BalancingConfig {
+        /// Algorithm: round-robin, least-connections, least-time, random, two-choices, source, uri, header:NAME, cookie:NAME, sticky or
+        /// sticky:NAME [default: round-robin]
+        #[arg(long, value_name = "ALGORITHM", help_heading = "Balancing")]
+        algorithm: Option<Algorithm>,
+
+        /// Weights of the backends, from 1 to 256, in their order: 5:1:1 [default: equal]
+        #[arg(long, value_name = "WEIGHTS", help_heading = "Balancing")]
+        weights: Option<Weights>,
+
+        /// Backup servers: they get requests only while no other backend is available
+        #[arg(long, value_name = "PORTS", help_heading = "Balancing")]
+        backup: Option<Ports>,
+
+        /// Path prefix that is balanced; backends get requests without it [default: /uuid]
+        #[arg(long, value_name = "PATH", help_heading = "Balancing")]
+        path: Option<HttpPath>,
+
+        /// Worker processes or threads of the balancer, from 1 to 64 [default: 1]
+        #[arg(long, value_name = "COUNT", help_heading = "Balancing")]
+        workers: Option<Count<1, 64>>,
+
+        /// Path of an active health check, such as /readyz [default: no active health checks]
+        #[arg(long, value_name = "PATH", help_heading = "Balancing: failures")]
+        health_path: Option<HttpPath>,
+
+        /// Time between two health checks of a backend [default: 1s]
+        #[arg(long, value_name = "TIME", help_heading = "Balancing: failures")]
+        health_interval: Option<Time>,
+
+        /// Response timeout of a health check [default: the interval]
+        #[arg(long, value_name = "TIME", help_heading = "Balancing: failures")]
+        health_timeout: Option<Time>,
+
+        /// Successful health checks in a row until a backend is back in rotation [default: 1]
+        #[arg(long, value_name = "COUNT", help_heading = "Balancing: failures")]
+        health_rise: Option<NonZeroU32>,
+
+        /// Failed health checks in a row until a backend is out of rotation [default: 1]
+        #[arg(long, value_name = "COUNT", help_heading = "Balancing: failures")]
+        health_fall: Option<NonZeroU32>,
+
+        /// Failed requests until a backend is out of rotation [default: 1 with --fail-timeout, else the balancer's default]
+        #[arg(long, value_name = "COUNT", help_heading = "Balancing: failures")]
+        max_fails: Option<NonZeroU32>,
+
+        /// How long a failed backend stays out of rotation [default: 10s with --max-fails, else the balancer's default]
+        #[arg(long, value_name = "TIME", help_heading = "Balancing: failures")]
+        fail_timeout: Option<Time>,
+
+        /// Retries of a request that a backend failed, up to 100; 0: none [default: the balancer's default]
+        #[arg(long, value_name = "COUNT", help_heading = "Balancing: failures")]
+        retries: Option<Count<0, 100>>,
+
+        /// Also retry a non-idempotent request, such as POST, that a backend may have executed
+        #[arg(long, help_heading = "Balancing: failures")]
+        retry_non_idempotent: bool,
+
+        /// Time to connect to a backend [default: the balancer's default]
+        #[arg(long, value_name = "TIME", help_heading = "Balancing: failures")]
+        connect_timeout: Option<Time>,
+
+        /// Time for a backend's response [default: the balancer's default]
+        #[arg(long, value_name = "TIME", help_heading = "Balancing: failures")]
+        answer_timeout: Option<Time>,
+
+        /// Idle connections kept to backends; 0: a new connection for each request [default: the balancer's default]
+        #[arg(long, value_name = "COUNT", help_heading = "Balancing")]
+        keep_alive: Option<Count<0, 65_535>>,
+    }
+}
+
+impl BalancingConfig {
+    /// Nothing is asked for.
+    pub(crate) fn is_empty(&self) -> bool {
+        *self == BalancingConfig::default()
+    }
+
+    /// The same backends behind a balancer that does this, and how many workers it has.
+    pub(crate) fn resolve(self, mut topology: Topology) -> Result<(Topology, Option<NonZeroU32>), Problem> {
+        if let Some(weights) = &self.weights {
+            topology.weigh(weights).map_err(|why| Problem::new(why).on("--weights"))?;
+        }
+        if let Some(backup) = &self.backup {
+            mark_backups(&mut topology, backup)?;
+        }
+        topology.algorithm = self.algorithm.clone().unwrap_or_default();
+        if let Some(path) = &self.path {
+            topology.path = path.clone();
+        }
+        topology.health = self.health()?;
+        topology.failure = self.failure()?;
+        topology.retries = self.retries()?;
+        topology.timeouts = Timeouts {
+            connect: milliseconds("--connect-timeout", self.connect_timeout)?,
+            answer: milliseconds("--answer-timeout", self.answer_timeout)?,
+        };
+        topology.keep_alive = self.keep_alive.map(|Count(connections)| connections);
+        Ok((topology, self.workers.and_then(|Count(workers)| NonZeroU32::new(workers))))
+    }
+
+    fn health(&self) -> Result<Option<Health>, Problem> {
+        let Some(path) = self.health_path.clone() else {
+            let details = [
+                ("--health-interval", self.health_interval.is_some()),
+                ("--health-timeout", self.health_timeout.is_some()),
+                ("--health-rise", self.health_rise.is_some()),
+                ("--health-fall", self.health_fall.is_some()),
+            ];
+            return match details.into_iter().find(|(_, given)| *given) {
+                None => Ok(None),
+                Some((option, _)) => Err(Problem::new("there are no health checks to configure")
+                    .on(option)
+                    .hint("switch them on with --health-path /readyz")),
+            };
+        };
+        let interval = milliseconds("--health-interval", self.health_interval)?.unwrap_or(Duration::from_secs(1));
+        Ok(Some(Health {
+            path,
+            interval,
+            timeout: milliseconds("--health-timeout", self.health_timeout)?.unwrap_or(interval),
+            rise: self.health_rise.unwrap_or(NonZeroU32::MIN),
+            fall: self.health_fall.unwrap_or(NonZeroU32::MIN),
+        }))
+    }
+
+    fn failure(&self) -> Result<Option<Failure>, Problem> {
+        let fail_timeout = milliseconds("--fail-timeout", self.fail_timeout)?;
+        let asked = self.max_fails.is_some() || fail_timeout.is_some();
+        Ok(asked.then(|| Failure {
+            max_fails: self.max_fails.unwrap_or(NonZeroU32::MIN),
+            fail_timeout: fail_timeout.unwrap_or(Duration::from_secs(10)),
+        }))
+    }
+
+    fn retries(&self) -> Result<Option<Retries>, Problem> {
+        let wrong = |what: &str| Problem::new(what).on("--retry-non-idempotent");
+        match (self.retries, self.retry_non_idempotent) {
+            (None, true) => Err(wrong("it needs --retries").hint("give the number of retries, such as --retries 2")),
+            (Some(Count(0)), true) => Err(wrong("with --retries 0 nothing is retried")),
+            (retries, non_idempotent) => Ok(retries.map(|Count(attempts)| Retries { attempts, non_idempotent })),
+        }
+    }
+}
+
+fn mark_backups(topology: &mut Topology, backup: &Ports) -> Result<(), Problem> {
+    for generator in backup.meant().map_err(|why| Problem::new(why.to_string()).on("--backup"))? {
+        let member = topology.members.iter_mut().find(|member| member.generator == generator);
+        let missing = || Problem::new("the fleet has no such backend").on(format!("--backup {generator}"));
+        member.ok_or_else(missing)?.backup = true;
+    }
+    match topology.active().next() {
+        Some(_) => Ok(()),
+        None => Err(Problem::new("all backends would be backups").on("--backup")),
+    }
+}
+
+/// A time that every balancer's configuration can write.
+fn milliseconds(option: &str, given: Option<Time>) -> Result<Option<Duration>, Problem> {
+    match given {
+        Some(Time(time)) if time.subsec_nanos() % 1_000_000 != 0 => {
+            Err(Problem::new("expected whole milliseconds").on(option))
+        }
+        given => Ok(given.map(|Time(time)| time)),
+    }
+}

@@ -1,0 +1,332 @@
+//! One check: typed, or a table `[[check]]` of the file; and the plan that it means.
+
+use std::fmt::Display;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use serde::Deserialize;
+
+use super::layer::layer;
+use super::text::one_or_more;
+use super::{expectations, request};
+use crate::check::plan::{Backing, ClientCertificate, Experiments, Plan, Trust};
+use crate::check::scenario::Scenario;
+use crate::error::Problem;
+use crate::wire::Time;
+
+layer! {
+    /// One layer of it.
+    #[derive(Args, Deserialize, Default, Clone, Debug)]
+    #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+    pub(crate) struct CheckConfig {
+        #[arg(skip)]
+        name: Option<String>,
+
+        /// URLs of the balancer, such as http://localhost:8080/uuid; requests go to several in turn
+        #[serde(deserialize_with = "one_or_more")]
+        pub(crate) url: Vec<String>,
+
+        /// With https://: also trust the certificates of this file (PEM), authorities' or the balancer's own
+        #[arg(long, value_name = "FILE", conflicts_with = "insecure", help_heading = "Connection")]
+        ca: Option<PathBuf>,
+
+        /// With https://: trust any certificate
+        #[arg(long, help_heading = "Connection")]
+        insecure: bool,
+
+        /// Client certificate (PEM) for a balancer that asks for one
+        #[arg(long, value_name = "FILE", help_heading = "Connection")]
+        cert: Option<PathBuf>,
+
+        /// Private key of --cert (PEM) [default: the one in the file of --cert]
+        #[arg(long, value_name = "FILE", requires = "cert", help_heading = "Connection")]
+        key: Option<PathBuf>,
+
+        /// Address to connect to for that host and port; repeatable
+        #[arg(long, value_name = "HOST:PORT:ADDRESS", help_heading = "Connection")]
+        #[serde(deserialize_with = "one_or_more")]
+        resolve: Vec<String>,
+
+        /// Host and port to connect to instead of those of the URL; repeatable
+        #[arg(long, value_name = "HOST1:PORT1:HOST2:PORT2", help_heading = "Connection")]
+        #[serde(deserialize_with = "one_or_more")]
+        connect_to: Vec<String>,
+
+        /// Send a PROXY protocol header, version 1, at the start of each connection
+        #[arg(long, help_heading = "Connection")]
+        haproxy_protocol: bool,
+
+        /// Expectation; repeatable. `even` or weights such as 5:1:1 or 9001=5,9002=1; an algorithm such as round-robin,
+        /// least-connections, sticky; `backup:9003`: no requests while others are available; `lossless`: no client sees an error;
+        /// `intact`, `path:preserved`, `host:preserved`, `header:NAME:preserved`: nothing is changed on the way; `client-address`:
+        /// backends learn it; `mirrored:20%`: executed twice; `status:2xx`; and of outages `back:5s`, `ejected:5` failures at most,
+        /// `errors-end:1s`, `slow-start:10s` [default: what the algorithm promises]
+        #[arg(long, value_name = "EXPECTATION", help_heading = "Expectations")]
+        #[serde(deserialize_with = "one_or_more")]
+        expect: Vec<String>,
+
+        /// Smallest deviation of a share to detect, from 0.01 to 50 percentage points; deviations up to half of it pass [default: 2%, and
+        /// no deviation beyond chance passes]
+        #[arg(long, value_name = "PERCENT", help_heading = "Expectations")]
+        pub(crate) tolerance: Option<String>,
+
+        /// Outcome that does not fail the check, such as stale or duplicated; repeatable
+        #[arg(long, value_name = "OUTCOME", help_heading = "Expectations")]
+        #[serde(deserialize_with = "one_or_more")]
+        allow: Vec<String>,
+
+        /// Requests of the sample, up to 1,000,000,000 [default: as many as --tolerance needs]
+        #[arg(short = 'n', long, value_name = "COUNT", help_heading = "Traffic")]
+        requests: Option<u64>,
+
+        /// Requests of the whole check at most, warm-up and experiments included
+        #[arg(long, value_name = "COUNT", help_heading = "Traffic")]
+        budget: Option<u64>,
+
+        /// Length of the sample at most [default: 60s, or 5s after the last step of an outage]
+        #[arg(long, value_name = "TIME", help_heading = "Traffic")]
+        duration: Option<String>,
+
+        /// Connections at once, up to 60,000 [default: 32; 512 with --rate]
+        #[arg(short = 'c', long, value_name = "COUNT", help_heading = "Traffic")]
+        connections: Option<usize>,
+
+        /// Requests per second, up to 10,000,000, in all phases; in the sample sent at their times, however slow responses are
+        /// [default: each connection sends when it has its response]
+        #[arg(long, value_name = "RATE", help_heading = "Traffic")]
+        rate: Option<f64>,
+
+        /// Use a new connection for each request
+        #[arg(long, help_heading = "Traffic")]
+        new_connections: bool,
+
+        /// Response timeout [default: 10s]
+        #[arg(long, value_name = "TIME", help_heading = "Traffic")]
+        timeout: Option<String>,
+
+        /// Skip the experiments that find out the algorithm: only your own request is sent
+        #[arg(long, conflicts_with = "experiments_for", help_heading = "Traffic")]
+        no_experiments: bool,
+
+        /// Time of the experiments at most
+        #[arg(long, value_name = "TIME", help_heading = "Traffic")]
+        experiments_for: Option<String>,
+
+        /// Request method [default: GET; POST with --body]
+        #[arg(long, value_name = "METHOD", help_heading = "Request")]
+        method: Option<String>,
+
+        /// Request header, `Name: value`; repeatable
+        #[arg(long, value_name = "HEADER", help_heading = "Request")]
+        #[serde(deserialize_with = "one_or_more")]
+        header: Vec<String>,
+
+        /// File whose content is the request body, up to 64 MiB; @- is standard input. Repeatable: requests take them in turn
+        #[arg(long, value_name = "FILE", conflicts_with = "body_bytes", help_heading = "Request")]
+        #[serde(deserialize_with = "one_or_more")]
+        body: Vec<String>,
+
+        /// Length of a generated request body, up to 64 MiB
+        #[arg(long, value_name = "BYTES", help_heading = "Request")]
+        body_bytes: Option<usize>,
+
+        /// Send the body in chunks, without Content-Length
+        #[arg(long, help_heading = "Request")]
+        chunked: bool,
+
+        /// Wait for `100 Continue` before the body is sent, for a second at most
+        #[arg(long, help_heading = "Request")]
+        expect_continue: bool,
+
+        /// Header that the balancer may hash, besides the usual ones; repeatable
+        #[arg(long, value_name = "NAME", help_heading = "Affinity")]
+        #[serde(deserialize_with = "one_or_more")]
+        key_header: Vec<String>,
+
+        /// Cookie that the balancer may hash, besides the usual ones; repeatable
+        #[arg(long, value_name = "NAME", help_heading = "Affinity")]
+        #[serde(deserialize_with = "one_or_more")]
+        key_cookie: Vec<String>,
+
+        /// Session id that backends issue: header:NAME, cookie:NAME or json:/pointer:HEADER
+        #[arg(long, value_name = "WHERE", help_heading = "Affinity")]
+        session: Option<String>,
+
+        /// Scenario: steps on backends during the sample, such as kill:9002@2s,start@6s; also pause, resume, drain, unready, ready, clear
+        /// and faults: status:503:10%:9002@2s, latency:200ms±50ms:9002@2s, reset, hang, close, close-midway, fail-first, unhealthy
+        #[arg(long, value_name = "STEPS", help_heading = "Resilience")]
+        outage: Option<String>,
+
+        /// Shell command during the sample, after 1 s or at its time: 'nginx -s reload@2s'; no request may be lost. With --with, {pid} and
+        /// {directory} in it are the balancer's: 'kill -HUP {pid}'
+        #[arg(long, value_name = "COMMAND", help_heading = "Resilience")]
+        during: Option<String>,
+
+        /// Backends that are not ours: where their name stands in a response, header:NAME, json:/pointer or regex:EXPRESSION
+        #[arg(long, value_name = "WHERE")]
+        identity: Option<String>,
+    }
+}
+
+impl CheckConfig {
+    /// At this URL, unless it names one.
+    pub(crate) fn at(self, url: &str) -> CheckConfig {
+        let url = if self.url.is_empty() { vec![url.to_owned()] } else { self.url };
+        CheckConfig { url, ..self }
+    }
+
+    /// The plan that it means. Files of bodies are read.
+    pub(crate) fn resolve(self, backing: &Backing) -> Result<Plan, Problem> {
+        let name = self.name.clone();
+        let in_check = |problem: Problem| match name {
+            Some(name) => problem.within(format!("check {name}")),
+            None => problem,
+        };
+        self.plan(backing).map_err(in_check)
+    }
+
+    fn plan(self, backing: &Backing) -> Result<Plan, Problem> {
+        let mut urls = self.url.iter().cloned();
+        let url = urls.next().ok_or_else(|| Problem::new("is missing").on("url"))?;
+        let headers = request::headers(&self.header)?;
+        let routes = [
+            self.resolve.iter().map(|text| request::resolve(text)).collect::<Result<Vec<_>, _>>()?,
+            self.connect_to.iter().map(|text| request::connect_to(text)).collect::<Result<Vec<_>, _>>()?,
+        ];
+        let bodies = match self.body_bytes {
+            Some(0) => Vec::new(),
+            Some(bytes) => vec![vec![b'x'; within("--body-bytes", bytes, request::MAX_BODY)?].into()],
+            None => request::bodies(&self.body)?,
+        };
+        Ok(Plan {
+            name: self.name.clone(),
+            further_urls: urls.collect(),
+            trust: self.trust()?,
+            client_certificate: self.client_certificate()?,
+            routes: routes.concat(),
+            haproxy_protocol: self.haproxy_protocol,
+            method: self.method()?,
+            headers: headers.kept,
+            bodies,
+            chunked: self.chunked || headers.chunked,
+            expect_continue: self.expect_continue || headers.expect_continue,
+            connections: self.connections.map(|count| within("-c", count, 60_000)).transpose()?,
+            new_connections: self.new_connections,
+            rate: self.rate()?,
+            requests: self.requests.map(|count| within("-n", count, 1_000_000_000)).transpose()?,
+            budget: self.budget.map(|count| within("--budget", count, 1_000_000_000)).transpose()?,
+            experiments: self.experiments()?,
+            duration: time("--duration", self.duration.as_deref())?,
+            timeout: time("--timeout", self.timeout.as_deref())?.unwrap_or(Duration::from_secs(10)),
+            expectations: expectations::resolve(&self.expect, self.tolerance.as_deref(), &self.allow)?,
+            scenario: self.scenario()?,
+            session: self.session.as_deref().map(request::session).transpose()?,
+            key_headers: self.key_header.clone(),
+            key_cookies: self.key_cookie.clone(),
+            ..Plan::new(url, self.backing(backing)?)
+        })
+    }
+
+    fn trust(&self) -> Result<Trust, Problem> {
+        match (&self.ca, self.insecure) {
+            (None, false) => Ok(Trust::Machine),
+            (Some(file), false) => Ok(Trust::Also(file.clone())),
+            (None, true) => Ok(Trust::Anyone),
+            (Some(_), true) => {
+                let what = "--ca and --insecure: either trusts some certificates, or any";
+                Err(Problem::new(what).hint("leave one out"))
+            }
+        }
+    }
+
+    fn client_certificate(&self) -> Result<Option<ClientCertificate>, Problem> {
+        match (&self.cert, &self.key) {
+            (None, None) => Ok(None),
+            (Some(certificate), key) => Ok(Some(ClientCertificate {
+                certificate: certificate.clone(),
+                key: key.as_ref().unwrap_or(certificate).clone(),
+            })),
+            (None, Some(_)) => Err(Problem::new("it needs --cert, the certificate that it belongs to").on("--key")),
+        }
+    }
+
+    fn method(&self) -> Result<String, Problem> {
+        let usual = if self.body.is_empty() { "GET" } else { "POST" };
+        let method = self.method.clone().unwrap_or_else(|| usual.to_owned());
+        match !method.is_empty() && method.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-') {
+            true => Ok(method),
+            false => {
+                Err(Problem::new("expected capital letters, such as GET or POST").on(format!("--method {method}")))
+            }
+        }
+    }
+
+    fn rate(&self) -> Result<Option<f64>, Problem> {
+        match self.rate {
+            Some(rate) if !(rate > 0.0 && rate <= 1e7) => {
+                Err(Problem::new("expected requests per second, above 0 and at most 10,000,000")
+                    .on(format!("--rate {rate}")))
+            }
+            rate => Ok(rate),
+        }
+    }
+
+    fn experiments(&self) -> Result<Experiments, Problem> {
+        match (self.no_experiments, time("--experiments-for", self.experiments_for.as_deref())?) {
+            (false, None) => Ok(Experiments::Usual),
+            (false, Some(time)) => Ok(Experiments::For(time)),
+            (true, None) => Ok(Experiments::Off),
+            (true, Some(_)) => Err(Problem::new("--no-experiments and --experiments-for: either none, or for a time")
+                .hint("leave one out")),
+        }
+    }
+
+    fn scenario(&self) -> Result<Scenario, Problem> {
+        let mut scenario = match &self.outage {
+            Some(outage) => outage.parse::<Scenario>().map_err(|why| Problem::new(format!("--outage {why}")))?,
+            None => Scenario::default(),
+        };
+        if let Some(during) = &self.during {
+            let (command, at) = timed(during);
+            scenario.add_command(command, at);
+        }
+        Ok(scenario)
+    }
+
+    fn backing(&self, backing: &Backing) -> Result<Backing, Problem> {
+        match (&self.identity, backing) {
+            (Some(identity), Backing::Any) => Ok(Backing::Others(request::identity(identity)?)),
+            (Some(_), _) => {
+                Err(Problem::new("it is for backends that are not ours, and a fleet was named or is started")
+                    .on("--identity"))
+            }
+            (None, backing) => Ok(backing.clone()),
+        }
+    }
+}
+
+/// At least one, and not more than the machine is good for.
+fn within<T: PartialOrd + From<u8> + Display>(option: &str, count: T, most: T) -> Result<T, Problem> {
+    match count >= T::from(1) && count <= most {
+        true => Ok(count),
+        false => Err(Problem::new(format!("expected at least 1 and at most {most}")).on(format!("{option} {count}"))),
+    }
+}
+
+fn time(option: &str, text: Option<&str>) -> Result<Option<Duration>, Problem> {
+    let read = |text: &str| match text.parse() {
+        Ok(Time(time)) => Ok(time),
+        Err(why) => Err(Problem::new(why).on(format!("{option} {text}"))),
+    };
+    text.map(read).transpose()
+}
+
+/// `nginx -s reload@2s`: what, and when.
+fn timed(text: &str) -> (String, Duration) {
+    let at = text.rsplit_once('@').and_then(|(command, at)| Some((command, at.parse::<Time>().ok()?)));
+    match at {
+        Some((command, Time(at))) => (command.to_owned(), at),
+        None => (text.to_owned(), Duration::from_secs(1)),
+    }
+}

@@ -1,0 +1,229 @@
+//! The words of `--expect`, `--tolerance` and `--allow`.
+
+use std::time::Duration;
+
+use crate::error::Problem;
+use crate::wire::Time;
+use verdict::algorithm::{Algorithm, UnknownAlgorithm};
+use verdict::outcome::Outcome;
+use verdict::rules::{Expectations, Requirement, Weights};
+
+/// All of them, said where a word is not known.
+const KNOWN: &str = "even, weights such as 5:1:1 or 9001=5,9002=1, an algorithm, backup:9003, lossless, intact, path:preserved, \
+    host:preserved, header:NAME:preserved, client-address, mirrored:20%, status:2xx, back:5s, ejected:5, errors-end:1s or slow-start:10s";
+
+/// What is required, from the words of a user.
+pub(super) fn resolve(expect: &[String], tolerance: Option<&str>, allow: &[String]) -> Result<Expectations, Problem> {
+    let mut expectations = Expectations::default();
+    for text in expect {
+        match read(text)? {
+            Expectation::Lossless => expectations.lossless = Some(true),
+            Expectation::Backup(name) => expectations.backups.push(name),
+            Expectation::Shares(weights) => {
+                refuse_a_second(text, expectations.shares.as_ref().filter(|first| **first != weights))?;
+                expectations.shares = Some(weights);
+                expectations.shares_by = "--expect".to_owned();
+            }
+            Expectation::Algorithm(algorithm) => {
+                refuse_a_second(text, expectations.algorithm.as_ref().filter(|first| **first != algorithm))?;
+                expectations.algorithm = Some(algorithm);
+            }
+            Expectation::Required(required) => {
+                let same = |known: &&Requirement| std::mem::discriminant(*known) == std::mem::discriminant(&required);
+                let other = expectations.required.iter().find(same).filter(|known| **known != required);
+                // Each header is an expectation of its own.
+                if !matches!(required, Requirement::HeaderPreserved(_)) {
+                    refuse_a_second(text, other)?;
+                }
+                expectations.required.push(required);
+            }
+        }
+    }
+    if let Some(text) = tolerance {
+        let percent = percentage(text).filter(|percent| (0.01..=50.0).contains(percent)).ok_or_else(|| {
+            Problem::new("expected percentage points from 0.01% to 50%, such as 2%").on(format!("--tolerance {text}"))
+        })?;
+        expectations.tolerance = percent / 100.0;
+        expectations.margin = percent / 200.0;
+    }
+    for text in allow {
+        let known = Outcome::ALL.into_iter().find(|outcome| outcome.name() == text);
+        expectations.allowed.push(known.ok_or_else(|| {
+            let names = Outcome::ALL.map(Outcome::name).join(", ");
+            Problem::new(format!("expected one of {names}")).on(format!("--allow {text}"))
+        })?);
+    }
+    Ok(expectations)
+}
+
+/// One word of `--expect`.
+#[derive(PartialEq, Debug)]
+enum Expectation {
+    Lossless,
+    Backup(String),
+    Shares(Weights),
+    Algorithm(Algorithm),
+    Required(Requirement),
+}
+
+fn read(text: &str) -> Result<Expectation, Problem> {
+    let wrong = |expected: &str| Problem::new(format!("expected {expected}")).on(format!("--expect {text}"));
+    let required = |requirement| Ok(Expectation::Required(requirement));
+    match text {
+        "lossless" => return Ok(Expectation::Lossless),
+        "intact" => return required(Requirement::Intact),
+        "client-address" => return required(Requirement::ClientAddress),
+        "path:preserved" => return required(Requirement::PathPreserved),
+        "host:preserved" => return required(Requirement::HostPreserved),
+        _ => {}
+    }
+    // A name of a backend may hold colons: weights by name are known by `=`.
+    if text == "even" || text.contains('=') || text.split(':').all(is_number) && text.contains(':') {
+        return text.parse().map(Expectation::Shares).map_err(|why: String| Problem::new(format!("--expect {why}")));
+    }
+    let Some((word, value)) = text.split_once(':') else {
+        return text.parse().map(Expectation::Algorithm).map_err(|why: UnknownAlgorithm| {
+            Problem::new(format!("--expect {why}")).hint(format!("expectations are {KNOWN}"))
+        });
+    };
+    match word {
+        "backup" if !value.is_empty() => Ok(Expectation::Backup(value.to_owned())),
+        "header" => match value.strip_suffix(":preserved") {
+            Some(name) if !name.is_empty() => required(Requirement::HeaderPreserved(name.to_owned())),
+            Some(_) | None => Err(wrong("a name, such as header:Authorization:preserved")),
+        },
+        "mirrored" => match percentage(value).filter(|percent| *percent > 0.0 && *percent <= 100.0) {
+            Some(percent) => required(Requirement::Mirrored(percent / 100.0)),
+            None => Err(wrong("a share of requests above 0% and up to 100%, such as mirrored:20%")),
+        },
+        "status" => match statuses(value) {
+            Some((low, high)) => required(Requirement::Status { low, high }),
+            None => Err(wrong("a class, a status or a range: status:2xx, status:204 or status:200-399")),
+        },
+        "ejected" => match value.parse().ok().filter(|errors| *errors <= 1_000_000) {
+            Some(errors) => required(Requirement::Ejected(errors)),
+            None => Err(wrong("failed requests at most until a backend is out of rotation, such as ejected:5")),
+        },
+        "back" | "errors-end" | "slow-start" => {
+            let Time(time): Time = value.parse().map_err(|_| wrong(&format!("a time, such as {word}:5s")))?;
+            let meaning: fn(Duration) -> Requirement = match word {
+                "back" => Requirement::Back,
+                "errors-end" => Requirement::ErrorsEnd,
+                _ => Requirement::SlowStart,
+            };
+            required(meaning(time))
+        }
+        _ if text.split(':').next().is_some_and(is_number) => {
+            text.parse().map(Expectation::Shares).map_err(|why: String| Problem::new(format!("--expect {why}")))
+        }
+        _ => Err(wrong(&format!("one of {KNOWN}"))),
+    }
+}
+
+fn refuse_a_second(text: &str, first: Option<&impl ToString>) -> Result<(), Problem> {
+    match first {
+        None => Ok(()),
+        Some(first) => Err(Problem::new(format!("{} is expected already", first.to_string()))
+            .on(format!("--expect {text}"))
+            .hint("leave one of the two out")),
+    }
+}
+
+fn is_number(text: &str) -> bool {
+    !text.trim().is_empty() && text.trim().bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn percentage(text: &str) -> Option<f64> {
+    text.trim_end_matches('%').trim().parse::<f64>().ok().filter(|percent| percent.is_finite())
+}
+
+/// `2xx`, `204`, `200-399`
+fn statuses(text: &str) -> Option<(u16, u16)> {
+    let status = |text: &str| text.parse().ok().filter(|status| (100..=599).contains(status) && text.len() == 3);
+    if let Some(class) = text.strip_suffix("xx") {
+        let class: u16 = class.parse().ok().filter(|class| (1..=5).contains(class))?;
+        return Some((class * 100, class * 100 + 99));
+    }
+    let (low, high) = text.split_once('-').unwrap_or((text, text));
+    Some((status(low)?, status(high)?)).filter(|(low, high)| low <= high)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one(text: &str) -> Result<Expectation, String> {
+        read(text).map_err(|problem| problem.to_string())
+    }
+
+    #[test]
+    fn each_word_means_one_expectation_and_is_written_as_it_is_read() {
+        for text in [
+            "intact",
+            "path:preserved",
+            "host:preserved",
+            "client-address",
+            "header:Authorization:preserved",
+            "mirrored:20%",
+            "mirrored:0.5%",
+            "status:2xx",
+            "status:204",
+            "status:200-399",
+            "back:5s",
+            "ejected:5",
+            "errors-end:1s",
+            "slow-start:10s",
+        ] {
+            match one(text) {
+                Ok(Expectation::Required(required)) => assert_eq!(required.to_string(), text),
+                other => panic!("{text}: {other:?}"),
+            }
+        }
+        assert_eq!(one("even"), Ok(Expectation::Shares(Weights::Even)));
+        assert_eq!(one("5:1:1"), Ok(Expectation::Shares(Weights::ByPlace(vec![5, 1, 1]))));
+        let by_name = Weights::ByName(vec![("10.0.0.1:80".to_owned(), 5), ("b".to_owned(), 1)]);
+        assert_eq!(one("10.0.0.1:80=5,b=1"), Ok(Expectation::Shares(by_name)));
+        assert_eq!(one("backup:10.0.0.3:80"), Ok(Expectation::Backup("10.0.0.3:80".to_owned())));
+        assert!(matches!(one("round-robin"), Ok(Expectation::Algorithm(_))));
+    }
+
+    #[test]
+    fn a_word_that_is_not_understood_is_answered_with_what_was_expected() {
+        for (text, part) in [
+            ("5:x", "weights in the fleet's order"),
+            ("0:0", "at least one weight"),
+            ("nonsense", "unknown algorithm"),
+            ("nonsense:5", "expected one of even"),
+            ("status:6xx", "status:2xx"),
+            ("status:300-200", "status:2xx"),
+            ("status:20", "status:2xx"),
+            ("mirrored:0%", "above 0%"),
+            ("mirrored:101%", "up to 100%"),
+            ("header::preserved", "a name"),
+            ("header:X-A", "a name"),
+            ("back:soon", "back:5s"),
+            ("slow-start:0s", "slow-start:5s"),
+            ("ejected:-1", "ejected:5"),
+            ("backup:", "expected one of"),
+        ] {
+            let error = one(text).unwrap_err();
+            assert!(error.contains(part) && error.contains(text), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn two_expectations_that_contradict_each_other_are_refused() {
+        let of = |words: &[&str]| {
+            let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+            resolve(&words, None, &[]).map_err(|problem| problem.to_string())
+        };
+        for words in
+            [["even", "5:1:1"], ["round-robin", "random"], ["status:2xx", "status:200"], ["back:5s", "back:1s"]]
+        {
+            let error = of(&words).unwrap_err();
+            assert!(error.contains("expected already"), "{error}");
+        }
+        let all = of(&["round-robin", "round-robin", "even", "header:A:preserved", "header:B:preserved", "backup:1"]);
+        assert_eq!(all.unwrap().required.len(), 2);
+    }
+}

@@ -1,0 +1,269 @@
+//! The settings of a fleet: flags over environment over file over defaults.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use serde::Deserialize;
+
+use super::balancing::BalancingConfig;
+use super::check::CheckConfig;
+use super::environment;
+use super::file::{self, FILE};
+use super::layer::{Layer, layer};
+use super::text::{Count, Flag, PowerOfTwo};
+use crate::balancer::nginx;
+use crate::error::Problem;
+use crate::fleet::{ControlAddress, LogMode, Plan};
+use crate::topology::{Host, Ports, Sockets, Topology};
+use crate::wire::{Limits, Time};
+
+layer! {
+    /// One layer: what is typed for a fleet, set in the environment, or written in the file.
+    #[derive(Args, Deserialize, Default, Debug)]
+    #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+    pub(crate) struct FleetConfig {
+        /// Ports of the backends: a list of ports and ranges, up to 1,000 [default: 9001-9003]
+        #[arg(long, value_name = "PORTS")]
+        pub(crate) ports: Option<Ports>,
+
+        /// Host to listen on: a name or an address; localhost is both 127.0.0.1 and ::1, 0.0.0.0 all interfaces [default: localhost]
+        #[arg(long, value_name = "HOST")]
+        pub(crate) host: Option<Host>,
+
+        /// Folder in which backends also listen on unix sockets: FOLDER/9001.sock and so on [default: ports only]
+        #[arg(long, value_name = "FOLDER")]
+        pub(crate) sockets: Option<Sockets>,
+
+        /// Accept a PROXY protocol header, version 1 or 2, at the start of connections to backends [default: refused]
+        #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+        pub(crate) proxy_protocol: Option<Flag>,
+
+        /// Restart a backend that died: after 0.1 s, then 0.2 s and so on up to 5 s [default: it stays down]
+        #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+        pub(crate) restart: Option<Flag>,
+
+        /// Time that requests in flight have to end when the fleet stops or a backend drains [default: 10s]
+        #[arg(long, value_name = "TIME")]
+        pub(crate) grace: Option<Time>,
+
+        /// Log of requests on standard error [default: text]
+        #[arg(long, value_enum, value_name = "MODE")]
+        pub(crate) log: Option<LogMode>,
+
+        /// Address of the live view and the API; on other than loopback addresses all of it needs the token [default: 127.0.0.1:9000,
+        /// or any free port if that is taken]
+        #[arg(long, value_name = "ADDRESS")]
+        pub(crate) control: Option<SocketAddr>,
+
+        /// Connections of a backend at once; more wait in the kernel's queue [default: 16384]
+        #[arg(long, value_name = "COUNT", help_heading = "Limits of each backend")]
+        pub(crate) max_connections: Option<Count<1, 1_000_000>>,
+
+        /// Bytes of a request's line and headers; more are refused with 431 or 414 [default: 32768]
+        #[arg(long, value_name = "BYTES", help_heading = "Limits of each backend")]
+        pub(crate) max_header_bytes: Option<Count<256, 1_000_000>>,
+
+        /// Time for a request's head to arrive; then it is refused with 408 [default: 10s]
+        #[arg(long, value_name = "TIME", help_heading = "Limits of each backend")]
+        pub(crate) header_timeout: Option<Time>,
+
+        /// Time that an idle connection is kept; longer than balancers keep theirs, so that they close first [default: 3m]
+        #[arg(long, value_name = "TIME", help_heading = "Limits of each backend")]
+        pub(crate) idle_timeout: Option<Time>,
+
+        /// Time without progress of a request body or of a response [default: 30s]
+        #[arg(long, value_name = "TIME", help_heading = "Limits of each backend")]
+        pub(crate) stall_timeout: Option<Time>,
+
+        /// Records that a backend's journal holds until they are read: a power of two, 256 bytes each [default: 32768, fewer for large
+        /// fleets]
+        #[arg(long, value_name = "COUNT", help_heading = "Limits of each backend")]
+        pub(crate) journal_records: Option<PowerOfTwo>,
+
+        /// File with settings [default: uuid-generator.toml in the working directory, if it is there]
+        #[arg(long, value_name = "FILE")]
+        #[serde(skip)]
+        pub(crate) config: Option<PathBuf>,
+
+        /// The table `[balancer]` of the file.
+        #[arg(skip)]
+        pub(crate) balancer: BalancingConfig,
+
+        /// The tables `[[check]]` of the file.
+        #[arg(skip)]
+        pub(crate) check: Vec<CheckConfig>,
+    }
+}
+
+/// All layers, and where the ports come from.
+#[derive(Debug)]
+pub(crate) struct MergedFleet {
+    config: FleetConfig,
+    ports_origin: String,
+}
+
+impl FleetConfig {
+    /// Adds the environment and the file beneath what was typed.
+    pub(crate) fn merge(self) -> Result<MergedFleet, Problem> {
+        self.merge_with(environment::variables(), Path::new("."))
+    }
+
+    fn merge_with(self, mut variables: BTreeMap<String, OsString>, directory: &Path) -> Result<MergedFleet, Problem> {
+        let named_by_environment = variables.remove("CONFIG").map(PathBuf::from);
+        let environment: FleetConfig = environment::read(variables)?;
+        let usual = directory.join(FILE);
+        let path = self.config.clone().or(named_by_environment).or_else(|| usual.exists().then_some(usual));
+        let (file, line) = match &path {
+            Some(path) => file::read(path, "ports")?,
+            None => Default::default(),
+        };
+        let ports_origin = match (&self.ports, &environment.ports, path.zip(line)) {
+            (Some(_), _, _) => "from --ports".to_owned(),
+            (None, Some(_), _) => format!("from {}PORTS", environment::PREFIX),
+            (None, None, Some((path, line))) => format!("from {}, line {line}", path.display()),
+            (None, None, None) => "the default".to_owned(),
+        };
+        Ok(MergedFleet { config: self.or(environment).or(file), ports_origin })
+    }
+}
+
+/// The checks that a file holds.
+pub(crate) fn checks_of_file(path: &Path) -> Result<Vec<CheckConfig>, Problem> {
+    let (file, _): (FleetConfig, _) = file::read(path, "ports")?;
+    Ok(file.check)
+}
+
+impl MergedFleet {
+    /// Whether any layer names the ports.
+    pub(crate) fn names_ports(&self) -> bool {
+        self.config.ports.is_some()
+    }
+
+    fn host(&self) -> Host {
+        self.config.host.clone().unwrap_or_else(|| "localhost".parse().expect("localhost is a host"))
+    }
+
+    fn ports(&self) -> Ports {
+        self.config.ports.clone().unwrap_or_else(Ports::of_the_original)
+    }
+
+    /// The backends, for those who look for them rather than start them; a balancer in front of them does nothing in particular.
+    pub(crate) fn topology(&self) -> Result<Topology, Problem> {
+        let generators = self.ports().meant().map_err(|why| Problem::new(why.to_string()))?;
+        let mut topology = Topology::of(self.host(), generators);
+        topology.sockets = self.config.sockets.clone();
+        topology.proxy_protocol = self.config.proxy_protocol.is_some_and(|Flag(on)| on);
+        Ok(topology)
+    }
+
+    /// The table `[balancer]` of the file.
+    pub(crate) fn balancing(&self) -> BalancingConfig {
+        self.config.balancer.clone()
+    }
+
+    /// With the defaults, the fleet to start.
+    pub(crate) fn resolve(self) -> Plan {
+        let (host, ports) = (self.host(), self.ports());
+        let config = self.config;
+        let time = |time: Option<Time>, default| time.map_or(default, |Time(time)| time);
+        let is_on = |flag: Option<Flag>| flag.is_some_and(|Flag(on)| on);
+        Plan {
+            host,
+            ports,
+            ports_origin: self.ports_origin,
+            sockets: config.sockets,
+            proxy_protocol: is_on(config.proxy_protocol),
+            limits: Limits {
+                connections: config.max_connections.map_or(16_384, |count| count.0),
+                header_bytes: config.max_header_bytes.map_or(32 * 1024, |count| count.0),
+                header_time: time(config.header_timeout, Duration::from_secs(10)),
+                idle_time: time(config.idle_timeout, Duration::from_secs(180)),
+                stall_time: time(config.stall_timeout, Duration::from_secs(30)),
+            },
+            grace: time(config.grace, Duration::from_secs(10)),
+            restart: is_on(config.restart),
+            log: config.log.unwrap_or(LogMode::Text),
+            control: config.control.map_or_else(
+                || ControlAddress::Preferred(SocketAddr::from(([127, 0, 0, 1], 9000))),
+                ControlAddress::Required,
+            ),
+            journal: config.journal_records.map(|count| count.0),
+            advice: Box::new(|topology| {
+                format!(
+                    "To balance over them with NGINX, put this inside `http {{ … }}`, or as a file into /etc/nginx/conf.d:\n\n{}\n\
+                     Reload it (nginx -s reload) and open http://localhost/uuid",
+                    nginx::lines(topology)
+                )
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn merge(flags: FleetConfig, environment: &[(&str, &str)], file: &str) -> Result<MergedFleet, Problem> {
+        let directory = std::env::temp_dir().join(format!("uuid-generator-config-{}", uuid::Uuid::new_v4()));
+        std::fs::create_dir(&directory).unwrap();
+        std::fs::write(directory.join(FILE), file).unwrap();
+        let environment = environment.iter().map(|(name, value)| (name.to_string(), value.into())).collect();
+        let merged = flags.merge_with(environment, &directory);
+        std::fs::remove_dir_all(directory).unwrap();
+        merged
+    }
+
+    fn flags(typed: &[&str]) -> FleetConfig {
+        use clap::FromArgMatches;
+        let command = FleetConfig::augment_args(clap::Command::new("test").no_binary_name(true));
+        FleetConfig::from_arg_matches(&command.try_get_matches_from(typed).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_flag_wins_over_the_environment_that_over_the_file_that_over_the_default() {
+        let file = "ports = [1, \"2-3\"]\ngrace = \"1s\"\nlog = \"off\"\nrestart = true\n";
+        let environment = [("GRACE", "2s"), ("LOG", "json"), ("MAX_CONNECTIONS", "7")];
+        let plan = merge(flags(&["--grace", "3s"]), &environment, file).unwrap().resolve();
+        assert_eq!(plan.grace, Duration::from_secs(3));
+        assert_eq!((plan.log, plan.limits.connections), (LogMode::Json, 7));
+        assert_eq!((plan.ports, plan.restart), ("1-3".parse().unwrap(), true));
+        assert_eq!(plan.limits.idle_time, Duration::from_secs(180));
+    }
+
+    #[test]
+    fn the_origin_of_the_ports_is_known() {
+        let origin = |flags, environment: &[_], file| merge(flags, environment, file).unwrap().ports_origin;
+        assert_eq!(origin(flags(&["--ports", "1"]), &[("PORTS", "2")], "ports = 3"), "from --ports");
+        assert_eq!(origin(flags(&[]), &[("PORTS", "2")], "ports = 3"), "from UUID_GENERATOR_PORTS");
+        assert!(origin(flags(&[]), &[], "\n\nports = 3").ends_with("uuid-generator.toml, line 3"));
+        assert_eq!(origin(flags(&[]), &[], "log = \"off\""), "the default");
+    }
+
+    #[test]
+    fn a_bad_setting_is_named_with_its_place_and_what_was_expected() {
+        let error = |environment: &[_], file| merge(flags(&[]), environment, file).unwrap_err().to_string();
+        assert!(error(&[], "host = \"a\"\nprots = 1").ends_with("line 2: unknown field `prots`, expected one of `ports`, `host`, \
+            `sockets`, `proxy-protocol`, `restart`, `grace`, `log`, `control`, `max-connections`, `max-header-bytes`, `header-timeout`, `idle-timeout`, \
+            `stall-timeout`, `journal-records`, `balancer`, `check`"));
+        assert!(
+            error(&[], "\ngrace = 3")
+                .ends_with("line 2: expected a time above 0 with its unit, such as 10s, 250ms or 1m, found \"3\"")
+        );
+        assert!(
+            error(&[], "ports = {}").contains("line 1: invalid type: map, expected a text, a number, true or false")
+        );
+        assert!(error(&[], "ports").contains("line 1: "));
+        assert_eq!(
+            error(&[("JOURNAL_RECORDS", "100")], ""),
+            "UUID_GENERATOR_JOURNAL_RECORDS: expected a power of two from 64 to 4194304, found \"100\""
+        );
+        assert!(error(&[("PRTS", "1")], "").starts_with(
+            "UUID_GENERATOR_PRTS: no such setting; expected one of UUID_GENERATOR_PORTS, UUID_GENERATOR_HOST, "
+        ));
+        assert!(error(&[("LOG", "loud")], "").starts_with("UUID_GENERATOR_LOG: unknown variant `loud`"));
+    }
+}

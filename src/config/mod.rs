@@ -1,0 +1,15 @@
+//! What was typed, set and written, and what it means: layers merged once, then values of the domain. It starts nothing.
+
+pub(crate) mod balancing;
+pub(crate) mod check;
+mod environment;
+mod expectations;
+mod file;
+pub(crate) mod fleet;
+mod layer;
+pub(crate) mod output;
+mod request;
+pub(crate) mod text;
+
+pub(crate) use file::FILE;
+pub(crate) use layer::Layer;

@@ -1,0 +1,62 @@
+//! Where reports go: `--report FORMAT[=FILE]`.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use crate::error::Problem;
+use crate::report::Format;
+
+/// One report.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Output {
+    pub(crate) format: Format,
+    /// None for standard output.
+    pub(crate) file: Option<PathBuf>,
+}
+
+impl FromStr for Output {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Output, String> {
+        let (name, file) = text.split_once('=').map_or((text, None), |(name, file)| (name, Some(file)));
+        let format = Format::ALL.into_iter().find(|format| format.name() == name);
+        let expected = || format!("expected one of {}", Format::ALL.map(Format::name).join(", "));
+        match file {
+            Some("") => Err(format!("expected a file after {name}=")),
+            file => Ok(Output { format: format.ok_or_else(expected)?, file: file.map(PathBuf::from) }),
+        }
+    }
+}
+
+/// All of them; the one for standard output is text if none was asked for.
+pub(crate) fn resolve(outputs: impl IntoIterator<Item = Output>) -> Result<Vec<Output>, Problem> {
+    let mut all: Vec<Output> = outputs.into_iter().collect();
+    match all.iter().filter(|output| output.file.is_none()).count() {
+        0 => all.push(Output { format: Format::Text, file: None }),
+        1 => {}
+        _ => {
+            return Err(Problem::new("two reports would go to standard output")
+                .on("--report")
+                .hint("write one of them to a file, such as --report json=report.json"));
+        }
+    }
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_goes_to_a_file_or_to_standard_output_which_is_text_by_default() {
+        let of = |texts: &[&str]| resolve(texts.iter().map(|text| text.parse().unwrap()));
+        let text = Output { format: Format::Text, file: None };
+        assert_eq!(of(&[]).unwrap(), [text.clone()]);
+        let file = Output { format: Format::Json, file: Some("a=b.json".into()) };
+        assert_eq!(of(&["json=a=b.json"]).unwrap(), [file, text]);
+        assert_eq!(of(&["markdown", "junit=j.xml"]).unwrap().len(), 2);
+        assert!(of(&["json", "text"]).unwrap_err().to_string().contains("standard output"));
+        assert!("pdf".parse::<Output>().unwrap_err().contains("text, json, markdown, html, junit"));
+        assert!("json=".parse::<Output>().unwrap_err().contains("a file after json="));
+    }
+}
