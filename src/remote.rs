@@ -76,18 +76,27 @@ impl Remote {
         }
     }
 
-    /// The one whose API is there. It can be changed only if it is a fleet of this user on this machine.
-    pub fn at(control: &str) -> Result<Remote> {
-        let control = control.trim_end_matches('/');
+    /// The one whose API or live view is there. It can be changed if it is a fleet of this user on this machine, or if the address is
+    /// the one that the fleet printed, with its token.
+    pub fn at(address: &str) -> Result<Remote> {
+        let (base, fragment) = address.split_once('#').unwrap_or((address, ""));
+        let control = base.trim_end_matches('/');
         let own = Runfile::find_all()?.into_iter().find(|fleet| fleet.control == control);
-        let unknown =
-            || Whereabouts { pid: 0, control: control.to_owned(), token: String::new(), generators: Vec::new() };
-        Ok(Remote { whereabouts: own.unwrap_or_else(unknown) })
+        let token = fragment.strip_prefix("token=").unwrap_or_default();
+        let stranger =
+            || Whereabouts { pid: 0, control: control.to_owned(), token: token.to_owned(), generators: Vec::new() };
+        Ok(Remote { whereabouts: own.unwrap_or_else(stranger) })
     }
 
     /// Its API.
     pub fn control(&self) -> &str {
         &self.whereabouts.control
+    }
+
+    /// Where a browser finds the live view, and may use it.
+    pub fn view(&self) -> String {
+        let Whereabouts { control, token, .. } = &self.whereabouts;
+        if token.is_empty() { format!("{control}/") } else { format!("{control}/#token={token}") }
     }
 
     /// Records from a number on, as many as one answer should hold, and each with whether its attempt has ended.

@@ -30,7 +30,18 @@ impl Events {
     fn of(fleet: &Fleet) -> Events {
         let stream = TcpStream::connect(fleet.control.strip_prefix("http://").unwrap()).unwrap();
         stream.set_read_timeout(Some(crate::support::PATIENCE)).unwrap();
-        (&stream).write_all(format!("GET /v1/live HTTP/1.1\r\nHost: {HOST}\r\n\r\n").as_bytes()).unwrap();
+        Events::on(stream, &fleet.bearer())
+    }
+
+    /// As anybody may have them.
+    fn without_token(fleet: &Fleet) -> Events {
+        let stream = TcpStream::connect(fleet.control.strip_prefix("http://").unwrap()).unwrap();
+        stream.set_read_timeout(Some(crate::support::PATIENCE)).unwrap();
+        Events::on(stream, "")
+    }
+
+    fn on(stream: TcpStream, headers: &str) -> Events {
+        (&stream).write_all(format!("GET /v1/live HTTP/1.1\r\nHost: {HOST}\r\n{headers}\r\n").as_bytes()).unwrap();
         Events(BufReader::new(stream))
     }
 
@@ -63,7 +74,7 @@ impl Events {
 #[test]
 fn every_path_is_documented_and_answers_as_the_document_says() {
     let document = documented();
-    let routes: BTreeSet<String> = include_str!("../src/fleet/control/mod.rs")
+    let routes: BTreeSet<String> = include_str!("../src/fleet/api/routes.rs")
         .split(".route(\"")
         .skip(1)
         .map(|rest| rest.split('"').next().unwrap().to_owned())
@@ -75,7 +86,7 @@ fn every_path_is_documented_and_answers_as_the_document_says() {
     fleet.call("POST", &format!("/v1/fleet/fault?members={}&fault=latency:1ms", backends[0]), HOST, &fleet.bearer());
     for (path, item) in document["paths"].as_object().unwrap() {
         let Some(operation) = item.get("get").filter(|_| !path.contains('{') && path != "/v1/live") else { continue };
-        let answer = fleet.call("GET", path, HOST, "");
+        let answer = fleet.call("GET", path, HOST, &fleet.bearer());
         assert_eq!(answer.status, 200, "{path}");
         let content = operation["responses"]["200"]["content"].as_object().unwrap();
         let (media_type, shape) = content.iter().next().unwrap();
@@ -132,6 +143,113 @@ fn what_happens_is_told_as_it_happens() {
     assert_eq!(frame.members.unwrap()[1].state, MemberState::Gone);
 }
 
+/// In every place where a request or a balancer's address may have one.
+const SECRET: &str = "s3cr3t-value";
+
+#[test]
+fn who_has_no_token_sees_names_and_lengths_and_no_secrets() {
+    let (fleet, backends) = Fleet::of(1, &["--log", "off"]);
+    let bearer = fleet.bearer();
+    let front = json!({ "url": format!("http://{SECRET}@127.0.0.1:{}/?key={SECRET}", backends[0]) }).to_string();
+    let json = format!("{bearer}Content-Type: application/json\r\n");
+    assert_eq!(fleet.call_with("PUT", "/v1/front", HOST, &json, &front).status, 200);
+    let news = json!({ "url": format!("http://x/?{SECRET}"), "phase": "", "sent": 1, "total": 1, "result": { "verdict": "fail",
+        "algorithm": null, "sent": 1, "fates": [], "findings": [["fail", SECRET, SECRET]] } })
+    .to_string();
+    assert_eq!(fleet.call_with("PUT", "/v1/check/news", HOST, &json, &news).status, 204);
+    let mut own = Events::of(&fleet);
+    let mut others = Events::without_token(&fleet);
+    assert_eq!(
+        (own.next("snapshot")["owner"].clone(), others.next("snapshot")["owner"].clone()),
+        (json!(true), json!(false))
+    );
+    let mut seen = [Value::Null, Value::Null];
+    while seen.iter().any(|request| request.is_null()) {
+        let mut connection = Connection::to(backends[0]);
+        connection.ask(&format!(
+            "GET /a;s={SECRET}?k={SECRET}&{SECRET} HTTP/1.1\r\nHost: h\r\nAuthorization: Basic {SECRET}\r\nCookie: a={SECRET}\r\n\
+             X-Own-Key: {SECRET}\r\nUser-Agent: it\r\n\r\n"
+        ));
+        for (events, seen) in [&mut own, &mut others].into_iter().zip(&mut seen) {
+            let frame = events.next("frame");
+            if let Some(request) = frame["requests"].as_array().unwrap().first() {
+                *seen = request.clone();
+            }
+        }
+    }
+    let [own, others] = seen.map(|request| request.to_string());
+    assert_eq!(own.matches(SECRET).count(), 6, "{own}");
+    assert!(!others.contains(SECRET), "{others}");
+    for shown in ["Authorization", "<18 bytes>", "X-Own-Key", "\"it\"", "/a;s=<12 bytes>?k=<12 bytes>&<12 bytes>"] {
+        assert!(others.contains(shown), "{shown}: {others}");
+    }
+    // Nor anywhere else, of whatever is there by now.
+    let mut again = Events::without_token(&fleet);
+    assert!(!again.next("snapshot").to_string().contains(SECRET));
+    let last = fleet.records().records.len();
+    assert!(last > 0);
+    assert_eq!(fleet.call("GET", "/v1/records/batch", HOST, "").status, 401);
+    for path in ["/v1/records", "/v1/fleet", "/metrics", "/"] {
+        assert!(!fleet.call("GET", path, HOST, "").body.contains(SECRET), "{path}");
+    }
+    assert!(fleet.call("GET", "/v1/records", HOST, &bearer).body.contains(SECRET));
+}
+
+#[test]
+fn half_heads_in_any_number_keep_nobody_out() {
+    let (fleet, backends) = Fleet::of(1, &["--log", "off"]);
+    let address = fleet.control.strip_prefix("http://").unwrap();
+    let halves: Vec<TcpStream> = (0..700)
+        .map(|_| {
+            let stream = TcpStream::connect(address).unwrap();
+            (&stream).write_all(b"GET / HTTP/1.1\r\nX: ").unwrap();
+            stream
+        })
+        .collect();
+    fleet.act("kill", backends[0]);
+    assert_eq!(fleet.member(backends[0]).state, MemberState::Gone);
+    // The first of them were cut off, the last still wait.
+    let is_cut = |mut stream: &TcpStream| {
+        stream.set_read_timeout(Some(std::time::Duration::from_millis(200))).unwrap();
+        let read = std::io::Read::read(&mut stream, &mut [0]);
+        !matches!(read, Err(why) if why.kind() == std::io::ErrorKind::WouldBlock)
+    };
+    assert!(is_cut(&halves[0]) && !is_cut(&halves[699]));
+}
+
+#[test]
+fn what_is_wrong_with_a_request_is_an_object_with_a_sentence() {
+    let (fleet, _) = Fleet::of(1, &["--log", "off"]);
+    let document = documented();
+    let bearer = fleet.bearer();
+    for (method, path, status) in [
+        ("GET", "/v1/records?limit=x", 400),
+        ("GET", "/v1/records?limits=1", 400),
+        ("GET", "/v1/records/batch?from=-1", 400),
+        ("GET", "/assets/%ff", 404),
+        ("POST", "/v1/fleet/%ff", 404),
+        ("DELETE", "/v1/fleet", 405),
+        ("POST", "/v1/live", 405),
+        ("PUT", "/v1/front", 400),
+        ("POST", "/v1/send?requests=0", 400),
+    ] {
+        let answer = fleet.call(method, path, HOST, &bearer);
+        assert_eq!(answer.status, status, "{method} {path}: {answer:?}");
+        fits(&document, "Problem", &serde_json::from_str(&answer.body).unwrap());
+        assert_eq!(status == 405, answer.header("Allow").is_some(), "{method} {path}: {answer:?}");
+    }
+    let large = format!("\"{}\"", "x".repeat(2 * 1024 * 1024));
+    let address = fleet.control.strip_prefix("http://").unwrap();
+    let mut stream = TcpStream::connect(address).unwrap();
+    let head =
+        format!("PUT /v1/check/news HTTP/1.1\r\nHost: {HOST}\r\n{bearer}Content-Length: {}\r\n\r\n", large.len());
+    stream.write_all(head.as_bytes()).unwrap();
+    let _ = stream.write_all(large.as_bytes());
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).unwrap();
+    assert!(line.starts_with("HTTP/1.1 413 "), "{line}");
+}
+
 #[test]
 fn what_stands_before_the_fleet_is_told_wished_for_and_used() {
     let (fleet, backends) = Fleet::of(2, &["--log", "off"]);
@@ -146,7 +264,7 @@ fn what_stands_before_the_fleet_is_told_wished_for_and_used() {
         ("POST", "/v1/front/wish", &*wish, 409, "nobody is here who could change"),
         ("PUT", "/v1/front", "{\"url\": \"file:///etc/passwd\"}", 400, "expected a URL such as"),
         ("PUT", "/v1/front", "{\"uri\": 1}", 400, "unknown field"),
-        ("PUT", "/v1/check/news", "[]", 400, "the news"),
+        ("PUT", "/v1/check/news", "[]", 400, "the body"),
     ] {
         let answer = tell(method, path, body);
         assert!(answer.status == status && answer.body.contains(part), "{method} {path}: {answer:?}");
@@ -201,10 +319,10 @@ fn pages_of_other_sites_can_do_nothing_and_ours_takes_nothing_from_elsewhere() {
     assert!(!policy.contains("unsafe"), "{policy}");
     assert_eq!(page.header("X-Content-Type-Options"), Some("nosniff"));
     assert!(page.header("Access-Control-Allow-Origin").is_none());
-    // This test is of the same user as the fleet, so its page has the token; under another name of the machine nobody gets it.
+    // It is in the address that the fleet prints, and in no page: not even one that its owner's processes get.
     let token = bearer.trim_end().rsplit(' ').next().unwrap();
-    assert!(page.body.contains(token));
-    assert!(!fleet.call("GET", "/", "evil.example", "").body.contains(token));
+    assert!(!page.body.contains(token));
+    assert!(!fleet.call("GET", "/", HOST, &bearer).body.contains(token));
     for asset in ["style.css", "main.js", "uPlot.js"] {
         assert_eq!(fleet.call("GET", &format!("/assets/{asset}"), HOST, "").status, 200, "{asset}");
     }

@@ -153,7 +153,7 @@ const HOSTILE: &str = "<img src=x onerror=\"window.pwned=1\"><script>window.pwne
 fn what_came_from_a_request_is_text_and_the_page_takes_nothing_from_elsewhere() {
     let (fleet, backends) = Fleet::of(2, &["--log", "off"]);
     crate::support::browser::with(900, 900, async |page| {
-        open(&page, &format!("{}/", fleet.control)).await;
+        open(&page, &fleet.view()).await;
         // It is shown from when the backends know that somebody looks.
         let told = page.find(Locator::Css("#requests tbody")).await.unwrap();
         let deadline = Instant::now() + crate::support::browser::PATIENCE;
@@ -211,7 +211,7 @@ fn where_other_machines_can_knock_the_page_needs_the_token() {
     assert!(token.len() >= 32, "{view}");
     crate::support::browser::with(500, 900, async |page| {
         page.goto(address).await.unwrap();
-        until(&page, "#connection", "it may not look", |said| said.contains("open the address that the fleet printed"))
+        until(&page, "#alarm", "it may not look", |said| said.contains("open the address that the fleet printed"))
             .await;
         page.goto("about:blank").await.unwrap();
         open(&page, &view).await;
@@ -220,6 +220,34 @@ fn where_other_machines_can_knock_the_page_needs_the_token() {
         click(&page, ".member [data-action=pause]").await;
         until(&page, ".member .state", "it is paused", |state| state.contains("paused")).await;
         picture(&page, "live-phone").await;
+    });
+}
+
+#[test]
+fn without_the_token_the_page_shows_and_changes_nothing_and_a_fleet_that_ends_is_seen_at_once() {
+    let (fleet, _) = Fleet::of(2, &["--log", "off"]);
+    let view = fleet.view();
+    crate::support::browser::with(1200, 900, async |page| {
+        let enabled = "return [...document.querySelectorAll('[data-acts]')].filter((it) => !it.disabled).length";
+        open(&page, &format!("{}/", fleet.control)).await;
+        until(&page, "#access", "it says so", |said| said.contains("this page has no token")).await;
+        assert_eq!(run(&page, enabled).await, 0);
+        picture(&page, "live-read-only").await;
+        page.goto("about:blank").await.unwrap();
+        open(&page, &view).await;
+        assert!(run(&page, enabled).await.as_u64().unwrap() > 10);
+        assert_eq!(run(&page, "return document.querySelector('#access').hidden").await, true);
+        // A reload keeps it: it is the tab's.
+        page.refresh().await.unwrap();
+        find(&page, "[data-live=true] .member").await;
+        assert!(run(&page, enabled).await.as_u64().unwrap() > 10);
+        fleet.signal(rustix::process::Signal::TERM);
+        until(&page, "#alarm", "it says that the fleet has stopped", |said| said.contains("The fleet has stopped"))
+            .await;
+        assert_eq!(run(&page, enabled).await, 0);
+        let wide = "const it = document.querySelector('#alarm').getBoundingClientRect(); return it.width >= document.documentElement.clientWidth";
+        assert_eq!(run(&page, wide).await, true);
+        picture(&page, "live-stopped").await;
     });
 }
 

@@ -39,7 +39,9 @@ fn the_api_moves_to_a_free_port_when_its_default_is_taken() {
     command.args(["--ports", &list(&ports(1))]);
     let fleet = Fleet::spawn(command, place);
     assert_ne!(fleet.control, "http://127.0.0.1:9000");
-    fleet.expect_said(&format!("The live view: {}/   (127.0.0.1:9000 is taken)", fleet.control));
+    let view = fleet.view();
+    fleet.expect_said(&format!("The live view: {view}   (127.0.0.1:9000 is taken)"));
+    assert!(view.starts_with(&format!("{}/#token=", fleet.control)));
     assert_eq!(fleet.status().control, fleet.control);
 }
 

@@ -71,11 +71,11 @@ async fn show(stage: &mut Stage, front: &Front) -> Result<()> {
     let ports: Vec<String> = stage.topology.generators().map(|generator| generator.to_string()).collect();
     let victim = ports.get(1).or(ports.first()).cloned().unwrap_or_default();
     println!(
-        "Watch it, break it, take the tour: {}/\n\n\
+        "Watch it, break it, take the tour: {}\n\n\
          Look at {} and reload: the number changes. Light traffic goes on. From another terminal:\n\n  \
          curl -s {} | grep Generator\n  uuid-generator fleet kill {victim}      then reload; `fleet start {victim}` brings it back\n  \
          uuid-generator fault {victim} latency 200ms\n  uuid-generator check {}\n\nCTRL+C ends all of it and removes what it made.",
-        stage.remote.control(),
+        stage.remote.view(),
         stage.url,
         stage.url,
         stage.url

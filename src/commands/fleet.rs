@@ -15,7 +15,11 @@ use crate::topology::Ports;
 use crate::wire::{Action, Fault, FleetStatus, MemberState};
 
 /// A drain takes as long as the fleet's grace; the API responds when all are gone.
-const PATIENCE: Duration = Duration::from_secs(3600);
+const DRAIN_TIME: Duration = Duration::from_secs(3600);
+/// New processes on a busy machine.
+const START_TIME: Duration = Duration::from_secs(60);
+/// What is done by a signal.
+const SIGNAL_TIME: Duration = Duration::from_secs(8);
 
 /// Does it and shows the backends.
 pub(super) async fn run(args: FleetArgs) -> Result<ExitCode> {
@@ -33,7 +37,7 @@ pub(super) async fn run(args: FleetArgs) -> Result<ExitCode> {
     let remote = Remote::find(args.fleet, &wanted)?;
     let mut status = match action {
         None => remote.status().await?,
-        Some(action) => remote.act(action, &wanted, PATIENCE).await?,
+        Some(action) => remote.act(action, &wanted, time_for(action)).await?,
     };
     if action.is_none() && !wanted.is_empty() {
         let known = |generator| status.members.iter().any(|member| member.generator == generator);
@@ -47,6 +51,14 @@ pub(super) async fn run(args: FleetArgs) -> Result<ExitCode> {
         Format::Json => format!("{}\n", serde_json::to_string_pretty(&status)?),
     };
     print(text.as_bytes())
+}
+
+fn time_for(action: Action) -> Duration {
+    match action {
+        Action::Drain => DRAIN_TIME,
+        Action::Start => START_TIME,
+        Action::Kill | Action::Pause | Action::Resume | Action::Ready | Action::Unready => SIGNAL_TIME,
+    }
 }
 
 /// The state of each backend, for a person.

@@ -10,7 +10,7 @@ use std::time::SystemTime;
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-use crate::fleet::StartError;
+use crate::fleet::start_error::StartError;
 use crate::topology::{Host, Sockets};
 use crate::wire::Generator;
 

@@ -4,7 +4,7 @@ use std::fs;
 
 use rustix::process::{Resource, getrlimit, getuid};
 
-use crate::fleet::StartError;
+use crate::fleet::start_error::StartError;
 use crate::io::limits::files;
 
 /// Descriptors that the supervisor needs for each backend: its process, its journal, the channel to it, and, while the fleet
@@ -12,13 +12,16 @@ use crate::io::limits::files;
 const FILES_A_BACKEND: u64 = 6;
 /// And its unix socket.
 const MORE_WITH_SOCKETS: u64 = 1;
-/// For itself: the standard streams, the loop, the API and its connections.
+/// For itself: the standard streams, its loops, and the least that the API may hold.
 const FILES: u64 = 48;
+/// Connections of the API: at least, of those that [`FILES`] has room for, and at most.
+const CONNECTIONS: std::ops::RangeInclusive<u64> = 16..=512;
 /// Threads of the supervisor.
 const THREADS: u64 = 4;
 
-/// Notes which limit so many backends, with unix sockets or without, would exceed.
-pub fn check(error: &mut StartError, backends: usize, sockets: bool) {
+/// Notes which limit that number of backends, with unix sockets or without, would exceed. Returns how many connections the API may
+/// hold.
+pub(crate) fn check(error: &mut StartError, backends: usize, sockets: bool) -> usize {
     let backends = backends as u64;
     let needed = FILES + backends * (FILES_A_BACKEND + if sockets { MORE_WITH_SOCKETS } else { 0 });
     if let Some(allowed) = files().filter(|allowed| *allowed < needed) {
@@ -27,6 +30,9 @@ pub fn check(error: &mut StartError, backends: usize, sockets: bool) {
             "raise it (ulimit -n), or start fewer backends with --ports",
         );
     }
+    let spare = files().map_or(u64::MAX, |allowed| allowed.saturating_sub(needed));
+    // The other half is for programs that the API starts and for what nobody has thought of.
+    let connections = (CONNECTIONS.start() + spare / 2).min(*CONNECTIONS.end());
     let needed = THREADS + backends;
     let (used, allowed) = (processes_of_this_user(), getrlimit(Resource::Nproc).current);
     // The kernel does not hold root to this limit.
@@ -44,6 +50,7 @@ pub fn check(error: &mut StartError, backends: usize, sockets: bool) {
             "raise pids.max of the container or service, or start fewer backends with --ports",
         );
     }
+    connections as usize
 }
 
 /// Threads count as processes for this limit.

@@ -1,9 +1,10 @@
 //! The supervisor's loop: one `select!` over what processes say, what signals and the API ask, and the tick at which journals are
 //! read. It alone holds the truth about the members.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -12,33 +13,36 @@ use jiff::tz::TimeZone;
 use rustix::process::Signal;
 use tokio::signal::unix::{Signal as SignalStream, SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::sync::{broadcast, oneshot};
-use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
-use crate::fleet::control::{Command, Control, FaultChange, Message, Refusal, message};
-use crate::fleet::errand::Errand;
-use crate::fleet::live::Live;
-use crate::fleet::log::Log;
+use crate::fleet::api::command::{Asked, Command, FaultChange, InFlight, Refusal, queues};
+use crate::fleet::api::feed::{Feed, feed};
+use crate::fleet::api::server::{Api, Sources};
+use crate::fleet::bind;
+use crate::fleet::fold::live::Live;
+use crate::fleet::fold::log::Log;
+use crate::fleet::fold::metrics::Metrics;
+use crate::fleet::fold::records::Records;
 use crate::fleet::member::{Due, Member};
-use crate::fleet::metrics::Metrics;
+use crate::fleet::plan::Plan;
 use crate::fleet::printer::{Printer, Stream};
 use crate::fleet::process::{Notice, Process, journal_name};
-use crate::fleet::records::Records;
-use crate::fleet::{Plan, StartError, bind, limits};
+use crate::fleet::start::{self, Bound};
+use crate::fleet::start_error::StartError;
+use crate::fleet::waiting::{Goal, Reply, Waiting};
 use crate::io::clock;
 use crate::journal::{self, Capacity, Reader};
 use crate::runfile::{Runfile, Whereabouts};
 use crate::topology::Topology;
 use crate::wire::{
-    Action, Assignment, Calendar, Cause, Change, CheckNews, Event, FRAME, FleetStatus, Generator, MemberState,
-    MemberStatus, Moment, Order, Record, Report, Wish,
+    Action, Assignment, Calendar, Cause, Change, Event, FRAME, FleetStatus, Generator, MemberState, MemberStatus,
+    Moment, Order, Record, Report, Wish,
 };
 
 /// How often journals are read: soon enough for a person, and for a ring of the default size at full speed.
 const TICK: Duration = Duration::from_millis(50);
-/// One who looks and is so many frames behind begins anew.
-const LAG: usize = 64;
+/// What readers without the token may cost from one reading of the journals to the next.
+const READERS_TIME: Duration = Duration::from_millis(20);
 /// In flight, beyond the connections: answers to pipelined requests that wait to be written.
 const PIPELINED: u32 = 256;
 /// A process that was sent SIGSTOP is seen to be stopped after so long at the latest.
@@ -48,18 +52,18 @@ const JOURNALS_BYTES: usize = 512 * 1024 * 1024;
 const JOURNAL_RECORDS: std::ops::RangeInclusive<usize> = 1024..=32 * 1024;
 
 /// Runs a fleet from start to stop. An error of type [`StartError`] means that nothing was left running.
-pub async fn run(plan: Plan) -> Result<ExitCode> {
+pub(crate) async fn run(plan: Plan) -> Result<ExitCode> {
     // Before anything starts, so that a stop that comes early is not lost.
     let mut stops = Stops::listen()?;
-    let (mut fleet, control) = Fleet::start(plan).await?;
+    let (mut fleet, api) = Fleet::start(plan).await?;
     let early = tokio::select! {
         accepting = fleet.until_all_accept() => { accepting?; None }
         signal = stops.next() => Some(signal),
     };
     if early.is_none() {
         let advice = (fleet.plan.advice)(&fleet.topology);
-        let (view, url) = (control.view(), control.url());
-        let taken = control.taken().map(|taken| format!("   ({taken} is taken)")).unwrap_or_default();
+        let (view, url) = (api.view(), api.url());
+        let taken = api.taken().map(|taken| format!("   ({taken} is taken)")).unwrap_or_default();
         fleet
             .printer
             .print(Stream::Output, format!("\nThe live view: {view}{taken}\nThe API listens on {url}\n\n{advice}\n"));
@@ -77,41 +81,25 @@ struct Fleet {
     members: Vec<Member>,
     notices: UnboundedReceiver<(usize, u32, Notice)>,
     notify: UnboundedSender<(usize, u32, Notice)>,
-    commands: UnboundedReceiver<Command>,
-    own_commands: UnboundedSender<Command>,
-    /// Those who wait for members to arrive in a state.
-    waiting: Vec<Waiting>,
+    asked: Asked,
+    /// What readers without the token have cost since the journals were read.
+    readers_took: Duration,
+    waiting: Waiting,
     stopping: bool,
     /// What was read from the journals in one go; kept for its capacity.
     ended: Vec<Record>,
-    records: Records,
+    records: Arc<Mutex<Records>>,
     log: Log,
     live: Live,
-    metrics: Metrics,
+    metrics: Arc<Metrics>,
     /// To those who look.
-    watchers: broadcast::Sender<Message>,
+    feed: Feed,
     /// Whether the backends were told that somebody does.
     watched: bool,
     /// Whether more about members has changed than those who look count by themselves.
     members_changed: bool,
-    /// A check that was asked for on the live view.
-    check: Option<JoinHandle<()>>,
     printer: Printer,
     _runfile: Runfile,
-}
-
-struct Waiting {
-    members: VecDeque<usize>,
-    goal: Goal,
-    reply: oneshot::Sender<Result<FleetStatus, Refusal>>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Goal {
-    Gone,
-    Accepting,
-    /// What was ordered about faults is in effect.
-    FaultsSet,
 }
 
 /// The signals that end a fleet.
@@ -143,83 +131,45 @@ impl Stops {
 
 impl Fleet {
     /// Binds everything, then starts everything; or ends what it has started and says what is wrong.
-    async fn start(plan: Plan) -> Result<(Fleet, Control)> {
-        crate::io::limits::raise_files();
-        let (generators, no_ports) = plan.ports.generators();
-        let mut error = StartError::new();
-        for no_port in no_ports {
-            error.add(
-                format!("{no_port} ({})", plan.ports_origin),
-                "give each backend a port of its own, such as --ports 9001-9003",
-            );
-        }
-        limits::check(&mut error, generators.len(), plan.sockets.is_some());
-        let addresses = bind::resolve(&plan.host).unwrap_or_else(|why| {
-            let problem = format!("host {}: it does not resolve ({why})", plan.host);
-            error.add(problem, "choose another host with --host: localhost, or 0.0.0.0 for all addresses");
-            Vec::new()
-        });
-        let folder = plan.sockets.as_ref().filter(|sockets| bind::find_folder(&mut error, sockets));
-        let mut listening = Vec::new();
-        for &generator in &generators {
-            let mut listeners = bind::listen(&addresses, generator).unwrap_or_else(|(address, why)| {
-                bind::explain(&mut error, generator, address, &why);
-                Vec::new()
-            });
-            let file = folder.map(|folder| folder.path(generator)).and_then(|path| match bind::listen_unix(&path) {
-                Ok((listener, file)) => {
-                    listeners.push(listener);
-                    Some(file)
-                }
-                Err(why) => {
-                    bind::explain_unix(&mut error, generator, &path, &why);
-                    None
-                }
-            });
-            listening.push((listeners, file));
-        }
-        let (commands, received) = unbounded_channel();
+    async fn start(plan: Plan) -> Result<(Fleet, Api)> {
+        let Bound { topology, addresses, listening, api, connections } = start::bind(&plan)?;
         let token = uuid::Uuid::new_v4().simple().to_string();
-        let control = match Control::bind(plan.control, token.clone(), commands.clone()).await {
-            Ok(control) => Some(control),
-            Err((problem, hint)) => {
-                error.add(problem, hint);
-                None
-            }
-        };
-        let Some(control) = control.filter(|_| error.problems.is_empty()) else { return Err(error.into()) };
-        let topology = Topology::of(plan.host.clone(), generators);
         let calendar = clock::calendar();
         let (notify, notices) = unbounded_channel();
         let runfile = Runfile::publish(&Whereabouts {
             pid: std::process::id(),
-            control: control.url(),
-            token,
+            control: api.url(),
+            token: token.clone(),
             generators: topology.generators().collect(),
         })?;
+        let (ask, asked) = queues();
+        let (feed, hub) = feed();
+        let records = Arc::new(Mutex::new(Records::new(calendar)));
+        let metrics = Arc::new(Metrics::new());
+        let sources = Sources { token, ask, hub, records: records.clone(), metrics: metrics.clone(), connections };
+        let api = Api::serve(api, sources)?;
         let mut printer = Printer::start();
         printer.print(Stream::Output, introduction(topology.generators().len()));
         let mut fleet = Fleet {
             addresses,
             calendar,
             started: calendar.moment,
-            control: control.url(),
+            control: api.url().to_owned(),
             members: topology.generators().map(|generator| Member::new(generator, calendar.moment)).collect(),
             notices,
             notify,
-            commands: received,
-            own_commands: commands,
-            waiting: Vec::new(),
+            asked,
+            readers_took: Duration::ZERO,
+            waiting: Waiting::default(),
             stopping: false,
             ended: Vec::new(),
-            records: Records::new(calendar),
+            records,
             log: Log::new(plan.log, topology.clone(), calendar, TimeZone::system()),
             live: Live::new(topology.generators(), calendar),
-            metrics: Metrics::new(),
-            watchers: broadcast::channel(LAG).0,
+            metrics,
+            feed,
             watched: false,
             members_changed: false,
-            check: None,
             printer,
             _runfile: runfile,
             topology,
@@ -232,7 +182,7 @@ impl Fleet {
                 return Err(fleet.give_up(problem).await);
             }
         }
-        Ok((fleet, control))
+        Ok((fleet, api))
     }
 
     async fn until_all_accept(&mut self) -> Result<()> {
@@ -274,15 +224,25 @@ impl Fleet {
             let due = self.members.iter().filter_map(|member| member.due).map(|(at, _)| at).min();
             tokio::select! {
                 Some((index, incarnation, notice)) = self.notices.recv() => self.note(index, incarnation, notice),
-                Some(command) = self.commands.recv() => self.obey(command),
-                _ = tick.tick() => self.tick(),
+                Some(command) = self.asked.owner.recv() => self.obey(command),
+                Some(command) = self.asked.readers.recv(), if self.readers_took < READERS_TIME => {
+                    let begun = Instant::now();
+                    self.obey(command);
+                    self.readers_took += begun.elapsed();
+                }
+                _ = tick.tick() => {
+                    self.readers_took = Duration::ZERO;
+                    self.tick();
+                }
                 _ = frames.tick() => self.show(),
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => self.do_what_is_due(),
-                number = stops.next() => match self.stopping {
-                    false => self.stop(),
-                    // The second one: at once. What is left of the backends ends with this process.
-                    true => return Ok(ExitCode::from(128 + number as u8)),
-                },
+                number = stops.next() => {
+                    if self.stopping {
+                        // The second one: at once. What is left of the backends ends with this process.
+                        return Ok(ExitCode::from(128 + number as u8));
+                    }
+                    self.stop();
+                }
             }
         }
         self.tick();
@@ -413,8 +373,9 @@ impl Fleet {
         self.read_journals();
         let (departure, unanswered, unclaimed) = self.members[index].ends(cause);
         self.lose(index, unclaimed);
+        self.keep(&unanswered);
         for record in unanswered {
-            self.attempt(record);
+            self.tell(&Event::Attempt(record));
         }
         let asked = departure.asked;
         self.event(index, Change::Gone(departure));
@@ -483,39 +444,45 @@ impl Fleet {
         }
         // Each journal is in this order already: the sort merges.
         ended.sort_by_key(|record| record.answered);
+        self.keep(&ended);
         for record in ended.drain(..) {
-            self.attempt(record);
+            self.tell(&Event::Attempt(record));
         }
         self.ended = ended;
     }
 
+    fn keep(&self, records: &[Record]) {
+        let mut kept = self.records();
+        records.iter().for_each(|record| kept.push(record));
+    }
+
+    fn records(&self) -> std::sync::MutexGuard<'_, Records> {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn lose(&mut self, index: usize, count: u64) {
         if count > 0 {
+            self.records().lose(count);
             let member = &mut self.members[index];
             member.lost += count;
-            self.records.lost(count);
             let generator = member.generator;
             self.tell(&Event::Lost { at: clock::now(), generator, count });
         }
     }
 
-    fn attempt(&mut self, record: Record) {
-        self.records.push(&record);
-        self.tell(&Event::Attempt(record));
-    }
-
     /// The attempts that are in flight now; all that have ended are in the records.
-    fn in_flight(&mut self) -> Vec<Record> {
-        self.tick();
+    fn in_flight(&mut self) -> InFlight {
+        self.read_journals();
         let journals = self.members.iter().filter_map(|member| member.journal.as_ref());
         let mut open: Vec<Record> = journals.flat_map(Reader::in_flight).collect();
         // One that ended between the two readings would be in neither; now it is in both.
-        let before = self.records.end();
-        self.tick();
+        let before = self.records().end();
+        self.read_journals();
+        let records = self.records();
         let ended: HashSet<(Generator, u64)> =
-            self.records.since(before).map(|record| (record.generator, record.number)).collect();
+            records.since(before).map(|record| (record.generator, record.number)).collect();
         open.retain(|record| !ended.contains(&(record.generator, record.number)));
-        open
+        InFlight { records: open, ended: records.end() }
     }
 
     fn tick(&mut self) {
@@ -535,7 +502,7 @@ impl Fleet {
 
     /// A frame for them, if there are any. Backends show requests only while there are.
     fn show(&mut self) {
-        let watched = self.watchers.receiver_count() > 0;
+        let watched = self.feed.has_readers();
         if watched != self.watched {
             self.watched = watched;
             for process in self.members.iter().filter_map(|member| member.process.as_ref()) {
@@ -552,43 +519,11 @@ impl Fleet {
         let in_flight = self.members.iter().map(|member| member.in_flight() as u32).collect();
         let changed = std::mem::take(&mut self.members_changed).then(|| self.status().members);
         let frame = self.live.frame(now, in_flight, changed);
-        // Fails if the last of them has just gone.
-        let _ = self.watchers.send(message("frame", &frame));
-    }
-
-    fn run(&mut self, errand: Errand, reply: oneshot::Sender<Result<String, Refusal>>) {
-        let Some(front) = self.live.front().cloned() else {
-            let why = "where the balancer listens is not known: say it in the live view, or start uuid-generator demo";
-            let _ = reply.send(Err(Refusal::Impossible(why.to_owned())));
-            return;
-        };
-        match errand {
-            Errand::Send { .. } => {
-                spawn_local(async move {
-                    let _ = reply.send(errand.run(front).await.map_err(Refusal::Failed));
-                });
-            }
-            Errand::Check if self.check.as_ref().is_some_and(|check| !check.is_finished()) => {
-                let _ = reply.send(Err(Refusal::Impossible("a check runs already".to_owned())));
-            }
-            Errand::Check => {
-                let (commands, url) = (self.own_commands.clone(), front.url.clone());
-                let begun = CheckNews { url: url.clone(), phase: "starts".to_owned(), ..CheckNews::default() };
-                self.live.checks(begun, clock::now());
-                self.check = Some(spawn_local(async move {
-                    // What it finds it tells by itself.
-                    if let Err(error) = errand.run(front).await {
-                        let news = CheckNews { url, error: Some(error), ..CheckNews::default() };
-                        let _ = commands.send(Command::Checks(news));
-                    }
-                }));
-                let _ = reply.send(Ok(String::new()));
-            }
-        }
+        self.feed.frame(frame);
     }
 
     /// Whoever keeps the balancer hears of it.
-    fn wish(&mut self, wish: &Wish) -> Result<(), Refusal> {
+    fn wish(&mut self, wish: Wish) -> Result<(), Refusal> {
         let nobody = "nobody is here who could change the balancer: uuid-generator demo starts one that it can change";
         let choices = self.live.front().map(|front| front.choices.clone()).unwrap_or_default();
         if choices.is_empty() {
@@ -602,7 +537,11 @@ impl Fleet {
             let why = format!("{} weights for {} backends", wish.weights.len(), self.members.len());
             return Err(Refusal::Impossible(why));
         }
-        self.watchers.send(message("wish", wish)).map(|_| ()).map_err(|_| Refusal::Impossible(nobody.to_owned()))
+        if !self.feed.has_readers() {
+            return Err(Refusal::Impossible(nobody.to_owned()));
+        }
+        self.feed.wish(wish);
+        Ok(())
     }
 
     // The API.
@@ -614,35 +553,27 @@ impl Fleet {
                 self.tick();
                 let _ = reply.send(self.status());
             }
-            Command::Records(query, reply) => {
-                let in_flight = self.in_flight();
-                let _ = reply.send(self.records.page(&query, in_flight));
+            Command::InFlight(reply) => {
+                let _ = reply.send(self.in_flight());
             }
-            Command::Batch { from, limit, reply } => {
-                let in_flight = self.in_flight();
-                let _ = reply.send(self.records.batch(from, limit, &in_flight));
-            }
-            Command::Watch(reply) => {
+            Command::Watch(watch) => {
                 self.tick();
-                let now = clock::now();
                 // What has happened since the last frame is in the snapshot, and not again in a frame.
                 self.show();
-                let snapshot = message("snapshot", &self.live.snapshot(now, self.status()));
-                let _ = reply.send((snapshot, self.watchers.subscribe()));
+                let snapshot = self.live.snapshot(clock::now(), self.status());
+                self.feed.snapshot(snapshot, watch);
             }
-            Command::Stands(front, reply) => {
-                self.live.stands(front, clock::now());
+            Command::SetFront(front, reply) => {
+                self.live.set_front(front, clock::now());
                 let _ = reply.send(());
             }
-            Command::Wish(wish, reply) => {
-                let _ = reply.send(self.wish(&wish));
+            Command::Front(reply) => {
+                let _ = reply.send(self.live.front().cloned());
             }
-            Command::Run(errand, reply) => self.run(errand, reply),
-            Command::Checks(news) => self.live.checks(news, clock::now()),
-            Command::Metrics(reply) => {
-                self.tick();
-                let _ = reply.send(self.metrics.text(&self.status()));
+            Command::Balance(wish, reply) => {
+                let _ = reply.send(self.wish(wish));
             }
+            Command::CheckNews(news) => self.live.checks(news, clock::now()),
             Command::Act(_, _, reply) | Command::Faults(_, _, reply) if self.stopping => {
                 let _ = reply.send(Err(Refusal::Impossible("the fleet is stopping".to_owned())));
             }
@@ -702,7 +633,7 @@ impl Fleet {
         }
     }
 
-    fn act(&mut self, action: Action, members: Vec<usize>, reply: oneshot::Sender<Result<FleetStatus, Refusal>>) {
+    fn act(&mut self, action: Action, members: Vec<usize>, reply: Reply) {
         let mut failures = Vec::new();
         for &index in &members {
             if let Err(why) = self.act_on(action, index) {
@@ -721,7 +652,7 @@ impl Fleet {
                 return;
             }
         };
-        self.waiting.push(Waiting { members: members.into(), goal, reply });
+        self.waiting.add(members, goal, reply);
         self.answer_those_who_wait();
     }
 
@@ -753,12 +684,7 @@ impl Fleet {
         Ok(())
     }
 
-    fn misbehave(
-        &mut self,
-        change: &FaultChange,
-        members: Vec<usize>,
-        reply: oneshot::Sender<Result<FleetStatus, Refusal>>,
-    ) {
+    fn misbehave(&mut self, change: &FaultChange, members: Vec<usize>, reply: Reply) {
         for &index in &members {
             let member = &mut self.members[index];
             let mut faults = member.faults.clone();
@@ -768,41 +694,14 @@ impl Fleet {
             }
             member.misbehaves(faults);
         }
-        self.waiting.push(Waiting { members: members.into(), goal: Goal::FaultsSet, reply });
+        self.waiting.add(members, Goal::FaultsSet, reply);
         self.answer_those_who_wait();
     }
 
     fn answer_those_who_wait(&mut self) {
-        if self.waiting.is_empty() {
-            return;
+        for (reply, failure) in self.waiting.take_arrived(&self.members) {
+            let _ = reply.send(failure.map_or_else(|| Ok(self.status()), |why| Err(Refusal::Failed(why))));
         }
-        let mut still_waiting = Vec::new();
-        for mut waiting in std::mem::take(&mut self.waiting) {
-            let mut failure = None;
-            waiting.members.retain(|index| {
-                let member = &mut self.members[*index];
-                match (waiting.goal, member.state) {
-                    (Goal::Gone, state) => state != MemberState::Gone,
-                    (Goal::Accepting, MemberState::Starting) => true,
-                    (Goal::Accepting, MemberState::Gone) => {
-                        failure = Some(format!("failed to start {}: {}", member.generator, member.why_it_failed()));
-                        false
-                    }
-                    (Goal::Accepting, _) => false,
-                    // One that is paused will obey before it answers anybody.
-                    (Goal::FaultsSet, MemberState::Paused | MemberState::Gone) => false,
-                    (Goal::FaultsSet, _) => member.faults_ordered > 0,
-                }
-            });
-            if let Some(failure) = failure {
-                let _ = waiting.reply.send(Err(Refusal::Failed(failure)));
-            } else if waiting.members.is_empty() {
-                let _ = waiting.reply.send(Ok(self.status()));
-            } else {
-                still_waiting.push(waiting);
-            }
-        }
-        self.waiting.append(&mut still_waiting);
     }
 
     fn status(&self) -> FleetStatus {

@@ -181,6 +181,7 @@ pub mod tests {
         };
         Model::new(Snapshot {
             version: 1,
+            owner: true,
             at: 100_500,
             fleet: FleetStatus {
                 version: 1,

@@ -392,6 +392,12 @@ impl Fleet {
         format!("Authorization: Bearer {}\r\n", whereabouts["token"].as_str().unwrap())
     }
 
+    /// The address of its live view, with the token.
+    pub fn view(&self) -> String {
+        let bearer = self.bearer();
+        format!("{}/#token={}", self.control, bearer.trim_end().rsplit(' ').next().unwrap())
+    }
+
     /// A request to its API.
     pub fn call(&self, method: &str, path: &str, host: &str, headers: &str) -> http::Answer {
         self.call_with(method, path, host, headers, "")
@@ -621,11 +627,33 @@ pub mod http {
             let head = String::from_utf8(self.unread[..end].to_vec()).unwrap();
             let status = head.split(' ').nth(1).unwrap().parse().unwrap();
             let mut answer = Answer { status, head, body: String::new() };
+            if answer.header("Transfer-Encoding").is_some() {
+                let (body, length) = chunked(&self.unread[end..])?;
+                answer.body = String::from_utf8_lossy(&body).into_owned();
+                self.unread.drain(..end + length);
+                return Some(answer);
+            }
             // 204 has none.
             let length: usize = answer.header("Content-Length").map_or(0, |length| length.parse().unwrap());
             answer.body = String::from_utf8_lossy(self.unread.get(end..end + length)?).into_owned();
             self.unread.drain(..end + length);
             Some(answer)
+        }
+    }
+
+    /// A body in chunks without trailers, and the bytes that it takes; none while it is incomplete.
+    fn chunked(bytes: &[u8]) -> Option<(Vec<u8>, usize)> {
+        let (mut body, mut at) = (Vec::new(), 0);
+        loop {
+            let line = bytes.get(at..)?.windows(2).position(|it| it == b"\r\n")?;
+            let size = usize::from_str_radix(str::from_utf8(&bytes[at..at + line]).unwrap(), 16).unwrap();
+            let begin = at + line + 2;
+            body.extend_from_slice(bytes.get(begin..begin + size)?);
+            at = begin + size + 2;
+            bytes.get(..at)?;
+            if size == 0 {
+                return Some((body, at));
+            }
         }
     }
 

@@ -23,6 +23,8 @@ pub const STRIP: usize = 360;
 pub struct Snapshot {
     /// Of this shape.
     pub version: u32,
+    /// Whether the reader gave the fleet's token: it may change something, and nothing is hidden from it.
+    pub owner: bool,
     /// Milliseconds since 1970 (UTC).
     pub at: u64,
     /// The fleet and its members.

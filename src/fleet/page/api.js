@@ -1,13 +1,21 @@
 // The way to the fleet: what it tells, and what it is told.
 
+// The token is in the fragment of the address that the fleet printed: no browser sends it. It is kept for this tab.
 const fragment = new URLSearchParams(location.hash.slice(1)).get("token");
-if (fragment) history.replaceState(null, "", location.pathname);
-const given = document.querySelector("meta[name=token]").content;
-let token = fragment || given || sessionStorage.getItem("token") || "";
-if (fragment) sessionStorage.setItem("token", fragment);
+if (fragment !== null) {
+  history.replaceState(null, "", location.pathname);
+  sessionStorage.setItem("token", fragment);
+}
+const token = sessionStorage.getItem("token") ?? "";
 
-// Whether this page may change something.
-export const canAct = () => token !== "";
+// Whether the fleet lives and takes orders from this page, as it says itself.
+let live = false;
+let owner = false;
+export const canAct = () => live && owner;
+export const hasToken = () => token !== "";
+export function setLive(is, isOwner = owner) {
+  [live, owner] = [is, isOwner];
+}
 
 const headers = (more = {}) => (token ? { Authorization: `Bearer ${token}`, ...more } : more);
 
@@ -18,7 +26,7 @@ export async function ask(method, path, body) {
   try {
     response = await fetch(path, { method, headers: headers(more), body: body && JSON.stringify(body) });
   } catch {
-    throw new Error("the fleet does not answer");
+    throw new Error("the fleet does not respond");
   }
   const text = await response.text();
   let answer = {};
@@ -37,7 +45,7 @@ export const fault = (member, fault) => ask("POST", `v1/fleet/fault?members=${me
 // What happens, event by event, for as long as the connection lasts.
 export async function* events() {
   const response = await fetch("v1/live", { headers: headers(), cache: "no-store" });
-  if (response.status === 401) throw new Error("this page may not look: open the address that the fleet printed");
+  if (response.status === 401) throw new Error("not permitted without the token: open the address that the fleet printed");
   if (!response.ok) throw new Error(`the fleet answers ${response.status}`);
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";

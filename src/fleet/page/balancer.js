@@ -31,19 +31,19 @@ export const check = () => attempt("a check", ask("POST", "v1/check"));
 
 export function begin() {
   const off = !canAct();
-  const url = h("input", { type: "url", id: "url", placeholder: "http://localhost:8080/uuid", required: true, disabled: off });
-  const algorithm = h("select", { id: "algorithm", disabled: off });
-  const weights = h("input", { id: "weights", placeholder: "1:1:1", size: 8, disabled: off });
+  const url = h("input", { type: "url", id: "url", placeholder: "http://localhost:8080/uuid", required: true, disabled: off, "data-acts": true });
+  const algorithm = h("select", { id: "algorithm", disabled: off, "data-acts": true });
+  const weights = h("input", { id: "weights", placeholder: "1:1:1", size: 8, disabled: off, "data-acts": true });
   parts = {
     url, algorithm, weights,
     known: h("form", { class: "row", onsubmit: apply }, h("span", { class: "row" }, h("label", { for: "algorithm" }, "Algorithm"), algorithm), h("span", { class: "row" }, h("label", { for: "weights" }, "Weights"), weights),
-      h("button", { disabled: off }, "Apply")),
-    unknown: h("form", { class: "row", onsubmit: stands }, h("label", { for: "url" }, "Your balancer listens at "), url, h("button", { disabled: off }, "That is it")),
+      h("button", { disabled: off, "data-acts": true }, "Apply")),
+    unknown: h("form", { class: "row", onsubmit: stands }, h("label", { for: "url" }, "Your balancer listens at "), url, h("button", { disabled: off, "data-acts": true }, "That is it")),
     problem: h("p", { class: "problem", hidden: true }),
     buttons: h("p", { class: "buttons" },
-      h("button", { type: "button", id: "send", disabled: off, onclick: () => send(30) }, "Send 30 requests now"),
-      h("button", { type: "button", id: "send-one", disabled: off, onclick: () => send(30, true), title: "One visitor who keeps the cookies" }, "… as one visitor"),
-      h("button", { type: "button", id: "check", disabled: off, onclick: check }, "Start a check")),
+      h("button", { type: "button", id: "send", disabled: off, "data-acts": true, onclick: () => send(30) }, "Send 30 requests now"),
+      h("button", { type: "button", id: "send-one", disabled: off, "data-acts": true, onclick: () => send(30, true), title: "One visitor who keeps the cookies" }, "… as one visitor"),
+      h("button", { type: "button", id: "check", disabled: off, "data-acts": true, onclick: check }, "Start a check")),
     check: h("div", { id: "check-result", "aria-live": "polite" }),
   };
   shown = "";

@@ -1,8 +1,8 @@
 // Joins what the fleet tells with what the page shows.
 
-import { canAct, events } from "./api.js";
+import { events, hasToken, setLive } from "./api.js";
 import * as balancer from "./balancer.js";
-import { $, say } from "./dom.js";
+import { $, say, toggle } from "./dom.js";
 import * as marks from "./marks.js";
 import * as members from "./members.js";
 import { Model } from "./model.js";
@@ -28,9 +28,38 @@ function draw(now) {
 }
 
 function begin(snapshot) {
+  setLive(true, snapshot.owner);
   model = new Model(snapshot);
   for (const part of [members, balancer, plots]) part.begin(model);
   read = -Infinity;
+  enable(true);
+  document.body.dataset.live = "true";
+  say($("connection"), "● live");
+  $("alarm").hidden = true;
+  toggle($("access"), "hidden", snapshot.owner);
+  say($("access"), `Read-only: ${hasToken() ? "the token of this tab is not that of this fleet" : "this page has no token"}, so values that may be secret are hidden. `
+    + "To change something, open the address that the fleet printed: it ends in #token=…");
+}
+
+// While the fleet does not respond, nothing that needs it can be clicked.
+function enable(is) {
+  for (const element of document.querySelectorAll("[data-acts]")) {
+    if (!is && !element.disabled) element.dataset.was = "enabled";
+    if (!is) element.disabled = true;
+    else if (element.dataset.was) {
+      element.disabled = false;
+      delete element.dataset.was;
+    }
+  }
+}
+
+function lose(why) {
+  setLive(false);
+  enable(false);
+  document.body.dataset.live = "false";
+  say($("connection"), "✕ not live");
+  $("alarm").hidden = false;
+  say($("alarm"), `✕ ${why}. What you see is not current, and nothing can be changed. Trying again …`);
 }
 
 async function watch() {
@@ -41,8 +70,6 @@ async function watch() {
       wanted = true;
       requestAnimationFrame(draw);
     }
-    document.body.dataset.live = "true";
-    say($("connection"), canAct() ? "● live" : "● live, to look at: to change something, open the address that the fleet printed");
   }
 }
 
@@ -50,11 +77,10 @@ async function forever() {
   for (;;) {
     try {
       await watch();
-      say($("connection"), "the fleet has stopped, or this page was too slow; trying again …");
+      lose("The fleet has stopped");
     } catch (error) {
-      say($("connection"), `✕ ${error.message}; trying again …`);
+      lose(error instanceof TypeError ? "The fleet has stopped or does not respond" : error.message);
     }
-    document.body.dataset.live = "false";
     await new Promise((resolve) => setTimeout(resolve, 1000));
   }
 }

@@ -44,10 +44,10 @@ let cards = [];
 function card(member, place, few) {
   const { generator, url } = member;
   const does = (action) =>
-    h("button", { type: "button", "data-action": action, title: TITLES[action], "aria-label": `${action} ${generator}`, disabled: !canAct(),
+    h("button", { type: "button", "data-acts": true, "data-action": action, title: TITLES[action], "aria-label": `${action} ${generator}`, disabled: !canAct(),
       onclick: () => attempt(`${action} ${generator}`, act(action, generator)) }, action);
   const breaks = ([what, label]) =>
-    h("button", { type: "button", "data-fault": what, "aria-label": `${label}: ${generator}`, disabled: !canAct(),
+    h("button", { type: "button", "data-acts": true, "data-fault": what, "aria-label": `${label}: ${generator}`, disabled: !canAct(),
       onclick: () => attempt(`${what} at ${generator}`, fault(generator, what)) }, label);
   const parts = {
     state: h("span", { class: "state" }),
@@ -57,7 +57,7 @@ function card(member, place, few) {
     facts: h("span", { class: "facts" }),
     faults: h("p", { class: "faults", hidden: true }),
     buttons: Object.keys(APPLIES).map(does),
-    breakers: [...FAULTS.map(breaks), h("button", { type: "button", "data-fault": "clear", "aria-label": `clear the faults of ${generator}`,
+    breakers: [...FAULTS.map(breaks), h("button", { type: "button", "data-acts": true, "data-fault": "clear", "aria-label": `clear the faults of ${generator}`,
       disabled: !canAct(), onclick: () => attempt(`clear ${generator}`, act("clear", generator)) }, "clear")],
   };
   parts.fill.style.background = colour(place);

@@ -1,6 +1,6 @@
 // A guided tour of five experiments: what to do, what there is to see, and why. It looks by itself whether it can be seen.
 
-import { act, fault } from "./api.js";
+import { act, canAct, fault } from "./api.js";
 import { balance, send, word } from "./balancer.js";
 import { $, h, percent, say } from "./dom.js";
 import { attempt } from "./said.js";
@@ -192,7 +192,7 @@ async function go(to) {
   done = step.acts.map(() => null);
   lines = step.acts.map(() => h("p", { class: "seen", role: "status" }));
   const acts = step.acts.map((it, index) => h("li", {},
-    h("button", { type: "button", class: "do", "data-act": index, disabled: it.needs === false, onclick: () => run(index) }, it.label),
+    h("button", { type: "button", class: "do", "data-act": index, "data-acts": true, disabled: it.needs === false || !canAct(), onclick: () => run(index) }, it.label),
     it.needs === false ? h("p", { class: "note" }, "Not possible with this balancer: uuid-generator demo --with nginx shows it.") : h("p", {}, "You will see: ", it.see),
     lines[index]));
   const section = $("tour");

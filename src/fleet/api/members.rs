@@ -1,32 +1,35 @@
 //! What members do, and what is done to them.
 
 use axum::Json;
-use axum::extract::{Path, Query as UrlQuery, State};
+use axum::extract::{Extension, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use tokio::sync::oneshot;
 
-use crate::fleet::control::{Command, Door, FaultChange, Refusal, problem, refused, stopped};
+use crate::fleet::api::answer::{Name, Parameters, problem};
+use crate::fleet::api::command::{Command, FaultChange, Refusal};
+use crate::fleet::api::state::{Access, ApiState};
 use crate::topology::Ports;
 use crate::wire::{Action, BadFault, Fault, FleetStatus, Generator};
 
-pub async fn status(State(door): State<Door>) -> Response {
-    let (reply, answer) = oneshot::channel();
-    let _ = door.commands.send(Command::Status(reply));
-    answer.await.map_or_else(|_| stopped(), |status| Json(status).into_response())
+pub(super) async fn status(State(state): State<ApiState>, Extension(access): Extension<Access>) -> Response {
+    match state.ask(access, Command::Status).await {
+        Ok(status) => Json(status).into_response(),
+        Err(stopped) => stopped.into_response(),
+    }
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ActParameters {
+pub(super) struct ActParameters {
     members: Option<String>,
 }
 
-pub async fn act(
-    State(door): State<Door>,
-    Path(action): Path<String>,
-    UrlQuery(parameters): UrlQuery<ActParameters>,
+pub(super) async fn act(
+    State(state): State<ApiState>,
+    Name(action): Name,
+    Parameters(parameters): Parameters<ActParameters>,
 ) -> Response {
     let Some(action) = Action::ALL.into_iter().find(|known| known.name() == action) else {
         let known = Action::ALL.map(Action::name).join(", ");
@@ -36,23 +39,29 @@ pub async fn act(
         Ok(members) => members,
         Err(why) => return problem(StatusCode::BAD_REQUEST, why),
     };
-    answer_of(&door, |reply| Command::Act(action, members, reply)).await
+    change(&state, |reply| Command::Act(action, members, reply)).await
 }
 
-pub async fn fault(State(door): State<Door>, UrlQuery(parameters): UrlQuery<Vec<(String, String)>>) -> Response {
+pub(super) async fn fault(
+    State(state): State<ApiState>,
+    Parameters(parameters): Parameters<Vec<(String, String)>>,
+) -> Response {
     let (named, faults) = match fault_parameters(parameters) {
         Ok(read) => read,
         Err(why) => return problem(StatusCode::BAD_REQUEST, why),
     };
-    answer_of(&door, |reply| Command::Faults(FaultChange::Add(faults), named, reply)).await
+    change(&state, |reply| Command::Faults(FaultChange::Add(faults), named, reply)).await
 }
 
-pub async fn clear(State(door): State<Door>, UrlQuery(parameters): UrlQuery<ActParameters>) -> Response {
+pub(super) async fn clear(
+    State(state): State<ApiState>,
+    Parameters(parameters): Parameters<ActParameters>,
+) -> Response {
     let members = match members(parameters.members) {
         Ok(members) => members,
         Err(why) => return problem(StatusCode::BAD_REQUEST, why),
     };
-    answer_of(&door, |reply| Command::Faults(FaultChange::Clear, members, reply)).await
+    change(&state, |reply| Command::Faults(FaultChange::Clear, members, reply)).await
 }
 
 fn fault_parameters(parameters: Vec<(String, String)>) -> Result<(Vec<Generator>, Vec<Fault>), String> {
@@ -76,15 +85,13 @@ fn members(named: Option<String>) -> Result<Vec<Generator>, String> {
     named.map_or(Ok(Vec::new()), read).map_err(|why| format!("members: {why}"))
 }
 
-async fn answer_of(
-    door: &Door,
+async fn change(
+    state: &ApiState,
     command: impl FnOnce(oneshot::Sender<Result<FleetStatus, Refusal>>) -> Command,
 ) -> Response {
-    let (reply, answer) = oneshot::channel();
-    let _ = door.commands.send(command(reply));
-    match answer.await {
+    match state.ask.as_owner(command).await {
         Ok(Ok(status)) => Json(status).into_response(),
-        Ok(Err(refusal)) => refused(refusal),
-        Err(_) => stopped(),
+        Ok(Err(refusal)) => refusal.into_response(),
+        Err(stopped) => stopped.into_response(),
     }
 }

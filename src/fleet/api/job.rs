@@ -1,5 +1,5 @@
-//! What those who look want done through the balancer: by the same executable in a process of its own, as the fleet and the check do
-//! not know each other.
+//! What somebody who looks at the live view wants done through the balancer: by the same executable in a process of its own, as the
+//! fleet and the check do not know each other.
 
 use std::process::Stdio;
 
@@ -10,12 +10,11 @@ use crate::wire::Front;
 
 /// What is done.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Errand {
+pub(super) enum Job {
     /// A few requests.
     Send {
-        /// So many.
         requests: u32,
-        /// As one visitor who keeps the cookies, or as so many.
+        /// As one visitor who keeps the cookies, or each as a visitor of its own.
         keep_cookies: bool,
     },
     /// A check.
@@ -25,16 +24,15 @@ pub enum Errand {
 /// Enough to find 5 points of three shares; a page should not wait for long.
 const CHECKED: &str = "3000";
 
-impl Errand {
-    /// The command line.
-    fn words(self, front: &Front) -> Vec<String> {
+impl Job {
+    fn arguments(self, front: &Front) -> Vec<String> {
         let mut words: Vec<String> = match self {
-            Errand::Send { requests, keep_cookies } => {
+            Job::Send { requests, keep_cookies } => {
                 let cookies = keep_cookies.then(|| "--keep-cookies".to_owned());
                 let words = ["send".to_owned(), format!("--requests={requests}")];
                 words.into_iter().chain(cookies).collect()
             }
-            Errand::Check => {
+            Job::Check => {
                 let fleet = format!("--fleet={}", std::process::id());
                 let expected = front.expect.iter().map(|expected| format!("--expect={expected}"));
                 ["check".to_owned(), fleet, format!("--requests={CHECKED}")].into_iter().chain(expected).collect()
@@ -46,9 +44,9 @@ impl Errand {
     }
 
     /// Runs it to its end. What it wrote, or what went wrong. Dropped, it is ended.
-    pub async fn run(self, front: Front) -> Result<String, String> {
+    pub(super) async fn run(self, front: &Front) -> Result<String, String> {
         let command =
-            Command::new("/proc/self/exe").args(self.words(&front)).stdin(Stdio::null()).kill_on_drop(true).output();
+            Command::new("/proc/self/exe").args(self.arguments(front)).stdin(Stdio::null()).kill_on_drop(true).output();
         let output = command.await.map_err(|why| format!("failed to start a process: {why}"))?;
         // 1 and 3 are verdicts.
         match output.status.code() {
@@ -63,14 +61,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_stands_before_the_fleet_is_the_last_word_whatever_it_is() {
+    fn the_url_of_the_balancer_is_the_last_argument_whatever_it_is() {
         let front = Front { url: "--help".to_owned(), expect: vec!["round-robin".to_owned()], ..Front::default() };
-        let words = Errand::Check.words(&front).join(" ");
+        let words = Job::Check.arguments(&front).join(" ");
         assert!(
             words.ends_with("--requests=3000 --expect=round-robin --format=json --errors=json -- --help"),
             "{words}"
         );
-        let words = Errand::Send { requests: 7, keep_cookies: true }.words(&front).join(" ");
+        let words = Job::Send { requests: 7, keep_cookies: true }.arguments(&front).join(" ");
         assert_eq!(words, "send --requests=7 --keep-cookies --format=json --errors=json -- --help");
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
+use crate::fleet::fold::redact;
 use crate::wire::{
     AttemptEnd, Calendar, Change, CheckNews, Event, FleetStatus, Frame, Front, Generator, HISTORY, Latency, Mark,
     MarkKind, MemberStatus, Moment, Record, RequestId, STRIP, Seen, SeenRequest, Snapshot,
@@ -86,7 +87,7 @@ impl Live {
     }
 
     /// Something stands before the fleet, or balances in another way.
-    pub fn stands(&mut self, front: Front, now: Moment) {
+    pub fn set_front(&mut self, front: Front, now: Moment) {
         let is_news = self.front.as_ref().is_none_or(|before| {
             (&before.url, &before.algorithm, &before.weights) != (&front.url, &front.algorithm, &front.weights)
         });
@@ -95,7 +96,7 @@ impl Live {
                 (Some(balancer), Some(algorithm)) => {
                     format!("{balancer} balances: {algorithm}{}", weights(&front.weights))
                 }
-                _ => format!("a balancer at {}", front.url),
+                _ => format!("a balancer at {}", redact::target(&front.url)),
             };
             self.mark(now, MarkKind::Front, None, 1, text);
         }
@@ -107,7 +108,7 @@ impl Live {
     pub fn checks(&mut self, news: CheckNews, now: Moment) {
         let over = |news: &CheckNews| news.result.is_some() || news.error.is_some();
         if self.check.as_ref().is_none_or(over) && !over(&news) {
-            self.mark(now, MarkKind::Check, None, 1, || format!("a check of {} begins", news.url));
+            self.mark(now, MarkKind::Check, None, 1, || format!("a check of {} begins", redact::target(&news.url)));
         }
         if let Some(result) = &news.result {
             self.mark(now, MarkKind::Check, None, 1, || format!("the check ends: {}", result.verdict));
@@ -151,6 +152,7 @@ impl Live {
     pub fn snapshot(&self, now: Moment, fleet: FleetStatus) -> Snapshot {
         Snapshot {
             version: 1,
+            owner: true,
             at: self.milliseconds(now),
             fleet,
             seconds: self.seconds.iter().cloned().collect(),
@@ -482,8 +484,8 @@ mod tests {
             weights: vec![5, 1],
             ..Front::default()
         };
-        live.stands(front.clone(), at(6));
-        live.stands(Front { problem: Some("no".to_owned()), ..front }, at(7));
+        live.set_front(front.clone(), at(6));
+        live.set_front(Front { problem: Some("no".to_owned()), ..front }, at(7));
         live.checks(CheckNews { url: "http://x/".to_owned(), ..CheckNews::default() }, at(8));
         live.checks(CheckNews { sent: 9, ..CheckNews::default() }, at(9));
         let frame = live.frame(at(100), vec![], None);

@@ -1,16 +1,11 @@
 //! The files of the live view, which the program holds.
 
-use std::net::SocketAddr;
-
-use axum::extract::{ConnectInfo, Path, State};
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use crate::fleet::control::{Door, guard, problem};
+use crate::fleet::api::answer::{Name, problem};
 
 const PAGE: &str = include_str!("../page/index.html");
-/// In the page, where the token stands for those who may have it.
-const TOKEN: &str = "{{token}}";
 const OPENAPI: &str = include_str!("../../../schemas/openapi.json");
 
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
@@ -37,30 +32,28 @@ const ASSETS: [(&str, &str, &str); 15] = [
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'";
 
-/// Whether the path is of the page itself, which has no secret: the token stands in it only for those who may have it.
-pub fn is_part(path: &str) -> bool {
+/// Whether the path is of the page itself, which has no secret: the token is in the fragment of the address that the fleet prints,
+/// which no browser sends.
+pub(super) fn is_part(path: &str) -> bool {
     path == "/" || path.starts_with("/assets/")
 }
 
-/// The live view. A process of the same user on this machine gets it with the token: its browser may change something.
-pub async fn page(State(door): State<Door>, ConnectInfo(peer): ConnectInfo<SocketAddr>) -> Response {
-    let trusted = !door.open && guard::is_of_this_user(peer, door.address);
-    let page = PAGE.replace(TOKEN, if trusted { &door.token } else { "" });
-    answer("text/html; charset=utf-8", page)
+pub(super) async fn page() -> Response {
+    answer("text/html; charset=utf-8", PAGE)
 }
 
-pub async fn asset(Path(name): Path<String>) -> Response {
+pub(super) async fn asset(Name(name): Name) -> Response {
     match ASSETS.iter().find(|(known, ..)| *known == name) {
-        Some((_, media_type, text)) => answer(media_type, (*text).to_owned()),
+        Some((_, media_type, text)) => answer(media_type, text),
         None => problem(StatusCode::NOT_FOUND, "no such part of the page"),
     }
 }
 
-pub async fn openapi() -> Response {
-    answer("application/json", OPENAPI.to_owned())
+pub(super) async fn openapi() -> Response {
+    answer("application/json", OPENAPI)
 }
 
-fn answer(media_type: &str, text: String) -> Response {
+fn answer(media_type: &str, text: &'static str) -> Response {
     let headers: [(HeaderName, &str); 6] = [
         (header::CONTENT_TYPE, media_type),
         (header::CACHE_CONTROL, "no-store"),

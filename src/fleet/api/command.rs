@@ -1,0 +1,114 @@
+//! What the API asks of the supervisor's loop, and where it answers.
+
+use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver, UnboundedSender, channel, unbounded_channel};
+use tokio::sync::oneshot;
+
+use crate::fleet::api::feed::Watch;
+use crate::wire::{Action, CheckNews, Fault, FleetStatus, Front, Generator, Record, Wish};
+
+/// What the loop is asked, and where it answers.
+pub(crate) enum Command {
+    /// What is the fleet?
+    Status(oneshot::Sender<FleetStatus>),
+    /// What is in flight?
+    InFlight(oneshot::Sender<InFlight>),
+    /// Do something to these backends, or to all to which it applies.
+    Act(Action, Vec<Generator>, oneshot::Sender<Result<FleetStatus, Refusal>>),
+    /// Switch faults of these backends on or off, or of all that run.
+    Faults(FaultChange, Vec<Generator>, oneshot::Sender<Result<FleetStatus, Refusal>>),
+    /// Put a snapshot into the feed: frames follow from there on.
+    Watch(Watch),
+    /// This stands in front of the fleet.
+    SetFront(Front, oneshot::Sender<()>),
+    /// What stands there?
+    Front(oneshot::Sender<Option<Front>>),
+    /// Somebody wants it to balance in another way.
+    Balance(Wish, oneshot::Sender<Result<(), Refusal>>),
+    /// A check has news.
+    CheckNews(CheckNews),
+}
+
+/// Attempts in flight at one moment, and the number of records at that moment: no attempt is in both.
+pub(crate) struct InFlight {
+    pub(crate) records: Vec<Record>,
+    pub(crate) ended: u64,
+}
+
+/// What becomes of a backend's faults.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum FaultChange {
+    /// These are added, each instead of the one of its kind.
+    Add(Vec<Fault>),
+    /// All are switched off.
+    Clear,
+}
+
+impl FaultChange {
+    /// As it stands in the API's paths.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            FaultChange::Add(_) => "fault",
+            FaultChange::Clear => "clear",
+        }
+    }
+}
+
+/// Why something was not done.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Refusal {
+    /// There is no such backend.
+    Unknown(String),
+    /// It makes no sense in the state that a backend is in; nothing was done.
+    Impossible(String),
+    /// It was tried.
+    Failed(String),
+}
+
+/// Commands of readers without the token that wait for the loop; further ones wait in the API.
+const READERS_WAITING: usize = 64;
+
+/// The API's end of both queues.
+#[derive(Clone)]
+pub(crate) struct Ask {
+    owner: UnboundedSender<Command>,
+    readers: Sender<Command>,
+}
+
+/// The loop's end. It serves the owner at any time and others as far as the time that they have cost lately permits.
+pub(crate) struct Asked {
+    pub(crate) owner: UnboundedReceiver<Command>,
+    pub(crate) readers: Receiver<Command>,
+}
+
+/// Both ends.
+pub(crate) fn queues() -> (Ask, Asked) {
+    let (owner, asked_by_owner) = unbounded_channel();
+    let (readers, asked_by_readers) = channel(READERS_WAITING);
+    (Ask { owner, readers }, Asked { owner: asked_by_owner, readers: asked_by_readers })
+}
+
+/// The loop has ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Stopped;
+
+impl Ask {
+    /// Asks as the owner of the fleet.
+    pub(crate) async fn as_owner<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Stopped> {
+        let (reply, answer) = oneshot::channel();
+        self.owner.send(command(reply)).map_err(|_| Stopped)?;
+        answer.await.map_err(|_| Stopped)
+    }
+
+    /// Asks as anybody.
+    pub(crate) async fn as_reader<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Stopped> {
+        let (reply, answer) = oneshot::channel();
+        self.readers.send(command(reply)).await.map_err(|_| Stopped)?;
+        answer.await.map_err(|_| Stopped)
+    }
+
+    /// Tells the loop something that needs no answer.
+    pub(crate) fn tell(&self, command: Command) {
+        // A loop that has ended needs no news.
+        let _ = self.owner.send(command);
+    }
+}

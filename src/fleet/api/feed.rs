@@ -1,0 +1,152 @@
+//! What the live view shows, from the loop to the API's thread and there to each reader. It is written once for all readers of a
+//! kind, and beside the loop.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::sync::{broadcast, oneshot};
+
+use crate::fleet::fold::redact;
+use crate::wire::{Frame, Snapshot, Wish};
+
+/// A reader that is so many frames behind is cut off: it asks anew and gets all of it again.
+const LAG: usize = 64;
+
+/// A server-sent event as it is written.
+pub(crate) type Message = Arc<str>;
+
+/// Somebody wants to see it.
+pub(crate) struct Watch {
+    /// With the token.
+    pub(crate) owner: bool,
+    pub(crate) reply: oneshot::Sender<Subscription>,
+}
+
+/// All that is known, then what changes. Dropped, it is no reader any more.
+pub(crate) struct Subscription {
+    pub(crate) snapshot: Message,
+    pub(crate) frames: broadcast::Receiver<Message>,
+    _reader: Reader,
+}
+
+struct Reader(Arc<AtomicUsize>);
+
+impl Reader {
+    fn new(count: &Arc<AtomicUsize>) -> Reader {
+        count.fetch_add(1, Ordering::Relaxed);
+        Reader(count.clone())
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+enum Part {
+    Snapshot(Box<Snapshot>, Watch),
+    Frame(Box<Frame>),
+    Wish(Wish),
+    /// A part is missing here: readers begin anew.
+    Gap,
+}
+
+/// The loop's end.
+pub(crate) struct Feed {
+    parts: Sender<Part>,
+    readers: Arc<AtomicUsize>,
+    has_gap: bool,
+}
+
+/// The API's end.
+pub(crate) struct Hub {
+    parts: Receiver<Part>,
+    readers: Arc<AtomicUsize>,
+    owners: broadcast::Sender<Message>,
+    others: broadcast::Sender<Message>,
+}
+
+/// Both ends.
+pub(crate) fn feed() -> (Feed, Hub) {
+    let (sender, receiver) = channel(LAG);
+    let readers = Arc::new(AtomicUsize::new(0));
+    let feed = Feed { parts: sender, readers: readers.clone(), has_gap: false };
+    let new = || broadcast::channel(LAG).0;
+    (feed, Hub { parts: receiver, readers, owners: new(), others: new() })
+}
+
+impl Feed {
+    /// Whether anybody reads.
+    pub(crate) fn has_readers(&self) -> bool {
+        self.readers.load(Ordering::Relaxed) > 0
+    }
+
+    /// What has happened since the last frame.
+    pub(crate) fn frame(&mut self, frame: Frame) {
+        self.send(Part::Frame(Box::new(frame)));
+    }
+
+    /// All that is known, for one who begins to read.
+    pub(crate) fn snapshot(&mut self, snapshot: Snapshot, watch: Watch) {
+        self.send(Part::Snapshot(Box::new(snapshot), watch));
+    }
+
+    /// Somebody wants the balancer to balance in another way.
+    pub(crate) fn wish(&mut self, wish: Wish) {
+        self.send(Part::Wish(wish));
+    }
+
+    /// Never waits: an API that is behind loses parts, and its readers begin anew.
+    fn send(&mut self, part: Part) {
+        if self.has_gap && self.parts.try_send(Part::Gap).is_err() {
+            return;
+        }
+        self.has_gap = self.parts.try_send(part).is_err();
+    }
+}
+
+impl Hub {
+    /// Hands on what comes, until the loop has ended.
+    pub(crate) async fn run(mut self) {
+        while let Some(part) = self.parts.recv().await {
+            match part {
+                Part::Frame(frame) => {
+                    send(&self.owners, || event("frame", &*frame));
+                    send(&self.others, || event("frame", &redact::frame(&frame)));
+                }
+                Part::Wish(wish) => {
+                    // Only the owner's programs fulfil wishes.
+                    send(&self.owners, || event("wish", &wish));
+                }
+                Part::Snapshot(snapshot, Watch { owner, reply }) => {
+                    let (snapshot, frames) = if owner {
+                        (event("snapshot", &*snapshot), self.owners.subscribe())
+                    } else {
+                        (event("snapshot", &redact::snapshot(&snapshot)), self.others.subscribe())
+                    };
+                    // Fails if it has gone already.
+                    let _ = reply.send(Subscription { snapshot, frames, _reader: Reader::new(&self.readers) });
+                }
+                Part::Gap => {
+                    self.owners = broadcast::channel(LAG).0;
+                    self.others = broadcast::channel(LAG).0;
+                }
+            }
+        }
+    }
+}
+
+fn send(readers: &broadcast::Sender<Message>, message: impl FnOnce() -> Message) {
+    if readers.receiver_count() > 0 {
+        // Fails if the last of them has just gone.
+        let _ = readers.send(message());
+    }
+}
+
+fn event(name: &str, content: &impl serde::Serialize) -> Message {
+    // Fails for no type of ours; JSON has no line ends that are not escaped.
+    let content = serde_json::to_string(content).unwrap_or_default();
+    format!("event: {name}\ndata: {content}\n\n").into()
+}

@@ -1,0 +1,36 @@
+//! Which path is answered by what.
+
+use axum::http::StatusCode;
+use axum::routing::{get, post, put};
+use axum::{Router, middleware};
+
+use crate::fleet::api::answer::problem;
+use crate::fleet::api::state::ApiState;
+use crate::fleet::api::{access, live, members, page, records};
+
+/// All paths; `schemas/openapi.json` has the same.
+pub(super) fn routes(state: ApiState) -> Router {
+    Router::new()
+        .route("/", get(page::page))
+        .route("/assets/{name}", get(page::asset))
+        .route("/metrics", get(live::metrics))
+        .route("/v1/openapi.json", get(page::openapi))
+        .route("/v1/fleet", get(members::status))
+        .route("/v1/fleet/{action}", post(members::act))
+        .route("/v1/fleet/fault", post(members::fault))
+        .route("/v1/fleet/clear", post(members::clear))
+        .route("/v1/records", get(records::records))
+        .route("/v1/records/batch", get(records::batch))
+        .route("/v1/live", get(live::watch))
+        .route("/v1/front", put(live::set_front))
+        .route("/v1/front/wish", post(live::balance))
+        .route("/v1/send", post(live::send))
+        .route("/v1/check", post(live::check))
+        .route("/v1/check/news", put(live::news))
+        .method_not_allowed_fallback(async || {
+            problem(StatusCode::METHOD_NOT_ALLOWED, "no such method here: /v1/openapi.json has all of them")
+        })
+        .fallback(async || problem(StatusCode::NOT_FOUND, "no such path: /v1/openapi.json has all of them"))
+        .layer(middleware::from_fn_with_state(state.clone(), access::guard))
+        .with_state(state)
+}

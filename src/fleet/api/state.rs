@@ -1,0 +1,47 @@
+//! What the handlers of requests share.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::{Arc, Mutex};
+
+use crate::fleet::api::command::{Ask, Command, Stopped};
+use crate::fleet::fold::metrics::Metrics;
+use crate::fleet::fold::records::Records;
+use tokio::sync::oneshot;
+
+/// Who asks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Access {
+    /// Whoever has the token.
+    Owner,
+    /// Anybody on this machine: may read what is not secret.
+    Reader,
+}
+
+/// What the handlers of requests share.
+#[derive(Clone)]
+pub(super) struct ApiState {
+    pub(super) token: Arc<str>,
+    /// Whether other machines can connect.
+    pub(super) open: bool,
+    pub(super) ask: Ask,
+    pub(super) records: Arc<Mutex<Records>>,
+    pub(super) metrics: Arc<Metrics>,
+    /// Whether a check that was asked for runs.
+    pub(super) is_checking: Arc<AtomicBool>,
+    /// Readers of the live view without the token.
+    pub(super) watching: Arc<AtomicUsize>,
+}
+
+impl ApiState {
+    /// Asks the loop.
+    pub(super) async fn ask<T>(
+        &self,
+        access: Access,
+        command: impl FnOnce(oneshot::Sender<T>) -> Command,
+    ) -> Result<T, Stopped> {
+        match access {
+            Access::Owner => self.ask.as_owner(command).await,
+            Access::Reader => self.ask.as_reader(command).await,
+        }
+    }
+}

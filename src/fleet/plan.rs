@@ -1,0 +1,45 @@
+//! What a fleet is to be.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::fleet::fold::log::Mode as LogMode;
+use crate::topology::{Host, Ports, Sockets};
+use crate::wire::Limits;
+
+/// What a fleet is to be.
+pub struct Plan {
+    /// Where the backends listen.
+    pub host: Host,
+    /// On which ports, as they were asked for.
+    pub ports: Ports,
+    /// Who asked for these ports, for messages: `--ports`, or a file and a line.
+    pub ports_origin: String,
+    /// They also listen on unix sockets there.
+    pub sockets: Option<Sockets>,
+    /// Whether connections to backends may begin with a header of the PROXY protocol.
+    pub proxy_protocol: bool,
+    /// Bounds of each backend.
+    pub limits: Limits,
+    /// How long requests in flight have to end when the fleet or a backend is stopped gracefully.
+    pub grace: Duration,
+    /// Whether a backend that ended unasked is started again.
+    pub restart: bool,
+    /// How attempts are shown.
+    pub log: LogMode,
+    /// Where the API listens.
+    pub control: ControlAddress,
+    /// How many ended attempts each backend's journal holds; none to share out a sensible amount of memory.
+    pub journal: Option<u32>,
+    /// Shown once all backends accept.
+    pub advice: Box<dyn Fn(&crate::topology::Topology) -> String>,
+}
+
+/// Where the API listens.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ControlAddress {
+    /// There if it is free, on any free port else.
+    Preferred(SocketAddr),
+    /// There or not at all.
+    Required(SocketAddr),
+}
