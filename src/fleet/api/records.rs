@@ -173,7 +173,10 @@ pub(super) async fn batch(
 ) -> Response {
     // Digests would let secrets be guessed, and a check without them would judge wrongly.
     if access == Access::Reader {
-        return problem(StatusCode::UNAUTHORIZED, "whole records need the token of the fleet: /v1/records shows the others");
+        return problem(
+            StatusCode::UNAUTHORIZED,
+            "whole records need the token of the fleet: /v1/records shows the others",
+        );
     }
     let in_flight = match state.ask.as_owner(Command::InFlight).await {
         Ok(in_flight) => in_flight,
