@@ -1,7 +1,7 @@
 # The commands of the README. `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help run development check test bench matrix screenshots vendor
+.PHONY: help run development setup check test cases bench matrix fuzz screenshots vendor
 
 help: ## Show these commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -13,25 +13,35 @@ development: ## Install what the checks need: rustfmt, clippy, cargo-deny
 	rustup component add rustfmt clippy
 	cargo deny --version || cargo install cargo-deny --locked
 
+setup: ## Install what the tests need: nginx, haproxy, a browser, and the balancers of tests/balancers.txt
+	tests/prepare
+
 check: ## Formatting, lints, documentation, licences and sources of dependencies
-	cargo fmt --check
-	cargo clippy --all-targets --locked -- -D warnings
-	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --document-private-items --locked
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --document-private-items --locked
 	cargo deny --locked check bans licenses sources
 
-test: ## Install what the tests need (nginx and other balancers), then run all of them, and a part of the matrix
-	tests/prepare
-	cargo test --locked
+test: setup ## Install what the tests need, then run all of them: units, the whole program, the cases, a part of the matrix
+	cargo test --workspace --locked --no-fail-fast
+	$(MAKE) cases
 	cargo bench --locked --bench matrix -- --part
+
+cases: ## Judge the program in the situations of tests/cases; CASES="failure/ sticky" for some of them
+	cargo build --release --locked
+	tests/cases/run --jobs 2 --retries 1 $(CASES)
 
 bench: ## Compare speed and memory with peers, side by side; writes BENCHMARKS.md (needs wrk and nginx)
 	tests/prepare wrk
 	cargo bench --bench speed
 	cargo bench --bench certainty
 
+fuzz: ## Run each fuzz target of crates/http for a minute (needs cargo-fuzz and a nightly toolchain)
+	cd crates/http/fuzz && for target in $$(cargo fuzz list); do cargo +nightly fuzz run $$target -- -max_total_time=60 || exit 1; done
+
 screenshots: ## Take the pictures of the README anew, of the real thing
 	tests/prepare
-	SCREENSHOTS=docs cargo test --locked --test live
+	SCREENSHOTS=docs cargo test --locked --test tests live::
 
 vendor: ## Copy what the live view takes from others into the repository (needs npm)
 	cd src/fleet/page/vendor && npm ci --ignore-scripts && cp node_modules/uplot/dist/uPlot.iife.min.js node_modules/uplot/dist/uPlot.min.css . && \
