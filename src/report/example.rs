@@ -1,11 +1,11 @@
 //! Reports for the tests of the formats: one that passes, one that fails, one with an outage, one with hostile names.
 
 use verdict::AttemptEnd;
+use verdict::facts::{account, resilience, shares, stickiness};
 use verdict::finding::{AttemptWitness, ClientWitness, Facts, Finding, Level, RequestWitness, Witness};
 use verdict::observation::ClientOutcome;
 use verdict::outcome::Outcome;
 use verdict::report::*;
-use verdict::rules::{account, resilience, shares, stickiness};
 
 use crate::report::phrases::spell;
 

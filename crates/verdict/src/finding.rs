@@ -3,8 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::AttemptEnd;
+use crate::facts::{
+    Description, account, algorithm, backups, reach, records, resilience, responses, shares, stickiness,
+};
 use crate::observation::{ClientOutcome, Observation};
-use crate::rules::{account, algorithm, backups, reach, records, resilience, responses, shares, stickiness};
 
 /// One rule's result, with its evidence.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -123,17 +125,6 @@ rules! {
     Algorithm(algorithm::Facts) = "algorithm" from algorithm::ALGORITHM,
     Stickiness(stickiness::Facts) = "stickiness" from stickiness::STICKINESS,
     Resilience(resilience::Facts) = "resilience" from resilience::RESILIENCE,
-}
-
-/// What a rule is, for the documentation.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Description {
-    /// What has to hold.
-    pub requires: &'static str,
-    /// Why a balancer that is right does not fail it: by construction, or at which level.
-    pub sound: &'static str,
-    /// RFC section, documentation, paper.
-    pub source: Option<&'static str>,
 }
 
 impl Finding {

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::finding::{Finding, Witness};
+pub use crate::facts::resilience::{Affected, Step};
+pub use crate::facts::shares::{Method, Share, Test, Unit};
+use crate::finding::{Finding, Level, Witness};
 use crate::outcome::Outcome;
 
 /// Version of this shape. It grows when a field goes or changes its meaning, not when one is added.
@@ -162,72 +164,6 @@ pub struct Shares {
     pub test: Option<Test>,
 }
 
-/// A backend's share.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Share {
-    /// Its name: the generator number.
-    pub backend: String,
-    /// How many it got.
-    pub count: u64,
-    /// Of all, 0 to 1.
-    pub share: f64,
-    /// Of all, 0 to 1; null if nothing is expected.
-    pub expected: Option<f64>,
-}
-
-/// What is counted for the shares.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "lowercase")]
-pub enum Unit {
-    /// Requests.
-    Requests,
-    /// Clients, for an algorithm with affinity.
-    Clients,
-}
-
-impl Unit {
-    /// In the plural.
-    pub fn name(self) -> &'static str {
-        match self {
-            Unit::Requests => "requests",
-            Unit::Clients => "clients",
-        }
-    }
-}
-
-/// A test of the shares.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Test {
-    /// Which.
-    pub method: Method,
-    /// The largest difference between what a backend got and what it should have got.
-    pub deviation: f64,
-    /// The largest difference that the algorithm allows; null for statistical tests.
-    pub bound: Option<f64>,
-    /// Pearson's statistic; null for others.
-    pub chi_square: Option<f64>,
-    /// p value; null for those that are not statistical.
-    pub p: Option<f64>,
-    /// False-positive rate, 0 to 1.
-    pub false_alarm: f64,
-    /// The smallest deviation of a share, 0 to 1, that it detects with a probability of 99.9 %.
-    pub detects: f64,
-}
-
-/// How shares are tested.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "kebab-case")]
-pub enum Method {
-    /// A rotation is never more than its own period off.
-    BoundedDiscrepancy,
-    /// Pearson's χ², and the exact binomial test of each share with Bonferroni's correction.
-    Multinomial,
-}
-
 /// How the balancer selects a backend.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -298,34 +234,6 @@ pub struct Outage {
     pub backends: Vec<Affected>,
 }
 
-/// Something that was done.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Step {
-    /// Seconds since the sample began.
-    pub at: f64,
-    /// In words, as typed.
-    pub what: String,
-    /// What came of it, if it went wrong or said something.
-    pub result: Option<String>,
-}
-
-/// A backend that was touched.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Affected {
-    /// Its name.
-    pub backend: String,
-    /// Attempts that it received of the latest requests before the break: of 100, or of twenty a backend. With none, its outage shows nothing.
-    pub received_before: u64,
-    /// Seconds from the break until the last client error or the last request sent there; null if it never stopped.
-    pub stopped_after: Option<f64>,
-    /// Seconds from the mend until its first delivered response; null if it did not come back.
-    pub back_after: Option<f64>,
-    /// Client errors between the break and the mend.
-    pub client_errors: u64,
-}
-
 /// What the plots show.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -358,5 +266,16 @@ impl Percentiles {
     /// As the tables show them: p50, p90, p99, p99.9, p99.99 and the largest.
     pub fn columns(&self) -> [f64; 6] {
         [self.p50, self.p90, self.p99, self.p99_9, self.p99_99, self.max]
+    }
+}
+
+impl Verdict {
+    /// The worst of the findings; without any, nothing is known.
+    pub fn of(findings: &[Finding]) -> Verdict {
+        match findings.iter().map(|finding| finding.level).max() {
+            Some(Level::Fail) => Verdict::Fail,
+            Some(Level::Pass | Level::Note) => Verdict::Pass,
+            Some(Level::Inconclusive) | None => Verdict::Inconclusive,
+        }
     }
 }

@@ -1,10 +1,10 @@
 //! The phrases of how the balancer selects: shares, reach, backups, algorithm, affinity.
 
+use verdict::facts::shares::Conclusion;
+use verdict::facts::{algorithm, backups, reach, shares, stickiness};
 use verdict::finding::Level;
 use verdict::numbers::{count_of, grouped, percent};
 use verdict::report::{Method, Test};
-use verdict::rules::shares::Conclusion;
-use verdict::rules::{algorithm, backups, reach, shares, stickiness};
 
 use super::{Phrase, listed};
 

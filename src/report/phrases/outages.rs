@@ -1,8 +1,8 @@
 //! The phrases of outages: what clients saw, and what each backend's traffic did.
 
+use verdict::facts::resilience;
 use verdict::numbers::{count_of, time};
 use verdict::report::{Affected, Step};
-use verdict::rules::resilience;
 
 use super::{Phrase, listed};
 

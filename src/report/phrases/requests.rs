@@ -1,8 +1,8 @@
 //! The phrases of the account: what became of requests, and what to do about it.
 
+use verdict::facts::account::{Facts, OwnResponses, Repeated, Requests};
+use verdict::facts::records;
 use verdict::numbers::{count_of, grouped};
-use verdict::rules::account::{Facts, OwnResponses, Repeated, Requests};
-use verdict::rules::records;
 
 use super::Phrase;
 

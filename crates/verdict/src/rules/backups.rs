@@ -1,28 +1,9 @@
 //! The rule of backups: they get nothing while another backend can.
 
-use serde::{Deserialize, Serialize};
-
-use crate::finding::{self, Description, Finding, Level};
+use crate::facts::backups::Facts;
+use crate::finding::{self, Finding, Level};
 use crate::outcome::Outcome;
-use crate::rules::{Case, Drill};
-
-/// Which backups got requests.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Facts {
-    /// Their names.
-    pub backups: Vec<String>,
-    /// Requests that they got together.
-    pub requests: u64,
-    /// Requests that other backends failed, which excuse a backup.
-    pub failures: u64,
-}
-
-pub(crate) const BACKUPS: Description = Description {
-    requires: "backups get nothing while another backend is ready",
-    sound: "by construction: the backup recorded the request; where other backends failed requests it is inconclusive",
-    source: None,
-};
+use crate::rules::case::{Case, Drill};
 
 pub(crate) fn judge(case: &Case) -> Option<Finding> {
     if case.drill != Drill::None || !case.has_records() {

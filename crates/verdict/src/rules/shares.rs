@@ -1,64 +1,14 @@
 //! The rule of the shares: each backend gets what was expected, tested as its algorithm allows.
 
-use serde::{Deserialize, Serialize};
-
 use crate::algorithm::Algorithm;
-use crate::finding::{self, Description, Finding, Level};
+use crate::facts::shares::{Conclusion, Facts, Method, Share, Test, Unit};
+use crate::finding::{self, Finding, Level};
 use crate::observation::Backend;
 use crate::outcome::Outcome;
-use crate::report::{Method, Share, Shares, Test, Unit};
-use crate::rules::{Case, Drill, FALSE_ALARM, Weights};
+use crate::report::Shares;
+use crate::rules::case::{Case, Drill};
+use crate::rules::expectations::{FALSE_ALARM, Weights};
 use crate::statistics::{detects, multinomial};
-
-/// What was expected, and how far the shares are from it.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Facts {
-    /// What was counted.
-    pub unit: Unit,
-    /// How many of those.
-    pub total: u64,
-    /// What was expected: `even`, `5:1:1`, `even, without 9003`.
-    pub expected: String,
-    /// What follows.
-    pub conclusion: Conclusion,
-    /// The backend that is farthest from what was expected; null if nothing was tested.
-    pub widest: Option<Share>,
-    /// How the shares were tested; null if they were not.
-    pub test: Option<Test>,
-    /// The algorithm, in words.
-    pub algorithm: String,
-    /// The weights that the requests show, as `--expect` takes them; null if none were expected, or none show.
-    pub seen_weights: Option<String>,
-}
-
-/// What follows from the shares.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "kebab-case")]
-pub enum Conclusion {
-    /// They are as expected.
-    AsExpected,
-    /// They are not.
-    Deviates,
-    /// They are not, and backends failed meanwhile, which moves shares.
-    Disturbed,
-    /// The sample is too small to detect the deviation of `--tolerance`.
-    TooFew,
-    /// The algorithm promises no shares, so none are expected.
-    NotPromised,
-    /// What decides about them is not understood: these lines of the configuration.
-    NotUnderstood(Vec<String>),
-    /// The expected weights do not fit the fleet.
-    Misfit(String),
-}
-
-pub(crate) const SHARES: Description = Description {
-    requires: "each backend gets the share that its weight says",
-    sound: "round robin: by construction, a rotation is never more than its own period off; random: level 4e-7 (exact binomial with \
-            Bonferroni's correction, Pearson's χ²); other algorithms promise no shares and are not judged without --expect",
-    source: Some("Pearson 1900; NGINX smooth weighted round robin"),
-};
 
 /// Independent rotations that are granted to round robin before a deviation counts: worker processes times balancers.
 const ROTATIONS: f64 = 64.0;

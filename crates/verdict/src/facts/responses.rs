@@ -1,6 +1,6 @@
 //! The rules of the response: what comes back is what the backend wrote, to the request that it was written for.
 
-use crate::finding::Description;
+use crate::facts::Description;
 
 pub(crate) const STALE: Description = Description {
     requires: "no request gets a response that was given before",

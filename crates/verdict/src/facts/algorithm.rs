@@ -1,0 +1,25 @@
+//! The rule of the algorithm: it is the one that was expected.
+
+use serde::{Deserialize, Serialize};
+
+use crate::facts::Description;
+
+/// What was expected, and what is seen.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Facts {
+    /// As `--expect` names it.
+    pub expected: String,
+    /// The names that fit what was seen; none if nothing fits.
+    pub candidates: Vec<String>,
+    /// What was seen, in words.
+    pub label: String,
+    /// The experiments, a line each.
+    pub experiments: Vec<String>,
+}
+
+pub(crate) const ALGORITHM: Description = Description {
+    requires: "the algorithm is the one of --expect",
+    sound: "level 1e-8 an experiment: it fails if the experiments exclude the expected algorithm",
+    source: None,
+};

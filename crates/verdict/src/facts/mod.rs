@@ -1,0 +1,14 @@
+//! What findings say, as data: the facts of each rule and its description. How they are judged stands in `rules`.
+
+pub mod account;
+pub mod algorithm;
+pub mod backups;
+mod description;
+pub mod reach;
+pub mod records;
+pub mod resilience;
+pub mod responses;
+pub mod shares;
+pub mod stickiness;
+
+pub use description::Description;

@@ -1,0 +1,32 @@
+//! The rule of reach: every backend that is ready gets something.
+
+use serde::{Deserialize, Serialize};
+
+use crate::facts::Description;
+use crate::facts::shares::Unit;
+
+/// Which backends never got a request.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Facts {
+    /// Backends of which each should get something.
+    pub expected: Vec<String>,
+    /// Backends that need not get anything.
+    pub excluded: Vec<String>,
+    /// Of the expected ones, those that got nothing.
+    pub missed: Vec<String>,
+    /// What was counted.
+    pub unit: Unit,
+    /// How many of those.
+    pub draws: u64,
+    /// Probability that chance alone misses one.
+    pub chance: f64,
+    /// Whether one backend got everything.
+    pub only_one: bool,
+}
+
+pub(crate) const REACH: Description = Description {
+    requires: "every backend that is ready gets requests",
+    sound: "level 4e-8: it fails if chance alone would miss a backend less often than that",
+    source: None,
+};

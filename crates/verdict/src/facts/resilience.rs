@@ -1,0 +1,62 @@
+//! The rule of resilience: clients see no errors while something is broken, where nothing may be lost.
+
+use serde::{Deserialize, Serialize};
+
+use crate::facts::Description;
+
+/// Something that was done.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Step {
+    /// Seconds since the sample began.
+    pub at: f64,
+    /// In words, as typed.
+    pub what: String,
+    /// What came of it, if it went wrong or said something.
+    pub result: Option<String>,
+}
+
+/// A backend that was touched.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Affected {
+    /// Its name.
+    pub backend: String,
+    /// Attempts that it received of the latest requests before the break: of 100, or of twenty a backend. With none, its outage shows nothing.
+    pub received_before: u64,
+    /// Seconds from the break until the last client error or the last request sent there; null if it never stopped.
+    pub stopped_after: Option<f64>,
+    /// Seconds from the mend until its first delivered response; null if it did not come back.
+    pub back_after: Option<f64>,
+    /// Client errors between the break and the mend.
+    pub client_errors: u64,
+}
+
+/// What an outage did.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Facts {
+    /// Requests that a client would call failed, from the first step on.
+    pub client_errors: u64,
+    /// Whether no client may see an error.
+    pub lossless: bool,
+    /// Whether only things were done that a good balancer hides.
+    pub graceful: bool,
+    /// What happened to each backend that was touched.
+    pub backends: Vec<Affected>,
+    /// Steps that went wrong or printed something.
+    pub remarks: Vec<Step>,
+}
+
+impl Facts {
+    /// Backends that had no traffic when they were broken: their outage shows nothing.
+    pub fn idle(&self) -> Vec<&str> {
+        self.backends.iter().filter(|it| it.received_before == 0).map(|it| it.backend.as_str()).collect()
+    }
+}
+
+pub(crate) const RESILIENCE: Description = Description {
+    requires: "no client sees an error during an outage that a balancer can hide, or with --expect lossless",
+    sound: "by construction: the client got an error",
+    source: None,
+};

@@ -1,0 +1,121 @@
+//! The rule of the shares: each backend gets what was expected, tested as its algorithm allows.
+
+use serde::{Deserialize, Serialize};
+
+use crate::facts::Description;
+
+/// A backend's share.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Share {
+    /// Its name: the generator number.
+    pub backend: String,
+    /// How many it got.
+    pub count: u64,
+    /// Of all, 0 to 1.
+    pub share: f64,
+    /// Of all, 0 to 1; null if nothing is expected.
+    pub expected: Option<f64>,
+}
+
+/// What is counted for the shares.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum Unit {
+    /// Requests.
+    Requests,
+    /// Clients, for an algorithm with affinity.
+    Clients,
+}
+
+impl Unit {
+    /// In the plural.
+    pub fn name(self) -> &'static str {
+        match self {
+            Unit::Requests => "requests",
+            Unit::Clients => "clients",
+        }
+    }
+}
+
+/// A test of the shares.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Test {
+    /// Which.
+    pub method: Method,
+    /// The largest difference between what a backend got and what it should have got.
+    pub deviation: f64,
+    /// The largest difference that the algorithm allows; null for statistical tests.
+    pub bound: Option<f64>,
+    /// Pearson's statistic; null for others.
+    pub chi_square: Option<f64>,
+    /// p value; null for those that are not statistical.
+    pub p: Option<f64>,
+    /// False-positive rate, 0 to 1.
+    pub false_alarm: f64,
+    /// The smallest deviation of a share, 0 to 1, that it detects with a probability of 99.9 %.
+    pub detects: f64,
+}
+
+/// How shares are tested.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Method {
+    /// A rotation is never more than its own period off.
+    BoundedDiscrepancy,
+    /// Pearson's χ², and the exact binomial test of each share with Bonferroni's correction.
+    Multinomial,
+}
+
+/// What was expected, and how far the shares are from it.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Facts {
+    /// What was counted.
+    pub unit: Unit,
+    /// How many of those.
+    pub total: u64,
+    /// What was expected: `even`, `5:1:1`, `even, without 9003`.
+    pub expected: String,
+    /// What follows.
+    pub conclusion: Conclusion,
+    /// The backend that is farthest from what was expected; null if nothing was tested.
+    pub widest: Option<Share>,
+    /// How the shares were tested; null if they were not.
+    pub test: Option<Test>,
+    /// The algorithm, in words.
+    pub algorithm: String,
+    /// The weights that the requests show, as `--expect` takes them; null if none were expected, or none show.
+    pub seen_weights: Option<String>,
+}
+
+/// What follows from the shares.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Conclusion {
+    /// They are as expected.
+    AsExpected,
+    /// They are not.
+    Deviates,
+    /// They are not, and backends failed meanwhile, which moves shares.
+    Disturbed,
+    /// The sample is too small to detect the deviation of `--tolerance`.
+    TooFew,
+    /// The algorithm promises no shares, so none are expected.
+    NotPromised,
+    /// What decides about them is not understood: these lines of the configuration.
+    NotUnderstood(Vec<String>),
+    /// The expected weights do not fit the fleet.
+    Misfit(String),
+}
+
+pub(crate) const SHARES: Description = Description {
+    requires: "each backend gets the share that its weight says",
+    sound: "round robin: by construction, a rotation is never more than its own period off; random: level 4e-7 (exact binomial with \
+            Bonferroni's correction, Pearson's χ²); other algorithms promise no shares and are not judged without --expect",
+    source: Some("Pearson 1900; NGINX smooth weighted round robin"),
+};

@@ -1,0 +1,97 @@
+//! Everything that the rules look at, as one value.
+
+use crate::Moment;
+use crate::algorithm::Inference;
+use crate::arrived::{OtherRequests, RequestChanges};
+use crate::finding::{AttemptWitness, ClientWitness, RequestWitness, Witness};
+use crate::id::RequestId;
+use crate::ledger::{Entry, Ledger, Records};
+use crate::observation::Backend;
+use crate::rules::expectations::Expectations;
+use crate::tally::Tally;
+
+/// Everything that the rules look at.
+pub struct Case<'a> {
+    /// Both ends of each request.
+    pub ledger: &'a Ledger,
+    /// The same, counted.
+    pub tally: &'a Tally,
+    /// Names of the backends, by place. The fleet's own come first.
+    pub names: &'a [String],
+    /// How many of them are to be reached: those that were ready. All of them without a fleet.
+    pub members: usize,
+    /// What is required.
+    pub expectations: &'a Expectations,
+    /// How the balancer picks.
+    pub inference: &'a Inference,
+    /// Why records are missing.
+    pub gaps: &'a [String],
+    /// How requests arrived at backends.
+    pub changes: &'a RequestChanges,
+    /// What else arrived there.
+    pub others: &'a OtherRequests,
+    /// What was sent, such as `POST`.
+    pub method: &'a str,
+    /// Something was broken on purpose.
+    pub drill: Drill,
+    /// Clients, paths or the like differed from request to request.
+    pub varied: bool,
+    /// Of the run, as in the ids of its requests.
+    pub run: u64,
+    /// When the check began.
+    pub began: Moment,
+}
+
+/// What is done to the fleet meanwhile.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Drill {
+    /// Nothing.
+    None,
+    /// Something that a good balancer hides: a drain, a reload.
+    Graceful,
+    /// Something that may cost requests: a kill, a pause, a fault.
+    Rough,
+}
+
+impl Case<'_> {
+    /// Whether no client may see an error.
+    pub(crate) fn lossless(&self) -> bool {
+        self.expectations.lossless.unwrap_or(self.drill != Drill::Rough)
+    }
+
+    /// RFC 9110 §9.2.2
+    pub(crate) fn is_idempotent(&self) -> bool {
+        matches!(self.method, "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE")
+    }
+
+    /// These requests, seen from both ends.
+    pub fn witnesses(&self, sequences: &[u32]) -> Vec<Witness> {
+        let entries = sequences.iter().filter_map(|sequence| self.ledger.entry(*sequence));
+        entries.map(|entry| Witness::Request(self.witness(&entry))).collect()
+    }
+
+    /// A request, seen from both ends.
+    pub fn witness(&self, entry: &Entry) -> RequestWitness {
+        let observation = entry.observation;
+        let since = |at: Moment| at.since(self.began).as_secs_f64();
+        let name = |backend: Backend| self.names.get(usize::from(backend.0)).cloned();
+        let attempts = entry.attempts.iter().map(|attempt| AttemptWitness {
+            backend: name(attempt.backend).unwrap_or_else(|| "?".to_owned()),
+            at: since(attempt.received),
+            end: attempt.end,
+            status: (attempt.status > 0).then_some(attempt.status),
+            seconds: f64::from(attempt.took) / 1e7,
+        });
+        RequestWitness {
+            id: RequestId { run: self.run, sequence: u64::from(entry.sequence) }.to_string(),
+            number: entry.sequence,
+            at: since(observation.due),
+            client: ClientWitness::of(observation, name(observation.backend)),
+            attempts: attempts.collect(),
+        }
+    }
+
+    pub(crate) fn has_records(&self) -> bool {
+        self.ledger.records() == Records::Kept
+    }
+}

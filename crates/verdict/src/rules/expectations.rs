@@ -1,0 +1,158 @@
+//! What the user requires: shares, an algorithm, backups, and what else has a name.
+
+use std::str::FromStr;
+
+use crate::algorithm::Algorithm;
+use crate::outcome::Outcome;
+use crate::rules::requirement::Requirement;
+
+/// A balancer that is right fails at most that often: 4 in ten million for its shares, the rest for all other rules together, which are
+/// exact except for the naming of the algorithm (1 in a hundred million each).
+pub const FALSE_ALARM: f64 = 4e-7;
+
+/// What the user requires.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Expectations {
+    /// Of the shares; None leaves it to the algorithm that is seen: even, where it promises that.
+    pub shares: Option<Weights>,
+    /// Who said so.
+    pub shares_by: String,
+    /// Of the algorithm.
+    pub algorithm: Option<Algorithm>,
+    /// What decides about the shares and is not understood, such as a line of a configuration: then nothing is required of
+    /// them, not even what the algorithm that is seen would promise.
+    pub not_understood: Vec<String>,
+    /// Backends that get nothing while any other can: backups, and what is marked as down.
+    pub backups: Vec<String>,
+    /// No client may see an error, whatever happens meanwhile; None leaves it to what happens.
+    pub lossless: Option<bool>,
+    /// What else is required by name, such as `intact`.
+    pub required: Vec<Requirement>,
+    /// Outcomes that are not held against the balancer.
+    pub allowed: Vec<Outcome>,
+    /// Deviations of a share that must be detected, 0 to 1.
+    pub tolerance: f64,
+    /// Deviations of a share that are granted, 0 to 1.
+    pub margin: f64,
+}
+
+impl Default for Expectations {
+    fn default() -> Self {
+        Expectations {
+            shares: None,
+            shares_by: "default".to_owned(),
+            algorithm: None,
+            not_understood: Vec::new(),
+            backups: Vec::new(),
+            lossless: None,
+            required: Vec::new(),
+            allowed: Vec::new(),
+            tolerance: 0.02,
+            margin: 0.0,
+        }
+    }
+}
+
+impl Expectations {
+    /// Whether a backend is to be reached while all is well.
+    pub fn takes_part(&self, name: &str) -> bool {
+        !self.backups.iter().any(|backup| backup == name)
+    }
+
+    /// The expected share of each backend; or what does not fit.
+    pub fn shares(&self, names: &[String]) -> Result<Vec<f64>, String> {
+        let mut shares = self.shares.as_ref().unwrap_or(&Weights::Even).shares(names)?;
+        for (share, name) in shares.iter_mut().zip(names) {
+            *share *= f64::from(u8::from(self.takes_part(name)));
+        }
+        let sum: f64 = shares.iter().sum();
+        if sum == 0.0 {
+            return Err("all backends are backups, or are expected to get nothing".to_owned());
+        }
+        Ok(shares.into_iter().map(|share| share / sum).collect())
+    }
+}
+
+/// Expected shares.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Weights {
+    /// All alike.
+    Even,
+    /// In the order of the fleet.
+    ByPlace(Vec<u32>),
+    /// By name; those that are not named get nothing.
+    ByName(Vec<(String, u32)>),
+}
+
+impl FromStr for Weights {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Weights, String> {
+        let wrong = || {
+            format!(
+                "{text}: expected `even`, weights in the fleet's order such as 5:1:1, or by name such as 9001=5,9002=1"
+            )
+        };
+        let number = |text: &str| text.trim().parse::<u32>().map_err(|_| wrong());
+        let weights = match text {
+            "even" => return Ok(Weights::Even),
+            named if named.contains('=') => {
+                let pair = |pair: &str| {
+                    let (name, weight) = pair.split_once('=').ok_or_else(wrong)?;
+                    Ok((name.trim().to_owned(), number(weight)?))
+                };
+                Weights::ByName(named.split(',').map(pair).collect::<Result<_, String>>()?)
+            }
+            placed if placed.contains(':') => {
+                Weights::ByPlace(placed.split(':').map(number).collect::<Result<_, _>>()?)
+            }
+            _ => return Err(wrong()),
+        };
+        let any = match &weights {
+            Weights::Even => true,
+            Weights::ByPlace(weights) => weights.iter().any(|weight| *weight > 0),
+            Weights::ByName(weights) => weights.iter().any(|(_, weight)| *weight > 0),
+        };
+        if any { Ok(weights) } else { Err(format!("{text}: at least one weight must not be 0")) }
+    }
+}
+
+impl std::fmt::Display for Weights {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Weights::Even => f.write_str("even"),
+            Weights::ByPlace(weights) => f.write_str(&weights.iter().map(u32::to_string).collect::<Vec<_>>().join(":")),
+            Weights::ByName(weights) => {
+                let pairs: Vec<String> = weights.iter().map(|(name, weight)| format!("{name}={weight}")).collect();
+                f.write_str(&pairs.join(","))
+            }
+        }
+    }
+}
+
+impl Weights {
+    /// The expected share of each backend; or what does not fit.
+    pub fn shares(&self, names: &[String]) -> Result<Vec<f64>, String> {
+        let weights: Vec<u32> = match self {
+            Weights::Even => vec![1; names.len()],
+            Weights::ByPlace(weights) if weights.len() == names.len() => weights.clone(),
+            Weights::ByPlace(weights) => {
+                let (weights, backends) = (weights.len(), names.len());
+                return Err(format!(
+                    "{self} has {weights} weights, and there are {backends} backends: {}",
+                    names.join(", ")
+                ));
+            }
+            Weights::ByName(weights) => {
+                if let Some((unknown, _)) = weights.iter().find(|(name, _)| !names.contains(name)) {
+                    return Err(format!("{self}: there is no backend {unknown}, only {}", names.join(", ")));
+                }
+                let weight =
+                    |name: &String| weights.iter().find(|(known, _)| known == name).map_or(0, |(_, weight)| *weight);
+                names.iter().map(weight).collect()
+            }
+        };
+        let sum: u64 = weights.iter().map(|weight| u64::from(*weight)).sum();
+        Ok(weights.iter().map(|weight| f64::from(*weight) / sum as f64).collect())
+    }
+}
