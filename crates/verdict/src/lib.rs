@@ -19,6 +19,7 @@ pub mod rules;
 pub mod statistics;
 pub mod tally;
 mod time;
+pub mod timeline;
 
 pub use attempt::AttemptEnd;
 pub use id::{

@@ -1,0 +1,337 @@
+//! What an outage did to the traffic of one backend: out, in again, errors before each ejection, the ramp after its return.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ledger::{Arrival, Entry, Ledger};
+use crate::observation::Backend;
+use crate::{AttemptEnd, Moment};
+
+/// From the break of a backend to its mend.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Window {
+    /// Which.
+    pub backend: Backend,
+    /// When the step that broke it was begun.
+    pub broken: Moment,
+    /// When the step that mended it was begun; none if nothing did.
+    pub mended: Option<Moment>,
+}
+
+impl Window {
+    /// Whether it was broken then.
+    pub fn contains(&self, at: Moment) -> bool {
+        at >= self.broken && self.mended.is_none_or(|mended| at < mended)
+    }
+}
+
+/// In seconds since the sample began, if nothing else is said.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Timeline {
+    /// When it was broken.
+    pub broken: f64,
+    /// When it was mended; null if nothing did that.
+    pub mended: Option<f64>,
+    /// Attempts that it received of the latest requests before the break: of 100, or of twenty a backend. With none, its outage shows nothing.
+    pub received_before: u64,
+    /// Attempts that it received while it was broken, according to its records.
+    pub received_meanwhile: u64,
+    /// Whether the records show that it was still sent requests when it was mended, or at the end.
+    pub went_on: bool,
+    /// Seconds from the break until the last attempt that was sent there before the mend; 0 without one.
+    pub out_after: f64,
+    /// Seconds from the break until the last client error before the mend; null without an error.
+    pub errors_end_after: Option<f64>,
+    /// Client errors between the break and the mend.
+    pub client_errors: u64,
+    /// Seconds from the mend until its first delivered response; null if it did not come back.
+    pub back_after: Option<f64>,
+    /// Seconds from that response until it got as many requests as before the break; null if it did not by the end.
+    pub ramp: Option<f64>,
+    /// When it got nothing.
+    pub pauses: Vec<Pause>,
+}
+
+/// A time in which a backend got nothing, much longer than chance makes it.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Pause {
+    /// Since when.
+    pub from: f64,
+    /// Until when; null if until the end.
+    pub until: Option<f64>,
+    /// Attempts there that failed since it was broken, or since the pause before.
+    pub failures_before: u64,
+}
+
+/// Traffic that ends so shortly before a backend is mended has not stopped.
+const STILL: Duration = Duration::from_millis(300);
+/// Of the latest requests before a break, or twenty a backend if that is more, one must have reached it, or its outage shows nothing.
+const LATEST: u32 = 100;
+/// The rate before a break is that of as much time.
+const RATE: Duration = Duration::from_secs(5);
+/// A gap is a pause when it is so many times as long as the usual one: by chance, e^-30.
+const GAPS: f64 = 30.0;
+const SHORTEST_PAUSE: Duration = Duration::from_millis(300);
+/// The rate has come back when so many requests came in the time of their number before.
+const RAMP_REQUESTS: usize = 40;
+const RAMP_SHARE: f64 = 0.8;
+
+/// One for each window. `started` and `ended` are those of the sample.
+pub fn timelines(
+    ledger: &Ledger,
+    sample: Range<u32>,
+    (started, ended): (Moment, Moment),
+    windows: &[Window],
+    backends: usize,
+) -> Vec<Timeline> {
+    windows.iter().map(|window| timeline(ledger, &sample, (started, ended), window, backends)).collect()
+}
+
+fn timeline(
+    ledger: &Ledger,
+    sample: &Range<u32>,
+    (started, ended): (Moment, Moment),
+    window: &Window,
+    backends: usize,
+) -> Timeline {
+    let since = |at: Moment| at.since(started).as_secs_f64();
+    let until = window.mended.unwrap_or(ended);
+    let mut seen = Seen::of(window, until);
+    for entry in ledger.entries().filter(|entry| sample.contains(&entry.sequence)) {
+        seen.see(&entry);
+    }
+    seen.directed.sort_unstable();
+    let meanwhile = seen.directed.iter().filter(|(at, _)| *at >= window.broken && *at < until);
+    let last = meanwhile.clone().map(|(at, _)| *at).next_back();
+    let times: Vec<Moment> = seen.directed.iter().map(|(at, _)| *at).collect();
+    let usual = usual_gap(&times, started, window.broken);
+    Timeline {
+        broken: since(window.broken),
+        mended: window.mended.map(since),
+        received_before: received_before(ledger, sample, window, backends),
+        received_meanwhile: meanwhile.count() as u64,
+        went_on: last.is_some_and(|last| until.since(last) < STILL),
+        out_after: last.map_or(0.0, |last| last.since(window.broken).as_secs_f64()),
+        errors_end_after: seen.last_error.map(|last| last.since(window.broken).as_secs_f64()),
+        client_errors: seen.errors,
+        back_after: window.mended.and_then(|mended| Some(seen.back?.since(mended).as_secs_f64())),
+        ramp: seen.back.and_then(|back| Some(ramp(&times, back, usual?)?.as_secs_f64())),
+        pauses: usual.map_or_else(Vec::new, |usual| pauses(&seen.directed, window, (started, ended), usual)),
+    }
+}
+
+struct Seen<'a> {
+    window: &'a Window,
+    until: Moment,
+    /// When each attempt was sent there, and whether it failed.
+    directed: Vec<(Moment, bool)>,
+    errors: u64,
+    last_error: Option<Moment>,
+    back: Option<Moment>,
+}
+
+impl<'a> Seen<'a> {
+    fn of(window: &'a Window, until: Moment) -> Seen<'a> {
+        Seen { window, until, directed: Vec::new(), errors: 0, last_error: None, back: None }
+    }
+
+    fn see(&mut self, entry: &Entry) {
+        let observation = entry.observation;
+        let error = entry.is_client_error() && !entry.is_benign_race();
+        if error && observation.ended >= self.window.broken && observation.sent() < self.until {
+            self.errors += 1;
+            self.last_error = self.last_error.max(Some(observation.ended.min(self.until)));
+        }
+        for attempt in entry.attempts.iter().filter(|attempt| attempt.backend == self.window.backend) {
+            // One that is paused receives when it goes on what was sent to it before.
+            let sent = observation.sent();
+            let is_late = attempt.received >= self.until && sent < self.until;
+            self.directed.push((if is_late { sent } else { attempt.received }, has_failed(attempt)));
+        }
+        let here = entry.delivered().is_some_and(|attempt| attempt.backend == self.window.backend);
+        let mended = self.window.mended.is_some_and(|mended| observation.ended >= mended);
+        if here && mended && !error {
+            self.back = Some(self.back.map_or(observation.ended, |back| back.min(observation.ended)));
+        }
+    }
+}
+
+fn has_failed(attempt: &Arrival) -> bool {
+    attempt.end != AttemptEnd::Completed || attempt.status >= 500
+}
+
+fn received_before(ledger: &Ledger, sample: &Range<u32>, window: &Window, backends: usize) -> u64 {
+    let mut entries = ledger.entries().filter(|entry| sample.contains(&entry.sequence));
+    let first = entries.find(|entry| entry.observation.sent() >= window.broken).map(|entry| entry.sequence);
+    let end = first.unwrap_or(sample.end);
+    let latest = end.saturating_sub(LATEST.max(20 * backends as u32))..end;
+    let attempts = latest.filter_map(|sequence| ledger.entry(sequence));
+    attempts.map(|it| it.attempts.iter().filter(|attempt| attempt.backend == window.backend).count() as u64).sum()
+}
+
+/// From one request to the next before the break; none if there were too few.
+fn usual_gap(times: &[Moment], started: Moment, broken: Moment) -> Option<Duration> {
+    let from = started.max(Moment(broken.0.saturating_sub(RATE.as_nanos() as u64)));
+    let count = times.iter().filter(|at| **at >= from && **at < broken).count();
+    (count >= 10).then(|| broken.since(from) / count as u32)
+}
+
+/// Until as many requests come as before.
+fn ramp(times: &[Moment], back: Moment, usual: Duration) -> Option<Duration> {
+    let after: Vec<Moment> = times.iter().copied().filter(|at| *at >= back).collect();
+    let enough = usual.mul_f64(RAMP_REQUESTS as f64 / RAMP_SHARE);
+    let full = after.windows(RAMP_REQUESTS + 1).find(|some| some[RAMP_REQUESTS].since(some[0]) <= enough)?;
+    Some(full[0].since(back))
+}
+
+fn pauses(
+    directed: &[(Moment, bool)],
+    window: &Window,
+    (started, ended): (Moment, Moment),
+    usual: Duration,
+) -> Vec<Pause> {
+    let long = usual.mul_f64(GAPS).max(SHORTEST_PAUSE);
+    let since = |at: Moment| at.since(started).as_secs_f64();
+    let mut pauses = Vec::new();
+    let mut failures = 0;
+    let mut before: Option<Moment> = None;
+    for (at, failed) in directed {
+        if let Some(from) = before
+            && at.since(from) >= long
+        {
+            pauses.push(Pause { from: since(from), until: Some(since(*at)), failures_before: failures });
+            failures = 0;
+        }
+        failures += u64::from(*failed && *at >= window.broken);
+        before = Some(*at);
+    }
+    if let Some(from) = before
+        && ended.since(from) >= long
+    {
+        pauses.push(Pause { from: since(from), until: None, failures_before: failures });
+    }
+    pauses
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::Records;
+    use crate::observation::{ClientOutcome, Echo, Observation};
+    use crate::request::Differences;
+    use uuid::Uuid;
+
+    const MILLISECOND: u64 = 1_000_000;
+
+    /// A request a millisecond, each to the backend that `choose` says, with what became of it there; none reaches no backend and is an
+    /// error of the balancer's.
+    fn run(count: u32, choose: impl Fn(u64) -> Option<(u16, u16)>) -> Ledger {
+        let (mut observations, mut arrivals) = (Vec::new(), Vec::new());
+        for sequence in 0..count {
+            let at = u64::from(sequence);
+            let chosen = choose(at);
+            let answer = chosen.map_or(Uuid::nil(), |_| Uuid::from_u128(u128::from(sequence) + 1));
+            observations.push(Observation {
+                due: Moment(at * MILLISECOND),
+                ended: Moment(at * MILLISECOND + MILLISECOND / 2),
+                answer,
+                waited: 0,
+                client: 0,
+                backend: chosen.map_or(Backend::UNKNOWN, |(backend, _)| Backend(backend)),
+                status: chosen.map_or(502, |(_, status)| status),
+                sight: ClientOutcome::Answer,
+                echo: Echo::Own,
+                reused: false,
+            });
+            if let Some((backend, status)) = chosen {
+                arrivals.push(Arrival {
+                    received: Moment(at * MILLISECOND + MILLISECOND / 10),
+                    answer,
+                    sequence,
+                    took: 1,
+                    backend: Backend(backend),
+                    status,
+                    end: AttemptEnd::Completed,
+                    differences: Differences::NONE,
+                });
+            }
+        }
+        Ledger::join(observations, arrivals, Records::Kept)
+    }
+
+    fn of(ledger: &Ledger, broken: u64, mended: Option<u64>) -> Timeline {
+        let window = Window {
+            backend: Backend(1),
+            broken: Moment(broken * MILLISECOND),
+            mended: mended.map(|mended| Moment(mended * MILLISECOND)),
+        };
+        let count = ledger.observations().len() as u32;
+        let span = (Moment(0), Moment(u64::from(count) * MILLISECOND));
+        timelines(ledger, 0..count, span, &[window], 2).remove(0)
+    }
+
+    fn near(seconds: f64, expected: f64) -> bool {
+        (seconds - expected).abs() < 0.01
+    }
+
+    #[test]
+    fn a_backend_that_leaves_and_returns_has_its_times() {
+        let ledger = run(10_000, |at| {
+            let out = (2_000..6_500).contains(&at);
+            Some((if at % 2 == 1 && !out { 1 } else { 0 }, 200))
+        });
+        let timeline = of(&ledger, 2_000, Some(6_000));
+        assert!((timeline.received_meanwhile, timeline.went_on, timeline.client_errors) == (0, false, 0), "{timeline:?}");
+        assert!(near(timeline.out_after, 0.0) && near(timeline.back_after.unwrap(), 0.5), "{timeline:?}");
+        assert!(near(timeline.ramp.unwrap(), 0.0) && timeline.received_before == 50, "{timeline:?}");
+        let [pause] = timeline.pauses.as_slice() else { panic!("{timeline:?}") };
+        assert!(near(pause.from, 2.0) && near(pause.until.unwrap(), 6.5) && pause.failures_before == 0);
+    }
+
+    #[test]
+    fn errors_of_the_balancer_itself_are_no_traffic_there() {
+        let ledger = run(4_000, |at| if at % 2 == 0 { Some((0, 200)) } else { (at < 2_000).then_some((1, 200)) });
+        let timeline = of(&ledger, 2_000, None);
+        assert!(!timeline.went_on && timeline.received_meanwhile == 0 && timeline.client_errors == 1_000, "{timeline:?}");
+        assert!(near(timeline.errors_end_after.unwrap(), 2.0) && timeline.back_after.is_none(), "{timeline:?}");
+    }
+
+    #[test]
+    fn traffic_that_goes_on_is_seen_in_the_records() {
+        let ledger = run(4_000, |at| Some(((at % 2) as u16, if at % 2 == 1 && at >= 2_000 { 503 } else { 200 })));
+        let timeline = of(&ledger, 2_000, Some(4_000));
+        assert!(timeline.went_on && timeline.received_meanwhile == 1_000 && timeline.pauses.is_empty(), "{timeline:?}");
+    }
+
+    #[test]
+    fn failures_are_counted_before_each_ejection() {
+        // Five failures, then a second without traffic, again and again.
+        let ledger = run(8_000, |at| {
+            let broken = (2_000..6_000).contains(&at);
+            let cycle = (at.saturating_sub(2_000)) % 1_010;
+            let here = at % 2 == 1 && (!broken || cycle < 10);
+            Some((u16::from(here), if here && broken { 500 } else { 200 }))
+        });
+        let timeline = of(&ledger, 2_000, Some(6_000));
+        assert_eq!(timeline.pauses.iter().map(|pause| pause.failures_before).collect::<Vec<_>>(), [5; 4], "{timeline:?}");
+    }
+
+    #[test]
+    fn a_ramp_lasts_until_as_much_comes_as_before() {
+        // After the return a share that grows over two seconds.
+        let ledger = run(10_000, |at| {
+            let here = match at {
+                2_000..5_000 => false,
+                5_000..7_000 => (at * 7919) % 2_000 < (at - 5_000) / 2,
+                _ => at % 2 == 1,
+            };
+            Some((u16::from(here), 200))
+        });
+        let ramp = of(&ledger, 2_000, Some(5_000)).ramp.unwrap();
+        assert!((1.0..=2.1).contains(&ramp), "{ramp}");
+    }
+}
