@@ -8,6 +8,7 @@ pub mod facts;
 pub mod finding;
 mod id;
 pub mod ledger;
+pub mod limit;
 pub mod numbers;
 pub mod observation;
 pub mod outcome;

@@ -1,0 +1,153 @@
+//! A rate limit: responses of 429 or 503 that begin with the rate, while as much passes as the limit allows.
+
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Moment;
+use crate::ledger::{Entry, Ledger};
+use crate::observation::ClientOutcome;
+
+/// A limit that a sample met.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct RateLimit {
+    /// With which the balancer refused.
+    pub status: u16,
+    /// How often it did.
+    pub refused: u64,
+    /// Requests that passed, per second.
+    pub passed: f64,
+    /// Requests that were sent, per second.
+    pub sent: f64,
+}
+
+/// Slices in which as much must have passed; the first one is left out, for a limit may allow a burst.
+const SLICES: usize = 9;
+/// How far from the median a slice may be.
+const SPREAD: f64 = 0.35;
+/// What is refused less often is no limit that a check should mind.
+const SHARE: f64 = 0.02;
+
+impl RateLimit {
+    /// What the sample shows. `is_gone_when_slow`: whether requests that were sent slowly afterwards were not refused; None if that was
+    /// not tried. A status of 503 is said for much else: it takes such a trial.
+    pub fn of(ledger: &Ledger, sample: Range<u32>, is_gone_when_slow: Option<bool>) -> Option<RateLimit> {
+        let status = refusal(ledger, sample.clone())?;
+        match (status, is_gone_when_slow) {
+            (_, Some(false)) | (503, None) => return None,
+            _ => {}
+        }
+        let entries = || ledger.entries().filter(|entry| sample.contains(&entry.sequence));
+        let sent = |entry: &Entry| entry.observation.sent();
+        let (first, last) = (entries().map(|it| sent(&it)).min()?, entries().map(|it| sent(&it)).max()?);
+        let length = last.since(first).as_secs_f64() / SLICES as f64;
+        if length < 0.02 {
+            return None;
+        }
+        let slice = |at: Moment| ((at.since(first).as_secs_f64() / length) as usize).min(SLICES - 1);
+        let mut passed = [0u64; SLICES];
+        let mut refused = [0u64; SLICES];
+        for entry in entries() {
+            let counts = if is_refused(&entry, status) { &mut refused } else { &mut passed };
+            counts[slice(sent(&entry))] += 1;
+        }
+        let mut rates: Vec<f64> = passed[1..].iter().map(|count| *count as f64 / length).collect();
+        rates.sort_by(f64::total_cmp);
+        let median = rates[rates.len() / 2];
+        let chance = 4.0 * (median * length).sqrt() / length;
+        let steady = rates.iter().all(|rate| (rate - median).abs() <= (median * SPREAD).max(chance));
+        let total: u64 = refused.iter().sum();
+        let sent = sample.len() as f64 / last.since(first).as_secs_f64();
+        let everywhere = refused[1..].iter().all(|count| *count > 0);
+        (steady && everywhere && median > 0.0).then_some(RateLimit { status, refused: total, passed: median, sent })
+    }
+
+    /// A rate that stays below it, in two digits.
+    pub fn suggested(&self) -> f64 {
+        let below = self.passed * 0.8;
+        let digit = 10f64.powf(below.log10().floor() - 1.0);
+        ((below / digit).floor() * digit).max(digit)
+    }
+}
+
+/// The status with which the balancer refuses, if it refuses with one that limits use, often.
+pub fn refusal(ledger: &Ledger, sample: Range<u32>) -> Option<u16> {
+    let count = |status| {
+        let refused =
+            ledger.entries().filter(|entry| sample.contains(&entry.sequence)).filter(|it| is_refused(it, status));
+        refused.count()
+    };
+    let most = [429, 503].into_iter().map(|status| (count(status), status)).max()?;
+    (most.0 >= 10 && most.0 as f64 >= SHARE * sample.len() as f64).then_some(most.1)
+}
+
+/// The balancer itself responded so, and no backend had the request.
+fn is_refused(entry: &Entry, status: u16) -> bool {
+    let observation = entry.observation;
+    matches!(observation.sight, ClientOutcome::Answer | ClientOutcome::Altered)
+        && observation.status == status
+        && !observation.backend.is_known()
+        && entry.attempts.is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::Records;
+    use crate::observation::{Backend, Echo, Observation};
+    use uuid::Uuid;
+
+    /// One request each 100 µs, and what came of it.
+    fn ledger(status: impl Fn(u64) -> u16) -> (Ledger, Range<u32>) {
+        const COUNT: u32 = 20_000;
+        let observation = |sequence: u32| {
+            let at = u64::from(sequence) * 100_000;
+            let status = status(at);
+            Observation {
+                due: Moment(at),
+                ended: Moment(at + 50_000),
+                answer: Uuid::nil(),
+                waited: 0,
+                client: 0,
+                backend: if status == 200 { Backend(0) } else { Backend::UNKNOWN },
+                status,
+                sight: ClientOutcome::Answer,
+                echo: Echo::None,
+                reused: false,
+            }
+        };
+        (Ledger::join((0..COUNT).map(observation).collect(), Vec::new(), Records::None), 0..COUNT)
+    }
+
+    /// A token each 10 ms, and a burst at first.
+    fn limited(status: u16) -> (Ledger, Range<u32>) {
+        ledger(move |at| if at < 5_000_000 || at % 10_000_000 == 0 { 200 } else { status })
+    }
+
+    #[test]
+    fn as_much_passes_as_the_limit_allows() {
+        let (ledger, sample) = limited(429);
+        let limit = RateLimit::of(&ledger, sample, None).unwrap();
+        assert!((95.0..105.0).contains(&limit.passed) && limit.sent > 9_000.0, "{limit:?}");
+        assert!((75.0..=80.0).contains(&limit.suggested()), "{}", limit.suggested());
+    }
+
+    #[test]
+    fn service_unavailable_is_a_limit_only_if_it_ends_when_requests_come_slowly() {
+        let (ledger, sample) = limited(503);
+        assert_eq!(RateLimit::of(&ledger, sample.clone(), None), None);
+        assert_eq!(RateLimit::of(&ledger, sample.clone(), Some(false)), None);
+        assert!(RateLimit::of(&ledger, sample, Some(true)).is_some());
+    }
+
+    #[test]
+    fn an_outage_or_a_few_refusals_are_no_limit() {
+        let outage = ledger(|at| if at > 1_000_000_000 { 429 } else { 200 });
+        assert_eq!(RateLimit::of(&outage.0, outage.1, None), None);
+        let few = ledger(|at| if at % 20_000_000 == 0 { 429 } else { 200 });
+        assert_eq!(RateLimit::of(&few.0, few.1, None), None);
+        let none = ledger(|_| 200);
+        assert_eq!(RateLimit::of(&none.0, none.1, None), None);
+    }
+}
