@@ -37,11 +37,10 @@ const STRIP: usize = 300;
 
 /// Judges and assembles.
 pub fn assemble(ledger: &Ledger, outcome: session::SessionData, known: Known) -> Check {
-    let session::SessionData { judged, sampled, names, members, mut evidence, steps, load, started, ended, .. } =
+    let session::SessionData { judged, sample, names, members, mut evidence, steps, load, started, ended, .. } =
         outcome;
     let plan = known.plan;
     let names = names.as_slice();
-    let sample = sampled..ledger.observations().len() as u32;
     let tally = Tally::of(ledger, judged, sample.clone());
     let varied = told_variation(&load.vary);
     let drill = plan.scenario.drill();

@@ -1,5 +1,6 @@
 //! What stands behind the balancer: a fleet that runs, one that is started for the run, or backends that are not ours.
 
+use std::os::unix::fs::MetadataExt;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -63,6 +64,17 @@ pub(crate) async fn find(backing: &Backing) -> Result<Found> {
         Backing::Any if Runfile::find_all()?.is_empty() => Ok(Found { fleet: None, identity: None, started: None }),
         Backing::Any => of_remote(Remote::find(None, &[])?, None).await,
     }
+}
+
+/// Where the API of a fleet listens if nobody says it.
+const USUAL_API: &str = "http://127.0.0.1:9000";
+
+/// A fleet that is not this user's, as a person would look for it.
+pub(crate) async fn find_foreign() -> Option<String> {
+    let status = Remote::at(USUAL_API).ok()?.status().await.ok()?;
+    let owner = std::fs::metadata(format!("/proc/{}", status.pid)).ok().map(|process| process.uid());
+    let whose = owner.map_or_else(String::new, |owner| format!(" of user {owner}"));
+    Some(format!("a fleet{whose} runs at {} (process {})", status.control, status.pid))
 }
 
 async fn of_remote(remote: Remote, started: Option<Started>) -> Result<Found> {

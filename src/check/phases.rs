@@ -4,6 +4,7 @@
 mod diagnosis;
 mod meet;
 mod sample;
+mod slowly;
 mod warm_up;
 
 use std::sync::atomic::Ordering;
@@ -18,6 +19,7 @@ use crate::check::scenario::{self, StepResult};
 use crate::check::session::{Session, SessionData};
 use verdict::algorithm::Evidence;
 use verdict::algorithm::experiments::{self, Setting};
+use verdict::observation::Observation;
 
 /// What the experiments may take, if nobody says it.
 const EXPERIMENTS: Duration = Duration::from_secs(6);
@@ -39,8 +41,17 @@ pub(crate) async fn run(mut session: Session<'_>) -> Result<SessionData> {
     session.watch.enter("taking the sample");
     session.watch.total.store(load.requests.unwrap_or(0), Ordering::Relaxed);
     let (traffic, steps) = take_sample(&mut session, load.clone()).await?;
-    let mut observations = session.client.with(|prober, _| prober.observations().to_vec());
-    observations.extend(traffic.observations);
+    let sample = sampled as u32..(sampled as usize + traffic.observations.len()) as u32;
+    let mut observations = traffic.observations;
+    // Ten million of them are not copied.
+    session.client.with(|prober, _| observations.splice(0..0, prober.observations().iter().copied()).for_each(drop));
+    let mut passes_slowly = None;
+    if session.plan.scenario.steps.is_empty() && is_refused_often(&observations[sampled as usize..]) {
+        session.watch.enter("sending a few requests slowly: is it a rate limit?");
+        let (slow, passed) = slowly::probe(&mut session, observations.len() as u64).await?;
+        observations.extend(slow);
+        passes_slowly = Some(passed);
+    }
     session.watch.enter("reading the backends' records");
     let records = match session.collector {
         Some(mut collector) => {
@@ -52,7 +63,8 @@ pub(crate) async fn run(mut session: Session<'_>) -> Result<SessionData> {
     Ok(SessionData {
         observations,
         judged: judged as u32,
-        sampled: sampled as u32,
+        sample,
+        passes_slowly,
         names: session.client.names(),
         members: session.members,
         evidence,
@@ -63,6 +75,13 @@ pub(crate) async fn run(mut session: Session<'_>) -> Result<SessionData> {
         found_identity: session.found_identity,
         records,
     })
+}
+
+/// By the balancer itself, with a status that may mean a limit.
+fn is_refused_often(sample: &[Observation]) -> bool {
+    let is_refusal = |it: &&Observation| matches!(it.status, 429 | 503) && !it.backend.is_known();
+    let refused = sample.iter().filter(is_refusal).count();
+    refused >= 10 && refused * 50 >= sample.len()
 }
 
 async fn experiment(session: &mut Session<'_>, members: Option<usize>) -> Result<Evidence> {

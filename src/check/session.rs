@@ -1,5 +1,7 @@
 //! What the phases of a check share, and what they leave behind. `phases` runs them.
 
+use std::ops::Range;
+
 use anyhow::Result;
 
 use crate::check::backing::FoundFleet;
@@ -39,8 +41,10 @@ pub(crate) struct SessionData {
     pub(crate) observations: Vec<Observation>,
     /// From this number on requests count.
     pub(crate) judged: u32,
-    /// From this number on they are the sample.
-    pub(crate) sampled: u32,
+    /// Those of the sample.
+    pub(crate) sample: Range<u32>,
+    /// Whether the balancer refused none that were sent slowly after the sample, if that was tried.
+    pub(crate) passes_slowly: Option<bool>,
     /// Of backends.
     pub(crate) names: Vec<String>,
     /// Of those the ones that were ready, if that is known.
@@ -68,17 +72,10 @@ impl<'a> Session<'a> {
         watch: &'a Watch,
     ) -> Result<Session<'a>> {
         let run = crate::check::run_number::new();
-        let own = OwnRequest {
-            method: plan.method.clone(),
-            headers: plan.headers.clone(),
-            body: plan.bodies.first().map_or_else(Vec::new, |body| body.to_vec()),
-        };
         let is_identity_chosen = identity.is_some();
         // Until it is found, where the original program has its name.
         let identity = identity.unwrap_or_else(identities::of_original);
-        let prober = Prober::new(target.clone(), run, 0, plan.timeout, identity.clone())
-            .with_request(own)
-            .with_progress(watch.progress.clone());
+        let prober = prober(plan, watch, &target, run, 0, &identity);
         let collector = match fleet {
             Some(fleet) => Some(Collector::begin(fleet.remote.clone(), run, fleet.generators.clone()).await?),
             None => None,
@@ -96,6 +93,11 @@ impl<'a> Session<'a> {
             client,
             collector,
         })
+    }
+
+    /// Another one, whose first request has that number.
+    pub(crate) fn new_prober(&self, first: u64) -> Prober {
+        prober(self.plan, self.watch, self.client.target(), self.run, first, &self.identity)
     }
 
     /// A phase of the client; records are collected meanwhile.
@@ -131,4 +133,15 @@ impl<'a> Session<'a> {
         let takes_part = |name: &&String| self.plan.expectations.takes_part(name);
         self.members.map(|_| self.ready().iter().filter(takes_part).count())
     }
+}
+
+fn prober(plan: &Plan, watch: &Watch, target: &Target, run: u64, first: u64, identity: &Identity) -> Prober {
+    let own = OwnRequest {
+        method: plan.method.clone(),
+        headers: plan.headers.clone(),
+        body: plan.bodies.first().map_or_else(Vec::new, |body| body.to_vec()),
+    };
+    Prober::new(target.clone(), run, first, plan.timeout, identity.clone())
+        .with_request(own)
+        .with_progress(watch.progress.clone())
 }

@@ -285,7 +285,10 @@ mod tests {
             Some((if at % 2 == 1 && !out { 1 } else { 0 }, 200))
         });
         let timeline = of(&ledger, 2_000, Some(6_000));
-        assert!((timeline.received_meanwhile, timeline.went_on, timeline.client_errors) == (0, false, 0), "{timeline:?}");
+        assert!(
+            (timeline.received_meanwhile, timeline.went_on, timeline.client_errors) == (0, false, 0),
+            "{timeline:?}"
+        );
         assert!(near(timeline.out_after, 0.0) && near(timeline.back_after.unwrap(), 0.5), "{timeline:?}");
         assert!(near(timeline.ramp.unwrap(), 0.0) && timeline.received_before == 50, "{timeline:?}");
         let [pause] = timeline.pauses.as_slice() else { panic!("{timeline:?}") };
@@ -296,7 +299,10 @@ mod tests {
     fn errors_of_the_balancer_itself_are_no_traffic_there() {
         let ledger = run(4_000, |at| if at % 2 == 0 { Some((0, 200)) } else { (at < 2_000).then_some((1, 200)) });
         let timeline = of(&ledger, 2_000, None);
-        assert!(!timeline.went_on && timeline.received_meanwhile == 0 && timeline.client_errors == 1_000, "{timeline:?}");
+        assert!(
+            !timeline.went_on && timeline.received_meanwhile == 0 && timeline.client_errors == 1_000,
+            "{timeline:?}"
+        );
         assert!(near(timeline.errors_end_after.unwrap(), 2.0) && timeline.back_after.is_none(), "{timeline:?}");
     }
 
@@ -317,7 +323,11 @@ mod tests {
             Some((u16::from(here), if here && broken { 500 } else { 200 }))
         });
         let timeline = of(&ledger, 2_000, Some(6_000));
-        assert_eq!(timeline.pauses.iter().map(|pause| pause.failures_before).collect::<Vec<_>>(), [5; 4], "{timeline:?}");
+        assert_eq!(
+            timeline.pauses.iter().map(|pause| pause.failures_before).collect::<Vec<_>>(),
+            [5; 4],
+            "{timeline:?}"
+        );
     }
 
     #[test]

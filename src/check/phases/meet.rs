@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use tokio::task::spawn_blocking;
 
+use crate::check::backing;
 use crate::check::collector::{Collector, Recorded};
 use crate::check::identities::{self, Candidate, Response};
 use crate::check::load::{Identity, Probe, Seen};
@@ -170,7 +171,14 @@ async fn examine_identity(session: &mut Session<'_>) -> Result<()> {
     let named = |responses: &[Response]| -> Vec<String> {
         responses.iter().filter_map(|response| identities::name_in(response, &identity)).collect()
     };
-    let mut names = named(&ask(session, ASKS, false).await?);
+    let responses = ask(session, ASKS, false).await?;
+    let is_of_fleet = |response: &Response| identities::header(&response.head, "Generator-Number").is_some();
+    if responses.iter().any(is_of_fleet)
+        && let Some(fleet) = backing::find_foreign().await
+    {
+        session.watch.announce(&format!("{fleet}: --fleet URL chooses it, and its records with it"));
+    }
+    let mut names = named(&responses);
     if names.len() > 1 && identities::distinct(&names) == names.len() {
         names.extend(named(&ask(session, MORE, false).await?));
         let (values, asked) = (identities::distinct(&names), names.len());
@@ -215,7 +223,7 @@ async fn identify(session: &mut Session<'_>, first: Seen) -> Result<()> {
             set_identity(session, found.identity.clone());
             Ok(())
         }
-        _ => bail!("{}", not_identified(session, &responses, &candidates)),
+        _ => bail!("{}", not_identified(session, &responses, &candidates).await),
     }
 }
 
@@ -224,17 +232,19 @@ fn set_identity(session: &mut Session<'_>, identity: Identity) {
     session.identity = identity;
 }
 
-fn not_identified(session: &Session<'_>, responses: &[Response], candidates: &[Candidate]) -> String {
+async fn not_identified(session: &Session<'_>, responses: &[Response], candidates: &[Candidate]) -> String {
     let looked = match session.is_identity_chosen {
         true => format!("no response has {}", identities::describe(&session.identity)),
         false => "nothing in the responses tells one backend from another".to_owned(),
     };
-    let foreign = match responses
-        .iter()
-        .any(|response| identities::header(&response.head, "Generator-Number").is_some())
-    {
-        true => "\n  they come from a fleet that is not this user's, or not on this machine: --fleet URL chooses it",
-        false => "",
+    let is_ours = responses.iter().any(|response| identities::header(&response.head, "Generator-Number").is_some());
+    let foreign = match is_ours {
+        true => {
+            let fleet = backing::find_foreign().await;
+            let fleet = fleet.unwrap_or_else(|| "no fleet of this user runs on this machine".to_owned());
+            format!("\n  they come from backends of a fleet, and {fleet}\n  --fleet URL chooses it by its API")
+        }
+        false => String::new(),
     };
     let first = responses.first().map(Response::excerpt).unwrap_or_default();
     let differs: Vec<String> = candidates.iter().take(4).map(Candidate::describe).collect();
