@@ -1,19 +1,21 @@
-//! Where a running fleet is: one small file in the user's runtime directory, there as long as its supervisor lives. It is found
-//! by other commands of the same user; a file whose supervisor is gone is ignored and swept away.
+//! Where a running fleet is, for other commands of the same user: one small file in a folder of this user alone, there as long as its
+//! supervisor lives. A file whose supervisor is gone is ignored and swept away. Where no folder is safe or writable (a container
+//! without `/tmp`, a full disk, a folder that somebody else made first), the same text is in a file in memory that the supervisor
+//! holds open, which only its user may read.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
-use rustix::fs::{FlockOperation, flock};
+use anyhow::{Context, Result};
+use rustix::fs::{FlockOperation, MemfdFlags, OFlags, flock, memfd_create};
 use rustix::process::getuid;
 use serde::{Deserialize, Serialize};
 
 use crate::wire::Generator;
 
-/// What the file says, and so how to reach a fleet.
+/// How to reach a fleet.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Whereabouts {
     /// The supervisor's process id.
@@ -26,39 +28,44 @@ pub struct Whereabouts {
     pub generators: Vec<Generator>,
 }
 
-/// The file of this process' own fleet. It is locked, which is how others know that this process lives; dropping removes it.
+/// The file of this process' own fleet. Dropping removes it.
 pub struct Runfile {
-    path: PathBuf,
-    _lock: File,
+    /// None in memory.
+    path: Option<PathBuf>,
+    /// Locked, which is how others know that this process lives; or the file in memory.
+    _file: File,
 }
+
+/// Names the file in memory among the open files of its process.
+const IN_MEMORY: &str = "uuid-generator run file";
 
 impl Runfile {
     /// Makes this fleet known.
     pub fn publish(whereabouts: &Whereabouts) -> Result<Runfile> {
-        let directory = directory()?;
-        let path = directory.join(format!("{}.json", whereabouts.pid));
-        let draft = path.with_extension("draft");
-        let publish = || -> io::Result<File> {
-            let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
-            flock(&file, FlockOperation::NonBlockingLockExclusive)?;
-            file.write_all(&serde_json::to_vec(whereabouts)?)?;
-            // Only now under the name that others look for: they would take it for abandoned before it is locked.
-            fs::rename(&draft, &path)?;
-            Ok(file)
-        };
-        let lock = publish().with_context(|| format!("failed to write {}", path.display()))?;
-        Ok(Runfile { path, _lock: lock })
+        Runfile::publish_in(&folders(), whereabouts)
+    }
+
+    fn publish_in(folders: &[PathBuf], whereabouts: &Whereabouts) -> Result<Runfile> {
+        let text = serde_json::to_vec(whereabouts)?;
+        for folder in folders {
+            // A reason why not is none to stop: there are others.
+            if make(folder).is_ok()
+                && let Ok(runfile) = write(folder, whereabouts.pid, &text)
+            {
+                return Ok(runfile);
+            }
+        }
+        let file = memfd_create(IN_MEMORY, MemfdFlags::CLOEXEC).context("failed to make a run file in memory")?;
+        let mut file = File::from(file);
+        file.write_all(&text).context("failed to write the run file in memory")?;
+        Ok(Runfile { path: None, _file: file })
     }
 
     /// All fleets of this user that run now, the oldest process first.
     pub fn find_all() -> Result<Vec<Whereabouts>> {
-        let directory = directory()?;
-        let mut found = Vec::new();
-        for entry in fs::read_dir(&directory).with_context(|| format!("failed to read {}", directory.display()))? {
-            let path = entry?.path();
-            if path.extension().is_some_and(|extension| extension == "json") {
-                found.extend(read_if_alive(&path));
-            }
+        let mut found = find_in(&folders());
+        if found.is_empty() {
+            found = find_in_memory();
         }
         found.sort_by_key(|whereabouts| whereabouts.pid);
         Ok(found)
@@ -67,40 +74,187 @@ impl Runfile {
 
 impl Drop for Runfile {
     fn drop(&mut self) {
-        let _ = fs::remove_file(&self.path);
+        if let Some(path) = &self.path {
+            let _ = fs::remove_file(path);
+        }
     }
 }
 
+/// Where the file may be, the best first. Commands look in all of them, so that it does not matter in which environment they run.
+fn folders() -> Vec<PathBuf> {
+    let uid = getuid().as_raw();
+    let set = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let runtime = set("XDG_RUNTIME_DIR").into_iter().chain([format!("/run/user/{uid}").into()]);
+    let shared = set("TMPDIR").into_iter().chain(["/tmp", "/dev/shm", "/var/tmp"].map(PathBuf::from));
+    let own = runtime.map(|folder: PathBuf| folder.join("uuid-generator"));
+    own.chain(shared.map(|folder| folder.join(format!("uuid-generator-{uid}")))).collect()
+}
+
+/// The folder itself, not those above it: they are not ours to make.
+fn make(folder: &Path) -> io::Result<()> {
+    match DirBuilder::new().mode(0o700).create(folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        Ok(()) | Err(_) if is_safe(folder) => Ok(()),
+        Ok(()) | Err(_) => Err(io::ErrorKind::PermissionDenied.into()),
+    }
+}
+
+/// A folder, no link to one, of this user, that nobody else may enter.
+fn is_safe(folder: &Path) -> bool {
+    let metadata = fs::symlink_metadata(folder);
+    metadata.is_ok_and(|it| it.is_dir() && it.uid() == getuid().as_raw() && it.mode() & 0o077 == 0)
+}
+
+fn write(folder: &Path, pid: u32, text: &[u8]) -> io::Result<Runfile> {
+    let path = folder.join(format!("{pid}.json"));
+    let draft = path.with_extension("draft");
+    // Of an earlier process with the same id, which was killed while it wrote.
+    let _ = fs::remove_file(&draft);
+    let publish = || -> io::Result<File> {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+        flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+        file.write_all(text)?;
+        // Only now under the name that others look for: they would take it for abandoned before it is locked.
+        fs::rename(&draft, &path)?;
+        Ok(file)
+    };
+    let file = publish().inspect_err(|_| {
+        let _ = fs::remove_file(&draft);
+    })?;
+    Ok(Runfile { path: Some(path), _file: file })
+}
+
+fn find_in(folders: &[PathBuf]) -> Vec<Whereabouts> {
+    let entries = folders.iter().filter(|folder| is_safe(folder)).filter_map(|folder| fs::read_dir(folder).ok());
+    let mut found = Vec::new();
+    for path in entries.flatten().flatten().map(|entry| entry.path()) {
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("json") => found.extend(read_if_alive(&path)),
+            Some("draft") => sweep_draft(&path),
+            _ => {}
+        }
+    }
+    // A folder may be reached by two names.
+    found.sort_by_key(|whereabouts: &Whereabouts| whereabouts.pid);
+    found.dedup();
+    found
+}
+
 fn read_if_alive(path: &Path) -> Option<Whereabouts> {
-    let mut file = File::open(path).ok()?;
+    let mut file = OpenOptions::new().read(true).custom_flags(OFlags::NOFOLLOW.bits() as i32).open(path).ok()?;
     if flock(&file, FlockOperation::NonBlockingLockShared).is_ok() {
         // Nobody holds it: its supervisor was killed before it could remove it.
         let _ = fs::remove_file(path);
         return None;
     }
+    read(&mut file)
+}
+
+/// Removes what a process left that was killed while it wrote.
+fn sweep_draft(path: &Path) {
+    let pid = path.file_stem().and_then(|pid| pid.to_str()?.parse::<u32>().ok());
+    if pid.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
+        let _ = fs::remove_file(path);
+    }
+}
+
+fn find_in_memory() -> Vec<Whereabouts> {
+    let Ok(processes) = fs::read_dir("/proc") else { return Vec::new() };
+    let is_own = |path: &PathBuf| fs::metadata(path).is_ok_and(|it| it.uid() == getuid().as_raw());
+    processes
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(is_own)
+        .filter_map(|path| read_from(&path.join("fd")))
+        .collect()
+}
+
+/// From the open files of a process.
+fn read_from(files: &Path) -> Option<Whereabouts> {
+    let wanted = PathBuf::from(format!("/memfd:{IN_MEMORY} (deleted)"));
+    let mut files = fs::read_dir(files).ok()?.flatten().map(|entry| entry.path());
+    let path = files.find(|path| fs::read_link(path).is_ok_and(|target| target == wanted))?;
+    read(&mut File::open(path).ok()?)
+}
+
+fn read(file: &mut File) -> Option<Whereabouts> {
     let mut text = String::new();
     file.read_to_string(&mut text).ok()?;
     serde_json::from_str(&text).ok()
 }
 
-/// `$XDG_RUNTIME_DIR/uuid-generator`, or a directory of this user alone in the directory for temporary files.
-fn directory() -> Result<PathBuf> {
-    let uid = getuid().as_raw();
-    let path = match std::env::var_os("XDG_RUNTIME_DIR").filter(|directory| Path::new(directory).is_dir()) {
-        Some(runtime) => Path::new(&runtime).join("uuid-generator"),
-        None => std::env::temp_dir().join(format!("uuid-generator-{uid}")),
-    };
-    match DirBuilder::new().mode(0o700).create(&path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-            return Err(error).with_context(|| format!("failed to create {}", path.display()));
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    struct Place(PathBuf);
+
+    impl Place {
+        fn new(name: &str) -> Place {
+            let path = std::env::temp_dir().join(format!("runfile-{}-{name}", std::process::id()));
+            fs::create_dir(&path).unwrap();
+            Place(path)
         }
-        _ => {}
     }
-    let metadata = fs::symlink_metadata(&path).with_context(|| format!("failed to look at {}", path.display()))?;
-    ensure!(
-        metadata.is_dir() && metadata.uid() == uid && metadata.mode() & 0o077 == 0,
-        "{} is not a directory of this user alone\n  hint: remove it, or set XDG_RUNTIME_DIR to one that is",
-        path.display()
-    );
-    Ok(path)
+
+    impl Drop for Place {
+        fn drop(&mut self) {
+            fs::remove_dir_all(&self.0).unwrap();
+        }
+    }
+
+    fn fleet(pid: u32) -> Whereabouts {
+        Whereabouts {
+            pid,
+            control: "http://127.0.0.1:9000".to_owned(),
+            token: "secret".to_owned(),
+            generators: vec![Generator(9001)],
+        }
+    }
+
+    #[test]
+    fn a_folder_that_is_not_safe_or_not_there_is_passed_over() {
+        let place = Place::new("unsafe");
+        let folder = |name: &str| place.0.join(name);
+        fs::create_dir(folder("open")).unwrap();
+        fs::set_permissions(folder("open"), fs::Permissions::from_mode(0o755)).unwrap();
+        fs::create_dir(folder("aim")).unwrap();
+        fs::set_permissions(folder("aim"), fs::Permissions::from_mode(0o700)).unwrap();
+        symlink(folder("aim"), folder("link")).unwrap();
+        fs::write(folder("file"), "").unwrap();
+        let all = ["open", "link", "file", "missing/below", "good"].map(folder);
+        let runfile = Runfile::publish_in(&all, &fleet(1)).unwrap();
+        assert_eq!(runfile.path.as_deref(), Some(&*folder("good/1.json")));
+        assert_eq!(fs::metadata(folder("good")).unwrap().mode() & 0o777, 0o700);
+        assert_eq!(find_in(&all), [fleet(1)]);
+        drop(runfile);
+        assert_eq!((find_in(&all), fs::read_dir(folder("good")).unwrap().count()), (vec![], 0));
+        assert_eq!(fs::read_dir(folder("aim")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_no_hindrance_and_swept_away() {
+        let place = Place::new("stale");
+        fs::set_permissions(&place.0, fs::Permissions::from_mode(0o700)).unwrap();
+        for name in ["1.draft", "4194305.draft", "7.json"] {
+            fs::write(place.0.join(name), "half").unwrap();
+        }
+        let folders = [place.0.clone()];
+        let runfile = Runfile::publish_in(&folders, &fleet(1)).unwrap();
+        assert_eq!(find_in(&folders), [fleet(1)]);
+        let left: Vec<_> = fs::read_dir(&place.0).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["1.json"]);
+        drop(runfile);
+    }
+
+    #[test]
+    fn without_any_folder_it_is_in_memory_and_goes_with_its_process() {
+        let folders = [PathBuf::from("/proc/nothing/can/be/made/here")];
+        let runfile = Runfile::publish_in(&folders, &fleet(std::process::id())).unwrap();
+        assert!(runfile.path.is_none());
+        assert!(find_in_memory().contains(&fleet(std::process::id())));
+        drop(runfile);
+        assert!(!find_in_memory().contains(&fleet(std::process::id())));
+    }
 }
