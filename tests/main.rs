@@ -17,7 +17,6 @@ mod ledger;
 mod live;
 mod nginx;
 mod proxy_protocol;
-mod simulation;
 mod sockets;
 mod stage;
 mod start;

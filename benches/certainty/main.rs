@@ -10,7 +10,6 @@ use uuid::Uuid;
 use uuid_generator::wire::{AttemptEnd, Moment};
 use verdict::algorithm::Algorithm;
 use verdict::algorithm::experiments::{self, Request, Setting};
-use verdict::algorithm::order::in_blocks;
 use verdict::ledger::{Arrival, Ledger, Records};
 use verdict::observation::{Backend, ClientOutcome, Echo, Observation};
 use verdict::rules::FALSE_ALARM;
@@ -179,7 +178,7 @@ fn infer(backends: usize, picks: Picks, cursors: usize, seed: u64) -> (Option<Al
     let mut chance = Chance::of(seed ^ 77);
     let order: Vec<Backend> =
         (0..20_000).map(|_| Backend(subject.pick(chance.below(cursors), &Request::default()).0 as u16)).collect();
-    evidence.sample = in_blocks(&order);
+    evidence.sample = order;
     let names: Vec<String> = (0..backends).map(|place| (9001 + place).to_string()).collect();
     let inference = evidence.infer(&names);
     (inference.kind, inference.or)

@@ -5,7 +5,6 @@ use crate::check::load::{Pacing, Reuse, Vary};
 use crate::check::plan::Plan;
 use crate::check::session;
 use verdict::algorithm::Inference;
-use verdict::algorithm::order::in_blocks;
 use verdict::arrived::{OtherRequests, RequestChanges};
 use verdict::finding::Witness;
 use verdict::ledger::Ledger;
@@ -44,8 +43,9 @@ pub fn assemble(ledger: &Ledger, outcome: session::SessionData, known: Known) ->
     let tally = Tally::of(ledger, judged, sample.clone());
     let varied = told_variation(&load.vary);
     let drill = plan.scenario.drill();
-    if drill == Drill::None && varied.is_none() && evidence.sample.is_empty() {
-        evidence.sample = in_blocks(&tally.picks);
+    evidence.complete(ledger);
+    if drill == Drill::None && varied.is_none() {
+        evidence.sample.clone_from(&tally.picks);
     }
     let inference = evidence.infer(names);
     let began = ledger.observations().first().map_or(started, |first| first.due);

@@ -22,7 +22,7 @@ use verdict::algorithm::experiments::{self, Setting};
 use verdict::observation::Observation;
 
 /// What the experiments may take, if nobody says it.
-const EXPERIMENTS: Duration = Duration::from_secs(6);
+const EXPERIMENTS: Duration = Duration::from_secs(20);
 /// Attempts in flight when the sample has ended may take that long to end: those at a paused backend, for example.
 const SETTLE: Duration = Duration::from_secs(2);
 
@@ -88,16 +88,16 @@ async fn experiment(session: &mut Session<'_>, members: Option<usize>) -> Result
     let budget = match session.plan.experiments {
         Experiments::Usual => EXPERIMENTS,
         Experiments::For(budget) => budget,
-        Experiments::Off => {
-            let missing = vec!["experiments are switched off (--no-experiments)".to_owned()];
-            return Ok(Evidence { members, missing, ..Evidence::default() });
-        }
+        Experiments::Off => Duration::ZERO,
     };
     let setting = Setting {
         members,
         can_hold: session.identity.is_fleet(),
         headers: session.plan.key_headers.clone(),
         cookies: session.plan.key_cookies.clone(),
+        has_body: session.identity.is_fleet() && session.plan.bodies.iter().any(|body| body.len() > 1),
+        rate: session.plan.rate,
+        requests: session.plan.budget.map(|budget| budget / 2),
         is_followed: session.plan.scenario.steps.is_empty(),
         budget,
     };

@@ -1,13 +1,14 @@
 //! The balancer as the experiments see it: each request of theirs is sent for real, and is a request of the run like any other.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::check::load::{Backends, Connection, DriveError, Held, Probe, Prober, Seen};
 use crate::io::clock;
 use crate::wire::{Moment, ResponseId};
-use verdict::algorithm::experiments::{Reply, Request, Subject};
+use verdict::algorithm::Pick;
+use verdict::algorithm::experiments::{Pace, Reply, Request, Subject};
 use verdict::observation::{Backend, ClientOutcome};
 
 /// A balancer that is reached by a prober.
@@ -26,8 +27,6 @@ pub struct Live<'a> {
     /// What went wrong on this machine.
     failure: Option<DriveError>,
     began: Moment,
-    /// What requests took lately, smoothed, in seconds.
-    pace: f64,
 }
 
 /// Until a request that was just sent has surely reached its backend.
@@ -45,26 +44,54 @@ impl<'a> Live<'a> {
             known: HashSet::new(),
             failure: None,
             began: clock::now(),
-            pace: 0.0,
         }
     }
 
-    /// One request, with all that can be known of its answer.
+    /// One request, with all that can be known of its response.
     pub fn probe(&mut self, request: &Request) -> Option<Seen> {
+        let held = self.begin(request)?;
+        Some(held.finish(self.prober, self.backends))
+    }
+
+    /// Sends a request and does not wait.
+    fn begin(&mut self, request: &Request) -> Option<Held> {
         let path = request.path.map(|number| template(self.path).replace("{}", &number.to_string()));
+        let path = match request.delay {
+            Some(delay) => Some(with_delay(path.as_deref().unwrap_or(self.path), delay)),
+            None => path,
+        };
         let headers: Vec<(&str, &str)> =
             request.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let body = request.body.map(|number| body_of(&self.prober.own_request().body, number));
         let probe = Probe {
             connection: request.connection.map_or(Connection::Fresh, Connection::Kept),
             source: request.source,
             path: path.as_deref(),
             headers: &headers,
+            body: body.as_deref(),
             ..Probe::default()
         };
-        let seen = self.noted(|prober, backends| prober.probe(&probe, backends))?;
-        let took = seen.observation.ended.since(seen.observation.due).as_secs_f64();
-        self.pace = if self.pace == 0.0 { took } else { self.pace * 0.9 + took * 0.1 };
-        Some(seen)
+        self.noted(|prober, _| prober.begin(&probe))
+    }
+
+    fn finish(&mut self, held: Held) -> Reply {
+        let seen = held.finish(self.prober, self.backends);
+        self.reply(seen)
+    }
+
+    fn reply(&mut self, seen: Seen) -> Reply {
+        let observation = &seen.observation;
+        let whole = matches!(observation.sight, ClientOutcome::Answer | ClientOutcome::Altered);
+        // The same response once more comes out of a cache and says nothing about the backends.
+        let new = observation.answer().is_none_or(|answer| self.known.insert(answer));
+        let backend = if whole { observation.backend } else { Backend::UNKNOWN };
+        Reply {
+            pick: new.then_some(Pick { sequence: seen.sequence as u32, backend }),
+            sent: observation.due,
+            took: observation.ended.since(observation.due),
+            reused: observation.reused,
+            cookies: seen.cookies,
+        }
     }
 
     /// Why requests could not be sent any more, if so.
@@ -93,25 +120,51 @@ fn with_delay(path: &str, delay: Duration) -> String {
     format!("{path}{sign}delay={}ms", delay.as_millis())
 }
 
+/// Another body of the same length: the last word of it is another one.
+fn body_of(body: &[u8], number: u32) -> Vec<u8> {
+    let mut body = body.to_vec();
+    let is_word = |byte: &u8| byte.is_ascii_alphanumeric();
+    let end = body.iter().rposition(is_word).map_or(body.len(), |last| last + 1);
+    let start = body[..end].iter().rposition(|byte| !is_word(byte)).map_or(0, |before| before + 1);
+    let word = if end - start < 2 { 0..body.len() } else { start..end };
+    let digits = format!("{number:0width$}", width = word.len());
+    let length = word.len();
+    body[word].copy_from_slice(&digits.as_bytes()[digits.len() - length..]);
+    body
+}
+
 impl Subject for Live<'_> {
     fn send(&mut self, request: &Request) -> Reply {
-        let Some(seen) = self.probe(request) else { return Reply::default() };
-        let whole = matches!(seen.observation.sight, ClientOutcome::Answer | ClientOutcome::Altered);
-        let new = seen.observation.answer().is_none_or(|answer| self.known.insert(answer));
-        let backend = Some(seen.observation.backend).filter(|backend| backend.is_known() && whole && new);
-        Reply { backend, cookies: seen.cookies }
+        match self.probe(request) {
+            Some(seen) => self.reply(seen),
+            None => Reply::default(),
+        }
     }
 
-    fn open(&mut self, connections: usize) {
-        let held: Vec<Held> = (0..connections)
-            .filter_map(|slot| {
-                let probe = Probe { connection: Connection::Kept(slot), ..Probe::default() };
-                self.noted(|prober, _| prober.begin(&probe))
-            })
-            .collect();
-        for held in held {
-            held.finish(self.prober, self.backends);
+    fn send_all(&mut self, requests: &[Request], pace: &Pace) -> Vec<Reply> {
+        let mut replies = Vec::with_capacity(requests.len());
+        let mut in_flight: VecDeque<Held> = VecDeque::new();
+        let mut due = clock::now();
+        for request in requests {
+            if self.elapsed() > pace.until || self.failure.is_some() {
+                break;
+            }
+            if in_flight.len() >= pace.width.max(1)
+                && let Some(oldest) = in_flight.pop_front()
+            {
+                replies.push(self.finish(oldest));
+            }
+            let now = clock::now();
+            std::thread::sleep(due.since(now));
+            // After a delay the pace is the same as before, not faster.
+            due = due.max(now).after(pace.gap);
+            match self.begin(request) {
+                Some(held) => in_flight.push_back(held),
+                None => break,
+            }
         }
+        replies.extend(in_flight.into_iter().map(|held| self.finish(held)).collect::<Vec<Reply>>());
+        replies
     }
 
     fn hold(&mut self, delay: Duration) -> bool {
@@ -141,10 +194,6 @@ impl Subject for Live<'_> {
 
     fn has_sources(&self) -> bool {
         self.local
-    }
-
-    fn pace(&self) -> Duration {
-        Duration::from_secs_f64(self.pace)
     }
 
     fn elapsed(&self) -> Duration {

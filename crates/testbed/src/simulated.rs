@@ -1,8 +1,11 @@
-//! A balancer that only picks: no sockets, no time. Its algorithm is known, so what is inferred about it can be held against the truth.
+//! A balancer that only selects: no sockets, and a clock of its own. Its algorithm is known, so what is inferred about it can be held
+//! against the truth.
 
 use std::time::Duration;
 
-use verdict::algorithm::experiments::{Reply, Request, Subject};
+use verdict::Moment;
+use verdict::algorithm::experiments::{Pace, Reply, Request, Subject};
+use verdict::algorithm::{Evidence, Pick};
 use verdict::observation::Backend;
 
 /// A small generator of random numbers (xorshift64*), so that every run can be repeated.
@@ -61,7 +64,25 @@ pub enum Picks {
         forgets: f64,
     },
     Connections,
+    /// Random for each connection, as kube-proxy.
+    RandomConnections,
+    /// By the body.
+    Body,
+    /// So many in a row to the same backend, then to the next.
+    Bursts(usize),
+    /// In rotation, and every so often one backend's turn is skipped.
+    Skips(usize),
     One,
+}
+
+/// How a backend is.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Health {
+    Up,
+    /// Connections are refused: nobody records anything.
+    Dead,
+    /// That share of the requests is received and not answered.
+    Closes(f64),
 }
 
 pub struct Simulated {
@@ -79,6 +100,27 @@ pub struct Simulated {
     held: Vec<usize>,
     /// Milliseconds, smoothed, of each backend.
     took: Vec<f64>,
+    /// Milliseconds since the experiments began.
+    now: f64,
+    /// What a backend takes, in milliseconds.
+    pub speed: Vec<f64>,
+    pub health: Vec<Health>,
+    /// A failed request goes to the next pick.
+    pub retries: bool,
+    /// After a failure a backend is left out for that long, in milliseconds.
+    pub fail_timeout: f64,
+    out_until: Vec<f64>,
+    /// Until when those in flight are, by backend.
+    in_flight: Vec<(usize, f64)>,
+    /// By how many milliseconds the order of requests side by side is disturbed.
+    pub jitter: f64,
+    /// Requests of others for each of ours.
+    pub others: f64,
+    pub foreign: u64,
+    pub failing: Vec<bool>,
+    sequence: u32,
+    /// Places of requests in order of time, for the account.
+    picked: u64,
 }
 
 impl Simulated {
@@ -98,11 +140,104 @@ impl Simulated {
             kept: vec![None; 64],
             held: Vec::new(),
             took: vec![0.0; backends],
+            now: 0.0,
+            speed: vec![0.3; backends],
+            health: vec![Health::Up; backends],
+            retries: true,
+            fail_timeout: 0.0,
+            out_until: vec![0.0; backends],
+            in_flight: Vec::new(),
+            jitter: 0.0,
+            others: 0.0,
+            foreign: 0,
+            failing: vec![false; backends],
+            sequence: 0,
+            picked: 0,
         }
     }
 
+    /// What the records would add.
+    pub fn complete(&self, evidence: &mut Evidence) {
+        evidence.others = self.foreign;
+        let failing = self.failing.iter().enumerate().filter(|(_, failing)| **failing);
+        evidence.failing = failing.map(|(place, _)| Backend(place as u16)).collect();
+        evidence.fresh.sort_by_key(|pick| pick.sequence);
+        evidence.mixed.sort_by_key(|flight| flight.from);
+    }
+
+    /// A request at this time on this connection: who recorded it first, and how long it took.
+    fn serve(&mut self, cursor: usize, request: &Request) -> (Backend, Vec<(String, String)>, f64) {
+        self.in_flight.retain(|(_, end)| *end > self.now);
+        while self.chance.unit() * (1.0 + self.others) < self.others {
+            let cursor = self.chance.below(self.cursors);
+            self.pick(cursor, &Request::default());
+            self.foreign += 1;
+        }
+        let mut first = None;
+        let delay = request.delay.map_or(0.0, |delay| delay.as_secs_f64() * 1000.0);
+        for _ in 0..8 {
+            let (backend, cookies) = self.pick(cursor, request);
+            let usable = (0..self.backends).any(|place| self.out_until[place] <= self.now);
+            if self.out_until[backend] > self.now && usable {
+                continue;
+            }
+            let fails = match self.health[backend] {
+                Health::Up => false,
+                Health::Dead => true,
+                Health::Closes(share) => self.chance.unit() < share,
+            };
+            if !fails {
+                let took = self.speed[backend] * (0.9 + 0.2 * self.chance.unit()) + delay;
+                self.in_flight.push((backend, self.now + took));
+                // Quick ones all count alike, as where times are kept in whole milliseconds.
+                if let (Picks::LeastTime { .. }, true) = (&self.picks, took > 5.0) {
+                    self.took[backend] += (took - self.took[backend]) * 0.05;
+                }
+                return (first.unwrap_or(Backend(backend as u16)), cookies, took);
+            }
+            self.out_until[backend] = self.now + self.fail_timeout;
+            if self.health[backend] != Health::Dead {
+                self.failing[backend] = true;
+                first = first.or(Some(Backend(backend as u16)));
+            }
+            if !self.retries {
+                break;
+            }
+        }
+        (first.unwrap_or(Backend::UNKNOWN), Vec::new(), 0.3)
+    }
+
+    fn on_connection(&mut self, request: &Request) -> (Reply, f64) {
+        let fresh = match self.batches {
+            None => (self.chance.below(self.cursors), None),
+            Some(batch) => (self.connections / batch % self.cursors, None),
+        };
+        let reused = request.connection.is_some_and(|slot| self.kept[slot].is_some());
+        self.connections += usize::from(!reused);
+        let (cursor, bound) = match request.connection {
+            None => fresh,
+            Some(slot) => *self.kept[slot].get_or_insert(fresh),
+        };
+        let sent = Moment((self.now * 1e6) as u64);
+        let (backend, cookies, took) = match (&self.picks, bound) {
+            (Picks::Connections | Picks::RandomConnections, Some(bound)) => {
+                let took = self.speed[bound];
+                self.in_flight.push((bound, self.now + took));
+                (Backend(bound as u16), Vec::new(), took)
+            }
+            _ => self.serve(cursor, request),
+        };
+        if let (Some(slot), true) = (request.connection, backend.is_known()) {
+            self.kept[slot] = Some((cursor, Some(usize::from(backend.0))));
+        }
+        self.sequence += 1;
+        let pick = Some(Pick { sequence: self.sequence, backend });
+        (Reply { pick, cookies, sent, took: Duration::from_secs_f64(took / 1000.0), reused }, took)
+    }
+
     fn load(&self, backend: usize) -> usize {
-        self.held.iter().filter(|held| **held == backend).count()
+        let in_flight = self.in_flight.iter().filter(|(place, end)| *place == backend && *end > self.now).count();
+        self.held.iter().filter(|held| **held == backend).count() + in_flight
     }
 
     fn key(&self, key: u64) -> usize {
@@ -220,6 +355,18 @@ impl Simulated {
                 self.next[cursor] = (self.next[cursor] + 1) % self.backends;
                 self.next[cursor]
             }
+            Picks::RandomConnections => self.chance.below(self.backends),
+            Picks::Body => self.key(u64::from(request.body.unwrap_or(0)) + 7),
+            Picks::Bursts(length) => {
+                self.picked += 1;
+                (self.picked as usize / length) % self.backends
+            }
+            Picks::Skips(every) => {
+                self.picked += 1;
+                let skips = usize::from(self.picked.is_multiple_of(*every as u64));
+                self.next[cursor] = (self.next[cursor] + 1 + skips) % self.backends;
+                self.next[cursor]
+            }
             Picks::One => 0,
         };
         (backend, Vec::new())
@@ -228,34 +375,50 @@ impl Simulated {
 
 impl Subject for Simulated {
     fn send(&mut self, request: &Request) -> Reply {
-        let fresh = match self.batches {
-            None => (self.chance.below(self.cursors), None),
-            Some(batch) => (self.connections / batch % self.cursors, None),
-        };
-        self.connections += usize::from(request.connection.is_none_or(|slot| self.kept[slot].is_none()));
-        let (cursor, bound) = match request.connection {
-            None => fresh,
-            Some(slot) => *self.kept[slot].get_or_insert(fresh),
-        };
-        if let (Picks::Connections, Some(bound)) = (&self.picks, bound) {
-            return Reply { backend: Some(Backend(bound as u16)), cookies: Vec::new() };
-        }
-        let (backend, cookies) = self.pick(cursor, request);
-        if let Some(slot) = request.connection {
-            self.kept[slot] = Some((cursor, Some(backend)));
-        }
-        Reply { backend: Some(Backend(backend as u16)), cookies }
+        let (reply, took) = self.on_connection(request);
+        self.now += took;
+        reply
     }
 
-    fn open(&mut self, connections: usize) {
-        for slot in 0..connections {
-            self.send(&Request { connection: Some(slot), ..Request::default() });
+    fn send_all(&mut self, requests: &[Request], pace: &Pace) -> Vec<Reply> {
+        let gap = pace.gap.as_secs_f64() * 1000.0;
+        let until = pace.until.as_secs_f64() * 1000.0;
+        let mut at = self.now;
+        let mut ends: Vec<f64> = Vec::new();
+        let mut replies: Vec<Reply> = Vec::new();
+        // In order but for the jitter: neighbours change places where it is larger than the gap.
+        let mut order: Vec<(f64, usize)> =
+            (0..requests.len()).map(|place| (place as f64 * gap + self.chance.unit() * self.jitter, place)).collect();
+        order.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let mut placed: Vec<(usize, Reply)> = Vec::new();
+        for (_, place) in order {
+            ends.retain(|end| *end > at);
+            if ends.len() >= pace.width {
+                at = ends.iter().copied().fold(f64::INFINITY, f64::min);
+            }
+            if at > until {
+                break;
+            }
+            self.now = at;
+            let (reply, took) = self.on_connection(&requests[place]);
+            ends.push(at + took);
+            placed.push((place, reply));
+            at += gap;
         }
+        placed.sort_by_key(|(place, _)| *place);
+        // Those before the first that was not sent.
+        let sent = placed.into_iter().enumerate().take_while(|(index, (place, _))| index == place);
+        replies.extend(sent.map(|(_, (_, reply))| reply));
+        self.now = ends.iter().copied().fold(at, f64::max);
+        replies
     }
 
     fn hold(&mut self, _: Duration) -> bool {
         let cursor = self.chance.below(self.cursors);
         let (backend, _) = self.pick(cursor, &Request::default());
+        if self.health[backend] == Health::Dead {
+            return false;
+        }
         self.held.push(backend);
         true
     }
@@ -270,11 +433,7 @@ impl Subject for Simulated {
         true
     }
 
-    fn pace(&self) -> Duration {
-        Duration::from_micros(300)
-    }
-
     fn elapsed(&self) -> Duration {
-        Duration::ZERO
+        Duration::from_secs_f64(self.now / 1000.0)
     }
 }

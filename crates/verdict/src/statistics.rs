@@ -22,6 +22,17 @@ pub fn binomial_at_most(x: u64, n: u64, p: f64) -> f64 {
     }
 }
 
+/// A share that is surely exceeded by the true one of which `x` in `n` were seen: 4 standard deviations below (Wilson's interval, 1927).
+pub fn lower_bound(x: u64, n: u64) -> f64 {
+    if n == 0 {
+        return 0.0;
+    }
+    let (n, p, z) = (n as f64, x as f64 / n as f64, 4.0);
+    let centre = p + z * z / (2.0 * n);
+    let spread = z * (p * (1.0 - p) / n + z * z / (4.0 * n * n)).sqrt();
+    ((centre - spread) / (1.0 + z * z / n)).max(0.0)
+}
+
 /// P(χ² ≥ x) with that many degrees of freedom.
 pub fn chi_square_at_least(x: f64, freedom: f64) -> f64 {
     if x <= 0.0 { 1.0 } else { gamma_ur(freedom / 2.0, x / 2.0) }

@@ -95,6 +95,8 @@ pub struct Probe<'a> {
     pub method: Option<&'a str>,
     /// If less than the timeout of all.
     pub patience: Option<Duration>,
+    /// If not that of every request.
+    pub body: Option<&'a [u8]>,
 }
 
 /// On which connection a probe is sent.
@@ -175,6 +177,11 @@ impl Prober {
         self.identity = identity;
     }
 
+    /// What every request has.
+    pub(crate) fn own_request(&self) -> &OwnRequest {
+        &self.wording
+    }
+
     /// Sends a request and waits for its answer. An error is of this machine, and then nothing was sent.
     pub fn probe(&mut self, probe: &Probe, backends: &mut Backends) -> Result<Seen, DriveError> {
         Ok(self.begin(probe)?.finish(self, backends))
@@ -204,7 +211,8 @@ impl Prober {
         let own = self.wording.with(probe.headers);
         let headers: Vec<(&str, &str)> = own.iter().map(|(name, value)| (*name, value.as_ref())).collect();
         let method = probe.method.unwrap_or(&self.wording.method);
-        let body = if probe.method.is_none() { self.wording.body.as_slice() } else { &[] };
+        let own_body = if probe.method.is_none() { self.wording.body.as_slice() } else { &[] };
+        let body = probe.body.unwrap_or(own_body);
         let mut held = Held {
             open,
             reader: Reader::new(),

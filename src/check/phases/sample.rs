@@ -71,6 +71,7 @@ fn vary(path: &str, inference: &Inference, requests: Option<u64>) -> Vary {
         (_, Some(Key::Path)) => Vary::Path { clients, template: template(path) },
         (_, Some(Key::Header(name))) => Vary::Header { name: name.clone(), clients },
         (_, Some(Key::Cookie(name))) => Vary::Cookie { name: name.clone(), clients },
-        (_, None) => Vary::Nothing,
+        // Bodies stay the user's own.
+        (_, None | Some(Key::Body)) => Vary::Nothing,
     }
 }

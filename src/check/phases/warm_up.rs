@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use crate::check::subject::Live;
-use verdict::algorithm::experiments::Request;
+use verdict::algorithm::experiments::{Pace, Request, Subject};
 use verdict::algorithm::order::counts;
-use verdict::observation::{Backend, ClientOutcome};
+use verdict::observation::Backend;
 
 /// The warm-up ends then at the latest.
 const LONGEST: Duration = Duration::from_secs(8);
@@ -14,22 +14,33 @@ const PAUSE: Duration = Duration::from_millis(800);
 /// As many failures show that nothing mends. A balancer that answers by itself gets no more of them.
 const FAILURES: usize = 100;
 
+const SIDE_BY_SIDE: usize = 12;
+
 /// `members`: backends that are expected to take part, if that is known.
 pub(crate) fn warm_up(live: &mut Live, members: Option<usize>) {
     let deadline = Instant::now() + LONGEST;
     let round = 12 * members.unwrap_or(4).clamp(2, 200);
     let mut before: Vec<Backend> = Vec::new();
     let mut failures = 0;
+    let pace = Pace { width: SIDE_BY_SIDE, gap: Duration::from_millis(1), until: Duration::MAX };
     loop {
         let mut seen: Vec<Backend> = Vec::new();
         let failed_before = failures;
-        for _ in 0..round {
-            let Some(probe) = live.probe(&Request::default()) else { return };
-            let whole = matches!(probe.observation.sight, ClientOutcome::Answer | ClientOutcome::Altered);
-            if whole && probe.observation.backend.is_known() {
-                seen.push(probe.observation.backend);
-            } else {
-                failures += 1;
+        // A few side by side: of services that take a second, one after the other would be all there is time for.
+        let mut sent = 0;
+        while sent < round {
+            let some = vec![Request::default(); SIDE_BY_SIDE.min(round - sent)];
+            let replies = live.send_all(&some, &pace);
+            if replies.is_empty() {
+                return;
+            }
+            sent += some.len();
+            for reply in replies {
+                match reply.pick {
+                    Some(pick) if pick.backend.is_known() => seen.push(pick.backend),
+                    Some(_) => failures += 1,
+                    None => {}
+                }
             }
             if Instant::now() > deadline || failures >= FAILURES {
                 return;

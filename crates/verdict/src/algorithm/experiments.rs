@@ -1,10 +1,14 @@
-//! PURE. The experiments that give the evidence: what is sent, in which order, and when enough is known. Who sends it is a [`Subject`].
+//! The experiments that give the evidence: what is sent, in which order, and when enough is known. Who sends it is a [`Subject`].
+//!
+//! Fast services are asked one request after the other. Where that does not fit into the time, requests go side by side, each a little
+//! after the one before: the order in which they reach backends is evidence just the same.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use crate::algorithm::order::{Order, counts, in_blocks};
-use crate::algorithm::{Evidence, Hold, Key, Trial};
+use crate::Moment;
+use crate::algorithm::order::{Order, counts};
+use crate::algorithm::{Evidence, Flight, Hold, Key, Missing, Pick, Trial, Why};
 use crate::observation::Backend;
 
 /// What is sent through the balancer.
@@ -14,43 +18,62 @@ pub struct Request {
     pub source: Option<IpAddr>,
     /// What is appended to path and query to make it another one.
     pub path: Option<u32>,
+    /// Makes the body another one of the same length, where the user's requests have one.
+    pub body: Option<u32>,
     /// Headers besides the usual ones.
     pub headers: Vec<(String, String)>,
     /// On a connection that is kept under this number, or on a new one.
     pub connection: Option<usize>,
+    /// The backend is asked to take that much longer.
+    pub delay: Option<Duration>,
 }
 
 /// What came back.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Reply {
-    /// Who answered; None if nobody did whom we know.
-    pub backend: Option<Backend>,
+    /// The request, and who responded. None if nothing was sent, or if the response came out of a cache.
+    pub pick: Option<Pick>,
     /// Cookies that were set: name and value.
     pub cookies: Vec<(String, String)>,
+    /// When it was sent.
+    pub sent: Moment,
+    /// Until its response was there.
+    pub took: Duration,
+    /// Whether its connection had carried a request before.
+    pub reused: bool,
+}
+
+/// Requests side by side.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Pace {
+    /// In flight at most.
+    pub width: usize,
+    /// From one to the next.
+    pub gap: Duration,
+    /// Nothing more is sent when the experiments have lasted that long.
+    pub until: Duration,
 }
 
 /// A balancer under experiment.
 pub trait Subject {
-    /// Sends one request and waits for its answer.
+    /// Sends one request and waits for its response.
     fn send(&mut self, request: &Request) -> Reply;
-    /// Sends one request on each of so many connections at once, and keeps them.
-    fn open(&mut self, connections: usize);
+    /// Sends these side by side and waits for all; a reply for each that was sent.
+    fn send_all(&mut self, requests: &[Request], pace: &Pace) -> Vec<Reply>;
     /// Sends a request that its backend answers only after that time, if it can be asked to, and does not wait.
     fn hold(&mut self, delay: Duration) -> bool;
-    /// Waits for all that are held. For each who answered it, and whether it was in flight until now.
+    /// Waits for all that are held. For each who responded, and whether it was in flight until now.
     fn release(&mut self) -> Vec<(Option<Backend>, bool)>;
     /// Whether source addresses can be chosen: the balancer is on this machine.
     fn has_sources(&self) -> bool;
-    /// What one request took lately.
-    fn pace(&self) -> Duration;
-    /// What all of it has taken until now.
+    /// How long the experiments have lasted.
     fn elapsed(&self) -> Duration;
 }
 
 /// What is known before.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Setting {
-    /// Backends that are ready, if that is known.
+    /// Backends that are ready and take part, if that is known.
     pub members: Option<usize>,
     /// Whether backends can be asked to take their time.
     pub can_hold: bool,
@@ -58,9 +81,15 @@ pub struct Setting {
     pub headers: Vec<String>,
     /// Cookies likewise.
     pub cookies: Vec<String>,
+    /// Whether the user's requests have a body that can be varied.
+    pub has_body: bool,
+    /// Requests a second at most.
+    pub rate: Option<f64>,
+    /// Requests at most.
+    pub requests: Option<u64>,
     /// Whether nothing is broken or varied in the sample that follows, so that it is evidence too.
     pub is_followed: bool,
-    /// What all of it may take.
+    /// What all of it may take; zero for no experiments.
     pub budget: Duration,
 }
 
@@ -70,9 +99,18 @@ const KEPT: usize = 150;
 const MORE: usize = 6000;
 const VALUES: u32 = 24;
 const TIMES: usize = 3;
-const CLIENTS: usize = 12;
+const CLIENTS: usize = 16;
+const CONNECTIONS: usize = 16;
+/// Requests on each of these.
+const ROUNDS_ON_CONNECTION: usize = 3;
 const CURSOR_CONNECTIONS: usize = 32;
 const OTHERS: usize = 400;
+/// Requests of all experiments one after the other, roughly.
+const SERIAL: f64 = 2_000.0;
+/// In flight at most, where requests go side by side.
+const WIDTH: usize = 96;
+/// From one to the next: a balancer that is not starved has picked by then.
+const GAP: Duration = Duration::from_millis(2);
 const HEADERS: [&str; 8] =
     ["X-User", "X-User-Id", "X-Session-Id", "X-Api-Key", "X-Forwarded-For", "X-Real-IP", "Authorization", "User-Agent"];
 const COOKIES: [&str; 9] =
@@ -80,118 +118,501 @@ const COOKIES: [&str; 9] =
 
 /// Does all experiments that make sense.
 pub fn run(subject: &mut dyn Subject, setting: &Setting) -> Evidence {
-    let mut evidence = Evidence { members: setting.members, ..Evidence::default() };
-    let first = subject.send(&Request::default());
-    let cookies = first.cookies;
-    let members = setting.members.unwrap_or(8).max(2);
-    let wanted = FRESH.max(12 * members);
-    let count = wanted.min(affordable(subject, setting, 0.4));
-    if count < wanted.min(60) {
-        evidence
-            .missing
-            .push(format!("answers are slow: {count} requests are all that fit into the experiments' time"));
-    }
-    for done in 0..count {
-        evidence.fresh.extend(subject.send(&Request::default()).backend);
-        // What never changes in so many will not.
-        if done == 60 + 12 * members && matches!(Order::of(&evidence.fresh), Order::One(_)) {
-            break;
+    let evidence = Evidence { members: setting.members, ..Evidence::default() };
+    let mut lab = Lab { subject, setting, evidence, chance: 0x2545_f491_4f6c_dd1d, usual: Duration::ZERO, sent: 0 };
+    lab.run();
+    lab.evidence
+}
+
+struct Lab<'a> {
+    subject: &'a mut dyn Subject,
+    setting: &'a Setting,
+    evidence: Evidence,
+    chance: u64,
+    /// What a request takes, smoothed.
+    usual: Duration,
+    sent: u64,
+}
+
+impl Lab<'_> {
+    fn run(&mut self) {
+        let members = self.setting.members.unwrap_or(8).max(2);
+        if self.setting.budget.is_zero() {
+            return self.miss_all(Why::NotWanted);
         }
-    }
-    if evidence.fresh.len() * 2 < count.min(60) {
-        let fresh = evidence.fresh.len();
-        evidence.missing.push(format!(
-            "{fresh} new answers of backends to the first requests: a cache, or the balancer itself, gave the others"
-        ));
-        return evidence;
-    }
-    if matches!(Order::of(&evidence.fresh), Order::One(_)) {
-        if setting.members != Some(1) {
-            evidence.keys = keys(subject, setting);
-            // Among equals it may always take the first.
-            if setting.can_hold && !evidence.keys.iter().any(|(_, trial)| trial.spread() > 1) {
-                hold(subject, setting, &mut evidence);
+        let first = self.pilot(members);
+        if self.left().is_zero() {
+            return self.miss_all(Why::NoTime);
+        }
+        self.connections();
+        let wanted = if self.is_serial() { FRESH.max(12 * members) } else { 200.max(20 * members) };
+        self.fresh(wanted, members);
+        let is_one = matches!(Order::of(&backends(&self.evidence.fresh)), Order::One(_));
+        if is_one && self.setting.members == Some(1) {
+            return;
+        }
+        if !is_one && self.is_serial() {
+            let kept = Request { connection: Some(0), ..Request::default() };
+            let count = self.affordable(KEPT.max(4 * members), 0.5);
+            self.evidence.kept = self.series(&vec![kept; count], 0.5).into_iter().filter_map(|it| it.pick).collect();
+        }
+        if let (false, false) = (is_one, first.is_empty()) {
+            let names = first.iter().map(|(name, _)| name.clone()).collect();
+            if let Some(jar) = self.jar() {
+                self.evidence.jar = Some((names, jar));
             }
         }
-        return evidence;
+        if !is_one && self.is_serial() {
+            let kept = Order::of(&backends(&self.evidence.kept));
+            if let (Order::Turns { period, exceptions: 0 }, false) =
+                (kept, Order::of(&backends(&self.evidence.fresh)).is_of_one_cursor())
+                && counts(&period).len() == period.len()
+            {
+                self.evidence.cursors = self.cursors(&period);
+            }
+        }
+        // What is more likely comes first, should the time not suffice for both.
+        if is_one {
+            self.keys(true);
+            // Among equals a balancer that looks at load may always take the first.
+            if !self.evidence.keys.iter().any(|(_, trial)| trial.spread() > 1) {
+                self.load();
+            }
+        } else {
+            self.load();
+            self.keys(false);
+        }
+        // Many rotations, each for itself, look like chance until many requests are compared.
+        let is_chance = matches!(Order::of(&backends(&self.evidence.fresh)), Order::Chance);
+        if !self.setting.is_followed && is_chance && self.is_serial() {
+            let count = self.affordable(MORE, 1.0);
+            let more: Vec<Pick> =
+                self.series(&vec![Request::default(); count], 1.0).into_iter().filter_map(|it| it.pick).collect();
+            self.evidence.more = more;
+        }
     }
-    let kept = Request { connection: Some(0), ..Request::default() };
-    let kept_count = KEPT.max(4 * members).min(affordable(subject, setting, 0.5));
-    evidence.kept = (0..kept_count).filter_map(|_| subject.send(&kept).backend).collect();
-    if !cookies.is_empty() {
-        let names = cookies.iter().map(|(name, _)| name.clone()).collect();
-        evidence.jar = Some((names, jar(subject)));
-    }
-    if let (Order::Turns(turns), false) = (Order::of(&evidence.kept), Order::of(&evidence.fresh).is_of_one_cursor())
-        && counts(&turns).len() == turns.len()
-    {
-        evidence.cursors = cursors(subject, &turns);
-    }
-    evidence.keys = keys(subject, setting);
-    match setting.can_hold {
-        true => hold(subject, setting, &mut evidence),
-        false => evidence.missing.push("backends are not ours and cannot be held busy: load was not tried".to_owned()),
-    }
-    // Many cursors, each for itself, look like chance until many requests are compared.
-    if !setting.is_followed && matches!(Order::of(&evidence.fresh), Order::Chance) {
-        let more = MORE.min(affordable(subject, setting, 1.0));
-        let more: Vec<Backend> = (0..more).filter_map(|_| subject.send(&Request::default()).backend).collect();
-        evidence.sample = in_blocks(&more);
-    }
-    evidence
-}
 
-/// How many requests fit into that share of the time, less what is gone.
-fn affordable(subject: &dyn Subject, setting: &Setting, share: f64) -> usize {
-    let left = setting.budget.mul_f64(share).saturating_sub(subject.elapsed());
-    (left.as_nanos() / subject.pace().as_nanos().max(50_000)).min(100_000) as usize
-}
-
-fn trial(subject: &mut dyn Subject, values: u32, request: impl Fn(u32) -> Request) -> Trial {
-    let mut rows = vec![Vec::new(); values as usize];
-    for place in rounds(rows.len(), TIMES) {
-        rows[place].extend(subject.send(&request(place as u32 + 1)).backend);
+    /// A few side by side: what a request takes, and which cookies come with the first response.
+    fn pilot(&mut self, members: usize) -> Vec<(String, String)> {
+        let count = (2 * members).clamp(8, 64);
+        let pace = Pace { width: count, gap: self.gap(), until: self.setting.budget };
+        let replies = self.subject.send_all(&vec![Request::default(); count], &pace);
+        self.sent += replies.len() as u64;
+        let took: Duration = replies.iter().map(|reply| reply.took).sum();
+        self.usual = took / replies.len().max(1) as u32;
+        replies.into_iter().map(|reply| reply.cookies).find(|cookies| !cookies.is_empty()).unwrap_or_default()
     }
-    Trial { rows }
-}
 
-/// Each place so often, but never in a row: what keeps to one backend for a while would seem to keep to it for what is sent meanwhile. Every
-/// other round goes backwards, or what goes in turns would come to the same backend with the same place.
-fn rounds(places: usize, times: usize) -> impl Iterator<Item = usize> {
-    let round = move |round: usize| {
-        (0..places).map(move |place| if round.is_multiple_of(2) { place } else { places - 1 - place })
-    };
-    (0..times).flat_map(round)
-}
+    fn fresh(&mut self, wanted: usize, members: usize) {
+        let count = self.affordable(wanted, 0.4);
+        if count < wanted.min(60) {
+            self.evidence.missing.push(Missing::Order { sent: count, why: self.why_not() });
+        }
+        // What never changes in so many will not.
+        let enough = 60 + 12 * members;
+        for part in [count.min(enough), count.saturating_sub(enough)] {
+            let replies = self.series(&vec![Request::default(); part], 0.4);
+            self.evidence.fresh.extend(replies.into_iter().filter_map(|reply| reply.pick));
+            if matches!(Order::of(&backends(&self.evidence.fresh)), Order::One(_)) {
+                break;
+            }
+        }
+        let fresh = self.evidence.fresh.len();
+        if fresh * 2 < count.min(60) {
+            self.evidence.missing.push(Missing::Order { sent: fresh, why: Why::Cached });
+        }
+    }
 
-/// Varies one thing at a time.
-fn keys(subject: &mut dyn Subject, setting: &Setting) -> Vec<(Key, Trial)> {
-    let mut keys = Vec::new();
-    let values = VALUES.min((affordable(subject, setting, 0.8) / (TIMES * 5)) as u32);
-    if values < 8 {
-        return keys;
+    /// Whether all requests of a connection go the same way. Connections take it in turns, in another order each round, so that what keeps
+    /// to a backend for a while, or what rotates, is not taken for it.
+    fn connections(&mut self) {
+        let mut rows = vec![Vec::new(); CONNECTIONS];
+        let mut reused = 0;
+        for round in 0..ROUNDS_ON_CONNECTION {
+            let places = self.shuffled(CONNECTIONS);
+            let requests: Vec<Request> =
+                places.iter().map(|slot| Request { connection: Some(*slot), ..Request::default() }).collect();
+            let replies = self.series(&requests, 0.5);
+            for (slot, reply) in places.into_iter().zip(replies) {
+                // The first, and those on a connection that was kept indeed.
+                if round == 0 || reply.reused {
+                    reused += usize::from(reply.reused);
+                    rows[slot].extend(reply.pick);
+                } else {
+                    rows[slot] = reply.pick.into_iter().collect();
+                }
+            }
+        }
+        if reused < CONNECTIONS {
+            self.evidence.missing.push(Missing::Connections);
+        }
+        self.evidence.connections = Trial { rows };
     }
-    if subject.has_sources() {
-        let from = |a, b| Request { source: Some(IpAddr::V4(Ipv4Addr::new(127, 0, a, b))), ..Request::default() };
-        keys.push((Key::Network, trial(subject, values, |value| from(value as u8, 1))));
-        keys.push((Key::Host, trial(subject, values, |value| from(0, value as u8 + 1))));
+
+    fn trial(&mut self, values: u32, request: impl Fn(u32) -> Request) -> Trial {
+        let mut rows = vec![Vec::new(); values as usize];
+        let places: Vec<usize> = (0..TIMES).flat_map(|_| self.shuffled(values as usize)).collect();
+        let requests: Vec<Request> = places.iter().map(|place| request(*place as u32 + 1)).collect();
+        for (place, reply) in places.into_iter().zip(self.series(&requests, 0.9)) {
+            rows[place].extend(reply.pick);
+        }
+        Trial { rows }
     }
-    keys.push((Key::Path, trial(subject, values, |value| Request { path: Some(value), ..Request::default() })));
-    let names = |usual: &[&str], more: &[String]| -> Vec<String> {
-        let usual = usual.iter().map(|name| (*name).to_owned());
-        more.iter().cloned().chain(usual.filter(|name| !more.contains(name))).collect()
-    };
-    let header = |names: &[String], value: u32| Request {
-        headers: names.iter().map(|name| (name.clone(), header_value(name, value))).collect(),
-        ..Request::default()
-    };
-    let cookie = |names: &[String], value: u32| {
-        let pairs: Vec<String> = names.iter().map(|name| format!("{name}=value-{value}")).collect();
-        Request { headers: vec![("Cookie".to_owned(), pairs.join("; "))], ..Request::default() }
-    };
-    find(subject, values, &names(&HEADERS, &setting.headers), header, Key::Header, &mut keys);
-    find(subject, values, &names(&COOKIES, &setting.cookies), cookie, Key::Cookie, &mut keys);
-    keys
+
+    /// Varies one thing at a time. Address and path cannot decide where requests that have both alike went to several backends.
+    fn keys(&mut self, is_one: bool) {
+        let needed = VALUES as usize * TIMES;
+        if is_one {
+            if !self.subject.has_sources() {
+                self.evidence.missing.push(Missing::Source(Why::Impossible));
+            } else if self.affordable(2 * needed, 0.9) < 2 * needed {
+                self.evidence.missing.push(Missing::Source(self.why_not()));
+            } else {
+                let from =
+                    |a, b| Request { source: Some(IpAddr::V4(Ipv4Addr::new(127, 0, a, b))), ..Request::default() };
+                let network = self.trial(VALUES, |value| from(value as u8, 1));
+                self.evidence.keys.push((Key::Network, network));
+                let host = self.trial(VALUES, |value| from(0, value as u8 + 1));
+                self.evidence.keys.push((Key::Host, host));
+            }
+            if self.affordable(needed, 0.9) < needed {
+                self.evidence.missing.push(Missing::Path(self.why_not()));
+            } else {
+                let path = self.trial(VALUES, |value| Request { path: Some(value), ..Request::default() });
+                self.evidence.keys.push((Key::Path, path));
+            }
+        }
+        if self.setting.has_body {
+            if self.affordable(needed, 0.9) < needed {
+                self.evidence.missing.push(Missing::Body(self.why_not()));
+            } else {
+                let body = self.trial(VALUES, |value| Request { body: Some(value), ..Request::default() });
+                self.evidence.keys.push((Key::Body, body));
+            }
+        }
+        let names = |usual: &[&str], more: &[String]| -> Vec<String> {
+            let usual = usual.iter().map(|name| (*name).to_owned());
+            more.iter().cloned().chain(usual.filter(|name| !more.contains(name))).collect()
+        };
+        let header = |names: &[String], value: u32| Request {
+            headers: names.iter().map(|name| (name.clone(), header_value(name, value))).collect(),
+            ..Request::default()
+        };
+        let cookie = |names: &[String], value: u32| {
+            let pairs: Vec<String> = names.iter().map(|name| format!("{name}=value-{value}")).collect();
+            Request { headers: vec![("Cookie".to_owned(), pairs.join("; "))], ..Request::default() }
+        };
+        match self.affordable(needed, 0.9) < needed {
+            true => self.evidence.missing.push(Missing::Header(self.why_not())),
+            false => self.find(&names(&HEADERS, &self.setting.headers), header, Key::Header),
+        }
+        match self.affordable(needed, 0.9) < needed {
+            true => self.evidence.missing.push(Missing::Cookie(self.why_not())),
+            false => self.find(&names(&COOKIES, &self.setting.cookies), cookie, Key::Cookie),
+        }
+    }
+
+    /// Varies all of these at once, and if that makes a difference finds out which of them does.
+    fn find(&mut self, names: &[String], request: impl Fn(&[String], u32) -> Request, key: impl Fn(String) -> Key) {
+        let all = self.trial(VALUES, |value| request(names, value));
+        if !all.decides() {
+            self.evidence.keys.push((key(names.join(", ")), all));
+            return;
+        }
+        let mut left = names;
+        // The same value of the same name, whatever stands beside it, must go the same way.
+        let mut rows = all;
+        while left.len() > 1 {
+            let (some, rest) = left.split_at(left.len() / 2);
+            let trial = self.trial(VALUES, |value| request(some, value));
+            if trial.decides() {
+                rows = rows.with(trial);
+                left = some;
+            } else {
+                left = rest;
+            }
+        }
+        let one = self.trial(VALUES, |value| request(left, value));
+        self.evidence.keys.push((key(left.join(", ")), rows.with(one)));
+    }
+
+    /// Clients that bring back the cookies that they were given.
+    fn jar(&mut self) -> Option<Trial> {
+        let rounds = if self.is_serial() { TIMES * 2 } else { 4 };
+        if self.affordable(CLIENTS * (rounds + 1), 0.8) < CLIENTS * (rounds + 1) {
+            self.evidence.missing.push(Missing::Jar(self.why_not()));
+            return None;
+        }
+        let mut firsts = self.series(&vec![Request::default(); CLIENTS], 0.9);
+        // Without a cookie there is nothing to bring back.
+        firsts.retain(|first| !first.cookies.is_empty());
+        // The first response gives the cookie, whoever was tried before it; those that follow are bound to it.
+        let mut rows: Vec<Vec<Pick>> = vec![Vec::new(); firsts.len()];
+        for _ in 0..rounds {
+            let places = self.shuffled(firsts.len());
+            let again = |place: &usize| {
+                let cookies = firsts[*place].cookies.iter().map(|(name, value)| format!("{name}={value}"));
+                let cookies = cookies.collect::<Vec<String>>().join("; ");
+                Request { headers: vec![("Cookie".to_owned(), cookies)], ..Request::default() }
+            };
+            let requests: Vec<Request> = places.iter().map(again).collect();
+            for (place, reply) in places.into_iter().zip(self.series(&requests, 0.9)) {
+                rows[place].extend(reply.pick);
+            }
+        }
+        Some(Trial { rows })
+    }
+
+    /// How many rotations a number of connections show: two share one if a request on the one moves the position of the other.
+    fn cursors(&mut self, turns: &[Backend]) -> Option<(usize, usize)> {
+        let open = |slot: usize| Request { connection: Some(slot), ..Request::default() };
+        self.series(&(0..CURSOR_CONNECTIONS).map(open).collect::<Vec<Request>>(), 0.8);
+        let mut sequences: Vec<(Pick, usize)> = Vec::new();
+        let mut place = |lab: &mut Self, connection: usize| {
+            let pick = lab.one(&open(connection)).pick?;
+            sequences.push((pick, connection));
+            turns.iter().position(|turn| *turn == pick.backend)
+        };
+        let next = |place: usize, steps: usize| (place + steps) % turns.len();
+        let mut groups: Vec<usize> = Vec::new();
+        for connection in 0..CURSOR_CONNECTIONS {
+            let mut known = false;
+            for &representative in &groups {
+                let before = place(self, representative)?;
+                let between = place(self, connection)?;
+                let after = place(self, representative)?;
+                match (after == next(before, 2) && between == next(before, 1), after == next(before, 1)) {
+                    (true, _) => known = true,
+                    (false, true) => {}
+                    // Somebody else's requests move the turns too.
+                    (false, false) => return None,
+                }
+                if known {
+                    break;
+                }
+            }
+            if !known {
+                groups.push(connection);
+            }
+        }
+        Some((CURSOR_CONNECTIONS, groups.len()))
+    }
+
+    fn load(&mut self) {
+        if !self.setting.can_hold {
+            self.evidence.missing.push(Missing::Load(Why::NotOurs));
+        } else if self.is_serial() {
+            self.hold();
+        } else {
+            self.mixed();
+        }
+    }
+
+    /// Requests of which each third takes much longer, without order: what balances by load then never gives one to a backend that has
+    /// more in flight than another, and what rotates goes on as before.
+    fn mixed(&mut self) {
+        let delay = self.usual.clamp(Duration::from_millis(100), Duration::from_secs(1));
+        let each = self.usual + delay / 3;
+        let gap = self.gap().max(Duration::from_millis(4)).max(each / 48);
+        let members = self.setting.members.unwrap_or(4);
+        let time = self.left().saturating_sub(self.usual + delay).as_secs_f64();
+        let count = ((time / gap.as_secs_f64()) as usize).min((24 * members).clamp(240, 600)).min(self.requests_left());
+        if count < 120 {
+            self.evidence.missing.push(Missing::Load(self.why_not()));
+            return;
+        }
+        let requests: Vec<Request> = (0..count)
+            .map(|_| Request {
+                delay: Some(if self.below(3) == 0 { delay } else { Duration::ZERO }),
+                ..Request::default()
+            })
+            .collect();
+        let pace = Pace { width: 200, gap, until: self.setting.budget };
+        let replies = self.subject.send_all(&requests, &pace);
+        self.sent += replies.len() as u64;
+        self.evidence.mixed = replies
+            .into_iter()
+            .filter_map(|reply| {
+                let to = Moment(reply.sent.0 + reply.took.as_nanos() as u64);
+                Some(Flight { pick: reply.pick?, from: reply.sent, to })
+            })
+            .collect();
+    }
+
+    /// Keeps backends busy with one request and looks where others go, meanwhile and afterwards.
+    fn hold(&mut self) {
+        let fresh = backends(&self.evidence.fresh);
+        let seen = counts(&fresh);
+        let rarest = seen.iter().map(|(_, count)| *count as usize).min().unwrap_or(1);
+        // So many that the one that is held would usually get 260 of them.
+        let others = (260 * fresh.len() / rarest.max(1)).clamp(OTHERS, OTHERS * 8);
+        let members = self.setting.members.unwrap_or(seen.len());
+        let mut avoided = true;
+        while avoided && self.evidence.after.len() < MEMORIES.min(members) {
+            let held = self.hold_at(1, OTHERS / 10);
+            let Some(busy) = held.first().map(|hold| hold.busy.clone()) else { break };
+            self.evidence.held_one.extend(held);
+            let idle = self.affordable(others, 0.9);
+            let after = self.series(&vec![Request::default(); idle], 0.9);
+            let after = Hold { busy, others: after.into_iter().filter_map(|reply| reply.pick).collect() };
+            self.evidence.after.push(after);
+            avoided = self.evidence.is_avoided(self.evidence.after.len() - 1);
+        }
+        if self.evidence.held_one.is_empty() {
+            // Some responses take longer than anything can be held.
+            return self.mixed();
+        }
+        if avoided {
+            // What was done to some is done to all, or they would get nothing in the sample either.
+            self.hold_at(members.saturating_sub(self.evidence.after.len()), 1);
+            return;
+        }
+        let more = self.hold_at(1, others);
+        self.evidence.held_one.extend(more);
+        let backends = seen.len();
+        let there: usize = self.evidence.held_one.iter().map(Hold::to_busy).sum();
+        let sent: usize = self.evidence.held_one.iter().map(|hold| hold.others.len()).sum();
+        if there * backends * 2 < sent && (3..=9).contains(&backends) {
+            self.evidence.held_most = self.hold_at(backends - 1, OTHERS / 4);
+        }
+    }
+
+    /// Round after round, until so many others were sent while requests were held.
+    fn hold_at(&mut self, count: usize, wanted: usize) -> Vec<Hold> {
+        let mut holds: Vec<Hold> = Vec::new();
+        let mut sent = 0;
+        // Half of the time is for the unforeseen.
+        let mut share = 0.5;
+        for _ in 0..ROUNDS {
+            if sent >= wanted || self.left().is_zero() || self.requests_left() == 0 {
+                break;
+            }
+            let fitting = (HOLD.as_secs_f64() * share / self.usual.as_secs_f64().max(5e-5)) as usize;
+            let holding = (0..count).all(|_| self.subject.hold(HOLD));
+            let until = self.subject.elapsed() + HOLD.mul_f64(0.9);
+            let mut others: Vec<Pick> = Vec::new();
+            for _ in 0..if holding { fitting.min(wanted) } else { 0 } {
+                others.extend(self.one(&Request::default()).pick);
+                if self.subject.elapsed() > until {
+                    break;
+                }
+            }
+            let held = self.subject.release();
+            self.sent += held.len() as u64;
+            let busy: Vec<Backend> =
+                held.iter().filter_map(|(backend, outlasted)| backend.filter(|_| *outlasted)).collect();
+            match holding && busy.len() == count && !others.is_empty() {
+                true => {
+                    sent += others.len();
+                    holds.push(Hold { busy, others });
+                }
+                false => share *= 0.6,
+            }
+            // Answers come at once: nobody holds them.
+            if holds.is_empty() && share < 0.1 {
+                break;
+            }
+        }
+        holds
+    }
+
+    /// Whether the rest fits into the time one request after the other.
+    fn is_serial(&self) -> bool {
+        self.setting.rate.is_none()
+            && self.setting.requests.is_none()
+            && self.usual.as_secs_f64() * SERIAL < self.setting.budget.as_secs_f64() / 2.0
+    }
+
+    fn gap(&self) -> Duration {
+        self.setting.rate.map_or(GAP, |rate| GAP.max(Duration::from_secs_f64(1.0 / rate.max(0.01))))
+    }
+
+    fn left(&self) -> Duration {
+        self.setting.budget.saturating_sub(self.subject.elapsed())
+    }
+
+    fn requests_left(&self) -> usize {
+        self.setting.requests.map_or(usize::MAX, |most| most.saturating_sub(self.sent) as usize)
+    }
+
+    fn why_not(&self) -> Why {
+        if self.requests_left() < VALUES as usize * TIMES { Why::NoRequests } else { Why::NoTime }
+    }
+
+    /// How many of so many requests fit into that share of the time, less what is gone.
+    fn affordable(&self, wanted: usize, share: f64) -> usize {
+        let left = self.setting.budget.mul_f64(share).saturating_sub(self.subject.elapsed()).as_secs_f64();
+        let usual = self.usual.as_secs_f64().max(5e-5);
+        let fits = match self.is_serial() {
+            true => left / usual,
+            // They end together, one response after the last was sent.
+            false => (left - usual).max(0.0) / (usual / WIDTH as f64).max(self.gap().as_secs_f64()),
+        };
+        wanted.min(fits as usize).min(self.requests_left())
+    }
+
+    /// Requests one after the other, or side by side where that takes too long; fewer if the time is over.
+    fn series(&mut self, requests: &[Request], share: f64) -> Vec<Reply> {
+        let until = self.setting.budget.mul_f64(share);
+        let mut replies = Vec::with_capacity(requests.len());
+        if self.is_serial() {
+            for request in requests {
+                if self.subject.elapsed() > until {
+                    break;
+                }
+                replies.push(self.one(request));
+                // It has become slow.
+                if !self.is_serial() {
+                    break;
+                }
+            }
+        }
+        let rest = &requests[replies.len()..];
+        if !rest.is_empty() && !self.is_serial() {
+            let fitting = rest.len().min(self.requests_left());
+            let pace = Pace { width: WIDTH, gap: self.gap(), until };
+            let more = self.subject.send_all(&rest[..fitting], &pace);
+            self.sent += more.len() as u64;
+            replies.extend(more);
+        }
+        replies
+    }
+
+    fn one(&mut self, request: &Request) -> Reply {
+        let reply = self.subject.send(request);
+        self.sent += 1;
+        self.usual = (self.usual * 31 + reply.took) / 32;
+        reply
+    }
+
+    fn miss_all(&mut self, why: Why) {
+        self.evidence.missing = vec![
+            Missing::Order { sent: 0, why },
+            Missing::Connections,
+            Missing::Source(why),
+            Missing::Path(why),
+            Missing::Header(why),
+            Missing::Cookie(why),
+            Missing::Load(why),
+        ];
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        // xorshift64*: any order will do that has nothing to do with the balancer's.
+        self.chance ^= self.chance >> 12;
+        self.chance ^= self.chance << 25;
+        self.chance ^= self.chance >> 27;
+        ((u128::from(self.chance.wrapping_mul(0x2545_f491_4f6c_dd1d)) * bound as u128) >> 64) as usize
+    }
+
+    /// Each once, in an order that no rotation has.
+    fn shuffled(&mut self, count: usize) -> Vec<usize> {
+        let mut places: Vec<usize> = (0..count).collect();
+        for place in (1..count).rev() {
+            places.swap(place, self.below(place + 1));
+        }
+        places
+    }
 }
 
 fn header_value(name: &str, value: u32) -> String {
@@ -202,147 +623,14 @@ fn header_value(name: &str, value: u32) -> String {
     }
 }
 
-/// Varies all of these at once, and if that makes a difference finds out which of them does.
-fn find(
-    subject: &mut dyn Subject,
-    values: u32,
-    names: &[String],
-    request: impl Fn(&[String], u32) -> Request,
-    key: impl Fn(String) -> Key,
-    keys: &mut Vec<(Key, Trial)>,
-) {
-    let all = trial(subject, values, |value| request(names, value));
-    if !all.decides() {
-        keys.push((key(names.join(", ")), all));
-        return;
-    }
-    let mut left = names;
-    while left.len() > 1 {
-        let (some, rest) = left.split_at(left.len() / 2);
-        left = if trial(subject, values, |value| request(some, value)).decides() { some } else { rest };
-    }
-    let one = trial(subject, values, |value| request(left, value));
-    keys.push((key(left.join(", ")), one));
+/// Who was picked.
+pub(super) fn backends(picks: &[Pick]) -> Vec<Backend> {
+    picks.iter().map(|pick| pick.backend).collect()
 }
 
-/// Clients that bring back the cookies that they were given.
-fn jar(subject: &mut dyn Subject) -> Trial {
-    let firsts: Vec<Reply> = (0..CLIENTS).map(|_| subject.send(&Request::default())).collect();
-    let mut rows: Vec<Vec<Backend>> = firsts.iter().map(|first| first.backend.into_iter().collect()).collect();
-    for place in rounds(CLIENTS, TIMES * 2 + 1).skip(CLIENTS) {
-        let cookies = firsts[place].cookies.iter().map(|(name, value)| format!("{name}={value}"));
-        let cookies = cookies.collect::<Vec<String>>().join("; ");
-        let again = Request { headers: vec![("Cookie".to_owned(), cookies)], ..Request::default() };
-        rows[place].extend(subject.send(&again).backend);
-    }
-    Trial { rows }
-}
-
-/// How many cursors a number of connections show: two share one if a request on the one moves the turn of the other.
-fn cursors(subject: &mut dyn Subject, turns: &[Backend]) -> Option<(usize, usize)> {
-    subject.open(CURSOR_CONNECTIONS);
-    let mut place = |connection: usize| {
-        let backend = subject.send(&Request { connection: Some(connection), ..Request::default() }).backend?;
-        turns.iter().position(|turn| *turn == backend)
-    };
-    let next = |place: usize, steps: usize| (place + steps) % turns.len();
-    let mut groups: Vec<usize> = Vec::new();
-    for connection in 0..CURSOR_CONNECTIONS {
-        let mut known = false;
-        for &representative in &groups {
-            let before = place(representative)?;
-            let between = place(connection)?;
-            let after = place(representative)?;
-            match (after == next(before, 2) && between == next(before, 1), after == next(before, 1)) {
-                (true, _) => known = true,
-                (false, true) => {}
-                // Somebody else's requests move the turns too.
-                (false, false) => return None,
-            }
-            if known {
-                break;
-            }
-        }
-        if !known {
-            groups.push(connection);
-        }
-    }
-    Some((CURSOR_CONNECTIONS, groups.len()))
-}
-
-/// Keeps backends busy with one request and looks where others go, meanwhile and afterwards.
-fn hold(subject: &mut dyn Subject, setting: &Setting, evidence: &mut Evidence) {
-    let seen = counts(&evidence.fresh);
-    let rarest = seen.iter().map(|(_, count)| *count as usize).min().unwrap_or(1);
-    // So many that the one that is held would usually get 260 of them.
-    let others = (260 * evidence.fresh.len() / rarest).clamp(OTHERS, OTHERS * 8);
-    let members = setting.members.unwrap_or(seen.len());
-    let mut forgiven = false;
-    while !forgiven && evidence.after.len() < MEMORIES.min(members) {
-        let held = hold_at(subject, setting, 1, OTHERS / 10);
-        let Some(busy) = held.first().map(|hold| hold.busy.clone()) else { break };
-        evidence.held_one.extend(held);
-        let idle = others.min(affordable(subject, setting, 0.9));
-        let after = (0..idle).filter_map(|_| subject.send(&Request::default()).backend).collect();
-        let after = Hold { busy, others: after };
-        forgiven = after.to_busy() > 0;
-        evidence.after.push(after);
-    }
-    if evidence.held_one.is_empty() {
-        evidence.missing.push("no request could be held in flight: load was not tried".to_owned());
-        return;
-    }
-    if !forgiven {
-        // What was done to some is done to all, or they would get nothing in the sample either.
-        hold_at(subject, setting, members.saturating_sub(evidence.after.len()), 1);
-        return;
-    }
-    evidence.held_one.extend(hold_at(subject, setting, 1, others));
-    let backends = seen.len();
-    let there: usize = evidence.held_one.iter().map(Hold::to_busy).sum();
-    let sent: usize = evidence.held_one.iter().map(|hold| hold.others.len()).sum();
-    if there * backends * 2 < sent && (3..=9).contains(&backends) {
-        evidence.held_most = hold_at(subject, setting, backends - 1, OTHERS / 4);
-    }
-}
-
-/// How often it is tried whether a slow answer is remembered, while it seems so.
+/// How often it is tried whether a slow response is remembered, while it seems so.
 const MEMORIES: usize = 3;
-/// A request is held for so long: less than any time that a balancer waits for an answer, lest it take the backend for dead.
+/// A request is held that long: less than any time that a balancer waits for a response, lest it take the backend for dead.
 const HOLD: Duration = Duration::from_millis(400);
 /// In so many rounds it must be done.
 const ROUNDS: usize = 24;
-
-/// Round after round, until so many others were sent while requests were held.
-fn hold_at(subject: &mut dyn Subject, setting: &Setting, count: usize, wanted: usize) -> Vec<Hold> {
-    let mut holds: Vec<Hold> = Vec::new();
-    let mut sent = 0;
-    // Half of the time is for the unforeseen.
-    let mut share = 0.5;
-    for _ in 0..ROUNDS {
-        if sent >= wanted || subject.elapsed() > setting.budget {
-            break;
-        }
-        let fitting = (HOLD.as_secs_f64() * share / subject.pace().as_secs_f64().max(5e-5)) as usize;
-        let holding = (0..count).all(|_| subject.hold(HOLD));
-        let others: Vec<Backend> = match holding {
-            true => (0..fitting.min(wanted)).filter_map(|_| subject.send(&Request::default()).backend).collect(),
-            false => Vec::new(),
-        };
-        let held = subject.release();
-        let busy: Vec<Backend> =
-            held.iter().filter_map(|(backend, outlasted)| backend.filter(|_| *outlasted)).collect();
-        match holding && busy.len() == count && !others.is_empty() {
-            true => {
-                sent += others.len();
-                holds.push(Hold { busy, others });
-            }
-            false => share *= 0.6,
-        }
-        // Answers come at once: nobody holds them.
-        if holds.is_empty() && share < 0.1 {
-            break;
-        }
-    }
-    holds
-}

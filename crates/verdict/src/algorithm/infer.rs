@@ -1,146 +1,36 @@
-//! From the evidence of experiments to a name: what fits, what else is not excluded, and what was seen.
+//! From the evidence to a name: what fits, what else is not excluded, and what was seen. What was not tried excludes nothing.
 
-use std::fmt;
-
-use crate::algorithm::Algorithm;
-use crate::algorithm::order::{Order, counts, greatest_common_divisor};
+use super::Algorithm;
+use super::evidence::{Evidence, Hold, Key, Missing, Trial, Why};
+use super::experiments::backends;
+use super::load::{Uphill, uphill};
+use super::order::{Order, counts, greatest_common_divisor, in_blocks};
 use crate::observation::Backend;
-use crate::statistics::{binomial_at_least, binomial_at_most};
-
-/// What was varied to find out what a balancer keys on.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Key {
-    /// The client's address, in the third of its four numbers.
-    Network,
-    /// The client's address, in the last of its four numbers.
-    Host,
-    /// The path and the query.
-    Path,
-    /// A header of that name.
-    Header(String),
-    /// A cookie of that name.
-    Cookie(String),
-}
-
-impl fmt::Display for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Key::Network => f.write_str("source addresses 127.0.N.1"),
-            Key::Host => f.write_str("source addresses 127.0.0.N"),
-            Key::Path => f.write_str("paths"),
-            Key::Header(name) => write!(f, "values of {}", several("header", name)),
-            Key::Cookie(name) => write!(f, "values of {}", several("cookie", name)),
-        }
-    }
-}
-
-/// `the header X-User`, `8 usual headers (X-User, …)`.
-fn several(what: &str, names: &str) -> String {
-    match names.split(", ").count() {
-        1 => format!("the {what} {names}"),
-        count => format!("{count} usual {what}s ({}, …)", names.split(", ").next().unwrap_or_default()),
-    }
-}
-
-/// For each value of something: who answered, each time that it was sent.
-#[derive(Clone, PartialEq, Debug, Default)]
-pub struct Trial {
-    /// A row a value.
-    pub rows: Vec<Vec<Backend>>,
-}
-
-impl Trial {
-    /// How many backends answered.
-    pub fn spread(&self) -> usize {
-        counts(&self.rows.concat()).len()
-    }
-
-    /// How many values did not always have the same backend.
-    pub fn moved(&self) -> usize {
-        self.rows.iter().filter(|row| row.windows(2).any(|pair| pair[0] != pair[1])).count()
-    }
-
-    /// The share of requests that went elsewhere than the first of their value.
-    fn strayed(&self) -> f64 {
-        let later = self.rows.iter().flat_map(|row| row.iter().skip(1).map(|it| Some(it) != row.first()));
-        let (count, strayed) = later.fold((0, 0), |(count, strayed), strays| (count + 1, strayed + u32::from(strays)));
-        f64::from(strayed) / f64::from(count.max(1))
-    }
-
-    /// Whether each value has its backend, and not all the same one.
-    pub fn decides(&self) -> bool {
-        let repeated = self.rows.iter().filter(|row| row.len() > 1).count();
-        repeated >= 8 && self.spread() > 1 && self.moved() == 0
-    }
-}
-
-/// Requests held in flight, and where others went meanwhile.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Hold {
-    /// Where those in flight are.
-    pub busy: Vec<Backend>,
-    /// Where the others went, one after the other.
-    pub others: Vec<Backend>,
-}
-
-impl Hold {
-    /// How many others went to where one was held.
-    pub fn to_busy(&self) -> usize {
-        self.others.iter().filter(|other| self.busy.contains(other)).count()
-    }
-
-    /// Whether those in flight are each at another backend.
-    fn is_spread(&self) -> bool {
-        counts(&self.busy).len() == self.busy.len()
-    }
-}
-
-/// What was seen.
-#[derive(Clone, PartialEq, Debug, Default)]
-pub struct Evidence {
-    /// Backends that are ready, if that is known.
-    pub members: Option<usize>,
-    /// One request after the other, a new connection each.
-    pub fresh: Vec<Backend>,
-    /// One request after the other, on one connection.
-    pub kept: Vec<Backend>,
-    /// Connections that were tried against each other, and the cursors that they showed.
-    pub cursors: Option<(usize, usize)>,
-    /// Clients that bring back the cookies they were given, a row each; and the names of those cookies.
-    pub jar: Option<(Vec<String>, Trial)>,
-    /// One thing varied, all else alike.
-    pub keys: Vec<(Key, Trial)>,
-    /// With one request in flight, in rounds.
-    pub held_one: Vec<Hold>,
-    /// With nothing in flight any more, after one request took its time; again and again while where it was got nothing.
-    pub after: Vec<Hold>,
-    /// With one request in flight at all backends but one, in rounds.
-    pub held_most: Vec<Hold>,
-    /// How often each backend was picked in blocks of the large sample, or of further requests.
-    pub sample: Vec<Vec<u64>>,
-    /// Why experiments are missing.
-    pub missing: Vec<String>,
-}
+use crate::statistics::{binomial_at_least, binomial_at_most, lower_bound};
 
 /// What follows from the evidence.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Inference {
-    /// None if nothing fits.
+    /// None if nothing fits, or if too much does.
     pub kind: Option<Algorithm>,
-    /// What it may be as well.
+    /// What it may be as well: what no experiment excludes.
     pub or: Vec<Algorithm>,
     /// In words.
     pub label: String,
     /// Whether connections are balanced, and all requests of one go the same way.
     pub per_connection: bool,
+    /// Whether that was tried.
+    pub is_unit_known: bool,
     /// What it keys on.
     pub key: Option<Key>,
     /// The turns that repeat.
     pub turns: Option<Vec<Backend>>,
     /// How often each backend has its turn, where it has turns.
     pub weights: Vec<(Backend, u32)>,
-    /// Independent cursors seen, at least.
+    /// Independent rotations seen, at least; None if that has no meaning or is not known.
     pub cursors: Option<u32>,
+    /// How often the rotation was left.
+    pub exceptions: usize,
     /// What was seen, an experiment a line.
     pub evidence: Vec<String>,
     /// What follows for the reader.
@@ -150,6 +40,17 @@ pub struct Inference {
 /// A false conclusion from chance alone is less likely than that.
 const LEVEL: f64 = 1e-8;
 
+/// Whether the load of a backend counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Load {
+    /// Busy backends are avoided: always, or only more often than not.
+    Follows {
+        partly: bool,
+    },
+    Ignores,
+    Unknown,
+}
+
 impl Evidence {
     /// Names the algorithm. `names` are those of the backends.
     pub fn infer(&self, names: &[String]) -> Inference {
@@ -158,70 +59,137 @@ impl Evidence {
             or: Vec::new(),
             label: "none that is known here".to_owned(),
             per_connection: false,
+            is_unit_known: !self.missing.contains(&Missing::Connections),
             key: None,
             turns: None,
             weights: Vec::new(),
             cursors: None,
+            exceptions: 0,
             evidence: Vec::new(),
             hint: None,
         };
-        let fresh = Order::of(&self.fresh);
+        let fresh = Order::of(&backends(&self.fresh));
         match &fresh {
-            Order::TooFew if !self.remembers() => inference.label = "too few answers to say".to_owned(),
-            Order::One(backend) => self.infer_key(*backend, names, &mut inference),
+            Order::TooFew if self.fresh.is_empty() && self.sample.len() >= 6 => {
+                self.infer_sample(names, &mut inference)
+            }
+            Order::TooFew if self.fresh.len() < 6 => "too few responses to say".clone_into(&mut inference.label),
+            Order::One(backend) if backend.is_known() => self.infer_key(*backend, names, &mut inference),
+            Order::One(_) => "no backend was reached by the experiments".clone_into(&mut inference.label),
             Order::TooFew
-            | Order::Turns(_)
+            | Order::Turns { .. }
             | Order::Blocks(_)
             | Order::Even(_)
             | Order::Chance
             | Order::Unclear
-            | Order::Clumped => {
-                self.infer_spread(&fresh, names, &mut inference);
-            }
+            | Order::Clumped => self.infer_spread(&fresh, names, &mut inference),
         }
-        inference.evidence.extend(self.missing.iter().cloned());
+        self.contradict(&mut inference);
+        let kind = inference.kind;
+        inference.or.retain(|other| Some(*other) != kind);
+        inference.or.sort_by_key(|other| Algorithm::ALL.iter().position(|known| known == other));
+        inference.or.dedup();
+        if self.others > 0 {
+            inference.evidence.push(format!(
+                "{} requests of others during the experiments: the order says nothing of how many rotations there are",
+                self.others
+            ));
+        }
+        inference.evidence.extend(self.missing.iter().map(|missing| describe_missing(*missing)));
         inference
+    }
+
+    /// A name that the sample refutes is none.
+    fn contradict(&self, inference: &mut Inference) {
+        let one_for_all = match inference.kind {
+            Some(Algorithm::One) => true,
+            Some(Algorithm::Source | Algorithm::Uri) => !inference.per_connection,
+            Some(_) | None => false,
+        };
+        let sampled: Vec<(Backend, u32)> =
+            counts(&self.sample).into_iter().filter(|(backend, _)| backend.is_known()).collect();
+        if one_for_all && sampled.len() > 1 {
+            inference.evidence.push(format!(
+                "the sample, which varied nothing, went to {} backends: that is not \"{}\"",
+                sampled.len(),
+                inference.label
+            ));
+            (inference.kind, inference.key) = (None, None);
+            "changed between the experiments and the sample".clone_into(&mut inference.label);
+        }
     }
 
     /// All fresh connections went to one backend: what does it key on?
     fn infer_key(&self, only: Backend, names: &[String], inference: &mut Inference) {
         let tried = self.fresh.len();
         inference.evidence.push(format!("{tried} new connections: all to {}", name(names, only)));
-        self.tell_keys(inference);
+        self.describe_keys(inference);
         match self.key() {
             Some((kind, label, key)) => {
                 (inference.kind, inference.label, inference.key) = (Some(kind), label, Some(key));
             }
-            None => self.infer_one(names, inference),
+            None => self.infer_one(only, names, inference),
         }
     }
 
     /// Nothing that was varied decides. What never sent a second request while the first was in flight may still look at load.
-    fn infer_one(&self, names: &[String], inference: &mut Inference) {
+    fn infer_one(&self, only: Backend, names: &[String], inference: &mut Inference) {
+        if self.members == Some(1) {
+            inference.kind = Some(Algorithm::One);
+            "all to the only active backend".clone_into(&mut inference.label);
+            return;
+        }
         let load = self.load(names, inference);
-        match load {
-            _ if self.remembers() => self.say_least_time(names, inference),
-            Load::Follows { .. } => {
-                inference.kind = Some(Algorithm::LeastConnections);
-                inference.label = "least connections, the first among equals".to_owned();
-            }
-            Load::Ignores | Load::Unknown => {
-                inference.kind = Some(Algorithm::One);
-                inference.label = match self.members {
-                    Some(1) => "all to one, the only backend that takes part".to_owned(),
-                    _ => "all to one".to_owned(),
-                };
-                // What was not varied may still decide.
-                if self.members != Some(1) && self.keys.iter().any(|(_, trial)| trial.spread() > 1) {
-                    (inference.kind, inference.label) = (None, "by something that was not varied alone".to_owned());
-                }
-            }
+        if self.remembers() {
+            return self.name_least_time(names, inference);
+        }
+        if matches!(load, Load::Follows { .. }) {
+            inference.kind = Some(Algorithm::LeastConnections);
+            "least connections, the first among equals".clone_into(&mut inference.label);
+            return;
+        }
+        // What was not varied may still decide.
+        if self.keys.iter().any(|(_, trial)| trial.spread() > 1) {
+            inference.label =
+                format!("not known: {} without, several backends with what was varied", name(names, only));
+            return;
+        }
+        inference.or = self.untried();
+        if load == Load::Unknown {
+            inference.or.push(Algorithm::LeastConnections);
+        }
+        if inference.or.is_empty() {
+            inference.kind = Some(Algorithm::One);
+            "all to one".clone_into(&mut inference.label);
+        } else {
+            inference.label = format!("not known: {} got all requests, and not all was tried", name(names, only));
+            inference.or.push(Algorithm::One);
         }
     }
 
-    fn tell_keys(&self, inference: &mut Inference) {
+    /// Algorithms of which the experiments that would have shown them are missing.
+    fn untried(&self) -> Vec<Algorithm> {
+        let open = |missing: &Missing| match missing {
+            Missing::Source(_) => vec![Algorithm::Source],
+            Missing::Path(_) => vec![Algorithm::Uri],
+            Missing::Body(_) => vec![Algorithm::Body],
+            Missing::Header(_) => vec![Algorithm::Header],
+            Missing::Cookie(_) => vec![Algorithm::Cookie],
+            Missing::Jar(_) => vec![Algorithm::Sticky],
+            Missing::Load(_) => vec![Algorithm::LeastConnections],
+            Missing::Order { .. } | Missing::Connections => Vec::new(),
+        };
+        self.missing.iter().flat_map(open).collect()
+    }
+
+    fn describe_keys(&self, inference: &mut Inference) {
         for (key, trial) in &self.keys {
-            inference.evidence.push(format!("{} {key}, three requests each: {}", trial.rows.len(), told(trial)));
+            let times = trial.rows.iter().map(Vec::len).max().unwrap_or(0);
+            inference.evidence.push(format!(
+                "{} {key}, {times} requests each: {}",
+                trial.rows.len(),
+                describe_trial(trial)
+            ));
         }
     }
 
@@ -232,8 +200,9 @@ impl Evidence {
         };
         let network = decides(&|key| *key == Key::Network);
         let host = decides(&|key| *key == Key::Host);
-        let others: [fn(&Key) -> Option<Algorithm>; 3] = [
+        let others: [fn(&Key) -> Option<Algorithm>; 4] = [
             |key| (*key == Key::Path).then_some(Algorithm::Uri),
+            |key| (*key == Key::Body).then_some(Algorithm::Body),
             |key| matches!(key, Key::Header(_)).then_some(Algorithm::Header),
             |key| matches!(key, Key::Cookie(_)).then_some(Algorithm::Cookie),
         ];
@@ -251,72 +220,113 @@ impl Evidence {
         }
     }
 
+    /// Without experiments the sample says what it can: many requests at once, in the order in which they were sent.
+    fn infer_sample(&self, names: &[String], inference: &mut Inference) {
+        let head = &self.sample[..self.sample.len().min(2_000)];
+        let order = Order::of(head);
+        inference.evidence.push(format!("{} requests of the sample: {}", head.len(), describe(&order, head, names)));
+        inference.or = Algorithm::ALL.to_vec();
+        if let Order::Turns { .. } | Order::Blocks(_) | Order::Even(_) = order {
+            // By load it would be even too.
+            use Algorithm::{LeastConnections, LeastTime, RoundRobin, TwoChoices, WeightedRoundRobin};
+            inference.or = vec![RoundRobin, WeightedRoundRobin, TwoChoices, LeastConnections, LeastTime];
+        }
+        "not known without experiments".clone_into(&mut inference.label);
+    }
+
     /// Fresh connections went to several backends.
     fn infer_spread(&self, fresh: &Order, names: &[String], inference: &mut Inference) {
-        let kept = Order::of(&self.kept);
+        let sequence = backends(&self.fresh);
+        let kept = Order::of(&backends(&self.kept));
         inference.evidence.push(format!(
-            "{} new connections, one after the other: {}",
-            self.fresh.len(),
-            seen(fresh, &self.fresh, names)
+            "{} new connections in sequence: {}",
+            sequence.len(),
+            describe(fresh, &sequence, names)
         ));
         if !self.kept.is_empty() {
+            let sequence = backends(&self.kept);
             inference.evidence.push(format!(
                 "{} requests on one connection: {}",
-                self.kept.len(),
-                seen(&kept, &self.kept, names)
+                sequence.len(),
+                describe(&kept, &sequence, names)
             ));
         }
-        if let Some((cookies, trial)) = &self.jar {
-            let what = format!("cookie {}", cookies.join(", "));
+        let sticky = self.sticky(inference);
+        let unit = &self.connections;
+        if sticky.is_none() && inference.is_unit_known && unit.decides() {
+            inference.per_connection = true;
             inference.evidence.push(format!(
-                "{} clients that bring back the {what}: {}",
-                trial.rows.len(),
-                told(trial)
+                "{} connections, {} requests each: all of a connection went to one backend, so connections are balanced, not requests",
+                unit.rows.len(),
+                unit.rows.iter().map(Vec::len).max().unwrap_or(0)
             ));
-            let requests: usize = trial.rows.iter().map(Vec::len).sum();
-            // A few that stray are a fault of one that is sticky; without any stickiness half of them would, at the least.
-            if trial.spread() > 1 && requests >= 60 && trial.strayed() < 0.15 {
-                inference.kind = Some(Algorithm::Sticky);
-                inference.label = format!("sticky by the balancer's {what}");
-                inference.cursors = None;
-                return;
-            }
         }
-        if let Some((kind, label, key)) = self.key() {
-            self.tell_keys(inference);
+        if let Some(label) = sticky {
+            (inference.kind, inference.label) = (Some(Algorithm::Sticky), label);
+            return;
+        }
+        if let Some((kind, label, key)) = self.key()
+            && !matches!(kind, Algorithm::Source | Algorithm::Uri)
+        {
+            self.describe_keys(inference);
             let label = format!("{label}; requests without it are spread");
             (inference.kind, inference.label, inference.key) = (Some(kind), label, Some(key));
             return;
         }
-        // Who answered soonest lately may be the same for a while, on whatever connection.
-        if let (Order::One(backend), false) = (&kept, self.remembers()) {
-            inference.per_connection = true;
-            inference.evidence.push(format!(
-                "so connections are balanced, not requests: all of one went to {}",
-                name(names, *backend)
-            ));
-        }
+        let mixed = Order::of(&self.mixed.iter().map(|flight| flight.pick.backend).collect::<Vec<Backend>>());
         let ordered = if inference.per_connection { fresh } else { &kept };
-        let orders = || [fresh, ordered].into_iter();
-        let turns = orders().find(|it| it.is_of_one_cursor()).or(orders().find(|it| matches!(it, Order::Turns(_))));
+        let rotation = [fresh, ordered, &mixed].into_iter().find(|order| order.is_of_one_cursor());
         let load = self.load(names, inference);
         if self.remembers() {
-            return self.say_least_time(names, inference);
+            return self.name_least_time(names, inference);
         }
-        let sample = Order::of_counts(&self.sample);
-        match turns {
-            Some(Order::Turns(period)) => {
-                self.infer_turns(counts(period), Some(period.clone()), fresh, load, inference)
+        let sample = if self.sample.is_empty() { backends(&self.more) } else { self.sample.clone() };
+        let sample = Order::of_counts(&in_blocks(&sample));
+        match rotation {
+            Some(Order::Turns { period, exceptions }) => {
+                inference.exceptions = *exceptions;
+                self.name_rotation(counts(period), Some(period.clone()), fresh, load, inference);
             }
-            Some(Order::Blocks(weights)) => self.infer_turns(weights.clone(), None, fresh, load, inference),
-            _ => self.infer_unordered(fresh, &sample, load, inference),
+            Some(Order::Blocks(weights)) => self.name_rotation(weights.clone(), None, fresh, load, inference),
+            _ => match (fresh, ordered) {
+                // What several rotations give may repeat too, but then each of them is seen on its own connection.
+                (Order::Turns { period, .. }, Order::Turns { .. }) => {
+                    inference.label = format!("a fixed order of {} that is no rotation", period.len());
+                    inference.turns = Some(period.clone());
+                }
+                _ => self.name_unordered(fresh, &sample, load, inference),
+            },
         }
+        inference.or.extend(self.untried().into_iter().filter(|open| match open {
+            // Requests that have both alike were spread.
+            Algorithm::Source | Algorithm::Uri => false,
+            // Requests without any follow a rule of their own.
+            Algorithm::Header | Algorithm::Cookie | Algorithm::Body => {
+                rotation.is_none() && !matches!(load, Load::Follows { .. })
+            }
+            _ => true,
+        }));
         if inference.per_connection {
             inference.label = format!("{}, of connections (layer 4, or kept to one backend)", inference.label);
         }
     }
 
-    fn infer_turns(
+    /// What the cookies are called that keep a client at its backend.
+    fn sticky(&self, inference: &mut Inference) -> Option<String> {
+        let (cookies, trial) = self.jar.as_ref()?;
+        let what = format!("cookie {}", cookies.join(", "));
+        inference.evidence.push(format!(
+            "{} clients that bring back the {what}: {}",
+            trial.rows.len(),
+            describe_trial(trial)
+        ));
+        let requests: usize = trial.rows.iter().map(Vec::len).sum();
+        // A few that stray are a fault of one that is sticky; without any stickiness half of them would, at the least.
+        let sticky = trial.spread() > 1 && requests >= 40 && trial.strayed() < 0.15;
+        sticky.then(|| format!("sticky by the balancer's {what}"))
+    }
+
+    fn name_rotation(
         &self,
         weights: Vec<(Backend, u32)>,
         turns: Option<Vec<Backend>>,
@@ -325,192 +335,280 @@ impl Evidence {
         inference: &mut Inference,
     ) {
         let equal = weights.iter().all(|(_, weight)| *weight == weights[0].1);
-        let turning = if equal { Algorithm::RoundRobin } else { Algorithm::WeightedRoundRobin };
+        let rotation = if equal { Algorithm::RoundRobin } else { Algorithm::WeightedRoundRobin };
         (inference.turns, inference.weights) = (turns, reduced(weights));
         match load {
             Load::Follows { .. } => {
                 inference.kind = Some(Algorithm::LeastConnections);
-                inference.label = "least connections, in turns among equals".to_owned();
+                "least connections, in turns among equals".clone_into(&mut inference.label);
                 return;
             }
-            Load::Ignores => inference.kind = Some(turning),
+            Load::Ignores => inference.kind = Some(rotation),
             Load::Unknown => {
-                inference.kind = Some(turning);
-                inference.or = vec![Algorithm::LeastConnections];
+                inference.kind = Some(rotation);
+                inference.or = vec![Algorithm::LeastConnections, Algorithm::LeastTime];
             }
         }
-        inference.label = match equal {
-            true => "round robin".to_owned(),
-            false => {
-                let weights: Vec<String> = inference.weights.iter().map(|(_, weight)| weight.to_string()).collect();
-                format!("weighted round robin {}{}", weights.join(":"), self.pattern(inference))
-            }
+        inference.label = if equal {
+            "round robin".to_owned()
+        } else {
+            let weights: Vec<String> = inference.weights.iter().map(|(_, weight)| weight.to_string()).collect();
+            format!("weighted round robin {}{}", weights.join(":"), pattern(inference))
         };
         if inference.turns.is_none() {
             inference.label.push_str(", in an order that changes from round to round");
         }
-        inference.cursors = match (self.cursors, fresh.is_of_one_cursor()) {
+        self.count_rotations(fresh, inference);
+    }
+
+    fn count_rotations(&self, fresh: &Order, inference: &mut Inference) {
+        let is_strict = match fresh {
+            Order::Turns { exceptions, .. } => *exceptions == 0 && fresh.is_of_one_cursor(),
+            Order::Blocks(_) => true,
+            _ => false,
+        };
+        inference.cursors = match (self.cursors, is_strict) {
             (Some((_, cursors)), _) => Some(cursors as u32),
             (None, true) => Some(1),
-            (None, false) => Some(2),
+            // Connections in sequence that rotate no more than those of others do.
+            (None, false) if self.is_undisturbed() && !self.kept.is_empty() && !fresh.is_of_one_cursor() => Some(2),
+            (None, false) => None,
         };
         if let Some((connections, cursors)) = self.cursors {
-            let several = if cursors == 1 {
-                "one cursor".to_owned()
-            } else {
-                format!("{cursors} cursors, each in turn for itself")
-            };
+            let several =
+                if cursors == 1 { "one rotation".to_owned() } else { format!("{cursors} rotations, each for itself") };
             inference.evidence.push(format!("{connections} connections against each other: {several}"));
         }
         if inference.cursors.is_some_and(|cursors| cursors > 1) {
             inference.hint = Some(
-                "several cursors: each worker process (or balancer) goes round for itself. In NGINX a `zone` in the upstream block makes workers share one".to_owned(),
+                "several rotations: each worker process (or balancer) has its own. In NGINX a `zone` in the upstream block makes workers share one".to_owned(),
             );
         }
     }
 
-    fn infer_unordered(&self, fresh: &Order, sample: &Order, load: Load, inference: &mut Inference) {
-        if !self.sample.is_empty() {
+    /// Whether nothing but the balancer moved its rotations.
+    fn is_undisturbed(&self) -> bool {
+        let reached = self.fresh.iter().chain(&self.kept).all(|pick| pick.backend.is_known());
+        self.others == 0 && self.failing.is_empty() && reached
+    }
+
+    fn name_unordered(&self, fresh: &Order, sample: &Order, load: Load, inference: &mut Inference) {
+        use Algorithm::{LeastConnections, LeastTime, Random, RoundRobin, TwoChoices};
+        if !(self.sample.is_empty() && self.more.is_empty()) {
             let what = match sample {
                 Order::Even(ratio) => format!("far more even than chance ({:.0} % of its variance)", ratio * 100.0),
                 Order::Chance => "as even as chance".to_owned(),
                 Order::Clumped => "less even than chance".to_owned(),
-                Order::TooFew | Order::One(_) | Order::Turns(_) | Order::Blocks(_) | Order::Unclear => {
+                Order::TooFew | Order::One(_) | Order::Turns { .. } | Order::Blocks(_) | Order::Unclear => {
                     "not clear".to_owned()
                 }
             };
-            inference.evidence.push(format!("{} blocks of requests: {what}", self.sample.len()));
+            inference.evidence.push(format!("{} requests in blocks: {what}", self.sample.len().max(self.more.len())));
         }
-        if let Load::Follows { partly } = load {
-            // Least connections never picks a busy one while another is idle, also not for those that are held. With all busy but one, two
-            // choices take a busy one a third of the time at least. One that was not under way yet, or not any more, is no proof.
-            let spread: Vec<&Hold> = self.held_most.iter().filter(|hold| hold.is_spread()).collect();
-            let others: usize = spread.iter().map(|hold| hold.others.len()).sum();
-            let there: usize = spread.iter().map(|hold| hold.to_busy()).sum();
-            let avoided = !spread.is_empty() && there * 10 < others;
-            (inference.kind, inference.label) = match (self.held_most.is_empty(), avoided) {
-                (false, true) => {
-                    (Some(Algorithm::LeastConnections), "least connections, by chance among equals".to_owned())
-                }
-                (false, false) => (Some(Algorithm::TwoChoices), Algorithm::TwoChoices.label().to_owned()),
-                (true, _) if partly => (Some(Algorithm::TwoChoices), Algorithm::TwoChoices.label().to_owned()),
-                (true, _) => {
-                    inference.or = vec![Algorithm::TwoChoices];
-                    (
-                        Some(Algorithm::LeastConnections),
-                        "least connections, or the less loaded of two random choices".to_owned(),
-                    )
-                }
-            };
-            return;
-        }
-        let even = matches!(fresh, Order::Even(_)) || matches!(sample, Order::Even(_));
+        // One after the other with nothing in flight, load says nothing: even is a rotation. Side by side load evens out too.
+        let is_serial = !self.kept.is_empty();
+        let even_in_series = is_serial && matches!(fresh, Order::Even(_) | Order::Turns { .. });
+        let even = matches!(fresh, Order::Even(_) | Order::Turns { .. }) || matches!(sample, Order::Even(_));
         // Under load a machine that shares out its time in slices can make chance look clumped, never more even.
         let chance = matches!(fresh, Order::Chance)
             && matches!(sample, Order::Chance | Order::Clumped | Order::Unclear | Order::TooFew);
-        match (even, chance) {
-            (true, _) => {
-                inference.kind = Some(Algorithm::RoundRobin);
-                inference.label = "round robin, with several cursors".to_owned();
-                inference.cursors = Some(2);
-                inference.hint = Some(
-                    "far more even than chance, and no order: several workers or balancers, each in turn for itself"
-                        .to_owned(),
-                );
+        match load {
+            Load::Follows { partly } => self.name_by_load(partly, even_in_series, inference),
+            Load::Ignores | Load::Unknown if !even && !chance => {
+                inference.or =
+                    vec![RoundRobin, Algorithm::WeightedRoundRobin, Random, TwoChoices, LeastConnections, LeastTime];
+                if load == Load::Ignores {
+                    inference.or.retain(|algorithm| !algorithm.follows_load());
+                }
+                "not known: no order, and not surely chance".clone_into(&mut inference.label);
             }
-            (false, true) => {
-                inference.kind = Some(Algorithm::Random);
-                inference.label = "random".to_owned();
-                if matches!(sample, Order::TooFew | Order::Unclear) {
-                    inference.or.push(Algorithm::RoundRobin);
+            Load::Ignores if even => self.name_rotations(inference),
+            Load::Unknown if even_in_series => {
+                self.name_rotations(inference);
+                inference.or.extend([LeastConnections, LeastTime]);
+            }
+            Load::Unknown if even => {
+                inference.or = vec![RoundRobin, Algorithm::WeightedRoundRobin, LeastConnections, TwoChoices, LeastTime];
+                "more even than chance: round robin, or by load".clone_into(&mut inference.label);
+            }
+            Load::Ignores | Load::Unknown => {
+                inference.kind = Some(Random);
+                "random".clone_into(&mut inference.label);
+                // Others' requests, and rounds that leave out a failing backend, make rotations look like chance.
+                // So does a starved machine where requests go side by side, until a long sample shows that they are not even.
+                let is_short = !is_serial && self.sample.len() < 2_000;
+                if matches!(sample, Order::TooFew | Order::Unclear) || !self.is_undisturbed() || is_short {
+                    inference.or.extend([RoundRobin, Algorithm::WeightedRoundRobin]);
                 }
                 if load == Load::Unknown {
-                    inference.or.push(Algorithm::TwoChoices);
-                    inference.or.push(Algorithm::LeastConnections);
+                    inference.or.extend([TwoChoices, LeastConnections]);
                 }
             }
-            (false, false) => {}
         }
     }
 
-    /// An answer that took its time and is remembered: whose it was, how many of how many later requests went there, and which share of those
-    /// before it did.
-    fn memory(&self) -> Option<(Backend, u64, u64, f64)> {
-        let mut rounds = self.after.iter().enumerate().filter_map(|(round, hold)| {
-            let slow = *hold.busy.first()?;
-            let usual = match round.checked_sub(1) {
-                None => self.usual(slow),
-                Some(before) => share(slow, self.after[before].others.iter()),
-            };
-            Some((slow, hold.to_busy() as u64, hold.others.len() as u64, usual))
-        });
-        rounds.find(|(_, there, others, usual)| {
-            binomial_at_most(*there, *others, *usual) < LEVEL && (*there as f64) < *others as f64 * usual * 0.7
-        })
+    fn name_rotations(&self, inference: &mut Inference) {
+        use Algorithm::{RoundRobin, WeightedRoundRobin};
+        let longest =
+            [backends(&self.fresh), backends(&self.more), self.sample.clone()].into_iter().max_by_key(Vec::len);
+        let seen = counts(&longest.unwrap_or_default());
+        let known = || seen.iter().filter(|(backend, _)| backend.is_known()).map(|(_, count)| f64::from(*count));
+        let mean = known().sum::<f64>() / known().count().max(1) as f64;
+        let off = known().map(|count| (count - mean).abs()).fold(0.0, f64::max);
+        let (name, other) =
+            if off > mean * 0.1 + 8.0 { (WeightedRoundRobin, RoundRobin) } else { (RoundRobin, WeightedRoundRobin) };
+        inference.kind = Some(name);
+        if !self.failing.is_empty() || (off > mean * 0.02 + 8.0 && off < mean * 0.2 + 16.0) {
+            inference.or.push(other);
+        }
+        let several = self.is_undisturbed() && !self.kept.is_empty();
+        if several {
+            inference.label = format!("{}, with several rotations", name.label());
+            inference.cursors = Some(2);
+            inference.hint = Some(
+                "far more even than chance, and no order: several workers or balancers, each with its own rotation"
+                    .to_owned(),
+            );
+        } else {
+            name.label().clone_into(&mut inference.label);
+        }
     }
 
-    fn say_least_time(&self, names: &[String], inference: &mut Inference) {
+    fn name_by_load(&self, partly: bool, even_in_series: bool, inference: &mut Inference) {
+        use Algorithm::{LeastConnections, LeastTime, TwoChoices};
+        if !self.mixed.is_empty() {
+            let seen = uphill(&self.mixed, &self.failing);
+            let never = seen.taken * 50 <= seen.chances;
+            inference.kind = Some(LeastConnections);
+            "least connections".clone_into(&mut inference.label);
+            let mut several: Vec<Backend> = self.mixed.iter().map(|flight| flight.pick.backend).collect();
+            several.retain(|backend| backend.is_known() && !self.failing.contains(backend));
+            let several = counts(&several).len();
+            if !never || several < 3 {
+                inference.or.push(TwoChoices);
+            }
+            if !never || seen.chances < 60 {
+                inference.or.push(LeastTime);
+            }
+            if !inference.or.is_empty() {
+                "least connections, or another that looks at load".clone_into(&mut inference.label);
+            }
+            return;
+        }
+        // Least connections never picks a busy one while another is idle, also not for those that are held. With all busy but one, two
+        // choices take a busy one a third of the time at least. One that was not under way yet, or not any more, is no proof.
+        let spread: Vec<&Hold> = self.held_most.iter().filter(|hold| hold.is_spread()).collect();
+        let others: usize = spread.iter().map(|hold| hold.others.len()).sum();
+        let there: usize = spread.iter().map(|hold| hold.to_busy()).sum();
+        let avoided = !spread.is_empty() && there * 10 < others;
+        let two = Algorithm::TwoChoices.label().to_owned();
+        (inference.kind, inference.label) = match (self.held_most.is_empty(), avoided) {
+            (false, true) => (Some(LeastConnections), "least connections, by chance among equals".to_owned()),
+            // Two random choices are chance while all are idle; what is even then are workers that each see their own load alone.
+            (_, false) if partly && even_in_series => {
+                (Some(LeastConnections), "least connections, each worker for itself".to_owned())
+            }
+            (false, false) => (Some(TwoChoices), two),
+            (true, _) if partly => (Some(TwoChoices), two),
+            (true, _) => {
+                inference.or = vec![TwoChoices];
+                (Some(LeastConnections), "least connections, or the less loaded of two random choices".to_owned())
+            }
+        };
+    }
+
+    fn name_least_time(&self, names: &[String], inference: &mut Inference) {
         (inference.kind, inference.label) = (Some(Algorithm::LeastTime), Algorithm::LeastTime.label().to_owned());
-        if let Some((slow, there, others, usual)) = self.memory() {
+        if let Some((slow, there, others, usual)) = (0..self.after.len()).find_map(|round| self.memory(round)) {
             inference.evidence.push(format!(
-                "after an answer of {} that took its time: {there} of {others} went there (else {:.0} %)",
+                "after a slow response of {}: {there} of {others} requests went there (usually {:.0} %)",
                 name(names, slow),
                 usual * 100.0
             ));
         }
     }
 
-    /// Whether a backend whose answer took its time is avoided afterwards.
-    fn remembers(&self) -> bool {
-        self.memory().is_some()
-    }
-
-    /// How often a backend was picked while nothing was in flight.
-    fn usual(&self, backend: Backend) -> f64 {
-        share(backend, self.fresh.iter().chain(&self.kept))
-    }
-
-    /// Whether backends with a request in flight are avoided.
+    /// Whether backends with requests in flight are avoided.
     fn load(&self, names: &[String], inference: &mut Inference) -> Load {
-        let others: usize = self.held_one.iter().map(|hold| hold.others.len()).sum();
+        if !self.mixed.is_empty() {
+            return self.load_of_mixed(inference);
+        }
+        let holds: Vec<&Hold> = self
+            .held_one
+            .iter()
+            .filter(|hold| hold.busy.iter().all(|busy| !self.failing.contains(busy)) && !hold.others.is_empty())
+            .collect();
+        let others: usize = holds.iter().map(|hold| hold.others.len()).sum();
         if others == 0 {
             return Load::Unknown;
         }
-        let expected = |hold: &Hold| hold.busy.first().map_or(0.0, |busy| self.usual(*busy)) * hold.others.len() as f64;
-        let usual = self.held_one.iter().map(expected).sum::<f64>() / others as f64;
-        let there: usize = self.held_one.iter().map(Hold::to_busy).sum();
-        let mut busy: Vec<&str> =
-            self.held_one.iter().filter_map(|hold| Some(name(names, *hold.busy.first()?))).collect();
+        let idle = backends(&[self.fresh.as_slice(), &self.kept].concat());
+        let seen = |backend: Backend| idle.iter().filter(|it| **it == backend).count() as u64;
+        let total = idle.len().max(1);
+        let weighted = |share: &dyn Fn(Backend) -> f64| {
+            let expected = |hold: &&Hold| hold.busy.first().map_or(0.0, |busy| share(*busy)) * hold.others.len() as f64;
+            holds.iter().map(expected).sum::<f64>() / others as f64
+        };
+        let usual = weighted(&|busy| seen(busy) as f64 / total as f64);
+        let low = weighted(&|busy| lower_bound(seen(busy), total as u64));
+        let there: usize = holds.iter().map(|hold| hold.to_busy()).sum();
+        let mut busy: Vec<&str> = holds.iter().filter_map(|hold| Some(name(names, *hold.busy.first()?))).collect();
         busy.dedup();
         inference.evidence.push(format!(
-            "while a request was in flight at {}: {there} of {others} others went there too (else {:.0} %)",
+            "while a request was in flight at {}: {there} of {others} others went there too ({:.0} % expected if load is ignored)",
             busy.join(", "),
             usual * 100.0
         ));
         if !self.held_most.is_empty() {
             let most: usize = self.held_most.iter().map(|hold| hold.others.len()).sum();
             let there: usize = self.held_most.iter().map(Hold::to_busy).sum();
-            inference
-                .evidence
-                .push(format!("with one in flight at each but one: {there} of {most} went to a busy one"));
+            inference.evidence.push(format!("with one in flight at all but one: {there} of {most} went to a busy one"));
         }
         let (share, there, others) = (there as f64 / others as f64, there as u64, others as u64);
-        if binomial_at_most(there, others, usual) < LEVEL && share < usual * 0.7 {
+        if binomial_at_most(there, others, low) < LEVEL && share < low * 0.7 {
             return Load::Follows { partly: share > usual * 0.1 };
         }
-        // Even two choices with replacement halve the share, at the least.
-        match binomial_at_least(there, others, usual * 0.6) < 1e-3 {
-            true => Load::Ignores,
-            false => Load::Unknown,
+        // What fails looks idle and is chosen for that. Even two choices with replacement halve the share, at the least.
+        if self.failing.is_empty() && binomial_at_least(there, others, usual * 0.6) < 1e-3 {
+            Load::Ignores
+        } else {
+            Load::Unknown
         }
     }
 
-    /// What is known of its turns.
-    fn pattern(&self, inference: &Inference) -> &'static str {
-        match &inference.turns {
-            Some(turns) if is_smooth(turns, &inference.weights) => ", smooth (in the order of NGINX)",
-            Some(_) | None => "",
+    fn load_of_mixed(&self, inference: &mut Inference) -> Load {
+        let order = Order::of(&self.mixed.iter().map(|flight| flight.pick.backend).collect::<Vec<Backend>>());
+        let Uphill { chances, taken, expected } = uphill(&self.mixed, &self.failing);
+        let rotates = order.is_of_one_cursor();
+        inference.evidence.push(format!(
+            "{} requests side by side, some much slower: {}{taken} of {chances} went to a backend that had more in flight than another              ({expected:.0} expected if load is ignored)",
+            self.mixed.len(),
+            if rotates { "the rotation went on regardless; " } else { "" }
+        ));
+        let share = if chances == 0 { 0.0 } else { expected / chances as f64 };
+        if (taken as f64) < expected * 0.7 && binomial_at_most(taken, chances, share) < LEVEL {
+            // In turns among equals it goes on as if it were a rotation until loads differ.
+            return Load::Follows { partly: taken as f64 > expected * 0.1 };
         }
+        // What fails looks idle and is chosen for that.
+        if !rotates && !self.failing.is_empty() {
+            return Load::Unknown;
+        }
+        // A rotation that goes on while loads differ ignores them.
+        if rotates && taken >= 10
+            || taken as f64 > expected * 0.6 && binomial_at_least(taken, chances, share * 0.6) < 1e-3
+        {
+            return Load::Ignores;
+        }
+        Load::Unknown
+    }
+}
+
+/// What is known of its turns.
+fn pattern(inference: &Inference) -> &'static str {
+    match &inference.turns {
+        Some(turns) if is_smooth(turns, &inference.weights) => ", smooth (in the order of NGINX)",
+        Some(_) | None => "",
     }
 }
 
@@ -532,54 +630,71 @@ fn is_smooth(turns: &[Backend], weights: &[(Backend, u32)]) -> bool {
     (0..turns.len()).any(from)
 }
 
-/// Whether the load of a backend counts.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Load {
-    Follows { partly: bool },
-    Ignores,
-    Unknown,
-}
-
-fn share<'a>(of: Backend, sequence: impl Iterator<Item = &'a Backend> + Clone) -> f64 {
-    sequence.clone().filter(|it| **it == of).count() as f64 / sequence.count().max(1) as f64
-}
-
 fn name(names: &[String], backend: Backend) -> &str {
-    names.get(usize::from(backend.0)).map_or("?", String::as_str)
+    names.get(usize::from(backend.0)).map_or("nobody", String::as_str)
 }
 
 fn singular(key: &Key) -> String {
     match key {
         Key::Network | Key::Host => "source address".to_owned(),
         Key::Path => "URI".to_owned(),
+        Key::Body => "the request's body".to_owned(),
         Key::Header(name) => format!("the header {name}"),
         Key::Cookie(name) => format!("the client's cookie {name}"),
     }
 }
 
-fn told(trial: &Trial) -> String {
+fn describe_missing(missing: Missing) -> String {
+    let because = |why: Why| match why {
+        Why::NotWanted => "no experiments were wanted",
+        Why::NoTime => "responses are slow, it does not fit into the experiments' time",
+        Why::NoRequests => "it does not fit into the requests that are allowed",
+        Why::Cached => "a cache, or the balancer itself, gave the responses",
+        Why::Impossible => "the balancer is not on this machine",
+        Why::NotOurs => "the backends are not ours and cannot be asked to take their time",
+        Why::NotHeld => "no request could be held in flight",
+    };
+    match missing {
+        Missing::Order { sent, why } => format!("order: only {sent} requests: {}", because(why)),
+        Missing::Connections => "connections or requests: not tried, the balancer does not keep connections".to_owned(),
+        Missing::Source(why) => format!("source addresses: not tried: {}", because(why)),
+        Missing::Path(why) => format!("paths: not tried: {}", because(why)),
+        Missing::Body(why) => format!("bodies: not tried: {}", because(why)),
+        Missing::Header(why) => format!("headers: not tried: {}", because(why)),
+        Missing::Cookie(why) => format!("cookies: not tried: {}", because(why)),
+        Missing::Jar(why) => format!("the balancer's cookies: not tried: {}", because(why)),
+        Missing::Load(why) => format!("load: not tried: {}", because(why)),
+    }
+}
+
+fn describe_trial(trial: &Trial) -> String {
     match (trial.spread(), trial.moved()) {
-        (0, _) => "no answer".to_owned(),
-        (1, _) => "all to the same backend".to_owned(),
-        (spread, 0) => format!("{spread} backends, each always the same one"),
-        (spread, moved) => format!("{spread} backends, {moved} of {} changed theirs", trial.rows.len()),
+        (0, _) => "no response".to_owned(),
+        (1, 0) => "all to the same backend".to_owned(),
+        (spread, 0) => format!("{spread} backends, each value always the same one"),
+        (spread, moved) => format!("{spread} backends, {moved} of {} values changed theirs", trial.rows.len()),
     }
 }
 
 /// A few turns in the backends' names, and what they look like.
-fn seen(order: &Order, sequence: &[Backend], names: &[String]) -> String {
+fn describe(order: &Order, sequence: &[Backend], names: &[String]) -> String {
     let turn =
         |backends: &[Backend]| backends.iter().map(|backend| name(names, *backend)).collect::<Vec<_>>().join(" ");
+    let but = |exceptions: usize| match exceptions {
+        0 => "without exception".to_owned(),
+        1 => "with 1 exception".to_owned(),
+        count => format!("with {count} exceptions"),
+    };
     match order {
         Order::TooFew => "too few of some to compare".to_owned(),
         Order::One(backend) => format!("all to {}", name(names, *backend)),
-        Order::Turns(period) if period.len() <= 12 => format!("{}, without exception", turn(period)),
-        Order::Turns(period) => format!("a turn of {}, without exception", period.len()),
+        Order::Turns { period, exceptions } if period.len() <= 12 => format!("{}, {}", turn(period), but(*exceptions)),
+        Order::Turns { period, exceptions } => format!("a turn of {}, {}", period.len(), but(*exceptions)),
         Order::Blocks(weights) => {
             let length: u32 = weights.iter().map(|(_, weight)| weight).sum();
             format!("each block of {length} complete, in changing order")
         }
-        Order::Even(ratio) => format!("no order, {:.0} % of the variance of chance", ratio * 100.0),
+        Order::Even(ratio) => format!("no fixed order; variance is {:.0} % of random selection's", ratio * 100.0),
         Order::Chance => format!("like chance: {} …", turn(&sequence[..sequence.len().min(6)])),
         Order::Unclear => "neither order nor clearly chance".to_owned(),
         Order::Clumped => "the same backend again more often than by chance".to_owned(),

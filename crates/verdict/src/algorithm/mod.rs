@@ -1,13 +1,16 @@
 //! How a balancer selects a backend: the names of algorithms, the experiments that vary one thing at a time, and what follows from them.
 
+mod evidence;
 pub mod experiments;
 mod infer;
+mod load;
 pub mod order;
 
 use std::fmt;
 use std::str::FromStr;
 
-pub use infer::{Evidence, Hold, Inference, Key, Trial};
+pub use evidence::{Evidence, Flight, Hold, Key, Missing, Pick, Trial, Why};
+pub use infer::Inference;
 
 /// How a balancer selects a backend.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

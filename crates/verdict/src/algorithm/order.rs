@@ -1,7 +1,7 @@
 //! PURE. What a sequence of backends looks like: turns, blocks, or chance.
 
 use crate::observation::Backend;
-use crate::statistics::{Dispersion, dispersion, ln_multinomial};
+use crate::statistics::{Dispersion, binomial_at_least, dispersion, ln_multinomial};
 
 /// What a sequence looks like.
 #[derive(Clone, PartialEq, Debug)]
@@ -10,8 +10,13 @@ pub enum Order {
     TooFew,
     /// Always the same backend.
     One(Backend),
-    /// The same turns again and again, without an exception.
-    Turns(Vec<Backend>),
+    /// The same turns again and again.
+    Turns {
+        /// Once round.
+        period: Vec<Backend>,
+        /// How often it was left, and taken up again at another place.
+        exceptions: usize,
+    },
     /// From a certain place on each block of a length holds each backend as often as the others do: backend, times.
     Blocks(Vec<(Backend, u32)>),
     /// None of these, and much more even than chance: the variance as a share of that of chance.
@@ -39,7 +44,7 @@ impl Order {
         if sequence.iter().all(|backend| *backend == first) {
             return Order::One(first);
         }
-        let found = turns(sequence).map(Order::Turns).or_else(|| blocks(sequence).map(Order::Blocks));
+        let found = turns(sequence).or_else(|| blocks(sequence).map(Order::Blocks));
         found.unwrap_or_else(|| Order::of_counts(&in_blocks(sequence)))
     }
 
@@ -48,7 +53,7 @@ impl Order {
     pub fn is_of_one_cursor(&self) -> bool {
         match self {
             Order::Blocks(_) => true,
-            Order::Turns(turns) => {
+            Order::Turns { period: turns, .. } => {
                 let all = counts(turns);
                 let rounds = all.iter().fold(0, |divisor, (_, count)| greatest_common_divisor(divisor, *count));
                 let length = turns.len() / rounds as usize;
@@ -74,15 +79,71 @@ impl Order {
     }
 }
 
-/// The shortest period that a sequence has, if it goes through it three times at least and chance would not.
-fn turns(sequence: &[Backend]) -> Option<Vec<Backend>> {
-    let repeats = |period: &usize| sequence.iter().zip(&sequence[*period..]).all(|(a, b)| a == b);
-    let period = (2..=sequence.len() / 3).find(repeats)?;
-    // Chance gives the most frequent backend again with that probability, each time.
+/// The shortest period that a sequence has, if it goes through it three times at least and chance would not. A few exceptions are granted:
+/// a backend that was left out for a while, or somebody else's request, after which the turns go on.
+fn turns(sequence: &[Backend]) -> Option<Order> {
     let shares = counts(sequence);
-    let most = *shares.iter().map(|(_, count)| count).max()? as f64 / sequence.len() as f64;
-    let by_chance = most.powf((sequence.len() - period) as f64) * period as f64;
-    (by_chance < LEVEL).then(|| sequence[..period].to_vec())
+    // Chance gives the most frequent backend again with that probability, each time.
+    let most = f64::from(shares.iter().map(|(_, count)| *count).max()?) / sequence.len() as f64;
+    let agreeing = |period: usize| sequence.iter().zip(&sequence[period..]).filter(|(a, b)| a == b).count();
+    let longest = sequence.len() / 3;
+    let repeats = |period: &usize| sequence.iter().zip(&sequence[*period..]).all(|(a, b)| a == b);
+    if let Some(period) = (2..=longest).find(repeats) {
+        let by_chance = most.powf((sequence.len() - period) as f64) * period as f64;
+        return (by_chance < LEVEL).then(|| Order::Turns { period: sequence[..period].to_vec(), exceptions: 0 });
+    }
+    let nearly = |period: &usize| {
+        let (compared, agreed) = (sequence.len() - period, agreeing(*period));
+        agreed * 20 >= compared * 17
+            && binomial_at_least(agreed as u64, compared as u64, most) * (*period as f64) < LEVEL
+    };
+    let length = (2..=longest.min(MOST_WITH_EXCEPTIONS)).find(nearly)?;
+    // The round that is seen most often, wherever it begins.
+    let rounds = sequence.windows(2 * length).filter(|two| two[..length] == two[length..]).map(|two| {
+        let round = &two[..length];
+        (0..length).map(|start| [&round[start..], &round[..start]].concat()).min().unwrap_or_default()
+    });
+    let mut seen: Vec<(Vec<Backend>, usize)> = Vec::new();
+    for round in rounds {
+        match seen.iter_mut().find(|(known, _)| *known == round) {
+            Some((_, times)) => *times += 1,
+            None => seen.push((round, 1)),
+        }
+    }
+    let (period, _) = seen.into_iter().max_by_key(|(_, times)| *times)?;
+    if counts(&period).len() < 2 {
+        return None;
+    }
+    Some(Order::Turns { exceptions: exceptions(sequence, &period), period })
+}
+
+/// A longer period with exceptions is not looked for.
+const MOST_WITH_EXCEPTIONS: usize = 128;
+
+/// How often a sequence leaves its turns: after each exception it is followed again from the place where most of the next round fits.
+fn exceptions(sequence: &[Backend], period: &[Backend]) -> usize {
+    let length = period.len();
+    let fits = |at: usize, place: usize| {
+        sequence[at..]
+            .iter()
+            .take(length)
+            .enumerate()
+            .filter(|(step, it)| **it == period[(place + step) % length])
+            .count()
+    };
+    let best = |at: usize| (0..length).max_by_key(|place| fits(at, *place)).unwrap_or(0);
+    let (mut count, mut at, mut place) = (0, 0, best(0));
+    while at < sequence.len() {
+        if sequence[at] != period[place] {
+            count += 1;
+            let moved = best(at);
+            place =
+                if sequence[at] == period[moved] { moved } else { best((at + 1).min(sequence.len() - 1)) + length - 1 };
+        }
+        at += 1;
+        place = (place + 1) % length;
+    }
+    count
 }
 
 /// Blocks of the shortest length whose every block from some place on holds the same.
@@ -151,10 +212,14 @@ mod tests {
         text.bytes().map(|letter| Backend(u16::from(letter - b'a'))).collect()
     }
 
+    fn strictly(period: &str) -> Order {
+        Order::Turns { period: sequence(period), exceptions: 0 }
+    }
+
     #[test]
     fn turns_are_found_with_their_shortest_period() {
-        assert_eq!(Order::of(&sequence(&"bca".repeat(20))), Order::Turns(sequence("bca")));
-        assert_eq!(Order::of(&sequence(&"aabacaa".repeat(10))), Order::Turns(sequence("aabacaa")));
+        assert_eq!(Order::of(&sequence(&"bca".repeat(20))), strictly("bca"));
+        assert_eq!(Order::of(&sequence(&"aabacaa".repeat(10))), strictly("aabacaa"));
         assert_eq!(Order::of(&sequence(&"ab".repeat(3))), Order::TooFew);
     }
 
@@ -184,15 +249,20 @@ mod tests {
         for (turns, is_so) in
             [("abc", true), ("aabacaa", true), ("abcbcacab", true), ("bcabac", true), ("aabbcc", false)]
         {
-            assert_eq!(Order::Turns(sequence(turns)).is_of_one_cursor(), is_so, "{turns}");
+            assert_eq!(strictly(turns).is_of_one_cursor(), is_so, "{turns}");
         }
     }
 
     #[test]
-    fn one_exception_is_no_turn_but_still_even() {
+    fn turns_that_are_left_now_and_then_are_still_turns() {
         let mut text = "abc".repeat(100);
         text.insert_str(100, "aa");
-        assert!(matches!(Order::of(&sequence(&text)), Order::Even(_)));
+        let Order::Turns { period, exceptions } = Order::of(&sequence(&text)) else { panic!("{text}") };
+        assert!(period == sequence("abc") && (1..=2).contains(&exceptions), "{period:?} {exceptions}");
+        // Every 97th turn is skipped.
+        let skipping: Vec<Backend> = (0..600u16).map(|turn| Backend((turn + turn / 97) % 3)).collect();
+        let Order::Turns { period, exceptions } = Order::of(&skipping) else { panic!() };
+        assert_eq!((period, exceptions), (sequence("abc"), 6));
     }
 
     #[test]

@@ -1,0 +1,361 @@
+//! What is inferred and judged, held against simulated balancers whose truth is known.
+
+use std::time::Duration;
+
+use testbed::simulated::{Chance, Health, Picks, Simulated};
+use verdict::algorithm::experiments::{self, Pace, Request, Setting, Subject};
+use verdict::algorithm::{Algorithm, Inference};
+use verdict::observation::Backend;
+
+/// What is inferred of a balancer, with a sample of `sample` requests over 64 connections.
+fn infer(backends: usize, picks: Picks, cursors: usize, seed: u64, sample: usize) -> Inference {
+    infer_of(Simulated::new(backends, picks, cursors, seed), seed, sample)
+}
+
+fn infer_of(mut subject: Simulated, seed: u64, sample: usize) -> Inference {
+    let (backends, cursors) = (subject.backends, subject.cursors);
+    let (members, budget) = (Some(backends), Duration::from_secs(5));
+    let setting = Setting { members, can_hold: true, is_followed: sample > 0, budget, ..Setting::default() };
+    let mut evidence = experiments::run(&mut subject, &setting);
+    let mut chance = Chance::of(seed ^ 77);
+    let order: Vec<Backend> =
+        (0..sample).map(|_| Backend(subject.pick(chance.below(cursors), &Request::default()).0 as u16)).collect();
+    if sample > 0 {
+        evidence.sample = order;
+    }
+    subject.complete(&mut evidence);
+    let names: Vec<String> = (0..backends).map(|place| (9001 + place).to_string()).collect();
+    evidence.infer(&names)
+}
+
+fn named(
+    backends: usize,
+    picks: &Picks,
+    cursors: usize,
+    runs: u64,
+    sample: usize,
+) -> Vec<(Option<Algorithm>, Vec<Algorithm>)> {
+    (1..=runs)
+        .map(|seed| {
+            let inference = infer(backends, picks.clone(), cursors, seed, sample);
+            (inference.kind, inference.or)
+        })
+        .collect()
+}
+
+#[track_caller]
+fn always(backends: usize, picks: Picks, cursors: usize, kind: Algorithm) {
+    for seen in named(backends, &picks, cursors, 8, 20_000) {
+        assert_eq!(seen, (Some(kind), vec![]), "{backends} backends, {picks:?}, {cursors} cursors");
+    }
+}
+
+#[test]
+fn turns_are_round_robin_with_any_number_of_cursors() {
+    for backends in [2, 3, 5, 10] {
+        for cursors in [1, 2, 4, 16] {
+            always(backends, Picks::Turns(vec![1; backends]), cursors, Algorithm::RoundRobin);
+        }
+    }
+    always(3, Picks::Permutations, 1, Algorithm::RoundRobin);
+}
+
+#[test]
+fn cursors_that_get_connections_in_turns_are_not_taken_for_one() {
+    for batches in [1, 4, 32] {
+        for seed in 1..=10 {
+            let mut subject = Simulated::new(3, Picks::Turns(vec![1; 3]), 2, seed);
+            subject.batches = Some(batches);
+            let inference = infer_of(subject, seed, 20_000);
+            let seen = (inference.kind, inference.cursors);
+            assert_eq!(seen, (Some(Algorithm::RoundRobin), Some(2)), "{batches}: {:?}", inference.evidence);
+        }
+    }
+}
+
+#[test]
+fn chance_is_told_from_many_cursors_also_without_a_sample() {
+    for seed in 1..=15 {
+        let chance = infer(3, Picks::Random(vec![1.0; 3]), 1, seed, 0);
+        assert_eq!((chance.kind, chance.or), (Some(Algorithm::Random), vec![]), "{:?}", chance.evidence);
+        let cursors = infer(3, Picks::Turns(vec![1; 3]), 16, seed, 0);
+        assert_eq!((cursors.kind, cursors.or), (Some(Algorithm::RoundRobin), vec![]), "{:?}", cursors.evidence);
+    }
+}
+
+#[test]
+fn cursors_are_counted() {
+    for cursors in [1, 2, 4] {
+        let inference = infer(3, Picks::Turns(vec![1; 3]), cursors, 5, 20_000);
+        assert_eq!(inference.cursors, Some(cursors as u32), "{:?}", inference.evidence);
+    }
+}
+
+#[test]
+fn weighted_turns_are_recognised_and_their_weights_told() {
+    always(3, Picks::Turns(vec![5, 1, 1]), 1, Algorithm::WeightedRoundRobin);
+    always(3, Picks::Turns(vec![5, 1, 1]), 2, Algorithm::WeightedRoundRobin);
+    always(3, Picks::Blocks(vec![5, 1, 1]), 1, Algorithm::WeightedRoundRobin);
+    let inference = infer(3, Picks::Turns(vec![10, 2, 2]), 1, 1, 20_000);
+    let weights: Vec<u32> = inference.weights.iter().map(|(_, weight)| *weight).collect();
+    assert_eq!(weights, [5, 1, 1]);
+}
+
+#[test]
+fn chance_is_random_whatever_the_shares() {
+    always(3, Picks::Random(vec![1.0; 3]), 1, Algorithm::Random);
+    always(2, Picks::Random(vec![0.52, 0.48]), 1, Algorithm::Random);
+    always(3, Picks::Random(vec![5.0, 1.0, 1.0]), 4, Algorithm::Random);
+    for (kind, or) in named(10, &Picks::Random(vec![1.0; 10]), 1, 8, 20_000) {
+        // One sample in ten thousand looks as if it were not chance.
+        assert_eq!(kind, Some(Algorithm::Random), "{or:?}");
+    }
+}
+
+#[test]
+fn what_follows_load_is_told_from_what_does_not() {
+    for backends in [2, 3, 5] {
+        always(backends, Picks::LeastInTurns, 1, Algorithm::LeastConnections);
+        always(backends, Picks::LeastFirst, 1, Algorithm::LeastConnections);
+        // As NGINX, whose quick answers all count alike, and as Traefik, in which those of less than a millisecond count nothing.
+        always(backends, Picks::LeastTime { quick: 20.0 }, 1, Algorithm::LeastTime);
+        always(backends, Picks::LeastTime { quick: 0.0 }, 1, Algorithm::LeastTime);
+        always(backends, Picks::Soonest, 1, Algorithm::LeastTime);
+    }
+    for backends in [3, 5] {
+        always(backends, Picks::LeastByChance, 1, Algorithm::LeastConnections);
+        always(backends, Picks::TwoDistinct, 1, Algorithm::TwoChoices);
+        always(backends, Picks::TwoWithReplacement, 1, Algorithm::TwoChoices);
+    }
+}
+
+#[test]
+fn two_choices_of_two_are_least_connections() {
+    // With two backends both are always compared.
+    for (kind, or) in named(2, &Picks::TwoDistinct, 1, 20, 20_000) {
+        assert_eq!((kind, or), (Some(Algorithm::LeastConnections), vec![Algorithm::TwoChoices]));
+    }
+}
+
+#[test]
+fn what_it_keys_on_is_found() {
+    for backends in [2, 3, 7] {
+        always(backends, Picks::Source { network_only: true }, 2, Algorithm::Source);
+        always(backends, Picks::Source { network_only: false }, 1, Algorithm::Source);
+        always(backends, Picks::Uri, 1, Algorithm::Uri);
+        always(backends, Picks::Header("X-User"), 1, Algorithm::Header);
+        always(backends, Picks::Cookie("session"), 1, Algorithm::Cookie);
+    }
+    let inference = infer(3, Picks::Header("X-Api-Key"), 1, 3, 0);
+    assert_eq!(inference.label, "by the header X-Api-Key");
+    let inference = infer(3, Picks::Source { network_only: true }, 1, 3, 0);
+    assert!(inference.label.contains("ip_hash"), "{}", inference.label);
+}
+
+#[test]
+fn a_cookie_of_the_balancer_makes_it_sticky_even_if_it_forgets_now_and_then() {
+    always(3, Picks::Sticky { forgets: 0.0 }, 1, Algorithm::Sticky);
+    always(3, Picks::Sticky { forgets: 0.005 }, 1, Algorithm::Sticky);
+}
+
+#[test]
+fn connections_that_are_balanced_are_told_from_requests() {
+    let inference = infer(3, Picks::Connections, 1, 3, 0);
+    assert_eq!(
+        (inference.kind, inference.per_connection),
+        (Some(Algorithm::RoundRobin), true),
+        "{:?}",
+        inference.evidence
+    );
+    always(3, Picks::One, 1, Algorithm::One);
+}
+
+/// A balancer before backends as they really are. The sample goes over 32 connections at once.
+fn infer_at(members: usize, picks: &Picks, cursors: usize, seed: u64, with: &dyn Fn(&mut Simulated)) -> Inference {
+    let mut subject = Simulated::new(members, picks.clone(), cursors, seed);
+    with(&mut subject);
+    let budget = Duration::from_secs(20);
+    let setting = Setting {
+        members: Some(members),
+        can_hold: true,
+        has_body: true,
+        is_followed: true,
+        budget,
+        ..Setting::default()
+    };
+    let mut evidence = experiments::run(&mut subject, &setting);
+    assert!(subject.elapsed() < Duration::from_secs(30), "{picks:?}: {:?} {:#?}", subject.elapsed(), evidence.missing);
+    subject.complete(&mut evidence);
+    subject.jitter = 0.0;
+    let pace = Pace { width: 32, gap: Duration::ZERO, until: Duration::MAX };
+    let replies = subject.send_all(&vec![Request::default(); 2_000], &pace);
+    let sample = replies.into_iter().filter_map(|reply| reply.pick).map(|pick| pick.backend).collect();
+    let pins = evidence.infer(&[]).kind.is_some_and(Algorithm::pins);
+    evidence.sample = if pins { Vec::new() } else { sample };
+    let names: Vec<String> = (0..members).map(|place| (9001 + place).to_string()).collect();
+    evidence.infer(&names)
+}
+
+/// The name, or an open question that holds the name; never another.
+#[track_caller]
+fn never_wrong(
+    picks: &Picks,
+    cursors: usize,
+    truth: Algorithm,
+    runs: u64,
+    what: &str,
+    with: &dyn Fn(&mut Simulated),
+) -> u64 {
+    let mut named = 0;
+    for seed in 1..=runs {
+        let seen = infer_at(3, picks, cursors, seed, with);
+        let known = seen.kind == Some(truth) && seen.or.is_empty();
+        let open = seen.kind == Some(truth) || seen.kind.is_none() || seen.or.contains(&truth);
+        assert!(known || open, "{picks:?}, {what}, seed {seed}: {seen:#?}");
+        if std::env::var_os("SHOW").is_some() && !known {
+            eprintln!("{picks:?}, {what}: {:?} or {:?}: {} {:#?}", seen.kind, seen.or, seen.label, seen.evidence);
+        }
+        named += u64::from(known);
+    }
+    named
+}
+
+fn all() -> [(Picks, usize, Algorithm); 16] {
+    [
+        (Picks::Turns(vec![1; 3]), 1, Algorithm::RoundRobin),
+        (Picks::Turns(vec![1; 3]), 4, Algorithm::RoundRobin),
+        (Picks::Permutations, 1, Algorithm::RoundRobin),
+        (Picks::Turns(vec![5, 1, 1]), 1, Algorithm::WeightedRoundRobin),
+        (Picks::Random(vec![1.0; 3]), 1, Algorithm::Random),
+        (Picks::Random(vec![36.0, 29.0, 35.0]), 1, Algorithm::Random),
+        (Picks::LeastInTurns, 1, Algorithm::LeastConnections),
+        (Picks::LeastByChance, 1, Algorithm::LeastConnections),
+        (Picks::LeastFirst, 1, Algorithm::LeastConnections),
+        (Picks::TwoDistinct, 1, Algorithm::TwoChoices),
+        (Picks::TwoWithReplacement, 1, Algorithm::TwoChoices),
+        (Picks::Source { network_only: true }, 1, Algorithm::Source),
+        (Picks::Uri, 1, Algorithm::Uri),
+        (Picks::Body, 1, Algorithm::Body),
+        (Picks::Header("X-User"), 1, Algorithm::Header),
+        (Picks::Sticky { forgets: 0.0 }, 1, Algorithm::Sticky),
+    ]
+}
+
+/// What must be named, not only left open.
+fn is_named(picks: &Picks, cursors: usize) -> bool {
+    match picks {
+        Picks::Turns(_) | Picks::Permutations => cursors == 1,
+        Picks::LeastInTurns | Picks::LeastByChance | Picks::LeastFirst => true,
+        Picks::Source { .. } | Picks::Uri | Picks::Body | Picks::Header(_) | Picks::Sticky { .. } => true,
+        _ => false,
+    }
+}
+
+#[test]
+fn slow_services_get_names_too_and_within_their_time() {
+    for milliseconds in [20.0, 50.0, 250.0, 1000.0] {
+        for (picks, cursors, truth) in all() {
+            let what = format!("{milliseconds} ms");
+            let slow = |subject: &mut Simulated| subject.speed = vec![milliseconds; 3];
+            let named = never_wrong(&picks, cursors, truth, 4, &what, &slow);
+            assert!(named == 4 || !is_named(&picks, cursors), "{picks:?}, {what}: {named} of 4");
+        }
+    }
+}
+
+#[test]
+fn unequal_speeds_give_no_wrong_name() {
+    for speeds in [[10.0, 100.0, 10.0], [0.3, 20.0, 0.3], [1.0, 1300.0, 1.0]] {
+        for (picks, cursors, truth) in all() {
+            let unequal = |subject: &mut Simulated| subject.speed = speeds.to_vec();
+            never_wrong(&picks, cursors, truth, 4, &format!("{speeds:?}"), &unequal);
+        }
+    }
+}
+
+#[test]
+fn a_dead_or_failing_backend_gives_no_wrong_name() {
+    for speed in [0.3, 100.0] {
+        for health in [Health::Dead, Health::Closes(0.1), Health::Closes(1.0)] {
+            for (retries, fail_timeout) in [(false, 0.0), (true, 0.0), (true, 10_000.0)] {
+                for (picks, cursors, truth) in all() {
+                    let what = format!("{speed} ms, {health:?}, retries {retries}, out for {fail_timeout} ms");
+                    let broken = |subject: &mut Simulated| {
+                        subject.speed = vec![speed; 3];
+                        subject.health[1] = health;
+                        (subject.retries, subject.fail_timeout) = (retries, fail_timeout);
+                    };
+                    never_wrong(&picks, cursors, truth, 2, &what, &broken);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn rotation_before_a_dead_backend_is_named_also_where_nothing_is_retried() {
+    for health in [Health::Dead, Health::Closes(0.1)] {
+        for retries in [false, true] {
+            let broken = |subject: &mut Simulated| {
+                subject.health[1] = health;
+                subject.retries = retries;
+            };
+            for seed in 1..=4 {
+                let seen = infer_at(3, &Picks::Turns(vec![1; 3]), 1, seed, &broken);
+                assert_eq!(seen.kind, Some(Algorithm::RoundRobin), "{health:?} {retries} {seen:#?}");
+                assert!(seen.cursors.is_none_or(|cursors| cursors == 1), "{seen:#?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn requests_of_others_and_a_starved_machine_give_no_wrong_name() {
+    for (others, jitter, speed) in
+        [(0.02, 0.0, 0.3), (1.0, 0.0, 0.3), (0.1, 0.0, 100.0), (0.0, 30.0, 100.0), (0.5, 8.0, 30.0)]
+    {
+        for (picks, cursors, truth) in all() {
+            let what = format!("{others} of others, {jitter} ms of jitter");
+            let disturbed = |subject: &mut Simulated| {
+                (subject.others, subject.jitter) = (others, jitter);
+                subject.speed = vec![speed; 3];
+            };
+            never_wrong(&picks, cursors, truth, 3, &what, &disturbed);
+        }
+    }
+}
+
+#[test]
+fn connections_that_are_balanced_are_known_whatever_the_speed() {
+    for speed in [0.3, 50.0, 1000.0] {
+        for (picks, kind) in
+            [(Picks::Connections, Algorithm::RoundRobin), (Picks::RandomConnections, Algorithm::Random)]
+        {
+            let slow = |subject: &mut Simulated| subject.speed = vec![speed; 3];
+            let seen = infer_at(3, &picks, 1, 5, &slow);
+            assert!(seen.per_connection, "{seen:#?}");
+            let open = speed == 1000.0 && seen.kind.is_none() && seen.or.contains(&kind);
+            assert!(open || seen.kind == Some(kind), "{seen:#?}");
+        }
+    }
+}
+
+#[test]
+fn bursts_are_no_rotation_and_a_turn_that_is_skipped_is_an_exception() {
+    let seen = infer_at(3, &Picks::Bursts(10), 1, 1, &|_| {});
+    assert_eq!(seen.kind, None, "{seen:#?}");
+    let seen = infer_at(3, &Picks::Skips(97), 1, 1, &|_| {});
+    assert_eq!(seen.kind, Some(Algorithm::RoundRobin), "{seen:#?}");
+    assert!((5..=9).contains(&seen.exceptions), "{seen:#?}");
+}
+
+#[test]
+fn without_experiments_nothing_is_named() {
+    let mut subject = Simulated::new(3, Picks::Turns(vec![1; 3]), 1, 1);
+    let mut evidence = experiments::run(&mut subject, &Setting::default());
+    assert!(evidence.fresh.is_empty());
+    evidence.sample = (0..300).map(|turn| Backend(turn % 3)).collect();
+    let seen = evidence.infer(&[]);
+    assert_eq!(seen.kind, None);
+    assert!(seen.or.contains(&Algorithm::RoundRobin) && seen.or.contains(&Algorithm::LeastConnections));
+}

@@ -1,0 +1,322 @@
+//! What experiments saw, and what their records add to it.
+
+use std::fmt;
+
+use crate::Moment;
+use crate::ledger::{Entry, Ledger, Records};
+use crate::observation::{Backend, Echo};
+use crate::outcome::Outcome;
+use crate::statistics::{binomial_at_most, ln_multinomial, lower_bound};
+
+use super::experiments::backends;
+use super::order::counts;
+
+/// A request of an experiment, and the backend that the balancer selected for it: at first the one that responded, and once the records
+/// are there the one that received it first. [`Backend::UNKNOWN`] is nobody: it reached none.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Pick {
+    /// Its number in the run.
+    pub sequence: u32,
+    /// Who was selected.
+    pub backend: Backend,
+}
+
+/// What was varied to find out what a balancer keys on.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Key {
+    /// The client's address, in the third of its four numbers.
+    Network,
+    /// The client's address, in the last of its four numbers.
+    Host,
+    /// The path and the query.
+    Path,
+    /// The body.
+    Body,
+    /// A header of that name.
+    Header(String),
+    /// A cookie of that name.
+    Cookie(String),
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Key::Network => f.write_str("source addresses 127.0.N.1"),
+            Key::Host => f.write_str("source addresses 127.0.0.N"),
+            Key::Path => f.write_str("paths"),
+            Key::Body => f.write_str("bodies"),
+            Key::Header(name) => write!(f, "values of {}", several("header", name)),
+            Key::Cookie(name) => write!(f, "values of {}", several("cookie", name)),
+        }
+    }
+}
+
+/// `the header X-User`, `8 usual headers (X-User, …)`.
+fn several(what: &str, names: &str) -> String {
+    match names.split(", ").count() {
+        1 => format!("the {what} {names}"),
+        count => format!("{count} usual {what}s ({}, …)", names.split(", ").next().unwrap_or_default()),
+    }
+}
+
+/// For each value of something: who was selected, each time that it was sent.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Trial {
+    /// A row a value.
+    pub rows: Vec<Vec<Pick>>,
+}
+
+impl Trial {
+    /// How many backends were selected.
+    pub fn spread(&self) -> usize {
+        counts(&backends(&self.rows.concat())).iter().filter(|(backend, _)| backend.is_known()).count()
+    }
+
+    /// How many values did not always have the same backend.
+    pub fn moved(&self) -> usize {
+        let moved = |row: &&Vec<Pick>| row.windows(2).any(|pair| pair[0].backend != pair[1].backend);
+        self.rows.iter().filter(moved).count()
+    }
+
+    /// The share of requests that went elsewhere than the first of their value.
+    pub(super) fn strayed(&self) -> f64 {
+        let later = self.rows.iter().flat_map(|row| row.iter().skip(1).map(|it| it.backend != row[0].backend));
+        let (count, strayed) = later.fold((0, 0), |(count, strayed), strays| (count + 1, strayed + u32::from(strays)));
+        f64::from(strayed) / f64::from(count.max(1))
+    }
+
+    /// Whether each value has its backend, and not all the same one; chance would hardly ever make it look so.
+    pub fn decides(&self) -> bool {
+        self.spread() > 1 && self.moved() == 0 && self.by_chance() < 1e-7
+    }
+
+    /// How likely the same picks, dealt out at random, keep each value at one backend: of all ways to deal them out, those that do.
+    pub(super) fn by_chance(&self) -> f64 {
+        let firsts: Vec<Backend> = self.rows.iter().filter_map(|row| row.first()).map(|pick| pick.backend).collect();
+        (ln_ways(&firsts) - ln_ways(&backends(&self.rows.concat()))).exp()
+    }
+
+    /// The same values once more.
+    pub(super) fn with(mut self, more: Trial) -> Trial {
+        for (row, more) in self.rows.iter_mut().zip(more.rows) {
+            row.extend(more);
+        }
+        self
+    }
+}
+
+/// Requests held in flight, and where others went meanwhile.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Hold {
+    /// Where those in flight are.
+    pub busy: Vec<Backend>,
+    /// Where the others went, one after the other.
+    pub others: Vec<Pick>,
+}
+
+impl Hold {
+    /// How many others went to where one was held.
+    pub fn to_busy(&self) -> usize {
+        self.others.iter().filter(|other| self.busy.contains(&other.backend)).count()
+    }
+
+    /// Whether those in flight are each at another backend.
+    pub(super) fn is_spread(&self) -> bool {
+        counts(&self.busy).len() == self.busy.len()
+    }
+}
+
+/// A request among many side by side: from when until when its backend had it.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Flight {
+    /// Where it went.
+    pub pick: Pick,
+    /// Received.
+    pub from: Moment,
+    /// Answered.
+    pub to: Moment,
+}
+
+/// Why an experiment was not made, or not to its end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Why {
+    /// The user wants no experiments.
+    NotWanted,
+    /// Responses are slow: it does not fit into the experiments' time.
+    NoTime,
+    /// It does not fit into the number of requests that the user allows.
+    NoRequests,
+    /// A cache or the balancer itself gave the responses.
+    Cached,
+    /// Source addresses cannot be chosen: the balancer is on another machine.
+    Impossible,
+    /// Backends are not ours and cannot be asked to take their time.
+    NotOurs,
+    /// A request that was to be held in flight was answered at once.
+    NotHeld,
+}
+
+/// An experiment that is missing: what it would have shown is not known.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Missing {
+    /// The order in which new connections meet backends, of which so many requests were sent.
+    Order {
+        /// Requests.
+        sent: usize,
+        /// The reason.
+        why: Why,
+    },
+    /// Whether connections are balanced, or requests: the balancer did not keep connections.
+    Connections,
+    /// Source addresses.
+    Source(Why),
+    /// Paths.
+    Path(Why),
+    /// Bodies.
+    Body(Why),
+    /// Headers.
+    Header(Why),
+    /// Cookies that the client brings.
+    Cookie(Why),
+    /// Cookies that the balancer issues.
+    Jar(Why),
+    /// Busy backends.
+    Load(Why),
+}
+
+/// What was seen.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Evidence {
+    /// Backends that are ready and take part, if that is known.
+    pub members: Option<usize>,
+    /// New connections in sequence, a request each.
+    pub fresh: Vec<Pick>,
+    /// Requests in sequence on one connection.
+    pub kept: Vec<Pick>,
+    /// Several requests on each of several connections, a row a connection.
+    pub connections: Trial,
+    /// Connections that were tried against each other, and the rotations that they showed.
+    pub cursors: Option<(usize, usize)>,
+    /// Clients that bring back the cookies they were given, a row each; and the names of those cookies.
+    pub jar: Option<(Vec<String>, Trial)>,
+    /// One thing varied, all else alike.
+    pub keys: Vec<(Key, Trial)>,
+    /// With one request in flight, in rounds.
+    pub held_one: Vec<Hold>,
+    /// With nothing in flight any more, after one request took its time; again while where it was is avoided.
+    pub after: Vec<Hold>,
+    /// With one request in flight at all backends but one, in rounds.
+    pub held_most: Vec<Hold>,
+    /// Side by side, some taking much longer than others.
+    pub mixed: Vec<Flight>,
+    /// In place of a sample: further requests in sequence.
+    pub more: Vec<Pick>,
+    /// Where the requests of the sample went, in the order in which they were sent, if nothing was varied or broken in it.
+    pub sample: Vec<Backend>,
+    /// What was not tried.
+    pub missing: Vec<Missing>,
+    /// Requests of others during the experiments.
+    pub others: u64,
+    /// Backends that failed a request of the experiments: what avoids them may do so for that.
+    pub failing: Vec<Backend>,
+}
+
+impl Evidence {
+    /// Puts in place of who responded who was selected, as the records have it: retries and failures do not change the order in which a
+    /// balancer selects.
+    pub fn complete(&mut self, ledger: &Ledger) {
+        if ledger.records() == Records::None {
+            return;
+        }
+        let mut failing: Vec<Backend> = Vec::new();
+        let mut correct = |pick: &mut Pick| match ledger.entry(pick.sequence) {
+            None => true,
+            Some(entry) => {
+                failing.extend(failed(&entry));
+                // A response out of a cache says nothing.
+                let is_stale = entry.outcome == Outcome::Stale || entry.observation.echo == Echo::Other;
+                if !is_stale {
+                    pick.backend = selected(&entry);
+                }
+                !is_stale
+            }
+        };
+        for picks in [&mut self.fresh, &mut self.kept, &mut self.more] {
+            picks.retain_mut(&mut correct);
+        }
+        let trials = self.keys.iter_mut().map(|(_, trial)| trial).chain(self.jar.iter_mut().map(|(_, trial)| trial));
+        for trial in trials.chain([&mut self.connections]) {
+            trial.rows.iter_mut().for_each(|row| row.retain_mut(&mut correct));
+        }
+        for hold in self.held_one.iter_mut().chain(&mut self.after).chain(&mut self.held_most) {
+            hold.others.retain_mut(&mut correct);
+        }
+        self.mixed.retain_mut(|flight| {
+            if let Some(first) = ledger.entry(flight.pick.sequence).and_then(|entry| entry.attempts.first().copied()) {
+                (flight.from, flight.to) = (first.received, first.answered());
+            }
+            correct(&mut flight.pick)
+        });
+        // In the order in which they met backends, which is nearer to the order of selection than that in which they were sent.
+        let received = |pick: &Pick| match ledger.entry(pick.sequence) {
+            Some(entry) => entry.attempts.first().map_or(entry.observation.sent(), |first| first.received),
+            None => Moment(0),
+        };
+        self.fresh.sort_by_cached_key(received);
+        self.more.sort_by_cached_key(received);
+        self.mixed.sort_by_key(|flight| flight.from);
+        self.failing = counts(&failing).into_iter().map(|(backend, _)| backend).collect();
+    }
+
+    /// Whether a backend got less after a slow response of its own than it usually gets.
+    pub(super) fn is_avoided(&self, round: usize) -> bool {
+        self.memory(round).is_some()
+    }
+
+    /// A slow response that is remembered: whose it was, how many of how many later requests went there, and its usual share.
+    pub(super) fn memory(&self, round: usize) -> Option<(Backend, u64, u64, f64)> {
+        let hold = self.after.get(round)?;
+        let slow = *hold.busy.first()?;
+        if self.failing.contains(&slow) {
+            return None;
+        }
+        let usual = match round.checked_sub(1) {
+            None => backends(&[self.fresh.as_slice(), &self.kept].concat()),
+            Some(before) => backends(&self.after[before].others),
+        };
+        let usually = usual.iter().filter(|backend| **backend == slow).count() as u64;
+        // What is usual was seen in a sample too.
+        let low = lower_bound(usually, usual.len() as u64);
+        let (there, others) = (hold.to_busy() as u64, hold.others.len() as u64);
+        let avoided = binomial_at_most(there, others, low) < 1e-8 && (there as f64) < others as f64 * low * 0.7;
+        avoided.then_some((slow, there, others, usually as f64 / usual.len().max(1) as f64))
+    }
+
+    /// Whether slow responses are remembered: a backend gets nothing at all afterwards, or less than usual, again and again.
+    pub(super) fn remembers(&self) -> bool {
+        let seen: Vec<_> = (0..self.after.len()).filter_map(|round| self.memory(round)).collect();
+        seen.len() >= 2 || seen.iter().any(|(_, there, others, usual)| *there == 0 && *others as f64 * usual >= 30.0)
+    }
+}
+
+/// ln of the number of orders in which these can stand.
+fn ln_ways(picks: &[Backend]) -> f64 {
+    let shares = counts(picks);
+    let times: Vec<u64> = shares.iter().map(|(_, count)| u64::from(*count)).collect();
+    // Each way has the same probability, which is left out.
+    ln_multinomial(&times, &vec![1.0; times.len()])
+}
+
+/// Where the balancer sent it first; what a mirror got is a copy.
+fn selected(entry: &Entry) -> Backend {
+    let first = match entry.outcome {
+        Outcome::Mirrored => entry.delivered().map(|attempt| attempt.backend),
+        _ => entry.first_backend(),
+    };
+    first.unwrap_or(Backend::UNKNOWN)
+}
+
+fn failed(entry: &Entry) -> Vec<Backend> {
+    let failed = entry.attempts.iter().filter(|attempt| !attempt.executed());
+    failed.map(|attempt| attempt.backend).collect()
+}
