@@ -7,8 +7,8 @@ use std::net::TcpStream;
 
 use crate::support::http::{Connection, get};
 use crate::support::{Fleet, TemporaryDirectory, list, ports, program};
+use api::{Frame, MarkKind, MemberState, Snapshot};
 use serde_json::{Value, json};
-use uuid_generator::wire::{Frame, MarkKind, MemberState, Snapshot};
 
 const HOST: &str = "127.0.0.1";
 

@@ -13,9 +13,10 @@ use crate::support::http::{Connection, GET, Unfinished};
 use crate::support::{
     Fleet, TemporaryDirectory, error_of, eventually, http, is_free, list, lives, ports, program, refuses, send,
 };
+use api::{FleetStatus, MemberState, RecordView, RecordsPage};
 use rustix::process::Signal;
 use serde_json::Value;
-use uuid_generator::wire::{AttemptEnd, FleetStatus, Generator, MemberState, RecordView, RecordsPage};
+use verdict::{AttemptEnd, Generator};
 
 // Status.
 

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use crate::support::http::{Connection, GET};
 use crate::support::{Fleet, error_of, eventually, http, program, refuses, run};
-use uuid_generator::wire::{AttemptEnd, MemberState, RecordView};
+use api::{MemberState, RecordView};
+use verdict::AttemptEnd;
 
 const ID: &str = "00000000000004d2-000000000000002a";
 

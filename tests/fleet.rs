@@ -12,10 +12,10 @@ use crate::support::http::{Answer, Connection, GET, Unfinished};
 use crate::support::{
     Fleet, LOOPBACK, after_time, all_processes, children, eventually, http, is_free, lives, refuses, send,
 };
+use api::MemberState;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use uuid::Uuid;
-use uuid_generator::wire::MemberState;
 
 // Death.
 

@@ -9,10 +9,11 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::support::http::{Answer, Connection, GET};
 use crate::support::{Fleet, LOOPBACK, PATIENCE, eventually};
+use api::RecordView;
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, prlimit, setrlimit};
 use serde_json::{Value, json};
 use uuid::Uuid;
-use uuid_generator::wire::{AttemptEnd, RecordView};
+use verdict::AttemptEnd;
 
 const LAST_GET: &str = "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
 const GET_JSON: &str = "GET /?format=json HTTP/1.1\r\nHost: h\r\n\r\n";

@@ -2,11 +2,11 @@
 
 use proptest::prelude::*;
 use uuid::Uuid;
-use uuid_generator::wire::{AttemptEnd, Moment};
 use verdict::ledger::{Arrival, Ledger, Records, UNNUMBERED};
 use verdict::observation::{Backend, ClientOutcome, Echo, Observation};
 use verdict::outcome::Outcome;
 use verdict::tally::Tally;
+use verdict::{AttemptEnd, Moment};
 
 const MILLISECOND: u64 = 1_000_000;
 

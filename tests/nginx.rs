@@ -12,7 +12,7 @@ use crate::support::nginx::{Configuration, Method as Way, Nginx};
 use crate::support::{Fleet, eventually};
 use rustix::process::Signal;
 use uuid::Uuid;
-use uuid_generator::wire::AttemptEnd;
+use verdict::AttemptEnd;
 
 const SHIPPED: &str = include_str!("../load_balancer.conf");
 /// One after the other.

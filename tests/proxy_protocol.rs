@@ -10,7 +10,7 @@ use crate::support::http::{Answer, Connection, GET};
 use crate::support::{Fleet, TemporaryDirectory, eventually};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use uuid_generator::wire::AttemptEnd;
+use verdict::AttemptEnd;
 
 const GET_JSON: &str = "GET /?format=json HTTP/1.1\r\nHost: h\r\n\r\n";
 const V1: &[u8] = b"PROXY TCP4 192.0.2.1 192.0.2.2 56324 443\r\n";
@@ -233,8 +233,7 @@ fn real_haproxy_says_who_the_client_is_by_ports_and_sockets_in_both_versions() {
             clients.push(own);
             let before = backend.fleet.records().next;
             eventually("it probes, and says that it is itself", || {
-                let records: uuid_generator::wire::RecordsPage =
-                    backend.fleet.api_get(&format!("/v1/records?from={before}"));
+                let records: api::RecordsPage = backend.fleet.api_get(&format!("/v1/records?from={before}"));
                 let mut probes = records.records.into_iter().filter(|record| record.path == "/readyz");
                 probes.any(|probe| probe.status == 200 && (probe.peer == "unix") == server.starts_with("unix"))
             });

@@ -14,7 +14,7 @@ use crate::support::{
     Fleet, PATIENCE, TemporaryDirectory, error_of, eventually, http, list, ports, program, refuses, run,
 };
 use rustix::process::Signal;
-use uuid_generator::wire::AttemptEnd;
+use verdict::AttemptEnd;
 
 const LAST_GET: &str = "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
 

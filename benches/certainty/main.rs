@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use testbed::simulated::{Chance, Picks, Simulated};
 use uuid::Uuid;
-use uuid_generator::wire::{AttemptEnd, Moment};
 use verdict::algorithm::Algorithm;
 use verdict::algorithm::experiments::{self, Request, Setting};
 use verdict::ledger::{Arrival, Ledger, Records};
@@ -15,6 +14,7 @@ use verdict::observation::{Backend, ClientOutcome, Echo, Observation};
 use verdict::rules::FALSE_ALARM;
 use verdict::statistics::{POWER, multinomial, needs};
 use verdict::tally::Tally;
+use verdict::{AttemptEnd, Moment};
 
 fn main() {
     let quick = std::env::args().any(|argument| argument == "--quick");

@@ -16,7 +16,6 @@ use crate::args::check::CheckArgs;
 use crate::check::plan::{Backing, Plan};
 use crate::check::{self, Watch};
 use crate::cli::stage::{self, Stage, Wish};
-use crate::config::Layer;
 use crate::config::check::CheckConfig;
 use crate::config::fleet::checks_of_file;
 use crate::config::output::{self, Output};
@@ -176,7 +175,7 @@ fn file(args: &CheckArgs) -> Option<&Path> {
 
 /// Those of the file, each beneath the command line.
 fn merged(args: &CheckArgs, file: &Path) -> Result<Vec<CheckConfig>, Problem> {
-    Ok(checks_of_file(file)?.into_iter().map(|check| args.check.clone().or(check)).collect())
+    Ok(checks_of_file(file)?.into_iter().map(|check| args.check.clone().over(check)).collect())
 }
 
 /// Of the balancer that is started: those of the file, or the one of the command line.

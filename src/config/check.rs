@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use serde::Deserialize;
 
-use super::layer::layer;
+use super::layer::{Layer, layer};
 use super::text::one_or_more;
 use super::{expectations, request};
 use crate::check::plan::{Backing, ClientCertificate, Experiments, Plan, Trust};
@@ -176,6 +176,32 @@ impl CheckConfig {
         CheckConfig { url, ..self }
     }
 
+    /// What is typed, and beneath it what the file says. An option that excludes another one wins over it too.
+    pub(crate) fn over(self, mut file: CheckConfig) -> CheckConfig {
+        if self.insecure {
+            file.ca = None;
+        }
+        if self.ca.is_some() {
+            file.insecure = false;
+        }
+        if self.cert.is_some() {
+            file.key = None;
+        }
+        if self.body_bytes.is_some() {
+            file.body.clear();
+        }
+        if !self.body.is_empty() {
+            file.body_bytes = None;
+        }
+        if self.no_experiments {
+            file.experiments_for = None;
+        }
+        if self.experiments_for.is_some() {
+            file.no_experiments = false;
+        }
+        self.or(file)
+    }
+
     /// The plan that it means. Files of bodies are read.
     pub(crate) fn resolve(self, backing: &Backing) -> Result<Plan, Problem> {
         let name = self.name.clone();
@@ -195,6 +221,9 @@ impl CheckConfig {
             self.connect_to.iter().map(|text| request::connect_to(text)).collect::<Result<Vec<_>, _>>()?,
         ];
         let bodies = match self.body_bytes {
+            Some(_) if !self.body.is_empty() => {
+                return Err(Problem::new("--body and --body-bytes: a body is read or generated").hint("leave one out"));
+            }
             Some(0) => Vec::new(),
             Some(bytes) => vec![vec![b'x'; within("--body-bytes", bytes, request::MAX_BODY)?].into()],
             None => request::bodies(&self.body)?,
@@ -328,5 +357,98 @@ fn timed(text: &str) -> (String, Duration) {
     match at {
         Some((command, Time(at))) => (command.to_owned(), at),
         None => (text.to_owned(), Duration::from_secs(1)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::FromArgMatches;
+
+    fn typed(words: &[&str]) -> CheckConfig {
+        let command = CheckConfig::augment_args(clap::Command::new("test").no_binary_name(true));
+        CheckConfig::from_arg_matches(&command.try_get_matches_from(words).unwrap()).unwrap()
+    }
+
+    fn written(text: &str) -> CheckConfig {
+        toml::from_str(text).unwrap()
+    }
+
+    fn plan(check: CheckConfig) -> Result<Plan, String> {
+        check.at("http://localhost/").resolve(&Backing::Any).map_err(|problem| problem.to_string())
+    }
+
+    #[test]
+    fn every_option_is_a_key_of_the_file() {
+        let command = CheckConfig::augment_args(clap::Command::new("test"));
+        let options: Vec<&str> = command.get_arguments().filter_map(clap::Arg::get_long).collect();
+        assert!(options.len() > 30, "{options:?}");
+        for option in options {
+            let values = ["true", "5", "\"x\"", "[\"x\"]"];
+            let is_known = |value: &&str| toml::from_str::<CheckConfig>(&format!("{option} = {value}")).is_ok();
+            assert!(values.iter().any(is_known), "{option} is not understood in the file");
+        }
+        assert!(toml::from_str::<CheckConfig>("nonsense = 1").is_err());
+        assert_eq!(written("url = \"a\"").url, ["a"]);
+        assert_eq!(written("url = [\"a\", \"b\"]").url, ["a", "b"]);
+    }
+
+    #[test]
+    fn what_is_typed_wins_over_the_file_also_where_options_exclude_each_other() {
+        let file = || written("ca = \"ca.pem\"\nbody-bytes = 5\nexperiments-for = \"3s\"\nrequests = 7\nrate = 2.0");
+        let merged = plan(typed(&["--insecure", "--no-experiments", "-n", "9"]).over(file())).unwrap();
+        assert_eq!((merged.trust, merged.experiments), (Trust::Anyone, Experiments::Off));
+        assert_eq!((merged.requests, merged.rate, merged.bodies.len()), (Some(9), Some(2.0), 1));
+        let merged = typed(&["--body", "prompt.json"]).over(file());
+        assert_eq!((merged.body_bytes, merged.body), (None, vec!["prompt.json".to_owned()]));
+    }
+
+    #[test]
+    fn a_plan_without_options_is_the_usual_one() {
+        let plan = plan(typed(&[])).unwrap();
+        assert_eq!((plan.method.as_str(), plan.bodies.len(), plan.timeout), ("GET", 0, Duration::from_secs(10)));
+        assert_eq!((plan.experiments, plan.budget, plan.rate), (Experiments::Usual, None, None));
+        assert_eq!(plan.url, "http://localhost/");
+    }
+
+    #[test]
+    fn a_header_may_ask_for_what_the_check_does_itself() {
+        let header = ["--header", "Transfer-Encoding: chunked", "--header", "Expect: 100-continue", "--header", "A: b"];
+        let plan = plan(typed(&header)).unwrap();
+        assert_eq!((plan.chunked, plan.expect_continue), (true, true));
+        assert_eq!(plan.headers, [("A".to_owned(), "b".to_owned())]);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_named_with_what_was_expected() {
+        for (words, part) in [
+            (&["-n", "0"][..], "-n 0: expected at least 1"),
+            (&["-c", "60001"], "-c 60001: expected at least 1 and at most 60000"),
+            (&["--budget", "0"], "--budget 0"),
+            (&["--rate=-1"], "--rate -1: expected requests per second"),
+            (&["--rate", "nan"], "--rate NaN"),
+            (&["--body-bytes", "99999999"], "--body-bytes"),
+            (&["--method", "get"], "capital letters"),
+            (&["--method", ""], "capital letters"),
+            (&["--duration", "0s"], "above 0"),
+            (&["--timeout", "5"], "--timeout 5: expected a time"),
+            (&["--experiments-for", "soon"], "--experiments-for soon"),
+            (&["--outage", "kill:9002"], "--outage kill:9002"),
+            (&["--session", "x"], "--session x"),
+            (&["--body", "/nowhere"], "--body /nowhere"),
+        ] {
+            let error = plan(typed(words)).map(|_| ()).unwrap_err();
+            assert!(error.contains(part), "{words:?}: {error}");
+        }
+        let file = written("name = \"a\"\nca = \"x\"\ninsecure = true");
+        assert_eq!(plan(file).unwrap_err(), "check a: --ca and --insecure: either trusts some certificates, or any");
+        assert!(plan(written("body = \"x\"\nbody-bytes = 1")).is_err());
+    }
+
+    #[test]
+    fn a_command_runs_after_a_second_or_at_its_time() {
+        assert_eq!(timed("nginx -s reload"), ("nginx -s reload".to_owned(), Duration::from_secs(1)));
+        assert_eq!(timed("nginx -s reload@250ms"), ("nginx -s reload".to_owned(), Duration::from_millis(250)));
+        assert_eq!(timed("ssh me@host"), ("ssh me@host".to_owned(), Duration::from_secs(1)));
     }
 }

@@ -12,9 +12,9 @@ use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use api::{FleetStatus, MemberStatus, RecordsPage};
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, getuid, kill_process};
-use uuid_generator::wire::{FleetStatus, MemberStatus, RecordsPage};
 
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_uuid-generator");
 
