@@ -23,9 +23,7 @@ use anyhow::{Context, Result, ensure};
 use memmap2::{MmapOptions, MmapRaw};
 use rustix::fs::{MemfdFlags, fstat, ftruncate, memfd_create};
 
-use verdict::request::{Differences, SentBody};
-
-use crate::wire::{AttemptEnd, Moment, RECORD_WORDS, Record};
+use crate::wire::{AttemptEnd, Moment, RECORD_WORDS, Record, Revision};
 
 const MAGIC: u64 = u64::from_be_bytes(*b"uuid-g/2");
 const HEAD_WORDS: usize = 512;
@@ -206,13 +204,10 @@ impl Writer {
         Claim { place, used, status: record.status }
     }
 
-    /// Notes the body that came for an attempt in flight, and what differs from what was sent. A reader may see these words
-    /// before all of them are written: they count when the attempt has ended.
-    pub fn note_body(&mut self, claim: &mut Claim, body: SentBody, differences: Differences) {
-        let mut record = Record::from_words(&self.words(&claim.place));
-        record.arrived.body = body;
-        record.arrived.differences = differences;
-        for (word, value) in record.body_words() {
+    /// Notes what has become known of an attempt in flight. A reader may see some of these words before the others: they count
+    /// when the attempt has ended.
+    pub fn revise(&mut self, claim: &mut Claim, revision: &Revision) {
+        for (word, value) in Record::revise(&self.words(&claim.place), revision) {
             match &mut claim.place {
                 Place::Slot(slot) => self.layout.claimed(*slot)[word].store(value, Ordering::Relaxed),
                 Place::Beyond(words) => words[word] = value,
@@ -344,6 +339,7 @@ mod tests {
             bytes: 0,
             outcome: AttemptEnd::Received,
             arrived: Default::default(),
+            refusal: None,
         }
     }
 

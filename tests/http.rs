@@ -69,12 +69,13 @@ fn the_page_stands_on_any_path() {
 #[test]
 fn the_title_is_the_host_without_its_power_or_else_the_sockets_own_address() {
     let backend = Backend::start(&[]);
-    let answer = backend.client().ask("GET / HTTP/1.1\r\nHost: <script>alert(\"'&\")</script>\r\n\r\n");
-    assert_eq!(title(&answer), "&lt;script&gt;alert(&quot;&#39;&amp;&quot;)&lt;/script&gt;");
-    assert!(!answer.body.contains("<script"));
+    let answer = backend.client().ask("GET / HTTP/1.1\r\nHost: a&amp;'b'\r\n\r\n");
+    assert_eq!(title(&answer), "a&amp;amp;&#39;b&#39;");
+    let refused = backend.client().ask("GET / HTTP/1.1\r\nHost: <script>alert(\"'&\")</script>\r\n\r\n");
+    assert!(refused.status == 400 && !refused.body.contains("<script"), "{refused:?}");
     for ip in LOOPBACK {
         let own = SocketAddr::new(ip, backend.port);
-        let answer = Connection::open(own).unwrap().ask("GET / HTTP/1.1\r\n\r\n");
+        let answer = Connection::open(own).unwrap().ask("GET / HTTP/1.0\r\n\r\n");
         assert_eq!(title(&answer), own.to_string());
     }
 }
@@ -226,7 +227,7 @@ fn a_client_that_reads_late_gets_every_answer_and_is_served_on() {
     const REQUESTS: usize = 40_000;
     let backend = Backend::start(&[]);
     let mut client = backend.client();
-    client.send(&"GET / HTTP/1.1\r\n\r\n".repeat(REQUESTS)).unwrap();
+    client.send(&"GET / HTTP/1.1\r\nHost: h\r\n\r\n".repeat(REQUESTS)).unwrap();
     eventually("its answers fill all buffers", || {
         let before = backend.fleet.member(backend.port);
         thread::sleep(Duration::from_millis(50));
@@ -269,7 +270,7 @@ fn a_malformed_request_is_refused_and_the_process_goes_on() {
     let pid = backend.pid();
     let client_hello = [b"\x16\x03\x01\x00\xf8\x01\x00\x00\xf4\x03\x03".as_slice(), &[0xa5; 230]].concat();
     let smuggled = "0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: h\r\n\r\n";
-    let get = |headers: &str| format!("GET / HTTP/1.1\r\n{headers}\r\n\r\n").into_bytes();
+    let get = |headers: &str| format!("GET / HTTP/1.1\r\nHost: h\r\n{headers}\r\n\r\n").into_bytes();
     let post =
         |headers: &str, body: &str| format!("POST / HTTP/1.1\r\nHost: h\r\n{headers}\r\n\r\n{body}").into_bytes();
     for (what, status, bytes) in [
@@ -278,8 +279,8 @@ fn a_malformed_request_is_refused_and_the_process_goes_on() {
         ("no version", 400, b"GET /\r\n\r\n".to_vec()),
         ("no request at all", 400, b"hello\r\n\r\n".to_vec()),
         ("zeros", 400, vec![0; 999]),
-        ("two Hosts", 400, get("Host: a\r\nHost: b")),
-        ("a space before a colon", 400, get("Host : a")),
+        ("two Hosts", 400, get("Host: h")),
+        ("a space before a colon", 400, get("A : b")),
         ("a folded header", 400, get("A: b\r\n c")),
         ("a zero in a header", 400, get("A: \0")),
         ("two lengths", 400, post("Content-Length: 0\r\nContent-Length: 40", smuggled)),
@@ -290,7 +291,7 @@ fn a_malformed_request_is_refused_and_the_process_goes_on() {
         ("chunks in HTTP/1.0", 400, b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n".to_vec()),
         ("a chunk without a size", 400, post("Transfer-Encoding: chunked", "x\r\nabc\r\n")),
         ("a chunk longer than its size", 400, post("Transfer-Encoding: chunked", "3\r\nabcd\r\n")),
-        ("a line too long", 414, format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(40_000)).into_bytes()),
+        ("a line too long", 414, format!("GET /{} HTTP/1.1\r\nHost: h\r\n\r\n", "x".repeat(40_000)).into_bytes()),
         ("headers too large", 431, get(&format!("A: {}", "x".repeat(40_000)))),
         ("too many headers", 431, get(&["A: b"; 101].join("\r\n"))),
     ] {
@@ -325,7 +326,7 @@ fn a_head_that_is_not_complete_in_time_is_refused_even_if_it_grows() {
     for more_headers in [0, 500] {
         let begun = Instant::now();
         let mut client = backend.client();
-        client.send("GET / HTTP/1.1\r\nA: b").unwrap();
+        client.send("GET / HTTP/1.1\r\nHost: h\r\nA: b").unwrap();
         let mut writer = client.stream.try_clone().unwrap();
         thread::scope(|scope| {
             scope.spawn(move || {
@@ -408,7 +409,7 @@ fn hundreds_of_slow_clients_keep_nobody_waiting_and_are_served_in_the_end() {
     allow_many_files();
     let mut slow: Vec<Connection> = (0..500).map(|_| backend.client()).collect();
     for client in &mut slow {
-        client.send("GET / HTTP/1.1\r\nA: b").unwrap();
+        client.send("GET / HTTP/1.1\r\nHost: h\r\nA: b").unwrap();
     }
     for _ in 0..100 {
         let asked = Instant::now();

@@ -9,7 +9,6 @@ mod check_nginx;
 mod config;
 mod configuration;
 mod control;
-mod dialogue;
 mod faults;
 mod fleet;
 mod http;

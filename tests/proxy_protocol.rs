@@ -149,14 +149,14 @@ fn a_malformed_header_is_answered_with_400_recorded_and_its_connection_closed() 
     let backend = Backend::start(&[]);
     let long = [b"PROXY TCP4 ".as_slice(), &[b'1'; 200]].concat();
     let cases: [(&[u8], &str); 8] = [
-        (b"PROXY TCP4 192.0.2.1\r\n", "not a PROXY header as its version 1 writes it"),
-        (b"PROXY TCP4 192.0.2.1 192.0.2.2 56324 443\n", "not a PROXY header as its version 1 writes it"),
-        (b"PROXY / HTTP/1.1\r\nHost: h\r\n\r\n", "not a PROXY header as its version 1 writes it"),
-        (&long, "a PROXY header of version 1 ends after 107 bytes at most"),
-        (b"\r\n\r\n\0\r\nQUIT\n\x31\x11\0\x0c", "a binary PROXY header of another version than 2"),
+        (b"PROXY TCP4 192.0.2.1\r\n", "no PROXY header as version 1 writes it"),
+        (b"PROXY TCP4 192.0.2.1 192.0.2.2 56324 443\n", "no PROXY header as version 1 writes it"),
+        (b"PROXY / HTTP/1.1\r\nHost: h\r\n\r\n", "no PROXY header as version 1 writes it"),
+        (&long, "a PROXY header of version 1 that does not end after 107 bytes"),
+        (b"\r\n\r\n\0\r\nQUIT\n\x31\x11\0\x0c", "a binary PROXY header of a version other than 2"),
         (b"\r\n\r\n\0\r\nQUIT\n\x21\x51\0\x0c............", "an unknown address family or transport"),
         (b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x04....", "too short for its addresses"),
-        (b"\r\n\r\n\0\r\nQUIT\n\x21\x11\xff\xff", "may have 2048 bytes here"),
+        (b"\r\n\r\n\0\r\nQUIT\n\x21\x11\xff\xff", "larger than 2048 bytes"),
     ];
     let mut expected = Vec::new();
     for (header, why) in cases {

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::backend::request::Request;
+use http::RequestHead;
+
 use crate::wire::Time;
 
 /// What a request asks for.
@@ -52,7 +53,7 @@ impl BadAsk {
 
 impl Ask {
     /// Of a request that is not for health. The end of the path counts: behind a balancer it has a prefix.
-    pub fn of(request: &Request) -> Result<Ask, BadAsk> {
+    pub fn of(request: &RequestHead) -> Result<Ask, BadAsk> {
         let path = request.path();
         let what = match path.as_bytes().last() {
             Some(b'0'..=b'9') => What::of(path)?,
@@ -97,12 +98,12 @@ fn delay(query: &str) -> Result<Duration, BadAsk> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::request::{header_room, parse};
+    use http::{Mode, Room};
 
     fn ask(target: &str) -> Result<Ask, BadAsk> {
-        let head = format!("GET {target} HTTP/1.1\r\n\r\n");
-        let mut room = header_room();
-        let (request, _) = parse(head.as_bytes(), &mut room, 9999).unwrap().unwrap();
+        let head = format!("GET {target} HTTP/1.1\r\nHost: h\r\n\r\n");
+        let mut room = Room::<100>::new();
+        let request = RequestHead::parse(head.as_bytes(), &mut room, 9999, Mode::Strict).unwrap().unwrap();
         Ask::of(&request)
     }
 

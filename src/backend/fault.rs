@@ -20,12 +20,12 @@ pub struct Treatment {
     /// First its answer, or what comes instead of it, is held back so long.
     pub delay: Duration,
     /// Then this.
-    pub fate: Outcome,
+    pub effect: Effect,
 }
 
 /// What a request gets; the later, the less is left of its answer.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Outcome {
+pub enum Effect {
     /// Its answer.
     Answer,
     /// An answer with this status instead.
@@ -44,7 +44,7 @@ pub enum Outcome {
 
 impl Treatment {
     /// Of all requests, as long as there are no faults.
-    pub const NORMAL: Treatment = Treatment { delay: Duration::ZERO, fate: Outcome::Answer };
+    pub const NORMAL: Treatment = Treatment { delay: Duration::ZERO, effect: Effect::Answer };
 }
 
 impl Faults {
@@ -71,12 +71,12 @@ impl Faults {
     pub fn treat(&mut self, request: Option<RequestId>, mut draw: impl FnMut() -> f64) -> Treatment {
         let mut treatment = Treatment::NORMAL;
         for fault in &self.list {
-            let (share, fate) = match *fault {
-                Fault::Hang(share) => (share, Outcome::Hang),
-                Fault::Reset(share) => (share, Outcome::Reset),
-                Fault::Close(share) => (share, Outcome::Close),
-                Fault::CloseMidway(share) => (share, Outcome::CloseMidway),
-                Fault::Status(status, share) => (share, Outcome::Status(status)),
+            let (share, effect) = match *fault {
+                Fault::Hang(share) => (share, Effect::Hang),
+                Fault::Reset(share) => (share, Effect::Reset),
+                Fault::Close(share) => (share, Effect::Close),
+                Fault::CloseMidway(share) => (share, Effect::CloseMidway),
+                Fault::Status(status, share) => (share, Effect::Status(status)),
                 Fault::Latency { time, spread, share } => {
                     if share.includes(draw()) {
                         treatment.delay = (time - spread) + spread.mul_f64(2.0 * draw());
@@ -85,14 +85,14 @@ impl Faults {
                 }
                 Fault::FailFirst(first) => match request {
                     Some(request) if self.attempts.count(request, first) <= first.get() => {
-                        (Share::ALL, Outcome::FirstFailed)
+                        (Share::ALL, Effect::FirstFailed)
                     }
                     Some(_) | None => continue,
                 },
                 Fault::Unhealthy => continue,
             };
             if share.includes(draw()) {
-                treatment.fate = treatment.fate.max(fate);
+                treatment.effect = treatment.effect.max(effect);
             }
         }
         treatment
@@ -147,24 +147,24 @@ mod tests {
 
     #[test]
     fn each_fault_has_its_fate() {
-        for (fault, fate) in [
-            ("status:418", Outcome::Status(418)),
-            ("close-midway", Outcome::CloseMidway),
-            ("close", Outcome::Close),
-            ("reset", Outcome::Reset),
-            ("hang", Outcome::Hang),
-            ("unhealthy", Outcome::Answer),
-            ("fail-first:1", Outcome::Answer),
+        for (fault, effect) in [
+            ("status:418", Effect::Status(418)),
+            ("close-midway", Effect::CloseMidway),
+            ("close", Effect::Close),
+            ("reset", Effect::Reset),
+            ("hang", Effect::Hang),
+            ("unhealthy", Effect::Answer),
+            ("fail-first:1", Effect::Answer),
         ] {
-            assert_eq!(faults(&[fault]).treat(None, || 0.999), Treatment { fate, ..Treatment::NORMAL }, "{fault}");
+            assert_eq!(faults(&[fault]).treat(None, || 0.999), Treatment { effect, ..Treatment::NORMAL }, "{fault}");
         }
     }
 
     #[test]
     fn a_share_of_the_requests_is_struck() {
         let mut faults = faults(&["status:503:10%"]);
-        assert_eq!(faults.treat(None, || 0.0999).fate, Outcome::Status(503));
-        assert_eq!(faults.treat(None, || 0.1).fate, Outcome::Answer);
+        assert_eq!(faults.treat(None, || 0.0999).effect, Effect::Status(503));
+        assert_eq!(faults.treat(None, || 0.1).effect, Effect::Answer);
     }
 
     #[test]
@@ -174,43 +174,43 @@ mod tests {
             let mut draws = draws.into_iter();
             faults.treat(None, || draws.next().unwrap())
         };
-        let held = |milliseconds, fate| Treatment { delay: Duration::from_millis(milliseconds), fate };
-        assert_eq!(treated([0.9, 0.0, 0.4], &mut faults), held(150, Outcome::Close));
-        assert_eq!(treated([0.9, 0.5, 0.6], &mut faults), held(200, Outcome::Answer));
-        assert_eq!(treated([0.9, 0.75, 0.6], &mut faults), held(225, Outcome::Answer));
+        let held = |milliseconds, effect| Treatment { delay: Duration::from_millis(milliseconds), effect };
+        assert_eq!(treated([0.9, 0.0, 0.4], &mut faults), held(150, Effect::Close));
+        assert_eq!(treated([0.9, 0.5, 0.6], &mut faults), held(200, Effect::Answer));
+        assert_eq!(treated([0.9, 0.75, 0.6], &mut faults), held(225, Effect::Answer));
     }
 
     #[test]
     fn the_first_attempts_of_each_request_fail() {
         let mut faults = faults(&["fail-first:2"]);
-        let mut fate = |id| faults.treat(id, || 0.5).fate;
+        let mut effect = |id| faults.treat(id, || 0.5).effect;
         assert_eq!(
-            [id(1), id(2), id(1), id(1), id(2), id(2), id(1)].map(&mut fate),
+            [id(1), id(2), id(1), id(1), id(2), id(2), id(1)].map(&mut effect),
             [
-                Outcome::FirstFailed,
-                Outcome::FirstFailed,
-                Outcome::FirstFailed,
-                Outcome::Answer,
-                Outcome::FirstFailed,
-                Outcome::Answer,
-                Outcome::Answer,
+                Effect::FirstFailed,
+                Effect::FirstFailed,
+                Effect::FirstFailed,
+                Effect::Answer,
+                Effect::FirstFailed,
+                Effect::Answer,
+                Effect::Answer,
             ]
         );
-        assert_eq!(fate(None), Outcome::Answer);
+        assert_eq!(effect(None), Effect::Answer);
     }
 
     #[test]
     fn attempts_are_remembered_of_the_latest_requests_while_the_fault_stays() {
         let mut faults = faults(&["fail-first:1"]);
         for sequence in 0..=REMEMBERED as u64 {
-            assert_eq!(faults.treat(id(sequence), || 0.5).fate, Outcome::FirstFailed);
+            assert_eq!(faults.treat(id(sequence), || 0.5).effect, Effect::FirstFailed);
         }
         assert_eq!(faults.attempts.counts.len(), REMEMBERED);
-        assert_eq!(faults.treat(id(1), || 0.5).fate, Outcome::Answer);
+        assert_eq!(faults.treat(id(1), || 0.5).effect, Effect::Answer);
         faults.set(vec!["fail-first:1".parse().unwrap(), "hang:1%".parse().unwrap()]);
-        assert_eq!(faults.treat(id(1), || 0.5).fate, Outcome::Answer);
+        assert_eq!(faults.treat(id(1), || 0.5).effect, Effect::Answer);
         // The oldest was forgotten.
-        assert_eq!(faults.treat(id(0), || 0.5).fate, Outcome::FirstFailed);
+        assert_eq!(faults.treat(id(0), || 0.5).effect, Effect::FirstFailed);
         faults.set(vec!["hang:1%".parse().unwrap()]);
         assert_eq!(faults.attempts.counts.len(), 0);
     }
@@ -222,18 +222,18 @@ mod tests {
             count in 0..=6usize,
         ) {
             let chosen = &order[..count];
-            let fate = faults(chosen).treat(id(1), || 0.5).fate;
+            let effect = faults(chosen).treat(id(1), || 0.5).effect;
             let has = |fault| chosen.contains(&fault);
             let expected = match () {
-                () if has("hang") => Outcome::Hang,
-                () if has("reset") => Outcome::Reset,
-                () if has("close") => Outcome::Close,
-                () if has("close-midway") => Outcome::CloseMidway,
-                () if has("fail-first:1") => Outcome::FirstFailed,
-                () if has("status:503") => Outcome::Status(503),
-                () => Outcome::Answer,
+                () if has("hang") => Effect::Hang,
+                () if has("reset") => Effect::Reset,
+                () if has("close") => Effect::Close,
+                () if has("close-midway") => Effect::CloseMidway,
+                () if has("fail-first:1") => Effect::FirstFailed,
+                () if has("status:503") => Effect::Status(503),
+                () => Effect::Answer,
             };
-            prop_assert_eq!(fate, expected);
+            prop_assert_eq!(effect, expected);
         }
 
         #[test]

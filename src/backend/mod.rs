@@ -1,19 +1,20 @@
 //! Inside each child process: one origin server. It is given its sockets, its journal and its orders, and opens nothing itself.
 //!
-//! A request's way: `server` (bytes arrive) → `dialogue` (a conversation, perhaps begun by a `proxy`) → `request`, `body`, `ask`
-//! (what is asked) → `health`, or `fault` (what is done to it) and `answer` (what is said) → the journal → `server` (bytes leave).
+//! A request's way: `server` (bytes arrive) → `connection` → `exchange` (`arrival`, `ask`: what came; `health`, or `fault` and
+//! `content`: what it gets) → the journal → `response` → `server` (bytes leave).
 
-pub mod answer;
-pub mod ask;
-pub mod body;
+mod arrival;
+mod ask;
 mod channel;
-pub mod dialogue;
-pub mod fault;
-pub mod health;
-pub mod proxy;
-pub mod request;
+mod connection;
+mod content;
+mod exchange;
+mod fault;
+mod health;
+mod response;
 mod server;
 mod show;
+mod state;
 
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -27,8 +28,8 @@ use socket2::Socket;
 use crate::journal::Writer;
 use crate::wire::{Assignment, Report};
 use channel::Channel;
-use dialogue::Site;
 use server::Server;
+use state::State;
 
 /// The life of a backend, from its assignment to its end.
 pub fn run() -> Result<()> {
@@ -37,7 +38,7 @@ pub fn run() -> Result<()> {
     let (assignment, descriptors) = channel.assignment()?;
     let terminations = listen_to_signals()?;
     match prepare(&assignment, descriptors) {
-        Ok((site, listeners)) => Server::new(listeners, channel, terminations, assignment.grace, site)?
+        Ok((state, listeners)) => Server::new(listeners, channel, terminations, assignment.grace, state)?
             .run()
             .context("the backend's loop failed"),
         Err(error) => {
@@ -47,20 +48,20 @@ pub fn run() -> Result<()> {
     }
 }
 
-fn prepare(assignment: &Assignment, descriptors: Vec<std::os::fd::OwnedFd>) -> Result<(Site, Vec<Socket>)> {
+fn prepare(assignment: &Assignment, descriptors: Vec<std::os::fd::OwnedFd>) -> Result<(State, Vec<Socket>)> {
     let mut descriptors = descriptors.into_iter();
     let journal = descriptors.next().context("no journal came with the assignment")?;
     let listeners: Vec<Socket> = descriptors.map(Socket::from).collect();
     ensure!(!listeners.is_empty(), "no listening socket came with the assignment");
-    let mut site = Site::new(
+    let mut state = State::new(
         assignment.generator,
         assignment.place,
         Writer::open(&journal)?,
         assignment.limits,
         assignment.calendar,
     );
-    site.proxy_protocol = assignment.proxy_protocol;
-    Ok((site, listeners))
+    state.proxy_protocol = assignment.proxy_protocol;
+    Ok((state, listeners))
 }
 
 /// However the supervisor ends, even by SIGKILL, and even while this process is paused.

@@ -1,5 +1,5 @@
 //! The loop of a backend: sockets, readiness and time. One thread, one `epoll`, level-triggered.
-//! What is said on a connection is `dialogue`'s.
+//! What is read and written on a connection is `connection`'s.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -16,7 +16,8 @@ use slab::Slab;
 use socket2::{SockFilter, Socket};
 
 use crate::backend::channel::Channel;
-use crate::backend::dialogue::{Dialogue, Site, Waiting};
+use crate::backend::connection::{Connection, Waiting};
+use crate::backend::state::State;
 use crate::io::clock;
 use crate::io::poller::{Alarm, Interest, Poller};
 use crate::wire::{End, Moment, Order, Report, Starvation};
@@ -55,8 +56,8 @@ pub struct Server {
     /// A byte comes for each SIGTERM.
     terminations: UnixStream,
     grace: Duration,
-    site: Site,
-    connections: Slab<Connection>,
+    state: State,
+    connections: Slab<Link>,
     accepted: u64,
     timers: Timers,
     alarm: Alarm,
@@ -83,11 +84,11 @@ enum Accepting {
     Ended,
 }
 
-struct Connection {
+struct Link {
     socket: OwnedFd,
     /// Its number in this process: tokens are used again.
     number: u64,
-    dialogue: Dialogue,
+    http: Connection,
     /// Answers that the kernel has not taken yet.
     outbox: Vec<u8>,
     interest: Interest,
@@ -128,7 +129,7 @@ impl Server {
         channel: Channel,
         terminations: UnixStream,
         grace: Duration,
-        site: Site,
+        state: State,
     ) -> io::Result<Server> {
         let poller = Poller::new()?;
         poller.add(&channel, ORDERS)?;
@@ -150,7 +151,7 @@ impl Server {
             channel,
             terminations,
             grace,
-            site,
+            state,
             connections: Slab::new(),
             accepted: 0,
             timers: Timers::default(),
@@ -184,7 +185,7 @@ impl Server {
                     token => self.serve(token as usize),
                 }
             }
-            for seen in self.site.show.take() {
+            for seen in self.state.show.take() {
                 self.channel.report_if_there_is_room(&Report::Seen(seen));
             }
             now = self.keep_time();
@@ -232,7 +233,7 @@ impl Server {
     /// Takes connections again if there may be room. The next accept shows whether there is.
     fn recover(&mut self) {
         if let Accepting::Starved { .. } = self.accepting
-            && self.connections.len() < self.site.limits.connections as usize
+            && self.connections.len() < self.state.limits.connections as usize
         {
             // Fails as `starve` found it: the next retry comes.
             let _ = self.listen();
@@ -244,8 +245,8 @@ impl Server {
             if self.accepting != Accepting::Yes {
                 return;
             }
-            if self.connections.len() >= self.site.limits.connections as usize {
-                return self.starve(Starvation::ConnectionLimit(self.site.limits.connections));
+            if self.connections.len() >= self.state.limits.connections as usize {
+                return self.starve(Starvation::ConnectionLimit(self.state.limits.connections));
             }
             let listener = &self.listeners[index];
             match acceptfrom_with(&listener.socket, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
@@ -272,13 +273,13 @@ impl Server {
         if self.connections.is_empty() {
             self.next_sweep = now.after(self.sweep_interval());
         }
-        let token = self.connections.insert(Connection {
+        let token = self.connections.insert(Link {
             socket,
             number: self.accepted,
-            dialogue: Dialogue::new(peer, local, self.accepted, &self.site),
+            http: Connection::new(peer, local, self.accepted, &self.state),
             outbox: Vec::new(),
             interest: Interest::None,
-            deadline: now.after(if self.site.draining { FIRST_CALL } else { self.site.limits.header_time }),
+            deadline: now.after(if self.state.draining { FIRST_CALL } else { self.state.limits.header_time }),
             waiting: Waiting::Idle,
         });
         // The first request has often come with the connection; one that asks to close after it then never enters the poll.
@@ -289,7 +290,7 @@ impl Server {
 
     fn serve(&mut self, token: usize) {
         let Some(connection) = self.connections.get_mut(token) else { return };
-        let turn = Turn { poller: &self.poller, site: &mut self.site, timers: &mut self.timers, token };
+        let turn = Turn { poller: &self.poller, state: &mut self.state, timers: &mut self.timers, token };
         if connection.serve(turn, &mut self.input, &mut self.output).is_break() {
             self.close(token);
         }
@@ -297,7 +298,7 @@ impl Server {
 
     fn close(&mut self, token: usize) {
         let mut connection = self.connections.remove(token);
-        connection.dialogue.end(clock::now(), &mut self.site);
+        connection.http.end(clock::now(), &mut self.state);
         drop(connection);
         self.recover();
     }
@@ -305,7 +306,7 @@ impl Server {
     // Time.
 
     fn sweep_interval(&self) -> Duration {
-        let limits = &self.site.limits;
+        let limits = &self.state.limits;
         let shortest = limits.header_time.min(limits.idle_time).min(limits.stall_time);
         (shortest / 4).clamp(Duration::from_millis(10), if self.drain_until.is_some() { LAST_CALL / 4 } else { SWEEP })
     }
@@ -335,7 +336,7 @@ impl Server {
         }
         if self.drain_until.is_some_and(|until| now >= until) {
             for mut connection in self.connections.drain() {
-                connection.dialogue.end(now, &mut self.site);
+                connection.http.end(now, &mut self.state);
             }
         }
         now
@@ -345,7 +346,7 @@ impl Server {
     fn release(&mut self, now: Moment) {
         while let Some((token, number)) = self.timers.take_due(now) {
             let Some(connection) = self.connections.get_mut(token).filter(|it| it.number == number) else { continue };
-            let turn = Turn { poller: &self.poller, site: &mut self.site, timers: &mut self.timers, token };
+            let turn = Turn { poller: &self.poller, state: &mut self.state, timers: &mut self.timers, token };
             if connection.release(turn, now, &mut self.output).is_break() {
                 self.close(token);
             }
@@ -359,7 +360,7 @@ impl Server {
         let late: Vec<usize> =
             self.connections.iter().filter(|(_, it)| now >= it.deadline).map(|(token, _)| token).collect();
         for token in late {
-            let turn = Turn { poller: &self.poller, site: &mut self.site, timers: &mut self.timers, token };
+            let turn = Turn { poller: &self.poller, state: &mut self.state, timers: &mut self.timers, token };
             if self.connections[token].expire(turn, now, &mut self.output).is_break() {
                 self.close(token);
             }
@@ -371,11 +372,11 @@ impl Server {
     fn obey(&mut self) -> io::Result<()> {
         for order in self.channel.orders()? {
             match order {
-                Order::Ready(ready) => self.site.health.ready = ready,
+                Order::Ready(ready) => self.state.health.ready = ready,
                 Order::Drain(grace) => self.drain(grace),
-                Order::Watch(watched) => self.site.show.watch(watched),
+                Order::Watch(watched) => self.state.show.watch(watched),
                 Order::Faults(faults) => {
-                    self.site.misbehave(faults.clone());
+                    self.state.misbehave(faults.clone());
                     self.channel.report(&Report::Faults(faults));
                 }
             }
@@ -393,15 +394,15 @@ impl Server {
         let now = clock::now();
         let until = now.after(grace);
         self.drain_until = Some(self.drain_until.map_or(until, |earlier| earlier.min(until)));
-        if self.site.draining {
+        if self.state.draining {
             return;
         }
-        self.site.draining = true;
+        self.state.draining = true;
         self.channel.report(&Report::Draining);
         self.stop_accepting(now);
         for (_, connection) in &mut self.connections {
             if connection.waiting == Waiting::Idle && connection.outbox.is_empty() {
-                let call = if connection.dialogue.has_begun() { LAST_CALL } else { FIRST_CALL };
+                let call = if connection.http.has_begun() { LAST_CALL } else { FIRST_CALL };
                 connection.deadline = connection.deadline.min(now.after(call));
             }
         }
@@ -477,13 +478,13 @@ fn drop_syn() -> [SockFilter; 5] {
 /// What a connection needs of the loop for one turn.
 struct Turn<'a> {
     poller: &'a Poller,
-    site: &'a mut Site,
+    state: &'a mut State,
     timers: &'a mut Timers,
     token: usize,
 }
 
 /// Each turn ends with whether the connection goes on.
-impl Connection {
+impl Link {
     fn serve(&mut self, turn: Turn, input: &mut [u8], output: &mut Vec<u8>) -> ControlFlow<()> {
         match self.interest {
             Interest::None | Interest::Read => {}
@@ -505,7 +506,7 @@ impl Connection {
         }
         let now = clock::now();
         output.clear();
-        self.dialogue.receive(&input[..length], now, turn.site, output);
+        self.http.receive(&input[..length], now, turn.state, output);
         self.say(output, now, turn)
     }
 
@@ -520,36 +521,36 @@ impl Connection {
                 now = clock::now();
                 match sent {
                     Ok(written) => {
-                        self.dialogue.wrote(written, now, turn.site);
+                        self.http.wrote(written, now, turn.state);
                         answers = &answers[written..];
                     }
                     Err(Errno::INTR) => {}
                     Err(Errno::AGAIN) => {
                         self.outbox = answers.to_vec();
-                        self.deadline = now.after(turn.site.limits.stall_time);
+                        self.deadline = now.after(turn.state.limits.stall_time);
                         return self.wait_for(Interest::Write, &turn);
                     }
                     Err(_) => return ControlFlow::Break(()),
                 }
             }
             let before = self.waiting;
-            self.waiting = self.dialogue.waiting();
+            self.waiting = self.http.waiting();
             if self.waiting != Waiting::Room {
                 return self.wait_after(before, now, turn);
             }
             if pieces == PIECES_A_TURN {
-                self.deadline = now.after(turn.site.limits.stall_time);
+                self.deadline = now.after(turn.state.limits.stall_time);
                 return self.wait_for(Interest::Write, &turn);
             }
             pieces += 1;
             output.clear();
-            self.dialogue.go_on(now, turn.site, output);
+            self.http.go_on(now, turn.state, output);
         }
     }
 
     /// Waits for what must come next, now that all is written.
     fn wait_after(&mut self, before: Waiting, now: Moment, turn: Turn) -> ControlFlow<()> {
-        let limits = &turn.site.limits;
+        let limits = &turn.state.limits;
         let (interest, deadline) = match self.waiting {
             Waiting::Over => return self.part(now, &turn),
             Waiting::Reset => {
@@ -557,8 +558,8 @@ impl Connection {
                 return ControlFlow::Break(());
             }
             Waiting::Opening => (Interest::Read, self.deadline),
-            Waiting::Idle if !self.dialogue.has_begun() => (Interest::Read, self.deadline),
-            Waiting::Idle if turn.site.draining => (Interest::Read, now.after(LAST_CALL)),
+            Waiting::Idle if !self.http.has_begun() => (Interest::Read, self.deadline),
+            Waiting::Idle if turn.state.draining => (Interest::Read, now.after(LAST_CALL)),
             Waiting::Idle => (Interest::Read, now.after(limits.idle_time)),
             Waiting::Head if before == Waiting::Head => (Interest::Read, self.deadline),
             Waiting::Head => (Interest::Read, now.after(limits.header_time)),
@@ -579,7 +580,7 @@ impl Connection {
     /// After the last answer. If the client has sent more than was read, a close would reset the connection, and that answer
     /// might be lost with it.
     fn part(&mut self, now: Moment, turn: &Turn) -> ControlFlow<()> {
-        let unread = self.dialogue.left_something_unread() || self.kernel_holds_input();
+        let unread = self.http.left_something_unread() || self.kernel_holds_input();
         if !unread || shutdown(&self.socket, Shutdown::Write).is_err() {
             return ControlFlow::Break(());
         }
@@ -599,7 +600,7 @@ impl Connection {
 
     fn release(&mut self, turn: Turn, now: Moment, output: &mut Vec<u8>) -> ControlFlow<()> {
         output.clear();
-        self.dialogue.release(now, turn.site, output);
+        self.http.release(now, turn.state, output);
         self.say(output, now, turn)
     }
 
@@ -608,7 +609,7 @@ impl Connection {
             return ControlFlow::Break(());
         }
         output.clear();
-        self.dialogue.expire(now, turn.site, output);
+        self.http.expire(now, turn.state, output);
         self.say(output, now, turn)
     }
 

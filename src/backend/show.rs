@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
-use crate::backend::request::Request;
-use crate::wire::{Moment, ResponseId, Seen};
+use http::RequestHead;
+
+use crate::wire::{Moment, RequestId, ResponseId, Seen};
 
 /// So many at once, of a backend on which nothing was shown for a while.
 const BURST: u32 = 20;
@@ -44,19 +45,27 @@ impl Show {
         self.left > 0
     }
 
-    /// Shows a request.
-    pub fn add(&mut self, request: &Request, peer: String, answer: ResponseId, status: u16, now: Moment) {
+    /// Shows a request, and the status of its response.
+    pub(super) fn add(
+        &mut self,
+        head: &RequestHead,
+        request: Option<RequestId>,
+        peer: String,
+        answer: ResponseId,
+        status: u16,
+        now: Moment,
+    ) {
         self.left = self.left.saturating_sub(1);
-        let headers = request.headers.iter().take(MOST);
+        let headers = head.fields.iter().take(MOST);
         self.shown.push(Seen {
             received: now,
             answer,
-            request: request.id,
+            request,
             peer,
-            method: clipped(request.method.as_bytes()),
-            path: clipped(request.target.as_bytes()),
+            method: clipped(head.method.as_bytes()),
+            path: clipped(head.target.as_bytes()),
             status,
-            headers: headers.map(|header| (clipped(header.name.as_bytes()), clipped(header.value))).collect(),
+            headers: headers.map(|field| (clipped(field.name.as_bytes()), clipped(field.value))).collect(),
         });
     }
 
@@ -76,14 +85,15 @@ fn clipped(text: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::request::{header_room, parse};
+    use http::{Mode, Room};
 
     fn shown(show: &mut Show, requests: usize, now: Moment) -> usize {
-        let mut room = header_room();
-        let (request, _) = parse(b"GET /a HTTP/1.1\r\nHost: x\r\nX-B: <b>\r\n\r\n", &mut room, 1000).unwrap().unwrap();
+        let mut room = Room::<100>::new();
+        let text = b"GET /a HTTP/1.1\r\nHost: x\r\nX-B: <b>\r\n\r\n";
+        let head = RequestHead::parse(text, &mut room, 1000, Mode::Strict).unwrap().unwrap();
         for _ in 0..requests {
             if show.wants(now) {
-                show.add(&request, "127.0.0.1:1".to_owned(), ResponseId(uuid::Uuid::nil()), 200, now);
+                show.add(&head, None, "127.0.0.1:1".to_owned(), ResponseId(uuid::Uuid::nil()), 200, now);
             }
         }
         show.take().len()

@@ -89,6 +89,7 @@ mod tests {
             bytes: 9,
             outcome: AttemptEnd::Completed,
             arrived: Default::default(),
+            refusal: None,
         }
     }
 

@@ -15,7 +15,8 @@ pub use batch::{BatchHead, NotABatch, read_batch, write_batch};
 pub use channel::{Assignment, Limits, Order, Report, Starvation};
 pub use event::{Cause, Change, Departure, Event};
 pub use record::{
-    AsArrived, Clipped, End, FORWARDED_BYTES, HOST_BYTES, METHOD_BYTES, PATH_BYTES, RECORD_WORDS, Record,
+    AsArrived, Clipped, End, FORWARDED_BYTES, HOST_BYTES, METHOD_BYTES, PATH_BYTES, RECORD_WORDS, Record, Refusal,
+    Revision,
 };
 pub use verdict::{
     AttemptEnd, Calendar, GENERATOR_HEADER, Generator, Moment, NotARequestId, REQUEST_HEADER, RESPONSE_HEADER,

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
+use http::Malformed;
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -66,6 +67,49 @@ pub struct Record {
     pub outcome: AttemptEnd,
     /// The request as it arrived, beyond its method and path.
     pub arrived: AsArrived,
+    /// Why the backend refused to read it.
+    pub refusal: Option<Refusal>,
+}
+
+/// Why a backend did not read a request.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Refusal {
+    /// Its bytes are no request, or could be read in two ways.
+    Malformed(Malformed),
+    /// Its head took longer than the limit.
+    TooSlow,
+}
+
+impl Refusal {
+    /// In a byte of the journal: 0 says that there is none.
+    fn code(refusal: Option<Refusal>) -> u8 {
+        match refusal {
+            None => 0,
+            Some(Refusal::TooSlow) => u8::MAX,
+            Some(Refusal::Malformed(why)) => {
+                let index = Malformed::ALL.iter().position(|it| *it == why);
+                index.and_then(|index| u8::try_from(index + 1).ok()).unwrap_or(u8::MAX)
+            }
+        }
+    }
+
+    fn from_code(code: u8) -> Option<Refusal> {
+        match code {
+            0 => None,
+            u8::MAX => Some(Refusal::TooSlow),
+            code => Malformed::ALL.get(usize::from(code) - 1).copied().map(Refusal::Malformed),
+        }
+    }
+}
+
+/// For the person who sent it.
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refusal::Malformed(why) => why.fmt(f),
+            Refusal::TooSlow => f.write_str("the request's head did not arrive in time"),
+        }
+    }
 }
 
 /// A request as it arrived: what is compared with the request as it was sent.
@@ -87,6 +131,17 @@ pub struct AsArrived {
     pub body: SentBody,
 }
 
+/// What becomes known of an attempt between its head and its end.
+#[derive(Clone, Copy, Debug)]
+pub struct Revision {
+    /// Content that came.
+    pub body: SentBody,
+    /// All parts that differ.
+    pub differences: Differences,
+    /// Why its body could not be read.
+    pub refusal: Option<Refusal>,
+}
+
 /// Size of a record in words of 8 bytes.
 pub const RECORD_WORDS: usize = 40;
 /// A record keeps this much of the method.
@@ -98,6 +153,8 @@ pub const PATH_BYTES: usize = 136;
 pub const HOST_BYTES: usize = 32;
 /// A record keeps this much of X-Forwarded-For.
 pub const FORWARDED_BYTES: usize = 40;
+/// Of a longer one the length is not known.
+const LONGEST_PATH: u32 = (1 << 24) - 1;
 const METHOD_WORD: usize = 13;
 const BODY_LENGTH_WORD: usize = 15;
 const BODY_DIGEST_WORD: usize = 16;
@@ -125,6 +182,7 @@ impl Default for Record {
             bytes: 0,
             outcome: AttemptEnd::Received,
             arrived: AsArrived::default(),
+            refusal: None,
         }
     }
 }
@@ -148,7 +206,8 @@ impl Record {
             IpAddr::V6(v6) => v6.to_bits(),
         };
         (words[10], words[11]) = ((address >> 64) as u64, address as u64);
-        words[12] = u64::from(self.path.length) << 32
+        words[12] = u64::from(Refusal::code(self.refusal)) << 56
+            | u64::from(self.path.length.min(LONGEST_PATH)) << 32
             | u64::from(peer.port()) << 16
             | u64::from(self.method.length.min(255)) << 8
             | self.outcome.word();
@@ -167,10 +226,17 @@ impl Record {
         (words, used)
     }
 
-    /// The words that tell of a body and of what differs, to be written over those of an attempt in flight: where, and what.
-    pub fn body_words(&self) -> [(usize, u64); 3] {
-        let (words, _) = self.to_words();
-        [BODY_LENGTH_WORD, BODY_DIGEST_WORD, FLAGS_WORD].map(|word| (word, words[word]))
+    /// Writes what has become known of an attempt in flight since it was claimed into its words: where, and what.
+    pub fn revise(words: &[u64; RECORD_WORDS], revision: &Revision) -> [(usize, u64); 4] {
+        let mut flags = words[FLAGS_WORD] & !0xffff;
+        flags |= u64::from(revision.differences.bits());
+        let end = words[12] & !(0xff << 56) | u64::from(Refusal::code(revision.refusal)) << 56;
+        [
+            (BODY_LENGTH_WORD, revision.body.length),
+            (BODY_DIGEST_WORD, revision.body.digest),
+            (FLAGS_WORD, flags),
+            (12, end),
+        ]
     }
 
     /// Writes into the words of an attempt that was received how it ended.
@@ -208,7 +274,8 @@ impl Record {
                 _ => AttemptEnd::CutOff,
             },
             method: Clipped::read(&words[METHOD_WORD..BODY_LENGTH_WORD], (words[12] >> 8 & 0xff) as u32),
-            path: Clipped::read(&words[path..], (words[12] >> 32) as u32),
+            path: Clipped::read(&words[path..], (words[12] >> 32) as u32 & LONGEST_PATH),
+            refusal: Refusal::from_code((words[12] >> 56) as u8),
             arrived: AsArrived {
                 differences: Differences::from_bits(flags as u16),
                 fields: FieldMask((flags >> 16) as u16),
@@ -244,6 +311,7 @@ impl Record {
             status: self.status,
             bytes: self.bytes,
             outcome: self.outcome,
+            refusal: self.refusal.map(|refusal| refusal.to_string()),
             host: arrived.host.to_string(),
             forwarded_for: arrived.notes.contains(Note::ForwardedFor).then(|| arrived.forwarded_for.to_string()),
             body_bytes: arrived.body.length,
@@ -358,7 +426,7 @@ mod tests {
         let texts = (proptest::collection::vec(any::<u8>(), 0..40), proptest::collection::vec(any::<u8>(), 0..300));
         let outcome = prop_oneof![Just(AttemptEnd::Received), Just(AttemptEnd::Completed), Just(AttemptEnd::CutOff)];
         (numbers, ids, peer, texts, outcome, any_arrival()).prop_map(
-            |(numbers, ids, peer, (method, path), outcome, arrived)| Record {
+            |(numbers, ids, peer, (method, path), outcome, (arrived, refusal))| Record {
                 number: numbers.0,
                 received: Moment(numbers.1),
                 answered: Moment(numbers.2),
@@ -374,21 +442,29 @@ mod tests {
                 path: Clipped::new(&path),
                 outcome,
                 arrived,
+                refusal,
             },
         )
     }
 
-    fn any_arrival() -> impl Strategy<Value = AsArrived> {
+    fn any_arrival() -> impl Strategy<Value = (AsArrived, Option<Refusal>)> {
+        let refusal = prop_oneof![
+            Just(None),
+            Just(Some(Refusal::TooSlow)),
+            proptest::sample::select(&Malformed::ALL[..]).prop_map(|why| Some(Refusal::Malformed(why))),
+        ];
         let texts = (proptest::collection::vec(any::<u8>(), 0..40), proptest::collection::vec(any::<u8>(), 0..50));
-        (any::<[u16; 3]>(), any::<[u64; 3]>(), texts).prop_map(|(flags, numbers, (host, forwarded))| AsArrived {
-            differences: Differences::from_bits(flags[0]),
-            fields: FieldMask(flags[1]),
-            notes: Notes::from_bits(flags[2]),
-            host: Clipped::new(&host),
-            forwarded_for: Clipped::new(&forwarded),
-            target: numbers[0],
-            body: SentBody { length: numbers[1], digest: numbers[2] },
-        })
+        let arrived =
+            (any::<[u16; 3]>(), any::<[u64; 3]>(), texts).prop_map(|(flags, numbers, (host, forwarded))| AsArrived {
+                differences: Differences::from_bits(flags[0]),
+                fields: FieldMask(flags[1]),
+                notes: Notes::from_bits(flags[2]),
+                host: Clipped::new(&host),
+                forwarded_for: Clipped::new(&forwarded),
+                target: numbers[0],
+                body: SentBody { length: numbers[1], digest: numbers[2] },
+            });
+        (arrived, refusal)
     }
 
     /// With as much of its path as there is room for beside the other texts.

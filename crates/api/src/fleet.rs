@@ -171,6 +171,9 @@ pub struct RecordView {
     pub bytes: u64,
     /// `received`, `completed` or `cut-off`.
     pub outcome: AttemptEnd,
+    /// Why the backend refused to read the request; null if it did not.
+    #[serde(default)]
+    pub refusal: Option<String>,
     /// Host and port that the request named, cut after 32 bytes; `-` if none.
     #[serde(default)]
     pub host: String,

@@ -12,6 +12,7 @@ mod framing;
 pub mod h1;
 mod malformed;
 mod message;
+pub mod proxy_protocol;
 mod target;
 
 pub use body::Body;

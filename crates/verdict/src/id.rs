@@ -67,6 +67,14 @@ impl fmt::Display for NotARequestId {
 impl std::error::Error for NotARequestId {}
 
 impl RequestId {
+    /// As a header's value, without the machinery of `fmt`.
+    pub fn to_bytes(self) -> [u8; 33] {
+        let mut text = [b'-'; 33];
+        text[..16].copy_from_slice(&http::encode::hexadecimal::<16>(self.run));
+        text[17..].copy_from_slice(&http::encode::hexadecimal::<16>(self.sequence));
+        text
+    }
+
     /// Reads a header's value.
     pub fn from_bytes(text: &[u8]) -> Result<Self, NotARequestId> {
         let (run, rest) = text.split_at_checked(16).ok_or(NotARequestId)?;
@@ -134,6 +142,7 @@ mod tests {
         fn a_request_id_survives_its_header(run in 1..u64::MAX, sequence: u64) {
             let id = RequestId { run, sequence };
             prop_assert_eq!(id.to_string().parse(), Ok(id));
+            prop_assert_eq!(id.to_string().into_bytes(), id.to_bytes().to_vec());
         }
     }
 

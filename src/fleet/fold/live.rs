@@ -387,6 +387,7 @@ mod tests {
             bytes: 512,
             outcome: AttemptEnd::Completed,
             arrived: Default::default(),
+            refusal: None,
         }
     }
 

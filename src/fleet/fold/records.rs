@@ -134,6 +134,7 @@ mod tests {
             bytes: 1,
             outcome: AttemptEnd::Completed,
             arrived: Default::default(),
+            refusal: None,
         }
     }
 

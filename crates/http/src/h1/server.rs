@@ -1,0 +1,371 @@
+//! The server's side of HTTP/1.1: bytes of one connection in, events out; responses in, bytes out. It reads strictly, keeps
+//! responses in the order of their requests, and knows of each response when its last byte has left.
+
+use std::collections::VecDeque;
+
+use crate::message::{RequestHead, Room, Version};
+use crate::{Body, Framing, Malformed, Mode, Part, encode};
+
+/// Names a request and its response on a connection: the first is 1.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct StreamId(pub u32);
+
+/// What has come.
+#[derive(Debug)]
+pub enum Event<'h, 'b> {
+    /// The head of a request. [`Event::End`] follows unless its framing is [`Framing::None`].
+    Head(RequestHead<'h, 'b>),
+    /// The next piece of content.
+    Data(&'b [u8]),
+    /// Lines of the trailer section, as they came.
+    Trailers(&'b [u8]),
+    /// The request is whole.
+    End,
+    /// The request cannot be read: its head, or its body. It may be answered once more; nothing is read after it.
+    Malformed(Malformed),
+}
+
+/// How long the content of a response is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Length {
+    /// That many bytes.
+    Known(u64),
+    /// In chunks, or until the connection ends where chunks are not understood.
+    Unknown,
+    /// There is none and nothing is said of it: 204 and 304.
+    Absent,
+}
+
+/// A response of which all bytes were written, as the kernel took them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Written {
+    /// Whose.
+    pub stream: StreamId,
+    /// Head and body, without interim responses.
+    pub bytes: u64,
+}
+
+/// Speaks HTTP/1.1 as a server on one connection. Output goes to a buffer of the caller's, so that an idle connection holds none;
+/// so does input that is not complete.
+#[derive(Debug)]
+pub struct Server {
+    stage: Stage,
+    stream: u32,
+    /// Of the request at hand.
+    asked: Asked,
+    /// Whether the caller lets the connection persist.
+    responding: Responding,
+    unread: bool,
+    /// Bytes put out, and bytes that left.
+    queued: u64,
+    written: u64,
+    /// Responses that have begun and did not leave to their end.
+    marks: VecDeque<Mark>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stage {
+    /// Waiting for a head.
+    Head,
+    /// Reading a body.
+    Body(Body),
+    /// Waiting for the response: nothing is read.
+    Whole,
+    /// Nothing is read any more.
+    Over,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Asked {
+    version: Version,
+    head_only: bool,
+    persistent: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Responding {
+    Not,
+    /// The head is out.
+    Body {
+        chunked: bool,
+        persistent: bool,
+    },
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    stream: StreamId,
+    start: u64,
+    /// None while the response goes on, and for ever if it was cut off.
+    end: Option<u64>,
+}
+
+impl Default for Server {
+    fn default() -> Server {
+        Server::new()
+    }
+}
+
+impl Server {
+    /// On a connection on which nothing has come.
+    pub fn new() -> Server {
+        Server {
+            stage: Stage::Head,
+            stream: 0,
+            asked: Asked { version: Version::Http11, head_only: false, persistent: false },
+            responding: Responding::Not,
+            unread: false,
+            queued: 0,
+            written: 0,
+            marks: VecDeque::new(),
+        }
+    }
+
+    /// Requests that have begun on this connection, also those that could not be read.
+    pub fn requests(&self) -> u32 {
+        self.stream
+    }
+
+    /// Whether the next byte begins a request.
+    pub fn awaits_head(&self) -> bool {
+        self.stage == Stage::Head
+    }
+
+    /// Whether a body is being read.
+    pub fn awaits_body(&self) -> bool {
+        matches!(self.stage, Stage::Body(_))
+    }
+
+    /// Whether nothing is read any more.
+    pub fn is_over(&self) -> bool {
+        self.stage == Stage::Over
+    }
+
+    /// Whether something came that was not read, and that nobody will read.
+    pub fn left_something_unread(&self) -> bool {
+        self.unread
+    }
+
+    /// Takes the next event from `input` and moves it on. `None` if more must come, or a response is due first: what is then left
+    /// of `input` is to be given again, with what comes after it.
+    pub fn receive<'h, 'b, const N: usize>(
+        &mut self,
+        input: &mut &'b [u8],
+        room: &'h mut Room<'b, N>,
+        head_limit: usize,
+    ) -> Option<(StreamId, Event<'h, 'b>)> {
+        let event = match &mut self.stage {
+            Stage::Whole => return None,
+            Stage::Over => {
+                self.unread |= !input.is_empty();
+                *input = &[];
+                return None;
+            }
+            Stage::Head => {
+                *input = without_leading_lines(input);
+                if input.is_empty() {
+                    return None;
+                }
+                match RequestHead::parse(input, room, head_limit, Mode::Strict) {
+                    Ok(None) => return None,
+                    Ok(Some(head)) => {
+                        *input = &input[head.length..];
+                        self.begin(&head);
+                        Event::Head(head)
+                    }
+                    Err(why) => {
+                        self.begin_unread();
+                        *input = &[];
+                        Event::Malformed(why)
+                    }
+                }
+            }
+            Stage::Body(body) if body.is_done() => {
+                self.stage = Stage::Whole;
+                Event::End
+            }
+            Stage::Body(body) => match body.part(input) {
+                Ok((part, rest)) => {
+                    *input = rest;
+                    match part {
+                        Part::Data(data) => Event::Data(data),
+                        Part::Trailers(lines) => Event::Trailers(lines),
+                        Part::Nothing if body.is_done() => {
+                            self.stage = Stage::Whole;
+                            Event::End
+                        }
+                        Part::Nothing => return None,
+                    }
+                }
+                Err(why) => {
+                    *input = &[];
+                    self.stop();
+                    Event::Malformed(why)
+                }
+            },
+        };
+        Some((StreamId(self.stream), event))
+    }
+
+    /// Gives up the head that is awaited: it may be answered, and nothing is read after it.
+    pub fn give_up_head(&mut self) -> StreamId {
+        self.begin_unread();
+        StreamId(self.stream)
+    }
+
+    fn begin(&mut self, head: &RequestHead) {
+        self.stream = self.stream.saturating_add(1);
+        self.asked = Asked { version: head.version, head_only: head.method == "HEAD", persistent: head.persistent };
+        self.stage = match head.framing {
+            Framing::None => Stage::Whole,
+            framing => Stage::Body(Body::new(framing)),
+        };
+    }
+
+    fn begin_unread(&mut self) {
+        self.stream = self.stream.saturating_add(1);
+        self.asked = Asked { version: Version::Http11, head_only: false, persistent: false };
+        self.stop();
+    }
+
+    /// Nothing is read from here on, and what was not read is known to be.
+    fn stop(&mut self) {
+        self.stage = Stage::Over;
+        self.asked.persistent = false;
+        self.unread = true;
+    }
+
+    // Responses.
+
+    /// Appends an interim response that lets the client send its body.
+    pub fn write_continue(&mut self, out: &mut Vec<u8>) {
+        self.put(out, |out| out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n"));
+    }
+
+    /// Appends the head of the response to the request at hand: its status line, the fields that `fields` appends as lines, and
+    /// those that frame it. `persistent`: whether the caller lets the connection persist.
+    pub fn respond(
+        &mut self,
+        status: u16,
+        length: Length,
+        persistent: bool,
+        out: &mut Vec<u8>,
+        fields: impl FnOnce(&mut Vec<u8>),
+    ) -> StreamId {
+        let stream = StreamId(self.stream);
+        self.marks.push_back(Mark { stream, start: self.queued, end: None });
+        let Asked { version, head_only, persistent: asked } = self.asked;
+        // Until the connection ends is the only way to send an unknown length to HTTP/1.0.
+        let until_close = length == Length::Unknown && version == Version::Http10 && !head_only;
+        let persistent = persistent && asked && !until_close && self.stage == Stage::Whole;
+        let chunked = length == Length::Unknown && version == Version::Http11;
+        self.put(out, |out| {
+            encode::status_line(out, status);
+            fields(out);
+            match length {
+                Length::Known(length) => encode::number_field(out, "Content-Length", length),
+                Length::Unknown if chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+                Length::Unknown | Length::Absent => {}
+            }
+            out.extend_from_slice(match (persistent, version) {
+                (true, Version::Http11) => b"\r\n".as_slice(),
+                (true, Version::Http10) => b"Connection: keep-alive\r\n\r\n",
+                (false, _) => b"Connection: close\r\n\r\n",
+            });
+        });
+        self.responding = Responding::Body { chunked: chunked && !head_only, persistent };
+        stream
+    }
+
+    /// Whether the response to the request at hand has no body, whatever its head says.
+    pub fn is_head_only(&self) -> bool {
+        self.asked.head_only
+    }
+
+    /// Appends a piece of the response's body. The response to HEAD has none: its pieces vanish.
+    pub fn data(&mut self, data: &[u8], out: &mut Vec<u8>) {
+        let Responding::Body { chunked, .. } = self.responding else { return };
+        if self.asked.head_only {
+            return;
+        }
+        self.put(out, |out| if chunked { encode::chunk(out, data) } else { out.extend_from_slice(data) });
+    }
+
+    /// Appends a piece of a body of known length as `make` makes it.
+    pub fn make_data(&mut self, out: &mut Vec<u8>, make: impl FnOnce(&mut Vec<u8>)) {
+        if !self.asked.head_only {
+            self.put(out, make);
+        }
+    }
+
+    /// Ends the response: the next request is read, unless the connection ends with this one.
+    pub fn end(&mut self, out: &mut Vec<u8>) {
+        let Responding::Body { chunked, persistent } = std::mem::replace(&mut self.responding, Responding::Not) else {
+            return;
+        };
+        if chunked {
+            self.put(out, encode::last_chunk);
+        }
+        if let Some(mark) = self.marks.back_mut() {
+            mark.end = Some(self.queued);
+        }
+        match persistent {
+            true => self.stage = Stage::Head,
+            false => self.stage = Stage::Over,
+        }
+    }
+
+    /// Takes back the last bytes of the output: a fault breaks a response off within its head.
+    pub fn retract(&mut self, out: &mut Vec<u8>, bytes: usize) {
+        let bytes = bytes.min(out.len());
+        out.truncate(out.len() - bytes);
+        self.queued -= bytes as u64;
+    }
+
+    /// Breaks the response off, or says nothing at all: the connection cannot be used any more.
+    pub fn abort(&mut self) {
+        if self.responding == Responding::Not && self.stage != Stage::Over {
+            // It has a place among those that did not leave to their end.
+            self.marks.push_back(Mark { stream: StreamId(self.stream), start: self.queued, end: None });
+        }
+        self.responding = Responding::Not;
+        self.stage = Stage::Over;
+    }
+
+    /// That many bytes of the output have left: yields, one by one, the responses that have left with them to their end.
+    pub fn wrote(&mut self, bytes: usize) -> impl Iterator<Item = Written> {
+        self.written += bytes as u64;
+        std::iter::from_fn(|| {
+            let Mark { stream, start, end: Some(end) } = *self.marks.front()? else { return None };
+            if end > self.written {
+                return None;
+            }
+            self.marks.pop_front();
+            Some(Written { stream, bytes: end - start })
+        })
+    }
+
+    /// The connection has ended: yields the responses that had begun and did not leave to their end, with the bytes that did.
+    pub fn cut_off(&mut self) -> impl Iterator<Item = Written> {
+        let written = self.written;
+        let queued = self.queued;
+        self.marks.drain(..).map(move |Mark { stream, start, end }| {
+            let end = end.unwrap_or(queued).min(written);
+            Written { stream, bytes: end.saturating_sub(start) }
+        })
+    }
+
+    fn put(&mut self, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+        let before = out.len();
+        write(out);
+        self.queued += (out.len() - before) as u64;
+    }
+}
+
+/// RFC 9112 §2.2: empty lines before a request are ignored.
+fn without_leading_lines(mut bytes: &[u8]) -> &[u8] {
+    while let [b'\r', b'\n', rest @ ..] | [b'\n', rest @ ..] = bytes {
+        bytes = rest;
+    }
+    bytes
+}

@@ -1,0 +1,152 @@
+//! PURE. What of a request's head goes into its record, and what its fields say to us.
+
+use http::{Framing, RequestHead, Version, digest};
+use verdict::request::{Arrived, Comparison, Note, Notes, SENT_HEADER, SentBody};
+
+use crate::wire::{AsArrived, Clipped, REQUEST_HEADER, RequestId};
+
+/// The request's own words to this program.
+pub(super) struct Arrival {
+    pub(super) request: Option<RequestId>,
+    pub(super) as_arrived: AsArrived,
+    /// What is left to compare when the body has come; none if the client did not say what it sent.
+    pub(super) comparison: Option<Comparison>,
+    /// Whether an Accept field asks for more than `*/*`.
+    pub(super) states_preference: bool,
+}
+
+impl Arrival {
+    pub(super) fn of(head: &RequestHead) -> Arrival {
+        let (mut request, mut sent, mut forwarded_for) = (None, None, None);
+        let mut states_preference = false;
+        let mut notes = Notes::default();
+        for field in head.fields.iter() {
+            // By length first: most fields are none of these.
+            match field.name.len() {
+                6 if field.name.eq_ignore_ascii_case("accept") => states_preference |= field.value != b"*/*",
+                16 if field.name.eq_ignore_ascii_case(REQUEST_HEADER) => {
+                    request = RequestId::from_bytes(field.value).ok();
+                }
+                18 if field.name.eq_ignore_ascii_case(SENT_HEADER) => sent = Some(field.value),
+                _ => match Note::of_field(field.name) {
+                    Some(Note::ForwardedFor) if forwarded_for.is_none() => {
+                        notes.add(Note::ForwardedFor);
+                        forwarded_for = Some(field.value);
+                    }
+                    Some(note) => notes.add(note),
+                    None => {}
+                },
+            }
+        }
+        if head.version == Version::Http10 {
+            notes.add(Note::Http10);
+        }
+        if head.framing == Framing::Chunked {
+            notes.add(Note::Chunked);
+        }
+        let mut comparison = sent.map(|sent| {
+            notes.add(Note::Compared);
+            let (path, query) = (head.path(), head.query());
+            Comparison::of_head(
+                sent,
+                &Arrived { method: head.method, path, query, host: head.host, fields: head.fields },
+            )
+        });
+        if let (Some(comparison), Framing::None) = (&mut comparison, head.framing) {
+            comparison.see_body(SentBody::of(b""));
+        }
+        let known = comparison.unwrap_or_default();
+        let as_arrived = AsArrived {
+            differences: known.differences,
+            fields: known.fields,
+            notes,
+            host: Clipped::new(head.host.unwrap_or_default()),
+            forwarded_for: forwarded(head, forwarded_for),
+            target: digest(head.target.as_bytes()),
+            body: SentBody::default(),
+        };
+        Arrival { request, as_arrived, comparison, states_preference }
+    }
+}
+
+/// X-Forwarded-For: several lines are one list.
+fn forwarded<const N: usize>(head: &RequestHead, first: Option<&[u8]>) -> Clipped<N> {
+    let Some(first) = first else { return Clipped::default() };
+    let name = Note::ForwardedFor.name();
+    match head.fields.all(name).count() {
+        1 => Clipped::new(first),
+        _ => Clipped::new(&head.fields.all(name).collect::<Vec<_>>().join(&b", "[..])),
+    }
+}
+
+/// The id of a request whose head cannot be read, so that its client learns which of its requests was refused.
+pub(super) fn salvage_id(head: &[u8]) -> Option<RequestId> {
+    for line in head.split(|byte| *byte == b'\n') {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if line.is_empty() {
+            // What follows is another request's.
+            return None;
+        }
+        if let Some((name, [b':', value @ ..])) = line.split_at_checked(REQUEST_HEADER.len())
+            && name.eq_ignore_ascii_case(REQUEST_HEADER.as_bytes())
+        {
+            return RequestId::from_bytes(value.trim_ascii()).ok();
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::{Mode, Room};
+    use verdict::request::Sent;
+
+    fn of(head: &str) -> Arrival {
+        let head = format!("{}\r\n\r\n", head.replace('\n', "\r\n"));
+        let mut room = Room::<100>::new();
+        Arrival::of(&RequestHead::parse(head.as_bytes(), &mut room, 9999, Mode::Strict).unwrap().unwrap())
+    }
+
+    #[test]
+    fn what_others_added_is_noted() {
+        let arrival = of(
+            "GET /x?y HTTP/1.1\nHost: a:1\nX-Forwarded-For: 1.2.3.4\nx-forwarded-for: 5.6.7.8\nVia: 1.1 x\nKeep-Alive: 5\n\
+             TE: trailers\nAccept: text/plain\nCheck-Request-Id: 00000000000004d2-000000000000002a",
+        );
+        let notes: Vec<&str> = arrival.as_arrived.notes.iter().map(Note::name).collect();
+        assert_eq!(notes, ["via", "x-forwarded-for", "keep-alive", "te"]);
+        assert_eq!(arrival.as_arrived.host.as_bytes(), b"a:1");
+        assert_eq!(arrival.as_arrived.forwarded_for.as_bytes(), b"1.2.3.4, 5.6.7.8");
+        assert_eq!(arrival.as_arrived.target, digest(b"/x?y"));
+        assert_eq!(arrival.request, Some(RequestId { run: 1234, sequence: 42 }));
+        assert!(arrival.states_preference && arrival.comparison.is_none());
+    }
+
+    #[test]
+    fn a_body_that_was_dropped_is_a_difference_at_once_and_one_that_comes_is_compared_later() {
+        let mut value = Vec::new();
+        let body = Some(SentBody::of(b"abc"));
+        Sent { method: "POST", target: "/", host: Some("h"), body, fields: &[] }.write(&mut value);
+        let value = String::from_utf8(value).unwrap();
+        let arrival = of(&format!("POST / HTTP/1.1\nHost: h\nCheck-Request-Sent: {value}"));
+        assert_eq!(arrival.as_arrived.differences.to_string(), "body-length");
+        let arrival = of(&format!("POST / HTTP/1.1\nHost: h\nContent-Length: 3\nCheck-Request-Sent: {value}"));
+        assert!(arrival.as_arrived.differences.is_empty());
+        assert_eq!(arrival.comparison.unwrap().body, body);
+    }
+
+    #[test]
+    fn the_id_of_a_broken_head_is_found() {
+        let id = RequestId { run: 1234, sequence: 42 };
+        for (head, found) in [
+            (format!("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\ncheck-request-id: {id}\r\n\r\n"), Some(id)),
+            (format!("GET / HTTP/1.1\r\nCheck-Request-Id:{id}"), Some(id)),
+            ("GET / HTTP/1.1\r\nCheck-Request-Id: 12".to_owned(), None),
+            (format!("GET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\nCheck-Request-Id: {id}"), None),
+            ("GET / HTTP/1.1\r\n".to_owned(), None),
+        ] {
+            assert_eq!(salvage_id(head.as_bytes()), found, "{head}");
+        }
+    }
+}

@@ -1,0 +1,365 @@
+//! One connection: bytes in, responses out, each attempt in the journal before its response leaves.
+//! It owns no socket; the server feeds it and reports how much of its output was written.
+
+use std::collections::VecDeque;
+
+use http::Room;
+use http::h1::server::{Event, Server, StreamId};
+use http::proxy_protocol::{self, Client, Opening};
+
+use crate::backend::arrival::salvage_id;
+use crate::backend::exchange::{Arriving, Exchange};
+use crate::backend::fault::{Effect, Treatment};
+use crate::backend::response::{Body, Stamp, pattern};
+use crate::backend::state::State;
+use crate::journal::Claim;
+use crate::wire::{AttemptEnd, End, Moment, Refusal};
+
+/// More fields than this are refused.
+const MAX_FIELDS: usize = 100;
+
+pub(crate) struct Connection {
+    peer: End,
+    /// If a header told of the peer: who sent it.
+    via: Option<End>,
+    local: End,
+    number: u64,
+    http: Server,
+    /// A head that is not complete yet, or what came while a response was held back.
+    inbox: Vec<u8>,
+    stage: Stage,
+    unread: bool,
+    /// Attempts whose responses have begun and did not leave to their end.
+    responding: VecDeque<(StreamId, Claim)>,
+}
+
+enum Stage {
+    /// Nothing has come but perhaps a part of a PROXY header.
+    Opening,
+    /// Waiting for a request's head.
+    Head,
+    /// Reading a body: the response is due when it has ended.
+    Body(Box<Exchange>),
+    /// The response is held back until then. Meanwhile nothing is read: responses keep their order.
+    Delayed { until: Moment, exchange: Box<Exchange> },
+    /// The response's body is being made, piece by piece.
+    Streaming(Stream),
+    /// Nothing is written and nothing is read any more.
+    Hanging,
+    /// Nothing more is read.
+    Over,
+    /// The same, and what was written is to be forgotten.
+    Reset,
+}
+
+struct Stream {
+    position: u64,
+    /// Where a fault breaks it off, or its length.
+    end: u64,
+    length: u64,
+}
+
+/// What the connection waits for, which is what bounds its time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Waiting {
+    /// The next request, or the end.
+    Idle,
+    /// The rest of a PROXY header.
+    Opening,
+    /// The rest of a head.
+    Head,
+    /// The rest of a body.
+    Body,
+    /// This moment; then [`Connection::release`].
+    Moment(Moment),
+    /// That the output has been written; then [`Connection::go_on`].
+    Room,
+    /// The end: the client gets no response.
+    End,
+    /// That the client has read all: nothing more is responded to on this connection.
+    Over,
+    /// Nothing: the connection is to be reset.
+    Reset,
+}
+
+impl Connection {
+    /// The `number`th of its backend.
+    pub(crate) fn new(peer: End, local: End, number: u64, state: &State) -> Connection {
+        Connection {
+            peer,
+            via: None,
+            local,
+            number,
+            http: Server::new(),
+            inbox: Vec::new(),
+            stage: if state.proxy_protocol { Stage::Opening } else { Stage::Head },
+            unread: false,
+            responding: VecDeque::new(),
+        }
+    }
+
+    pub(crate) fn waiting(&self) -> Waiting {
+        match self.stage {
+            Stage::Opening | Stage::Head if self.inbox.is_empty() => Waiting::Idle,
+            Stage::Opening => Waiting::Opening,
+            Stage::Head => Waiting::Head,
+            Stage::Body(_) => Waiting::Body,
+            Stage::Delayed { until, .. } => Waiting::Moment(until),
+            Stage::Streaming(_) => Waiting::Room,
+            Stage::Hanging => Waiting::End,
+            Stage::Reset => Waiting::Reset,
+            Stage::Over => Waiting::Over,
+        }
+    }
+
+    /// Whether a request has come on this connection.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.http.requests() > 0
+    }
+
+    /// Whether the connection is over though the client had more to say.
+    pub(crate) fn left_something_unread(&self) -> bool {
+        self.unread || self.http.left_something_unread()
+    }
+
+    /// Takes what has arrived and appends to `out` what is to be written.
+    pub(crate) fn receive(&mut self, input: &[u8], now: Moment, state: &mut State, out: &mut Vec<u8>) {
+        if self.inbox.is_empty() {
+            let rest = self.converse(input, now, state, out);
+            self.inbox.extend_from_slice(rest);
+            return;
+        }
+        self.inbox.extend_from_slice(input);
+        // A head that arrives byte by byte is not read anew for each byte; a PROXY header is short, and need not have lines.
+        if matches!(self.stage, Stage::Opening)
+            || input.contains(&b'\n')
+            || self.inbox.len() >= state.limits.header_bytes as usize
+        {
+            self.take_up(now, state, out);
+        }
+    }
+
+    /// The moment has come for which the connection waited.
+    pub(crate) fn release(&mut self, now: Moment, state: &mut State, out: &mut Vec<u8>) {
+        match std::mem::replace(&mut self.stage, Stage::Over) {
+            Stage::Delayed { until, exchange } if now >= until => {
+                self.deliver(*exchange, now, state, out);
+                self.take_up(now, state, out);
+            }
+            other => self.stage = other,
+        }
+    }
+
+    /// The output has been written, and there is room for more.
+    pub(crate) fn go_on(&mut self, now: Moment, state: &mut State, out: &mut Vec<u8>) {
+        let Stage::Streaming(stream) = &mut self.stage else { return };
+        self.http.make_data(out, |out| stream.position = pattern(out, stream.position, stream.end));
+        if stream.position >= stream.end {
+            match stream.end == stream.length {
+                true => self.http.end(out),
+                false => self.http.abort(),
+            }
+            self.stage = self.next_stage();
+            self.take_up(now, state, out);
+        }
+    }
+
+    /// Reads what came earlier.
+    fn take_up(&mut self, now: Moment, state: &mut State, out: &mut Vec<u8>) {
+        let inbox = std::mem::take(&mut self.inbox);
+        let rest = self.converse(&inbox, now, state, out).len();
+        self.inbox = inbox;
+        self.inbox.drain(..self.inbox.len() - rest);
+    }
+
+    /// Ends the wait for a head, or what comes before it, that takes too long.
+    pub(crate) fn expire(&mut self, now: Moment, state: &mut State, out: &mut Vec<u8>) {
+        if matches!(self.waiting(), Waiting::Opening | Waiting::Head) {
+            self.http.give_up_head();
+            let head = std::mem::take(&mut self.inbox);
+            self.refuse(Refusal::TooSlow, &head, now, state, out);
+        }
+    }
+
+    /// That many bytes of the output have been written.
+    pub(crate) fn wrote(&mut self, bytes: usize, now: Moment, state: &mut State) {
+        for written in self.http.wrote(bytes) {
+            if let Some((_, claim)) = self.responding.pop_front() {
+                state.journal.complete(claim, now, written.bytes, AttemptEnd::Completed);
+            }
+        }
+    }
+
+    /// The connection has ended: what was not responded to its end is recorded as cut off.
+    pub(crate) fn end(&mut self, now: Moment, state: &mut State) {
+        for written in self.http.cut_off() {
+            if let Some((_, claim)) = self.responding.pop_front() {
+                state.journal.complete(claim, now, written.bytes, AttemptEnd::CutOff);
+            }
+        }
+        match std::mem::replace(&mut self.stage, Stage::Over) {
+            Stage::Body(exchange) | Stage::Delayed { exchange, .. } => {
+                state.journal.complete(exchange.claim, now, 0, AttemptEnd::CutOff);
+            }
+            Stage::Opening | Stage::Head | Stage::Streaming(_) | Stage::Hanging | Stage::Over | Stage::Reset => {}
+        }
+    }
+
+    /// Responds to all requests that are complete in `bytes` and returns what remains of an incomplete one.
+    fn converse<'b>(&mut self, bytes: &'b [u8], now: Moment, state: &mut State, out: &mut Vec<u8>) -> &'b [u8] {
+        let mut rest = bytes;
+        loop {
+            match &mut self.stage {
+                Stage::Over | Stage::Reset | Stage::Hanging => {
+                    self.unread |= !rest.is_empty();
+                    return &[];
+                }
+                Stage::Delayed { .. } | Stage::Streaming(_) => return rest,
+                Stage::Opening => match proxy_protocol::parse(rest) {
+                    Ok(None) => return rest,
+                    Ok(Some(opening)) => {
+                        self.stage = Stage::Head;
+                        if let Opening::Header { bytes, client } = opening {
+                            rest = &rest[bytes..];
+                            self.via = Some(self.peer);
+                            self.peer = match client {
+                                Some(Client::Address(address)) => End::Address(address),
+                                Some(Client::Unix) => End::Unix,
+                                None => self.peer,
+                            };
+                        }
+                    }
+                    Err(why) => {
+                        self.http.give_up_head();
+                        self.refuse(Refusal::Malformed(why), rest, now, state, out);
+                        return &[];
+                    }
+                },
+                Stage::Head | Stage::Body(_) => {
+                    let before = rest;
+                    let mut room = Room::<MAX_FIELDS>::new();
+                    let limit = state.limits.header_bytes as usize;
+                    let Some((_, event)) = self.http.receive(&mut rest, &mut room, limit) else { return rest };
+                    match event {
+                        Event::Head(head) => {
+                            let exchange = Exchange::begin(&head, &self.arriving(), now, state);
+                            if head.framing == http::Framing::None {
+                                self.hold_back(exchange, now, state, out);
+                            } else {
+                                if head.expects_continue && rest.is_empty() {
+                                    self.http.write_continue(out);
+                                }
+                                self.stage = Stage::Body(Box::new(exchange));
+                            }
+                        }
+                        Event::Data(data) => {
+                            if let Stage::Body(exchange) = &mut self.stage {
+                                exchange.see(data);
+                            }
+                        }
+                        Event::Trailers(_) => {}
+                        Event::End => {
+                            if let Stage::Body(mut exchange) = std::mem::replace(&mut self.stage, Stage::Head) {
+                                exchange.whole(state);
+                                self.hold_back(*exchange, now, state, out);
+                            }
+                        }
+                        Event::Malformed(why) => match std::mem::replace(&mut self.stage, Stage::Over) {
+                            Stage::Body(mut exchange) => {
+                                exchange.refuse_body(why, state);
+                                self.deliver(*exchange, now, state, out);
+                            }
+                            _ => self.refuse(Refusal::Malformed(why), before, now, state, out),
+                        },
+                    }
+                }
+            }
+        }
+    }
+
+    fn arriving(&self) -> Arriving {
+        Arriving {
+            peer: self.peer,
+            via: self.via,
+            local: self.local,
+            connection: self.number,
+            request_number: self.http.requests(),
+        }
+    }
+
+    /// The request has been read: its response is due, or will be.
+    fn hold_back(&mut self, exchange: Exchange, now: Moment, state: &mut State, out: &mut Vec<u8>) {
+        if exchange.treatment.delay.is_zero() {
+            self.deliver(exchange, now, state, out);
+        } else {
+            let until = now.after(exchange.treatment.delay);
+            self.stage = Stage::Delayed { until, exchange: Box::new(exchange) };
+        }
+    }
+
+    /// Responds to a head that cannot be read, and ends the connection.
+    fn refuse(&mut self, refusal: Refusal, head: &[u8], now: Moment, state: &mut State, out: &mut Vec<u8>) {
+        self.inbox.clear();
+        let exchange = Exchange::refused(refusal, salvage_id(head), &self.arriving(), now, state);
+        self.deliver(exchange, now, state, out);
+    }
+
+    /// Writes the response, or what the request gets instead.
+    fn deliver(&mut self, exchange: Exchange, now: Moment, state: &mut State, out: &mut Vec<u8>) {
+        let Exchange { claim, response, treatment: Treatment { effect, .. }, .. } = exchange;
+        let stream = StreamId(self.http.requests());
+        self.responding.push_back((stream, claim));
+        let is_silent = match effect {
+            Effect::Close => Some(Stage::Over),
+            Effect::Reset => Some(Stage::Reset),
+            Effect::Hang => Some(Stage::Hanging),
+            Effect::Answer | Effect::Status(_) | Effect::FirstFailed | Effect::CloseMidway => None,
+        };
+        if let Some(stage) = is_silent {
+            self.http.abort();
+            self.stage = stage;
+            return;
+        }
+        let unix = state.calendar.unix(now);
+        let stamp = Stamp {
+            date: state.date.at(unix),
+            generator: state.generator,
+            digests: &state.digests,
+            persistent: !state.draining,
+        };
+        let start = out.len();
+        response.write_head(&mut self.http, &stamp, out);
+        let is_cut = effect == Effect::CloseMidway;
+        let head_only = self.http.is_head_only();
+        match response.body {
+            Body::Bytes(bytes) => {
+                let shown = if is_cut { bytes.len() / 2 } else { bytes.len() };
+                self.http.data(&bytes[..shown], out);
+                if is_cut && (head_only || bytes.is_empty()) {
+                    // Of a head alone, half of it.
+                    self.http.retract(out, (out.len() - start).div_ceil(2));
+                }
+                state.recycle(bytes);
+            }
+            Body::Pattern(length) if length > 0 && !head_only => {
+                let end = if is_cut { length / 2 } else { length };
+                self.stage = Stage::Streaming(Stream { position: 0, end, length });
+                return;
+            }
+            Body::Pattern(_) if is_cut => self.http.retract(out, (out.len() - start).div_ceil(2)),
+            Body::Pattern(_) => {}
+        }
+        match is_cut {
+            true => self.http.abort(),
+            false => self.http.end(out),
+        }
+        self.stage = self.next_stage();
+    }
+
+    fn next_stage(&self) -> Stage {
+        if self.http.is_over() { Stage::Over } else { Stage::Head }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,330 @@
+//! PURE. What a backend says of a request: the page, or the same facts as JSON or text.
+
+use std::fmt::Write as _;
+
+use http::RequestHead;
+use http::encode::Decimal;
+use serde_json::json;
+use verdict::response::Content;
+
+use crate::wire::{End, Generator, ResponseId, page};
+
+/// In which form the facts are told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Format {
+    /// The page of the original program.
+    Html,
+    /// All that the backend saw, for programs.
+    Json,
+    /// The same for a terminal.
+    Text,
+}
+
+/// A `?format=` that is none of ours.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct UnknownFormat;
+
+impl Format {
+    /// What the query asks for, else what Accept prefers, else the page.
+    pub(super) fn wanted(request: &RequestHead, states_preference: bool) -> Result<Format, UnknownFormat> {
+        let asked =
+            request.query().and_then(|query| query.split('&').find_map(|parameter| parameter.strip_prefix("format=")));
+        match asked {
+            Some("html") => Ok(Format::Html),
+            Some("json") => Ok(Format::Json),
+            Some("text") => Ok(Format::Text),
+            Some(_) => Err(UnknownFormat),
+            None if states_preference => Ok(Format::accepted(request)),
+            None => Ok(Format::Html),
+        }
+    }
+
+    /// RFC 9110 §12.5.1: the highest quality wins; among equals the most specific range, then the first. A client that accepts
+    /// none of ours gets the page all the same, as from the original.
+    fn accepted(request: &RequestHead) -> Format {
+        let ranges = request.fields.elements("accept").filter_map(|range| {
+            let mut parts = str::from_utf8(range).ok()?.split(';').map(str::trim);
+            let (format, specificity) = match parts.next()?.to_ascii_lowercase().as_str() {
+                "text/html" | "application/xhtml+xml" => (Format::Html, 2),
+                "application/json" => (Format::Json, 2),
+                "text/plain" => (Format::Text, 2),
+                "application/*" => (Format::Json, 1),
+                "text/*" => (Format::Html, 1),
+                "*/*" => (Format::Html, 0),
+                _ => return None,
+            };
+            let quality = parts.find_map(|parameter| parameter.strip_prefix("q=")?.parse::<f32>().ok());
+            Some((quality.unwrap_or(1.0), specificity, format)).filter(|(quality, ..)| *quality > 0.0)
+        });
+        ranges
+            .reduce(|best, next| match (next.0, next.1) > (best.0, best.1) {
+                true => next,
+                false => best,
+            })
+            .map_or(Format::Html, |(_, _, format)| format)
+    }
+
+    pub(super) fn content(self) -> Content {
+        match self {
+            Format::Html => Content::Html,
+            Format::Json => Content::Json,
+            Format::Text => Content::Text,
+        }
+    }
+}
+
+/// What a backend saw of a request and what it adds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Facts<'a> {
+    /// What arrived.
+    pub request: &'a RequestHead<'a, 'a>,
+    /// Of the page.
+    pub colour: &'static str,
+    /// Who answers.
+    pub generator: Generator,
+    /// The fresh UUID.
+    pub answer: ResponseId,
+    /// When it arrived, in nanoseconds since 1970 (UTC).
+    pub unix: u64,
+    /// The client's end of the connection, or the client that a PROXY header tells of.
+    pub peer: End,
+    /// If there was such a header: who sent it.
+    pub via: Option<End>,
+    /// Our end of the connection.
+    pub local: End,
+    /// Number of the connection in this backend, from 1.
+    pub connection: u64,
+    /// Number of the request on the connection, from 1.
+    pub request_number: u32,
+}
+
+/// Appends the facts in that form.
+pub(super) fn write(out: &mut Vec<u8>, format: Format, facts: &Facts) {
+    match format {
+        Format::Html => page(out, facts),
+        Format::Json => out.extend_from_slice(&facts.json()),
+        Format::Text => out.extend_from_slice(facts.text().as_bytes()),
+    }
+}
+
+fn page(out: &mut Vec<u8>, facts: &Facts) {
+    let own_address;
+    let title = match facts.request.host {
+        Some(host) => host,
+        None => {
+            own_address = match facts.local {
+                End::Address(address) => address.to_string(),
+                End::Unix => "localhost".to_owned(),
+            };
+            own_address.as_bytes()
+        }
+    };
+    let mut uuid = [0; uuid::fmt::Hyphenated::LENGTH];
+    out.extend_from_slice(page::START.as_bytes());
+    out.extend_from_slice(facts.colour.as_bytes());
+    out.extend_from_slice(page::TITLE.as_bytes());
+    escape(out, title);
+    out.extend_from_slice(page::NUMBER.as_bytes());
+    out.extend_from_slice(Decimal::new().of(u64::from(facts.generator.0)));
+    out.extend_from_slice(page::UUID.as_bytes());
+    out.extend_from_slice(facts.answer.0.hyphenated().encode_lower(&mut uuid).as_bytes());
+    out.extend_from_slice(page::END.as_bytes());
+}
+
+fn entity(byte: u8) -> Option<&'static [u8]> {
+    Some(match byte {
+        b'&' => b"&amp;",
+        b'<' => b"&lt;",
+        b'>' => b"&gt;",
+        b'"' => b"&quot;",
+        b'\'' => b"&#39;",
+        // A byte of no ASCII: it need not be UTF-8, which the page says it is.
+        128.. => "\u{fffd}".as_bytes(),
+        _ => return None,
+    })
+}
+
+fn escape(out: &mut Vec<u8>, text: &[u8]) {
+    for byte in text {
+        match entity(*byte) {
+            Some(entity) => out.extend_from_slice(entity),
+            None => out.push(*byte),
+        }
+    }
+}
+
+impl Facts<'_> {
+    /// One member of the object a line, and one header a line.
+    fn json(&self) -> Vec<u8> {
+        let request = self.request;
+        let headers = request.fields.iter().map(|field| json!([field.name, readable(field.value)]).to_string());
+        let headers = match headers.collect::<Vec<_>>() {
+            none if none.is_empty() => "[]".to_owned(),
+            some => format!("[\n    {}\n  ]", some.join(",\n    ")),
+        };
+        let first = [
+            ("generator", json!(self.generator).to_string()),
+            ("uuid", json!(self.answer).to_string()),
+            ("time", json!(self.time()).to_string()),
+            ("method", json!(request.method).to_string()),
+            ("path", json!(request.path()).to_string()),
+            ("query", json!(request.query()).to_string()),
+            ("version", json!(request.version.as_str()).to_string()),
+            ("host", json!(request.host.map(readable)).to_string()),
+            ("peer", json!(self.peer.to_string()).to_string()),
+        ];
+        let via = self.via.map(|via| ("via", json!(via.to_string()).to_string()));
+        let last = [
+            ("connection", json!(self.connection).to_string()),
+            ("request", json!(self.request_number).to_string()),
+            ("headers", headers),
+        ];
+        let members = first.into_iter().chain(via).chain(last);
+        let lines: Vec<String> = members.map(|(name, value)| format!("  \"{name}\": {value}")).collect();
+        format!("{{\n{}\n}}\n", lines.join(",\n")).into_bytes()
+    }
+
+    fn text(&self) -> String {
+        let request = self.request;
+        let mut text = format!("Generator #{}\nUUID={}\n", self.generator, self.answer);
+        let mut tell = |name: &str, value: &dyn std::fmt::Display| {
+            writeln!(text, "{name}: {value}").expect("a string takes all");
+        };
+        tell("time", &self.time());
+        tell("method", &request.method);
+        tell("path", &request.path());
+        tell("query", &request.query().unwrap_or("-"));
+        tell("version", &request.version.as_str());
+        tell("host", &request.host.map_or("-".to_owned(), readable));
+        tell("peer", &self.peer);
+        if let Some(via) = &self.via {
+            tell("via", via);
+        }
+        tell("connection", &self.connection);
+        tell("request", &self.request_number);
+        tell("headers", &request.fields.len());
+        for field in request.fields.iter() {
+            tell(&format!("  {}", field.name), &readable(field.value));
+        }
+        text
+    }
+
+    fn time(&self) -> String {
+        jiff::Timestamp::from_nanosecond(i128::from(self.unix))
+            .map_or_else(|_| "out of range".to_owned(), |time| format!("{time:.6}"))
+    }
+}
+
+/// Header values that are no UTF-8 are read as Latin-1, which loses nothing.
+fn readable(value: &[u8]) -> String {
+    match str::from_utf8(value) {
+        Ok(text) => text.to_owned(),
+        Err(_) => value.iter().copied().map(char::from).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::{Mode, Room};
+
+    fn with<T>(head: &str, see: impl FnOnce(&RequestHead) -> T) -> T {
+        let mut room = Room::<100>::new();
+        see(&RequestHead::parse(head.as_bytes(), &mut room, 9999, Mode::Strict).unwrap().unwrap())
+    }
+
+    fn body(head: &str) -> String {
+        with(head, |request| {
+            let facts = Facts {
+                colour: "0072b2",
+                request,
+                generator: Generator(9001),
+                answer: ResponseId("550e8400-e29b-41d4-a716-446655440000".parse().unwrap()),
+                unix: 1_795_428_000_123_456_789,
+                peer: End::Address("127.0.0.1:5000".parse().unwrap()),
+                via: None,
+                local: End::Address("[::1]:9001".parse().unwrap()),
+                connection: 3,
+                request_number: 2,
+            };
+            let mut out = Vec::new();
+            write(&mut out, Format::wanted(request, true).unwrap(), &facts);
+            String::from_utf8(out).unwrap()
+        })
+    }
+
+    #[test]
+    fn the_page_is_that_of_the_original() {
+        let page = body("GET /uuid HTTP/1.1\r\nHost: localhost:9001\r\n\r\n");
+        assert_eq!(page.len(), 356);
+        assert!(page.starts_with("<!DOCTYPE html>"));
+        assert!(page.contains("<title>localhost:9001</title>"));
+        assert!(page.contains("border-top: 24px solid #0072b2 }"));
+        assert!(page.contains("<h1>Generator #9001</h1>\n<h1>UUID=550e8400-e29b-41d4-a716-446655440000</h1>"));
+    }
+
+    #[test]
+    fn a_host_cannot_inject_a_script_and_a_missing_one_is_our_own_address() {
+        let page = body("GET / HTTP/1.1\r\nHost: a&b'c\r\n\r\n");
+        assert!(page.contains("<title>a&amp;b&#39;c</title>"), "{page}");
+        assert!(body("GET / HTTP/1.0\r\n\r\n").contains("<title>[::1]:9001</title>"));
+        // What is no host is refused before; the page is safe all the same.
+        let mut escaped = Vec::new();
+        escape(&mut escaped, "<script>\"\u{e9}".as_bytes());
+        assert_eq!(String::from_utf8(escaped).unwrap(), "&lt;script&gt;&quot;\u{fffd}\u{fffd}");
+    }
+
+    #[test]
+    fn json_tells_all_headers_in_order_and_as_received() {
+        let answer = body(
+            "PUT /a/b?format=json&x=1 HTTP/1.0\r\nX-b: 1\r\nhost: h\r\nX-A: \"\r\nx-b: 2\r\n\
+             Check-Request-Id: 00000000000004d2-000000000000002a\r\n\r\n",
+        );
+        let json: serde_json::Value = serde_json::from_str(&answer).unwrap();
+        assert_eq!(
+            json,
+            json!({
+                "generator": 9001, "uuid": "550e8400-e29b-41d4-a716-446655440000", "time": "2026-11-23T10:00:00.123456Z",
+                "method": "PUT", "path": "/a/b", "query": "format=json&x=1", "version": "HTTP/1.0", "host": "h",
+                "peer": "127.0.0.1:5000", "connection": 3, "request": 2,
+                "headers": [["X-b", "1"], ["host", "h"], ["X-A", "\""], ["x-b", "2"],
+                            ["Check-Request-Id", "00000000000004d2-000000000000002a"]],
+            })
+        );
+    }
+
+    #[test]
+    fn text_tells_the_same() {
+        let answer = body("GET / HTTP/1.1\r\nHost: h\r\nAccept: text/plain\r\n\r\n");
+        assert_eq!(
+            answer,
+            "Generator #9001\nUUID=550e8400-e29b-41d4-a716-446655440000\ntime: 2026-11-23T10:00:00.123456Z\nmethod: GET\n\
+             path: /\nquery: -\nversion: HTTP/1.1\nhost: h\npeer: 127.0.0.1:5000\nconnection: 3\nrequest: 2\nheaders: 2\n  \
+             Host: h\n  Accept: text/plain\n"
+        );
+    }
+
+    #[test]
+    fn the_format_is_what_the_client_prefers() {
+        let wanted = |request: &RequestHead| Format::wanted(request, true);
+        let browser = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8";
+        for (accept, format) in [
+            ("*/*", Format::Html),
+            ("application/json", Format::Json),
+            ("text/plain", Format::Text),
+            (browser, Format::Html),
+            ("application/json, text/plain, */*", Format::Json),
+            ("text/plain;q=0.5, application/json;q=0.4", Format::Text),
+            ("application/json;q=0, */*", Format::Html),
+            ("image/png", Format::Html),
+            ("APPLICATION/JSON", Format::Json),
+            ("text/*", Format::Html),
+        ] {
+            let head = format!("GET / HTTP/1.1\r\nHost: h\r\nAccept: {accept}\r\n\r\n");
+            assert_eq!(with(&head, wanted), Ok(format), "{accept}");
+            let head = format!("GET /?a&format=text HTTP/1.1\r\nHost: h\r\nAccept: {accept}\r\n\r\n");
+            assert_eq!(with(&head, wanted), Ok(Format::Text), "{accept}");
+        }
+        assert_eq!(with("GET /?format=xml HTTP/1.1\r\nHost: h\r\n\r\n", wanted), Err(UnknownFormat));
+    }
+}

@@ -1,0 +1,257 @@
+//! One request and its response: how it is treated, what is recorded of it, what is responded. Its bytes are `connection`'s.
+
+use std::time::Duration;
+
+use http::{Digest, Framing, Malformed, RequestHead, digest};
+use uuid::Uuid;
+use verdict::request::{Comparison, SentBody};
+use verdict::response::Content;
+
+use crate::backend::arrival::Arrival;
+use crate::backend::ask::{Ask, What};
+use crate::backend::content::{self, Facts, Format, UnknownFormat};
+use crate::backend::fault::{Effect, Treatment};
+use crate::backend::response::{Body, Response};
+use crate::backend::state::State;
+use crate::journal::Claim;
+use crate::wire::{AsArrived, AttemptEnd, Clipped, End, Moment, Record, Refusal, RequestId, ResponseId, Revision};
+
+/// Where a request came: the connection, and its place on it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arriving {
+    /// The client's end of the connection, or the client that a PROXY header tells of.
+    pub(super) peer: End,
+    /// If there was such a header: who sent it.
+    pub(super) via: Option<End>,
+    pub(super) local: End,
+    /// Number of the connection in this backend, from 1.
+    pub(super) connection: u64,
+    /// Number of the request on the connection, from 1.
+    pub(super) request_number: u32,
+}
+
+/// A request that was read, at least its head, and that has not been responded to.
+pub(super) struct Exchange {
+    pub(super) claim: Claim,
+    pub(super) response: Response,
+    pub(super) treatment: Treatment,
+    body: Option<Box<Incoming>>,
+}
+
+/// A body that comes.
+struct Incoming {
+    framing: Framing,
+    length: u64,
+    digest: Sum,
+    comparison: Option<Comparison>,
+    as_arrived: AsArrived,
+}
+
+/// The digest of a body. One that comes in one piece needs no state.
+enum Sum {
+    Nothing,
+    Whole(u64),
+    Pieces(Digest),
+}
+
+impl Exchange {
+    /// Decides what a request gets, and claims its record.
+    pub(super) fn begin(head: &RequestHead, at: &Arriving, now: Moment, state: &mut State) -> Exchange {
+        let arrival = Arrival::of(head);
+        let (mut response, treatment) = respond(head, &arrival, at, now, state);
+        response.request = arrival.request;
+        let claim = state.journal.claim(Record {
+            request: arrival.request,
+            method: Clipped::new(head.method.as_bytes()),
+            path: Clipped::new(head.target.as_bytes()),
+            arrived: arrival.as_arrived,
+            ..record(&response, at, now, state)
+        });
+        let body = (head.framing != Framing::None).then(|| {
+            Box::new(Incoming {
+                framing: head.framing,
+                length: 0,
+                digest: Sum::Nothing,
+                comparison: arrival.comparison,
+                as_arrived: arrival.as_arrived,
+            })
+        });
+        Exchange { claim, response, treatment, body }
+    }
+
+    /// A request that cannot be read.
+    pub(super) fn refused(
+        refusal: Refusal,
+        request: Option<RequestId>,
+        at: &Arriving,
+        now: Moment,
+        state: &mut State,
+    ) -> Exchange {
+        let mut response = refuse(refusal, state);
+        (response.answer, response.request) = (Some(ResponseId(Uuid::new_v4())), request);
+        let record = Record { request, refusal: Some(refusal), ..record(&response, at, now, state) };
+        let claim = state.journal.claim(record);
+        Exchange { claim, response, treatment: Treatment::NORMAL, body: None }
+    }
+
+    /// Takes the next piece of its body.
+    pub(super) fn see(&mut self, data: &[u8]) {
+        let Some(body) = &mut self.body else { return };
+        let is_whole = body.framing == Framing::Length(data.len() as u64);
+        match &mut body.digest {
+            Sum::Nothing if is_whole => body.digest = Sum::Whole(digest(data)),
+            Sum::Nothing => {
+                let mut pieces = Digest::new();
+                pieces.update(data);
+                body.digest = Sum::Pieces(pieces);
+            }
+            Sum::Pieces(pieces) => pieces.update(data),
+            // Nothing follows what was all of it.
+            Sum::Whole(_) => {}
+        }
+        body.length += data.len() as u64;
+    }
+
+    /// Its body has ended.
+    pub(super) fn whole(&mut self, state: &mut State) {
+        if let Some(body) = self.body.take() {
+            let arrived = body.arrived();
+            let mut differences = body.as_arrived.differences;
+            if let Some(mut comparison) = body.comparison {
+                comparison.see_body(arrived);
+                differences = comparison.differences;
+            }
+            state.journal.revise(&mut self.claim, &Revision { body: arrived, differences, refusal: None });
+        }
+    }
+
+    /// Its body cannot be read: it gets a refusal instead of what it asked for.
+    pub(super) fn refuse_body(&mut self, why: Malformed, state: &mut State) {
+        let refusal = Refusal::Malformed(why);
+        let response = refuse(refusal, state);
+        self.response = Response { answer: self.response.answer, request: self.response.request, ..response };
+        self.treatment = Treatment::NORMAL;
+        self.claim.revise_status(self.response.status);
+        if let Some(body) = self.body.take() {
+            let differences = body.as_arrived.differences;
+            let revision = Revision { body: body.arrived(), differences, refusal: Some(refusal) };
+            state.journal.revise(&mut self.claim, &revision);
+        }
+    }
+}
+
+impl Incoming {
+    fn arrived(&self) -> SentBody {
+        let digest = match &self.digest {
+            Sum::Nothing => digest(b""),
+            Sum::Whole(digest) => *digest,
+            Sum::Pieces(pieces) => pieces.finish(),
+        };
+        SentBody { length: self.length, digest }
+    }
+}
+
+fn record(response: &Response, at: &Arriving, now: Moment, state: &State) -> Record {
+    Record {
+        number: 0,
+        received: now,
+        answered: Moment(0),
+        generator: state.generator,
+        answer: response.answer,
+        request: None,
+        connection: at.connection,
+        request_number: at.request_number,
+        peer: at.peer,
+        method: Clipped::default(),
+        path: Clipped::default(),
+        status: response.status,
+        bytes: 0,
+        outcome: AttemptEnd::Received,
+        arrived: AsArrived::default(),
+        refusal: None,
+    }
+}
+
+fn refuse(refusal: Refusal, state: &mut State) -> Response {
+    Response::line(status_of(refusal), &format!("refused: {refusal}"), state.buffer())
+}
+
+/// The status that RFC 9110 and 9112 want for it.
+fn status_of(refusal: Refusal) -> u16 {
+    match refusal {
+        Refusal::TooSlow => 408,
+        Refusal::Malformed(Malformed::HeadTooLarge | Malformed::TooManyFields) => 431,
+        Refusal::Malformed(Malformed::FirstLineTooLong) => 414,
+        Refusal::Malformed(Malformed::Version) => 505,
+        Refusal::Malformed(Malformed::EncodingUnknown) => 501,
+        Refusal::Malformed(_) => 400,
+    }
+}
+
+/// What the request gets, before faults change it on its way.
+fn respond(
+    head: &RequestHead,
+    arrival: &Arrival,
+    at: &Arriving,
+    now: Moment,
+    state: &mut State,
+) -> (Response, Treatment) {
+    let buffer = state.buffer();
+    if let Some((status, text)) = state.health.of(head.path(), state.draining) {
+        return (Response::line(status, text, buffer), Treatment::NORMAL);
+    }
+    let mut treatment = match state.faults.are_none() {
+        true => Treatment::NORMAL,
+        false => state.faults.treat(arrival.request, chance),
+    };
+    let answer = ResponseId(Uuid::new_v4());
+    let asked = Ask::of(head);
+    let line = |status: u16, text: &str, buffer| Response::line(status, text, buffer);
+    let mut response = match (treatment.effect, asked, Format::wanted(head, arrival.states_preference)) {
+        (Effect::Status(status), ..) => line(status, &format!("status {status}, a fault that is switched on"), buffer),
+        (Effect::FirstFailed, ..) => line(503, "one of the first attempts, a fault that is switched on", buffer),
+        // RFC 9110 §9.3.6 and §9.3.8: a backend opens no tunnel, and gives no request back with its credentials in it.
+        _ if matches!(head.method, "CONNECT" | "TRACE") => line(405, "CONNECT and TRACE are not served here", buffer),
+        (_, Err(bad), _) => line(400, bad.why(), buffer),
+        (_, Ok(Ask { what: What::Page, .. }), Err(UnknownFormat)) => {
+            line(400, "unknown format: expected html, json or text", buffer)
+        }
+        (_, Ok(Ask { what: What::Status(status), .. }), _) => {
+            line(status, &format!("status {status}, as asked"), buffer)
+        }
+        (_, Ok(Ask { what: What::Bytes(length), .. }), _) => {
+            state.recycle(buffer);
+            let body = Body::Pattern(length);
+            Response { status: 200, content: Content::Bytes, body, answer: None, request: None }
+        }
+        (_, Ok(Ask { what: What::Page, .. }), Ok(format)) => {
+            let facts = Facts {
+                request: head,
+                colour: state.colour,
+                generator: state.generator,
+                answer,
+                unix: state.calendar.unix(now),
+                peer: at.peer,
+                via: at.via,
+                local: at.local,
+                connection: at.connection,
+                request_number: at.request_number,
+            };
+            let mut body = buffer;
+            content::write(&mut body, format, &facts);
+            Response { status: 200, content: format.content(), body: Body::Bytes(body), answer: None, request: None }
+        }
+    };
+    response.answer = Some(answer);
+    if state.show.wants(now) {
+        state.show.add(head, arrival.request, at.peer.to_string(), answer, response.status, now);
+    }
+    treatment.delay += asked.map_or(Duration::ZERO, |ask| ask.delay);
+    (response, treatment)
+}
+
+/// Uniform from 0 and below 1: of a fresh UUID 53 bits that are random.
+fn chance() -> f64 {
+    const BITS: u32 = 53;
+    (Uuid::new_v4().as_u128() as u64 & ((1 << BITS) - 1)) as f64 / (1u64 << BITS) as f64
+}

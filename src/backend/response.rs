@@ -1,0 +1,122 @@
+//! PURE. A response as a value, until it is encoded: status, content, body, and whose it is.
+
+use http::encode;
+use http::h1::server::{Length, Server, StreamId};
+use verdict::response::{
+    COVERED, Content, DIGEST_HEADER, PATTERN, Written, digest_value, has_content_type, of_body, of_pattern,
+};
+
+use crate::wire::{GENERATOR_HEADER, Generator, REQUEST_HEADER, RESPONSE_HEADER, RequestId, ResponseId};
+
+#[derive(Debug)]
+pub(super) struct Response {
+    pub(super) status: u16,
+    pub(super) content: Content,
+    pub(super) body: Body,
+    /// None of health.
+    pub(super) answer: Option<ResponseId>,
+    /// Echoed.
+    pub(super) request: Option<RequestId>,
+}
+
+#[derive(Debug)]
+pub(super) enum Body {
+    Bytes(Vec<u8>),
+    /// That many bytes of the pattern, made while they are sent.
+    Pattern(u64),
+}
+
+/// What the head says beside the response itself.
+pub(super) struct Stamp<'a> {
+    pub(super) date: &'a str,
+    pub(super) generator: Generator,
+    /// Digests of usual heads.
+    pub(super) digests: &'a [(Content, u32)],
+    pub(super) persistent: bool,
+}
+
+impl Response {
+    /// One line of text.
+    pub(super) fn line(status: u16, text: &str, mut buffer: Vec<u8>) -> Response {
+        if has_body(status) {
+            buffer.extend_from_slice(text.as_bytes());
+            buffer.push(b'\n');
+        }
+        Response { status, content: Content::Line, body: Body::Bytes(buffer), answer: None, request: None }
+    }
+
+    fn length(&self) -> u64 {
+        match &self.body {
+            Body::Bytes(bytes) => bytes.len() as u64,
+            Body::Pattern(length) => *length,
+        }
+    }
+
+    /// Appends the head.
+    pub(super) fn write_head(&self, http: &mut Server, stamp: &Stamp, out: &mut Vec<u8>) -> StreamId {
+        let written = Written { status: self.status, content: self.content };
+        let known = stamp.digests.iter().find(|(content, _)| self.status == 200 && *content == self.content);
+        let head_digest = known.map_or_else(|| written.head_digest(), |(_, digest)| *digest);
+        let body_digest = match &self.body {
+            Body::Bytes(bytes) => of_body(bytes),
+            Body::Pattern(length) => of_pattern(*length),
+        };
+        let length = if has_content_type(self.status) { Length::Known(self.length()) } else { Length::Absent };
+        http.respond(self.status, length, stamp.persistent, out, |out| {
+            for (name, value) in COVERED.iter().zip(written.values()) {
+                if let Some(value) = value {
+                    encode::field(out, name, value.as_bytes());
+                }
+            }
+            encode::field(out, "Date", stamp.date.as_bytes());
+            encode::number_field(out, GENERATOR_HEADER, u64::from(stamp.generator.0));
+            if let Some(answer) = self.answer {
+                let mut uuid = [0; uuid::fmt::Hyphenated::LENGTH];
+                encode::field(out, RESPONSE_HEADER, answer.0.hyphenated().encode_lower(&mut uuid).as_bytes());
+            }
+            encode::field(out, DIGEST_HEADER, &digest_value(head_digest, body_digest));
+            if let Some(request) = self.request {
+                encode::field(out, REQUEST_HEADER, &request.to_bytes());
+            }
+            self.write_fields_of_status(out);
+        })
+    }
+
+    /// Fields that RFC 9110 requires of a status and that the digest does not cover: they depend on the body, or belong to the
+    /// connection.
+    fn write_fields_of_status(&self, out: &mut Vec<u8>) {
+        match self.status {
+            206 => {
+                let length = self.length();
+                let range = format!("bytes 0-{}/{length}", length.saturating_sub(1));
+                encode::field(out, "Content-Range", range.as_bytes());
+            }
+            407 => encode::field(out, "Proxy-Authenticate", b"Bearer realm=\"uuid-generator\""),
+            416 => encode::field(out, "Content-Range", b"bytes */1"),
+            426 => {
+                encode::field(out, "Upgrade", b"HTTP/2.0");
+                encode::field(out, "Connection", b"Upgrade");
+            }
+            _ => {}
+        }
+    }
+}
+
+/// RFC 9110 §15.3.5, §15.3.6, §15.4.5: responses that have no body, whatever is said of its length.
+fn has_body(status: u16) -> bool {
+    !matches!(status, 204 | 205 | 304)
+}
+
+/// Appends bytes of a patterned body of `length` bytes from `position` on, and returns where it ended: at the end, or 64 KiB later.
+pub(super) fn pattern(out: &mut Vec<u8>, position: u64, length: u64) -> u64 {
+    const REPEATED: usize = 1024;
+    let start = out.len();
+    let skip = (position % PATTERN.len() as u64) as usize;
+    let bytes = (REPEATED * PATTERN.len()).min(usize::try_from(length - position).unwrap_or(usize::MAX));
+    out.extend_from_slice(&PATTERN[skip..]);
+    while out.len() - start < bytes {
+        out.extend_from_slice(PATTERN);
+    }
+    out.truncate(start + bytes);
+    position + bytes as u64
+}

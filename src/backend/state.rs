@@ -1,0 +1,91 @@
+//! What all connections of a backend share.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use crate::backend::fault::Faults;
+use crate::backend::health::Health;
+use crate::backend::show::Show;
+use crate::journal::Writer;
+use crate::wire::{Calendar, Fault, Generator, Limits, page};
+use verdict::response::{Content, Written};
+
+pub(crate) struct State {
+    pub(crate) generator: Generator,
+    pub(crate) journal: Writer,
+    pub(crate) health: Health,
+    pub(super) faults: Faults,
+    pub(crate) show: Show,
+    /// Colour of its page.
+    pub(super) colour: &'static str,
+    /// Whether connections may begin with a header of the PROXY protocol.
+    pub(crate) proxy_protocol: bool,
+    /// Whether responses announce the end of their connections.
+    pub(crate) draining: bool,
+    pub(crate) limits: Limits,
+    pub(super) calendar: Calendar,
+    pub(super) date: Date,
+    /// Digests of the heads of responses with status 200, by content.
+    pub(super) digests: [(Content, u32); Content::ALL.len()],
+    /// A body that has been encoded, to be filled again.
+    spare: Vec<u8>,
+}
+
+/// Larger bodies are not kept to be filled again.
+const SPARE_BYTES: usize = 64 * 1024;
+
+impl State {
+    /// `place`: among the backends of its fleet.
+    pub(crate) fn new(generator: Generator, place: u16, journal: Writer, limits: Limits, calendar: Calendar) -> State {
+        State {
+            generator,
+            journal,
+            health: Health::default(),
+            faults: Faults::default(),
+            show: Show::default(),
+            colour: page::colour(place),
+            proxy_protocol: false,
+            draining: false,
+            limits,
+            calendar,
+            date: Date { second: u64::MAX, text: String::new() },
+            digests: Content::ALL.map(|content| (content, Written { status: 200, content }.head_digest())),
+            spare: Vec::new(),
+        }
+    }
+
+    /// Misbehaves in these ways and no others any more.
+    pub(crate) fn misbehave(&mut self, faults: Vec<Fault>) {
+        self.faults.set(faults);
+        self.health.unhealthy = self.faults.are_unhealthy();
+    }
+
+    /// An empty buffer for a body.
+    pub(super) fn buffer(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.spare)
+    }
+
+    /// Takes back a buffer.
+    pub(super) fn recycle(&mut self, mut buffer: Vec<u8>) {
+        if buffer.capacity() <= SPARE_BYTES {
+            buffer.clear();
+            self.spare = buffer;
+        }
+    }
+}
+
+/// The Date field, written anew once a second.
+pub(super) struct Date {
+    second: u64,
+    text: String,
+}
+
+impl Date {
+    pub(super) fn at(&mut self, unix: u64) -> &str {
+        let second = unix / 1_000_000_000;
+        if self.second != second {
+            self.second = second;
+            self.text = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(second));
+        }
+        &self.text
+    }
+}
