@@ -10,7 +10,8 @@ use verdict::finding::Witness;
 use verdict::ledger::Ledger;
 use verdict::outcome::Outcome;
 use verdict::report::{Account, Algorithm, Check, Fleet, NotCounted, OutcomeCount, Plots, Traffic};
-use verdict::rules::{Case, Drill, judge};
+use verdict::request::{Sent, SentBody};
+use verdict::rules::{Case, Drill, describe_forwarding, judge};
 use verdict::tally::Tally;
 
 /// What is known beside the session itself.
@@ -60,7 +61,9 @@ pub fn assemble(ledger: &Ledger, outcome: session::SessionData, known: Known) ->
         gaps: &known.gaps,
         changes: &known.changes,
         others: &known.others,
-        method: &plan.method,
+        sent: sent(plan),
+        judged,
+        sample: sample.clone(),
         drill,
         varied: varied.is_some(),
         run: known.run,
@@ -72,6 +75,7 @@ pub fn assemble(ledger: &Ledger, outcome: session::SessionData, known: Known) ->
     let (slices, slice_seconds) = figures::slices(ledger, sample.clone(), started, ended, names.len());
     let seconds = ended.since(started).as_secs_f64();
     let requests = u64::from(sample.end - sample.start);
+    let forwarding = describe_forwarding(&case);
     let account = account(&case, &known, judged);
     Check {
         name: plan.name.clone(),
@@ -91,6 +95,7 @@ pub fn assemble(ledger: &Ledger, outcome: session::SessionData, known: Known) ->
             varied,
         },
         account,
+        forwarding,
         shares,
         algorithm: Some(algorithm(&inference)),
         latency,
@@ -103,6 +108,20 @@ pub fn assemble(ledger: &Ledger, outcome: session::SessionData, known: Known) ->
             slice_seconds,
             latency: plot,
         },
+    }
+}
+
+/// The request that the user asked for, without what differs from client to client.
+fn sent(plan: &Plan) -> Sent<'_> {
+    let rest = plan.url.split_once("://").map_or(plan.url.as_str(), |(_, rest)| rest);
+    let (authority, target) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let own_host = plan.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("host"));
+    Sent {
+        method: &plan.method,
+        target: if target.is_empty() { "/" } else { target },
+        host: Some(own_host.map_or(authority, |(_, value)| value)),
+        body: plan.bodies.first().map(|body| SentBody::of(body)),
+        fields: &plan.headers,
     }
 }
 

@@ -126,6 +126,19 @@ pub fn passing() -> Check {
             not_counted: NotCounted { warm_up: 37, health_checks: 2, others: 1, unexplained: 0 },
             gaps: Vec::new(),
         },
+        forwarding: Some(Forwarding {
+            attempts: 4000,
+            compared: 4000,
+            rewrites: vec![Rewrite {
+                part: "host".to_owned(),
+                sent: Some("localhost:8080".to_owned()),
+                arrived: vec![("uuid".to_owned(), 4000)],
+                attempts: 4000,
+            }],
+            added: vec![Added { name: "via".to_owned(), value: None, attempts: 4000 }],
+            leaked: Vec::new(),
+            http_1_0: 0,
+        }),
         shares: Some(Shares {
             rows: vec![share("9001", 1000), share("9002", 1000), share("9003", 1000)],
             expected: "even".to_owned(),

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::report::escape::escaped;
-use crate::report::phrases::{balancing_result, meaning};
+use crate::report::phrases::{balancing_result, forwarding, meaning};
 use crate::report::plot;
 use crate::report::text::{false_positives, loop_note, not_counted, reason, rotations};
 use verdict::finding::{Finding, Level};
@@ -200,6 +200,10 @@ fn account(out: &mut String, check: &Check) {
         );
     }
     out.push_str("</table>\n");
+    if let Some(clauses) = check.forwarding.as_ref().map(forwarding).filter(|clauses| !clauses.is_empty()) {
+        out.push_str("<h3>What the balancer does to a request</h3>\n");
+        list(out, &clauses);
+    }
     if let Some(text) = not_counted(&account.not_counted) {
         let _ = writeln!(out, "<p class=\"note\">Not counted: {text}.</p>");
     }

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::report::escape::harmless;
-use crate::report::phrases::meaning;
+use crate::report::phrases::{forwarding, meaning};
 use crate::report::text::{reason, rotations};
 use verdict::finding::Level;
 use verdict::numbers::{grouped, percent, time};
@@ -32,6 +32,9 @@ fn one(out: &mut String, check: &Check) {
     for it in &check.account.outcomes {
         let means = meaning(it.outcome, check.fleet.is_some());
         let _ = writeln!(out, "| {} | {} | {means} |", it.outcome.name(), grouped(it.count));
+    }
+    if let Some(clauses) = check.forwarding.as_ref().map(forwarding).filter(|clauses| !clauses.is_empty()) {
+        details(out, "what the balancer does to a request", &clauses);
     }
     if let Some(shares) = &check.shares {
         let _ = writeln!(out, "\n| backend | {} | share | expected |\n|---|---:|---:|---:|", shares.unit.name());

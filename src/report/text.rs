@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::report::escape::harmless;
-use crate::report::phrases::meaning;
+use crate::report::phrases::{forwarding, meaning};
 use crate::report::wrap::wrapped;
 use verdict::finding::{Finding, Level};
 use verdict::numbers::{count_of, grouped, percent, time};
@@ -179,6 +179,9 @@ fn account(out: &mut String, check: &Check, style: &Style) {
     if let Some(text) = not_counted(&account.not_counted) {
         out.push_str(&wrapped("  not counted: ", &text, style.width));
     }
+    if let Some(clauses) = check.forwarding.as_ref().map(forwarding).filter(|clauses| !clauses.is_empty()) {
+        out.push_str(&wrapped("  the balancer changes: ", &harmless(&clauses.join("; ")), style.width));
+    }
     out.push('\n');
 }
 
@@ -273,9 +276,10 @@ fn algorithm(out: &mut String, check: &Check, style: &Style) {
 
 fn latency(out: &mut String, check: &Check, style: &Style) {
     let Some(latency) = &check.latency else { return };
-    let title = style.title("Latency");
-    let columns = ["p50", "p90", "p99", "p99.9", "p99.99", "max"].map(|column| format!("{column:>10}")).concat();
-    let _ = writeln!(out, "{title}          {columns}");
+    let title = if latency.open_loop { "Latency, open loop" } else { "Latency, closed loop" };
+    let gap = " ".repeat(21 - title.len());
+    let columns = ["p90", "p99", "p99.9", "p99.99", "max"].map(|column| format!("{column:>10}")).concat();
+    let _ = writeln!(out, "{}{gap}{:>6}{columns}", style.title(title), "p50");
     let mut row = |name: &str, it: &Percentiles| {
         let cells = it.columns().map(|it| format!("{:>10}", time(it))).concat();
         let _ = writeln!(out, "  {name:<15}{cells}");
@@ -287,7 +291,10 @@ fn latency(out: &mut String, check: &Check, style: &Style) {
     if let Some(between) = &latency.between {
         row("network+proxy", between);
     }
-    let _ = writeln!(out, "  {}\n", loop_note(latency.open_loop));
+    if style.verbose {
+        let _ = writeln!(out, "  {}", loop_note(latency.open_loop));
+    }
+    out.push('\n');
 }
 
 /// What the figures are worth.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::AttemptEnd;
 use crate::facts::{
-    Description, account, algorithm, backups, reach, records, resilience, responses, shares, stickiness,
+    Description, account, algorithm, backups, reach, records, requests, resilience, responses, shares, stickiness,
 };
 use crate::observation::{ClientOutcome, Observation};
 
@@ -117,6 +117,14 @@ rules! {
     Swapped(account::Requests) = "swapped" from responses::SWAPPED,
     Truncated(account::Requests) = "truncated" from responses::TRUNCATED,
     Altered(account::Requests) = "altered" from responses::ALTERED,
+    MethodChanged(requests::Change) = "method-changed" from requests::METHOD_CHANGED,
+    PathChanged(requests::Change) = "path-changed" from requests::PATH_CHANGED,
+    QueryChanged(requests::Change) = "query-changed" from requests::QUERY_CHANGED,
+    HostChanged(requests::Change) = "host-changed" from requests::HOST_CHANGED,
+    BodyChanged(requests::Change) = "body-changed" from requests::BODY_CHANGED,
+    FieldChanged(requests::Change) = "field-changed" from requests::FIELD_CHANGED,
+    ClientAddress(requests::ClientAddress) = "client-address" from requests::CLIENT_ADDRESS,
+    Intact(requests::Intact) = "intact" from requests::INTACT,
     Unrecorded(account::Requests) = "unrecorded" from account::UNRECORDED,
     NoResponse(account::Requests) = "no-response" from account::NO_RESPONSE,
     Shares(shares::Facts) = "shares" from shares::SHARES,

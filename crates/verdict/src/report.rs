@@ -53,6 +53,8 @@ pub struct Check {
     pub traffic: Traffic,
     /// The one outcome of each request.
     pub account: Account,
+    /// What the balancer does to a request; null without records.
+    pub forwarding: Option<Forwarding>,
     /// Which backend got how much; null if that could not be known.
     pub shares: Option<Shares>,
     /// How the balancer selects a backend; null if that was not examined.
@@ -146,6 +148,50 @@ pub struct NotCounted {
     pub others: u64,
     /// Records with an id of this run that was never sent.
     pub unexplained: u64,
+}
+
+/// What the balancer does to a request.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Forwarding {
+    /// Attempts at backends.
+    pub attempts: u64,
+    /// Attempts of which the backend knew what had been sent.
+    pub compared: u64,
+    /// Parts that arrived other than they were sent.
+    pub rewrites: Vec<Rewrite>,
+    /// Fields that were added on the way.
+    pub added: Vec<Added>,
+    /// Fields that belong to one connection and arrived all the same (RFC 9110 §7.6.1), with the number of attempts.
+    pub leaked: Vec<(String, u64)>,
+    /// Attempts in HTTP/1.0.
+    pub http_1_0: u64,
+}
+
+/// A part that arrived other than it was sent.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Rewrite {
+    /// Such as `path`, `host`, `body-length`, `field-lost`.
+    pub part: String,
+    /// As it was sent; null where it is not kept.
+    pub sent: Option<String>,
+    /// As it arrived, with the number of attempts; the first different ones.
+    pub arrived: Vec<(String, u64)>,
+    /// Attempts in which it differed.
+    pub attempts: u64,
+}
+
+/// A field that was added on the way.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Added {
+    /// In lower case.
+    pub name: String,
+    /// Its value, if it is kept and always the same.
+    pub value: Option<String>,
+    /// Attempts that had it.
+    pub attempts: u64,
 }
 
 /// Which backend got how much.

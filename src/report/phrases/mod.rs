@@ -1,5 +1,6 @@
 //! The prose of findings: a sentence, the evidence, a hint. Nothing else in the program words a finding.
 
+mod arrivals;
 mod balancing;
 mod outages;
 mod requests;
@@ -9,6 +10,7 @@ use verdict::finding::{Facts, Finding, Prose};
 use verdict::outcome::Outcome;
 use verdict::report::Check;
 
+pub(crate) use arrivals::forwarding;
 pub(crate) use balancing::test_result as balancing_result;
 pub(crate) use witnesses::{lines as witness_lines, what_came};
 
@@ -58,6 +60,14 @@ fn prose(finding: &Finding, check: &Check) -> Prose {
         Facts::Swapped(facts) => requests::swapped(facts),
         Facts::Truncated(facts) => requests::truncated(facts),
         Facts::Altered(facts) => requests::altered(facts),
+        Facts::MethodChanged(facts) => arrivals::method(facts),
+        Facts::PathChanged(facts) => arrivals::path(facts),
+        Facts::QueryChanged(facts) => arrivals::query(facts),
+        Facts::HostChanged(facts) => arrivals::host(facts),
+        Facts::BodyChanged(facts) => arrivals::body(facts),
+        Facts::FieldChanged(facts) => arrivals::fields(facts),
+        Facts::ClientAddress(facts) => arrivals::client_address(facts, level),
+        Facts::Intact(facts) => arrivals::intact(facts, level),
         Facts::Unrecorded(facts) => requests::unrecorded(facts),
         Facts::NoResponse(facts) => requests::no_response(facts),
         Facts::Shares(facts) => balancing::shares(facts, level),

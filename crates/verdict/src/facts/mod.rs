@@ -6,6 +6,7 @@ pub mod backups;
 mod description;
 pub mod reach;
 pub mod records;
+pub mod requests;
 pub mod resilience;
 pub mod responses;
 pub mod shares;

@@ -79,7 +79,7 @@ fn repeated(case: &Case) -> Option<Finding> {
     if case.is_idempotent() || case.tally.repeated == 0 || !case.has_records() {
         return None;
     }
-    let facts = Repeated { requests: case.tally.repeated, method: case.method.to_owned() };
+    let facts = Repeated { requests: case.tally.repeated, method: case.sent.method.to_owned() };
     let examples = case.ledger.entries().filter(|entry| entry.attempts.len() > 1).take(3);
     let examples: Vec<u32> = examples.map(|entry| entry.sequence).collect();
     Some(Finding::new(Level::Fail, finding::Facts::Repeated(facts)).shown_by(case.witnesses(&examples)))

@@ -1,12 +1,15 @@
 //! Everything that the rules look at, as one value.
 
+use std::ops::Range;
+
 use crate::Moment;
 use crate::algorithm::Inference;
 use crate::arrived::{OtherRequests, RequestChanges};
 use crate::finding::{AttemptWitness, ClientWitness, RequestWitness, Witness};
 use crate::id::RequestId;
-use crate::ledger::{Entry, Ledger, Records};
+use crate::ledger::{Arrival, Entry, Ledger, Records};
 use crate::observation::Backend;
+use crate::request::Sent;
 use crate::rules::expectations::Expectations;
 use crate::tally::Tally;
 
@@ -30,8 +33,12 @@ pub struct Case<'a> {
     pub changes: &'a RequestChanges,
     /// What else arrived there.
     pub others: &'a OtherRequests,
-    /// What was sent, such as `POST`.
-    pub method: &'a str,
+    /// The user's own request.
+    pub sent: Sent<'a>,
+    /// Requests from this number on are judged: those before it were sent until all was stable.
+    pub judged: u32,
+    /// The numbers of the sample's requests.
+    pub sample: Range<u32>,
     /// Something was broken on purpose.
     pub drill: Drill,
     /// Clients, paths or the like differed from request to request.
@@ -61,7 +68,13 @@ impl Case<'_> {
 
     /// RFC 9110 §9.2.2
     pub(crate) fn is_idempotent(&self) -> bool {
-        matches!(self.method, "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE")
+        matches!(self.sent.method, "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE")
+    }
+
+    /// Attempts of the requests that are judged, by request.
+    pub(crate) fn judged_arrivals(&self) -> &[Arrival] {
+        let arrivals = self.ledger.arrivals();
+        &arrivals[arrivals.partition_point(|arrival| arrival.sequence < self.judged)..]
     }
 
     /// These requests, seen from both ends.

@@ -5,17 +5,22 @@ mod algorithm;
 mod backups;
 mod case;
 mod expectations;
+mod forwarding;
 mod reach;
 mod records;
+mod requests;
 mod requirement;
 mod resilience;
 mod shares;
 mod stickiness;
+#[cfg(test)]
+mod trial;
 
 use crate::finding::Finding;
 use crate::report::{Outage, Shares, Verdict};
 pub use case::{Case, Drill};
 pub use expectations::{Expectations, FALSE_ALARM, Weights};
+pub use forwarding::describe as describe_forwarding;
 pub use requirement::Requirement;
 
 /// Applies all rules: the findings, the worst first, the shares, and the verdict.
@@ -23,6 +28,7 @@ pub fn judge(case: &Case, outage: Option<&Outage>) -> (Vec<Finding>, Option<Shar
     let (shares, share_findings) = shares::judge(case);
     let mut findings: Vec<Finding> = records::judge(case).into_iter().collect();
     findings.extend(account::judge(case));
+    findings.extend(requests::judge(case));
     findings.extend(reach::judge(case));
     findings.extend(backups::judge(case));
     findings.extend(share_findings);

@@ -1,0 +1,239 @@
+//! What rules say of requests as they arrived at backends.
+
+use serde::{Deserialize, Serialize};
+
+use crate::facts::Description;
+
+/// A part of requests that did not arrive as it was sent.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Change {
+    /// In how many attempts.
+    pub changed: u64,
+    /// Of how many that were compared.
+    pub of: u64,
+    /// Whom it hits.
+    pub extent: Extent,
+    /// As it was sent: a method, path, query, Host, or the length of a body in bytes; null where it is not kept.
+    pub sent: Option<String>,
+    /// As it arrived, with the number of attempts; the first different ones.
+    pub arrived: Vec<(String, u64)>,
+    /// What became of a path; null for other parts.
+    pub path: Option<PathChange>,
+    /// Names of the user's own fields that were lost, changed or doubled, with the number of attempts.
+    pub fields: Vec<(String, u64)>,
+    /// The expectation that forbids it, as it is typed; null if none does.
+    pub expected: Option<String>,
+}
+
+/// Whom a change hits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Extent {
+    /// All requests: a rewrite.
+    All,
+    /// All requests to some backends, and none to others.
+    Backends,
+    /// All requests of some clients, and none of others: clients differ in path, header or the like.
+    Clients,
+    /// Some requests and not others, though all are alike.
+    Some,
+}
+
+/// What became of a path.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct PathChange {
+    /// Escapes such as `%2F` were decoded.
+    pub decoded: bool,
+    /// Several slashes became one.
+    pub merged: bool,
+    /// This was put in front.
+    pub added: Option<String>,
+    /// This was taken from the front.
+    pub removed: Option<String>,
+}
+
+impl PathChange {
+    /// How one path became the other; None if it was replaced.
+    pub fn between(sent: &str, arrived: &str) -> Option<PathChange> {
+        for (decode, merge) in [(false, false), (true, false), (false, true), (true, true)] {
+            let decoded_path = if decode { decoded(sent) } else { sent.to_owned() };
+            let path = if merge { merged(&decoded_path) } else { decoded_path.clone() };
+            let change = PathChange {
+                decoded: decode && decoded_path != sent,
+                merged: merge && path != decoded_path,
+                ..PathChange::default()
+            };
+            if (decode, merge) != (change.decoded, change.merged) {
+                continue;
+            }
+            if path == arrived {
+                return Some(change);
+            }
+            if let Some(removed) = path.strip_suffix(arrived).filter(|_| arrived.len() > 1) {
+                return Some(PathChange { removed: Some(removed.to_owned()), ..change });
+            }
+            if let Some(added) = arrived.strip_suffix(path.as_str()).filter(|_| path.len() > 1 || arrived == "//") {
+                return Some(PathChange { added: Some(added.to_owned()), ..change });
+            }
+        }
+        None
+    }
+}
+
+fn decoded(path: &str) -> String {
+    let mut bytes = Vec::with_capacity(path.len());
+    let mut rest = path.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let digits = after.get(..2).and_then(|digits| str::from_utf8(digits).ok());
+        match digits.filter(|_| *first == b'%').and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &after[2..];
+            }
+            None => {
+                bytes.push(*first);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn merged(path: &str) -> String {
+    let mut merged = String::with_capacity(path.len());
+    for character in path.chars() {
+        if character != '/' || !merged.ends_with('/') {
+            merged.push(character);
+        }
+    }
+    merged
+}
+
+/// X-Forwarded-For as it arrived.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ClientAddress {
+    /// What the client claimed in X-Forwarded-For; null if it sent none.
+    pub claimed: Option<String>,
+    /// As it arrived, with the number of attempts; the first different ones.
+    pub arrived: Vec<(String, u64)>,
+    /// Attempts that came without it.
+    pub without: u64,
+    /// What follows.
+    pub conclusion: ClientAddressConclusion,
+    /// The expectation, as it is typed; null if there is none.
+    pub expected: Option<String>,
+}
+
+/// What backends can learn of the client's address.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum ClientAddressConclusion {
+    /// The balancer writes it, whatever the client claims.
+    Replaced,
+    /// The balancer appends it to what the client claims: only the last entry can be trusted.
+    Appended,
+    /// What the client claims arrives as it was sent, and nothing else does.
+    Believed,
+    /// Some requests arrive with it, and some without.
+    Mixed,
+    /// X-Forwarded-For does not arrive.
+    Absent,
+}
+
+/// Whether requests arrive as they were sent.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Intact {
+    /// Attempts of which the backend knew what had been sent.
+    pub compared: u64,
+    /// All attempts.
+    pub of: u64,
+    /// The expectation, as it is typed.
+    pub expected: String,
+    /// Fields that are to be preserved and were not sent.
+    pub not_sent: Vec<String>,
+}
+
+pub(crate) const METHOD_CHANGED: Description = Description {
+    requires: "requests arrive with the method that was sent",
+    sound: "by construction: the backend compares the method with what the request says was sent",
+    source: Some("RFC 9110 §7.6"),
+};
+
+pub(crate) const PATH_CHANGED: Description = Description {
+    requires: "paths arrive as they were sent, or all are rewritten alike; with --expect path:preserved or intact: as they were sent",
+    sound: "by construction: the backend compares digests of the path; a rewrite of all requests is a note, one of some requests of \
+            the sample that are alike, at their first attempt, is a failure",
+    source: Some("RFC 3986 §6.2.2"),
+};
+
+pub(crate) const QUERY_CHANGED: Description = Description {
+    requires: "queries arrive as they were sent, or all are rewritten alike; with --expect intact: as they were sent",
+    sound: "as for path-changed",
+    source: None,
+};
+
+pub(crate) const HOST_CHANGED: Description = Description {
+    requires: "Host arrives as it was sent, or is rewritten for all requests, or by backend; with --expect host:preserved or intact: \
+               as it was sent",
+    sound: "as for path-changed",
+    source: Some("RFC 9110 §7.2"),
+};
+
+pub(crate) const BODY_CHANGED: Description = Description {
+    requires: "bodies of requests arrive whole and unchanged",
+    sound: "by construction: length and digest of what a backend read to its end and responded to with a status below 400",
+    source: Some("RFC 9110 §8.6"),
+};
+
+pub(crate) const FIELD_CHANGED: Description = Description {
+    requires: "the user's own fields arrive once, as they were sent, or all are rewritten alike; with --expect intact or \
+               header:NAME:preserved: as they were sent",
+    sound: "as for path-changed; fields of the connection, forwarding fields and Via are left out, a doubled field fails",
+    source: Some("RFC 9110 §7.6"),
+};
+
+pub(crate) const CLIENT_ADDRESS: Description = Description {
+    requires: "with --expect client-address: the last entry of X-Forwarded-For is written by the balancer; otherwise a claim that is \
+               passed on is a note",
+    sound: "by construction: the backend recorded the field as it arrived",
+    source: Some("RFC 7239 §8.1"),
+};
+
+pub(crate) const INTACT: Description = Description {
+    requires: "--expect intact, path:preserved, host:preserved, header:NAME:preserved",
+    sound: "by construction: it passes if all attempts were compared and the rules above object to none",
+    source: None,
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_became_of_a_path_is_named() {
+        let none = PathChange::default();
+        let removed = |text: &str| PathChange { removed: Some(text.to_owned()), ..PathChange::default() };
+        for (sent, arrived, expected) in [
+            ("/uuid/x", "/x", Some(removed("/uuid"))),
+            ("/a%2Fb", "/a/b", Some(PathChange { decoded: true, ..none.clone() })),
+            ("/a//b", "/a/b", Some(PathChange { merged: true, ..none.clone() })),
+            (
+                "/api/queues/%2F/orders",
+                "/queues/orders",
+                Some(PathChange { decoded: true, merged: true, ..removed("/api") }),
+            ),
+            ("/a", "/v1/a", Some(PathChange { added: Some("/v1".to_owned()), ..none.clone() })),
+            ("/", "//", Some(PathChange { added: Some("/".to_owned()), ..none.clone() })),
+            ("/uuid/x", "/wrong", None),
+            ("/uuid", "/", None),
+        ] {
+            assert_eq!(PathChange::between(sent, arrived), expected, "{sent} {arrived}");
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! What the balancer does to a request, as it is: described, not judged.
+
+use crate::report::{Added, Forwarding, Rewrite};
+use crate::request::{Note, RequestPart};
+use crate::rules::case::Case;
+
+/// None if no backend of ours recorded a request.
+pub fn describe(case: &Case) -> Option<Forwarding> {
+    let changes = case.changes;
+    if changes.attempts == 0 {
+        return None;
+    }
+    let sent = |part: RequestPart| match part {
+        RequestPart::Method => Some(case.sent.method.to_owned()),
+        RequestPart::Path => case.sent.target.split('?').next().map(str::to_owned),
+        RequestPart::Query => case.sent.target.split_once('?').map(|(_, query)| query.to_owned()),
+        RequestPart::Host => case.sent.host.map(str::to_owned),
+        RequestPart::BodyLength => case.sent.body.map(|body| body.length.to_string()),
+        RequestPart::Body
+        | RequestPart::FieldLost
+        | RequestPart::FieldChanged
+        | RequestPart::FieldDoubled
+        | RequestPart::Unreadable => None,
+    };
+    let rewrites = changes.parts.iter().map(|change| Rewrite {
+        part: change.part.name().to_owned(),
+        sent: sent(change.part),
+        arrived: change.arrived.counts.clone(),
+        attempts: change.count,
+    });
+    let own = |name: &str| case.sent.fields.iter().any(|(field, _)| field.eq_ignore_ascii_case(name));
+    let added = [Note::ForwardedFor, Note::ForwardedProto, Note::ForwardedHost, Note::Forwarded, Note::Via];
+    let added = added.into_iter().filter(|note| changes.noted(*note) > 0 && !own(note.name())).map(|note| Added {
+        name: note.name().to_owned(),
+        value: changes.forwarded_for.only().filter(|_| note == Note::ForwardedFor).map(str::to_owned),
+        attempts: changes.noted(note),
+    });
+    let leaked = Note::ALL.into_iter().filter(|note| note.is_hop_by_hop() && changes.noted(*note) > 0);
+    Some(Forwarding {
+        attempts: changes.attempts,
+        compared: changes.compared,
+        rewrites: rewrites.collect(),
+        added: added.collect(),
+        leaked: leaked.map(|note| (note.name().to_owned(), changes.noted(note))).collect(),
+        http_1_0: changes.noted(Note::Http10),
+    })
+}

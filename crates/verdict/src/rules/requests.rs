@@ -1,0 +1,480 @@
+//! The rules of the request as it arrived: what a rewrite does to all alike is described, what hits some or loses something is not.
+
+use std::collections::BTreeMap;
+
+use crate::facts::requests::{Change, ClientAddress, ClientAddressConclusion, Extent, Intact, PathChange};
+use crate::finding::{Facts, Finding, Level};
+use crate::ledger::{Arrival, Records};
+use crate::observation::Backend;
+use crate::request::{Differences, RequestPart};
+use crate::rules::case::Case;
+use crate::rules::requirement::Requirement;
+use crate::{AttemptEnd, arrived::PartChange};
+
+/// Fields that proxies append to: what becomes of them is no change of the user's own.
+const FORWARDING: [&str; 7] =
+    ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", "x-real-ip", "forwarded", "via"];
+
+const SHOWN: usize = 3;
+
+pub(crate) fn judge(case: &Case) -> Vec<Finding> {
+    if case.ledger.records() != Records::Kept {
+        return unjudged(case);
+    }
+    let mut findings: Vec<Finding> = Vec::new();
+    findings.extend(method(case));
+    findings.extend(path(case));
+    findings.extend(query(case));
+    findings.extend(host(case));
+    findings.extend(body(case));
+    findings.extend(fields(case));
+    findings.extend(client_address(case));
+    let expects =
+        case.expectations.required.iter().filter(|it| is_of_the_request(it) && **it != Requirement::ClientAddress);
+    let changed = findings.iter().any(|finding| finding.level == Level::Fail);
+    if let (false, Some(first)) =
+        (changed, expects.map(ToString::to_string).reduce(|all, next| format!("{all}, {next}")))
+    {
+        findings.push(intact(case, first));
+    }
+    findings
+}
+
+fn is_of_the_request(requirement: &Requirement) -> bool {
+    match requirement {
+        Requirement::Intact
+        | Requirement::PathPreserved
+        | Requirement::HostPreserved
+        | Requirement::ClientAddress
+        | Requirement::HeaderPreserved(_) => true,
+        Requirement::Mirrored(_)
+        | Requirement::Status { .. }
+        | Requirement::Back(_)
+        | Requirement::Ejected(_)
+        | Requirement::ErrorsEnd(_)
+        | Requirement::SlowStart(_) => false,
+    }
+}
+
+/// Without records nobody knows how requests arrive.
+fn unjudged(case: &Case) -> Vec<Finding> {
+    let expected: Vec<String> =
+        case.expectations.required.iter().filter(|it| is_of_the_request(it)).map(ToString::to_string).collect();
+    if expected.is_empty() {
+        return Vec::new();
+    }
+    vec![intact(case, expected.join(", "))]
+}
+
+fn intact(case: &Case, expected: String) -> Finding {
+    let (compared, of) = (case.changes.compared, case.changes.attempts);
+    let sent = case.sent.judged_fields();
+    let preserved = case.expectations.required.iter().filter_map(|it| match it {
+        Requirement::HeaderPreserved(name) => Some(name.clone()),
+        _ => None,
+    });
+    let not_sent: Vec<String> = preserved.filter(|name| !sent.iter().any(|it| it.eq_ignore_ascii_case(name))).collect();
+    let is_known = compared == of && of > 0 && not_sent.is_empty();
+    let level = if is_known { Level::Pass } else { Level::Inconclusive };
+    Finding::new(level, Facts::Intact(Intact { compared, of, expected, not_sent }))
+}
+
+/// Attempts of the sample that say whom a change hits: the first of each request, for a retry may go another way.
+fn extent(case: &Case, differs: impl Fn(Differences) -> bool) -> Option<(Extent, u64, u64)> {
+    let mut by_backend: BTreeMap<Backend, (u64, u64)> = BTreeMap::new();
+    let mut by_client: BTreeMap<u32, (u64, u64)> = BTreeMap::new();
+    for entry in case.ledger.entries().filter(|entry| case.sample.contains(&entry.sequence)) {
+        let Some(first) = entry.attempts.first().filter(|attempt| is_read(attempt)) else { continue };
+        let hit = u64::from(differs(first.differences));
+        let counts = by_backend.entry(first.backend).or_default();
+        *counts = (counts.0 + hit, counts.1 + 1);
+        let counts = by_client.entry(entry.observation.client).or_default();
+        *counts = (counts.0 + hit, counts.1 + 1);
+    }
+    let (hit, all) = by_backend.values().fold((0, 0), |sum, counts| (sum.0 + counts.0, sum.1 + counts.1));
+    let is_whole = |counts: &(u64, u64)| counts.0 == 0 || counts.0 == counts.1;
+    let extent = if hit == 0 {
+        return None;
+    } else if hit == all {
+        Extent::All
+    } else if case.changes.compared < case.changes.attempts {
+        // Of some it is not known: whom it hits is not either.
+        Extent::Clients
+    } else if case.varied && by_client.values().all(is_whole) {
+        Extent::Clients
+    } else if by_backend.values().all(is_whole) {
+        Extent::Backends
+    } else {
+        Extent::Some
+    };
+    Some((extent, hit, all))
+}
+
+/// A backend that refuses a request has compared nothing.
+fn is_read(attempt: &Arrival) -> bool {
+    !matches!(attempt.status, 400 | 431 | 501 | 505)
+}
+
+fn has(part: RequestPart) -> impl Fn(Differences) -> bool {
+    move |differences| differences.contains(part)
+}
+
+fn arrived(change: Option<&PartChange>) -> Vec<(String, u64)> {
+    change.map_or_else(Vec::new, |change| change.arrived.counts.clone())
+}
+
+/// The first requirement of these that forbids a change.
+fn forbidden(case: &Case, by: impl Fn(&Requirement) -> bool) -> Option<String> {
+    case.expectations.required.iter().find(|it| **it == Requirement::Intact || by(it)).map(ToString::to_string)
+}
+
+fn level(extent: Extent, expected: Option<&String>) -> Level {
+    match extent {
+        _ if expected.is_some() => Level::Fail,
+        Extent::All | Extent::Clients => Level::Note,
+        Extent::Backends | Extent::Some => Level::Fail,
+    }
+}
+
+fn witnessed(case: &Case, level: Level, facts: Facts, differs: impl Fn(Differences) -> bool) -> Finding {
+    let hit = |attempt: &Arrival| is_read(attempt) && differs(attempt.differences);
+    let entries = case.ledger.entries().filter(|entry| entry.sequence >= case.judged);
+    let shown = entries.filter(|entry| entry.attempts.iter().any(hit)).map(|entry| entry.sequence).take(SHOWN);
+    let shown: Vec<u32> = shown.collect();
+    Finding::new(level, facts).shown_by(case.witnesses(&shown))
+}
+
+fn method(case: &Case) -> Option<Finding> {
+    let differs = has(RequestPart::Method);
+    let hit = |entry: &&Arrival| is_read(entry) && differs(entry.differences);
+    let changed = case.judged_arrivals().iter().filter(hit).count() as u64;
+    if changed == 0 {
+        return None;
+    }
+    let facts = Change {
+        changed,
+        of: case.judged_arrivals().len() as u64,
+        extent: extent(case, &differs).map_or(Extent::Some, |(extent, ..)| extent),
+        sent: Some(case.sent.method.to_owned()),
+        arrived: arrived(case.changes.part(RequestPart::Method)),
+        path: None,
+        fields: Vec::new(),
+        expected: forbidden(case, |_| false),
+    };
+    Some(witnessed(case, Level::Fail, Facts::MethodChanged(facts), differs))
+}
+
+fn path(case: &Case) -> Option<Finding> {
+    let differs = has(RequestPart::Path);
+    let (extent, changed, of) = extent(case, &differs)?;
+    let expected = forbidden(case, |it| *it == Requirement::PathPreserved);
+    let sent = case.sent.target.split('?').next().unwrap_or_default();
+    let arrived = arrived(case.changes.part(RequestPart::Path));
+    let path = match arrived.as_slice() {
+        [(only, _)] => PathChange::between(sent, only),
+        _ => None,
+    };
+    let level = level(extent, expected.as_ref());
+    let facts =
+        Change { changed, of, extent, sent: Some(sent.to_owned()), arrived, path, fields: Vec::new(), expected };
+    Some(witnessed(case, level, Facts::PathChanged(facts), differs))
+}
+
+fn query(case: &Case) -> Option<Finding> {
+    let differs = has(RequestPart::Query);
+    let (extent, changed, of) = extent(case, &differs)?;
+    let expected = forbidden(case, |_| false);
+    let sent = case.sent.target.split_once('?').map(|(_, query)| query.to_owned());
+    let arrived = arrived(case.changes.part(RequestPart::Query));
+    let level = level(extent, expected.as_ref());
+    let facts = Change { changed, of, extent, sent, arrived, path: None, fields: Vec::new(), expected };
+    Some(witnessed(case, level, Facts::QueryChanged(facts), differs))
+}
+
+/// Gateways choose Host by backend, and rewrite it for all: only what is neither, or what was forbidden, is a finding.
+fn host(case: &Case) -> Option<Finding> {
+    let differs = has(RequestPart::Host);
+    let (extent, changed, of) = extent(case, &differs)?;
+    let expected = forbidden(case, |it| *it == Requirement::HostPreserved);
+    if expected.is_none() && extent != Extent::Some {
+        return None;
+    }
+    let sent = case.sent.host.map(str::to_owned);
+    let arrived = arrived(case.changes.part(RequestPart::Host));
+    let facts = Change { changed, of, extent, sent, arrived, path: None, fields: Vec::new(), expected };
+    Some(witnessed(case, Level::Fail, Facts::HostChanged(facts), differs))
+}
+
+fn body(case: &Case) -> Option<Finding> {
+    let differs = |differences: Differences| {
+        differences.contains(RequestPart::BodyLength) || differences.contains(RequestPart::Body)
+    };
+    // Who was cut off, or responded early, had not read all of it.
+    let is_whole = |attempt: &&Arrival| attempt.end == AttemptEnd::Completed && (200..400).contains(&attempt.status);
+    let compared = case.judged_arrivals().iter().filter(is_whole);
+    let (mut changed, mut of) = (0, 0);
+    for attempt in compared {
+        of += 1;
+        changed += u64::from(differs(attempt.differences));
+    }
+    if changed == 0 {
+        return None;
+    }
+    let facts = Change {
+        changed,
+        of,
+        extent: if changed == of { Extent::All } else { Extent::Some },
+        sent: case.sent.body.map(|body| body.length.to_string()),
+        arrived: arrived(case.changes.part(RequestPart::BodyLength)),
+        path: None,
+        fields: Vec::new(),
+        expected: forbidden(case, |_| false),
+    };
+    Some(witnessed(case, Level::Fail, Facts::BodyChanged(facts), differs))
+}
+
+fn fields(case: &Case) -> Option<Finding> {
+    let names = case.sent.judged_fields();
+    let is_forwarding = |name: &str| FORWARDING.iter().any(|it| name.eq_ignore_ascii_case(it));
+    let fields: Vec<(String, u64)> = names
+        .iter()
+        .zip(case.changes.fields)
+        .filter(|(name, count)| *count > 0 && !is_forwarding(name))
+        .map(|(name, count)| ((*name).to_owned(), count))
+        .collect();
+    if fields.is_empty() {
+        return None;
+    }
+    let parts = [RequestPart::FieldLost, RequestPart::FieldChanged, RequestPart::FieldDoubled];
+    // Forwarding fields make the same marks: where they differ, whom the others hit is known by their counts alone.
+    let of = case.changes.compared;
+    let differs = |differences: Differences| parts.iter().any(|part| differences.contains(*part));
+    let extent = if fields.iter().all(|(_, count)| *count == of) {
+        Extent::All
+    } else if names.iter().any(|name| is_forwarding(name)) || case.varied {
+        Extent::Clients
+    } else {
+        extent(case, differs).map_or(Extent::Clients, |(extent, ..)| extent)
+    };
+    let expected = forbidden(case, |it| match it {
+        Requirement::HeaderPreserved(name) => fields.iter().any(|(changed, _)| changed.eq_ignore_ascii_case(name)),
+        _ => false,
+    });
+    let doubled = case.changes.part(RequestPart::FieldDoubled).map_or(0, |change| change.count);
+    let lost = case.changes.part(RequestPart::FieldLost).map_or(0, |change| change.count);
+    let changed = case.changes.part(RequestPart::FieldChanged).map_or(0, |change| change.count);
+    let only_own = !names.iter().any(|name| is_forwarding(name));
+    let level = if doubled > 0 && only_own { Level::Fail } else { level(extent, expected.as_ref()) };
+    let ways = [("lost", lost), ("changed", changed), ("doubled", doubled)];
+    let facts = Change {
+        changed: fields.iter().map(|(_, count)| *count).max().unwrap_or(0),
+        of,
+        extent,
+        sent: None,
+        arrived: ways.iter().filter(|(_, count)| *count > 0).map(|(way, count)| ((*way).to_owned(), *count)).collect(),
+        path: None,
+        fields,
+        expected,
+    };
+    Some(witnessed(case, level, Facts::FieldChanged(facts), differs))
+}
+
+fn client_address(case: &Case) -> Option<Finding> {
+    let expected =
+        case.expectations.required.iter().find(|it| **it == Requirement::ClientAddress).map(ToString::to_string);
+    let claimed: Vec<&str> = case
+        .sent
+        .fields
+        .iter()
+        .filter(|(name, _)| name.eq_ignore_ascii_case("x-forwarded-for"))
+        .map(|(_, value)| value.trim())
+        .collect();
+    let claimed = (!claimed.is_empty()).then(|| claimed.join(", "));
+    let changes = case.changes;
+    if changes.attempts == 0 || (claimed.is_none() && expected.is_none()) {
+        return None;
+    }
+    let without = changes.attempts - changes.forwarded_for.total().min(changes.attempts);
+    let texts = &changes.forwarded_for;
+    let is_claim = |text: &str| claimed.as_deref() == Some(text);
+    let has_claim = |text: &str| claimed.as_deref().is_some_and(|claim| text.starts_with(claim) && text != claim);
+    let conclusion = if without == changes.attempts {
+        ClientAddressConclusion::Absent
+    } else if texts.counts.iter().any(|(text, _)| is_claim(text)) {
+        ClientAddressConclusion::Believed
+    } else if without > 0 {
+        ClientAddressConclusion::Mixed
+    } else if texts.counts.iter().any(|(text, _)| has_claim(text)) {
+        ClientAddressConclusion::Appended
+    } else {
+        ClientAddressConclusion::Replaced
+    };
+    let level = match (conclusion, &expected) {
+        (ClientAddressConclusion::Believed, Some(_)) => Level::Fail,
+        // PROXY protocol may tell the backend, which nobody compared.
+        (ClientAddressConclusion::Absent | ClientAddressConclusion::Mixed, Some(_)) => Level::Inconclusive,
+        (ClientAddressConclusion::Appended | ClientAddressConclusion::Replaced, Some(_)) => Level::Pass,
+        (ClientAddressConclusion::Believed | ClientAddressConclusion::Appended, None) => Level::Note,
+        (ClientAddressConclusion::Mixed, None) => Level::Note,
+        (ClientAddressConclusion::Absent | ClientAddressConclusion::Replaced, None) => Level::Pass,
+    };
+    let facts = ClientAddress { claimed, arrived: texts.counts.clone(), without, conclusion, expected };
+    Some(Finding::new(level, Facts::ClientAddress(facts)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::trial::{As, Trial};
+
+    fn changed(requests: u16, every: u16, arrived: &As) -> Trial {
+        let mut trial = Trial::new();
+        trial.target = "/a%2Fb?x=1";
+        add(&mut trial, requests, every, arrived);
+        trial
+    }
+
+    fn add(trial: &mut Trial, requests: u16, every: u16, arrived: &As) {
+        for turn in 0..requests {
+            let hit = turn % every == every - 1;
+            if hit { trial.delivered_as(turn % 3, 200, arrived) } else { trial.delivered(turn % 3, 200) }
+        }
+    }
+
+    fn requiring(mut trial: Trial, required: &[Requirement]) -> Trial {
+        trial.expectations.required = required.to_vec();
+        trial
+    }
+
+    #[test]
+    fn requests_that_arrive_as_they_were_sent_pass_every_expectation() {
+        let mut trial = Trial::new();
+        trial.fields = vec![("X-A".to_owned(), "1".to_owned())];
+        trial.healthy(30);
+        assert!(trial.failures().is_empty());
+        assert_eq!(trial.level("intact"), None);
+        let all = [
+            Requirement::Intact,
+            Requirement::PathPreserved,
+            Requirement::HostPreserved,
+            Requirement::HeaderPreserved("x-a".to_owned()),
+        ];
+        let trial = requiring(trial, &all);
+        assert_eq!((trial.level("intact"), trial.failures()), (Some(Level::Pass), vec![]));
+        // What was never sent cannot be judged.
+        let trial = requiring(trial, &[Requirement::HeaderPreserved("x-b".to_owned())]);
+        assert_eq!(trial.level("intact"), Some(Level::Inconclusive));
+    }
+
+    #[test]
+    fn a_method_that_changes_and_a_body_that_is_lost_fail_whoever_is_hit() {
+        let method = As { parts: &[RequestPart::Method], method: Some("POST"), ..As::default() };
+        assert_eq!(changed(30, 1, &method).failures(), ["method-changed"]);
+        assert_eq!(changed(300, 100, &method).failures(), ["method-changed"]);
+        let body = As { parts: &[RequestPart::BodyLength], body: Some(0), ..As::default() };
+        let trial = changed(30, 1, &body);
+        assert_eq!(trial.failures(), ["body-changed"]);
+        let Facts::BodyChanged(facts) = trial.facts("body-changed") else { panic!() };
+        assert_eq!((facts.changed, facts.of, facts.arrived), (30, 30, vec![("0".to_owned(), 30)]));
+    }
+
+    #[test]
+    fn a_body_of_which_the_backend_read_a_part_before_it_was_cut_off_is_not_held_against_the_balancer() {
+        let mut trial = Trial::new();
+        trial.healthy(10);
+        trial.failed(crate::observation::ClientOutcome::Closed, false);
+        trial.attempt(0, 0, AttemptEnd::CutOff);
+        trial.arrivals.last_mut().unwrap().differences.add(RequestPart::BodyLength);
+        trial.delivered_as(1, 503, &As { parts: &[RequestPart::BodyLength], ..As::default() });
+        assert_eq!(trial.level("body-changed"), None);
+    }
+
+    #[test]
+    fn a_rewrite_of_all_is_a_note_and_one_of_some_is_a_failure() {
+        let path = As { parts: &[RequestPart::Path], target: Some("/a/b?x=1"), ..As::default() };
+        let trial = changed(30, 1, &path);
+        assert_eq!((trial.level("path-changed"), trial.failures()), (Some(Level::Note), vec![]));
+        let Facts::PathChanged(facts) = trial.facts("path-changed") else { panic!() };
+        assert_eq!(facts.extent, Extent::All);
+        assert!(facts.path.unwrap().decoded);
+        assert_eq!(changed(300, 100, &path).failures(), ["path-changed"]);
+        // One backend of three: another instance with another configuration.
+        assert_eq!(changed(300, 3, &path).failures(), ["path-changed"]);
+        let query = As { parts: &[RequestPart::Query], target: Some("/a%2Fb"), ..As::default() };
+        assert_eq!(changed(30, 1, &query).level("query-changed"), Some(Level::Note));
+        assert_eq!(changed(300, 100, &query).failures(), ["query-changed"]);
+        for required in [Requirement::Intact, Requirement::PathPreserved] {
+            assert_eq!(requiring(changed(30, 1, &path), &[required]).failures(), ["path-changed"]);
+        }
+    }
+
+    #[test]
+    fn a_host_of_each_backend_is_the_gateways_choice_and_one_now_and_then_is_not() {
+        let host = As { parts: &[RequestPart::Host], host: Some("u"), ..As::default() };
+        assert_eq!(changed(30, 1, &host).level("host-changed"), None);
+        assert_eq!(changed(300, 3, &host).level("host-changed"), None);
+        assert_eq!(changed(300, 100, &host).failures(), ["host-changed"]);
+        assert_eq!(requiring(changed(30, 1, &host), &[Requirement::HostPreserved]).failures(), ["host-changed"]);
+    }
+
+    #[test]
+    fn a_retry_that_goes_another_way_is_no_rewrite_of_some() {
+        let mut trial = Trial::new();
+        trial.healthy(30);
+        trial.failed(crate::observation::ClientOutcome::Answer, false);
+        trial.attempt(0, 503, AttemptEnd::Completed);
+        let answer = trial.attempt(1, 200, AttemptEnd::Completed);
+        trial.arrivals.last_mut().unwrap().differences.add(RequestPart::Path);
+        trial.answered(answer, 1, 200);
+        assert!(trial.failures().is_empty(), "{:?}", trial.failures());
+    }
+
+    #[test]
+    fn a_field_that_is_lost_for_all_is_a_note_and_one_that_is_doubled_a_failure() {
+        let field = |part: &'static [RequestPart], every| {
+            let mut trial = Trial::new();
+            trial.fields = vec![("X_A".to_owned(), "1".to_owned())];
+            add(&mut trial, 300, every, &As { parts: part, fields: 1, ..As::default() });
+            trial
+        };
+        assert_eq!(field(&[RequestPart::FieldLost], 1).level("field-changed"), Some(Level::Note));
+        assert_eq!(field(&[RequestPart::FieldLost], 100).level("field-changed"), Some(Level::Fail));
+        assert_eq!(field(&[RequestPart::FieldDoubled], 1).level("field-changed"), Some(Level::Fail));
+        let required = [Requirement::HeaderPreserved("x_a".to_owned())];
+        assert_eq!(requiring(field(&[RequestPart::FieldLost], 1), &required).failures(), ["field-changed"]);
+    }
+
+    #[test]
+    fn a_claimed_client_address_is_judged_by_what_arrives() {
+        let with = |arrives: &str, required: &[Requirement]| {
+            let mut trial = requiring(Trial::new(), required);
+            trial.fields = vec![("X-Forwarded-For".to_owned(), "6.6.6.6".to_owned())];
+            let parts: &[RequestPart] = if arrives == "6.6.6.6" { &[] } else { &[RequestPart::FieldChanged] };
+            add(
+                &mut trial,
+                30,
+                1,
+                &As { parts, fields: u16::from(!parts.is_empty()), forwarded_for: arrives, ..As::default() },
+            );
+            assert_eq!(trial.level("field-changed"), None);
+            trial.level("client-address")
+        };
+        let required = [Requirement::ClientAddress];
+        assert_eq!(with("6.6.6.6", &[]), Some(Level::Note));
+        assert_eq!(with("6.6.6.6", &required), Some(Level::Fail));
+        assert_eq!(with("6.6.6.6, 127.0.0.1", &required), Some(Level::Pass));
+        assert_eq!(with("127.0.0.1", &[]), Some(Level::Pass));
+        assert_eq!(with("", &required), Some(Level::Inconclusive));
+    }
+
+    #[test]
+    fn what_was_not_compared_is_inconclusive() {
+        let trial = requiring(changed(30, 1, &As { uncompared: true, ..As::default() }), &[Requirement::Intact]);
+        assert_eq!(trial.level("intact"), Some(Level::Inconclusive));
+        let mut trial = requiring(Trial::new(), &[Requirement::Intact]);
+        trial.records = Records::None;
+        trial.healthy(30);
+        trial.changes = crate::arrived::RequestChanges::default();
+        assert_eq!(trial.level("intact"), Some(Level::Inconclusive));
+    }
+}

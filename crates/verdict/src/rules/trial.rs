@@ -1,0 +1,249 @@
+//! A run without a network, for tests of rules: requests are added one by one, with what both ends saw.
+
+use uuid::Uuid;
+
+use crate::algorithm::{Algorithm, Inference};
+use crate::arrived::{ArrivedRequest, OtherRequests, RequestChanges};
+use crate::finding::{Facts, Finding, Level};
+use crate::ledger::{Arrival, Ledger, Records, UNNUMBERED};
+use crate::observation::{Backend, ClientOutcome, Echo, Observation};
+use crate::report::Outage;
+use crate::request::{Differences, FieldMask, Note, Notes, RequestPart, Sent, SentBody};
+use crate::rules::case::{Case, Drill};
+use crate::rules::expectations::Expectations;
+use crate::tally::Tally;
+use crate::{AttemptEnd, Moment};
+
+pub(crate) const MILLISECOND: u64 = 1_000_000;
+
+pub(crate) struct Trial {
+    pub(crate) observations: Vec<Observation>,
+    pub(crate) arrivals: Vec<Arrival>,
+    pub(crate) records: Records,
+    pub(crate) changes: RequestChanges,
+    pub(crate) others: OtherRequests,
+    pub(crate) expectations: Expectations,
+    pub(crate) names: Vec<String>,
+    pub(crate) method: &'static str,
+    pub(crate) target: &'static str,
+    pub(crate) body: Option<u64>,
+    pub(crate) fields: Vec<(String, String)>,
+    pub(crate) drill: Drill,
+    pub(crate) outage: Option<Outage>,
+    pub(crate) gaps: Vec<String>,
+    pub(crate) algorithm: Algorithm,
+    pub(crate) own_fleet: bool,
+    next_id: u128,
+}
+
+/// How a request arrives.
+#[derive(Clone, Default)]
+pub(crate) struct As<'a> {
+    pub(crate) parts: &'a [RequestPart],
+    pub(crate) method: Option<&'a str>,
+    pub(crate) target: Option<&'a str>,
+    pub(crate) host: Option<&'a str>,
+    pub(crate) body: Option<u64>,
+    pub(crate) forwarded_for: &'a str,
+    pub(crate) fields: u16,
+    pub(crate) uncompared: bool,
+}
+
+impl Trial {
+    pub(crate) fn new() -> Trial {
+        Trial {
+            observations: Vec::new(),
+            arrivals: Vec::new(),
+            records: Records::Kept,
+            changes: RequestChanges::default(),
+            others: OtherRequests::default(),
+            expectations: Expectations::default(),
+            names: ["9001", "9002", "9003"].map(str::to_owned).to_vec(),
+            method: "GET",
+            target: "/",
+            body: None,
+            fields: Vec::new(),
+            drill: Drill::None,
+            outage: None,
+            gaps: Vec::new(),
+            algorithm: Algorithm::RoundRobin,
+            own_fleet: true,
+            next_id: 0,
+        }
+    }
+
+    pub(crate) fn id(&mut self) -> Uuid {
+        self.next_id += 1;
+        Uuid::from_u128(0xdead_beef_0000_4000_8000_0000_0000_0000 | self.next_id)
+    }
+
+    /// When the request of that number is due: one each millisecond.
+    pub(crate) fn due(sequence: usize) -> Moment {
+        Moment((1000 + sequence as u64) * MILLISECOND)
+    }
+
+    /// A request whose client got nothing, and which reached no backend.
+    pub(crate) fn failed(&mut self, sight: ClientOutcome, reused: bool) -> &mut Observation {
+        let due = Trial::due(self.observations.len());
+        self.observations.push(Observation {
+            due,
+            ended: Moment(due.0 + MILLISECOND / 2),
+            answer: Uuid::nil(),
+            waited: 0,
+            client: 0,
+            backend: Backend::UNKNOWN,
+            status: 0,
+            sight,
+            echo: Echo::None,
+            reused,
+        });
+        self.observations.last_mut().unwrap()
+    }
+
+    /// A response of the balancer itself, and no attempt.
+    pub(crate) fn balancer(&mut self, status: u16) -> &mut Observation {
+        let observation = self.failed(ClientOutcome::Answer, false);
+        observation.status = status;
+        observation
+    }
+
+    /// One more attempt of the latest request; its response's id.
+    pub(crate) fn attempt(&mut self, backend: u16, status: u16, end: AttemptEnd) -> Uuid {
+        let sequence = self.observations.len() - 1;
+        self.attempt_as(sequence as u32, backend, status, end, &As::default())
+    }
+
+    fn attempt_as(&mut self, sequence: u32, backend: u16, status: u16, end: AttemptEnd, arrived: &As) -> Uuid {
+        let answer = self.id();
+        let received = Moment(Trial::due(self.observations.len() - 1).0 + MILLISECOND / 10 + self.next_id as u64);
+        let differences: Differences = arrived.parts.iter().copied().collect();
+        self.arrivals.push(Arrival {
+            received,
+            answer,
+            sequence,
+            took: 100,
+            backend: Backend(backend),
+            status,
+            end,
+            differences,
+        });
+        let mut notes = Notes::default();
+        if !arrived.uncompared {
+            notes.add(Note::Compared);
+        }
+        let request = ArrivedRequest {
+            sequence: (sequence != UNNUMBERED).then_some(sequence),
+            received,
+            backend: Backend(backend),
+            method: arrived.method.unwrap_or(self.method),
+            target: arrived.target.unwrap_or(self.target),
+            host: arrived.host.unwrap_or("h"),
+            forwarded_for: arrived.forwarded_for,
+            peer: "127.0.0.1",
+            status,
+            differences,
+            fields: FieldMask(arrived.fields),
+            notes,
+            body: SentBody { length: arrived.body.or(self.body).unwrap_or(0), digest: 0 },
+        };
+        if sequence == UNNUMBERED {
+            self.others.see(&request)
+        } else {
+            self.changes.see(&request)
+        }
+        answer
+    }
+
+    /// A request that reached this backend and got its response.
+    pub(crate) fn delivered(&mut self, backend: u16, status: u16) {
+        self.delivered_as(backend, status, &As::default());
+    }
+
+    pub(crate) fn delivered_as(&mut self, backend: u16, status: u16, arrived: &As) {
+        self.failed(ClientOutcome::Answer, true);
+        let sequence = self.observations.len() as u32 - 1;
+        let answer = self.attempt_as(sequence, backend, status, AttemptEnd::Completed, arrived);
+        self.answered(answer, backend, status);
+    }
+
+    /// The latest request got this response.
+    pub(crate) fn answered(&mut self, answer: Uuid, backend: u16, status: u16) {
+        let observation = self.observations.last_mut().unwrap();
+        (observation.answer, observation.backend, observation.status) = (answer, Backend(backend), status);
+        observation.sight = ClientOutcome::Answer;
+        observation.echo = Echo::Own;
+    }
+
+    /// A request without our id arrives just after the latest one.
+    pub(crate) fn other(&mut self, backend: u16) -> Uuid {
+        self.attempt_as(UNNUMBERED, backend, 200, AttemptEnd::Completed, &As::default())
+    }
+
+    /// In turn.
+    pub(crate) fn healthy(&mut self, requests: u16) {
+        (0..requests).for_each(|turn| self.delivered(turn % 3, 200));
+    }
+
+    pub(crate) fn judge(&self) -> Vec<Finding> {
+        let ledger = Ledger::join(self.observations.clone(), self.arrivals.clone(), self.records);
+        let sample = 0..self.observations.len() as u32;
+        let tally = Tally::of(&ledger, 0, sample.clone());
+        let inference = Inference {
+            kind: Some(self.algorithm),
+            or: Vec::new(),
+            label: String::new(),
+            per_connection: false,
+            key: None,
+            turns: None,
+            weights: Vec::new(),
+            cursors: Some(1),
+            exceptions: Default::default(),
+            is_unit_known: true,
+            evidence: Vec::new(),
+            hint: None,
+        };
+        let case = Case {
+            ledger: &ledger,
+            tally: &tally,
+            names: &self.names,
+            members: self.names.len(),
+            expectations: &self.expectations,
+            inference: &inference,
+            gaps: &self.gaps,
+            changes: &self.changes,
+            others: &self.others,
+            sent: Sent {
+                method: self.method,
+                target: self.target,
+                host: Some("h"),
+                body: self.body.map(|length| SentBody { length, digest: 0 }),
+                fields: &self.fields,
+            },
+            judged: 0,
+            sample,
+            drill: self.drill,
+            varied: false,
+            run: 7,
+            began: Trial::due(0),
+        };
+        crate::rules::judge(&case, self.outage.as_ref()).0
+    }
+
+    /// What a rule concludes.
+    pub(crate) fn level(&self, rule: &str) -> Option<Level> {
+        self.judge().iter().find(|finding| finding.rule().id() == rule).map(|finding| finding.level)
+    }
+
+    pub(crate) fn facts(&self, rule: &str) -> Facts {
+        let found = self.judge();
+        let ids: Vec<&str> = found.iter().map(|finding| finding.rule().id()).collect();
+        let found = found.iter().find(|finding| finding.rule().id() == rule);
+        found.unwrap_or_else(|| panic!("no {rule} in {ids:?}")).facts.clone()
+    }
+
+    /// Rules that fail.
+    pub(crate) fn failures(&self) -> Vec<&'static str> {
+        let findings = self.judge();
+        findings.iter().filter(|finding| finding.level == Level::Fail).map(|finding| finding.rule().id()).collect()
+    }
+}

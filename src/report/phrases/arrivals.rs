@@ -1,0 +1,246 @@
+//! The phrases of requests as they arrived.
+
+use verdict::facts::requests::{Change, ClientAddress, ClientAddressConclusion, Extent, Intact, PathChange};
+use verdict::finding::Level;
+use verdict::numbers::{count_of, grouped};
+use verdict::report::{Forwarding, Rewrite};
+
+use super::{Phrase, listed};
+
+/// `all 600 requests`, `6 of 600 requests`.
+fn whom(facts: &Change) -> String {
+    match facts.extent {
+        Extent::All if facts.changed == facts.of => format!("all {}", count_of(facts.of, "request")),
+        Extent::All | Extent::Backends | Extent::Clients | Extent::Some => {
+            format!("{} of {}", grouped(facts.changed), count_of(facts.of, "request"))
+        }
+    }
+}
+
+fn texts(arrived: &[(String, u64)]) -> String {
+    let texts: Vec<&str> =
+        arrived.iter().map(|(text, _)| if text.is_empty() { "none" } else { text.as_str() }).collect();
+    texts.join(", ")
+}
+
+/// Both ends, with how often each was seen where there are several.
+fn both_ends(facts: &Change) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(sent) = &facts.sent {
+        lines.push(format!("sent:    {sent}"));
+    }
+    for (text, count) in &facts.arrived {
+        let text = if text.is_empty() { "none" } else { text.as_str() };
+        lines.push(format!("arrived: {text} ({}×)", grouped(*count)));
+    }
+    lines.push(
+        match facts.extent {
+            Extent::All => "it hits all requests: a rewrite",
+            Extent::Backends => "it hits all requests to some backends, and none to others",
+            Extent::Clients => "it hits some clients' requests",
+            Extent::Some => "it hits some requests and not others that are alike",
+        }
+        .to_owned(),
+    );
+    lines
+}
+
+fn phrase(facts: &Change, summary: String, hint: &str) -> Phrase {
+    let summary = match &facts.expected {
+        Some(expected) => format!("{summary}, against --expect {expected}"),
+        None => summary,
+    };
+    let phrase = Phrase::of(summary).because(both_ends(facts));
+    if hint.is_empty() { phrase } else { phrase.try_this(hint) }
+}
+
+pub(super) fn method(facts: &Change) -> Phrase {
+    let sent = facts.sent.as_deref().unwrap_or("?");
+    let summary = format!("the method of {} was changed: {sent} arrived as {}", whom(facts), texts(&facts.arrived));
+    phrase(
+        facts,
+        summary,
+        "NGINX: proxy_method, proxy_cache_convert_head, error_page; also redirects that are followed",
+    )
+}
+
+pub(super) fn path(facts: &Change) -> Phrase {
+    let sent = facts.sent.as_deref().unwrap_or("?");
+    let how = facts.path.as_ref().and_then(how).map(|how| format!(" ({how})")).unwrap_or_default();
+    let arrived = texts(&facts.arrived);
+    let summary = format!("the path of {} was rewritten{how}: {sent} arrived as {arrived}", whom(facts));
+    let decodes = facts.path.as_ref().is_some_and(|path| path.decoded || path.merged);
+    let hint = match facts.extent {
+        _ if decodes => {
+            "keep escaped characters: NGINX proxy_pass without a path and merge_slashes off, HAProxy without \
+             normalize-uri, Envoy path_with_escaped_slashes_action KEEP_UNCHANGED"
+        }
+        Extent::All => "",
+        Extent::Backends | Extent::Clients | Extent::Some => {
+            "look for a second route, a second instance with another configuration, or a worker that missed a reload"
+        }
+    };
+    phrase(facts, summary, hint)
+}
+
+fn how(path: &PathChange) -> Option<String> {
+    let mut ways = Vec::new();
+    if let Some(removed) = &path.removed {
+        ways.push(format!("{removed} removed"));
+    }
+    if let Some(added) = &path.added {
+        ways.push(format!("{added} added in front"));
+    }
+    if path.decoded {
+        ways.push("escapes decoded".to_owned());
+    }
+    if path.merged {
+        ways.push("slashes merged".to_owned());
+    }
+    (!ways.is_empty()).then(|| listed(&ways))
+}
+
+pub(super) fn query(facts: &Change) -> Phrase {
+    let sent = facts.sent.as_deref().unwrap_or("none");
+    let arrived = texts(&facts.arrived);
+    let summary = format!("the query of {} was changed: {sent} arrived as {arrived}", whom(facts));
+    phrase(facts, summary, "NGINX drops the query where proxy_pass has variables without $is_args$args")
+}
+
+pub(super) fn host(facts: &Change) -> Phrase {
+    let sent = facts.sent.as_deref().unwrap_or("none");
+    let summary = format!("Host of {} was changed: {sent} arrived as {}", whom(facts), texts(&facts.arrived));
+    phrase(facts, summary, "NGINX: proxy_set_header Host $host; Apache: ProxyPreserveHost On")
+}
+
+pub(super) fn body(facts: &Change) -> Phrase {
+    let summary = match (&facts.sent, facts.arrived.as_slice()) {
+        (Some(sent), [(only, _)]) if only == "0" => {
+            format!("the body of {} was lost: {sent} bytes sent, none arrived", whom(facts))
+        }
+        (Some(sent), [(only, _)]) => {
+            format!("the body of {} was cut: {sent} bytes sent, {only} arrived", whom(facts))
+        }
+        (None, [(only, _)]) => format!("{} arrived with a body of {only} bytes, though none was sent", whom(facts)),
+        (_, []) => format!("the body of {} was changed; its length is the same", whom(facts)),
+        (_, [..]) => format!("the body of {} was cut or lengthened", whom(facts)),
+    };
+    phrase(facts, summary, "NGINX: proxy_pass_request_body, proxy_set_body; a filter or a buffer limit elsewhere")
+}
+
+pub(super) fn fields(facts: &Change) -> Phrase {
+    let names: Vec<&str> = facts.fields.iter().map(|(name, _)| name.as_str()).collect();
+    let ways: Vec<&str> = facts.arrived.iter().map(|(way, _)| way.as_str()).collect();
+    let verb = if names.len() == 1 { "header" } else { "headers" };
+    let summary = format!("{verb} {} of {}: {}", listed(&names), whom(facts), listed(&ways));
+    let hint = if names.iter().any(|name| name.contains('_')) {
+        "NGINX drops names with an underscore: underscores_in_headers on"
+    } else {
+        ""
+    };
+    let phrase = Phrase::of(match &facts.expected {
+        Some(expected) => format!("{summary}, against --expect {expected}"),
+        None => summary,
+    });
+    if hint.is_empty() { phrase } else { phrase.try_this(hint) }
+}
+
+pub(super) fn client_address(facts: &ClientAddress, level: Level) -> Phrase {
+    let claimed = facts.claimed.as_deref().unwrap_or_default();
+    let first = facts.arrived.first().map_or("", |(text, _)| text.as_str());
+    let summary = match facts.conclusion {
+        ClientAddressConclusion::Replaced if facts.claimed.is_some() => {
+            format!("X-Forwarded-For: {claimed} of the client arrived as {first}: the balancer overwrites it")
+        }
+        ClientAddressConclusion::Replaced => format!("X-Forwarded-For arrives as {first}"),
+        ClientAddressConclusion::Appended => {
+            format!(
+                "X-Forwarded-For: {claimed} of the client arrived as {first}: only its last entry is the balancer's"
+            )
+        }
+        ClientAddressConclusion::Believed => {
+            format!("a forged X-Forwarded-For: {claimed} arrived as the client sent it, without its own address")
+        }
+        ClientAddressConclusion::Mixed => {
+            format!("X-Forwarded-For is missing in {}", count_of(facts.without, "request"))
+        }
+        ClientAddressConclusion::Absent => "X-Forwarded-For does not arrive".to_owned(),
+    };
+    let phrase = Phrase::of(summary);
+    match facts.conclusion {
+        ClientAddressConclusion::Believed => phrase.try_this(
+            "NGINX: proxy_set_header X-Forwarded-For $remote_addr; HAProxy: http-request set-header X-Forwarded-For \
+             %[src]; Envoy: use_remote_address",
+        ),
+        ClientAddressConclusion::Absent | ClientAddressConclusion::Mixed if level > Level::Note => {
+            phrase.try_this("let the balancer write X-Forwarded-For; whether a PROXY header says it was not compared")
+        }
+        ClientAddressConclusion::Appended if level == Level::Note => {
+            phrase.try_this("backends must take the last entry, not the first")
+        }
+        _ => phrase,
+    }
+}
+
+pub(super) fn intact(facts: &Intact, level: Level) -> Phrase {
+    let Intact { compared, of, expected, .. } = facts;
+    if level == Level::Pass {
+        return Phrase::of(format!("requests arrive as --expect {expected} says"));
+    }
+    if !facts.not_sent.is_empty() {
+        return Phrase::of(format!("--expect {expected} cannot be judged: no request has {}", listed(&facts.not_sent)))
+            .try_this("send it with --header");
+    }
+    let why = if *of == 0 {
+        "the backends keep no records that this check can read".to_owned()
+    } else {
+        format!("only {} of {} attempts arrived with Check-Request-Sent", grouped(*compared), grouped(*of))
+    };
+    Phrase::of(format!("--expect {expected} cannot be judged: {why}"))
+        .try_this("let the balancer pass Check-Request-Sent to the backends of a fleet of this program")
+}
+
+/// What the balancer does to a request, a clause each; none if it passes requests on as they are.
+pub(crate) fn forwarding(it: &Forwarding) -> Vec<String> {
+    let mut clauses: Vec<String> = it.rewrites.iter().map(rewrite).collect();
+    for added in &it.added {
+        let value = added.value.as_ref().map(|value| format!(": {value}")).unwrap_or_default();
+        clauses.push(format!("{}{value} added", header(&added.name)));
+    }
+    for (name, _) in &it.leaked {
+        clauses.push(format!("{} passed on, though it belongs to the connection", header(name)));
+    }
+    if it.http_1_0 > 0 {
+        clauses.push("HTTP/1.0 to backends".to_owned());
+    }
+    if it.compared < it.attempts {
+        let missing = grouped(it.attempts - it.compared);
+        clauses.push(format!("{missing} attempts not compared: Check-Request-Sent did not arrive"));
+    }
+    clauses
+}
+
+fn rewrite(it: &Rewrite) -> String {
+    let arrived = match it.arrived.as_slice() {
+        [] => return format!("{} ({}×)", it.part.replace('-', " "), grouped(it.attempts)),
+        [(only, _)] => only.clone(),
+        several => format!("{} different ones", several.len()),
+    };
+    let arrived = if arrived.is_empty() { "none" } else { &arrived };
+    match &it.sent {
+        Some(sent) => format!("{} {sent} → {arrived}", it.part.replace('-', " ")),
+        None => format!("{} → {arrived}", it.part.replace('-', " ")),
+    }
+}
+
+/// `x-forwarded-for` as people write it.
+fn header(name: &str) -> String {
+    let word = |word: &str| match word {
+        "te" => "TE".to_owned(),
+        word => {
+            let mut letters = word.chars();
+            letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+        }
+    };
+    name.split('-').map(word).collect::<Vec<_>>().join("-")
+}
