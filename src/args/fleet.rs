@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::Format;
+use super::format::Format;
 use crate::topology::Ports;
 
 /// Show and change the backends of a running fleet of yours. Without ports a command applies to all backends for which it makes sense

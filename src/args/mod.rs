@@ -5,12 +5,15 @@ pub(crate) mod config;
 pub(crate) mod demo;
 pub(crate) mod fault;
 pub(crate) mod fleet;
+mod format;
 pub(crate) mod healthcheck;
 pub(crate) mod location;
 pub(crate) mod send;
 pub(crate) mod top;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
+
+pub(crate) use format::Format;
 
 use crate::config::fleet::FleetConfig;
 
@@ -85,11 +88,4 @@ pub(crate) enum Command {
     },
     /// Write the manual page to standard output
     Man,
-}
-
-/// For a person or for a program.
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
-    Text,
-    Json,
 }

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::Format;
+use super::format::Format;
 use crate::wire::Time;
 
 /// Send a few requests in sequence, and show which backend responded to each

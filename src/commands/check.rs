@@ -1,5 +1,9 @@
 //! `check`: which checks are meant, a balancer for them if one is asked for, and the verdict as exit status.
 
+mod expect;
+mod interrupt;
+mod progress;
+
 use std::io::IsTerminal;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -10,8 +14,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use tokio::time::timeout;
 
-use super::progress::Progress;
-use super::{expect, interrupt};
+use progress::Progress;
+
+use super::print::print;
 use crate::args::check::CheckArgs;
 use crate::check::plan::{Backing, Plan};
 use crate::check::{self, Watch};
@@ -223,7 +228,7 @@ fn write(report: &Report, outputs: &[Output]) -> Result<()> {
             }
             None => {
                 let style = Style::of_terminal(std::io::stdout().is_terminal());
-                super::print(render(report, output.format, &style).as_bytes())?;
+                print(render(report, output.format, &style).as_bytes())?;
             }
         }
     }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 
-use super::print;
+use super::print::print;
 use crate::args::config::ConfigArgs;
 use crate::balancer::{For, Options, Written, installed};
 use crate::config::Layer;

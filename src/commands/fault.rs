@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 
-use super::{fleet, print};
+use super::backends::table;
+use super::print::print;
 use crate::args::fault::FaultArgs;
 use crate::error::Problem;
 use crate::remote::Remote;
@@ -31,7 +32,7 @@ pub(super) async fn run(args: FaultArgs) -> Result<ExitCode> {
         Some(fault) => remote.fault(&[fault], &ports).await?,
         None => remote.clear(&ports).await?,
     };
-    print(fleet::table(&status).as_bytes())
+    print(table(&status).as_bytes())
 }
 
 fn generators(text: &str) -> Result<Vec<Generator>, Problem> {

@@ -1,18 +1,18 @@
 //! `fleet`: the state of the backends of a running fleet, and actions on them.
 
-use std::fmt::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Result;
 
-use super::print;
+use super::backends::table;
+use super::print::print;
 use crate::args::Format;
 use crate::args::fleet::{FleetArgs, FleetCommand};
 use crate::error::Problem;
 use crate::remote::Remote;
 use crate::topology::Ports;
-use crate::wire::{Action, Fault, FleetStatus, MemberState};
+use crate::wire::Action;
 
 /// A drain takes as long as the fleet's grace; the API responds when all are gone.
 const DRAIN_TIME: Duration = Duration::from_secs(3600);
@@ -59,34 +59,4 @@ fn time_for(action: Action) -> Duration {
         Action::Start => START_TIME,
         Action::Kill | Action::Pause | Action::Resume | Action::Ready | Action::Unready => SIGNAL_TIME,
     }
-}
-
-/// The state of each backend, for a person.
-pub(super) fn table(status: &FleetStatus) -> String {
-    let mut table = format!("fleet {} · API {}\n\n", status.pid, status.control);
-    let _ = writeln!(table, "BACKEND  STATE     PID      ATTEMPTS  IN FLIGHT  RESTARTS");
-    for member in &status.members {
-        let pid = member.pid.map_or("-".to_owned(), |pid| pid.to_string());
-        let _ = write!(
-            table,
-            "{:<7}  {:<8}  {pid:<7}  {:>8}  {:>9}  {:>8}",
-            member.generator.to_string(),
-            member.state,
-            member.attempts,
-            member.in_flight,
-            member.restarts
-        );
-        if let (MemberState::Gone, Some(end)) = (member.state, &member.last_end) {
-            let _ = write!(table, "  {end}");
-        }
-        if member.lost > 0 {
-            let _ = write!(table, "  {} records lost", member.lost);
-        }
-        if !member.faults.is_empty() {
-            let faults: Vec<String> = member.faults.iter().map(Fault::to_string).collect();
-            let _ = write!(table, "  {}", faults.join(", "));
-        }
-        table.push('\n');
-    }
-    table
 }

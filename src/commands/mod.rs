@@ -1,17 +1,15 @@
 //! What each command does with what was typed: it joins the rooms that do not know each other.
 
+mod backends;
 mod check;
 mod config;
-mod expect;
 mod fault;
 mod fleet;
 mod healthcheck;
-mod interrupt;
-mod progress;
+mod print;
 mod send;
 mod top;
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -21,6 +19,7 @@ use tokio::runtime::Builder;
 use crate::args::{Args, Command};
 use crate::cli::demo;
 use crate::fleet as supervisor;
+use print::print;
 
 /// Does what was typed.
 pub(crate) fn run(args: Args) -> Result<ExitCode> {
@@ -60,17 +59,6 @@ fn block_on(command: impl Future<Output = Result<ExitCode>>) -> Result<ExitCode>
     // A thread that still waits for a response is not waited for.
     runtime.shutdown_background();
     result
-}
-
-/// Writes to standard output. A reader that stops early, such as `head`, is no error.
-fn print(text: &[u8]) -> Result<ExitCode> {
-    let mut output = io::stdout().lock();
-    match output.write_all(text).and_then(|()| output.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(error).context("failed to write to standard output")
-        }
-        Ok(()) | Err(_) => Ok(ExitCode::SUCCESS),
-    }
 }
 
 #[cfg(test)]

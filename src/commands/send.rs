@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use serde_json::json;
 
+use super::print::print;
 use crate::args::Format;
 use crate::args::send::SendArgs;
 use crate::check::plan::Trust;
@@ -23,7 +24,7 @@ pub(super) fn run(args: SendArgs) -> Result<ExitCode> {
         Format::Json => format!("{}\n", object(&visits)),
         Format::Text => table(&visits),
     };
-    super::print(text.as_bytes())?;
+    print(text.as_bytes())?;
     let all = visits.iter().all(|visit| visit.backend.is_some());
     Ok(if all { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
