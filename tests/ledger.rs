@@ -27,6 +27,7 @@ fn got(answer: u128, backend: u16) -> Observation {
         sight: ClientOutcome::Answer,
         echo: Echo::Own,
         reused: false,
+        flaw: None,
     }
 }
 
@@ -110,11 +111,14 @@ fn copies_to_a_backend_that_never_delivers_are_mirrored() {
 
 #[test]
 fn executed_without_an_answer_is_lost_and_without_an_attempt_unserved() {
-    for sight in [ClientOutcome::Closed, ClientOutcome::Reset, ClientOutcome::TimedOut, ClientOutcome::Malformed] {
+    for sight in [ClientOutcome::Closed, ClientOutcome::Reset, ClientOutcome::TimedOut] {
         assert_eq!(one(failed(sight, false), &[at(0, 1, 7)]), Outcome::Lost, "{sight:?}");
         assert_eq!(one(failed(sight, false), &[]), Outcome::NotReached, "{sight:?}");
     }
     assert_eq!(one(failed(ClientOutcome::Refused, false), &[]), Outcome::NotReached);
+    // Something came, and it is not what a backend writes.
+    assert_eq!(one(failed(ClientOutcome::Malformed, false), &[at(0, 1, 7)]), Outcome::Altered);
+    assert_eq!(one(failed(ClientOutcome::Malformed, false), &[]), Outcome::Balancer);
 }
 
 #[test]

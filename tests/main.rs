@@ -21,4 +21,3 @@ mod stage;
 mod start;
 mod support;
 mod tls;
-mod traffic;

@@ -215,6 +215,7 @@ fn observations(count: u32) -> Vec<Observation> {
         sight: ClientOutcome::Answer,
         echo: Echo::Own,
         reused: true,
+        flaw: None,
     }));
     all
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
-use uuid_generator::check::load::{Backends, Identity, Load, Pacing, Progress, Reuse, Target, Vary, drive};
+use uuid_generator::check::load::{Backends, Load, Progress, Target, drive};
 use verdict::observation::ClientOutcome;
 
 use crate::client::CLIENT_CORE;
@@ -25,31 +25,11 @@ pub fn from_arguments() -> Option<u16> {
 
 /// Asks, and prints how many requests were answered well.
 pub fn ask(port: u16) -> Result<()> {
-    let load = Load {
-        target: Target {
-            address: ([127, 0, 0, 1], port).into(),
-            host: format!("127.0.0.1:{port}"),
-            path: "/uuid".to_owned(),
-            tls: None,
-        },
-        run: 1,
-        first: 0,
-        method: "GET".to_owned(),
-        headers: Vec::new(),
-        body: Vec::new(),
-        connections: CONNECTIONS,
-        reuse: Reuse::Kept,
-        pacing: Pacing::Closed,
-        requests: None,
-        duration: Some(Duration::from_secs(SECONDS)),
-        timeout: Duration::from_secs(5),
-        body_limit: 1 << 20,
-        vary: Vary::Nothing,
-        identity: Identity::Fleet,
-    };
+    let target = Target::new(([127, 0, 0, 1], port).into(), format!("127.0.0.1:{port}"), "/uuid");
+    let load = Load { connections: CONNECTIONS, duration: Some(Duration::from_secs(SECONDS)), ..Load::new(target, 1) };
     let traffic = drive(&load, &mut Backends::new(vec![port.to_string()]), &Progress::default())?;
     let well = traffic.observations.iter().filter(|it| it.sight == ClientOutcome::Answer && it.status == 200).count();
-    ensure!(well == traffic.observations.len(), "not answered well: {:?}", traffic.notes);
+    ensure!(well == traffic.observations.len(), "not answered well: {:?}", traffic.samples);
     println!("{well} requests in {SECONDS} s");
     Ok(())
 }

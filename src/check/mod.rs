@@ -94,7 +94,7 @@ async fn run_one(plan: &Plan, watch: &Watch) -> Result<Option<Check>> {
 }
 
 async fn check_found(plan: &Plan, found: Found, watch: &Watch) -> Result<Check> {
-    let target = target::resolve(&plan.url, &plan.trust, plan.timeout)?;
+    let target = target::resolve(&plan.url, plan)?;
     match &found.fleet {
         Some(fleet) => {
             refuse_a_backend(plan, &target, &fleet.names())?;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::check::load::Identity;
+use crate::check::load::{BadHeader, Identity, RequestSpec};
 use crate::check::scenario::Scenario;
 use verdict::rules::Expectations;
 
@@ -97,6 +97,13 @@ impl Plan {
             session: None,
             scenario: Scenario::default(),
         }
+    }
+}
+
+impl Plan {
+    /// What is sent. An error is a header that would contradict what frames the request.
+    pub(crate) fn request(&self) -> Result<RequestSpec, BadHeader> {
+        RequestSpec::new(&self.method, &self.headers, &self.bodies, self.chunked, self.expect_continue)
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the phases of a check share, and what they leave behind. `phases` runs them.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use anyhow::Result;
 
@@ -8,7 +9,7 @@ use crate::check::backing::FoundFleet;
 use crate::check::client::Client;
 use crate::check::collector::{Collected, Collector};
 use crate::check::identities;
-use crate::check::load::{Identity, Load, OwnRequest, Prober, Target};
+use crate::check::load::{Identity, Load, Prober, Target};
 use crate::check::plan::Plan;
 use crate::check::scenario::StepResult;
 use crate::check::watch::Watch;
@@ -75,7 +76,7 @@ impl<'a> Session<'a> {
         let is_identity_chosen = identity.is_some();
         // Until it is found, where the original program has its name.
         let identity = identity.unwrap_or_else(identities::of_original);
-        let prober = prober(plan, watch, &target, run, 0, &identity);
+        let prober = prober(plan, watch, &target, run, 0, &identity)?;
         let collector = match fleet {
             Some(fleet) => Some(Collector::begin(fleet.remote.clone(), run, fleet.generators.clone()).await?),
             None => None,
@@ -96,7 +97,7 @@ impl<'a> Session<'a> {
     }
 
     /// Another one, whose first request has that number.
-    pub(crate) fn new_prober(&self, first: u64) -> Prober {
+    pub(crate) fn new_prober(&self, first: u64) -> Result<Prober> {
         prober(self.plan, self.watch, self.client.target(), self.run, first, &self.identity)
     }
 
@@ -135,13 +136,10 @@ impl<'a> Session<'a> {
     }
 }
 
-fn prober(plan: &Plan, watch: &Watch, target: &Target, run: u64, first: u64, identity: &Identity) -> Prober {
-    let own = OwnRequest {
-        method: plan.method.clone(),
-        headers: plan.headers.clone(),
-        body: plan.bodies.first().map_or_else(Vec::new, |body| body.to_vec()),
-    };
-    Prober::new(target.clone(), run, first, plan.timeout, identity.clone())
-        .with_request(own)
-        .with_progress(watch.progress.clone())
+fn prober(plan: &Plan, watch: &Watch, target: &Target, run: u64, first: u64, identity: &Identity) -> Result<Prober> {
+    let prober = Prober::new(target.clone(), run, first, plan.timeout, identity.clone())
+        .with_request(Arc::new(plan.request()?))
+        .with_rate(plan.rate)
+        .with_progress(watch.progress.clone());
+    Ok(prober)
 }

@@ -62,7 +62,7 @@ impl<'a> Live<'a> {
         };
         let headers: Vec<(&str, &str)> =
             request.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        let body = request.body.map(|number| body_of(&self.prober.own_request().body, number));
+        let body = request.body.map(|number| body_of(self.prober.body(), number));
         let probe = Probe {
             connection: request.connection.map_or(Connection::Fresh, Connection::Kept),
             source: request.source,
@@ -71,7 +71,7 @@ impl<'a> Live<'a> {
             body: body.as_deref(),
             ..Probe::default()
         };
-        self.noted(|prober, _| prober.begin(&probe))
+        self.noted(|prober, backends| prober.begin(&probe, backends))
     }
 
     fn finish(&mut self, held: Held) -> Reply {
@@ -170,7 +170,7 @@ impl Subject for Live<'_> {
     fn hold(&mut self, delay: Duration) -> bool {
         let path = with_delay(self.path, delay);
         let probe = Probe { path: Some(&path), ..Probe::default() };
-        match self.noted(|prober, _| prober.begin(&probe)) {
+        match self.noted(|prober, backends| prober.begin(&probe, backends)) {
             Some(held) => {
                 self.held.push((held, delay));
                 std::thread::sleep(ON_ITS_WAY);

@@ -2,19 +2,19 @@
 
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use hyper::Uri;
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 
 use crate::check::load::{Target, Tls};
-use crate::check::plan::Trust;
+use crate::check::plan::{ClientCertificate, Plan, Route, RouteTo, Trust};
 
-/// Reads a URL and resolves its host. Of several addresses the first that takes a connection is used, IPv4 before IPv6.
-pub fn resolve(url: &str, trust: &Trust, patience: Duration) -> Result<Target> {
+/// Reads a URL and resolves its host, by the routes of the plan first. Of several addresses the first that takes a connection is
+/// used, IPv4 before IPv6.
+pub fn resolve(url: &str, plan: &Plan) -> Result<Target> {
     let hint = "write it as http://localhost:8080/uuid";
     let with_scheme = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
     let uri: Uri = with_scheme.parse().map_err(|why| anyhow!("{url}: no URL ({why})\n  hint: {hint}"))?;
@@ -23,7 +23,8 @@ pub fn resolve(url: &str, trust: &Trust, patience: Duration) -> Result<Target> {
         Some("https") => true,
         other => bail!("{url}: {}:// is not spoken, only http:// and https://\n  hint: {hint}", other.unwrap_or("?")),
     };
-    let option = match trust {
+    let option = match plan.trust {
+        _ if plan.client_certificate.is_some() => Some("--cert"),
         Trust::Machine => None,
         Trust::Also(_) => Some("--ca"),
         Trust::Anyone => Some("--insecure"),
@@ -39,26 +40,18 @@ pub fn resolve(url: &str, trust: &Trust, patience: Duration) -> Result<Target> {
     }
     let host = authority.host().trim_start_matches('[').trim_end_matches(']');
     let port = authority.port_u16().unwrap_or(if secure { 443 } else { 80 });
-    let tls = secure.then(|| tls(host, trust)).transpose().with_context(|| url.to_owned())?;
-    let mut addresses: Vec<SocketAddr> = match (host, host.parse::<IpAddr>()) {
-        (_, Ok(address)) => vec![SocketAddr::new(address, port)],
-        ("localhost", _) => vec![([127, 0, 0, 1], port).into(), (std::net::Ipv6Addr::LOCALHOST, port).into()],
-        _ => (host, port)
-            .to_socket_addrs()
-            .map_err(|why| anyhow!("{url}: the name {host} does not resolve ({why})\n  hint: is it spelt right?"))?
-            .collect(),
-    };
-    addresses.sort_by_key(SocketAddr::is_ipv6);
+    let tls = secure.then(|| tls(host, plan)).transpose().with_context(|| url.to_owned())?;
     let target = |address| Target {
         address,
         host: authority.as_str().to_owned(),
         path: uri.path_and_query().map_or("/", |path| path.as_str()).to_owned(),
         tls: tls.clone(),
+        haproxy_protocol: plan.haproxy_protocol,
     };
     let mut first = None;
-    for address in &addresses {
-        match TcpStream::connect_timeout(address, patience) {
-            Ok(_) => return Ok(target(*address)),
+    for address in addresses(url, host, port, &plan.routes)? {
+        match TcpStream::connect_timeout(&address, plan.timeout) {
+            Ok(_) => return Ok(target(address)),
             Err(error) => first = first.or(Some((address, error))),
         }
     }
@@ -67,7 +60,7 @@ pub fn resolve(url: &str, trust: &Trust, patience: Duration) -> Result<Target> {
         Some((address, error)) => {
             let why = match error.kind() {
                 std::io::ErrorKind::ConnectionRefused => "nothing listens there (connection refused)".to_owned(),
-                std::io::ErrorKind::TimedOut => format!("no connection within {patience:?}"),
+                std::io::ErrorKind::TimedOut => format!("no connection within {:?}", plan.timeout),
                 _ => error.to_string(),
             };
             bail!("failed to reach {url} at {address}: {why}\n  hint: does the balancer run, and listen on that port?")
@@ -75,20 +68,66 @@ pub fn resolve(url: &str, trust: &Trust, patience: Duration) -> Result<Target> {
     }
 }
 
-fn tls(host: &str, trust: &Trust) -> Result<Tls> {
-    let name = ServerName::try_from(host.to_owned()).with_context(|| format!("no certificate can be for {host}"))?;
-    let given = match trust {
-        Trust::Machine => Vec::new(),
-        Trust::Also(file) => certificates(file)?,
-        Trust::Anyone => return Ok(Tls::trusting_anyone(name)),
+/// Where connections to a host and a port go.
+fn addresses(url: &str, host: &str, port: u16, routes: &[Route]) -> Result<Vec<SocketAddr>> {
+    let fits = |route: &&Route| {
+        let host = route.host.as_ref().is_none_or(|it| it.trim_matches(['[', ']']).eq_ignore_ascii_case(host));
+        host && route.port.is_none_or(|it| it == port)
     };
+    let (host, port) = match routes.iter().find(fits).map(|route| &route.to) {
+        Some(RouteTo::Address(address)) => return Ok(vec![SocketAddr::new(*address, port)]),
+        Some(RouteTo::Host(other, other_port)) => {
+            let other = other.as_deref().map_or(host, |other| other.trim_matches(['[', ']']));
+            (other, other_port.unwrap_or(port))
+        }
+        None => (host, port),
+    };
+    let mut addresses: Vec<SocketAddr> = match (host, host.parse::<IpAddr>()) {
+        (_, Ok(address)) => vec![SocketAddr::new(address, port)],
+        ("localhost", _) => vec![([127, 0, 0, 1], port).into(), (std::net::Ipv6Addr::LOCALHOST, port).into()],
+        _ => (host, port)
+            .to_socket_addrs()
+            .map_err(|why| {
+                anyhow!(
+                    "{url}: the name {host} does not resolve ({why})\n  hint: is it spelt right? --resolve {host}:{port}:ADDRESS \
+                     tries a name before DNS has it"
+                )
+            })?
+            .collect(),
+    };
+    addresses.sort_by_key(SocketAddr::is_ipv6);
+    Ok(addresses)
+}
+
+fn tls(host: &str, plan: &Plan) -> Result<Tls> {
+    let name = ServerName::try_from(host.to_owned()).with_context(|| format!("no certificate can be for {host}"))?;
+    let tls = match &plan.trust {
+        Trust::Anyone => Tls::trusting_anyone(name),
+        Trust::Machine => trusting(name, None)?,
+        Trust::Also(file) => trusting(name, Some(file))?,
+    };
+    match &plan.client_certificate {
+        None => Ok(tls),
+        Some(ClientCertificate { certificate, key }) => {
+            let chain = certificates("--cert", certificate)?;
+            let about = || format!("--key {}", key.display());
+            let secret = PrivateKeyDer::from_pem_file(key).map_err(|why| {
+                anyhow!("{}: {why}\n  hint: expected a private key in PEM, without a password", about())
+            })?;
+            tls.with_certificate(chain, secret).with_context(about)
+        }
+    }
+}
+
+fn trusting(name: ServerName<'static>, file: Option<&Path>) -> Result<Tls> {
+    let given = file.map(|file| certificates("--ca", file)).transpose()?.unwrap_or_default();
     let mut authorities = RootCertStore::empty();
     // Files of the machine that cannot be read vouch for nobody, as do certificates in them that are none.
     authorities.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     for certificate in &given {
         authorities.add(certificate.clone()).with_context(|| {
-            let Trust::Also(file) = trust else { return String::new() };
-            format!("--ca {}: a certificate in it cannot be used", file.display())
+            let file = file.map(Path::display).map(|file| file.to_string()).unwrap_or_default();
+            format!("--ca {file}: a certificate in it cannot be used")
         })?;
     }
     if authorities.is_empty() {
@@ -100,8 +139,8 @@ fn tls(host: &str, trust: &Trust) -> Result<Tls> {
     Ok(Tls::trusting(name, authorities, given)?)
 }
 
-fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
-    let about = || format!("--ca {}", file.display());
+fn certificates(option: &str, file: &Path) -> Result<Vec<CertificateDer<'static>>> {
+    let about = || format!("{option} {}", file.display());
     let text = std::fs::read(file).with_context(about)?;
     let found: Vec<_> = CertificateDer::pem_slice_iter(&text).collect::<Result<_, _>>().with_context(about)?;
     if found.is_empty() {
@@ -111,4 +150,26 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
         );
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_route_that_fits_leads_elsewhere() {
+        let route = |host: Option<&str>, port, to| Route { host: host.map(str::to_owned), port, to };
+        let here: IpAddr = [127, 0, 0, 1].into();
+        let routes = [
+            route(Some("app.example.com"), Some(8080), RouteTo::Address([127, 0, 0, 9].into())),
+            route(Some("APP.example.com"), None, RouteTo::Host(Some("127.0.0.8".to_owned()), None)),
+            route(None, Some(81), RouteTo::Host(None, Some(82))),
+        ];
+        let to = |host: &str, port| addresses("u", host, port, &routes).unwrap();
+        assert_eq!(to("app.example.com", 8080), [([127, 0, 0, 9], 8080).into()]);
+        assert_eq!(to("app.example.com", 80), [([127, 0, 0, 8], 80).into()]);
+        assert_eq!(to("127.0.0.1", 81), [SocketAddr::new(here, 82)]);
+        assert_eq!(to("127.0.0.1", 80), [SocketAddr::new(here, 80)]);
+        assert!(addresses("u", "no.such.name.invalid", 80, &[]).unwrap_err().to_string().contains("--resolve"));
+    }
 }

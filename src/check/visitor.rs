@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::check::load::{Backends, Connection, Identity, Probe, Prober};
-use crate::check::plan::Trust;
+use crate::check::plan::{Backing, Plan, Trust};
 use crate::check::{run_number, target};
 use verdict::finding::ClientWitness;
 use verdict::observation::ClientOutcome;
@@ -35,7 +35,8 @@ pub struct Visited {
 impl Visitor {
     /// To that URL. Each request has `timeout`.
     pub fn new(url: &str, trust: &Trust, timeout: Duration, keeps_cookies: bool) -> Result<Visitor> {
-        let target = target::resolve(url, trust, timeout)?;
+        let target =
+            target::resolve(url, &Plan { trust: trust.clone(), timeout, ..Plan::new(url.to_owned(), Backing::Any) })?;
         Ok(Visitor {
             prober: Prober::new(target, run_number::new(), 0, timeout, Identity::Fleet),
             backends: Backends::new(Vec::new()),

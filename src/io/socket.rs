@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SocketFlags, SocketType, bind, connect, recv, socket_with, sockopt};
+use rustix::net::{SocketFlags, SocketType, bind, connect, socket_with, sockopt};
 
 use crate::io::stream::Ending;
 
@@ -39,9 +39,4 @@ pub(crate) fn ending(errno: Errno) -> Ending {
         Errno::PIPE => Ending::Closed,
         _ => Ending::Reset,
     }
-}
-
-/// Whether a request may be sent on a connection that idles: it has not ended, and nothing came that was not asked for.
-pub(crate) fn is_usable(socket: &OwnedFd) -> bool {
-    matches!(recv(socket, &mut [0; 1], RecvFlags::PEEK | RecvFlags::DONTWAIT), Err(Errno::AGAIN))
 }

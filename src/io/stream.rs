@@ -13,6 +13,17 @@ use crate::io::tls::{Session, Tls, TlsFailure};
 pub struct Stream {
     socket: OwnedFd,
     tls: Option<Box<Session>>,
+    /// Goes before everything else, TLS too, where nothing of it has been sent.
+    preamble: Vec<u8>,
+}
+
+/// What stands on a connection that should carry nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Idle {
+    Nothing,
+    Ended,
+    /// Bytes have come: the first of them, then zeros.
+    Bytes([u8; 12]),
 }
 
 /// What a look at a connection brought.
@@ -38,14 +49,23 @@ pub enum Ending {
 }
 
 impl Stream {
-    /// Over a socket that connects or is connected.
-    pub fn over(socket: OwnedFd, tls: Option<&Tls>) -> Stream {
-        Stream { socket, tls: tls.map(|tls| Box::new(Session::new(tls))) }
+    /// Over a socket that connects or is connected. The preamble is sent before anything else.
+    pub fn over(socket: OwnedFd, tls: Option<&Tls>, preamble: Vec<u8>) -> Stream {
+        Stream { socket, tls: tls.map(|tls| Box::new(Session::new(tls))), preamble }
+    }
+
+    fn send_preamble(&mut self) -> Result<(), Errno> {
+        while !self.preamble.is_empty() {
+            let sent = send(&self.socket, &self.preamble, SendFlags::NOSIGNAL)?;
+            self.preamble.drain(..sent);
+        }
+        Ok(())
     }
 
     /// How many bytes it took; with TLS only when the handshake is over, with which it goes on. [`Errno::PROTO`] where that has
     /// failed.
     pub fn send(&mut self, bytes: &[u8], flags: SendFlags) -> Result<usize, Errno> {
+        self.send_preamble()?;
         match &mut self.tls {
             None => send(&self.socket, bytes, flags),
             Some(tls) => tls.send(&self.socket, bytes),
@@ -73,11 +93,23 @@ impl Stream {
         }
     }
 
-    /// Whether a request may be sent on a connection that idles: it has not ended, and nothing came that was not asked for.
-    pub fn is_usable(&mut self) -> bool {
-        match &mut self.tls {
-            None => socket::is_usable(&self.socket),
-            Some(tls) => tls.is_usable(&self.socket),
+    /// Looks at a connection that idles: a request may be sent on it if it has not ended and nothing came that was not asked for.
+    pub(crate) fn look(&mut self) -> Idle {
+        let mut first = [0; 12];
+        let received = match &mut self.tls {
+            None => match recv(&self.socket, &mut first[..], RecvFlags::PEEK | RecvFlags::DONTWAIT) {
+                Ok((0, _)) => Received::End(Ending::Closed),
+                Ok((length, _)) => Received::Bytes(length),
+                Err(Errno::AGAIN) => Received::Nothing,
+                Err(errno) => Received::End(socket::ending(errno)),
+            },
+            // What comes beside responses, such as tickets for later sessions, does no harm.
+            Some(tls) => tls.receive(&self.socket, &mut first),
+        };
+        match received {
+            Received::Nothing => Idle::Nothing,
+            Received::Bytes(_) => Idle::Bytes(first),
+            Received::End(_) => Idle::Ended,
         }
     }
 
@@ -88,7 +120,7 @@ impl Stream {
 
     /// Whether a send that could not go on waits for the socket to take something, not for the other end to say something.
     pub fn wants_to_send(&self) -> bool {
-        self.tls.as_ref().is_none_or(|tls| tls.wants_to_send())
+        !self.preamble.is_empty() || self.tls.as_ref().is_none_or(|tls| tls.wants_to_send())
     }
 
     /// Whether all that was taken is with the socket.

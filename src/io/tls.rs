@@ -6,15 +6,17 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{WebPkiServerVerifier, verify_server_name};
+use rustls::client::{ResolvesClientCert, WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, ring};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{
     CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, Error, InvalidMessage, RootCertStore,
     SignatureScheme,
@@ -29,6 +31,25 @@ use crate::io::stream::Received;
 pub struct Tls {
     config: Arc<ClientConfig>,
     name: ServerName<'static>,
+    /// Whether a certificate was asked for and none is there.
+    missing: Arc<NoCertificate>,
+}
+
+/// Shows none, and notes that one was asked for.
+#[derive(Debug, Default)]
+struct NoCertificate {
+    asked: AtomicBool,
+}
+
+impl ResolvesClientCert for NoCertificate {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.asked.store(true, Ordering::Relaxed);
+        None
+    }
+
+    fn has_certs(&self) -> bool {
+        false
+    }
 }
 
 impl Tls {
@@ -50,6 +71,11 @@ impl Tls {
         Tls::new(name, provider, Arc::new(Anyone(schemes)))
     }
 
+    /// Whether its sessions are those of the other.
+    pub(crate) fn is_like(&self, other: &Tls) -> bool {
+        Arc::ptr_eq(&self.config, &other.config) && self.name == other.name
+    }
+
     fn new(name: ServerName<'static>, provider: Arc<CryptoProvider>, verifier: Arc<dyn ServerCertVerifier>) -> Tls {
         let mut config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -58,7 +84,27 @@ impl Tls {
             .with_custom_certificate_verifier(verifier)
             .with_no_client_auth();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Tls { config: Arc::new(config), name }
+        let missing = Arc::new(NoCertificate::default());
+        config.client_auth_cert_resolver = missing.clone();
+        Tls { config: Arc::new(config), name, missing }
+    }
+
+    /// Shows that certificate, with those between it and an authority, where one is asked for. An error says that the key cannot
+    /// be used, or is another certificate's.
+    pub(crate) fn with_certificate(
+        self,
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+    ) -> Result<Tls, Error> {
+        let mut config = ClientConfig::clone(&self.config);
+        let certified = CertifiedKey::from_der(chain, key, &ring::default_provider())?;
+        config.client_auth_cert_resolver = Arc::new(SingleCertAndKey::from(certified));
+        Ok(Tls { config: Arc::new(config), name: self.name, missing: Arc::default() })
+    }
+
+    /// Whether the other end has asked for a certificate, and there is none to show.
+    pub(crate) fn misses_certificate(&self) -> bool {
+        self.missing.asked.load(Ordering::Relaxed)
     }
 }
 
@@ -163,7 +209,7 @@ impl TlsFailure {
                 "does that port speak TLS? Without it the URL begins with http://"
             }
             TlsFailure::Alert(_) | TlsFailure::Other(_) => {
-                "the balancer's error log says more; certificates of clients are not supported, TLS 1.2 and 1.3 are"
+                "the balancer's error log says more; TLS 1.2 and 1.3 are spoken, and --cert FILE --key FILE shows a client certificate"
             }
         }
     }
@@ -307,11 +353,6 @@ impl Session {
                 },
             }
         }
-    }
-
-    /// Whether a request may be sent on it: what comes beside answers, such as tickets for later sessions, does no harm.
-    pub fn is_usable(&mut self, socket: &OwnedFd) -> bool {
-        matches!(self.receive(socket, &mut [0; 1]), Received::Nothing)
     }
 
     fn pull(&mut self, socket: &OwnedFd) -> Pulled {

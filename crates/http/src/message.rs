@@ -177,6 +177,8 @@ pub struct ResponseHead<'h, 'b> {
     pub persistent: bool,
     /// Bytes of the head.
     pub length: usize,
+    /// Those bytes, as received.
+    pub bytes: &'b [u8],
 }
 
 impl<'h, 'b> RequestHead<'h, 'b> {
@@ -344,7 +346,7 @@ impl<'h, 'b> ResponseHead<'h, 'b> {
         }
         let (framing, goes_on) = framing.of_response(status, version, asked, mode)?;
         let persistent = goes_on && connection.persist(version);
-        Ok(Some(ResponseHead { status, version, fields, framing, persistent, length }))
+        Ok(Some(ResponseHead { status, version, fields, framing, persistent, length, bytes: &bytes[..length] }))
     }
 
     /// Whether it is only a word on the way: the response proper is still to come. 101 is final: HTTP ends with it.

@@ -241,7 +241,12 @@ impl Ledger {
                     Records::None => outcome_without_records(observation),
                 }
             }
-            ClientOutcome::Malformed | ClientOutcome::Closed | ClientOutcome::Reset | ClientOutcome::TimedOut => {
+            // Something came, and it is not what a backend writes.
+            ClientOutcome::Malformed => match (self.records, attempts.is_empty()) {
+                (Records::None, _) | (Records::Kept, false) => Outcome::Altered,
+                (Records::Kept, true) => Outcome::Balancer,
+            },
+            ClientOutcome::Closed | ClientOutcome::Reset | ClientOutcome::TimedOut => {
                 match (self.records, attempts.is_empty()) {
                     (Records::None, _) => Outcome::NoResponse,
                     (Records::Kept, true) => Outcome::NotReached,

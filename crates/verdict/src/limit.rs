@@ -115,6 +115,7 @@ mod tests {
                 sight: ClientOutcome::Answer,
                 echo: Echo::None,
                 reused: false,
+                flaw: None,
             }
         };
         (Ledger::join((0..COUNT).map(observation).collect(), Vec::new(), Records::None), 0..COUNT)

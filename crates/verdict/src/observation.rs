@@ -1,5 +1,8 @@
 //! PURE. What the client notes about a request: one value of 48 bytes, for there may be ten million of them.
 
+use std::fmt;
+
+use http::Malformed;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -28,6 +31,8 @@ pub struct Observation {
     pub echo: Echo,
     /// Whether its connection had carried a request before.
     pub reused: bool,
+    /// What is wrong with the response: of one that is altered or malformed.
+    pub flaw: Option<Flaw>,
 }
 
 impl Observation {
@@ -84,6 +89,36 @@ pub enum ClientOutcome {
     Unreachable,
     /// A connection, and the handshake of TLS failed on it: nothing was sent.
     TlsFailed,
+}
+
+/// What is wrong with a response.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Flaw {
+    /// HTTP forbids it, or it cannot be read as HTTP.
+    Malformed(Malformed),
+    /// The status is not the one that the backend wrote.
+    Status,
+    /// A field of the head is changed, lost or doubled.
+    Field,
+    /// The body is not the one that the backend wrote.
+    Body,
+    /// Its head names another response or backend than its body, or two.
+    Identity,
+    /// The content coding cannot be undone.
+    Coding,
+}
+
+impl fmt::Display for Flaw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Flaw::Malformed(why) => why.fmt(f),
+            Flaw::Status => f.write_str("another status than the backend wrote"),
+            Flaw::Field => f.write_str("another header field than the backend wrote"),
+            Flaw::Body => f.write_str("another body than the backend wrote"),
+            Flaw::Identity => f.write_str("head and body name different responses or backends"),
+            Flaw::Coding => f.write_str("a content coding that cannot be undone"),
+        }
+    }
 }
 
 /// What an answer says of the request's id.

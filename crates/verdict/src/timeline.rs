@@ -246,6 +246,7 @@ mod tests {
                 sight: ClientOutcome::Answer,
                 echo: Echo::Own,
                 reused: false,
+                flaw: None,
             });
             if let Some((backend, status)) = chosen {
                 arrivals.push(Arrival {

@@ -36,6 +36,19 @@ pub(crate) fn failure(errno: Errno) -> Failure {
     }
 }
 
+/// The PROXY header of version 1 (curl's `--haproxy-protocol`): the connection's own addresses.
+pub(crate) fn proxy_header(socket: &OwnedFd, to: SocketAddr) -> Vec<u8> {
+    let from = rustix::net::getsockname(socket).ok().and_then(|from| SocketAddr::try_from(from).ok());
+    let text = match from {
+        Some(from) => {
+            let family = if to.is_ipv4() { "TCP4" } else { "TCP6" };
+            format!("PROXY {family} {} {} {} {}\r\n", from.ip(), to.ip(), from.port(), to.port())
+        }
+        None => "PROXY UNKNOWN\r\n".to_owned(),
+    };
+    text.into_bytes()
+}
+
 /// What it is when a connection ends and nothing of a response has come.
 pub(crate) fn outcome(ending: Ending) -> ClientOutcome {
     match ending {

@@ -1,200 +1,33 @@
-//! The loop that drives a load: sockets, readiness and time. One thread, one `epoll`, level-triggered. What an answer says is
-//! `answer`'s.
+//! The loop that drives a load: slots for connections, readiness and time. One thread, one poll. What happens on a connection is
+//! `exchange`'s.
 
 use std::collections::VecDeque;
-use std::fmt;
-use std::io;
-use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
 use rustix::io::Errno;
-use rustix::net::{SendFlags, sockopt};
 
-use crate::check::load::answer::{Book, Reader, Rules, Step};
+use crate::check::load::clients::{Clients, SlotClient};
 use crate::check::load::connect::{self, Failure};
-use crate::check::load::identity::{Backends, Identity};
-use crate::check::load::jar::Jar;
-use crate::check::load::notes::Notes;
-use crate::check::load::request::{Template, Wording, id};
-use crate::check::load::{Progress, Target};
+use crate::check::load::exchange::{Exchange, Idleness, Turn};
+use crate::check::load::identify::Backends;
+use crate::check::load::request::id;
+use crate::check::load::response::{Book, Question, Rules};
+use crate::check::load::samples::Samples;
+use crate::check::load::{DriveError, Load, Pacing, Progress, Reuse, Target, Traffic, Vary};
 use crate::io::poller::{Alarm, EventFlags, Interest, Poller};
-use crate::io::stream::{Ending, Received, Stream};
-use crate::io::{clock, limits, socket};
+use crate::io::{clock, limits};
 use crate::wire::Moment;
-use verdict::observation::{Backend, ClientOutcome, Echo, Observation};
-
-/// What is sent, how fast, and for how long.
-#[derive(Clone, Debug)]
-pub struct Load {
-    /// Where to.
-    pub target: Target,
-    /// In every request's id.
-    pub run: u64,
-    /// Sequence number of the first request.
-    pub first: u64,
-    /// `GET` and the like.
-    pub method: String,
-    /// More headers.
-    pub headers: Vec<(String, String)>,
-    /// Sent with every request.
-    pub body: Vec<u8>,
-    /// As many at once at most. Where clients have source addresses and connections are kept, there are at least as many as clients.
-    pub connections: usize,
-    /// What becomes of a connection after its answer.
-    pub reuse: Reuse,
-    /// When requests are sent.
-    pub pacing: Pacing,
-    /// So many, unless `duration` is over before.
-    pub requests: Option<u64>,
-    /// For so long, unless there were as many as `requests` before. With neither until it is stopped.
-    pub duration: Option<Duration>,
-    /// From the moment at which a request is sent, or its connection begun, to the end of its answer.
-    pub timeout: Duration,
-    /// Bytes of an answer's body; more are [`ClientOutcome::TooLarge`].
-    pub body_limit: u64,
-    /// In what requests differ.
-    pub vary: Vary,
-    /// Where answers say who gave them.
-    pub identity: Identity,
-}
-
-/// What becomes of a connection after its answer.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Reuse {
-    /// It carries the next request, if the other end lets it.
-    Kept,
-    /// Each request has its own, and says so.
-    New,
-}
-
-/// When requests are sent.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub enum Pacing {
-    /// On each connection the next one when its answer has come. After a connection that could not be opened, its place rests
-    /// for 10 ms.
-    Closed,
-    /// So many a second, evenly, whatever becomes of them; those for which there is no connection wait.
-    Open {
-        /// A second.
-        rate: f64,
-    },
-}
-
-/// In what the requests of virtual clients differ.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Vary {
-    /// There is one client.
-    Nothing,
-    /// Their addresses: 127.0.1.1, 127.0.2.1, …; each connection belongs to a client.
-    Source {
-        /// How many.
-        clients: u32,
-    },
-    /// Their paths.
-    Path {
-        /// In which `{}` stands for the client's number.
-        template: String,
-        /// How many.
-        clients: u32,
-    },
-    /// A header whose value is `client-N`.
-    Header {
-        /// Its name.
-        name: String,
-        /// How many.
-        clients: u32,
-    },
-    /// A cookie whose value is `client-N`.
-    Cookie {
-        /// Its name.
-        name: String,
-        /// How many.
-        clients: u32,
-    },
-    /// Each sends the cookies that it was given.
-    Jar {
-        /// How many.
-        clients: u32,
-    },
-}
-
-impl Vary {
-    /// How many virtual clients there are.
-    pub fn clients(&self) -> u32 {
-        match self {
-            Vary::Nothing => 1,
-            Vary::Source { clients }
-            | Vary::Path { clients, .. }
-            | Vary::Header { clients, .. }
-            | Vary::Cookie { clients, .. }
-            | Vary::Jar { clients } => (*clients).max(1),
-        }
-    }
-}
-
-/// What a drive saw.
-#[derive(Clone, Debug)]
-pub struct Traffic {
-    /// One for each request; the place is its sequence number less the first.
-    pub observations: Vec<Observation>,
-    /// What is told to people.
-    pub notes: Notes,
-    /// When it began.
-    pub started: Moment,
-    /// When the last request had ended.
-    pub ended: Moment,
-    /// Whether it was stopped before its end.
-    pub interrupted: bool,
-}
-
-/// Why a drive could not go on. What the other end does is no such error.
-#[derive(Debug)]
-pub enum DriveError {
-    /// No file descriptor is left.
-    OutOfFiles {
-        /// The limit of this process.
-        limit: Option<u64>,
-    },
-    /// No local port is left for a connection to the target.
-    OutOfPorts,
-    /// A virtual client's address cannot reach the target.
-    Source(IpAddr, io::Error),
-    /// Any other system call.
-    System(&'static str, io::Error),
-}
-
-impl fmt::Display for DriveError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            DriveError::OutOfFiles { limit: Some(limit) } => write!(
-                f,
-                "no file descriptor is left for another connection: the limit is {limit}\n  \
-                 hint: raise it (ulimit -n), or use fewer connections"
-            ),
-            DriveError::OutOfFiles { limit: None } => f.write_str("the machine has no file descriptor left"),
-            DriveError::OutOfPorts => f.write_str(
-                "no local port is left for another connection to the target: those of ended connections rest for a minute\n  \
-                 hint: keep connections, send more slowly, or widen net.ipv4.ip_local_port_range",
-            ),
-            DriveError::Source(ip, error) => write!(
-                f,
-                "failed to connect from {ip}: {error}\n  hint: clients with addresses of their own need a target on 127.0.0.0/8"
-            ),
-            DriveError::System(what, error) => write!(f, "failed to {what}: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for DriveError {}
+use http::Malformed;
+use verdict::observation::{Backend, ClientOutcome, Echo, Flaw, Observation};
 
 /// Sends the load and returns what became of each request.
 pub fn drive(load: &Load, backends: &mut Backends, progress: &Progress) -> Result<Traffic, DriveError> {
     Engine::new(load, backends, progress)?.run()
 }
 
-/// A place rests for so long after a connection that could not be opened.
+/// A slot rests that long after a connection that could not be opened.
 const REST: Duration = Duration::from_millis(10);
-/// Requests in flight have so long after a stop.
+/// Requests in flight have that long after a stop.
 const STOP_GRACE: Duration = Duration::from_secs(1);
 /// A stop is noticed within this time.
 const ATTENTION: Duration = Duration::from_millis(50);
@@ -202,28 +35,26 @@ const ATTENTION: Duration = Duration::from_millis(50);
 const SWEEP: Duration = Duration::from_millis(1);
 const EVENTS_A_TURN: usize = 1024;
 const INPUT_BYTES: usize = 64 * 1024;
-/// A larger body is sent after its head, not with it.
-const SMALL_BODY: usize = 16 * 1024;
 /// Observations for which room is made at the start.
 const RESERVED: u64 = 1 << 20;
+const ALARM: u64 = u64::MAX;
 
 struct Engine<'a> {
     load: &'a Load,
     rules: Rules<'a>,
     backends: &'a mut Backends,
-    notes: Notes,
+    samples: Samples,
     progress: &'a Progress,
     poller: Poller,
     /// For an open loop: the poll's own timeout is rounded up to milliseconds.
     alarm: Option<Alarm>,
-    places: Vec<Place>,
+    slots: Vec<Slot>,
     /// Free ones, in the order in which they are taken.
     idle: VecDeque<usize>,
     /// Ones that could not connect, until then.
     resting: VecDeque<(Moment, usize)>,
-    /// Of each client, or one of all.
-    templates: Vec<Template>,
-    jars: Vec<Jar>,
+    groups: Groups,
+    clients: Clients<'a>,
     observations: Vec<Observation>,
     in_flight: usize,
     answered: u64,
@@ -233,74 +64,75 @@ struct Engine<'a> {
     stopped: Option<Moment>,
     next_sweep: Moment,
     input: Box<[u8]>,
-    head_only: bool,
+    conditional: bool,
 }
-
-const ALARM: u64 = u64::MAX;
 
 /// Room for a connection.
-struct Place {
-    stream: Option<Stream>,
-    state: State,
-    reader: Reader,
-    /// Of the request in flight.
-    index: usize,
-    deadline: Moment,
-    client: u32,
-    /// Whether the connection has carried a request before.
-    reused: bool,
-    /// Whether it is of no further use.
-    spent: bool,
-    connected: bool,
+struct Slot {
+    exchange: Exchange,
     interest: Interest,
-    /// What of the head has not been sent.
-    outbox: Vec<u8>,
-    /// What of the body has.
-    body_sent: usize,
+    /// Of the request in flight, or the last one.
+    index: usize,
+    target: usize,
+    deadline: Moment,
+    client: SlotClient,
+    /// Which targets its connection leads to.
+    group: usize,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum State {
-    Idle,
-    Sending,
-    Receiving,
+/// Targets that share connections.
+struct Groups {
+    /// Of each target.
+    of: Vec<usize>,
+    /// The targets of each group, and whose turn it is.
+    members: Vec<(Vec<usize>, usize)>,
+}
+
+impl Groups {
+    fn new(targets: &[Target]) -> Groups {
+        let mut groups = Groups { of: Vec::new(), members: Vec::new() };
+        for (index, target) in targets.iter().enumerate() {
+            let like = |(members, _): &(Vec<usize>, usize)| targets[members[0]].shares_connections(target);
+            let group = groups.members.iter().position(like).unwrap_or_else(|| {
+                groups.members.push((Vec::new(), 0));
+                groups.members.len() - 1
+            });
+            groups.members[group].0.push(index);
+            groups.of.push(group);
+        }
+        groups
+    }
+
+    fn take(&mut self, group: usize) -> usize {
+        let (members, turn) = &mut self.members[group];
+        *turn += 1;
+        members[(*turn - 1) % members.len()]
+    }
 }
 
 impl<'a> Engine<'a> {
     fn new(load: &'a Load, backends: &'a mut Backends, progress: &'a Progress) -> Result<Engine<'a>, DriveError> {
         limits::raise_files();
-        let clients = load.vary.clients();
-        let connections = match (&load.vary, load.reuse) {
-            (Vary::Source { .. }, Reuse::Kept) => load.connections.max(clients as usize),
-            _ => load.connections.max(1),
-        };
-        let poller = Poller::new().map_err(|errno| local("create a poll", errno))?;
+        let groups = Groups::new(&load.targets);
+        let clients = Clients::new(load);
+        let connections = load.connections.max(groups.members.len()).max(1);
+        let poller = Poller::new().map_err(|errno| DriveError::of_call("create a poll", errno))?;
         let alarm = match load.pacing {
             Pacing::Closed => None,
-            Pacing::Open { .. } => Some(Alarm::new(&poller, ALARM).map_err(|errno| local("create a timer", errno))?),
+            Pacing::Open { .. } => {
+                Some(Alarm::new(&poller, ALARM).map_err(|errno| DriveError::of_call("create a timer", errno))?)
+            }
         };
-        let place = |place| Place {
-            stream: None,
-            state: State::Idle,
-            reader: Reader::new(),
-            index: 0,
-            deadline: Moment(0),
-            client: (place % clients as usize) as u32,
-            reused: false,
-            spent: false,
-            connected: false,
+        let slot = |number| Slot {
+            exchange: Exchange::new(),
             interest: Interest::None,
-            outbox: Vec::new(),
-            body_sent: 0,
+            index: 0,
+            target: 0,
+            deadline: Moment(0),
+            client: SlotClient { client: clients.of_slot(number), in_a_row: 0 },
+            group: number % groups.members.len().max(1),
         };
-        let jars = match load.vary {
-            Vary::Jar { clients } => vec![Jar::default(); clients.max(1) as usize],
-            _ => Vec::new(),
-        };
-        let own_templates = match load.vary {
-            Vary::Nothing | Vary::Source { .. } => 1,
-            Vary::Path { .. } | Vary::Header { .. } | Vary::Cookie { .. } | Vary::Jar { .. } => clients,
-        };
+        let slots = (0..connections).map(slot).collect();
         let room = load.requests.unwrap_or(RESERVED).min(RESERVED) as usize;
         let started = clock::now();
         let mut observations = Vec::new();
@@ -314,15 +146,15 @@ impl<'a> Engine<'a> {
                 heads: false,
             },
             backends,
-            notes: Notes::default(),
+            samples: Samples::default(),
             progress,
             poller,
             alarm,
-            places: (0..connections).map(place).collect(),
+            slots,
             idle: (0..connections).collect(),
             resting: VecDeque::new(),
-            templates: (0..own_templates).map(|client| template(load, client, None)).collect(),
-            jars,
+            groups,
+            clients,
             observations,
             in_flight: 0,
             answered: 0,
@@ -331,7 +163,7 @@ impl<'a> Engine<'a> {
             stopped: None,
             next_sweep: started.after(load.timeout),
             input: vec![0; INPUT_BYTES].into_boxed_slice(),
-            head_only: load.method == "HEAD",
+            conditional: load.request.is_conditional(),
         })
     }
 
@@ -339,7 +171,7 @@ impl<'a> Engine<'a> {
         let mut events = Vec::with_capacity(EVENTS_A_TURN);
         loop {
             let now = clock::now();
-            self.keep_time(now);
+            self.keep_time(now)?;
             self.dispatch(now)?;
             self.report();
             if self.in_flight == 0 && !self.has_more() {
@@ -347,7 +179,9 @@ impl<'a> Engine<'a> {
             }
             self.set_alarm();
             let timeout = self.next_wake(clock::now());
-            self.poller.wait(&mut events, Some(timeout)).map_err(|errno| local("wait for connections", errno))?;
+            self.poller
+                .wait(&mut events, Some(timeout))
+                .map_err(|errno| DriveError::of_call("wait for connections", errno))?;
             for event in events.drain(..) {
                 match event.data.u64() {
                     // It has woken the loop, which is all.
@@ -360,7 +194,7 @@ impl<'a> Engine<'a> {
         self.report();
         Ok(Traffic {
             observations: self.observations,
-            notes: self.notes,
+            samples: self.samples,
             started: self.started,
             ended: clock::now(),
             interrupted: self.stopped.is_some(),
@@ -380,14 +214,11 @@ impl<'a> Engine<'a> {
         if self.stopped.is_some() || self.load.requests.is_some_and(|requests| next >= requests) {
             return None;
         }
-        let due = match self.load.pacing {
-            Pacing::Closed => now,
-            Pacing::Open { rate } => due(self.started, next, rate),
-        };
+        let due = self.load.pacing.due(self.started, next).unwrap_or(now);
         self.until.is_none_or(|until| due < until).then_some(due)
     }
 
-    /// Of an open loop, what is due and has waited until after the end for as long as an answer is waited for is not sent.
+    /// Of an open loop, what is due and has waited until after the end for as long as a response is waited for is not sent.
     fn is_over(&self, now: Moment) -> bool {
         self.until.is_some_and(|until| now >= until.after(self.load.timeout))
     }
@@ -400,22 +231,30 @@ impl<'a> Engine<'a> {
 
     fn dispatch(&mut self, now: Moment) -> Result<(), DriveError> {
         while self.resting.front().is_some_and(|(end, _)| *end <= now) {
-            if let Some((_, place)) = self.resting.pop_front() {
-                self.idle.push_back(place);
+            if let Some((_, slot)) = self.resting.pop_front() {
+                self.idle.push_back(slot);
             }
         }
-        while !self.idle.is_empty() && !self.is_over(now) {
+        while !self.is_over(now) {
             let now = clock::now();
-            match self.next_due(now) {
-                Some(due) if due <= now => {
-                    if let Some(place) = self.idle.pop_front() {
-                        self.start(place, due, now)?;
-                    }
-                }
-                _ => break,
-            }
+            let Some(due) = self.next_due(now).filter(|due| *due <= now) else { break };
+            let Some(place) = self.next_idle() else { break };
+            let token = self.idle[place];
+            let Some(client) = self.clients.take(self.slots[token].client, self.slots.len()) else { break };
+            self.idle.remove(place);
+            self.start(token, client, due, now)?;
         }
         Ok(())
+    }
+
+    /// Where among the idle slots the next request's stands: an open loop goes to its targets in turn, a closed one with the slot
+    /// that has become free.
+    fn next_idle(&self) -> Option<usize> {
+        if self.groups.members.len() == 1 || self.load.pacing == Pacing::Closed {
+            return (!self.idle.is_empty()).then_some(0);
+        }
+        let group = self.groups.of[self.observations.len() % self.groups.of.len()];
+        self.idle.iter().position(|token| self.slots[*token].group == group)
     }
 
     fn next_wake(&self, now: Moment) -> Duration {
@@ -424,45 +263,48 @@ impl<'a> Engine<'a> {
         moments.map(|moment| moment.since(now)).min().unwrap_or(ATTENTION).min(ATTENTION)
     }
 
-    /// For the next request that is due, if there is a place for it.
+    /// For the next request that is due, if there is a slot for it.
     fn set_alarm(&mut self) {
         if self.alarm.is_none() {
             return;
         }
         let now = clock::now();
-        let sends = !self.idle.is_empty() && !self.is_over(now);
-        let due = if sends { self.next_due(now) } else { None };
+        let sends = self.next_idle().is_some() && !self.is_over(now);
+        // What is due already waits for a client, not for the time.
+        let due = if sends { self.next_due(now).filter(|due| *due > now) } else { None };
         if let Some(alarm) = &mut self.alarm {
             alarm.set(due);
         }
     }
 
-    fn keep_time(&mut self, now: Moment) {
+    fn keep_time(&mut self, now: Moment) -> Result<(), DriveError> {
         if self.stopped.is_none() && self.progress.is_stopping() {
             self.stopped = Some(now);
         }
         let stopped = self.stopped.is_some_and(|stopped| now >= stopped.after(STOP_GRACE));
         if now < self.next_sweep && !stopped {
-            return;
+            return Ok(());
         }
         let mut next = now.after(self.load.timeout);
-        for place in 0..self.places.len() {
-            let Place { state, deadline, connected, ref stream, .. } = self.places[place];
-            if state == State::Idle {
+        for token in 0..self.slots.len() {
+            let slot = &mut self.slots[token];
+            if slot.exchange.is_idle() {
                 continue;
             }
-            if now >= deadline || stopped {
-                let sight = match stream {
-                    _ if connected => ClientOutcome::TimedOut,
-                    Some(stream) if stream.is_shaking_hands() => ClientOutcome::TlsFailed,
-                    Some(_) | None => ClientOutcome::Unreachable,
-                };
-                self.finish(place, sight, now);
-            } else {
-                next = next.min(deadline);
+            if now >= slot.deadline || stopped {
+                let mut book = Book { backends: self.backends, samples: &mut self.samples };
+                let outcome = slot.exchange.expire(&mut book);
+                self.finish(token, outcome, now);
+                continue;
             }
+            if slot.exchange.wakes_at().is_some_and(|at| now >= at) {
+                self.serve(token, EventFlags::empty())?;
+            }
+            let slot = &self.slots[token];
+            next = next.min(slot.deadline).min(slot.exchange.wakes_at().unwrap_or(next));
         }
         self.next_sweep = next.max(now.after(SWEEP));
+        Ok(())
     }
 
     /// Requests of an open loop that were due and for which there was no connection until the end.
@@ -472,7 +314,7 @@ impl<'a> Engine<'a> {
         }
         let now = clock::now();
         while let Some(due) = self.next_due(now).filter(|due| *due <= now) {
-            let client = self.client_of_next(0);
+            let client = (self.observations.len() as u64 % u64::from(self.load.vary.clients())) as u32;
             let waited = microseconds(now.since(due));
             self.observations.push(Observation { ended: now, waited, ..unanswered(due, client, false) });
         }
@@ -480,187 +322,113 @@ impl<'a> Engine<'a> {
 
     // A request.
 
-    fn client_of_next(&self, place: usize) -> u32 {
-        match (&self.load.vary, self.load.reuse) {
-            (Vary::Nothing, _) => 0,
-            (Vary::Source { .. }, Reuse::Kept) => self.places[place].client,
-            (vary, _) => (self.observations.len() as u64 % u64::from(vary.clients())) as u32,
-        }
-    }
-
-    fn start(&mut self, token: usize, due: Moment, now: Moment) -> Result<(), DriveError> {
-        let client = self.client_of_next(token);
+    fn start(&mut self, token: usize, client: u32, due: Moment, now: Moment) -> Result<(), DriveError> {
         let index = self.observations.len();
-        let place = &mut self.places[token];
-        if place.stream.as_mut().is_some_and(|stream| !stream.is_usable()) {
-            place.close();
-        }
-        self.observations
-            .push(Observation { waited: microseconds(now.since(due)), ..unanswered(due, client, place.reused) });
-        self.in_flight += 1;
-        place.index = index;
-        place.deadline = now.after(self.load.timeout);
-        let sequence = self.load.first + index as u64;
-        place.reader.begin(&id(self.load.run, sequence), self.head_only);
-        if place.stream.is_none() {
-            let from = matches!(self.load.vary, Vary::Source { .. }).then(|| connect::source(client));
-            match connect::open(self.load.target.address, from) {
-                Ok(socket) => {
-                    if self.load.reuse == Reuse::Kept {
-                        let _ = sockopt::set_tcp_nodelay(&socket, true);
-                    }
-                    place.stream = Some(Stream::over(socket, self.load.target.tls.as_ref()));
-                }
-                Err(Failure::Peer(sight)) => {
-                    self.finish(token, sight, clock::now());
-                    return Ok(());
-                }
-                Err(Failure::Local(errno)) => return Err(no_socket(errno, from)),
-            }
-        }
-        let template = match self.templates.len() {
-            1 => 0,
-            _ => client as usize,
+        self.prepare(token, client);
+        let slot = &mut self.slots[token];
+        let target = match (self.groups.members.len(), self.load.pacing) {
+            (1, _) => index % self.load.targets.len(),
+            (_, Pacing::Open { .. }) => index % self.load.targets.len(),
+            (_, Pacing::Closed) => self.groups.take(slot.group),
         };
-        let head = self.templates[template].with(sequence);
-        let Some(stream) = &mut place.stream else { return Ok(()) };
-        let late = self.load.body.len() > SMALL_BODY;
-        let flags = if late { SendFlags::NOSIGNAL | SendFlags::MORE } else { SendFlags::NOSIGNAL };
-        match stream.send(head, flags) {
-            Ok(sent) if sent == head.len() && !late && stream.is_flushed() => {
-                place.connected = true;
-                place.state = State::Receiving;
-                self.wait_for(token, Interest::Read)
-            }
-            Ok(sent) => {
-                place.connected = true;
-                self.send_later(token, template, sent)
-            }
-            Err(Errno::AGAIN | Errno::INTR) => self.send_later(token, template, 0),
-            Err(errno) => self.send_failed(token, errno),
-        }
-    }
-
-    /// The rest of the head and a large body, when the kernel takes them.
-    fn send_later(&mut self, token: usize, template: usize, sent: usize) -> Result<(), DriveError> {
-        let sequence = self.load.first + self.places[token].index as u64;
-        let place = &mut self.places[token];
-        place.outbox.clear();
-        place.outbox.extend_from_slice(&self.templates[template].with(sequence)[sent..]);
-        place.body_sent = if self.load.body.len() > SMALL_BODY { 0 } else { self.load.body.len() };
-        place.state = State::Sending;
-        match place.connected {
-            true => self.send_more(token),
-            false => self.wait_to_send(token),
-        }
-    }
-
-    fn send_more(&mut self, token: usize) -> Result<(), DriveError> {
-        loop {
-            let place = &mut self.places[token];
-            let Some(stream) = &mut place.stream else { return Ok(()) };
-            let rest = match place.outbox.as_slice() {
-                [] => &self.load.body[place.body_sent..],
-                head => head,
-            };
-            let sent =
-                if rest.is_empty() { stream.flush().map(|()| 0) } else { stream.send(rest, SendFlags::NOSIGNAL) };
-            match sent {
-                Ok(_) if rest.is_empty() => {
-                    place.state = State::Receiving;
-                    return self.wait_for(token, Interest::Read);
-                }
-                Ok(sent) => {
-                    place.connected = true;
-                    match place.outbox.is_empty() {
-                        true => place.body_sent += sent,
-                        false => drop(place.outbox.drain(..sent)),
-                    }
-                }
-                Err(Errno::AGAIN | Errno::INTR) => return self.wait_to_send(token),
-                Err(errno) => return self.send_failed(token, errno),
-            }
-        }
-    }
-
-    fn wait_to_send(&mut self, token: usize) -> Result<(), DriveError> {
-        let waits_for_answer = self.places[token].stream.as_ref().is_some_and(|stream| !stream.wants_to_send());
-        self.wait_for(token, if waits_for_answer { Interest::Read } else { Interest::ReadWrite })
-    }
-
-    fn send_failed(&mut self, token: usize, errno: Errno) -> Result<(), DriveError> {
-        let Place { connected, ref stream, .. } = self.places[token];
-        if !connected && !stream.as_ref().is_some_and(Stream::is_secured) {
-            let tls_failed = stream.as_ref().is_some_and(|stream| stream.tls_failure().is_some());
-            let failure = match errno {
-                _ if tls_failed => Failure::Peer(ClientOutcome::TlsFailed),
-                // A connection that was established and reset before anything was sent is a connection.
-                Errno::CONNRESET | Errno::PIPE => Failure::Peer(ClientOutcome::Reset),
-                errno => connect::failure(errno),
-            };
-            return match failure {
-                Failure::Peer(sight) => {
-                    self.finish(token, sight, clock::now());
-                    Ok(())
-                }
-                Failure::Local(errno) => Err(no_socket(errno, None)),
-            };
-        }
-        // The answer may have come before the connection ended.
-        self.places[token].state = State::Receiving;
-        loop {
-            let Some(stream) = &mut self.places[token].stream else { return Ok(()) };
-            match stream.receive(&mut self.input) {
-                Received::Bytes(length) => self.take(token, length, EventFlags::RDHUP),
-                Received::Nothing | Received::End(_) => {
-                    self.ended(token, socket::ending(errno));
+        let waited = microseconds(now.since(due));
+        self.observations.push(Observation { waited, ..unanswered(due, client, slot.exchange.is_reused()) });
+        self.in_flight += 1;
+        slot.index = index;
+        slot.target = target;
+        slot.deadline = now.after(self.load.timeout);
+        let sequence = self.load.first + index as u64;
+        let question = Question {
+            id: id(self.load.run, sequence),
+            sequence,
+            head_only: self.load.request.method == "HEAD",
+            conditional: self.conditional,
+        };
+        if !slot.exchange.is_open() {
+            let from = self.clients.have_connections().then(|| connect::source(client));
+            match slot.exchange.open(&self.load.targets[target], from, self.load.reuse == Reuse::Kept) {
+                Ok(()) => {}
+                Err(Failure::Peer(outcome)) => {
+                    slot.exchange.refuse(question);
+                    self.finish(token, outcome, clock::now());
                     return Ok(());
                 }
+                Err(Failure::Local(errno)) => return Err(DriveError::of_socket(errno, from)),
             }
-            if self.places[token].state == State::Idle {
-                return Ok(());
+        }
+        let template = self.clients.template(client, target, index / self.load.targets.len());
+        let mut book = Book { backends: self.backends, samples: &mut self.samples };
+        let turn = slot.exchange.start(question, template, &self.rules, &mut book, &mut self.input, now);
+        self.obey(token, turn)
+    }
+
+    /// Ends a connection that cannot carry the next request, or is another client's.
+    fn prepare(&mut self, token: usize, client: u32) {
+        let slot = &mut self.slots[token];
+        if slot.client.client != client {
+            if self.clients.have_connections() {
+                slot.close();
             }
+            slot.client = SlotClient { client, in_a_row: 0 };
+        }
+        slot.client.in_a_row += 1;
+        match slot.exchange.look() {
+            Idleness::Usable => {}
+            Idleness::Ended => slot.close(),
+            Idleness::Surplus => self.accuse(token),
         }
     }
 
-    // An answer.
+    /// Bytes came on a connection after its last response, which was thought whole.
+    fn accuse(&mut self, token: usize) {
+        let slot = &mut self.slots[token];
+        slot.close();
+        let observation = &mut self.observations[slot.index];
+        if matches!(observation.sight, ClientOutcome::Answer | ClientOutcome::Altered) {
+            observation.sight = ClientOutcome::Altered;
+            observation.flaw = Some(Flaw::Malformed(Malformed::Surplus));
+        }
+    }
+
+    fn obey(&mut self, token: usize, turn: Turn) -> Result<(), DriveError> {
+        match turn {
+            Turn::Waits(interest) => {
+                let slot = &mut self.slots[token];
+                if let Some(at) = slot.exchange.wakes_at() {
+                    self.next_sweep = self.next_sweep.min(at);
+                }
+                let Some(stream) = slot.exchange.stream() else { return Ok(()) };
+                self.poller
+                    .watch(stream, token as u64, &mut slot.interest, interest)
+                    .map_err(|errno| DriveError::of_call("watch a connection", errno))
+            }
+            Turn::Over(outcome) => {
+                self.finish(token, outcome, clock::now());
+                Ok(())
+            }
+            Turn::Local(errno) => Err(no_socket(errno)),
+        }
+    }
 
     fn serve(&mut self, token: usize, flags: EventFlags) -> Result<(), DriveError> {
-        let place = &mut self.places[token];
-        let Some(stream) = &mut place.stream else { return Ok(()) };
-        if place.state == State::Idle {
-            // The other end has ended it, or says what it was not asked.
-            if !stream.is_usable() {
-                place.close();
+        let slot = &mut self.slots[token];
+        if !slot.exchange.is_open() {
+            return Ok(());
+        }
+        if slot.exchange.is_idle() {
+            match slot.exchange.look() {
+                Idleness::Usable => {}
+                Idleness::Ended => slot.close(),
+                Idleness::Surplus => self.accuse(token),
             }
             return Ok(());
         }
-        if place.state == State::Sending && !place.connected {
-            return self.send_more(token);
-        }
-        while self.receive(token, flags) {}
-        match self.places[token].state {
-            State::Sending => self.send_more(token),
-            State::Idle => self.dispatch_again(token),
-            State::Receiving => Ok(()),
-        }
-    }
-
-    /// Whether more may have come of which the poll does not tell.
-    fn receive(&mut self, token: usize, flags: EventFlags) -> bool {
-        let Some(stream) = &mut self.places[token].stream else { return false };
-        match stream.receive(&mut self.input) {
-            Received::Bytes(length) => {
-                let more = stream.hides_bytes();
-                self.take(token, length, flags);
-                more && self.places[token].state != State::Idle
-            }
-            Received::Nothing => false,
-            Received::End(ending) => {
-                self.ended(token, ending);
-                false
-            }
-        }
+        let ends = flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
+        let mut book = Book { backends: self.backends, samples: &mut self.samples };
+        let now = if slot.exchange.wakes_at().is_some() { clock::now() } else { Moment(0) };
+        let turn = slot.exchange.serve(ends, &self.rules, &mut book, &mut self.input, now);
+        self.obey(token, turn)?;
+        if self.slots[token].exchange.is_idle() { self.dispatch_again(token) } else { Ok(()) }
     }
 
     /// In a closed loop the next request follows at once on the connection that has become free.
@@ -668,113 +436,67 @@ impl<'a> Engine<'a> {
         if self.load.pacing != Pacing::Closed || self.idle.front() != Some(&token) {
             return Ok(());
         }
-        let now = self.observations[self.places[token].index].ended;
-        if self.next_due(now).is_some() {
+        let slot = &self.slots[token];
+        let now = self.observations[slot.index].ended;
+        if self.next_due(now).is_some()
+            && let Some(client) = self.clients.take(slot.client, self.slots.len())
+        {
             self.idle.pop_front();
-            return self.start(token, now, now);
+            return self.start(token, client, now, now);
         }
         Ok(())
     }
 
-    fn take(&mut self, token: usize, length: usize, flags: EventFlags) {
-        let place = &mut self.places[token];
-        let now = clock::now();
-        let mut book = Book { backends: self.backends, notes: &mut self.notes };
-        match place.reader.feed(&self.input[..length], &self.rules, &mut book) {
-            Step::More => {}
-            Step::Over(sight) => {
-                let ended = flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
-                if ended || place.state == State::Sending || !place.reader.is_reusable() {
-                    place.spent = true;
-                }
-                self.finish(token, sight, now);
-            }
-        }
-    }
-
-    fn ended(&mut self, token: usize, ending: Ending) {
-        let now = clock::now();
-        let mut book = Book { backends: self.backends, notes: &mut self.notes };
-        let sight = self.places[token].reader.end(ending, &self.rules, &mut book).unwrap_or(connect::outcome(ending));
-        self.places[token].spent = true;
-        self.finish(token, sight, now);
-    }
-
-    /// Notes what became of a request and frees its place.
-    fn finish(&mut self, token: usize, sight: ClientOutcome, now: Moment) {
-        let place = &mut self.places[token];
-        let observation = &mut self.observations[place.index];
-        place.reader.note(observation);
+    /// Notes what became of a request and frees its slot.
+    fn finish(&mut self, token: usize, outcome: ClientOutcome, now: Moment) {
+        let slot = &mut self.slots[token];
+        let observation = &mut self.observations[slot.index];
+        slot.exchange.note(observation);
         observation.ended = now;
-        observation.sight = sight;
-        let answered = matches!(sight, ClientOutcome::Answer | ClientOutcome::Altered);
+        observation.sight = outcome;
+        let client = observation.client;
+        let answered = matches!(outcome, ClientOutcome::Answer | ClientOutcome::Altered);
         self.answered += u64::from(answered);
         self.in_flight -= 1;
-        place.state = State::Idle;
-        if !place.reader.cookies().is_empty() {
-            self.keep_cookies(token);
+        self.clients.end(client, answered);
+        let cookies = slot.exchange.reader().cookies();
+        if !cookies.is_empty() {
+            let refused = &mut self.samples.refused_cookies;
+            self.clients.keep_cookies(client, slot.target, cookies, SystemTime::now(), &mut |why| {
+                Samples::see(refused, why.as_bytes());
+            });
         }
-        let place = &mut self.places[token];
-        if !answered {
-            place.reader.give_up(sight, &mut Book { backends: self.backends, notes: &mut self.notes });
+        if !answered || self.load.reuse == Reuse::New || slot.exchange.is_spent() {
+            slot.close();
         }
-        if answered && self.load.reuse == Reuse::Kept && !place.spent {
-            place.reused = true;
-        } else {
-            place.close();
-        }
-        let rests = matches!(sight, ClientOutcome::Refused | ClientOutcome::Unreachable | ClientOutcome::TlsFailed)
+        let rests = matches!(outcome, ClientOutcome::Refused | ClientOutcome::Unreachable | ClientOutcome::TlsFailed)
             && self.load.pacing == Pacing::Closed;
-        let own = matches!(self.load.vary, Vary::Source { .. });
-        match place.stream {
-            _ if rests => self.resting.push_back((now.after(REST), token)),
-            // A closed loop goes on with the place that has become free. An open one takes a connection that is open before it
-            // opens another, unless each is another client's.
-            None if self.load.pacing != Pacing::Closed => self.idle.push_back(token),
-            Some(_) if own && self.load.pacing != Pacing::Closed => self.idle.push_back(token),
-            Some(_) | None => self.idle.push_front(token),
+        let is_open = slot.exchange.is_open();
+        if rests {
+            self.resting.push_back((now.after(REST), token));
+        } else if self.load.pacing != Pacing::Closed && (!is_open || self.clients.have_connections()) {
+            // An open loop takes a connection that is open before it opens another, unless each is another client's.
+            self.idle.push_back(token);
+        } else {
+            // A closed loop goes on with the slot that has become free.
+            self.idle.push_front(token);
         }
-    }
-
-    fn keep_cookies(&mut self, token: usize) {
-        let place = &self.places[token];
-        let client = self.observations[place.index].client;
-        let jar = &mut self.jars[client as usize];
-        let now = SystemTime::now();
-        let mut changed = false;
-        for value in place.reader.cookies() {
-            changed |= jar.set(value, &self.load.target.path, now);
-        }
-        if changed {
-            self.templates[client as usize] = template(self.load, client, jar.header());
-        }
-    }
-
-    fn wait_for(&mut self, token: usize, wanted: Interest) -> Result<(), DriveError> {
-        let place = &mut self.places[token];
-        let Some(stream) = &place.stream else { return Ok(()) };
-        self.poller
-            .watch(stream, token as u64, &mut place.interest, wanted)
-            .map_err(|errno| local("watch a connection", errno))
     }
 }
 
-impl Place {
+impl Slot {
     fn close(&mut self) {
-        self.stream = None;
-        self.connected = false;
-        self.reused = false;
-        self.spent = false;
+        self.exchange.close();
         self.interest = Interest::None;
     }
 }
 
-/// When the request with that number is due.
-fn due(started: Moment, number: u64, rate: f64) -> Moment {
-    started.after(Duration::from_nanos((number as f64 * 1e9 / rate) as u64))
+fn no_socket(errno: Errno) -> DriveError {
+    DriveError::of_socket(errno, None)
 }
 
-fn unanswered(due: Moment, client: u32, reused: bool) -> Observation {
+/// Of a request that has only just become due.
+pub(super) fn unanswered(due: Moment, client: u32, reused: bool) -> Observation {
     Observation {
         due,
         ended: due,
@@ -786,53 +508,8 @@ fn unanswered(due: Moment, client: u32, reused: bool) -> Observation {
         sight: ClientOutcome::TimedOut,
         echo: Echo::None,
         reused,
+        flaw: None,
     }
-}
-
-/// What a client sends, with a small body.
-fn template(load: &Load, client: u32, cookies: Option<String>) -> Template {
-    let mut path = load.target.path.clone();
-    let mut headers = load.headers.clone();
-    let mut set_cookie = |pair: String| match headers.iter_mut().find(|(name, _)| name.eq_ignore_ascii_case("cookie")) {
-        Some((_, others)) => *others += &format!("; {pair}"),
-        None => headers.push(("Cookie".to_owned(), pair)),
-    };
-    match &load.vary {
-        Vary::Nothing | Vary::Source { .. } => {}
-        Vary::Path { template, .. } => path = template.replace("{}", &client.to_string()),
-        Vary::Header { name, .. } => headers.push((name.clone(), format!("client-{client}"))),
-        Vary::Cookie { name, .. } => set_cookie(format!("{name}=client-{client}")),
-        Vary::Jar { .. } => cookies.into_iter().for_each(set_cookie),
-    }
-    let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    let wording = Wording {
-        method: &load.method,
-        path: &path,
-        host: &load.target.host,
-        headers: &headers,
-        body: load.body.len(),
-        last: load.reuse == Reuse::New,
-    };
-    let mut template = Template::new(&wording, load.run);
-    if load.body.len() <= SMALL_BODY {
-        template.append(&load.body);
-    }
-    template
-}
-
-/// Why there is no socket for a connection.
-pub(super) fn no_socket(errno: Errno, from: Option<IpAddr>) -> DriveError {
-    match (errno, from) {
-        (Errno::MFILE, _) => DriveError::OutOfFiles { limit: limits::files() },
-        (Errno::NFILE, _) => DriveError::OutOfFiles { limit: None },
-        (Errno::ADDRINUSE | Errno::ADDRNOTAVAIL, _) => DriveError::OutOfPorts,
-        (errno, Some(ip)) => DriveError::Source(ip, errno.into()),
-        (errno, None) => local("connect", errno),
-    }
-}
-
-fn local(what: &'static str, errno: Errno) -> DriveError {
-    DriveError::System(what, errno.into())
 }
 
 fn microseconds(duration: Duration) -> u32 {

@@ -1,24 +1,41 @@
-//! The client of a check: sends requests, reads and verifies the answers, notes one observation for each request. It never
+//! The client of a check: sends requests, reads and verifies the responses, notes one observation for each request. It never
 //! sends a request twice.
 
-pub mod answer;
+mod clients;
 mod connect;
-pub mod engine;
-mod identity;
-mod jar;
-mod notes;
+pub(crate) mod cookies;
+mod engine;
+mod error;
+mod exchange;
+mod identify;
+mod pace;
 mod page;
 pub mod prober;
 mod request;
+mod response;
+mod samples;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod tests_tls;
+mod verify;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 pub use crate::io::tls::{Tls, TlsFailure};
-pub use engine::{DriveError, Load, Pacing, Reuse, Traffic, Vary, drive};
-pub use identity::{Backends, Identity};
-pub use notes::{Notes, Sample};
-pub use prober::{Connection, Held, OwnRequest, Probe, Prober, Seen};
+use crate::wire::Moment;
+pub use clients::Vary;
+pub use engine::drive;
+pub use error::DriveError;
+pub use identify::{Backends, Identity};
+pub use pace::Pacing;
+pub use prober::{Connection, Held, Probe, Prober, Seen};
+pub use request::{BadHeader, RequestSpec};
+pub use samples::{Deviation, Sample, Samples};
+use verdict::observation::Observation;
 
 /// Where requests go.
 #[derive(Clone, Debug)]
@@ -31,16 +48,117 @@ pub struct Target {
     pub path: String,
     /// Spoken if given.
     pub tls: Option<Tls>,
+    /// Each connection begins with a PROXY header.
+    pub haproxy_protocol: bool,
 }
 
-/// How a drive goes, for another thread, which may stop it.
+impl Target {
+    /// Without TLS.
+    pub fn new(address: SocketAddr, host: impl Into<String>, path: impl Into<String>) -> Target {
+        Target { address, host: host.into(), path: path.into(), tls: None, haproxy_protocol: false }
+    }
+
+    /// Whether a connection to the one is one to the other.
+    fn shares_connections(&self, other: &Target) -> bool {
+        let tls = match (&self.tls, &other.tls) {
+            (None, None) => true,
+            (Some(one), Some(other)) => one.is_like(other),
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        tls && (self.address, self.haproxy_protocol) == (other.address, other.haproxy_protocol)
+    }
+}
+
+/// What is sent, how fast, and for how long.
+#[derive(Clone, Debug)]
+pub struct Load {
+    /// Where to: in turn, if there are several.
+    pub targets: Vec<Target>,
+    /// In every request's id.
+    pub run: u64,
+    /// Sequence number of the first request.
+    pub first: u64,
+    /// What the user asked to be sent.
+    pub request: Arc<RequestSpec>,
+    /// As many at once at most.
+    pub connections: usize,
+    /// What becomes of a connection after its response.
+    pub reuse: Reuse,
+    /// When requests are sent.
+    pub pacing: Pacing,
+    /// That many, unless `duration` is over before.
+    pub requests: Option<u64>,
+    /// That long, unless there were as many as `requests` before. With neither until it is stopped.
+    pub duration: Option<Duration>,
+    /// From the moment at which a request is sent, or its connection begun, to the end of its response.
+    pub timeout: Duration,
+    /// Bytes of a response's body; more are [`verdict::observation::ClientOutcome::TooLarge`].
+    pub body_limit: u64,
+    /// In what requests differ.
+    pub vary: Vary,
+    /// Where responses say who gave them.
+    pub identity: Identity,
+}
+
+impl Load {
+    /// One GET after another on one connection, until it is stopped.
+    pub fn new(target: Target, run: u64) -> Load {
+        Load {
+            targets: vec![target],
+            run,
+            first: 0,
+            request: Arc::default(),
+            connections: 1,
+            reuse: Reuse::Kept,
+            pacing: Pacing::Closed,
+            requests: None,
+            duration: None,
+            timeout: Duration::from_secs(10),
+            body_limit: 16 << 20,
+            vary: Vary::Nothing,
+            identity: Identity::Fleet,
+        }
+    }
+
+    /// The Host that its requests name.
+    fn host_of<'l>(&'l self, target: &'l Target) -> &'l str {
+        let own = self.request.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("host"));
+        own.map_or(&target.host, |(_, value)| value)
+    }
+}
+
+/// What becomes of a connection after its response.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reuse {
+    /// It carries the next request, if the other end lets it.
+    Kept,
+    /// Each request has its own, and says so.
+    New,
+}
+
+/// What a load saw.
+#[derive(Clone, Debug)]
+pub struct Traffic {
+    /// One for each request; the place is its sequence number less the first.
+    pub observations: Vec<Observation>,
+    /// What a report shows of the responses.
+    pub samples: Samples,
+    /// When it began.
+    pub started: Moment,
+    /// When the last request had ended.
+    pub ended: Moment,
+    /// Whether it was stopped before its end.
+    pub interrupted: bool,
+}
+
+/// How a load goes, for another thread, which may stop it.
 #[derive(Debug, Default)]
 pub struct Progress {
+    /// By probes, before the sample.
+    probed: AtomicU64,
     sent: AtomicU64,
     answered: AtomicU64,
     errors: AtomicU64,
-    /// By probes, before the sample.
-    probed: AtomicU64,
     stop: AtomicBool,
 }
 
@@ -55,12 +173,12 @@ impl Progress {
         self.probed.load(Ordering::Relaxed)
     }
 
-    /// Whole answers.
+    /// Whole responses.
     pub fn answered(&self) -> u64 {
         self.answered.load(Ordering::Relaxed)
     }
 
-    /// Requests that ended without a whole answer.
+    /// Requests that ended without a whole response.
     pub fn errors(&self) -> u64 {
         self.errors.load(Ordering::Relaxed)
     }

@@ -1,30 +1,29 @@
-//! Requests one at a time, or a few held open, for experiments: each waits for its answer, or is begun and finished apart.
+//! Requests one at a time, many side by side, or a few held open, for experiments. Each is an observation of the run.
 
-use std::borrow::Cow;
 use std::net::IpAddr;
-use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
-use rustix::net::{SendFlags, sockopt};
 
-use crate::check::load::answer::{Book, Reader, Rules, Step};
-use crate::check::load::connect::{self, Failure};
-use crate::check::load::engine::{DriveError, no_socket};
-use crate::check::load::identity::{Backends, Identity};
-use crate::check::load::jar::SetCookie;
-use crate::check::load::notes::Notes;
-use crate::check::load::request::{Template, Wording, id};
-use crate::check::load::{Progress, Target};
-use crate::io::poller::timespec;
-use crate::io::stream::{Ending, Received, Stream};
-use crate::io::tls::TlsFailure;
-use crate::io::{clock, socket};
+use crate::check::load::connect::Failure;
+use crate::check::load::cookies::name_and_value;
+use crate::check::load::engine::unanswered;
+use crate::check::load::exchange::{Exchange, Idleness, Turn};
+use crate::check::load::identify::{Backends, Identity};
+use crate::check::load::pace::Limiter;
+use crate::check::load::request::{Parts, RequestSpec, Template, id};
+use crate::check::load::response::{Book, Question, Rules};
+use crate::check::load::samples::Samples;
+use crate::check::load::{DriveError, Progress, Target};
+use crate::io::clock;
+use crate::io::poller::{Interest, timespec};
+use crate::io::tls::{Tls, TlsFailure};
 use crate::wire::Moment;
-use verdict::observation::{Backend, ClientOutcome, Echo, Observation};
+use http::Malformed;
+use verdict::observation::{ClientOutcome, Flaw, Observation};
 
 /// Sends probes and keeps their observations.
 pub struct Prober {
@@ -33,51 +32,21 @@ pub struct Prober {
     first: u64,
     timeout: Duration,
     identity: Identity,
-    wording: OwnRequest,
+    request: Arc<RequestSpec>,
+    limiter: Limiter,
     progress: Option<Arc<Progress>>,
     /// By slot.
-    kept: Vec<Option<Open>>,
+    kept: Vec<Option<Kept>>,
     observations: Vec<Observation>,
-    notes: Notes,
+    samples: Samples,
     input: Box<[u8]>,
 }
 
-/// What every request of a check has, whatever a probe adds.
-#[derive(Clone, Debug)]
-pub struct OwnRequest {
-    /// `GET` and the like.
-    pub method: String,
-    /// They prevail over those of a probe, except cookies, which are sent together.
-    pub headers: Vec<(String, String)>,
-    /// Sent with each.
-    pub body: Vec<u8>,
-}
-
-impl Default for OwnRequest {
-    fn default() -> OwnRequest {
-        OwnRequest { method: "GET".to_owned(), headers: Vec::new(), body: Vec::new() }
-    }
-}
-
-impl OwnRequest {
-    fn with<'a>(&'a self, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, Cow<'a, str>)> {
-        let mut all: Vec<(&str, Cow<str>)> =
-            self.headers.iter().map(|(name, value)| (name.as_str(), Cow::Borrowed(value.as_str()))).collect();
-        for (name, value) in more {
-            match all.iter_mut().find(|(known, _)| known.eq_ignore_ascii_case(name)) {
-                None => all.push((name, Cow::Borrowed(value))),
-                Some((_, own)) if name.eq_ignore_ascii_case("cookie") => *own = format!("{own}; {value}").into(),
-                Some(_) => {}
-            }
-        }
-        all
-    }
-}
-
-struct Open {
-    stream: Stream,
-    /// Requests that it has carried.
-    carried: u32,
+/// A connection between two probes.
+struct Kept {
+    exchange: Exchange,
+    /// Of the last probe that it carried.
+    index: usize,
 }
 
 /// One request.
@@ -89,14 +58,14 @@ pub struct Probe<'a> {
     pub source: Option<IpAddr>,
     /// Path and query, if not the target's.
     pub path: Option<&'a str>,
-    /// More headers.
+    /// More headers: the user's prevail over those, except cookies, which are sent together.
     pub headers: &'a [(&'a str, &'a str)],
     /// If not that of every request; then it has no body either.
     pub method: Option<&'a str>,
+    /// If not the next in turn of the user's.
+    pub body: Option<&'a [u8]>,
     /// If less than the timeout of all.
     pub patience: Option<Duration>,
-    /// If not that of every request.
-    pub body: Option<&'a [u8]>,
 }
 
 /// On which connection a probe is sent.
@@ -116,36 +85,46 @@ pub struct Seen {
     pub observation: Observation,
     /// Its sequence number.
     pub sequence: u64,
-    /// Those that the answer set, names and values.
+    /// Those that the response set, names and values.
     pub cookies: Vec<(String, String)>,
+    /// Values of its Set-Cookie fields.
+    pub set_cookies: Vec<String>,
     /// Whether there was a connection.
     pub connected: bool,
-    /// Status line and headers of the answer.
+    /// Status line and headers of the response.
     pub head: String,
     /// The first 16 KiB of its body.
     pub body: String,
     /// Why there was no TLS, or no more of it.
     pub tls_failure: Option<TlsFailure>,
+    /// Whether the other end asked for a certificate, and none was given.
+    pub certificate_missing: bool,
 }
 
-/// A probe whose answer is not awaited yet. Dropped, its connection ends, and its observation says that nothing came in time.
+/// A probe whose response is not awaited yet. Dropped, its connection ends, and its observation says that nothing came in time.
 #[must_use = "a held probe is finished, or its connection ends"]
 pub struct Held {
-    open: Option<Open>,
-    reader: Reader,
+    exchange: Exchange,
     index: usize,
     deadline: Moment,
     slot: Option<usize>,
-    connected: bool,
-    failed: Option<ClientOutcome>,
+    state: State,
 }
 
-/// Bytes of an answer's body.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    Waits(Interest),
+    Over(ClientOutcome),
+    /// This machine could not send it.
+    Local(Errno),
+}
+
+/// Bytes of a response's body.
 const BODY_LIMIT: u64 = 16 * 1024 * 1024;
 const INPUT_BYTES: usize = 64 * 1024;
 
 impl Prober {
-    /// For that target. A probe has `timeout` from its begin to the end of its answer.
+    /// For that target. A probe has `timeout` from its begin to the end of its response.
     pub fn new(target: Target, run: u64, first_sequence: u64, timeout: Duration, identity: Identity) -> Prober {
         Prober {
             target,
@@ -153,18 +132,24 @@ impl Prober {
             first: first_sequence,
             timeout,
             identity,
-            wording: OwnRequest::default(),
+            request: Arc::default(),
+            limiter: Limiter::default(),
             progress: None,
             kept: Vec::new(),
             observations: Vec::new(),
-            notes: Notes::default(),
+            samples: Samples::default(),
             input: vec![0; INPUT_BYTES].into_boxed_slice(),
         }
     }
 
-    /// With these in every request.
-    pub fn with_request(self, wording: OwnRequest) -> Prober {
-        Prober { wording, ..self }
+    /// Each probe is that request.
+    pub fn with_request(self, request: Arc<RequestSpec>) -> Prober {
+        Prober { request, ..self }
+    }
+
+    /// No more than that many requests a second, evenly.
+    pub fn with_rate(self, rate: Option<f64>) -> Prober {
+        Prober { limiter: Limiter::new(rate), ..self }
     }
 
     /// Counts its requests there.
@@ -177,90 +162,202 @@ impl Prober {
         self.identity = identity;
     }
 
-    /// What every request has.
-    pub(crate) fn own_request(&self) -> &OwnRequest {
-        &self.wording
+    /// The first of the bodies that requests have in turn.
+    pub(crate) fn body(&self) -> &[u8] {
+        self.request.first_body()
     }
 
-    /// Sends a request and waits for its answer. An error is of this machine, and then nothing was sent.
+    /// Sends a request and waits for its response. An error is of this machine, and then nothing was sent.
     pub fn probe(&mut self, probe: &Probe, backends: &mut Backends) -> Result<Seen, DriveError> {
-        Ok(self.begin(probe)?.finish(self, backends))
+        Ok(self.begin(probe, backends)?.finish(self, backends))
     }
 
-    /// Sends a request. An error is of this machine, and then nothing was sent; what the other end does shows at the end.
-    pub fn begin(&mut self, probe: &Probe) -> Result<Held, DriveError> {
+    /// Sends requests side by side and waits for all responses, in their order, each up to its deadline.
+    pub fn probe_all(&mut self, probes: &[Probe], backends: &mut Backends) -> Result<Vec<Seen>, DriveError> {
+        let mut held = Vec::with_capacity(probes.len());
+        for probe in probes {
+            held.push(self.start(probe, backends)?);
+            self.turn(&mut held, Some(Duration::ZERO), backends);
+        }
+        self.finish_all(held, backends)
+    }
+
+    /// Waits for the responses to probes that were begun, each up to its deadline.
+    pub fn finish_all(&mut self, mut held: Vec<Held>, backends: &mut Backends) -> Result<Vec<Seen>, DriveError> {
+        while self.turn(&mut held, None, backends) {}
+        let local = held.iter().find_map(|it| match it.state {
+            State::Local(errno) => Some(errno),
+            State::Waits(_) | State::Over(_) => None,
+        });
+        match local {
+            Some(errno) => Err(DriveError::of_socket(errno, None)),
+            None => Ok(held.into_iter().map(|held| held.end(self)).collect()),
+        }
+    }
+
+    /// Sends a request: it has left when this returns, or has failed. An error is of this machine, and then nothing was sent; what
+    /// the other end does shows at the end.
+    pub fn begin(&mut self, probe: &Probe, backends: &mut Backends) -> Result<Held, DriveError> {
+        let mut held = self.start(probe, backends)?;
+        while !held.exchange.has_sent() && matches!(held.state, State::Waits(_)) {
+            self.turn(std::slice::from_mut(&mut held), None, backends);
+        }
+        match held.state {
+            State::Local(errno) => {
+                self.observations.pop();
+                Err(DriveError::of_socket(errno, probe.source))
+            }
+            State::Waits(_) | State::Over(_) => Ok(held),
+        }
+    }
+
+    /// Starts a request, and waits for nothing but its turn at the rate.
+    fn start(&mut self, probe: &Probe, backends: &mut Backends) -> Result<Held, DriveError> {
+        let wait = self.limiter.take(clock::now());
+        if !wait.is_zero() {
+            std::thread::sleep(wait);
+        }
         let slot = match probe.connection {
             Connection::Fresh => None,
             Connection::Kept(slot) => Some(slot),
         };
-        let kept = slot.and_then(|slot| self.kept.get_mut(slot)?.take());
+        let mut exchange = self.take_kept(slot).unwrap_or_else(Exchange::new);
         let now = clock::now();
-        let (open, failed) = match kept.and_then(|mut open| open.stream.is_usable().then_some(open)) {
-            Some(open) => (Some(open), None),
-            None => match connect::open(self.target.address, probe.source) {
-                Ok(socket) => {
-                    let _ = sockopt::set_tcp_nodelay(&socket, true);
-                    (Some(Open { stream: Stream::over(socket, self.target.tls.as_ref()), carried: 0 }), None)
-                }
-                Err(Failure::Peer(sight)) => (None, Some(sight)),
-                Err(Failure::Local(errno)) => return Err(no_socket(errno, probe.source)),
-            },
-        };
         let index = self.observations.len();
         let sequence = self.first + index as u64;
-        let own = self.wording.with(probe.headers);
-        let headers: Vec<(&str, &str)> = own.iter().map(|(name, value)| (*name, value.as_ref())).collect();
-        let method = probe.method.unwrap_or(&self.wording.method);
-        let own_body = if probe.method.is_none() { self.wording.body.as_slice() } else { &[] };
-        let body = probe.body.unwrap_or(own_body);
-        let mut held = Held {
-            open,
-            reader: Reader::new(),
-            index,
-            deadline: now.after(probe.patience.map_or(self.timeout, |patience| patience.min(self.timeout))),
-            slot,
-            connected: false,
-            failed,
+        let fields = self.request.fields_with(probe.headers);
+        let headers: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_ref())).collect();
+        let method = probe.method.unwrap_or(&self.request.method);
+        let other = probe.body.map(|body| self.request.payload_of(body));
+        let own = self.request.payload(index).filter(|_| probe.method.is_none());
+        let payload = other.as_ref().or(own);
+        let question = Question {
+            id: id(self.run, sequence),
+            sequence,
+            head_only: method == "HEAD",
+            conditional: self.request.is_conditional(),
         };
-        held.reader.begin(&id(self.run, sequence), method == "HEAD");
+        let failed = if exchange.is_open() {
+            None
+        } else {
+            match exchange.open(&self.target, probe.source, true) {
+                Ok(()) => None,
+                Err(Failure::Peer(outcome)) => Some(outcome),
+                Err(Failure::Local(errno)) => return Err(DriveError::of_socket(errno, probe.source)),
+            }
+        };
         if let Some(progress) = &self.progress {
             progress.probed.fetch_add(1, Ordering::Relaxed);
         }
-        self.observations.push(Observation {
-            due: now,
-            ended: now,
-            answer: uuid::Uuid::nil(),
-            waited: 0,
-            client: 0,
-            backend: Backend::UNKNOWN,
-            status: 0,
-            sight: failed.unwrap_or(ClientOutcome::TimedOut),
-            echo: Echo::None,
-            reused: held.open.as_ref().is_some_and(|open| open.carried > 0),
-        });
-        let wording = Wording {
-            method,
-            path: probe.path.unwrap_or(&self.target.path),
-            host: &self.target.host,
-            headers: &headers,
-            body: body.len(),
-            last: slot.is_none(),
-        };
-        let mut template = Template::new(&wording, self.run);
-        template.append(body);
-        match held.send(template.with(sequence)) {
-            Ok(()) => Ok(held),
-            Err(errno) => {
-                self.observations.pop();
-                Err(no_socket(errno, probe.source))
+        self.observations.push(unanswered(now, 0, exchange.is_reused()));
+        let state = match failed {
+            Some(outcome) => {
+                exchange.refuse(question);
+                State::Over(outcome)
             }
+            None => {
+                let parts = Parts {
+                    method,
+                    path: probe.path.unwrap_or(&self.target.path),
+                    host: &self.target.host,
+                    headers: &headers,
+                    payload,
+                    expect_continue: self.request.expect_continue,
+                    given_cookies: probe.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("cookie")),
+                    last: slot.is_none(),
+                };
+                let mut template = Template::new(&parts, self.run);
+                let rules = rules(&self.identity);
+                let mut book = Book { backends, samples: &mut self.samples };
+                state(exchange.start(question, &mut template, &rules, &mut book, &mut self.input, now))
+            }
+        };
+        self.note_end(index, state);
+        Ok(Held {
+            exchange,
+            index,
+            deadline: now.after(probe.patience.map_or(self.timeout, |patience| patience.min(self.timeout))),
+            slot,
+            state,
+        })
+    }
+
+    /// The connection of a slot, if it can carry another request.
+    fn take_kept(&mut self, slot: Option<usize>) -> Option<Exchange> {
+        let Kept { mut exchange, index } = self.kept.get_mut(slot?)?.take()?;
+        match exchange.look() {
+            Idleness::Usable => Some(exchange),
+            Idleness::Ended => None,
+            Idleness::Surplus => {
+                let observation = &mut self.observations[index];
+                observation.sight = ClientOutcome::Altered;
+                observation.flaw = Some(Flaw::Malformed(Malformed::Surplus));
+                None
+            }
+        }
+    }
+
+    /// Waits until one of them can go on, for `patience` at most, and lets those go on that can; false when all are over.
+    fn turn(&mut self, held: &mut [Held], patience: Option<Duration>, backends: &mut Backends) -> bool {
+        let now = clock::now();
+        let mut waiting = Vec::with_capacity(held.len());
+        let mut wake = Moment(u64::MAX);
+        for (place, it) in held.iter_mut().enumerate() {
+            let State::Waits(interest) = it.state else { continue };
+            wake = wake.min(it.deadline).min(it.exchange.wakes_at().unwrap_or(it.deadline));
+            waiting.push((place, interest));
+        }
+        if waiting.is_empty() {
+            return false;
+        }
+        let patience = patience.unwrap_or(Duration::MAX).min(wake.since(now));
+        let mut ready = vec![PollFlags::empty(); held.len()];
+        {
+            let mut descriptors: Vec<PollFd> = Vec::with_capacity(waiting.len());
+            for (place, interest) in &waiting {
+                if let Some(stream) = held[*place].exchange.stream() {
+                    descriptors.push(PollFd::new(stream, flags(*interest)));
+                }
+            }
+            // What an error means, the next call on the socket tells.
+            let _ = poll(&mut descriptors, Some(&timespec(patience)));
+            for ((place, _), descriptor) in waiting.iter().zip(&descriptors) {
+                ready[*place] = descriptor.revents();
+            }
+        }
+        let now = clock::now();
+        let rules = rules(&self.identity);
+        for (place, _) in waiting {
+            let it = &mut held[place];
+            let mut book = Book { backends, samples: &mut self.samples };
+            let woken = it.exchange.wakes_at().is_some_and(|at| now >= at);
+            if !ready[place].is_empty() || woken {
+                let ends = ready[place].intersects(PollFlags::HUP | PollFlags::RDHUP | PollFlags::ERR);
+                it.state = state(it.exchange.serve(ends, &rules, &mut book, &mut self.input, now));
+            }
+            // What has come already is read even when the time is over.
+            if matches!(it.state, State::Waits(_)) && now >= it.deadline {
+                it.state = State::Over(it.exchange.expire(&mut book));
+            }
+        }
+        for it in held.iter() {
+            self.note_end(it.index, it.state);
+        }
+        true
+    }
+
+    /// The moment at which it was over.
+    fn note_end(&mut self, index: usize, state: State) {
+        let observation = &mut self.observations[index];
+        if matches!(state, State::Over(_)) && observation.ended == observation.due {
+            observation.ended = clock::now();
         }
     }
 
     /// Ends the connection of a slot.
     pub fn close(&mut self, slot: usize) {
-        if let Some(open) = self.kept.get_mut(slot) {
-            *open = None;
+        if let Some(kept) = self.kept.get_mut(slot) {
+            *kept = None;
         }
     }
 
@@ -274,9 +371,9 @@ impl Prober {
         &self.observations
     }
 
-    /// The same, and what was noted beside.
-    pub fn into_observations(self) -> (Vec<Observation>, Notes) {
-        (self.observations, self.notes)
+    /// The same, and what a report shows of the responses.
+    pub fn into_observations(self) -> (Vec<Observation>, Samples) {
+        (self.observations, self.samples)
     }
 }
 
@@ -286,130 +383,59 @@ impl Held {
         prober.first + self.index as u64
     }
 
-    /// Waits until the connection is established and the request is with the kernel. An error is of this machine.
-    fn send(&mut self, mut request: &[u8]) -> Result<(), Errno> {
-        while let Some(open) = &mut self.open
-            && !(request.is_empty() && open.stream.is_flushed())
-        {
-            let sent = match request.is_empty() {
-                true => open.stream.flush().map(|()| 0),
-                false => open.stream.send(request, SendFlags::NOSIGNAL),
-            };
-            self.connected |= open.stream.is_secured();
-            match sent {
-                Ok(sent) => {
-                    self.connected = true;
-                    request = &request[sent..];
-                }
-                Err(Errno::AGAIN | Errno::INTR) => {
-                    let what = if open.stream.wants_to_send() { PollFlags::OUT } else { PollFlags::IN };
-                    if !wait(&open.stream, what, self.deadline) {
-                        self.failed = Some(match open.stream.is_shaking_hands() {
-                            _ if self.connected => ClientOutcome::TimedOut,
-                            true => ClientOutcome::TlsFailed,
-                            false => ClientOutcome::Unreachable,
-                        });
-                        return Ok(());
-                    }
-                }
-                // The answer may have come before the connection ended: `finish` sees.
-                Err(errno) if self.connected => {
-                    self.failed = Some(connect::outcome(socket::ending(errno)));
-                    return Ok(());
-                }
-                Err(_) if open.stream.tls_failure().is_some() => {
-                    self.failed = Some(ClientOutcome::TlsFailed);
-                    return Ok(());
-                }
-                // It was established, and reset before anything was sent.
-                Err(Errno::CONNRESET | Errno::PIPE) => {
-                    self.connected = true;
-                    self.failed = Some(ClientOutcome::Reset);
-                    return Ok(());
-                }
-                Err(errno) => match connect::failure(errno) {
-                    Failure::Peer(sight) => {
-                        self.failed = Some(sight);
-                        return Ok(());
-                    }
-                    Failure::Local(errno) => return Err(errno),
-                },
-            }
-        }
-        Ok(())
+    /// Waits for the response; what has come already is read even when the time is over.
+    pub fn finish(mut self, prober: &mut Prober, backends: &mut Backends) -> Seen {
+        while prober.turn(std::slice::from_mut(&mut self), None, backends) {}
+        self.end(prober)
     }
 
-    /// Waits for the answer; what has come already is read even when the time is over.
-    pub fn finish(mut self, prober: &mut Prober, backends: &mut Backends) -> Seen {
-        let rules = Rules { identity: &prober.identity, body_limit: BODY_LIMIT, cookies: true, heads: true };
-        let mut book = Book { backends, notes: &mut prober.notes };
-        let sight = loop {
-            let Some(open) = self.open.as_mut().filter(|_| self.connected) else {
-                break self.failed.unwrap_or(ClientOutcome::Unreachable);
-            };
-            match open.stream.receive(&mut prober.input) {
-                Received::Bytes(length) => {
-                    if let Step::Over(sight) = self.reader.feed(&prober.input[..length], &rules, &mut book) {
-                        break sight;
-                    }
-                }
-                Received::Nothing => {
-                    if self.failed.is_some() || !wait(&open.stream, PollFlags::IN, self.deadline) {
-                        let sight = self.failed.unwrap_or(ClientOutcome::TimedOut);
-                        self.reader.give_up(sight, &mut book);
-                        break sight;
-                    }
-                }
-                Received::End(ending) => {
-                    let failed = self.failed.filter(|_| ending != Ending::Reset);
-                    break self.reader.end(ending, &rules, &mut book).or(failed).unwrap_or(connect::outcome(ending));
-                }
-            }
+    /// It is over.
+    fn end(self, prober: &mut Prober) -> Seen {
+        let outcome = match self.state {
+            State::Over(outcome) => outcome,
+            State::Waits(_) | State::Local(_) => ClientOutcome::Unreachable,
         };
         let observation = &mut prober.observations[self.index];
-        self.reader.note(observation);
-        observation.sight = sight;
-        observation.ended = clock::now();
+        self.exchange.note(observation);
+        observation.sight = outcome;
+        let reader = self.exchange.reader();
         let seen = Seen {
             observation: *observation,
             sequence: prober.first + self.index as u64,
-            cookies: self
-                .reader
-                .cookies()
-                .iter()
-                .filter_map(|value| SetCookie::parse(value))
-                .map(|cookie| (cookie.name.to_owned(), cookie.value.to_owned()))
-                .collect(),
-            connected: self.connected,
-            head: self.reader.head_text(),
-            body: self.reader.body_text(),
-            tls_failure: self.open.as_ref().and_then(|open| match (open.stream.tls_failure(), sight) {
-                (None, ClientOutcome::TlsFailed) => Some(TlsFailure::TimedOut),
-                (failure, _) => failure.cloned(),
-            }),
+            cookies: reader.cookies().iter().filter_map(|value| name_and_value(value)).collect(),
+            set_cookies: reader.cookies().to_vec(),
+            connected: self.exchange.is_connected(),
+            head: reader.head_text(),
+            body: reader.body_text(),
+            tls_failure: self.exchange.tls_failure(outcome),
+            certificate_missing: prober.target.tls.as_ref().is_some_and(Tls::misses_certificate),
         };
-        if let (Some(slot), Some(mut open), true) = (self.slot, self.open, self.reader.is_reusable()) {
-            open.carried += 1;
+        if let (Some(slot), false, true) = (self.slot, self.exchange.is_spent(), reader.is_reusable()) {
             if prober.kept.len() <= slot {
                 prober.kept.resize_with(slot + 1, || None);
             }
-            prober.kept[slot] = Some(open);
+            prober.kept[slot] = Some(Kept { exchange: self.exchange, index: self.index });
         }
         seen
     }
 }
 
-/// False when the time is over.
-fn wait(socket: &impl AsFd, flags: PollFlags, deadline: Moment) -> bool {
-    loop {
-        let left = deadline.since(clock::now());
-        if left.is_zero() {
-            return false;
-        }
-        match poll(&mut [PollFd::new(socket, flags)], Some(&timespec(left))) {
-            Ok(0) | Err(Errno::INTR) => {}
-            // What an error means, the next call tells.
-            Ok(_) | Err(_) => return true,
-        }
+fn rules(identity: &Identity) -> Rules<'_> {
+    Rules { identity, body_limit: BODY_LIMIT, cookies: true, heads: true }
+}
+
+fn state(turn: Turn) -> State {
+    match turn {
+        Turn::Waits(interest) => State::Waits(interest),
+        Turn::Over(outcome) => State::Over(outcome),
+        Turn::Local(errno) => State::Local(errno),
+    }
+}
+
+fn flags(interest: Interest) -> PollFlags {
+    match interest {
+        Interest::None | Interest::Read | Interest::End => PollFlags::IN,
+        Interest::Write => PollFlags::OUT,
+        Interest::ReadWrite => PollFlags::IN | PollFlags::OUT,
     }
 }

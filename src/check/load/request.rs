@@ -1,102 +1,350 @@
-//! PURE. The bytes of a request, written once; then only its id changes.
+//! PURE. What requests say: what the user asked for once, and the bytes of each, in which only the id changes.
 
-use crate::check::load::answer::ID_BYTES;
+use std::fmt;
+use std::sync::Arc;
+
+use http::encode;
+
 use crate::wire::{REQUEST_HEADER, RequestId};
+use verdict::request::{SENT_HEADER, Sent, SentBody};
 
-/// What a request says.
-#[derive(Clone, Copy, Debug)]
-pub struct Wording<'a> {
+/// Characters of a request's id.
+pub(crate) const ID_BYTES: usize = 33;
+const HEXADECIMAL: usize = 16;
+/// Data of a chunk.
+const CHUNK_BYTES: usize = 8 * 1024;
+/// A larger body is sent after its head, not with it.
+const SMALL_BODY: usize = 16 * 1024;
+
+/// What the user asked to be sent: every request of a check is one of these.
+#[derive(Clone, Debug)]
+pub struct RequestSpec {
     /// `GET` and the like.
-    pub method: &'a str,
-    /// Path and query.
-    pub path: &'a str,
-    /// The value of Host.
-    pub host: &'a str,
-    /// More headers; one that is named Host or User-Agent replaces ours.
-    pub headers: &'a [(&'a str, &'a str)],
-    /// Its length; the body itself is not part of the template.
-    pub body: usize,
-    /// Whether the connection ends with it.
-    pub last: bool,
+    pub(crate) method: String,
+    /// More fields; one that is named Host or User-Agent replaces ours.
+    pub(crate) headers: Vec<(String, String)>,
+    /// Sent in turn.
+    pub(crate) payloads: Vec<Payload>,
+    /// Whether a body waits for `100 Continue`.
+    pub(crate) expect_continue: bool,
 }
 
-/// A head in which the id is replaced.
+/// A body, as it crosses the connection.
+#[derive(Clone, Debug)]
+pub(crate) struct Payload {
+    pub(crate) framed: Arc<[u8]>,
+    content: Arc<[u8]>,
+    /// Bytes of its content.
+    pub(crate) length: usize,
+    /// Of its content.
+    pub(crate) digest: u64,
+    pub(crate) chunked: bool,
+}
+
+/// A field that the user cannot give, because it would contradict what frames the request.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Template {
+pub enum BadHeader {
+    /// A transfer coding other than chunked.
+    TransferEncoding(String),
+    /// A Content-Length that is not the body's.
+    ContentLength(String),
+    /// An expectation other than 100-continue.
+    Expect(String),
+    /// The name is no token.
+    Name(String),
+    /// The value holds a control character.
+    Value(String),
+}
+
+impl fmt::Display for BadHeader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BadHeader::TransferEncoding(value) => {
+                write!(f, "Transfer-Encoding: {value}: only chunked can be sent, which is also --chunked")
+            }
+            BadHeader::ContentLength(value) => {
+                write!(f, "Content-Length: {value}: it is not the length of the body, which is sent by itself")
+            }
+            BadHeader::Expect(value) => {
+                write!(f, "Expect: {value}: only 100-continue can be expected, which is also --expect-continue")
+            }
+            BadHeader::Name(name) => write!(f, "{name:?} is no field name"),
+            BadHeader::Value(name) => write!(f, "the value of {name} holds a control character"),
+        }
+    }
+}
+
+impl std::error::Error for BadHeader {}
+
+impl Default for RequestSpec {
+    fn default() -> RequestSpec {
+        RequestSpec { method: "GET".to_owned(), headers: Vec::new(), payloads: Vec::new(), expect_continue: false }
+    }
+}
+
+impl RequestSpec {
+    /// A request with these fields and bodies. A field that frames the body means the option of the same meaning:
+    /// `Transfer-Encoding: chunked` that it is sent in chunks, `Expect: 100-continue` that it waits.
+    pub fn new(
+        method: &str,
+        headers: &[(String, String)],
+        bodies: &[Arc<[u8]>],
+        mut chunked: bool,
+        mut expect_continue: bool,
+    ) -> Result<RequestSpec, BadHeader> {
+        let mut kept = Vec::new();
+        for (name, value) in headers {
+            let word = value.trim();
+            if name.is_empty() || !name.bytes().all(is_token) {
+                return Err(BadHeader::Name(name.clone()));
+            }
+            if value.bytes().any(|byte| byte.is_ascii_control() && byte != b'\t') {
+                return Err(BadHeader::Value(name.clone()));
+            }
+            match name.to_ascii_lowercase().as_str() {
+                "transfer-encoding" if word.eq_ignore_ascii_case("chunked") => chunked = true,
+                "transfer-encoding" => return Err(BadHeader::TransferEncoding(value.clone())),
+                "expect" if word.eq_ignore_ascii_case("100-continue") => expect_continue = true,
+                "expect" => return Err(BadHeader::Expect(value.clone())),
+                "content-length" => {
+                    let fits = |length: usize| word.parse() == Ok(length);
+                    let right = if bodies.is_empty() { fits(0) } else { bodies.iter().all(|body| fits(body.len())) };
+                    if !right {
+                        return Err(BadHeader::ContentLength(value.clone()));
+                    }
+                }
+                _ => kept.push((name.clone(), value.clone())),
+            }
+        }
+        let no_bytes: [Arc<[u8]>; 1] = [Arc::from([])];
+        let bodies = if chunked && bodies.is_empty() { &no_bytes[..] } else { bodies };
+        let payloads = bodies.iter().map(|body| Payload::new(body, chunked)).collect();
+        Ok(RequestSpec { method: method.to_owned(), headers: kept, payloads, expect_continue })
+    }
+
+    /// The body of the request with that number among those to its URL.
+    pub(crate) fn payload(&self, number: usize) -> Option<&Payload> {
+        self.payloads.get(number % self.payloads.len().max(1))
+    }
+
+    /// Another body, sent as the user's are.
+    pub(crate) fn payload_of(&self, content: &[u8]) -> Payload {
+        Payload::new(&content.into(), self.payloads.first().is_some_and(|it| it.chunked))
+    }
+
+    /// The content of the first body; empty without one.
+    pub(crate) fn first_body(&self) -> &[u8] {
+        self.payloads.first().map_or(&[], |payload| &payload.content)
+    }
+
+    /// Whether a 304 would answer it.
+    pub(crate) fn is_conditional(&self) -> bool {
+        let conditions = ["if-none-match", "if-modified-since", "if-match", "if-unmodified-since", "if-range"];
+        self.headers.iter().any(|(name, _)| conditions.iter().any(|it| name.eq_ignore_ascii_case(it)))
+    }
+
+    /// Its fields, and more: the user's prevail, and cookies are sent together.
+    pub(crate) fn fields_with<'a>(&'a self, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, std::borrow::Cow<'a, str>)> {
+        use std::borrow::Cow;
+        let mut all: Vec<(&str, Cow<str>)> =
+            self.headers.iter().map(|(name, value)| (name.as_str(), Cow::Borrowed(value.as_str()))).collect();
+        for (name, value) in more {
+            match all.iter_mut().find(|(known, _)| known.eq_ignore_ascii_case(name)) {
+                None => all.push((name, Cow::Borrowed(value))),
+                Some((_, own)) if name.eq_ignore_ascii_case("cookie") => *own = format!("{own}; {value}").into(),
+                Some(_) => {}
+            }
+        }
+        all
+    }
+}
+
+impl Payload {
+    fn new(content: &Arc<[u8]>, chunked: bool) -> Payload {
+        let framed = if chunked {
+            let mut framed = Vec::with_capacity(content.len() + content.len() / 512 + 16);
+            content.chunks(CHUNK_BYTES).for_each(|data| encode::chunk(&mut framed, data));
+            encode::last_chunk(&mut framed);
+            framed.into()
+        } else {
+            content.clone()
+        };
+        let (length, digest) = (content.len(), http::digest(content));
+        Payload { framed, content: content.clone(), length, digest, chunked }
+    }
+}
+
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// What one request says.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Parts<'a> {
+    pub(crate) method: &'a str,
+    /// Path and query.
+    pub(crate) path: &'a str,
+    /// The value of Host.
+    pub(crate) host: &'a str,
+    pub(crate) headers: &'a [(&'a str, &'a str)],
+    pub(crate) payload: Option<&'a Payload>,
+    pub(crate) expect_continue: bool,
+    /// Whether cookies are not the user's alone: a balancer may take its own away, and so they are not compared.
+    pub(crate) given_cookies: bool,
+    /// Whether the connection ends with it.
+    pub(crate) last: bool,
+}
+
+impl Parts<'_> {
+    /// What a backend compares with what arrives.
+    fn write_sent(&self, out: &mut Vec<u8>) {
+        let named = |wanted: &str| self.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted));
+        let is_compared = |name: &str| !(self.given_cookies && name.eq_ignore_ascii_case("cookie"));
+        let fields = self.headers.iter().filter(|(name, _)| is_compared(name));
+        let fields: Vec<(String, String)> =
+            fields.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let body = self.payload.map(|it| SentBody { length: it.length as u64, digest: it.digest });
+        let host = named("host").map_or(self.host, |(_, value)| value);
+        let sent = Sent { method: self.method, target: self.path, host: Some(host), body, fields: &fields };
+        let mut value = Vec::with_capacity(64);
+        sent.write(&mut value);
+        encode::field(out, SENT_HEADER, &value);
+    }
+}
+
+/// A head in which the id is replaced, with a small body behind it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Template {
     bytes: Vec<u8>,
     sequence_at: usize,
+    /// The body that follows, where it is not small or waits.
+    late: Option<Arc<[u8]>>,
+    waits: bool,
 }
 
 impl Template {
     /// For requests of that run.
-    pub fn new(wording: &Wording, run: u64) -> Template {
-        let Wording { method, path, host, headers, body, last } = *wording;
+    pub(crate) fn new(parts: &Parts, run: u64) -> Template {
+        let Parts { method, path, host, headers, payload, expect_continue, last, .. } = *parts;
         let has = |wanted: &str| headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(wanted));
-        let mut text = format!("{method} {path} HTTP/1.1\r\n");
+        let mut bytes = Vec::with_capacity(256);
+        encode::request_line(&mut bytes, method, path);
         if !has("host") {
-            text += &format!("Host: {host}\r\n");
+            encode::field(&mut bytes, "Host", host.as_bytes());
         }
-        text += &format!("{REQUEST_HEADER}: ");
-        let sequence_at = text.len() + ID_BYTES - HEXADECIMAL;
-        text += &format!("{}\r\n", RequestId { run, sequence: 0 });
+        encode::field(&mut bytes, REQUEST_HEADER, RequestId { run, sequence: 0 }.to_string().as_bytes());
+        let sequence_at = bytes.len() - "\r\n".len() - HEXADECIMAL;
+        parts.write_sent(&mut bytes);
         if !has("user-agent") {
-            text += concat!("User-Agent: uuid-generator/", env!("CARGO_PKG_VERSION"), "\r\n");
+            let agent = concat!("uuid-generator/", env!("CARGO_PKG_VERSION"));
+            encode::field(&mut bytes, "User-Agent", agent.as_bytes());
         }
         for (name, value) in headers {
-            text += &format!("{name}: {value}\r\n");
+            encode::field(&mut bytes, name, value.as_bytes());
         }
-        if body > 0 || matches!(method, "POST" | "PUT" | "PATCH") {
-            text += &format!("Content-Length: {body}\r\n");
+        match payload {
+            Some(payload) if payload.chunked => encode::field(&mut bytes, "Transfer-Encoding", b"chunked"),
+            Some(payload) => encode::number_field(&mut bytes, "Content-Length", payload.length as u64),
+            // RFC 9110 §8.6: these methods have a meaning for a body, and say that there is none.
+            None if matches!(method, "POST" | "PUT" | "PATCH") => encode::number_field(&mut bytes, "Content-Length", 0),
+            None => {}
+        }
+        let waits = expect_continue && payload.is_some_and(|payload| !payload.framed.is_empty());
+        if waits {
+            encode::field(&mut bytes, "Expect", b"100-continue");
         }
         if last {
-            text += "Connection: close\r\n";
+            encode::field(&mut bytes, "Connection", b"close");
         }
-        text += "\r\n";
-        Template { bytes: text.into_bytes(), sequence_at }
+        encode::end_of_head(&mut bytes);
+        let mut late = None;
+        if let Some(payload) = payload {
+            if waits || payload.framed.len() > SMALL_BODY {
+                late = Some(payload.framed.clone());
+            } else {
+                bytes.extend_from_slice(&payload.framed);
+            }
+        }
+        Template { bytes, sequence_at, late, waits }
     }
 
-    /// With a body behind it, the same for all requests.
-    pub fn append(&mut self, body: &[u8]) {
-        self.bytes.extend_from_slice(body);
-    }
-
-    /// The head of the request with that number.
-    pub fn with(&mut self, sequence: u64) -> &[u8] {
+    /// The request with that number, as far as it is sent at once.
+    pub(crate) fn with(&mut self, sequence: u64) -> &[u8] {
         self.bytes[self.sequence_at..self.sequence_at + HEXADECIMAL].copy_from_slice(&hexadecimal(sequence));
         &self.bytes
+    }
+
+    /// The body that follows.
+    pub(crate) fn late(&self) -> Option<&Arc<[u8]>> {
+        self.late.as_ref()
+    }
+
+    /// Whether that body waits for `100 Continue`.
+    pub(crate) fn waits(&self) -> bool {
+        self.waits
     }
 }
 
 /// The id of a request as text.
-pub fn id(run: u64, sequence: u64) -> [u8; ID_BYTES] {
+pub(crate) fn id(run: u64, sequence: u64) -> [u8; ID_BYTES] {
     let mut text = [b'-'; ID_BYTES];
     text[..HEXADECIMAL].copy_from_slice(&hexadecimal(run));
     text[ID_BYTES - HEXADECIMAL..].copy_from_slice(&hexadecimal(sequence));
     text
 }
 
-const HEXADECIMAL: usize = 16;
-
 fn hexadecimal(number: u64) -> [u8; HEXADECIMAL] {
-    let mut text = [0; HEXADECIMAL];
-    for (place, byte) in text.iter_mut().enumerate() {
-        *byte = b"0123456789abcdef"[(number >> (60 - 4 * place)) as usize & 15];
-    }
-    text
+    encode::hexadecimal(number)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const PLAIN: Parts = Parts {
+        method: "GET",
+        path: "/uuid",
+        host: "h:1",
+        headers: &[],
+        payload: None,
+        expect_continue: false,
+        given_cookies: false,
+        last: false,
+    };
+
+    fn spec(headers: &[(&str, &str)], bodies: &[&str]) -> Result<RequestSpec, BadHeader> {
+        let headers: Vec<_> = headers.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+        let bodies: Vec<Arc<[u8]>> = bodies.iter().map(|body| body.as_bytes().into()).collect();
+        RequestSpec::new("POST", &headers, &bodies, false, false)
+    }
+
+    fn sent(parts: &Parts) -> String {
+        let mut line = Vec::new();
+        parts.write_sent(&mut line);
+        String::from_utf8(line).unwrap()
+    }
+
+    #[test]
+    fn a_request_tells_what_it_says() {
+        let spec = spec(&[], &["abc"]).unwrap();
+        let headers = [("Cookie", "a=b"), ("X-A", "b"), ("Host", "other")];
+        let parts = Parts { method: "POST", headers: &headers, payload: spec.payload(0), ..PLAIN };
+        let own = Parts { given_cookies: true, ..parts };
+        assert_ne!(sent(&parts), sent(&own), "cookies that were given are not compared");
+        let without = Parts { headers: &headers[1..], ..parts };
+        assert_eq!(sent(&own), sent(&without));
+        assert_ne!(sent(&own), sent(&Parts { headers: &headers[1..2], ..parts }), "the host is the user's");
+        assert!(sent(&parts).starts_with("Check-Request-Sent: 1;POST;"), "{}", sent(&parts));
+    }
+
     #[test]
     fn a_request_differs_from_the_next_in_its_id_alone() {
-        let wording = Wording { method: "GET", path: "/uuid", host: "h:1", headers: &[], body: 0, last: false };
-        let mut template = Template::new(&wording, 0x4d2);
+        let mut template = Template::new(&PLAIN, 0x4d2);
         let text = |sequence| {
             format!(
-                "GET /uuid HTTP/1.1\r\nHost: h:1\r\nCheck-Request-Id: {}\r\nUser-Agent: uuid-generator/{}\r\n\r\n",
+                "GET /uuid HTTP/1.1\r\nHost: h:1\r\nCheck-Request-Id: {}\r\n{}User-Agent: uuid-generator/{}\r\n\r\n",
                 RequestId { run: 0x4d2, sequence },
+                sent(&PLAIN),
                 env!("CARGO_PKG_VERSION")
             )
         };
@@ -109,12 +357,50 @@ mod tests {
     #[test]
     fn own_headers_come_first_and_a_body_has_its_length() {
         let headers = [("host", "other"), ("X-A", "b"), ("User-agent", "mine")];
-        let wording = Wording { method: "POST", path: "/", host: "h", headers: &headers, body: 3, last: true };
+        let spec = spec(&[], &["abc"]).unwrap();
+        let parts =
+            Parts { method: "POST", path: "/", headers: &headers, payload: spec.payload(9), last: true, ..PLAIN };
         let text = format!(
-            "POST / HTTP/1.1\r\nCheck-Request-Id: {}\r\nhost: other\r\nX-A: b\r\nUser-agent: mine\r\nContent-Length: 3\r\n\
-             Connection: close\r\n\r\n",
-            RequestId { run: 1, sequence: 2 }
+            "POST / HTTP/1.1\r\nCheck-Request-Id: {}\r\n{}host: other\r\nX-A: b\r\nUser-agent: mine\r\nContent-Length: 3\r\n\
+             Connection: close\r\n\r\nabc",
+            RequestId { run: 1, sequence: 2 },
+            sent(&parts)
         );
-        assert_eq!(str::from_utf8(Template::new(&wording, 1).with(2)), Ok(&*text));
+        assert_eq!(str::from_utf8(Template::new(&parts, 1).with(2)), Ok(&*text));
+    }
+
+    #[test]
+    fn a_header_that_frames_the_body_means_the_option() {
+        let chunked = spec(&[("transfer-encoding", "Chunked"), ("X-A", "b")], &["abc"]).unwrap();
+        assert_eq!(chunked.headers, [("X-A".to_owned(), "b".to_owned())]);
+        let parts = Parts { method: "POST", payload: chunked.payload(0), ..PLAIN };
+        let text = String::from_utf8(Template::new(&parts, 1).with(2).to_vec()).unwrap();
+        assert!(text.ends_with("Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"), "{text}");
+        assert!(!text.contains("Content-Length"), "{text}");
+        let waiting = spec(&[("Expect", "100-continue")], &["abc"]).unwrap();
+        let parts = Parts { method: "POST", payload: waiting.payload(0), expect_continue: true, ..PLAIN };
+        let mut template = Template::new(&parts, 1);
+        assert!(waiting.expect_continue && template.waits() && template.late().is_some());
+        assert!(template.with(2).ends_with(b"Expect: 100-continue\r\n\r\n"));
+        assert!(spec(&[("Content-Length", "3")], &["abc"]).unwrap().headers.is_empty());
+        for (name, value) in
+            [("Transfer-Encoding", "gzip"), ("Content-Length", "4"), ("Expect", "x"), ("A B", "c"), ("A", "b\rc")]
+        {
+            assert!(spec(&[(name, value)], &["abc"]).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_large_body_in_chunks_is_the_same_body() {
+        let content: Arc<[u8]> = (0..40_000u32).map(|number| number as u8).collect();
+        let payload = Payload::new(&content, true);
+        let (mut body, mut rest, mut read) = (http::Body::new(http::Framing::Chunked), &payload.framed[..], Vec::new());
+        while !body.is_done() {
+            let (data, after) = body.take(rest).unwrap();
+            read.extend_from_slice(data);
+            rest = after;
+        }
+        assert!(read == *content && rest.is_empty());
+        assert_eq!((payload.length, payload.digest), (40_000, http::digest(&content)));
     }
 }

@@ -92,7 +92,8 @@ async fn one(session: &mut Session<'_>) -> Result<Seen> {
 async fn several(session: &mut Session<'_>) -> Result<Seen> {
     let all = session
         .on_client(|live| -> Result<Vec<Seen>, _> {
-            let held: Result<Vec<_>, _> = (0..SIDE_BY_SIDE).map(|_| live.prober.begin(&Probe::default())).collect();
+            let held: Result<Vec<_>, _> =
+                (0..SIDE_BY_SIDE).map(|_| live.prober.begin(&Probe::default(), live.backends)).collect();
             Ok::<_, crate::check::load::DriveError>(
                 held?.into_iter().map(|held| held.finish(live.prober, live.backends)).collect(),
             )

@@ -1,5 +1,6 @@
 //! The load of the sample, from what the plan says and what the experiments found.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -8,6 +9,7 @@ use crate::check::figures::duration_of;
 use crate::check::load::{Load, Pacing, Reuse, Vary};
 use crate::check::session::Session;
 use crate::check::subject::template;
+use crate::check::target;
 use verdict::algorithm::{Algorithm, Inference, Key};
 use verdict::rules::FALSE_ALARM;
 use verdict::statistics::needs;
@@ -42,13 +44,13 @@ pub(crate) fn load(session: &Session, inference: &Inference, first: u64) -> Resu
     let requests = requests.into_iter().chain(left).min();
     let connections = plan.connections.unwrap_or(if rate.is_some() { OPEN_CONNECTIONS } else { CLOSED_CONNECTIONS });
     let expected = requests.or(duration.zip(rate).map(|(time, rate)| (time.as_secs_f64() * rate) as u64));
+    let further = plan.further_urls.iter().map(|url| target::resolve(url, plan));
+    let targets = std::iter::once(Ok(session.client.target().clone())).chain(further).collect::<Result<_>>()?;
     Ok(Load {
-        target: session.client.target().clone(),
+        targets,
         run: session.run,
         first,
-        method: plan.method.clone(),
-        headers: plan.headers.clone(),
-        body: plan.bodies.first().map_or_else(Vec::new, |body| body.to_vec()),
+        request: Arc::new(plan.request()?),
         connections,
         reuse: if plan.new_connections || inference.per_connection { Reuse::New } else { Reuse::Kept },
         pacing: rate.map_or(Pacing::Closed, |rate| Pacing::Open { rate }),

@@ -17,7 +17,7 @@ const LONGEST: Duration = Duration::from_secs(6);
 
 /// Their observations, and whether all passed. `first` is the number of the next request of the run.
 pub(crate) async fn probe(session: &mut Session<'_>, first: u64) -> Result<(Vec<Observation>, bool)> {
-    let mut prober = session.new_prober(first);
+    let mut prober = session.new_prober(first)?;
     let mut backends = Backends::new(session.client.names());
     tokio::time::sleep(REST).await;
     let probing = spawn_blocking(move || {

@@ -96,6 +96,7 @@ impl Trial {
             sight,
             echo: Echo::None,
             reused,
+            flaw: None,
         });
         self.observations.last_mut().unwrap()
     }

@@ -8,42 +8,49 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use crate::support::nginx::Nginx;
-use crate::support::{Fleet, PATIENCE, eventually};
 use rustix::net::SendFlags;
 use socket2::{Domain, SockRef, Socket, Type};
-use uuid_generator::check::load::{
-    Backends, Connection, DriveError, Identity, Load, Pacing, Probe, Prober, Progress, Reuse, Target, Traffic, Vary,
-    drive,
-};
-use uuid_generator::wire::RequestId;
-use verdict::observation::{Backend, ClientOutcome, Echo, Observation};
 
+use super::*;
+use crate::wire::RequestId;
+use http::Malformed;
+use verdict::observation::{ClientOutcome, Echo, Flaw};
+
+const PATIENCE: Duration = Duration::from_secs(20);
 const RUN: u64 = 0x4d2;
 const FIRST: u64 = 7;
 
 fn target(address: SocketAddr) -> Target {
-    Target { address, host: address.to_string(), path: "/".to_owned(), tls: None }
+    Target::new(address, address.to_string(), "/")
 }
 
 /// One request after another on one connection.
 fn load(address: SocketAddr, requests: u64) -> Load {
     Load {
-        target: target(address),
-        run: RUN,
         first: FIRST,
-        method: "GET".to_owned(),
-        headers: Vec::new(),
-        body: Vec::new(),
-        connections: 1,
-        reuse: Reuse::Kept,
-        pacing: Pacing::Closed,
         requests: Some(requests),
-        duration: None,
         timeout: PATIENCE,
         body_limit: 1 << 20,
-        vary: Vary::Nothing,
-        identity: Identity::Fleet,
+        ..Load::new(target(address), RUN)
+    }
+}
+
+/// What is sent: that method with those bodies.
+fn request(method: &str, bodies: &[&[u8]], chunked: bool) -> Arc<RequestSpec> {
+    let bodies: Vec<Arc<[u8]>> = bodies.iter().map(|body| Arc::from(*body)).collect();
+    Arc::new(RequestSpec::new(method, &[], &bodies, chunked, false).unwrap())
+}
+
+/// A port where nobody listens.
+fn free_port() -> u16 {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+}
+
+fn eventually(what: &str, is_so: impl Fn() -> bool) {
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(std::time::Instant::now() < deadline, "never: {what}");
+        thread::sleep(Duration::from_millis(1));
     }
 }
 
@@ -98,15 +105,31 @@ impl Asked {
 }
 
 impl Peer {
-    /// The next request; none at the end of the connection.
-    fn request(&mut self) -> Option<Asked> {
+    /// The next request's head; none at the end of the connection.
+    fn head(&mut self) -> Option<String> {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             let mut byte = [0];
             self.0.read_exact(&mut byte).ok()?;
             head.push(byte[0]);
         }
-        let mut asked = Asked { head: String::from_utf8(head).unwrap(), body: Vec::new() };
+        Some(String::from_utf8(head).unwrap())
+    }
+
+    /// A body in chunks.
+    fn chunks(&mut self) -> Vec<u8> {
+        let (mut body, mut content) = (http::Body::new(http::Framing::Chunked), Vec::new());
+        while !body.is_done() {
+            let mut byte = [0];
+            self.0.read_exact(&mut byte).unwrap();
+            content.extend_from_slice(body.take(&byte).unwrap().0);
+        }
+        content
+    }
+
+    /// The next request; none at the end of the connection.
+    fn request(&mut self) -> Option<Asked> {
+        let mut asked = Asked { head: self.head()?, body: Vec::new() };
         let length = asked.header("Content-Length").map_or(0, |length| length.parse().unwrap());
         asked.body = vec![0; length];
         self.0.read_exact(&mut asked.body).ok()?;
@@ -144,60 +167,6 @@ const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 // Backends.
 
 #[test]
-fn every_request_has_one_observation_and_every_answer_its_record() {
-    let (fleet, ports) = Fleet::of(1, &[]);
-    let load = Load { connections: 8, ..load(backend(ports[0]), 2000) };
-    let mut backends = Backends::new(vec!["1".to_owned(), ports[0].to_string()]);
-    let traffic = drive(&load, &mut backends, &Progress::default()).unwrap();
-    assert_eq!(traffic.observations.len(), 2000);
-    assert!(!traffic.interrupted && traffic.started <= traffic.ended);
-    for it in &traffic.observations {
-        assert_eq!(
-            (it.sight, it.status, it.echo, it.backend),
-            (ClientOutcome::Answer, 200, Echo::Own, Backend(1)),
-            "{it:?}"
-        );
-        assert!(it.ended > it.due && it.due >= traffic.started && it.ended <= traffic.ended);
-        assert_eq!(it.waited, 0);
-    }
-    assert_eq!(traffic.observations.iter().filter(|it| !it.reused).count(), 8);
-    assert_eq!(backends.names().len(), 2);
-    assert!(traffic.notes.samples.is_empty(), "{:?}", traffic.notes);
-    eventually("every request has a record", || fleet.records().records.len() == 2000);
-    for record in fleet.records().records {
-        let id = record.request.unwrap();
-        assert_eq!(id.run, RUN);
-        let observation = traffic.observations[(id.sequence - FIRST) as usize];
-        assert_eq!(observation.answer(), record.answer);
-    }
-}
-
-#[test]
-fn the_other_formats_and_methods_of_a_backend_are_answers_too() {
-    let (_fleet, ports) = Fleet::of(1, &[]);
-    for (path, method, body, status) in [
-        ("/?format=json", "GET", "", 200),
-        ("/?format=text", "GET", "", 200),
-        ("/?format=xml", "GET", "", 400),
-        ("/", "HEAD", "", 200),
-        ("/", "POST", "some", 200),
-    ] {
-        let mut load = load(backend(ports[0]), 3);
-        load.target.path = path.to_owned();
-        load.method = method.to_owned();
-        load.body = body.into();
-        for it in run(&load).observations {
-            assert_eq!(
-                (it.sight, it.status, it.echo),
-                (ClientOutcome::Answer, status, Echo::Own),
-                "{method} {path}: {it:?}"
-            );
-            assert!(it.answer().is_some());
-        }
-    }
-}
-
-#[test]
 fn a_new_connection_for_each_request_says_that_it_is_its_only_one() {
     let connections = Arc::new(AtomicUsize::new(0));
     let address = server({
@@ -212,39 +181,6 @@ fn a_new_connection_for_each_request_says_that_it_is_its_only_one() {
     let traffic = run(&Load { reuse: Reuse::New, connections: 3, ..load(address, 50) });
     assert_eq!(sights(&traffic), [(ClientOutcome::Answer, false); 50]);
     assert_eq!(connections.load(Ordering::Relaxed), 50);
-}
-
-#[test]
-fn through_a_balancer_each_answer_says_who_gave_it_in_its_head_or_on_its_page() {
-    let (_fleet, ports) = Fleet::of(3, &[]);
-    let servers: String = ports.iter().map(|port| format!("server 127.0.0.1:{port};\n")).collect();
-    for hiding in
-        ["", "proxy_hide_header Generator-Number; proxy_hide_header Answer-Id; proxy_hide_header Check-Request-Id;"]
-    {
-        let nginx = Nginx::start(&format!(
-            "upstream fleet {{\n{servers}}}\nserver {{ listen 80; location / {{ proxy_pass http://fleet; {hiding} }}\n\
-             location /none {{ return 404; }} }}"
-        ));
-        let mut backends = Backends::new(ports.iter().map(u16::to_string).collect());
-        let load = Load { connections: 1, ..load(nginx.address, 300) };
-        let traffic = drive(&load, &mut backends, &Progress::default()).unwrap();
-        let echo = if hiding.is_empty() { Echo::Own } else { Echo::None };
-        let ids: BTreeSet<_> = traffic.observations.iter().map(|it| it.answer().unwrap().0).collect();
-        assert_eq!(ids.len(), 300);
-        for (number, it) in traffic.observations.iter().enumerate() {
-            assert_eq!((it.sight, it.status, it.echo), (ClientOutcome::Answer, 200, echo), "{it:?}");
-            assert_eq!(it.backend.0 as usize, number % 3, "one worker and one connection: round robin in order");
-        }
-        assert!(traffic.notes.servers[0].starts_with("nginx"), "{:?}", traffic.notes);
-
-        let mut missing = load.clone();
-        missing.target.path = "/none".to_owned();
-        let traffic = drive(&missing, &mut backends, &Progress::default()).unwrap();
-        let nobody = (ClientOutcome::Answer, 404, Backend::UNKNOWN, None);
-        assert!(traffic.observations.iter().all(|it| (it.sight, it.status, it.backend, it.answer()) == nobody));
-        assert_eq!((traffic.notes.samples.len(), traffic.notes.samples[0].status), (1, 404));
-        assert!(traffic.notes.samples[0].body.contains("404 Not Found"));
-    }
 }
 
 // What can go wrong.
@@ -286,7 +222,7 @@ fn a_reset_is_none_of_the_ends_in_order() {
 
 #[test]
 fn a_port_where_nobody_listens_refuses() {
-    let port = crate::support::ports(1)[0];
+    let port = free_port();
     for reuse in [Reuse::Kept, Reuse::New] {
         let traffic = run(&Load { connections: 4, reuse, ..load(backend(port), 12) });
         assert_eq!(sights(&traffic), [(ClientOutcome::Refused, false); 12]);
@@ -329,14 +265,179 @@ fn half_an_answer_is_truncated() {
 }
 
 #[test]
+fn bytes_after_a_response_are_named_and_end_its_connection() {
+    let address = server(|_, mut peer| peer.answer_all("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokok"));
+    let traffic = run(&load(address, 3));
+    assert_eq!(sights(&traffic), [(ClientOutcome::Altered, false); 3]);
+    assert!(traffic.observations.iter().all(|it| it.flaw == Some(Flaw::Malformed(Malformed::Surplus))));
+}
+
+#[test]
+fn bytes_that_come_while_a_connection_idles_are_those_of_its_last_response() {
+    let address = server(|_, mut peer| {
+        while peer.request().is_some() {
+            peer.say(OK);
+            thread::sleep(Duration::from_millis(10));
+            peer.say("late");
+        }
+    });
+    let load = Load { pacing: Pacing::Open { rate: 20.0 }, ..load(address, 3) };
+    let flaws: Vec<_> = run(&load).observations.iter().map(|it| it.flaw).collect();
+    let surplus = Some(Flaw::Malformed(Malformed::Surplus));
+    assert_eq!(flaws[..2], [surplus; 2]);
+}
+
+#[test]
+fn a_server_may_say_that_an_idle_connection_has_timed_out() {
+    let address = server(|_, mut peer| {
+        peer.answer_one(OK);
+        thread::sleep(Duration::from_millis(10));
+        peer.say("HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n");
+    });
+    let load = Load { pacing: Pacing::Open { rate: 20.0 }, ..load(address, 3) };
+    assert!(run(&load).observations.iter().all(|it| (it.sight, it.flaw) == (ClientOutcome::Answer, None)));
+}
+
+#[test]
+fn a_response_is_read_while_its_request_is_still_sent() {
+    const REFUSED: &str = "HTTP/1.1 413 Payload Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    let body = vec![b'x'; 20_000_000];
+    // Closes with the body unread, which resets the connection; or reads nothing and stays.
+    for stays in [false, true] {
+        let address = server(move |_, mut peer| {
+            if peer.head().is_some() && peer.say(REFUSED) && stays {
+                thread::sleep(Duration::from_secs(3));
+            }
+        });
+        let refused = |it: &Observation| (it.sight, it.status) == (ClientOutcome::Answer, 413);
+        let load = Load {
+            request: request("POST", &[&body], false),
+            connections: 2,
+            timeout: Duration::from_secs(2),
+            ..load(address, 6)
+        };
+        let traffic = run(&load);
+        assert!(traffic.observations.iter().all(refused), "{:?}", traffic.observations);
+        let mut prober = Prober::new(target(address), RUN, FIRST, Duration::from_secs(2), Identity::Fleet)
+            .with_request(load.request);
+        let seen = prober.probe(&Probe::default(), &mut Backends::new(Vec::new())).unwrap();
+        assert!(refused(&seen.observation), "{seen:?}");
+    }
+}
+
+#[test]
+fn bodies_are_sent_in_turn_and_in_chunks_if_wanted() {
+    for chunked in [false, true] {
+        let bodies = Arc::new(Mutex::new(Vec::new()));
+        let address = server({
+            let bodies = bodies.clone();
+            move |_, mut peer| {
+                while let Some(asked) = peer.request() {
+                    assert_eq!(asked.header("Transfer-Encoding").is_some(), chunked);
+                    let body = if chunked { peer.chunks() } else { asked.body };
+                    bodies.lock().unwrap().push(String::from_utf8(body).unwrap());
+                    peer.say(OK);
+                }
+            }
+        });
+        let load = Load { request: request("POST", &[b"one", b"two", b""], chunked), ..load(address, 5) };
+        assert_eq!(sights(&run(&load)).len(), 5);
+        assert_eq!(*bodies.lock().unwrap(), ["one", "two", "", "one", "two"], "{chunked}");
+    }
+}
+
+#[test]
+fn a_body_waits_until_it_is_asked_for_or_for_a_second() {
+    let spec = |bodies: &[&[u8]]| {
+        let bodies: Vec<Arc<[u8]>> = bodies.iter().map(|body| Arc::from(*body)).collect();
+        Arc::new(RequestSpec::new("POST", &[], &bodies, false, true).unwrap())
+    };
+    for (first, least) in [("HTTP/1.1 100 Continue\r\n\r\n", 0), ("", 900)] {
+        let address = server(move |_, mut peer| {
+            while let Some(head) = peer.head() {
+                assert!(head.contains("Expect: 100-continue\r\n"), "{head}");
+                peer.0.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+                assert!(peer.0.read(&mut [0; 1]).is_err(), "the body came unasked");
+                peer.0.set_read_timeout(None).unwrap();
+                peer.say(first);
+                let mut body = [0; 3];
+                peer.0.read_exact(&mut body).unwrap();
+                assert_eq!(&body, b"abc");
+                peer.say(OK);
+            }
+        });
+        let traffic = run(&Load { request: spec(&[b"abc"]), ..load(address, 2) });
+        assert_eq!(sights(&traffic), [(ClientOutcome::Answer, false), (ClientOutcome::Answer, true)]);
+        assert!(traffic.observations.iter().all(|it| it.ended.since(it.due) >= Duration::from_millis(least)));
+    }
+    // A refusal comes instead, and the body is never sent.
+    let address = server(|_, mut peer| {
+        peer.head();
+        peer.say("HTTP/1.1 417 No\r\nContent-Length: 0\r\n\r\n");
+        assert_eq!(peer.0.read(&mut [0; 1]).unwrap_or(0), 0, "a body after a refusal");
+    });
+    let traffic = run(&Load { request: spec(&[b"abc"]), ..load(address, 2) });
+    assert!(traffic.observations.iter().all(|it| it.status == 417 && !it.reused));
+}
+
+#[test]
+fn a_connection_begins_with_a_proxy_header_if_wanted() {
+    let address = server(|_, mut peer| {
+        let (own, other) = (peer.0.local_addr().unwrap(), peer.0.peer_addr().unwrap());
+        let expected = format!("PROXY TCP4 {} {} {} {}\r\nGET ", other.ip(), own.ip(), other.port(), own.port());
+        let mut begin = vec![0; expected.len()];
+        peer.0.read_exact(&mut begin).unwrap();
+        if begin == expected.as_bytes() {
+            peer.answer_all(OK);
+        }
+    });
+    let target = Target { haproxy_protocol: true, ..target(address) };
+    let traffic = run(&Load { targets: vec![target.clone()], ..load(address, 3) });
+    assert_eq!(sights(&traffic)[0], (ClientOutcome::Answer, false));
+    let mut prober = Prober::new(target, RUN, FIRST, PATIENCE, Identity::Fleet);
+    let seen = prober.probe(&Probe::default(), &mut Backends::new(Vec::new())).unwrap();
+    assert_eq!(seen.observation.sight, ClientOutcome::Answer);
+}
+
+#[test]
+fn several_urls_are_asked_in_turn() {
+    for pacing in [Pacing::Closed, Pacing::Open { rate: 2000.0 }] {
+        let paths = Arc::new(Mutex::new(Vec::new()));
+        let serve = || {
+            let paths = paths.clone();
+            server(move |_, mut peer| {
+                while let Some(asked) = peer.request() {
+                    let path = asked.head.split(' ').nth(1).unwrap().to_owned();
+                    paths.lock().unwrap().push((peer.0.local_addr().unwrap().port(), path));
+                    peer.say(OK);
+                }
+            })
+        };
+        let (one, other) = (serve(), serve());
+        let to = |address: SocketAddr, path: &str| Target::new(address, address.to_string(), path);
+        let targets = vec![to(one, "/a"), to(one, "/b"), to(other, "/c")];
+        let load = Load { targets, connections: 4, pacing, ..load(one, 300) };
+        assert_eq!(sights(&run(&load)).len(), 300);
+        let count = |address: SocketAddr, path: &str| {
+            let all = paths.lock().unwrap();
+            all.iter().filter(|it| **it == (address.port(), path.to_owned())).count()
+        };
+        let counts = [count(one, "/a"), count(one, "/b"), count(other, "/c")];
+        assert_eq!(counts.iter().sum::<usize>(), 300, "each path is asked at its own address: {counts:?}");
+        assert!(counts.iter().all(|count| *count >= 30), "{counts:?}");
+    }
+}
+
+#[test]
 fn what_is_no_answer_is_malformed_and_ends_its_connection() {
-    for (text, status) in [("220 smtp.example ESMTP\r\n", 0), ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokok", 200)]
+    for (text, status) in
+        [("220 smtp.example ESMTP\r\n", 0), ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n", 200)]
     {
         let address = server(move |_, mut peer| peer.answer_all(text));
         let traffic = run(&load(address, 3));
         assert_eq!(sights(&traffic), [(ClientOutcome::Malformed, false); 3], "{text}");
         assert!(traffic.observations.iter().all(|it| it.status == status));
-        assert_eq!(traffic.notes.samples.len(), 1);
+        assert_eq!(traffic.samples.unusual.len(), 1);
     }
 }
 
@@ -436,28 +537,6 @@ fn has_been_closed(port: u16) -> bool {
 }
 
 #[test]
-fn without_a_file_descriptor_a_drive_ends_with_the_reason() {
-    const FEW: &str = "UUID_GENERATOR_TEST_FEW_FILES";
-    if std::env::var_os(FEW).is_none() {
-        let this = std::env::current_exe().unwrap();
-        let mut command = std::process::Command::new("sh");
-        command.args([
-            "-c",
-            r#"ulimit -n 40; exec "$0" --exact traffic::without_a_file_descriptor_a_drive_ends_with_the_reason"#,
-        ]);
-        let output = crate::support::run(command.arg(this).env(FEW, "1"));
-        let said = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success() && said.contains("1 passed"), "{said}");
-        return;
-    }
-    // Nobody accepts: the kernel does.
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let load = Load { connections: 100, ..load(listener.local_addr().unwrap(), 100) };
-    let error = drive(&load, &mut Backends::new(Vec::new()), &Progress::default()).unwrap_err();
-    assert!(matches!(error, DriveError::OutOfFiles { limit: Some(40) }), "{error}");
-}
-
-#[test]
 fn a_request_is_never_sent_twice() {
     let ids = Arc::new(Mutex::new(Vec::new()));
     let address = server({
@@ -495,7 +574,7 @@ fn a_large_body_arrives_whole() {
             }
         }
     });
-    let traffic = run(&Load { method: "PUT".to_owned(), body, connections: 2, ..load(address, 6) });
+    let traffic = run(&Load { request: request("PUT", &[&body], false), connections: 2, ..load(address, 6) });
     assert!(traffic.observations.iter().all(|it| (it.sight, it.status) == (ClientOutcome::Answer, 200)), "{traffic:?}");
 }
 
@@ -510,12 +589,14 @@ fn examples_are_kept_of_what_is_unusual() {
             ));
         }
     });
-    let notes = run(&load(address, 10)).notes;
-    assert_eq!((notes.servers, notes.vias), (vec!["nginx".to_owned()], vec!["1.1 proxy".to_owned()]));
-    assert_eq!(notes.cookies, ["route"]);
-    let kinds: Vec<_> = notes.samples.iter().map(|it| (it.status, it.identified, it.body.len())).collect();
+    let samples = run(&load(address, 10)).samples;
+    assert_eq!(
+        (samples.servers.clone(), samples.vias.clone()),
+        (vec!["nginx".to_owned()], vec!["1.1 proxy".to_owned()])
+    );
+    let kinds: Vec<_> = samples.unusual.iter().map(|it| (it.status, it.identified, it.body.len())).collect();
     assert_eq!(kinds, [(502, false, 300), (200, false, 300)]);
-    assert!(notes.samples[0].head.starts_with("HTTP/1.1 502 Bad Gateway\r\nServer: nginx\r\n"));
+    assert!(samples.unusual[0].head.starts_with("HTTP/1.1 502 Bad Gateway\r\nServer: nginx\r\n"));
 }
 
 // Pacing.
@@ -690,35 +771,101 @@ fn a_client_sends_the_cookies_that_it_was_given() {
     assert_eq!(*seen.lock().unwrap(), [[None, None, None], own.clone(), own].concat());
 }
 
+/// Slow servers see how many of their clients' requests are open at once.
+#[test]
+fn a_client_is_used_again_only_after_its_first_response() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let address = server({
+        let seen = seen.clone();
+        move |_, mut peer| {
+            while let Some(asked) = peer.request() {
+                let cookie = asked.header("Cookie").map(str::to_owned);
+                seen.lock().unwrap().push(cookie.is_none());
+                thread::sleep(Duration::from_millis(5));
+                let set = format!("Set-Cookie: who={}; Path=/\r\n", asked.id().sequence);
+                let set = if cookie.is_none() { &set } else { "" };
+                peer.say(&format!("HTTP/1.1 200 OK\r\n{set}Content-Length: 0\r\n\r\n"));
+            }
+        }
+    });
+    for pacing in [Pacing::Closed, Pacing::Open { rate: 3000.0 }] {
+        seen.lock().unwrap().clear();
+        run(&Load { vary: Vary::Jar { clients: 4 }, connections: 16, pacing, ..load(address, 60) });
+        let strangers = seen.lock().unwrap().iter().filter(|stranger| **stranger).count();
+        assert_eq!(strangers, 4, "each client comes without a cookie once: {pacing:?}");
+    }
+}
+
+#[test]
+fn many_clients_with_addresses_share_few_connections() {
+    let (open, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let address = server({
+        let (open, most) = (open.clone(), most.clone());
+        move |_, mut peer| {
+            most.fetch_max(open.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            peer.answer_all(OK);
+            open.fetch_sub(1, Ordering::SeqCst);
+        }
+    });
+    let load = Load { vary: Vary::Source { clients: 40 }, connections: 8, ..load(address, 1200) };
+    let traffic = run(&load);
+    let clients: BTreeSet<u32> = traffic.observations.iter().map(|it| it.client).collect();
+    assert_eq!(clients.len(), 40);
+    assert!(traffic.observations.iter().all(|it| it.sight == ClientOutcome::Answer));
+    // One that ends is counted until its thread has seen that.
+    assert!(most.load(Ordering::SeqCst) <= 24, "{most:?} connections at once");
+    assert!(traffic.observations.iter().filter(|it| it.reused).count() > 800);
+}
+
 // Probes.
 
 #[test]
-fn probes_can_be_held_together_and_end_in_any_order() {
-    let (fleet, ports) = Fleet::of(1, &[]);
-    let mut backends = Backends::new(vec![ports[0].to_string()]);
-    let mut prober = Prober::new(target(backend(ports[0])), RUN, FIRST, PATIENCE, Identity::Fleet);
+fn probes_go_side_by_side_and_end_in_any_order() {
+    let address = server(|_, mut peer| {
+        while let Some(asked) = peer.request() {
+            thread::sleep(Duration::from_millis(100));
+            peer.say(&format!("HTTP/1.1 200 OK\r\nCheck-Request-Id: {}\r\nContent-Length: 0\r\n\r\n", asked.id()));
+        }
+    });
+    let mut backends = Backends::new(Vec::new());
+    let mut prober = Prober::new(target(address), RUN, FIRST, PATIENCE, Identity::Fleet);
+    let began = std::time::Instant::now();
+    let probes: Vec<Probe> =
+        (0..20).map(|slot| Probe { connection: Connection::Kept(slot), ..Probe::default() }).collect();
+    for reused in [false, true] {
+        let all = prober.probe_all(&probes, &mut backends).unwrap();
+        assert_eq!(all.len(), 20);
+        for seen in &all {
+            let it = seen.observation;
+            assert_eq!((it.sight, it.status, it.echo, it.reused), (ClientOutcome::Answer, 200, Echo::Own, reused));
+            assert!(it.ended.since(it.due) >= Duration::from_millis(100));
+        }
+    }
+    assert!(began.elapsed() < Duration::from_millis(1500), "{:?}", began.elapsed());
     let kept = Probe { connection: Connection::Kept(1), ..Probe::default() };
-    let first = prober.begin(&kept).unwrap();
-    let second = prober.begin(&Probe { path: Some("/?format=json"), ..Probe::default() }).unwrap();
-    let third = prober.probe(&Probe { method: Some("HEAD"), ..Probe::default() }, &mut backends).unwrap();
-    assert_eq!((first.sequence(&prober), third.sequence), (FIRST, FIRST + 2));
+    let first = prober.begin(&kept, &mut backends).unwrap();
+    let second = prober.begin(&Probe { method: Some("HEAD"), ..Probe::default() }, &mut backends).unwrap();
+    let third = prober.probe(&Probe::default(), &mut backends).unwrap();
+    assert_eq!((first.sequence(&prober), third.sequence), (FIRST + 40, FIRST + 42));
     let second = second.finish(&mut prober, &mut backends);
     let first = first.finish(&mut prober, &mut backends);
-    let again = prober.probe(&kept, &mut backends).unwrap();
-    assert!(again.observation.reused && again.connected);
-    for seen in [&first, &second, &third, &again] {
-        let it = seen.observation;
-        assert_eq!(
-            (it.sight, it.status, it.echo, it.backend),
-            (ClientOutcome::Answer, 200, Echo::Own, Backend(0)),
-            "{it:?}"
-        );
-        assert!(seen.head.starts_with("HTTP/1.1 200 OK\r\n") && seen.head.contains("Answer-Id: "));
-    }
-    let expected = [&first, &second, &third, &again].map(|seen| seen.observation);
-    assert_eq!(prober.next_sequence(), FIRST + 4);
-    assert_eq!(prober.into_observations().0, expected);
-    drop(fleet);
+    assert!(first.observation.reused && first.head.starts_with("HTTP/1.1 200 OK\r\n"));
+    let ended = [&first, &second, &third].map(|seen| seen.observation);
+    assert_eq!(prober.observations()[40..], ended);
+    let patience = Some(Duration::from_millis(10));
+    let late = prober.probe(&Probe { patience, ..Probe::default() }, &mut backends).unwrap();
+    assert_eq!(late.observation.sight, ClientOutcome::TimedOut);
+}
+
+#[test]
+fn probes_keep_to_a_rate() {
+    let address = server(|_, mut peer| peer.answer_all(OK));
+    let mut backends = Backends::new(Vec::new());
+    let mut prober = Prober::new(target(address), RUN, FIRST, PATIENCE, Identity::Fleet).with_rate(Some(100.0));
+    let began = std::time::Instant::now();
+    let probes = [Probe::default(); 10];
+    prober.probe_all(&probes, &mut backends).unwrap();
+    assert!(began.elapsed() >= Duration::from_millis(90), "{:?}", began.elapsed());
 }
 
 #[test]
@@ -730,7 +877,7 @@ fn a_probe_tells_what_went_wrong_as_a_drive_does() {
         let seen = prober.probe(&Probe { source, ..Probe::default() }, &mut backends).unwrap();
         (seen.observation.sight, seen.connected, seen.cookies)
     };
-    assert_eq!(probe(backend(crate::support::ports(1)[0]), PATIENCE), (ClientOutcome::Refused, false, Vec::new()));
+    assert_eq!(probe(backend(free_port()), PATIENCE), (ClientOutcome::Refused, false, Vec::new()));
     let closed = server(|_, mut peer| drop(peer.request()));
     assert_eq!(probe(closed, PATIENCE), (ClientOutcome::Closed, true, Vec::new()));
     let reset = server(|_, mut peer| {

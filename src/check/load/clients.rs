@@ -1,0 +1,242 @@
+//! The virtual clients of a load: in what their requests differ, which one sends the next, and what each has been given.
+
+use std::time::SystemTime;
+
+use crate::check::load::cookies::{Jar, Origin};
+use crate::check::load::request::{Parts, Payload, Template};
+use crate::check::load::{Load, Reuse, Target};
+
+/// In what the requests of virtual clients differ.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Vary {
+    /// There is one client.
+    Nothing,
+    /// Their addresses: 127.0.1.1, 127.0.2.1, …; each connection belongs to a client.
+    Source {
+        /// How many.
+        clients: u32,
+    },
+    /// Their paths.
+    Path {
+        /// In which `{}` stands for the client's number.
+        template: String,
+        /// How many.
+        clients: u32,
+    },
+    /// A header whose value is `client-N`.
+    Header {
+        /// Its name.
+        name: String,
+        /// How many.
+        clients: u32,
+    },
+    /// A cookie whose value is `client-N`.
+    Cookie {
+        /// Its name.
+        name: String,
+        /// How many.
+        clients: u32,
+    },
+    /// Each sends the cookies that it was given.
+    Jar {
+        /// How many.
+        clients: u32,
+    },
+}
+
+impl Vary {
+    /// How many virtual clients there are.
+    pub fn clients(&self) -> u32 {
+        match self {
+            Vary::Nothing => 1,
+            Vary::Source { clients }
+            | Vary::Path { clients, .. }
+            | Vary::Header { clients, .. }
+            | Vary::Cookie { clients, .. }
+            | Vary::Jar { clients } => (*clients).max(1),
+        }
+    }
+
+    /// Whether the requests of two clients are the same.
+    fn is_of_the_connection(&self) -> bool {
+        matches!(self, Vary::Nothing | Vary::Source { .. })
+    }
+}
+
+/// Requests of one client on a connection before the next client's turn, where connections are fewer.
+const ROUND: u64 = 8;
+
+/// The clients of one load.
+pub(super) struct Clients<'a> {
+    load: &'a Load,
+    count: u32,
+    /// Whose turn is next.
+    next: u32,
+    first: Vec<First>,
+    jars: Vec<Jar>,
+    origins: Vec<Origin>,
+    /// By client, target and body; one for all clients whose requests are the same.
+    templates: Vec<Option<Template>>,
+    round: u64,
+}
+
+/// What became of a client's first request: what a balancer remembers of a client it may learn from the first response.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum First {
+    Unsent,
+    InFlight,
+    Answered,
+}
+
+impl<'a> Clients<'a> {
+    pub(super) fn new(load: &'a Load) -> Clients<'a> {
+        let count = load.vary.clients();
+        let own = if load.vary.is_of_the_connection() { 1 } else { count as usize };
+        let jars = match load.vary {
+            Vary::Jar { .. } => vec![Jar::default(); count as usize],
+            Vary::Nothing | Vary::Source { .. } | Vary::Path { .. } | Vary::Header { .. } | Vary::Cookie { .. } => {
+                Vec::new()
+            }
+        };
+        let origin = |target: &Target| Origin::new(load.host_of(target), &target.path, target.tls.is_some());
+        let each = load.requests.map_or(ROUND, |requests| requests / u64::from(count) / 3);
+        Clients {
+            load,
+            count,
+            next: 0,
+            first: vec![First::Unsent; count as usize],
+            jars,
+            origins: load.targets.iter().map(origin).collect(),
+            templates: (0..own * load.targets.len() * load.request.payloads.len().max(1)).map(|_| None).collect(),
+            round: each.clamp(1, ROUND),
+        }
+    }
+
+    /// Whether each connection belongs to a client.
+    pub(super) fn have_connections(&self) -> bool {
+        matches!(self.load.vary, Vary::Source { .. })
+    }
+
+    fn keep_connections(&self) -> bool {
+        self.have_connections() && self.load.reuse == Reuse::Kept
+    }
+
+    /// The client that a slot begins with.
+    pub(super) fn of_slot(&self, slot: usize) -> u32 {
+        (slot % self.count as usize) as u32
+    }
+
+    /// Who sends the next request, on a slot that has sent that many in a row for a client of its own. None while each waits for
+    /// its first response.
+    pub(super) fn take(&mut self, slot: SlotClient, slots: usize) -> Option<u32> {
+        if self.count == 1 {
+            return Some(0);
+        }
+        if self.keep_connections() {
+            let moves_on = self.count as usize > slots && slot.in_a_row >= self.round;
+            return Some(if moves_on {
+                ((slot.client as usize + slots) % self.count as usize) as u32
+            } else {
+                slot.client
+            });
+        }
+        for _ in 0..self.count {
+            let client = self.next;
+            self.next = (self.next + 1) % self.count;
+            let first = &mut self.first[client as usize];
+            if *first != First::InFlight {
+                if *first == First::Unsent {
+                    *first = First::InFlight;
+                }
+                return Some(client);
+            }
+        }
+        None
+    }
+
+    /// A request of a client is over.
+    pub(super) fn end(&mut self, client: u32, answered: bool) {
+        let first = &mut self.first[client as usize];
+        if *first == First::InFlight {
+            *first = if answered { First::Answered } else { First::Unsent };
+        }
+    }
+
+    /// The request of a client to that target, with the body of that number.
+    pub(super) fn template(&mut self, client: u32, target: usize, body: usize) -> &mut Template {
+        let bodies = self.load.request.payloads.len().max(1);
+        let own = if self.load.vary.is_of_the_connection() { 0 } else { client as usize };
+        let place = (own * self.load.targets.len() + target) * bodies + body % bodies;
+        let jar = self.jars.get(client as usize);
+        if jar.is_some_and(Jar::may_expire) && jar.is_some_and(|jar| jar.has_expired(SystemTime::now())) {
+            self.templates[place] = None;
+        }
+        self.templates[place].get_or_insert_with(|| {
+            let cookies = jar.and_then(|jar| jar.header(&self.origins[target], SystemTime::now()));
+            template(self.load, client, &self.load.targets[target], self.load.request.payload(body), cookies)
+        })
+    }
+
+    /// Obeys the cookies of a response; what is not kept is given to `refused`, with the cookie's name.
+    pub(super) fn keep_cookies(
+        &mut self,
+        client: u32,
+        target: usize,
+        cookies: &[String],
+        now: SystemTime,
+        refused: &mut impl FnMut(String),
+    ) {
+        let Some(jar) = self.jars.get_mut(client as usize) else { return };
+        let mut changed = false;
+        for value in cookies {
+            match jar.set(value, &self.origins[target], now) {
+                Ok(now_differs) => changed |= now_differs,
+                Err(why) => {
+                    let name = value.split(['=', ';']).next().unwrap_or_default().trim();
+                    refused(format!("{name}: {why}"));
+                }
+            }
+        }
+        if changed {
+            let each = self.load.targets.len() * self.load.request.payloads.len().max(1);
+            self.templates[client as usize * each..][..each].fill(None);
+        }
+    }
+}
+
+/// What a slot's connection has carried.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct SlotClient {
+    pub(super) client: u32,
+    pub(super) in_a_row: u64,
+}
+
+/// What a client sends.
+fn template(load: &Load, client: u32, target: &Target, payload: Option<&Payload>, cookies: Option<String>) -> Template {
+    let mut path = target.path.clone();
+    let mut headers = load.request.headers.clone();
+    let own_cookie = headers.iter().position(|(name, _)| name.eq_ignore_ascii_case("cookie"));
+    let mut set_cookie = |pair: String| match own_cookie {
+        Some(place) => headers[place].1 += &format!("; {pair}"),
+        None => headers.push(("Cookie".to_owned(), pair)),
+    };
+    match &load.vary {
+        Vary::Nothing | Vary::Source { .. } => {}
+        Vary::Path { template, .. } => path = template.replace("{}", &client.to_string()),
+        Vary::Header { name, .. } => headers.push((name.clone(), format!("client-{client}"))),
+        Vary::Cookie { name, .. } => set_cookie(format!("{name}=client-{client}")),
+        Vary::Jar { .. } => cookies.into_iter().for_each(set_cookie),
+    }
+    let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let parts = Parts {
+        method: &load.request.method,
+        path: &path,
+        host: &target.host,
+        headers: &headers,
+        payload,
+        expect_continue: load.request.expect_continue,
+        given_cookies: matches!(load.vary, Vary::Jar { .. } | Vary::Cookie { .. }),
+        last: load.reuse == Reuse::New,
+    };
+    Template::new(&parts, load.run)
+}

@@ -1,0 +1,360 @@
+//! One connection and the request that it carries: what is sent, what is read, and when it is over. It reads while it sends, for
+//! a response may come before its request has left. Nothing here waits.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::net::{SendFlags, sockopt};
+
+use crate::check::load::Target;
+use crate::check::load::connect::{self, Failure};
+use crate::check::load::request::Template;
+use crate::check::load::response::{Book, Question, Reader, Rules, Step};
+use crate::io::poller::Interest;
+use crate::io::socket;
+use crate::io::stream::{Ending, Idle, Received, Stream};
+use crate::io::tls::TlsFailure;
+use crate::wire::Moment;
+use verdict::observation::{ClientOutcome, Observation};
+
+/// A body that waits for `100 Continue` goes without one after this time: RFC 9110 §10.1.1 wants no client to wait forever.
+const CONTINUE_PATIENCE: Duration = Duration::from_secs(1);
+
+/// A connection, or room for one.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    stream: Option<Stream>,
+    phase: Phase,
+    reader: Reader,
+    /// Whether the connection is established: with TLS, secured.
+    connected: bool,
+    /// Whether the connection is of no further use.
+    spent: bool,
+    /// Requests that the connection has carried.
+    carried: u32,
+    /// What of the head has not been sent.
+    outbox: Vec<u8>,
+    /// The body that follows, and how much of it has been sent.
+    late: Option<Arc<[u8]>>,
+    late_sent: usize,
+    /// Of a body that waits for 100: when it goes without having been asked for.
+    continues_at: Option<Moment>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Phase {
+    Idle,
+    Sending,
+    /// The head is sent, and the body waits for 100.
+    Waiting,
+    Receiving,
+}
+
+/// What a request waits for, or that it is over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Turn {
+    Waits(Interest),
+    Over(ClientOutcome),
+    /// This machine cannot: nothing was sent.
+    Local(Errno),
+}
+
+/// What is found on a connection that carries no request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Idleness {
+    /// It may carry the next one.
+    Usable,
+    Ended,
+    /// Bytes that nobody asked for.
+    Surplus,
+}
+
+impl Exchange {
+    /// No connection.
+    pub(super) fn new() -> Exchange {
+        Exchange {
+            stream: None,
+            phase: Phase::Idle,
+            reader: Reader::new(),
+            connected: false,
+            spent: false,
+            carried: 0,
+            outbox: Vec::new(),
+            late: None,
+            late_sent: 0,
+            continues_at: None,
+        }
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.phase == Phase::Idle
+    }
+
+    /// Whether there is a connection, established or not.
+    pub(super) fn is_open(&self) -> bool {
+        self.stream.is_some()
+    }
+
+    /// Whether all of the request has left that leaves before a response.
+    pub(super) fn has_sent(&self) -> bool {
+        self.phase != Phase::Sending
+    }
+
+    pub(super) fn is_connected(&self) -> bool {
+        self.connected
+    }
+
+    /// Whether the connection has carried a request before.
+    pub(super) fn is_reused(&self) -> bool {
+        self.carried > 0
+    }
+
+    pub(super) fn stream(&self) -> Option<&Stream> {
+        self.stream.as_ref()
+    }
+
+    pub(super) fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
+    /// When it must be looked at though nothing is ready.
+    pub(super) fn wakes_at(&self) -> Option<Moment> {
+        self.continues_at.filter(|_| self.phase == Phase::Waiting)
+    }
+
+    /// Ends the connection.
+    pub(super) fn close(&mut self) {
+        self.stream = None;
+        self.connected = false;
+        self.spent = false;
+        self.carried = 0;
+    }
+
+    /// Looks at a connection that carries no request.
+    pub(super) fn look(&mut self) -> Idleness {
+        let Some(stream) = &mut self.stream else { return Idleness::Usable };
+        match stream.look() {
+            Idle::Nothing => Idleness::Usable,
+            Idle::Ended => Idleness::Ended,
+            Idle::Bytes(first) => {
+                // A server may say so before it closes an idle connection: RFC 9110 §15.5.9.
+                const TIMEOUT: &[u8] = b"408";
+                let status = first.starts_with(b"HTTP/1.").then_some(&first[9..12]);
+                if status == Some(TIMEOUT) { Idleness::Ended } else { Idleness::Surplus }
+            }
+        }
+    }
+
+    /// Begins to connect.
+    pub(super) fn open(&mut self, target: &Target, from: Option<IpAddr>, kept: bool) -> Result<(), Failure> {
+        let socket = connect::open(target.address, from)?;
+        if kept {
+            let _ = sockopt::set_tcp_nodelay(&socket, true);
+        }
+        let preamble =
+            if target.haproxy_protocol { connect::proxy_header(&socket, target.address) } else { Vec::new() };
+        self.close();
+        self.stream = Some(Stream::over(socket, target.tls.as_ref(), preamble));
+        Ok(())
+    }
+
+    /// Sends a request, as far as the kernel takes it.
+    pub(super) fn start(
+        &mut self,
+        question: Question,
+        template: &mut Template,
+        rules: &Rules,
+        book: &mut Book,
+        input: &mut [u8],
+        now: Moment,
+    ) -> Turn {
+        self.reader.begin(question);
+        self.outbox.clear();
+        self.late = template.late().cloned();
+        self.late_sent = 0;
+        self.continues_at = template.waits().then(|| now.after(CONTINUE_PATIENCE));
+        self.phase = Phase::Sending;
+        let Some(stream) = &mut self.stream else { return Turn::Over(ClientOutcome::Unreachable) };
+        let head = template.with(question.sequence);
+        let more = self.late.is_some() && self.continues_at.is_none();
+        let flags = if more { SendFlags::NOSIGNAL | SendFlags::MORE } else { SendFlags::NOSIGNAL };
+        match stream.send(head, flags) {
+            Ok(sent) if sent == head.len() && self.late.is_none() && stream.is_flushed() => {
+                self.connected = true;
+                self.phase = Phase::Receiving;
+                Turn::Waits(Interest::Read)
+            }
+            Ok(sent) => {
+                self.connected = true;
+                self.outbox.extend_from_slice(&head[sent..]);
+                self.send_on(rules, book, input)
+            }
+            Err(Errno::AGAIN | Errno::INTR) => {
+                self.outbox.extend_from_slice(head);
+                Turn::Waits(self.interest())
+            }
+            Err(errno) => self.send_failed(errno, rules, book, input),
+        }
+    }
+
+    fn interest(&self) -> Interest {
+        match (self.phase, &self.stream) {
+            (Phase::Sending, Some(stream)) if stream.wants_to_send() => Interest::ReadWrite,
+            _ => Interest::Read,
+        }
+    }
+
+    fn send_on(&mut self, rules: &Rules, book: &mut Book, input: &mut [u8]) -> Turn {
+        loop {
+            let Some(stream) = &mut self.stream else { return Turn::Over(ClientOutcome::Unreachable) };
+            let late = self.late.as_deref().map_or(&[][..], |late| &late[self.late_sent..]);
+            let rest = match self.outbox.as_slice() {
+                [] if self.continues_at.is_some() => &[],
+                [] => late,
+                head => head,
+            };
+            let sent =
+                if rest.is_empty() { stream.flush().map(|()| 0) } else { stream.send(rest, SendFlags::NOSIGNAL) };
+            match sent {
+                Ok(_) if rest.is_empty() => {
+                    self.connected = true;
+                    self.phase = if self.continues_at.is_some() { Phase::Waiting } else { Phase::Receiving };
+                    return Turn::Waits(Interest::Read);
+                }
+                Ok(sent) => {
+                    self.connected = true;
+                    if self.outbox.is_empty() {
+                        self.late_sent += sent;
+                    } else {
+                        self.outbox.drain(..sent);
+                    }
+                }
+                Err(Errno::AGAIN | Errno::INTR) => return Turn::Waits(self.interest()),
+                Err(errno) => return self.send_failed(errno, rules, book, input),
+            }
+        }
+    }
+
+    fn send_failed(&mut self, errno: Errno, rules: &Rules, book: &mut Book, input: &mut [u8]) -> Turn {
+        let secured = self.stream.as_ref().is_some_and(Stream::is_secured);
+        if !self.connected && !secured {
+            let tls_failed = self.stream.as_ref().is_some_and(|stream| stream.tls_failure().is_some());
+            let failure = match errno {
+                _ if tls_failed => Failure::Peer(ClientOutcome::TlsFailed),
+                // A connection that was established and reset before anything was sent is a connection.
+                Errno::CONNRESET | Errno::PIPE => Failure::Peer(ClientOutcome::Reset),
+                errno => connect::failure(errno),
+            };
+            self.spent = true;
+            return match failure {
+                Failure::Peer(outcome) => self.over(outcome),
+                Failure::Local(errno) => Turn::Local(errno),
+            };
+        }
+        // The response may have come before the connection ended.
+        self.connected = true;
+        self.phase = Phase::Receiving;
+        self.spent = true;
+        loop {
+            let Some(stream) = &mut self.stream else { return self.over(ClientOutcome::Closed) };
+            match stream.receive(input) {
+                Received::Bytes(length) => {
+                    if let Step::Over(outcome) = self.reader.feed(&input[..length], rules, book) {
+                        return self.over(outcome);
+                    }
+                }
+                Received::Nothing | Received::End(_) => return self.ended(socket::ending(errno), rules, book),
+            }
+        }
+    }
+
+    /// Goes on when the connection is ready, or when it [wakes](Exchange::wakes_at). `ends` says that the other end has sent all
+    /// that it will.
+    pub(super) fn serve(&mut self, ends: bool, rules: &Rules, book: &mut Book, input: &mut [u8], now: Moment) -> Turn {
+        if self.phase == Phase::Sending && !self.connected {
+            return self.send_on(rules, book, input);
+        }
+        loop {
+            let Some(stream) = &mut self.stream else { return Turn::Over(ClientOutcome::Closed) };
+            match stream.receive(input) {
+                Received::Bytes(length) => {
+                    let more = stream.hides_bytes();
+                    if let Step::Over(outcome) = self.reader.feed(&input[..length], rules, book) {
+                        // What has not been sent would be read as another request.
+                        self.spent |= ends || self.phase != Phase::Receiving || !self.reader.is_reusable();
+                        return self.over(outcome);
+                    }
+                    if !more {
+                        break;
+                    }
+                }
+                Received::Nothing => break,
+                Received::End(ending) => return self.ended(ending, rules, book),
+            }
+        }
+        match self.phase {
+            Phase::Waiting if self.reader.has_head() => Turn::Waits(Interest::Read),
+            Phase::Waiting if self.reader.continues() || self.continues_at.is_none_or(|at| now >= at) => {
+                self.continues_at = None;
+                self.phase = Phase::Sending;
+                self.send_on(rules, book, input)
+            }
+            Phase::Sending => self.send_on(rules, book, input),
+            Phase::Waiting | Phase::Receiving | Phase::Idle => Turn::Waits(Interest::Read),
+        }
+    }
+
+    fn ended(&mut self, ending: Ending, rules: &Rules, book: &mut Book) -> Turn {
+        self.spent = true;
+        let outcome = self.reader.end(ending, rules, book).unwrap_or(connect::outcome(ending));
+        self.over(outcome)
+    }
+
+    /// The time is over.
+    pub(super) fn expire(&mut self, book: &mut Book) -> ClientOutcome {
+        let outcome = match &self.stream {
+            _ if self.connected => ClientOutcome::TimedOut,
+            Some(stream) if stream.is_shaking_hands() => ClientOutcome::TlsFailed,
+            Some(_) | None => ClientOutcome::Unreachable,
+        };
+        self.spent = true;
+        self.reader.give_up(outcome, book);
+        self.over(outcome);
+        outcome
+    }
+
+    /// The request cannot be sent.
+    pub(super) fn refuse(&mut self, question: Question) {
+        self.reader.begin(question);
+    }
+
+    fn over(&mut self, outcome: ClientOutcome) -> Turn {
+        self.phase = Phase::Idle;
+        self.late = None;
+        self.carried += 1;
+        if !matches!(outcome, ClientOutcome::Answer | ClientOutcome::Altered) {
+            self.spent = true;
+        }
+        Turn::Over(outcome)
+    }
+
+    /// Whether the connection, now that the request is over, is of no further use.
+    pub(super) fn is_spent(&self) -> bool {
+        self.spent
+    }
+
+    pub(super) fn note(&self, observation: &mut Observation) {
+        self.reader.note(observation);
+    }
+
+    /// Why there is no TLS, or no more of it.
+    pub(super) fn tls_failure(&self, outcome: ClientOutcome) -> Option<TlsFailure> {
+        let stream = self.stream.as_ref()?;
+        match (stream.tls_failure(), outcome) {
+            (None, ClientOutcome::TlsFailed) => Some(TlsFailure::TimedOut),
+            (failure, _) => failure.cloned(),
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! PURE. Who answered: by our headers, our page, or where the user says that a backend's name stands; and the list of backends
+//! that were seen.
+
+use uuid::Uuid;
+
+use crate::check::load::page::UUID_BYTES;
+use crate::check::load::request::ID_BYTES;
+use verdict::observation::{Backend, Echo};
+
+/// A body in which a backend's name stands is kept up to here.
+const KEPT_LIMIT: usize = 1024 * 1024;
+
+/// Where the name of the backend is found in a response.
+#[derive(Clone, Debug)]
+pub enum Identity {
+    /// In our headers; without those, on our page. The responses are verified.
+    Fleet,
+    /// In this header.
+    Header(String),
+    /// In a body of JSON, at this pointer (RFC 6901).
+    Json(String),
+    /// What the first group of this expression matches in the body, or all of it if it has no group.
+    Regex(regex_lite::Regex),
+}
+
+impl Identity {
+    /// Whether responses are verified to be those of our backends.
+    pub fn is_fleet(&self) -> bool {
+        matches!(self, Identity::Fleet)
+    }
+
+    /// Whether the name stands in the body.
+    fn is_in_body(&self) -> bool {
+        matches!(self, Identity::Json(_) | Identity::Regex(_))
+    }
+
+    /// The name in a body.
+    pub fn find(&self, body: &[u8]) -> Option<String> {
+        match self {
+            Identity::Fleet | Identity::Header(_) => None,
+            Identity::Json(pointer) => {
+                let document: serde_json::Value = serde_json::from_slice(body).ok()?;
+                match document.pointer(pointer)? {
+                    serde_json::Value::Null => None,
+                    serde_json::Value::String(text) => Some(text.clone()),
+                    other => Some(other.to_string()),
+                }
+            }
+            Identity::Regex(expression) => {
+                let body = String::from_utf8_lossy(body);
+                let groups = expression.captures(&body)?;
+                groups.get(1).or_else(|| groups.get(0)).map(|name| name.as_str().to_owned())
+            }
+        }
+    }
+}
+
+/// What a response says of who gave it and to what.
+#[derive(Debug)]
+pub(super) struct Identify {
+    asked: [u8; ID_BYTES],
+    pub(super) backend: Backend,
+    pub(super) echo: Echo,
+    pub(super) generator: Option<u16>,
+    /// As the head writes it.
+    pub(super) response: Option<[u8; UUID_BYTES]>,
+    pub(super) response_id: Uuid,
+    /// The head names two, or none that can be one.
+    pub(super) contradicts: bool,
+    /// Of a body in which the backend's name stands.
+    kept: Vec<u8>,
+}
+
+impl Identify {
+    /// Nothing is known of a response to the request with that id.
+    pub(super) fn new(asked: [u8; ID_BYTES]) -> Identify {
+        Identify {
+            asked,
+            backend: Backend::UNKNOWN,
+            echo: Echo::None,
+            generator: None,
+            response: None,
+            response_id: Uuid::nil(),
+            contradicts: false,
+            kept: Vec::new(),
+        }
+    }
+
+    /// The id of the response, once more if it says so twice.
+    pub(super) fn see_response(&mut self, value: &[u8]) {
+        let text: Option<[u8; UUID_BYTES]> = value.try_into().ok();
+        let id = text.and_then(|text| Uuid::try_parse_ascii(&text).ok()).filter(|id| !id.is_nil());
+        self.contradicts |= id.is_none() || self.response.is_some_and(|earlier| text != Some(earlier));
+        if let (Some(id), None) = (id, self.response) {
+            self.response = text;
+            self.response_id = id;
+        }
+    }
+
+    pub(super) fn see_generator(&mut self, value: &[u8]) {
+        // As a number is written: no zero before it, no sign.
+        let digits = value.iter().all(u8::is_ascii_digit) && (value.len() == 1 || value.first() != Some(&b'0'));
+        let number = str::from_utf8(value).ok().filter(|_| digits).and_then(|text| text.parse().ok());
+        self.contradicts |= number.is_none() || self.generator.is_some_and(|earlier| number != Some(earlier));
+        self.generator = self.generator.or(number);
+    }
+
+    pub(super) fn see_echo(&mut self, value: &[u8]) {
+        let own = *value == self.asked && self.echo != Echo::Other;
+        self.echo = if own { Echo::Own } else { Echo::Other };
+    }
+
+    /// A field that the user named.
+    pub(super) fn see_name(&mut self, value: &[u8], backends: &mut Backends) {
+        self.backend = backends.of_name(&String::from_utf8_lossy(value));
+    }
+
+    /// The head is complete.
+    pub(super) fn end_head(&mut self, identity: &Identity, backends: &mut Backends) {
+        if let (Identity::Fleet, Some(number)) = (identity, self.generator) {
+            self.backend = backends.of_generator(number);
+        }
+    }
+
+    /// Whether the head names one of our backends.
+    pub(super) fn is_ours(&self) -> bool {
+        self.generator.is_some() || self.response.is_some()
+    }
+
+    /// A piece of the body.
+    pub(super) fn see_data(&mut self, data: &[u8], identity: &Identity) {
+        if identity.is_in_body() {
+            let room = KEPT_LIMIT - self.kept.len();
+            self.kept.extend_from_slice(&data[..data.len().min(room)]);
+        }
+    }
+
+    /// Our page says who wrote it, where the head does not.
+    pub(super) fn see_page(&mut self, number: u16, uuid: &[u8; UUID_BYTES], backends: &mut Backends) {
+        if self.generator.is_none() {
+            self.backend = backends.of_generator(number);
+        }
+        if self.response.is_none() {
+            self.response_id = Uuid::try_parse_ascii(uuid).unwrap_or_default();
+        }
+    }
+
+    /// The body has ended.
+    pub(super) fn end_body(&mut self, identity: &Identity, backends: &mut Backends) {
+        if identity.is_in_body()
+            && let Some(name) = identity.find(&self.kept)
+        {
+            self.backend = backends.of_name(&name);
+        }
+    }
+}
+
+/// The backends of a run, by number. Names beyond 4096 stay unknown: they are no names of backends.
+#[derive(Clone, Debug)]
+pub struct Backends {
+    names: Vec<String>,
+    /// Places of generator numbers.
+    generators: Vec<Backend>,
+}
+
+const MOST: usize = 4096;
+
+impl Backends {
+    /// Those that will be seen, in this order: places in it are what observations say.
+    pub fn new(names: Vec<String>) -> Backends {
+        let mut generators = vec![Backend::UNKNOWN; usize::from(u16::MAX) + 1];
+        for (name, place) in names.iter().zip(0..) {
+            if let Ok(number) = name.parse::<u16>() {
+                generators[usize::from(number)] = Backend(place);
+            }
+        }
+        Backends { names, generators }
+    }
+
+    /// All of them, those that were seen and not expected at the end.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// The name of one; none for [`Backend::UNKNOWN`].
+    pub fn name(&self, backend: Backend) -> Option<&str> {
+        self.names.get(usize::from(backend.0)).map(String::as_str)
+    }
+
+    /// The backend with that generator number.
+    pub fn of_generator(&mut self, number: u16) -> Backend {
+        let known = self.generators[usize::from(number)];
+        if known.is_known() {
+            return known;
+        }
+        let backend = self.of_name(&number.to_string());
+        self.generators[usize::from(number)] = backend;
+        backend
+    }
+
+    /// The backend with that name.
+    pub fn of_name(&mut self, name: &str) -> Backend {
+        if let Some(place) = self.names.iter().position(|known| known == name) {
+            return Backend(place as u16);
+        }
+        if self.names.len() >= MOST {
+            return Backend::UNKNOWN;
+        }
+        self.names.push(name.to_owned());
+        Backend((self.names.len() - 1) as u16)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn backends_keep_their_places_and_unexpected_ones_come_last() {
+        let mut backends = Backends::new(vec!["9001".to_owned(), "9002".to_owned()]);
+        assert_eq!(backends.of_generator(9002), Backend(1));
+        assert_eq!(backends.of_generator(80), Backend(2));
+        assert_eq!((backends.of_generator(80), backends.of_name("80")), (Backend(2), Backend(2)));
+        assert_eq!(backends.of_name("web 2"), Backend(3));
+        assert_eq!(backends.names(), ["9001", "9002", "80", "web 2"]);
+        assert_eq!((backends.name(Backend(0)), backends.name(Backend::UNKNOWN)), (Some("9001"), None));
+    }
+
+    #[test]
+    fn names_without_end_are_no_backends() {
+        let mut backends = Backends::new(Vec::new());
+        for number in 0..MOST {
+            assert!(backends.of_name(&format!("request {number}")).is_known());
+        }
+        assert!(!backends.of_name("one more").is_known());
+        assert!(backends.of_name("request 7").is_known());
+    }
+}

@@ -1,0 +1,334 @@
+//! PURE. Whether a response is the one that its backend wrote: by the digest that it carries; without one by our page, or by the
+//! response's id in the body. A content coding that was added on the way is undone first.
+
+use std::fmt;
+use std::io::Write;
+
+use flate2::write::{GzDecoder, ZlibDecoder};
+use http::Digest;
+
+use crate::check::load::identify::{Backends, Identify};
+use crate::check::load::page::{Page, Search};
+use verdict::observation::Flaw;
+use verdict::response::{HeadChange, PATTERN, ReceivedHead, is_pattern, of_body, of_pattern, read_digest_value};
+
+/// What a response is compared with, and how far that has come.
+#[derive(Debug)]
+pub(super) struct Verify {
+    /// Digests of head and body, as the response carries them.
+    said: Option<(u32, u32)>,
+    /// The digest is none, or there are two.
+    unreadable: bool,
+    head: ReceivedHead,
+    varies_by_accept: bool,
+    kind: Kind,
+    /// The head names one of our backends.
+    ours: bool,
+    coding: Coding,
+    /// Bytes of content, decoded.
+    length: u64,
+    against: Against,
+}
+
+#[derive(Debug)]
+enum Against {
+    Nothing,
+    /// Our page, where no digest says better.
+    Page(Box<Page>),
+    /// The id that must stand in it.
+    Search(Box<Search>),
+    Digest(BodyDigest),
+}
+
+/// The digest of a body as it comes.
+#[derive(Debug)]
+enum BodyDigest {
+    /// Nothing has come.
+    Empty,
+    /// All of it came in one piece, as most do.
+    Whole(u32),
+    Pieces(Digest),
+    /// Bytes of the pattern, so far: a backend tells their number alone.
+    Pattern,
+}
+
+/// A content coding.
+enum Coding {
+    Identity,
+    Gzip(Box<GzDecoder<Vec<u8>>>),
+    Deflate(Box<ZlibDecoder<Vec<u8>>>),
+    /// One that is not undone here: the body is not compared.
+    Other,
+    /// It could not be undone.
+    Broken,
+}
+
+impl fmt::Debug for Coding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Coding::Identity => "Identity",
+            Coding::Gzip(_) => "Gzip",
+            Coding::Deflate(_) => "Deflate",
+            Coding::Other => "Other",
+            Coding::Broken => "Broken",
+        })
+    }
+}
+
+/// What came of it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) struct Comparison {
+    /// Of what kind the response is not the one that was written.
+    pub(super) flaw: Option<Flaw>,
+    /// Fields that differ.
+    pub(super) changes: Vec<HeadChange>,
+    /// The head's digest is none that a backend writes.
+    pub(super) digest_changed: bool,
+}
+
+/// What a response is compared with depends on these.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Kind {
+    pub(super) status: u16,
+    /// Bytes of its body, where the head says.
+    pub(super) length: Option<u64>,
+    pub(super) has_body: bool,
+    pub(super) html: bool,
+    /// Responses of our fleet alone are compared.
+    pub(super) fleet: bool,
+}
+
+impl Verify {
+    /// Nothing has come.
+    pub(super) fn new() -> Verify {
+        Verify {
+            said: None,
+            unreadable: false,
+            head: ReceivedHead::default(),
+            varies_by_accept: false,
+            kind: Kind { status: 0, length: None, has_body: false, html: false, fleet: false },
+            ours: false,
+            coding: Coding::Identity,
+            length: 0,
+            against: Against::Nothing,
+        }
+    }
+
+    /// A field that may be one of those that a digest covers.
+    pub(super) fn see_field(&mut self, name: &str, value: &[u8]) {
+        self.head.see(name, value);
+        if name.len() == 4 && name.eq_ignore_ascii_case("vary") {
+            let accept = |it: &[u8]| it == b"*" || it.eq_ignore_ascii_case(b"accept");
+            self.varies_by_accept |= http::list(value).any(accept);
+        }
+    }
+
+    /// The digest itself.
+    pub(super) fn see_digest(&mut self, value: &[u8]) {
+        let said = read_digest_value(value);
+        self.unreadable |= said.is_none() || self.said.is_some_and(|earlier| Some(earlier) != said);
+        self.said = self.said.or(said);
+    }
+
+    /// A content coding: backends write none.
+    pub(super) fn see_coding(&mut self, value: &[u8]) {
+        let is = |name: &str| value.eq_ignore_ascii_case(name.as_bytes());
+        if is("identity") {
+            return;
+        }
+        self.coding = match &self.coding {
+            Coding::Identity if is("gzip") || is("x-gzip") => Coding::Gzip(Box::new(GzDecoder::new(Vec::new()))),
+            Coding::Identity if is("deflate") => Coding::Deflate(Box::new(ZlibDecoder::new(Vec::new()))),
+            _ => Coding::Other,
+        };
+    }
+
+    /// Whether the head is not the one that was written.
+    pub(super) fn head_differs(&self) -> bool {
+        let written = self.said.filter(|_| self.kind.fleet && !self.unreadable);
+        written.is_some_and(|(written, _)| self.head.digest(self.kind.status) != written)
+    }
+
+    /// Whether the body is coded.
+    pub(super) fn is_coded(&self) -> bool {
+        !matches!(self.coding, Coding::Identity)
+    }
+
+    /// The head is complete.
+    pub(super) fn end_head(&mut self, kind: Kind, who: &Identify) {
+        self.kind = kind;
+        self.ours = who.is_ours();
+        self.against = match who.response {
+            _ if !kind.fleet || !kind.has_body || matches!(self.coding, Coding::Other) => Against::Nothing,
+            _ if self.said.is_some() && !self.unreadable => Against::Digest(BodyDigest::Empty),
+            _ if kind.html || !who.is_ours() => Against::Page(Box::default()),
+            // What a backend says of a request that it refuses has an id in its head alone.
+            Some(response) if kind.status == 200 => Against::Search(Box::new(Search::new(response))),
+            _ => Against::Nothing,
+        };
+    }
+
+    /// A piece of the body, as it came.
+    pub(super) fn see_data(&mut self, data: &[u8]) {
+        let undone = match &mut self.coding {
+            Coding::Identity => return self.compare(data),
+            Coding::Gzip(decoder) => decoder.write_all(data),
+            Coding::Deflate(decoder) => decoder.write_all(data),
+            Coding::Other | Coding::Broken => return,
+        };
+        self.compare_decoded();
+        if undone.is_err() {
+            self.coding = Coding::Broken;
+        }
+    }
+
+    fn compare_decoded(&mut self) {
+        let decoded = match &mut self.coding {
+            Coding::Gzip(decoder) => std::mem::take(decoder.get_mut()),
+            Coding::Deflate(decoder) => std::mem::take(decoder.get_mut()),
+            Coding::Identity | Coding::Other | Coding::Broken => return,
+        };
+        self.compare(&decoded);
+    }
+
+    /// Bytes of content so far, decoded.
+    pub(super) fn length(&self) -> u64 {
+        self.length
+    }
+
+    fn compare(&mut self, data: &[u8]) {
+        if data.is_empty() {
+            return;
+        }
+        match &mut self.against {
+            Against::Nothing => {}
+            Against::Page(page) => page.feed(data),
+            Against::Search(search) => search.feed(data),
+            Against::Digest(body) => {
+                let is_all = self.kind.length == Some(data.len() as u64) && matches!(self.coding, Coding::Identity);
+                body.feed(data, self.length, is_all);
+            }
+        }
+        self.length += data.len() as u64;
+    }
+
+    /// The response is whole.
+    pub(super) fn end(&mut self, who: &mut Identify, backends: &mut Backends) -> Comparison {
+        let ended = match &mut self.coding {
+            Coding::Gzip(decoder) => decoder.try_finish(),
+            Coding::Deflate(decoder) => decoder.try_finish(),
+            Coding::Identity | Coding::Other | Coding::Broken => Ok(()),
+        };
+        self.compare_decoded();
+        if ended.is_err() && self.kind.has_body {
+            self.coding = Coding::Broken;
+        }
+        let mut comparison = Comparison::default();
+        if !self.kind.fleet {
+            return comparison;
+        }
+        if let (Some((written, _)), true) = (self.said, self.head_differs()) {
+            self.compare_head(written, &mut comparison);
+        }
+        if self.unreadable {
+            comparison.digest_changed = true;
+            comparison.flaw = Some(Flaw::Field);
+        }
+        if matches!(self.coding, Coding::Broken) {
+            comparison.flaw = Some(Flaw::Coding);
+        } else if self.body_differs() {
+            comparison.flaw = Some(Flaw::Body);
+        }
+        if let Against::Page(page) = &self.against
+            && let Some((number, uuid)) = page.whole()
+        {
+            let other =
+                who.generator.is_some_and(|said| said != number) || who.response.is_some_and(|said| said != *uuid);
+            if other {
+                comparison.flaw = Some(Flaw::Identity);
+            }
+            who.see_page(number, uuid, backends);
+        }
+        if who.contradicts {
+            comparison.flaw = Some(Flaw::Identity);
+        }
+        comparison
+    }
+
+    fn compare_head(&self, written: u32, comparison: &mut Comparison) {
+        let Some(changes) = self.head.changes(self.kind.status, written) else {
+            comparison.digest_changed = true;
+            comparison.flaw = Some(Flaw::Field);
+            return;
+        };
+        for change in changes {
+            match change {
+                // Whoever may compress says that the response depends on more than it did.
+                HeadChange::Changed { name: "Vary", .. } | HeadChange::Doubled { name: "Vary" }
+                    if self.varies_by_accept => {}
+                HeadChange::Added { name: "Vary" } => {}
+                HeadChange::Status { .. } => {
+                    comparison.flaw = Some(Flaw::Status);
+                    comparison.changes.push(change);
+                }
+                HeadChange::Lost { .. }
+                | HeadChange::Changed { .. }
+                | HeadChange::Doubled { .. }
+                | HeadChange::Added { .. } => {
+                    comparison.flaw = comparison.flaw.or(Some(Flaw::Field));
+                    comparison.changes.push(change);
+                }
+            }
+        }
+    }
+
+    fn body_differs(&self) -> bool {
+        match &self.against {
+            Against::Nothing => false,
+            // Not our page, and nothing says that it should be.
+            Against::Page(page) => self.ours && page.whole().is_none(),
+            Against::Search(search) => !search.has_found(),
+            Against::Digest(body) => self.said.is_some_and(|(_, written)| !body.is(written, self.length)),
+        }
+    }
+}
+
+impl BodyDigest {
+    /// The next piece, which begins at that position; whether it is all of the body is known where its length is.
+    fn feed(&mut self, data: &[u8], position: u64, is_all: bool) {
+        *self = match std::mem::replace(self, BodyDigest::Empty) {
+            BodyDigest::Empty if is_pattern(0, data) => BodyDigest::Pattern,
+            BodyDigest::Empty if is_all => BodyDigest::Whole(of_body(data)),
+            BodyDigest::Empty => BodyDigest::Pieces(of_pieces(0, data)),
+            BodyDigest::Pattern if is_pattern(position, data) => BodyDigest::Pattern,
+            // It only began like the pattern.
+            BodyDigest::Pattern => BodyDigest::Pieces(of_pieces(position, data)),
+            BodyDigest::Pieces(mut digest) => {
+                digest.update(data);
+                BodyDigest::Pieces(digest)
+            }
+            // More than all cannot come.
+            BodyDigest::Whole(digest) => BodyDigest::Whole(!digest),
+        };
+    }
+
+    /// Whether a body of that length is the one that was written.
+    fn is(&self, written: u32, length: u64) -> bool {
+        match self {
+            BodyDigest::Empty => written == of_body(b"") || written == of_pattern(0),
+            BodyDigest::Whole(digest) => *digest == written,
+            BodyDigest::Pieces(digest) => digest.finish() as u32 == written,
+            BodyDigest::Pattern => written == of_pattern(length) || written == of_pieces(length, b"").finish() as u32,
+        }
+    }
+}
+
+/// Of that many bytes of the pattern, and then these.
+fn of_pieces(pattern: u64, data: &[u8]) -> Digest {
+    let mut digest = Digest::new();
+    let (whole, rest) = (pattern / PATTERN.len() as u64, (pattern % PATTERN.len() as u64) as usize);
+    (0..whole).for_each(|_| digest.update(PATTERN));
+    digest.update(&PATTERN[..rest]);
+    digest.update(data);
+    digest
+}
