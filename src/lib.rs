@@ -4,8 +4,8 @@
 //!
 //! In the order of a request's journey, the module boundary being the process boundary:
 //!
-//! - `args`: what was typed; `config`: what it means; `commands`: each command, from both to the rooms below; `cli`: a fleet with a balancer
-//!   in front of it, for as long as a command needs them
+//! - `args`: what was typed; `config`: what it means; `commands`: each command, from both to the rooms below; `testbed`: a fleet with a
+//!   balancer in front of it, for as long as a command needs them
 //! - [`fleet`]: the supervisor process, which starts and watches the backends
 //! - [`backend`]: each backend process, which answers and records
 //! - [`check`]: drives requests through a balancer, joins both ends of each, judges
@@ -19,7 +19,6 @@ pub mod backend;
 pub mod balancer;
 pub mod check;
 pub mod chunks;
-mod cli;
 mod commands;
 mod config;
 mod error;
@@ -30,6 +29,7 @@ pub mod journal;
 pub mod remote;
 pub mod report;
 pub mod runfile;
+mod testbed;
 pub mod top;
 pub mod topology;
 pub mod wire;

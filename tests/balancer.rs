@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use crate::support::http::{Answer, Connection};
 use crate::support::{Fleet, eventually};
+use testbed::planted::{Algorithm, Balancer, Behaviour, Defect, Ejection, Ties};
 use uuid::Uuid;
-use uuid_generator::balancer::builtin::{Algorithm, Balancer, Behaviour, Defect, Ejection, Ties};
 use uuid_generator::wire::{AttemptEnd, RecordView, RequestId};
 
 const RUN: u64 = 0x1234;

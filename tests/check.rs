@@ -2,7 +2,7 @@
 //! is right passes.
 
 use crate::support::Fleet;
-use uuid_generator::balancer::builtin::{Algorithm, Balancer, Behaviour, Defect, Ties};
+use testbed::planted::{Algorithm, Balancer, Behaviour, Defect, Ties};
 use verdict::finding::{Finding, Level, Prose};
 use verdict::report::{Check, Report, Verdict};
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::{Fleet, TemporaryDirectory, complaints, error_of, eventually, program, run, send};
 use rustix::process::Signal;
-use uuid_generator::balancer::builtin::{Algorithm, Balancer, Defect};
+use testbed::planted::{Algorithm, Balancer, Defect};
 use verdict::report::{Report, Verdict};
 
 /// A server that does this with each connection, until the test ends.

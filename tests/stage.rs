@@ -143,7 +143,7 @@ fn the_fleet_and_the_balancer_speak_over_unix_sockets_and_with_the_proxy_protoco
         assert_eq!(report.verdict, Verdict::Pass, "{options:?}: {:#?}", report.checks[0].findings);
     }
     let words = ["check", "--with", "builtin", "--sockets", &folder];
-    assert!(error_of(&run(at(&place).args(words))).contains("the built-in balancer has no --sockets"));
+    assert!(error_of(&run(at(&place).args(words))).contains("cannot be configured with --sockets"));
     let sockets = std::fs::read_dir(place.path()).unwrap().map(|it| it.unwrap().path());
     let sockets = sockets.filter(|path| path.extension().is_some_and(|it| it == "sock"));
     assert_eq!(sockets.collect::<Vec<_>>(), [] as [PathBuf; 0]);
@@ -240,7 +240,7 @@ fn what_cannot_be_started_is_told_before_anything_is() {
             &["--with", "nginx", "--balancer-config", "f", "--listen", "1", "--algorithm", "uri"],
             "the file configures that",
         ),
-        (&["--with", "builtin", "--retries", "2"], "the built-in balancer has no --retries"),
+        (&["--with", "builtin", "--retries", "2"], "cannot be configured with --retries"),
         (&["--with", "nginx", "--health-path", "/readyz"], "cannot probe the health of backends"),
         (&["--with", "nginx", "--retry-non-idempotent"], "give the number of retries"),
     ] {
@@ -270,6 +270,43 @@ fn a_demo_shows_a_verdict_and_leaves_nothing_however_it_ends() {
             eventually("the balancer's folder is gone", || folders(&place).is_empty());
         }
     }
+}
+
+#[test]
+fn the_built_in_balancer_takes_the_path_away_and_forwards_nothing_that_can_be_read_in_two_ways() {
+    let place = TemporaryDirectory::new();
+    let demo = demo(&place, "builtin");
+    let (address, path) = demo.url.trim_start_matches("http://").split_once('/').unwrap();
+    let address = address.replace("localhost", "127.0.0.1");
+    let ask = |text: &str| {
+        use std::io::{Read, Write};
+        let mut stream = std::net::TcpStream::connect(&address).unwrap();
+        stream.set_read_timeout(Some(std::time::Duration::from_secs(5))).unwrap();
+        stream.write_all(text.as_bytes()).unwrap();
+        let mut answer = String::new();
+        let _ = stream.read_to_string(&mut answer);
+        answer
+    };
+    for (path, fields) in [
+        ("uuid", "Content-Length: +5"),
+        ("uuid", "Content-Length: 5\r\nContent-Length: 6"),
+        ("uuid", "Content-Length: 5\r\nTransfer-Encoding: chunked"),
+        ("uuid", "Transfer-Encoding: gzip"),
+        ("uuid", "Host: another"),
+    ] {
+        let answer = ask(&format!("POST /{path} HTTP/1.1\r\nHost: h\r\n{fields}\r\n\r\nhello"));
+        assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("built-in balancer"), "{fields}: {answer}");
+    }
+    let close = "Host: h\r\nConnection: close, X-Hop\r\nX-Hop: 1\r\nX-Forwarded-For: 6.6.6.6";
+    let answer = ask(&format!("GET /{path}/a?format=json HTTP/1.1\r\n{close}\r\n\r\n"));
+    for part in ["\"path\": \"/a\"", "6.6.6.6, 127.0.0.1", "Connection: close"] {
+        assert!(answer.contains(part), "{part}: {answer}");
+    }
+    assert!(!answer.contains("X-Hop"), "{answer}");
+    let chunked = "Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
+    let answer = ask(&format!("POST /{path} HTTP/1.1\r\nHost: h\r\n{chunked}"));
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert!(ask("GET /other HTTP/1.1\r\nHost: h\r\n\r\n").starts_with("HTTP/1.1 404 "));
 }
 
 #[test]
@@ -337,7 +374,7 @@ fn what_an_nginx_conf_says_is_expected() {
             .collect();
         std::fs::write(&file, format!("http {{ upstream uuid {{ {lines} {servers} }} }}")).unwrap();
     };
-    use uuid_generator::balancer::builtin::{Algorithm, Balancer};
+    use testbed::planted::{Algorithm, Balancer};
     let told = |balancer: &Balancer, file: &Path| {
         let words =
             ["check", &balancer.url("/uuid"), "-n", "3000", "--format", "json", "--from", &file.to_string_lossy()];

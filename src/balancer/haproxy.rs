@@ -5,8 +5,8 @@ use std::path::Path;
 
 use crate::balancer::own::{Own, SCRATCH};
 use crate::balancer::{
-    FEWEST, File, IDEMPOTENT, LEAST_TIME, Limits, Options, Product, ReloadSignal, Run, Unsupported, Version, Written,
-    time,
+    FEWEST, File, IDEMPOTENT, LEAST_TIME, Limits, Options, Product, Program, ReloadSignal, Run, Unsupported, Version,
+    Written, time,
 };
 use crate::topology::{Algorithm, Topology};
 
@@ -15,7 +15,7 @@ pub const HAPROXY: Product = Product {
     name: "haproxy",
     title: "HAProxy",
     newest: Version(2, 6, 12),
-    version_argument: Some("-v"),
+    program: Program::OnPath { version_argument: "-v" },
     install: "sudo apt-get install haproxy",
     reload: Some(ReloadSignal::Usr2),
     // It draws from a hash ring with few points, whose arcs differ.

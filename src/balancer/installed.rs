@@ -5,13 +5,21 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::balancer::{Balancer, Product, Version};
+use crate::balancer::{Balancer, Product, Program, Version};
 
 /// A program that is asked for its version answers in that time, or is not waited for.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// A program on PATH, or where balancers are installed although it is not on every user's PATH.
-pub fn find(program: &str) -> Option<PathBuf> {
+/// Its program: on PATH, or where balancers are installed although it is not on every user's PATH.
+pub fn find(product: &Product) -> Option<PathBuf> {
+    match product.program {
+        Program::OnPath { .. } => on_path(product.name),
+        Program::BuiltIn => std::env::current_exe().ok(),
+        Program::Elsewhere => None,
+    }
+}
+
+fn on_path(program: &str) -> Option<PathBuf> {
     let folders = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&folders).chain(["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from));
     folders.map(|folder| folder.join(program)).find(|path| path.is_file())
@@ -19,13 +27,14 @@ pub fn find(program: &str) -> Option<PathBuf> {
 
 /// The best known balancer that is installed.
 pub fn first() -> Option<Balancer> {
-    Balancer::runnable().find(|balancer| find(balancer.name).is_some())
+    Balancer::ALL.into_iter().find(|balancer| find(balancer).is_some())
 }
 
 /// As its program says, if there is one and it says so soon.
 pub fn version(product: &Product) -> Option<Version> {
-    let mut child = Command::new(find(product.name)?)
-        .arg(product.version_argument?)
+    let Program::OnPath { version_argument } = product.program else { return None };
+    let mut child = Command::new(on_path(product.name)?)
+        .arg(version_argument)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::balancer::lines::Lines;
-use crate::balancer::{File, Limits, Listen, Options, Product, Unsupported, Version, Written, time};
+use crate::balancer::{File, Limits, Listen, Options, Product, Program, Unsupported, Version, Written, time};
 use crate::topology::{Algorithm, Member, Topology};
 
 /// Kubernetes, with whatever implements its Gateway API.
@@ -12,7 +12,7 @@ pub const KUBERNETES: Product = Product {
     title: "Kubernetes with Gateway API",
     // Of the Gateway API.
     newest: Version(1, 6, 1),
-    version_argument: None,
+    program: Program::Elsewhere,
     install: "it is no program",
     reload: None,
     random_spread: None,

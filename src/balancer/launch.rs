@@ -1,17 +1,21 @@
 //! Starts a balancer in the foreground with a scratch folder of its own, and sees to it that nothing of it is left.
 
+use std::cell::Cell;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStdin, Command};
+use tokio::sync::{Notify, watch};
+use tokio::task::spawn_local;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::balancer::ReloadSignal;
@@ -42,9 +46,12 @@ pub struct Recipe {
 
 /// A balancer that runs. Dropped, it is ended, and its scratch folder removed.
 pub struct Running {
-    guard: Child,
-    /// Of the guard, and of all in its group: the balancer and its workers.
-    group: Option<Pid>,
+    /// The guard.
+    pid: u32,
+    /// Whether the guard has ended.
+    ended: watch::Receiver<bool>,
+    /// We end it ourselves.
+    stopping: Rc<Cell<bool>>,
     /// Its end ends the guard.
     tie: Option<ChildStdin>,
     scratch: PathBuf,
@@ -60,16 +67,18 @@ const LINES: usize = 40;
 
 impl Running {
     /// Writes the files, starts it, and returns when it accepts connections. An error has what the balancer itself said.
-    pub async fn start(recipe: &Recipe) -> Result<Running> {
+    pub async fn start(recipe: &Recipe, lost: &Lost) -> Result<Running> {
         let scratch = std::env::temp_dir().join(format!("uuid-generator-{}", uuid::Uuid::new_v4().simple()));
         fs::create_dir(&scratch).with_context(|| format!("failed to make {}", scratch.display()))?;
         let started = prepare(recipe, &scratch);
         let mut guard = started.inspect_err(|_| {
             let _ = fs::remove_dir_all(&scratch);
         })?;
-        let group = guard.id().and_then(|pid| Pid::from_raw(pid as i32));
         let tie = guard.stdin.take();
-        let mut running = Running { guard, group, tie, scratch, name: recipe.name.clone() };
+        let pid = guard.id().context("the guard of the balancer has ended at once")?;
+        let stopping = Rc::new(Cell::new(false));
+        let ended = watch_guard(guard, pid, stopping.clone(), lost.clone());
+        let running = Running { pid, ended, stopping, tie, scratch, name: recipe.name.clone() };
         match running.until_ready(recipe.address).await {
             Ok(()) => Ok(running),
             Err(error) => {
@@ -106,7 +115,7 @@ impl Running {
         bail!("{} did not reload; its own words:\n{}", self.name, self.output())
     }
 
-    async fn until_ready(&mut self, address: SocketAddr) -> Result<()> {
+    async fn until_ready(&self, address: SocketAddr) -> Result<()> {
         let deadline = Instant::now() + START;
         loop {
             // Where another program listens, ours will say that it cannot, and end.
@@ -115,27 +124,12 @@ impl Running {
             {
                 return Ok(());
             }
-            let over = self.guard.try_wait()?.is_some() || self.scratch.join(ENDED).exists();
+            let over = *self.ended.borrow() || self.scratch.join(ENDED).exists();
             if over || Instant::now() > deadline {
                 let why = if over { "ended at once" } else { "does not accept connections" };
                 bail!("{} {why} at {address}; {}", self.name, self.own_words());
             }
             sleep(Duration::from_millis(5)).await;
-        }
-    }
-
-    /// Returns when nobody guards it any more, which is an error: then all that is left of it has been killed. A balancer that ends is no such error: what
-    /// becomes of requests then shows in them.
-    pub async fn unguarded(&mut self) -> anyhow::Error {
-        let _ = self.guard.wait().await;
-        self.kill_group();
-        anyhow::anyhow!("the process that guards {} was killed", self.name)
-    }
-
-    /// All that the guard may have left. The number of a group belongs to nobody else as long as somebody is in it.
-    fn kill_group(&mut self) {
-        if let Some(group) = self.group.take() {
-            let _ = kill_process_group(group, Signal::KILL);
         }
     }
 
@@ -163,12 +157,12 @@ impl Running {
 
     /// Its process, which takes signals.
     pub fn pid(&self) -> Option<u32> {
-        children(self.guard.id()?).first().copied()
+        children(self.pid).first().copied()
     }
 
     /// That one, and those that it has started.
     fn processes(&self) -> impl Iterator<Item = u32> {
-        self.guard.id().into_iter().flat_map(descendants)
+        descendants(self.pid).into_iter()
     }
 
     /// Where its files are.
@@ -178,11 +172,39 @@ impl Running {
 
     /// Ends it and waits until it is gone.
     pub async fn stop(mut self) {
+        self.stopping.set(true);
         self.tie = None;
-        let _ = timeout(Duration::from_secs(5), self.guard.wait()).await;
-        self.kill_group();
+        let _ = timeout(Duration::from_secs(5), self.ended.wait_for(|ended| *ended)).await;
         let _ = fs::remove_dir_all(&self.scratch);
     }
+}
+
+/// Happens when a guard was killed.
+#[derive(Clone, Default)]
+pub struct Lost(Rc<Notify>);
+
+impl Lost {
+    /// Resolves once it has happened.
+    pub async fn happened(&self) {
+        self.0.notified().await;
+    }
+}
+
+/// Waits for the end of a guard, then kills all that it may have left in its group: the balancer and its workers. The number of a group belongs
+/// to nobody else as long as somebody is in it.
+fn watch_guard(mut guard: Child, pid: u32, stopping: Rc<Cell<bool>>, lost: Lost) -> watch::Receiver<bool> {
+    let (ended, watched) = watch::channel(false);
+    spawn_local(async move {
+        let _ = guard.wait().await;
+        if let Some(group) = Pid::from_raw(pid as i32) {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+        if !stopping.get() {
+            lost.0.notify_one();
+        }
+        let _ = ended.send(true);
+    });
+    watched
 }
 
 /// The guard, which starts the balancer.

@@ -2,10 +2,11 @@
 //!
 //! What a balancer cannot be told is an error that names the nearest thing, never left out in silence.
 
-pub mod builtin;
 pub mod caddy;
+mod choice;
 pub mod envoy;
 pub mod expected;
+mod fallback;
 pub mod guard;
 pub mod haproxy;
 pub mod installed;
@@ -19,7 +20,7 @@ pub mod product;
 pub mod read;
 pub mod traefik;
 
-pub use product::{Balancer, Product, ReloadSignal};
+pub use product::{Balancer, Product, Program, ReloadSignal};
 
 use std::fmt;
 use std::net::IpAddr;
@@ -69,7 +70,7 @@ impl Options {
         let origin = match self.version {
             For::Asked(_) => String::new(),
             For::Found(_) => ", which was found on PATH".to_owned(),
-            For::Newest if product.version_argument.is_none() => ", the newest known".to_owned(),
+            For::Newest if !matches!(product.program, Program::OnPath { .. }) => ", the newest known".to_owned(),
             For::Newest => ": none was found on PATH, so the newest known was assumed".to_owned(),
         };
         let count = topology.members.len();

@@ -7,8 +7,8 @@ use anyhow::{Result as Fallible, bail};
 
 use crate::balancer::own::{Own, SCRATCH};
 use crate::balancer::{
-    FEWEST, File, LEAST_TIME, Limits, Options, Product, ReloadSignal, Run, Unsupported, Version, Written, nginx_files,
-    time,
+    FEWEST, File, LEAST_TIME, Limits, Options, Product, Program, ReloadSignal, Run, Unsupported, Version, Written,
+    nginx_files, time,
 };
 use crate::topology::{Algorithm, Topology};
 
@@ -17,7 +17,7 @@ pub const NGINX: Product = Product {
     name: "nginx",
     title: "NGINX",
     newest: Version(1, 31, 3),
-    version_argument: Some("-v"),
+    program: Program::OnPath { version_argument: "-v" },
     install: "sudo apt-get install nginx",
     reload: Some(ReloadSignal::Hup),
     random_spread: None,

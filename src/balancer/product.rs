@@ -9,7 +9,9 @@ use clap::ValueEnum;
 use clap::builder::PossibleValue;
 
 use crate::balancer::own::Own;
-use crate::balancer::{Options, Unsupported, Version, Written, caddy, envoy, haproxy, kubernetes, nginx, traefik};
+use crate::balancer::{
+    Options, Unsupported, Version, Written, caddy, envoy, fallback, haproxy, kubernetes, nginx, traefik,
+};
 use crate::topology::Topology;
 
 /// One balancer.
@@ -20,8 +22,8 @@ pub struct Product {
     pub title: &'static str,
     /// The newest version that the writer was tried with.
     pub newest: Version,
-    /// What makes its program print its version. None: it is no program that runs on this machine.
-    pub version_argument: Option<&'static str>,
+    /// What runs it.
+    pub program: Program,
     /// What to type, or where to look, if its program is not there.
     pub install: &'static str,
     /// The signal at which new processes take over from the old ones, which can be watched from outside. None: it is started anew.
@@ -32,6 +34,17 @@ pub struct Product {
     pub write: fn(&Topology, &Options) -> Result<Written, Unsupported>,
     /// How it is run with a configuration of the user's own. None: it is not run here.
     pub own: Option<fn(&Path) -> anyhow::Result<Own>>,
+}
+
+/// What runs a balancer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Program {
+    /// A program of its name on PATH, which prints its version when it is asked so.
+    OnPath { version_argument: &'static str },
+    /// This program.
+    BuiltIn,
+    /// None that runs on this machine.
+    Elsewhere,
 }
 
 /// A signal at which a balancer reads its files anew and lets new processes take over from the old ones.
@@ -61,14 +74,13 @@ impl Balancer {
     /// All for which configuration is written.
     pub const ALL: [Balancer; 6] = PRODUCTS;
 
-    /// That of this name.
-    pub fn named(name: &str) -> Option<Balancer> {
-        Balancer::ALL.into_iter().find(|balancer| balancer.name == name)
-    }
+    /// The one that needs nothing to be installed.
+    pub const BUILT_IN: Balancer = Balancer(&fallback::FALLBACK);
 
-    /// Those that run on this machine, if they are installed.
-    pub fn runnable() -> impl Iterator<Item = Balancer> {
-        Balancer::ALL.into_iter().filter(|balancer| balancer.version_argument.is_some())
+    /// Those that run on this machine, if they are installed, and the built-in one.
+    pub fn all_that_run() -> impl Iterator<Item = Balancer> {
+        let run = Balancer::ALL.into_iter().filter(|balancer| balancer.program != Program::Elsewhere);
+        run.chain([Balancer::BUILT_IN])
     }
 
     /// The configuration, or what the balancer does not support.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use crate::balancer::{Balancer, For, Listen, Options, Unsupported, Version, Written};
+use crate::balancer::{Balancer, For, Listen, Options, Program, Unsupported, Version, Written};
 use crate::topology::{Algorithm, Failure, Health, Retries, Timeouts, Topology, Weights};
 use crate::wire::Generator;
 
@@ -88,7 +88,7 @@ fn what_is_asked_for_is_written_or_refused_and_never_left_out() {
                 Ok(written) => {
                     let text: String = written.files.iter().map(|file| file.text.as_str()).collect();
                     assert!(text.ends_with('\n') && !text.contains("\n\n\n") && !text.contains(" \n"), "{text}");
-                    assert_eq!(written.run.is_some(), !options.snippet && balancer.version_argument.is_some());
+                    assert_eq!(written.run.is_some(), !options.snippet && balancer.program != Program::Elsewhere);
                     if ask.0 != "nothing" {
                         let plain = plain(&algorithm).expect("more was asked for, and less is refused");
                         assert_ne!(plain, written, "{balancer}: {} is left out with {algorithm}", ask.0);

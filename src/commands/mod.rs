@@ -3,6 +3,7 @@
 mod backends;
 mod check;
 mod config;
+mod demo;
 mod fault;
 mod fleet;
 mod healthcheck;
@@ -17,7 +18,6 @@ use clap::CommandFactory;
 use tokio::runtime::Builder;
 
 use crate::args::{Args, Command};
-use crate::cli::demo;
 use crate::fleet as supervisor;
 use print::print;
 

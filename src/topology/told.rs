@@ -22,6 +22,22 @@ impl Weight {
     }
 }
 
+/// A number that is no weight.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("expected weights from 1 to 256, found {0}")]
+pub struct NoWeight(pub u32);
+
+impl TryFrom<u32> for Weight {
+    type Error = NoWeight;
+
+    fn try_from(number: u32) -> Result<Weight, NoWeight> {
+        match u16::try_from(number) {
+            Ok(weight @ 1..=256) => Ok(Weight(weight)),
+            Ok(_) | Err(_) => Err(NoWeight(number)),
+        }
+    }
+}
+
 impl fmt::Display for Weight {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
@@ -37,7 +53,7 @@ impl FromStr for Weights {
 
     fn from_str(text: &str) -> Result<Weights, String> {
         let weight = |part: &str| {
-            let weight = part.trim().parse().ok().filter(|weight| (1..=256).contains(weight)).map(Weight);
+            let weight = part.trim().parse().ok().and_then(|number: u32| Weight::try_from(number).ok());
             weight
                 .ok_or_else(|| format!("expected weights from 1 to 256, one a backend, such as 5:1:1, found {part:?}"))
         };

@@ -1,3 +1,4 @@
 //! What tests and benches put the program in front of: balancers whose truth is known.
 
+pub mod planted;
 pub mod simulated;

@@ -4,13 +4,12 @@ use crate::args::check::CheckArgs;
 use crate::balancer::expected::{self, Expected};
 use crate::balancer::nginx_files;
 use crate::check::plan::Plan;
-use crate::cli::demo;
-use crate::cli::stage::Stage;
 use crate::error::Problem;
+use crate::testbed::Testbed;
 
-/// Expects what the balancer of the stage is configured to do, where the user expects nothing else.
-pub(super) fn from_stage(stage: &Stage, plan: &mut Plan, has_tolerance: bool) {
-    let configured = demo::plan_of(stage, None);
+/// Expects what the balancer of the testbed is configured to do, where the user expects nothing else.
+pub(super) fn from_testbed(testbed: &Testbed, plan: &mut Plan, has_tolerance: bool) {
+    let configured = testbed.plan(None);
     let expectations = &mut plan.expectations;
     if expectations.shares.is_none() {
         expectations.shares = configured.expectations.shares;

@@ -2,47 +2,22 @@
 
 use std::net::IpAddr;
 
-use crate::chunks::Chunks;
-use crate::wire::{GENERATOR_HEADER, REQUEST_HEADER, RESPONSE_HEADER, RequestId};
+use http::{Asked, Body, Field, Mode, RequestHead, ResponseHead, Room, Version, encode, reason};
+use verdict::{GENERATOR_HEADER, REQUEST_HEADER, RESPONSE_HEADER, RequestId};
 
-use crate::balancer::builtin::choice::{cookie_value, hash};
-use crate::balancer::builtin::{Algorithm, Behaviour, Defect, InFlight, Link};
+use crate::planted::choice::{cookie_value, hash};
+use crate::planted::{Algorithm, Behaviour, Defect, InFlight, Link};
 
-/// A body, as far as it has not come yet.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Body {
-    Length(u64),
-    Chunks(Chunks),
-    UntilClose,
-    Ended,
-}
+/// Bytes that a head may have.
+const HEAD: usize = 64 << 10;
 
-impl Body {
-    /// How many of these bytes belong to it; none if they are no chunks.
-    pub(super) fn take(&mut self, bytes: &[u8]) -> Option<usize> {
-        match self {
-            Body::Length(left) => {
-                let taken = (*left).min(bytes.len() as u64);
-                *left -= taken;
-                if *left == 0 {
-                    *self = Body::Ended;
-                }
-                Some(taken as usize)
-            }
-            Body::Chunks(chunks) => {
-                let mut rest = bytes;
-                while !rest.is_empty() && !chunks.is_over() {
-                    (_, rest) = chunks.take(rest).ok()?;
-                }
-                if chunks.is_over() {
-                    *self = Body::Ended;
-                }
-                Some(bytes.len() - rest.len())
-            }
-            Body::UntilClose => Some(bytes.len()),
-            Body::Ended => Some(0),
-        }
+/// How many of these bytes belong to a body; none if they are no chunks.
+fn take(body: &mut Body, bytes: &[u8]) -> Option<usize> {
+    let mut rest = bytes;
+    while !rest.is_empty() && !body.is_done() {
+        (_, rest) = body.take(rest).ok()?;
     }
+    Some(bytes.len() - rest.len())
 }
 
 /// A whole request.
@@ -82,20 +57,17 @@ impl Request {
         if bytes.is_empty() {
             return Ok(Parsed::Part);
         }
-        let mut headers = [httparse::EMPTY_HEADER; 100];
-        let mut head = httparse::Request::new(&mut headers);
-        let end = match head.parse(bytes).map_err(|_| NoRequest)? {
-            httparse::Status::Complete(end) => end,
-            httparse::Status::Partial => return Ok(Parsed::Part),
-        };
-        let (method, target) = (head.method.unwrap_or(""), head.path.unwrap_or(""));
+        let mut room: Room = Room::new();
+        let parsed = RequestHead::parse(bytes, &mut room, HEAD, Mode::Strict).map_err(|_| NoRequest)?;
+        let Some(head) = parsed else { return Ok(Parsed::Part) };
+        let (method, target, end) = (head.method, head.target, head.length);
         let mut request = Request {
             is_get: method == "GET",
             is_head: method == "HEAD",
             is_post: method == "POST",
             is_idempotent: !matches!(method, "POST" | "PATCH"),
-            is_old: head.version == Some(0),
-            keeps: head.version == Some(1),
+            is_old: head.version == Version::Http10,
+            keeps: head.persistent,
             ..Request::default()
         };
         request.key = match &behaviour.algorithm {
@@ -107,37 +79,21 @@ impl Request {
             _ => None,
         };
         let strips_id = behaviour.defect == Defect::StripsRequestHeader;
-        let mut body = Body::Ended;
-        let mut expects = false;
+        let mut body = Body::new(head.framing);
         // One bit each.
         let mut stripped: u128 = 0;
-        for (number, header) in head.headers.iter().enumerate() {
+        for (number, header) in head.fields.iter().enumerate() {
             let is = |name: &str| header.name.eq_ignore_ascii_case(name);
             match header.name.len() {
-                6 if is("Expect") => {
-                    expects = true;
-                    stripped |= 1 << number;
-                }
+                6 if is("Expect") => stripped |= 1 << number,
                 6 if is("Cookie") => request.read_cookies(header.value, behaviour),
-                10 if is("Connection") => {
-                    stripped |= 1 << number;
-                    let has = |option: &[u8]| {
-                        header.value.split(|byte| *byte == b',').any(|it| it.trim_ascii().eq_ignore_ascii_case(option))
-                    };
-                    request.keeps = (request.keeps || has(b"keep-alive")) && !has(b"close");
-                }
-                10 if is("Keep-Alive") => stripped |= 1 << number,
-                14 if is("Content-Length") => {
-                    let length = str::from_utf8(header.value).ok().and_then(|text| text.parse().ok());
-                    body = Body::Length(length.ok_or(NoRequest)?);
-                }
+                10 if is("Connection") || is("Keep-Alive") => stripped |= 1 << number,
                 16 if is(REQUEST_HEADER) => {
                     request.id = RequestId::from_bytes(header.value).ok();
                     if strips_id {
                         stripped |= 1 << number;
                     }
                 }
-                17 if is("Transfer-Encoding") => body = Body::Chunks(Chunks::new()),
                 _ => {}
             }
             if let Algorithm::HeaderHash(name) = &behaviour.algorithm
@@ -147,22 +103,16 @@ impl Request {
                 request.key = Some(hash(header.value));
             }
         }
-        if let Body::Length(0) = body {
-            body = Body::Ended;
-        }
-        let taken = body.take(&bytes[end..]).ok_or(NoRequest)?;
-        if !matches!(body, Body::Ended) {
-            return Ok(if expects { Parsed::Waits } else { Parsed::Part });
+        let taken = take(&mut body, &bytes[end..]).ok_or(NoRequest)?;
+        if !body.is_done() {
+            return Ok(if head.expects_continue { Parsed::Waits } else { Parsed::Part });
         }
         request.length = end + taken;
         if stripped != 0 || !behaviour.keeps_connections {
             let mut out = Vec::with_capacity(request.length + 32);
-            out.extend_from_slice(format!("{method} {target} HTTP/1.{}\r\n", head.version.unwrap_or(1)).as_bytes());
-            for (_, header) in head.headers.iter().enumerate().filter(|(number, _)| stripped & 1 << number == 0) {
-                for part in [header.name.as_bytes(), b": ", header.value, b"\r\n"] {
-                    out.extend_from_slice(part);
-                }
-            }
+            out.extend_from_slice(format!("{method} {target} {}\r\n", head.version.as_str()).as_bytes());
+            let fields = head.fields.iter().enumerate().filter(|(number, _)| stripped & 1 << number == 0);
+            fields.for_each(|(_, Field { name, value })| encode::field(&mut out, name, value));
             if !behaviour.keeps_connections {
                 out.extend_from_slice(b"Connection: close\r\n");
             }
@@ -208,14 +158,14 @@ impl Answer {
     pub(super) fn error(status: &str, request: &Request) -> Answer {
         let page = format!("<h1>{status}</h1>\n");
         let head = format!(
-            "HTTP/1.1 {status}\r\nServer: the tests' own\r\nContent-Type: text/html\r\nContent-Length: {}\r\n\r\n",
+            "HTTP/1.1 {status}\r\nServer: planted\r\nContent-Type: text/html\r\nContent-Length: {}\r\n\r\n",
             page.len()
         );
         Answer {
             status: status[..3].parse().expect("begins with the code"),
             head: head.len(),
             bytes: if request.is_head { head.into() } else { (head + &page).into() },
-            body: Body::Ended,
+            body: Body::Done,
             is_unframed: false,
             keeps: true,
             link: None,
@@ -225,64 +175,51 @@ impl Answer {
 
     /// Once its head has come. What it says before it (RFC 9110 §15.2) is taken away. `None` if it is no answer.
     pub(super) fn parse(read: &mut Vec<u8>, request: &Request, defect: Defect) -> Option<Option<Answer>> {
-        let mut headers = [httparse::EMPTY_HEADER; 100];
-        let mut head = httparse::Response::new(&mut headers);
-        let httparse::Status::Complete(end) = head.parse(read).ok()? else { return Some(None) };
-        let (status, is_new) = (head.code?, head.version == Some(1));
+        let asked = if request.is_head { Asked::Head } else { Asked::Other };
+        let (status, end, keeps, body, kept) = {
+            let mut room: Room = Room::new();
+            let Some(head) = ResponseHead::parse(read, &mut room, HEAD, asked, Mode::Lenient).ok()? else {
+                return Some(None);
+            };
+            let strips_ours = defect == Defect::StripsAnswerHeaders;
+            let ours = [RESPONSE_HEADER, GENERATOR_HEADER, REQUEST_HEADER];
+            let goes = |field: &Field| {
+                let is = |name: &&str| field.name.eq_ignore_ascii_case(name);
+                !["Connection", "Keep-Alive"].iter().any(is) && !(strips_ours && ours.iter().any(is))
+            };
+            let fields = || head.fields.iter().filter(goes);
+            // As it came, unless something is taken away.
+            let kept = (fields().count() < head.fields.len()).then(|| {
+                let mut kept = format!("HTTP/1.1 {} {}\r\n", head.status, reason(head.status)).into_bytes();
+                fields().for_each(|Field { name, value }| encode::field(&mut kept, name, value));
+                kept.extend_from_slice(b"\r\n");
+                kept
+            });
+            (head.status, head.length, head.persistent && !request.is_old, Body::new(head.framing), kept)
+        };
         if (100..200).contains(&status) {
             read.drain(..end);
             return if read.is_empty() { Some(None) } else { Answer::parse(read, request, defect) };
         }
-        let strips_ours = defect == Defect::StripsAnswerHeaders;
-        let mut keeps = is_new && !request.is_old;
-        let (mut length, mut is_chunked) = (None, false);
-        let mut stripped: u128 = 0;
-        for (number, header) in head.headers.iter().enumerate() {
-            let is = |name: &str| header.name.eq_ignore_ascii_case(name);
-            match header.name.len() {
-                10 if is("Connection") => {
-                    stripped |= 1 << number;
-                    keeps &= !header.value.eq_ignore_ascii_case(b"close");
-                }
-                10 if is("Keep-Alive") => stripped |= 1 << number,
-                14 if is("Content-Length") => length = Some(str::from_utf8(header.value).ok()?.parse().ok()?),
-                17 if is("Transfer-Encoding") => is_chunked = true,
-                9 | 16 if strips_ours && (is(RESPONSE_HEADER) || is(GENERATOR_HEADER) || is(REQUEST_HEADER)) => {
-                    stripped |= 1 << number;
-                }
-                _ => {}
+        let (bytes, new_end) = match kept {
+            Some(mut kept) => {
+                let new_end = kept.len();
+                kept.extend_from_slice(&read[end..]);
+                (kept, new_end)
             }
-        }
-        let body = match (is_chunked, length) {
-            _ if request.is_head || matches!(status, 204 | 304) => Body::Ended,
-            (true, _) => Body::Chunks(Chunks::new()),
-            (false, Some(0)) => Body::Ended,
-            (false, Some(length)) => Body::Length(length),
-            (false, None) => Body::UntilClose,
+            None => {
+                let mut bytes = std::mem::take(read);
+                bytes[..8].copy_from_slice(b"HTTP/1.1");
+                (bytes, end)
+            }
         };
-        let (mut bytes, mut new_end) = (Vec::new(), end);
-        if stripped != 0 {
-            bytes.reserve(read.len());
-            bytes.extend_from_slice(format!("HTTP/1.1 {status} {}\r\n", head.reason.unwrap_or("")).as_bytes());
-            for (_, header) in head.headers.iter().enumerate().filter(|(number, _)| stripped & 1 << number == 0) {
-                for part in [header.name.as_bytes(), b": ", header.value, b"\r\n"] {
-                    bytes.extend_from_slice(part);
-                }
-            }
-            bytes.extend_from_slice(b"\r\n");
-            new_end = bytes.len();
-            bytes.extend_from_slice(&read[end..]);
-        } else {
-            bytes = std::mem::take(read);
-            bytes[..8].copy_from_slice(b"HTTP/1.1");
-        }
         let mut answer = Answer {
             status,
             bytes,
             head: new_end,
             body,
             is_unframed: matches!(body, Body::UntilClose),
-            keeps: keeps && !matches!(body, Body::UntilClose),
+            keeps,
             link: None,
             in_flight: None,
         };
@@ -291,12 +228,12 @@ impl Answer {
     }
 
     pub(super) fn is_complete(&self) -> bool {
-        matches!(self.body, Body::Ended)
+        self.body.is_done()
     }
 
     /// These bytes have come now. What is not its own is cut off.
     pub(super) fn take(&mut self, from: usize) {
-        match self.body.take(&self.bytes[from..]) {
+        match take(&mut self.body, &self.bytes[from..]) {
             Some(taken) => {
                 self.keeps &= from + taken == self.bytes.len();
                 self.bytes.truncate(from + taken);

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::balancer::builtin::{Ejection, Ties};
+use crate::planted::{Ejection, Ties};
 
 /// Backends by their places.
 pub(super) type Places = u128;

@@ -1,5 +1,5 @@
-//! The built-in balancer: a reverse proxy for HTTP/1.1 that does exactly what it is told, also what no balancer should do. A demo has it
-//! where no real one is found; and it is the ground truth for the check: `tests/balancer.rs` holds it to what stands here.
+//! A reverse proxy for HTTP/1.1 that does exactly what it is told, also what no balancer should do: the ground truth for the check. `tests/balancer.rs`
+//! holds it to what stands here.
 //!
 //! It reads a request to its end before it asks a backend, and asks on when the client has left meanwhile.
 
@@ -11,7 +11,6 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::wire::RequestId;
 use rustix::net::RecvFlags;
 use slab::Slab;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -20,9 +19,11 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, LocalSet, spawn_local};
 use tokio::time::timeout;
+use verdict::RequestId;
 
 use choice::{Places, Random, Worker, cookie_value, owner, places};
-use message::{Answer, Body, NoRequest, Parsed, Request};
+use http::Body;
+use message::{Answer, NoRequest, Parsed, Request};
 
 mod choice;
 mod message;
@@ -670,7 +671,7 @@ impl Site {
             while !answer.is_complete() {
                 let from = answer.bytes.len();
                 match self.read(&mut link.stream, &mut answer.bytes).await {
-                    Ok(0) if matches!(answer.body, Body::UntilClose) => answer.body = Body::Ended,
+                    Ok(0) if matches!(answer.body, Body::UntilClose) => answer.body = Body::Done,
                     Ok(0) | Err(_) => break,
                     Ok(_) => answer.take(from),
                 }
@@ -761,7 +762,7 @@ impl Site {
         spawn_local(async move {
             if let Ok(link) = site.link(site.backends.len(), port).await {
                 let Ok(mut answer) = site.exchange(link, &request, &bytes).await else { return };
-                let Some(mut rest) = answer.link.take_if(|_| !matches!(answer.body, Body::Ended)) else {
+                let Some(mut rest) = answer.link.take_if(|_| !matches!(answer.body, Body::Done)) else {
                     return site.release(&mut answer);
                 };
                 let mut ignored = Vec::new();
@@ -1016,7 +1017,7 @@ impl Dialogue<'_> {
             (Some(_), None) => return Outcome::Dropped,
             (Some(tied), Some(link)) => {
                 let Ok(mut answer) = site.exchange(link, request, bytes).await else { return Outcome::Dropped };
-                self.link = answer.link.take_if(|_| matches!(answer.body, Body::Ended));
+                self.link = answer.link.take_if(|_| matches!(answer.body, Body::Done));
                 (Some(tied.place), answer)
             }
         };

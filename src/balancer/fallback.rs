@@ -1,0 +1,518 @@
+//! The built-in balancer, for a demo or a check where no other is installed: a reverse proxy for HTTP/1.1, a process of its own like the
+//! others. It refuses what could be read in two ways, and what it forwards it writes anew.
+
+use std::cell::RefCell;
+use std::io::{Error, ErrorKind, Result as Io};
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use http::h1::client::{Event, Progress, Receiver};
+use http::{Asked, Body, Fields, Framing, Malformed, Mode, RequestHead, Room, Version, encode, is_hop_by_hop, list};
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::spawn_local;
+use tokio::time::timeout;
+
+use crate::balancer::choice::{Chooser, Policy};
+use crate::balancer::{File, Limits, Options, Product, Program, Run, Unsupported, Version as Release, Written};
+use crate::topology::{Algorithm, Topology};
+
+/// The built-in balancer.
+pub const FALLBACK: Product = Product {
+    name: "builtin",
+    title: "the built-in balancer",
+    newest: Release(0, 2, 0),
+    program: Program::BuiltIn,
+    install: "it is always there",
+    reload: None,
+    random_spread: None,
+    write,
+    own: None,
+};
+
+/// The word that makes this program the built-in balancer, with its file.
+pub(crate) const COMMAND: &str = "built-in-balancer";
+const NAME: &str = "builtin.json";
+/// What its own responses and the requests that it forwards say of it.
+const SERVER: &str = "uuid-generator (built-in balancer)";
+/// Bytes of a head, and of a request's body, at most.
+const HEAD: usize = 32 << 10;
+const BODY: usize = 64 << 20;
+/// A client that sends nothing for so long is closed.
+const IDLE: Duration = Duration::from_secs(60);
+/// For a connection to a backend.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// All that it is told.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub(crate) struct Config {
+    listen: SocketAddr,
+    /// Requests to it and below are forwarded, without it.
+    path: String,
+    policy: Policy,
+    /// Rotations that know nothing of each other, as those of worker processes; a client's connection belongs to one at random.
+    workers: usize,
+    backends: Vec<Backend>,
+    /// Failures after which a backend is avoided, and for how long.
+    ejection: Option<(u32, Duration)>,
+    /// How long a backend may be silent.
+    answer_timeout: Option<Duration>,
+    keeps_connections: bool,
+}
+
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+struct Backend {
+    address: String,
+    weight: u32,
+}
+
+fn write(topology: &Topology, options: &Options) -> Result<Written, Unsupported> {
+    let limits = Limits::of(&FALLBACK, options);
+    let install = "install nginx: sudo apt-get install nginx";
+    for (asked, option) in [
+        (topology.sockets.is_some(), "--sockets"),
+        (topology.proxy_protocol, "--proxy-protocol"),
+        (topology.backups().next().is_some(), "--backup"),
+        (topology.health.is_some(), "--health-path"),
+        (topology.retries.is_some(), "--retries"),
+        (topology.timeouts.connect.is_some(), "--connect-timeout"),
+        (topology.keep_alive.is_some_and(|count| count > 0), "--keep-alive, but 0"),
+        (options.snippet, "--snippet"),
+    ] {
+        limits.refuse_if(asked, &format!("be configured with {option}"), install)?;
+    }
+    let policy = match &topology.algorithm {
+        Algorithm::RoundRobin => Policy::RoundRobin,
+        Algorithm::Random => Policy::Random,
+        Algorithm::LeastConnections => Policy::LeastConnections,
+        Algorithm::TwoChoices => Policy::TwoChoices,
+        Algorithm::Source => Policy::Source,
+        Algorithm::Uri => Policy::Uri,
+        Algorithm::LeastTime | Algorithm::Header(_) | Algorithm::Cookie(_) | Algorithm::Sticky(_) => {
+            return Err(limits.cannot(&format!("pick a backend by {}", topology.algorithm), install));
+        }
+    };
+    limits.refuse_if(
+        topology.is_weighted() && !matches!(policy, Policy::RoundRobin | Policy::Random),
+        &format!("give weights to --algorithm {}", topology.algorithm),
+        install,
+    )?;
+    let listen = options.listen();
+    let backend = |member: &crate::topology::Member| Backend {
+        address: topology.address(member.generator),
+        weight: u32::from(member.weight.get()),
+    };
+    let config = Config {
+        listen: SocketAddr::new(listen.ip(), listen.port),
+        path: topology.path.to_string(),
+        policy,
+        workers: options.workers() as usize,
+        backends: topology.members.iter().map(backend).collect(),
+        ejection: topology.failure.as_ref().map(|failure| (failure.max_fails.get(), failure.fail_timeout)),
+        answer_timeout: topology.timeouts.answer,
+        keeps_connections: topology.keep_alive.is_none(),
+    };
+    let text = serde_json::to_string_pretty(&config).expect("it has no keys that are no strings") + "\n";
+    let run = Run::of(&[], &format!("uuid-generator {COMMAND} {NAME}"));
+    Ok(Written { files: vec![File { name: NAME, text }], run: Some(run) })
+}
+
+/// Balances as the file says, until it is ended by a signal.
+pub(crate) fn run(file: &Path) -> anyhow::Result<()> {
+    let text = std::fs::read(file).with_context(|| format!("failed to read {}", file.display()))?;
+    let config: Config = serde_json::from_slice(&text).with_context(|| format!("{}: is wrong", file.display()))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default())?;
+    runtime.block_on(async {
+        let listen = config.listen;
+        let listener = TcpListener::bind(listen).await.with_context(|| format!("failed to listen on {listen}"))?;
+        // More than the standard library asks for: many clients may come at once.
+        rustix::net::listen(&listener, 4096)?;
+        let weights: Vec<u32> = config.backends.iter().map(|backend| backend.weight).collect();
+        let seed = || uuid::Uuid::new_v4().as_u64_pair().1;
+        let chooser = || RefCell::new(Chooser::new(config.policy, &weights, config.ejection, seed()));
+        let proxy = Proxy {
+            choosers: (0..config.workers.max(1)).map(|_| chooser()).collect(),
+            pools: config.backends.iter().map(|_| RefCell::default()).collect(),
+            config,
+        };
+        let proxy = Rc::new(proxy);
+        loop {
+            // Without a descriptor that is free the next one may have more luck.
+            let Ok((stream, peer)) = listener.accept().await else { continue };
+            let _ = stream.set_nodelay(true);
+            let worker = uuid::Uuid::new_v4().as_u64_pair().1 as usize % proxy.choosers.len();
+            let client = Client { proxy: proxy.clone(), stream, peer: peer.ip(), worker, unread: Vec::new() };
+            spawn_local(client.serve());
+        }
+    })
+}
+
+struct Proxy {
+    config: Config,
+    choosers: Vec<RefCell<Chooser>>,
+    /// Idle connections to each backend.
+    pools: Vec<RefCell<Vec<TcpStream>>>,
+}
+
+/// A request that has been read to its end, as it goes to backends.
+struct Request {
+    bytes: Vec<u8>,
+    idempotent: bool,
+    head: bool,
+    version: Version,
+    persistent: bool,
+    key: u64,
+}
+
+/// Why a backend gave no response.
+enum Failure {
+    /// Nothing was sent.
+    Unreachable,
+    /// It closed, or sent what is no response.
+    Closed,
+    TimedOut,
+    /// The client has a part of the response already, or has left.
+    Cut,
+}
+
+/// Why a request is not forwarded.
+enum Refusal {
+    Malformed(Malformed),
+    TooLarge,
+    NotFound,
+}
+
+impl From<Malformed> for Refusal {
+    fn from(why: Malformed) -> Refusal {
+        Refusal::Malformed(why)
+    }
+}
+
+struct Client {
+    proxy: Rc<Proxy>,
+    stream: TcpStream,
+    peer: IpAddr,
+    worker: usize,
+    unread: Vec<u8>,
+}
+
+impl Client {
+    async fn serve(mut self) {
+        loop {
+            let request = match self.request().await {
+                Ok(Some(Ok(request))) => request,
+                Ok(Some(Err(refusal))) => {
+                    let (status, why) = match refusal {
+                        Refusal::Malformed(why) => (400, why.to_string()),
+                        Refusal::TooLarge => (413, format!("a request has {BODY} bytes at most here")),
+                        Refusal::NotFound => (404, format!("only {} is balanced", self.proxy.config.path)),
+                    };
+                    let _ = self.stream.write_all(&own_response(status, &why, true, false)).await;
+                    return self.close().await;
+                }
+                Ok(None) | Err(_) => return,
+            };
+            let persistent = match self.forward(&request).await {
+                Ok(persistent) => persistent && request.persistent,
+                Err(_) => return,
+            };
+            if !persistent {
+                return self.close().await;
+            }
+        }
+    }
+
+    /// Reads on for a moment: closing with unread input sends RST, which may destroy the response on its way.
+    async fn close(mut self) {
+        let _ = self.stream.shutdown().await;
+        let mut rest = [0; 4096];
+        let drain = async { while self.stream.read(&mut rest).await.is_ok_and(|length| length > 0) {} };
+        let _ = timeout(Duration::from_secs(1), drain).await;
+    }
+
+    async fn read(&mut self) -> Io<bool> {
+        self.unread.reserve(8 << 10);
+        Ok(timeout(IDLE, self.stream.read_buf(&mut self.unread)).await?? > 0)
+    }
+
+    /// The next whole request; none if the client has closed.
+    async fn request(&mut self) -> Io<Option<Result<Request, Refusal>>> {
+        loop {
+            match self.head() {
+                Err(refusal) => return Ok(Some(Err(refusal))),
+                Ok(None) if !self.read().await? => return Ok(None),
+                Ok(None) => {}
+                Ok(Some((mut request, framing, length, waits))) => {
+                    self.unread.drain(..length);
+                    let mut body = Body::new(framing);
+                    if waits && !body.is_done() && self.unread.is_empty() {
+                        self.stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
+                    }
+                    let mut content = Vec::new();
+                    while !body.is_done() {
+                        if self.unread.is_empty() && !self.read().await? {
+                            return Err(ErrorKind::UnexpectedEof.into());
+                        }
+                        let (data, rest) = match body.take(&self.unread) {
+                            Ok(taken) => taken,
+                            Err(why) => return Ok(Some(Err(why.into()))),
+                        };
+                        content.extend_from_slice(data);
+                        let taken = self.unread.len() - rest.len();
+                        self.unread.drain(..taken);
+                        if content.len() > BODY {
+                            return Ok(Some(Err(Refusal::TooLarge)));
+                        }
+                    }
+                    if framing != Framing::None || !content.is_empty() {
+                        encode::number_field(&mut request.bytes, "Content-Length", content.len() as u64);
+                    }
+                    encode::end_of_head(&mut request.bytes);
+                    request.bytes.extend_from_slice(&content);
+                    return Ok(Some(Ok(request)));
+                }
+            }
+        }
+    }
+
+    /// The head of the next request, written anew but for its end; how its body comes, how long its head was, and whether the client
+    /// waits before it sends the body.
+    fn head(&self) -> Result<Option<(Request, Framing, usize, bool)>, Refusal> {
+        let config = &self.proxy.config;
+        let mut room: Room = Room::new();
+        let Some(head) = RequestHead::parse(&self.unread, &mut room, HEAD, Mode::Strict)? else { return Ok(None) };
+        let below = if config.path == "/" { Some(head.path()) } else { head.path().strip_prefix(&config.path) };
+        let path = below.filter(|rest| rest.is_empty() || rest.starts_with('/')).ok_or(Refusal::NotFound)?;
+        let query = head.query().map_or(String::new(), |query| format!("?{query}"));
+        let target = format!("{}{query}", if path.is_empty() { "/" } else { path });
+        let mut bytes = Vec::with_capacity(self.unread.len() + 256);
+        encode::request_line(&mut bytes, head.method, &target);
+        let host = head.host.unwrap_or_default();
+        encode::field(&mut bytes, "Host", host);
+        let rewritten =
+            ["Host", "Content-Length", "Expect", "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host"];
+        end_to_end(head.fields, &rewritten, &mut bytes);
+        let mut clients: Vec<u8> = head.fields.all("X-Forwarded-For").collect::<Vec<_>>().join(&b", "[..]);
+        if !clients.is_empty() {
+            clients.extend_from_slice(b", ");
+        }
+        clients.extend_from_slice(self.peer.to_string().as_bytes());
+        encode::field(&mut bytes, "X-Forwarded-For", &clients);
+        encode::field(&mut bytes, "X-Forwarded-Proto", b"http");
+        encode::field(&mut bytes, "X-Forwarded-Host", host);
+        encode::field(&mut bytes, "Via", b"1.1 uuid-generator");
+        if !config.keeps_connections {
+            encode::field(&mut bytes, "Connection", b"close");
+        }
+        let key = match config.policy {
+            Policy::Source => self.peer.to_string(),
+            _ => target,
+        };
+        let request = Request {
+            bytes,
+            idempotent: !matches!(head.method, "POST" | "PATCH"),
+            head: head.method == "HEAD",
+            version: head.version,
+            persistent: head.persistent,
+            key: http::digest(key.as_bytes()),
+        };
+        Ok(Some((request, head.framing, head.length, head.expects_continue)))
+    }
+
+    /// To one backend after another until one responds. Whether the client's connection can be used again.
+    async fn forward(&mut self, request: &Request) -> Io<bool> {
+        let proxy = self.proxy.clone();
+        let chooser = &proxy.choosers[self.worker];
+        let mut tried = vec![false; proxy.pools.len()];
+        let mut last = Failure::Unreachable;
+        while let Some(index) = { chooser.borrow_mut().choose(request.key, &tried, Instant::now()) } {
+            tried[index] = true;
+            let in_flight = InFlight::begin(chooser, index);
+            let result = self.exchange(index, request).await;
+            drop(in_flight);
+            match result {
+                Ok(persistent) => {
+                    chooser.borrow_mut().succeeded(index);
+                    return Ok(persistent);
+                }
+                Err(Failure::Cut) => return Err(ErrorKind::ConnectionAborted.into()),
+                Err(failure) => {
+                    chooser.borrow_mut().failed(index, Instant::now());
+                    let again = matches!(failure, Failure::Unreachable) || request.idempotent;
+                    last = failure;
+                    if !again {
+                        break;
+                    }
+                }
+            }
+        }
+        let (status, why) = match last {
+            Failure::TimedOut => (504, "no backend responded in time"),
+            Failure::Unreachable => (502, "no backend accepts connections"),
+            Failure::Closed | Failure::Cut => (502, "a backend closed without a response"),
+        };
+        self.stream.write_all(&own_response(status, why, !request.persistent, request.head)).await?;
+        Ok(true)
+    }
+
+    /// One backend's response, handed on as it comes.
+    async fn exchange(&mut self, index: usize, request: &Request) -> Result<bool, Failure> {
+        let proxy = self.proxy.clone();
+        let patience = proxy.config.answer_timeout.unwrap_or(Duration::MAX);
+        let mut backend = proxy.connect(index).await?;
+        backend.write_all(&request.bytes).await.map_err(|_| Failure::Closed)?;
+        let mut receiver = Receiver::new(HEAD);
+        receiver.begin(if request.head { Asked::Head } else { Asked::Other });
+        let (mut read, mut out) = (Vec::with_capacity(16 << 10), Vec::new());
+        let mut response = Response { chunked: false, persistent: true, begun: false };
+        loop {
+            read.clear();
+            let length = match timeout(patience, backend.read_buf(&mut read)).await {
+                Err(_) => return Err(if response.begun { Failure::Cut } else { Failure::TimedOut }),
+                Ok(result) => result.unwrap_or(0),
+            };
+            let progress = match length {
+                0 => match receiver.end(true) {
+                    http::h1::client::Ended::Whole => Progress::Whole,
+                    _ if response.begun => return Err(Failure::Cut),
+                    _ => return Err(Failure::Closed),
+                },
+                _ => receiver.receive(&read, &mut |event| response.hand_on(event, request, &mut out)),
+            };
+            let whole = match progress {
+                Progress::More => false,
+                Progress::Whole | Progress::WholeAndMore(_) => true,
+                Progress::Malformed(_) if response.begun => return Err(Failure::Cut),
+                Progress::Malformed(_) => return Err(Failure::Closed),
+            };
+            if whole && response.chunked {
+                encode::last_chunk(&mut out);
+            }
+            self.stream.write_all(&out).await.map_err(|_| Failure::Cut)?;
+            out.clear();
+            if whole {
+                if receiver.is_reusable() && proxy.config.keeps_connections {
+                    proxy.pools[index].borrow_mut().push(backend);
+                }
+                return Ok(response.persistent);
+            }
+        }
+    }
+}
+
+impl Proxy {
+    /// An idle connection that is still open, or a new one.
+    async fn connect(&self, index: usize) -> Result<TcpStream, Failure> {
+        while let Some(idle) = { self.pools[index].borrow_mut().pop() } {
+            let silent = idle.try_read(&mut [0; 1]).is_err_and(|error: Error| error.kind() == ErrorKind::WouldBlock);
+            if silent {
+                return Ok(idle);
+            }
+        }
+        let connecting = TcpStream::connect(&self.config.backends[index].address);
+        match timeout(CONNECT, connecting).await {
+            Ok(Ok(stream)) => {
+                let _ = stream.set_nodelay(true);
+                Ok(stream)
+            }
+            Ok(Err(_)) | Err(_) => Err(Failure::Unreachable),
+        }
+    }
+}
+
+/// A response on its way to the client.
+struct Response {
+    /// It has no length, so it goes on in chunks.
+    chunked: bool,
+    persistent: bool,
+    begun: bool,
+}
+
+impl Response {
+    fn hand_on(&mut self, event: Event, request: &Request, out: &mut Vec<u8>) {
+        match event {
+            Event::Head(head) => {
+                self.begun = true;
+                encode::status_line(out, head.status);
+                let unknown = matches!(head.framing, Framing::Chunked | Framing::UntilClose);
+                end_to_end(head.fields, &["Content-Length"], out);
+                match (head.framing, head.fields.first("Content-Length")) {
+                    (Framing::Length(length), _) => encode::number_field(out, "Content-Length", length),
+                    // Of the body that is not there: what GET would have got, or nothing.
+                    (Framing::None, Some(length)) if length.iter().all(u8::is_ascii_digit) => {
+                        encode::field(out, "Content-Length", length);
+                    }
+                    (Framing::None | Framing::Chunked | Framing::UntilClose, _) => {}
+                }
+                // A client of HTTP/1.0 knows no chunks: the end of its connection ends the body.
+                self.chunked = unknown && request.version == Version::Http11;
+                self.persistent = self.chunked || !unknown;
+                if self.chunked {
+                    encode::field(out, "Transfer-Encoding", b"chunked");
+                }
+                match (self.persistent && request.persistent, request.version) {
+                    (false, _) => encode::field(out, "Connection", b"close"),
+                    (true, Version::Http10) => encode::field(out, "Connection", b"keep-alive"),
+                    (true, Version::Http11) => {}
+                }
+                encode::end_of_head(out);
+            }
+            Event::Data(data) if self.chunked => encode::chunk(out, data),
+            Event::Data(data) => out.extend_from_slice(data),
+            Event::Interim(_) | Event::Trailers(_) => {}
+        }
+    }
+}
+
+/// The fields that are not of one connection (RFC 9110 §7.6.1), but for those.
+fn end_to_end(fields: Fields, but: &[&str], out: &mut Vec<u8>) {
+    let named: Vec<&[u8]> = fields.all("Connection").flat_map(list).collect();
+    for field in fields.iter() {
+        let is = |name: &&str| field.name.eq_ignore_ascii_case(name);
+        let hop =
+            is_hop_by_hop(field.name) || named.iter().any(|name| name.eq_ignore_ascii_case(field.name.as_bytes()));
+        if !hop && !but.iter().any(is) {
+            encode::field(out, field.name, field.value);
+        }
+    }
+}
+
+fn own_response(status: u16, why: &str, close: bool, head: bool) -> Vec<u8> {
+    let body = format!("<h1>{status} {}</h1>\n<p>{why}</p>\n", http::reason(status));
+    let mut out = Vec::new();
+    encode::status_line(&mut out, status);
+    encode::field(&mut out, "Server", SERVER.as_bytes());
+    encode::field(&mut out, "Content-Type", b"text/html");
+    encode::number_field(&mut out, "Content-Length", body.len() as u64);
+    if close {
+        encode::field(&mut out, "Connection", b"close");
+    }
+    encode::end_of_head(&mut out);
+    if !head {
+        out.extend_from_slice(body.as_bytes());
+    }
+    out
+}
+
+/// A backend has a request in flight as long as this lives.
+struct InFlight<'c> {
+    chooser: &'c RefCell<Chooser>,
+    index: usize,
+}
+
+impl InFlight<'_> {
+    fn begin(chooser: &RefCell<Chooser>, index: usize) -> InFlight<'_> {
+        chooser.borrow_mut().begin(index);
+        InFlight { chooser, index }
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.chooser.borrow_mut().end(self.index);
+    }
+}

@@ -1,0 +1,99 @@
+//! `demo`: a fleet, a balancer in front of it, a first check, and light traffic until CTRL+C.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Result;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::spawn_blocking;
+
+use crate::args::demo::DemoArgs;
+use crate::balancer::{Balancer, installed};
+use crate::check::plan::Trust;
+use crate::check::{self, Visitor, Watch};
+use crate::remote::LiveEvent;
+use crate::report::{Format, Style, render};
+use crate::testbed::{Front, Setup, Testbed};
+
+const PORT: u16 = 8080;
+/// Of the first check.
+const REQUESTS: u64 = 3000;
+/// From one request of the light traffic to the next.
+const EVERY: Duration = Duration::from_millis(100);
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Runs until it is stopped.
+pub(crate) async fn run(args: DemoArgs) -> Result<ExitCode> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let front = match (&args.with, installed::first()) {
+        (Some(with), _) => Front::of(with, None)?,
+        (None, Some(balancer)) => Front { balancer, own: None },
+        (None, None) => {
+            println!(
+                "No balancer is installed, so a small built-in one takes its place. To see a real one:\n  \
+                 sudo apt-get install nginx\n"
+            );
+            Front { balancer: Balancer::BUILT_IN, own: None }
+        }
+    };
+    let port = args.listen.or_else(|| std::net::TcpListener::bind(("127.0.0.1", PORT)).is_ok().then_some(PORT));
+    let setup = Setup { location: args.location, balancing: args.balancing, port, control: args.control };
+    let mut testbed = tokio::select! {
+        testbed = Testbed::start(&front, &setup) => testbed?,
+        _ = interrupt.recv() => return Ok(ExitCode::SUCCESS),
+        _ = terminate.recv() => return Ok(ExitCode::SUCCESS),
+    };
+    let lost = testbed.lost();
+    let result = tokio::select! {
+        result = show(&mut testbed) => result,
+        problem = lost => Err(problem.into()),
+        _ = interrupt.recv() => Ok(()),
+        _ = terminate.recv() => Ok(()),
+    };
+    testbed.stop().await;
+    result.map(|()| ExitCode::SUCCESS)
+}
+
+/// The first check, where to look, and then traffic without end.
+async fn show(testbed: &mut Testbed) -> Result<()> {
+    let (count, title) = (testbed.topology.members.len(), testbed.front.balancer.title);
+    println!("{count} backends behind {title}. A first check:\n");
+    let watch = Watch::default();
+    let plan = testbed.plan(Some(REQUESTS));
+    testbed.announce().await?;
+    let check::Run::Judged(report) = check::run(std::slice::from_ref(&plan), &watch).await? else { return Ok(()) };
+    let style = Style::of_terminal(std::io::IsTerminal::is_terminal(&std::io::stdout()));
+    print!("{}", render(&report, Format::Text, &style));
+    let ports: Vec<String> = testbed.topology.generators().map(|generator| generator.to_string()).collect();
+    let victim = ports.get(1).or(ports.first()).cloned().unwrap_or_default();
+    let (view, url) = (testbed.remote.view(), &testbed.url);
+    let expect: String = testbed.expectation_words().iter().map(|word| format!(" --expect {word}")).collect();
+    println!(
+        "Watch it, break it, take the tour: {view}\n\n\
+         Look at {url} and reload: the number changes. Light traffic goes on. From another terminal:\n\n  \
+         curl -s {url} | grep Generator\n  uuid-generator fleet kill {victim}      then reload; `fleet start {victim}` brings it back\n  \
+         uuid-generator fault {victim} latency 200ms\n  uuid-generator check {url}{expect}\n\nCTRL+C ends all of it and removes what it made."
+    );
+    traffic(testbed).await
+}
+
+/// Light traffic without end, each request a visitor of its own. Who looks at the live view may change how the balancer balances.
+async fn traffic(testbed: &mut Testbed) -> Result<()> {
+    let mut events = testbed.remote.watch().await?;
+    let mut every = tokio::time::interval(EVERY);
+    loop {
+        tokio::select! {
+            _ = every.tick() => {
+                let url = testbed.url.clone();
+                // Whatever comes: somebody may break something just now. One that waits does not hold up the next.
+                spawn_blocking(move || Visitor::new(&url, &Trust::Machine, PATIENCE, false)?.visit());
+            }
+            event = events.next() => match event? {
+                Some(LiveEvent::Wish(wish)) => testbed.apply(&wish).await?,
+                Some(LiveEvent::Snapshot(_) | LiveEvent::Frame(_)) => {}
+                None => events = testbed.remote.watch().await?,
+            },
+        }
+    }
+}

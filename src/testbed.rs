@@ -1,0 +1,350 @@
+//! A fleet and a balancer in front of it, for as long as a command needs them.
+
+use std::ffi::OsString;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::args::location::LocationArgs;
+use crate::balancer::launch::{Lost, Recipe, Running, free_port};
+use crate::balancer::{Balancer, For, Listen, Options, installed};
+use crate::check::plan::{Backing, Plan};
+use crate::check::{Started, start_fleet};
+use crate::config::Layer;
+use crate::config::balancing::BalancingConfig;
+use crate::error::Problem;
+use crate::remote::Remote;
+use crate::topology::{Algorithm, Topology, Weight, Weights};
+use crate::wire;
+use verdict::promise::Promise;
+use verdict::rules::{Expectations, Weights as Shares};
+
+/// What stands in front of the fleet.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Front {
+    pub(crate) balancer: Balancer,
+    /// A configuration of the user's own, instead of the one that we write.
+    pub(crate) own: Option<PathBuf>,
+}
+
+impl Front {
+    /// The balancer of that name.
+    pub(crate) fn of(name: &str, own: Option<&Path>) -> Result<Front, Problem> {
+        let balancer = Balancer::all_that_run().find(|balancer| balancer.name == name).ok_or_else(|| {
+            let names: Vec<&str> = Balancer::all_that_run().map(|balancer| balancer.name).collect();
+            Problem::new(format!("expected one of {}", names.join(", "))).on(format!("--with {name}"))
+        })?;
+        if own.is_some() && balancer.own.is_none() {
+            return Err(
+                Problem::new(format!("{} has no configuration of its own", balancer.title)).on("--balancer-config")
+            );
+        }
+        Ok(Front { balancer, own: own.map(PathBuf::from) })
+    }
+}
+
+/// How the fleet is balanced.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Setup {
+    /// Where the backends are.
+    pub(crate) location: LocationArgs,
+    /// How the balancer is configured.
+    pub(crate) balancing: BalancingConfig,
+    /// Where it listens; None: on any free port.
+    pub(crate) port: Option<u16>,
+    /// Where the live view listens; None: where a fleet's does by itself.
+    pub(crate) control: Option<SocketAddr>,
+}
+
+impl Setup {
+    /// Which backends there are and how the balancer is configured; with how many workers.
+    fn topology(&self, front: &Front) -> Result<(Topology, Option<NonZeroU32>), Problem> {
+        let fleet = self.location.config().merge()?;
+        match front.own {
+            // Its own file configures it.
+            Some(_) => BalancingConfig::default().resolve(fleet.topology()?),
+            None => self.balancing.clone().or(fleet.balancing()).resolve(fleet.topology()?),
+        }
+    }
+}
+
+/// Both of them, running.
+pub(crate) struct Testbed {
+    /// Where requests go.
+    pub(crate) url: String,
+    /// How the balancer is configured.
+    pub(crate) topology: Topology,
+    /// Which one it is.
+    pub(crate) front: Front,
+    /// The supervisor of the fleet.
+    pub(crate) supervisor: u32,
+    /// The way to the fleet.
+    pub(crate) remote: Remote,
+    site: Site,
+    lost: Lost,
+    fleet: Started,
+    balancer: Option<Running>,
+}
+
+/// Where and how the balancer is run.
+#[derive(Clone, Copy)]
+struct Site {
+    address: SocketAddr,
+    version: For,
+    workers: Option<NonZeroU32>,
+}
+
+/// Algorithms that the live view offers: they need no more words.
+const OFFERED: [Algorithm; 7] = [
+    Algorithm::RoundRobin,
+    Algorithm::LeastConnections,
+    Algorithm::LeastTime,
+    Algorithm::Random,
+    Algorithm::TwoChoices,
+    Algorithm::Source,
+    Algorithm::Uri,
+];
+
+impl Testbed {
+    /// Starts both. What was started is ended if something fails.
+    pub(crate) async fn start(front: &Front, setup: &Setup) -> Result<Testbed> {
+        let (topology, workers) = setup.topology(front)?;
+        let address = address(setup.port)?;
+        let version = installed::version(&front.balancer).map_or(For::Newest, For::Found);
+        let site = Site { address, version, workers };
+        // All that can be refused before anything runs.
+        let recipe = recipe(front, &topology, site)?;
+        let control = setup.control.map(|control| format!("--control={control}"));
+        let options: Vec<String> = setup.location.arguments().into_iter().chain(control).collect();
+        let (remote, fleet) = start_fleet(&options).await?;
+        let lost = Lost::default();
+        let balancer = match Running::start(&recipe, &lost).await {
+            Ok(balancer) => Some(balancer),
+            Err(error) => {
+                fleet.end().await;
+                return Err(error);
+            }
+        };
+        Ok(Testbed {
+            url: format!("http://localhost:{}{}", address.port(), topology.path),
+            supervisor: fleet.pid().context("the fleet has ended")?,
+            topology,
+            front: front.clone(),
+            remote,
+            site,
+            lost,
+            fleet,
+            balancer,
+        })
+    }
+
+    /// The process of the balancer that takes signals, and its scratch folder.
+    pub(crate) fn balancer(&self) -> Option<(u32, &Path)> {
+        let running = self.balancer.as_ref()?;
+        Some((running.pid()?, running.directory()))
+    }
+
+    /// Resolves when a process that guards the balancer was killed: then the balancer is gone.
+    pub(crate) fn lost(&self) -> impl Future<Output = Problem> + use<> {
+        let (lost, title) = (self.lost.clone(), self.front.balancer.title);
+        async move {
+            lost.happened().await;
+            Problem::new(format!("the process that guards {title} was killed, so {title} was ended"))
+        }
+    }
+
+    /// Shows in the live view what stands in front of the fleet.
+    pub(crate) async fn announce(&self) -> Result<()> {
+        self.remote.stands(&self.front_of_view(None)).await
+    }
+
+    /// Balances in another way from now on, or shows in the live view why not. Where the balancer has to be started anew for that, a moment
+    /// passes in which nobody balances.
+    pub(crate) async fn apply(&mut self, wanted: &wire::Wish) -> Result<()> {
+        let problem = self.change(wanted).await.err().map(|why| format!("{why:#}"));
+        self.remote.stands(&self.front_of_view(problem)).await
+    }
+
+    async fn change(&mut self, wanted: &wire::Wish) -> Result<()> {
+        let topology = self.wanted(wanted)?;
+        if topology == self.topology {
+            return Ok(());
+        }
+        // What cannot be written is refused while the old one goes on.
+        let new = recipe(&self.front, &topology, self.site)?;
+        // Nothing is lost if it reloads. If that cannot be watched, or does not happen, it is started anew.
+        if let Some(running) = &self.balancer
+            && running.reload(&new).await.is_ok()
+        {
+            self.topology = topology;
+            return Ok(());
+        }
+        if let Some(old) = self.balancer.take() {
+            old.stop().await;
+        }
+        match Running::start(&new, &self.lost).await {
+            Ok(running) => {
+                self.balancer = Some(running);
+                self.topology = topology;
+                Ok(())
+            }
+            Err(error) => {
+                let old = recipe(&self.front, &self.topology, self.site)?;
+                self.balancer = Some(Running::start(&old, &self.lost).await?);
+                Err(error)
+            }
+        }
+    }
+
+    /// As somebody who looks at the live view wants it.
+    fn wanted(&self, wanted: &wire::Wish) -> Result<Topology> {
+        let mut topology = self.topology.clone();
+        topology.algorithm = wanted.algorithm.parse().map_err(anyhow::Error::msg)?;
+        let weights = match wanted.weights.as_slice() {
+            [] => Weights(vec![Weight::ONE; topology.members.len()]),
+            weights => Weights(weights.iter().map(|weight| Weight::try_from(*weight)).collect::<Result<_, _>>()?),
+        };
+        topology.weigh(&weights).map_err(anyhow::Error::msg)?;
+        Ok(topology)
+    }
+
+    /// What stands in front of the fleet, for the live view.
+    fn front_of_view(&self, problem: Option<String>) -> wire::Front {
+        let front = wire::Front {
+            url: self.url.clone(),
+            balancer: Some(self.front.balancer.title.to_owned()),
+            problem,
+            ..wire::Front::default()
+        };
+        if self.front.own.is_some() {
+            // Of a configuration of the user's own nothing is known, and it is not ours to change.
+            return front;
+        }
+        let weight = |member: &crate::topology::Member| u32::from(member.weight.get());
+        wire::Front {
+            algorithm: Some(self.topology.algorithm.to_string()),
+            weights: self.topology.members.iter().map(weight).collect(),
+            choices: self.choices(),
+            backups: self.topology.backups().map(|member| member.generator).collect(),
+            expect: self.expectation_words(),
+            ..front
+        }
+    }
+
+    /// The algorithms that this balancer has for this fleet.
+    fn choices(&self) -> Vec<String> {
+        let sticky = "sticky".parse().ok();
+        let possible = |algorithm: &Algorithm| {
+            let mut topology = Topology { algorithm: algorithm.clone(), ..self.topology.clone() };
+            topology.members.iter_mut().for_each(|member| member.weight = Weight::ONE);
+            recipe(&self.front, &topology, self.site).is_ok()
+        };
+        let offered = OFFERED.into_iter().chain(sticky).filter(possible);
+        offered.map(|algorithm| algorithm.word().to_owned()).collect()
+    }
+
+    /// A check of what is configured.
+    pub(crate) fn plan(&self, requests: Option<u64>) -> Plan {
+        let (key_headers, key_cookies) = match &self.topology.algorithm {
+            Algorithm::Header(name) => (vec![name.to_string()], Vec::new()),
+            Algorithm::Cookie(name) => (Vec::new(), vec![name.to_string()]),
+            _ => Default::default(),
+        };
+        Plan {
+            requests,
+            expectations: self.expectations(),
+            key_headers,
+            key_cookies,
+            ..Plan::new(self.url.clone(), Backing::Fleet(Some(self.supervisor)))
+        }
+    }
+
+    /// What follows from the configuration: the shares, and the algorithm.
+    fn expectations(&self) -> Expectations {
+        let topology = &self.topology;
+        let mut expectations = Expectations { shares_by: "the topology".to_owned(), ..Expectations::default() };
+        if let (Algorithm::Random, Some(spread)) = (&topology.algorithm, self.front.balancer.random_spread) {
+            (expectations.tolerance, expectations.margin) = spread;
+        }
+        let kind = topology.algorithm.kind(topology.is_weighted());
+        expectations.backups = topology.backups().map(|member| member.generator.to_string()).collect();
+        // One active backend is picked whatever the algorithm.
+        let one = topology.active().count() == 1 && topology.members.len() > 1;
+        expectations.algorithm = (!one).then_some(kind);
+        if Promise::of(kind) != Promise::Nothing {
+            let weight = |member: &crate::topology::Member| u32::from(member.weight.get());
+            let weights = topology.members.iter().map(|member| (member.generator.to_string(), weight(member)));
+            let weighted = topology.is_weighted();
+            expectations.shares = Some(if weighted { Shares::ByName(weights.collect()) } else { Shares::Even });
+        }
+        expectations
+    }
+
+    /// The same, as values of `check --expect`.
+    pub(crate) fn expectation_words(&self) -> Vec<String> {
+        let expectations = self.expectations();
+        let algorithm = expectations.algorithm.map(|algorithm| algorithm.to_string());
+        let shares = expectations.shares.map(|shares| shares.to_string());
+        let backups = expectations.backups.iter().map(|name| format!("backup:{name}"));
+        algorithm.into_iter().chain(shares).chain(backups).collect()
+    }
+
+    /// Ends both, the balancer first.
+    pub(crate) async fn stop(self) {
+        if let Some(balancer) = self.balancer {
+            balancer.stop().await;
+        }
+        self.fleet.end().await;
+    }
+}
+
+/// That port of loopback if it was asked for, else any.
+fn address(port: Option<u16>) -> Result<SocketAddr> {
+    let Some(port) = port else { return Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?))) };
+    let wanted = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    TcpListener::bind(wanted).map(|_| wanted).map_err(|error| {
+        Problem::new(format!("the balancer cannot listen on {wanted}: {}", error.kind()))
+            .hint("choose another port with --listen, or stop what holds it")
+            .into()
+    })
+}
+
+/// How the balancer is run.
+fn recipe(front: &Front, topology: &Topology, site: Site) -> Result<Recipe> {
+    let Site { address, version, workers } = site;
+    let balancer = front.balancer;
+    let title = balancer.title;
+    let run_here = || Problem::new(format!("{title} is not run on this machine"));
+    let (files, arguments, environment, folder, covered) = match &front.own {
+        None => {
+            let listen = Listen { address: Some(address.ip()), port: address.port() };
+            let written =
+                balancer.write(topology, &Options { listen: Some(listen), snippet: false, version, workers })?;
+            let run = written.run.ok_or_else(run_here)?;
+            let files = written.files.into_iter().map(|file| (file.name.to_owned(), file.text)).collect();
+            (files, run.command.into_iter().skip(1).collect(), run.environment, None, Vec::new())
+        }
+        Some(file) => {
+            let file = std::fs::metadata(file)
+                .and_then(|_| std::path::absolute(file))
+                .with_context(|| format!("failed to read {}", file.display()))?;
+            let own = balancer.own.ok_or_else(run_here)?(&file)?;
+            (Vec::new(), own.arguments, own.environment, own.folder, own.covered)
+        }
+    };
+    let program = installed::find(&balancer).ok_or_else(|| {
+        Problem::new(format!("{title} is not installed: no {} on PATH", balancer.name)).hint(balancer.install)
+    })?;
+    Ok(Recipe {
+        name: title.to_owned(),
+        files,
+        command: std::iter::once(program.into_os_string()).chain(arguments.into_iter().map(OsString::from)).collect(),
+        environment: environment.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+        folder,
+        covered,
+        reload: balancer.reload,
+        address,
+    })
+}
