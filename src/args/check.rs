@@ -67,7 +67,7 @@ pub(crate) struct CheckArgs {
     #[arg(long, value_name = "FILE", help_heading = "Report")]
     pub(crate) html: Option<PathBuf>,
 
-    /// Print each phase of the check with its time on standard error
+    /// Show the evidence of all findings in the report, and each phase of the check with its time on standard error
     #[arg(short, long, help_heading = "Report")]
     pub(crate) verbose: bool,
 }

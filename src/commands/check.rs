@@ -46,7 +46,7 @@ pub(super) async fn run(args: CheckArgs) -> Result<ExitCode> {
         Some(with) => with_balancer(&args, with, &watch).await?,
         None => of_running(&args, &watch).await?,
     };
-    write(&report, &outputs)?;
+    write(&report, &outputs, args.verbose)?;
     Ok(ExitCode::from(match report.verdict {
         Verdict::Pass => 0,
         Verdict::Fail => FAILED,
@@ -222,15 +222,16 @@ fn outputs(args: &CheckArgs) -> Result<Vec<Output>, Problem> {
     output::resolve(args.report.iter().cloned().chain(short.into_iter().flatten()))
 }
 
-fn write(report: &Report, outputs: &[Output]) -> Result<()> {
+fn write(report: &Report, outputs: &[Output], verbose: bool) -> Result<()> {
     for output in outputs {
         match &output.file {
             Some(file) => {
-                let text = render(report, output.format, &Style::of_terminal(false));
+                let style = Style { verbose, ..Style::of_terminal(false) };
+                let text = render(report, output.format, &style);
                 std::fs::write(file, text).with_context(|| format!("failed to write {}", file.display()))?;
             }
             None => {
-                let style = Style::of_terminal(std::io::stdout().is_terminal());
+                let style = Style { verbose, ..Style::of_terminal(std::io::stdout().is_terminal()) };
                 print(render(report, output.format, &style).as_bytes())?;
             }
         }
