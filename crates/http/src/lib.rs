@@ -14,13 +14,13 @@ mod malformed;
 mod message;
 pub mod proxy_protocol;
 mod target;
+mod version;
 
 pub use body::Body;
 pub use chunks::{Chunks, Part};
 pub use digest::{Digest, digest};
 pub use framing::{Asked, Framing, FramingFields, Mode};
 pub use malformed::Malformed;
-pub use message::{
-    ConnectionOptions, Field, Fields, RequestHead, ResponseHead, Room, Version, is_hop_by_hop, list, reason,
-};
+pub use message::{ConnectionOptions, Field, Fields, RequestHead, ResponseHead, Room, is_hop_by_hop, list, reason};
 pub use target::{Target, is_host};
+pub use version::Version;

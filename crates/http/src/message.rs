@@ -7,6 +7,7 @@ use httparse::Header;
 use crate::Malformed;
 use crate::framing::{Asked, Framing, FramingFields, Mode, trim};
 use crate::target::{Target, is_host};
+use crate::version::Version;
 
 /// Room for the fields of one head, at most `N` of them: that is the reader's limit.
 #[derive(Debug)]
@@ -77,25 +78,6 @@ impl<'h, 'b: 'h> Fields<'h, 'b> {
 /// The elements of a list: RFC 9110 §5.6.1, without regard to quotes.
 pub fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|byte| *byte == b',').map(trim).filter(|element| !element.is_empty())
-}
-
-/// The version of HTTP/1.x: every later minor version is processed as 1.1 (RFC 9110 §2.5).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Version {
-    /// HTTP/1.0
-    Http10,
-    /// HTTP/1.1
-    Http11,
-}
-
-impl Version {
-    /// As a first line writes it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Version::Http10 => "HTTP/1.0",
-            Version::Http11 => "HTTP/1.1",
-        }
-    }
 }
 
 /// What Connection fields say.
@@ -190,15 +172,21 @@ impl<'h, 'b> RequestHead<'h, 'b> {
         limit: usize,
         mode: Mode,
     ) -> Result<Option<Self>, Malformed> {
+        // What lies beyond the limit must not decide what is wrong with the head.
+        let bytes = &bytes[..bytes.len().min(limit)];
+        if may_become_proxy_header(bytes) {
+            return Ok(None);
+        }
         let mut parsed = httparse::Request::new(&mut []);
         let length = match parsed.parse_with_uninit_headers(bytes, &mut room.fields) {
-            Ok(httparse::Status::Complete(length)) if length <= limit => length,
+            Ok(httparse::Status::Complete(length)) => length,
             Ok(httparse::Status::Partial) if bytes.len() < limit => return Ok(None),
-            Ok(_) => return Err(too_large(bytes, limit)),
+            Ok(httparse::Status::Partial) => return Err(too_large(bytes)),
             Err(httparse::Error::Version) if begins_with_proxy_header(bytes) => return Err(Malformed::ProxyUnexpected),
             Err(httparse::Error::Version) => return Self::of_later_version(bytes, &mut room.spare, N, limit, mode),
             Err(_) if begins_with_proxy_header(bytes) => return Err(Malformed::ProxyUnexpected),
-            Err(_) if bytes.starts_with(b"\x16\x03") => return Err(Malformed::TlsUnexpected),
+            // The first byte of a TLS record that holds a handshake: no method begins with it.
+            Err(_) if bytes.starts_with(b"\x16") => return Err(Malformed::TlsUnexpected),
             Err(error) => return Err(why(error, Malformed::RequestLine)),
         };
         let (Some(method), Some(target), Some(minor)) = (parsed.method, parsed.path, parsed.version) else {
@@ -240,12 +228,9 @@ impl<'h, 'b> RequestHead<'h, 'b> {
         let (length, count) = match httparse::parse_headers(&bytes[end + 1..], spare) {
             Ok(httparse::Status::Complete((length, fields))) => (end + 1 + length, fields.len()),
             Ok(httparse::Status::Partial) if bytes.len() < limit => return Ok(None),
-            Ok(httparse::Status::Partial) => return Err(too_large(bytes, limit)),
+            Ok(httparse::Status::Partial) => return Err(too_large(bytes)),
             Err(error) => return Err(why(error, Malformed::RequestLine)),
         };
-        if length > limit {
-            return Err(too_large(bytes, limit));
-        }
         Self::understand(method, target, Version::Http11, Fields(&spare[..count]), length, mode).map(Some)
     }
 
@@ -319,12 +304,13 @@ impl<'h, 'b> ResponseHead<'h, 'b> {
         asked: Asked,
         mode: Mode,
     ) -> Result<Option<Self>, Malformed> {
+        let bytes = &bytes[..bytes.len().min(limit)];
         let mut parsed = httparse::Response::new(&mut []);
         let config = httparse::ParserConfig::default();
         let length = match config.parse_response_with_uninit_headers(&mut parsed, bytes, &mut room.fields) {
-            Ok(httparse::Status::Complete(length)) if length <= limit => length,
+            Ok(httparse::Status::Complete(length)) => length,
             Ok(httparse::Status::Partial) if bytes.len() < limit => return Ok(None),
-            Ok(_) => return Err(too_large(bytes, limit)),
+            Ok(httparse::Status::Partial) => return Err(too_large(bytes)),
             Err(_) if bytes.starts_with(b"\x15\x03") => return Err(Malformed::TlsUnexpected),
             Err(error) => return Err(why(error, Malformed::StatusLine)),
         };
@@ -355,9 +341,9 @@ impl<'h, 'b> ResponseHead<'h, 'b> {
     }
 }
 
-fn too_large(bytes: &[u8], limit: usize) -> Malformed {
-    let first_line_ends = bytes[..limit.min(bytes.len())].contains(&b'\n');
-    if first_line_ends { Malformed::HeadTooLarge } else { Malformed::FirstLineTooLong }
+/// Of a head that fills its limit and is not complete.
+fn too_large(bytes: &[u8]) -> Malformed {
+    if bytes.contains(&b'\n') { Malformed::HeadTooLarge } else { Malformed::FirstLineTooLong }
 }
 
 fn why(error: httparse::Error, first_line: Malformed) -> Malformed {
@@ -373,7 +359,14 @@ fn why(error: httparse::Error, first_line: Malformed) -> Malformed {
 
 /// Of version 1, or of version 2 without the empty lines at its start.
 fn begins_with_proxy_header(bytes: &[u8]) -> bool {
-    bytes.starts_with(b"PROXY ") || bytes.starts_with(b"\0\r\nQUIT\n")
+    bytes.starts_with(b"PROXY ") || bytes.starts_with(SIGNATURE)
+}
+
+/// Of the signature of version 2 what is left without the empty lines at its start.
+const SIGNATURE: &[u8] = b"\0\r\nQUIT\n";
+
+fn may_become_proxy_header(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && bytes.len() < SIGNATURE.len() && SIGNATURE.starts_with(bytes)
 }
 
 /// The phrase that IANA registered for a status; a status without one has none, which RFC 9112 §4 allows.

@@ -3,8 +3,8 @@
 
 use std::collections::VecDeque;
 
-use crate::message::{RequestHead, Room, Version};
-use crate::{Body, Framing, Malformed, Mode, Part, encode};
+use crate::message::{RequestHead, Room};
+use crate::{Body, Framing, Malformed, Mode, Part, Version, encode};
 
 /// Names a request and its response on a connection: the first is 1.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

@@ -1,0 +1,223 @@
+//! What holds for any bytes: run by `cargo fuzz` on what it invents, and by the tests of the crate on mutations of the corpora.
+#![allow(dead_code)] // each target runs one of them
+
+use http::h1::client::{self, Receiver};
+use http::h1::server::{self, Length, Server};
+use http::proxy_protocol::{self, Opening};
+use http::{Asked, Body, Chunks, Fields, Framing, Malformed, Mode, RequestHead, ResponseHead, Room, Version, encode};
+
+const HEAD_LIMIT: usize = 2048;
+
+/// The first byte chooses where the rest is cut: properties hold however bytes arrive.
+fn pieces(data: &[u8]) -> (&[u8], Vec<&[u8]>) {
+    let Some((&choice, bytes)) = data.split_first() else { return (data, Vec::new()) };
+    match choice {
+        0 => (bytes, bytes.chunks(1).collect()),
+        choice => (bytes, bytes.chunks(usize::from(choice)).collect()),
+    }
+}
+
+/// What a server makes of bytes: heads, contents, ends, and what it wrote.
+fn serve<'b>(pieces: impl IntoIterator<Item = &'b [u8]>) -> (Vec<String>, Vec<u8>) {
+    let (mut server, mut story, mut output) = (Server::new(), Vec::<String>::new(), Vec::new());
+    let mut inbox = Vec::new();
+    for piece in pieces {
+        inbox.extend_from_slice(piece);
+        let mut rest = &inbox[..];
+        loop {
+            let before = rest.len();
+            let mut room = Room::<20>::new();
+            let Some((stream, event)) = server.receive(&mut rest, &mut room, HEAD_LIMIT) else { break };
+            assert!(rest.len() <= before, "the rest grew");
+            let is_whole = match event {
+                server::Event::Head(head) => {
+                    story.push(format!("{stream:?} {} {} {:?}", head.method, head.target, head.framing));
+                    head.framing == Framing::None
+                }
+                server::Event::Data(data) => {
+                    match story.last_mut().filter(|last| last.starts_with("data ")) {
+                        Some(last) => *last += &data.escape_ascii().to_string(),
+                        None => story.push(format!("data {}", data.escape_ascii())),
+                    }
+                    false
+                }
+                server::Event::Trailers(lines) => {
+                    match story.last_mut().filter(|last| last.starts_with("trailers ")) {
+                        Some(last) => *last += &lines.escape_ascii().to_string(),
+                        None => story.push(format!("trailers {}", lines.escape_ascii())),
+                    }
+                    false
+                }
+                server::Event::End => true,
+                server::Event::Malformed(why) => {
+                    // A section that breaks is seen as far as it came.
+                    story.pop_if(|last| last.starts_with("trailers "));
+                    story.push(format!("{stream:?} malformed: {why:?}"));
+                    true
+                }
+            };
+            if is_whole {
+                server.respond(200, Length::Known(2), true, &mut output, |_| {});
+                server.data(b"ok", &mut output);
+                server.end(&mut output);
+            }
+        }
+        let left = rest.len();
+        inbox.drain(..inbox.len() - left);
+    }
+    // Every response left to its end, in order, and together they are all that was put out.
+    let written: Vec<server::Written> = server.wrote(output.len()).collect();
+    assert!(written.is_sorted_by_key(|it| it.stream));
+    assert_eq!(written.iter().map(|it| it.bytes).sum::<u64>(), output.len() as u64);
+    assert_eq!(server.cut_off().count(), 0);
+    (story, output)
+}
+
+/// A server reads requests alike however they arrive.
+pub fn request(data: &[u8]) {
+    let (bytes, pieces) = pieces(data);
+    assert_eq!(serve(pieces), serve([bytes]), "{}", bytes.escape_ascii());
+}
+
+/// What a client makes of bytes: heads, contents, and how far it came.
+fn receive<'b>(pieces: impl IntoIterator<Item = &'b [u8]>) -> (String, client::Progress) {
+    let mut receiver = Receiver::new(HEAD_LIMIT);
+    receiver.begin(Asked::Other);
+    let (mut story, mut content) = (String::new(), Vec::new());
+    for piece in pieces {
+        let progress = receiver.receive(piece, &mut |event| match event {
+            client::Event::Interim(status) => story += &format!("interim {status} "),
+            client::Event::Head(head) => story += &format!("{} {:?} {} ", head.status, head.framing, head.persistent),
+            client::Event::Data(data) => content.extend_from_slice(data),
+            client::Event::Trailers(_) => {}
+        });
+        if progress != client::Progress::More {
+            return (format!("{story}{}", content.escape_ascii()), progress);
+        }
+    }
+    (format!("{story}{}", content.escape_ascii()), client::Progress::More)
+}
+
+/// A client never fails on what comes, and reads the content alike however it arrives, as far as the response is one.
+pub fn response(data: &[u8]) {
+    let (bytes, pieces) = pieces(data);
+    let (whole, in_pieces) = (receive([bytes]), receive(pieces));
+    match (whole.1, in_pieces.1) {
+        // In pieces, what follows a whole response has not come yet.
+        (client::Progress::Whole | client::Progress::WholeAndMore(_), client::Progress::Whole) => {
+            assert_eq!(whole.0, in_pieces.0, "{}", bytes.escape_ascii());
+        }
+        // The same is wrong with it, perhaps by another name: fewer bytes can say less.
+        (client::Progress::Malformed(_), client::Progress::Malformed(_)) => {}
+        // A head in pieces is looked at when a line of it has ended.
+        (client::Progress::Malformed(_), client::Progress::More) => {}
+        (one, other) => assert_eq!(
+            std::mem::discriminant(&one),
+            std::mem::discriminant(&other),
+            "{one:?} {other:?} {}",
+            bytes.escape_ascii()
+        ),
+    }
+}
+
+fn decode<'b>(pieces: impl IntoIterator<Item = &'b [u8]>) -> (Vec<u8>, Result<Option<Vec<u8>>, Malformed>) {
+    let (mut chunks, mut data, mut rest) = (Chunks::new(), Vec::new(), Vec::new());
+    for mut piece in pieces {
+        while !piece.is_empty() && !chunks.is_over() {
+            match chunks.take(piece) {
+                Ok((some, after)) => {
+                    data.extend_from_slice(some);
+                    piece = after;
+                }
+                Err(why) => return (data, Err(why)),
+            }
+        }
+        rest.extend_from_slice(piece);
+    }
+    (data, Ok(chunks.is_over().then_some(rest)))
+}
+
+/// Chunks are read alike however they arrive; what is read can be written so that it is read again.
+pub fn chunks(data: &[u8]) {
+    let (bytes, pieces) = pieces(data);
+    let whole = decode([bytes]);
+    assert_eq!(decode(pieces), whole, "{}", bytes.escape_ascii());
+    let mut written = Vec::new();
+    whole.0.chunks(7).for_each(|piece| encode::chunk(&mut written, piece));
+    encode::last_chunk(&mut written);
+    assert_eq!(decode([&written[..]]), (whole.0, Ok(Some(Vec::new()))));
+}
+
+/// More bytes never change what the first of them said; a header is no longer than what came.
+pub fn proxy_header(data: &[u8]) {
+    let whole = proxy_protocol::parse(data);
+    if let Ok(Some(Opening::Header { bytes, .. })) = whole {
+        assert!(bytes <= data.len());
+    }
+    for length in 0..data.len().min(300) {
+        let part = proxy_protocol::parse(&data[..length]);
+        if part != Ok(None) {
+            assert_eq!(part, whole, "{}", data.escape_ascii());
+        }
+    }
+}
+
+fn request_head<T>(bytes: &[u8], mode: Mode, see: impl FnOnce(&RequestHead) -> T) -> Result<Option<T>, Malformed> {
+    let mut room = Room::<20>::new();
+    Ok(RequestHead::parse(bytes, &mut room, HEAD_LIMIT, mode)?.map(|head| see(&head)))
+}
+
+fn response_head<T>(bytes: &[u8], mode: Mode, see: impl FnOnce(&ResponseHead) -> T) -> Result<Option<T>, Malformed> {
+    let mut room = Room::<20>::new();
+    Ok(ResponseHead::parse(bytes, &mut room, HEAD_LIMIT, Asked::Other, mode)?.map(|head| see(&head)))
+}
+
+/// What frames a message, by a second reader that knows of nothing but plain numbers and the word chunked.
+fn plainly_framed(fields: Fields, of_none: Framing) -> Option<Framing> {
+    let lengths: Vec<&[u8]> = fields.all("content-length").collect();
+    let codings: Vec<&[u8]> = fields.all("transfer-encoding").collect();
+    match (&lengths[..], &codings[..]) {
+        ([], []) => Some(of_none),
+        ([length], []) => {
+            let length: u64 = str::from_utf8(length).ok()?.parse().ok()?;
+            Some(if length == 0 { Framing::None } else { Framing::Length(length) })
+        }
+        ([], [coding]) if coding.eq_ignore_ascii_case(b"chunked") => Some(Framing::Chunked),
+        _ => None,
+    }
+}
+
+/// What the strict reader accepts, the lenient one reads alike, and so does a reader that knows only the plainest framing;
+/// written as it was read and read again, it is the same message.
+pub fn differential(data: &[u8]) {
+    let shown = data.escape_ascii();
+    let seen = |head: &RequestHead| {
+        let plain = plainly_framed(head.fields, Framing::None);
+        assert!(plain.is_none_or(|plain| plain == head.framing), "{plain:?} {head:?}");
+        let mut written = Vec::new();
+        encode::request_line(&mut written, head.method, head.target);
+        head.fields.iter().for_each(|field| encode::field(&mut written, field.name, field.value));
+        encode::end_of_head(&mut written);
+        let host = head.host.map(<[u8]>::to_vec);
+        (head.version, written, head.framing, head.persistent, host, head.length)
+    };
+    if let Ok(Some(strict)) = request_head(data, Mode::Strict, seen) {
+        let lenient = request_head(data, Mode::Lenient, seen);
+        assert_eq!(lenient.as_ref(), Ok(&Some(strict.clone())), "{shown}");
+        let (version, written, framing, ..) = strict;
+        let again = request_head(&written, Mode::Strict, |head| head.framing);
+        // A message of HTTP/1.0 is none of 1.1 without a Host.
+        assert!(again == Ok(Some(framing)) || version == Version::Http10, "{shown}: {again:?}");
+        let mut body = Body::new(framing);
+        let _ = body.take(&data[strict.5..]);
+    }
+    let seen = |head: &ResponseHead| {
+        let has_body = !matches!(head.status, 100..200 | 204 | 304);
+        let plain = plainly_framed(head.fields, Framing::UntilClose).filter(|_| has_body);
+        assert!(plain.is_none_or(|plain| plain == head.framing), "{plain:?} {head:?}");
+        (head.status, head.framing, head.persistent, head.length)
+    };
+    if let Ok(Some(strict)) = response_head(data, Mode::Strict, seen) {
+        assert_eq!(response_head(data, Mode::Lenient, seen), Ok(Some(strict)), "{shown}");
+    }
+}
