@@ -362,4 +362,6 @@ impl Connection {
 }
 
 #[cfg(test)]
+mod rfc;
+#[cfg(test)]
 mod tests;

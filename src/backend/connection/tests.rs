@@ -23,10 +23,10 @@ const CALENDAR: Calendar = Calendar { moment: Moment(0), unix: 1_795_435_200_000
 const DATE: &str = "Mon, 23 Nov 2026 12:00:05 GMT";
 
 /// A conversation whose client reads as much as it is told to.
-struct Conversation {
+pub(super) struct Conversation {
     connection: Connection,
     state: State,
-    answered: Vec<u8>,
+    pub(super) answered: Vec<u8>,
     written: usize,
     records: Reader,
     in_flight: Reader,
@@ -44,7 +44,7 @@ struct Story {
 }
 
 impl Conversation {
-    fn begin() -> Conversation {
+    pub(super) fn begin() -> Conversation {
         Conversation::begin_where(false)
     }
 
@@ -71,7 +71,7 @@ impl Conversation {
         }
     }
 
-    fn hear(&mut self, bytes: &[u8]) {
+    pub(super) fn hear(&mut self, bytes: &[u8]) {
         self.connection.receive(bytes, NOW, &mut self.state, &mut self.answered);
     }
 
@@ -81,7 +81,7 @@ impl Conversation {
         self.connection.wrote(bytes, NOW, &mut self.state);
     }
 
-    fn write_all(&mut self) {
+    pub(super) fn write_all(&mut self) {
         self.write(usize::MAX);
     }
 
