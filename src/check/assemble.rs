@@ -8,6 +8,7 @@ use verdict::algorithm::Inference;
 use verdict::arrived::{OtherRequests, RequestChanges};
 use verdict::finding::Witness;
 use verdict::ledger::Ledger;
+use verdict::limit::RateLimit;
 use verdict::outcome::Outcome;
 use verdict::report::{Account, Algorithm, Check, Fleet, NotCounted, OutcomeCount, Plots, Traffic};
 use verdict::request::{Sent, SentBody};
@@ -37,8 +38,20 @@ const STRIP: usize = 300;
 
 /// Judges and assembles.
 pub fn assemble(ledger: &Ledger, outcome: session::SessionData, known: Known) -> Check {
-    let session::SessionData { judged, sample, names, members, mut evidence, steps, load, started, ended, .. } =
-        outcome;
+    let session::SessionData {
+        judged,
+        sample,
+        identity,
+        passes_slowly,
+        names,
+        members,
+        mut evidence,
+        steps,
+        load,
+        started,
+        ended,
+        ..
+    } = outcome;
     let plan = known.plan;
     let names = names.as_slice();
     let tally = Tally::of(ledger, judged, sample.clone());
@@ -51,6 +64,8 @@ pub fn assemble(ledger: &Ledger, outcome: session::SessionData, known: Known) ->
     let inference = evidence.infer(names);
     let began = ledger.observations().first().map_or(started, |first| first.due);
     let members = members.unwrap_or(names.len());
+    let (windows, spans) = (figures::windows(&steps, names), figures::spans(&steps, names));
+    let limit = RateLimit::of(ledger, sample.clone(), passes_slowly);
     let case = Case {
         ledger,
         tally: &tally,
@@ -59,17 +74,22 @@ pub fn assemble(ledger: &Ledger, outcome: session::SessionData, known: Known) ->
         expectations: &plan.expectations,
         inference: &inference,
         gaps: &known.gaps,
+        identity: identity.as_ref(),
+        limit,
         changes: &known.changes,
         others: &known.others,
         sent: sent(plan),
         judged,
         sample: sample.clone(),
         drill,
+        steps: &spans,
+        outages: &windows,
+        sampled: (started, ended),
         varied: varied.is_some(),
         run: known.run,
         began,
     };
-    let outage = figures::outage(ledger, sample.clone(), started, &steps, names);
+    let outage = figures::outage(ledger, sample.clone(), (started, ended), &steps, &windows, names);
     let (findings, shares, verdict) = judge(&case, outage.as_ref());
     let (latency, plot) = figures::latency(ledger, sample.clone(), matches!(load.pacing, Pacing::Open { .. }));
     let (slices, slice_seconds) = figures::slices(ledger, sample.clone(), started, ended, names.len());

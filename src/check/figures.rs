@@ -7,10 +7,11 @@ use hdrhistogram::Histogram;
 
 use crate::check::scenario::{Scenario, StepResult};
 use crate::wire::Moment;
-use verdict::ledger::{Arrival, Entry, Ledger, Records};
+use verdict::ledger::{Ledger, Records};
 use verdict::observation::{Backend, ClientOutcome};
 use verdict::outcome::Outcome;
-use verdict::report::{Affected, Latency, Percentiles, Slice};
+use verdict::report::{Latency, Outage, Percentiles, Slice, Step};
+use verdict::timeline::{Span, Window, timelines};
 
 /// Nanoseconds, to three digits.
 type Times = Histogram<u64>;
@@ -94,68 +95,40 @@ pub fn slices(
     (slices, length as f64 / 1e9)
 }
 
-/// Traffic that ends so shortly before a backend is mended has not stopped.
-const STILL: Duration = Duration::from_millis(300);
-
 /// What was done to the fleet, and what that did to the sample.
-pub fn outage(
+pub(crate) fn outage(
     ledger: &Ledger,
     sample: Range<u32>,
-    started: Moment,
-    done: &[StepResult],
+    (started, ended): (Moment, Moment),
+    steps: &[StepResult],
+    windows: &[Window],
     names: &[String],
-) -> Option<verdict::report::Outage> {
-    let first = done.first()?.at;
-    let seconds = |at: Moment| at.since(started).as_secs_f64();
-    let step = |done: &StepResult| verdict::report::Step {
-        at: seconds(done.at),
-        what: done.step.to_string(),
-        result: done.result.clone(),
+) -> Option<Outage> {
+    let first = steps.first()?.at;
+    let step = |result: &StepResult| Step {
+        at: result.at.since(started).as_secs_f64(),
+        what: result.step.to_string(),
+        done: result.is_done,
+        result: result.result.clone(),
     };
-    let mut outage = verdict::report::Outage {
-        steps: done.iter().map(step).collect(),
-        client_errors: 0,
-        retries: 0,
-        double_executions: 0,
-        backends: Vec::new(),
-    };
-    let mut windows: Vec<Window> = windows(done, names);
-    for window in &mut windows {
-        let until = ledger.entries().find(|entry| entry.observation.sent() >= window.broken).map(|it| it.sequence);
-        let until = until.unwrap_or(sample.end);
-        let latest = until.saturating_sub(LATEST.max(20 * names.len() as u32))..until;
-        let before = latest.filter_map(|sequence| ledger.entry(sequence));
-        window.before = before.map(|entry| window.attempts_here(&entry).count() as u64).sum();
-    }
-    for entry in ledger.entries().filter(|entry| sample.contains(&entry.sequence)) {
-        windows.iter_mut().for_each(|window| window.see(&entry));
-        if entry.observation.ended < first {
-            continue;
-        }
+    let backends = timelines(ledger, sample.clone(), (started, ended), windows, names);
+    let steps = steps.iter().map(step).collect();
+    let mut outage = Outage { steps, client_errors: 0, retries: 0, double_executions: 0, backends };
+    let entries = ledger.entries().filter(|entry| sample.contains(&entry.sequence));
+    for entry in entries.filter(|entry| entry.observation.ended >= first) {
         outage.client_errors += u64::from(entry.is_client_error() && !entry.is_benign_race());
         outage.retries += u64::from(entry.outcome == Outcome::Retried);
         outage.double_executions += u64::from(entry.outcome == Outcome::Duplicated);
     }
-    outage.backends = windows.into_iter().map(|window| window.told(names)).collect();
     Some(outage)
 }
 
-/// From the break of a backend to its mend.
-struct Window {
-    backend: Backend,
-    broken: Moment,
-    mended: Option<Moment>,
-    before: u64,
-    last: Option<Moment>,
-    back: Option<Moment>,
-    errors: u64,
-}
-
-fn windows(done: &[StepResult], names: &[String]) -> Vec<Window> {
+/// From each break of a backend to its mend; what was not done broke and mended nothing.
+pub(crate) fn windows(steps: &[StepResult], names: &[String]) -> Vec<Window> {
     let mut windows: Vec<Window> = Vec::new();
-    for step in done {
-        let Some(breaks) = step.step.action.breaks() else { continue };
-        let touched = (0..names.len()).filter(|place| match step.step.backend {
+    for result in steps.iter().filter(|result| result.is_done) {
+        let Some(breaks) = result.step.action.breaks() else { continue };
+        let touched = (0..names.len()).filter(|place| match result.step.backend {
             Some(backend) => names[*place] == backend.to_string(),
             None => true,
         });
@@ -163,8 +136,8 @@ fn windows(done: &[StepResult], names: &[String]) -> Vec<Window> {
             let backend = Backend(place as u16);
             let open = windows.iter_mut().find(|window| window.backend == backend && window.mended.is_none());
             match (breaks, open) {
-                (true, None) => windows.push(Window::new(backend, step.at)),
-                (false, Some(window)) => window.mended = Some(step.at),
+                (true, None) => windows.push(Window { backend, broken: result.at, mended: None }),
+                (false, Some(window)) => window.mended = Some(result.at),
                 (true, Some(_)) | (false, None) => {}
             }
         }
@@ -172,57 +145,20 @@ fn windows(done: &[StepResult], names: &[String]) -> Vec<Window> {
     windows
 }
 
-impl Window {
-    fn new(backend: Backend, broken: Moment) -> Window {
-        Window { backend, broken, mended: None, before: 0, last: None, back: None, errors: 0 }
-    }
-
-    fn attempts_here<'a>(&self, entry: &Entry<'a>) -> impl Iterator<Item = &'a Arrival> + use<'a> {
-        let backend = self.backend;
-        entry.attempts.iter().filter(move |attempt| attempt.backend == backend)
-    }
-
-    fn see(&mut self, entry: &Entry) {
-        let observation = entry.observation;
-        let until = self.mended.unwrap_or(Moment(u64::MAX));
-        let within = |at: Moment| at >= self.broken && at < until;
-        let error = entry.is_client_error() && !entry.is_benign_race();
-        if error && observation.ended >= self.broken && observation.sent() < until {
-            self.errors += 1;
-            self.last = self.last.max(Some(observation.ended.min(until)));
-        }
-        for attempt in self.attempts_here(entry) {
-            // One that is paused receives when it goes on what was sent to it before.
-            let sent = observation.sent();
-            let directed = if attempt.received >= until && sent < until { sent } else { attempt.received };
-            if within(directed) {
-                self.last = self.last.max(Some(directed));
-            }
-        }
-        let here = entry.delivered().is_some_and(|attempt| attempt.backend == self.backend);
-        if here && self.mended.is_some_and(|mended| observation.ended >= mended) && !error {
-            self.back = Some(self.back.map_or(observation.ended, |back| back.min(observation.ended)));
-        }
-    }
-
-    fn told(self, names: &[String]) -> Affected {
-        let stopped = match (self.last, self.mended) {
-            (None, _) => Some(Duration::ZERO),
-            (Some(last), Some(mended)) if mended.since(last) < STILL => None,
-            (Some(last), _) => Some(last.since(self.broken)),
-        };
-        Affected {
-            backend: names.get(usize::from(self.backend.0)).cloned().unwrap_or_default(),
-            received_before: self.before,
-            stopped_after: stopped.map(|time| time.as_secs_f64()),
-            back_after: self.mended.and_then(|mended| Some(self.back?.since(mended).as_secs_f64())),
-            client_errors: self.errors,
-        }
-    }
+/// When each step was carried out.
+pub(crate) fn spans(steps: &[StepResult], names: &[String]) -> Vec<Span> {
+    let span = |result: &StepResult| Span {
+        backend: result.step.backend.and_then(|backend| {
+            let place = names.iter().position(|name| *name == backend.to_string())?;
+            Some(Backend(place as u16))
+        }),
+        begun: result.at,
+        ended: result.ended,
+        is_done: result.is_done,
+        is_rough: result.step.action.is_rough(),
+    };
+    steps.iter().map(span).collect()
 }
-
-/// Of the latest requests before a break, or twenty a backend if that is more, one must have reached it, or its outage shows nothing.
-const LATEST: u32 = 100;
 
 /// How long a sample with that plan lasts, if nobody says it: the last step, and then some time to see what follows.
 pub fn duration_of(scenario: &Scenario) -> Duration {

@@ -25,6 +25,8 @@ pub(crate) struct Candidate {
     pub(crate) values: Vec<String>,
     /// It says that it names a backend, or stands in the body: good enough to be used without being asked for.
     pub(crate) is_trusted: bool,
+    /// The header or the member of JSON says by its name that a backend's stands there.
+    pub(crate) is_named: bool,
 }
 
 /// Backends beyond that are hardly behind one balancer; what has more values is something else.
@@ -49,7 +51,12 @@ pub(crate) fn candidates(responses: &[Response]) -> Vec<Candidate> {
     });
     // Of two places that both name backends the finer one tells more of them apart.
     found.sort_by_key(|candidate| {
-        (!candidate.is_trusted, !says_backend(&candidate.place), std::cmp::Reverse(distinct(&candidate.values)))
+        (
+            !candidate.is_trusted,
+            !candidate.is_named,
+            !says_backend(&candidate.place),
+            std::cmp::Reverse(distinct(&candidate.values)),
+        )
     });
     found
 }
@@ -129,7 +136,13 @@ pub(crate) fn of_original() -> Identity {
 fn original_page(responses: &[Response]) -> Option<Candidate> {
     let identity = of_original();
     let values: Vec<String> = responses.iter().filter_map(|response| name_in(response, &identity)).collect();
-    (!values.is_empty()).then(|| Candidate { identity, place: format!("regex:{PAGE}"), values, is_trusted: true })
+    (!values.is_empty()).then(|| Candidate {
+        identity,
+        place: format!("regex:{PAGE}"),
+        values,
+        is_trusted: true,
+        is_named: true,
+    })
 }
 
 /// A word of the field for somebody who answers.
@@ -214,6 +227,7 @@ fn in_headers(responses: &[Response]) -> Vec<Candidate> {
     useful
         .map(|(name, values)| Candidate {
             is_trusted: says_backend(&name),
+            is_named: says_backend(&name),
             place: format!("header:{name}"),
             identity: Identity::Header(name),
             values,
@@ -241,6 +255,7 @@ fn in_json(responses: &[Response]) -> Option<Vec<Candidate>> {
     Some(
         useful
             .map(|(pointer, values)| Candidate {
+                is_named: says_backend(&pointer),
                 place: format!("json:{pointer}"),
                 identity: Identity::Json(pointer),
                 values,
@@ -291,7 +306,7 @@ fn in_lines(responses: &[Response]) -> Vec<Candidate> {
         }
         let Identity::Regex(expression) = &identity else { continue };
         let place = format!("regex:{}", expression.as_str());
-        found.push(Candidate { place, identity, values, is_trusted: true });
+        found.push(Candidate { place, identity, values, is_trusted: true, is_named: false });
     }
     found
 }

@@ -52,6 +52,7 @@ pub(crate) async fn run(mut session: Session<'_>) -> Result<SessionData> {
         observations.extend(slow);
         passes_slowly = Some(passed);
     }
+    let identity = session.named_by();
     session.watch.enter("reading the backends' records");
     let records = match session.collector {
         Some(mut collector) => {
@@ -72,7 +73,7 @@ pub(crate) async fn run(mut session: Session<'_>) -> Result<SessionData> {
         load,
         started: traffic.started,
         ended: traffic.ended,
-        found_identity: session.found_identity,
+        identity,
         records,
     })
 }

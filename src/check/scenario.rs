@@ -46,6 +46,8 @@ pub(crate) struct StepResult {
     pub(crate) step: Step,
     /// When it was begun.
     pub(crate) at: Moment,
+    /// When it had ended.
+    pub(crate) ended: Moment,
     /// Whether it was carried out: where not, nothing follows from what came after.
     pub(crate) is_done: bool,
     /// Why not, or what a command printed.
@@ -54,7 +56,7 @@ pub(crate) struct StepResult {
 
 impl StepAction {
     /// Whether it may cost requests even behind a good balancer.
-    fn is_rough(&self) -> bool {
+    pub(crate) fn is_rough(&self) -> bool {
         match self {
             StepAction::Act(Action::Kill | Action::Pause) | StepAction::Fault(_) => true,
             StepAction::Act(Action::Resume | Action::Drain | Action::Start | Action::Ready | Action::Unready) => false,

@@ -27,8 +27,8 @@ pub(crate) struct Session<'a> {
     pub(crate) identity: Identity,
     /// By the user, or by the fleet.
     pub(crate) is_identity_chosen: bool,
-    /// Where the check found it by itself, as `--identity` takes it.
-    pub(crate) found_identity: Option<String>,
+    /// Where the check found it by itself.
+    pub(crate) found_identity: Option<verdict::rules::Identity>,
     /// Backends that are ready, if that is known.
     pub(crate) members: Option<usize>,
     pub(crate) client: Client,
@@ -58,8 +58,8 @@ pub(crate) struct SessionData {
     pub(crate) load: Load,
     pub(crate) started: Moment,
     pub(crate) ended: Moment,
-    /// Where the check found the names of backends by itself.
-    pub(crate) found_identity: Option<String>,
+    /// Where the names of backends stand that are not ours.
+    pub(crate) identity: Option<verdict::rules::Identity>,
     /// None if the backends are not ours.
     pub(crate) records: Option<Collected>,
 }
@@ -94,6 +94,16 @@ impl<'a> Session<'a> {
             client,
             collector,
         })
+    }
+
+    /// Where the names of backends were found; none with a fleet.
+    pub(crate) fn named_by(&self) -> Option<verdict::rules::Identity> {
+        let chosen = || verdict::rules::Identity {
+            place: identities::describe(&self.identity),
+            chosen: self.is_identity_chosen,
+            named: true,
+        };
+        (!self.identity.is_fleet()).then(|| self.found_identity.clone().unwrap_or_else(chosen))
     }
 
     /// Another one, whose first request has that number.

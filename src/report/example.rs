@@ -200,13 +200,14 @@ pub fn failing() -> Check {
 
 /// A backend that was killed and came back.
 pub fn broken() -> Check {
-    let step = |at, what: &str| Step { at, what: what.to_owned(), result: None };
+    let step = |at, what: &str| Step { at, what: what.to_owned(), done: true, result: None };
     let affected = Affected {
         backend: "9002".to_owned(),
         received_before: 1_204,
         stopped_after: Some(0.0),
         back_after: Some(6.75),
         client_errors: 12,
+        ..Affected::default()
     };
     let mut check = Check {
         outage: Some(Outage {

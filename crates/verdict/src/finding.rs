@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::AttemptEnd;
 use crate::facts::{
-    Description, account, algorithm, backups, reach, records, requests, resilience, responses, shares, stickiness,
+    Description, account, algorithm, backups, identity, limit, reach, records, requests, resilience, responses, shares,
+    stickiness,
 };
 use crate::observation::{ClientOutcome, Observation};
 
@@ -103,6 +104,8 @@ macro_rules! rules {
 // One line a rule. Its facts, its description, its judgement and its tests stand in the file that the path names.
 rules! {
     Records(records::Facts) = "records" from records::RECORDS,
+    Identity(identity::Facts) = "identity" from identity::IDENTITY,
+    RateLimit(limit::Facts) = "rate-limit" from limit::RATE_LIMIT,
     Account(account::Facts) = "account" from account::ACCOUNT,
     Retried(account::Requests) = "retried" from account::RETRIED,
     Duplicated(account::Requests) = "duplicated" from account::DUPLICATED,

@@ -2,10 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-pub use crate::facts::resilience::{Affected, Step};
+pub use crate::facts::resilience::Step;
 pub use crate::facts::shares::{Method, Share, Test, Unit};
 use crate::finding::{Finding, Level, Witness};
 use crate::outcome::Outcome;
+pub use crate::timeline::{Affected, Pause};
 
 /// Version of this shape. It grows when a field goes or changes its meaning, not when one is added.
 pub const VERSION: u32 = 2;

@@ -27,10 +27,27 @@ impl Window {
     }
 }
 
-/// In seconds since the sample began, if nothing else is said.
+/// When a step was carried out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Span {
+    /// Which backend; none where it was done to all of them, or is a command.
+    pub backend: Option<Backend>,
+    /// When it was begun.
+    pub begun: Moment,
+    /// When it was done.
+    pub ended: Moment,
+    /// Whether it was done at all.
+    pub is_done: bool,
+    /// Whether it may cost requests even behind a good balancer.
+    pub is_rough: bool,
+}
+
+/// A backend that was broken, and what its traffic did: in seconds since the sample began, if nothing else is said.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Timeline {
+pub struct Affected {
+    /// Its name.
+    pub backend: String,
     /// When it was broken.
     pub broken: f64,
     /// When it was mended; null if nothing did that.
@@ -39,10 +56,9 @@ pub struct Timeline {
     pub received_before: u64,
     /// Attempts that it received while it was broken, according to its records.
     pub received_meanwhile: u64,
-    /// Whether the records show that it was still sent requests when it was mended, or at the end.
-    pub went_on: bool,
-    /// Seconds from the break until the last attempt that was sent there before the mend; 0 without one.
-    pub out_after: f64,
+    /// Seconds from the break until the last attempt that was sent there before the mend, according to its records; 0 without one, null
+    /// if it was still sent requests when it was mended, or at the end.
+    pub stopped_after: Option<f64>,
     /// Seconds from the break until the last client error before the mend; null without an error.
     pub errors_end_after: Option<f64>,
     /// Client errors between the break and the mend.
@@ -86,9 +102,9 @@ pub fn timelines(
     sample: Range<u32>,
     (started, ended): (Moment, Moment),
     windows: &[Window],
-    backends: usize,
-) -> Vec<Timeline> {
-    windows.iter().map(|window| timeline(ledger, &sample, (started, ended), window, backends)).collect()
+    names: &[String],
+) -> Vec<Affected> {
+    windows.iter().map(|window| timeline(ledger, &sample, (started, ended), window, names)).collect()
 }
 
 fn timeline(
@@ -96,8 +112,8 @@ fn timeline(
     sample: &Range<u32>,
     (started, ended): (Moment, Moment),
     window: &Window,
-    backends: usize,
-) -> Timeline {
+    names: &[String],
+) -> Affected {
     let since = |at: Moment| at.since(started).as_secs_f64();
     let until = window.mended.unwrap_or(ended);
     let mut seen = Seen::of(window, until);
@@ -109,13 +125,17 @@ fn timeline(
     let last = meanwhile.clone().map(|(at, _)| *at).next_back();
     let times: Vec<Moment> = seen.directed.iter().map(|(at, _)| *at).collect();
     let usual = usual_gap(&times, started, window.broken);
-    Timeline {
+    Affected {
+        backend: names.get(usize::from(window.backend.0)).cloned().unwrap_or_default(),
         broken: since(window.broken),
         mended: window.mended.map(since),
-        received_before: received_before(ledger, sample, window, backends),
+        received_before: received_before(ledger, sample, window, names.len()),
         received_meanwhile: meanwhile.count() as u64,
-        went_on: last.is_some_and(|last| until.since(last) < STILL),
-        out_after: last.map_or(0.0, |last| last.since(window.broken).as_secs_f64()),
+        stopped_after: match last {
+            None => Some(0.0),
+            Some(last) if until.since(last) < STILL => None,
+            Some(last) => Some(last.since(window.broken).as_secs_f64()),
+        },
         errors_end_after: seen.last_error.map(|last| last.since(window.broken).as_secs_f64()),
         client_errors: seen.errors,
         back_after: window.mended.and_then(|mended| Some(seen.back?.since(mended).as_secs_f64())),
@@ -264,7 +284,7 @@ mod tests {
         Ledger::join(observations, arrivals, Records::Kept)
     }
 
-    fn of(ledger: &Ledger, broken: u64, mended: Option<u64>) -> Timeline {
+    fn of(ledger: &Ledger, broken: u64, mended: Option<u64>) -> Affected {
         let window = Window {
             backend: Backend(1),
             broken: Moment(broken * MILLISECOND),
@@ -272,7 +292,7 @@ mod tests {
         };
         let count = ledger.observations().len() as u32;
         let span = (Moment(0), Moment(u64::from(count) * MILLISECOND));
-        timelines(ledger, 0..count, span, &[window], 2).remove(0)
+        timelines(ledger, 0..count, span, &[window], &["a".to_owned(), "b".to_owned()]).remove(0)
     }
 
     fn near(seconds: f64, expected: f64) -> bool {
@@ -286,11 +306,8 @@ mod tests {
             Some((if at % 2 == 1 && !out { 1 } else { 0 }, 200))
         });
         let timeline = of(&ledger, 2_000, Some(6_000));
-        assert!(
-            (timeline.received_meanwhile, timeline.went_on, timeline.client_errors) == (0, false, 0),
-            "{timeline:?}"
-        );
-        assert!(near(timeline.out_after, 0.0) && near(timeline.back_after.unwrap(), 0.5), "{timeline:?}");
+        assert!((timeline.received_meanwhile, timeline.client_errors) == (0, 0), "{timeline:?}");
+        assert!(near(timeline.stopped_after.unwrap(), 0.0) && near(timeline.back_after.unwrap(), 0.5), "{timeline:?}");
         assert!(near(timeline.ramp.unwrap(), 0.0) && timeline.received_before == 50, "{timeline:?}");
         let [pause] = timeline.pauses.as_slice() else { panic!("{timeline:?}") };
         assert!(near(pause.from, 2.0) && near(pause.until.unwrap(), 6.5) && pause.failures_before == 0);
@@ -301,7 +318,7 @@ mod tests {
         let ledger = run(4_000, |at| if at % 2 == 0 { Some((0, 200)) } else { (at < 2_000).then_some((1, 200)) });
         let timeline = of(&ledger, 2_000, None);
         assert!(
-            !timeline.went_on && timeline.received_meanwhile == 0 && timeline.client_errors == 1_000,
+            timeline.stopped_after == Some(0.0) && timeline.received_meanwhile == 0 && timeline.client_errors == 1_000,
             "{timeline:?}"
         );
         assert!(near(timeline.errors_end_after.unwrap(), 2.0) && timeline.back_after.is_none(), "{timeline:?}");
@@ -311,7 +328,10 @@ mod tests {
     fn traffic_that_goes_on_is_seen_in_the_records() {
         let ledger = run(4_000, |at| Some(((at % 2) as u16, if at % 2 == 1 && at >= 2_000 { 503 } else { 200 })));
         let timeline = of(&ledger, 2_000, Some(4_000));
-        assert!(timeline.went_on && timeline.received_meanwhile == 1_000 && timeline.pauses.is_empty(), "{timeline:?}");
+        assert!(
+            timeline.stopped_after.is_none() && timeline.received_meanwhile == 1_000 && timeline.pauses.is_empty(),
+            "{timeline:?}"
+        );
     }
 
     #[test]

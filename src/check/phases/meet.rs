@@ -220,7 +220,8 @@ async fn identify(session: &mut Session<'_>, first: Seen) -> Result<()> {
                 identities::distinct(&found.values),
                 identities::some_of(&found.values)
             ));
-            session.found_identity = Some(found.place.clone());
+            session.found_identity =
+                Some(verdict::rules::Identity { place: found.place.clone(), chosen: false, named: found.is_named });
             set_identity(session, found.identity.clone());
             Ok(())
         }

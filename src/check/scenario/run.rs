@@ -28,7 +28,7 @@ pub(crate) async fn run(steps: Vec<Step>, remote: Option<Remote>, start: Instant
                 Ok(Err(why)) => (false, Some(why)),
                 Err(_) => (false, Some(format!("not done within {} s", PATIENCE.as_secs()))),
             };
-            (place, StepResult { step, at, is_done, result: remark })
+            (place, StepResult { step, at, ended: clock::now(), is_done, result: remark })
         });
     }
     let mut results = tasks.join_all().await;

@@ -1,12 +1,39 @@
 //! The phrases of how the balancer selects: shares, reach, backups, algorithm, affinity.
 
 use verdict::facts::shares::Conclusion;
-use verdict::facts::{algorithm, backups, reach, shares, stickiness};
+use verdict::facts::{algorithm, backups, identity, reach, shares, stickiness};
 use verdict::finding::Level;
 use verdict::numbers::{count_of, grouped, percent};
 use verdict::report::{Method, Test};
 
 use super::{Phrase, listed};
+
+pub(super) fn identity(facts: &identity::Facts) -> Phrase {
+    let place = &facts.place;
+    match facts.count {
+        0 => Phrase::of(format!("no response names its backend at {place}"))
+            .try_this("--identity says where responses have the name of their backend"),
+        1 => Phrase::of(format!(
+            "every response has the same name at {place} ({}): one name tells no backend from another",
+            listed(&facts.values)
+        ))
+        .try_this(
+            "if several backends respond, their names stand elsewhere: leave out --identity, and the check looks for them",
+        ),
+        count => {
+            let more = if count > facts.values.len() as u64 { ", …" } else { "" };
+            let phrase = Phrase::of(format!(
+                "backends are told apart by {place}: {} ({}{more})",
+                count_of(count, "name"),
+                facts.values.join(", ")
+            ));
+            match facts.named {
+                true => phrase,
+                false => phrase.try_this(format!("the check guessed this place: confirm it with --identity '{place}'")),
+            }
+        }
+    }
+}
 
 pub(super) fn shares(facts: &shares::Facts, level: Level) -> Phrase {
     let unit = facts.unit.name();

@@ -46,6 +46,8 @@ fn prose(finding: &Finding, check: &Check) -> Prose {
     let level = finding.level;
     let phrase = match &finding.facts {
         Facts::Records(facts) => requests::records(facts),
+        Facts::Identity(facts) => balancing::identity(facts),
+        Facts::RateLimit(facts) => requests::rate_limit(facts),
         Facts::Account(facts) => requests::account(facts),
         Facts::Retried(facts) => requests::retried(facts),
         Facts::Duplicated(facts) => requests::duplicated(facts),

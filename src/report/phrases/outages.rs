@@ -1,15 +1,20 @@
 //! The phrases of outages: what clients saw, and what each backend's traffic did.
 
 use verdict::facts::resilience;
-use verdict::numbers::{count_of, time};
-use verdict::report::{Affected, Step};
+use verdict::numbers::{count_of, grouped, time};
+use verdict::report::{Affected, Pause, Step};
 
 use super::{Phrase, listed};
 
 pub(super) fn resilience(facts: &resilience::Facts) -> Phrase {
     let idle = facts.idle();
     let errors = count_of(facts.client_errors, "error");
+    let not_done: Vec<&str> = facts.remarks.iter().filter(|step| !step.done).map(|step| step.what.as_str()).collect();
     let phrase = match facts.client_errors {
+        0 if !not_done.is_empty() => {
+            Phrase::of(format!("not carried out: {}; what was to be tried was not", listed(&not_done)))
+                .try_this("see why below, and mend the steps")
+        }
         0 if !idle.is_empty() => {
             Phrase::of(format!("no client saw an error, but {} had no traffic to lose", listed(&idle)))
                 .try_this("break a backend that the balancer uses")
@@ -33,15 +38,39 @@ fn affected(affected: &Affected) -> String {
     let stopped = match affected.stopped_after {
         Some(seconds) if seconds < 0.001 => "traffic stopped at once".to_owned(),
         Some(seconds) => format!("traffic stopped after {}", time(seconds)),
-        None => "traffic continued".to_owned(),
+        None => format!("it still received requests: {} while it was broken", grouped(affected.received_meanwhile)),
     };
     let back = match affected.back_after {
         Some(seconds) => format!("back after {}", time(seconds)),
         None => "not back by the end".to_owned(),
     };
-    format!("{backend}: {stopped}; {back}; {} meanwhile", count_of(affected.client_errors, "client error"))
+    let errors = match affected.errors_end_after {
+        Some(seconds) => {
+            format!("{}, the last after {}", count_of(affected.client_errors, "client error"), time(seconds))
+        }
+        None => "no client error".to_owned(),
+    };
+    let ramp = match affected.ramp {
+        Some(seconds) if seconds >= 0.5 => format!("; as much as before {} later", time(seconds)),
+        Some(_) => String::new(),
+        None if affected.back_after.is_some() => "; not as much as before by the end".to_owned(),
+        None => String::new(),
+    };
+    let pauses: Vec<String> = affected.pauses.iter().map(pause).collect();
+    let pauses = if pauses.is_empty() { String::new() } else { format!("; out {}", pauses.join(", ")) };
+    format!("{backend}: {stopped}; {back}{ramp}; {errors}{pauses}")
+}
+
+fn pause(pause: &Pause) -> String {
+    let until = pause.until.map_or("the end".to_owned(), |until| format!("{until:.1} s"));
+    let failures = match pause.failures_before {
+        0 => String::new(),
+        count => format!(" (after {})", count_of(count, "failure")),
+    };
+    format!("{:.1} s to {until}{failures}", pause.from)
 }
 
 fn remark(step: &Step) -> String {
-    format!("{}: {}", step.what, step.result.as_deref().unwrap_or_default())
+    let result = step.result.as_deref().unwrap_or_default();
+    if step.done { format!("{}: {result}", step.what) } else { format!("{}: not done: {result}", step.what) }
 }

@@ -1,7 +1,7 @@
 //! The phrases of the account: what became of requests, and what to do about it.
 
 use verdict::facts::account::{Facts, OwnResponses, Repeated, Requests};
-use verdict::facts::records;
+use verdict::facts::{limit, records};
 use verdict::numbers::{count_of, grouped};
 
 use super::Phrase;
@@ -16,6 +16,18 @@ fn were(count: u64) -> &'static str {
 
 pub(super) fn records(facts: &records::Facts) -> Phrase {
     Phrase::of("the records of the backends are incomplete").because(facts.gaps.clone())
+}
+
+pub(super) fn rate_limit(facts: &limit::Facts) -> Phrase {
+    let rate = |rate: f64| grouped(rate.round() as u64);
+    Phrase::of(format!(
+        "a rate limit of about {}/s: {} got {}, sent at {}/s",
+        rate(facts.passed),
+        count_of(facts.refused, "request"),
+        facts.status,
+        rate(facts.sent)
+    ))
+    .try_this(format!("stay below it with --rate {}", facts.suggested()))
 }
 
 pub(super) fn account(facts: &Facts) -> Phrase {

@@ -4,6 +4,8 @@ pub mod account;
 pub mod algorithm;
 pub mod backups;
 mod description;
+pub mod identity;
+pub mod limit;
 pub mod reach;
 pub mod records;
 pub mod requests;

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::facts::Description;
+use crate::timeline::Affected;
 
 /// Something that was done.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -12,24 +13,10 @@ pub struct Step {
     pub at: f64,
     /// In words, as typed.
     pub what: String,
-    /// What came of it, if it went wrong or said something.
+    /// Whether it was carried out.
+    pub done: bool,
+    /// Why not, or what a command printed.
     pub result: Option<String>,
-}
-
-/// A backend that was touched.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Affected {
-    /// Its name.
-    pub backend: String,
-    /// Attempts that it received of the latest requests before the break: of 100, or of twenty a backend. With none, its outage shows nothing.
-    pub received_before: u64,
-    /// Seconds from the break until the last client error or the last request sent there; null if it never stopped.
-    pub stopped_after: Option<f64>,
-    /// Seconds from the mend until its first delivered response; null if it did not come back.
-    pub back_after: Option<f64>,
-    /// Client errors between the break and the mend.
-    pub client_errors: u64,
 }
 
 /// What an outage did.

@@ -8,10 +8,13 @@ use crate::arrived::{OtherRequests, RequestChanges};
 use crate::finding::{AttemptWitness, ClientWitness, RequestWitness, Witness};
 use crate::id::RequestId;
 use crate::ledger::{Arrival, Entry, Ledger, Records};
+use crate::limit::RateLimit;
 use crate::observation::Backend;
 use crate::request::Sent;
 use crate::rules::expectations::Expectations;
+use crate::rules::identity::Identity;
 use crate::tally::Tally;
+use crate::timeline::{Span, Window};
 
 /// Everything that the rules look at.
 pub struct Case<'a> {
@@ -29,6 +32,10 @@ pub struct Case<'a> {
     pub inference: &'a Inference,
     /// Why records are missing.
     pub gaps: &'a [String],
+    /// Where the names of backends that are not ours were found.
+    pub identity: Option<&'a Identity>,
+    /// A rate limit that the sample met.
+    pub limit: Option<RateLimit>,
     /// How requests arrived at backends.
     pub changes: &'a RequestChanges,
     /// What else arrived there.
@@ -41,6 +48,12 @@ pub struct Case<'a> {
     pub sample: Range<u32>,
     /// Something was broken on purpose.
     pub drill: Drill,
+    /// Its steps, in the order of their times.
+    pub steps: &'a [Span],
+    /// From each break of a backend to its mend.
+    pub outages: &'a [Window],
+    /// When the sample began and ended.
+    pub sampled: (Moment, Moment),
     /// Clients, paths or the like differed from request to request.
     pub varied: bool,
     /// Of the run, as in the ids of its requests.

@@ -6,6 +6,8 @@ mod backups;
 mod case;
 mod expectations;
 mod forwarding;
+mod identity;
+mod limit;
 mod reach;
 mod records;
 mod requests;
@@ -21,12 +23,15 @@ use crate::report::{Outage, Shares, Verdict};
 pub use case::{Case, Drill};
 pub use expectations::{Expectations, FALSE_ALARM, Weights};
 pub use forwarding::describe as describe_forwarding;
+pub use identity::Identity;
 pub use requirement::Requirement;
 
 /// Applies all rules: the findings, the worst first, the shares, and the verdict.
 pub fn judge(case: &Case, outage: Option<&Outage>) -> (Vec<Finding>, Option<Shares>, Verdict) {
     let (shares, share_findings) = shares::judge(case);
     let mut findings: Vec<Finding> = records::judge(case).into_iter().collect();
+    findings.extend(identity::judge(case));
+    findings.extend(limit::judge(case));
     findings.extend(account::judge(case));
     findings.extend(requests::judge(case));
     findings.extend(reach::judge(case));

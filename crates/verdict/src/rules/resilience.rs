@@ -12,7 +12,7 @@ pub(crate) fn judge(case: &Case, outage: Option<&Outage>) -> Option<Finding> {
         lossless: case.lossless(),
         graceful: case.drill == Drill::Graceful,
         backends: outage.backends.clone(),
-        remarks: outage.steps.iter().filter(|step| step.result.is_some()).cloned().collect(),
+        remarks: outage.steps.iter().filter(|step| !step.done || step.result.is_some()).cloned().collect(),
     };
     let level = match (outage.client_errors, case.lossless()) {
         (0, true) if !facts.idle().is_empty() => Level::Inconclusive,
@@ -21,5 +21,8 @@ pub(crate) fn judge(case: &Case, outage: Option<&Outage>) -> Option<Finding> {
         (_, true) => Level::Fail,
         (_, false) => Level::Note,
     };
+    // Nothing follows from what was not tried.
+    let is_done = outage.steps.iter().all(|step| step.done);
+    let level = if is_done { level } else { level.max(Level::Inconclusive) };
     Some(Finding::new(level, finding::Facts::Resilience(facts)))
 }

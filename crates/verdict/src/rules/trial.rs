@@ -211,6 +211,8 @@ impl Trial {
             expectations: &self.expectations,
             inference: &inference,
             gaps: &self.gaps,
+            identity: None,
+            limit: None,
             changes: &self.changes,
             others: &self.others,
             sent: Sent {
@@ -223,6 +225,9 @@ impl Trial {
             judged: 0,
             sample,
             drill: self.drill,
+            steps: &[],
+            outages: &[],
+            sampled: (Trial::due(0), Trial::due(ledger.observations().len())),
             varied: false,
             run: 7,
             began: Trial::due(0),

@@ -1,0 +1,27 @@
+//! The rule of the identity: responses tell backends apart, where those are not ours.
+
+use serde::{Deserialize, Serialize};
+
+use crate::facts::Description;
+
+/// Where responses say who gave them.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Facts {
+    /// As `--identity` takes it.
+    pub place: String,
+    /// Whether the user named it; else the check found it.
+    pub chosen: bool,
+    /// Whether what is found there says by its own name that it is a backend's: a header or a member of JSON.
+    pub named: bool,
+    /// The names that were seen, the first of them.
+    pub values: Vec<String>,
+    /// How many were seen.
+    pub count: u64,
+}
+
+pub(crate) const IDENTITY: Description = Description {
+    requires: "responses of backends that are not ours have at least two names, at a place that names backends",
+    sound: "by construction: it never fails a balancer; one name alone may be the balancer's own",
+    source: None,
+};
