@@ -21,7 +21,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("testbed", &["args", "balancer", "check", "config", "error", "remote", "topology", "wire"]),
     ("args", &["balancer", "config", "topology", "wire"]),
     ("config", &["balancer", "check", "error", "fleet", "report", "topology", "wire"]),
-    ("top", &["remote", "wire"]),
+    ("top", &["error", "remote", "wire"]),
     ("fleet", &["error", "io", "journal", "runfile", "topology", "wire"]),
     ("backend", &["chunks", "io", "journal", "wire"]),
     ("check", &["chunks", "error", "io", "remote", "report", "runfile", "topology", "wire"]),

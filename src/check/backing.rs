@@ -82,7 +82,9 @@ async fn of_remote(remote: Remote, started: Option<Started>) -> Result<Found> {
     let is_ready = |state: MemberState| matches!(state, MemberState::Ready | MemberState::Starting);
     let (ready, others): (Vec<_>, Vec<_>) = status.members.iter().partition(|member| is_ready(member.state));
     if ready.is_empty() {
-        bail!("no backend of the fleet is ready\n  hint: see uuid-generator fleet status, then fleet start");
+        return Err(
+            Problem::new("no backend of the fleet is ready").hint("see uuid-generator fleet status, then fleet start")
+        )?;
     }
     let generators = ready.iter().chain(&others).map(|member| member.generator).collect();
     let fleet = FoundFleet { remote, generators, ready: ready.len() };

@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
+use crate::error::Problem;
 use crate::io::clock;
 use crate::report::phrases;
 use assemble::{Known, assemble};
@@ -144,11 +145,9 @@ async fn check_found(plan: &Plan, found: Found, watch: &Watch) -> Result<Check> 
 fn refuse_a_backend(plan: &Plan, target: &Target, names: &[String]) -> Result<()> {
     let port = target.address.port().to_string();
     if target.address.ip().is_loopback() && names.contains(&port) {
-        bail!(
-            "{}: that is backend {port} itself, there is no balancer between\n  hint: give the URL at which the balancer listens, \
-             such as http://localhost:8080/uuid",
-            plan.url
-        );
+        return Err(Problem::new(format!("that is backend {port} itself, there is no balancer between"))
+            .on(&plan.url)
+            .hint("give the URL at which the balancer listens, such as http://localhost:8080/uuid"))?;
     }
     Ok(())
 }
@@ -172,10 +171,9 @@ fn refuse_misfits(plan: &Plan, names: &[String], ready: usize) -> Result<()> {
 fn refuse_what_needs_a_fleet(plan: &Plan) -> Result<()> {
     let needs_fleet = plan.scenario.steps.iter().find(|step| !matches!(step.action, scenario::StepAction::Command(_)));
     if let Some(step) = needs_fleet {
-        bail!(
-            "--outage {step}: only backends of a fleet can be broken, and none was found\n  hint: start one (uuid-generator), or use \
-             --during with a command of yours"
-        );
+        return Err(Problem::new("only backends of a fleet can be broken, and none was found")
+            .on(format!("--outage {step}"))
+            .hint("start one (uuid-generator), or use --during with a command of yours"))?;
     }
     if let Some(Weights::ByPlace(weights)) = &plan.expectations.shares {
         let named: Vec<String> =
@@ -186,11 +184,9 @@ fn refuse_what_needs_a_fleet(plan: &Plan) -> Result<()> {
                 "no fleet of this user runs, and other backends have names, but no order"
             }
         };
-        bail!(
-            "--expect {}: {what}\n  hint: name them: --expect {}",
-            Weights::ByPlace(weights.clone()),
-            named.join(",")
-        );
+        return Err(Problem::new(what)
+            .on(format!("--expect {}", Weights::ByPlace(weights.clone())))
+            .hint(format!("name them: --expect {}", named.join(","))))?;
     }
     Ok(())
 }

@@ -70,18 +70,36 @@ mod tests {
         Args::command().debug_assert();
     }
 
-    /// All help, of every command.
-    fn help() -> String {
-        let mut command = Args::command();
-        command.build();
-        let mut text = command.render_long_help().to_string();
-        for subcommand in command.get_subcommands_mut() {
-            text += &subcommand.render_long_help().to_string();
-            for below in subcommand.get_subcommands_mut() {
-                text += &below.render_long_help().to_string();
-            }
+    /// Each command with its help, those below another one after it.
+    fn help() -> Vec<(String, String)> {
+        fn collect(command: &mut clap::Command, found: &mut Vec<(String, String)>) {
+            let name = command.get_bin_name().unwrap_or_else(|| command.get_name()).to_owned();
+            found.push((name, command.render_long_help().to_string()));
+            let shown = |it: &&mut clap::Command| !it.is_hide_set() && it.get_name() != "help";
+            command.get_subcommands_mut().filter(shown).for_each(|it| collect(it, found));
         }
-        text
+        let mut command = Args::command().term_width(100);
+        command.build();
+        let mut found = Vec::new();
+        collect(&mut command, &mut found);
+        found
+    }
+
+    #[test]
+    fn the_reference_of_commands_is_their_help() {
+        const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reference/commands.md");
+        let mut text = String::from(
+            "# Commands\n\nWritten from the program's own help: do not edit (UPDATE_SNAPSHOTS=1 cargo test).\n",
+        );
+        for (name, help) in help() {
+            let help: Vec<&str> = help.lines().map(str::trim_end).collect();
+            text += &format!("\n## {name}\n\n```text\n{}\n```\n", help.join("\n").trim_end());
+        }
+        if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
+            std::fs::write(FILE, &text).unwrap();
+        }
+        let written = std::fs::read_to_string(FILE).unwrap_or_default();
+        assert!(written == text, "docs/reference/commands.md is not the help: UPDATE_SNAPSHOTS=1 writes it anew");
     }
 
     #[test]
@@ -102,7 +120,7 @@ mod tests {
             "errand",
             "wish",
         ];
-        let help = help().to_lowercase();
+        let help: String = help().into_iter().map(|(_, help)| help.to_lowercase()).collect();
         let words: Vec<&str> = help.split(|c: char| !c.is_alphanumeric()).collect();
         let words = format!(" {} ", words.join(" "));
         for never in NEVER {

@@ -14,6 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::spawn_local;
 
+use crate::error::Problem;
 use crate::remote::{LiveEvent, Remote};
 use crate::wire::{Action, Generator};
 use model::Model;
@@ -26,7 +27,7 @@ const REQUESTS: u32 = 30;
 /// Shows a fleet until `q`, CTRL+C or its end.
 pub async fn run(remote: Remote) -> Result<()> {
     if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
-        bail!("top needs a terminal\n  hint: for programs there is fleet status --format json");
+        return Err(Problem::new("top needs a terminal").hint("for programs there is fleet status --format json"))?;
     }
     let mut events = remote.watch().await?;
     let Some(LiveEvent::Snapshot(snapshot)) = events.next().await? else { bail!("the fleet has just ended") };
