@@ -14,7 +14,8 @@ use tokio::time::timeout;
 use crate::error::Problem;
 use crate::runfile::{Runfile, Whereabouts};
 use crate::wire::{
-    Action, BatchHead, CheckNews, Fault, FleetStatus, Frame, Front, Generator, Record, Snapshot, Wish, read_batch,
+    Action, BalanceRequest, BalancerInfo, BatchHead, CheckNews, Fault, FleetStatus, Frame, Generator, Record, Snapshot,
+    read_batch,
 };
 
 /// A fleet that runs.
@@ -131,8 +132,8 @@ impl Remote {
         self.ask(Method::POST, &format!("/v1/fleet/clear?{}", members(generators)), PATIENCE).await
     }
 
-    /// Says what stands before it.
-    pub async fn stands(&self, front: &Front) -> Result<()> {
+    /// Says what stands in front of it.
+    pub async fn set_front(&self, front: &BalancerInfo) -> Result<()> {
         self.tell(Method::PUT, "/v1/front", front).await
     }
 
@@ -142,8 +143,8 @@ impl Remote {
     }
 
     /// Says how its balancer should balance.
-    pub async fn wish(&self, wish: &Wish) -> Result<()> {
-        self.tell(Method::POST, "/v1/front/wish", wish).await
+    pub async fn balance(&self, wanted: &BalanceRequest) -> Result<()> {
+        self.tell(Method::POST, "/v1/front/balance", wanted).await
     }
 
     /// Sends requests through its balancer.
@@ -304,7 +305,7 @@ pub enum LiveEvent {
     /// What has changed.
     Frame(Frame),
     /// Somebody wants the balancer to balance in another way.
-    Wish(Wish),
+    Balance(BalanceRequest),
 }
 
 impl Events {
@@ -341,7 +342,7 @@ fn read_event(event: &[u8]) -> Result<Option<LiveEvent>> {
     let read = match field("event: ") {
         "snapshot" => serde_json::from_str(data).map(LiveEvent::Snapshot),
         "frame" => serde_json::from_str(data).map(LiveEvent::Frame),
-        "wish" => serde_json::from_str(data).map(LiveEvent::Wish),
+        "balance" => serde_json::from_str(data).map(LiveEvent::Balance),
         _ => return Ok(None),
     };
     read.map(Some).context("failed to understand the fleet: is it of another version?")

@@ -157,17 +157,17 @@ impl Testbed {
 
     /// Shows in the live view what stands in front of the fleet.
     pub(crate) async fn announce(&self) -> Result<()> {
-        self.remote.stands(&self.front_of_view(None)).await
+        self.remote.set_front(&self.front_of_view(None)).await
     }
 
     /// Balances in another way from now on, or shows in the live view why not. Where the balancer has to be started anew for that, a moment
     /// passes in which nobody balances.
-    pub(crate) async fn apply(&mut self, wanted: &wire::Wish) -> Result<()> {
+    pub(crate) async fn apply(&mut self, wanted: &wire::BalanceRequest) -> Result<()> {
         let problem = self.change(wanted).await.err().map(|why| format!("{why:#}"));
-        self.remote.stands(&self.front_of_view(problem)).await
+        self.remote.set_front(&self.front_of_view(problem)).await
     }
 
-    async fn change(&mut self, wanted: &wire::Wish) -> Result<()> {
+    async fn change(&mut self, wanted: &wire::BalanceRequest) -> Result<()> {
         let topology = self.wanted(wanted)?;
         if topology == self.topology {
             return Ok(());
@@ -199,7 +199,7 @@ impl Testbed {
     }
 
     /// As somebody who looks at the live view wants it.
-    fn wanted(&self, wanted: &wire::Wish) -> Result<Topology> {
+    fn wanted(&self, wanted: &wire::BalanceRequest) -> Result<Topology> {
         let mut topology = self.topology.clone();
         topology.algorithm = wanted.algorithm.parse().map_err(anyhow::Error::msg)?;
         let weights = match wanted.weights.as_slice() {
@@ -211,24 +211,26 @@ impl Testbed {
     }
 
     /// What stands in front of the fleet, for the live view.
-    fn front_of_view(&self, problem: Option<String>) -> wire::Front {
-        let front = wire::Front {
+    fn front_of_view(&self, problem: Option<String>) -> wire::BalancerInfo {
+        let front = wire::BalancerInfo {
             url: self.url.clone(),
             balancer: Some(self.front.balancer.title.to_owned()),
             problem,
-            ..wire::Front::default()
+            ..wire::BalancerInfo::default()
         };
         if self.front.own.is_some() {
             // Of a configuration of the user's own nothing is known, and it is not ours to change.
             return front;
         }
         let weight = |member: &crate::topology::Member| u32::from(member.weight.get());
-        wire::Front {
+        wire::BalancerInfo {
             algorithm: Some(self.topology.algorithm.to_string()),
             weights: self.topology.members.iter().map(weight).collect(),
             choices: self.choices(),
             backups: self.topology.backups().map(|member| member.generator).collect(),
             expect: self.expectation_words(),
+            reloads: Some(self.front.balancer.reload.is_some()),
+            retries: Some(self.front.balancer.retries_refused),
             ..front
         }
     }

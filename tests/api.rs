@@ -116,11 +116,7 @@ fn what_happens_is_told_as_it_happens() {
     }
     let mut counted = [0, 0];
     let mut errors = 0;
-    let mut ended = 0;
-    events.until("five requests", |frame| {
-        ended += frame.counts.iter().sum::<u32>();
-        ended == 5
-    });
+    events.until("five requests", |frame| frame.figures.members[1].requests == 5);
     let mut events = Events::of(&fleet);
     let snapshot: Snapshot = serde_json::from_value(events.next("snapshot")).unwrap();
     for place in snapshot.strip {
@@ -154,7 +150,7 @@ fn who_has_no_token_sees_names_and_lengths_and_no_secrets() {
     let json = format!("{bearer}Content-Type: application/json\r\n");
     assert_eq!(fleet.call_with("PUT", "/v1/front", HOST, &json, &front).status, 200);
     let news = json!({ "url": format!("http://x/?{SECRET}"), "phase": "", "sent": 1, "total": 1, "result": { "verdict": "fail",
-        "algorithm": null, "sent": 1, "fates": [], "findings": [["fail", SECRET, SECRET]] } })
+        "algorithm": null, "sent": 1, "outcomes": [], "findings": [["fail", SECRET, SECRET]] } })
     .to_string();
     assert_eq!(fleet.call_with("PUT", "/v1/check/news", HOST, &json, &news).status, 204);
     let mut own = Events::of(&fleet);
@@ -261,7 +257,7 @@ fn what_stands_before_the_fleet_is_told_wished_for_and_used() {
     let wish = json!({ "algorithm": "least-connections", "weights": [2, 1] }).to_string();
     for (method, path, body, status, part) in [
         ("POST", "/v1/send", "", 409, "where the balancer listens is not known"),
-        ("POST", "/v1/front/wish", &*wish, 409, "nobody is here who could change"),
+        ("POST", "/v1/front/balance", &*wish, 409, "no program here can change"),
         ("PUT", "/v1/front", "{\"url\": \"file:///etc/passwd\"}", 400, "expected a URL such as"),
         ("PUT", "/v1/front", "{\"uri\": 1}", 400, "unknown field"),
         ("PUT", "/v1/check/news", "[]", 400, "the body"),
@@ -279,10 +275,10 @@ fn what_stands_before_the_fleet_is_told_wished_for_and_used() {
         (told.url.as_str(), told.expected(&[(verdict::Generator(1), true), (verdict::Generator(2), true)])),
         (url.as_str(), Some(vec![0.5, 0.5]))
     );
-    assert_eq!(tell("POST", "/v1/front/wish", &wish).status, 202);
-    assert_eq!(events.next("wish")["weights"], json!([2, 1]));
+    assert_eq!(tell("POST", "/v1/front/balance", &wish).status, 202);
+    assert_eq!(events.next("balance")["weights"], json!([2, 1]));
     let unknown = json!({ "algorithm": "sticky" }).to_string();
-    assert_eq!(tell("POST", "/v1/front/wish", &unknown).status, 404);
+    assert_eq!(tell("POST", "/v1/front/balance", &unknown).status, 404);
     let sent = tell("POST", "/v1/send?requests=4", "");
     let sent: Value = serde_json::from_str(&sent.body).unwrap();
     let answered: Vec<&Value> = sent["answers"].as_array().unwrap().iter().map(|answer| &answer["backend"]).collect();

@@ -15,6 +15,7 @@ mod http;
 mod ledger;
 mod live;
 mod nginx;
+mod page;
 mod proxy_protocol;
 mod sockets;
 mod stage;

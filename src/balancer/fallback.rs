@@ -29,6 +29,7 @@ pub const FALLBACK: Product = Product {
     program: Program::BuiltIn,
     install: "it is always there",
     reload: None,
+    retries_refused: true,
     random_spread: None,
     write,
     own: None,

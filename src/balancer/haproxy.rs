@@ -19,6 +19,7 @@ pub const HAPROXY: Product = Product {
     install: "sudo apt-get install haproxy",
     reload: Some(ReloadSignal::Usr2),
     // It draws from a hash ring with few points, whose arcs differ.
+    retries_refused: true,
     random_spread: Some((0.16, 0.08)),
     write,
     own: Some(own),

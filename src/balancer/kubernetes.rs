@@ -15,6 +15,7 @@ pub const KUBERNETES: Product = Product {
     program: Program::Elsewhere,
     install: "it is no program",
     reload: None,
+    retries_refused: false,
     random_spread: None,
     write,
     own: None,

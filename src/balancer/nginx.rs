@@ -20,6 +20,7 @@ pub const NGINX: Product = Product {
     program: Program::OnPath { version_argument: "-v" },
     install: "sudo apt-get install nginx",
     reload: Some(ReloadSignal::Hup),
+    retries_refused: true,
     random_spread: None,
     write,
     own: Some(own),

@@ -28,6 +28,8 @@ pub struct Product {
     pub install: &'static str,
     /// The signal at which new processes take over from the old ones, which can be watched from outside. None: it is started anew.
     pub reload: Option<ReloadSignal>,
+    /// Whether it tries another backend, unasked, when one refuses the connection.
+    pub retries_refused: bool,
     /// How far the shares of its random choice are from even, and by its own design: as tolerance and margin of an expectation.
     pub random_spread: Option<(f64, f64)>,
     /// Writes its configuration, or says what it does not support.

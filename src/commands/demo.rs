@@ -90,7 +90,7 @@ async fn traffic(testbed: &mut Testbed) -> Result<()> {
                 spawn_blocking(move || Visitor::new(&url, &Trust::Machine, PATIENCE, false)?.visit());
             }
             event = events.next() => match event? {
-                Some(LiveEvent::Wish(wish)) => testbed.apply(&wish).await?,
+                Some(LiveEvent::Balance(wanted)) => testbed.apply(&wanted).await?,
                 Some(LiveEvent::Snapshot(_) | LiveEvent::Frame(_)) => {}
                 None => events = testbed.remote.watch().await?,
             },

@@ -35,8 +35,8 @@ use crate::journal::{self, Capacity, Reader};
 use crate::runfile::{Runfile, Whereabouts};
 use crate::topology::Topology;
 use crate::wire::{
-    Action, Assignment, Calendar, Cause, Change, Event, FRAME, FleetStatus, Generator, MemberState, MemberStatus,
-    Moment, Order, Record, Report, Wish,
+    Action, Assignment, BalanceRequest, Calendar, Cause, Change, Event, FRAME, FleetStatus, Generator, MemberState,
+    MemberStatus, Moment, Order, Record, Report,
 };
 
 /// How often journals are read: soon enough for a person, and for a ring of the default size at full speed.
@@ -516,31 +516,30 @@ impl Fleet {
         }
         self.notice_pauses();
         self.tick();
-        let in_flight = self.members.iter().map(|member| member.in_flight() as u32).collect();
-        let changed = std::mem::take(&mut self.members_changed).then(|| self.status().members);
-        let frame = self.live.frame(now, in_flight, changed);
+        let members = self.status().members;
+        let frame = self.live.frame(now, &members, std::mem::take(&mut self.members_changed));
         self.feed.frame(frame);
     }
 
-    /// Whoever keeps the balancer hears of it.
-    fn wish(&mut self, wish: Wish) -> Result<(), Refusal> {
-        let nobody = "nobody is here who could change the balancer: uuid-generator demo starts one that it can change";
+    /// Whoever keeps the balancer gets it.
+    fn balance(&mut self, wanted: BalanceRequest) -> Result<(), Refusal> {
+        let nobody = "no program here can change the balancer: uuid-generator demo starts one that it can change";
         let choices = self.live.front().map(|front| front.choices.clone()).unwrap_or_default();
         if choices.is_empty() {
             return Err(Refusal::Impossible(nobody.to_owned()));
         }
-        if !choices.contains(&wish.algorithm) {
-            let why = format!("no algorithm {:?} here: it can be {}", wish.algorithm, choices.join(", "));
+        if !choices.contains(&wanted.algorithm) {
+            let why = format!("no algorithm {:?} here: it can be {}", wanted.algorithm, choices.join(", "));
             return Err(Refusal::Unknown(why));
         }
-        if !wish.weights.is_empty() && wish.weights.len() != self.members.len() {
-            let why = format!("{} weights for {} backends", wish.weights.len(), self.members.len());
+        if !wanted.weights.is_empty() && wanted.weights.len() != self.members.len() {
+            let why = format!("{} weights for {} backends", wanted.weights.len(), self.members.len());
             return Err(Refusal::Impossible(why));
         }
         if !self.feed.has_readers() {
             return Err(Refusal::Impossible(nobody.to_owned()));
         }
-        self.feed.wish(wish);
+        self.feed.balance(wanted);
         Ok(())
     }
 
@@ -560,7 +559,8 @@ impl Fleet {
                 self.tick();
                 // What has happened since the last frame is in the snapshot, and not again in a frame.
                 self.show();
-                let snapshot = self.live.snapshot(clock::now(), self.status());
+                let status = self.status();
+                let snapshot = self.live.snapshot(clock::now(), status);
                 self.feed.snapshot(snapshot, watch);
             }
             Command::SetFront(front, reply) => {
@@ -570,10 +570,10 @@ impl Fleet {
             Command::Front(reply) => {
                 let _ = reply.send(self.live.front().cloned());
             }
-            Command::Balance(wish, reply) => {
-                let _ = reply.send(self.wish(wish));
+            Command::Balance(wanted, reply) => {
+                let _ = reply.send(self.balance(wanted));
             }
-            Command::CheckNews(news) => self.live.checks(news, clock::now()),
+            Command::CheckNews(news) => self.live.set_check(news, clock::now()),
             Command::Act(_, _, reply) | Command::Faults(_, _, reply) if self.stopping => {
                 let _ = reply.send(Err(Refusal::Impossible("the fleet is stopping".to_owned())));
             }
@@ -728,6 +728,7 @@ impl Fleet {
             lost: member.lost,
             last_end: member.last_end.map(|cause| cause.to_string()),
             faults: member.faults.clone(),
+            actions: Action::all_for(member.current()),
         }
     }
 

@@ -62,14 +62,14 @@ async fn watch(
             event = events.next() => match event? {
                 Some(LiveEvent::Frame(frame)) => model.frame(frame),
                 Some(LiveEvent::Snapshot(snapshot)) => *model = Model::new(snapshot),
-                Some(LiveEvent::Wish(_)) => {}
+                Some(LiveEvent::Balance(_)) => {}
                 // Too slow, or the fleet has ended.
                 None => match remote.watch().await {
                     Ok(again) => *events = again,
                     Err(_) => return Ok(false),
                 },
             },
-            Some(what) = hear.recv() => model.said = what,
+            Some(what) = hear.recv() => model.message = what,
             Some(event) = keys.recv() => if let Event::Key(key) = event && key.kind != KeyEventKind::Release {
                 match wanted(key, model) {
                     Wanted::Nothing => {}
@@ -138,7 +138,7 @@ fn obey(remote: Remote, deed: Deed, said: UnboundedSender<String>, model: &mut M
         Deed::Send => format!("{REQUESTS} requests"),
         Deed::Check => "a check".to_owned(),
     };
-    model.said = format!("{name} …");
+    model.message = format!("{name} …");
     spawn_local(async move {
         let result = match deed {
             Deed::Act(action, generator) => remote.act(action, &[generator], PATIENCE).await.map(|_| ()),

@@ -1,144 +1,76 @@
-//! PURE. What is known of a fleet: a fold of its snapshot and its frames.
+//! PURE. What is known of a fleet: its snapshot, kept up to date by its frames.
 
 use std::collections::VecDeque;
 
-use crate::wire::{
-    CheckNews, Frame, Front, Generator, HISTORY, Latency, Mark, MemberState, MemberStatus, STRIP, Snapshot,
-};
-
-/// The shares are of so many milliseconds.
-const WINDOW: u64 = 10_000;
-const SECOND: u64 = 1000;
-const MARKS: usize = 100;
+use crate::wire::{BalancerInfo, CheckNews, Figures, Frame, Generator, Kept, Mark, MemberStatus, Snapshot};
 
 /// What the terminal shows.
-pub struct Model {
+pub(crate) struct Model {
     /// Milliseconds since 1970 (UTC).
-    pub at: u64,
-    pub members: Vec<MemberStatus>,
-    pub front: Option<Front>,
-    pub check: Option<CheckNews>,
-    pub in_flight: Vec<u32>,
-    /// All members together, then one a member.
-    pub latency: Vec<Option<Latency>>,
-    pub strip: VecDeque<u16>,
-    pub marks: VecDeque<Mark>,
+    pub(crate) at: u64,
+    pub(crate) members: Vec<MemberStatus>,
+    pub(crate) figures: Figures,
+    pub(crate) front: Option<BalancerInfo>,
+    pub(crate) check: Option<CheckNews>,
+    pub(crate) strip: VecDeque<u16>,
+    pub(crate) marks: VecDeque<Mark>,
     /// Requests of each second that has ended, of all members together.
-    pub seconds: VecDeque<u64>,
+    pub(crate) seconds: VecDeque<u64>,
     /// What came of the last key.
-    pub said: String,
+    pub(crate) message: String,
+    kept: Kept,
     selected: usize,
-    running: u64,
-    second: u64,
-    /// When, and how many requests and errors each member had since the time before.
-    window: VecDeque<(u64, Vec<u32>, Vec<u32>)>,
-}
-
-/// What is shown of a member, beside its status.
-#[derive(Clone, Copy, PartialEq, Debug, Default)]
-pub struct Figures {
-    /// Of all requests of the last ten seconds, from 0 to 1; none without any.
-    pub share: Option<f64>,
-    pub expected: Option<f64>,
-    /// Of the last second.
-    pub rate: u32,
-    /// Of the last ten seconds.
-    pub errors: u32,
-    pub in_flight: u32,
-    pub latency: Option<Latency>,
 }
 
 impl Model {
     /// From all that is known.
-    pub fn new(snapshot: Snapshot) -> Model {
-        let second = snapshot.at / SECOND;
-        let recent = snapshot.seconds.iter().rev().take((WINDOW / SECOND) as usize).enumerate();
-        let none = vec![0; snapshot.fleet.members.len()];
-        let window = recent.map(|(back, counts)| ((second - back as u64) * SECOND, counts.clone(), none.clone()));
-        let mut window: VecDeque<_> = window.collect();
-        window.make_contiguous().reverse();
-        window.push_back((snapshot.at, snapshot.running.clone(), none));
+    pub(crate) fn new(snapshot: Snapshot) -> Model {
         Model {
             at: snapshot.at,
-            in_flight: snapshot.fleet.members.iter().map(|member| member.in_flight as u32).collect(),
             members: snapshot.fleet.members,
+            figures: snapshot.figures,
             front: snapshot.front,
             check: snapshot.check,
-            latency: Vec::new(),
             strip: snapshot.strip.into(),
             marks: snapshot.marks.into(),
-            seconds: snapshot.seconds.iter().map(|counts| sum(counts)).collect(),
-            said: String::new(),
+            seconds: snapshot.seconds.iter().map(|second| sum(&second.counts)).collect(),
+            message: String::new(),
+            kept: snapshot.kept,
             selected: 0,
-            running: sum(&snapshot.running),
-            second,
-            window,
         }
     }
 
     /// Takes note of what has changed.
-    pub fn frame(&mut self, frame: Frame) {
-        self.at = frame.at;
-        for _ in self.second..frame.at / SECOND {
-            self.seconds.push_back(std::mem::take(&mut self.running));
-        }
-        self.second = self.second.max(frame.at / SECOND);
-        self.running += sum(&frame.counts);
-        keep(&mut self.seconds, HISTORY);
+    pub(crate) fn frame(&mut self, frame: Frame) {
+        (self.at, self.figures) = (frame.at, frame.figures);
+        self.seconds.extend(frame.seconds.iter().map(|second| sum(&second.counts)));
+        keep(&mut self.seconds, self.kept.seconds);
         self.strip.extend(frame.strip);
-        keep(&mut self.strip, STRIP);
-        self.marks.extend(frame.marks);
-        keep(&mut self.marks, MARKS);
-        self.window.push_back((frame.at, frame.counts, frame.errors));
-        while self.window.front().is_some_and(|(at, ..)| at + WINDOW < frame.at) {
-            self.window.pop_front();
+        keep(&mut self.strip, self.kept.strip);
+        for mark in frame.marks {
+            match self.marks.iter_mut().rev().find(|known| known.id == mark.id) {
+                Some(known) => *known = mark,
+                None => self.marks.push_back(mark),
+            }
         }
-        (self.in_flight, self.latency) = (frame.in_flight, frame.latency);
+        keep(&mut self.marks, self.kept.marks);
         self.members = frame.members.unwrap_or(std::mem::take(&mut self.members));
         self.front = frame.front.or(self.front.take());
         self.check = frame.check.or(self.check.take());
     }
 
-    /// The figures of each member.
-    pub fn figures(&self) -> Vec<Figures> {
-        let count = self.members.len();
-        let (mut counts, mut errors, mut rates) = (vec![0u32; count], vec![0; count], vec![0; count]);
-        let add = |to: &mut Vec<u32>, more: &[u32]| to.iter_mut().zip(more).for_each(|(to, more)| *to += more);
-        for (at, requests, failed) in &self.window {
-            add(&mut counts, requests);
-            add(&mut errors, failed);
-            if at + SECOND > self.at {
-                add(&mut rates, requests);
-            }
-        }
-        let all = sum(&counts) as f64;
-        let members: Vec<(Generator, bool)> =
-            self.members.iter().map(|member| (member.generator, member.state == MemberState::Ready)).collect();
-        let expected = self.front.as_ref().and_then(|front| front.expected(&members));
-        (0..count)
-            .map(|place| Figures {
-                share: (all > 0.0).then(|| f64::from(counts[place]) / all),
-                expected: expected.as_ref().map(|expected| expected[place]),
-                rate: rates[place],
-                errors: errors[place],
-                in_flight: self.in_flight.get(place).copied().unwrap_or_default(),
-                latency: self.latency.get(place + 1).copied().flatten(),
-            })
-            .collect()
-    }
-
     /// The one that keys are for.
-    pub fn selected(&self) -> Generator {
+    pub(crate) fn selected(&self) -> Generator {
         self.members.get(self.selected).map(|member| member.generator).unwrap_or_default()
     }
 
     /// Its place.
-    pub fn selected_place(&self) -> usize {
+    pub(crate) fn selected_place(&self) -> usize {
         self.selected
     }
 
     /// Selects the next one, or the one before.
-    pub fn select(&mut self, down: bool) {
+    pub(crate) fn select(&mut self, down: bool) {
         let count = self.members.len().max(1);
         self.selected = (self.selected + if down { 1 } else { count - 1 }) % count;
     }
@@ -153,11 +85,15 @@ fn keep<T>(kept: &mut VecDeque<T>, most: usize) {
 }
 
 #[cfg(test)]
-pub mod tests {
+pub(crate) mod tests {
     use super::*;
-    use crate::wire::{FleetStatus, MarkKind};
+    use crate::wire::{FleetStatus, Latency, MarkKind, MemberFigures, MemberState, Second};
 
-    pub fn model() -> Model {
+    fn second(at: u64, counts: [u32; 2]) -> Second {
+        Second { at, counts: counts.to_vec(), latency: None, is_check: false }
+    }
+
+    pub(crate) fn model() -> Model {
         let member = |generator| MemberStatus {
             generator: Generator(generator),
             url: format!("http://localhost:{generator}"),
@@ -171,18 +107,20 @@ pub mod tests {
             lost: 0,
             last_end: None,
             faults: Vec::new(),
+            actions: Vec::new(),
         };
-        let front = Front {
+        let front = BalancerInfo {
             url: "http://localhost:8080/uuid".to_owned(),
             balancer: Some("NGINX".to_owned()),
             algorithm: Some("round-robin".to_owned()),
             weights: vec![3, 1],
-            ..Front::default()
+            ..BalancerInfo::default()
         };
         Model::new(Snapshot {
             version: 1,
             owner: true,
             at: 100_500,
+            kept: Kept { seconds: 4, strip: 3, marks: 2, requests: 1 },
             fleet: FleetStatus {
                 version: 1,
                 pid: 1,
@@ -190,10 +128,10 @@ pub mod tests {
                 started: String::new(),
                 members: vec![member(9001), member(9002)],
             },
-            seconds: vec![vec![90, 90], vec![1, 1]],
-            running: vec![5, 5],
-            latency: vec![None; 2],
+            figures: Figures::default(),
+            seconds: vec![second(98, [90, 90]), second(99, [1, 1])],
             strip: vec![0, 1],
+            strip_end: 2,
             marks: Vec::new(),
             requests: Vec::new(),
             front: Some(front),
@@ -201,16 +139,25 @@ pub mod tests {
         })
     }
 
-    pub fn frame(at: u64, counts: [u32; 2]) -> Frame {
+    pub(crate) fn frame(at: u64, mark: u64) -> Frame {
         let latency = Some(Latency { p50: 41, p90: 50, p99: 3_000_000, p99_9: 3_100_000 });
+        let member = |share, expected, in_flight| MemberFigures {
+            requests: 7,
+            share: Some(share),
+            expected: Some(expected),
+            rate: 2,
+            errors: 122,
+            in_flight,
+            latency,
+        };
         Frame {
             at,
-            counts: counts.to_vec(),
-            errors: vec![0, counts[1].min(1)],
-            in_flight: vec![0, 7],
+            figures: Figures { rate: 4, latency, members: vec![member(0.75, 0.75, 0), member(0.25, 0.25, 7)] },
+            seconds: vec![second(at / 1000 - 1, [10, 0])],
             strip: vec![1],
-            latency: vec![latency; 3],
+            strip_end: 3,
             marks: vec![Mark {
+                id: mark,
                 at,
                 kind: MarkKind::Member,
                 generator: Some(Generator(9002)),
@@ -222,19 +169,19 @@ pub mod tests {
     }
 
     #[test]
-    fn shares_are_of_the_last_ten_seconds() {
+    fn frames_replace_what_is_now_and_add_to_what_was() {
         let mut model = model();
-        assert_eq!(model.figures()[0].share, Some(0.5));
-        assert_eq!(model.figures()[0].expected, Some(0.75));
-        model.frame(frame(111_000, [3, 1]));
-        let figures = model.figures();
-        assert_eq!((figures[0].share, figures[1].share), (Some(0.75), Some(0.25)));
-        assert_eq!((figures[0].rate, figures[1].errors, figures[1].in_flight), (3, 1, 7));
-        assert_eq!(model.seconds.len(), 2 + 11);
-        assert_eq!(model.seconds[2], 10, "of the second in which it began");
-        model.frame(frame(130_000, [0, 0]));
-        assert_eq!(model.figures()[0].share, None);
-        assert_eq!(model.strip, [0, 1, 1, 1]);
+        for (at, mark, count) in [(101_000, 0, 1), (102_000, 0, 5), (103_000, 1, 1)] {
+            let mut frame = frame(at, mark);
+            frame.marks[0].count = count;
+            model.frame(frame);
+        }
+        assert_eq!((model.at, model.figures.rate), (103_000, 4));
+        assert_eq!(model.seconds, [2, 10, 10, 10], "as many as are kept");
+        assert_eq!(model.strip, [1, 1, 1]);
+        let marks: Vec<_> = model.marks.iter().map(|mark| (mark.id, mark.count)).collect();
+        assert_eq!(marks, [(0, 5), (1, 1)], "one that grows replaces itself");
+        assert!(model.front.is_some() && model.members.len() == 2);
     }
 
     #[test]

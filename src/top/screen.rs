@@ -6,8 +6,8 @@ use ratatui::style::{Color, Style, Stylize};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Cell, Paragraph, Row, Sparkline, Table, TableState, Wrap};
 
-use crate::top::model::{Figures, Model};
-use crate::wire::{Latency, MarkKind, MemberState, MemberStatus, page};
+use crate::top::model::Model;
+use crate::wire::{Latency, MarkKind, MemberFigures, MemberState, MemberStatus, page};
 use verdict::numbers::{grouped, time};
 
 /// Characters of the bar of a share.
@@ -36,7 +36,7 @@ pub fn draw(frame: &mut Frame, model: &Model) {
     rate(frame, model, rows[3]);
     frame.render_widget(Paragraph::new(check(model)).wrap(Wrap { trim: true }), rows[4]);
     marks(frame, model, rows[5]);
-    frame.render_widget(Paragraph::new(model.said.clone()).bold(), rows[6]);
+    frame.render_widget(Paragraph::new(model.message.clone()).bold(), rows[6]);
     frame.render_widget(Paragraph::new(KEYS).dim().wrap(Wrap { trim: true }), rows[7]);
 }
 
@@ -48,14 +48,16 @@ fn head(model: &Model) -> Line<'static> {
         }
         None => "no balancer is known yet: uuid-generator check URL tells of one".to_owned(),
     };
-    let sum: u32 = model.figures().iter().map(|figures| figures.rate).sum();
-    Line::from(vec!["uuid-generator top".bold(), format!("   {front}   {sum}/s").into()])
+    Line::from(vec!["uuid-generator top".bold(), format!("   {front}   {}/s", model.figures.rate).into()])
 }
 
 fn table(frame: &mut Frame, model: &Model, area: Rect) {
-    let figures = model.figures();
-    let rows =
-        model.members.iter().zip(&figures).enumerate().map(|(place, (member, figures))| row(place, member, figures));
+    let rows = model
+        .members
+        .iter()
+        .zip(&model.figures.members)
+        .enumerate()
+        .map(|(place, (member, figures))| row(place, member, figures));
     let widths = [7, 10, BAR as u16 + 1, 7, 9, 8, 10, 9, 9, 7].map(Constraint::Length);
     let widths: Vec<Constraint> = widths.into_iter().chain([Constraint::Min(8)]).collect();
     let names = [
@@ -79,7 +81,7 @@ fn table(frame: &mut Frame, model: &Model, area: Rect) {
     frame.render_stateful_widget(table, area, &mut state);
 }
 
-fn row(place: usize, member: &MemberStatus, figures: &Figures) -> Row<'static> {
+fn row(place: usize, member: &MemberStatus, figures: &MemberFigures) -> Row<'static> {
     let state = match member.state {
         MemberState::Ready => Span::from("● ready"),
         MemberState::Gone => "✕ gone".red(),
@@ -107,7 +109,7 @@ fn row(place: usize, member: &MemberStatus, figures: &Figures) -> Row<'static> {
 }
 
 /// Full where the share is, with a line where it is expected to end.
-fn bar(figures: &Figures) -> String {
+fn bar(figures: &MemberFigures) -> String {
     let cells = |share: f64| (share * BAR as f64).round() as usize;
     let full = cells(figures.share.unwrap_or_default());
     let end = figures.expected.map(cells);
@@ -160,8 +162,8 @@ fn check(model: &Model) -> Line<'static> {
     match (&check.result, &check.error) {
         (_, Some(error)) => Line::from(format!("the check could not run: {error}").red()),
         (Some(result), _) => {
-            let fates: Vec<String> =
-                result.fates.iter().map(|(fate, count)| format!("{} {fate}", grouped(*count))).collect();
+            let outcomes: Vec<String> =
+                result.outcomes.iter().map(|(outcome, count)| format!("{} {outcome}", grouped(*count))).collect();
             let verdict = match result.verdict.as_str() {
                 "pass" => "check: PASS".green(),
                 "fail" => "check: FAIL".red(),
@@ -169,7 +171,7 @@ fn check(model: &Model) -> Line<'static> {
             };
             let first = result.findings.first().map(|(_, summary, _)| summary.clone()).unwrap_or_default();
             let algorithm = result.algorithm.clone().unwrap_or_default();
-            Line::from(vec![verdict.bold(), format!(" {algorithm} · {} · {first}", fates.join(" · ")).into()])
+            Line::from(vec![verdict.bold(), format!(" {algorithm} · {} · {first}", outcomes.join(" · ")).into()])
         }
         (None, None) => {
             Line::from(format!("check: {} · {} of {}", check.phase, grouped(check.sent), grouped(check.total)))
@@ -216,18 +218,18 @@ mod tests {
     #[test]
     fn one_screen_tells_what_each_backend_does() {
         let mut model = model();
-        model.frame(frame(111_000, [3, 1]));
+        model.frame(frame(111_000, 0));
         model.check = Some(CheckNews {
             result: Some(CheckResult {
                 verdict: "fail".to_owned(),
                 algorithm: Some("round robin".to_owned()),
                 sent: 30,
-                fates: vec![("delivered".to_owned(), 29), ("lost".to_owned(), 1)],
+                outcomes: vec![("delivered".to_owned(), 29), ("lost".to_owned(), 1)],
                 findings: vec![("fail".to_owned(), "1 request was lost".to_owned(), None)],
             }),
             ..CheckNews::default()
         });
-        model.said = "pause 9002: done".to_owned();
+        model.message = "pause 9002: done".to_owned();
         let screen = shown(&model, 140, 30);
         for part in [
             "NGINX at http://localhost:8080/uuid · round-robin   4/s",
@@ -262,6 +264,7 @@ mod tests {
             shown(&model, width, height);
         }
         model.members = (0..300).map(|_| model.members[0].clone()).collect();
+        model.figures.members = vec![MemberFigures::default(); 300];
         (0..299).for_each(|_| model.select(true));
         assert!(shown(&model, 120, 30).contains("9001"));
     }

@@ -7,9 +7,9 @@ pub mod page;
 mod record;
 
 pub use api::{
-    Action, BadFault, CheckNews, CheckResult, FRAME, Fault, FleetStatus, Frame, Front, HISTORY, Latency, Mark,
-    MarkKind, MemberState, MemberStatus, RecordView, RecordsPage, STRIP, Seen, SeenRequest, Share, Snapshot, Time,
-    Wish,
+    Action, BadFault, BalanceRequest, BalancerInfo, CheckNews, CheckResult, FRAME, Fault, Figures, FleetStatus, Frame,
+    Kept, Latency, Mark, MarkKind, MemberFigures, MemberState, MemberStatus, RecordView, RecordsPage, Second, Seen,
+    SeenRequest, Share, Snapshot, Time,
 };
 pub use batch::{BatchHead, NotABatch, read_batch, write_batch};
 pub use channel::{Assignment, Limits, Order, Report, Starvation};
@@ -42,7 +42,7 @@ mod tests {
         generator.subschema_for::<RecordsPage>();
         generator.subschema_for::<Snapshot>();
         generator.subschema_for::<Frame>();
-        generator.subschema_for::<Wish>();
+        generator.subschema_for::<BalanceRequest>();
         let mut schemas = generator.take_definitions(true);
         let problem = serde_json::json!({
             "type": "object",

@@ -53,6 +53,9 @@ pub struct MemberStatus {
     /// The faults that are switched on in its process.
     #[serde(default)]
     pub faults: Vec<Fault>,
+    /// What can be done to it in its state.
+    #[serde(default)]
+    pub actions: Vec<Action>,
 }
 
 /// What a member does.
@@ -89,6 +92,7 @@ impl fmt::Display for MemberState {
 
 /// What can be done to members.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Action {
     /// SIGKILL: gone at once, whatever is in flight.
@@ -123,6 +127,11 @@ impl Action {
             Action::Ready => "ready",
             Action::Unready => "unready",
         }
+    }
+
+    /// All that make sense for a member in that state.
+    pub fn all_for(state: MemberState) -> Vec<Action> {
+        Action::ALL.into_iter().filter(|action| action.applies_to(state)).collect()
     }
 
     /// Whether it makes sense for a member in that state.

@@ -9,7 +9,7 @@ mod time;
 pub use fault::{BadFault, Fault, Share};
 pub use fleet::{Action, FleetStatus, MemberState, MemberStatus, RecordView, RecordsPage};
 pub use live::{
-    CheckNews, CheckResult, FRAME, Frame, Front, HISTORY, Latency, Mark, MarkKind, STRIP, Seen, SeenRequest, Snapshot,
-    Wish,
+    BalanceRequest, BalancerInfo, CheckNews, CheckResult, FRAME, Figures, Frame, Kept, Latency, Mark, MarkKind,
+    MemberFigures, Second, Seen, SeenRequest, Snapshot,
 };
 pub use time::Time;

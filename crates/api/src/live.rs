@@ -12,10 +12,20 @@ use crate::{FleetStatus, MemberStatus};
 
 /// From one frame to the next.
 pub const FRAME: Duration = Duration::from_millis(100);
-/// Seconds of the past that the live view shows.
-pub const HISTORY: usize = 300;
-/// Cells of the order strip: the latest requests, each with the backend that got it.
-pub const STRIP: usize = 360;
+
+/// How much of the past the live view shows: readers keep no more.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Kept {
+    /// Seconds.
+    pub seconds: usize,
+    /// Requests of the order strip.
+    pub strip: usize,
+    /// Marks.
+    pub marks: usize,
+    /// Requests with their headers.
+    pub requests: usize,
+}
 
 /// All that is known when somebody begins to look.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -27,22 +37,24 @@ pub struct Snapshot {
     pub owner: bool,
     /// Milliseconds since 1970 (UTC).
     pub at: u64,
+    /// How much of the past a reader should keep.
+    pub kept: Kept,
     /// The fleet and its members.
     pub fleet: FleetStatus,
-    /// Requests of each second that has ended, the latest last, one count a member.
-    pub seconds: Vec<Vec<u32>>,
-    /// Those of the second that has not ended, without what the next frame will bring.
-    pub running: Vec<u32>,
-    /// At the end of each of those seconds: the time from a request's head to its answer, in the ten seconds before, of all members together.
-    pub latency: Vec<Option<Latency>>,
+    /// What is shown of each member now.
+    pub figures: Figures,
+    /// The seconds that have ended, the latest last, without gaps.
+    pub seconds: Vec<Second>,
     /// The latest requests in the order in which they reached backends: the place of the one that got each.
     pub strip: Vec<u16>,
+    /// Requests since the fleet began: the number of the one after the strip's last.
+    pub strip_end: u64,
     /// What happened, the latest last.
     pub marks: Vec<Mark>,
     /// The latest requests with their headers, the latest last.
     pub requests: Vec<SeenRequest>,
-    /// What stands before the fleet, if that is known.
-    pub front: Option<Front>,
+    /// What stands in front of the fleet, if that is known.
+    pub front: Option<BalancerInfo>,
     /// The latest check, if there was one.
     pub check: Option<CheckNews>,
 }
@@ -53,26 +65,71 @@ pub struct Snapshot {
 pub struct Frame {
     /// Milliseconds since 1970 (UTC).
     pub at: u64,
-    /// Requests that ended, one count a member.
-    pub counts: Vec<u32>,
-    /// Of those, the ones that were answered with 500 or more or cut off.
-    pub errors: Vec<u32>,
-    /// In flight now, one count a member.
-    pub in_flight: Vec<u32>,
-    /// Those of them that come last, in the order in which they reached backends: the place of the one that got each.
+    /// What is shown of each member now.
+    pub figures: Figures,
+    /// Seconds that have ended.
+    pub seconds: Vec<Second>,
+    /// Requests that have ended, in the order in which they reached backends, the last of them if there are more than are kept: the
+    /// place of the one that got each.
     pub strip: Vec<u16>,
-    /// The time from a request's head to its answer, in the last ten seconds; all members together, then one a member.
-    pub latency: Vec<Option<Latency>>,
-    /// What happened.
+    /// Requests since the fleet began: the number of the one after the strip's last.
+    pub strip_end: u64,
+    /// What happened. One that has an id of an earlier mark replaces it: its count has grown.
     pub marks: Vec<Mark>,
     /// Requests with their headers; under load some of them.
     pub requests: Vec<SeenRequest>,
-    /// The members, if something about them has changed that is not counted above.
+    /// The members, if something about them has changed that is not in the figures.
     pub members: Option<Vec<MemberStatus>>,
-    /// What stands before the fleet, if that has changed.
-    pub front: Option<Front>,
+    /// What stands in front of the fleet, if that has changed.
+    pub front: Option<BalancerInfo>,
     /// The check, if it has news.
     pub check: Option<CheckNews>,
+}
+
+/// A second that has ended.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Second {
+    /// When it began: seconds since 1970 (UTC).
+    pub at: u64,
+    /// Requests that ended in it, one count a member.
+    pub counts: Vec<u32>,
+    /// At its end: the time from a request's head to its response, in the ten seconds before, of all members together.
+    pub latency: Option<Latency>,
+    /// Whether a check ran in it: its load dwarfs all other.
+    pub is_check: bool,
+}
+
+/// What is shown of a fleet now.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Figures {
+    /// Requests of the last second.
+    pub rate: u64,
+    /// The time from a request's head to its response, in the last ten seconds.
+    pub latency: Option<Latency>,
+    /// One a member.
+    pub members: Vec<MemberFigures>,
+}
+
+/// What is shown of a member now, beside its status.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct MemberFigures {
+    /// Requests that have ended since the fleet began, health probes apart.
+    pub requests: u64,
+    /// Of all requests of the last ten seconds, from 0 to 1; null without any.
+    pub share: Option<f64>,
+    /// What the balancer's algorithm promises for the members that are ready; null if it promises no shares or nobody said.
+    pub expected: Option<f64>,
+    /// Requests of the last second.
+    pub rate: u32,
+    /// Of the last ten seconds: responses with 500 or more, or cut off.
+    pub errors: u32,
+    /// Requests that are being processed.
+    pub in_flight: u32,
+    /// As above, of this member.
+    pub latency: Option<Latency>,
 }
 
 /// Percentiles, in microseconds.
@@ -93,6 +150,8 @@ pub struct Latency {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Mark {
+    /// Its number, from 0.
+    pub id: u64,
     /// Milliseconds since 1970 (UTC).
     pub at: u64,
     /// Of what kind.
@@ -122,7 +181,7 @@ pub enum MarkKind {
     Double,
     /// Records were lost.
     Lost,
-    /// Something else stands before the fleet, or it balances in another way.
+    /// Something else stands in front of the fleet, or it balances in another way.
     Front,
     /// A check began or ended.
     Check,
@@ -135,14 +194,6 @@ impl MarkKind {
             MarkKind::Error | MarkKind::Retry | MarkKind::Double | MarkKind::Lost => true,
             MarkKind::Member | MarkKind::Fault | MarkKind::Front | MarkKind::Check => false,
         }
-    }
-}
-
-impl Mark {
-    /// Of the same kind, of the same member, in the same second, and one that adds up.
-    pub fn is_like(&self, other: &Mark) -> bool {
-        self.kind.adds_up()
-            && (self.kind, self.generator, self.at / 1000) == (other.kind, other.generator, other.at / 1000)
     }
 }
 
@@ -181,11 +232,11 @@ pub struct SeenRequest {
     pub seen: Seen,
 }
 
-/// What stands before the fleet.
+/// The balancer in front of the fleet.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-pub struct Front {
+pub struct BalancerInfo {
     /// Where requests go: `http://localhost:8080/uuid`.
     pub url: String,
     /// Its name: `NGINX`; none if nobody said.
@@ -206,12 +257,18 @@ pub struct Front {
     /// What a check is told to expect of it.
     #[serde(default)]
     pub expect: Vec<String>,
-    /// Why the last wish was not fulfilled.
+    /// Whether another algorithm takes effect without cutting off what is in flight; null if nobody said.
+    #[serde(default)]
+    pub reloads: Option<bool>,
+    /// Whether it tries another backend when one refuses the connection; null if nobody said.
+    #[serde(default)]
+    pub retries: Option<bool>,
+    /// Why the last request to balance in another way was not fulfilled.
     #[serde(default)]
     pub problem: Option<String>,
 }
 
-impl Front {
+impl BalancerInfo {
     /// The share of each member, given whether it is ready, if the balancer's algorithm promises any.
     pub fn expected(&self, members: &[(Generator, bool)]) -> Option<Vec<f64>> {
         let algorithm: Algorithm = self.algorithm.as_deref()?.parse().ok()?;
@@ -225,11 +282,11 @@ impl Front {
     }
 }
 
-/// What somebody who looks wants of the balancer.
+/// How somebody wants the balancer to balance.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-pub struct Wish {
+pub struct BalanceRequest {
     /// How it is to pick a backend.
     pub algorithm: String,
     /// How often each member is to get its turn; empty: all alike.
@@ -269,8 +326,8 @@ pub struct CheckResult {
     pub algorithm: Option<String>,
     /// All requests that it sent.
     pub sent: u64,
-    /// How many had each fate.
-    pub fates: Vec<(String, u64)>,
+    /// How many had each outcome.
+    pub outcomes: Vec<(String, u64)>,
     /// One a rule, the worst first: what it says (`fail`, …), in a sentence, and what to try.
     pub findings: Vec<(String, String, Option<String>)>,
 }
@@ -281,10 +338,10 @@ mod tests {
 
     #[test]
     fn shares_are_expected_where_the_algorithm_promises_them() {
-        let front = |algorithm: &str, weights: &[u32]| Front {
+        let front = |algorithm: &str, weights: &[u32]| BalancerInfo {
             algorithm: Some(algorithm.to_owned()),
             weights: weights.to_vec(),
-            ..Front::default()
+            ..BalancerInfo::default()
         };
         let members =
             |ready: &[bool]| -> Vec<(Generator, bool)> { (9001..).map(Generator).zip(ready.iter().copied()).collect() };
@@ -294,9 +351,9 @@ mod tests {
         assert_eq!(front("round-robin", &[3, 1]).expected(&members(&[true; 4])), Some(vec![0.25; 4]));
         assert_eq!(front("least-connections", &[]).expected(&two), None);
         assert_eq!(front("header:X-User", &[]).expected(&two), None);
-        assert_eq!(Front::default().expected(&two), None);
+        assert_eq!(BalancerInfo::default().expected(&two), None);
         assert_eq!(front("random", &[]).expected(&[]), None);
-        let backup = Front { backups: vec![Generator(9003)], ..front("round-robin", &[]) };
+        let backup = BalancerInfo { backups: vec![Generator(9003)], ..front("round-robin", &[]) };
         assert_eq!(backup.expected(&members(&[true; 3])), Some(vec![0.5, 0.5, 0.0]));
         assert_eq!(backup.expected(&members(&[false, false, true])), Some(vec![0.0, 0.0, 1.0]));
     }

@@ -4,7 +4,7 @@ use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver, UnboundedSender, ch
 use tokio::sync::oneshot;
 
 use crate::fleet::api::feed::Watch;
-use crate::wire::{Action, CheckNews, Fault, FleetStatus, Front, Generator, Record, Wish};
+use crate::wire::{Action, BalanceRequest, BalancerInfo, CheckNews, Fault, FleetStatus, Generator, Record};
 
 /// What the loop is asked, and where it answers.
 pub(crate) enum Command {
@@ -19,11 +19,11 @@ pub(crate) enum Command {
     /// Put a snapshot into the feed: frames follow from there on.
     Watch(Watch),
     /// This stands in front of the fleet.
-    SetFront(Front, oneshot::Sender<()>),
+    SetFront(BalancerInfo, oneshot::Sender<()>),
     /// What stands there?
-    Front(oneshot::Sender<Option<Front>>),
+    Front(oneshot::Sender<Option<BalancerInfo>>),
     /// Somebody wants it to balance in another way.
-    Balance(Wish, oneshot::Sender<Result<(), Refusal>>),
+    Balance(BalanceRequest, oneshot::Sender<Result<(), Refusal>>),
     /// A check has news.
     CheckNews(CheckNews),
 }

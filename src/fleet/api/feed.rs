@@ -8,7 +8,7 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::sync::{broadcast, oneshot};
 
 use crate::fleet::fold::redact;
-use crate::wire::{Frame, Snapshot, Wish};
+use crate::wire::{BalanceRequest, Frame, Snapshot};
 
 /// A reader that is so many frames behind is cut off: it asks anew and gets all of it again.
 const LAG: usize = 64;
@@ -48,7 +48,7 @@ impl Drop for Reader {
 enum Part {
     Snapshot(Box<Snapshot>, Watch),
     Frame(Box<Frame>),
-    Wish(Wish),
+    Balance(BalanceRequest),
     /// A part is missing here: readers begin anew.
     Gap,
 }
@@ -94,8 +94,8 @@ impl Feed {
     }
 
     /// Somebody wants the balancer to balance in another way.
-    pub(crate) fn wish(&mut self, wish: Wish) {
-        self.send(Part::Wish(wish));
+    pub(crate) fn balance(&mut self, wanted: BalanceRequest) {
+        self.send(Part::Balance(wanted));
     }
 
     /// Never waits: an API that is behind loses parts, and its readers begin anew.
@@ -116,9 +116,9 @@ impl Hub {
                     send(&self.owners, || event("frame", &*frame));
                     send(&self.others, || event("frame", &redact::frame(&frame)));
                 }
-                Part::Wish(wish) => {
-                    // Only the owner's programs fulfil wishes.
-                    send(&self.owners, || event("wish", &wish));
+                Part::Balance(wanted) => {
+                    // Only programs of the owner can do that.
+                    send(&self.owners, || event("balance", &wanted));
                 }
                 Part::Snapshot(snapshot, Watch { owner, reply }) => {
                     let (snapshot, frames) = if owner {

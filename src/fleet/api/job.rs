@@ -6,7 +6,7 @@ use std::process::Stdio;
 use tokio::process::Command;
 
 use crate::error::{Problem, describe_for_page};
-use crate::wire::Front;
+use crate::wire::BalancerInfo;
 
 /// What is done.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,7 +25,7 @@ pub(super) enum Job {
 const CHECKED: &str = "3000";
 
 impl Job {
-    fn arguments(self, front: &Front) -> Vec<String> {
+    fn arguments(self, front: &BalancerInfo) -> Vec<String> {
         let mut words: Vec<String> = match self {
             Job::Send { requests, keep_cookies } => {
                 let cookies = keep_cookies.then(|| "--keep-cookies".to_owned());
@@ -44,7 +44,7 @@ impl Job {
     }
 
     /// Runs it to its end. What it wrote, or what went wrong. Dropped, it is ended.
-    pub(super) async fn run(self, front: &Front) -> Result<String, String> {
+    pub(super) async fn run(self, front: &BalancerInfo) -> Result<String, String> {
         let command =
             Command::new("/proc/self/exe").args(self.arguments(front)).stdin(Stdio::null()).kill_on_drop(true).output();
         let output = command.await.map_err(|why| format!("failed to start a process: {why}"))?;
@@ -62,7 +62,11 @@ mod tests {
 
     #[test]
     fn the_url_of_the_balancer_is_the_last_argument_whatever_it_is() {
-        let front = Front { url: "--help".to_owned(), expect: vec!["round-robin".to_owned()], ..Front::default() };
+        let front = BalancerInfo {
+            url: "--help".to_owned(),
+            expect: vec!["round-robin".to_owned()],
+            ..BalancerInfo::default()
+        };
         let words = Job::Check.arguments(&front).join(" ");
         assert!(
             words.ends_with("--requests=3000 --expect=round-robin --format=json --errors=json -- --help"),

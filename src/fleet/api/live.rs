@@ -19,7 +19,7 @@ use crate::fleet::api::feed::Watch;
 use crate::fleet::api::job::Job;
 use crate::fleet::api::state::{Access, ApiState};
 use crate::fleet::fold::metrics::CONTENT_TYPE;
-use crate::wire::{CheckNews, Front, Wish};
+use crate::wire::{BalanceRequest, BalancerInfo, CheckNews};
 
 /// Readers of the live view without the token.
 const MOST_READERS: usize = 32;
@@ -78,7 +78,7 @@ pub(super) async fn metrics(State(state): State<ApiState>, Extension(access): Ex
     }
 }
 
-pub(super) async fn set_front(State(state): State<ApiState>, Content(front): Content<Front>) -> Response {
+pub(super) async fn set_front(State(state): State<ApiState>, Content(front): Content<BalancerInfo>) -> Response {
     if !is_http(&front.url) {
         let why = format!("{:?}: expected a URL such as http://localhost:8080/uuid", front.url);
         return problem(StatusCode::BAD_REQUEST, why);
@@ -90,9 +90,9 @@ pub(super) async fn set_front(State(state): State<ApiState>, Content(front): Con
 }
 
 /// Accepted, not done: what comes of it is seen in the front.
-pub(super) async fn balance(State(state): State<ApiState>, Content(wish): Content<Wish>) -> Response {
-    match state.ask.as_owner(|reply| Command::Balance(wish.clone(), reply)).await {
-        Ok(Ok(())) => (StatusCode::ACCEPTED, Json(wish)).into_response(),
+pub(super) async fn balance(State(state): State<ApiState>, Content(wanted): Content<BalanceRequest>) -> Response {
+    match state.ask.as_owner(|reply| Command::Balance(wanted.clone(), reply)).await {
+        Ok(Ok(())) => (StatusCode::ACCEPTED, Json(wanted)).into_response(),
         Ok(Err(refusal)) => refusal.into_response(),
         Err(stopped) => stopped.into_response(),
     }
@@ -156,7 +156,7 @@ pub(super) async fn check(State(state): State<ApiState>) -> Response {
     (StatusCode::ACCEPTED, Json(json!({ "version": 1, "started": true }))).into_response()
 }
 
-async fn front(state: &ApiState) -> Result<Front, Response> {
+async fn front(state: &ApiState) -> Result<BalancerInfo, Response> {
     let known = state.ask.as_owner(Command::Front).await.map_err(IntoResponse::into_response)?;
     let why = "where the balancer listens is not known: enter it in the live view, or start uuid-generator demo";
     known.ok_or_else(|| Refusal::Impossible(why.to_owned()).into_response())

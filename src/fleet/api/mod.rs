@@ -9,8 +9,8 @@
 //! | `POST /v1/fleet/clear?members=9001,9002` | no faults any more |
 //! | `GET /v1/records?since=…&until=…&run=…&from=…&limit=…` | ended attempts and those in flight |
 //! | `GET /v1/records/batch?from=…&limit=…` | the same as bytes, without a filter: `wire/batch.rs` |
-//! | `GET /v1/live` | server-sent events: `snapshot`, `frame` ten times a second, `wish` |
-//! | `PUT /v1/front`, `POST /v1/front/wish` | the balancer in front of the fleet; how somebody wants it to balance |
+//! | `GET /v1/live` | server-sent events: `snapshot`, `frame` ten times a second, `balance` |
+//! | `PUT /v1/front`, `POST /v1/front/balance` | the balancer in front of the fleet; how somebody wants it to balance |
 //! | `POST /v1/send`, `POST /v1/check`, `PUT /v1/check/news` | requests now; a check; how a check goes |
 //! | `GET /metrics` | for Prometheus |
 //! | `GET /v1/openapi.json` | all of this, for programs |

@@ -1,20 +1,25 @@
 //! The files of the live view, which the program holds.
 
+use std::sync::LazyLock;
+
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use crate::fleet::api::answer::{Name, problem};
+use crate::wire::page;
 
 const PAGE: &str = include_str!("../page/index.html");
 const OPENAPI: &str = include_str!("../../../schemas/openapi.json");
 
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
-const ASSETS: [(&str, &str, &str); 15] = [
+const ASSETS: [(&str, &str, &str); 17] = [
     ("style.css", CSS, include_str!("../page/style.css")),
     ("main.js", JAVASCRIPT, include_str!("../page/main.js")),
     ("api.js", JAVASCRIPT, include_str!("../page/api.js")),
     ("model.js", JAVASCRIPT, include_str!("../page/model.js")),
+    ("text.js", JAVASCRIPT, include_str!("../page/text.js")),
+    ("stack.js", JAVASCRIPT, include_str!("../page/stack.js")),
     ("members.js", JAVASCRIPT, include_str!("../page/members.js")),
     ("strip.js", JAVASCRIPT, include_str!("../page/strip.js")),
     ("plots.js", JAVASCRIPT, include_str!("../page/plots.js")),
@@ -38,11 +43,20 @@ pub(super) fn is_part(path: &str) -> bool {
     path == "/" || path.starts_with("/assets/")
 }
 
-pub(super) async fn page() -> Response {
+pub(super) async fn live_view() -> Response {
     answer("text/html; charset=utf-8", PAGE)
 }
 
+/// The same colours as on the pages of the backends.
+static COLOURS: LazyLock<String> = LazyLock::new(|| {
+    let colours: Vec<String> = page::COLOURS.iter().map(|colour| format!("\"#{colour}\"")).collect();
+    format!("export const COLOURS = [{}];\n", colours.join(", "))
+});
+
 pub(super) async fn asset(Name(name): Name) -> Response {
+    if name == "colours.js" {
+        return answer(JAVASCRIPT, &COLOURS);
+    }
     match ASSETS.iter().find(|(known, ..)| *known == name) {
         Some((_, media_type, text)) => answer(media_type, text),
         None => problem(StatusCode::NOT_FOUND, "no such part of the page"),

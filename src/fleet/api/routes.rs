@@ -11,7 +11,7 @@ use crate::fleet::api::{access, live, members, page, records};
 /// All paths; `schemas/openapi.json` has the same.
 pub(super) fn routes(state: ApiState) -> Router {
     Router::new()
-        .route("/", get(page::page))
+        .route("/", get(page::live_view))
         .route("/assets/{name}", get(page::asset))
         .route("/metrics", get(live::metrics))
         .route("/v1/openapi.json", get(page::openapi))
@@ -23,7 +23,7 @@ pub(super) fn routes(state: ApiState) -> Router {
         .route("/v1/records/batch", get(records::batch))
         .route("/v1/live", get(live::watch))
         .route("/v1/front", put(live::set_front))
-        .route("/v1/front/wish", post(live::balance))
+        .route("/v1/front/balance", post(live::balance))
         .route("/v1/send", post(live::send))
         .route("/v1/check", post(live::check))
         .route("/v1/check/news", put(live::news))

@@ -1,62 +1,78 @@
 //! PURE. Events to frames: what the live view shows, folded from the same events as the log.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
 use crate::fleet::fold::redact;
 use crate::wire::{
-    AttemptEnd, Calendar, Change, CheckNews, Event, FleetStatus, Frame, Front, Generator, HISTORY, Latency, Mark,
-    MarkKind, MemberStatus, Moment, Record, RequestId, STRIP, Seen, SeenRequest, Snapshot,
+    AttemptEnd, BalancerInfo, Calendar, Change, CheckNews, Event, Figures, FleetStatus, Frame, Generator, Kept,
+    Latency, Mark, MarkKind, MemberFigures, MemberState, MemberStatus, Moment, Record, RequestId, Second, Seen,
+    SeenRequest, Snapshot,
 };
 
-/// Marks and requests that those see who begin to look.
-const MARKS: usize = 300;
-const REQUESTS: usize = 50;
+/// What those see who begin to look, and keep.
+const KEPT: Kept = Kept { seconds: 300, strip: 360, marks: 300, requests: 50 };
 /// Requests whose attempts are compared.
 const COMPARED: usize = 65_536;
-/// Percentiles are of so many slots of time.
+/// Percentiles are of that many slots of time.
 const SLOTS: usize = 5;
 const SLOT: Duration = Duration::from_secs(2);
+/// Shares and errors are of this time, rates of the last part of it.
+const WINDOW: Duration = Duration::from_secs(10);
+const RATE: Duration = Duration::from_secs(1);
+/// A mark is merged with one of its kind among the latest.
+const MERGED: usize = 8;
 
 /// What the live view shows of one fleet.
-pub struct Live {
+pub(crate) struct Live {
     calendar: Calendar,
     places: HashMap<Generator, usize>,
     /// What has happened since the last frame.
     frame: Frame,
+    /// Marks that are new or have grown since the last frame.
+    touched: BTreeSet<u64>,
+    next_mark: u64,
     /// When requests since the last frame were received, and the places of those who got them.
     arrived: Vec<(Moment, u16)>,
+    strip_end: u64,
+    /// Requests that have ended, one count a member.
+    requests_of: Vec<u64>,
+    window: Window,
     /// Of the second, since 1970, that has not ended.
     second: u64,
     counted: Vec<u32>,
-    seconds: VecDeque<Vec<u32>>,
-    /// At the end of each of them, of all members together.
-    latency: VecDeque<Option<Latency>>,
+    had_check: bool,
+    seconds: VecDeque<Second>,
     strip: VecDeque<u16>,
     marks: VecDeque<Mark>,
     requests: VecDeque<SeenRequest>,
     /// All members together, then one a member.
     times: Vec<Times>,
     attempts: Attempts,
-    front: Option<Front>,
+    front: Option<BalancerInfo>,
     check: Option<CheckNews>,
 }
 
 impl Live {
     /// Of a fleet that has just begun.
-    pub fn new(members: impl ExactSizeIterator<Item = Generator>, calendar: Calendar) -> Live {
+    pub(crate) fn new(members: impl ExactSizeIterator<Item = Generator>, calendar: Calendar) -> Live {
         let count = members.len();
         Live {
             calendar,
             places: members.enumerate().map(|(place, generator)| (generator, place)).collect(),
-            frame: empty(count),
+            frame: Frame::default(),
+            touched: BTreeSet::new(),
+            next_mark: 0,
             arrived: Vec::new(),
+            strip_end: 0,
+            requests_of: vec![0; count],
+            window: Window::new(count),
             second: calendar.unix / 1_000_000_000,
             counted: vec![0; count],
+            had_check: false,
             seconds: VecDeque::new(),
-            latency: VecDeque::new(),
             strip: VecDeque::new(),
             marks: VecDeque::new(),
             requests: VecDeque::new(),
@@ -68,11 +84,11 @@ impl Live {
     }
 
     /// Takes note of an event.
-    pub fn event(&mut self, event: &Event) {
+    pub(crate) fn event(&mut self, event: &Event) {
         match event {
             Event::Attempt(record) => self.attempt(record),
             Event::Member { at, generator, change } => {
-                if let Some((kind, text)) = told(change) {
+                if let Some((kind, text)) = describe(change) {
                     self.mark(*at, kind, Some(*generator), 1, || text);
                 }
             }
@@ -82,12 +98,12 @@ impl Live {
                     "records overwritten before they were read".to_owned()
                 });
             }
-            Event::Seen { generator, seen } => self.seen(*generator, seen),
+            Event::Seen { generator, seen } => self.see(*generator, seen),
         }
     }
 
-    /// Something stands before the fleet, or balances in another way.
-    pub fn set_front(&mut self, front: Front, now: Moment) {
+    /// Something stands in front of the fleet, or balances in another way.
+    pub(crate) fn set_front(&mut self, front: BalancerInfo, now: Moment) {
         let is_news = self.front.as_ref().is_none_or(|before| {
             (&before.url, &before.algorithm, &before.weights) != (&front.url, &front.algorithm, &front.weights)
         });
@@ -105,9 +121,8 @@ impl Live {
     }
 
     /// A check has news.
-    pub fn checks(&mut self, news: CheckNews, now: Moment) {
-        let over = |news: &CheckNews| news.result.is_some() || news.error.is_some();
-        if self.check.as_ref().is_none_or(over) && !over(&news) {
+    pub(crate) fn set_check(&mut self, news: CheckNews, now: Moment) {
+        if !self.is_checking() && !is_over(&news) {
             self.mark(now, MarkKind::Check, None, 1, || format!("a check of {} begins", redact::target(&news.url)));
         }
         if let Some(result) = &news.result {
@@ -115,55 +130,85 @@ impl Live {
         }
         self.frame.check = Some(news.clone());
         self.check = Some(news);
+        self.had_check |= self.is_checking();
     }
 
-    /// What stands before the fleet, if that is known.
-    pub fn front(&self) -> Option<&Front> {
+    /// What stands in front of the fleet, if that is known.
+    pub(crate) fn front(&self) -> Option<&BalancerInfo> {
         self.front.as_ref()
     }
 
-    /// What has happened since the last frame. `members` are given if something about them has changed.
-    pub fn frame(&mut self, now: Moment, in_flight: Vec<u32>, members: Option<Vec<MemberStatus>>) -> Frame {
-        let mut frame = self.pass(now);
-        frame.latency = self.times.iter_mut().map(|times| times.percentiles(now)).collect();
-        Frame { at: self.milliseconds(now), in_flight, members, ..frame }
+    /// What has happened since the last frame, while somebody looks. `changed` says that more about the members has changed than
+    /// their figures.
+    pub(crate) fn frame(&mut self, now: Moment, members: &[MemberStatus], changed: bool) -> Frame {
+        let frame = self.pass(now);
+        Frame { figures: self.figures(now, members), members: changed.then(|| members.to_vec()), ..frame }
     }
 
     /// The same while nobody looks: it is kept for those who will, as far as they will see it.
-    pub fn pass(&mut self, now: Moment) -> Frame {
+    pub(crate) fn pass(&mut self, now: Moment) -> Frame {
         self.turn_to(self.calendar.unix(now) / 1_000_000_000);
-        let mut frame = std::mem::replace(&mut self.frame, empty(self.counted.len()));
+        self.window.end_part(now);
+        let mut frame = std::mem::take(&mut self.frame);
+        frame.at = self.milliseconds(now);
         // Journals were read one after the other.
         self.arrived.sort_by_key(|(received, _)| *received);
-        let latest = self.arrived.len().saturating_sub(STRIP);
+        let latest = self.arrived.len().saturating_sub(KEPT.strip);
         frame.strip = self.arrived.drain(..).skip(latest).map(|(_, place)| place).collect();
-        keep(&mut self.strip, frame.strip.iter().copied(), STRIP);
-        keep(&mut self.requests, frame.requests.iter().cloned(), REQUESTS);
-        for mark in &frame.marks {
-            match self.marks.iter_mut().rev().take(8).find(|earlier| earlier.is_like(mark)) {
-                Some(earlier) => earlier.count = earlier.count.saturating_add(mark.count),
-                None => keep(&mut self.marks, std::iter::once(mark.clone()), MARKS),
-            }
-        }
+        frame.strip_end = self.strip_end;
+        keep(&mut self.strip, frame.strip.iter().copied(), KEPT.strip);
+        keep(&mut self.requests, frame.requests.iter().cloned(), KEPT.requests);
+        let touched = std::mem::take(&mut self.touched);
+        frame.marks = self.marks.iter().filter(|mark| touched.contains(&mark.id)).cloned().collect();
         frame
     }
 
-    /// All that is known.
-    pub fn snapshot(&self, now: Moment, fleet: FleetStatus) -> Snapshot {
+    /// All that is known. Frames follow from here on if one was taken just before.
+    pub(crate) fn snapshot(&mut self, now: Moment, fleet: FleetStatus) -> Snapshot {
         Snapshot {
             version: 1,
             owner: true,
             at: self.milliseconds(now),
+            kept: KEPT,
+            figures: self.figures(now, &fleet.members),
             fleet,
             seconds: self.seconds.iter().cloned().collect(),
-            running: self.counted.iter().zip(&self.frame.counts).map(|(all, next)| all.saturating_sub(*next)).collect(),
-            latency: self.latency.iter().copied().collect(),
             strip: self.strip.iter().copied().collect(),
+            strip_end: self.strip_end,
             marks: self.marks.iter().cloned().collect(),
             requests: self.requests.iter().cloned().collect(),
             front: self.front.clone(),
             check: self.check.clone(),
         }
+    }
+
+    fn figures(&mut self, now: Moment, members: &[MemberStatus]) -> Figures {
+        let takes_requests: Vec<(Generator, bool)> =
+            members.iter().map(|member| (member.generator, member.state == MemberState::Ready)).collect();
+        let expected = self.front.as_ref().and_then(|front| front.expected(&takes_requests));
+        let rates = self.window.rates(now);
+        let all: u64 = self.window.counts.iter().sum();
+        let mut figures = Figures {
+            rate: rates.iter().map(|rate| u64::from(*rate)).sum(),
+            latency: self.times[0].percentiles(now),
+            members: Vec::new(),
+        };
+        for (place, member) in members.iter().enumerate() {
+            figures.members.push(MemberFigures {
+                requests: self.requests_of[place],
+                share: (all > 0).then(|| self.window.counts[place] as f64 / all as f64),
+                expected: expected.as_ref().map(|expected| expected[place]),
+                rate: rates[place],
+                errors: u32::try_from(self.window.errors[place]).unwrap_or(u32::MAX),
+                in_flight: u32::try_from(member.in_flight).unwrap_or(u32::MAX),
+                latency: self.times[1 + place].percentiles(now),
+            });
+        }
+        figures
+    }
+
+    fn is_checking(&self) -> bool {
+        self.check.as_ref().is_some_and(|check| !is_over(check))
     }
 
     fn attempt(&mut self, record: &Record) {
@@ -172,8 +217,9 @@ impl Live {
             return;
         };
         self.turn_to(self.calendar.unix(record.answered.max(record.received)) / 1_000_000_000);
-        self.frame.counts[place] += 1;
         self.counted[place] += 1;
+        self.requests_of[place] += 1;
+        self.strip_end += 1;
         self.arrived.push((record.received, place as u16));
         let whole = record.outcome == AttemptEnd::Completed;
         if whole {
@@ -182,9 +228,9 @@ impl Live {
             self.times[1 + place].add(record.answered, took);
         }
         let failed = !whole || record.status >= 500;
+        self.window.add(place, failed);
         let (at, generator) = (record.answered.max(record.received), Some(record.generator));
         if failed {
-            self.frame.errors[place] += 1;
             self.mark(at, MarkKind::Error, generator, 1, || match record.outcome {
                 AttemptEnd::Completed => format!("answered {}", record.status),
                 AttemptEnd::CutOff | AttemptEnd::Received => "did not answer to the end".to_owned(),
@@ -203,7 +249,7 @@ impl Live {
         }
     }
 
-    fn seen(&mut self, generator: Generator, seen: &Seen) {
+    fn see(&mut self, generator: Generator, seen: &Seen) {
         let at = self.milliseconds(seen.received);
         self.frame.requests.push(SeenRequest { generator, at, seen: seen.clone() });
     }
@@ -216,15 +262,28 @@ impl Live {
         count: u32,
         text: impl FnOnce() -> String,
     ) {
-        let like =
-            self.frame.marks.iter_mut().find(|mark| (mark.kind, mark.generator) == (kind, generator) && kind.adds_up());
-        match like {
-            Some(mark) => mark.count = mark.count.saturating_add(count),
-            None => {
-                let at = self.milliseconds(at);
-                self.frame.marks.push(Mark { at, kind, generator, count, text: text() });
+        let at = self.milliseconds(at);
+        let like = self.marks.iter_mut().rev().take(MERGED).find(|earlier| {
+            let second = (earlier.kind, earlier.generator, earlier.at / 1000);
+            kind.adds_up() && second == (kind, generator, at / 1000)
+        });
+        let id = match like {
+            Some(earlier) => {
+                earlier.count = earlier.count.saturating_add(count);
+                earlier.id
             }
-        }
+            None => {
+                let id = self.next_mark;
+                self.next_mark += 1;
+                keep(
+                    &mut self.marks,
+                    std::iter::once(Mark { id, at, kind, generator, count, text: text() }),
+                    KEPT.marks,
+                );
+                id
+            }
+        };
+        self.touched.insert(id);
     }
 
     /// Ends the seconds before this one.
@@ -232,14 +291,21 @@ impl Live {
         if second <= self.second {
             return;
         }
-        let silent = usize::try_from(second - self.second - 1).unwrap_or(HISTORY).min(HISTORY);
         let count = self.counted.len();
-        let ended = std::mem::replace(&mut self.counted, vec![0; count]);
-        let ended = std::iter::once(ended).chain(std::iter::repeat_n(vec![0; count], silent));
-        keep(&mut self.seconds, ended, HISTORY);
-        let ends = (second - silent as u64..=second).map(|end| self.calendar.moment(end * 1_000_000_000));
-        let times = &mut self.times[0];
-        keep(&mut self.latency, ends.map(|end| times.percentiles(end)), HISTORY);
+        let first = self.second.max(second.saturating_sub(KEPT.seconds as u64));
+        for at in first..second {
+            // Only the first of them can have had requests: the others were silent.
+            let counts = if at == self.second { std::mem::take(&mut self.counted) } else { Vec::new() };
+            let counts = if counts.is_empty() { vec![0; count] } else { counts };
+            let latency = self.times[0].percentiles(self.calendar.moment((at + 1) * 1_000_000_000));
+            let is_check = self.is_checking() || (at == self.second && self.had_check);
+            let ended = Second { at, counts, latency, is_check };
+            keep(&mut self.seconds, std::iter::once(ended.clone()), KEPT.seconds);
+            self.frame.seconds.push(ended);
+        }
+        self.frame.seconds.drain(..self.frame.seconds.len().saturating_sub(KEPT.seconds));
+        self.counted = vec![0; count];
+        self.had_check = self.is_checking();
         self.second = second;
     }
 
@@ -248,8 +314,74 @@ impl Live {
     }
 }
 
-fn empty(members: usize) -> Frame {
-    Frame { counts: vec![0; members], errors: vec![0; members], ..Frame::default() }
+fn is_over(check: &CheckNews) -> bool {
+    check.result.is_some() || check.error.is_some()
+}
+
+/// What happened in the last ten seconds, frame by frame, and its sums.
+struct Window {
+    parts: VecDeque<Part>,
+    running: Part,
+    /// One a member.
+    counts: Vec<u64>,
+    errors: Vec<u64>,
+}
+
+#[derive(Default)]
+struct Part {
+    end: Moment,
+    counts: Vec<u32>,
+    errors: Vec<u32>,
+}
+
+impl Window {
+    fn new(members: usize) -> Window {
+        let mut window = Window {
+            parts: VecDeque::new(),
+            running: Part::default(),
+            counts: vec![0; members],
+            errors: vec![0; members],
+        };
+        window.begin_part();
+        window
+    }
+
+    fn begin_part(&mut self) {
+        let none = vec![0; self.counts.len()];
+        self.running = Part { end: Moment(0), counts: none.clone(), errors: none };
+    }
+
+    fn add(&mut self, place: usize, failed: bool) {
+        self.running.counts[place] += 1;
+        self.running.errors[place] += u32::from(failed);
+    }
+
+    /// What came until now belongs together; what is too old is forgotten.
+    fn end_part(&mut self, now: Moment) {
+        let add = |sums: &mut [u64], part: &[u32]| {
+            sums.iter_mut().zip(part).for_each(|(sum, count)| *sum += u64::from(*count));
+        };
+        let subtract = |sums: &mut [u64], part: &[u32]| {
+            sums.iter_mut().zip(part).for_each(|(sum, count)| *sum -= u64::from(*count));
+        };
+        self.running.end = now;
+        add(&mut self.counts, &self.running.counts);
+        add(&mut self.errors, &self.running.errors);
+        self.parts.push_back(std::mem::take(&mut self.running));
+        self.begin_part();
+        while let Some(part) = self.parts.pop_front_if(|part| now.since(part.end) > WINDOW) {
+            subtract(&mut self.counts, &part.counts);
+            subtract(&mut self.errors, &part.errors);
+        }
+    }
+
+    fn rates(&self, now: Moment) -> Vec<u32> {
+        let mut rates = vec![0; self.counts.len()];
+        for part in self.parts.iter().rev().take_while(|part| now.since(part.end) < RATE) {
+            rates.iter_mut().zip(&part.counts).for_each(|(rate, count)| *rate += count);
+        }
+        rates
+    }
 }
 
 /// Appends, and forgets the oldest beyond `most`.
@@ -265,7 +397,7 @@ fn weights(weights: &[u32]) -> String {
     }
 }
 
-fn told(change: &Change) -> Option<(MarkKind, String)> {
+fn describe(change: &Change) -> Option<(MarkKind, String)> {
     let member = |text: &str| Some((MarkKind::Member, text.to_owned()));
     match change {
         Change::Starting(_) | Change::Recovered => None,
@@ -395,23 +527,75 @@ mod tests {
         frame.marks.iter().map(|mark| (mark.kind, mark.generator.map(|it| it.0), mark.count)).collect()
     }
 
+    fn members() -> Vec<MemberStatus> {
+        [9001, 9002].map(|generator| status(generator, MemberState::Ready)).to_vec()
+    }
+
+    fn status(generator: u16, state: MemberState) -> MemberStatus {
+        MemberStatus {
+            generator: Generator(generator),
+            url: String::new(),
+            state,
+            since: String::new(),
+            pid: None,
+            ready: true,
+            restarts: 0,
+            attempts: 0,
+            in_flight: 3,
+            lost: 0,
+            last_end: None,
+            faults: Vec::new(),
+            actions: Vec::new(),
+        }
+    }
+
+    fn shares(figures: &Figures) -> Vec<Option<f64>> {
+        figures.members.iter().map(|member| member.share).collect()
+    }
+
     #[test]
-    fn a_frame_counts_what_ended_and_shows_it_in_the_order_of_arrival() {
+    fn a_frame_shows_what_ended_in_the_order_of_arrival_and_the_figures_of_now() {
         let mut live = live();
-        for (generator, milliseconds) in [(9001, 10), (9001, 30), (9002, 20), (9002, 40)] {
+        for (generator, milliseconds) in [(9001, 10), (9001, 30), (9002, 20), (9001, 40)] {
             live.event(&Event::Attempt(record(generator, milliseconds, 0)));
         }
-        let probe = Record { answer: None, ..record(9001, 50, 0) };
-        live.event(&Event::Attempt(probe));
-        let frame = live.frame(at(100), vec![0, 3], None);
-        assert_eq!((frame.counts, frame.errors, frame.in_flight), (vec![2, 2], vec![0, 0], vec![0, 3]));
-        assert_eq!(frame.strip, [0, 1, 0, 1]);
-        assert_eq!(frame.at, NOON * 1000 + 100);
-        assert_eq!(frame.latency[0].unwrap().p50, 40);
-        let frame = live.frame(at(200), vec![0, 0], None);
-        assert_eq!((frame.counts, frame.strip, frame.marks), (vec![0, 0], vec![], vec![]));
-        assert_eq!(frame.latency.len(), 3);
-        assert_eq!(live.frame(at(20_000), vec![0, 0], None).latency, [None; 3]);
+        live.event(&Event::Attempt(Record { answer: None, ..record(9001, 50, 0) }));
+        live.event(&Event::Attempt(Record { status: 503, ..record(9001, 60, 0) }));
+        let frame = live.frame(at(100), &members(), false);
+        assert_eq!((frame.strip, frame.strip_end, frame.members), (vec![0, 1, 0, 0, 0], 5, None));
+        assert_eq!((frame.at, frame.figures.rate), (NOON * 1000 + 100, 5));
+        assert_eq!(shares(&frame.figures), [Some(0.8), Some(0.2)]);
+        let first = &frame.figures.members[0];
+        assert_eq!((first.requests, first.rate, first.errors, first.in_flight), (4, 4, 1, 3));
+        assert_eq!((frame.figures.latency.unwrap().p50, first.latency.unwrap().p99), (40, 41));
+        let frame = live.frame(at(200), &members(), true);
+        assert_eq!((frame.strip.len(), frame.strip_end, frame.marks.len(), frame.members), (0, 5, 0, Some(members())));
+        let figures = live.frame(at(1200), &members(), false).figures;
+        assert_eq!((figures.rate, shares(&figures)[0]), (0, Some(0.8)), "a second of silence");
+        let figures = live.frame(at(20_000), &members(), false).figures;
+        assert_eq!((shares(&figures), figures.latency, figures.members[0].errors), (vec![None; 2], None, 0));
+        assert_eq!(figures.members[0].requests, 4);
+    }
+
+    #[test]
+    fn shares_are_expected_of_the_members_that_are_ready_and_of_a_backup_only_without_them() {
+        let mut live = live();
+        let mut expected = |states: [MemberState; 2]| {
+            let members = [status(9001, states[0]), status(9002, states[1])];
+            let figures = live.frame(at(100), &members, false).figures;
+            figures.members.iter().map(|member| member.expected).collect::<Vec<_>>()
+        };
+        assert_eq!(expected([MemberState::Ready; 2]), [None; 2], "nobody said how it balances");
+        let backups = vec![Generator(9002)];
+        let front = BalancerInfo { algorithm: Some("round-robin".to_owned()), backups, ..BalancerInfo::default() };
+        live.set_front(front, at(1));
+        let mut expected = |states: [MemberState; 2]| {
+            let members = [status(9001, states[0]), status(9002, states[1])];
+            let figures = live.frame(at(100), &members, false).figures;
+            figures.members.iter().map(|member| member.expected).collect::<Vec<_>>()
+        };
+        assert_eq!(expected([MemberState::Ready; 2]), [Some(1.0), Some(0.0)]);
+        assert_eq!(expected([MemberState::Gone, MemberState::Ready]), [Some(0.0), Some(1.0)]);
     }
 
     #[test]
@@ -421,34 +605,40 @@ mod tests {
         for record in [record(9001, 2500, 0), record(9001, 2600, 0), slow] {
             live.event(&Event::Attempt(record));
         }
-        let latency = live.frame(at(3100), vec![], None).latency;
-        let latency: Vec<Latency> = latency.into_iter().flatten().collect();
-        assert_eq!((latency[0].p50, latency[1].p99), (40, 41));
-        assert!((2_990_000..3_300_000).contains(&latency[0].p99) && latency[2].p50 > 2_900_000, "{latency:?}");
+        let figures = live.frame(at(3100), &members(), false).figures;
+        let [all, first, second] =
+            [figures.latency, figures.members[0].latency, figures.members[1].latency].map(Option::unwrap);
+        assert_eq!((all.p50, first.p99), (40, 41));
+        assert!((2_990_000..3_300_000).contains(&all.p99) && second.p50 > 2_900_000, "{figures:?}");
     }
 
     #[test]
-    fn seconds_are_kept_also_the_silent_ones() {
+    fn seconds_are_kept_also_the_silent_ones_and_say_whether_a_check_ran() {
         let mut live = live();
+        let fleet =
+            |members| FleetStatus { version: 1, pid: 1, control: String::new(), started: String::new(), members };
         live.event(&Event::Attempt(record(9001, 900, 0)));
         live.event(&Event::Attempt(record(9002, 3100, 0)));
-        live.frame(at(4050), vec![], None);
-        let status =
-            FleetStatus { version: 1, pid: 1, control: String::new(), started: String::new(), members: Vec::new() };
-        let snapshot = live.snapshot(at(4050), status.clone());
-        assert_eq!(snapshot.seconds, [[1, 0], [0, 0], [0, 0], [0, 1]]);
-        assert!(snapshot.latency.iter().all(|latency| latency.is_some_and(|it| it.p50 == 40)), "{snapshot:?}");
-        assert_eq!((snapshot.latency.len(), snapshot.running), (4, vec![0, 0]));
-        assert_eq!(snapshot.strip, [0, 1]);
-        live.event(&Event::Attempt(record(9001, 4100, 0)));
-        live.event(&Event::Attempt(record(9001, 4110, 0)));
-        live.frame(at(4200), vec![], None);
-        live.event(&Event::Attempt(record(9001, 4300, 0)));
-        // The third one is in the next frame.
-        assert_eq!(live.snapshot(at(4300), status.clone()).running, [2, 0]);
-        live.frame(at(3_600_000), vec![], None);
-        let snapshot = live.snapshot(at(3_600_000), status);
-        assert_eq!((snapshot.seconds.len(), snapshot.latency), (HISTORY, vec![None; HISTORY]));
+        let frame = live.frame(at(4050), &members(), false);
+        let counts = |seconds: &[Second]| seconds.iter().map(|second| second.counts.clone()).collect::<Vec<_>>();
+        assert_eq!(counts(&frame.seconds), [[1, 0], [0, 0], [0, 0], [0, 1]]);
+        assert_eq!(frame.seconds.iter().map(|second| second.at - NOON).collect::<Vec<_>>(), [0, 1, 2, 3]);
+        assert!(frame.seconds.iter().all(|second| second.latency.is_some_and(|it| it.p50 == 40) && !second.is_check));
+        let snapshot = live.snapshot(at(4050), fleet(members()));
+        assert_eq!((snapshot.seconds, snapshot.strip), (frame.seconds, vec![0, 1]));
+        live.set_check(CheckNews { url: "http://x/".to_owned(), ..CheckNews::default() }, at(4100));
+        live.frame(at(6100), &members(), false);
+        live.set_check(CheckNews { error: Some("no".to_owned()), ..CheckNews::default() }, at(6200));
+        let frame = live.frame(at(8100), &members(), false);
+        assert_eq!(frame.seconds.iter().map(|second| second.is_check).collect::<Vec<_>>(), [true, false]);
+        let snapshot = live.snapshot(at(8100), fleet(members()));
+        let checked: Vec<u64> =
+            snapshot.seconds.iter().filter(|second| second.is_check).map(|second| second.at - NOON).collect();
+        assert_eq!(checked, [4, 5, 6]);
+        let frame = live.frame(at(3_600_000), &members(), false);
+        assert_eq!(frame.seconds.len(), KEPT.seconds);
+        assert_eq!(frame.seconds.last().unwrap().at, NOON + 3599);
+        assert!(frame.seconds.iter().all(|second| second.counts == [0, 0] && second.latency.is_none()));
     }
 
     #[test]
@@ -461,7 +651,7 @@ mod tests {
         // One that hung in a paused backend ends after the attempt that was delivered.
         live.event(&Event::Attempt(record(9002, 6, 7)));
         live.event(&Event::Attempt(Record { outcome: AttemptEnd::CutOff, ..record(9001, 5, 7) }));
-        let frame = live.frame(at(100), vec![], None);
+        let frame = live.frame(at(100), &members(), false);
         let expected = [
             (MarkKind::Error, Some(9001), 2),
             (MarkKind::Retry, Some(9002), 1),
@@ -469,31 +659,37 @@ mod tests {
             (MarkKind::Retry, Some(9001), 1),
         ];
         assert_eq!(kinds(&frame), expected);
-        assert_eq!(frame.errors, [2, 0]);
+        // One that grows is told again, under its id; in another second it is another one.
+        live.event(&Event::Attempt(Record { status: 500, ..record(9001, 300, 0) }));
+        let grown = live.frame(at(400), &members(), false);
+        assert_eq!((kinds(&grown), grown.marks[0].id), (vec![(MarkKind::Error, Some(9001), 3)], frame.marks[0].id));
+        live.event(&Event::Attempt(Record { status: 500, ..record(9001, 1300, 0) }));
+        let other = live.frame(at(1400), &members(), false);
+        assert_eq!((kinds(&other), other.marks[0].id), (vec![(MarkKind::Error, Some(9001), 1)], 4));
     }
 
     #[test]
-    fn what_happens_to_members_and_before_them_is_marked() {
+    fn what_happens_to_members_and_in_front_of_them_is_marked() {
         let mut live = live();
         let departure = Departure { cause: Cause::Signal(9), asked: false, unanswered: 0 };
         let gone = Change::Gone(departure);
         live.event(&Event::Member { at: at(5), generator: Generator(9002), change: gone });
-        let front = Front {
+        let front = BalancerInfo {
             url: "http://localhost:8080/uuid".to_owned(),
             balancer: Some("NGINX".to_owned()),
             algorithm: Some("round-robin".to_owned()),
             weights: vec![5, 1],
-            ..Front::default()
+            ..BalancerInfo::default()
         };
         live.set_front(front.clone(), at(6));
-        live.set_front(Front { problem: Some("no".to_owned()), ..front }, at(7));
-        live.checks(CheckNews { url: "http://x/".to_owned(), ..CheckNews::default() }, at(8));
-        live.checks(CheckNews { sent: 9, ..CheckNews::default() }, at(9));
-        let frame = live.frame(at(100), vec![], None);
+        live.set_front(BalancerInfo { problem: Some("no".to_owned()), ..front }, at(7));
+        live.set_check(CheckNews { url: "http://x/?k=secret".to_owned(), ..CheckNews::default() }, at(8));
+        live.set_check(CheckNews { sent: 9, ..CheckNews::default() }, at(9));
+        let frame = live.frame(at(100), &members(), false);
         let texts: Vec<&str> = frame.marks.iter().map(|mark| mark.text.as_str()).collect();
         assert_eq!(
             texts,
-            ["gone: signal 9, SIGKILL", "NGINX balances: round-robin 5:1", "a check of http://x/ begins"]
+            ["gone: signal 9, SIGKILL", "NGINX balances: round-robin 5:1", "a check of http://x/?k=<6 bytes> begins"]
         );
         assert_eq!(frame.front.unwrap().problem.as_deref(), Some("no"));
         assert_eq!(frame.check.unwrap().sent, 9);

@@ -205,6 +205,7 @@ mod tests {
             lost: 4,
             last_end: None,
             faults: vec!["hang".parse().unwrap()],
+            actions: Vec::new(),
         };
         let fleet =
             FleetStatus { version: 1, pid: 1, control: String::new(), started: String::new(), members: vec![member] };

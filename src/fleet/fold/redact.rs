@@ -1,6 +1,6 @@
 //! What a reader without the token sees of requests: names and lengths, no values that may be secret. PURE.
 
-use crate::wire::{CheckNews, Frame, Front, RecordView, SeenRequest, Snapshot};
+use crate::wire::{BalancerInfo, CheckNews, Frame, RecordView, SeenRequest, Snapshot};
 
 /// Headers whose values are shown to everybody: they describe the transport and the media, not who asks. All others are hidden,
 /// also those that nobody has heard of: a key of somebody's own API has any name.
@@ -132,8 +132,8 @@ fn request(request: &SeenRequest) -> SeenRequest {
     shown
 }
 
-fn front(front: &Front) -> Front {
-    Front { url: target(&front.url), ..front.clone() }
+fn front(front: &BalancerInfo) -> BalancerInfo {
+    BalancerInfo { url: target(&front.url), ..front.clone() }
 }
 
 /// Findings may quote what a balancer sent: they are for the owner.

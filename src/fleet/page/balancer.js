@@ -1,14 +1,15 @@
 // What stands before the fleet: how it balances, requests through it, and a check of it.
 
 import { ask, canAct } from "./api.js";
-import { $, grouped, h, say, toggle } from "./dom.js";
+import { $, h, say, toggle } from "./dom.js";
 import { attempt, tell } from "./said.js";
+import { grouped, weighted, word } from "./text.js";
 
 let parts = null;
 let shown = "";
 
 // "10 × 9001 · 10 × 9002": who answered, as the client saw it.
-function told(answer) {
+function summary(answer) {
   const counts = new Map();
   for (const { backend, seen } of answer.answers) {
     const name = backend ?? seen;
@@ -19,14 +20,11 @@ function told(answer) {
 
 export async function send(requests, keepCookies = false) {
   const answer = await attempt(`${requests} requests`, ask("POST", `v1/send?requests=${requests}&keep-cookies=${keepCookies}`));
-  if (answer) tell(`${requests} requests${keepCookies ? " of one visitor" : ""}: ${told(answer)}`);
+  if (answer) tell(`${requests} requests${keepCookies ? " of one visitor" : ""}: ${summary(answer)}`);
   return answer;
 }
 
-// The algorithm that is told by this word alone: `sticky` of `sticky:backend`.
-export const word = (front) => front?.algorithm?.split(":")[0];
-
-export const balance = (algorithm, weights = []) => attempt(`balance: ${algorithm}${weights.length > 0 ? ` ${weights.join(":")}` : ""}`, ask("POST", "v1/front/wish", { algorithm, weights }));
+export const balance = (algorithm, weights = []) => attempt(`balance: ${algorithm}${weights.length > 0 ? ` ${weights.join(":")}` : ""}`, ask("POST", "v1/front/balance", { algorithm, weights }));
 export const check = () => attempt("a check", ask("POST", "v1/check"));
 
 export function begin() {
@@ -38,7 +36,7 @@ export function begin() {
     url, algorithm, weights,
     known: h("form", { class: "row", onsubmit: apply }, h("span", { class: "row" }, h("label", { for: "algorithm" }, "Algorithm"), algorithm), h("span", { class: "row" }, h("label", { for: "weights" }, "Weights"), weights),
       h("button", { disabled: off, "data-acts": true }, "Apply")),
-    unknown: h("form", { class: "row", onsubmit: stands }, h("label", { for: "url" }, "Your balancer listens at "), url, h("button", { disabled: off, "data-acts": true }, "That is it")),
+    unknown: h("form", { class: "row", onsubmit: stands }, h("label", { for: "url" }, "Your balancer listens at "), url, h("button", { disabled: off, "data-acts": true }, "Use this URL")),
     problem: h("p", { class: "problem", hidden: true }),
     buttons: h("p", { class: "buttons" },
       h("button", { type: "button", id: "send", disabled: off, "data-acts": true, onclick: () => send(30) }, "Send 30 requests now"),
@@ -64,7 +62,7 @@ function stands(event) {
 
 export function show(model) {
   const front = model.front;
-  say($("front"), front ? `${front.balancer ?? "A balancer"} at ${front.url}${front.algorithm ? ` · ${front.algorithm}${weighted(front)}` : ""}` : "No balancer is known yet.");
+  say($("front"), front ? `${front.balancer ?? "A balancer"} at ${front.url}${front.algorithm ? ` · ${front.algorithm}${weighted(front.weights)}` : ""}` : "No balancer is known yet.");
   const key = JSON.stringify([front, model.check]);
   if (key === shown) return;
   shown = key;
@@ -75,16 +73,14 @@ export function show(model) {
   if (choices.length > 0 && document.activeElement !== parts.algorithm) {
     parts.algorithm.replaceChildren(...choices.map((choice) => h("option", { selected: choice === word(front) }, choice)));
   }
-  if (document.activeElement !== parts.weights) parts.weights.value = weighted(front ?? {}).trim();
+  if (document.activeElement !== parts.weights) parts.weights.value = weighted(front?.weights).trim();
   if (front && document.activeElement !== parts.url) parts.url.value = front.url;
   toggle(parts.problem, "hidden", !front?.problem);
   say(parts.problem, front?.problem ?? "");
-  parts.check.replaceChildren(...(model.check ? told_check(model.check) : []));
+  parts.check.replaceChildren(...(model.check ? describe(model.check) : []));
 }
 
-const weighted = ({ weights }) => (weights && weights.some((weight) => weight !== weights[0]) ? ` ${weights.join(":")}` : "");
-
-function told_check({ url, phase, sent, total, result, error }) {
+function describe({ url, phase, sent, total, result, error }) {
   if (error) return [h("p", { class: "problem" }, `The check of ${url} could not run: ${error}`)];
   if (!result) {
     return [h("p", {}, `Check: ${phase}`), h("progress", total > 0 ? { value: sent, max: total, "aria-label": "the check" } : { "aria-label": "the check" }),
@@ -93,7 +89,7 @@ function told_check({ url, phase, sent, total, result, error }) {
   const signs = { pass: "✓", note: "i", inconclusive: "?", fail: "✕" };
   return [
     h("p", { class: `verdict ${result.verdict}` }, `${signs[result.verdict]} ${result.verdict.toUpperCase()}`, h("small", {}, result.algorithm ? ` ${result.algorithm}` : "")),
-    h("p", {}, `${grouped(result.sent)} requests: ${result.fates.map(([fate, count]) => `${grouped(count)} ${fate}`).join(" · ")}`),
+    h("p", {}, `${grouped(result.sent)} requests: ${result.outcomes.map(([outcome, count]) => `${grouped(count)} ${outcome}`).join(" · ")}`),
     h("ul", { class: "findings" }, result.findings.map(([outcome, summary, hint]) =>
       h("li", { class: outcome }, h("b", {}, `${signs[outcome]} ${outcome} `), summary, hint ? h("span", { class: "hint" }, hint) : null))),
   ];

@@ -1,6 +1,7 @@
 // What happened, the latest first.
 
-import { $, clock, colour, grouped, h } from "./dom.js";
+import { $, colour, h } from "./dom.js";
+import { clock, grouped } from "./text.js";
 
 const NAMES = { member: "backend", fault: "fault", error: "error", retry: "retry", double: "double execution", lost: "records lost", front: "balancer", check: "check" };
 const SHOWN = 60;
@@ -8,7 +9,7 @@ let drawn = "";
 
 export function show(model) {
   const latest = model.marks.slice(-SHOWN).reverse();
-  const key = latest.map((mark) => `${mark.at}${mark.kind}${mark.count}`).join();
+  const key = latest.map((mark) => `${mark.id}:${mark.count}`).join();
   if (key === drawn) return;
   drawn = key;
   $("marks").replaceChildren(...latest.map((mark) => {

@@ -1,8 +1,9 @@
 // The backends: what each does, its share, and what can be done to it.
 
 import { act, canAct, fault } from "./api.js";
-import { $, colour, grouped, h, percent, say, time, toggle } from "./dom.js";
+import { $, colour, h, say, toggle } from "./dom.js";
 import { attempt } from "./said.js";
+import { grouped, percent, time } from "./text.js";
 
 const STATES = {
   starting: ["…", "starting"],
@@ -13,13 +14,6 @@ const STATES = {
   gone: ["✕", "gone"],
 };
 
-const APPLIES = {
-  kill: (state) => state !== "gone",
-  pause: (state) => !["gone", "paused"].includes(state),
-  resume: (state) => state === "paused",
-  drain: (state) => !["gone", "draining"].includes(state),
-  start: (state) => state === "gone",
-};
 const TITLES = {
   kill: "kill -9: gone at once, its port refuses connections",
   pause: "SIGSTOP: its port takes connections, nobody answers",
@@ -56,7 +50,7 @@ function card(member, place, few) {
     expected: h("span", { class: "expected" }),
     facts: h("span", { class: "facts" }),
     faults: h("p", { class: "faults", hidden: true }),
-    buttons: Object.keys(APPLIES).map(does),
+    buttons: Object.keys(TITLES).map(does),
     breakers: [...FAULTS.map(breaks), h("button", { type: "button", "data-acts": true, "data-fault": "clear", "aria-label": `clear the faults of ${generator}`,
       disabled: !canAct(), onclick: () => attempt(`clear ${generator}`, act("clear", generator)) }, "clear")],
   };
@@ -83,30 +77,27 @@ export function begin(model) {
 }
 
 export function show(model) {
-  const { shares } = model.shares();
-  const expected = model.expected();
-  const rates = model.rates();
-  const errors = model.errors();
-  say($("members-expected"), expected ? "the line is what is expected" : "no shares are promised");
+  const promises = model.figures.members.some(({ expected }) => expected !== null);
+  say($("members-expected"), promises ? "the line is what is expected" : "the algorithm guarantees no shares");
   model.members.forEach((member, place) => {
     const { element, parts } = cards[place];
+    const { share, expected, rate, errors, in_flight: inFlight, latency } = model.figures.members[place];
     const [sign, word] = STATES[member.state];
     element.dataset.state = member.state;
     say(parts.state, `${sign} ${word}`);
-    say(parts.share, percent(shares[place]));
-    parts.fill.style.width = `${100 * (shares[place] ?? 0)}%`;
-    toggle(parts.expected, "hidden", !expected);
-    if (expected) parts.expected.style.left = `${100 * expected[place]}%`;
-    const latency = model.latency[place + 1];
+    say(parts.share, percent(share));
+    parts.fill.style.width = `${100 * (share ?? 0)}%`;
+    toggle(parts.expected, "hidden", expected === null);
+    if (expected !== null) parts.expected.style.left = `${100 * expected}%`;
     say(parts.facts, [
-      `${grouped(rates[place])}/s`,
-      `${grouped(model.inFlight[place] ?? 0)} in flight`,
+      `${grouped(rate)}/s`,
+      `${grouped(inFlight)} in flight`,
       `median ${time(latency?.p50)}`,
-      errors[place] > 0 ? `${grouped(errors[place])} errors` : "",
+      errors > 0 ? `${grouped(errors)} errors` : "",
     ].filter(Boolean).join(" · "));
     toggle(parts.faults, "hidden", member.faults.length === 0);
     say(parts.faults, `misbehaves: ${member.faults.join(", ")}`);
-    for (const button of parts.buttons) toggle(button, "hidden", !APPLIES[button.dataset.action](member.state));
+    for (const button of parts.buttons) toggle(button, "hidden", !member.actions.includes(button.dataset.action));
     for (const button of parts.breakers) toggle(button, "disabled", !canAct() || member.state === "gone");
   });
 }

@@ -1,6 +1,8 @@
 // Requests a second and latency over time, drawn by uPlot.
 
-import { $, colour, grouped, h, say, time } from "./dom.js";
+import { $, colour, h, say } from "./dom.js";
+import { stack } from "./stack.js";
+import { grouped, time } from "./text.js";
 
 const SIGNS = { member: "▼", fault: "⚡", error: "✕", retry: "↻", double: "⇉", lost: "!", front: "⇄", check: "✓" };
 // Beyond so many backends the stack shows the others as one.
@@ -51,20 +53,6 @@ function marks(plot) {
   pen.restore();
 }
 
-// From second to second: the checks that have ended.
-function checks() {
-  const ended = [];
-  let begun = null;
-  for (const { kind, at, text } of model.marks) {
-    if (kind !== "check") continue;
-    const second = Math.floor(at / 1000);
-    if (text.startsWith("a check")) begun = second;
-    else if (begun !== null) ended.push([begun, second]);
-    if (text.startsWith("the check")) begun = null;
-  }
-  return ended;
-}
-
 function size(element, height) {
   return { width: Math.max(280, element.clientWidth), height };
 }
@@ -97,28 +85,10 @@ export function begin(now) {
 export function show(now) {
   model = now;
   const seconds = model.seconds.slice(-window_);
-  const last = model.second - 1;
-  const xs = seconds.map((_, index) => last - seconds.length + 1 + index);
-  const stacked = Math.min(model.members.length, STACKED);
-  const sums = Array.from({ length: stacked }, () => new Array(seconds.length));
-  seconds.forEach((counts, index) => {
-    let sum = 0;
-    for (let place = 0; place < stacked; place += 1) {
-      sum += place === stacked - 1 ? counts.slice(place).reduce((a, b) => a + b, 0) : counts[place];
-      sums[stacked - 1 - place][index] = sum;
-    }
-  });
-  const checked = checks();
-  const isChecked = (second) => checked.some(([begin, end]) => second >= begin && second <= end);
-  const heights = xs.map((second, index) => (isChecked(second) ? 0 : sums[0][index]));
-  height = Math.max(0, ...heights);
-  const peak = Math.max(0, ...sums[0]);
-  if (height === 0) height = peak;
-  // What is cut off keeps its proportions.
-  xs.forEach((_, index) => {
-    const scale = (height * 1.05) / sums[0][index];
-    if (scale < 1) sums.forEach((sum) => (sum[index] *= scale));
-  });
+  const last = seconds.at(-1)?.at ?? Math.floor(model.at / 1000) - 1;
+  const xs = seconds.map(({ at }) => at);
+  const { sums, peak, height: usual } = stack(seconds, model.members.length, STACKED);
+  height = usual;
   const range = { min: last - window_ + 1, max: Math.max(last, last - window_ + 2) };
   const draw = (plot, data, element, tall) => {
     const wanted = size(element, tall);
@@ -129,12 +99,10 @@ export function show(now) {
     });
   };
   draw(rate, [xs, ...sums], $("rate"), 220);
-  const percentiles = model.percentiles.slice(-window_);
-  const of = (name) => xs.map((_, index) => percentiles[percentiles.length - xs.length + index]?.[name] ?? null);
+  const of = (name) => seconds.map(({ latency: times }) => times?.[name] ?? null);
   draw(latency, [xs, of("p50"), of("p99")], $("latency-plot"), 180);
-  const rates = model.rates();
-  const sum = rates.reduce((a, b) => a + b, 0);
-  const each = model.members.slice(0, 8).map((member, place) => `${member.generator}: ${grouped(rates[place])}`);
+  const { rate: sum, members: figures } = model.figures;
+  const each = model.members.slice(0, 8).map((member, place) => `${member.generator}: ${grouped(figures[place].rate)}`);
   say($("rate-text"), `Now ${grouped(sum)} a second · ${each.join(" · ")}${model.members.length > 8 ? " · …" : ""}${peak > height ? ` · checks are cut off: ${grouped(peak)} a second` : ""}`);
   table();
 }
@@ -151,7 +119,8 @@ function table() {
       h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "backend"), COLUMNS.map(([, name]) => h("th", { scope: "col", class: "number" }, name)))),
       h("tbody", {}, names.map((name, row) => h("tr", {}, h("th", { scope: "row" }, name), cells[row]))));
   }
-  cells.forEach((row, index) => row.forEach((cell, column) => say(cell, time(model.latency[index]?.[COLUMNS[column][0]]))));
+  const latencies = [model.figures.latency, ...model.figures.members.map((of) => of.latency)];
+  cells.forEach((row, index) => row.forEach((cell, column) => say(cell, time(latencies[index]?.[COLUMNS[column][0]]))));
 }
 
 // The colours of the lines follow the theme.

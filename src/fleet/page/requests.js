@@ -1,6 +1,7 @@
 // The latest requests as the backends received them. All of it is text, whatever it says.
 
-import { $, clock, colour, h } from "./dom.js";
+import { $, colour, h } from "./dom.js";
+import { clock } from "./text.js";
 
 const SHOWN = 12;
 let drawn = "";

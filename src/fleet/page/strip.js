@@ -1,6 +1,7 @@
 // The order strip: round robin is a pattern, random is noise, sticky is a band.
 
-import { $, colour, onColour, say } from "./dom.js";
+import { $, colour, say } from "./dom.js";
+import { inkOn } from "./text.js";
 
 const canvas = $("strip");
 let drawn = "";
@@ -12,7 +13,7 @@ export function show(model) {
   const most = width < 500 ? 12 : 9;
   const cells = model.strip.slice(-columns * most);
   const rows = Math.min(most, 1 + Math.ceil(cells.length / columns));
-  const key = `${width}:${model.received}:${cells.length}`;
+  const key = `${width}:${model.stripEnd}:${cells.length}`;
   if (key === drawn) return;
   drawn = key;
   const side = width / columns;
@@ -26,18 +27,18 @@ export function show(model) {
   pen.textAlign = "center";
   pen.textBaseline = "middle";
   // A number that grows, so that a cell stays in its column for as long as it is seen.
-  const first = model.received - cells.length;
+  const first = model.stripEnd - cells.length;
   const offset = Math.floor(first / columns) * columns;
   cells.forEach((place, index) => {
     const cell = first + index - offset;
     const row = Math.floor(cell / columns);
-    const shift = Math.max(0, Math.ceil((model.received - offset) / columns) - rows);
+    const shift = Math.max(0, Math.ceil((model.stripEnd - offset) / columns) - rows);
     if (row < shift) return;
     const [x, y] = [(cell % columns) * side, (row - shift) * side];
     pen.fillStyle = colour(place);
     pen.fillRect(x + 0.5, y + 0.5, side - 1, side - 1);
     if (side >= 12) {
-      pen.fillStyle = onColour(place);
+      pen.fillStyle = inkOn(colour(place));
       pen.fillText(String(model.members[place].generator % 10), x + side / 2, y + side / 2 + 1);
     }
   });

@@ -1,21 +1,24 @@
 // A guided tour of five experiments: what to do, what there is to see, and why. It looks by itself whether it can be seen.
 
 import { act, canAct, fault } from "./api.js";
-import { balance, send, word } from "./balancer.js";
-import { $, h, percent, say } from "./dom.js";
+import { balance, send } from "./balancer.js";
+import { $, h, say } from "./dom.js";
 import { attempt } from "./said.js";
+import { percent, word } from "./text.js";
 
 let current = -1;
 let model = () => null;
 let steps = [];
-// For each thing to do of the current step: when it began and when it was done, and what came of it.
+// For each thing to do of the current step: what had been counted when it began, when it was done and some time after, and what came of it.
 let done = [];
 let lines = [];
 
-// So many requests are enough to see shares.
+// Requests that are enough to see shares.
 const ENOUGH = 25;
+// What was in flight when something was done has ended after this time: milliseconds.
+const SETTLED = 1000;
 
-const told = (now, { shares }) => now.members.map((member, place) => `${member.generator}: ${percent(shares[place])}`).join(" · ");
+const describe = (now, { shares }) => now.members.map((member, place) => `${member.generator}: ${percent(shares[place])}`).join(" · ");
 const choices = (now) => now.front?.choices ?? [];
 const can = (now, algorithm) => choices(now).includes(algorithm);
 const near = (share, wanted, within) => share !== null && Math.abs(share - wanted) <= within;
@@ -32,8 +35,8 @@ async function become(algorithm, weights = []) {
   return answer;
 }
 
-// One that nobody here can change goes round by itself, or does not.
-const turns = (weights = []) => (can(now_(), "round-robin") ? become("round-robin", weights) : Promise.resolve({}));
+// A balancer that cannot be changed from here is by round robin already, or it is not.
+const roundRobin = (weights = []) => (can(now_(), "round-robin") ? become("round-robin", weights) : Promise.resolve({}));
 
 // What is done before a step begins: nothing misbehaves, all run.
 async function tidy() {
@@ -53,37 +56,37 @@ function plan(now) {
   const first = 5 / (count + 4);
   const least = ["least-connections", "two-choices"].find((algorithm) => can(now, algorithm));
   const sticky = can(now, "sticky") ? "sticky" : can(now, "source") ? "source" : null;
-  const changes = /NGINX|HAProxy/.test(name)
+  const changes = now.front?.reloads
     ? `For another algorithm ${name} reloads: new processes take over, and the old ones answer what they have begun.`
     : "When the algorithm changes the balancer is started anew: what was in flight is cut off, and marked.";
-  const retries = /NGINX|HAProxy|built-in/.test(name)
+  const retries = now.front?.retries
     ? `${name} tries another backend at once when a connection is refused, so visitors see no error.`
     : `${name}, as it is configured here, does not try another backend: some visitors see an error until it notices.`;
   return [
     {
-      title: "In turns: round robin",
-      why: "Each request goes to the next backend in the list. That is fair when all requests cost the same and all backends are alike, and it is what most balancers do unless they are told otherwise.",
+      title: "Round robin",
+      why: "Each request goes to the next backend in the list. That is fair when all requests cost the same and all backends are alike, and it is the default of most balancers.",
       acts: [{
-        label: "Balance in turns and send 30 requests",
-        run: async () => ((await turns()) ? send(30) : null),
+        label: "Balance by round robin and send 30 requests",
+        run: async () => ((await roundRobin()) ? send(30) : null),
         see: "The order strip shows a regular pattern, and every backend has the same share.",
         seen: ({ begun }) => {
-          const it = now_().shares(begun);
-          return it.sum >= ENOUGH && it.shares.every((share) => near(share, 1 / count, 0.06)) && told(now_(), it);
+          const it = now_().since(begun);
+          return it.sum >= ENOUGH && it.shares.every((share) => near(share, 1 / count, 0.06)) && describe(now_(), it);
         },
       }],
     },
     {
       title: "Weights",
-      why: `With weights 5:1:1 the first backend gets five turns where the others get one each, for it may be a larger machine. A good balancer spreads the five: ${now.members[0].generator} is not asked five times in a row.`,
+      why: `With weights 5:1:1 the first backend gets five requests where the others get one each, for it may be a larger machine. A good balancer spreads the five: ${now.members[0].generator} is not asked five times in a row.`,
       acts: [{
         label: `Weigh ${weights.join(":")} and send 30 requests`,
         needs: can(now, "round-robin"),
-        run: async () => ((await turns(weights)) ? send(30) : null),
+        run: async () => ((await roundRobin(weights)) ? send(30) : null),
         see: `The first backend has ${percent(first)} of the requests; in the strip the others stand alone between its cells.`,
         seen: ({ begun }) => {
-          const it = now_().shares(begun);
-          return it.sum >= ENOUGH && near(it.shares[0], first, 0.07) && told(now_(), it);
+          const it = now_().since(begun);
+          return it.sum >= ENOUGH && near(it.shares[0], first, 0.07) && describe(now_(), it);
         },
       }],
     },
@@ -92,12 +95,13 @@ function plan(now) {
       why: `A dead backend refuses connections. ${retries} It then leaves the backend alone for a while; NGINX asks it again after 10 s (fail_timeout).`,
       acts: [
         {
-          label: `Balance in turns, and kill -9 ${victim}`,
-          run: async () => ((await turns()) ? attempt(`kill ${victim}`, act("kill", victim)) : null),
+          label: `Balance by round robin, and kill -9 ${victim}`,
+          run: async () => ((await roundRobin()) ? attempt(`kill ${victim}`, act("kill", victim)) : null),
           see: `The share of ${victim} goes to zero, and the others take over.`,
-          seen: ({ ended }) => {
-            const it = now_().shares(ended + 500);
-            return now_().members[place].state === "gone" && it.sum >= 20 && it.counts[place] === 0 && told(now_(), it);
+          seen: ({ settled }) => {
+            if (!settled) return false;
+            const it = now_().since(settled);
+            return now_().members[place].state === "gone" && it.sum >= 20 && it.counts[place] === 0 && describe(now_(), it);
           },
         },
         {
@@ -105,8 +109,8 @@ function plan(now) {
           run: () => attempt(`start ${victim}`, act("start", victim)),
           see: "Within ten seconds or so it gets its share again.",
           seen: ({ begun }) => {
-            const it = now_().shares(begun);
-            return it.counts[place] > 0 && told(now_(), it);
+            const it = now_().since(begun);
+            return it.counts[place] > 0 && describe(now_(), it);
           },
         },
       ],
@@ -116,26 +120,27 @@ function plan(now) {
       why: `Round robin does not look how a backend is doing: it goes on sending, and requests pile up. Least connections asks who has the fewest requests in flight, so a slow backend gets fewer. ${changes}`,
       acts: [
         {
-          label: `Balance in turns, and make ${victim} slow: 3 s for each answer`,
-          run: async () => ((await turns()) ? attempt(`slow ${victim}`, fault(victim, "latency:3s")) : null),
-          see: `${victim} gets every turn of its own as before: requests wait in it (“in flight”), and the 99 % latency is 3 s.`,
-          seen: () => now_().members[place].faults.length > 0 && now_().inFlight[place] >= 5 && `${now_().inFlight[place]} in flight at ${victim}`,
+          label: `Balance by round robin, and make ${victim} slow: 3 s for each answer`,
+          run: async () => ((await roundRobin()) ? attempt(`slow ${victim}`, fault(victim, "latency:3s")) : null),
+          see: `${victim} gets its full share as before: requests wait in it (“in flight”), and the 99 % latency is 3 s.`,
+          seen: () => now_().members[place].faults.length > 0 && now_().figures.members[place].in_flight >= 5 && `${now_().figures.members[place].in_flight} in flight at ${victim}`,
         },
         {
           label: `Balance by ${least ?? "least-connections"}`,
           needs: Boolean(least),
           run: () => become(least),
           see: `The share of ${victim} falls, and few requests wait for it.`,
-          seen: ({ ended }) => {
-            const it = now_().shares(ended + 1000);
-            return word(now_().front) === least && it.sum >= 40 && near(it.shares[place] ?? 0, 0, 0.5 / count) && told(now_(), it);
+          seen: ({ settled }) => {
+            if (!settled) return false;
+            const it = now_().since(settled);
+            return word(now_().front) === least && it.sum >= 40 && near(it.shares[place] ?? 0, 0, 0.5 / count) && describe(now_(), it);
           },
         },
         {
           label: "Clear the fault",
           run: () => attempt("clear all faults", act("clear")),
           see: "It is as fast as the others.",
-          seen: ({ begun }) => now_().members.every((member) => member.faults.length === 0) && now_().at > begun + 500 && "no faults any more",
+          seen: ({ settled }) => now_().members.every((member) => member.faults.length === 0) && settled && "no faults any more",
         },
       ],
     },
@@ -165,7 +170,7 @@ function plan(now) {
             return (sticky === "source" ? names.size === 1 : names.size > 1) && [...names].sort().join(", ");
           },
         },
-        { label: "Back to round robin", needs: can(now, "round-robin"), run: () => turns(), see: "All as at the beginning.", seen: () => word(now_().front) === "round-robin" && "in turns again" },
+        { label: "Back to round robin", needs: can(now, "round-robin"), run: () => roundRobin(), see: "All as at the beginning.", seen: () => word(now_().front) === "round-robin" && "round robin again" },
       ],
     },
   ];
@@ -214,16 +219,17 @@ async function run(index) {
   const button = $("tour").querySelector(`[data-act="${index}"]`);
   button.disabled = true;
   done[index] = null;
-  const begun = model().at;
+  const begun = model().totals();
   const answer = await steps[step].acts[index].run();
   button.disabled = false;
-  if (step === current && answer) done[index] = { begun, ended: model().at, answer };
+  if (step === current && answer) done[index] = { begun, ended: model().at, settled: null, answer };
 }
 
 export function show() {
   if (current < 0) return;
   steps[current].acts.forEach((it, index) => {
     if (!done[index] || lines[index].classList.contains("yes")) return;
+    if (!done[index].settled && model().at > done[index].ended + SETTLED) done[index].settled = model().totals();
     const seen = it.seen(done[index]);
     say(lines[index], seen ? `✓ You see it: ${seen}` : "… watch");
     lines[index].classList.toggle("yes", Boolean(seen));

@@ -1,0 +1,40 @@
+// @ts-check
+// Values to what a person reads. It touches no page.
+
+// What other people sent, as text that shows itself: control characters and those that change the direction of text are written out.
+/** @param {string} text */
+export function visible(text) {
+  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (character) => `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`);
+}
+
+/** @param {number | null} share */
+export const percent = (share) => (share === null ? "–" : `${(100 * share).toFixed(share > 0 && share < 0.1 ? 1 : 0)} %`);
+
+/** @param {number} number */
+export const grouped = (number) => Math.round(number).toLocaleString("en");
+
+/** @param {number | null | undefined} microseconds */
+export function time(microseconds) {
+  if (microseconds === undefined || microseconds === null) return "–";
+  if (microseconds < 1000) return `${microseconds} µs`;
+  if (microseconds < 1e6) return `${(microseconds / 1000).toPrecision(3)} ms`;
+  return `${(microseconds / 1e6).toPrecision(3)} s`;
+}
+
+/** @param {number} at */
+export const clock = (at) => new Date(at).toLocaleTimeString("en-GB");
+
+// " 5:1:1"; nothing if all are alike.
+/** @param {number[] | undefined} weights */
+export const weighted = (weights) => (weights?.some((weight) => weight !== weights[0]) ? ` ${weights.join(":")}` : "");
+
+// The algorithm that is chosen by this word alone: `sticky` of `sticky:backend`.
+/** @param {{ algorithm: string | null } | null | undefined} front */
+export const word = (front) => front?.algorithm?.split(":")[0];
+
+// What is written on a colour, #rrggbb: black or white, whichever stands out.
+/** @param {string} colour */
+export function inkOn(colour) {
+  const linear = (/** @type {number} */ at) => (parseInt(colour.slice(at, at + 2), 16) / 255) ** 2.2;
+  return 0.2126 * linear(1) + 0.7152 * linear(3) + 0.0722 * linear(5) > 0.27 ? "#000" : "#fff";
+}

@@ -1,0 +1,84 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+
+import { Model } from "../../src/fleet/page/model.js";
+import { stack } from "../../src/fleet/page/stack.js";
+import { grouped, inkOn, percent, time, visible, weighted, word } from "../../src/fleet/page/text.js";
+
+const figures = (...requests) => ({ rate: 1, latency: null, members: requests.map((of) => ({ requests: of })) });
+const mark = (id, count = 1) => ({ id, at: 1, kind: "error", generator: 9001, count, text: "" });
+
+const model = () =>
+  new Model({
+    owner: true,
+    at: 1000,
+    kept: { seconds: 2, strip: 3, marks: 2, requests: 1 },
+    fleet: { members: [{ generator: 9001 }, { generator: 9002 }] },
+    figures: figures(10, 10),
+    seconds: [{ at: 0, counts: [1, 1], latency: null, is_check: false }],
+    strip: [0, 1],
+    strip_end: 20,
+    marks: [mark(0)],
+    requests: [],
+    front: null,
+    check: null,
+  });
+
+const frame = (more) => ({ at: 1100, figures: figures(13, 11), seconds: [], strip: [], strip_end: 20, marks: [], requests: [], members: null, front: null, check: null, ...more });
+
+test("frames replace what is now and add to what was, as much as is kept", () => {
+  const it = model();
+  it.frame(frame({ strip: [1, 1], strip_end: 22, seconds: [1, 2].map((at) => ({ at, counts: [0, 0], latency: null, is_check: false })) }));
+  assert.deepEqual([it.at, it.strip, it.stripEnd], [1100, [1, 1, 1], 22]);
+  assert.deepEqual(it.seconds.map(({ at }) => at), [1, 2]);
+  it.frame(frame({ members: [{ generator: 9001, state: "gone" }, { generator: 9002 }], front: { url: "u" } }));
+  assert.deepEqual([it.members[0].state, it.front.url, it.place(9002), it.place(1)], ["gone", "u", 1, -1]);
+  it.frame(frame({}));
+  assert.equal(it.front.url, "u");
+});
+
+test("a mark that grows replaces itself, wherever it stands", () => {
+  const it = model();
+  it.frame(frame({ marks: [mark(1)] }));
+  it.frame(frame({ marks: [mark(0, 7)] }));
+  assert.deepEqual(it.marks.map(({ id, count }) => [id, count]), [[0, 7], [1, 1]]);
+  it.frame(frame({ marks: [mark(2)] }));
+  assert.deepEqual(it.marks.map(({ id }) => id), [1, 2]);
+});
+
+test("shares since a moment are of what came after it", () => {
+  const it = model();
+  const before = it.totals();
+  assert.deepEqual(it.since(before), { sum: 0, counts: [0, 0], shares: [null, null] });
+  it.frame(frame({}));
+  assert.deepEqual(it.since(before), { sum: 4, counts: [3, 1], shares: [0.75, 0.25] });
+});
+
+test("the stack is drawn from the whole down, and a check does not dwarf it", () => {
+  const second = (counts, is_check = false) => ({ at: 0, counts, latency: null, is_check });
+  assert.deepEqual(stack([second([1, 2, 3])], 3, 40), { sums: [[6], [3], [1]], peak: 6, height: 6 });
+  assert.deepEqual(stack([second([1, 2, 3])], 3, 2).sums, [[6], [1]]);
+  const { sums, peak, height } = stack([second([5, 5]), second([300, 100], true)], 2, 40);
+  assert.deepEqual([peak, height, sums[0][1]], [400, 10, 10.5]);
+  assert.equal(sums[1][1] / sums[0][1], 0.75);
+  assert.equal(stack([second([3, 1], true)], 2, 40).height, 4);
+  assert.deepEqual(stack([], 2, 40), { sums: [[], []], peak: 0, height: 0 });
+});
+
+test("values read as people write them", () => {
+  assert.deepEqual([null, 0, 0.055, 0.333, 1].map(percent), ["–", "0 %", "5.5 %", "33 %", "100 %"]);
+  assert.deepEqual([null, undefined, 41, 4100, 3_000_000].map(time), ["–", "–", "41 µs", "4.10 ms", "3.00 s"]);
+  assert.equal(grouped(1234567), "1,234,567");
+  assert.deepEqual([[1, 1], [5, 1], [], undefined].map(weighted), ["", " 5:1", "", ""]);
+  assert.deepEqual([{ algorithm: "sticky:backend" }, null].map(word), ["sticky", undefined]);
+});
+
+test("what is written on a colour stands out", () => {
+  const colours = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#7f7f7f"];
+  assert.deepEqual(colours.map(inkOn), ["#fff", "#000", "#fff", "#000", "#000", "#fff", "#000", "#fff"]);
+});
+
+test("control characters and those that turn the direction of text are written out", () => {
+  assert.equal(visible("a\u001b[2J\u202eb\u200d\u2066c\nd"), "a\\u{1b}[2J\\u{202e}b\\u{200d}\\u{2066}c\\u{a}d");
+  assert.equal(visible("größer – 30 × ✓"), "größer – 30 × ✓");
+});
