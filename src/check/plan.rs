@@ -60,8 +60,6 @@ pub struct Plan {
     pub key_headers: Vec<String>,
     /// Cookies that the balancer might key on.
     pub key_cookies: Vec<String>,
-    /// Where the id of a session stands that the *backend* issues, if it does.
-    pub session: Option<SessionId>,
     /// What is done to the fleet meanwhile.
     pub scenario: Scenario,
 }
@@ -94,7 +92,6 @@ impl Plan {
             expectations: Expectations::default(),
             key_headers: Vec::new(),
             key_cookies: Vec::new(),
-            session: None,
             scenario: Scenario::default(),
         }
     }
@@ -147,22 +144,6 @@ pub enum RouteTo {
     Address(IpAddr),
     /// To this host and port; None leaves the URL's (`--connect-to`).
     Host(Option<String>, Option<u16>),
-}
-
-/// Where a response carries the id of a session, and the next request brings it back.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum SessionId {
-    /// In this header, which requests bring back.
-    Header(String),
-    /// In this cookie.
-    Cookie(String),
-    /// In the body's JSON at this pointer (RFC 6901); requests bring it back in this header.
-    Json {
-        /// Where it is found.
-        pointer: String,
-        /// The header in which requests bring it back.
-        header: String,
-    },
 }
 
 /// Whom a client with TLS trusts.

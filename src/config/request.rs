@@ -7,7 +7,7 @@ use std::sync::Arc;
 use regex_lite::Regex;
 
 use crate::check::load::Identity;
-use crate::check::plan::{Route, RouteTo, SessionId};
+use crate::check::plan::{Route, RouteTo};
 use crate::error::Problem;
 
 /// Bytes of a body at most: all bodies are held in memory.
@@ -165,25 +165,6 @@ pub(super) fn identity(text: &str) -> Result<Identity, Problem> {
     }
 }
 
-/// `header:NAME`, `cookie:NAME`, `json:/pointer:HEADER`
-pub(super) fn session(text: &str) -> Result<SessionId, Problem> {
-    let json = |value: &str| {
-        let (pointer, header) = value.rsplit_once(':')?;
-        let is_right = pointer.starts_with('/') && !header.is_empty();
-        is_right.then(|| SessionId::Json { pointer: pointer.to_owned(), header: header.to_owned() })
-    };
-    let session = match text.split_once(':') {
-        Some(("header", name)) if !name.is_empty() => Some(SessionId::Header(name.to_owned())),
-        Some(("cookie", name)) if !name.is_empty() => Some(SessionId::Cookie(name.to_owned())),
-        Some(("json", value)) => json(value),
-        Some(_) | None => None,
-    };
-    session.ok_or_else(|| {
-        Problem::new("expected header:NAME, cookie:NAME or json:/pointer:HEADER, the header that brings the id back")
-            .on(format!("--session {text}"))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -227,16 +208,6 @@ mod tests {
         }
         for text in ["", "a:1:b", "a:1:b:2:3", ":::", "a:1::", "a:1:b:70000"] {
             assert!(connect_to(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_session_id_says_where_it_comes_from_and_how_it_goes_back() {
-        assert_eq!(session("header:X-Session").unwrap(), SessionId::Header("X-Session".to_owned()));
-        let json = SessionId::Json { pointer: "/id".to_owned(), header: "Mcp-Session-Id".to_owned() };
-        assert_eq!(session("json:/id:Mcp-Session-Id").unwrap(), json);
-        for text in ["X-Session", "header:", "json:/id", "json:id:H", "body:x"] {
-            assert!(session(text).is_err(), "{text}");
         }
     }
 
