@@ -377,6 +377,35 @@ fn a_request_asks_for_bytes() {
     assert!(head.contains("Content-Length: 1000\r\n") && head.ends_with("\r\n\r\n"), "{head}");
 }
 
+/// The kernel would let each of their send buffers grow to megabytes.
+#[test]
+fn downloads_that_nobody_reads_starve_nobody_and_take_little_of_the_kernels_memory() {
+    const UNREAD: usize = 250;
+    let (_fleet, ports) = Fleet::of(1, &[]);
+    let socket_mebibytes = || {
+        let counts = fs::read_to_string("/proc/net/sockstat").unwrap();
+        let tcp = counts.lines().find(|line| line.starts_with("TCP:")).unwrap();
+        let pages: usize = tcp.rsplit(' ').next().unwrap().parse().unwrap();
+        pages * 4 / 1024
+    };
+    let before = socket_mebibytes();
+    let unread: Vec<Connection> = (0..UNREAD)
+        .map(|_| {
+            let mut client = Connection::to(ports[0]);
+            client.send(&get("/bytes/1073741824")).unwrap();
+            client
+        })
+        .collect();
+    let since = Instant::now();
+    for _ in 0..100 {
+        Connection::to(ports[0]).ask(GET).expect_page_of(ports[0]);
+    }
+    assert!(since.elapsed() < Duration::from_secs(10), "a hundred pages took {:?}", since.elapsed());
+    let more = socket_mebibytes().saturating_sub(before);
+    // Half a mebibyte each would be 125; unbounded they take 500.
+    assert!(more < 200, "{more} MiB for {} downloads", unread.len());
+}
+
 #[test]
 fn many_bytes_take_little_memory_however_slowly_they_are_read() {
     const LENGTH: usize = 256 << 20;

@@ -11,6 +11,7 @@ mod content;
 mod exchange;
 mod fault;
 mod health;
+mod link;
 mod response;
 mod server;
 mod show;

@@ -1,47 +1,39 @@
 //! The loop of a backend: sockets, readiness and time. One thread, one `epoll`, level-triggered.
 //! What is read and written on a connection is `connection`'s.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 use std::io;
 use std::net::SocketAddr;
-use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, Shutdown, SocketFlags, acceptfrom_with, recv, send, shutdown, sockopt};
+use rustix::net::{RecvFlags, SocketFlags, acceptfrom_with, recv};
 use slab::Slab;
 use socket2::{SockFilter, Socket};
 
 use crate::backend::channel::Channel;
 use crate::backend::connection::{Connection, Waiting};
+use crate::backend::link::{LAST_CALL, Link, Timers, Turn};
 use crate::backend::state::State;
 use crate::io::clock;
 use crate::io::poller::{Alarm, Interest, Poller};
 use crate::wire::{End, Moment, Order, Report, Starvation};
 
-/// A draining backend leaves an idle connection open for so long, in case the next request is already on its way to it,
-const LAST_CALL: Duration = Duration::from_millis(100);
-/// and one that was established and not used yet for so long: its client is certain to want an answer.
+/// A draining backend leaves a connection that was established and not used yet open this long: its client is certain to want a
+/// response.
 const FIRST_CALL: Duration = Duration::from_secs(1);
 /// From the first segment to the last, a connection on this machine or next to it is established in less.
 const HANDSHAKE: Duration = Duration::from_millis(10);
-/// After the last answer on a connection whose client still sends: so long is read on, lest a reset destroy that answer.
-const LINGER: Duration = Duration::from_secs(2);
 /// Connections are looked at this often for having waited too long, or more often if a limit is shorter than that allows.
 const SWEEP: Duration = Duration::from_secs(1);
 /// Starved of file descriptors, it tries again after so long even if none of its own was freed.
 const RETRY: Duration = Duration::from_millis(100);
 /// Starvation is said to be over after so long without it.
 const CALM: Duration = Duration::from_secs(1);
-/// A client that is to get no answer and does not close its connection is left after so long.
-const HANG: Duration = Duration::from_secs(10 * 60);
-/// A connection with much to say says so many pieces of some 64 KiB, then others have their turn.
-const PIECES_A_TURN: usize = 16;
 const ACCEPTS_A_TURN: usize = 64;
-const EVENTS_A_TURN: usize = 1024;
+/// So many that a turn of long responses takes about a millisecond.
+const EVENTS_A_TURN: usize = 64;
 const INPUT_BYTES: usize = 16 * 1024;
 
 /// The loop.
@@ -82,39 +74,6 @@ enum Accepting {
         retry: Moment,
     },
     Ended,
-}
-
-struct Link {
-    socket: OwnedFd,
-    /// Its number in this process: tokens are used again.
-    number: u64,
-    http: Connection,
-    /// Answers that the kernel has not taken yet.
-    outbox: Vec<u8>,
-    interest: Interest,
-    deadline: Moment,
-    /// When the deadline was for a head: it does not move with each byte.
-    waiting: Waiting,
-}
-
-/// The moments at which answers that are held back are due, and whose they are: by token and number. Those of connections that
-/// have ended stay for a while.
-#[derive(Default)]
-struct Timers(BinaryHeap<Reverse<(Moment, usize, u64)>>);
-
-impl Timers {
-    fn next(&self) -> Option<Moment> {
-        self.0.peek().map(|Reverse((at, ..))| *at)
-    }
-
-    fn take_due(&mut self, now: Moment) -> Option<(usize, u64)> {
-        let Reverse((_, token, number)) = self.next().filter(|at| *at <= now).and_then(|_| self.0.pop())?;
-        Some((token, number))
-    }
-
-    fn forget_unless(&mut self, lives: impl Fn(usize, u64) -> bool) {
-        self.0.retain(|Reverse((_, token, number))| lives(*token, *number));
-    }
 }
 
 const ORDERS: u64 = u64::MAX;
@@ -175,6 +134,7 @@ impl Server {
         let mut now = clock::now();
         while !self.has_ended(now) {
             self.poller.wait(&mut events, self.next_wake().map(|wake| wake.since(now)))?;
+            let is_full = events.len() == EVENTS_A_TURN;
             for event in events.drain(..) {
                 match event.data.u64() {
                     ORDERS => self.obey()?,
@@ -184,6 +144,10 @@ impl Server {
                     token @ FIRST_LISTENER.. => self.accept((token - FIRST_LISTENER) as usize),
                     token => self.serve(token as usize),
                 }
+            }
+            if is_full {
+                // New connections do not wait behind all that is ready.
+                (0..self.listeners.len()).for_each(|index| self.accept(index));
             }
             for seen in self.state.show.take() {
                 self.channel.report_if_there_is_room(&Report::Seen(seen));
@@ -473,150 +437,4 @@ fn drop_syn() -> [SockFilter; 5] {
         SockFilter::new(RETURN, 0, 0, 0),
         SockFilter::new(RETURN, 0, 0, u32::MAX),
     ]
-}
-
-/// What a connection needs of the loop for one turn.
-struct Turn<'a> {
-    poller: &'a Poller,
-    state: &'a mut State,
-    timers: &'a mut Timers,
-    token: usize,
-}
-
-/// Each turn ends with whether the connection goes on.
-impl Link {
-    fn serve(&mut self, turn: Turn, input: &mut [u8], output: &mut Vec<u8>) -> ControlFlow<()> {
-        match self.interest {
-            Interest::None | Interest::Read => {}
-            Interest::Write | Interest::ReadWrite => {
-                *output = std::mem::take(&mut self.outbox);
-                return self.say(output, clock::now(), turn);
-            }
-            Interest::End => return ControlFlow::Break(()),
-        }
-        let length = match recv(&self.socket, &mut *input, RecvFlags::empty()) {
-            Ok((0, _)) => return ControlFlow::Break(()),
-            Ok((length, _)) => length,
-            Err(Errno::AGAIN | Errno::INTR) => return self.wait_for(Interest::Read, &turn),
-            Err(_) => return ControlFlow::Break(()),
-        };
-        if self.waiting == Waiting::Over {
-            // Lingering: what still comes is thrown away.
-            return ControlFlow::Continue(());
-        }
-        let now = clock::now();
-        output.clear();
-        self.http.receive(&input[..length], now, turn.state, output);
-        self.say(output, now, turn)
-    }
-
-    /// Writes what it can and waits for what must come next.
-    fn say(&mut self, output: &mut Vec<u8>, now: Moment, turn: Turn) -> ControlFlow<()> {
-        let mut now = now;
-        let mut pieces = 0;
-        loop {
-            let mut answers = &output[..];
-            while !answers.is_empty() {
-                let sent = send(&self.socket, answers, SendFlags::NOSIGNAL);
-                now = clock::now();
-                match sent {
-                    Ok(written) => {
-                        self.http.wrote(written, now, turn.state);
-                        answers = &answers[written..];
-                    }
-                    Err(Errno::INTR) => {}
-                    Err(Errno::AGAIN) => {
-                        self.outbox = answers.to_vec();
-                        self.deadline = now.after(turn.state.limits.stall_time);
-                        return self.wait_for(Interest::Write, &turn);
-                    }
-                    Err(_) => return ControlFlow::Break(()),
-                }
-            }
-            let before = self.waiting;
-            self.waiting = self.http.waiting();
-            if self.waiting != Waiting::Room {
-                return self.wait_after(before, now, turn);
-            }
-            if pieces == PIECES_A_TURN {
-                self.deadline = now.after(turn.state.limits.stall_time);
-                return self.wait_for(Interest::Write, &turn);
-            }
-            pieces += 1;
-            output.clear();
-            self.http.go_on(now, turn.state, output);
-        }
-    }
-
-    /// Waits for what must come next, now that all is written.
-    fn wait_after(&mut self, before: Waiting, now: Moment, turn: Turn) -> ControlFlow<()> {
-        let limits = &turn.state.limits;
-        let (interest, deadline) = match self.waiting {
-            Waiting::Over => return self.part(now, &turn),
-            Waiting::Reset => {
-                let _ = sockopt::set_socket_linger(&self.socket, Some(Duration::ZERO));
-                return ControlFlow::Break(());
-            }
-            Waiting::Opening => (Interest::Read, self.deadline),
-            Waiting::Idle if !self.http.has_begun() => (Interest::Read, self.deadline),
-            Waiting::Idle if turn.state.draining => (Interest::Read, now.after(LAST_CALL)),
-            Waiting::Idle => (Interest::Read, now.after(limits.idle_time)),
-            Waiting::Head if before == Waiting::Head => (Interest::Read, self.deadline),
-            Waiting::Head => (Interest::Read, now.after(limits.header_time)),
-            Waiting::Body => (Interest::Read, now.after(limits.stall_time)),
-            Waiting::Room => (Interest::Write, now.after(limits.stall_time)),
-            Waiting::Moment(due) => {
-                if before != self.waiting {
-                    turn.timers.0.push(Reverse((due, turn.token, self.number)));
-                }
-                (Interest::End, Moment(u64::MAX))
-            }
-            Waiting::End => (Interest::End, now.after(HANG)),
-        };
-        self.deadline = deadline;
-        self.wait_for(interest, &turn)
-    }
-
-    /// After the last answer. If the client has sent more than was read, a close would reset the connection, and that answer
-    /// might be lost with it.
-    fn part(&mut self, now: Moment, turn: &Turn) -> ControlFlow<()> {
-        let unread = self.http.left_something_unread() || self.kernel_holds_input();
-        if !unread || shutdown(&self.socket, Shutdown::Write).is_err() {
-            return ControlFlow::Break(());
-        }
-        self.deadline = now.after(LINGER);
-        self.wait_for(Interest::Read, turn)
-    }
-
-    /// While an answer was held back or written, nothing was read.
-    fn kernel_holds_input(&self) -> bool {
-        match self.interest {
-            Interest::None | Interest::Read => false,
-            Interest::Write | Interest::ReadWrite | Interest::End => {
-                rustix::io::ioctl_fionread(&self.socket).is_ok_and(|bytes| bytes > 0)
-            }
-        }
-    }
-
-    fn release(&mut self, turn: Turn, now: Moment, output: &mut Vec<u8>) -> ControlFlow<()> {
-        output.clear();
-        self.http.release(now, turn.state, output);
-        self.say(output, now, turn)
-    }
-
-    fn expire(&mut self, turn: Turn, now: Moment, output: &mut Vec<u8>) -> ControlFlow<()> {
-        if !matches!(self.waiting, Waiting::Opening | Waiting::Head) || !self.outbox.is_empty() {
-            return ControlFlow::Break(());
-        }
-        output.clear();
-        self.http.expire(now, turn.state, output);
-        self.say(output, now, turn)
-    }
-
-    fn wait_for(&mut self, wanted: Interest, turn: &Turn) -> ControlFlow<()> {
-        match turn.poller.watch(&self.socket, turn.token as u64, &mut self.interest, wanted) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(_) => ControlFlow::Break(()),
-        }
-    }
 }

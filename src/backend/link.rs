@@ -1,0 +1,213 @@
+//! One connection's socket: what is read and written in a turn, what it waits for then, and until when.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::ops::ControlFlow;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown, sockopt};
+use socket2::SockRef;
+
+use crate::backend::connection::{Connection, Waiting};
+use crate::backend::state::State;
+use crate::io::clock;
+use crate::io::poller::{Interest, Poller};
+use crate::wire::Moment;
+
+/// A draining backend leaves an idle connection open this long, in case the next request is already on its way to it.
+pub(super) const LAST_CALL: Duration = Duration::from_millis(100);
+/// After the last response on a connection whose client still sends: closing with unread input sends RST and may destroy the
+/// response, so reading goes on this long.
+const LINGER: Duration = Duration::from_secs(2);
+/// A client that is to get no response and does not close its connection is left after this long.
+const HANG: Duration = Duration::from_secs(10 * 60);
+/// A response that is made while it is sent gets this many pieces of 64 KiB in a turn, then others have theirs.
+const PIECES_A_TURN: usize = 1;
+/// And no more than this waits in the kernel to be sent: a thousand clients that do not read cost memory once each, not the
+/// megabytes to which the kernel would let a send buffer grow.
+const UNSENT_BYTES: u32 = 128 * 1024;
+
+pub(super) struct Link {
+    pub(super) socket: OwnedFd,
+    /// Its number in this process: tokens are used again.
+    pub(super) number: u64,
+    pub(super) http: Connection,
+    /// Answers that the kernel has not taken yet.
+    pub(super) outbox: Vec<u8>,
+    pub(super) interest: Interest,
+    pub(super) deadline: Moment,
+    /// When the deadline was for a head: it does not move with each byte.
+    pub(super) waiting: Waiting,
+}
+
+/// What a connection needs of the loop for one turn.
+pub(super) struct Turn<'a> {
+    pub(super) poller: &'a Poller,
+    pub(super) state: &'a mut State,
+    pub(super) timers: &'a mut Timers,
+    pub(super) token: usize,
+}
+
+/// Each turn ends with whether the connection goes on.
+impl Link {
+    pub(super) fn serve(&mut self, turn: Turn, input: &mut [u8], output: &mut Vec<u8>) -> ControlFlow<()> {
+        match self.interest {
+            Interest::None | Interest::Read => {}
+            Interest::Write | Interest::ReadWrite => {
+                *output = std::mem::take(&mut self.outbox);
+                return self.say(output, clock::now(), turn);
+            }
+            Interest::End => return ControlFlow::Break(()),
+        }
+        let length = match recv(&self.socket, &mut *input, RecvFlags::empty()) {
+            Ok((0, _)) => return ControlFlow::Break(()),
+            Ok((length, _)) => length,
+            Err(Errno::AGAIN | Errno::INTR) => return self.wait_for(Interest::Read, &turn),
+            Err(_) => return ControlFlow::Break(()),
+        };
+        if self.waiting == Waiting::Over {
+            // Lingering: what still comes is thrown away.
+            return ControlFlow::Continue(());
+        }
+        let now = clock::now();
+        output.clear();
+        self.http.receive(&input[..length], now, turn.state, output);
+        self.say(output, now, turn)
+    }
+
+    /// Writes what it can and waits for what must come next.
+    fn say(&mut self, output: &mut Vec<u8>, now: Moment, turn: Turn) -> ControlFlow<()> {
+        let mut now = now;
+        let mut pieces = 0;
+        loop {
+            let mut answers = &output[..];
+            while !answers.is_empty() {
+                let sent = send(&self.socket, answers, SendFlags::NOSIGNAL);
+                now = clock::now();
+                match sent {
+                    Ok(written) => {
+                        self.http.wrote(written, now, turn.state);
+                        answers = &answers[written..];
+                    }
+                    Err(Errno::INTR) => {}
+                    Err(Errno::AGAIN) => {
+                        self.outbox = answers.to_vec();
+                        self.deadline = now.after(turn.state.limits.stall_time);
+                        return self.wait_for(Interest::Write, &turn);
+                    }
+                    Err(_) => return ControlFlow::Break(()),
+                }
+            }
+            let before = self.waiting;
+            self.waiting = self.http.waiting();
+            if self.waiting != Waiting::Room {
+                return self.wait_after(before, now, turn);
+            }
+            if before != Waiting::Room {
+                // Fails for a unix socket, whose buffer is small.
+                let _ = SockRef::from(&self.socket).set_tcp_notsent_lowat(UNSENT_BYTES);
+            }
+            if pieces == PIECES_A_TURN {
+                self.deadline = now.after(turn.state.limits.stall_time);
+                return self.wait_for(Interest::Write, &turn);
+            }
+            pieces += 1;
+            output.clear();
+            self.http.go_on(now, turn.state, output);
+        }
+    }
+
+    /// Waits for what must come next, now that all is written.
+    fn wait_after(&mut self, before: Waiting, now: Moment, turn: Turn) -> ControlFlow<()> {
+        let limits = &turn.state.limits;
+        let (interest, deadline) = match self.waiting {
+            Waiting::Over => return self.part(now, &turn),
+            Waiting::Reset => {
+                let _ = sockopt::set_socket_linger(&self.socket, Some(Duration::ZERO));
+                return ControlFlow::Break(());
+            }
+            Waiting::Opening => (Interest::Read, self.deadline),
+            Waiting::Idle if !self.http.has_begun() => (Interest::Read, self.deadline),
+            Waiting::Idle if turn.state.draining => (Interest::Read, now.after(LAST_CALL)),
+            Waiting::Idle => (Interest::Read, now.after(limits.idle_time)),
+            Waiting::Head if before == Waiting::Head => (Interest::Read, self.deadline),
+            Waiting::Head => (Interest::Read, now.after(limits.header_time)),
+            Waiting::Body => (Interest::Read, now.after(limits.stall_time)),
+            Waiting::Room => (Interest::Write, now.after(limits.stall_time)),
+            Waiting::Moment(due) => {
+                if before != self.waiting {
+                    turn.timers.0.push(Reverse((due, turn.token, self.number)));
+                }
+                (Interest::End, Moment(u64::MAX))
+            }
+            Waiting::End => (Interest::End, now.after(HANG)),
+        };
+        self.deadline = deadline;
+        self.wait_for(interest, &turn)
+    }
+
+    /// After the last answer. If the client has sent more than was read, a close would reset the connection, and that answer
+    /// might be lost with it.
+    fn part(&mut self, now: Moment, turn: &Turn) -> ControlFlow<()> {
+        let unread = self.http.left_something_unread() || self.kernel_holds_input();
+        if !unread || shutdown(&self.socket, Shutdown::Write).is_err() {
+            return ControlFlow::Break(());
+        }
+        self.deadline = now.after(LINGER);
+        self.wait_for(Interest::Read, turn)
+    }
+
+    /// While an answer was held back or written, nothing was read.
+    fn kernel_holds_input(&self) -> bool {
+        match self.interest {
+            Interest::None | Interest::Read => false,
+            Interest::Write | Interest::ReadWrite | Interest::End => {
+                rustix::io::ioctl_fionread(&self.socket).is_ok_and(|bytes| bytes > 0)
+            }
+        }
+    }
+
+    pub(super) fn release(&mut self, turn: Turn, now: Moment, output: &mut Vec<u8>) -> ControlFlow<()> {
+        output.clear();
+        self.http.release(now, turn.state, output);
+        self.say(output, now, turn)
+    }
+
+    pub(super) fn expire(&mut self, turn: Turn, now: Moment, output: &mut Vec<u8>) -> ControlFlow<()> {
+        if !matches!(self.waiting, Waiting::Opening | Waiting::Head) || !self.outbox.is_empty() {
+            return ControlFlow::Break(());
+        }
+        output.clear();
+        self.http.expire(now, turn.state, output);
+        self.say(output, now, turn)
+    }
+
+    fn wait_for(&mut self, wanted: Interest, turn: &Turn) -> ControlFlow<()> {
+        match turn.poller.watch(&self.socket, turn.token as u64, &mut self.interest, wanted) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_) => ControlFlow::Break(()),
+        }
+    }
+}
+
+/// The moments at which answers that are held back are due, and whose they are: by token and number. Those of connections that
+/// have ended stay for a while.
+#[derive(Default)]
+pub(super) struct Timers(BinaryHeap<Reverse<(Moment, usize, u64)>>);
+
+impl Timers {
+    pub(super) fn next(&self) -> Option<Moment> {
+        self.0.peek().map(|Reverse((at, ..))| *at)
+    }
+
+    pub(super) fn take_due(&mut self, now: Moment) -> Option<(usize, u64)> {
+        let Reverse((_, token, number)) = self.next().filter(|at| *at <= now).and_then(|_| self.0.pop())?;
+        Some((token, number))
+    }
+
+    pub(super) fn forget_unless(&mut self, lives: impl Fn(usize, u64) -> bool) {
+        self.0.retain(|Reverse((_, token, number))| lives(*token, *number));
+    }
+}
