@@ -14,7 +14,7 @@ use crate::check::plan::{Backing, Plan};
 use crate::check::{Started, start_fleet};
 use crate::config::Layer;
 use crate::config::balancing::BalancingConfig;
-use crate::error::Problem;
+use crate::error::{Problem, describe_for_page};
 use crate::remote::Remote;
 use crate::topology::{Algorithm, Topology, Weight, Weights};
 use crate::wire;
@@ -163,7 +163,7 @@ impl Testbed {
     /// Balances in another way from now on, or shows in the live view why not. Where the balancer has to be started anew for that, a moment
     /// passes in which nobody balances.
     pub(crate) async fn apply(&mut self, wanted: &wire::BalanceRequest) -> Result<()> {
-        let problem = self.change(wanted).await.err().map(|why| format!("{why:#}"));
+        let problem = self.change(wanted).await.err().map(|why| describe_for_page(&why));
         self.remote.set_front(&self.front_of_view(problem)).await
     }
 
@@ -322,8 +322,8 @@ fn recipe(front: &Front, topology: &Topology, site: Site) -> Result<Recipe> {
     let (files, arguments, environment, folder, covered) = match &front.own {
         None => {
             let listen = Listen { address: Some(address.ip()), port: address.port() };
-            let written =
-                balancer.write(topology, &Options { listen: Some(listen), snippet: false, version, workers })?;
+            let options = Options { listen: Some(listen), snippet: false, version, workers };
+            let written = balancer.write(topology, &options).map_err(Problem::from)?;
             let run = written.run.ok_or_else(run_here)?;
             let files = written.files.into_iter().map(|file| (file.name.to_owned(), file.text)).collect();
             (files, run.command.into_iter().skip(1).collect(), run.environment, None, Vec::new())

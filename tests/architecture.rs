@@ -25,7 +25,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("fleet", &["error", "io", "journal", "runfile", "topology", "wire"]),
     ("backend", &["chunks", "io", "journal", "wire"]),
     ("check", &["chunks", "error", "io", "remote", "report", "runfile", "topology", "wire"]),
-    ("balancer", &["escape", "topology"]),
+    ("balancer", &["error", "escape", "topology"]),
     ("report", &["escape"]),
     ("error", &[]),
     ("remote", &["error", "runfile", "wire"]),

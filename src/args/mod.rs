@@ -32,9 +32,9 @@ pub(crate) struct Args {
     pub(crate) command: Option<Command>,
     #[command(flatten)]
     pub(crate) fleet: FleetConfig,
-    /// End with the process that started this one
-    #[arg(long, hide = true)]
-    pub(crate) end_with_parent: bool,
+    /// End with the process that started this one, which has this id
+    #[arg(long, value_name = "PID", hide = true)]
+    pub(crate) end_with_parent: Option<u32>,
     /// How an error is written: for people, or for the process of this program that started this one
     #[arg(long, hide = true, global = true, value_enum, default_value_t = Format::Text)]
     pub(crate) errors: Format,

@@ -3,10 +3,11 @@
 use crate::balancer::lines::Lines;
 use std::path::Path;
 
+use crate::balancer::limits::{FEWEST, IDEMPOTENT, LEAST_TIME, Limits, head, time};
+use crate::balancer::options::{Options, Version};
 use crate::balancer::own::{Own, SCRATCH};
-use crate::balancer::{
-    FEWEST, File, IDEMPOTENT, LEAST_TIME, Limits, Options, Product, Program, Run, Unsupported, Version, Written, time,
-};
+use crate::balancer::product::{Product, Program};
+use crate::balancer::written::{File, Run, Unsupported, Written};
 use crate::topology::{Algorithm, Topology};
 
 /// Caddy.
@@ -37,7 +38,7 @@ fn write(topology: &Topology, options: &Options) -> Result<Written, Unsupported>
     let policy = policy(topology, limits)?;
     let site = site(topology, options, &policy);
     let mut text = Lines::default();
-    text.add(0, format!("# {}", options.head(&CADDY, topology)));
+    text.add(0, format!("# {}", head(&CADDY, options, topology)));
     if options.snippet {
         text.add(0, "").block(0, &site);
         return Ok(Written { files: vec![File { name: NAME, text: tabs(&text.0) }], run: None });

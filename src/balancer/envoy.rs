@@ -4,10 +4,11 @@ use crate::balancer::lines::Lines;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::balancer::limits::{FEWEST, IDEMPOTENT, LEAST_TIME, Limits, head};
+use crate::balancer::options::{Options, Version};
 use crate::balancer::own::Own;
-use crate::balancer::{
-    FEWEST, File, IDEMPOTENT, LEAST_TIME, Limits, Options, Product, Program, Run, Unsupported, Version, Written,
-};
+use crate::balancer::product::{Product, Program};
+use crate::balancer::written::{File, Run, Unsupported, Written};
 use crate::topology::{Algorithm, Member, Topology};
 
 /// Envoy.
@@ -34,7 +35,7 @@ fn write(topology: &Topology, options: &Options) -> Result<Written, Unsupported>
     let limits = Limits::of(&ENVOY, options);
     limits.refuse_workers_in_snippet(options)?;
     refuse(topology, limits)?;
-    let head = options.head(&ENVOY, topology);
+    let head = head(&ENVOY, options, topology);
     let cluster = cluster(topology, limits)?;
     let mut text = Lines::default();
     text.add(0, format!("# {head}"));

@@ -18,7 +18,10 @@ use tokio::task::spawn_local;
 use tokio::time::timeout;
 
 use crate::balancer::choice::{Chooser, Policy};
-use crate::balancer::{File, Limits, Options, Product, Program, Run, Unsupported, Version as Release, Written};
+use crate::balancer::limits::Limits;
+use crate::balancer::options::{Options, Version as Release};
+use crate::balancer::product::{Product, Program};
+use crate::balancer::written::{File, Run, Unsupported, Written};
 use crate::topology::{Algorithm, Topology};
 
 /// The built-in balancer.

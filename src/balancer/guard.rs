@@ -23,6 +23,7 @@ use rustix::process::{
 use rustix::thread::UnshareFlags;
 
 use crate::balancer::fallback;
+use crate::error::Problem;
 
 /// What the balancer says goes there, in the scratch folder.
 pub(crate) const OUTPUT: &str = "output.log";
@@ -175,11 +176,10 @@ fn cover(scratch: &Path, files: &[OsString]) -> Result<()> {
         return Ok(());
     }
     let names: Vec<String> = existing.iter().map(|file| file.display().to_string()).collect();
-    lay().with_context(|| {
-        format!(
-            "{} may belong to a balancer that runs on this machine, and would be overwritten\n  hint: give the file another path there, or run as root, so that it is covered",
-            names.join(", ")
-        )
+    lay().map_err(|why| {
+        let what = "may belong to a balancer that runs on this machine, and would be overwritten";
+        let hint = "give the file another path there, or run as root, so that it is covered";
+        Problem::new(format!("{what} ({why:#})")).on(names.join(", ")).hint(hint).into()
     })
 }
 

@@ -1,13 +1,14 @@
-//! PURE. HAProxy: a whole `haproxy.cfg`, or its frontend and backend.
+//! HAProxy: a whole `haproxy.cfg`, or its frontend and backend.
 
 use crate::balancer::lines::Lines;
 use std::path::Path;
 
+use crate::balancer::limits::{FEWEST, IDEMPOTENT, LEAST_TIME, Limits, head, time};
+use crate::balancer::options::{Options, Version};
 use crate::balancer::own::{Own, SCRATCH};
-use crate::balancer::{
-    FEWEST, File, IDEMPOTENT, LEAST_TIME, Limits, Options, Product, Program, ReloadSignal, Run, Unsupported, Version,
-    Written, time,
-};
+use crate::balancer::product::{Product, Program, ReloadSignal};
+use crate::balancer::written::{File, Run, Unsupported, Written};
+use crate::error::Problem;
 use crate::topology::{Algorithm, Topology};
 
 /// HAProxy.
@@ -33,7 +34,7 @@ const NAME: &str = "haproxy.cfg";
 fn write(topology: &Topology, options: &Options) -> Result<Written, Unsupported> {
     let body = frontend_and_backend(topology, options)?;
     let mut text = Lines::default();
-    text.add(0, format!("# {}", options.head(&HAPROXY, topology)));
+    text.add(0, format!("# {}", head(&HAPROXY, options, topology)));
     if options.snippet {
         text.add(0, "# Put it behind `defaults` that have timeouts.").add(0, "").block(0, &body);
         return Ok(Written { files: vec![File { name: NAME, text: text.0 }], run: None });
@@ -184,8 +185,51 @@ fn retries(topology: &Topology, text: &mut Lines) {
     }
 }
 
-/// With a pid file of its own, whatever the file says.
+/// With a pid file of its own, whatever the file says. HAProxy takes over a socket that another one listens on: then it is not run.
 fn own(file: &Path) -> anyhow::Result<Own> {
+    let text = std::fs::read(file).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+    for (line, path) in sockets(&text) {
+        if std::os::unix::net::UnixStream::connect(path).is_ok() {
+            let problem = format!("a process of this machine listens on {path}, and HAProxy would take it over");
+            let problem = Problem::new(problem).on(format!("{}, line {line}", file.display()));
+            return Err(problem.hint("give the file another path there, or stop that process").into());
+        }
+    }
     let pid = format!("{SCRATCH}/haproxy.pid");
     Ok(Own::beside(file, &["-W", "-db", "-p", &pid, "-f", &file.to_string_lossy()]))
+}
+
+/// The unix sockets on which a file lets HAProxy listen, each with its line.
+fn sockets(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    text.lines().enumerate().filter_map(|(index, line)| {
+        let mut words = line.split('#').next()?.split_whitespace();
+        let address = match (words.next()?, words.next()?) {
+            ("stats", "socket") => words.next()?,
+            ("bind", address) => address,
+            _ => return None,
+        };
+        let path = address.strip_prefix("unix@").unwrap_or(address);
+        path.starts_with('/').then_some((index + 1, path))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_that_somebody_listens_on_is_not_taken_over() {
+        let folder = std::env::temp_dir().join(format!("uuid-generator-haproxy-{}", std::process::id()));
+        std::fs::create_dir(&folder).unwrap();
+        let (socket, file) = (folder.join("admin.sock"), folder.join("haproxy.cfg"));
+        let text = format!("global\n stats socket {} mode 660 # a\nfrontend f\n bind 127.0.0.1:80\n", socket.display());
+        std::fs::write(&file, &text).unwrap();
+        assert_eq!(sockets(&text).collect::<Vec<_>>(), [(2, socket.to_str().unwrap())]);
+        assert!(own(&file).is_ok(), "nobody listens there");
+        let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        assert!(own(&file).unwrap_err().to_string().contains("line 2: a process"));
+        drop(listener);
+        assert!(own(&file).is_ok(), "a stale socket is nobody's");
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
 }

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::balancer::{Balancer, Product, Program, Version};
+use crate::balancer::list::Balancer;
+use crate::balancer::options::Version;
+use crate::balancer::product::{Product, Program};
 
 /// A program that is asked for its version answers in that time, or is not waited for.
 const PATIENCE: Duration = Duration::from_secs(3);

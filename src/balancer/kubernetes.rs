@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use crate::balancer::limits::{Limits, head, time};
 use crate::balancer::lines::Lines;
-use crate::balancer::{File, Limits, Listen, Options, Product, Program, Unsupported, Version, Written, time};
+use crate::balancer::options::{Listen, Options, Version};
+use crate::balancer::product::{Product, Program};
+use crate::balancer::written::{File, Unsupported, Written};
 use crate::topology::{Algorithm, Member, Topology};
 
 /// Kubernetes, with whatever implements its Gateway API.
@@ -37,7 +40,7 @@ fn write(topology: &Topology, options: &Options) -> Result<Written, Unsupported>
     let limits = Limits::of(&KUBERNETES, options);
     refuse(topology, options, limits)?;
     let mut text = Lines::default();
-    text.add(0, format!("# {}", options.head(&KUBERNETES, topology)));
+    text.add(0, format!("# {}", head(&KUBERNETES, options, topology)));
     let port = options.listen.map_or(80, |listen| listen.port);
     if !options.snippet {
         text.add(0, format!("# kubectl apply -f {NAME}, with an image that has uuid-generator as its program."))

@@ -18,9 +18,9 @@ use tokio::sync::{Notify, watch};
 use tokio::task::spawn_local;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::balancer::ReloadSignal;
 use crate::balancer::guard::{ENDED, KEPT, OUTPUT, Orders, children};
 use crate::balancer::own::SCRATCH;
+use crate::balancer::product::ReloadSignal;
 use crate::escape::harmless_lines;
 
 /// How a balancer is run. [`SCRATCH`] in arguments and environment stands for the scratch folder.

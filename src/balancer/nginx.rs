@@ -3,13 +3,13 @@
 use crate::balancer::lines::Lines;
 use std::path::Path;
 
-use anyhow::{Result as Fallible, bail};
-
+use crate::balancer::limits::{FEWEST, LEAST_TIME, Limits, head, time};
+use crate::balancer::nginx_files;
+use crate::balancer::options::{Options, Version};
 use crate::balancer::own::{Own, SCRATCH};
-use crate::balancer::{
-    FEWEST, File, LEAST_TIME, Limits, Options, Product, Program, ReloadSignal, Run, Unsupported, Version, Written,
-    nginx_files, time,
-};
+use crate::balancer::product::{Product, Program, ReloadSignal};
+use crate::balancer::written::{File, Run, Unsupported, Written};
+use crate::error::Problem;
 use crate::topology::{Algorithm, Topology};
 
 /// NGINX, open source.
@@ -43,7 +43,7 @@ pub fn lines(topology: &Topology) -> String {
 /// An `nginx.conf`, or what goes inside its `http { … }`.
 fn write(topology: &Topology, options: &Options) -> Result<Written, Unsupported> {
     let body = upstream_and_server(topology, options)?;
-    let head = options.head(&NGINX, topology);
+    let head = head(&NGINX, options, topology);
     let mut text = Lines::default();
     text.add(0, format!("# {head}"));
     if options.snippet {
@@ -206,15 +206,15 @@ fn method(topology: &Topology, limits: Limits) -> Result<Vec<String>, Unsupporte
 }
 
 /// In the foreground. What is wrong with the file NGINX itself says best.
-fn own(file: &Path) -> Fallible<Own> {
+fn own(file: &Path) -> anyhow::Result<Own> {
     let main = nginx_files::read(file).map(|configuration| configuration.main).unwrap_or_default();
     let value = |name: &str| main.iter().find_map(|words| words.strip_prefix([name.to_owned()].as_slice()));
     let mut globals = String::new();
     match value("daemon").map(<[String]>::concat).as_deref() {
-        Some("on") => bail!(
-            "{}: says `daemon on`, but what is started here runs in the foreground\n  hint: leave that line out",
-            file.display()
-        ),
+        Some("on") => {
+            let problem = Problem::new("says `daemon on`, but what is started here runs in the foreground");
+            return Err(problem.on(file.display()).hint("leave that line out").into());
+        }
         Some(_) => {}
         None => globals += "daemon off; ",
     }

@@ -1,17 +1,10 @@
-//! What the program knows of a balancer: one descriptor in one file each, and the list of them. Help, errors, `demo`, `check --with`
-//! and the benches read it; nothing else asks which balancer it has before it.
+//! What the program knows of a balancer. Each is described in one file; nothing else asks which balancer it has before it.
 
-use std::fmt;
-use std::ops::Deref;
 use std::path::Path;
 
-use clap::ValueEnum;
-use clap::builder::PossibleValue;
-
+use crate::balancer::options::{Options, Version};
 use crate::balancer::own::Own;
-use crate::balancer::{
-    Options, Unsupported, Version, Written, caddy, envoy, fallback, haproxy, kubernetes, nginx, traefik,
-};
+use crate::balancer::written::{Unsupported, Written};
 use crate::topology::Topology;
 
 /// One balancer.
@@ -56,76 +49,4 @@ pub enum ReloadSignal {
     Hup,
     /// SIGUSR2
     Usr2,
-}
-
-/// One of the list, by its name.
-#[derive(Clone, Copy)]
-pub struct Balancer(&'static Product);
-
-/// In the order in which they are best known.
-const PRODUCTS: [Balancer; 6] = [
-    Balancer(&nginx::NGINX),
-    Balancer(&haproxy::HAPROXY),
-    Balancer(&envoy::ENVOY),
-    Balancer(&traefik::TRAEFIK),
-    Balancer(&caddy::CADDY),
-    Balancer(&kubernetes::KUBERNETES),
-];
-
-impl Balancer {
-    /// All for which configuration is written.
-    pub const ALL: [Balancer; 6] = PRODUCTS;
-
-    /// The one that needs nothing to be installed.
-    pub const BUILT_IN: Balancer = Balancer(&fallback::FALLBACK);
-
-    /// Those that run on this machine, if they are installed, and the built-in one.
-    pub fn all_that_run() -> impl Iterator<Item = Balancer> {
-        let run = Balancer::ALL.into_iter().filter(|balancer| balancer.program != Program::Elsewhere);
-        run.chain([Balancer::BUILT_IN])
-    }
-
-    /// The configuration, or what the balancer does not support.
-    pub fn write(self, topology: &Topology, options: &Options) -> Result<Written, Unsupported> {
-        (self.0.write)(topology, options)
-    }
-}
-
-impl Deref for Balancer {
-    type Target = Product;
-
-    fn deref(&self) -> &Product {
-        self.0
-    }
-}
-
-impl PartialEq for Balancer {
-    fn eq(&self, other: &Balancer) -> bool {
-        self.name == other.name
-    }
-}
-
-impl Eq for Balancer {}
-
-impl fmt::Debug for Balancer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name)
-    }
-}
-
-impl fmt::Display for Balancer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name)
-    }
-}
-
-/// On the command line: help and errors list the names.
-impl ValueEnum for Balancer {
-    fn value_variants<'a>() -> &'a [Balancer] {
-        &PRODUCTS
-    }
-
-    fn to_possible_value(&self) -> Option<PossibleValue> {
-        Some(PossibleValue::new(self.name))
-    }
 }

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use crate::balancer::{Balancer, For, Listen, Options, Program, Unsupported, Version, Written};
+use crate::balancer::list::Balancer;
+use crate::balancer::options::{For, Listen, Options, Version};
+use crate::balancer::product::Program;
+use crate::balancer::written::{Unsupported, Written};
 use crate::topology::{Algorithm, Failure, Health, Retries, Timeouts, Topology, Weights};
 use crate::wire::Generator;
 

@@ -3,8 +3,11 @@
 use crate::balancer::lines::Lines;
 use std::path::Path;
 
+use crate::balancer::limits::{LEAST_TIME, Limits, head, time};
+use crate::balancer::options::{Options, Version};
 use crate::balancer::own::Own;
-use crate::balancer::{File, LEAST_TIME, Limits, Options, Product, Program, Run, Unsupported, Version, Written, time};
+use crate::balancer::product::{Product, Program};
+use crate::balancer::written::{File, Run, Unsupported, Written};
 use crate::topology::{Algorithm, Member, Topology};
 
 /// Traefik.
@@ -40,7 +43,7 @@ fn write(topology: &Topology, options: &Options) -> Result<Written, Unsupported>
     )?;
     refuse(topology, limits)?;
     let strategy = strategy(topology, limits)?;
-    let head = options.head(&TRAEFIK, topology);
+    let head = head(&TRAEFIK, options, topology);
     let mut dynamic = Lines::default();
     dynamic.add(0, format!("# {head}"));
     if options.snippet {

@@ -95,7 +95,7 @@ async fn of_remote(remote: Remote, started: Option<Started>) -> Result<Found> {
 pub(crate) async fn start(options: &[String]) -> Result<(Remote, Started)> {
     let program = std::env::current_exe().context("failed to find this program")?;
     let mut child = Command::new(program)
-        .args(["--log", "off", "--end-with-parent", "--errors=json"])
+        .args(["--log", "off", "--errors=json", "--end-with-parent", &std::process::id().to_string()])
         .args(options)
         .stdin(Stdio::null())
         .stdout(Stdio::null())

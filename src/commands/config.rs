@@ -20,7 +20,7 @@ pub(super) fn run(args: ConfigArgs) -> Result<ExitCode> {
         None => installed::version(&args.balancer).map_or(For::Newest, For::Found),
     };
     let options = Options { listen: args.listen, snippet: args.snippet, version, workers };
-    let written = args.balancer.write(&topology, &options)?;
+    let written = args.balancer.write(&topology, &options).map_err(crate::error::Problem::from)?;
     match &args.output {
         Some(folder) => {
             save(&written, folder)?;

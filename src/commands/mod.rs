@@ -23,8 +23,12 @@ use print::print;
 
 /// Does what was typed.
 pub(crate) fn run(args: Args) -> Result<ExitCode> {
-    if args.end_with_parent {
+    if let Some(parent) = args.end_with_parent {
         rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))?;
+        // It may have ended before that, and then no signal comes.
+        if rustix::process::getppid().is_none_or(|now| now.as_raw_pid() as u32 != parent) {
+            return Ok(ExitCode::SUCCESS);
+        }
     }
     match args.command {
         None => {

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::planted::{Ejection, Ties};
+use crate::planted::behaviour::{Ejection, Ties};
 
 /// Backends by their places.
 pub(super) type Places = u128;

@@ -5,8 +5,9 @@ use std::net::IpAddr;
 use http::{Asked, Body, Field, Mode, RequestHead, ResponseHead, Room, Version, encode, reason};
 use verdict::{GENERATOR_HEADER, REQUEST_HEADER, RESPONSE_HEADER, RequestId};
 
+use crate::planted::behaviour::{Algorithm, Behaviour, Defect};
 use crate::planted::choice::{cookie_value, hash};
-use crate::planted::{Algorithm, Behaviour, Defect, InFlight, Link};
+use crate::planted::link::{InFlight, Link};
 
 /// Bytes that a head may have.
 const HEAD: usize = 64 << 10;

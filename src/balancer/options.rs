@@ -1,0 +1,127 @@
+//! How a configuration is written: for which version, where the balancer listens, how many workers it has.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::str::FromStr;
+
+use crate::topology::Host;
+
+/// How a configuration is written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Options {
+    /// Where the balancer listens; None: port 80 of a snippet, 8080 else.
+    pub listen: Option<Listen>,
+    /// Only what is included in a configuration that is there already.
+    pub snippet: bool,
+    /// For which version.
+    pub version: For,
+    /// How many workers or threads serve; None: one, and in a snippet whatever there is.
+    pub workers: Option<NonZeroU32>,
+}
+
+impl Options {
+    /// What is included, for the newest version.
+    pub const SNIPPET: Options = Options { listen: None, snippet: true, version: For::Newest, workers: None };
+    /// What runs by itself, for the newest version.
+    pub const WHOLE: Options = Options { snippet: false, ..Options::SNIPPET };
+
+    pub(crate) fn listen(&self) -> Listen {
+        self.listen.unwrap_or(Listen { address: None, port: if self.snippet { 80 } else { 8080 } })
+    }
+
+    pub(crate) fn workers(&self) -> u32 {
+        self.workers.map_or(1, NonZeroU32::get)
+    }
+}
+
+/// For which version of a balancer a configuration is written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum For {
+    /// As was asked for.
+    Asked(Version),
+    /// As the program on PATH says.
+    Found(Version),
+    /// Nothing is known.
+    Newest,
+}
+
+/// Of a balancer: `1.31.3`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Version(pub u32, pub u32, pub u32);
+
+impl Version {
+    /// The first one in what a program says of itself: `nginx version: nginx/1.22.1`.
+    pub fn in_text(text: &str) -> Option<Version> {
+        text.split(|c: char| !(c.is_ascii_digit() || c == '.')).find_map(|word| {
+            let word = word.trim_matches('.');
+            (word.split('.').count() == 3).then(|| word.parse().ok()).flatten()
+        })
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.0, self.1, self.2)
+    }
+}
+
+impl FromStr for Version {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Version, &'static str> {
+        const EXPECTED: &str = "expected a version such as 1.31.3 or 2.6";
+        let mut numbers = [0; 3];
+        let parts: Vec<&str> = text.strip_prefix('v').unwrap_or(text).split('.').collect();
+        if !(2..=3).contains(&parts.len()) {
+            return Err(EXPECTED);
+        }
+        for (number, part) in numbers.iter_mut().zip(parts) {
+            *number = part.parse().map_err(|_| EXPECTED)?;
+        }
+        Ok(Version(numbers[0], numbers[1], numbers[2]))
+    }
+}
+
+/// Where a balancer listens: `8080` is that port of all of the machine's IPv4 addresses, `127.0.0.1:8080` of one address.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Listen {
+    /// One address of the machine.
+    pub address: Option<IpAddr>,
+    /// Not 0.
+    pub port: u16,
+}
+
+impl Listen {
+    /// With an address in any case: `0.0.0.0:8080`.
+    pub(crate) fn ip(self) -> IpAddr {
+        self.address.unwrap_or(IpAddr::from([0, 0, 0, 0]))
+    }
+}
+
+/// `8080`, `127.0.0.1:8080`, `[::1]:8080`
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.address {
+            None => self.port.fmt(f),
+            Some(IpAddr::V4(address)) => write!(f, "{address}:{}", self.port),
+            Some(IpAddr::V6(address)) => write!(f, "[{address}]:{}", self.port),
+        }
+    }
+}
+
+impl FromStr for Listen {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Listen, &'static str> {
+        const EXPECTED: &str = "expected a port, or an address and a port: 8080, 127.0.0.1:8080, [::1]:8080";
+        let listen = match text.rsplit_once(':') {
+            None => text.parse().ok().map(|port| Listen { address: None, port }),
+            Some((host, port)) => host.parse::<Host>().ok().zip(port.parse().ok()).and_then(|(host, port)| {
+                let address = host.fixed_addresses()?.first().copied();
+                Some(Listen { address, port })
+            }),
+        };
+        listen.filter(|listen| listen.port != 0).ok_or(EXPECTED)
+    }
+}

@@ -1,0 +1,80 @@
+//! A configuration that was written, or why it could not be.
+
+use std::fmt;
+
+use crate::balancer::options::Version;
+use crate::error::Problem;
+
+/// A configuration.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Written {
+    /// Its files. Their names are relative to the folder in which the balancer is started.
+    pub files: Vec<File>,
+    /// How it is started in that folder, in the foreground; nothing for a snippet.
+    pub run: Option<Run>,
+}
+
+/// One file of a configuration.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct File {
+    /// Without a folder.
+    pub name: &'static str,
+    /// With a newline at its end.
+    pub text: String,
+}
+
+/// How a balancer is started.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Run {
+    /// Variables that are set.
+    pub environment: Vec<(&'static str, String)>,
+    /// The program and its arguments.
+    pub command: Vec<String>,
+}
+
+impl Run {
+    pub(crate) fn of(environment: &[(&'static str, &str)], command: &str) -> Run {
+        Run {
+            environment: environment.iter().map(|(name, value)| (*name, (*value).to_owned())).collect(),
+            command: command.split(' ').map(str::to_owned).collect(),
+        }
+    }
+}
+
+/// As it is typed in a shell.
+impl fmt::Display for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (name, value) in &self.environment {
+            write!(f, "{name}={value} ")?;
+        }
+        f.write_str(&self.command.join(" "))
+    }
+}
+
+/// A balancer does not support something, in its free edition or in that version.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Unsupported {
+    /// Such as `stick to a backend by a cookie of its own (--algorithm sticky): from 1.29.6`.
+    pub what: String,
+    /// Which one, by its title.
+    pub title: &'static str,
+    /// For which the configuration was to be written.
+    pub version: Version,
+    /// What comes nearest.
+    pub nearest: String,
+}
+
+impl fmt::Display for Unsupported {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Unsupported { what, title, version, nearest: _ } = self;
+        write!(f, "{title} {version} cannot {what}")
+    }
+}
+
+impl std::error::Error for Unsupported {}
+
+impl From<Unsupported> for Problem {
+    fn from(unsupported: Unsupported) -> Problem {
+        Problem::new(unsupported.to_string()).hint(unsupported.nearest)
+    }
+}
