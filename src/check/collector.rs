@@ -252,12 +252,12 @@ impl Collector {
             notes: record.arrived.notes,
             body: record.arrived.body,
         };
-        if sequence != UNNUMBERED {
-            self.changes.see(&request);
-        } else if record.request.is_none() && is_refusal(record.status) {
-            self.changes.see_refused(&request);
-        } else {
-            self.others.see(&request);
+        match &record.refusal {
+            Some(refusal) if sequence != UNNUMBERED => self.changes.see_refused(&refusal.to_string()),
+            // Whose it was is known when its response has been joined, if ever.
+            Some(_) => {}
+            None if sequence != UNNUMBERED => self.changes.see(&request),
+            None => self.others.see(&request),
         }
     }
 

@@ -57,8 +57,8 @@ impl<'a> Live<'a> {
     fn begin(&mut self, request: &Request) -> Option<Held> {
         let path = request.path.map(|number| template(self.path).replace("{}", &number.to_string()));
         let path = match request.delay {
-            Some(delay) => Some(with_delay(path.as_deref().unwrap_or(self.path), delay)),
-            None => path,
+            Some(delay) if !delay.is_zero() => Some(with_delay(path.as_deref().unwrap_or(self.path), delay)),
+            Some(_) | None => path,
         };
         let headers: Vec<(&str, &str)> =
             request.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();

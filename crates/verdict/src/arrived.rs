@@ -52,7 +52,7 @@ pub struct RequestChanges {
     pub forwarded_for: Texts,
     /// Host as it arrived.
     pub hosts: Texts,
-    /// Responses with which backends refused what they could not read, by status: their requests' ids could not be read either.
+    /// Why backends refused requests of the run that they could not or would not read.
     pub refused: Texts,
 }
 
@@ -142,8 +142,8 @@ impl RequestChanges {
     }
 
     /// Counts an attempt that its backend refused unread.
-    pub fn see_refused(&mut self, request: &ArrivedRequest) {
-        self.refused.see(&request.status.to_string());
+    pub fn see_refused(&mut self, why: &str) {
+        self.refused.see(why);
     }
 
     /// What is known of a part that differed; none if it always arrived as it was sent.

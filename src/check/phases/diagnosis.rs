@@ -117,7 +117,7 @@ fn wants_client_certificate(body: &str) -> bool {
 /// Backends that read a PROXY header where a request should begin.
 pub(crate) fn proxy_header(plan: &Plan, seen: &Seen) -> Option<String> {
     let text = first_line(&seen.body);
-    text.to_ascii_uppercase().contains("PROXY").then(|| {
+    (seen.observation.status == 400 && text.contains("PROXY header")).then(|| {
         format!(
             "{}: the backends refuse every request with {}: {text}\n  hint: the balancer sends a PROXY protocol header \
              first: start the fleet with --proxy-protocol, or turn it off in the balancer",

@@ -126,17 +126,19 @@ async fn meet_record(session: &mut Session<'_>, seen: &Seen) -> Result<()> {
         collector.expect_unnumbered();
         return Ok(());
     };
-    match recorded(collector, answer.0).await {
-        Some(Recorded::WithId) => Ok(()),
+    let found = recorded(collector, answer.0).await;
+    if found.is_some()
+        && let Some(refused) = diagnosis::proxy_header(session.plan, seen)
+    {
+        bail!("{refused}");
+    }
+    match found {
+        // What else backends refuse is a matter of the account.
+        Some(Recorded::WithId | Recorded::Refused) => Ok(()),
         Some(Recorded::WithoutId) => {
             collector.expect_unnumbered();
             Ok(())
         }
-        Some(Recorded::Refused) => match diagnosis::proxy_header(session.plan, seen) {
-            Some(refused) => bail!("{refused}"),
-            // What else backends refuse is a matter of the account.
-            None => Ok(()),
-        },
         None => {
             let control = collector.remote().control().to_owned();
             bail!(
