@@ -43,6 +43,7 @@ pub(crate) async fn run(mut session: Session<'_>) -> Result<SessionData> {
     let (traffic, steps) = take_sample(&mut session, load.clone()).await?;
     let sample = sampled as u32..(sampled as usize + traffic.observations.len()) as u32;
     let mut observations = traffic.observations;
+    let received = session.client.with(|prober, _| traffic.samples.received(prober.samples()));
     // Ten million of them are not copied.
     session.client.with(|prober, _| observations.splice(0..0, prober.observations().iter().copied()).for_each(drop));
     let mut passes_slowly = None;
@@ -65,6 +66,7 @@ pub(crate) async fn run(mut session: Session<'_>) -> Result<SessionData> {
         observations,
         judged: judged as u32,
         sample,
+        received,
         passes_slowly,
         names: session.client.names(),
         members: session.members,

@@ -17,6 +17,7 @@ use crate::check::watch::Watch;
 use crate::remote::Remote;
 use crate::wire::Moment;
 use verdict::algorithm::Evidence;
+use verdict::facts::responses::Received;
 use verdict::observation::Observation;
 
 /// What the phases of a check share.
@@ -44,6 +45,8 @@ pub(crate) struct SessionData {
     pub(crate) judged: u32,
     /// Those of the sample.
     pub(crate) sample: Range<u32>,
+    /// What a report shows of the responses, those of probes too.
+    pub(crate) received: Received,
     /// Whether the balancer refused none that were sent slowly after the sample, if that was tried.
     pub(crate) passes_slowly: Option<bool>,
     /// Of backends.

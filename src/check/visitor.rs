@@ -1,10 +1,10 @@
 //! Somebody who sends requests one after the other and looks who answers, without a fleet, a ledger or a verdict.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
 
+use crate::check::load::cookies::{Jar, Origin};
 use crate::check::load::{Backends, Connection, Identity, Probe, Prober};
 use crate::check::plan::{Backing, Plan, Trust};
 use crate::check::{run_number, target};
@@ -16,7 +16,8 @@ pub struct Visitor {
     prober: Prober,
     backends: Backends,
     /// Of the one who keeps them.
-    cookies: Option<BTreeMap<String, String>>,
+    jar: Option<Jar>,
+    origin: Origin,
 }
 
 /// What became of a request.
@@ -28,6 +29,8 @@ pub struct Visited {
     pub status: u16,
     /// What came.
     pub client: ClientWitness,
+    /// Cookies that a browser does not keep or never sends back, each with the reason.
+    pub(crate) refused_cookies: Vec<String>,
     /// Where a redirect leads.
     pub(crate) location: Option<String>,
 }
@@ -37,24 +40,30 @@ impl Visitor {
     pub fn new(url: &str, trust: &Trust, timeout: Duration, keeps_cookies: bool) -> Result<Visitor> {
         let target =
             target::resolve(url, &Plan { trust: trust.clone(), timeout, ..Plan::new(url.to_owned(), Backing::Any) })?;
+        let origin = Origin::new(&target.host, &target.path, target.tls.is_some());
         Ok(Visitor {
+            origin,
             prober: Prober::new(target, run_number::new(), 0, timeout, Identity::Fleet),
             backends: Backends::new(Vec::new()),
-            cookies: keeps_cookies.then(BTreeMap::new),
+            jar: keeps_cookies.then(Jar::default),
         })
     }
 
     /// Sends a request on a connection of its own, and waits for its answer.
     pub fn visit(&mut self) -> Result<Visited> {
-        let cookies: Vec<String> =
-            self.cookies.iter().flatten().map(|(name, value)| format!("{name}={value}")).collect();
-        let value = cookies.join("; ");
+        let value = self.jar.as_ref().and_then(|jar| jar.header(&self.origin, SystemTime::now())).unwrap_or_default();
         let header = [("Cookie", value.as_str())];
         let headers = if value.is_empty() { &header[..0] } else { &header[..] };
         let probe = Probe { connection: Connection::Fresh, headers, ..Probe::default() };
         let seen = self.prober.probe(&probe, &mut self.backends)?;
-        if let Some(kept) = &mut self.cookies {
-            kept.extend(seen.cookies);
+        let mut refused = Vec::new();
+        if let Some(jar) = &mut self.jar {
+            for value in &seen.set_cookies {
+                if let Err(why) = jar.set(value, &self.origin, SystemTime::now()) {
+                    let name = value.split(['=', ';']).next().unwrap_or_default().trim();
+                    refused.push(format!("{name}: {why}"));
+                }
+            }
         }
         let observation = seen.observation;
         let answered = matches!(observation.sight, ClientOutcome::Answer | ClientOutcome::Altered);
@@ -63,6 +72,7 @@ impl Visitor {
             backend: backend.map(str::to_owned),
             status: observation.status,
             location: location(observation.status, &seen.head),
+            refused_cookies: refused,
             client: ClientWitness::of(&observation, self.backends.name(observation.backend).map(str::to_owned)),
         })
     }

@@ -1,6 +1,6 @@
 //! `send`: a few requests in sequence, and which backend responded to each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -60,6 +60,8 @@ fn table(visits: &[Visited]) -> String {
         text += &format!("{}\n", counted.collect::<Vec<_>>().join(" · "));
     }
     others.iter().for_each(|(kind, count)| text += &format!("{count} × {kind}\n"));
+    let refused: BTreeSet<&String> = visits.iter().flat_map(|visit| &visit.refused_cookies).collect();
+    refused.iter().for_each(|why| text += &format!("cookie not sent back: {why}\n"));
     text
 }
 
@@ -77,8 +79,8 @@ mod tests {
     fn visit(backend: Option<&str>, outcome: ClientOutcome, status: Option<u16>, seconds: f64) -> Visited {
         let backend = backend.map(str::to_owned);
         let location = (status == Some(301)).then(|| "http://localhost:8080/uuid/".to_owned());
-        let client = ClientWitness { outcome, status, backend: backend.clone(), seconds, reused: false };
-        Visited { backend, status: status.unwrap_or_default(), client, location }
+        let client = ClientWitness { outcome, status, backend: backend.clone(), seconds, reused: false, flaw: None };
+        Visited { backend, status: status.unwrap_or_default(), client, location, refused_cookies: Vec::new() }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! no policy; client and backend share it.
 
 pub mod clock;
+pub(crate) mod ending;
 pub(crate) mod limits;
 pub(crate) mod poller;
 pub(crate) mod socket;

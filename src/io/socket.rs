@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, SocketType, bind, connect, socket_with, sockopt};
 
-use crate::io::stream::Ending;
+use crate::io::ending::Ending;
 
 /// A socket that does not block, for a connection to there, from that address if one is given.
 pub(crate) fn create(to: SocketAddr, from: Option<IpAddr>) -> Result<OwnedFd, Errno> {

@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
+use crate::io::ending::{Ending, Received};
 use crate::io::socket;
 use crate::io::tls::{Session, Tls, TlsFailure};
 
@@ -24,28 +25,6 @@ pub(crate) enum Idle {
     Ended,
     /// Bytes have come: the first of them, then zeros.
     Bytes([u8; 12]),
-}
-
-/// What a look at a connection brought.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Received {
-    /// So many.
-    Bytes(usize),
-    /// Nothing yet.
-    Nothing,
-    /// Nothing any more.
-    End(Ending),
-}
-
-/// How a connection ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Ending {
-    /// In order.
-    Closed,
-    /// Closed, and TLS did not announce it: whoever cuts connections off can do that.
-    Unannounced,
-    /// By a reset.
-    Reset,
 }
 
 impl Stream {

@@ -22,9 +22,8 @@ use rustls::{
     SignatureScheme,
 };
 
+use crate::io::ending::{Ending, Received};
 use crate::io::socket;
-use crate::io::stream::Ending;
-use crate::io::stream::Received;
 
 /// How TLS is spoken to a target. Its copies resume each other's sessions, as a browser's connections do.
 #[derive(Clone, Debug)]

@@ -87,6 +87,7 @@ fn posted_twice() -> Witness {
             backend: Some("9001".to_owned()),
             seconds: 1e-3,
             reused: true,
+            flaw: None,
         },
         attempts: vec![attempt("9002", 0.1), attempt("9001", 0.101)],
     })

@@ -119,7 +119,10 @@ rules! {
     Stale(account::Requests) = "stale" from responses::STALE,
     Swapped(account::Requests) = "swapped" from responses::SWAPPED,
     Truncated(account::Requests) = "truncated" from responses::TRUNCATED,
-    Altered(account::Requests) = "altered" from responses::ALTERED,
+    Altered(responses::Altered) = "altered" from responses::ALTERED,
+    ResponseFields(responses::Fields) = "response-fields" from responses::RESPONSE_FIELDS,
+    Compressed(responses::Words) = "compressed" from responses::COMPRESSED,
+    Cookies(responses::Words) = "cookies" from responses::COOKIES,
     MethodChanged(requests::Change) = "method-changed" from requests::METHOD_CHANGED,
     PathChanged(requests::Change) = "path-changed" from requests::PATH_CHANGED,
     QueryChanged(requests::Change) = "query-changed" from requests::QUERY_CHANGED,
@@ -206,6 +209,8 @@ pub struct ClientWitness {
     pub seconds: f64,
     /// Whether the connection had carried a request before.
     pub reused: bool,
+    /// In what the response is wrong; null if in nothing.
+    pub flaw: Option<String>,
 }
 
 impl ClientWitness {
@@ -217,6 +222,7 @@ impl ClientWitness {
             backend,
             seconds: observation.ended.since(observation.due).as_secs_f64(),
             reused: observation.reused,
+            flaw: observation.flaw.map(|flaw| flaw.to_string()),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use crate::check::load::cookies::{Jar, Origin};
 use crate::check::load::request::{Parts, Payload, Template};
+use crate::check::load::samples::Samples;
 use crate::check::load::{Load, Reuse, Target};
 
 /// In what the requests of virtual clients differ.
@@ -177,24 +178,21 @@ impl<'a> Clients<'a> {
         })
     }
 
-    /// Obeys the cookies of a response; what is not kept is given to `refused`, with the cookie's name.
+    /// Obeys the cookies of a response; what is not kept is noted with the reason.
     pub(super) fn keep_cookies(
         &mut self,
         client: u32,
         target: usize,
         cookies: &[String],
         now: SystemTime,
-        refused: &mut impl FnMut(String),
+        samples: &mut Samples,
     ) {
         let Some(jar) = self.jars.get_mut(client as usize) else { return };
         let mut changed = false;
         for value in cookies {
             match jar.set(value, &self.origins[target], now) {
                 Ok(now_differs) => changed |= now_differs,
-                Err(why) => {
-                    let name = value.split(['=', ';']).next().unwrap_or_default().trim();
-                    refused(format!("{name}: {why}"));
-                }
+                Err(why) => samples.refuse_cookie(value, &why),
             }
         }
         if changed {

@@ -5,8 +5,8 @@ use std::os::fd::OwnedFd;
 
 use rustix::io::Errno;
 
+use crate::io::ending::Ending;
 use crate::io::socket;
-use crate::io::stream::Ending;
 use verdict::observation::ClientOutcome;
 
 /// A connection that could not be opened.

@@ -461,10 +461,7 @@ impl<'a> Engine<'a> {
         self.clients.end(client, answered);
         let cookies = slot.exchange.reader().cookies();
         if !cookies.is_empty() {
-            let refused = &mut self.samples.refused_cookies;
-            self.clients.keep_cookies(client, slot.target, cookies, SystemTime::now(), &mut |why| {
-                Samples::see(refused, why.as_bytes());
-            });
+            self.clients.keep_cookies(client, slot.target, cookies, SystemTime::now(), &mut self.samples);
         }
         if !answered || self.load.reuse == Reuse::New || slot.exchange.is_spent() {
             slot.close();

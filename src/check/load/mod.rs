@@ -34,7 +34,7 @@ pub use identify::{Backends, Identity};
 pub use pace::Pacing;
 pub use prober::{Connection, Held, Probe, Prober, Seen};
 pub use request::{BadHeader, RequestSpec};
-pub use samples::{Deviation, Sample, Samples};
+pub use samples::{Sample, Samples};
 use verdict::observation::Observation;
 
 /// Where requests go.

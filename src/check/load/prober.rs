@@ -3,13 +3,13 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
 use crate::check::load::connect::Failure;
-use crate::check::load::cookies::name_and_value;
+use crate::check::load::cookies::{Jar, Origin, name_and_value};
 use crate::check::load::engine::unanswered;
 use crate::check::load::exchange::{Exchange, Idleness, Turn};
 use crate::check::load::identify::{Backends, Identity};
@@ -85,7 +85,7 @@ pub struct Seen {
     pub observation: Observation,
     /// Its sequence number.
     pub sequence: u64,
-    /// Those that the response set, names and values.
+    /// Those that the response set and a browser sends back, names and values.
     pub cookies: Vec<(String, String)>,
     /// Values of its Set-Cookie fields.
     pub set_cookies: Vec<String>,
@@ -160,6 +160,18 @@ impl Prober {
     /// Where responses from now on say who gave them.
     pub fn set_identity(&mut self, identity: Identity) {
         self.identity = identity;
+    }
+
+    /// Where its requests go, as far as cookies depend on it.
+    fn origin(&self) -> Origin {
+        let own = self.request.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("host"));
+        let host = own.map_or(&self.target.host, |(_, value)| value);
+        Origin::new(host, &self.target.path, self.target.tls.is_some())
+    }
+
+    /// What a report shows of the responses so far.
+    pub(crate) fn samples(&self) -> &Samples {
+        &self.samples
     }
 
     /// The first of the bodies that requests have in turn.
@@ -395,14 +407,16 @@ impl Held {
             State::Over(outcome) => outcome,
             State::Waits(_) | State::Local(_) => ClientOutcome::Unreachable,
         };
+        let origin = prober.origin();
         let observation = &mut prober.observations[self.index];
         self.exchange.note(observation);
         observation.sight = outcome;
         let reader = self.exchange.reader();
+        let cookies = kept_cookies(reader.cookies(), &origin, &mut prober.samples);
         let seen = Seen {
             observation: *observation,
             sequence: prober.first + self.index as u64,
-            cookies: reader.cookies().iter().filter_map(|value| name_and_value(value)).collect(),
+            cookies,
             set_cookies: reader.cookies().to_vec(),
             connected: self.exchange.is_connected(),
             head: reader.head_text(),
@@ -418,6 +432,19 @@ impl Held {
         }
         seen
     }
+}
+
+/// Names and values of those that a browser sends back to there.
+fn kept_cookies(set: &[String], origin: &Origin, samples: &mut Samples) -> Vec<(String, String)> {
+    let now = SystemTime::now();
+    let is_kept = |value: &&String| match Jar::default().set(value, origin, now) {
+        Ok(is_sent) => is_sent,
+        Err(why) => {
+            samples.refuse_cookie(value, &why);
+            false
+        }
+    };
+    set.iter().filter(is_kept).filter_map(|value| name_and_value(value)).collect()
 }
 
 fn rules(identity: &Identity) -> Rules<'_> {

@@ -9,7 +9,7 @@ use crate::check::load::identify::{Backends, Identify, Identity};
 use crate::check::load::request::ID_BYTES;
 use crate::check::load::samples::{Draft, Samples};
 use crate::check::load::verify::{Comparison, Kind, Verify};
-use crate::io::stream::Ending;
+use crate::io::ending::Ending;
 use crate::wire::{GENERATOR_HEADER, REQUEST_HEADER, RESPONSE_HEADER};
 use verdict::observation::{ClientOutcome, Flaw, Observation};
 use verdict::response::{COVERED, DIGEST_HEADER, HeadChange};
@@ -353,7 +353,7 @@ impl Response {
             self.deviate(change, book);
         }
         if digest_changed {
-            book.samples.deviate(DIGEST_HEADER, "", "", self.question.sequence);
+            book.samples.deviate(DIGEST_HEADER, None, &[], self.question.sequence);
         }
         self.flaw = self.flaw.or(flaw);
         match self.flaw {
@@ -366,24 +366,27 @@ impl Response {
     }
 
     fn deviate(&self, change: HeadChange, book: &mut Book) {
+        let sequence = self.question.sequence;
         let (name, written) = match change {
             HeadChange::Status { written } => {
                 let (written, received) = (written.to_string(), self.status.to_string());
-                return book.samples.deviate("status", &written, &received, self.question.sequence);
+                return book.samples.deviate("status", Some(&written), &[&received], sequence);
             }
-            HeadChange::Lost { name, written } | HeadChange::Changed { name, written } => (name, written),
-            HeadChange::Doubled { name } => (name, ""),
-            HeadChange::Added { name } => (name, ""),
+            HeadChange::Lost { name, written } | HeadChange::Changed { name, written } => (name, Some(written)),
+            HeadChange::Doubled { name } | HeadChange::Added { name } => (name, None),
         };
         let fields = self.differing.as_ref().map(|differing| &differing.fields[..]).unwrap_or_default();
         let received: Vec<&str> =
             fields.iter().filter(|(it, _)| it.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str()).collect();
         // A field that came twice came once as it was written.
         let written = match change {
-            HeadChange::Doubled { .. } => received.first().copied().unwrap_or_default(),
-            _ => written,
+            HeadChange::Doubled { .. } => received.first().copied(),
+            HeadChange::Status { .. }
+            | HeadChange::Lost { .. }
+            | HeadChange::Changed { .. }
+            | HeadChange::Added { .. } => written,
         };
-        book.samples.deviate(name, written, &received.join(" | "), self.question.sequence);
+        book.samples.deviate(name, written, &received, sequence);
     }
 }
 

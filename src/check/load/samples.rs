@@ -1,5 +1,7 @@
 //! PURE. What a report shows of responses beside their counts: examples of what is unusual, and who stands in between.
 
+use crate::check::load::cookies::NotKept;
+use verdict::facts::responses::{Deviation, Received};
 use verdict::observation::{ClientOutcome, Flaw};
 
 /// At most that many of each.
@@ -41,21 +43,6 @@ pub struct Sample {
     pub head: String,
     /// The first 300 bytes.
     pub body: String,
-}
-
-/// A field that is not what the backend wrote.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Deviation {
-    /// Its name.
-    pub field: String,
-    /// Its value as the backend writes it; empty where it writes none.
-    pub written: String,
-    /// Its values as they came, separated by ` | `; empty where it did not come.
-    pub received: String,
-    /// Responses.
-    pub count: u64,
-    /// Sequence numbers of the first of them.
-    pub first: Vec<u64>,
 }
 
 /// A sample of a response that is still coming.
@@ -108,9 +95,17 @@ impl Samples {
         }
     }
 
+    /// A cookie that a browser does not keep, or never sends back.
+    pub(super) fn refuse_cookie(&mut self, value: &str, why: &NotKept) {
+        let name = value.split(['=', ';']).next().unwrap_or_default().trim();
+        Samples::see(&mut self.refused_cookies, format!("{name}: {why}").as_bytes());
+    }
+
     /// Counts a field that is not what the backend wrote.
-    pub(super) fn deviate(&mut self, field: &str, written: &str, received: &str, sequence: u64) {
-        let alike = |it: &&mut Deviation| it.field == field && it.written == written && it.received == received;
+    pub(super) fn deviate(&mut self, field: &str, written: Option<&str>, received: &[&str], sequence: u64) {
+        let alike = |it: &&mut Deviation| {
+            it.field == field && it.written.as_deref() == written && it.received.iter().eq(received.iter())
+        };
         if let Some(known) = self.deviations.iter_mut().find(alike) {
             known.count += 1;
             if known.first.len() < FIRST {
@@ -119,45 +114,20 @@ impl Samples {
         } else if self.deviations.len() < 2 * MOST {
             self.deviations.push(Deviation {
                 field: field.to_owned(),
-                written: written.to_owned(),
-                received: received.to_owned(),
+                written: written.map(str::to_owned),
+                received: received.iter().map(|value| (*value).to_owned()).collect(),
                 count: 1,
                 first: vec![sequence],
             });
         }
     }
 
-    /// Those of another phase of the same check.
-    pub fn merge(&mut self, other: Samples) {
-        for sample in other.unusual {
-            if self.wants(sample.status, sample.identified) || self.wants_flaw(sample.flaw) {
-                self.unusual.push(sample);
-            }
-        }
-        let lists = [
-            (&mut self.servers, other.servers),
-            (&mut self.vias, other.vias),
-            (&mut self.codings, other.codings),
-            (&mut self.refused_cookies, other.refused_cookies),
-        ];
-        for (mine, others) in lists {
-            others.iter().for_each(|value| Samples::see(mine, value.as_bytes()));
-        }
-        for other in other.deviations {
-            match self
-                .deviations
-                .iter_mut()
-                .find(|it| (&it.field, &it.written, &it.received) == (&other.field, &other.written, &other.received))
-            {
-                Some(known) => {
-                    known.count += other.count;
-                    known.first.extend(other.first);
-                    known.first.sort_unstable();
-                    known.first.truncate(FIRST);
-                }
-                None => self.deviations.push(other),
-            }
-        }
+    /// What the rules look at: of this phase, and of an earlier one what does not depend on which requests are judged.
+    pub(crate) fn received(self, earlier: &Samples) -> Received {
+        let Samples { mut codings, mut refused_cookies, deviations, .. } = self;
+        earlier.codings.iter().for_each(|value| Samples::see(&mut codings, value.as_bytes()));
+        earlier.refused_cookies.iter().for_each(|value| Samples::see(&mut refused_cookies, value.as_bytes()));
+        Received { deviations, codings, refused_cookies }
     }
 }
 

@@ -4,6 +4,7 @@ mod arrivals;
 mod balancing;
 mod outages;
 mod requests;
+mod responses;
 mod witnesses;
 
 use verdict::finding::{Facts, Finding, Prose};
@@ -61,7 +62,10 @@ fn prose(finding: &Finding, check: &Check) -> Prose {
         Facts::Stale(facts) => requests::stale(facts),
         Facts::Swapped(facts) => requests::swapped(facts),
         Facts::Truncated(facts) => requests::truncated(facts),
-        Facts::Altered(facts) => requests::altered(facts),
+        Facts::Altered(facts) => responses::altered(facts),
+        Facts::ResponseFields(facts) => responses::fields(facts),
+        Facts::Compressed(facts) => responses::compressed(facts),
+        Facts::Cookies(facts) => responses::cookies(facts),
         Facts::MethodChanged(facts) => arrivals::method(facts),
         Facts::PathChanged(facts) => arrivals::path(facts),
         Facts::QueryChanged(facts) => arrivals::query(facts),

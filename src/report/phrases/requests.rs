@@ -84,7 +84,13 @@ pub(super) fn balancer(facts: &OwnResponses) -> Phrase {
         0 => String::new(),
         executed => format!("; a backend had executed {} of them", grouped(executed)),
     };
-    let hint = if facts.statuses.keys().all(|status| (300..400).contains(status)) {
+    let all = |of: fn(u16) -> bool| facts.statuses.keys().all(|status| of(*status));
+    let hint = if all(|status| status == 304) {
+        "304 answers a conditional request alone, and these had no condition: a cache or a module of the balancer"
+    } else if all(|status| status == 413) {
+        "its limit on the size of request bodies: NGINX client_max_body_size, HAProxy a rule on req.hdr(content-length), Envoy \
+         max_request_bytes, Traefik maxRequestBodyBytes, Caddy request_body max_size"
+    } else if all(|status| (300..400).contains(&status)) {
         "the balancer redirects: check the URL that it points to"
     } else {
         "the balancer responded instead of a backend: its error log says why"
@@ -113,11 +119,6 @@ pub(super) fn swapped(facts: &Requests) -> Phrase {
 pub(super) fn truncated(facts: &Requests) -> Phrase {
     Phrase::of(format!("{} got a response that ended too early", requests(facts)))
         .try_this("only the length shows it: the status was that of a success")
-}
-
-pub(super) fn altered(facts: &Requests) -> Phrase {
-    Phrase::of(format!("{} got a response that is not what the backend wrote", requests(facts)))
-        .try_this("something rewrites bodies or statuses (sub_filter, error_page, compression)")
 }
 
 pub(super) fn unrecorded(facts: &Requests) -> Phrase {

@@ -41,10 +41,16 @@ pub(crate) fn what_came(client: &ClientWitness) -> String {
     let connection = if client.reused { "kept connection" } else { "new connection" };
     match client.outcome {
         ClientOutcome::Answer => format!("{status} {from}"),
-        ClientOutcome::Altered => format!("{status} {from}, altered,"),
+        ClientOutcome::Altered => match &client.flaw {
+            Some(flaw) => format!("{status} {from}, with {flaw},"),
+            None => format!("{status} {from}, altered,"),
+        },
         ClientOutcome::Truncated => format!("{status} {from}, cut off"),
         ClientOutcome::TooLarge => format!("{status} {from}, larger than the limit,"),
-        ClientOutcome::Malformed => "malformed response".to_owned(),
+        ClientOutcome::Malformed => match &client.flaw {
+            Some(flaw) => format!("malformed response: {flaw}"),
+            None => "malformed response".to_owned(),
+        },
         ClientOutcome::Closed => format!("{connection} closed without a response"),
         ClientOutcome::Reset => format!("{connection} reset without a response"),
         ClientOutcome::TimedOut if status > 0 => format!("{status} {from}, not complete"),

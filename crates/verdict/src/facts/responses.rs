@@ -1,6 +1,9 @@
 //! The rules of the response: what comes back is what the backend wrote, to the request that it was written for.
 
+use serde::{Deserialize, Serialize};
+
 use crate::facts::Description;
+use crate::facts::requests::Extent;
 
 pub(crate) const STALE: Description = Description {
     requires: "no request gets a response that was given before",
@@ -25,3 +28,84 @@ pub(crate) const ALTERED: Description = Description {
     sound: "by construction: the id in the body, the id in the head and the status are compared with the record",
     source: Some("RFC 9110 §7.7"),
 };
+
+pub(crate) const RESPONSE_FIELDS: Description = Description {
+    requires: "the fields that a backend writes come back alike in all responses of a status; what is changed in all of them is described",
+    sound: "by construction: each response carries a digest of its status and fields, and what backends write is known",
+    source: Some("RFC 9110 §7.7"),
+};
+
+pub(crate) const COMPRESSED: Description = Description {
+    requires: "nothing: says that responses are compressed on the way",
+    sound: "by construction: backends write no content coding, and what is decompressed is compared with the digest",
+    source: Some("RFC 9110 §8.4"),
+};
+
+pub(crate) const COOKIES: Description = Description {
+    requires: "nothing: says which cookies a browser does not keep, and by which attribute",
+    sound: "by construction: the rules of RFC 6265bis for Secure, Domain, Path, SameSite and prefixes of names",
+    source: Some("RFC 6265 §5.3"),
+};
+
+/// What the client noted of responses beside what became of each request.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Received {
+    /// Fields that are not what the backend wrote.
+    pub deviations: Vec<Deviation>,
+    /// Content codings of responses of the fleet.
+    pub codings: Vec<String>,
+    /// Cookies that a browser does not keep or never sends back, each with the reason.
+    pub refused_cookies: Vec<String>,
+}
+
+/// A field, or the status, that is not what the backend wrote.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Deviation {
+    /// Its name; `status` for the status.
+    pub field: String,
+    /// Its value as the backend wrote it; null where it wrote none.
+    pub written: Option<String>,
+    /// Its values as they came, in order; none where it did not come.
+    pub received: Vec<String>,
+    /// Responses.
+    pub count: u64,
+    /// Numbers of the first of them.
+    pub first: Vec<u64>,
+}
+
+/// Responses with fields that are not what the backend wrote.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Fields {
+    /// How many.
+    pub changed: u64,
+    /// Of how many of the fleet, with the same statuses.
+    pub of: u64,
+    /// Whom it hits.
+    pub extent: Extent,
+    /// What differs, the most frequent first.
+    pub deviations: Vec<Deviation>,
+}
+
+/// Things in words.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Words {
+    /// One by one.
+    pub words: Vec<String>,
+}
+
+/// Responses that are not what the backend wrote.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Altered {
+    /// How many.
+    pub requests: u64,
+    /// Of all that were sent.
+    pub of: u64,
+    /// In what they are wrong, with the number of responses, the most frequent first.
+    pub flaws: Vec<(String, u64)>,
+    /// Whether one of them breaks HTTP itself: it is framed wrongly.
+    pub malformed: bool,
+}

@@ -4,6 +4,7 @@ use crate::facts::account::{Facts, OwnResponses, Repeated, Requests};
 use crate::finding::{self, Finding, Level};
 use crate::outcome::Outcome;
 use crate::rules::case::{Case, Drill};
+use crate::rules::responses;
 
 pub(crate) fn judge(case: &Case) -> Vec<Finding> {
     let tally = case.tally;
@@ -65,7 +66,7 @@ fn of_outcome(case: &Case, outcome: Outcome, count: u64) -> Option<Finding> {
         Outcome::Stale => (Level::Fail, finding::Facts::Stale(requests)),
         Outcome::Swapped => (Level::Fail, finding::Facts::Swapped(requests)),
         Outcome::Truncated => (forgiving, finding::Facts::Truncated(requests)),
-        Outcome::Altered => (Level::Fail, finding::Facts::Altered(requests)),
+        Outcome::Altered => (Level::Fail, finding::Facts::Altered(responses::altered(case, count))),
         Outcome::Unrecorded => (Level::Inconclusive, finding::Facts::Unrecorded(requests)),
         Outcome::NoResponse => (forgiving, finding::Facts::NoResponse(requests)),
     };

@@ -5,6 +5,7 @@ use std::ops::Range;
 use crate::Moment;
 use crate::algorithm::Inference;
 use crate::arrived::{OtherRequests, RequestChanges};
+use crate::facts::responses::Received;
 use crate::finding::{AttemptWitness, ClientWitness, RequestWitness, Witness};
 use crate::id::RequestId;
 use crate::ledger::{Arrival, Entry, Ledger, Records};
@@ -38,6 +39,8 @@ pub struct Case<'a> {
     pub limit: Option<RateLimit>,
     /// How requests arrived at backends.
     pub changes: &'a RequestChanges,
+    /// What was noted of responses.
+    pub received: &'a Received,
     /// What else arrived there.
     pub others: &'a OtherRequests,
     /// The user's own request.

@@ -13,6 +13,7 @@ mod records;
 mod requests;
 mod requirement;
 mod resilience;
+mod responses;
 mod shares;
 mod stickiness;
 #[cfg(test)]
@@ -34,6 +35,7 @@ pub fn judge(case: &Case, outage: Option<&Outage>) -> (Vec<Finding>, Option<Shar
     findings.extend(limit::judge(case));
     findings.extend(account::judge(case));
     findings.extend(requests::judge(case));
+    findings.extend(responses::judge(case));
     findings.extend(reach::judge(case));
     findings.extend(backups::judge(case));
     findings.extend(share_findings);

@@ -4,6 +4,7 @@ use uuid::Uuid;
 
 use crate::algorithm::{Algorithm, Inference};
 use crate::arrived::{ArrivedRequest, OtherRequests, RequestChanges};
+use crate::facts::responses::Received;
 use crate::finding::{Facts, Finding, Level};
 use crate::ledger::{Arrival, Ledger, Records, UNNUMBERED};
 use crate::observation::{Backend, ClientOutcome, Echo, Observation};
@@ -22,6 +23,7 @@ pub(crate) struct Trial {
     pub(crate) records: Records,
     pub(crate) changes: RequestChanges,
     pub(crate) others: OtherRequests,
+    pub(crate) received: Received,
     pub(crate) expectations: Expectations,
     pub(crate) names: Vec<String>,
     pub(crate) method: &'static str,
@@ -57,6 +59,7 @@ impl Trial {
             records: Records::Kept,
             changes: RequestChanges::default(),
             others: OtherRequests::default(),
+            received: Received::default(),
             expectations: Expectations::default(),
             names: ["9001", "9002", "9003"].map(str::to_owned).to_vec(),
             method: "GET",
@@ -215,6 +218,7 @@ impl Trial {
             limit: None,
             changes: &self.changes,
             others: &self.others,
+            received: &self.received,
             sent: Sent {
                 method: self.method,
                 target: self.target,

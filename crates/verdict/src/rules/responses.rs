@@ -1,0 +1,162 @@
+//! The rules of responses as they came: what is done to all alike is described, what hits some is not.
+
+use std::collections::BTreeMap;
+
+use crate::facts::requests::Extent;
+use crate::facts::responses::{Altered, Fields, Words};
+use crate::finding::{Facts, Finding, Level};
+use crate::observation::{Backend, ClientOutcome, Flaw};
+use crate::outcome::Outcome;
+use crate::rules::case::Case;
+
+const SHOWN: usize = 3;
+
+pub(crate) fn judge(case: &Case) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = fields(case).into_iter().collect();
+    let note = |words: &[String], facts: fn(Words) -> Facts| {
+        (!words.is_empty()).then(|| Finding::new(Level::Note, facts(Words { words: words.to_vec() })))
+    };
+    findings.extend(note(&case.received.codings, Facts::Compressed));
+    findings.extend(note(&case.received.refused_cookies, Facts::Cookies));
+    findings
+}
+
+/// Of each status: responses of the fleet, and those with a field that is not what the backend wrote.
+fn fields(case: &Case) -> Option<Finding> {
+    let mut by_status: BTreeMap<u16, BTreeMap<Backend, (u64, u64)>> = BTreeMap::new();
+    let mut by_client: BTreeMap<(u16, u32), (u64, u64)> = BTreeMap::new();
+    let mut examples = Vec::new();
+    for entry in case.ledger.entries().filter(|entry| case.sample.contains(&entry.sequence)) {
+        let observation = entry.observation;
+        let whole = matches!(observation.sight, ClientOutcome::Answer);
+        if !whole || observation.answer().is_none() || !observation.backend.is_known() {
+            continue;
+        }
+        let hit = observation.flaw == Some(Flaw::Field);
+        if hit && examples.len() < SHOWN {
+            examples.push(entry.sequence);
+        }
+        let counts = by_status.entry(observation.status).or_default().entry(observation.backend).or_default();
+        *counts = (counts.0 + u64::from(hit), counts.1 + 1);
+        let counts = by_client.entry((observation.status, observation.client)).or_default();
+        *counts = (counts.0 + u64::from(hit), counts.1 + 1);
+    }
+    // Statuses that are never hit say nothing: a balancer may set fields of some alone.
+    by_status.retain(|_, backends| backends.values().any(|(hit, _)| *hit > 0));
+    by_client.retain(|(status, _), _| by_status.contains_key(status));
+    let sums = by_status.values().flat_map(BTreeMap::values);
+    let (changed, of) = sums.fold((0, 0), |sum, counts| (sum.0 + counts.0, sum.1 + counts.1));
+    if changed == 0 {
+        return None;
+    }
+    let is_whole = |counts: &(u64, u64)| counts.0 == 0 || counts.0 == counts.1;
+    let extent = if changed == of {
+        Extent::All
+    } else if case.varied && by_client.values().all(is_whole) {
+        Extent::Clients
+    } else if by_status.values().all(|backends| backends.values().all(is_whole)) {
+        Extent::Backends
+    } else {
+        Extent::Some
+    };
+    let mut deviations = case.received.deviations.clone();
+    deviations.sort_by_key(|it| std::cmp::Reverse(it.count));
+    // One that is made to all may be wanted; who reads the report decides.
+    let level = match extent {
+        Extent::All | Extent::Clients => Level::Note,
+        Extent::Backends | Extent::Some => Level::Fail,
+    };
+    let facts = Facts::ResponseFields(Fields { changed, of, extent, deviations });
+    Some(Finding::new(level, facts).shown_by(case.witnesses(&examples)))
+}
+
+/// In what the altered responses are wrong.
+pub(super) fn altered(case: &Case, requests: u64) -> Altered {
+    let mut flaws: BTreeMap<Option<Flaw>, u64> = BTreeMap::new();
+    let judged = case.ledger.entries().filter(|entry| entry.sequence >= case.judged);
+    for entry in judged.filter(|entry| entry.outcome == Outcome::Altered) {
+        *flaws.entry(entry.observation.flaw).or_default() += 1;
+    }
+    let malformed = flaws.keys().any(|flaw| matches!(flaw, Some(Flaw::Malformed(_))));
+    let name = |flaw: Option<Flaw>| flaw.unwrap_or(Flaw::Status).to_string();
+    let mut flaws: Vec<(String, u64)> = flaws.into_iter().map(|(flaw, count)| (name(flaw), count)).collect();
+    flaws.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    Altered { requests, of: case.tally.sent, flaws, malformed }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::facts::responses::Deviation;
+    use crate::rules::trial::Trial;
+    use http::Malformed;
+
+    fn of_rule(trial: &Trial, wanted: impl Fn(&Facts) -> bool) -> Option<Finding> {
+        trial.judge().into_iter().find(|finding| wanted(&finding.facts))
+    }
+
+    fn fields_of(trial: &Trial) -> Option<Finding> {
+        of_rule(trial, |facts| matches!(facts, Facts::ResponseFields(_)))
+    }
+
+    fn with_field_changed(requests: u16, hit: impl Fn(u16) -> bool) -> Trial {
+        let mut trial = Trial::new();
+        for turn in 0..requests {
+            trial.delivered(turn % 3, 200);
+            if hit(turn) {
+                trial.observations.last_mut().unwrap().flaw = Some(Flaw::Field);
+            }
+        }
+        trial.received.deviations.push(Deviation {
+            field: "Cache-Control".to_owned(),
+            written: Some("no-store".to_owned()),
+            received: vec!["public".to_owned()],
+            count: 1,
+            first: vec![0],
+        });
+        trial
+    }
+
+    #[test]
+    fn a_field_that_is_changed_in_all_responses_is_described_and_in_some_it_fails() {
+        assert_eq!(fields_of(&with_field_changed(90, |_| false)), None);
+        let all = fields_of(&with_field_changed(90, |_| true)).unwrap();
+        assert_eq!(all.level, Level::Note);
+        let some = fields_of(&with_field_changed(90, |turn| turn % 7 == 0)).unwrap();
+        let Facts::ResponseFields(facts) = &some.facts else { panic!("{some:?}") };
+        assert_eq!((some.level, facts.extent, facts.changed, facts.of), (Level::Fail, Extent::Some, 13, 90));
+        assert_eq!((facts.deviations.len(), some.witness.len()), (1, 3));
+        let one_backend = fields_of(&with_field_changed(90, |turn| turn % 3 == 1)).unwrap();
+        assert_eq!(one_backend.level, Level::Fail);
+        // Fields of another status are another matter.
+        let mut trial = with_field_changed(90, |_| true);
+        (0..9).for_each(|turn| trial.delivered(turn % 3, 404));
+        assert_eq!(fields_of(&trial).unwrap().level, Level::Note);
+    }
+
+    #[test]
+    fn altered_responses_say_in_what_they_are_wrong() {
+        let mut trial = Trial::new();
+        trial.healthy(90);
+        for _ in 0..3 {
+            trial.delivered(1, 200);
+            let last = trial.observations.last_mut().unwrap();
+            (last.sight, last.flaw) = (ClientOutcome::Altered, Some(Flaw::Malformed(Malformed::Surplus)));
+        }
+        let finding = of_rule(&trial, |facts| matches!(facts, Facts::Altered(_))).unwrap();
+        let Facts::Altered(facts) = &finding.facts else { panic!("{finding:?}") };
+        assert_eq!((finding.level, facts.requests, facts.malformed), (Level::Fail, 3, true));
+        assert_eq!(facts.flaws, [(Malformed::Surplus.to_string(), 3)]);
+    }
+
+    #[test]
+    fn cookies_that_are_not_kept_and_compression_are_notes() {
+        let mut trial = Trial::new();
+        trial.healthy(30);
+        let notes = |trial: &Trial| trial.judge().iter().filter(|finding| finding.level == Level::Note).count();
+        let before = notes(&trial);
+        trial.received.refused_cookies.push("SRV: it is Secure, and the URL is http://".to_owned());
+        trial.received.codings.push("gzip".to_owned());
+        assert_eq!(notes(&trial), before + 2);
+    }
+}

@@ -1,0 +1,81 @@
+//! The phrases of responses as they came.
+
+use verdict::facts::requests::Extent;
+use verdict::facts::responses::{Altered, Deviation, Fields, Words};
+use verdict::numbers::{count_of, grouped};
+
+use super::{Phrase, listed};
+
+pub(super) fn altered(facts: &Altered) -> Phrase {
+    let flaws: Vec<String> = facts.flaws.iter().map(|(flaw, _)| flaw.clone()).collect();
+    let how = if flaws.is_empty() { String::new() } else { format!(": {}", listed(&flaws)) };
+    let hint = if facts.malformed {
+        "the balancer, or a module of it, ends responses in the wrong place: clients read what is left over as the next \
+         response; check its version and what rewrites responses"
+    } else {
+        "something rewrites bodies or statuses (sub_filter, error_page, compression)"
+    };
+    let requests = if facts.requests == 1 { "1 request".to_owned() } else { count_of(facts.requests, "request") };
+    let lines = facts.flaws.iter().map(|(flaw, count)| format!("{}× {flaw}", grouped(*count))).collect();
+    Phrase::of(format!("{requests} got a response that is not what the backend wrote{how}"))
+        .because(lines)
+        .try_this(hint)
+}
+
+/// `Cache-Control: public instead of no-store`.
+fn clause(it: &Deviation) -> String {
+    let Deviation { field, written, received, .. } = it;
+    let name = if field == "status" { "status".to_owned() } else { field.clone() };
+    match (written, received.as_slice()) {
+        (None, []) => format!("{name} changed"),
+        (None, added) => format!("{name} added: {}", added.join(" | ")),
+        (Some(written), []) => format!("{name} lost: {written}"),
+        (Some(written), [only]) => format!("{name} changed: {only} instead of {written}"),
+        (Some(_), several) => format!("{name} doubled: {}", several.join(" | ")),
+    }
+}
+
+pub(super) fn fields(facts: &Fields) -> Phrase {
+    let whom = match facts.extent {
+        Extent::All => format!("all {}", count_of(facts.of, "response")),
+        Extent::Backends | Extent::Clients | Extent::Some => {
+            format!("{} of {}", grouped(facts.changed), count_of(facts.of, "response"))
+        }
+    };
+    let mut names: Vec<String> = facts.deviations.iter().map(|it| it.field.clone()).collect();
+    names.dedup();
+    let what = if names.is_empty() { "header fields".to_owned() } else { format!("header {}", listed(&names)) };
+    let mut lines: Vec<String> =
+        facts.deviations.iter().map(|it| format!("{} ({}×)", clause(it), grouped(it.count))).collect();
+    lines.push(
+        match facts.extent {
+            Extent::All => "it hits all responses: a setting of the balancer",
+            Extent::Backends => "it hits all responses of some backends, and none of others",
+            Extent::Clients => "it hits some clients' responses",
+            Extent::Some => "it hits some responses and not others that are alike",
+        }
+        .to_owned(),
+    );
+    let cacheable = facts.deviations.iter().any(|it| it.field.eq_ignore_ascii_case("cache-control"));
+    let hint = if cacheable {
+        "backends forbid caching (no-store): a page of one client can now be kept and given to another; NGINX expires and \
+         add_header, HAProxy http-response set-header, Traefik and Caddy headers"
+    } else {
+        "NGINX add_header and proxy_hide_header, HAProxy http-response set-header, Envoy response_headers_to_add, Traefik and \
+         Caddy headers"
+    };
+    Phrase::of(format!("{what} of {whom} is not what the backend wrote")).because(lines).try_this(hint)
+}
+
+pub(super) fn compressed(facts: &Words) -> Phrase {
+    Phrase::of(format!(
+        "responses are compressed on the way ({}); they are compared with what backends wrote after decompression",
+        listed(&facts.words)
+    ))
+}
+
+pub(super) fn cookies(facts: &Words) -> Phrase {
+    Phrase::of("browsers do not keep a cookie that was set, or never send it back".to_owned())
+        .because(facts.words.clone())
+        .try_this("change the attribute in the balancer's configuration, or use https:// where it is Secure")
+}
