@@ -93,12 +93,20 @@ async fn experiment(session: &mut Session<'_>, members: Option<usize>) -> Result
         Experiments::For(budget) => budget,
         Experiments::Off => Duration::ZERO,
     };
+    let ours = session.identity.is_fleet();
+    if !ours && !budget.is_zero() {
+        session.watch.announce(&format!(
+            "experiments: up to {} s of your own requests, with headers and cookies that differ; --no-experiments leaves them out",
+            budget.as_secs()
+        ));
+    }
     let setting = Setting {
         members,
-        can_hold: session.identity.is_fleet(),
+        keeps_path: !ours,
+        can_hold: ours,
         headers: session.plan.key_headers.clone(),
         cookies: session.plan.key_cookies.clone(),
-        has_body: session.identity.is_fleet() && session.plan.bodies.iter().any(|body| body.len() > 1),
+        has_body: ours && session.plan.bodies.iter().any(|body| body.len() > 1),
         rate: session.plan.rate,
         requests: session.plan.budget.map(|budget| budget / 2),
         is_followed: session.plan.scenario.steps.is_empty(),

@@ -16,10 +16,10 @@ pub struct RateLimit {
     pub status: u16,
     /// How often it did.
     pub refused: u64,
-    /// Requests that passed, per second.
-    pub passed: f64,
-    /// Requests that were sent, per second.
-    pub sent: f64,
+    /// Requests that passed, per second; null if the sample is too short or too unsteady to say.
+    pub passed: Option<f64>,
+    /// Requests that were sent, per second; null likewise.
+    pub sent: Option<f64>,
 }
 
 /// Slices in which as much must have passed; the first one is left out, for a limit may allow a burst.
@@ -38,37 +38,49 @@ impl RateLimit {
             (_, Some(false)) | (503, None) => return None,
             _ => {}
         }
-        let entries = || ledger.entries().filter(|entry| sample.contains(&entry.sequence));
-        let sent = |entry: &Entry| entry.observation.sent();
-        let (first, last) = (entries().map(|it| sent(&it)).min()?, entries().map(|it| sent(&it)).max()?);
-        let length = last.since(first).as_secs_f64() / SLICES as f64;
-        if length < 0.02 {
-            return None;
+        let refused = ledger.entries().filter(|entry| sample.contains(&entry.sequence) && is_refused(entry, status));
+        let refused = refused.count() as u64;
+        let estimate = estimate(ledger, sample, status);
+        // A status of 429 says what it means; where much else is meant by it, only the figure shows a limit.
+        match (estimate, status) {
+            (Some((passed, sent)), _) => Some(RateLimit { status, refused, passed: Some(passed), sent: Some(sent) }),
+            (None, 429) => Some(RateLimit { status, refused, passed: None, sent: None }),
+            (None, _) => None,
         }
-        let slice = |at: Moment| ((at.since(first).as_secs_f64() / length) as usize).min(SLICES - 1);
-        let mut passed = [0u64; SLICES];
-        let mut refused = [0u64; SLICES];
-        for entry in entries() {
-            let counts = if is_refused(&entry, status) { &mut refused } else { &mut passed };
-            counts[slice(sent(&entry))] += 1;
-        }
-        let mut rates: Vec<f64> = passed[1..].iter().map(|count| *count as f64 / length).collect();
-        rates.sort_by(f64::total_cmp);
-        let median = rates[rates.len() / 2];
-        let chance = 4.0 * (median * length).sqrt() / length;
-        let steady = rates.iter().all(|rate| (rate - median).abs() <= (median * SPREAD).max(chance));
-        let total: u64 = refused.iter().sum();
-        let sent = sample.len() as f64 / last.since(first).as_secs_f64();
-        let everywhere = refused[1..].iter().all(|count| *count > 0);
-        (steady && everywhere && median > 0.0).then_some(RateLimit { status, refused: total, passed: median, sent })
     }
 
     /// A rate that stays below it, in two digits.
-    pub fn suggested(&self) -> f64 {
-        let below = self.passed * 0.8;
+    pub fn suggested(&self) -> Option<f64> {
+        let below = self.passed? * 0.8;
         let digit = 10f64.powf(below.log10().floor() - 1.0);
-        ((below / digit).floor() * digit).max(digit)
+        Some(((below / digit).floor() * digit).max(digit))
     }
+}
+
+/// Requests per second that passed and that were sent, if as many passed all the time.
+fn estimate(ledger: &Ledger, sample: Range<u32>, status: u16) -> Option<(f64, f64)> {
+    let entries = || ledger.entries().filter(|entry| sample.contains(&entry.sequence));
+    let sent = |entry: &Entry| entry.observation.sent();
+    let (first, last) = (entries().map(|it| sent(&it)).min()?, entries().map(|it| sent(&it)).max()?);
+    let length = last.since(first).as_secs_f64() / SLICES as f64;
+    if length < 0.02 {
+        return None;
+    }
+    let slice = |at: Moment| ((at.since(first).as_secs_f64() / length) as usize).min(SLICES - 1);
+    let mut passed = [0u64; SLICES];
+    let mut refused = [0u64; SLICES];
+    for entry in entries() {
+        let counts = if is_refused(&entry, status) { &mut refused } else { &mut passed };
+        counts[slice(sent(&entry))] += 1;
+    }
+    let mut rates: Vec<f64> = passed[1..].iter().map(|count| *count as f64 / length).collect();
+    rates.sort_by(f64::total_cmp);
+    let median = rates[rates.len() / 2];
+    let chance = 4.0 * (median * length).sqrt() / length;
+    let steady = rates.iter().all(|rate| (rate - median).abs() <= (median * SPREAD).max(chance));
+    let sent = sample.len() as f64 / last.since(first).as_secs_f64();
+    let everywhere = refused[1..].iter().all(|count| *count > 0);
+    (steady && everywhere && median > 0.0).then_some((median, sent))
 }
 
 /// The status with which the balancer refuses, if it refuses with one that limits use, often.
@@ -130,8 +142,8 @@ mod tests {
     fn as_much_passes_as_the_limit_allows() {
         let (ledger, sample) = limited(429);
         let limit = RateLimit::of(&ledger, sample, None).unwrap();
-        assert!((95.0..105.0).contains(&limit.passed) && limit.sent > 9_000.0, "{limit:?}");
-        assert!((75.0..=80.0).contains(&limit.suggested()), "{}", limit.suggested());
+        assert!((95.0..105.0).contains(&limit.passed.unwrap()) && limit.sent.unwrap() > 9_000.0, "{limit:?}");
+        assert!((75.0..=80.0).contains(&limit.suggested().unwrap()), "{limit:?}");
     }
 
     #[test]
@@ -143,9 +155,16 @@ mod tests {
     }
 
     #[test]
+    fn too_many_requests_is_a_limit_even_where_it_cannot_be_measured() {
+        let (ledger, sample) = ledger(|at| if at > 1_000_000_000 { 429 } else { 200 });
+        let limit = RateLimit::of(&ledger, sample, None).unwrap();
+        assert_eq!((limit.status, limit.passed, limit.suggested()), (429, None, None));
+    }
+
+    #[test]
     fn an_outage_or_a_few_refusals_are_no_limit() {
-        let outage = ledger(|at| if at > 1_000_000_000 { 429 } else { 200 });
-        assert_eq!(RateLimit::of(&outage.0, outage.1, None), None);
+        let outage = ledger(|at| if at > 1_000_000_000 { 503 } else { 200 });
+        assert_eq!(RateLimit::of(&outage.0, outage.1, Some(true)), None);
         let few = ledger(|at| if at % 20_000_000 == 0 { 429 } else { 200 });
         assert_eq!(RateLimit::of(&few.0, few.1, None), None);
         let none = ledger(|_| 200);

@@ -20,14 +20,14 @@ pub(super) fn records(facts: &records::Facts) -> Phrase {
 
 pub(super) fn rate_limit(facts: &limit::Facts) -> Phrase {
     let rate = |rate: f64| grouped(rate.round() as u64);
-    Phrase::of(format!(
-        "a rate limit of about {}/s: {} got {}, sent at {}/s",
-        rate(facts.passed),
-        count_of(facts.refused, "request"),
-        facts.status,
-        rate(facts.sent)
-    ))
-    .try_this(format!("stay below it with --rate {}", facts.suggested()))
+    let refused = format!("{} got {}", count_of(facts.refused, "request"), facts.status);
+    match (facts.passed, facts.sent, facts.suggested()) {
+        (Some(passed), Some(sent), Some(suggested)) => {
+            Phrase::of(format!("a rate limit of about {}/s: {refused}, sent at {}/s", rate(passed), rate(sent)))
+                .try_this(format!("stay below it with --rate {suggested}"))
+        }
+        _ => Phrase::of(format!("a rate limit: {refused}")).try_this("stay below it with --rate"),
+    }
 }
 
 pub(super) fn account(facts: &Facts) -> Phrase {

@@ -77,6 +77,8 @@ pub struct Setting {
     pub members: Option<usize>,
     /// Whether backends can be asked to take their time.
     pub can_hold: bool,
+    /// Whether requests keep the user's path: backends that are not ours may do anything at another one.
+    pub keeps_path: bool,
     /// Headers that the balancer might key on, besides the usual ones.
     pub headers: Vec<String>,
     /// Cookies likewise.
@@ -275,7 +277,9 @@ impl Lab<'_> {
                 let host = self.trial(VALUES, |value| from(0, value as u8 + 1));
                 self.evidence.keys.push((Key::Host, host));
             }
-            if self.affordable(needed, 0.9) < needed {
+            if self.setting.keeps_path {
+                self.evidence.missing.push(Missing::Path(Why::NotOurs));
+            } else if self.affordable(needed, 0.9) < needed {
                 self.evidence.missing.push(Missing::Path(self.why_not()));
             } else {
                 let path = self.trial(VALUES, |value| Request { path: Some(value), ..Request::default() });
