@@ -54,6 +54,7 @@ fn test() -> Test {
         bound: Some(4.0),
         chi_square: None,
         p: None,
+        ln_e: None,
         false_alarm: 0.0,
         detects: 0.0013,
     }
@@ -100,6 +101,7 @@ pub fn passing() -> Check {
         count,
         share: count as f64 / 3000.0,
         expected: Some(1.0 / 3.0),
+        interval: None,
     };
     Check {
         name: None,
@@ -194,7 +196,14 @@ pub fn failing() -> Check {
     check.account.outcomes.push(OutcomeCount { outcome: Outcome::Duplicated, count: 2, examples });
     let repeated = Facts::Repeated(account::Repeated { requests: 2, method: "POST".to_owned() });
     check.findings.insert(0, Finding::new(Level::Fail, repeated).shown_by(vec![posted_twice()]));
-    let few = Facts::Stickiness(stickiness::Facts { clients: 7, later: 30, left: 0 });
+    let few = Facts::Stickiness(stickiness::Facts {
+        clients: 7,
+        later: 30,
+        left: 0,
+        left_alive: 0,
+        left_gone: 0,
+        is_backend_away: false,
+    });
     check.findings.push(Finding::new(Level::Inconclusive, few));
     check
 }

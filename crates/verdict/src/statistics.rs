@@ -132,6 +132,62 @@ pub fn needs(tolerance: f64, probabilities: &[f64], level: f64) -> u64 {
     (n * 1.05).ceil() as u64
 }
 
+/// ln of an e-process against draws with given probabilities: at no time, however often one looks, does it exceed ln(1/α) with a
+/// probability of more than α if the draws are such (Ville's inequality 1939; Robbins 1970; Ramdas, Grünwald, Vovk and Shafer 2023,
+/// "Game-theoretic statistics and safe anytime-valid inference"). It is a mixture of two bets: on any other shares alike (Dirichlet, all
+/// parameters 1), and on twice the share of the smallest, the error that is feared of a canary.
+pub fn ln_e_value(counts: &[u64], probabilities: &[f64]) -> f64 {
+    if counts.iter().zip(probabilities).any(|(count, p)| *count > 0 && *p <= 0.0) {
+        return f64::INFINITY;
+    }
+    let cells: Vec<(f64, f64)> =
+        counts.iter().zip(probabilities).filter(|(_, p)| **p > 0.0).map(|(count, p)| (*count as f64, *p)).collect();
+    let (k, n) = (cells.len() as f64, cells.iter().map(|(count, _)| count).sum::<f64>());
+    if k < 2.0 {
+        return 0.0;
+    }
+    let null: f64 = cells.iter().map(|(count, p)| count * p.ln()).sum();
+    let any = ln_gamma(k) - ln_gamma(k + n) + cells.iter().map(|(count, _)| ln_gamma(count + 1.0)).sum::<f64>() - null;
+    let smallest = cells.iter().map(|(_, p)| *p).fold(1.0, f64::min);
+    let least: Vec<&(f64, f64)> = cells.iter().filter(|(_, p)| *p == smallest).collect();
+    let bets = least.iter().filter(|_| smallest < 0.5).map(|(count, p)| {
+        let rest = n - count;
+        count * 2f64.ln() + rest * ((1.0 - 2.0 * p) / (1.0 - p)).ln()
+    });
+    let doubled = ln_mean(&bets.collect::<Vec<f64>>());
+    ln_mean(&[any, doubled.unwrap_or(any)]).unwrap_or(0.0)
+}
+
+/// ln of the mean of exponentials.
+fn ln_mean(values: &[f64]) -> Option<f64> {
+    let most = values.iter().copied().reduce(f64::max)?;
+    let sum: f64 = values.iter().map(|value| (value - most).exp()).sum();
+    Some(most + (sum / values.len() as f64).ln())
+}
+
+/// From where to where a share lies with a probability of 1 − α, whenever one looks: the shares that [`ln_e_value`]'s first bet, on two
+/// cells, does not exclude.
+pub fn confidence_sequence(x: u64, n: u64, alpha: f64) -> (f64, f64) {
+    let limit = -alpha.ln();
+    let excluded = |p: f64| {
+        let (x, rest) = (x as f64, (n - x) as f64);
+        let null = if x > 0.0 { x * p.ln() } else { 0.0 } + if rest > 0.0 { rest * (1.0 - p).ln() } else { 0.0 };
+        ln_gamma(x + 1.0) + ln_gamma(rest + 1.0) - ln_gamma(n as f64 + 2.0) - null > limit
+    };
+    let centre = (x as f64 / n.max(1) as f64).clamp(1e-9, 1.0 - 1e-9);
+    let search = |mut inside: f64, mut outside: f64| {
+        if !excluded(outside) {
+            return outside;
+        }
+        for _ in 0..50 {
+            let middle = f64::midpoint(inside, outside);
+            if excluded(middle) { outside = middle } else { inside = middle }
+        }
+        outside
+    };
+    (search(centre, 1e-12), search(centre, 1.0 - 1e-12))
+}
+
 /// How evenly draws follow each other: the counts in blocks of equal length against those of independent draws.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Dispersion {
@@ -210,6 +266,81 @@ mod tests {
     #[test]
     fn what_should_get_nothing_and_gets_something_is_impossible() {
         assert_eq!(multinomial(&[500, 500, 1], &[0.5, 0.5, 0.0], 0.0).p, 0.0);
+    }
+
+    /// xorshift64*
+    fn draws(mut state: u64) -> impl FnMut() -> f64 {
+        state = state.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        move || {
+            state ^= state >> 12;
+            state ^= state << 25;
+            state ^= state >> 27;
+            (state.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 11) as f64 / (1u64 << 53) as f64
+        }
+    }
+
+    /// After how many draws with these shares it is certain that they are not the expected ones.
+    fn certain_after(seed: u64, truth: &[f64], expected: &[f64], most: u64) -> u64 {
+        let mut draw = draws(seed);
+        let mut counts = vec![0; truth.len()];
+        for n in 1..=most {
+            let (mut cell, mut left) = (0, draw());
+            while cell + 1 < truth.len() && left >= truth[cell] {
+                left -= truth[cell];
+                cell += 1;
+            }
+            counts[cell] += 1;
+            if ln_e_value(&counts, expected) >= -2e-7f64.ln() {
+                return n;
+            }
+        }
+        most + 1
+    }
+
+    fn percentile_95(truth: &[f64], expected: &[f64]) -> u64 {
+        let mut after: Vec<u64> = (1..=400).map(|seed| certain_after(seed, truth, expected, 2_000)).collect();
+        after.sort_unstable();
+        after[after.len() * 95 / 100]
+    }
+
+    #[test]
+    fn what_is_wrong_is_certain_soon() {
+        let even = [1.0 / 3.0; 3];
+        assert!(certain_after(1, &[1.0, 0.0, 0.0], &even, 100) <= 25);
+        let unreached = percentile_95(&[0.5, 0.5, 0.0], &even);
+        assert!(unreached <= 60, "{unreached}");
+        let canary = percentile_95(&[0.6, 0.4], &[0.8, 0.2]);
+        assert!(canary <= 270, "{canary}");
+    }
+
+    #[test]
+    fn however_often_one_looks_what_is_right_is_not_accused() {
+        for expected in [vec![1.0 / 3.0; 3], vec![0.8, 0.2], vec![0.1; 10], vec![5.0 / 7.0, 1.0 / 7.0, 1.0 / 7.0]] {
+            let mut draw = draws(7);
+            let mut highest = f64::NEG_INFINITY;
+            for _ in 0..60 {
+                let mut counts = vec![0; expected.len()];
+                for _ in 0..500 {
+                    let (mut cell, mut left) = (0, draw());
+                    while cell + 1 < expected.len() && left >= expected[cell] {
+                        left -= expected[cell];
+                        cell += 1;
+                    }
+                    counts[cell] += 1;
+                    highest = highest.max(ln_e_value(&counts, &expected));
+                }
+            }
+            // Of 60 runs none should exceed 1,000, by Ville's inequality with a probability of 94 %.
+            assert!(highest < 1000f64.ln(), "{expected:?}: {highest}");
+        }
+    }
+
+    #[test]
+    fn a_share_lies_in_its_confidence_sequence() {
+        let (low, high) = confidence_sequence(330, 1000, 1e-3);
+        assert!(low < 0.30 && low > 0.25 && high > 0.36 && high < 0.42, "{low} {high}");
+        assert_eq!(confidence_sequence(0, 0, 1e-3), (1e-12, 1.0 - 1e-12));
+        assert!(confidence_sequence(0, 1000, 1e-3).1 < 0.02);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::time::Duration;
 
 use crate::Moment;
 use crate::ledger::{Entry, Ledger};
@@ -57,6 +58,12 @@ pub struct Pins {
     pub later: u64,
     /// Of those, the ones that went elsewhere than that answer had come from.
     pub left: u64,
+    /// Of these, the ones whose backend went on getting requests at that time: it was there, and was left all the same.
+    pub left_alive: u64,
+    /// Of these, the ones whose backend got nothing any more: it was gone. What was left at the very end is in neither.
+    pub left_gone: u64,
+    /// What is told apart at the end: the backend that was left, when, and by which request.
+    moves: Vec<(Backend, Moment, u32)>,
     /// The first of them.
     pub examples: Vec<u32>,
 }
@@ -64,6 +71,12 @@ pub struct Pins {
 /// Requests of an outcome that are shown.
 const EXAMPLES: usize = 3;
 const PICKS: usize = 1_000_000;
+/// Moves of clients that are looked at.
+const MOVES: usize = 100_000;
+/// A backend that left its balancer gets nothing more from then on, but for what was under way.
+const SETTLED: Duration = Duration::from_millis(100);
+/// One that is there gets something within that time, or it does not say.
+const SOON: Duration = Duration::from_millis(600);
 /// Of these those that arrived first are among the first that were sent.
 const FIRST: usize = 2_000;
 
@@ -88,6 +101,7 @@ impl Tally {
             }
             tally.pins.count(&entry, &mut clients);
         }
+        tally.pins.tell_apart(ledger);
         order.sort_by_key(|(at, _)| *at);
         tally.order = order.into_iter().map(|(_, backend)| backend).collect();
         tally
@@ -133,6 +147,26 @@ impl Tally {
 }
 
 impl Pins {
+    /// Who left a backend that was there: it got another request soon afterwards, as it had before.
+    fn tell_apart(&mut self, ledger: &Ledger) {
+        let moves = std::mem::take(&mut self.moves);
+        if moves.is_empty() {
+            return;
+        }
+        let mut received: Vec<(Backend, Moment)> =
+            ledger.arrivals().iter().map(|arrival| (arrival.backend, arrival.received)).collect();
+        received.sort_unstable();
+        let lives = |backend: Backend, at: Moment| {
+            let next = received.partition_point(|known| *known <= (backend, at.after(SETTLED)));
+            received.get(next).is_some_and(|(it, when)| *it == backend && *when <= at.after(SOON))
+        };
+        let last = received.iter().map(|(_, when)| *when).max().unwrap_or(Moment(0));
+        let (alive, other): (Vec<_>, Vec<_>) = moves.into_iter().partition(|(backend, at, _)| lives(*backend, *at));
+        self.left_gone = other.iter().filter(|(_, at, _)| at.after(SOON) < last).count() as u64;
+        self.left_alive = alive.len() as u64;
+        self.examples = alive.iter().chain(&other).take(EXAMPLES).map(|(_, _, sequence)| *sequence).collect();
+    }
+
     fn count(&mut self, entry: &Entry, clients: &mut Vec<Option<(Backend, Moment)>>) {
         let observation = entry.observation;
         if !observation.backend.is_known() || matches!(entry.outcome, Outcome::Stale | Outcome::Swapped) {
@@ -152,10 +186,12 @@ impl Pins {
             Some((_, since)) if observation.sent() < since => {}
             Some((pinned, _)) => {
                 self.later += 1;
-                if pinned != observation.backend {
+                // One that its backend failed was selected for it all the same.
+                let tried = entry.attempts.first().is_some_and(|first| first.backend == pinned);
+                if pinned != observation.backend && !tried {
                     self.left += 1;
-                    if self.examples.len() < EXAMPLES {
-                        self.examples.push(entry.sequence);
+                    if self.moves.len() < MOVES {
+                        self.moves.push((pinned, observation.sent(), entry.sequence));
                     }
                 }
             }

@@ -33,7 +33,7 @@ pub(crate) fn load(session: &Session, inference: &Inference, first: u64) -> Resu
     let shares = plan.expectations.shares(&session.ready()).unwrap_or_default();
     let needed = match shares.len() {
         0 | 1 => 10_000,
-        _ => needs(plan.expectations.tolerance - plan.expectations.margin, &shares, FALSE_ALARM),
+        _ => needs(plan.expectations.tolerance_of(&shares) - plan.expectations.margin, &shares, FALSE_ALARM / 2.0),
     };
     let (requests, duration) = match (plan.requests, plan.duration, has_scenario) {
         (None, None, true) => (None, Some(duration_of(&plan.scenario))),

@@ -1,6 +1,6 @@
 //! The phrases of how the balancer selects: shares, reach, backups, algorithm, affinity.
 
-use verdict::facts::shares::Conclusion;
+use verdict::facts::shares::{Conclusion, Unproven};
 use verdict::facts::{algorithm, backups, identity, reach, shares, stickiness};
 use verdict::finding::Level;
 use verdict::numbers::{count_of, grouped, percent};
@@ -45,7 +45,11 @@ pub(super) fn shares(facts: &shares::Facts, level: Level) -> Phrase {
         Conclusion::AsExpected => {
             let deviation = facts.widest.as_ref().map_or(0.0, |row| row.share - row.expected.unwrap_or_default());
             let expected = &facts.expected;
-            Phrase::of(format!("shares are {expected}: largest deviation {:.2} pp", deviation.abs() * 100.0))
+            let interval = facts.widest.as_ref().and_then(|row| Some((&row.backend, row.interval?)));
+            let interval = interval.map_or_else(String::new, |(backend, (low, high))| {
+                format!("; {backend}'s share is in {}–{} (99.9 % confidence)", percent(low), percent(high))
+            });
+            Phrase::of(format!("shares are {expected}: largest deviation {:.2} pp{interval}", deviation.abs() * 100.0))
         }
         Conclusion::Deviates => {
             let hint = match &facts.seen_weights {
@@ -58,10 +62,14 @@ pub(super) fn shares(facts: &shares::Facts, level: Level) -> Phrase {
         }
         Conclusion::Disturbed => Phrase::of(format!("{widest}, while backends failed: a failing backend gets less"))
             .try_this("repeat the check with healthy backends"),
-        Conclusion::TooFew => {
-            Phrase::of(format!("too few {unit}: {} detect deviations ≥ {detects:.1} pp", grouped(facts.total)))
-                .try_this("leave out -n and --duration, and the check sends what --tolerance needs")
-        }
+        Conclusion::TooFew => Phrase::of(format!(
+            "too few {unit}: {} detect deviations ≥ {detects:.1} pp",
+            grouped(facts.total)
+        ))
+        .try_this(
+            "send more (a larger -n, more connections with -c, a longer --duration), or accept a coarser --tolerance",
+        ),
+        Conclusion::Unproven(why) => unproven(facts, *why, &widest),
         Conclusion::NotPromised => {
             Phrase::of(format!("shares of {unit} are not judged: {} guarantees none", facts.algorithm))
         }
@@ -74,6 +82,31 @@ pub(super) fn shares(facts: &shares::Facts, level: Level) -> Phrase {
     match &facts.test {
         Some(test) if level > Level::Pass => phrase.because(vec![test_result(test, facts.total, unit)]),
         _ => phrase,
+    }
+}
+
+/// What is not even, why that proves nothing, and what would decide.
+fn unproven(facts: &shares::Facts, why: Unproven, widest: &str) -> Phrase {
+    let algorithm = &facts.algorithm;
+    match why {
+        Unproven::Algorithm => {
+            Phrase::of(format!("shares are not even: {widest}; the algorithm is not known, so none are promised"))
+                .try_this("use --expect even to require even shares, or --expect with the algorithm's name")
+        }
+        Unproven::Ring => Phrase::of(format!(
+            "shares are not even: {widest}; selection that draws from a hash ring ({algorithm}) has uneven arcs by design"
+        ))
+        .try_this("HAProxy's `random` does so; use --expect even to require even shares all the same"),
+        Unproven::Weights => Phrase::of(format!("{algorithm}: nobody said which weights are meant")).try_this(
+            match &facts.seen_weights {
+                Some(weights) => format!("if these are meant, use --expect {weights}; otherwise --expect even"),
+                None => "use --expect 5:1:1 or --expect even".to_owned(),
+            },
+        ),
+        Unproven::Unit => Phrase::of(format!(
+            "shares of requests are not even: {widest}; whether connections or requests are balanced is not known"
+        ))
+        .try_this("use --new-connections, or give the experiments more time with --experiments-for"),
     }
 }
 
@@ -108,7 +141,12 @@ pub(super) fn reach(facts: &reach::Facts) -> Phrase {
     let (draws, unit) = (grouped(facts.draws), facts.unit.name());
     Phrase::of(format!("{} {verb} ready and never got a request", listed(&facts.missed)))
         .because(vec![format!("{draws} {unit}; probability that chance alone misses one: {chance}")])
-        .try_this(if facts.only_one {
+        .try_this(if facts.only_one && !facts.is_promised {
+            "everything went to one backend: either the balancer does not use the others (in the upstream? `backup` or `down`?), or \
+             something that was not varied decides: --key-header NAME tries a header, --expect even requires all"
+        } else if !facts.is_promised {
+            "if it is meant to get nothing, use --expect backup:NAME; if all are to get something, --expect even"
+        } else if facts.only_one {
             "everything went to one backend: check that the others are in the upstream, not `backup` or `down`"
         } else {
             "check its address in the balancer's configuration, and that the running configuration has it (reload)"
@@ -149,9 +187,16 @@ pub(super) fn stickiness(facts: &stickiness::Facts, level: Level) -> Phrase {
     if facts.left > 0 {
         let share = facts.left as f64 / facts.later.max(1) as f64;
         let left = count_of(facts.left, "time");
-        return Phrase::of(format!("clients left their backend {left} in {later} ({})", percent(share))).try_this(
-            "check for a second cookie, several balancers without a shared secret, and health checks that flap",
-        );
+        let alive = match (facts.left_alive, facts.is_backend_away) {
+            (0, _) if facts.left_gone == facts.left => "; each time it was gone".to_owned(),
+            (0, _) => String::new(),
+            (alive, _) if alive == facts.left => "; each time it was up and got other requests".to_owned(),
+            (alive, _) => format!("; {} it was up and got other requests", count_of(alive, "time")),
+        };
+        return Phrase::of(format!("clients left their backend {left} in {later} ({}){alive}", percent(share)))
+            .try_this(
+                "check for a second cookie, several balancers without a shared secret, and health checks that flap",
+            );
     }
     let phrase = Phrase::of(format!("{} stayed with their backends in {later}", count_of(facts.clients, "client")));
     if level < Level::Inconclusive {

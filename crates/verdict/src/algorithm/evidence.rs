@@ -152,8 +152,8 @@ pub enum Why {
     Impossible,
     /// Backends are not ours and cannot be asked to take their time.
     NotOurs,
-    /// A request that was to be held in flight was answered at once.
-    NotHeld,
+    /// The balancer closes each connection after its request, so both are the same.
+    NotKept,
 }
 
 /// An experiment that is missing: what it would have shown is not known.
@@ -166,8 +166,8 @@ pub enum Missing {
         /// The reason.
         why: Why,
     },
-    /// Whether connections are balanced, or requests: the balancer did not keep connections.
-    Connections,
+    /// Whether connections are balanced, or requests.
+    Connections(Why),
     /// Source addresses.
     Source(Why),
     /// Paths.

@@ -245,8 +245,11 @@ impl Lab<'_> {
                 }
             }
         }
-        if reused < CONNECTIONS {
-            self.evidence.missing.push(Missing::Connections);
+        let sent: usize = rows.iter().map(Vec::len).sum();
+        if sent < CONNECTIONS * 2 && reused > 0 || sent == 0 {
+            self.evidence.missing.push(Missing::Connections(Why::NoTime));
+        } else if reused < CONNECTIONS {
+            self.evidence.missing.push(Missing::Connections(Why::NotKept));
         }
         self.evidence.connections = Trial { rows };
     }
@@ -592,7 +595,7 @@ impl Lab<'_> {
     fn miss_all(&mut self, why: Why) {
         self.evidence.missing = vec![
             Missing::Order { sent: 0, why },
-            Missing::Connections,
+            Missing::Connections(Why::NoTime),
             Missing::Source(why),
             Missing::Path(why),
             Missing::Header(why),

@@ -51,6 +51,18 @@ enum Load {
     Unknown,
 }
 
+impl Inference {
+    /// The name, if it is certain: nothing else fits.
+    pub fn certain(&self) -> Option<Algorithm> {
+        self.kind.filter(|_| self.or.is_empty())
+    }
+
+    /// Everything that it may be; empty if that could be anything.
+    pub fn candidates(&self) -> Vec<Algorithm> {
+        self.kind.into_iter().chain(self.or.iter().copied()).collect()
+    }
+}
+
 impl Evidence {
     /// Names the algorithm. `names` are those of the backends.
     pub fn infer(&self, names: &[String]) -> Inference {
@@ -59,7 +71,7 @@ impl Evidence {
             or: Vec::new(),
             label: "none that is known here".to_owned(),
             per_connection: false,
-            is_unit_known: !self.missing.contains(&Missing::Connections),
+            is_unit_known: !self.missing.contains(&Missing::Connections(Why::NoTime)),
             key: None,
             turns: None,
             weights: Vec::new(),
@@ -177,7 +189,7 @@ impl Evidence {
             Missing::Cookie(_) => vec![Algorithm::Cookie],
             Missing::Jar(_) => vec![Algorithm::Sticky],
             Missing::Load(_) => vec![Algorithm::LeastConnections],
-            Missing::Order { .. } | Missing::Connections => Vec::new(),
+            Missing::Order { .. } | Missing::Connections(_) => Vec::new(),
         };
         self.missing.iter().flat_map(open).collect()
     }
@@ -652,11 +664,11 @@ fn describe_missing(missing: Missing) -> String {
         Why::Cached => "a cache, or the balancer itself, gave the responses",
         Why::Impossible => "the balancer is not on this machine",
         Why::NotOurs => "the backends are not ours and cannot be asked to take their time",
-        Why::NotHeld => "no request could be held in flight",
+        Why::NotKept => "the balancer does not keep connections",
     };
     match missing {
         Missing::Order { sent, why } => format!("order: only {sent} requests: {}", because(why)),
-        Missing::Connections => "connections or requests: not tried, the balancer does not keep connections".to_owned(),
+        Missing::Connections(why) => format!("connections or requests: not tried: {}", because(why)),
         Missing::Source(why) => format!("source addresses: not tried: {}", because(why)),
         Missing::Path(why) => format!("paths: not tried: {}", because(why)),
         Missing::Body(why) => format!("bodies: not tried: {}", because(why)),

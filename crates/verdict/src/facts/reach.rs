@@ -23,10 +23,13 @@ pub struct Facts {
     pub chance: f64,
     /// Whether one backend got everything.
     pub only_one: bool,
+    /// Whether the algorithm, or the user, makes it certain that each should get something.
+    pub is_promised: bool,
 }
 
 pub(crate) const REACH: Description = Description {
     requires: "every backend that is ready gets requests",
-    sound: "level 4e-8: it fails if chance alone would miss a backend less often than that",
+    sound: "it fails only where --expect requires shares, or where the algorithm for certain gives something to each; level 4e-8 for draws, \
+            of which half the expected share is granted to hash rings; for rotations by construction",
     source: None,
 };

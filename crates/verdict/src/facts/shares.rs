@@ -16,6 +16,9 @@ pub struct Share {
     pub share: f64,
     /// Of all, 0 to 1; null if nothing is expected.
     pub expected: Option<f64>,
+    /// From where to where the true share lies with a probability of 99.9 %, however often one looked; null for what is no draw.
+    #[serde(default)]
+    pub interval: Option<(f64, f64)>,
 }
 
 /// What is counted for the shares.
@@ -53,6 +56,9 @@ pub struct Test {
     pub chi_square: Option<f64>,
     /// p value; null for those that are not statistical.
     pub p: Option<f64>,
+    /// ln of the e-value, which holds however often one looks; null for those that are not statistical.
+    #[serde(default)]
+    pub ln_e: Option<f64>,
     /// False-positive rate, 0 to 1.
     pub false_alarm: f64,
     /// The smallest deviation of a share, 0 to 1, that it detects with a probability of 99.9 %.
@@ -103,6 +109,8 @@ pub enum Conclusion {
     Deviates,
     /// They are not, and backends failed meanwhile, which moves shares.
     Disturbed,
+    /// They are not even, and that is not proven to be wrong.
+    Unproven(Unproven),
     /// The sample is too small to detect the deviation of `--tolerance`.
     TooFew,
     /// The algorithm promises no shares, so none are expected.
@@ -113,9 +121,25 @@ pub enum Conclusion {
     Misfit(String),
 }
 
+/// Why uneven shares are not held against a balancer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Unproven {
+    /// The algorithm is not known for certain: it may be one that promises no shares.
+    Algorithm,
+    /// Random selection from a hash ring, whose arcs differ by design, looks like that.
+    Ring,
+    /// A rotation with weights, and nobody said which weights are meant.
+    Weights,
+    /// Whether connections are balanced or requests is not known.
+    Unit,
+}
+
 pub(crate) const SHARES: Description = Description {
     requires: "each backend gets the share that its weight says",
-    sound: "round robin: by construction, a rotation is never more than its own period off; random: level 4e-7 (exact binomial with \
-            Bonferroni's correction, Pearson's χ²); other algorithms promise no shares and are not judged without --expect",
+    sound: "it fails only where --expect requires the shares, or where the algorithm is round robin for certain; round robin: by \
+            construction, a rotation is never more than its own period off, and 64 rotations are granted; draws: level 4e-7 (e-process, \
+            exact binomial with Bonferroni's correction, Pearson's χ²); backends that failed are left out of the comparison",
     source: Some("Pearson 1900; NGINX smooth weighted round robin"),
 };

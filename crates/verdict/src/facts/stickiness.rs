@@ -14,11 +14,21 @@ pub struct Facts {
     pub later: u64,
     /// Of those, the ones that went to another backend.
     pub left: u64,
+    /// Of these, the ones whose backend was there at that time: it went on getting requests.
+    #[serde(default)]
+    pub left_alive: u64,
+    /// Of these, the ones whose backend got nothing any more.
+    #[serde(default)]
+    pub left_gone: u64,
+    /// Whether a backend was taken away meanwhile, on purpose.
+    #[serde(default)]
+    pub is_backend_away: bool,
 }
 
 pub(crate) const STICKINESS: Description = Description {
     requires: "a client stays with its backend, where the algorithm has affinity",
-    sound: "by construction: the response to a later request of a client came from another backend",
+    sound: "by construction: the response to a later request of a client came from another backend; where a backend was taken away on \
+            purpose, moves are reported and not judged",
     source: None,
 };
 

@@ -8,10 +8,15 @@ use crate::rules::case::Case;
 pub(crate) fn judge(case: &Case) -> Option<Finding> {
     let expected = case.expectations.algorithm?;
     let seen = case.inference;
-    let level = match seen.kind {
-        Some(kind) if kind == expected && seen.or.is_empty() => Level::Pass,
-        Some(kind) if kind == expected || seen.or.contains(&expected) => Level::Inconclusive,
-        Some(_) => Level::Fail,
+    let names = &case.names[..case.members];
+    // Of one backend nothing can be told.
+    let takers = names.iter().filter(|name| case.expectations.takes_part(name)).count();
+    let level = match seen.certain() {
+        Some(kind) if kind == expected => Level::Pass,
+        Some(_) if takers > 1 => Level::Fail,
+        Some(_) => Level::Inconclusive,
+        // One of several, all of which are another.
+        None if seen.kind.is_some() && !seen.candidates().contains(&expected) => Level::Fail,
         None => Level::Inconclusive,
     };
     let facts = Facts {
@@ -21,4 +26,35 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
         experiments: seen.evidence.clone(),
     };
     Some(Finding::new(level, finding::Facts::Algorithm(facts)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::algorithm::Algorithm::{self, LeastConnections, One, Random, RoundRobin};
+    use crate::rules::rig::Rig;
+
+    fn level(expected: Algorithm, kind: Option<Algorithm>, or: &[Algorithm]) -> Level {
+        let mut rig = Rig::of(3, kind);
+        (rig.inference.or, rig.expectations.algorithm) = (or.to_vec(), Some(expected));
+        rig.judge(|case| judge(case).expect("something is expected").level)
+    }
+
+    #[test]
+    fn only_what_is_excluded_fails() {
+        assert_eq!(level(RoundRobin, Some(RoundRobin), &[]), Level::Pass);
+        assert_eq!(level(RoundRobin, Some(RoundRobin), &[LeastConnections]), Level::Inconclusive);
+        assert_eq!(level(LeastConnections, Some(RoundRobin), &[LeastConnections]), Level::Inconclusive);
+        assert_eq!(level(Random, Some(RoundRobin), &[LeastConnections]), Level::Fail);
+        assert_eq!(level(Random, Some(RoundRobin), &[]), Level::Fail);
+        assert_eq!(level(Random, None, &[RoundRobin]), Level::Inconclusive);
+    }
+
+    #[test]
+    fn of_one_active_backend_no_algorithm_can_be_told() {
+        let mut rig = Rig::of(2, Some(One));
+        rig.expectations.algorithm = Some(RoundRobin);
+        rig.expectations.backups = vec!["9002".to_owned()];
+        assert_eq!(rig.judge(|case| judge(case).unwrap().level), Level::Inconclusive);
+    }
 }

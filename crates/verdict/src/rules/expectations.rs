@@ -54,6 +54,20 @@ impl Default for Expectations {
 }
 
 impl Expectations {
+    /// The deviation that must be detected: of small shares a quarter, lest the tolerance be more than the share.
+    pub fn tolerance_of(&self, shares: &[f64]) -> f64 {
+        if self.margin > 0.0 {
+            return self.tolerance;
+        }
+        let least = shares.iter().copied().filter(|share| *share > 0.0).fold(1.0, f64::min);
+        self.tolerance.min(least / 4.0)
+    }
+
+    /// Whether the user requires shares: by number, or by an algorithm that promises even ones.
+    pub fn requires_shares(&self) -> bool {
+        self.shares.is_some() || self.algorithm == Some(Algorithm::RoundRobin)
+    }
+
     /// Whether a backend is to be reached while all is well.
     pub fn takes_part(&self, name: &str) -> bool {
         !self.backups.iter().any(|backup| backup == name)

@@ -14,6 +14,8 @@ mod requests;
 mod requirement;
 mod resilience;
 mod responses;
+#[cfg(test)]
+mod rig;
 mod shares;
 mod stickiness;
 #[cfg(test)]
@@ -26,6 +28,7 @@ pub use expectations::{Expectations, FALSE_ALARM, Weights};
 pub use forwarding::describe as describe_forwarding;
 pub use identity::Identity;
 pub use requirement::Requirement;
+pub use shares::is_certain;
 
 /// Applies all rules: the findings, the worst first, the shares, and the verdict.
 pub fn judge(case: &Case, outage: Option<&Outage>) -> (Vec<Finding>, Option<Shares>, Verdict) {
@@ -40,7 +43,7 @@ pub fn judge(case: &Case, outage: Option<&Outage>) -> (Vec<Finding>, Option<Shar
     findings.extend(backups::judge(case));
     findings.extend(share_findings);
     findings.extend(algorithm::judge(case));
-    findings.extend(stickiness::judge(case));
+    findings.extend(stickiness::judge(case, outage));
     findings.extend(resilience::judge(case, outage));
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.level));
     let verdict = Verdict::of(&findings);

@@ -1,4 +1,4 @@
-//! The rule of reach: every backend that is ready gets something.
+//! The rule of reach: every backend that is ready gets something. It fails only where that is certain to be promised.
 
 use crate::algorithm::Algorithm;
 use crate::facts::reach::Facts;
@@ -6,6 +6,9 @@ use crate::facts::shares::Unit;
 use crate::finding::{self, Finding, Level};
 use crate::rules::case::{Case, Drill};
 use crate::rules::expectations::FALSE_ALARM;
+
+/// Rotations that may all begin at the same backend.
+const ROTATIONS: u64 = 64;
 
 pub(crate) fn judge(case: &Case) -> Option<Finding> {
     let expected_one = case.expectations.algorithm == Some(Algorithm::One);
@@ -21,11 +24,30 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
     // How likely chance alone misses one that has an even share, or the one it should have.
     let pins = case.inference.kind.is_some_and(Algorithm::pins);
     let draws = if pins { case.tally.pins.clients } else { case.tally.attempts };
-    let chance =
-        missed.iter().map(|place| (1.0 - shares[*place]).powf(draws as f64)).fold(0.0, f64::max) * case.members as f64;
+    let required = case.expectations.requires_shares();
+    let certain = case.inference.certain();
+    let is_promised = required
+        || match certain {
+            Some(Algorithm::RoundRobin | Algorithm::WeightedRoundRobin | Algorithm::Random) => true,
+            // A key has its backend, and others have theirs.
+            Some(kind) => kind.pins() && case.varied,
+            None => false,
+        };
+    let rotates = matches!(certain, Some(Algorithm::RoundRobin | Algorithm::WeightedRoundRobin));
+    // A hash ring's arcs may be half as long as they should be.
+    let granted = if required { 1.0 } else { 0.5 };
+    let missed_by_chance = |place: &usize| (1.0 - shares[*place] * granted).powf(draws as f64);
+    let chance = missed.iter().map(missed_by_chance).fold(0.0, f64::max) * case.members as f64;
+    let is_certain = if rotates && !required {
+        // Each rotation may not have come as far as to it.
+        let rotations = if case.inference.cursors == Some(1) { 2 } else { ROTATIONS };
+        draws > rotations * case.inference.turns.as_ref().map_or(case.members, Vec::len) as u64
+    } else {
+        chance < FALSE_ALARM / 10.0
+    };
     let level = match missed.as_slice() {
         [] => Level::Pass,
-        _ if chance < FALSE_ALARM / 10.0 => Level::Fail,
+        _ if is_promised && is_certain => Level::Fail,
         _ => Level::Inconclusive,
     };
     let (expected, excluded) = names.iter().cloned().partition(|name| case.expectations.takes_part(name));
@@ -36,7 +58,47 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
         unit: if pins { Unit::Clients } else { Unit::Requests },
         draws,
         chance: chance.min(1.0),
-        only_one: case.inference.kind == Some(Algorithm::One),
+        only_one: (0..names.len()).filter(|place| got(*place) > 0).count() == 1,
+        is_promised,
     };
     Some(Finding::new(level, finding::Facts::Reach(facts)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::rig::{Rig, draws};
+
+    fn level(rig: &Rig) -> Level {
+        rig.judge(|case| judge(case).expect("it is judged").level)
+    }
+
+    #[test]
+    fn a_backend_that_a_rotation_leaves_out_fails() {
+        let rig = Rig::of(3, Some(Algorithm::RoundRobin)).sends((0..3_000).map(|turn| turn % 2));
+        assert_eq!(level(&rig), Level::Fail);
+        let reached = Rig::of(3, Some(Algorithm::RoundRobin)).sends((0..3_000).map(|turn| turn % 3));
+        assert_eq!(level(&reached), Level::Pass);
+    }
+
+    #[test]
+    fn a_backend_that_chance_would_hardly_miss_fails_once_that_is_sure() {
+        let rig = |count| Rig::of(3, Some(Algorithm::Random)).sends(draws(&[1, 1, 0], count, 1));
+        assert_eq!(level(&rig(40)), Level::Inconclusive);
+        assert_eq!(level(&rig(200)), Level::Fail);
+    }
+
+    #[test]
+    fn what_promises_nothing_may_leave_backends_alone_until_the_user_requires_them() {
+        for kind in [None, Some(Algorithm::One), Some(Algorithm::LeastConnections), Some(Algorithm::Source)] {
+            let mut rig = Rig::of(3, kind).sends([0; 3_000]);
+            assert_eq!(level(&rig), Level::Inconclusive, "{kind:?}");
+            rig.expectations.shares = Some("even".parse().unwrap());
+            // Clients with affinity are few.
+            assert_eq!(level(&rig) == Level::Fail, !kind.is_some_and(Algorithm::pins), "{kind:?}");
+        }
+        let mut open = Rig::of(3, Some(Algorithm::RoundRobin)).sends([0; 3_000]);
+        open.inference.or = vec![Algorithm::LeastConnections];
+        assert_eq!(level(&open), Level::Inconclusive);
+    }
 }

@@ -1,33 +1,49 @@
-//! The rule of the shares: each backend gets what was expected, tested as its algorithm allows.
+//! The rule of the shares: each backend gets what was expected, tested as its algorithm allows. It fails only where the user requires
+//! shares, or where the algorithm promises them for certain.
 
 use crate::algorithm::Algorithm;
-use crate::facts::shares::{Conclusion, Facts, Method, Share, Test, Unit};
+use crate::facts::shares::{Conclusion, Facts, Method, Share, Test, Unit, Unproven};
 use crate::finding::{self, Finding, Level};
+use crate::ledger::Entry;
 use crate::observation::Backend;
 use crate::outcome::Outcome;
+use crate::promise::Promise;
 use crate::report::Shares;
 use crate::rules::case::{Case, Drill};
 use crate::rules::expectations::{FALSE_ALARM, Weights};
-use crate::statistics::{detects, multinomial};
+use crate::statistics::{confidence_sequence, detects, ln_e_value, multinomial};
 
-/// Independent rotations that are granted to round robin before a deviation counts: worker processes times balancers.
+/// Independent rotations that are granted to round robin before a deviation counts: worker processes times balancers. All of them may
+/// begin at the same backend.
 const ROTATIONS: f64 = 64.0;
+/// Of the confidence intervals of shares.
+const INTERVAL: f64 = 1e-3;
+
+/// On what a judgement of the shares rests.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Basis {
+    /// The user requires them.
+    Required,
+    /// The algorithm promises them, for certain.
+    Promised,
+    /// Nobody does for certain: even ones pass, others prove nothing, for that reason.
+    Open(Unproven),
+    /// They are not promised.
+    Nothing,
+}
 
 /// The shares, and whether they are as expected.
 pub(crate) fn judge(case: &Case) -> (Option<Shares>, Option<Finding>) {
     let pins = case.varied && case.inference.kind.is_some_and(Algorithm::pins);
-    let (counts, unit) = match pins {
-        true => (&case.tally.pins.by_backend, Unit::Clients),
-        false => (&case.tally.firsts, Unit::Requests),
-    };
+    let (counts, unit) =
+        if pins { (&case.tally.pins.by_backend, Unit::Clients) } else { (&case.tally.firsts, Unit::Requests) };
     let total: u64 = counts.iter().sum();
     if total == 0 {
         return (None, None);
     }
     let places = case.names.len().max(counts.len());
     let counts: Vec<u64> = (0..places).map(|place| counts.get(place).copied().unwrap_or(0)).collect();
-    let unknown = &case.expectations.not_understood;
-    let judged = case.expectations.shares.is_some() || (unknown.is_empty() && promises_even(case));
+    let basis = basis(case, pins);
     let mut shares = Shares {
         rows: Vec::new(),
         expected: expected_in_words(case),
@@ -40,11 +56,13 @@ pub(crate) fn judge(case: &Case) -> (Option<Shares>, Option<Finding>) {
         shares.resize(places, 0.0);
         shares
     });
+    let is_shown = basis != Basis::Nothing && basis != Basis::Open(Unproven::Weights);
     let row = |place: usize| Share {
         backend: case.names.get(place).cloned().unwrap_or_else(|| "?".to_owned()),
         count: counts[place],
         share: counts[place] as f64 / total as f64,
-        expected: expected.as_ref().ok().filter(|_| judged).map(|expected| expected[place]),
+        expected: expected.as_ref().ok().filter(|_| is_shown).map(|expected| expected[place]),
+        interval: (!rotates(case, pins)).then(|| confidence_sequence(counts[place], total, INTERVAL)),
     };
     shares.rows = (0..places).map(row).collect();
     let facts = |conclusion| Facts {
@@ -67,26 +85,34 @@ pub(crate) fn judge(case: &Case) -> (Option<Shares>, Option<Finding>) {
     if case.drill != Drill::None {
         return (Some(shares), None);
     }
-    if !judged {
-        shares.expected = "nothing".to_owned();
-        let conclusion = match unknown.as_slice() {
+    if basis == Basis::Nothing {
+        "nothing".clone_into(&mut shares.expected);
+        let conclusion = match case.expectations.not_understood.as_slice() {
             [] => Conclusion::NotPromised,
             unknown => Conclusion::NotUnderstood(unknown.to_vec()),
         };
         let note = finding::Facts::Shares(facts(conclusion));
         return (Some(shares), Some(Finding::new(Level::Note, note)));
     }
-    let (test, level) = test(case, &counts, &expected, pins, total);
-    let disturbed = case.tally.of_outcome(Outcome::Retried)
-        + case.tally.of_outcome(Outcome::Lost)
-        + case.tally.of_outcome(Outcome::Balancer)
-        > 0;
-    let (level, conclusion) = match level {
-        // Failing backends get less, as they should.
-        Level::Fail if disturbed => (Level::Inconclusive, Conclusion::Disturbed),
-        Level::Fail => (level, Conclusion::Deviates),
-        Level::Inconclusive => (level, Conclusion::TooFew),
-        Level::Pass | Level::Note => (level, Conclusion::AsExpected),
+    // A backend that fails gets less, as it should: the others are compared with each other.
+    let failing = failing(case, &counts);
+    let sound: Vec<usize> = (0..places).filter(|place| !failing[*place]).collect();
+    let (seen, wanted) = among(&sound, &counts, &expected);
+    let is_disturbed = failing.iter().any(|failing| *failing);
+    let (test, level) = match seen.iter().filter(|count| **count > 0).count() {
+        // All that is left is one: shares of it say nothing.
+        0 | 1 if is_disturbed => (test(case, &counts, &expected, pins).0, Level::Inconclusive),
+        _ => test(case, &seen, &wanted, pins),
+    };
+    let (level, conclusion) = match (level, basis) {
+        (Level::Fail, Basis::Open(why)) => (Level::Inconclusive, Conclusion::Unproven(why)),
+        (Level::Fail, _) if !case.inference.is_unit_known && !pins => {
+            (Level::Inconclusive, Conclusion::Unproven(Unproven::Unit))
+        }
+        (Level::Fail, _) => (level, Conclusion::Deviates),
+        _ if is_disturbed => (Level::Inconclusive, Conclusion::Disturbed),
+        (Level::Inconclusive, _) => (level, Conclusion::TooFew),
+        (Level::Pass | Level::Note, _) => (level, Conclusion::AsExpected),
     };
     let deviation = |row: &&Share| row.expected.map_or(0.0, |expected| (row.share - expected).abs());
     let weighted = case.inference.kind == Some(Algorithm::WeightedRoundRobin) && case.expectations.shares.is_none();
@@ -100,6 +126,63 @@ pub(crate) fn judge(case: &Case) -> (Option<Shares>, Option<Finding>) {
     (Some(shares), Some(Finding::new(level, finding::Facts::Shares(facts))))
 }
 
+fn basis(case: &Case, pins: bool) -> Basis {
+    if case.expectations.requires_shares() {
+        return Basis::Required;
+    }
+    if !case.expectations.not_understood.is_empty() || case.expectations.algorithm == Some(Algorithm::One) {
+        return Basis::Nothing;
+    }
+    if let Some(wanted) = case.expectations.algorithm
+        && Promise::of(wanted) == Promise::Nothing
+        && !pins
+    {
+        return Basis::Nothing;
+    }
+    let candidates = case.inference.candidates();
+    let promises = |algorithm: &Algorithm| Promise::of(*algorithm) != Promise::Nothing;
+    match case.inference.certain() {
+        // Keys are spread by a hash: nearly even over many, and how nearly nobody promises.
+        Some(kind) if kind.pins() && pins => Basis::Open(Unproven::Ring),
+        Some(Algorithm::RoundRobin) => Basis::Promised,
+        Some(Algorithm::WeightedRoundRobin) => Basis::Open(Unproven::Weights),
+        Some(Algorithm::Random) => Basis::Open(Unproven::Ring),
+        Some(_) => Basis::Nothing,
+        None if !candidates.is_empty() && !candidates.iter().any(promises) => Basis::Nothing,
+        None => Basis::Open(Unproven::Algorithm),
+    }
+}
+
+/// Backends of which a request of the run failed, and those that were never reached though requests reached nobody.
+fn failing(case: &Case, counts: &[u64]) -> Vec<bool> {
+    let mut failing = vec![false; counts.len()];
+    let disturbed = [Outcome::Retried, Outcome::Lost, Outcome::Balancer, Outcome::NotReached];
+    if disturbed.iter().all(|outcome| case.tally.of_outcome(*outcome) == 0) {
+        return failing;
+    }
+    let mut nobody = false;
+    let is_disturbed = |entry: &Entry| disturbed.contains(&entry.outcome);
+    for entry in case.ledger.entries().filter(is_disturbed) {
+        nobody |= entry.attempts.is_empty();
+        for attempt in entry.attempts.iter().filter(|attempt| !attempt.executed()) {
+            if let Some(failing) = failing.get_mut(usize::from(attempt.backend.0)) {
+                *failing = true;
+            }
+        }
+    }
+    for (failing, count) in failing.iter_mut().zip(counts) {
+        *failing |= nobody && *count == 0;
+    }
+    failing
+}
+
+/// The counts of some, and what they were to get of each other's.
+fn among(places: &[usize], counts: &[u64], expected: &[f64]) -> (Vec<u64>, Vec<f64>) {
+    let sum: f64 = places.iter().map(|place| expected[*place]).sum();
+    let share = |place: &usize| if sum > 0.0 { expected[*place] / sum } else { 0.0 };
+    (places.iter().map(|place| counts[*place]).collect(), places.iter().map(share).collect())
+}
+
 fn expected_in_words(case: &Case) -> String {
     let weights = case.expectations.shares.as_ref().unwrap_or(&Weights::Even).to_string();
     match case.expectations.backups.as_slice() {
@@ -108,17 +191,18 @@ fn expected_in_words(case: &Case) -> String {
     }
 }
 
-/// Whether the algorithm itself promises shares: what goes in turns or by chance does.
-fn promises_even(case: &Case) -> bool {
-    let promises = |kind: Algorithm| !(kind.pins() || kind.follows_load());
-    case.inference.kind.is_none_or(promises)
-        && case.expectations.algorithm.is_none_or(|kind| promises(kind) && kind != Algorithm::One)
+/// Whether it is no matter of chance.
+fn rotates(case: &Case, pins: bool) -> bool {
+    !pins && matches!(case.inference.kind, Some(Algorithm::RoundRobin | Algorithm::WeightedRoundRobin))
 }
 
-fn test(case: &Case, counts: &[u64], expected: &[f64], pins: bool, total: u64) -> (Test, Level) {
-    let rotates = !pins && matches!(case.inference.kind, Some(Algorithm::RoundRobin | Algorithm::WeightedRoundRobin));
-    let (test, level) =
-        if rotates { by_discrepancy(case, counts, expected, total) } else { by_chance(case, counts, expected, total) };
+fn test(case: &Case, counts: &[u64], expected: &[f64], pins: bool) -> (Test, Level) {
+    let total = counts.iter().sum();
+    let (test, level) = if rotates(case, pins) {
+        by_discrepancy(case, counts, expected, total)
+    } else {
+        by_chance(case, counts, expected, total)
+    };
     (Test { detects: test.detects.min(1.0), ..test }, level)
 }
 
@@ -131,27 +215,17 @@ fn seen_weights(case: &Case) -> String {
     (0..case.members).map(weight).collect::<Vec<_>>().join(":")
 }
 
-/// Round robin is at most one off per cursor, weighted round robin as much as its turns let it be: not a matter of chance.
+/// Round robin is at most one off per rotation, weighted round robin as much as its turns let it be: not a matter of chance.
 fn by_discrepancy(case: &Case, counts: &[u64], expected: &[f64], total: u64) -> (Test, Level) {
     let deviation = deviation(counts, expected, total);
     let one = discrepancy(case.inference.turns.as_deref(), &case.inference.weights).max(1.0);
     let seen = f64::from(case.inference.cursors.unwrap_or(1));
-    let (near, far) = ((2.0 * seen + 2.0) * one, ROTATIONS * one);
-    let tolerated = case.expectations.tolerance * total as f64;
-    let granted = case.expectations.margin * total as f64;
-    let (bound, outcome) = match deviation {
-        _ if deviation <= near => (
-            near,
-            if near <= tolerated.max(0.2 * total as f64 / counts.len() as f64) {
-                Level::Pass
-            } else {
-                Level::Inconclusive
-            },
-        ),
-        _ if deviation > far.max(granted) => (far.max(granted), Level::Fail),
-        _ if deviation <= granted => (granted, Level::Pass),
-        // By chance alone it would be less even: turns are broken.
-        _ if multinomial(counts, expected, 0.0).p < FALSE_ALARM => (far, Level::Fail),
+    let near = (2.0 * seen + 2.0) * one;
+    let far = (ROTATIONS * one).max(case.expectations.margin * total as f64);
+    let tolerated = case.expectations.tolerance_of(expected) * total as f64;
+    let (bound, level) = match deviation {
+        _ if deviation > far => (far, Level::Fail),
+        _ if deviation <= near => (near, if near <= tolerated { Level::Pass } else { Level::Inconclusive }),
         _ => (far, if far <= tolerated { Level::Pass } else { Level::Inconclusive }),
     };
     let test = Test {
@@ -160,10 +234,11 @@ fn by_discrepancy(case: &Case, counts: &[u64], expected: &[f64], total: u64) -> 
         bound: Some(bound),
         chi_square: None,
         p: None,
+        ln_e: None,
         false_alarm: 0.0,
         detects: bound / total as f64,
     };
-    (test, outcome)
+    (test, level)
 }
 
 /// The largest difference between what a backend got and what it should have got.
@@ -187,14 +262,18 @@ fn discrepancy(turns: Option<&[Backend]>, weights: &[(Backend, u32)]) -> f64 {
     weights.iter().map(spread).fold(0.0, f64::max)
 }
 
+/// At half the level each: the test of a sample whose size was fixed before, and the e-process, which may end the sample.
 fn by_chance(case: &Case, counts: &[u64], expected: &[f64], total: u64) -> (Test, Level) {
     let margin = case.expectations.margin;
     let seen = multinomial(counts, expected, margin);
-    let detects = margin + detects(total, expected, FALSE_ALARM);
-    let outcome = match seen.p < FALSE_ALARM {
-        true => Level::Fail,
-        false if detects > case.expectations.tolerance * 1.1 => Level::Inconclusive,
-        false => Level::Pass,
+    let ln_e = if margin == 0.0 { ln_e_value(counts, expected) } else { 0.0 };
+    let detects = margin + detects(total, expected, FALSE_ALARM / 2.0);
+    let level = if seen.p < FALSE_ALARM / 2.0 || is_certain(ln_e) {
+        Level::Fail
+    } else if detects > case.expectations.tolerance_of(expected) * 1.1 {
+        Level::Inconclusive
+    } else {
+        Level::Pass
     };
     let test = Test {
         method: Method::Multinomial,
@@ -202,8 +281,109 @@ fn by_chance(case: &Case, counts: &[u64], expected: &[f64], total: u64) -> (Test
         bound: None,
         chi_square: Some(seen.chi_square),
         p: Some(seen.p),
+        // What is impossible is so by more than any number.
+        ln_e: Some(ln_e.min(1e6)),
         false_alarm: FALSE_ALARM,
         detects,
     };
-    (test, outcome)
+    (test, level)
+}
+
+/// Whether an e-value proves that shares are wrong, at half the level of the rule.
+pub fn is_certain(ln_e: f64) -> bool {
+    ln_e >= -(FALSE_ALARM / 2.0).ln()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::rig::{Rig, draws};
+
+    fn level(rig: &Rig) -> Level {
+        rig.judge(|case| judge(case).1.expect("there are shares").level)
+    }
+
+    fn requiring(weights: &str, rig: Rig) -> Rig {
+        let mut rig = rig;
+        rig.expectations.shares = Some(weights.parse().unwrap());
+        rig
+    }
+
+    fn turns(count: u16) -> impl Iterator<Item = u16> {
+        (0..count).map(|turn| turn % 3)
+    }
+
+    #[test]
+    fn even_shares_pass_whatever_the_name_and_uneven_ones_fail_only_where_they_are_promised() {
+        let even = |kind| Rig::of(3, kind).sends(turns(30_000));
+        let uneven = |kind| Rig::of(3, kind).sends((0..30_000).map(|turn| [0, 0, 1, 2][turn % 4]));
+        assert_eq!(level(&even(Some(Algorithm::RoundRobin))), Level::Pass);
+        assert_eq!(level(&uneven(Some(Algorithm::RoundRobin))), Level::Fail);
+        for kind in [None, Some(Algorithm::Random), Some(Algorithm::WeightedRoundRobin)] {
+            assert_eq!(level(&uneven(kind)), Level::Inconclusive, "{kind:?}");
+            assert_eq!(level(&requiring("even", uneven(kind))), Level::Fail, "{kind:?}");
+        }
+        for kind in [Algorithm::LeastConnections, Algorithm::TwoChoices, Algorithm::One, Algorithm::Source] {
+            assert_eq!(level(&uneven(Some(kind))), Level::Note, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_not_certain_promises_nothing() {
+        let mut rig = Rig::of(3, Some(Algorithm::RoundRobin)).sends((0..30_000).map(|turn| [0, 0, 1, 2][turn % 4]));
+        rig.inference.or = vec![Algorithm::LeastConnections];
+        assert_eq!(level(&rig), Level::Inconclusive);
+        // Whether connections are balanced is not known: requests on kept connections say nothing.
+        rig.inference.or.clear();
+        rig.inference.is_unit_known = false;
+        assert_eq!(level(&rig), Level::Inconclusive);
+    }
+
+    #[test]
+    fn many_workers_that_all_begin_at_the_same_backend_are_left_in_peace() {
+        // 64 rotations, of which each has come to its first or second turn.
+        let rig = Rig::of(3, Some(Algorithm::RoundRobin)).sends((0..96).map(|turn| u16::from(turn >= 64)));
+        assert_eq!(level(&rig), Level::Inconclusive);
+    }
+
+    #[test]
+    fn the_ring_of_a_random_balancer_is_not_held_against_it() {
+        let ring = Rig::of(3, Some(Algorithm::Random)).sends(draws(&[36, 29, 35], 45_000, 1));
+        assert_eq!(level(&ring), Level::Inconclusive);
+        let even = Rig::of(3, Some(Algorithm::Random)).sends(draws(&[1, 1, 1], 45_000, 1));
+        assert_eq!(level(&even), Level::Pass);
+    }
+
+    #[test]
+    fn a_few_failures_excuse_what_they_can_move_and_no_more() {
+        let rig = |weights: &[u32]| {
+            let mut rig = Rig::of(3, Some(Algorithm::Random));
+            for (at, backend) in draws(weights, 6_000, 3).into_iter().enumerate() {
+                rig.send(0, backend, at as u64);
+                if backend == 0 && at % 200 == 0 {
+                    rig.after_failure_at(1);
+                }
+            }
+            requiring("even", rig)
+        };
+        assert_eq!(level(&rig(&[5, 1, 1])), Level::Fail);
+        // Left out for a while after each failure, as NGINX does for 10 s.
+        assert_eq!(level(&rig(&[10, 1, 10])), Level::Inconclusive);
+    }
+
+    #[test]
+    fn a_thousand_backends_with_a_request_each_prove_nothing() {
+        let rig = Rig::of(1000, Some(Algorithm::RoundRobin)).sends(0..1000);
+        assert_eq!(level(&rig), Level::Inconclusive);
+        let many = Rig::of(1000, Some(Algorithm::RoundRobin)).sends((0..40_000).map(|turn| turn % 1000));
+        assert_eq!(level(&many), Level::Pass);
+    }
+
+    #[test]
+    fn few_requests_suffice_where_all_is_wrong() {
+        let rig = requiring("even", Rig::of(3, None).sends([0; 25]));
+        assert_eq!(level(&rig), Level::Fail);
+        let rig = requiring("even", Rig::of(3, None).sends(draws(&[1, 1, 0], 60, 5)));
+        assert_eq!(level(&rig), Level::Fail);
+    }
 }
