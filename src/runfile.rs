@@ -215,7 +215,7 @@ mod tests {
 
     #[test]
     fn a_folder_that_is_not_safe_or_not_there_is_passed_over() {
-        let place = Place::new("unsafe");
+        let place = Place::new("others");
         let folder = |name: &str| place.0.join(name);
         fs::create_dir(folder("open")).unwrap();
         fs::set_permissions(folder("open"), fs::Permissions::from_mode(0o755)).unwrap();

@@ -6,6 +6,7 @@ mod bind;
 mod fold;
 mod limits;
 mod member;
+mod members;
 mod plan;
 mod printer;
 mod process;

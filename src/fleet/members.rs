@@ -1,0 +1,328 @@
+//! The backends of a fleet and what is done to them: started with their sockets and journals, signalled, restarted. What happens to
+//! them is noted as events, for the supervisor to tell.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use anyhow::Result;
+use jiff::Timestamp;
+use rustix::process::Signal;
+use socket2::Socket;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::Instant;
+
+use crate::fleet::api::command::{FaultChange, Refusal};
+use crate::fleet::bind;
+use crate::fleet::member::{Due, Member};
+use crate::fleet::plan::Plan;
+use crate::fleet::process::{Notice, Process, journal_name};
+use crate::io::clock;
+use crate::journal::{self, Capacity, Reader};
+use crate::topology::Topology;
+use crate::wire::{
+    Action, Assignment, Calendar, Change, Event, FleetStatus, Generator, MemberState, MemberStatus, Moment, Order,
+    RECORD_WORDS,
+};
+
+/// In flight, beyond the connections: responses to pipelined requests that wait to be written.
+const PIPELINED: u32 = 256;
+/// A process that was sent SIGSTOP shows that it is stopped after this time at the latest.
+const SIGNAL_SHOWS: Duration = Duration::from_millis(500);
+/// What all journals of a fleet may take together when they are full, and one at most.
+const JOURNALS_BYTES: usize = 512 * 1024 * 1024;
+const JOURNAL_RECORDS: std::ops::RangeInclusive<usize> = 1024..=32 * 1024;
+
+/// The place of a backend, which of its processes it is, and what that has to say.
+pub(crate) type Notification = (usize, u32, Notice);
+
+/// The backends.
+pub(crate) struct Members {
+    pub(crate) list: Vec<Member>,
+    pub(crate) plan: Plan,
+    pub(crate) topology: Topology,
+    addresses: Vec<IpAddr>,
+    calendar: Calendar,
+    started: Moment,
+    control: String,
+    notify: UnboundedSender<Notification>,
+    /// Whether processes report some of their requests.
+    watched: bool,
+    events: Vec<Event>,
+}
+
+impl Members {
+    /// None runs yet. `control` is where the API is.
+    pub(crate) fn new(
+        plan: Plan,
+        topology: Topology,
+        addresses: Vec<IpAddr>,
+        calendar: Calendar,
+        control: String,
+        notify: UnboundedSender<Notification>,
+    ) -> Members {
+        let list = topology.generators().map(|generator| Member::new(generator, calendar.moment)).collect();
+        let (watched, events) = (false, Vec::new());
+        Members {
+            list,
+            plan,
+            topology,
+            addresses,
+            calendar,
+            started: calendar.moment,
+            control,
+            notify,
+            watched,
+            events,
+        }
+    }
+
+    /// What has happened to them since this was asked last.
+    pub(crate) fn take_events(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.events)
+    }
+
+    /// Somebody looks from now on, or nobody: processes report some of their requests then.
+    pub(crate) fn watch(&mut self, watched: bool) {
+        if watched != self.watched {
+            self.watched = watched;
+            for process in self.list.iter().filter_map(|member| member.process.as_ref()) {
+                process.order(Order::Watch(watched));
+            }
+        }
+    }
+
+    /// Asks all to end.
+    pub(crate) fn drain_all(&mut self) {
+        for member in &mut self.list {
+            member.drain(self.plan.grace);
+        }
+    }
+
+    /// Whether no process is left.
+    pub(crate) fn are_gone(&self) -> bool {
+        self.list.iter().all(|member| member.process.is_none())
+    }
+
+    /// When something is to be done next.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        self.list.iter().filter_map(|member| member.due).map(|(at, _)| at).min()
+    }
+
+    /// Tells a process how to misbehave from now on.
+    pub(crate) fn misbehave(&mut self, index: usize, change: &FaultChange) {
+        let member = &mut self.list[index];
+        let mut faults = member.faults.clone();
+        match change {
+            FaultChange::Add(added) => added.iter().for_each(|fault| fault.add_to(&mut faults)),
+            FaultChange::Clear => faults.clear(),
+        }
+        member.misbehaves(faults);
+    }
+
+    pub(crate) fn signal_all(&self, signal: Signal) {
+        for process in self.list.iter().filter_map(|member| member.process.as_ref()) {
+            process.signal(signal);
+        }
+    }
+
+    pub(crate) fn spawn(&mut self, index: usize, listeners: Vec<Socket>) -> Result<()> {
+        let generator = self.list[index].generator;
+        let capacity = Capacity { table: self.plan.limits.connections.saturating_add(PIPELINED), ring: self.ring() };
+        let file = journal::create(&journal_name(generator), capacity)?;
+        let assignment = Assignment {
+            generator,
+            place: index as u16,
+            calendar: self.calendar,
+            limits: self.plan.limits,
+            proxy_protocol: self.plan.proxy_protocol,
+            grace: self.plan.grace,
+        };
+        let incarnation = self.list[index].incarnation + 1;
+        let notify = self.notify.clone();
+        let process = Process::start(&assignment, &file, listeners, move |notice| {
+            let _ = notify.send((index, incarnation, notice));
+        })?;
+        let pid = process.pid;
+        if self.watched {
+            process.order(Order::Watch(true));
+        }
+        self.list[index].starts(process, Reader::open(&file)?);
+        self.event(index, Change::Starting(pid));
+        Ok(())
+    }
+
+    /// Records that one journal holds.
+    fn ring(&self) -> u32 {
+        let shared = JOURNALS_BYTES / (RECORD_WORDS * 8) / self.list.len().max(1);
+        let ring = shared.clamp(*JOURNAL_RECORDS.start(), *JOURNAL_RECORDS.end());
+        self.plan.journal.unwrap_or(1 << ring.ilog2())
+    }
+
+    /// Starts a member that is gone: its addresses are bound anew.
+    pub(crate) fn start_again(&mut self, index: usize) -> Result<(), String> {
+        let generator = self.list[index].generator;
+        let mut listeners =
+            bind::listen(&self.addresses, generator).map_err(|(address, why)| format!("{address}: {why}"))?;
+        if let Some(sockets) = &self.plan.sockets {
+            let path = sockets.path(generator);
+            // Before the new one is there: it may look like the old one.
+            self.list[index].socket = None;
+            let (listener, file) = bind::listen_unix(&path).map_err(|why| format!("{}: {why}", path.display()))?;
+            listeners.push(listener);
+            self.list[index].socket = Some(file);
+        }
+        self.spawn(index, listeners).map_err(|error| format!("{error:#}"))
+    }
+
+    pub(crate) fn do_what_is_due(&mut self) {
+        let now = Instant::now();
+        for index in 0..self.list.len() {
+            let member = &mut self.list[index];
+            let Some((_, due)) = member.due.take_if(|(at, _)| *at <= now) else { continue };
+            match (due, &member.process) {
+                (Due::Kill, Some(process)) => process.signal(Signal::KILL),
+                (Due::Restart, None) => {
+                    if let Err(why) = self.start_again(index) {
+                        self.event(index, Change::StartFailed(why));
+                        self.restart_later(index);
+                    }
+                }
+                (Due::Kill, None) | (Due::Restart, Some(_)) => {}
+            }
+        }
+    }
+
+    pub(crate) fn restart_later(&mut self, index: usize) {
+        let delay = self.list[index].restarts_later();
+        self.event(index, Change::RestartIn(delay));
+    }
+
+    pub(crate) fn change(&mut self, index: usize, state: MemberState, change: Change) {
+        self.list[index].becomes(state);
+        self.event(index, change);
+    }
+
+    /// SIGSTOP and SIGCONT by hand are not reported to the supervisor; it looks when somebody asks.
+    pub(crate) fn notice_pauses(&mut self) {
+        for index in 0..self.list.len() {
+            let member = &self.list[index];
+            // A signal of our own takes a moment to show.
+            let settled = clock::now().since(member.since) > SIGNAL_SHOWS;
+            let process = member.process.as_ref().filter(|_| settled);
+            let Some(stopped) = process.and_then(Process::is_stopped) else { continue };
+            match (member.state, stopped) {
+                (MemberState::Paused, false) => self.resumed(index),
+                (MemberState::Paused, true) | (_, false) => {}
+                (_, true) => self.paused(index),
+            }
+        }
+    }
+
+    fn paused(&mut self, index: usize) {
+        self.list[index].pauses();
+        self.event(index, Change::Paused);
+    }
+
+    fn resumed(&mut self, index: usize) {
+        self.list[index].resumes();
+        self.event(index, Change::Resumed);
+    }
+
+    /// The members that something is for: those named, or all to which it applies. None is touched unless all can be.
+    pub(crate) fn choose(
+        &self,
+        what: &str,
+        applies: impl Fn(MemberState) -> bool,
+        wanted: &[Generator],
+    ) -> Result<Vec<usize>, Refusal> {
+        if wanted.is_empty() {
+            let members = 0..self.list.len();
+            return Ok(members.filter(|index| applies(self.list[*index].state)).collect());
+        }
+        let position = |wanted: &Generator| self.list.iter().position(|member| member.generator == *wanted);
+        let unknown: Vec<String> =
+            wanted.iter().filter(|wanted| position(wanted).is_none()).map(Generator::to_string).collect();
+        if !unknown.is_empty() {
+            return Err(Refusal::Unknown(format!("this fleet has no backend {}", unknown.join(", "))));
+        }
+        let mut members: Vec<usize> = wanted.iter().filter_map(position).collect();
+        members.sort_unstable();
+        members.dedup();
+        let unfit: Vec<String> = members
+            .iter()
+            .map(|index| &self.list[*index])
+            .filter(|member| !applies(member.state))
+            .map(|member| format!("{} is {}", member.generator, member.state))
+            .collect();
+        match unfit.is_empty() {
+            true => Ok(members),
+            false => Err(Refusal::Impossible(format!("cannot {what}: {}", unfit.join(", ")))),
+        }
+    }
+
+    pub(crate) fn act_on(&mut self, action: Action, index: usize) -> Result<(), String> {
+        let member = &mut self.list[index];
+        let Some(process) = &member.process else {
+            member.forgets_failures();
+            return self.start_again(index);
+        };
+        match action {
+            Action::Kill => process.signal(Signal::KILL),
+            Action::Drain => member.drain(self.plan.grace),
+            Action::Pause => {
+                process.signal(Signal::STOP);
+                self.paused(index);
+            }
+            Action::Resume => {
+                process.signal(Signal::CONT);
+                self.resumed(index);
+            }
+            Action::Ready | Action::Unready => {
+                let ready = action == Action::Ready;
+                process.order(Order::Ready(ready));
+                member.ready = ready;
+                self.event(index, Change::Readiness(ready));
+            }
+            Action::Start => {}
+        }
+        Ok(())
+    }
+
+    pub(crate) fn event(&mut self, index: usize, change: Change) {
+        let generator = self.list[index].generator;
+        self.events.push(Event::Member { at: clock::now(), generator, change });
+    }
+
+    pub(crate) fn status(&self) -> FleetStatus {
+        FleetStatus {
+            version: 1,
+            pid: std::process::id(),
+            control: self.control.clone(),
+            started: self.time(self.started),
+            members: self.list.iter().map(|member| self.member_status(member)).collect(),
+        }
+    }
+
+    fn member_status(&self, member: &Member) -> MemberStatus {
+        MemberStatus {
+            generator: member.generator,
+            url: self.topology.url(member.generator),
+            state: member.current(),
+            since: self.time(member.since),
+            pid: member.process.as_ref().map(|process| process.pid),
+            ready: member.ready,
+            restarts: member.incarnation.saturating_sub(1),
+            attempts: member.attempts,
+            in_flight: member.in_flight(),
+            lost: member.lost,
+            last_end: member.last_end.map(|cause| cause.to_string()),
+            faults: member.faults.clone(),
+            actions: Action::all_for(member.current()),
+        }
+    }
+
+    fn time(&self, moment: Moment) -> String {
+        let time = Timestamp::from_nanosecond(i128::from(self.calendar.unix(moment))).unwrap_or_default();
+        format!("{time:.3}")
+    }
+}
