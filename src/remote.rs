@@ -1,17 +1,15 @@
-//! How another process speaks to a fleet's API, or asks a URL for its health: plain HTTP/1.1, one request a connection.
+//! How another process uses a fleet's API, or asks a URL for its health. Everything has a time limit and says so.
+
+mod exchange;
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
-use http_body_util::{BodyExt, Full};
-use hyper::body::{Bytes, Incoming};
-use hyper::{Method, Request, StatusCode, Uri, header};
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
-use tokio::task::{JoinHandle, spawn_local};
+use anyhow::{Context, Result, bail};
+use hyper::{StatusCode, Uri};
 use tokio::time::timeout;
 
 use crate::error::Problem;
+use crate::remote::exchange::{Exchange, Request};
 use crate::runfile::{Runfile, Whereabouts};
 use crate::wire::{
     Action, BalanceRequest, BalancerInfo, BatchHead, CheckNews, Fault, FleetStatus, Frame, Generator, Record, Snapshot,
@@ -103,7 +101,7 @@ impl Remote {
     /// Records from a number on, as many as one answer should hold, and each with whether its attempt has ended.
     pub async fn records(&self, from: u64, mut take: impl FnMut(Record, bool)) -> Result<BatchHead> {
         const LIMIT: u32 = 65_536;
-        let body = self.fetch(Method::GET, &format!("/v1/records/batch?from={from}&limit={LIMIT}"), PATIENCE).await?;
+        let body = self.fetch("GET", &format!("/v1/records/batch?from={from}&limit={LIMIT}"), PATIENCE).await?;
         let Ok((head, records)) = read_batch(&body) else {
             bail!("failed to understand the records of the fleet: is it of another version?");
         };
@@ -113,48 +111,48 @@ impl Remote {
 
     /// Its state.
     pub async fn status(&self) -> Result<FleetStatus> {
-        self.ask(Method::GET, "/v1/fleet", PATIENCE).await
+        self.ask("GET", "/v1/fleet", PATIENCE).await
     }
 
     /// Does something to these members, or to all to which it applies, and waits until it is done.
     pub async fn act(&self, action: Action, generators: &[Generator], patience: Duration) -> Result<FleetStatus> {
-        self.ask(Method::POST, &format!("/v1/fleet/{}?{}", action.name(), members(generators)), patience).await
+        self.ask("POST", &format!("/v1/fleet/{}?{}", action.name(), members(generators)), patience).await
     }
 
     /// Switches these faults on, each instead of the one of its kind, in these members or in all that run.
     pub async fn fault(&self, faults: &[Fault], generators: &[Generator]) -> Result<FleetStatus> {
         let faults: String = faults.iter().map(|fault| format!("&fault={}", escaped(&fault.to_string()))).collect();
-        self.ask(Method::POST, &format!("/v1/fleet/fault?{}{faults}", members(generators)), PATIENCE).await
+        self.ask("POST", &format!("/v1/fleet/fault?{}{faults}", members(generators)), PATIENCE).await
     }
 
     /// Switches all faults of these members off, or of all that run.
     pub async fn clear(&self, generators: &[Generator]) -> Result<FleetStatus> {
-        self.ask(Method::POST, &format!("/v1/fleet/clear?{}", members(generators)), PATIENCE).await
+        self.ask("POST", &format!("/v1/fleet/clear?{}", members(generators)), PATIENCE).await
     }
 
     /// Says what stands in front of it.
     pub async fn set_front(&self, front: &BalancerInfo) -> Result<()> {
-        self.tell(Method::PUT, "/v1/front", front).await
+        self.tell("PUT", "/v1/front", front).await
     }
 
     /// Says how a check goes.
     pub async fn checks(&self, news: &CheckNews) -> Result<()> {
-        self.tell(Method::PUT, "/v1/check/news", news).await
+        self.tell("PUT", "/v1/check/news", news).await
     }
 
     /// Says how its balancer should balance.
     pub async fn balance(&self, wanted: &BalanceRequest) -> Result<()> {
-        self.tell(Method::POST, "/v1/front/balance", wanted).await
+        self.tell("POST", "/v1/front/balance", wanted).await
     }
 
     /// Sends requests through its balancer.
     pub async fn send(&self, requests: u32, patience: Duration) -> Result<()> {
-        self.fetch(Method::POST, &format!("/v1/send?requests={requests}"), patience).await.map(|_| ())
+        self.fetch("POST", &format!("/v1/send?requests={requests}"), patience).await.map(|_| ())
     }
 
     /// Has its balancer checked; how that goes is among its events.
     pub async fn check(&self) -> Result<()> {
-        self.fetch(Method::POST, "/v1/check", PATIENCE).await.map(|_| ())
+        self.fetch("POST", "/v1/check", PATIENCE).await.map(|_| ())
     }
 
     /// Whether it lets itself be told anything: a fleet of another user does not.
@@ -162,43 +160,50 @@ impl Remote {
         !self.whereabouts.token.is_empty()
     }
 
-    async fn tell(&self, method: Method, path: &str, what: &impl serde::Serialize) -> Result<()> {
+    async fn tell(&self, method: &'static str, path: &str, what: &impl serde::Serialize) -> Result<()> {
         let body = serde_json::to_vec(what)?;
         self.fetch_with(method, path, PATIENCE, body).await.map(|_| ())
     }
 
     /// What happens in it from now on: first all that is known, then what changes.
     pub async fn watch(&self) -> Result<Events> {
-        let uri: Uri = format!("{}/v1/live", self.whereabouts.control).parse()?;
-        let asked = prepare(Method::GET, &uri, Some(&self.whereabouts.token), Vec::new())?;
-        let begun = timeout(PATIENCE, async {
-            let (mut sender, connection) = connect(&uri).await?;
-            let connection = spawn_local(async move {
-                let _ = connection.await;
-            });
-            let response = sender.send_request(asked).await?;
-            ensure!(response.status().is_success(), "the fleet shows nothing: {}", response.status());
-            Ok(Events { body: response.into_body(), text: Vec::new(), connection })
-        });
-        let unreachable = || format!("failed to reach the fleet at {}", self.whereabouts.control);
-        begun.await.context("no answer in time").and_then(|begun| begun).with_context(unreachable)
+        let Whereabouts { control, token, .. } = &self.whereabouts;
+        let url: Uri = format!("{control}/v1/live").parse()?;
+        let begun = async {
+            let request = Request { method: "GET", url: &url, token: Some(token), body: &[] };
+            let mut exchange = Exchange::begin(&request).await?;
+            while exchange.status.is_none() && exchange.receive().await? {}
+            anyhow::Ok(exchange)
+        };
+        let begun = timeout(PATIENCE, begun).await.unwrap_or_else(|_| Err(late(PATIENCE)));
+        let exchange = begun.with_context(|| format!("failed to reach the fleet at {control}"))?;
+        match exchange.status {
+            Some(200) => Ok(Events { exchange, searched: 0 }),
+            status => bail!("the fleet at {control} shows nothing: status {}", status.unwrap_or_default()),
+        }
     }
 
-    async fn ask<T: serde::de::DeserializeOwned>(&self, method: Method, path: &str, patience: Duration) -> Result<T> {
+    async fn ask<T: serde::de::DeserializeOwned>(
+        &self,
+        method: &'static str,
+        path: &str,
+        patience: Duration,
+    ) -> Result<T> {
         let body = self.fetch(method, path, patience).await?;
         serde_json::from_slice(&body).context("failed to understand the fleet: is it of another version?")
     }
 
-    async fn fetch(&self, method: Method, path: &str, patience: Duration) -> Result<Bytes> {
+    async fn fetch(&self, method: &'static str, path: &str, patience: Duration) -> Result<Vec<u8>> {
         self.fetch_with(method, path, patience, Vec::new()).await
     }
 
-    async fn fetch_with(&self, method: Method, path: &str, patience: Duration, body: Vec<u8>) -> Result<Bytes> {
+    async fn fetch_with(&self, method: &'static str, path: &str, patience: Duration, body: Vec<u8>) -> Result<Vec<u8>> {
         let uri: Uri = format!("{}{path}", self.whereabouts.control).parse()?;
-        let (status, body) = request(method, &uri, Some(&self.whereabouts.token), patience, body)
+        let request = Request { method, url: &uri, token: Some(&self.whereabouts.token), body: &body };
+        let (status, body) = respond(&request, patience)
             .await
             .with_context(|| format!("failed to reach the fleet at {}", self.whereabouts.control))?;
-        if status.is_success() {
+        if (200..300).contains(&status) {
             return Ok(body);
         }
         let answer: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
@@ -232,69 +237,31 @@ fn list(fleets: &[Whereabouts]) -> String {
 
 /// The status with which a URL answers GET.
 pub async fn status_of(url: &Uri, patience: Duration) -> Result<StatusCode> {
-    Ok(request(Method::GET, url, None, patience, Vec::new()).await?.0)
+    let (status, _) = respond(&Request { method: "GET", url, token: None, body: &[] }, patience).await?;
+    Ok(StatusCode::from_u16(status)?)
 }
 
-async fn request(
-    method: Method,
-    url: &Uri,
-    token: Option<&str>,
-    patience: Duration,
-    body: Vec<u8>,
-) -> Result<(StatusCode, Bytes)> {
-    let request = prepare(method, url, token, body)?;
-    let exchange = async {
-        let (mut sender, connection) = connect(url).await?;
-        let answer = async {
-            let response = sender.send_request(request).await?;
-            let status = response.status();
-            Ok((status, response.into_body().collect().await?.to_bytes()))
-        };
-        tokio::pin!(answer);
-        tokio::select! {
-            answer = &mut answer => answer,
-            // The connection may be done before its last answer has been read from it.
-            closed = connection => match answer.await {
-                Ok(answer) => Ok(answer),
-                Err(error) => Err(closed.err().map_or(error, anyhow::Error::from)),
-            },
-        }
-    };
-    timeout(patience, exchange).await.with_context(|| format!("no answer within {} s", patience.as_secs_f32()))?
-}
-
-/// JSON, if there is a body.
-fn prepare(method: Method, url: &Uri, token: Option<&str>, body: Vec<u8>) -> Result<Request<Full<Bytes>>> {
-    ensure!(url.scheme_str().is_none_or(|scheme| scheme == "http"), "only http:// is spoken here");
-    let authority = url.authority().context("the URL names no host")?;
-    let path = url.path_and_query().map_or("/", |path| path.as_str());
-    let mut request = Request::builder().method(method).uri(path).header(header::HOST, authority.as_str());
-    if let Some(token) = token {
-        request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+async fn respond(request: &Request<'_>, patience: Duration) -> Result<(u16, Vec<u8>)> {
+    let response = async { Exchange::begin(request).await?.whole().await };
+    match timeout(patience, response).await {
+        Ok(response) => Ok(response?),
+        Err(_) => Err(late(patience)),
     }
-    if !body.is_empty() {
-        request = request.header(header::CONTENT_TYPE, "application/json");
-    }
-    Ok(request.body(Full::new(body.into()))?)
 }
 
-type Sender = hyper::client::conn::http1::SendRequest<Full<Bytes>>;
-type Connection = hyper::client::conn::http1::Connection<TokioIo<TcpStream>, Full<Bytes>>;
-
-async fn connect(url: &Uri) -> Result<(Sender, Connection)> {
-    let authority = url.authority().context("the URL names no host")?;
-    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-    let stream = TcpStream::connect((host, authority.port_u16().unwrap_or(80))).await?;
-    Ok(hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?)
+fn late(patience: Duration) -> anyhow::Error {
+    anyhow::anyhow!("no answer within {} s", patience.as_secs_f32())
 }
 
 /// What happens in a fleet, as it tells it: server-sent events.
 pub struct Events {
-    body: Incoming,
-    /// What has come of an event that is not complete.
-    text: Vec<u8>,
-    connection: JoinHandle<()>,
+    exchange: Exchange,
+    /// Bytes of the content in which no event ends.
+    searched: usize,
 }
+
+/// A fleet sends ten frames a second: one that is silent for this time hangs.
+const SILENCE: Duration = Duration::from_secs(10);
 
 /// Something that a fleet tells those who look.
 #[derive(Clone, PartialEq, Debug)]
@@ -309,28 +276,32 @@ pub enum LiveEvent {
 }
 
 impl Events {
-    /// The next one; None when the fleet has ended, or tells no more because it was not listened to.
+    /// The next one; None when the fleet has ended, hangs, or has cut off a reader that was too slow.
     pub async fn next(&mut self) -> Result<Option<LiveEvent>> {
-        const END: &[u8] = b"\n\n";
         loop {
-            if let Some(end) = self.text.windows(END.len()).position(|bytes| bytes == END) {
-                let event: Vec<u8> = self.text.drain(..end + END.len()).collect();
-                match read_event(&event)? {
-                    Some(event) => return Ok(Some(event)),
-                    None => continue,
+            while let Some(event) = self.take() {
+                if let Some(event) = read_event(&event)? {
+                    return Ok(Some(event));
                 }
             }
-            match self.body.frame().await {
-                Some(Ok(frame)) => self.text.extend(frame.into_data().unwrap_or_default()),
-                Some(Err(_)) | None => return Ok(None),
+            match timeout(SILENCE, self.exchange.receive()).await {
+                Ok(Ok(true)) => {}
+                Ok(Ok(false) | Err(_)) | Err(_) => return Ok(None),
             }
         }
     }
-}
 
-impl Drop for Events {
-    fn drop(&mut self) {
-        self.connection.abort();
+    /// An event that is complete.
+    fn take(&mut self) -> Option<Vec<u8>> {
+        const END: &[u8] = b"\n\n";
+        let content = &mut self.exchange.content;
+        let Some(found) = content[self.searched..].windows(END.len()).position(|bytes| bytes == END) else {
+            self.searched = content.len().saturating_sub(END.len() - 1);
+            return None;
+        };
+        let event = content.drain(..self.searched + found + END.len()).collect();
+        self.searched = 0;
+        Some(event)
     }
 }
 

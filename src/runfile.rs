@@ -80,14 +80,17 @@ impl Drop for Runfile {
     }
 }
 
-/// Where the file may be, the best first. Commands look in all of them, so that it does not matter in which environment they run.
+/// Where the file may be, the best first. Who names a runtime directory means that one and no other.
 fn folders() -> Vec<PathBuf> {
     let uid = getuid().as_raw();
-    let set = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let runtime = set("XDG_RUNTIME_DIR").into_iter().chain([format!("/run/user/{uid}").into()]);
-    let shared = set("TMPDIR").into_iter().chain(["/tmp", "/dev/shm", "/var/tmp"].map(PathBuf::from));
-    let own = runtime.map(|folder: PathBuf| folder.join("uuid-generator"));
-    own.chain(shared.map(|folder| folder.join(format!("uuid-generator-{uid}")))).collect()
+    let set = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute() && path.is_dir());
+    if let Some(runtime) = set("XDG_RUNTIME_DIR") {
+        return vec![runtime.join("uuid-generator")];
+    }
+    let session = PathBuf::from(format!("/run/user/{uid}/uuid-generator"));
+    let temporary = set("TMPDIR").unwrap_or_else(|| "/tmp".into());
+    let shared = [temporary, "/dev/shm".into(), "/var/tmp".into()];
+    [session].into_iter().chain(shared.map(|folder| folder.join(format!("uuid-generator-{uid}")))).collect()
 }
 
 /// The folder itself, not those above it: they are not ours to make.

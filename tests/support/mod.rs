@@ -376,7 +376,7 @@ impl Fleet {
     }
 
     pub fn api_get<T: serde::de::DeserializeOwned>(&self, path: &str) -> T {
-        let answer = http::get(&format!("{}{path}", self.control)).unwrap();
+        let answer = self.call("GET", path, "127.0.0.1", &self.bearer());
         assert_eq!(answer.status, 200, "{path}: {}", answer.body);
         serde_json::from_str(&answer.body).unwrap()
     }
