@@ -1,5 +1,5 @@
 //! The shared-memory journal of one backend process: written by the backend, read by the supervisor while it is written.
-//! It knows where words lie and in which order they become visible; what they mean is `wire`'s.
+//! It knows where words lie; in which order they become visible is `order`'s, what they mean is `wire`'s.
 //!
 //! # Shape
 //!
@@ -16,8 +16,10 @@
 //! was written). Writing is plain stores, no system call.
 //! A reader that is overtaken by a whole ring knows how many records it has missed: they are numbered.
 
+mod order;
+
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, Result, ensure};
 use memmap2::{MmapOptions, MmapRaw};
@@ -120,20 +122,6 @@ impl Layout {
     }
 }
 
-fn store(words: &[AtomicU64], values: &[u64]) {
-    for (word, value) in words.iter().zip(values) {
-        word.store(*value, Ordering::Relaxed);
-    }
-}
-
-fn load(words: &[AtomicU64]) -> [u64; RECORD_WORDS] {
-    let mut values = [0; RECORD_WORDS];
-    for (value, word) in values.iter_mut().zip(words) {
-        *value = word.load(Ordering::Relaxed);
-    }
-    values
-}
-
 /// The writing end, in the backend. One process, one thread.
 pub struct Writer {
     layout: Layout,
@@ -190,10 +178,7 @@ impl Writer {
         let (words, used) = record.to_words();
         let place = match slot {
             Some(slot) => {
-                // After the stamp of 0 that freed the slot: a reader that sees these words cannot still believe the old stamp.
-                fence(Ordering::Release);
-                store(self.layout.claimed(slot), &words[..used]);
-                self.layout.stamp(slot).store(record.number, Ordering::Release);
+                order::claim(self.layout.claimed(slot), &words[..used], self.layout.stamp(slot), record.number);
                 Place::Slot(slot)
             }
             None => {
@@ -222,7 +207,7 @@ impl Writer {
 
     fn words(&self, place: &Place) -> [u64; RECORD_WORDS] {
         match place {
-            Place::Slot(slot) => load(self.layout.claimed(*slot)),
+            Place::Slot(slot) => order::load(self.layout.claimed(*slot)),
             Place::Beyond(words) => **words,
         }
     }
@@ -231,15 +216,12 @@ impl Writer {
     pub fn complete(&mut self, claim: Claim, answered: Moment, bytes: u64, outcome: AttemptEnd) {
         let mut words = self.words(&claim.place);
         Record::end(&mut words, claim.status, answered, bytes, outcome);
-        // After the count that was stored last time: a reader that sees these words sees that count too, and knows that
-        // the record which stood here is gone.
-        fence(Ordering::Release);
-        store(self.layout.ended(self.written), &words[..claim.used]);
+        let slot = self.layout.ended(self.written);
+        order::append(slot, &words[..claim.used], self.layout.written(), self.written);
         self.written += 1;
-        self.layout.written().store(self.written, Ordering::Release);
         match claim.place {
             Place::Slot(slot) => {
-                self.layout.stamp(slot).store(0, Ordering::Relaxed);
+                order::free(self.layout.stamp(slot));
                 self.free.push(slot);
             }
             Place::Beyond(_) => {
@@ -268,19 +250,18 @@ impl Reader {
         let ring = u64::from(self.layout.capacity.ring);
         let mut lost = 0;
         while self.next < written {
-            let words = load(self.layout.ended(self.next));
-            fence(Ordering::Acquire);
-            // The writer may be at work on the slot of record `overtaken + ring`, which is that of `overtaken`.
-            let overtaken = (self.layout.written().load(Ordering::Relaxed) + 1).saturating_sub(ring);
-            if self.next < overtaken {
-                lost += overtaken - self.next;
-                self.next = overtaken;
-                continue;
+            match order::read_appended(self.layout.ended(self.next), self.layout.written(), self.next, ring) {
+                Err(overtaken) => {
+                    lost += overtaken - self.next;
+                    self.next = overtaken;
+                }
+                Ok(words) => {
+                    self.next += 1;
+                    let record = Record::from_words(&words);
+                    self.last = record.number;
+                    take(record);
+                }
             }
-            self.next += 1;
-            let record = Record::from_words(&words);
-            self.last = record.number;
-            take(record);
         }
         lost
     }
@@ -294,10 +275,8 @@ impl Reader {
             // an untouched page is not worth touching, so stop at the first slot that never was used.
             .take_while(|(stamp, slot)| *stamp != 0 || self.layout.claimed(*slot)[0].load(Ordering::Relaxed) != 0)
             .filter_map(|(stamp, slot)| {
-                let words = load(self.layout.claimed(slot));
-                fence(Ordering::Acquire);
-                let unchanged = self.layout.stamp(slot).load(Ordering::Relaxed) == stamp;
-                (stamp != 0 && unchanged).then(|| Record::from_words(&words))
+                let words = order::read_claimed(self.layout.claimed(slot), self.layout.stamp(slot), stamp)?;
+                Some(Record::from_words(&words))
             })
             // Killed between the append and the release of the slot: that record has been read already.
             .filter(|record| record.number != self.last)

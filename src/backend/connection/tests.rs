@@ -10,12 +10,16 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
+use http::Malformed;
+use verdict::request::{Note, Sent, SentBody};
 use verdict::response::{ReceivedHead, of_body, read_digest_value};
 
 use super::{Connection, Waiting};
 use crate::backend::state::State;
 use crate::journal::{self, Capacity, Reader, Writer};
-use crate::wire::{AttemptEnd, Calendar, Clipped, End, Generator, Limits, Moment, Record, RequestId, ResponseId};
+use crate::wire::{
+    AttemptEnd, Calendar, Clipped, End, Generator, Limits, Moment, Record, Refusal, RequestId, ResponseId,
+};
 
 const HEADER_BYTES: u32 = 2048;
 const NOW: Moment = Moment(5_000_000_000);
@@ -766,4 +770,71 @@ fn no_answer_to_head_has_a_body_not_even_a_refusal() {
     let story = heard([&b"HEAD / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n"[..]]);
     let [refusal] = story.check().try_into().unwrap();
     assert_eq!((refusal.status, refusal.closes()), (400, true));
+}
+
+/// What the client says that it sent, as the value of its header.
+fn sent(method: &str, target: &str, body: Option<&[u8]>) -> String {
+    let mut value = Vec::new();
+    Sent { method, target, host: Some("h"), body: body.map(SentBody::of), fields: &[] }.write(&mut value);
+    String::from_utf8(value).unwrap()
+}
+
+#[test]
+fn a_record_says_in_what_its_request_was_changed_on_the_way() {
+    let post = sent("POST", "/a?b", Some(b"hello"));
+    let get = sent("GET", "/a?b", None);
+    for (line, said, framing, body, differences) in [
+        ("POST /a?b", &post, "Content-Length: 5", "hello", ""),
+        ("POST /a?b", &post, "Transfer-Encoding: chunked", "3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n", ""),
+        ("POST /a?b", &post, "Content-Length: 5", "hellO", "body"),
+        ("POST /a?b", &post, "Content-Length: 4", "hell", "body-length"),
+        ("POST /a?b", &post, "Content-Length: 0", "", "body-length"),
+        ("POST /a?b", &post, "A: b", "", "body-length"),
+        ("PUT /A?b", &post, "Transfer-Encoding: chunked", "0\r\n\r\n", "method, path, body-length"),
+        ("GET /a?b", &get, "A: b", "", ""),
+        ("GET /a", &get, "A: b", "", "query"),
+        ("GET /a?b", &get, "Content-Length: 1", "x", "body-length"),
+    ] {
+        let request = format!("{line} HTTP/1.1\r\nHost: h\r\nCheck-Request-Sent: {said}\r\n{framing}\r\n\r\n{body}");
+        for pieces in [request.len(), 1, 7] {
+            let story = heard(request.as_bytes().chunks(pieces));
+            let [record] = &story.records[..] else { panic!("{request}: {:?}", story.records) };
+            assert_eq!(record.arrived.differences.to_string(), differences, "{request}");
+            assert!(record.arrived.notes.contains(Note::Compared) && record.refusal.is_none(), "{request}");
+        }
+    }
+}
+
+#[test]
+fn a_record_keeps_length_and_digest_of_whatever_body_came() {
+    let body = "x".repeat(100_000);
+    let request = format!("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n{body}");
+    for pieces in [request.len(), 999] {
+        let story = heard(request.as_bytes().chunks(pieces));
+        let arrived = &story.records[0].arrived;
+        assert_eq!(arrived.body, SentBody::of(body.as_bytes()));
+        assert!(arrived.differences.is_empty() && !arrived.notes.contains(Note::Compared));
+    }
+}
+
+#[test]
+fn a_refused_request_is_recorded_with_its_id_and_the_reason() {
+    let id = RequestId { run: 1, sequence: 2 };
+    let heads = [
+        ("Host: a\r\nHost: b", Malformed::HostTwice, 400),
+        ("Transfer-Encoding: gzip, chunked\r\nHost: h", Malformed::EncodingUnknown, 501),
+        (&format!("Host: h\r\nA: {}", "x".repeat(3000)), Malformed::HeadTooLarge, 431),
+    ];
+    for (fields, why, status) in heads {
+        let story = heard([format!("GET / HTTP/1.1\r\nCheck-Request-Id: {id}\r\n{fields}\r\n\r\n").as_bytes()]);
+        let record = &story.records[0];
+        assert_eq!((record.refusal, record.request), (Some(Refusal::Malformed(why)), Some(id)));
+        let [answer] = story.check().try_into().unwrap();
+        assert_eq!(answer.status, status);
+        assert_eq!(answer.header("Check-Request-Id"), Some(&*id.to_string()));
+    }
+    let chunks = "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2 erf\r\n";
+    let record = heard([chunks.as_bytes()]).records.remove(0);
+    assert_eq!((record.refusal, record.status), (Some(Refusal::Malformed(Malformed::ChunkSizeJunk)), 400));
+    assert_eq!((record.method.as_bytes(), record.arrived.body.length), (&b"POST"[..], 3));
 }
