@@ -14,6 +14,7 @@ use anyhow::Result;
 use tokio::task::spawn_blocking;
 
 use crate::check::load::{Load, Traffic, drive};
+use crate::check::phases::meet::Met;
 use crate::check::plan::Experiments;
 use crate::check::scenario::{self, StepResult};
 use crate::check::session::{Session, SessionData};
@@ -28,13 +29,15 @@ const SETTLE: Duration = Duration::from_secs(2);
 
 pub(crate) async fn run(mut session: Session<'_>) -> Result<SessionData> {
     session.watch.enter("waiting for a backend's response");
-    meet::meet(&mut session).await?;
+    let met = meet::meet(&mut session).await?;
     session.watch.enter("warming up until the same backends answer");
     let members = session.takers();
-    session.on_client(move |live| warm_up::warm_up(live, members)).await?;
+    if met == Met::Backend {
+        session.on_client(move |live| warm_up::warm_up(live, members)).await?;
+    }
     let judged = session.client.next_sequence();
     session.watch.enter("finding out how the balancer selects backends");
-    let evidence = experiment(&mut session, members).await?;
+    let evidence = experiment(&mut session, members, met).await?;
     let inference = evidence.infer(&session.client.names());
     let sampled = session.client.next_sequence();
     let load = sample::load(&session, &inference, sampled)?;
@@ -87,8 +90,9 @@ fn is_refused_often(sample: &[Observation]) -> bool {
     refused >= 10 && refused * 50 >= sample.len()
 }
 
-async fn experiment(session: &mut Session<'_>, members: Option<usize>) -> Result<Evidence> {
+async fn experiment(session: &mut Session<'_>, members: Option<usize>, met: Met) -> Result<Evidence> {
     let budget = match session.plan.experiments {
+        _ if met == Met::BodyLimit => Duration::ZERO,
         Experiments::Usual => EXPERIMENTS,
         Experiments::For(budget) => budget,
         Experiments::Off => Duration::ZERO,

@@ -80,7 +80,7 @@ impl Unmet<'_> {
                 }
                 None => "it redirects and does not say where to".to_owned(),
             },
-            400 if wants_client_certificate(&seen.body) => {
+            400 if seen.certificate_missing || wants_client_certificate(&seen.body) => {
                 return (
                     format!("{status_line}: it wants a client certificate ({text})"),
                     match self.has_client_certificate {

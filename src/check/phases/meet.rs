@@ -27,19 +27,34 @@ const SIDE_BY_SIDE: usize = 6;
 /// A port that speaks TLS shows it within that time.
 const HANDSHAKE: Duration = Duration::from_secs(1);
 
-pub(crate) async fn meet(session: &mut Session<'_>) -> Result<()> {
+/// Who responded to the first requests.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Met {
+    Backend,
+    /// The balancer, for their bodies are larger than its limit. That is its answer to what the user wants to send: the sample
+    /// counts it, and nothing else can be found out.
+    BodyLimit,
+}
+
+pub(crate) async fn meet(session: &mut Session<'_>) -> Result<Met> {
     let begun = Instant::now();
     let mut hung = false;
     loop {
         let seen = if hung { several(session).await? } else { one(session).await? };
         if is_identified(&seen) {
-            return match session.identity.is_fleet() {
-                true => meet_record(session, &seen).await,
-                false => examine_identity(session).await,
-            };
+            match session.identity.is_fleet() {
+                true => meet_record(session, &seen).await?,
+                false => examine_identity(session).await?,
+            }
+            return Ok(Met::Backend);
         }
         if is_whole(&seen) && !session.identity.is_fleet() && (200..300).contains(&seen.observation.status) {
-            return identify(session, seen).await;
+            identify(session, seen).await?;
+            return Ok(Met::Backend);
+        }
+        let has_body = session.plan.bodies.iter().any(|body| !body.is_empty());
+        if is_whole(&seen) && seen.observation.status == 413 && has_body && session.collector.is_some() {
+            return Ok(Met::BodyLimit);
         }
         let speaks_tls = should_have_tls(session, &seen).await?;
         let is_lasting = seen.tls_failure.as_ref().is_some_and(|failure| failure.is_lasting());
