@@ -126,9 +126,9 @@ fn an_idle_connection_that_is_closed_when_it_is_used_again_is_no_fault() {
     let ledger = |reused, arrivals: &[Arrival]| {
         Ledger::join(vec![failed(ClientOutcome::Closed, reused)], arrivals.to_vec(), Records::Kept)
     };
-    assert!(ledger(true, &[]).entries().all(|entry| entry.is_benign_race()));
-    assert!(!ledger(false, &[]).entries().any(|entry| entry.is_benign_race()));
-    assert!(!ledger(true, &[at(0, 1, 7)]).entries().any(|entry| entry.is_benign_race()));
+    assert!(ledger(true, &[]).entries().all(|entry| entry.is_idle_close()));
+    assert!(!ledger(false, &[]).entries().any(|entry| entry.is_idle_close()));
+    assert!(!ledger(true, &[at(0, 1, 7)]).entries().any(|entry| entry.is_idle_close()));
 }
 
 #[test]

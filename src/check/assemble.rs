@@ -23,6 +23,8 @@ pub struct Known<'a> {
     pub run: u64,
     /// The API of the fleet, and its backends' names; none without one.
     pub fleet: Option<Fleet>,
+    /// Whether the check started it.
+    pub own_fleet: bool,
     /// Records of others.
     pub not_counted: NotCounted,
     /// How requests arrived.
@@ -83,6 +85,7 @@ pub fn assemble(ledger: &Ledger, outcome: session::SessionData, known: Known) ->
         sent: sent(plan),
         judged,
         sample: sample.clone(),
+        own_fleet: known.own_fleet,
         drill,
         steps: &spans,
         outages: &windows,

@@ -128,6 +128,7 @@ async fn check_found(plan: &Plan, found: Found, watch: &Watch) -> Result<Check> 
         plan,
         run,
         fleet,
+        own_fleet: matches!(plan.backends, Backing::Started(_)),
         not_counted: collected.not_counted,
         gaps: collected.gaps,
         changes: collected.changes,

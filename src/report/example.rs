@@ -167,7 +167,7 @@ pub fn passing() -> Check {
         findings: vec![
             Finding::new(
                 Level::Pass,
-                Facts::Account(account::Facts { requests: 4000, delivered: 4000, has_records: true }),
+                Facts::Account(account::Account { requests: 4000, delivered: 4000, excused: 0, has_records: true }),
             ),
             Finding::new(Level::Pass, Facts::Shares(shares_as_expected())),
         ],

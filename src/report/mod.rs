@@ -3,6 +3,7 @@
 mod escape;
 #[cfg(test)]
 mod example;
+mod hints;
 mod html;
 mod json;
 mod junit;

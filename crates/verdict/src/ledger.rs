@@ -1,6 +1,7 @@
 //! Observations joined to records: one entry a request, with its one outcome.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use uuid::Uuid;
 
@@ -39,6 +40,11 @@ impl Arrival {
         self.end == AttemptEnd::Completed && self.status < 500
     }
 
+    /// Whether the backend could not or would not read the request.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self.status, 400 | 431 | 501 | 505)
+    }
+
     /// When the answer had been written, as far as that is known.
     pub fn answered(&self) -> Moment {
         Moment(self.received.0 + u64::from(self.took) * 100)
@@ -75,6 +81,9 @@ pub enum Records {
 /// A backend that never delivers is taken for the target of a mirror from so many executed attempts on.
 const MIRROR_ATTEMPTS: u32 = 20;
 
+/// The close of an idle connection crosses the request on its way: it comes within a round trip, on a busy machine too.
+const ROUND_TRIP: Duration = Duration::from_millis(50);
+
 /// One request: what the client saw, what the backends recorded, and what that means.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Entry<'a> {
@@ -95,11 +104,13 @@ impl Entry<'_> {
     }
 
     /// A kept connection was closed at the moment in which it was used again, before the request reached a backend. RFC 9112 §9.5 lets
-    /// either side close an idle connection at any time, and the client may send such a request again.
-    pub fn is_benign_race(&self) -> bool {
+    /// either side close an idle connection at any time, and a client may repeat an idempotent request then. Whether there are so few
+    /// that it can have been that is for the rule to say.
+    pub fn is_idle_close(&self) -> bool {
         self.outcome == Outcome::NotReached
             && self.observation.reused
             && matches!(self.observation.sight, ClientOutcome::Closed | ClientOutcome::Reset)
+            && self.observation.ended.since(self.observation.sent()) <= ROUND_TRIP
     }
 
     /// Whether a client would call it failed.
@@ -229,7 +240,8 @@ impl Ledger {
             .collect()
     }
 
-    fn is_mirror(&self, backend: Backend) -> bool {
+    /// Whether it executed many requests and no client ever got its response: it gets copies.
+    pub fn is_mirror(&self, backend: Backend) -> bool {
         self.mirrors.get(usize::from(backend.0)).copied().unwrap_or(false)
     }
 
@@ -280,6 +292,9 @@ impl Ledger {
             _ => {}
         }
         let mut others = attempts.iter().filter(|attempt| attempt.answer != answer.0).peekable();
+        if others.peek().is_none() && own.is_refusal() {
+            return Outcome::Refused;
+        }
         if others.peek().is_none() {
             return Outcome::Delivered;
         }

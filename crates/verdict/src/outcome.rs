@@ -29,6 +29,8 @@ pub enum Outcome {
     Truncated,
     /// The response is not as the backend wrote it.
     Altered,
+    /// A backend refused to read the request, and its refusal came back.
+    Refused,
     /// A backend responded of which the fleet has no record.
     Unrecorded,
     /// No response came back, and whether a backend executed it cannot be known: the backends are not ours.
@@ -37,7 +39,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// All of them, in the order in which reports list them.
-    pub const ALL: [Outcome; 13] = [
+    pub const ALL: [Outcome; 14] = [
         Outcome::Delivered,
         Outcome::Retried,
         Outcome::Duplicated,
@@ -49,6 +51,7 @@ impl Outcome {
         Outcome::Swapped,
         Outcome::Truncated,
         Outcome::Altered,
+        Outcome::Refused,
         Outcome::Unrecorded,
         Outcome::NoResponse,
     ];
@@ -67,6 +70,7 @@ impl Outcome {
             Outcome::Swapped => "swapped",
             Outcome::Truncated => "truncated",
             Outcome::Altered => "altered",
+            Outcome::Refused => "refused",
             Outcome::Unrecorded => "unrecorded",
             Outcome::NoResponse => "no-response",
         }
@@ -77,7 +81,7 @@ impl Outcome {
         match self {
             Outcome::Lost | Outcome::NotReached | Outcome::Balancer | Outcome::Truncated | Outcome::NoResponse => true,
             Outcome::Delivered | Outcome::Retried | Outcome::Duplicated | Outcome::Mirrored => false,
-            Outcome::Stale | Outcome::Swapped | Outcome::Altered | Outcome::Unrecorded => false,
+            Outcome::Stale | Outcome::Swapped | Outcome::Altered | Outcome::Refused | Outcome::Unrecorded => false,
         }
     }
 }

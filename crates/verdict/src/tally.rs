@@ -25,7 +25,7 @@ pub struct Tally {
     /// Answers with a status of 400 or more that a backend gave.
     pub backend_errors: u64,
     /// NotReached because an idle connection was closed as it was used again.
-    pub benign: u64,
+    pub idle_closes: u64,
     /// Answered by the balancer itself although a backend had executed it.
     pub executed_unseen: u64,
     /// Requests with more than one attempt.
@@ -132,14 +132,14 @@ impl Tally {
             return;
         }
         self.backend_errors += u64::from(entry.observation.backend.is_known() && entry.observation.status >= 400);
-        self.benign += u64::from(entry.is_benign_race());
+        self.idle_closes += u64::from(entry.is_idle_close());
         if entry.outcome == Outcome::Balancer {
             self.executed_unseen += u64::from(!entry.attempts.is_empty());
             *self.own_statuses.entry(entry.observation.status).or_default() += 1;
         }
         if entry.outcome != Outcome::Delivered {
             let examples = self.examples.entry(entry.outcome).or_default();
-            if examples.len() < EXAMPLES && !entry.is_benign_race() {
+            if examples.len() < EXAMPLES && !entry.is_idle_close() {
                 examples.push(entry.sequence);
             }
         }

@@ -161,7 +161,7 @@ impl<'a> Seen<'a> {
 
     fn see(&mut self, entry: &Entry) {
         let observation = entry.observation;
-        let error = entry.is_client_error() && !entry.is_benign_race();
+        let error = entry.is_client_error() && !entry.is_idle_close();
         if error && observation.ended >= self.window.broken && observation.sent() < self.until {
             self.errors += 1;
             self.last_error = self.last_error.max(Some(observation.ended.min(self.until)));

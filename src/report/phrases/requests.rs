@@ -1,10 +1,16 @@
 //! The phrases of the account: what became of requests, and what to do about it.
 
-use verdict::facts::account::{Facts, OwnResponses, Repeated, Requests};
-use verdict::facts::{limit, records};
-use verdict::numbers::{count_of, grouped};
+use std::collections::BTreeMap;
 
-use super::Phrase;
+use verdict::facts::account::{
+    Account, BackendStatuses, IdleCloses, Losses, Mirrored, OwnResponses, Repeated, Requests, Retries,
+};
+use verdict::facts::{copies, limit, records};
+use verdict::finding::Level;
+use verdict::numbers::{count_of, grouped, percent, time};
+
+use super::{Phrase, listed};
+use crate::report::hints;
 
 fn requests(facts: &Requests) -> String {
     count_of(facts.requests, "request")
@@ -12,6 +18,21 @@ fn requests(facts: &Requests) -> String {
 
 fn were(count: u64) -> &'static str {
     if count == 1 { "was" } else { "were" }
+}
+
+/// `300× 503, 2× 502`
+fn counted(statuses: &BTreeMap<u16, u64>) -> String {
+    let counts: Vec<String> = statuses.iter().map(|(status, count)| format!("{}× {status}", grouped(*count))).collect();
+    counts.join(", ")
+}
+
+/// What an outage excuses of it.
+fn excused(excused: u64, of: u64) -> String {
+    match excused {
+        0 => String::new(),
+        all if all == of => "; the outage explains that".to_owned(),
+        some => format!("; the outage explains {} of them", grouped(some)),
+    }
 }
 
 pub(super) fn records(facts: &records::Facts) -> Phrase {
@@ -30,17 +51,45 @@ pub(super) fn rate_limit(facts: &limit::Facts) -> Phrase {
     }
 }
 
-pub(super) fn account(facts: &Facts) -> Phrase {
+pub(super) fn account(facts: &Account) -> Phrase {
     let all = grouped(facts.requests);
     Phrase::of(match facts.has_records {
         true if facts.delivered == facts.requests => format!("all {all} requests: one attempt, one response each"),
+        true if facts.excused > 0 => {
+            format!("both ends explain all {all} requests; the outage explains {}", count_of(facts.excused, "error"))
+        }
         true => format!("both ends explain all {all} requests"),
         false => format!("all {all} requests got a response; without records, retries and repeats are unknown"),
     })
 }
 
-pub(super) fn retried(facts: &Requests) -> Phrase {
-    Phrase::of(format!("{} {} delivered after a retry", requests(facts), were(facts.requests)))
+pub(super) fn retried(facts: &Retries) -> Phrase {
+    let mut evidence = Vec::new();
+    if facts.failed > 0 {
+        evidence.push(format!("{} got an error all the same", count_of(facts.failed, "request")));
+    }
+    if facts.begun > 0 {
+        evidence.push(format!(
+            "of {} the first backend had begun to work: an application may execute them twice",
+            count_of(facts.begun, "request")
+        ));
+    }
+    let summary = match facts.same_backend {
+        0 => format!("{} {} retried at another backend", count_of(facts.requests, "request"), were(facts.requests)),
+        same => format!(
+            "{} {} retried, {} of them at the same backend that had just failed",
+            count_of(facts.requests, "request"),
+            were(facts.requests),
+            grouped(same)
+        ),
+    };
+    let phrase = Phrase::of(summary).because(evidence);
+    match facts.same_backend {
+        0 => phrase,
+        _ => phrase.try_this(
+            "keep retries from the same host: Envoy retry_host_predicate previous_hosts, HAProxy option redispatch 1",
+        ),
+    }
 }
 
 pub(super) fn duplicated(facts: &Requests) -> Phrase {
@@ -56,51 +105,156 @@ pub(super) fn repeated(facts: &Repeated) -> Phrase {
     )
 }
 
-pub(super) fn mirrored(facts: &Requests) -> Phrase {
-    let had = if facts.requests == 1 { "was" } else { "were" };
-    Phrase::of(format!("{} {had} also copied to a backend whose responses no client gets", requests(facts)))
+pub(super) fn mirrored(facts: &Mirrored, level: Level) -> Phrase {
+    let Mirrored { requests, of, other_requests, .. } = facts;
+    let mirrors = listed(&facts.mirrors);
+    let share = percent(*requests as f64 / (*of).max(1) as f64);
+    let summary = match facts.expected {
+        Some(expected) => format!("{share} of the requests were mirrored, {} expected", percent(expected)),
+        None if *other_requests > 0 => {
+            format!(
+                "{} were executed twice: copies went to {mirrors} as another request",
+                count_of(*requests, "request")
+            )
+        }
+        None => format!("{share} of the requests were also copied to {mirrors}, a mirror: they were executed twice"),
+    };
+    let mut evidence = Vec::new();
+    if *other_requests > 0 {
+        evidence.push(format!(
+            "{} arrived at the mirror with another method, path or query",
+            if *other_requests == 1 { "1 copy".to_owned() } else { format!("{} copies", grouped(*other_requests)) }
+        ));
+    }
+    let phrase = match facts.held {
+        Some((copy, more)) => Phrase::of(format!(
+            "{summary}; the mirror is slow ({} a copy), and requests wait {} longer than their backend",
+            time(copy),
+            time(more)
+        ))
+        .try_this(
+            "NGINX keeps the client's connection until the copy is done: make the mirror fast, or its timeout short",
+        ),
+        None => Phrase::of(summary),
+    };
+    let phrase = phrase.because(evidence);
+    match (level, facts.held) {
+        (Level::Fail, None) => phrase
+            .try_this("if copies are meant, use --allow mirrored, or --expect mirrored:SHARE; else remove `mirror`"),
+        _ => phrase,
+    }
 }
 
-pub(super) fn lost(facts: &Requests) -> Phrase {
-    Phrase::of(format!("{} {} executed by a backend, and no response came back", requests(facts), were(facts.requests)))
+pub(super) fn copies(facts: &copies::Facts, level: Level) -> Phrase {
+    let alike = count_of(facts.alike, "request");
+    let what = match facts.body_length {
+        0 => facts.request.clone(),
+        bytes => format!("{} with {bytes} bytes", facts.request),
+    };
+    let paired = format!("{} of {} requests have such a copy in their time", grouped(facts.paired), grouped(facts.of));
+    match level {
+        Level::Fail => Phrase::of(format!("the balancer sends requests twice: {alike} without Check-Request-Id"))
+            .because(vec![format!("they are like those of the check: {what}"), paired])
+            .try_this("look for a mirror, a recorder or a security filter that repeats requests without their headers"),
+        Level::Pass | Level::Note | Level::Inconclusive => {
+            Phrase::of(format!("{alike} of others look like those of the check: {what}"))
+                .because(vec![paired])
+                .try_this("repeat the check with a fleet of its own (--start): then only the balancer can send them")
+        }
+    }
+}
+
+pub(super) fn lost(facts: &Losses) -> Phrase {
+    let Losses { requests, excused: by_outage, .. } = *facts;
+    let summary = format!(
+        "{} {} executed by a backend, and no response came back{}",
+        count_of(requests, "request"),
+        were(requests),
+        excused(by_outage, requests)
+    );
+    Phrase::of(summary)
         .try_this("look for timeouts, restarts and closed connections between backend, balancer and client")
 }
 
-pub(super) fn not_reached(facts: &Requests) -> Phrase {
-    Phrase::of(format!("{} got no response and reached no backend", requests(facts)))
-        .try_this("the balancer refused the connection, closed it or did not respond")
+pub(super) fn not_reached(facts: &Losses) -> Phrase {
+    let Losses { requests, excused: by_outage, .. } = *facts;
+    let summary = format!(
+        "{} got no response and reached no backend{}",
+        count_of(requests, "request"),
+        excused(by_outage, requests)
+    );
+    Phrase::of(summary).try_this("the balancer refused the connection, closed it or did not respond")
 }
 
-pub(super) fn idle_close(facts: &Requests) -> Phrase {
-    let connections = count_of(facts.requests, "idle connection");
-    Phrase::of(format!("the balancer closed {connections} at the moment of use; no backend had the request"))
-        .try_this("harmless: a client may send such a request again")
+pub(super) fn idle_close(facts: &IdleCloses, level: Level) -> Phrase {
+    let connections = count_of(facts.requests, "kept connection");
+    let summary = format!("the balancer closed {connections} at the moment of use; no backend had the request");
+    match level {
+        Level::Pass | Level::Note => Phrase::of(summary)
+            .try_this("harmless: an idle connection may be closed at any time, and a client may repeat the request"),
+        Level::Inconclusive if facts.may_be_repeated => Phrase::of(summary)
+            .because(vec![format!("an idle timeout explains up to {} of {}", facts.usual, grouped(facts.of))])
+            .try_this("raise the balancer's idle timeout above the client's; if they go on, requests are dropped"),
+        Level::Inconclusive | Level::Fail => Phrase::of(summary).try_this(
+            "a client must not repeat such a request by itself: raise the balancer's idle timeout (keepalive_timeout)",
+        ),
+    }
 }
 
-pub(super) fn balancer(facts: &OwnResponses) -> Phrase {
-    let statuses: Vec<String> =
-        facts.statuses.iter().map(|(status, count)| format!("{}× {status}", grouped(*count))).collect();
-    let executed = match facts.executed {
+pub(super) fn balancer(facts: &OwnResponses, product: Option<&str>) -> Phrase {
+    let received = match facts.received {
         0 => String::new(),
-        executed => format!("; a backend had executed {} of them", grouped(executed)),
-    };
-    let all = |of: fn(u16) -> bool| facts.statuses.keys().all(|status| of(*status));
-    let hint = if all(|status| status == 304) {
-        "304 answers a conditional request alone, and these had no condition: a cache or a module of the balancer"
-    } else if all(|status| status == 413) {
-        "its limit on the size of request bodies: NGINX client_max_body_size, HAProxy a rule on req.hdr(content-length), Envoy \
-         max_request_bytes, Traefik maxRequestBodyBytes, Caddy request_body max_size"
-    } else if all(|status| (300..400).contains(&status)) {
-        "the balancer redirects: check the URL that it points to"
-    } else {
-        "the balancer responded instead of a backend: its error log says why"
+        received => format!("; a backend had received {} of them, which may be executed", grouped(received)),
     };
     let requests = count_of(facts.requests, "request");
-    Phrase::of(format!("the balancer itself responded to {requests}: {}{executed}", statuses.join(", "))).try_this(hint)
+    let summary = format!(
+        "the balancer itself responded to {requests}: {}{received}{}",
+        counted(&facts.statuses),
+        excused(facts.excused, facts.requests)
+    );
+    Phrase::of(summary).try_this(hints::of_own_response(&facts.statuses, product))
 }
 
-pub(super) fn backend_errors(facts: &Requests) -> Phrase {
-    Phrase::of(format!("backends gave {} with a status of 400 or more", count_of(facts.requests, "response")))
+pub(super) fn refused(facts: &BackendStatuses) -> Phrase {
+    let backends: Vec<&str> = facts.backends.keys().map(String::as_str).collect();
+    let summary = format!(
+        "backends refused to read {}: {} by {}",
+        count_of(facts.requests, "request"),
+        counted(&facts.statuses),
+        listed(&backends)
+    );
+    let reasons = facts.reasons.iter().map(|(why, count)| format!("their reason: {why} ({}×)", grouped(*count)));
+    Phrase::of(summary).because(reasons.collect()).try_this(hints::of_refusal(&facts.statuses))
+}
+
+pub(super) fn statuses(facts: &BackendStatuses, level: Level) -> Phrase {
+    let wrong: u64 = facts.statuses.values().sum();
+    if level == Level::Pass {
+        return Phrase::of(format!(
+            "all statuses are as --expect {} says",
+            facts.expected.as_deref().unwrap_or_default()
+        ));
+    }
+    if wrong == 0 {
+        return Phrase::of(format!(
+            "backends gave {} with a status of 400 or more; the outage explains that",
+            count_of(facts.excused, "response")
+        ));
+    }
+    let backends: Vec<String> =
+        facts.backends.iter().map(|(name, count)| format!("{name}: {}", grouped(*count))).collect();
+    let expected = match &facts.expected {
+        Some(expected) => format!(", against --expect {expected}"),
+        None => String::new(),
+    };
+    let evidence = if backends.is_empty() { Vec::new() } else { vec![format!("by backend: {}", backends.join(", "))] };
+    Phrase::of(format!(
+        "clients got {}: {}{expected}",
+        if wrong == 1 { "1 error status".to_owned() } else { format!("{} error statuses", grouped(wrong)) },
+        counted(&facts.statuses)
+    ))
+    .because(evidence)
+    .try_this(hints::of_backend_status(&facts.statuses))
 }
 
 pub(super) fn stale(facts: &Requests) -> Phrase {
@@ -116,8 +270,10 @@ pub(super) fn swapped(facts: &Requests) -> Phrase {
     )
 }
 
-pub(super) fn truncated(facts: &Requests) -> Phrase {
-    Phrase::of(format!("{} got a response that ended too early", requests(facts)))
+pub(super) fn truncated(facts: &Losses) -> Phrase {
+    let Losses { requests, excused: by_outage, .. } = *facts;
+    let requests_text = count_of(requests, "request");
+    Phrase::of(format!("{requests_text} got a response that ended too early{}", excused(by_outage, requests)))
         .try_this("only the length shows it: the status was that of a success")
 }
 
@@ -126,7 +282,7 @@ pub(super) fn unrecorded(facts: &Requests) -> Phrase {
         .try_this("other backends stand behind the balancer: choose their fleet with --fleet, or use --identity")
 }
 
-pub(super) fn no_response(facts: &Requests) -> Phrase {
-    Phrase::of(format!("{} got no response", requests(facts)))
+pub(super) fn no_response(facts: &Losses) -> Phrase {
+    Phrase::of(format!("{} got no response", count_of(facts.requests, "request")))
         .try_this("with a fleet of this program behind the balancer, records show whether a backend executed them")
 }

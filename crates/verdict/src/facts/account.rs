@@ -9,11 +9,13 @@ use crate::facts::Description;
 /// All requests of the run.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Facts {
+pub struct Account {
     /// Requests.
     pub requests: u64,
     /// Of those, the ones with one attempt whose response came back.
     pub delivered: u64,
+    /// Client errors that an outage excuses.
+    pub excused: u64,
     /// Whether the backends' side is known.
     pub has_records: bool,
 }
@@ -28,18 +30,52 @@ pub struct Requests {
     pub of: u64,
 }
 
+/// Requests without a whole response.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Losses {
+    /// How many.
+    pub requests: u64,
+    /// Of those, the ones that an outage excuses: in its time, and of a backend that it hit.
+    pub excused: u64,
+    /// Of all that were sent.
+    pub of: u64,
+}
+
 /// Responses of the balancer itself.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct OwnResponses {
     /// How many requests got one.
     pub requests: u64,
+    /// Of those, the ones that an outage excuses.
+    pub excused: u64,
     /// Of all that were sent.
     pub of: u64,
     /// How many of each status.
     pub statuses: BTreeMap<u16, u64>,
-    /// Of those, how many a backend had executed.
-    pub executed: u64,
+    /// Of those, the ones that a backend had received.
+    pub received: u64,
+}
+
+/// Statuses that backends gave.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct BackendStatuses {
+    /// How many requests got one that is not expected.
+    pub requests: u64,
+    /// Of those, the ones that an outage excuses.
+    pub excused: u64,
+    /// Of all that were sent.
+    pub of: u64,
+    /// How many of each status, excused ones left out.
+    pub statuses: BTreeMap<u16, u64>,
+    /// By backend, excused ones left out.
+    pub backends: BTreeMap<String, u64>,
+    /// Why backends refused to read requests, in their own words; empty for statuses that they chose.
+    pub reasons: Vec<(String, u64)>,
+    /// The expectation, as it is typed; null for the default, below 400.
+    pub expected: Option<String>,
 }
 
 /// Requests that must not be repeated.
@@ -50,6 +86,54 @@ pub struct Repeated {
     pub requests: u64,
     /// Their method.
     pub method: String,
+}
+
+/// Requests that were tried again after a failed attempt.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Retries {
+    /// How many.
+    pub requests: u64,
+    /// Of all that were sent.
+    pub of: u64,
+    /// Of those, the ones that got an error all the same.
+    pub failed: u64,
+    /// Of those, the ones that were retried at the backend that had just failed.
+    pub same_backend: u64,
+    /// Of those, the ones whose first backend had begun to work: an application may have executed them twice.
+    pub begun: u64,
+}
+
+/// Requests that were copied to backends whose responses no client gets.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Mirrored {
+    /// How many.
+    pub requests: u64,
+    /// Of all that were sent.
+    pub of: u64,
+    /// The backends that get copies.
+    pub mirrors: Vec<String>,
+    /// Copies that arrived as another request: with another method, path or query.
+    pub other_requests: u64,
+    /// The share that `--expect mirrored:…` asks for, 0 to 1; null without.
+    pub expected: Option<f64>,
+    /// Seconds that a copy takes, and seconds that requests take longer than their own backend; null unless these go together.
+    pub held: Option<(f64, f64)>,
+}
+
+/// Kept connections that were closed at the moment of use.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct IdleCloses {
+    /// Requests that met one.
+    pub requests: u64,
+    /// Of all that were sent.
+    pub of: u64,
+    /// So many may be the race with an idle timeout.
+    pub usual: u64,
+    /// Whether a client may send such a request again by itself.
+    pub may_be_repeated: bool,
 }
 
 pub(crate) const ACCOUNT: Description = Description {
@@ -77,14 +161,16 @@ pub(crate) const REPEATED: Description = Description {
 };
 
 pub(crate) const MIRRORED: Description = Description {
-    requires: "nothing: copies whose responses no client gets are described",
-    sound: "by construction: a backend executed twenty requests or more and never responded to a client",
+    requires: "copies whose responses no client gets are the same request, and one that may be repeated; with --expect mirrored:20% as \
+               many are made",
+    sound: "by construction: a backend executed twenty requests or more and never responded to a client; faithful copies of \
+            idempotent requests are a note",
     source: None,
 };
 
 pub(crate) const LOST: Description = Description {
     requires: "a request that a backend received gets its response",
-    sound: "by construction: a backend recorded the request and the client got nothing",
+    sound: "by construction: a backend recorded the request and the client got nothing; what an outage excuses is left out",
     source: None,
 };
 
@@ -95,8 +181,9 @@ pub(crate) const NOT_REACHED: Description = Description {
 };
 
 pub(crate) const IDLE_CLOSE: Description = Description {
-    requires: "nothing: either side may close an idle connection at any time",
-    sound: "by construction: it is a note",
+    requires: "kept connections are not closed at the moment of use, apart from the few that an idle timeout explains",
+    sound: "a few are a note if the method may be repeated; more are inconclusive; it fails only for many requests that must not be \
+            repeated",
     source: Some("RFC 9112 §9.5"),
 };
 
@@ -106,10 +193,16 @@ pub(crate) const BALANCER: Description = Description {
     source: Some("RFC 9110 §15.6"),
 };
 
-pub(crate) const BACKEND_ERRORS: Description = Description {
-    requires: "backends respond with a status below 400, where no client may see an error",
-    sound: "by construction: the backend recorded that status",
+pub(crate) const STATUSES: Description = Description {
+    requires: "backends respond with a status below 400, or with one of --expect status:…, outages apart",
+    sound: "by construction: the client got that status from a backend",
     source: None,
+};
+
+pub(crate) const REFUSED: Description = Description {
+    requires: "backends can read the requests that arrive",
+    sound: "by construction: the backend refused the request with 400, 431, 501 or 505 and that response came back",
+    source: Some("RFC 9112 §3.2"),
 };
 
 pub(crate) const UNRECORDED: Description = Description {

@@ -3,6 +3,7 @@
 pub mod account;
 pub mod algorithm;
 pub mod backups;
+pub mod copies;
 mod description;
 pub mod identity;
 pub mod limit;

@@ -1,87 +1,533 @@
 //! The rules of the account: every request has one outcome, and outcomes are what a balancer owes.
 
-use crate::facts::account::{Facts, OwnResponses, Repeated, Requests};
-use crate::finding::{self, Finding, Level};
+use std::collections::BTreeMap;
+
+use crate::AttemptEnd;
+use crate::facts::account::{
+    Account, BackendStatuses, IdleCloses, Losses, Mirrored, OwnResponses, Repeated, Requests, Retries,
+};
+use crate::finding::{Facts, Finding, Level};
+use crate::ledger::{Arrival, Entry};
 use crate::outcome::Outcome;
+use crate::request::RequestPart;
 use crate::rules::case::{Case, Drill};
+use crate::rules::requirement::Requirement;
 use crate::rules::responses;
 
 pub(crate) fn judge(case: &Case) -> Vec<Finding> {
-    let tally = case.tally;
-    let mut findings: Vec<Finding> = repeated(case).into_iter().collect();
+    let seen = Seen::of(case);
+    let mut findings: Vec<Finding> = Vec::new();
+    findings.extend(repeated(case));
+    findings.extend(retried(case, &seen));
+    findings.extend(mirrored(case, &seen));
     for outcome in Outcome::ALL {
-        let count = match outcome {
-            Outcome::NotReached => tally.of_outcome(outcome) - tally.benign,
-            _ => tally.of_outcome(outcome),
-        };
-        if count > 0 {
-            findings.extend(of_outcome(case, outcome, count));
-        }
+        findings.extend(of_outcome(case, &seen, outcome));
     }
-    if tally.benign > 0 {
-        findings.push(Finding::new(
-            Level::Note,
-            finding::Facts::IdleClose(Requests { requests: tally.benign, of: tally.sent }),
-        ));
-    }
-    if tally.backend_errors > 0 {
-        let level = if case.lossless() && case.drill != Drill::None { Level::Fail } else { Level::Note };
-        findings.push(Finding::new(
-            level,
-            finding::Facts::BackendErrors(Requests { requests: tally.backend_errors, of: tally.sent }),
-        ));
-    }
+    findings.extend(idle_closes(case));
+    findings.extend(statuses(case, &seen));
     if !findings.iter().any(|finding| finding.level > Level::Note) && case.gaps.is_empty() {
-        findings.push(Finding::new(
-            Level::Pass,
-            finding::Facts::Account(Facts {
-                requests: tally.sent,
-                delivered: tally.of_outcome(Outcome::Delivered),
-                has_records: case.has_records(),
-            }),
-        ));
+        let account = Account {
+            requests: case.tally.sent,
+            delivered: case.tally.of_outcome(Outcome::Delivered),
+            excused: seen.excused.values().map(|(_, excused)| excused).sum(),
+            has_records: case.has_records(),
+        };
+        findings.push(Finding::new(Level::Pass, Facts::Account(account)));
     }
     findings
 }
 
-fn of_outcome(case: &Case, outcome: Outcome, count: u64) -> Option<Finding> {
-    let forgiving = if case.lossless() { Level::Fail } else { Level::Note };
-    let requests = Requests { requests: count, of: case.tally.sent };
-    let (level, facts) = match outcome {
-        Outcome::Delivered => return None,
-        Outcome::Retried => (Level::Note, finding::Facts::Retried(requests)),
-        Outcome::Duplicated => (forgiving, finding::Facts::Duplicated(requests)),
-        Outcome::Mirrored => (Level::Note, finding::Facts::Mirrored(requests)),
-        Outcome::Lost => (forgiving, finding::Facts::Lost(requests)),
-        Outcome::NotReached => (forgiving, finding::Facts::NotReached(requests)),
-        Outcome::Balancer => {
-            let own = OwnResponses {
-                requests: count,
-                of: case.tally.sent,
-                statuses: case.tally.own_statuses.clone(),
-                executed: case.tally.executed_unseen,
-            };
-            (forgiving, finding::Facts::Balancer(own))
-        }
-        Outcome::Stale => (Level::Fail, finding::Facts::Stale(requests)),
-        Outcome::Swapped => (Level::Fail, finding::Facts::Swapped(requests)),
-        Outcome::Truncated => (forgiving, finding::Facts::Truncated(requests)),
-        Outcome::Altered => (Level::Fail, finding::Facts::Altered(responses::altered(case, count))),
-        Outcome::Unrecorded => (Level::Inconclusive, finding::Facts::Unrecorded(requests)),
-        Outcome::NoResponse => (forgiving, finding::Facts::NoResponse(requests)),
-    };
-    let level = if case.expectations.allowed.contains(&outcome) { level.min(Level::Note) } else { level };
-    let examples = case.tally.examples.get(&outcome).map_or(&[][..], Vec::as_slice);
-    Some(Finding::new(level, facts).shown_by(case.witnesses(examples)))
+/// What one walk over the entries finds.
+#[derive(Default)]
+struct Seen {
+    /// Requests of each outcome: all, and those that an outage excuses.
+    excused: BTreeMap<Outcome, (u64, u64)>,
+    /// The first of each outcome that nothing excuses.
+    examples: BTreeMap<Outcome, Vec<u32>>,
+    own: BTreeMap<u16, u64>,
+    own_received: u64,
+    statuses: BTreeMap<u16, u64>,
+    statuses_excused: u64,
+    by_backend: BTreeMap<String, u64>,
+    status_examples: Vec<u32>,
+    outside: BTreeMap<u16, u64>,
+    retries: Retries,
+    same_examples: Vec<u32>,
+    copies_elsewhere: u64,
+    mirror_seconds: Vec<f64>,
+    extra_seconds: Vec<f64>,
 }
 
-/// A request that is not idempotent and reached backends more than once, whatever they made of it.
-fn repeated(case: &Case) -> Option<Finding> {
-    if case.is_idempotent() || case.tally.repeated == 0 || !case.has_records() {
+const EXAMPLES: usize = 3;
+
+fn keep(examples: &mut Vec<u32>, sequence: u32) {
+    if examples.len() < EXAMPLES {
+        examples.push(sequence);
+    }
+}
+
+impl Seen {
+    fn of(case: &Case) -> Seen {
+        let mut seen = Seen::default();
+        for entry in case.ledger.entries().filter(|entry| entry.sequence >= case.judged) {
+            seen.see(case, &entry);
+        }
+        seen
+    }
+
+    fn see(&mut self, case: &Case, entry: &Entry) {
+        let status = entry.observation.status;
+        let is_excused = case.is_excused(entry);
+        let counts = self.excused.entry(entry.outcome).or_default();
+        *counts = (counts.0 + 1, counts.1 + u64::from(is_excused && entry.is_client_error()));
+        if entry.outcome != Outcome::Delivered && !is_excused && !entry.is_idle_close() {
+            keep(self.examples.entry(entry.outcome).or_default(), entry.sequence);
+        }
+        if let (Some((low, high)), true) = (case.required_statuses(), status > 0) {
+            if !(low..=high).contains(&status) && !is_excused {
+                *self.outside.entry(status).or_default() += 1;
+            }
+        }
+        match entry.outcome {
+            Outcome::Balancer => {
+                *self.own.entry(status).or_default() += 1;
+                self.own_received += u64::from(!entry.attempts.is_empty());
+            }
+            Outcome::Mirrored => self.see_mirrored(case, entry),
+            Outcome::Refused => {
+                *self.statuses.entry(status).or_default() += 0;
+            }
+            Outcome::Delivered
+            | Outcome::Retried
+            | Outcome::Duplicated
+            | Outcome::Lost
+            | Outcome::NotReached
+            | Outcome::Stale
+            | Outcome::Swapped
+            | Outcome::Truncated
+            | Outcome::Altered
+            | Outcome::Unrecorded
+            | Outcome::NoResponse => {}
+        }
+        let by_backend = matches!(entry.outcome, Outcome::Delivered | Outcome::Retried | Outcome::Duplicated);
+        if by_backend && status >= 400 {
+            if is_excused {
+                self.statuses_excused += 1;
+            } else {
+                *self.statuses.entry(status).or_default() += 1;
+                if let Some(name) = case.names.get(usize::from(entry.observation.backend.0)) {
+                    *self.by_backend.entry(name.clone()).or_default() += 1;
+                }
+                keep(&mut self.status_examples, entry.sequence);
+            }
+        }
+        self.see_attempts(case, entry);
+    }
+
+    /// Retries, whatever became of the request.
+    fn see_attempts(&mut self, case: &Case, entry: &Entry) {
+        let attempts: Vec<&Arrival> =
+            entry.attempts.iter().filter(|attempt| !case.ledger.is_mirror(attempt.backend)).collect();
+        if attempts.len() < 2 {
+            return;
+        }
+        let failed = |attempt: &Arrival| attempt.end != AttemptEnd::Completed || attempt.status >= 500;
+        if !failed(attempts[0]) {
+            return;
+        }
+        self.retries.requests += 1;
+        self.retries.failed += u64::from(entry.is_client_error());
+        self.retries.begun += u64::from(attempts[0].end != AttemptEnd::Completed);
+        if attempts.windows(2).any(|pair| failed(pair[0]) && pair[0].backend == pair[1].backend) {
+            self.retries.same_backend += 1;
+            keep(&mut self.same_examples, entry.sequence);
+        }
+    }
+
+    fn see_mirrored(&mut self, case: &Case, entry: &Entry) {
+        let Some(own) = entry.delivered() else { return };
+        let mut copies = entry.attempts.iter().filter(|attempt| case.ledger.is_mirror(attempt.backend));
+        let is_another = |copy: &Arrival| {
+            [RequestPart::Method, RequestPart::Path, RequestPart::Query]
+                .into_iter()
+                .any(|part| copy.differences.contains(part) != own.differences.contains(part))
+        };
+        if let Some(copy) = copies.next() {
+            self.copies_elsewhere += u64::from(is_another(copy));
+            self.mirror_seconds.push(f64::from(copy.took) / 1e7);
+            let whole = entry.observation.ended.since(entry.observation.sent()).as_secs_f64();
+            self.extra_seconds.push((whole - f64::from(own.took) / 1e7).max(0.0));
+        }
+    }
+}
+
+fn allowed(case: &Case, outcome: Outcome, level: Level) -> Level {
+    if case.expectations.allowed.contains(&outcome) { level.min(Level::Note) } else { level }
+}
+
+fn of_outcome(case: &Case, seen: &Seen, outcome: Outcome) -> Option<Finding> {
+    let (all, excused) = seen.excused.get(&outcome).copied().unwrap_or_default();
+    let idle = if outcome == Outcome::NotReached { case.tally.idle_closes } else { 0 };
+    let requests = all - idle.min(all);
+    if requests == 0 {
         return None;
     }
-    let facts = Repeated { requests: case.tally.repeated, method: case.sent.method.to_owned() };
-    let examples = case.ledger.entries().filter(|entry| entry.attempts.len() > 1).take(3);
-    let examples: Vec<u32> = examples.map(|entry| entry.sequence).collect();
-    Some(Finding::new(Level::Fail, finding::Facts::Repeated(facts)).shown_by(case.witnesses(&examples)))
+    let excused = excused.min(requests);
+    let of = case.tally.sent;
+    // What an outage excuses is told, and not judged.
+    let unless_excused = if excused == requests { Level::Note } else { Level::Fail };
+    let losses = Losses { requests, excused, of };
+    let plain = Requests { requests, of };
+    let (level, facts) = match outcome {
+        Outcome::Delivered | Outcome::Retried | Outcome::Mirrored => return None,
+        Outcome::Duplicated => {
+            (if case.drill == Drill::Rough { Level::Note } else { Level::Fail }, Facts::Duplicated(plain))
+        }
+        Outcome::Lost => (unless_excused, Facts::Lost(losses)),
+        Outcome::NotReached => (unless_excused, Facts::NotReached(losses)),
+        Outcome::Balancer => {
+            let own = OwnResponses { requests, excused, of, statuses: seen.own.clone(), received: seen.own_received };
+            (unless_excused, Facts::Balancer(own))
+        }
+        Outcome::Stale => (Level::Fail, Facts::Stale(plain)),
+        Outcome::Swapped => (Level::Fail, Facts::Swapped(plain)),
+        Outcome::Truncated => (unless_excused, Facts::Truncated(losses)),
+        Outcome::Altered => (Level::Fail, Facts::Altered(responses::altered(case, requests))),
+        Outcome::Refused => (Level::Fail, Facts::Refused(refused(case, requests))),
+        Outcome::Unrecorded => (Level::Inconclusive, Facts::Unrecorded(plain)),
+        Outcome::NoResponse => (unless_excused, Facts::NoResponse(losses)),
+    };
+    let examples = seen.examples.get(&outcome).or_else(|| case.tally.examples.get(&outcome));
+    let examples = examples.map_or(&[][..], Vec::as_slice);
+    Some(Finding::new(allowed(case, outcome, level), facts).shown_by(case.witnesses(examples)))
+}
+
+fn refused(case: &Case, requests: u64) -> BackendStatuses {
+    let refused =
+        case.ledger.entries().filter(|entry| entry.sequence >= case.judged && entry.outcome == Outcome::Refused);
+    let mut statuses = BTreeMap::new();
+    let mut backends = BTreeMap::new();
+    for entry in refused {
+        *statuses.entry(entry.observation.status).or_default() += 1;
+        if let Some(name) = case.names.get(usize::from(entry.observation.backend.0)) {
+            *backends.entry(name.clone()).or_default() += 1;
+        }
+    }
+    BackendStatuses {
+        requests,
+        excused: 0,
+        of: case.tally.sent,
+        statuses,
+        backends,
+        reasons: case.changes.refused.counts.clone(),
+        expected: None,
+    }
+}
+
+/// A request that is not idempotent and reached backends more than once, whatever they made of it. What a mirror got is a copy.
+fn repeated(case: &Case) -> Option<Finding> {
+    if case.is_idempotent() || !case.has_records() {
+        return None;
+    }
+    let is_own = |attempt: &&Arrival| !case.ledger.is_mirror(attempt.backend);
+    let entries = case.ledger.entries().filter(|entry| entry.sequence >= case.judged);
+    let repeated = entries.filter(|entry| entry.attempts.iter().filter(is_own).count() > 1);
+    let repeated: Vec<u32> = repeated.map(|entry| entry.sequence).collect();
+    if repeated.is_empty() {
+        return None;
+    }
+    let facts = Repeated { requests: repeated.len() as u64, method: case.sent.method.to_owned() };
+    let shown = &repeated[..repeated.len().min(EXAMPLES)];
+    Some(Finding::new(Level::Fail, Facts::Repeated(facts)).shown_by(case.witnesses(shown)))
+}
+
+fn retried(case: &Case, seen: &Seen) -> Option<Finding> {
+    if seen.retries.requests == 0 || !case.has_records() {
+        return None;
+    }
+    let facts = Retries { of: case.tally.sent, ..seen.retries.clone() };
+    let examples = match seen.same_examples.as_slice() {
+        [] => case.tally.examples.get(&Outcome::Retried).map_or(&[][..], Vec::as_slice),
+        same => same,
+    };
+    Some(Finding::new(Level::Note, Facts::Retried(facts)).shown_by(case.witnesses(examples)))
+}
+
+/// Copies that nobody waits for may be wanted, if they are the same request and may be repeated. A copy that arrives as another request
+/// executes something that no client sent.
+fn mirrored(case: &Case, seen: &Seen) -> Option<Finding> {
+    let requests = case.tally.of_outcome(Outcome::Mirrored);
+    let expected = case.expectations.required.iter().find_map(|it| match it {
+        Requirement::Mirrored(share) => Some(*share),
+        _ => None,
+    });
+    if requests == 0 && expected.is_none() {
+        return None;
+    }
+    let of = case.tally.sent;
+    let share = requests as f64 / of.max(1) as f64;
+    let mirrors =
+        (0..case.names.len()).filter(|place| case.ledger.is_mirror(crate::observation::Backend(*place as u16)));
+    let facts = Mirrored {
+        requests,
+        of,
+        mirrors: mirrors.map(|place| case.names[place].clone()).collect(),
+        other_requests: seen.copies_elsewhere,
+        expected,
+        held: held(&seen.mirror_seconds, &seen.extra_seconds),
+    };
+    let level = match expected {
+        Some(_) if !case.has_records() => Level::Inconclusive,
+        // Five standard deviations, and what the experiments before the sample may add.
+        Some(expected) => {
+            let spread = 5.0 * (expected * (1.0 - expected) / of.max(1) as f64).sqrt();
+            if (share - expected).abs() <= spread.max(0.005) { Level::Pass } else { Level::Fail }
+        }
+        None if seen.copies_elsewhere > 0 || !case.is_idempotent() => Level::Fail,
+        None => Level::Note,
+    };
+    let examples = case.tally.examples.get(&Outcome::Mirrored).map_or(&[][..], Vec::as_slice);
+    let level = allowed(case, Outcome::Mirrored, level);
+    Some(Finding::new(level, Facts::Mirrored(facts)).shown_by(case.witnesses(&examples[..examples.len().min(1)])))
+}
+
+/// Whether requests took as much longer than their backends as their copies took: (seconds of a copy, seconds more).
+fn held(mirror: &[f64], extra: &[f64]) -> Option<(f64, f64)> {
+    let median = |values: &[f64]| {
+        let mut values = values.to_vec();
+        values.sort_by(f64::total_cmp);
+        values.get(values.len() / 2).copied()
+    };
+    let (mirror, extra) = (median(mirror)?, median(extra)?);
+    (mirror >= 0.01 && extra >= 0.5 * mirror).then_some((mirror, extra))
+}
+
+/// A few look like the well-known race with an idle timeout; many do not.
+fn idle_closes(case: &Case) -> Option<Finding> {
+    let requests = case.tally.idle_closes;
+    if requests == 0 {
+        return None;
+    }
+    // A reload closes all idle connections at once.
+    let usual = match case.drill {
+        Drill::None => (case.tally.sent / 1000).max(3),
+        Drill::Graceful | Drill::Rough => case.tally.sent / 100 + 64,
+    };
+    let facts = IdleCloses { requests, of: case.tally.sent, usual, may_be_repeated: case.is_idempotent() };
+    let level = match (requests <= usual, case.is_idempotent()) {
+        (true, true) => Level::Note,
+        (true, false) | (false, true) => Level::Inconclusive,
+        (false, false) => Level::Fail,
+    };
+    let closes = case.ledger.entries().filter(|entry| entry.sequence >= case.judged && entry.is_idle_close());
+    let shown: Vec<u32> = closes.map(|entry| entry.sequence).take(EXAMPLES).collect();
+    let level = allowed(case, Outcome::NotReached, level);
+    Some(Finding::new(level, Facts::IdleClose(facts)).shown_by(case.witnesses(&shown)))
+}
+
+/// A status that a backend gave is what clients get: without another expectation it has to be below 400.
+fn statuses(case: &Case, seen: &Seen) -> Option<Finding> {
+    let required = case.expectations.required.iter().find(|it| matches!(it, Requirement::Status { .. }));
+    let statuses: BTreeMap<u16, u64> = match required {
+        Some(_) => seen.outside.clone(),
+        None => {
+            seen.statuses.iter().filter(|(_, count)| **count > 0).map(|(status, count)| (*status, *count)).collect()
+        }
+    };
+    let wrong: u64 = statuses.values().sum();
+    if wrong == 0 && required.is_none() && seen.statuses_excused == 0 {
+        return None;
+    }
+    let level = match (wrong, required) {
+        (0, Some(_)) => Level::Pass,
+        (0, None) => Level::Note,
+        (_, _) => Level::Fail,
+    };
+    let facts = BackendStatuses {
+        requests: wrong + seen.statuses_excused,
+        excused: seen.statuses_excused,
+        of: case.tally.sent,
+        statuses,
+        backends: seen.by_backend.clone(),
+        reasons: Vec::new(),
+        expected: required.map(ToString::to_string),
+    };
+    Some(Finding::new(level, Facts::Statuses(facts)).shown_by(case.witnesses(&seen.status_examples)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Moment;
+    use crate::observation::{Backend, ClientOutcome};
+    use crate::rules::trial::{As, MILLISECOND, Trial};
+    use crate::timeline::Window;
+
+    #[test]
+    fn a_healthy_run_passes_with_one_finding_of_the_account() {
+        let mut trial = Trial::new();
+        trial.healthy(300);
+        assert_eq!((trial.level("account"), trial.failures()), (Some(Level::Pass), vec![]));
+    }
+
+    #[test]
+    fn what_is_lost_fails_with_its_witness() {
+        let mut trial = Trial::new();
+        trial.healthy(100);
+        trial.failed(ClientOutcome::Closed, false);
+        trial.attempt(1, 200, AttemptEnd::Completed);
+        trial.failed(ClientOutcome::TimedOut, false);
+        assert_eq!(trial.failures(), ["lost", "not-reached"]);
+        assert!(trial.judge().iter().filter(|it| it.level == Level::Fail).all(|it| it.witness.len() == 1));
+    }
+
+    #[test]
+    fn a_few_closes_at_the_moment_of_use_are_a_note_and_many_are_not() {
+        let closed = |method: &'static str, count: u16, late: bool| {
+            let mut trial = Trial::new();
+            trial.method = method;
+            trial.healthy(1000);
+            for _ in 0..count {
+                let observation = trial.failed(ClientOutcome::Closed, true);
+                if late {
+                    observation.ended = Moment(observation.due.0 + 300 * MILLISECOND);
+                }
+            }
+            trial
+        };
+        assert_eq!(closed("GET", 2, false).level("idle-close"), Some(Level::Note));
+        assert_eq!(closed("GET", 10, false).level("idle-close"), Some(Level::Inconclusive));
+        assert_eq!(closed("POST", 2, false).level("idle-close"), Some(Level::Inconclusive));
+        assert_eq!(closed("POST", 10, false).failures(), ["idle-close"]);
+        // Much later than a round trip it is no race.
+        assert_eq!(closed("GET", 2, true).failures(), ["not-reached"]);
+    }
+
+    fn broken(backend: u16, from: u64, until: u64) -> Window {
+        let at = |millisecond: u64| Moment((1000 + millisecond) * MILLISECOND);
+        Window { backend: Backend(backend), broken: at(from), mended: Some(at(until)) }
+    }
+
+    #[test]
+    fn an_outage_excuses_errors_in_its_time_and_of_its_backend_alone() {
+        let at = |place: u16, backend: Option<u16>| {
+            let mut trial = Trial::new();
+            trial.drill = Drill::Rough;
+            trial.windows = vec![broken(1, 100, 200)];
+            for turn in 0..300 {
+                if turn == place {
+                    trial.balancer(502);
+                    backend.map(|backend| trial.attempt(backend, 0, AttemptEnd::CutOff));
+                } else {
+                    trial.delivered(turn % 3, 200);
+                }
+            }
+            trial
+        };
+        for excused in [at(150, None), at(150, Some(1)), at(250, None)] {
+            assert_eq!((excused.level("balancer"), excused.failures()), (Some(Level::Note), vec![]));
+        }
+        for judged in [at(50, None), at(50, Some(1)), at(150, Some(2))] {
+            assert_eq!(judged.failures(), ["balancer"]);
+        }
+        let mut lossless = at(150, Some(1));
+        lossless.expectations.lossless = Some(true);
+        assert_eq!(lossless.failures(), ["balancer"]);
+    }
+
+    #[test]
+    fn a_third_of_the_clients_with_503_is_no_silent_pass() {
+        let run = |status: u16| {
+            let mut trial = Trial::new();
+            (0..300).for_each(|turn| trial.delivered(turn % 3, if turn % 3 == 1 { status } else { 200 }));
+            trial
+        };
+        assert_eq!(run(503).failures(), ["statuses"]);
+        assert_eq!(run(304).failures(), Vec::<&str>::new());
+        let mut expected = run(503);
+        expected.expectations.required = vec![Requirement::Status { low: 200, high: 503 }];
+        assert_eq!((expected.level("statuses"), expected.failures()), (Some(Level::Pass), vec![]));
+        let mut expected = run(304);
+        expected.expectations.required = vec![Requirement::Status { low: 200, high: 299 }];
+        assert_eq!(expected.failures(), ["statuses"]);
+    }
+
+    #[test]
+    fn what_backends_refuse_to_read_is_said_to_be_so() {
+        let mut trial = Trial::new();
+        (0..30).for_each(|turn| trial.delivered(turn % 3, if turn % 10 == 0 { 400 } else { 200 }));
+        assert_eq!(trial.failures(), ["refused"]);
+    }
+
+    #[test]
+    fn a_retry_at_the_backend_that_had_just_failed_is_named() {
+        let mut trial = Trial::new();
+        trial.healthy(100);
+        trial.failed(ClientOutcome::Answer, false);
+        trial.attempt(1, 503, AttemptEnd::Completed);
+        let answer = trial.attempt(1, 503, AttemptEnd::Completed);
+        trial.answered(answer, 1, 503);
+        let Facts::Retried(facts) = trial.facts("retried") else { panic!() };
+        assert_eq!((facts.requests, facts.same_backend, facts.failed, facts.begun), (1, 1, 1, 0));
+    }
+
+    fn mirrored(every: u16, copy: &[RequestPart], took: u32) -> Trial {
+        let mut trial = Trial::new();
+        for turn in 0..300 {
+            trial.delivered(turn % 2, 200);
+            if turn % every == 0 {
+                trial.attempt(2, 200, AttemptEnd::Completed);
+                let copied = trial.arrivals.last_mut().unwrap();
+                copied.differences = copy.iter().copied().collect();
+                copied.took = took;
+                let observation = trial.observations.last_mut().unwrap();
+                observation.ended = observation.due.after(std::time::Duration::from_nanos(u64::from(took) * 100));
+            }
+        }
+        trial
+    }
+
+    #[test]
+    fn faithful_copies_are_a_note_and_copies_that_are_other_requests_a_failure() {
+        let trial = mirrored(1, &[], 100);
+        assert_eq!((trial.level("mirrored"), trial.failures()), (Some(Level::Note), vec![]));
+        // The mirror has no share.
+        assert_eq!(trial.level("shares"), Some(Level::Pass));
+        assert_eq!(mirrored(1, &[RequestPart::Path], 100).failures(), ["mirrored"]);
+        let mut post = mirrored(1, &[], 100);
+        post.method = "POST";
+        assert_eq!(post.failures(), ["mirrored"]);
+        post.expectations.allowed = vec![Outcome::Mirrored];
+        assert!(post.failures().is_empty());
+        let mut expected = mirrored(5, &[], 100);
+        expected.expectations.required = vec![Requirement::Mirrored(0.2)];
+        assert_eq!(expected.level("mirrored"), Some(Level::Pass));
+        expected.expectations.required = vec![Requirement::Mirrored(0.5)];
+        assert_eq!(expected.failures(), ["mirrored"]);
+    }
+
+    #[test]
+    fn a_slow_mirror_is_put_together_with_the_time_that_requests_take_longer() {
+        let Facts::Mirrored(facts) = mirrored(1, &[], 2_000_000).facts("mirrored") else { panic!() };
+        assert_eq!(facts.held.map(|(copy, _)| copy), Some(0.2));
+        let Facts::Mirrored(facts) = mirrored(1, &[], 100).facts("mirrored") else { panic!() };
+        assert_eq!(facts.held, None);
+    }
+
+    #[test]
+    fn a_post_that_was_tried_twice_fails_and_a_get_is_a_note() {
+        let run = |method| {
+            let mut trial = Trial::new();
+            trial.method = method;
+            trial.healthy(100);
+            trial.failed(ClientOutcome::Answer, false);
+            trial.attempt(0, 0, AttemptEnd::CutOff);
+            let answer = trial.attempt(1, 200, AttemptEnd::Completed);
+            trial.answered(answer, 1, 200);
+            trial.delivered_as(2, 200, &As::default());
+            trial
+        };
+        assert_eq!(run("POST").failures(), ["repeated"]);
+        assert_eq!((run("GET").level("retried"), run("GET").failures()), (Some(Level::Note), vec![]));
+    }
 }

@@ -14,6 +14,7 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
         .iter()
         .enumerate()
         .map(|(place, name)| (name.clone(), got(place)))
+        .filter(|(name, _)| !case.is_mirror(name))
         .filter(|(name, requests)| *requests > 0 && !case.expectations.takes_part(name))
         .collect();
     if early.is_empty() {

@@ -1,6 +1,7 @@
 //! Everything that the rules look at, as one value.
 
 use std::ops::Range;
+use std::time::Duration;
 
 use crate::Moment;
 use crate::algorithm::Inference;
@@ -14,8 +15,12 @@ use crate::observation::Backend;
 use crate::request::Sent;
 use crate::rules::expectations::Expectations;
 use crate::rules::identity::Identity;
+use crate::rules::requirement::Requirement;
 use crate::tally::Tally;
 use crate::timeline::{Span, Window};
+
+/// Balancers keep away from a backend that failed for so long, and need as long to notice one that is well: NGINX's fail_timeout.
+const DETECTION: Duration = Duration::from_secs(10);
 
 /// Everything that the rules look at.
 pub struct Case<'a> {
@@ -49,6 +54,8 @@ pub struct Case<'a> {
     pub judged: u32,
     /// The numbers of the sample's requests.
     pub sample: Range<u32>,
+    /// Whether the check started the fleet itself, so that nobody else sends requests to it.
+    pub own_fleet: bool,
     /// Something was broken on purpose.
     pub drill: Drill,
     /// Its steps, in the order of their times.
@@ -85,6 +92,36 @@ impl Case<'_> {
     /// RFC 9110 §9.2.2
     pub(crate) fn is_idempotent(&self) -> bool {
         matches!(self.sent.method, "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE")
+    }
+
+    /// Whether an outage explains that this request failed: it was under way while the backend was broken, or shortly after,
+    /// and it is not known to have failed anywhere else.
+    pub(crate) fn is_excused(&self, entry: &Entry) -> bool {
+        if self.lossless() {
+            return false;
+        }
+        let observation = entry.observation;
+        self.outages.iter().any(|window| {
+            let begun = observation.ended >= window.broken;
+            let ended = window.mended.is_some_and(|mended| observation.sent() > mended.after(DETECTION));
+            let elsewhere =
+                !entry.attempts.is_empty() && entry.attempts.iter().all(|attempt| attempt.backend != window.backend);
+            begun && !ended && !elsewhere && (!observation.backend.is_known() || observation.backend == window.backend)
+        })
+    }
+
+    /// Whether that backend gets copies.
+    pub(crate) fn is_mirror(&self, name: &str) -> bool {
+        let place = self.names.iter().position(|known| known == name);
+        place.is_some_and(|place| self.ledger.is_mirror(Backend(place as u16)))
+    }
+
+    /// The statuses that `--expect status:…` allows, both ends included.
+    pub(crate) fn required_statuses(&self) -> Option<(u16, u16)> {
+        self.expectations.required.iter().find_map(|it| match it {
+            Requirement::Status { low, high } => Some((*low, *high)),
+            _ => None,
+        })
     }
 
     /// Attempts of the requests that are judged, by request.

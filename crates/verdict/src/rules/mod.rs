@@ -4,6 +4,7 @@ mod account;
 mod algorithm;
 mod backups;
 mod case;
+mod copies;
 mod expectations;
 mod forwarding;
 mod identity;
@@ -22,6 +23,7 @@ mod stickiness;
 mod trial;
 
 use crate::finding::Finding;
+use crate::observation::Backend;
 use crate::report::{Outage, Shares, Verdict};
 pub use case::{Case, Drill};
 pub use expectations::{Expectations, FALSE_ALARM, Weights};
@@ -32,11 +34,14 @@ pub use shares::is_certain;
 
 /// Applies all rules: the findings, the worst first, the shares, and the verdict.
 pub fn judge(case: &Case, outage: Option<&Outage>) -> (Vec<Finding>, Option<Shares>, Verdict) {
+    let expectations = without_mirrors(case);
+    let case = &Case { expectations: &expectations, sample: case.sample.clone(), ..*case };
     let (shares, share_findings) = shares::judge(case);
     let mut findings: Vec<Finding> = records::judge(case).into_iter().collect();
     findings.extend(identity::judge(case));
     findings.extend(limit::judge(case));
     findings.extend(account::judge(case));
+    findings.extend(copies::judge(case));
     findings.extend(requests::judge(case));
     findings.extend(responses::judge(case));
     findings.extend(reach::judge(case));
@@ -48,4 +53,13 @@ pub fn judge(case: &Case, outage: Option<&Outage>) -> (Vec<Finding>, Option<Shar
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.level));
     let verdict = Verdict::of(&findings);
     (findings, shares, verdict)
+}
+
+/// A backend that gets copies has no share, and need not be reached.
+fn without_mirrors(case: &Case) -> Expectations {
+    let mut expectations = case.expectations.clone();
+    let is_mirror = |place: &usize| case.ledger.is_mirror(Backend(*place as u16));
+    let mirrors = (0..case.names.len()).filter(is_mirror).map(|place| case.names[place].clone());
+    expectations.backups.extend(mirrors);
+    expectations
 }

@@ -84,7 +84,8 @@ fn extent(case: &Case, differs: impl Fn(Differences) -> bool) -> Option<(Extent,
     let mut by_backend: BTreeMap<Backend, (u64, u64)> = BTreeMap::new();
     let mut by_client: BTreeMap<u32, (u64, u64)> = BTreeMap::new();
     for entry in case.ledger.entries().filter(|entry| case.sample.contains(&entry.sequence)) {
-        let Some(first) = entry.attempts.first().filter(|attempt| is_read(attempt)) else { continue };
+        let mut attempts = entry.attempts.iter().filter(|attempt| !case.ledger.is_mirror(attempt.backend));
+        let Some(first) = attempts.next().filter(|attempt| is_read(attempt)) else { continue };
         let hit = u64::from(differs(first.differences));
         let counts = by_backend.entry(first.backend).or_default();
         *counts = (counts.0 + hit, counts.1 + 1);
@@ -112,7 +113,12 @@ fn extent(case: &Case, differs: impl Fn(Differences) -> bool) -> Option<(Extent,
 
 /// A backend that refuses a request has compared nothing.
 fn is_read(attempt: &Arrival) -> bool {
-    !matches!(attempt.status, 400 | 431 | 501 | 505)
+    !attempt.is_refusal()
+}
+
+/// Attempts that are judged, without copies of a mirror: those have a rule of their own.
+fn attempts<'a>(case: &'a Case) -> impl Iterator<Item = &'a Arrival> {
+    case.judged_arrivals().iter().filter(|attempt| !case.ledger.is_mirror(attempt.backend))
 }
 
 fn has(part: RequestPart) -> impl Fn(Differences) -> bool {
@@ -147,13 +153,13 @@ fn witnessed(case: &Case, level: Level, facts: Facts, differs: impl Fn(Differenc
 fn method(case: &Case) -> Option<Finding> {
     let differs = has(RequestPart::Method);
     let hit = |entry: &&Arrival| is_read(entry) && differs(entry.differences);
-    let changed = case.judged_arrivals().iter().filter(hit).count() as u64;
+    let changed = attempts(case).filter(hit).count() as u64;
     if changed == 0 {
         return None;
     }
     let facts = Change {
         changed,
-        of: case.judged_arrivals().len() as u64,
+        of: attempts(case).count() as u64,
         extent: extent(case, &differs).map_or(Extent::Some, |(extent, ..)| extent),
         sent: Some(case.sent.method.to_owned()),
         arrived: arrived(case.changes.part(RequestPart::Method)),
@@ -211,7 +217,7 @@ fn body(case: &Case) -> Option<Finding> {
     };
     // Who was cut off, or responded early, had not read all of it.
     let is_whole = |attempt: &&Arrival| attempt.end == AttemptEnd::Completed && (200..400).contains(&attempt.status);
-    let compared = case.judged_arrivals().iter().filter(is_whole);
+    let compared = attempts(case).filter(is_whole);
     let (mut changed, mut of) = (0, 0);
     for attempt in compared {
         of += 1;

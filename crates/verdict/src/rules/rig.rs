@@ -127,6 +127,7 @@ impl Rig {
             steps: &[],
             outages: &[],
             sampled: (Moment(0), Moment(u64::MAX)),
+            own_fleet: false,
             drill: self.drill,
             varied: self.varied,
             run: 1,

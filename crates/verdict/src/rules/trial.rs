@@ -13,6 +13,7 @@ use crate::request::{Differences, FieldMask, Note, Notes, RequestPart, Sent, Sen
 use crate::rules::case::{Case, Drill};
 use crate::rules::expectations::Expectations;
 use crate::tally::Tally;
+use crate::timeline::Window;
 use crate::{AttemptEnd, Moment};
 
 pub(crate) const MILLISECOND: u64 = 1_000_000;
@@ -30,6 +31,7 @@ pub(crate) struct Trial {
     pub(crate) target: &'static str,
     pub(crate) body: Option<u64>,
     pub(crate) fields: Vec<(String, String)>,
+    pub(crate) windows: Vec<Window>,
     pub(crate) drill: Drill,
     pub(crate) outage: Option<Outage>,
     pub(crate) gaps: Vec<String>,
@@ -66,6 +68,7 @@ impl Trial {
             target: "/",
             body: None,
             fields: Vec::new(),
+            windows: Vec::new(),
             drill: Drill::None,
             outage: None,
             gaps: Vec::new(),
@@ -228,10 +231,11 @@ impl Trial {
             },
             judged: 0,
             sample,
-            drill: self.drill,
             steps: &[],
-            outages: &[],
+            outages: &self.windows,
             sampled: (Trial::due(0), Trial::due(ledger.observations().len())),
+            own_fleet: self.own_fleet,
+            drill: self.drill,
             varied: false,
             run: 7,
             began: Trial::due(0),

@@ -1,0 +1,30 @@
+//! What the rule of hidden copies says: requests without our id that are like ours.
+
+use serde::{Deserialize, Serialize};
+
+use crate::facts::Description;
+
+/// Requests of others that look like ours.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Facts {
+    /// Requests without our id, with the method, target and body length of ours.
+    pub alike: u64,
+    /// Our requests of which exactly one of those arrived while they were under way, or just after.
+    pub paired: u64,
+    /// Our requests.
+    pub of: u64,
+    /// As the copies arrived: `POST /uuid`.
+    pub request: String,
+    /// Bytes of content of each.
+    pub body_length: u64,
+    /// Whether the check started the fleet itself, so that nobody else sends requests to it.
+    pub own_fleet: bool,
+}
+
+pub(crate) const COPIES: Description = Description {
+    requires: "no copy of a request reaches a backend without the request's id",
+    sound: "by construction on a fleet that the check started, for requests that no health check looks like; elsewhere it fails only \
+            if 95 % of 50 requests or more have one such request each in their time, and hardly any is left over",
+    source: Some("RFC 9110 §9.2.2"),
+};

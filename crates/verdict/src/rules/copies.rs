@@ -1,0 +1,135 @@
+//! The rule of hidden copies: a balancer that sends requests twice may leave out our header the second time.
+
+use std::time::Duration;
+
+use crate::Moment;
+use crate::facts::copies::Facts;
+use crate::finding::{self, Finding, Level};
+use crate::ledger::{Arrival, Records};
+use crate::request::RequestPart;
+use crate::rules::case::Case;
+
+/// Fewer are no pattern.
+const ENOUGH: u64 = 50;
+/// A copy may come that much later than its request's end.
+const LATE: Duration = Duration::from_millis(100);
+
+pub(crate) fn judge(case: &Case) -> Option<Finding> {
+    if case.ledger.records() != Records::Kept {
+        return None;
+    }
+    let kind = alike(case)?;
+    let arrived: Vec<&Arrival> = case.ledger.others().iter().collect();
+    let entries = case.ledger.entries().filter(|entry| entry.sequence >= case.judged && !entry.attempts.is_empty());
+    let spans: Vec<(Moment, Moment)> =
+        entries.map(|entry| (entry.observation.sent(), entry.observation.ended.after(LATE))).collect();
+    let (paired, of) = (paired(&spans, &arrived), spans.len() as u64);
+    let one_to_one = of >= ENOUGH && paired * 100 >= of * 95 && arrived.len() as u64 * 100 <= of * 115;
+    // A health check may look like a GET of the same path without a body, and nothing else does.
+    let is_telling = !case.is_idempotent() || kind.body_length > 0;
+    let level = if one_to_one || (case.own_fleet && is_telling) {
+        Level::Fail
+    } else if is_telling {
+        Level::Inconclusive
+    } else {
+        Level::Note
+    };
+    let facts = Facts {
+        alike: kind.count,
+        paired,
+        of,
+        request: format!("{} {}", kind.method, kind.target),
+        body_length: kind.body_length,
+        own_fleet: case.own_fleet,
+    };
+    Some(Finding::new(level, finding::Facts::Copies(facts)))
+}
+
+/// The commonest kind of others' requests that looks like ours, as ours arrive.
+fn alike<'a>(case: &'a Case) -> Option<&'a crate::arrived::OtherKind> {
+    let arrives = |part: RequestPart, sent: &str| match case.changes.part(part) {
+        Some(change) => change.arrived.counts.iter().map(|(text, _)| text.clone()).collect(),
+        None => vec![sent.to_owned()],
+    };
+    let (path, query) = case.sent.target.split_once('?').unwrap_or((case.sent.target, ""));
+    let methods = arrives(RequestPart::Method, case.sent.method);
+    let paths = arrives(RequestPart::Path, path);
+    let queries = arrives(RequestPart::Query, query);
+    let length = case.sent.body.map_or(0, |body| body.length);
+    let lengths = arrives(RequestPart::BodyLength, &length.to_string());
+    let is_ours = |kind: &&crate::arrived::OtherKind| {
+        let (path, query) = kind.target.split_once('?').unwrap_or((kind.target.as_str(), ""));
+        methods.contains(&kind.method)
+            && paths.iter().any(|it| it == path)
+            && queries.iter().any(|it| it == query)
+            && lengths.contains(&kind.body_length.to_string())
+    };
+    case.others.kinds.iter().filter(is_ours).max_by_key(|kind| kind.count)
+}
+
+/// How many of our requests can each be given one of the others' that arrived in its time: the earliest that ends first, as both are
+/// in order of time.
+fn paired(spans: &[(Moment, Moment)], arrived: &[&Arrival]) -> u64 {
+    let mut spans = spans.to_vec();
+    spans.sort_unstable_by_key(|(_, end)| *end);
+    let mut times: Vec<Moment> = arrived.iter().map(|arrival| arrival.received).collect();
+    times.sort_unstable();
+    let mut used = vec![false; times.len()];
+    let mut paired = 0;
+    for (start, end) in spans {
+        let first = times.partition_point(|time| *time < start);
+        let free = (first..times.len()).take_while(|place| times[*place] <= end).find(|place| !used[*place]);
+        if let Some(place) = free {
+            used[place] = true;
+            paired += 1;
+        }
+    }
+    paired
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::trial::Trial;
+
+    #[test]
+    fn a_copy_of_each_request_without_its_id_fails_on_any_fleet() {
+        let mut trial = Trial::new();
+        (trial.method, trial.body, trial.own_fleet) = ("POST", Some(20), false);
+        for turn in 0..100 {
+            trial.delivered(turn % 3, 200);
+            trial.other((turn + 1) % 3);
+        }
+        assert_eq!(trial.failures(), ["copies"]);
+    }
+
+    #[test]
+    fn a_few_copies_fail_on_a_fleet_of_its_own_and_are_inconclusive_elsewhere() {
+        for (own_fleet, level) in [(true, Level::Fail), (false, Level::Inconclusive)] {
+            let mut trial = Trial::new();
+            (trial.method, trial.body, trial.own_fleet) = ("POST", Some(20), own_fleet);
+            trial.healthy(300);
+            trial.other(1);
+            assert_eq!(trial.level("copies"), Some(level));
+        }
+    }
+
+    #[test]
+    fn health_checks_of_the_same_path_and_requests_of_others_are_left_in_peace() {
+        let mut trial = Trial::new();
+        for turn in 0..3000 {
+            trial.delivered(turn % 3, 200);
+            if turn % 100 == 0 {
+                trial.other(turn / 100 % 3);
+            }
+        }
+        assert_eq!((trial.level("copies"), trial.failures()), (Some(Level::Note), vec![]));
+        // Those of another path are nobody's copies.
+        let mut trial = Trial::new();
+        trial.healthy(100);
+        trial.target = "/other";
+        trial.other(1);
+        trial.target = "/";
+        assert_eq!(trial.level("copies"), None);
+    }
+}
