@@ -265,10 +265,9 @@ fn order(nginx: &Nginx, count: usize, ports: &[u16]) -> String {
 
 /// The lines that are shipped, for these backends.
 fn lines(ports: &[u16]) -> String {
-    let place = crate::support::TemporaryDirectory::new();
-    let ports = crate::support::list(ports);
-    let words = ["config", "nginx", "--snippet", "--for-version", "1.31.3", "--ports", &ports];
-    String::from_utf8(crate::support::run(crate::support::program(&place).args(words)).stdout).unwrap()
+    let servers: String = ports.iter().map(|port| format!("    server 127.0.0.1:{port};\n")).collect();
+    let shipped = SHIPPED.split_once("upstream uuid {\n").unwrap().1.split_once("}\n").unwrap().1;
+    format!("upstream uuid {{\n{servers}}}\n{shipped}")
 }
 
 /// As nginx's documentation of `keepalive` says.

@@ -18,7 +18,7 @@ pub(crate) struct ConfigArgs {
     #[command(flatten)]
     pub(crate) location: LocationArgs,
 
-    /// Address of the balancer: a port of all IPv4 addresses, or an address and a port [default: 8080; 80 in a snippet]
+    /// Address of the balancer: a port of all IPv4 addresses, or an address and a port [default: 127.0.0.1:8080; 80 in a snippet]
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) listen: Option<Listen>,
 
@@ -43,7 +43,7 @@ What the balancer does not support, in its free edition or in that version, is a
 
 Examples:
   uuid-generator config nginx > nginx.conf            round robin over the fleet, on port 8080
-  uuid-generator config nginx --snippet               to include, as load_balancer.conf
+  uuid-generator config nginx --snippet               to include in one that is there
   uuid-generator config haproxy --algorithm source --health-path /readyz
   uuid-generator config traefik --weights 5:1:1 --output traefik
 

@@ -102,11 +102,15 @@ fn listener(topology: &Topology, options: &Options) -> String {
         .add(6, "typed_config:")
         .add(8, "\"@type\": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager")
         .add(8, "stat_prefix: uuid")
+        .add(8, "use_remote_address: true # X-Forwarded-For and X-Forwarded-Proto")
         .add(8, "route_config:");
     text.maybe(10, (!options.snippet).then_some("validate_clusters: false # it stands in the other file"))
         .add(10, "virtual_hosts:")
         .add(10, "- name: uuid")
         .add(12, "domains: [\"*\"]")
+        .add(12, "request_headers_to_add:")
+        .add(12, "- header: { key: X-Forwarded-Host, value: \"%REQ(:AUTHORITY)%\" }")
+        .add(14, "append_action: OVERWRITE_IF_EXISTS_OR_ADD")
         .add(12, "routes:");
     let retries = topology.retries.as_ref().filter(|retries| retries.attempts > 0);
     match retries {

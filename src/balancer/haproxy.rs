@@ -43,11 +43,14 @@ fn write(topology: &Topology, options: &Options) -> Result<Written, Unsupported>
     text.add(0, format!("# In the foreground, in the folder of this file: {run}"))
         .add(0, "# Reload it: kill -USR2; let it end what it began, and end: kill -USR1")
         .add(0, "global")
+        .add(4, "log stdout format raw local0 notice")
         .add(4, "maxconn 4096")
         .add(4, format!("nbthread {}", options.workers()))
         .add(0, "")
         .add(0, "defaults")
         .add(4, "mode http")
+        .add(4, "log global")
+        .add(4, "timeout http-request 10s")
         .add(4, "timeout connect 5s")
         .add(4, "timeout client 60s")
         .add(4, "timeout server 60s")
@@ -72,12 +75,13 @@ fn frontend_and_backend(topology: &Topology, options: &Options) -> Result<String
     text.add(0, "frontend uuid")
         .add(4, "mode http")
         .add(4, format!("bind {}", listen.address.map_or(format!(":{}", listen.port), |_| listen.to_string())));
-    match path.is_root() {
-        true => text.add(4, "default_backend uuid"),
-        false => text
-            .add(4, format!("http-request return status 404 unless {{ path {path} }} || {{ path_beg {path}/ }}"))
-            .add(4, "default_backend uuid"),
-    };
+    text.add(4, "option forwardfor");
+    if !path.is_root() {
+        text.add(4, format!("http-request return status 404 unless {{ path {path} }} || {{ path_beg {path}/ }}"));
+    }
+    text.add(4, "http-request set-header X-Forwarded-Proto http")
+        .add(4, "http-request set-header X-Forwarded-Host %[req.hdr(Host)]")
+        .add(4, "default_backend uuid");
     text.add(0, "")
         .add(0, "# What HAProxy calls a backend is the whole fleet; a server is one of it.")
         .add(0, "backend uuid");
@@ -159,7 +163,10 @@ fn balance(topology: &Topology, limits: Limits) -> Result<Vec<String>, Unsupport
         Algorithm::Header(name) => hash(format!("balance hdr({name})")),
         Algorithm::Cookie(name) => hash(format!("balance hash req.cook({name})")),
         Algorithm::Sticky(name) => {
-            vec!["balance roundrobin".to_owned(), format!("cookie {name} insert indirect nocache")]
+            vec![
+                "balance roundrobin".to_owned(),
+                format!("cookie {name} insert indirect nocache httponly attr SameSite=Lax"),
+            ]
         }
     })
 }

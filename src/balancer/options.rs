@@ -10,7 +10,7 @@ use crate::topology::Host;
 /// How a configuration is written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Options {
-    /// Where the balancer listens; None: port 80 of a snippet, 8080 else.
+    /// Where the balancer listens; None: port 80 of a snippet, 127.0.0.1:8080 else.
     pub listen: Option<Listen>,
     /// Only what is included in a configuration that is there already.
     pub snippet: bool,
@@ -27,7 +27,10 @@ impl Options {
     pub const WHOLE: Options = Options { snippet: false, ..Options::SNIPPET };
 
     pub(crate) fn listen(&self) -> Listen {
-        self.listen.unwrap_or(Listen { address: None, port: if self.snippet { 80 } else { 8080 } })
+        self.listen.unwrap_or(match self.snippet {
+            true => Listen { address: None, port: 80 },
+            false => Listen { address: Some(IpAddr::from([127, 0, 0, 1])), port: 8080 },
+        })
     }
 
     pub(crate) fn workers(&self) -> u32 {

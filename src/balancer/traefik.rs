@@ -145,7 +145,13 @@ fn strategy(topology: &Topology, limits: Limits) -> Result<Vec<String>, Unsuppor
         Algorithm::Uri => Err(limits.cannot("go by the URI (--algorithm uri)", nearest)),
         Algorithm::Header(_) => Err(limits.cannot("go by a header (--algorithm header)", nearest)),
         Algorithm::Cookie(_) => Err(limits.cannot("go by a cookie of the client's (--algorithm cookie)", nearest)),
-        Algorithm::Sticky(name) => Ok(vec!["sticky:".to_owned(), "  cookie:".to_owned(), format!("    name: {name}")]),
+        Algorithm::Sticky(name) => Ok(vec![
+            "sticky:".to_owned(),
+            "  cookie:".to_owned(),
+            format!("    name: {name}"),
+            "    httpOnly: true".to_owned(),
+            "    sameSite: lax".to_owned(),
+        ]),
     }
 }
 
