@@ -5,7 +5,7 @@ use crate::check::load::{Pacing, Reuse, Vary};
 use crate::check::plan::Plan;
 use crate::check::session;
 use verdict::algorithm::Inference;
-use verdict::arrived::{OtherRequests, RequestChanges};
+use verdict::arrived::{OtherKind, OtherRequests, RequestChanges};
 use verdict::finding::Witness;
 use verdict::ledger::Ledger;
 use verdict::limit::RateLimit;
@@ -38,6 +38,22 @@ pub struct Known<'a> {
 /// Cells of the order strip.
 const STRIP: usize = 300;
 
+/// Requests of others while the experiments lasted, as far as their times are known.
+fn others_meanwhile(ledger: &Ledger, first: u32, end: u32, known: &Known) -> u64 {
+    let experiments = ledger.observations().get(first as usize..end as usize).unwrap_or_default();
+    let (Some(begin), Some(end)) = (experiments.first(), experiments.last()) else { return 0 };
+    let (begin, end) = (begin.due, end.ended);
+    let during = |kind: &OtherKind| {
+        let (from, to) = (kind.first.max(begin), kind.last.min(end));
+        // As if they came at an even rate.
+        let whole = kind.last.since(kind.first).as_secs_f64().max(1e-3);
+        if from > to { 0 } else { (kind.count as f64 * to.since(from).as_secs_f64() / whole).ceil() as u64 }
+    };
+    let timed: u64 = known.others.kinds.iter().map(during).sum();
+    // Those of ours among them whose id did not arrive are no requests of others.
+    timed.min(ledger.unassigned) + known.not_counted.others
+}
+
 /// Judges and assembles.
 pub fn assemble(ledger: &Ledger, outcome: session::SessionData, known: Known) -> Check {
     let session::SessionData {
@@ -61,6 +77,7 @@ pub fn assemble(ledger: &Ledger, outcome: session::SessionData, known: Known) ->
     let varied = told_variation(&load.vary);
     let drill = plan.scenario.drill();
     evidence.complete(ledger);
+    evidence.others = others_meanwhile(ledger, judged, sample.start, &known);
     if drill == Drill::None && varied.is_none() {
         evidence.sample.clone_from(&tally.picks);
     }

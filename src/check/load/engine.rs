@@ -19,6 +19,8 @@ use crate::io::{clock, limits};
 use crate::wire::Moment;
 use http::Malformed;
 use verdict::observation::{Backend, ClientOutcome, Echo, Flaw, Observation};
+use verdict::rules::is_certain;
+use verdict::statistics::ln_e_value;
 
 /// Sends the load and returns what became of each request.
 pub fn drive(load: &Load, backends: &mut Backends, progress: &Progress) -> Result<Traffic, DriveError> {
@@ -56,6 +58,8 @@ struct Engine<'a> {
     groups: Groups,
     clients: Clients<'a>,
     observations: Vec<Observation>,
+    /// Responses by backend, where shares are required.
+    counts: Vec<u64>,
     in_flight: usize,
     answered: u64,
     started: Moment,
@@ -156,6 +160,7 @@ impl<'a> Engine<'a> {
             groups,
             clients,
             observations,
+            counts: vec![0; load.required.as_ref().map_or(0, Vec::len)],
             in_flight: 0,
             answered: 0,
             started,
@@ -199,6 +204,19 @@ impl<'a> Engine<'a> {
             ended: clock::now(),
             interrupted: self.stopped.is_some(),
         })
+    }
+
+    /// Ends the sample as soon as the required shares are surely not met. Where requests fail, nobody knows who was selected.
+    fn count(&mut self, backend: Backend, now: Moment) {
+        let Some(required) = &self.load.required else { return };
+        if let Some(count) = self.counts.get_mut(usize::from(backend.0)) {
+            *count += 1;
+        }
+        let failed = self.observations.len() - self.in_flight > self.answered as usize;
+        let looks = self.answered < 1_000 || self.answered.is_multiple_of(64);
+        if looks && !failed && is_certain(ln_e_value(&self.counts, required)) {
+            self.until = Some(now);
+        }
     }
 
     fn report(&self) {
@@ -456,6 +474,7 @@ impl<'a> Engine<'a> {
         observation.sight = outcome;
         let client = observation.client;
         let answered = matches!(outcome, ClientOutcome::Answer | ClientOutcome::Altered);
+        let backend = observation.backend;
         self.answered += u64::from(answered);
         self.in_flight -= 1;
         self.clients.end(client, answered);
@@ -477,6 +496,9 @@ impl<'a> Engine<'a> {
         } else {
             // A closed loop goes on with the slot that has become free.
             self.idle.push_front(token);
+        }
+        if answered {
+            self.count(backend, now);
         }
     }
 }

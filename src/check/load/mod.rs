@@ -98,6 +98,8 @@ pub struct Load {
     pub vary: Vary,
     /// Where responses say who gave them.
     pub identity: Identity,
+    /// Required shares, by backend: the sample ends as soon as it is certain that they do not hold.
+    pub required: Option<Vec<f64>>,
 }
 
 impl Load {
@@ -117,6 +119,7 @@ impl Load {
             body_limit: 16 << 20,
             vary: Vary::Nothing,
             identity: Identity::Fleet,
+            required: None,
         }
     }
 

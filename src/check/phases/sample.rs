@@ -46,6 +46,12 @@ pub(crate) fn load(session: &Session, inference: &Inference, first: u64) -> Resu
     let expected = requests.or(duration.zip(rate).map(|(time, rate)| (time.as_secs_f64() * rate) as u64));
     let further = plan.further_urls.iter().map(|url| target::resolve(url, plan));
     let targets = std::iter::once(Ok(session.client.target().clone())).chain(further).collect::<Result<_>>()?;
+    let vary = vary(&session.client.target().path, inference, expected);
+    // A rotation is judged otherwise, and a size that the user gave is kept.
+    let is_draw = !matches!(inference.kind, Some(Algorithm::RoundRobin | Algorithm::WeightedRoundRobin));
+    let is_open_ended = plan.requests.is_none() && plan.duration.is_none() && !has_scenario;
+    let is_required = plan.expectations.shares.is_some() && plan.expectations.margin == 0.0;
+    let ends_early = is_draw && is_open_ended && is_required && matches!(vary, Vary::Nothing);
     Ok(Load {
         targets,
         run: session.run,
@@ -58,8 +64,9 @@ pub(crate) fn load(session: &Session, inference: &Inference, first: u64) -> Resu
         duration,
         timeout: plan.timeout,
         body_limit: BODY_LIMIT,
-        vary: vary(&session.client.target().path, inference, expected),
+        vary,
         identity: session.identity.clone(),
+        required: ends_early.then_some(shares),
     })
 }
 

@@ -101,7 +101,7 @@ impl Evidence {
         inference.or.retain(|other| Some(*other) != kind);
         inference.or.sort_by_key(|other| Algorithm::ALL.iter().position(|known| known == other));
         inference.or.dedup();
-        if self.others > 0 {
+        if self.others > 0 && !self.is_undisturbed() {
             inference.evidence.push(format!(
                 "{} requests of others during the experiments: the order says nothing of how many rotations there are",
                 self.others
@@ -401,7 +401,7 @@ impl Evidence {
     /// Whether nothing but the balancer moved its rotations.
     fn is_undisturbed(&self) -> bool {
         let reached = self.fresh.iter().chain(&self.kept).all(|pick| pick.backend.is_known());
-        self.others == 0 && self.failing.is_empty() && reached
+        self.others * 100 <= self.fresh.len() as u64 && self.failing.is_empty() && reached
     }
 
     fn name_unordered(&self, fresh: &Order, sample: &Order, load: Load, inference: &mut Inference) {

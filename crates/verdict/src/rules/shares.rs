@@ -43,7 +43,7 @@ pub(crate) fn judge(case: &Case) -> (Option<Shares>, Option<Finding>) {
     }
     let places = case.names.len().max(counts.len());
     let counts: Vec<u64> = (0..places).map(|place| counts.get(place).copied().unwrap_or(0)).collect();
-    let basis = basis(case, pins);
+    let basis = basis(case);
     let mut shares = Shares {
         rows: Vec::new(),
         expected: expected_in_words(case),
@@ -126,7 +126,7 @@ pub(crate) fn judge(case: &Case) -> (Option<Shares>, Option<Finding>) {
     (Some(shares), Some(Finding::new(level, finding::Facts::Shares(facts))))
 }
 
-fn basis(case: &Case, pins: bool) -> Basis {
+fn basis(case: &Case) -> Basis {
     if case.expectations.requires_shares() {
         return Basis::Required;
     }
@@ -135,15 +135,12 @@ fn basis(case: &Case, pins: bool) -> Basis {
     }
     if let Some(wanted) = case.expectations.algorithm
         && Promise::of(wanted) == Promise::Nothing
-        && !pins
     {
         return Basis::Nothing;
     }
     let candidates = case.inference.candidates();
     let promises = |algorithm: &Algorithm| Promise::of(*algorithm) != Promise::Nothing;
     match case.inference.certain() {
-        // Keys are spread by a hash: nearly even over many, and how nearly nobody promises.
-        Some(kind) if kind.pins() && pins => Basis::Open(Unproven::Ring),
         Some(Algorithm::RoundRobin) => Basis::Promised,
         Some(Algorithm::WeightedRoundRobin) => Basis::Open(Unproven::Weights),
         Some(Algorithm::Random) => Basis::Open(Unproven::Ring),
