@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::AttemptEnd;
 use crate::facts::{
-    Description, account, algorithm, backups, copies, identity, limit, reach, records, requests, resilience, responses,
-    shares, stickiness,
+    Description, account, algorithm, backups, copies, identity, limit, reach, records, recovery, requests, resilience,
+    responses, shares, stickiness,
 };
 use crate::observation::{ClientOutcome, Observation};
 
@@ -141,6 +141,7 @@ rules! {
     Algorithm(algorithm::Facts) = "algorithm" from algorithm::ALGORITHM,
     Stickiness(stickiness::Facts) = "stickiness" from stickiness::STICKINESS,
     Resilience(resilience::Facts) = "resilience" from resilience::RESILIENCE,
+    Recovery(recovery::Facts) = "recovery" from recovery::RECOVERY,
 }
 
 impl Finding {

@@ -84,6 +84,7 @@ fn prose(finding: &Finding, check: &Check) -> Prose {
         Facts::Algorithm(facts) => balancing::algorithm(facts, level),
         Facts::Stickiness(facts) => balancing::stickiness(facts, level),
         Facts::Resilience(facts) => outages::resilience(facts),
+        Facts::Recovery(facts) => outages::recovery(facts),
     };
     let _ = check;
     let witness = finding.witness.iter().flat_map(witness_lines);

@@ -1,5 +1,6 @@
 //! The phrases of outages: what clients saw, and what each backend's traffic did.
 
+use verdict::facts::recovery::{self, Measured, Quantity, Unknown};
 use verdict::facts::resilience;
 use verdict::numbers::{count_of, grouped, time};
 use verdict::report::{Affected, Pause, Step};
@@ -28,6 +29,45 @@ pub(super) fn resilience(facts: &resilience::Facts) -> Phrase {
             .try_this("an outage may cost requests; --expect lossless makes this a failure"),
     };
     phrase.because(facts.backends.iter().map(affected).chain(facts.remarks.iter().map(remark)).collect())
+}
+
+pub(super) fn recovery(facts: &recovery::Facts) -> Phrase {
+    let expected = &facts.expected;
+    let backends: Vec<String> = facts.backends.iter().map(|it| measured(facts.quantity, it)).collect();
+    if backends.is_empty() {
+        return Phrase::of(format!("{expected}: not judged, no backend was broken"))
+            .try_this("add an outage, such as --outage kill:9002@2s,start@6s");
+    }
+    let phrase = Phrase::of(format!("{expected}: {}", backends.join("; ")));
+    match facts.backends.iter().find_map(|it| it.unknown) {
+        Some(Unknown::Idle) => phrase.try_this("break a backend that the balancer uses"),
+        Some(Unknown::NotMended) => phrase.try_this("end the outage with a step such as start@6s"),
+        Some(Unknown::TooShort) => phrase.try_this("give the sample more time with --duration"),
+        Some(Unknown::Unrecorded) => phrase.try_this("use a fault that backends record, such as status:503:9002@2s"),
+        Some(Unknown::Unclear) | None => phrase,
+    }
+}
+
+fn measured(quantity: Quantity, measured: &Measured) -> String {
+    let backend = &measured.backend;
+    let what = match (measured.unknown, quantity, measured.value) {
+        (Some(Unknown::Idle), ..) => "no traffic before".to_owned(),
+        (Some(Unknown::NotMended), ..) => "nothing mended it".to_owned(),
+        (Some(Unknown::TooShort), ..) => "the sample ended too early".to_owned(),
+        (Some(Unknown::Unrecorded), ..) => "failed attempts there were not recorded".to_owned(),
+        (Some(Unknown::Unclear), ..) => "too near to the limit".to_owned(),
+        (None, Quantity::Back, Some(seconds)) => format!("back after {}", time(seconds)),
+        (None, Quantity::Back, None) => "not back by the end".to_owned(),
+        (None, Quantity::Ejected, value) => {
+            let failures = value.unwrap_or_default() as u64;
+            format!("{} before it was out of rotation", count_of(failures, "failed request"))
+        }
+        (None, Quantity::ErrorsEnd, Some(seconds)) => format!("last client error after {}", time(seconds)),
+        (None, Quantity::ErrorsEnd, None) => "no client error".to_owned(),
+        (None, Quantity::SlowStart, Some(seconds)) => format!("as much as before after {}", time(seconds)),
+        (None, Quantity::SlowStart, None) => "not as much as before by the end".to_owned(),
+    };
+    format!("{backend}: {what}")
 }
 
 fn affected(affected: &Affected) -> String {

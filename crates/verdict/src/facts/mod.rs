@@ -9,6 +9,7 @@ pub mod identity;
 pub mod limit;
 pub mod reach;
 pub mod records;
+pub mod recovery;
 pub mod requests;
 pub mod resilience;
 pub mod responses;

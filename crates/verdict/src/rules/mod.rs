@@ -11,6 +11,7 @@ mod identity;
 mod limit;
 mod reach;
 mod records;
+mod recovery;
 mod requests;
 mod requirement;
 mod resilience;
@@ -50,6 +51,7 @@ pub fn judge(case: &Case, outage: Option<&Outage>) -> (Vec<Finding>, Option<Shar
     findings.extend(algorithm::judge(case));
     findings.extend(stickiness::judge(case, outage));
     findings.extend(resilience::judge(case, outage));
+    findings.extend(recovery::judge(case, outage));
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.level));
     let verdict = Verdict::of(&findings);
     (findings, shares, verdict)

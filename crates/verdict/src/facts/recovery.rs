@@ -1,0 +1,69 @@
+//! The rule of recovery: how soon errors end, a backend is out of rotation, and is back, as the user expects it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::facts::Description;
+
+/// One expectation, and what each backend that was broken says of it.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Facts {
+    /// As it was typed, such as `back:5s`.
+    pub expected: String,
+    /// What is measured.
+    pub quantity: Quantity,
+    /// One for each backend that was broken; empty if none was.
+    pub backends: Vec<Measured>,
+}
+
+/// What is measured, and in which unit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Quantity {
+    /// Seconds from the mend until the first delivered response.
+    Back,
+    /// Failed attempts until the backend got no more.
+    Ejected,
+    /// Seconds from the break until the last client error.
+    ErrorsEnd,
+    /// Seconds from the first response after the mend until the backend got as many requests as before.
+    SlowStart,
+}
+
+/// What one backend says.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Measured {
+    /// Its name.
+    pub backend: String,
+    /// The figure; null without one.
+    pub value: Option<f64>,
+    /// Whether it is as expected; null if that cannot be known.
+    pub holds: Option<bool>,
+    /// Why that cannot be known.
+    pub unknown: Option<Unknown>,
+}
+
+/// Why an expectation of one backend cannot be judged.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Unknown {
+    /// It had no traffic when it was broken.
+    Idle,
+    /// Nothing mended it.
+    NotMended,
+    /// The sample ended too early.
+    TooShort,
+    /// What fails at a backend that is gone leaves no record.
+    Unrecorded,
+    /// The figure is too near to the limit for how exactly it is measured.
+    Unclear,
+}
+
+pub(crate) const RECOVERY: Description = Description {
+    requires: "errors end, backends leave the rotation and come back as --expect back, ejected, errors-end or slow-start says",
+    sound: "by construction: what clients and records show between the break of a backend and its mend; what they do not show is inconclusive",
+    source: None,
+};

@@ -1,0 +1,204 @@
+//! The rule of recovery: each expectation of how soon errors end, a backend is out of rotation, and is back.
+
+use std::time::Duration;
+
+use crate::facts::recovery::{Facts, Measured, Quantity, Unknown};
+use crate::finding::{self, Finding, Level};
+use crate::report::Outage;
+use crate::rules::case::{Case, Drill};
+use crate::rules::requirement::Requirement;
+use crate::timeline::Affected;
+
+/// The slope of a ramp is measured from requests that come one by one: what is far from the limit is clear, what is near is not.
+const CLEARLY: f64 = 2.0;
+const ROUGHLY: f64 = 1.5;
+
+/// One finding for each such expectation: it is judged, or it is said why not.
+pub(crate) fn judge(case: &Case, outage: Option<&Outage>) -> Vec<Finding> {
+    let required = case.expectations.required.iter();
+    required.filter_map(|required| Some(finding(required, quantity(required)?, case, outage))).collect()
+}
+
+fn quantity(required: &Requirement) -> Option<Quantity> {
+    match required {
+        Requirement::Back(_) => Some(Quantity::Back),
+        Requirement::Ejected(_) => Some(Quantity::Ejected),
+        Requirement::ErrorsEnd(_) => Some(Quantity::ErrorsEnd),
+        Requirement::SlowStart(_) => Some(Quantity::SlowStart),
+        Requirement::Intact
+        | Requirement::PathPreserved
+        | Requirement::HostPreserved
+        | Requirement::ClientAddress
+        | Requirement::HeaderPreserved(_)
+        | Requirement::Mirrored(_)
+        | Requirement::Status { .. } => None,
+    }
+}
+
+fn finding(required: &Requirement, quantity: Quantity, case: &Case, outage: Option<&Outage>) -> Finding {
+    let affected = outage.map(|outage| outage.backends.as_slice()).unwrap_or_default();
+    let length = case.sampled.1.since(case.sampled.0).as_secs_f64();
+    let backends: Vec<Measured> = affected.iter().map(|it| measure(required, it, length, case.drill)).collect();
+    let is_done = outage.is_some_and(|outage| outage.steps.iter().all(|step| step.done));
+    let level = if backends.iter().any(|it| it.holds == Some(false)) {
+        Level::Fail
+    } else if backends.is_empty() || !is_done || backends.iter().any(|it| it.holds.is_none()) {
+        Level::Inconclusive
+    } else {
+        Level::Pass
+    };
+    Finding::new(level, finding::Facts::Recovery(Facts { expected: required.to_string(), quantity, backends }))
+}
+
+fn measure(required: &Requirement, affected: &Affected, length: f64, drill: Drill) -> Measured {
+    let judged = if affected.received_before == 0 {
+        Err(Unknown::Idle)
+    } else {
+        match required {
+            Requirement::Back(limit) => back(affected, *limit, length),
+            Requirement::Ejected(limit) => ejected(affected, *limit, drill),
+            Requirement::ErrorsEnd(limit) => Ok(errors_end(affected, *limit)),
+            Requirement::SlowStart(time) => slow_start(affected, *time, length),
+            // No expectations of recovery: they make no finding here.
+            Requirement::Intact
+            | Requirement::PathPreserved
+            | Requirement::HostPreserved
+            | Requirement::ClientAddress
+            | Requirement::HeaderPreserved(_)
+            | Requirement::Mirrored(_)
+            | Requirement::Status { .. } => Err(Unknown::Unclear),
+        }
+    };
+    let backend = affected.backend.clone();
+    match judged {
+        Ok((value, holds)) => Measured { backend, value, holds: Some(holds), unknown: None },
+        Err(why) => Measured { backend, value: None, holds: None, unknown: Some(why) },
+    }
+}
+
+type Judged = Result<(Option<f64>, bool), Unknown>;
+
+fn back(affected: &Affected, limit: Duration, length: f64) -> Judged {
+    let mended = affected.mended.ok_or(Unknown::NotMended)?;
+    match affected.back_after {
+        Some(seconds) => Ok((Some(seconds), seconds <= limit.as_secs_f64())),
+        // It had the time, and a share of the traffic before it was broken.
+        None if length - mended > limit.as_secs_f64() => Ok((None, false)),
+        None => Err(Unknown::TooShort),
+    }
+}
+
+fn ejected(affected: &Affected, limit: u32, drill: Drill) -> Judged {
+    let limit = u64::from(limit);
+    match affected.pauses.first() {
+        // A process that is gone or paused records nothing of what fails there; one that is drained or unready fails nothing.
+        Some(pause) if pause.failures_before == 0 && drill == Drill::Rough => Err(Unknown::Unrecorded),
+        Some(pause) => Ok((Some(pause.failures_before as f64), pause.failures_before <= limit)),
+        // It was never out of rotation, and more requests failed than were to put it there.
+        None if affected.stopped_after.is_none() && affected.client_errors > limit => {
+            Ok((Some(affected.client_errors as f64), false))
+        }
+        None => Err(Unknown::Unrecorded),
+    }
+}
+
+fn errors_end(affected: &Affected, limit: Duration) -> (Option<f64>, bool) {
+    (affected.errors_end_after, affected.errors_end_after.is_none_or(|seconds| seconds <= limit.as_secs_f64()))
+}
+
+fn slow_start(affected: &Affected, time: Duration, length: f64) -> Judged {
+    let mended = affected.mended.ok_or(Unknown::NotMended)?;
+    let back = affected.back_after.ok_or(Unknown::TooShort)?;
+    let time = time.as_secs_f64();
+    match affected.ramp {
+        Some(ramp) if ramp * CLEARLY < time || ramp > time * CLEARLY => Ok((Some(ramp), false)),
+        Some(ramp) if ramp * ROUGHLY >= time && ramp <= time * ROUGHLY => Ok((Some(ramp), true)),
+        Some(_) => Err(Unknown::Unclear),
+        None if length - mended - back > time * CLEARLY => Ok((None, false)),
+        None => Err(Unknown::TooShort),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::timeline::Pause;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// Broken at 2 s, mended at 6 s of a sample of 20 s.
+    fn affected() -> Affected {
+        Affected {
+            backend: "9002".to_owned(),
+            broken: 2.0,
+            mended: Some(6.0),
+            received_before: 33,
+            stopped_after: Some(0.4),
+            errors_end_after: Some(0.4),
+            client_errors: 3,
+            back_after: Some(4.0),
+            ramp: Some(8.0),
+            pauses: vec![Pause { from: 2.4, until: Some(10.0), failures_before: 3 }],
+            ..Affected::default()
+        }
+    }
+
+    fn holds(required: Requirement, affected: &Affected) -> Result<bool, Unknown> {
+        let measured = measure(&required, affected, 20.0, Drill::Rough);
+        measured.holds.ok_or_else(|| measured.unknown.unwrap())
+    }
+
+    #[test]
+    fn a_backend_is_back_in_time_or_not_or_the_sample_was_too_short() {
+        assert_eq!(holds(Requirement::Back(5 * SECOND), &affected()), Ok(true));
+        assert_eq!(holds(Requirement::Back(3 * SECOND), &affected()), Ok(false));
+        let away = Affected { back_after: None, ..affected() };
+        assert_eq!(holds(Requirement::Back(5 * SECOND), &away), Ok(false));
+        assert_eq!(holds(Requirement::Back(30 * SECOND), &away), Err(Unknown::TooShort));
+        let broken = Affected { mended: None, ..affected() };
+        assert_eq!(holds(Requirement::Back(5 * SECOND), &broken), Err(Unknown::NotMended));
+    }
+
+    #[test]
+    fn a_backend_without_traffic_shows_nothing() {
+        let idle = Affected { received_before: 0, ..affected() };
+        for required in [Requirement::Back(SECOND), Requirement::Ejected(1), Requirement::ErrorsEnd(SECOND)] {
+            assert_eq!(holds(required, &idle), Err(Unknown::Idle));
+        }
+    }
+
+    #[test]
+    fn an_ejection_counts_recorded_failures_and_a_backend_that_is_gone_has_none() {
+        assert_eq!(holds(Requirement::Ejected(3), &affected()), Ok(true));
+        assert_eq!(holds(Requirement::Ejected(2), &affected()), Ok(false));
+        let pause = Pause { from: 2.4, until: None, failures_before: 0 };
+        let gone = Affected { pauses: vec![pause], ..affected() };
+        assert_eq!(holds(Requirement::Ejected(2), &gone), Err(Unknown::Unrecorded));
+        let drained = measure(&Requirement::Ejected(0), &gone, 20.0, Drill::Graceful);
+        assert_eq!(drained.holds, Some(true));
+        let kept = Affected { pauses: Vec::new(), stopped_after: None, client_errors: 50, ..affected() };
+        assert_eq!(holds(Requirement::Ejected(5), &kept), Ok(false));
+        let few = Affected { client_errors: 2, ..kept };
+        assert_eq!(holds(Requirement::Ejected(5), &few), Err(Unknown::Unrecorded));
+    }
+
+    #[test]
+    fn errors_end_in_time_and_no_error_ends_at_once() {
+        assert_eq!(holds(Requirement::ErrorsEnd(SECOND), &affected()), Ok(true));
+        assert_eq!(holds(Requirement::ErrorsEnd(SECOND / 5), &affected()), Ok(false));
+        let none = Affected { errors_end_after: None, client_errors: 0, ..affected() };
+        assert_eq!(holds(Requirement::ErrorsEnd(SECOND), &none), Ok(true));
+    }
+
+    #[test]
+    fn a_ramp_is_judged_where_it_is_clear() {
+        assert_eq!(holds(Requirement::SlowStart(10 * SECOND), &affected()), Ok(true));
+        let at_once = Affected { ramp: Some(0.1), ..affected() };
+        assert_eq!(holds(Requirement::SlowStart(10 * SECOND), &at_once), Ok(false));
+        let near = Affected { ramp: Some(5.5), ..affected() };
+        assert_eq!(holds(Requirement::SlowStart(10 * SECOND), &near), Err(Unknown::Unclear));
+        let open = Affected { ramp: None, ..affected() };
+        assert_eq!(holds(Requirement::SlowStart(10 * SECOND), &open), Err(Unknown::TooShort));
+        assert_eq!(holds(Requirement::SlowStart(2 * SECOND), &open), Ok(false));
+    }
+}
