@@ -65,6 +65,7 @@ fn status_is_json_with_a_version_for_programs() {
             "lost",
             "last_end",
             "faults",
+            "actions",
         ];
         assert_eq!(keys(member), BTreeSet::from(expected.map(str::to_owned)));
         assert_eq!((&member["generator"], &member["state"]), (&Value::from(*port), &Value::from("ready")));

@@ -146,7 +146,7 @@ fn another_algorithm_is_chosen_from_those_that_this_balancer_has() {
     });
 }
 
-/// In a header, a path and a Host.
+/// In a header: in a target or a Host it is refused.
 const HOSTILE: &str = "<img src=x onerror=\"window.pwned=1\"><script>window.pwned=1</script>";
 
 #[test]
@@ -157,12 +157,9 @@ fn what_came_from_a_request_is_text_and_the_page_takes_nothing_from_elsewhere() 
         // It is shown from when the backends know that somebody looks.
         let told = page.find(Locator::Css("#requests tbody")).await.unwrap();
         let deadline = Instant::now() + crate::support::browser::PATIENCE;
-        while !told.text().await.unwrap().contains("window.pwned") {
+        while !told.text().await.unwrap().contains("/a") {
             assert!(Instant::now() < deadline, "the request was never shown");
-            let request = format!(
-                "GET /{} HTTP/1.1\r\nHost: {HOSTILE}\r\nX-Evil: {HOSTILE}\r\nConnection: close\r\n\r\n",
-                HOSTILE.replace(' ', "/")
-            );
+            let request = format!("GET /a HTTP/1.1\r\nHost: h\r\nX-Evil: {HOSTILE}\r\nConnection: close\r\n\r\n");
             crate::support::http::Connection::to(backends[0]).ask(&request);
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
