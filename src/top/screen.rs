@@ -6,6 +6,7 @@ use ratatui::style::{Color, Style, Stylize};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Cell, Paragraph, Row, Sparkline, Table, TableState, Wrap};
 
+use crate::escape::harmless;
 use crate::top::model::Model;
 use crate::wire::{Latency, MarkKind, MemberFigures, MemberState, MemberStatus, page};
 use verdict::numbers::{grouped, time};
@@ -36,7 +37,7 @@ pub fn draw(frame: &mut Frame, model: &Model) {
     rate(frame, model, rows[3]);
     frame.render_widget(Paragraph::new(check(model)).wrap(Wrap { trim: true }), rows[4]);
     marks(frame, model, rows[5]);
-    frame.render_widget(Paragraph::new(model.message.clone()).bold(), rows[6]);
+    frame.render_widget(Paragraph::new(harmless(&model.message)).bold(), rows[6]);
     frame.render_widget(Paragraph::new(KEYS).dim().wrap(Wrap { trim: true }), rows[7]);
 }
 
@@ -44,7 +45,7 @@ fn head(model: &Model) -> Line<'static> {
     let front = match &model.front {
         Some(front) => {
             let algorithm = front.algorithm.as_ref().map(|algorithm| format!(" · {algorithm}")).unwrap_or_default();
-            format!("{} at {}{algorithm}", front.balancer.as_deref().unwrap_or("a balancer"), front.url)
+            harmless(&format!("{} at {}{algorithm}", front.balancer.as_deref().unwrap_or("a balancer"), front.url))
         }
         None => "no balancer is known yet: uuid-generator check URL tells of one".to_owned(),
     };
@@ -160,7 +161,7 @@ fn height(seconds: &[u64]) -> u64 {
 fn check(model: &Model) -> Line<'static> {
     let Some(check) = &model.check else { return Line::from("no check yet: t starts one".dim()) };
     match (&check.result, &check.error) {
-        (_, Some(error)) => Line::from(format!("the check could not run: {error}").red()),
+        (_, Some(error)) => Line::from(format!("the check could not run: {}", harmless(error)).red()),
         (Some(result), _) => {
             let outcomes: Vec<String> =
                 result.outcomes.iter().map(|(outcome, count)| format!("{} {outcome}", grouped(*count))).collect();
@@ -169,13 +170,16 @@ fn check(model: &Model) -> Line<'static> {
                 "fail" => "check: FAIL".red(),
                 _ => "check: INCONCLUSIVE".yellow(),
             };
-            let first = result.findings.first().map(|(_, summary, _)| summary.clone()).unwrap_or_default();
+            let first = result.findings.first().map(|(_, summary, _)| harmless(summary)).unwrap_or_default();
             let algorithm = result.algorithm.clone().unwrap_or_default();
             Line::from(vec![verdict.bold(), format!(" {algorithm} · {} · {first}", outcomes.join(" · ")).into()])
         }
-        (None, None) => {
-            Line::from(format!("check: {} · {} of {}", check.phase, grouped(check.sent), grouped(check.total)))
-        }
+        (None, None) => Line::from(format!(
+            "check: {} · {} of {}",
+            harmless(&check.phase),
+            grouped(check.sent),
+            grouped(check.total)
+        )),
     }
 }
 
@@ -185,7 +189,7 @@ fn marks(frame: &mut Frame, model: &Model, area: Rect) {
         let ago = model.at.saturating_sub(mark.at) / 1000;
         let whose = mark.generator.map(|generator| format!("{generator} ")).unwrap_or_default();
         let times = if mark.count > 1 { format!("{} × ", mark.count) } else { String::new() };
-        let text = Span::from(format!("{whose}{times}{}", mark.text));
+        let text = Span::from(format!("{whose}{times}{}", harmless(&mark.text)));
         let text = match mark.kind {
             MarkKind::Error | MarkKind::Double | MarkKind::Lost => text.red(),
             _ => text,

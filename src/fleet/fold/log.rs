@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::json;
 
+use crate::escape::harmless;
 use crate::fleet::printer::Stream;
 use crate::topology::Topology;
 use crate::wire::{AttemptEnd, Calendar, Change, Departure, Event, Fault, Generator, Moment, Record, Starvation};
@@ -117,7 +118,8 @@ impl Log {
     }
 
     fn line(&self, record: &Record) -> String {
-        let Record { generator, peer, method, path, status, .. } = record;
+        let Record { generator, peer, status, .. } = record;
+        let (method, path) = (harmless(&record.method.to_string()), harmless(&record.path.to_string()));
         let time = self.time(record.received, "%H:%M:%S%.3f");
         let id = record.answer.map_or("health".to_owned(), |answer| answer.to_string());
         match record.outcome {
