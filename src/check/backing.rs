@@ -15,7 +15,7 @@ use crate::check::plan::Backing;
 use crate::error::Problem;
 use crate::remote::Remote;
 use crate::runfile::Runfile;
-use crate::wire::{Generator, MemberState};
+use crate::wire::{Generator, MemberState, MemberStatus};
 
 /// What stands behind the balancer.
 pub(crate) struct Found {
@@ -34,6 +34,8 @@ pub(crate) struct FoundFleet {
     pub(crate) generators: Vec<Generator>,
     /// How many are ready.
     pub(crate) ready: usize,
+    /// Those that have been ready for less than [`YOUNG`], and for how long.
+    pub(crate) young: Vec<(Generator, Duration)>,
 }
 
 impl FoundFleet {
@@ -66,6 +68,9 @@ pub(crate) async fn find(backing: &Backing) -> Result<Found> {
     }
 }
 
+/// A balancer may still avoid a backend that came back as recently: NGINX's fail_timeout is 10 s.
+const YOUNG: Duration = Duration::from_secs(12);
+
 /// Where the API of a fleet listens if nobody says it.
 const USUAL_API: &str = "http://127.0.0.1:9000";
 
@@ -87,7 +92,15 @@ async fn of_remote(remote: Remote, started: Option<Started>) -> Result<Found> {
         )?;
     }
     let generators = ready.iter().chain(&others).map(|member| member.generator).collect();
-    let fleet = FoundFleet { remote, generators, ready: ready.len() };
+    let now = jiff::Timestamp::now();
+    let age = |member: &&MemberStatus| {
+        let since: jiff::Timestamp = member.since.parse().ok()?;
+        let age = Duration::try_from(now.duration_since(since)).ok()?;
+        // All of a fleet that was started for this run are.
+        (age < YOUNG && member.restarts > 0).then_some((member.generator, age))
+    };
+    let young = ready.iter().copied().filter_map(|member| age(&member)).collect();
+    let fleet = FoundFleet { remote, generators, ready: ready.len(), young };
     Ok(Found { fleet: Some(fleet), identity: Some(Identity::Fleet), started })
 }
 

@@ -32,8 +32,15 @@ pub(crate) async fn run(mut session: Session<'_>) -> Result<SessionData> {
     let met = meet::meet(&mut session).await?;
     session.watch.enter("warming up until the same backends answer");
     let members = session.takers();
+    let is_young = !session.young.is_empty();
+    for (backend, age) in &session.young {
+        session.watch.announce(&format!(
+            "{backend} was started again {:.1} s ago: a balancer may still avoid it (NGINX for fail_timeout, 10 s)",
+            age.as_secs_f64()
+        ));
+    }
     if met == Met::Backend {
-        session.on_client(move |live| warm_up::warm_up(live, members)).await?;
+        session.on_client(move |live| warm_up::warm_up(live, members, is_young)).await?;
     }
     let judged = session.client.next_sequence();
     session.watch.enter("finding out how the balancer selects backends");

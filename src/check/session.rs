@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Result;
 
@@ -15,7 +16,7 @@ use crate::check::scenario::StepResult;
 use crate::check::watch::Watch;
 
 use crate::remote::Remote;
-use crate::wire::Moment;
+use crate::wire::{Generator, Moment};
 use verdict::algorithm::Evidence;
 use verdict::facts::responses::Received;
 use verdict::observation::Observation;
@@ -32,6 +33,8 @@ pub(crate) struct Session<'a> {
     pub(crate) found_identity: Option<verdict::rules::Identity>,
     /// Backends that are ready, if that is known.
     pub(crate) members: Option<usize>,
+    /// Those that came back so recently that a balancer may still avoid them.
+    pub(crate) young: Vec<(Generator, Duration)>,
     pub(crate) client: Client,
     /// Of the fleet's records, if the backends are ours.
     pub(crate) collector: Option<Collector>,
@@ -94,6 +97,7 @@ impl<'a> Session<'a> {
             is_identity_chosen,
             found_identity: None,
             members: fleet.map(|fleet| fleet.ready),
+            young: fleet.map_or_else(Vec::new, |fleet| fleet.young.clone()),
             client,
             collector,
         })

@@ -16,9 +16,12 @@ const FAILURES: usize = 100;
 
 const SIDE_BY_SIDE: usize = 12;
 
-/// `members`: backends that are expected to take part, if that is known.
-pub(crate) fn warm_up(live: &mut Live, members: Option<usize>) {
-    let deadline = Instant::now() + LONGEST;
+/// With backends that have just started: a balancer may avoid one that failed for some time, NGINX for 10 s.
+const LONGEST_AFTER_START: Duration = Duration::from_secs(12);
+
+/// `members`: backends that are expected to take part, if that is known. `is_young`: whether one of them has just started.
+pub(crate) fn warm_up(live: &mut Live, members: Option<usize>, is_young: bool) {
+    let deadline = Instant::now() + if is_young { LONGEST_AFTER_START } else { LONGEST };
     let round = 12 * members.unwrap_or(4).clamp(2, 200);
     let mut before: Vec<Backend> = Vec::new();
     let mut failures = 0;
@@ -48,10 +51,12 @@ pub(crate) fn warm_up(live: &mut Live, members: Option<usize>) {
         }
         let set: Vec<Backend> = counts(&seen).into_iter().map(|(backend, _)| backend).collect();
         let is_complete = members.is_some_and(|members| set.len() >= members);
-        if failures > failed_before {
-            std::thread::sleep(PAUSE.min(deadline.saturating_duration_since(Instant::now())));
-        } else if is_complete || set == before {
+        let is_settled = failures == failed_before && (is_complete || (set == before && !is_young));
+        if is_settled {
             return;
+        }
+        if failures > failed_before || set == before {
+            std::thread::sleep(PAUSE.min(deadline.saturating_duration_since(Instant::now())));
         }
         before = set;
     }

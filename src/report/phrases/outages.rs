@@ -21,8 +21,12 @@ pub(super) fn resilience(facts: &resilience::Facts) -> Phrase {
                 .try_this("break a backend that the balancer uses")
         }
         0 => Phrase::of("no client saw an error"),
+        // Commands touch no backend of the fleet: a reload, most likely.
+        _ if facts.graceful && facts.backends.is_empty() => Phrase::of(format!("clients saw {errors}")).try_this(
+            "a reload must cost nothing: check that it is graceful (NGINX: QUIT and HUP, not TERM)",
+        ),
         _ if facts.graceful => Phrase::of(format!("clients saw {errors}")).try_this(
-            "a drain or a reload must cost nothing: check that it is graceful (NGINX: QUIT and HUP, not TERM)",
+            "a backend that drains or is not ready must cost nothing while others are up: its health check tells the balancer",
         ),
         _ if facts.lossless => Phrase::of(format!("clients saw {errors}")),
         _ => Phrase::of(format!("clients saw {errors}"))
