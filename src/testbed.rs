@@ -33,8 +33,7 @@ impl Front {
     /// The balancer of that name.
     pub(crate) fn of(name: &str, own: Option<&Path>) -> Result<Front, Problem> {
         let balancer = Balancer::all_that_run().find(|balancer| balancer.name == name).ok_or_else(|| {
-            let names: Vec<&str> = Balancer::all_that_run().map(|balancer| balancer.name).collect();
-            Problem::new(format!("expected one of {}", names.join(", "))).on(format!("--with {name}"))
+            Problem::new(format!("expected one of {}", Balancer::names())).on(format!("--with {name}"))
         })?;
         if own.is_some() && balancer.own.is_none() {
             return Err(

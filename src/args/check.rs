@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::location::LocationArgs;
+use crate::balancer::Balancer;
 use crate::config::balancing::BalancingConfig;
 use crate::config::check::CheckConfig;
 use crate::config::output::Output;
@@ -27,8 +28,7 @@ pub(crate) struct CheckArgs {
     #[command(flatten)]
     pub(crate) location: LocationArgs,
 
-    /// Start a fleet and this balancer for the check: nginx, haproxy, envoy, traefik, caddy or builtin
-    #[arg(long, value_name = "BALANCER", conflicts_with_all = ["fleet", "start", "identity"], help_heading = "With a balancer of its own")]
+    #[arg(long, value_name = "BALANCER", help = format!("Start a fleet and this balancer for the check: one of {}", Balancer::names()), conflicts_with_all = ["fleet", "start", "identity"], help_heading = "With a balancer of its own")]
     pub(crate) with: Option<String>,
 
     /// Configuration of that balancer instead of the one that we write; it listens on 127.0.0.1:PORT of --listen

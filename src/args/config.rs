@@ -12,7 +12,7 @@ use crate::config::balancing::BalancingConfig;
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct ConfigArgs {
-    /// Balancer: nginx, haproxy, envoy, traefik, caddy or kubernetes
+    /// Balancer
     pub(crate) balancer: Balancer,
 
     #[command(flatten)]

@@ -5,13 +5,13 @@ use std::net::SocketAddr;
 use clap::Args;
 
 use super::location::LocationArgs;
+use crate::balancer::Balancer;
 use crate::config::balancing::BalancingConfig;
 
 /// See a real balancer balance: a fleet, the balancer, a first check, and light traffic until CTRL+C
 #[derive(Args)]
 pub(crate) struct DemoArgs {
-    /// Balancer: nginx, haproxy, envoy, traefik, caddy or builtin [default: the first that is installed]
-    #[arg(long, value_name = "BALANCER")]
+    #[arg(long, value_name = "BALANCER", help = format!("Balancer: one of {} [default: the first that is installed]", Balancer::names()))]
     pub(crate) with: Option<String>,
 
     #[command(flatten)]

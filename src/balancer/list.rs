@@ -39,6 +39,11 @@ impl Balancer {
         run.chain([Balancer::BUILT_IN])
     }
 
+    /// The names that `--with` takes, for its help.
+    pub fn names() -> String {
+        Balancer::all_that_run().map(|balancer| balancer.name).collect::<Vec<_>>().join(", ")
+    }
+
     /// The configuration, or what the balancer does not support.
     pub fn write(self, topology: &Topology, options: &Options) -> Result<Written, Unsupported> {
         (self.0.write)(topology, options)
