@@ -132,7 +132,7 @@ fn trusting(name: ServerName<'static>, file: Option<&Path>) -> Result<Tls> {
     }
     if authorities.is_empty() {
         bail!(
-            "nobody whom this machine trusts is known, for it holds no certificate of an authority\n  hint: --ca FILE trusts those of a PEM file, --insecure trusts anyone, or install \
+            "certificate verify failed: this machine trusts no authority (it holds no certificate of one)\n  hint: --ca FILE trusts those of a PEM file, --insecure trusts anyone, or install \
              ca-certificates"
         );
     }

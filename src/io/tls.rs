@@ -217,16 +217,19 @@ impl TlsFailure {
 impl fmt::Display for TlsFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            TlsFailure::UnknownIssuer => f.write_str("nobody whom this machine trusts vouches for its certificate"),
-            TlsFailure::OutOfTime(why) => write!(f, "its certificate is not valid now: {why}"),
+            TlsFailure::UnknownIssuer => f.write_str("certificate verify failed: unknown issuer"),
+            TlsFailure::OutOfTime(why) => write!(f, "certificate verify failed: not valid now: {why}"),
             TlsFailure::WrongName { wanted, named } if named.is_empty() => {
-                write!(f, "its certificate is for another name than {wanted}: it has no alternative names")
+                write!(f, "certificate verify failed: not for the name {wanted}, and it has no alternative names")
             }
             TlsFailure::WrongName { wanted, named } => {
-                write!(f, "its certificate is for another name than {wanted}: {}", named.join(", "))
+                write!(f, "certificate verify failed: not for the name {wanted}, but for {}", named.join(", "))
             }
-            TlsFailure::Certificate(why) => write!(f, "its certificate is not accepted: {why}"),
-            TlsFailure::NoTls => f.write_str("what it answers is no TLS"),
+            TlsFailure::Certificate(why) => write!(f, "certificate verify failed: {why}"),
+            TlsFailure::NoTls => f.write_str("what it sends is not TLS"),
+            TlsFailure::Alert(what) if what == "CertificateRequired" => {
+                f.write_str("it asks for a client certificate, and none was shown")
+            }
             TlsFailure::Alert(what) => write!(f, "it refuses the TLS handshake: {what}"),
             TlsFailure::Closed => f.write_str("it closes the connection during the TLS handshake"),
             TlsFailure::Reset => f.write_str("it resets the connection during the TLS handshake"),
