@@ -12,13 +12,12 @@
 //! - [`top`]: the live view in a terminal; that in a browser is served by the fleet
 //! - [`balancer`]: configuration for the balancer in front of them
 //! - below them: [`topology`] (who is in the fleet), [`journal`] (what a backend recorded), [`runfile`] (where a running fleet is),
-//!   [`remote`] (how another process speaks to it), [`io`] (how a descriptor waits, and what time it is), [`chunks`] (the framing of a body), `numbers` (as people read them), and [`wire`] (what crosses a process)
+//!   [`remote`] (how another process speaks to it), [`io`] (how a descriptor waits, and what time it is), `numbers` (as people read them), and [`wire`] (what crosses a process)
 
 mod args;
 pub mod backend;
 pub mod balancer;
 pub mod check;
-pub mod chunks;
 mod commands;
 mod config;
 mod error;

@@ -23,8 +23,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("config", &["balancer", "check", "error", "fleet", "report", "topology", "wire"]),
     ("top", &["error", "escape", "remote", "wire"]),
     ("fleet", &["error", "escape", "io", "journal", "runfile", "topology", "wire"]),
-    ("backend", &["chunks", "io", "journal", "wire"]),
-    ("check", &["chunks", "error", "io", "remote", "report", "runfile", "topology", "wire"]),
+    ("backend", &["io", "journal", "wire"]),
+    ("check", &["error", "io", "remote", "report", "runfile", "topology", "wire"]),
     ("balancer", &["error", "escape", "topology"]),
     ("report", &["escape"]),
     ("error", &[]),
@@ -34,7 +34,6 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("topology", &["wire"]),
     ("io", &["clock", "wire"]),
     ("clock", &["wire"]),
-    ("chunks", &[]),
     ("escape", &[]),
     ("wire", &[]),
 ];

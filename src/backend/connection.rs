@@ -324,7 +324,7 @@ impl Connection {
         let stamp = Stamp {
             date: state.date.at(unix),
             generator: state.generator,
-            digests: &state.digests,
+            usual_heads: &state.usual_heads,
             persistent: !state.draining,
         };
         let start = out.len();

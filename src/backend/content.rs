@@ -145,6 +145,9 @@ fn entity(byte: u8) -> Option<&'static [u8]> {
 }
 
 fn escape(out: &mut Vec<u8>, text: &[u8]) {
+    if text.iter().all(|byte| entity(*byte).is_none()) {
+        return out.extend_from_slice(text);
+    }
     for byte in text {
         match entity(*byte) {
             Some(entity) => out.extend_from_slice(entity),

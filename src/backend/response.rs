@@ -28,11 +28,36 @@ pub(super) enum Body {
 
 /// What the head says beside the response itself.
 pub(super) struct Stamp<'a> {
+    /// The line of the Date field.
     pub(super) date: &'a str,
     pub(super) generator: Generator,
-    /// Digests of usual heads.
-    pub(super) digests: &'a [(Content, u32)],
+    pub(super) usual_heads: &'a [UsualHead],
     pub(super) persistent: bool,
+}
+
+/// What is alike in all responses with status 200 and the same content, written once.
+pub(super) struct UsualHead {
+    content: Content,
+    digest: u32,
+    lines: Vec<u8>,
+}
+
+impl UsualHead {
+    pub(super) fn new(content: Content, generator: Generator) -> UsualHead {
+        let written = Written { status: 200, content };
+        let mut lines = Vec::new();
+        write_constant_fields(&written, generator, &mut lines);
+        UsualHead { content, digest: written.head_digest(), lines }
+    }
+}
+
+fn write_constant_fields(written: &Written, generator: Generator, out: &mut Vec<u8>) {
+    for (name, value) in COVERED.iter().zip(written.values()) {
+        if let Some(value) = value {
+            encode::field(out, name, value.as_bytes());
+        }
+    }
+    encode::number_field(out, GENERATOR_HEADER, u64::from(generator.0));
 }
 
 impl Response {
@@ -55,21 +80,19 @@ impl Response {
     /// Appends the head.
     pub(super) fn write_head(&self, http: &mut Server, stamp: &Stamp, out: &mut Vec<u8>) -> StreamId {
         let written = Written { status: self.status, content: self.content };
-        let known = stamp.digests.iter().find(|(content, _)| self.status == 200 && *content == self.content);
-        let head_digest = known.map_or_else(|| written.head_digest(), |(_, digest)| *digest);
+        let usual = stamp.usual_heads.iter().find(|usual| self.status == 200 && usual.content == self.content);
+        let head_digest = usual.map_or_else(|| written.head_digest(), |usual| usual.digest);
         let body_digest = match &self.body {
             Body::Bytes(bytes) => of_body(bytes),
             Body::Pattern(length) => of_pattern(*length),
         };
         let length = if has_content_type(self.status) { Length::Known(self.length()) } else { Length::Absent };
         http.respond(self.status, length, stamp.persistent, out, |out| {
-            for (name, value) in COVERED.iter().zip(written.values()) {
-                if let Some(value) = value {
-                    encode::field(out, name, value.as_bytes());
-                }
+            match usual {
+                Some(usual) => out.extend_from_slice(&usual.lines),
+                None => write_constant_fields(&written, stamp.generator, out),
             }
-            encode::field(out, "Date", stamp.date.as_bytes());
-            encode::number_field(out, GENERATOR_HEADER, u64::from(stamp.generator.0));
+            out.extend_from_slice(stamp.date.as_bytes());
             if let Some(answer) = self.answer {
                 let mut uuid = [0; uuid::fmt::Hyphenated::LENGTH];
                 encode::field(out, RESPONSE_HEADER, answer.0.hyphenated().encode_lower(&mut uuid).as_bytes());

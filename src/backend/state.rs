@@ -4,10 +4,11 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use crate::backend::fault::Faults;
 use crate::backend::health::Health;
+use crate::backend::response::UsualHead;
 use crate::backend::show::Show;
 use crate::journal::Writer;
 use crate::wire::{Calendar, Fault, Generator, Limits, page};
-use verdict::response::{Content, Written};
+use verdict::response::Content;
 
 pub(crate) struct State {
     pub(crate) generator: Generator,
@@ -24,8 +25,8 @@ pub(crate) struct State {
     pub(crate) limits: Limits,
     pub(super) calendar: Calendar,
     pub(super) date: Date,
-    /// Digests of the heads of responses with status 200, by content.
-    pub(super) digests: [(Content, u32); Content::ALL.len()],
+    /// Of responses with status 200, which are nearly all.
+    pub(super) usual_heads: [UsualHead; Content::ALL.len()],
     /// A body that has been encoded, to be filled again.
     spare: Vec<u8>,
 }
@@ -48,7 +49,7 @@ impl State {
             limits,
             calendar,
             date: Date { second: u64::MAX, text: String::new() },
-            digests: Content::ALL.map(|content| (content, Written { status: 200, content }.head_digest())),
+            usual_heads: Content::ALL.map(|content| UsualHead::new(content, generator)),
             spare: Vec::new(),
         }
     }
@@ -73,7 +74,7 @@ impl State {
     }
 }
 
-/// The Date field, written anew once a second.
+/// The line of the Date field, written anew once a second.
 pub(super) struct Date {
     second: u64,
     text: String,
@@ -84,7 +85,7 @@ impl Date {
         let second = unix / 1_000_000_000;
         if self.second != second {
             self.second = second;
-            self.text = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(second));
+            self.text = format!("Date: {}\r\n", httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(second)));
         }
         &self.text
     }
