@@ -102,6 +102,7 @@ pub fn assemble(ledger: &Ledger, outcome: session::SessionData, known: Known) ->
         sent: sent(plan),
         judged,
         sample: sample.clone(),
+        health_checks: known.not_counted.health_checks,
         own_fleet: known.own_fleet,
         drill,
         steps: &spans,

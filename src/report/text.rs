@@ -309,13 +309,12 @@ pub(crate) fn loop_note(open_loop: bool) -> &'static str {
 fn outage(out: &mut String, outage: &Outage, style: &Style) {
     let retries =
         if outage.retries == 1 { "1 retry".to_owned() } else { format!("{} retries", grouped(outage.retries)) };
-    let _ = writeln!(
-        out,
-        "{}  {}, {retries}, {} executed more than once",
-        style.title("Outage"),
-        count_of(outage.client_errors, "client error"),
-        grouped(outage.double_executions)
-    );
+    let twice = match outage.double_executions {
+        0 => String::new(),
+        count => format!(", {} executed more than once", grouped(count)),
+    };
+    let errors = count_of(outage.client_errors, "client error");
+    let _ = writeln!(out, "{}  {errors}, {retries}{twice}", style.title("Outage"));
     for step in &outage.steps {
         let result = step.result.as_ref().map(|result| format!(" ({})", harmless(result))).unwrap_or_default();
         let at = format!("  at {:>7}  ", format!("{:.2} s", step.at));

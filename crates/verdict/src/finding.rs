@@ -140,8 +140,8 @@ rules! {
     Backups(backups::Facts) = "backups" from backups::BACKUPS,
     Algorithm(algorithm::Facts) = "algorithm" from algorithm::ALGORITHM,
     Stickiness(stickiness::Facts) = "stickiness" from stickiness::STICKINESS,
-    Resilience(resilience::Facts) = "resilience" from resilience::RESILIENCE,
     Recovery(recovery::Facts) = "recovery" from recovery::RECOVERY,
+    Resilience(resilience::Facts) = "resilience" from resilience::RESILIENCE,
 }
 
 impl Finding {

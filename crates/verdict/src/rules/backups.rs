@@ -1,32 +1,113 @@
-//! The rule of backups: they get nothing while another backend can.
+//! The rule of backups: they get nothing while another backend can, before an outage and after recovery from it.
 
+use std::time::Duration;
+
+use crate::Moment;
 use crate::facts::backups::Facts;
 use crate::finding::{self, Finding, Level};
+use crate::ledger::Arrival;
 use crate::outcome::Outcome;
 use crate::rules::case::{Case, Drill};
 
+/// Health checks need some of their intervals to find a backend well again.
+const INTERVALS: f64 = 6.0;
+const LEAST: Duration = Duration::from_secs(4);
+/// Traffic in the last time of a sample goes on.
+const LAST: Duration = Duration::from_secs(1);
+/// A balancer without health checks tries a failed backend again after that time: NGINX's fail_timeout.
+const PASSIVE: Duration = Duration::from_secs(10);
+
 pub(crate) fn judge(case: &Case) -> Option<Finding> {
-    if case.drill != Drill::None || !case.has_records() {
+    if !case.has_records() {
         return None;
     }
-    let got = |place: usize| case.tally.by_backend.get(place).copied().unwrap_or(0);
-    let early: Vec<(String, u64)> = case.names[..case.members]
-        .iter()
-        .enumerate()
-        .map(|(place, name)| (name.clone(), got(place)))
-        .filter(|(name, _)| !case.is_mirror(name))
-        .filter(|(name, requests)| *requests > 0 && !case.expectations.takes_part(name))
+    let backups: Vec<usize> = (0..case.members)
+        .filter(|place| !case.is_mirror(&case.names[*place]) && !case.expectations.takes_part(&case.names[*place]))
         .collect();
-    if early.is_empty() {
-        return None;
-    }
+    let is_backup = |arrival: &&Arrival| backups.contains(&usize::from(arrival.backend.0));
+    let arrivals = || case.judged_arrivals().iter().filter(is_backup);
     let failures: u64 = [Outcome::Retried, Outcome::Lost, Outcome::NotReached, Outcome::Balancer]
         .iter()
         .map(|outcome| case.tally.of_outcome(*outcome))
         .sum();
-    // Where others failed, backups had to help.
-    let level = if failures > 0 { Level::Inconclusive } else { Level::Fail };
-    let (backups, requests): (Vec<String>, Vec<u64>) = early.into_iter().unzip();
-    let facts = Facts { backups, requests: requests.iter().sum(), failures };
+    let (requests, level) = if case.drill == Drill::None {
+        // Where others failed, backups had to help.
+        (arrivals().count(), if failures > 0 { Level::Inconclusive } else { Level::Fail })
+    } else {
+        let first = case.steps.iter().map(|step| step.begun).min()?;
+        let before = arrivals().filter(|arrival| arrival.received < first).count();
+        let after = recovered(case).map_or(0, |since| arrivals().filter(|arrival| arrival.received >= since).count());
+        // The sample ended before it was time to give the traffic back.
+        let still = || {
+            let is_late = recovered(case).is_some_and(|since| since > case.sampled.1);
+            let kept = arrivals().filter(|arrival| arrival.received.after(LAST) >= case.sampled.1).count();
+            if is_late { kept } else { 0 }
+        };
+        match before + after {
+            0 => (still(), Level::Inconclusive),
+            wrong => (wrong, Level::Fail),
+        }
+    };
+    if requests == 0 {
+        return None;
+    }
+    let backups = backups.iter().map(|place| case.names[*place].clone()).collect();
+    let facts =
+        Facts { backups, requests: requests as u64, failures: if case.drill == Drill::None { failures } else { 0 } };
     Some(Finding::new(level, finding::Facts::Backups(facts)))
+}
+
+/// From when on all broken backends must have been found well again; None if one was not mended.
+fn recovered(case: &Case) -> Option<Moment> {
+    let mended: Vec<Moment> = case.outages.iter().map(|window| window.mended).collect::<Option<_>>()?;
+    let ended = case.steps.iter().map(|step| step.ended).max()?;
+    let last = mended.into_iter().max()?.max(ended);
+    let patience = if case.health_checks == 0 {
+        PASSIVE
+    } else {
+        let run = case.sampled.1.since(case.began).as_secs_f64();
+        let interval = run * case.members as f64 / case.health_checks as f64;
+        LEAST.max(Duration::from_secs_f64(interval * INTERVALS))
+    };
+    Some(last.after(patience))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observation::Backend;
+    use crate::rules::trial::Trial;
+    use crate::timeline::{Span, Window};
+
+    /// 8 s, 9001 and 9002 gone from 1 s to 3 s; then the backup is given up after `held`.
+    fn outage(held: u64, health_checks: u64, early: bool) -> Trial {
+        let mut trial = Trial::new();
+        trial.expectations.backups = vec!["9003".to_owned()];
+        (trial.drill, trial.health_checks) = (Drill::Rough, health_checks);
+        let at = |millisecond: usize| Trial::due(millisecond);
+        trial.windows =
+            [0, 1].map(|place| Window { backend: Backend(place), broken: at(1000), mended: Some(at(3000)) }).to_vec();
+        let step = |from, is_rough| Span {
+            backend: Some(Backend(0)),
+            begun: at(from),
+            ended: at(from),
+            is_done: true,
+            is_rough,
+        };
+        trial.steps = vec![step(1000, true), step(3000, false)];
+        for turn in 0..8000u64 {
+            let on_backup = (1000..3000 + held).contains(&turn) || early && turn == 500;
+            trial.delivered(if on_backup { 2 } else { (turn % 2) as u16 }, 200);
+        }
+        trial
+    }
+
+    #[test]
+    fn a_backup_that_keeps_the_traffic_after_recovery_fails_and_one_that_gives_it_back_passes() {
+        assert_eq!(outage(5000, 96, false).level("backups"), Some(Level::Fail));
+        assert_eq!(outage(600, 96, false).level("backups"), None);
+        // Without health checks it may take fail_timeout.
+        assert_eq!(outage(5000, 0, false).level("backups"), Some(Level::Inconclusive));
+        assert_eq!(outage(600, 96, true).level("backups"), Some(Level::Fail));
+    }
 }

@@ -54,6 +54,8 @@ pub struct Case<'a> {
     pub judged: u32,
     /// The numbers of the sample's requests.
     pub sample: Range<u32>,
+    /// Health checks that backends recorded during the run.
+    pub health_checks: u64,
     /// Whether the check started the fleet itself, so that nobody else sends requests to it.
     pub own_fleet: bool,
     /// Something was broken on purpose.

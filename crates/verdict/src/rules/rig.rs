@@ -127,6 +127,7 @@ impl Rig {
             steps: &[],
             outages: &[],
             sampled: (Moment(0), Moment(u64::MAX)),
+            health_checks: 0,
             own_fleet: false,
             drill: self.drill,
             varied: self.varied,

@@ -13,7 +13,7 @@ use crate::request::{Differences, FieldMask, Note, Notes, RequestPart, Sent, Sen
 use crate::rules::case::{Case, Drill};
 use crate::rules::expectations::Expectations;
 use crate::tally::Tally;
-use crate::timeline::Window;
+use crate::timeline::{Span, Window};
 use crate::{AttemptEnd, Moment};
 
 pub(crate) const MILLISECOND: u64 = 1_000_000;
@@ -32,6 +32,8 @@ pub(crate) struct Trial {
     pub(crate) body: Option<u64>,
     pub(crate) fields: Vec<(String, String)>,
     pub(crate) windows: Vec<Window>,
+    pub(crate) steps: Vec<Span>,
+    pub(crate) health_checks: u64,
     pub(crate) drill: Drill,
     pub(crate) outage: Option<Outage>,
     pub(crate) gaps: Vec<String>,
@@ -69,6 +71,8 @@ impl Trial {
             body: None,
             fields: Vec::new(),
             windows: Vec::new(),
+            steps: Vec::new(),
+            health_checks: 0,
             drill: Drill::None,
             outage: None,
             gaps: Vec::new(),
@@ -231,9 +235,10 @@ impl Trial {
             },
             judged: 0,
             sample,
-            steps: &[],
+            steps: &self.steps,
             outages: &self.windows,
             sampled: (Trial::due(0), Trial::due(ledger.observations().len())),
+            health_checks: self.health_checks,
             own_fleet: self.own_fleet,
             drill: self.drill,
             varied: false,
