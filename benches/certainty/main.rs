@@ -5,10 +5,10 @@ use std::fmt::Write as _;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use testbed::simulated::{Chance, Picks, Simulated};
+use testbed::simulated::{Chance, Health, Picks, Simulated};
 use uuid::Uuid;
 use verdict::algorithm::Algorithm;
-use verdict::algorithm::experiments::{self, Request, Setting};
+use verdict::algorithm::experiments::{self, Pace, Request, Setting, Subject};
 use verdict::ledger::{Arrival, Ledger, Records};
 use verdict::observation::{Backend, ClientOutcome, Echo, Observation};
 use verdict::rules::FALSE_ALARM;
@@ -23,6 +23,7 @@ fn main() {
     shares(&mut text, runs);
     stickiness(&mut text, runs);
     names(&mut text, runs / 10);
+    trouble(&mut text, runs / 10);
     account(&mut text, quick);
     print!("{text}");
     if !quick {
@@ -181,6 +182,90 @@ fn infer(backends: usize, picks: Picks, cursors: usize, seed: u64) -> (Option<Al
     evidence.sample = order;
     let names: Vec<String> = (0..backends).map(|place| (9001 + place).to_string()).collect();
     let inference = evidence.infer(&names);
+    (inference.kind, inference.or)
+}
+
+/// Where a check goes wrong most easily: slow, unequal, failing backends, requests of others, a starved machine.
+fn trouble(text: &mut String, runs: u64) {
+    let _ = writeln!(
+        text,
+        "## Names where something is wrong\n\nThe same experiments, which then go side by side, within 20 s, and a sample of 2,000 requests over 32 connections; {runs} \
+         runs over all algorithms above. No run may give a wrong name.\n\n| backends | named | open | wrong |\n|---|---|---|---|"
+    );
+    type With = fn(&mut Simulated);
+    let conditions: [(&str, With); 9] = [
+        ("50 ms", |it| it.speed = vec![50.0; 3]),
+        ("250 ms", |it| it.speed = vec![250.0; 3]),
+        ("1 s", |it| it.speed = vec![1000.0; 3]),
+        ("10, 100 and 10 ms", |it| it.speed = vec![10.0, 100.0, 10.0]),
+        ("one dead, nothing is retried", |it| {
+            it.health[1] = Health::Dead;
+            it.retries = false;
+        }),
+        ("one closes 10 % of its connections", |it| it.health[1] = Health::Closes(0.1)),
+        ("one closes 10 %, and is left out for 10 s", |it| {
+            it.health[1] = Health::Closes(0.1);
+            it.fail_timeout = 10_000.0;
+        }),
+        ("one request of others for each of ours", |it| it.others = 1.0),
+        ("100 ms, order disturbed by 30 ms", |it| {
+            it.speed = vec![100.0; 3];
+            it.jitter = 30.0;
+        }),
+    ];
+    let algorithms: [(Picks, usize, Algorithm); 12] = [
+        (Picks::Turns(vec![1; 3]), 1, Algorithm::RoundRobin),
+        (Picks::Turns(vec![1; 3]), 4, Algorithm::RoundRobin),
+        (Picks::Turns(vec![5, 1, 1]), 1, Algorithm::WeightedRoundRobin),
+        (Picks::Random(vec![36.0, 29.0, 35.0]), 1, Algorithm::Random),
+        (Picks::LeastInTurns, 1, Algorithm::LeastConnections),
+        (Picks::LeastByChance, 1, Algorithm::LeastConnections),
+        (Picks::TwoDistinct, 1, Algorithm::TwoChoices),
+        (Picks::Source { network_only: true }, 1, Algorithm::Source),
+        (Picks::Uri, 1, Algorithm::Uri),
+        (Picks::Body, 1, Algorithm::Body),
+        (Picks::Header("X-User"), 1, Algorithm::Header),
+        (Picks::Sticky { forgets: 0.0 }, 1, Algorithm::Sticky),
+    ];
+    for (name, with) in conditions {
+        let [named, open, wrong] = sum(runs, |seed| {
+            let (picks, cursors, truth) = &algorithms[(seed % algorithms.len() as u64) as usize];
+            let (seen, or) = infer_in_trouble(picks.clone(), *cursors, seed, with);
+            let known = seen == Some(*truth) && or.is_empty();
+            let open = !known && (seen.is_none() || seen == Some(*truth) || or.contains(truth));
+            [u64::from(known), u64::from(open), u64::from(!known && !open)]
+        });
+        let share = |count: u64| format!("{:.2} %", count as f64 / runs as f64 * 100.0);
+        let _ = writeln!(text, "| {name} | {} | {} | {wrong} |", share(named), share(open));
+    }
+    text.push('\n');
+}
+
+fn infer_in_trouble(
+    picks: Picks,
+    cursors: usize,
+    seed: u64,
+    with: impl Fn(&mut Simulated),
+) -> (Option<Algorithm>, Vec<Algorithm>) {
+    let mut subject = Simulated::new(3, picks, cursors, seed);
+    with(&mut subject);
+    let setting = Setting {
+        members: Some(3),
+        can_hold: true,
+        has_body: true,
+        is_followed: true,
+        budget: Duration::from_secs(20),
+        ..Setting::default()
+    };
+    let mut evidence = experiments::run(&mut subject, &setting);
+    subject.complete(&mut evidence);
+    subject.jitter = 0.0;
+    let pace = Pace { width: 32, gap: Duration::ZERO, until: Duration::MAX };
+    let replies = subject.send_all(&vec![Request::default(); 2_000], &pace);
+    if !evidence.infer(&[]).kind.is_some_and(Algorithm::pins) {
+        evidence.sample = replies.into_iter().filter_map(|reply| reply.pick).map(|pick| pick.backend).collect();
+    }
+    let inference = evidence.infer(&[]);
     (inference.kind, inference.or)
 }
 

@@ -597,6 +597,13 @@ impl Evidence {
             self.mixed.len(),
             if rotates { "the rotation went on regardless; " } else { "" }
         ));
+        // All to one while others idle is not by load.
+        let mut reached: Vec<Backend> = self.mixed.iter().map(|flight| flight.pick.backend).collect();
+        reached.retain(|backend| backend.is_known());
+        let overlaps = self.mixed.windows(2).filter(|pair| pair[0].to > pair[1].from).count();
+        if counts(&reached).len() == 1 && self.members.is_some_and(|members| members > 1) && overlaps >= 60 {
+            return Load::Ignores;
+        }
         let share = if chances == 0 { 0.0 } else { expected / chances as f64 };
         if (taken as f64) < expected * 0.7 && binomial_at_most(taken, chances, share) < LEVEL {
             // In turns among equals it goes on as if it were a rotation until loads differ.
