@@ -20,6 +20,17 @@ pub struct Facts {
     pub count: u64,
 }
 
+/// Where the names of backends were found.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Identity {
+    /// As `--identity` takes it.
+    pub place: String,
+    /// By the user.
+    pub chosen: bool,
+    /// It is a header or a member of JSON that says by its name what it is.
+    pub named: bool,
+}
+
 pub(crate) const IDENTITY: Description = Description {
     requires: "responses of backends that are not ours have at least two names, at a place that names backends",
     sound: "by construction: it never fails a balancer; one name alone may be the balancer's own",

@@ -1,30 +1,15 @@
 //! The rule of the identity: one constant name is no identity, and what the check had to guess from a text is for the user to confirm.
 
-use crate::facts::identity::Facts;
+use crate::facts::identity::{Facts, Identity};
 use crate::finding::{self, Finding, Level};
 use crate::rules::case::Case;
 
 /// Names that are shown.
 const SHOWN: usize = 4;
 
-/// Where the names of backends were found.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Identity {
-    /// As `--identity` takes it.
-    pub place: String,
-    /// By the user.
-    pub chosen: bool,
-    /// It is a header or a member of JSON that says by its name what it is.
-    pub named: bool,
-}
-
 pub(crate) fn judge(case: &Case) -> Option<Finding> {
     let identity = case.identity?;
-    let level = match (case.names.len(), identity.chosen || identity.named) {
-        (0 | 1, _) | (_, false) => Level::Inconclusive,
-        (_, true) if identity.chosen => return None,
-        (_, true) => Level::Note,
-    };
+    let level = conclusion(identity, case.names.len())?;
     let facts = Facts {
         place: identity.place.clone(),
         chosen: identity.chosen,
@@ -33,4 +18,41 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
         count: case.names.len() as u64,
     };
     Some(Finding::new(level, finding::Facts::Identity(facts)))
+}
+
+/// None where there is nothing to say.
+fn conclusion(identity: &Identity, names: usize) -> Option<Level> {
+    match names {
+        0 | 1 => Some(Level::Inconclusive),
+        _ if identity.chosen => None,
+        _ if identity.named => Some(Level::Note),
+        _ => Some(Level::Inconclusive),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn level(names: usize, chosen: bool, named: bool) -> Option<Level> {
+        let identity = Identity { place: "header:X".to_owned(), chosen, named };
+        conclusion(&identity, names)
+    }
+
+    #[test]
+    fn one_name_is_no_identity_whoever_chose_it() {
+        for (chosen, named) in [(true, true), (false, true), (false, false)] {
+            assert_eq!(
+                (level(0, chosen, named), level(1, chosen, named)),
+                (Some(Level::Inconclusive), Some(Level::Inconclusive))
+            );
+        }
+    }
+
+    #[test]
+    fn a_guess_is_for_the_user_to_confirm_and_a_choice_needs_no_word() {
+        assert_eq!(level(3, false, false), Some(Level::Inconclusive));
+        assert_eq!(level(3, false, true), Some(Level::Note));
+        assert_eq!(level(3, true, true), None);
+    }
 }

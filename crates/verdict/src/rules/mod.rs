@@ -23,13 +23,13 @@ mod stickiness;
 #[cfg(test)]
 mod trial;
 
+pub use crate::facts::identity::Identity;
 use crate::finding::Finding;
 use crate::observation::Backend;
 use crate::report::{Outage, Shares, Verdict};
 pub use case::{Case, Drill};
 pub use expectations::{Expectations, FALSE_ALARM, Weights};
 pub use forwarding::describe as describe_forwarding;
-pub use identity::Identity;
 pub use requirement::Requirement;
 pub use shares::is_certain;
 
