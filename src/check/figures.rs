@@ -166,3 +166,29 @@ pub fn duration_of(scenario: &Scenario) -> Duration {
     let mended = scenario.steps.iter().any(|step| step.action.breaks() == Some(false));
     scenario.end() + Duration::from_secs(if mended { 12 } else { 5 })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn result(step: &str, at: u64, is_done: bool) -> StepResult {
+        let scenario: Scenario = step.parse().unwrap();
+        let at = Moment(at);
+        StepResult { step: scenario.steps[0].clone(), at, ended: at, is_done, result: None }
+    }
+
+    #[test]
+    fn what_was_not_done_breaks_and_mends_nothing() {
+        let names = ["9001".to_owned(), "9002".to_owned()];
+        let window = |broken, mended: Option<u64>| Window {
+            backend: Backend(1),
+            broken: Moment(broken),
+            mended: mended.map(Moment),
+        };
+        let all = [result("kill:9002@1s", 1, true), result("start:9002@3s", 3, true), result("kill:9002@5s", 5, true)];
+        assert_eq!(windows(&all, &names), [window(1, Some(3)), window(5, None)]);
+        let half = [result("kill:9002@1s", 1, true), result("start:9002@3s", 3, false)];
+        assert_eq!(windows(&half, &names), [window(1, None)]);
+        assert_eq!(windows(&[result("kill:9002@1s", 1, false)], &names), []);
+    }
+}

@@ -8,7 +8,7 @@ mod slowly;
 mod warm_up;
 
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use tokio::task::spawn_blocking;
@@ -24,10 +24,14 @@ use verdict::observation::Observation;
 
 /// What the experiments may take, if nobody says it.
 const EXPERIMENTS: Duration = Duration::from_secs(20);
+/// All that comes before the sample, as `--help` says it; the experiments have what is left of it, and a little where nothing is.
+const BEFORE_SAMPLE: Duration = Duration::from_secs(30);
+const LEAST_EXPERIMENTS: Duration = Duration::from_secs(4);
 /// Attempts in flight when the sample has ended may take that long to end: those at a paused backend, for example.
 const SETTLE: Duration = Duration::from_secs(2);
 
 pub(crate) async fn run(mut session: Session<'_>) -> Result<SessionData> {
+    let begun = Instant::now();
     session.watch.enter("waiting for a backend's response");
     let met = meet::meet(&mut session).await?;
     session.watch.enter("warming up until the same backends answer");
@@ -44,7 +48,7 @@ pub(crate) async fn run(mut session: Session<'_>) -> Result<SessionData> {
     }
     let judged = session.client.next_sequence();
     session.watch.enter("finding out how the balancer selects backends");
-    let evidence = experiment(&mut session, members, met).await?;
+    let evidence = experiment(&mut session, members, met, begun.elapsed()).await?;
     let inference = evidence.infer(&session.client.names());
     let sampled = session.client.next_sequence();
     let load = sample::load(&session, &inference, sampled)?;
@@ -97,10 +101,11 @@ fn is_refused_often(sample: &[Observation]) -> bool {
     refused >= 10 && refused * 50 >= sample.len()
 }
 
-async fn experiment(session: &mut Session<'_>, members: Option<usize>, met: Met) -> Result<Evidence> {
+/// `gone`: the time since the check began.
+async fn experiment(session: &mut Session<'_>, members: Option<usize>, met: Met, gone: Duration) -> Result<Evidence> {
     let budget = match session.plan.experiments {
         _ if met == Met::BodyLimit => Duration::ZERO,
-        Experiments::Usual => EXPERIMENTS,
+        Experiments::Usual => EXPERIMENTS.min(BEFORE_SAMPLE.saturating_sub(gone)).max(LEAST_EXPERIMENTS),
         Experiments::For(budget) => budget,
         Experiments::Off => Duration::ZERO,
     };
