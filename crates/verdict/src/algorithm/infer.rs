@@ -581,7 +581,8 @@ impl Evidence {
             return Load::Follows { partly: share > usual * 0.1 };
         }
         // What fails looks idle and is chosen for that. Even two choices with replacement halve the share, at the least.
-        if self.failing.is_empty() && binomial_at_least(there, others, usual * 0.6) < 1e-3 {
+        let rotates = [&self.fresh, &self.kept].into_iter().any(|picks| Order::of(&backends(picks)).is_of_one_cursor());
+        if (self.failing.is_empty() || rotates) && binomial_at_least(there, others, usual * 0.6) < 1e-3 {
             Load::Ignores
         } else {
             Load::Unknown
