@@ -5,7 +5,7 @@ use verdict::finding::Level;
 use verdict::numbers::{count_of, grouped};
 use verdict::report::{Forwarding, Rewrite};
 
-use super::{Phrase, listed};
+use super::phrase::{Phrase, listed};
 
 /// `all 600 requests`, `6 of 600 requests`.
 fn whom(facts: &Change) -> String {

@@ -6,7 +6,7 @@ use verdict::finding::Level;
 use verdict::numbers::{count_of, grouped, percent};
 use verdict::report::{Method, Test};
 
-use super::{Phrase, listed};
+use super::phrase::{Phrase, listed};
 
 pub(super) fn identity(facts: &identity::Facts) -> Phrase {
     let place = &facts.place;

@@ -3,6 +3,7 @@
 mod arrivals;
 mod balancing;
 mod outages;
+mod phrase;
 mod requests;
 mod responses;
 mod witnesses;
@@ -14,27 +15,6 @@ use verdict::report::Check;
 pub(crate) use arrivals::forwarding;
 pub(crate) use balancing::test_result as balancing_result;
 pub(crate) use witnesses::{lines as witness_lines, what_came};
-
-/// What a rule's phrases give: the sentence, figures beyond it, and what to try.
-struct Phrase {
-    summary: String,
-    evidence: Vec<String>,
-    hint: Option<String>,
-}
-
-impl Phrase {
-    fn of(summary: impl Into<String>) -> Phrase {
-        Phrase { summary: summary.into(), evidence: Vec::new(), hint: None }
-    }
-
-    fn because(self, evidence: Vec<String>) -> Phrase {
-        Phrase { evidence, ..self }
-    }
-
-    fn try_this(self, hint: impl Into<String>) -> Phrase {
-        Phrase { hint: Some(hint.into()), ..self }
-    }
-}
 
 /// Writes the prose of all findings of a check.
 pub fn spell(check: &mut Check) {
@@ -115,17 +95,5 @@ pub(crate) fn meaning(outcome: Outcome, has_records: bool) -> &'static str {
         Outcome::Unrecorded if has_records => "responded by a backend without a record of it",
         Outcome::Unrecorded => "a response without a backend's name",
         Outcome::NoResponse => "no response came back",
-    }
-}
-
-/// `9001`, `9001 and 9002`, `9001, 9002 and 9003`.
-fn listed<T: AsRef<str>>(names: &[T]) -> String {
-    match names {
-        [] => String::new(),
-        [one] => one.as_ref().to_owned(),
-        [most @ .., last] => {
-            let most: Vec<&str> = most.iter().map(AsRef::as_ref).collect();
-            format!("{} and {}", most.join(", "), last.as_ref())
-        }
     }
 }

@@ -5,7 +5,7 @@ use verdict::facts::resilience;
 use verdict::numbers::{count_of, grouped, time};
 use verdict::report::{Affected, Pause, Step};
 
-use super::{Phrase, listed};
+use super::phrase::{Phrase, listed};
 
 pub(super) fn resilience(facts: &resilience::Facts) -> Phrase {
     let idle = facts.idle();

@@ -9,7 +9,7 @@ use verdict::facts::{copies, limit, records};
 use verdict::finding::Level;
 use verdict::numbers::{count_of, grouped, percent, time};
 
-use super::{Phrase, listed};
+use super::phrase::{Phrase, listed};
 use crate::report::hints;
 
 fn requests(facts: &Requests) -> String {

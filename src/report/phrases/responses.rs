@@ -4,7 +4,7 @@ use verdict::facts::requests::Extent;
 use verdict::facts::responses::{Altered, Deviation, Fields, Words};
 use verdict::numbers::{count_of, grouped};
 
-use super::{Phrase, listed};
+use super::phrase::{Phrase, listed};
 
 pub(super) fn altered(facts: &Altered) -> Phrase {
     let flaws: Vec<String> = facts.flaws.iter().map(|(flaw, _)| flaw.clone()).collect();

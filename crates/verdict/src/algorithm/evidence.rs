@@ -8,7 +8,6 @@ use crate::observation::{Backend, Echo};
 use crate::outcome::Outcome;
 use crate::statistics::{binomial_at_most, ln_multinomial, lower_bound};
 
-use super::experiments::backends;
 use super::order::counts;
 
 /// A request of an experiment, and the backend that the balancer selected for it: at first the one that responded, and once the records
@@ -297,6 +296,11 @@ impl Evidence {
         let seen: Vec<_> = (0..self.after.len()).filter_map(|round| self.memory(round)).collect();
         seen.len() >= 2 || seen.iter().any(|(_, there, others, usual)| *there == 0 && *others as f64 * usual >= 30.0)
     }
+}
+
+/// Who was picked.
+pub(super) fn backends(picks: &[Pick]) -> Vec<Backend> {
+    picks.iter().map(|pick| pick.backend).collect()
 }
 
 /// ln of the number of orders in which these can stand.

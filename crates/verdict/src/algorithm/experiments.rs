@@ -7,93 +7,10 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use crate::Moment;
+use crate::algorithm::evidence::{Evidence, Flight, Hold, Key, Missing, Pick, Trial, Why, backends};
 use crate::algorithm::order::{Order, counts};
-use crate::algorithm::{Evidence, Flight, Hold, Key, Missing, Pick, Trial, Why};
+pub use crate::algorithm::subject::{Pace, Reply, Request, Setting, Subject};
 use crate::observation::Backend;
-
-/// What is sent through the balancer.
-#[derive(Clone, PartialEq, Debug, Default)]
-pub struct Request {
-    /// From this address instead of the usual one.
-    pub source: Option<IpAddr>,
-    /// What is appended to path and query to make it another one.
-    pub path: Option<u32>,
-    /// Makes the body another one of the same length, where the user's requests have one.
-    pub body: Option<u32>,
-    /// Headers besides the usual ones.
-    pub headers: Vec<(String, String)>,
-    /// On a connection that is kept under this number, or on a new one.
-    pub connection: Option<usize>,
-    /// The backend is asked to take that much longer.
-    pub delay: Option<Duration>,
-}
-
-/// What came back.
-#[derive(Clone, PartialEq, Debug, Default)]
-pub struct Reply {
-    /// The request, and who responded. None if nothing was sent, or if the response came out of a cache.
-    pub pick: Option<Pick>,
-    /// Cookies that were set: name and value.
-    pub cookies: Vec<(String, String)>,
-    /// When it was sent.
-    pub sent: Moment,
-    /// Until its response was there.
-    pub took: Duration,
-    /// Whether its connection had carried a request before.
-    pub reused: bool,
-}
-
-/// Requests side by side.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Pace {
-    /// In flight at most.
-    pub width: usize,
-    /// From one to the next.
-    pub gap: Duration,
-    /// Nothing more is sent when the experiments have lasted that long.
-    pub until: Duration,
-}
-
-/// A balancer under experiment.
-pub trait Subject {
-    /// Sends one request and waits for its response.
-    fn send(&mut self, request: &Request) -> Reply;
-    /// Sends these side by side and waits for all; a reply for each that was sent.
-    fn send_all(&mut self, requests: &[Request], pace: &Pace) -> Vec<Reply>;
-    /// Sends a request that its backend answers only after that time, if it can be asked to, and does not wait.
-    fn hold(&mut self, delay: Duration) -> bool;
-    /// Waits for all that are held. For each who responded, and whether it was in flight until now.
-    fn release(&mut self) -> Vec<(Option<Backend>, bool)>;
-    /// Whether source addresses can be chosen: the balancer is on this machine.
-    fn has_sources(&self) -> bool;
-    /// How long the experiments have lasted.
-    fn elapsed(&self) -> Duration;
-}
-
-/// What is known before.
-#[derive(Clone, PartialEq, Debug, Default)]
-pub struct Setting {
-    /// Backends that are ready and take part, if that is known.
-    pub members: Option<usize>,
-    /// Whether backends can be asked to take their time.
-    pub can_hold: bool,
-    /// Whether requests keep the user's path: backends that are not ours may do anything at another one.
-    pub keeps_path: bool,
-    /// Headers that the balancer might key on, besides the usual ones.
-    pub headers: Vec<String>,
-    /// Cookies likewise.
-    pub cookies: Vec<String>,
-    /// Whether the user's requests have a body that can be varied.
-    pub has_body: bool,
-    /// Requests a second at most.
-    pub rate: Option<f64>,
-    /// Requests at most.
-    pub requests: Option<u64>,
-    /// Whether nothing is broken or varied in the sample that follows, so that it is evidence too.
-    pub is_followed: bool,
-    /// What all of it may take; zero for no experiments.
-    pub budget: Duration,
-}
 
 const FRESH: usize = 600;
 const KEPT: usize = 150;
@@ -631,11 +548,6 @@ fn header_value(name: &str, value: u32) -> String {
         "Authorization" => format!("Bearer value-{value}"),
         _ => format!("value-{value}"),
     }
-}
-
-/// Who was picked.
-pub(super) fn backends(picks: &[Pick]) -> Vec<Backend> {
-    picks.iter().map(|pick| pick.backend).collect()
 }
 
 /// How often it is tried whether a slow response is remembered, while it seems so.

@@ -3,14 +3,17 @@
 mod evidence;
 pub mod experiments;
 mod infer;
+mod inference;
 mod load;
 pub mod order;
+mod subject;
+mod words;
 
 use std::fmt;
 use std::str::FromStr;
 
 pub use evidence::{Evidence, Flight, Hold, Key, Missing, Pick, Trial, Why};
-pub use infer::Inference;
+pub use inference::Inference;
 
 /// How a balancer selects a backend.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

@@ -1,0 +1,46 @@
+//! What follows from the evidence: a name, or several, and why.
+
+use super::Algorithm;
+use super::evidence::Key;
+use crate::observation::Backend;
+
+/// What follows from the evidence.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Inference {
+    /// None if nothing fits, or if too much does.
+    pub kind: Option<Algorithm>,
+    /// What it may be as well: what no experiment excludes.
+    pub or: Vec<Algorithm>,
+    /// In words.
+    pub label: String,
+    /// Whether connections are balanced, and all requests of one go the same way.
+    pub per_connection: bool,
+    /// Whether that was tried.
+    pub is_unit_known: bool,
+    /// What it keys on.
+    pub key: Option<Key>,
+    /// The turns that repeat.
+    pub turns: Option<Vec<Backend>>,
+    /// How often each backend has its turn, where it has turns.
+    pub weights: Vec<(Backend, u32)>,
+    /// Independent rotations seen, at least; None if that has no meaning or is not known.
+    pub cursors: Option<u32>,
+    /// How often the rotation was left.
+    pub exceptions: usize,
+    /// What was seen, an experiment a line.
+    pub evidence: Vec<String>,
+    /// What follows for the reader.
+    pub hint: Option<String>,
+}
+
+impl Inference {
+    /// The name, if it is certain: nothing else fits.
+    pub fn certain(&self) -> Option<Algorithm> {
+        self.kind.filter(|_| self.or.is_empty())
+    }
+
+    /// Everything that it may be; empty if that could be anything.
+    pub fn candidates(&self) -> Vec<Algorithm> {
+        self.kind.into_iter().chain(self.or.iter().copied()).collect()
+    }
+}

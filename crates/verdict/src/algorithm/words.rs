@@ -1,0 +1,103 @@
+//! The evidence of an algorithm in words, a line each.
+
+use super::evidence::{Key, Missing, Trial, Why};
+use super::inference::Inference;
+use super::order::Order;
+use crate::observation::Backend;
+
+/// What is known of its turns.
+pub(super) fn pattern(inference: &Inference) -> &'static str {
+    match &inference.turns {
+        Some(turns) if is_smooth(turns, &inference.weights) => ", smooth (in the order of NGINX)",
+        Some(_) | None => "",
+    }
+}
+
+/// Whether turns are those of smooth weighted round robin, wherever they begin: each round every backend gains its weight, and the one that has
+/// most is picked and pays the sum (nginx, `ngx_http_upstream_get_peer`). Equal ones may stand in any order.
+fn is_smooth(turns: &[Backend], weights: &[(Backend, u32)]) -> bool {
+    let sum: i64 = weights.iter().map(|(_, weight)| i64::from(*weight)).sum();
+    let from = |start: usize| {
+        let mut credit: Vec<i64> = vec![0; weights.len()];
+        turns.iter().cycle().skip(start).take(turns.len()).all(|turn| {
+            credit.iter_mut().zip(weights).for_each(|(credit, (_, weight))| *credit += i64::from(*weight));
+            let most = credit.iter().max().copied();
+            let Some(place) = weights.iter().position(|(backend, _)| backend == turn) else { return false };
+            let picked = Some(credit[place]) == most;
+            credit[place] -= sum;
+            picked
+        })
+    };
+    (0..turns.len()).any(from)
+}
+
+pub(super) fn name(names: &[String], backend: Backend) -> &str {
+    names.get(usize::from(backend.0)).map_or("nobody", String::as_str)
+}
+
+pub(super) fn singular(key: &Key) -> String {
+    match key {
+        Key::Network | Key::Host => "source address".to_owned(),
+        Key::Path => "URI".to_owned(),
+        Key::Body => "the request's body".to_owned(),
+        Key::Header(name) => format!("the header {name}"),
+        Key::Cookie(name) => format!("the client's cookie {name}"),
+    }
+}
+
+pub(super) fn describe_missing(missing: Missing) -> String {
+    let because = |why: Why| match why {
+        Why::NotWanted => "no experiments were wanted",
+        Why::NoTime => "responses are slow, it does not fit into the experiments' time",
+        Why::NoRequests => "it does not fit into the requests that are allowed",
+        Why::Cached => "a cache, or the balancer itself, gave the responses",
+        Why::Impossible => "the balancer is not on this machine",
+        Why::NotOurs => "the backends are not ours and cannot be asked to take their time",
+        Why::NotKept => "the balancer does not keep connections",
+    };
+    match missing {
+        Missing::Order { sent, why } => format!("order: only {sent} requests: {}", because(why)),
+        Missing::Connections(why) => format!("connections or requests: not tried: {}", because(why)),
+        Missing::Source(why) => format!("source addresses: not tried: {}", because(why)),
+        Missing::Path(why) => format!("paths: not tried: {}", because(why)),
+        Missing::Body(why) => format!("bodies: not tried: {}", because(why)),
+        Missing::Header(why) => format!("headers: not tried: {}", because(why)),
+        Missing::Cookie(why) => format!("cookies: not tried: {}", because(why)),
+        Missing::Jar(why) => format!("the balancer's cookies: not tried: {}", because(why)),
+        Missing::Load(why) => format!("load: not tried: {}", because(why)),
+    }
+}
+
+pub(super) fn describe_trial(trial: &Trial) -> String {
+    match (trial.spread(), trial.moved()) {
+        (0, _) => "no response".to_owned(),
+        (1, 0) => "all to the same backend".to_owned(),
+        (spread, 0) => format!("{spread} backends, each value always the same one"),
+        (spread, moved) => format!("{spread} backends, {moved} of {} values changed theirs", trial.rows.len()),
+    }
+}
+
+/// A few turns in the backends' names, and what they look like.
+pub(super) fn describe(order: &Order, sequence: &[Backend], names: &[String]) -> String {
+    let turn =
+        |backends: &[Backend]| backends.iter().map(|backend| name(names, *backend)).collect::<Vec<_>>().join(" ");
+    let but = |exceptions: usize| match exceptions {
+        0 => "without exception".to_owned(),
+        1 => "with 1 exception".to_owned(),
+        count => format!("with {count} exceptions"),
+    };
+    match order {
+        Order::TooFew => "too few of some to compare".to_owned(),
+        Order::One(backend) => format!("all to {}", name(names, *backend)),
+        Order::Turns { period, exceptions } if period.len() <= 12 => format!("{}, {}", turn(period), but(*exceptions)),
+        Order::Turns { period, exceptions } => format!("a turn of {}, {}", period.len(), but(*exceptions)),
+        Order::Blocks(weights) => {
+            let length: u32 = weights.iter().map(|(_, weight)| weight).sum();
+            format!("each block of {length} complete, in changing order")
+        }
+        Order::Even(ratio) => format!("no fixed order; variance is {:.0} % of random selection's", ratio * 100.0),
+        Order::Chance => format!("like chance: {} …", turn(&sequence[..sequence.len().min(6)])),
+        Order::Unclear => "neither order nor clearly chance".to_owned(),
+        Order::Clumped => "the same backend again more often than by chance".to_owned(),
+    }
+}

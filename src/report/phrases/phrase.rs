@@ -1,0 +1,34 @@
+//! What all phrases are made of.
+
+/// What a rule's phrases give: the sentence, figures beyond it, and what to try.
+pub(super) struct Phrase {
+    pub(super) summary: String,
+    pub(super) evidence: Vec<String>,
+    pub(super) hint: Option<String>,
+}
+
+impl Phrase {
+    pub(super) fn of(summary: impl Into<String>) -> Phrase {
+        Phrase { summary: summary.into(), evidence: Vec::new(), hint: None }
+    }
+
+    pub(super) fn because(self, evidence: Vec<String>) -> Phrase {
+        Phrase { evidence, ..self }
+    }
+
+    pub(super) fn try_this(self, hint: impl Into<String>) -> Phrase {
+        Phrase { hint: Some(hint.into()), ..self }
+    }
+}
+
+/// `9001`, `9001 and 9002`, `9001, 9002 and 9003`.
+pub(super) fn listed<T: AsRef<str>>(names: &[T]) -> String {
+    match names {
+        [] => String::new(),
+        [one] => one.as_ref().to_owned(),
+        [most @ .., last] => {
+            let most: Vec<&str> = most.iter().map(AsRef::as_ref).collect();
+            format!("{} and {}", most.join(", "), last.as_ref())
+        }
+    }
+}
