@@ -35,11 +35,11 @@ const UNCLAIMED: usize = 16;
 
 /// How many attempts a journal can hold.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Capacity {
+pub(crate) struct Capacity {
     /// In flight at once. Beyond it attempts are still recorded when they end.
-    pub table: u32,
+    pub(crate) table: u32,
     /// Ended and not yet overwritten: a power of two.
-    pub ring: u32,
+    pub(crate) ring: u32,
 }
 
 impl Capacity {
@@ -49,7 +49,7 @@ impl Capacity {
 }
 
 /// Makes the file of an empty journal.
-pub fn create(name: &str, capacity: Capacity) -> Result<OwnedFd> {
+pub(crate) fn create(name: &str, capacity: Capacity) -> Result<OwnedFd> {
     ensure!(capacity.ring.is_power_of_two(), "a ring of {} records is no power of two", capacity.ring);
     let file = memfd_create(name, MemfdFlags::CLOEXEC).context("failed to create a journal")?;
     ftruncate(&file, capacity.words() as u64 * 8).context("failed to size a journal")?;
@@ -123,7 +123,7 @@ impl Layout {
 }
 
 /// The writing end, in the backend. One process, one thread.
-pub struct Writer {
+pub(crate) struct Writer {
     layout: Layout,
     written: u64,
     claims: u64,
@@ -135,7 +135,7 @@ pub struct Writer {
 /// An attempt that has been received: it must be [completed](Writer::complete). It is small, for it is moved about; its words stay where they are.
 #[must_use]
 #[derive(Debug)]
-pub struct Claim {
+pub(crate) struct Claim {
     place: Place,
     /// Words that say something.
     used: usize,
@@ -152,19 +152,19 @@ enum Place {
 
 impl Claim {
     /// The answer turns out to have another status than was claimed.
-    pub fn revise_status(&mut self, status: u16) {
+    pub(crate) fn revise_status(&mut self, status: u16) {
         self.status = status;
     }
 }
 
 impl Writer {
     /// Maps the journal of this process.
-    pub fn open(file: &impl AsFd) -> Result<Writer> {
+    pub(crate) fn open(file: &impl AsFd) -> Result<Writer> {
         Ok(Writer { layout: Layout::open(file)?, written: 0, claims: 0, free: Vec::new(), fresh: 0 })
     }
 
     /// Makes the attempt visible as received and gives it its number. The fields that tell its end are set by [`Writer::complete`].
-    pub fn claim(&mut self, mut record: Record) -> Claim {
+    pub(crate) fn claim(&mut self, mut record: Record) -> Claim {
         self.claims += 1;
         record.number = self.claims;
         record.outcome = AttemptEnd::Received;
@@ -191,18 +191,13 @@ impl Writer {
 
     /// Notes what has become known of an attempt in flight. A reader may see some of these words before the others: they count
     /// when the attempt has ended.
-    pub fn revise(&mut self, claim: &mut Claim, revision: &Revision) {
+    pub(crate) fn revise(&mut self, claim: &mut Claim, revision: &Revision) {
         for (word, value) in Record::revise(&self.words(&claim.place), revision) {
             match &mut claim.place {
                 Place::Slot(slot) => self.layout.claimed(*slot)[word].store(value, Ordering::Relaxed),
                 Place::Beyond(words) => words[word] = value,
             }
         }
-    }
-
-    /// What was claimed.
-    pub fn record(&self, claim: &Claim) -> Record {
-        Record { status: claim.status, ..Record::from_words(&self.words(&claim.place)) }
     }
 
     fn words(&self, place: &Place) -> [u64; RECORD_WORDS] {
@@ -213,7 +208,7 @@ impl Writer {
     }
 
     /// Appends the record of an attempt that has ended.
-    pub fn complete(&mut self, claim: Claim, answered: Moment, bytes: u64, outcome: AttemptEnd) {
+    pub(crate) fn complete(&mut self, claim: Claim, answered: Moment, bytes: u64, outcome: AttemptEnd) {
         let mut words = self.words(&claim.place);
         Record::end(&mut words, claim.status, answered, bytes, outcome);
         let slot = self.layout.ended(self.written);
@@ -232,7 +227,7 @@ impl Writer {
 }
 
 /// The reading end, in the supervisor: each ended record once, in order.
-pub struct Reader {
+pub(crate) struct Reader {
     layout: Layout,
     next: u64,
     last: u64,
@@ -240,12 +235,12 @@ pub struct Reader {
 
 impl Reader {
     /// Maps a journal, to be read from its start.
-    pub fn open(file: &impl AsFd) -> Result<Reader> {
+    pub(crate) fn open(file: &impl AsFd) -> Result<Reader> {
         Ok(Reader { layout: Layout::open(file)?, next: 0, last: 0 })
     }
 
     /// Hands over the records that have ended since the last call, and returns how many were overwritten before that.
-    pub fn drain(&mut self, mut take: impl FnMut(Record)) -> u64 {
+    pub(crate) fn drain(&mut self, mut take: impl FnMut(Record)) -> u64 {
         let written = self.layout.written().load(Ordering::Acquire);
         let ring = u64::from(self.layout.capacity.ring);
         let mut lost = 0;
@@ -268,7 +263,7 @@ impl Reader {
 
     /// The attempts that have been received and have not ended. Read it after [`Reader::drain`]: after the death of the
     /// backend, nothing is then in both.
-    pub fn in_flight(&self) -> Vec<Record> {
+    pub(crate) fn in_flight(&self) -> Vec<Record> {
         (0..self.layout.capacity.table)
             .map(|slot| (self.layout.stamp(slot).load(Ordering::Acquire), slot))
             // Slots are taken into use in order, so their stamps may be 0 again but never untouched before the last one;
@@ -284,7 +279,7 @@ impl Reader {
     }
 
     /// Attempts in flight that found the table full: they are recorded only when they have ended, and lost if the backend dies before.
-    pub fn unclaimed(&self) -> u64 {
+    pub(crate) fn unclaimed(&self) -> u64 {
         self.layout.words[UNCLAIMED].load(Ordering::Relaxed)
     }
 }

@@ -6,34 +6,58 @@
 //!
 //! - `args`: what was typed; `config`: what it means; `commands`: each command, from both to the rooms below; `testbed`: a fleet with a
 //!   balancer in front of it, for as long as a command needs them
-//! - [`fleet`]: the supervisor process, which starts and watches the backends
-//! - [`backend`]: each backend process, which answers and records
-//! - [`check`]: drives requests through a balancer, joins both ends of each, judges
-//! - [`top`]: the live view in a terminal; that in a browser is served by the fleet
-//! - [`balancer`]: configuration for the balancer in front of them
-//! - below them: [`topology`] (who is in the fleet), [`journal`] (what a backend recorded), [`runfile`] (where a running fleet is),
-//!   [`remote`] (how another process speaks to it), [`io`] (how a descriptor waits, and what time it is), `numbers` (as people read them), and [`wire`] (what crosses a process)
+//! - `fleet`: the supervisor process, which starts and watches the backends
+//! - `backend`: each backend process, which answers and records
+//! - `check`: drives requests through a balancer, joins both ends of each, judges
+//! - `top`: the live view in a terminal; that in a browser is served by the fleet
+//! - `balancer`: configuration for the balancer in front of them
+//! - below them: `topology` (who is in the fleet), `journal` (what a backend recorded), `runfile` (where a running fleet is),
+//!   `remote` (how another process speaks to it), `io` (how a descriptor waits, and what time it is), `numbers` (as people read them), and `wire` (what crosses a process)
 
 mod args;
-pub mod backend;
-pub mod balancer;
-pub mod check;
+mod backend;
+mod balancer;
+mod check;
 mod commands;
 mod config;
 mod error;
 mod escape;
-pub mod fleet;
-pub mod io;
-pub mod journal;
-pub mod remote;
-pub mod report;
-pub mod runfile;
+mod fleet;
+mod io;
+mod journal;
+mod remote;
+mod report;
+mod runfile;
 mod testbed;
-pub mod top;
-pub mod topology;
-pub mod wire;
+mod top;
+mod topology;
+mod wire;
 
 use std::process::ExitCode;
+
+/// What the benches measure of the program's inside.
+#[doc(hidden)]
+pub mod testing {
+    use std::net::SocketAddr;
+    use std::time::Duration;
+
+    use anyhow::{Result, ensure};
+    use verdict::observation::ClientOutcome;
+
+    use crate::check::load::{Backends, Load, Progress, Target, drive};
+
+    /// Drives requests to a backend for that time; how many there were. An error if one of them was not answered well.
+    pub fn drive_backend(backend: SocketAddr, connections: usize, duration: Duration) -> Result<usize> {
+        let target = Target::new(backend, backend.to_string(), "/uuid");
+        let load = Load { connections, duration: Some(duration), ..Load::new(target, 1) };
+        let name = backend.port().to_string();
+        let traffic = drive(&load, &mut Backends::new(vec![name]), &Progress::default())?;
+        let is_good = |it: &&verdict::observation::Observation| it.sight == ClientOutcome::Answer && it.status == 200;
+        let good = traffic.observations.iter().filter(is_good).count();
+        ensure!(good == traffic.observations.len(), "unexpected responses: {:?}", traffic.samples);
+        Ok(good)
+    }
+}
 
 /// Parse, dispatch, show the error, exit status.
 pub fn main() -> ExitCode {

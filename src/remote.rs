@@ -18,7 +18,7 @@ use crate::wire::{
 
 /// A fleet that runs.
 #[derive(Clone)]
-pub struct Remote {
+pub(crate) struct Remote {
     whereabouts: Whereabouts,
 }
 
@@ -62,7 +62,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Remote {
     /// The one fleet of this user that runs on this machine and has all of `generators`; or the one with that supervisor.
-    pub fn find(supervisor: Option<u32>, generators: &[Generator]) -> Result<Remote> {
+    pub(crate) fn find(supervisor: Option<u32>, generators: &[Generator]) -> Result<Remote> {
         match search(supervisor, generators)? {
             Search::Found(remote) => Ok(remote),
             Search::Several(fleets) => Err(several(&fleets))?,
@@ -77,7 +77,7 @@ impl Remote {
 
     /// The one whose API or live view is there. It can be changed if it is a fleet of this user on this machine, or if the address is
     /// the one that the fleet printed, with its token.
-    pub fn at(address: &str) -> Result<Remote> {
+    pub(crate) fn at(address: &str) -> Result<Remote> {
         let (base, fragment) = address.split_once('#').unwrap_or((address, ""));
         let control = base.trim_end_matches('/');
         let own = Runfile::find_all()?.into_iter().find(|fleet| fleet.control == control);
@@ -88,18 +88,18 @@ impl Remote {
     }
 
     /// Its API.
-    pub fn control(&self) -> &str {
+    pub(crate) fn control(&self) -> &str {
         &self.whereabouts.control
     }
 
     /// Where a browser finds the live view, and may use it.
-    pub fn view(&self) -> String {
+    pub(crate) fn view(&self) -> String {
         let Whereabouts { control, token, .. } = &self.whereabouts;
         if token.is_empty() { format!("{control}/") } else { format!("{control}/#token={token}") }
     }
 
     /// Records from a number on, as many as one answer should hold, and each with whether its attempt has ended.
-    pub async fn records(&self, from: u64, mut take: impl FnMut(Record, bool)) -> Result<BatchHead> {
+    pub(crate) async fn records(&self, from: u64, mut take: impl FnMut(Record, bool)) -> Result<BatchHead> {
         const LIMIT: u32 = 65_536;
         let body = self.fetch("GET", &format!("/v1/records/batch?from={from}&limit={LIMIT}"), PATIENCE).await?;
         let Ok((head, records)) = read_batch(&body) else {
@@ -110,53 +110,53 @@ impl Remote {
     }
 
     /// Its state.
-    pub async fn status(&self) -> Result<FleetStatus> {
+    pub(crate) async fn status(&self) -> Result<FleetStatus> {
         self.ask("GET", "/v1/fleet", PATIENCE).await
     }
 
     /// Does something to these members, or to all to which it applies, and waits until it is done.
-    pub async fn act(&self, action: Action, generators: &[Generator], patience: Duration) -> Result<FleetStatus> {
+    pub(crate) async fn act(
+        &self,
+        action: Action,
+        generators: &[Generator],
+        patience: Duration,
+    ) -> Result<FleetStatus> {
         self.ask("POST", &format!("/v1/fleet/{}?{}", action.name(), members(generators)), patience).await
     }
 
     /// Switches these faults on, each instead of the one of its kind, in these members or in all that run.
-    pub async fn fault(&self, faults: &[Fault], generators: &[Generator]) -> Result<FleetStatus> {
+    pub(crate) async fn fault(&self, faults: &[Fault], generators: &[Generator]) -> Result<FleetStatus> {
         let faults: String = faults.iter().map(|fault| format!("&fault={}", escaped(&fault.to_string()))).collect();
         self.ask("POST", &format!("/v1/fleet/fault?{}{faults}", members(generators)), PATIENCE).await
     }
 
     /// Switches all faults of these members off, or of all that run.
-    pub async fn clear(&self, generators: &[Generator]) -> Result<FleetStatus> {
+    pub(crate) async fn clear(&self, generators: &[Generator]) -> Result<FleetStatus> {
         self.ask("POST", &format!("/v1/fleet/clear?{}", members(generators)), PATIENCE).await
     }
 
     /// Says what stands in front of it.
-    pub async fn set_front(&self, front: &BalancerInfo) -> Result<()> {
+    pub(crate) async fn set_front(&self, front: &BalancerInfo) -> Result<()> {
         self.tell("PUT", "/v1/front", front).await
     }
 
     /// Says how a check goes.
-    pub async fn checks(&self, news: &CheckNews) -> Result<()> {
+    pub(crate) async fn checks(&self, news: &CheckNews) -> Result<()> {
         self.tell("PUT", "/v1/check/news", news).await
     }
 
-    /// Says how its balancer should balance.
-    pub async fn balance(&self, wanted: &BalanceRequest) -> Result<()> {
-        self.tell("POST", "/v1/front/balance", wanted).await
-    }
-
     /// Sends requests through its balancer.
-    pub async fn send(&self, requests: u32, patience: Duration) -> Result<()> {
+    pub(crate) async fn send(&self, requests: u32, patience: Duration) -> Result<()> {
         self.fetch("POST", &format!("/v1/send?requests={requests}"), patience).await.map(|_| ())
     }
 
     /// Has its balancer checked; how that goes is among its events.
-    pub async fn check(&self) -> Result<()> {
+    pub(crate) async fn check(&self) -> Result<()> {
         self.fetch("POST", "/v1/check", PATIENCE).await.map(|_| ())
     }
 
     /// Whether it lets itself be told anything: a fleet of another user does not.
-    pub fn is_own(&self) -> bool {
+    pub(crate) fn is_own(&self) -> bool {
         !self.whereabouts.token.is_empty()
     }
 
@@ -166,7 +166,7 @@ impl Remote {
     }
 
     /// What happens in it from now on: first all that is known, then what changes.
-    pub async fn watch(&self) -> Result<Events> {
+    pub(crate) async fn watch(&self) -> Result<Events> {
         let Whereabouts { control, token, .. } = &self.whereabouts;
         let url: Uri = format!("{control}/v1/live").parse()?;
         let begun = async {
@@ -236,7 +236,7 @@ fn list(fleets: &[Whereabouts]) -> String {
 }
 
 /// The status with which a URL answers GET.
-pub async fn status_of(url: &Uri, patience: Duration) -> Result<StatusCode> {
+pub(crate) async fn status_of(url: &Uri, patience: Duration) -> Result<StatusCode> {
     let (status, _) = respond(&Request { method: "GET", url, token: None, body: &[] }, patience).await?;
     Ok(StatusCode::from_u16(status)?)
 }
@@ -254,7 +254,7 @@ fn late(patience: Duration) -> anyhow::Error {
 }
 
 /// What happens in a fleet, as it tells it: server-sent events.
-pub struct Events {
+pub(crate) struct Events {
     exchange: Exchange,
     /// Bytes of the content in which no event ends.
     searched: usize,
@@ -266,7 +266,7 @@ const SILENCE: Duration = Duration::from_secs(10);
 /// Something that a fleet tells those who look.
 #[derive(Clone, PartialEq, Debug)]
 #[allow(clippy::large_enum_variant, reason = "almost all are frames")]
-pub enum LiveEvent {
+pub(crate) enum LiveEvent {
     /// All that is known.
     Snapshot(Snapshot),
     /// What has changed.
@@ -277,7 +277,7 @@ pub enum LiveEvent {
 
 impl Events {
     /// The next one; None when the fleet has ended, hangs, or has cut off a reader that was too slow.
-    pub async fn next(&mut self) -> Result<Option<LiveEvent>> {
+    pub(crate) async fn next(&mut self) -> Result<Option<LiveEvent>> {
         loop {
             while let Some(event) = self.take() {
                 if let Some(event) = read_event(&event)? {

@@ -17,19 +17,19 @@ use crate::wire::Generator;
 
 /// How to reach a fleet.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Whereabouts {
+pub(crate) struct Whereabouts {
     /// The supervisor's process id.
-    pub pid: u32,
+    pub(crate) pid: u32,
     /// The base of its API: `http://127.0.0.1:9000`.
-    pub control: String,
+    pub(crate) control: String,
     /// What the API wants to see before it changes anything.
-    pub token: String,
+    pub(crate) token: String,
     /// Its backends.
-    pub generators: Vec<Generator>,
+    pub(crate) generators: Vec<Generator>,
 }
 
 /// The file of this process' own fleet. Dropping removes it.
-pub struct Runfile {
+pub(crate) struct Runfile {
     /// None in memory.
     path: Option<PathBuf>,
     /// Locked, which is how others know that this process lives; or the file in memory.
@@ -41,7 +41,7 @@ const IN_MEMORY: &str = "uuid-generator run file";
 
 impl Runfile {
     /// Makes this fleet known.
-    pub fn publish(whereabouts: &Whereabouts) -> Result<Runfile> {
+    pub(crate) fn publish(whereabouts: &Whereabouts) -> Result<Runfile> {
         Runfile::publish_in(&folders(), whereabouts)
     }
 
@@ -62,7 +62,7 @@ impl Runfile {
     }
 
     /// All fleets of this user that run now, the oldest process first.
-    pub fn find_all() -> Result<Vec<Whereabouts>> {
+    pub(crate) fn find_all() -> Result<Vec<Whereabouts>> {
         let mut found = find_in(&folders());
         if found.is_empty() {
             found = find_in_memory();

@@ -8,61 +8,61 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
-pub use algorithm::{Algorithm, Name};
-pub use told::{Failure, Health, HttpPath, Retries, Sockets, Timeouts, Weight, Weights};
+pub(crate) use algorithm::Algorithm;
+pub(crate) use told::{Failure, Health, HttpPath, Retries, Sockets, Timeouts, Weight, Weights};
 
 use crate::wire::Generator;
 
 /// A fleet has at most this many backends.
-pub const MAX_BACKENDS: usize = 1000;
+pub(crate) const MAX_BACKENDS: usize = 1000;
 
 /// The backends of a fleet, on one host, each with a port of its own, and what the balancer in front of them is told. What says
 /// `None` is left to the balancer.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Topology {
+pub(crate) struct Topology {
     /// Where they listen.
-    pub host: Host,
+    pub(crate) host: Host,
     /// In the order in which they were named.
-    pub members: Vec<Member>,
+    pub(crate) members: Vec<Member>,
     /// How one is picked.
-    pub algorithm: Algorithm,
+    pub(crate) algorithm: Algorithm,
     /// Requests whose path begins with it are balanced, and arrive without it.
-    pub path: HttpPath,
+    pub(crate) path: HttpPath,
     /// They are reached by sockets in a folder instead of by ports.
-    pub sockets: Option<Sockets>,
+    pub(crate) sockets: Option<Sockets>,
     /// Whether they are asked how they are.
-    pub health: Option<Health>,
+    pub(crate) health: Option<Health>,
     /// When one is avoided.
-    pub failure: Option<Failure>,
+    pub(crate) failure: Option<Failure>,
     /// When another one is tried.
-    pub retries: Option<Retries>,
+    pub(crate) retries: Option<Retries>,
     /// How many idle connections to them are kept; 0: none, each request has a connection of its own.
-    pub keep_alive: Option<u32>,
+    pub(crate) keep_alive: Option<u32>,
     /// Each connection to them begins with who the client is: the PROXY protocol, version 1.
-    pub proxy_protocol: bool,
+    pub(crate) proxy_protocol: bool,
     /// How long they are waited for.
-    pub timeouts: Timeouts,
+    pub(crate) timeouts: Timeouts,
 }
 
 /// One backend, as a balancer is told of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Member {
+pub(crate) struct Member {
     /// Its number, which is its port.
-    pub generator: Generator,
+    pub(crate) generator: Generator,
     /// How often it gets its turn.
-    pub weight: Weight,
+    pub(crate) weight: Weight,
     /// It gets requests only while no other can have them.
-    pub backup: bool,
+    pub(crate) backup: bool,
 }
 
 /// A name or an address to listen on.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Host(String);
+pub(crate) struct Host(String);
 
 impl Host {
     /// Every address of the machine that the host stands for. `localhost` is both loopback addresses whatever the resolver says of
     /// it, so that `127.0.0.1:9001` in a balancer and `http://localhost:9001` in a browser reach the same backend.
-    pub fn fixed_addresses(&self) -> Option<Vec<IpAddr>> {
+    pub(crate) fn fixed_addresses(&self) -> Option<Vec<IpAddr>> {
         match self.0.as_str() {
             "localhost" => Some(vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]),
             other => other.parse().ok().map(|address| vec![address]),
@@ -70,7 +70,7 @@ impl Host {
     }
 
     /// How a client on this machine writes it: `localhost`, `[::1]`.
-    pub fn in_url(&self) -> String {
+    pub(crate) fn in_url(&self) -> String {
         match self.0.parse() {
             Ok(IpAddr::V4(any)) if any.is_unspecified() => "localhost".to_owned(),
             Ok(IpAddr::V6(any)) if any.is_unspecified() => "localhost".to_owned(),
@@ -80,7 +80,7 @@ impl Host {
     }
 
     /// How a balancer on this machine writes it: as one address, where that is known.
-    pub fn in_balancer(&self) -> String {
+    pub(crate) fn in_balancer(&self) -> String {
         match self.in_url().as_str() {
             "localhost" => Ipv4Addr::LOCALHOST.to_string(),
             other => other.to_owned(),
@@ -88,7 +88,7 @@ impl Host {
     }
 
     /// As it was given.
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 }
@@ -118,11 +118,11 @@ impl fmt::Display for Host {
 
 /// Ports as they were asked for: `9001-9003,9010`. Whether they make a fleet is judged by [`Ports::generators`].
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Ports(Vec<u32>);
+pub(crate) struct Ports(Vec<u32>);
 
 /// Why a number that was asked for cannot be a backend's port.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum NoPort {
+pub(crate) enum NoPort {
     /// Not 1 to 65535.
     OutOfRange(u32),
     /// It was asked for more than once.
@@ -143,12 +143,12 @@ impl fmt::Display for NoPort {
 
 impl Ports {
     /// The ports of the original program.
-    pub fn of_the_original() -> Ports {
+    pub(crate) fn of_the_original() -> Ports {
         Ports(vec![9001, 9002, 9003])
     }
 
     /// All numbers that can be ports of one fleet, and everything that is wrong with the others.
-    pub fn generators(&self) -> (Vec<Generator>, Vec<NoPort>) {
+    pub(crate) fn generators(&self) -> (Vec<Generator>, Vec<NoPort>) {
         let (mut good, mut bad) = (Vec::new(), Vec::new());
         let mut seen = std::collections::BTreeSet::new();
         for &number in &self.0 {
@@ -166,7 +166,7 @@ impl Ports {
     }
 
     /// The backends that are meant; an error if any number cannot be one.
-    pub fn meant(&self) -> Result<Vec<Generator>, NoPort> {
+    pub(crate) fn meant(&self) -> Result<Vec<Generator>, NoPort> {
         match self.generators() {
             (generators, bad) if bad.is_empty() => Ok(generators),
             (_, bad) => Err(bad[0]),
@@ -174,7 +174,7 @@ impl Ports {
     }
 
     /// The ports of several lists, one after the other.
-    pub fn concat(parts: impl IntoIterator<Item = Ports>) -> Ports {
+    pub(crate) fn concat(parts: impl IntoIterator<Item = Ports>) -> Ports {
         Ports(parts.into_iter().flat_map(|part| part.0).collect())
     }
 }
@@ -214,7 +214,7 @@ impl FromStr for Ports {
 
 impl Topology {
     /// These backends, all alike, under the path of the original program, and all else as the balancer has it.
-    pub fn of(host: Host, generators: Vec<Generator>) -> Topology {
+    pub(crate) fn of(host: Host, generators: Vec<Generator>) -> Topology {
         let member = |generator| Member { generator, weight: Weight::ONE, backup: false };
         Topology {
             host,
@@ -232,7 +232,7 @@ impl Topology {
     }
 
     /// Gives each member its weight, in their order.
-    pub fn weigh(&mut self, Weights(weights): &Weights) -> Result<(), String> {
+    pub(crate) fn weigh(&mut self, Weights(weights): &Weights) -> Result<(), String> {
         let (given, count) = (weights.len(), self.members.len());
         if given != count {
             return Err(format!("{given} weights for {count} backends"));
@@ -242,43 +242,43 @@ impl Topology {
     }
 
     /// Whose they are, in the order in which they were named.
-    pub fn generators(&self) -> impl ExactSizeIterator<Item = Generator> {
+    pub(crate) fn generators(&self) -> impl ExactSizeIterator<Item = Generator> {
         self.members.iter().map(|member| member.generator)
     }
 
     /// Those that take their turn while all is well.
-    pub fn active(&self) -> impl Iterator<Item = &Member> {
+    pub(crate) fn active(&self) -> impl Iterator<Item = &Member> {
         self.members.iter().filter(|member| !member.backup)
     }
 
     /// Those that wait until no other can take a request.
-    pub fn backups(&self) -> impl Iterator<Item = &Member> {
+    pub(crate) fn backups(&self) -> impl Iterator<Item = &Member> {
         self.members.iter().filter(|member| member.backup)
     }
 
     /// Not all weights are the same.
-    pub fn is_weighted(&self) -> bool {
+    pub(crate) fn is_weighted(&self) -> bool {
         self.members.windows(2).any(|pair| pair[0].weight != pair[1].weight)
     }
 
     /// The URL of a backend for a client on this machine.
-    pub fn url(&self, generator: Generator) -> String {
+    pub(crate) fn url(&self, generator: Generator) -> String {
         format!("http://{}:{generator}", self.host.in_url())
     }
 
     /// The address of a backend for a balancer on this machine.
-    pub fn address(&self, generator: Generator) -> String {
+    pub(crate) fn address(&self, generator: Generator) -> String {
         format!("{}:{generator}", self.host.in_balancer())
     }
 
     /// The socket of a backend, where it is reached by one.
-    pub fn socket(&self, generator: Generator) -> Option<String> {
+    pub(crate) fn socket(&self, generator: Generator) -> Option<String> {
         self.sockets.as_ref().map(|sockets| sockets.path(generator).display().to_string())
     }
 }
 
 /// `address` is one that only processes of this machine can reach.
-pub fn is_loopback(address: &SocketAddr) -> bool {
+pub(crate) fn is_loopback(address: &SocketAddr) -> bool {
     address.ip().to_canonical().is_loopback()
 }
 

@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 
 use crate::support::http::{Answer, Connection};
 use crate::support::{Fleet, eventually};
+use api::RecordView;
 use testbed::planted::{Algorithm, Balancer, Behaviour, Defect, Ejection, Ties};
 use uuid::Uuid;
-use uuid_generator::wire::{AttemptEnd, RecordView, RequestId};
+use verdict::{AttemptEnd, RequestId};
 
 const RUN: u64 = 0x1234;
 

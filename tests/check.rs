@@ -231,9 +231,8 @@ fn answers_that_break_off_or_differ_or_are_dropped_are_found_every_one() {
 /// How many of the requests that count were spoiled: those of the warm-up are spoiled too.
 fn counted(bench: &Bench, check: &Check) -> u64 {
     let spoiled = bench.balancer.spoiled();
-    let counts = |id: &&Option<uuid_generator::wire::RequestId>| {
-        id.is_some_and(|id| id.sequence >= check.account.not_counted.warm_up)
-    };
+    let counts =
+        |id: &&Option<verdict::RequestId>| id.is_some_and(|id| id.sequence >= check.account.not_counted.warm_up);
     spoiled.iter().filter(counts).count() as u64
 }
 

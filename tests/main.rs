@@ -1,5 +1,7 @@
 //! Tests of the whole program, a module a theme.
 
+#![allow(unreachable_pub, reason = "in a test binary nothing is reachable from outside")]
+
 mod api;
 mod architecture;
 mod balancer;

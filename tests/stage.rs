@@ -3,9 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::support::{Demo, TemporaryDirectory, error_of, eventually, lives, ports, program, run};
+use crate::support::{Demo, TemporaryDirectory, children, error_of, eventually, lives, ports, program, run};
 use rustix::process::Signal;
-use uuid_generator::balancer::guard::children;
 use verdict::finding::Level;
 use verdict::report::{Report, Verdict};
 

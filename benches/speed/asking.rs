@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
-use uuid_generator::check::load::{Backends, Load, Progress, Target, drive};
-use verdict::observation::ClientOutcome;
+use uuid_generator::testing::drive_backend;
 
 use crate::client::CLIENT_CORE;
 
@@ -25,11 +24,7 @@ pub fn from_arguments() -> Option<u16> {
 
 /// Asks, and prints how many requests were answered well.
 pub fn ask(port: u16) -> Result<()> {
-    let target = Target::new(([127, 0, 0, 1], port).into(), format!("127.0.0.1:{port}"), "/uuid");
-    let load = Load { connections: CONNECTIONS, duration: Some(Duration::from_secs(SECONDS)), ..Load::new(target, 1) };
-    let traffic = drive(&load, &mut Backends::new(vec![port.to_string()]), &Progress::default())?;
-    let well = traffic.observations.iter().filter(|it| it.sight == ClientOutcome::Answer && it.status == 200).count();
-    ensure!(well == traffic.observations.len(), "not answered well: {:?}", traffic.samples);
+    let well = drive_backend(([127, 0, 0, 1], port).into(), CONNECTIONS, Duration::from_secs(SECONDS))?;
     println!("{well} requests in {SECONDS} s");
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! Ours beside its peers, in one run: CPU time that the answering process spends on a request, memory, and the time to start.
 //! `make bench` runs it; it writes BENCHMARKS.md.
+#![allow(unreachable_pub, reason = "nothing of a bench or a test is reachable from outside")]
 
 mod asking;
 mod client;

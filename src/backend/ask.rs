@@ -8,16 +8,16 @@ use crate::wire::Time;
 
 /// What a request asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Ask {
+pub(crate) struct Ask {
     /// `?delay=200ms`
-    pub delay: Duration,
+    pub(crate) delay: Duration,
     /// By its path.
-    pub what: What,
+    pub(crate) what: What,
 }
 
 /// What is answered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum What {
+pub(crate) enum What {
     /// The page.
     Page,
     /// `/status/503`: that status.
@@ -31,7 +31,7 @@ const MAX_BYTES: u64 = 1 << 30;
 
 /// An ask beyond its bounds is answered with 400 and this.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum BadAsk {
+pub(crate) enum BadAsk {
     /// Of `?delay=`.
     Delay,
     /// Of `/status/`.
@@ -42,7 +42,7 @@ pub enum BadAsk {
 
 impl BadAsk {
     /// For the person who sent it.
-    pub fn why(self) -> &'static str {
+    pub(crate) fn why(self) -> &'static str {
         match self {
             BadAsk::Delay => "delay: expected a time above 0 and at most 60s with its unit, such as ?delay=200ms",
             BadAsk::Status => "expected a status from 200 to 599, such as /status/503",
@@ -53,7 +53,7 @@ impl BadAsk {
 
 impl Ask {
     /// Of a request that is not for health. The end of the path counts: behind a balancer it has a prefix.
-    pub fn of(request: &RequestHead) -> Result<Ask, BadAsk> {
+    pub(crate) fn of(request: &RequestHead) -> Result<Ask, BadAsk> {
         let path = request.path();
         let what = match path.as_bytes().last() {
             Some(b'0'..=b'9') => What::of(path)?,

@@ -14,7 +14,7 @@ use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg}
 use crate::wire::{Assignment, Order, Report};
 
 /// The backend's end.
-pub struct Channel {
+pub(crate) struct Channel {
     socket: UnixStream,
     /// A line that has not ended yet.
     partial: Vec<u8>,
@@ -25,7 +25,7 @@ const MAX_DESCRIPTORS: usize = 64;
 
 impl Channel {
     /// Takes over the standard input, which the supervisor made one end of a socket pair.
-    pub fn take_over_stdin() -> Result<Channel> {
+    pub(crate) fn take_over_stdin() -> Result<Channel> {
         let socket = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
         ensure!(
             socket.local_addr().is_ok(),
@@ -35,7 +35,7 @@ impl Channel {
     }
 
     /// Waits for the assignment and the descriptors that come with it.
-    pub fn assignment(&mut self) -> Result<(Assignment, Vec<OwnedFd>)> {
+    pub(crate) fn assignment(&mut self) -> Result<(Assignment, Vec<OwnedFd>)> {
         let mut descriptors = Vec::new();
         loop {
             if self.receive(&mut descriptors, RecvFlags::empty())? == 0 {
@@ -49,7 +49,7 @@ impl Channel {
     }
 
     /// The orders that have come. The end of the supervisor is an error.
-    pub fn orders(&mut self) -> io::Result<Vec<Order>> {
+    pub(crate) fn orders(&mut self) -> io::Result<Vec<Order>> {
         match self.receive(&mut Vec::new(), RecvFlags::DONTWAIT) {
             Ok(0) => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the supervisor is gone")),
             Ok(_) | Err(Errno::AGAIN | Errno::INTR) => {}
@@ -63,7 +63,7 @@ impl Channel {
     }
 
     /// Says something to the supervisor. If that is gone, the loop learns it from [`Channel::orders`].
-    pub fn report(&mut self, report: &Report) {
+    pub(crate) fn report(&mut self, report: &Report) {
         if let Ok(mut line) = serde_json::to_vec(report) {
             line.push(b'\n');
             let _ = self.socket.write_all(&line);
@@ -71,7 +71,7 @@ impl Channel {
     }
 
     /// The same, unless the supervisor reads so slowly that saying it would mean to wait.
-    pub fn report_if_there_is_room(&mut self, report: &Report) {
+    pub(crate) fn report_if_there_is_room(&mut self, report: &Report) {
         // A socket pair is writable while three quarters of its buffer are free: more than any report needs.
         let mut asked = [PollFd::new(&self.socket, PollFlags::OUT)];
         if poll(&mut asked, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ready| ready > 0) {

@@ -77,25 +77,25 @@ impl Format {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Facts<'a> {
     /// What arrived.
-    pub request: &'a RequestHead<'a, 'a>,
+    pub(crate) request: &'a RequestHead<'a, 'a>,
     /// Of the page.
-    pub colour: &'static str,
+    pub(crate) colour: &'static str,
     /// Who answers.
-    pub generator: Generator,
+    pub(crate) generator: Generator,
     /// The fresh UUID.
-    pub answer: ResponseId,
+    pub(crate) answer: ResponseId,
     /// When it arrived, in nanoseconds since 1970 (UTC).
-    pub unix: u64,
+    pub(crate) unix: u64,
     /// The client's end of the connection, or the client that a PROXY header tells of.
-    pub peer: End,
+    pub(crate) peer: End,
     /// If there was such a header: who sent it.
-    pub via: Option<End>,
+    pub(crate) via: Option<End>,
     /// Our end of the connection.
-    pub local: End,
+    pub(crate) local: End,
     /// Number of the connection in this backend, from 1.
-    pub connection: u64,
+    pub(crate) connection: u64,
     /// Number of the request on the connection, from 1.
-    pub request_number: u32,
+    pub(crate) request_number: u32,
 }
 
 /// Appends the facts in that form.

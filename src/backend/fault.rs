@@ -9,23 +9,23 @@ use crate::wire::{Fault, RequestId, Share};
 
 /// The faults that are switched on, and what they must remember.
 #[derive(Default)]
-pub struct Faults {
+pub(crate) struct Faults {
     list: Vec<Fault>,
     attempts: Attempts,
 }
 
 /// What is done to a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Treatment {
+pub(crate) struct Treatment {
     /// First its answer, or what comes instead of it, is held back so long.
-    pub delay: Duration,
+    pub(crate) delay: Duration,
     /// Then this.
-    pub effect: Effect,
+    pub(crate) effect: Effect,
 }
 
 /// What a request gets; the later, the less is left of its answer.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Effect {
+pub(crate) enum Effect {
     /// Its answer.
     Answer,
     /// An answer with this status instead.
@@ -44,12 +44,12 @@ pub enum Effect {
 
 impl Treatment {
     /// Of all requests, as long as there are no faults.
-    pub const NORMAL: Treatment = Treatment { delay: Duration::ZERO, effect: Effect::Answer };
+    pub(crate) const NORMAL: Treatment = Treatment { delay: Duration::ZERO, effect: Effect::Answer };
 }
 
 impl Faults {
     /// These, and no others any more.
-    pub fn set(&mut self, list: Vec<Fault>) {
+    pub(crate) fn set(&mut self, list: Vec<Fault>) {
         self.list = list;
         if !self.list.iter().any(|fault| matches!(fault, Fault::FailFirst(_))) {
             self.attempts = Attempts::default();
@@ -57,18 +57,18 @@ impl Faults {
     }
 
     /// Whether there is nothing to decide.
-    pub fn are_none(&self) -> bool {
+    pub(crate) fn are_none(&self) -> bool {
         self.list.is_empty()
     }
 
     /// Whether health is touched.
-    pub fn are_unhealthy(&self) -> bool {
+    pub(crate) fn are_unhealthy(&self) -> bool {
         self.list.contains(&Fault::Unhealthy)
     }
 
     /// What is done to a request that is not for health. Each fault draws for itself, uniformly from 0 and below 1; of those that
     /// strike, the one that leaves least of the answer wins: hang, reset, close, close-midway, fail-first, status. Latency adds to all.
-    pub fn treat(&mut self, request: Option<RequestId>, mut draw: impl FnMut() -> f64) -> Treatment {
+    pub(crate) fn treat(&mut self, request: Option<RequestId>, mut draw: impl FnMut() -> f64) -> Treatment {
         let mut treatment = Treatment::NORMAL;
         for fault in &self.list {
             let (share, effect) = match *fault {

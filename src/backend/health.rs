@@ -4,11 +4,11 @@ use crate::wire::{LIVENESS_PATHS, READINESS_PATHS};
 
 /// What readiness answers, as it was set.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Health {
+pub(crate) struct Health {
     /// False after an order to be unready.
-    pub ready: bool,
+    pub(crate) ready: bool,
     /// True under the fault of that name.
-    pub unhealthy: bool,
+    pub(crate) unhealthy: bool,
 }
 
 impl Default for Health {
@@ -22,7 +22,7 @@ const UNHEALTHY: (u16, &str) = (503, "unhealthy, a fault that is switched on");
 impl Health {
     /// Status and text for a path of health; none for every other path. A balancer that maps `/uuid` to `/` makes `//readyz`
     /// of `/uuid/readyz`, so leading slashes count as one.
-    pub fn of(self, path: &str, draining: bool) -> Option<(u16, &'static str)> {
+    pub(crate) fn of(self, path: &str, draining: bool) -> Option<(u16, &'static str)> {
         const LONGEST: usize = "/healthz".len();
         if path.len() > LONGEST + 1 || path.len() < 2 {
             return None;

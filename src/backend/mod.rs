@@ -33,7 +33,7 @@ use server::Server;
 use state::State;
 
 /// The life of a backend, from its assignment to its end.
-pub fn run() -> Result<()> {
+pub(crate) fn run() -> Result<()> {
     let mut channel = Channel::take_over_stdin()?;
     die_with_the_supervisor()?;
     let (assignment, descriptors) = channel.assignment()?;

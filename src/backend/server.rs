@@ -37,7 +37,7 @@ const EVENTS_A_TURN: usize = 64;
 const INPUT_BYTES: usize = 16 * 1024;
 
 /// The loop.
-pub struct Server {
+pub(crate) struct Server {
     poller: Poller,
     listeners: Vec<Listener>,
     accepting: Accepting,
@@ -83,7 +83,7 @@ const FIRST_LISTENER: u64 = u64::MAX - 1024;
 
 impl Server {
     /// Begins to accept on sockets that listen already. After SIGTERM requests in flight have `grace` to end.
-    pub fn new(
+    pub(crate) fn new(
         listeners: Vec<Socket>,
         channel: Channel,
         terminations: UnixStream,
@@ -126,7 +126,7 @@ impl Server {
     }
 
     /// Serves until it was told to drain and all connections have ended, or its supervisor is gone.
-    pub fn run(mut self) -> io::Result<()> {
+    pub(crate) fn run(mut self) -> io::Result<()> {
         self.channel.report(&Report::Accepting);
         // An order may have come together with the assignment.
         self.obey()?;

@@ -18,7 +18,7 @@ const MOST: usize = 40;
 
 /// What is shown of a backend's requests.
 #[derive(Default)]
-pub struct Show {
+pub(crate) struct Show {
     watched: bool,
     left: u32,
     /// When the count of what is left was last right.
@@ -28,12 +28,12 @@ pub struct Show {
 
 impl Show {
     /// Somebody looks from now on, or nobody.
-    pub fn watch(&mut self, watched: bool) {
+    pub(crate) fn watch(&mut self, watched: bool) {
         (self.watched, self.left) = (watched, BURST);
     }
 
     /// Whether the next request is shown.
-    pub fn wants(&mut self, now: Moment) -> bool {
+    pub(crate) fn wants(&mut self, now: Moment) -> bool {
         if !self.watched {
             return false;
         }
@@ -70,7 +70,7 @@ impl Show {
     }
 
     /// What was shown since it was last asked.
-    pub fn take(&mut self) -> Vec<Seen> {
+    pub(crate) fn take(&mut self) -> Vec<Seen> {
         std::mem::take(&mut self.shown)
     }
 }

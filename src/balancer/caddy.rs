@@ -11,7 +11,7 @@ use crate::balancer::written::{File, Run, Unsupported, Written};
 use crate::topology::{Algorithm, Topology};
 
 /// Caddy.
-pub const CADDY: Product = Product {
+pub(crate) const CADDY: Product = Product {
     name: "caddy",
     title: "Caddy",
     newest: Version(2, 11, 7),

@@ -12,7 +12,7 @@ use crate::balancer::written::{File, Run, Unsupported, Written};
 use crate::topology::{Algorithm, Member, Topology};
 
 /// Envoy.
-pub const ENVOY: Product = Product {
+pub(crate) const ENVOY: Product = Product {
     name: "envoy",
     title: "Envoy",
     newest: Version(1, 40, 0),

@@ -11,25 +11,25 @@ use verdict::rules::Weights;
 
 /// What follows from an `upstream` block.
 #[derive(Clone, PartialEq, Debug, Default)]
-pub struct Expected {
+pub(crate) struct Expected {
     /// How a backend is picked; None if it is not known, or if there is nothing to pick from.
-    pub algorithm: Option<Kind>,
+    pub(crate) algorithm: Option<Kind>,
     /// The share of each backend, by name; None if none is promised or known.
-    pub shares: Option<Weights>,
+    pub(crate) shares: Option<Weights>,
     /// Backends that get nothing while others can.
-    pub backups: Vec<String>,
+    pub(crate) backups: Vec<String>,
     /// A header on which it keys.
-    pub key_header: Option<String>,
+    pub(crate) key_header: Option<String>,
     /// A cookie on which it keys.
-    pub key_cookie: Option<String>,
+    pub(crate) key_cookie: Option<String>,
     /// Why nothing can be required of shares and algorithm: what is not understood, with its place.
-    pub unknown: Vec<String>,
+    pub(crate) unknown: Vec<String>,
     /// What else is not understood.
-    pub remarks: Vec<String>,
+    pub(crate) remarks: Vec<String>,
 }
 
 /// The block of that name, or the only one; else what is wrong, and a hint.
-pub fn choose<'c>(
+pub(crate) fn choose<'c>(
     configuration: &'c Configuration,
     file: &str,
     name: Option<&str>,
@@ -54,7 +54,7 @@ pub fn choose<'c>(
 
 impl Expected {
     /// Of a fleet whose backends have these ports, if that is known beforehand.
-    pub fn of(upstream: &Upstream, fleet: Option<&[u16]>) -> Expected {
+    pub(crate) fn of(upstream: &Upstream, fleet: Option<&[u16]>) -> Expected {
         let mut expected = Expected { remarks: upstream.not_understood.clone(), ..Expected::default() };
         let weights = weights(&upstream.servers, fleet).unwrap_or_else(|why| {
             expected.unknown = why;

@@ -25,7 +25,7 @@ use crate::balancer::written::{File, Run, Unsupported, Written};
 use crate::topology::{Algorithm, Topology};
 
 /// The built-in balancer.
-pub const FALLBACK: Product = Product {
+pub(crate) const FALLBACK: Product = Product {
     name: "builtin",
     title: "the built-in balancer",
     newest: Release(0, 2, 0),

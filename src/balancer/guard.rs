@@ -73,7 +73,7 @@ impl Orders {
 }
 
 /// Does what the command line says, if it is that of a guard, of a balancer that is to be, or of the built-in one.
-pub fn run_as_told() -> Option<Result<ExitCode>> {
+pub(crate) fn run_as_told() -> Option<Result<ExitCode>> {
     let words: Vec<OsString> = std::env::args_os().skip(1).collect();
     let (first, rest) = words.split_first()?;
     match first.to_str()? {
@@ -241,7 +241,7 @@ fn stop_orphans() {
 }
 
 /// The processes that any thread of that one has started, or got.
-pub fn children(process: u32) -> Vec<u32> {
+pub(crate) fn children(process: u32) -> Vec<u32> {
     let threads = fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
     let children = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
     let numbers = |line: String| line.split_whitespace().filter_map(|child| child.parse().ok()).collect::<Vec<u32>>();

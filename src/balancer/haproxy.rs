@@ -12,7 +12,7 @@ use crate::error::Problem;
 use crate::topology::{Algorithm, Topology};
 
 /// HAProxy.
-pub const HAPROXY: Product = Product {
+pub(crate) const HAPROXY: Product = Product {
     name: "haproxy",
     title: "HAProxy",
     newest: Version(2, 6, 12),

@@ -13,7 +13,7 @@ use crate::balancer::product::{Product, Program};
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Its program: on PATH, or where balancers are installed although it is not on every user's PATH.
-pub fn find(product: &Product) -> Option<PathBuf> {
+pub(crate) fn find(product: &Product) -> Option<PathBuf> {
     match product.program {
         Program::OnPath { .. } => on_path(product.name),
         Program::BuiltIn => std::env::current_exe().ok(),
@@ -28,12 +28,12 @@ fn on_path(program: &str) -> Option<PathBuf> {
 }
 
 /// The best known balancer that is installed.
-pub fn first() -> Option<Balancer> {
+pub(crate) fn first() -> Option<Balancer> {
     Balancer::ALL.into_iter().find(|balancer| find(balancer).is_some())
 }
 
 /// As its program says, if there is one and it says so soon.
-pub fn version(product: &Product) -> Option<Version> {
+pub(crate) fn version(product: &Product) -> Option<Version> {
     let Program::OnPath { version_argument } = product.program else { return None };
     let mut child = Command::new(on_path(product.name)?)
         .arg(version_argument)

@@ -10,7 +10,7 @@ use crate::balancer::written::{File, Unsupported, Written};
 use crate::topology::{Algorithm, Member, Topology};
 
 /// Kubernetes, with whatever implements its Gateway API.
-pub const KUBERNETES: Product = Product {
+pub(crate) const KUBERNETES: Product = Product {
     name: "kubernetes",
     title: "Kubernetes with Gateway API",
     // Of the Gateway API.

@@ -25,27 +25,27 @@ use crate::escape::harmless_lines;
 
 /// How a balancer is run. [`SCRATCH`] in arguments and environment stands for the scratch folder.
 #[derive(Clone, Debug)]
-pub struct Recipe {
+pub(crate) struct Recipe {
     /// Its name, for people.
-    pub name: String,
+    pub(crate) name: String,
     /// Files that are written before, by their names in the scratch folder.
-    pub files: Vec<(String, String)>,
+    pub(crate) files: Vec<(String, String)>,
     /// The program and its arguments.
-    pub command: Vec<OsString>,
+    pub(crate) command: Vec<OsString>,
     /// Variables that are set.
-    pub environment: Vec<(String, String)>,
+    pub(crate) environment: Vec<(String, String)>,
     /// Where it is started. None: in the scratch folder.
-    pub folder: Option<PathBuf>,
+    pub(crate) folder: Option<PathBuf>,
     /// Files for which it sees empty ones of its own.
-    pub covered: Vec<PathBuf>,
+    pub(crate) covered: Vec<PathBuf>,
     /// At which its processes have successors.
-    pub reload: Option<ReloadSignal>,
+    pub(crate) reload: Option<ReloadSignal>,
     /// Where it accepts connections when it is ready.
-    pub address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 /// A balancer that runs. Dropped, it is ended, and its scratch folder removed.
-pub struct Running {
+pub(crate) struct Running {
     /// The guard.
     pid: u32,
     /// Whether the guard has ended.
@@ -67,7 +67,7 @@ const LINES: usize = 40;
 
 impl Running {
     /// Writes the files, starts it, and returns when it accepts connections. An error has what the balancer itself said.
-    pub async fn start(recipe: &Recipe, lost: &Lost) -> Result<Running> {
+    pub(crate) async fn start(recipe: &Recipe, lost: &Lost) -> Result<Running> {
         let scratch = std::env::temp_dir().join(format!("uuid-generator-{}", uuid::Uuid::new_v4().simple()));
         fs::create_dir(&scratch).with_context(|| format!("failed to make {}", scratch.display()))?;
         let started = prepare(recipe, &scratch);
@@ -90,7 +90,7 @@ impl Running {
 
     /// Has new processes of it take over, configured by these files; the old ones answer what they have begun. Where that cannot be seen from
     /// outside, or does not come to pass, it is an error, and who balances then is not known.
-    pub async fn reload(&self, recipe: &Recipe) -> Result<()> {
+    pub(crate) async fn reload(&self, recipe: &Recipe) -> Result<()> {
         let signal = match recipe.reload {
             Some(ReloadSignal::Hup) => Signal::HUP,
             Some(ReloadSignal::Usr2) => Signal::USR2,
@@ -141,7 +141,7 @@ impl Running {
     }
 
     /// The last of what it has said until now.
-    pub fn output(&self) -> String {
+    pub(crate) fn output(&self) -> String {
         let mut text = Vec::new();
         if let Ok(mut file) = File::open(self.scratch.join(OUTPUT)) {
             let length = file.metadata().map_or(0, |metadata| metadata.len());
@@ -156,7 +156,7 @@ impl Running {
     }
 
     /// Its process, which takes signals.
-    pub fn pid(&self) -> Option<u32> {
+    pub(crate) fn pid(&self) -> Option<u32> {
         children(self.pid).first().copied()
     }
 
@@ -166,12 +166,12 @@ impl Running {
     }
 
     /// Where its files are.
-    pub fn directory(&self) -> &Path {
+    pub(crate) fn directory(&self) -> &Path {
         &self.scratch
     }
 
     /// Ends it and waits until it is gone.
-    pub async fn stop(mut self) {
+    pub(crate) async fn stop(mut self) {
         self.stopping.set(true);
         self.tie = None;
         let _ = timeout(Duration::from_secs(5), self.ended.wait_for(|ended| *ended)).await;
@@ -181,11 +181,11 @@ impl Running {
 
 /// Happens when a guard was killed.
 #[derive(Clone, Default)]
-pub struct Lost(Rc<Notify>);
+pub(crate) struct Lost(Rc<Notify>);
 
 impl Lost {
     /// Resolves once it has happened.
-    pub async fn happened(&self) {
+    pub(crate) async fn happened(&self) {
         self.0.notified().await;
     }
 }
@@ -270,7 +270,7 @@ fn sockets(process: u32) -> Vec<String> {
 
 /// A port of loopback on which nobody listens. It is below those that the kernel gives to whoever asks for any, so nobody gets it by chance
 /// before the balancer has it.
-pub fn free_port() -> Result<u16> {
+pub(crate) fn free_port() -> Result<u16> {
     let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
     let given_away = range.split_whitespace().next().and_then(|first| first.parse().ok()).unwrap_or(32_768u16);
     let ports = given_away.saturating_sub(12_000).max(1024)..given_away;

@@ -4,11 +4,11 @@ use std::fmt::{Display, Write};
 
 /// Lines, each with its newline.
 #[derive(Default)]
-pub struct Lines(pub String);
+pub(crate) struct Lines(pub(crate) String);
 
 impl Lines {
     /// One more; an empty one is not indented.
-    pub fn add(&mut self, indent: usize, line: impl Display) -> &mut Lines {
+    pub(crate) fn add(&mut self, indent: usize, line: impl Display) -> &mut Lines {
         let line = line.to_string();
         if line.is_empty() {
             self.0.push('\n');
@@ -19,7 +19,7 @@ impl Lines {
     }
 
     /// One more, where there is something to say.
-    pub fn maybe(&mut self, indent: usize, line: Option<impl Display>) -> &mut Lines {
+    pub(crate) fn maybe(&mut self, indent: usize, line: Option<impl Display>) -> &mut Lines {
         if let Some(line) = line {
             self.add(indent, line);
         }
@@ -27,7 +27,7 @@ impl Lines {
     }
 
     /// Those of another text, further in.
-    pub fn block(&mut self, indent: usize, lines: &str) -> &mut Lines {
+    pub(crate) fn block(&mut self, indent: usize, lines: &str) -> &mut Lines {
         for line in lines.lines() {
             self.add(indent, line);
         }

@@ -14,7 +14,7 @@ use crate::topology::Topology;
 
 /// One of the list, by its name.
 #[derive(Clone, Copy)]
-pub struct Balancer(&'static Product);
+pub(crate) struct Balancer(&'static Product);
 
 /// In the order in which they are best known.
 const PRODUCTS: [Balancer; 6] = [
@@ -28,24 +28,24 @@ const PRODUCTS: [Balancer; 6] = [
 
 impl Balancer {
     /// All for which configuration is written.
-    pub const ALL: [Balancer; 6] = PRODUCTS;
+    pub(crate) const ALL: [Balancer; 6] = PRODUCTS;
 
     /// The one that needs nothing to be installed.
-    pub const BUILT_IN: Balancer = Balancer(&fallback::FALLBACK);
+    pub(crate) const BUILT_IN: Balancer = Balancer(&fallback::FALLBACK);
 
     /// Those that run on this machine, if they are installed, and the built-in one.
-    pub fn all_that_run() -> impl Iterator<Item = Balancer> {
+    pub(crate) fn all_that_run() -> impl Iterator<Item = Balancer> {
         let run = Balancer::ALL.into_iter().filter(|balancer| balancer.program != Program::Elsewhere);
         run.chain([Balancer::BUILT_IN])
     }
 
     /// The names that `--with` takes, for its help.
-    pub fn names() -> String {
+    pub(crate) fn names() -> String {
         Balancer::all_that_run().map(|balancer| balancer.name).collect::<Vec<_>>().join(", ")
     }
 
     /// The configuration, or what the balancer does not support.
-    pub fn write(self, topology: &Topology, options: &Options) -> Result<Written, Unsupported> {
+    pub(crate) fn write(self, topology: &Topology, options: &Options) -> Result<Written, Unsupported> {
         (self.0.write)(topology, options)
     }
 }

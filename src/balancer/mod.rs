@@ -6,28 +6,28 @@
 mod caddy;
 mod choice;
 mod envoy;
-pub mod expected;
+pub(crate) mod expected;
 mod fallback;
-pub mod guard;
+pub(crate) mod guard;
 mod haproxy;
-pub mod installed;
+pub(crate) mod installed;
 mod kubernetes;
-pub mod launch;
+pub(crate) mod launch;
 mod limits;
 mod lines;
 mod list;
 pub(crate) mod nginx;
-pub mod nginx_files;
+pub(crate) mod nginx_files;
 mod options;
 mod own;
 mod product;
-pub mod read;
+pub(crate) mod read;
 mod traefik;
 mod written;
 
-pub use list::Balancer;
-pub use options::{For, Listen, Options, Version};
-pub use written::Written;
+pub(crate) use list::Balancer;
+pub(crate) use options::{For, Listen, Options, Version};
+pub(crate) use written::Written;
 
 #[cfg(test)]
 mod tests;

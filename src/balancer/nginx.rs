@@ -13,7 +13,7 @@ use crate::error::Problem;
 use crate::topology::{Algorithm, Topology};
 
 /// NGINX, open source.
-pub const NGINX: Product = Product {
+pub(crate) const NGINX: Product = Product {
     name: "nginx",
     title: "NGINX",
     newest: Version(1, 31, 3),
@@ -34,7 +34,7 @@ const MEASURES: Version = Version(1, 31, 0);
 const NAME: &str = "nginx.conf";
 
 /// An upstream named `uuid` of all backends and a server that balances `/uuid` over them, as the original program ships it.
-pub fn lines(topology: &Topology) -> String {
+pub(crate) fn lines(topology: &Topology) -> String {
     let mut text = Lines::default();
     text.add(0, "upstream uuid {");
     for member in &topology.members {

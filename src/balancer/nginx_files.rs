@@ -12,7 +12,7 @@ use crate::balancer::read::{Configuration, Source};
 const DUMPED: &str = "# configuration file ";
 
 /// Reads it, and what it includes as NGINX finds it: relative to the folder of the file.
-pub fn read(file: &Path) -> Result<Configuration> {
+pub(crate) fn read(file: &Path) -> Result<Configuration> {
     let text = text_of(file).with_context(|| format!("failed to read {}", file.display()))?;
     if let Some((main, files)) = dumped(&text) {
         let folder = Path::new(&main.name).parent().unwrap_or(Path::new("/")).to_owned();

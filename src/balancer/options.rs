@@ -9,22 +9,24 @@ use crate::topology::Host;
 
 /// How a configuration is written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Options {
+pub(crate) struct Options {
     /// Where the balancer listens; None: port 80 of a snippet, 127.0.0.1:8080 else.
-    pub listen: Option<Listen>,
+    pub(crate) listen: Option<Listen>,
     /// Only what is included in a configuration that is there already.
-    pub snippet: bool,
+    pub(crate) snippet: bool,
     /// For which version.
-    pub version: For,
+    pub(crate) version: For,
     /// How many workers or threads serve; None: one, and in a snippet whatever there is.
-    pub workers: Option<NonZeroU32>,
+    pub(crate) workers: Option<NonZeroU32>,
 }
 
 impl Options {
+    #[cfg(test)]
     /// What is included, for the newest version.
-    pub const SNIPPET: Options = Options { listen: None, snippet: true, version: For::Newest, workers: None };
+    pub(crate) const SNIPPET: Options = Options { listen: None, snippet: true, version: For::Newest, workers: None };
+    #[cfg(test)]
     /// What runs by itself, for the newest version.
-    pub const WHOLE: Options = Options { snippet: false, ..Options::SNIPPET };
+    pub(crate) const WHOLE: Options = Options { snippet: false, ..Options::SNIPPET };
 
     pub(crate) fn listen(&self) -> Listen {
         self.listen.unwrap_or(match self.snippet {
@@ -40,7 +42,7 @@ impl Options {
 
 /// For which version of a balancer a configuration is written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum For {
+pub(crate) enum For {
     /// As was asked for.
     Asked(Version),
     /// As the program on PATH says.
@@ -51,11 +53,11 @@ pub enum For {
 
 /// Of a balancer: `1.31.3`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct Version(pub u32, pub u32, pub u32);
+pub(crate) struct Version(pub(crate) u32, pub u32, pub u32);
 
 impl Version {
     /// The first one in what a program says of itself: `nginx version: nginx/1.22.1`.
-    pub fn in_text(text: &str) -> Option<Version> {
+    pub(crate) fn in_text(text: &str) -> Option<Version> {
         text.split(|c: char| !(c.is_ascii_digit() || c == '.')).find_map(|word| {
             let word = word.trim_matches('.');
             (word.split('.').count() == 3).then(|| word.parse().ok()).flatten()
@@ -88,11 +90,11 @@ impl FromStr for Version {
 
 /// Where a balancer listens: `8080` is that port of all of the machine's IPv4 addresses, `127.0.0.1:8080` of one address.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Listen {
+pub(crate) struct Listen {
     /// One address of the machine.
-    pub address: Option<IpAddr>,
+    pub(crate) address: Option<IpAddr>,
     /// Not 0.
-    pub port: u16,
+    pub(crate) port: u16,
 }
 
 impl Listen {

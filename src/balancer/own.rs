@@ -4,25 +4,25 @@
 use std::path::PathBuf;
 
 /// Stands for the scratch folder of a run in arguments and environment. No path has this byte.
-pub const SCRATCH: &str = "\0";
+pub(crate) const SCRATCH: &str = "\0";
 
 /// How a balancer is run with a file of the user's own.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Own {
+pub(crate) struct Own {
     /// Of its program.
-    pub arguments: Vec<String>,
+    pub(crate) arguments: Vec<String>,
     /// Variables that are set beside the user's own.
-    pub environment: Vec<(&'static str, String)>,
+    pub(crate) environment: Vec<(&'static str, String)>,
     /// Where it is started: relative names in the file count from there. None: in the scratch folder.
-    pub folder: Option<PathBuf>,
+    pub(crate) folder: Option<PathBuf>,
     /// Files that it would overwrite and remove although they may be another's, such as the pid file of the service. It sees empty ones
     /// of its own in their places.
-    pub covered: Vec<PathBuf>,
+    pub(crate) covered: Vec<PathBuf>,
 }
 
 impl Own {
     /// In the folder of the file, with these arguments.
-    pub fn beside(file: &std::path::Path, arguments: &[&str]) -> Own {
+    pub(crate) fn beside(file: &std::path::Path, arguments: &[&str]) -> Own {
         let folder = file.parent().map(PathBuf::from);
         Own { arguments: arguments.iter().map(|argument| (*argument).to_owned()).collect(), folder, ..Own::default() }
     }

@@ -8,32 +8,32 @@ use crate::balancer::written::{Unsupported, Written};
 use crate::topology::Topology;
 
 /// One balancer.
-pub struct Product {
+pub(crate) struct Product {
     /// As it is typed, and its program on PATH.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// As its makers write it.
-    pub title: &'static str,
+    pub(crate) title: &'static str,
     /// The newest version that the writer was tried with.
-    pub newest: Version,
+    pub(crate) newest: Version,
     /// What runs it.
-    pub program: Program,
+    pub(crate) program: Program,
     /// What to type, or where to look, if its program is not there.
-    pub install: &'static str,
+    pub(crate) install: &'static str,
     /// The signal at which new processes take over from the old ones, which can be watched from outside. None: it is started anew.
-    pub reload: Option<ReloadSignal>,
+    pub(crate) reload: Option<ReloadSignal>,
     /// Whether it tries another backend, unasked, when one refuses the connection.
-    pub retries_refused: bool,
+    pub(crate) retries_refused: bool,
     /// How far the shares of its random choice are from even, and by its own design: as tolerance and margin of an expectation.
-    pub random_spread: Option<(f64, f64)>,
+    pub(crate) random_spread: Option<(f64, f64)>,
     /// Writes its configuration, or says what it does not support.
-    pub write: fn(&Topology, &Options) -> Result<Written, Unsupported>,
+    pub(crate) write: fn(&Topology, &Options) -> Result<Written, Unsupported>,
     /// How it is run with a configuration of the user's own. None: it is not run here.
-    pub own: Option<fn(&Path) -> anyhow::Result<Own>>,
+    pub(crate) own: Option<fn(&Path) -> anyhow::Result<Own>>,
 }
 
 /// What runs a balancer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Program {
+pub(crate) enum Program {
     /// A program of its name on PATH, which prints its version when it is asked so.
     OnPath { version_argument: &'static str },
     /// This program.
@@ -44,7 +44,7 @@ pub enum Program {
 
 /// A signal at which a balancer reads its files anew and lets new processes take over from the old ones.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum ReloadSignal {
+pub(crate) enum ReloadSignal {
     /// SIGHUP
     Hup,
     /// SIGUSR2

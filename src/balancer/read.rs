@@ -7,20 +7,20 @@ use crate::topology::Algorithm;
 
 /// An `upstream` block.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Upstream {
+pub(crate) struct Upstream {
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// Its servers, in order.
-    pub servers: Vec<Server>,
+    pub(crate) servers: Vec<Server>,
     /// How it picks one.
-    pub method: Method,
+    pub(crate) method: Method,
     /// What was not understood but decides nothing about who gets what, each with its place.
-    pub not_understood: Vec<String>,
+    pub(crate) not_understood: Vec<String>,
 }
 
 /// How an upstream picks a server.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Method {
+pub(crate) enum Method {
     /// So.
     Known(Algorithm),
     /// Not understood: what decides, with its place.
@@ -29,24 +29,24 @@ pub enum Method {
 
 /// A `server` line of it.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Server {
+pub(crate) struct Server {
     /// As written, such as `127.0.0.1:9001`.
-    pub address: String,
+    pub(crate) address: String,
     /// The same, taken apart.
-    pub endpoint: Endpoint,
+    pub(crate) endpoint: Endpoint,
     /// 1 unless written.
-    pub weight: u32,
+    pub(crate) weight: u32,
     /// Gets something only when all others are down.
-    pub backup: bool,
+    pub(crate) backup: bool,
     /// Gets nothing, or nothing but what belongs to its sessions (`drain`, from NGINX 1.29.6).
-    pub down: bool,
+    pub(crate) down: bool,
     /// Where it stands: `nginx.conf, line 3`.
-    pub place: String,
+    pub(crate) place: String,
 }
 
 /// Where a server listens.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Endpoint {
+pub(crate) enum Endpoint {
     /// A name or an address, and a port: 80 if none is written.
     Tcp(String, u16),
     /// The path of a unix socket.
@@ -57,13 +57,13 @@ pub enum Endpoint {
 
 /// What is wrong with a configuration, and where.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Wrong {
+pub(crate) struct Wrong {
     /// The name of that file.
-    pub file: String,
+    pub(crate) file: String,
     /// Counted from 1.
-    pub line: usize,
+    pub(crate) line: usize,
     /// In a few words.
-    pub what: String,
+    pub(crate) what: String,
 }
 
 impl fmt::Display for Wrong {
@@ -76,33 +76,33 @@ impl std::error::Error for Wrong {}
 
 /// A file of a configuration.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Source {
+pub(crate) struct Source {
     /// For people.
-    pub name: String,
+    pub(crate) name: String,
     /// All of it.
-    pub text: String,
+    pub(crate) text: String,
 }
 
 /// What of a configuration is understood.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Configuration {
+pub(crate) struct Configuration {
     /// All `upstream` blocks, in order.
-    pub upstreams: Vec<Upstream>,
+    pub(crate) upstreams: Vec<Upstream>,
     /// The directives outside of all blocks, each word by word: `daemon off`.
-    pub main: Vec<Vec<String>>,
+    pub(crate) main: Vec<Vec<String>>,
     /// What should be included and could not be read, with the place that says so.
-    pub not_read: Vec<String>,
+    pub(crate) not_read: Vec<String>,
 }
 
 /// The files that `include PATTERN` means, or why they cannot be read.
-pub type Included<'i> = &'i dyn Fn(&str) -> Result<Vec<Source>, String>;
+pub(crate) type Included<'i> = &'i dyn Fn(&str) -> Result<Vec<Source>, String>;
 
 /// Files may include others, these again others, and so on; more often than that they go round.
 const DEEPEST: usize = 16;
 
 impl Configuration {
     /// Reads a file and all that it includes.
-    pub fn read(source: &Source, included: Included) -> Result<Configuration, Wrong> {
+    pub(crate) fn read(source: &Source, included: Included) -> Result<Configuration, Wrong> {
         let mut configuration = Configuration::default();
         configuration.file(source, included, 0)?;
         Ok(configuration)

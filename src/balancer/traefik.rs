@@ -11,7 +11,7 @@ use crate::balancer::written::{File, Run, Unsupported, Written};
 use crate::topology::{Algorithm, Member, Topology};
 
 /// Traefik.
-pub const TRAEFIK: Product = Product {
+pub(crate) const TRAEFIK: Product = Product {
     name: "traefik",
     title: "Traefik",
     newest: Version(3, 7, 15),

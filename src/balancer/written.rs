@@ -7,29 +7,29 @@ use crate::error::Problem;
 
 /// A configuration.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Written {
+pub(crate) struct Written {
     /// Its files. Their names are relative to the folder in which the balancer is started.
-    pub files: Vec<File>,
+    pub(crate) files: Vec<File>,
     /// How it is started in that folder, in the foreground; nothing for a snippet.
-    pub run: Option<Run>,
+    pub(crate) run: Option<Run>,
 }
 
 /// One file of a configuration.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct File {
+pub(crate) struct File {
     /// Without a folder.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// With a newline at its end.
-    pub text: String,
+    pub(crate) text: String,
 }
 
 /// How a balancer is started.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Run {
+pub(crate) struct Run {
     /// Variables that are set.
-    pub environment: Vec<(&'static str, String)>,
+    pub(crate) environment: Vec<(&'static str, String)>,
     /// The program and its arguments.
-    pub command: Vec<String>,
+    pub(crate) command: Vec<String>,
 }
 
 impl Run {
@@ -53,15 +53,15 @@ impl fmt::Display for Run {
 
 /// A balancer does not support something, in its free edition or in that version.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Unsupported {
+pub(crate) struct Unsupported {
     /// Such as `stick to a backend by a cookie of its own (--algorithm sticky): from 1.29.6`.
-    pub what: String,
+    pub(crate) what: String,
     /// Which one, by its title.
-    pub title: &'static str,
+    pub(crate) title: &'static str,
     /// For which the configuration was to be written.
-    pub version: Version,
+    pub(crate) version: Version,
     /// What comes nearest.
-    pub nearest: String,
+    pub(crate) nearest: String,
 }
 
 impl fmt::Display for Unsupported {

@@ -16,23 +16,23 @@ use verdict::rules::{Case, Drill, describe_forwarding, judge};
 use verdict::tally::Tally;
 
 /// What is known beside the session itself.
-pub struct Known<'a> {
+pub(crate) struct Known<'a> {
     /// What was asked for.
-    pub plan: &'a Plan,
+    pub(crate) plan: &'a Plan,
     /// Of this run.
-    pub run: u64,
+    pub(crate) run: u64,
     /// The API of the fleet, and its backends' names; none without one.
-    pub fleet: Option<Fleet>,
+    pub(crate) fleet: Option<Fleet>,
     /// Whether the check started it.
-    pub own_fleet: bool,
+    pub(crate) own_fleet: bool,
     /// Records of others.
-    pub not_counted: NotCounted,
+    pub(crate) not_counted: NotCounted,
     /// How requests arrived.
-    pub changes: RequestChanges,
+    pub(crate) changes: RequestChanges,
     /// What else arrived.
-    pub others: OtherRequests,
+    pub(crate) others: OtherRequests,
     /// Why records may be missing.
-    pub gaps: Vec<String>,
+    pub(crate) gaps: Vec<String>,
 }
 
 /// Cells of the order strip.
@@ -55,7 +55,7 @@ fn others_meanwhile(ledger: &Ledger, first: u32, end: u32, known: &Known) -> u64
 }
 
 /// Judges and assembles.
-pub fn assemble(ledger: &Ledger, outcome: session::SessionData, known: Known) -> Check {
+pub(crate) fn assemble(ledger: &Ledger, outcome: session::SessionData, known: Known) -> Check {
     let session::SessionData {
         judged,
         sample,

@@ -21,7 +21,7 @@ fn times() -> Times {
 }
 
 /// The three latencies of the sample, and how often the client's was how long: (seconds, count).
-pub fn latency(ledger: &Ledger, sample: Range<u32>, open_loop: bool) -> (Option<Latency>, Vec<(f64, u64)>) {
+pub(crate) fn latency(ledger: &Ledger, sample: Range<u32>, open_loop: bool) -> (Option<Latency>, Vec<(f64, u64)>) {
     let (mut client, mut backend, mut between) = (times(), times(), times());
     for entry in ledger.entries().filter(|entry| sample.contains(&entry.sequence)) {
         let observation = entry.observation;
@@ -64,7 +64,7 @@ fn percentiles(times: &Times) -> Percentiles {
 const SLICES: u64 = 120;
 
 /// The sample in slices of equal length, and that length in seconds.
-pub fn slices(
+pub(crate) fn slices(
     ledger: &Ledger,
     sample: Range<u32>,
     started: Moment,
@@ -161,7 +161,7 @@ pub(crate) fn spans(steps: &[StepResult], names: &[String]) -> Vec<Span> {
 }
 
 /// How long a sample with that plan lasts, if nobody says it: the last step, and then some time to see what follows.
-pub fn duration_of(scenario: &Scenario) -> Duration {
+pub(crate) fn duration_of(scenario: &Scenario) -> Duration {
     // Balancers keep away from what has failed: NGINX for 10 s.
     let mended = scenario.steps.iter().any(|step| step.action.breaks() == Some(false));
     scenario.end() + Duration::from_secs(if mended { 12 } else { 5 })

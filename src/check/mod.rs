@@ -7,7 +7,7 @@ mod client;
 mod collector;
 mod figures;
 mod identities;
-pub mod load;
+pub(crate) mod load;
 mod phases;
 pub(crate) mod plan;
 mod run_number;

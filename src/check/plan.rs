@@ -11,57 +11,57 @@ use verdict::rules::Expectations;
 
 /// One check.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// As the configuration file names it.
-    pub name: Option<String>,
+    pub(crate) name: Option<String>,
     /// The balancer.
-    pub url: String,
+    pub(crate) url: String,
     /// Further URLs of the same balancer: requests go to all of them in turn.
-    pub further_urls: Vec<String>,
+    pub(crate) further_urls: Vec<String>,
     /// Where the URL wants TLS.
-    pub trust: Trust,
+    pub(crate) trust: Trust,
     /// Shown to a balancer that asks for a certificate of its clients.
-    pub client_certificate: Option<ClientCertificate>,
+    pub(crate) client_certificate: Option<ClientCertificate>,
     /// Where connections go instead of to the URL's host and port: the first that fits.
-    pub routes: Vec<Route>,
+    pub(crate) routes: Vec<Route>,
     /// Each connection begins with a PROXY protocol header (curl's `--haproxy-protocol`).
-    pub haproxy_protocol: bool,
+    pub(crate) haproxy_protocol: bool,
     /// What stands behind it.
-    pub backends: Backing,
+    pub(crate) backends: Backing,
     /// `GET` unless said otherwise.
-    pub method: String,
+    pub(crate) method: String,
     /// Sent with every request.
-    pub headers: Vec<(String, String)>,
+    pub(crate) headers: Vec<(String, String)>,
     /// The bodies of requests, in turn: one for all, or several; none without.
-    pub bodies: Vec<Arc<[u8]>>,
+    pub(crate) bodies: Vec<Arc<[u8]>>,
     /// Bodies are sent in chunks, without a length.
-    pub chunked: bool,
+    pub(crate) chunked: bool,
     /// Requests with a body wait for `100 Continue`, for a second at most.
-    pub expect_continue: bool,
+    pub(crate) expect_continue: bool,
     /// Connections at once, at most; None leaves it to the pacing.
-    pub connections: Option<usize>,
+    pub(crate) connections: Option<usize>,
     /// A new connection for each request.
-    pub new_connections: bool,
+    pub(crate) new_connections: bool,
     /// Requests a second; None for a closed loop.
-    pub rate: Option<f64>,
+    pub(crate) rate: Option<f64>,
     /// Requests of the sample; None for as many as the tolerance needs.
-    pub requests: Option<u64>,
+    pub(crate) requests: Option<u64>,
     /// Requests of the whole check at most, those of warm-up and experiments with them: services may be dear.
-    pub budget: Option<u64>,
+    pub(crate) budget: Option<u64>,
     /// What the experiments may take that find out the algorithm.
-    pub experiments: Experiments,
+    pub(crate) experiments: Experiments,
     /// The sample ends after that time.
-    pub duration: Option<Duration>,
+    pub(crate) duration: Option<Duration>,
     /// An answer is waited for so long.
-    pub timeout: Duration,
+    pub(crate) timeout: Duration,
     /// What is required.
-    pub expectations: Expectations,
+    pub(crate) expectations: Expectations,
     /// Headers that the balancer might key on.
-    pub key_headers: Vec<String>,
+    pub(crate) key_headers: Vec<String>,
     /// Cookies that the balancer might key on.
-    pub key_cookies: Vec<String>,
+    pub(crate) key_cookies: Vec<String>,
     /// What is done to the fleet meanwhile.
-    pub scenario: Scenario,
+    pub(crate) scenario: Scenario,
 }
 
 impl Plan {
@@ -106,7 +106,7 @@ impl Plan {
 
 /// The experiments that find out the algorithm.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Experiments {
+pub(crate) enum Experiments {
     /// As long as a check with nothing else asked for gives them.
     #[default]
     Usual,
@@ -118,28 +118,28 @@ pub enum Experiments {
 
 /// What a client with TLS shows of itself: files in PEM.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct ClientCertificate {
+pub(crate) struct ClientCertificate {
     /// The certificate, with those between it and an authority.
-    pub certificate: PathBuf,
+    pub(crate) certificate: PathBuf,
     /// Its private key; it may stand in the same file.
-    pub key: PathBuf,
+    pub(crate) key: PathBuf,
 }
 
 /// Another way to a host and a port, as curl's `--connect-to` and `--resolve` give it. `Host`, SNI and the certificate's name stay the
 /// URL's.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Route {
+pub(crate) struct Route {
     /// The URL's host; None for any.
-    pub host: Option<String>,
+    pub(crate) host: Option<String>,
     /// The URL's port; None for any.
-    pub port: Option<u16>,
+    pub(crate) port: Option<u16>,
     /// Where connections go.
-    pub to: RouteTo,
+    pub(crate) to: RouteTo,
 }
 
 /// Where a [`Route`] leads.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum RouteTo {
+pub(crate) enum RouteTo {
     /// To this address, at the URL's port (`--resolve`).
     Address(IpAddr),
     /// To this host and port; None leaves the URL's (`--connect-to`).
@@ -148,7 +148,7 @@ pub enum RouteTo {
 
 /// Whom a client with TLS trusts.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub enum Trust {
+pub(crate) enum Trust {
     /// The authorities that this machine trusts.
     #[default]
     Machine,
@@ -160,7 +160,7 @@ pub enum Trust {
 
 /// What stands behind the balancer.
 #[derive(Clone, Debug)]
-pub enum Backing {
+pub(crate) enum Backing {
     /// The one fleet of this user on this machine, or that of this supervisor.
     Fleet(Option<u32>),
     /// The fleet whose API is there.

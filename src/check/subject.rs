@@ -12,15 +12,15 @@ use verdict::algorithm::experiments::{Pace, Reply, Request, Subject};
 use verdict::observation::{Backend, ClientOutcome};
 
 /// A balancer that is reached by a prober.
-pub struct Live<'a> {
+pub(crate) struct Live<'a> {
     /// Sends.
-    pub prober: &'a mut Prober,
+    pub(crate) prober: &'a mut Prober,
     /// Knows the names.
-    pub backends: &'a mut Backends,
+    pub(crate) backends: &'a mut Backends,
     /// Path and query of the check.
-    pub path: &'a str,
+    pub(crate) path: &'a str,
     /// Whether the balancer is on this machine.
-    pub local: bool,
+    pub(crate) local: bool,
     held: Vec<(Held, Duration)>,
     /// Ids of answers that have come: the same once more comes out of a cache and says nothing about the backends.
     known: HashSet<ResponseId>,
@@ -34,7 +34,7 @@ const ON_ITS_WAY: Duration = Duration::from_millis(3);
 
 impl<'a> Live<'a> {
     /// Nothing sent yet.
-    pub fn new(prober: &'a mut Prober, backends: &'a mut Backends, path: &'a str, local: bool) -> Live<'a> {
+    pub(crate) fn new(prober: &'a mut Prober, backends: &'a mut Backends, path: &'a str, local: bool) -> Live<'a> {
         Live {
             prober,
             backends,
@@ -48,7 +48,7 @@ impl<'a> Live<'a> {
     }
 
     /// One request, with all that can be known of its response.
-    pub fn probe(&mut self, request: &Request) -> Option<Seen> {
+    pub(crate) fn probe(&mut self, request: &Request) -> Option<Seen> {
         let held = self.begin(request)?;
         Some(held.finish(self.prober, self.backends))
     }
@@ -95,7 +95,7 @@ impl<'a> Live<'a> {
     }
 
     /// Why requests could not be sent any more, if so.
-    pub fn into_failure(self) -> Option<DriveError> {
+    pub(crate) fn into_failure(self) -> Option<DriveError> {
         self.failure
     }
 
@@ -109,7 +109,7 @@ impl<'a> Live<'a> {
 }
 
 /// Another path and another query, of the same place; `{}` stands for the number.
-pub fn template(path: &str) -> String {
+pub(crate) fn template(path: &str) -> String {
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
     let query = if query.is_empty() { String::new() } else { format!("{query}&") };
     format!("{}/{{}}?{query}check={{}}", path.trim_end_matches('/'))
@@ -202,6 +202,6 @@ impl Subject for Live<'_> {
 }
 
 /// Whether an address of 127.0.0.0/8 can be the source of a connection to there.
-pub fn is_local(address: IpAddr) -> bool {
+pub(crate) fn is_local(address: IpAddr) -> bool {
     matches!(address, IpAddr::V4(address) if address.is_loopback())
 }

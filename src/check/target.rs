@@ -14,7 +14,7 @@ use crate::check::plan::{ClientCertificate, Plan, Route, RouteTo, Trust};
 
 /// Reads a URL and resolves its host, by the routes of the plan first. Of several addresses the first that takes a connection is
 /// used, IPv4 before IPv6.
-pub fn resolve(url: &str, plan: &Plan) -> Result<Target> {
+pub(crate) fn resolve(url: &str, plan: &Plan) -> Result<Target> {
     let hint = "write it as http://localhost:8080/uuid";
     let with_scheme = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
     let uri: Uri = with_scheme.parse().map_err(|why| anyhow!("{url}: no URL ({why})\n  hint: {hint}"))?;

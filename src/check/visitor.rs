@@ -12,7 +12,7 @@ use verdict::finding::ClientWitness;
 use verdict::observation::ClientOutcome;
 
 /// One visitor, or a new one for each request.
-pub struct Visitor {
+pub(crate) struct Visitor {
     prober: Prober,
     backends: Backends,
     /// Of the one who keeps them.
@@ -22,13 +22,13 @@ pub struct Visitor {
 
 /// What became of a request.
 #[derive(Clone, PartialEq, Debug)]
-pub struct Visited {
+pub(crate) struct Visited {
     /// Who answered, if a backend did.
-    pub backend: Option<String>,
+    pub(crate) backend: Option<String>,
     /// Of the answer; 0 without one.
-    pub status: u16,
+    pub(crate) status: u16,
     /// What came.
-    pub client: ClientWitness,
+    pub(crate) client: ClientWitness,
     /// Cookies that a browser does not keep or never sends back, each with the reason.
     pub(crate) refused_cookies: Vec<String>,
     /// Where a redirect leads.
@@ -37,7 +37,7 @@ pub struct Visited {
 
 impl Visitor {
     /// To that URL. Each request has `timeout`.
-    pub fn new(url: &str, trust: &Trust, timeout: Duration, keeps_cookies: bool) -> Result<Visitor> {
+    pub(crate) fn new(url: &str, trust: &Trust, timeout: Duration, keeps_cookies: bool) -> Result<Visitor> {
         let target =
             target::resolve(url, &Plan { trust: trust.clone(), timeout, ..Plan::new(url.to_owned(), Backing::Any) })?;
         let origin = Origin::new(&target.host, &target.path, target.tls.is_some());
@@ -50,7 +50,7 @@ impl Visitor {
     }
 
     /// Sends a request on a connection of its own, and waits for its answer.
-    pub fn visit(&mut self) -> Result<Visited> {
+    pub(crate) fn visit(&mut self) -> Result<Visited> {
         let value = self.jar.as_ref().and_then(|jar| jar.header(&self.origin, SystemTime::now())).unwrap_or_default();
         let header = [("Cookie", value.as_str())];
         let headers = if value.is_empty() { &header[..0] } else { &header[..] };

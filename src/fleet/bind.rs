@@ -18,7 +18,7 @@ use crate::wire::Generator;
 const BACKLOG: i32 = 4096;
 
 /// The addresses that a host stands for on this machine.
-pub fn resolve(host: &Host) -> io::Result<Vec<IpAddr>> {
+pub(crate) fn resolve(host: &Host) -> io::Result<Vec<IpAddr>> {
     if let Some(addresses) = host.fixed_addresses() {
         return Ok(addresses);
     }
@@ -29,7 +29,7 @@ pub fn resolve(host: &Host) -> io::Result<Vec<IpAddr>> {
 }
 
 /// Listening sockets of one backend. Of `localhost` one of the two addresses may be missing: not every machine has both.
-pub fn listen(addresses: &[IpAddr], generator: Generator) -> Result<Vec<Socket>, (SocketAddr, io::Error)> {
+pub(crate) fn listen(addresses: &[IpAddr], generator: Generator) -> Result<Vec<Socket>, (SocketAddr, io::Error)> {
     let mut sockets = Vec::new();
     let mut missing = None;
     for &ip in addresses {
@@ -47,7 +47,7 @@ pub fn listen(addresses: &[IpAddr], generator: Generator) -> Result<Vec<Socket>,
 }
 
 /// The file of a listening unix socket. It goes when this does, unless somebody else has put another there.
-pub struct SocketFile {
+pub(crate) struct SocketFile {
     path: PathBuf,
     identity: Identity,
 }
@@ -69,7 +69,7 @@ fn identity(file: &Metadata) -> Identity {
 
 /// Why a backend cannot listen on a unix socket.
 #[derive(Debug)]
-pub enum NoSocket {
+pub(crate) enum NoSocket {
     /// Something else has this name.
     OtherFile,
     /// The operating system says so.
@@ -98,7 +98,7 @@ impl fmt::Display for NoSocket {
 
 /// A listening unix socket, open to every user who may enter its folder, as a port is to all. What a process that has ended left
 /// there is replaced.
-pub fn listen_unix(path: &Path) -> Result<(Socket, SocketFile), NoSocket> {
+pub(crate) fn listen_unix(path: &Path) -> Result<(Socket, SocketFile), NoSocket> {
     let address = SockAddr::unix(path)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM.cloexec(), None)?;
     if let Err(error) = socket.bind(&address) {
@@ -149,7 +149,7 @@ fn socket(address: SocketAddr) -> io::Result<Socket> {
 }
 
 /// Says which backend cannot have which address.
-pub fn explain(error: &mut StartError, generator: Generator, address: SocketAddr, why: &io::Error) {
+pub(crate) fn explain(error: &mut StartError, generator: Generator, address: SocketAddr, why: &io::Error) {
     let (why, hint) = match why.kind() {
         io::ErrorKind::AddrInUse => (
             "address already in use".to_owned(),
@@ -169,7 +169,7 @@ pub fn explain(error: &mut StartError, generator: Generator, address: SocketAddr
 }
 
 /// Says which backend cannot have which socket.
-pub fn explain_unix(error: &mut StartError, generator: Generator, path: &Path, why: &NoSocket) {
+pub(crate) fn explain_unix(error: &mut StartError, generator: Generator, path: &Path, why: &NoSocket) {
     let shown = path.display();
     let hint = match why {
         NoSocket::OtherFile => "move it away, or choose another folder with --sockets".to_owned(),
@@ -189,7 +189,7 @@ pub fn explain_unix(error: &mut StartError, generator: Generator, path: &Path, w
 }
 
 /// Says that the folder of the sockets is missing, if it is: once, and not for each of them.
-pub fn find_folder(error: &mut StartError, sockets: &Sockets) -> bool {
+pub(crate) fn find_folder(error: &mut StartError, sockets: &Sockets) -> bool {
     let folder = sockets.folder();
     let why = match fs::metadata(folder) {
         Ok(there) if there.is_dir() => return true,

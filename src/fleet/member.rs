@@ -19,37 +19,37 @@ const SETTLED: Duration = Duration::from_secs(10);
 const GRACE_SLACK: Duration = Duration::from_millis(500);
 
 /// What the supervisor knows of a backend, whether its process lives or not.
-pub struct Member {
-    pub generator: Generator,
-    pub state: MemberState,
+pub(crate) struct Member {
+    pub(crate) generator: Generator,
+    pub(crate) state: MemberState,
     /// What it does when it is not paused.
-    pub before_pause: MemberState,
-    pub since: Moment,
-    pub process: Option<Process>,
+    pub(crate) before_pause: MemberState,
+    pub(crate) since: Moment,
+    pub(crate) process: Option<Process>,
     /// Of its unix socket. It stays when its process is killed, and connections are then refused.
-    pub socket: Option<SocketFile>,
+    pub(crate) socket: Option<SocketFile>,
     /// The processes that it has had, so that a notice of an earlier one is known as such.
-    pub incarnation: u32,
-    pub journal: Option<Reader>,
-    pub ready: bool,
+    pub(crate) incarnation: u32,
+    pub(crate) journal: Option<Reader>,
+    pub(crate) ready: bool,
     /// As its process was told, or is being told.
-    pub faults: Vec<Fault>,
+    pub(crate) faults: Vec<Fault>,
     /// Orders about faults that it has not obeyed yet.
-    pub faults_ordered: u32,
+    pub(crate) faults_ordered: u32,
     /// Whether it was asked to end, by draining.
-    pub asked: bool,
-    pub attempts: u64,
-    pub lost: u64,
-    pub last_end: Option<Cause>,
+    pub(crate) asked: bool,
+    pub(crate) attempts: u64,
+    pub(crate) lost: u64,
+    pub(crate) last_end: Option<Cause>,
     backoff: Duration,
-    pub due: Option<(Instant, Due)>,
+    pub(crate) due: Option<(Instant, Due)>,
     /// What its process said of a start that failed.
-    pub failure: Option<String>,
+    pub(crate) failure: Option<String>,
 }
 
 /// What is to be done to a member at a certain time.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Due {
+pub(crate) enum Due {
     Restart,
     /// It was asked to end and its time is over.
     Kill,
@@ -57,7 +57,7 @@ pub enum Due {
 
 impl Member {
     /// Not started yet.
-    pub fn new(generator: Generator, now: Moment) -> Member {
+    pub(crate) fn new(generator: Generator, now: Moment) -> Member {
         Member {
             generator,
             state: MemberState::Gone,
@@ -81,7 +81,7 @@ impl Member {
     }
 
     /// Asks its process to end, and sees to it that it does.
-    pub fn drain(&mut self, grace: Duration) {
+    pub(crate) fn drain(&mut self, grace: Duration) {
         self.asked = true;
         self.due = None;
         self.socket = None;
@@ -95,7 +95,7 @@ impl Member {
     }
 
     /// Its process is or does something else from now on.
-    pub fn becomes(&mut self, state: MemberState) {
+    pub(crate) fn becomes(&mut self, state: MemberState) {
         self.before_pause = state;
         // What it said before it was stopped by SIGSTOP arrives after; it is paused all the same.
         if self.state != MemberState::Paused || state == MemberState::Gone {
@@ -104,22 +104,22 @@ impl Member {
     }
 
     /// It was stopped by SIGSTOP.
-    pub fn pauses(&mut self) {
+    pub(crate) fn pauses(&mut self) {
         (self.state, self.since) = (MemberState::Paused, clock::now());
     }
 
     /// It goes on after a pause.
-    pub fn resumes(&mut self) {
+    pub(crate) fn resumes(&mut self) {
         (self.state, self.since) = (self.before_pause, clock::now());
     }
 
     /// Attempts that have been received and have not ended.
-    pub fn in_flight(&self) -> usize {
+    pub(crate) fn in_flight(&self) -> usize {
         self.journal.as_ref().map_or(0, |journal| journal.in_flight().len())
     }
 
     /// A process of its own begins.
-    pub fn starts(&mut self, process: Process, journal: Reader) {
+    pub(crate) fn starts(&mut self, process: Process, journal: Reader) {
         self.incarnation += 1;
         self.becomes(MemberState::Starting);
         (self.process, self.journal) = (Some(process), Some(journal));
@@ -128,7 +128,7 @@ impl Member {
 
     /// Its process has ended; its journal has been read, but for the attempts that were never answered, which are returned,
     /// and how many more of those there were than it had room for.
-    pub fn ends(&mut self, cause: Cause) -> (Departure, Vec<Record>, u64) {
+    pub(crate) fn ends(&mut self, cause: Cause) -> (Departure, Vec<Record>, u64) {
         let journal = self.journal.take();
         let unanswered = journal.as_ref().map(Reader::in_flight).unwrap_or_default();
         let unclaimed = journal.map_or(0, |journal| journal.unclaimed());
@@ -146,7 +146,7 @@ impl Member {
     }
 
     /// Tells its process how to misbehave from now on.
-    pub fn misbehaves(&mut self, faults: Vec<Fault>) {
+    pub(crate) fn misbehaves(&mut self, faults: Vec<Fault>) {
         if let Some(process) = &self.process {
             process.order(Order::Faults(faults.clone()));
             self.faults = faults;
@@ -155,7 +155,7 @@ impl Member {
     }
 
     /// Plans its next start, later each time, and says in how long that is.
-    pub fn restarts_later(&mut self) -> Duration {
+    pub(crate) fn restarts_later(&mut self) -> Duration {
         let delay = self.backoff;
         self.backoff = (delay * 2).min(LAST_BACKOFF);
         self.due = Some((Instant::now() + delay, Due::Restart));
@@ -163,18 +163,18 @@ impl Member {
     }
 
     /// Somebody starts it: whatever failed before counts no more.
-    pub fn forgets_failures(&mut self) {
+    pub(crate) fn forgets_failures(&mut self) {
         self.backoff = FIRST_BACKOFF;
     }
 
     /// Why it is gone although it was to start.
-    pub fn why_it_failed(&self) -> String {
+    pub(crate) fn why_it_failed(&self) -> String {
         let failure = self.failure.clone().or_else(|| self.last_end.map(|cause| cause.to_string()));
         failure.unwrap_or_else(|| "it ended at once".to_owned())
     }
 
     /// What it does, readiness included.
-    pub fn current(&self) -> MemberState {
+    pub(crate) fn current(&self) -> MemberState {
         match self.state {
             MemberState::Ready if !self.ready => MemberState::Unready,
             state => state,

@@ -16,5 +16,5 @@ mod supervisor;
 mod waiting;
 
 pub(crate) use fold::log::Mode as LogMode;
-pub use plan::{ControlAddress, Plan};
+pub(crate) use plan::{ControlAddress, Plan};
 pub(crate) use supervisor::run;

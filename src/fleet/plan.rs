@@ -8,36 +8,36 @@ use crate::topology::{Host, Ports, Sockets};
 use crate::wire::Limits;
 
 /// What a fleet is to be.
-pub struct Plan {
+pub(crate) struct Plan {
     /// Where the backends listen.
-    pub host: Host,
+    pub(crate) host: Host,
     /// On which ports, as they were asked for.
-    pub ports: Ports,
+    pub(crate) ports: Ports,
     /// Who asked for these ports, for messages: `--ports`, or a file and a line.
-    pub ports_origin: String,
+    pub(crate) ports_origin: String,
     /// They also listen on unix sockets there.
-    pub sockets: Option<Sockets>,
+    pub(crate) sockets: Option<Sockets>,
     /// Whether connections to backends may begin with a header of the PROXY protocol.
-    pub proxy_protocol: bool,
+    pub(crate) proxy_protocol: bool,
     /// Bounds of each backend.
-    pub limits: Limits,
+    pub(crate) limits: Limits,
     /// How long requests in flight have to end when the fleet or a backend is stopped gracefully.
-    pub grace: Duration,
+    pub(crate) grace: Duration,
     /// Whether a backend that ended unasked is started again.
-    pub restart: bool,
+    pub(crate) restart: bool,
     /// How attempts are shown.
-    pub log: LogMode,
+    pub(crate) log: LogMode,
     /// Where the API listens.
-    pub control: ControlAddress,
+    pub(crate) control: ControlAddress,
     /// How many ended attempts each backend's journal holds; none to share out a sensible amount of memory.
-    pub journal: Option<u32>,
+    pub(crate) journal: Option<u32>,
     /// Shown once all backends accept.
-    pub advice: Box<dyn Fn(&crate::topology::Topology) -> String>,
+    pub(crate) advice: Box<dyn Fn(&crate::topology::Topology) -> String>,
 }
 
 /// Where the API listens.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum ControlAddress {
+pub(crate) enum ControlAddress {
     /// There if it is free, on any free port else.
     Preferred(SocketAddr),
     /// There or not at all.

@@ -16,7 +16,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Where a line goes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Stream {
+pub(crate) enum Stream {
     /// Results: what became of the backends. Never dropped.
     Output,
     /// The log. Dropped, and counted, when nobody reads it.
@@ -24,7 +24,7 @@ pub enum Stream {
 }
 
 /// The writing thread.
-pub struct Printer {
+pub(crate) struct Printer {
     lines: Option<Sender<(Stream, String)>>,
     waiting: Arc<AtomicUsize>,
     /// Ends when the thread has.
@@ -34,7 +34,7 @@ pub struct Printer {
 
 impl Printer {
     /// Starts the thread.
-    pub fn start() -> Printer {
+    pub(crate) fn start() -> Printer {
         let (lines, incoming) = channel::<(Stream, String)>();
         let waiting = Arc::new(AtomicUsize::new(0));
         let written = Arc::clone(&waiting);
@@ -54,7 +54,7 @@ impl Printer {
     }
 
     /// Hands over whole lines.
-    pub fn print(&mut self, stream: Stream, text: String) {
+    pub(crate) fn print(&mut self, stream: Stream, text: String) {
         if text.is_empty() {
             return;
         }
@@ -69,7 +69,7 @@ impl Printer {
     }
 
     /// How many lines of the log were dropped since this was asked last.
-    pub fn take_dropped(&mut self) -> u64 {
+    pub(crate) fn take_dropped(&mut self) -> u64 {
         match self.waiting.load(Ordering::Relaxed) > MAX_WAITING_BYTES {
             true => 0,
             false => std::mem::take(&mut self.dropped),

@@ -19,9 +19,9 @@ use tokio::task::spawn_local;
 use crate::wire::{Assignment, Cause, Generator, Order, Report};
 
 /// A running process, from here. Dropping it kills the process.
-pub struct Process {
+pub(crate) struct Process {
     /// Its id.
-    pub pid: u32,
+    pub(crate) pid: u32,
     directives: UnboundedSender<Directive>,
 }
 
@@ -33,7 +33,7 @@ enum Directive {
 
 /// What a process has to say, the last of it that it is gone.
 #[derive(Debug)]
-pub enum Notice {
+pub(crate) enum Notice {
     /// In its own words.
     Report(Report),
     /// It has ended.
@@ -42,7 +42,7 @@ pub enum Notice {
 
 impl Process {
     /// Starts a backend. Its listening sockets go to it and are closed here: once it is gone, its port refuses connections.
-    pub fn start(
+    pub(crate) fn start(
         assignment: &Assignment,
         journal: &OwnedFd,
         listeners: Vec<Socket>,
@@ -69,7 +69,7 @@ impl Process {
     }
 
     /// Whether it was stopped by SIGSTOP; `None` if it is gone.
-    pub fn is_stopped(&self) -> Option<bool> {
+    pub(crate) fn is_stopped(&self) -> Option<bool> {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).ok()?;
         // The name before the state may hold anything, also a parenthesis.
         let (_, after_name) = stat.rsplit_once(')')?;
@@ -77,13 +77,13 @@ impl Process {
     }
 
     /// Tells the backend something.
-    pub fn order(&self, order: Order) {
+    pub(crate) fn order(&self, order: Order) {
         // A process that is just ending needs no orders.
         let _ = self.directives.send(Directive::Order(order));
     }
 
     /// Sends a signal.
-    pub fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         let _ = self.directives.send(Directive::Signal(signal));
     }
 }
@@ -162,6 +162,6 @@ fn cause(status: ExitStatus) -> Cause {
 }
 
 /// The name of a backend's journal, for those who look at its open files.
-pub fn journal_name(generator: Generator) -> String {
+pub(crate) fn journal_name(generator: Generator) -> String {
     format!("uuid-generator journal {generator}")
 }

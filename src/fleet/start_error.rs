@@ -4,11 +4,11 @@ use std::fmt;
 
 /// Everything that keeps a fleet from starting. Nothing was started, or it has been ended again.
 #[derive(Debug, PartialEq, Eq)]
-pub struct StartError {
+pub(crate) struct StartError {
     /// What fails, each on what and why.
-    pub problems: Vec<String>,
+    pub(crate) problems: Vec<String>,
     /// What to try.
-    pub hints: Vec<String>,
+    pub(crate) hints: Vec<String>,
 }
 
 impl fmt::Display for StartError {

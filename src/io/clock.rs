@@ -5,12 +5,12 @@ use rustix::time::{ClockId, Timespec, clock_gettime};
 use crate::wire::{Calendar, Moment};
 
 /// The monotonic clock.
-pub fn now() -> Moment {
+pub(crate) fn now() -> Moment {
     Moment(nanoseconds(clock_gettime(ClockId::Monotonic)))
 }
 
 /// Both clocks at once, so that moments of this machine can be found on the calendar.
-pub fn calendar() -> Calendar {
+pub(crate) fn calendar() -> Calendar {
     Calendar { moment: now(), unix: nanoseconds(clock_gettime(ClockId::Realtime)) }
 }
 

@@ -2,7 +2,7 @@
 
 /// What a look at a connection brought.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Received {
+pub(crate) enum Received {
     /// So many.
     Bytes(usize),
     /// Nothing yet.
@@ -13,7 +13,7 @@ pub enum Received {
 
 /// How a connection ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Ending {
+pub(crate) enum Ending {
     /// In order.
     Closed,
     /// Closed, and TLS did not announce it: whoever cuts connections off can do that.

@@ -11,7 +11,7 @@ use crate::io::tls::{Session, Tls, TlsFailure};
 
 /// A connection that is open, or being opened.
 #[derive(Debug)]
-pub struct Stream {
+pub(crate) struct Stream {
     socket: OwnedFd,
     tls: Option<Box<Session>>,
     /// Goes before everything else, TLS too, where nothing of it has been sent.
@@ -29,7 +29,7 @@ pub(crate) enum Idle {
 
 impl Stream {
     /// Over a socket that connects or is connected. The preamble is sent before anything else.
-    pub fn over(socket: OwnedFd, tls: Option<&Tls>, preamble: Vec<u8>) -> Stream {
+    pub(crate) fn over(socket: OwnedFd, tls: Option<&Tls>, preamble: Vec<u8>) -> Stream {
         Stream { socket, tls: tls.map(|tls| Box::new(Session::new(tls))), preamble }
     }
 
@@ -43,7 +43,7 @@ impl Stream {
 
     /// How many bytes it took; with TLS only when the handshake is over, with which it goes on. [`Errno::PROTO`] where that has
     /// failed.
-    pub fn send(&mut self, bytes: &[u8], flags: SendFlags) -> Result<usize, Errno> {
+    pub(crate) fn send(&mut self, bytes: &[u8], flags: SendFlags) -> Result<usize, Errno> {
         self.send_preamble()?;
         match &mut self.tls {
             None => send(&self.socket, bytes, flags),
@@ -52,7 +52,7 @@ impl Stream {
     }
 
     /// Whether the socket has all that was taken; [`Errno::AGAIN`] if not yet.
-    pub fn flush(&mut self) -> Result<(), Errno> {
+    pub(crate) fn flush(&mut self) -> Result<(), Errno> {
         match &mut self.tls {
             None => Ok(()),
             Some(tls) => tls.flush(&self.socket),
@@ -60,7 +60,7 @@ impl Stream {
     }
 
     /// What has come.
-    pub fn receive(&mut self, room: &mut [u8]) -> Received {
+    pub(crate) fn receive(&mut self, room: &mut [u8]) -> Received {
         match &mut self.tls {
             None => match recv(&self.socket, room, RecvFlags::DONTWAIT) {
                 Ok((0, _)) => Received::End(Ending::Closed),
@@ -93,32 +93,32 @@ impl Stream {
     }
 
     /// Whether what has come may already be out of the socket: then the poll does not tell of it.
-    pub fn hides_bytes(&self) -> bool {
+    pub(crate) fn hides_bytes(&self) -> bool {
         self.tls.is_some()
     }
 
     /// Whether a send that could not go on waits for the socket to take something, not for the other end to say something.
-    pub fn wants_to_send(&self) -> bool {
+    pub(crate) fn wants_to_send(&self) -> bool {
         !self.preamble.is_empty() || self.tls.as_ref().is_none_or(|tls| tls.wants_to_send())
     }
 
     /// Whether all that was taken is with the socket.
-    pub fn is_flushed(&self) -> bool {
+    pub(crate) fn is_flushed(&self) -> bool {
         self.tls.as_ref().is_none_or(|tls| !tls.wants_to_send())
     }
 
     /// Whether the connection stands and its TLS does not yet.
-    pub fn is_shaking_hands(&self) -> bool {
+    pub(crate) fn is_shaking_hands(&self) -> bool {
         self.tls.as_ref().is_some_and(|tls| tls.is_shaking_hands())
     }
 
     /// Whether there is TLS and it stands.
-    pub fn is_secured(&self) -> bool {
+    pub(crate) fn is_secured(&self) -> bool {
         self.tls.as_ref().is_some_and(|tls| tls.is_established())
     }
 
     /// Why its TLS failed, if it has.
-    pub fn tls_failure(&self) -> Option<&TlsFailure> {
+    pub(crate) fn tls_failure(&self) -> Option<&TlsFailure> {
         self.tls.as_ref().and_then(|tls| tls.failure())
     }
 }

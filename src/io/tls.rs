@@ -27,7 +27,7 @@ use crate::io::socket;
 
 /// How TLS is spoken to a target. Its copies resume each other's sessions, as a browser's connections do.
 #[derive(Clone, Debug)]
-pub struct Tls {
+pub(crate) struct Tls {
     config: Arc<ClientConfig>,
     name: ServerName<'static>,
     /// Whether a certificate was asked for and none is there.
@@ -53,7 +53,7 @@ impl ResolvesClientCert for NoCertificate {
 
 impl Tls {
     /// Trusts whom these authorities vouch for, and these servers themselves.
-    pub fn trusting(
+    pub(crate) fn trusting(
         name: ServerName<'static>,
         authorities: RootCertStore,
         servers: Vec<CertificateDer<'static>>,
@@ -64,7 +64,7 @@ impl Tls {
     }
 
     /// Trusts whoever answers.
-    pub fn trusting_anyone(name: ServerName<'static>) -> Tls {
+    pub(crate) fn trusting_anyone(name: ServerName<'static>) -> Tls {
         let provider = Arc::new(ring::default_provider());
         let schemes = provider.signature_verification_algorithms.supported_schemes();
         Tls::new(name, provider, Arc::new(Anyone(schemes)))
@@ -108,7 +108,7 @@ impl Tls {
 }
 
 /// Whether that port speaks TLS, whoever it says it is. Waits for as long.
-pub fn is_spoken(address: SocketAddr, patience: Duration) -> bool {
+pub(crate) fn is_spoken(address: SocketAddr, patience: Duration) -> bool {
     let tls = Tls::trusting_anyone(address.ip().into());
     let spoken = || -> io::Result<()> {
         let mut stream = TcpStream::connect_timeout(&address, patience)?;
@@ -132,7 +132,7 @@ pub fn is_spoken(address: SocketAddr, patience: Duration) -> bool {
 
 /// Why there is no TLS session, or why one broke.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum TlsFailure {
+pub(crate) enum TlsFailure {
     /// Nobody vouches for the certificate who is trusted.
     UnknownIssuer,
     /// Its time is over, or has not come.
@@ -187,12 +187,12 @@ impl TlsFailure {
     }
 
     /// Whether a later attempt will fail like this one: it is not for a moment that something does not run.
-    pub fn is_lasting(&self) -> bool {
+    pub(crate) fn is_lasting(&self) -> bool {
         !matches!(self, TlsFailure::Closed | TlsFailure::Reset)
     }
 
     /// What to try.
-    pub fn hint(&self) -> &'static str {
+    pub(crate) fn hint(&self) -> &'static str {
         match self {
             TlsFailure::UnknownIssuer => {
                 "--ca FILE trusts the certificate (or its authority's) in a PEM file, --insecure trusts any"
@@ -247,7 +247,7 @@ fn bare(name: &str) -> String {
 
 /// The TLS of one connection.
 #[derive(Debug)]
-pub struct Session {
+pub(crate) struct Session {
     connection: ClientConnection,
     /// Records for the socket, and how many of their bytes it has.
     outgoing: Vec<u8>,
@@ -269,7 +269,7 @@ enum Pulled {
 
 impl Session {
     /// Nothing sent yet.
-    pub fn new(tls: &Tls) -> Session {
+    pub(crate) fn new(tls: &Tls) -> Session {
         let connection = ClientConnection::new(tls.config.clone(), tls.name.clone())
             .expect("the same configuration has made a connection before");
         Session { connection, outgoing: Vec::new(), sent: 0, begun: false, failure: None }
@@ -277,7 +277,7 @@ impl Session {
 
     /// Takes bytes for the other end, once the handshake is over: it goes on with that as far as it can. [`Errno::PROTO`] where
     /// it has failed, and then there is a failure.
-    pub fn send(&mut self, socket: &OwnedFd, bytes: &[u8]) -> Result<usize, Errno> {
+    pub(crate) fn send(&mut self, socket: &OwnedFd, bytes: &[u8]) -> Result<usize, Errno> {
         self.shake_hands(socket)?;
         if self.sent < self.outgoing.len() {
             self.flush(socket)?;
@@ -317,7 +317,7 @@ impl Session {
     }
 
     /// Gives the socket what it takes; [`Errno::AGAIN`] if that is not all.
-    pub fn flush(&mut self, socket: &OwnedFd) -> Result<(), Errno> {
+    pub(crate) fn flush(&mut self, socket: &OwnedFd) -> Result<(), Errno> {
         loop {
             if self.sent == self.outgoing.len() {
                 self.outgoing.clear();
@@ -335,7 +335,7 @@ impl Session {
     }
 
     /// What has come, as far as there is room.
-    pub fn receive(&mut self, socket: &OwnedFd, room: &mut [u8]) -> Received {
+    pub(crate) fn receive(&mut self, socket: &OwnedFd, room: &mut [u8]) -> Received {
         loop {
             match self.connection.reader().read(room) {
                 Ok(0) => return Received::End(Ending::Closed),
@@ -381,27 +381,27 @@ impl Session {
     }
 
     /// Whether the other end, or the socket, must take something before it goes on.
-    pub fn wants_to_send(&self) -> bool {
+    pub(crate) fn wants_to_send(&self) -> bool {
         self.sent < self.outgoing.len()
     }
 
     /// Whether there is a connection and no session yet.
-    pub fn is_shaking_hands(&self) -> bool {
+    pub(crate) fn is_shaking_hands(&self) -> bool {
         self.begun && self.connection.is_handshaking()
     }
 
     /// Whether bytes can be sent that are not TLS's own.
-    pub fn is_established(&self) -> bool {
+    pub(crate) fn is_established(&self) -> bool {
         !self.connection.is_handshaking()
     }
 
     /// Why it failed, if it has.
-    pub fn failure(&self) -> Option<&TlsFailure> {
+    pub(crate) fn failure(&self) -> Option<&TlsFailure> {
         self.failure.as_ref()
     }
 
     /// Announces the end.
-    pub fn close(&mut self, socket: &OwnedFd) {
+    pub(crate) fn close(&mut self, socket: &OwnedFd) {
         if self.is_established() && self.failure.is_none() {
             self.connection.send_close_notify();
             // Whether it is heard is not waited for.

@@ -3,7 +3,7 @@
 pub(crate) use crate::escape::harmless;
 
 /// For text and for values of attributes in HTML.
-pub fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     let escape = |character: char| match character {
         '&' => "&amp;".to_owned(),
         '<' => "&lt;".to_owned(),

@@ -10,7 +10,7 @@ use verdict::report::*;
 use crate::report::phrases::spell;
 
 /// All of them.
-pub fn all() -> Vec<Report> {
+pub(crate) fn all() -> Vec<Report> {
     let mut both = vec![passing(), failing()];
     both.iter_mut().for_each(spell);
     let several = Report { checks: both, verdict: Verdict::Fail, ..of(passing()) };
@@ -18,7 +18,7 @@ pub fn all() -> Vec<Report> {
 }
 
 /// One check as a report.
-pub fn of(mut check: Check) -> Report {
+pub(crate) fn of(mut check: Check) -> Report {
     spell(&mut check);
     report_of(check)
 }
@@ -95,7 +95,7 @@ fn posted_twice() -> Witness {
 }
 
 /// Round robin over three backends.
-pub fn passing() -> Check {
+pub(crate) fn passing() -> Check {
     let share = |backend: &str, count| Share {
         backend: backend.to_owned(),
         count,
@@ -189,7 +189,7 @@ pub fn passing() -> Check {
 }
 
 /// A POST that was sent twice, and an answer that was lost.
-pub fn failing() -> Check {
+pub(crate) fn failing() -> Check {
     let mut check = Check { name: Some("posts".to_owned()), verdict: Verdict::Fail, ..passing() };
     check.account.outcomes[0].count = 3998;
     let examples = vec![posted_twice()];
@@ -209,7 +209,7 @@ pub fn failing() -> Check {
 }
 
 /// A backend that was killed and came back.
-pub fn broken() -> Check {
+pub(crate) fn broken() -> Check {
     let step = |at, what: &str| Step { at, what: what.to_owned(), done: true, result: None };
     let affected = Affected {
         backend: "9002".to_owned(),
@@ -242,7 +242,7 @@ pub fn broken() -> Check {
 }
 
 /// Everything that came from the network or the user means harm.
-pub fn hostile() -> Check {
+pub(crate) fn hostile() -> Check {
     let harm = "<script>alert(1)</script>|`a`\"'&\x1b[31m\n]]>\u{202e}";
     let mut check = Check { name: Some(harm.to_owned()), url: harm.to_owned(), fleet: None, ..failing() };
     if let Some(shares) = &mut check.shares {

@@ -18,7 +18,7 @@ const HEAD: &str = "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\
 const STYLE: &str = include_str!("report.css");
 
 /// All checks on one page.
-pub fn html(report: &Report) -> String {
+pub(crate) fn html(report: &Report) -> String {
     let mut out = String::from(HEAD);
     let title = match report.checks.as_slice() {
         [one] => one.name.clone().unwrap_or_else(|| one.url.clone()),

@@ -3,7 +3,7 @@
 use verdict::report::Report;
 
 /// With line breaks, so that it can be read too.
-pub fn json(report: &Report) -> String {
+pub(crate) fn json(report: &Report) -> String {
     let text = serde_json::to_string_pretty(report).expect("a report holds nothing that JSON cannot say");
     text + "\n"
 }

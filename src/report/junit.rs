@@ -6,7 +6,7 @@ use verdict::finding::{Finding, Level};
 use verdict::report::{Check, Report};
 
 /// JUnit's XML, as CI systems read it.
-pub fn junit(report: &Report) -> String {
+pub(crate) fn junit(report: &Report) -> String {
     let count = |level| report.checks.iter().map(|check| of(check, level)).sum::<usize>();
     let cases: usize = report.checks.iter().map(|check| check.findings.len()).sum();
     let mut out = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");

@@ -10,7 +10,7 @@ use verdict::numbers::{grouped, percent, time};
 use verdict::report::{Check, Percentiles, Report, Verdict};
 
 /// A heading a check, the verdict first.
-pub fn markdown(report: &Report) -> String {
+pub(crate) fn markdown(report: &Report) -> String {
     let mut out = String::new();
     for check in &report.checks {
         one(&mut out, check);

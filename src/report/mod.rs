@@ -8,20 +8,19 @@ mod html;
 mod json;
 mod junit;
 mod markdown;
-pub mod phrases;
+pub(crate) mod phrases;
 mod plot;
 #[cfg(test)]
 mod tests;
 mod text;
 mod wrap;
 
-pub use junit::junit;
-pub use text::Style;
+pub(crate) use text::Style;
 use verdict::report::Report;
 
 /// In which format a report is written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Format {
+pub(crate) enum Format {
     /// One screen, for a terminal.
     Text,
     /// For programs.
@@ -51,7 +50,7 @@ impl Format {
 }
 
 /// Writes a report.
-pub fn render(report: &Report, format: Format, style: &Style) -> String {
+pub(crate) fn render(report: &Report, format: Format, style: &Style) -> String {
     match format {
         Format::Text => text::text(report, style),
         Format::Json => json::json(report),

@@ -16,7 +16,7 @@ fn class(place: usize) -> String {
 }
 
 /// A bar of a length of 0 to 1, with a mark.
-pub fn bar(place: usize, length: f64, mark: Option<f64>) -> String {
+pub(crate) fn bar(place: usize, length: f64, mark: Option<f64>) -> String {
     let mut svg = format!(
         "<svg viewBox=\"0 0 400 18\" preserveAspectRatio=\"none\" aria-hidden=\"true\"><rect class=\"{}\" width=\"{:.1}\" height=\"18\" rx=\"2\"/>",
         class(place),
@@ -30,7 +30,7 @@ pub fn bar(place: usize, length: f64, mark: Option<f64>) -> String {
 }
 
 /// Which colour is whose.
-pub fn legend(out: &mut String, names: &[&str]) {
+pub(crate) fn legend(out: &mut String, names: &[&str]) {
     out.push_str("<ul class=\"legend\">");
     for (place, name) in names.iter().enumerate() {
         let _ = write!(out, "<li><span class=\"{}\"></span>{}</li>", class(place), escaped(name));
@@ -39,7 +39,7 @@ pub fn legend(out: &mut String, names: &[&str]) {
 }
 
 /// A cell a request; each says its backend when pointed at, and the last digit of its name where there is room.
-pub fn strip(out: &mut String, strip: &[Option<u16>], names: &[&str]) {
+pub(crate) fn strip(out: &mut String, strip: &[Option<u16>], names: &[&str]) {
     const COLUMNS: usize = 60;
     const CELL: f64 = 15.0;
     let rows = strip.len().div_ceil(COLUMNS);
@@ -72,7 +72,7 @@ pub fn strip(out: &mut String, strip: &[Option<u16>], names: &[&str]) {
 }
 
 /// Answers a second, one backend upon the other, errors on top, the 99th percentile as a line below.
-pub fn over_time(out: &mut String, plots: &Plots, outage: Option<&Outage>, names: &[&str]) {
+pub(crate) fn over_time(out: &mut String, plots: &Plots, outage: Option<&Outage>, names: &[&str]) {
     const HEIGHT: f64 = 220.0;
     const LOWER: f64 = 90.0;
     let slices = &plots.slices;
@@ -188,7 +188,7 @@ fn percentile_line(out: &mut String, plots: &Plots, x: &impl Fn(f64) -> f64, top
 }
 
 /// How many requests took how long, on a logarithmic scale of time.
-pub fn histogram(out: &mut String, buckets: &[(f64, u64)]) {
+pub(crate) fn histogram(out: &mut String, buckets: &[(f64, u64)]) {
     const HEIGHT: f64 = 140.0;
     let (Some((first, _)), Some((last, _))) = (buckets.first(), buckets.last()) else { return };
     let most = buckets.iter().map(|(_, count)| *count).max().unwrap_or(1) as f64;

@@ -87,7 +87,7 @@ fn nothing_hostile_steers_a_terminal_a_page_or_a_parser() {
     assert!(!html.contains("<script") && !html.contains('\x1b') && html.contains("&lt;script&gt;"));
     let markdown = form(Format::Markdown, &report);
     assert!(!markdown.contains("<script") && markdown.contains("&lt;script&gt;") && markdown.contains("\\|\\`a\\`"));
-    let xml = junit(&report);
+    let xml = junit::junit(&report);
     assert!(!xml.contains("<script") && !xml.contains('\x1b') && !xml.contains("]]>\""), "{xml}");
 }
 
@@ -115,9 +115,9 @@ fn is_well_formed(xml: &str, empty: &[&str]) -> Result<(), String> {
 #[test]
 fn junit_is_well_formed_and_counts_failures_and_inconclusive_findings() {
     for report in example::all() {
-        assert_eq!(is_well_formed(&junit(&report), &[]), Ok(()));
+        assert_eq!(is_well_formed(&junit::junit(&report), &[]), Ok(()));
     }
-    let xml = junit(&example::of(example::failing()));
+    let xml = junit::junit(&example::of(example::failing()));
     assert!(xml.contains("tests=\"4\" failures=\"1\" errors=\"1\""), "{xml}");
     assert!(xml.contains("<failure type=\"repeated\" message=\"2 POSTs reached backends more than once\">"));
     assert!(xml.contains("<error type=\"inconclusive\""));

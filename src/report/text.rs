@@ -11,18 +11,18 @@ use verdict::report::{Check, NotCounted, Outage, Percentiles, Report, Shares, Ve
 
 /// How a terminal shows it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Style {
+pub(crate) struct Style {
     /// Whether colours and weights are shown.
-    pub colour: bool,
+    pub(crate) colour: bool,
     /// Columns.
-    pub width: usize,
+    pub(crate) width: usize,
     /// Whether the evidence of what is as it should be is shown too.
-    pub verbose: bool,
+    pub(crate) verbose: bool,
 }
 
 impl Style {
     /// Colours for a terminal, unless NO_COLOR is set (<https://no-color.org>).
-    pub fn of_terminal(terminal: bool) -> Style {
+    pub(crate) fn of_terminal(terminal: bool) -> Style {
         let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         Style { colour, width: 80, verbose: false }
     }

@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const REQUESTS: u32 = 30;
 
 /// Shows a fleet until `q`, CTRL+C or its end.
-pub async fn run(remote: Remote) -> Result<()> {
+pub(crate) async fn run(remote: Remote) -> Result<()> {
     if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
         return Err(Problem::new("top needs a terminal").hint("for programs there is fleet status --format json"))?;
     }

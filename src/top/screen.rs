@@ -17,7 +17,7 @@ const KEYS: &str = "↑↓ select · k kill  p pause  r resume  d drain  s start
     C clear all · n send 30  t check · q quit";
 
 /// Draws all of it.
-pub fn draw(frame: &mut Frame, model: &Model) {
+pub(crate) fn draw(frame: &mut Frame, model: &Model) {
     let members = u16::try_from(model.members.len()).unwrap_or(u16::MAX).saturating_add(1);
     let most = frame.area().height / 2;
     let rows = Layout::vertical([

@@ -7,7 +7,7 @@ use verdict::algorithm::Algorithm as Kind;
 
 /// How a balancer is told to pick a backend.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
-pub enum Algorithm {
+pub(crate) enum Algorithm {
     /// Each in turn, by weight.
     #[default]
     RoundRobin,
@@ -33,7 +33,7 @@ pub enum Algorithm {
 
 impl Algorithm {
     /// One of each.
-    pub fn examples() -> [Algorithm; 10] {
+    pub(crate) fn examples() -> [Algorithm; 10] {
         use Algorithm::*;
         let name = |text: &str| Name(text.to_owned());
         [
@@ -51,7 +51,7 @@ impl Algorithm {
     }
 
     /// What a check sees of it, where all weights are alike or not.
-    pub fn kind(&self, weighted: bool) -> Kind {
+    pub(crate) fn kind(&self, weighted: bool) -> Kind {
         match self {
             Algorithm::RoundRobin if weighted => Kind::WeightedRoundRobin,
             Algorithm::RoundRobin => Kind::RoundRobin,
@@ -68,7 +68,7 @@ impl Algorithm {
     }
 
     /// The word for it, without what it keys on.
-    pub fn word(&self) -> &'static str {
+    pub(crate) fn word(&self) -> &'static str {
         self.kind(false).name()
     }
 }
@@ -115,16 +115,16 @@ impl FromStr for Algorithm {
 
 /// Of a header or a cookie: a token of HTTP (RFC 9110, section 5.6.2) without what configuration languages give a meaning to.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct Name(String);
+pub(crate) struct Name(String);
 
 impl Name {
     /// As it was given.
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 
     /// It is made of what balancers allow in the names of their variables: letters, digits and `_`; also `-` for a header.
-    pub fn is_plain(&self, also: &[u8]) -> bool {
+    pub(crate) fn is_plain(&self, also: &[u8]) -> bool {
         self.0.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || also.contains(&byte))
     }
 }

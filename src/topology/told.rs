@@ -10,14 +10,14 @@ use crate::wire::Generator;
 
 /// How often a backend gets its turn, compared with others: 1 to 256, as much as every balancer takes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct Weight(u16);
+pub(crate) struct Weight(u16);
 
 impl Weight {
     /// Of a backend that is like all others.
-    pub const ONE: Weight = Weight(1);
+    pub(crate) const ONE: Weight = Weight(1);
 
     /// As a number.
-    pub fn get(self) -> u16 {
+    pub(crate) fn get(self) -> u16 {
         self.0
     }
 }
@@ -25,7 +25,7 @@ impl Weight {
 /// A number that is no weight.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("expected weights from 1 to 256, found {0}")]
-pub struct NoWeight(pub u32);
+pub(crate) struct NoWeight(pub(crate) u32);
 
 impl TryFrom<u32> for Weight {
     type Error = NoWeight;
@@ -46,7 +46,7 @@ impl fmt::Display for Weight {
 
 /// Of all backends, in their order: `5:1:1`.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Weights(pub Vec<Weight>);
+pub(crate) struct Weights(pub(crate) Vec<Weight>);
 
 impl FromStr for Weights {
     type Err = String;
@@ -63,21 +63,21 @@ impl FromStr for Weights {
 
 /// A path: what a request's path begins with, or what a health probe asks for. `/`, or without a slash at its end.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct HttpPath(String);
+pub(crate) struct HttpPath(String);
 
 impl HttpPath {
     /// That of the original program: `/uuid`.
-    pub fn of_the_original() -> HttpPath {
+    pub(crate) fn of_the_original() -> HttpPath {
         HttpPath("/uuid".to_owned())
     }
 
     /// `/`
-    pub fn is_root(&self) -> bool {
+    pub(crate) fn is_root(&self) -> bool {
         self.0 == "/"
     }
 
     /// As it is written.
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 }
@@ -109,16 +109,16 @@ impl FromStr for HttpPath {
 
 /// Where the backends' unix sockets are: `9001.sock` and so on.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Sockets(PathBuf);
+pub(crate) struct Sockets(PathBuf);
 
 impl Sockets {
     /// The folder.
-    pub fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         &self.0
     }
 
     /// That of a backend.
-    pub fn path(&self, generator: Generator) -> PathBuf {
+    pub(crate) fn path(&self, generator: Generator) -> PathBuf {
         self.0.join(format!("{generator}.sock"))
     }
 }
@@ -140,44 +140,44 @@ impl FromStr for Sockets {
 
 /// The balancer asks each backend whether it is well.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Health {
+pub(crate) struct Health {
     /// What is asked for; a status of 200 is well.
-    pub path: HttpPath,
+    pub(crate) path: HttpPath,
     /// From one probe to the next.
-    pub interval: Duration,
+    pub(crate) interval: Duration,
     /// How long an answer is waited for.
-    pub timeout: Duration,
+    pub(crate) timeout: Duration,
     /// A backend that was ill is well after so many good answers.
-    pub rise: NonZeroU32,
+    pub(crate) rise: NonZeroU32,
     /// A backend that was well is ill after so many bad ones.
-    pub fall: NonZeroU32,
+    pub(crate) fall: NonZeroU32,
 }
 
 /// The balancer avoids a backend that fails requests.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Failure {
+pub(crate) struct Failure {
     /// After so many.
-    pub max_fails: NonZeroU32,
+    pub(crate) max_fails: NonZeroU32,
     /// For so long.
-    pub fail_timeout: Duration,
+    pub(crate) fail_timeout: Duration,
 }
 
 /// The balancer tries another backend when one fails a request.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Retries {
+pub(crate) struct Retries {
     /// So often, after the first attempt.
-    pub attempts: u32,
+    pub(crate) attempts: u32,
     /// Also when a request such as POST was sent already, and may have been executed.
-    pub non_idempotent: bool,
+    pub(crate) non_idempotent: bool,
 }
 
 /// How long a backend is waited for. None: as the balancer has it.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Timeouts {
+pub(crate) struct Timeouts {
     /// For a connection.
-    pub connect: Option<Duration>,
+    pub(crate) connect: Option<Duration>,
     /// For an answer.
-    pub answer: Option<Duration>,
+    pub(crate) answer: Option<Duration>,
 }
 
 #[cfg(test)]

@@ -17,23 +17,23 @@ const HEAD_WORDS: usize = 8;
 
 /// What stands before the records.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct BatchHead {
+pub(crate) struct BatchHead {
     /// Ask from this number on for what comes after.
-    pub next: u64,
+    pub(crate) next: u64,
     /// Records that were asked for by number and are kept no more.
-    pub missed: u64,
+    pub(crate) missed: u64,
     /// Records that the fleet lost since it began.
-    pub lost: u64,
+    pub(crate) lost: u64,
     /// The fleet's time.
-    pub calendar: Calendar,
+    pub(crate) calendar: Calendar,
 }
 
 /// Bytes that are no batch of this version.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct NotABatch;
+pub(crate) struct NotABatch;
 
 /// Writes a batch.
-pub fn write_batch<'a>(
+pub(crate) fn write_batch<'a>(
     head: &BatchHead,
     ended: impl ExactSizeIterator<Item = &'a [u64; RECORD_WORDS]>,
     in_flight: &[Record],
@@ -50,7 +50,7 @@ pub fn write_batch<'a>(
 }
 
 /// Reads a batch: its head, and each record with whether it has ended.
-pub fn read_batch(bytes: &[u8]) -> Result<(BatchHead, impl Iterator<Item = (Record, bool)>), NotABatch> {
+pub(crate) fn read_batch(bytes: &[u8]) -> Result<(BatchHead, impl Iterator<Item = (Record, bool)>), NotABatch> {
     let (words, rest) = bytes.as_chunks::<8>();
     let (head, words) = words.split_at_checked(HEAD_WORDS).ok_or(NotABatch)?;
     let head: Vec<u64> = head.iter().map(|word| u64::from_le_bytes(*word)).collect();

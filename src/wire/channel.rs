@@ -8,41 +8,41 @@ use crate::wire::{Calendar, Fault, Generator, Seen};
 
 /// Bounds that keep a backend alive among careless and hostile clients.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Limits {
+pub(crate) struct Limits {
     /// Connections held at once by one backend; more wait in the kernel's queue.
-    pub connections: u32,
+    pub(crate) connections: u32,
     /// Bytes of a request's line and headers.
-    pub header_bytes: u32,
+    pub(crate) header_bytes: u32,
     /// Time from the first byte of a request's head to its last, and from the accept of a connection to its first request, a PROXY
     /// header included.
-    pub header_time: Duration,
+    pub(crate) header_time: Duration,
     /// Time that a connection may wait for its next request.
-    pub idle_time: Duration,
+    pub(crate) idle_time: Duration,
     /// Time without progress while a body is read or an answer is written.
-    pub stall_time: Duration,
+    pub(crate) stall_time: Duration,
 }
 
 /// The first message to a backend. With it come, as descriptors, its journal and then its listening sockets.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Assignment {
+pub(crate) struct Assignment {
     /// Its number.
-    pub generator: Generator,
+    pub(crate) generator: Generator,
     /// Its place in the fleet, from 0.
-    pub place: u16,
+    pub(crate) place: u16,
     /// The fleet's time.
-    pub calendar: Calendar,
+    pub(crate) calendar: Calendar,
     /// Its bounds.
-    pub limits: Limits,
+    pub(crate) limits: Limits,
     /// Whether connections may begin with a header of the PROXY protocol.
-    pub proxy_protocol: bool,
+    pub(crate) proxy_protocol: bool,
     /// After SIGTERM, how long requests in flight have to end.
-    pub grace: Duration,
+    pub(crate) grace: Duration,
 }
 
 /// What the supervisor tells a backend.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Order {
+pub(crate) enum Order {
     /// Accept nothing more, answer what is in flight for so long at most, then end.
     Drain(Duration),
     /// What readiness answers from now on.
@@ -56,7 +56,7 @@ pub enum Order {
 /// What a backend tells its supervisor.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Report {
+pub(crate) enum Report {
     /// It accepts connections.
     Accepting,
     /// It accepts no new connection for now, and says why.
@@ -76,7 +76,7 @@ pub enum Report {
 /// Why a backend accepts no new connection for now. They wait in the kernel's queue.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Starvation {
+pub(crate) enum Starvation {
     /// No file descriptor is left to the process or the machine.
     OutOfFiles,
     /// It holds as many connections as its limit says.

@@ -8,7 +8,7 @@ use crate::wire::{Fault, Generator, Moment, Record, Seen, Starvation};
 /// Something that happened in a fleet.
 #[derive(Clone, PartialEq, Debug)]
 #[allow(clippy::large_enum_variant, reason = "almost all events are attempts")]
-pub enum Event {
+pub(crate) enum Event {
     /// Something about a member.
     Member {
         /// When.
@@ -40,7 +40,7 @@ pub enum Event {
 
 /// What happened to a member.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Change {
+pub(crate) enum Change {
     /// A process with this id was started.
     Starting(u32),
     /// It accepts connections.
@@ -69,18 +69,18 @@ pub enum Change {
 
 /// How a member's process ended.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Departure {
+pub(crate) struct Departure {
     /// Why, as the kernel reports it.
-    pub cause: Cause,
+    pub(crate) cause: Cause,
     /// Whether it had been asked to drain.
-    pub asked: bool,
+    pub(crate) asked: bool,
     /// Attempts that it had received and never answered.
-    pub unanswered: usize,
+    pub(crate) unanswered: usize,
 }
 
 /// Why a process ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Cause {
+pub(crate) enum Cause {
     /// It ended by itself with this status.
     Exit(i32),
     /// A signal ended it.

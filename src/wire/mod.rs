@@ -3,30 +3,29 @@
 mod batch;
 mod channel;
 mod event;
-pub mod page;
+pub(crate) mod page;
 mod record;
 
-pub use api::{
+pub(crate) use api::{
     Action, BadFault, BalanceRequest, BalancerInfo, CheckNews, CheckResult, FRAME, Fault, Figures, FleetStatus, Frame,
-    Kept, Latency, Mark, MarkKind, MemberFigures, MemberState, MemberStatus, RecordView, RecordsPage, Second, Seen,
-    SeenRequest, Share, Snapshot, Time,
+    Kept, Latency, Mark, MarkKind, MemberFigures, MemberState, MemberStatus, RecordView, Second, Seen, SeenRequest,
+    Share, Snapshot, Time,
 };
-pub use batch::{BatchHead, NotABatch, read_batch, write_batch};
-pub use channel::{Assignment, Limits, Order, Report, Starvation};
-pub use event::{Cause, Change, Departure, Event};
-pub use record::{
-    AsArrived, Clipped, End, FORWARDED_BYTES, HOST_BYTES, METHOD_BYTES, PATH_BYTES, RECORD_WORDS, Record, Refusal,
-    Revision,
+pub(crate) use batch::{BatchHead, read_batch, write_batch};
+pub(crate) use channel::{Assignment, Limits, Order, Report, Starvation};
+pub(crate) use event::{Cause, Change, Departure, Event};
+pub(crate) use record::{
+    AsArrived, Clipped, End, FORWARDED_BYTES, HOST_BYTES, RECORD_WORDS, Record, Refusal, Revision,
 };
-pub use verdict::{
-    AttemptEnd, Calendar, GENERATOR_HEADER, Generator, Moment, NotARequestId, REQUEST_HEADER, RESPONSE_HEADER,
-    RequestId, ResponseId, run_from_text,
+pub(crate) use verdict::{
+    AttemptEnd, Calendar, GENERATOR_HEADER, Generator, Moment, REQUEST_HEADER, RESPONSE_HEADER, RequestId, ResponseId,
+    run_from_text,
 };
 
 /// Paths that answer for the process: 200 as long as it answers at all.
-pub const LIVENESS_PATHS: [&str; 3] = ["/livez", "/healthz", "/health"];
+pub(crate) const LIVENESS_PATHS: [&str; 3] = ["/livez", "/healthz", "/health"];
 /// Paths that answer for the traffic: 503 while the backend drains or was told to be unready.
-pub const READINESS_PATHS: [&str; 2] = ["/readyz", "/ready"];
+pub(crate) const READINESS_PATHS: [&str; 2] = ["/readyz", "/ready"];
 
 #[cfg(test)]
 mod tests {
@@ -39,7 +38,7 @@ mod tests {
         let settings = schemars::generate::SchemaSettings::draft2020_12();
         let mut generator = settings.with(|it| it.definitions_path = "/components/schemas".into()).into_generator();
         generator.subschema_for::<FleetStatus>();
-        generator.subschema_for::<RecordsPage>();
+        generator.subschema_for::<api::RecordsPage>();
         generator.subschema_for::<Snapshot>();
         generator.subschema_for::<Frame>();
         generator.subschema_for::<BalanceRequest>();

@@ -12,7 +12,7 @@ use verdict::request::{Differences, FieldMask, Note, Notes, SentBody};
 
 /// One end of a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum End {
+pub(crate) enum End {
     /// Of TCP.
     Address(SocketAddr),
     /// Of a unix socket. A client's has no name.
@@ -36,44 +36,44 @@ impl fmt::Display for End {
 
 /// What the backend noted about an attempt. As words of the journal it has [`RECORD_WORDS`] × 8 = 320 bytes.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Record {
+pub(crate) struct Record {
     /// Number of the attempt in its backend process, from 1.
-    pub number: u64,
+    pub(crate) number: u64,
     /// When the head of the request had been read.
-    pub received: Moment,
+    pub(crate) received: Moment,
     /// When the answer had been written, or given up.
-    pub answered: Moment,
+    pub(crate) answered: Moment,
     /// The backend.
-    pub generator: Generator,
+    pub(crate) generator: Generator,
     /// The UUID of its answer; none for health.
-    pub answer: Option<ResponseId>,
+    pub(crate) answer: Option<ResponseId>,
     /// The client's id for the request, if it sent ours.
-    pub request: Option<RequestId>,
+    pub(crate) request: Option<RequestId>,
     /// Number of the connection in its backend process, from 1.
-    pub connection: u64,
+    pub(crate) connection: u64,
     /// Number of the request on that connection, from 1.
-    pub request_number: u32,
+    pub(crate) request_number: u32,
     /// The other end of the connection, or the client that a PROXY header tells of.
-    pub peer: End,
+    pub(crate) peer: End,
     /// Empty if the request could not be understood.
-    pub method: Clipped<METHOD_BYTES>,
+    pub(crate) method: Clipped<METHOD_BYTES>,
     /// Path and query as received; empty if the request could not be understood.
-    pub path: Clipped<PATH_BYTES>,
+    pub(crate) path: Clipped<PATH_BYTES>,
     /// Status code of the answer.
-    pub status: u16,
+    pub(crate) status: u16,
     /// Bytes of the answer that were written, head and body.
-    pub bytes: u64,
+    pub(crate) bytes: u64,
     /// How it ended.
-    pub outcome: AttemptEnd,
+    pub(crate) outcome: AttemptEnd,
     /// The request as it arrived, beyond its method and path.
-    pub arrived: AsArrived,
+    pub(crate) arrived: AsArrived,
     /// Why the backend refused to read it.
-    pub refusal: Option<Refusal>,
+    pub(crate) refusal: Option<Refusal>,
 }
 
 /// Why a backend did not read a request.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Refusal {
+pub(crate) enum Refusal {
     /// Its bytes are no request, or could be read in two ways.
     Malformed(Malformed),
     /// Its head took longer than the limit.
@@ -114,45 +114,45 @@ impl fmt::Display for Refusal {
 
 /// A request as it arrived: what is compared with the request as it was sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct AsArrived {
+pub(crate) struct AsArrived {
     /// Parts that differ from what its client says that it sent.
-    pub differences: Differences,
+    pub(crate) differences: Differences,
     /// Which of the user's own fields do.
-    pub fields: FieldMask,
+    pub(crate) fields: FieldMask,
     /// What else was noted.
-    pub notes: Notes,
+    pub(crate) notes: Notes,
     /// Host and port, from the target or the Host field.
-    pub host: Clipped<HOST_BYTES>,
+    pub(crate) host: Clipped<HOST_BYTES>,
     /// X-Forwarded-For, several lines joined.
-    pub forwarded_for: Clipped<FORWARDED_BYTES>,
+    pub(crate) forwarded_for: Clipped<FORWARDED_BYTES>,
     /// Digest of the target, also of what is not kept.
-    pub target: u64,
+    pub(crate) target: u64,
     /// Content that came; final when the attempt has ended.
-    pub body: SentBody,
+    pub(crate) body: SentBody,
 }
 
 /// What becomes known of an attempt between its head and its end.
 #[derive(Clone, Copy, Debug)]
-pub struct Revision {
+pub(crate) struct Revision {
     /// Content that came.
-    pub body: SentBody,
+    pub(crate) body: SentBody,
     /// All parts that differ.
-    pub differences: Differences,
+    pub(crate) differences: Differences,
     /// Why its body could not be read.
-    pub refusal: Option<Refusal>,
+    pub(crate) refusal: Option<Refusal>,
 }
 
 /// Size of a record in words of 8 bytes.
-pub const RECORD_WORDS: usize = 40;
+pub(crate) const RECORD_WORDS: usize = 40;
 /// A record keeps this much of the method.
-pub const METHOD_BYTES: usize = 16;
+pub(crate) const METHOD_BYTES: usize = 16;
 /// A record keeps this much of path and query, with the length that they had; up to five words less where Host and
 /// X-Forwarded-For need them.
-pub const PATH_BYTES: usize = 136;
+pub(crate) const PATH_BYTES: usize = 136;
 /// A record keeps this much of Host.
-pub const HOST_BYTES: usize = 32;
+pub(crate) const HOST_BYTES: usize = 32;
 /// A record keeps this much of X-Forwarded-For.
-pub const FORWARDED_BYTES: usize = 40;
+pub(crate) const FORWARDED_BYTES: usize = 40;
 /// Of a longer one the length is not known.
 const LONGEST_PATH: u32 = (1 << 24) - 1;
 const METHOD_WORD: usize = 13;
@@ -189,7 +189,7 @@ impl Default for Record {
 
 impl Record {
     /// The words of the journal, and how many of them say something: those after it may hold anything.
-    pub fn to_words(&self) -> ([u64; RECORD_WORDS], usize) {
+    pub(crate) fn to_words(&self) -> ([u64; RECORD_WORDS], usize) {
         let mut words = [0; RECORD_WORDS];
         (words[0], words[1], words[2]) = (self.number, self.received.0, self.answered.0);
         (words[3], words[4]) = self.answer.map_or((0, 0), |answer| answer.0.as_u64_pair());
@@ -227,7 +227,7 @@ impl Record {
     }
 
     /// Writes what has become known of an attempt in flight since it was claimed into its words: where, and what.
-    pub fn revise(words: &[u64; RECORD_WORDS], revision: &Revision) -> [(usize, u64); 4] {
+    pub(crate) fn revise(words: &[u64; RECORD_WORDS], revision: &Revision) -> [(usize, u64); 4] {
         let mut flags = words[FLAGS_WORD] & !0xffff;
         flags |= u64::from(revision.differences.bits());
         let end = words[12] & !(0xff << 56) | u64::from(Refusal::code(revision.refusal)) << 56;
@@ -240,7 +240,7 @@ impl Record {
     }
 
     /// Writes into the words of an attempt that was received how it ended.
-    pub fn end(words: &mut [u64; RECORD_WORDS], status: u16, answered: Moment, bytes: u64, outcome: AttemptEnd) {
+    pub(crate) fn end(words: &mut [u64; RECORD_WORDS], status: u16, answered: Moment, bytes: u64, outcome: AttemptEnd) {
         words[2] = answered.0;
         words[8] = words[8] & !0xffff | u64::from(status);
         words[9] = bytes;
@@ -248,7 +248,7 @@ impl Record {
     }
 
     /// The inverse of [`Record::to_words`].
-    pub fn from_words(words: &[u64; RECORD_WORDS]) -> Record {
+    pub(crate) fn from_words(words: &[u64; RECORD_WORDS]) -> Record {
         let address = Ipv6Addr::from_bits(u128::from(words[10]) << 64 | u128::from(words[11]));
         let peer = SocketAddr::new(address.to_canonical(), (words[12] >> 16) as u16);
         let flags = words[FLAGS_WORD];
@@ -291,7 +291,7 @@ impl Record {
 
 impl Record {
     /// As the API and the log for programs give it: with its times on the calendar.
-    pub fn view(&self, calendar: &Calendar) -> RecordView {
+    pub(crate) fn view(&self, calendar: &Calendar) -> RecordView {
         let time = |moment: Moment| {
             let time = Timestamp::from_nanosecond(i128::from(calendar.unix(moment))).unwrap_or_default();
             format!("{time:.9}")
@@ -325,7 +325,7 @@ impl Record {
 
 /// The first `N` bytes of a text, and the length that it had.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Clipped<const N: usize> {
+pub(crate) struct Clipped<const N: usize> {
     bytes: [u8; N],
     /// At most `N`.
     kept: u8,
@@ -336,7 +336,7 @@ impl<const N: usize> Clipped<N> {
     const FITS: () = assert!(N <= 255 && N.is_multiple_of(8));
 
     /// Keeps the first `N` bytes.
-    pub fn new(text: &[u8]) -> Self {
+    pub(crate) fn new(text: &[u8]) -> Self {
         let () = Self::FITS;
         let mut bytes = [0; N];
         let kept = text.len().min(N);
@@ -345,12 +345,12 @@ impl<const N: usize> Clipped<N> {
     }
 
     /// What was kept.
-    pub fn as_bytes(&self) -> &[u8] {
+    pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.bytes[..usize::from(self.kept)]
     }
 
     /// Whether something was cut.
-    pub fn is_clipped(&self) -> bool {
+    pub(crate) fn is_clipped(&self) -> bool {
         self.length > u32::from(self.kept)
     }
 

@@ -1,4 +1,5 @@
 //! The properties that `cargo fuzz` runs without end, run for a while on mutations of its corpora.
+#![allow(unreachable_pub, reason = "nothing of a bench or a test is reachable from outside")]
 
 use std::fs;
 use std::path::Path;

@@ -9,7 +9,7 @@ use crate::check::load::{Load, Reuse, Target};
 
 /// In what the requests of virtual clients differ.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Vary {
+pub(crate) enum Vary {
     /// There is one client.
     Nothing,
     /// Their addresses: 127.0.1.1, 127.0.2.1, …; each connection belongs to a client.
@@ -47,7 +47,7 @@ pub enum Vary {
 
 impl Vary {
     /// How many virtual clients there are.
-    pub fn clients(&self) -> u32 {
+    pub(crate) fn clients(&self) -> u32 {
         match self {
             Vary::Nothing => 1,
             Vary::Source { clients }

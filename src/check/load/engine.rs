@@ -23,7 +23,7 @@ use verdict::rules::is_certain;
 use verdict::statistics::ln_e_value;
 
 /// Sends the load and returns what became of each request.
-pub fn drive(load: &Load, backends: &mut Backends, progress: &Progress) -> Result<Traffic, DriveError> {
+pub(crate) fn drive(load: &Load, backends: &mut Backends, progress: &Progress) -> Result<Traffic, DriveError> {
     Engine::new(load, backends, progress)?.run()
 }
 
@@ -202,7 +202,6 @@ impl<'a> Engine<'a> {
             samples: self.samples,
             started: self.started,
             ended: clock::now(),
-            interrupted: self.stopped.is_some(),
         })
     }
 

@@ -10,7 +10,7 @@ use crate::io::limits;
 
 /// Why a load could not go on.
 #[derive(Debug)]
-pub enum DriveError {
+pub(crate) enum DriveError {
     /// No file descriptor is left.
     OutOfFiles {
         /// The limit of this process.

@@ -12,7 +12,7 @@ const KEPT_LIMIT: usize = 1024 * 1024;
 
 /// Where the name of the backend is found in a response.
 #[derive(Clone, Debug)]
-pub enum Identity {
+pub(crate) enum Identity {
     /// In our headers; without those, on our page. The responses are verified.
     Fleet,
     /// In this header.
@@ -25,7 +25,7 @@ pub enum Identity {
 
 impl Identity {
     /// Whether responses are verified to be those of our backends.
-    pub fn is_fleet(&self) -> bool {
+    pub(crate) fn is_fleet(&self) -> bool {
         matches!(self, Identity::Fleet)
     }
 
@@ -35,7 +35,7 @@ impl Identity {
     }
 
     /// The name in a body.
-    pub fn find(&self, body: &[u8]) -> Option<String> {
+    pub(crate) fn find(&self, body: &[u8]) -> Option<String> {
         match self {
             Identity::Fleet | Identity::Header(_) => None,
             Identity::Json(pointer) => {
@@ -157,7 +157,7 @@ impl Identify {
 
 /// The backends of a run, by number. Names beyond 4096 stay unknown: they are no names of backends.
 #[derive(Clone, Debug)]
-pub struct Backends {
+pub(crate) struct Backends {
     names: Vec<String>,
     /// Places of generator numbers.
     generators: Vec<Backend>,
@@ -167,7 +167,7 @@ const MOST: usize = 4096;
 
 impl Backends {
     /// Those that will be seen, in this order: places in it are what observations say.
-    pub fn new(names: Vec<String>) -> Backends {
+    pub(crate) fn new(names: Vec<String>) -> Backends {
         let mut generators = vec![Backend::UNKNOWN; usize::from(u16::MAX) + 1];
         for (name, place) in names.iter().zip(0..) {
             if let Ok(number) = name.parse::<u16>() {
@@ -178,17 +178,17 @@ impl Backends {
     }
 
     /// All of them, those that were seen and not expected at the end.
-    pub fn names(&self) -> &[String] {
+    pub(crate) fn names(&self) -> &[String] {
         &self.names
     }
 
     /// The name of one; none for [`Backend::UNKNOWN`].
-    pub fn name(&self, backend: Backend) -> Option<&str> {
+    pub(crate) fn name(&self, backend: Backend) -> Option<&str> {
         self.names.get(usize::from(backend.0)).map(String::as_str)
     }
 
     /// The backend with that generator number.
-    pub fn of_generator(&mut self, number: u16) -> Backend {
+    pub(crate) fn of_generator(&mut self, number: u16) -> Backend {
         let known = self.generators[usize::from(number)];
         if known.is_known() {
             return known;
@@ -199,7 +199,7 @@ impl Backends {
     }
 
     /// The backend with that name.
-    pub fn of_name(&mut self, name: &str) -> Backend {
+    pub(crate) fn of_name(&mut self, name: &str) -> Backend {
         if let Some(place) = self.names.iter().position(|known| known == name) {
             return Backend(place as u16);
         }

@@ -10,7 +10,7 @@ mod exchange;
 mod identify;
 mod pace;
 mod page;
-pub mod prober;
+pub(crate) mod prober;
 mod request;
 mod response;
 mod samples;
@@ -25,36 +25,36 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-pub use crate::io::tls::{Tls, TlsFailure};
+pub(crate) use crate::io::tls::Tls;
 use crate::wire::Moment;
-pub use clients::Vary;
-pub use engine::drive;
-pub use error::DriveError;
-pub use identify::{Backends, Identity};
-pub use pace::Pacing;
-pub use prober::{Connection, Held, Probe, Prober, Seen};
-pub use request::{BadHeader, RequestSpec};
-pub use samples::{Sample, Samples};
+pub(crate) use clients::Vary;
+pub(crate) use engine::drive;
+pub(crate) use error::DriveError;
+pub(crate) use identify::{Backends, Identity};
+pub(crate) use pace::Pacing;
+pub(crate) use prober::{Connection, Held, Probe, Prober, Seen};
+pub(crate) use request::{BadHeader, RequestSpec};
+pub(crate) use samples::Samples;
 use verdict::observation::Observation;
 
 /// Where requests go.
 #[derive(Clone, Debug)]
-pub struct Target {
+pub(crate) struct Target {
     /// Of the balancer, or of a backend.
-    pub address: SocketAddr,
+    pub(crate) address: SocketAddr,
     /// The value of Host.
-    pub host: String,
+    pub(crate) host: String,
     /// Path and query.
-    pub path: String,
+    pub(crate) path: String,
     /// Spoken if given.
-    pub tls: Option<Tls>,
+    pub(crate) tls: Option<Tls>,
     /// Each connection begins with a PROXY header.
-    pub haproxy_protocol: bool,
+    pub(crate) haproxy_protocol: bool,
 }
 
 impl Target {
     /// Without TLS.
-    pub fn new(address: SocketAddr, host: impl Into<String>, path: impl Into<String>) -> Target {
+    pub(crate) fn new(address: SocketAddr, host: impl Into<String>, path: impl Into<String>) -> Target {
         Target { address, host: host.into(), path: path.into(), tls: None, haproxy_protocol: false }
     }
 
@@ -71,40 +71,40 @@ impl Target {
 
 /// What is sent, how fast, and for how long.
 #[derive(Clone, Debug)]
-pub struct Load {
+pub(crate) struct Load {
     /// Where to: in turn, if there are several.
-    pub targets: Vec<Target>,
+    pub(crate) targets: Vec<Target>,
     /// In every request's id.
-    pub run: u64,
+    pub(crate) run: u64,
     /// Sequence number of the first request.
-    pub first: u64,
+    pub(crate) first: u64,
     /// What the user asked to be sent.
-    pub request: Arc<RequestSpec>,
+    pub(crate) request: Arc<RequestSpec>,
     /// As many at once at most.
-    pub connections: usize,
+    pub(crate) connections: usize,
     /// What becomes of a connection after its response.
-    pub reuse: Reuse,
+    pub(crate) reuse: Reuse,
     /// When requests are sent.
-    pub pacing: Pacing,
+    pub(crate) pacing: Pacing,
     /// That many, unless `duration` is over before.
-    pub requests: Option<u64>,
+    pub(crate) requests: Option<u64>,
     /// That long, unless there were as many as `requests` before. With neither until it is stopped.
-    pub duration: Option<Duration>,
+    pub(crate) duration: Option<Duration>,
     /// From the moment at which a request is sent, or its connection begun, to the end of its response.
-    pub timeout: Duration,
+    pub(crate) timeout: Duration,
     /// Bytes of a response's body; more are [`verdict::observation::ClientOutcome::TooLarge`].
-    pub body_limit: u64,
+    pub(crate) body_limit: u64,
     /// In what requests differ.
-    pub vary: Vary,
+    pub(crate) vary: Vary,
     /// Where responses say who gave them.
-    pub identity: Identity,
+    pub(crate) identity: Identity,
     /// Required shares, by backend: the sample ends as soon as it is certain that they do not hold.
-    pub required: Option<Vec<f64>>,
+    pub(crate) required: Option<Vec<f64>>,
 }
 
 impl Load {
     /// One GET after another on one connection, until it is stopped.
-    pub fn new(target: Target, run: u64) -> Load {
+    pub(crate) fn new(target: Target, run: u64) -> Load {
         Load {
             targets: vec![target],
             run,
@@ -132,7 +132,7 @@ impl Load {
 
 /// What becomes of a connection after its response.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Reuse {
+pub(crate) enum Reuse {
     /// It carries the next request, if the other end lets it.
     Kept,
     /// Each request has its own, and says so.
@@ -141,22 +141,20 @@ pub enum Reuse {
 
 /// What a load saw.
 #[derive(Clone, Debug)]
-pub struct Traffic {
+pub(crate) struct Traffic {
     /// One for each request; the place is its sequence number less the first.
-    pub observations: Vec<Observation>,
+    pub(crate) observations: Vec<Observation>,
     /// What a report shows of the responses.
-    pub samples: Samples,
+    pub(crate) samples: Samples,
     /// When it began.
-    pub started: Moment,
+    pub(crate) started: Moment,
     /// When the last request had ended.
-    pub ended: Moment,
-    /// Whether it was stopped before its end.
-    pub interrupted: bool,
+    pub(crate) ended: Moment,
 }
 
 /// How a load goes, for another thread, which may stop it.
 #[derive(Debug, Default)]
-pub struct Progress {
+pub(crate) struct Progress {
     /// By probes, before the sample.
     probed: AtomicU64,
     sent: AtomicU64,
@@ -167,32 +165,33 @@ pub struct Progress {
 
 impl Progress {
     /// Requests that were sent, or for which there was no connection.
-    pub fn sent(&self) -> u64 {
+    pub(crate) fn sent(&self) -> u64 {
         self.sent.load(Ordering::Relaxed)
     }
 
     /// Requests that were sent one by one, before the sample.
-    pub fn probed(&self) -> u64 {
+    pub(crate) fn probed(&self) -> u64 {
         self.probed.load(Ordering::Relaxed)
     }
 
+    #[cfg(test)]
     /// Whole responses.
-    pub fn answered(&self) -> u64 {
+    pub(crate) fn answered(&self) -> u64 {
         self.answered.load(Ordering::Relaxed)
     }
 
     /// Requests that ended without a whole response.
-    pub fn errors(&self) -> u64 {
+    pub(crate) fn errors(&self) -> u64 {
         self.errors.load(Ordering::Relaxed)
     }
 
     /// Nothing more is sent; what is in flight has a second to end.
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         self.stop.store(true, Ordering::Relaxed);
     }
 
     /// Whether it was told to stop.
-    pub fn is_stopping(&self) -> bool {
+    pub(crate) fn is_stopping(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }
 

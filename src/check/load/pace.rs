@@ -6,7 +6,7 @@ use crate::wire::Moment;
 
 /// When requests are sent.
 #[derive(Clone, Copy, PartialEq, Debug)]
-pub enum Pacing {
+pub(crate) enum Pacing {
     /// On each connection the next one when its response has come. After a connection that could not be opened, its slot rests
     /// for 10 ms.
     Closed,

@@ -3,11 +3,11 @@
 use crate::wire::page;
 
 /// Characters of a UUID with its hyphens.
-pub const UUID_BYTES: usize = 36;
+pub(crate) const UUID_BYTES: usize = 36;
 
 /// Compares a body with the page of a backend as it comes.
 #[derive(Clone, Debug)]
-pub struct Page {
+pub(crate) struct Page {
     part: Part,
     /// Bytes of the part that have come.
     seen: usize,
@@ -34,12 +34,12 @@ enum Part {
 
 impl Page {
     /// Nothing has come.
-    pub fn new() -> Page {
+    pub(crate) fn new() -> Page {
         Page { part: Part::Start, seen: 0, colour: [0; page::COLOUR_DIGITS], number: 0, uuid: [0; UUID_BYTES] }
     }
 
     /// The next bytes.
-    pub fn feed(&mut self, mut input: &[u8]) {
+    pub(crate) fn feed(&mut self, mut input: &[u8]) {
         while !input.is_empty() && self.part != Part::Lost {
             let taken = match self.part {
                 Part::Start => self.expect(page::START, Part::Colour, input),
@@ -75,7 +75,7 @@ impl Page {
     }
 
     /// Its number and its UUID, if all of the page has come and nothing else.
-    pub fn whole(&self) -> Option<(u16, &[u8; UUID_BYTES])> {
+    pub(crate) fn whole(&self) -> Option<(u16, &[u8; UUID_BYTES])> {
         let uuid = self.part == Part::Over && self.uuid.iter().all(|byte| !byte.is_ascii_uppercase());
         let number = u16::try_from(self.number).ok()?;
         (uuid && uuid::Uuid::try_parse_ascii(&self.uuid).is_ok()).then_some((number, &self.uuid))
@@ -141,7 +141,7 @@ impl Default for Page {
 
 /// Looks for a UUID in a body as it comes.
 #[derive(Clone, Debug)]
-pub struct Search {
+pub(crate) struct Search {
     wanted: [u8; UUID_BYTES],
     /// The last bytes that have come, in which it may begin.
     tail: Vec<u8>,
@@ -150,12 +150,12 @@ pub struct Search {
 
 impl Search {
     /// For that text.
-    pub fn new(wanted: [u8; UUID_BYTES]) -> Search {
+    pub(crate) fn new(wanted: [u8; UUID_BYTES]) -> Search {
         Search { wanted, tail: Vec::new(), found: false }
     }
 
     /// The next bytes.
-    pub fn feed(&mut self, input: &[u8]) {
+    pub(crate) fn feed(&mut self, input: &[u8]) {
         if self.found {
             return;
         }
@@ -171,7 +171,7 @@ impl Search {
     }
 
     /// Whether it has come.
-    pub fn has_found(&self) -> bool {
+    pub(crate) fn has_found(&self) -> bool {
         self.found
     }
 

@@ -26,7 +26,7 @@ use http::Malformed;
 use verdict::observation::{ClientOutcome, Flaw, Observation};
 
 /// Sends probes and keeps their observations.
-pub struct Prober {
+pub(crate) struct Prober {
     target: Target,
     run: u64,
     first: u64,
@@ -51,26 +51,26 @@ struct Kept {
 
 /// One request.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Probe<'a> {
+pub(crate) struct Probe<'a> {
     /// On which connection.
-    pub connection: Connection,
+    pub(crate) connection: Connection,
     /// From which address; matters where a connection is opened.
-    pub source: Option<IpAddr>,
+    pub(crate) source: Option<IpAddr>,
     /// Path and query, if not the target's.
-    pub path: Option<&'a str>,
+    pub(crate) path: Option<&'a str>,
     /// More headers: the user's prevail over those, except cookies, which are sent together.
-    pub headers: &'a [(&'a str, &'a str)],
+    pub(crate) headers: &'a [(&'a str, &'a str)],
     /// If not that of every request; then it has no body either.
-    pub method: Option<&'a str>,
+    pub(crate) method: Option<&'a str>,
     /// If not the next in turn of the user's.
-    pub body: Option<&'a [u8]>,
+    pub(crate) body: Option<&'a [u8]>,
     /// If less than the timeout of all.
-    pub patience: Option<Duration>,
+    pub(crate) patience: Option<Duration>,
 }
 
 /// On which connection a probe is sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Connection {
+pub(crate) enum Connection {
     /// One of its own, which ends with it.
     #[default]
     Fresh,
@@ -80,30 +80,30 @@ pub enum Connection {
 
 /// What became of a probe.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Seen {
+pub(crate) struct Seen {
     /// As it stands in the list.
-    pub observation: Observation,
+    pub(crate) observation: Observation,
     /// Its sequence number.
-    pub sequence: u64,
+    pub(crate) sequence: u64,
     /// Those that the response set and a browser sends back, names and values.
-    pub cookies: Vec<(String, String)>,
+    pub(crate) cookies: Vec<(String, String)>,
     /// Values of its Set-Cookie fields.
-    pub set_cookies: Vec<String>,
+    pub(crate) set_cookies: Vec<String>,
     /// Whether there was a connection.
-    pub connected: bool,
+    pub(crate) connected: bool,
     /// Status line and headers of the response.
-    pub head: String,
+    pub(crate) head: String,
     /// The first 16 KiB of its body.
-    pub body: String,
+    pub(crate) body: String,
     /// Why there was no TLS, or no more of it.
-    pub tls_failure: Option<TlsFailure>,
+    pub(crate) tls_failure: Option<TlsFailure>,
     /// Whether the other end asked for a certificate, and none was given.
-    pub certificate_missing: bool,
+    pub(crate) certificate_missing: bool,
 }
 
 /// A probe whose response is not awaited yet. Dropped, its connection ends, and its observation says that nothing came in time.
 #[must_use = "a held probe is finished, or its connection ends"]
-pub struct Held {
+pub(crate) struct Held {
     exchange: Exchange,
     index: usize,
     deadline: Moment,
@@ -125,7 +125,7 @@ const INPUT_BYTES: usize = 64 * 1024;
 
 impl Prober {
     /// For that target. A probe has `timeout` from its begin to the end of its response.
-    pub fn new(target: Target, run: u64, first_sequence: u64, timeout: Duration, identity: Identity) -> Prober {
+    pub(crate) fn new(target: Target, run: u64, first_sequence: u64, timeout: Duration, identity: Identity) -> Prober {
         Prober {
             target,
             run,
@@ -143,22 +143,22 @@ impl Prober {
     }
 
     /// Each probe is that request.
-    pub fn with_request(self, request: Arc<RequestSpec>) -> Prober {
+    pub(crate) fn with_request(self, request: Arc<RequestSpec>) -> Prober {
         Prober { request, ..self }
     }
 
     /// No more than that many requests a second, evenly.
-    pub fn with_rate(self, rate: Option<f64>) -> Prober {
+    pub(crate) fn with_rate(self, rate: Option<f64>) -> Prober {
         Prober { limiter: Limiter::new(rate), ..self }
     }
 
     /// Counts its requests there.
-    pub fn with_progress(self, progress: Arc<Progress>) -> Prober {
+    pub(crate) fn with_progress(self, progress: Arc<Progress>) -> Prober {
         Prober { progress: Some(progress), ..self }
     }
 
     /// Where responses from now on say who gave them.
-    pub fn set_identity(&mut self, identity: Identity) {
+    pub(crate) fn set_identity(&mut self, identity: Identity) {
         self.identity = identity;
     }
 
@@ -180,12 +180,13 @@ impl Prober {
     }
 
     /// Sends a request and waits for its response. An error is of this machine, and then nothing was sent.
-    pub fn probe(&mut self, probe: &Probe, backends: &mut Backends) -> Result<Seen, DriveError> {
+    pub(crate) fn probe(&mut self, probe: &Probe, backends: &mut Backends) -> Result<Seen, DriveError> {
         Ok(self.begin(probe, backends)?.finish(self, backends))
     }
 
+    #[cfg(test)]
     /// Sends requests side by side and waits for all responses, in their order, each up to its deadline.
-    pub fn probe_all(&mut self, probes: &[Probe], backends: &mut Backends) -> Result<Vec<Seen>, DriveError> {
+    pub(crate) fn probe_all(&mut self, probes: &[Probe], backends: &mut Backends) -> Result<Vec<Seen>, DriveError> {
         let mut held = Vec::with_capacity(probes.len());
         for probe in probes {
             held.push(self.start(probe, backends)?);
@@ -194,8 +195,9 @@ impl Prober {
         self.finish_all(held, backends)
     }
 
+    #[cfg(test)]
     /// Waits for the responses to probes that were begun, each up to its deadline.
-    pub fn finish_all(&mut self, mut held: Vec<Held>, backends: &mut Backends) -> Result<Vec<Seen>, DriveError> {
+    pub(crate) fn finish_all(&mut self, mut held: Vec<Held>, backends: &mut Backends) -> Result<Vec<Seen>, DriveError> {
         while self.turn(&mut held, None, backends) {}
         let local = held.iter().find_map(|it| match it.state {
             State::Local(errno) => Some(errno),
@@ -209,7 +211,7 @@ impl Prober {
 
     /// Sends a request: it has left when this returns, or has failed. An error is of this machine, and then nothing was sent; what
     /// the other end does shows at the end.
-    pub fn begin(&mut self, probe: &Probe, backends: &mut Backends) -> Result<Held, DriveError> {
+    pub(crate) fn begin(&mut self, probe: &Probe, backends: &mut Backends) -> Result<Held, DriveError> {
         let mut held = self.start(probe, backends)?;
         while !held.exchange.has_sent() && matches!(held.state, State::Waits(_)) {
             self.turn(std::slice::from_mut(&mut held), None, backends);
@@ -366,37 +368,31 @@ impl Prober {
         }
     }
 
-    /// Ends the connection of a slot.
-    pub fn close(&mut self, slot: usize) {
-        if let Some(kept) = self.kept.get_mut(slot) {
-            *kept = None;
-        }
-    }
-
     /// The sequence number of the next probe.
-    pub fn next_sequence(&self) -> u64 {
+    pub(crate) fn next_sequence(&self) -> u64 {
         self.first + self.observations.len() as u64
     }
 
     /// One for each request that was sent; the place is its sequence number less the first.
-    pub fn observations(&self) -> &[Observation] {
+    pub(crate) fn observations(&self) -> &[Observation] {
         &self.observations
     }
 
     /// The same, and what a report shows of the responses.
-    pub fn into_observations(self) -> (Vec<Observation>, Samples) {
+    pub(crate) fn into_observations(self) -> (Vec<Observation>, Samples) {
         (self.observations, self.samples)
     }
 }
 
 impl Held {
+    #[cfg(test)]
     /// Its sequence number.
-    pub fn sequence(&self, prober: &Prober) -> u64 {
+    pub(crate) fn sequence(&self, prober: &Prober) -> u64 {
         prober.first + self.index as u64
     }
 
     /// Waits for the response; what has come already is read even when the time is over.
-    pub fn finish(mut self, prober: &mut Prober, backends: &mut Backends) -> Seen {
+    pub(crate) fn finish(mut self, prober: &mut Prober, backends: &mut Backends) -> Seen {
         while prober.turn(std::slice::from_mut(&mut self), None, backends) {}
         self.end(prober)
     }

@@ -18,7 +18,7 @@ const SMALL_BODY: usize = 16 * 1024;
 
 /// What the user asked to be sent: every request of a check is one of these.
 #[derive(Clone, Debug)]
-pub struct RequestSpec {
+pub(crate) struct RequestSpec {
     /// `GET` and the like.
     pub(crate) method: String,
     /// More fields; one that is named Host or User-Agent replaces ours.
@@ -43,7 +43,7 @@ pub(crate) struct Payload {
 
 /// A field that the user cannot give, because it would contradict what frames the request.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum BadHeader {
+pub(crate) enum BadHeader {
     /// A transfer coding other than chunked.
     TransferEncoding(String),
     /// A Content-Length that is not the body's.
@@ -85,7 +85,7 @@ impl Default for RequestSpec {
 impl RequestSpec {
     /// A request with these fields and bodies. A field that frames the body means the option of the same meaning:
     /// `Transfer-Encoding: chunked` that it is sent in chunks, `Expect: 100-continue` that it waits.
-    pub fn new(
+    pub(crate) fn new(
         method: &str,
         headers: &[(String, String)],
         bodies: &[Arc<[u8]>],

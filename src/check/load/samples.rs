@@ -13,36 +13,36 @@ const FIRST: usize = 3;
 
 /// What was kept.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Samples {
+pub(crate) struct Samples {
     /// The first response of each unusual kind.
-    pub unusual: Vec<Sample>,
+    pub(crate) unusual: Vec<Sample>,
     /// Values of Server in responses that no backend of ours gave.
-    pub servers: Vec<String>,
+    pub(crate) servers: Vec<String>,
     /// Values of Via in responses.
-    pub vias: Vec<String>,
+    pub(crate) vias: Vec<String>,
     /// Content codings of responses of ours: a compression on the way.
-    pub codings: Vec<String>,
+    pub(crate) codings: Vec<String>,
     /// Fields that are not what the backend wrote, each with how many responses have it so.
-    pub deviations: Vec<Deviation>,
+    pub(crate) deviations: Vec<Deviation>,
     /// Cookies that a browser would not have kept, each once.
-    pub refused_cookies: Vec<String>,
+    pub(crate) refused_cookies: Vec<String>,
 }
 
 /// A response that is not a usual one.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Sample {
+pub(crate) struct Sample {
     /// Its status code; 0 if its head could not be read.
-    pub status: u16,
+    pub(crate) status: u16,
     /// Whether it had the id that backends give their responses.
-    pub identified: bool,
+    pub(crate) identified: bool,
     /// What came of it.
-    pub outcome: ClientOutcome,
+    pub(crate) outcome: ClientOutcome,
     /// What is wrong with it.
-    pub flaw: Option<Flaw>,
+    pub(crate) flaw: Option<Flaw>,
     /// Status line and headers.
-    pub head: String,
+    pub(crate) head: String,
     /// The first 300 bytes.
-    pub body: String,
+    pub(crate) body: String,
 }
 
 /// A sample of a response that is still coming.

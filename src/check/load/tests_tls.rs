@@ -1,5 +1,6 @@
 //! The client over TLS, with servers that misbehave in it. Certificates are made here.
 
+use crate::io::tls::TlsFailure;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};

@@ -17,7 +17,7 @@ use verdict::numbers::grouped;
 /// How attempts are shown.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Mode {
+pub(crate) enum Mode {
     /// A line each; under load the first of each second and a sum of the others.
     Text,
     /// An object of JSON each, all of them.
@@ -33,7 +33,7 @@ const NAMED: usize = 8;
 const SECOND: Duration = Duration::from_secs(1);
 
 /// The log of one fleet.
-pub struct Log {
+pub(crate) struct Log {
     mode: Mode,
     calendar: Calendar,
     zone: TimeZone,
@@ -44,16 +44,16 @@ pub struct Log {
 }
 
 /// A line and where it goes.
-pub type Line = (Stream, String);
+pub(crate) type Line = (Stream, String);
 
 impl Log {
     /// Of a fleet that has just begun, with times of day in `zone`.
-    pub fn new(mode: Mode, topology: Topology, calendar: Calendar, zone: TimeZone) -> Log {
+    pub(crate) fn new(mode: Mode, topology: Topology, calendar: Calendar, zone: TimeZone) -> Log {
         Log { mode, calendar, zone, topology, second: calendar.moment, shown: 0, more: BTreeMap::new() }
     }
 
     /// The lines of one event.
-    pub fn event(&mut self, event: &Event) -> Vec<Line> {
+    pub(crate) fn event(&mut self, event: &Event) -> Vec<Line> {
         match event {
             Event::Attempt(record) => self.attempt(record).map(|line| (Stream::Log, line)).into_iter().collect(),
             Event::Member { at, generator, change } => self.member(*at, *generator, change),
@@ -69,7 +69,7 @@ impl Log {
     }
 
     /// The sum of what was not shown in the second that has ended, if one has.
-    pub fn tick(&mut self, now: Moment) -> Option<Line> {
+    pub(crate) fn tick(&mut self, now: Moment) -> Option<Line> {
         if now.since(self.second) < SECOND {
             return None;
         }
@@ -93,7 +93,7 @@ impl Log {
     }
 
     /// What the printer had to drop.
-    pub fn dropped(&self, now: Moment, lines: u64) -> Line {
+    pub(crate) fn dropped(&self, now: Moment, lines: u64) -> Line {
         let text = format!("{lines} lines were not shown: they are read more slowly than they come");
         (Stream::Log, self.remark(now, "not-shown", &text, json!({ "lines": lines })))
     }

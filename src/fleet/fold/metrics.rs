@@ -18,10 +18,10 @@ const BOUNDS: [f64; 17] = [
     0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 ];
 /// The version of the format that [`Metrics::text`] writes.
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// The figures of one fleet.
-pub struct Metrics {
+pub(crate) struct Metrics {
     registry: Registry,
     duration: Family<Served, Histogram, fn() -> Histogram>,
     cut_off: Family<Member, Counter>,
@@ -73,7 +73,7 @@ const STATES: [MemberState; 6] = [
 
 impl Metrics {
     /// Nothing has happened.
-    pub fn new() -> Metrics {
+    pub(crate) fn new() -> Metrics {
         let mut registry = Registry::default();
         let duration = Family::new_with_constructor((|| Histogram::new(BOUNDS)) as fn() -> Histogram);
         registry.register_with_unit(
@@ -102,7 +102,7 @@ impl Metrics {
     }
 
     /// Takes note of an event.
-    pub fn event(&self, event: &Event) {
+    pub(crate) fn event(&self, event: &Event) {
         match event {
             Event::Attempt(record) => self.attempt(record),
             Event::Lost { generator, count, .. } => {
@@ -113,7 +113,7 @@ impl Metrics {
     }
 
     /// All of them, with what the members do now.
-    pub fn text(&self, fleet: &FleetStatus) -> String {
+    pub(crate) fn text(&self, fleet: &FleetStatus) -> String {
         for member in &fleet.members {
             let of = Member { generator: Number(member.generator) };
             // What has not happened is 0, not missing.

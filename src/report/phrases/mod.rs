@@ -17,7 +17,7 @@ pub(crate) use balancing::test_result as balancing_result;
 pub(crate) use witnesses::{lines as witness_lines, what_came};
 
 /// Writes the prose of all findings of a check.
-pub fn spell(check: &mut Check) {
+pub(crate) fn spell(check: &mut Check) {
     let findings = std::mem::take(&mut check.findings);
     check.findings =
         findings.into_iter().map(|finding| Finding { prose: Some(prose(&finding, check)), ..finding }).collect();

@@ -111,7 +111,7 @@ impl Evidence {
 
 /// How often a request went to a backend that had more requests in flight than another.
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
-pub struct Uphill {
+pub(crate) struct Uphill {
     /// Requests for which some backend surely had more in flight than another.
     pub chances: u64,
     /// Of these, the ones that went to such a backend.
@@ -125,7 +125,7 @@ const SLACK: Duration = Duration::from_millis(2);
 
 /// Counts for each request what was surely, and what was possibly in flight at each backend when it arrived. Those that fail are left
 /// out: they look idle.
-pub fn uphill(flights: &[Flight], failing: &[Backend]) -> Uphill {
+pub(crate) fn uphill(flights: &[Flight], failing: &[Backend]) -> Uphill {
     let counts = |backend: Backend| backend.is_known() && !failing.contains(&backend);
     let mut known: Vec<Backend> = flights.iter().map(|flight| flight.pick.backend).filter(|it| counts(*it)).collect();
     known.sort_unstable();
