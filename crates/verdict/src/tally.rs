@@ -200,7 +200,7 @@ impl Pins {
 }
 
 /// Where the balancer sent it first, and when it arrived there; what a mirror got is a copy.
-fn directed(entry: &Entry) -> Option<(Backend, Moment)> {
+pub(crate) fn directed(entry: &Entry) -> Option<(Backend, Moment)> {
     let first = match entry.outcome {
         Outcome::Mirrored => entry.delivered(),
         _ => entry.attempts.first(),

@@ -16,11 +16,14 @@ use crate::observation::Backend;
 use crate::request::Sent;
 use crate::rules::expectations::Expectations;
 use crate::rules::requirement::Requirement;
-use crate::tally::Tally;
+use crate::tally::{Tally, directed};
 use crate::timeline::{Span, Window};
 
 /// Balancers keep away from a backend that failed for so long, and need as long to notice one that is well: NGINX's fail_timeout.
 const DETECTION: Duration = Duration::from_secs(10);
+
+/// Requests of which the order is shown where shares or reach are not as they should be.
+const TURNS_SHOWN: usize = 24;
 
 /// Everything that the rules look at.
 pub struct Case<'a> {
@@ -136,6 +139,15 @@ impl Case<'_> {
     pub fn witnesses(&self, sequences: &[u32]) -> Vec<Witness> {
         let entries = sequences.iter().filter_map(|sequence| self.ledger.entry(*sequence));
         entries.map(|entry| Witness::Request(self.witness(&entry))).collect()
+    }
+
+    /// Where the first requests of the sample went.
+    pub(crate) fn order(&self) -> Vec<Witness> {
+        let first = self.sample.start.max(self.judged);
+        let name = |backend: Backend| self.names.get(usize::from(backend.0)).cloned();
+        let place = |sequence: u32| directed(&self.ledger.entry(sequence)?).and_then(|(backend, _)| name(backend));
+        let backends: Vec<Option<String>> = (first..self.sample.end).take(TURNS_SHOWN).map(place).collect();
+        if backends.is_empty() { Vec::new() } else { vec![Witness::Order { first, backends }] }
     }
 
     /// A request, seen from both ends.

@@ -61,12 +61,14 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
         only_one: (0..names.len()).filter(|place| got(*place) > 0).count() == 1,
         is_promised,
     };
-    Some(Finding::new(level, finding::Facts::Reach(facts)))
+    let order = if missed.is_empty() { Vec::new() } else { case.order() };
+    Some(Finding::new(level, finding::Facts::Reach(facts)).shown_by(order))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::finding::Witness;
     use crate::rules::rig::{Rig, draws};
 
     fn level(rig: &Rig) -> Level {
@@ -79,6 +81,21 @@ mod tests {
         assert_eq!(level(&rig), Level::Fail);
         let reached = Rig::of(3, Some(Algorithm::RoundRobin)).sends((0..3_000).map(|turn| turn % 3));
         assert_eq!(level(&reached), Level::Pass);
+    }
+
+    #[test]
+    fn the_order_of_the_first_requests_shows_who_is_left_out() {
+        let shown = |backends: u16| {
+            let rig = Rig::of(3, Some(Algorithm::RoundRobin)).sends((0..3_000).map(|turn| turn % backends));
+            rig.judge(|case| {
+                (judge(case).expect("it is judged").witness, case.names.iter().cloned().map(Some).collect::<Vec<_>>())
+            })
+        };
+        let (witness, names) = shown(2);
+        let [Witness::Order { first: 0, backends }] = witness.as_slice() else { panic!("{witness:?}") };
+        assert_eq!(backends.len(), 24);
+        assert!(backends.iter().enumerate().all(|(turn, backend)| *backend == names[turn % 2]), "{backends:?}");
+        assert_eq!(shown(3).0, []);
     }
 
     #[test]

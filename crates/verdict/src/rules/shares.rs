@@ -127,7 +127,8 @@ pub(crate) fn judge(case: &Case) -> (Option<Shares>, Option<Finding>) {
         ..facts(conclusion)
     };
     shares.test = Some(test);
-    (Some(shares), Some(Finding::new(level, finding::Facts::Shares(facts))))
+    let order = if level == Level::Fail { case.order() } else { Vec::new() };
+    (Some(shares), Some(Finding::new(level, finding::Facts::Shares(facts)).shown_by(order)))
 }
 
 fn basis(case: &Case) -> Basis {
