@@ -287,7 +287,8 @@ mod tests {
         let html = ("Content-Type", "text/html; charset=utf-8");
         let (private, vary) = (("Cache-Control", "no-store"), ("Vary", "Accept"));
         let digest = Written { status: 200, content: Content::Html }.head_digest();
-        let rows: [(&[(&str, &str)], u16, &str); 8] = [
+        type Row<'a> = (&'a [(&'a str, &'a str)], u16, &'a str);
+        let rows: [Row; 8] = [
             (
                 &[html, ("Cache-Control", "public, max-age=86400"), vary],
                 200,

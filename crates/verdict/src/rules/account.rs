@@ -83,10 +83,11 @@ impl Seen {
         if entry.outcome != Outcome::Delivered && !is_excused && !entry.is_idle_close() {
             keep(self.examples.entry(entry.outcome).or_default(), entry.sequence);
         }
-        if let (Some((low, high)), true) = (case.required_statuses(), status > 0) {
-            if !(low..=high).contains(&status) && !is_excused {
-                *self.outside.entry(status).or_default() += 1;
-            }
+        if let (Some((low, high)), true) = (case.required_statuses(), status > 0)
+            && !(low..=high).contains(&status)
+            && !is_excused
+        {
+            *self.outside.entry(status).or_default() += 1;
         }
         match entry.outcome {
             Outcome::Balancer => {

@@ -145,7 +145,7 @@ pub(crate) fn draws(weights: &[u32], count: usize, seed: u64) -> Vec<u16> {
         state ^= state >> 12;
         state ^= state << 25;
         state ^= state >> 27;
-        let mut left = ((state.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32) * u64::from(sum) >> 32) as u32;
+        let mut left = (((state.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32) * u64::from(sum)) >> 32) as u32;
         let place = weights.iter().position(|weight| {
             let here = left < *weight;
             left = left.saturating_sub(*weight);
