@@ -30,7 +30,7 @@ const PIPELINED: u32 = 256;
 const SIGNAL_SHOWS: Duration = Duration::from_millis(500);
 /// What all journals of a fleet may take together when they are full, and one at most.
 const JOURNALS_BYTES: usize = 512 * 1024 * 1024;
-const JOURNAL_RECORDS: std::ops::RangeInclusive<usize> = 1024..=32 * 1024;
+const JOURNAL_RECORDS: std::ops::RangeInclusive<usize> = 1024..=128 * 1024;
 
 /// The place of a backend, which of its processes it is, and what that has to say.
 pub(crate) type Notification = (usize, u32, Notice);

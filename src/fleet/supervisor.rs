@@ -32,6 +32,12 @@ use crate::journal::Reader;
 use crate::runfile::{Runfile, Whereabouts};
 use crate::wire::{Action, BalanceRequest, Cause, Change, Event, FRAME, Generator, MemberState, Record, Report};
 
+/// After so many records that were told the journals are read again.
+const READ_AGAIN: usize = 2048;
+/// So long at most what was read is told before something else has its turn.
+const TELLING: Duration = Duration::from_millis(200);
+/// Records that were read and not yet told: 160 MiB.
+const MOST_WAITING: usize = 500_000;
 /// How often journals are read: soon enough for a person, and for a ring of the default size at full speed.
 const TICK: Duration = Duration::from_millis(50);
 /// What readers without the token may cost from one reading of the journals to the next.
@@ -294,25 +300,43 @@ impl Fleet {
         }
     }
 
-    /// Reads all journals and tells what they hold in the order in which it happened, not backend by backend.
+    /// Reads all journals and tells what they hold in the order in which it happened, not backend by backend. Telling takes longer than
+    /// reading: the journals are read again meanwhile, lest a burst overwrite them, and what there is no time to tell now waits.
     fn read_journals(&mut self) {
         self.tell_of_members();
-        let mut ended = std::mem::take(&mut self.ended);
+        let began = clock::now();
+        let mut read = std::mem::take(&mut self.ended);
+        self.drain_journals(&mut read);
+        while !read.is_empty() && clock::now().since(began) < TELLING {
+            let mut since = Vec::new();
+            for (told, record) in read.drain(..).enumerate() {
+                self.tell(&Event::Attempt(record));
+                if told % READ_AGAIN == READ_AGAIN - 1 {
+                    self.drain_journals(&mut since);
+                }
+            }
+            read.append(&mut since);
+        }
+        self.ended = read;
+    }
+
+    /// Appends what the journals hold, unless too much waits already: then they overwrite it, and it is counted as lost.
+    fn drain_journals(&mut self, read: &mut Vec<Record>) {
+        if read.len() > MOST_WAITING {
+            return;
+        }
+        let first = read.len();
         for index in 0..self.members.list.len() {
             let member = &mut self.members.list[index];
             let Some(journal) = &mut member.journal else { continue };
-            let before = ended.len();
-            let lost = journal.drain(|record| ended.push(record));
-            member.attempts += (ended.len() - before) as u64;
+            let before = read.len();
+            let lost = journal.drain(|record| read.push(record));
+            member.attempts += (read.len() - before) as u64;
             self.lose(index, lost);
         }
         // Each journal is in this order already: the sort merges.
-        ended.sort_by_key(|record| record.answered);
-        self.keep(&ended);
-        for record in ended.drain(..) {
-            self.tell(&Event::Attempt(record));
-        }
-        self.ended = ended;
+        read[first..].sort_by_key(|record| record.answered);
+        self.keep(&read[first..]);
     }
 
     fn keep(&self, records: &[Record]) {
