@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::facts::Description;
+use crate::facts::{Description, by_number};
 
 /// All requests of the run.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -53,6 +53,8 @@ pub struct OwnResponses {
     /// Of all that were sent.
     pub of: u64,
     /// How many of each status.
+    #[serde(with = "by_number")]
+    #[cfg_attr(feature = "schema", schemars(with = "BTreeMap<u16, u64>"))]
     pub statuses: BTreeMap<u16, u64>,
     /// Of those, the ones that a backend had received.
     pub received: u64,
@@ -69,6 +71,8 @@ pub struct BackendStatuses {
     /// Of all that were sent.
     pub of: u64,
     /// How many of each status, excused ones left out.
+    #[serde(with = "by_number")]
+    #[cfg_attr(feature = "schema", schemars(with = "BTreeMap<u16, u64>"))]
     pub statuses: BTreeMap<u16, u64>,
     /// By backend, excused ones left out.
     pub backends: BTreeMap<String, u64>,

@@ -3,6 +3,7 @@
 pub mod account;
 pub mod algorithm;
 pub mod backups;
+mod by_number;
 pub mod copies;
 mod description;
 pub mod identity;
