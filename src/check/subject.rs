@@ -127,9 +127,12 @@ fn body_of(body: &[u8], number: u32) -> Vec<u8> {
     let end = body.iter().rposition(is_word).map_or(body.len(), |last| last + 1);
     let start = body[..end].iter().rposition(|byte| !is_word(byte)).map_or(0, |before| before + 1);
     let word = if end - start < 2 { 0..body.len() } else { start..end };
-    let digits = format!("{number:0width$}", width = word.len());
-    let length = word.len();
-    body[word].copy_from_slice(&digits.as_bytes()[digits.len() - length..]);
+    let digits = number.to_string();
+    let last = &digits.as_bytes()[digits.len().saturating_sub(word.len())..];
+    // A word may be longer than a width of formatting can be: 65,535.
+    let zeros = word.len() - last.len();
+    body[word.clone()].fill(b'0');
+    body[word.start + zeros..word.end].copy_from_slice(last);
     body
 }
 
@@ -204,4 +207,20 @@ impl Subject for Live<'_> {
 /// Whether an address of 127.0.0.0/8 can be the source of a connection to there.
 pub(crate) fn is_local(address: IpAddr) -> bool {
     matches!(address, IpAddr::V4(address) if address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_body_has_the_same_length_and_another_last_word() {
+        assert_eq!(body_of(b"name=anna", 7), b"name=0007");
+        assert_eq!(body_of(b"{\"user\": \"bo\"}", 123), b"{\"user\": \"23\"}");
+        assert_eq!(body_of(b"", 7), b"");
+        // Longer than a width of formatting can be.
+        let long = body_of(&[b'x'; 100_000], 42);
+        assert_eq!((long.len(), &long[99_996..]), (100_000, &b"0042"[..]));
+        assert!(long[..99_996].iter().all(|byte| *byte == b'0'));
+    }
 }
