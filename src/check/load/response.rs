@@ -686,6 +686,15 @@ mod tests {
         let stripped = Learnt { echo: Echo::None, ..ours() };
         assert_eq!(CLIENT.whole(sized("Content-Type: text/html\r\n", &body())), stripped);
         assert_eq!(CLIENT.whole(chunked("", &body())), stripped);
+        // The digest alone has come through: it tells whether the page is whole, not who wrote it.
+        let digested = |digest: u32| {
+            let head = Written { status: 200, content: Content::Html }.head_digest();
+            let digest = String::from_utf8(digest_value(head, digest).to_vec()).unwrap();
+            CLIENT.whole(sized(&format!("Content-Type: text/html; charset=utf-8\r\nCache-Control: no-store\r\nVary: Accept\r\nResponse-Digest: {digest}\r\n"), &body()))
+        };
+        let digest = of_body(body().as_bytes());
+        assert_eq!(digested(digest), stripped);
+        assert_eq!(digested(!digest).sight, Some(ClientOutcome::Altered));
         let without = |name: &str| {
             let lines: Vec<&str> =
                 headers().leak().split_inclusive("\r\n").filter(|line| !line.starts_with(name)).collect();

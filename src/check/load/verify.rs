@@ -28,6 +28,8 @@ pub(super) struct Verify {
     /// Bytes of content, decoded.
     length: u64,
     against: Against,
+    /// Where the digest is there and the head does not say who wrote it: our page may.
+    unnamed: Option<Box<Page>>,
 }
 
 #[derive(Debug)]
@@ -111,6 +113,7 @@ impl Verify {
             coding: Coding::Identity,
             length: 0,
             against: Against::Nothing,
+            unnamed: None,
         }
     }
 
@@ -166,6 +169,8 @@ impl Verify {
             Some(response) if kind.status == 200 => Against::Search(Box::new(Search::new(response))),
             _ => Against::Nothing,
         };
+        let is_named = who.generator.is_some() && who.response.is_some();
+        self.unnamed = (matches!(self.against, Against::Digest(_)) && !is_named).then(Box::default);
     }
 
     /// A piece of the body, as it came.
@@ -199,6 +204,9 @@ impl Verify {
     fn compare(&mut self, data: &[u8]) {
         if data.is_empty() {
             return;
+        }
+        if let Some(page) = &mut self.unnamed {
+            page.feed(data);
         }
         match &mut self.against {
             Against::Nothing => {}
@@ -239,9 +247,12 @@ impl Verify {
         } else if self.body_differs() {
             comparison.flaw = Some(Flaw::Body);
         }
-        if let Against::Page(page) = &self.against
-            && let Some((number, uuid)) = page.whole()
-        {
+        let page = match &self.against {
+            Against::Page(page) => Some(page),
+            Against::Digest(_) => self.unnamed.as_ref(),
+            Against::Nothing | Against::Search(_) => None,
+        };
+        if let Some((number, uuid)) = page.and_then(|page| page.whole()) {
             let other =
                 who.generator.is_some_and(|said| said != number) || who.response.is_some_and(|said| said != *uuid);
             if other {
