@@ -129,7 +129,7 @@ fn what_answers_and_is_no_balancer_is_told() {
         says(&error, &[&[url.as_str()], parts].concat());
     };
     tried(silent, &["no response within 300ms", "--timeout waits longer"]);
-    tried(answers("SSH-2.0-OpenSSH\r\n"), &["is no HTTP"]);
+    tried(answers("SSH-2.0-OpenSSH\r\n"), &["what it sends is not HTTP/1.1"]);
     tried(endless, &["larger than 16 MiB"]);
     tried(closing, &["ends it without an answer"]);
     tried(page("404 Not Found"), &["404 Not Found", "location /uuid"]);
@@ -247,7 +247,7 @@ fn backends_that_name_themselves_need_no_fleet() {
         let algorithm = check.algorithm.as_ref().unwrap();
         assert_eq!(
             (algorithm.name.as_deref(), algorithm.or.as_slice()),
-            (Some("round-robin"), &["least-connections".to_owned()][..])
+            (Some("round-robin"), &["least-connections".to_owned(), "least-time".to_owned()][..])
         );
         assert_eq!((report.verdict, check.fleet.is_none()), (Verdict::Pass, true));
         assert!(check.findings.iter().any(|it| it.summary().contains("retries and repeats are unknown")));

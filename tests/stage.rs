@@ -321,7 +321,7 @@ fn another_algorithm_costs_no_request_where_the_balancer_reloads() {
         let guard = children(demo.process.id()).into_iter().find(|child| children(*child).len() == 1).unwrap();
         let family = || (children(guard)[0], children(children(guard)[0]));
         let (main, workers) = family();
-        let wished = api.call("POST", "/v1/front/wish", "{\"algorithm\": \"least-connections\"}");
+        let wished = api.call("POST", "/v1/front/balance", "{\"algorithm\": \"least-connections\"}");
         assert!(wished.contains("least-connections"), "{balancer}: {wished}");
         assert_eq!(held.join().unwrap().unwrap(), 200, "{balancer}");
         let check = run(at(&place).args(["check", &url, "-n", "3000", "--expect", "least-connections"]));
