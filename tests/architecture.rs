@@ -138,12 +138,12 @@ impl Krate {
                 continue;
             }
             let here = self.modules.get(&module)?;
-            if depth < 8 {
-                if let Some((_, target)) = here.aliases.iter().find(|(name, _)| name == segment) {
-                    let target: Vec<String> = target.iter().chain(&path[at + 1..]).cloned().collect();
-                    if target != path {
-                        return self.file_of(&target, depth + 1);
-                    }
+            if depth < 8
+                && let Some((_, target)) = here.aliases.iter().find(|(name, _)| name == segment)
+            {
+                let target: Vec<String> = target.iter().chain(&path[at + 1..]).cloned().collect();
+                if target != path {
+                    return self.file_of(&target, depth + 1);
                 }
             }
             return Some(&here.file);

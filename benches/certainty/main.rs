@@ -70,7 +70,7 @@ fn draws(chance: &mut Chance, count: u64, shares: &[f64]) -> Vec<u64> {
     *bounds.last_mut().expect("there are shares") = u64::MAX;
     let mut counts = vec![0; shares.len()];
     for _ in 0..count {
-        let draw = chance.next();
+        let draw = chance.draw();
         counts[bounds.iter().position(|bound| draw <= *bound).expect("the last bound is the largest")] += 1;
     }
     counts

@@ -162,7 +162,8 @@ mod tests {
     fn load_decides_where_it_is_asked_for() {
         for policy in [Policy::LeastConnections, Policy::TwoChoices] {
             let mut chooser = Chooser::new(policy, &[1, 1, 1], None, 7);
-            (chooser.begin(0), chooser.begin(1));
+            chooser.begin(0);
+            chooser.begin(1);
             let drawn = chosen(&mut chooser, 30);
             assert!(drawn.matches('c').count() >= 10, "{policy:?}: {drawn}");
         }
@@ -193,7 +194,8 @@ mod tests {
         chooser.failed(0, now);
         assert!((0..4).all(|_| chooser.choose(0, &[false; 2], now) == Some(1)));
         assert!((0..4).any(|_| chooser.choose(0, &[false; 2], now + second) == Some(0)));
-        (chooser.failed(1, now), chooser.failed(1, now));
+        chooser.failed(1, now);
+        chooser.failed(1, now);
         assert!((0..4).any(|_| chooser.choose(0, &[false; 2], now) == Some(0)));
         assert_eq!(chooser.choose(0, &[true; 2], now), None);
     }

@@ -148,7 +148,8 @@ fn refuse_a_backend(plan: &Plan, target: &Target, names: &[String]) -> Result<()
     if target.address.ip().is_loopback() && names.contains(&port) {
         return Err(Problem::new(format!("that is backend {port} itself, there is no balancer between"))
             .on(&plan.url)
-            .hint("give the URL at which the balancer listens, such as http://localhost:8080/uuid"))?;
+            .hint("give the URL at which the balancer listens, such as http://localhost:8080/uuid")
+            .into());
     }
     Ok(())
 }
@@ -174,7 +175,8 @@ fn refuse_what_needs_a_fleet(plan: &Plan) -> Result<()> {
     if let Some(step) = needs_fleet {
         return Err(Problem::new("only backends of a fleet can be broken, and none was found")
             .on(format!("--outage {step}"))
-            .hint("start one (uuid-generator), or use --during with a command of yours"))?;
+            .hint("start one (uuid-generator), or use --during with a command of yours")
+            .into());
     }
     if let Some(Weights::ByPlace(weights)) = &plan.expectations.shares {
         let named: Vec<String> =
@@ -187,7 +189,8 @@ fn refuse_what_needs_a_fleet(plan: &Plan) -> Result<()> {
         };
         return Err(Problem::new(what)
             .on(format!("--expect {}", Weights::ByPlace(weights.clone())))
-            .hint(format!("name them: --expect {}", named.join(","))))?;
+            .hint(format!("name them: --expect {}", named.join(",")))
+            .into());
     }
     Ok(())
 }

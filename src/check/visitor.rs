@@ -80,6 +80,6 @@ impl Visitor {
 
 fn location(status: u16, head: &str) -> Option<String> {
     let fields = head.lines().filter_map(|line| line.split_once(':'));
-    let location = fields.filter(|(name, _)| name.eq_ignore_ascii_case("location")).last();
+    let location = fields.rev().find(|(name, _)| name.eq_ignore_ascii_case("location"));
     location.filter(|_| (300..400).contains(&status)).map(|(_, value)| value.trim().to_owned())
 }

@@ -51,7 +51,7 @@ mod tests {
     fn a_report_goes_to_a_file_or_to_standard_output_which_is_text_by_default() {
         let of = |texts: &[&str]| resolve(texts.iter().map(|text| text.parse().unwrap()));
         let text = Output { format: Format::Text, file: None };
-        assert_eq!(of(&[]).unwrap(), [text.clone()]);
+        assert_eq!(of(&[]).unwrap(), std::slice::from_ref(&text));
         let file = Output { format: Format::Json, file: Some("a=b.json".into()) };
         assert_eq!(of(&["json=a=b.json"]).unwrap(), [file, text]);
         assert_eq!(of(&["markdown", "junit=j.xml"]).unwrap().len(), 2);

@@ -186,7 +186,7 @@ impl Answer {
             let ours = [RESPONSE_HEADER, GENERATOR_HEADER, REQUEST_HEADER];
             let goes = |field: &Field| {
                 let is = |name: &&str| field.name.eq_ignore_ascii_case(name);
-                !["Connection", "Keep-Alive"].iter().any(is) && !(strips_ours && ours.iter().any(is))
+                !(["Connection", "Keep-Alive"].iter().any(is) || strips_ours && ours.iter().any(is))
             };
             let fields = || head.fields.iter().filter(goes);
             // As it came, unless something is taken away.
