@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Who gets a request. Backends are meant by their place in the list that [`Balancer::start`] was given.
+/// Who gets a request. Backends are meant by their place in the list that `Balancer::start` was given.
 #[derive(Clone, Debug, Default)]
 pub enum Algorithm {
     /// `abcabc`, from the first on.
