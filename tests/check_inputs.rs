@@ -131,11 +131,19 @@ fn what_answers_and_is_no_balancer_is_told() {
     tried(silent, &["no response within 300ms", "--timeout waits longer"]);
     tried(answers("SSH-2.0-OpenSSH\r\n"), &["what it sends is not HTTP/1.1"]);
     tried(endless, &["larger than 16 MiB"]);
-    tried(closing, &["ends it without an answer"]);
+    tried(closing, &["ends it without a response"]);
     tried(page("404 Not Found"), &["404 Not Found", "location /uuid"]);
     tried(page("301 Moved Permanently"), &["redirects"]);
     tried(page("502 Bad Gateway"), &["502 Bad Gateway", "error log"]);
-    tried(page("200 OK"), &["--identity says where"]);
+    tried(
+        page("200 OK"),
+        &[
+            "no response has the header X-Served-By",
+            "the first response has",
+            "HTTP/1.1 200 OK",
+            "--identity header:NAME",
+        ],
+    );
 }
 
 #[test]
