@@ -25,7 +25,7 @@ check: ## Formatting, lints, documentation, licences and sources of dependencies
 test: setup ## Install what the tests need, then run all of them: units, the whole program, the cases, a part of the matrix
 	cargo test --workspace --locked --no-fail-fast
 	$(MAKE) cases
-	cargo bench --locked --bench matrix -- --part
+	cargo bench --locked --profile release --bench matrix -- --part
 
 cases: ## Judge the program in the situations of tests/cases; CASES="failure/ sticky" for some of them
 	cargo build --release --locked
