@@ -102,10 +102,26 @@ fn a_right_balancer_passes_and_its_algorithm_is_named() {
         (Algorithm::PerConnection, "round-robin"),
     ] {
         let bench = Bench::of(3, algorithm.clone());
-        let seen = bench.check(&SOME);
+        let seen = check_until(&bench, |seen| {
+            let or = seen.algorithm.as_ref().map_or(&[][..], |it| &it.or);
+            assert!(named(seen) == name || or.iter().any(|it| it == name), "{algorithm:?}: {:#?}", seen.algorithm);
+            named(seen) == name
+        });
         assert_eq!(named(&seen), name, "{algorithm:?}: {:#?}", seen.algorithm);
         passes(&seen);
     }
+}
+
+/// On a busy machine the evidence may leave something open, though never say what is wrong: `is_settled` asserts that. Three tries.
+fn check_until(bench: &Bench, is_settled: impl Fn(&Check) -> bool) -> Check {
+    let mut seen = bench.check(&SOME);
+    for _ in 0..2 {
+        if is_settled(&seen) {
+            break;
+        }
+        seen = bench.check(&SOME);
+    }
+    seen
 }
 
 #[test]
@@ -139,8 +155,12 @@ fn a_random_balancer_passes_at_the_default_size_and_is_open_with_too_few() {
 #[test]
 fn several_cursors_are_counted_and_pass() {
     let bench = Bench::of(3, Behaviour { cursors: 4, ..Behaviour::default() });
-    let seen = bench.check(&SOME);
-    assert_eq!((named(&seen), seen.algorithm.as_ref().unwrap().rotations), ("round-robin", Some(4)));
+    let rotations = |seen: &Check| seen.algorithm.as_ref().unwrap().rotations;
+    let seen = check_until(&bench, |seen| {
+        assert!(rotations(seen).is_none_or(|it| it <= 4), "{:#?}", seen.algorithm);
+        rotations(seen) == Some(4)
+    });
+    assert_eq!((named(&seen), rotations(&seen)), ("round-robin", Some(4)));
     passes(&seen);
     assert!(seen.algorithm.unwrap().hint.unwrap().contains("zone"));
 }
