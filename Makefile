@@ -29,7 +29,7 @@ test: setup ## Install what the tests need, then run all of them: units, the who
 
 cases: ## Judge the program in the situations of tests/cases; CASES="failure/ sticky" for some of them
 	cargo build --release --locked
-	tests/cases/run --jobs 2 --retries 1 $(CASES)
+	tests/cases/run --jobs 2 --retries 2 $(CASES)
 
 bench: ## Compare speed and memory with peers, side by side; writes BENCHMARKS.md (needs wrk and nginx)
 	tests/prepare wrk
