@@ -52,7 +52,8 @@ pub mod testing {
         let load = Load { connections, duration: Some(duration), ..Load::new(target, 1) };
         let name = backend.port().to_string();
         let traffic = drive(&load, &mut Backends::new(vec![name]), &Progress::default())?;
-        let is_good = |it: &&verdict::observation::Observation| it.sight == ClientOutcome::Answer && it.status == 200;
+        let is_good =
+            |it: &&verdict::observation::Observation| it.outcome == ClientOutcome::Response && it.status == 200;
         let good = traffic.observations.iter().filter(is_good).count();
         ensure!(good == traffic.observations.len(), "unexpected responses: {:?}", traffic.samples);
         Ok(good)

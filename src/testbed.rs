@@ -16,7 +16,7 @@ use crate::config::Layer;
 use crate::config::balancing::BalancingConfig;
 use crate::error::{Problem, describe_for_page};
 use crate::remote::Remote;
-use crate::topology::{Algorithm, Topology, Weight, Weights};
+use crate::topology::{Policy, Topology, Weight, Weights};
 use crate::wire;
 use verdict::promise::Promise;
 use verdict::rules::{Expectations, Weights as Shares};
@@ -96,14 +96,14 @@ struct Site {
 }
 
 /// Algorithms that the live view offers: they need no more words.
-const OFFERED: [Algorithm; 7] = [
-    Algorithm::RoundRobin,
-    Algorithm::LeastConnections,
-    Algorithm::LeastTime,
-    Algorithm::Random,
-    Algorithm::TwoChoices,
-    Algorithm::Source,
-    Algorithm::Uri,
+const OFFERED: [Policy; 7] = [
+    Policy::RoundRobin,
+    Policy::LeastConnections,
+    Policy::LeastTime,
+    Policy::Random,
+    Policy::TwoChoices,
+    Policy::Source,
+    Policy::Uri,
 ];
 
 impl Testbed {
@@ -200,7 +200,7 @@ impl Testbed {
     /// As somebody who looks at the live view wants it.
     fn wanted(&self, wanted: &wire::BalanceRequest) -> Result<Topology> {
         let mut topology = self.topology.clone();
-        topology.algorithm = wanted.algorithm.parse().map_err(anyhow::Error::msg)?;
+        topology.policy = wanted.algorithm.parse().map_err(anyhow::Error::msg)?;
         let weights = match wanted.weights.as_slice() {
             [] => Weights(vec![Weight::ONE; topology.members.len()]),
             weights => Weights(weights.iter().map(|weight| Weight::try_from(*weight)).collect::<Result<_, _>>()?),
@@ -223,7 +223,7 @@ impl Testbed {
         }
         let weight = |member: &crate::topology::Member| u32::from(member.weight.get());
         wire::BalancerInfo {
-            algorithm: Some(self.topology.algorithm.to_string()),
+            algorithm: Some(self.topology.policy.to_string()),
             weights: self.topology.members.iter().map(weight).collect(),
             choices: self.choices(),
             backups: self.topology.backups().map(|member| member.generator).collect(),
@@ -237,20 +237,20 @@ impl Testbed {
     /// The algorithms that this balancer has for this fleet.
     fn choices(&self) -> Vec<String> {
         let sticky = "sticky".parse().ok();
-        let possible = |algorithm: &Algorithm| {
-            let mut topology = Topology { algorithm: algorithm.clone(), ..self.topology.clone() };
+        let possible = |policy: &Policy| {
+            let mut topology = Topology { policy: policy.clone(), ..self.topology.clone() };
             topology.members.iter_mut().for_each(|member| member.weight = Weight::ONE);
             recipe(&self.front, &topology, self.site).is_ok()
         };
         let offered = OFFERED.into_iter().chain(sticky).filter(possible);
-        offered.map(|algorithm| algorithm.word().to_owned()).collect()
+        offered.map(|policy| policy.name().to_owned()).collect()
     }
 
     /// A check of what is configured.
     pub(crate) fn plan(&self, requests: Option<u64>) -> Plan {
-        let (key_headers, key_cookies) = match &self.topology.algorithm {
-            Algorithm::Header(name) => (vec![name.to_string()], Vec::new()),
-            Algorithm::Cookie(name) => (Vec::new(), vec![name.to_string()]),
+        let (key_headers, key_cookies) = match &self.topology.policy {
+            Policy::Header(name) => (vec![name.to_string()], Vec::new()),
+            Policy::Cookie(name) => (Vec::new(), vec![name.to_string()]),
             _ => Default::default(),
         };
         Plan {
@@ -266,10 +266,10 @@ impl Testbed {
     fn expectations(&self) -> Expectations {
         let topology = &self.topology;
         let mut expectations = Expectations { shares_by: "the topology".to_owned(), ..Expectations::default() };
-        if let (Algorithm::Random, Some(spread)) = (&topology.algorithm, self.front.balancer.random_spread) {
+        if let (Policy::Random, Some(spread)) = (&topology.policy, self.front.balancer.random_spread) {
             (expectations.tolerance, expectations.margin) = spread;
         }
-        let kind = topology.algorithm.kind(topology.is_weighted());
+        let kind = topology.policy.algorithm(topology.is_weighted());
         expectations.backups = topology.backups().map(|member| member.generator.to_string()).collect();
         // One active backend is picked whatever the algorithm.
         let one = topology.active().count() == 1 && topology.members.len() > 1;

@@ -1,14 +1,14 @@
 //! Who is in the fleet and what the balancer is told: what the backends are started from, what balancer configuration is written
 //! from, and what a check judges against. It opens nothing; whether an address can be had is found out by `fleet`.
 
-mod algorithm;
+mod policy;
 mod told;
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
-pub(crate) use algorithm::Algorithm;
+pub(crate) use policy::Policy;
 pub(crate) use told::{Failure, Health, HttpPath, Retries, Sockets, Timeouts, Weight, Weights};
 
 use crate::wire::Generator;
@@ -25,7 +25,7 @@ pub(crate) struct Topology {
     /// In the order in which they were named.
     pub(crate) members: Vec<Member>,
     /// How one is picked.
-    pub(crate) algorithm: Algorithm,
+    pub(crate) policy: Policy,
     /// Requests whose path begins with it are balanced, and arrive without it.
     pub(crate) path: HttpPath,
     /// They are reached by sockets in a folder instead of by ports.
@@ -219,7 +219,7 @@ impl Topology {
         Topology {
             host,
             members: generators.into_iter().map(member).collect(),
-            algorithm: Algorithm::default(),
+            policy: Policy::default(),
             path: HttpPath::of_the_original(),
             sockets: None,
             health: None,

@@ -56,7 +56,7 @@ fn every_algorithm_gives_each_request_to_one_backend() {
     for algorithm in algorithms {
         let (fleet, ports) = Fleet::of(3, &[]);
         println!("{algorithm:?}");
-        let balancer = Balancer::start(&ports, Behaviour { cursors: 2, ..algorithm.into() });
+        let balancer = Balancer::start(&ports, Behaviour { rotations: 2, ..algorithm.into() });
         let answers = drive(&balancer, 8, 50);
         expect_each_once(&answers, &completed(&fleet));
     }
@@ -272,7 +272,7 @@ fn all_go_to_the_first_that_can_be_reached() {
 #[test]
 fn several_cursors_know_nothing_of_each_other() {
     let (_fleet, ports) = Fleet::of(3, &[]);
-    let balancer = Balancer::start(&ports, Behaviour { cursors: 4, seed: Some(7), ..Behaviour::default() });
+    let balancer = Balancer::start(&ports, Behaviour { rotations: 4, seed: Some(7), ..Behaviour::default() });
     let order: String = (0..300).map(|_| order(&in_sequence(&balancer, 1), &ports)).collect();
     let counts = ['a', 'b', 'c'].map(|letter| order.matches(letter).count());
     assert!(counts.iter().all(|count| (96..=104).contains(count)), "{counts:?}");
@@ -280,7 +280,7 @@ fn several_cursors_know_nothing_of_each_other() {
     let repeats = order.as_bytes().windows(2).filter(|pair| pair[0] == pair[1]).count();
     assert!((40..110).contains(&repeats), "{repeats} repeats");
     // A connection stays with one of them.
-    assert!("abcabcabcabc".contains(&order_of(Behaviour { cursors: 4, ..Behaviour::default() }, 9)));
+    assert!("abcabcabcabc".contains(&order_of(Behaviour { rotations: 4, ..Behaviour::default() }, 9)));
 }
 
 // Failures.
@@ -480,7 +480,7 @@ fn a_reload_begins_anew_and_cuts_off_nobody() {
     assert!(idle.is_closed().unwrap());
     assert_eq!(order(&in_sequence(&balancer, 2), &ports), "ab");
     let answer = fresh.ask(&request("GET", "/", 1, ""));
-    assert_eq!((letter(&answer, &ports), answer.header("Connection")), ("a", Some("close")), "of the old cursor");
+    assert_eq!((letter(&answer, &ports), answer.header("Connection")), ("a", Some("close")), "of the old rotation");
     slow.release();
     let answer = asking.answer().unwrap();
     assert_eq!((answer.status, answer.header("Connection")), (200, Some("close")));

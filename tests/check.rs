@@ -19,8 +19,8 @@ fn check(fleet: &Fleet, url: &str, options: &[&str]) -> (i32, Check) {
         Verdict::Inconclusive => 3,
     };
     assert_eq!((status, report.verdict), (expected, check.verdict));
-    let fates: u64 = check.account.outcomes.iter().map(|it| it.count).sum();
-    assert_eq!(fates, check.account.sent, "the fates add up: {:?}", check.account);
+    let outcomes: u64 = check.account.outcomes.iter().map(|it| it.count).sum();
+    assert_eq!(outcomes, check.account.sent, "the outcomes add up: {:?}", check.account);
     (status, check)
 }
 
@@ -154,7 +154,7 @@ fn a_random_balancer_passes_at_the_default_size_and_is_open_with_too_few() {
 
 #[test]
 fn several_cursors_are_counted_and_pass() {
-    let bench = Bench::of(3, Behaviour { cursors: 4, ..Behaviour::default() });
+    let bench = Bench::of(3, Behaviour { rotations: 4, ..Behaviour::default() });
     let rotations = |seen: &Check| seen.algorithm.as_ref().unwrap().rotations;
     let seen = check_until(&bench, |seen| {
         assert!(rotations(seen).is_none_or(|it| it <= 4), "{:#?}", seen.algorithm);
@@ -235,7 +235,7 @@ fn a_post_that_is_sent_twice_fails_and_names_the_rule() {
 
 #[test]
 fn answers_that_break_off_or_differ_or_are_dropped_are_found_every_one() {
-    for (defect, fate) in [
+    for (defect, outcome) in [
         (Defect::Truncates(100), "truncated"),
         (Defect::Alters(100), "altered"),
         (Defect::DropsEvery(100), "lost"),
@@ -243,8 +243,8 @@ fn answers_that_break_off_or_differ_or_are_dropped_are_found_every_one() {
     ] {
         let bench = Bench::of(3, defect);
         let seen = bench.check(&SOME);
-        assert_eq!(finding(&seen, fate).level, Level::Fail, "{:#?}", seen.findings);
-        assert_eq!(count(&seen, fate), counted(&bench, &seen), "{defect:?}");
+        assert_eq!(finding(&seen, outcome).level, Level::Fail, "{:#?}", seen.findings);
+        assert_eq!(count(&seen, outcome), counted(&bench, &seen), "{defect:?}");
     }
 }
 

@@ -14,8 +14,8 @@ fn check(fleet: &Fleet, nginx: &Nginx, options: &[&str]) -> Check {
     let said = String::from_utf8_lossy(&output.stderr);
     let report: Report = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {said}"));
     let [check] = report.checks.try_into().unwrap();
-    let fates: u64 = check.account.outcomes.iter().map(|it| it.count).sum();
-    assert_eq!(fates, check.account.sent, "the fates add up: {:?}", check.account);
+    let outcomes: u64 = check.account.outcomes.iter().map(|it| it.count).sum();
+    assert_eq!(outcomes, check.account.sent, "the outcomes add up: {:?}", check.account);
     check
 }
 
@@ -176,7 +176,7 @@ fn a_paused_backend_makes_nginx_execute_requests_twice() {
 fn failing_backends_are_told_by_what_they_do() {
     let (fleet, ports) = fleet();
     let nginx = bare(&ports).start();
-    for (fault, fate) in [
+    for (fault, outcome) in [
         ("status:503", None),
         ("close-midway", Some("truncated")),
         ("close", Some("balancer")),
@@ -186,8 +186,8 @@ fn failing_backends_are_told_by_what_they_do() {
         let seen = check(&fleet, &nginx, &["--outage", &steps, "--duration", "1200ms", "--rate", "300"]);
         let errors = seen.outage.as_ref().unwrap().client_errors;
         assert!(errors >= 40, "{fault}: {:#?}", (&seen.account, &seen.outage));
-        match fate {
-            Some(fate) => assert_eq!(count(&seen, fate), errors, "{fault}: {:#?}", seen.account),
+        match outcome {
+            Some(outcome) => assert_eq!(count(&seen, outcome), errors, "{fault}: {:#?}", seen.account),
             None => assert_eq!((seen.account.backend_errors, count(&seen, "delivered")), (errors, seen.account.sent)),
         }
         assert_eq!(seen.verdict, Verdict::Pass, "{fault}: {:#?}", seen.findings);

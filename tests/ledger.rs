@@ -1,4 +1,4 @@
-//! The ledger: each kind of thing that can become of a request has its fate, and every request has exactly one.
+//! The ledger: each kind of thing that can become of a request has its outcome, and every request has exactly one.
 
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -24,7 +24,7 @@ fn got(answer: u128, backend: u16) -> Observation {
         client: 0,
         backend: Backend(backend),
         status: 200,
-        sight: ClientOutcome::Answer,
+        outcome: ClientOutcome::Response,
         echo: Echo::Own,
         reused: false,
         flaw: None,
@@ -32,14 +32,14 @@ fn got(answer: u128, backend: u16) -> Observation {
 }
 
 /// A request that got nothing.
-fn failed(sight: ClientOutcome, reused: bool) -> Observation {
+fn failed(outcome: ClientOutcome, reused: bool) -> Observation {
     let nothing = Observation { answer: Uuid::nil(), backend: Backend::UNKNOWN, status: 0, ..got(0, 0) };
-    Observation { sight, reused, echo: Echo::None, ..nothing }
+    Observation { outcome, reused, echo: Echo::None, ..nothing }
 }
 
 /// The balancer's own page.
 fn own_page(status: u16) -> Observation {
-    Observation { status, ..failed(ClientOutcome::Answer, false) }
+    Observation { status, ..failed(ClientOutcome::Response, false) }
 }
 
 /// An attempt that was answered.
@@ -60,14 +60,14 @@ fn cut(arrival: Arrival) -> Arrival {
     Arrival { end: AttemptEnd::CutOff, ..arrival }
 }
 
-fn fates(observations: &[Observation], arrivals: &[Arrival]) -> Vec<Outcome> {
+fn outcomes(observations: &[Observation], arrivals: &[Arrival]) -> Vec<Outcome> {
     let ledger = Ledger::join(observations.to_vec(), arrivals.to_vec(), Records::Kept);
     ledger.entries().map(|entry| entry.outcome).collect()
 }
 
 #[track_caller]
 fn one(observation: Observation, arrivals: &[Arrival]) -> Outcome {
-    fates(&[observation], arrivals)[0]
+    outcomes(&[observation], arrivals)[0]
 }
 
 #[test]
@@ -99,21 +99,21 @@ fn copies_to_a_backend_that_never_delivers_are_mirrored() {
     let observations: Vec<_> = (0..count).map(|i| got(u128::from(i), 0)).collect();
     let mut arrivals: Vec<_> = (0..count).map(|i| at(i, 0, u128::from(i))).collect();
     arrivals.extend((0..count).map(|i| at(i, 3, 1000 + u128::from(i))));
-    assert!(fates(&observations, &arrivals).iter().all(|fate| *fate == Outcome::Mirrored));
+    assert!(outcomes(&observations, &arrivals).iter().all(|outcome| *outcome == Outcome::Mirrored));
     // As soon as that backend delivers once, they are executed twice.
     let mut more = observations.clone();
     more.push(got(5000, 3));
     arrivals.push(at(count, 3, 5000));
-    let seen = fates(&more, &arrivals);
-    assert!(seen[..30].iter().all(|fate| *fate == Outcome::Duplicated));
+    let seen = outcomes(&more, &arrivals);
+    assert!(seen[..30].iter().all(|outcome| *outcome == Outcome::Duplicated));
     assert_eq!(seen[30], Outcome::Delivered);
 }
 
 #[test]
 fn executed_without_an_answer_is_lost_and_without_an_attempt_unserved() {
-    for sight in [ClientOutcome::Closed, ClientOutcome::Reset, ClientOutcome::TimedOut] {
-        assert_eq!(one(failed(sight, false), &[at(0, 1, 7)]), Outcome::Lost, "{sight:?}");
-        assert_eq!(one(failed(sight, false), &[]), Outcome::NotReached, "{sight:?}");
+    for outcome in [ClientOutcome::Closed, ClientOutcome::Reset, ClientOutcome::TimedOut] {
+        assert_eq!(one(failed(outcome, false), &[at(0, 1, 7)]), Outcome::Lost, "{outcome:?}");
+        assert_eq!(one(failed(outcome, false), &[]), Outcome::NotReached, "{outcome:?}");
     }
     assert_eq!(one(failed(ClientOutcome::Refused, false), &[]), Outcome::NotReached);
     // Something came, and it is not what a backend writes.
@@ -141,9 +141,9 @@ fn an_answer_without_a_backend_is_the_balancers_own() {
 #[test]
 fn an_answer_that_its_own_request_got_too_is_stale() {
     let observations = [got(7, 1), Observation { echo: Echo::Other, ..got(7, 1) }];
-    assert_eq!(fates(&observations, &[at(0, 1, 7)]), [Outcome::Delivered, Outcome::Stale]);
+    assert_eq!(outcomes(&observations, &[at(0, 1, 7)]), [Outcome::Delivered, Outcome::Stale]);
     // Also when the second one was executed as well.
-    assert_eq!(fates(&observations, &[at(0, 1, 7), at(1, 1, 8)]), [Outcome::Delivered, Outcome::Stale]);
+    assert_eq!(outcomes(&observations, &[at(0, 1, 7), at(1, 1, 8)]), [Outcome::Delivered, Outcome::Stale]);
     // Or when it is from before this run.
     assert_eq!(one(Observation { echo: Echo::Other, ..got(99, 1) }, &[]), Outcome::Stale);
 }
@@ -152,17 +152,17 @@ fn an_answer_that_its_own_request_got_too_is_stale() {
 fn answers_that_changed_places_are_swapped() {
     let other = |answer| Observation { echo: Echo::Other, ..got(answer, 1) };
     let arrivals = [at(0, 1, 100), at(1, 1, 101)];
-    assert_eq!(fates(&[other(101), other(100)], &arrivals), [Outcome::Swapped, Outcome::Swapped]);
+    assert_eq!(outcomes(&[other(101), other(100)], &arrivals), [Outcome::Swapped, Outcome::Swapped]);
     // One got the answer of a request that was given up.
     assert_eq!(
-        fates(&[failed(ClientOutcome::TimedOut, false), other(100)], &arrivals),
+        outcomes(&[failed(ClientOutcome::TimedOut, false), other(100)], &arrivals),
         [Outcome::Lost, Outcome::Swapped]
     );
 }
 
 #[test]
 fn what_breaks_off_is_truncated_and_what_differs_is_altered() {
-    let seen = |sight| Observation { sight, ..got(7, 1) };
+    let seen = |outcome| Observation { outcome, ..got(7, 1) };
     assert_eq!(one(seen(ClientOutcome::Truncated), &[cut(at(0, 1, 7))]), Outcome::Truncated);
     assert_eq!(one(seen(ClientOutcome::Altered), &[at(0, 1, 7)]), Outcome::Altered);
     assert_eq!(one(seen(ClientOutcome::TooLarge), &[at(0, 1, 7)]), Outcome::Altered);
@@ -177,16 +177,16 @@ fn an_answer_without_a_record_is_alien() {
 
 #[test]
 fn without_records_only_the_clients_end_is_judged() {
-    let fate = |observation| Ledger::join(vec![observation], vec![], Records::None).entries().next().unwrap().outcome;
+    let became = |observation| Ledger::join(vec![observation], vec![], Records::None).entries().next().unwrap().outcome;
     let named = Observation { answer: Uuid::nil(), echo: Echo::None, ..got(0, 1) };
-    assert_eq!(fate(named), Outcome::Delivered);
-    assert_eq!(fate(own_page(502)), Outcome::Balancer);
-    assert_eq!(fate(own_page(200)), Outcome::Unrecorded);
-    assert_eq!(fate(failed(ClientOutcome::Closed, false)), Outcome::NoResponse);
-    for sight in [ClientOutcome::Refused, ClientOutcome::Unreachable, ClientOutcome::TlsFailed] {
-        assert_eq!(fate(failed(sight, false)), Outcome::NotReached);
+    assert_eq!(became(named), Outcome::Delivered);
+    assert_eq!(became(own_page(502)), Outcome::Balancer);
+    assert_eq!(became(own_page(200)), Outcome::Unrecorded);
+    assert_eq!(became(failed(ClientOutcome::Closed, false)), Outcome::NoResponse);
+    for outcome in [ClientOutcome::Refused, ClientOutcome::Unreachable, ClientOutcome::TlsFailed] {
+        assert_eq!(became(failed(outcome, false)), Outcome::NotReached);
     }
-    assert_eq!(fate(Observation { sight: ClientOutcome::Truncated, ..named }), Outcome::Truncated);
+    assert_eq!(became(Observation { outcome: ClientOutcome::Truncated, ..named }), Outcome::Truncated);
 }
 
 #[test]
@@ -206,7 +206,7 @@ fn arrivals_of_requests_that_were_never_sent_are_counted_beside() {
 
 fn any_sight() -> impl Strategy<Value = ClientOutcome> {
     prop_oneof![
-        4 => Just(ClientOutcome::Answer),
+        4 => Just(ClientOutcome::Response),
         1 => Just(ClientOutcome::Altered),
         1 => Just(ClientOutcome::Truncated),
         1 => Just(ClientOutcome::TooLarge),
@@ -221,7 +221,7 @@ fn any_sight() -> impl Strategy<Value = ClientOutcome> {
 }
 
 proptest! {
-    /// Whatever both ends say: one entry a request, in order, one fate each, and all attempts are somewhere.
+    /// Whatever both ends say: one entry a request, in order, one outcome each, and all attempts are somewhere.
     #[test]
     fn every_request_has_exactly_one_fate(
         observed in proptest::collection::vec((any_sight(), 0..40u128, 0..4u16, any::<bool>(), 0..3u8), 0..40),
@@ -230,11 +230,11 @@ proptest! {
     ) {
         let observations: Vec<Observation> = observed
             .iter()
-            .map(|(sight, answer, backend, reused, echo)| {
+            .map(|(outcome, answer, backend, reused, echo)| {
                 let echo = [Echo::None, Echo::Own, Echo::Other][usize::from(*echo)];
                 let answer = if *answer < 5 { Uuid::nil() } else { uuid(*answer) };
                 let backend = if *backend == 3 { Backend::UNKNOWN } else { Backend(*backend) };
-                Observation { sight: *sight, answer, backend, reused: *reused, echo, ..got(0, 0) }
+                Observation { outcome: *outcome, answer, backend, reused: *reused, echo, ..got(0, 0) }
             })
             .collect();
         let arrivals: Vec<Arrival> = arrived

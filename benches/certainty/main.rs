@@ -129,7 +129,7 @@ fn names(text: &mut String, runs: u64) {
         text,
         "## Names of algorithms\n\nAll experiments and a sample of 20,000 requests through a simulated balancer, {runs} runs each. *Open* are runs in which \
          the report says that it cannot tell the right name from another; *wrong* those in which it gives another name.\n\n\
-         | balancer | backends | cursors | named | open | wrong |\n|---|---|---|---|---|---|"
+         | balancer | backends | rotations | named | open | wrong |\n|---|---|---|---|---|---|"
     );
     let cases: [(&str, Picks, usize, usize, Algorithm); 20] = [
         ("round robin", Picks::Turns(vec![1; 3]), 3, 1, Algorithm::RoundRobin),
@@ -153,21 +153,21 @@ fn names(text: &mut String, runs: u64) {
         ("header", Picks::Header("X-User"), 3, 1, Algorithm::Header),
         ("cookie, forgets 1 in 200", Picks::Sticky { forgets: 0.005 }, 3, 1, Algorithm::Sticky),
     ];
-    for (name, picks, backends, cursors, kind) in cases {
+    for (name, picks, backends, rotations, kind) in cases {
         let [named, open, wrong] = sum(runs, |seed| {
-            let (seen, or) = infer(backends, picks.clone(), cursors, seed);
+            let (seen, or) = infer(backends, picks.clone(), rotations, seed);
             let known = seen == Some(kind) && or.is_empty();
             let open = !known && (seen.is_none() || seen == Some(kind) || or.contains(&kind));
             [u64::from(known), u64::from(open), u64::from(!known && !open)]
         });
         let share = |count: u64| format!("{:.2} %", count as f64 / runs as f64 * 100.0);
-        let _ = writeln!(text, "| {name} | {backends} | {cursors} | {} | {} | {wrong} |", share(named), share(open));
+        let _ = writeln!(text, "| {name} | {backends} | {rotations} | {} | {} | {wrong} |", share(named), share(open));
     }
     text.push('\n');
 }
 
-fn infer(backends: usize, picks: Picks, cursors: usize, seed: u64) -> (Option<Algorithm>, Vec<Algorithm>) {
-    let mut subject = Simulated::new(backends, picks, cursors, seed);
+fn infer(backends: usize, picks: Picks, rotations: usize, seed: u64) -> (Option<Algorithm>, Vec<Algorithm>) {
+    let mut subject = Simulated::new(backends, picks, rotations, seed);
     let setting = Setting {
         members: Some(backends),
         can_hold: true,
@@ -178,7 +178,7 @@ fn infer(backends: usize, picks: Picks, cursors: usize, seed: u64) -> (Option<Al
     let mut evidence = experiments::run(&mut subject, &setting);
     let mut chance = Chance::of(seed ^ 77);
     let order: Vec<Backend> =
-        (0..20_000).map(|_| Backend(subject.pick(chance.below(cursors), &Request::default()).0 as u16)).collect();
+        (0..20_000).map(|_| Backend(subject.pick(chance.below(rotations), &Request::default()).0 as u16)).collect();
     evidence.sample = order;
     let names: Vec<String> = (0..backends).map(|place| (9001 + place).to_string()).collect();
     let inference = evidence.infer(&names);
@@ -229,8 +229,8 @@ fn trouble(text: &mut String, runs: u64) {
     ];
     for (name, with) in conditions {
         let [named, open, wrong] = sum(runs, |seed| {
-            let (picks, cursors, truth) = &algorithms[(seed % algorithms.len() as u64) as usize];
-            let (seen, or) = infer_in_trouble(picks.clone(), *cursors, seed, with);
+            let (picks, rotations, truth) = &algorithms[(seed % algorithms.len() as u64) as usize];
+            let (seen, or) = infer_in_trouble(picks.clone(), *rotations, seed, with);
             let known = seen == Some(*truth) && or.is_empty();
             let open = !known && (seen.is_none() || seen == Some(*truth) || or.contains(truth));
             [u64::from(known), u64::from(open), u64::from(!known && !open)]
@@ -243,11 +243,11 @@ fn trouble(text: &mut String, runs: u64) {
 
 fn infer_in_trouble(
     picks: Picks,
-    cursors: usize,
+    rotations: usize,
     seed: u64,
     with: impl Fn(&mut Simulated),
 ) -> (Option<Algorithm>, Vec<Algorithm>) {
-    let mut subject = Simulated::new(3, picks, cursors, seed);
+    let mut subject = Simulated::new(3, picks, rotations, seed);
     with(&mut subject);
     let setting = Setting {
         members: Some(3),
@@ -297,7 +297,7 @@ fn observations(count: u32) -> Vec<Observation> {
         client: 0,
         backend: Backend((sequence % 3) as u16),
         status: 200,
-        sight: ClientOutcome::Answer,
+        outcome: ClientOutcome::Response,
         echo: Echo::Own,
         reused: true,
         flaw: None,

@@ -303,8 +303,8 @@ fn seen(check: &Check, condition: Condition, open: bool, unnamed: bool) -> Strin
     if unnamed {
         parts.push(UNNAMED.to_owned());
     }
-    if let Some(cursors) = check.algorithm.as_ref().and_then(|it| it.rotations).filter(|cursors| *cursors > 1) {
-        parts.push(format!("{cursors} cursors"));
+    if let Some(rotations) = check.algorithm.as_ref().and_then(|it| it.rotations).filter(|rotations| *rotations > 1) {
+        parts.push(format!("{rotations} rotations"));
     }
     if open {
         parts.push("cannot be told apart".to_owned());

@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn each_fault_has_its_fate() {
+    fn each_fault_has_its_outcome() {
         for (fault, effect) in [
             ("status:418", Effect::Status(418)),
             ("close-midway", Effect::CloseMidway),

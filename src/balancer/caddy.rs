@@ -8,7 +8,7 @@ use crate::balancer::options::{Options, Version};
 use crate::balancer::own::{Own, SCRATCH};
 use crate::balancer::product::{Product, Program};
 use crate::balancer::written::{File, Run, Unsupported, Written};
-use crate::topology::{Algorithm, Topology};
+use crate::topology::{Policy, Topology};
 
 /// Caddy.
 pub(crate) const CADDY: Product = Product {
@@ -74,7 +74,7 @@ fn refuse(topology: &Topology, limits: Limits) -> Result<(), Unsupported> {
     limits.refuse_if_older_than(OLDEST)?;
     if topology.backups().next().is_some() {
         limits.refuse_if(
-            topology.active().count() != 1 || topology.algorithm != Algorithm::RoundRobin || topology.is_weighted(),
+            topology.active().count() != 1 || topology.policy != Policy::RoundRobin || topology.is_weighted(),
             "have a backup (--backup) of more than one backend: its policy `first` takes the first that is well",
             "let one backend be active and all others be its backups, or use NGINX, HAProxy or Envoy",
         )?;
@@ -85,8 +85,8 @@ fn refuse(topology: &Topology, limits: Limits) -> Result<(), Unsupported> {
         )?;
     }
     limits.refuse_if(
-        topology.is_weighted() && !matches!(topology.algorithm, Algorithm::RoundRobin | Algorithm::Sticky(_)),
-        &format!("give weights to --algorithm {}", topology.algorithm.word()),
+        topology.is_weighted() && !matches!(topology.policy, Policy::RoundRobin | Policy::Sticky(_)),
+        &format!("give weights to --algorithm {}", topology.policy.name()),
         "--algorithm round-robin has weights, and sticky for clients that are new",
     )
 }
@@ -102,25 +102,25 @@ fn policy(topology: &Topology, limits: Limits) -> Result<Vec<String>, Unsupporte
     };
     let or_in_turns =
         |policy: String| vec![format!("lb_policy {policy} {{"), format!("    fallback {turns}"), "}".to_owned()];
-    Ok(match &topology.algorithm {
-        Algorithm::RoundRobin if topology.backups().next().is_some() => {
+    Ok(match &topology.policy {
+        Policy::RoundRobin if topology.backups().next().is_some() => {
             vec!["# The first that is well; the others are backups.".to_owned(), "lb_policy first".to_owned()]
         }
-        Algorithm::RoundRobin => vec![format!("lb_policy {turns}")],
-        Algorithm::LeastConnections => vec!["lb_policy least_conn".to_owned()],
-        Algorithm::LeastTime => return Err(limits.cannot(LEAST_TIME, FEWEST)),
-        Algorithm::Random => vec!["lb_policy random".to_owned()],
-        Algorithm::TwoChoices => vec!["lb_policy random_choose 2".to_owned()],
-        Algorithm::Source => vec!["lb_policy client_ip_hash".to_owned()],
-        Algorithm::Uri => vec!["lb_policy uri_hash".to_owned()],
-        Algorithm::Header(name) => or_in_turns(format!("header {name}")),
-        Algorithm::Cookie(name) => {
+        Policy::RoundRobin => vec![format!("lb_policy {turns}")],
+        Policy::LeastConnections => vec!["lb_policy least_conn".to_owned()],
+        Policy::LeastTime => return Err(limits.cannot(LEAST_TIME, FEWEST)),
+        Policy::Random => vec!["lb_policy random".to_owned()],
+        Policy::TwoChoices => vec!["lb_policy random_choose 2".to_owned()],
+        Policy::Source => vec!["lb_policy client_ip_hash".to_owned()],
+        Policy::Uri => vec!["lb_policy uri_hash".to_owned()],
+        Policy::Header(name) => or_in_turns(format!("header {name}")),
+        Policy::Cookie(name) => {
             let nearest = format!(
                 "--algorithm sticky:{name} lets Caddy give that cookie; header:NAME goes by a header of the client's"
             );
             return Err(limits.cannot("go by a cookie that the client brings (--algorithm cookie)", &nearest));
         }
-        Algorithm::Sticky(name) => or_in_turns(format!("cookie {name}")),
+        Policy::Sticky(name) => or_in_turns(format!("cookie {name}")),
     })
 }
 

@@ -9,7 +9,7 @@ use crate::balancer::options::{Options, Version};
 use crate::balancer::own::Own;
 use crate::balancer::product::{Product, Program};
 use crate::balancer::written::{File, Run, Unsupported, Written};
-use crate::topology::{Algorithm, Member, Topology};
+use crate::topology::{Member, Policy, Topology};
 
 /// Envoy.
 pub(crate) const ENVOY: Product = Product {
@@ -69,12 +69,12 @@ fn write(topology: &Topology, options: &Options) -> Result<Written, Unsupported>
 fn refuse(topology: &Topology, limits: Limits) -> Result<(), Unsupported> {
     limits.refuse_if_older_than(OLDEST)?;
     limits.refuse_if(
-        topology.is_weighted() && topology.algorithm == Algorithm::Random,
+        topology.is_weighted() && topology.policy == Policy::Random,
         "give weights to a random choice",
         "--algorithm round-robin has weights",
     )?;
     limits.refuse_if(
-        topology.is_weighted() && topology.algorithm == Algorithm::TwoChoices,
+        topology.is_weighted() && topology.policy == Policy::TwoChoices,
         "give weights to a choice of two: with weights it goes round robin, by weight and load",
         "--algorithm least-connections, which is just that",
     )?;
@@ -125,7 +125,7 @@ fn listener(topology: &Topology, options: &Options) -> String {
         }
     }
     text.add(8, "http_filters:");
-    if let Algorithm::Sticky(name) = &topology.algorithm {
+    if let Policy::Sticky(name) = &topology.policy {
         text.add(8, "- name: envoy.filters.http.stateful_session")
             .add(10, "typed_config:")
             .add(12, "\"@type\": type.googleapis.com/envoy.extensions.filters.http.stateful_session.v3.StatefulSession")
@@ -163,13 +163,13 @@ fn route(topology: &Topology, again: Option<(u32, &str, &str)>, text: &mut Lines
             .add(18, format!("pattern: {{ regex: \"^{pattern}/?\" }}"))
             .add(18, "substitution: /");
     }
-    let policy = match &topology.algorithm {
-        Algorithm::Source => Some("connection_properties: { source_ip: true }".to_owned()),
-        Algorithm::Uri => Some("header: { header_name: \":path\" }".to_owned()),
-        Algorithm::Header(name) => Some(format!("header: {{ header_name: {name} }}")),
-        Algorithm::Cookie(name) => Some(format!("cookie: {{ name: {name} }}")),
-        Algorithm::RoundRobin | Algorithm::LeastConnections | Algorithm::Random => None,
-        Algorithm::LeastTime | Algorithm::TwoChoices | Algorithm::Sticky(_) => None,
+    let policy = match &topology.policy {
+        Policy::Source => Some("connection_properties: { source_ip: true }".to_owned()),
+        Policy::Uri => Some("header: { header_name: \":path\" }".to_owned()),
+        Policy::Header(name) => Some(format!("header: {{ header_name: {name} }}")),
+        Policy::Cookie(name) => Some(format!("cookie: {{ name: {name} }}")),
+        Policy::RoundRobin | Policy::LeastConnections | Policy::Random => None,
+        Policy::LeastTime | Policy::TwoChoices | Policy::Sticky(_) => None,
     };
     text.maybe(16, policy.map(|policy| format!("hash_policy: [{{ {policy} }}]")));
     let answer = topology.timeouts.answer;
@@ -197,16 +197,14 @@ fn cluster(topology: &Topology, limits: Limits) -> Result<String, Unsupported> {
     let known = topology.sockets.is_some() || host.parse::<std::net::IpAddr>().is_ok();
     text.add(0, format!("type: {}", if known { "STATIC" } else { "STRICT_DNS" }));
     text.maybe(0, topology.timeouts.connect.map(|connect| format!("connect_timeout: {}", seconds(connect))));
-    match &topology.algorithm {
-        Algorithm::RoundRobin | Algorithm::Sticky(_) => {
-            text.add(0, "lb_policy: ROUND_ROBIN # each worker in its own order")
-        }
-        Algorithm::LeastTime => return Err(limits.cannot(LEAST_TIME, FEWEST)),
-        Algorithm::Random => text.add(0, "lb_policy: RANDOM"),
-        Algorithm::TwoChoices => {
+    match &topology.policy {
+        Policy::RoundRobin | Policy::Sticky(_) => text.add(0, "lb_policy: ROUND_ROBIN # each worker in its own order"),
+        Policy::LeastTime => return Err(limits.cannot(LEAST_TIME, FEWEST)),
+        Policy::Random => text.add(0, "lb_policy: RANDOM"),
+        Policy::TwoChoices => {
             text.add(0, "lb_policy: LEAST_REQUEST").add(0, "least_request_lb_config: { choice_count: 2 }")
         }
-        Algorithm::LeastConnections => text
+        Policy::LeastConnections => text
             .add(0, "# Requests in flight from this worker; LEAST_REQUEST without it looks at two backends only.")
             .add(0, "load_balancing_policy:")
             .add(2, "policies:")
@@ -218,7 +216,7 @@ fn cluster(topology: &Topology, limits: Limits) -> Result<String, Unsupported> {
                 "\"@type\": type.googleapis.com/envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest",
             )
             .add(8, "selection_method: FULL_SCAN"),
-        Algorithm::Source | Algorithm::Uri | Algorithm::Header(_) | Algorithm::Cookie(_) => {
+        Policy::Source | Policy::Uri | Policy::Header(_) | Policy::Cookie(_) => {
             text.add(0, "lb_policy: RING_HASH # requests without the key go anywhere")
         }
     };

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use crate::balancer::read::{Configuration, Endpoint, Method, Server, Upstream};
-use crate::topology::Algorithm;
-use verdict::algorithm::Algorithm as Kind;
+use crate::topology::Policy;
+use verdict::algorithm::Algorithm;
 use verdict::promise::Promise;
 use verdict::rules::Weights;
 
@@ -13,7 +13,7 @@ use verdict::rules::Weights;
 #[derive(Clone, PartialEq, Debug, Default)]
 pub(crate) struct Expected {
     /// How a backend is picked; None if it is not known, or if there is nothing to pick from.
-    pub(crate) algorithm: Option<Kind>,
+    pub(crate) algorithm: Option<Algorithm>,
     /// The share of each backend, by name; None if none is promised or known.
     pub(crate) shares: Option<Weights>,
     /// Backends that get nothing while others can.
@@ -60,23 +60,23 @@ impl Expected {
             expected.unknown = why;
             Vec::new()
         });
-        let algorithm = match &upstream.method {
-            Method::Known(algorithm) => algorithm,
+        let policy = match &upstream.method {
+            Method::Known(policy) => policy,
             Method::Unknown(what) => {
                 expected.unknown.push(what.clone());
                 return expected;
             }
         };
-        match algorithm {
-            Algorithm::Header(name) => expected.key_header = Some(name.to_string()),
-            Algorithm::Cookie(name) => expected.key_cookie = Some(name.to_string()),
-            Algorithm::RoundRobin | Algorithm::LeastConnections | Algorithm::LeastTime | Algorithm::Random => {}
-            Algorithm::TwoChoices | Algorithm::Source | Algorithm::Uri | Algorithm::Sticky(_) => {}
+        match policy {
+            Policy::Header(name) => expected.key_header = Some(name.to_string()),
+            Policy::Cookie(name) => expected.key_cookie = Some(name.to_string()),
+            Policy::RoundRobin | Policy::LeastConnections | Policy::LeastTime | Policy::Random => {}
+            Policy::TwoChoices | Policy::Source | Policy::Uri | Policy::Sticky(_) => {}
         }
         let active: Vec<&Server> = upstream.servers.iter().filter(|server| !server.backup && !server.down).collect();
         let alike = active.windows(2).all(|pair| pair[0].weight == pair[1].weight);
         // One server alone is picked whatever the method.
-        let kind = algorithm.kind(!alike);
+        let kind = policy.algorithm(!alike);
         expected.algorithm = (active.len() > 1).then_some(kind);
         if !expected.unknown.is_empty() {
             return expected;
@@ -166,7 +166,10 @@ mod tests {
     #[test]
     fn sockets_have_weights_too() {
         let it = expected("server unix:/s/9001.sock weight=5; server unix:/s/9002.sock;", &[9001, 9002]);
-        assert_eq!((it.algorithm, shares(&it).as_deref()), (Some(Kind::WeightedRoundRobin), Some("9001=5,9002=1")));
+        assert_eq!(
+            (it.algorithm, shares(&it).as_deref()),
+            (Some(Algorithm::WeightedRoundRobin), Some("9001=5,9002=1"))
+        );
     }
 
     #[test]

@@ -17,12 +17,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::spawn_local;
 use tokio::time::timeout;
 
-use crate::balancer::choice::{Chooser, Policy};
+use crate::balancer::choice::{Chooser, Selection};
 use crate::balancer::limits::Limits;
 use crate::balancer::options::{Options, Version as Release};
 use crate::balancer::product::{Product, Program};
 use crate::balancer::written::{File, Run, Unsupported, Written};
-use crate::topology::{Algorithm, Topology};
+use crate::topology::{Policy, Topology};
 
 /// The built-in balancer.
 pub(crate) const FALLBACK: Product = Product {
@@ -57,7 +57,7 @@ pub(crate) struct Config {
     listen: SocketAddr,
     /// Requests to it and below are forwarded, without it.
     path: String,
-    policy: Policy,
+    selection: Selection,
     /// Rotations that know nothing of each other, as those of worker processes; a client's connection belongs to one at random.
     workers: usize,
     backends: Vec<Backend>,
@@ -89,20 +89,20 @@ fn write(topology: &Topology, options: &Options) -> Result<Written, Unsupported>
     ] {
         limits.refuse_if(asked, &format!("be configured with {option}"), install)?;
     }
-    let policy = match &topology.algorithm {
-        Algorithm::RoundRobin => Policy::RoundRobin,
-        Algorithm::Random => Policy::Random,
-        Algorithm::LeastConnections => Policy::LeastConnections,
-        Algorithm::TwoChoices => Policy::TwoChoices,
-        Algorithm::Source => Policy::Source,
-        Algorithm::Uri => Policy::Uri,
-        Algorithm::LeastTime | Algorithm::Header(_) | Algorithm::Cookie(_) | Algorithm::Sticky(_) => {
-            return Err(limits.cannot(&format!("pick a backend by {}", topology.algorithm), install));
+    let selection = match &topology.policy {
+        Policy::RoundRobin => Selection::RoundRobin,
+        Policy::Random => Selection::Random,
+        Policy::LeastConnections => Selection::LeastConnections,
+        Policy::TwoChoices => Selection::TwoChoices,
+        Policy::Source => Selection::Source,
+        Policy::Uri => Selection::Uri,
+        Policy::LeastTime | Policy::Header(_) | Policy::Cookie(_) | Policy::Sticky(_) => {
+            return Err(limits.cannot(&format!("pick a backend by {}", topology.policy), install));
         }
     };
     limits.refuse_if(
-        topology.is_weighted() && !matches!(policy, Policy::RoundRobin | Policy::Random),
-        &format!("give weights to --algorithm {}", topology.algorithm),
+        topology.is_weighted() && !matches!(selection, Selection::RoundRobin | Selection::Random),
+        &format!("give weights to --algorithm {}", topology.policy),
         install,
     )?;
     let listen = options.listen();
@@ -113,7 +113,7 @@ fn write(topology: &Topology, options: &Options) -> Result<Written, Unsupported>
     let config = Config {
         listen: SocketAddr::new(listen.ip(), listen.port),
         path: topology.path.to_string(),
-        policy,
+        selection,
         workers: options.workers() as usize,
         backends: topology.members.iter().map(backend).collect(),
         ejection: topology.failure.as_ref().map(|failure| (failure.max_fails.get(), failure.fail_timeout)),
@@ -137,7 +137,7 @@ pub(crate) fn run(file: &Path) -> anyhow::Result<()> {
         rustix::net::listen(&listener, 4096)?;
         let weights: Vec<u32> = config.backends.iter().map(|backend| backend.weight).collect();
         let seed = || uuid::Uuid::new_v4().as_u64_pair().1;
-        let chooser = || RefCell::new(Chooser::new(config.policy, &weights, config.ejection, seed()));
+        let chooser = || RefCell::new(Chooser::new(config.selection, &weights, config.ejection, seed()));
         let proxy = Proxy {
             choosers: (0..config.workers.max(1)).map(|_| chooser()).collect(),
             pools: config.backends.iter().map(|_| RefCell::default()).collect(),
@@ -312,8 +312,8 @@ impl Client {
         if !config.keeps_connections {
             encode::field(&mut bytes, "Connection", b"close");
         }
-        let key = match config.policy {
-            Policy::Source => self.peer.to_string(),
+        let key = match config.selection {
+            Selection::Source => self.peer.to_string(),
             _ => target,
         };
         let request = Request {

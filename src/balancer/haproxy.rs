@@ -9,7 +9,7 @@ use crate::balancer::own::{Own, SCRATCH};
 use crate::balancer::product::{Product, Program, ReloadSignal};
 use crate::balancer::written::{File, Run, Unsupported, Written};
 use crate::error::Problem;
-use crate::topology::{Algorithm, Topology};
+use crate::topology::{Policy, Topology};
 
 /// HAProxy.
 pub(crate) const HAPROXY: Product = Product {
@@ -139,7 +139,7 @@ fn frontend_and_backend(topology: &Topology, options: &Options) -> Result<String
         if topology.is_weighted() {
             line += &format!(" weight {}", member.weight);
         }
-        if let Algorithm::Sticky(_) = topology.algorithm {
+        if let Policy::Sticky(_) = topology.policy {
             line += &format!(" cookie {}", member.generator);
         }
         if member.backup {
@@ -152,17 +152,17 @@ fn frontend_and_backend(topology: &Topology, options: &Options) -> Result<String
 
 fn balance(topology: &Topology, limits: Limits) -> Result<Vec<String>, Unsupported> {
     let hash = |balance: String| vec![balance, "hash-type consistent".to_owned()];
-    Ok(match &topology.algorithm {
-        Algorithm::RoundRobin => vec!["balance roundrobin".to_owned()],
-        Algorithm::LeastConnections => vec!["balance leastconn".to_owned()],
-        Algorithm::LeastTime => return Err(limits.cannot(LEAST_TIME, FEWEST)),
-        Algorithm::Random => vec!["balance random(1)".to_owned()],
-        Algorithm::TwoChoices => vec!["balance random(2)".to_owned()],
-        Algorithm::Source => hash("balance source".to_owned()),
-        Algorithm::Uri => hash("balance uri whole".to_owned()),
-        Algorithm::Header(name) => hash(format!("balance hdr({name})")),
-        Algorithm::Cookie(name) => hash(format!("balance hash req.cook({name})")),
-        Algorithm::Sticky(name) => {
+    Ok(match &topology.policy {
+        Policy::RoundRobin => vec!["balance roundrobin".to_owned()],
+        Policy::LeastConnections => vec!["balance leastconn".to_owned()],
+        Policy::LeastTime => return Err(limits.cannot(LEAST_TIME, FEWEST)),
+        Policy::Random => vec!["balance random(1)".to_owned()],
+        Policy::TwoChoices => vec!["balance random(2)".to_owned()],
+        Policy::Source => hash("balance source".to_owned()),
+        Policy::Uri => hash("balance uri whole".to_owned()),
+        Policy::Header(name) => hash(format!("balance hdr({name})")),
+        Policy::Cookie(name) => hash(format!("balance hash req.cook({name})")),
+        Policy::Sticky(name) => {
             vec![
                 "balance roundrobin".to_owned(),
                 format!("cookie {name} insert indirect nocache httponly attr SameSite=Lax"),
@@ -174,7 +174,7 @@ fn balance(topology: &Topology, limits: Limits) -> Result<Vec<String>, Unsupport
 fn retries(topology: &Topology, text: &mut Lines) {
     match &topology.retries {
         None => {
-            if let Algorithm::Sticky(_) = topology.algorithm {
+            if let Policy::Sticky(_) = topology.policy {
                 text.add(4, "# Else a client whose backend is down gets 503 for ever.").add(4, "option redispatch");
             }
         }

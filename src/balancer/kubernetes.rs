@@ -7,7 +7,7 @@ use crate::balancer::lines::Lines;
 use crate::balancer::options::{Listen, Options, Version};
 use crate::balancer::product::{Product, Program};
 use crate::balancer::written::{File, Unsupported, Written};
-use crate::topology::{Algorithm, Member, Topology};
+use crate::topology::{Member, Policy, Topology};
 
 /// Kubernetes, with whatever implements its Gateway API.
 pub(crate) const KUBERNETES: Product = Product {
@@ -69,19 +69,19 @@ fn refuse(topology: &Topology, options: &Options, limits: Limits) -> Result<(), 
         ));
     }
     let one = "be told how a request is given to a backend, only by which shares";
-    match &topology.algorithm {
-        Algorithm::RoundRobin => (),
-        Algorithm::Sticky(_) => limits.refuse_if(
+    match &topology.policy {
+        Policy::RoundRobin => (),
+        Policy::Sticky(_) => limits.refuse_if(
             limits.version < SESSIONS,
             &format!(
                 "stick to a backend (--algorithm sticky): from Gateway API {SESSIONS}, in its experimental channel"
             ),
             CONTROLLERS,
         )?,
-        Algorithm::LeastConnections | Algorithm::LeastTime | Algorithm::Random | Algorithm::TwoChoices => {
+        Policy::LeastConnections | Policy::LeastTime | Policy::Random | Policy::TwoChoices => {
             return Err(limits.cannot(one, CONTROLLERS));
         }
-        Algorithm::Source | Algorithm::Uri | Algorithm::Header(_) | Algorithm::Cookie(_) => {
+        Policy::Source | Policy::Uri | Policy::Header(_) | Policy::Cookie(_) => {
             return Err(limits.cannot(one, CONTROLLERS));
         }
     }
@@ -196,7 +196,7 @@ fn route(topology: &Topology, version: Version, port: u16, text: &mut Lines) {
         text.maybe(4, (version < TIMEOUTS).then_some(EXPERIMENTAL));
         text.add(4, format!("timeouts: {{ backendRequest: {} }}", time(answer)));
     }
-    if let Algorithm::Sticky(name) = &topology.algorithm {
+    if let Policy::Sticky(name) = &topology.policy {
         let cookie = match version < SESSION_COOKIES {
             true => format!("sessionName: {name}"),
             false => format!("cookie: {{ name: {name} }}"),

@@ -10,7 +10,7 @@ use crate::balancer::own::{Own, SCRATCH};
 use crate::balancer::product::{Product, Program, ReloadSignal};
 use crate::balancer::written::{File, Run, Unsupported, Written};
 use crate::error::Problem;
-use crate::topology::{Algorithm, Topology};
+use crate::topology::{Policy, Topology};
 
 /// NGINX, open source.
 pub(crate) const NGINX: Product = Product {
@@ -110,7 +110,7 @@ fn upstream_and_server(topology: &Topology, options: &Options) -> Result<String,
         let backup = if member.backup { " backup" } else { "" };
         text.add(4, format!("server {address}{weight}{failure}{backup};"));
     }
-    if let Algorithm::Sticky(name) = &topology.algorithm {
+    if let Policy::Sticky(name) = &topology.policy {
         text.add(4, format!("sticky cookie {name} path=/ httponly samesite=lax;"));
     }
     let keeps_by_itself = limits.version >= KEEPS_CONNECTIONS;
@@ -171,29 +171,29 @@ fn method(topology: &Topology, limits: Limits) -> Result<Vec<String>, Unsupporte
         no_backup("hash")?;
         Ok(vec![format!("# {comment}"), format!("hash {key} consistent;")])
     };
-    match &topology.algorithm {
-        Algorithm::RoundRobin => Ok(Vec::new()),
-        Algorithm::LeastConnections => Ok(vec!["least_conn;".to_owned()]),
-        Algorithm::LeastTime => {
+    match &topology.policy {
+        Policy::RoundRobin => Ok(Vec::new()),
+        Policy::LeastConnections => Ok(vec!["least_conn;".to_owned()]),
+        Policy::LeastTime => {
             limits.refuse_if(limits.version < MEASURES, &format!("{LEAST_TIME}: from {MEASURES}"), FEWEST)?;
             let comment = "# By the time until the head of an answer; `last_byte` goes by that until its end.";
             Ok(vec![comment.to_owned(), "least_time header;".to_owned()])
         }
-        Algorithm::Random | Algorithm::TwoChoices => {
+        Policy::Random | Policy::TwoChoices => {
             no_backup("random")?;
             limits.refuse_if(
                 limits.version < RANDOM,
                 &format!("pick by chance: from {RANDOM}"),
                 "--algorithm least-connections",
             )?;
-            let two = topology.algorithm == Algorithm::TwoChoices;
+            let two = topology.policy == Policy::TwoChoices;
             Ok(vec![if two { "random two least_conn;" } else { "random;" }.to_owned()])
         }
-        Algorithm::Source => {
+        Policy::Source => {
             hash("$remote_addr", "The whole address; `ip_hash` looks at the first three of its four numbers only.")
         }
-        Algorithm::Uri => hash("$request_uri", "Path and query, as the client sent them."),
-        Algorithm::Header(name) => {
+        Policy::Uri => hash("$request_uri", "Path and query, as the client sent them."),
+        Policy::Header(name) => {
             limits.refuse_if(
                 !name.is_plain(b"-"),
                 &format!("name the header {name} in a variable"),
@@ -202,7 +202,7 @@ fn method(topology: &Topology, limits: Limits) -> Result<Vec<String>, Unsupporte
             let variable = name.as_str().to_ascii_lowercase().replace('-', "_");
             hash(&format!("$http_{variable}"), "Requests without the header go round robin.")
         }
-        Algorithm::Cookie(name) => {
+        Policy::Cookie(name) => {
             limits.refuse_if(
                 !name.is_plain(b""),
                 &format!("name the cookie {name} in a variable"),
@@ -210,7 +210,7 @@ fn method(topology: &Topology, limits: Limits) -> Result<Vec<String>, Unsupporte
             )?;
             hash(&format!("$cookie_{name}"), "Requests without the cookie go round robin.")
         }
-        Algorithm::Sticky(name) => {
+        Policy::Sticky(name) => {
             let what = format!("stick to a backend by a cookie of its own (--algorithm sticky): from {STICKY}");
             let nearest = format!(
                 "--algorithm cookie:{name} goes by a cookie that the client brings, --algorithm source by its address"

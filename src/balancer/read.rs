@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use crate::topology::Algorithm;
+use crate::topology::Policy;
 
 /// An `upstream` block.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -22,7 +22,7 @@ pub(crate) struct Upstream {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Method {
     /// So.
-    Known(Algorithm),
+    Known(Policy),
     /// Not understood: what decides, with its place.
     Unknown(String),
 }
@@ -208,7 +208,7 @@ impl Upstream {
         Upstream {
             name: name.to_owned(),
             servers: Vec::new(),
-            method: Method::Known(Algorithm::RoundRobin),
+            method: Method::Known(Policy::RoundRobin),
             not_understood: Vec::new(),
         }
     }
@@ -221,18 +221,18 @@ impl Upstream {
                 let server = self.server(address, parameters, tokens)?;
                 self.servers.push(server);
             }
-            ["least_conn"] => self.method = Method::Known(Algorithm::LeastConnections),
+            ["least_conn"] => self.method = Method::Known(Policy::LeastConnections),
             ["least_time", "header" | "last_byte"] | ["least_time", "header" | "last_byte", "inflight"] => {
-                self.method = Method::Known(Algorithm::LeastTime);
+                self.method = Method::Known(Policy::LeastTime);
             }
-            ["random"] => self.method = Method::Known(Algorithm::Random),
-            ["random", "two"] | ["random", "two", "least_conn"] => self.method = Method::Known(Algorithm::TwoChoices),
-            ["ip_hash"] => self.method = Method::Known(Algorithm::Source),
+            ["random"] => self.method = Method::Known(Policy::Random),
+            ["random", "two"] | ["random", "two", "least_conn"] => self.method = Method::Known(Policy::TwoChoices),
+            ["ip_hash"] => self.method = Method::Known(Policy::Source),
             ["hash", key] | ["hash", key, "consistent"] => {
                 self.method = keyed(key).map_or_else(unknown, Method::Known);
             }
             ["sticky", "cookie", name, ..] => {
-                self.method = name.parse().map_or_else(|_| unknown(), |name| Method::Known(Algorithm::Sticky(name)));
+                self.method = name.parse().map_or_else(|_| unknown(), |name| Method::Known(Policy::Sticky(name)));
             }
             // These change nothing of who gets what.
             ["zone" | "keepalive" | "keepalive_requests" | "keepalive_timeout" | "keepalive_time", ..] => {}
@@ -290,13 +290,13 @@ fn is_lua(directive: &str) -> bool {
     directive.ends_with("_by_lua_block")
 }
 
-fn keyed(key: &str) -> Option<Algorithm> {
+fn keyed(key: &str) -> Option<Policy> {
     Some(match key {
-        "$remote_addr" | "$binary_remote_addr" => Algorithm::Source,
-        "$request_uri" | "$uri" | "$scheme$proxy_host$request_uri" => Algorithm::Uri,
+        "$remote_addr" | "$binary_remote_addr" => Policy::Source,
+        "$request_uri" | "$uri" | "$scheme$proxy_host$request_uri" => Policy::Uri,
         _ => match (key.strip_prefix("$http_"), key.strip_prefix("$cookie_")) {
-            (Some(header), _) if is_name(header) => Algorithm::Header(header.replace('_', "-").parse().ok()?),
-            (_, Some(cookie)) if is_name(cookie) => Algorithm::Cookie(cookie.parse().ok()?),
+            (Some(header), _) if is_name(header) => Policy::Header(header.replace('_', "-").parse().ok()?),
+            (_, Some(cookie)) if is_name(cookie) => Policy::Cookie(cookie.parse().ok()?),
             _ => return None,
         },
     })
@@ -508,7 +508,7 @@ mod tests {
         let local = |port| Endpoint::Tcp("127.0.0.1".to_owned(), port);
         let endpoints: Vec<Endpoint> = upstream.servers.iter().map(|server| server.endpoint.clone()).collect();
         assert_eq!((upstream.name.as_str(), endpoints), ("uuid", vec![local(9001), local(9002), local(9003)]));
-        assert_eq!((upstream.method, upstream.not_understood), (Method::Known(Algorithm::RoundRobin), vec![]));
+        assert_eq!((upstream.method, upstream.not_understood), (Method::Known(Policy::RoundRobin), vec![]));
     }
 
     #[test]
@@ -526,7 +526,7 @@ mod tests {
             }";
         let found = upstreams(text).unwrap();
         let [one, two] = found.as_slice() else { panic!("{found:?}") };
-        let methods = [Algorithm::Uri, Algorithm::TwoChoices].map(Method::Known);
+        let methods = [Policy::Uri, Policy::TwoChoices].map(Method::Known);
         assert_eq!([&one.method, &two.method], [&methods[0], &methods[1]]);
         let tcp = |host: &str, port| Endpoint::Tcp(host.to_owned(), port);
         let endpoints: Vec<Endpoint> = one.servers.iter().map(|server| server.endpoint.clone()).collect();
@@ -634,7 +634,7 @@ mod tests {
         let [one, two] = found.upstreams.as_slice() else { panic!("{found:?}") };
         assert_eq!(
             (one.name.as_str(), &one.method, one.servers[0].weight),
-            ("one", &Method::Known(Algorithm::LeastConnections), 3)
+            ("one", &Method::Known(Policy::LeastConnections), 3)
         );
         assert_eq!(two.method, Method::Unknown("two.conf, line 2: bogus".to_owned()));
     }

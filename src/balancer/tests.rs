@@ -8,7 +8,7 @@ use crate::balancer::list::Balancer;
 use crate::balancer::options::{For, Listen, Options, Version};
 use crate::balancer::product::Program;
 use crate::balancer::written::{Unsupported, Written};
-use crate::topology::{Algorithm, Failure, Health, Retries, Timeouts, Topology, Weights};
+use crate::topology::{Failure, Health, Policy, Retries, Timeouts, Topology, Weights};
 use crate::wire::Generator;
 
 /// One thing that is asked for besides the algorithm.
@@ -65,14 +65,14 @@ fn fleet() -> Topology {
     Topology::of("localhost".parse().unwrap(), [9001, 9002, 9003].map(Generator).to_vec())
 }
 
-/// Every algorithm with every single thing that can be asked for.
-fn combinations() -> impl Iterator<Item = (Algorithm, Ask)> {
-    Algorithm::examples().into_iter().flat_map(|algorithm| ASKS.map(|ask| (algorithm.clone(), ask)))
+/// Every policy with every single thing that can be asked for.
+fn combinations() -> impl Iterator<Item = (Policy, Ask)> {
+    Policy::examples().into_iter().flat_map(|policy| ASKS.map(|ask| (policy.clone(), ask)))
 }
 
-fn written(balancer: Balancer, algorithm: &Algorithm, ask: Ask, options: Options) -> Result<Written, Unsupported> {
+fn written(balancer: Balancer, policy: &Policy, ask: Ask, options: Options) -> Result<Written, Unsupported> {
     let (mut topology, mut options) = (fleet(), options);
-    topology.algorithm = algorithm.clone();
+    topology.policy = policy.clone();
     ask.1(&mut topology, &mut options);
     balancer.write(&topology, &options)
 }
@@ -81,9 +81,9 @@ fn written(balancer: Balancer, algorithm: &Algorithm, ask: Ask, options: Options
 fn what_is_asked_for_is_written_or_refused_and_never_left_out() {
     let of = |balancer, options: Options| {
         let mut texts: BTreeMap<String, String> = BTreeMap::new();
-        let plain = |algorithm: &Algorithm| written(balancer, algorithm, ASKS[0], options).ok();
-        for (algorithm, ask) in combinations() {
-            match written(balancer, &algorithm, ask, options) {
+        let plain = |policy: &Policy| written(balancer, policy, ASKS[0], options).ok();
+        for (policy, ask) in combinations() {
+            match written(balancer, &policy, ask, options) {
                 Err(cannot) => {
                     assert!(cannot.what.len() > 10 && cannot.nearest.len() > 4, "{cannot}");
                     assert_eq!(cannot.title, balancer.title);
@@ -93,10 +93,10 @@ fn what_is_asked_for_is_written_or_refused_and_never_left_out() {
                     assert!(text.ends_with('\n') && !text.contains("\n\n\n") && !text.contains(" \n"), "{text}");
                     assert_eq!(written.run.is_some(), !options.snippet && balancer.program != Program::Elsewhere);
                     if ask.0 != "nothing" {
-                        let plain = plain(&algorithm).expect("more was asked for, and less is refused");
-                        assert_ne!(plain, written, "{balancer}: {} is left out with {algorithm}", ask.0);
-                    } else if let Some(other) = texts.insert(text, algorithm.to_string()) {
-                        panic!("{balancer}: {algorithm} and {other} are the same");
+                        let plain = plain(&policy).expect("more was asked for, and less is refused");
+                        assert_ne!(plain, written, "{balancer}: {} is left out with {policy}", ask.0);
+                    } else if let Some(other) = texts.insert(text, policy.to_string()) {
+                        panic!("{balancer}: {policy} and {other} are the same");
                     }
                 }
             }

@@ -8,7 +8,7 @@ use crate::balancer::options::{Options, Version};
 use crate::balancer::own::Own;
 use crate::balancer::product::{Product, Program};
 use crate::balancer::written::{File, Run, Unsupported, Written};
-use crate::topology::{Algorithm, Member, Topology};
+use crate::topology::{Member, Policy, Topology};
 
 /// Traefik.
 pub(crate) const TRAEFIK: Product = Product {
@@ -120,20 +120,20 @@ fn strategy(topology: &Topology, limits: Limits) -> Result<Vec<String>, Unsuppor
         Ok(vec![format!("strategy: {strategy}")])
     };
     let nearest = "--algorithm source goes by the client's address, --algorithm sticky by a cookie of Traefik's";
-    match &topology.algorithm {
-        Algorithm::RoundRobin => {
+    match &topology.policy {
+        Policy::RoundRobin => {
             Ok(vec!["# Round robin: each has its share, in an order that changes from turn to turn.".to_owned()])
         }
-        Algorithm::LeastConnections => Err(limits.cannot(
+        Policy::LeastConnections => Err(limits.cannot(
             "look for the fewest connections of all (--algorithm least-connections)",
             "--algorithm two-choices looks at two of them",
         )),
-        Algorithm::LeastTime => from(MEASURES, LEAST_TIME, "leasttime"),
-        Algorithm::Random => Err(limits.cannot(
+        Policy::LeastTime => from(MEASURES, LEAST_TIME, "leasttime"),
+        Policy::Random => Err(limits.cannot(
             "pick by chance alone (--algorithm random)",
             "--algorithm two-choices picks two by chance and takes the less loaded",
         )),
-        Algorithm::TwoChoices => {
+        Policy::TwoChoices => {
             limits.refuse_if(
                 topology.is_weighted(),
                 "give weights to a choice of two",
@@ -141,11 +141,11 @@ fn strategy(topology: &Topology, limits: Limits) -> Result<Vec<String>, Unsuppor
             )?;
             from(TWO_CHOICES, "look at the load of two backends (--algorithm two-choices)", "p2c")
         }
-        Algorithm::Source => from(BY_SOURCE, "go by the client's address (--algorithm source)", "hrw"),
-        Algorithm::Uri => Err(limits.cannot("go by the URI (--algorithm uri)", nearest)),
-        Algorithm::Header(_) => Err(limits.cannot("go by a header (--algorithm header)", nearest)),
-        Algorithm::Cookie(_) => Err(limits.cannot("go by a cookie of the client's (--algorithm cookie)", nearest)),
-        Algorithm::Sticky(name) => Ok(vec![
+        Policy::Source => from(BY_SOURCE, "go by the client's address (--algorithm source)", "hrw"),
+        Policy::Uri => Err(limits.cannot("go by the URI (--algorithm uri)", nearest)),
+        Policy::Header(_) => Err(limits.cannot("go by a header (--algorithm header)", nearest)),
+        Policy::Cookie(_) => Err(limits.cannot("go by a cookie of the client's (--algorithm cookie)", nearest)),
+        Policy::Sticky(name) => Ok(vec![
             "sticky:".to_owned(),
             "  cookie:".to_owned(),
             format!("    name: {name}"),

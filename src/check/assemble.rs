@@ -196,7 +196,7 @@ fn algorithm(inference: &Inference) -> Algorithm {
         name: inference.kind.map(|kind| kind.name().to_owned()),
         label: inference.label.clone(),
         or: inference.or.iter().map(|kind| kind.name().to_owned()).collect(),
-        rotations: inference.cursors,
+        rotations: inference.rotations,
         evidence: inference.evidence.clone(),
         hint: inference.hint.clone(),
     }

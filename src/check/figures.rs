@@ -25,7 +25,7 @@ pub(crate) fn latency(ledger: &Ledger, sample: Range<u32>, open_loop: bool) -> (
     let (mut client, mut backend, mut between) = (times(), times(), times());
     for entry in ledger.entries().filter(|entry| sample.contains(&entry.sequence)) {
         let observation = entry.observation;
-        if !matches!(observation.sight, ClientOutcome::Answer | ClientOutcome::Altered) {
+        if !matches!(observation.outcome, ClientOutcome::Response | ClientOutcome::Altered) {
             continue;
         }
         client += observation.ended.0.saturating_sub(observation.due.0);
@@ -83,7 +83,7 @@ pub(crate) fn slices(
         if let Some(answers) = slice.responses.get_mut(usize::from(observation.backend.0)) {
             *answers += 1;
         }
-        if matches!(observation.sight, ClientOutcome::Answer | ClientOutcome::Altered) {
+        if matches!(observation.outcome, ClientOutcome::Response | ClientOutcome::Altered) {
             let times = taken[place].get_or_insert_with(|| Histogram::new(2).expect("two digits are allowed"));
             *times += observation.ended.0.saturating_sub(observation.due.0);
         }

@@ -81,7 +81,7 @@ impl<'a> Live<'a> {
 
     fn reply(&mut self, seen: Seen) -> Reply {
         let observation = &seen.observation;
-        let whole = matches!(observation.sight, ClientOutcome::Answer | ClientOutcome::Altered);
+        let whole = matches!(observation.outcome, ClientOutcome::Response | ClientOutcome::Altered);
         // The same response once more comes out of a cache and says nothing about the backends.
         let new = observation.answer().is_none_or(|answer| self.known.insert(answer));
         let backend = if whole { observation.backend } else { Backend::UNKNOWN };

@@ -66,7 +66,7 @@ impl Visitor {
             }
         }
         let observation = seen.observation;
-        let answered = matches!(observation.sight, ClientOutcome::Answer | ClientOutcome::Altered);
+        let answered = matches!(observation.outcome, ClientOutcome::Response | ClientOutcome::Altered);
         let backend = self.backends.name(observation.backend).filter(|_| answered);
         Ok(Visited {
             backend: backend.map(str::to_owned),

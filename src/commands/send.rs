@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn what_is_alike_is_counted_in_one_line_whatever_time_it_took() {
-        let moved = [0.001, 0.002, 0.3].map(|seconds| visit(None, ClientOutcome::Answer, Some(301), seconds));
+        let moved = [0.001, 0.002, 0.3].map(|seconds| visit(None, ClientOutcome::Response, Some(301), seconds));
         let text = table(&moved);
         assert!(text.starts_with("3 × 301") && text.contains("8080/uuid/") && text.lines().count() == 1, "{text}");
         let tls = [0.001, 0.002].map(|seconds| visit(None, ClientOutcome::TlsFailed, None, seconds));
@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn backends_are_shown_in_their_order_and_counted() {
-        let answered = |name| visit(Some(name), ClientOutcome::Answer, Some(200), 0.001);
+        let answered = |name| visit(Some(name), ClientOutcome::Response, Some(200), 0.001);
         let refused = visit(None, ClientOutcome::Refused, None, 0.0);
         let text = table(&[answered("9001"), answered("9002"), refused, answered("9001")]);
         assert!(text.starts_with("9001  9002  -  9001\n\n2 × 9001 · 1 × 9002\n1 × "), "{text}");

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::layer::layer;
 use super::text::Count;
 use crate::error::Problem;
-use crate::topology::{Algorithm, Failure, Health, HttpPath, Ports, Retries, Timeouts, Topology, Weights};
+use crate::topology::{Failure, Health, HttpPath, Policy, Ports, Retries, Timeouts, Topology, Weights};
 use crate::wire::Time;
 
 layer! {
@@ -21,7 +21,7 @@ layer! {
         /// Algorithm: round-robin, least-connections, least-time, random, two-choices, source, uri, header:NAME, cookie:NAME, sticky or
         /// sticky:NAME [default: round-robin]
         #[arg(long, value_name = "ALGORITHM", help_heading = "Balancing")]
-        algorithm: Option<Algorithm>,
+        algorithm: Option<Policy>,
 
         /// Weights of the backends, from 1 to 256, in their order: 5:1:1 [default: equal]
         #[arg(long, value_name = "WEIGHTS", help_heading = "Balancing")]
@@ -103,7 +103,7 @@ impl BalancingConfig {
         if let Some(backup) = &self.backup {
             mark_backups(&mut topology, backup)?;
         }
-        topology.algorithm = self.algorithm.clone().unwrap_or_default();
+        topology.policy = self.algorithm.clone().unwrap_or_default();
         if let Some(path) = &self.path {
             topology.path = path.clone();
         }

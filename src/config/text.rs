@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::de::Visitor;
 use serde::{Deserialize, Deserializer};
 
-use crate::topology::{Algorithm, Host, HttpPath, Ports, Sockets, Weights};
+use crate::topology::{Host, HttpPath, Policy, Ports, Sockets, Weights};
 
 /// `true` or `false`, also as text.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -127,7 +127,7 @@ macro_rules! read_as_typed {
     )*};
 }
 
-read_as_typed!(Flag, PowerOfTwo, Ports, Host, Sockets, Algorithm, HttpPath, Weights);
+read_as_typed!(Flag, PowerOfTwo, Ports, Host, Sockets, Policy, HttpPath, Weights);
 
 impl<'de, const MIN: u32, const MAX: u32> Deserialize<'de> for Count<MIN, MAX> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

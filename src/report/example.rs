@@ -83,7 +83,7 @@ fn posted_twice() -> Witness {
         number: 42,
         at: 0.1,
         client: ClientWitness {
-            outcome: ClientOutcome::Answer,
+            outcome: ClientOutcome::Response,
             status: Some(200),
             backend: Some("9001".to_owned()),
             seconds: 1e-3,

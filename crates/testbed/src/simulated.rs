@@ -88,7 +88,7 @@ pub enum Health {
 pub struct Simulated {
     pub backends: usize,
     pub picks: Picks,
-    pub cursors: usize,
+    pub rotations: usize,
     /// A new connection belongs to one by chance, or so many in a row belong to the same one.
     pub batches: Option<usize>,
     connections: usize,
@@ -124,18 +124,18 @@ pub struct Simulated {
 }
 
 impl Simulated {
-    pub fn new(backends: usize, picks: Picks, cursors: usize, seed: u64) -> Simulated {
+    pub fn new(backends: usize, picks: Picks, rotations: usize, seed: u64) -> Simulated {
         let mut chance = Chance::of(seed);
-        let next = (0..cursors).map(|_| chance.below(backends)).collect();
+        let next = (0..rotations).map(|_| chance.below(backends)).collect();
         Simulated {
             backends,
             picks,
-            cursors,
+            rotations,
             batches: None,
             connections: 0,
             chance,
-            turns: vec![vec![0; backends]; cursors],
-            queue: vec![Vec::new(); cursors],
+            turns: vec![vec![0; backends]; rotations],
+            queue: vec![Vec::new(); rotations],
             next,
             kept: vec![None; 64],
             held: Vec::new(),
@@ -166,17 +166,17 @@ impl Simulated {
     }
 
     /// A request at this time on this connection: who recorded it first, and how long it took.
-    fn serve(&mut self, cursor: usize, request: &Request) -> (Backend, Vec<(String, String)>, f64) {
+    fn serve(&mut self, rotation: usize, request: &Request) -> (Backend, Vec<(String, String)>, f64) {
         self.in_flight.retain(|(_, end)| *end > self.now);
         while self.chance.unit() * (1.0 + self.others) < self.others {
-            let cursor = self.chance.below(self.cursors);
-            self.pick(cursor, &Request::default());
+            let rotation = self.chance.below(self.rotations);
+            self.pick(rotation, &Request::default());
             self.foreign += 1;
         }
         let mut first = None;
         let delay = request.delay.map_or(0.0, |delay| delay.as_secs_f64() * 1000.0);
         for _ in 0..8 {
-            let (backend, cookies) = self.pick(cursor, request);
+            let (backend, cookies) = self.pick(rotation, request);
             let usable = (0..self.backends).any(|place| self.out_until[place] <= self.now);
             if self.out_until[backend] > self.now && usable {
                 continue;
@@ -209,12 +209,12 @@ impl Simulated {
 
     fn on_connection(&mut self, request: &Request) -> (Reply, f64) {
         let fresh = match self.batches {
-            None => (self.chance.below(self.cursors), None),
-            Some(batch) => (self.connections / batch % self.cursors, None),
+            None => (self.chance.below(self.rotations), None),
+            Some(batch) => (self.connections / batch % self.rotations, None),
         };
         let reused = request.connection.is_some_and(|slot| self.kept[slot].is_some());
         self.connections += usize::from(!reused);
-        let (cursor, bound) = match request.connection {
+        let (rotation, bound) = match request.connection {
             None => fresh,
             Some(slot) => *self.kept[slot].get_or_insert(fresh),
         };
@@ -225,10 +225,10 @@ impl Simulated {
                 self.in_flight.push((bound, self.now + took));
                 (Backend(bound as u16), Vec::new(), took)
             }
-            _ => self.serve(cursor, request),
+            _ => self.serve(rotation, request),
         };
         if let (Some(slot), true) = (request.connection, backend.is_known()) {
-            self.kept[slot] = Some((cursor, Some(usize::from(backend.0))));
+            self.kept[slot] = Some((rotation, Some(usize::from(backend.0))));
         }
         self.sequence += 1;
         let pick = Some(Pick { sequence: self.sequence, backend });
@@ -253,7 +253,7 @@ impl Simulated {
     }
 
     /// The pick of one request.
-    pub fn pick(&mut self, cursor: usize, request: &Request) -> (usize, Vec<(String, String)>) {
+    pub fn pick(&mut self, rotation: usize, request: &Request) -> (usize, Vec<(String, String)>) {
         let cookie = request.headers.iter().find(|(name, _)| name == "Cookie").map(|(_, value)| value.clone());
         let cookie = |wanted: &str| {
             let pairs = cookie.iter().flat_map(|cookies| cookies.split("; ")).filter_map(|pair| pair.split_once('='));
@@ -261,7 +261,7 @@ impl Simulated {
         };
         let backend = match &self.picks.clone() {
             Picks::Turns(weights) => {
-                let turns = &mut self.turns[cursor];
+                let turns = &mut self.turns[rotation];
                 turns.iter_mut().zip(weights).for_each(|(turn, weight)| *turn += weight);
                 let best = (0..turns.len()).rev().max_by_key(|place| turns[*place]).unwrap();
                 turns[best] -= weights.iter().sum::<i64>();
@@ -270,18 +270,18 @@ impl Simulated {
             Picks::Blocks(weights) => {
                 let order: Vec<usize> =
                     weights.iter().enumerate().flat_map(|(place, times)| vec![place; *times as usize]).collect();
-                self.next[cursor] = (self.next[cursor] + 1) % order.len();
-                order[self.next[cursor]]
+                self.next[rotation] = (self.next[rotation] + 1) % order.len();
+                order[self.next[rotation]]
             }
             Picks::Permutations => {
-                if self.queue[cursor].is_empty() {
+                if self.queue[rotation].is_empty() {
                     let mut block: Vec<usize> = (0..self.backends).collect();
                     for place in (1..block.len()).rev() {
                         block.swap(place, self.chance.below(place + 1));
                     }
-                    self.queue[cursor] = block;
+                    self.queue[rotation] = block;
                 }
-                self.queue[cursor].pop().unwrap()
+                self.queue[rotation].pop().unwrap()
             }
             Picks::Random(shares) => {
                 let draw = self.chance.unit() * shares.iter().sum::<f64>();
@@ -297,9 +297,9 @@ impl Simulated {
             Picks::LeastInTurns => {
                 let least = (0..self.backends).map(|place| self.load(place)).min().unwrap();
                 (0..self.backends)
-                    .map(|step| (self.next[cursor] + 1 + step) % self.backends)
+                    .map(|step| (self.next[rotation] + 1 + step) % self.backends)
                     .find(|place| self.load(*place) == least)
-                    .inspect(|place| self.next[cursor] = *place)
+                    .inspect(|place| self.next[rotation] = *place)
                     .unwrap()
             }
             Picks::LeastByChance => {
@@ -312,9 +312,9 @@ impl Simulated {
                 let score = |place: usize| (quick + self.took[place]) * (1 + self.load(place)) as f64;
                 let least = (0..self.backends).map(score).fold(f64::INFINITY, f64::min);
                 (0..self.backends)
-                    .map(|step| (self.next[cursor] + 1 + step) % self.backends)
+                    .map(|step| (self.next[rotation] + 1 + step) % self.backends)
                     .find(|place| score(*place) == least)
-                    .inspect(|place| self.next[cursor] = *place)
+                    .inspect(|place| self.next[rotation] = *place)
                     .unwrap()
             }
             Picks::Soonest => {
@@ -346,14 +346,14 @@ impl Simulated {
             Picks::Sticky { forgets } => match cookie("SERVERID").and_then(|value| value.parse().ok()) {
                 Some(pinned) if self.chance.unit() >= *forgets => return (pinned, Vec::new()),
                 _ => {
-                    self.next[cursor] = (self.next[cursor] + 1) % self.backends;
-                    let backend = self.next[cursor];
+                    self.next[rotation] = (self.next[rotation] + 1) % self.backends;
+                    let backend = self.next[rotation];
                     return (backend, vec![("SERVERID".to_owned(), backend.to_string())]);
                 }
             },
             Picks::Connections => {
-                self.next[cursor] = (self.next[cursor] + 1) % self.backends;
-                self.next[cursor]
+                self.next[rotation] = (self.next[rotation] + 1) % self.backends;
+                self.next[rotation]
             }
             Picks::RandomConnections => self.chance.below(self.backends),
             Picks::Body => self.key(u64::from(request.body.unwrap_or(0)) + 7),
@@ -364,8 +364,8 @@ impl Simulated {
             Picks::Skips(every) => {
                 self.picked += 1;
                 let skips = usize::from(self.picked.is_multiple_of(*every as u64));
-                self.next[cursor] = (self.next[cursor] + 1 + skips) % self.backends;
-                self.next[cursor]
+                self.next[rotation] = (self.next[rotation] + 1 + skips) % self.backends;
+                self.next[rotation]
             }
             Picks::One => 0,
         };
@@ -414,8 +414,8 @@ impl Subject for Simulated {
     }
 
     fn hold(&mut self, _: Duration) -> bool {
-        let cursor = self.chance.below(self.cursors);
-        let (backend, _) = self.pick(cursor, &Request::default());
+        let rotation = self.chance.below(self.rotations);
+        let (backend, _) = self.pick(rotation, &Request::default());
         if self.health[backend] == Health::Dead {
             return false;
         }

@@ -8,18 +8,18 @@ use verdict::algorithm::{Algorithm, Inference};
 use verdict::observation::Backend;
 
 /// What is inferred of a balancer, with a sample of `sample` requests over 64 connections.
-fn infer(backends: usize, picks: Picks, cursors: usize, seed: u64, sample: usize) -> Inference {
-    infer_of(Simulated::new(backends, picks, cursors, seed), seed, sample)
+fn infer(backends: usize, picks: Picks, rotations: usize, seed: u64, sample: usize) -> Inference {
+    infer_of(Simulated::new(backends, picks, rotations, seed), seed, sample)
 }
 
 fn infer_of(mut subject: Simulated, seed: u64, sample: usize) -> Inference {
-    let (backends, cursors) = (subject.backends, subject.cursors);
+    let (backends, rotations) = (subject.backends, subject.rotations);
     let (members, budget) = (Some(backends), Duration::from_secs(5));
     let setting = Setting { members, can_hold: true, is_followed: sample > 0, budget, ..Setting::default() };
     let mut evidence = experiments::run(&mut subject, &setting);
     let mut chance = Chance::of(seed ^ 77);
     let order: Vec<Backend> =
-        (0..sample).map(|_| Backend(subject.pick(chance.below(cursors), &Request::default()).0 as u16)).collect();
+        (0..sample).map(|_| Backend(subject.pick(chance.below(rotations), &Request::default()).0 as u16)).collect();
     if sample > 0 {
         evidence.sample = order;
     }
@@ -31,30 +31,30 @@ fn infer_of(mut subject: Simulated, seed: u64, sample: usize) -> Inference {
 fn named(
     backends: usize,
     picks: &Picks,
-    cursors: usize,
+    rotations: usize,
     runs: u64,
     sample: usize,
 ) -> Vec<(Option<Algorithm>, Vec<Algorithm>)> {
     (1..=runs)
         .map(|seed| {
-            let inference = infer(backends, picks.clone(), cursors, seed, sample);
+            let inference = infer(backends, picks.clone(), rotations, seed, sample);
             (inference.kind, inference.or)
         })
         .collect()
 }
 
 #[track_caller]
-fn always(backends: usize, picks: Picks, cursors: usize, kind: Algorithm) {
-    for seen in named(backends, &picks, cursors, 8, 20_000) {
-        assert_eq!(seen, (Some(kind), vec![]), "{backends} backends, {picks:?}, {cursors} cursors");
+fn always(backends: usize, picks: Picks, rotations: usize, kind: Algorithm) {
+    for seen in named(backends, &picks, rotations, 8, 20_000) {
+        assert_eq!(seen, (Some(kind), vec![]), "{backends} backends, {picks:?}, {rotations} rotations");
     }
 }
 
 #[test]
-fn turns_are_round_robin_with_any_number_of_cursors() {
+fn turns_are_round_robin_with_any_number_of_rotations() {
     for backends in [2, 3, 5, 10] {
-        for cursors in [1, 2, 4, 16] {
-            always(backends, Picks::Turns(vec![1; backends]), cursors, Algorithm::RoundRobin);
+        for rotations in [1, 2, 4, 16] {
+            always(backends, Picks::Turns(vec![1; backends]), rotations, Algorithm::RoundRobin);
         }
     }
     always(3, Picks::Permutations, 1, Algorithm::RoundRobin);
@@ -67,7 +67,7 @@ fn cursors_that_get_connections_in_turns_are_not_taken_for_one() {
             let mut subject = Simulated::new(3, Picks::Turns(vec![1; 3]), 2, seed);
             subject.batches = Some(batches);
             let inference = infer_of(subject, seed, 20_000);
-            let seen = (inference.kind, inference.cursors);
+            let seen = (inference.kind, inference.rotations);
             assert_eq!(seen, (Some(Algorithm::RoundRobin), Some(2)), "{batches}: {:?}", inference.evidence);
         }
     }
@@ -78,16 +78,16 @@ fn chance_is_told_from_many_cursors_also_without_a_sample() {
     for seed in 1..=15 {
         let chance = infer(3, Picks::Random(vec![1.0; 3]), 1, seed, 0);
         assert_eq!((chance.kind, chance.or), (Some(Algorithm::Random), vec![]), "{:?}", chance.evidence);
-        let cursors = infer(3, Picks::Turns(vec![1; 3]), 16, seed, 0);
-        assert_eq!((cursors.kind, cursors.or), (Some(Algorithm::RoundRobin), vec![]), "{:?}", cursors.evidence);
+        let rotations = infer(3, Picks::Turns(vec![1; 3]), 16, seed, 0);
+        assert_eq!((rotations.kind, rotations.or), (Some(Algorithm::RoundRobin), vec![]), "{:?}", rotations.evidence);
     }
 }
 
 #[test]
 fn cursors_are_counted() {
-    for cursors in [1, 2, 4] {
-        let inference = infer(3, Picks::Turns(vec![1; 3]), cursors, 5, 20_000);
-        assert_eq!(inference.cursors, Some(cursors as u32), "{:?}", inference.evidence);
+    for rotations in [1, 2, 4] {
+        let inference = infer(3, Picks::Turns(vec![1; 3]), rotations, 5, 20_000);
+        assert_eq!(inference.rotations, Some(rotations as u32), "{:?}", inference.evidence);
     }
 }
 
@@ -171,8 +171,8 @@ fn connections_that_are_balanced_are_told_from_requests() {
 }
 
 /// A balancer before backends as they really are. The sample goes over 32 connections at once.
-fn infer_at(members: usize, picks: &Picks, cursors: usize, seed: u64, with: &dyn Fn(&mut Simulated)) -> Inference {
-    let mut subject = Simulated::new(members, picks.clone(), cursors, seed);
+fn infer_at(members: usize, picks: &Picks, rotations: usize, seed: u64, with: &dyn Fn(&mut Simulated)) -> Inference {
+    let mut subject = Simulated::new(members, picks.clone(), rotations, seed);
     with(&mut subject);
     let budget = Duration::from_secs(20);
     let setting = Setting {
@@ -200,7 +200,7 @@ fn infer_at(members: usize, picks: &Picks, cursors: usize, seed: u64, with: &dyn
 #[track_caller]
 fn never_wrong(
     picks: &Picks,
-    cursors: usize,
+    rotations: usize,
     truth: Algorithm,
     runs: u64,
     what: &str,
@@ -208,7 +208,7 @@ fn never_wrong(
 ) -> u64 {
     let mut named = 0;
     for seed in 1..=runs {
-        let seen = infer_at(3, picks, cursors, seed, with);
+        let seen = infer_at(3, picks, rotations, seed, with);
         let known = seen.kind == Some(truth) && seen.or.is_empty();
         let open = seen.kind == Some(truth) || seen.kind.is_none() || seen.or.contains(&truth);
         assert!(known || open, "{picks:?}, {what}, seed {seed}: {seen:#?}");
@@ -242,9 +242,9 @@ fn all() -> [(Picks, usize, Algorithm); 16] {
 }
 
 /// What must be named, not only left open.
-fn is_named(picks: &Picks, cursors: usize) -> bool {
+fn is_named(picks: &Picks, rotations: usize) -> bool {
     match picks {
-        Picks::Turns(_) | Picks::Permutations => cursors == 1,
+        Picks::Turns(_) | Picks::Permutations => rotations == 1,
         Picks::LeastInTurns | Picks::LeastByChance | Picks::LeastFirst => true,
         Picks::Source { .. } | Picks::Uri | Picks::Body | Picks::Header(_) | Picks::Sticky { .. } => true,
         _ => false,
@@ -254,11 +254,11 @@ fn is_named(picks: &Picks, cursors: usize) -> bool {
 #[test]
 fn slow_services_get_names_too_and_within_their_time() {
     for milliseconds in [20.0, 50.0, 250.0, 1000.0] {
-        for (picks, cursors, truth) in all() {
+        for (picks, rotations, truth) in all() {
             let what = format!("{milliseconds} ms");
             let slow = |subject: &mut Simulated| subject.speed = vec![milliseconds; 3];
-            let named = never_wrong(&picks, cursors, truth, 4, &what, &slow);
-            assert!(named == 4 || !is_named(&picks, cursors), "{picks:?}, {what}: {named} of 4");
+            let named = never_wrong(&picks, rotations, truth, 4, &what, &slow);
+            assert!(named == 4 || !is_named(&picks, rotations), "{picks:?}, {what}: {named} of 4");
         }
     }
 }
@@ -266,9 +266,9 @@ fn slow_services_get_names_too_and_within_their_time() {
 #[test]
 fn unequal_speeds_give_no_wrong_name() {
     for speeds in [[10.0, 100.0, 10.0], [0.3, 20.0, 0.3], [1.0, 1300.0, 1.0]] {
-        for (picks, cursors, truth) in all() {
+        for (picks, rotations, truth) in all() {
             let unequal = |subject: &mut Simulated| subject.speed = speeds.to_vec();
-            never_wrong(&picks, cursors, truth, 4, &format!("{speeds:?}"), &unequal);
+            never_wrong(&picks, rotations, truth, 4, &format!("{speeds:?}"), &unequal);
         }
     }
 }
@@ -278,14 +278,14 @@ fn a_dead_or_failing_backend_gives_no_wrong_name() {
     for speed in [0.3, 100.0] {
         for health in [Health::Dead, Health::Closes(0.1), Health::Closes(1.0)] {
             for (retries, fail_timeout) in [(false, 0.0), (true, 0.0), (true, 10_000.0)] {
-                for (picks, cursors, truth) in all() {
+                for (picks, rotations, truth) in all() {
                     let what = format!("{speed} ms, {health:?}, retries {retries}, out for {fail_timeout} ms");
                     let broken = |subject: &mut Simulated| {
                         subject.speed = vec![speed; 3];
                         subject.health[1] = health;
                         (subject.retries, subject.fail_timeout) = (retries, fail_timeout);
                     };
-                    never_wrong(&picks, cursors, truth, 2, &what, &broken);
+                    never_wrong(&picks, rotations, truth, 2, &what, &broken);
                 }
             }
         }
@@ -303,7 +303,7 @@ fn rotation_before_a_dead_backend_is_named_also_where_nothing_is_retried() {
             for seed in 1..=4 {
                 let seen = infer_at(3, &Picks::Turns(vec![1; 3]), 1, seed, &broken);
                 assert_eq!(seen.kind, Some(Algorithm::RoundRobin), "{health:?} {retries} {seen:#?}");
-                assert!(seen.cursors.is_none_or(|cursors| cursors == 1), "{seen:#?}");
+                assert!(seen.rotations.is_none_or(|rotations| rotations == 1), "{seen:#?}");
             }
         }
     }
@@ -314,13 +314,13 @@ fn requests_of_others_and_a_starved_machine_give_no_wrong_name() {
     for (others, jitter, speed) in
         [(0.02, 0.0, 0.3), (1.0, 0.0, 0.3), (0.1, 0.0, 100.0), (0.0, 30.0, 100.0), (0.5, 8.0, 30.0)]
     {
-        for (picks, cursors, truth) in all() {
+        for (picks, rotations, truth) in all() {
             let what = format!("{others} of others, {jitter} ms of jitter");
             let disturbed = |subject: &mut Simulated| {
                 (subject.others, subject.jitter) = (others, jitter);
                 subject.speed = vec![speed; 3];
             };
-            never_wrong(&picks, cursors, truth, 3, &what, &disturbed);
+            never_wrong(&picks, rotations, truth, 3, &what, &disturbed);
         }
     }
 }

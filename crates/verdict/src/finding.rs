@@ -220,7 +220,7 @@ impl ClientWitness {
     /// What an observation says; `backend` is the name of the one that the response names.
     pub fn of(observation: &Observation, backend: Option<String>) -> ClientWitness {
         ClientWitness {
-            outcome: observation.sight,
+            outcome: observation.outcome,
             status: (observation.status > 0).then_some(observation.status),
             backend,
             seconds: observation.ended.since(observation.due).as_secs_f64(),

@@ -109,13 +109,13 @@ impl Entry<'_> {
     pub fn is_idle_close(&self) -> bool {
         self.outcome == Outcome::NotReached
             && self.observation.reused
-            && matches!(self.observation.sight, ClientOutcome::Closed | ClientOutcome::Reset)
+            && matches!(self.observation.outcome, ClientOutcome::Closed | ClientOutcome::Reset)
             && self.observation.ended.since(self.observation.sent()) <= ROUND_TRIP
     }
 
     /// Whether a client would call it failed.
     pub fn is_client_error(&self) -> bool {
-        let complete = matches!(self.observation.sight, ClientOutcome::Answer | ClientOutcome::Altered);
+        let complete = matches!(self.observation.outcome, ClientOutcome::Response | ClientOutcome::Altered);
         !complete || self.observation.status >= 400
     }
 
@@ -246,8 +246,8 @@ impl Ledger {
     }
 
     fn outcome(&self, observation: &Observation, attempts: &[Arrival]) -> Outcome {
-        match observation.sight {
-            ClientOutcome::Answer | ClientOutcome::Altered | ClientOutcome::Truncated | ClientOutcome::TooLarge => {
+        match observation.outcome {
+            ClientOutcome::Response | ClientOutcome::Altered | ClientOutcome::Truncated | ClientOutcome::TooLarge => {
                 match self.records {
                     Records::Kept => self.outcome_of_answered(observation, attempts),
                     Records::None => outcome_without_records(observation),
@@ -285,7 +285,7 @@ impl Ledger {
             };
         };
         let Some(own) = own(observation, attempts) else { return self.outcome_of_foreign(observation, answer) };
-        match observation.sight {
+        match observation.outcome {
             ClientOutcome::Truncated => return Outcome::Truncated,
             ClientOutcome::Altered | ClientOutcome::TooLarge => return Outcome::Altered,
             _ if own.status != observation.status => return Outcome::Altered,
@@ -328,7 +328,7 @@ impl Ledger {
 }
 
 fn outcome_without_records(observation: &Observation) -> Outcome {
-    match (observation.sight, observation.backend.is_known()) {
+    match (observation.outcome, observation.backend.is_known()) {
         (ClientOutcome::Truncated, _) => Outcome::Truncated,
         (ClientOutcome::Altered | ClientOutcome::TooLarge, _) => Outcome::Altered,
         (_, true) => Outcome::Delivered,

@@ -97,7 +97,7 @@ pub fn refusal(ledger: &Ledger, sample: Range<u32>) -> Option<u16> {
 /// The balancer itself responded so, and no backend had the request.
 fn is_refused(entry: &Entry, status: u16) -> bool {
     let observation = entry.observation;
-    matches!(observation.sight, ClientOutcome::Answer | ClientOutcome::Altered)
+    matches!(observation.outcome, ClientOutcome::Response | ClientOutcome::Altered)
         && observation.status == status
         && !observation.backend.is_known()
         && entry.attempts.is_empty()
@@ -124,7 +124,7 @@ mod tests {
                 client: 0,
                 backend: if status == 200 { Backend(0) } else { Backend::UNKNOWN },
                 status,
-                sight: ClientOutcome::Answer,
+                outcome: ClientOutcome::Response,
                 echo: Echo::None,
                 reused: false,
                 flaw: None,

@@ -26,7 +26,7 @@ pub struct Observation {
     /// Status code; 0 without an answer.
     pub status: u16,
     /// What came.
-    pub sight: ClientOutcome,
+    pub outcome: ClientOutcome,
     /// What the answer says of the request's id.
     pub echo: Echo,
     /// Whether its connection had carried a request before.
@@ -67,8 +67,7 @@ impl Backend {
 #[serde(rename_all = "kebab-case")]
 pub enum ClientOutcome {
     /// A whole response.
-    #[serde(rename = "response")]
-    Answer,
+    Response,
     /// A whole answer, and its body is not what a backend writes: another UUID or generator number than its head says, or other text.
     Altered,
     /// A head, and the connection ended before the body did.

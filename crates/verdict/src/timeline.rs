@@ -263,7 +263,7 @@ mod tests {
                 client: 0,
                 backend: chosen.map_or(Backend::UNKNOWN, |(backend, _)| Backend(backend)),
                 status: chosen.map_or(502, |(_, status)| status),
-                sight: ClientOutcome::Answer,
+                outcome: ClientOutcome::Response,
                 echo: Echo::Own,
                 reused: false,
                 flaw: None,

@@ -401,8 +401,8 @@ impl<'a> Engine<'a> {
         let slot = &mut self.slots[token];
         slot.close();
         let observation = &mut self.observations[slot.index];
-        if matches!(observation.sight, ClientOutcome::Answer | ClientOutcome::Altered) {
-            observation.sight = ClientOutcome::Altered;
+        if matches!(observation.outcome, ClientOutcome::Response | ClientOutcome::Altered) {
+            observation.outcome = ClientOutcome::Altered;
             observation.flaw = Some(Flaw::Malformed(Malformed::Surplus));
         }
     }
@@ -470,9 +470,9 @@ impl<'a> Engine<'a> {
         let observation = &mut self.observations[slot.index];
         slot.exchange.note(observation);
         observation.ended = now;
-        observation.sight = outcome;
+        observation.outcome = outcome;
         let client = observation.client;
-        let answered = matches!(outcome, ClientOutcome::Answer | ClientOutcome::Altered);
+        let answered = matches!(outcome, ClientOutcome::Response | ClientOutcome::Altered);
         let backend = observation.backend;
         self.answered += u64::from(answered);
         self.in_flight -= 1;
@@ -523,7 +523,7 @@ pub(super) fn unanswered(due: Moment, client: u32, reused: bool) -> Observation 
         client,
         backend: Backend::UNKNOWN,
         status: 0,
-        sight: ClientOutcome::TimedOut,
+        outcome: ClientOutcome::TimedOut,
         echo: Echo::None,
         reused,
         flaw: None,

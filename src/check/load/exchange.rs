@@ -335,7 +335,7 @@ impl Exchange {
         self.phase = Phase::Idle;
         self.late = None;
         self.carried += 1;
-        if !matches!(outcome, ClientOutcome::Answer | ClientOutcome::Altered) {
+        if !matches!(outcome, ClientOutcome::Response | ClientOutcome::Altered) {
             self.spent = true;
         }
         Turn::Over(outcome)

@@ -304,7 +304,7 @@ impl Prober {
             Idleness::Ended => None,
             Idleness::Surplus => {
                 let observation = &mut self.observations[index];
-                observation.sight = ClientOutcome::Altered;
+                observation.outcome = ClientOutcome::Altered;
                 observation.flaw = Some(Flaw::Malformed(Malformed::Surplus));
                 None
             }
@@ -406,7 +406,7 @@ impl Held {
         let origin = prober.origin();
         let observation = &mut prober.observations[self.index];
         self.exchange.note(observation);
-        observation.sight = outcome;
+        observation.outcome = outcome;
         let reader = self.exchange.reader();
         let cookies = kept_cookies(reader.cookies(), &origin, &mut prober.samples);
         let seen = Seen {

@@ -57,7 +57,7 @@ pub(super) struct Question {
 pub(super) enum Step {
     /// More bytes must come, or the end of the connection.
     More,
-    /// It is over: whole ([`ClientOutcome::Answer`], [`ClientOutcome::Altered`]) or not; then the connection is of no further use.
+    /// It is over: whole ([`ClientOutcome::Response`], [`ClientOutcome::Altered`]) or not; then the connection is of no further use.
     Over(ClientOutcome),
 }
 
@@ -117,7 +117,7 @@ impl Reader {
     /// Whether the connection may carry another request after this response.
     pub(super) fn is_reusable(&self) -> bool {
         self.receiver.is_reusable()
-            && matches!(self.response.over, Some(ClientOutcome::Answer | ClientOutcome::Altered))
+            && matches!(self.response.over, Some(ClientOutcome::Response | ClientOutcome::Altered))
     }
 
     /// Whether a body that waits may be sent.
@@ -358,7 +358,7 @@ impl Response {
         self.flaw = self.flaw.or(flaw);
         match self.flaw {
             // A field that a balancer sets is a matter of its configuration: the rules judge it.
-            None | Some(Flaw::Field) => ClientOutcome::Answer,
+            None | Some(Flaw::Field) => ClientOutcome::Response,
             Some(Flaw::Malformed(_) | Flaw::Status | Flaw::Body | Flaw::Identity | Flaw::Coding) => {
                 ClientOutcome::Altered
             }
@@ -405,7 +405,7 @@ mod tests {
     /// All that is learnt of an answer.
     #[derive(Clone, PartialEq, Eq, Debug)]
     struct Learnt {
-        sight: Option<ClientOutcome>,
+        outcome: Option<ClientOutcome>,
         status: u16,
         answer: String,
         backend: Option<String>,
@@ -436,22 +436,22 @@ mod tests {
             let mut book = Book { backends: &mut backends, samples: &mut samples };
             let mut reader = Reader::new();
             reader.begin(Question { id: id(1, 2), sequence: 2, head_only: self.head_only, conditional: false });
-            let mut sight = None;
+            let mut outcome = None;
             for piece in pieces {
                 if let Step::Over(over) = reader.feed(piece, &rules, &mut book) {
-                    sight = Some(over);
-                    if over != ClientOutcome::Answer {
+                    outcome = Some(over);
+                    if over != ClientOutcome::Response {
                         break;
                     }
                 }
             }
-            if let (None, Some(ending)) = (sight, ending) {
-                sight = reader.end(ending, &rules, &mut book);
+            if let (None, Some(ending)) = (outcome, ending) {
+                outcome = reader.end(ending, &rules, &mut book);
             }
             let mut observation = crate::check::load::engine::unanswered(Default::default(), 0, false);
             reader.note(&mut observation);
             Learnt {
-                sight,
+                outcome,
                 status: observation.status,
                 answer: observation.answer().map_or(String::new(), |id| id.to_string()),
                 backend: backends.name(observation.backend).map(str::to_owned),
@@ -510,7 +510,7 @@ mod tests {
 
     fn ours() -> Learnt {
         Learnt {
-            sight: Some(ClientOutcome::Answer),
+            outcome: Some(ClientOutcome::Response),
             status: 200,
             answer: UUID.to_owned(),
             backend: Some("9001".to_owned()),
@@ -526,7 +526,7 @@ mod tests {
         assert_eq!(CLIENT.whole(page_answer()), ours());
         assert_eq!(CLIENT.whole(chunked(&headers(), &body())), ours());
         let until_closed = answer("", &headers(), &body());
-        assert_eq!(CLIENT.whole(&until_closed).sight, None);
+        assert_eq!(CLIENT.whole(&until_closed).outcome, None);
         assert_eq!(CLIENT.closed(&until_closed), Learnt { reusable: false, ..ours() });
         let interim =
             format!("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </>\r\n\r\n{}", page_answer());
@@ -540,11 +540,11 @@ mod tests {
         assert_eq!(client.whole(&head), ours());
         let learnt = client.whole(page_answer());
         let flaw = Some(Flaw::Malformed(Malformed::BodyAfterHead));
-        assert_eq!(learnt, Learnt { sight: Some(ClientOutcome::Altered), flaw, reusable: false, ..ours() });
+        assert_eq!(learnt, Learnt { outcome: Some(ClientOutcome::Altered), flaw, reusable: false, ..ours() });
         let bare = |status: u16| CLIENT.whole(format!("HTTP/1.1 {status} x\r\nContent-Length: 5\r\n\r\n"));
-        assert_eq!((bare(204).sight, bare(204).reusable), (Some(ClientOutcome::Answer), true));
+        assert_eq!((bare(204).outcome, bare(204).reusable), (Some(ClientOutcome::Response), true));
         let flaw = Some(Flaw::Malformed(Malformed::NotModifiedUnasked));
-        assert_eq!((bare(304).sight, bare(304).flaw), (Some(ClientOutcome::Altered), flaw));
+        assert_eq!((bare(304).outcome, bare(304).flaw), (Some(ClientOutcome::Altered), flaw));
         assert_eq!(CLIENT.whole("HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n").status, 502);
     }
 
@@ -560,7 +560,7 @@ mod tests {
         assert!(reusable("0", "Connection: keep-alive\r\n"));
         assert!(!reusable("1", "Connection: keep-alive\r\nConnection: close\r\n"));
         let two_framings = answer("Content-Length: 3\r\nTransfer-Encoding: chunked\r\n", "", "0\r\n\r\n");
-        assert_eq!(CLIENT.whole(&two_framings).sight, Some(ClientOutcome::Answer));
+        assert_eq!(CLIENT.whole(&two_framings).outcome, Some(ClientOutcome::Response));
         assert!(!CLIENT.whole(two_framings).reusable);
     }
 
@@ -578,7 +578,7 @@ mod tests {
             "x".repeat(HEAD_LIMIT + 1),
         ] {
             let learnt = CLIENT.whole(&bytes);
-            assert_eq!(learnt.sight, Some(ClientOutcome::Malformed), "{bytes:.100}");
+            assert_eq!(learnt.outcome, Some(ClientOutcome::Malformed), "{bytes:.100}");
             assert!(matches!(learnt.flaw, Some(Flaw::Malformed(_))), "{bytes:.100}");
         }
     }
@@ -587,7 +587,7 @@ mod tests {
     fn bytes_after_a_response_are_named_and_do_not_make_it_unread() {
         let flaw = Some(Flaw::Malformed(Malformed::Surplus));
         for bytes in [page_answer() + "y", page_answer() + &page_answer()] {
-            let altered = Learnt { sight: Some(ClientOutcome::Altered), flaw, reusable: false, ..ours() };
+            let altered = Learnt { outcome: Some(ClientOutcome::Altered), flaw, reusable: false, ..ours() };
             assert_eq!(CLIENT.whole(&bytes), altered);
         }
     }
@@ -608,7 +608,7 @@ mod tests {
         let echo = Learnt { echo: Echo::None, ..ours() };
         assert_eq!(CLIENT.whole(&good), echo);
         assert_eq!(CLIENT.read(good.as_bytes().chunks(3), None), echo);
-        let flawed = |text: String| (CLIENT.whole(&text).sight.unwrap(), CLIENT.whole(&text).flaw);
+        let flawed = |text: String| (CLIENT.whole(&text).outcome.unwrap(), CLIENT.whole(&text).flaw);
         assert_eq!(flawed(good.replace("hello", "hallo")), (ClientOutcome::Altered, Some(Flaw::Body)));
         assert_eq!(flawed(good.replace("200 OK", "203 x")), (ClientOutcome::Altered, Some(Flaw::Status)));
         for (from, to) in [
@@ -618,7 +618,7 @@ mod tests {
             ("text/plain; charset=utf-8", "application/octet-stream"),
             ("Generator", "Location: /x\r\nGenerator"),
         ] {
-            assert_eq!(flawed(good.replace(from, to)), (ClientOutcome::Answer, Some(Flaw::Field)), "{to}");
+            assert_eq!(flawed(good.replace(from, to)), (ClientOutcome::Response, Some(Flaw::Field)), "{to}");
         }
         assert_eq!(flawed(good.replace("no-store", "no-store\r\nVary: Accept-Encoding")).1, None);
     }
@@ -676,7 +676,7 @@ mod tests {
         let client = Client { body_limit: 400, ..CLIENT };
         let long = "x".repeat(401);
         for bytes in [answer("Content-Length: 401\r\n", "", ""), answer("", "", &long), chunked("", &long)] {
-            assert_eq!(client.whole(&bytes).sight, Some(ClientOutcome::TooLarge), "{bytes:.100}");
+            assert_eq!(client.whole(&bytes).outcome, Some(ClientOutcome::TooLarge), "{bytes:.100}");
         }
         assert_eq!(client.whole(chunked(&headers(), &body())), ours());
     }
@@ -694,7 +694,7 @@ mod tests {
         };
         let digest = of_body(body().as_bytes());
         assert_eq!(digested(digest), stripped);
-        assert_eq!(digested(!digest).sight, Some(ClientOutcome::Altered));
+        assert_eq!(digested(!digest).outcome, Some(ClientOutcome::Altered));
         let without = |name: &str| {
             let lines: Vec<&str> =
                 headers().leak().split_inclusive("\r\n").filter(|line| !line.starts_with(name)).collect();
@@ -712,17 +712,17 @@ mod tests {
 
     #[test]
     fn other_formats_hold_the_id_of_their_head() {
-        let json = |body: &str| CLIENT.whole(sized(&headers().replace("text/html", "application/json"), body)).sight;
+        let json = |body: &str| CLIENT.whole(sized(&headers().replace("text/html", "application/json"), body)).outcome;
         assert_eq!(
             json(&format!("{{\n  \"generator\": 9001,\n  \"uuid\": \"{UUID}\"\n}}\n")),
-            Some(ClientOutcome::Answer)
+            Some(ClientOutcome::Response)
         );
         assert_eq!(json("{}"), Some(ClientOutcome::Altered));
         assert_eq!(json(&UUID.replace('5', "6")), Some(ClientOutcome::Altered));
         let refused = format!(
             "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nGenerator-Number: 9001\r\nAnswer-Id: {UUID}\r\n"
         );
-        assert_eq!(CLIENT.whole(refused + "Content-Length: 2\r\n\r\nno").sight, Some(ClientOutcome::Answer));
+        assert_eq!(CLIENT.whole(refused + "Content-Length: 2\r\n\r\nno").outcome, Some(ClientOutcome::Response));
         let health =
             "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nGenerator-Number: 9001\r\nContent-Length: 3\r\n\r\nok\n";
         assert_eq!(CLIENT.whole(health), Learnt { answer: String::new(), echo: Echo::None, ..ours() });
@@ -744,10 +744,10 @@ mod tests {
         ] {
             let altered = page_answer().replace(from, to);
             assert_ne!(altered, page_answer());
-            assert_eq!(CLIENT.whole(&altered).sight, Some(ClientOutcome::Altered), "{to}");
+            assert_eq!(CLIENT.whole(&altered).outcome, Some(ClientOutcome::Altered), "{to}");
         }
         let empty = sized(&headers(), "");
-        assert_eq!(CLIENT.whole(empty).sight, Some(ClientOutcome::Altered));
+        assert_eq!(CLIENT.whole(empty).outcome, Some(ClientOutcome::Altered));
     }
 
     #[test]
@@ -777,7 +777,7 @@ mod tests {
         assert_eq!(named(expression("none"), "", "a web 2 b"), None);
         // Their answers are not ours, and not compared with ours.
         let client = Client::identified_by(Identity::Header("x".to_owned()));
-        assert_eq!(client.whole(sized(&headers(), "other")).sight, Some(ClientOutcome::Answer));
+        assert_eq!(client.whole(sized(&headers(), "other")).outcome, Some(ClientOutcome::Response));
     }
 
     #[test]
@@ -815,17 +815,17 @@ mod tests {
             for end in 1..answer.len() {
                 for ending in [Ending::Closed, Ending::Reset] {
                     let learnt = CLIENT.read([&answer.as_bytes()[..end]], Some(ending));
-                    assert_eq!(learnt.sight, Some(ClientOutcome::Truncated), "{end} of {answer}");
+                    assert_eq!(learnt.outcome, Some(ClientOutcome::Truncated), "{end} of {answer}");
                 }
             }
         }
         for ending in [Ending::Closed, Ending::Reset] {
-            assert_eq!(CLIENT.read([], Some(ending)).sight, None);
+            assert_eq!(CLIENT.read([], Some(ending)).outcome, None);
         }
         let until_closed = answer("", &headers(), &body());
-        assert_eq!(CLIENT.read([until_closed.as_bytes()], Some(Ending::Reset)).sight, Some(ClientOutcome::Truncated));
+        assert_eq!(CLIENT.read([until_closed.as_bytes()], Some(Ending::Reset)).outcome, Some(ClientOutcome::Truncated));
         for end in until_closed.len() - body().len()..until_closed.len() {
-            assert_eq!(CLIENT.closed(&until_closed[..end]).sight, Some(ClientOutcome::Altered), "{end}");
+            assert_eq!(CLIENT.closed(&until_closed[..end]).outcome, Some(ClientOutcome::Altered), "{end}");
         }
     }
 
@@ -840,7 +840,7 @@ mod tests {
                 if answer.as_bytes()[place] != other && (other == b'<' || !title.contains(&place)) {
                     let mut bytes = answer.clone().into_bytes();
                     bytes[place] = other;
-                    assert_eq!(CLIENT.whole(&bytes).sight, Some(ClientOutcome::Altered), "byte {place}: {other}");
+                    assert_eq!(CLIENT.whole(&bytes).outcome, Some(ClientOutcome::Altered), "byte {place}: {other}");
                 }
             }
         }
@@ -848,8 +848,8 @@ mod tests {
             for text in ["x", "<script></script>", "\0"] {
                 let altered = format!("{}{text}{}", &body[..place - start], &body[place - start..]);
                 let in_title = (title.start..=title.end).contains(&place) && !text.contains('<');
-                let expected = if in_title { ClientOutcome::Answer } else { ClientOutcome::Altered };
-                assert_eq!(CLIENT.whole(sized(&headers(), &altered)).sight, Some(expected), "{altered}");
+                let expected = if in_title { ClientOutcome::Response } else { ClientOutcome::Altered };
+                assert_eq!(CLIENT.whole(sized(&headers(), &altered)).outcome, Some(expected), "{altered}");
             }
         }
     }

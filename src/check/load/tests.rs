@@ -59,8 +59,8 @@ fn run(load: &Load) -> Traffic {
     drive(load, &mut backends, &Progress::default()).unwrap()
 }
 
-fn sights(traffic: &Traffic) -> Vec<(ClientOutcome, bool)> {
-    traffic.observations.iter().map(|it| (it.sight, it.reused)).collect()
+fn outcomes(traffic: &Traffic) -> Vec<(ClientOutcome, bool)> {
+    traffic.observations.iter().map(|it| (it.outcome, it.reused)).collect()
 }
 
 fn backend(port: u16) -> SocketAddr {
@@ -179,7 +179,7 @@ fn a_new_connection_for_each_request_says_that_it_is_its_only_one() {
         }
     });
     let traffic = run(&Load { reuse: Reuse::New, connections: 3, ..load(address, 50) });
-    assert_eq!(sights(&traffic), [(ClientOutcome::Answer, false); 50]);
+    assert_eq!(outcomes(&traffic), [(ClientOutcome::Response, false); 50]);
     assert_eq!(connections.load(Ordering::Relaxed), 50);
 }
 
@@ -190,15 +190,15 @@ fn a_connection_that_ends_instead_of_an_answer_was_closed() {
     let address = server(|_, mut peer| {
         peer.request();
     });
-    assert_eq!(sights(&run(&load(address, 5))), [(ClientOutcome::Closed, false); 5]);
+    assert_eq!(outcomes(&run(&load(address, 5))), [(ClientOutcome::Closed, false); 5]);
     // The kernel answers with a reset what comes after an end in order; it is an end in order all the same.
     let address = server(|_, mut peer| {
         peer.answer_one(OK);
         peer.request();
     });
     let traffic = run(&load(address, 4));
-    let pair = [(ClientOutcome::Answer, false), (ClientOutcome::Closed, true)];
-    assert_eq!(sights(&traffic), [pair, pair].concat());
+    let pair = [(ClientOutcome::Response, false), (ClientOutcome::Closed, true)];
+    assert_eq!(outcomes(&traffic), [pair, pair].concat());
 }
 
 #[test]
@@ -208,15 +208,15 @@ fn a_reset_is_none_of_the_ends_in_order() {
         peer.request();
         peer.reset();
     });
-    let pair = [(ClientOutcome::Answer, false), (ClientOutcome::Reset, true)];
-    assert_eq!(sights(&run(&load(address, 4))), [pair, pair].concat());
+    let pair = [(ClientOutcome::Response, false), (ClientOutcome::Reset, true)];
+    assert_eq!(outcomes(&run(&load(address, 4))), [pair, pair].concat());
     let address = server(|_, mut peer| {
         peer.answer_one("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n12");
         // The client has read these before the reset, or not.
         peer.reset();
     });
     for it in run(&load(address, 3)).observations {
-        assert!(matches!(it.sight, ClientOutcome::Reset | ClientOutcome::Truncated), "{it:?}");
+        assert!(matches!(it.outcome, ClientOutcome::Reset | ClientOutcome::Truncated), "{it:?}");
     }
 }
 
@@ -225,7 +225,7 @@ fn a_port_where_nobody_listens_refuses() {
     let port = free_port();
     for reuse in [Reuse::Kept, Reuse::New] {
         let traffic = run(&Load { connections: 4, reuse, ..load(backend(port), 12) });
-        assert_eq!(sights(&traffic), [(ClientOutcome::Refused, false); 12]);
+        assert_eq!(outcomes(&traffic), [(ClientOutcome::Refused, false); 12]);
     }
 }
 
@@ -245,7 +245,7 @@ fn a_connection_that_is_not_established_in_time_is_none() {
         })
         .collect();
     let traffic = run(&Load { timeout: Duration::from_millis(50), ..load(address.as_socket().unwrap(), 2) });
-    assert_eq!(sights(&traffic), [(ClientOutcome::Unreachable, false); 2]);
+    assert_eq!(outcomes(&traffic), [(ClientOutcome::Unreachable, false); 2]);
     drop(waiting);
 }
 
@@ -258,7 +258,7 @@ fn half_an_answer_is_truncated() {
     ] {
         let address = server(move |_, mut peer| peer.answer_one(half));
         let traffic = run(&load(address, 3));
-        assert_eq!(sights(&traffic), [(ClientOutcome::Truncated, false); 3], "{half}");
+        assert_eq!(outcomes(&traffic), [(ClientOutcome::Truncated, false); 3], "{half}");
         let status = if half.ends_with('-') { 0 } else { 200 };
         assert!(traffic.observations.iter().all(|it| it.status == status));
     }
@@ -268,7 +268,7 @@ fn half_an_answer_is_truncated() {
 fn bytes_after_a_response_are_named_and_end_its_connection() {
     let address = server(|_, mut peer| peer.answer_all("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokok"));
     let traffic = run(&load(address, 3));
-    assert_eq!(sights(&traffic), [(ClientOutcome::Altered, false); 3]);
+    assert_eq!(outcomes(&traffic), [(ClientOutcome::Altered, false); 3]);
     assert!(traffic.observations.iter().all(|it| it.flaw == Some(Flaw::Malformed(Malformed::Surplus))));
 }
 
@@ -295,7 +295,7 @@ fn a_server_may_say_that_an_idle_connection_has_timed_out() {
         peer.say("HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n");
     });
     let load = Load { pacing: Pacing::Open { rate: 20.0 }, ..load(address, 3) };
-    assert!(run(&load).observations.iter().all(|it| (it.sight, it.flaw) == (ClientOutcome::Answer, None)));
+    assert!(run(&load).observations.iter().all(|it| (it.outcome, it.flaw) == (ClientOutcome::Response, None)));
 }
 
 #[test]
@@ -309,7 +309,7 @@ fn a_response_is_read_while_its_request_is_still_sent() {
                 thread::sleep(Duration::from_secs(3));
             }
         });
-        let refused = |it: &Observation| (it.sight, it.status) == (ClientOutcome::Answer, 413);
+        let refused = |it: &Observation| (it.outcome, it.status) == (ClientOutcome::Response, 413);
         let load = Load {
             request: request("POST", &[&body], false),
             connections: 2,
@@ -341,7 +341,7 @@ fn bodies_are_sent_in_turn_and_in_chunks_if_wanted() {
             }
         });
         let load = Load { request: request("POST", &[b"one", b"two", b""], chunked), ..load(address, 5) };
-        assert_eq!(sights(&run(&load)).len(), 5);
+        assert_eq!(outcomes(&run(&load)).len(), 5);
         assert_eq!(*bodies.lock().unwrap(), ["one", "two", "", "one", "two"], "{chunked}");
     }
 }
@@ -367,7 +367,7 @@ fn a_body_waits_until_it_is_asked_for_or_for_a_second() {
             }
         });
         let traffic = run(&Load { request: spec(&[b"abc"]), ..load(address, 2) });
-        assert_eq!(sights(&traffic), [(ClientOutcome::Answer, false), (ClientOutcome::Answer, true)]);
+        assert_eq!(outcomes(&traffic), [(ClientOutcome::Response, false), (ClientOutcome::Response, true)]);
         assert!(traffic.observations.iter().all(|it| it.ended.since(it.due) >= Duration::from_millis(least)));
     }
     // A refusal comes instead, and the body is never sent.
@@ -393,10 +393,10 @@ fn a_connection_begins_with_a_proxy_header_if_wanted() {
     });
     let target = Target { haproxy_protocol: true, ..target(address) };
     let traffic = run(&Load { targets: vec![target.clone()], ..load(address, 3) });
-    assert_eq!(sights(&traffic)[0], (ClientOutcome::Answer, false));
+    assert_eq!(outcomes(&traffic)[0], (ClientOutcome::Response, false));
     let mut prober = Prober::new(target, RUN, FIRST, PATIENCE, Identity::Fleet);
     let seen = prober.probe(&Probe::default(), &mut Backends::new(Vec::new())).unwrap();
-    assert_eq!(seen.observation.sight, ClientOutcome::Answer);
+    assert_eq!(seen.observation.outcome, ClientOutcome::Response);
 }
 
 #[test]
@@ -417,7 +417,7 @@ fn several_urls_are_asked_in_turn() {
         let to = |address: SocketAddr, path: &str| Target::new(address, address.to_string(), path);
         let targets = vec![to(one, "/a"), to(one, "/b"), to(other, "/c")];
         let load = Load { targets, connections: 4, pacing, ..load(one, 300) };
-        assert_eq!(sights(&run(&load)).len(), 300);
+        assert_eq!(outcomes(&run(&load)).len(), 300);
         let count = |address: SocketAddr, path: &str| {
             let all = paths.lock().unwrap();
             all.iter().filter(|it| **it == (address.port(), path.to_owned())).count()
@@ -435,7 +435,7 @@ fn what_is_no_answer_is_malformed_and_ends_its_connection() {
     {
         let address = server(move |_, mut peer| peer.answer_all(text));
         let traffic = run(&load(address, 3));
-        assert_eq!(sights(&traffic), [(ClientOutcome::Malformed, false); 3], "{text}");
+        assert_eq!(outcomes(&traffic), [(ClientOutcome::Malformed, false); 3], "{text}");
         assert!(traffic.observations.iter().all(|it| it.status == status));
         assert_eq!(traffic.samples.unusual.len(), 1);
     }
@@ -449,13 +449,13 @@ fn more_than_the_client_is_ready_to_read_is_too_large_and_is_not_read() {
         peer.say(&format!("HTTP/1.1 200 OK\r\nContent-Length: {TEN_GIB}\r\n\r\n"));
         while peer.say(&"x".repeat(65536)) {}
     });
-    assert_eq!(sights(&run(&load(address, 2))), [(ClientOutcome::TooLarge, false); 2]);
+    assert_eq!(outcomes(&run(&load(address, 2))), [(ClientOutcome::TooLarge, false); 2]);
     let address = server(|_, mut peer| {
         peer.request();
         peer.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
         while peer.say(&format!("10000\r\n{}\r\n", "x".repeat(65536))) {}
     });
-    assert_eq!(sights(&run(&load(address, 2))), [(ClientOutcome::TooLarge, false); 2]);
+    assert_eq!(outcomes(&run(&load(address, 2))), [(ClientOutcome::TooLarge, false); 2]);
 }
 
 #[test]
@@ -467,7 +467,7 @@ fn who_does_not_answer_in_time_times_out() {
             peer.wait_for_end();
         });
         let traffic = run(&Load { timeout, connections: 2, ..load(address, 4) });
-        assert_eq!(sights(&traffic), [(ClientOutcome::TimedOut, false); 4]);
+        assert_eq!(outcomes(&traffic), [(ClientOutcome::TimedOut, false); 4]);
         assert!(traffic.observations.iter().all(|it| it.ended.since(it.due) >= timeout));
     }
 }
@@ -482,7 +482,7 @@ fn a_slow_answer_is_an_answer() {
         }
         peer.wait_for_end();
     });
-    assert_eq!(sights(&run(&load(address, 1))), [(ClientOutcome::Answer, false)]);
+    assert_eq!(outcomes(&run(&load(address, 1))), [(ClientOutcome::Response, false)]);
 }
 
 #[test]
@@ -493,7 +493,7 @@ fn an_end_that_came_with_the_answer_costs_no_request() {
         rustix::net::send(&peer.0, OK.as_bytes(), SendFlags::MORE).unwrap();
     });
     for pacing in [Pacing::Closed, Pacing::Open { rate: 5000.0 }] {
-        assert_eq!(sights(&run(&Load { pacing, ..load(address, 50) })), [(ClientOutcome::Answer, false); 50]);
+        assert_eq!(outcomes(&run(&Load { pacing, ..load(address, 50) })), [(ClientOutcome::Response, false); 50]);
     }
 }
 
@@ -522,9 +522,9 @@ fn an_end_that_came_while_a_connection_idled_costs_no_request() {
     close.send(()).unwrap();
     end.recv().unwrap();
     let seen = prober.probe(&kept, &mut backends).unwrap();
-    assert_eq!((seen.observation.sight, seen.observation.reused), (ClientOutcome::Answer, false));
+    assert_eq!((seen.observation.outcome, seen.observation.reused), (ClientOutcome::Response, false));
     let seen = prober.probe(&kept, &mut backends).unwrap();
-    assert_eq!((seen.observation.sight, seen.observation.reused), (ClientOutcome::Answer, true));
+    assert_eq!((seen.observation.outcome, seen.observation.reused), (ClientOutcome::Response, true));
 }
 
 /// Whether the other end of the socket with that local port has closed.
@@ -559,8 +559,8 @@ fn a_request_is_never_sent_twice() {
     let sent: Vec<RequestId> = (FIRST..FIRST + 300).map(|sequence| RequestId { run: RUN, sequence }).collect();
     assert_eq!(seen, sent);
     assert_eq!(traffic.observations.len(), 300);
-    let ended = |sight| traffic.observations.iter().filter(|it| it.sight == sight).count();
-    assert_eq!(ended(ClientOutcome::Answer) + ended(ClientOutcome::Closed), 300);
+    let ended = |outcome| traffic.observations.iter().filter(|it| it.outcome == outcome).count();
+    assert_eq!(ended(ClientOutcome::Response) + ended(ClientOutcome::Closed), 300);
 }
 
 #[test]
@@ -575,7 +575,10 @@ fn a_large_body_arrives_whole() {
         }
     });
     let traffic = run(&Load { request: request("PUT", &[&body], false), connections: 2, ..load(address, 6) });
-    assert!(traffic.observations.iter().all(|it| (it.sight, it.status) == (ClientOutcome::Answer, 200)), "{traffic:?}");
+    assert!(
+        traffic.observations.iter().all(|it| (it.outcome, it.status) == (ClientOutcome::Response, 200)),
+        "{traffic:?}"
+    );
 }
 
 #[test]
@@ -618,7 +621,7 @@ fn an_open_loop_keeps_its_schedule_whatever_comes() {
 
     let traffic = run(&open);
     assert_eq!(traffic.observations.iter().map(|it| due(it, &traffic)).collect::<Vec<_>>(), exact);
-    assert!(traffic.observations.iter().all(|it| it.sight == ClientOutcome::Answer && it.ended >= it.sent()));
+    assert!(traffic.observations.iter().all(|it| it.outcome == ClientOutcome::Response && it.ended >= it.sent()));
     for pair in traffic.observations.windows(2) {
         // With one connection, each waits for the one before it; what was waited is told in whole microseconds.
         assert!(pair[1].sent().0 + 1000 > pair[0].ended.0, "{pair:?}");
@@ -627,7 +630,7 @@ fn an_open_loop_keeps_its_schedule_whatever_comes() {
 
     let traffic = run(&Load { connections: 90, ..open });
     assert_eq!(traffic.observations.iter().map(|it| due(it, &traffic)).collect::<Vec<_>>(), exact);
-    assert!(traffic.observations.iter().all(|it| it.sight == ClientOutcome::Answer));
+    assert!(traffic.observations.iter().all(|it| it.outcome == ClientOutcome::Response));
 }
 
 #[test]
@@ -640,7 +643,7 @@ fn an_open_loop_counts_what_it_could_not_send() {
         timeout: Duration::from_millis(200),
         ..load(address, 0)
     });
-    assert_eq!(sights(&traffic), [(ClientOutcome::TimedOut, false); 10]);
+    assert_eq!(outcomes(&traffic), [(ClientOutcome::TimedOut, false); 10]);
     assert!(traffic.observations[9].sent() > traffic.observations[9].due);
 }
 
@@ -664,7 +667,7 @@ fn a_stop_from_another_thread_ends_a_drive() {
         progress.stop();
         driving.join().unwrap()
     });
-    let answered = traffic.observations.iter().filter(|it| it.sight == ClientOutcome::Answer).count() as u64;
+    let answered = traffic.observations.iter().filter(|it| it.outcome == ClientOutcome::Response).count() as u64;
     assert_eq!((progress.answered(), progress.sent()), (answered, traffic.observations.len() as u64));
     assert_eq!(progress.answered() + progress.errors(), progress.sent());
 }
@@ -680,7 +683,7 @@ fn a_stop_does_not_wait_for_those_who_never_answer() {
         progress.stop();
         driving.join().unwrap()
     });
-    assert_eq!(sights(&traffic), [(ClientOutcome::TimedOut, false)]);
+    assert_eq!(outcomes(&traffic), [(ClientOutcome::TimedOut, false)]);
 }
 
 // Clients.
@@ -810,7 +813,7 @@ fn many_clients_with_addresses_share_few_connections() {
     let traffic = run(&load);
     let clients: BTreeSet<u32> = traffic.observations.iter().map(|it| it.client).collect();
     assert_eq!(clients.len(), 40);
-    assert!(traffic.observations.iter().all(|it| it.sight == ClientOutcome::Answer));
+    assert!(traffic.observations.iter().all(|it| it.outcome == ClientOutcome::Response));
     // One that ends is counted until its thread has seen that.
     assert!(most.load(Ordering::SeqCst) <= 24, "{most:?} connections at once");
     assert!(traffic.observations.iter().filter(|it| it.reused).count() > 800);
@@ -836,7 +839,7 @@ fn probes_go_side_by_side_and_end_in_any_order() {
         assert_eq!(all.len(), 20);
         for seen in &all {
             let it = seen.observation;
-            assert_eq!((it.sight, it.status, it.echo, it.reused), (ClientOutcome::Answer, 200, Echo::Own, reused));
+            assert_eq!((it.outcome, it.status, it.echo, it.reused), (ClientOutcome::Response, 200, Echo::Own, reused));
             assert!(it.ended.since(it.due) >= Duration::from_millis(100));
         }
     }
@@ -853,7 +856,7 @@ fn probes_go_side_by_side_and_end_in_any_order() {
     assert_eq!(prober.observations()[40..], ended);
     let patience = Some(Duration::from_millis(10));
     let late = prober.probe(&Probe { patience, ..Probe::default() }, &mut backends).unwrap();
-    assert_eq!(late.observation.sight, ClientOutcome::TimedOut);
+    assert_eq!(late.observation.outcome, ClientOutcome::TimedOut);
 }
 
 #[test]
@@ -874,7 +877,7 @@ fn a_probe_tells_what_went_wrong_as_a_drive_does() {
         let mut prober = Prober::new(target(address), RUN, FIRST, timeout, Identity::Fleet);
         let source = Some(IpAddr::V4(Ipv4Addr::new(127, 0, 5, 1)));
         let seen = prober.probe(&Probe { source, ..Probe::default() }, &mut backends).unwrap();
-        (seen.observation.sight, seen.connected, seen.cookies)
+        (seen.observation.outcome, seen.connected, seen.cookies)
     };
     assert_eq!(probe(backend(free_port()), PATIENCE), (ClientOutcome::Refused, false, Vec::new()));
     let closed = server(|_, mut peer| drop(peer.request()));
@@ -892,5 +895,5 @@ fn a_probe_tells_what_went_wrong_as_a_drive_does() {
         assert_eq!(peer.0.peer_addr().unwrap().ip(), Ipv4Addr::new(127, 0, 5, 1));
         peer.answer_one("HTTP/1.1 200 OK\r\nSet-Cookie: a=b; Path=/\r\nContent-Length: 0\r\n\r\n");
     });
-    assert_eq!(probe(sticky, PATIENCE), (ClientOutcome::Answer, true, vec![("a".to_owned(), "b".to_owned())]));
+    assert_eq!(probe(sticky, PATIENCE), (ClientOutcome::Response, true, vec![("a".to_owned(), "b".to_owned())]));
 }

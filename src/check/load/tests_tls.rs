@@ -114,9 +114,9 @@ impl Server {
     /// As the engine and the prober see the first request.
     #[track_caller]
     fn first(&self) -> ClientOutcome {
-        let sight = run(&self.load(1)).observations[0].sight;
-        assert_eq!(self.probe(&mut self.prober(PATIENCE)).observation.sight, sight);
-        sight
+        let outcome = run(&self.load(1)).observations[0].outcome;
+        assert_eq!(self.probe(&mut self.prober(PATIENCE)).observation.outcome, outcome);
+        outcome
     }
 }
 
@@ -169,8 +169,8 @@ fn run(load: &Load) -> Traffic {
     drive(load, &mut Backends::new(Vec::new()), &Progress::default()).unwrap()
 }
 
-fn sights(traffic: &Traffic) -> Vec<(ClientOutcome, bool)> {
-    traffic.observations.iter().map(|it| (it.sight, it.reused)).collect()
+fn outcomes(traffic: &Traffic) -> Vec<(ClientOutcome, bool)> {
+    traffic.observations.iter().map(|it| (it.outcome, it.reused)).collect()
 }
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
@@ -178,10 +178,10 @@ const UNTIL_CLOSED: &[u8] = b"HTTP/1.1 200 OK\r\n\r\nok";
 
 #[test]
 fn a_body_that_ends_with_the_connection_is_whole_only_if_the_end_was_announced() {
-    for (answer, announced, sight) in [
-        (OK, true, ClientOutcome::Answer),
-        (OK, false, ClientOutcome::Answer),
-        (UNTIL_CLOSED, true, ClientOutcome::Answer),
+    for (answer, announced, outcome) in [
+        (OK, true, ClientOutcome::Response),
+        (OK, false, ClientOutcome::Response),
+        (UNTIL_CLOSED, true, ClientOutcome::Response),
         (UNTIL_CLOSED, false, ClientOutcome::Truncated),
         (&UNTIL_CLOSED[..10], true, ClientOutcome::Truncated),
         (b"", true, ClientOutcome::Closed),
@@ -194,7 +194,7 @@ fn a_body_that_ends_with_the_connection_is_whole_only_if_the_end_was_announced()
                 peer.announce_end();
             }
         });
-        assert_eq!(server.first(), sight, "{:?} {announced}", String::from_utf8_lossy(answer));
+        assert_eq!(server.first(), outcome, "{:?} {announced}", String::from_utf8_lossy(answer));
     }
 }
 
@@ -206,7 +206,7 @@ fn an_announced_end_ends_a_body_even_if_the_connection_stays() {
         peer.announce_end();
         peer.wait();
     });
-    assert_eq!(server.first(), ClientOutcome::Answer);
+    assert_eq!(server.first(), ClientOutcome::Response);
 }
 
 #[test]
@@ -219,11 +219,11 @@ fn a_connection_whose_end_was_announced_carries_nothing_more() {
     });
     // With the answer or after it: the second request then meets the end.
     let load = Load { pacing: Pacing::Open { rate: 20.0 }, ..server.load(5) };
-    assert_eq!(sights(&run(&load)), [(ClientOutcome::Answer, false); 5]);
+    assert_eq!(outcomes(&run(&load)), [(ClientOutcome::Response, false); 5]);
     let mut prober = server.prober(PATIENCE);
     for _ in 0..3 {
         let seen = server.probe(&mut prober);
-        assert_eq!((seen.observation.sight, seen.observation.reused), (ClientOutcome::Answer, false));
+        assert_eq!((seen.observation.outcome, seen.observation.reused), (ClientOutcome::Response, false));
         thread::sleep(Duration::from_millis(50));
     }
 }
@@ -237,7 +237,7 @@ fn tickets_and_new_keys_between_answers_do_no_harm() {
         }
     });
     let traffic = run(&server.load(20));
-    assert!(traffic.observations.iter().all(|it| it.sight == ClientOutcome::Answer));
+    assert!(traffic.observations.iter().all(|it| it.outcome == ClientOutcome::Response));
     assert_eq!(traffic.observations.iter().filter(|it| it.reused).count(), 19);
     let mut prober = server.prober(PATIENCE);
     let reused: Vec<bool> = (0..4).map(|_| server.probe(&mut prober).observation.reused).collect();
@@ -252,7 +252,7 @@ fn new_connections_resume_the_session() {
         peer.announce_end();
     });
     let traffic = run(&Load { reuse: Reuse::New, ..server.load(10) });
-    assert_eq!(sights(&traffic), [(ClientOutcome::Answer, false); 10]);
+    assert_eq!(outcomes(&traffic), [(ClientOutcome::Response, false); 10]);
     let handshakes = server.handshakes.lock().unwrap();
     assert_eq!(handshakes.len(), 10);
     assert!(handshakes[1..].iter().all(|kind| *kind == HandshakeKind::Resumed), "{handshakes:?}");
@@ -273,7 +273,7 @@ fn large_bodies_go_both_ways() {
         connections: 2,
         ..server.load(6)
     };
-    assert!(run(&load).observations.iter().all(|it| it.sight == ClientOutcome::Answer));
+    assert!(run(&load).observations.iter().all(|it| it.outcome == ClientOutcome::Response));
 }
 
 #[test]
@@ -297,14 +297,17 @@ fn a_handshake_that_fails_is_told_from_a_connection_that_does() {
     ] {
         let target = Target { address, ..stranger.target() };
         let load = Load { targets: vec![target.clone()], timeout: patience, ..stranger.load(2) };
-        assert_eq!(sights(&run(&load)), [(ClientOutcome::TlsFailed, false); 2], "{failure:?}");
+        assert_eq!(outcomes(&run(&load)), [(ClientOutcome::TlsFailed, false); 2], "{failure:?}");
         let mut prober = Prober::new(target, 1, 0, patience, Identity::Header("X-Backend".to_owned()));
         let seen = stranger.probe(&mut prober);
-        assert_eq!((seen.observation.sight, seen.tls_failure), (ClientOutcome::TlsFailed, Some(failure)));
+        assert_eq!((seen.observation.outcome, seen.tls_failure), (ClientOutcome::TlsFailed, Some(failure)));
     }
     // Where nobody listens there is no handshake.
     let nobody = Target { address: (Ipv4Addr::LOCALHOST, free_port()).into(), ..stranger.target() };
-    assert_eq!(sights(&run(&Load { targets: vec![nobody], ..stranger.load(2) })), [(ClientOutcome::Refused, false); 2]);
+    assert_eq!(
+        outcomes(&run(&Load { targets: vec![nobody], ..stranger.load(2) })),
+        [(ClientOutcome::Refused, false); 2]
+    );
 }
 
 #[test]

@@ -29,7 +29,7 @@ impl fmt::Display for Unmet<'_> {
             let rest = url.strip_prefix("http://").unwrap_or(url);
             return write!(f, "{url}: that port speaks TLS\n  hint: write https://{rest}");
         }
-        let (what, hint) = match self.seen.observation.sight {
+        let (what, hint) = match self.seen.observation.outcome {
             ClientOutcome::TimedOut => (
                 format!("no response within {:?}", self.plan.timeout),
                 "is it the balancer, and do its backends respond? --timeout waits longer".to_owned(),
@@ -53,7 +53,7 @@ impl fmt::Display for Unmet<'_> {
             ClientOutcome::Truncated => {
                 ("its response breaks off".to_owned(), "see the balancer's error log".to_owned())
             }
-            ClientOutcome::Answer | ClientOutcome::Altered => self.by_status(),
+            ClientOutcome::Response | ClientOutcome::Altered => self.by_status(),
         };
         write!(f, "{url}: {what}\n  hint: {hint}")
     }

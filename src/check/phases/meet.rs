@@ -58,14 +58,14 @@ pub(crate) async fn meet(session: &mut Session<'_>) -> Result<Met> {
         }
         let speaks_tls = should_have_tls(session, &seen).await?;
         let is_lasting = seen.tls_failure.as_ref().is_some_and(|failure| failure.is_lasting());
-        let patience = match seen.observation.sight {
+        let patience = match seen.observation.outcome {
             ClientOutcome::TimedOut if !hung => {
                 hung = true;
                 continue;
             }
             ClientOutcome::TimedOut | ClientOutcome::TooLarge | ClientOutcome::Malformed => Duration::ZERO,
             _ if speaks_tls || is_lasting => Duration::ZERO,
-            ClientOutcome::Answer | ClientOutcome::Altered => match seen.observation.status {
+            ClientOutcome::Response | ClientOutcome::Altered => match seen.observation.status {
                 404 => ROUTES,
                 408 | 425 | 429 | 500.. => PATIENCE,
                 _ => Duration::ZERO,
@@ -88,7 +88,7 @@ pub(crate) async fn meet(session: &mut Session<'_>) -> Result<Met> {
 }
 
 fn is_whole(seen: &Seen) -> bool {
-    matches!(seen.observation.sight, ClientOutcome::Answer | ClientOutcome::Altered)
+    matches!(seen.observation.outcome, ClientOutcome::Response | ClientOutcome::Altered)
 }
 
 fn is_identified(seen: &Seen) -> bool {
@@ -284,10 +284,10 @@ async fn not_identified(session: &Session<'_>, responses: &[Response], candidate
 
 /// Whether what came of a request without TLS comes of that: asks the port, where that is likely.
 async fn should_have_tls(session: &Session<'_>, seen: &Seen) -> Result<bool> {
-    let odd = match seen.observation.sight {
+    let odd = match seen.observation.outcome {
         ClientOutcome::Malformed | ClientOutcome::Closed | ClientOutcome::Reset => true,
         // As nginx and others say it.
-        ClientOutcome::Answer | ClientOutcome::Altered => seen.observation.status == 400,
+        ClientOutcome::Response | ClientOutcome::Altered => seen.observation.status == 400,
         ClientOutcome::Truncated | ClientOutcome::TooLarge | ClientOutcome::TimedOut => false,
         ClientOutcome::Refused | ClientOutcome::Unreachable | ClientOutcome::TlsFailed => false,
     };

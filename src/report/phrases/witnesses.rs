@@ -40,7 +40,7 @@ pub(crate) fn what_came(client: &ClientWitness) -> String {
     let status = client.status.unwrap_or_default();
     let connection = if client.reused { "kept connection" } else { "new connection" };
     match client.outcome {
-        ClientOutcome::Answer => format!("{status} {from}"),
+        ClientOutcome::Response => format!("{status} {from}"),
         ClientOutcome::Altered => match &client.flaw {
             Some(flaw) => format!("{status} {from}, with {flaw},"),
             None => format!("{status} {from}, altered,"),

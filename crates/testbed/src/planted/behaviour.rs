@@ -116,9 +116,9 @@ pub struct Ejection {
 pub struct Behaviour {
     /// Who gets a request.
     pub algorithm: Algorithm,
-    /// So many workers that know nothing of each other: cursors, requests in flight and failures are each one's own. A client
+    /// So many workers that know nothing of each other: rotations, requests in flight and failures are each one's own. A client
     /// connection belongs to one at random.
-    pub cursors: usize,
+    pub rotations: usize,
     /// What it does wrong.
     pub defect: Defect,
     /// Requests that are no POST or PATCH go to the next backend if one closes without an answer or does not answer in time. A
@@ -139,11 +139,11 @@ pub struct Behaviour {
 }
 
 impl Default for Behaviour {
-    /// Round robin with one cursor, no defect, no retries and no timeout.
+    /// Round robin with one rotation, no defect, no retries and no timeout.
     fn default() -> Behaviour {
         Behaviour {
             algorithm: Algorithm::default(),
-            cursors: 1,
+            rotations: 1,
             defect: Defect::None,
             retries: false,
             retry_post: false,

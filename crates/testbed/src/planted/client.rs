@@ -62,11 +62,11 @@ impl Connection<'_> {
         }
         while let Some(request) = self.request().await? {
             self.asking.set(Some(request.id));
-            let fate = self.fate(&request).await;
+            let outcome = self.outcome(&request).await;
             self.asking.set(None);
             let retired = self.reloads != self.proxy.reloads.get();
-            let cut = matches!(fate, Outcome::Cut(_));
-            let mut answer = match fate {
+            let cut = matches!(outcome, Outcome::Cut(_));
+            let mut answer = match outcome {
                 Outcome::Answered(answer) | Outcome::Cut(answer) => answer,
                 Outcome::Dropped => return Ok(()),
             };
@@ -149,7 +149,7 @@ impl Connection<'_> {
         false
     }
 
-    pub(super) async fn fate(&mut self, request: &Request) -> Outcome {
+    pub(super) async fn outcome(&mut self, request: &Request) -> Outcome {
         let proxy = self.proxy;
         let bytes = request.rewritten.as_deref().unwrap_or(&self.unread[..request.length]);
         match proxy.behaviour.defect {

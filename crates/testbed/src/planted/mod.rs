@@ -48,7 +48,7 @@ impl Balancer {
     /// On that address. An error means that it cannot be had.
     pub fn listen(address: SocketAddr, backends: &[u16], behaviour: impl Into<Behaviour>) -> Io<Balancer> {
         let behaviour = behaviour.into();
-        assert!((1..=128).contains(&backends.len()) && behaviour.cursors > 0, "{backends:?}, {behaviour:?}");
+        assert!((1..=128).contains(&backends.len()) && behaviour.rotations > 0, "{backends:?}, {behaviour:?}");
         if let Algorithm::SmoothWeighted(weights)
         | Algorithm::BlockWeighted(weights)
         | Algorithm::RandomWeighted(weights) = &behaviour.algorithm
@@ -81,7 +81,7 @@ impl Balancer {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
 
-    /// Its cursors begin anew, failures are forgotten, kept client connections that wait for a request are closed, and those with a
+    /// Its rotations begin anew, failures are forgotten, kept client connections that wait for a request are closed, and those with a
     /// request in flight (or the first one yet to come) after its answer, which says so. Returns when it has happened.
     pub fn reload(&self) {
         let (done, happened) = mpsc::channel();
@@ -135,7 +135,7 @@ fn welcome(proxy: &Rc<Proxy>, stream: TcpStream, peer: IpAddr) {
     let (idle, asking) = (Rc::new(Cell::new(false)), Rc::new(Cell::new(None)));
     let client = Client { idle: Rc::clone(&idle), asking: Rc::clone(&asking), task: None };
     let number = proxy.clients.borrow_mut().insert(client);
-    let index = proxy.random.borrow_mut().below(proxy.behaviour.cursors);
+    let index = proxy.random.borrow_mut().below(proxy.behaviour.rotations);
     let worker = Rc::clone(&proxy.workers.borrow()[index]);
     let leaving = Leaving { proxy: Rc::clone(proxy), number };
     let reloads = proxy.reloads.get();

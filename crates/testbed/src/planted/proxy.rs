@@ -126,7 +126,7 @@ impl Proxy {
     /// With workers that know nothing yet.
     pub(super) fn begin(&self) {
         let worker = || Rc::new(RefCell::new(Worker::new(self.backends.len())));
-        *self.workers.borrow_mut() = (0..self.behaviour.cursors).map(|_| worker()).collect();
+        *self.workers.borrow_mut() = (0..self.behaviour.rotations).map(|_| worker()).collect();
     }
 
     pub(super) async fn reload(&self) {

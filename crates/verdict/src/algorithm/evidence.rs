@@ -195,7 +195,7 @@ pub struct Evidence {
     /// Several requests on each of several connections, a row a connection.
     pub connections: Trial,
     /// Connections that were tried against each other, and the rotations that they showed.
-    pub cursors: Option<(usize, usize)>,
+    pub rotations: Option<(usize, usize)>,
     /// Clients that bring back the cookies they were given, a row each; and the names of those cookies.
     pub jar: Option<(Vec<String>, Trial)>,
     /// One thing varied, all else alike.

@@ -84,10 +84,10 @@ impl Lab<'_> {
         if !is_one && self.is_serial() {
             let kept = Order::of(&backends(&self.evidence.kept));
             if let (Order::Turns { period, exceptions: 0 }, false) =
-                (kept, Order::of(&backends(&self.evidence.fresh)).is_of_one_cursor())
+                (kept, Order::of(&backends(&self.evidence.fresh)).is_of_one_rotation())
                 && counts(&period).len() == period.len()
             {
-                self.evidence.cursors = self.cursors(&period);
+                self.evidence.rotations = self.rotations(&period);
             }
         }
         // What is more likely comes first, should the time not suffice for both.
@@ -291,7 +291,7 @@ impl Lab<'_> {
     }
 
     /// How many rotations a number of connections show: two share one if a request on the one moves the position of the other.
-    fn cursors(&mut self, turns: &[Backend]) -> Option<(usize, usize)> {
+    fn rotations(&mut self, turns: &[Backend]) -> Option<(usize, usize)> {
         let open = |slot: usize| Request { connection: Some(slot), ..Request::default() };
         self.series(&(0..CURSOR_CONNECTIONS).map(open).collect::<Vec<Request>>(), 0.8);
         let mut sequences: Vec<(Pick, usize)> = Vec::new();

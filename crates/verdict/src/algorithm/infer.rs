@@ -20,7 +20,7 @@ impl Evidence {
             key: None,
             turns: None,
             weights: Vec::new(),
-            cursors: None,
+            rotations: None,
             exceptions: 0,
             evidence: Vec::new(),
             hint: None,
@@ -232,7 +232,7 @@ impl Evidence {
         }
         let mixed = Order::of(&self.mixed.iter().map(|flight| flight.pick.backend).collect::<Vec<Backend>>());
         let ordered = if inference.per_connection { fresh } else { &kept };
-        let rotation = [fresh, ordered, &mixed].into_iter().find(|order| order.is_of_one_cursor());
+        let rotation = [fresh, ordered, &mixed].into_iter().find(|order| order.is_of_one_rotation());
         let load = self.load(names, inference);
         if self.remembers() {
             return self.name_least_time(names, inference);
@@ -320,23 +320,26 @@ impl Evidence {
 
     fn count_rotations(&self, fresh: &Order, inference: &mut Inference) {
         let is_strict = match fresh {
-            Order::Turns { exceptions, .. } => *exceptions == 0 && fresh.is_of_one_cursor(),
+            Order::Turns { exceptions, .. } => *exceptions == 0 && fresh.is_of_one_rotation(),
             Order::Blocks(_) => true,
             _ => false,
         };
-        inference.cursors = match (self.cursors, is_strict) {
-            (Some((_, cursors)), _) => Some(cursors as u32),
+        inference.rotations = match (self.rotations, is_strict) {
+            (Some((_, rotations)), _) => Some(rotations as u32),
             (None, true) => Some(1),
             // Connections in sequence that rotate no more than those of others do.
-            (None, false) if self.is_undisturbed() && !self.kept.is_empty() && !fresh.is_of_one_cursor() => Some(2),
+            (None, false) if self.is_undisturbed() && !self.kept.is_empty() && !fresh.is_of_one_rotation() => Some(2),
             (None, false) => None,
         };
-        if let Some((connections, cursors)) = self.cursors {
-            let several =
-                if cursors == 1 { "one rotation".to_owned() } else { format!("{cursors} rotations, each for itself") };
+        if let Some((connections, rotations)) = self.rotations {
+            let several = if rotations == 1 {
+                "one rotation".to_owned()
+            } else {
+                format!("{rotations} rotations, each for itself")
+            };
             inference.evidence.push(format!("{connections} connections against each other: {several}"));
         }
-        if inference.cursors.is_some_and(|cursors| cursors > 1) {
+        if inference.rotations.is_some_and(|rotations| rotations > 1) {
             inference.hint = Some(
                 "several rotations: each worker process (or balancer) has its own. In NGINX a `zone` in the upstream block makes workers share one".to_owned(),
             );
@@ -421,7 +424,7 @@ impl Evidence {
         let several = self.is_undisturbed() && !self.kept.is_empty();
         if several {
             inference.label = format!("{}, with several rotations", name.label());
-            inference.cursors = Some(2);
+            inference.rotations = Some(2);
             inference.hint = Some(
                 "far more even than chance, and no order: several workers or balancers, each with its own rotation"
                     .to_owned(),

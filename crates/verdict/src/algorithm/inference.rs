@@ -24,7 +24,7 @@ pub struct Inference {
     /// How often each backend has its turn, where it has turns.
     pub weights: Vec<(Backend, u32)>,
     /// Independent rotations seen, at least; None if that has no meaning or is not known.
-    pub cursors: Option<u32>,
+    pub rotations: Option<u32>,
     /// How often the rotation was left.
     pub exceptions: usize,
     /// What was seen, an experiment a line.

@@ -66,7 +66,8 @@ impl Evidence {
             return Load::Follows { partly: share > usual * 0.1 };
         }
         // What fails looks idle and is chosen for that. Even two choices with replacement halve the share, at the least.
-        let rotates = [&self.fresh, &self.kept].into_iter().any(|picks| Order::of(&backends(picks)).is_of_one_cursor());
+        let rotates =
+            [&self.fresh, &self.kept].into_iter().any(|picks| Order::of(&backends(picks)).is_of_one_rotation());
         if (self.failing.is_empty() || rotates) && binomial_at_least(there, others, usual * 0.6) < 1e-3 {
             Load::Ignores
         } else {
@@ -77,7 +78,7 @@ impl Evidence {
     fn load_of_mixed(&self, inference: &mut Inference) -> Load {
         let order = Order::of(&self.mixed.iter().map(|flight| flight.pick.backend).collect::<Vec<Backend>>());
         let Uphill { chances, taken, expected } = uphill(&self.mixed, &self.failing);
-        let rotates = order.is_of_one_cursor();
+        let rotates = order.is_of_one_rotation();
         inference.evidence.push(format!(
             "{} requests side by side, some much slower: {}{taken} of {chances} went to a backend that had more in flight than another ({expected:.0} expected if load is ignored)",
             self.mixed.len(),

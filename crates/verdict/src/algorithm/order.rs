@@ -48,9 +48,9 @@ impl Order {
         found.unwrap_or_else(|| Order::of_counts(&in_blocks(sequence)))
     }
 
-    /// Whether one cursor alone goes round like that: a backend's next turn comes when all others had theirs, as often as they have any. What
-    /// several cursors give may repeat too, but its rounds mix.
-    pub fn is_of_one_cursor(&self) -> bool {
+    /// Whether one rotation alone goes round like that: a backend's next turn comes when all others had theirs, as often as they have any. What
+    /// several rotations give may repeat too, but its rounds mix.
+    pub fn is_of_one_rotation(&self) -> bool {
         match self {
             Order::Blocks(_) => true,
             Order::Turns { period: turns, .. } => {
@@ -156,7 +156,7 @@ fn blocks(sequence: &[Backend]) -> Option<Vec<(Backend, u32)>> {
             let mut blocks = sequence[offset..].chunks_exact(length).map(counts);
             let count = (sequence.len() - offset) / length;
             let first = blocks.next()?;
-            // Complete blocks of which each is several rounds are what several cursors give now and then.
+            // Complete blocks of which each is several rounds are what several rotations give now and then.
             if first.len() == kinds && is_one_round(&first) && blocks.all(|block| block == first) {
                 let shares: Vec<f64> = first.iter().map(|(_, n)| f64::from(*n) / length as f64).collect();
                 let times: Vec<u64> = first.iter().map(|(_, n)| u64::from(*n)).collect();
@@ -249,7 +249,7 @@ mod tests {
         for (turns, is_so) in
             [("abc", true), ("aabacaa", true), ("abcbcacab", true), ("bcabac", true), ("aabbcc", false)]
         {
-            assert_eq!(strictly(turns).is_of_one_cursor(), is_so, "{turns}");
+            assert_eq!(strictly(turns).is_of_one_rotation(), is_so, "{turns}");
         }
     }
 

@@ -464,7 +464,7 @@ mod tests {
     fn a_retry_at_the_backend_that_had_just_failed_is_named() {
         let mut trial = Trial::new();
         trial.healthy(100);
-        trial.failed(ClientOutcome::Answer, false);
+        trial.failed(ClientOutcome::Response, false);
         trial.attempt(1, 503, AttemptEnd::Completed);
         let answer = trial.attempt(1, 503, AttemptEnd::Completed);
         trial.answered(answer, 1, 503);
@@ -521,7 +521,7 @@ mod tests {
             let mut trial = Trial::new();
             trial.method = method;
             trial.healthy(100);
-            trial.failed(ClientOutcome::Answer, false);
+            trial.failed(ClientOutcome::Response, false);
             trial.attempt(0, 0, AttemptEnd::CutOff);
             let answer = trial.attempt(1, 200, AttemptEnd::Completed);
             trial.answered(answer, 1, 200);

@@ -40,7 +40,7 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
     let chance = missed.iter().map(missed_by_chance).fold(0.0, f64::max) * case.members as f64;
     let is_certain = if rotates && !required {
         // Each rotation may not have come as far as to it.
-        let rotations = if case.inference.cursors == Some(1) { 2 } else { ROTATIONS };
+        let rotations = if case.inference.rotations == Some(1) { 2 } else { ROTATIONS };
         draws > rotations * case.inference.turns.as_ref().map_or(case.members, Vec::len) as u64
     } else {
         chance < FALSE_ALARM / 10.0

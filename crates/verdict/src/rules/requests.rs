@@ -427,7 +427,7 @@ mod tests {
     fn a_retry_that_goes_another_way_is_no_rewrite_of_some() {
         let mut trial = Trial::new();
         trial.healthy(30);
-        trial.failed(crate::observation::ClientOutcome::Answer, false);
+        trial.failed(crate::observation::ClientOutcome::Response, false);
         trial.attempt(0, 503, AttemptEnd::Completed);
         let answer = trial.attempt(1, 200, AttemptEnd::Completed);
         trial.arrivals.last_mut().unwrap().differences.add(RequestPart::Path);

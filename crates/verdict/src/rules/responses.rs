@@ -28,7 +28,7 @@ fn fields(case: &Case) -> Option<Finding> {
     let mut examples = Vec::new();
     for entry in case.ledger.entries().filter(|entry| case.sample.contains(&entry.sequence)) {
         let observation = entry.observation;
-        let whole = matches!(observation.sight, ClientOutcome::Answer);
+        let whole = matches!(observation.outcome, ClientOutcome::Response);
         if !whole || observation.answer().is_none() || !observation.backend.is_known() {
             continue;
         }
@@ -141,7 +141,7 @@ mod tests {
         for _ in 0..3 {
             trial.delivered(1, 200);
             let last = trial.observations.last_mut().unwrap();
-            (last.sight, last.flaw) = (ClientOutcome::Altered, Some(Flaw::Malformed(Malformed::Surplus)));
+            (last.outcome, last.flaw) = (ClientOutcome::Altered, Some(Flaw::Malformed(Malformed::Surplus)));
         }
         let finding = of_rule(&trial, |facts| matches!(facts, Facts::Altered(_))).unwrap();
         let Facts::Altered(facts) = &finding.facts else { panic!("{finding:?}") };

@@ -221,7 +221,7 @@ fn seen_weights(case: &Case) -> String {
 fn by_discrepancy(case: &Case, counts: &[u64], expected: &[f64], total: u64) -> (Test, Level) {
     let deviation = deviation(counts, expected, total);
     let one = discrepancy(case.inference.turns.as_deref(), &case.inference.weights).max(1.0);
-    let seen = f64::from(case.inference.cursors.unwrap_or(1));
+    let seen = f64::from(case.inference.rotations.unwrap_or(1));
     let near = (2.0 * seen + 2.0) * one;
     let far = (ROTATIONS * one).max(case.expectations.margin * total as f64);
     let tolerated = case.expectations.tolerance_of(expected) * total as f64;

@@ -93,7 +93,7 @@ impl Trial {
     }
 
     /// A request whose client got nothing, and which reached no backend.
-    pub(crate) fn failed(&mut self, sight: ClientOutcome, reused: bool) -> &mut Observation {
+    pub(crate) fn failed(&mut self, outcome: ClientOutcome, reused: bool) -> &mut Observation {
         let due = Trial::due(self.observations.len());
         self.observations.push(Observation {
             due,
@@ -103,7 +103,7 @@ impl Trial {
             client: 0,
             backend: Backend::UNKNOWN,
             status: 0,
-            sight,
+            outcome,
             echo: Echo::None,
             reused,
             flaw: None,
@@ -113,7 +113,7 @@ impl Trial {
 
     /// A response of the balancer itself, and no attempt.
     pub(crate) fn balancer(&mut self, status: u16) -> &mut Observation {
-        let observation = self.failed(ClientOutcome::Answer, false);
+        let observation = self.failed(ClientOutcome::Response, false);
         observation.status = status;
         observation
     }
@@ -171,7 +171,7 @@ impl Trial {
     }
 
     pub(crate) fn delivered_as(&mut self, backend: u16, status: u16, arrived: &As) {
-        self.failed(ClientOutcome::Answer, true);
+        self.failed(ClientOutcome::Response, true);
         let sequence = self.observations.len() as u32 - 1;
         let answer = self.attempt_as(sequence, backend, status, AttemptEnd::Completed, arrived);
         self.answered(answer, backend, status);
@@ -181,7 +181,7 @@ impl Trial {
     pub(crate) fn answered(&mut self, answer: Uuid, backend: u16, status: u16) {
         let observation = self.observations.last_mut().unwrap();
         (observation.answer, observation.backend, observation.status) = (answer, Backend(backend), status);
-        observation.sight = ClientOutcome::Answer;
+        observation.outcome = ClientOutcome::Response;
         observation.echo = Echo::Own;
     }
 
@@ -207,7 +207,7 @@ impl Trial {
             key: None,
             turns: None,
             weights: Vec::new(),
-            cursors: Some(1),
+            rotations: Some(1),
             exceptions: Default::default(),
             is_unit_known: true,
             evidence: Vec::new(),

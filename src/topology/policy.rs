@@ -1,13 +1,14 @@
-//! PURE. How a balancer is told to pick a backend. The names are those that a check knows it by.
+//! PURE. How a balancer is configured to select a backend: an algorithm, and the header or cookie that it goes by.
 
 use std::fmt;
 use std::str::FromStr;
 
-use verdict::algorithm::Algorithm as Kind;
+use verdict::algorithm::Algorithm;
 
-/// How a balancer is told to pick a backend.
+/// What a balancer is configured to do. Apart from `Algorithm`, which names what a check finds: here a header has a name, weights are the
+/// topology's, and nobody configures what is only ever found.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
-pub(crate) enum Algorithm {
+pub(crate) enum Policy {
     /// Each in turn, by weight.
     #[default]
     RoundRobin,
@@ -31,10 +32,10 @@ pub(crate) enum Algorithm {
     Sticky(Name),
 }
 
-impl Algorithm {
+impl Policy {
     /// One of each.
-    pub(crate) fn examples() -> [Algorithm; 10] {
-        use Algorithm::*;
+    pub(crate) fn examples() -> [Policy; 10] {
+        use Policy::*;
         let name = |text: &str| Name(text.to_owned());
         [
             RoundRobin,
@@ -50,37 +51,37 @@ impl Algorithm {
         ]
     }
 
-    /// What a check sees of it, where all weights are alike or not.
-    pub(crate) fn kind(&self, weighted: bool) -> Kind {
+    /// The algorithm that a check is to find, where weights differ or do not.
+    pub(crate) fn algorithm(&self, weighted: bool) -> Algorithm {
         match self {
-            Algorithm::RoundRobin if weighted => Kind::WeightedRoundRobin,
-            Algorithm::RoundRobin => Kind::RoundRobin,
-            Algorithm::LeastConnections => Kind::LeastConnections,
-            Algorithm::LeastTime => Kind::LeastTime,
-            Algorithm::Random => Kind::Random,
-            Algorithm::TwoChoices => Kind::TwoChoices,
-            Algorithm::Source => Kind::Source,
-            Algorithm::Uri => Kind::Uri,
-            Algorithm::Header(_) => Kind::Header,
-            Algorithm::Cookie(_) => Kind::Cookie,
-            Algorithm::Sticky(_) => Kind::Sticky,
+            Policy::RoundRobin if weighted => Algorithm::WeightedRoundRobin,
+            Policy::RoundRobin => Algorithm::RoundRobin,
+            Policy::LeastConnections => Algorithm::LeastConnections,
+            Policy::LeastTime => Algorithm::LeastTime,
+            Policy::Random => Algorithm::Random,
+            Policy::TwoChoices => Algorithm::TwoChoices,
+            Policy::Source => Algorithm::Source,
+            Policy::Uri => Algorithm::Uri,
+            Policy::Header(_) => Algorithm::Header,
+            Policy::Cookie(_) => Algorithm::Cookie,
+            Policy::Sticky(_) => Algorithm::Sticky,
         }
     }
 
-    /// The word for it, without what it keys on.
-    pub(crate) fn word(&self) -> &'static str {
-        self.kind(false).name()
+    /// The algorithm's name, without what it goes by.
+    pub(crate) fn name(&self) -> &'static str {
+        self.algorithm(false).name()
     }
 }
 
 /// As it can be read again.
-impl fmt::Display for Algorithm {
+impl fmt::Display for Policy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.word())?;
+        f.write_str(self.name())?;
         match self {
-            Algorithm::Header(name) | Algorithm::Cookie(name) | Algorithm::Sticky(name) => write!(f, ":{name}"),
-            Algorithm::RoundRobin | Algorithm::LeastConnections | Algorithm::LeastTime => Ok(()),
-            Algorithm::Random | Algorithm::TwoChoices | Algorithm::Source | Algorithm::Uri => Ok(()),
+            Policy::Header(name) | Policy::Cookie(name) | Policy::Sticky(name) => write!(f, ":{name}"),
+            Policy::RoundRobin | Policy::LeastConnections | Policy::LeastTime => Ok(()),
+            Policy::Random | Policy::TwoChoices | Policy::Source | Policy::Uri => Ok(()),
         }
     }
 }
@@ -88,10 +89,10 @@ impl fmt::Display for Algorithm {
 /// The cookie of a balancer, where none is named.
 const STICKY: &str = "backend";
 
-impl FromStr for Algorithm {
+impl FromStr for Policy {
     type Err = String;
 
-    fn from_str(text: &str) -> Result<Algorithm, String> {
+    fn from_str(text: &str) -> Result<Policy, String> {
         let (word, name) = text.split_once(':').map_or((text, None), |(word, name)| (word, Some(name)));
         let named = |what: &str| match name {
             Some(name) => name.parse::<Name>(),
@@ -101,10 +102,10 @@ impl FromStr for Algorithm {
             )),
         };
         let plain = match word {
-            "header" => return named("header").map(Algorithm::Header),
-            "cookie" => return named("cookie").map(Algorithm::Cookie),
-            "sticky" => return name.unwrap_or(STICKY).parse().map(Algorithm::Sticky),
-            _ => Algorithm::examples().into_iter().find(|algorithm| algorithm.word() == word),
+            "header" => return named("header").map(Policy::Header),
+            "cookie" => return named("cookie").map(Policy::Cookie),
+            "sticky" => return name.unwrap_or(STICKY).parse().map(Policy::Sticky),
+            _ => Policy::examples().into_iter().find(|policy| policy.name() == word),
         };
         plain.filter(|_| name.is_none()).ok_or_else(|| {
             "expected round-robin, least-connections, least-time, random, two-choices, source, uri, header:NAME, cookie:NAME, sticky or sticky:NAME"
@@ -152,15 +153,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_algorithm_is_read_as_it_is_written() {
-        for algorithm in Algorithm::examples() {
-            assert_eq!(algorithm.to_string().parse(), Ok(algorithm));
+    fn a_policy_is_read_as_it_is_written() {
+        for policy in Policy::examples() {
+            assert_eq!(policy.to_string().parse(), Ok(policy));
         }
-        assert_eq!("sticky".parse(), Ok(Algorithm::Sticky(Name("backend".to_owned()))));
+        assert_eq!("sticky".parse(), Ok(Policy::Sticky(Name("backend".to_owned()))));
         for text in
             ["", "header", "cookie", "header:", "header:a b", "header:a;", "round-robin:x", "uri:", "wrr", "sticky:"]
         {
-            assert!(text.parse::<Algorithm>().is_err(), "{text}");
+            assert!(text.parse::<Policy>().is_err(), "{text}");
         }
     }
 }
