@@ -114,25 +114,25 @@ impl Remote {
         self.ask("GET", "/v1/fleet", PATIENCE).await
     }
 
-    /// Does something to these members, or to all to which it applies, and waits until it is done.
+    /// Does something to these backends, or to all to which it applies, and waits until it is done.
     pub(crate) async fn act(
         &self,
         action: Action,
         generators: &[Generator],
         patience: Duration,
     ) -> Result<FleetStatus> {
-        self.ask("POST", &format!("/v1/fleet/{}?{}", action.name(), members(generators)), patience).await
+        self.ask("POST", &format!("/v1/fleet/{}?{}", action.name(), backends(generators)), patience).await
     }
 
-    /// Switches these faults on, each instead of the one of its kind, in these members or in all that run.
+    /// Switches these faults on, each instead of the one of its kind, in these backends or in all that run.
     pub(crate) async fn fault(&self, faults: &[Fault], generators: &[Generator]) -> Result<FleetStatus> {
         let faults: String = faults.iter().map(|fault| format!("&fault={}", escaped(&fault.to_string()))).collect();
-        self.ask("POST", &format!("/v1/fleet/fault?{}{faults}", members(generators)), PATIENCE).await
+        self.ask("POST", &format!("/v1/fleet/fault?{}{faults}", backends(generators)), PATIENCE).await
     }
 
-    /// Switches all faults of these members off, or of all that run.
+    /// Switches all faults of these backends off, or of all that run.
     pub(crate) async fn clear(&self, generators: &[Generator]) -> Result<FleetStatus> {
-        self.ask("POST", &format!("/v1/fleet/clear?{}", members(generators)), PATIENCE).await
+        self.ask("POST", &format!("/v1/fleet/clear?{}", backends(generators)), PATIENCE).await
     }
 
     /// Says what stands in front of it.
@@ -212,9 +212,9 @@ impl Remote {
 }
 
 /// The parameter that names them; nothing if all are meant.
-fn members(generators: &[Generator]) -> String {
+fn backends(generators: &[Generator]) -> String {
     let numbers: Vec<String> = generators.iter().map(Generator::to_string).collect();
-    if numbers.is_empty() { String::new() } else { format!("members={}", numbers.join(",")) }
+    if numbers.is_empty() { String::new() } else { format!("backends={}", numbers.join(",")) }
 }
 
 /// As the value of a parameter: RFC 3986 §2.1.

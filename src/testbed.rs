@@ -202,7 +202,7 @@ impl Testbed {
         let mut topology = self.topology.clone();
         topology.policy = wanted.algorithm.parse().map_err(anyhow::Error::msg)?;
         let weights = match wanted.weights.as_slice() {
-            [] => Weights(vec![Weight::ONE; topology.members.len()]),
+            [] => Weights(vec![Weight::ONE; topology.backends.len()]),
             weights => Weights(weights.iter().map(|weight| Weight::try_from(*weight)).collect::<Result<_, _>>()?),
         };
         topology.weigh(&weights).map_err(anyhow::Error::msg)?;
@@ -221,12 +221,12 @@ impl Testbed {
             // Of a configuration of the user's own nothing is known, and it is not ours to change.
             return front;
         }
-        let weight = |member: &crate::topology::Member| u32::from(member.weight.get());
+        let weight = |backend: &crate::topology::BackendConfig| u32::from(backend.weight.get());
         wire::BalancerInfo {
             algorithm: Some(self.topology.policy.to_string()),
-            weights: self.topology.members.iter().map(weight).collect(),
+            weights: self.topology.backends.iter().map(weight).collect(),
             choices: self.choices(),
-            backups: self.topology.backups().map(|member| member.generator).collect(),
+            backups: self.topology.backups().map(|backend| backend.generator).collect(),
             expect: self.expectation_words(),
             reloads: Some(self.front.balancer.reload.is_some()),
             retries: Some(self.front.balancer.retries_refused),
@@ -239,7 +239,7 @@ impl Testbed {
         let sticky = "sticky".parse().ok();
         let possible = |policy: &Policy| {
             let mut topology = Topology { policy: policy.clone(), ..self.topology.clone() };
-            topology.members.iter_mut().for_each(|member| member.weight = Weight::ONE);
+            topology.backends.iter_mut().for_each(|backend| backend.weight = Weight::ONE);
             recipe(&self.front, &topology, self.site).is_ok()
         };
         let offered = OFFERED.into_iter().chain(sticky).filter(possible);
@@ -270,13 +270,13 @@ impl Testbed {
             (expectations.tolerance, expectations.margin) = spread;
         }
         let kind = topology.policy.algorithm(topology.is_weighted());
-        expectations.backups = topology.backups().map(|member| member.generator.to_string()).collect();
+        expectations.backups = topology.backups().map(|backend| backend.generator.to_string()).collect();
         // One active backend is picked whatever the algorithm.
-        let one = topology.active().count() == 1 && topology.members.len() > 1;
+        let one = topology.active().count() == 1 && topology.backends.len() > 1;
         expectations.algorithm = (!one).then_some(kind);
         if Promise::of(kind) != Promise::Nothing {
-            let weight = |member: &crate::topology::Member| u32::from(member.weight.get());
-            let weights = topology.members.iter().map(|member| (member.generator.to_string(), weight(member)));
+            let weight = |backend: &crate::topology::BackendConfig| u32::from(backend.weight.get());
+            let weights = topology.backends.iter().map(|backend| (backend.generator.to_string(), weight(backend)));
             let weighted = topology.is_weighted();
             expectations.shares = Some(if weighted { Shares::ByName(weights.collect()) } else { Shares::Even });
         }

@@ -23,7 +23,7 @@ pub(crate) struct Topology {
     /// Where they listen.
     pub(crate) host: Host,
     /// In the order in which they were named.
-    pub(crate) members: Vec<Member>,
+    pub(crate) backends: Vec<BackendConfig>,
     /// How one is picked.
     pub(crate) policy: Policy,
     /// Requests whose path begins with it are balanced, and arrive without it.
@@ -46,7 +46,7 @@ pub(crate) struct Topology {
 
 /// One backend, as a balancer is told of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Member {
+pub(crate) struct BackendConfig {
     /// Its number, which is its port.
     pub(crate) generator: Generator,
     /// How often it gets its turn.
@@ -215,10 +215,10 @@ impl FromStr for Ports {
 impl Topology {
     /// These backends, all alike, under the path of the original program, and all else as the balancer has it.
     pub(crate) fn of(host: Host, generators: Vec<Generator>) -> Topology {
-        let member = |generator| Member { generator, weight: Weight::ONE, backup: false };
+        let backend = |generator| BackendConfig { generator, weight: Weight::ONE, backup: false };
         Topology {
             host,
-            members: generators.into_iter().map(member).collect(),
+            backends: generators.into_iter().map(backend).collect(),
             policy: Policy::default(),
             path: HttpPath::of_the_original(),
             sockets: None,
@@ -231,34 +231,34 @@ impl Topology {
         }
     }
 
-    /// Gives each member its weight, in their order.
+    /// Gives each backend its weight, in their order.
     pub(crate) fn weigh(&mut self, Weights(weights): &Weights) -> Result<(), String> {
-        let (given, count) = (weights.len(), self.members.len());
+        let (given, count) = (weights.len(), self.backends.len());
         if given != count {
             return Err(format!("{given} weights for {count} backends"));
         }
-        self.members.iter_mut().zip(weights).for_each(|(member, weight)| member.weight = *weight);
+        self.backends.iter_mut().zip(weights).for_each(|(backend, weight)| backend.weight = *weight);
         Ok(())
     }
 
     /// Whose they are, in the order in which they were named.
     pub(crate) fn generators(&self) -> impl ExactSizeIterator<Item = Generator> {
-        self.members.iter().map(|member| member.generator)
+        self.backends.iter().map(|backend| backend.generator)
     }
 
     /// Those that take their turn while all is well.
-    pub(crate) fn active(&self) -> impl Iterator<Item = &Member> {
-        self.members.iter().filter(|member| !member.backup)
+    pub(crate) fn active(&self) -> impl Iterator<Item = &BackendConfig> {
+        self.backends.iter().filter(|backend| !backend.backup)
     }
 
     /// Those that wait until no other can take a request.
-    pub(crate) fn backups(&self) -> impl Iterator<Item = &Member> {
-        self.members.iter().filter(|member| member.backup)
+    pub(crate) fn backups(&self) -> impl Iterator<Item = &BackendConfig> {
+        self.backends.iter().filter(|backend| backend.backup)
     }
 
     /// Not all weights are the same.
     pub(crate) fn is_weighted(&self) -> bool {
-        self.members.windows(2).any(|pair| pair[0].weight != pair[1].weight)
+        self.backends.windows(2).any(|pair| pair[0].weight != pair[1].weight)
     }
 
     /// The URL of a backend for a client on this machine.

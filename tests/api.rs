@@ -7,7 +7,7 @@ use std::net::TcpStream;
 
 use crate::support::http::{Connection, get};
 use crate::support::{Fleet, TemporaryDirectory, list, ports, program};
-use api::{Frame, MarkKind, MemberState, Snapshot};
+use api::{BackendState, Frame, MarkKind, Snapshot};
 use serde_json::{Value, json};
 
 const HOST: &str = "127.0.0.1";
@@ -83,7 +83,7 @@ fn every_path_is_documented_and_answers_as_the_document_says() {
     assert_eq!(routes, paths);
     let (fleet, backends) = Fleet::of(2, &["--log", "off"]);
     get(&format!("http://127.0.0.1:{}/a", backends[0])).unwrap();
-    fleet.call("POST", &format!("/v1/fleet/fault?members={}&fault=latency:1ms", backends[0]), HOST, &fleet.bearer());
+    fleet.call("POST", &format!("/v1/fleet/fault?backends={}&fault=latency:1ms", backends[0]), HOST, &fleet.bearer());
     for (path, item) in document["paths"].as_object().unwrap() {
         let Some(operation) = item.get("get").filter(|_| !path.contains('{') && path != "/v1/live") else { continue };
         let answer = fleet.call("GET", path, HOST, &fleet.bearer());
@@ -109,14 +109,14 @@ fn what_happens_is_told_as_it_happens() {
     let (fleet, backends) = Fleet::of(2, &["--log", "off"]);
     let mut events = Events::of(&fleet);
     let snapshot: Snapshot = serde_json::from_value(events.next("snapshot")).unwrap();
-    assert_eq!(snapshot.fleet.members.len(), 2);
+    assert_eq!(snapshot.fleet.backends.len(), 2);
     for number in 0..5 {
         let mut connection = Connection::to(backends[1]);
         connection.ask(&format!("GET /status/503?{number} HTTP/1.1\r\nHost: h\r\nX-Own: yes\r\n\r\n"));
     }
     let mut counted = [0, 0];
     let mut errors = 0;
-    events.until("five requests", |frame| frame.figures.members[1].requests == 5);
+    events.until("five requests", |frame| frame.figures.backends[1].requests == 5);
     let mut events = Events::of(&fleet);
     let snapshot: Snapshot = serde_json::from_value(events.next("snapshot")).unwrap();
     for place in snapshot.strip {
@@ -135,8 +135,8 @@ fn what_happens_is_told_as_it_happens() {
     assert_eq!((shown.generator.0, shown.seen.status), (backends[0], 200));
     assert_eq!(shown.seen.headers[0].0, "Host");
     fleet.act("kill", backends[1]);
-    let frame = events.until("its end", |frame| frame.members.is_some());
-    assert_eq!(frame.members.unwrap()[1].state, MemberState::Gone);
+    let frame = events.until("its end", |frame| frame.backends.is_some());
+    assert_eq!(frame.backends.unwrap()[1].state, BackendState::Gone);
 }
 
 /// In every place where a request or a balancer's address may have one.
@@ -203,7 +203,7 @@ fn half_heads_in_any_number_keep_nobody_out() {
         })
         .collect();
     fleet.act("kill", backends[0]);
-    assert_eq!(fleet.member(backends[0]).state, MemberState::Gone);
+    assert_eq!(fleet.backend(backends[0]).state, BackendState::Gone);
     // The first of them were cut off, the last still wait.
     let is_cut = |mut stream: &TcpStream| {
         stream.set_read_timeout(Some(std::time::Duration::from_millis(200))).unwrap();
@@ -294,13 +294,13 @@ fn what_stands_before_the_fleet_is_told_wished_for_and_used() {
 fn pages_of_other_sites_can_do_nothing_and_ours_takes_nothing_from_elsewhere() {
     let (fleet, backends) = Fleet::of(1, &[]);
     let bearer = fleet.bearer();
-    let kill = format!("/v1/fleet/kill?members={}", backends[0]);
+    let kill = format!("/v1/fleet/kill?backends={}", backends[0]);
     for origin in ["http://evil.example", "null", "http://127.0.0.1:1"] {
         let headers = format!("{bearer}Origin: {origin}\r\n");
         assert_eq!(fleet.call("POST", &kill, HOST, &headers).status, 403, "{origin}");
         assert_eq!(fleet.call("GET", "/v1/fleet", HOST, &headers).status, 403, "{origin}");
     }
-    assert_eq!(fleet.member(backends[0]).state, MemberState::Ready);
+    assert_eq!(fleet.backend(backends[0]).state, BackendState::Ready);
     // A form of another site needs no permission of ours to be sent, so the token is what counts.
     assert_eq!(fleet.call("POST", &kill, HOST, "Content-Type: text/plain\r\n").status, 401);
     let own = format!("{bearer}Origin: http://{HOST}\r\n");

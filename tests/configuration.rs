@@ -68,7 +68,7 @@ fn served(file: &str, environment: &[(&str, &str)], flags: &[&str]) -> Vec<u16> 
 
 fn served_by(command: Command, place: TemporaryDirectory) -> Vec<u16> {
     let fleet = Fleet::spawn(command, place);
-    let ports: Vec<u16> = fleet.status().members.iter().map(|member| member.generator.0).collect();
+    let ports: Vec<u16> = fleet.status().backends.iter().map(|backend| backend.generator.0).collect();
     for port in &ports {
         http::expect_page(*port);
     }
@@ -315,7 +315,7 @@ fn a_health_check_asks_a_url_or_every_backend() {
     assert!(status == 1 && told.contains(&format!("not healthy: http://localhost:{second}/readyz: ")), "{told}");
 
     // It is paused, so nobody answers.
-    send(fleet.backend(first), Signal::STOP);
+    send(fleet.backend_pid(first), Signal::STOP);
     let (status, told) = check(&[&readiness]);
     assert!(status == 1 && told.contains("no answer within 2 s"), "{told}");
 }

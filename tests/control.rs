@@ -13,7 +13,7 @@ use crate::support::http::{Connection, GET, Unfinished};
 use crate::support::{
     Fleet, TemporaryDirectory, error_of, eventually, http, is_free, list, lives, ports, program, refuses, send,
 };
-use api::{FleetStatus, MemberState, RecordView, RecordsPage};
+use api::{BackendState, FleetStatus, RecordView, RecordsPage};
 use rustix::process::Signal;
 use serde_json::Value;
 use verdict::{AttemptEnd, Generator};
@@ -26,7 +26,7 @@ fn status_is_a_table_for_a_person() {
     http::expect_page(ports[0]);
     fleet.act("kill", ports[1]);
     fleet.act("pause", ports[2]);
-    eventually("the request is recorded", || fleet.member(ports[0]).attempts == 1);
+    eventually("the request is recorded", || fleet.backend(ports[0]).attempts == 1);
     let output = fleet.command(&["status"]);
     assert!(output.status.success());
     let text = String::from_utf8(output.stdout).unwrap();
@@ -34,7 +34,7 @@ fn status_is_a_table_for_a_person() {
     assert_eq!(text.lines().next(), Some(&*format!("fleet {} · API {}", fleet.pid(), fleet.control)));
     assert_eq!(rows[2], ["BACKEND", "STATE", "PID", "ATTEMPTS", "IN", "FLIGHT", "RESTARTS"]);
     let [one, two, three] = &ports.iter().map(u16::to_string).collect::<Vec<_>>()[..] else { unreachable!() };
-    let [first, third] = [0, 2].map(|index| fleet.backend(ports[index]).to_string());
+    let [first, third] = [0, 2].map(|index| fleet.backend_pid(ports[index]).to_string());
     assert_eq!(rows[3], [one, "ready", &first, "1", "0", "0"]);
     assert_eq!(rows[4], [two, "gone", "-", "0", "0", "0", "signal", "9,", "SIGKILL"]);
     assert_eq!(rows[5], [three, "paused", &third, "0", "0", "0"]);
@@ -49,9 +49,9 @@ fn status_is_json_with_a_version_for_programs() {
     let output = fleet.command(&["status", "--format", "json"]);
     let status: Value = serde_json::from_slice(&output.stdout).unwrap();
     let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
-    assert_eq!(keys(&status), BTreeSet::from(["version", "pid", "control", "started", "members"].map(str::to_owned)));
-    assert_eq!(status["version"], 1);
-    for (member, port) in status["members"].as_array().unwrap().iter().zip(&ports) {
+    assert_eq!(keys(&status), BTreeSet::from(["version", "pid", "control", "started", "backends"].map(str::to_owned)));
+    assert_eq!(status["version"], 2);
+    for (backend, port) in status["backends"].as_array().unwrap().iter().zip(&ports) {
         let expected = [
             "generator",
             "url",
@@ -67,10 +67,10 @@ fn status_is_json_with_a_version_for_programs() {
             "faults",
             "actions",
         ];
-        assert_eq!(keys(member), BTreeSet::from(expected.map(str::to_owned)));
-        assert_eq!((&member["generator"], &member["state"]), (&Value::from(*port), &Value::from("ready")));
-        assert_eq!(member["url"], format!("http://localhost:{port}"));
-        for time in [&member["since"], &status["started"]] {
+        assert_eq!(keys(backend), BTreeSet::from(expected.map(str::to_owned)));
+        assert_eq!((&backend["generator"], &backend["state"]), (&Value::from(*port), &Value::from("ready")));
+        assert_eq!(backend["url"], format!("http://localhost:{port}"));
+        for time in [&backend["since"], &status["started"]] {
             time.as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
         }
     }
@@ -83,40 +83,40 @@ fn status_is_json_with_a_version_for_programs() {
 #[test]
 fn a_backend_is_gone_when_kill_returns_and_answers_when_start_returns() {
     let (fleet, ports) = Fleet::of(2, &[]);
-    let before = fleet.backend(ports[0]);
+    let before = fleet.backend_pid(ports[0]);
     fleet.act("kill", ports[0]);
     assert!(!lives(before));
     assert!(refuses(ports[0]));
     http::expect_page(ports[1]);
     fleet.act("start", ports[0]);
     http::expect_page(ports[0]);
-    let member = fleet.member(ports[0]);
-    assert_eq!((member.state, member.restarts), (MemberState::Ready, 1));
-    assert!(member.pid.is_some_and(|after| after != before));
+    let backend = fleet.backend(ports[0]);
+    assert_eq!((backend.state, backend.restarts), (BackendState::Ready, 1));
+    assert!(backend.pid.is_some_and(|after| after != before));
 }
 
 #[test]
 fn a_paused_backend_takes_connections_and_answers_when_it_is_resumed() {
     let (fleet, ports) = Fleet::of(2, &[]);
     fleet.act("pause", ports[0]);
-    assert_eq!(fleet.member(ports[0]).state, MemberState::Paused);
+    assert_eq!(fleet.backend(ports[0]).state, BackendState::Paused);
     let mut waiting = Connection::to(ports[0]);
     waiting.send(GET).unwrap();
     waiting.expect_silence(Duration::from_millis(300));
     http::expect_page(ports[1]);
     fleet.act("resume", ports[0]);
     waiting.answer().unwrap().expect_page_of(ports[0]);
-    assert_eq!(fleet.member(ports[0]).state, MemberState::Ready);
+    assert_eq!(fleet.backend(ports[0]).state, BackendState::Ready);
 }
 
 #[test]
 fn a_pause_by_hand_is_seen() {
     let (fleet, ports) = Fleet::of(1, &[]);
-    let pid = fleet.backend(ports[0]);
+    let pid = fleet.backend_pid(ports[0]);
     send(pid, Signal::STOP);
-    eventually("it is seen to be paused", || fleet.member(ports[0]).state == MemberState::Paused);
+    eventually("it is seen to be paused", || fleet.backend(ports[0]).state == BackendState::Paused);
     send(pid, Signal::CONT);
-    eventually("it is seen to go on", || fleet.member(ports[0]).state == MemberState::Ready);
+    eventually("it is seen to go on", || fleet.backend(ports[0]).state == BackendState::Ready);
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn a_draining_backend_answers_what_is_in_flight_and_is_gone_when_drain_returns()
     kept.ask(GET).expect_page_of(ports[0]);
     thread::scope(|scope| {
         let drain = scope.spawn(|| fleet.act("drain", ports[0]));
-        eventually("it drains", || fleet.member(ports[0]).state == MemberState::Draining);
+        eventually("it drains", || fleet.backend(ports[0]).state == BackendState::Draining);
         eventually("its port is closed", || is_free(ports[0]));
         assert!(refuses(ports[0]));
         assert!(kept.is_closed().unwrap());
@@ -136,8 +136,8 @@ fn a_draining_backend_answers_what_is_in_flight_and_is_gone_when_drain_returns()
         unfinished.finish().expect_page_of(ports[0]);
         drain.join().unwrap();
     });
-    let member = fleet.member(ports[0]);
-    assert_eq!((member.state, member.last_end.as_deref()), (MemberState::Gone, Some("exit status 0")));
+    let backend = fleet.backend(ports[0]);
+    assert_eq!((backend.state, backend.last_end.as_deref()), (BackendState::Gone, Some("exit status 0")));
     assert_eq!(of_path(&fleet.records().records, "/in-flight").outcome, AttemptEnd::Completed);
     fleet.expect_said(&format!("App server draining - http://localhost:{}", ports[0]));
     fleet.expect_said(&format!("App server stopped - http://localhost:{}", ports[0]));
@@ -150,7 +150,7 @@ fn an_unready_backend_fails_its_readiness_and_nothing_else() {
     fleet.act("unready", ports[0]);
     eventually("it has heard", || status(ports[0], "/readyz") == 503);
     assert_eq!(status(ports[0], "/ready"), 503);
-    assert_eq!(fleet.member(ports[0]).state, MemberState::Unready);
+    assert_eq!(fleet.backend(ports[0]).state, BackendState::Unready);
     for path in ["/livez", "/healthz", "/health", "/"] {
         assert_eq!(status(ports[0], path), 200, "{path}");
     }
@@ -160,7 +160,7 @@ fn an_unready_backend_fails_its_readiness_and_nothing_else() {
     assert_eq!(status(ports[1], "/readyz"), 200);
     fleet.act("ready", ports[0]);
     eventually("it has heard", || status(ports[0], "/readyz") == 200);
-    assert_eq!(fleet.member(ports[0]).state, MemberState::Ready);
+    assert_eq!(fleet.backend(ports[0]).state, BackendState::Ready);
     // A new process has forgotten it.
     fleet.act("unready", ports[0]);
     fleet.act("kill", ports[0]);
@@ -170,7 +170,7 @@ fn an_unready_backend_fails_its_readiness_and_nothing_else() {
 
 #[test]
 fn without_ports_an_action_is_for_all_to_which_it_applies() {
-    use MemberState::{Gone, Paused, Ready, Unready};
+    use BackendState::{Gone, Paused, Ready, Unready};
     let (fleet, ports) = Fleet::of(3, &[]);
     fleet.act("kill", ports[0]);
     for (action, states) in [
@@ -188,7 +188,7 @@ fn without_ports_an_action_is_for_all_to_which_it_applies() {
     ] {
         let output = fleet.command(&[action]);
         assert!(output.status.success(), "{action}: {output:?}");
-        let now: Vec<MemberState> = fleet.status().members.iter().map(|member| member.state).collect();
+        let now: Vec<BackendState> = fleet.status().backends.iter().map(|backend| backend.state).collect();
         assert_eq!(now, states, "{action}");
     }
     ports.into_iter().for_each(http::expect_page);
@@ -199,7 +199,7 @@ fn several_ports_are_named_one_by_one_or_as_ranges() {
     let (fleet, ports) = Fleet::of(3, &[]);
     let range = format!("{}-{},{}", ports[0], ports[0], ports[1]);
     assert!(fleet.command(&["kill", &range, &ports[2].to_string()]).status.success());
-    assert!(fleet.status().members.iter().all(|member| member.state == MemberState::Gone));
+    assert!(fleet.status().backends.iter().all(|backend| backend.state == BackendState::Gone));
 }
 
 #[test]
@@ -209,7 +209,7 @@ fn what_cannot_be_done_is_refused_and_nothing_is_done_to_the_others() {
     fleet.act("kill", gone);
     fleet.act("pause", paused);
     let before = fleet.status();
-    for (action, members, why) in [
+    for (action, backends, why) in [
         ("kill", vec![ready, 1], "this fleet has no backend 1".to_owned()),
         ("drain", vec![1, ready, 2], "this fleet has no backend 1, 2".to_owned()),
         ("resume", vec![paused, ready, gone], format!("cannot resume: {ready} is ready, {gone} is gone")),
@@ -220,7 +220,7 @@ fn what_cannot_be_done_is_refused_and_nothing_is_done_to_the_others() {
         ("unready", vec![ready, gone], format!("cannot unready: {gone} is gone")),
         ("status", vec![ready, 1], "this fleet has no backend 1".to_owned()),
     ] {
-        let error = error_of(&fleet.command(&[action, &list(&members)]));
+        let error = error_of(&fleet.command(&[action, &list(&backends)]));
         assert_eq!(error, format!("error: {why}\n"));
         assert_eq!(fleet.status(), before, "{action}");
     }
@@ -232,16 +232,16 @@ fn what_cannot_be_done_is_refused_and_nothing_is_done_to_the_others() {
 fn a_number_that_is_no_port_is_refused_too() {
     let (fleet, ports) = Fleet::of(2, &[]);
     let before = fleet.status();
-    for members in ["0".to_owned(), "70000".to_owned(), format!("{},0", ports[0])] {
+    for backends in ["0".to_owned(), "70000".to_owned(), format!("{},0", ports[0])] {
         for action in ["kill", "drain", "status"] {
-            let output = fleet.command(&[action, &members]);
-            assert_eq!(fleet.status(), before, "{action} {members}");
+            let output = fleet.command(&[action, &backends]);
+            assert_eq!(fleet.status(), before, "{action} {backends}");
             let error = error_of(&output);
-            assert!(error.contains(members.rsplit(',').next().unwrap()), "{action} {members}: {error}");
+            assert!(error.contains(backends.rsplit(',').next().unwrap()), "{action} {backends}: {error}");
         }
-        let answer = fleet.call("POST", &format!("/v1/fleet/kill?members={members}"), "127.0.0.1", &fleet.bearer());
-        assert!([400, 404].contains(&answer.status), "{members}: {answer:?}");
-        assert_eq!(fleet.status(), before, "{members}");
+        let answer = fleet.call("POST", &format!("/v1/fleet/kill?backends={backends}"), "127.0.0.1", &fleet.bearer());
+        assert!([400, 404].contains(&answer.status), "{backends}: {answer:?}");
+        assert_eq!(fleet.status(), before, "{backends}");
     }
     ports.into_iter().for_each(http::expect_page);
 }
@@ -280,7 +280,7 @@ fn of_two_fleets_one_is_chosen_by_its_supervisor_or_by_the_ports_that_it_alone_h
     let chosen: FleetStatus = serde_json::from_slice(&chosen.stdout).unwrap();
     assert_eq!(chosen.pid, second.pid());
     first.act("kill", second_ports[1]);
-    assert_eq!(second.member(second_ports[1]).state, MemberState::Gone);
+    assert_eq!(second.backend(second_ports[1]).state, BackendState::Gone);
     let error = error_of(&first.command(&["status", "--fleet", "1"]));
     assert!(error.starts_with("error: no such fleet runs; those that do:\n"), "{error}");
     http::expect_page(first_ports[0]);
@@ -324,7 +324,7 @@ fn the_api_changes_nothing_without_the_token() {
     let (fleet, ports) = Fleet::of(2, &[]);
     let bearer = fleet.bearer();
     let token = bearer.strip_prefix("Authorization: Bearer ").unwrap().trim_end();
-    let kill = format!("/v1/fleet/kill?members={}", ports[0]);
+    let kill = format!("/v1/fleet/kill?backends={}", ports[0]);
     for authorization in [
         String::new(),
         "Authorization: Bearer\r\n".to_owned(),
@@ -336,19 +336,21 @@ fn the_api_changes_nothing_without_the_token() {
         assert_eq!(answer.status, 401, "{authorization:?}");
         assert!(!answer.body.contains(token));
     }
-    assert_eq!(fleet.member(ports[0]).state, MemberState::Ready);
+    assert_eq!(fleet.backend(ports[0]).state, BackendState::Ready);
     let answer = fleet.call("POST", &kill, "127.0.0.1", &bearer);
     assert_eq!(answer.status, 200, "{answer:?}");
     let status: FleetStatus = serde_json::from_str(&answer.body).unwrap();
     assert_eq!(
-        status.members.iter().map(|member| member.state).collect::<Vec<_>>(),
-        [MemberState::Gone, MemberState::Ready]
+        status.backends.iter().map(|backend| backend.state).collect::<Vec<_>>(),
+        [BackendState::Gone, BackendState::Ready]
     );
     for (path, expected) in [
-        (format!("/v1/fleet/kill?members={}", ports[0]), 409),
-        ("/v1/fleet/kill?members=1".to_owned(), 404),
-        ("/v1/fleet/kill?members=x".to_owned(), 400),
-        ("/v1/fleet/kill?member=1".to_owned(), 400),
+        (format!("/v1/fleet/kill?backends={}", ports[0]), 409),
+        ("/v1/fleet/kill?backends=1".to_owned(), 404),
+        ("/v1/fleet/kill?backends=x".to_owned(), 400),
+        ("/v1/fleet/kill?members=1".to_owned(), 404), // as scripts for 0.1 have it
+        ("/v1/fleet/kill?members=1&backends=1".to_owned(), 400),
+        ("/v1/fleet/kill?backend=1".to_owned(), 400),
         ("/v1/fleet/explode".to_owned(), 404),
         ("/".to_owned(), 405),
     ] {
@@ -373,7 +375,7 @@ fn the_api_answers_only_to_names_of_this_machine() {
     for host in ["localhost", "127.0.0.1:9000", "[::1]"] {
         assert_eq!(fleet.call("GET", "/v1/fleet", host, "").status, 200, "{host}");
     }
-    assert_eq!(fleet.member(ports[0]).state, MemberState::Ready);
+    assert_eq!(fleet.backend(ports[0]).state, BackendState::Ready);
 }
 
 // Records.
@@ -463,8 +465,8 @@ fn a_request_that_a_killed_backend_had_received_is_recorded_as_never_answered() 
     let mut kept = Connection::to(ports[0]);
     kept.ask(GET).expect_page_of(ports[0]);
     // Killed sooner, it might not have recorded yet that its answer was written.
-    eventually("the other is recorded", || fleet.member(ports[0]).attempts == 1);
-    send(fleet.backend(ports[0]), Signal::KILL);
+    eventually("the other is recorded", || fleet.backend(ports[0]).attempts == 1);
+    send(fleet.backend_pid(ports[0]), Signal::KILL);
     let end = unfinished.connection.answer().unwrap_err();
     assert!(matches!(end.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset), "{end}");
     let line = fleet.output.wait_for("App server gone");
@@ -474,7 +476,7 @@ fn a_request_that_a_killed_backend_had_received_is_recorded_as_never_answered() 
     let [record] = &page.records[..] else { panic!("{page:?}") };
     assert_eq!((record.outcome, &record.answered, record.bytes), (AttemptEnd::Received, &None, 0));
     assert_eq!(record.request, Some(id.parse().unwrap()));
-    assert_eq!((&page.in_flight[..], fleet.member(ports[0]).in_flight), (&[][..], 0));
+    assert_eq!((&page.in_flight[..], fleet.backend(ports[0]).in_flight), (&[][..], 0));
     // The answered one beside it was not touched.
     assert_eq!(of_path(&fleet.records().records, "/").outcome, AttemptEnd::Completed);
 }
@@ -486,15 +488,15 @@ fn what_a_paused_backend_has_in_flight_is_seen_until_it_is_answered() {
     fleet.act("pause", ports[0]);
     unfinished.connection.send("345").unwrap();
     unfinished.connection.expect_silence(Duration::from_millis(200));
-    let member = fleet.member(ports[0]);
-    assert_eq!((member.state, member.in_flight, member.attempts), (MemberState::Paused, 1, 0));
+    let backend = fleet.backend(ports[0]);
+    assert_eq!((backend.state, backend.in_flight, backend.attempts), (BackendState::Paused, 1, 0));
     let record = of_path(&fleet.records().in_flight, "/waits").clone();
     assert_eq!((record.outcome, record.answered), (AttemptEnd::Received, None));
     fleet.act("resume", ports[0]);
     let answer = unfinished.connection.answer().unwrap();
     assert_eq!(record.answer.map(|id| id.0), Some(answer.id()));
-    eventually("it is recorded", || fleet.member(ports[0]).attempts == 1);
-    assert_eq!(fleet.member(ports[0]).in_flight, 0);
+    eventually("it is recorded", || fleet.backend(ports[0]).attempts == 1);
+    assert_eq!(fleet.backend(ports[0]).in_flight, 0);
     assert_eq!(of_path(&fleet.records().records, "/waits").outcome, AttemptEnd::Completed);
 }
 
@@ -516,7 +518,7 @@ fn what_overruns_a_journal_is_counted_to_the_last_record() {
     assert!((32..=64).contains(&page.records.len()), "{} of a ring of 64 were kept", page.records.len());
     let kept: Vec<u32> = page.records.iter().map(|record| record.request_number).collect();
     assert_eq!(kept, (SENT - kept.len() as u32 + 1..=SENT).collect::<Vec<_>>(), "the latest are kept");
-    assert_eq!((fleet.member(ports[0]).lost, fleet.member(ports[1]).lost), (page.lost, 0));
+    assert_eq!((fleet.backend(ports[0]).lost, fleet.backend(ports[1]).lost), (page.lost, 0));
     fleet.log.wait_for(&format!(" {} records of {} were overwritten before they could be read", page.lost, ports[0]));
     let table = String::from_utf8(fleet.command(&["status"]).stdout).unwrap();
     assert!(table.contains(&format!("{} records lost", page.lost)), "{table}");

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::http::{Connection, GET};
 use crate::support::{Fleet, error_of, eventually, http, program, refuses, run};
-use api::{MemberState, RecordView};
+use api::{BackendState, RecordView};
 use verdict::AttemptEnd;
 
 const ID: &str = "00000000000004d2-000000000000002a";
@@ -32,7 +32,7 @@ fn faulty(words: &[&str]) -> (Fleet, u16) {
 }
 
 fn faults_of(fleet: &Fleet, port: u16) -> Vec<String> {
-    fleet.member(port).faults.iter().map(ToString::to_string).collect()
+    fleet.backend(port).faults.iter().map(ToString::to_string).collect()
 }
 
 /// The record of the request with that path, once it has ended.
@@ -155,7 +155,7 @@ fn a_hang_ends_when_the_client_closes() {
     drop(client);
     let ended = record(&fleet, "/hangs");
     assert_eq!((ended.outcome, ended.bytes), (AttemptEnd::CutOff, 0));
-    assert_eq!(fleet.member(port).in_flight, 0);
+    assert_eq!(fleet.backend(port).in_flight, 0);
     assert_eq!(fleet.records().records.len(), 1);
 }
 
@@ -318,7 +318,7 @@ fn draining_gives_up_a_hang_when_the_grace_has_passed() {
     eventually("it is in flight", || in_flight(&fleet, "/hangs"));
     fleet.act("drain", ports[0]);
     assert_eq!(record(&fleet, "/hangs").outcome, AttemptEnd::CutOff);
-    assert_eq!(fleet.member(ports[0]).last_end.as_deref(), Some("exit status 0"));
+    assert_eq!(fleet.backend(ports[0]).last_end.as_deref(), Some("exit status 0"));
     assert!(rest(&mut client).0.is_empty());
 }
 
@@ -411,7 +411,7 @@ fn many_bytes_take_little_memory_however_slowly_they_are_read() {
     const LENGTH: usize = 256 << 20;
     let (fleet, ports) = Fleet::of(1, &[]);
     let peak = || {
-        let status = fs::read_to_string(format!("/proc/{}/status", fleet.backend(ports[0]))).unwrap();
+        let status = fs::read_to_string(format!("/proc/{}/status", fleet.backend_pid(ports[0]))).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
         line.trim().trim_end_matches(" kB").parse::<usize>().unwrap()
     };
@@ -502,7 +502,7 @@ fn a_paused_backend_misbehaves_when_it_goes_on() {
     fleet.act("pause", ports[0]);
     let mut client = Connection::to(ports[0]);
     fault(&fleet, ports[0], &["status", "503"]);
-    assert_eq!(fleet.member(ports[0]).state, MemberState::Paused);
+    assert_eq!(fleet.backend(ports[0]).state, BackendState::Paused);
     fleet.act("resume", ports[0]);
     fault(&fleet, ports[0], &["latency", "1ms"]);
     assert_eq!(client.ask(GET).status, 503);
@@ -566,18 +566,18 @@ fn the_api_switches_faults() {
         (answer.status, answer.body)
     };
     let port = ports[0];
-    let (status, body) = post(&format!("fault?members={port}&fault=status:503:10%25&fault=latency:2s%C2%B11s"));
+    let (status, body) = post(&format!("fault?backends={port}&fault=status:503:10%25&fault=latency:2s%C2%B11s"));
     assert_eq!(status, 200);
     assert!(body.contains(r#""faults":["status:503:10%","latency:2s±1s"]"#), "{body}");
     assert_eq!(post("fault?fault=status:500&fault=status:501").0, 200);
     assert_eq!(faults_of(&fleet, port), ["status:501", "latency:2s±1s"]);
     for (path, status, error) in [
         ("fault", 400, "fault: expected at least one, such as fault=status:503:10%25"),
-        ("fault?member=1&fault=hang", 400, "unknown parameter \"member\": expected members and fault"),
+        ("fault?backend=1&fault=hang", 400, "unknown parameter \"backend\": expected backends and fault"),
         ("fault?fault=hang:x", 400, "fault \"hang:x\": expected a share of requests above 0% and at most 100%"),
-        ("fault?members=x&fault=hang", 400, "members: "),
-        ("fault?members=1&fault=hang", 404, "this fleet has no backend 1"),
-        ("clear?members=1", 404, "this fleet has no backend 1"),
+        ("fault?backends=x&fault=hang", 400, "backends: "),
+        ("fault?backends=1&fault=hang", 404, "this fleet has no backend 1"),
+        ("clear?backends=1", 404, "this fleet has no backend 1"),
         ("misbehave", 404, "no such action: expected one of kill, "),
     ] {
         let (code, body) = post(path);
@@ -586,7 +586,7 @@ fn the_api_switches_faults() {
         assert!(body["error"].as_str().unwrap().starts_with(error), "{body}");
     }
     assert_eq!(faults_of(&fleet, port), ["status:501", "latency:2s±1s"]);
-    assert_eq!(post(&format!("clear?members={port}")).0, 200);
+    assert_eq!(post(&format!("clear?backends={port}")).0, 200);
     assert_eq!(faults_of(&fleet, port), [""; 0]);
 }
 

@@ -12,7 +12,7 @@ use crate::support::http::{Answer, Connection, GET, Unfinished};
 use crate::support::{
     Fleet, LOOPBACK, after_time, all_processes, children, eventually, http, is_free, lives, refuses, send,
 };
-use api::MemberState;
+use api::BackendState;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -27,10 +27,10 @@ fn a_killed_backend_refuses_at_once_and_the_others_go_on() {
         connection.ask(GET).expect_page_of(*port);
     }
     // Killed sooner, it might not have recorded yet that its answer was written.
-    eventually("it is recorded", || fleet.member(ports[1]).attempts == 1);
-    let killed = fleet.backend(ports[1]);
+    eventually("it is recorded", || fleet.backend(ports[1]).attempts == 1);
+    let killed = fleet.backend_pid(ports[1]);
     // An answer is noted just after it has left.
-    eventually("its answer is noted", || fleet.member(ports[1]).in_flight == 0);
+    eventually("its answer is noted", || fleet.backend(ports[1]).in_flight == 0);
     send(killed, Signal::KILL);
     eventually("the process has ended", || !lives(killed));
     for ip in LOOPBACK {
@@ -46,9 +46,9 @@ fn a_killed_backend_refuses_at_once_and_the_others_go_on() {
         kept[survivor].ask(GET).expect_page_of(ports[survivor]);
         http::expect_page(ports[survivor]);
     }
-    let member = fleet.member(ports[1]);
-    assert_eq!((member.state, member.pid, member.restarts), (MemberState::Gone, None, 0));
-    assert_eq!(member.last_end.as_deref(), Some("signal 9, SIGKILL"));
+    let backend = fleet.backend(ports[1]);
+    assert_eq!((backend.state, backend.pid, backend.restarts), (BackendState::Gone, None, 0));
+    assert_eq!(backend.last_end.as_deref(), Some("signal 9, SIGKILL"));
     // A restart would have been announced with the end.
     let (said, _) = fleet.stop();
     assert!(!said.iter().any(|line| line.contains("App server restarts")), "{said:?}");
@@ -59,28 +59,28 @@ fn a_killed_backend_refuses_at_once_and_the_others_go_on() {
 fn with_restart_a_killed_backend_comes_back_each_time_later() {
     let (fleet, ports) = Fleet::of(2, &["--restart"]);
     let url = format!("http://localhost:{}", ports[0]);
-    let mut pids = HashSet::from([fleet.backend(ports[0])]);
+    let mut pids = HashSet::from([fleet.backend_pid(ports[0])]);
     for (restarts, delay) in [(1, 100), (2, 200), (3, 400)] {
         let killed = Instant::now();
-        send(fleet.backend(ports[0]), Signal::KILL);
+        send(fleet.backend_pid(ports[0]), Signal::KILL);
         fleet.expect_said(&format!("App server restarts - {url}: in {delay} ms"));
         fleet.output.wait_until("it started again", |lines| {
             lines.iter().filter(|line| line.ends_with(&format!("started - {url}"))).count() == restarts + 1
         });
         assert!(killed.elapsed() >= Duration::from_millis(delay), "{:?}", killed.elapsed());
         http::expect_page(ports[0]);
-        assert!(pids.insert(fleet.backend(ports[0])), "the same process");
-        assert_eq!(fleet.member(ports[0]).restarts as usize, restarts);
+        assert!(pids.insert(fleet.backend_pid(ports[0])), "the same process");
+        assert_eq!(fleet.backend(ports[0]).restarts as usize, restarts);
     }
-    assert_eq!(fleet.member(ports[1]).restarts, 0);
+    assert_eq!(fleet.backend(ports[1]).restarts, 0);
 }
 
 #[test]
 fn restart_is_for_those_that_died_and_not_for_those_that_were_asked_to_end() {
     let (fleet, ports) = Fleet::of(2, &["--restart"]);
     fleet.act("drain", ports[0]);
-    send(fleet.backend(ports[1]), Signal::TERM);
-    eventually("both have ended", || fleet.status().members.iter().all(|member| member.state == MemberState::Gone));
+    send(fleet.backend_pid(ports[1]), Signal::TERM);
+    eventually("both have ended", || fleet.status().backends.iter().all(|backend| backend.state == BackendState::Gone));
     let (said, _) = fleet.stop();
     assert!(!said.iter().any(|line| line.contains("App server restarts")), "{said:?}");
     for port in ports {
@@ -93,10 +93,10 @@ fn restart_is_for_those_that_died_and_not_for_those_that_were_asked_to_end() {
 #[test]
 fn each_backend_is_a_child_that_ps_shows_by_its_number() {
     let (fleet, ports) = Fleet::of(3, &[]);
-    let backends: HashSet<u32> = ports.iter().map(|port| fleet.backend(*port)).collect();
+    let backends: HashSet<u32> = ports.iter().map(|port| fleet.backend_pid(*port)).collect();
     assert_eq!((backends.len(), children(fleet.pid()).into_iter().collect()), (3, backends));
     for port in ports {
-        let pid = fleet.backend(port);
+        let pid = fleet.backend_pid(port);
         let command_line = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap();
         assert_eq!(command_line, format!("uuid-generator\0backend\0{port}\0"));
     }
@@ -110,7 +110,7 @@ fn nobody_but_the_backend_holds_its_listening_sockets() {
             // One for each loopback address.
             eventually("two sockets are seen", || listening_sockets(*port).len() == 2);
             for socket in listening_sockets(*port) {
-                assert_eq!(holders(&socket), [fleet.backend(*port)], "{socket} of {port}");
+                assert_eq!(holders(&socket), [fleet.backend_pid(*port)], "{socket} of {port}");
             }
         }
     };
@@ -168,7 +168,7 @@ fn sigint_and_sigterm_stop_the_fleet_and_it_says_so_of_each_backend() {
 fn while_a_fleet_stops_it_answers_what_is_in_flight_and_takes_nothing_more() {
     let (mut fleet, ports) = Fleet::of(2, &["--grace", "1h"]);
     let mut unfinished = Unfinished::send(&fleet, ports[0], "/in-flight");
-    let busy = fleet.backend(ports[0]);
+    let busy = fleet.backend_pid(ports[0]);
     fleet.signal(Signal::TERM);
     eventually("both stop", || ports.iter().all(|port| is_free(*port)));
     assert!(ports.iter().all(|port| refuses(*port)));
@@ -198,7 +198,7 @@ fn the_last_answer_of_a_connection_that_stops_says_so() {
 fn ctrl_c_reaches_the_backends_too_and_still_loses_no_request() {
     let (mut fleet, ports) = Fleet::of(2, &["--grace", "1h"]);
     let mut unfinished = Unfinished::send(&fleet, ports[0], "/in-flight");
-    let backends = [fleet.backend(ports[0]), fleet.backend(ports[1])];
+    let backends = [fleet.backend_pid(ports[0]), fleet.backend_pid(ports[1])];
     for pid in backends.into_iter().chain([fleet.pid()]) {
         send(pid, Signal::INT);
     }
@@ -241,7 +241,7 @@ fn what_is_not_answered_within_the_grace_is_cut_off_and_logged() {
 fn a_backend_that_hangs_while_it_stops_is_killed_after_the_grace() {
     let (mut fleet, ports) = Fleet::of(1, &["--grace", "3s"]);
     let _unfinished = Unfinished::send(&fleet, ports[0], "/hangs");
-    let backend = fleet.backend(ports[0]);
+    let backend = fleet.backend_pid(ports[0]);
     fleet.signal(Signal::TERM);
     eventually("it was killed", || {
         let alive = lives(backend);
@@ -272,7 +272,7 @@ fn a_second_signal_ends_the_fleet_at_once() {
     for (first, second, status) in [(Signal::TERM, Signal::INT, 130), (Signal::INT, Signal::TERM, 143)] {
         let (mut fleet, ports) = Fleet::of(2, &["--grace", "1h"]);
         let mut unfinished = Unfinished::send(&fleet, ports[0], "/in-flight");
-        let backend = fleet.backend(ports[0]);
+        let backend = fleet.backend_pid(ports[0]);
         fleet.signal(first);
         eventually("it stops", || is_free(ports[0]));
         assert!(lives(backend));

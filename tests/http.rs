@@ -35,7 +35,7 @@ impl Backend {
     }
 
     fn pid(&self) -> u32 {
-        self.fleet.backend(self.port)
+        self.fleet.backend_pid(self.port)
     }
 
     /// As the header gives it.
@@ -229,9 +229,9 @@ fn a_client_that_reads_late_gets_every_answer_and_is_served_on() {
     let mut client = backend.client();
     client.send(&"GET / HTTP/1.1\r\nHost: h\r\n\r\n".repeat(REQUESTS)).unwrap();
     eventually("its answers fill all buffers", || {
-        let before = backend.fleet.member(backend.port);
+        let before = backend.fleet.backend(backend.port);
         thread::sleep(Duration::from_millis(50));
-        before.in_flight > 0 && before == backend.fleet.member(backend.port)
+        before.in_flight > 0 && before == backend.fleet.backend(backend.port)
     });
     let ids: HashSet<Uuid> = (0..REQUESTS).map(|_| client.answer().unwrap().id()).collect();
     assert_eq!(ids.len(), REQUESTS);

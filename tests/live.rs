@@ -46,7 +46,7 @@ fn percent(text: &str) -> f64 {
 /// Opens it and waits until it lives.
 async fn open(page: &Client, url: &str) {
     page.goto(url).await.unwrap();
-    find(page, "[data-live=true] .member").await;
+    find(page, "[data-live=true] .backend").await;
 }
 
 #[test]
@@ -214,8 +214,8 @@ fn where_other_machines_can_knock_the_page_needs_the_token() {
         open(&page, &view).await;
         // The token does not stay in the address, where others would read it.
         assert_eq!(run(&page, "return location.hash").await, "");
-        click(&page, ".member [data-action=pause]").await;
-        until(&page, ".member .state", "it is paused", |state| state.contains("paused")).await;
+        click(&page, ".backend [data-action=pause]").await;
+        until(&page, ".backend .state", "it is paused", |state| state.contains("paused")).await;
         picture(&page, "live-phone").await;
     });
 }
@@ -236,7 +236,7 @@ fn without_the_token_the_page_shows_and_changes_nothing_and_a_fleet_that_ends_is
         assert_eq!(run(&page, "return document.querySelector('#access').hidden").await, true);
         // A reload keeps it: it is the tab's.
         page.refresh().await.unwrap();
-        find(&page, "[data-live=true] .member").await;
+        find(&page, "[data-live=true] .backend").await;
         assert!(run(&page, enabled).await.as_u64().unwrap() > 10);
         fleet.signal(rustix::process::Signal::TERM);
         until(&page, "#alarm", "it says that the fleet has stopped", |said| said.contains("The fleet has stopped"))
@@ -270,9 +270,9 @@ fn a_terminal_shows_the_same_and_takes_keys() {
     let has = |text: &str| shown.lock().unwrap().contains(text);
     crate::support::eventually("it is drawn", || has("quit") && has("ready"));
     keys.write_all(b"jk").unwrap();
-    crate::support::eventually("the second one is killed", || fleet.member(backends[1]).pid.is_none());
+    crate::support::eventually("the second one is killed", || fleet.backend(backends[1]).pid.is_none());
     keys.write_all(b"s").unwrap();
-    crate::support::eventually("and started", || fleet.member(backends[1]).pid.is_some());
+    crate::support::eventually("and started", || fleet.backend(backends[1]).pid.is_some());
     keys.write_all(b"q").unwrap();
     assert!(script.wait().unwrap().success(), "{}", shown.lock().unwrap());
     reader.join().unwrap();

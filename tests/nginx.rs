@@ -47,7 +47,7 @@ fn a_backend_killed_under_load_fails_no_request() {
     let killed = ports[1];
     let answers = under_load(&nginx, Method::Get, |load| {
         load.wait_for_more();
-        crate::support::send(fleet.backend(killed), Signal::KILL);
+        crate::support::send(fleet.backend_pid(killed), Signal::KILL);
         fleet.expect_said(&format!("App server gone - http://localhost:{killed}: signal 9, SIGKILL"));
         for _ in 0..10 {
             load.wait_for_more();

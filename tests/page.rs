@@ -54,11 +54,11 @@ fn the_types_of_the_page_name_fields_that_the_api_has() {
     let types = std::fs::read_to_string(format!("{PAGE}/types.d.ts")).unwrap();
     let mut compared = 0;
     for (name, of) in [
-        ("MemberFigures", "MemberFigures"),
+        ("BackendFigures", "BackendFigures"),
         ("Figures", "Figures"),
         ("Second", "Second"),
         ("Mark", "Mark"),
-        ("Member", "MemberStatus"),
+        ("Backend", "BackendStatus"),
         ("SeenRequest", "SeenRequest"),
         ("BalancerInfo", "BalancerInfo"),
         ("CheckNews", "CheckNews"),

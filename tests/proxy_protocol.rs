@@ -208,7 +208,7 @@ fn a_connection_whose_header_has_come_can_still_be_used_once_when_its_backend_dr
     let (mut client, _) = backend.client(V1);
     // Taken after the first one.
     Connection::to(backend.port).ask(GET).expect_page_of(backend.port);
-    crate::support::send(backend.fleet.backend(backend.port), Signal::TERM);
+    crate::support::send(backend.fleet.backend_pid(backend.port), Signal::TERM);
     client.expect_silence(Duration::from_millis(300));
     client.ask(GET).expect_page_of(backend.port);
     backend.fleet.expect_said("App server stopped");

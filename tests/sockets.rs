@@ -125,7 +125,7 @@ fn a_killed_backends_socket_refuses_at_once_until_it_is_started_again() {
 #[test]
 fn a_backend_that_is_started_again_by_itself_listens_on_its_socket_again() {
     let it = Listening::start(1, &["--restart"]);
-    crate::support::send(it.fleet.backend(it.ports[0]), Signal::KILL);
+    crate::support::send(it.fleet.backend_pid(it.ports[0]), Signal::KILL);
     it.fleet.output.wait_until("it has started twice", |lines| {
         lines.iter().filter(|line| line.contains("App server started")).count() == 2
     });
@@ -164,7 +164,7 @@ fn a_backend_that_drains_in_a_storm_resets_no_connection_to_its_socket() {
     const STORM: Duration = Duration::from_millis(500);
     for round in 0..ROUNDS {
         let it = Listening::start(1, &[]);
-        let (port, pid, path) = (it.ports[0], it.fleet.backend(it.ports[0]), it.socket(0));
+        let (port, pid, path) = (it.ports[0], it.fleet.backend_pid(it.ports[0]), it.socket(0));
         let ends: Vec<(usize, Result<(), String>)> = thread::scope(|scope| {
             let clients: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(|| ask_until_refused(&path))).collect();
             thread::sleep(STORM);

@@ -26,7 +26,7 @@ fn with_no_arguments_three_backends_serve_on_both_loopback_addresses() {
             http::get(&format!("http://{host}:{port}/")).unwrap().expect_page_of(port);
         }
     }
-    assert_eq!(fleet.status().members.len(), 3);
+    assert_eq!(fleet.status().backends.len(), 3);
     assert_eq!(fleet.control, "http://127.0.0.1:9000");
 }
 
@@ -96,7 +96,7 @@ fn a_soft_limit_of_files_is_raised() {
     let place = TemporaryDirectory::new();
     let command = limited(&["--nofile=32:1024"], &["--ports", &list(&ports)], &place);
     let fleet = Fleet::spawn(command, place);
-    assert_eq!(fleet.status().members.len(), 20);
+    assert_eq!(fleet.status().backends.len(), 20);
 }
 
 #[test]
@@ -224,7 +224,7 @@ fn more_than_a_thousand_backends_are_refused() {
 #[test]
 fn no_backend_outlives_a_supervisor_that_is_killed_by_a_second_not_even_a_paused_one() {
     let (mut fleet, ports) = Fleet::of(4, &[]);
-    let backends: Vec<u32> = ports.iter().map(|port| fleet.backend(*port)).collect();
+    let backends: Vec<u32> = ports.iter().map(|port| fleet.backend_pid(*port)).collect();
     fleet.act("pause", ports[1]);
     send(backends[2], Signal::STOP);
     let _busy = http::Unfinished::send(&fleet, ports[3], "/busy");

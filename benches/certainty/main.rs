@@ -169,7 +169,7 @@ fn names(text: &mut String, runs: u64) {
 fn infer(backends: usize, picks: Picks, rotations: usize, seed: u64) -> (Option<Algorithm>, Vec<Algorithm>) {
     let mut subject = Simulated::new(backends, picks, rotations, seed);
     let setting = Setting {
-        members: Some(backends),
+        backends: Some(backends),
         can_hold: true,
         is_followed: true,
         budget: Duration::from_secs(6),
@@ -250,7 +250,7 @@ fn infer_in_trouble(
     let mut subject = Simulated::new(3, picks, rotations, seed);
     with(&mut subject);
     let setting = Setting {
-        members: Some(3),
+        backends: Some(3),
         can_hold: true,
         has_body: true,
         is_followed: true,

@@ -182,8 +182,8 @@ impl Facts<'_> {
             ("request", json!(self.request_number).to_string()),
             ("headers", headers),
         ];
-        let members = first.into_iter().chain(via).chain(last);
-        let lines: Vec<String> = members.map(|(name, value)| format!("  \"{name}\": {value}")).collect();
+        let entries = first.into_iter().chain(via).chain(last);
+        let lines: Vec<String> = entries.map(|(name, value)| format!("  \"{name}\": {value}")).collect();
         format!("{{\n{}\n}}\n", lines.join(",\n")).into_bytes()
     }
 

@@ -96,7 +96,7 @@ fn policy(topology: &Topology, limits: Limits) -> Result<Vec<String>, Unsupporte
     let turns = match topology.is_weighted() {
         false => "round_robin".to_owned(),
         true => {
-            let weights: Vec<String> = topology.members.iter().map(|member| member.weight.to_string()).collect();
+            let weights: Vec<String> = topology.backends.iter().map(|backend| backend.weight.to_string()).collect();
             format!("weighted_round_robin {}", weights.join(" "))
         }
     };
@@ -152,10 +152,10 @@ fn site(topology: &Topology, options: &Options, policy: &[String]) -> String {
 
 fn proxy(topology: &Topology, policy: &[String]) -> String {
     let mut text = Lines::default();
-    let members = topology.active().chain(topology.backups());
-    let addresses = members.map(|member| match topology.socket(member.generator) {
+    let backends = topology.active().chain(topology.backups());
+    let addresses = backends.map(|backend| match topology.socket(backend.generator) {
         Some(socket) => format!("unix/{socket}"),
-        None => topology.address(member.generator),
+        None => topology.address(backend.generator),
     });
     text.add(0, format!("reverse_proxy {} {{", addresses.collect::<Vec<_>>().join(" ")));
     for line in policy {

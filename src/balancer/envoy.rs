@@ -9,7 +9,7 @@ use crate::balancer::options::{Options, Version};
 use crate::balancer::own::Own;
 use crate::balancer::product::{Product, Program};
 use crate::balancer::written::{File, Run, Unsupported, Written};
-use crate::topology::{Member, Policy, Topology};
+use crate::topology::{BackendConfig, Policy, Topology};
 
 /// Envoy.
 pub(crate) const ENVOY: Product = Product {
@@ -266,15 +266,15 @@ fn cluster(topology: &Topology, limits: Limits) -> Result<String, Unsupported> {
     Ok(text.0)
 }
 
-fn endpoints<'a>(topology: &Topology, host: &str, members: impl Iterator<Item = &'a Member>, text: &mut Lines) {
-    for member in members {
-        let address = match topology.socket(member.generator) {
+fn endpoints<'a>(topology: &Topology, host: &str, backends: impl Iterator<Item = &'a BackendConfig>, text: &mut Lines) {
+    for backend in backends {
+        let address = match topology.socket(backend.generator) {
             Some(socket) => format!("{{ pipe: {{ path: {socket} }} }}"),
-            None => socket_address(host, member.generator.0),
+            None => socket_address(host, backend.generator.0),
         };
         text.add(4, format!("- endpoint: {{ address: {address} }}"));
         if topology.is_weighted() {
-            text.add(6, format!("load_balancing_weight: {}", member.weight));
+            text.add(6, format!("load_balancing_weight: {}", backend.weight));
         }
     }
 }

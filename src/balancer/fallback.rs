@@ -106,16 +106,16 @@ fn write(topology: &Topology, options: &Options) -> Result<Written, Unsupported>
         install,
     )?;
     let listen = options.listen();
-    let backend = |member: &crate::topology::Member| Backend {
-        address: topology.address(member.generator),
-        weight: u32::from(member.weight.get()),
+    let backend = |backend: &crate::topology::BackendConfig| Backend {
+        address: topology.address(backend.generator),
+        weight: u32::from(backend.weight.get()),
     };
     let config = Config {
         listen: SocketAddr::new(listen.ip(), listen.port),
         path: topology.path.to_string(),
         selection,
         workers: options.workers() as usize,
-        backends: topology.members.iter().map(backend).collect(),
+        backends: topology.backends.iter().map(backend).collect(),
         ejection: topology.failure.as_ref().map(|failure| (failure.max_fails.get(), failure.fail_timeout)),
         answer_timeout: topology.timeouts.answer,
         keeps_connections: topology.keep_alive.is_none(),

@@ -132,17 +132,17 @@ fn frontend_and_backend(topology: &Topology, options: &Options) -> Result<String
         each += " send-proxy";
     }
     text.maybe(4, (!each.is_empty()).then(|| format!("default-server{each}")));
-    for member in &topology.members {
-        let address = topology.socket(member.generator).map(|socket| format!("unix@{socket}"));
-        let address = address.unwrap_or_else(|| topology.address(member.generator));
-        let mut line = format!("server {} {address}", member.generator);
+    for backend in &topology.backends {
+        let address = topology.socket(backend.generator).map(|socket| format!("unix@{socket}"));
+        let address = address.unwrap_or_else(|| topology.address(backend.generator));
+        let mut line = format!("server {} {address}", backend.generator);
         if topology.is_weighted() {
-            line += &format!(" weight {}", member.weight);
+            line += &format!(" weight {}", backend.weight);
         }
         if let Policy::Sticky(_) = topology.policy {
-            line += &format!(" cookie {}", member.generator);
+            line += &format!(" cookie {}", backend.generator);
         }
-        if member.backup {
+        if backend.backup {
             line += " backup";
         }
         text.add(4, line);

@@ -7,7 +7,7 @@ use crate::balancer::lines::Lines;
 use crate::balancer::options::{Listen, Options, Version};
 use crate::balancer::product::{Product, Program};
 use crate::balancer::written::{File, Unsupported, Written};
-use crate::topology::{Member, Policy, Topology};
+use crate::topology::{BackendConfig, Policy, Topology};
 
 /// Kubernetes, with whatever implements its Gateway API.
 pub(crate) const KUBERNETES: Product = Product {
@@ -46,9 +46,9 @@ fn write(topology: &Topology, options: &Options) -> Result<Written, Unsupported>
         text.add(0, format!("# kubectl apply -f {NAME}, with an image that has uuid-generator as its program."))
             .add(0, "# A Deployment for each backend: its number is its port, and so shows on its page.");
         text.add(0, "# In a pod it listens on all interfaces, whatever --host says.");
-        for member in &topology.members {
-            let number = member.generator;
-            deployment(topology, *member, &mut text);
+        for backend in &topology.backends {
+            let number = backend.generator;
+            deployment(topology, *backend, &mut text);
             service(&format!("uuid-{number}"), &format!("app: uuid, backend: \"{number}\""), port, None, &mut text);
         }
         let for_whom = "# All of them, for those who do not come through the Gateway.";
@@ -115,8 +115,8 @@ fn refuse(topology: &Topology, options: &Options, limits: Limits) -> Result<(), 
     )
 }
 
-fn deployment(topology: &Topology, member: Member, text: &mut Lines) {
-    let number = member.generator;
+fn deployment(topology: &Topology, backend: BackendConfig, text: &mut Lines) {
+    let number = backend.generator;
     text.add(0, "---")
         .add(0, "apiVersion: apps/v1")
         .add(0, "kind: Deployment")
@@ -204,7 +204,7 @@ fn route(topology: &Topology, version: Version, port: u16, text: &mut Lines) {
         text.add(4, EXPERIMENTAL).add(4, format!("sessionPersistence: {{ type: Cookie, {cookie} }}"));
     }
     text.add(4, "backendRefs:");
-    for member in &topology.members {
-        text.add(4, format!("- {{ name: uuid-{}, port: {port}, weight: {} }}", member.generator, member.weight));
+    for backend in &topology.backends {
+        text.add(4, format!("- {{ name: uuid-{}, port: {port}, weight: {} }}", backend.generator, backend.weight));
     }
 }

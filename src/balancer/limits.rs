@@ -79,7 +79,7 @@ pub(crate) fn head(product: &Product, options: &Options, topology: &Topology) ->
         For::Newest if !matches!(product.program, Program::OnPath { .. }) => ", the newest known".to_owned(),
         For::Newest => ": none was found on PATH, so the newest known was assumed".to_owned(),
     };
-    let count = topology.members.len();
+    let count = topology.backends.len();
     let backends = if count == 1 { "1 backend".to_owned() } else { format!("{count} backends") };
     format!("{title} in front of {backends}, written by uuid-generator for version {version}{origin}.")
 }

@@ -37,8 +37,8 @@ const NAME: &str = "nginx.conf";
 pub(crate) fn lines(topology: &Topology) -> String {
     let mut text = Lines::default();
     text.add(0, "upstream uuid {");
-    for member in &topology.members {
-        text.add(4, format!("server {};", topology.address(member.generator)));
+    for backend in &topology.backends {
+        text.add(4, format!("server {};", topology.address(backend.generator)));
     }
     text.add(0, "}").add(0, "").add(0, "server {").add(4, "listen 80;").add(0, "");
     text.add(4, "location /uuid {").add(8, "proxy_pass http://uuid/;").add(4, "}").add(0, "}");
@@ -103,11 +103,11 @@ fn upstream_and_server(topology: &Topology, options: &Options) -> Result<String,
         }
         Some(_) => return Err(limits.cannot("avoid a backend for a part of a second", "--fail-timeout 1s")),
     };
-    for member in &topology.members {
-        let address = topology.socket(member.generator).map(|socket| format!("unix:{socket}"));
-        let address = address.unwrap_or_else(|| topology.address(member.generator));
-        let weight = if member.weight.get() > 1 { format!(" weight={}", member.weight) } else { String::new() };
-        let backup = if member.backup { " backup" } else { "" };
+    for backend in &topology.backends {
+        let address = topology.socket(backend.generator).map(|socket| format!("unix:{socket}"));
+        let address = address.unwrap_or_else(|| topology.address(backend.generator));
+        let weight = if backend.weight.get() > 1 { format!(" weight={}", backend.weight) } else { String::new() };
+        let backup = if backend.backup { " backup" } else { "" };
         text.add(4, format!("server {address}{weight}{failure}{backup};"));
     }
     if let Policy::Sticky(name) = &topology.policy {

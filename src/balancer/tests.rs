@@ -17,14 +17,14 @@ type Ask = (&'static str, fn(&mut Topology, &mut Options));
 const ASKS: [Ask; 17] = [
     ("nothing", |_, _| ()),
     ("weights", |topology, _| weigh(topology, "5:1:1")),
-    ("backup", |topology, _| topology.members[2].backup = true),
+    ("backup", |topology, _| topology.backends[2].backup = true),
     ("backup and health", |topology, _| {
-        topology.members[2].backup = true;
+        topology.backends[2].backup = true;
         topology.health = Some(health(1, 1));
     }),
     ("one and two backups", |topology, _| {
-        topology.members[1].backup = true;
-        topology.members[2].backup = true;
+        topology.backends[1].backup = true;
+        topology.backends[2].backup = true;
         topology.failure = Some(failure());
     }),
     ("health", |topology, _| topology.health = Some(health(1, 1))),
@@ -46,8 +46,8 @@ const ASKS: [Ask; 17] = [
 
 fn weigh(topology: &mut Topology, weights: &str) {
     let Weights(weights) = weights.parse().unwrap();
-    for (member, weight) in topology.members.iter_mut().zip(weights) {
-        member.weight = weight;
+    for (backend, weight) in topology.backends.iter_mut().zip(weights) {
+        backend.weight = weight;
     }
 }
 

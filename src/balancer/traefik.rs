@@ -8,7 +8,7 @@ use crate::balancer::options::{Options, Version};
 use crate::balancer::own::Own;
 use crate::balancer::product::{Product, Program};
 use crate::balancer::written::{File, Run, Unsupported, Written};
-use crate::topology::{Member, Policy, Topology};
+use crate::topology::{BackendConfig, Policy, Topology};
 
 /// Traefik.
 pub(crate) const TRAEFIK: Product = Product {
@@ -192,7 +192,7 @@ fn http(topology: &Topology, strategy: &[String], options: &Options, text: &mut 
         service("active", topology.active(), topology, strategy, text);
         service("backup", topology.backups(), topology, strategy, text);
     } else {
-        service("uuid", topology.members.iter(), topology, strategy, text);
+        service("uuid", topology.backends.iter(), topology, strategy, text);
     }
     let (connect, answer) = (topology.timeouts.connect, topology.timeouts.answer);
     if has_transport(topology) {
@@ -220,7 +220,7 @@ fn has_transport(topology: &Topology) -> bool {
 
 fn service<'a>(
     name: &str,
-    members: impl Iterator<Item = &'a Member>,
+    backends: impl Iterator<Item = &'a BackendConfig>,
     topology: &Topology,
     strategy: &[String],
     text: &mut Lines,
@@ -245,10 +245,10 @@ fn service<'a>(
             .add(10, format!("maxFailedAttempts: {}", failure.max_fails));
     }
     text.add(8, "servers:");
-    for member in members {
-        text.add(8, format!("- url: http://{}", topology.address(member.generator)));
+    for backend in backends {
+        text.add(8, format!("- url: http://{}", topology.address(backend.generator)));
         if topology.is_weighted() {
-            text.add(10, format!("weight: {}", member.weight));
+            text.add(10, format!("weight: {}", backend.weight));
         }
     }
 }

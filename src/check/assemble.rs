@@ -63,7 +63,7 @@ pub(crate) fn assemble(ledger: &Ledger, outcome: session::SessionData, known: Kn
         passes_slowly,
         received,
         names,
-        members,
+        backends,
         mut evidence,
         steps,
         load,
@@ -83,14 +83,14 @@ pub(crate) fn assemble(ledger: &Ledger, outcome: session::SessionData, known: Kn
     }
     let inference = evidence.infer(names);
     let began = ledger.observations().first().map_or(started, |first| first.due);
-    let members = members.unwrap_or(names.len());
+    let backends = backends.unwrap_or(names.len());
     let (windows, spans) = (figures::windows(&steps, names), figures::spans(&steps, names));
     let limit = RateLimit::of(ledger, sample.clone(), passes_slowly);
     let case = Case {
         ledger,
         tally: &tally,
         names,
-        members: members.min(names.len()),
+        backends: backends.min(names.len()),
         expectations: &plan.expectations,
         inference: &inference,
         gaps: &known.gaps,

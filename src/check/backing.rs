@@ -15,7 +15,7 @@ use crate::check::plan::Backing;
 use crate::error::Problem;
 use crate::remote::Remote;
 use crate::runfile::Runfile;
-use crate::wire::{Generator, MemberState, MemberStatus};
+use crate::wire::{BackendState, BackendStatus, Generator};
 
 /// What stands behind the balancer.
 pub(crate) struct Found {
@@ -84,22 +84,22 @@ pub(crate) async fn find_foreign() -> Option<String> {
 
 async fn of_remote(remote: Remote, started: Option<Started>) -> Result<Found> {
     let status = remote.status().await?;
-    let is_ready = |state: MemberState| matches!(state, MemberState::Ready | MemberState::Starting);
-    let (ready, others): (Vec<_>, Vec<_>) = status.members.iter().partition(|member| is_ready(member.state));
+    let is_ready = |state: BackendState| matches!(state, BackendState::Ready | BackendState::Starting);
+    let (ready, others): (Vec<_>, Vec<_>) = status.backends.iter().partition(|backend| is_ready(backend.state));
     if ready.is_empty() {
         return Err(
             Problem::new("no backend of the fleet is ready").hint("see uuid-generator fleet status, then fleet start")
         )?;
     }
-    let generators = ready.iter().chain(&others).map(|member| member.generator).collect();
+    let generators = ready.iter().chain(&others).map(|backend| backend.generator).collect();
     let now = jiff::Timestamp::now();
-    let age = |member: &&MemberStatus| {
-        let since: jiff::Timestamp = member.since.parse().ok()?;
+    let age = |backend: &&BackendStatus| {
+        let since: jiff::Timestamp = backend.since.parse().ok()?;
         let age = Duration::try_from(now.duration_since(since)).ok()?;
         // All of a fleet that was started for this run are.
-        (age < YOUNG && member.restarts > 0).then_some((member.generator, age))
+        (age < YOUNG && backend.restarts > 0).then_some((backend.generator, age))
     };
-    let young = ready.iter().copied().filter_map(|member| age(&member)).collect();
+    let young = ready.iter().copied().filter_map(|backend| age(&backend)).collect();
     let fleet = FoundFleet { remote, generators, ready: ready.len(), young };
     Ok(Found { fleet: Some(fleet), identity: Some(Identity::Fleet), started })
 }
@@ -130,7 +130,7 @@ pub(crate) async fn start(options: &[String]) -> Result<(Remote, Started)> {
         }
         if let Ok(remote) = Remote::find(Some(pid), &[])
             && let Ok(status) = remote.status().await
-            && status.members.iter().all(|member| member.state == MemberState::Ready)
+            && status.backends.iter().all(|backend| backend.state == BackendState::Ready)
         {
             return Ok((remote, Started(Box::new(child))));
         }

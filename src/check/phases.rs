@@ -35,7 +35,7 @@ pub(crate) async fn run(mut session: Session<'_>) -> Result<SessionData> {
     session.watch.enter("waiting for a backend's response");
     let met = meet::meet(&mut session).await?;
     session.watch.enter("warming up until the same backends answer");
-    let members = session.takers();
+    let backends = session.takers();
     let is_young = !session.young.is_empty();
     for (backend, age) in &session.young {
         session.watch.announce(&format!(
@@ -44,11 +44,11 @@ pub(crate) async fn run(mut session: Session<'_>) -> Result<SessionData> {
         ));
     }
     if met == Met::Backend {
-        session.on_client(move |live| warm_up::warm_up(live, members, is_young)).await?;
+        session.on_client(move |live| warm_up::warm_up(live, backends, is_young)).await?;
     }
     let judged = session.client.next_sequence();
     session.watch.enter("finding out how the balancer selects backends");
-    let evidence = experiment(&mut session, members, met, begun.elapsed()).await?;
+    let evidence = experiment(&mut session, backends, met, begun.elapsed()).await?;
     let inference = evidence.infer(&session.client.names());
     let sampled = session.client.next_sequence();
     let load = sample::load(&session, &inference, sampled)?;
@@ -83,7 +83,7 @@ pub(crate) async fn run(mut session: Session<'_>) -> Result<SessionData> {
         received,
         passes_slowly,
         names: session.client.names(),
-        members: session.members,
+        backends: session.backends,
         evidence,
         steps,
         load,
@@ -102,7 +102,7 @@ fn is_refused_often(sample: &[Observation]) -> bool {
 }
 
 /// `gone`: the time since the check began.
-async fn experiment(session: &mut Session<'_>, members: Option<usize>, met: Met, gone: Duration) -> Result<Evidence> {
+async fn experiment(session: &mut Session<'_>, backends: Option<usize>, met: Met, gone: Duration) -> Result<Evidence> {
     let budget = match session.plan.experiments {
         _ if met == Met::BodyLimit => Duration::ZERO,
         Experiments::Usual => EXPERIMENTS.min(BEFORE_SAMPLE.saturating_sub(gone)).max(LEAST_EXPERIMENTS),
@@ -117,7 +117,7 @@ async fn experiment(session: &mut Session<'_>, members: Option<usize>, met: Met,
         ));
     }
     let setting = Setting {
-        members,
+        backends,
         keeps_path: !ours,
         can_hold: ours,
         headers: session.plan.key_headers.clone(),

@@ -32,7 +32,7 @@ pub(crate) struct Session<'a> {
     /// Where the check found it by itself.
     pub(crate) found_identity: Option<verdict::rules::Identity>,
     /// Backends that are ready, if that is known.
-    pub(crate) members: Option<usize>,
+    pub(crate) backends: Option<usize>,
     /// Those that came back so recently that a balancer may still avoid them.
     pub(crate) young: Vec<(Generator, Duration)>,
     pub(crate) client: Client,
@@ -55,7 +55,7 @@ pub(crate) struct SessionData {
     /// Of backends.
     pub(crate) names: Vec<String>,
     /// Of those the ones that were ready, if that is known.
-    pub(crate) members: Option<usize>,
+    pub(crate) backends: Option<usize>,
     /// For the algorithm.
     pub(crate) evidence: Evidence,
     /// The steps of the scenario.
@@ -96,7 +96,7 @@ impl<'a> Session<'a> {
             identity,
             is_identity_chosen,
             found_identity: None,
-            members: fleet.map(|fleet| fleet.ready),
+            backends: fleet.map(|fleet| fleet.ready),
             young: fleet.map_or_else(Vec::new, |fleet| fleet.young.clone()),
             client,
             collector,
@@ -142,14 +142,14 @@ impl<'a> Session<'a> {
     /// The backends that are ready; all that are known, if nobody says which are.
     pub(crate) fn ready(&self) -> Vec<String> {
         let mut names = self.client.names();
-        names.truncate(self.members.unwrap_or(names.len()));
+        names.truncate(self.backends.unwrap_or(names.len()));
         names
     }
 
     /// How many backends get requests while all is well, if that is known.
     pub(crate) fn takers(&self) -> Option<usize> {
         let takes_part = |name: &&String| self.plan.expectations.takes_part(name);
-        self.members.map(|_| self.ready().iter().filter(takes_part).count())
+        self.backends.map(|_| self.ready().iter().filter(takes_part).count())
     }
 }
 

@@ -2,31 +2,31 @@
 
 use std::fmt::Write;
 
-use crate::wire::{Fault, FleetStatus, MemberState};
+use crate::wire::{BackendState, Fault, FleetStatus};
 
 /// The state of each backend, for a person.
 pub(super) fn table(status: &FleetStatus) -> String {
     let mut table = format!("fleet {} · API {}\n\n", status.pid, status.control);
     let _ = writeln!(table, "BACKEND  STATE     PID      ATTEMPTS  IN FLIGHT  RESTARTS");
-    for member in &status.members {
-        let pid = member.pid.map_or("-".to_owned(), |pid| pid.to_string());
+    for backend in &status.backends {
+        let pid = backend.pid.map_or("-".to_owned(), |pid| pid.to_string());
         let _ = write!(
             table,
             "{:<7}  {:<8}  {pid:<7}  {:>8}  {:>9}  {:>8}",
-            member.generator.to_string(),
-            member.state,
-            member.attempts,
-            member.in_flight,
-            member.restarts
+            backend.generator.to_string(),
+            backend.state,
+            backend.attempts,
+            backend.in_flight,
+            backend.restarts
         );
-        if let (MemberState::Gone, Some(end)) = (member.state, &member.last_end) {
+        if let (BackendState::Gone, Some(end)) = (backend.state, &backend.last_end) {
             let _ = write!(table, "  {end}");
         }
-        if member.lost > 0 {
-            let _ = write!(table, "  {} records lost", member.lost);
+        if backend.lost > 0 {
+            let _ = write!(table, "  {} records lost", backend.lost);
         }
-        if !member.faults.is_empty() {
-            let faults: Vec<String> = member.faults.iter().map(Fault::to_string).collect();
+        if !backend.faults.is_empty() {
+            let faults: Vec<String> = backend.faults.iter().map(Fault::to_string).collect();
             let _ = write!(table, "  {}", faults.join(", "));
         }
         table.push('\n');

@@ -57,7 +57,7 @@ pub(crate) async fn run(args: DemoArgs) -> Result<ExitCode> {
 
 /// The first check, where to look, and then traffic without end.
 async fn show(testbed: &mut Testbed) -> Result<()> {
-    let (count, title) = (testbed.topology.members.len(), testbed.front.balancer.title);
+    let (count, title) = (testbed.topology.backends.len(), testbed.front.balancer.title);
     println!("{count} backends behind {title}. A first check:\n");
     let watch = Watch::default();
     let plan = testbed.plan(Some(REQUESTS));

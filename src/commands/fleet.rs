@@ -40,11 +40,11 @@ pub(super) async fn run(args: FleetArgs) -> Result<ExitCode> {
         Some(action) => remote.act(action, &wanted, time_for(action)).await?,
     };
     if action.is_none() && !wanted.is_empty() {
-        let known = |generator| status.members.iter().any(|member| member.generator == generator);
+        let known = |generator| status.backends.iter().any(|backend| backend.generator == generator);
         if let Some(unknown) = wanted.iter().find(|wanted| !known(**wanted)) {
             return Err(Problem::new(format!("this fleet has no backend {unknown}")))?;
         }
-        status.members.retain(|member| wanted.contains(&member.generator));
+        status.backends.retain(|backend| wanted.contains(&backend.generator));
     }
     let text = match format {
         Format::Text => table(&status),

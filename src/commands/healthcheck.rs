@@ -48,7 +48,7 @@ async fn readiness_urls(ports: Option<Ports>) -> Result<Vec<Uri>> {
         && let Ok(remote) = Remote::find(None, &[])
         && let Ok(status) = remote.status().await
     {
-        let generators = status.members.iter().map(|member| member.generator).collect();
+        let generators = status.backends.iter().map(|backend| backend.generator).collect();
         topology = Topology::of(topology.host, generators);
     }
     let url = |generator| {

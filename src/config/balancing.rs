@@ -164,9 +164,9 @@ impl BalancingConfig {
 
 fn mark_backups(topology: &mut Topology, backup: &Ports) -> Result<(), Problem> {
     for generator in backup.meant().map_err(|why| Problem::new(why.to_string()).on("--backup"))? {
-        let member = topology.members.iter_mut().find(|member| member.generator == generator);
+        let backend = topology.backends.iter_mut().find(|backend| backend.generator == generator);
         let missing = || Problem::new("the fleet has no such backend").on(format!("--backup {generator}"));
-        member.ok_or_else(missing)?.backup = true;
+        backend.ok_or_else(missing)?.backup = true;
     }
     match topology.active().next() {
         Some(_) => Ok(()),

@@ -71,8 +71,8 @@ fn field(status: &str, name: &str) -> Option<u64> {
 }
 
 fn control_group() -> Option<(u64, u64)> {
-    let membership = fs::read_to_string("/proc/self/cgroup").ok()?;
-    let path = membership.lines().find_map(|line| line.strip_prefix("0::"))?;
+    let backendship = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let path = backendship.lines().find_map(|line| line.strip_prefix("0::"))?;
     let number = |file: &str| fs::read_to_string(format!("/sys/fs/cgroup{path}/{file}")).ok()?.trim().parse().ok();
     Some((number("pids.current")?, number("pids.max")?))
 }

@@ -2,11 +2,11 @@
 //! ask. It reaches `backend` only by starting the same executable.
 
 mod api;
+mod backend;
+mod backends;
 mod bind;
 mod fold;
 mod limits;
-mod member;
-mod members;
 mod plan;
 mod printer;
 mod process;

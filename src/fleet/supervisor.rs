@@ -1,5 +1,5 @@
 //! The supervisor's loop: one `select!` over what processes say, what signals and the API ask, and the tick at which journals are
-//! read. It alone holds the truth about the members.
+//! read. It alone holds the truth about the backends.
 
 use std::collections::HashSet;
 use std::process::ExitCode;
@@ -16,11 +16,11 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use crate::fleet::api::command::{Asked, Command, FaultChange, InFlight, Refusal, queues};
 use crate::fleet::api::feed::{Feed, feed};
 use crate::fleet::api::server::{Api, Sources};
+use crate::fleet::backends::{FleetBackends, Notification};
 use crate::fleet::fold::live::Live;
 use crate::fleet::fold::log::Log;
 use crate::fleet::fold::metrics::Metrics;
 use crate::fleet::fold::records::Records;
-use crate::fleet::members::{Members, Notification};
 use crate::fleet::plan::Plan;
 use crate::fleet::printer::{Printer, Stream};
 use crate::fleet::process::Notice;
@@ -30,7 +30,7 @@ use crate::fleet::waiting::{Goal, Reply, Waiting};
 use crate::io::clock;
 use crate::journal::Reader;
 use crate::runfile::{Runfile, Whereabouts};
-use crate::wire::{Action, BalanceRequest, Cause, Change, Event, FRAME, Generator, MemberState, Record, Report};
+use crate::wire::{Action, BackendState, BalanceRequest, Cause, Change, Event, FRAME, Generator, Record, Report};
 
 /// After so many records that were told the journals are read again.
 const READ_AGAIN: usize = 2048;
@@ -53,7 +53,7 @@ pub(crate) async fn run(plan: Plan) -> Result<ExitCode> {
         signal = stops.next() => Some(signal),
     };
     if early.is_none() {
-        let advice = (fleet.members.plan.advice)(&fleet.members.topology);
+        let advice = (fleet.backends.plan.advice)(&fleet.backends.topology);
         let (view, url) = (api.view(), api.url());
         let taken = api.taken().map(|taken| format!("   ({taken} is taken)")).unwrap_or_default();
         fleet
@@ -64,7 +64,7 @@ pub(crate) async fn run(plan: Plan) -> Result<ExitCode> {
 }
 
 struct Fleet {
-    members: Members,
+    backends: FleetBackends,
     notices: UnboundedReceiver<Notification>,
     asked: Asked,
     /// What readers without the token have cost since the journals were read.
@@ -79,8 +79,8 @@ struct Fleet {
     metrics: Arc<Metrics>,
     /// To those who look.
     feed: Feed,
-    /// Whether more about members has changed than those who look count by themselves.
-    members_changed: bool,
+    /// Whether more about backends has changed than those who look count by themselves.
+    backends_changed: bool,
     printer: Printer,
     _runfile: Runfile,
 }
@@ -136,7 +136,7 @@ impl Fleet {
         let log = Log::new(plan.log, topology.clone(), calendar, TimeZone::system());
         let live = Live::new(topology.generators(), calendar);
         let mut fleet = Fleet {
-            members: Members::new(plan, topology, addresses, calendar, api.url().to_owned(), notify),
+            backends: FleetBackends::new(plan, topology, addresses, calendar, api.url().to_owned(), notify),
             notices,
             asked,
             readers_took: Duration::ZERO,
@@ -148,28 +148,28 @@ impl Fleet {
             live,
             metrics,
             feed,
-            members_changed: false,
+            backends_changed: false,
             printer,
             _runfile: runfile,
         };
         for (index, (listeners, file)) in listening.into_iter().enumerate() {
-            fleet.members.list[index].socket = file;
-            if let Err(why) = fleet.members.spawn(index, listeners) {
-                let problem = format!("backend {}: {why:#}", fleet.members.list[index].generator);
+            fleet.backends.list[index].socket = file;
+            if let Err(why) = fleet.backends.spawn(index, listeners) {
+                let problem = format!("backend {}: {why:#}", fleet.backends.list[index].generator);
                 return Err(fleet.give_up(problem).await);
             }
         }
-        fleet.tell_of_members();
+        fleet.tell_of_backends();
         Ok((fleet, api))
     }
 
     async fn until_all_accept(&mut self) -> Result<()> {
-        while self.members.list.iter().any(|member| member.state == MemberState::Starting) {
+        while self.backends.list.iter().any(|backend| backend.state == BackendState::Starting) {
             let Some((index, incarnation, notice)) = self.notices.recv().await else { break };
             self.note(index, incarnation, notice);
-            let member = &mut self.members.list[index];
-            if member.state == MemberState::Gone {
-                let problem = format!("backend {}: {}", member.generator, member.why_it_failed());
+            let backend = &mut self.backends.list[index];
+            if backend.state == BackendState::Gone {
+                let problem = format!("backend {}: {}", backend.generator, backend.why_it_failed());
                 return Err(self.give_up(problem).await);
             }
         }
@@ -178,11 +178,11 @@ impl Fleet {
 
     /// Ends what was started and waits for its end.
     async fn give_up(&mut self, problem: String) -> anyhow::Error {
-        self.members.signal_all(Signal::KILL);
-        while self.members.list.iter().any(|member| member.process.is_some()) {
+        self.backends.signal_all(Signal::KILL);
+        while self.backends.list.iter().any(|backend| backend.process.is_some()) {
             let Some((index, incarnation, Notice::Gone(_))) = self.notices.recv().await else { continue };
-            if self.members.list[index].incarnation == incarnation {
-                self.members.list[index].process = None;
+            if self.backends.list[index].incarnation == incarnation {
+                self.backends.list[index].process = None;
             }
         }
         let mut error = StartError::new();
@@ -198,8 +198,8 @@ impl Fleet {
         if early.is_some() {
             self.stop();
         }
-        while !(self.stopping && self.members.are_gone()) {
-            let due = self.members.due();
+        while !(self.stopping && self.backends.are_gone()) {
+            let due = self.backends.due();
             tokio::select! {
                 Some((index, incarnation, notice)) = self.notices.recv() => self.note(index, incarnation, notice),
                 Some(command) = self.asked.owner.recv() => self.obey(command),
@@ -214,8 +214,8 @@ impl Fleet {
                 }
                 _ = frames.tick() => self.show(),
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
-                    self.members.do_what_is_due();
-                    self.tell_of_members();
+                    self.backends.do_what_is_due();
+                    self.tell_of_backends();
                 }
                 number = stops.next() => {
                     if self.stopping {
@@ -236,58 +236,58 @@ impl Fleet {
     /// Asks all backends to end.
     fn stop(&mut self) {
         self.stopping = true;
-        self.members.drain_all();
+        self.backends.drain_all();
     }
 
     fn note(&mut self, index: usize, incarnation: u32, notice: Notice) {
-        if self.members.list[index].incarnation != incarnation {
+        if self.backends.list[index].incarnation != incarnation {
             return;
         }
         match notice {
-            Notice::Report(Report::Accepting) => self.members.change(index, MemberState::Ready, Change::Accepting),
+            Notice::Report(Report::Accepting) => self.backends.change(index, BackendState::Ready, Change::Accepting),
             // When all of them stop, that is no news of one.
             Notice::Report(Report::Draining) if self.stopping => {}
             Notice::Report(Report::Draining) => {
-                self.members.list[index].socket = None;
-                self.members.change(index, MemberState::Draining, Change::Draining);
+                self.backends.list[index].socket = None;
+                self.backends.change(index, BackendState::Draining, Change::Draining);
             }
             Notice::Report(Report::Faults(faults)) => {
-                let member = &mut self.members.list[index];
-                member.faults_ordered = member.faults_ordered.saturating_sub(1);
-                self.members.event(index, Change::Faults(faults));
+                let backend = &mut self.backends.list[index];
+                backend.faults_ordered = backend.faults_ordered.saturating_sub(1);
+                self.backends.event(index, Change::Faults(faults));
             }
-            Notice::Report(Report::Starved(why)) => self.members.event(index, Change::Starved(why)),
-            Notice::Report(Report::Recovered) => self.members.event(index, Change::Recovered),
+            Notice::Report(Report::Starved(why)) => self.backends.event(index, Change::Starved(why)),
+            Notice::Report(Report::Recovered) => self.backends.event(index, Change::Recovered),
             Notice::Report(Report::Seen(seen)) => {
-                let generator = self.members.list[index].generator;
+                let generator = self.backends.list[index].generator;
                 self.tell(&Event::Seen { generator, seen });
             }
-            Notice::Report(Report::Failed(why)) => self.members.list[index].failure = Some(why),
+            Notice::Report(Report::Failed(why)) => self.backends.list[index].failure = Some(why),
             Notice::Gone(cause) => self.gone(index, cause),
         }
-        self.tell_of_members();
+        self.tell_of_backends();
         self.answer_those_who_wait();
     }
 
     fn gone(&mut self, index: usize, cause: Cause) {
         self.read_journals();
-        let (departure, unanswered, unclaimed) = self.members.list[index].ends(cause);
+        let (departure, unanswered, unclaimed) = self.backends.list[index].ends(cause);
         self.lose(index, unclaimed);
         self.keep(&unanswered);
         for record in unanswered {
             self.tell(&Event::Attempt(record));
         }
         let asked = departure.asked;
-        self.members.event(index, Change::Gone(departure));
-        if self.members.plan.restart && !asked {
-            self.members.restart_later(index);
+        self.backends.event(index, Change::Gone(departure));
+        if self.backends.plan.restart && !asked {
+            self.backends.restart_later(index);
         }
     }
 
-    /// What has happened to members, before anything that happened later.
-    fn tell_of_members(&mut self) {
-        for event in self.members.take_events() {
-            self.members_changed = true;
+    /// What has happened to backends, before anything that happened later.
+    fn tell_of_backends(&mut self) {
+        for event in self.backends.take_events() {
+            self.backends_changed = true;
             self.tell(&event);
         }
     }
@@ -303,7 +303,7 @@ impl Fleet {
     /// Reads all journals and tells what they hold in the order in which it happened, not backend by backend. Telling takes longer than
     /// reading: the journals are read again meanwhile, lest a burst overwrite them, and what there is no time to tell now waits.
     fn read_journals(&mut self) {
-        self.tell_of_members();
+        self.tell_of_backends();
         let began = clock::now();
         let mut read = std::mem::take(&mut self.ended);
         self.drain_journals(&mut read);
@@ -326,12 +326,12 @@ impl Fleet {
             return;
         }
         let first = read.len();
-        for index in 0..self.members.list.len() {
-            let member = &mut self.members.list[index];
-            let Some(journal) = &mut member.journal else { continue };
+        for index in 0..self.backends.list.len() {
+            let backend = &mut self.backends.list[index];
+            let Some(journal) = &mut backend.journal else { continue };
             let before = read.len();
             let lost = journal.drain(|record| read.push(record));
-            member.attempts += (read.len() - before) as u64;
+            backend.attempts += (read.len() - before) as u64;
             self.lose(index, lost);
         }
         // Each journal is in this order already: the sort merges.
@@ -351,9 +351,9 @@ impl Fleet {
     fn lose(&mut self, index: usize, count: u64) {
         if count > 0 {
             self.records().lose(count);
-            let member = &mut self.members.list[index];
-            member.lost += count;
-            let generator = member.generator;
+            let backend = &mut self.backends.list[index];
+            backend.lost += count;
+            let generator = backend.generator;
             self.tell(&Event::Lost { at: clock::now(), generator, count });
         }
     }
@@ -361,7 +361,7 @@ impl Fleet {
     /// The attempts that are in flight now; all that have ended are in the records.
     fn in_flight(&mut self) -> InFlight {
         self.read_journals();
-        let journals = self.members.list.iter().filter_map(|member| member.journal.as_ref());
+        let journals = self.backends.list.iter().filter_map(|backend| backend.journal.as_ref());
         let mut open: Vec<Record> = journals.flat_map(Reader::in_flight).collect();
         // One that ended between the two readings would be in neither; now it is in both.
         let before = self.records().end();
@@ -391,16 +391,16 @@ impl Fleet {
     /// A frame for them, if there are any. Backends show requests only while there are.
     fn show(&mut self) {
         let watched = self.feed.has_readers();
-        self.members.watch(watched);
+        self.backends.watch(watched);
         let now = clock::now();
         if !watched {
             self.live.pass(now);
             return;
         }
-        self.members.notice_pauses();
+        self.backends.notice_pauses();
         self.tick();
-        let members = self.members.status().members;
-        let frame = self.live.frame(now, &members, std::mem::take(&mut self.members_changed));
+        let backends = self.backends.status().backends;
+        let frame = self.live.frame(now, &backends, std::mem::take(&mut self.backends_changed));
         self.feed.frame(frame);
     }
 
@@ -415,8 +415,8 @@ impl Fleet {
             let why = format!("no algorithm {:?} here: it can be {}", wanted.algorithm, choices.join(", "));
             return Err(Refusal::Unknown(why));
         }
-        if !wanted.weights.is_empty() && wanted.weights.len() != self.members.list.len() {
-            let why = format!("{} weights for {} backends", wanted.weights.len(), self.members.list.len());
+        if !wanted.weights.is_empty() && wanted.weights.len() != self.backends.list.len() {
+            let why = format!("{} weights for {} backends", wanted.weights.len(), self.backends.list.len());
             return Err(Refusal::Impossible(why));
         }
         if !self.feed.has_readers() {
@@ -429,12 +429,12 @@ impl Fleet {
     // The API.
 
     fn obey(&mut self, command: Command) {
-        self.members.notice_pauses();
-        self.tell_of_members();
+        self.backends.notice_pauses();
+        self.tell_of_backends();
         match command {
             Command::Status(reply) => {
                 self.tick();
-                let _ = reply.send(self.members.status());
+                let _ = reply.send(self.backends.status());
             }
             Command::InFlight(reply) => {
                 let _ = reply.send(self.in_flight());
@@ -443,7 +443,7 @@ impl Fleet {
                 self.tick();
                 // What has happened since the last frame is in the snapshot, and not again in a frame.
                 self.show();
-                let status = self.members.status();
+                let status = self.backends.status();
                 let snapshot = self.live.snapshot(clock::now(), status);
                 self.feed.snapshot(snapshot, watch);
             }
@@ -462,20 +462,20 @@ impl Fleet {
                 let _ = reply.send(Err(Refusal::Impossible("the fleet is stopping".to_owned())));
             }
             Command::Act(action, wanted, reply) => {
-                match self.members.choose(action.name(), |state| action.applies_to(state), &wanted) {
-                    Ok(members) => self.act(action, members, reply),
+                match self.backends.choose(action.name(), |state| action.applies_to(state), &wanted) {
+                    Ok(backends) => self.act(action, backends, reply),
                     Err(refusal) => {
                         let _ = reply.send(Err(refusal));
                     }
                 }
             }
             Command::Faults(change, wanted, reply) => {
-                match self.members.choose(change.name(), |state| state != MemberState::Gone, &wanted) {
-                    Ok(mut members) => {
+                match self.backends.choose(change.name(), |state| state != BackendState::Gone, &wanted) {
+                    Ok(mut backends) => {
                         // Of all, those that behave need not be told to.
                         let all_clear = wanted.is_empty() && change == FaultChange::Clear;
-                        members.retain(|index| !all_clear || !self.members.list[*index].faults.is_empty());
-                        self.misbehave(&change, members, reply);
+                        backends.retain(|index| !all_clear || !self.backends.list[*index].faults.is_empty());
+                        self.misbehave(&change, backends, reply);
                     }
                     Err(refusal) => {
                         let _ = reply.send(Err(refusal));
@@ -485,14 +485,14 @@ impl Fleet {
         }
     }
 
-    fn act(&mut self, action: Action, members: Vec<usize>, reply: Reply) {
+    fn act(&mut self, action: Action, backends: Vec<usize>, reply: Reply) {
         let mut failures = Vec::new();
-        for &index in &members {
-            if let Err(why) = self.members.act_on(action, index) {
-                failures.push(format!("failed to {} {}: {why}", action.name(), self.members.list[index].generator));
+        for &index in &backends {
+            if let Err(why) = self.backends.act_on(action, index) {
+                failures.push(format!("failed to {} {}: {why}", action.name(), self.backends.list[index].generator));
             }
         }
-        self.tell_of_members();
+        self.tell_of_backends();
         let goal = match action {
             _ if !failures.is_empty() => {
                 let _ = reply.send(Err(Refusal::Failed(failures.join("; "))));
@@ -501,25 +501,25 @@ impl Fleet {
             Action::Kill | Action::Drain => Goal::Gone,
             Action::Start => Goal::Accepting,
             Action::Pause | Action::Resume | Action::Ready | Action::Unready => {
-                let _ = reply.send(Ok(self.members.status()));
+                let _ = reply.send(Ok(self.backends.status()));
                 return;
             }
         };
-        self.waiting.add(members, goal, reply);
+        self.waiting.add(backends, goal, reply);
         self.answer_those_who_wait();
     }
 
-    fn misbehave(&mut self, change: &FaultChange, members: Vec<usize>, reply: Reply) {
-        for &index in &members {
-            self.members.misbehave(index, change);
+    fn misbehave(&mut self, change: &FaultChange, backends: Vec<usize>, reply: Reply) {
+        for &index in &backends {
+            self.backends.misbehave(index, change);
         }
-        self.waiting.add(members, Goal::FaultsSet, reply);
+        self.waiting.add(backends, Goal::FaultsSet, reply);
         self.answer_those_who_wait();
     }
 
     fn answer_those_who_wait(&mut self) {
-        for (reply, failure) in self.waiting.take_arrived(&self.members.list) {
-            let _ = reply.send(failure.map_or_else(|| Ok(self.members.status()), |why| Err(Refusal::Failed(why))));
+        for (reply, failure) in self.waiting.take_arrived(&self.backends.list) {
+            let _ = reply.send(failure.map_or_else(|| Ok(self.backends.status()), |why| Err(Refusal::Failed(why))));
         }
     }
 }

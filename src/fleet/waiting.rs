@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use tokio::sync::oneshot;
 
 use crate::fleet::api::command::Refusal;
-use crate::fleet::member::Member;
-use crate::wire::{FleetStatus, MemberState};
+use crate::fleet::backend::FleetBackend;
+use crate::wire::{BackendState, FleetStatus};
 
 /// Where the answer goes.
 pub(crate) type Reply = oneshot::Sender<Result<FleetStatus, Refusal>>;
@@ -22,7 +22,7 @@ pub(crate) enum Goal {
 
 struct Wait {
     /// Those that have not arrived.
-    members: VecDeque<usize>,
+    backends: VecDeque<usize>,
     goal: Goal,
     reply: Reply,
 }
@@ -33,16 +33,16 @@ pub(crate) struct Waiting(Vec<Wait>);
 
 impl Waiting {
     /// One more waits.
-    pub(crate) fn add(&mut self, members: Vec<usize>, goal: Goal, reply: Reply) {
-        self.0.push(Wait { members: members.into(), goal, reply });
+    pub(crate) fn add(&mut self, backends: Vec<usize>, goal: Goal, reply: Reply) {
+        self.0.push(Wait { backends: backends.into(), goal, reply });
     }
 
     /// Takes out those who wait no longer, each with why it failed if it has.
-    pub(crate) fn take_arrived(&mut self, members: &[Member]) -> Vec<(Reply, Option<String>)> {
+    pub(crate) fn take_arrived(&mut self, backends: &[FleetBackend]) -> Vec<(Reply, Option<String>)> {
         let mut arrived = Vec::new();
         for mut wait in std::mem::take(&mut self.0) {
             let mut failure = None;
-            wait.members.retain(|index| match progress(&members[*index], wait.goal) {
+            wait.backends.retain(|index| match progress(&backends[*index], wait.goal) {
                 Progress::Waits => true,
                 Progress::Arrived => false,
                 Progress::Failed(why) => {
@@ -50,7 +50,7 @@ impl Waiting {
                     false
                 }
             });
-            if failure.is_some() || wait.members.is_empty() {
+            if failure.is_some() || wait.backends.is_empty() {
                 arrived.push((wait.reply, failure));
             } else {
                 self.0.push(wait);
@@ -66,17 +66,17 @@ enum Progress {
     Failed(String),
 }
 
-fn progress(member: &Member, goal: Goal) -> Progress {
-    let waits = match (goal, member.state) {
-        (Goal::Gone, state) => state != MemberState::Gone,
-        (Goal::Accepting, MemberState::Starting) => true,
-        (Goal::Accepting, MemberState::Gone) => {
-            return Progress::Failed(format!("failed to start {}: {}", member.generator, member.why_it_failed()));
+fn progress(backend: &FleetBackend, goal: Goal) -> Progress {
+    let waits = match (goal, backend.state) {
+        (Goal::Gone, state) => state != BackendState::Gone,
+        (Goal::Accepting, BackendState::Starting) => true,
+        (Goal::Accepting, BackendState::Gone) => {
+            return Progress::Failed(format!("failed to start {}: {}", backend.generator, backend.why_it_failed()));
         }
         (Goal::Accepting, _) => false,
         // One that is paused will obey before it answers anybody.
-        (Goal::FaultsSet, MemberState::Paused | MemberState::Gone) => false,
-        (Goal::FaultsSet, _) => member.faults_ordered > 0,
+        (Goal::FaultsSet, BackendState::Paused | BackendState::Gone) => false,
+        (Goal::FaultsSet, _) => backend.faults_ordered > 0,
     };
     if waits { Progress::Waits } else { Progress::Arrived }
 }

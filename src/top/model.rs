@@ -2,19 +2,19 @@
 
 use std::collections::VecDeque;
 
-use crate::wire::{BalancerInfo, CheckNews, Figures, Frame, Generator, Kept, Mark, MemberStatus, Snapshot};
+use crate::wire::{BackendStatus, BalancerInfo, CheckNews, Figures, Frame, Generator, Kept, Mark, Snapshot};
 
 /// What the terminal shows.
 pub(crate) struct Model {
     /// Milliseconds since 1970 (UTC).
     pub(crate) at: u64,
-    pub(crate) members: Vec<MemberStatus>,
+    pub(crate) backends: Vec<BackendStatus>,
     pub(crate) figures: Figures,
     pub(crate) front: Option<BalancerInfo>,
     pub(crate) check: Option<CheckNews>,
     pub(crate) strip: VecDeque<u16>,
     pub(crate) marks: VecDeque<Mark>,
-    /// Requests of each second that has ended, of all members together.
+    /// Requests of each second that has ended, of all backends together.
     pub(crate) seconds: VecDeque<u64>,
     /// What came of the last key.
     pub(crate) message: String,
@@ -27,7 +27,7 @@ impl Model {
     pub(crate) fn new(snapshot: Snapshot) -> Model {
         Model {
             at: snapshot.at,
-            members: snapshot.fleet.members,
+            backends: snapshot.fleet.backends,
             figures: snapshot.figures,
             front: snapshot.front,
             check: snapshot.check,
@@ -54,14 +54,14 @@ impl Model {
             }
         }
         keep(&mut self.marks, self.kept.marks);
-        self.members = frame.members.unwrap_or(std::mem::take(&mut self.members));
+        self.backends = frame.backends.unwrap_or(std::mem::take(&mut self.backends));
         self.front = frame.front.or(self.front.take());
         self.check = frame.check.or(self.check.take());
     }
 
     /// The one that keys are for.
     pub(crate) fn selected(&self) -> Generator {
-        self.members.get(self.selected).map(|member| member.generator).unwrap_or_default()
+        self.backends.get(self.selected).map(|backend| backend.generator).unwrap_or_default()
     }
 
     /// Its place.
@@ -71,7 +71,7 @@ impl Model {
 
     /// Selects the next one, or the one before.
     pub(crate) fn select(&mut self, down: bool) {
-        let count = self.members.len().max(1);
+        let count = self.backends.len().max(1);
         self.selected = (self.selected + if down { 1 } else { count - 1 }) % count;
     }
 }
@@ -87,17 +87,17 @@ fn keep<T>(kept: &mut VecDeque<T>, most: usize) {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::wire::{FleetStatus, Latency, MarkKind, MemberFigures, MemberState, Second};
+    use crate::wire::{BackendFigures, BackendState, FleetStatus, Latency, MarkKind, Second};
 
     fn second(at: u64, counts: [u32; 2]) -> Second {
         Second { at, counts: counts.to_vec(), latency: None, is_check: false }
     }
 
     pub(crate) fn model() -> Model {
-        let member = |generator| MemberStatus {
+        let backend = |generator| BackendStatus {
             generator: Generator(generator),
             url: format!("http://localhost:{generator}"),
-            state: MemberState::Ready,
+            state: BackendState::Ready,
             since: String::new(),
             pid: Some(1),
             ready: true,
@@ -117,16 +117,16 @@ pub(crate) mod tests {
             ..BalancerInfo::default()
         };
         Model::new(Snapshot {
-            version: 1,
+            version: 2,
             owner: true,
             at: 100_500,
             kept: Kept { seconds: 4, strip: 3, marks: 2, requests: 1 },
             fleet: FleetStatus {
-                version: 1,
+                version: 2,
                 pid: 1,
                 control: String::new(),
                 started: String::new(),
-                members: vec![member(9001), member(9002)],
+                backends: vec![backend(9001), backend(9002)],
             },
             figures: Figures::default(),
             seconds: vec![second(98, [90, 90]), second(99, [1, 1])],
@@ -141,7 +141,7 @@ pub(crate) mod tests {
 
     pub(crate) fn frame(at: u64, mark: u64) -> Frame {
         let latency = Some(Latency { p50: 41, p90: 50, p99: 3_000_000, p99_9: 3_100_000 });
-        let member = |share, expected, in_flight| MemberFigures {
+        let backend = |share, expected, in_flight| BackendFigures {
             requests: 7,
             share: Some(share),
             expected: Some(expected),
@@ -152,14 +152,14 @@ pub(crate) mod tests {
         };
         Frame {
             at,
-            figures: Figures { rate: 4, latency, members: vec![member(0.75, 0.75, 0), member(0.25, 0.25, 7)] },
+            figures: Figures { rate: 4, latency, backends: vec![backend(0.75, 0.75, 0), backend(0.25, 0.25, 7)] },
             seconds: vec![second(at / 1000 - 1, [10, 0])],
             strip: vec![1],
             strip_end: 3,
             marks: vec![Mark {
                 id: mark,
                 at,
-                kind: MarkKind::Member,
+                kind: MarkKind::Backend,
                 generator: Some(Generator(9002)),
                 count: 1,
                 text: "paused".to_owned(),
@@ -181,7 +181,7 @@ pub(crate) mod tests {
         assert_eq!(model.strip, [1, 1, 1]);
         let marks: Vec<_> = model.marks.iter().map(|mark| (mark.id, mark.count)).collect();
         assert_eq!(marks, [(0, 5), (1, 1)], "one that grows replaces itself");
-        assert!(model.front.is_some() && model.members.len() == 2);
+        assert!(model.front.is_some() && model.backends.len() == 2);
     }
 
     #[test]

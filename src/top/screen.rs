@@ -8,7 +8,7 @@ use ratatui::widgets::{Block, Cell, Paragraph, Row, Sparkline, Table, TableState
 
 use crate::escape::harmless;
 use crate::top::model::Model;
-use crate::wire::{Latency, MarkKind, MemberFigures, MemberState, MemberStatus, page};
+use crate::wire::{BackendFigures, BackendState, BackendStatus, Latency, MarkKind, page};
 use verdict::numbers::{grouped, time};
 
 /// Characters of the bar of a share.
@@ -18,11 +18,11 @@ const KEYS: &str = "↑↓ select · k kill  p pause  r resume  d drain  s start
 
 /// Draws all of it.
 pub(crate) fn draw(frame: &mut Frame, model: &Model) {
-    let members = u16::try_from(model.members.len()).unwrap_or(u16::MAX).saturating_add(1);
+    let backends = u16::try_from(model.backends.len()).unwrap_or(u16::MAX).saturating_add(1);
     let most = frame.area().height / 2;
     let rows = Layout::vertical([
         Constraint::Length(1),
-        Constraint::Length(members.min(most.max(4))),
+        Constraint::Length(backends.min(most.max(4))),
         Constraint::Length(4),
         Constraint::Length(5),
         Constraint::Length(2),
@@ -54,11 +54,11 @@ fn head(model: &Model) -> Line<'static> {
 
 fn table(frame: &mut Frame, model: &Model, area: Rect) {
     let rows = model
-        .members
+        .backends
         .iter()
-        .zip(&model.figures.members)
+        .zip(&model.figures.backends)
         .enumerate()
-        .map(|(place, (member, figures))| row(place, member, figures));
+        .map(|(place, (backend, figures))| row(place, backend, figures));
     let widths = [7, 10, BAR as u16 + 1, 7, 9, 8, 10, 9, 9, 7].map(Constraint::Length);
     let widths: Vec<Constraint> = widths.into_iter().chain([Constraint::Min(8)]).collect();
     let names = [
@@ -82,20 +82,20 @@ fn table(frame: &mut Frame, model: &Model, area: Rect) {
     frame.render_stateful_widget(table, area, &mut state);
 }
 
-fn row(place: usize, member: &MemberStatus, figures: &MemberFigures) -> Row<'static> {
-    let state = match member.state {
-        MemberState::Ready => Span::from("● ready"),
-        MemberState::Gone => "✕ gone".red(),
-        MemberState::Paused => "‖ paused".red(),
+fn row(place: usize, backend: &BackendStatus, figures: &BackendFigures) -> Row<'static> {
+    let state = match backend.state {
+        BackendState::Ready => Span::from("● ready"),
+        BackendState::Gone => "✕ gone".red(),
+        BackendState::Paused => "‖ paused".red(),
         other => Span::from(other.to_string()).yellow(),
     };
     let percent = |share: Option<f64>| share.map_or("–".to_owned(), |share| format!("{:.0} %", share * 100.0));
-    let faults: Vec<String> = member.faults.iter().map(ToString::to_string).collect();
+    let faults: Vec<String> = backend.faults.iter().map(ToString::to_string).collect();
     let errors = grouped(figures.errors.into());
     let latency =
         |of: fn(&Latency) -> u64| figures.latency.as_ref().map_or("–".to_owned(), |it| time(of(it) as f64 / 1e6));
     Row::new([
-        Cell::from(Span::from(member.generator.to_string()).bold()),
+        Cell::from(Span::from(backend.generator.to_string()).bold()),
         Cell::from(state),
         Cell::from(Span::from(bar(figures)).fg(colour(place))),
         Cell::from(percent(figures.share)),
@@ -110,7 +110,7 @@ fn row(place: usize, member: &MemberStatus, figures: &MemberFigures) -> Row<'sta
 }
 
 /// Full where the share is, with a line where it is expected to end.
-fn bar(figures: &MemberFigures) -> String {
+fn bar(figures: &BackendFigures) -> String {
     let cells = |share: f64| (share * BAR as f64).round() as usize;
     let full = cells(figures.share.unwrap_or_default());
     let end = figures.expected.map(cells);
@@ -131,7 +131,7 @@ fn strip(frame: &mut Frame, model: &Model, area: Rect) {
     let shown: Vec<u16> = model.strip.iter().copied().collect();
     let shown = &shown[shown.len().saturating_sub(width * height)..];
     let cell = |place: &u16| {
-        let last = model.members.get(usize::from(*place)).map_or(0, |member| member.generator.0 % 10);
+        let last = model.backends.get(usize::from(*place)).map_or(0, |backend| backend.generator.0 % 10);
         Span::styled(last.to_string(), Style::new().fg(Color::Black).bg(colour(usize::from(*place))))
     };
     let lines: Vec<Line> = shown.chunks(width).map(|row| Line::from_iter(row.iter().map(cell))).collect();
@@ -267,8 +267,8 @@ mod tests {
         for (width, height) in [(1, 1), (20, 5), (80, 24)] {
             shown(&model, width, height);
         }
-        model.members = (0..300).map(|_| model.members[0].clone()).collect();
-        model.figures.members = vec![MemberFigures::default(); 300];
+        model.backends = (0..300).map(|_| model.backends[0].clone()).collect();
+        model.figures.backends = vec![BackendFigures::default(); 300];
         (0..299).for_each(|_| model.select(true));
         assert!(shown(&model, 120, 30).contains("9001"));
     }

@@ -9,8 +9,8 @@ use crate::wire::{Fault, Generator, Moment, Record, Seen, Starvation};
 #[derive(Clone, PartialEq, Debug)]
 #[allow(clippy::large_enum_variant, reason = "almost all events are attempts")]
 pub(crate) enum Event {
-    /// Something about a member.
-    Member {
+    /// Something about a backend.
+    Backend {
         /// When.
         at: Moment,
         /// Which.
@@ -38,7 +38,7 @@ pub(crate) enum Event {
     },
 }
 
-/// What happened to a member.
+/// What happened to a backend.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Change {
     /// A process with this id was started.
@@ -67,7 +67,7 @@ pub(crate) enum Change {
     StartFailed(String),
 }
 
-/// How a member's process ended.
+/// How a backend's process ended.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Departure {
     /// Why, as the kernel reports it.

@@ -7,9 +7,9 @@ pub(crate) mod page;
 mod record;
 
 pub(crate) use api::{
-    Action, BadFault, BalanceRequest, BalancerInfo, CheckNews, CheckResult, FRAME, Fault, Figures, FleetStatus, Frame,
-    Kept, Latency, Mark, MarkKind, MemberFigures, MemberState, MemberStatus, RecordView, Second, Seen, SeenRequest,
-    Share, Snapshot, Time,
+    Action, BackendFigures, BackendState, BackendStatus, BadFault, BalanceRequest, BalancerInfo, CheckNews,
+    CheckResult, FRAME, Fault, Figures, FleetStatus, Frame, Kept, Latency, Mark, MarkKind, RecordView, Second, Seen,
+    SeenRequest, Share, Snapshot, Time,
 };
 pub(crate) use batch::{BatchHead, read_batch, write_batch};
 pub(crate) use channel::{Assignment, Limits, Order, Report, Starvation};

@@ -5,7 +5,7 @@ import { Model } from "../../src/fleet/page/model.js";
 import { stack } from "../../src/fleet/page/stack.js";
 import { grouped, inkOn, percent, time, visible, weighted, word } from "../../src/fleet/page/text.js";
 
-const figures = (...requests) => ({ rate: 1, latency: null, members: requests.map((of) => ({ requests: of })) });
+const figures = (...requests) => ({ rate: 1, latency: null, backends: requests.map((of) => ({ requests: of })) });
 const mark = (id, count = 1) => ({ id, at: 1, kind: "error", generator: 9001, count, text: "" });
 
 const model = () =>
@@ -13,7 +13,7 @@ const model = () =>
     owner: true,
     at: 1000,
     kept: { seconds: 2, strip: 3, marks: 2, requests: 1 },
-    fleet: { members: [{ generator: 9001 }, { generator: 9002 }] },
+    fleet: { backends: [{ generator: 9001 }, { generator: 9002 }] },
     figures: figures(10, 10),
     seconds: [{ at: 0, counts: [1, 1], latency: null, is_check: false }],
     strip: [0, 1],
@@ -24,15 +24,15 @@ const model = () =>
     check: null,
   });
 
-const frame = (more) => ({ at: 1100, figures: figures(13, 11), seconds: [], strip: [], strip_end: 20, marks: [], requests: [], members: null, front: null, check: null, ...more });
+const frame = (more) => ({ at: 1100, figures: figures(13, 11), seconds: [], strip: [], strip_end: 20, marks: [], requests: [], backends: null, front: null, check: null, ...more });
 
 test("frames replace what is now and add to what was, as much as is kept", () => {
   const it = model();
   it.frame(frame({ strip: [1, 1], strip_end: 22, seconds: [1, 2].map((at) => ({ at, counts: [0, 0], latency: null, is_check: false })) }));
   assert.deepEqual([it.at, it.strip, it.stripEnd], [1100, [1, 1, 1], 22]);
   assert.deepEqual(it.seconds.map(({ at }) => at), [1, 2]);
-  it.frame(frame({ members: [{ generator: 9001, state: "gone" }, { generator: 9002 }], front: { url: "u" } }));
-  assert.deepEqual([it.members[0].state, it.front.url, it.place(9002), it.place(1)], ["gone", "u", 1, -1]);
+  it.frame(frame({ backends: [{ generator: 9001, state: "gone" }, { generator: 9002 }], front: { url: "u" } }));
+  assert.deepEqual([it.backends[0].state, it.front.url, it.place(9002), it.place(1)], ["gone", "u", 1, -1]);
   it.frame(frame({}));
   assert.equal(it.front.url, "u");
 });

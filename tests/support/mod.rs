@@ -12,7 +12,7 @@ use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use api::{FleetStatus, MemberStatus, RecordsPage};
+use api::{BackendStatus, FleetStatus, RecordsPage};
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, getuid, kill_process};
 
@@ -360,14 +360,14 @@ impl Fleet {
         self.api_get("/v1/fleet")
     }
 
-    pub fn member(&self, port: u16) -> MemberStatus {
-        self.status().members.into_iter().find(|member| member.generator.0 == port).unwrap()
+    pub fn backend(&self, port: u16) -> BackendStatus {
+        self.status().backends.into_iter().find(|backend| backend.generator.0 == port).unwrap()
     }
 
     /// The process of a backend, which must live.
-    pub fn backend(&self, port: u16) -> u32 {
-        let member = self.member(port);
-        member.pid.unwrap_or_else(|| panic!("{port} is {}", member.state))
+    pub fn backend_pid(&self, port: u16) -> u32 {
+        let backend = self.backend(port);
+        backend.pid.unwrap_or_else(|| panic!("{port} is {}", backend.state))
     }
 
     /// All records that the API gives.

@@ -21,19 +21,19 @@ pub struct FleetStatus {
     /// When it started: RFC 3339.
     pub started: String,
     /// In the order in which they were named.
-    pub members: Vec<MemberStatus>,
+    pub backends: Vec<BackendStatus>,
 }
 
 /// One backend.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct MemberStatus {
+pub struct BackendStatus {
     /// Its number.
     pub generator: Generator,
     /// Where clients of this machine find it.
     pub url: String,
     /// What it does.
-    pub state: MemberState,
+    pub state: BackendState,
     /// Since when: RFC 3339.
     pub since: String,
     /// Its process; null when it is gone.
@@ -58,11 +58,11 @@ pub struct MemberStatus {
     pub actions: Vec<Action>,
 }
 
-/// What a member does.
+/// What a backend does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
-pub enum MemberState {
+pub enum BackendState {
     /// Its process has been started and does not accept yet.
     Starting,
     /// It accepts connections.
@@ -77,20 +77,20 @@ pub enum MemberState {
     Gone,
 }
 
-impl fmt::Display for MemberState {
+impl fmt::Display for BackendState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
-            MemberState::Starting => "starting",
-            MemberState::Ready => "ready",
-            MemberState::Unready => "unready",
-            MemberState::Draining => "draining",
-            MemberState::Paused => "paused",
-            MemberState::Gone => "gone",
+            BackendState::Starting => "starting",
+            BackendState::Ready => "ready",
+            BackendState::Unready => "unready",
+            BackendState::Draining => "draining",
+            BackendState::Paused => "paused",
+            BackendState::Gone => "gone",
         })
     }
 }
 
-/// What can be done to members.
+/// What can be done to backends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
@@ -103,7 +103,7 @@ pub enum Action {
     Resume,
     /// Accept nothing more, answer what is in flight, end.
     Drain,
-    /// A new process for a member that is gone.
+    /// A new process for a backend that is gone.
     Start,
     /// Readiness answers 200 again.
     Ready,
@@ -129,14 +129,14 @@ impl Action {
         }
     }
 
-    /// All that make sense for a member in that state.
-    pub fn all_for(state: MemberState) -> Vec<Action> {
+    /// All that make sense for a backend in that state.
+    pub fn all_for(state: BackendState) -> Vec<Action> {
         Action::ALL.into_iter().filter(|action| action.applies_to(state)).collect()
     }
 
-    /// Whether it makes sense for a member in that state.
-    pub fn applies_to(self, state: MemberState) -> bool {
-        use MemberState::{Draining, Gone, Paused, Ready, Starting, Unready};
+    /// Whether it makes sense for a backend in that state.
+    pub fn applies_to(self, state: BackendState) -> bool {
+        use BackendState::{Draining, Gone, Paused, Ready, Starting, Unready};
         match (self, state) {
             (Action::Start, state) => state == Gone,
             (_, Gone) => false,

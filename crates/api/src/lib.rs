@@ -7,9 +7,9 @@ mod live;
 mod time;
 
 pub use fault::{BadFault, Fault, Share};
-pub use fleet::{Action, FleetStatus, MemberState, MemberStatus, RecordView, RecordsPage};
+pub use fleet::{Action, BackendState, BackendStatus, FleetStatus, RecordView, RecordsPage};
 pub use live::{
-    BalanceRequest, BalancerInfo, CheckNews, CheckResult, FRAME, Figures, Frame, Kept, Latency, Mark, MarkKind,
-    MemberFigures, Second, Seen, SeenRequest, Snapshot,
+    BackendFigures, BalanceRequest, BalancerInfo, CheckNews, CheckResult, FRAME, Figures, Frame, Kept, Latency, Mark,
+    MarkKind, Second, Seen, SeenRequest, Snapshot,
 };
 pub use time::Time;

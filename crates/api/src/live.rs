@@ -1,4 +1,4 @@
-//! What the live view is told: once all of it, then ten times a second what has changed. Places are those of `FleetStatus::members`.
+//! What the live view is told: once all of it, then ten times a second what has changed. Places are those of `FleetStatus::backends`.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use verdict::algorithm::Algorithm;
 use verdict::promise::{self, Part, Role};
 use verdict::{Generator, Moment, RequestId, ResponseId};
 
-use crate::{FleetStatus, MemberStatus};
+use crate::{BackendStatus, FleetStatus};
 
 /// From one frame to the next.
 pub const FRAME: Duration = Duration::from_millis(100);
@@ -39,9 +39,9 @@ pub struct Snapshot {
     pub at: u64,
     /// How much of the past a reader should keep.
     pub kept: Kept,
-    /// The fleet and its members.
+    /// The fleet and its backends.
     pub fleet: FleetStatus,
-    /// What is shown of each member now.
+    /// What is shown of each backend now.
     pub figures: Figures,
     /// The seconds that have ended, the latest last, without gaps.
     pub seconds: Vec<Second>,
@@ -65,7 +65,7 @@ pub struct Snapshot {
 pub struct Frame {
     /// Milliseconds since 1970 (UTC).
     pub at: u64,
-    /// What is shown of each member now.
+    /// What is shown of each backend now.
     pub figures: Figures,
     /// Seconds that have ended.
     pub seconds: Vec<Second>,
@@ -78,8 +78,8 @@ pub struct Frame {
     pub marks: Vec<Mark>,
     /// Requests with their headers; under load some of them.
     pub requests: Vec<SeenRequest>,
-    /// The members, if something about them has changed that is not in the figures.
-    pub members: Option<Vec<MemberStatus>>,
+    /// The backends, if something about them has changed that is not in the figures.
+    pub backends: Option<Vec<BackendStatus>>,
     /// What stands in front of the fleet, if that has changed.
     pub front: Option<BalancerInfo>,
     /// The check, if it has news.
@@ -92,9 +92,9 @@ pub struct Frame {
 pub struct Second {
     /// When it began: seconds since 1970 (UTC).
     pub at: u64,
-    /// Requests that ended in it, one count a member.
+    /// Requests that ended in it, one count a backend.
     pub counts: Vec<u32>,
-    /// At its end: the time from a request's head to its response, in the ten seconds before, of all members together.
+    /// At its end: the time from a request's head to its response, in the ten seconds before, of all backends together.
     pub latency: Option<Latency>,
     /// Whether a check ran in it: its load dwarfs all other.
     pub is_check: bool,
@@ -108,19 +108,19 @@ pub struct Figures {
     pub rate: u64,
     /// The time from a request's head to its response, in the last ten seconds.
     pub latency: Option<Latency>,
-    /// One a member.
-    pub members: Vec<MemberFigures>,
+    /// One a backend.
+    pub backends: Vec<BackendFigures>,
 }
 
-/// What is shown of a member now, beside its status.
+/// What is shown of a backend now, beside its status.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct MemberFigures {
+pub struct BackendFigures {
     /// Requests that have ended since the fleet began, health probes apart.
     pub requests: u64,
     /// Of all requests of the last ten seconds, from 0 to 1; null without any.
     pub share: Option<f64>,
-    /// What the balancer's algorithm promises for the members that are ready; null if it promises no shares or nobody said.
+    /// What the balancer's algorithm promises for the backends that are ready; null if it promises no shares or nobody said.
     pub expected: Option<f64>,
     /// Requests of the last second.
     pub rate: u32,
@@ -128,7 +128,7 @@ pub struct MemberFigures {
     pub errors: u32,
     /// Requests that are being processed.
     pub in_flight: u32,
-    /// As above, of this member.
+    /// As above, of this backend.
     pub latency: Option<Latency>,
 }
 
@@ -169,8 +169,8 @@ pub struct Mark {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum MarkKind {
-    /// A member began or ended to do something.
-    Member,
+    /// A backend began or ended to do something.
+    Backend,
     /// Faults were switched on or off.
     Fault,
     /// A backend answered with 500 or more, or did not answer to the end.
@@ -192,7 +192,7 @@ impl MarkKind {
     pub fn adds_up(self) -> bool {
         match self {
             MarkKind::Error | MarkKind::Retry | MarkKind::Double | MarkKind::Lost => true,
-            MarkKind::Member | MarkKind::Fault | MarkKind::Front | MarkKind::Check => false,
+            MarkKind::Backend | MarkKind::Fault | MarkKind::Front | MarkKind::Check => false,
         }
     }
 }
@@ -245,13 +245,13 @@ pub struct BalancerInfo {
     /// How it was told to pick a backend; none if nobody said.
     #[serde(default)]
     pub algorithm: Option<String>,
-    /// How often each member gets its turn; empty if nobody said.
+    /// How often each backend gets its turn; empty if nobody said.
     #[serde(default)]
     pub weights: Vec<u32>,
     /// The algorithms that it can be told; empty if nobody is there to tell it.
     #[serde(default)]
     pub choices: Vec<String>,
-    /// Members that get requests only while no other is ready.
+    /// Backends that get requests only while no other is ready.
     #[serde(default)]
     pub backups: Vec<Generator>,
     /// What a check is told to expect of it.
@@ -269,16 +269,16 @@ pub struct BalancerInfo {
 }
 
 impl BalancerInfo {
-    /// The share of each member, given whether it is ready, if the balancer's algorithm promises any.
-    pub fn expected(&self, members: &[(Generator, bool)]) -> Option<Vec<f64>> {
+    /// The share of each backend, given whether it is ready, if the balancer's algorithm promises any.
+    pub fn expected(&self, backends: &[(Generator, bool)]) -> Option<Vec<f64>> {
         let algorithm: Algorithm = self.algorithm.as_deref()?.parse().ok()?;
-        let weighted = self.weights.len() == members.len() && self.weights.iter().any(|weight| *weight > 0);
+        let weighted = self.weights.len() == backends.len() && self.weights.iter().any(|weight| *weight > 0);
         let part = |(place, (generator, ready)): (usize, &(Generator, bool))| Part {
             weight: if weighted { self.weights[place] } else { 1 },
             role: if self.backups.contains(generator) { Role::Backup } else { Role::Active },
             ready: *ready,
         };
-        promise::shares(algorithm, &members.iter().enumerate().map(part).collect::<Vec<Part>>())
+        promise::shares(algorithm, &backends.iter().enumerate().map(part).collect::<Vec<Part>>())
     }
 }
 
@@ -289,7 +289,7 @@ impl BalancerInfo {
 pub struct BalanceRequest {
     /// How it is to pick a backend.
     pub algorithm: String,
-    /// How often each member is to get its turn; empty: all alike.
+    /// How often each backend is to get its turn; empty: all alike.
     #[serde(default)]
     pub weights: Vec<u32>,
 }
@@ -343,18 +343,18 @@ mod tests {
             weights: weights.to_vec(),
             ..BalancerInfo::default()
         };
-        let members =
+        let backends =
             |ready: &[bool]| -> Vec<(Generator, bool)> { (9001..).map(Generator).zip(ready.iter().copied()).collect() };
-        let two = members(&[true, true]);
+        let two = backends(&[true, true]);
         assert_eq!(front("round-robin", &[]).expected(&two), Some(vec![0.5, 0.5]));
         assert_eq!(front("round-robin", &[3, 1]).expected(&two), Some(vec![0.75, 0.25]));
-        assert_eq!(front("round-robin", &[3, 1]).expected(&members(&[true; 4])), Some(vec![0.25; 4]));
+        assert_eq!(front("round-robin", &[3, 1]).expected(&backends(&[true; 4])), Some(vec![0.25; 4]));
         assert_eq!(front("least-connections", &[]).expected(&two), None);
         assert_eq!(front("header:X-User", &[]).expected(&two), None);
         assert_eq!(BalancerInfo::default().expected(&two), None);
         assert_eq!(front("random", &[]).expected(&[]), None);
         let backup = BalancerInfo { backups: vec![Generator(9003)], ..front("round-robin", &[]) };
-        assert_eq!(backup.expected(&members(&[true; 3])), Some(vec![0.5, 0.5, 0.0]));
-        assert_eq!(backup.expected(&members(&[false, false, true])), Some(vec![0.0, 0.0, 1.0]));
+        assert_eq!(backup.expected(&backends(&[true; 3])), Some(vec![0.5, 0.5, 0.0]));
+        assert_eq!(backup.expected(&backends(&[false, false, true])), Some(vec![0.0, 0.0, 1.0]));
     }
 }

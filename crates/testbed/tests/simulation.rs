@@ -14,8 +14,8 @@ fn infer(backends: usize, picks: Picks, rotations: usize, seed: u64, sample: usi
 
 fn infer_of(mut subject: Simulated, seed: u64, sample: usize) -> Inference {
     let (backends, rotations) = (subject.backends, subject.rotations);
-    let (members, budget) = (Some(backends), Duration::from_secs(5));
-    let setting = Setting { members, can_hold: true, is_followed: sample > 0, budget, ..Setting::default() };
+    let (known, budget) = (Some(backends), Duration::from_secs(5));
+    let setting = Setting { backends: known, can_hold: true, is_followed: sample > 0, budget, ..Setting::default() };
     let mut evidence = experiments::run(&mut subject, &setting);
     let mut chance = Chance::of(seed ^ 77);
     let order: Vec<Backend> =
@@ -171,12 +171,12 @@ fn connections_that_are_balanced_are_told_from_requests() {
 }
 
 /// A balancer before backends as they really are. The sample goes over 32 connections at once.
-fn infer_at(members: usize, picks: &Picks, rotations: usize, seed: u64, with: &dyn Fn(&mut Simulated)) -> Inference {
-    let mut subject = Simulated::new(members, picks.clone(), rotations, seed);
+fn infer_at(backends: usize, picks: &Picks, rotations: usize, seed: u64, with: &dyn Fn(&mut Simulated)) -> Inference {
+    let mut subject = Simulated::new(backends, picks.clone(), rotations, seed);
     with(&mut subject);
     let budget = Duration::from_secs(20);
     let setting = Setting {
-        members: Some(members),
+        backends: Some(backends),
         can_hold: true,
         has_body: true,
         is_followed: true,
@@ -192,7 +192,7 @@ fn infer_at(members: usize, picks: &Picks, rotations: usize, seed: u64, with: &d
     let sample = replies.into_iter().filter_map(|reply| reply.pick).map(|pick| pick.backend).collect();
     let pins = evidence.infer(&[]).kind.is_some_and(Algorithm::pins);
     evidence.sample = if pins { Vec::new() } else { sample };
-    let names: Vec<String> = (0..members).map(|place| (9001 + place).to_string()).collect();
+    let names: Vec<String> = (0..backends).map(|place| (9001 + place).to_string()).collect();
     evidence.infer(&names)
 }
 

@@ -89,28 +89,28 @@ struct Groups {
     /// Of each target.
     of: Vec<usize>,
     /// The targets of each group, and whose turn it is.
-    members: Vec<(Vec<usize>, usize)>,
+    backends: Vec<(Vec<usize>, usize)>,
 }
 
 impl Groups {
     fn new(targets: &[Target]) -> Groups {
-        let mut groups = Groups { of: Vec::new(), members: Vec::new() };
+        let mut groups = Groups { of: Vec::new(), backends: Vec::new() };
         for (index, target) in targets.iter().enumerate() {
-            let like = |(members, _): &(Vec<usize>, usize)| targets[members[0]].shares_connections(target);
-            let group = groups.members.iter().position(like).unwrap_or_else(|| {
-                groups.members.push((Vec::new(), 0));
-                groups.members.len() - 1
+            let like = |(backends, _): &(Vec<usize>, usize)| targets[backends[0]].shares_connections(target);
+            let group = groups.backends.iter().position(like).unwrap_or_else(|| {
+                groups.backends.push((Vec::new(), 0));
+                groups.backends.len() - 1
             });
-            groups.members[group].0.push(index);
+            groups.backends[group].0.push(index);
             groups.of.push(group);
         }
         groups
     }
 
     fn take(&mut self, group: usize) -> usize {
-        let (members, turn) = &mut self.members[group];
+        let (backends, turn) = &mut self.backends[group];
         *turn += 1;
-        members[(*turn - 1) % members.len()]
+        backends[(*turn - 1) % backends.len()]
     }
 }
 
@@ -119,7 +119,7 @@ impl<'a> Engine<'a> {
         limits::raise_files();
         let groups = Groups::new(&load.targets);
         let clients = Clients::new(load);
-        let connections = load.connections.max(groups.members.len()).max(1);
+        let connections = load.connections.max(groups.backends.len()).max(1);
         let poller = Poller::new().map_err(|errno| DriveError::of_call("create a poll", errno))?;
         let alarm = match load.pacing {
             Pacing::Closed => None,
@@ -134,7 +134,7 @@ impl<'a> Engine<'a> {
             target: 0,
             deadline: Moment(0),
             client: SlotClient { client: clients.of_slot(number), in_a_row: 0 },
-            group: number % groups.members.len().max(1),
+            group: number % groups.backends.len().max(1),
         };
         let slots = (0..connections).map(slot).collect();
         let room = load.requests.unwrap_or(RESERVED).min(RESERVED) as usize;
@@ -267,7 +267,7 @@ impl<'a> Engine<'a> {
     /// Where among the idle slots the next request's stands: an open loop goes to its targets in turn, a closed one with the slot
     /// that has become free.
     fn next_idle(&self) -> Option<usize> {
-        if self.groups.members.len() == 1 || self.load.pacing == Pacing::Closed {
+        if self.groups.backends.len() == 1 || self.load.pacing == Pacing::Closed {
             return (!self.idle.is_empty()).then_some(0);
         }
         let group = self.groups.of[self.observations.len() % self.groups.of.len()];
@@ -343,7 +343,7 @@ impl<'a> Engine<'a> {
         let index = self.observations.len();
         self.prepare(token, client);
         let slot = &mut self.slots[token];
-        let target = match (self.groups.members.len(), self.load.pacing) {
+        let target = match (self.groups.backends.len(), self.load.pacing) {
             (1, _) => index % self.load.targets.len(),
             (_, Pacing::Open { .. }) => index % self.load.targets.len(),
             (_, Pacing::Closed) => self.groups.take(slot.group),

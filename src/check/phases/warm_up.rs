@@ -19,10 +19,10 @@ const SIDE_BY_SIDE: usize = 12;
 /// With backends that have just started: a balancer may avoid one that failed for some time, NGINX for 10 s.
 const LONGEST_AFTER_START: Duration = Duration::from_secs(12);
 
-/// `members`: backends that are expected to take part, if that is known. `is_young`: whether one of them has just started.
-pub(crate) fn warm_up(live: &mut Live, members: Option<usize>, is_young: bool) {
+/// `backends`: backends that are expected to take part, if that is known. `is_young`: whether one of them has just started.
+pub(crate) fn warm_up(live: &mut Live, backends: Option<usize>, is_young: bool) {
     let deadline = Instant::now() + if is_young { LONGEST_AFTER_START } else { LONGEST };
-    let round = 12 * members.unwrap_or(4).clamp(2, 200);
+    let round = 12 * backends.unwrap_or(4).clamp(2, 200);
     let mut before: Vec<Backend> = Vec::new();
     let mut failures = 0;
     let pace = Pace { width: SIDE_BY_SIDE, gap: Duration::from_millis(1), until: Duration::MAX };
@@ -50,7 +50,7 @@ pub(crate) fn warm_up(live: &mut Live, members: Option<usize>, is_young: bool) {
             }
         }
         let set: Vec<Backend> = counts(&seen).into_iter().map(|(backend, _)| backend).collect();
-        let is_complete = members.is_some_and(|members| set.len() >= members);
+        let is_complete = backends.is_some_and(|backends| set.len() >= backends);
         let is_settled = failures == failed_before && (is_complete || (set == before && !is_young));
         if is_settled {
             return;

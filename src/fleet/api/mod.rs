@@ -4,9 +4,9 @@
 //! | | |
 //! |---|---|
 //! | `GET /v1/fleet` | the status of all backends |
-//! | `POST /v1/fleet/{action}?members=9001,9002` | kill, pause, resume, drain, start, ready, unready; without members all to which it applies. Answers the status once it is done |
-//! | `POST /v1/fleet/fault?members=9001,9002&fault=status:503:10%25` | each `fault` is added, instead of the one of its kind; without members to all that run. Answers the status once it is in effect |
-//! | `POST /v1/fleet/clear?members=9001,9002` | no faults any more |
+//! | `POST /v1/fleet/{action}?backends=9001,9002` | kill, pause, resume, drain, start, ready, unready; without backends all to which it applies. Answers the status once it is done |
+//! | `POST /v1/fleet/fault?backends=9001,9002&fault=status:503:10%25` | each `fault` is added, instead of the one of its kind; without backends to all that run. Answers the status once it is in effect |
+//! | `POST /v1/fleet/clear?backends=9001,9002` | no faults any more |
 //! | `GET /v1/records?since=…&until=…&run=…&from=…&limit=…` | ended attempts and those in flight |
 //! | `GET /v1/records/batch?from=…&limit=…` | the same as bytes, without a filter: `wire/batch.rs` |
 //! | `GET /v1/live` | server-sent events: `snapshot`, `frame` ten times a second, `balance` |
@@ -20,12 +20,12 @@
 
 mod access;
 mod answer;
+mod backends;
 pub(crate) mod command;
 mod connection;
 pub(crate) mod feed;
 mod job;
 mod live;
-mod members;
 mod page;
 mod records;
 mod routes;

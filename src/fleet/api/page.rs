@@ -20,7 +20,7 @@ const ASSETS: [(&str, &str, &str); 17] = [
     ("model.js", JAVASCRIPT, include_str!("../page/model.js")),
     ("text.js", JAVASCRIPT, include_str!("../page/text.js")),
     ("stack.js", JAVASCRIPT, include_str!("../page/stack.js")),
-    ("members.js", JAVASCRIPT, include_str!("../page/members.js")),
+    ("backends.js", JAVASCRIPT, include_str!("../page/backends.js")),
     ("strip.js", JAVASCRIPT, include_str!("../page/strip.js")),
     ("plots.js", JAVASCRIPT, include_str!("../page/plots.js")),
     ("marks.js", JAVASCRIPT, include_str!("../page/marks.js")),

@@ -6,7 +6,7 @@ use axum::{Router, middleware};
 
 use crate::fleet::api::answer::problem;
 use crate::fleet::api::state::ApiState;
-use crate::fleet::api::{access, live, members, page, records};
+use crate::fleet::api::{access, backends, live, page, records};
 
 /// All paths; `schemas/openapi.json` has the same.
 pub(super) fn routes(state: ApiState) -> Router {
@@ -15,10 +15,10 @@ pub(super) fn routes(state: ApiState) -> Router {
         .route("/assets/{name}", get(page::asset))
         .route("/metrics", get(live::metrics))
         .route("/v1/openapi.json", get(page::openapi))
-        .route("/v1/fleet", get(members::status))
-        .route("/v1/fleet/{action}", post(members::act))
-        .route("/v1/fleet/fault", post(members::fault))
-        .route("/v1/fleet/clear", post(members::clear))
+        .route("/v1/fleet", get(backends::status))
+        .route("/v1/fleet/{action}", post(backends::act))
+        .route("/v1/fleet/fault", post(backends::fault))
+        .route("/v1/fleet/clear", post(backends::clear))
         .route("/v1/records", get(records::records))
         .route("/v1/records/batch", get(records::batch))
         .route("/v1/live", get(live::watch))

@@ -7,9 +7,9 @@ use hdrhistogram::Histogram;
 
 use crate::fleet::fold::redact;
 use crate::wire::{
-    AttemptEnd, BalancerInfo, Calendar, Change, CheckNews, Event, Figures, FleetStatus, Frame, Generator, Kept,
-    Latency, Mark, MarkKind, MemberFigures, MemberState, MemberStatus, Moment, Record, RequestId, Second, Seen,
-    SeenRequest, Snapshot,
+    AttemptEnd, BackendFigures, BackendState, BackendStatus, BalancerInfo, Calendar, Change, CheckNews, Event, Figures,
+    FleetStatus, Frame, Generator, Kept, Latency, Mark, MarkKind, Moment, Record, RequestId, Second, Seen, SeenRequest,
+    Snapshot,
 };
 
 /// What those see who begin to look, and keep.
@@ -37,7 +37,7 @@ pub(crate) struct Live {
     /// When requests since the last frame were received, and the places of those who got them.
     arrived: Vec<(Moment, u16)>,
     strip_end: u64,
-    /// Requests that have ended, one count a member.
+    /// Requests that have ended, one count a backend.
     requests_of: Vec<u64>,
     window: Window,
     /// Of the second, since 1970, that has not ended.
@@ -48,7 +48,7 @@ pub(crate) struct Live {
     strip: VecDeque<u16>,
     marks: VecDeque<Mark>,
     requests: VecDeque<SeenRequest>,
-    /// All members together, then one a member.
+    /// All backends together, then one a backend.
     times: Vec<Times>,
     attempts: Attempts,
     front: Option<BalancerInfo>,
@@ -57,11 +57,11 @@ pub(crate) struct Live {
 
 impl Live {
     /// Of a fleet that has just begun.
-    pub(crate) fn new(members: impl ExactSizeIterator<Item = Generator>, calendar: Calendar) -> Live {
-        let count = members.len();
+    pub(crate) fn new(backends: impl ExactSizeIterator<Item = Generator>, calendar: Calendar) -> Live {
+        let count = backends.len();
         Live {
             calendar,
-            places: members.enumerate().map(|(place, generator)| (generator, place)).collect(),
+            places: backends.enumerate().map(|(place, generator)| (generator, place)).collect(),
             frame: Frame::default(),
             touched: BTreeSet::new(),
             next_mark: 0,
@@ -87,7 +87,7 @@ impl Live {
     pub(crate) fn event(&mut self, event: &Event) {
         match event {
             Event::Attempt(record) => self.attempt(record),
-            Event::Member { at, generator, change } => {
+            Event::Backend { at, generator, change } => {
                 if let Some((kind, text)) = describe(change) {
                     self.mark(*at, kind, Some(*generator), 1, || text);
                 }
@@ -138,11 +138,11 @@ impl Live {
         self.front.as_ref()
     }
 
-    /// What has happened since the last frame, while somebody looks. `changed` says that more about the members has changed than
+    /// What has happened since the last frame, while somebody looks. `changed` says that more about the backends has changed than
     /// their figures.
-    pub(crate) fn frame(&mut self, now: Moment, members: &[MemberStatus], changed: bool) -> Frame {
+    pub(crate) fn frame(&mut self, now: Moment, backends: &[BackendStatus], changed: bool) -> Frame {
         let frame = self.pass(now);
-        Frame { figures: self.figures(now, members), members: changed.then(|| members.to_vec()), ..frame }
+        Frame { figures: self.figures(now, backends), backends: changed.then(|| backends.to_vec()), ..frame }
     }
 
     /// The same while nobody looks: it is kept for those who will, as far as they will see it.
@@ -166,11 +166,11 @@ impl Live {
     /// All that is known. Frames follow from here on if one was taken just before.
     pub(crate) fn snapshot(&mut self, now: Moment, fleet: FleetStatus) -> Snapshot {
         Snapshot {
-            version: 1,
+            version: 2,
             owner: true,
             at: self.milliseconds(now),
             kept: KEPT,
-            figures: self.figures(now, &fleet.members),
+            figures: self.figures(now, &fleet.backends),
             fleet,
             seconds: self.seconds.iter().cloned().collect(),
             strip: self.strip.iter().copied().collect(),
@@ -182,25 +182,25 @@ impl Live {
         }
     }
 
-    fn figures(&mut self, now: Moment, members: &[MemberStatus]) -> Figures {
+    fn figures(&mut self, now: Moment, backends: &[BackendStatus]) -> Figures {
         let takes_requests: Vec<(Generator, bool)> =
-            members.iter().map(|member| (member.generator, member.state == MemberState::Ready)).collect();
+            backends.iter().map(|backend| (backend.generator, backend.state == BackendState::Ready)).collect();
         let expected = self.front.as_ref().and_then(|front| front.expected(&takes_requests));
         let rates = self.window.rates(now);
         let all: u64 = self.window.counts.iter().sum();
         let mut figures = Figures {
             rate: rates.iter().map(|rate| u64::from(*rate)).sum(),
             latency: self.times[0].percentiles(now),
-            members: Vec::new(),
+            backends: Vec::new(),
         };
-        for (place, member) in members.iter().enumerate() {
-            figures.members.push(MemberFigures {
+        for (place, backend) in backends.iter().enumerate() {
+            figures.backends.push(BackendFigures {
                 requests: self.requests_of[place],
                 share: (all > 0).then(|| self.window.counts[place] as f64 / all as f64),
                 expected: expected.as_ref().map(|expected| expected[place]),
                 rate: rates[place],
                 errors: u32::try_from(self.window.errors[place]).unwrap_or(u32::MAX),
-                in_flight: u32::try_from(member.in_flight).unwrap_or(u32::MAX),
+                in_flight: u32::try_from(backend.in_flight).unwrap_or(u32::MAX),
                 latency: self.times[1 + place].percentiles(now),
             });
         }
@@ -322,7 +322,7 @@ fn is_over(check: &CheckNews) -> bool {
 struct Window {
     parts: VecDeque<Part>,
     running: Part,
-    /// One a member.
+    /// One a backend.
     counts: Vec<u64>,
     errors: Vec<u64>,
 }
@@ -335,12 +335,12 @@ struct Part {
 }
 
 impl Window {
-    fn new(members: usize) -> Window {
+    fn new(backends: usize) -> Window {
         let mut window = Window {
             parts: VecDeque::new(),
             running: Part::default(),
-            counts: vec![0; members],
-            errors: vec![0; members],
+            counts: vec![0; backends],
+            errors: vec![0; backends],
         };
         window.begin_part();
         window
@@ -398,20 +398,20 @@ fn weights(weights: &[u32]) -> String {
 }
 
 fn describe(change: &Change) -> Option<(MarkKind, String)> {
-    let member = |text: &str| Some((MarkKind::Member, text.to_owned()));
+    let backend = |text: &str| Some((MarkKind::Backend, text.to_owned()));
     match change {
         Change::Starting(_) | Change::Recovered => None,
-        Change::Accepting => member("accepts connections"),
-        Change::Paused => member("paused: connections are taken, nobody answers"),
-        Change::Resumed => member("resumed"),
-        Change::Draining => member("drains: it answers what is in flight, then ends"),
-        Change::Readiness(true) => member("readiness answers 200 again"),
-        Change::Readiness(false) => member("readiness answers 503"),
-        Change::Starved(_) => member("takes no new connection for now"),
-        Change::Gone(departure) if departure.asked => member("stopped"),
-        Change::Gone(departure) => Some((MarkKind::Member, format!("gone: {}", departure.cause))),
-        Change::RestartIn(delay) => Some((MarkKind::Member, format!("restarts in {} ms", delay.as_millis()))),
-        Change::StartFailed(why) => Some((MarkKind::Member, format!("failed to start: {why}"))),
+        Change::Accepting => backend("accepts connections"),
+        Change::Paused => backend("paused: connections are taken, nobody answers"),
+        Change::Resumed => backend("resumed"),
+        Change::Draining => backend("drains: it answers what is in flight, then ends"),
+        Change::Readiness(true) => backend("readiness answers 200 again"),
+        Change::Readiness(false) => backend("readiness answers 503"),
+        Change::Starved(_) => backend("takes no new connection for now"),
+        Change::Gone(departure) if departure.asked => backend("stopped"),
+        Change::Gone(departure) => Some((MarkKind::Backend, format!("gone: {}", departure.cause))),
+        Change::RestartIn(delay) => Some((MarkKind::Backend, format!("restarts in {} ms", delay.as_millis()))),
+        Change::StartFailed(why) => Some((MarkKind::Backend, format!("failed to start: {why}"))),
         Change::Faults(faults) if faults.is_empty() => {
             Some((MarkKind::Fault, "behaves: no faults any more".to_owned()))
         }
@@ -527,12 +527,12 @@ mod tests {
         frame.marks.iter().map(|mark| (mark.kind, mark.generator.map(|it| it.0), mark.count)).collect()
     }
 
-    fn members() -> Vec<MemberStatus> {
-        [9001, 9002].map(|generator| status(generator, MemberState::Ready)).to_vec()
+    fn backends() -> Vec<BackendStatus> {
+        [9001, 9002].map(|generator| status(generator, BackendState::Ready)).to_vec()
     }
 
-    fn status(generator: u16, state: MemberState) -> MemberStatus {
-        MemberStatus {
+    fn status(generator: u16, state: BackendState) -> BackendStatus {
+        BackendStatus {
             generator: Generator(generator),
             url: String::new(),
             state,
@@ -550,7 +550,7 @@ mod tests {
     }
 
     fn shares(figures: &Figures) -> Vec<Option<f64>> {
-        figures.members.iter().map(|member| member.share).collect()
+        figures.backends.iter().map(|backend| backend.share).collect()
     }
 
     #[test]
@@ -561,41 +561,44 @@ mod tests {
         }
         live.event(&Event::Attempt(Record { answer: None, ..record(9001, 50, 0) }));
         live.event(&Event::Attempt(Record { status: 503, ..record(9001, 60, 0) }));
-        let frame = live.frame(at(100), &members(), false);
-        assert_eq!((frame.strip, frame.strip_end, frame.members), (vec![0, 1, 0, 0, 0], 5, None));
+        let frame = live.frame(at(100), &backends(), false);
+        assert_eq!((frame.strip, frame.strip_end, frame.backends), (vec![0, 1, 0, 0, 0], 5, None));
         assert_eq!((frame.at, frame.figures.rate), (NOON * 1000 + 100, 5));
         assert_eq!(shares(&frame.figures), [Some(0.8), Some(0.2)]);
-        let first = &frame.figures.members[0];
+        let first = &frame.figures.backends[0];
         assert_eq!((first.requests, first.rate, first.errors, first.in_flight), (4, 4, 1, 3));
         assert_eq!((frame.figures.latency.unwrap().p50, first.latency.unwrap().p99), (40, 41));
-        let frame = live.frame(at(200), &members(), true);
-        assert_eq!((frame.strip.len(), frame.strip_end, frame.marks.len(), frame.members), (0, 5, 0, Some(members())));
-        let figures = live.frame(at(1200), &members(), false).figures;
+        let frame = live.frame(at(200), &backends(), true);
+        assert_eq!(
+            (frame.strip.len(), frame.strip_end, frame.marks.len(), frame.backends),
+            (0, 5, 0, Some(backends()))
+        );
+        let figures = live.frame(at(1200), &backends(), false).figures;
         assert_eq!((figures.rate, shares(&figures)[0]), (0, Some(0.8)), "a second of silence");
-        let figures = live.frame(at(20_000), &members(), false).figures;
-        assert_eq!((shares(&figures), figures.latency, figures.members[0].errors), (vec![None; 2], None, 0));
-        assert_eq!(figures.members[0].requests, 4);
+        let figures = live.frame(at(20_000), &backends(), false).figures;
+        assert_eq!((shares(&figures), figures.latency, figures.backends[0].errors), (vec![None; 2], None, 0));
+        assert_eq!(figures.backends[0].requests, 4);
     }
 
     #[test]
-    fn shares_are_expected_of_the_members_that_are_ready_and_of_a_backup_only_without_them() {
+    fn shares_are_expected_of_the_backends_that_are_ready_and_of_a_backup_only_without_them() {
         let mut live = live();
-        let mut expected = |states: [MemberState; 2]| {
-            let members = [status(9001, states[0]), status(9002, states[1])];
-            let figures = live.frame(at(100), &members, false).figures;
-            figures.members.iter().map(|member| member.expected).collect::<Vec<_>>()
+        let mut expected = |states: [BackendState; 2]| {
+            let backends = [status(9001, states[0]), status(9002, states[1])];
+            let figures = live.frame(at(100), &backends, false).figures;
+            figures.backends.iter().map(|backend| backend.expected).collect::<Vec<_>>()
         };
-        assert_eq!(expected([MemberState::Ready; 2]), [None; 2], "nobody said how it balances");
+        assert_eq!(expected([BackendState::Ready; 2]), [None; 2], "nobody said how it balances");
         let backups = vec![Generator(9002)];
         let front = BalancerInfo { algorithm: Some("round-robin".to_owned()), backups, ..BalancerInfo::default() };
         live.set_front(front, at(1));
-        let mut expected = |states: [MemberState; 2]| {
-            let members = [status(9001, states[0]), status(9002, states[1])];
-            let figures = live.frame(at(100), &members, false).figures;
-            figures.members.iter().map(|member| member.expected).collect::<Vec<_>>()
+        let mut expected = |states: [BackendState; 2]| {
+            let backends = [status(9001, states[0]), status(9002, states[1])];
+            let figures = live.frame(at(100), &backends, false).figures;
+            figures.backends.iter().map(|backend| backend.expected).collect::<Vec<_>>()
         };
-        assert_eq!(expected([MemberState::Ready; 2]), [Some(1.0), Some(0.0)]);
-        assert_eq!(expected([MemberState::Gone, MemberState::Ready]), [Some(0.0), Some(1.0)]);
+        assert_eq!(expected([BackendState::Ready; 2]), [Some(1.0), Some(0.0)]);
+        assert_eq!(expected([BackendState::Gone, BackendState::Ready]), [Some(0.0), Some(1.0)]);
     }
 
     #[test]
@@ -605,9 +608,9 @@ mod tests {
         for record in [record(9001, 2500, 0), record(9001, 2600, 0), slow] {
             live.event(&Event::Attempt(record));
         }
-        let figures = live.frame(at(3100), &members(), false).figures;
+        let figures = live.frame(at(3100), &backends(), false).figures;
         let [all, first, second] =
-            [figures.latency, figures.members[0].latency, figures.members[1].latency].map(Option::unwrap);
+            [figures.latency, figures.backends[0].latency, figures.backends[1].latency].map(Option::unwrap);
         assert_eq!((all.p50, first.p99), (40, 41));
         assert!((2_990_000..3_300_000).contains(&all.p99) && second.p50 > 2_900_000, "{figures:?}");
     }
@@ -616,26 +619,26 @@ mod tests {
     fn seconds_are_kept_also_the_silent_ones_and_say_whether_a_check_ran() {
         let mut live = live();
         let fleet =
-            |members| FleetStatus { version: 1, pid: 1, control: String::new(), started: String::new(), members };
+            |backends| FleetStatus { version: 2, pid: 1, control: String::new(), started: String::new(), backends };
         live.event(&Event::Attempt(record(9001, 900, 0)));
         live.event(&Event::Attempt(record(9002, 3100, 0)));
-        let frame = live.frame(at(4050), &members(), false);
+        let frame = live.frame(at(4050), &backends(), false);
         let counts = |seconds: &[Second]| seconds.iter().map(|second| second.counts.clone()).collect::<Vec<_>>();
         assert_eq!(counts(&frame.seconds), [[1, 0], [0, 0], [0, 0], [0, 1]]);
         assert_eq!(frame.seconds.iter().map(|second| second.at - NOON).collect::<Vec<_>>(), [0, 1, 2, 3]);
         assert!(frame.seconds.iter().all(|second| second.latency.is_some_and(|it| it.p50 == 40) && !second.is_check));
-        let snapshot = live.snapshot(at(4050), fleet(members()));
+        let snapshot = live.snapshot(at(4050), fleet(backends()));
         assert_eq!((snapshot.seconds, snapshot.strip), (frame.seconds, vec![0, 1]));
         live.set_check(CheckNews { url: "http://x/".to_owned(), ..CheckNews::default() }, at(4100));
-        live.frame(at(6100), &members(), false);
+        live.frame(at(6100), &backends(), false);
         live.set_check(CheckNews { error: Some("no".to_owned()), ..CheckNews::default() }, at(6200));
-        let frame = live.frame(at(8100), &members(), false);
+        let frame = live.frame(at(8100), &backends(), false);
         assert_eq!(frame.seconds.iter().map(|second| second.is_check).collect::<Vec<_>>(), [true, false]);
-        let snapshot = live.snapshot(at(8100), fleet(members()));
+        let snapshot = live.snapshot(at(8100), fleet(backends()));
         let checked: Vec<u64> =
             snapshot.seconds.iter().filter(|second| second.is_check).map(|second| second.at - NOON).collect();
         assert_eq!(checked, [4, 5, 6]);
-        let frame = live.frame(at(3_600_000), &members(), false);
+        let frame = live.frame(at(3_600_000), &backends(), false);
         assert_eq!(frame.seconds.len(), KEPT.seconds);
         assert_eq!(frame.seconds.last().unwrap().at, NOON + 3599);
         assert!(frame.seconds.iter().all(|second| second.counts == [0, 0] && second.latency.is_none()));
@@ -651,7 +654,7 @@ mod tests {
         // One that hung in a paused backend ends after the attempt that was delivered.
         live.event(&Event::Attempt(record(9002, 6, 7)));
         live.event(&Event::Attempt(Record { outcome: AttemptEnd::CutOff, ..record(9001, 5, 7) }));
-        let frame = live.frame(at(100), &members(), false);
+        let frame = live.frame(at(100), &backends(), false);
         let expected = [
             (MarkKind::Error, Some(9001), 2),
             (MarkKind::Retry, Some(9002), 1),
@@ -661,19 +664,19 @@ mod tests {
         assert_eq!(kinds(&frame), expected);
         // One that grows is told again, under its id; in another second it is another one.
         live.event(&Event::Attempt(Record { status: 500, ..record(9001, 300, 0) }));
-        let grown = live.frame(at(400), &members(), false);
+        let grown = live.frame(at(400), &backends(), false);
         assert_eq!((kinds(&grown), grown.marks[0].id), (vec![(MarkKind::Error, Some(9001), 3)], frame.marks[0].id));
         live.event(&Event::Attempt(Record { status: 500, ..record(9001, 1300, 0) }));
-        let other = live.frame(at(1400), &members(), false);
+        let other = live.frame(at(1400), &backends(), false);
         assert_eq!((kinds(&other), other.marks[0].id), (vec![(MarkKind::Error, Some(9001), 1)], 4));
     }
 
     #[test]
-    fn what_happens_to_members_and_in_front_of_them_is_marked() {
+    fn what_happens_to_backends_and_in_front_of_them_is_marked() {
         let mut live = live();
         let departure = Departure { cause: Cause::Signal(9), asked: false, unanswered: 0 };
         let gone = Change::Gone(departure);
-        live.event(&Event::Member { at: at(5), generator: Generator(9002), change: gone });
+        live.event(&Event::Backend { at: at(5), generator: Generator(9002), change: gone });
         let front = BalancerInfo {
             url: "http://localhost:8080/uuid".to_owned(),
             balancer: Some("NGINX".to_owned()),
@@ -685,7 +688,7 @@ mod tests {
         live.set_front(BalancerInfo { problem: Some("no".to_owned()), ..front }, at(7));
         live.set_check(CheckNews { url: "http://x/?k=secret".to_owned(), ..CheckNews::default() }, at(8));
         live.set_check(CheckNews { sent: 9, ..CheckNews::default() }, at(9));
-        let frame = live.frame(at(100), &members(), false);
+        let frame = live.frame(at(100), &backends(), false);
         let texts: Vec<&str> = frame.marks.iter().map(|mark| mark.text.as_str()).collect();
         assert_eq!(
             texts,

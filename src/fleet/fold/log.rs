@@ -56,7 +56,7 @@ impl Log {
     pub(crate) fn event(&mut self, event: &Event) -> Vec<Line> {
         match event {
             Event::Attempt(record) => self.attempt(record).map(|line| (Stream::Log, line)).into_iter().collect(),
-            Event::Member { at, generator, change } => self.member(*at, *generator, change),
+            Event::Backend { at, generator, change } => self.backend(*at, *generator, change),
             Event::Seen { .. } => Vec::new(),
             Event::Lost { at, generator, count } => {
                 let lost = format!("{count} records of {generator} were overwritten before they could be read");
@@ -136,7 +136,7 @@ impl Log {
         }
     }
 
-    fn member(&self, at: Moment, generator: Generator, change: &Change) -> Vec<Line> {
+    fn backend(&self, at: Moment, generator: Generator, change: &Change) -> Vec<Line> {
         let url = self.topology.url(generator);
         let said = match change {
             Change::Starting(_) => None,
@@ -165,11 +165,11 @@ impl Log {
             Change::StartFailed(why) => Some(format!("App server failed to start - {url}: {why}")),
         };
         let output = said.map(|said| (Stream::Output, format!("{} {said}\n", self.time(at, "%H:%M:%S"))));
-        let log = (self.mode == Mode::Json).then(|| (Stream::Log, self.member_object(at, generator, change)));
+        let log = (self.mode == Mode::Json).then(|| (Stream::Log, self.backend_object(at, generator, change)));
         output.into_iter().chain(log).collect()
     }
 
-    fn member_object(&self, at: Moment, generator: Generator, change: &Change) -> String {
+    fn backend_object(&self, at: Moment, generator: Generator, change: &Change) -> String {
         let (name, detail) = match change {
             Change::Starting(pid) => ("starting", json!({ "pid": pid })),
             Change::Accepting => ("accepting", json!({})),
@@ -316,7 +316,7 @@ mod tests {
         }
         let mut off = log(Mode::Off);
         assert_eq!(off.event(&Event::Attempt(record(9001))), []);
-        let started = Event::Member { at: Moment(0), generator: Generator(9001), change: Change::Accepting };
+        let started = Event::Backend { at: Moment(0), generator: Generator(9001), change: Change::Accepting };
         let line = "12:00:00 App server started - http://localhost:9001\n".to_owned();
         assert_eq!(off.event(&started), [(Stream::Output, line)]);
     }
@@ -325,7 +325,7 @@ mod tests {
     fn faults_are_told_to_people_and_programs() {
         let faults = |mode, faults: &[&str]| {
             let change = Change::Faults(faults.iter().map(|fault| fault.parse().unwrap()).collect());
-            text(log(mode).event(&Event::Member { at: Moment(0), generator: Generator(9001), change }))
+            text(log(mode).event(&Event::Backend { at: Moment(0), generator: Generator(9001), change }))
         };
         assert_eq!(
             faults(Mode::Text, &["status:503:10%", "latency:200ms"]),
@@ -347,7 +347,7 @@ mod tests {
     fn a_departure_says_why_and_what_to_do() {
         let gone = |asked, cause, unanswered| {
             let change = Change::Gone(Departure { cause, asked, unanswered });
-            text(log(Mode::Text).event(&Event::Member { at: Moment(0), generator: Generator(9001), change }))
+            text(log(Mode::Text).event(&Event::Backend { at: Moment(0), generator: Generator(9001), change }))
         };
         assert_eq!(gone(true, Cause::Exit(0), 0), "12:00:00 App server stopped - http://localhost:9001\n");
         assert_eq!(

@@ -11,7 +11,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::wire::{AttemptEnd, Event, FleetStatus, Generator, MemberState, Record};
+use crate::wire::{AttemptEnd, BackendState, Event, FleetStatus, Generator, Record};
 
 /// Bounds in seconds: those that OpenTelemetry advises begin at 5 ms, where a backend of ours is long done.
 const BOUNDS: [f64; 17] = [
@@ -24,17 +24,17 @@ pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0
 pub(crate) struct Metrics {
     registry: Registry,
     duration: Family<Served, Histogram, fn() -> Histogram>,
-    cut_off: Family<Member, Counter>,
-    probes: Family<Member, Counter>,
-    lost: Family<Member, Counter>,
-    active: Family<Member, Gauge>,
-    restarts: Family<Member, Gauge>,
+    cut_off: Family<BackendLabel, Counter>,
+    probes: Family<BackendLabel, Counter>,
+    lost: Family<BackendLabel, Counter>,
+    active: Family<BackendLabel, Gauge>,
+    restarts: Family<BackendLabel, Gauge>,
     state: Family<InState, Gauge>,
-    faults: Family<Member, Gauge>,
+    faults: Family<BackendLabel, Gauge>,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct Member {
+struct BackendLabel {
     generator: Number,
 }
 
@@ -62,13 +62,13 @@ impl EncodeLabelValue for Number {
 
 /// The methods of RFC 9110 and PATCH; any other is `_OTHER`, as OpenTelemetry has it: who sends requests does not choose labels.
 const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
-const STATES: [MemberState; 6] = [
-    MemberState::Starting,
-    MemberState::Ready,
-    MemberState::Unready,
-    MemberState::Draining,
-    MemberState::Paused,
-    MemberState::Gone,
+const STATES: [BackendState; 6] = [
+    BackendState::Starting,
+    BackendState::Ready,
+    BackendState::Unready,
+    BackendState::Draining,
+    BackendState::Paused,
+    BackendState::Gone,
 ];
 
 impl Metrics {
@@ -94,9 +94,9 @@ impl Metrics {
         ours.register("requests_cut_off", "Requests whose answer was not written to its end", cut_off.clone());
         ours.register("health_probes", "Health probes that were answered", probes.clone());
         ours.register("records_lost", "Records that were overwritten before they could be read", lost.clone());
-        ours.register("member_restarts", "How often the backend was started again", restarts.clone());
-        ours.register("member_faults", "Faults that are switched on in the backend", faults.clone());
-        ours.register("member_state", "1 for the state that the backend is in, 0 for the others", state.clone());
+        ours.register("backend_restarts", "How often the backend was started again", restarts.clone());
+        ours.register("backend_faults", "Faults that are switched on in the backend", faults.clone());
+        ours.register("backend_state", "1 for the state that the backend is in, 0 for the others", state.clone());
         ours.register("build", "The program", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         Metrics { registry, duration, cut_off, probes, lost, active, restarts, state, faults }
     }
@@ -106,27 +106,27 @@ impl Metrics {
         match event {
             Event::Attempt(record) => self.attempt(record),
             Event::Lost { generator, count, .. } => {
-                self.lost.get_or_create(&Member { generator: Number(*generator) }).inc_by(*count);
+                self.lost.get_or_create(&BackendLabel { generator: Number(*generator) }).inc_by(*count);
             }
-            Event::Member { .. } | Event::Seen { .. } => {}
+            Event::Backend { .. } | Event::Seen { .. } => {}
         }
     }
 
-    /// All of them, with what the members do now.
+    /// All of them, with what the backends do now.
     pub(crate) fn text(&self, fleet: &FleetStatus) -> String {
-        for member in &fleet.members {
-            let of = Member { generator: Number(member.generator) };
+        for backend in &fleet.backends {
+            let of = BackendLabel { generator: Number(backend.generator) };
             // What has not happened is 0, not missing.
             for counter in [&self.cut_off, &self.probes, &self.lost] {
                 let _ = counter.get_or_create(&of);
             }
             let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-            self.active.get_or_create(&of).set(count(member.in_flight));
-            self.restarts.get_or_create(&of).set(i64::from(member.restarts));
-            self.faults.get_or_create(&of).set(count(member.faults.len()));
+            self.active.get_or_create(&of).set(count(backend.in_flight));
+            self.restarts.get_or_create(&of).set(i64::from(backend.restarts));
+            self.faults.get_or_create(&of).set(count(backend.faults.len()));
             for state in STATES {
-                let of = InState { generator: Number(member.generator), state: state.to_string() };
-                self.state.get_or_create(&of).set(i64::from(state == member.state));
+                let of = InState { generator: Number(backend.generator), state: state.to_string() };
+                self.state.get_or_create(&of).set(i64::from(state == backend.state));
             }
         }
         let mut text = String::new();
@@ -138,7 +138,7 @@ impl Metrics {
     fn attempt(&self, record: &Record) {
         let generator = Number(record.generator);
         if record.answer.is_none() {
-            self.probes.get_or_create(&Member { generator }).inc();
+            self.probes.get_or_create(&BackendLabel { generator }).inc();
         } else if record.outcome == AttemptEnd::Completed {
             let known = METHODS.into_iter().find(|method| method.as_bytes() == record.method.as_bytes());
             let served = Served {
@@ -148,7 +148,7 @@ impl Metrics {
             };
             self.duration.get_or_create(&served).observe(record.answered.since(record.received).as_secs_f64());
         } else {
-            self.cut_off.get_or_create(&Member { generator }).inc();
+            self.cut_off.get_or_create(&BackendLabel { generator }).inc();
         }
     }
 }
@@ -156,7 +156,7 @@ impl Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{Clipped, End, MemberStatus, Moment, ResponseId};
+    use crate::wire::{BackendStatus, Clipped, End, Moment, ResponseId};
 
     fn record(method: &str, status: u16) -> Record {
         Record {
@@ -192,10 +192,10 @@ mod tests {
             metrics.event(&Event::Attempt(record));
         }
         metrics.event(&Event::Lost { at: Moment(1), generator: Generator(9001), count: 4 });
-        let member = MemberStatus {
+        let backend = BackendStatus {
             generator: Generator(9001),
             url: String::new(),
-            state: MemberState::Paused,
+            state: BackendState::Paused,
             since: String::new(),
             pid: Some(1),
             ready: true,
@@ -208,7 +208,7 @@ mod tests {
             actions: Vec::new(),
         };
         let fleet =
-            FleetStatus { version: 1, pid: 1, control: String::new(), started: String::new(), members: vec![member] };
+            FleetStatus { version: 2, pid: 1, control: String::new(), started: String::new(), backends: vec![backend] };
         let text = metrics.text(&fleet);
         for line in [
             r#"http_server_request_duration_seconds_count{generator="9001",http_request_method="GET",http_response_status_code="200"} 2"#,
@@ -218,10 +218,10 @@ mod tests {
             r#"uuid_generator_requests_cut_off_total{generator="9001"} 1"#,
             r#"uuid_generator_health_probes_total{generator="9001"} 1"#,
             r#"uuid_generator_records_lost_total{generator="9001"} 4"#,
-            r#"uuid_generator_member_restarts{generator="9001"} 2"#,
-            r#"uuid_generator_member_faults{generator="9001"} 1"#,
-            r#"uuid_generator_member_state{generator="9001",state="paused"} 1"#,
-            r#"uuid_generator_member_state{generator="9001",state="ready"} 0"#,
+            r#"uuid_generator_backend_restarts{generator="9001"} 2"#,
+            r#"uuid_generator_backend_faults{generator="9001"} 1"#,
+            r#"uuid_generator_backend_state{generator="9001",state="paused"} 1"#,
+            r#"uuid_generator_backend_state{generator="9001",state="ready"} 0"#,
             "# EOF",
         ] {
             assert!(text.lines().any(|is| is == line), "{line}\n{text}");

@@ -4,7 +4,7 @@ import { events, hasToken, setLive } from "./api.js";
 import * as balancer from "./balancer.js";
 import { $, say, toggle } from "./dom.js";
 import * as marks from "./marks.js";
-import * as members from "./members.js";
+import * as backends from "./backends.js";
 import { Model } from "./model.js";
 import * as plots from "./plots.js";
 import * as requests from "./requests.js";
@@ -20,7 +20,7 @@ let read = -Infinity;
 
 function draw(now) {
   wanted = false;
-  members.show(model);
+  backends.show(model);
   strip.show(model);
   if (now - read < READABLE) return;
   read = now;
@@ -30,7 +30,7 @@ function draw(now) {
 function begin(snapshot) {
   setLive(true, snapshot.owner);
   model = new Model(snapshot);
-  for (const part of [members, balancer, plots]) part.begin(model);
+  for (const part of [backends, balancer, plots]) part.begin(model);
   read = -Infinity;
   enable(true);
   document.body.dataset.live = "true";

@@ -3,7 +3,7 @@
 import { $, colour, h } from "./dom.js";
 import { clock, grouped } from "./text.js";
 
-const NAMES = { member: "backend", fault: "fault", error: "error", retry: "retry", double: "double execution", lost: "records lost", front: "balancer", check: "check" };
+const NAMES = { backend: "backend", fault: "fault", error: "error", retry: "retry", double: "double execution", lost: "records lost", front: "balancer", check: "check" };
 const SHOWN = 60;
 let drawn = "";
 

@@ -8,7 +8,7 @@ export class Model {
   constructor(snapshot) {
     this.kept = snapshot.kept;
     this.at = snapshot.at;
-    this.members = snapshot.fleet.members;
+    this.backends = snapshot.fleet.backends;
     this.figures = snapshot.figures;
     this.front = snapshot.front;
     this.check = snapshot.check;
@@ -23,7 +23,7 @@ export class Model {
   frame(frame) {
     this.at = frame.at;
     this.figures = frame.figures;
-    if (frame.members) this.members = frame.members;
+    if (frame.backends) this.backends = frame.backends;
     if (frame.front) this.front = frame.front;
     if (frame.check) this.check = frame.check;
     this.seconds = [...this.seconds, ...frame.seconds].slice(-this.kept.seconds);
@@ -40,12 +40,12 @@ export class Model {
     this.marks = place < 0 ? [...this.marks, mark].slice(-this.kept.marks) : this.marks.with(place, mark);
   }
 
-  // Requests of each member since the fleet began: to compare with later.
+  // Requests of each backend since the fleet began: to compare with later.
   totals() {
-    return this.figures.members.map(({ requests }) => requests);
+    return this.figures.backends.map(({ requests }) => requests);
   }
 
-  // Requests of each member since then, and their shares: null without a request.
+  // Requests of each backend since then, and their shares: null without a request.
   /** @param {number[]} totals */
   since(totals) {
     const counts = this.totals().map((total, place) => total - totals[place]);
@@ -55,6 +55,6 @@ export class Model {
 
   /** @param {number} generator */
   place(generator) {
-    return this.members.findIndex((member) => member.generator === generator);
+    return this.backends.findIndex((backend) => backend.generator === generator);
   }
 }

@@ -4,7 +4,7 @@ import { $, colour, h, say } from "./dom.js";
 import { stack } from "./stack.js";
 import { grouped, time } from "./text.js";
 
-const SIGNS = { member: "▼", fault: "⚡", error: "✕", retry: "↻", double: "⇉", lost: "!", front: "⇄", check: "✓" };
+const SIGNS = { backend: "▼", fault: "⚡", error: "✕", retry: "↻", double: "⇉", lost: "!", front: "⇄", check: "✓" };
 // Beyond so many backends the stack shows the others as one.
 const STACKED = 40;
 // There is no half of a request.
@@ -60,7 +60,7 @@ function size(element, height) {
 export function begin(now) {
   model = now;
   for (const plot of [rate, latency]) plot?.destroy();
-  const stacked = Math.min(model.members.length, STACKED);
+  const stacked = Math.min(model.backends.length, STACKED);
   // The whole stack first, in the colour of the last; each of the others over it.
   const series = Array.from({ length: stacked }, (_, index) => ({ fill: colour(stacked - 1 - index), stroke: colour(stacked - 1 - index), width: 0, points: { show: false } }));
   rate = new uPlot({ ...size($("rate"), 220), padding: [18, 8, 0, 0], legend: { show: false }, cursor: { show: false },
@@ -87,7 +87,7 @@ export function show(now) {
   const seconds = model.seconds.slice(-window_);
   const last = seconds.at(-1)?.at ?? Math.floor(model.at / 1000) - 1;
   const xs = seconds.map(({ at }) => at);
-  const { sums, peak, height: usual } = stack(seconds, model.members.length, STACKED);
+  const { sums, peak, height: usual } = stack(seconds, model.backends.length, STACKED);
   height = usual;
   const range = { min: last - window_ + 1, max: Math.max(last, last - window_ + 2) };
   const draw = (plot, data, element, tall) => {
@@ -101,9 +101,9 @@ export function show(now) {
   draw(rate, [xs, ...sums], $("rate"), 220);
   const of = (name) => seconds.map(({ latency: times }) => times?.[name] ?? null);
   draw(latency, [xs, of("p50"), of("p99")], $("latency-plot"), 180);
-  const { rate: sum, members: figures } = model.figures;
-  const each = model.members.slice(0, 8).map((member, place) => `${member.generator}: ${grouped(figures[place].rate)}`);
-  say($("rate-text"), `Now ${grouped(sum)} a second · ${each.join(" · ")}${model.members.length > 8 ? " · …" : ""}${peak > height ? ` · checks are cut off: ${grouped(peak)} a second` : ""}`);
+  const { rate: sum, backends: figures } = model.figures;
+  const each = model.backends.slice(0, 8).map((backend, place) => `${backend.generator}: ${grouped(figures[place].rate)}`);
+  say($("rate-text"), `Now ${grouped(sum)} a second · ${each.join(" · ")}${model.backends.length > 8 ? " · …" : ""}${peak > height ? ` · checks are cut off: ${grouped(peak)} a second` : ""}`);
   table();
 }
 
@@ -111,7 +111,7 @@ const COLUMNS = [["p50", "median"], ["p90", "90 %"], ["p99", "99 %"], ["p99_9", 
 let cells = [];
 
 function table() {
-  const names = ["all", ...model.members.slice(0, STACKED).map((member) => String(member.generator))];
+  const names = ["all", ...model.backends.slice(0, STACKED).map((backend) => String(backend.generator))];
   if (cells.length !== names.length) {
     cells = names.map(() => COLUMNS.map(() => h("td", { class: "number" })));
     $("latency").replaceChildren(
@@ -119,7 +119,7 @@ function table() {
       h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "backend"), COLUMNS.map(([, name]) => h("th", { scope: "col", class: "number" }, name)))),
       h("tbody", {}, names.map((name, row) => h("tr", {}, h("th", { scope: "row" }, name), cells[row]))));
   }
-  const latencies = [model.figures.latency, ...model.figures.members.map((of) => of.latency)];
+  const latencies = [model.figures.latency, ...model.figures.backends.map((of) => of.latency)];
   cells.forEach((row, index) => row.forEach((cell, column) => say(cell, time(latencies[index]?.[COLUMNS[column][0]]))));
 }
 

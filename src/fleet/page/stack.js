@@ -3,15 +3,15 @@
 
 /** @import { Second } from "./types.js" */
 
-// The whole stack first, then without the last, and so on: each is drawn over the one before. Beyond `most` members the last stands for all
+// The whole stack first, then without the last, and so on: each is drawn over the one before. Beyond `most` backends the last stands for all
 // others. `height` is that of the highest second without a check, which would dwarf all else; what is higher keeps its proportions.
 /**
  * @param {Second[]} seconds
- * @param {number} members
+ * @param {number} backends
  * @param {number} most
  */
-export function stack(seconds, members, most) {
-  const layers = Math.min(members, most);
+export function stack(seconds, backends, most) {
+  const layers = Math.min(backends, most);
   const sums = Array.from({ length: layers }, () => new Array(seconds.length).fill(0));
   seconds.forEach(({ counts }, index) => {
     let sum = 0;

@@ -18,7 +18,7 @@ const ENOUGH = 25;
 // What was in flight when something was done has ended after this time: milliseconds.
 const SETTLED = 1000;
 
-const describe = (now, { shares }) => now.members.map((member, place) => `${member.generator}: ${percent(shares[place])}`).join(" · ");
+const describe = (now, { shares }) => now.backends.map((backend, place) => `${backend.generator}: ${percent(shares[place])}`).join(" · ");
 const choices = (now) => now.front?.choices ?? [];
 const can = (now, algorithm) => choices(now).includes(algorithm);
 const near = (share, wanted, within) => share !== null && Math.abs(share - wanted) <= within;
@@ -41,18 +41,18 @@ const roundRobin = (weights = []) => (can(now_(), "round-robin") ? become("round
 // What is done before a step begins: nothing misbehaves, all run.
 async function tidy() {
   const now = model();
-  if (now.members.some((member) => member.faults.length > 0)) await attempt("clear all faults", act("clear"));
-  const gone = now.members.filter((member) => member.state === "gone");
-  for (const member of gone) await attempt(`start ${member.generator}`, act("start", member.generator));
-  for (const member of now.members.filter(({ state }) => state === "paused")) await attempt(`resume ${member.generator}`, act("resume", member.generator));
+  if (now.backends.some((backend) => backend.faults.length > 0)) await attempt("clear all faults", act("clear"));
+  const gone = now.backends.filter((backend) => backend.state === "gone");
+  for (const backend of gone) await attempt(`start ${backend.generator}`, act("start", backend.generator));
+  for (const backend of now.backends.filter(({ state }) => state === "paused")) await attempt(`resume ${backend.generator}`, act("resume", backend.generator));
 }
 
 function plan(now) {
-  const count = now.members.length;
+  const count = now.backends.length;
   const place = Math.min(1, count - 1);
-  const victim = now.members[place].generator;
+  const victim = now.backends[place].generator;
   const name = now.front?.balancer ?? "the balancer";
-  const weights = now.members.map((_, index) => (index === 0 ? 5 : 1));
+  const weights = now.backends.map((_, index) => (index === 0 ? 5 : 1));
   const first = 5 / (count + 4);
   const least = ["least-connections", "two-choices"].find((algorithm) => can(now, algorithm));
   const sticky = can(now, "sticky") ? "sticky" : can(now, "source") ? "source" : null;
@@ -78,7 +78,7 @@ function plan(now) {
     },
     {
       title: "Weights",
-      why: `With weights 5:1:1 the first backend gets five requests where the others get one each, for it may be a larger machine. A good balancer spreads the five: ${now.members[0].generator} is not asked five times in a row.`,
+      why: `With weights 5:1:1 the first backend gets five requests where the others get one each, for it may be a larger machine. A good balancer spreads the five: ${now.backends[0].generator} is not asked five times in a row.`,
       acts: [{
         label: `Weigh ${weights.join(":")} and send 30 requests`,
         needs: can(now, "round-robin"),
@@ -101,7 +101,7 @@ function plan(now) {
           seen: ({ settled }) => {
             if (!settled) return false;
             const it = now_().since(settled);
-            return now_().members[place].state === "gone" && it.sum >= 20 && it.counts[place] === 0 && describe(now_(), it);
+            return now_().backends[place].state === "gone" && it.sum >= 20 && it.counts[place] === 0 && describe(now_(), it);
           },
         },
         {
@@ -123,7 +123,7 @@ function plan(now) {
           label: `Balance by round robin, and make ${victim} slow: 3 s for each answer`,
           run: async () => ((await roundRobin()) ? attempt(`slow ${victim}`, fault(victim, "latency:3s")) : null),
           see: `${victim} gets its full share as before: requests wait in it (“in flight”), and the 99 % latency is 3 s.`,
-          seen: () => now_().members[place].faults.length > 0 && now_().figures.members[place].in_flight >= 5 && `${now_().figures.members[place].in_flight} in flight at ${victim}`,
+          seen: () => now_().backends[place].faults.length > 0 && now_().figures.backends[place].in_flight >= 5 && `${now_().figures.backends[place].in_flight} in flight at ${victim}`,
         },
         {
           label: `Balance by ${least ?? "least-connections"}`,
@@ -140,7 +140,7 @@ function plan(now) {
           label: "Clear the fault",
           run: () => attempt("clear all faults", act("clear")),
           see: "It is as fast as the others.",
-          seen: ({ settled }) => now_().members.every((member) => member.faults.length === 0) && settled && "no faults any more",
+          seen: ({ settled }) => now_().backends.every((backend) => backend.faults.length === 0) && settled && "no faults any more",
         },
       ],
     },

@@ -4,7 +4,7 @@ export type Latency = { p50: number; p90: number; p99: number; p99_9: number };
 export type State = "starting" | "ready" | "unready" | "draining" | "paused" | "gone";
 export type Action = "kill" | "pause" | "resume" | "drain" | "start" | "ready" | "unready";
 
-export type Member = {
+export type Backend = {
   generator: number;
   url: string;
   state: State;
@@ -12,7 +12,7 @@ export type Member = {
   actions: Action[];
 };
 
-export type MemberFigures = {
+export type BackendFigures = {
   requests: number;
   share: number | null;
   expected: number | null;
@@ -22,9 +22,9 @@ export type MemberFigures = {
   latency: Latency | null;
 };
 
-export type Figures = { rate: number; latency: Latency | null; members: MemberFigures[] };
+export type Figures = { rate: number; latency: Latency | null; backends: BackendFigures[] };
 export type Second = { at: number; counts: number[]; latency: Latency | null; is_check: boolean };
-export type MarkKind = "member" | "fault" | "error" | "retry" | "double" | "lost" | "front" | "check";
+export type MarkKind = "backend" | "fault" | "error" | "retry" | "double" | "lost" | "front" | "check";
 export type Mark = { id: number; at: number; kind: MarkKind; generator: number | null; count: number; text: string };
 
 export type SeenRequest = {
@@ -71,7 +71,7 @@ export type Snapshot = {
   owner: boolean;
   at: number;
   kept: { seconds: number; strip: number; marks: number; requests: number };
-  fleet: { members: Member[] };
+  fleet: { backends: Backend[] };
   figures: Figures;
   seconds: Second[];
   strip: number[];
@@ -90,7 +90,7 @@ export type Frame = {
   strip_end: number;
   marks: Mark[];
   requests: SeenRequest[];
-  members: Member[] | null;
+  backends: Backend[] | null;
   front: BalancerInfo | null;
   check: CheckNews | null;
 };

@@ -187,7 +187,7 @@ pub enum Missing {
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Evidence {
     /// Backends that are ready and take part, if that is known.
-    pub members: Option<usize>,
+    pub backends: Option<usize>,
     /// New connections in sequence, a request each.
     pub fresh: Vec<Pick>,
     /// Requests in sequence on one connection.

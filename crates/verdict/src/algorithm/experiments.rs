@@ -37,7 +37,7 @@ const COOKIES: [&str; 9] =
 
 /// Does all experiments that make sense.
 pub fn run(subject: &mut dyn Subject, setting: &Setting) -> Evidence {
-    let evidence = Evidence { members: setting.members, ..Evidence::default() };
+    let evidence = Evidence { backends: setting.backends, ..Evidence::default() };
     let mut lab = Lab { subject, setting, evidence, chance: 0x2545_f491_4f6c_dd1d, usual: Duration::ZERO, sent: 0 };
     lab.run();
     lab.evidence
@@ -55,24 +55,24 @@ struct Lab<'a> {
 
 impl Lab<'_> {
     fn run(&mut self) {
-        let members = self.setting.members.unwrap_or(8).max(2);
+        let size = self.setting.backends.unwrap_or(8).max(2);
         if self.setting.budget.is_zero() {
             return self.miss_all(Why::NotWanted);
         }
-        let first = self.pilot(members);
+        let first = self.pilot(size);
         if self.left().is_zero() {
             return self.miss_all(Why::NoTime);
         }
         self.connections();
-        let wanted = if self.is_serial() { FRESH.max(12 * members) } else { 200.max(20 * members) };
-        self.fresh(wanted, members);
+        let wanted = if self.is_serial() { FRESH.max(12 * size) } else { 200.max(20 * size) };
+        self.fresh(wanted, size);
         let is_one = matches!(Order::of(&backends(&self.evidence.fresh)), Order::One(_));
-        if is_one && self.setting.members == Some(1) {
+        if is_one && self.setting.backends == Some(1) {
             return;
         }
         if !is_one && self.is_serial() {
             let kept = Request { connection: Some(0), ..Request::default() };
-            let count = self.affordable(KEPT.max(4 * members), 0.5);
+            let count = self.affordable(KEPT.max(4 * size), 0.5);
             self.evidence.kept = self.series(&vec![kept; count], 0.5).into_iter().filter_map(|it| it.pick).collect();
         }
         if let (false, false) = (is_one, first.is_empty()) {
@@ -112,8 +112,8 @@ impl Lab<'_> {
     }
 
     /// A few side by side: what a request takes, and which cookies come with the first response.
-    fn pilot(&mut self, members: usize) -> Vec<(String, String)> {
-        let count = (2 * members).clamp(8, 64);
+    fn pilot(&mut self, size: usize) -> Vec<(String, String)> {
+        let count = (2 * size).clamp(8, 64);
         let pace = Pace { width: count, gap: self.gap(), until: self.setting.budget };
         let replies = self.subject.send_all(&vec![Request::default(); count], &pace);
         self.sent += replies.len() as u64;
@@ -125,13 +125,13 @@ impl Lab<'_> {
         replies.into_iter().map(|reply| reply.cookies).find(|cookies| !cookies.is_empty()).unwrap_or_default()
     }
 
-    fn fresh(&mut self, wanted: usize, members: usize) {
+    fn fresh(&mut self, wanted: usize, size: usize) {
         let count = self.affordable(wanted, 0.4);
         if count < wanted.min(60) {
             self.evidence.missing.push(Missing::Order { sent: count, why: self.why_not() });
         }
         // What never changes in so many will not.
-        let enough = 60 + 12 * members;
+        let enough = 60 + 12 * size;
         for part in [count.min(enough), count.saturating_sub(enough)] {
             let replies = self.series(&vec![Request::default(); part], 0.4);
             self.evidence.fresh.extend(replies.into_iter().filter_map(|reply| reply.pick));
@@ -341,9 +341,9 @@ impl Lab<'_> {
         let delay = self.usual.clamp(Duration::from_millis(100), Duration::from_secs(1));
         let each = self.usual + delay / 3;
         let gap = self.gap().max(Duration::from_millis(4)).max(each / 48);
-        let members = self.setting.members.unwrap_or(4);
+        let size = self.setting.backends.unwrap_or(4);
         let time = self.left().saturating_sub(self.usual + delay).as_secs_f64();
-        let count = ((time / gap.as_secs_f64()) as usize).min((24 * members).clamp(240, 600)).min(self.requests_left());
+        let count = ((time / gap.as_secs_f64()) as usize).min((24 * size).clamp(240, 600)).min(self.requests_left());
         if count < 120 {
             self.evidence.missing.push(Missing::Load(self.why_not()));
             return;
@@ -373,9 +373,9 @@ impl Lab<'_> {
         let rarest = seen.iter().map(|(_, count)| *count as usize).min().unwrap_or(1);
         // So many that the one that is held would usually get 260 of them.
         let others = (260 * fresh.len() / rarest.max(1)).clamp(OTHERS, OTHERS * 8);
-        let members = self.setting.members.unwrap_or(seen.len());
+        let size = self.setting.backends.unwrap_or(seen.len());
         let mut avoided = true;
-        while avoided && self.evidence.after.len() < MEMORIES.min(members) {
+        while avoided && self.evidence.after.len() < MEMORIES.min(size) {
             let held = self.hold_at(1, OTHERS / 10);
             let Some(busy) = held.first().map(|hold| hold.busy.clone()) else { break };
             self.evidence.held_one.extend(held);
@@ -391,7 +391,7 @@ impl Lab<'_> {
         }
         if avoided {
             // What was done to some is done to all, or they would get nothing in the sample either.
-            self.hold_at(members.saturating_sub(self.evidence.after.len()), 1);
+            self.hold_at(size.saturating_sub(self.evidence.after.len()), 1);
             return;
         }
         let more = self.hold_at(1, others);

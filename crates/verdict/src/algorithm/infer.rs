@@ -91,7 +91,7 @@ impl Evidence {
 
     /// Nothing that was varied decides. What never sent a second request while the first was in flight may still look at load.
     fn infer_one(&self, only: Backend, names: &[String], inference: &mut Inference) {
-        if self.members == Some(1) {
+        if self.backends == Some(1) {
             inference.kind = Some(Algorithm::One);
             "all to the only active backend".clone_into(&mut inference.label);
             return;

@@ -88,7 +88,7 @@ impl Evidence {
         let mut reached: Vec<Backend> = self.mixed.iter().map(|flight| flight.pick.backend).collect();
         reached.retain(|backend| backend.is_known());
         let overlaps = self.mixed.windows(2).filter(|pair| pair[0].to > pair[1].from).count();
-        if counts(&reached).len() == 1 && self.members.is_some_and(|members| members > 1) && overlaps >= 60 {
+        if counts(&reached).len() == 1 && self.backends.is_some_and(|backends| backends > 1) && overlaps >= 60 {
             return Load::Ignores;
         }
         let share = if chances == 0 { 0.0 } else { expected / chances as f64 };

@@ -70,7 +70,7 @@ pub trait Subject {
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Setting {
     /// Backends that are ready and take part, if that is known.
-    pub members: Option<usize>,
+    pub backends: Option<usize>,
     /// Whether backends can be asked to take their time.
     pub can_hold: bool,
     /// Whether requests keep the user's path: backends that are not ours may do anything at another one.

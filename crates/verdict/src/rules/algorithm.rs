@@ -8,7 +8,7 @@ use crate::rules::case::Case;
 pub(crate) fn judge(case: &Case) -> Option<Finding> {
     let expected = case.expectations.algorithm?;
     let seen = case.inference;
-    let names = &case.names[..case.members];
+    let names = &case.names[..case.backends];
     // Of one backend nothing can be told.
     let takers = names.iter().filter(|name| case.expectations.takes_part(name)).count();
     let level = match seen.certain() {

@@ -21,7 +21,7 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
     if !case.has_records() {
         return None;
     }
-    let backups: Vec<usize> = (0..case.members)
+    let backups: Vec<usize> = (0..case.backends)
         .filter(|place| !case.is_mirror(&case.names[*place]) && !case.expectations.takes_part(&case.names[*place]))
         .collect();
     let is_backup = |arrival: &&Arrival| backups.contains(&usize::from(arrival.backend.0));
@@ -66,7 +66,7 @@ fn recovered(case: &Case) -> Option<Moment> {
         PASSIVE
     } else {
         let run = case.sampled.1.since(case.began).as_secs_f64();
-        let interval = run * case.members as f64 / case.health_checks as f64;
+        let interval = run * case.backends as f64 / case.health_checks as f64;
         LEAST.max(Duration::from_secs_f64(interval * INTERVALS))
     };
     Some(last.after(patience))

@@ -34,7 +34,7 @@ pub struct Case<'a> {
     /// Names of the backends, by place. The fleet's own come first.
     pub names: &'a [String],
     /// How many of them are to be reached: those that were ready. All of them without a fleet.
-    pub members: usize,
+    pub backends: usize,
     /// What is required.
     pub expectations: &'a Expectations,
     /// How the balancer picks.

@@ -13,10 +13,10 @@ const ROTATIONS: u64 = 64;
 pub(crate) fn judge(case: &Case) -> Option<Finding> {
     let expected_one = case.expectations.algorithm == Some(Algorithm::One);
     let unknown = case.expectations.shares.is_none() && !case.expectations.not_understood.is_empty();
-    if case.drill != Drill::None || expected_one || unknown || !case.has_records() || case.members < 2 {
+    if case.drill != Drill::None || expected_one || unknown || !case.has_records() || case.backends < 2 {
         return None;
     }
-    let names = &case.names[..case.members];
+    let names = &case.names[..case.backends];
     // What does not fit the fleet is reported by the rule of the shares.
     let shares = case.expectations.shares(names).ok()?;
     let got = |place: usize| case.tally.by_backend.get(place).copied().unwrap_or(0);
@@ -37,11 +37,11 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
     // A hash ring's arcs may be half as long as they should be.
     let granted = if required { 1.0 } else { 0.5 };
     let missed_by_chance = |place: &usize| (1.0 - shares[*place] * granted).powf(draws as f64);
-    let chance = missed.iter().map(missed_by_chance).fold(0.0, f64::max) * case.members as f64;
+    let chance = missed.iter().map(missed_by_chance).fold(0.0, f64::max) * case.backends as f64;
     let is_certain = if rotates && !required {
         // Each rotation may not have come as far as to it.
         let rotations = if case.inference.rotations == Some(1) { 2 } else { ROTATIONS };
-        draws > rotations * case.inference.turns.as_ref().map_or(case.members, Vec::len) as u64
+        draws > rotations * case.inference.turns.as_ref().map_or(case.backends, Vec::len) as u64
     } else {
         chance < FALSE_ALARM / 10.0
     };

@@ -20,7 +20,7 @@ pub(crate) struct Rig {
     pub(crate) arrivals: Vec<Arrival>,
     pub(crate) inference: Inference,
     pub(crate) expectations: Expectations,
-    pub(crate) members: usize,
+    pub(crate) backends: usize,
     pub(crate) drill: Drill,
     pub(crate) varied: bool,
     pub(crate) outage: Option<Outage>,
@@ -45,13 +45,13 @@ pub(crate) fn inference(kind: Option<Algorithm>) -> Inference {
 }
 
 impl Rig {
-    pub(crate) fn of(members: usize, kind: Option<Algorithm>) -> Rig {
+    pub(crate) fn of(backends: usize, kind: Option<Algorithm>) -> Rig {
         Rig {
             observations: Vec::new(),
             arrivals: Vec::new(),
             inference: inference(kind),
             expectations: Expectations::default(),
-            members,
+            backends,
             drill: Drill::None,
             varied: false,
             outage: None,
@@ -107,12 +107,12 @@ impl Rig {
     pub(crate) fn judge<T>(&self, rule: impl FnOnce(&Case) -> T) -> T {
         let ledger = Ledger::join(self.observations.clone(), self.arrivals.clone(), Records::Kept);
         let tally = Tally::of(&ledger, 0, 0..self.observations.len() as u32);
-        let names: Vec<String> = (0..self.members).map(|place| (9001 + place).to_string()).collect();
+        let names: Vec<String> = (0..self.backends).map(|place| (9001 + place).to_string()).collect();
         rule(&Case {
             ledger: &ledger,
             tally: &tally,
             names: &names,
-            members: self.members,
+            backends: self.backends,
             expectations: &self.expectations,
             inference: &self.inference,
             gaps: &[],

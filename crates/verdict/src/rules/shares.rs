@@ -51,7 +51,7 @@ pub(crate) fn judge(case: &Case) -> (Option<Shares>, Option<Finding>) {
         unit,
         test: None,
     };
-    let expected = case.expectations.shares(&case.names[..case.members]).map(|mut shares| {
+    let expected = case.expectations.shares(&case.names[..case.backends]).map(|mut shares| {
         // Backends beyond the fleet are expected to get nothing.
         shares.resize(places, 0.0);
         shares
@@ -214,7 +214,7 @@ fn seen_weights(case: &Case) -> String {
         let seen = case.inference.weights.iter().find(|(backend, _)| usize::from(backend.0) == place);
         seen.map_or(0, |(_, weight)| *weight).to_string()
     };
-    (0..case.members).map(weight).collect::<Vec<_>>().join(":")
+    (0..case.backends).map(weight).collect::<Vec<_>>().join(":")
 }
 
 /// Round robin is at most one off per rotation, weighted round robin as much as its turns let it be: not a matter of chance.

@@ -217,7 +217,7 @@ impl Trial {
             ledger: &ledger,
             tally: &tally,
             names: &self.names,
-            members: self.names.len(),
+            backends: self.names.len(),
             expectations: &self.expectations,
             inference: &inference,
             gaps: &self.gaps,

@@ -12,15 +12,15 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 
 use crate::fleet::api::command::{FaultChange, Refusal};
+use crate::fleet::backend::{Due, FleetBackend};
 use crate::fleet::bind;
-use crate::fleet::member::{Due, Member};
 use crate::fleet::plan::Plan;
 use crate::fleet::process::{Notice, Process, journal_name};
 use crate::io::clock;
 use crate::journal::{self, Capacity, Reader};
 use crate::topology::Topology;
 use crate::wire::{
-    Action, Assignment, Calendar, Change, Event, FleetStatus, Generator, MemberState, MemberStatus, Moment, Order,
+    Action, Assignment, BackendState, BackendStatus, Calendar, Change, Event, FleetStatus, Generator, Moment, Order,
     RECORD_WORDS,
 };
 
@@ -36,8 +36,8 @@ const JOURNAL_RECORDS: std::ops::RangeInclusive<usize> = 1024..=128 * 1024;
 pub(crate) type Notification = (usize, u32, Notice);
 
 /// The backends.
-pub(crate) struct Members {
-    pub(crate) list: Vec<Member>,
+pub(crate) struct FleetBackends {
+    pub(crate) list: Vec<FleetBackend>,
     pub(crate) plan: Plan,
     pub(crate) topology: Topology,
     addresses: Vec<IpAddr>,
@@ -50,7 +50,7 @@ pub(crate) struct Members {
     events: Vec<Event>,
 }
 
-impl Members {
+impl FleetBackends {
     /// None runs yet. `control` is where the API is.
     pub(crate) fn new(
         plan: Plan,
@@ -59,10 +59,10 @@ impl Members {
         calendar: Calendar,
         control: String,
         notify: UnboundedSender<Notification>,
-    ) -> Members {
-        let list = topology.generators().map(|generator| Member::new(generator, calendar.moment)).collect();
+    ) -> FleetBackends {
+        let list = topology.generators().map(|generator| FleetBackend::new(generator, calendar.moment)).collect();
         let (watched, events) = (false, Vec::new());
-        Members {
+        FleetBackends {
             list,
             plan,
             topology,
@@ -85,7 +85,7 @@ impl Members {
     pub(crate) fn watch(&mut self, watched: bool) {
         if watched != self.watched {
             self.watched = watched;
-            for process in self.list.iter().filter_map(|member| member.process.as_ref()) {
+            for process in self.list.iter().filter_map(|backend| backend.process.as_ref()) {
                 process.order(Order::Watch(watched));
             }
         }
@@ -93,34 +93,34 @@ impl Members {
 
     /// Asks all to end.
     pub(crate) fn drain_all(&mut self) {
-        for member in &mut self.list {
-            member.drain(self.plan.grace);
+        for backend in &mut self.list {
+            backend.drain(self.plan.grace);
         }
     }
 
     /// Whether no process is left.
     pub(crate) fn are_gone(&self) -> bool {
-        self.list.iter().all(|member| member.process.is_none())
+        self.list.iter().all(|backend| backend.process.is_none())
     }
 
     /// When something is to be done next.
     pub(crate) fn due(&self) -> Option<Instant> {
-        self.list.iter().filter_map(|member| member.due).map(|(at, _)| at).min()
+        self.list.iter().filter_map(|backend| backend.due).map(|(at, _)| at).min()
     }
 
     /// Tells a process how to misbehave from now on.
     pub(crate) fn misbehave(&mut self, index: usize, change: &FaultChange) {
-        let member = &mut self.list[index];
-        let mut faults = member.faults.clone();
+        let backend = &mut self.list[index];
+        let mut faults = backend.faults.clone();
         match change {
             FaultChange::Add(added) => added.iter().for_each(|fault| fault.add_to(&mut faults)),
             FaultChange::Clear => faults.clear(),
         }
-        member.misbehaves(faults);
+        backend.misbehaves(faults);
     }
 
     pub(crate) fn signal_all(&self, signal: Signal) {
-        for process in self.list.iter().filter_map(|member| member.process.as_ref()) {
+        for process in self.list.iter().filter_map(|backend| backend.process.as_ref()) {
             process.signal(signal);
         }
     }
@@ -158,7 +158,7 @@ impl Members {
         self.plan.journal.unwrap_or(1 << ring.ilog2())
     }
 
-    /// Starts a member that is gone: its addresses are bound anew.
+    /// Starts a backend that is gone: its addresses are bound anew.
     pub(crate) fn start_again(&mut self, index: usize) -> Result<(), String> {
         let generator = self.list[index].generator;
         let mut listeners =
@@ -177,9 +177,9 @@ impl Members {
     pub(crate) fn do_what_is_due(&mut self) {
         let now = Instant::now();
         for index in 0..self.list.len() {
-            let member = &mut self.list[index];
-            let Some((_, due)) = member.due.take_if(|(at, _)| *at <= now) else { continue };
-            match (due, &member.process) {
+            let backend = &mut self.list[index];
+            let Some((_, due)) = backend.due.take_if(|(at, _)| *at <= now) else { continue };
+            match (due, &backend.process) {
                 (Due::Kill, Some(process)) => process.signal(Signal::KILL),
                 (Due::Restart, None) => {
                     if let Err(why) = self.start_again(index) {
@@ -197,7 +197,7 @@ impl Members {
         self.event(index, Change::RestartIn(delay));
     }
 
-    pub(crate) fn change(&mut self, index: usize, state: MemberState, change: Change) {
+    pub(crate) fn change(&mut self, index: usize, state: BackendState, change: Change) {
         self.list[index].becomes(state);
         self.event(index, change);
     }
@@ -205,14 +205,14 @@ impl Members {
     /// SIGSTOP and SIGCONT by hand are not reported to the supervisor; it looks when somebody asks.
     pub(crate) fn notice_pauses(&mut self) {
         for index in 0..self.list.len() {
-            let member = &self.list[index];
+            let backend = &self.list[index];
             // A signal of our own takes a moment to show.
-            let settled = clock::now().since(member.since) > SIGNAL_SHOWS;
-            let process = member.process.as_ref().filter(|_| settled);
+            let settled = clock::now().since(backend.since) > SIGNAL_SHOWS;
+            let process = backend.process.as_ref().filter(|_| settled);
             let Some(stopped) = process.and_then(Process::is_stopped) else { continue };
-            match (member.state, stopped) {
-                (MemberState::Paused, false) => self.resumed(index),
-                (MemberState::Paused, true) | (_, false) => {}
+            match (backend.state, stopped) {
+                (BackendState::Paused, false) => self.resumed(index),
+                (BackendState::Paused, true) | (_, false) => {}
                 (_, true) => self.paused(index),
             }
         }
@@ -228,47 +228,47 @@ impl Members {
         self.event(index, Change::Resumed);
     }
 
-    /// The members that something is for: those named, or all to which it applies. None is touched unless all can be.
+    /// The backends that something is for: those named, or all to which it applies. None is touched unless all can be.
     pub(crate) fn choose(
         &self,
         what: &str,
-        applies: impl Fn(MemberState) -> bool,
+        applies: impl Fn(BackendState) -> bool,
         wanted: &[Generator],
     ) -> Result<Vec<usize>, Refusal> {
         if wanted.is_empty() {
-            let members = 0..self.list.len();
-            return Ok(members.filter(|index| applies(self.list[*index].state)).collect());
+            let backends = 0..self.list.len();
+            return Ok(backends.filter(|index| applies(self.list[*index].state)).collect());
         }
-        let position = |wanted: &Generator| self.list.iter().position(|member| member.generator == *wanted);
+        let position = |wanted: &Generator| self.list.iter().position(|backend| backend.generator == *wanted);
         let unknown: Vec<String> =
             wanted.iter().filter(|wanted| position(wanted).is_none()).map(Generator::to_string).collect();
         if !unknown.is_empty() {
             return Err(Refusal::Unknown(format!("this fleet has no backend {}", unknown.join(", "))));
         }
-        let mut members: Vec<usize> = wanted.iter().filter_map(position).collect();
-        members.sort_unstable();
-        members.dedup();
-        let unfit: Vec<String> = members
+        let mut backends: Vec<usize> = wanted.iter().filter_map(position).collect();
+        backends.sort_unstable();
+        backends.dedup();
+        let unfit: Vec<String> = backends
             .iter()
             .map(|index| &self.list[*index])
-            .filter(|member| !applies(member.state))
-            .map(|member| format!("{} is {}", member.generator, member.state))
+            .filter(|backend| !applies(backend.state))
+            .map(|backend| format!("{} is {}", backend.generator, backend.state))
             .collect();
         match unfit.is_empty() {
-            true => Ok(members),
+            true => Ok(backends),
             false => Err(Refusal::Impossible(format!("cannot {what}: {}", unfit.join(", ")))),
         }
     }
 
     pub(crate) fn act_on(&mut self, action: Action, index: usize) -> Result<(), String> {
-        let member = &mut self.list[index];
-        let Some(process) = &member.process else {
-            member.forgets_failures();
+        let backend = &mut self.list[index];
+        let Some(process) = &backend.process else {
+            backend.forgets_failures();
             return self.start_again(index);
         };
         match action {
             Action::Kill => process.signal(Signal::KILL),
-            Action::Drain => member.drain(self.plan.grace),
+            Action::Drain => backend.drain(self.plan.grace),
             Action::Pause => {
                 process.signal(Signal::STOP);
                 self.paused(index);
@@ -280,7 +280,7 @@ impl Members {
             Action::Ready | Action::Unready => {
                 let ready = action == Action::Ready;
                 process.order(Order::Ready(ready));
-                member.ready = ready;
+                backend.ready = ready;
                 self.event(index, Change::Readiness(ready));
             }
             Action::Start => {}
@@ -290,34 +290,34 @@ impl Members {
 
     pub(crate) fn event(&mut self, index: usize, change: Change) {
         let generator = self.list[index].generator;
-        self.events.push(Event::Member { at: clock::now(), generator, change });
+        self.events.push(Event::Backend { at: clock::now(), generator, change });
     }
 
     pub(crate) fn status(&self) -> FleetStatus {
         FleetStatus {
-            version: 1,
+            version: 2,
             pid: std::process::id(),
             control: self.control.clone(),
             started: self.time(self.started),
-            members: self.list.iter().map(|member| self.member_status(member)).collect(),
+            backends: self.list.iter().map(|backend| self.backend_status(backend)).collect(),
         }
     }
 
-    fn member_status(&self, member: &Member) -> MemberStatus {
-        MemberStatus {
-            generator: member.generator,
-            url: self.topology.url(member.generator),
-            state: member.current(),
-            since: self.time(member.since),
-            pid: member.process.as_ref().map(|process| process.pid),
-            ready: member.ready,
-            restarts: member.incarnation.saturating_sub(1),
-            attempts: member.attempts,
-            in_flight: member.in_flight(),
-            lost: member.lost,
-            last_end: member.last_end.map(|cause| cause.to_string()),
-            faults: member.faults.clone(),
-            actions: Action::all_for(member.current()),
+    fn backend_status(&self, backend: &FleetBackend) -> BackendStatus {
+        BackendStatus {
+            generator: backend.generator,
+            url: self.topology.url(backend.generator),
+            state: backend.current(),
+            since: self.time(backend.since),
+            pid: backend.process.as_ref().map(|process| process.pid),
+            ready: backend.ready,
+            restarts: backend.incarnation.saturating_sub(1),
+            attempts: backend.attempts,
+            in_flight: backend.in_flight(),
+            lost: backend.lost,
+            last_end: backend.last_end.map(|cause| cause.to_string()),
+            faults: backend.faults.clone(),
+            actions: Action::all_for(backend.current()),
         }
     }
 

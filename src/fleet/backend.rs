@@ -1,4 +1,4 @@
-//! A member of the fleet: what is known of a backend from one of its processes to the next.
+//! A backend of the fleet: what is known of a backend from one of its processes to the next.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::fleet::bind::SocketFile;
 use crate::fleet::process::Process;
 use crate::io::clock;
 use crate::journal::Reader;
-use crate::wire::{Cause, Departure, Fault, Generator, MemberState, Moment, Order, Record};
+use crate::wire::{BackendState, Cause, Departure, Fault, Generator, Moment, Order, Record};
 
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 const LAST_BACKOFF: Duration = Duration::from_secs(5);
@@ -19,11 +19,11 @@ const SETTLED: Duration = Duration::from_secs(10);
 const GRACE_SLACK: Duration = Duration::from_millis(500);
 
 /// What the supervisor knows of a backend, whether its process lives or not.
-pub(crate) struct Member {
+pub(crate) struct FleetBackend {
     pub(crate) generator: Generator,
-    pub(crate) state: MemberState,
+    pub(crate) state: BackendState,
     /// What it does when it is not paused.
-    pub(crate) before_pause: MemberState,
+    pub(crate) before_pause: BackendState,
     pub(crate) since: Moment,
     pub(crate) process: Option<Process>,
     /// Of its unix socket. It stays when its process is killed, and connections are then refused.
@@ -47,7 +47,7 @@ pub(crate) struct Member {
     pub(crate) failure: Option<String>,
 }
 
-/// What is to be done to a member at a certain time.
+/// What is to be done to a backend at a certain time.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Due {
     Restart,
@@ -55,13 +55,13 @@ pub(crate) enum Due {
     Kill,
 }
 
-impl Member {
+impl FleetBackend {
     /// Not started yet.
-    pub(crate) fn new(generator: Generator, now: Moment) -> Member {
-        Member {
+    pub(crate) fn new(generator: Generator, now: Moment) -> FleetBackend {
+        FleetBackend {
             generator,
-            state: MemberState::Gone,
-            before_pause: MemberState::Gone,
+            state: BackendState::Gone,
+            before_pause: BackendState::Gone,
             since: now,
             process: None,
             socket: None,
@@ -95,17 +95,17 @@ impl Member {
     }
 
     /// Its process is or does something else from now on.
-    pub(crate) fn becomes(&mut self, state: MemberState) {
+    pub(crate) fn becomes(&mut self, state: BackendState) {
         self.before_pause = state;
         // What it said before it was stopped by SIGSTOP arrives after; it is paused all the same.
-        if self.state != MemberState::Paused || state == MemberState::Gone {
+        if self.state != BackendState::Paused || state == BackendState::Gone {
             (self.state, self.since) = (state, clock::now());
         }
     }
 
     /// It was stopped by SIGSTOP.
     pub(crate) fn pauses(&mut self) {
-        (self.state, self.since) = (MemberState::Paused, clock::now());
+        (self.state, self.since) = (BackendState::Paused, clock::now());
     }
 
     /// It goes on after a pause.
@@ -121,7 +121,7 @@ impl Member {
     /// A process of its own begins.
     pub(crate) fn starts(&mut self, process: Process, journal: Reader) {
         self.incarnation += 1;
-        self.becomes(MemberState::Starting);
+        self.becomes(BackendState::Starting);
         (self.process, self.journal) = (Some(process), Some(journal));
         (self.asked, self.ready, self.due, self.failure) = (false, true, None, None);
     }
@@ -133,7 +133,7 @@ impl Member {
         let unanswered = journal.as_ref().map(Reader::in_flight).unwrap_or_default();
         let unclaimed = journal.map_or(0, |journal| journal.unclaimed());
         // SIGTERM to the process itself asks it too: it then drains and exits with status 0.
-        let asked = self.asked || (self.before_pause == MemberState::Draining && cause == Cause::Exit(0));
+        let asked = self.asked || (self.before_pause == BackendState::Draining && cause == Cause::Exit(0));
         if clock::now().since(self.since) > SETTLED {
             self.backoff = FIRST_BACKOFF;
         }
@@ -141,7 +141,7 @@ impl Member {
         (self.process, self.due, self.last_end) = (None, None, Some(cause));
         self.faults.clear();
         self.faults_ordered = 0;
-        self.becomes(MemberState::Gone);
+        self.becomes(BackendState::Gone);
         (Departure { cause, asked, unanswered: unanswered.len() }, unanswered, unclaimed)
     }
 
@@ -174,9 +174,9 @@ impl Member {
     }
 
     /// What it does, readiness included.
-    pub(crate) fn current(&self) -> MemberState {
+    pub(crate) fn current(&self) -> BackendState {
         match self.state {
-            MemberState::Ready if !self.ready => MemberState::Unready,
+            BackendState::Ready if !self.ready => BackendState::Unready,
             state => state,
         }
     }

@@ -35,8 +35,8 @@ const MANY = 12;
 
 let cards = [];
 
-function card(member, place, few) {
-  const { generator, url } = member;
+function card(backend, place, few) {
+  const { generator, url } = backend;
   const does = (action) =>
     h("button", { type: "button", "data-acts": true, "data-action": action, title: TITLES[action], "aria-label": `${action} ${generator}`, disabled: !canAct(),
       onclick: () => attempt(`${action} ${generator}`, act(action, generator)) }, action);
@@ -55,7 +55,7 @@ function card(member, place, few) {
       disabled: !canAct(), onclick: () => attempt(`clear ${generator}`, act("clear", generator)) }, "clear")],
   };
   parts.fill.style.background = colour(place);
-  const element = h("li", { class: "member", "data-generator": generator },
+  const element = h("li", { class: "backend", "data-generator": generator },
     h("p", { class: "name" }, h("a", { href: url, rel: "noopener" }, String(generator)), parts.state, parts.share),
     h("div", { class: "bar", "aria-hidden": "true" }, parts.fill, parts.expected),
     h("p", {}, parts.facts),
@@ -68,22 +68,22 @@ function card(member, place, few) {
 
 export function begin(model) {
   // With few of them there is room for all buttons.
-  const few = model.members.length <= 4;
-  cards = model.members.map((member, place) => card(member, place, few));
-  $("members").classList.toggle("many", model.members.length > MANY);
-  $("members").replaceChildren(...cards.map(({ element }) => element));
+  const few = model.backends.length <= 4;
+  cards = model.backends.map((backend, place) => card(backend, place, few));
+  $("backends").classList.toggle("many", model.backends.length > MANY);
+  $("backends").replaceChildren(...cards.map(({ element }) => element));
   $("clear-all").disabled = !canAct();
   $("clear-all").onclick = () => attempt("clear all faults", act("clear"));
 }
 
 export function show(model) {
-  const promises = model.figures.members.some(({ expected }) => expected !== null);
-  say($("members-expected"), promises ? "the line is what is expected" : "the algorithm guarantees no shares");
-  model.members.forEach((member, place) => {
+  const promises = model.figures.backends.some(({ expected }) => expected !== null);
+  say($("backends-expected"), promises ? "the line is what is expected" : "the algorithm guarantees no shares");
+  model.backends.forEach((backend, place) => {
     const { element, parts } = cards[place];
-    const { share, expected, rate, errors, in_flight: inFlight, latency } = model.figures.members[place];
-    const [sign, word] = STATES[member.state];
-    element.dataset.state = member.state;
+    const { share, expected, rate, errors, in_flight: inFlight, latency } = model.figures.backends[place];
+    const [sign, word] = STATES[backend.state];
+    element.dataset.state = backend.state;
     say(parts.state, `${sign} ${word}`);
     say(parts.share, percent(share));
     parts.fill.style.width = `${100 * (share ?? 0)}%`;
@@ -95,9 +95,9 @@ export function show(model) {
       `median ${time(latency?.p50)}`,
       errors > 0 ? `${grouped(errors)} errors` : "",
     ].filter(Boolean).join(" · "));
-    toggle(parts.faults, "hidden", member.faults.length === 0);
-    say(parts.faults, `misbehaves: ${member.faults.join(", ")}`);
-    for (const button of parts.buttons) toggle(button, "hidden", !member.actions.includes(button.dataset.action));
-    for (const button of parts.breakers) toggle(button, "disabled", !canAct() || member.state === "gone");
+    toggle(parts.faults, "hidden", backend.faults.length === 0);
+    say(parts.faults, `misbehaves: ${backend.faults.join(", ")}`);
+    for (const button of parts.buttons) toggle(button, "hidden", !backend.actions.includes(button.dataset.action));
+    for (const button of parts.breakers) toggle(button, "disabled", !canAct() || backend.state === "gone");
   });
 }

@@ -1,4 +1,4 @@
-//! What members do, and what is done to them.
+//! What backends do, and what is done to them.
 
 use axum::Json;
 use axum::extract::{Extension, State};
@@ -23,7 +23,8 @@ pub(super) async fn status(State(state): State<ApiState>, Extension(access): Ext
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ActParameters {
-    members: Option<String>,
+    #[serde(alias = "members")] // as scripts for 0.1 have it
+    backends: Option<String>,
 }
 
 pub(super) async fn act(
@@ -35,11 +36,11 @@ pub(super) async fn act(
         let known = Action::ALL.map(Action::name).join(", ");
         return problem(StatusCode::NOT_FOUND, format!("no such action: expected one of {known}, fault, clear"));
     };
-    let members = match members(parameters.members) {
-        Ok(members) => members,
+    let backends = match backends(parameters.backends) {
+        Ok(backends) => backends,
         Err(why) => return problem(StatusCode::BAD_REQUEST, why),
     };
-    change(&state, |reply| Command::Act(action, members, reply)).await
+    change(&state, |reply| Command::Act(action, backends, reply)).await
 }
 
 pub(super) async fn fault(
@@ -57,32 +58,32 @@ pub(super) async fn clear(
     State(state): State<ApiState>,
     Parameters(parameters): Parameters<ActParameters>,
 ) -> Response {
-    let members = match members(parameters.members) {
-        Ok(members) => members,
+    let backends = match backends(parameters.backends) {
+        Ok(backends) => backends,
         Err(why) => return problem(StatusCode::BAD_REQUEST, why),
     };
-    change(&state, |reply| Command::Faults(FaultChange::Clear, members, reply)).await
+    change(&state, |reply| Command::Faults(FaultChange::Clear, backends, reply)).await
 }
 
 fn fault_parameters(parameters: Vec<(String, String)>) -> Result<(Vec<Generator>, Vec<Fault>), String> {
     let (mut named, mut faults) = (None, Vec::new());
     for (name, value) in parameters {
         match name.as_str() {
-            "members" if named.is_none() => named = Some(value),
-            "members" => return Err("members: expected once".to_owned()),
+            "backends" | "members" if named.is_none() => named = Some(value),
+            "backends" | "members" => return Err("backends: expected once".to_owned()),
             "fault" => faults.push(value.parse().map_err(|why: BadFault| format!("fault {value:?}: {why}"))?),
-            _ => return Err(format!("unknown parameter {name:?}: expected members and fault")),
+            _ => return Err(format!("unknown parameter {name:?}: expected backends and fault")),
         }
     }
     if faults.is_empty() {
         return Err("fault: expected at least one, such as fault=status:503:10%25".to_owned());
     }
-    Ok((members(named)?, faults))
+    Ok((backends(named)?, faults))
 }
 
-fn members(named: Option<String>) -> Result<Vec<Generator>, String> {
-    let read = |members: String| members.parse::<Ports>()?.meant().map_err(|no_port| no_port.to_string());
-    named.map_or(Ok(Vec::new()), read).map_err(|why| format!("members: {why}"))
+fn backends(named: Option<String>) -> Result<Vec<Generator>, String> {
+    let read = |backends: String| backends.parse::<Ports>()?.meant().map_err(|no_port| no_port.to_string());
+    named.map_or(Ok(Vec::new()), read).map_err(|why| format!("backends: {why}"))
 }
 
 async fn change(
