@@ -1,0 +1,164 @@
+//! Two networks and the link between them. In the *balancer's* network a program finds the addresses of this machine; whatever else it
+//! connects to leads into the *backends'* network, to which every address in the world belongs (AnyIP), so that a listener can have
+//! any. What leaves there goes back to the balancer, also to addresses that the network would call its own.
+
+use std::fs::{self, File};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::thread;
+
+use nix::sched::{CloneFlags, setns, unshare};
+
+use crate::netlink::{LOCAL, LOOPBACK, MAIN, Netlink, Via, any};
+
+/// The balancer's own address on the link.
+pub const BALANCER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+/// That of the backends' network, where the world's DNS answers.
+pub const BACKENDS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
+/// The same two in IPv6.
+pub const BALANCER_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 0, 1);
+/// See [`BALANCER_V6`].
+pub const BACKENDS_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 0, 2);
+
+/// Far above what the kernel makes by itself in a new namespace (tunl0, sit0 …).
+const LINK: u32 = 1000;
+/// The link in the balancer's network, and in the backends'.
+pub const LINKS: [&str; 2] = ["up0", "down0"];
+/// Where answers of the backends' network look up their way.
+const BACK: u8 = 200;
+
+/// Both networks: what holds them open.
+pub(crate) struct Networks {
+    pub(crate) backends: OwnedFd,
+}
+
+/// Makes both. This process is in the balancer's afterwards, and in none of the machine's. `own` are the addresses of the machine.
+pub(crate) fn make(own: &[IpAddr]) -> io::Result<Networks> {
+    unshare(CloneFlags::CLONE_NEWNET)?;
+    let balancer = File::open("/proc/self/ns/net")?;
+    let mut up = Netlink::open()?;
+    unshare(CloneFlags::CLONE_NEWNET)?;
+    let backends = OwnedFd::from(File::open("/proc/self/ns/net")?);
+    let mut down = Netlink::open()?;
+    let v6 = Path::new("/proc/sys/net/ipv6").exists();
+    for (name, value) in [("ipv4/conf/all/rp_filter", "0"), ("ipv4/ip_nonlocal_bind", "1")] {
+        fs::write(format!("/proc/sys/net/{name}"), value)?;
+    }
+    if v6 {
+        fs::write("/proc/sys/net/ipv6/ip_nonlocal_bind", "1")?;
+    }
+    setns(&balancer, CloneFlags::CLONE_NEWNET)?;
+    up.add_pair(LINK, LINKS[0], LINKS[1], backends.as_fd())?;
+    balancers(&mut up, own, v6)?;
+    setns(&backends, CloneFlags::CLONE_NEWNET)?;
+    fs::write(format!("/proc/sys/net/ipv4/conf/{}/rp_filter", LINKS[1]), "0")?;
+    backends_side(&mut down, v6)?;
+    setns(&balancer, CloneFlags::CLONE_NEWNET)?;
+    Ok(Networks { backends })
+}
+
+fn balancers(up: &mut Netlink, own: &[IpAddr], v6: bool) -> io::Result<()> {
+    // `listen 203.0.113.10:80` binds although the machine that the file is for is another one.
+    fs::write("/proc/sys/net/ipv4/ip_nonlocal_bind", "1")?;
+    up.set_up(LOOPBACK)?;
+    up.add_address(LINK, BALANCER.into(), 30)?;
+    if v6 {
+        fs::write("/proc/sys/net/ipv6/ip_nonlocal_bind", "1")?;
+        up.add_address(LINK, BALANCER_V6.into(), 126)?;
+    }
+    up.set_up(LINK)?;
+    let router = |router, source| Via::Router { link: LINK, router, source: Some(source) };
+    up.add_route(any(false), 0, router(BACKENDS.into(), BALANCER.into()), MAIN)?;
+    if v6 {
+        up.add_route(any(true), 0, router(BACKENDS_V6.into(), BALANCER_V6.into()), MAIN)?;
+    }
+    for address in own.iter().filter(|address| v6 || address.is_ipv4()) {
+        up.add_address(LOOPBACK, *address, whole(*address))?;
+    }
+    Ok(())
+}
+
+fn backends_side(down: &mut Netlink, v6: bool) -> io::Result<()> {
+    down.set_up(LOOPBACK)?;
+    down.add_address(LINK, BACKENDS.into(), 30)?;
+    if v6 {
+        down.add_address(LINK, BACKENDS_V6.into(), 126)?;
+    }
+    down.set_up(LINK)?;
+    for v6 in [false, true].into_iter().take(1 + usize::from(v6)) {
+        let (router, loopback, prefix): (IpAddr, IpAddr, u8) = if v6 {
+            (BALANCER_V6.into(), Ipv6Addr::LOCALHOST.into(), 128)
+        } else {
+            (BALANCER.into(), Ipv4Addr::new(127, 0, 0, 0).into(), 8)
+        };
+        down.add_route(any(v6), 0, Via::Here, LOCAL)?;
+        down.add_route(loopback, prefix, Via::Here, BACK)?;
+        down.add_route(any(v6), 0, Via::Router { link: LINK, router, source: None }, BACK)?;
+        // What this network sends itself (its packets come from lo) goes to the balancer; only then is everything its own. The rule
+        // that every namespace begins with goes last, or nothing is reachable meanwhile.
+        down.add_rule(v6, 5, Some("lo"), BACK)?;
+        down.add_rule(v6, 10, None, LOCAL)?;
+        down.delete_rule(v6, 0, LOCAL)?;
+    }
+    Ok(())
+}
+
+fn whole(address: IpAddr) -> u8 {
+    if address.is_ipv4() { 32 } else { 128 }
+}
+
+/// The addresses of this machine that a program may listen on, loopback and links' own apart.
+pub(crate) fn addresses() -> Vec<IpAddr> {
+    let interfaces = nix::ifaddrs::getifaddrs().into_iter().flatten();
+    let addresses = interfaces.filter_map(|interface| {
+        let address = interface.address?;
+        let v4 = address.as_sockaddr_in().map(|it| IpAddr::V4(it.ip()));
+        v4.or_else(|| address.as_sockaddr_in6().map(|it| IpAddr::V6(it.ip())))
+    });
+    let ours = |address: &IpAddr| match address {
+        IpAddr::V4(it) => !it.is_loopback() && ![BALANCER, BACKENDS].contains(it),
+        IpAddr::V6(it) => !it.is_loopback() && !it.is_unicast_link_local() && ![BALANCER_V6, BACKENDS_V6].contains(it),
+    };
+    let mut addresses: Vec<IpAddr> = addresses.filter(ours).collect();
+    addresses.sort();
+    addresses.dedup();
+    addresses
+}
+
+/// Does something in another network: what is opened there stays there, also when it comes back.
+pub fn within<T: Send>(network: &Path, work: impl FnOnce() -> T + Send) -> io::Result<T> {
+    let network = File::open(network)?;
+    // A thread of its own: it alone changes its network, and ends.
+    thread::scope(|scope| {
+        let worker = scope.spawn(|| setns(&network, CloneFlags::CLONE_NEWNET).map(|()| work()));
+        worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+    .map_err(io::Error::from)
+}
+
+/// How a host is gone.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Gone {
+    /// Packets to it vanish.
+    Silent,
+    /// Whoever sends to it learns that there is no way.
+    Unreachable,
+}
+
+/// A host of the backends' network is gone, or back.
+pub fn set_gone(network: &Path, host: IpAddr, how: Gone, gone: bool) -> io::Result<()> {
+    let via = match how {
+        Gone::Silent => Via::Silence,
+        Gone::Unreachable => Via::Refusal,
+    };
+    within(network, || {
+        let mut down = Netlink::open()?;
+        if gone {
+            down.add_route(host, whole(host), via, LOCAL)
+        } else {
+            down.delete_route(host, whole(host), via, LOCAL)
+        }
+    })?
+}

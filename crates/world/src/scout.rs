@@ -1,0 +1,153 @@
+//! Watches the wire for whom a program asks and who refuses. A refusal is an address at which somebody is missing: a listener that is
+//! there takes the connection, whoever it is.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// Every protocol, as links number them.
+const ALL: u16 = 3;
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+const SYN: u8 = 0x02;
+const RST_ACK: u8 = 0x14;
+const GLANCE: Duration = Duration::from_millis(20);
+
+/// What was seen on the wire, with how often.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Seen {
+    /// Addresses to which a connection was asked for.
+    pub asked: BTreeMap<SocketAddr, u64>,
+    /// Addresses that refused one.
+    pub refused: BTreeMap<SocketAddr, u64>,
+    /// Addresses to which datagrams went.
+    pub datagrams: BTreeMap<SocketAddr, u64>,
+}
+
+/// Watches the network in which it was started, until it is dropped.
+pub struct Scout {
+    seen: Arc<Mutex<Seen>>,
+    end: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Scout {
+    /// All links of this network.
+    pub fn start() -> io::Result<Scout> {
+        let mut socket = Socket::new(Domain::PACKET, Type::DGRAM, Some(Protocol::from(i32::from(ALL.to_be()))))?;
+        socket.set_read_timeout(Some(GLANCE))?;
+        // What is lost when it is full is lost in silence.
+        let _ = socket.set_recv_buffer_size(8 << 20);
+        let (seen, end) = (Arc::new(Mutex::new(Seen::default())), Arc::new(AtomicBool::new(false)));
+        let (noted, ended) = (seen.clone(), end.clone());
+        let thread = thread::spawn(move || {
+            let mut packet = vec![0; 256];
+            while !ended.load(Ordering::Relaxed) {
+                // An error is that nothing came, or that a link has gone.
+                let Ok(length) = socket.read(&mut packet) else { continue };
+                note(&packet[..length], &mut noted.lock().unwrap_or_else(PoisonError::into_inner));
+            }
+        });
+        Ok(Scout { seen, end, thread: Some(thread) })
+    }
+
+    /// So far.
+    pub fn seen(&self) -> Seen {
+        // What has just been sent is on its way to the thread.
+        thread::sleep(GLANCE / 4);
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Drop for Scout {
+    fn drop(&mut self) {
+        self.end.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Segment<'p> {
+    protocol: u8,
+    from: IpAddr,
+    to: IpAddr,
+    rest: &'p [u8],
+}
+
+fn segment(packet: &[u8]) -> Option<Segment<'_>> {
+    match packet.first()? >> 4 {
+        4 => {
+            let length = usize::from(packet[0] & 15) * 4;
+            let address = |at: usize| Some(Ipv4Addr::from(<[u8; 4]>::try_from(packet.get(at..at + 4)?).ok()?));
+            let (from, to) = (address(12)?.into(), address(16)?.into());
+            Some(Segment { protocol: *packet.get(9)?, from, to, rest: packet.get(length..)? })
+        }
+        6 => {
+            let address = |at: usize| Some(Ipv6Addr::from(<[u8; 16]>::try_from(packet.get(at..at + 16)?).ok()?));
+            let (from, to) = (address(8)?.into(), address(24)?.into());
+            Some(Segment { protocol: *packet.get(6)?, from, to, rest: packet.get(40..)? })
+        }
+        _ => None,
+    }
+}
+
+fn note(packet: &[u8], seen: &mut Seen) {
+    let Some(Segment { protocol, from, to, rest }) = segment(packet) else { return };
+    let port = |at: usize| Some(u16::from_be_bytes(rest.get(at..at + 2)?.try_into().ok()?));
+    let (Some(source), Some(target)) = (port(0), port(2)) else { return };
+    let count = |counts: &mut BTreeMap<SocketAddr, u64>, address| *counts.entry(address).or_default() += 1;
+    if protocol == UDP {
+        count(&mut seen.datagrams, SocketAddr::new(to, target));
+    }
+    let (Some(sequence), Some(flags)) = (rest.get(4..8), rest.get(13)) else { return };
+    if protocol != TCP {
+        return;
+    }
+    match *flags & (SYN | RST_ACK) {
+        SYN => count(&mut seen.asked, SocketAddr::new(to, target)),
+        // The answer to a SYN at a port where nobody listens; a connection that is cut off has a sequence number (RFC 9293 §3.10.7.1).
+        RST_ACK if sequence == [0; 4] => count(&mut seen.refused, SocketAddr::new(from, source)),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tcp(flags: u8, sequence: u32) -> Vec<u8> {
+        let mut packet = vec![0x45, 0, 0, 40, 0, 0, 0x40, 0, 64, TCP, 0, 0, 10, 0, 0, 1, 192, 0, 2, 1];
+        packet.extend([0x1f, 0x90, 0x9c, 0x40]);
+        packet.extend(sequence.to_be_bytes());
+        packet.extend([0, 0, 0, 1, 0x50, flags, 0, 0, 0, 0, 0, 0]);
+        packet
+    }
+
+    #[test]
+    fn a_refusal_is_told_from_a_connection_that_is_cut_off() {
+        let mut seen = Seen::default();
+        note(&tcp(RST_ACK, 0), &mut seen);
+        note(&tcp(RST_ACK, 77), &mut seen);
+        note(&tcp(SYN, 5), &mut seen);
+        note(&tcp(0x12, 0), &mut seen);
+        assert_eq!(seen.refused, BTreeMap::from([("10.0.0.1:8080".parse().unwrap(), 1)]));
+        assert_eq!(seen.asked, BTreeMap::from([("192.0.2.1:40000".parse().unwrap(), 1)]));
+    }
+
+    #[test]
+    fn what_is_cut_short_is_passed_over() {
+        let whole = tcp(SYN, 1);
+        for length in 0..whole.len() {
+            let mut seen = Seen::default();
+            note(&whole[..length], &mut seen);
+            assert!(length >= 34 || seen == Seen::default(), "{length}");
+        }
+    }
+}

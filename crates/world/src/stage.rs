@@ -1,0 +1,215 @@
+//! The processes of a world, outermost first.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use nix::errno::Errno;
+use nix::sched::{CloneFlags, unshare};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::{FdFlags, fcntl_setfd};
+use rustix::mount::mount_bind;
+use rustix::process::{Pid, Signal, WaitOptions, getegid, geteuid, set_parent_process_death_signal, wait};
+use serde::{Deserialize, Serialize};
+
+use crate::{BACKENDS, BACKENDS_NETWORK, BALANCER_NETWORK, Error, Forbidden, Result, World, failed};
+use crate::{files, filter, network};
+
+const OUTERMOST: &str = "world-outermost";
+const FIRST: &str = "world-first";
+
+/// What the first process has to know and can no longer see.
+#[derive(Serialize, Deserialize)]
+struct Orders {
+    world: World,
+    /// Addresses of the machine.
+    addresses: Vec<IpAddr>,
+    /// Its sockets.
+    sockets: Vec<PathBuf>,
+    /// One id is mapped, and pretends to be all of them.
+    one_id: bool,
+    /// A pipe that ends with the outermost process.
+    lifeline: i32,
+}
+
+/// Does what the command line says, if it is that of a stage. The error is for whoever started the world.
+pub fn run_stage() -> Option<Result<ExitCode>> {
+    let mut words = std::env::args_os().skip(1);
+    let (stage, orders) = (words.next()?, words.next());
+    let orders = orders.as_deref().map(|it| it.as_encoded_bytes()).unwrap_or_default();
+    let command: Vec<OsString> = words.collect();
+    match stage.to_str()? {
+        OUTERMOST => Some(read(orders).and_then(|world| outermost(World { command, ..world }))),
+        FIRST => Some(read(orders).and_then(|orders| first(orders, &command))),
+        _ => None,
+    }
+}
+
+fn read<'de, T: Deserialize<'de>>(orders: &'de [u8]) -> Result<T> {
+    serde_json::from_slice(orders).map_err(|why| failed("to read the orders of a stage", io::Error::other(why)))
+}
+
+fn this_program(stage: &str, orders: &impl Serialize, command: &[OsString]) -> Result<Command> {
+    let program = std::env::current_exe().map_err(|why| failed("to find this program", why))?;
+    let orders = serde_json::to_string(orders).map_err(|why| failed("to write orders", io::Error::other(why)))?;
+    let mut process = Command::new(program);
+    process.arg(stage).arg(orders).args(command);
+    Ok(process)
+}
+
+pub(crate) fn become_outermost(world: &World) -> Error {
+    match this_program(OUTERMOST, world, &world.command) {
+        Ok(mut command) => failed("to start this program", command.exec()),
+        Err(error) => error,
+    }
+}
+
+/// One thread, which namespaces of users require.
+fn outermost(world: World) -> Result<ExitCode> {
+    // CTRL+C goes to all of the foreground group: what runs within decides.
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGQUIT] {
+        signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false)))
+            .map_err(|why| failed("to listen to signals", why))?;
+    }
+    let (addresses, sockets) = (network::addresses(), files::sockets());
+    let one_id = make_namespaces()?;
+    let (end, _lifeline) = io::pipe().map_err(|why| failed("to make a pipe", why))?;
+    let end = OwnedFd::from(end);
+    fcntl_setfd(&end, FdFlags::empty()).map_err(|why| failed("to hand over a pipe", why))?;
+    let command = world.command.clone();
+    let orders = Orders { world, addresses, sockets, one_id, lifeline: end.as_raw_fd() };
+    let mut first = this_program(FIRST, &orders, &command)?.spawn().map_err(|why| failed("to start the world", why))?;
+    drop(end);
+    let status = first.wait().map_err(|why| failed("to wait for the world", why))?;
+    Ok(ExitCode::from(status.code().or(status.signal().map(|it| 128 + it)).unwrap_or(1) as u8))
+}
+
+/// The namespaces that a process gets for itself or for its children. Whether one id is mapped.
+fn make_namespaces() -> Result<bool> {
+    let all = CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWIPC | CloneFlags::CLONE_NEWUTS;
+    if geteuid().is_root() {
+        match unshare(all) {
+            Ok(()) => return Ok(false),
+            // Root of a container, which may still make a namespace of users.
+            Err(Errno::EPERM) => {}
+            Err(why) => return Err(failed("to make namespaces", why)),
+        }
+    }
+    let (user, group) = (geteuid().as_raw(), getegid().as_raw());
+    unshare(all | CloneFlags::CLONE_NEWUSER).map_err(forbidden)?;
+    let map = |file: &str, text: String| fs::write(format!("/proc/self/{file}"), text);
+    // Ubuntu lets namespaces be made and takes all power away in them.
+    let mapped = map("setgroups", "deny".to_owned())
+        .and_then(|()| map("uid_map", format!("0 {user} 1")))
+        .and_then(|()| map("gid_map", format!("0 {group} 1")));
+    mapped.map_err(|why| match why.raw_os_error() {
+        Some(code) => forbidden(Errno::from_raw(code)),
+        None => failed("to map this user", why),
+    })?;
+    Ok(true)
+}
+
+fn forbidden(why: Errno) -> Error {
+    let is = |file: &str, value: &str| fs::read_to_string(file).is_ok_and(|text| text.trim() == value);
+    match why {
+        Errno::ENOSPC | Errno::EUSERS => Error::Forbidden(Forbidden::Count),
+        Errno::EPERM | Errno::EACCES => {
+            Error::Forbidden(if is("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1") {
+                Forbidden::AppArmor
+            } else if is("/proc/sys/kernel/unprivileged_userns_clone", "0") {
+                Forbidden::Clone
+            } else if is("/proc/sys/user/max_user_namespaces", "0") {
+                Forbidden::Count
+            } else {
+                Forbidden::Other
+            })
+        }
+        other => failed("to make namespaces", other),
+    }
+}
+
+/// The first process: when it ends, for whatever reason, the kernel ends all others of the world.
+fn first(orders: Orders, command: &[OsString]) -> Result<ExitCode> {
+    set_parent_process_death_signal(Some(Signal::KILL)).map_err(|why| failed("to be bound to the outermost", why))?;
+    // The outermost may have ended before that: then its end of the pipe is closed.
+    let lifeline = File::open(format!("/proc/self/fd/{}", orders.lifeline))
+        .map_err(|why| failed("to take the pipe of the outermost", why))?;
+    if has_ended(&lifeline).map_err(|why| failed("to look after the outermost", why))? {
+        return Err(failed("to start the world", io::Error::other("the outermost process has ended")));
+    }
+    build(&orders)?;
+    let (program, arguments) =
+        command.split_first().ok_or_else(|| failed("to start a command", io::ErrorKind::InvalidInput))?;
+    let mut command = Command::new(program);
+    command.args(arguments).envs(environment()).env_remove("NOTIFY_SOCKET").env_remove("TMPDIR");
+    command.env_remove("LISTEN_FDS").env_remove("LISTEN_PID").env_remove("DBUS_SESSION_BUS_ADDRESS");
+    let child = command.spawn().map_err(|why| failed(format!("to start {}", Path::new(program).display()), why))?;
+    drop(command);
+    let child = Pid::from_child(&child);
+    loop {
+        match wait(WaitOptions::empty()) {
+            Ok(Some((pid, status))) if pid == child => {
+                let code = status.exit_status().or(status.terminating_signal().map(|it| 128 + it)).unwrap_or(1);
+                return Ok(ExitCode::from(code as u8));
+            }
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(why) => return Err(failed("to wait for the command", why)),
+        }
+    }
+}
+
+fn has_ended(lifeline: &File) -> io::Result<bool> {
+    let mut polled = [PollFd::new(lifeline, PollFlags::IN)];
+    poll(&mut polled, Some(&Timespec::default()))?;
+    Ok(polled[0].revents().contains(PollFlags::HUP))
+}
+
+fn environment() -> [(&'static str, OsString); 1] {
+    [("XDG_RUNTIME_DIR", Path::new(files::FOLDER).join("user").into())]
+}
+
+fn build(orders: &Orders) -> Result<()> {
+    let world = &orders.world;
+    unshare(CloneFlags::CLONE_NEWNS).map_err(|why| failed("to have mounts of its own", why))?;
+    files::make_read_only()?;
+    let networks = network::make(&orders.addresses).map_err(|why| failed("to make the networks", why))?;
+    let mut visible = world.visible.clone();
+    // The program itself, if it lies in a folder that is replaced.
+    visible.extend(std::env::current_exe());
+    let kept = files::keep(&visible);
+    files::replace(&world.own, &kept)?;
+    files::make_own_folder()?;
+    files::own_devices()?;
+    files::mask_sockets(&orders.sockets);
+    let user = Path::new(files::FOLDER).join("user");
+    let made = fs::create_dir(&user).and_then(|()| show_networks(&networks.backends)).and_then(|()| lay_names(world));
+    made.map_err(|why| failed("to lay out the world", why))?;
+    files::close_proc()?;
+    files::verify()?;
+    if orders.one_id {
+        filter::pretend_identities().map_err(|why| failed("to let changes of identity pass", why))?;
+    }
+    Ok(())
+}
+
+fn show_networks(backends: &OwnedFd) -> io::Result<()> {
+    drop((File::create(BALANCER_NETWORK)?, File::create(BACKENDS_NETWORK)?));
+    mount_bind("/proc/self/ns/net", BALANCER_NETWORK)?;
+    Ok(mount_bind(format!("/proc/self/fd/{}", backends.as_raw_fd()), BACKENDS_NETWORK)?)
+}
+
+/// Every name is asked of the world's own DNS, and of nothing else: systemd-resolved and nscd would answer for the machine.
+fn lay_names(world: &World) -> io::Result<()> {
+    let resolver = format!("nameserver {BACKENDS}\noptions timeout:1 attempts:2\n");
+    let hosts = format!("127.0.0.1 localhost\n::1 localhost ip6-localhost\n{}", world.hosts);
+    files::lay(Path::new("/etc/resolv.conf"), resolver.as_bytes())?;
+    files::lay(Path::new("/etc/nsswitch.conf"), b"passwd: files\ngroup: files\nhosts: files dns\nservices: files\n")?;
+    files::lay(Path::new("/etc/hosts"), hosts.as_bytes())
+}
