@@ -74,11 +74,6 @@ impl<'a> Live<'a> {
         self.noted(|prober, backends| prober.begin(&probe, backends))
     }
 
-    fn finish(&mut self, held: Held) -> Reply {
-        let seen = held.finish(self.prober, self.backends);
-        self.reply(seen)
-    }
-
     fn reply(&mut self, seen: Seen) -> Reply {
         let observation = &seen.observation;
         let whole = matches!(observation.outcome, ClientOutcome::Response | ClientOutcome::Altered);
@@ -153,12 +148,12 @@ impl Subject for Live<'_> {
                 break;
             }
             if in_flight.len() >= pace.width.max(1)
-                && let Some(oldest) = in_flight.pop_front()
+                && let Some(oldest) = self.prober.finish_first(&mut in_flight, self.backends)
             {
-                replies.push(self.finish(oldest));
+                replies.push(self.reply(oldest));
             }
             let now = clock::now();
-            std::thread::sleep(due.since(now));
+            self.prober.run_until(due, &mut in_flight, self.backends);
             // After a delay the pace is the same as before, not faster.
             due = due.max(now).after(pace.gap);
             match self.begin(request) {
@@ -166,7 +161,9 @@ impl Subject for Live<'_> {
                 None => break,
             }
         }
-        replies.extend(in_flight.into_iter().map(|held| self.finish(held)).collect::<Vec<Reply>>());
+        while let Some(seen) = self.prober.finish_first(&mut in_flight, self.backends) {
+            replies.push(self.reply(seen));
+        }
         replies
     }
 

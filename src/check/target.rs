@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use hyper::Uri;
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
@@ -11,17 +11,21 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 
 use crate::check::load::{Target, Tls};
 use crate::check::plan::{ClientCertificate, Plan, Route, RouteTo, Trust};
+use crate::error::Problem;
 
 /// Reads a URL and resolves its host, by the routes of the plan first. Of several addresses the first that takes a connection is
 /// used, IPv4 before IPv6.
 pub(crate) fn resolve(url: &str, plan: &Plan) -> Result<Target> {
-    let hint = "write it as http://localhost:8080/uuid";
+    let no_url = |what: String| Problem::new(what).on(url).hint("write it as http://localhost:8080/uuid");
     let with_scheme = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
-    let uri: Uri = with_scheme.parse().map_err(|why| anyhow!("{url}: no URL ({why})\n  hint: {hint}"))?;
+    let uri: Uri = with_scheme.parse().map_err(|why| no_url(format!("no URL ({why})")))?;
     let secure = match uri.scheme_str() {
         Some("http") => false,
         Some("https") => true,
-        other => bail!("{url}: {}:// is not spoken, only http:// and https://\n  hint: {hint}", other.unwrap_or("?")),
+        other => {
+            let scheme = other.unwrap_or("?");
+            return Err(no_url(format!("{scheme}:// is not spoken, only http:// and https://")).into());
+        }
     };
     let option = match plan.trust {
         _ if plan.client_certificate.is_some() => Some("--cert"),
@@ -30,13 +34,13 @@ pub(crate) fn resolve(url: &str, plan: &Plan) -> Result<Target> {
         Trust::Anyone => Some("--insecure"),
     };
     if let (false, Some(option)) = (secure, option) {
-        bail!(
-            "{url}: {option} is about TLS, and that URL has none\n  hint: begin it with https://, or leave {option} out"
-        );
+        let problem = Problem::new(format!("{option} is about TLS, and that URL has none")).on(url);
+        return Err(problem.hint(format!("begin it with https://, or leave {option} out")).into());
     }
-    let authority = uri.authority().with_context(|| format!("{url}: the URL names no host\n  hint: {hint}"))?;
+    let authority = uri.authority().ok_or_else(|| no_url("the URL names no host".to_owned()))?;
     if authority.as_str().contains('@') {
-        bail!("{url}: a user in the URL is not sent\n  hint: use --header 'Authorization: Basic …'");
+        let problem = Problem::new("a user in the URL is not sent").on(url);
+        return Err(problem.hint("use --header 'Authorization: Basic …'").into());
     }
     let host = authority.host().trim_start_matches('[').trim_end_matches(']');
     let port = authority.port_u16().unwrap_or(if secure { 443 } else { 80 });
@@ -63,7 +67,8 @@ pub(crate) fn resolve(url: &str, plan: &Plan) -> Result<Target> {
                 std::io::ErrorKind::TimedOut => format!("no connection within {:?}", plan.timeout),
                 _ => error.to_string(),
             };
-            bail!("failed to reach {url} at {address}: {why}\n  hint: does the balancer run, and listen on that port?")
+            let problem = Problem::new(format!("failed to reach {url} at {address}: {why}"));
+            Err(problem.hint("does the balancer run, and listen on that port?").into())
         }
     }
 }
@@ -88,10 +93,8 @@ fn addresses(url: &str, host: &str, port: u16, routes: &[Route]) -> Result<Vec<S
         _ => (host, port)
             .to_socket_addrs()
             .map_err(|why| {
-                anyhow!(
-                    "{url}: the name {host} does not resolve ({why})\n  hint: is it spelt right? --resolve {host}:{port}:ADDRESS \
-                     tries a name before DNS has it"
-                )
+                let hint = format!("is it spelt right? --resolve {host}:{port}:ADDRESS tries a name before DNS has it");
+                Problem::new(format!("the name {host} does not resolve ({why})")).on(url).hint(hint)
             })?
             .collect(),
     };
@@ -112,7 +115,7 @@ fn tls(host: &str, plan: &Plan) -> Result<Tls> {
             let chain = certificates("--cert", certificate)?;
             let about = || format!("--key {}", key.display());
             let secret = PrivateKeyDer::from_pem_file(key).map_err(|why| {
-                anyhow!("{}: {why}\n  hint: expected a private key in PEM, without a password", about())
+                Problem::new(why.to_string()).on(about()).hint("expected a private key in PEM, without a password")
             })?;
             tls.with_certificate(chain, secret).with_context(about)
         }
@@ -131,10 +134,9 @@ fn trusting(name: ServerName<'static>, file: Option<&Path>) -> Result<Tls> {
         })?;
     }
     if authorities.is_empty() {
-        bail!(
-            "certificate verify failed: this machine trusts no authority (it holds no certificate of one)\n  hint: --ca FILE trusts those of a PEM file, --insecure trusts anyone, or install \
-             ca-certificates"
-        );
+        let what = "certificate verify failed: this machine trusts no authority (it holds no certificate of one)";
+        let hint = "--ca FILE trusts those of a PEM file, --insecure trusts anyone, or install ca-certificates";
+        return Err(Problem::new(what).hint(hint).into());
     }
     Ok(Tls::trusting(name, authorities, given)?)
 }
@@ -144,10 +146,8 @@ fn certificates(option: &str, file: &Path) -> Result<Vec<CertificateDer<'static>
     let text = std::fs::read(file).with_context(about)?;
     let found: Vec<_> = CertificateDer::pem_slice_iter(&text).collect::<Result<_, _>>().with_context(about)?;
     if found.is_empty() {
-        bail!(
-            "{}: it holds no certificate\n  hint: expected PEM, which begins with -----BEGIN CERTIFICATE-----",
-            about()
-        );
+        let hint = "expected PEM, which begins with -----BEGIN CERTIFICATE-----";
+        return Err(Problem::new("it holds no certificate").on(about()).hint(hint).into());
     }
     Ok(found)
 }
@@ -155,6 +155,7 @@ fn certificates(option: &str, file: &Path) -> Result<Vec<CertificateDer<'static>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::describe_for_people;
 
     #[test]
     fn the_first_route_that_fits_leads_elsewhere() {
@@ -170,6 +171,7 @@ mod tests {
         assert_eq!(to("app.example.com", 80), [([127, 0, 0, 8], 80).into()]);
         assert_eq!(to("127.0.0.1", 81), [SocketAddr::new(here, 82)]);
         assert_eq!(to("127.0.0.1", 80), [SocketAddr::new(here, 80)]);
-        assert!(addresses("u", "no.such.name.invalid", 80, &[]).unwrap_err().to_string().contains("--resolve"));
+        let error = addresses("u", "no.such.name.invalid", 80, &[]).unwrap_err();
+        assert!(describe_for_people(&error).contains("\n  hint: is it spelt right? --resolve"), "{error:#}");
     }
 }

@@ -141,6 +141,8 @@ pub(crate) fn passing() -> Check {
             added: vec![Added { name: "via".to_owned(), value: None, attempts: 4000 }],
             leaked: Vec::new(),
             http_1_0: 0,
+            vias: Vec::new(),
+            servers: Vec::new(),
         }),
         shares: Some(Shares {
             rows: vec![share("9001", 1000), share("9002", 1000), share("9003", 1000)],
@@ -192,6 +194,8 @@ pub(crate) fn passing() -> Check {
 pub(crate) fn failing() -> Check {
     let mut check = Check { name: Some("posts".to_owned()), verdict: Verdict::Fail, ..passing() };
     check.account.outcomes[0].count = 3998;
+    let forwarding = check.forwarding.as_mut().expect("it has records");
+    (forwarding.vias, forwarding.servers) = (vec!["1.1 edge".to_owned()], vec!["nginx/1.31".to_owned()]);
     let examples = vec![posted_twice()];
     check.account.outcomes.push(OutcomeCount { outcome: Outcome::Duplicated, count: 2, examples });
     let repeated = Facts::Repeated(account::Repeated { requests: 2, method: "POST".to_owned() });

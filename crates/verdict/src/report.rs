@@ -167,6 +167,12 @@ pub struct Forwarding {
     pub leaked: Vec<(String, u64)>,
     /// Attempts in HTTP/1.0.
     pub http_1_0: u64,
+    /// Values of Via in responses: what names itself on the way.
+    #[serde(default)]
+    pub vias: Vec<String>,
+    /// Values of Server in responses that no backend of the fleet gave.
+    #[serde(default)]
+    pub servers: Vec<String>,
 }
 
 /// A part that arrived other than it was sent.

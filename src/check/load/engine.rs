@@ -309,8 +309,7 @@ impl<'a> Engine<'a> {
                 continue;
             }
             if now >= slot.deadline || stopped {
-                let mut book = Book { backends: self.backends, samples: &mut self.samples };
-                let outcome = slot.exchange.expire(&mut book);
+                let outcome = slot.exchange.expire();
                 self.finish(token, outcome, now);
                 continue;
             }

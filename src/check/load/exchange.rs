@@ -314,14 +314,14 @@ impl Exchange {
     }
 
     /// The time is over.
-    pub(super) fn expire(&mut self, book: &mut Book) -> ClientOutcome {
+    pub(super) fn expire(&mut self) -> ClientOutcome {
         let outcome = match &self.stream {
             _ if self.connected => ClientOutcome::TimedOut,
             Some(stream) if stream.is_shaking_hands() => ClientOutcome::TlsFailed,
             Some(_) | None => ClientOutcome::Unreachable,
         };
         self.spent = true;
-        self.reader.give_up(outcome, book);
+        self.reader.give_up(outcome);
         self.over(outcome);
         outcome
     }

@@ -1,5 +1,6 @@
 //! Requests one at a time, many side by side, or a few held open, for experiments. Each is an observation of the run.
 
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -184,28 +185,24 @@ impl Prober {
         Ok(self.begin(probe, backends)?.finish(self, backends))
     }
 
-    #[cfg(test)]
-    /// Sends requests side by side and waits for all responses, in their order, each up to its deadline.
-    pub(crate) fn probe_all(&mut self, probes: &[Probe], backends: &mut Backends) -> Result<Vec<Seen>, DriveError> {
-        let mut held = Vec::with_capacity(probes.len());
-        for probe in probes {
-            held.push(self.start(probe, backends)?);
-            self.turn(&mut held, Some(Duration::ZERO), backends);
+    /// Waits for the response to the first of several probes. The others go on meanwhile, so that each ends when its response has come.
+    pub(crate) fn finish_first(&mut self, held: &mut VecDeque<Held>, backends: &mut Backends) -> Option<Seen> {
+        while matches!(held.front()?.state, State::Waits(_)) {
+            self.turn(held.make_contiguous(), None, backends);
         }
-        self.finish_all(held, backends)
+        held.pop_front().map(|first| first.end(self))
     }
 
-    #[cfg(test)]
-    /// Waits for the responses to probes that were begun, each up to its deadline.
-    pub(crate) fn finish_all(&mut self, mut held: Vec<Held>, backends: &mut Backends) -> Result<Vec<Seen>, DriveError> {
-        while self.turn(&mut held, None, backends) {}
-        let local = held.iter().find_map(|it| match it.state {
-            State::Local(errno) => Some(errno),
-            State::Waits(_) | State::Over(_) => None,
-        });
-        match local {
-            Some(errno) => Err(DriveError::of_socket(errno, None)),
-            None => Ok(held.into_iter().map(|held| held.end(self)).collect()),
+    /// Lets probes go on until that moment.
+    pub(crate) fn run_until(&mut self, until: Moment, held: &mut VecDeque<Held>, backends: &mut Backends) {
+        loop {
+            let left = until.since(clock::now());
+            if left.is_zero() {
+                return;
+            }
+            if !self.turn(held.make_contiguous(), Some(left), backends) {
+                return std::thread::sleep(left);
+            }
         }
     }
 
@@ -351,7 +348,7 @@ impl Prober {
             }
             // What has come already is read even when the time is over.
             if matches!(it.state, State::Waits(_)) && now >= it.deadline {
-                it.state = State::Over(it.exchange.expire(&mut book));
+                it.state = State::Over(it.exchange.expire());
             }
         }
         for it in held.iter() {

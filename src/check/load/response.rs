@@ -7,7 +7,7 @@ use http::{Field, Framing, Malformed, ResponseHead};
 
 use crate::check::load::identify::{Backends, Identify, Identity};
 use crate::check::load::request::ID_BYTES;
-use crate::check::load::samples::{Draft, Samples};
+use crate::check::load::samples::Samples;
 use crate::check::load::verify::{Comparison, Kind, Verify};
 use crate::io::ending::Ending;
 use crate::wire::{GENERATOR_HEADER, REQUEST_HEADER, RESPONSE_HEADER};
@@ -87,17 +87,8 @@ struct Response {
     head_text: Vec<u8>,
     /// The beginning of the body, where heads are wanted.
     body_text: Vec<u8>,
-    sample: Option<Box<Draft>>,
-    /// Fields that a digest covers, as text, for what differs; only of responses of ours that differ.
-    differing: Option<Box<Differing>>,
-}
-
-/// The head of a response that is not the one that was written.
-#[derive(Debug)]
-struct Differing {
-    head: Draft,
-    /// Names and values of covered fields.
-    fields: Vec<(String, String)>,
+    /// Names and values of the fields that a digest covers, of a response of ours whose head differs; empty of any other.
+    differing: Vec<(String, String)>,
 }
 
 const NO_QUESTION: Question = Question { id: [0; ID_BYTES], sequence: 0, head_only: false, conditional: false };
@@ -173,7 +164,7 @@ impl Reader {
                 ClientOutcome::Malformed
             }
         };
-        self.settle(outcome, input, book);
+        self.response.over = Some(outcome);
         Step::Over(outcome)
     }
 
@@ -191,32 +182,13 @@ impl Reader {
                 ClientOutcome::Malformed
             }
         };
-        self.settle(outcome, &[], book);
+        self.response.over = Some(outcome);
         Some(outcome)
     }
 
     /// Nothing more is waited for.
-    pub(super) fn give_up(&mut self, outcome: ClientOutcome, book: &mut Book) {
-        self.settle(outcome, &[], book);
-    }
-
-    /// Keeps an example of what is unusual.
-    fn settle(&mut self, outcome: ClientOutcome, input: &[u8], book: &mut Book) {
-        let response = &mut self.response;
-        if response.over.replace(outcome).is_some() {
-            return;
-        }
-        let flaw = response.flaw;
-        let draft = match (response.sample.take(), response.differing.take()) {
-            (Some(draft), _) => *draft,
-            (None, Some(differing)) if flaw.is_some() => differing.head,
-            (None, _) if flaw.is_some() && book.samples.wants_flaw(flaw) => {
-                let bytes = if self.receiver.unread().is_empty() { input } else { self.receiver.unread() };
-                Draft::new(response.status, response.who.is_ours(), bytes)
-            }
-            (None, _) => return,
-        };
-        book.samples.keep(draft, outcome, flaw);
+    pub(super) fn give_up(&mut self, outcome: ClientOutcome) {
+        self.response.over = Some(outcome);
     }
 }
 
@@ -235,8 +207,7 @@ impl Response {
             cookies: Vec::new(),
             head_text: Vec::new(),
             body_text: Vec::new(),
-            sample: None,
-            differing: None,
+            differing: Vec::new(),
         }
     }
 
@@ -249,9 +220,6 @@ impl Response {
                 if self.received <= rules.body_limit {
                     self.verify.see_data(data);
                     self.who.see_data(data, rules.identity);
-                }
-                if let Some(sample) = &mut self.sample {
-                    sample.add(data);
                 }
                 if rules.heads {
                     let room = TEXT_LIMIT - self.body_text.len();
@@ -302,8 +270,9 @@ impl Response {
             }
         }
         self.who.end_head(rules.identity, book.backends);
-        let ours = self.who.is_ours();
-        if !ours && let Some(server) = server {
+        if !self.who.is_ours()
+            && let Some(server) = server
+        {
             Samples::see(&mut book.samples.servers, server);
         }
         if let Some(via) = via {
@@ -330,18 +299,11 @@ impl Response {
         if rules.heads {
             self.head_text = head.bytes.to_vec();
         }
-        let usual = head.status == 200 && (ours || !rules.identity.is_fleet());
-        if !usual && book.samples.wants(head.status, ours) {
-            self.sample = Some(Box::new(Draft::new(head.status, ours, head.bytes)));
-        }
         if self.verify.head_differs() {
             let covered = |name: &str| COVERED.iter().any(|it| name.eq_ignore_ascii_case(it));
             let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
             let fields = head.fields.iter().filter(|field| covered(field.name));
-            self.differing = Some(Box::new(Differing {
-                head: Draft::new(head.status, ours, head.bytes),
-                fields: fields.map(|field| (field.name.to_owned(), text(field.value))).collect(),
-            }));
+            self.differing = fields.map(|field| (field.name.to_owned(), text(field.value))).collect();
         }
     }
 
@@ -375,9 +337,8 @@ impl Response {
             HeadChange::Lost { name, written } | HeadChange::Changed { name, written } => (name, Some(written)),
             HeadChange::Doubled { name } | HeadChange::Added { name } => (name, None),
         };
-        let fields = self.differing.as_ref().map(|differing| &differing.fields[..]).unwrap_or_default();
-        let received: Vec<&str> =
-            fields.iter().filter(|(it, _)| it.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str()).collect();
+        let named = self.differing.iter().filter(|(it, _)| it.eq_ignore_ascii_case(name));
+        let received: Vec<&str> = named.map(|(_, value)| value.as_str()).collect();
         // A field that came twice came once as it was written.
         let written = match change {
             HeadChange::Doubled { .. } => received.first().copied(),

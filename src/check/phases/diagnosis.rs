@@ -1,11 +1,10 @@
 //! Why there is nothing to check: what came instead of a backend's response, and what to try.
 
-use std::fmt;
-
 use crate::check::identities::header;
 use crate::check::load::Seen;
 use crate::check::phases::sample::BODY_LIMIT;
 use crate::check::plan::Plan;
+use crate::error::Problem;
 use verdict::observation::ClientOutcome;
 
 /// No backend was met.
@@ -19,15 +18,15 @@ pub(crate) struct Unmet<'a> {
     pub(crate) with_fleet: bool,
 }
 
-impl fmt::Display for Unmet<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Unmet<'_> {
+    pub(crate) fn problem(&self) -> Problem {
         let url = &self.plan.url;
         if let Some(failure) = &self.seen.tls_failure {
-            return write!(f, "{url}: {failure}\n  hint: {}", failure.hint());
+            return Problem::new(failure.to_string()).on(url).hint(failure.hint());
         }
         if self.speaks_tls {
             let rest = url.strip_prefix("http://").unwrap_or(url);
-            return write!(f, "{url}: that port speaks TLS\n  hint: write https://{rest}");
+            return Problem::new("that port speaks TLS").on(url).hint(format!("write https://{rest}"));
         }
         let (what, hint) = match self.seen.observation.outcome {
             ClientOutcome::TimedOut => (
@@ -55,11 +54,9 @@ impl fmt::Display for Unmet<'_> {
             }
             ClientOutcome::Response | ClientOutcome::Altered => self.by_status(),
         };
-        write!(f, "{url}: {what}\n  hint: {hint}")
+        Problem::new(what).on(url).hint(hint)
     }
-}
 
-impl Unmet<'_> {
     /// Where a response came, and it is no backend's.
     fn by_status(&self) -> (String, String) {
         let seen = self.seen;
@@ -115,13 +112,13 @@ fn wants_client_certificate(body: &str) -> bool {
 }
 
 /// Backends that read a PROXY header where a request should begin.
-pub(crate) fn proxy_header(plan: &Plan, seen: &Seen) -> Option<String> {
+pub(crate) fn proxy_header(plan: &Plan, seen: &Seen) -> Option<Problem> {
     let text = first_line(&seen.body);
     (seen.observation.status == 400 && text.contains("PROXY header")).then(|| {
-        format!(
-            "{}: the backends refuse every request with {}: {text}\n  hint: the balancer sends a PROXY protocol header \
-             first: start the fleet with --proxy-protocol, or turn it off in the balancer",
-            plan.url, seen.observation.status
+        let what = format!("the backends refuse every request with {}: {text}", seen.observation.status);
+        Problem::new(what).on(&plan.url).hint(
+            "the balancer sends a PROXY protocol header first: start the fleet with --proxy-protocol, or turn it off in the \
+             balancer",
         )
     })
 }

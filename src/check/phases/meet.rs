@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use tokio::task::spawn_blocking;
 
 use crate::check::backing;
@@ -12,6 +12,7 @@ use crate::check::load::{Identity, Probe, Seen};
 use crate::check::phases::diagnosis::{self, Unmet};
 use crate::check::session::Session;
 use crate::check::subject::Live;
+use crate::error::Problem;
 use crate::io::tls;
 use verdict::observation::ClientOutcome;
 
@@ -81,7 +82,7 @@ pub(crate) async fn meet(session: &mut Session<'_>) -> Result<Met> {
                 has_client_certificate: session.plan.client_certificate.is_some(),
                 with_fleet: session.collector.is_some(),
             };
-            bail!("{unmet}");
+            return Err(unmet.problem().into());
         }
         tokio::time::sleep(PAUSE).await;
     }
@@ -145,7 +146,7 @@ async fn meet_record(session: &mut Session<'_>, seen: &Seen) -> Result<()> {
     if found.is_some()
         && let Some(refused) = diagnosis::proxy_header(session.plan, seen)
     {
-        bail!("{refused}");
+        return Err(refused.into());
     }
     match found {
         // What else backends refuse is a matter of the account.
@@ -156,13 +157,18 @@ async fn meet_record(session: &mut Session<'_>, seen: &Seen) -> Result<()> {
         }
         None => {
             let control = collector.remote().control().to_owned();
-            bail!(
-                "{}: backend {} responds, and the fleet at {control} has no record of it: another fleet's backends stand \
-                 behind the balancer, or a cache does\n  hint: choose the fleet with --fleet (uuid-generator fleet status), \
-                 turn the cache off, or say where else the backend's name stands with --identity",
-                session.plan.url,
+            let what = format!(
+                "backend {} responds, and the fleet at {control} has no record of it: another fleet's backends stand behind \
+                 the balancer, or a cache does",
                 name.as_deref().unwrap_or("?"),
-            )
+            );
+            Err(Problem::new(what)
+                .on(&session.plan.url)
+                .hint(
+                    "choose the fleet with --fleet (uuid-generator fleet status), turn the cache off, or say where else the \
+                     backend's name stands with --identity",
+                )
+                .into())
         }
     }
 }
@@ -201,14 +207,14 @@ async fn examine_identity(session: &mut Session<'_>) -> Result<()> {
         names.extend(named(&ask(session, MORE, false).await?));
         let (values, asked) = (identities::distinct(&names), names.len());
         if values == asked {
-            bail!(
-                "{}: {} has another value in each of {asked} responses ({}, {}, …): that names responses, not backends\n  \
-                 hint: --identity must say where the same backend always writes the same name",
-                session.plan.url,
+            let what = format!(
+                "{} has another value in each of {asked} responses ({}, {}, …): that names responses, not backends",
                 identities::describe(&session.identity),
                 names[0],
                 names[1]
             );
+            let hint = "--identity must say where the same backend always writes the same name";
+            return Err(Problem::new(what).on(&session.plan.url).hint(hint).into());
         }
     }
     Ok(())
@@ -242,7 +248,7 @@ async fn identify(session: &mut Session<'_>, first: Seen) -> Result<()> {
             set_identity(session, found.identity.clone());
             Ok(())
         }
-        _ => bail!("{}", not_identified(session, &responses, &candidates).await),
+        _ => Err(not_identified(session, &responses, &candidates).await.into()),
     }
 }
 
@@ -251,7 +257,7 @@ fn set_identity(session: &mut Session<'_>, identity: Identity) {
     session.identity = identity;
 }
 
-async fn not_identified(session: &Session<'_>, responses: &[Response], candidates: &[Candidate]) -> String {
+async fn not_identified(session: &Session<'_>, responses: &[Response], candidates: &[Candidate]) -> Problem {
     let looked = match session.is_identity_chosen {
         true => format!("no response has {}", identities::describe(&session.identity)),
         false => "nothing in the responses tells one backend from another".to_owned(),
@@ -279,7 +285,9 @@ async fn not_identified(session: &Session<'_>, responses: &[Response], candidate
         true => String::new(),
         false => format!("\n  what differs and repeats:\n    {}", differs.join("\n    ")),
     };
-    format!("{}: {looked}{foreign}\n  the first response has:\n{first}{differs}\n  hint: {hint}", session.plan.url)
+    Problem::new(format!("{looked}{foreign}\n  the first response has:\n{first}{differs}"))
+        .on(&session.plan.url)
+        .hint(hint)
 }
 
 /// Whether what came of a request without TLS comes of that: asks the port, where that is likely.

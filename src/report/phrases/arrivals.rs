@@ -213,6 +213,8 @@ pub(crate) fn forwarding(it: &Forwarding) -> Vec<String> {
     if it.http_1_0 > 0 {
         clauses.push("HTTP/1.0 to backends".to_owned());
     }
+    clauses.extend(it.vias.iter().map(|via| format!("Via: {via} in responses")));
+    clauses.extend(it.servers.iter().map(|server| format!("Server: {server} in its own responses")));
     if it.compared < it.attempts {
         let missing = grouped(it.attempts - it.compared);
         clauses.push(format!("{missing} attempts not compared: Check-Request-Sent did not arrive"));

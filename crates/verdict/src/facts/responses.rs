@@ -52,6 +52,10 @@ pub(crate) const COOKIES: Description = Description {
 pub struct Received {
     /// Fields that are not what the backend wrote.
     pub deviations: Vec<Deviation>,
+    /// Values of Server in responses that no backend of the fleet gave.
+    pub servers: Vec<String>,
+    /// Values of Via in responses.
+    pub vias: Vec<String>,
     /// Content codings of responses of the fleet.
     pub codings: Vec<String>,
     /// Cookies that a browser does not keep or never sends back, each with the reason.

@@ -43,5 +43,7 @@ pub fn describe(case: &Case) -> Option<Forwarding> {
         added: added.collect(),
         leaked: leaked.map(|note| (note.name().to_owned(), changes.noted(note))).collect(),
         http_1_0: changes.noted(Note::Http10),
+        vias: case.received.vias.clone(),
+        servers: case.received.servers.clone(),
     })
 }
