@@ -31,7 +31,7 @@ cases: ## Judge the program in the situations of tests/cases; CASES="failure/ st
 	cargo build --release --locked
 	tests/cases/run --jobs 2 --retries 2 $(CASES)
 
-bench: ## Compare speed and memory with peers, side by side; writes BENCHMARKS.md (needs wrk and nginx)
+bench: ## Compare speed and memory with peers, side by side; writes docs/results/BENCHMARKS.md (needs wrk and nginx)
 	tests/prepare wrk
 	cargo bench --bench speed
 	cargo bench --bench certainty
@@ -47,6 +47,6 @@ vendor: ## Copy what the live view takes from others into the repository (needs 
 	cd src/fleet/page/vendor && npm ci --ignore-scripts && cp node_modules/uplot/dist/uPlot.iife.min.js node_modules/uplot/dist/uPlot.min.css . && \
 	  cp node_modules/uplot/LICENSE uPlot.LICENSE && rm -r node_modules
 
-matrix: ## Check real balancers in each of their ways, healthy and broken; writes MATRIX.md
+matrix: ## Check real balancers in each of their ways, healthy and broken; writes docs/results/MATRIX.md
 	tests/prepare
 	cargo bench --bench matrix

@@ -102,11 +102,11 @@ fn a_file_that_is_wrong_is_told_with_its_place() {
         error_of(&run(program(&place).arg("check")))
     };
     says(&check("ports = \"9001\"\n"), &["no table [[check]]"]);
-    says(&check("[[check]]\nurl = \"http://localhost:1/\"\nrequsts = 5\n"), &["line 3", "unknown field `requsts`"]);
+    says(&check("[[check]]\nurl = \"http://localhost:1/\"\nrequsts = 5\n"), &["line 3", "no such key: requsts"]);
     says(&check("[[check]]\nurl = 5\n"), &["line 2"]);
     says(
         &check("[[check]]\nname = \"a\"\nurl = \"http://localhost:1/\"\nexpect = [\"x\"]\n"),
-        &["check a", "unknown algorithm"],
+        &["check a", "no such expectation"],
     );
     says(&refused(&["--config", "/nowhere.toml"]), &["/nowhere.toml"]);
 }

@@ -19,6 +19,7 @@ mod live;
 mod nginx;
 mod page;
 mod proxy_protocol;
+mod readme;
 mod sockets;
 mod stage;
 mod start;

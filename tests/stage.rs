@@ -230,7 +230,7 @@ fn what_cannot_be_started_is_told_before_anything_is() {
         (&["--with", "apache"][..], "expected one of nginx"),
         (&["--with", "builtin", "--weights", "1:2"], "2 weights for 3 backends"),
         (&["--with", "builtin", "--algorithm", "sticky"], "install nginx"),
-        (&["--with", "nginx", "--expect", "nonsense"], "unknown algorithm"),
+        (&["--with", "nginx", "--expect", "nonsense"], "no such expectation"),
         (&["http://localhost/", "--with", "nginx"], "has its own URL"),
         (&["http://localhost/", "--ports", "9001"], "--start or --with"),
         (&["--with", "nginx", "--from", "nginx.conf"], "--balancer-config runs a file of your own"),

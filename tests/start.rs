@@ -59,8 +59,8 @@ fn a_start_says_how_to_stop_where_each_backend_is_and_the_lines_for_nginx() {
     assert!(said[2..4].iter().all(|line| line.find(' ') == Some("HH:MM:SS".len())), "{said:?}");
     let advice = said[4..].join("\n");
     let lines = format!(
-        "upstream uuid {{\n    server 127.0.0.1:{first};\n    server 127.0.0.1:{second};\n}}\n\n\
-         server {{\n    listen 80;\n\n    location /uuid {{\n        proxy_pass http://uuid/;\n    }}\n}}\n"
+        "upstream uuid {{\n    zone uuid 64k;\n    server 127.0.0.1:{first};\n    server 127.0.0.1:{second};\n}}\n\n\
+         server {{\n    listen 80;\n    listen [::]:80;\n    server_name localhost;\n\n    location /uuid {{\n        proxy_pass http://uuid/;\n    }}\n}}\n"
     );
     assert!(advice.contains(&lines), "{advice}");
     assert!(advice.contains(&fleet.control), "{advice}");

@@ -1,4 +1,4 @@
-//! How sure a verdict is: the pure part of the check over simulated balancers whose truth is known. Writes CERTAINTY.md.
+//! How sure a verdict is: the pure part of the check over simulated balancers whose truth is known. Writes docs/results/CERTAINTY.md.
 //! With `--quick` a hundredth of the runs, and nothing is written.
 
 use std::fmt::Write as _;
@@ -27,7 +27,7 @@ fn main() {
     account(&mut text, quick);
     print!("{text}");
     if !quick {
-        std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/CERTAINTY.md"), text)
+        std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/results/CERTAINTY.md"), text)
             .expect("CERTAINTY.md can be written");
     }
 }

@@ -1,5 +1,5 @@
 //! The acceptance matrix: real balancers, in each of their ways, healthy and with something broken, each cell a check of its own. Writes
-//! MATRIX.md. With `--part` only the cells that are run in CI, and with words such as `Envoy reload` only those whose names have them; then nothing
+//! docs/results/MATRIX.md. With `--part` only the cells that are run in CI, and with words such as `Envoy reload` only those whose names have them; then nothing
 //! is written.
 
 use std::collections::BTreeMap;
@@ -106,7 +106,8 @@ fn main() -> ExitCode {
     let text = written(&results, begin.elapsed().as_secs());
     println!("{text}");
     if !part && words.is_empty() {
-        std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/MATRIX.md"), text).expect("MATRIX.md can be written");
+        std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/results/MATRIX.md"), text)
+            .expect("MATRIX.md can be written");
     }
     // Last, where whoever reads the end of a log sees it.
     let told = results.iter().filter(|(_, result)| matches!(result, Result::Wrong(_) | Result::Unsteady(..)));

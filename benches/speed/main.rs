@@ -1,5 +1,5 @@
 //! Ours beside its peers, in one run: CPU time that the answering process spends on a request, memory, and the time to start.
-//! `make bench` runs it; it writes BENCHMARKS.md.
+//! `make bench` runs it; it writes docs/results/BENCHMARKS.md.
 #![allow(unreachable_pub, reason = "nothing of a bench or a test is reachable from outside")]
 
 mod asking;
@@ -92,7 +92,7 @@ fn run() -> Result<()> {
     }
     let report = measured.report();
     print!("{report}");
-    std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/BENCHMARKS.md"), report)?;
+    std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/results/BENCHMARKS.md"), report)?;
     Ok(())
 }
 

@@ -36,11 +36,17 @@ const NAME: &str = "nginx.conf";
 /// An upstream named `uuid` of all backends and a server that balances `/uuid` over them, as the original program ships it.
 pub(crate) fn lines(topology: &Topology) -> String {
     let mut text = Lines::default();
-    text.add(0, "upstream uuid {");
+    text.add(0, "upstream uuid {").add(4, "zone uuid 64k;");
     for backend in &topology.backends {
         text.add(4, format!("server {};", topology.address(backend.generator)));
     }
-    text.add(0, "}").add(0, "").add(0, "server {").add(4, "listen 80;").add(0, "");
+    text.add(0, "}")
+        .add(0, "")
+        .add(0, "server {")
+        .add(4, "listen 80;")
+        .add(4, "listen [::]:80;")
+        .add(4, "server_name localhost;")
+        .add(0, "");
     text.add(4, "location /uuid {").add(8, "proxy_pass http://uuid/;").add(4, "}").add(0, "}");
     text.0
 }
@@ -258,7 +264,7 @@ mod tests {
     }
 
     fn without_comments(text: &str) -> String {
-        let lines = text.lines().filter(|line| !line.starts_with('#')).map(|line| format!("{line}\n"));
+        let lines = text.lines().filter(|line| !line.trim_start().starts_with('#')).map(|line| format!("{line}\n"));
         lines.collect::<String>().trim_start().to_owned()
     }
 

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
-use serde::de::value::{Error, MapDeserializer};
+use serde::de::value::MapDeserializer;
 use serde::de::{IntoDeserializer, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::layer::Layer;
+use super::mistake::Mistake;
+use super::nearest::nearest;
 use crate::error::Problem;
 
 pub(super) const PREFIX: &str = "UUID_GENERATOR_";
@@ -30,14 +32,17 @@ where
         let variable = format!("{PREFIX}{name}");
         let key = name.to_ascii_lowercase().replace('_', "-");
         if !known.contains(&key.as_str()) {
-            let known = known.iter().map(|key| format!("{PREFIX}{}", key.to_ascii_uppercase().replace('-', "_")));
-            let expected = known.collect::<Vec<_>>().join(", ");
-            return Err(Problem::new(format!("no such setting; expected one of {expected}")).on(variable));
+            let name = |key: &str| format!("{PREFIX}{}", key.to_ascii_uppercase().replace('-', "_"));
+            let hint = match nearest(&key, known.iter().copied()) {
+                Some(key) => format!("did you mean {}?", name(key)),
+                None => format!("settings are {}", known.iter().map(|key| name(key)).collect::<Vec<_>>().join(", ")),
+            };
+            return Err(Problem::new("no such setting").on(variable).hint(hint));
         }
         let not_utf8 = |_| Problem::new("its value is not UTF-8").on(&variable);
         let value = value.into_string().map_err(not_utf8)?;
         let one = T::deserialize(MapDeserializer::new(std::iter::once((key.as_str(), Variable(&value)))));
-        all = all.or(one.map_err(|error: Error| Problem::new(error.to_string()).on(variable))?);
+        all = all.or(one.map_err(|mistake: Mistake| Problem::new(mistake.what).on(variable))?);
     }
     Ok(all)
 }
@@ -45,7 +50,7 @@ where
 /// The value of a variable, for settings that are there or not.
 struct Variable<'a>(&'a str);
 
-impl<'de> IntoDeserializer<'de> for Variable<'de> {
+impl<'de> IntoDeserializer<'de, Mistake> for Variable<'de> {
     type Deserializer = Variable<'de>;
 
     fn into_deserializer(self) -> Variable<'de> {
@@ -54,13 +59,13 @@ impl<'de> IntoDeserializer<'de> for Variable<'de> {
 }
 
 impl<'de> Deserializer<'de> for Variable<'de> {
-    type Error = Error;
+    type Error = Mistake;
 
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mistake> {
         visitor.visit_some(self)
     }
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mistake> {
         visitor.visit_str(self.0)
     }
 
@@ -69,7 +74,7 @@ impl<'de> Deserializer<'de> for Variable<'de> {
         _name: &'static str,
         _variants: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Error> {
+    ) -> Result<V::Value, Mistake> {
         visitor.visit_enum(self.0.into_deserializer())
     }
 

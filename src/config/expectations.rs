@@ -2,20 +2,40 @@
 
 use std::time::Duration;
 
+use super::nearest::nearest;
 use crate::error::Problem;
 use crate::wire::Time;
 use verdict::algorithm::{Algorithm, UnknownAlgorithm};
 use verdict::outcome::Outcome;
 use verdict::rules::{Expectations, Requirement, Weights};
 
-/// All of them, said where a word is not known.
+/// Expectations that are one word, and the forms of the others; the names of algorithms come from their crate.
+const WORDS: [&str; 14] = [
+    "even",
+    "lossless",
+    "intact",
+    "client-address",
+    "path:preserved",
+    "host:preserved",
+    "header:NAME:preserved",
+    "backup:9003",
+    "mirrored:20%",
+    "status:2xx",
+    "back:5s",
+    "ejected:5",
+    "errors-end:1s",
+    "slow-start:10s",
+];
+
+/// All of them, named where a word is not known.
 const KNOWN: &str = "even, weights such as 5:1:1 or 9001=5,9002=1, an algorithm, backup:9003, lossless, intact, path:preserved, \
     host:preserved, header:NAME:preserved, client-address, mirrored:20%, status:2xx, back:5s, ejected:5, errors-end:1s or slow-start:10s";
 
 /// What is required, from the words of a user.
 pub(super) fn resolve(expect: &[String], tolerance: Option<&str>, allow: &[String]) -> Result<Expectations, Problem> {
     let mut expectations = Expectations::default();
-    for text in expect {
+    for text in expect.iter().flat_map(|list| of_list(list)) {
+        let text = text.as_str();
         match read(text)? {
             Expectation::Lossless => expectations.lossless = Some(true),
             Expectation::Backup(name) => expectations.backups.push(name),
@@ -49,11 +69,38 @@ pub(super) fn resolve(expect: &[String], tolerance: Option<&str>, allow: &[Strin
     for text in allow {
         let known = Outcome::ALL.into_iter().find(|outcome| outcome.name() == text);
         expectations.allowed.push(known.ok_or_else(|| {
-            let names = Outcome::ALL.map(Outcome::name).join(", ");
-            Problem::new(format!("expected one of {names}")).on(format!("--allow {text}"))
+            let names = Outcome::ALL.map(Outcome::name);
+            let problem = Problem::new(format!("expected one of {}", names.join(", "))).on(format!("--allow {text}"));
+            match nearest(text, names) {
+                Some(name) => problem.hint(format!("did you mean {name}?")),
+                None => problem,
+            }
         })?);
     }
     Ok(expectations)
+}
+
+/// `even,round-robin` are two; `9001=5,9002=1` is one: weights by name.
+fn of_list(text: &str) -> Vec<String> {
+    let mut parts: Vec<String> = Vec::new();
+    for part in text.split(',').map(str::trim) {
+        match parts.last_mut() {
+            Some(last) if last.contains('=') && part.contains('=') => *last += &format!(",{part}"),
+            Some(_) | None => parts.push(part.to_owned()),
+        }
+    }
+    parts
+}
+
+/// A word that is none, with the one that may have been meant.
+fn unknown(text: &str) -> Problem {
+    let algorithms = Algorithm::ALL.map(Algorithm::name);
+    let form = |word: &&str| word.split(':').next() == text.split(':').next();
+    let meant = WORDS.into_iter().find(form).or_else(|| nearest(text, WORDS.into_iter().chain(algorithms)));
+    Problem::new("no such expectation").on(format!("--expect {text}")).hint(match meant {
+        Some(word) => format!("did you mean {word}?"),
+        None => format!("expected {KNOWN}; algorithms are {}", algorithms.join(", ")),
+    })
 }
 
 /// One word of `--expect`.
@@ -82,9 +129,7 @@ fn read(text: &str) -> Result<Expectation, Problem> {
         return text.parse().map(Expectation::Shares).map_err(|why: String| Problem::new(format!("--expect {why}")));
     }
     let Some((word, value)) = text.split_once(':') else {
-        return text.parse().map(Expectation::Algorithm).map_err(|why: UnknownAlgorithm| {
-            Problem::new(format!("--expect {why}")).hint(format!("expectations are {KNOWN}"))
-        });
+        return text.parse().map(Expectation::Algorithm).map_err(|_: UnknownAlgorithm| unknown(text));
     };
     match word {
         "backup" if !value.is_empty() => Ok(Expectation::Backup(value.to_owned())),
@@ -116,7 +161,7 @@ fn read(text: &str) -> Result<Expectation, Problem> {
         _ if text.split(':').next().is_some_and(is_number) => {
             text.parse().map(Expectation::Shares).map_err(|why: String| Problem::new(format!("--expect {why}")))
         }
-        _ => Err(wrong(&format!("one of {KNOWN}"))),
+        _ => Err(unknown(text)),
     }
 }
 
@@ -192,8 +237,8 @@ mod tests {
         for (text, part) in [
             ("5:x", "weights in the fleet's order"),
             ("0:0", "at least one weight"),
-            ("nonsense", "unknown algorithm"),
-            ("nonsense:5", "expected one of even"),
+            ("nonsense", "no such expectation"),
+            ("nonsense:5", "no such expectation"),
             ("status:6xx", "status:2xx"),
             ("status:300-200", "status:2xx"),
             ("status:20", "status:2xx"),
@@ -204,11 +249,30 @@ mod tests {
             ("back:soon", "back:5s"),
             ("slow-start:0s", "slow-start:5s"),
             ("ejected:-1", "ejected:5"),
-            ("backup:", "expected one of"),
+            ("backup:", "no such expectation"),
         ] {
             let error = one(text).unwrap_err();
             assert!(error.contains(part) && error.contains(text), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn a_list_is_read_as_its_parts_and_weights_by_name_are_one() {
+        assert_eq!(of_list("even, round-robin"), ["even", "round-robin"]);
+        assert_eq!(of_list("9001=5,9002=1,lossless"), ["9001=5,9002=1", "lossless"]);
+        let both = resolve(&["even,round-robin".to_owned()], None, &[]).unwrap();
+        assert_eq!((both.shares, both.algorithm), (Some(Weights::Even), Some(Algorithm::RoundRobin)));
+    }
+
+    #[test]
+    fn a_mistyped_word_gets_the_one_that_was_meant() {
+        let hint = |text: &str| crate::error::describe_for_people(&unknown(text).into());
+        assert!(hint("evn").ends_with("did you mean even?"), "{}", hint("evn"));
+        assert!(hint("round-robbin").ends_with("did you mean round-robin?"));
+        assert!(hint("backup").ends_with("did you mean backup:9003?"));
+        assert!(hint("qqq").contains("algorithms are round-robin"));
+        let allowed = resolve(&[], None, &["stael".to_owned()]).unwrap_err();
+        assert!(crate::error::describe_for_people(&allowed.into()).ends_with("did you mean stale?"));
     }
 
     #[test]

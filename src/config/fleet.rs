@@ -246,24 +246,21 @@ mod tests {
     #[test]
     fn a_bad_setting_is_named_with_its_place_and_what_was_expected() {
         let error = |environment: &[_], file| merge(flags(&[]), environment, file).unwrap_err().to_string();
-        assert!(error(&[], "host = \"a\"\nprots = 1").ends_with("line 2: unknown field `prots`, expected one of `ports`, `host`, \
-            `sockets`, `proxy-protocol`, `restart`, `grace`, `log`, `control`, `max-connections`, `max-header-bytes`, `header-timeout`, `idle-timeout`, \
-            `stall-timeout`, `journal-records`, `balancer`, `check`"));
+        assert!(error(&[], "host = \"a\"\nprots = 1").ends_with("line 2: no such key: prots"));
         assert!(
             error(&[], "\ngrace = 3")
                 .ends_with("line 2: expected a time above 0 with its unit, such as 10s, 250ms or 1m, found \"3\"")
         );
-        assert!(
-            error(&[], "ports = {}").contains("line 1: invalid type: map, expected a text, a number, true or false")
-        );
+        assert!(error(&[], "ports = {}").contains("line 1: expected a text, a number, true or false, found a table"));
         assert!(error(&[], "ports").contains("line 1: "));
         assert_eq!(
             error(&[("JOURNAL_RECORDS", "100")], ""),
             "UUID_GENERATOR_JOURNAL_RECORDS: expected a power of two from 64 to 4194304, found \"100\""
         );
-        assert!(error(&[("PRTS", "1")], "").starts_with(
-            "UUID_GENERATOR_PRTS: no such setting; expected one of UUID_GENERATOR_PORTS, UUID_GENERATOR_HOST, "
-        ));
-        assert!(error(&[("LOG", "loud")], "").starts_with("UUID_GENERATOR_LOG: unknown variant `loud`"));
+        assert_eq!(error(&[("PRTS", "1")], ""), "UUID_GENERATOR_PRTS: no such setting");
+        assert!(
+            error(&[("LOG", "loud")], "")
+                .starts_with("UUID_GENERATOR_LOG: expected one of text, json, off, found \"loud\"")
+        );
     }
 }

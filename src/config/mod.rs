@@ -7,6 +7,8 @@ mod expectations;
 mod file;
 pub(crate) mod fleet;
 mod layer;
+mod mistake;
+mod nearest;
 pub(crate) mod output;
 mod request;
 pub(crate) mod text;

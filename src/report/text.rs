@@ -5,7 +5,7 @@ use std::fmt::Write;
 use crate::report::escape::harmless;
 use crate::report::phrases::{forwarding, meaning};
 use crate::report::wrap::wrapped;
-use verdict::finding::{Finding, Level};
+use verdict::finding::{Finding, Level, Rule};
 use verdict::numbers::{count_of, grouped, percent, time};
 use verdict::report::{Check, NotCounted, Outage, Percentiles, Report, Shares, Verdict};
 
@@ -116,20 +116,46 @@ fn one(out: &mut String, check: &Check, style: &Style) {
     }
     account(out, check, style);
     if let Some(shares) = &check.shares {
-        self::shares(out, shares, style);
+        let judged = |finding: &&Finding| finding.rule() == Rule::Shares && finding.level != Level::Note;
+        let expected = match (check.findings.iter().find(judged), &check.outage) {
+            (Some(_), _) => format!("expected: {}", harmless(&shares.expected)),
+            (None, Some(_)) => "not judged: backends were changed".to_owned(),
+            (None, None) => "not judged".to_owned(),
+        };
+        self::shares(out, shares, &expected, style);
     }
     algorithm(out, check, style);
+    if check.shares.is_some() || check.algorithm.is_some() {
+        out.push('\n');
+    }
     latency(out, check, style);
     if let Some(outage) = &check.outage {
         self::outage(out, outage, style);
     }
-    for finding in &fine {
-        if style.verbose || finding.level == Level::Note || wrong.is_empty() {
-            self::finding(out, finding, style);
-        }
+    for finding in fine.iter().filter(|finding| style.verbose || is_news(finding, check)) {
+        self::finding(out, finding, style);
     }
+    passed(out, &fine, style);
     let verdict = format!("{}: ", word(check.verdict));
     let _ = write!(out, "\n{}", style.sentence(0, &verdict, look(check.verdict), &reason(check)));
+}
+
+/// What a reader of a short report needs besides the figures: what happens to every request stands in the account already.
+fn is_news(finding: &Finding, check: &Check) -> bool {
+    let described = matches!(
+        finding.rule(),
+        Rule::MethodChanged | Rule::PathChanged | Rule::QueryChanged | Rule::HostChanged | Rule::FieldChanged
+    );
+    finding.level == Level::Note && !(described && check.forwarding.is_some())
+}
+
+/// The rules that passed, by name; their sentences are for who asks for all.
+fn passed(out: &mut String, fine: &[&Finding], style: &Style) {
+    let names: Vec<&str> =
+        fine.iter().filter(|it| it.level == Level::Pass).map(|finding| finding.rule().id()).collect();
+    if !style.verbose && !names.is_empty() {
+        out.push_str(&style.sentence(0, "pass ", "32", &names.join(", ")));
+    }
 }
 
 fn listed(names: &[String]) -> String {
@@ -162,22 +188,13 @@ fn traffic(check: &Check) -> String {
 fn account(out: &mut String, check: &Check, style: &Style) {
     let account = &check.account;
     let experiments = account.sent.saturating_sub(check.traffic.requests);
-    let _ = match experiments {
-        0 => writeln!(out, "{}  {}", style.title("Requests"), grouped(account.sent)),
-        some => writeln!(
-            out,
-            "{}  {}, of which {} in experiments",
-            style.title("Requests"),
-            grouped(account.sent),
-            grouped(some)
-        ),
-    };
+    let of_them = if experiments > 0 { format!(", {} in experiments", grouped(experiments)) } else { String::new() };
+    let others = not_counted(&account.not_counted).map(|text| format!("; not counted: {text}")).unwrap_or_default();
+    let total = format!("{}{of_them}{others}", grouped(account.sent));
+    out.push_str(&style.sentence(0, "Requests  ", "1", &total));
     for it in &account.outcomes {
         let means = meaning(it.outcome, check.fleet.is_some());
         let _ = writeln!(out, "  {:>11}  {:<12}{means}", grouped(it.count), it.outcome.name());
-    }
-    if let Some(text) = not_counted(&account.not_counted) {
-        out.push_str(&wrapped("  not counted: ", &text, style.width));
     }
     if let Some(clauses) = check.forwarding.as_ref().map(forwarding).filter(|clauses| !clauses.is_empty()) {
         out.push_str(&wrapped("  the balancer changes: ", &harmless(&clauses.join("; ")), style.width));
@@ -201,11 +218,10 @@ pub(crate) fn not_counted(it: &NotCounted) -> Option<String> {
     (!texts.is_empty()).then(|| texts.join(", "))
 }
 
-fn shares(out: &mut String, shares: &Shares, style: &Style) {
+fn shares(out: &mut String, shares: &Shares, expected: &str, style: &Style) {
     /// What stands beside a name and its bar.
     const FIGURES: usize = 2 + 2 + 2 + 8 + 2 + 11;
-    let _ =
-        writeln!(out, "{} of {}, expected: {}", style.title("Shares"), shares.unit.name(), harmless(&shares.expected));
+    let _ = writeln!(out, "{} of {}, {expected}", style.title("Shares"), shares.unit.name());
     let most = shares.rows.iter().map(|row| row.share.max(row.expected.unwrap_or(0.0))).fold(0.01, f64::max);
     let width = shares.rows.iter().map(|row| harmless(&row.backend).chars().count()).max().unwrap_or(0);
     let bar = style.width.saturating_sub(FIGURES + width).clamp(8, 40);
@@ -239,7 +255,6 @@ fn shares(out: &mut String, shares: &Shares, style: &Style) {
             false_positives(test.false_alarm)
         );
     }
-    out.push('\n');
 }
 
 /// A rate; 0 for what is no matter of chance.
@@ -271,7 +286,6 @@ fn algorithm(out: &mut String, check: &Check, style: &Style) {
     if let Some(hint) = &algorithm.hint {
         out.push_str(&wrapped("  hint: ", hint, style.width));
     }
-    out.push('\n');
 }
 
 fn latency(out: &mut String, check: &Check, style: &Style) {

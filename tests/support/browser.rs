@@ -113,14 +113,14 @@ pub async fn until(page: &Client, css: &str, what: &str, satisfied: impl Fn(&str
     }
 }
 
-/// Where pictures go for the README, if they are wanted: `make screenshots`.
+/// Where pictures go for the documentation, if they are wanted: `make screenshots`.
 pub fn screenshots() -> Option<PathBuf> {
     std::env::var_os("SCREENSHOTS").map(|folder| Path::new(env!("CARGO_MANIFEST_DIR")).join(folder))
 }
 
 /// Takes a picture of what the window shows.
 pub async fn picture(page: &Client, name: &str) {
-    let shown = include_str!("../../README.md").contains(&format!("{name}.png"));
+    let shown = include_str!("../../docs/how-to/live-view.md").contains(&format!("{name}.png"));
     let folder = screenshots().filter(|_| shown).unwrap_or(env!("CARGO_TARGET_TMPDIR").into());
     let png = page.screenshot().await.unwrap();
     std::fs::write(folder.join(format!("{name}.png")), png).unwrap();

@@ -1,0 +1,92 @@
+//! What is wrong in a value that was read: in words of the file, not of the library that reads it.
+
+use std::fmt::{self, Display};
+
+use serde::de::{Error, Expected, Unexpected};
+
+use super::nearest::nearest;
+
+/// A mistake, with the place in the text where it stands.
+#[derive(Debug)]
+pub(super) struct Mistake {
+    pub(super) what: String,
+    pub(super) hint: Option<String>,
+    /// In bytes from the beginning; None until whoever knows it says so.
+    pub(super) at: Option<usize>,
+}
+
+impl Mistake {
+    pub(super) fn new(what: impl Into<String>) -> Mistake {
+        Mistake { what: what.into(), hint: None, at: None }
+    }
+
+    /// The innermost place wins.
+    pub(super) fn at(self, place: usize) -> Mistake {
+        Mistake { at: self.at.or(Some(place)), ..self }
+    }
+}
+
+impl Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+impl std::error::Error for Mistake {}
+
+impl Error for Mistake {
+    fn custom<T: Display>(what: T) -> Mistake {
+        Mistake::new(what.to_string())
+    }
+
+    fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Mistake {
+        Mistake::new(format!("expected {}, found {}", wanted(&expected.to_string()), given(found)))
+    }
+
+    fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Mistake {
+        Mistake::invalid_type(found, expected)
+    }
+
+    fn unknown_variant(found: &str, expected: &'static [&'static str]) -> Mistake {
+        Mistake {
+            hint: nearest(found, expected.iter().copied()).map(|word| format!("did you mean \"{word}\"?")),
+            ..Mistake::new(format!("expected one of {}, found \"{found}\"", expected.join(", ")))
+        }
+    }
+
+    fn unknown_field(found: &str, expected: &'static [&'static str]) -> Mistake {
+        let hint = match nearest(found, expected.iter().copied()) {
+            Some(key) => format!("did you mean {key}?"),
+            None => format!("keys here are {}", expected.join(", ")),
+        };
+        Mistake { hint: Some(hint), ..Mistake::new(format!("no such key: {found}")) }
+    }
+}
+
+/// What serde's types expect, as a person would write it.
+fn wanted(expected: &str) -> &str {
+    match expected {
+        "u8" | "u16" | "u32" | "u64" | "usize" | "i64" => "a whole number",
+        "a nonzero u32" => "a whole number from 1",
+        "f32" | "f64" => "a number",
+        "a boolean" => "true or false",
+        "a string" | "path string" => "a text in quotes",
+        "a sequence" => "a list",
+        expected if expected.starts_with("struct ") => "a table",
+        expected => expected,
+    }
+}
+
+fn given(found: Unexpected<'_>) -> String {
+    match found {
+        Unexpected::Str(text) => format!("\"{text}\""),
+        Unexpected::Bool(flag) => flag.to_string(),
+        Unexpected::Signed(number) => number.to_string(),
+        Unexpected::Unsigned(number) => number.to_string(),
+        Unexpected::Float(number) => number.to_string(),
+        Unexpected::Seq => "a list".to_owned(),
+        Unexpected::Map => "a table".to_owned(),
+        Unexpected::Other(what) => what.to_owned(),
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,318 @@
+//! The README and the book: what they say is so. The README's commands run line by line in a copy of the repository, on a machine of their own as far
+//! as they can see (network, processes, `/etc/nginx`), and what is shown is what is printed.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::support::{PROGRAM, TemporaryDirectory, run};
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+/// Read when a test runs: who mends the text need not build the tests anew.
+fn readme() -> String {
+    fs::read_to_string(Path::new(ROOT).join("README.md")).unwrap()
+}
+
+#[test]
+fn the_readme_is_short_and_narrow() {
+    let readme = readme();
+    assert!(readme.lines().count() <= 250, "{} lines", readme.lines().count());
+    let too_long = readme.lines().find(|line| line.chars().count() > 120);
+    assert_eq!(too_long, None);
+}
+
+/// The pages of the book, and the other documents that a visitor of the repository reads.
+fn documents() -> Vec<PathBuf> {
+    fn pages(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => pages(&path, found),
+                false if path.extension().is_some_and(|it| it == "md") => found.push(path),
+                false => {}
+            }
+        }
+    }
+    let mut found: Vec<PathBuf> = ["README", "ARCHITECTURE", "CONTRIBUTING", "SECURITY", "CHANGELOG"]
+        .map(|name| Path::new(ROOT).join(format!("{name}.md")))
+        .into();
+    pages(&Path::new(ROOT).join("docs"), &mut found);
+    found
+}
+
+/// Targets of links and pictures of a text, fences and code left out.
+fn links(text: &str) -> Vec<String> {
+    let mut fenced = false;
+    let mut found = Vec::new();
+    for line in text.lines() {
+        if line.trim_start().starts_with("```") {
+            fenced = !fenced;
+        }
+        if fenced {
+            continue;
+        }
+        let prose: String = line.split('`').step_by(2).collect();
+        let targets = prose.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        found.extend(targets.map(str::to_owned));
+    }
+    found
+}
+
+#[test]
+fn links_lead_somewhere_and_every_page_is_in_the_book() {
+    let mut summary = BTreeSet::new();
+    for document in documents() {
+        let text = fs::read_to_string(&document).unwrap();
+        for link in links(&text).iter().filter(|link| !link.contains("://") && !link.starts_with('#')) {
+            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target = document.parent().unwrap().join(file);
+            assert!(target.exists(), "{}: {link} leads nowhere", document.display());
+            if !anchor.is_empty() {
+                let headings = fs::read_to_string(&target).unwrap();
+                let known = headings.lines().filter_map(|line| line.strip_prefix('#'));
+                let known = known.map(|it| it.trim_start_matches('#').trim().to_lowercase().replace(' ', "-"));
+                assert!(known.into_iter().any(|it| it == anchor), "{}: no heading {link}", document.display());
+            }
+            if document.ends_with("docs/SUMMARY.md") {
+                summary.insert(target.canonicalize().unwrap());
+            }
+        }
+    }
+    let book = Path::new(ROOT).join("docs");
+    for page in documents().iter().filter(|page| page.starts_with(&book) && !page.ends_with("SUMMARY.md")) {
+        assert!(summary.contains(&page.canonicalize().unwrap()), "{} is not in docs/SUMMARY.md", page.display());
+    }
+}
+
+// The commands.
+
+/// One command of the README, with what is shown below it.
+struct Shown {
+    command: String,
+    output: Vec<String>,
+}
+
+/// Those of the blocks that are a terminal; a line that ends in `\` goes on.
+fn shown() -> Vec<Shown> {
+    let readme = readme();
+    let blocks = readme.split("```console\n").skip(1).map(|block| block.split("```").next().unwrap());
+    let mut all: Vec<Shown> = Vec::new();
+    for block in blocks {
+        let mut goes_on = false;
+        for line in block.lines() {
+            if goes_on {
+                let command = &mut all.last_mut().unwrap().command;
+                *command += &format!("\n{line}");
+                goes_on = line.ends_with('\\');
+            } else if let Some(command) = line.strip_prefix("$ ") {
+                all.push(Shown { command: command.to_owned(), output: Vec::new() });
+                goes_on = line.ends_with('\\');
+            } else {
+                all.last_mut().unwrap().output.push(line.to_owned());
+            }
+        }
+    }
+    all
+}
+
+/// Whether a command goes on until CTRL+C.
+fn is_foreground(command: &str) -> bool {
+    command == "uuid-generator" || command == "uuid-generator demo"
+}
+
+/// Stands for the parts of a fresh machine that a test must not touch: installing is tried as far as it can be without the network.
+const FRESH_MACHINE: [(&str, &str); 3] = [
+    ("cargo", "#!/bin/sh\n[ \"$*\" = 'install --path .' ] && [ -f Cargo.toml ] && [ -f src/main.rs ]\n"),
+    ("sudo", "#!/bin/sh\nexec \"$@\"\n"),
+    // Debian's package starts NGINX.
+    (
+        "apt-get",
+        "#!/bin/sh\ncommand -v nginx >/dev/null && command -v curl >/dev/null && echo installed && exec nginx\n",
+    ),
+];
+
+/// Runs the README's commands one after the other; each writes what it prints to a file with its number.
+fn script(commands: &[Shown], place: &Path) -> String {
+    let at = |name: &str| place.join(name).display().to_string();
+    let mut script = format!(
+        "set -u\nip link set lo up\nmount --bind {} /etc/nginx\nmount -t tmpfs none /run\nmkdir -p /var/log/nginx\n\
+         mount -t tmpfs none /var/log/nginx\nexport PATH={}:$PATH XDG_RUNTIME_DIR={} TMPDIR={}\ncd {}\nserver=\n",
+        at("nginx"),
+        at("bin"),
+        at("run"),
+        at("tmp"),
+        at("copy")
+    );
+    for (number, Shown { command, .. }) in commands.iter().enumerate() {
+        let out = at(&format!("{number}.out"));
+        if is_foreground(command) {
+            let last = if command.ends_with("demo") { "CTRL+C ends all" } else { "open http://localhost/uuid" };
+            script += &format!(
+                "[ -z \"$server\" ] || {{ kill -INT $server; wait $server; }}\n\
+                 ( trap - INT; exec {command} ) >{out} 2>{out}.err & server=$!\n\
+                 for i in $(seq 600); do grep -q '{last}' {out} && break; sleep 0.1; done\n"
+            );
+        } else {
+            if command.contains("--with") {
+                // As the text says: it starts a fleet of its own.
+                script += "[ -z \"$server\" ] || { kill -INT $server; wait $server; }; server=\n";
+            }
+            script += &format!("( {command}\n) >{out} 2>&1\necho $? >{out}.status\n");
+            if command.contains("reload") {
+                // Old workers take connections until they have gone.
+                script += "sleep 1\n";
+            }
+        }
+    }
+    script
+}
+
+/// What differs from run to run, the same: times, ids, counts and bars of sizes; ports and shares stay.
+fn masked(line: &str) -> String {
+    let words = line.split_whitespace().map(|word| {
+        let bare = word.trim_matches(|c: char| !c.is_alphanumeric());
+        let digits = bare.chars().filter(char::is_ascii_digit).count();
+        let is_port = ["9000", "9001", "9002", "9003"].contains(&bare);
+        let hexadecimal = |text: &str| text.len() >= 32 && text.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
+        if let Some((before, token)) = word.split_once("token=").filter(|(_, token)| hexadecimal(token)) {
+            return format!("{before}token={}", "x".repeat(token.len()));
+        }
+        if hexadecimal(bare) {
+            return "ID".to_owned();
+        }
+        if let Some(port) = word.strip_prefix("http://localhost:").and_then(|rest| rest.strip_suffix("/uuid")) {
+            // `check --with` takes a free port.
+            return if port == "8080" { word.to_owned() } else { "http://localhost:PORT/uuid".to_owned() };
+        }
+        if is_port || digits == 0 || bare.contains(|c: char| c.is_alphabetic() || c == '/') {
+            return word.to_owned();
+        }
+        // A share stays, a time or a count does not.
+        let is_share = bare.contains('.') && line.contains('%') && bare.len() <= 6;
+        if is_share { word.to_owned() } else { "N".to_owned() }
+    });
+    let line = words.collect::<Vec<_>>().join(" ");
+    // A time has the unit that fits.
+    ["N µs", "N ms", "N s"].iter().fold(line, |line, unit| line.replace(unit, "N TIME"))
+}
+
+/// Whether the lines were printed, in order, where a line `…` stands for any number of them.
+fn agrees(shown: &[String], printed: &[String]) -> Result<(), String> {
+    let mut at = 0;
+    let mut skipping = false;
+    for line in shown {
+        if line == "…" {
+            skipping = true;
+            continue;
+        }
+        let expected = masked(line);
+        let found = printed[at..].iter().position(|line| masked(line) == expected);
+        match found {
+            Some(distance) if distance == 0 || skipping => at += distance + 1,
+            Some(_) | None => {
+                let next = printed.get(at).map_or("nothing", String::as_str);
+                return Err(format!("shown: {line}\nprinted: {next}"));
+            }
+        }
+        skipping = false;
+    }
+    match printed[at..].iter().find(|line| !line.trim().is_empty()) {
+        Some(more) if !skipping && !shown.is_empty() => Err(format!("printed too: {more}")),
+        Some(_) | None => Ok(()),
+    }
+}
+
+#[test]
+fn masks_hide_what_differs_and_nothing_else() {
+    assert_eq!(
+        masked("10:53:48 App server started - http://localhost:9001"),
+        "N App server started - http://localhost:9001"
+    );
+    assert_eq!(masked("  9002  ███┃   33.33 %   1,000"), "9002 ███┃ 33.33 % N");
+    assert_eq!(masked("client  5.18 ms   15.3 µs"), "client N TIME N TIME");
+    assert_eq!(masked("<h1>Generator #9001</h1>"), "<h1>Generator #9001</h1>");
+    let lines = |text: &[&str]| text.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>();
+    let printed = lines(&["a", "b", "9001 5 ms", "d"]);
+    assert_eq!(agrees(&lines(&["a", "…", "9001 7 ms", "d"]), &printed), Ok(()));
+    assert!(agrees(&lines(&["a", "9001 7 ms"]), &printed).is_err());
+    assert!(agrees(&lines(&["a", "…", "9002 7 ms", "…"]), &printed).is_err());
+    assert!(agrees(&lines(&["a", "b"]), &printed).is_err());
+}
+
+#[test]
+fn the_commands_of_the_readme_work_line_by_line_and_print_what_is_shown() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("not run: it takes root for a network and an /etc/nginx of its own");
+        return;
+    }
+    let place = TemporaryDirectory::new();
+    for folder in ["bin", "run", "tmp"] {
+        fs::create_dir(place.path().join(folder)).unwrap();
+    }
+    let executable = |name: &str, text: &str| {
+        let file = place.path().join("bin").join(name);
+        fs::write(&file, text).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    FRESH_MACHINE.iter().for_each(|(name, text)| executable(name, text));
+    std::os::unix::fs::symlink(PROGRAM, place.path().join("bin/uuid-generator")).unwrap();
+    assert!(run(Command::new("cp").arg("-a").args(["/etc/nginx"]).arg(place.path().join("nginx"))).status.success());
+    let copy = place.path().join("copy");
+    fs::create_dir(&copy).unwrap();
+    let archive = run(Command::new("git").args([
+        "-C",
+        ROOT,
+        "ls-files",
+        "-z",
+        "load_balancer.conf",
+        "Cargo.toml",
+        "src",
+        "examples",
+    ]));
+    for file in String::from_utf8(archive.stdout).unwrap().split('\0').filter(|file| !file.is_empty()) {
+        let to = copy.join(file);
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        let _ = fs::copy(Path::new(ROOT).join(file), to);
+    }
+    let commands = shown();
+    assert!(commands.len() >= 10, "the README has lost its commands");
+    let mut shell = Command::new("unshare")
+        .args(["--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "bash"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("util-linux has unshare");
+    shell.stdin.take().unwrap().write_all(script(&commands, place.path()).as_bytes()).unwrap();
+    assert!(shell.wait().unwrap().code().is_some(), "the commands did not end");
+    for (number, Shown { command, output }) in commands.iter().enumerate() {
+        let read = |end: &str| fs::read_to_string(place.path().join(format!("{number}.{end}"))).unwrap_or_default();
+        let printed: Vec<String> = read("out").lines().filter(|line| !is_progress(line)).map(str::to_owned).collect();
+        let printed = in_order_of_ports(printed);
+        if let Err(why) = agrees(output, &printed) {
+            panic!("$ {command}\n{why}\n\nall of it:\n{}{}", read("out"), read("out.err"));
+        }
+        let fails = output.iter().any(|line| line.starts_with("FAIL"));
+        if !is_foreground(command) {
+            assert_eq!(read("out.status").trim(), if fails { "1" } else { "0" }, "$ {command}\n{}", read("out"));
+        }
+    }
+}
+
+/// Backends start at the same time: whichever accepts first is named first.
+fn in_order_of_ports(mut printed: Vec<String>) -> Vec<String> {
+    let starts = |line: &String| line.contains("App server started");
+    if let Some(first) = printed.iter().position(starts) {
+        let count = printed[first..].iter().take_while(|line| starts(line)).count();
+        printed[first..first + count].sort_by_key(|line| line.rsplit(':').next().map(str::to_owned));
+    }
+    printed
+}
+
+/// ` 6 s · taking the sample · …`: on standard error, and not shown.
+fn is_progress(line: &str) -> bool {
+    line.split_once(" s · ").is_some_and(|(seconds, _)| seconds.trim().parse::<u32>().is_ok())
+        || line.contains("[notice]")
+}
