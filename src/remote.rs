@@ -2,6 +2,7 @@
 
 mod exchange;
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -12,7 +13,7 @@ use crate::error::Problem;
 use crate::remote::exchange::{Exchange, Request};
 use crate::runfile::{Runfile, Whereabouts};
 use crate::wire::{
-    Action, BalanceRequest, BalancerInfo, BatchHead, CheckNews, Fault, FleetStatus, Frame, Generator, Record, Snapshot,
+    Action, BalanceRequest, BalancerInfo, BatchHead, CheckNews, Fault, FleetStatus, Frame, Record, Snapshot, Token,
     read_batch,
 };
 
@@ -20,6 +21,54 @@ use crate::wire::{
 #[derive(Clone)]
 pub(crate) struct Remote {
     whereabouts: Whereabouts,
+}
+
+/// Which fleet is meant.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) enum Which {
+    /// The one of this user that runs on this machine.
+    #[default]
+    Any,
+    /// The one of this user with that supervisor.
+    Supervisor(u32),
+    /// The one whose API is there.
+    At(String),
+}
+
+impl FromStr for Which {
+    type Err = Problem;
+
+    fn from_str(text: &str) -> Result<Which, Problem> {
+        match text.parse() {
+            Ok(pid) => Ok(Which::Supervisor(pid)),
+            Err(_) if text.starts_with("http://") => Ok(Which::At(text.to_owned())),
+            Err(_) => Err(Problem::new("expected a process id, or a URL such as http://127.0.0.1:9000")
+                .on(format!("--fleet {text}"))),
+        }
+    }
+}
+
+/// Which fleet is meant, and the token for one that is not this user's on this machine.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Choice {
+    pub(crate) which: Which,
+    pub(crate) token: Option<Token>,
+}
+
+impl Choice {
+    /// The one of this user with that supervisor.
+    pub(crate) fn supervisor(pid: u32) -> Choice {
+        Choice { which: Which::Supervisor(pid), token: None }
+    }
+
+    /// Finds it; on this machine it has to have all of `generators`.
+    pub(crate) fn find(&self, backends: &[String]) -> Result<Remote> {
+        match &self.which {
+            Which::Any => Remote::find(None, backends),
+            Which::Supervisor(pid) => Remote::find(Some(*pid), backends),
+            Which::At(url) => Remote::at(url, self.token.as_ref()),
+        }
+    }
 }
 
 /// What runs on this machine.
@@ -34,12 +83,12 @@ pub(crate) enum Search {
     None,
 }
 
-/// Looks for the one fleet that has all of `generators`, or for the one with that supervisor.
-pub(crate) fn search(supervisor: Option<u32>, generators: &[Generator]) -> Result<Search> {
+/// Looks for the one fleet that has all of `backends`, or for the one with that supervisor.
+pub(crate) fn search(supervisor: Option<u32>, backends: &[String]) -> Result<Search> {
     let all = Runfile::find_all()?;
     let fits = |fleet: &Whereabouts| match supervisor {
         Some(pid) => fleet.pid == pid,
-        None => generators.iter().all(|generator| fleet.generators.contains(generator)),
+        None => backends.iter().all(|backend| fleet.backends.contains(backend)),
     };
     let mut fitting = all.iter().filter(|fleet| fits(fleet)).cloned();
     Ok(match (fitting.next(), fitting.next()) {
@@ -61,9 +110,9 @@ pub(crate) fn several(fleets: &[Whereabouts]) -> Problem {
 const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Remote {
-    /// The one fleet of this user that runs on this machine and has all of `generators`; or the one with that supervisor.
-    pub(crate) fn find(supervisor: Option<u32>, generators: &[Generator]) -> Result<Remote> {
-        match search(supervisor, generators)? {
+    /// The one fleet of this user that runs on this machine and has all of `backends`; or the one with that supervisor.
+    pub(crate) fn find(supervisor: Option<u32>, backends: &[String]) -> Result<Remote> {
+        match search(supervisor, backends)? {
             Search::Found(remote) => Ok(remote),
             Search::Several(fleets) => Err(several(&fleets))?,
             Search::None => {
@@ -75,16 +124,24 @@ impl Remote {
         }
     }
 
-    /// The one whose API or live view is there. It can be changed if it is a fleet of this user on this machine, or if the address is
-    /// the one that the fleet printed, with its token.
-    pub(crate) fn at(address: &str) -> Result<Remote> {
+    /// The one whose API or live view is there. It can be changed if it is a fleet of this user on this machine, if the address is the
+    /// one that the fleet printed, with its token, or with the token that is given.
+    pub(crate) fn at(address: &str, given: Option<&Token>) -> Result<Remote> {
         let (base, fragment) = address.split_once('#').unwrap_or((address, ""));
         let control = base.trim_end_matches('/');
         let own = Runfile::find_all()?.into_iter().find(|fleet| fleet.control == control);
-        let token = fragment.strip_prefix("token=").unwrap_or_default();
+        let token = fragment.strip_prefix("token=").or(given.map(Token::as_str)).unwrap_or_default();
         let stranger =
-            || Whereabouts { pid: 0, control: control.to_owned(), token: token.to_owned(), generators: Vec::new() };
+            || Whereabouts { pid: 0, control: control.to_owned(), token: token.to_owned(), backends: Vec::new() };
         Ok(Remote { whereabouts: own.unwrap_or_else(stranger) })
+    }
+
+    /// The address of the balancer in front of it, if it knows one.
+    pub(crate) async fn front(&self) -> Result<Option<BalancerInfo>> {
+        match self.watch().await?.next().await? {
+            Some(LiveEvent::Snapshot(snapshot)) => Ok(snapshot.front),
+            Some(LiveEvent::Frame(_) | LiveEvent::Balance(_)) | None => Ok(None),
+        }
     }
 
     /// Its API.
@@ -115,24 +172,19 @@ impl Remote {
     }
 
     /// Does something to these backends, or to all to which it applies, and waits until it is done.
-    pub(crate) async fn act(
-        &self,
-        action: Action,
-        generators: &[Generator],
-        patience: Duration,
-    ) -> Result<FleetStatus> {
-        self.ask("POST", &format!("/v1/fleet/{}?{}", action.name(), backends(generators)), patience).await
+    pub(crate) async fn act(&self, action: Action, backends: &[String], patience: Duration) -> Result<FleetStatus> {
+        self.ask("POST", &format!("/v1/fleet/{}?{}", action.name(), selection(backends)), patience).await
     }
 
     /// Switches these faults on, each instead of the one of its kind, in these backends or in all that run.
-    pub(crate) async fn fault(&self, faults: &[Fault], generators: &[Generator]) -> Result<FleetStatus> {
+    pub(crate) async fn fault(&self, faults: &[Fault], backends: &[String]) -> Result<FleetStatus> {
         let faults: String = faults.iter().map(|fault| format!("&fault={}", escaped(&fault.to_string()))).collect();
-        self.ask("POST", &format!("/v1/fleet/fault?{}{faults}", backends(generators)), PATIENCE).await
+        self.ask("POST", &format!("/v1/fleet/fault?{}{faults}", selection(backends)), PATIENCE).await
     }
 
     /// Switches all faults of these backends off, or of all that run.
-    pub(crate) async fn clear(&self, generators: &[Generator]) -> Result<FleetStatus> {
-        self.ask("POST", &format!("/v1/fleet/clear?{}", backends(generators)), PATIENCE).await
+    pub(crate) async fn clear(&self, backends: &[String]) -> Result<FleetStatus> {
+        self.ask("POST", &format!("/v1/fleet/clear?{}", selection(backends)), PATIENCE).await
     }
 
     /// Says what stands in front of it.
@@ -179,6 +231,7 @@ impl Remote {
         let exchange = begun.with_context(|| format!("failed to reach the fleet at {control}"))?;
         match exchange.status {
             Some(200) => Ok(Events { exchange, searched: 0 }),
+            Some(401) => self.wants_token(),
             status => bail!("the fleet at {control} shows nothing: status {}", status.unwrap_or_default()),
         }
     }
@@ -191,6 +244,11 @@ impl Remote {
     ) -> Result<T> {
         let body = self.fetch(method, path, patience).await?;
         serde_json::from_slice(&body).context("failed to understand the fleet: is it of another version?")
+    }
+
+    fn wants_token<T>(&self) -> Result<T> {
+        let what = format!("the fleet at {} wants its token", self.whereabouts.control);
+        Err(Problem::new(what).hint("give it with --token-file or the variable UUID_GENERATOR_TOKEN"))?
     }
 
     async fn fetch(&self, method: &'static str, path: &str, patience: Duration) -> Result<Vec<u8>> {
@@ -206,21 +264,23 @@ impl Remote {
         if (200..300).contains(&status) {
             return Ok(body);
         }
+        if status == 401 && self.whereabouts.pid == 0 {
+            return self.wants_token();
+        }
         let answer: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
         bail!("{}", answer["error"].as_str().unwrap_or("the fleet refused without a reason"))
     }
 }
 
 /// The parameter that names them; nothing if all are meant.
-fn backends(generators: &[Generator]) -> String {
-    let numbers: Vec<String> = generators.iter().map(Generator::to_string).collect();
-    if numbers.is_empty() { String::new() } else { format!("backends={}", numbers.join(",")) }
+fn selection(backends: &[String]) -> String {
+    if backends.is_empty() { String::new() } else { format!("backends={}", escaped(&backends.join(","))) }
 }
 
 /// As the value of a parameter: RFC 3986 §2.1.
 fn escaped(value: &str) -> String {
     let escape = |byte: u8| match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b':' => char::from(byte).to_string(),
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b':' | b',' | b'_' => char::from(byte).to_string(),
         _ => format!("%{byte:02X}"),
     };
     value.bytes().map(escape).collect()
@@ -228,9 +288,9 @@ fn escaped(value: &str) -> String {
 
 fn list(fleets: &[Whereabouts]) -> String {
     let line = |fleet: &Whereabouts| {
-        let ports: Vec<String> = fleet.generators.iter().take(5).map(Generator::to_string).collect();
-        let more = if fleet.generators.len() > 5 { ", …" } else { "" };
-        format!("\n  {} with backends {}{more}", fleet.pid, ports.join(", "))
+        let names: Vec<&str> = fleet.backends.iter().take(5).map(String::as_str).collect();
+        let more = if fleet.backends.len() > 5 { ", …" } else { "" };
+        format!("\n  {} with backends {}{more}", fleet.pid, names.join(", "))
     };
     fleets.iter().map(line).collect()
 }

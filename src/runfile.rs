@@ -13,8 +13,6 @@ use rustix::fs::{FlockOperation, MemfdFlags, OFlags, flock, memfd_create};
 use rustix::process::getuid;
 use serde::{Deserialize, Serialize};
 
-use crate::wire::Generator;
-
 /// How to reach a fleet.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct Whereabouts {
@@ -24,8 +22,8 @@ pub(crate) struct Whereabouts {
     pub(crate) control: String,
     /// What the API wants to see before it changes anything.
     pub(crate) token: String,
-    /// Its backends.
-    pub(crate) generators: Vec<Generator>,
+    /// The names of its backends.
+    pub(crate) backends: Vec<String>,
 }
 
 /// The file of this process' own fleet. Dropping removes it.
@@ -212,7 +210,7 @@ mod tests {
             pid,
             control: "http://127.0.0.1:9000".to_owned(),
             token: "secret".to_owned(),
-            generators: vec![Generator(9001)],
+            backends: vec!["9001".to_owned()],
         }
     }
 

@@ -15,7 +15,7 @@ use crate::check::{Started, start_fleet};
 use crate::config::Layer;
 use crate::config::balancing::BalancingConfig;
 use crate::error::{Problem, describe_for_page};
-use crate::remote::Remote;
+use crate::remote::{Choice, Remote};
 use crate::topology::{Policy, Topology, Weight, Weights};
 use crate::wire;
 use verdict::promise::Promise;
@@ -226,7 +226,7 @@ impl Testbed {
             algorithm: Some(self.topology.policy.to_string()),
             weights: self.topology.backends.iter().map(weight).collect(),
             choices: self.choices(),
-            backups: self.topology.backups().map(|backend| backend.generator).collect(),
+            backups: self.topology.backups().map(|backend| backend.name.clone()).collect(),
             expect: self.expectation_words(),
             reloads: Some(self.front.balancer.reload.is_some()),
             retries: Some(self.front.balancer.retries_refused),
@@ -258,7 +258,7 @@ impl Testbed {
             expectations: self.expectations(),
             key_headers,
             key_cookies,
-            ..Plan::new(self.url.clone(), Backing::Fleet(Some(self.supervisor)))
+            ..Plan::new(self.url.clone(), Backing::Fleet(Choice::supervisor(self.supervisor)))
         }
     }
 
@@ -270,13 +270,13 @@ impl Testbed {
             (expectations.tolerance, expectations.margin) = spread;
         }
         let kind = topology.policy.algorithm(topology.is_weighted());
-        expectations.backups = topology.backups().map(|backend| backend.generator.to_string()).collect();
+        expectations.backups = topology.backups().map(|backend| backend.name.clone()).collect();
         // One active backend is picked whatever the algorithm.
         let one = topology.active().count() == 1 && topology.backends.len() > 1;
         expectations.algorithm = (!one).then_some(kind);
         if Promise::of(kind) != Promise::Nothing {
             let weight = |backend: &crate::topology::BackendConfig| u32::from(backend.weight.get());
-            let weights = topology.backends.iter().map(|backend| (backend.generator.to_string(), weight(backend)));
+            let weights = topology.backends.iter().map(|backend| (backend.name.clone(), weight(backend)));
             let weighted = topology.is_weighted();
             expectations.shares = Some(if weighted { Shares::ByName(weights.collect()) } else { Shares::Even });
         }

@@ -1,26 +1,28 @@
 //! Who is in the fleet and what the balancer is told: what the backends are started from, what balancer configuration is written
 //! from, and what a check judges against. It opens nothing; whether an address can be had is found out by `fleet`.
 
+mod address;
+mod host;
 mod policy;
 mod told;
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::str::FromStr;
 
+use address::MAX_BACKENDS;
+pub(crate) use address::{Address, NamedBackend, NamedBackends, Selection};
+pub(crate) use host::Host;
 pub(crate) use policy::Policy;
 pub(crate) use told::{Failure, Health, HttpPath, Retries, Sockets, Timeouts, Weight, Weights};
 
-use crate::wire::Generator;
+use crate::wire::{Generator, Names};
 
-/// A fleet has at most this many backends.
-pub(crate) const MAX_BACKENDS: usize = 1000;
-
-/// The backends of a fleet, on one host, each with a port of its own, and what the balancer in front of them is told. What says
+/// The backends of a fleet, each with a name and addresses of its own, and what the balancer in front of them is told. What says
 /// `None` is left to the balancer.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Topology {
-    /// Where they listen.
+    /// Where those listen that are named by their ports.
     pub(crate) host: Host,
     /// In the order in which they were named.
     pub(crate) backends: Vec<BackendConfig>,
@@ -45,75 +47,18 @@ pub(crate) struct Topology {
 }
 
 /// One backend, as a balancer is told of it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct BackendConfig {
-    /// Its number, which is its port.
+    /// What its records are marked with: its port in a fleet of ports, else its place, from 1.
     pub(crate) generator: Generator,
+    /// What people call it: its port in a fleet of ports.
+    pub(crate) name: String,
+    /// Where it listens, the first for balancers; empty in a fleet of ports.
+    pub(crate) addresses: Vec<Address>,
     /// How often it gets its turn.
     pub(crate) weight: Weight,
     /// It gets requests only while no other can have them.
     pub(crate) backup: bool,
-}
-
-/// A name or an address to listen on.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Host(String);
-
-impl Host {
-    /// Every address of the machine that the host stands for. `localhost` is both loopback addresses whatever the resolver says of
-    /// it, so that `127.0.0.1:9001` in a balancer and `http://localhost:9001` in a browser reach the same backend.
-    pub(crate) fn fixed_addresses(&self) -> Option<Vec<IpAddr>> {
-        match self.0.as_str() {
-            "localhost" => Some(vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]),
-            other => other.parse().ok().map(|address| vec![address]),
-        }
-    }
-
-    /// How a client on this machine writes it: `localhost`, `[::1]`.
-    pub(crate) fn in_url(&self) -> String {
-        match self.0.parse() {
-            Ok(IpAddr::V4(any)) if any.is_unspecified() => "localhost".to_owned(),
-            Ok(IpAddr::V6(any)) if any.is_unspecified() => "localhost".to_owned(),
-            Ok(IpAddr::V6(address)) => format!("[{address}]"),
-            Ok(IpAddr::V4(_)) | Err(_) => self.0.clone(),
-        }
-    }
-
-    /// How a balancer on this machine writes it: as one address, where that is known.
-    pub(crate) fn in_balancer(&self) -> String {
-        match self.in_url().as_str() {
-            "localhost" => Ipv4Addr::LOCALHOST.to_string(),
-            other => other.to_owned(),
-        }
-    }
-
-    /// As it was given.
-    pub(crate) fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for Host {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Host, String> {
-        let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
-        let plausible = !bare.is_empty()
-            && (bare.parse::<IpAddr>().is_ok()
-                || bare.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte)));
-        match plausible {
-            true => Ok(Host(bare.to_owned())),
-            false => {
-                Err("expected a host name or an address, without scheme and port: localhost, 0.0.0.0, ::1".to_owned())
-            }
-        }
-    }
-}
-
-impl fmt::Display for Host {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
 }
 
 /// Ports as they were asked for: `9001-9003,9010`. Whether they make a fleet is judged by [`Ports::generators`].
@@ -172,11 +117,6 @@ impl Ports {
             (_, bad) => Err(bad[0]),
         }
     }
-
-    /// The ports of several lists, one after the other.
-    pub(crate) fn concat(parts: impl IntoIterator<Item = Ports>) -> Ports {
-        Ports(parts.into_iter().flat_map(|part| part.0).collect())
-    }
 }
 
 /// As it can be read again.
@@ -215,10 +155,32 @@ impl FromStr for Ports {
 impl Topology {
     /// These backends, all alike, under the path of the original program, and all else as the balancer has it.
     pub(crate) fn of(host: Host, generators: Vec<Generator>) -> Topology {
-        let backend = |generator| BackendConfig { generator, weight: Weight::ONE, backup: false };
+        let backend = |generator: Generator| BackendConfig {
+            generator,
+            name: generator.to_string(),
+            addresses: Vec::new(),
+            weight: Weight::ONE,
+            backup: false,
+        };
+        Topology::with(host, generators.into_iter().map(backend).collect())
+    }
+
+    /// These backends, each with a name and addresses of its own.
+    pub(crate) fn of_named(NamedBackends(backends): NamedBackends) -> Topology {
+        let backend = |(id, NamedBackend { name, addresses })| BackendConfig {
+            generator: Generator(id),
+            name,
+            addresses,
+            weight: Weight::ONE,
+            backup: false,
+        };
+        Topology::with(Host::localhost(), (1..).zip(backends).map(backend).collect())
+    }
+
+    fn with(host: Host, backends: Vec<BackendConfig>) -> Topology {
         Topology {
             host,
-            backends: generators.into_iter().map(backend).collect(),
+            backends,
             policy: Policy::default(),
             path: HttpPath::of_the_original(),
             sockets: None,
@@ -261,19 +223,69 @@ impl Topology {
         self.backends.windows(2).any(|pair| pair[0].weight != pair[1].weight)
     }
 
+    /// Whether backends have names that are not their ports.
+    pub(crate) fn is_named(&self) -> bool {
+        self.backends.iter().any(|backend| !backend.addresses.is_empty())
+    }
+
+    fn backend(&self, generator: Generator) -> Option<&BackendConfig> {
+        self.backends.iter().find(|backend| backend.generator == generator)
+    }
+
+    /// What people call the backends.
+    pub(crate) fn names(&self) -> Names {
+        self.backends.iter().map(|backend| (backend.generator, backend.name.clone())).collect()
+    }
+
+    /// The generator number of a backend, if it has one.
+    pub(crate) fn number(&self, generator: Generator) -> Option<Generator> {
+        self.backend(generator).filter(|backend| backend.addresses.is_empty()).map(|backend| backend.generator)
+    }
+
+    /// All addresses on which a backend listens.
+    pub(crate) fn listens_on(&self, generator: Generator) -> Vec<Address> {
+        match self.backend(generator) {
+            Some(backend) if !backend.addresses.is_empty() => backend.addresses.clone(),
+            Some(_) | None => {
+                let socket = self.sockets.as_ref().map(|sockets| Address::Unix(sockets.path(generator)));
+                std::iter::once(Address::Tcp(self.host.clone(), generator.0)).chain(socket).collect()
+            }
+        }
+    }
+
+    /// The first host and port of a backend; none if it listens on unix sockets alone.
+    pub(crate) fn host_and_port(&self, generator: Generator) -> Option<(Host, u16)> {
+        self.listens_on(generator).into_iter().find_map(|address| match address {
+            Address::Tcp(host, port) => Some((host, port)),
+            Address::Unix(_) => None,
+        })
+    }
+
     /// The URL of a backend for a client on this machine.
     pub(crate) fn url(&self, generator: Generator) -> String {
-        format!("http://{}:{generator}", self.host.in_url())
+        match self.host_and_port(generator) {
+            Some((host, port)) => format!("http://{}:{port}", host.in_url()),
+            None => self.socket(generator).map_or_else(String::new, |path| format!("unix:{path}")),
+        }
     }
 
     /// The address of a backend for a balancer on this machine.
     pub(crate) fn address(&self, generator: Generator) -> String {
-        format!("{}:{generator}", self.host.in_balancer())
+        match self.host_and_port(generator) {
+            Some((host, port)) => format!("{}:{port}", host.in_balancer()),
+            None => self.socket(generator).map_or_else(String::new, |path| format!("unix:{path}")),
+        }
     }
 
     /// The socket of a backend, where it is reached by one.
     pub(crate) fn socket(&self, generator: Generator) -> Option<String> {
-        self.sockets.as_ref().map(|sockets| sockets.path(generator).display().to_string())
+        let of_folder = || self.sockets.as_ref().map(|sockets| sockets.path(generator));
+        let path = match self.backend(generator).and_then(|backend| backend.addresses.first()) {
+            Some(Address::Unix(path)) => Some(path.clone()),
+            Some(Address::Tcp(..)) => None,
+            None => of_folder(),
+        };
+        path.map(|path| path.display().to_string())
     }
 }
 
@@ -306,23 +318,5 @@ mod tests {
         assert_eq!(generators("0,9001,70000,9001"), (vec![9001], bad));
         assert_eq!(generators("1-1001").1, vec![NoPort::TooMany(1001)]);
         assert_eq!(generators("1-1000").1, vec![]);
-    }
-
-    #[test]
-    fn a_host_is_written_as_its_readers_need_it() {
-        for (host, url, balancer) in [
-            ("localhost", "localhost", "127.0.0.1"),
-            ("0.0.0.0", "localhost", "127.0.0.1"),
-            ("::", "localhost", "127.0.0.1"),
-            ("[::1]", "[::1]", "[::1]"),
-            ("127.0.0.5", "127.0.0.5", "127.0.0.5"),
-            ("backend.example", "backend.example", "backend.example"),
-        ] {
-            let host: Host = host.parse().unwrap();
-            assert_eq!((host.in_url(), host.in_balancer()), (url.to_owned(), balancer.to_owned()));
-        }
-        for text in ["", "http://localhost", "localhost:80", "a b"] {
-            assert!(text.parse::<Host>().is_err(), "{text}");
-        }
     }
 }

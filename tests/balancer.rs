@@ -588,7 +588,7 @@ fn expect_twice(records: &[RecordView], answers: &[(RequestId, Answer)], balance
         its.sort_by(|one, other| one.received.cmp(&other.received));
         assert_eq!((its.len(), its[0].answer.unwrap().0), (if spoiled.contains(id) { 2 } else { 1 }, answer.id()));
         // That the first had been answered is not to be seen: a backend notes the time of it when it has the processor again.
-        assert!(its.len() == 1 || its[0].generator != its[1].generator);
+        assert!(its.len() == 1 || its[0].backend != its[1].backend);
     }
 }
 
@@ -756,9 +756,9 @@ fn a_mirror_gets_all() {
     eventually("the mirror has all", || completed_or_not(&fleet).len() == 240);
     let records = completed(&fleet);
     assert_eq!(shares(&records, &ports), [60, 60, 120]);
-    let delivered: Vec<_> = records.iter().filter(|record| record.generator.0 != ports[2]).cloned().collect();
+    let delivered: Vec<_> = records.iter().filter(|record| record.backend != ports[2].to_string()).cloned().collect();
     expect_each_once(&answers, &delivered);
-    let mirrored: BTreeSet<_> = records.iter().filter(|it| it.generator.0 == ports[2]).map(sequence).collect();
+    let mirrored: BTreeSet<_> = records.iter().filter(|it| it.backend == ports[2].to_string()).map(sequence).collect();
     assert_eq!(mirrored, (1..=120).collect());
 }
 
@@ -915,7 +915,7 @@ fn sequence(record: &RecordView) -> u64 {
 }
 
 fn shares(records: &[RecordView], ports: &[u16]) -> Vec<usize> {
-    ports.iter().map(|port| records.iter().filter(|record| record.generator.0 == *port).count()).collect()
+    ports.iter().map(|port| records.iter().filter(|record| record.backend == port.to_string()).count()).collect()
 }
 
 /// No answer is without its record, no record without its answer.
@@ -926,7 +926,7 @@ fn expect_each_once(answers: &[(RequestId, Answer)], records: &[RecordView]) {
     assert_eq!(uuids.len(), answers.len());
     for (id, answer) in answers {
         let record = recorded.get(&answer.id()).unwrap_or_else(|| panic!("no record of {answer:?}"));
-        answer.expect_page_of(record.generator.0);
+        answer.expect_page_of(record.backend.parse().unwrap());
         assert_eq!((record.request, answer.header("Check-Request-Id")), (Some(*id), Some(&*id.to_string())));
     }
 }

@@ -314,7 +314,7 @@ fn what_is_lost_at_a_reload_fails_and_a_graceful_one_costs_nothing() {
 #[test]
 fn a_killed_backend_is_told_with_the_times_of_its_absence() {
     let bench = Bench::of(3, Behaviour { retries: true, ..Behaviour::default() });
-    let victim = bench.fleet.status().backends[1].generator;
+    let victim = bench.fleet.status().backends[1].name.clone();
     let steps = format!("kill:{victim}@500ms,start@1500ms");
     let seen = bench.check(&["--outage", &steps, "--duration", "3s", "--rate", "300"]);
     assert_eq!(seen.verdict, Verdict::Pass, "{:#?}", seen.findings);
@@ -330,7 +330,7 @@ fn a_killed_backend_is_told_with_the_times_of_its_absence() {
 #[test]
 fn a_balancer_that_gives_up_at_a_kill_is_told_and_fails_if_nothing_may_be_lost() {
     let bench = Bench::of(3, Defect::None);
-    let victim = bench.fleet.status().backends[1].generator;
+    let victim = bench.fleet.status().backends[1].name.clone();
     // Each refused connection leads to the next backend, so it is the answer that must fail.
     let steps = format!("close:{victim}@500ms,clear@1s");
     let options = ["--outage", &steps, "--duration", "1500ms", "--rate", "300"];
@@ -362,7 +362,7 @@ fn the_outage_of_a_backend_without_traffic_shows_nothing() {
 #[test]
 fn a_drain_behind_a_good_balancer_loses_nothing() {
     let bench = Bench::of(3, Behaviour { retries: true, ..Behaviour::default() });
-    let victim = bench.fleet.status().backends[1].generator;
+    let victim = bench.fleet.status().backends[1].name.clone();
     let steps = format!("drain:{victim}@500ms,start@1500ms");
     let seen = bench.check(&["--outage", &steps, "--duration", "2500ms", "--rate", "300"]);
     assert_eq!(seen.verdict, Verdict::Pass, "{:#?}", (&seen.findings, &seen.account));

@@ -68,7 +68,7 @@ fn served(file: &str, environment: &[(&str, &str)], flags: &[&str]) -> Vec<u16> 
 
 fn served_by(command: Command, place: TemporaryDirectory) -> Vec<u16> {
     let fleet = Fleet::spawn(command, place);
-    let ports: Vec<u16> = fleet.status().backends.iter().map(|backend| backend.generator.0).collect();
+    let ports: Vec<u16> = fleet.status().backends.iter().map(|backend| backend.name.parse().unwrap()).collect();
     for port in &ports {
         http::expect_page(*port);
     }
@@ -168,7 +168,7 @@ fn refused(file: &str, environment: &[(&str, &str)], flags: &[&str]) -> String {
 #[test]
 fn help_manual_and_reference_tell_of_the_same_options() {
     let documented: BTreeSet<String> = documented_settings().into_iter().map(|setting| setting.flag).collect();
-    let own = ["--config", "--help", "--version"].map(str::to_owned);
+    let own = ["--config", "--help", "--token-file", "--version"].map(str::to_owned);
     let all: BTreeSet<String> = documented.union(&own.into()).cloned().collect();
     assert_eq!(options(&told(&["--help"])), all);
     // groff writes a hyphen that is one as `\-`.

@@ -16,7 +16,7 @@ use crate::support::{
 use api::{BackendState, FleetStatus, RecordView, RecordsPage};
 use rustix::process::Signal;
 use serde_json::Value;
-use verdict::{AttemptEnd, Generator};
+use verdict::AttemptEnd;
 
 // Status.
 
@@ -49,11 +49,18 @@ fn status_is_json_with_a_version_for_programs() {
     let output = fleet.command(&["status", "--format", "json"]);
     let status: Value = serde_json::from_slice(&output.stdout).unwrap();
     let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
-    assert_eq!(keys(&status), BTreeSet::from(["version", "pid", "control", "started", "backends"].map(str::to_owned)));
+    assert_eq!(
+        keys(&status),
+        BTreeSet::from(
+            ["version", "pid", "control", "started", "host", "pod", "namespace", "backends"].map(str::to_owned)
+        )
+    );
     assert_eq!(status["version"], 2);
     for (backend, port) in status["backends"].as_array().unwrap().iter().zip(&ports) {
         let expected = [
-            "generator",
+            "name",
+            "id",
+            "instances",
             "url",
             "state",
             "since",
@@ -68,7 +75,7 @@ fn status_is_json_with_a_version_for_programs() {
             "actions",
         ];
         assert_eq!(keys(backend), BTreeSet::from(expected.map(str::to_owned)));
-        assert_eq!((&backend["generator"], &backend["state"]), (&Value::from(*port), &Value::from("ready")));
+        assert_eq!((&backend["name"], &backend["state"]), (&Value::from(port.to_string()), &Value::from("ready")));
         assert_eq!(backend["url"], format!("http://localhost:{port}"));
         for time in [&backend["since"], &status["started"]] {
             time.as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
@@ -347,7 +354,7 @@ fn the_api_changes_nothing_without_the_token() {
     for (path, expected) in [
         (format!("/v1/fleet/kill?backends={}", ports[0]), 409),
         ("/v1/fleet/kill?backends=1".to_owned(), 404),
-        ("/v1/fleet/kill?backends=x".to_owned(), 400),
+        ("/v1/fleet/kill?backends=x".to_owned(), 404),
         ("/v1/fleet/kill?members=1".to_owned(), 404), // as scripts for 0.1 have it
         ("/v1/fleet/kill?members=1&backends=1".to_owned(), 400),
         ("/v1/fleet/kill?backend=1".to_owned(), 400),
@@ -447,7 +454,7 @@ fn a_record_tells_what_was_asked_and_what_was_answered() {
     eventually("both are recorded", || fleet.records().records.len() == 2);
     let record = &fleet.records().records[1];
     assert_eq!(record.answer.map(|id| id.0), Some(answer.id()));
-    assert_eq!((record.generator, record.status, record.outcome), (Generator(ports[0]), 200, AttemptEnd::Completed));
+    assert_eq!((&*record.backend, record.status, record.outcome), (&*ports[0].to_string(), 200, AttemptEnd::Completed));
     assert_eq!((&*record.method, record.connection, record.request_number), ("PUT", 1, 2));
     assert_eq!(record.path, format!("{}…", &long[..136]));
     assert_eq!(record.peer, connection.stream.local_addr().unwrap().to_string());

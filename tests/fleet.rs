@@ -355,7 +355,7 @@ fn the_log_for_programs_has_an_object_for_each_request() {
             (&attempt["method"], &attempt["path"], &attempt["status"]),
             (&json!("GET"), &json!("/"), &json!(200))
         );
-        assert!(ports.iter().any(|port| attempt["generator"] == *port), "{attempt}");
+        assert!(ports.iter().any(|port| attempt["backend"].as_str() == Some(&*port.to_string())), "{attempt}");
         for time in ["received", "answered"] {
             attempt[time].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
         }
@@ -363,10 +363,10 @@ fn the_log_for_programs_has_an_object_for_each_request() {
     assert_eq!(of("accepting").len(), 2);
     let [killed, stopped] = of("gone")[..] else { panic!("not two ends: {objects:?}") };
     assert_eq!(
-        (&killed["generator"], &killed["cause"], &killed["asked"]),
-        (&json!(ports[1]), &json!("signal 9, SIGKILL"), &json!(false))
+        (&killed["backend"], &killed["cause"], &killed["asked"]),
+        (&json!(ports[1].to_string()), &json!("signal 9, SIGKILL"), &json!(false))
     );
-    assert_eq!((&stopped["generator"], &stopped["asked"]), (&json!(ports[0]), &json!(true)));
+    assert_eq!((&stopped["backend"], &stopped["asked"]), (&json!(ports[0].to_string()), &json!(true)));
 }
 
 #[test]

@@ -132,8 +132,10 @@ fn json_tells_all_that_the_backend_saw() {
     let mut seen = json(&answer);
     let time = seen.as_object_mut().unwrap().remove("time").unwrap();
     time.as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+    let instance = seen.as_object_mut().unwrap().remove("instance").unwrap();
+    assert_eq!(answer.header("Backend-Instance"), instance.as_str());
     let expected = json!({
-        "generator": backend.port, "uuid": answer.id(), "method": "BREW", "path": "/a/b", "query": "format=json&c",
+        "generator": backend.port, "backend": backend.port.to_string(), "uuid": answer.id(), "method": "BREW", "path": "/a/b", "query": "format=json&c",
         "version": "HTTP/1.1", "host": "h", "peer": client.stream.local_addr().unwrap(), "connection": 1, "request": 2,
         "headers": [["X-b", "1"], ["host", "h"], ["x-B", "2"]],
     });

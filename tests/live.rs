@@ -35,7 +35,7 @@ impl Demo {
 
     /// Of the card of a backend.
     fn card(&self, place: usize, within: &str) -> String {
-        format!("[data-generator=\"{}\"] {within}", self.ports[place])
+        format!("[data-backend=\"{}\"] {within}", self.ports[place])
     }
 }
 
@@ -187,7 +187,7 @@ fn what_came_from_a_request_is_text_and_the_page_takes_nothing_from_elsewhere() 
         let colour = run(
             &page,
             &format!(
-                "return getComputedStyle(document.querySelector('[data-generator=\"{}\"] .fill')).backgroundColor",
+                "return getComputedStyle(document.querySelector('[data-backend=\"{}\"] .fill')).backgroundColor",
                 backends[1]
             ),
         )

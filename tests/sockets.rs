@@ -62,7 +62,10 @@ fn a_backend_answers_on_its_socket_as_on_its_port() {
     it.fleet.log.wait_for(" unix GET /told?format=json 200 ");
     let records = it.fleet.records().records;
     let told = records.iter().find(|record| record.path == "/told?format=json").unwrap();
-    assert_eq!((told.peer.as_str(), told.generator.0, told.outcome), ("unix", it.ports[0], AttemptEnd::Completed));
+    assert_eq!(
+        (told.peer.as_str(), told.backend.clone(), told.outcome),
+        ("unix", it.ports[0].to_string(), AttemptEnd::Completed)
+    );
     assert_eq!(records.iter().filter(|record| record.peer == "unix").count(), 4);
 }
 
@@ -99,7 +102,7 @@ fn real_nginx_reaches_backends_by_their_sockets() {
     let records = it.fleet.records().records;
     assert!(records.iter().all(|record| record.peer == "unix"), "{records:?}");
     for port in &it.ports {
-        assert!(records.iter().filter(|record| record.generator.0 == *port).count() >= 2, "{records:?}");
+        assert!(records.iter().filter(|record| record.backend == port.to_string()).count() >= 2, "{records:?}");
     }
     it.fleet.act("kill", it.ports[0]);
     for _ in 0..4 {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::choice::ChoiceArgs;
 use super::location::LocationArgs;
 use crate::balancer::Balancer;
 use crate::config::balancing::BalancingConfig;
@@ -17,12 +18,11 @@ pub(crate) struct CheckArgs {
     #[command(flatten)]
     pub(crate) check: CheckConfig,
 
-    /// Fleet behind the balancer: the process id of its supervisor, or the URL of its API [default: the one that runs]
-    #[arg(long = "fleet", value_name = "PID|URL", conflicts_with = "start")]
-    pub(crate) fleet: Option<String>,
+    #[command(flatten)]
+    pub(crate) fleet: ChoiceArgs,
 
     /// Start a fleet for the check
-    #[arg(long)]
+    #[arg(long, conflicts_with = "fleet")]
     pub(crate) start: bool,
 
     #[command(flatten)]

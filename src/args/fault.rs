@@ -2,15 +2,16 @@
 
 use clap::Args;
 
-/// Inject faults into backends of a running fleet, or clear them. Without ports it applies to all that run
+use super::choice::ChoiceArgs;
+
+/// Inject faults into backends of a running fleet, or clear them. Without names it applies to all that run
 #[derive(Args)]
-#[command(override_usage = "uuid-generator fault [--fleet PID] [PORTS] FAULT…\n       uuid-generator fault [--fleet PID] [PORTS] clear",
+#[command(override_usage = "uuid-generator fault [OPTIONS] [BACKENDS] FAULT…\n       uuid-generator fault [OPTIONS] [BACKENDS] clear",
     after_help = FAULTS)]
 pub(crate) struct FaultArgs {
-    /// Process id of the fleet's supervisor, if more than one fleet of yours runs
-    #[arg(long, value_name = "PID")]
-    pub(crate) fleet: Option<u32>,
-    /// Ports, such as 9002 or 9001-9003,9010, and the words of a fault, also joined by colons; `clear` ends all faults
+    #[command(flatten)]
+    pub(crate) fleet: ChoiceArgs,
+    /// Names of backends, such as 9002, 9001-9003,9010 or app1, and the words of a fault, also joined by colons; `clear` ends all faults
     #[arg(value_name = "WORDS", required = true)]
     pub(crate) words: Vec<String>,
 }

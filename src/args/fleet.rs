@@ -2,24 +2,24 @@
 
 use clap::{Args, Subcommand};
 
+use super::choice::ChoiceArgs;
 use super::format::Format;
-use crate::topology::Ports;
+use crate::topology::Selection;
 
-/// Show and change the backends of a running fleet of yours. Without ports a command applies to all backends for which it makes sense
+/// Show and change the backends of a running fleet. Without names a command applies to all backends for which it makes sense
 #[derive(Args)]
 pub(crate) struct FleetArgs {
-    /// Process id of the fleet's supervisor, if more than one fleet of yours runs
-    #[arg(long, global = true, value_name = "PID")]
-    pub(crate) fleet: Option<u32>,
+    #[command(flatten)]
+    pub(crate) fleet: ChoiceArgs,
     #[command(subcommand)]
     pub(crate) command: FleetCommand,
 }
 
 #[derive(Args)]
 pub(crate) struct Backends {
-    /// Ports of backends, such as 9002 or 9001-9003,9010
-    #[arg(value_name = "PORTS")]
-    pub(crate) ports: Vec<Ports>,
+    /// Names of backends, which are their ports unless --backends named them: 9002, 9001-9003,9010, app1
+    #[arg(value_name = "BACKENDS")]
+    pub(crate) names: Vec<Selection>,
 }
 
 #[derive(Subcommand)]

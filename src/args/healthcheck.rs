@@ -3,15 +3,19 @@
 use clap::Args;
 use hyper::Uri;
 
+use super::choice::ChoiceArgs;
 use crate::topology::Ports;
 
 /// Ask whether backends are ready: exit status 0 if all are, 1 if not
 #[derive(Args)]
 pub(crate) struct HealthcheckArgs {
-    /// URL to ask [default: the readiness of each backend: those of --ports, the environment or the file, else of the fleet that runs]
+    /// URL to ask [default: the readiness of each backend of the fleet that runs, else of those of the environment or the file]
     pub(crate) url: Option<Uri>,
 
     /// Ports of the backends to ask
     #[arg(long, value_name = "PORTS", conflicts_with = "url")]
     pub(crate) ports: Option<Ports>,
+
+    #[command(flatten)]
+    pub(crate) fleet: ChoiceArgs,
 }

@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::config::fleet::FleetConfig;
 use crate::config::text::Flag;
-use crate::topology::{Host, Ports, Sockets};
+use crate::topology::{Host, NamedBackends, Ports, Sockets};
 
 /// Each option stands above the fleet's own settings.
 #[derive(Args, Clone, PartialEq, Default, Debug)]
@@ -14,6 +14,10 @@ pub(crate) struct LocationArgs {
     /// Ports of the backends [default: those of the fleet's own settings]
     #[arg(long, value_name = "PORTS", help_heading = "Fleet")]
     ports: Option<Ports>,
+
+    /// Backends with names and addresses of their own [default: those of the fleet's own settings]
+    #[arg(long, value_name = "BACKENDS", help_heading = "Fleet", conflicts_with_all = ["ports", "host", "sockets"])]
+    backends: Option<NamedBackends>,
 
     /// Host on which backends listen [default: that of the fleet's own settings]
     #[arg(long, value_name = "HOST", help_heading = "Fleet")]
@@ -46,8 +50,8 @@ impl LocationArgs {
 
     /// As settings of which nothing else is known.
     pub(crate) fn config(&self) -> FleetConfig {
-        let LocationArgs { ports, host, sockets, proxy_protocol, config } = self.clone();
-        FleetConfig { ports, host, sockets, proxy_protocol, config, ..FleetConfig::default() }
+        let LocationArgs { ports, backends, host, sockets, proxy_protocol, config } = self.clone();
+        FleetConfig { ports, backends, host, sockets, proxy_protocol, config, ..FleetConfig::default() }
     }
 
     /// As arguments for a fleet that we start.
@@ -55,6 +59,7 @@ impl LocationArgs {
         let argument = |name: &str, value: Option<String>| value.map(|value| format!("--{name}={value}"));
         let arguments = [
             argument("ports", self.ports.as_ref().map(Ports::to_string)),
+            argument("backends", self.backends.as_ref().map(NamedBackends::to_string)),
             argument("host", self.host.as_ref().map(Host::to_string)),
             argument("sockets", self.sockets.as_ref().map(|sockets| sockets.folder().display().to_string())),
             argument("proxy-protocol", self.proxy_protocol.map(|Flag(on)| on.to_string())),

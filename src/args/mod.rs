@@ -1,6 +1,7 @@
 //! What was typed: one struct a command, with its help, and nothing else.
 
 pub(crate) mod check;
+pub(crate) mod choice;
 pub(crate) mod config;
 pub(crate) mod demo;
 pub(crate) mod fault;

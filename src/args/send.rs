@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use super::choice::ChoiceArgs;
 use super::format::Format;
 use crate::wire::Time;
 
@@ -9,8 +10,11 @@ use crate::wire::Time;
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct SendArgs {
-    /// URL of the balancer, such as http://localhost:8080/uuid
-    pub(crate) url: String,
+    /// URL of the balancer, such as http://localhost:8080/uuid [default: the one that the fleet knows]
+    pub(crate) url: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) fleet: ChoiceArgs,
 
     /// Number of requests, up to 1,000,000
     #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]

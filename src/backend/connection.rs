@@ -323,7 +323,7 @@ impl Connection {
         let unix = state.calendar.unix(now);
         let stamp = Stamp {
             date: state.date.at(unix),
-            generator: state.generator,
+            identity: &state.identity,
             usual_heads: &state.usual_heads,
             persistent: !state.draining,
         };

@@ -7,7 +7,7 @@ use http::encode::Decimal;
 use serde_json::json;
 use verdict::response::Content;
 
-use crate::wire::{End, Generator, ResponseId, page};
+use crate::wire::{BackendIdentity, End, ResponseId, page};
 
 /// In which form the facts are told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -81,7 +81,7 @@ pub(super) struct Facts<'a> {
     /// Of the page.
     pub(crate) colour: &'static str,
     /// Who answers.
-    pub(crate) generator: Generator,
+    pub(crate) identity: &'a BackendIdentity,
     /// The fresh UUID.
     pub(crate) answer: ResponseId,
     /// When it arrived, in nanoseconds since 1970 (UTC).
@@ -124,8 +124,17 @@ fn page(out: &mut Vec<u8>, facts: &Facts) {
     out.extend_from_slice(facts.colour.as_bytes());
     out.extend_from_slice(page::TITLE.as_bytes());
     escape(out, title);
-    out.extend_from_slice(page::NUMBER.as_bytes());
-    out.extend_from_slice(Decimal::new().of(u64::from(facts.generator.0)));
+    out.extend_from_slice(page::HEADLINE.as_bytes());
+    match facts.identity.number {
+        Some(number) => {
+            out.extend_from_slice(page::GENERATOR.as_bytes());
+            out.extend_from_slice(Decimal::new().of(u64::from(number.0)));
+        }
+        None => {
+            out.extend_from_slice(page::BACKEND.as_bytes());
+            escape(out, facts.identity.name.as_bytes());
+        }
+    }
     out.extend_from_slice(page::UUID.as_bytes());
     out.extend_from_slice(facts.answer.0.hyphenated().encode_lower(&mut uuid).as_bytes());
     out.extend_from_slice(page::END.as_bytes());
@@ -165,8 +174,10 @@ impl Facts<'_> {
             none if none.is_empty() => "[]".to_owned(),
             some => format!("[\n    {}\n  ]", some.join(",\n    ")),
         };
+        let number = self.identity.number.map(|number| ("generator", json!(number).to_string()));
         let first = [
-            ("generator", json!(self.generator).to_string()),
+            ("backend", json!(self.identity.name).to_string()),
+            ("instance", json!(self.identity.instance).to_string()),
             ("uuid", json!(self.answer).to_string()),
             ("time", json!(self.time()).to_string()),
             ("method", json!(request.method).to_string()),
@@ -182,17 +193,22 @@ impl Facts<'_> {
             ("request", json!(self.request_number).to_string()),
             ("headers", headers),
         ];
-        let entries = first.into_iter().chain(via).chain(last);
+        let entries = number.into_iter().chain(first).chain(via).chain(last);
         let lines: Vec<String> = entries.map(|(name, value)| format!("  \"{name}\": {value}")).collect();
         format!("{{\n{}\n}}\n", lines.join(",\n")).into_bytes()
     }
 
     fn text(&self) -> String {
         let request = self.request;
-        let mut text = format!("Generator #{}\nUUID={}\n", self.generator, self.answer);
+        let headline = match self.identity.number {
+            Some(number) => format!("{}{number}", page::GENERATOR),
+            None => format!("{}{}", page::BACKEND, self.identity.name),
+        };
+        let mut text = format!("{headline}\nUUID={}\n", self.answer);
         let mut tell = |name: &str, value: &dyn std::fmt::Display| {
             writeln!(text, "{name}: {value}").expect("a string takes all");
         };
+        tell("instance", &self.identity.instance);
         tell("time", &self.time());
         tell("method", &request.method);
         tell("path", &request.path());
@@ -229,7 +245,10 @@ fn readable(value: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::{Generator, Instance};
     use http::{Mode, Room};
+
+    const INSTANCE: Instance = Instance(0x4d2);
 
     fn with<T>(head: &str, see: impl FnOnce(&RequestHead) -> T) -> T {
         let mut room = Room::<100>::new();
@@ -237,11 +256,15 @@ mod tests {
     }
 
     fn body(head: &str) -> String {
+        body_of(&BackendIdentity { name: "9001".to_owned(), number: Some(Generator(9001)), instance: INSTANCE }, head)
+    }
+
+    fn body_of(identity: &BackendIdentity, head: &str) -> String {
         with(head, |request| {
             let facts = Facts {
                 colour: "0072b2",
                 request,
-                generator: Generator(9001),
+                identity,
                 answer: ResponseId("550e8400-e29b-41d4-a716-446655440000".parse().unwrap()),
                 unix: 1_795_428_000_123_456_789,
                 peer: End::Address("127.0.0.1:5000".parse().unwrap()),
@@ -287,7 +310,7 @@ mod tests {
         assert_eq!(
             json,
             json!({
-                "generator": 9001, "uuid": "550e8400-e29b-41d4-a716-446655440000", "time": "2026-11-23T10:00:00.123456Z",
+                "generator": 9001, "backend": "9001", "instance": "00000000000004d2", "uuid": "550e8400-e29b-41d4-a716-446655440000", "time": "2026-11-23T10:00:00.123456Z",
                 "method": "PUT", "path": "/a/b", "query": "format=json&x=1", "version": "HTTP/1.0", "host": "h",
                 "peer": "127.0.0.1:5000", "connection": 3, "request": 2,
                 "headers": [["X-b", "1"], ["host", "h"], ["X-A", "\""], ["x-b", "2"],
@@ -297,11 +320,23 @@ mod tests {
     }
 
     #[test]
+    fn a_backend_with_a_name_says_it_in_each_form() {
+        let identity = BackendIdentity { name: "app<1".to_owned(), number: None, instance: INSTANCE };
+        let page = body_of(&identity, "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+        assert!(page.contains("<h1>Backend app&lt;1</h1>\n<h1>UUID="), "{page}");
+        let json = body_of(&identity, "GET /?format=json HTTP/1.1\r\nHost: h\r\n\r\n");
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!((&json["backend"], &json["generator"]), (&json!("app<1"), &json!(null)));
+        let text = body_of(&identity, "GET /?format=text HTTP/1.1\r\nHost: h\r\n\r\n");
+        assert!(text.starts_with("Backend app<1\nUUID="), "{text}");
+    }
+
+    #[test]
     fn text_tells_the_same() {
         let answer = body("GET / HTTP/1.1\r\nHost: h\r\nAccept: text/plain\r\n\r\n");
         assert_eq!(
             answer,
-            "Generator #9001\nUUID=550e8400-e29b-41d4-a716-446655440000\ntime: 2026-11-23T10:00:00.123456Z\nmethod: GET\n\
+            "Generator #9001\nUUID=550e8400-e29b-41d4-a716-446655440000\ninstance: 00000000000004d2\ntime: 2026-11-23T10:00:00.123456Z\nmethod: GET\n\
              path: /\nquery: -\nversion: HTTP/1.1\nhost: h\npeer: 127.0.0.1:5000\nconnection: 3\nrequest: 2\nheaders: 2\n  \
              Host: h\n  Accept: text/plain\n"
         );

@@ -228,7 +228,7 @@ fn respond(
             let facts = Facts {
                 request: head,
                 colour: state.colour,
-                generator: state.generator,
+                identity: &state.identity,
                 answer,
                 unix: state.calendar.unix(now),
                 peer: at.peer,

@@ -55,6 +55,7 @@ fn prepare(assignment: &Assignment, descriptors: Vec<std::os::fd::OwnedFd>) -> R
     let listeners: Vec<Socket> = descriptors.map(Socket::from).collect();
     ensure!(!listeners.is_empty(), "no listening socket came with the assignment");
     let mut state = State::new(
+        assignment.identity.clone(),
         assignment.generator,
         assignment.place,
         Writer::open(&journal)?,

@@ -6,7 +6,10 @@ use verdict::response::{
     COVERED, Content, DIGEST_HEADER, PATTERN, Written, digest_value, has_content_type, of_body, of_pattern,
 };
 
-use crate::wire::{GENERATOR_HEADER, Generator, REQUEST_HEADER, RESPONSE_HEADER, RequestId, ResponseId};
+use crate::wire::{
+    BackendIdentity, GENERATOR_HEADER, INSTANCE_HEADER, NAME_HEADER, REQUEST_HEADER, RESPONSE_HEADER, RequestId,
+    ResponseId,
+};
 
 #[derive(Debug)]
 pub(super) struct Response {
@@ -30,7 +33,7 @@ pub(super) enum Body {
 pub(super) struct Stamp<'a> {
     /// The line of the Date field.
     pub(super) date: &'a str,
-    pub(super) generator: Generator,
+    pub(super) identity: &'a BackendIdentity,
     pub(super) usual_heads: &'a [UsualHead],
     pub(super) persistent: bool,
 }
@@ -43,21 +46,25 @@ pub(super) struct UsualHead {
 }
 
 impl UsualHead {
-    pub(super) fn new(content: Content, generator: Generator) -> UsualHead {
+    pub(super) fn new(content: Content, identity: &BackendIdentity) -> UsualHead {
         let written = Written { status: 200, content };
         let mut lines = Vec::new();
-        write_constant_fields(&written, generator, &mut lines);
+        write_constant_fields(&written, identity, &mut lines);
         UsualHead { content, digest: written.head_digest(), lines }
     }
 }
 
-fn write_constant_fields(written: &Written, generator: Generator, out: &mut Vec<u8>) {
+fn write_constant_fields(written: &Written, identity: &BackendIdentity, out: &mut Vec<u8>) {
     for (name, value) in COVERED.iter().zip(written.values()) {
         if let Some(value) = value {
             encode::field(out, name, value.as_bytes());
         }
     }
-    encode::number_field(out, GENERATOR_HEADER, u64::from(generator.0));
+    match identity.number {
+        Some(number) => encode::number_field(out, GENERATOR_HEADER, u64::from(number.0)),
+        None => encode::field(out, NAME_HEADER, identity.name.as_bytes()),
+    }
+    encode::field(out, INSTANCE_HEADER, &identity.instance.to_bytes());
 }
 
 impl Response {
@@ -90,7 +97,7 @@ impl Response {
         http.respond(self.status, length, stamp.persistent, out, |out| {
             match usual {
                 Some(usual) => out.extend_from_slice(&usual.lines),
-                None => write_constant_fields(&written, stamp.generator, out),
+                None => write_constant_fields(&written, stamp.identity, out),
             }
             out.extend_from_slice(stamp.date.as_bytes());
             if let Some(answer) = self.answer {

@@ -7,10 +7,12 @@ use crate::backend::health::Health;
 use crate::backend::response::UsualHead;
 use crate::backend::show::Show;
 use crate::journal::Writer;
-use crate::wire::{Calendar, Fault, Generator, Limits, page};
+use crate::wire::{BackendIdentity, Calendar, Fault, Generator, Limits, page};
 use verdict::response::Content;
 
 pub(crate) struct State {
+    pub(crate) identity: BackendIdentity,
+    /// What its records are marked with.
     pub(crate) generator: Generator,
     pub(crate) journal: Writer,
     pub(crate) health: Health,
@@ -36,8 +38,17 @@ const SPARE_BYTES: usize = 64 * 1024;
 
 impl State {
     /// `place`: among the backends of its fleet.
-    pub(crate) fn new(generator: Generator, place: u16, journal: Writer, limits: Limits, calendar: Calendar) -> State {
+    pub(crate) fn new(
+        identity: BackendIdentity,
+        generator: Generator,
+        place: u16,
+        journal: Writer,
+        limits: Limits,
+        calendar: Calendar,
+    ) -> State {
+        let usual_heads = Content::ALL.map(|content| UsualHead::new(content, &identity));
         State {
+            identity,
             generator,
             journal,
             health: Health::default(),
@@ -49,7 +60,7 @@ impl State {
             limits,
             calendar,
             date: Date { second: u64::MAX, text: String::new() },
-            usual_heads: Content::ALL.map(|content| UsualHead::new(content, generator)),
+            usual_heads,
             spare: Vec::new(),
         }
     }

@@ -9,7 +9,7 @@ use crate::balancer::options::{Options, Version};
 use crate::balancer::own::Own;
 use crate::balancer::product::{Product, Program};
 use crate::balancer::written::{File, Run, Unsupported, Written};
-use crate::topology::{BackendConfig, Policy, Topology};
+use crate::topology::{BackendConfig, Host, Policy, Topology};
 
 /// Envoy.
 pub(crate) const ENVOY: Product = Product {
@@ -192,9 +192,13 @@ fn route(topology: &Topology, again: Option<(u32, &str, &str)>, text: &mut Lines
 /// All of it but its name.
 fn cluster(topology: &Topology, limits: Limits) -> Result<String, Unsupported> {
     let mut text = Lines::default();
-    let host = topology.host.in_balancer();
-    let host = host.trim_matches(['[', ']']);
-    let known = topology.sockets.is_some() || host.parse::<std::net::IpAddr>().is_ok();
+    let is_fixed = |backend: &BackendConfig| match topology.host_and_port(backend.generator) {
+        Some((host, _)) if topology.socket(backend.generator).is_none() => {
+            bare(&host).parse::<std::net::IpAddr>().is_ok()
+        }
+        Some(_) | None => true,
+    };
+    let known = topology.backends.iter().all(is_fixed);
     text.add(0, format!("type: {}", if known { "STATIC" } else { "STRICT_DNS" }));
     text.maybe(0, topology.timeouts.connect.map(|connect| format!("connect_timeout: {}", seconds(connect))));
     match &topology.policy {
@@ -258,25 +262,33 @@ fn cluster(topology: &Topology, limits: Limits) -> Result<String, Unsupported> {
             .add(8, "\"@type\": type.googleapis.com/envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer");
     }
     text.add(0, "load_assignment:").add(2, "cluster_name: uuid").add(2, "endpoints:").add(2, "- lb_endpoints:");
-    endpoints(topology, host, topology.active(), &mut text);
+    endpoints(topology, topology.active(), &mut text);
     if topology.backups().next().is_some() {
         text.add(2, "# Backups.").add(2, "- priority: 1").add(4, "lb_endpoints:");
-        endpoints(topology, host, topology.backups(), &mut text);
+        endpoints(topology, topology.backups(), &mut text);
     }
     Ok(text.0)
 }
 
-fn endpoints<'a>(topology: &Topology, host: &str, backends: impl Iterator<Item = &'a BackendConfig>, text: &mut Lines) {
+fn endpoints<'a>(topology: &Topology, backends: impl Iterator<Item = &'a BackendConfig>, text: &mut Lines) {
     for backend in backends {
         let address = match topology.socket(backend.generator) {
             Some(socket) => format!("{{ pipe: {{ path: {socket} }} }}"),
-            None => socket_address(host, backend.generator.0),
+            None => {
+                let (host, port) = topology.host_and_port(backend.generator).unwrap_or((topology.host.clone(), 0));
+                socket_address(&bare(&host), port)
+            }
         };
         text.add(4, format!("- endpoint: {{ address: {address} }}"));
         if topology.is_weighted() {
             text.add(6, format!("load_balancing_weight: {}", backend.weight));
         }
     }
+}
+
+/// Without the brackets of an IPv6 address.
+fn bare(host: &Host) -> String {
+    host.in_balancer().trim_matches(['[', ']']).to_owned()
 }
 
 fn socket_address(host: &str, port: u16) -> String {

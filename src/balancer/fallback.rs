@@ -79,6 +79,10 @@ fn write(topology: &Topology, options: &Options) -> Result<Written, Unsupported>
     let install = "install nginx: sudo apt-get install nginx";
     for (asked, option) in [
         (topology.sockets.is_some(), "--sockets"),
+        (
+            topology.backends.iter().any(|backend| topology.socket(backend.generator).is_some()),
+            "unix sockets in --backends",
+        ),
         (topology.proxy_protocol, "--proxy-protocol"),
         (topology.backups().next().is_some(), "--backup"),
         (topology.health.is_some(), "--health-path"),

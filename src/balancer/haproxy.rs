@@ -135,12 +135,12 @@ fn frontend_and_backend(topology: &Topology, options: &Options) -> Result<String
     for backend in &topology.backends {
         let address = topology.socket(backend.generator).map(|socket| format!("unix@{socket}"));
         let address = address.unwrap_or_else(|| topology.address(backend.generator));
-        let mut line = format!("server {} {address}", backend.generator);
+        let mut line = format!("server {} {address}", server_name(&backend.name));
         if topology.is_weighted() {
             line += &format!(" weight {}", backend.weight);
         }
         if let Policy::Sticky(_) = topology.policy {
-            line += &format!(" cookie {}", backend.generator);
+            line += &format!(" cookie {}", server_name(&backend.name));
         }
         if backend.backup {
             line += " backup";
@@ -148,6 +148,11 @@ fn frontend_and_backend(topology: &Topology, options: &Options) -> Result<String
         text.add(4, line);
     }
     Ok(text.0)
+}
+
+/// HAProxy takes letters, digits and any of `-_.:` in the name of a server.
+fn server_name(name: &str) -> String {
+    name.trim_matches(['[', ']']).replace("]:", ":").replace('/', "_")
 }
 
 fn balance(topology: &Topology, limits: Limits) -> Result<Vec<String>, Unsupported> {

@@ -48,7 +48,7 @@ fn write(topology: &Topology, options: &Options) -> Result<Written, Unsupported>
         text.add(0, "# In a pod it listens on all interfaces, whatever --host says.");
         for backend in &topology.backends {
             let number = backend.generator;
-            deployment(topology, *backend, &mut text);
+            deployment(topology, backend, &mut text);
             service(&format!("uuid-{number}"), &format!("app: uuid, backend: \"{number}\""), port, None, &mut text);
         }
         let for_whom = "# All of them, for those who do not come through the Gateway.";
@@ -95,6 +95,7 @@ fn refuse(topology: &Topology, options: &Options, limits: Limits) -> Result<(), 
         (topology.retries.is_some(), "be told which requests are tried again (--retries)", CONTROLLERS),
         (topology.keep_alive.is_some(), "be told of connections to backends (--keep-alive)", CONTROLLERS),
         (topology.proxy_protocol, "speak the PROXY protocol to backends (--proxy-protocol)", CONTROLLERS),
+        (topology.is_named(), "give pods addresses (--backends)", "--ports: each pod has an address of its own"),
         (topology.sockets.is_some(), "reach pods by unix sockets (--sockets)", "their ports"),
         (topology.timeouts.connect.is_some(), "limit the time of a connection (--connect-timeout)", "--answer-timeout"),
         (options.workers.is_some(), "be told of the Gateway's workers (--workers)", CONTROLLERS),
@@ -115,7 +116,7 @@ fn refuse(topology: &Topology, options: &Options, limits: Limits) -> Result<(), 
     )
 }
 
-fn deployment(topology: &Topology, backend: BackendConfig, text: &mut Lines) {
+fn deployment(topology: &Topology, backend: &BackendConfig, text: &mut Lines) {
     let number = backend.generator;
     text.add(0, "---")
         .add(0, "apiVersion: apps/v1")

@@ -86,7 +86,7 @@ fn refuse(topology: &Topology, limits: Limits) -> Result<(), Unsupported> {
         "HAProxy, Envoy and Caddy can; Traefik sends the client's address in X-Forwarded-For",
     )?;
     limits.refuse_if(
-        topology.sockets.is_some(),
+        topology.backends.iter().any(|backend| topology.socket(backend.generator).is_some()),
         "reach backends by unix sockets (--sockets)",
         "reach them by their ports; NGINX, HAProxy, Envoy and Caddy can do both",
     )?;

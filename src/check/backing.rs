@@ -30,17 +30,17 @@ pub(crate) struct Found {
 /// A fleet of ours.
 pub(crate) struct FoundFleet {
     pub(crate) remote: Remote,
-    /// Its backends: those that are ready first.
-    pub(crate) generators: Vec<Generator>,
+    /// Its backends and what their records are marked with: those that are ready first.
+    pub(crate) backends: Vec<(Generator, String)>,
     /// How many are ready.
     pub(crate) ready: usize,
     /// Those that have been ready for less than [`YOUNG`], and for how long.
-    pub(crate) young: Vec<(Generator, Duration)>,
+    pub(crate) young: Vec<(String, Duration)>,
 }
 
 impl FoundFleet {
     pub(crate) fn names(&self) -> Vec<String> {
-        self.generators.iter().map(ToString::to_string).collect()
+        self.backends.iter().map(|(_, name)| name.clone()).collect()
     }
 }
 
@@ -56,8 +56,7 @@ const END: Duration = Duration::from_secs(15);
 /// Finds or starts it.
 pub(crate) async fn find(backing: &Backing) -> Result<Found> {
     match backing {
-        Backing::Fleet(supervisor) => of_remote(Remote::find(*supervisor, &[])?, None).await,
-        Backing::FleetAt(control) => of_remote(Remote::at(control)?, None).await,
+        Backing::Fleet(choice) => of_remote(choice.find(&[])?, None).await,
         Backing::Started(options) => {
             let (remote, started) = start(options).await?;
             of_remote(remote, Some(started)).await
@@ -76,7 +75,7 @@ const USUAL_API: &str = "http://127.0.0.1:9000";
 
 /// A fleet that is not this user's, as a person would look for it.
 pub(crate) async fn find_foreign() -> Option<String> {
-    let status = Remote::at(USUAL_API).ok()?.status().await.ok()?;
+    let status = Remote::at(USUAL_API, None).ok()?.status().await.ok()?;
     let owner = std::fs::metadata(format!("/proc/{}", status.pid)).ok().map(|process| process.uid());
     let whose = owner.map_or_else(String::new, |owner| format!(" of user {owner}"));
     Some(format!("a fleet{whose} runs at {} (process {})", status.control, status.pid))
@@ -91,16 +90,16 @@ async fn of_remote(remote: Remote, started: Option<Started>) -> Result<Found> {
             Problem::new("no backend of the fleet is ready").hint("see uuid-generator fleet status, then fleet start")
         )?;
     }
-    let generators = ready.iter().chain(&others).map(|backend| backend.generator).collect();
+    let backends = ready.iter().chain(&others).map(|backend| (backend.id, backend.name.clone())).collect();
     let now = jiff::Timestamp::now();
     let age = |backend: &&BackendStatus| {
         let since: jiff::Timestamp = backend.since.parse().ok()?;
         let age = Duration::try_from(now.duration_since(since)).ok()?;
         // All of a fleet that was started for this run are.
-        (age < YOUNG && backend.restarts > 0).then_some((backend.generator, age))
+        (age < YOUNG && backend.restarts > 0).then_some((backend.name.clone(), age))
     };
     let young = ready.iter().copied().filter_map(|backend| age(&backend)).collect();
-    let fleet = FoundFleet { remote, generators, ready: ready.len(), young };
+    let fleet = FoundFleet { remote, backends, ready: ready.len(), young };
     Ok(Found { fleet: Some(fleet), identity: Some(Identity::Fleet), started })
 }
 

@@ -128,8 +128,8 @@ pub(crate) fn windows(steps: &[StepResult], names: &[String]) -> Vec<Window> {
     let mut windows: Vec<Window> = Vec::new();
     for result in steps.iter().filter(|result| result.is_done) {
         let Some(breaks) = result.step.action.breaks() else { continue };
-        let touched = (0..names.len()).filter(|place| match result.step.backend {
-            Some(backend) => names[*place] == backend.to_string(),
+        let touched = (0..names.len()).filter(|place| match &result.step.backend {
+            Some(backend) => names[*place] == *backend,
             None => true,
         });
         for place in touched {
@@ -148,8 +148,8 @@ pub(crate) fn windows(steps: &[StepResult], names: &[String]) -> Vec<Window> {
 /// When each step was carried out.
 pub(crate) fn spans(steps: &[StepResult], names: &[String]) -> Vec<Span> {
     let span = |result: &StepResult| Span {
-        backend: result.step.backend.and_then(|backend| {
-            let place = names.iter().position(|name| *name == backend.to_string())?;
+        backend: result.step.backend.as_ref().and_then(|backend| {
+            let place = names.iter().position(|name| name == backend)?;
             Some(Backend(place as u16))
         }),
         begun: result.at,

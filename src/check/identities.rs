@@ -6,6 +6,7 @@ use regex_lite::Regex;
 use serde_json::Value;
 
 use crate::check::load::Identity;
+use crate::wire::{GENERATOR_HEADER, INSTANCE_HEADER, NAME_HEADER};
 
 /// A whole response, as text.
 pub(crate) struct Response {
@@ -56,6 +57,8 @@ pub(crate) fn candidates(responses: &[Response]) -> Vec<Candidate> {
             !candidate.is_named,
             !says_backend(&candidate.place),
             std::cmp::Reverse(distinct(&candidate.values)),
+            // Of a fleet of ours, whose names say more to a person; unless several processes share one.
+            candidate.place.ends_with(INSTANCE_HEADER),
         )
     });
     found
@@ -93,10 +96,15 @@ fn headers(head: &str) -> impl Iterator<Item = (&str, &str)> {
     head.lines().skip(1).filter_map(|line| line.split_once(':')).map(|(name, value)| (name.trim(), value.trim()))
 }
 
+/// The name that a backend of a fleet writes into each response.
+pub(crate) fn name_of_ours(head: &str) -> Option<&str> {
+    header(head, GENERATOR_HEADER).or_else(|| header(head, NAME_HEADER))
+}
+
 /// The backend's name, if it is where it is looked for.
 pub(crate) fn name_in(response: &Response, identity: &Identity) -> Option<String> {
     match identity {
-        Identity::Fleet => header(&response.head, "Generator-Number").map(str::to_owned),
+        Identity::Fleet => name_of_ours(&response.head).map(str::to_owned),
         Identity::Header(name) => header(&response.head, name).map(str::to_owned),
         Identity::Json(_) | Identity::Regex(_) => identity.find(response.body.as_bytes()),
     }
@@ -104,7 +112,7 @@ pub(crate) fn name_in(response: &Response, identity: &Identity) -> Option<String
 
 pub(crate) fn describe(identity: &Identity) -> String {
     match identity {
-        Identity::Fleet => "the header Generator-Number".to_owned(),
+        Identity::Fleet => format!("the header {GENERATOR_HEADER} or {NAME_HEADER}"),
         Identity::Header(name) => format!("the header {name}"),
         Identity::Json(pointer) => format!("a value at {pointer} in a body of JSON"),
         Identity::Regex(expression) => format!("a match of {} in its body", expression.as_str()),
@@ -147,7 +155,7 @@ fn original_page(responses: &[Response]) -> Option<Candidate> {
 
 /// A word of the field for somebody who answers.
 fn says_backend(place: &str) -> bool {
-    const WORDS: [&str; 16] = [
+    const WORDS: [&str; 17] = [
         "host",
         "pod",
         "server",
@@ -164,6 +172,7 @@ fn says_backend(place: &str) -> bool {
         "origin",
         "task",
         "name",
+        "generator",
     ];
     const NOT: [&str; 6] = ["request", "trace", "session", "user", "client", "timing"];
     let place = place.to_ascii_lowercase();

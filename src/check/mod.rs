@@ -162,8 +162,7 @@ fn refuse_misfits(plan: &Plan, names: &[String], ready: usize) -> Result<()> {
     if let Some(unknown) = plan.expectations.backups.iter().find(|backup| !names.contains(backup)) {
         bail!("--expect backup:{unknown}: the fleet has no backend {unknown}, only {}", names.join(", "));
     }
-    let unknown =
-        plan.scenario.steps.iter().filter_map(|step| step.backend).find(|it| !names.contains(&it.to_string()));
+    let unknown = plan.scenario.steps.iter().filter_map(|step| step.backend.as_ref()).find(|it| !names.contains(it));
     if let Some(unknown) = unknown {
         bail!("--outage: the fleet has no backend {unknown}, only {}", names.join(", "));
     }
@@ -183,7 +182,7 @@ fn refuse_what_needs_a_fleet(plan: &Plan) -> Result<()> {
             weights.iter().zip('a'..='z').map(|(weight, letter)| format!("NAME-{letter}={weight}")).collect();
         let what = match &plan.backends {
             Backing::Others(_) => "backends that are not ours have names, and no order",
-            Backing::Any | Backing::Fleet(_) | Backing::FleetAt(_) | Backing::Started(_) => {
+            Backing::Any | Backing::Fleet(_) | Backing::Started(_) => {
                 "no fleet of this user runs, and other backends have names, but no order"
             }
         };

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::check::load::{BadHeader, Identity, RequestSpec};
 use crate::check::scenario::Scenario;
+use crate::remote::Choice;
 use verdict::rules::Expectations;
 
 /// One check.
@@ -161,10 +162,8 @@ pub(crate) enum Trust {
 /// What stands behind the balancer.
 #[derive(Clone, Debug)]
 pub(crate) enum Backing {
-    /// The one fleet of this user on this machine, or that of this supervisor.
-    Fleet(Option<u32>),
-    /// The fleet whose API is there.
-    FleetAt(String),
+    /// The fleet that is meant.
+    Fleet(Choice),
     /// A fleet that is started for the run, with these options.
     Started(Vec<String>),
     /// Backends that are not ours.

@@ -6,7 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::wire::{Action, Fault, Generator, Moment, Time};
+use crate::wire::{Action, Fault, Moment, Time};
 use verdict::rules::Drill;
 
 /// `kill:9002@2s,start@6s`
@@ -24,7 +24,7 @@ pub(crate) struct Step {
     /// What.
     pub(crate) action: StepAction,
     /// To which backend; None means all to which it applies.
-    pub(crate) backend: Option<Generator>,
+    pub(crate) backend: Option<String>,
 }
 
 /// What is done.
@@ -84,7 +84,7 @@ impl fmt::Display for Step {
             StepAction::Clear => f.write_str("clear")?,
             StepAction::Command(command) => return f.write_str(command),
         }
-        self.backend.map_or(Ok(()), |backend| write!(f, " {backend}"))
+        self.backend.as_ref().map_or(Ok(()), |backend| write!(f, " {backend}"))
     }
 }
 
@@ -128,8 +128,8 @@ impl FromStr for Scenario {
         for part in text.split(',') {
             let mut step = step(part.trim()).map_err(|why| format!("{part}: {why}"))?;
             // What is done next is done to the same one, unless another is named.
-            backend = step.backend.or(backend);
-            step.backend = backend;
+            backend = step.backend.take().or(backend);
+            step.backend.clone_from(&backend);
             steps.push(step);
         }
         steps.sort_by_key(|step| step.at);
@@ -144,10 +144,12 @@ fn step(text: &str) -> Result<Step, String> {
     if let Ok(action) = whole {
         return Ok(Step { at, action, backend: None });
     }
-    let last = what.rsplit_once(':').and_then(|(what, port)| Some((what, port.parse().ok()?)));
-    match last {
-        Some((what, port)) => Ok(Step { at, action: action(what)?, backend: Some(Generator(port)) }),
-        None => whole.map(|action| Step { at, action, backend: None }),
+    // The longest beginning that is an action; what follows is a name, in which there may be colons too.
+    let places = what.rmatch_indices(':').map(|(place, _)| place);
+    let mut named = places.filter_map(|place| Some((action(&what[..place]).ok()?, &what[place + 1..])));
+    match named.next() {
+        Some((action, name)) if !name.is_empty() => Ok(Step { at, action, backend: Some(name.to_owned()) }),
+        Some(_) | None => whole.map(|action| Step { at, action, backend: None }),
     }
 }
 
@@ -180,6 +182,10 @@ mod tests {
         assert_eq!(parsed("start@6s").unwrap(), ["start @6s"]);
         assert_eq!(parsed("clear@3s,status:503:10%:9001@500ms").unwrap(), ["status:503:10% 9001 @500ms", "clear @3s"]);
         assert_eq!(parsed("status:503@1s").unwrap(), ["status:503 @1s"]);
+        assert_eq!(
+            parsed("kill:[fd00::5]:80@2s,hang:10%:unix:/run/app.sock@3s").unwrap(),
+            ["kill [fd00::5]:80 @2s", "hang:10% unix:/run/app.sock @3s",]
+        );
         assert_eq!(parsed("latency:200ms±50ms:9003@1s").unwrap(), ["latency:200ms±50ms 9003 @1s"]);
     }
 

@@ -16,7 +16,7 @@ use crate::check::scenario::StepResult;
 use crate::check::watch::Watch;
 
 use crate::remote::Remote;
-use crate::wire::{Generator, Moment};
+use crate::wire::Moment;
 use verdict::algorithm::Evidence;
 use verdict::facts::responses::Received;
 use verdict::observation::Observation;
@@ -34,7 +34,7 @@ pub(crate) struct Session<'a> {
     /// Backends that are ready, if that is known.
     pub(crate) backends: Option<usize>,
     /// Those that came back so recently that a balancer may still avoid them.
-    pub(crate) young: Vec<(Generator, Duration)>,
+    pub(crate) young: Vec<(String, Duration)>,
     pub(crate) client: Client,
     /// Of the fleet's records, if the backends are ours.
     pub(crate) collector: Option<Collector>,
@@ -84,7 +84,9 @@ impl<'a> Session<'a> {
         let identity = identity.unwrap_or_else(identities::of_original);
         let prober = prober(plan, watch, &target, run, 0, &identity)?;
         let collector = match fleet {
-            Some(fleet) => Some(Collector::begin(fleet.remote.clone(), run, fleet.generators.clone()).await?),
+            Some(fleet) => Some(
+                Collector::begin(fleet.remote.clone(), run, fleet.backends.iter().map(|(id, _)| *id).collect()).await?,
+            ),
             None => None,
         };
         let names = fleet.map_or_else(Vec::new, FoundFleet::names);

@@ -7,17 +7,14 @@ use crate::wire::{BackendState, Fault, FleetStatus};
 /// The state of each backend, for a person.
 pub(super) fn table(status: &FleetStatus) -> String {
     let mut table = format!("fleet {} · API {}\n\n", status.pid, status.control);
-    let _ = writeln!(table, "BACKEND  STATE     PID      ATTEMPTS  IN FLIGHT  RESTARTS");
+    let width = status.backends.iter().map(|backend| backend.name.len()).max().unwrap_or_default().max("BACKEND".len());
+    let _ = writeln!(table, "{:<width$}  STATE     PID      ATTEMPTS  IN FLIGHT  RESTARTS", "BACKEND");
     for backend in &status.backends {
         let pid = backend.pid.map_or("-".to_owned(), |pid| pid.to_string());
         let _ = write!(
             table,
-            "{:<7}  {:<8}  {pid:<7}  {:>8}  {:>9}  {:>8}",
-            backend.generator.to_string(),
-            backend.state,
-            backend.attempts,
-            backend.in_flight,
-            backend.restarts
+            "{:<width$}  {:<8}  {pid:<7}  {:>8}  {:>9}  {:>8}",
+            backend.name, backend.state, backend.attempts, backend.in_flight, backend.restarts
         );
         if let (BackendState::Gone, Some(end)) = (backend.state, &backend.last_end) {
             let _ = write!(table, "  {end}");

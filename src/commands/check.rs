@@ -16,6 +16,7 @@ use tokio::time::timeout;
 
 use progress::Progress;
 
+use super::choice::choice;
 use super::print::print;
 use crate::args::check::CheckArgs;
 use crate::check::plan::{Backing, Plan};
@@ -24,6 +25,7 @@ use crate::config::check::CheckConfig;
 use crate::config::fleet::checks_of_file;
 use crate::config::output::{self, Output};
 use crate::error::{Interrupted, Problem};
+use crate::remote::{Choice, Which};
 use crate::report::{Format, Style, render};
 use crate::testbed::{Front, Setup, Testbed};
 use verdict::report::{Report, Verdict};
@@ -129,7 +131,7 @@ fn refuse_contradictions(args: &CheckArgs) -> Result<(), Problem> {
 }
 
 fn plans_on(args: &CheckArgs, checks: Vec<CheckConfig>, testbed: &Testbed) -> Result<Vec<Plan>, Problem> {
-    let backing = Backing::Fleet(Some(testbed.supervisor));
+    let backing = Backing::Fleet(Choice::supervisor(testbed.supervisor));
     let plan = |check: CheckConfig| {
         let has_tolerance = check.tolerance.is_some();
         let mut plan = check.at(&testbed.url).resolve(&backing)?;
@@ -164,15 +166,8 @@ fn backing(args: &CheckArgs) -> Result<Backing, Problem> {
         let arguments = [format!("--control={ANY_PORT}")].into_iter().chain(args.location.arguments());
         return Ok(Backing::Started(arguments.collect()));
     }
-    match args.fleet.as_deref() {
-        None => Ok(Backing::Any),
-        Some(url) if url.contains(':') => Ok(Backing::FleetAt(url.to_owned())),
-        Some(pid) => match pid.parse() {
-            Ok(pid) => Ok(Backing::Fleet(Some(pid))),
-            Err(_) => Err(Problem::new("expected a process id, or a URL such as http://127.0.0.1:9000")
-                .on(format!("--fleet {pid}"))),
-        },
-    }
+    let choice = choice(&args.fleet)?;
+    Ok(if choice.which == Which::Any { Backing::Any } else { Backing::Fleet(choice) })
 }
 
 /// The file with checks, if there is one.

@@ -65,8 +65,8 @@ async fn show(testbed: &mut Testbed) -> Result<()> {
     let check::Run::Judged(report) = check::run(std::slice::from_ref(&plan), &watch).await? else { return Ok(()) };
     let style = Style::of_terminal(std::io::IsTerminal::is_terminal(&std::io::stdout()));
     print!("{}", render(&report, Format::Text, &style));
-    let ports: Vec<String> = testbed.topology.generators().map(|generator| generator.to_string()).collect();
-    let victim = ports.get(1).or(ports.first()).cloned().unwrap_or_default();
+    let names: Vec<String> = testbed.topology.backends.iter().map(|backend| backend.name.clone()).collect();
+    let victim = names.get(1).or(names.first()).cloned().unwrap_or_default();
     let (view, url) = (testbed.remote.view(), &testbed.url);
     let expect: String = testbed.expectation_words().iter().map(|word| format!(" --expect {word}")).collect();
     println!(

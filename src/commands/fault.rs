@@ -5,37 +5,41 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 
 use super::backends::table;
+use super::choice::choice;
 use super::print::print;
 use crate::args::fault::FaultArgs;
 use crate::error::Problem;
-use crate::remote::Remote;
-use crate::topology::Ports;
-use crate::wire::{Fault, Generator};
+use crate::topology::Selection;
+use crate::wire::Fault;
 
 /// Does it and shows the backends.
 pub(super) async fn run(args: FaultArgs) -> Result<ExitCode> {
-    let (ports, words) = match args.words.split_first() {
-        Some((first, rest)) if first.starts_with(|c: char| c.is_ascii_digit()) => (generators(first)?, rest),
+    let (backends, words) = match args.words.split_first() {
+        Some((first, rest)) if !is_fault(first) => {
+            let Selection(names) = first.parse().map_err(|why: String| Problem::new(why))?;
+            (names, rest)
+        }
         Some(_) | None => (Vec::new(), &args.words[..]),
     };
     let fault = match words.join(":").as_str() {
         "" => {
             return Err(Problem::new(
-                "no fault named: expected one after the ports, such as status 503 10%, or clear",
+                "no fault named: expected one after the backends, such as status 503 10%, or clear",
             ))?;
         }
         "clear" => None,
         text => Some(text.parse::<Fault>().with_context(|| format!("no such fault: {text}"))?),
     };
-    let remote = Remote::find(args.fleet, &ports)?;
+    let remote = choice(&args.fleet)?.find(&backends)?;
     let status = match fault {
-        Some(fault) => remote.fault(&[fault], &ports).await?,
-        None => remote.clear(&ports).await?,
+        Some(fault) => remote.fault(&[fault], &backends).await?,
+        None => remote.clear(&backends).await?,
     };
     print(table(&status).as_bytes())
 }
 
-fn generators(text: &str) -> Result<Vec<Generator>, Problem> {
-    let ports: Ports = text.parse().map_err(|why: String| Problem::new(why))?;
-    ports.meant().map_err(|why| Problem::new(why.to_string()))
+/// Whether a word begins a fault: what is none names backends.
+fn is_fault(word: &str) -> bool {
+    let kind = word.split(':').next().unwrap_or_default();
+    kind == "clear" || Fault::KINDS.contains(&kind)
 }

@@ -6,12 +6,12 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::backends::table;
+use super::choice::choice;
 use super::print::print;
 use crate::args::Format;
 use crate::args::fleet::{FleetArgs, FleetCommand};
 use crate::error::Problem;
-use crate::remote::Remote;
-use crate::topology::Ports;
+use crate::topology::Selection;
 use crate::wire::Action;
 
 /// A drain takes as long as the fleet's grace; the API responds when all are gone.
@@ -33,18 +33,18 @@ pub(super) async fn run(args: FleetArgs) -> Result<ExitCode> {
         FleetCommand::Unready(backends) => (Some(Action::Unready), backends, Format::Text),
         FleetCommand::Ready(backends) => (Some(Action::Ready), backends, Format::Text),
     };
-    let wanted = Ports::concat(backends.ports).meant().map_err(|why| Problem::new(why.to_string()))?;
-    let remote = Remote::find(args.fleet, &wanted)?;
+    let wanted: Vec<String> = backends.names.into_iter().flat_map(|Selection(names)| names).collect();
+    let remote = choice(&args.fleet)?.find(&wanted)?;
     let mut status = match action {
         None => remote.status().await?,
         Some(action) => remote.act(action, &wanted, time_for(action)).await?,
     };
     if action.is_none() && !wanted.is_empty() {
-        let known = |generator| status.backends.iter().any(|backend| backend.generator == generator);
-        if let Some(unknown) = wanted.iter().find(|wanted| !known(**wanted)) {
+        let known = |name: &String| status.backends.iter().any(|backend| backend.name == *name);
+        if let Some(unknown) = wanted.iter().find(|wanted| !known(wanted)) {
             return Err(Problem::new(format!("this fleet has no backend {unknown}")))?;
         }
-        status.backends.retain(|backend| wanted.contains(&backend.generator));
+        status.backends.retain(|backend| wanted.contains(&backend.name));
     }
     let text = match format {
         Format::Text => table(&status),

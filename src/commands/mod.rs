@@ -2,6 +2,7 @@
 
 mod backends;
 mod check;
+mod choice;
 mod config;
 mod demo;
 mod fault;
@@ -32,12 +33,12 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     }
     match args.command {
         None => {
-            let plan = args.fleet.merge()?.resolve();
+            let plan = args.fleet.merge()?.resolve()?;
             block_on(supervisor::run(plan))
         }
         Some(Command::Demo(args)) => block_on(demo::run(*args)),
         Some(Command::Check(args)) => block_on(check::run(*args)),
-        Some(Command::Send(args)) => send::run(args),
+        Some(Command::Send(args)) => block_on(send::run(args)),
         Some(Command::Config(args)) => config::run(*args),
         Some(Command::Fleet(args)) => block_on(fleet::run(args)),
         Some(Command::Fault(args)) => block_on(fault::run(args)),

@@ -6,19 +6,26 @@ use std::process::ExitCode;
 use anyhow::Result;
 use serde_json::json;
 
+use super::choice::choice;
 use super::print::print;
 use crate::args::Format;
 use crate::args::send::SendArgs;
 use crate::check::plan::Trust;
 use crate::check::{Visited, Visitor};
+use crate::error::Problem;
+use crate::remote::Remote;
 use crate::report::phrases::what_came;
 
 /// Names in a line.
 const ROW: usize = 15;
 
 /// Sends them. Exit status 1 if one of them got no response of a backend.
-pub(super) fn run(args: SendArgs) -> Result<ExitCode> {
-    let mut visitor = Visitor::new(&args.url, &Trust::Machine, args.timeout.0, args.keep_cookies)?;
+pub(super) async fn run(args: SendArgs) -> Result<ExitCode> {
+    let url = match args.url {
+        Some(url) => url,
+        None => balancer_of(&choice(&args.fleet)?.find(&[])?).await?,
+    };
+    let mut visitor = Visitor::new(&url, &Trust::Machine, args.timeout.0, args.keep_cookies)?;
     let visits: Vec<Visited> = (0..args.requests).map(|_| visitor.visit()).collect::<Result<_>>()?;
     let text = match args.format {
         Format::Json => format!("{}\n", object(&visits)),
@@ -27,6 +34,15 @@ pub(super) fn run(args: SendArgs) -> Result<ExitCode> {
     print(text.as_bytes())?;
     let all = visits.iter().all(|visit| visit.backend.is_some());
     Ok(if all { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// As whoever keeps the balancer has said it to the fleet.
+async fn balancer_of(fleet: &Remote) -> Result<String> {
+    let front = fleet.front().await?.ok_or_else(|| {
+        Problem::new(format!("the fleet at {} knows no balancer in front of it", fleet.control()))
+            .hint("give the URL of the balancer, such as http://localhost:8080/uuid")
+    })?;
+    Ok(front.url)
 }
 
 fn object(visits: &[Visited]) -> serde_json::Value {

@@ -4,12 +4,12 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
+use super::choice::choice;
 use crate::args::top::TopArgs;
-use crate::remote::Remote;
 use crate::top;
 
 /// Until `q`, CTRL+C or the end of the fleet.
 pub(super) async fn run(args: TopArgs) -> Result<ExitCode> {
-    top::run(Remote::find(args.fleet, &[])?).await?;
+    top::run(choice(&args.fleet)?.find(&[])?).await?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,7 +1,7 @@
 //! Settings of the environment: `UUID_GENERATOR_MAX_CONNECTIONS` is `max-connections`.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 
 use serde::de::value::MapDeserializer;
 use serde::de::{IntoDeserializer, Visitor};
@@ -29,6 +29,9 @@ where
     let known: Vec<&str> = known.get_arguments().filter_map(clap::Arg::get_long).collect();
     let mut all = T::default();
     for (name, value) in variables {
+        if is_service_link(&name, &value) {
+            continue;
+        }
         let variable = format!("{PREFIX}{name}");
         let key = name.to_ascii_lowercase().replace('_', "-");
         if !known.contains(&key.as_str()) {
@@ -45,6 +48,28 @@ where
         all = all.or(one.map_err(|mistake: Mistake| Problem::new(mistake.what).on(variable))?);
     }
     Ok(all)
+}
+
+/// Kubernetes sets such variables for each Service of a namespace, with the name of the Service before them: one that is named
+/// `uuid-generator` would otherwise stop the fleet from starting. None of our settings ends like them.
+fn is_service_link(name: &str, value: &OsStr) -> bool {
+    const PROTOCOLS: [&str; 3] = ["TCP", "UDP", "SCTP"];
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let name = format!("_{name}");
+    // NAME_SERVICE_HOST, NAME_SERVICE_PORT, NAME_SERVICE_PORT_http
+    if name.ends_with("_SERVICE_HOST") || name.ends_with("_SERVICE_PORT") || name.contains("_SERVICE_PORT_") {
+        return true;
+    }
+    // NAME_PORT=tcp://10.0.0.1:80
+    if name.ends_with("_PORT") && value.to_str().is_some_and(|value| value.contains("://")) {
+        return true;
+    }
+    // NAME_PORT_80_TCP, and the same with _PROTO, _PORT, _ADDR
+    let Some((_, link)) = name.rsplit_once("_PORT_") else { return false };
+    let mut words = link.split('_');
+    words.next().is_some_and(is_number)
+        && words.next().is_some_and(|word| PROTOCOLS.contains(&word))
+        && words.next().is_none_or(|word| ["PROTO", "PORT", "ADDR"].contains(&word))
 }
 
 /// The value of a variable, for settings that are there or not.
@@ -81,5 +106,42 @@ impl<'de> Deserializer<'de> for Variable<'de> {
     serde::forward_to_deserialize_any! {
         bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf unit unit_struct newtype_struct seq tuple
         tuple_struct map struct identifier ignored_any
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Args;
+
+    #[test]
+    fn what_kubernetes_says_of_services_is_no_setting() {
+        for (name, value) in [
+            ("SERVICE_HOST", "10.0.0.1"),
+            ("SERVICE_PORT", "80"),
+            ("SERVICE_PORT_http", "80"),
+            ("PORT", "tcp://10.0.0.1:80"),
+            ("PORT_80_TCP", "tcp://10.0.0.1:80"),
+            ("PORT_80_TCP_PROTO", "tcp"),
+            ("PORT_80_TCP_PORT", "80"),
+            ("PORT_80_TCP_ADDR", "10.0.0.1"),
+            ("HEADLESS_SERVICE_HOST", "10.0.0.1"),
+            ("9001_PORT_9001_UDP_ADDR", "10.0.0.1"),
+            ("CONTROL_PORT", "tcp://10.0.0.1:9000"),
+        ] {
+            assert!(is_service_link(name, OsStr::new(value)), "{name}");
+        }
+        for (name, value) in [("PORT", "80"), ("PORTS", "9001"), ("PRTS", "1"), ("HOST", "a"), ("PORT_TCP", "80")] {
+            assert!(!is_service_link(name, OsStr::new(value)), "{name}");
+        }
+    }
+
+    #[test]
+    fn none_of_our_settings_looks_like_what_kubernetes_says() {
+        let command = crate::config::fleet::FleetConfig::augment_args(clap::Command::new("settings"));
+        for option in command.get_arguments().filter_map(clap::Arg::get_long) {
+            let name = option.to_ascii_uppercase().replace('-', "_");
+            assert!(!is_service_link(&name, OsStr::new("127.0.0.1:9000")), "{option}");
+        }
     }
 }

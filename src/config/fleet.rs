@@ -15,11 +15,12 @@ use super::environment;
 use super::file::{self, FILE};
 use super::layer::{Layer, layer};
 use super::text::{Count, Flag, PowerOfTwo};
+use super::token;
 use crate::balancer::nginx;
 use crate::error::Problem;
 use crate::fleet::{ControlAddress, LogMode, Plan};
-use crate::topology::{Host, Ports, Sockets, Topology};
-use crate::wire::{Limits, Time};
+use crate::topology::{Host, NamedBackends, Ports, Sockets, Topology};
+use crate::wire::{Limits, Time, Token};
 
 layer! {
     /// One layer: what is typed for a fleet, set in the environment, or written in the file.
@@ -29,6 +30,11 @@ layer! {
         /// Ports of the backends: a list of ports and ranges, up to 1,000 [default: 9001-9003]
         #[arg(long, value_name = "PORTS")]
         pub(crate) ports: Option<Ports>,
+
+        /// Backends with names and addresses of their own, such as app1=10.20.0.11:8080,app2=[fd00::5]:80,unix:/run/app.sock; a name that
+        /// is repeated adds an address [default: those of --ports, which are their names]
+        #[arg(long, value_name = "BACKENDS", conflicts_with_all = ["ports", "host", "sockets"])]
+        pub(crate) backends: Option<NamedBackends>,
 
         /// Host to listen on: a name or an address; localhost is both 127.0.0.1 and ::1, 0.0.0.0 all interfaces [default: localhost]
         #[arg(long, value_name = "HOST")]
@@ -50,6 +56,11 @@ layer! {
         #[arg(long, value_name = "TIME")]
         pub(crate) grace: Option<Time>,
 
+        /// Time between unready and draining when the fleet stops or a backend drains: readiness responds 503, connections are accepted
+        /// until balancers know [default: drain at once]
+        #[arg(long, value_name = "TIME")]
+        pub(crate) drain_delay: Option<Time>,
+
         /// Log of requests on standard error [default: text]
         #[arg(long, value_enum, value_name = "MODE")]
         pub(crate) log: Option<LogMode>,
@@ -58,6 +69,16 @@ layer! {
         /// or any free port if that is taken]
         #[arg(long, value_name = "ADDRESS")]
         pub(crate) control: Option<SocketAddr>,
+
+        /// Address on which anybody may read metrics and nothing else [default: /metrics of the API, which needs the token where other
+        /// machines can connect]
+        #[arg(long, value_name = "ADDRESS")]
+        pub(crate) metrics: Option<SocketAddr>,
+
+        /// File with the token of the live view and the API, 16 characters at least; or the variable UUID_GENERATOR_TOKEN [default: a
+        /// random token, printed at start]
+        #[arg(long, value_name = "FILE")]
+        pub(crate) token_file: Option<PathBuf>,
 
         /// Connections of a backend at once; more wait in the kernel's queue [default: 16384]
         #[arg(long, value_name = "COUNT", help_heading = "Limits of each backend")]
@@ -104,9 +125,21 @@ layer! {
 pub(crate) struct MergedFleet {
     config: FleetConfig,
     ports_origin: String,
+    token: Option<Token>,
 }
 
 impl FleetConfig {
+    /// Over a lower layer: who names backends above does not mean the ports below, and the other way round.
+    fn above(self, mut below: FleetConfig) -> FleetConfig {
+        if self.backends.is_some() {
+            (below.ports, below.host, below.sockets) = (None, None, None);
+        }
+        if self.ports.is_some() || self.host.is_some() || self.sockets.is_some() {
+            below.backends = None;
+        }
+        self.or(below)
+    }
+
     /// Adds the environment and the file beneath what was typed.
     pub(crate) fn merge(self) -> Result<MergedFleet, Problem> {
         self.merge_with(environment::variables(), Path::new("."))
@@ -114,6 +147,7 @@ impl FleetConfig {
 
     fn merge_with(self, mut variables: BTreeMap<String, OsString>, directory: &Path) -> Result<MergedFleet, Problem> {
         let named_by_environment = variables.remove("CONFIG").map(PathBuf::from);
+        let token_of_environment = variables.remove(token::VARIABLE);
         let environment: FleetConfig = environment::read(variables)?;
         let usual = directory.join(FILE);
         let path = self.config.clone().or(named_by_environment).or_else(|| usual.exists().then_some(usual));
@@ -127,7 +161,19 @@ impl FleetConfig {
             (None, None, Some((path, line))) => format!("from {}, line {line}", path.display()),
             (None, None, None) => "the default".to_owned(),
         };
-        Ok(MergedFleet { config: self.or(environment).or(file), ports_origin })
+        let token = match (&self.token_file, token_of_environment) {
+            (None, Some(value)) => Some(token::of_variable(value.to_str().unwrap_or_default())?),
+            (Some(_), _) | (None, None) => None,
+        };
+        let config = self.above(environment.above(file));
+        if config.backends.is_some() && (config.ports.is_some() || config.host.is_some() || config.sockets.is_some()) {
+            return Err(Problem::new(
+                "backends have their own addresses: ports, host and sockets are for fleets of ports",
+            )
+            .on("backends")
+            .hint("leave out either backends or ports, host and sockets"));
+        }
+        Ok(MergedFleet { config, ports_origin, token })
     }
 }
 
@@ -138,11 +184,6 @@ pub(crate) fn checks_of_file(path: &Path) -> Result<Vec<CheckConfig>, Problem> {
 }
 
 impl MergedFleet {
-    /// Whether any layer names the ports.
-    pub(crate) fn names_ports(&self) -> bool {
-        self.config.ports.is_some()
-    }
-
     fn host(&self) -> Host {
         self.config.host.clone().unwrap_or_else(|| "localhost".parse().expect("localhost is a host"))
     }
@@ -153,8 +194,10 @@ impl MergedFleet {
 
     /// The backends, for those who look for them rather than start them; a balancer in front of them does nothing in particular.
     pub(crate) fn topology(&self) -> Result<Topology, Problem> {
-        let generators = self.ports().meant().map_err(|why| Problem::new(why.to_string()))?;
-        let mut topology = Topology::of(self.host(), generators);
+        let mut topology = match &self.config.backends {
+            Some(named) => Topology::of_named(named.clone()),
+            None => Topology::of(self.host(), self.ports().meant().map_err(|why| Problem::new(why.to_string()))?),
+        };
         topology.sockets = self.config.sockets.clone();
         topology.proxy_protocol = self.config.proxy_protocol.is_some_and(|Flag(on)| on);
         Ok(topology)
@@ -166,15 +209,20 @@ impl MergedFleet {
     }
 
     /// With the defaults, the fleet to start.
-    pub(crate) fn resolve(self) -> Plan {
+    pub(crate) fn resolve(self) -> Result<Plan, Problem> {
+        let token = match (self.token.clone(), &self.config.token_file) {
+            (None, Some(file)) => Some(token::of_file(file)?),
+            (token, _) => token,
+        };
         let (host, ports) = (self.host(), self.ports());
         let config = self.config;
         let time = |time: Option<Time>, default| time.map_or(default, |Time(time)| time);
         let is_on = |flag: Option<Flag>| flag.is_some_and(|Flag(on)| on);
-        Plan {
+        Ok(Plan {
             host,
             ports,
             ports_origin: self.ports_origin,
+            named: config.backends,
             sockets: config.sockets,
             proxy_protocol: is_on(config.proxy_protocol),
             limits: Limits {
@@ -185,12 +233,15 @@ impl MergedFleet {
                 stall_time: time(config.stall_timeout, Duration::from_secs(30)),
             },
             grace: time(config.grace, Duration::from_secs(10)),
+            drain_delay: time(config.drain_delay, Duration::ZERO),
             restart: is_on(config.restart),
             log: config.log.unwrap_or(LogMode::Text),
             control: config.control.map_or_else(
                 || ControlAddress::Preferred(SocketAddr::from(([127, 0, 0, 1], 9000))),
                 ControlAddress::Required,
             ),
+            metrics: config.metrics,
+            token,
             journal: config.journal_records.map(|count| count.0),
             advice: Box::new(|topology| {
                 format!(
@@ -199,7 +250,7 @@ impl MergedFleet {
                     nginx::lines(topology)
                 )
             }),
-        }
+        })
     }
 }
 
@@ -227,7 +278,7 @@ mod tests {
     fn a_flag_wins_over_the_environment_that_over_the_file_that_over_the_default() {
         let file = "ports = [1, \"2-3\"]\ngrace = \"1s\"\nlog = \"off\"\nrestart = true\n";
         let environment = [("GRACE", "2s"), ("LOG", "json"), ("MAX_CONNECTIONS", "7")];
-        let plan = merge(flags(&["--grace", "3s"]), &environment, file).unwrap().resolve();
+        let plan = merge(flags(&["--grace", "3s"]), &environment, file).unwrap().resolve().unwrap();
         assert_eq!(plan.grace, Duration::from_secs(3));
         assert_eq!((plan.log, plan.limits.connections), (LogMode::Json, 7));
         assert_eq!((plan.ports, plan.restart), ("1-3".parse().unwrap(), true));

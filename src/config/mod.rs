@@ -12,6 +12,7 @@ mod nearest;
 pub(crate) mod output;
 mod request;
 pub(crate) mod text;
+pub(crate) mod token;
 
 pub(crate) use file::FILE;
 pub(crate) use layer::Layer;

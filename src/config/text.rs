@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::de::Visitor;
 use serde::{Deserialize, Deserializer};
 
-use crate::topology::{Host, HttpPath, Policy, Ports, Sockets, Weights};
+use crate::topology::{Host, HttpPath, NamedBackends, Policy, Ports, Sockets, Weights};
 
 /// `true` or `false`, also as text.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -128,6 +128,44 @@ macro_rules! read_as_typed {
 }
 
 read_as_typed!(Flag, PowerOfTwo, Ports, Host, Sockets, Policy, HttpPath, Weights);
+
+/// As it is typed, a list of such parts, or a table of names with one address or a list of them.
+impl<'de> Deserialize<'de> for NamedBackends {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Table;
+
+        impl<'de> Visitor<'de> for Table {
+            type Value = String;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text, a list, or a table of names and addresses")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<String, E> {
+                Ok(text.to_owned())
+            }
+
+            fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut parts: A) -> Result<String, A::Error> {
+                let mut all = Vec::new();
+                while let Some(TypedText(part)) = parts.next_element()? {
+                    all.push(part);
+                }
+                Ok(all.join(","))
+            }
+
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut table: A) -> Result<String, A::Error> {
+                let mut all = Vec::new();
+                while let Some((name, TypedText(addresses))) = table.next_entry::<String, TypedText>()? {
+                    all.extend(addresses.split(',').map(|address| format!("{name}={address}")));
+                }
+                Ok(all.join(","))
+            }
+        }
+
+        let text = deserializer.deserialize_any(Table)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
 
 impl<'de, const MIN: u32, const MAX: u32> Deserialize<'de> for Count<MIN, MAX> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -1,5 +1,6 @@
 //! A backend of the fleet: what is known of a backend from one of its processes to the next.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -9,7 +10,7 @@ use crate::fleet::bind::SocketFile;
 use crate::fleet::process::Process;
 use crate::io::clock;
 use crate::journal::Reader;
-use crate::wire::{BackendState, Cause, Departure, Fault, Generator, Moment, Order, Record};
+use crate::wire::{BackendState, Cause, Departure, Fault, Generator, Instance, Moment, Order, Record};
 
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 const LAST_BACKOFF: Duration = Duration::from_secs(5);
@@ -18,16 +19,22 @@ const SETTLED: Duration = Duration::from_secs(10);
 /// Beyond the grace, the time for a backend to notice that it is over, before it is killed.
 const GRACE_SLACK: Duration = Duration::from_millis(500);
 
+/// Processes of a backend whose instances are kept, for those who have seen a response of one that is gone.
+const INSTANCES: usize = 64;
+
 /// What the supervisor knows of a backend, whether its process lives or not.
 pub(crate) struct FleetBackend {
     pub(crate) generator: Generator,
+    pub(crate) name: String,
+    /// Of its processes, the latest last.
+    pub(crate) instances: VecDeque<Instance>,
     pub(crate) state: BackendState,
     /// What it does when it is not paused.
     pub(crate) before_pause: BackendState,
     pub(crate) since: Moment,
     pub(crate) process: Option<Process>,
-    /// Of its unix socket. It stays when its process is killed, and connections are then refused.
-    pub(crate) socket: Option<SocketFile>,
+    /// Of its unix sockets. They stay when its process is killed, and connections are then refused.
+    pub(crate) sockets: Vec<SocketFile>,
     /// The processes that it has had, so that a notice of an earlier one is known as such.
     pub(crate) incarnation: u32,
     pub(crate) journal: Option<Reader>,
@@ -53,18 +60,22 @@ pub(crate) enum Due {
     Restart,
     /// It was asked to end and its time is over.
     Kill,
+    /// Balancers have had their time to notice that it is unready; how long it then has to end.
+    Drain(Duration),
 }
 
 impl FleetBackend {
     /// Not started yet.
-    pub(crate) fn new(generator: Generator, now: Moment) -> FleetBackend {
+    pub(crate) fn new(generator: Generator, name: String, now: Moment) -> FleetBackend {
         FleetBackend {
             generator,
+            name,
+            instances: VecDeque::new(),
             state: BackendState::Gone,
             before_pause: BackendState::Gone,
             since: now,
             process: None,
-            socket: None,
+            sockets: Vec::new(),
             incarnation: 0,
             journal: None,
             ready: true,
@@ -80,11 +91,26 @@ impl FleetBackend {
         }
     }
 
+    /// Asks its process to end, and sees to it that it does; first to be unready for that time, while it goes on accepting.
+    pub(crate) fn drain_after(&mut self, delay: Duration, grace: Duration) {
+        match &self.process {
+            // One that is paused responds to nobody: a delay would help nobody either.
+            Some(_) if matches!(self.due, Some((_, Due::Drain(_)))) => {}
+            Some(process) if !delay.is_zero() && self.state != BackendState::Paused => {
+                process.order(Order::Ready(false));
+                self.ready = false;
+                self.asked = true;
+                self.due = Some((Instant::now() + delay, Due::Drain(grace)));
+            }
+            Some(_) | None => self.drain(grace),
+        }
+    }
+
     /// Asks its process to end, and sees to it that it does.
     pub(crate) fn drain(&mut self, grace: Duration) {
         self.asked = true;
         self.due = None;
-        self.socket = None;
+        self.sockets.clear();
         if let Some(process) = &self.process {
             process.order(Order::Drain(grace));
             // One that is paused could not hear it.
@@ -119,8 +145,12 @@ impl FleetBackend {
     }
 
     /// A process of its own begins.
-    pub(crate) fn starts(&mut self, process: Process, journal: Reader) {
+    pub(crate) fn starts(&mut self, process: Process, instance: Instance, journal: Reader) {
         self.incarnation += 1;
+        if self.instances.len() == INSTANCES {
+            self.instances.pop_front();
+        }
+        self.instances.push_back(instance);
         self.becomes(BackendState::Starting);
         (self.process, self.journal) = (Some(process), Some(journal));
         (self.asked, self.ready, self.due, self.failure) = (false, true, None, None);

@@ -7,21 +7,20 @@ use std::time::Duration;
 use anyhow::Result;
 use jiff::Timestamp;
 use rustix::process::Signal;
-use socket2::Socket;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 
 use crate::fleet::api::command::{FaultChange, Refusal};
 use crate::fleet::backend::{Due, FleetBackend};
-use crate::fleet::bind;
+use crate::fleet::bind::{self, Listeners};
 use crate::fleet::plan::Plan;
 use crate::fleet::process::{Notice, Process, journal_name};
 use crate::io::clock;
 use crate::journal::{self, Capacity, Reader};
-use crate::topology::Topology;
+use crate::topology::{Host, Topology};
 use crate::wire::{
-    Action, Assignment, BackendState, BackendStatus, Calendar, Change, Event, FleetStatus, Generator, Moment, Order,
-    RECORD_WORDS,
+    Action, Assignment, BackendIdentity, BackendState, BackendStatus, Calendar, Change, Event, FleetStatus, Instance,
+    Moment, Order, RECORD_WORDS,
 };
 
 /// In flight, beyond the connections: responses to pipelined requests that wait to be written.
@@ -32,6 +31,21 @@ const SIGNAL_SHOWS: Duration = Duration::from_millis(500);
 const JOURNALS_BYTES: usize = 512 * 1024 * 1024;
 const JOURNAL_RECORDS: std::ops::RangeInclusive<usize> = 1024..=128 * 1024;
 
+/// The machine of the fleet, as a person would look for it.
+struct WhereItRuns {
+    host: String,
+    pod: Option<String>,
+    namespace: Option<String>,
+}
+
+impl WhereItRuns {
+    fn find() -> WhereItRuns {
+        let said = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned();
+        WhereItRuns { host, pod: said("POD_NAME"), namespace: said("POD_NAMESPACE") }
+    }
+}
+
 /// The place of a backend, which of its processes it is, and what that has to say.
 pub(crate) type Notification = (usize, u32, Notice);
 
@@ -40,7 +54,9 @@ pub(crate) struct FleetBackends {
     pub(crate) list: Vec<FleetBackend>,
     pub(crate) plan: Plan,
     pub(crate) topology: Topology,
-    addresses: Vec<IpAddr>,
+    /// Hosts whose addresses stay as they were at the start.
+    resolved: Vec<(Host, Vec<IpAddr>)>,
+    host: WhereItRuns,
     calendar: Calendar,
     started: Moment,
     control: String,
@@ -55,18 +71,21 @@ impl FleetBackends {
     pub(crate) fn new(
         plan: Plan,
         topology: Topology,
-        addresses: Vec<IpAddr>,
+        resolved: Vec<(Host, Vec<IpAddr>)>,
         calendar: Calendar,
         control: String,
         notify: UnboundedSender<Notification>,
     ) -> FleetBackends {
-        let list = topology.generators().map(|generator| FleetBackend::new(generator, calendar.moment)).collect();
+        let backend =
+            |it: &crate::topology::BackendConfig| FleetBackend::new(it.generator, it.name.clone(), calendar.moment);
+        let list = topology.backends.iter().map(backend).collect();
         let (watched, events) = (false, Vec::new());
         FleetBackends {
             list,
             plan,
             topology,
-            addresses,
+            resolved,
+            host: WhereItRuns::find(),
             calendar,
             started: calendar.moment,
             control,
@@ -94,7 +113,7 @@ impl FleetBackends {
     /// Asks all to end.
     pub(crate) fn drain_all(&mut self) {
         for backend in &mut self.list {
-            backend.drain(self.plan.grace);
+            backend.drain_after(self.plan.drain_delay, self.plan.grace);
         }
     }
 
@@ -125,11 +144,19 @@ impl FleetBackends {
         }
     }
 
-    pub(crate) fn spawn(&mut self, index: usize, listeners: Vec<Socket>) -> Result<()> {
+    pub(crate) fn spawn(&mut self, index: usize, listeners: Listeners) -> Result<()> {
         let generator = self.list[index].generator;
         let capacity = Capacity { table: self.plan.limits.connections.saturating_add(PIPELINED), ring: self.ring() };
-        let file = journal::create(&journal_name(generator), capacity)?;
+        let file = journal::create(&journal_name(&self.list[index].name), capacity)?;
+        let Listeners { sockets, files } = listeners;
+        self.list[index].sockets = files;
+        let instance = Instance(uuid::Uuid::new_v4().as_u64_pair().1);
         let assignment = Assignment {
+            identity: BackendIdentity {
+                name: self.list[index].name.clone(),
+                number: self.topology.number(generator),
+                instance,
+            },
             generator,
             place: index as u16,
             calendar: self.calendar,
@@ -139,14 +166,14 @@ impl FleetBackends {
         };
         let incarnation = self.list[index].incarnation + 1;
         let notify = self.notify.clone();
-        let process = Process::start(&assignment, &file, listeners, move |notice| {
+        let process = Process::start(&assignment, &file, sockets, move |notice| {
             let _ = notify.send((index, incarnation, notice));
         })?;
         let pid = process.pid;
         if self.watched {
             process.order(Order::Watch(true));
         }
-        self.list[index].starts(process, Reader::open(&file)?);
+        self.list[index].starts(process, instance, Reader::open(&file)?);
         self.event(index, Change::Starting(pid));
         Ok(())
     }
@@ -161,16 +188,10 @@ impl FleetBackends {
     /// Starts a backend that is gone: its addresses are bound anew.
     pub(crate) fn start_again(&mut self, index: usize) -> Result<(), String> {
         let generator = self.list[index].generator;
-        let mut listeners =
-            bind::listen(&self.addresses, generator).map_err(|(address, why)| format!("{address}: {why}"))?;
-        if let Some(sockets) = &self.plan.sockets {
-            let path = sockets.path(generator);
-            // Before the new one is there: it may look like the old one.
-            self.list[index].socket = None;
-            let (listener, file) = bind::listen_unix(&path).map_err(|why| format!("{}: {why}", path.display()))?;
-            listeners.push(listener);
-            self.list[index].socket = Some(file);
-        }
+        // Before the new ones are there: they may look like the old ones.
+        self.list[index].sockets.clear();
+        let addresses = self.topology.listens_on(generator);
+        let listeners = bind::listen_on(&addresses, &self.resolved).map_err(|unbound| unbound.to_string())?;
         self.spawn(index, listeners).map_err(|error| format!("{error:#}"))
     }
 
@@ -181,6 +202,7 @@ impl FleetBackends {
             let Some((_, due)) = backend.due.take_if(|(at, _)| *at <= now) else { continue };
             match (due, &backend.process) {
                 (Due::Kill, Some(process)) => process.signal(Signal::KILL),
+                (Due::Drain(grace), _) => backend.drain(grace),
                 (Due::Restart, None) => {
                     if let Err(why) = self.start_again(index) {
                         self.event(index, Change::StartFailed(why));
@@ -233,15 +255,14 @@ impl FleetBackends {
         &self,
         what: &str,
         applies: impl Fn(BackendState) -> bool,
-        wanted: &[Generator],
+        wanted: &[String],
     ) -> Result<Vec<usize>, Refusal> {
         if wanted.is_empty() {
             let backends = 0..self.list.len();
             return Ok(backends.filter(|index| applies(self.list[*index].state)).collect());
         }
-        let position = |wanted: &Generator| self.list.iter().position(|backend| backend.generator == *wanted);
-        let unknown: Vec<String> =
-            wanted.iter().filter(|wanted| position(wanted).is_none()).map(Generator::to_string).collect();
+        let position = |wanted: &String| self.list.iter().position(|backend| backend.name == *wanted);
+        let unknown: Vec<String> = wanted.iter().filter(|wanted| position(wanted).is_none()).cloned().collect();
         if !unknown.is_empty() {
             return Err(Refusal::Unknown(format!("this fleet has no backend {}", unknown.join(", "))));
         }
@@ -252,7 +273,7 @@ impl FleetBackends {
             .iter()
             .map(|index| &self.list[*index])
             .filter(|backend| !applies(backend.state))
-            .map(|backend| format!("{} is {}", backend.generator, backend.state))
+            .map(|backend| format!("{} is {}", backend.name, backend.state))
             .collect();
         match unfit.is_empty() {
             true => Ok(backends),
@@ -268,7 +289,13 @@ impl FleetBackends {
         };
         match action {
             Action::Kill => process.signal(Signal::KILL),
-            Action::Drain => backend.drain(self.plan.grace),
+            Action::Drain => {
+                let was_ready = backend.ready;
+                backend.drain_after(self.plan.drain_delay, self.plan.grace);
+                if was_ready && !backend.ready {
+                    self.event(index, Change::Readiness(false));
+                }
+            }
             Action::Pause => {
                 process.signal(Signal::STOP);
                 self.paused(index);
@@ -299,13 +326,18 @@ impl FleetBackends {
             pid: std::process::id(),
             control: self.control.clone(),
             started: self.time(self.started),
+            host: self.host.host.clone(),
+            pod: self.host.pod.clone(),
+            namespace: self.host.namespace.clone(),
             backends: self.list.iter().map(|backend| self.backend_status(backend)).collect(),
         }
     }
 
     fn backend_status(&self, backend: &FleetBackend) -> BackendStatus {
         BackendStatus {
-            generator: backend.generator,
+            name: backend.name.clone(),
+            id: backend.generator,
+            instances: backend.instances.iter().copied().collect(),
             url: self.topology.url(backend.generator),
             state: backend.current(),
             since: self.time(backend.since),

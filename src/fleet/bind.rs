@@ -11,8 +11,7 @@ use std::time::SystemTime;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::fleet::start_error::StartError;
-use crate::topology::{Host, Sockets};
-use crate::wire::Generator;
+use crate::topology::{Address, Host, Sockets};
 
 /// The kernel caps it at `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
@@ -28,12 +27,57 @@ pub(crate) fn resolve(host: &Host) -> io::Result<Vec<IpAddr>> {
     Ok(addresses)
 }
 
-/// Listening sockets of one backend. Of `localhost` one of the two addresses may be missing: not every machine has both.
-pub(crate) fn listen(addresses: &[IpAddr], generator: Generator) -> Result<Vec<Socket>, (SocketAddr, io::Error)> {
+/// The listening sockets of one backend, and the files of those among them that are unix sockets.
+#[derive(Default)]
+pub(crate) struct Listeners {
+    pub(crate) sockets: Vec<Socket>,
+    pub(crate) files: Vec<SocketFile>,
+}
+
+/// Why a backend cannot listen somewhere.
+pub(crate) enum Unbound {
+    Tcp(SocketAddr, io::Error),
+    Unix(PathBuf, NoSocket),
+    /// The host does not resolve.
+    Host(Host, io::Error),
+}
+
+impl fmt::Display for Unbound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Unbound::Tcp(address, why) => write!(f, "{address}: {why}"),
+            Unbound::Unix(path, why) => write!(f, "{}: {why}", path.display()),
+            Unbound::Host(host, why) => write!(f, "host {host}: it does not resolve ({why})"),
+        }
+    }
+}
+
+/// Listens on all of these. `resolved` are the addresses of hosts that are known already.
+pub(crate) fn listen_on(addresses: &[Address], resolved: &[(Host, Vec<IpAddr>)]) -> Result<Listeners, Unbound> {
+    let mut listeners = Listeners::default();
+    for address in addresses {
+        match address {
+            Address::Tcp(host, port) => {
+                let known = resolved.iter().find(|(known, _)| known == host).map(|(_, addresses)| addresses.clone());
+                let ips = known.map_or_else(|| resolve(host), Ok).map_err(|why| Unbound::Host(host.clone(), why))?;
+                listeners.sockets.extend(listen(&ips, *port).map_err(|(address, why)| Unbound::Tcp(address, why))?);
+            }
+            Address::Unix(path) => {
+                let (socket, file) = listen_unix(path).map_err(|why| Unbound::Unix(path.clone(), why))?;
+                listeners.sockets.push(socket);
+                listeners.files.push(file);
+            }
+        }
+    }
+    Ok(listeners)
+}
+
+/// Listening sockets on one port. Of `localhost` one of the two addresses may be missing: not every machine has both.
+fn listen(addresses: &[IpAddr], port: u16) -> Result<Vec<Socket>, (SocketAddr, io::Error)> {
     let mut sockets = Vec::new();
     let mut missing = None;
     for &ip in addresses {
-        let address = SocketAddr::new(ip, generator.0);
+        let address = SocketAddr::new(ip, port);
         match socket(address) {
             Ok(socket) => sockets.push(socket),
             Err(error) if addresses.len() > 1 && is_missing(&error) => missing = Some((address, error)),
@@ -98,7 +142,7 @@ impl fmt::Display for NoSocket {
 
 /// A listening unix socket, open to every user who may enter its folder, as a port is to all. What a process that has ended left
 /// there is replaced.
-pub(crate) fn listen_unix(path: &Path) -> Result<(Socket, SocketFile), NoSocket> {
+fn listen_unix(path: &Path) -> Result<(Socket, SocketFile), NoSocket> {
     let address = SockAddr::unix(path)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM.cloexec(), None)?;
     if let Err(error) = socket.bind(&address) {
@@ -148,12 +192,24 @@ fn socket(address: SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Says which backend cannot have which address.
-pub(crate) fn explain(error: &mut StartError, generator: Generator, address: SocketAddr, why: &io::Error) {
+/// Says which backend cannot listen where, and what to try. `option` is where its address stands.
+pub(crate) fn explain(error: &mut StartError, backend: &str, unbound: &Unbound, option: &str) {
+    match unbound {
+        Unbound::Tcp(address, why) => explain_tcp(error, backend, *address, why, option),
+        Unbound::Unix(path, why) => explain_unix(error, backend, path, why),
+        Unbound::Host(..) => error.add(
+            format!("backend {backend}: {unbound}"),
+            "name an address instead of the host, or add it to /etc/hosts",
+        ),
+    }
+}
+
+fn explain_tcp(error: &mut StartError, backend: &str, address: SocketAddr, why: &io::Error, option: &str) {
+    let port = address.port();
     let (why, hint) = match why.kind() {
         io::ErrorKind::AddrInUse => (
             "address already in use".to_owned(),
-            format!("choose other ports with --ports, or stop the process that holds it (ss -ltnp 'sport = :{generator}')"),
+            format!("choose other ports with {option}, or stop the process that holds it (ss -ltnp 'sport = :{port}')"),
         ),
         io::ErrorKind::PermissionDenied => (
             "permission denied".to_owned(),
@@ -165,11 +221,10 @@ pub(crate) fn explain(error: &mut StartError, generator: Generator, address: Soc
         ),
         _ => (why.to_string(), "see the message of the operating system".to_owned()),
     };
-    error.add(format!("backend {generator} on {address}: {why}"), hint);
+    error.add(format!("backend {backend} on {address}: {why}"), hint);
 }
 
-/// Says which backend cannot have which socket.
-pub(crate) fn explain_unix(error: &mut StartError, generator: Generator, path: &Path, why: &NoSocket) {
+fn explain_unix(error: &mut StartError, backend: &str, path: &Path, why: &NoSocket) {
     let shown = path.display();
     let hint = match why {
         NoSocket::OtherFile => "move it away, or choose another folder with --sockets".to_owned(),
@@ -185,7 +240,7 @@ pub(crate) fn explain_unix(error: &mut StartError, generator: Generator, path: &
             _ => "see the message of the operating system".to_owned(),
         },
     };
-    error.add(format!("backend {generator} on {shown}: {why}"), hint);
+    error.add(format!("backend {backend} on {shown}: {why}"), hint);
 }
 
 /// Says that the folder of the sockets is missing, if it is: once, and not for each of them.

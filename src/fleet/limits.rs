@@ -6,12 +6,13 @@ use rustix::process::{Resource, getrlimit, getuid};
 
 use crate::fleet::start_error::StartError;
 use crate::io::limits::files;
+use crate::topology::Topology;
 
 /// Descriptors that the supervisor needs for each backend: its process, its journal, the channel to it, and, while the fleet
-/// starts, its two listening sockets and the far end of the channel.
-const FILES_A_BACKEND: u64 = 6;
-/// And its unix socket.
-const MORE_WITH_SOCKETS: u64 = 1;
+/// starts, the far end of the channel.
+const FILES_A_BACKEND: u64 = 4;
+/// And for each of its addresses, while the fleet starts.
+const FILES_AN_ADDRESS: u64 = 2;
 /// For itself: the standard streams, its loops, and the least that the API may hold.
 const FILES: u64 = 48;
 /// Connections of the API: at least, of those that [`FILES`] has room for, and at most.
@@ -19,15 +20,17 @@ const CONNECTIONS: std::ops::RangeInclusive<u64> = 16..=512;
 /// Threads of the supervisor.
 const THREADS: u64 = 4;
 
-/// Notes which limit that number of backends, with unix sockets or without, would exceed. Returns how many connections the API may
+/// Notes which limit these backends would exceed. Returns how many connections the API may
 /// hold.
-pub(crate) fn check(error: &mut StartError, backends: usize, sockets: bool) -> usize {
-    let backends = backends as u64;
-    let needed = FILES + backends * (FILES_A_BACKEND + if sockets { MORE_WITH_SOCKETS } else { 0 });
+pub(crate) fn check(error: &mut StartError, topology: &Topology) -> usize {
+    let backends = topology.backends.len() as u64;
+    let listeners: usize = topology.generators().map(|generator| topology.listens_on(generator).len()).sum();
+    // A name may be two addresses, as localhost is.
+    let needed = FILES + backends * FILES_A_BACKEND + listeners as u64 * FILES_AN_ADDRESS;
     if let Some(allowed) = files().filter(|allowed| *allowed < needed) {
         error.add(
             format!("{backends} backends need {needed} open files in the supervisor: the limit is {allowed}"),
-            "raise it (ulimit -n), or start fewer backends with --ports",
+            "raise it (ulimit -n), or start fewer backends",
         );
     }
     let spare = files().map_or(u64::MAX, |allowed| allowed.saturating_sub(needed));
@@ -41,13 +44,13 @@ pub(crate) fn check(error: &mut StartError, backends: usize, sockets: bool) -> u
             format!(
                 "{backends} backends need {needed} more processes: this user has {used} and the limit is {allowed}"
             ),
-            "raise it (ulimit -u), or start fewer backends with --ports",
+            "raise it (ulimit -u), or start fewer backends",
         );
     }
     if let Some((used, allowed)) = control_group().filter(|(used, allowed)| used + needed > *allowed) {
         error.add(
             format!("{backends} backends need {needed} more processes: this control group has {used} and its limit is {allowed}"),
-            "raise pids.max of the container or service, or start fewer backends with --ports",
+            "raise pids.max of the container or service, or start fewer backends",
         );
     }
     connections as usize

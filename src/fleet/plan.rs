@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::fleet::fold::log::Mode as LogMode;
-use crate::topology::{Host, Ports, Sockets};
-use crate::wire::Limits;
+use crate::topology::{Host, NamedBackends, Ports, Sockets};
+use crate::wire::{Limits, Token};
 
 /// What a fleet is to be.
 pub(crate) struct Plan {
@@ -15,6 +15,8 @@ pub(crate) struct Plan {
     pub(crate) ports: Ports,
     /// Who asked for these ports, for messages: `--ports`, or a file and a line.
     pub(crate) ports_origin: String,
+    /// Backends with names and addresses, instead of ports on that host.
+    pub(crate) named: Option<NamedBackends>,
     /// They also listen on unix sockets there.
     pub(crate) sockets: Option<Sockets>,
     /// Whether connections to backends may begin with a header of the PROXY protocol.
@@ -23,12 +25,18 @@ pub(crate) struct Plan {
     pub(crate) limits: Limits,
     /// How long requests in flight have to end when the fleet or a backend is stopped gracefully.
     pub(crate) grace: Duration,
+    /// How long backends are unready and go on accepting before they drain.
+    pub(crate) drain_delay: Duration,
     /// Whether a backend that ended unasked is started again.
     pub(crate) restart: bool,
     /// How attempts are shown.
     pub(crate) log: LogMode,
     /// Where the API listens.
     pub(crate) control: ControlAddress,
+    /// Where metrics are open to anybody.
+    pub(crate) metrics: Option<SocketAddr>,
+    /// What the API wants to see; none for a random one.
+    pub(crate) token: Option<Token>,
     /// How many ended attempts each backend's journal holds; none to share out a sensible amount of memory.
     pub(crate) journal: Option<u32>,
     /// Shown once all backends accept.

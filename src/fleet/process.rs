@@ -16,7 +16,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::spawn_local;
 
-use crate::wire::{Assignment, Cause, Generator, Order, Report};
+use crate::wire::{Assignment, Cause, Order, Report};
 
 /// A running process, from here. Dropping it kills the process.
 pub(crate) struct Process {
@@ -51,7 +51,7 @@ impl Process {
         let (ours, theirs) = StdUnixStream::pair().context("failed to make a channel")?;
         let mut child = Command::new("/proc/self/exe")
             .arg0("uuid-generator")
-            .args(["backend", &assignment.generator.to_string()])
+            .args(["backend", &assignment.identity.name])
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .kill_on_drop(true)
             .spawn()
@@ -162,6 +162,6 @@ fn cause(status: ExitStatus) -> Cause {
 }
 
 /// The name of a backend's journal, for those who look at its open files.
-pub(crate) fn journal_name(generator: Generator) -> String {
-    format!("uuid-generator journal {generator}")
+pub(crate) fn journal_name(name: &str) -> String {
+    format!("uuid-generator journal {name}")
 }

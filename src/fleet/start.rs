@@ -1,23 +1,25 @@
 //! Binds everything that a fleet needs before anything of it runs, or says all that is wrong.
 
 use anyhow::Result;
-use socket2::Socket;
 use std::net::IpAddr;
 
 use crate::fleet::api::server::Listening;
-use crate::fleet::bind::{self, SocketFile};
+use crate::fleet::bind::{self, Listeners};
 use crate::fleet::limits;
-use crate::fleet::plan::Plan;
+use crate::fleet::plan::{ControlAddress, Plan};
 use crate::fleet::start_error::StartError;
-use crate::topology::Topology;
+use crate::topology::{Address, Host, Topology};
 
 /// What is bound.
 pub(crate) struct Bound {
     pub(crate) topology: Topology,
-    pub(crate) addresses: Vec<IpAddr>,
-    /// Of each backend: its listening sockets, the file of the unix socket among them.
-    pub(crate) listening: Vec<(Vec<Socket>, Option<SocketFile>)>,
+    /// Hosts whose addresses stay as they were at the start.
+    pub(crate) resolved: Vec<(Host, Vec<IpAddr>)>,
+    /// Of each backend.
+    pub(crate) listening: Vec<Listeners>,
     pub(crate) api: Listening,
+    /// Where metrics are open to anybody.
+    pub(crate) metrics: Option<Listening>,
     /// Connections that the API may hold beside all that backends need.
     pub(crate) connections: usize,
 }
@@ -25,46 +27,63 @@ pub(crate) struct Bound {
 /// All addresses and sockets; or everything that is wrong.
 pub(crate) fn bind(plan: &Plan) -> Result<Bound> {
     crate::io::limits::raise_files();
-    let (generators, no_ports) = plan.ports.generators();
     let mut error = StartError::new();
+    let topology = topology(plan, &mut error);
+    let connections = limits::check(&mut error, &topology);
+    // Of a fleet of ports: what does not resolve is said once, and not for each of them.
+    let mut resolved = Vec::new();
+    if !topology.is_named() {
+        let addresses = bind::resolve(&plan.host).unwrap_or_else(|why| {
+            let problem = format!("host {}: it does not resolve ({why})", plan.host);
+            error.add(problem, "choose another host with --host: localhost, or 0.0.0.0 for all addresses");
+            Vec::new()
+        });
+        resolved.push((plan.host.clone(), addresses));
+    }
+    let has_folder = plan.sockets.as_ref().is_none_or(|sockets| bind::find_folder(&mut error, sockets));
+    let option = if topology.is_named() { "--backends" } else { "--ports" };
+    let mut listening = Vec::new();
+    for backend in &topology.backends {
+        let mut addresses = topology.listens_on(backend.generator);
+        addresses.retain(|address| has_folder || !matches!(address, Address::Unix(_)));
+        // Each by itself, so that all that is wrong is said.
+        let mut all = Listeners::default();
+        for address in addresses {
+            match bind::listen_on(std::slice::from_ref(&address), &resolved) {
+                Ok(Listeners { sockets, files }) => {
+                    all.sockets.extend(sockets);
+                    all.files.extend(files);
+                }
+                Err(unbound) => bind::explain(&mut error, &backend.name, &unbound, option),
+            }
+        }
+        listening.push(all);
+    }
+    let mut serve = |address, what, option| match Listening::bind(address, what, option) {
+        Ok(listening) => Some(listening),
+        Err((problem, hint)) => {
+            error.add(problem, hint);
+            None
+        }
+    };
+    let api = serve(plan.control, "the API", "--control");
+    let metrics = plan.metrics.and_then(|at| serve(ControlAddress::Required(at), "metrics", "--metrics"));
+    let Some(api) = api.filter(|_| error.problems.is_empty()) else { return Err(error.into()) };
+    Ok(Bound { topology, resolved, listening, api, metrics, connections })
+}
+
+fn topology(plan: &Plan, error: &mut StartError) -> Topology {
+    if let Some(named) = &plan.named {
+        return Topology::of_named(named.clone());
+    }
+    let (generators, no_ports) = plan.ports.generators();
     for no_port in no_ports {
         error.add(
             format!("{no_port} ({})", plan.ports_origin),
             "give each backend a port of its own, such as --ports 9001-9003",
         );
     }
-    let connections = limits::check(&mut error, generators.len(), plan.sockets.is_some());
-    let addresses = bind::resolve(&plan.host).unwrap_or_else(|why| {
-        let problem = format!("host {}: it does not resolve ({why})", plan.host);
-        error.add(problem, "choose another host with --host: localhost, or 0.0.0.0 for all addresses");
-        Vec::new()
-    });
-    let folder = plan.sockets.as_ref().filter(|sockets| bind::find_folder(&mut error, sockets));
-    let mut listening = Vec::new();
-    for &generator in &generators {
-        let mut listeners = bind::listen(&addresses, generator).unwrap_or_else(|(address, why)| {
-            bind::explain(&mut error, generator, address, &why);
-            Vec::new()
-        });
-        let file = folder.map(|folder| folder.path(generator)).and_then(|path| match bind::listen_unix(&path) {
-            Ok((listener, file)) => {
-                listeners.push(listener);
-                Some(file)
-            }
-            Err(why) => {
-                bind::explain_unix(&mut error, generator, &path, &why);
-                None
-            }
-        });
-        listening.push((listeners, file));
-    }
-    let api = match Listening::bind(plan.control) {
-        Ok(api) => Some(api),
-        Err((problem, hint)) => {
-            error.add(problem, hint);
-            None
-        }
-    };
-    let Some(api) = api.filter(|_| error.problems.is_empty()) else { return Err(error.into()) };
-    Ok(Bound { topology: Topology::of(plan.host.clone(), generators), addresses, listening, api, connections })
+    let mut topology = Topology::of(plan.host.clone(), generators);
+    topology.sockets.clone_from(&plan.sockets);
+    topology
 }

@@ -115,28 +115,40 @@ impl Stops {
 impl Fleet {
     /// Binds everything, then starts everything; or ends what it has started and says what is wrong.
     async fn start(plan: Plan) -> Result<(Fleet, Api)> {
-        let Bound { topology, addresses, listening, api, connections } = start::bind(&plan)?;
-        let token = uuid::Uuid::new_v4().simple().to_string();
+        let Bound { topology, resolved, listening, api, metrics: open_metrics, connections } = start::bind(&plan)?;
+        let is_token_given = plan.token.is_some();
+        let token = match plan.token.clone() {
+            Some(token) => token,
+            None => uuid::Uuid::new_v4().simple().to_string().parse()?,
+        };
         let calendar = clock::calendar();
         let (notify, notices) = unbounded_channel();
         let runfile = Runfile::publish(&Whereabouts {
             pid: std::process::id(),
             control: api.url(),
-            token: token.clone(),
-            generators: topology.generators().collect(),
+            token: token.as_str().to_owned(),
+            backends: topology.backends.iter().map(|backend| backend.name.clone()).collect(),
         })?;
         let (ask, asked) = queues();
         let (feed, hub) = feed();
-        let records = Arc::new(Mutex::new(Records::new(calendar)));
-        let metrics = Arc::new(Metrics::new());
-        let sources = Sources { token, ask, hub, records: records.clone(), metrics: metrics.clone(), connections };
-        let api = Api::serve(api, sources)?;
+        let records = Arc::new(Mutex::new(Records::new(calendar, topology.names())));
+        let metrics = Arc::new(Metrics::new(topology.names()));
+        let sources = Sources {
+            token,
+            is_token_given,
+            ask,
+            hub,
+            records: records.clone(),
+            metrics: metrics.clone(),
+            connections,
+        };
+        let api = Api::serve(api, open_metrics, sources)?;
         let mut printer = Printer::start();
         printer.print(Stream::Output, introduction(topology.generators().len()));
         let log = Log::new(plan.log, topology.clone(), calendar, TimeZone::system());
-        let live = Live::new(topology.generators(), calendar);
+        let live = Live::new(topology.generators(), topology.names(), calendar);
         let mut fleet = Fleet {
-            backends: FleetBackends::new(plan, topology, addresses, calendar, api.url().to_owned(), notify),
+            backends: FleetBackends::new(plan, topology, resolved, calendar, api.url().to_owned(), notify),
             notices,
             asked,
             readers_took: Duration::ZERO,
@@ -152,10 +164,9 @@ impl Fleet {
             printer,
             _runfile: runfile,
         };
-        for (index, (listeners, file)) in listening.into_iter().enumerate() {
-            fleet.backends.list[index].socket = file;
+        for (index, listeners) in listening.into_iter().enumerate() {
             if let Err(why) = fleet.backends.spawn(index, listeners) {
-                let problem = format!("backend {}: {why:#}", fleet.backends.list[index].generator);
+                let problem = format!("backend {}: {why:#}", fleet.backends.list[index].name);
                 return Err(fleet.give_up(problem).await);
             }
         }
@@ -169,7 +180,7 @@ impl Fleet {
             self.note(index, incarnation, notice);
             let backend = &mut self.backends.list[index];
             if backend.state == BackendState::Gone {
-                let problem = format!("backend {}: {}", backend.generator, backend.why_it_failed());
+                let problem = format!("backend {}: {}", backend.name, backend.why_it_failed());
                 return Err(self.give_up(problem).await);
             }
         }
@@ -248,7 +259,7 @@ impl Fleet {
             // When all of them stop, that is no news of one.
             Notice::Report(Report::Draining) if self.stopping => {}
             Notice::Report(Report::Draining) => {
-                self.backends.list[index].socket = None;
+                self.backends.list[index].sockets.clear();
                 self.backends.change(index, BackendState::Draining, Change::Draining);
             }
             Notice::Report(Report::Faults(faults)) => {
@@ -489,7 +500,7 @@ impl Fleet {
         let mut failures = Vec::new();
         for &index in &backends {
             if let Err(why) = self.backends.act_on(action, index) {
-                failures.push(format!("failed to {} {}: {why}", action.name(), self.backends.list[index].generator));
+                failures.push(format!("failed to {} {}: {why}", action.name(), self.backends.list[index].name));
             }
         }
         self.tell_of_backends();

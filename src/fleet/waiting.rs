@@ -71,7 +71,7 @@ fn progress(backend: &FleetBackend, goal: Goal) -> Progress {
         (Goal::Gone, state) => state != BackendState::Gone,
         (Goal::Accepting, BackendState::Starting) => true,
         (Goal::Accepting, BackendState::Gone) => {
-            return Progress::Failed(format!("failed to start {}: {}", backend.generator, backend.why_it_failed()));
+            return Progress::Failed(format!("failed to start {}: {}", backend.name, backend.why_it_failed()));
         }
         (Goal::Accepting, _) => false,
         // One that is paused will obey before it answers anybody.

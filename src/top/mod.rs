@@ -16,7 +16,7 @@ use tokio::task::spawn_local;
 
 use crate::error::Problem;
 use crate::remote::{LiveEvent, Remote};
-use crate::wire::{Action, Generator};
+use crate::wire::Action;
 use model::Model;
 
 /// Ends of backends and starts of new ones are waited for so long.
@@ -95,17 +95,17 @@ enum Wanted {
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum Deed {
-    Act(Action, Generator),
-    Fault(&'static str, Generator),
-    Clear(Option<Generator>),
+    Act(Action, String),
+    Fault(&'static str, String),
+    Clear(Option<String>),
     Send,
     Check,
 }
 
 fn wanted(key: KeyEvent, model: &Model) -> Wanted {
-    let generator = model.selected();
-    let act = |action| Wanted::Deed(Deed::Act(action, generator));
-    let fault = |fault| Wanted::Deed(Deed::Fault(fault, generator));
+    let backend = model.selected();
+    let act = |action| Wanted::Deed(Deed::Act(action, backend.clone()));
+    let fault = |fault| Wanted::Deed(Deed::Fault(fault, backend.clone()));
     match key.code {
         KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => Wanted::End,
         KeyCode::Char('q') | KeyCode::Esc => Wanted::End,
@@ -120,7 +120,7 @@ fn wanted(key: KeyEvent, model: &Model) -> Wanted {
         KeyCode::Char('e') => fault("status:503:50%"),
         KeyCode::Char('x') => fault("reset:50%"),
         KeyCode::Char('u') => fault("unhealthy"),
-        KeyCode::Char('c') => Wanted::Deed(Deed::Clear(Some(generator))),
+        KeyCode::Char('c') => Wanted::Deed(Deed::Clear(Some(backend))),
         KeyCode::Char('C') => Wanted::Deed(Deed::Clear(None)),
         KeyCode::Char('n') => Wanted::Deed(Deed::Send),
         KeyCode::Char('t') => Wanted::Deed(Deed::Check),
@@ -131,9 +131,9 @@ fn wanted(key: KeyEvent, model: &Model) -> Wanted {
 /// Does it meanwhile, and says how it went.
 fn obey(remote: Remote, deed: Deed, said: UnboundedSender<String>, model: &mut Model) {
     let name = match &deed {
-        Deed::Act(action, generator) => format!("{} {generator}", action.name()),
-        Deed::Fault(fault, generator) => format!("{fault} at {generator}"),
-        Deed::Clear(Some(generator)) => format!("clear {generator}"),
+        Deed::Act(action, backend) => format!("{} {backend}", action.name()),
+        Deed::Fault(fault, backend) => format!("{fault} at {backend}"),
+        Deed::Clear(Some(backend)) => format!("clear {backend}"),
         Deed::Clear(None) => "clear all faults".to_owned(),
         Deed::Send => format!("{REQUESTS} requests"),
         Deed::Check => "a check".to_owned(),
@@ -141,12 +141,12 @@ fn obey(remote: Remote, deed: Deed, said: UnboundedSender<String>, model: &mut M
     model.message = format!("{name} …");
     spawn_local(async move {
         let result = match deed {
-            Deed::Act(action, generator) => remote.act(action, &[generator], PATIENCE).await.map(|_| ()),
-            Deed::Fault(fault, generator) => match fault.parse() {
-                Ok(fault) => remote.fault(&[fault], &[generator]).await.map(|_| ()),
+            Deed::Act(action, backend) => remote.act(action, &[backend], PATIENCE).await.map(|_| ()),
+            Deed::Fault(fault, backend) => match fault.parse() {
+                Ok(fault) => remote.fault(&[fault], &[backend]).await.map(|_| ()),
                 Err(_) => Ok(()),
             },
-            Deed::Clear(generator) => remote.clear(generator.as_slice()).await.map(|_| ()),
+            Deed::Clear(backend) => remote.clear(backend.as_slice()).await.map(|_| ()),
             Deed::Send => remote.send(REQUESTS, PATIENCE).await,
             Deed::Check => remote.check().await,
         };

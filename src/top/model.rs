@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::wire::{BackendStatus, BalancerInfo, CheckNews, Figures, Frame, Generator, Kept, Mark, Snapshot};
+use crate::wire::{BackendStatus, BalancerInfo, CheckNews, Figures, Frame, Kept, Mark, Snapshot};
 
 /// What the terminal shows.
 pub(crate) struct Model {
@@ -60,8 +60,8 @@ impl Model {
     }
 
     /// The one that keys are for.
-    pub(crate) fn selected(&self) -> Generator {
-        self.backends.get(self.selected).map(|backend| backend.generator).unwrap_or_default()
+    pub(crate) fn selected(&self) -> String {
+        self.backends.get(self.selected).map(|backend| backend.name.clone()).unwrap_or_default()
     }
 
     /// Its place.
@@ -87,6 +87,7 @@ fn keep<T>(kept: &mut VecDeque<T>, most: usize) {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::wire::Generator;
     use crate::wire::{BackendFigures, BackendState, FleetStatus, Latency, MarkKind, Second};
 
     fn second(at: u64, counts: [u32; 2]) -> Second {
@@ -94,8 +95,10 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn model() -> Model {
-        let backend = |generator| BackendStatus {
-            generator: Generator(generator),
+        let backend = |generator: u16| BackendStatus {
+            name: generator.to_string(),
+            id: Generator(generator),
+            instances: Vec::new(),
             url: format!("http://localhost:{generator}"),
             state: BackendState::Ready,
             since: String::new(),
@@ -122,6 +125,9 @@ pub(crate) mod tests {
             at: 100_500,
             kept: Kept { seconds: 4, strip: 3, marks: 2, requests: 1 },
             fleet: FleetStatus {
+                host: String::new(),
+                pod: None,
+                namespace: None,
                 version: 2,
                 pid: 1,
                 control: String::new(),
@@ -160,7 +166,7 @@ pub(crate) mod tests {
                 id: mark,
                 at,
                 kind: MarkKind::Backend,
-                generator: Some(Generator(9002)),
+                backend: Some("9002".to_owned()),
                 count: 1,
                 text: "paused".to_owned(),
             }],
@@ -187,10 +193,10 @@ pub(crate) mod tests {
     #[test]
     fn the_selection_goes_round() {
         let mut model = model();
-        assert_eq!(model.selected(), Generator(9001));
+        assert_eq!(model.selected(), "9001");
         model.select(false);
-        assert_eq!(model.selected(), Generator(9002));
+        assert_eq!(model.selected(), "9002");
         model.select(true);
-        assert_eq!(model.selected(), Generator(9001));
+        assert_eq!(model.selected(), "9001");
     }
 }

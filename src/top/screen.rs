@@ -95,7 +95,7 @@ fn row(place: usize, backend: &BackendStatus, figures: &BackendFigures) -> Row<'
     let latency =
         |of: fn(&Latency) -> u64| figures.latency.as_ref().map_or("–".to_owned(), |it| time(of(it) as f64 / 1e6));
     Row::new([
-        Cell::from(Span::from(backend.generator.to_string()).bold()),
+        Cell::from(Span::from(backend.name.clone()).bold()),
         Cell::from(state),
         Cell::from(Span::from(bar(figures)).fg(colour(place))),
         Cell::from(percent(figures.share)),
@@ -131,8 +131,8 @@ fn strip(frame: &mut Frame, model: &Model, area: Rect) {
     let shown: Vec<u16> = model.strip.iter().copied().collect();
     let shown = &shown[shown.len().saturating_sub(width * height)..];
     let cell = |place: &u16| {
-        let last = model.backends.get(usize::from(*place)).map_or(0, |backend| backend.generator.0 % 10);
-        Span::styled(last.to_string(), Style::new().fg(Color::Black).bg(colour(usize::from(*place))))
+        let last = model.backends.get(usize::from(*place)).and_then(|backend| backend.name.chars().last());
+        Span::styled(last.unwrap_or('?').to_string(), Style::new().fg(Color::Black).bg(colour(usize::from(*place))))
     };
     let lines: Vec<Line> = shown.chunks(width).map(|row| Line::from_iter(row.iter().map(cell))).collect();
     frame.render_widget(Paragraph::new(lines), inner);
@@ -187,7 +187,7 @@ fn marks(frame: &mut Frame, model: &Model, area: Rect) {
     let block = Block::new().title("what happened, the latest first".dim());
     let lines = model.marks.iter().rev().take(usize::from(area.height)).map(|mark| {
         let ago = model.at.saturating_sub(mark.at) / 1000;
-        let whose = mark.generator.map(|generator| format!("{generator} ")).unwrap_or_default();
+        let whose = mark.backend.as_ref().map(|backend| format!("{backend} ")).unwrap_or_default();
         let times = if mark.count > 1 { format!("{} × ", mark.count) } else { String::new() };
         let text = Span::from(format!("{whose}{times}{}", harmless(&mark.text)));
         let text = match mark.kind {

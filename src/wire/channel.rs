@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::wire::{Calendar, Fault, Generator, Seen};
+use crate::wire::{Calendar, Fault, Generator, Instance, Seen};
 
 /// Bounds that keep a backend alive among careless and hostile clients.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -22,10 +22,23 @@ pub(crate) struct Limits {
     pub(crate) stall_time: Duration,
 }
 
+/// Who a backend is, as its responses say it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct BackendIdentity {
+    /// What people and balancers call it.
+    pub(crate) name: String,
+    /// Of a backend in a fleet of ports: its port, which is its name too.
+    pub(crate) number: Option<Generator>,
+    /// Of this process.
+    pub(crate) instance: Instance,
+}
+
 /// The first message to a backend. With it come, as descriptors, its journal and then its listening sockets.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct Assignment {
-    /// Its number.
+    /// Who it is.
+    pub(crate) identity: BackendIdentity,
+    /// What its records are marked with.
     pub(crate) generator: Generator,
     /// Its place in the fleet, from 0.
     pub(crate) place: u16,

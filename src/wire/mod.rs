@@ -3,8 +3,10 @@
 mod batch;
 mod channel;
 mod event;
+mod names;
 pub(crate) mod page;
 mod record;
+mod token;
 
 pub(crate) use api::{
     Action, BackendFigures, BackendState, BackendStatus, BadFault, BalanceRequest, BalancerInfo, CheckNews,
@@ -12,14 +14,16 @@ pub(crate) use api::{
     SeenRequest, Share, Snapshot, Time,
 };
 pub(crate) use batch::{BatchHead, read_batch, write_batch};
-pub(crate) use channel::{Assignment, Limits, Order, Report, Starvation};
+pub(crate) use channel::{Assignment, BackendIdentity, Limits, Order, Report, Starvation};
 pub(crate) use event::{Cause, Change, Departure, Event};
+pub(crate) use names::Names;
 pub(crate) use record::{
     AsArrived, Clipped, End, FORWARDED_BYTES, HOST_BYTES, RECORD_WORDS, Record, Refusal, Revision,
 };
+pub(crate) use token::{NotAToken, Token};
 pub(crate) use verdict::{
-    AttemptEnd, Calendar, GENERATOR_HEADER, Generator, Moment, REQUEST_HEADER, RESPONSE_HEADER, RequestId, ResponseId,
-    run_from_text,
+    AttemptEnd, Calendar, GENERATOR_HEADER, Generator, INSTANCE_HEADER, Instance, Moment, NAME_HEADER, REQUEST_HEADER,
+    RESPONSE_HEADER, RequestId, ResponseId, run_from_text,
 };
 
 /// Paths that answer for the process: 200 as long as it answers at all.

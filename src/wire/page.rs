@@ -1,12 +1,16 @@
-//! The page of a backend: what of it is fixed. Between the parts stand its colour, the title, the generator number and the UUID.
+//! The page of a backend: what of it is fixed. Between the parts stand its colour, the title, the headline and the UUID.
 
 /// Up to the colour of the backend.
 pub(crate) const START: &str = "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<link rel=\"icon\" href=\"data:,\">\n\
     <style>h1 { font-size: 100px; text-align: center; overflow-wrap: anywhere } html { border-top: 24px solid #";
 /// From there to the title, in which `<` is written as an entity.
 pub(crate) const TITLE: &str = " }</style>\n<title>";
-/// From the title to the generator number.
-pub(crate) const NUMBER: &str = "</title>\n</head>\n<body>\n<h1>Generator #";
+/// From the title to the headline, which says which backend it is: [`GENERATOR`] and its number, or [`BACKEND`] and its name.
+pub(crate) const HEADLINE: &str = "</title>\n</head>\n<body>\n<h1>";
+/// Before a generator number.
+pub(crate) const GENERATOR: &str = "Generator #";
+/// Before a name.
+pub(crate) const BACKEND: &str = "Backend ";
 /// From there to the UUID, which is in lower case with hyphens.
 pub(crate) const UUID: &str = "</h1>\n<h1>UUID=";
 /// From there to the end.

@@ -7,7 +7,7 @@ use http::Malformed;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::wire::{AttemptEnd, Calendar, Generator, Moment, RecordView, RequestId, ResponseId};
+use crate::wire::{AttemptEnd, Calendar, Generator, Moment, Names, RecordView, RequestId, ResponseId};
 use verdict::request::{Differences, FieldMask, Note, Notes, SentBody};
 
 /// One end of a connection.
@@ -290,15 +290,15 @@ impl Record {
 }
 
 impl Record {
-    /// As the API and the log for programs give it: with its times on the calendar.
-    pub(crate) fn view(&self, calendar: &Calendar) -> RecordView {
+    /// As the API and the log for programs give it: with its times on the calendar and the name of its backend.
+    pub(crate) fn view(&self, calendar: &Calendar, names: &Names) -> RecordView {
         let time = |moment: Moment| {
             let time = Timestamp::from_nanosecond(i128::from(calendar.unix(moment))).unwrap_or_default();
             format!("{time:.9}")
         };
         let arrived = &self.arrived;
         RecordView {
-            generator: self.generator,
+            backend: names.of(self.generator).to_owned(),
             answer: self.answer,
             request: self.request,
             received: time(self.received),

@@ -6,14 +6,14 @@ import { stack } from "../../src/fleet/page/stack.js";
 import { grouped, inkOn, percent, time, visible, weighted, word } from "../../src/fleet/page/text.js";
 
 const figures = (...requests) => ({ rate: 1, latency: null, backends: requests.map((of) => ({ requests: of })) });
-const mark = (id, count = 1) => ({ id, at: 1, kind: "error", generator: 9001, count, text: "" });
+const mark = (id, count = 1) => ({ id, at: 1, kind: "error", backend: "9001", count, text: "" });
 
 const model = () =>
   new Model({
     owner: true,
     at: 1000,
     kept: { seconds: 2, strip: 3, marks: 2, requests: 1 },
-    fleet: { backends: [{ generator: 9001 }, { generator: 9002 }] },
+    fleet: { backends: [{ name: "9001" }, { name: "9002" }] },
     figures: figures(10, 10),
     seconds: [{ at: 0, counts: [1, 1], latency: null, is_check: false }],
     strip: [0, 1],
@@ -31,8 +31,8 @@ test("frames replace what is now and add to what was, as much as is kept", () =>
   it.frame(frame({ strip: [1, 1], strip_end: 22, seconds: [1, 2].map((at) => ({ at, counts: [0, 0], latency: null, is_check: false })) }));
   assert.deepEqual([it.at, it.strip, it.stripEnd], [1100, [1, 1, 1], 22]);
   assert.deepEqual(it.seconds.map(({ at }) => at), [1, 2]);
-  it.frame(frame({ backends: [{ generator: 9001, state: "gone" }, { generator: 9002 }], front: { url: "u" } }));
-  assert.deepEqual([it.backends[0].state, it.front.url, it.place(9002), it.place(1)], ["gone", "u", 1, -1]);
+  it.frame(frame({ backends: [{ name: "9001", state: "gone" }, { name: "9002" }], front: { url: "u" } }));
+  assert.deepEqual([it.backends[0].state, it.front.url, it.place("9002"), it.place("1")], ["gone", "u", 1, -1]);
   it.frame(frame({}));
   assert.equal(it.front.url, "u");
 });

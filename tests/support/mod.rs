@@ -361,7 +361,7 @@ impl Fleet {
     }
 
     pub fn backend(&self, port: u16) -> BackendStatus {
-        self.status().backends.into_iter().find(|backend| backend.generator.0 == port).unwrap()
+        self.status().backends.into_iter().find(|backend| backend.name == port.to_string()).unwrap()
     }
 
     /// The process of a backend, which must live.

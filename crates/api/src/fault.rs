@@ -45,6 +45,10 @@ const MAX_LATENCY: Duration = Duration::from_secs(5 * 60);
 const MAX_ATTEMPTS: u16 = 1000;
 
 impl Fault {
+    /// The first words of all of them.
+    pub const KINDS: [&'static str; 8] =
+        ["status", "latency", "reset", "hang", "close", "close-midway", "fail-first", "unhealthy"];
+
     /// Makes it one of `faults`, in the place of the one of its kind if there is one.
     pub fn add_to(self, faults: &mut Vec<Fault>) {
         match faults.iter_mut().find(|fault| fault.kind() == self.kind()) {

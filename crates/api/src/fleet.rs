@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use verdict::{AttemptEnd, Generator, RequestId, ResponseId};
+use verdict::{AttemptEnd, Generator, Instance, RequestId, ResponseId};
 
 use crate::Fault;
 
@@ -20,6 +20,15 @@ pub struct FleetStatus {
     pub control: String,
     /// When it started: RFC 3339.
     pub started: String,
+    /// The machine, as it calls itself: a pod has its name.
+    #[serde(default)]
+    pub host: String,
+    /// The pod and its namespace, where the environment says them (POD_NAME, POD_NAMESPACE).
+    #[serde(default)]
+    pub pod: Option<String>,
+    /// See `pod`.
+    #[serde(default)]
+    pub namespace: Option<String>,
     /// In the order in which they were named.
     pub backends: Vec<BackendStatus>,
 }
@@ -28,8 +37,13 @@ pub struct FleetStatus {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct BackendStatus {
-    /// Its number.
-    pub generator: Generator,
+    /// What people call it: its port in a fleet of ports.
+    pub name: String,
+    /// What binary records call it.
+    pub id: Generator,
+    /// Its process, at random: responses carry it. The latest of those that it has had, this one last.
+    #[serde(default)]
+    pub instances: Vec<Instance>,
     /// Where clients of this machine find it.
     pub url: String,
     /// What it does.
@@ -154,8 +168,8 @@ impl Action {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RecordView {
-    /// The backend.
-    pub generator: Generator,
+    /// The name of the backend.
+    pub backend: String,
     /// The UUID of its answer; null for health.
     pub answer: Option<ResponseId>,
     /// The client's id; null if it sent none of ours.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use verdict::algorithm::Algorithm;
 use verdict::promise::{self, Part, Role};
-use verdict::{Generator, Moment, RequestId, ResponseId};
+use verdict::{Moment, RequestId, ResponseId};
 
 use crate::{BackendStatus, FleetStatus};
 
@@ -157,7 +157,7 @@ pub struct Mark {
     /// Of what kind.
     pub kind: MarkKind,
     /// Whose; none for the whole fleet.
-    pub generator: Option<Generator>,
+    pub backend: Option<String>,
     /// How many of its kind fell together.
     pub count: u32,
     /// In words.
@@ -223,8 +223,8 @@ pub struct Seen {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SeenRequest {
-    /// The backend.
-    pub generator: Generator,
+    /// The name of the backend.
+    pub backend: String,
     /// Milliseconds since 1970 (UTC).
     pub at: u64,
     /// What it received.
@@ -253,7 +253,7 @@ pub struct BalancerInfo {
     pub choices: Vec<String>,
     /// Backends that get requests only while no other is ready.
     #[serde(default)]
-    pub backups: Vec<Generator>,
+    pub backups: Vec<String>,
     /// What a check is told to expect of it.
     #[serde(default)]
     pub expect: Vec<String>,
@@ -270,12 +270,12 @@ pub struct BalancerInfo {
 
 impl BalancerInfo {
     /// The share of each backend, given whether it is ready, if the balancer's algorithm promises any.
-    pub fn expected(&self, backends: &[(Generator, bool)]) -> Option<Vec<f64>> {
+    pub fn expected(&self, backends: &[(&str, bool)]) -> Option<Vec<f64>> {
         let algorithm: Algorithm = self.algorithm.as_deref()?.parse().ok()?;
         let weighted = self.weights.len() == backends.len() && self.weights.iter().any(|weight| *weight > 0);
-        let part = |(place, (generator, ready)): (usize, &(Generator, bool))| Part {
+        let part = |(place, (name, ready)): (usize, &(&str, bool))| Part {
             weight: if weighted { self.weights[place] } else { 1 },
-            role: if self.backups.contains(generator) { Role::Backup } else { Role::Active },
+            role: if self.backups.iter().any(|backup| backup == name) { Role::Backup } else { Role::Active },
             ready: *ready,
         };
         promise::shares(algorithm, &backends.iter().enumerate().map(part).collect::<Vec<Part>>())
@@ -336,6 +336,8 @@ pub struct CheckResult {
 mod tests {
     use super::*;
 
+    const NAMES: [&str; 4] = ["9001", "9002", "9003", "9004"];
+
     #[test]
     fn shares_are_expected_where_the_algorithm_promises_them() {
         let front = |algorithm: &str, weights: &[u32]| BalancerInfo {
@@ -343,8 +345,7 @@ mod tests {
             weights: weights.to_vec(),
             ..BalancerInfo::default()
         };
-        let backends =
-            |ready: &[bool]| -> Vec<(Generator, bool)> { (9001..).map(Generator).zip(ready.iter().copied()).collect() };
+        let backends = |ready: &[bool]| -> Vec<(&str, bool)> { NAMES.into_iter().zip(ready.iter().copied()).collect() };
         let two = backends(&[true, true]);
         assert_eq!(front("round-robin", &[]).expected(&two), Some(vec![0.5, 0.5]));
         assert_eq!(front("round-robin", &[3, 1]).expected(&two), Some(vec![0.75, 0.25]));
@@ -353,7 +354,7 @@ mod tests {
         assert_eq!(front("header:X-User", &[]).expected(&two), None);
         assert_eq!(BalancerInfo::default().expected(&two), None);
         assert_eq!(front("random", &[]).expected(&[]), None);
-        let backup = BalancerInfo { backups: vec![Generator(9003)], ..front("round-robin", &[]) };
+        let backup = BalancerInfo { backups: vec!["9003".to_owned()], ..front("round-robin", &[]) };
         assert_eq!(backup.expected(&backends(&[true; 3])), Some(vec![0.5, 0.5, 0.0]));
         assert_eq!(backup.expected(&backends(&[false, false, true])), Some(vec![0.0, 0.0, 1.0]));
     }

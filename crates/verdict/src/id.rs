@@ -8,6 +8,10 @@ use uuid::Uuid;
 
 /// Header of every answer: the generator number of the backend that gave it.
 pub const GENERATOR_HEADER: &str = "Generator-Number";
+/// Header of every answer of a backend that has a name instead of a generator number.
+pub const NAME_HEADER: &str = "Backend-Name";
+/// Header of every answer: the [`Instance`] of the process that gave it.
+pub const INSTANCE_HEADER: &str = "Backend-Instance";
 /// Header of every answer but health: its [`ResponseId`].
 pub const RESPONSE_HEADER: &str = "Answer-Id";
 /// Header of a request, echoed in its answer: its [`RequestId`]. A name of our own, because balancers rewrite `X-Request-ID`.
@@ -22,6 +26,57 @@ pub struct Generator(pub u16);
 impl fmt::Display for Generator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+/// One process of a backend: random, so that two processes with one name are told apart, and a process from the one that replaces it.
+///
+/// As text 16 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Instance(pub u64);
+
+impl Instance {
+    /// As a header's value.
+    pub fn to_bytes(self) -> [u8; 16] {
+        http::encode::hexadecimal::<16>(self.0)
+    }
+
+    /// What [`Instance::to_bytes`] has written.
+    pub fn from_bytes(text: &[u8]) -> Option<Instance> {
+        let is_digit = |byte: &u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(byte);
+        let text = str::from_utf8(text).ok().filter(|text| text.len() == 16 && text.bytes().all(|it| is_digit(&it)))?;
+        u64::from_str_radix(text, 16).ok().map(Instance)
+    }
+}
+
+impl fmt::Display for Instance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl Serialize for Instance {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Instance {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Instance::from_bytes(text.as_bytes())
+            .ok_or_else(|| serde::de::Error::custom("expected 16 hexadecimal digits in lower case"))
+    }
+}
+
+#[cfg(feature = "schema")]
+impl schemars::JsonSchema for Instance {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Instance".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "string", "pattern": "^[0-9a-f]{16}$", "description": "One process of a backend: random." })
     }
 }
 

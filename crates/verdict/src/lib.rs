@@ -24,6 +24,7 @@ pub mod timeline;
 
 pub use attempt::AttemptEnd;
 pub use id::{
-    GENERATOR_HEADER, Generator, NotARequestId, REQUEST_HEADER, RESPONSE_HEADER, RequestId, ResponseId, run_from_text,
+    GENERATOR_HEADER, Generator, INSTANCE_HEADER, Instance, NAME_HEADER, NotARequestId, REQUEST_HEADER,
+    RESPONSE_HEADER, RequestId, ResponseId, run_from_text,
 };
 pub use time::{Calendar, Moment};

@@ -18,7 +18,8 @@ use super::{Connection, Waiting};
 use crate::backend::state::State;
 use crate::journal::{self, Capacity, Reader, Writer};
 use crate::wire::{
-    AttemptEnd, Calendar, Clipped, End, Generator, Limits, Moment, Record, Refusal, RequestId, ResponseId,
+    AttemptEnd, BackendIdentity, Calendar, Clipped, End, Generator, Instance, Limits, Moment, Record, Refusal,
+    RequestId, ResponseId,
 };
 
 const HEADER_BYTES: u32 = 2048;
@@ -62,7 +63,9 @@ impl Conversation {
             idle_time: Duration::from_secs(1),
             stall_time: Duration::from_secs(1),
         };
-        let mut state = State::new(Generator(9001), 0, Writer::open(&file).unwrap(), limits, CALENDAR);
+        let identity =
+            BackendIdentity { name: "9001".to_owned(), number: Some(Generator(9001)), instance: Instance(7) };
+        let mut state = State::new(identity, Generator(9001), 0, Writer::open(&file).unwrap(), limits, CALENDAR);
         state.proxy_protocol = proxy_protocol;
         let address = |text: &str| End::Address(text.parse().unwrap());
         Conversation {
@@ -174,6 +177,7 @@ impl Story {
             }
             assert_eq!((record.status, record.generator), (answer.status, Generator(9001)));
             assert_eq!(answer.header("Generator-Number"), Some("9001"));
+            assert_eq!(answer.header("Backend-Instance"), Some("0000000000000007"));
             assert_eq!(answer.header("Date"), Some(DATE));
             assert_eq!(answer.header("Cache-Control"), Some("no-store"));
             assert_eq!(answer.header("Answer-Id"), record.answer.map(|id| id.to_string()).as_deref());

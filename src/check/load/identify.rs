@@ -1,10 +1,13 @@
 //! PURE. Who answered: by our headers, our page, or where the user says that a backend's name stands; and the list of backends
 //! that were seen.
 
+use std::collections::HashMap;
+
 use uuid::Uuid;
 
-use crate::check::load::page::UUID_BYTES;
+use crate::check::load::page::{Named, UUID_BYTES};
 use crate::check::load::request::ID_BYTES;
+use verdict::Instance;
 use verdict::observation::{Backend, Echo};
 
 /// A body in which a backend's name stands is kept up to here.
@@ -61,7 +64,9 @@ pub(super) struct Identify {
     asked: [u8; ID_BYTES],
     pub(super) backend: Backend,
     pub(super) echo: Echo,
-    pub(super) generator: Option<u16>,
+    pub(super) named: Option<Named<String>>,
+    /// The process that responded.
+    pub(super) instance: Option<Instance>,
     /// As the head writes it.
     pub(super) response: Option<[u8; UUID_BYTES]>,
     pub(super) response_id: Uuid,
@@ -78,7 +83,8 @@ impl Identify {
             asked,
             backend: Backend::UNKNOWN,
             echo: Echo::None,
-            generator: None,
+            named: None,
+            instance: None,
             response: None,
             response_id: Uuid::nil(),
             contradicts: false,
@@ -98,11 +104,26 @@ impl Identify {
     }
 
     pub(super) fn see_generator(&mut self, value: &[u8]) {
-        // As a number is written: no zero before it, no sign.
-        let digits = value.iter().all(u8::is_ascii_digit) && (value.len() == 1 || value.first() != Some(&b'0'));
-        let number = str::from_utf8(value).ok().filter(|_| digits).and_then(|text| text.parse().ok());
-        self.contradicts |= number.is_none() || self.generator.is_some_and(|earlier| number != Some(earlier));
-        self.generator = self.generator.or(number);
+        self.see_named(Named::read_number(value));
+    }
+
+    pub(super) fn see_backend_name(&mut self, value: &[u8]) {
+        self.see_named(
+            str::from_utf8(value).ok().filter(|name| !name.is_empty()).map(|name| Named::Name(name.to_owned())),
+        );
+    }
+
+    fn see_named(&mut self, named: Option<Named<String>>) {
+        self.contradicts |= named.is_none() || self.named.is_some() && self.named != named;
+        if self.named.is_none() {
+            self.named = named;
+        }
+    }
+
+    pub(super) fn see_instance(&mut self, value: &[u8]) {
+        let instance = Instance::from_bytes(value);
+        self.contradicts |= instance.is_none() || self.instance.is_some() && self.instance != instance;
+        self.instance = self.instance.or(instance);
     }
 
     pub(super) fn see_echo(&mut self, value: &[u8]) {
@@ -117,14 +138,14 @@ impl Identify {
 
     /// The head is complete.
     pub(super) fn end_head(&mut self, identity: &Identity, backends: &mut Backends) {
-        if let (Identity::Fleet, Some(number)) = (identity, self.generator) {
-            self.backend = backends.of_generator(number);
+        if let (Identity::Fleet, Some(named)) = (identity, &self.named) {
+            self.backend = backends.of(named);
         }
     }
 
     /// Whether the head names one of our backends.
     pub(super) fn is_ours(&self) -> bool {
-        self.generator.is_some() || self.response.is_some()
+        self.named.is_some() || self.response.is_some()
     }
 
     /// A piece of the body.
@@ -135,10 +156,20 @@ impl Identify {
         }
     }
 
+    /// Whether the head names another backend than the page.
+    pub(super) fn says_another(&self, page: Named<&str>) -> bool {
+        match (&self.named, page) {
+            (None, _) => false,
+            (Some(Named::Number(said)), Named::Number(number)) => *said != number,
+            (Some(Named::Name(said)), Named::Name(name)) => said != name,
+            (Some(Named::Number(_)), Named::Name(_)) | (Some(Named::Name(_)), Named::Number(_)) => true,
+        }
+    }
+
     /// Our page says who wrote it, where the head does not.
-    pub(super) fn see_page(&mut self, number: u16, uuid: &[u8; UUID_BYTES], backends: &mut Backends) {
-        if self.generator.is_none() {
-            self.backend = backends.of_generator(number);
+    pub(super) fn see_page(&mut self, named: Named<&str>, uuid: &[u8; UUID_BYTES], backends: &mut Backends) {
+        if self.named.is_none() {
+            self.backend = backends.of(&named);
         }
         if self.response.is_none() {
             self.response_id = Uuid::try_parse_ascii(uuid).unwrap_or_default();
@@ -159,6 +190,8 @@ impl Identify {
 #[derive(Clone, Debug)]
 pub(crate) struct Backends {
     names: Vec<String>,
+    /// Their places.
+    by_name: HashMap<String, Backend>,
     /// Places of generator numbers.
     generators: Vec<Backend>,
 }
@@ -169,12 +202,14 @@ impl Backends {
     /// Those that will be seen, in this order: places in it are what observations say.
     pub(crate) fn new(names: Vec<String>) -> Backends {
         let mut generators = vec![Backend::UNKNOWN; usize::from(u16::MAX) + 1];
+        let mut by_name = HashMap::new();
         for (name, place) in names.iter().zip(0..) {
+            by_name.entry(name.clone()).or_insert(Backend(place));
             if let Ok(number) = name.parse::<u16>() {
                 generators[usize::from(number)] = Backend(place);
             }
         }
-        Backends { names, generators }
+        Backends { names, by_name, generators }
     }
 
     /// All of them, those that were seen and not expected at the end.
@@ -185,6 +220,14 @@ impl Backends {
     /// The name of one; none for [`Backend::UNKNOWN`].
     pub(crate) fn name(&self, backend: Backend) -> Option<&str> {
         self.names.get(usize::from(backend.0)).map(String::as_str)
+    }
+
+    /// The backend of a response.
+    pub(crate) fn of<T: AsRef<str>>(&mut self, named: &Named<T>) -> Backend {
+        match named {
+            Named::Number(number) => self.of_generator(*number),
+            Named::Name(name) => self.of_name(name.as_ref()),
+        }
     }
 
     /// The backend with that generator number.
@@ -200,14 +243,16 @@ impl Backends {
 
     /// The backend with that name.
     pub(crate) fn of_name(&mut self, name: &str) -> Backend {
-        if let Some(place) = self.names.iter().position(|known| known == name) {
-            return Backend(place as u16);
+        if let Some(known) = self.by_name.get(name) {
+            return *known;
         }
         if self.names.len() >= MOST {
             return Backend::UNKNOWN;
         }
         self.names.push(name.to_owned());
-        Backend((self.names.len() - 1) as u16)
+        let backend = Backend((self.names.len() - 1) as u16);
+        self.by_name.insert(name.to_owned(), backend);
+        backend
     }
 }
 

@@ -5,6 +5,26 @@ use crate::wire::page;
 /// Characters of a UUID with its hyphens.
 pub(crate) const UUID_BYTES: usize = 36;
 
+/// Of a headline: more than the name of a unix socket needs.
+const LONGEST_HEADLINE: usize = 192;
+
+/// What a response calls its backend.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Named<T> {
+    /// Its generator number.
+    Number(u16),
+    /// Its name.
+    Name(T),
+}
+
+impl<T> Named<T> {
+    /// As a number is written: no zero before it, no sign.
+    pub(crate) fn read_number(text: &[u8]) -> Option<Named<T>> {
+        let digits = text.iter().all(u8::is_ascii_digit) && (text.len() == 1 || text.first() != Some(&b'0'));
+        str::from_utf8(text).ok().filter(|_| digits).and_then(|text| text.parse().ok()).map(Named::Number)
+    }
+}
+
 /// Compares a body with the page of a backend as it comes.
 #[derive(Clone, Debug)]
 pub(crate) struct Page {
@@ -12,7 +32,8 @@ pub(crate) struct Page {
     /// Bytes of the part that have come.
     seen: usize,
     colour: [u8; page::COLOUR_DIGITS],
-    number: u32,
+    headline: [u8; LONGEST_HEADLINE],
+    headline_bytes: u8,
     uuid: [u8; UUID_BYTES],
 }
 
@@ -22,8 +43,8 @@ enum Part {
     Colour,
     BeforeTitle,
     Title,
-    BeforeNumber,
-    Number,
+    BeforeHeadline,
+    Headline,
     BeforeUuid,
     Uuid,
     End,
@@ -35,7 +56,14 @@ enum Part {
 impl Page {
     /// Nothing has come.
     pub(crate) fn new() -> Page {
-        Page { part: Part::Start, seen: 0, colour: [0; page::COLOUR_DIGITS], number: 0, uuid: [0; UUID_BYTES] }
+        Page {
+            part: Part::Start,
+            seen: 0,
+            colour: [0; page::COLOUR_DIGITS],
+            headline: [0; LONGEST_HEADLINE],
+            headline_bytes: 0,
+            uuid: [0; UUID_BYTES],
+        }
     }
 
     /// The next bytes.
@@ -48,12 +76,12 @@ impl Page {
                 Part::Title => {
                     let end = input.iter().position(|byte| *byte == b'<');
                     if end.is_some() {
-                        self.part = Part::BeforeNumber;
+                        self.part = Part::BeforeHeadline;
                     }
                     end.unwrap_or(input.len())
                 }
-                Part::BeforeNumber => self.expect(page::NUMBER, Part::Number, input),
-                Part::Number => self.take_number(input),
+                Part::BeforeHeadline => self.expect(page::HEADLINE, Part::Headline, input),
+                Part::Headline => self.take_headline(input),
                 Part::BeforeUuid => self.expect(page::UUID, Part::Uuid, input),
                 Part::Uuid => {
                     let length = input.len().min(UUID_BYTES - self.seen);
@@ -74,11 +102,11 @@ impl Page {
         }
     }
 
-    /// Its number and its UUID, if all of the page has come and nothing else.
-    pub(crate) fn whole(&self) -> Option<(u16, &[u8; UUID_BYTES])> {
+    /// Whose it is and its UUID, if all of the page has come and nothing else.
+    pub(crate) fn whole(&self) -> Option<(Named<&str>, &[u8; UUID_BYTES])> {
         let uuid = self.part == Part::Over && self.uuid.iter().all(|byte| !byte.is_ascii_uppercase());
-        let number = u16::try_from(self.number).ok()?;
-        (uuid && uuid::Uuid::try_parse_ascii(&self.uuid).is_ok()).then_some((number, &self.uuid))
+        let named = read_headline(&self.headline[..usize::from(self.headline_bytes)])?;
+        (uuid && uuid::Uuid::try_parse_ascii(&self.uuid).is_ok()).then_some((named, &self.uuid))
     }
 
     fn enter(&mut self, part: Part) {
@@ -111,31 +139,36 @@ impl Page {
         length
     }
 
-    /// As a number is written: no zero before it.
-    fn take_number(&mut self, input: &[u8]) -> usize {
-        const LONGEST: usize = 5;
-        let digits = input.iter().take(LONGEST + 1).take_while(|byte| byte.is_ascii_digit()).count();
-        for digit in &input[..digits] {
-            if self.seen == LONGEST || self.seen > 0 && self.number == 0 {
-                self.part = Part::Lost;
-                return digits;
+    /// Up to the next tag.
+    fn take_headline(&mut self, input: &[u8]) -> usize {
+        let length = input.iter().position(|byte| *byte == b'<').unwrap_or(input.len());
+        let (start, end) = (usize::from(self.headline_bytes), usize::from(self.headline_bytes) + length);
+        match self.headline.get_mut(start..end) {
+            Some(room) => {
+                room.copy_from_slice(&input[..length]);
+                self.headline_bytes = end as u8;
             }
-            self.number = self.number * 10 + u32::from(digit - b'0');
-            self.seen += 1;
+            None => self.part = Part::Lost,
         }
-        if digits < input.len() {
-            match self.seen {
-                0 => self.part = Part::Lost,
-                _ => self.enter(Part::BeforeUuid),
-            }
+        if length < input.len() && self.part == Part::Headline {
+            let known = read_headline(&self.headline[..end]).is_some();
+            self.enter(if known { Part::BeforeUuid } else { Part::Lost });
         }
-        digits
+        length
     }
 }
 
 impl Default for Page {
     fn default() -> Page {
         Page::new()
+    }
+}
+
+fn read_headline(text: &[u8]) -> Option<Named<&str>> {
+    let text = str::from_utf8(text).ok()?;
+    match text.strip_prefix(page::GENERATOR) {
+        Some(number) => Named::read_number(number.as_bytes()),
+        None => text.strip_prefix(page::BACKEND).filter(|name| !name.is_empty()).map(Named::Name),
     }
 }
 

@@ -10,7 +10,7 @@ use crate::check::load::request::ID_BYTES;
 use crate::check::load::samples::Samples;
 use crate::check::load::verify::{Comparison, Kind, Verify};
 use crate::io::ending::Ending;
-use crate::wire::{GENERATOR_HEADER, REQUEST_HEADER, RESPONSE_HEADER};
+use crate::wire::{GENERATOR_HEADER, INSTANCE_HEADER, NAME_HEADER, REQUEST_HEADER, RESPONSE_HEADER};
 use verdict::observation::{ClientOutcome, Flaw, Observation};
 use verdict::response::{COVERED, DIGEST_HEADER, HeadChange};
 
@@ -247,12 +247,14 @@ impl Response {
                 10 if rules.cookies && name.eq_ignore_ascii_case("set-cookie") => {
                     self.cookies.push(String::from_utf8_lossy(value).into_owned());
                 }
+                12 if name.eq_ignore_ascii_case(NAME_HEADER) => self.who.see_backend_name(value),
                 12 if name.eq_ignore_ascii_case("content-type") => {
                     const HTML: &[u8] = b"text/html";
                     html = value.get(..HTML.len()).is_some_and(|kind| kind.eq_ignore_ascii_case(HTML));
                 }
                 15 if name.eq_ignore_ascii_case(DIGEST_HEADER) => self.verify.see_digest(value),
                 16 if name.eq_ignore_ascii_case(GENERATOR_HEADER) => self.who.see_generator(value),
+                16 if name.eq_ignore_ascii_case(INSTANCE_HEADER) => self.who.see_instance(value),
                 16 if name.eq_ignore_ascii_case(REQUEST_HEADER) => self.who.see_echo(value),
                 16 if name.eq_ignore_ascii_case("content-encoding") => {
                     self.verify.see_coding(value);
@@ -434,10 +436,11 @@ mod tests {
 
     fn body() -> String {
         format!(
-            "{}0072b2{}localhost:9001{}9001{}{UUID}{}",
+            "{}0072b2{}localhost:9001{}{}9001{}{UUID}{}",
             page::START,
             page::TITLE,
-            page::NUMBER,
+            page::HEADLINE,
+            page::GENERATOR,
             page::UUID,
             page::END
         )
@@ -709,6 +712,22 @@ mod tests {
         }
         let empty = sized(&headers(), "");
         assert_eq!(CLIENT.whole(empty).outcome, Some(ClientOutcome::Altered));
+    }
+
+    #[test]
+    fn a_backend_with_a_name_is_known_by_its_header_and_by_its_page() {
+        let named = |text: String| {
+            text.replace("Generator-Number: 9001", "Backend-Name: app-1").replace("Generator #9001", "Backend app-1")
+        };
+        let expected = Learnt { backend: Some("app-1".to_owned()), ..ours() };
+        assert_eq!(CLIENT.whole(sized(&named(headers()), &named(body()))), expected);
+        let of_page = Learnt { echo: Echo::None, ..expected };
+        assert_eq!(CLIENT.whole(sized("Content-Type: text/html\r\n", &named(body()))), of_page);
+        for (head, page) in [(named(headers()), body()), (headers(), named(body()))] {
+            assert_eq!(CLIENT.whole(sized(&head, &page)).outcome, Some(ClientOutcome::Altered));
+        }
+        let twice = headers() + "Backend-Instance: 0000000000000001\r\nBackend-Instance: 0000000000000002\r\n";
+        assert_eq!(CLIENT.whole(sized(&twice, &body())).outcome, Some(ClientOutcome::Altered));
     }
 
     #[test]

@@ -169,7 +169,7 @@ impl Verify {
             Some(response) if kind.status == 200 => Against::Search(Box::new(Search::new(response))),
             _ => Against::Nothing,
         };
-        let is_named = who.generator.is_some() && who.response.is_some();
+        let is_named = who.named.is_some() && who.response.is_some();
         self.unnamed = (matches!(self.against, Against::Digest(_)) && !is_named).then(Box::default);
     }
 
@@ -252,13 +252,12 @@ impl Verify {
             Against::Digest(_) => self.unnamed.as_ref(),
             Against::Nothing | Against::Search(_) => None,
         };
-        if let Some((number, uuid)) = page.and_then(|page| page.whole()) {
-            let other =
-                who.generator.is_some_and(|said| said != number) || who.response.is_some_and(|said| said != *uuid);
+        if let Some((named, uuid)) = page.and_then(|page| page.whole()) {
+            let other = who.says_another(named) || who.response.is_some_and(|said| said != *uuid);
             if other {
                 comparison.flaw = Some(Flaw::Identity);
             }
-            who.see_page(number, uuid, backends);
+            who.see_page(named, uuid, backends);
         }
         if who.contradicts {
             comparison.flaw = Some(Flaw::Identity);

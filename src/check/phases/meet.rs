@@ -196,7 +196,7 @@ async fn examine_identity(session: &mut Session<'_>) -> Result<()> {
         responses.iter().filter_map(|response| identities::name_in(response, &identity)).collect()
     };
     let responses = ask(session, ASKS, false).await?;
-    let is_of_fleet = |response: &Response| identities::header(&response.head, "Generator-Number").is_some();
+    let is_of_fleet = |response: &Response| identities::name_of_ours(&response.head).is_some();
     if responses.iter().any(is_of_fleet)
         && let Some(fleet) = backing::find_foreign().await
     {
@@ -262,7 +262,7 @@ async fn not_identified(session: &Session<'_>, responses: &[Response], candidate
         true => format!("no response has {}", identities::describe(&session.identity)),
         false => "nothing in the responses tells one backend from another".to_owned(),
     };
-    let is_ours = responses.iter().any(|response| identities::header(&response.head, "Generator-Number").is_some());
+    let is_ours = responses.iter().any(|response| identities::name_of_ours(&response.head).is_some());
     let foreign = match is_ours {
         true => {
             let fleet = backing::find_foreign().await;

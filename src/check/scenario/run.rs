@@ -38,7 +38,7 @@ pub(crate) async fn run(steps: Vec<Step>, remote: Option<Remote>, start: Instant
 
 /// What a command printed; or why it was not done.
 async fn carry_out(step: &Step, remote: Option<&Remote>) -> Result<Option<String>, String> {
-    let backends: Vec<_> = step.backend.into_iter().collect();
+    let backends: Vec<String> = step.backend.iter().cloned().collect();
     let result = match (&step.action, remote) {
         (StepAction::Command(command), _) => return run_command(command).await,
         (_, None) => return Err("the backends are not ours".to_owned()),

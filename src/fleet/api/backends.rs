@@ -10,8 +10,8 @@ use tokio::sync::oneshot;
 use crate::fleet::api::answer::{Name, Parameters, problem};
 use crate::fleet::api::command::{Command, FaultChange, Refusal};
 use crate::fleet::api::state::{Access, ApiState};
-use crate::topology::Ports;
-use crate::wire::{Action, BadFault, Fault, FleetStatus, Generator};
+use crate::topology::Selection;
+use crate::wire::{Action, BadFault, Fault, FleetStatus};
 
 pub(super) async fn status(State(state): State<ApiState>, Extension(access): Extension<Access>) -> Response {
     match state.ask(access, Command::Status).await {
@@ -65,7 +65,7 @@ pub(super) async fn clear(
     change(&state, |reply| Command::Faults(FaultChange::Clear, backends, reply)).await
 }
 
-fn fault_parameters(parameters: Vec<(String, String)>) -> Result<(Vec<Generator>, Vec<Fault>), String> {
+fn fault_parameters(parameters: Vec<(String, String)>) -> Result<(Vec<String>, Vec<Fault>), String> {
     let (mut named, mut faults) = (None, Vec::new());
     for (name, value) in parameters {
         match name.as_str() {
@@ -81,8 +81,8 @@ fn fault_parameters(parameters: Vec<(String, String)>) -> Result<(Vec<Generator>
     Ok((backends(named)?, faults))
 }
 
-fn backends(named: Option<String>) -> Result<Vec<Generator>, String> {
-    let read = |backends: String| backends.parse::<Ports>()?.meant().map_err(|no_port| no_port.to_string());
+fn backends(named: Option<String>) -> Result<Vec<String>, String> {
+    let read = |backends: String| backends.parse().map(|Selection(names)| names);
     named.map_or(Ok(Vec::new()), read).map_err(|why| format!("backends: {why}"))
 }
 

@@ -4,7 +4,7 @@ use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver, UnboundedSender, ch
 use tokio::sync::oneshot;
 
 use crate::fleet::api::feed::Watch;
-use crate::wire::{Action, BalanceRequest, BalancerInfo, CheckNews, Fault, FleetStatus, Generator, Record};
+use crate::wire::{Action, BalanceRequest, BalancerInfo, CheckNews, Fault, FleetStatus, Record};
 
 /// What the loop is asked, and where it answers.
 pub(crate) enum Command {
@@ -13,9 +13,9 @@ pub(crate) enum Command {
     /// What is in flight?
     InFlight(oneshot::Sender<InFlight>),
     /// Do something to these backends, or to all to which it applies.
-    Act(Action, Vec<Generator>, oneshot::Sender<Result<FleetStatus, Refusal>>),
+    Act(Action, Vec<String>, oneshot::Sender<Result<FleetStatus, Refusal>>),
     /// Switch faults of these backends on or off, or of all that run.
-    Faults(FaultChange, Vec<Generator>, oneshot::Sender<Result<FleetStatus, Refusal>>),
+    Faults(FaultChange, Vec<String>, oneshot::Sender<Result<FleetStatus, Refusal>>),
     /// Put a snapshot into the feed: frames follow from there on.
     Watch(Watch),
     /// This stands in front of the fleet.

@@ -107,9 +107,9 @@ impl Pages {
     /// Those of the next [`PIECE`] that match.
     fn some_records(&mut self) -> String {
         let most = if self.left == 0 { 0 } else { PIECE };
-        let (window, calendar) = {
+        let (window, calendar, names) = {
             let records = lock(&self.records);
-            (records.window(self.next, self.in_flight.ended, most), records.calendar())
+            (records.window(self.next, self.in_flight.ended, most), records.calendar(), records.names())
         };
         self.missed += window.missed;
         self.next = window.start;
@@ -125,7 +125,7 @@ impl Pages {
                     text.push(',');
                 }
                 self.left -= 1;
-                text.push_str(&self.view(record.view(&calendar)));
+                text.push_str(&self.view(record.view(&calendar, &names)));
             }
         }
         if self.left == 0 || self.next >= self.in_flight.ended {
@@ -135,12 +135,12 @@ impl Pages {
     }
 
     fn rest(&self) -> String {
-        let (calendar, lost) = {
+        let (calendar, names, lost) = {
             let records = lock(&self.records);
-            (records.calendar(), records.lost())
+            (records.calendar(), records.names(), records.lost())
         };
         let matching = self.in_flight.records.iter().filter(|record| self.filter.matches(record, &calendar));
-        let views: Vec<String> = matching.map(|record| self.view(record.view(&calendar))).collect();
+        let views: Vec<String> = matching.map(|record| self.view(record.view(&calendar, &names))).collect();
         let Pages { next, missed, .. } = self;
         format!("],\"in_flight\":[{}],\"next\":{next},\"missed\":{missed},\"lost\":{lost}}}", views.join(","))
     }

@@ -1,12 +1,22 @@
 //! Which path is answered by what.
 
+use axum::extract::Extension;
 use axum::http::StatusCode;
 use axum::routing::{get, post, put};
 use axum::{Router, middleware};
 
 use crate::fleet::api::answer::problem;
-use crate::fleet::api::state::ApiState;
+use crate::fleet::api::state::{Access, ApiState};
 use crate::fleet::api::{access, backends, live, page, records};
+
+/// For those who may read metrics and nothing else.
+pub(super) fn routes_of_metrics(state: ApiState) -> Router {
+    Router::new()
+        .route("/metrics", get(live::metrics))
+        .fallback(async || problem(StatusCode::NOT_FOUND, "only /metrics is here"))
+        .layer(Extension(Access::Reader))
+        .with_state(state)
+}
 
 /// All paths; `schemas/openapi.json` has the same.
 pub(super) fn routes(state: ApiState) -> Router {

@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, TcpListener as StdListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener as StdListener};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Mutex};
@@ -30,18 +30,22 @@ use tokio::time::sleep;
 use crate::fleet::api::command::Ask;
 use crate::fleet::api::connection::{Connection, Impatient};
 use crate::fleet::api::feed::Hub;
-use crate::fleet::api::routes::routes;
+use crate::fleet::api::routes::{routes, routes_of_metrics};
 use crate::fleet::api::state::ApiState;
 use crate::fleet::fold::metrics::Metrics;
 use crate::fleet::fold::records::Records;
 use crate::fleet::plan::ControlAddress;
 use crate::topology::is_loopback;
+use crate::wire::Token;
 
 /// For the head of a request, from when the one before has been answered.
 const HEAD_TIME: Duration = Duration::from_secs(10);
 const MOST_HEAD_BYTES: usize = 64 * 1024;
 /// Of an answer in the kernel, for a reader that does not read: hundreds of them take no gigabytes.
 const SEND_BUFFER: usize = 256 * 1024;
+
+/// Of those who read metrics alone.
+const METRICS_CONNECTIONS: usize = 16;
 
 /// A listening socket that nobody serves yet.
 pub(crate) struct Listening {
@@ -52,7 +56,7 @@ pub(crate) struct Listening {
 
 impl Listening {
     /// Listens; or says what is wrong and what to try.
-    pub(crate) fn bind(wanted: ControlAddress) -> Result<Listening, (String, String)> {
+    pub(crate) fn bind(wanted: ControlAddress, what: &str, option: &str) -> Result<Listening, (String, String)> {
         let (ControlAddress::Preferred(address) | ControlAddress::Required(address)) = wanted;
         let mut taken = None;
         let listener = match (StdListener::bind(address), wanted) {
@@ -67,8 +71,8 @@ impl Listening {
                 std::io::ErrorKind::AddrInUse => "address already in use".to_owned(),
                 _ => why.to_string(),
             };
-            let hint = "choose another address with --control; with port 0 any free port is taken".to_owned();
-            (format!("the API on {address}: {why}"), hint)
+            let hint = format!("choose another address with {option}; with port 0 any free port is taken");
+            (format!("{what} on {address}: {why}"), hint)
         };
         let listener = listener.map_err(explain)?;
         listener.set_nonblocking(true).map_err(explain)?;
@@ -76,15 +80,22 @@ impl Listening {
         Ok(Listening { listener, address, taken })
     }
 
-    /// Its base.
+    /// Its base, as a client on this machine writes it: `0.0.0.0` is no address to connect to.
     pub(crate) fn url(&self) -> String {
-        format!("http://{}", self.address)
+        let ip = match self.address.ip() {
+            IpAddr::V4(any) if any.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(any) if any.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+            ip => ip,
+        };
+        format!("http://{}", SocketAddr::new(ip, self.address.port()))
     }
 }
 
 /// What the API needs to know.
 pub(crate) struct Sources {
-    pub(crate) token: String,
+    pub(crate) token: Token,
+    /// Whether somebody chose the token: then it is not printed.
+    pub(crate) is_token_given: bool,
     pub(crate) ask: Ask,
     pub(crate) hub: Hub,
     pub(crate) records: Arc<Mutex<Records>>,
@@ -96,7 +107,8 @@ pub(crate) struct Sources {
 /// The API that is served. Dropping it ends it and what it has started.
 pub(crate) struct Api {
     url: String,
-    token: String,
+    /// What is printed: none that somebody gave.
+    token: Option<Token>,
     taken: Option<SocketAddr>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -104,10 +116,10 @@ pub(crate) struct Api {
 
 impl Api {
     /// Serves it in a thread of its own.
-    pub(crate) fn serve(listening: Listening, sources: Sources) -> Result<Api> {
+    pub(crate) fn serve(listening: Listening, open_metrics: Option<Listening>, sources: Sources) -> Result<Api> {
         let url = listening.url();
         let Listening { listener, address, taken } = listening;
-        let Sources { token, ask, hub, records, metrics, connections } = sources;
+        let Sources { token, is_token_given, ask, hub, records, metrics, connections } = sources;
         let state = ApiState {
             token: token.as_str().into(),
             open: !is_loopback(&address),
@@ -132,6 +144,9 @@ impl Api {
                 let _ = ready.send(listener.as_ref().map(|_| ()).map_err(|why| why.kind().into()));
                 let Ok(listener) = listener else { return };
                 spawn_local(hub.run());
+                if let Some(metrics) = open_metrics.and_then(|metrics| TcpListener::from_std(metrics.listener).ok()) {
+                    spawn_local(accept(metrics, routes_of_metrics(state.clone()), METRICS_CONNECTIONS));
+                }
                 tokio::select! {
                     () = accept(listener, routes(state), connections) => {}
                     _ = stopped => {}
@@ -141,6 +156,7 @@ impl Api {
         const FAILED: &str = "failed to start the API";
         let thread = thread::Builder::new().name("api".to_owned()).spawn(serve).context(FAILED)?;
         is_ready.recv().context(FAILED)?.context(FAILED)?;
+        let token = (!is_token_given).then_some(token);
         Ok(Api { url, token, taken, stop: Some(stop), thread: Some(thread) })
     }
 
@@ -156,7 +172,10 @@ impl Api {
 
     /// Where its owner's browser finds the live view.
     pub(crate) fn view(&self) -> String {
-        format!("{}/#token={}", self.url, self.token)
+        match &self.token {
+            Some(token) => format!("{}/#token={}", self.url, token.as_str()),
+            None => format!("{}/   (add #token= and your token to control the fleet there)", self.url),
+        }
     }
 }
 

@@ -8,8 +8,8 @@ use hdrhistogram::Histogram;
 use crate::fleet::fold::redact;
 use crate::wire::{
     AttemptEnd, BackendFigures, BackendState, BackendStatus, BalancerInfo, Calendar, Change, CheckNews, Event, Figures,
-    FleetStatus, Frame, Generator, Kept, Latency, Mark, MarkKind, Moment, Record, RequestId, Second, Seen, SeenRequest,
-    Snapshot,
+    FleetStatus, Frame, Generator, Kept, Latency, Mark, MarkKind, Moment, Names, Record, RequestId, Second, Seen,
+    SeenRequest, Snapshot,
 };
 
 /// What those see who begin to look, and keep.
@@ -28,6 +28,7 @@ const MERGED: usize = 8;
 /// What the live view shows of one fleet.
 pub(crate) struct Live {
     calendar: Calendar,
+    names: Names,
     places: HashMap<Generator, usize>,
     /// What has happened since the last frame.
     frame: Frame,
@@ -57,10 +58,11 @@ pub(crate) struct Live {
 
 impl Live {
     /// Of a fleet that has just begun.
-    pub(crate) fn new(backends: impl ExactSizeIterator<Item = Generator>, calendar: Calendar) -> Live {
+    pub(crate) fn new(backends: impl ExactSizeIterator<Item = Generator>, names: Names, calendar: Calendar) -> Live {
         let count = backends.len();
         Live {
             calendar,
+            names,
             places: backends.enumerate().map(|(place, generator)| (generator, place)).collect(),
             frame: Frame::default(),
             touched: BTreeSet::new(),
@@ -183,8 +185,8 @@ impl Live {
     }
 
     fn figures(&mut self, now: Moment, backends: &[BackendStatus]) -> Figures {
-        let takes_requests: Vec<(Generator, bool)> =
-            backends.iter().map(|backend| (backend.generator, backend.state == BackendState::Ready)).collect();
+        let takes_requests: Vec<(&str, bool)> =
+            backends.iter().map(|backend| (backend.name.as_str(), backend.state == BackendState::Ready)).collect();
         let expected = self.front.as_ref().and_then(|front| front.expected(&takes_requests));
         let rates = self.window.rates(now);
         let all: u64 = self.window.counts.iter().sum();
@@ -237,7 +239,7 @@ impl Live {
             });
         }
         if let Some(earlier) = record.request.and_then(|id| self.attempts.add(id, record.generator, failed)) {
-            let from = earlier.generator;
+            let from = self.names.of(earlier.generator).to_owned();
             match earlier.failed || failed {
                 true => self.mark(at, MarkKind::Retry, generator, 1, || {
                     format!("a request that failed at {from} was tried again")
@@ -251,7 +253,7 @@ impl Live {
 
     fn see(&mut self, generator: Generator, seen: &Seen) {
         let at = self.milliseconds(seen.received);
-        self.frame.requests.push(SeenRequest { generator, at, seen: seen.clone() });
+        self.frame.requests.push(SeenRequest { backend: self.names.of(generator).to_owned(), at, seen: seen.clone() });
     }
 
     fn mark(
@@ -263,9 +265,10 @@ impl Live {
         text: impl FnOnce() -> String,
     ) {
         let at = self.milliseconds(at);
+        let backend = generator.map(|generator| self.names.of(generator));
         let like = self.marks.iter_mut().rev().take(MERGED).find(|earlier| {
-            let second = (earlier.kind, earlier.generator, earlier.at / 1000);
-            kind.adds_up() && second == (kind, generator, at / 1000)
+            let second = (earlier.kind, earlier.backend.as_deref(), earlier.at / 1000);
+            kind.adds_up() && second == (kind, backend, at / 1000)
         });
         let id = match like {
             Some(earlier) => {
@@ -277,7 +280,7 @@ impl Live {
                 self.next_mark += 1;
                 keep(
                     &mut self.marks,
-                    std::iter::once(Mark { id, at, kind, generator, count, text: text() }),
+                    std::iter::once(Mark { id, at, kind, backend: backend.map(str::to_owned), count, text: text() }),
                     KEPT.marks,
                 );
                 id
@@ -495,7 +498,8 @@ mod tests {
 
     fn live() -> Live {
         let calendar = Calendar { moment: Moment(0), unix: NOON * 1_000_000_000 };
-        Live::new([Generator(9001), Generator(9002)].into_iter(), calendar)
+        let names = [9001, 9002].map(|port| (Generator(port), port.to_string())).into_iter().collect();
+        Live::new([Generator(9001), Generator(9002)].into_iter(), names, calendar)
     }
 
     fn at(milliseconds: u64) -> Moment {
@@ -524,7 +528,11 @@ mod tests {
     }
 
     fn kinds(frame: &Frame) -> Vec<(MarkKind, Option<u16>, u32)> {
-        frame.marks.iter().map(|mark| (mark.kind, mark.generator.map(|it| it.0), mark.count)).collect()
+        frame
+            .marks
+            .iter()
+            .map(|mark| (mark.kind, mark.backend.as_ref().map(|it| it.parse().unwrap()), mark.count))
+            .collect()
     }
 
     fn backends() -> Vec<BackendStatus> {
@@ -533,7 +541,9 @@ mod tests {
 
     fn status(generator: u16, state: BackendState) -> BackendStatus {
         BackendStatus {
-            generator: Generator(generator),
+            name: generator.to_string(),
+            id: Generator(generator),
+            instances: Vec::new(),
             url: String::new(),
             state,
             since: String::new(),
@@ -589,7 +599,7 @@ mod tests {
             figures.backends.iter().map(|backend| backend.expected).collect::<Vec<_>>()
         };
         assert_eq!(expected([BackendState::Ready; 2]), [None; 2], "nobody said how it balances");
-        let backups = vec![Generator(9002)];
+        let backups = vec!["9002".to_owned()];
         let front = BalancerInfo { algorithm: Some("round-robin".to_owned()), backups, ..BalancerInfo::default() };
         live.set_front(front, at(1));
         let mut expected = |states: [BackendState; 2]| {
@@ -618,8 +628,16 @@ mod tests {
     #[test]
     fn seconds_are_kept_also_the_silent_ones_and_say_whether_a_check_ran() {
         let mut live = live();
-        let fleet =
-            |backends| FleetStatus { version: 2, pid: 1, control: String::new(), started: String::new(), backends };
+        let fleet = |backends| FleetStatus {
+            version: 2,
+            pid: 1,
+            control: String::new(),
+            started: String::new(),
+            host: String::new(),
+            pod: None,
+            namespace: None,
+            backends,
+        };
         live.event(&Event::Attempt(record(9001, 900, 0)));
         live.event(&Event::Attempt(record(9002, 3100, 0)));
         let frame = live.frame(at(4050), &backends(), false);

@@ -11,7 +11,9 @@ use serde_json::json;
 use crate::escape::harmless;
 use crate::fleet::printer::Stream;
 use crate::topology::Topology;
-use crate::wire::{AttemptEnd, Calendar, Change, Departure, Event, Fault, Generator, Moment, Record, Starvation};
+use crate::wire::{
+    AttemptEnd, Calendar, Change, Departure, Event, Fault, Generator, Moment, Names, Record, Starvation,
+};
 use verdict::numbers::grouped;
 
 /// How attempts are shown.
@@ -38,6 +40,7 @@ pub(crate) struct Log {
     calendar: Calendar,
     zone: TimeZone,
     topology: Topology,
+    names: Names,
     second: Moment,
     shown: u64,
     more: BTreeMap<Generator, u64>,
@@ -49,7 +52,8 @@ pub(crate) type Line = (Stream, String);
 impl Log {
     /// Of a fleet that has just begun, with times of day in `zone`.
     pub(crate) fn new(mode: Mode, topology: Topology, calendar: Calendar, zone: TimeZone) -> Log {
-        Log { mode, calendar, zone, topology, second: calendar.moment, shown: 0, more: BTreeMap::new() }
+        let names = topology.names();
+        Log { mode, calendar, zone, topology, names, second: calendar.moment, shown: 0, more: BTreeMap::new() }
     }
 
     /// The lines of one event.
@@ -59,8 +63,9 @@ impl Log {
             Event::Backend { at, generator, change } => self.backend(*at, *generator, change),
             Event::Seen { .. } => Vec::new(),
             Event::Lost { at, generator, count } => {
-                let lost = format!("{count} records of {generator} were overwritten before they could be read");
-                vec![(Stream::Log, self.remark(*at, "lost", &lost, json!({ "generator": generator, "count": count })))]
+                let name = self.names.of(*generator);
+                let lost = format!("{count} records of {name} were overwritten before they could be read");
+                vec![(Stream::Log, self.remark(*at, "lost", &lost, json!({ "backend": name, "count": count })))]
             }
         }
         .into_iter()
@@ -82,7 +87,7 @@ impl Log {
         let mut line = format!("… {} more in the last second:", grouped(more.values().sum()));
         for (index, (generator, count)) in more.iter().take(NAMED).enumerate() {
             let separator = if index == 0 { "" } else { " ·" };
-            let _ = write!(line, "{separator} {generator} {}", grouped(*count));
+            let _ = write!(line, "{separator} {} {}", self.names.of(*generator), grouped(*count));
         }
         if more.len() > NAMED {
             let others: u64 = more.values().skip(NAMED).sum();
@@ -102,7 +107,7 @@ impl Log {
         match self.mode {
             Mode::Off => None,
             Mode::Json => {
-                let mut object = json!(record.view(&self.calendar));
+                let mut object = json!(record.view(&self.calendar, &self.names));
                 object["event"] = json!("attempt");
                 Some(format!("{object}\n"))
             }
@@ -119,19 +124,17 @@ impl Log {
 
     fn line(&self, record: &Record) -> String {
         let Record { generator, peer, status, .. } = record;
+        let name = self.names.of(*generator);
         let (method, path) = (harmless(&record.method.to_string()), harmless(&record.path.to_string()));
         let time = self.time(record.received, "%H:%M:%S%.3f");
         let id = record.answer.map_or("health".to_owned(), |answer| answer.to_string());
         match record.outcome {
-            AttemptEnd::Completed => format!("{time} {generator} {peer} {method} {path} {status} {id}\n"),
+            AttemptEnd::Completed => format!("{time} {name} {peer} {method} {path} {status} {id}\n"),
             AttemptEnd::CutOff => {
-                format!(
-                    "{time} {generator} {peer} {method} {path} {status} {id} cut off after {} bytes\n",
-                    record.bytes
-                )
+                format!("{time} {name} {peer} {method} {path} {status} {id} cut off after {} bytes\n", record.bytes)
             }
             AttemptEnd::Received => {
-                format!("{time} {generator} {peer} {method} {path} - {id} in flight when its backend ended\n")
+                format!("{time} {name} {peer} {method} {path} - {id} in flight when its backend ended\n")
             }
         }
     }
@@ -141,7 +144,7 @@ impl Log {
         let said = match change {
             Change::Starting(_) => None,
             Change::Accepting => Some(format!("App server started - {url}")),
-            Change::Gone(departure) => Some(gone(departure, &url, generator)),
+            Change::Gone(departure) => Some(gone(departure, &url, self.names.of(generator))),
             Change::Paused => Some(format!("App server paused - {url}: it takes connections and answers nobody")),
             Change::Resumed => Some(format!("App server resumed - {url}")),
             Change::Draining => Some(format!("App server draining - {url}: it answers what is in flight, then stops")),
@@ -188,7 +191,7 @@ impl Log {
         };
         let mut object = detail;
         object["event"] = json!(name);
-        object["generator"] = json!(generator);
+        object["backend"] = json!(self.names.of(generator));
         object["time"] = json!(self.timestamp(at).to_string());
         format!("{object}\n")
     }
@@ -213,7 +216,7 @@ impl Log {
     }
 }
 
-fn gone(departure: &Departure, url: &str, generator: Generator) -> String {
+fn gone(departure: &Departure, url: &str, name: &str) -> String {
     let Departure { cause, asked, unanswered } = departure;
     let unanswered = match unanswered {
         0 => String::new(),
@@ -224,7 +227,7 @@ fn gone(departure: &Departure, url: &str, generator: Generator) -> String {
         true => format!("App server stopped - {url}{unanswered}"),
         false => format!(
             "App server gone - {url}: {cause}{unanswered}. Its port refuses connections, the others go on. \
-             Bring it back: uuid-generator fleet start {generator}"
+             Bring it back: uuid-generator fleet start {name}"
         ),
     }
 }
@@ -237,7 +240,7 @@ mod tests {
     const NOON: u64 = 1_795_435_200_000_000_000;
 
     fn log(mode: Mode) -> Log {
-        let topology = Topology::of("localhost".parse().unwrap(), vec![Generator(9001)]);
+        let topology = Topology::of("localhost".parse().unwrap(), (9001..=9120).map(Generator).collect());
         Log::new(mode, topology, Calendar { moment: Moment(0), unix: NOON }, TimeZone::UTC)
     }
 
@@ -338,7 +341,7 @@ mod tests {
         let line = faults(Mode::Json, &["hang:10%"]);
         let object: serde_json::Value = serde_json::from_str(line.lines().nth(1).unwrap()).unwrap();
         let expected = json!({
-            "event": "faults", "faults": ["hang:10%"], "generator": 9001, "time": "2026-11-23T12:00:00Z"
+            "event": "faults", "faults": ["hang:10%"], "backend": "9001", "time": "2026-11-23T12:00:00Z"
         });
         assert_eq!(object, expected);
     }

@@ -1,9 +1,7 @@
 //! PURE. Events to figures for Prometheus, under the names that OpenTelemetry gives to those of HTTP servers.
 
-use std::fmt::Error;
-
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -11,7 +9,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::wire::{AttemptEnd, BackendState, Event, FleetStatus, Generator, Record};
+use crate::wire::{AttemptEnd, BackendState, Event, FleetStatus, Names, Record};
 
 /// Bounds in seconds: those that OpenTelemetry advises begin at 5 ms, where a backend of ours is long done.
 const BOUNDS: [f64; 17] = [
@@ -23,6 +21,7 @@ pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0
 /// The figures of one fleet.
 pub(crate) struct Metrics {
     registry: Registry,
+    names: Names,
     duration: Family<Served, Histogram, fn() -> Histogram>,
     cut_off: Family<BackendLabel, Counter>,
     probes: Family<BackendLabel, Counter>,
@@ -35,29 +34,20 @@ pub(crate) struct Metrics {
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
 struct BackendLabel {
-    generator: Number,
+    backend: String,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
 struct Served {
-    generator: Number,
+    backend: String,
     http_request_method: &'static str,
     http_response_status_code: u16,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
 struct InState {
-    generator: Number,
+    backend: String,
     state: String,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-struct Number(Generator);
-
-impl EncodeLabelValue for Number {
-    fn encode(&self, encoder: &mut LabelValueEncoder) -> Result<(), Error> {
-        self.0.0.encode(encoder)
-    }
 }
 
 /// The methods of RFC 9110 and PATCH; any other is `_OTHER`, as OpenTelemetry has it: who sends requests does not choose labels.
@@ -73,7 +63,7 @@ const STATES: [BackendState; 6] = [
 
 impl Metrics {
     /// Nothing has happened.
-    pub(crate) fn new() -> Metrics {
+    pub(crate) fn new(names: Names) -> Metrics {
         let mut registry = Registry::default();
         let duration = Family::new_with_constructor((|| Histogram::new(BOUNDS)) as fn() -> Histogram);
         registry.register_with_unit(
@@ -98,7 +88,7 @@ impl Metrics {
         ours.register("backend_faults", "Faults that are switched on in the backend", faults.clone());
         ours.register("backend_state", "1 for the state that the backend is in, 0 for the others", state.clone());
         ours.register("build", "The program", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
-        Metrics { registry, duration, cut_off, probes, lost, active, restarts, state, faults }
+        Metrics { registry, names, duration, cut_off, probes, lost, active, restarts, state, faults }
     }
 
     /// Takes note of an event.
@@ -106,7 +96,7 @@ impl Metrics {
         match event {
             Event::Attempt(record) => self.attempt(record),
             Event::Lost { generator, count, .. } => {
-                self.lost.get_or_create(&BackendLabel { generator: Number(*generator) }).inc_by(*count);
+                self.lost.get_or_create(&BackendLabel { backend: self.names.of(*generator).to_owned() }).inc_by(*count);
             }
             Event::Backend { .. } | Event::Seen { .. } => {}
         }
@@ -115,7 +105,7 @@ impl Metrics {
     /// All of them, with what the backends do now.
     pub(crate) fn text(&self, fleet: &FleetStatus) -> String {
         for backend in &fleet.backends {
-            let of = BackendLabel { generator: Number(backend.generator) };
+            let of = BackendLabel { backend: backend.name.clone() };
             // What has not happened is 0, not missing.
             for counter in [&self.cut_off, &self.probes, &self.lost] {
                 let _ = counter.get_or_create(&of);
@@ -125,7 +115,7 @@ impl Metrics {
             self.restarts.get_or_create(&of).set(i64::from(backend.restarts));
             self.faults.get_or_create(&of).set(count(backend.faults.len()));
             for state in STATES {
-                let of = InState { generator: Number(backend.generator), state: state.to_string() };
+                let of = InState { backend: backend.name.clone(), state: state.to_string() };
                 self.state.get_or_create(&of).set(i64::from(state == backend.state));
             }
         }
@@ -136,19 +126,19 @@ impl Metrics {
     }
 
     fn attempt(&self, record: &Record) {
-        let generator = Number(record.generator);
+        let backend = self.names.of(record.generator).to_owned();
         if record.answer.is_none() {
-            self.probes.get_or_create(&BackendLabel { generator }).inc();
+            self.probes.get_or_create(&BackendLabel { backend }).inc();
         } else if record.outcome == AttemptEnd::Completed {
             let known = METHODS.into_iter().find(|method| method.as_bytes() == record.method.as_bytes());
             let served = Served {
-                generator,
+                backend,
                 http_request_method: known.unwrap_or("_OTHER"),
                 http_response_status_code: record.status,
             };
             self.duration.get_or_create(&served).observe(record.answered.since(record.received).as_secs_f64());
         } else {
-            self.cut_off.get_or_create(&BackendLabel { generator }).inc();
+            self.cut_off.get_or_create(&BackendLabel { backend }).inc();
         }
     }
 }
@@ -156,7 +146,7 @@ impl Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{BackendStatus, Clipped, End, Moment, ResponseId};
+    use crate::wire::{BackendStatus, Clipped, End, Generator, Moment, ResponseId};
 
     fn record(method: &str, status: u16) -> Record {
         Record {
@@ -181,7 +171,7 @@ mod tests {
 
     #[test]
     fn figures_have_the_usual_names_and_labels() {
-        let metrics = Metrics::new();
+        let metrics = Metrics::new([(Generator(9001), "9001".to_owned())].into_iter().collect());
         for record in [
             record("GET", 200),
             record("GET", 200),
@@ -193,7 +183,9 @@ mod tests {
         }
         metrics.event(&Event::Lost { at: Moment(1), generator: Generator(9001), count: 4 });
         let backend = BackendStatus {
-            generator: Generator(9001),
+            name: "9001".to_owned(),
+            id: Generator(9001),
+            instances: Vec::new(),
             url: String::new(),
             state: BackendState::Paused,
             since: String::new(),
@@ -207,21 +199,29 @@ mod tests {
             faults: vec!["hang".parse().unwrap()],
             actions: Vec::new(),
         };
-        let fleet =
-            FleetStatus { version: 2, pid: 1, control: String::new(), started: String::new(), backends: vec![backend] };
+        let fleet = FleetStatus {
+            version: 2,
+            pid: 1,
+            control: String::new(),
+            started: String::new(),
+            host: String::new(),
+            pod: None,
+            namespace: None,
+            backends: vec![backend],
+        };
         let text = metrics.text(&fleet);
         for line in [
-            r#"http_server_request_duration_seconds_count{generator="9001",http_request_method="GET",http_response_status_code="200"} 2"#,
-            r#"http_server_request_duration_seconds_bucket{le="0.0005",generator="9001",http_request_method="GET",http_response_status_code="200"} 2"#,
-            r#"http_server_request_duration_seconds_count{generator="9001",http_request_method="_OTHER",http_response_status_code="503"} 1"#,
-            r#"http_server_active_requests{generator="9001"} 5"#,
-            r#"uuid_generator_requests_cut_off_total{generator="9001"} 1"#,
-            r#"uuid_generator_health_probes_total{generator="9001"} 1"#,
-            r#"uuid_generator_records_lost_total{generator="9001"} 4"#,
-            r#"uuid_generator_backend_restarts{generator="9001"} 2"#,
-            r#"uuid_generator_backend_faults{generator="9001"} 1"#,
-            r#"uuid_generator_backend_state{generator="9001",state="paused"} 1"#,
-            r#"uuid_generator_backend_state{generator="9001",state="ready"} 0"#,
+            r#"http_server_request_duration_seconds_count{backend="9001",http_request_method="GET",http_response_status_code="200"} 2"#,
+            r#"http_server_request_duration_seconds_bucket{le="0.0005",backend="9001",http_request_method="GET",http_response_status_code="200"} 2"#,
+            r#"http_server_request_duration_seconds_count{backend="9001",http_request_method="_OTHER",http_response_status_code="503"} 1"#,
+            r#"http_server_active_requests{backend="9001"} 5"#,
+            r#"uuid_generator_requests_cut_off_total{backend="9001"} 1"#,
+            r#"uuid_generator_health_probes_total{backend="9001"} 1"#,
+            r#"uuid_generator_records_lost_total{backend="9001"} 4"#,
+            r#"uuid_generator_backend_restarts{backend="9001"} 2"#,
+            r#"uuid_generator_backend_faults{backend="9001"} 1"#,
+            r#"uuid_generator_backend_state{backend="9001",state="paused"} 1"#,
+            r#"uuid_generator_backend_state{backend="9001",state="ready"} 0"#,
             "# EOF",
         ] {
             assert!(text.lines().any(|is| is == line), "{line}\n{text}");

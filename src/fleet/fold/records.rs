@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use jiff::Timestamp;
 
-use crate::wire::{BatchHead, Calendar, RECORD_WORDS, Record};
+use crate::wire::{BatchHead, Calendar, Names, RECORD_WORDS, Record};
 
 /// 80 MiB when full.
 const KEPT: usize = 80 * 1024 * 1024 / (RECORD_WORDS * 8);
@@ -16,6 +16,7 @@ pub(crate) type Words = [u64; RECORD_WORDS];
 /// The latest records.
 pub(crate) struct Records {
     calendar: Calendar,
+    names: Names,
     kept: VecDeque<Words>,
     /// The number of the first that is kept.
     first: u64,
@@ -54,8 +55,8 @@ pub(crate) struct Window {
 
 impl Records {
     /// None yet.
-    pub(crate) fn new(calendar: Calendar) -> Records {
-        Records { calendar, kept: VecDeque::new(), first: 0, lost: 0 }
+    pub(crate) fn new(calendar: Calendar, names: Names) -> Records {
+        Records { calendar, names, kept: VecDeque::new(), first: 0, lost: 0 }
     }
 
     /// Keeps one more.
@@ -91,6 +92,11 @@ impl Records {
     /// The fleet's time.
     pub(crate) fn calendar(&self) -> Calendar {
         self.calendar
+    }
+
+    /// What people call its backends.
+    pub(crate) fn names(&self) -> Names {
+        self.names.clone()
     }
 
     /// Those from one number on and before another, at most `most`.
@@ -145,7 +151,7 @@ mod tests {
 
     #[test]
     fn records_are_found_by_time_by_run_and_by_number() {
-        let mut records = Records::new(Calendar { moment: Moment(0), unix: 0 });
+        let mut records = Records::new(Calendar { moment: Moment(0), unix: 0 }, Names::default());
         for second in 0..10 {
             records.push(&record(second, second % 2));
         }
@@ -164,7 +170,7 @@ mod tests {
 
     #[test]
     fn what_is_kept_no_more_is_counted() {
-        let mut records = Records::new(Calendar { moment: Moment(0), unix: 0 });
+        let mut records = Records::new(Calendar { moment: Moment(0), unix: 0 }, Names::default());
         for second in 0..KEPT as u64 + 5 {
             records.push(&record(second, 0));
         }

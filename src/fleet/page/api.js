@@ -39,8 +39,8 @@ export async function ask(method, path, body) {
   return answer;
 }
 
-export const act = (action, backend) => ask("POST", `v1/fleet/${action}${backend ? `?backends=${backend}` : ""}`);
-export const fault = (backend, fault) => ask("POST", `v1/fleet/fault?backends=${backend}&fault=${encodeURIComponent(fault)}`);
+export const act = (action, backend) => ask("POST", `v1/fleet/${action}${backend ? `?backends=${encodeURIComponent(backend)}` : ""}`);
+export const fault = (backend, fault) => ask("POST", `v1/fleet/fault?backends=${encodeURIComponent(backend)}&fault=${encodeURIComponent(fault)}`);
 
 // What happens, event by event, for as long as the connection lasts.
 export async function* events() {

@@ -36,13 +36,13 @@ const MANY = 12;
 let cards = [];
 
 function card(backend, place, few) {
-  const { generator, url } = backend;
+  const { name, url } = backend;
   const does = (action) =>
-    h("button", { type: "button", "data-acts": true, "data-action": action, title: TITLES[action], "aria-label": `${action} ${generator}`, disabled: !canAct(),
-      onclick: () => attempt(`${action} ${generator}`, act(action, generator)) }, action);
+    h("button", { type: "button", "data-acts": true, "data-action": action, title: TITLES[action], "aria-label": `${action} ${name}`, disabled: !canAct(),
+      onclick: () => attempt(`${action} ${name}`, act(action, name)) }, action);
   const breaks = ([what, label]) =>
-    h("button", { type: "button", "data-acts": true, "data-fault": what, "aria-label": `${label}: ${generator}`, disabled: !canAct(),
-      onclick: () => attempt(`${what} at ${generator}`, fault(generator, what)) }, label);
+    h("button", { type: "button", "data-acts": true, "data-fault": what, "aria-label": `${label}: ${name}`, disabled: !canAct(),
+      onclick: () => attempt(`${what} at ${name}`, fault(name, what)) }, label);
   const parts = {
     state: h("span", { class: "state" }),
     share: h("span", { class: "share" }),
@@ -51,12 +51,12 @@ function card(backend, place, few) {
     facts: h("span", { class: "facts" }),
     faults: h("p", { class: "faults", hidden: true }),
     buttons: Object.keys(TITLES).map(does),
-    breakers: [...FAULTS.map(breaks), h("button", { type: "button", "data-acts": true, "data-fault": "clear", "aria-label": `clear the faults of ${generator}`,
-      disabled: !canAct(), onclick: () => attempt(`clear ${generator}`, act("clear", generator)) }, "clear")],
+    breakers: [...FAULTS.map(breaks), h("button", { type: "button", "data-acts": true, "data-fault": "clear", "aria-label": `clear the faults of ${name}`,
+      disabled: !canAct(), onclick: () => attempt(`clear ${name}`, act("clear", name)) }, "clear")],
   };
   parts.fill.style.background = colour(place);
-  const element = h("li", { class: "backend", "data-generator": generator },
-    h("p", { class: "name" }, h("a", { href: url, rel: "noopener" }, String(generator)), parts.state, parts.share),
+  const element = h("li", { class: "backend", "data-backend": name },
+    h("p", { class: "name" }, h("a", { href: url, rel: "noopener" }, name), parts.state, parts.share),
     h("div", { class: "bar", "aria-hidden": "true" }, parts.fill, parts.expected),
     h("p", {}, parts.facts),
     parts.faults,

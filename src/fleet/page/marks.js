@@ -14,8 +14,8 @@ export function show(model) {
   drawn = key;
   $("marks").replaceChildren(...latest.map((mark) => {
     const dot = h("span", { class: "dot", "aria-hidden": "true" });
-    if (mark.generator) dot.style.background = colour(model.place(mark.generator));
-    return h("li", { "data-kind": mark.kind }, h("time", {}, clock(mark.at)), dot, h("b", {}, mark.generator ? `${mark.generator} ` : "", NAMES[mark.kind] ?? mark.kind),
+    if (mark.backend) dot.style.background = colour(model.place(mark.backend));
+    return h("li", { "data-kind": mark.kind }, h("time", {}, clock(mark.at)), dot, h("b", {}, mark.backend ? `${mark.backend} ` : "", NAMES[mark.kind] ?? mark.kind),
       mark.count > 1 ? ` ${grouped(mark.count)} ×` : "", ` ${mark.text}`);
   }));
   if (latest.length === 0) $("marks").replaceChildren(h("li", { class: "note" }, "Nothing yet."));

@@ -53,8 +53,8 @@ export class Model {
     return { sum, counts, shares: counts.map((count) => (sum > 0 ? count / sum : null)) };
   }
 
-  /** @param {number} generator */
-  place(generator) {
-    return this.backends.findIndex((backend) => backend.generator === generator);
+  /** @param {string} name */
+  place(name) {
+    return this.backends.findIndex((backend) => backend.name === name);
   }
 }

@@ -102,7 +102,7 @@ export function show(now) {
   const of = (name) => seconds.map(({ latency: times }) => times?.[name] ?? null);
   draw(latency, [xs, of("p50"), of("p99")], $("latency-plot"), 180);
   const { rate: sum, backends: figures } = model.figures;
-  const each = model.backends.slice(0, 8).map((backend, place) => `${backend.generator}: ${grouped(figures[place].rate)}`);
+  const each = model.backends.slice(0, 8).map((backend, place) => `${backend.name}: ${grouped(figures[place].rate)}`);
   say($("rate-text"), `Now ${grouped(sum)} a second · ${each.join(" · ")}${model.backends.length > 8 ? " · …" : ""}${peak > height ? ` · checks are cut off: ${grouped(peak)} a second` : ""}`);
   table();
 }
@@ -111,7 +111,7 @@ const COLUMNS = [["p50", "median"], ["p90", "90 %"], ["p99", "99 %"], ["p99_9", 
 let cells = [];
 
 function table() {
-  const names = ["all", ...model.backends.slice(0, STACKED).map((backend) => String(backend.generator))];
+  const names = ["all", ...model.backends.slice(0, STACKED).map((backend) => backend.name)];
   if (cells.length !== names.length) {
     cells = names.map(() => COLUMNS.map(() => h("td", { class: "number" })));
     $("latency").replaceChildren(

@@ -15,9 +15,9 @@ export function show(model) {
   drawn = key;
   body.replaceChildren(...latest.map((request) => {
     const dot = h("span", { class: "dot", "aria-hidden": "true" });
-    dot.style.background = colour(model.place(request.generator));
+    dot.style.background = colour(model.place(request.backend));
     const headers = request.headers.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]);
-    return h("tr", {}, h("td", {}, clock(request.at)), h("td", {}, dot, String(request.generator)), h("td", { class: "text" }, `${request.method} ${request.path}`),
+    return h("tr", {}, h("td", {}, clock(request.at)), h("td", {}, dot, request.backend), h("td", { class: "text" }, `${request.method} ${request.path}`),
       h("td", {}, String(request.status)), h("td", { class: "uuid" }, request.answer),
       h("td", {}, h("details", {}, h("summary", {}, `${request.headers.length} headers, from ${request.peer}`), h("dl", {}, headers))));
   }));

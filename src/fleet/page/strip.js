@@ -39,9 +39,9 @@ export function show(model) {
     pen.fillRect(x + 0.5, y + 0.5, side - 1, side - 1);
     if (side >= 12) {
       pen.fillStyle = inkOn(colour(place));
-      pen.fillText(String(model.backends[place].generator % 10), x + side / 2, y + side / 2 + 1);
+      pen.fillText(model.backends[place].name.slice(-1), x + side / 2, y + side / 2 + 1);
     }
   });
-  const latest = cells.slice(-9).map((place) => model.backends[place].generator);
+  const latest = cells.slice(-9).map((place) => model.backends[place].name);
   say($("strip-text"), latest.length > 0 ? `The latest: ${latest.join(" ")}` : "No request has come yet.");
 }

@@ -18,7 +18,7 @@ const ENOUGH = 25;
 // What was in flight when something was done has ended after this time: milliseconds.
 const SETTLED = 1000;
 
-const describe = (now, { shares }) => now.backends.map((backend, place) => `${backend.generator}: ${percent(shares[place])}`).join(" · ");
+const describe = (now, { shares }) => now.backends.map((backend, place) => `${backend.name}: ${percent(shares[place])}`).join(" · ");
 const choices = (now) => now.front?.choices ?? [];
 const can = (now, algorithm) => choices(now).includes(algorithm);
 const near = (share, wanted, within) => share !== null && Math.abs(share - wanted) <= within;
@@ -43,14 +43,14 @@ async function tidy() {
   const now = model();
   if (now.backends.some((backend) => backend.faults.length > 0)) await attempt("clear all faults", act("clear"));
   const gone = now.backends.filter((backend) => backend.state === "gone");
-  for (const backend of gone) await attempt(`start ${backend.generator}`, act("start", backend.generator));
-  for (const backend of now.backends.filter(({ state }) => state === "paused")) await attempt(`resume ${backend.generator}`, act("resume", backend.generator));
+  for (const backend of gone) await attempt(`start ${backend.name}`, act("start", backend.name));
+  for (const backend of now.backends.filter(({ state }) => state === "paused")) await attempt(`resume ${backend.name}`, act("resume", backend.name));
 }
 
 function plan(now) {
   const count = now.backends.length;
   const place = Math.min(1, count - 1);
-  const victim = now.backends[place].generator;
+  const victim = now.backends[place].name;
   const name = now.front?.balancer ?? "the balancer";
   const weights = now.backends.map((_, index) => (index === 0 ? 5 : 1));
   const first = 5 / (count + 4);
@@ -78,7 +78,7 @@ function plan(now) {
     },
     {
       title: "Weights",
-      why: `With weights 5:1:1 the first backend gets five requests where the others get one each, for it may be a larger machine. A good balancer spreads the five: ${now.backends[0].generator} is not asked five times in a row.`,
+      why: `With weights 5:1:1 the first backend gets five requests where the others get one each, for it may be a larger machine. A good balancer spreads the five: ${now.backends[0].name} is not asked five times in a row.`,
       acts: [{
         label: `Weigh ${weights.join(":")} and send 30 requests`,
         needs: can(now, "round-robin"),

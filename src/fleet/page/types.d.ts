@@ -5,7 +5,7 @@ export type State = "starting" | "ready" | "unready" | "draining" | "paused" | "
 export type Action = "kill" | "pause" | "resume" | "drain" | "start" | "ready" | "unready";
 
 export type Backend = {
-  generator: number;
+  name: string;
   url: string;
   state: State;
   faults: string[];
@@ -25,10 +25,10 @@ export type BackendFigures = {
 export type Figures = { rate: number; latency: Latency | null; backends: BackendFigures[] };
 export type Second = { at: number; counts: number[]; latency: Latency | null; is_check: boolean };
 export type MarkKind = "backend" | "fault" | "error" | "retry" | "double" | "lost" | "front" | "check";
-export type Mark = { id: number; at: number; kind: MarkKind; generator: number | null; count: number; text: string };
+export type Mark = { id: number; at: number; kind: MarkKind; backend: string | null; count: number; text: string };
 
 export type SeenRequest = {
-  generator: number;
+  backend: string;
   at: number;
   answer: string;
   peer: string;
