@@ -254,6 +254,7 @@ impl Testbed {
             _ => Default::default(),
         };
         Plan {
+            balancer: Some(self.front.balancer.title.to_owned()),
             requests,
             expectations: self.expectations(),
             key_headers,

@@ -6,6 +6,7 @@ use crate::check::plan::Plan;
 use crate::check::session;
 use verdict::algorithm::Inference;
 use verdict::arrived::{OtherKind, OtherRequests, RequestChanges};
+use verdict::facts::responses::Received;
 use verdict::finding::Witness;
 use verdict::ledger::Ledger;
 use verdict::limit::RateLimit;
@@ -123,6 +124,7 @@ pub(crate) fn assemble(ledger: &Ledger, outcome: session::SessionData, known: Kn
     Check {
         name: plan.name.clone(),
         url: plan.url.clone(),
+        balancer: plan.balancer.clone().or_else(|| by_responses(&received)),
         fleet: known.fleet,
         traffic: Traffic {
             method: plan.method.clone(),
@@ -200,6 +202,12 @@ fn algorithm(inference: &Inference) -> Algorithm {
         evidence: inference.evidence.clone(),
         hint: inference.hint.clone(),
     }
+}
+
+/// What stands in between, as it says in responses; none if it does not.
+fn by_responses(received: &Received) -> Option<String> {
+    let names: Vec<&str> = received.servers.iter().chain(&received.vias).map(String::as_str).collect();
+    (!names.is_empty()).then(|| names.join(", "))
 }
 
 fn told_variation(vary: &Vary) -> Option<String> {

@@ -17,6 +17,8 @@ pub(crate) struct Plan {
     pub(crate) name: Option<String>,
     /// The balancer.
     pub(crate) url: String,
+    /// Which balancer it is, if its configuration is known.
+    pub(crate) balancer: Option<String>,
     /// Further URLs of the same balancer: requests go to all of them in turn.
     pub(crate) further_urls: Vec<String>,
     /// Where the URL wants TLS.
@@ -71,6 +73,7 @@ impl Plan {
         Plan {
             name: None,
             url,
+            balancer: None,
             further_urls: Vec::new(),
             trust: Trust::Machine,
             client_certificate: None,

@@ -106,6 +106,7 @@ pub(crate) fn passing() -> Check {
     Check {
         name: None,
         url: "http://localhost:8080/uuid".to_owned(),
+        balancer: Some("nginx/1.28.0".to_owned()),
         fleet: Some(Fleet {
             control: "http://127.0.0.1:9000".to_owned(),
             backends: vec!["9001".to_owned(), "9002".to_owned(), "9003".to_owned()],

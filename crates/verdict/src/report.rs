@@ -48,6 +48,8 @@ pub struct Check {
     pub name: Option<String>,
     /// The balancer.
     pub url: String,
+    /// Which balancer it is, by its configuration or by what it writes into responses (Server, Via); null if neither says.
+    pub balancer: Option<String>,
     /// Its fleet; null if its backends are not ours.
     pub fleet: Option<Fleet>,
     /// What was sent.
@@ -170,7 +172,7 @@ pub struct Forwarding {
     /// Values of Via in responses: what names itself on the way.
     #[serde(default)]
     pub vias: Vec<String>,
-    /// Values of Server in responses that no backend of the fleet gave.
+    /// Values of Server in responses, which no backend of this program writes.
     #[serde(default)]
     pub servers: Vec<String>,
 }

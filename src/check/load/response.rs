@@ -272,9 +272,8 @@ impl Response {
             }
         }
         self.who.end_head(rules.identity, book.backends);
-        if !self.who.is_ours()
-            && let Some(server) = server
-        {
+        let is_foreign = !self.who.is_ours() || rules.identity.is_fleet();
+        if is_foreign && let Some(server) = server {
             Samples::see(&mut book.samples.servers, server);
         }
         if let Some(via) = via {

@@ -11,7 +11,7 @@ const FIRST: usize = 3;
 /// What was kept.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Samples {
-    /// Values of Server in responses that no backend of ours gave.
+    /// Values of Server, which no backend of ours writes.
     pub(crate) servers: Vec<String>,
     /// Values of Via in responses.
     pub(crate) vias: Vec<String>,

@@ -39,6 +39,7 @@ pub(super) fn from_nginx(args: &CheckArgs, fleet: Option<&[u16]>, plans: &mut [P
 }
 
 fn expect(expected: &Expected, file: &str, plan: &mut Plan) {
+    plan.balancer.get_or_insert_with(|| "NGINX".to_owned());
     let expectations = &mut plan.expectations;
     expectations.algorithm = expectations.algorithm.or(expected.algorithm);
     if expectations.shares.is_none() {

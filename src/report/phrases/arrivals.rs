@@ -6,6 +6,7 @@ use verdict::numbers::{count_of, grouped};
 use verdict::report::{Forwarding, Rewrite};
 
 use super::phrase::{Phrase, listed};
+use crate::report::hints::{self, Product};
 
 /// `all 600 requests`, `6 of 600 requests`.
 fn whom(facts: &Change) -> String {
@@ -45,40 +46,33 @@ fn both_ends(facts: &Change) -> Vec<String> {
     lines
 }
 
-fn phrase(facts: &Change, summary: String, hint: &str) -> Phrase {
+fn phrase(facts: &Change, summary: String, hint: Option<String>) -> Phrase {
     let summary = match &facts.expected {
         Some(expected) => format!("{summary}, against --expect {expected}"),
         None => summary,
     };
-    let phrase = Phrase::of(summary).because(both_ends(facts));
-    if hint.is_empty() { phrase } else { phrase.try_this(hint) }
+    Phrase { hint, ..Phrase::of(summary).because(both_ends(facts)) }
 }
 
-pub(super) fn method(facts: &Change) -> Phrase {
+pub(super) fn method(facts: &Change, product: Option<Product>) -> Phrase {
     let sent = facts.sent.as_deref().unwrap_or("?");
     let summary = format!("the method of {} was changed: {sent} arrived as {}", whom(facts), texts(&facts.arrived));
-    phrase(
-        facts,
-        summary,
-        "NGINX: proxy_method, proxy_cache_convert_head, error_page; also redirects that are followed",
-    )
+    phrase(facts, summary, Some(hints::of_method(product)))
 }
 
-pub(super) fn path(facts: &Change) -> Phrase {
+pub(super) fn path(facts: &Change, product: Option<Product>) -> Phrase {
     let sent = facts.sent.as_deref().unwrap_or("?");
     let how = facts.path.as_ref().and_then(how).map(|how| format!(" ({how})")).unwrap_or_default();
     let arrived = texts(&facts.arrived);
     let summary = format!("the path of {} was rewritten{how}: {sent} arrived as {arrived}", whom(facts));
     let decodes = facts.path.as_ref().is_some_and(|path| path.decoded || path.merged);
     let hint = match facts.extent {
-        _ if decodes => {
-            "keep escaped characters: NGINX proxy_pass without a path and merge_slashes off, HAProxy without \
-             normalize-uri, Envoy path_with_escaped_slashes_action KEEP_UNCHANGED"
-        }
-        Extent::All => "",
-        Extent::Backends | Extent::Clients | Extent::Some => {
+        _ if decodes => Some(hints::of_escapes(product)),
+        Extent::All => None,
+        Extent::Backends | Extent::Clients | Extent::Some => Some(
             "look for a second route, a second instance with another configuration, or a worker that missed a reload"
-        }
+                .to_owned(),
+        ),
     };
     phrase(facts, summary, hint)
 }
@@ -100,20 +94,20 @@ fn how(path: &PathChange) -> Option<String> {
     (!ways.is_empty()).then(|| listed(&ways))
 }
 
-pub(super) fn query(facts: &Change) -> Phrase {
+pub(super) fn query(facts: &Change, product: Option<Product>) -> Phrase {
     let sent = facts.sent.as_deref().unwrap_or("none");
     let arrived = texts(&facts.arrived);
     let summary = format!("the query of {} was changed: {sent} arrived as {arrived}", whom(facts));
-    phrase(facts, summary, "NGINX drops the query where proxy_pass has variables without $is_args$args")
+    phrase(facts, summary, Some(hints::of_query(product)))
 }
 
-pub(super) fn host(facts: &Change) -> Phrase {
+pub(super) fn host(facts: &Change, product: Option<Product>) -> Phrase {
     let sent = facts.sent.as_deref().unwrap_or("none");
     let summary = format!("Host of {} was changed: {sent} arrived as {}", whom(facts), texts(&facts.arrived));
-    phrase(facts, summary, "NGINX: proxy_set_header Host $host; Apache: ProxyPreserveHost On")
+    phrase(facts, summary, Some(hints::of_host(product)))
 }
 
-pub(super) fn body(facts: &Change) -> Phrase {
+pub(super) fn body(facts: &Change, product: Option<Product>) -> Phrase {
     let summary = match (&facts.sent, facts.arrived.as_slice()) {
         (Some(sent), [(only, _)]) if only == "0" => {
             format!("the body of {} was lost: {sent} bytes sent, none arrived", whom(facts))
@@ -125,27 +119,22 @@ pub(super) fn body(facts: &Change) -> Phrase {
         (_, []) => format!("the body of {} was changed; its length is the same", whom(facts)),
         (_, [..]) => format!("the body of {} was cut or lengthened", whom(facts)),
     };
-    phrase(facts, summary, "NGINX: proxy_pass_request_body, proxy_set_body; a filter or a buffer limit elsewhere")
+    phrase(facts, summary, Some(hints::of_body(product)))
 }
 
-pub(super) fn fields(facts: &Change) -> Phrase {
+pub(super) fn fields(facts: &Change, product: Option<Product>) -> Phrase {
     let names: Vec<&str> = facts.fields.iter().map(|(name, _)| name.as_str()).collect();
     let ways: Vec<&str> = facts.arrived.iter().map(|(way, _)| way.as_str()).collect();
     let verb = if names.len() == 1 { "header" } else { "headers" };
     let summary = format!("{verb} {} of {}: {}", listed(&names), whom(facts), listed(&ways));
-    let hint = if names.iter().any(|name| name.contains('_')) {
-        "NGINX drops names with an underscore: underscores_in_headers on"
-    } else {
-        ""
-    };
-    let phrase = Phrase::of(match &facts.expected {
+    let summary = match &facts.expected {
         Some(expected) => format!("{summary}, against --expect {expected}"),
         None => summary,
-    });
-    if hint.is_empty() { phrase } else { phrase.try_this(hint) }
+    };
+    Phrase::of(summary).try_this(hints::of_request_fields(&names, product))
 }
 
-pub(super) fn client_address(facts: &ClientAddress, level: Level) -> Phrase {
+pub(super) fn client_address(facts: &ClientAddress, level: Level, product: Option<Product>) -> Phrase {
     let claimed = facts.claimed.as_deref().unwrap_or_default();
     let first = facts.arrived.first().map_or("", |(text, _)| text.as_str());
     let summary = match facts.conclusion {
@@ -168,10 +157,7 @@ pub(super) fn client_address(facts: &ClientAddress, level: Level) -> Phrase {
     };
     let phrase = Phrase::of(summary);
     match facts.conclusion {
-        ClientAddressConclusion::Believed => phrase.try_this(
-            "NGINX: proxy_set_header X-Forwarded-For $remote_addr; HAProxy: http-request set-header X-Forwarded-For \
-             %[src]; Envoy: use_remote_address",
-        ),
+        ClientAddressConclusion::Believed => phrase.try_this(hints::of_forwarded_for(product)),
         ClientAddressConclusion::Absent | ClientAddressConclusion::Mixed if level > Level::Note => {
             phrase.try_this("let the balancer write X-Forwarded-For; whether a PROXY header says it was not compared")
         }
@@ -214,7 +200,7 @@ pub(crate) fn forwarding(it: &Forwarding) -> Vec<String> {
         clauses.push("HTTP/1.0 to backends".to_owned());
     }
     clauses.extend(it.vias.iter().map(|via| format!("Via: {via} in responses")));
-    clauses.extend(it.servers.iter().map(|server| format!("Server: {server} in its own responses")));
+    clauses.extend(it.servers.iter().map(|server| format!("Server: {server} in responses")));
     if it.compared < it.attempts {
         let missing = grouped(it.attempts - it.compared);
         clauses.push(format!("{missing} attempts not compared: Check-Request-Sent did not arrive"));

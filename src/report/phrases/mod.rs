@@ -12,6 +12,8 @@ use verdict::finding::{Facts, Finding, Prose};
 use verdict::outcome::Outcome;
 use verdict::report::Check;
 
+use super::hints::Product;
+
 pub(crate) use arrivals::forwarding;
 pub(crate) use balancing::test_result as balancing_result;
 pub(crate) use witnesses::{lines as witness_lines, what_came};
@@ -25,36 +27,37 @@ pub(crate) fn spell(check: &mut Check) {
 
 fn prose(finding: &Finding, check: &Check) -> Prose {
     let level = finding.level;
+    let product = check.balancer.as_deref().and_then(Product::of);
     let phrase = match &finding.facts {
         Facts::Records(facts) => requests::records(facts),
         Facts::Identity(facts) => balancing::identity(facts),
         Facts::RateLimit(facts) => requests::rate_limit(facts),
         Facts::Account(facts) => requests::account(facts),
-        Facts::Retried(facts) => requests::retried(facts),
-        Facts::Duplicated(facts) => requests::duplicated(facts),
-        Facts::Repeated(facts) => requests::repeated(facts),
-        Facts::Mirrored(facts) => requests::mirrored(facts, level),
-        Facts::Lost(facts) => requests::lost(facts),
+        Facts::Retried(facts) => requests::retried(facts, product),
+        Facts::Duplicated(facts) => requests::duplicated(facts, product),
+        Facts::Repeated(facts) => requests::repeated(facts, product),
+        Facts::Mirrored(facts) => requests::mirrored(facts, level, product),
+        Facts::Lost(facts) => requests::lost(facts, product),
         Facts::NotReached(facts) => requests::not_reached(facts),
-        Facts::IdleClose(facts) => requests::idle_close(facts, level),
-        Facts::Balancer(facts) => requests::balancer(facts, None),
+        Facts::IdleClose(facts) => requests::idle_close(facts, level, product),
+        Facts::Balancer(facts) => requests::balancer(facts, product),
         Facts::Refused(facts) => requests::refused(facts),
         Facts::Statuses(facts) => requests::statuses(facts, level),
         Facts::Copies(facts) => requests::copies(facts, level),
-        Facts::Stale(facts) => requests::stale(facts),
+        Facts::Stale(facts) => requests::stale(facts, product),
         Facts::Swapped(facts) => requests::swapped(facts),
         Facts::Truncated(facts) => requests::truncated(facts),
-        Facts::Altered(facts) => responses::altered(facts),
-        Facts::ResponseFields(facts) => responses::fields(facts),
+        Facts::Altered(facts) => responses::altered(facts, product),
+        Facts::ResponseFields(facts) => responses::fields(facts, product),
         Facts::Compressed(facts) => responses::compressed(facts),
         Facts::Cookies(facts) => responses::cookies(facts),
-        Facts::MethodChanged(facts) => arrivals::method(facts),
-        Facts::PathChanged(facts) => arrivals::path(facts),
-        Facts::QueryChanged(facts) => arrivals::query(facts),
-        Facts::HostChanged(facts) => arrivals::host(facts),
-        Facts::BodyChanged(facts) => arrivals::body(facts),
-        Facts::FieldChanged(facts) => arrivals::fields(facts),
-        Facts::ClientAddress(facts) => arrivals::client_address(facts, level),
+        Facts::MethodChanged(facts) => arrivals::method(facts, product),
+        Facts::PathChanged(facts) => arrivals::path(facts, product),
+        Facts::QueryChanged(facts) => arrivals::query(facts, product),
+        Facts::HostChanged(facts) => arrivals::host(facts, product),
+        Facts::BodyChanged(facts) => arrivals::body(facts, product),
+        Facts::FieldChanged(facts) => arrivals::fields(facts, product),
+        Facts::ClientAddress(facts) => arrivals::client_address(facts, level, product),
         Facts::Intact(facts) => arrivals::intact(facts, level),
         Facts::Unrecorded(facts) => requests::unrecorded(facts),
         Facts::NoResponse(facts) => requests::no_response(facts),
@@ -63,10 +66,9 @@ fn prose(finding: &Finding, check: &Check) -> Prose {
         Facts::Backups(facts) => balancing::backups(facts),
         Facts::Algorithm(facts) => balancing::algorithm(facts, level),
         Facts::Stickiness(facts) => balancing::stickiness(facts, level),
-        Facts::Resilience(facts) => outages::resilience(facts),
+        Facts::Resilience(facts) => outages::resilience(facts, product),
         Facts::Recovery(facts) => outages::recovery(facts),
     };
-    let _ = check;
     let witness = finding.witness.iter().flat_map(witness_lines);
     Prose {
         summary: phrase.summary,

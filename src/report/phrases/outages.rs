@@ -6,8 +6,9 @@ use verdict::numbers::{count_of, grouped, time};
 use verdict::report::{Affected, Pause, Step};
 
 use super::phrase::{Phrase, listed};
+use crate::report::hints::{self, Product};
 
-pub(super) fn resilience(facts: &resilience::Facts) -> Phrase {
+pub(super) fn resilience(facts: &resilience::Facts, product: Option<Product>) -> Phrase {
     let idle = facts.idle();
     let errors = count_of(facts.client_errors, "error");
     let not_done: Vec<&str> = facts.remarks.iter().filter(|step| !step.done).map(|step| step.what.as_str()).collect();
@@ -22,9 +23,9 @@ pub(super) fn resilience(facts: &resilience::Facts) -> Phrase {
         }
         0 => Phrase::of("no client saw an error"),
         // Commands touch no backend of the fleet: a reload, most likely.
-        _ if facts.graceful && facts.backends.is_empty() => Phrase::of(format!("clients saw {errors}")).try_this(
-            "a reload must cost nothing: check that it is graceful (NGINX: QUIT and HUP, not TERM)",
-        ),
+        _ if facts.graceful && facts.backends.is_empty() => {
+            Phrase::of(format!("clients saw {errors}")).try_this(hints::of_reload(product))
+        }
         _ if facts.graceful => Phrase::of(format!("clients saw {errors}")).try_this(
             "a backend that drains or is not ready must cost nothing while others are up: its health check tells the balancer",
         ),

@@ -10,7 +10,7 @@ use verdict::finding::Level;
 use verdict::numbers::{count_of, grouped, percent, time};
 
 use super::phrase::{Phrase, listed};
-use crate::report::hints;
+use crate::report::hints::{self, Product};
 
 fn requests(facts: &Requests) -> String {
     count_of(facts.requests, "request")
@@ -63,7 +63,7 @@ pub(super) fn account(facts: &Account) -> Phrase {
     })
 }
 
-pub(super) fn retried(facts: &Retries) -> Phrase {
+pub(super) fn retried(facts: &Retries, product: Option<Product>) -> Phrase {
     let mut evidence = Vec::new();
     if facts.failed > 0 {
         evidence.push(format!("{} got an error all the same", count_of(facts.failed, "request")));
@@ -84,28 +84,23 @@ pub(super) fn retried(facts: &Retries) -> Phrase {
         ),
     };
     let phrase = Phrase::of(summary).because(evidence);
-    match facts.same_backend {
-        0 => phrase,
-        _ => phrase.try_this(
-            "keep retries from the same host: Envoy retry_host_predicate previous_hosts, HAProxy option redispatch 1",
-        ),
+    match hints::of_same_host(product) {
+        Some(hint) if facts.same_backend > 0 => phrase.try_this(hint),
+        _ => phrase,
     }
 }
 
-pub(super) fn duplicated(facts: &Requests) -> Phrase {
-    Phrase::of(format!("{} {} executed more than once", requests(facts), were(facts.requests))).try_this(
-        "the balancer sent them again while a backend was at work (proxy_next_upstream, retry-on), or copies them",
-    )
+pub(super) fn duplicated(facts: &Requests, product: Option<Product>) -> Phrase {
+    Phrase::of(format!("{} {} executed more than once", requests(facts), were(facts.requests)))
+        .try_this(hints::of_double_execution(product))
 }
 
-pub(super) fn repeated(facts: &Repeated) -> Phrase {
-    Phrase::of(format!("{} reached backends more than once", count_of(facts.requests, &facts.method))).try_this(
-        "a proxy must not repeat a request that is not idempotent: in NGINX leave out non_idempotent, in HAProxy \
-         use disable-l7-retry if METH_POST",
-    )
+pub(super) fn repeated(facts: &Repeated, product: Option<Product>) -> Phrase {
+    Phrase::of(format!("{} reached backends more than once", count_of(facts.requests, &facts.method)))
+        .try_this(hints::of_repeat(product))
 }
 
-pub(super) fn mirrored(facts: &Mirrored, level: Level) -> Phrase {
+pub(super) fn mirrored(facts: &Mirrored, level: Level, product: Option<Product>) -> Phrase {
     let Mirrored { requests, of, other_requests, .. } = facts;
     let mirrors = listed(&facts.mirrors);
     let share = percent(*requests as f64 / (*of).max(1) as f64);
@@ -139,8 +134,7 @@ pub(super) fn mirrored(facts: &Mirrored, level: Level) -> Phrase {
     };
     let phrase = phrase.because(evidence);
     match (level, facts.held) {
-        (Level::Fail, None) => phrase
-            .try_this("if copies are meant, use --allow mirrored, or --expect mirrored:SHARE; else remove `mirror`"),
+        (Level::Fail, None) => phrase.try_this(hints::of_mirror(product)),
         _ => phrase,
     }
 }
@@ -164,7 +158,7 @@ pub(super) fn copies(facts: &copies::Facts, level: Level) -> Phrase {
     }
 }
 
-pub(super) fn lost(facts: &Losses) -> Phrase {
+pub(super) fn lost(facts: &Losses, product: Option<Product>) -> Phrase {
     let Losses { requests, excused: by_outage, .. } = *facts;
     let summary = format!(
         "{} {} executed by a backend, and no response came back{}",
@@ -172,8 +166,7 @@ pub(super) fn lost(facts: &Losses) -> Phrase {
         were(requests),
         excused(by_outage, requests)
     );
-    Phrase::of(summary)
-        .try_this("look for timeouts, restarts and closed connections between backend, balancer and client")
+    Phrase::of(summary).try_this(hints::of_loss(product))
 }
 
 pub(super) fn not_reached(facts: &Losses) -> Phrase {
@@ -186,22 +179,25 @@ pub(super) fn not_reached(facts: &Losses) -> Phrase {
     Phrase::of(summary).try_this("the balancer refused the connection, closed it or did not respond")
 }
 
-pub(super) fn idle_close(facts: &IdleCloses, level: Level) -> Phrase {
+pub(super) fn idle_close(facts: &IdleCloses, level: Level, product: Option<Product>) -> Phrase {
     let connections = count_of(facts.requests, "kept connection");
     let summary = format!("the balancer closed {connections} at the moment of use; no backend had the request");
+    let timeout = hints::of_idle_close(product).map_or_else(String::new, |directives| format!(" ({directives})"));
     match level {
         Level::Pass | Level::Note => Phrase::of(summary)
             .try_this("harmless: an idle connection may be closed at any time, and a client may repeat the request"),
         Level::Inconclusive if facts.may_be_repeated => Phrase::of(summary)
             .because(vec![format!("an idle timeout explains up to {} of {}", facts.usual, grouped(facts.of))])
-            .try_this("raise the balancer's idle timeout above the client's; if they go on, requests are dropped"),
-        Level::Inconclusive | Level::Fail => Phrase::of(summary).try_this(
-            "a client must not repeat such a request by itself: raise the balancer's idle timeout (keepalive_timeout)",
-        ),
+            .try_this(format!(
+                "raise the balancer's idle timeout above the client's{timeout}; if they go on, requests are dropped"
+            )),
+        Level::Inconclusive | Level::Fail => Phrase::of(summary).try_this(format!(
+            "a client must not repeat such a request by itself: raise the balancer's idle timeout{timeout}"
+        )),
     }
 }
 
-pub(super) fn balancer(facts: &OwnResponses, product: Option<&str>) -> Phrase {
+pub(super) fn balancer(facts: &OwnResponses, product: Option<Product>) -> Phrase {
     let received = match facts.received {
         0 => String::new(),
         received => format!("; a backend had received {} of them, which may be executed", grouped(received)),
@@ -257,11 +253,9 @@ pub(super) fn statuses(facts: &BackendStatuses, level: Level) -> Phrase {
     .try_this(hints::of_backend_status(&facts.statuses))
 }
 
-pub(super) fn stale(facts: &Requests) -> Phrase {
-    Phrase::of(format!("{} got a response that was given before: a cache", requests(facts))).try_this(
-        "backends send Cache-Control: no-store; turn the cache off for this path (proxy_cache off), or use --allow \
-         stale",
-    )
+pub(super) fn stale(facts: &Requests, product: Option<Product>) -> Phrase {
+    Phrase::of(format!("{} got a response that was given before: a cache", requests(facts)))
+        .try_this(hints::of_cache(product))
 }
 
 pub(super) fn swapped(facts: &Requests) -> Phrase {

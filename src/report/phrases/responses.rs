@@ -5,15 +5,17 @@ use verdict::facts::responses::{Altered, Deviation, Fields, Words};
 use verdict::numbers::{count_of, grouped};
 
 use super::phrase::{Phrase, listed};
+use crate::report::hints::{self, Product};
 
-pub(super) fn altered(facts: &Altered) -> Phrase {
+pub(super) fn altered(facts: &Altered, product: Option<Product>) -> Phrase {
     let flaws: Vec<String> = facts.flaws.iter().map(|(flaw, _)| flaw.clone()).collect();
     let how = if flaws.is_empty() { String::new() } else { format!(": {}", listed(&flaws)) };
     let hint = if facts.malformed {
         "the balancer, or a module of it, ends responses in the wrong place: clients read what is left over as the next \
          response; check its version and what rewrites responses"
+            .to_owned()
     } else {
-        "something rewrites bodies or statuses (sub_filter, error_page, compression)"
+        hints::of_responses(product)
     };
     let requests = if facts.requests == 1 { "1 request".to_owned() } else { count_of(facts.requests, "request") };
     let lines = facts.flaws.iter().map(|(flaw, count)| format!("{}× {flaw}", grouped(*count))).collect();
@@ -35,7 +37,7 @@ fn clause(it: &Deviation) -> String {
     }
 }
 
-pub(super) fn fields(facts: &Fields) -> Phrase {
+pub(super) fn fields(facts: &Fields, product: Option<Product>) -> Phrase {
     let whom = match facts.extent {
         Extent::All => format!("all {}", count_of(facts.of, "response")),
         Extent::Backends | Extent::Clients | Extent::Some => {
@@ -57,13 +59,7 @@ pub(super) fn fields(facts: &Fields) -> Phrase {
         .to_owned(),
     );
     let cacheable = facts.deviations.iter().any(|it| it.field.eq_ignore_ascii_case("cache-control"));
-    let hint = if cacheable {
-        "backends forbid caching (no-store): a page of one client can now be kept and given to another; NGINX expires and \
-         add_header, HAProxy http-response set-header, Traefik and Caddy headers"
-    } else {
-        "NGINX add_header and proxy_hide_header, HAProxy http-response set-header, Envoy response_headers_to_add, Traefik and \
-         Caddy headers"
-    };
+    let hint = hints::of_response_fields(cacheable, product);
     Phrase::of(format!("{what} of {whom} is not what the backend wrote")).because(lines).try_this(hint)
 }
 

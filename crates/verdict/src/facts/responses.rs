@@ -52,7 +52,7 @@ pub(crate) const COOKIES: Description = Description {
 pub struct Received {
     /// Fields that are not what the backend wrote.
     pub deviations: Vec<Deviation>,
-    /// Values of Server in responses that no backend of the fleet gave.
+    /// Values of Server, which no backend of this program writes.
     pub servers: Vec<String>,
     /// Values of Via in responses.
     pub vias: Vec<String>,
