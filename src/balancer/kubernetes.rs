@@ -19,6 +19,8 @@ pub(crate) const KUBERNETES: Product = Product {
     install: "it is no program",
     reload: None,
     retries_refused: false,
+    usual_fail_timeout: Duration::from_secs(10),
+    avoids_longer_each_time: true,
     random_spread: None,
     write,
     own: None,

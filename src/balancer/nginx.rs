@@ -21,6 +21,8 @@ pub(crate) const NGINX: Product = Product {
     install: "sudo apt-get install nginx",
     reload: Some(ReloadSignal::Hup),
     retries_refused: true,
+    usual_fail_timeout: std::time::Duration::from_secs(10),
+    avoids_longer_each_time: false,
     random_spread: None,
     write,
     own: Some(own),

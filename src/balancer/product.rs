@@ -1,6 +1,7 @@
 //! What the program knows of a balancer. Each is described in one file; nothing else asks which balancer it has before it.
 
 use std::path::Path;
+use std::time::Duration;
 
 use crate::balancer::options::{Options, Version};
 use crate::balancer::own::Own;
@@ -23,6 +24,10 @@ pub(crate) struct Product {
     pub(crate) reload: Option<ReloadSignal>,
     /// Whether it tries another backend, unasked, when one refuses the connection.
     pub(crate) retries_refused: bool,
+    /// How long it keeps away from a backend that failed, if nothing is said about that; zero if it does not.
+    pub(crate) usual_fail_timeout: Duration,
+    /// Whether it keeps away longer each time that the same backend fails again.
+    pub(crate) avoids_longer_each_time: bool,
     /// How far the shares of its random choice are from even, and by its own design: as tolerance and margin of an expectation.
     pub(crate) random_spread: Option<(f64, f64)>,
     /// Writes its configuration, or says what it does not support.

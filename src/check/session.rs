@@ -46,8 +46,12 @@ pub(crate) struct SessionData {
     pub(crate) observations: Vec<Observation>,
     /// From this number on requests count.
     pub(crate) judged: u32,
+    /// Numbers of requests that experiments invented, in order.
+    pub(crate) invented: Vec<u32>,
     /// Those of the sample.
     pub(crate) sample: Range<u32>,
+    /// To which of several URLs each of them went.
+    pub(crate) urls: Vec<u8>,
     /// What a report shows of the responses, those of probes too.
     pub(crate) received: Received,
     /// Whether the balancer refused none that were sent slowly after the sample, if that was tried.

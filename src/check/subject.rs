@@ -27,6 +27,12 @@ pub(crate) struct Live<'a> {
     /// What went wrong on this machine.
     failure: Option<DriveError>,
     began: Moment,
+    /// Numbers of requests that have another path than the user's, or a delay: what becomes of them becomes of nobody else's.
+    invented: Vec<u32>,
+    /// Of those, the ones with a delay.
+    delayed: HashSet<u32>,
+    /// A request that a backend was asked to delay failed: the balancer waits less, and takes the backend for dead. No more of them.
+    is_delay_refused: bool,
 }
 
 /// Until a request that was just sent has surely reached its backend.
@@ -44,6 +50,9 @@ impl<'a> Live<'a> {
             known: HashSet::new(),
             failure: None,
             began: clock::now(),
+            invented: Vec::new(),
+            delayed: HashSet::new(),
+            is_delay_refused: false,
         }
     }
 
@@ -57,7 +66,10 @@ impl<'a> Live<'a> {
     fn begin(&mut self, request: &Request) -> Option<Held> {
         let path = request.path.map(|number| template(self.path).replace("{}", &number.to_string()));
         let path = match request.delay {
-            Some(delay) if !delay.is_zero() => Some(with_delay(path.as_deref().unwrap_or(self.path), delay)),
+            Some(delay) if !delay.is_zero() => {
+                self.delayed.insert(self.prober.next_sequence() as u32);
+                Some(with_delay(path.as_deref().unwrap_or(self.path), delay))
+            }
             Some(_) | None => path,
         };
         let headers: Vec<(&str, &str)> =
@@ -71,6 +83,9 @@ impl<'a> Live<'a> {
             body: body.as_deref(),
             ..Probe::default()
         };
+        if path.is_some() {
+            self.invented.push(self.prober.next_sequence() as u32);
+        }
         self.noted(|prober, backends| prober.begin(&probe, backends))
     }
 
@@ -80,6 +95,7 @@ impl<'a> Live<'a> {
         // The same response once more comes out of a cache and says nothing about the backends.
         let new = observation.answer().is_none_or(|answer| self.known.insert(answer));
         let backend = if whole { observation.backend } else { Backend::UNKNOWN };
+        self.is_delay_refused |= !backend.is_known() && self.delayed.contains(&(seen.sequence as u32));
         Reply {
             pick: new.then_some(Pick { sequence: seen.sequence as u32, backend }),
             sent: observation.due,
@@ -89,9 +105,9 @@ impl<'a> Live<'a> {
         }
     }
 
-    /// Why requests could not be sent any more, if so.
-    pub(crate) fn into_failure(self) -> Option<DriveError> {
-        self.failure
+    /// Numbers of requests that are not the user's own, in order; or why requests could not be sent any more.
+    pub(crate) fn end(self) -> Result<Vec<u32>, DriveError> {
+        self.failure.map_or(Ok(self.invented), Err)
     }
 
     /// After a failure nothing is tried any more.
@@ -141,10 +157,14 @@ impl Subject for Live<'_> {
 
     fn send_all(&mut self, requests: &[Request], pace: &Pace) -> Vec<Reply> {
         let mut replies = Vec::with_capacity(requests.len());
+        // Their responses are read when they come: what is in flight is known by that.
         let mut in_flight: VecDeque<Held> = VecDeque::new();
         let mut due = clock::now();
         for request in requests {
             if self.elapsed() > pace.until || self.failure.is_some() {
+                break;
+            }
+            if self.is_delay_refused && request.delay.is_some_and(|delay| !delay.is_zero()) {
                 break;
             }
             if in_flight.len() >= pace.width.max(1)
@@ -153,7 +173,8 @@ impl Subject for Live<'_> {
                 replies.push(self.reply(oldest));
             }
             let now = clock::now();
-            self.prober.run_until(due, &mut in_flight, self.backends);
+            let until = due.max(now.after(self.prober.turn_of_next()));
+            self.prober.run_until(until, &mut in_flight, self.backends);
             // After a delay the pace is the same as before, not faster.
             due = due.max(now).after(pace.gap);
             match self.begin(request) {
@@ -168,8 +189,12 @@ impl Subject for Live<'_> {
     }
 
     fn hold(&mut self, delay: Duration) -> bool {
+        if self.is_delay_refused {
+            return false;
+        }
         let path = with_delay(self.path, delay);
         let probe = Probe { path: Some(&path), ..Probe::default() };
+        self.invented.push(self.prober.next_sequence() as u32);
         match self.noted(|prober, backends| prober.begin(&probe, backends)) {
             Some(held) => {
                 self.held.push((held, delay));
@@ -185,6 +210,7 @@ impl Subject for Live<'_> {
         let finish = |(held, delay): (Held, Duration)| {
             let seen = held.finish(self.prober, self.backends).observation;
             let backend = Some(seen.backend).filter(|backend| backend.is_known());
+            self.is_delay_refused |= backend.is_none();
             // No backend answers before the delay is over; one that did had not heard of it.
             let delayed = seen.ended.since(seen.due) >= delay;
             (backend, delayed && now < seen.due.after(delay))

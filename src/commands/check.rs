@@ -136,6 +136,7 @@ fn plans_on(args: &CheckArgs, checks: Vec<CheckConfig>, testbed: &Testbed) -> Re
         let has_tolerance = check.tolerance.is_some();
         let mut plan = check.at(&testbed.url).resolve(&backing)?;
         plan.balancer = Some(testbed.front.balancer.title.to_owned());
+        plan.detection = testbed.detection();
         // What a file of the user's own configures is not known here.
         if args.balancer_config.is_none() {
             expect::from_testbed(testbed, &mut plan, has_tolerance);

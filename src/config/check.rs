@@ -165,6 +165,9 @@ layer! {
     }
 }
 
+/// URLs of one check.
+const MAX_URLS: usize = 256;
+
 impl CheckConfig {
     /// At this URL, unless it names one.
     pub(crate) fn at(self, url: &str) -> CheckConfig {
@@ -211,6 +214,9 @@ impl CheckConfig {
     fn plan(self, backing: &Backing) -> Result<Plan, Problem> {
         let mut urls = self.url.iter().cloned();
         let url = urls.next().ok_or_else(|| Problem::new("is missing").on("url"))?;
+        if self.url.len() > MAX_URLS {
+            return Err(Problem::new(format!("{} URLs: one check has {MAX_URLS} at most", self.url.len())));
+        }
         let headers = request::headers(&self.header)?;
         let routes = [
             self.resolve.iter().map(|text| request::resolve(text)).collect::<Result<Vec<_>, _>>()?,

@@ -127,8 +127,9 @@ pub(crate) fn passing() -> Check {
             backend_errors: 0,
             client_errors: 0,
             attempts: 4000,
-            not_counted: NotCounted { warm_up: 37, health_checks: 2, others: 1, unexplained: 0 },
+            not_counted: NotCounted { warm_up: 37, health_checks: 2, others: 1, unexplained: 0, experiments: 0 },
             gaps: Vec::new(),
+            urls: Vec::new(),
         },
         forwarding: Some(Forwarding {
             attempts: 4000,

@@ -16,8 +16,7 @@ pub(crate) enum Product {
 
 impl Product {
     /// Those that are listed where the product is not known.
-    const LISTED: [Product; 5] =
-        [Product::Nginx, Product::Haproxy, Product::Envoy, Product::Traefik, Product::Caddy];
+    const LISTED: [Product; 5] = [Product::Nginx, Product::Haproxy, Product::Envoy, Product::Traefik, Product::Caddy];
 
     /// By its name, or by what it writes into Server or Via.
     pub(crate) fn of(text: &str) -> Option<Product> {
@@ -315,11 +314,26 @@ const RELOAD: Directives = Directives {
     caddy: "caddy reload, grace_period",
 };
 
+/// What the balancer itself responded.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct OwnResponse {
+    /// The most frequent status.
+    pub(crate) status: u16,
+    /// Whether backends had received all of these requests.
+    pub(crate) is_received: bool,
+    /// Whether it is said for a rate limit.
+    pub(crate) is_limit: bool,
+}
+
 /// The balancer itself responded.
-pub(crate) fn of_own_response(statuses: &BTreeMap<u16, u64>, product: Option<Product>) -> String {
-    let most = statuses.iter().max_by_key(|(_, count)| **count).map_or(0, |(status, _)| *status);
+pub(crate) fn of_own_response(own: OwnResponse, product: Option<Product>) -> String {
     let after = |directives: &Directives, sentence: &str| directives.after(sentence, product);
-    match most {
+    if own.is_limit {
+        return after(&RATE_LIMIT, "a rate limit; use --rate, or see");
+    }
+    match own.status {
+        100..=299 if own.is_received => after(&RESPONSES, "the balancer hides what backends responded"),
+        100..=299 => after(&ROUTE, "the balancer responds by itself: is it the path that it passes on"),
         301 | 302 | 303 | 307 | 308 => {
             after(&REDIRECT, "the balancer redirects: check the URL that its Location names, or see what redirects")
         }
@@ -338,11 +352,31 @@ pub(crate) fn of_own_response(statuses: &BTreeMap<u16, u64>, product: Option<Pro
         421 => "Host and TLS server name do not fit the balancer's routes: --header 'Host: …', --resolve".to_owned(),
         429 => after(&RATE_LIMIT, "a rate limit; use --rate, or see"),
         499 => after(&SLOW_REQUEST, "the balancer takes the client for gone, though it waits for the response"),
+        502 | 503 if own.is_received => {
+            after(&NO_BACKEND, "backends received these requests and broke off: see their logs, and what is tried then")
+        }
         502 => after(&NO_BACKEND, "a backend refused, or broke off, and no other was tried"),
         503 => after(&NO_BACKEND, "the balancer knows no backend that is available, or its queue is full"),
         504 => after(&TIMEOUT, "a backend took longer than the balancer waits"),
         _ => "the balancer responded instead of a backend: its error log says why".to_owned(),
     }
+}
+
+/// What decides about a balancer's own response with that status; none where nothing does in this one.
+pub(crate) fn directives(status: u16, product: Option<Product>) -> Option<String> {
+    let directives = match status {
+        401 | 407 => &CREDENTIALS,
+        403 => &ACCESS,
+        404 => &ROUTE,
+        405 => &METHODS,
+        408 => &SLOW_REQUEST,
+        413 => &BODY_LIMIT,
+        414 | 431 => &HEAD_LIMIT,
+        429 => &RATE_LIMIT,
+        504 => &TIMEOUT,
+        _ => return None,
+    };
+    directives.of(product)
 }
 
 /// A backend could not read the request.
@@ -470,10 +504,10 @@ mod tests {
 
     #[test]
     fn a_known_balancer_gets_its_own_directive_and_others_get_all() {
-        let too_large = BTreeMap::from([(413, 60)]);
-        let hint = of_own_response(&too_large, Product::of("nginx/1.28.0"));
+        let too_large = OwnResponse { status: 413, ..OwnResponse::default() };
+        let hint = of_own_response(too_large, Product::of("nginx/1.28.0"));
         assert_eq!(hint, "the request body is larger than the balancer's limit: NGINX client_max_body_size");
-        let hint = of_own_response(&too_large, None);
+        let hint = of_own_response(too_large, None);
         assert!(hint.contains("NGINX client_max_body_size") && hint.contains("Caddy request_body"), "{hint}");
     }
 

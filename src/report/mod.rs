@@ -3,7 +3,7 @@
 mod escape;
 #[cfg(test)]
 mod example;
-mod hints;
+pub(crate) mod hints;
 mod html;
 mod json;
 mod junit;

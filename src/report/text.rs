@@ -196,6 +196,11 @@ fn account(out: &mut String, check: &Check, style: &Style) {
         let means = meaning(it.outcome, check.fleet.is_some());
         let _ = writeln!(out, "  {:>11}  {:<12}{means}", grouped(it.count), it.outcome.name());
     }
+    for it in &account.urls {
+        let counts: Vec<String> =
+            it.outcomes.iter().map(|(outcome, count)| format!("{} {}", grouped(*count), outcome.name())).collect();
+        out.push_str(&wrapped(&format!("  {}: ", harmless(&it.url)), &counts.join(", "), style.width));
+    }
     if let Some(clauses) = check.forwarding.as_ref().map(forwarding).filter(|clauses| !clauses.is_empty()) {
         out.push_str(&wrapped("  the balancer changes: ", &harmless(&clauses.join("; ")), style.width));
     }
@@ -209,6 +214,7 @@ pub(crate) fn not_counted(it: &NotCounted) -> Option<String> {
         (it.health_checks, "health check"),
         (it.others, "request of others"),
         (it.unexplained, "unexplained record"),
+        (it.experiments, "failed experiment"),
     ];
     let plural = |(count, what): &(u64, &str)| match *what {
         "request of others" if *count != 1 => format!("{} requests of others", grouped(*count)),

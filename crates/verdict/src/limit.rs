@@ -26,6 +26,11 @@ pub struct RateLimit {
 const SLICES: usize = 9;
 /// How far from the median a slice may be.
 const SPREAD: f64 = 0.35;
+/// Requests that are sent slowly afterwards, at least, and the probability with which chance may let all of them pass.
+const SLOW: i32 = 8;
+const CHANCE: f64 = 1e-6;
+/// As many times it passes again while it refuses.
+const RETURNS: usize = 3;
 /// What is refused less often is no limit that a check should mind.
 const SHARE: f64 = 0.02;
 
@@ -40,12 +45,17 @@ impl RateLimit {
         }
         let refused = ledger.entries().filter(|entry| sample.contains(&entry.sequence) && is_refused(entry, status));
         let refused = refused.count() as u64;
-        let estimate = estimate(ledger, sample, status);
-        // A status of 429 says what it means; where much else is meant by it, only the figure shows a limit.
+        let estimate = estimate(ledger, sample.clone(), status);
+        // A status of 429 says what it means; of one that means much else only the figure shows a limit, or that it refuses and passes in
+        // turn, and then nothing that is sent slowly.
         match (estimate, status) {
             (Some((passed, sent)), _) => Some(RateLimit { status, refused, passed: Some(passed), sent: Some(sent) }),
             (None, 429) => Some(RateLimit { status, refused, passed: None, sent: None }),
-            (None, _) => None,
+            (None, _) => {
+                let is_chance = (1.0 - refused as f64 / sample.len() as f64).powi(SLOW) > CHANCE;
+                let returns = returns(ledger, sample, status);
+                (!is_chance && returns >= RETURNS).then_some(RateLimit { status, refused, passed: None, sent: None })
+            }
         }
     }
 
@@ -55,6 +65,13 @@ impl RateLimit {
         let digit = 10f64.powf(below.log10().floor() - 1.0);
         Some(((below / digit).floor() * digit).max(digit))
     }
+}
+
+/// How often a request passed after one that was refused: an outage ends once.
+fn returns(ledger: &Ledger, sample: Range<u32>, status: u16) -> usize {
+    let entries = ledger.entries().filter(|entry| sample.contains(&entry.sequence));
+    let refused: Vec<bool> = entries.map(|entry| is_refused(&entry, status)).collect();
+    refused.windows(2).filter(|pair| pair[0] && !pair[1]).count()
 }
 
 /// Requests per second that passed and that were sent, if as many passed all the time.
@@ -152,6 +169,22 @@ mod tests {
         assert_eq!(RateLimit::of(&ledger, sample.clone(), None), None);
         assert_eq!(RateLimit::of(&ledger, sample.clone(), Some(false)), None);
         assert!(RateLimit::of(&ledger, sample, Some(true)).is_some());
+    }
+
+    #[test]
+    fn a_burst_that_is_too_short_to_measure_shows_that_there_is_a_limit() {
+        // All within 5 ms, of which one in 200 passes: at the end of an outage all would, from one moment on.
+        let burst = |passes: fn(u64) -> bool| {
+            let (long, _) = ledger(|at| if passes(at / 100_000) { 200 } else { 503 });
+            let mut few = long.observations()[..1_000].to_vec();
+            for (place, observation) in (0..).zip(&mut few) {
+                (observation.due, observation.ended) = (Moment(place * 5_000), Moment(place * 5_000 + 50_000));
+            }
+            RateLimit::of(&Ledger::join(few, Vec::new(), Records::Kept), 0..1_000, Some(true))
+        };
+        let limit = burst(|place| place % 200 == 50).unwrap();
+        assert_eq!((limit.status, limit.refused, limit.passed), (503, 995, None));
+        assert_eq!(burst(|place| place > 990), None, "an outage that ends");
     }
 
     #[test]

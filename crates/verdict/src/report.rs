@@ -124,6 +124,19 @@ pub struct Account {
     pub not_counted: NotCounted,
     /// Why not every request can be explained; empty if all are.
     pub gaps: Vec<String>,
+    /// The sample's requests by URL; empty if there is one.
+    #[serde(default)]
+    pub urls: Vec<UrlOutcomes>,
+}
+
+/// The requests of a sample to one of several URLs.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct UrlOutcomes {
+    /// As it was given.
+    pub url: String,
+    /// How many had which outcome; only those that occurred.
+    pub outcomes: Vec<(Outcome, u64)>,
 }
 
 /// How many requests have an outcome.
@@ -151,6 +164,9 @@ pub struct NotCounted {
     pub others: u64,
     /// Records with an id of this run that was never sent.
     pub unexplained: u64,
+    /// Requests of experiments with another path or a delay that failed: nobody else sends them.
+    #[serde(default)]
+    pub experiments: u64,
 }
 
 /// What the balancer does to a request.

@@ -9,6 +9,34 @@ use crate::ledger::{Entry, Ledger};
 use crate::observation::{Backend, Echo};
 use crate::outcome::Outcome;
 
+/// Which requests of a run are judged.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Judged<'a> {
+    /// Those from this number on: the ones before it were sent until all was stable.
+    pub from: u32,
+    /// Numbers of requests that are not the user's own, in order: experiments gave them another path, or asked for a delay. Where such a
+    /// request fails, nobody's request did.
+    pub invented: &'a [u32],
+}
+
+impl Judged<'_> {
+    /// Whether that one is.
+    pub fn includes(&self, entry: &Entry) -> bool {
+        entry.sequence >= self.from && !self.leaves_out(entry)
+    }
+
+    /// Whether it counts for nothing, because it is not the user's own and failed.
+    pub fn leaves_out(&self, entry: &Entry) -> bool {
+        !self.invented.is_empty() && self.invented.binary_search(&entry.sequence).is_ok() && entry.is_client_error()
+    }
+}
+
+impl From<u32> for Judged<'_> {
+    fn from(from: u32) -> Self {
+        Judged { from, invented: &[] }
+    }
+}
+
 /// All figures.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Tally {
@@ -81,12 +109,13 @@ const SOON: Duration = Duration::from_millis(600);
 const FIRST: usize = 2_000;
 
 impl Tally {
-    /// Counts the requests from number `judged` on. `sample` are the numbers of those that are judged for shares.
-    pub fn of(ledger: &Ledger, judged: u32, sample: Range<u32>) -> Tally {
+    /// Counts the requests that are judged. `sample` are the numbers of those that are judged for shares.
+    pub fn of<'j>(ledger: &Ledger, judged: impl Into<Judged<'j>>, sample: Range<u32>) -> Tally {
+        let judged = judged.into();
         let mut tally = Tally::default();
         let mut order: Vec<(Moment, Backend)> = Vec::new();
         let mut clients: Vec<Option<(Backend, Moment)>> = Vec::new();
-        for entry in ledger.entries().filter(|entry| entry.sequence >= judged) {
+        for entry in ledger.entries().filter(|entry| judged.includes(entry)) {
             tally.count(&entry);
             if !sample.contains(&entry.sequence) {
                 continue;

@@ -58,6 +58,8 @@ struct Engine<'a> {
     groups: Groups,
     clients: Clients<'a>,
     observations: Vec<Observation>,
+    /// Of several targets that of each.
+    targets: Vec<u8>,
     /// Responses by backend, where shares are required.
     counts: Vec<u64>,
     in_flight: usize,
@@ -160,6 +162,7 @@ impl<'a> Engine<'a> {
             groups,
             clients,
             observations,
+            targets: Vec::new(),
             counts: vec![0; load.required.as_ref().map_or(0, Vec::len)],
             in_flight: 0,
             answered: 0,
@@ -199,6 +202,7 @@ impl<'a> Engine<'a> {
         self.report();
         Ok(Traffic {
             observations: self.observations,
+            targets: self.targets,
             samples: self.samples,
             started: self.started,
             ended: clock::now(),
@@ -332,6 +336,9 @@ impl<'a> Engine<'a> {
         while let Some(due) = self.next_due(now).filter(|due| *due <= now) {
             let client = (self.observations.len() as u64 % u64::from(self.load.vary.clients())) as u32;
             let waited = microseconds(now.since(due));
+            if self.load.targets.len() > 1 {
+                self.targets.push((self.observations.len() % self.load.targets.len()) as u8);
+            }
             self.observations.push(Observation { ended: now, waited, ..unanswered(due, client, false) });
         }
     }
@@ -349,6 +356,9 @@ impl<'a> Engine<'a> {
         };
         let waited = microseconds(now.since(due));
         self.observations.push(Observation { waited, ..unanswered(due, client, slot.exchange.is_reused()) });
+        if self.load.targets.len() > 1 {
+            self.targets.push(target as u8);
+        }
         self.in_flight += 1;
         slot.index = index;
         slot.target = target;

@@ -98,9 +98,14 @@ impl Exchange {
         self.stream.is_some()
     }
 
-    /// Whether all of the request has left that leaves before a response.
-    pub(super) fn has_sent(&self) -> bool {
-        self.phase != Phase::Sending
+    /// Whether all of the request has left, its body too, or need not leave any more.
+    pub(super) fn has_sent_all(&self) -> bool {
+        match self.phase {
+            Phase::Sending => false,
+            // What has a final response already sends no body.
+            Phase::Waiting => self.reader.has_head(),
+            Phase::Idle | Phase::Receiving => true,
+        }
     }
 
     pub(super) fn is_connected(&self) -> bool {

@@ -144,6 +144,8 @@ pub(crate) enum Reuse {
 pub(crate) struct Traffic {
     /// One for each request; the place is its sequence number less the first.
     pub(crate) observations: Vec<Observation>,
+    /// To which of several targets each went; empty if there is one.
+    pub(crate) targets: Vec<u8>,
     /// What a report shows of the responses.
     pub(crate) samples: Samples,
     /// When it began.

@@ -35,6 +35,8 @@ pub(crate) struct Prober {
     identity: Identity,
     request: Arc<RequestSpec>,
     limiter: Limiter,
+    /// When the next request may be sent, where somebody asked already.
+    next_turn: Option<Moment>,
     progress: Option<Arc<Progress>>,
     /// By slot.
     kept: Vec<Option<Kept>>,
@@ -135,6 +137,7 @@ impl Prober {
             identity,
             request: Arc::default(),
             limiter: Limiter::default(),
+            next_turn: None,
             progress: None,
             kept: Vec::new(),
             observations: Vec::new(),
@@ -206,11 +209,12 @@ impl Prober {
         }
     }
 
-    /// Sends a request: it has left when this returns, or has failed. An error is of this machine, and then nothing was sent; what
-    /// the other end does shows at the end.
+    /// Sends a request: it has left when this returns, with its body, or has failed. An error is of this machine, and then nothing was
+    /// sent; what the other end does shows at the end.
     pub(crate) fn begin(&mut self, probe: &Probe, backends: &mut Backends) -> Result<Held, DriveError> {
         let mut held = self.start(probe, backends)?;
-        while !held.exchange.has_sent() && matches!(held.state, State::Waits(_)) {
+        // A body that waits for 100 Continue would stay here for as long as nobody looks after it.
+        while !held.exchange.has_sent_all() && matches!(held.state, State::Waits(_)) {
             self.turn(std::slice::from_mut(&mut held), None, backends);
         }
         match held.state {
@@ -222,9 +226,17 @@ impl Prober {
         }
     }
 
+    /// How long the next request has to wait for its turn at the rate. Who waits so does not wait again when it begins.
+    pub(crate) fn turn_of_next(&mut self) -> Duration {
+        let now = clock::now();
+        let at = *self.next_turn.get_or_insert_with(|| now.after(self.limiter.take(now)));
+        at.since(now)
+    }
+
     /// Starts a request, and waits for nothing but its turn at the rate.
     fn start(&mut self, probe: &Probe, backends: &mut Backends) -> Result<Held, DriveError> {
-        let wait = self.limiter.take(clock::now());
+        let wait = self.turn_of_next();
+        self.next_turn = None;
         if !wait.is_zero() {
             std::thread::sleep(wait);
         }

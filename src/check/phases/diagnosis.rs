@@ -5,6 +5,7 @@ use crate::check::load::Seen;
 use crate::check::phases::sample::BODY_LIMIT;
 use crate::check::plan::Plan;
 use crate::error::Problem;
+use crate::report::hints::{self, Product};
 use verdict::observation::ClientOutcome;
 
 /// No backend was met.
@@ -43,7 +44,13 @@ impl Unmet<'_> {
             ),
             ClientOutcome::Closed | ClientOutcome::Reset => (
                 "it takes the connection and ends it without a response".to_owned(),
-                "does that port speak HTTP/1.1?".to_owned(),
+                match self.plan.haproxy_protocol {
+                    true => "does that port speak HTTP/1.1, and expect a PROXY header?".to_owned(),
+                    false => {
+                        "does that port speak HTTP/1.1? One that expects a PROXY header ends others: --haproxy-protocol"
+                            .to_owned()
+                    }
+                },
             ),
             ClientOutcome::Refused | ClientOutcome::Unreachable => {
                 ("no connection".to_owned(), "does the balancer run, and listen on that port?".to_owned())
@@ -87,13 +94,26 @@ impl Unmet<'_> {
                     .to_owned(),
                 );
             }
-            400 => format!("the balancer refuses the request: {}", or(&text, "is the Host that which it serves?")),
+            400 => {
+                let own: usize = self.plan.headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
+                let is_large = own > LARGE_HEAD || text.to_ascii_lowercase().contains("too large");
+                let why =
+                    format!("the balancer refuses the request: {}", or(&text, "is the Host that which it serves?"));
+                match self.directives(431).filter(|_| is_large) {
+                    Some(directives) => format!("{why}; a limit of the head: {directives}"),
+                    None => why,
+                }
+            }
             401 | 403 => "it wants credentials: --header 'Authorization: …', or --cert".to_owned(),
+            405 => self.with_directives("the balancer does not allow this method here"),
             404 => "is it the path that the balancer passes on (location /uuid), and the Host (--header 'Host: …')?"
                 .to_owned(),
-            413 => "the body is larger than the balancer's limit".to_owned(),
+            413 => self.with_directives("the body is larger than the balancer's limit"),
+            414 | 431 => self.with_directives("the head of the request is larger than the balancer's limit"),
             421 => "the balancer does not serve this Host on this connection: --header 'Host: …', --resolve".to_owned(),
-            429 => "a rate limit of the balancer: --rate stays below it".to_owned(),
+            429 => self.with_directives("a rate limit of the balancer, below which --rate stays"),
+            504 => self
+                .with_directives("no backend responded in time: do they run, and is the balancer's timeout too short?"),
             500..=599 => "do the backends run where the balancer looks for them? Its error log says why".to_owned(),
             _ if self.with_fleet => {
                 "is it the path that the balancer passes on to the fleet? For other backends use --identity".to_owned()
@@ -103,6 +123,25 @@ impl Unmet<'_> {
         (what, hint)
     }
 }
+
+impl Unmet<'_> {
+    /// What decides in this balancer about a response with that status.
+    fn directives(&self, status: u16) -> Option<String> {
+        let named = self.plan.balancer.as_deref().and_then(Product::of);
+        let by_response = ["Server", "Via"].into_iter().filter_map(|name| header(&self.seen.head, name));
+        hints::directives(status, named.or_else(|| by_response.into_iter().find_map(Product::of)))
+    }
+
+    fn with_directives(&self, sentence: &str) -> String {
+        match self.directives(self.seen.observation.status) {
+            Some(directives) => format!("{sentence}: {directives}"),
+            None => sentence.to_owned(),
+        }
+    }
+}
+
+/// A head with more of the user's own than that may be beyond a limit: NGINX's first buffer has 1 KiB, and HAProxy's 16.
+const LARGE_HEAD: usize = 900;
 
 /// As NGINX (No required SSL certificate was sent), Apache and others say it.
 fn wants_client_certificate(body: &str) -> bool {

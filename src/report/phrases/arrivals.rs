@@ -12,7 +12,10 @@ use crate::report::hints::{self, Product};
 fn whom(facts: &Change) -> String {
     match facts.extent {
         Extent::All if facts.changed == facts.of => format!("all {}", count_of(facts.of, "request")),
-        Extent::All | Extent::Backends | Extent::Clients | Extent::Some => {
+        Extent::Urls if !facts.urls.is_empty() => {
+            format!("all {} to {}", count_of(facts.changed, "request"), listed(&facts.urls))
+        }
+        Extent::All | Extent::Backends | Extent::Urls | Extent::Clients | Extent::Some => {
             format!("{} of {}", grouped(facts.changed), count_of(facts.of, "request"))
         }
     }
@@ -38,6 +41,7 @@ fn both_ends(facts: &Change) -> Vec<String> {
         match facts.extent {
             Extent::All => "it hits all requests: a rewrite",
             Extent::Backends => "it hits all requests to some backends, and none to others",
+            Extent::Urls => "it hits all requests to some URLs, and none to others",
             Extent::Clients => "it hits some clients' requests",
             Extent::Some => "it hits some requests and not others that are alike",
         }
@@ -68,7 +72,7 @@ pub(super) fn path(facts: &Change, product: Option<Product>) -> Phrase {
     let decodes = facts.path.as_ref().is_some_and(|path| path.decoded || path.merged);
     let hint = match facts.extent {
         _ if decodes => Some(hints::of_escapes(product)),
-        Extent::All => None,
+        Extent::All | Extent::Urls => None,
         Extent::Backends | Extent::Clients | Extent::Some => Some(
             "look for a second route, a second instance with another configuration, or a worker that missed a reload"
                 .to_owned(),

@@ -60,8 +60,15 @@ pub(super) fn shares(facts: &shares::Facts, level: Level) -> Phrase {
             };
             Phrase::of(format!("shares are not as expected: {widest}")).try_this(hint)
         }
-        Conclusion::Disturbed => Phrase::of(format!("{widest}, while backends failed: a failing backend gets less"))
-            .try_this("repeat the check with healthy backends"),
+        Conclusion::Disturbed => {
+            let visible = facts
+                .widest
+                .as_ref()
+                .is_some_and(|row| (row.share - row.expected.unwrap_or_default()).abs() >= 0.00005);
+            let what = if visible { widest } else { format!("shares of {unit} cannot be judged") };
+            Phrase::of(format!("{what}, while backends failed: a failing backend gets less"))
+                .try_this("repeat the check with healthy backends")
+        }
         Conclusion::TooFew => Phrase::of(format!(
             "too few {unit}: {} detect deviations ≥ {detects:.1} pp",
             grouped(facts.total)
@@ -107,6 +114,10 @@ fn unproven(facts: &shares::Facts, why: Unproven, widest: &str) -> Phrase {
             "shares of requests are not even: {widest}; whether connections or requests are balanced is not known"
         ))
         .try_this("use --new-connections, or give the experiments more time with --experiments-for"),
+        Unproven::Urls => Phrase::of(format!(
+            "shares of several URLs are not even: {widest}; the algorithm is known of the first URL alone"
+        ))
+        .try_this("check the URLs one by one, or use --expect even to require even shares over all of them"),
     }
 }
 
@@ -137,6 +148,10 @@ pub(super) fn reach(facts: &reach::Facts) -> Phrase {
         });
     }
     let verb = if facts.missed.len() == 1 { "is" } else { "are" };
+    if facts.failed == facts.missed {
+        return Phrase::of(format!("{} failed requests before, and got none afterwards", listed(&facts.missed)))
+            .try_this("the balancer avoids a backend that failed: repeat the check with healthy backends");
+    }
     let chance = if facts.chance < 1e-12 { "< 1e-12".to_owned() } else { format!("{:.1e}", facts.chance) };
     let (draws, unit) = (grouped(facts.draws), facts.unit.name());
     Phrase::of(format!("{} {verb} ready and never got a request", listed(&facts.missed)))

@@ -20,14 +20,19 @@ pub(crate) use witnesses::{lines as witness_lines, what_came};
 
 /// Writes the prose of all findings of a check.
 pub(crate) fn spell(check: &mut Check) {
-    let findings = std::mem::take(&mut check.findings);
-    check.findings =
-        findings.into_iter().map(|finding| Finding { prose: Some(prose(&finding, check)), ..finding }).collect();
+    let product = check.balancer.as_deref().and_then(Product::of);
+    let limit = check.findings.iter().find_map(|finding| match &finding.facts {
+        Facts::RateLimit(limit) => Some(limit.status),
+        _ => None,
+    });
+    for finding in &mut check.findings {
+        finding.prose = Some(prose(finding, product, limit));
+    }
 }
 
-fn prose(finding: &Finding, check: &Check) -> Prose {
+/// `limit`: the status with which a rate limit refuses, if there is one.
+fn prose(finding: &Finding, product: Option<Product>, limit: Option<u16>) -> Prose {
     let level = finding.level;
-    let product = check.balancer.as_deref().and_then(Product::of);
     let phrase = match &finding.facts {
         Facts::Records(facts) => requests::records(facts),
         Facts::Identity(facts) => balancing::identity(facts),
@@ -40,7 +45,7 @@ fn prose(finding: &Finding, check: &Check) -> Prose {
         Facts::Lost(facts) => requests::lost(facts, product),
         Facts::NotReached(facts) => requests::not_reached(facts),
         Facts::IdleClose(facts) => requests::idle_close(facts, level, product),
-        Facts::Balancer(facts) => requests::balancer(facts, product),
+        Facts::Balancer(facts) => requests::balancer(facts, product, limit),
         Facts::Refused(facts) => requests::refused(facts),
         Facts::Statuses(facts) => requests::statuses(facts, level),
         Facts::Copies(facts) => requests::copies(facts, level),

@@ -10,7 +10,7 @@ use verdict::finding::Level;
 use verdict::numbers::{count_of, grouped, percent, time};
 
 use super::phrase::{Phrase, listed};
-use crate::report::hints::{self, Product};
+use crate::report::hints::{self, OwnResponse, Product};
 
 fn requests(facts: &Requests) -> String {
     count_of(facts.requests, "request")
@@ -197,7 +197,8 @@ pub(super) fn idle_close(facts: &IdleCloses, level: Level, product: Option<Produ
     }
 }
 
-pub(super) fn balancer(facts: &OwnResponses, product: Option<Product>) -> Phrase {
+/// `limit`: the status with which a rate limit refuses, if there is one.
+pub(super) fn balancer(facts: &OwnResponses, product: Option<Product>, limit: Option<u16>) -> Phrase {
     let received = match facts.received {
         0 => String::new(),
         received => format!("; a backend had received {} of them, which may be executed", grouped(received)),
@@ -208,7 +209,9 @@ pub(super) fn balancer(facts: &OwnResponses, product: Option<Product>) -> Phrase
         counted(&facts.statuses),
         excused(facts.excused, facts.requests)
     );
-    Phrase::of(summary).try_this(hints::of_own_response(&facts.statuses, product))
+    let status = facts.statuses.iter().max_by_key(|(_, count)| **count).map_or(0, |(status, _)| *status);
+    let own = OwnResponse { status, is_received: facts.received == facts.requests, is_limit: limit == Some(status) };
+    Phrase::of(summary).try_this(hints::of_own_response(own, product))
 }
 
 pub(super) fn refused(facts: &BackendStatuses) -> Phrase {

@@ -15,6 +15,9 @@ pub struct Facts {
     pub excluded: Vec<String>,
     /// Of the expected ones, those that got nothing.
     pub missed: Vec<String>,
+    /// Of those that got nothing, the ones that had failed earlier in the run: the balancer may avoid them.
+    #[serde(default)]
+    pub failed: Vec<String>,
     /// What was counted.
     pub unit: Unit,
     /// How many of those.
@@ -30,6 +33,6 @@ pub struct Facts {
 pub(crate) const REACH: Description = Description {
     requires: "every backend that is ready gets requests",
     sound: "it fails only where --expect requires shares, or where the algorithm for certain gives something to each; level 4e-8 for draws, \
-            of which half the expected share is granted to hash rings; for rotations by construction",
+            of which half the expected share is granted to hash rings; for rotations by construction; a backend that failed before is left out",
     source: None,
 };

@@ -20,6 +20,9 @@ pub struct Change {
     pub arrived: Vec<(String, u64)>,
     /// What became of a path; null for other parts.
     pub path: Option<PathChange>,
+    /// Path and query of the URLs whose requests it hits, as sent; empty if there is one URL.
+    #[serde(default)]
+    pub urls: Vec<String>,
     /// Names of the user's own fields that were lost, changed or doubled, with the number of attempts.
     pub fields: Vec<(String, u64)>,
     /// The expectation that forbids it, as it is typed; null if none does.
@@ -35,6 +38,8 @@ pub enum Extent {
     All,
     /// All requests to some backends, and none to others.
     Backends,
+    /// All requests to some of several URLs, and none to others.
+    Urls,
     /// All requests of some clients, and none of others: clients differ in path, header or the like.
     Clients,
     /// Some requests and not others, though all are alike.

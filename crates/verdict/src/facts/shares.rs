@@ -134,6 +134,8 @@ pub enum Unproven {
     Weights,
     /// Whether connections are balanced or requests is not known.
     Unit,
+    /// There are several URLs, and the algorithm is known of the first.
+    Urls,
 }
 
 pub(crate) const SHARES: Description = Description {

@@ -54,6 +54,9 @@ struct Seen {
     retries: Retries,
     same_examples: Vec<u32>,
     copies_elsewhere: u64,
+    /// Double executions that no outage explains.
+    doubled: Vec<u32>,
+    doubled_unexplained: u64,
     mirror_seconds: Vec<f64>,
     extra_seconds: Vec<f64>,
 }
@@ -69,7 +72,7 @@ fn keep(examples: &mut Vec<u32>, sequence: u32) {
 impl Seen {
     fn of(case: &Case) -> Seen {
         let mut seen = Seen::default();
-        for entry in case.ledger.entries().filter(|entry| entry.sequence >= case.judged) {
+        for entry in case.ledger.entries().filter(|entry| case.judged.includes(entry)) {
             seen.see(case, &entry);
         }
         seen
@@ -95,12 +98,17 @@ impl Seen {
                 self.own_received += u64::from(!entry.attempts.is_empty());
             }
             Outcome::Mirrored => self.see_mirrored(case, entry),
+            Outcome::Duplicated => {
+                if !case.meets_outage(entry) {
+                    self.doubled_unexplained += 1;
+                    keep(&mut self.doubled, entry.sequence);
+                }
+            }
             Outcome::Refused => {
                 *self.statuses.entry(status).or_default() += 0;
             }
             Outcome::Delivered
             | Outcome::Retried
-            | Outcome::Duplicated
             | Outcome::Lost
             | Outcome::NotReached
             | Outcome::Stale
@@ -182,7 +190,9 @@ fn of_outcome(case: &Case, seen: &Seen, outcome: Outcome) -> Option<Finding> {
     let (level, facts) = match outcome {
         Outcome::Delivered | Outcome::Retried | Outcome::Mirrored => return None,
         Outcome::Duplicated => {
-            (if case.drill == Drill::Rough { Level::Note } else { Level::Fail }, Facts::Duplicated(plain))
+            // A balancer that tries another backend while one is broken cannot know what that one does.
+            let explained = case.drill == Drill::Rough && seen.doubled_unexplained == 0;
+            (if explained { Level::Note } else { Level::Fail }, Facts::Duplicated(plain))
         }
         Outcome::Lost => (unless_excused, Facts::Lost(losses)),
         Outcome::NotReached => (unless_excused, Facts::NotReached(losses)),
@@ -198,14 +208,15 @@ fn of_outcome(case: &Case, seen: &Seen, outcome: Outcome) -> Option<Finding> {
         Outcome::Unrecorded => (Level::Inconclusive, Facts::Unrecorded(plain)),
         Outcome::NoResponse => (unless_excused, Facts::NoResponse(losses)),
     };
-    let examples = seen.examples.get(&outcome).or_else(|| case.tally.examples.get(&outcome));
+    let unexplained = (outcome == Outcome::Duplicated && !seen.doubled.is_empty()).then_some(&seen.doubled);
+    let examples = unexplained.or(seen.examples.get(&outcome)).or_else(|| case.tally.examples.get(&outcome));
     let examples = examples.map_or(&[][..], Vec::as_slice);
     Some(Finding::new(allowed(case, outcome, level), facts).shown_by(case.witnesses(examples)))
 }
 
 fn refused(case: &Case, requests: u64) -> BackendStatuses {
     let refused =
-        case.ledger.entries().filter(|entry| entry.sequence >= case.judged && entry.outcome == Outcome::Refused);
+        case.ledger.entries().filter(|entry| case.judged.includes(entry) && entry.outcome == Outcome::Refused);
     let mut statuses = BTreeMap::new();
     let mut backends = BTreeMap::new();
     for entry in refused {
@@ -231,7 +242,7 @@ fn repeated(case: &Case) -> Option<Finding> {
         return None;
     }
     let is_own = |attempt: &&Arrival| !case.ledger.is_mirror(attempt.backend);
-    let entries = case.ledger.entries().filter(|entry| entry.sequence >= case.judged);
+    let entries = case.ledger.entries().filter(|entry| case.judged.includes(entry));
     let repeated = entries.filter(|entry| entry.attempts.iter().filter(is_own).count() > 1);
     let repeated: Vec<u32> = repeated.map(|entry| entry.sequence).collect();
     if repeated.is_empty() {
@@ -320,7 +331,7 @@ fn idle_closes(case: &Case) -> Option<Finding> {
         (true, false) | (false, true) => Level::Inconclusive,
         (false, false) => Level::Fail,
     };
-    let closes = case.ledger.entries().filter(|entry| entry.sequence >= case.judged && entry.is_idle_close());
+    let closes = case.ledger.entries().filter(|entry| case.judged.includes(entry) && entry.is_idle_close());
     let shown: Vec<u32> = closes.map(|entry| entry.sequence).take(EXAMPLES).collect();
     let level = allowed(case, Outcome::NotReached, level);
     Some(Finding::new(level, Facts::IdleClose(facts)).shown_by(case.witnesses(&shown)))
@@ -380,6 +391,40 @@ mod tests {
         trial.failed(ClientOutcome::TimedOut, false);
         assert_eq!(trial.failures(), ["lost", "not-reached"]);
         assert!(trial.judge().iter().filter(|it| it.level == Level::Fail).all(|it| it.witness.len() == 1));
+    }
+
+    #[test]
+    fn a_double_execution_is_excused_only_where_a_backend_was_broken() {
+        let doubled = |backend: u16, at: u64| {
+            let mut trial = Trial::new();
+            trial.drill = Drill::Rough;
+            let window = |from: usize, to: usize| Window {
+                backend: Backend(1),
+                broken: Trial::due(from),
+                mended: Some(Trial::due(to)),
+            };
+            trial.windows = vec![window(100, 200)];
+            for turn in 0..20_000 {
+                trial.delivered(if u64::from(turn) == at { 0 } else { turn % 3 }, 200);
+                if u64::from(turn) == at {
+                    trial.attempt(backend, 200, AttemptEnd::Completed);
+                }
+            }
+            trial.level("duplicated")
+        };
+        assert_eq!(doubled(1, 150), Some(Level::Note));
+        assert_eq!(doubled(2, 150), Some(Level::Fail), "of a backend that was well");
+        assert_eq!(doubled(1, 19_000), Some(Level::Fail), "long after the outage");
+    }
+
+    #[test]
+    fn an_experiment_that_fails_is_nobodys_failure() {
+        let mut trial = Trial::new();
+        trial.healthy(100);
+        trial.balancer(504);
+        assert_eq!(trial.failures(), ["balancer"]);
+        trial.invented = vec![100];
+        assert_eq!((trial.level("account"), trial.failures()), (Some(Level::Pass), vec![]));
     }
 
     #[test]

@@ -16,11 +16,12 @@ use crate::observation::Backend;
 use crate::request::Sent;
 use crate::rules::expectations::Expectations;
 use crate::rules::requirement::Requirement;
-use crate::tally::{Tally, directed};
+use crate::tally::{Judged, Tally, directed};
 use crate::timeline::{Span, Window};
 
-/// Balancers keep away from a backend that failed for so long, and need as long to notice one that is well: NGINX's fail_timeout.
-const DETECTION: Duration = Duration::from_secs(10);
+/// Where nothing better is known: balancers keep away from a backend that failed for so long, and need as long to notice one that is well.
+/// It is NGINX's fail_timeout.
+pub const DETECTION: Duration = Duration::from_secs(10);
 
 /// Requests of which the order is shown where shares or reach are not as they should be.
 const TURNS_SHOWN: usize = 24;
@@ -53,8 +54,12 @@ pub struct Case<'a> {
     pub others: &'a OtherRequests,
     /// The user's own request.
     pub sent: Sent<'a>,
-    /// Requests from this number on are judged: those before it were sent until all was stable.
-    pub judged: u32,
+    /// Which requests are judged.
+    pub judged: Judged<'a>,
+    /// Where the sample's requests went, if to several URLs.
+    pub urls: Urls<'a>,
+    /// How long a balancer may keep away from a backend that failed, and need to notice one that is well.
+    pub detection: Duration,
     /// The numbers of the sample's requests.
     pub sample: Range<u32>,
     /// Health checks that backends recorded during the run.
@@ -75,6 +80,30 @@ pub struct Case<'a> {
     pub run: u64,
     /// When the check began.
     pub began: Moment,
+}
+
+/// The URLs of a sample with several of them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Urls<'a> {
+    /// Path and query of each, as it was sent.
+    pub targets: &'a [String],
+    /// The place of each request's, from the first one of the sample on.
+    pub of: &'a [u8],
+    /// Number of the sample's first request.
+    pub first: u32,
+}
+
+impl Urls<'_> {
+    /// Whether there are several.
+    pub fn are_several(&self) -> bool {
+        self.targets.len() > 1
+    }
+
+    /// The place of that request's.
+    pub fn of(&self, sequence: u32) -> usize {
+        let place = sequence.checked_sub(self.first).and_then(|place| self.of.get(place as usize));
+        place.map_or(0, |place| usize::from(*place))
+    }
 }
 
 /// What is done to the fleet meanwhile.
@@ -108,11 +137,33 @@ impl Case<'_> {
         let observation = entry.observation;
         self.outages.iter().any(|window| {
             let begun = observation.ended >= window.broken;
-            let ended = window.mended.is_some_and(|mended| observation.sent() > mended.after(DETECTION));
+            let ended = window.mended.is_some_and(|mended| observation.sent() > mended.after(self.detection));
             let elsewhere =
                 !entry.attempts.is_empty() && entry.attempts.iter().all(|attempt| attempt.backend != window.backend);
             begun && !ended && !elsewhere && (!observation.backend.is_known() || observation.backend == window.backend)
         })
+    }
+
+    /// Whether an outage explains that a balancer tried that request elsewhere: one of its attempts met a backend that was broken then, or
+    /// had been shortly before.
+    pub(crate) fn meets_outage(&self, entry: &Entry) -> bool {
+        self.outages.iter().any(|window| {
+            let ended = |at: Moment| window.mended.is_some_and(|mended| at > mended.after(self.detection));
+            let hit = |attempt: &Arrival| attempt.backend == window.backend;
+            let observation = entry.observation;
+            observation.ended >= window.broken && !ended(observation.sent()) && entry.attempts.iter().any(hit)
+        })
+    }
+
+    /// Backends at which an attempt failed, in the whole run: a balancer may avoid them, rightly.
+    pub(crate) fn failed_somewhere(&self) -> Vec<bool> {
+        let mut failed = vec![false; self.names.len()];
+        for attempt in self.ledger.arrivals().iter().filter(|attempt| !attempt.executed()) {
+            if let Some(failed) = failed.get_mut(usize::from(attempt.backend.0)) {
+                *failed = true;
+            }
+        }
+        failed
     }
 
     /// Whether that backend gets copies.
@@ -132,7 +183,7 @@ impl Case<'_> {
     /// Attempts of the requests that are judged, by request.
     pub(crate) fn judged_arrivals(&self) -> &[Arrival] {
         let arrivals = self.ledger.arrivals();
-        &arrivals[arrivals.partition_point(|arrival| arrival.sequence < self.judged)..]
+        &arrivals[arrivals.partition_point(|arrival| arrival.sequence < self.judged.from)..]
     }
 
     /// These requests, seen from both ends.
@@ -143,7 +194,7 @@ impl Case<'_> {
 
     /// Where the first requests of the sample went.
     pub(crate) fn order(&self) -> Vec<Witness> {
-        let first = self.sample.start.max(self.judged);
+        let first = self.sample.start.max(self.judged.from);
         let name = |backend: Backend| self.names.get(usize::from(backend.0)).cloned();
         let place = |sequence: u32| directed(&self.ledger.entry(sequence)?).and_then(|(backend, _)| name(backend));
         let backends: Vec<Option<String>> = (first..self.sample.end).take(TURNS_SHOWN).map(place).collect();

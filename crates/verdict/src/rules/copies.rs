@@ -20,7 +20,7 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
     }
     let kind = alike(case)?;
     let arrived: Vec<&Arrival> = case.ledger.others().iter().collect();
-    let entries = case.ledger.entries().filter(|entry| entry.sequence >= case.judged && !entry.attempts.is_empty());
+    let entries = case.ledger.entries().filter(|entry| case.judged.includes(entry) && !entry.attempts.is_empty());
     let spans: Vec<(Moment, Moment)> =
         entries.map(|entry| (entry.observation.sent(), entry.observation.ended.after(LATE))).collect();
     let (paired, of) = (paired(&spans, &arrived), spans.len() as u64);

@@ -24,10 +24,10 @@ mod stickiness;
 mod trial;
 
 pub use crate::facts::identity::Identity;
-use crate::finding::Finding;
+use crate::finding::{Finding, Witness};
 use crate::observation::Backend;
 use crate::report::{Outage, Shares, Verdict};
-pub use case::{Case, Drill};
+pub use case::{Case, DETECTION, Drill, Urls};
 pub use expectations::{Expectations, FALSE_ALARM, Weights};
 pub use forwarding::describe as describe_forwarding;
 pub use requirement::Requirement;
@@ -53,8 +53,18 @@ pub fn judge(case: &Case, outage: Option<&Outage>) -> (Vec<Finding>, Option<Shar
     findings.extend(resilience::judge(case, outage));
     findings.extend(recovery::judge(case, outage));
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.level));
+    show_orders_once(&mut findings);
     let verdict = Verdict::of(&findings);
     (findings, shares, verdict)
+}
+
+/// Shares and reach are shown by the same order: it stands with the first of them.
+fn show_orders_once(findings: &mut [Finding]) {
+    let mut shown: Vec<Witness> = Vec::new();
+    for finding in findings {
+        finding.witness.retain(|witness| !shown.contains(witness));
+        shown.extend(finding.witness.iter().filter(|it| matches!(it, Witness::Order { .. })).cloned());
+    }
 }
 
 /// A backend that gets copies has no share, and need not be reached.

@@ -45,8 +45,11 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
     } else {
         chance < FALSE_ALARM / 10.0
     };
+    let failed = case.failed_somewhere();
+    let has_failed = |place: &&usize| failed.get(**place).copied().unwrap_or(false);
     let level = match missed.as_slice() {
         [] => Level::Pass,
+        missed if missed.iter().all(|place| has_failed(&place)) => Level::Inconclusive,
         _ if is_promised && is_certain => Level::Fail,
         _ => Level::Inconclusive,
     };
@@ -55,12 +58,18 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
         expected,
         excluded,
         missed: missed.iter().map(|place| names[*place].clone()).collect(),
+        failed: missed.iter().filter(has_failed).map(|place| names[*place].clone()).collect(),
         unit: if pins { Unit::Clients } else { Unit::Requests },
         draws,
         chance: chance.min(1.0),
         only_one: (0..names.len()).filter(|place| got(*place) > 0).count() == 1,
         is_promised,
     };
+    // With nothing that was sent to a backend there is no order.
+    let is_sent = case.tally.by_backend.iter().any(|count| *count > 0);
+    if !is_sent && level != Level::Fail {
+        return None;
+    }
     let order = if missed.is_empty() { Vec::new() } else { case.order() };
     Some(Finding::new(level, finding::Facts::Reach(facts)).shown_by(order))
 }
@@ -81,6 +90,22 @@ mod tests {
         assert_eq!(level(&rig), Level::Fail);
         let reached = Rig::of(3, Some(Algorithm::RoundRobin)).sends((0..3_000).map(|turn| turn % 3));
         assert_eq!(level(&reached), Level::Pass);
+    }
+
+    #[test]
+    fn a_backend_that_failed_in_the_warm_up_may_be_avoided_afterwards() {
+        let rig = |failures: bool| {
+            let mut rig = Rig::of(3, Some(Algorithm::RoundRobin)).sends([0, 2]);
+            if failures {
+                rig.after_failure_at(1);
+            }
+            rig.warm_up = 2;
+            rig.sends((0..3_000).map(|turn| turn % 2 * 2))
+        };
+        assert_eq!(level(&rig(false)), Level::Fail);
+        assert_eq!(level(&rig(true)), Level::Inconclusive);
+        let shares = |rig: &Rig| rig.judge(|case| crate::rules::shares::judge(case).1.map(|finding| finding.level));
+        assert_eq!((shares(&rig(false)), shares(&rig(true))), (Some(Level::Fail), Some(Level::Inconclusive)));
     }
 
     #[test]

@@ -79,8 +79,31 @@ fn intact(case: &Case, expected: String) -> Finding {
     Finding::new(level, Facts::Intact(Intact { compared, of, expected, not_sent }))
 }
 
+/// Whom a change hits.
+struct Hits {
+    extent: Extent,
+    changed: u64,
+    of: u64,
+    /// The places of the URLs that it hits, of several.
+    urls: Vec<usize>,
+}
+
+impl Hits {
+    /// Path and query of the URLs that it hits; none if there is one URL.
+    fn targets(&self, case: &Case) -> Vec<String> {
+        self.urls.iter().filter_map(|place| case.urls.targets.get(*place).cloned()).collect()
+    }
+
+    /// What was sent to the first URL that it hits.
+    fn target<'c>(&self, case: &Case<'c>) -> &'c str {
+        let other = self.urls.first().and_then(|place| case.urls.targets.get(*place));
+        other.map_or(case.sent.target, String::as_str)
+    }
+}
+
 /// Attempts of the sample that say whom a change hits: the first of each request, for a retry may go another way.
-fn extent(case: &Case, differs: impl Fn(Differences) -> bool) -> Option<(Extent, u64, u64)> {
+fn extent(case: &Case, differs: impl Fn(Differences) -> bool) -> Option<Hits> {
+    let mut by_url: BTreeMap<usize, (u64, u64)> = BTreeMap::new();
     let mut by_backend: BTreeMap<Backend, (u64, u64)> = BTreeMap::new();
     let mut by_client: BTreeMap<u32, (u64, u64)> = BTreeMap::new();
     for entry in case.ledger.entries().filter(|entry| case.sample.contains(&entry.sequence)) {
@@ -91,6 +114,10 @@ fn extent(case: &Case, differs: impl Fn(Differences) -> bool) -> Option<(Extent,
         *counts = (counts.0 + hit, counts.1 + 1);
         let counts = by_client.entry(entry.observation.client).or_default();
         *counts = (counts.0 + hit, counts.1 + 1);
+        if case.urls.are_several() {
+            let counts = by_url.entry(case.urls.of(entry.sequence)).or_default();
+            *counts = (counts.0 + hit, counts.1 + 1);
+        }
     }
     let (hit, all) = by_backend.values().fold((0, 0), |sum, counts| (sum.0 + counts.0, sum.1 + counts.1));
     let is_whole = |counts: &(u64, u64)| counts.0 == 0 || counts.0 == counts.1;
@@ -101,6 +128,8 @@ fn extent(case: &Case, differs: impl Fn(Differences) -> bool) -> Option<(Extent,
     } else if case.changes.compared < case.changes.attempts {
         // Of some it is not known: whom it hits is not either.
         Extent::Clients
+    } else if !by_url.is_empty() && by_url.values().all(is_whole) {
+        Extent::Urls
     } else if case.varied && by_client.values().all(is_whole) {
         Extent::Clients
     } else if by_backend.values().all(is_whole) {
@@ -108,7 +137,8 @@ fn extent(case: &Case, differs: impl Fn(Differences) -> bool) -> Option<(Extent,
     } else {
         Extent::Some
     };
-    Some((extent, hit, all))
+    let urls = by_url.into_iter().filter(|(_, counts)| counts.0 > 0).map(|(place, _)| place).collect();
+    Some(Hits { extent, changed: hit, of: all, urls })
 }
 
 /// A backend that refuses a request has compared nothing.
@@ -137,14 +167,14 @@ fn forbidden(case: &Case, by: impl Fn(&Requirement) -> bool) -> Option<String> {
 fn level(extent: Extent, expected: Option<&String>) -> Level {
     match extent {
         _ if expected.is_some() => Level::Fail,
-        Extent::All | Extent::Clients => Level::Note,
+        Extent::All | Extent::Urls | Extent::Clients => Level::Note,
         Extent::Backends | Extent::Some => Level::Fail,
     }
 }
 
 fn witnessed(case: &Case, level: Level, facts: Facts, differs: impl Fn(Differences) -> bool) -> Finding {
     let hit = |attempt: &Arrival| is_read(attempt) && differs(attempt.differences);
-    let entries = case.ledger.entries().filter(|entry| entry.sequence >= case.judged);
+    let entries = case.ledger.entries().filter(|entry| case.judged.includes(entry));
     let shown = entries.filter(|entry| entry.attempts.iter().any(hit)).map(|entry| entry.sequence).take(SHOWN);
     let shown: Vec<u32> = shown.collect();
     Finding::new(level, facts).shown_by(case.witnesses(&shown))
@@ -157,10 +187,12 @@ fn method(case: &Case) -> Option<Finding> {
     if changed == 0 {
         return None;
     }
+    let hits = extent(case, &differs);
     let facts = Change {
         changed,
         of: attempts(case).count() as u64,
-        extent: extent(case, &differs).map_or(Extent::Some, |(extent, ..)| extent),
+        extent: hits.as_ref().map_or(Extent::Some, |hits| hits.extent),
+        urls: hits.map_or_else(Vec::new, |hits| hits.targets(case)),
         sent: Some(case.sent.method.to_owned()),
         arrived: arrived(case.changes.part(RequestPart::Method)),
         path: None,
@@ -172,9 +204,11 @@ fn method(case: &Case) -> Option<Finding> {
 
 fn path(case: &Case) -> Option<Finding> {
     let differs = has(RequestPart::Path);
-    let (extent, changed, of) = extent(case, &differs)?;
+    let hits = extent(case, &differs)?;
+    let Hits { extent, changed, of, .. } = hits;
+    let urls = hits.targets(case);
     let expected = forbidden(case, |it| *it == Requirement::PathPreserved);
-    let sent = case.sent.target.split('?').next().unwrap_or_default();
+    let sent = hits.target(case).split('?').next().unwrap_or_default();
     let arrived = arrived(case.changes.part(RequestPart::Path));
     let path = match arrived.as_slice() {
         [(only, _)] => PathChange::between(sent, only),
@@ -182,32 +216,36 @@ fn path(case: &Case) -> Option<Finding> {
     };
     let level = level(extent, expected.as_ref());
     let facts =
-        Change { changed, of, extent, sent: Some(sent.to_owned()), arrived, path, fields: Vec::new(), expected };
+        Change { changed, of, extent, urls, sent: Some(sent.to_owned()), arrived, path, fields: Vec::new(), expected };
     Some(witnessed(case, level, Facts::PathChanged(facts), differs))
 }
 
 fn query(case: &Case) -> Option<Finding> {
     let differs = has(RequestPart::Query);
-    let (extent, changed, of) = extent(case, &differs)?;
+    let hits = extent(case, &differs)?;
+    let Hits { extent, changed, of, .. } = hits;
+    let urls = hits.targets(case);
     let expected = forbidden(case, |_| false);
-    let sent = case.sent.target.split_once('?').map(|(_, query)| query.to_owned());
+    let sent = hits.target(case).split_once('?').map(|(_, query)| query.to_owned());
     let arrived = arrived(case.changes.part(RequestPart::Query));
     let level = level(extent, expected.as_ref());
-    let facts = Change { changed, of, extent, sent, arrived, path: None, fields: Vec::new(), expected };
+    let facts = Change { changed, of, extent, urls, sent, arrived, path: None, fields: Vec::new(), expected };
     Some(witnessed(case, level, Facts::QueryChanged(facts), differs))
 }
 
 /// Gateways choose Host by backend, and rewrite it for all: only what is neither, or what was forbidden, is a finding.
 fn host(case: &Case) -> Option<Finding> {
     let differs = has(RequestPart::Host);
-    let (extent, changed, of) = extent(case, &differs)?;
+    let hits = extent(case, &differs)?;
+    let Hits { extent, changed, of, .. } = hits;
+    let urls = hits.targets(case);
     let expected = forbidden(case, |it| *it == Requirement::HostPreserved);
     if expected.is_none() && extent != Extent::Some {
         return None;
     }
     let sent = case.sent.host.map(str::to_owned);
     let arrived = arrived(case.changes.part(RequestPart::Host));
-    let facts = Change { changed, of, extent, sent, arrived, path: None, fields: Vec::new(), expected };
+    let facts = Change { changed, of, extent, urls, sent, arrived, path: None, fields: Vec::new(), expected };
     Some(witnessed(case, Level::Fail, Facts::HostChanged(facts), differs))
 }
 
@@ -230,6 +268,7 @@ fn body(case: &Case) -> Option<Finding> {
         changed,
         of,
         extent: if changed == of { Extent::All } else { Extent::Some },
+        urls: Vec::new(),
         sent: case.sent.body.map(|body| body.length.to_string()),
         arrived: arrived(case.changes.part(RequestPart::BodyLength)),
         path: None,
@@ -260,7 +299,7 @@ fn fields(case: &Case) -> Option<Finding> {
     } else if names.iter().any(|name| is_forwarding(name)) || case.varied {
         Extent::Clients
     } else {
-        extent(case, differs).map_or(Extent::Clients, |(extent, ..)| extent)
+        extent(case, differs).map_or(Extent::Clients, |hits| hits.extent)
     };
     let expected = forbidden(case, |it| match it {
         Requirement::HeaderPreserved(name) => fields.iter().any(|(changed, _)| changed.eq_ignore_ascii_case(name)),
@@ -276,6 +315,7 @@ fn fields(case: &Case) -> Option<Finding> {
         changed: fields.iter().map(|(_, count)| *count).max().unwrap_or(0),
         of,
         extent,
+        urls: Vec::new(),
         sent: None,
         arrived: ways.iter().filter(|(_, count)| *count > 0).map(|(way, count)| ((*way).to_owned(), *count)).collect(),
         path: None,
@@ -331,6 +371,41 @@ fn client_address(case: &Case) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Requests to two URLs in turn, at three backends; those that are hit arrive with another path.
+    fn to_two_urls(hit: impl Fn(u16) -> bool) -> Trial {
+        let mut trial = Trial::new();
+        trial.urls = vec!["/a".to_owned(), "/b/x?q".to_owned()];
+        trial.target = "/a";
+        for turn in 0..60 {
+            trial.url_of.push((turn % 2) as u8);
+            let arrived = As { parts: &[RequestPart::Path], target: Some("/x?q"), ..As::default() };
+            trial.delivered_as(turn / 2 % 3, 200, if hit(turn) { &arrived } else { &PLAIN });
+        }
+        trial
+    }
+
+    const PLAIN: As = As {
+        parts: &[],
+        method: None,
+        target: None,
+        host: None,
+        body: None,
+        forwarded_for: "",
+        fields: 0,
+        uncompared: false,
+    };
+
+    #[test]
+    fn a_rewrite_of_one_of_several_urls_is_described_and_what_hits_some_of_them_fails() {
+        let rewritten = to_two_urls(|turn| turn % 2 == 1);
+        assert_eq!(rewritten.level("path-changed"), Some(Level::Note));
+        let Facts::PathChanged(change) = rewritten.facts("path-changed") else { panic!() };
+        assert_eq!((change.extent, change.urls.as_slice()), (Extent::Urls, &["/b/x?q".to_owned()][..]));
+        assert_eq!(change.sent.as_deref(), Some("/b/x"));
+        assert_eq!(change.path, Some(PathChange { removed: Some("/b".to_owned()), ..PathChange::default() }));
+        assert_eq!(to_two_urls(|turn| turn % 20 == 1).level("path-changed"), Some(Level::Fail));
+    }
     use crate::rules::trial::{As, Trial};
 
     fn changed(requests: u16, every: u16, arrived: &As) -> Trial {

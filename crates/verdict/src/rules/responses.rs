@@ -25,6 +25,7 @@ pub(crate) fn judge(case: &Case) -> Vec<Finding> {
 fn fields(case: &Case) -> Option<Finding> {
     let mut by_status: BTreeMap<u16, BTreeMap<Backend, (u64, u64)>> = BTreeMap::new();
     let mut by_client: BTreeMap<(u16, u32), (u64, u64)> = BTreeMap::new();
+    let mut by_url: BTreeMap<(u16, usize), (u64, u64)> = BTreeMap::new();
     let mut examples = Vec::new();
     for entry in case.ledger.entries().filter(|entry| case.sample.contains(&entry.sequence)) {
         let observation = entry.observation;
@@ -40,10 +41,15 @@ fn fields(case: &Case) -> Option<Finding> {
         *counts = (counts.0 + u64::from(hit), counts.1 + 1);
         let counts = by_client.entry((observation.status, observation.client)).or_default();
         *counts = (counts.0 + u64::from(hit), counts.1 + 1);
+        if case.urls.are_several() {
+            let counts = by_url.entry((observation.status, case.urls.of(entry.sequence))).or_default();
+            *counts = (counts.0 + u64::from(hit), counts.1 + 1);
+        }
     }
     // Statuses that are never hit say nothing: a balancer may set fields of some alone.
     by_status.retain(|_, backends| backends.values().any(|(hit, _)| *hit > 0));
     by_client.retain(|(status, _), _| by_status.contains_key(status));
+    by_url.retain(|(status, _), _| by_status.contains_key(status));
     let sums = by_status.values().flat_map(BTreeMap::values);
     let (changed, of) = sums.fold((0, 0), |sum, counts| (sum.0 + counts.0, sum.1 + counts.1));
     if changed == 0 {
@@ -52,6 +58,8 @@ fn fields(case: &Case) -> Option<Finding> {
     let is_whole = |counts: &(u64, u64)| counts.0 == 0 || counts.0 == counts.1;
     let extent = if changed == of {
         Extent::All
+    } else if !by_url.is_empty() && by_url.values().all(is_whole) {
+        Extent::Urls
     } else if case.varied && by_client.values().all(is_whole) {
         Extent::Clients
     } else if by_status.values().all(|backends| backends.values().all(is_whole)) {
@@ -63,7 +71,7 @@ fn fields(case: &Case) -> Option<Finding> {
     deviations.sort_by_key(|it| std::cmp::Reverse(it.count));
     // One that is made to all may be wanted; who reads the report decides.
     let level = match extent {
-        Extent::All | Extent::Clients => Level::Note,
+        Extent::All | Extent::Urls | Extent::Clients => Level::Note,
         Extent::Backends | Extent::Some => Level::Fail,
     };
     let facts = Facts::ResponseFields(Fields { changed, of, extent, deviations });
@@ -73,7 +81,7 @@ fn fields(case: &Case) -> Option<Finding> {
 /// In what the altered responses are wrong.
 pub(super) fn altered(case: &Case, requests: u64) -> Altered {
     let mut flaws: BTreeMap<Option<Flaw>, u64> = BTreeMap::new();
-    let judged = case.ledger.entries().filter(|entry| entry.sequence >= case.judged);
+    let judged = case.ledger.entries().filter(|entry| case.judged.includes(entry));
     for entry in judged.filter(|entry| entry.outcome == Outcome::Altered) {
         *flaws.entry(entry.observation.flaw).or_default() += 1;
     }

@@ -9,7 +9,7 @@ use crate::ledger::{Arrival, Ledger, Records};
 use crate::observation::{Backend, ClientOutcome, Echo, Observation};
 use crate::report::Outage;
 use crate::request::{Differences, Sent};
-use crate::rules::case::{Case, Drill};
+use crate::rules::case::{Case, DETECTION, Drill, Urls};
 use crate::rules::expectations::Expectations;
 use crate::tally::Tally;
 use crate::{AttemptEnd, Moment};
@@ -24,6 +24,8 @@ pub(crate) struct Rig {
     pub(crate) drill: Drill,
     pub(crate) varied: bool,
     pub(crate) outage: Option<Outage>,
+    /// Requests before those that are judged.
+    pub(crate) warm_up: u32,
 }
 
 /// An inference that is certain of its name, or of none.
@@ -55,6 +57,7 @@ impl Rig {
             drill: Drill::None,
             varied: false,
             outage: None,
+            warm_up: 0,
         }
     }
 
@@ -106,7 +109,7 @@ impl Rig {
 
     pub(crate) fn judge<T>(&self, rule: impl FnOnce(&Case) -> T) -> T {
         let ledger = Ledger::join(self.observations.clone(), self.arrivals.clone(), Records::Kept);
-        let tally = Tally::of(&ledger, 0, 0..self.observations.len() as u32);
+        let tally = Tally::of(&ledger, self.warm_up, self.warm_up..self.observations.len() as u32);
         let names: Vec<String> = (0..self.backends).map(|place| (9001 + place).to_string()).collect();
         rule(&Case {
             ledger: &ledger,
@@ -122,8 +125,10 @@ impl Rig {
             identity: None,
             limit: None,
             sent: Sent { method: "GET", target: "/", host: None, body: None, fields: &[] },
-            judged: 0,
-            sample: 0..self.observations.len() as u32,
+            judged: self.warm_up.into(),
+            urls: Urls::default(),
+            detection: DETECTION,
+            sample: self.warm_up..self.observations.len() as u32,
             steps: &[],
             outages: &[],
             sampled: (Moment(0), Moment(u64::MAX)),

@@ -4,7 +4,6 @@
 use crate::algorithm::Algorithm;
 use crate::facts::shares::{Conclusion, Facts, Method, Share, Test, Unit, Unproven};
 use crate::finding::{self, Finding, Level};
-use crate::ledger::Entry;
 use crate::observation::Backend;
 use crate::outcome::Outcome;
 use crate::promise::Promise;
@@ -112,6 +111,10 @@ pub(crate) fn judge(case: &Case) -> (Option<Shares>, Option<Finding>) {
         (Level::Fail, _) if !case.inference.is_unit_known && !pins => {
             (Level::Inconclusive, Conclusion::Unproven(Unproven::Unit))
         }
+        // The algorithm was found with the first URL: others may lead to other backends.
+        (Level::Fail, _) if case.urls.are_several() && !case.expectations.requires_shares() => {
+            (Level::Inconclusive, Conclusion::Unproven(Unproven::Urls))
+        }
         (Level::Fail, _) => (level, Conclusion::Deviates),
         (Level::Pass, _) if of_all.1 == Level::Pass => (level, Conclusion::AsExpected),
         _ if is_disturbed => (Level::Inconclusive, Conclusion::Disturbed),
@@ -155,23 +158,14 @@ fn basis(case: &Case) -> Basis {
     }
 }
 
-/// Backends of which a request of the run failed, and those that were never reached though requests reached nobody.
+/// Backends at which an attempt of the run failed, that of a warm-up too: a balancer may avoid them for a while. And those that were
+/// never reached though requests reached nobody.
 fn failing(case: &Case, counts: &[u64]) -> Vec<bool> {
-    let mut failing = vec![false; counts.len()];
-    let disturbed = [Outcome::Retried, Outcome::Lost, Outcome::Balancer, Outcome::NotReached];
-    if disturbed.iter().all(|outcome| case.tally.of_outcome(*outcome) == 0) {
-        return failing;
-    }
-    let mut nobody = false;
-    let is_disturbed = |entry: &Entry| disturbed.contains(&entry.outcome);
-    for entry in case.ledger.entries().filter(is_disturbed) {
-        nobody |= entry.attempts.is_empty();
-        for attempt in entry.attempts.iter().filter(|attempt| !attempt.executed()) {
-            if let Some(failing) = failing.get_mut(usize::from(attempt.backend.0)) {
-                *failing = true;
-            }
-        }
-    }
+    let mut failing = case.failed_somewhere();
+    failing.resize(counts.len(), false);
+    let refused = [Outcome::Balancer, Outcome::NotReached];
+    let nobody = refused.iter().any(|outcome| case.tally.of_outcome(*outcome) > 0)
+        && case.ledger.entries().any(|entry| refused.contains(&entry.outcome) && entry.attempts.is_empty());
     for (failing, count) in failing.iter_mut().zip(counts) {
         *failing |= nobody && *count == 0;
     }

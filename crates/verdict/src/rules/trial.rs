@@ -10,9 +10,9 @@ use crate::ledger::{Arrival, Ledger, Records, UNNUMBERED};
 use crate::observation::{Backend, ClientOutcome, Echo, Observation};
 use crate::report::Outage;
 use crate::request::{Differences, FieldMask, Note, Notes, RequestPart, Sent, SentBody};
-use crate::rules::case::{Case, Drill};
+use crate::rules::case::{Case, DETECTION, Drill, Urls};
 use crate::rules::expectations::Expectations;
-use crate::tally::Tally;
+use crate::tally::{Judged, Tally};
 use crate::timeline::{Span, Window};
 use crate::{AttemptEnd, Moment};
 
@@ -39,6 +39,9 @@ pub(crate) struct Trial {
     pub(crate) gaps: Vec<String>,
     pub(crate) algorithm: Algorithm,
     pub(crate) own_fleet: bool,
+    pub(crate) urls: Vec<String>,
+    pub(crate) url_of: Vec<u8>,
+    pub(crate) invented: Vec<u32>,
     next_id: u128,
 }
 
@@ -78,6 +81,9 @@ impl Trial {
             gaps: Vec::new(),
             algorithm: Algorithm::RoundRobin,
             own_fleet: true,
+            urls: Vec::new(),
+            url_of: Vec::new(),
+            invented: Vec::new(),
             next_id: 0,
         }
     }
@@ -198,7 +204,8 @@ impl Trial {
     pub(crate) fn judge(&self) -> Vec<Finding> {
         let ledger = Ledger::join(self.observations.clone(), self.arrivals.clone(), self.records);
         let sample = 0..self.observations.len() as u32;
-        let tally = Tally::of(&ledger, 0, sample.clone());
+        let judged = Judged { from: 0, invented: &self.invented };
+        let tally = Tally::of(&ledger, judged, sample.clone());
         let inference = Inference {
             kind: Some(self.algorithm),
             or: Vec::new(),
@@ -233,7 +240,9 @@ impl Trial {
                 body: self.body.map(|length| SentBody { length, digest: 0 }),
                 fields: &self.fields,
             },
-            judged: 0,
+            judged,
+            urls: Urls { targets: &self.urls, of: &self.url_of, first: 0 },
+            detection: DETECTION,
             sample,
             steps: &self.steps,
             outages: &self.windows,
