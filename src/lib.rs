@@ -9,6 +9,7 @@
 //! - `fleet`: the supervisor process, which starts and watches the backends
 //! - `backend`: each backend process, which answers and records
 //! - `check`: drives requests through a balancer, joins both ends of each, judges
+//! - `rehearse`: a balancer with its production configuration in a world of its own
 //! - `top`: the live view in a terminal; that in a browser is served by the fleet
 //! - `balancer`: configuration for the balancer in front of them
 //! - below them: `topology` (who is in the fleet), `journal` (what a backend recorded), `runfile` (where a running fleet is),
@@ -25,6 +26,7 @@ mod escape;
 mod fleet;
 mod io;
 mod journal;
+mod rehearse;
 mod remote;
 mod report;
 mod runfile;
@@ -68,6 +70,9 @@ pub fn main() -> ExitCode {
     }
     if let Some(result) = balancer::guard::run_as_told() {
         return end(result, args::Format::Text);
+    }
+    if let Some(result) = world::run_stage() {
+        return end(result.map_err(rehearse::explain), args::Format::Text);
     }
     let args = <args::Args as clap::Parser>::parse();
     let errors = args.errors;

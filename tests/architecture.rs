@@ -14,10 +14,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "commands",
         &[
-            "args", "backend", "balancer", "check", "config", "error", "fleet", "io", "remote", "report", "testbed",
-            "top", "topology", "wire",
+            "args", "backend", "balancer", "check", "config", "error", "fleet", "io", "rehearse", "remote", "report",
+            "testbed", "top", "topology", "wire",
         ],
     ),
+    ("rehearse", &["balancer", "check", "error", "escape", "report"]),
     ("testbed", &["args", "balancer", "check", "config", "error", "remote", "topology", "wire"]),
     ("args", &["balancer", "config", "topology", "wire"]),
     ("config", &["balancer", "check", "error", "fleet", "report", "topology", "wire"]),

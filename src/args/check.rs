@@ -6,10 +6,10 @@ use clap::Args;
 
 use super::choice::ChoiceArgs;
 use super::location::LocationArgs;
+use super::report::ReportArgs;
 use crate::balancer::Balancer;
 use crate::config::balancing::BalancingConfig;
 use crate::config::check::CheckConfig;
-use crate::config::output::Output;
 
 /// Send requests through a balancer, account for every one of them, and give a verdict
 #[derive(Args)]
@@ -50,26 +50,8 @@ pub(crate) struct CheckArgs {
     #[arg(long, value_name = "NAME", requires = "from", help_heading = "Expectations")]
     pub(crate) upstream: Option<String>,
 
-    /// Report to write: text, json, markdown, html or junit, to standard output or to a file. Repeatable; one of them goes to standard
-    /// output [default: text]
-    #[arg(long, value_name = "FORMAT[=FILE]", help_heading = "Report")]
-    pub(crate) report: Vec<Output>,
-
-    /// Report format on standard output: the same as --report FORMAT
-    #[arg(long, value_name = "FORMAT", help_heading = "Report")]
-    pub(crate) format: Option<Output>,
-
-    /// File for a JUnit report: the same as --report junit=FILE
-    #[arg(long, value_name = "FILE", help_heading = "Report")]
-    pub(crate) junit: Option<PathBuf>,
-
-    /// File for an HTML report: the same as --report html=FILE
-    #[arg(long, value_name = "FILE", help_heading = "Report")]
-    pub(crate) html: Option<PathBuf>,
-
-    /// Show the evidence of all findings in the report, and each phase of the check with its time on standard error
-    #[arg(short, long, help_heading = "Report")]
-    pub(crate) verbose: bool,
+    #[command(flatten)]
+    pub(crate) report: ReportArgs,
 }
 
 const AFTER_HELP: &str = "\

@@ -9,6 +9,8 @@ pub(crate) mod fleet;
 mod format;
 pub(crate) mod healthcheck;
 pub(crate) mod location;
+pub(crate) mod rehearse;
+pub(crate) mod report;
 pub(crate) mod send;
 pub(crate) mod top;
 
@@ -36,6 +38,9 @@ pub(crate) struct Args {
     /// End with the process that started this one, which has this id
     #[arg(long, value_name = "PID", hide = true)]
     pub(crate) end_with_parent: Option<u32>,
+    /// Network namespace in which backends listen on addresses that are not this network's own
+    #[arg(long, value_name = "FILE", hide = true)]
+    pub(crate) network: Option<std::path::PathBuf>,
     /// How an error is written: for people, or for the process of this program that started this one
     #[arg(long, hide = true, global = true, value_enum, default_value_t = Format::Text)]
     pub(crate) errors: Format,
@@ -70,6 +75,8 @@ pub(crate) enum Command {
     Demo(Box<demo::DemoArgs>),
     /// Send requests through a balancer, account for every one of them, and give a verdict
     Check(Box<check::CheckArgs>),
+    /// Run a balancer with its production configuration, unchanged, in a private copy of this machine, and check it there
+    Rehearse(Box<rehearse::RehearseArgs>),
     /// Send a few requests in sequence, and show which backend responded to each
     Send(send::SendArgs),
     /// Write configuration for a balancer in front of the fleet

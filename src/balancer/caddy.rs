@@ -1,6 +1,7 @@
 //! PURE. Caddy: a whole Caddyfile, without an admin port and certificates; or its site.
 
 use crate::balancer::lines::Lines;
+use std::ffi::OsString;
 use std::path::Path;
 
 use crate::balancer::limits::{FEWEST, IDEMPOTENT, LEAST_TIME, Limits, head, time};
@@ -24,6 +25,7 @@ pub(crate) const CADDY: Product = Product {
     random_spread: None,
     write,
     own: Some(own),
+    alone: Some(alone),
 };
 
 /// From here on all that is written is known: `health_passes` is the latest of it.
@@ -207,6 +209,12 @@ fn proxy(topology: &Topology, policy: &[String]) -> String {
 }
 
 /// A Caddyfile, or Caddy's JSON. What it keeps is not mixed with what another keeps.
+fn alone(file: &Path) -> Vec<OsString> {
+    let adapter = file.extension().is_none_or(|extension| extension != "json");
+    let words: [OsString; 3] = ["run".into(), "--config".into(), file.into()];
+    words.into_iter().chain(["--adapter", "caddyfile"].map(OsString::from).into_iter().filter(|_| adapter)).collect()
+}
+
 fn own(file: &Path) -> anyhow::Result<Own> {
     let name = file.to_string_lossy();
     let mut arguments = vec!["run", "--config", &name];

@@ -25,6 +25,7 @@ pub(crate) const ENVOY: Product = Product {
     random_spread: None,
     write,
     own: Some(own),
+    alone: Some(|file| vec!["-c".into(), file.into()]),
 };
 
 /// From here on all that is written is documented: `selection_method` is the latest of it.

@@ -55,8 +55,17 @@ pub(crate) fn choose<'c>(
 impl Expected {
     /// Of a fleet whose backends have these ports, if that is known beforehand.
     pub(crate) fn of(upstream: &Upstream, fleet: Option<&[u16]>) -> Expected {
+        Expected::with(upstream, weights(&upstream.servers, fleet))
+    }
+
+    /// Of backends that are called so: a server that has several addresses is as many backends, each with its weight.
+    pub(crate) fn of_named(upstream: &Upstream, names: &dyn Fn(&Server) -> Vec<String>) -> Expected {
+        Expected::with(upstream, named_weights(&upstream.servers, names))
+    }
+
+    fn with(upstream: &Upstream, weights: Result<Vec<(String, u32)>, Vec<String>>) -> Expected {
         let mut expected = Expected { remarks: upstream.not_understood.clone(), ..Expected::default() };
-        let weights = weights(&upstream.servers, fleet).unwrap_or_else(|why| {
+        let weights = weights.unwrap_or_else(|why| {
             expected.unknown = why;
             Vec::new()
         });
@@ -77,12 +86,13 @@ impl Expected {
         let alike = active.windows(2).all(|pair| pair[0].weight == pair[1].weight);
         // One server alone is picked whatever the method.
         let kind = policy.algorithm(!alike);
-        expected.algorithm = (active.len() > 1).then_some(kind);
+        let several = active.len() > 1 || weights.iter().filter(|(_, weight)| *weight > 0).count() > 1;
+        expected.algorithm = several.then_some(kind);
         if !expected.unknown.is_empty() {
             return expected;
         }
         expected.backups = weights.iter().filter(|(_, weight)| *weight == 0).map(|(name, _)| name.clone()).collect();
-        let promises = Promise::of(kind) != Promise::Nothing || active.len() == 1;
+        let promises = Promise::of(kind) != Promise::Nothing || !several;
         expected.shares = promises.then_some(Weights::ByName(weights));
         expected
     }
@@ -128,6 +138,28 @@ fn weights(servers: &[Server], fleet: Option<&[u16]>) -> Result<Vec<(String, u32
         && !active().all(|server| is_name(&server) && same_host(server, named))
     {
         others.push(format!("{}: the name in {} may have several addresses", named.place, named.address));
+    }
+    if others.is_empty() { Ok(weights) } else { Err(others) }
+}
+
+/// Of backends with names of their own; or the servers that are none.
+fn named_weights(
+    servers: &[Server],
+    names: &dyn Fn(&Server) -> Vec<String>,
+) -> Result<Vec<(String, u32)>, Vec<String>> {
+    let (mut weights, mut others) = (Vec::<(String, u32)>::new(), Vec::new());
+    for server in servers {
+        let backends = names(server);
+        if backends.is_empty() {
+            others.push(format!("{}: server {} is no backend of the fleet", server.place, server.address));
+        }
+        let weight = if server.backup || server.down { 0 } else { server.weight };
+        for name in backends {
+            match weights.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, sum)) => *sum += weight,
+                None => weights.push((name, weight)),
+            }
+        }
     }
     if others.is_empty() { Ok(weights) } else { Err(others) }
 }
@@ -188,6 +220,23 @@ mod tests {
         assert_eq!((shares(&it), it.unknown.len()), (None, 1));
         let it = expected("server localhost:9001; server localhost:9002;", &fleet);
         assert_eq!(shares(&it).as_deref(), Some("9001=1,9002=1"));
+    }
+
+    #[test]
+    fn a_server_of_several_addresses_is_several_backends_by_name() {
+        let lines = "server pool.internal:80 weight=2; server 10.0.0.3:80 weight=2; server 10.0.0.4:80 backup;";
+        let source = Source { name: "nginx.conf".to_owned(), text: format!("upstream u {{ {lines} }}") };
+        let read = Configuration::read(&source, &|_| Ok(Vec::new())).unwrap();
+        let names = |server: &Server| match server.address.as_str() {
+            "pool.internal:80" => vec!["pool.internal-1".to_owned(), "pool.internal-2".to_owned()],
+            other => vec![other.to_owned()],
+        };
+        let it = Expected::of_named(&read.upstreams[0], &names);
+        let shares = shares(&it);
+        assert_eq!(shares.as_deref(), Some("pool.internal-1=2,pool.internal-2=2,10.0.0.3:80=2,10.0.0.4:80=0"));
+        assert_eq!((it.algorithm, it.backups), (Some(Algorithm::RoundRobin), vec!["10.0.0.4:80".to_owned()]));
+        let it = Expected::of_named(&read.upstreams[0], &|_| Vec::new());
+        assert_eq!((it.shares, it.unknown.len()), (None, 3));
     }
 
     #[test]

@@ -38,6 +38,7 @@ pub(crate) const FALLBACK: Product = Product {
     random_spread: None,
     write,
     own: None,
+    alone: None,
 };
 
 /// The word that makes this program the built-in balancer, with its file.

@@ -26,6 +26,7 @@ pub(crate) const HAPROXY: Product = Product {
     random_spread: Some((0.16, 0.08)),
     write,
     own: Some(own),
+    alone: Some(|file| vec!["-f".into(), file.into()]),
 };
 
 /// From here on all that is written is known: `balance hash` is the latest of it.

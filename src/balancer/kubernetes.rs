@@ -24,6 +24,7 @@ pub(crate) const KUBERNETES: Product = Product {
     random_spread: None,
     write,
     own: None,
+    alone: None,
 };
 
 /// Of the Gateway API: HTTPRoute is v1 from here on.

@@ -27,6 +27,7 @@ mod written;
 
 pub(crate) use list::Balancer;
 pub(crate) use options::{For, Listen, Options, Version};
+pub(crate) use product::Program;
 pub(crate) use written::Written;
 
 #[cfg(test)]

@@ -26,6 +26,7 @@ pub(crate) const NGINX: Product = Product {
     random_spread: None,
     write,
     own: Some(own),
+    alone: Some(|file| vec!["-c".into(), file.into()]),
 };
 
 /// Connections to backends are kept, and HTTP/1.1 is spoken to them, without being told.

@@ -1,5 +1,6 @@
 //! What the program knows of a balancer. Each is described in one file; nothing else asks which balancer it has before it.
 
+use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
 
@@ -34,6 +35,8 @@ pub(crate) struct Product {
     pub(crate) write: fn(&Topology, &Options) -> Result<Written, Unsupported>,
     /// How it is run with a configuration of the user's own. None: it is not run here.
     pub(crate) own: Option<fn(&Path) -> anyhow::Result<Own>>,
+    /// Its arguments on a machine that it has for itself, with that file and nothing of ours. None: it is not run here.
+    pub(crate) alone: Option<fn(&Path) -> Vec<OsString>>,
 }
 
 /// What runs a balancer.

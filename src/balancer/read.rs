@@ -90,6 +90,8 @@ pub(crate) struct Configuration {
     pub(crate) upstreams: Vec<Upstream>,
     /// The directives outside of all blocks, each word by word: `daemon off`.
     pub(crate) main: Vec<Vec<String>>,
+    /// Certificates and their keys, each pair as it stands: of one server in their order.
+    pub(crate) certificates: Vec<(String, String)>,
     /// What should be included and could not be read, with the place that says so.
     pub(crate) not_read: Vec<String>,
 }
@@ -112,12 +114,15 @@ impl Configuration {
         let mut tokens = Tokens::of(source);
         let mut depth = 0usize;
         let mut words: Vec<String> = Vec::new();
+        let (mut certificates, mut keys) = (Vec::new(), Vec::new());
         while let Some(token) = tokens.next()? {
             match (token, words.as_slice()) {
                 (Token::Word(word), _) => {
                     words.push(word);
                     continue;
                 }
+                (Token::End, [name, file]) if name == "ssl_certificate" => certificates.push(file.clone()),
+                (Token::End, [name, file]) if name == "ssl_certificate_key" => keys.push(file.clone()),
                 (Token::End, [include, pattern]) if include == "include" => {
                     for source in self.sources(pattern, included, deep, &tokens)? {
                         self.file(&source, included, deep + 1)?;
@@ -138,6 +143,7 @@ impl Configuration {
             }
             words.clear();
         }
+        self.certificates.extend(certificates.into_iter().zip(keys));
         match depth {
             0 => Ok(()),
             _ => Err(tokens.wrong("a `{` without its `}`")),

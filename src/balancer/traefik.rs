@@ -24,6 +24,7 @@ pub(crate) const TRAEFIK: Product = Product {
     random_spread: None,
     write,
     own: Some(own),
+    alone: Some(|file| vec![format!("--configfile={}", file.display()).into()]),
 };
 
 const OLDEST: Version = Version(3, 0, 0);

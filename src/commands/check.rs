@@ -1,7 +1,7 @@
 //! `check`: which checks are meant, a balancer for them if one is asked for, and the verdict as exit status.
 
-mod expect;
-mod interrupt;
+pub(super) mod expect;
+pub(super) mod interrupt;
 mod progress;
 
 use std::io::IsTerminal;
@@ -19,6 +19,7 @@ use progress::Progress;
 use super::choice::choice;
 use super::print::print;
 use crate::args::check::CheckArgs;
+use crate::args::report::ReportArgs;
 use crate::check::plan::{Backing, Plan};
 use crate::check::{self, Watch};
 use crate::config::check::CheckConfig;
@@ -43,17 +44,22 @@ const GRACE: Duration = Duration::from_millis(700);
 pub(super) async fn run(args: CheckArgs) -> Result<ExitCode> {
     let watch = Arc::new(Watch::default());
     interrupt::stop_on_signals(&watch)?;
-    let outputs = outputs(&args)?;
+    let outputs = outputs(&args.report)?;
     let report = match &args.with {
         Some(with) => with_balancer(&args, with, &watch).await?,
         None => of_running(&args, &watch).await?,
     };
-    write(&report, &outputs, args.verbose)?;
-    Ok(ExitCode::from(match report.verdict {
+    write(&report, &outputs, args.report.verbose)?;
+    Ok(status(&report))
+}
+
+/// What a verdict is to whoever waits for this process.
+pub(super) fn status(report: &Report) -> ExitCode {
+    ExitCode::from(match report.verdict {
         Verdict::Pass => 0,
         Verdict::Fail => FAILED,
         Verdict::Inconclusive => INCONCLUSIVE,
-    }))
+    })
 }
 
 /// A balancer that runs already.
@@ -154,8 +160,13 @@ async fn judge(args: &CheckArgs, fleet: Option<&[u16]>, mut plans: Vec<Plan>, wa
     for remark in expect::from_nginx(args, fleet, &mut plans)? {
         eprintln!("not understood, and not judged: {remark}");
     }
-    let progress = Progress::show(watch.clone(), args.verbose);
-    let run = check::run(&plans, watch).await;
+    drive(&plans, args.report.verbose, watch).await
+}
+
+/// The checks themselves, with their progress.
+pub(super) async fn drive(plans: &[Plan], verbose: bool, watch: &Arc<Watch>) -> Result<Report> {
+    let progress = Progress::show(watch.clone(), verbose);
+    let run = check::run(plans, watch).await;
     drop(progress);
     match run? {
         check::Run::Judged(report) => Ok(report),
@@ -213,13 +224,13 @@ fn checks(args: &CheckArgs) -> Result<Vec<CheckConfig>, Problem> {
     Ok(checks)
 }
 
-fn outputs(args: &CheckArgs) -> Result<Vec<Output>, Problem> {
+pub(super) fn outputs(args: &ReportArgs) -> Result<Vec<Output>, Problem> {
     let file = |format: Format, file: &Option<_>| file.clone().map(|file| Output { format, file: Some(file) });
     let short = [args.format.clone(), file(Format::Junit, &args.junit), file(Format::Html, &args.html)];
     output::resolve(args.report.iter().cloned().chain(short.into_iter().flatten()))
 }
 
-fn write(report: &Report, outputs: &[Output], verbose: bool) -> Result<()> {
+pub(super) fn write(report: &Report, outputs: &[Output], verbose: bool) -> Result<()> {
     for output in outputs {
         match &output.file {
             Some(file) => {

@@ -9,6 +9,7 @@ mod fault;
 mod fleet;
 mod healthcheck;
 mod print;
+mod rehearse;
 mod send;
 mod top;
 
@@ -33,11 +34,13 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     }
     match args.command {
         None => {
-            let plan = args.fleet.merge()?.resolve()?;
+            let mut plan = args.fleet.merge()?.resolve()?;
+            plan.network = args.network;
             block_on(supervisor::run(plan))
         }
         Some(Command::Demo(args)) => block_on(demo::run(*args)),
         Some(Command::Check(args)) => block_on(check::run(*args)),
+        Some(Command::Rehearse(args)) => rehearse::run(*args),
         Some(Command::Send(args)) => block_on(send::run(args)),
         Some(Command::Config(args)) => config::run(*args),
         Some(Command::Fleet(args)) => block_on(fleet::run(args)),

@@ -201,6 +201,12 @@ impl CheckConfig {
         self.or(file)
     }
 
+    /// The files that it names.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        let bodies = self.body.iter().map(|body| PathBuf::from(body.trim_start_matches('@')));
+        [&self.ca, &self.cert, &self.key].into_iter().flatten().cloned().chain(bodies).collect()
+    }
+
     /// The plan that it means. Files of bodies are read.
     pub(crate) fn resolve(self, backing: &Backing) -> Result<Plan, Problem> {
         let name = self.name.clone();

@@ -223,6 +223,7 @@ impl MergedFleet {
             ports,
             ports_origin: self.ports_origin,
             named: config.backends,
+            network: None,
             sockets: config.sockets,
             proxy_protocol: is_on(config.proxy_protocol),
             limits: Limits {

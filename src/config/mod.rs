@@ -10,6 +10,7 @@ mod layer;
 mod mistake;
 mod nearest;
 pub(crate) mod output;
+pub(crate) mod rehearse;
 mod request;
 pub(crate) mod text;
 pub(crate) mod token;

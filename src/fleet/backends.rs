@@ -191,7 +191,8 @@ impl FleetBackends {
         // Before the new ones are there: they may look like the old ones.
         self.list[index].sockets.clear();
         let addresses = self.topology.listens_on(generator);
-        let listeners = bind::listen_on(&addresses, &self.resolved).map_err(|unbound| unbound.to_string())?;
+        let network = self.plan.network.as_deref();
+        let listeners = bind::listen_on(&addresses, &self.resolved, network).map_err(|unbound| unbound.to_string())?;
         self.spawn(index, listeners).map_err(|error| format!("{error:#}"))
     }
 

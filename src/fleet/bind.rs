@@ -52,15 +52,21 @@ impl fmt::Display for Unbound {
     }
 }
 
-/// Listens on all of these. `resolved` are the addresses of hosts that are known already.
-pub(crate) fn listen_on(addresses: &[Address], resolved: &[(Host, Vec<IpAddr>)]) -> Result<Listeners, Unbound> {
+/// Listens on all of these. `resolved` are the addresses of hosts that are known already. In a rehearsal all other addresses than this
+/// network's own belong to `network`.
+pub(crate) fn listen_on(
+    addresses: &[Address],
+    resolved: &[(Host, Vec<IpAddr>)],
+    network: Option<&Path>,
+) -> Result<Listeners, Unbound> {
     let mut listeners = Listeners::default();
     for address in addresses {
         match address {
             Address::Tcp(host, port) => {
                 let known = resolved.iter().find(|(known, _)| known == host).map(|(_, addresses)| addresses.clone());
                 let ips = known.map_or_else(|| resolve(host), Ok).map_err(|why| Unbound::Host(host.clone(), why))?;
-                listeners.sockets.extend(listen(&ips, *port).map_err(|(address, why)| Unbound::Tcp(address, why))?);
+                let sockets = listen(&ips, *port, network);
+                listeners.sockets.extend(sockets.map_err(|(address, why)| Unbound::Tcp(address, why))?);
             }
             Address::Unix(path) => {
                 let (socket, file) = listen_unix(path).map_err(|why| Unbound::Unix(path.clone(), why))?;
@@ -73,12 +79,16 @@ pub(crate) fn listen_on(addresses: &[Address], resolved: &[(Host, Vec<IpAddr>)])
 }
 
 /// Listening sockets on one port. Of `localhost` one of the two addresses may be missing: not every machine has both.
-fn listen(addresses: &[IpAddr], port: u16) -> Result<Vec<Socket>, (SocketAddr, io::Error)> {
+fn listen(addresses: &[IpAddr], port: u16, network: Option<&Path>) -> Result<Vec<Socket>, (SocketAddr, io::Error)> {
     let mut sockets = Vec::new();
     let mut missing = None;
     for &ip in addresses {
         let address = SocketAddr::new(ip, port);
-        match socket(address) {
+        let bound = match network.filter(|_| !world::is_own(ip)) {
+            Some(network) => world::within(network, || socket(address)).and_then(|bound| bound),
+            None => socket(address),
+        };
+        match bound {
             Ok(socket) => sockets.push(socket),
             Err(error) if addresses.len() > 1 && is_missing(&error) => missing = Some((address, error)),
             Err(error) => return Err((address, error)),

@@ -1,6 +1,7 @@
 //! What a fleet is to be.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::fleet::fold::log::Mode as LogMode;
@@ -17,6 +18,8 @@ pub(crate) struct Plan {
     pub(crate) ports_origin: String,
     /// Backends with names and addresses, instead of ports on that host.
     pub(crate) named: Option<NamedBackends>,
+    /// The network in which they listen on all addresses but this network's own, in a rehearsal.
+    pub(crate) network: Option<PathBuf>,
     /// They also listen on unix sockets there.
     pub(crate) sockets: Option<Sockets>,
     /// Whether connections to backends may begin with a header of the PROXY protocol.

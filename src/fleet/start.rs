@@ -49,7 +49,7 @@ pub(crate) fn bind(plan: &Plan) -> Result<Bound> {
         // Each by itself, so that all that is wrong is said.
         let mut all = Listeners::default();
         for address in addresses {
-            match bind::listen_on(std::slice::from_ref(&address), &resolved) {
+            match bind::listen_on(std::slice::from_ref(&address), &resolved, plan.network.as_deref()) {
                 Ok(Listeners { sockets, files }) => {
                     all.sockets.extend(sockets);
                     all.files.extend(files);

@@ -38,6 +38,10 @@ fn within(words: &[OsString]) -> io::Result<ExitCode> {
     let (program, arguments) = words.split_first().ok_or(io::ErrorKind::InvalidInput)?;
     let names = Names::new(Vec::new());
     names.serve(Path::new(world::BACKENDS_NETWORK))?;
+    let laid = std::env::var("WORLD_LAY").unwrap_or_default();
+    for path in laid.split(':').filter(|path| !path.is_empty()) {
+        world::lay(Path::new(path), b"laid\n")?;
+    }
     let scout = Scout::start()?;
     let status = Command::new(program).args(arguments).status()?;
     for asked in names.asked() {

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags, StatVfsMountFlags, openat, statvfs};
 use rustix::io::Errno;
-use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_bind, mount_change, mount_remount};
+use rustix::mount::{
+    MountFlags, MountPropagationFlags, mount, mount_bind, mount_bind_recursive, mount_change, mount_remount,
+};
 
 use crate::mounts::{Mount, parse};
 use crate::{Error, Result, failed};
@@ -248,7 +250,8 @@ pub fn open_folder(folder: &Path) -> io::Result<()> {
     let metadata = fs::metadata(folder)?;
     let under = Path::new(FOLDER).join("under").join(next_name("under")?);
     fs::create_dir(&under)?;
-    mount_bind(folder, &under)?;
+    // With what is mounted in it.
+    mount_bind_recursive(folder, &under)?;
     mount(OWN, folder, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, None)?;
     fs::set_permissions(folder, Permissions::from_mode(metadata.mode() & 0o7777))?;
     let _ = chown(folder, Some(metadata.uid()), Some(metadata.gid()));

@@ -162,3 +162,14 @@ pub fn set_gone(network: &Path, host: IpAddr, how: Gone, gone: bool) -> io::Resu
         }
     })?
 }
+
+/// Gives this network an address that a program listens on although the machine lacks it.
+pub fn add_address(address: IpAddr) -> io::Result<()> {
+    Netlink::open()?.add_address(LOOPBACK, address, whole(address))
+}
+
+/// Whether an address belongs to this network: one may bind any.
+pub fn is_own(address: IpAddr) -> bool {
+    let link: [IpAddr; 2] = [BALANCER.into(), BALANCER_V6.into()];
+    address.is_loopback() || link.contains(&address) || addresses().contains(&address)
+}

@@ -44,7 +44,12 @@ fn command(user: User, script: &str) -> Command {
 
 /// What the script printed, and what the example noted.
 fn run(user: User, script: &str) -> (String, String, Output) {
-    let output = command(user, script).output().unwrap();
+    run_with(user, &[], script)
+}
+
+/// The same, with files that are laid before.
+fn run_with(user: User, laid: &[&str], script: &str) -> (String, String, Output) {
+    let output = command(user, script).env("WORLD_LAY", laid.join(":")).output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (text(&output.stdout), text(&output.stderr), output)
 }
@@ -136,6 +141,19 @@ fn sockets_of_the_machine_are_out_of_reach() {
         assert_eq!(printed, "regular empty file\n", "{user:?}: {noted}");
     }
     fs::remove_file(path).unwrap();
+}
+
+#[test]
+fn a_folder_that_is_opened_keeps_what_is_mounted_in_it() {
+    // What `lay` does for a file whose folder is missing: /etc/resolv.conf is a mount within /etc.
+    for user in users() {
+        let (printed, noted, _) =
+            run_with(user, &["/etc/world-test/a/b"], "cat /etc/world-test/a/b /etc/resolv.conf; ls /etc/passwd");
+        let lines: Vec<&str> = printed.lines().collect();
+        assert_eq!(lines[..2], ["laid", "nameserver 192.0.2.2"], "{user:?}: {noted}");
+        assert!(lines.contains(&"/etc/passwd"), "{user:?}: {printed} {noted}");
+        assert!(!Path::new("/etc/world-test").exists());
+    }
 }
 
 fn processes_with(word: &str) -> usize {

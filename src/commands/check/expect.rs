@@ -34,12 +34,15 @@ pub(super) fn from_nginx(args: &CheckArgs, fleet: Option<&[u16]>, plans: &mut [P
     let upstream = expected::choose(&configuration, &name, args.upstream.as_deref())
         .map_err(|(what, hint)| Problem::new(what).hint(hint))?;
     let expected = Expected::of(upstream, fleet);
-    plans.iter_mut().for_each(|plan| expect(&expected, &name, plan));
+    for plan in plans {
+        plan.balancer.get_or_insert_with(|| "NGINX".to_owned());
+        expect(&expected, &name, plan);
+    }
     Ok([configuration.not_read, expected.unknown, expected.remarks].concat())
 }
 
-fn expect(expected: &Expected, file: &str, plan: &mut Plan) {
-    plan.balancer.get_or_insert_with(|| "NGINX".to_owned());
+/// Expects that, where the user expects nothing else; `file` says it.
+pub(crate) fn expect(expected: &Expected, file: &str, plan: &mut Plan) {
     let expectations = &mut plan.expectations;
     expectations.algorithm = expectations.algorithm.or(expected.algorithm);
     if expectations.shares.is_none() {

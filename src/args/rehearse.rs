@@ -1,0 +1,82 @@
+//! `uuid-generator rehearse …`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::report::ReportArgs;
+use crate::balancer::Balancer;
+use crate::config::check::CheckConfig;
+use crate::config::rehearse::{AnswerOption, NameOption};
+
+/// Run a balancer with its production configuration, unchanged, in a private copy of this machine where every address that it names is a
+/// backend of ours, and check it there
+#[derive(Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct RehearseArgs {
+    /// Balancer, as its program is called
+    #[arg(value_name = "BALANCER")]
+    pub(crate) balancer: Balancer,
+
+    /// Its configuration: the file that production uses
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) check: CheckConfig,
+
+    /// Addresses that a name in the configuration has, and the port of its SRV records; repeatable [default: 1, and 80]
+    #[arg(long, value_name = "NAME=COUNT[:PORT]", help_heading = "Rehearsal")]
+    pub(crate) name: Vec<NameOption>,
+
+    /// Status with which a server responds that is asked and is no backend, such as auth.internal:9000=204; repeatable
+    #[arg(long, value_name = "HOST:PORT=STATUS", help_heading = "Rehearsal")]
+    pub(crate) answer: Vec<AnswerOption>,
+
+    /// Certificates: of our own where the file's cannot be used, of our own always, or the file's alone
+    #[arg(long, value_enum, default_value_t = Certificates::Missing, value_name = "WHICH", help_heading = "Rehearsal")]
+    pub(crate) certificate: Certificates,
+
+    /// Upstream block behind the URL, where several are
+    #[arg(long, value_name = "NAME", help_heading = "Rehearsal")]
+    pub(crate) upstream: Option<String>,
+
+    /// Print what is read from the file, and start nothing
+    #[arg(long, conflicts_with = "shell", help_heading = "Rehearsal")]
+    pub(crate) dry_run: bool,
+
+    /// Open a shell in the private copy instead of a check
+    #[arg(long, help_heading = "Rehearsal")]
+    pub(crate) shell: bool,
+
+    #[command(flatten)]
+    pub(crate) report: ReportArgs,
+
+    /// This process is within.
+    #[arg(long, hide = true)]
+    pub(crate) within: bool,
+}
+
+/// Which certificates the balancer gets to see.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum Certificates {
+    /// Of our own where the file's are missing or cannot be read
+    Missing,
+    /// Of our own always
+    StandIn,
+    /// The file's alone
+    Real,
+}
+
+const AFTER_HELP: &str = "\
+Nothing of this machine is written: its files are read-only, /run, /tmp, /var/log and /var/cache are private, and no other machine \
+is reached. It needs no root; where the system forbids private namespaces, use sudo.
+
+Examples:
+  uuid-generator rehearse nginx /etc/nginx/nginx.conf https://shop.example/cart
+  uuid-generator rehearse nginx /etc/nginx/nginx.conf http://shop.example/ --outage kill:10.20.0.11:8080@2s
+  uuid-generator rehearse nginx /etc/nginx/nginx.conf http://shop.example/ --during 'nginx -s reload'
+  uuid-generator rehearse haproxy /etc/haproxy/haproxy.cfg http://shop.example/ --name app.internal=3
+  uuid-generator rehearse nginx /etc/nginx/nginx.conf http://shop.example/ --answer auth.internal:9000=204
+
+Exit status: as that of check.";

@@ -1,0 +1,216 @@
+//! `rehearse`: enters a world, has the rehearsal prepared there, and checks it.
+
+use std::ffi::OsString;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use rustix::io::{FdFlags, fcntl_setfd};
+use world::World;
+use world::names::Size;
+
+use super::check::{self as checking, expect, interrupt};
+use super::print::print;
+use crate::args::rehearse::{Certificates, RehearseArgs};
+use crate::balancer::expected::Expected;
+use crate::balancer::read::{Configuration, Upstream};
+use crate::balancer::{Program, nginx_files};
+use crate::check::Watch;
+use crate::check::plan::{Backing, Plan, Trust};
+use crate::error::{Interrupted, Problem};
+use crate::rehearse::{self, Order, Place};
+use crate::remote::Choice;
+
+/// Folders of a balancer's own that it writes to.
+const DATA: &str = "/var/lib";
+
+/// Outside it becomes the outermost process of a world; within that it does the work.
+pub(super) fn run(args: RehearseArgs) -> Result<ExitCode> {
+    if args.within {
+        return super::block_on(within(args));
+    }
+    let order = order(&args)?;
+    // What was typed wrongly is reported before anything starts.
+    plan(&args, &Backing::Any)?;
+    checking::outputs(&args.report)?;
+    if args.dry_run {
+        return print(describe(&args, &order).as_bytes());
+    }
+    Err(enter(&args, &order)?)
+}
+
+/// Returns only with the reason why there is no world.
+fn enter(args: &RehearseArgs, order: &Order) -> Result<anyhow::Error> {
+    let program = std::env::current_exe().context("failed to find this program")?;
+    let words: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let mut command: Vec<OsString> = vec![program.into()];
+    command.extend(words);
+    command.push("--within".into());
+    // Reports are the one thing that leaves the world: their files are opened before it is entered.
+    let mut open = Vec::new();
+    for output in checking::outputs(&args.report)?.into_iter().filter_map(|output| output.file) {
+        let file = std::fs::File::create(&output).with_context(|| format!("failed to write {}", output.display()))?;
+        fcntl_setfd(&file, FdFlags::empty()).context("failed to hand over a file")?;
+        let there = format!("/proc/self/fd/{}", file.as_raw_fd());
+        for word in &mut command {
+            rename(word, &output, &there);
+        }
+        open.push(file);
+    }
+    let mut world = World::new(command);
+    world.own.push(Path::new(DATA).join(order.balancer.name));
+    world.visible.extend(order.file.parent().map(Path::to_owned));
+    world.visible.extend(args.check.files());
+    world.visible.extend(std::env::current_dir());
+    let places = order.urls.iter().filter_map(|url| Place::of(url).ok());
+    let names = places.filter(|place| place.host.parse::<std::net::IpAddr>().is_err() && place.host != "localhost");
+    world.hosts = names.map(|place| format!("127.0.0.1 {}\n", place.host)).collect();
+    Ok(rehearse::explain(world.enter()))
+}
+
+/// `html=report.html` becomes `html=/proc/self/fd/7`.
+fn rename(word: &mut OsString, file: &Path, there: &str) {
+    let Some(text) = word.to_str() else { return };
+    let name = file.to_string_lossy();
+    if text == name {
+        *word = there.into();
+    } else if let Some(format) = text.strip_suffix(name.as_ref()).filter(|format| format.ends_with('=')) {
+        *word = format!("{format}{there}").into();
+    }
+}
+
+fn order(args: &RehearseArgs) -> Result<Order, Problem> {
+    let about = |what: String| Problem::new(what).on(args.file.display());
+    let file = std::fs::canonicalize(&args.file).map_err(|why| about(why.to_string()))?;
+    if args.balancer.alone.is_none() {
+        return Err(Problem::new("it does not run on this machine").on(args.balancer.title));
+    }
+    if !args.dry_run && args.balancer.program != Program::BuiltIn && !is_installed(args.balancer.name) {
+        return Err(Problem::new("it is not installed").on(args.balancer.title).hint(args.balancer.install));
+    }
+    if args.check.url.is_empty() {
+        return Err(
+            Problem::new("no URL").hint("give what a client of production asks for, such as https://shop.example/cart")
+        );
+    }
+    for url in &args.check.url {
+        Place::of(url)?;
+    }
+    let read = (args.balancer.name == "nginx").then(|| nginx_files::read(&file));
+    Ok(Order {
+        balancer: args.balancer,
+        // What NGINX itself refuses it says best.
+        read: read.and_then(Result::ok),
+        file,
+        urls: args.check.url.clone(),
+        names: args
+            .name
+            .iter()
+            .map(|it| Size { name: it.name.clone(), addresses: it.addresses, port: it.port })
+            .collect(),
+        answers: args.answer.iter().map(|it| (it.host.clone(), it.port, it.status)).collect(),
+        certificates: match args.certificate {
+            Certificates::Missing => rehearse::Certificates::Missing,
+            Certificates::StandIn => rehearse::Certificates::Ours,
+            Certificates::Real => rehearse::Certificates::TheFiles,
+        },
+        upstream: args.upstream.clone(),
+    })
+}
+
+fn is_installed(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
+
+fn plan(args: &RehearseArgs, backing: &Backing) -> Result<Plan, Problem> {
+    args.check.clone().resolve(backing)
+}
+
+async fn within(args: RehearseArgs) -> Result<ExitCode> {
+    let watch = Arc::new(Watch::default());
+    interrupt::stop_on_signals(&watch)?;
+    let order = order(&args)?;
+    let rehearsal = tokio::select! {
+        rehearsal = rehearse::prepare(&order) => rehearsal?,
+        () = watch.stopped() => return Err(Interrupted { status: watch.stopped_with(), requests: 0 })?,
+    };
+    for note in &rehearsal.notes {
+        eprintln!("{note}");
+    }
+    if args.shell {
+        return shell();
+    }
+    let mut plan = plan(&args, &Backing::Fleet(Choice::supervisor(rehearsal.supervisor)))?;
+    if let (Trust::Machine, Some(authority)) = (&plan.trust, &rehearsal.authority) {
+        plan.trust = Trust::Also(authority.clone());
+    }
+    plan.balancer.get_or_insert_with(|| order.balancer.title.to_owned());
+    let file = order.file.display().to_string();
+    let expected = rehearsal.expected.clone().unwrap_or_default();
+    let unknown = [rehearsal.unknown.clone(), expected.unknown.clone()].concat();
+    for remark in unknown.iter().chain(&expected.remarks) {
+        eprintln!("not understood, and not judged: {remark}");
+    }
+    expect::expect(&Expected { unknown, ..expected }, &file, &mut plan);
+    let report = checking::drive(&[plan], args.report.verbose, &watch).await?;
+    checking::write(&report, &checking::outputs(&args.report)?, args.report.verbose)?;
+    Ok(checking::status(&report))
+}
+
+fn shell() -> Result<ExitCode> {
+    let shell = std::env::var_os("SHELL").unwrap_or_else(|| "/bin/sh".into());
+    eprintln!("a shell in the private copy; `exit` ends it and everything in it");
+    let status =
+        Command::new(&shell).status().with_context(|| format!("failed to start {}", shell.to_string_lossy()))?;
+    Ok(ExitCode::from(status.code().unwrap_or(1) as u8))
+}
+
+/// What is read from the file.
+fn describe(args: &RehearseArgs, order: &Order) -> String {
+    let arguments = order.balancer.alone.map(|alone| alone(&order.file)).unwrap_or_default();
+    let words: Vec<_> = arguments.iter().map(|word| word.to_string_lossy()).collect();
+    let mut text = format!("would run: {} {}\n", order.balancer.name, words.join(" "));
+    let Some(read) = &order.read else {
+        text += &format!(
+            "not read: files of {}; a rehearsal finds backends by the connections that it refuses\n",
+            order.balancer.title
+        );
+        return text;
+    };
+    let chosen = |upstream: &&Upstream| args.upstream.as_ref().is_none_or(|name| *name == upstream.name);
+    read.upstreams.iter().filter(chosen).for_each(|upstream| text += &describe_upstream(upstream));
+    read.not_read.iter().for_each(|what| text += &format!("not read: {what}\n"));
+    for file in certificates(read, &order.file).into_iter().filter(|file| std::fs::File::open(file).is_err()) {
+        text += &format!("cannot be read here: {}\n", file.display());
+    }
+    text
+}
+
+fn certificates(read: &Configuration, file: &Path) -> Vec<PathBuf> {
+    let folder = file.parent().unwrap_or(Path::new("/"));
+    let mut all: Vec<PathBuf> =
+        read.certificates.iter().flat_map(|(certificate, key)| [folder.join(certificate), folder.join(key)]).collect();
+    all.dedup();
+    all
+}
+
+fn describe_upstream(upstream: &Upstream) -> String {
+    let expected = Expected::of_named(upstream, &|server| vec![server.address.clone()]);
+    let algorithm = expected.algorithm.map_or_else(|| "algorithm not judged".to_owned(), |it| it.to_string());
+    let mut text = format!("upstream {}: {algorithm}\n", upstream.name);
+    for server in &upstream.servers {
+        let state = match (server.backup, server.down) {
+            (_, true) => ", down".to_owned(),
+            (true, false) => ", backup".to_owned(),
+            (false, false) => format!(", weight {}", server.weight),
+        };
+        text += &format!("  {}{state}\n", server.address);
+    }
+    for what in expected.unknown.iter().chain(&expected.remarks) {
+        text += &format!("  not understood, and not judged: {what}\n");
+    }
+    text
+}

@@ -1,0 +1,76 @@
+//! What is typed of the surroundings of a rehearsal: `--name`, `--answer`.
+
+use std::str::FromStr;
+
+/// `app.internal=3:8080`
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct NameOption {
+    /// In small letters.
+    pub(crate) name: String,
+    pub(crate) addresses: usize,
+    pub(crate) port: u16,
+}
+
+/// Hosts of one name; more do not fit into an answer of the DNS that any balancer reads.
+const MOST: usize = 250;
+
+impl FromStr for NameOption {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<NameOption, String> {
+        let expected = || format!("expected a name and 1 to {MOST} addresses, such as app.internal=3, found {text:?}");
+        let (name, size) = text.rsplit_once('=').ok_or_else(expected)?;
+        let (count, port) = size.split_once(':').unwrap_or((size, "80"));
+        let addresses = count.parse().ok().filter(|count| (1..=MOST).contains(count)).ok_or_else(expected)?;
+        let port = port.parse().ok().filter(|port| *port > 0).ok_or_else(expected)?;
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        let name = name.trim_end_matches('.').to_ascii_lowercase();
+        match !name.is_empty() && name.bytes().all(plain) {
+            true => Ok(NameOption { name, addresses, port }),
+            false => Err(expected()),
+        }
+    }
+}
+
+/// `auth.internal:9000=204`
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct AnswerOption {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) status: u16,
+}
+
+impl FromStr for AnswerOption {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<AnswerOption, String> {
+        let expected =
+            || format!("expected a host, its port and a status, such as auth.internal:9000=204, found {text:?}");
+        let (address, status) = text.rsplit_once('=').ok_or_else(expected)?;
+        let (host, port) = address.rsplit_once(':').ok_or_else(expected)?;
+        let port = port.parse().ok().filter(|port| *port > 0).ok_or_else(expected)?;
+        let status = status.parse().ok().filter(|status| (200..600).contains(status)).ok_or_else(expected)?;
+        let host = host.trim_matches(['[', ']']).to_ascii_lowercase();
+        if host.is_empty() { Err(expected()) } else { Ok(AnswerOption { host, port, status }) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_answers_are_read_or_refused_with_what_was_expected() {
+        let name: NameOption = "App.internal.=3:8080".parse().unwrap();
+        assert_eq!(name, NameOption { name: "app.internal".to_owned(), addresses: 3, port: 8080 });
+        assert_eq!("a=1".parse::<NameOption>().unwrap().port, 80);
+        for text in ["", "a", "a=0", "a=251", "a=x", "=3", "a b=3", "a=3:0", "a=3:x"] {
+            assert!(text.parse::<NameOption>().unwrap_err().contains("such as app.internal=3"), "{text}");
+        }
+        let answer: AnswerOption = "[fd00::1]:9000=401".parse().unwrap();
+        assert_eq!(answer, AnswerOption { host: "fd00::1".to_owned(), port: 9000, status: 401 });
+        for text in ["", "a=200", "a:80", "a:0=200", "a:80=100", "a:80=600", ":80=200"] {
+            assert!(text.parse::<AnswerOption>().unwrap_err().contains("such as auth.internal:9000=204"), "{text}");
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! PURE. What backends are called that a configuration names by their addresses, or by names that have several.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+/// A backend: what it is called, and where it listens.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Backend {
+    pub(crate) name: String,
+    pub(crate) listens: Listens,
+}
+
+/// Where a backend listens.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Listens {
+    Port(SocketAddr),
+    /// The path of a unix socket.
+    Socket(String),
+}
+
+impl fmt::Display for Listens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Listens::Port(address) => address.fmt(f),
+            Listens::Socket(path) => write!(f, "unix:{path}"),
+        }
+    }
+}
+
+/// Whose address that is, which of its addresses (from 1), and how many it has.
+pub(crate) type NameOf<'n> = &'n dyn Fn(IpAddr) -> Option<(String, usize, usize)>;
+
+/// By the address that the file writes, or the name; with its number if the name has several addresses, with the port if it is asked on
+/// several.
+pub(crate) fn name(addresses: &[SocketAddr], name_of: NameOf) -> Vec<Backend> {
+    let mut ports: BTreeMap<IpAddr, usize> = BTreeMap::new();
+    addresses.iter().for_each(|address| *ports.entry(address.ip()).or_default() += 1);
+    let one = |address: &SocketAddr| {
+        let name = match name_of(address.ip()).filter(|(name, ..)| is_plain(name)) {
+            None => address.to_string(),
+            Some((name, place, several)) => {
+                let number = if several > 1 { format!("-{place}") } else { String::new() };
+                let port = if ports[&address.ip()] > 1 { format!("-{}", address.port()) } else { String::new() };
+                format!("{name}{number}{port}")
+            }
+        };
+        Backend { name, listens: Listens::Port(*address) }
+    };
+    addresses.iter().map(one).collect()
+}
+
+/// What may stand in headers and commands.
+fn is_plain(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    name.len() <= 50 && name.starts_with(|it: char| it.is_ascii_alphanumeric()) && name.bytes().all(plain)
+}
+
+/// As `--backends` takes them.
+pub(crate) fn option(backends: &[Backend]) -> String {
+    let typed = |Backend { name, listens }: &Backend| match listens.to_string() {
+        own if own == *name => own,
+        other => format!("{name}={other}"),
+    };
+    backends.iter().map(typed).collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backend_is_called_as_the_file_calls_it() {
+        let name_of = |ip: IpAddr| match ip.to_string().as_str() {
+            "198.18.0.1" => Some(("app1.internal".to_owned(), 1, 1)),
+            "198.18.0.2" => Some(("pool.internal".to_owned(), 1, 2)),
+            "198.18.0.3" => Some(("pool.internal".to_owned(), 2, 2)),
+            _ => None,
+        };
+        let addresses =
+            ["10.20.0.11:8080", "198.18.0.1:80", "198.18.0.2:80", "198.18.0.3:80", "198.18.0.3:81", "[fd00::5]:80"];
+        let backends = name(&addresses.map(|it| it.parse().unwrap()), &name_of);
+        assert_eq!(
+            option(&backends),
+            "10.20.0.11:8080,app1.internal=198.18.0.1:80,pool.internal-1=198.18.0.2:80,pool.internal-2-80=198.18.0.3:80,\
+             pool.internal-2-81=198.18.0.3:81,[fd00::5]:80"
+        );
+    }
+}

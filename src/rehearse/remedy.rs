@@ -1,0 +1,159 @@
+//! PURE. What a balancer's own words say that it lacks in the world, and what can be done about it without touching its configuration:
+//! this machine may not be the one that the file is for, and this user not the one that it runs as.
+
+use std::path::{Path, PathBuf};
+
+/// What can be done.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Remedy {
+    /// Another certificate and key lie over these.
+    StandIn(PathBuf),
+    /// A folder is made, with all above it.
+    Make(PathBuf),
+    /// A file that cannot be written, or made where it should be, becomes one of the world's own.
+    Write(PathBuf),
+}
+
+/// Why the balancer could not use a path.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Why {
+    Missing,
+    ReadOnly,
+    Forbidden,
+}
+
+/// What lines of output ask for. `is_folder` looks whether there is such a folder.
+pub(crate) fn remedies(output: &str, is_folder: &dyn Fn(&Path) -> bool) -> Vec<Remedy> {
+    let mut all: Vec<Remedy> = output.lines().filter_map(|line| remedy(line, is_folder)).collect();
+    all.sort();
+    all.dedup();
+    all
+}
+
+fn remedy(line: &str, is_folder: &dyn Fn(&Path) -> bool) -> Option<Remedy> {
+    let lower = line.to_lowercase();
+    let mismatch = lower.contains("key values mismatch") || lower.contains("private key does not match");
+    let why = if lower.contains("read-only file system") {
+        Some(Why::ReadOnly)
+    } else if lower.contains("no such file") {
+        Some(Why::Missing)
+    } else if lower.contains("permission denied") {
+        Some(Why::Forbidden)
+    } else {
+        None
+    };
+    let path = path(line)?;
+    let is_certificate = ["certificate", "private key", "pem file", "ssl_ctx_use_privatekey"];
+    if is_certificate.iter().any(|word| lower.contains(word)) && (mismatch || why.is_some()) {
+        return Some(Remedy::StandIn(path));
+    }
+    let parent = path.parent()?.to_owned();
+    match why? {
+        // A file that is missing in a folder that is there is what the balancer wanted to read: its own error, and the user's.
+        Why::Missing if is_folder(&parent) => makes_folder(&lower).then_some(Remedy::Make(path)),
+        Why::Missing => Some(Remedy::Make(if makes_folder(&lower) { path } else { parent })),
+        Why::ReadOnly | Why::Forbidden if makes_folder(&lower) => Some(Remedy::Make(path)),
+        Why::ReadOnly => Some(Remedy::Write(path)),
+        // Only what is to be written: another user's file stays out of reach, and is said.
+        Why::Forbidden => is_written(&lower).then_some(Remedy::Write(path)),
+    }
+}
+
+fn makes_folder(lower: &str) -> bool {
+    ["mkdir", "chroot", "chdir"].iter().any(|word| lower.contains(word))
+}
+
+fn is_written(lower: &str) -> bool {
+    [".log", ".pid", "bind", "pidfile", "socket", "log file"].iter().any(|word| lower.contains(word))
+}
+
+/// The path of a line: in quotes or brackets first, as all five write theirs.
+fn path(line: &str) -> Option<PathBuf> {
+    let pairs = [('"', '"'), ('\'', '\''), ('[', ']'), ('(', ')')];
+    let enclosed = pairs.iter().find_map(|(open, close)| {
+        line.match_indices(*open).find_map(|(at, _)| {
+            let rest = &line[at + 1..];
+            let inner = &rest[..rest.find(*close)?];
+            is_path(inner).then(|| inner.to_owned())
+        })
+    });
+    let bare = || {
+        let words = line.split([' ', ',', ';']).map(|word| word.trim_end_matches([':', '.']));
+        words.map(|word| word.trim_start_matches("unix:")).find(|word| is_path(word)).map(str::to_owned)
+    };
+    Some(PathBuf::from(enclosed.or_else(bare)?))
+}
+
+fn is_path(text: &str) -> bool {
+    // `/etc/nginx/nginx.conf:12` is a place in the file.
+    let is_place = text.rsplit_once(':').is_some_and(|(_, line)| line.parse::<u32>().is_ok());
+    text.starts_with('/') && text.len() > 1 && !is_place && !text.contains(' ')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(line: &str) -> Vec<Remedy> {
+        remedies(line, &|folder| {
+            ["/etc/nginx", "/var/cache/nginx", "/", "/etc/ssl/private"].iter().any(|it| Path::new(it) == folder)
+        })
+    }
+
+    #[test]
+    fn what_a_balancer_lacks_is_read_from_its_own_words() {
+        let stand_in = |path: &str| vec![Remedy::StandIn(path.into())];
+        for (line, expected) in [
+            (
+                "nginx: [emerg] cannot load certificate \"/etc/ssl/shop.pem\": BIO_new_file() failed (SSL: error:80000002:system library::No such file or directory:calling fopen(/etc/ssl/shop.pem, r))",
+                stand_in("/etc/ssl/shop.pem"),
+            ),
+            (
+                "nginx: [emerg] cannot load certificate key \"/etc/ssl/private/shop.key\": BIO_new_file() failed (SSL: error:8000000D:system library::Permission denied:calling fopen(/etc/ssl/private/shop.key, r) error:10080002:BIO routines::system lib)",
+                stand_in("/etc/ssl/private/shop.key"),
+            ),
+            (
+                "nginx: [emerg] SSL_CTX_use_PrivateKey(\"/etc/ssl/k.pem\") failed (SSL: error:05800074:x509 certificate routines::key values mismatch)",
+                stand_in("/etc/ssl/k.pem"),
+            ),
+            (
+                "[ALERT]    (42) : config : parsing [/etc/haproxy/haproxy.cfg:20] : 'bind :443' in section 'frontend' : unable to stat SSL certificate from file '/etc/haproxy/certs/shop.pem' : No such file or directory.",
+                stand_in("/etc/haproxy/certs/shop.pem"),
+            ),
+            (
+                "nginx: [emerg] mkdir() \"/var/cache/nginx/shop/deep\" failed (2: No such file or directory)",
+                vec![Remedy::Make("/var/cache/nginx/shop/deep".into())],
+            ),
+            (
+                "nginx: [emerg] open() \"/srv/logs/access.log\" failed (2: No such file or directory)",
+                vec![Remedy::Make("/srv/logs".into())],
+            ),
+            (
+                "nginx: [emerg] open() \"/opt/app/error.log\" failed (30: Read-only file system)",
+                vec![Remedy::Write("/opt/app/error.log".into())],
+            ),
+            (
+                "[ALERT]    (2) : Starting frontend GLOBAL: cannot bind UNIX socket (No such file or directory) [/srv/haproxy/admin.sock]",
+                vec![Remedy::Make("/srv/haproxy".into())],
+            ),
+            (
+                "[ALERT]    (3) : [haproxy.main()] Cannot chroot(/srv/jail).: No such file or directory",
+                vec![Remedy::Make("/srv/jail".into())],
+            ),
+        ] {
+            assert_eq!(of(line), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_the_file_itself_is_left_to_be_said() {
+        for line in [
+            "nginx: [emerg] open() \"/etc/nginx/mime.types\" failed (2: No such file or directory) in /etc/nginx/nginx.conf:12",
+            "nginx: [emerg] unknown directive \"upstrem\" in /etc/nginx/nginx.conf:3",
+            "[ALERT]    (8) : config : parsing [/etc/haproxy/haproxy.cfg:3] : unknown keyword 'foo' in 'global' section",
+            "open() \"/etc/nginx/htpasswd\" failed (13: Permission denied)",
+        ] {
+            assert_eq!(of(line), [], "{line}");
+        }
+    }
+}

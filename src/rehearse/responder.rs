@@ -1,0 +1,97 @@
+//! Stands in for a server that is asked and is no backend under test: it takes every request, counts those of the check, and answers
+//! each with the same status and nothing else.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use socket2::SockRef;
+
+/// Names each request of the check; a balancer passes it on.
+const REQUEST_ID: &str = "check-request-id:";
+/// A head is not longer than any balancer sends.
+const LONGEST: usize = 128 << 10;
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Dropped, its address refuses.
+pub(super) struct Responder {
+    pub(super) address: SocketAddr,
+    pub(super) status: u16,
+    listener: TcpListener,
+    counts: Arc<Counts>,
+}
+
+#[derive(Default)]
+struct Counts {
+    requests: AtomicU64,
+    /// What came was TLS or HTTP/2: no answer was given.
+    foreign: AtomicU64,
+}
+
+impl Responder {
+    /// Listens in that network, or in this one.
+    pub(super) fn start(address: SocketAddr, network: Option<&Path>, status: u16) -> io::Result<Responder> {
+        let bind = || TcpListener::bind(address);
+        let listener = match network {
+            Some(network) => world::within(network, bind)??,
+            None => bind()?,
+        };
+        let counts = Arc::new(Counts::default());
+        let (taking, counted) = (listener.try_clone()?, counts.clone());
+        thread::spawn(move || {
+            // It ends when the listener is shut down.
+            while let Ok((stream, _)) = taking.accept() {
+                let counted = counted.clone();
+                thread::spawn(move || converse(stream, status, &counted));
+            }
+        });
+        Ok(Responder { address, status, listener, counts })
+    }
+
+    /// Requests of the check.
+    pub(super) fn requests(&self) -> u64 {
+        self.counts.requests.load(Ordering::Relaxed)
+    }
+
+    /// Whether what came was no HTTP/1.
+    pub(super) fn is_foreign(&self) -> bool {
+        self.counts.foreign.load(Ordering::Relaxed) > 0
+    }
+}
+
+impl Drop for Responder {
+    fn drop(&mut self) {
+        let _ = SockRef::from(&self.listener).shutdown(Shutdown::Both);
+    }
+}
+
+fn converse(mut stream: TcpStream, status: u16, counts: &Counts) -> io::Result<()> {
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let mut head = Vec::new();
+    let mut piece = [0; 4096];
+    while !head.windows(4).any(|it| it == b"\r\n\r\n") {
+        let length = stream.read(&mut piece)?;
+        // A health check that only connects.
+        if length == 0 || head.len() > LONGEST {
+            return Ok(());
+        }
+        head.extend_from_slice(&piece[..length]);
+        if head.first() == Some(&0x16) || head.starts_with(b"PRI * HTTP/2") {
+            counts.foreign.fetch_add(1, Ordering::Relaxed);
+            return Ok(());
+        }
+    }
+    if String::from_utf8_lossy(&head).to_ascii_lowercase().contains(REQUEST_ID) {
+        counts.requests.fetch_add(1, Ordering::Relaxed);
+    }
+    let length = if status == 204 { "" } else { "Content-Length: 0\r\n" };
+    stream.write_all(format!("HTTP/1.1 {status} -\r\n{length}Connection: close\r\n\r\n").as_bytes())?;
+    // A body may still come; closing on it would reset the answer away.
+    stream.shutdown(Shutdown::Write)?;
+    while stream.read(&mut piece)? > 0 {}
+    Ok(())
+}

@@ -1,0 +1,175 @@
+//! Finds out who is asked behind a balancer: requests go through it, whoever refuses is missing, and gets a responder; until nobody is
+//! missing any more.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use world::names::Names;
+use world::scout::Scout;
+
+use crate::check::plan::Trust;
+use crate::check::{Visited, Visitor};
+use crate::error::Problem;
+use crate::rehearse::group::Visits;
+use crate::rehearse::responder::Responder;
+use crate::rehearse::{Order, Place, addresses_of, is_here};
+use crate::report::phrases::what_came;
+
+/// Requests that bring nothing new before a round ends.
+const QUIET: usize = 20;
+/// After somebody new was found, it is soon time to put somebody there.
+const SOON: usize = 6;
+/// A balancer that looks after its backends, or asks for their names, needs this long until it uses them.
+const PATIENCE: Duration = Duration::from_secs(8);
+/// Of one request.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// What gets an empty response unless the user wants another one.
+const STATUS: u16 = 204;
+/// A server behind a server behind a server.
+const ROUNDS: usize = 8;
+
+/// Who was found so far.
+pub(super) struct Scouted {
+    responders: Vec<Responder>,
+    /// Those that the user named: no backends.
+    answered: BTreeSet<SocketAddr>,
+    /// In the order in which they were found.
+    found: Vec<SocketAddr>,
+    visits: Visits,
+    rounds: usize,
+}
+
+impl Scouted {
+    pub(super) fn new(order: &Order, names: &Names) -> Result<Scouted> {
+        let mut scouted = Scouted {
+            responders: Vec::new(),
+            answered: BTreeSet::new(),
+            found: Vec::new(),
+            visits: Visits::default(),
+            rounds: 0,
+        };
+        for (host, port, status) in &order.answers {
+            let named = names.addresses(host).into_iter().map(|ip| SocketAddr::new(ip, *port)).collect();
+            let all = if host.parse::<std::net::IpAddr>().is_ok() { addresses_of(host, *port) } else { named };
+            for address in all {
+                scouted.answered.insert(address);
+                scouted.put(address, *status)?;
+            }
+        }
+        Ok(scouted)
+    }
+
+    fn put(&mut self, address: SocketAddr, status: u16) -> Result<()> {
+        let network = (!is_here(address.ip())).then_some(Path::new(world::BACKENDS_NETWORK));
+        let responder = Responder::start(address, network, status);
+        self.responders.push(responder.with_context(|| format!("failed to listen on {address}"))?);
+        Ok(())
+    }
+
+    /// Sends requests until they bring nothing new. Whether somebody was missing: then the balancer is to be started anew.
+    pub(super) fn round(&mut self, order: &Order, places: &[Place], scout: &Scout) -> Result<bool> {
+        self.rounds += 1;
+        self.visits = Visits::default();
+        let mut new: Vec<SocketAddr> = Vec::new();
+        let (begun, mut quiet, mut latest) = (Instant::now(), 0, None);
+        while quiet < SOON || new.is_empty() && quiet < QUIET {
+            for (url, place) in order.urls.iter().zip(places) {
+                let before = self.requests();
+                latest = Some((url.clone(), visit(url, place)?));
+                self.visits.add(&self.responders, &before);
+            }
+            let refused = scout.seen().refused;
+            let fresh: Vec<SocketAddr> = refused
+                .into_keys()
+                .filter(|address| {
+                    address.port() != 53
+                        && !places.iter().any(|place| place.port == address.port() && is_here(address.ip()))
+                })
+                .filter(|address| {
+                    !self.found.contains(address) && !new.contains(address) && !self.answered.contains(address)
+                })
+                .collect();
+            quiet = if fresh.is_empty() { quiet + 1 } else { 0 };
+            new.extend(fresh);
+            let fruitless = new.is_empty() && self.visits.asked.is_empty();
+            if fruitless
+                && quiet >= SOON
+                && begun.elapsed() < PATIENCE
+                && latest.as_ref().is_some_and(|(_, it)| it.status >= 500)
+            {
+                (quiet, _) = (SOON, sleep(Duration::from_millis(100)));
+            }
+        }
+        if new.is_empty() && self.visits.asked.is_empty() && !has_sockets(order) {
+            return Err(nobody(order, latest));
+        }
+        if self.rounds > ROUNDS || self.found.len() + new.len() > 1000 {
+            return Err(Problem::new("it asks more than 1,000 servers, or new ones each time")
+                .on(order.balancer.title)
+                .into());
+        }
+        for address in &new {
+            self.put(*address, STATUS)?;
+        }
+        let go_on = !new.is_empty();
+        self.found.extend(new);
+        Ok(go_on)
+    }
+
+    fn requests(&self) -> Vec<u64> {
+        self.responders.iter().map(Responder::requests).collect()
+    }
+
+    /// Everybody who may be a backend.
+    pub(super) fn backends(&self) -> Vec<SocketAddr> {
+        self.found.clone()
+    }
+
+    /// Of the last round, in which nobody was missing.
+    pub(super) fn visits(&self) -> &Visits {
+        &self.visits
+    }
+
+    pub(super) fn refuse_what_is_not_spoken(&self, order: &Order) -> Result<()> {
+        let Some(foreign) = self.responders.iter().find(|responder| responder.is_foreign()) else { return Ok(()) };
+        Err(Problem::new(format!(
+            "it asks {} for TLS or HTTP/2, which backends of ours do not speak yet",
+            foreign.address
+        ))
+        .on(order.balancer.title)
+        .hint("check it with the backends that it has: check URL --identity header:NAME")
+        .into())
+    }
+
+    /// Ends those at these addresses, which backends take over.
+    pub(super) fn keep_but(self, addresses: &[SocketAddr]) -> Vec<Responder> {
+        self.responders.into_iter().filter(|responder| !addresses.contains(&responder.address)).collect()
+    }
+}
+
+fn visit(url: &str, place: &Place) -> Result<Visited> {
+    let trust = if place.secure { Trust::Anyone } else { Trust::Machine };
+    Visitor::new(url, &trust, TIMEOUT, false)?.visit()
+}
+
+/// Unix sockets are not seen on the wire.
+fn has_sockets(order: &Order) -> bool {
+    use crate::balancer::read::Endpoint;
+    let servers = order.read.iter().flat_map(|read| &read.upstreams).flat_map(|upstream| &upstream.servers);
+    servers.into_iter().any(|server| matches!(server.endpoint, Endpoint::Unix(_)))
+}
+
+fn nobody(order: &Order, latest: Option<(String, Visited)>) -> anyhow::Error {
+    let Some((url, visited)) = latest else { return Problem::new("no URL").into() };
+    let location = visited.location.map(|to| format!(", which leads to {to}")).unwrap_or_default();
+    let what = format!(
+        "{} asked no backend for {QUIET} requests; it responds itself: {}{location}",
+        order.balancer.title,
+        what_came(&visited.client)
+    );
+    Problem::new(what).on(url).hint("give a URL that it passes on: scheme, host and path decide").into()
+}

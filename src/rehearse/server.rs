@@ -1,0 +1,239 @@
+//! The balancer as it runs in the world: started as on its own machine, with what it lacks laid in its way, until it listens.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::error::Problem;
+use crate::escape::harmless_lines;
+use crate::rehearse::certificate::StandIn;
+use crate::rehearse::listening::{choose, listeners};
+use crate::rehearse::remedy::{Remedy, remedies};
+
+/// It listens, or has said why not, within this time; Envoy and Traefik need some seconds on a slow machine.
+const START: Duration = Duration::from_secs(20);
+/// Once it listens anywhere, it listens everywhere within this time.
+const SETTLED: Duration = Duration::from_secs(3);
+const GLANCE: Duration = Duration::from_millis(10);
+/// From SIGTERM to SIGKILL.
+const GRACE: Duration = Duration::from_secs(2);
+/// Each start finds what is missing first; a file with more holes than that is for another machine.
+const MOST_REMEDIES: usize = 60;
+/// Of its output, in an error.
+const LINES: usize = 25;
+
+/// How the balancer is started.
+pub(super) struct Recipe {
+    /// Its name, for people.
+    pub(super) title: &'static str,
+    pub(super) command: Vec<OsString>,
+    /// Where: relative names in the file count from there.
+    pub(super) folder: PathBuf,
+    /// The ports of the URLs.
+    pub(super) ports: Vec<u16>,
+    /// Certificates and their keys, as the file pairs them.
+    pub(super) pairs: Vec<(PathBuf, PathBuf)>,
+}
+
+/// A balancer that runs and listens.
+pub(super) struct Server {
+    _child: Child,
+}
+
+/// What was laid in a balancer's way, each a line for people.
+#[derive(Default)]
+pub(super) struct Remedied {
+    done: BTreeSet<Remedy>,
+    pub(super) notes: Vec<String>,
+    /// Whether a certificate of ours was.
+    pub(super) certificates: bool,
+}
+
+/// Starts it, again and again while its own words say what can be mended.
+pub(super) fn start(recipe: &Recipe, stand_in: Option<&StandIn>, remedied: &mut Remedied) -> Result<Server> {
+    let output = Path::new(world::FOLDER).join("balancer.log");
+    for _ in 0..MOST_REMEDIES {
+        let mut child = spawn(recipe, &output)?;
+        let found = until_it_listens(&mut child, &recipe.ports);
+        let words = harmless_lines(&String::from_utf8_lossy(&fs::read(&output).unwrap_or_default()));
+        let lacks = match found {
+            Found::Listening => return Ok(Server { _child: child }),
+            Found::Ended => remedies(&words, &|folder| folder.is_dir()),
+            Found::Elsewhere | Found::Nowhere => Vec::new(),
+        };
+        let elsewhere = listening();
+        stop_all();
+        let _ = child.wait();
+        let lacks: Vec<Remedy> = lacks.into_iter().filter(|it| remedied.done.insert(it.clone())).collect();
+        if lacks.is_empty() {
+            return Err(failure(recipe, &found, &elsewhere, &words));
+        }
+        for remedy in lacks {
+            apply(recipe, &remedy, stand_in, remedied)?;
+        }
+    }
+    Err(Problem::new("it lacks more files than can be replaced").on(recipe.title).into())
+}
+
+/// How it went.
+enum Found {
+    Listening,
+    /// It has ended, with an error.
+    Ended,
+    /// On other ports than the URL's.
+    Elsewhere,
+    Nowhere,
+}
+
+fn spawn(recipe: &Recipe, output: &Path) -> Result<Child> {
+    let log = File::create(output).context("failed to keep what the balancer prints")?;
+    let (program, arguments) = recipe.command.split_first().context("no command")?;
+    let home = Path::new(world::FOLDER).join("user");
+    let mut command = Command::new(program);
+    command.args(arguments).current_dir(&recipe.folder).stdin(Stdio::null());
+    command.stdout(log.try_clone()?).stderr(log);
+    command.env("XDG_DATA_HOME", home.join("data")).env("XDG_CONFIG_HOME", home.join("config"));
+    command.spawn().with_context(|| format!("failed to start {}", program.to_string_lossy()))
+}
+
+fn until_it_listens(child: &mut Child, ports: &[u16]) -> Found {
+    let begun = Instant::now();
+    let mut somewhere = None;
+    loop {
+        let all = listening();
+        if ports.iter().all(|port| choose(&all, *port).is_some()) {
+            return Found::Listening;
+        }
+        let ended = child.try_wait().ok().flatten();
+        if ended.is_some_and(|status| !status.success()) {
+            return Found::Ended;
+        }
+        if !all.is_empty() && somewhere.is_none() {
+            somewhere = Some(Instant::now());
+        }
+        if somewhere.is_some_and(|since| since.elapsed() > SETTLED) {
+            return Found::Elsewhere;
+        }
+        if begun.elapsed() > START {
+            return Found::Nowhere;
+        }
+        sleep(GLANCE);
+    }
+}
+
+/// Where anybody but the world itself listens in this network.
+pub(super) fn listening() -> Vec<SocketAddr> {
+    let text = |file: &str| fs::read_to_string(file).unwrap_or_default();
+    let all = [text("/proc/net/tcp"), text("/proc/net/tcp6")].map(|text| listeners(&text)).concat();
+    all.into_iter().filter(|address| address.port() != 53).collect()
+}
+
+fn failure(recipe: &Recipe, found: &Found, elsewhere: &[SocketAddr], words: &str) -> anyhow::Error {
+    let all: Vec<String> = elsewhere.iter().map(ToString::to_string).collect();
+    let ports: Vec<String> = recipe.ports.iter().map(u16::to_string).collect();
+    let said = last_lines(words);
+    let problem = match found {
+        Found::Elsewhere => {
+            let what = format!("nothing listens on port {}", ports.join(" or "));
+            Problem::new(what).hint(format!("{} listens on {}", recipe.title, all.join(", ")))
+        }
+        Found::Ended => Problem::new(format!("it does not start; its own words:\n{said}"))
+            .hint("the file is used as it is, on this machine: what it includes and loads must be here"),
+        Found::Listening | Found::Nowhere => {
+            Problem::new(format!("it listens nowhere after {} s; its own words:\n{said}", START.as_secs()))
+                .hint("a configuration that comes from elsewhere (xDS, docker, kubernetes) cannot be had here")
+        }
+    };
+    problem.on(recipe.title).into()
+}
+
+/// Errors first: a balancer that warns a lot says the reason last.
+fn last_lines(words: &str) -> String {
+    let is_error =
+        |line: &&str| ["emerg", "ALERT", "error", "Error", "ERR", "critical"].iter().any(|it| line.contains(it));
+    let errors: Vec<&str> = words.lines().filter(is_error).collect();
+    let lines: Vec<&str> = if errors.is_empty() { words.lines().collect() } else { errors };
+    let from = lines.len().saturating_sub(LINES);
+    lines[from..].iter().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
+}
+
+fn apply(recipe: &Recipe, remedy: &Remedy, stand_in: Option<&StandIn>, remedied: &mut Remedied) -> Result<()> {
+    let about = || format!("failed to give {} what it lacks: {remedy:?}", recipe.title);
+    match remedy {
+        Remedy::StandIn(path) => {
+            let Some(stand_in) = stand_in else {
+                return Err(Problem::new("this certificate or key cannot be used, and no other one is wanted")
+                    .on(path.display())
+                    .hint("leave out --certificate real, and a stand-in is used")
+                    .into());
+            };
+            // A key fits one certificate.
+            let pair = recipe.pairs.iter().find(|(certificate, key)| certificate == path || key == path);
+            let files = pair.map_or_else(|| vec![path], |(certificate, key)| vec![certificate, key]);
+            for file in files {
+                world::lay(file, stand_in.pem.as_bytes()).with_context(about)?;
+                remedied.note(format!("{}: cannot be used here; a certificate of our own stands in", file.display()));
+                remedied.done.insert(Remedy::StandIn(file.clone()));
+            }
+            remedied.certificates = true;
+        }
+        Remedy::Make(folder) => {
+            world::make_missing(folder).with_context(about)?;
+            remedied.note(format!("{}: this machine lacks that folder; made", folder.display()));
+        }
+        Remedy::Write(path) => {
+            if path.is_dir() {
+                world::open_folder(path).with_context(about)?;
+            } else if path.exists() {
+                let content = fs::read(path).unwrap_or_default();
+                world::lay(path, &content).with_context(about)?;
+            } else {
+                world::open_folder(path.parent().unwrap_or(Path::new("/"))).with_context(about)?;
+            }
+            remedied.note(format!("{}: written in the world only", path.display()));
+        }
+    }
+    Ok(())
+}
+
+impl Remedied {
+    fn note(&mut self, note: String) {
+        if !self.notes.contains(&note) {
+            self.notes.push(note);
+        }
+    }
+}
+
+/// Ends every process of the world but the first and this one.
+pub(super) fn stop_all() {
+    let deadline = Instant::now() + GRACE;
+    loop {
+        let left = others();
+        if left.is_empty() {
+            return;
+        }
+        let signal = if Instant::now() < deadline { Signal::TERM } else { Signal::KILL };
+        for pid in left {
+            let _ = kill_process(pid, signal);
+        }
+        sleep(GLANCE);
+    }
+}
+
+fn others() -> Vec<Pid> {
+    let own = std::process::id() as i32;
+    let names =
+        fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(|it| it.file_name().into_string().ok());
+    let pids = names.filter_map(|name| name.parse::<i32>().ok()).filter(|pid| *pid > 1 && *pid != own);
+    // One that has ended and is not yet collected has no command line.
+    let lives = |pid: &i32| fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| !line.is_empty());
+    pids.filter(lives).filter_map(Pid::from_raw).collect()
+}
