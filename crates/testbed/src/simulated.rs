@@ -70,6 +70,8 @@ pub enum Picks {
     Body,
     /// So many in a row to the same backend, then to the next.
     Bursts(usize),
+    /// From half to one and a half times as many in a row, and right on average.
+    UnevenBursts(usize),
     /// In rotation, and every so often one backend's turn is skipped.
     Skips(usize),
     One,
@@ -162,6 +164,10 @@ impl Simulated {
         let failing = self.failing.iter().enumerate().filter(|(_, failing)| **failing);
         evidence.failing = failing.map(|(place, _)| Backend(place as u16)).collect();
         evidence.fresh.sort_by_key(|pick| pick.sequence);
+        // It selects when a request is sent, and a backend records its times.
+        for flight in &mut evidence.mixed {
+            (flight.from, flight.to) = (flight.sent, flight.got);
+        }
         evidence.mixed.sort_by_key(|flight| flight.from);
     }
 
@@ -360,6 +366,14 @@ impl Simulated {
             Picks::Bursts(length) => {
                 self.picked += 1;
                 (self.picked as usize / length) % self.backends
+            }
+            Picks::UnevenBursts(length) => {
+                if self.picked == 0 {
+                    self.picked = (length / 2 + self.chance.below(length + 1)) as u64;
+                    self.next[rotation] = (self.next[rotation] + 1) % self.backends;
+                }
+                self.picked = self.picked.saturating_sub(1);
+                self.next[rotation]
             }
             Picks::Skips(every) => {
                 self.picked += 1;

@@ -344,9 +344,22 @@ fn connections_that_are_balanced_are_known_whatever_the_speed() {
 fn bursts_are_no_rotation_and_a_turn_that_is_skipped_is_an_exception() {
     let seen = infer_at(3, &Picks::Bursts(10), 1, 1, &|_| {});
     assert_eq!(seen.kind, None, "{seen:#?}");
+    assert!(seen.excludes_others && !seen.or.contains(&Algorithm::RoundRobin), "{seen:#?}");
     let seen = infer_at(3, &Picks::Skips(97), 1, 1, &|_| {});
     assert_eq!(seen.kind, Some(Algorithm::RoundRobin), "{seen:#?}");
     assert!((5..=9).contains(&seen.exceptions), "{seen:#?}");
+    assert_eq!(seen.breaks.and_then(|breaks| breaks.every), Some(97));
+}
+
+#[test]
+fn bursts_of_uneven_length_are_neither_draws_nor_load() {
+    for speed in [0.3, 20.0, 100.0] {
+        for seed in 1..=4 {
+            let seen = infer_at(3, &Picks::UnevenBursts(10), 1, seed, &|subject| subject.speed = vec![speed; 3]);
+            assert_eq!(seen.kind, None, "{speed} ms: {seen:#?}");
+            assert_eq!(seen.excludes_others, speed < 100.0, "{speed} ms: {seen:#?}");
+        }
+    }
 }
 
 #[test]

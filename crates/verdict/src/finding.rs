@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::AttemptEnd;
 use crate::facts::{
     Description, account, algorithm, backups, copies, identity, limit, reach, records, recovery, requests, resilience,
-    responses, shares, stickiness,
+    responses, rotation, shares, stickiness,
 };
 use crate::observation::{ClientOutcome, Observation};
 
@@ -139,6 +139,7 @@ rules! {
     Reach(reach::Facts) = "reach" from reach::REACH,
     Backups(backups::Facts) = "backups" from backups::BACKUPS,
     Algorithm(algorithm::Facts) = "algorithm" from algorithm::ALGORITHM,
+    Rotation(rotation::Facts) = "rotation" from rotation::ROTATION,
     Stickiness(stickiness::Facts) = "stickiness" from stickiness::STICKINESS,
     Recovery(recovery::Facts) = "recovery" from recovery::RECOVERY,
     Resilience(resilience::Facts) = "resilience" from resilience::RESILIENCE,

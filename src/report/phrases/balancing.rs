@@ -1,7 +1,7 @@
 //! The phrases of how the balancer selects: shares, reach, backups, algorithm, affinity.
 
 use verdict::facts::shares::{Conclusion, Unproven};
-use verdict::facts::{algorithm, backups, identity, reach, shares, stickiness};
+use verdict::facts::{algorithm, backups, identity, reach, rotation, shares, stickiness};
 use verdict::finding::Level;
 use verdict::numbers::{count_of, grouped, percent};
 use verdict::report::{Method, Test};
@@ -110,6 +110,13 @@ fn unproven(facts: &shares::Facts, why: Unproven, widest: &str) -> Phrase {
                 None => "use --expect 5:1:1 or --expect even".to_owned(),
             },
         ),
+        Unproven::Limit(limit) => Phrase::of(format!(
+            "shares are not even: {widest}, which never had more than {} in flight while others had: a limit of connections?",
+            count_of(limit, "request")
+        ))
+        .try_this(
+            "NGINX's `max_conns` does so: lower -c below it, or use --expect even to require even shares all the same",
+        ),
         Unproven::Unit => Phrase::of(format!(
             "shares of requests are not even: {widest}; whether connections or requests are balanced is not known"
         ))
@@ -195,6 +202,33 @@ pub(super) fn algorithm(facts: &algorithm::Facts, level: Level) -> Phrase {
 
 fn others(facts: &algorithm::Facts) -> Vec<&str> {
     facts.candidates.iter().map(String::as_str).filter(|name| *name != facts.expected).collect()
+}
+
+pub(super) fn rotation(facts: &rotation::Facts, level: Level) -> Phrase {
+    let facts = match facts {
+        rotation::Facts::Breaks(facts) => facts,
+        rotation::Facts::Bursts(label) => {
+            return Phrase::of(format!("requests in sequence: {label}; no algorithm known here selects so"))
+                .try_this("several requests in a row hit one backend: look for a fault in the balancer's selection");
+        }
+    };
+    let often = match facts.every {
+        Some(every) => format!("every {every} requests"),
+        None => format!("{} in {}", count_of(facts.breaks, "time"), count_of(facts.requests, "request")),
+    };
+    let phrase =
+        Phrase::of(format!("the rotation {} skips or repeats a turn {often}", facts.round.join(" "))).because(vec![
+            format!(
+                "no backend failed, nobody else sent requests, and nothing was in flight: {}",
+                count_of(facts.breaks, "break")
+            ),
+        ]);
+    match (level, facts.may_be_weights) {
+        (Level::Fail, _) => phrase
+            .try_this("round robin never skips a turn: look for a second rule, a script or a fault in the balancer"),
+        (_, true) => phrase.try_this("weights that hardly differ (34:33:33) look like this: say them with --expect"),
+        (_, false) => phrase.try_this("--expect round-robin makes this a failure"),
+    }
 }
 
 pub(super) fn stickiness(facts: &stickiness::Facts, level: Level) -> Phrase {

@@ -1,6 +1,7 @@
 //! What experiments saw, and what their records add to it.
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::Moment;
 use crate::ledger::{Entry, Ledger, Records};
@@ -125,15 +126,21 @@ impl Hold {
     }
 }
 
-/// A request among many side by side: from when until when its backend had it.
+/// A request among many side by side, and from when until when it was where.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Flight {
     /// Where it went.
     pub pick: Pick,
-    /// Received.
+    /// By its client.
+    pub sent: Moment,
+    /// Received by its backend.
     pub from: Moment,
-    /// Answered.
+    /// Answered by its backend.
     pub to: Moment,
+    /// Its client had the response.
+    pub got: Moment,
+    /// How long its backend was asked to wait.
+    pub delay: Duration,
 }
 
 /// Why an experiment was not made, or not to its end.
@@ -252,7 +259,14 @@ impl Evidence {
         }
         self.mixed.retain_mut(|flight| {
             if let Some(first) = ledger.entry(flight.pick.sequence).and_then(|entry| entry.attempts.first().copied()) {
-                (flight.from, flight.to) = (first.received, first.answered());
+                // By a clock that is not the client's nothing can be said of when.
+                let is_within = flight.sent <= first.received && first.received <= flight.got;
+                // A backend may note the end of a response later than its client has it.
+                (flight.from, flight.to) = if is_within {
+                    (first.received, first.answered().min(flight.got))
+                } else {
+                    (flight.got, flight.got)
+                };
             }
             correct(&mut flight.pick)
         });

@@ -2,9 +2,9 @@
 
 use super::Algorithm;
 use super::evidence::{Evidence, Hold, Key, Missing, Why, backends};
-use super::inference::Inference;
+use super::inference::{Breaks, Inference};
 use super::load::{Load, uphill};
-use super::order::{Order, counts, greatest_common_divisor, in_blocks};
+use super::order::{Order, counts, exceptions, greatest_common_divisor, in_blocks, is_clumped, regular};
 use super::words::{describe, describe_missing, describe_trial, name, pattern, singular};
 use crate::observation::Backend;
 
@@ -22,10 +22,12 @@ impl Evidence {
             weights: Vec::new(),
             rotations: None,
             exceptions: 0,
+            breaks: None,
+            excludes_others: false,
             evidence: Vec::new(),
             hint: None,
         };
-        let fresh = Order::of(&backends(&self.fresh));
+        let fresh = self.order_of_fresh();
         match &fresh {
             Order::TooFew if self.fresh.is_empty() && self.sample.len() >= 6 => {
                 self.infer_sample(names, &mut inference)
@@ -54,6 +56,31 @@ impl Evidence {
         }
         inference.evidence.extend(self.missing.iter().map(|missing| describe_missing(*missing)));
         inference
+    }
+
+    /// In the order in which backends had them; bursts show in the order in which they were sent, for a machine that shares out its
+    /// time in slices makes some where there are none.
+    fn order_of_fresh(&self) -> Order {
+        let order = Order::of(&backends(&self.fresh));
+        let mut sent = self.fresh.clone();
+        sent.sort_by_key(|pick| pick.sequence);
+        if order == Order::Chance && is_clumped(&backends(&sent)) { Order::Clumped } else { order }
+    }
+
+    /// Where a rotation was left for no reason that shows.
+    fn breaks(&self, period: &[Backend]) -> Option<Breaks> {
+        if self.kept.is_empty() || self.others > 0 || !self.is_undisturbed() || !self.failing.is_empty() {
+            return None;
+        }
+        let left = exceptions(&backends(&self.fresh), period);
+        // New connections may reach another worker now and then, with a rotation of its own; one connection does not.
+        let kept = backends(&self.kept);
+        let Order::Turns { period, .. } = Order::of(&kept) else { return None };
+        if left.len() < 3 || exceptions(&kept, &period).len() < 2 {
+            return None;
+        }
+        let at = left.iter().filter_map(|place| Some(self.fresh.get(*place)?.sequence)).collect();
+        Some(Breaks { requests: self.fresh.len(), at, every: regular(&left) })
     }
 
     /// A name that the sample refutes is none.
@@ -243,6 +270,7 @@ impl Evidence {
             Some(Order::Turns { period, exceptions }) => {
                 inference.exceptions = *exceptions;
                 self.name_rotation(counts(period), Some(period.clone()), fresh, load, inference);
+                self.look_for_breaks(fresh, inference);
             }
             Some(Order::Blocks(weights)) => self.name_rotation(weights.clone(), None, fresh, load, inference),
             _ => match (fresh, ordered) {
@@ -250,6 +278,9 @@ impl Evidence {
                 (Order::Turns { period, .. }, Order::Turns { .. }) => {
                     inference.label = format!("a fixed order of {} that is no rotation", period.len());
                     inference.turns = Some(period.clone());
+                    // Weights, each backend's turns in a row: only they would give that.
+                    inference.or = vec![Algorithm::WeightedRoundRobin];
+                    inference.excludes_others = self.is_undisturbed() && self.failing.is_empty();
                 }
                 _ => self.name_unordered(fresh, &sample, load, inference),
             },
@@ -318,6 +349,23 @@ impl Evidence {
         self.count_rotations(fresh, inference);
     }
 
+    /// Weights that hardly differ look like turns that are left at regular intervals, or hardly ever; then shares are not even.
+    fn look_for_breaks(&self, fresh: &Order, inference: &mut Inference) {
+        let Order::Turns { period, exceptions } = fresh else { return };
+        if inference.kind != Some(Algorithm::RoundRobin) {
+            return;
+        }
+        inference.breaks = self.breaks(period);
+        let is_like_weights = match &inference.breaks {
+            Some(breaks) => breaks.every.is_some(),
+            None => *exceptions > 0,
+        };
+        let (off, mean) = unevenness(&self.sample);
+        if is_like_weights && off > UNEVEN && off < mean * 0.2 {
+            inference.or.push(Algorithm::WeightedRoundRobin);
+        }
+    }
+
     fn count_rotations(&self, fresh: &Order, inference: &mut Inference) {
         let is_strict = match fresh {
             Order::Turns { exceptions, .. } => *exceptions == 0 && fresh.is_of_one_rotation(),
@@ -372,15 +420,26 @@ impl Evidence {
         // Under load a machine that shares out its time in slices can make chance look clumped, never more even.
         let chance = matches!(fresh, Order::Chance)
             && matches!(sample, Order::Chance | Order::Clumped | Order::Unclear | Order::TooFew);
+        // What is held meets bursts, not draws: only where those that wait are drawn by lot that does not matter.
+        let load = if *fresh == Order::Clumped && self.mixed.is_empty() { Load::Unknown } else { load };
         match load {
-            Load::Follows { partly } => self.name_by_load(partly, even_in_series, inference),
+            Load::Follows { partly } => self.name_by_load(fresh, partly, even_in_series, inference),
             Load::Ignores | Load::Unknown if !even && !chance => {
                 inference.or =
                     vec![RoundRobin, Algorithm::WeightedRoundRobin, Random, TwoChoices, LeastConnections, LeastTime];
                 if load == Load::Ignores {
                     inference.or.retain(|algorithm| !algorithm.follows_load());
                 }
-                "not known: no order, and not surely chance".clone_into(&mut inference.label);
+                match fresh {
+                    Order::Clumped => "in bursts: the same backend again more often than by chance",
+                    _ => "not known: no order, and not surely chance",
+                }
+                .clone_into(&mut inference.label);
+                // One after the other on one connection, and in bursts too: neither a rotation nor a draw gives that.
+                if *fresh == Order::Clumped && self.is_undisturbed() && is_clumped(&backends(&self.kept)) {
+                    inference.or.retain(|algorithm| algorithm.follows_load());
+                    inference.excludes_others = true;
+                }
             }
             Load::Ignores if even => self.name_rotations(inference),
             Load::Unknown if even_in_series => {
@@ -411,14 +470,11 @@ impl Evidence {
         use Algorithm::{RoundRobin, WeightedRoundRobin};
         let longest =
             [backends(&self.fresh), backends(&self.more), self.sample.clone()].into_iter().max_by_key(Vec::len);
-        let seen = counts(&longest.unwrap_or_default());
-        let known = || seen.iter().filter(|(backend, _)| backend.is_known()).map(|(_, count)| f64::from(*count));
-        let mean = known().sum::<f64>() / known().count().max(1) as f64;
-        let off = known().map(|count| (count - mean).abs()).fold(0.0, f64::max);
+        let (off, mean) = unevenness(&longest.unwrap_or_default());
         let (name, other) =
             if off > mean * 0.1 + 8.0 { (WeightedRoundRobin, RoundRobin) } else { (RoundRobin, WeightedRoundRobin) };
         inference.kind = Some(name);
-        if !self.failing.is_empty() || (off > mean * 0.02 + 8.0 && off < mean * 0.2 + 16.0) {
+        if !self.failing.is_empty() || (off > UNEVEN.min(mean * 0.02 + 8.0) && off < mean * 0.2 + 16.0) {
             inference.or.push(other);
         }
         let several = self.is_undisturbed() && !self.kept.is_empty();
@@ -434,20 +490,25 @@ impl Evidence {
         }
     }
 
-    fn name_by_load(&self, partly: bool, even_in_series: bool, inference: &mut Inference) {
+    fn name_by_load(&self, fresh: &Order, partly: bool, even_in_series: bool, inference: &mut Inference) {
         use Algorithm::{LeastConnections, LeastTime, TwoChoices};
         if !self.mixed.is_empty() {
             let seen = uphill(&self.mixed, &self.failing);
-            let never = seen.taken * 50 <= seen.chances;
+            // Without it a balancer that remembers slow responses would look the same.
+            let is_memory_tried = self.after.iter().any(|hold| !hold.busy.is_empty());
             inference.kind = Some(LeastConnections);
             "least connections".clone_into(&mut inference.label);
-            let mut several: Vec<Backend> = self.mixed.iter().map(|flight| flight.pick.backend).collect();
-            several.retain(|backend| backend.is_known() && !self.failing.contains(backend));
-            let several = counts(&several).len();
-            if !never || several < 3 {
+            if !seen.avoids_all() {
+                // Among idle backends two choices are chance; workers that see their own load alone are even.
+                let is_chance = !self.kept.is_empty() && matches!(fresh, Order::Chance);
+                if is_chance && seen.is_by_choice() && is_memory_tried {
+                    inference.kind = Some(TwoChoices);
+                    TwoChoices.label().clone_into(&mut inference.label);
+                    return;
+                }
                 inference.or.push(TwoChoices);
             }
-            if !never || seen.chances < 60 {
+            if !(is_memory_tried || seen.avoids_all() && seen.chances >= 60) {
                 inference.or.push(LeastTime);
             }
             if !inference.or.is_empty() {
@@ -487,6 +548,17 @@ impl Evidence {
             ));
         }
     }
+}
+
+/// Rotations of equal weights are not further off than that.
+const UNEVEN: f64 = 32.0;
+
+/// How far the backend that is farthest is from an even share, and that share, in requests.
+fn unevenness(sequence: &[Backend]) -> (f64, f64) {
+    let seen = counts(sequence);
+    let known = || seen.iter().filter(|(backend, _)| backend.is_known()).map(|(_, count)| f64::from(*count));
+    let mean = known().sum::<f64>() / known().count().max(1) as f64;
+    (known().map(|count| (count - mean).abs()).fold(0.0, f64::max), mean)
 }
 
 fn reduced(mut weights: Vec<(Backend, u32)>) -> Vec<(Backend, u32)> {

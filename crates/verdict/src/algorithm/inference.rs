@@ -27,10 +27,25 @@ pub struct Inference {
     pub rotations: Option<u32>,
     /// How often the rotation was left.
     pub exceptions: usize,
+    /// Where it was left though no backend failed, nobody else sent anything and nothing was in flight.
+    pub breaks: Option<Breaks>,
+    /// Whether all that is not among the names is excluded, though none is certain.
+    pub excludes_others: bool,
     /// What was seen, an experiment a line.
     pub evidence: Vec<String>,
     /// What follows for the reader.
     pub hint: Option<String>,
+}
+
+/// Where a rotation was left for no reason that shows.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Breaks {
+    /// Requests one after the other.
+    pub requests: usize,
+    /// Numbers of those that did not go where the rotation would have sent them.
+    pub at: Vec<u32>,
+    /// After so many requests each time, if that is a rule.
+    pub every: Option<usize>,
 }
 
 impl Inference {

@@ -47,7 +47,10 @@ impl Evidence {
             holds.iter().map(expected).sum::<f64>() / others as f64
         };
         let usual = weighted(&|busy| seen(busy) as f64 / total as f64);
-        let low = weighted(&|busy| lower_bound(seen(busy), total as u64));
+        let rotates =
+            [&self.fresh, &self.kept].into_iter().any(|picks| Order::of(&backends(picks)).is_of_one_rotation());
+        // What a rotation gives is no estimate.
+        let low = if rotates { usual * 0.97 } else { weighted(&|busy| lower_bound(seen(busy), total as u64)) };
         let there: usize = holds.iter().map(|hold| hold.to_busy()).sum();
         let mut busy: Vec<&str> = holds.iter().filter_map(|hold| Some(name(names, *hold.busy.first()?))).collect();
         busy.dedup();
@@ -66,8 +69,6 @@ impl Evidence {
             return Load::Follows { partly: share > usual * 0.1 };
         }
         // What fails looks idle and is chosen for that. Even two choices with replacement halve the share, at the least.
-        let rotates =
-            [&self.fresh, &self.kept].into_iter().any(|picks| Order::of(&backends(picks)).is_of_one_rotation());
         if (self.failing.is_empty() || rotates) && binomial_at_least(there, others, usual * 0.6) < 1e-3 {
             Load::Ignores
         } else {
@@ -76,14 +77,26 @@ impl Evidence {
     }
 
     fn load_of_mixed(&self, inference: &mut Inference) -> Load {
-        let order = Order::of(&self.mixed.iter().map(|flight| flight.pick.backend).collect::<Vec<Backend>>());
-        let Uphill { chances, taken, expected } = uphill(&self.mixed, &self.failing);
-        let rotates = order.is_of_one_rotation();
+        let seen = uphill(&self.mixed, &self.failing);
+        let rotates = self.mixed_rotates();
         inference.evidence.push(format!(
-            "{} requests side by side, some much slower: {}{taken} of {chances} went to a backend that had more in flight than another ({expected:.0} expected if load is ignored)",
+            "{} requests side by side, some much slower: {}{} of {} went to a backend that had more in flight than another ({:.0} expected if load is ignored)",
             self.mixed.len(),
-            if rotates { "the rotation went on regardless; " } else { "" }
+            if rotates { "the rotation went on regardless; " } else { "" },
+            seen.taken,
+            seen.chances,
+            if_ignored(&self.mixed, &self.failing).0,
         ));
+        self.mixed_load()
+    }
+
+    fn mixed_rotates(&self) -> bool {
+        let picks: Vec<Backend> = self.mixed.iter().map(|flight| flight.pick.backend).collect();
+        Order::of(&picks).is_of_one_rotation()
+    }
+
+    /// What requests side by side, some much slower than others, say of load.
+    pub(super) fn mixed_load(&self) -> Load {
         // All to one while others idle is not by load.
         let mut reached: Vec<Backend> = self.mixed.iter().map(|flight| flight.pick.backend).collect();
         reached.retain(|backend| backend.is_known());
@@ -91,24 +104,62 @@ impl Evidence {
         if counts(&reached).len() == 1 && self.backends.is_some_and(|backends| backends > 1) && overlaps >= 60 {
             return Load::Ignores;
         }
-        let share = if chances == 0 { 0.0 } else { expected / chances as f64 };
-        if (taken as f64) < expected * 0.7 && binomial_at_most(taken, chances, share) < LEVEL {
+        let Uphill { chances, taken, by_two, .. } = uphill(&self.mixed, &self.failing);
+        let (expected, spread) = if_ignored(&self.mixed, &self.failing);
+        let (count, rotates) = (taken as f64, self.mixed_rotates());
+        if count < expected * 0.7 && (expected - count) > DEVIATIONS * spread.max(1.0) {
             // In turns among equals it goes on as if it were a rotation until loads differ.
-            return Load::Follows { partly: taken as f64 > expected * 0.1 };
+            return Load::Follows { partly: count > expected * 0.1 };
         }
         // What fails looks idle and is chosen for that.
         if !rotates && !self.failing.is_empty() {
             return Load::Unknown;
         }
+        // Two random choices, with replacement, go uphill least seldom of all that look at load.
+        let share = by_two / chances.max(1) as f64;
+        let is_beyond_choice = binomial_at_least(taken, chances, share) < 1e-4;
         // A rotation that goes on while loads differ ignores them.
-        if rotates && taken >= 10
-            || taken as f64 > expected * 0.6 && binomial_at_least(taken, chances, share * 0.6) < 1e-3
-        {
+        if rotates && taken >= 10 || count > expected * 0.6 && is_beyond_choice {
             return Load::Ignores;
         }
         Load::Unknown
     }
 }
+
+impl Evidence {
+    /// Whether requests side by side have shown already that load counts.
+    pub(super) fn follows_load(&self) -> bool {
+        !self.mixed.is_empty() && matches!(self.mixed_load(), Load::Follows { .. })
+    }
+
+    /// Whether more requests side by side would not tell more.
+    pub(super) fn is_load_settled(&self) -> bool {
+        match self.mixed_load() {
+            Load::Ignores => true,
+            Load::Unknown => false,
+            Load::Follows { .. } => {
+                let seen = uphill(&self.mixed, &self.failing);
+                seen.avoids_all() || seen.is_by_choice()
+            }
+        }
+    }
+}
+
+impl Uphill {
+    /// It never goes uphill, where two choices would have to now and then.
+    pub(super) fn avoids_all(&self) -> bool {
+        let share = self.by_two_distinct / self.chances.max(1) as f64;
+        self.taken * 50 <= self.chances && binomial_at_most(self.taken, self.chances, share) < LEVEL
+    }
+
+    /// It goes uphill as often as two choices do, and not only where a worker cannot know.
+    pub(super) fn is_by_choice(&self) -> bool {
+        self.by_two_distinct >= 10.0 && binomial_at_least(self.taken, self.chances, 0.04) < LEVEL
+    }
+}
+
+/// A result of requests side by side that is so many standard deviations from what is expected is no chance.
+const DEVIATIONS: f64 = 6.5;
 
 /// How often a request went to a backend that had more requests in flight than another.
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
@@ -117,15 +168,20 @@ pub(crate) struct Uphill {
     pub chances: u64,
     /// Of these, the ones that went to such a backend.
     pub taken: u64,
-    /// How many would have gone there if load were ignored.
-    pub expected: f64,
+    /// How many independent draws would have sent there.
+    pub by_draw: f64,
+    /// How many the less loaded of two draws, which may be the same one, would have sent there at most.
+    pub by_two: f64,
+    /// How many the less loaded of two distinct backends would have sent there at least.
+    pub by_two_distinct: f64,
 }
 
-/// What is in flight is known to that precision: the balancer and its backend do not see a request at the same moment.
-const SLACK: Duration = Duration::from_millis(2);
+/// A balancer may count a request as in flight a little longer than its client does.
+const SLACK: Duration = Duration::from_millis(3);
 
-/// Counts for each request what was surely, and what was possibly in flight at each backend when it arrived. Those that fail are left
-/// out: they look idle.
+/// Counts for each request what was surely, and what was possibly in flight at each backend when the balancer selected one for it: after
+/// the client sent it, and before the backend had it. Another was surely in flight if its backend had it before, and had not yet answered
+/// after; and possibly until its client had the response. Backends that fail are left out: they look idle.
 pub(crate) fn uphill(flights: &[Flight], failing: &[Backend]) -> Uphill {
     let counts = |backend: Backend| backend.is_known() && !failing.contains(&backend);
     let mut known: Vec<Backend> = flights.iter().map(|flight| flight.pick.backend).filter(|it| counts(*it)).collect();
@@ -133,26 +189,72 @@ pub(crate) fn uphill(flights: &[Flight], failing: &[Backend]) -> Uphill {
     let total = known.len().max(1) as f64;
     let shares: Vec<(Backend, f64)> =
         known.chunk_by(|a, b| a == b).map(|chunk| (chunk[0], chunk.len() as f64 / total)).collect();
-    let later = |moment: Moment| Moment(moment.0 + SLACK.as_nanos() as u64);
+    let place = |backend: Backend| shares.binary_search_by_key(&backend, |(known, _)| *known).ok();
+    let mut flights: Vec<(usize, &Flight)> =
+        flights.iter().filter_map(|flight| Some((place(flight.pick.backend)?, flight))).collect();
+    flights.sort_by_key(|(_, flight)| flight.sent);
     let mut result = Uphill::default();
-    for (place, flight) in flights.iter().enumerate().filter(|(_, flight)| counts(flight.pick.backend)) {
-        let others = || flights.iter().enumerate().filter(|(other, _)| *other != place).map(|(_, other)| other);
-        let surely = |backend: Backend| {
-            let there = others().filter(|it| it.pick.backend == backend);
-            there.filter(|it| later(it.from) < flight.from && it.to > later(flight.from)).count()
-        };
-        let possibly = |backend: Backend| {
-            let there = others().filter(|it| it.pick.backend == backend);
-            there.filter(|it| it.from < later(flight.from) && later(it.to) > flight.from).count()
-        };
-        let least = shares.iter().map(|(backend, _)| possibly(*backend)).min().unwrap_or(0);
-        let above: Vec<&(Backend, f64)> = shares.iter().filter(|(backend, _)| surely(*backend) > least).collect();
-        if above.is_empty() {
+    // Those before that are possibly in flight still.
+    let mut before: Vec<(usize, &Flight)> = Vec::new();
+    let (mut surely, mut possibly) = (vec![0u32; shares.len()], vec![0u32; shares.len()]);
+    for (number, (own, flight)) in flights.iter().enumerate() {
+        before.retain(|(_, other)| other.got.after(SLACK) > flight.sent);
+        surely.fill(0);
+        possibly.fill(0);
+        let later = flights[number + 1..].iter().take_while(|(_, other)| other.sent < flight.from);
+        for (place, other) in before.iter().chain(later) {
+            possibly[*place] += 1;
+            surely[*place] += u32::from(other.from < flight.sent && other.to > flight.from);
+        }
+        before.push((*own, flight));
+        let least = possibly.iter().min().copied().unwrap_or(0);
+        let above = || surely.iter().enumerate().filter(|(_, there)| **there > least).map(|(place, _)| place);
+        let share: f64 = above().map(|place| shares[place].1).sum();
+        if share == 0.0 {
             continue;
         }
+        let (many, all) = (above().count() as f64, shares.len() as f64);
+        // Whoever has least wins wherever it is drawn; what stands between may win or lose.
+        let lowest = possibly.iter().filter(|there| **there == least).count() as f64;
+        let between = all - many - lowest;
         result.chances += 1;
-        result.expected += above.iter().map(|(_, share)| share).sum::<f64>();
-        result.taken += u64::from(above.iter().any(|(backend, _)| *backend == flight.pick.backend));
+        result.by_draw += share;
+        result.by_two += ((all - lowest).powi(2) - between.powi(2)) / all.powi(2);
+        result.by_two_distinct += many * (many - 1.0) / (all * (all - 1.0)).max(1.0);
+        result.taken += u64::from(surely[*own] > least);
     }
     result
+}
+
+/// How often a balancer that ignores load would have gone uphill, and by how much that varies: who has to wait was drawn by lot, so all is
+/// the same as it was, but for another draw. Whatever else the order of selection depends on stays as it is.
+fn if_ignored(flights: &[Flight], failing: &[Backend]) -> (f64, f64) {
+    const DRAWS: usize = 40;
+    let mut chance = 0x9e37_79b9_7f4a_7c15u64;
+    let mut below = |bound: usize| {
+        chance ^= chance >> 12;
+        chance ^= chance << 25;
+        chance ^= chance >> 27;
+        ((u128::from(chance.wrapping_mul(0x2545_f491_4f6c_dd1d)) * bound as u128) >> 64) as usize
+    };
+    let mut other = flights.to_vec();
+    let mut shares: Vec<f64> = Vec::new();
+    let seen = uphill(flights, failing);
+    for _ in 0..DRAWS {
+        let mut delays: Vec<Duration> = flights.iter().map(|flight| flight.delay).collect();
+        for place in (1..delays.len()).rev() {
+            delays.swap(place, below(place + 1));
+        }
+        for ((other, flight), delay) in other.iter_mut().zip(flights).zip(delays) {
+            let moved = |moment: Moment| Moment(moment.after(delay).0.saturating_sub(flight.delay.as_nanos() as u64));
+            (other.to, other.got) = (moved(flight.to), moved(flight.got));
+        }
+        let drawn = uphill(&other, failing);
+        shares.push(drawn.taken as f64 / drawn.chances.max(1) as f64);
+    }
+    let mean = shares.iter().sum::<f64>() / DRAWS as f64;
+    let variance = shares.iter().map(|share| (share - mean).powi(2)).sum::<f64>() / (DRAWS - 1) as f64;
+    // The spread of so few draws is not known well.
+    let least = (mean * (1.0 - mean) / seen.chances.max(1) as f64).sqrt();
+    (mean * seen.chances as f64, variance.sqrt().max(least) * seen.chances as f64)
 }

@@ -1,9 +1,11 @@
 //! How a balancer selects a backend: the names of algorithms, the experiments that vary one thing at a time, and what follows from them.
 
+mod busy;
 mod evidence;
 pub mod experiments;
 mod infer;
 mod inference;
+mod lab;
 mod load;
 pub mod order;
 mod subject;
@@ -13,7 +15,7 @@ use std::fmt;
 use std::str::FromStr;
 
 pub use evidence::{Evidence, Flight, Hold, Key, Missing, Pick, Trial, Why};
-pub use inference::Inference;
+pub use inference::{Breaks, Inference};
 
 /// How a balancer selects a backend.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

@@ -114,14 +114,14 @@ fn turns(sequence: &[Backend]) -> Option<Order> {
     if counts(&period).len() < 2 {
         return None;
     }
-    Some(Order::Turns { exceptions: exceptions(sequence, &period), period })
+    Some(Order::Turns { exceptions: exceptions(sequence, &period).len(), period })
 }
 
 /// A longer period with exceptions is not looked for.
 const MOST_WITH_EXCEPTIONS: usize = 128;
 
-/// How often a sequence leaves its turns: after each exception it is followed again from the place where most of the next round fits.
-fn exceptions(sequence: &[Backend], period: &[Backend]) -> usize {
+/// Where a sequence leaves its turns: after each exception it is followed again from the place where most of the next round fits.
+pub fn exceptions(sequence: &[Backend], period: &[Backend]) -> Vec<usize> {
     let length = period.len();
     let fits = |at: usize, place: usize| {
         sequence[at..]
@@ -132,10 +132,10 @@ fn exceptions(sequence: &[Backend], period: &[Backend]) -> usize {
             .count()
     };
     let best = |at: usize| (0..length).max_by_key(|place| fits(at, *place)).unwrap_or(0);
-    let (mut count, mut at, mut place) = (0, 0, best(0));
+    let (mut left, mut at, mut place) = (Vec::new(), 0, best(0));
     while at < sequence.len() {
         if sequence[at] != period[place] {
-            count += 1;
+            left.push(at);
             let moved = best(at);
             place =
                 if sequence[at] == period[moved] { moved } else { best((at + 1).min(sequence.len() - 1)) + length - 1 };
@@ -143,7 +143,32 @@ fn exceptions(sequence: &[Backend], period: &[Backend]) -> usize {
         at += 1;
         place = (place + 1) % length;
     }
-    count
+    left
+}
+
+/// The steps between places, if they are all the same but for one.
+pub fn regular(places: &[usize]) -> Option<usize> {
+    let steps = || places.windows(2).map(|pair| pair[1] - pair[0]);
+    let (least, most) = (steps().min()?, steps().max()?);
+    // One in passing is no rule, and a step of a round or two is none either.
+    (places.len() >= 4 && most - least <= 1 && least >= 8).then_some(most)
+}
+
+/// Whether the same backend comes again, a few requests later, more often than independent draws would give it: in bursts.
+pub fn is_clumped(sequence: &[Backend]) -> bool {
+    const LAGS: usize = 4;
+    let n = sequence.len() as f64;
+    let shares: Vec<f64> = counts(sequence).into_iter().map(|(_, count)| f64::from(count) / n).collect();
+    let power = |exponent: i32| shares.iter().map(|share| share.powi(exponent)).sum::<f64>();
+    let (same, thrice) = (power(2), power(3));
+    // Pairs that have a request in common are not independent unless shares are even.
+    let variance = same * (1.0 - same) + 2.0 * (thrice - same * same);
+    (1..=LAGS.min(sequence.len() / 8)).any(|lag| {
+        let pairs = n - lag as f64;
+        let again = sequence.iter().zip(&sequence[lag..]).filter(|(a, b)| a == b).count() as f64;
+        let rare = shares.iter().any(|share| share * n < 8.0);
+        sequence.len() >= 60 && !rare && again - same * pairs > 6.5 * (variance * pairs).sqrt()
+    })
 }
 
 /// Blocks of the shortest length whose every block from some place on holds the same.
@@ -262,7 +287,9 @@ mod tests {
         // Every 97th turn is skipped.
         let skipping: Vec<Backend> = (0..600u16).map(|turn| Backend((turn + turn / 97) % 3)).collect();
         let Order::Turns { period, exceptions } = Order::of(&skipping) else { panic!() };
-        assert_eq!((period, exceptions), (sequence("abc"), 6));
+        assert_eq!((&period, exceptions), (&sequence("abc"), 6));
+        assert_eq!(regular(&super::exceptions(&skipping, &period)), Some(97));
+        assert_eq!(regular(&[10, 60, 170, 200]), None);
     }
 
     #[test]
@@ -276,6 +303,13 @@ mod tests {
         };
         let draws: Vec<Backend> = (0..600).map(|_| Backend((draw() % 3) as u16)).collect();
         assert_eq!(Order::of(&draws), Order::Chance);
+        assert!(!is_clumped(&draws));
+        // Right on average, and in bursts of five to fifteen.
+        let mut bursts = Vec::new();
+        for turn in 0..60u16 {
+            bursts.extend(vec![Backend(turn % 3); 5 + (draw() % 11) as usize]);
+        }
+        assert!(is_clumped(&bursts));
         assert_eq!(Order::of(&[Backend(3); 50]), Order::One(Backend(3)));
     }
 }

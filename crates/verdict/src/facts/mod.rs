@@ -14,6 +14,7 @@ pub mod recovery;
 pub mod requests;
 pub mod resilience;
 pub mod responses;
+pub mod rotation;
 pub mod shares;
 pub mod stickiness;
 

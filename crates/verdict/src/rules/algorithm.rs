@@ -16,7 +16,12 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
         Some(_) if takers > 1 => Level::Fail,
         Some(_) => Level::Inconclusive,
         // One of several, all of which are another.
-        None if seen.kind.is_some() && !seen.candidates().contains(&expected) => Level::Fail,
+        None if (seen.kind.is_some() || seen.excludes_others)
+            && !seen.candidates().contains(&expected)
+            && takers > 1 =>
+        {
+            Level::Fail
+        }
         None => Level::Inconclusive,
     };
     let facts = Facts {

@@ -18,6 +18,7 @@ mod resilience;
 mod responses;
 #[cfg(test)]
 mod rig;
+mod rotation;
 mod shares;
 mod stickiness;
 #[cfg(test)]
@@ -49,6 +50,7 @@ pub fn judge(case: &Case, outage: Option<&Outage>) -> (Vec<Finding>, Option<Shar
     findings.extend(backups::judge(case));
     findings.extend(share_findings);
     findings.extend(algorithm::judge(case));
+    findings.extend(rotation::judge(case));
     findings.extend(stickiness::judge(case, outage));
     findings.extend(resilience::judge(case, outage));
     findings.extend(recovery::judge(case, outage));

@@ -41,6 +41,8 @@ pub(crate) fn inference(kind: Option<Algorithm>) -> Inference {
         weights: Vec::new(),
         rotations: None,
         exceptions: 0,
+        breaks: None,
+        excludes_others: false,
         evidence: Vec::new(),
         hint: None,
     }

@@ -115,6 +115,9 @@ pub(crate) fn judge(case: &Case) -> (Option<Shares>, Option<Finding>) {
         (Level::Fail, _) if case.urls.are_several() && !case.expectations.requires_shares() => {
             (Level::Inconclusive, Conclusion::Unproven(Unproven::Urls))
         }
+        (Level::Fail, Basis::Promised) if let Some(limit) = limit_in_flight(case, &counts, &expected) => {
+            (Level::Inconclusive, Conclusion::Unproven(Unproven::Limit(limit)))
+        }
         (Level::Fail, _) => (level, Conclusion::Deviates),
         (Level::Pass, _) if of_all.1 == Level::Pass => (level, Conclusion::AsExpected),
         _ if is_disturbed => (Level::Inconclusive, Conclusion::Disturbed),
@@ -158,6 +161,48 @@ fn basis(case: &Case) -> Basis {
     }
 }
 
+/// Requests that must have come to a limit, so that nothing above it is no accident.
+const AT_LIMIT: usize = 100;
+
+/// How many requests the backends that got too few had in flight at most, where that is a limit: the rotation was perfect while one request
+/// followed the other, they had as many in flight again and again and never one more, and the others had more. NGINX's `max_conns` does so.
+fn limit_in_flight(case: &Case, counts: &[u64], expected: &[f64]) -> Option<u64> {
+    if case.inference.exceptions > 0 || case.inference.rotations != Some(1) {
+        return None;
+    }
+    let total: u64 = counts.iter().sum();
+    let lacks = |place: usize| (counts[place] as f64) < expected[place] * total as f64 - ROTATIONS;
+    // How many were in flight already when another came, by backend.
+    let mut found: Vec<Vec<usize>> = vec![Vec::new(); counts.len()];
+    let mut events: Vec<(u64, bool, usize)> = Vec::new();
+    for arrival in case.ledger.arrivals().iter().filter(|arrival| case.sample.contains(&arrival.sequence)) {
+        let place = usize::from(arrival.backend.0);
+        if place < counts.len() {
+            events.extend([(arrival.received.0, true, place), (arrival.answered().0, false, place)]);
+        }
+    }
+    events.sort_unstable();
+    let mut in_flight = vec![0usize; counts.len()];
+    for (_, comes, place) in events {
+        if comes {
+            let there = in_flight[place];
+            if found[place].len() <= there {
+                found[place].resize(there + 1, 0);
+            }
+            found[place][there] += 1;
+            in_flight[place] += 1;
+        } else {
+            in_flight[place] = in_flight[place].saturating_sub(1);
+        }
+    }
+    let lacking = || (0..counts.len()).filter(|place| lacks(*place) && counts[*place] > 0);
+    let limit = lacking().map(|place| found[place].len()).max()?;
+    let is_limit = |place: usize| found[place].len() >= 2 && found[place].last().is_some_and(|came| *came >= AT_LIMIT);
+    let others_have_more = (0..counts.len()).filter(|place| !lacks(*place)).all(|place| found[place].len() > limit);
+    (lacking().all(is_limit) && others_have_more && case.has_records()).then_some(limit as u64)
+}
+
+/// Backends of which a request of the run failed, and those that were never reached though requests reached nobody.
 /// Backends at which an attempt of the run failed, that of a warm-up too: a balancer may avoid them for a while. And those that were
 /// never reached though requests reached nobody.
 fn failing(case: &Case, counts: &[u64]) -> Vec<bool> {
@@ -322,6 +367,37 @@ mod tests {
         for kind in [Algorithm::LeastConnections, Algorithm::TwoChoices, Algorithm::One, Algorithm::Source] {
             assert_eq!(level(&uneven(Some(kind))), Level::Note, "{kind:?}");
         }
+    }
+
+    /// Thirty-two connections, each backend takes 100 µs; the first backend is left out while it has `limit` in flight.
+    fn loaded(limit: usize, skips: bool) -> Rig {
+        let mut rig = Rig::of(3, Some(Algorithm::RoundRobin));
+        (rig.inference.rotations, rig.inference.exceptions) = (Some(1), 0);
+        let mut ends: Vec<(u64, u16)> = Vec::new();
+        let mut turn = 0u16;
+        for at in 0..30_000u64 {
+            // Bursts, as a closed loop makes them.
+            let now = at / 24 * 400 + at % 24;
+            ends.retain(|(end, _)| *end > now);
+            turn = (turn + 1) % 3;
+            let busy = ends.iter().filter(|(_, backend)| *backend == 0).count();
+            if turn == 0 && (busy >= limit || skips && at % 4 > 0) {
+                turn = 1;
+            }
+            ends.push((now + 100, turn));
+            rig.send(0, turn, now);
+            rig.arrivals.last_mut().expect("one was sent").took = 100;
+        }
+        rig
+    }
+
+    #[test]
+    fn a_limit_of_requests_in_flight_is_not_held_against_a_rotation() {
+        assert_eq!(level(&loaded(2, false)), Level::Inconclusive);
+        // One that simply gets less has now more, now less in flight.
+        assert_eq!(level(&loaded(usize::MAX, true)), Level::Fail);
+        let required = requiring("even", loaded(2, false));
+        assert_eq!(level(&required), Level::Fail);
     }
 
     #[test]

@@ -1,0 +1,190 @@
+//! The experiments with busy backends: whether a balancer looks at what is in flight, and whether it resize slow responses.
+
+use std::time::Duration;
+
+use super::evidence::{Flight, Hold, Missing, Pick, Why, backends};
+use super::lab::{Lab, variation};
+use super::order::counts;
+use super::subject::{Pace, Request};
+use crate::observation::Backend;
+
+const OTHERS: usize = 400;
+/// So often at most requests go side by side, some of them much slower.
+const MIXED_ROUNDS: usize = 5;
+/// How often it is tried whether a slow response is remembered, while it seems so.
+const MEMORIES: usize = 3;
+/// A request is held that long: less than any time that a balancer waits for a response, lest it take the backend for dead.
+const HOLD: Duration = Duration::from_millis(400);
+/// In so many rounds it must be done.
+const ROUNDS: usize = 24;
+
+impl Lab<'_> {
+    pub(super) fn load(&mut self) {
+        if !self.setting.can_hold {
+            self.evidence.missing.push(Missing::Load(Why::NotOurs));
+        } else if self.is_serial() {
+            self.hold();
+        } else {
+            self.remember();
+            self.mixed();
+        }
+    }
+
+    /// Side by side: what each usually gets, and what it gets after a slow response of its own.
+    fn remember(&mut self) {
+        let size = self.setting.backends.unwrap_or(4);
+        let count = (60 * size).max(120);
+        // A response must be slow beside the usual ones, and all of it leave time for the rest.
+        if self.usual * 2 > HOLD || size > 12 || self.affordable(2 * count, 0.4) < 2 * count {
+            return;
+        }
+        let usual = self.series(&vec![Request::default(); count], 0.5);
+        let usual = usual.into_iter().filter_map(|reply| reply.pick).collect();
+        self.evidence.after.push(Hold { busy: Vec::new(), others: usual });
+        for _ in 0..MEMORIES.min(size) {
+            if self.affordable(count, 0.5) < count || !self.subject.hold(HOLD) {
+                return;
+            }
+            let held = self.subject.release();
+            self.sent += held.len() as u64;
+            let busy: Vec<Backend> =
+                held.iter().filter_map(|(backend, outlasted)| backend.filter(|_| *outlasted)).collect();
+            if busy.is_empty() {
+                return;
+            }
+            let others = self.series(&vec![Request::default(); count], 0.6);
+            let others = others.into_iter().filter_map(|reply| reply.pick).collect();
+            self.evidence.after.push(Hold { busy, others });
+            if !self.evidence.is_avoided(self.evidence.after.len() - 1) {
+                return;
+            }
+        }
+    }
+
+    /// Requests of which each third takes much longer, without order: what balances by load then never gives one to a backend that has
+    /// more in flight than another, and what rotates goes on as before. More of them, while they leave it open and there is time.
+    fn mixed(&mut self) {
+        let size = self.setting.backends.unwrap_or(4);
+        for round in 0..MIXED_ROUNDS {
+            // When the balancer selects is known to what a request varies by; waits must be long beside that.
+            let delay = self.usual.max(self.varies * 6).clamp(Duration::from_millis(100), Duration::from_secs(1));
+            let each = self.usual + delay / 3;
+            // A slow service that varies by its own is no reason to wait.
+            let apart = if self.varies * 3 > self.usual { (self.varies / 2).min(each / 8) } else { Duration::ZERO };
+            let gap = self.gap().max(Duration::from_millis(4)).max(each / 48).max(apart);
+            let share = if round == 0 { 1.0 } else { 0.6 };
+            let left = self.setting.budget.mul_f64(share).saturating_sub(self.subject.elapsed());
+            let time = left.saturating_sub(self.usual + delay).as_secs_f64();
+            let count =
+                ((time / gap.as_secs_f64()) as usize).min((24 * size).clamp(240, 600)).min(self.requests_left());
+            if count < 120 {
+                if round == 0 {
+                    self.evidence.missing.push(Missing::Load(self.why_not()));
+                }
+                return;
+            }
+            let delays: Vec<Duration> =
+                (0..count).map(|_| if self.below(3) == 0 { delay } else { Duration::ZERO }).collect();
+            let requests: Vec<Request> =
+                delays.iter().map(|delay| Request { delay: Some(*delay), ..Request::default() }).collect();
+            let pace = Pace { width: 200, gap, until: self.setting.budget };
+            let replies = self.subject.send_all(&requests, &pace);
+            let sent = replies.len();
+            self.sent += sent as u64;
+            let at_once = replies.iter().zip(&delays).filter(|(_, delay)| delay.is_zero());
+            self.varies = variation(at_once.map(|(reply, _)| reply.took).collect());
+            let flights = replies.into_iter().zip(delays).filter_map(|(reply, delay)| {
+                // Until records say it better.
+                let way = self.varies.min(reply.took / 2);
+                let (from, to, got) =
+                    (reply.sent.after(way), reply.sent.after(reply.took - way), reply.sent.after(reply.took));
+                Some(Flight { pick: reply.pick?, sent: reply.sent, from, to, got, delay })
+            });
+            self.evidence.mixed.extend(flights);
+            // Backends that refuse to wait tell nothing more.
+            if sent < count / 2 {
+                return;
+            }
+            if self.evidence.is_load_settled() {
+                return;
+            }
+        }
+    }
+
+    /// Keeps backends busy with one request and looks where others go, meanwhile and afterwards.
+    fn hold(&mut self) {
+        let fresh = backends(&self.evidence.fresh);
+        let seen = counts(&fresh);
+        let rarest = seen.iter().map(|(_, count)| *count as usize).min().unwrap_or(1);
+        // So many that the one that is held would usually get 260 of them.
+        let others = (260 * fresh.len() / rarest.max(1)).clamp(OTHERS, OTHERS * 8);
+        let size = self.setting.backends.unwrap_or(seen.len());
+        let mut avoided = true;
+        while avoided && self.evidence.after.len() < MEMORIES.min(size) {
+            let held = self.hold_at(1, OTHERS / 10);
+            let Some(busy) = held.first().map(|hold| hold.busy.clone()) else { break };
+            self.evidence.held_one.extend(held);
+            let idle = self.affordable(others, 0.9);
+            let after = self.series(&vec![Request::default(); idle], 0.9);
+            let after = Hold { busy, others: after.into_iter().filter_map(|reply| reply.pick).collect() };
+            self.evidence.after.push(after);
+            avoided = self.evidence.is_avoided(self.evidence.after.len() - 1);
+        }
+        if self.evidence.held_one.is_empty() {
+            // Some responses take longer than anything can be held.
+            return self.mixed();
+        }
+        if avoided {
+            // What was done to some is done to all, or they would get nothing in the sample either.
+            self.hold_at(size.saturating_sub(self.evidence.after.len()), 1);
+            return;
+        }
+        let more = self.hold_at(1, others);
+        self.evidence.held_one.extend(more);
+        let backends = seen.len();
+        let there: usize = self.evidence.held_one.iter().map(Hold::to_busy).sum();
+        let sent: usize = self.evidence.held_one.iter().map(|hold| hold.others.len()).sum();
+        if there * backends * 2 < sent && (3..=9).contains(&backends) {
+            self.evidence.held_most = self.hold_at(backends - 1, OTHERS / 4);
+        }
+    }
+
+    /// Round after round, until so many others were sent while requests were held.
+    fn hold_at(&mut self, count: usize, wanted: usize) -> Vec<Hold> {
+        let mut holds: Vec<Hold> = Vec::new();
+        let mut sent = 0;
+        // Half of the time is for the unforeseen.
+        let mut share = 0.5;
+        for _ in 0..ROUNDS {
+            if sent >= wanted || self.left().is_zero() || self.requests_left() == 0 {
+                break;
+            }
+            let fitting = (HOLD.as_secs_f64() * share / self.usual.as_secs_f64().max(5e-5)) as usize;
+            let holding = (0..count).all(|_| self.subject.hold(HOLD));
+            let until = self.subject.elapsed() + HOLD.mul_f64(0.9);
+            let mut others: Vec<Pick> = Vec::new();
+            for _ in 0..if holding { fitting.min(wanted) } else { 0 } {
+                others.extend(self.one(&Request::default()).pick);
+                if self.subject.elapsed() > until {
+                    break;
+                }
+            }
+            let held = self.subject.release();
+            self.sent += held.len() as u64;
+            let busy: Vec<Backend> =
+                held.iter().filter_map(|(backend, outlasted)| backend.filter(|_| *outlasted)).collect();
+            match holding && busy.len() == count && !others.is_empty() {
+                true => {
+                    sent += others.len();
+                    holds.push(Hold { busy, others });
+                }
+                false => share *= 0.6,
+            }
+            // Answers come at once: nobody holds them.
+            if holds.is_empty() && share < 0.1 {
+                break;
+            }
+        }
+        holds
+    }
+}

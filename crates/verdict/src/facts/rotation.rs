@@ -1,0 +1,40 @@
+//! The rule of the rotation: its turns follow each other, and nothing comes in bursts.
+
+use serde::{Deserialize, Serialize};
+
+use crate::facts::Description;
+
+/// An order in which backends get requests that no algorithm gives.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Facts {
+    /// A rotation skips or repeats turns.
+    Breaks(Breaks),
+    /// The same backend gets several requests in a row, in words.
+    Bursts(String),
+}
+
+/// Where a rotation was left though no backend failed, nobody else sent anything and nothing was in flight.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Breaks {
+    /// Requests one after the other.
+    pub requests: u64,
+    /// The backends of one round, in order.
+    pub round: Vec<String>,
+    /// How often the round was left.
+    pub breaks: u64,
+    /// After so many requests each time; null if they follow no rule.
+    pub every: Option<u64>,
+    /// Whether shares allow that weights which hardly differ are the reason.
+    pub may_be_weights: bool,
+}
+
+pub(crate) const ROTATION: Description = Description {
+    requires: "a rotation goes on without skipping or repeating turns, and no backend gets requests in bursts",
+    sound: "by construction: requests went one after the other, all are recorded, no backend failed and nobody else sent anything; three \
+            breaks or more, or bursts on one connection (level 1e-8), are inconclusive; it fails only where --expect requires round robin and turns are left at regular intervals while \
+            shares exclude weights",
+    source: None,
+};
