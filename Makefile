@@ -1,7 +1,7 @@
 # The commands of the README. `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help run development setup check test cases bench matrix fuzz screenshots vendor
+.PHONY: help run development setup check test cases soak bench matrix fuzz screenshots vendor
 
 help: ## Show these commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -30,6 +30,10 @@ test: setup ## Install what the tests need, then run all of them: units, the who
 cases: ## Judge the program in the situations of tests/cases; CASES="failure/ sticky" for some of them
 	cargo build --release --locked
 	tests/cases/run --jobs 2 --retries 2 $(CASES)
+
+soak: ## Load, breakage and API clients for ten minutes (FOR=1h for an hour), and 100 kills of any process of a demo or a check
+	SOAK=$(or $(FOR),10m) cargo test --locked --test tests -- soak:: --nocapture
+	KILLS=100 cargo test --locked --test tests -- killed::
 
 bench: ## Compare speed and memory with peers, side by side; writes docs/results/BENCHMARKS.md (needs wrk and nginx)
 	tests/prepare wrk

@@ -101,6 +101,12 @@ pub(crate) fn search(supervisor: Option<u32>, backends: &[String]) -> Result<Sea
     })
 }
 
+/// The supervisor of a fleet of this user that has one of these backends.
+pub(crate) fn holder(backends: &[String]) -> Option<u32> {
+    let has_one = |fleet: &Whereabouts| fleet.backends.iter().any(|backend| backends.contains(backend));
+    Runfile::find_all().ok()?.into_iter().find(has_one).map(|fleet| fleet.pid)
+}
+
 /// The fleet has to be chosen.
 pub(crate) fn several(fleets: &[Whereabouts]) -> Problem {
     Problem::new(format!("more than one fleet of this user runs:{}", list(fleets))).hint("choose one with --fleet PID")

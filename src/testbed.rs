@@ -1,5 +1,7 @@
 //! A fleet and a balancer in front of it, for as long as a command needs them.
 
+mod ports;
+
 use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::num::NonZeroU32;
@@ -113,6 +115,13 @@ const OFFERED: [Policy; 7] = [
 impl Testbed {
     /// Starts both. What was started is ended if something fails.
     pub(crate) async fn start(front: &Front, setup: &Setup) -> Result<Testbed> {
+        let mut setup = setup.clone();
+        // A file of the user's own names the ports.
+        if front.own.is_none() {
+            let (location, note) = ports::choose(setup.location)?;
+            setup.location = location;
+            note.iter().for_each(|note| eprintln!("{note}"));
+        }
         let (topology, workers) = setup.topology(front)?;
         let address = address(setup.port)?;
         let version = installed::version(&front.balancer).map_or(For::Newest, For::Found);

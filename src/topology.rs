@@ -92,6 +92,10 @@ impl Ports {
         Ports(vec![9001, 9002, 9003])
     }
 
+    pub(crate) fn of(generators: &[Generator]) -> Ports {
+        Ports(generators.iter().map(|generator| u32::from(generator.0)).collect())
+    }
+
     /// All numbers that can be ports of one fleet, and everything that is wrong with the others.
     pub(crate) fn generators(&self) -> (Vec<Generator>, Vec<NoPort>) {
         let (mut good, mut bad) = (Vec::new(), Vec::new());

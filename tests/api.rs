@@ -246,6 +246,84 @@ fn what_is_wrong_with_a_request_is_an_object_with_a_sentence() {
     assert!(line.starts_with("HTTP/1.1 413 "), "{line}");
 }
 
+/// What no client should send: of each kind one that is too little, too much, of another kind, or made to break something.
+const BAD: [&str; 14] = [
+    "",
+    "x",
+    "-1",
+    "0",
+    "18446744073709551616",
+    "99999999999999999999999999",
+    "1e9",
+    "9001,",
+    "%00",
+    "%ff%fe",
+    "%E2%80%AE",
+    "..%2f..%2fetc%2fpasswd",
+    "null",
+    "%3Cscript%3E",
+];
+const BAD_BODIES: [&str; 9] = [
+    "",
+    "null",
+    "[]",
+    "{}",
+    "{",
+    "\"text\"",
+    "{\"algorithm\": 7}",
+    "{\"url\": \"x\", \"unknown\": 1}",
+    "{\"algorithm\": \"round-robin\", \"weights\": [0, 4294967296, -1]}",
+];
+
+#[test]
+fn whatever_is_sent_to_a_documented_path_gets_a_documented_status_and_no_error_of_the_server() {
+    let (fleet, _) = Fleet::of(1, &["--log", "off"]);
+    let document = documented();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap().iter().filter(|(name, _)| *name != "parameters") {
+            let statuses = operation["responses"].as_object().unwrap();
+            let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
+            let names = |place: &str| -> Vec<String> {
+                let of_place = parameters.iter().filter(|it| it["in"] == place);
+                of_place.map(|it| it["name"].as_str().unwrap().to_owned()).collect()
+            };
+            let mut targets = vec![path.replace("{action}", "ready").replace("{name}", "main.js")];
+            for name in names("path") {
+                targets.extend(BAD.iter().map(|bad| path.replace(&format!("{{{name}}}"), bad)));
+            }
+            let usual = targets[0].clone();
+            for name in names("query").iter().map(String::as_str).chain(["unknown"]) {
+                targets.extend(BAD.iter().map(|bad| format!("{usual}?{name}={bad}")));
+                targets.push(format!("{usual}?{name}=1&{name}=1"));
+            }
+            for target in &targets {
+                let bodies: &[&str] = if operation.get("requestBody").is_some() { &BAD_BODIES } else { &[""] };
+                for (body, bearer) in bodies.iter().flat_map(|body| [(*body, fleet.bearer()), (*body, String::new())]) {
+                    // A stream without end has no body to wait for.
+                    if path == "/v1/live" {
+                        Events::on(
+                            TcpStream::connect(fleet.control.strip_prefix("http://").unwrap()).unwrap(),
+                            &bearer,
+                        )
+                        .next("snapshot");
+                        continue;
+                    }
+                    let headers = format!("{bearer}Content-Type: application/json\r\n");
+                    let method = method.to_uppercase();
+                    let answer = fleet.call_with(&method, target, HOST, &headers, body);
+                    let what = format!("{method} {target} {body}: {}", answer.head);
+                    // An empty name is no path of the document.
+                    let is_path = !target.trim_end_matches('/').is_empty() && !target.ends_with('/');
+                    assert!(!is_path || statuses.contains_key(&answer.status.to_string()), "undocumented: {what}");
+                    assert!(answer.status < 500, "{what}");
+                }
+            }
+        }
+    }
+    // It still does its work.
+    assert_eq!(fleet.status().backends.len(), 1);
+}
+
 #[test]
 fn what_stands_before_the_fleet_is_told_wished_for_and_used() {
     let (fleet, backends) = Fleet::of(2, &["--log", "off"]);

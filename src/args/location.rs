@@ -43,6 +43,11 @@ impl LocationArgs {
         *self != LocationArgs { config: self.config.clone(), ..LocationArgs::default() }
     }
 
+    /// With other ports.
+    pub(crate) fn with_ports(self, ports: Ports) -> LocationArgs {
+        LocationArgs { ports: Some(ports), ..self }
+    }
+
     /// The file that was named.
     pub(crate) fn file(&self) -> Option<&Path> {
         self.config.as_deref()

@@ -22,7 +22,7 @@ use rustix::process::{
 };
 use rustix::thread::UnshareFlags;
 
-use crate::balancer::fallback;
+use crate::balancer::{fallback, scratch};
 use crate::error::Problem;
 
 /// What the balancer says goes there, in the scratch folder.
@@ -89,6 +89,8 @@ pub(crate) fn run_as_told() -> Option<Result<ExitCode>> {
 
 /// Guards a balancer until it or we have ended. Returns its exit status.
 fn guard(orders: Orders) -> Result<ExitCode> {
+    // Removed before it is given free: nobody else finds it left over.
+    let _held = scratch::hold(&orders.scratch).context("the folder of the balancer's files is gone")?;
     let _scratch = Removed(orders.scratch.clone());
     // CTRL+C goes to the whole foreground group: the one that waits for us decides, not the terminal.
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {

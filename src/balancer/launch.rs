@@ -21,6 +21,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::balancer::guard::{ENDED, KEPT, OUTPUT, Orders, children};
 use crate::balancer::own::SCRATCH;
 use crate::balancer::product::ReloadSignal;
+use crate::balancer::scratch::Scratch;
 use crate::escape::harmless_lines;
 
 /// How a balancer is run. [`SCRATCH`] in arguments and environment stands for the scratch folder.
@@ -54,7 +55,7 @@ pub(crate) struct Running {
     stopping: Rc<Cell<bool>>,
     /// Its end ends the guard.
     tie: Option<ChildStdin>,
-    scratch: PathBuf,
+    scratch: Scratch,
     name: String,
 }
 
@@ -68,11 +69,10 @@ const LINES: usize = 40;
 impl Running {
     /// Writes the files, starts it, and returns when it accepts connections. An error has what the balancer itself said.
     pub(crate) async fn start(recipe: &Recipe, lost: &Lost) -> Result<Running> {
-        let scratch = std::env::temp_dir().join(format!("uuid-generator-{}", uuid::Uuid::new_v4().simple()));
-        fs::create_dir(&scratch).with_context(|| format!("failed to make {}", scratch.display()))?;
-        let started = prepare(recipe, &scratch);
+        let scratch = Scratch::make()?;
+        let started = prepare(recipe, scratch.path());
         let mut guard = started.inspect_err(|_| {
-            let _ = fs::remove_dir_all(&scratch);
+            let _ = fs::remove_dir_all(scratch.path());
         })?;
         let tie = guard.stdin.take();
         let pid = guard.id().context("the guard of the balancer has ended at once")?;
@@ -100,7 +100,7 @@ impl Running {
         let main = self.pid().with_context(ended)?;
         let workers = || children(main);
         let old = workers();
-        write(&recipe.files, &self.scratch)?;
+        write(&recipe.files, self.scratch.path())?;
         kill_process(Pid::from_raw(main as i32).with_context(ended)?, signal)
             .with_context(|| format!("{} takes no signal", self.name))?;
         let deadline = Instant::now() + TAKING_OVER;
@@ -124,7 +124,7 @@ impl Running {
             {
                 return Ok(());
             }
-            let over = *self.ended.borrow() || self.scratch.join(ENDED).exists();
+            let over = *self.ended.borrow() || self.scratch.path().join(ENDED).exists();
             if over || Instant::now() > deadline {
                 let why = if over { "ended at once" } else { "does not accept connections" };
                 bail!("{} {why} at {address}; {}", self.name, self.own_words());
@@ -143,7 +143,7 @@ impl Running {
     /// The last of what it has said until now.
     pub(crate) fn output(&self) -> String {
         let mut text = Vec::new();
-        if let Ok(mut file) = File::open(self.scratch.join(OUTPUT)) {
+        if let Ok(mut file) = File::open(self.scratch.path().join(OUTPUT)) {
             let length = file.metadata().map_or(0, |metadata| metadata.len());
             let _ = file.seek(SeekFrom::Start(length.saturating_sub(KEPT as u64)));
             let _ = file.take(KEPT as u64).read_to_end(&mut text);
@@ -167,7 +167,7 @@ impl Running {
 
     /// Where its files are.
     pub(crate) fn directory(&self) -> &Path {
-        &self.scratch
+        self.scratch.path()
     }
 
     /// Ends it and waits until it is gone.
@@ -175,7 +175,7 @@ impl Running {
         self.stopping.set(true);
         self.tie = None;
         let _ = timeout(Duration::from_secs(5), self.ended.wait_for(|ended| *ended)).await;
-        let _ = fs::remove_dir_all(&self.scratch);
+        let _ = fs::remove_dir_all(self.scratch.path());
     }
 }
 

@@ -22,6 +22,7 @@ mod options;
 mod own;
 mod product;
 pub(crate) mod read;
+mod scratch;
 mod traefik;
 mod written;
 

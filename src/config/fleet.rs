@@ -203,6 +203,11 @@ impl MergedFleet {
         Ok(topology)
     }
 
+    /// Whether any layer says which backends there are.
+    pub(crate) fn names_backends(&self) -> bool {
+        self.config.ports.is_some() || self.config.backends.is_some()
+    }
+
     /// The table `[balancer]` of the file.
     pub(crate) fn balancing(&self) -> BalancingConfig {
         self.config.balancer.clone()

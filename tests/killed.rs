@@ -1,0 +1,198 @@
+//! SIGKILL of any process of a demo or of a check with its own balancer, at any moment: nothing of them is left. `KILLS=100` for more rounds.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::support::{TemporaryDirectory, is_free, list, ports, program, run};
+
+/// Whoever was killed, the others notice within this time.
+const GONE: Duration = Duration::from_secs(2);
+/// Whoever is asked to end may let requests end first.
+const STOPPED: Duration = Duration::from_secs(20);
+/// A folder of a balancer that is younger is left alone by others: `scratch.rs`.
+const YOUNG: Duration = Duration::from_secs(11);
+
+/// The same numbers in each run (xorshift64*).
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 16) % end
+    }
+}
+
+struct Round {
+    place: TemporaryDirectory,
+    starter: Child,
+    ports: Vec<u16>,
+    what: String,
+}
+
+impl Round {
+    fn begin(number: u64, balancer: &str) -> Round {
+        let (place, backends, listen) = (TemporaryDirectory::new(), ports(3), ports(1)[0]);
+        let (name, more): (_, &[&str]) = match number % 2 {
+            0 => ("demo", &["--control", "127.0.0.1:0"]),
+            _ => ("check", &["--duration", "20s", "--format", "json"]),
+        };
+        let (list, port) = (list(&backends), listen.to_string());
+        let starter = program(&place)
+            .args([name, "--with", balancer, "--ports", &list, "--listen", &port])
+            .args(more)
+            .env("TMPDIR", place.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let ports = backends.into_iter().chain([listen]).collect();
+        Round { place, starter, ports, what: format!("round {number}, {name} with {balancer}") }
+    }
+
+    /// Kills one of them, or the starter and the process that guards the balancer at once.
+    fn kill(&mut self, both: bool, chance: &mut Chance) {
+        let mut all = self.place.processes();
+        let victims = if both {
+            let guards = all.into_iter().filter(|pid| command_of(*pid).starts_with("guard"));
+            std::iter::once(self.starter.id()).chain(guards).collect()
+        } else {
+            let index = chance.below(all.len().max(1) as u64) as usize;
+            if all.is_empty() { Vec::new() } else { vec![all.swap_remove(index)] }
+        };
+        let names: Vec<String> = victims.iter().map(|pid| format!("{pid} ({})", command_of(*pid))).collect();
+        self.what += &format!(", killed {}", names.join(" and "));
+        for pid in victims {
+            let _ = kill_process(Pid::from_raw(pid as i32).unwrap(), Signal::KILL);
+        }
+    }
+
+    /// Whether the starter is gone; without a backend or a worker of the balancer it may go on, and is asked to end.
+    fn is_over(&mut self) -> bool {
+        let killed = Instant::now();
+        while killed.elapsed() < Duration::from_millis(300) {
+            if self.starter.try_wait().unwrap().is_some() {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let _ = kill_process(Pid::from_child(&self.starter), Signal::TERM);
+        false
+    }
+
+    fn expect_nothing(&mut self) {
+        let limit = if self.is_over() { GONE.mul_f64(load()) } else { STOPPED };
+        let killed = Instant::now();
+        loop {
+            let ended = self.starter.try_wait().unwrap().is_some();
+            let left = self.place.processes();
+            let taken: Vec<u16> = self.ports.iter().copied().filter(|port| !is_free(*port)).collect();
+            if ended && left.is_empty() && taken.is_empty() {
+                return;
+            }
+            let names: Vec<String> = left.iter().map(|pid| format!("{pid} ({})", command_of(*pid))).collect();
+            let what = &self.what;
+            assert!(
+                killed.elapsed() < limit,
+                "{what}: left after {limit:?}: {names:?}, ports {taken:?}, starter {ended}"
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn folders(&self) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(self.place.path()).unwrap().map(|entry| entry.unwrap().path());
+        let is_of_balancer =
+            |path: &PathBuf| path.file_name().is_some_and(|it| it.to_string_lossy().starts_with("uuid-generator-"));
+        entries.filter(is_of_balancer).collect()
+    }
+}
+
+impl Drop for Round {
+    fn drop(&mut self) {
+        for pid in self.place.processes() {
+            let _ = kill_process(Pid::from_raw(pid as i32).unwrap(), Signal::KILL);
+        }
+        let _ = self.starter.wait();
+    }
+}
+
+/// Its arguments, the program's name left out.
+fn command_of(pid: u32) -> String {
+    let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let words = line.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned());
+    words.skip(1).take(2).collect::<Vec<_>>().join(" ")
+}
+
+/// A machine that has several times as much to do as it can takes as much longer.
+fn load() -> f64 {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let average: f64 = text.split(' ').next().and_then(|it| it.parse().ok()).unwrap_or(0.0);
+    let processors = std::thread::available_parallelism().map_or(1, usize::from) as f64;
+    (average / processors).max(1.0)
+}
+
+/// Those that are installed, and the built-in one.
+fn balancers() -> Vec<&'static str> {
+    let is_here = |name: &&str| *name == "builtin" || Command::new(name).arg("-h").output().is_ok();
+    ["nginx", "builtin", "haproxy", "envoy", "traefik", "caddy"].into_iter().filter(is_here).collect()
+}
+
+#[test]
+fn whichever_process_is_killed_and_whenever_nothing_is_left() {
+    let rounds: u64 = std::env::var("KILLS").ok().and_then(|it| it.parse().ok()).unwrap_or(12);
+    let (mut chance, balancers) = (Chance(0x9e37_79b9_7f4a_7c15), balancers());
+    let mut unswept: Vec<(Instant, Round)> = Vec::new();
+    for number in 0..rounds {
+        let mut round = Round::begin(number, balancers[(number / 2) as usize % balancers.len()]);
+        // Half of them while everything starts.
+        let delay = if number % 4 < 2 { chance.below(20_000) } else { 20_000 + chance.below(3_000_000) };
+        std::thread::sleep(Duration::from_micros(delay));
+        round.what += &format!(" after {} ms", delay / 1000);
+        round.kill(number % 6 == 5, &mut chance);
+        round.expect_nothing();
+        if !round.folders().is_empty() {
+            unswept.push((Instant::now(), round));
+        }
+    }
+    // Who makes such a folder and who guards it may both be killed. The next start removes it.
+    for (killed, round) in unswept {
+        std::thread::sleep(YOUNG.saturating_sub(killed.elapsed()));
+        let list = list(&ports(3));
+        let words = ["check", "--with", "builtin", "--ports", &list, "-n", "10"];
+        run(program(&round.place).args(words).env("TMPDIR", round.place.path()));
+        assert_eq!(round.folders(), [] as [PathBuf; 0], "{}", round.what);
+    }
+}
+
+#[test]
+fn a_demo_finds_other_ports_where_nobody_named_any_and_says_so() {
+    let _ports = crate::support::DefaultPorts::wait();
+    let held = std::net::TcpListener::bind("127.0.0.1:9002").unwrap();
+    let place = TemporaryDirectory::new();
+    let words = ["check", "--with", "builtin", "-n", "500"];
+    let output = run(program(&place).args(words).env("TMPDIR", place.path()));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("port 9002 is taken by another program: using 90"), "{said}");
+    assert!(output.status.success(), "{said}");
+    // Ports that somebody named are those or none.
+    let words = ["check", "--with", "builtin", "-n", "500", "--ports", "9001-9003"];
+    let error = crate::support::error_of(&run(program(&place).args(words).env("TMPDIR", place.path())));
+    assert!(error.contains("backend 9002 on 127.0.0.1:9002: address already in use"), "{error}");
+    assert_eq!(place.processes(), [] as [u32; 0]);
+    // Of a fleet of one's own it is said which.
+    drop(held);
+    let mut first = program(&place).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    crate::support::eventually("it runs", || (9001..=9003).all(|port| !is_free(port)));
+    let words = ["check", "--with", "builtin", "-n", "500"];
+    let output = run(program(&place).args(words).env("TMPDIR", place.path()));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let expected = format!("ports 9001,9002,9003 belong to your fleet {}: using 9011,9012,9013", first.id());
+    assert!(output.status.success() && said.contains(&expected), "{expected}: {said}");
+    kill_process(Pid::from_child(&first), Signal::TERM).unwrap();
+    assert!(first.wait().unwrap().success());
+}
