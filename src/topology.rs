@@ -2,6 +2,7 @@
 //! from, and what a check judges against. It opens nothing; whether an address can be had is found out by `fleet`.
 
 mod address;
+mod faults;
 mod host;
 mod policy;
 mod told;
@@ -11,6 +12,7 @@ use std::net::SocketAddr;
 use std::str::FromStr;
 
 use address::MAX_BACKENDS;
+pub(crate) use faults::StartFaults;
 pub(crate) use address::{Address, NamedBackend, NamedBackends, Selection};
 pub(crate) use host::Host;
 pub(crate) use policy::Policy;

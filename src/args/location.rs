@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::config::fleet::FleetConfig;
 use crate::config::text::Flag;
-use crate::topology::{Host, NamedBackends, Ports, Sockets};
+use crate::topology::{Host, NamedBackends, Ports, Sockets, StartFaults};
 
 /// Each option stands above the fleet's own settings.
 #[derive(Args, Clone, PartialEq, Default, Debug)]
@@ -30,6 +30,10 @@ pub(crate) struct LocationArgs {
     /// Use the PROXY protocol on connections to backends [default: as in the fleet's own settings]
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", help_heading = "Fleet")]
     proxy_protocol: Option<Flag>,
+
+    /// Faults that backends have from their start, such as latency:100ms,close:10%:9002 [default: those of the fleet's own settings]
+    #[arg(long, value_name = "FAULTS", help_heading = "Fleet")]
+    fault: Option<StartFaults>,
 
     /// File with settings of the fleet, of the balancer, and checks [default: uuid-generator.toml in the working directory, if it is
     /// there]
@@ -55,8 +59,8 @@ impl LocationArgs {
 
     /// As settings of which nothing else is known.
     pub(crate) fn config(&self) -> FleetConfig {
-        let LocationArgs { ports, backends, host, sockets, proxy_protocol, config } = self.clone();
-        FleetConfig { ports, backends, host, sockets, proxy_protocol, config, ..FleetConfig::default() }
+        let LocationArgs { ports, backends, host, sockets, proxy_protocol, fault, config } = self.clone();
+        FleetConfig { ports, backends, host, sockets, proxy_protocol, fault, config, ..FleetConfig::default() }
     }
 
     /// As arguments for a fleet that we start.
@@ -68,6 +72,7 @@ impl LocationArgs {
             argument("host", self.host.as_ref().map(Host::to_string)),
             argument("sockets", self.sockets.as_ref().map(|sockets| sockets.folder().display().to_string())),
             argument("proxy-protocol", self.proxy_protocol.map(|Flag(on)| on.to_string())),
+            argument("fault", self.fault.as_ref().map(StartFaults::to_string)),
             argument("config", self.config.as_ref().map(|file| file.display().to_string())),
         ];
         arguments.into_iter().flatten().collect()

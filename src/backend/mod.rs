@@ -63,6 +63,7 @@ fn prepare(assignment: &Assignment, descriptors: Vec<std::os::fd::OwnedFd>) -> R
         assignment.calendar,
     );
     state.proxy_protocol = assignment.proxy_protocol;
+    state.misbehave(assignment.faults.clone());
     Ok((state, listeners))
 }
 

@@ -83,7 +83,8 @@ pub(crate) fn assemble(ledger: &Ledger, outcome: session::SessionData, known: Kn
     let drill = plan.scenario.drill();
     evidence.complete(ledger);
     evidence.others = others_meanwhile(ledger, judged, sample.start, &known);
-    if drill == Drill::None && varied.is_none() {
+    // Other URLs may lead to other backends: the experiments know the first.
+    if drill == Drill::None && varied.is_none() && targets.len() == 1 {
         evidence.sample.clone_from(&tally.picks);
     }
     let inference = evidence.infer(names);

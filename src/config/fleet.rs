@@ -19,7 +19,7 @@ use super::token;
 use crate::balancer::nginx;
 use crate::error::Problem;
 use crate::fleet::{ControlAddress, LogMode, Plan};
-use crate::topology::{Host, NamedBackends, Ports, Sockets, Topology};
+use crate::topology::{Host, NamedBackends, Ports, Sockets, StartFaults, Topology};
 use crate::wire::{Limits, Time, Token};
 
 layer! {
@@ -47,6 +47,11 @@ layer! {
         /// Accept a PROXY protocol header, version 1 or 2, at the start of connections to backends [default: refused]
         #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
         pub(crate) proxy_protocol: Option<Flag>,
+
+        /// Faults that backends have from their start, with commas between them: as `fault` takes them, joined by colons, and the name of
+        /// a backend if not all have it: latency:100ms,close:10%:9002 [default: none]
+        #[arg(long, value_name = "FAULTS")]
+        pub(crate) fault: Option<StartFaults>,
 
         /// Restart a backend that died: after 0.1 s, then 0.2 s and so on up to 5 s [default: it stays down]
         #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
@@ -231,6 +236,7 @@ impl MergedFleet {
             network: None,
             sockets: config.sockets,
             proxy_protocol: is_on(config.proxy_protocol),
+            faults: config.fault.unwrap_or_default(),
             limits: Limits {
                 connections: config.max_connections.map_or(16_384, |count| count.0),
                 header_bytes: config.max_header_bytes.map_or(32 * 1024, |count| count.0),

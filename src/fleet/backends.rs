@@ -151,6 +151,7 @@ impl FleetBackends {
         let Listeners { sockets, files } = listeners;
         self.list[index].sockets = files;
         let instance = Instance(uuid::Uuid::new_v4().as_u64_pair().1);
+        let faults = self.plan.faults.of(&self.list[index].name);
         let assignment = Assignment {
             identity: BackendIdentity {
                 name: self.list[index].name.clone(),
@@ -162,6 +163,7 @@ impl FleetBackends {
             calendar: self.calendar,
             limits: self.plan.limits,
             proxy_protocol: self.plan.proxy_protocol,
+            faults: faults.clone(),
             grace: self.plan.grace,
         };
         let incarnation = self.list[index].incarnation + 1;
@@ -174,7 +176,11 @@ impl FleetBackends {
             process.order(Order::Watch(true));
         }
         self.list[index].starts(process, instance, Reader::open(&file)?);
+        self.list[index].faults.clone_from(&faults);
         self.event(index, Change::Starting(pid));
+        if !faults.is_empty() {
+            self.event(index, Change::Faults(faults));
+        }
         Ok(())
     }
 

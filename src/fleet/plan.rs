@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::fleet::fold::log::Mode as LogMode;
-use crate::topology::{Host, NamedBackends, Ports, Sockets};
+use crate::topology::{Host, NamedBackends, Ports, Sockets, StartFaults};
 use crate::wire::{Limits, Token};
 
 /// What a fleet is to be.
@@ -24,6 +24,8 @@ pub(crate) struct Plan {
     pub(crate) sockets: Option<Sockets>,
     /// Whether connections to backends may begin with a header of the PROXY protocol.
     pub(crate) proxy_protocol: bool,
+    /// What backends have from their start.
+    pub(crate) faults: StartFaults,
     /// Bounds of each backend.
     pub(crate) limits: Limits,
     /// How long requests in flight have to end when the fleet or a backend is stopped gracefully.

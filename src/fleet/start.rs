@@ -30,6 +30,13 @@ pub(crate) fn bind(plan: &Plan) -> Result<Bound> {
     let mut error = StartError::new();
     let topology = topology(plan, &mut error);
     let connections = limits::check(&mut error, &topology);
+    let names: Vec<&str> = topology.backends.iter().map(|backend| backend.name.as_str()).collect();
+    if let Some(unknown) = plan.faults.unknown(&names) {
+        error.add(
+            format!("--fault: the fleet has no backend {unknown}"),
+            &format!("its backends are {}", names.join(", ")),
+        );
+    }
     // Of a fleet of ports: what does not resolve is said once, and not for each of them.
     let mut resolved = Vec::new();
     if !topology.is_named() {

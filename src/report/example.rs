@@ -139,6 +139,7 @@ pub(crate) fn passing() -> Check {
                 sent: Some("localhost:8080".to_owned()),
                 arrived: vec![("uuid".to_owned(), 4000)],
                 attempts: 4000,
+                fields: Vec::new(),
             }],
             added: vec![Added { name: "via".to_owned(), value: None, attempts: 4000 }],
             leaked: Vec::new(),

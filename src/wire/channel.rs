@@ -48,6 +48,8 @@ pub(crate) struct Assignment {
     pub(crate) limits: Limits,
     /// Whether connections may begin with a header of the PROXY protocol.
     pub(crate) proxy_protocol: bool,
+    /// How it misbehaves from its start.
+    pub(crate) faults: Vec<Fault>,
     /// After SIGTERM, how long requests in flight have to end.
     pub(crate) grace: Duration,
 }

@@ -29,8 +29,6 @@ const SPREAD: f64 = 0.35;
 /// Requests that are sent slowly afterwards, at least, and the probability with which chance may let all of them pass.
 const SLOW: i32 = 8;
 const CHANCE: f64 = 1e-6;
-/// As many times it passes again while it refuses.
-const RETURNS: usize = 3;
 /// What is refused less often is no limit that a check should mind.
 const SHARE: f64 = 0.02;
 
@@ -53,8 +51,8 @@ impl RateLimit {
             (None, 429) => Some(RateLimit { status, refused, passed: None, sent: None }),
             (None, _) => {
                 let is_chance = (1.0 - refused as f64 / sample.len() as f64).powi(SLOW) > CHANCE;
-                let returns = returns(ledger, sample, status);
-                (!is_chance && returns >= RETURNS).then_some(RateLimit { status, refused, passed: None, sent: None })
+                let passes = passes_meanwhile(ledger, sample, status);
+                (!is_chance && passes).then_some(RateLimit { status, refused, passed: None, sent: None })
             }
         }
     }
@@ -67,11 +65,12 @@ impl RateLimit {
     }
 }
 
-/// How often a request passed after one that was refused: an outage ends once.
-fn returns(ledger: &Ledger, sample: Range<u32>, status: u16) -> usize {
+/// Whether requests passed while others were refused before and after them: an outage ends once.
+fn passes_meanwhile(ledger: &Ledger, sample: Range<u32>, status: u16) -> bool {
     let entries = ledger.entries().filter(|entry| sample.contains(&entry.sequence));
     let refused: Vec<bool> = entries.map(|entry| is_refused(&entry, status)).collect();
-    refused.windows(2).filter(|pair| pair[0] && !pair[1]).count()
+    let (first, last) = (refused.iter().position(|it| *it), refused.iter().rposition(|it| *it));
+    first.zip(last).is_some_and(|(first, last)| refused[first..=last].iter().any(|it| !it))
 }
 
 /// Requests per second that passed and that were sent, if as many passed all the time.

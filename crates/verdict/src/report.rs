@@ -205,6 +205,9 @@ pub struct Rewrite {
     pub arrived: Vec<(String, u64)>,
     /// Attempts in which it differed.
     pub attempts: u64,
+    /// Of the user's own fields those that it is about; empty for other parts.
+    #[serde(default)]
+    pub fields: Vec<String>,
 }
 
 /// A field that was added on the way.

@@ -213,6 +213,10 @@ pub(crate) fn forwarding(it: &Forwarding) -> Vec<String> {
 }
 
 fn rewrite(it: &Rewrite) -> String {
+    if !it.fields.is_empty() {
+        let way = it.part.strip_prefix("field-").unwrap_or(&it.part);
+        return format!("{} {way} ({}×)", listed(&it.fields), grouped(it.attempts));
+    }
     let arrived = match it.arrived.as_slice() {
         [] => return format!("{} ({}×)", it.part.replace('-', " "), grouped(it.attempts)),
         [(only, _)] => only.clone(),

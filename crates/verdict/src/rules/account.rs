@@ -81,8 +81,11 @@ impl Seen {
     fn see(&mut self, case: &Case, entry: &Entry) {
         let status = entry.observation.status;
         let is_excused = case.is_excused(entry);
-        let counts = self.excused.entry(entry.outcome).or_default();
-        *counts = (counts.0 + 1, counts.1 + u64::from(is_excused && entry.is_client_error()));
+        // Closes at the moment of use have a rule of their own.
+        if !entry.is_idle_close() {
+            let counts = self.excused.entry(entry.outcome).or_default();
+            *counts = (counts.0 + 1, counts.1 + u64::from(is_excused && entry.is_client_error()));
+        }
         if entry.outcome != Outcome::Delivered && !is_excused && !entry.is_idle_close() {
             keep(self.examples.entry(entry.outcome).or_default(), entry.sequence);
         }
@@ -175,13 +178,10 @@ fn allowed(case: &Case, outcome: Outcome, level: Level) -> Level {
 }
 
 fn of_outcome(case: &Case, seen: &Seen, outcome: Outcome) -> Option<Finding> {
-    let (all, excused) = seen.excused.get(&outcome).copied().unwrap_or_default();
-    let idle = if outcome == Outcome::NotReached { case.tally.idle_closes } else { 0 };
-    let requests = all - idle.min(all);
+    let (requests, excused) = seen.excused.get(&outcome).copied().unwrap_or_default();
     if requests == 0 {
         return None;
     }
-    let excused = excused.min(requests);
     let of = case.tally.sent;
     // What an outage excuses is told, and not judged.
     let unless_excused = if excused == requests { Level::Note } else { Level::Fail };
@@ -314,16 +314,27 @@ fn held(mirror: &[f64], extra: &[f64]) -> Option<(f64, f64)> {
     (mirror >= 0.01 && extra >= 0.5 * mirror).then_some((mirror, extra))
 }
 
+/// What a step closes is closed within that time.
+const AFTER_STEP: std::time::Duration = std::time::Duration::from_secs(2);
+
 /// A few look like the well-known race with an idle timeout; many do not.
 fn idle_closes(case: &Case) -> Option<Finding> {
-    let requests = case.tally.idle_closes;
-    if requests == 0 {
+    let closes = || case.ledger.entries().filter(|entry| case.judged.includes(entry) && entry.is_idle_close());
+    let all = case.tally.idle_closes;
+    if all == 0 {
         return None;
     }
-    // A reload closes all idle connections at once.
-    let usual = match case.drill {
-        Drill::None => (case.tally.sent / 1000).max(3),
-        Drill::Graceful | Drill::Rough => case.tally.sent / 100 + 64,
+    // A reload closes all idle connections at once, and only then.
+    let at_a_step = |entry: &Entry| {
+        let at = entry.observation.ended;
+        case.steps.iter().any(|step| at >= step.begun && at <= step.ended.after(AFTER_STEP))
+    };
+    let others = if case.drill == Drill::None { all } else { closes().filter(|entry| !at_a_step(entry)).count() as u64 };
+    let usual = (case.tally.sent / 1000).max(3);
+    let (requests, usual) = if others > usual || case.drill == Drill::None {
+        (others, usual)
+    } else {
+        (all, case.tally.sent / 100 + 64)
     };
     let facts = IdleCloses { requests, of: case.tally.sent, usual, may_be_repeated: case.is_idempotent() };
     let level = match (requests <= usual, case.is_idempotent()) {
@@ -331,8 +342,7 @@ fn idle_closes(case: &Case) -> Option<Finding> {
         (true, false) | (false, true) => Level::Inconclusive,
         (false, false) => Level::Fail,
     };
-    let closes = case.ledger.entries().filter(|entry| case.judged.includes(entry) && entry.is_idle_close());
-    let shown: Vec<u32> = closes.map(|entry| entry.sequence).take(EXAMPLES).collect();
+    let shown: Vec<u32> = closes().map(|entry| entry.sequence).take(EXAMPLES).collect();
     let level = allowed(case, Outcome::NotReached, level);
     Some(Finding::new(level, Facts::IdleClose(facts)).shown_by(case.witnesses(&shown)))
 }
@@ -373,7 +383,7 @@ mod tests {
     use crate::Moment;
     use crate::observation::{Backend, ClientOutcome};
     use crate::rules::trial::{As, MILLISECOND, Trial};
-    use crate::timeline::Window;
+    use crate::timeline::{Span, Window};
 
     #[test]
     fn a_healthy_run_passes_with_one_finding_of_the_account() {
@@ -415,6 +425,36 @@ mod tests {
         assert_eq!(doubled(1, 150), Some(Level::Note));
         assert_eq!(doubled(2, 150), Some(Level::Fail), "of a backend that was well");
         assert_eq!(doubled(1, 19_000), Some(Level::Fail), "long after the outage");
+    }
+
+    #[test]
+    fn an_outage_does_not_explain_losses_before_it_and_closes_far_from_its_steps() {
+        let mut trial = Trial::new();
+        trial.drill = Drill::Rough;
+        let at = |request: usize| Trial::due(request);
+        trial.windows = vec![Window { backend: Backend(1), broken: at(6_000), mended: Some(at(7_000)) }];
+        trial.steps = [6_000, 7_000]
+            .map(|step| Span { backend: None, begun: at(step), ended: at(step), is_done: true, is_rough: true })
+            .to_vec();
+        for turn in 0..9_000u16 {
+            match turn % 100 {
+                99 => {
+                    // Fresh connections before the outage, kept ones in it.
+                    trial.failed(ClientOutcome::Closed, turn > 6_000);
+                }
+                _ => trial.delivered(turn % 3, 200),
+            }
+        }
+        assert!(trial.failures().contains(&"not-reached"), "{:?}", trial.failures());
+        let mut early = Trial::new();
+        (early.drill, early.windows, early.steps) = (Drill::Rough, trial.windows.clone(), trial.steps.clone());
+        for turn in 0..9_000u16 {
+            match turn % 100 {
+                99 if turn < 5_000 => drop(early.failed(ClientOutcome::Closed, true)),
+                _ => early.delivered(turn % 3, 200),
+            }
+        }
+        assert_eq!(early.level("idle-close"), Some(Level::Inconclusive));
     }
 
     #[test]

@@ -22,11 +22,25 @@ pub fn describe(case: &Case) -> Option<Forwarding> {
         | RequestPart::FieldDoubled
         | RequestPart::Unreadable => None,
     };
-    let rewrites = changes.parts.iter().map(|change| Rewrite {
+    // Experiments add fields of theirs, which nobody asked about: what becomes of those is left out.
+    let names = case.sent.judged_fields();
+    let fields: Vec<(&str, u64)> =
+        names.into_iter().zip(changes.fields).filter(|(_, count)| *count > 0).collect();
+    let of_fields = |part: RequestPart| {
+        matches!(part, RequestPart::FieldLost | RequestPart::FieldChanged | RequestPart::FieldDoubled)
+    };
+    let described = changes.parts.iter().filter(|change| !of_fields(change.part) || !fields.is_empty());
+    let most = fields.iter().map(|(_, count)| *count).max().unwrap_or(0);
+    let rewrites = described.map(|change| Rewrite {
         part: change.part.name().to_owned(),
         sent: sent(change.part),
         arrived: change.arrived.counts.clone(),
-        attempts: change.count,
+        attempts: if of_fields(change.part) { change.count.min(most) } else { change.count },
+        fields: if of_fields(change.part) {
+            fields.iter().map(|(name, _)| (*name).to_owned()).collect()
+        } else {
+            Vec::new()
+        },
     });
     let own = |name: &str| case.sent.fields.iter().any(|(field, _)| field.eq_ignore_ascii_case(name));
     let added = [Note::ForwardedFor, Note::ForwardedProto, Note::ForwardedHost, Note::Forwarded, Note::Via];
