@@ -34,7 +34,7 @@ pub(crate) fn bind(plan: &Plan) -> Result<Bound> {
     if let Some(unknown) = plan.faults.unknown(&names) {
         error.add(
             format!("--fault: the fleet has no backend {unknown}"),
-            &format!("its backends are {}", names.join(", ")),
+            format!("its backends are {}", names.join(", ")),
         );
     }
     // Of a fleet of ports: what does not resolve is said once, and not for each of them.

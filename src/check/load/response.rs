@@ -635,6 +635,31 @@ mod tests {
     }
 
     #[test]
+    fn bodies_in_brotli_and_zstandard_are_compared_too() {
+        // Both have a way to store content as it is.
+        let brotli = |body: &[u8; 5]| [&[0x0b, 0x02, 0x80], &body[..], &[0x03]].concat();
+        let zstd = |body: &[u8; 5]| [&[0x28, 0xb5, 0x2f, 0xfd, 0x20, 5, 0x29, 0, 0], &body[..]].concat();
+        let head = Written { status: 200, content: Content::Line }.head_digest();
+        let digest = String::from_utf8(digest_value(head, of_body(b"hello")).to_vec()).unwrap();
+        let response = |coding: &str, body: &[u8]| {
+            let head = format!(
+                "HTTP/1.1 200 OK\r\n{LINE}Generator-Number: 9001\r\nAnswer-Id: {UUID}\r\nResponse-Digest: {digest}\r\n\
+                 Content-Encoding: {coding}\r\nContent-Length: {}\r\n\r\n",
+                body.len()
+            );
+            [head.as_bytes(), body].concat()
+        };
+        let flaw = |bytes: Vec<u8>| (CLIENT.whole(&bytes).flaw, CLIENT.read(bytes.chunks(1), None).flaw);
+        for (coding, right, wrong) in [("br", brotli(b"hello"), brotli(b"hallo")), ("zstd", zstd(b"hello"), zstd(b"hallo"))] {
+            assert_eq!(flaw(response(coding, &right)), (None, None), "{coding}");
+            assert_eq!(flaw(response(coding, &wrong)), (Some(Flaw::Body), Some(Flaw::Body)), "{coding}");
+            let cut = &right[..right.len() - 2];
+            assert_eq!(flaw(response(coding, cut)), (Some(Flaw::Coding), Some(Flaw::Coding)), "{coding}");
+            assert_eq!(flaw(response(coding, b"hello")), (Some(Flaw::Coding), Some(Flaw::Coding)), "{coding}");
+        }
+    }
+
+    #[test]
     fn a_body_beyond_the_limit_is_too_large() {
         let client = Client { body_limit: 400, ..CLIENT };
         let long = "x".repeat(401);

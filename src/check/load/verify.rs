@@ -2,10 +2,12 @@
 //! response's id in the body. A content coding that was added on the way is undone first.
 
 use std::fmt;
-use std::io::Write;
+use std::io::{Read, Write};
 
+use brotli_decompressor::DecompressorWriter;
 use flate2::write::{GzDecoder, ZlibDecoder};
 use http::Digest;
+use ruzstd::decoding::StreamingDecoder;
 
 use crate::check::load::identify::{Backends, Identify};
 use crate::check::load::page::{Page, Search};
@@ -59,6 +61,9 @@ enum Coding {
     Identity,
     Gzip(Box<GzDecoder<Vec<u8>>>),
     Deflate(Box<ZlibDecoder<Vec<u8>>>),
+    Brotli(Box<DecompressorWriter<Vec<u8>>>),
+    /// What has come, decoded when it is whole.
+    Zstd(Vec<u8>),
     /// One that is not undone here: the body is not compared.
     Other,
     /// It could not be undone.
@@ -71,11 +76,18 @@ impl fmt::Debug for Coding {
             Coding::Identity => "Identity",
             Coding::Gzip(_) => "Gzip",
             Coding::Deflate(_) => "Deflate",
+            Coding::Brotli(_) => "Brotli",
+            Coding::Zstd(_) => "Zstd",
             Coding::Other => "Other",
             Coding::Broken => "Broken",
         })
     }
 }
+
+/// Bytes that are decoded at once.
+const DECODED: usize = 16 * 1024;
+/// No backend of a fleet writes as much.
+const MOST_DECODED: u64 = 1 << 30;
 
 /// What came of it.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -142,6 +154,8 @@ impl Verify {
         self.coding = match &self.coding {
             Coding::Identity if is("gzip") || is("x-gzip") => Coding::Gzip(Box::new(GzDecoder::new(Vec::new()))),
             Coding::Identity if is("deflate") => Coding::Deflate(Box::new(ZlibDecoder::new(Vec::new()))),
+            Coding::Identity if is("br") => Coding::Brotli(Box::new(DecompressorWriter::new(Vec::new(), DECODED))),
+            Coding::Identity if is("zstd") => Coding::Zstd(Vec::new()),
             _ => Coding::Other,
         };
     }
@@ -179,6 +193,8 @@ impl Verify {
             Coding::Identity => return self.compare(data),
             Coding::Gzip(decoder) => decoder.write_all(data),
             Coding::Deflate(decoder) => decoder.write_all(data),
+            Coding::Brotli(decoder) => decoder.write_all(data),
+            Coding::Zstd(coded) => return coded.extend_from_slice(data),
             Coding::Other | Coding::Broken => return,
         };
         self.compare_decoded();
@@ -191,9 +207,36 @@ impl Verify {
         let decoded = match &mut self.coding {
             Coding::Gzip(decoder) => std::mem::take(decoder.get_mut()),
             Coding::Deflate(decoder) => std::mem::take(decoder.get_mut()),
+            Coding::Brotli(decoder) => std::mem::take(decoder.get_mut()),
+            Coding::Zstd(coded) => {
+                let coded = std::mem::take(coded);
+                return self.compare_zstd(&coded);
+            }
             Coding::Identity | Coding::Other | Coding::Broken => return,
         };
         self.compare(&decoded);
+    }
+
+    /// All of a body in Zstandard, a piece at a time.
+    fn compare_zstd(&mut self, mut coded: &[u8]) {
+        let mut decoded = vec![0; DECODED];
+        // A body may consist of several frames (RFC 8878 §3.1).
+        while !coded.is_empty() {
+            let Ok(mut decoder) = StreamingDecoder::new(&mut coded) else { break };
+            loop {
+                match decoder.read(&mut decoded) {
+                    Ok(0) => break,
+                    Ok(length) if self.length < MOST_DECODED => self.compare(&decoded[..length]),
+                    Ok(_) | Err(_) => {
+                        self.coding = Coding::Broken;
+                        return;
+                    }
+                }
+            }
+        }
+        if !coded.is_empty() {
+            self.coding = Coding::Broken;
+        }
     }
 
     /// Bytes of content so far, decoded.
@@ -225,7 +268,9 @@ impl Verify {
         let ended = match &mut self.coding {
             Coding::Gzip(decoder) => decoder.try_finish(),
             Coding::Deflate(decoder) => decoder.try_finish(),
-            Coding::Identity | Coding::Other | Coding::Broken => Ok(()),
+            Coding::Brotli(decoder) => decoder.close(),
+            Coding::Zstd(coded) if coded.is_empty() => Err(std::io::ErrorKind::UnexpectedEof.into()),
+            Coding::Zstd(_) | Coding::Identity | Coding::Other | Coding::Broken => Ok(()),
         };
         self.compare_decoded();
         if ended.is_err() && self.kind.has_body {
