@@ -12,8 +12,8 @@ use std::net::SocketAddr;
 use std::str::FromStr;
 
 use address::MAX_BACKENDS;
-pub(crate) use faults::StartFaults;
 pub(crate) use address::{Address, NamedBackend, NamedBackends, Selection};
+pub(crate) use faults::StartFaults;
 pub(crate) use host::Host;
 pub(crate) use policy::Policy;
 pub(crate) use told::{Failure, Health, HttpPath, Retries, Sockets, Timeouts, Weight, Weights};

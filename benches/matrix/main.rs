@@ -131,17 +131,20 @@ fn cells() -> impl Iterator<Item = Cell> {
     let ways =
         (0..BALANCERS.len()).flat_map(|balancer| (0..ALGORITHMS.len()).map(move |algorithm| (balancer, algorithm)));
     let workers = ways.flat_map(|(balancer, algorithm)| [1, 2].map(move |workers| (balancer, algorithm, workers)));
-    workers.flat_map(|(balancer, algorithm, workers)| {
-        CONDITIONS.map(move |(condition, _)| Cell { balancer, algorithm, workers, condition })
-    })
-    .filter(Cell::is_of_interest)
+    workers
+        .flat_map(|(balancer, algorithm, workers)| {
+            CONDITIONS.map(move |(condition, _)| Cell { balancer, algorithm, workers, condition })
+        })
+        .filter(Cell::is_of_interest)
 }
 
 impl Cell {
     /// What becomes of one request does not depend on how many there are, or on how a backend is selected.
     fn is_of_interest(&self) -> bool {
         match self.condition {
-            Condition::Healthy | Condition::Killed | Condition::Paused | Condition::Answers503 | Condition::Reload => true,
+            Condition::Healthy | Condition::Killed | Condition::Paused | Condition::Answers503 | Condition::Reload => {
+                true
+            }
             Condition::Slow => self.workers == 1,
             Condition::FailingPost | Condition::Intact => self.workers == 1 && self.algorithm == 0,
         }
@@ -294,7 +297,11 @@ impl Cell {
         let found = |rule: Rule| check.findings.iter().find(|finding| finding.rule() == rule);
         let verdict = match (self.condition, check.verdict) {
             // Whatever clients see of it, no backend gets such a request a second time.
-            (Condition::FailingPost, _) if [Rule::Repeated, Rule::Duplicated].into_iter().any(|it| found(it).is_some()) => false,
+            (Condition::FailingPost, _)
+                if [Rule::Repeated, Rule::Duplicated].into_iter().any(|it| found(it).is_some()) =>
+            {
+                false
+            }
             (Condition::FailingPost, Verdict::Pass) => errors == 0,
             (Condition::FailingPost, Verdict::Fail) => errors > 0,
             (Condition::FailingPost, Verdict::Inconclusive) => true,
@@ -318,12 +325,8 @@ impl Cell {
         if adds_up && done && named && (verdict || unnamed) && right.contains(&errors) {
             return Result::True(seen(check, self.condition, open, unnamed));
         }
-        let failed: Vec<&str> = check
-            .findings
-            .iter()
-            .filter(|it| it.level > Level::Note)
-            .map(|it| it.summary())
-            .collect();
+        let failed: Vec<&str> =
+            check.findings.iter().filter(|it| it.level > Level::Note).map(|it| it.summary()).collect();
         Result::Wrong(format!(
             "adds up: {adds_up}, done: {done}, named {names:?}, {:?}, {errors} client errors ({} are right): {}",
             check.verdict,

@@ -329,7 +329,7 @@ pub(crate) struct OwnResponse {
 pub(crate) fn of_own_response(own: OwnResponse, product: Option<Product>) -> String {
     let after = |directives: &Directives, sentence: &str| directives.after(sentence, product);
     if own.is_limit {
-        return after(&RATE_LIMIT, "a rate limit; use --rate, or see");
+        return after(&RATE_LIMIT, "a rate limit: stay below it with --rate, or raise it");
     }
     match own.status {
         100..=299 if own.is_received => after(&RESPONSES, "the balancer hides what backends responded"),
@@ -350,7 +350,7 @@ pub(crate) fn of_own_response(own: OwnResponse, product: Option<Product>) -> Str
         413 => after(&BODY_LIMIT, "the request body is larger than the balancer's limit"),
         414 | 431 => after(&HEAD_LIMIT, "the head of the request is larger than the balancer's limit"),
         421 => "Host and TLS server name do not fit the balancer's routes: --header 'Host: …', --resolve".to_owned(),
-        429 => after(&RATE_LIMIT, "a rate limit; use --rate, or see"),
+        429 => after(&RATE_LIMIT, "a rate limit: stay below it with --rate, or raise it"),
         499 => after(&SLOW_REQUEST, "the balancer takes the client for gone, though it waits for the response"),
         502 | 503 if own.is_received => {
             after(&NO_BACKEND, "backends received these requests and broke off: see their logs, and what is tried then")

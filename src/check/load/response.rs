@@ -650,7 +650,9 @@ mod tests {
             [head.as_bytes(), body].concat()
         };
         let flaw = |bytes: Vec<u8>| (CLIENT.whole(&bytes).flaw, CLIENT.read(bytes.chunks(1), None).flaw);
-        for (coding, right, wrong) in [("br", brotli(b"hello"), brotli(b"hallo")), ("zstd", zstd(b"hello"), zstd(b"hallo"))] {
+        for (coding, right, wrong) in
+            [("br", brotli(b"hello"), brotli(b"hallo")), ("zstd", zstd(b"hello"), zstd(b"hallo"))]
+        {
             assert_eq!(flaw(response(coding, &right)), (None, None), "{coding}");
             assert_eq!(flaw(response(coding, &wrong)), (Some(Flaw::Body), Some(Flaw::Body)), "{coding}");
             let cut = &right[..right.len() - 2];

@@ -236,14 +236,14 @@ fn refused(case: &Case, requests: u64) -> BackendStatuses {
     }
 }
 
-/// A request that is not idempotent and reached backends more than once, whatever they made of it. What a mirror got is a copy.
+/// A request that is not idempotent and reached backends more than once, whatever they made of it: in the warm-up too, for a repeated
+/// request is one at any time. What a mirror got is a copy.
 fn repeated(case: &Case) -> Option<Finding> {
     if case.is_idempotent() || !case.has_records() {
         return None;
     }
     let is_own = |attempt: &&Arrival| !case.ledger.is_mirror(attempt.backend);
-    let entries = case.ledger.entries().filter(|entry| case.judged.includes(entry));
-    let repeated = entries.filter(|entry| entry.attempts.iter().filter(is_own).count() > 1);
+    let repeated = case.ledger.entries().filter(|entry| entry.attempts.iter().filter(is_own).count() > 1);
     let repeated: Vec<u32> = repeated.map(|entry| entry.sequence).collect();
     if repeated.is_empty() {
         return None;
@@ -329,13 +329,11 @@ fn idle_closes(case: &Case) -> Option<Finding> {
         let at = entry.observation.ended;
         case.steps.iter().any(|step| at >= step.begun && at <= step.ended.after(AFTER_STEP))
     };
-    let others = if case.drill == Drill::None { all } else { closes().filter(|entry| !at_a_step(entry)).count() as u64 };
+    let others =
+        if case.drill == Drill::None { all } else { closes().filter(|entry| !at_a_step(entry)).count() as u64 };
     let usual = (case.tally.sent / 1000).max(3);
-    let (requests, usual) = if others > usual || case.drill == Drill::None {
-        (others, usual)
-    } else {
-        (all, case.tally.sent / 100 + 64)
-    };
+    let (requests, usual) =
+        if others > usual || case.drill == Drill::None { (others, usual) } else { (all, case.tally.sent / 100 + 64) };
     let facts = IdleCloses { requests, of: case.tally.sent, usual, may_be_repeated: case.is_idempotent() };
     let level = match (requests <= usual, case.is_idempotent()) {
         (true, true) => Level::Note,

@@ -24,8 +24,7 @@ pub fn describe(case: &Case) -> Option<Forwarding> {
     };
     // Experiments add fields of theirs, which nobody asked about: what becomes of those is left out.
     let names = case.sent.judged_fields();
-    let fields: Vec<(&str, u64)> =
-        names.into_iter().zip(changes.fields).filter(|(_, count)| *count > 0).collect();
+    let fields: Vec<(&str, u64)> = names.into_iter().zip(changes.fields).filter(|(_, count)| *count > 0).collect();
     let of_fields = |part: RequestPart| {
         matches!(part, RequestPart::FieldLost | RequestPart::FieldChanged | RequestPart::FieldDoubled)
     };
