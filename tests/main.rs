@@ -22,6 +22,7 @@ mod nginx;
 mod page;
 mod proxy_protocol;
 mod readme;
+mod rehearse;
 mod soak;
 mod sockets;
 mod stage;

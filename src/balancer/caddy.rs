@@ -26,6 +26,7 @@ pub(crate) const CADDY: Product = Product {
     write,
     own: Some(own),
     alone: Some(alone),
+    read: None,
 };
 
 /// From here on all that is written is known: `health_passes` is the latest of it.

@@ -26,6 +26,7 @@ pub(crate) const ENVOY: Product = Product {
     write,
     own: Some(own),
     alone: Some(|file| vec!["-c".into(), file.into()]),
+    read: None,
 };
 
 /// From here on all that is written is documented: `selection_method` is the latest of it.

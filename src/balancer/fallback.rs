@@ -39,6 +39,7 @@ pub(crate) const FALLBACK: Product = Product {
     write,
     own: None,
     alone: None,
+    read: None,
 };
 
 /// The word that makes this program the built-in balancer, with its file.

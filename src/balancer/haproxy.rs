@@ -1,5 +1,7 @@
 //! HAProxy: a whole `haproxy.cfg`, or its frontend and backend.
 
+use anyhow::Context;
+
 use crate::balancer::lines::Lines;
 use std::path::Path;
 
@@ -7,6 +9,8 @@ use crate::balancer::limits::{FEWEST, IDEMPOTENT, LEAST_TIME, Limits, head, time
 use crate::balancer::options::{Options, Version};
 use crate::balancer::own::{Own, SCRATCH};
 use crate::balancer::product::{Product, Program, ReloadSignal};
+use crate::balancer::read::{Configuration, Source};
+use crate::balancer::read_haproxy;
 use crate::balancer::written::{File, Run, Unsupported, Written};
 use crate::error::Problem;
 use crate::topology::{Policy, Topology};
@@ -27,6 +31,7 @@ pub(crate) const HAPROXY: Product = Product {
     write,
     own: Some(own),
     alone: Some(|file| vec!["-f".into(), file.into()]),
+    read: Some(read),
 };
 
 /// From here on all that is written is known: `balance hash` is the latest of it.
@@ -201,6 +206,13 @@ fn retries(topology: &Topology, text: &mut Lines) {
 }
 
 /// With a pid file of its own, whatever the file says. HAProxy takes over a socket that another one listens on: then it is not run.
+/// With what is no UTF-8 in comments.
+fn read(file: &Path) -> anyhow::Result<Configuration> {
+    let text = std::fs::read(file).with_context(|| format!("failed to read {}", file.display()))?;
+    let text = String::from_utf8_lossy(&text).into_owned();
+    Ok(read_haproxy::read(&Source { name: file.display().to_string(), text }))
+}
+
 fn own(file: &Path) -> anyhow::Result<Own> {
     let text = std::fs::read(file).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
     for (line, path) in sockets(&text) {

@@ -25,6 +25,7 @@ pub(crate) const KUBERNETES: Product = Product {
     write,
     own: None,
     alone: None,
+    read: None,
 };
 
 /// Of the Gateway API: HTTPRoute is v1 from here on.

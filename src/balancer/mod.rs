@@ -22,6 +22,7 @@ mod options;
 mod own;
 mod product;
 pub(crate) mod read;
+mod read_haproxy;
 mod scratch;
 mod traefik;
 mod written;

@@ -27,6 +27,7 @@ pub(crate) const NGINX: Product = Product {
     write,
     own: Some(own),
     alone: Some(|file| vec!["-c".into(), file.into()]),
+    read: Some(nginx_files::read),
 };
 
 /// Connections to backends are kept, and HTTP/1.1 is spoken to them, without being told.

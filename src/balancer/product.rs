@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::balancer::options::{Options, Version};
 use crate::balancer::own::Own;
+use crate::balancer::read::Configuration;
 use crate::balancer::written::{Unsupported, Written};
 use crate::topology::Topology;
 
@@ -37,6 +38,8 @@ pub(crate) struct Product {
     pub(crate) own: Option<fn(&Path) -> anyhow::Result<Own>>,
     /// Its arguments on a machine that it has for itself, with that file and nothing of ours. None: it is not run here.
     pub(crate) alone: Option<fn(&Path) -> Vec<OsString>>,
+    /// What such a file says of servers and how they are selected. None: it is not read.
+    pub(crate) read: Option<fn(&Path) -> anyhow::Result<Configuration>>,
 }
 
 /// What runs a balancer.

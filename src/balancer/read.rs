@@ -38,10 +38,24 @@ pub(crate) struct Server {
     pub(crate) weight: u32,
     /// Gets something only when all others are down.
     pub(crate) backup: bool,
+    /// What the balancer itself calls it, where it has names for servers.
+    pub(crate) name: Option<String>,
+    /// Which of its addresses it uses, if it has several.
+    pub(crate) takes: Takes,
     /// Gets nothing, or nothing but what belongs to its sessions (`drain`, from NGINX 1.29.6).
     pub(crate) down: bool,
     /// Where it stands: `nginx.conf, line 3`.
     pub(crate) place: String,
+}
+
+/// Which addresses of a name a server line uses.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Takes {
+    /// Each, as a server of its own.
+    All,
+    One,
+    /// As many servers as that.
+    AtMost(usize),
 }
 
 /// Where a server listens.
@@ -255,6 +269,8 @@ impl Upstream {
         let mut server = Server {
             address: address.to_owned(),
             endpoint: endpoint(address),
+            name: None,
+            takes: Takes::All,
             weight: 1,
             backup: false,
             down: false,

@@ -25,6 +25,7 @@ pub(crate) const TRAEFIK: Product = Product {
     write,
     own: Some(own),
     alone: Some(|file| vec![format!("--configfile={}", file.display()).into()]),
+    read: None,
 };
 
 const OLDEST: Version = Version(3, 0, 0);

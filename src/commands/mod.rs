@@ -40,6 +40,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
         }
         Some(Command::Demo(args)) => block_on(demo::run(*args)),
         Some(Command::Check(args)) => block_on(check::run(*args)),
+        Some(Command::Rehearse(args)) if args.within => block_on(rehearse::within(*args)),
         Some(Command::Rehearse(args)) => rehearse::run(*args),
         Some(Command::Send(args)) => block_on(send::run(args)),
         Some(Command::Config(args)) => config::run(*args),

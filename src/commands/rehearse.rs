@@ -14,9 +14,9 @@ use world::names::Size;
 use super::check::{self as checking, expect, interrupt};
 use super::print::print;
 use crate::args::rehearse::{Certificates, RehearseArgs};
+use crate::balancer::Program;
 use crate::balancer::expected::Expected;
 use crate::balancer::read::{Configuration, Upstream};
-use crate::balancer::{Program, nginx_files};
 use crate::check::Watch;
 use crate::check::plan::{Backing, Plan, Trust};
 use crate::error::{Interrupted, Problem};
@@ -26,11 +26,8 @@ use crate::remote::Choice;
 /// Folders of a balancer's own that it writes to.
 const DATA: &str = "/var/lib";
 
-/// Outside it becomes the outermost process of a world; within that it does the work.
+/// Becomes the outermost process of a world, in which the same command does the work.
 pub(super) fn run(args: RehearseArgs) -> Result<ExitCode> {
-    if args.within {
-        return super::block_on(within(args));
-    }
     let order = order(&args)?;
     // What was typed wrongly is reported before anything starts.
     plan(&args, &Backing::Any)?;
@@ -98,10 +95,10 @@ fn order(args: &RehearseArgs) -> Result<Order, Problem> {
     for url in &args.check.url {
         Place::of(url)?;
     }
-    let read = (args.balancer.name == "nginx").then(|| nginx_files::read(&file));
+    let read = args.balancer.read.map(|read| read(&file));
     Ok(Order {
         balancer: args.balancer,
-        // What NGINX itself refuses it says best.
+        // What the balancer itself refuses it says best.
         read: read.and_then(Result::ok),
         file,
         urls: args.check.url.clone(),
@@ -129,7 +126,8 @@ fn plan(args: &RehearseArgs, backing: &Backing) -> Result<Plan, Problem> {
     args.check.clone().resolve(backing)
 }
 
-async fn within(args: RehearseArgs) -> Result<ExitCode> {
+/// The work itself, in the world that this process is in.
+pub(super) async fn within(args: RehearseArgs) -> Result<ExitCode> {
     let watch = Arc::new(Watch::default());
     interrupt::stop_on_signals(&watch)?;
     let order = order(&args)?;

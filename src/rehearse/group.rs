@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use anyhow::Result;
-use world::names::Names;
+use world::names::{Asked, Names};
 
 use crate::balancer::expected::Expected;
-use crate::balancer::read::{Endpoint, Server, Upstream};
+use crate::balancer::read::{Endpoint, Method, Server, Takes, Upstream};
 use crate::error::Problem;
 use crate::rehearse::naming::{self, Backend, Listens};
+use crate::rehearse::order::{Order, addresses_of};
 use crate::rehearse::responder::Responder;
-use crate::rehearse::{Order, addresses_of};
 
 /// Requests of visits, as servers saw them.
 #[derive(Default)]
@@ -24,10 +24,11 @@ pub(crate) struct Visits {
 }
 
 impl Visits {
-    /// Notes the visit since these counts.
-    pub(super) fn add(&mut self, responders: &[Responder], before: &[u64]) {
+    /// Notes the visit since these counts. Those of whom the user says that they are no backends are passed over.
+    pub(super) fn add(&mut self, responders: &[Responder], before: &[u64], others: &BTreeSet<SocketAddr>) {
         let now = responders.iter().zip(before).filter(|(responder, before)| responder.requests() > **before);
-        let asked: BTreeSet<SocketAddr> = now.map(|(responder, _)| responder.address).collect();
+        let now = now.map(|(responder, _)| responder.address);
+        let asked: BTreeSet<SocketAddr> = now.filter(|address| !others.contains(address)).collect();
         if asked.len() > self.together.len() {
             self.together.clone_from(&asked);
         }
@@ -51,7 +52,7 @@ pub(crate) struct Group {
 pub(crate) fn choose(order: &Order, names: &Names, refused: &[SocketAddr], visits: &Visits) -> Result<Group> {
     let upstreams: Vec<&Upstream> = order.read.iter().flat_map(|read| &read.upstreams).collect();
     let is_asked = |upstream: &&&Upstream| {
-        let mut all = upstream.servers.iter().flat_map(addresses);
+        let mut all = upstream.servers.iter().flat_map(|server| addresses(server, names));
         all.any(|address| visits.asked.contains(&address))
     };
     // Unix sockets are not seen on the wire: without anybody else it is they that were asked.
@@ -63,14 +64,14 @@ pub(crate) fn choose(order: &Order, names: &Names, refused: &[SocketAddr], visit
     };
     let all_names = |all: &[&&Upstream]| all.iter().map(|it| it.name.as_str()).collect::<Vec<_>>().join(", ");
     match (candidates.as_slice(), &order.upstream) {
-        ([one], _) => Ok(Group::of(one)),
+        ([one], _) => Ok(Group::of(one, names)),
         ([], Some(name)) => Err(Problem::new(format!(
             "has no upstream {name}, only {}",
             all_names(&upstreams.iter().collect::<Vec<_>>())
         ))
         .on(order.file.display())
         .into()),
-        ([first, rest @ ..], _) if rest.iter().all(|other| alike(first, other, names)) => Ok(Group::of(first)),
+        ([first, rest @ ..], _) if rest.iter().all(|other| alike(first, other, names)) => Ok(Group::of(first, names)),
         ([], None) if visits.together.len() > 1 => {
             let asked: Vec<String> = visits.together.iter().map(ToString::to_string).collect();
             Err(Problem::new(format!("one request brought requests to several servers: {}", asked.join(", ")))
@@ -94,7 +95,8 @@ pub(crate) fn choose(order: &Order, names: &Names, refused: &[SocketAddr], visit
         (several, _) => {
             let why =
                 format!("{}: several upstream blocks are behind the URL: {}", order.file.display(), all_names(several));
-            let mut all: Vec<SocketAddr> = several.iter().flat_map(|it| &it.servers).flat_map(addresses).collect();
+            let mut all: Vec<SocketAddr> =
+                several.iter().flat_map(|it| &it.servers).flat_map(|it| addresses(it, names)).collect();
             all.sort();
             all.dedup();
             Ok(Group::unknown(all, why))
@@ -104,15 +106,26 @@ pub(crate) fn choose(order: &Order, names: &Names, refused: &[SocketAddr], visit
 
 /// Whether it is the same to expect one or the other.
 fn alike(one: &Upstream, other: &Upstream, names: &Names) -> bool {
-    let expected = |upstream: &Upstream| Group::of(upstream).expected(names);
+    let expected = |upstream: &Upstream| Group::of(upstream, names).expected(names);
     expected(one) == expected(other)
 }
 
-fn addresses(server: &Server) -> Vec<SocketAddr> {
+fn addresses(server: &Server, names: &Names) -> Vec<SocketAddr> {
     match &server.endpoint {
+        // A service (SRV) brings its port.
+        Endpoint::Tcp(host, _) if host.starts_with('_') => {
+            let service = names.asked().into_iter().find(|asked| asked.name == host.to_ascii_lowercase());
+            let port = |asked: &Asked| asked.service.unwrap_or(80);
+            service.iter().flat_map(|it| it.addresses.iter().map(|ip| SocketAddr::new(*ip, port(it)))).collect()
+        }
         Endpoint::Tcp(host, port) => addresses_of(host, *port),
         Endpoint::Unix(_) | Endpoint::Other => Vec::new(),
     }
+}
+
+fn listens(server: &Server, names: &Names) -> Vec<Listens> {
+    let ports = addresses(server, names).into_iter().map(Listens::Port);
+    ports.chain(socket(server).map(Listens::Socket)).collect()
 }
 
 fn socket(server: &Server) -> Option<String> {
@@ -123,8 +136,8 @@ fn socket(server: &Server) -> Option<String> {
 }
 
 impl Group {
-    fn of(upstream: &Upstream) -> Group {
-        let mut all: Vec<SocketAddr> = upstream.servers.iter().flat_map(addresses).collect();
+    fn of(upstream: &Upstream, names: &Names) -> Group {
+        let mut all: Vec<SocketAddr> = upstream.servers.iter().flat_map(|server| addresses(server, names)).collect();
         let mut seen = BTreeSet::new();
         all.retain(|address| seen.insert(*address));
         let place = upstream.servers.first().map(|server| server.place.clone()).unwrap_or_default();
@@ -152,18 +165,39 @@ impl Group {
             Backend { name: listens.to_string(), listens }
         };
         backends.extend(self.sockets.iter().map(of_socket));
+        for server in self.upstream.iter().flat_map(|upstream| &upstream.servers) {
+            let all = listens(server, names);
+            let (Some(name), [one]) = (&server.name, all.as_slice()) else { continue };
+            let is_taken = backends.iter().any(|backend| backend.name == *name);
+            if let Some(backend) = backends.iter_mut().find(|backend| backend.listens == *one && !is_taken) {
+                backend.name.clone_from(name);
+            }
+        }
         backends
     }
 
     /// What the file says of them.
     pub(crate) fn expected(&self, names: &Names) -> Option<Expected> {
         let backends = self.backends(names);
+        let mut upstream = self.upstream.clone()?;
+        for server in &upstream.servers {
+            let count = listens(server, names).len();
+            let most = match server.takes {
+                Takes::All => usize::MAX,
+                Takes::One => 1,
+                Takes::AtMost(most) => most,
+            };
+            if count > most {
+                let why = format!("{}: server {} uses {most} of {count} addresses", server.place, server.address);
+                upstream.method = Method::Unknown(why);
+                break;
+            }
+        }
         let named = |server: &Server| {
-            let ports = addresses(server).into_iter().map(Listens::Port);
-            let all: Vec<Listens> = ports.chain(socket(server).map(Listens::Socket)).collect();
+            let all = listens(server, names);
             let of = |place: &Listens| backends.iter().find(|it| it.listens == *place).map(|it| it.name.clone());
             all.iter().filter_map(of).collect()
         };
-        Some(Expected::of_named(self.upstream.as_ref()?, &named))
+        Some(Expected::of_named(&upstream, &named))
     }
 }

@@ -6,6 +6,7 @@ mod certificate;
 pub(crate) mod group;
 mod listening;
 mod naming;
+mod order;
 mod remedy;
 mod responder;
 mod scouting;
@@ -13,50 +14,22 @@ mod server;
 
 use std::ffi::OsString;
 use std::fs;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use hyper::Uri;
-use world::names::{Names, Size};
+use world::names::Names;
 use world::scout::Scout;
 
-use crate::balancer::Balancer;
 use crate::balancer::expected::Expected;
-use crate::balancer::read::Configuration;
 use crate::check::{Started, start_fleet};
 use crate::error::Problem;
 use certificate::StandIn;
 use group::Group;
 use naming::Backend;
+pub(crate) use order::{Certificates, Order, Place};
 use responder::Responder;
 use server::{Recipe, Remedied, Server};
-
-/// What is to be rehearsed.
-pub(crate) struct Order {
-    pub(crate) balancer: Balancer,
-    /// Its configuration.
-    pub(crate) file: PathBuf,
-    /// What our reader made of the file; None if it reads none of this balancer.
-    pub(crate) read: Option<Configuration>,
-    pub(crate) urls: Vec<String>,
-    /// Addresses of names that have not just one.
-    pub(crate) names: Vec<Size>,
-    /// Servers that are no backends, by host and port, and their status.
-    pub(crate) answers: Vec<(String, u16, u16)>,
-    pub(crate) certificates: Certificates,
-    /// The block behind the URLs, if the user names it.
-    pub(crate) upstream: Option<String>,
-}
-
-/// Which certificates the balancer gets to see.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Certificates {
-    /// Ours where the file's cannot be used.
-    Missing,
-    Ours,
-    TheFiles,
-}
 
 /// A balancer that runs, with backends behind it.
 pub(crate) struct Rehearsal {
@@ -72,32 +45,6 @@ pub(crate) struct Rehearsal {
     _fleet: Started,
     _server: Server,
     _others: Vec<Responder>,
-}
-
-/// Where a URL leads.
-pub(crate) struct Place {
-    pub(crate) secure: bool,
-    /// Without brackets.
-    pub(crate) host: String,
-    pub(crate) port: u16,
-}
-
-impl Place {
-    /// Of a URL as it is typed.
-    pub(crate) fn of(url: &str) -> Result<Place, Problem> {
-        let with_scheme = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
-        let expected = || Problem::new("no URL").on(url).hint("write it as https://shop.example/cart");
-        let uri: Uri = with_scheme.parse().map_err(|_| expected())?;
-        let secure = uri.scheme_str() == Some("https");
-        let authority = uri.authority().ok_or_else(expected)?;
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
-        Ok(Place { secure, host, port: authority.port_u16().unwrap_or(if secure { 443 } else { 80 }) })
-    }
-
-    /// None if it is a name.
-    fn address(&self) -> Option<IpAddr> {
-        self.host.parse().ok()
-    }
 }
 
 /// Of one run of the balancer, for the steps that share it.
@@ -128,10 +75,15 @@ pub(crate) async fn prepare(order: &Order) -> Result<Rehearsal> {
     let group = group::choose(order, &around.names, &refused, scouted.visits())?;
     server::stop_all();
     drop(server);
+    let proxied = scouted.is_proxied();
     let others = scouted.keep_but(&group.addresses);
     let backends = group.backends(&around.names);
+    if backends.is_empty() {
+        let what = "none of those that it asked is a backend";
+        return Err(Problem::new(what).on(order.balancer.title).hint("leave one of --answer out").into());
+    }
     make_way(&group.sockets)?;
-    let (remote, fleet) = start_fleet(&options(&backends)).await.context("failed to start the backends")?;
+    let (remote, fleet) = start_fleet(&options(&backends, proxied)).await.context("failed to start the backends")?;
     drop(remote);
     let server = around.start()?;
     let authority = around.authority()?;
@@ -166,12 +118,14 @@ fn make_way(sockets: &[String]) -> Result<()> {
     Ok(())
 }
 
-fn options(backends: &[Backend]) -> Vec<String> {
-    vec![
+fn options(backends: &[Backend], proxied: bool) -> Vec<String> {
+    let mut options = vec![
         format!("--backends={}", naming::option(backends)),
         format!("--network={}", world::BACKENDS_NETWORK),
         "--control=127.0.0.1:0".to_owned(),
-    ]
+    ];
+    options.extend(proxied.then(|| "--proxy-protocol".to_owned()));
+    options
 }
 
 fn surroundings(order: &Order) -> Result<Surroundings> {
@@ -285,21 +239,4 @@ pub(crate) fn explain(error: world::Error) -> anyhow::Error {
         world::Error::Step { .. } => "a rehearsal needs Linux 5.11 with user and network namespaces",
     };
     Problem::new(format!("no private copy of this machine: {error}")).hint(hint).into()
-}
-
-/// The addresses of a host and a port as the balancer finds them.
-pub(crate) fn addresses_of(host: &str, port: u16) -> Vec<SocketAddr> {
-    let bare = host.trim_matches(['[', ']']);
-    if let Ok(ip) = bare.parse::<IpAddr>() {
-        return vec![SocketAddr::new(ip, port)];
-    }
-    let mut all: Vec<SocketAddr> = (bare, port).to_socket_addrs().into_iter().flatten().collect();
-    all.sort();
-    all.dedup();
-    all
-}
-
-/// Addresses of this network itself: whoever is asked there must listen here.
-fn is_here(ip: IpAddr) -> bool {
-    ip.is_loopback() || world::is_own(ip)
 }

@@ -30,6 +30,8 @@ struct Counts {
     requests: AtomicU64,
     /// What came was TLS or HTTP/2: no answer was given.
     foreign: AtomicU64,
+    /// Connections that began with a header of the PROXY protocol.
+    proxied: AtomicU64,
 }
 
 impl Responder {
@@ -57,6 +59,11 @@ impl Responder {
         self.counts.requests.load(Ordering::Relaxed)
     }
 
+    /// Whether connections begin with a header of the PROXY protocol.
+    pub(super) fn is_proxied(&self) -> bool {
+        self.counts.proxied.load(Ordering::Relaxed) > 0
+    }
+
     /// Whether what came was no HTTP/1.
     pub(super) fn is_foreign(&self) -> bool {
         self.counts.foreign.load(Ordering::Relaxed) > 0
@@ -69,10 +76,22 @@ impl Drop for Responder {
     }
 }
 
+/// What follows a header of the PROXY protocol, if there is one and it is whole.
+fn after_proxy_header(bytes: &[u8]) -> Option<&[u8]> {
+    const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
+    if bytes.starts_with(SIGNATURE) {
+        let length = u16::from_be_bytes(bytes.get(14..16)?.try_into().ok()?);
+        return bytes.get(16 + usize::from(length)..);
+    }
+    let line = bytes.starts_with(b"PROXY ").then(|| bytes.windows(2).position(|it| it == b"\r\n")).flatten()?;
+    bytes.get(line + 2..)
+}
+
 fn converse(mut stream: TcpStream, status: u16, counts: &Counts) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     let mut head = Vec::new();
     let mut piece = [0; 4096];
+    let mut proxied = false;
     while !head.windows(4).any(|it| it == b"\r\n\r\n") {
         let length = stream.read(&mut piece)?;
         // A health check that only connects.
@@ -80,6 +99,11 @@ fn converse(mut stream: TcpStream, status: u16, counts: &Counts) -> io::Result<(
             return Ok(());
         }
         head.extend_from_slice(&piece[..length]);
+        // The header of version 2 has the end of a head in its signature.
+        if let Some(rest) = (!proxied).then(|| after_proxy_header(&head)).flatten() {
+            counts.proxied.fetch_add(1, Ordering::Relaxed);
+            (head, proxied) = (rest.to_vec(), true);
+        }
         if head.first() == Some(&0x16) || head.starts_with(b"PRI * HTTP/2") {
             counts.foreign.fetch_add(1, Ordering::Relaxed);
             return Ok(());

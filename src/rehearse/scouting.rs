@@ -15,8 +15,8 @@ use crate::check::plan::Trust;
 use crate::check::{Visited, Visitor};
 use crate::error::Problem;
 use crate::rehearse::group::Visits;
+use crate::rehearse::order::{Order, Place, addresses_of, is_here};
 use crate::rehearse::responder::Responder;
-use crate::rehearse::{Order, Place, addresses_of, is_here};
 use crate::report::phrases::what_came;
 
 /// Requests that bring nothing new before a round ends.
@@ -80,7 +80,7 @@ impl Scouted {
             for (url, place) in order.urls.iter().zip(places) {
                 let before = self.requests();
                 latest = Some((url.clone(), visit(url, place)?));
-                self.visits.add(&self.responders, &before);
+                self.visits.add(&self.responders, &before, &self.answered);
             }
             let refused = scout.seen().refused;
             let fresh: Vec<SocketAddr> = refused
@@ -132,6 +132,11 @@ impl Scouted {
     /// Of the last round, in which nobody was missing.
     pub(super) fn visits(&self) -> &Visits {
         &self.visits
+    }
+
+    /// Whether connections to backends begin with a header of the PROXY protocol.
+    pub(super) fn is_proxied(&self) -> bool {
+        self.responders.iter().any(Responder::is_proxied)
     }
 
     pub(super) fn refuse_what_is_not_spoken(&self, order: &Order) -> Result<()> {

@@ -61,8 +61,10 @@ pub(super) struct Remedied {
 pub(super) fn start(recipe: &Recipe, stand_in: Option<&StandIn>, remedied: &mut Remedied) -> Result<Server> {
     let output = Path::new(world::FOLDER).join("balancer.log");
     for _ in 0..MOST_REMEDIES {
+        // Such as the API of the fleet.
+        let before = listening();
         let mut child = spawn(recipe, &output)?;
-        let found = until_it_listens(&mut child, &recipe.ports);
+        let found = until_it_listens(&mut child, &recipe.ports, &before);
         let words = harmless_lines(&String::from_utf8_lossy(&fs::read(&output).unwrap_or_default()));
         let lacks = match found {
             Found::Listening => return Ok(Server { _child: child }),
@@ -104,11 +106,12 @@ fn spawn(recipe: &Recipe, output: &Path) -> Result<Child> {
     command.spawn().with_context(|| format!("failed to start {}", program.to_string_lossy()))
 }
 
-fn until_it_listens(child: &mut Child, ports: &[u16]) -> Found {
+fn until_it_listens(child: &mut Child, ports: &[u16], before: &[SocketAddr]) -> Found {
     let begun = Instant::now();
     let mut somewhere = None;
     loop {
-        let all = listening();
+        let mut all = listening();
+        all.retain(|address| !before.contains(address));
         if ports.iter().all(|port| choose(&all, *port).is_some()) {
             return Found::Listening;
         }

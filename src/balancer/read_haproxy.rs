@@ -1,0 +1,374 @@
+//! PURE. Reads a `haproxy.cfg`: the servers, weights and algorithm of its `backend` and `listen` sections, with what they inherit from
+//! `defaults`. What is not understood is named, and nothing is promised for its section.
+
+use std::collections::BTreeMap;
+
+use crate::balancer::read::{Configuration, Endpoint, Method, Server, Source, Takes, Upstream};
+use crate::topology::Policy;
+
+const SECTIONS: [&str; 19] = [
+    "global",
+    "defaults",
+    "frontend",
+    "backend",
+    "listen",
+    "peers",
+    "resolvers",
+    "userlist",
+    "mailers",
+    "cache",
+    "program",
+    "http-errors",
+    "ring",
+    "log-forward",
+    "log-profile",
+    "fcgi-app",
+    "crt-store",
+    "traces",
+    "acme",
+];
+
+/// What a section says, or inherits.
+#[derive(Clone, Default)]
+struct Settings {
+    method: Option<Method>,
+    /// The cookie by which sessions stick.
+    cookie: Option<String>,
+    /// `default-server`: what each server has unless it says otherwise.
+    server: Vec<String>,
+    /// What decides and is not understood, each with its place.
+    unknown: Vec<String>,
+}
+
+struct Section {
+    settings: Settings,
+    upstream: Upstream,
+    /// Whether each active server has a value of the cookie.
+    with_values: bool,
+}
+
+enum Open {
+    Other,
+    Defaults(String),
+    Proxy(Section),
+}
+
+/// All sections with servers, in order. It cannot fail: what HAProxy refuses it says best.
+pub(crate) fn read(source: &Source) -> Configuration {
+    let mut configuration = Configuration::default();
+    let mut defaults: BTreeMap<String, Settings> = BTreeMap::new();
+    let mut latest = Settings::default();
+    let mut open = Open::Other;
+    let mut conditional = None;
+    for (number, line) in (1..).zip(source.text.lines()) {
+        let words = words(line);
+        let place = format!("{}, line {number}", source.name);
+        let Some(first) = words.first().map(String::as_str) else { continue };
+        if first.starts_with('.') {
+            conditional.get_or_insert_with(|| format!("{place}: {}", words.join(" ")));
+        }
+        if SECTIONS.contains(&first) {
+            close(std::mem::replace(&mut open, Open::Other), &mut configuration, &mut defaults, &mut latest);
+            let name = words.get(1).cloned().unwrap_or_default();
+            let from = words.iter().position(|word| word == "from").and_then(|at| words.get(at + 1));
+            let inherited = || from.map_or_else(|| Some(latest.clone()), |from| defaults.get(from).cloned());
+            open = match first {
+                "defaults" => {
+                    latest = from.and_then(|from| defaults.get(from).cloned()).unwrap_or_default();
+                    Open::Defaults(name)
+                }
+                "backend" | "listen" => {
+                    let settings = inherited().unwrap_or_default();
+                    let upstream =
+                        Upstream { name, servers: Vec::new(), method: method(&[]), not_understood: Vec::new() };
+                    Open::Proxy(Section { settings, upstream, with_values: true })
+                }
+                _ => Open::Other,
+            };
+            continue;
+        }
+        match &mut open {
+            Open::Other => {}
+            Open::Defaults(_) => setting(&mut latest, &words, &place),
+            Open::Proxy(section) => section.line(&words, &place),
+        }
+    }
+    close(open, &mut configuration, &mut defaults, &mut latest);
+    if let Some(why) = conditional {
+        for upstream in &mut configuration.upstreams {
+            upstream.method = Method::Unknown(why.clone());
+        }
+    }
+    configuration
+}
+
+fn close(
+    open: Open,
+    configuration: &mut Configuration,
+    defaults: &mut BTreeMap<String, Settings>,
+    latest: &mut Settings,
+) {
+    match open {
+        Open::Other => {}
+        Open::Defaults(name) => {
+            defaults.insert(name, latest.clone());
+        }
+        Open::Proxy(section) if section.upstream.servers.is_empty() => {}
+        Open::Proxy(section) => configuration.upstreams.push(section.end()),
+    }
+}
+
+fn setting(settings: &mut Settings, words: &[String], place: &str) {
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["balance", algorithm @ ..] => {
+            settings.method = Some(match method(algorithm) {
+                Method::Unknown(_) => Method::Unknown(format!("{place}: {}", words.join(" "))),
+                known @ Method::Known(_) => known,
+            });
+        }
+        ["cookie", name, ..] => settings.cookie = Some((*name).to_owned()),
+        ["default-server", parameters @ ..] => {
+            settings.server.extend(parameters.iter().map(|word| (*word).to_owned()));
+        }
+        // They choose a server before the algorithm does.
+        ["stick" | "use-server" | "persist" | "dispatch" | "force-persist" | "ignore-persist", ..]
+        | ["option", "transparent" | "prefer-last-server", ..]
+        | ["http-request" | "tcp-request", "set-dst" | "set-dst-port", ..] => {
+            settings.unknown.push(format!("{place}: {}", words.join(" ")));
+        }
+        _ => {}
+    }
+}
+
+/// None known without a word: the default depends on the version (random from 3.3 on).
+fn method(algorithm: &[&str]) -> Method {
+    let policy = match algorithm {
+        ["roundrobin" | "static-rr"] => Some(Policy::RoundRobin),
+        ["leastconn"] => Some(Policy::LeastConnections),
+        ["random" | "random(2)"] => Some(Policy::TwoChoices),
+        ["random(1)"] => Some(Policy::Random),
+        ["source"] => Some(Policy::Source),
+        ["uri", "whole"] => Some(Policy::Uri),
+        [one] => {
+            let inner = |name: &str| Some(one.strip_prefix(name)?.strip_prefix('(')?.strip_suffix(')')?.to_owned());
+            inner("hdr").and_then(|name| name.parse().ok()).map(Policy::Header)
+        }
+        ["hash", expression] => {
+            let name = expression.strip_prefix("req.cook(").and_then(|rest| rest.strip_suffix(')'));
+            name.and_then(|name| name.parse().ok()).map(Policy::Cookie)
+        }
+        _ => None,
+    };
+    policy.map_or_else(
+        || Method::Unknown("no line `balance`: the default depends on the version".to_owned()),
+        Method::Known,
+    )
+}
+
+impl Section {
+    fn line(&mut self, words: &[String], place: &str) {
+        match words.first().map(String::as_str) {
+            Some("server") => {
+                let [_, name, address, parameters @ ..] = words else { return };
+                self.server(Some(name.clone()), address, Takes::One, parameters, place);
+            }
+            Some("server-template") => {
+                let [_, prefix, count, address, parameters @ ..] = words else { return };
+                // `1-5` or `5`: as many servers.
+                let (first, last) = count.split_once('-').unwrap_or(("1", count));
+                let number = |text: &str| text.parse::<usize>().ok();
+                let count = number(last).zip(number(first)).map_or(0, |(last, first)| (last + 1).saturating_sub(first));
+                let name = (count == 1).then(|| format!("{prefix}{first}"));
+                self.server(name, address, Takes::AtMost(count), parameters, place);
+            }
+            Some(_) => setting(&mut self.settings, words, place),
+            None => {}
+        }
+    }
+
+    fn server(&mut self, name: Option<String>, address: &str, takes: Takes, parameters: &[String], place: &str) {
+        let mut server = Server {
+            address: name.clone().unwrap_or_else(|| address.to_owned()),
+            endpoint: endpoint(address),
+            name,
+            takes,
+            weight: 1,
+            backup: false,
+            down: false,
+            place: place.to_owned(),
+        };
+        let mut has_value = false;
+        let mut words = self.settings.server.iter().chain(parameters).map(String::as_str);
+        while let Some(word) = words.next() {
+            match word {
+                "weight" => match words.next().and_then(|weight| weight.parse().ok()) {
+                    // It gets nothing but what sticks to it.
+                    Some(0) => server.down = true,
+                    Some(weight) => server.weight = weight,
+                    None => self.settings.unknown.push(format!("{place}: weight of server {address}")),
+                },
+                "backup" => server.backup = true,
+                "disabled" => server.down = true,
+                "enabled" => server.down = false,
+                "cookie" => has_value = words.next().is_some(),
+                // Its agent may change its weight at any time.
+                "agent-check" => self.settings.unknown.push(format!("{place}: agent-check of server {address}")),
+                "slowstart" => {
+                    words.next();
+                    self.upstream.not_understood.push(format!("{place}: slowstart of server {address}"));
+                }
+                "inter" | "fastinter" | "downinter" | "rise" | "fall" | "port" | "addr" | "maxconn" | "maxqueue"
+                | "minconn" | "id" | "init-addr" | "resolvers" | "resolve-opts" | "resolve-prefer" | "source"
+                | "on-error" | "on-marked-down" | "on-marked-up" | "observe" | "error-limit" | "sni" | "ca-file"
+                | "crt" | "verify" | "verifyhost" | "alpn" | "proto" | "check-sni" | "check-alpn" | "track"
+                | "pool-max-conn" | "pool-purge-delay" | "pool-low-conn" | "max-reuse" | "agent-port" | "namespace"
+                | "interface" | "log-proto" | "ws" | "guid" | "hash-key" => {
+                    words.next();
+                }
+                _ => {}
+            }
+        }
+        self.with_values &= has_value || server.down || server.backup;
+        self.upstream.servers.push(server);
+    }
+
+    fn end(mut self) -> Upstream {
+        if let Some(method) = self.settings.method {
+            self.upstream.method = method;
+        }
+        if let (Some(cookie), true) = (&self.settings.cookie, self.with_values) {
+            self.upstream.method = match cookie.parse() {
+                Ok(name) => Method::Known(Policy::Sticky(name)),
+                Err(_) => Method::Unknown(format!("cookie {cookie}")),
+            };
+        }
+        if !self.settings.unknown.is_empty() {
+            self.upstream.method = Method::Unknown(self.settings.unknown.join("; "));
+        }
+        // Only one of several backups is used unless all are wanted; which needs no judgement as long as others are there.
+        self.upstream
+    }
+}
+
+fn endpoint(address: &str) -> Endpoint {
+    let plain = address.split_once('@').map_or(address, |(kind, rest)| match kind {
+        "ipv4" | "ipv6" | "unix" => rest,
+        _ => address,
+    });
+    if plain.contains('$') {
+        return Endpoint::Other;
+    }
+    if plain.starts_with('/') {
+        return Endpoint::Unix(plain.to_owned());
+    }
+    match plain.rsplit_once(':') {
+        // `[::1]:80` and `::1:80` are both an address and a port; a service (SRV) brings its own port.
+        Some((host, port)) => port.parse().map_or(Endpoint::Other, |port| Endpoint::Tcp(host.to_owned(), port)),
+        None if plain.starts_with('_') => Endpoint::Tcp(plain.to_owned(), 0),
+        // The port of the client's connection.
+        None => Endpoint::Other,
+    }
+}
+
+/// Of a line: quotes, backslashes and comments as in section 2.2 of HAProxy's manual.
+fn words(line: &str) -> Vec<String> {
+    let (mut words, mut word, mut begun) = (Vec::new(), String::new(), false);
+    let mut quote = None;
+    let mut characters = line.chars();
+    while let Some(character) = characters.next() {
+        match (character, quote) {
+            ('\\', None | Some('"')) => {
+                word.extend(characters.next());
+                begun = true;
+            }
+            ('"' | '\'', None) => {
+                quote = Some(character);
+                begun = true;
+            }
+            (end, Some(open)) if end == open => quote = None,
+            ('#', None) => break,
+            (blank, None) if blank.is_whitespace() => {
+                if begun {
+                    words.push(std::mem::take(&mut word));
+                    begun = false;
+                }
+            }
+            (other, _) => {
+                word.push(other);
+                begun = true;
+            }
+        }
+    }
+    if begun {
+        words.push(word);
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(text: &str) -> Vec<Upstream> {
+        read(&Source { name: "haproxy.cfg".to_owned(), text: text.to_owned() }).upstreams
+    }
+
+    #[test]
+    fn sections_inherit_from_the_defaults_before_them_or_by_name() {
+        let all = of("defaults one\n balance leastconn\n default-server weight 3 inter 2s\ndefaults two\n mode http\n\
+            backend a from one\n server x 10.0.0.1:80\nbackend b\n server y 10.0.0.2:80 # a comment\nbackend none\n");
+        assert_eq!(all.len(), 2);
+        assert_eq!((&all[0].method, all[0].servers[0].weight), (&Method::Known(Policy::LeastConnections), 3));
+        assert!(matches!(all[1].method, Method::Unknown(_)), "the default depends on the version");
+        assert_eq!((all[1].servers[0].name.as_deref(), all[1].servers[0].weight), (Some("y"), 1));
+    }
+
+    #[test]
+    fn servers_have_names_weights_and_places() {
+        let all = of(
+            "backend a\n balance roundrobin\n server app1 app1.internal:8080 check weight 20\n server off 10.0.0.2:80 disabled\n \
+            server spare [fd00::1]:80 backup\n server sock unix@/run/a.sock weight 0\n server-template t 2-4 _http._tcp.a.internal check\n",
+        );
+        let servers: Vec<(String, u32, bool, bool)> =
+            all[0].servers.iter().map(|it| (it.address.clone(), it.weight, it.backup, it.down)).collect();
+        let expected = [
+            ("app1", 20, false, false),
+            ("off", 1, false, true),
+            ("spare", 1, true, false),
+            ("sock", 1, false, true),
+            ("_http._tcp.a.internal", 1, false, false),
+        ];
+        assert_eq!(servers, expected.map(|(name, weight, backup, down)| (name.to_owned(), weight, backup, down)));
+        assert_eq!(all[0].servers[4].takes, Takes::AtMost(3));
+        assert_eq!(all[0].servers[4].endpoint, Endpoint::Tcp("_http._tcp.a.internal".to_owned(), 0));
+        assert_eq!(all[0].servers[3].endpoint, Endpoint::Unix("/run/a.sock".to_owned()));
+        assert_eq!(all[0].servers[0].place, "haproxy.cfg, line 3");
+    }
+
+    #[test]
+    fn what_chooses_before_the_algorithm_is_not_understood() {
+        for line in ["stick on src", "use-server a if x", "balance first", "balance uri", "balance url_param id"] {
+            let all = of(&format!("backend a\n balance roundrobin\n {line}\n server x 10.0.0.1:80\n"));
+            assert!(matches!(&all[0].method, Method::Unknown(why) if why.contains("line 3")), "{line}: {:?}", all[0]);
+        }
+        let all = of("backend a\n balance roundrobin\n .if version_atleast(2.8)\n server x 10.0.0.1:80\n .endif\n");
+        assert!(matches!(all[0].method, Method::Unknown(_)));
+    }
+
+    #[test]
+    fn a_cookie_sticks_where_each_server_has_a_value() {
+        let sticky = of(
+            "backend a\n balance roundrobin\n cookie SRV insert\n server x 10.0.0.1:80 cookie x\n server y 10.0.0.2:80 cookie y\n",
+        );
+        assert_eq!(sticky[0].method, Method::Known(Policy::Sticky("SRV".parse().unwrap())));
+        let without = of("backend a\n balance roundrobin\n cookie SRV insert\n server x 10.0.0.1:80\n");
+        assert_eq!(without[0].method, Method::Known(Policy::RoundRobin));
+    }
+
+    #[test]
+    fn words_are_as_haproxy_reads_them() {
+        assert_eq!(words(r#"  acl "a b" c\ d 'e # "f' # g"#), ["acl", "a b", "c d", "e # \"f"]);
+        assert_eq!(words("# nothing"), Vec::<String>::new());
+    }
+}

@@ -1,0 +1,80 @@
+//! What is to be rehearsed, and where its URLs lead.
+
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+
+use hyper::Uri;
+use world::names::Size;
+
+use crate::balancer::Balancer;
+use crate::balancer::read::Configuration;
+use crate::error::Problem;
+
+/// What is to be rehearsed.
+pub(crate) struct Order {
+    pub(crate) balancer: Balancer,
+    /// Its configuration.
+    pub(crate) file: PathBuf,
+    /// What our reader made of the file; None if it reads none of this balancer.
+    pub(crate) read: Option<Configuration>,
+    pub(crate) urls: Vec<String>,
+    /// Addresses of names that have not just one.
+    pub(crate) names: Vec<Size>,
+    /// Servers that are no backends, by host and port, and their status.
+    pub(crate) answers: Vec<(String, u16, u16)>,
+    pub(crate) certificates: Certificates,
+    /// The block behind the URLs, if the user names it.
+    pub(crate) upstream: Option<String>,
+}
+
+/// Which certificates the balancer gets to see.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Certificates {
+    /// Ours where the file's cannot be used.
+    Missing,
+    Ours,
+    TheFiles,
+}
+
+/// Where a URL leads.
+pub(crate) struct Place {
+    pub(crate) secure: bool,
+    /// Without brackets.
+    pub(crate) host: String,
+    pub(crate) port: u16,
+}
+
+impl Place {
+    /// Of a URL as it is typed.
+    pub(crate) fn of(url: &str) -> Result<Place, Problem> {
+        let with_scheme = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
+        let expected = || Problem::new("no URL").on(url).hint("write it as https://shop.example/cart");
+        let uri: Uri = with_scheme.parse().map_err(|_| expected())?;
+        let secure = uri.scheme_str() == Some("https");
+        let authority = uri.authority().ok_or_else(expected)?;
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+        Ok(Place { secure, host, port: authority.port_u16().unwrap_or(if secure { 443 } else { 80 }) })
+    }
+
+    /// None if it is a name.
+    pub(crate) fn address(&self) -> Option<IpAddr> {
+        self.host.parse().ok()
+    }
+}
+
+/// The addresses of a host and a port as the balancer finds them.
+pub(crate) fn addresses_of(host: &str, port: u16) -> Vec<SocketAddr> {
+    let bare = host.trim_matches(['[', ']']);
+    if let Ok(ip) = bare.parse::<IpAddr>() {
+        return vec![SocketAddr::new(ip, port)];
+    }
+    let mut all: Vec<SocketAddr> = (bare, port).to_socket_addrs().into_iter().flatten().collect();
+    all.sort();
+    all.dedup();
+    all
+}
+
+/// Addresses of this network itself: whoever is asked there must listen here.
+pub(crate) fn is_here(ip: IpAddr) -> bool {
+    ip.is_loopback() || world::is_own(ip)
+}
