@@ -1,4 +1,5 @@
-//! PURE. Text that others wrote, such as what came from the network or what a balancer prints, where people read it.
+//! Text for people: what others wrote, such as what came from the network or what a balancer prints, made harmless; and our own signs where
+//! a locale has none.
 
 /// On one line. Nothing of it steers a terminal, changes the direction of what stands around it, or hides.
 pub(crate) fn harmless(text: &str) -> String {
@@ -27,6 +28,44 @@ fn is_hidden(character: char) -> bool {
             | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
+/// Whether the user's locale is one of ASCII alone: `LC_ALL=C`. One that is not set says nothing, as in most containers.
+pub(crate) fn is_ascii_locale() -> bool {
+    let named = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(|name| {
+        let value = std::env::var(name).ok()?;
+        (!value.is_empty()).then_some(value)
+    });
+    named.is_some_and(|locale| locale == "C" || locale == "POSIX")
+}
+
+/// With our own signs in ASCII. Text of others stays.
+pub(crate) fn ascii(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '█' | '▇' | '▆' | '▅' => out.push('#'),
+            '▄' | '▃' | '▂' | '▁' => out.push(':'),
+            '┃' | '│' => out.push('|'),
+            '░' | '·' => out.push('.'),
+            '●' => out.push('*'),
+            '✕' | '×' => out.push('x'),
+            '‖' => out.push('='),
+            '–' => out.push('-'),
+            '↑' => out.push('^'),
+            '↓' => out.push('v'),
+            'µ' => out.push('u'),
+            '…' => out.push_str("..."),
+            '→' => out.push_str("->"),
+            '≥' => out.push_str(">="),
+            '±' => out.push_str("+-"),
+            '§' => out.push_str("section "),
+            'χ' => out.push_str("chi"),
+            '²' => out.push('2'),
+            other => out.push(other),
+        }
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -35,6 +74,12 @@ mod tests {
     fn controls_are_shown_and_not_obeyed() {
         assert_eq!(harmless("a\x1b[31mb\nc\u{202e}"), "a\\u{1b}[31mb c\\u{202e}");
         assert_eq!(harmless("\u{2066}\u{200f}\u{9b}é語"), "\\u{2066}\\u{200f}\\u{9b}é語");
+    }
+
+    #[test]
+    fn our_own_signs_have_a_spelling_in_ascii() {
+        assert_eq!(ascii("██┃·· ≥ 5 µs → a · b…"), "##|.. >= 5 us -> a . b...");
+        assert_eq!(ascii("naïve"), "naïve");
     }
 
     #[test]

@@ -74,7 +74,7 @@ pub fn main() -> ExitCode {
     if let Some(result) = world::run_stage() {
         return end(result.map_err(rehearse::explain), args::Format::Text);
     }
-    let args = <args::Args as clap::Parser>::parse();
+    let args = args::Args::read();
     let errors = args.errors;
     end(commands::run(args), errors)
 }

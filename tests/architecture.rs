@@ -14,8 +14,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "commands",
         &[
-            "args", "backend", "balancer", "check", "config", "error", "fleet", "io", "rehearse", "remote", "report",
-            "testbed", "top", "topology", "wire",
+            "args", "backend", "balancer", "check", "config", "error", "escape", "fleet", "io", "rehearse", "remote",
+            "report", "testbed", "top", "topology", "wire",
         ],
     ),
     ("rehearse", &["balancer", "check", "error", "escape", "report"]),

@@ -233,46 +233,125 @@ fn documented_settings() -> Vec<Setting> {
 }
 
 #[test]
-fn bash_completes_commands_and_options() {
+fn bash_completes_commands_options_and_values_at_every_depth() {
     let script = told(&["completions", "bash"]);
-    let completions = |word: &str| {
+    let completions = |words: &str| {
         let mut bash = Command::new("bash");
-        bash.args(["--norc", "-c", AS_BASH_DOES, "bash", word]).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = bash.spawn().unwrap();
+        bash.args(["--norc", "-c", AS_BASH_DOES, "bash"]).args(words.split(' '));
+        let mut child = bash.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         child.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
-        String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap()
+        String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap().trim_end().to_owned()
     };
-    assert_eq!(completions("--ma"), "--max-connections --max-header-bytes\n");
-    assert_eq!(completions("fl"), "fleet\n");
+    assert_eq!(completions("--ma"), "--max-connections --max-header-bytes");
+    assert_eq!(completions("fl"), "fleet");
+    assert_eq!(completions("config ha"), "haproxy");
+    assert_eq!(completions("check --tol"), "--tolerance");
+    assert_eq!(completions("check --with ng"), "nginx");
+    assert_eq!(completions("check --expect least"), "least-connections least-time");
+    assert_eq!(completions("check --report mark"), "markdown");
+    assert_eq!(completions("fleet dr"), "drain");
+    assert_eq!(completions("fleet kill --al"), "--all");
+    assert!(completions("").contains("healthcheck") && !completions("").contains("guard"));
 }
 
-/// Calls the function that the script on standard input registers, for a first word that has been typed so far.
+/// Calls the function that the script on standard input registers, for words of which the last has been typed so far.
 const AS_BASH_DOES: &str = r#"
 source /dev/stdin
 [[ $(complete -p uuid-generator) =~ -F\ ([^ ]+) ]] || exit 1
-COMP_WORDS=(uuid-generator "$1") COMP_CWORD=1
-"${BASH_REMATCH[1]}" uuid-generator "$1" uuid-generator
+COMP_WORDS=(uuid-generator "$@") COMP_CWORD=$#
+"${BASH_REMATCH[1]}" uuid-generator "${!#}" "${COMP_WORDS[$#-1]}"
 echo "${COMPREPLY[@]}"
 "#;
 
-#[test]
-fn zsh_and_fish_are_told_of_commands_and_options() {
-    for (shell, first_word) in [("zsh", "#compdef uuid-generator"), ("fish", "#")] {
-        let script = told(&["completions", shell]);
-        assert!(script.starts_with(first_word), "{script}");
-        for word in ["journal-records", "healthcheck", "unready", "drain", "fault"] {
-            assert!(script.contains(word), "{shell} is not told of {word}");
-        }
+/// Whether the machine has that shell; says so if not.
+fn has(shell: &str) -> bool {
+    let has = Command::new(shell).arg("--version").stdout(Stdio::null()).status().is_ok_and(|it| it.success());
+    if !has {
+        eprintln!("not run: {shell} is not installed");
     }
+    has
+}
+
+#[test]
+fn fish_completes_at_every_depth() {
+    if !has("fish") {
+        return;
+    }
+    let place = TemporaryDirectory::new();
+    let script = place.path().join("c.fish");
+    fs::write(&script, told(&["completions", "fish"])).unwrap();
+    let completions = |words: &str| {
+        let ask = format!("source {}; complete -C 'uuid-generator {words}'", script.display());
+        let output = run(Command::new("fish").args(["--no-config", "-c", &ask]).env("HOME", place.path()));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(completions("config ha").starts_with("haproxy"), "{}", completions("config ha"));
+    assert!(completions("check --tol").starts_with("--tolerance"), "{}", completions("check --tol"));
+    assert!(completions("check --with ng").contains("nginx"), "{}", completions("check --with ng"));
+    assert!(completions("fleet dr").starts_with("drain"), "{}", completions("fleet dr"));
+}
+
+#[test]
+fn zsh_completes_at_every_depth() {
+    if !has("zsh") {
+        return;
+    }
+    let place = TemporaryDirectory::new();
+    fs::write(place.path().join("_uuid-generator"), told(&["completions", "zsh"])).unwrap();
+    // What would be offered is written down instead of shown: a terminal is not needed.
+    let completions = |words: &str| {
+        let ask = format!(
+            "fpath=({} $fpath); autoload -Uz compinit; compinit -u -D; zmodload zsh/zpty; \
+             zpty z zsh -f -i; zpty -w z 'fpath=({} $fpath); autoload -Uz compinit; compinit -u -D; PS1=; \
+             zstyle \":completion:*\" list-colors; bindkey \"^I\" complete-word; LISTMAX=0'; sleep 1; \
+             zpty -w -n z 'uuid-generator {words}'$'\\t'; sleep 2; zpty -r -t z out 2>/dev/null; \
+             while zpty -r -t z more 2>/dev/null; do out+=$more; done; print -r -- $out",
+            place.path().display(),
+            place.path().display()
+        );
+        let output = run(Command::new("zsh").args(["-f", "-c", &ask]).env("HOME", place.path()).env("TERM", "dumb"));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let offered = completions("config ha");
+    assert!(offered.contains("haproxy"), "{offered}");
+    let offered = completions("fleet dr");
+    assert!(offered.contains("drain"), "{offered}");
 }
 
 #[test]
 fn the_manual_is_a_page_of_section_1() {
     let page = told(&["man"]);
     assert!(page.contains("\n.TH uuid-generator 1 "), "{page}");
-    for section in ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "SUBCOMMANDS"] {
+    for section in ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "SUBCOMMANDS", "EXAMPLES", "\"EXIT STATUS\""] {
         assert!(page.contains(&format!("\n.SH {section}\n")), "no {section} in {page}");
     }
+    for command in [&["check"][..], &["fleet", "kill"], &["config"]] {
+        let page = told(&[&["man"], command].concat());
+        assert!(page.contains(&format!("\n.TH uuid-generator-{} 1 ", command.join("-"))), "{page}");
+    }
+    assert!(error_of(&run(program(&TemporaryDirectory::new()).args(["man", "nonsense"]))).contains("no such command"));
+}
+
+#[test]
+fn a_file_to_start_from_is_written_once() {
+    let place = TemporaryDirectory::new();
+    let init = || run(program(&place).arg("init"));
+    assert!(init().status.success());
+    let written = fs::read_to_string(place.path().join(FILE)).unwrap();
+    assert!(written.contains("#ports = \"9001-9003\""), "{written}");
+    let error = error_of(&init());
+    assert!(error.starts_with("error: uuid-generator.toml: it exists already"), "{error}");
+    // Nothing of it is set yet.
+    let error = error_of(&run(program(&place).args(["check", "--dry-run"])));
+    assert!(error.contains("has no table [[check]]"), "{error}");
+    fs::write(
+        place.path().join(FILE),
+        written.replace("\n#[[check]]\n#name = \"balanced\"\n#url", "\n[[check]]\nname = \"balanced\"\nurl"),
+    )
+    .unwrap();
+    let told = run(program(&place).args(["check", "--dry-run"]));
+    let told = String::from_utf8(told.stdout).unwrap();
+    assert!(told.starts_with("check balanced\n  balancer     http://localhost:8080/uuid\n"), "{told}");
 }
 
 /// What a command that only tells something tells.

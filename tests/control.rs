@@ -275,7 +275,7 @@ fn of_two_fleets_one_is_chosen_by_its_supervisor_or_by_the_ports_that_it_alone_h
     let mut command = program(&first.place);
     command.args(["--control", "127.0.0.1:0", "--ports", &list(&second_ports)]);
     let second = Fleet::spawn(command, TemporaryDirectory::new());
-    for words in [&["status"][..], &["kill"]] {
+    for words in [&["status"][..], &["kill", "--all"]] {
         let error = error_of(&first.command(words));
         assert!(error.contains("more than one fleet of this user runs"), "{error}");
         assert!(error.contains(&format!("\n  {} with backends {}\n", first.pid(), first_ports[0])), "{error}");

@@ -140,8 +140,7 @@ fn another_algorithm_is_chosen_from_those_that_this_balancer_has() {
         let chosen = || run(&page, "return document.querySelector('#algorithm').value");
         assert_eq!(chosen().await, "sticky");
         click(&page, "#send-one").await;
-        until(&page, "#said", "one visitor stays with one backend", |said| said.contains("of one visitor: 30 × "))
-            .await;
+        until(&page, "#said", "one visitor stays with one backend", |said| said.contains("of one client: 30 × ")).await;
         assert_eq!(chosen().await, "sticky");
     });
 }

@@ -30,3 +30,4 @@ mod start;
 mod support;
 mod tls;
 mod token;
+mod words;

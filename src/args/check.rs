@@ -10,10 +10,11 @@ use super::report::ReportArgs;
 use crate::balancer::Balancer;
 use crate::config::balancing::BalancingConfig;
 use crate::config::check::CheckConfig;
+use crate::config::suggest;
 
 /// Send requests through a balancer, account for every one of them, and give a verdict
 #[derive(Args)]
-#[command(after_help = AFTER_HELP)]
+#[command(after_long_help = AFTER_HELP)]
 pub(crate) struct CheckArgs {
     #[command(flatten)]
     pub(crate) check: CheckConfig,
@@ -28,7 +29,7 @@ pub(crate) struct CheckArgs {
     #[command(flatten)]
     pub(crate) location: LocationArgs,
 
-    #[arg(long, value_name = "BALANCER", help = format!("Start a fleet and this balancer for the check: one of {}", Balancer::names()), conflicts_with_all = ["fleet", "start", "identity"], help_heading = "With a balancer of its own")]
+    #[arg(long, value_name = "BALANCER", help = format!("Start a fleet and this balancer for the check: one of {}", Balancer::names()), value_parser = suggest::text(Balancer::all_that_run().map(|it| it.name).collect()), hide_possible_values = true, conflicts_with_all = ["fleet", "start", "identity"], help_heading = "With a balancer of its own")]
     pub(crate) with: Option<String>,
 
     /// Configuration of that balancer instead of the one that we write; it listens on 127.0.0.1:PORT of --listen
@@ -52,6 +53,10 @@ pub(crate) struct CheckArgs {
 
     #[command(flatten)]
     pub(crate) report: ReportArgs,
+
+    /// Print what would be run and expected, and run nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 const AFTER_HELP: &str = "\
@@ -61,13 +66,21 @@ A check takes at most 30 s and its sample: the time until the backends that resp
 60 s, or --duration. Progress goes to standard error. CTRL+C stops a check within 2 s, and nothing is judged.
 
 Examples:
-  uuid-generator check http://localhost:8080/uuid                    is it balanced, is anything lost?
-  uuid-generator check localhost:8080/uuid --expect round-robin      and by round robin
-  uuid-generator check localhost:8080/uuid --expect 5:1:1            with these weights
-  uuid-generator check localhost:8080/uuid --outage kill:9002@2s,start@6s
-  uuid-generator check localhost:8080/uuid --during 'nginx -s reload' no request may be lost
-  uuid-generator check localhost:8080/v1 --body prompt.json --budget 200
-  uuid-generator check https://localhost:8443/uuid --insecure        with TLS, whoever signed its certificate
-  uuid-generator check localhost:8080/ --identity header:X-Served-By backends that are not ours
+  Is it balanced, is anything lost?
+    uuid-generator check http://localhost:8080/uuid
+  By round robin, with these weights
+    uuid-generator check localhost:8080/uuid --expect round-robin,5:1:1
+  What does an outage cost? Nothing, in a reload
+    uuid-generator check localhost:8080/uuid --outage kill:9002@2s,start@6s
+    uuid-generator check localhost:8080/uuid --during 'nginx -s reload'
+  A change to nginx.conf
+    uuid-generator check localhost:8080/ --with nginx \\
+      --balancer-config nginx.conf --listen 8080 --from nginx.conf
+  Requests of your own, at most 200
+    uuid-generator check localhost:8080/v1 --body prompt.json --budget 200
+  With TLS, whoever signed the certificate
+    uuid-generator check https://localhost:8443/uuid --insecure
+  Third-party backends
+    uuid-generator check localhost:8080/ --identity header:X-Served-By
 
 Exit status: 0 pass, 1 fail, 2 could not run, 3 inconclusive, 130 or 143 interrupted.";

@@ -10,7 +10,7 @@ use crate::config::balancing::BalancingConfig;
 
 /// Write configuration for a balancer in front of the fleet: complete, to run in the foreground, without root
 #[derive(Args)]
-#[command(after_help = AFTER_HELP)]
+#[command(after_long_help = AFTER_HELP)]
 pub(crate) struct ConfigArgs {
     /// Balancer
     pub(crate) balancer: Balancer,
@@ -42,9 +42,12 @@ const AFTER_HELP: &str = "\
 What the balancer does not support, in its free edition or in that version, is an error that names the nearest alternative.
 
 Examples:
-  uuid-generator config nginx > nginx.conf            round robin over the fleet, on port 8080
-  uuid-generator config nginx --snippet               to include in one that is there
-  uuid-generator config haproxy --algorithm source --health-path /readyz
-  uuid-generator config traefik --weights 5:1:1 --output traefik
+  Round robin over the fleet, on port 8080
+    uuid-generator config nginx > nginx.conf
+  To include in a configuration that exists
+    uuid-generator config nginx --snippet
+  More
+    uuid-generator config haproxy --algorithm source --health-path /readyz
+    uuid-generator config traefik --weights 5:1:1 --output traefik
 
 Exit status: 0 written, 2 could not.";

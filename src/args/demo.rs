@@ -7,11 +7,12 @@ use clap::Args;
 use super::location::LocationArgs;
 use crate::balancer::Balancer;
 use crate::config::balancing::BalancingConfig;
+use crate::config::suggest;
 
 /// See a real balancer balance: a fleet, the balancer, a first check, and light traffic until CTRL+C
 #[derive(Args)]
 pub(crate) struct DemoArgs {
-    #[arg(long, value_name = "BALANCER", help = format!("Balancer: one of {} [default: the first that is installed]", Balancer::names()))]
+    #[arg(long, value_name = "BALANCER", value_parser = suggest::text(Balancer::all_that_run().map(|it| it.name).collect()), hide_possible_values = true, help = format!("Balancer: one of {} [default: the first that is installed]", Balancer::names()))]
     pub(crate) with: Option<String>,
 
     #[command(flatten)]

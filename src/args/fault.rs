@@ -7,7 +7,7 @@ use super::choice::ChoiceArgs;
 /// Inject faults into backends of a running fleet, or clear them. Without names it applies to all that run
 #[derive(Args)]
 #[command(override_usage = "uuid-generator fault [OPTIONS] [BACKENDS] FAULT…\n       uuid-generator fault [OPTIONS] [BACKENDS] clear",
-    after_help = FAULTS)]
+    after_long_help = FAULTS)]
 pub(crate) struct FaultArgs {
     #[command(flatten)]
     pub(crate) fleet: ChoiceArgs,
@@ -25,8 +25,15 @@ Faults, each for a share of requests such as 10% or for all:
   close                  read the request, close without a response
   close-midway           send the head and half of the body, then close
 and for all requests:
-  fail-first 2           503 for the first two attempts at this backend of each request that has a Check-Request-Id
+  fail-first 2           503 for the first two attempts of each request
   unhealthy              liveness and readiness respond 503, the page is served
 
-A backend has at most one fault of each kind, and several kinds at once. Except for `unhealthy`, faults leave health checks alone. \
-They end with the backend's process.";
+`fail-first` knows a request by its Check-Request-Id and counts the attempts at this backend. A backend has at most one fault of each \
+kind, and several kinds at once. Except for `unhealthy`, faults leave health checks alone. Faults end with the backend's process.
+
+Examples:
+  uuid-generator fault 9002 status 503 10%
+  uuid-generator fault 9001-9003 latency 200ms
+  uuid-generator fault 9002 clear
+
+Exit status: 0 done, 2 could not.";

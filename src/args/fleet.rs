@@ -6,7 +6,8 @@ use super::choice::ChoiceArgs;
 use super::format::Format;
 use crate::topology::Selection;
 
-/// Show and change the backends of a running fleet. Without names a command applies to all backends for which it makes sense
+/// Show and change the backends of a running fleet. kill, pause and drain name their backends, or --all; without names the others apply to
+/// all backends for which they make sense
 #[derive(Args)]
 pub(crate) struct FleetArgs {
     #[command(flatten)]
@@ -20,6 +21,10 @@ pub(crate) struct Backends {
     /// Names of backends, which are their ports unless --backends named them: 9002, 9001-9003,9010, app1
     #[arg(value_name = "BACKENDS")]
     pub(crate) names: Vec<Selection>,
+
+    /// All backends for which the command makes sense
+    #[arg(long, conflicts_with = "names")]
+    pub(crate) all: bool,
 }
 
 #[derive(Subcommand)]

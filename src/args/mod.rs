@@ -8,25 +8,27 @@ pub(crate) mod fault;
 pub(crate) mod fleet;
 mod format;
 pub(crate) mod healthcheck;
+pub(crate) mod init;
 pub(crate) mod location;
 pub(crate) mod rehearse;
 pub(crate) mod report;
 pub(crate) mod send;
+mod short;
 pub(crate) mod top;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub(crate) use format::Format;
 
 use crate::config::fleet::FleetConfig;
 
-/// See what a load balancer does: backends, each a process of its own, that respond with their number and a fresh UUID.
+/// See and prove what a load balancer does. No command: start HTTP backends
 #[derive(Parser)]
 #[command(
     version,
     name = "uuid-generator",
     args_conflicts_with_subcommands = true,
-    max_term_width = 110,
+    max_term_width = 80,
     long_about = LONG_ABOUT,
     after_long_help = AFTER_HELP
 )]
@@ -46,8 +48,17 @@ pub(crate) struct Args {
     pub(crate) errors: Format,
 }
 
+impl Args {
+    /// What was typed, or help, or what is wrong with it.
+    pub(crate) fn read() -> Args {
+        let command = Args::command();
+        let command = if short::is_asked(std::env::args_os().skip(1)) { short::short(command) } else { command };
+        Args::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
+    }
+}
+
 const LONG_ABOUT: &str = "\
-See what a load balancer does.
+See and prove what a load balancer does.
 
 Without a command it starts the fleet: HTTP backends on localhost ports 9001, 9002 and 9003, each a process of its own. \
 Every response is a page with the backend's number and a fresh UUID. Put a load balancer in front and watch the number change; \
@@ -59,41 +70,51 @@ UUID_GENERATOR_MAX_CONNECTIONS) or in a TOML file (ports = \"9001-9003\", max-co
 environment, that over the file, that over the default.
 
 Examples:
-  uuid-generator                                     three backends: 9001, 9002, 9003
-  uuid-generator --ports 9001-9010,9100 --restart    eleven, restarted when they die
-  uuid-generator --host 0.0.0.0 --log json           on all interfaces, the log for programs
-  uuid-generator fleet status                        from another terminal: state of all backends
-  uuid-generator fleet kill 9002                     kill -9 of one; `fleet start` brings it back
-  uuid-generator fault 9002 status 503 10%           10 % of its responses are 503; `fault 9002 clear` ends it
-  curl 'http://localhost:9001/?format=json'          all that a backend sees of a request
+  Start three backends: 9001, 9002, 9003
+    uuid-generator
+  Start eleven, restarted when they die
+    uuid-generator --ports 9001-9010,9100 --restart
+  Kill one from another terminal, and start it again
+    uuid-generator fleet kill 9002
+    uuid-generator fleet start 9002
+  Let it fail 10 % of its requests, and end that
+    uuid-generator fault 9002 status 503 10%
+    uuid-generator fault 9002 clear
+  See all that a backend sees of a request
+    curl 'http://localhost:9001/?format=json'
 
 Exit status: 0 stopped as asked, 1 not healthy (healthcheck), 2 could not run, 130 or 143 stopped at once by a second signal.";
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// See a real balancer balance: a fleet, the balancer, a first check, and light traffic until CTRL+C
+    /// See a real balancer balance: a fleet, a balancer, traffic
     Demo(Box<demo::DemoArgs>),
-    /// Send requests through a balancer, account for every one of them, and give a verdict
+    /// Send requests through a balancer and give a verdict
     Check(Box<check::CheckArgs>),
-    /// Run a balancer with its production configuration, unchanged, in a private copy of this machine, and check it there
+    /// Test a production configuration, unchanged, in a private world
     Rehearse(Box<rehearse::RehearseArgs>),
-    /// Send a few requests in sequence, and show which backend responded to each
+    /// Send a few requests and show which backend responded to each
     Send(send::SendArgs),
     /// Write configuration for a balancer in front of the fleet
     Config(Box<config::ConfigArgs>),
-    /// Show and change the backends of a running fleet of yours
+    /// Show, kill, pause, drain and start backends of a running fleet
     Fleet(fleet::FleetArgs),
-    /// Inject faults into backends of a running fleet, or clear them
+    /// Inject faults into backends of a running fleet
     Fault(fault::FaultArgs),
-    /// Watch a running fleet in this terminal, and inject faults with keys
+    /// Watch a running fleet in this terminal
     Top(top::TopArgs),
-    /// Ask whether backends are ready: exit status 0 if all are, 1 if not
+    /// Ask whether backends are ready
     Healthcheck(healthcheck::HealthcheckArgs),
+    /// Write a commented uuid-generator.toml to start from
+    Init(init::InitArgs),
     /// Write completions for a shell to standard output
     Completions {
         /// Shell to complete for
         shell: clap_complete::Shell,
     },
-    /// Write the manual page to standard output
-    Man,
+    /// Write a manual page to standard output
+    Man {
+        /// Command to write the page of, such as check, or fleet kill [default: the program]
+        command: Vec<String>,
+    },
 }

@@ -12,7 +12,7 @@ use crate::config::rehearse::{AnswerOption, NameOption};
 /// Run a balancer with its production configuration, unchanged, in a private copy of this machine where every address that it names is a
 /// backend of ours, and check it there
 #[derive(Args)]
-#[command(after_help = AFTER_HELP)]
+#[command(after_long_help = AFTER_HELP)]
 pub(crate) struct RehearseArgs {
     /// Balancer, as its program is called
     #[arg(value_name = "BALANCER")]
@@ -74,9 +74,15 @@ is reached. It needs no root; where the system forbids private namespaces, use s
 
 Examples:
   uuid-generator rehearse nginx /etc/nginx/nginx.conf https://shop.example/cart
-  uuid-generator rehearse nginx /etc/nginx/nginx.conf http://shop.example/ --outage kill:10.20.0.11:8080@2s
-  uuid-generator rehearse nginx /etc/nginx/nginx.conf http://shop.example/ --during 'nginx -s reload'
-  uuid-generator rehearse haproxy /etc/haproxy/haproxy.cfg http://shop.example/ --name app.internal=3
-  uuid-generator rehearse nginx /etc/nginx/nginx.conf http://shop.example/ --answer auth.internal:9000=204
+  An outage of one backend, a reload
+    uuid-generator rehearse nginx nginx.conf http://shop.example/ \\
+      --outage kill:10.20.0.11:8080@2s
+    uuid-generator rehearse nginx nginx.conf http://shop.example/ \\
+      --during 'nginx -s reload'
+  Names that only production resolves, servers that are no backends
+    uuid-generator rehearse haproxy haproxy.cfg http://shop.example/ \\
+      --name app.internal=3
+    uuid-generator rehearse nginx nginx.conf http://shop.example/ \\
+      --answer auth.internal:9000=204
 
 Exit status: as that of check.";

@@ -4,18 +4,19 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::config::output::Output;
+use crate::config::output::{self, Output};
+use crate::config::suggest;
 
 /// Each is a way to say `--report`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ReportArgs {
-    /// Report to write: text, json, markdown, html or junit, to standard output or to a file. Repeatable; one of them goes to standard
-    /// output [default: text]
-    #[arg(long, value_name = "FORMAT[=FILE]", help_heading = "Report")]
+    /// Report to write: text, json, markdown, html, junit or github (annotations), to standard output or to a file. Repeatable; one of
+    /// them goes to standard output [default: text]
+    #[arg(long, value_name = "FORMAT[=FILE]", help_heading = "Report", value_parser = suggest::parsed::<Output>(output::formats()), hide_possible_values = true)]
     pub(crate) report: Vec<Output>,
 
     /// Report format on standard output: the same as --report FORMAT
-    #[arg(long, value_name = "FORMAT", help_heading = "Report")]
+    #[arg(long, value_name = "FORMAT", help_heading = "Report", value_parser = suggest::parsed::<Output>(output::formats()), hide_possible_values = true)]
     pub(crate) format: Option<Output>,
 
     /// File for a JUnit report: the same as --report junit=FILE
@@ -29,4 +30,8 @@ pub(crate) struct ReportArgs {
     /// Show the evidence of all findings in the report, and each phase of the check with its time on standard error
     #[arg(short, long, help_heading = "Report")]
     pub(crate) verbose: bool,
+
+    /// Print the verdict of each check alone, and no progress
+    #[arg(short, long, conflicts_with = "verbose", help_heading = "Report")]
+    pub(crate) quiet: bool,
 }

@@ -1,5 +1,7 @@
 //! `uuid-generator send`.
 
+use std::path::PathBuf;
+
 use clap::Args;
 
 use super::choice::ChoiceArgs;
@@ -8,7 +10,7 @@ use crate::wire::Time;
 
 /// Send a few requests in sequence, and show which backend responded to each
 #[derive(Args)]
-#[command(after_help = AFTER_HELP)]
+#[command(after_long_help = AFTER_HELP)]
 pub(crate) struct SendArgs {
     /// URL of the balancer, such as http://localhost:8080/uuid [default: the one that the fleet knows]
     pub(crate) url: Option<String>,
@@ -23,6 +25,14 @@ pub(crate) struct SendArgs {
     /// Act as one client that keeps cookies as browsers do [default: each request is a new client]
     #[arg(long)]
     pub(crate) keep_cookies: bool,
+
+    /// With https://: also trust the certificates of this file (PEM)
+    #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
+    pub(crate) ca: Option<PathBuf>,
+
+    /// With https://: trust any certificate
+    #[arg(long)]
+    pub(crate) insecure: bool,
 
     /// Response timeout; a number alone is in seconds
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = seconds_or_time)]

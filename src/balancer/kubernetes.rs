@@ -72,7 +72,7 @@ fn refuse(topology: &Topology, options: &Options, limits: Limits) -> Result<(), 
             "--listen with a port alone is the Services' port",
         ));
     }
-    let one = "be told how a request is given to a backend, only by which shares";
+    let one = "choose an algorithm, only shares";
     match &topology.policy {
         Policy::RoundRobin => (),
         Policy::Sticky(_) => limits.refuse_if(
@@ -94,15 +94,15 @@ fn refuse(topology: &Topology, options: &Options, limits: Limits) -> Result<(), 
         (
             topology.failure.is_some(),
             "avoid backends that fail requests (--max-fails)",
-            "--health-path /readyz: who is not ready gets no requests",
+            "--health-path /readyz: a backend that is not ready gets no requests",
         ),
-        (topology.retries.is_some(), "be told which requests are tried again (--retries)", CONTROLLERS),
-        (topology.keep_alive.is_some(), "be told of connections to backends (--keep-alive)", CONTROLLERS),
+        (topology.retries.is_some(), "configure retries (--retries)", CONTROLLERS),
+        (topology.keep_alive.is_some(), "configure connections to backends (--keep-alive)", CONTROLLERS),
         (topology.proxy_protocol, "speak the PROXY protocol to backends (--proxy-protocol)", CONTROLLERS),
         (topology.is_named(), "give pods addresses (--backends)", "--ports: each pod has an address of its own"),
         (topology.sockets.is_some(), "reach pods by unix sockets (--sockets)", "their ports"),
         (topology.timeouts.connect.is_some(), "limit the time of a connection (--connect-timeout)", "--answer-timeout"),
-        (options.workers.is_some(), "be told of the Gateway's workers (--workers)", CONTROLLERS),
+        (options.workers.is_some(), "configure the Gateway's workers (--workers)", CONTROLLERS),
     ] {
         limits.refuse_if(so, what, nearest)?;
     }

@@ -135,7 +135,7 @@ impl Running {
 
     fn own_words(&self) -> String {
         match self.output() {
-            output if output.is_empty() => "it said nothing".to_owned(),
+            output if output.is_empty() => "it printed nothing".to_owned(),
             output => format!("its own words:\n{output}"),
         }
     }

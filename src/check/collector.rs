@@ -283,7 +283,7 @@ impl Collector {
         }
         if self.is_stripped {
             gaps.push(
-                "the balancer strips the header Check-Request-Id: retried, lost and duplicated requests cannot be told"
+                "the balancer strips the header Check-Request-Id: retried, lost and duplicated requests cannot be recognised"
                     .to_owned(),
             );
         }

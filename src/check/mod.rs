@@ -28,7 +28,6 @@ use crate::report::phrases;
 use assemble::{Known, assemble};
 use backing::Found;
 pub(crate) use backing::{Started, start as start_fleet};
-use load::Target;
 use plan::{Backing, Plan};
 use session::Session;
 use verdict::ledger::{Ledger, Records};
@@ -98,7 +97,7 @@ async fn check_found(plan: &Plan, found: Found, watch: &Watch) -> Result<Check> 
     let target = target::resolve(&plan.url, plan)?;
     match &found.fleet {
         Some(fleet) => {
-            refuse_a_backend(plan, &target, &fleet.names())?;
+            target::refuse_a_backend(&plan.url, &target, &fleet.names())?;
             refuse_misfits(plan, &fleet.names(), fleet.ready)?;
         }
         None => refuse_what_needs_a_fleet(plan)?,
@@ -140,18 +139,6 @@ async fn check_found(plan: &Plan, found: Found, watch: &Watch) -> Result<Check> 
         announce::result(remote, &check).await;
     }
     Ok(check)
-}
-
-/// A URL that is a backend's own is no balancer's.
-fn refuse_a_backend(plan: &Plan, target: &Target, names: &[String]) -> Result<()> {
-    let port = target.address.port().to_string();
-    if target.address.ip().is_loopback() && names.contains(&port) {
-        return Err(Problem::new(format!("that is backend {port} itself, there is no balancer between"))
-            .on(&plan.url)
-            .hint("give the URL at which the balancer listens, such as http://localhost:8080/uuid")
-            .into());
-    }
-    Ok(())
 }
 
 /// Weights must fit the fleet, and the plan must name its backends.

@@ -73,6 +73,17 @@ pub(crate) fn resolve(url: &str, plan: &Plan) -> Result<Target> {
     }
 }
 
+/// A URL that is a backend's own is no balancer's.
+pub(crate) fn refuse_a_backend(url: &str, target: &Target, names: &[String]) -> Result<()> {
+    let port = target.address.port().to_string();
+    if target.address.ip().is_loopback() && names.contains(&port) {
+        let problem = Problem::new(format!("that is backend {port} itself, there is no balancer between"));
+        let hint = "give the URL at which the balancer listens, such as http://localhost:8080/uuid";
+        return Err(problem.on(url).hint(hint).into());
+    }
+    Ok(())
+}
+
 /// Where connections to a host and a port go.
 fn addresses(url: &str, host: &str, port: u16, routes: &[Route]) -> Result<Vec<SocketAddr>> {
     let fits = |route: &&Route| {

@@ -8,6 +8,7 @@ use crate::check::load::cookies::{Jar, Origin};
 use crate::check::load::{Backends, Connection, Identity, Probe, Prober};
 use crate::check::plan::{Backing, Plan, Trust};
 use crate::check::{run_number, target};
+use crate::runfile::Runfile;
 use verdict::finding::ClientWitness;
 use verdict::observation::ClientOutcome;
 
@@ -40,6 +41,10 @@ impl Visitor {
     pub(crate) fn new(url: &str, trust: &Trust, timeout: Duration, keeps_cookies: bool) -> Result<Visitor> {
         let target =
             target::resolve(url, &Plan { trust: trust.clone(), timeout, ..Plan::new(url.to_owned(), Backing::Any) })?;
+        // As a check does: who sends requests to a backend learns nothing about a balancer.
+        let fleets = Runfile::find_all().unwrap_or_default();
+        let names: Vec<String> = fleets.into_iter().flat_map(|it| it.backends).collect();
+        target::refuse_a_backend(url, &target, &names)?;
         let origin = Origin::new(&target.host, &target.path, target.tls.is_some());
         Ok(Visitor {
             origin,

@@ -1,5 +1,6 @@
 //! `check`: which checks are meant, a balancer for them if one is asked for, and the verdict as exit status.
 
+mod dry_run;
 pub(super) mod expect;
 pub(super) mod interrupt;
 mod progress;
@@ -17,7 +18,7 @@ use tokio::time::timeout;
 use progress::Progress;
 
 use super::choice::choice;
-use super::print::print;
+use super::print::{in_locale, print};
 use crate::args::check::CheckArgs;
 use crate::args::report::ReportArgs;
 use crate::check::plan::{Backing, Plan};
@@ -27,7 +28,7 @@ use crate::config::fleet::checks_of_file;
 use crate::config::output::{self, Output};
 use crate::error::{Interrupted, Problem};
 use crate::remote::{Choice, Which};
-use crate::report::{Format, Style, render};
+use crate::report::{Detail, Format, Style, render};
 use crate::testbed::{Front, Setup, Testbed};
 use verdict::report::{Report, Verdict};
 
@@ -45,11 +46,21 @@ pub(super) async fn run(args: CheckArgs) -> Result<ExitCode> {
     let watch = Arc::new(Watch::default());
     interrupt::stop_on_signals(&watch)?;
     let outputs = outputs(&args.report)?;
+    if args.dry_run {
+        let plans = match &args.with {
+            Some(with) => {
+                Front::of(with, args.balancer_config.as_deref())?;
+                plans_before_start(&args, &checks_of_balancer(&args)?)?
+            }
+            None => plans_of_running(&args)?,
+        };
+        return print(dry_run::describe(&plans, args.with.as_deref()).as_bytes());
+    }
     let report = match &args.with {
         Some(with) => with_balancer(&args, with, &watch).await?,
         None => of_running(&args, &watch).await?,
     };
-    write(&report, &outputs, args.report.verbose)?;
+    write(&report, &outputs, detail(&args.report))?;
     Ok(status(&report))
 }
 
@@ -64,31 +75,41 @@ pub(super) fn status(report: &Report) -> ExitCode {
 
 /// A balancer that runs already.
 async fn of_running(args: &CheckArgs, watch: &Arc<Watch>) -> Result<Report> {
+    let plans = plans_of_running(args)?;
+    judge(args, None, plans, watch).await
+}
+
+fn plans_of_running(args: &CheckArgs) -> Result<Vec<Plan>, Problem> {
     if args.location.are_given() && !args.start {
         return Err(Problem::new(
             "--ports, --host, --sockets and --proxy-protocol are for a fleet that this command starts",
         )
-        .hint("add --start or --with"))?;
+        .hint("add --start or --with"));
     }
     if !args.balancing.is_empty() {
         return Err(Problem::new(
             "--algorithm, --retries and the other options of balancing are for a balancer that this command starts",
         )
-        .hint("start one --with nginx, or say what the running one must do with --expect"))?;
+        .hint("start one --with nginx, or say what the running one must do with --expect"));
     }
     let backing = backing(args)?;
-    let plans = checks(args)?.into_iter().map(|check| check.resolve(&backing)).collect::<Result<Vec<_>, _>>()?;
-    judge(args, None, plans, watch).await
+    checks(args)?.into_iter().map(|check| check.resolve(&backing)).collect()
+}
+
+/// What is typed wrongly is reported before anything starts. The URL is not known yet.
+fn plans_before_start(args: &CheckArgs, checks: &[CheckConfig]) -> Result<Vec<Plan>> {
+    refuse_contradictions(args)?;
+    let plans = checks.iter().map(|check| check.clone().at("http://localhost/").resolve(&Backing::Any));
+    let mut plans = plans.collect::<Result<Vec<_>, _>>()?;
+    expect::from_nginx(args, None, &mut plans)?;
+    Ok(plans)
 }
 
 /// Starts a fleet and a balancer, checks it, and stops both.
 async fn with_balancer(args: &CheckArgs, with: &str, watch: &Arc<Watch>) -> Result<Report> {
     let front = Front::of(with, args.balancer_config.as_deref())?;
-    refuse_contradictions(args)?;
-    // What was typed wrongly is reported before anything starts.
     let checks = checks_of_balancer(args)?;
-    let any = checks.iter().map(|check| check.clone().at("http://localhost/").resolve(&Backing::Any));
-    expect::from_nginx(args, None, &mut any.collect::<Result<Vec<_>, _>>()?)?;
+    plans_before_start(args, &checks)?;
     let setup = Setup {
         location: args.location.clone(),
         balancing: args.balancing.clone(),
@@ -160,12 +181,12 @@ async fn judge(args: &CheckArgs, fleet: Option<&[u16]>, mut plans: Vec<Plan>, wa
     for remark in expect::from_nginx(args, fleet, &mut plans)? {
         eprintln!("not understood, and not judged: {remark}");
     }
-    drive(&plans, args.report.verbose, watch).await
+    drive(&plans, detail(&args.report), watch).await
 }
 
 /// The checks themselves, with their progress.
-pub(super) async fn drive(plans: &[Plan], verbose: bool, watch: &Arc<Watch>) -> Result<Report> {
-    let progress = Progress::show(watch.clone(), verbose);
+pub(super) async fn drive(plans: &[Plan], detail: Detail, watch: &Arc<Watch>) -> Result<Report> {
+    let progress = Progress::show(watch.clone(), detail);
     let run = check::run(plans, watch).await;
     drop(progress);
     match run? {
@@ -230,17 +251,27 @@ pub(super) fn outputs(args: &ReportArgs) -> Result<Vec<Output>, Problem> {
     output::resolve(args.report.iter().cloned().chain(short.into_iter().flatten()))
 }
 
-pub(super) fn write(report: &Report, outputs: &[Output], verbose: bool) -> Result<()> {
+/// How much the report and the progress show.
+pub(super) fn detail(args: &ReportArgs) -> Detail {
+    match (args.quiet, args.verbose) {
+        (true, _) => Detail::Quiet,
+        (false, true) => Detail::Verbose,
+        (false, false) => Detail::Usual,
+    }
+}
+
+pub(super) fn write(report: &Report, outputs: &[Output], detail: Detail) -> Result<()> {
     for output in outputs {
         match &output.file {
             Some(file) => {
-                let style = Style { verbose, ..Style::of_terminal(false) };
+                let style = Style { detail, ..Style::of_terminal(false) };
                 let text = render(report, output.format, &style);
                 std::fs::write(file, text).with_context(|| format!("failed to write {}", file.display()))?;
             }
             None => {
-                let style = Style { verbose, ..Style::of_terminal(std::io::stdout().is_terminal()) };
-                print(render(report, output.format, &style).as_bytes())?;
+                let style = Style { detail, ..Style::of_terminal(std::io::stdout().is_terminal()) };
+                let text = render(report, output.format, &style);
+                print(if output.format == Format::Text { in_locale(text) } else { text }.as_bytes())?;
             }
         }
     }

@@ -33,6 +33,10 @@ pub(super) async fn run(args: FleetArgs) -> Result<ExitCode> {
         FleetCommand::Unready(backends) => (Some(Action::Unready), backends, Format::Text),
         FleetCommand::Ready(backends) => (Some(Action::Ready), backends, Format::Text),
     };
+    if let (Some(name), true) = (action.and_then(takes_away), backends.names.is_empty() && !backends.all) {
+        return Err(Problem::new(format!("fleet {name}: which backends?"))
+            .hint(format!("name them, such as fleet {name} 9002, or say --all")))?;
+    }
     let wanted: Vec<String> = backends.names.into_iter().flat_map(|Selection(names)| names).collect();
     let remote = choice(&args.fleet)?.find(&wanted)?;
     let mut status = match action {
@@ -51,6 +55,16 @@ pub(super) async fn run(args: FleetArgs) -> Result<ExitCode> {
         Format::Json => format!("{}\n", serde_json::to_string_pretty(&status)?),
     };
     print(text.as_bytes())
+}
+
+/// What one forgotten word would do to the whole fleet, by its name.
+fn takes_away(action: Action) -> Option<&'static str> {
+    match action {
+        Action::Kill => Some("kill"),
+        Action::Pause => Some("pause"),
+        Action::Drain => Some("drain"),
+        Action::Resume | Action::Start | Action::Ready | Action::Unready => None,
+    }
 }
 
 fn time_for(action: Action) -> Duration {

@@ -8,6 +8,8 @@ mod demo;
 mod fault;
 mod fleet;
 mod healthcheck;
+mod init;
+mod manual;
 mod print;
 mod rehearse;
 mod send;
@@ -16,12 +18,10 @@ mod top;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use clap::CommandFactory;
 use tokio::runtime::Builder;
 
 use crate::args::{Args, Command};
 use crate::fleet as supervisor;
-use print::print;
 
 /// Does what was typed.
 pub(crate) fn run(args: Args) -> Result<ExitCode> {
@@ -48,16 +48,9 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
         Some(Command::Fault(args)) => block_on(fault::run(args)),
         Some(Command::Top(args)) => block_on(top::run(args)),
         Some(Command::Healthcheck(args)) => block_on(healthcheck::run(args)),
-        Some(Command::Completions { shell }) => {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Args::command(), "uuid-generator", &mut script);
-            print(&script)
-        }
-        Some(Command::Man) => {
-            let mut page = Vec::new();
-            clap_mangen::Man::new(Args::command()).render(&mut page).context("failed to write the page")?;
-            print(&page)
-        }
+        Some(Command::Init(args)) => init::run(&args),
+        Some(Command::Completions { shell }) => manual::completions(shell),
+        Some(Command::Man { command }) => manual::manual(&command),
     }
 }
 
@@ -73,6 +66,7 @@ fn block_on(command: impl Future<Output = Result<ExitCode>>) -> Result<ExitCode>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_consistent() {
@@ -87,7 +81,7 @@ mod tests {
             let shown = |it: &&mut clap::Command| !it.is_hide_set() && it.get_name() != "help";
             command.get_subcommands_mut().filter(shown).for_each(|it| collect(it, found));
         }
-        let mut command = Args::command().term_width(100);
+        let mut command = Args::command().term_width(80);
         command.build();
         let mut found = Vec::new();
         collect(&mut command, &mut found);

@@ -153,8 +153,8 @@ pub(super) async fn within(args: RehearseArgs) -> Result<ExitCode> {
         eprintln!("not understood, and not judged: {remark}");
     }
     expect::expect(&Expected { unknown, ..expected }, &file, &mut plan);
-    let report = checking::drive(&[plan], args.report.verbose, &watch).await?;
-    checking::write(&report, &checking::outputs(&args.report)?, args.report.verbose)?;
+    let report = checking::drive(&[plan], checking::detail(&args.report), &watch).await?;
+    checking::write(&report, &checking::outputs(&args.report)?, checking::detail(&args.report))?;
     Ok(checking::status(&report))
 }
 

@@ -7,7 +7,7 @@ use anyhow::Result;
 use serde_json::json;
 
 use super::choice::choice;
-use super::print::print;
+use super::print::{in_locale, print};
 use crate::args::Format;
 use crate::args::send::SendArgs;
 use crate::check::plan::Trust;
@@ -25,11 +25,16 @@ pub(super) async fn run(args: SendArgs) -> Result<ExitCode> {
         Some(url) => url,
         None => balancer_of(&choice(&args.fleet)?.find(&[])?).await?,
     };
-    let mut visitor = Visitor::new(&url, &Trust::Machine, args.timeout.0, args.keep_cookies)?;
+    let trust = match (args.insecure, args.ca) {
+        (true, _) => Trust::Anyone,
+        (false, Some(file)) => Trust::Also(file),
+        (false, None) => Trust::Machine,
+    };
+    let mut visitor = Visitor::new(&url, &trust, args.timeout.0, args.keep_cookies)?;
     let visits: Vec<Visited> = (0..args.requests).map(|_| visitor.visit()).collect::<Result<_>>()?;
     let text = match args.format {
         Format::Json => format!("{}\n", object(&visits)),
-        Format::Text => table(&visits),
+        Format::Text => in_locale(table(&visits)),
     };
     print(text.as_bytes())?;
     let all = visits.iter().all(|visit| visit.backend.is_some());

@@ -9,11 +9,12 @@ use serde::Deserialize;
 
 use super::layer::{Layer, layer};
 use super::text::one_or_more;
-use super::{expectations, request};
+use super::{expectations, request, suggest};
 use crate::check::plan::{Backing, ClientCertificate, Experiments, Plan, Trust};
 use crate::check::scenario::Scenario;
 use crate::error::Problem;
 use crate::wire::Time;
+use verdict::outcome::Outcome;
 
 layer! {
     /// One layer of it.
@@ -62,7 +63,7 @@ layer! {
         /// `intact`, `path:preserved`, `host:preserved`, `header:NAME:preserved`: nothing is changed on the way; `client-address`:
         /// backends learn it; `mirrored:20%`: executed twice; `status:2xx`; and of outages `back:5s`, `ejected:5` failures at most,
         /// `errors-end:1s`, `slow-start:10s` [default: what the algorithm promises]
-        #[arg(long, value_name = "EXPECTATION", help_heading = "Expectations")]
+        #[arg(long, value_name = "EXPECTATION", help_heading = "Expectations", value_parser = suggest::text(expectations::words()), hide_possible_values = true)]
         #[serde(deserialize_with = "one_or_more")]
         expect: Vec<String>,
 
@@ -72,7 +73,7 @@ layer! {
         pub(crate) tolerance: Option<String>,
 
         /// Outcome that does not fail the check, such as stale or duplicated; repeatable
-        #[arg(long, value_name = "OUTCOME", help_heading = "Expectations")]
+        #[arg(long, value_name = "OUTCOME", help_heading = "Expectations", value_parser = suggest::text(Outcome::ALL.map(Outcome::name).to_vec()), hide_possible_values = true)]
         #[serde(deserialize_with = "one_or_more")]
         allow: Vec<String>,
 

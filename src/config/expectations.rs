@@ -31,6 +31,12 @@ const WORDS: [&str; 14] = [
 const KNOWN: &str = "even, weights such as 5:1:1 or 9001=5,9002=1, an algorithm, backup:9003, lossless, intact, path:preserved, \
     host:preserved, header:NAME:preserved, client-address, mirrored:20%, status:2xx, back:5s, ejected:5, errors-end:1s or slow-start:10s";
 
+/// Expectations that are one word, for completions.
+pub(super) fn words() -> Vec<&'static str> {
+    let plain = WORDS.into_iter().filter(|word| !word.contains("NAME"));
+    plain.chain(Algorithm::ALL.map(Algorithm::name)).collect()
+}
+
 /// What is required, from the words of a user.
 pub(super) fn resolve(expect: &[String], tolerance: Option<&str>, allow: &[String]) -> Result<Expectations, Problem> {
     let mut expectations = Expectations::default();

@@ -28,6 +28,11 @@ impl FromStr for Output {
     }
 }
 
+/// The names of formats.
+pub(crate) fn formats() -> Vec<&'static str> {
+    Format::ALL.map(Format::name).to_vec()
+}
+
 /// All of them; the one for standard output is text if none was asked for.
 pub(crate) fn resolve(outputs: impl IntoIterator<Item = Output>) -> Result<Vec<Output>, Problem> {
     let mut all: Vec<Output> = outputs.into_iter().collect();
@@ -56,7 +61,7 @@ mod tests {
         assert_eq!(of(&["json=a=b.json"]).unwrap(), [file, text]);
         assert_eq!(of(&["markdown", "junit=j.xml"]).unwrap().len(), 2);
         assert!(of(&["json", "text"]).unwrap_err().to_string().contains("standard output"));
-        assert!("pdf".parse::<Output>().unwrap_err().contains("text, json, markdown, html, junit"));
+        assert!("pdf".parse::<Output>().unwrap_err().contains("text, json, markdown, html, junit, github"));
         assert!("json=".parse::<Output>().unwrap_err().contains("a file after json="));
     }
 }

@@ -12,6 +12,9 @@ use verdict::report::{Check, Percentiles, Report, Verdict};
 /// A heading a check, the verdict first.
 pub(crate) fn markdown(report: &Report) -> String {
     let mut out = String::new();
+    if report.checks.len() > 1 {
+        overview(&mut out, report);
+    }
     for check in &report.checks {
         one(&mut out, check);
     }
@@ -19,12 +22,30 @@ pub(crate) fn markdown(report: &Report) -> String {
     out
 }
 
-fn one(out: &mut String, check: &Check) {
-    let (symbol, word) = match check.verdict {
+fn symbol(verdict: Verdict) -> (&'static str, &'static str) {
+    match verdict {
         Verdict::Pass => ("✅", "pass"),
         Verdict::Inconclusive => ("❔", "inconclusive"),
         Verdict::Fail => ("❌", "fail"),
-    };
+    }
+}
+
+/// All checks on one screen, before their details.
+fn overview(out: &mut String, report: &Report) {
+    let passed = report.checks.iter().filter(|check| check.verdict == Verdict::Pass).count();
+    let (sign, _) = symbol(report.verdict);
+    let _ =
+        writeln!(out, "## {sign} {passed} of {} checks passed\n\n| | check | |\n|---|---|---|", report.checks.len());
+    for check in &report.checks {
+        let (sign, word) = symbol(check.verdict);
+        let name = escaped(check.name.as_deref().unwrap_or(&check.url));
+        let _ = writeln!(out, "| {sign} {word} | {name} | {} |", escaped(&reason(check)));
+    }
+    out.push('\n');
+}
+
+fn one(out: &mut String, check: &Check) {
+    let (symbol, word) = symbol(check.verdict);
     let name = escaped(check.name.as_deref().unwrap_or(&check.url));
     let _ = writeln!(out, "## {symbol} {name}: {word}\n\n{}\n", escaped(&reason(check)));
     let _ = writeln!(out, "{} requests through {}.\n", grouped(check.account.sent), escaped(&check.url));

@@ -3,6 +3,7 @@
 mod escape;
 #[cfg(test)]
 mod example;
+mod github;
 pub(crate) mod hints;
 mod html;
 mod json;
@@ -15,7 +16,7 @@ mod tests;
 mod text;
 mod wrap;
 
-pub(crate) use text::Style;
+pub(crate) use text::{Detail, Style};
 use verdict::report::Report;
 
 /// In which format a report is written.
@@ -31,11 +32,14 @@ pub(crate) enum Format {
     Html,
     /// For CI systems: JUnit's XML.
     Junit,
+    /// Annotations of GitHub Actions.
+    Github,
 }
 
 impl Format {
     /// All of them.
-    pub(crate) const ALL: [Format; 5] = [Format::Text, Format::Json, Format::Markdown, Format::Html, Format::Junit];
+    pub(crate) const ALL: [Format; 6] =
+        [Format::Text, Format::Json, Format::Markdown, Format::Html, Format::Junit, Format::Github];
 
     /// As it is typed.
     pub(crate) fn name(self) -> &'static str {
@@ -45,6 +49,7 @@ impl Format {
             Format::Markdown => "markdown",
             Format::Html => "html",
             Format::Junit => "junit",
+            Format::Github => "github",
         }
     }
 }
@@ -57,5 +62,6 @@ pub(crate) fn render(report: &Report, format: Format, style: &Style) -> String {
         Format::Markdown => markdown::markdown(report),
         Format::Html => html::html(report),
         Format::Junit => junit::junit(report),
+        Format::Github => github::github(report),
     }
 }

@@ -1,9 +1,9 @@
 //! The formats: what each of them must show of the same reports, and that nothing hostile gets through.
 
-use crate::report::{Format, Style, example, junit, render};
+use crate::report::{Detail, Format, Style, example, junit, render};
 use verdict::report::Verdict;
 
-const PLAIN: Style = Style { colour: false, width: 80, verbose: false };
+const PLAIN: Style = Style { colour: false, width: 80, detail: Detail::Usual };
 
 fn form(format: Format, report: &verdict::report::Report) -> String {
     render(report, format, &PLAIN)
@@ -20,13 +20,14 @@ fn a_healthy_check_takes_half_a_screen_with_the_verdict_last() {
         "33.33 %",
         "round robin, 1 rotation",
         "p99.99",
-        "37 warm-up requests, 2 health checks, 1 request of others",
+        "not counted: 37 warm-up requests, 2",
+        "health checks, 1 request of others",
         "detects deviations ≥ 0.13 pp; false-positive rate 0",
     ] {
         assert!(text.contains(part), "{part} is missing in\n{text}");
     }
     assert!(!text.contains("600 new connections in sequence"));
-    let verbose = render(&example::of(example::passing()), Format::Text, &Style { verbose: true, ..PLAIN });
+    let verbose = render(&example::of(example::passing()), Format::Text, &Style { detail: Detail::Verbose, ..PLAIN });
     assert!(verbose.contains("600 new connections in sequence"));
 }
 
@@ -78,6 +79,37 @@ fn several_checks_end_with_all_verdicts() {
     let text = form(Format::Text, &report);
     assert_eq!((text.trim().lines().last(), report.verdict), (Some("FAIL"), Verdict::Fail));
     assert!(text.contains("FAIL  posts: 2 POSTs"));
+}
+
+#[test]
+fn a_quiet_report_is_a_line_a_check() {
+    let report = example::all().pop().unwrap();
+    let text = render(&report, Format::Text, &Style { detail: Detail::Quiet, ..PLAIN });
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), report.checks.len(), "{text}");
+    assert!(lines[0].starts_with("PASS  ") && lines[1].starts_with("FAIL  posts: 2 POSTs"), "{text}");
+}
+
+#[test]
+fn annotations_name_what_is_wrong_on_a_line_each() {
+    let text = form(Format::Github, &example::of(example::failing()));
+    let lines: Vec<&str> = text.lines().collect();
+    let error = lines.iter().find(|line| line.starts_with("::error title=posts%3A repeated::2 POSTs")).unwrap();
+    assert!(error.contains("%0Ahint: a proxy must not repeat"), "{error}");
+    assert!(lines.iter().any(|line| line.starts_with("::warning title=posts%3A stickiness::")), "{text}");
+    assert_eq!(lines.last(), Some(&"FAIL posts: 2 POSTs reached backends more than once"));
+    let hostile = form(Format::Github, &example::of(example::hostile()));
+    assert!(hostile.lines().all(|line| line.starts_with("::") || line.contains(": ")), "{hostile}");
+}
+
+#[test]
+fn markdown_of_several_checks_begins_with_all_verdicts() {
+    let markdown = form(Format::Markdown, &example::all().pop().unwrap());
+    assert!(
+        markdown.starts_with("## ❌ 1 of 2 checks passed\n\n| | check | |\n|---|---|---|\n| ✅ pass |"),
+        "{markdown}"
+    );
+    assert!(markdown.contains("| ❌ fail | posts | 2 POSTs reached backends more than once |"), "{markdown}");
 }
 
 #[test]

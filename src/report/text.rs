@@ -16,19 +16,35 @@ pub(crate) struct Style {
     pub(crate) colour: bool,
     /// Columns.
     pub(crate) width: usize,
-    /// Whether the evidence of what is as it should be is shown too.
-    pub(crate) verbose: bool,
+    /// How much is shown.
+    pub(crate) detail: Detail,
+}
+
+/// How much a report shows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Detail {
+    /// The verdict of each check.
+    Quiet,
+    /// What is wrong with its evidence, and the figures.
+    Usual,
+    /// The evidence of what is as it should be too.
+    Verbose,
 }
 
 impl Style {
     /// Colours for a terminal, unless NO_COLOR is set (<https://no-color.org>).
     pub(crate) fn of_terminal(terminal: bool) -> Style {
-        let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        Style { colour, width: 80, verbose: false }
+        let unset = |name: &str| std::env::var_os(name).is_none_or(|value| value.is_empty());
+        let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        Style { colour: terminal && unset("NO_COLOR") && !is_dumb, width: 80, detail: Detail::Usual }
     }
 
     fn paint(&self, code: &str, text: &str) -> String {
         if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+
+    fn is_verbose(&self) -> bool {
+        self.detail == Detail::Verbose
     }
 
     fn title(&self, text: &str) -> String {
@@ -45,6 +61,14 @@ impl Style {
 /// All checks, and the verdict last.
 pub(crate) fn text(report: &Report, style: &Style) -> String {
     let mut out = String::new();
+    if style.detail == Detail::Quiet {
+        for check in &report.checks {
+            let name = check.name.as_deref().unwrap_or(&check.url);
+            let line = format!("{}: {}", harmless(name), reason(check));
+            out.push_str(&style.sentence(0, &format!("{}  ", word(check.verdict)), look(check.verdict), &line));
+        }
+        return out;
+    }
     for check in &report.checks {
         one(&mut out, check, style);
         out.push('\n');
@@ -132,7 +156,7 @@ fn one(out: &mut String, check: &Check, style: &Style) {
     if let Some(outage) = &check.outage {
         self::outage(out, outage, style);
     }
-    for finding in fine.iter().filter(|finding| style.verbose || is_news(finding, check)) {
+    for finding in fine.iter().filter(|finding| style.is_verbose() || is_news(finding, check)) {
         self::finding(out, finding, style);
     }
     passed(out, &fine, style);
@@ -153,7 +177,7 @@ fn is_news(finding: &Finding, check: &Check) -> bool {
 fn passed(out: &mut String, fine: &[&Finding], style: &Style) {
     let names: Vec<&str> =
         fine.iter().filter(|it| it.level == Level::Pass).map(|finding| finding.rule().id()).collect();
-    if !style.verbose && !names.is_empty() {
+    if !style.is_verbose() && !names.is_empty() {
         out.push_str(&style.sentence(0, "pass ", "32", &names.join(", ")));
     }
 }
@@ -284,7 +308,7 @@ fn algorithm(out: &mut String, check: &Check, style: &Style) {
     if !algorithm.or.is_empty() {
         out.push_str(&wrapped("  also fits: ", &algorithm.or.join(", "), style.width));
     }
-    if style.verbose || check.verdict != Verdict::Pass {
+    if style.is_verbose() || check.verdict != Verdict::Pass {
         for line in &algorithm.evidence {
             out.push_str(&wrapped("  · ", &harmless(line), style.width));
         }
@@ -311,7 +335,7 @@ fn latency(out: &mut String, check: &Check, style: &Style) {
     if let Some(between) = &latency.between {
         row("network+proxy", between);
     }
-    if style.verbose {
+    if style.is_verbose() {
         let _ = writeln!(out, "  {}", loop_note(latency.open_loop));
     }
     out.push('\n');
@@ -370,7 +394,7 @@ fn finding(out: &mut String, finding: &Finding, style: &Style) {
     out.push_str(&style.sentence(0, &label, code, &harmless(finding.summary())));
     let Some(prose) = &finding.prose else { return };
     let shows = match finding.level {
-        Level::Pass | Level::Note => style.verbose,
+        Level::Pass | Level::Note => style.is_verbose(),
         Level::Inconclusive | Level::Fail => true,
     };
     if shows {

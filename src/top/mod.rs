@@ -29,6 +29,10 @@ pub(crate) async fn run(remote: Remote) -> Result<()> {
     if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
         return Err(Problem::new("top needs a terminal").hint("for programs there is fleet status --format json"))?;
     }
+    if std::env::var_os("TERM").is_some_and(|term| term == "dumb") {
+        return Err(Problem::new("top needs a terminal that it can draw on, and TERM is dumb")
+            .hint("fleet status shows the same once"))?;
+    }
     let mut events = remote.watch().await?;
     let Some(LiveEvent::Snapshot(snapshot)) = events.next().await? else { bail!("the fleet has just ended") };
     let mut model = Model::new(snapshot);
@@ -57,7 +61,7 @@ async fn watch(
 ) -> Result<bool> {
     let mut terminate = signal(SignalKind::terminate())?;
     loop {
-        terminal.draw(|frame| screen::draw(frame, model))?;
+        terminal.draw(|frame| screen::draw_in_locale(frame, model))?;
         tokio::select! {
             event = events.next() => match event? {
                 Some(LiveEvent::Frame(frame)) => model.frame(frame),

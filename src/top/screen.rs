@@ -6,20 +6,35 @@ use ratatui::style::{Color, Style, Stylize};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Cell, Paragraph, Row, Sparkline, Table, TableState, Wrap};
 
-use crate::escape::harmless;
+use crate::escape::{ascii, harmless, is_ascii_locale};
 use crate::top::model::Model;
 use crate::wire::{BackendFigures, BackendState, BackendStatus, Latency, MarkKind, page};
 use verdict::numbers::{grouped, time};
 
-/// Characters of the bar of a share.
-const BAR: usize = 24;
+/// Below this the table leaves out what it can, and says so.
+const NARROW: u16 = 80;
+/// From this on it has room for everything.
+const WIDE: u16 = 110;
 const KEYS: &str = "↑↓ select · k kill  p pause  r resume  d drain  s start · l slow  e errors  x resets  u unhealthy  c clear  \
     C clear all · n send 30  t check · q quit";
 
+/// Draws all of it, with signs that the locale has.
+pub(crate) fn draw_in_locale(frame: &mut Frame, model: &Model) {
+    draw(frame, model);
+    if is_ascii_locale() {
+        for cell in &mut frame.buffer_mut().content {
+            let plain: String = ascii(cell.symbol()).chars().take(1).collect();
+            cell.set_symbol(&plain);
+        }
+    }
+}
+
 /// Draws all of it.
-pub(crate) fn draw(frame: &mut Frame, model: &Model) {
+fn draw(frame: &mut Frame, model: &Model) {
     let backends = u16::try_from(model.backends.len()).unwrap_or(u16::MAX).saturating_add(1);
     let most = frame.area().height / 2;
+    let width = frame.area().width;
+    let message = message(model, width);
     let rows = Layout::vertical([
         Constraint::Length(1),
         Constraint::Length(backends.min(most.max(4))),
@@ -27,8 +42,8 @@ pub(crate) fn draw(frame: &mut Frame, model: &Model) {
         Constraint::Length(5),
         Constraint::Length(2),
         Constraint::Min(2),
-        Constraint::Length(1),
-        Constraint::Length(2),
+        Constraint::Length(lines(&message, width).min(3)),
+        Constraint::Length(lines(KEYS, width).min(4)),
     ])
     .split(frame.area());
     frame.render_widget(Paragraph::new(head(model)), rows[0]);
@@ -37,8 +52,32 @@ pub(crate) fn draw(frame: &mut Frame, model: &Model) {
     rate(frame, model, rows[3]);
     frame.render_widget(Paragraph::new(check(model)).wrap(Wrap { trim: true }), rows[4]);
     marks(frame, model, rows[5]);
-    frame.render_widget(Paragraph::new(harmless(&model.message)).bold(), rows[6]);
+    frame.render_widget(Paragraph::new(message).bold().wrap(Wrap { trim: true }), rows[6]);
     frame.render_widget(Paragraph::new(KEYS).dim().wrap(Wrap { trim: true }), rows[7]);
+}
+
+/// How many lines a text takes at that width, words kept whole.
+fn lines(text: &str, width: u16) -> u16 {
+    let width = usize::from(width.max(1));
+    let mut column = 0;
+    let mut lines = 1;
+    for word in text.split(' ').map(|word| word.chars().count()) {
+        if column > 0 && column + 1 + word > width {
+            lines += 1;
+            column = word;
+        } else {
+            column += word + usize::from(column > 0);
+        }
+    }
+    lines
+}
+
+/// What became of the latest key, else what the screen has no room for.
+fn message(model: &Model, width: u16) -> String {
+    match model.message.is_empty() && width < NARROW {
+        true => format!("not shown at {width} columns: p99, faults; from {NARROW} on they are"),
+        false => harmless(&model.message),
+    }
 }
 
 fn head(model: &Model) -> Line<'static> {
@@ -47,42 +86,53 @@ fn head(model: &Model) -> Line<'static> {
             let algorithm = front.algorithm.as_ref().map(|algorithm| format!(" · {algorithm}")).unwrap_or_default();
             harmless(&format!("{} at {}{algorithm}", front.balancer.as_deref().unwrap_or("a balancer"), front.url))
         }
-        None => "no balancer is known yet: uuid-generator check URL tells of one".to_owned(),
+        None => "no balancer yet: run uuid-generator check URL".to_owned(),
     };
-    Line::from(vec!["uuid-generator top".bold(), format!("   {front}   {}/s", model.figures.rate).into()])
+    let rate = grouped(model.figures.rate);
+    Line::from(vec!["uuid-generator top".bold(), format!(" · {rate} req/s · {front}").into()])
 }
 
 fn table(frame: &mut Frame, model: &Model, area: Rect) {
+    let columns = Columns::of(area.width);
     let rows = model
         .backends
         .iter()
         .zip(&model.figures.backends)
         .enumerate()
-        .map(|(place, (backend, figures))| row(place, backend, figures));
-    let widths = [7, 10, BAR as u16 + 1, 7, 9, 8, 10, 9, 9, 7].map(Constraint::Length);
-    let widths: Vec<Constraint> = widths.into_iter().chain([Constraint::Min(8)]).collect();
-    let names = [
-        "backend",
-        "state",
-        "share of 10 s",
-        "",
-        "expected",
-        "req/s",
-        "in flight",
-        "median",
-        "99 %",
-        "errors",
-        "faults",
-    ];
-    let table = Table::new(rows, widths)
-        .header(Row::new(names).dim())
-        .row_highlight_style(Style::new().reversed())
-        .column_spacing(1);
+        .map(|(place, (backend, figures))| row(place, backend, figures, &columns));
+    let widths = columns.only([7, 9, columns.bar as u16 + 1, 6, 8, 6, 6, 8, 8, 6, 8]).map(Constraint::Length);
+    let names = columns
+        .only(["backend", "state", "share", "", "expected", "req/s", "active", "p50", "p99", "errors", "faults"]);
+    let names = Row::new(names);
+    let table =
+        Table::new(rows, widths).header(names.dim()).row_highlight_style(Style::new().reversed()).column_spacing(1);
     let mut state = TableState::new().with_selected(model.selected_place());
     frame.render_stateful_widget(table, area, &mut state);
 }
 
-fn row(place: usize, backend: &BackendStatus, figures: &BackendFigures) -> Row<'static> {
+/// Which columns a width has room for.
+struct Columns {
+    /// Characters of the bar of a share.
+    bar: usize,
+    shown: [bool; 11],
+}
+
+impl Columns {
+    fn of(width: u16) -> Columns {
+        let (bar, expected, all) = match width {
+            WIDE.. => (24, true, true),
+            NARROW.. => (6, false, true),
+            _ => (4, false, false),
+        };
+        Columns { bar, shown: [true, true, true, true, expected, true, true, true, all, true, all] }
+    }
+
+    fn only<T>(&self, all: [T; 11]) -> impl Iterator<Item = T> {
+        all.into_iter().zip(self.shown).filter(|(_, shown)| *shown).map(|(it, _)| it)
+    }
+}
+
+fn row(place: usize, backend: &BackendStatus, figures: &BackendFigures, columns: &Columns) -> Row<'static> {
     let state = match backend.state {
         BackendState::Ready => Span::from("● ready"),
         BackendState::Gone => "✕ gone".red(),
@@ -94,10 +144,10 @@ fn row(place: usize, backend: &BackendStatus, figures: &BackendFigures) -> Row<'
     let errors = grouped(figures.errors.into());
     let latency =
         |of: fn(&Latency) -> u64| figures.latency.as_ref().map_or("–".to_owned(), |it| time(of(it) as f64 / 1e6));
-    Row::new([
+    Row::new(columns.only([
         Cell::from(Span::from(backend.name.clone()).bold()),
         Cell::from(state),
-        Cell::from(Span::from(bar(figures)).fg(colour(place))),
+        Cell::from(Span::from(bar(figures, columns.bar)).fg(colour(place))),
         Cell::from(percent(figures.share)),
         Cell::from(percent(figures.expected)),
         Cell::from(figures.rate.to_string()),
@@ -106,15 +156,15 @@ fn row(place: usize, backend: &BackendStatus, figures: &BackendFigures) -> Row<'
         Cell::from(latency(|it| it.p99)),
         Cell::from(if figures.errors > 0 { errors.red() } else { errors.into() }),
         Cell::from(faults.join(", ").red()),
-    ])
+    ]))
 }
 
 /// Full where the share is, with a line where it is expected to end.
-fn bar(figures: &BackendFigures) -> String {
-    let cells = |share: f64| (share * BAR as f64).round() as usize;
+fn bar(figures: &BackendFigures, width: usize) -> String {
+    let cells = |share: f64| (share * width as f64).round() as usize;
     let full = cells(figures.share.unwrap_or_default());
     let end = figures.expected.map(cells);
-    (0..=BAR)
+    (0..=width)
         .map(|cell| match (Some(cell) == end, cell < full) {
             (true, _) => '│',
             (false, true) => '█',
@@ -124,7 +174,7 @@ fn bar(figures: &BackendFigures) -> String {
 }
 
 fn strip(frame: &mut Frame, model: &Model, area: Rect) {
-    let block = Block::new().title("order: each cell a request, the latest last".dim());
+    let block = Block::new().title("order: one cell per request, newest last".dim());
     let inner = block.inner(area);
     frame.render_widget(block, area);
     let (width, height) = (usize::from(inner.width.max(1)), usize::from(inner.height));
@@ -144,8 +194,8 @@ fn rate(frame: &mut Frame, model: &Model, area: Rect) {
     let shown = &seconds[seconds.len().saturating_sub(width)..];
     let most = shown.iter().max().copied().unwrap_or_default();
     let height = height(shown);
-    let cut = if height < most { format!(", cut off at {}", grouped(height)) } else { String::new() };
-    let title = format!("requests a second, all backends: the last {} s, {} at most{cut}", shown.len(), grouped(most));
+    let cut = if height < most { format!(", plot ends at {}", grouped(height)) } else { String::new() };
+    let title = format!("requests per second of all backends, last {} s, peak {}{cut}", shown.len(), grouped(most));
     let plot = Sparkline::default().block(Block::new().title(title.dim()));
     frame.render_widget(plot.max(height).data(shown), area);
 }
@@ -184,7 +234,7 @@ fn check(model: &Model) -> Line<'static> {
 }
 
 fn marks(frame: &mut Frame, model: &Model, area: Rect) {
-    let block = Block::new().title("what happened, the latest first".dim());
+    let block = Block::new().title("events, newest first".dim());
     let lines = model.marks.iter().rev().take(usize::from(area.height)).map(|mark| {
         let ago = model.at.saturating_sub(mark.at) / 1000;
         let whose = mark.backend.as_ref().map(|backend| format!("{backend} ")).unwrap_or_default();
@@ -236,17 +286,39 @@ mod tests {
         model.message = "pause 9002: done".to_owned();
         let screen = shown(&model, 140, 30);
         for part in [
-            "NGINX at http://localhost:8080/uuid · round-robin   4/s",
+            "4 req/s · NGINX at http://localhost:8080/uuid · round-robin",
             "9001    ● ready",
-            "75 %    75 %",
+            "75 %   75 %",
             "██████████████████│",
-            "7          41.0 µs   3.00 s",
+            "7      41.0 µs  3.00 s",
             "122",
             "check: FAIL round robin · 29 delivered · 1 lost · 1 request was lost",
             "0 s ago  9002 paused",
             "pause 9002: done",
             "k kill",
         ] {
+            assert!(screen.contains(part), "{part}\n{screen}");
+        }
+    }
+
+    #[test]
+    fn eighty_columns_show_whole_figures_and_sixty_say_what_is_missing() {
+        let mut model = model();
+        model.frame(frame(111_000, 0));
+        let screen = shown(&model, 80, 24);
+        for part in
+            ["share", "req/s", "active", "p50", "p99", "errors", "faults", "41.0 µs", "3.00 s", "● ready", "q quit"]
+        {
+            assert!(screen.contains(part), "{part}\n{screen}");
+        }
+        model.message =
+            "balance: no balancer was started by this fleet, so it cannot be changed: start a demo, or check one of \
+            your own with uuid-generator check URL"
+                .to_owned();
+        assert!(shown(&model, 80, 24).contains("check URL"), "{}", shown(&model, 80, 24));
+        model.message.clear();
+        let screen = shown(&model, 60, 24);
+        for part in ["active", "p50", "errors", "41.0 µs", "not shown at 60 columns: p99, faults", "q quit"] {
             assert!(screen.contains(part), "{part}\n{screen}");
         }
     }

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
+import { lanes, spacing } from "../../src/fleet/page/lanes.js";
 import { Model } from "../../src/fleet/page/model.js";
 import { stack } from "../../src/fleet/page/stack.js";
 import { grouped, inkOn, percent, time, visible, weighted, word } from "../../src/fleet/page/text.js";
@@ -81,4 +82,18 @@ test("what is written on a colour stands out", () => {
 test("control characters and those that turn the direction of text are written out", () => {
   assert.equal(visible("a\u001b[2J\u202eb\u200d\u2066c\nd"), "a\\u{1b}[2J\\u{202e}b\\u{200d}\\u{2066}c\\u{a}d");
   assert.equal(visible("größer – 30 × ✓"), "größer – 30 × ✓");
+});
+
+test("the picture has a line for each backend, within its width, and dots that repeat without a jump", () => {
+  for (const width of [300, 390, 700, 1400]) {
+    for (const count of [1, 3, 12]) {
+      const it = lanes(count, width);
+      assert.equal(it.paths.length, count);
+      assert.ok(it.client.x + it.client.width < it.balancer.x && it.balancer.x + it.balancer.width < it.backends[0].x, `${width}`);
+      assert.ok(it.backends.every(({ x, y, width: wide, height }) => x + wide <= width && y >= 0 && y + height <= it.height), `${width} ${count}`);
+    }
+  }
+  for (const rate of [0.1, 1, 3, 10, 1e5]) assert.equal(480 % spacing(rate), 0, `${rate}`);
+  assert.equal(spacing(0), 0);
+  assert.ok(spacing(1) > spacing(20));
 });

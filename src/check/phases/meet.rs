@@ -238,7 +238,7 @@ async fn identify(session: &mut Session<'_>, first: Seen) -> Result<()> {
     match candidates.iter().find(|candidate| candidate.is_trusted) {
         Some(found) if !is_chosen => {
             session.watch.announce(&format!(
-                "backends are told apart by {} ({} values: {}); --identity chooses another place",
+                "backends are distinguished by {} ({} values: {}); --identity chooses another place",
                 found.place,
                 identities::distinct(&found.values),
                 identities::some_of(&found.values)

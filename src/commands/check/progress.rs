@@ -7,6 +7,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::check::Watch;
+use crate::commands::print::in_locale;
+use crate::report::Detail;
 use verdict::numbers::grouped;
 
 /// Shown until it is dropped.
@@ -31,11 +33,13 @@ const FIRST_LINE: Duration = Duration::from_secs(1);
 const LINES: Duration = Duration::from_secs(5);
 
 impl Progress {
-    pub(super) fn show(watch: Arc<Watch>, verbose: bool) -> Progress {
-        let form = match (verbose, std::io::stderr().is_terminal()) {
-            (true, _) => Form::Phases,
-            (false, true) => Form::Terminal,
-            (false, false) => Form::Lines,
+    pub(super) fn show(watch: Arc<Watch>, detail: Detail) -> Progress {
+        let overwrites = std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+        let form = match (detail, overwrites) {
+            (Detail::Quiet, _) => return Progress { over: Arc::default(), thread: None },
+            (Detail::Verbose, _) => Form::Phases,
+            (Detail::Usual, true) => Form::Terminal,
+            (Detail::Usual, false) => Form::Lines,
         };
         let over = Arc::new(AtomicBool::new(false));
         let ended = over.clone();
@@ -62,11 +66,11 @@ fn follow(watch: &Watch, form: Form, over: &AtomicBool) {
         let now = begin.elapsed();
         let state = State::of(watch);
         match form {
-            Form::Terminal => write(&format!("\r\x1b[K{}", state.bar())),
+            Form::Terminal => write(&format!("\r\x1b[K{}", in_locale(state.bar(columns())))),
             Form::Lines | Form::Phases => {
                 let enters = form == Form::Phases && state.phase != phase;
                 if enters || now >= next {
-                    write(&format!("{:>3} s · {}\n", now.as_secs(), state.line()));
+                    write(&in_locale(format!("{:>3} s · {}\n", now.as_secs(), state.line())));
                 }
                 while now >= next {
                     next += LINES;
@@ -79,6 +83,11 @@ fn follow(watch: &Watch, form: Form, over: &AtomicBool) {
     if form == Form::Terminal {
         write("\r\x1b[K");
     }
+}
+
+/// Of the terminal, as it is now: it may have been made narrower.
+fn columns() -> usize {
+    rustix::termios::tcgetwinsize(std::io::stderr()).map_or(80, |size| usize::from(size.ws_col).max(1))
 }
 
 /// Nobody may read it: that ends no check.
@@ -118,14 +127,23 @@ impl State {
         }
     }
 
-    fn bar(&self) -> String {
-        const WIDTH: u64 = 30;
+    /// Of a terminal with that many columns: a line that wraps could not be overwritten.
+    fn bar(&self, columns: usize) -> String {
+        const MOST: usize = 30;
+        const LEAST: usize = 5;
+        let room = columns.saturating_sub(1);
+        let fitting = |text: &str| text.chars().take(room).collect::<String>();
         if self.sent == 0 || self.total == 0 {
-            return self.line();
+            return fitting(&self.line());
         }
-        let done = (self.sent * WIDTH / self.total).min(WIDTH) as usize;
-        let bar = format!("{}{}", "█".repeat(done), "░".repeat(WIDTH as usize - done));
-        format!("{} {bar} {} of {}{}", self.phase, grouped(self.sent), grouped(self.total), self.errors())
+        let figures = format!("{} of {}{}", grouped(self.sent), grouped(self.total), self.errors());
+        let width = room.saturating_sub(self.phase.chars().count() + figures.chars().count() + 2).min(MOST);
+        if width < LEAST {
+            return fitting(&format!("{} {figures}", self.phase));
+        }
+        let done = (self.sent * width as u64 / self.total).min(width as u64) as usize;
+        let bar = format!("{}{}", "█".repeat(done), "░".repeat(width - done));
+        format!("{} {bar} {figures}", self.phase)
     }
 }
 
@@ -139,7 +157,12 @@ mod tests {
         assert_eq!(state(0, 500, 0).line(), "taking the sample");
         assert_eq!(state(1240, 0, 0).line(), "taking the sample · 1,240 requests");
         assert_eq!(state(1240, 5000, 3).line(), "taking the sample · 1,240 of 5,000 requests · 3 errors");
-        assert!(state(2500, 5000, 0).bar().contains(&"█".repeat(15)));
-        assert!(state(9000, 5000, 0).bar().contains(&"█".repeat(30)));
+        assert!(state(2500, 5000, 0).bar(80).contains(&"█".repeat(15)));
+        assert!(state(9000, 5000, 0).bar(80).contains(&"█".repeat(30)));
+        for columns in 1..120 {
+            for state in [state(0, 500, 0), state(1240, 0, 12), state(15_760, 42_479, 1234)] {
+                assert!(state.bar(columns).chars().count() < columns.max(2), "{columns}: {}", state.bar(columns));
+            }
+        }
     }
 }

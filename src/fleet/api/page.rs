@@ -13,7 +13,7 @@ const OPENAPI: &str = include_str!("../../../schemas/openapi.json");
 
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
-const ASSETS: [(&str, &str, &str); 17] = [
+const ASSETS: [(&str, &str, &str); 19] = [
     ("style.css", CSS, include_str!("../page/style.css")),
     ("main.js", JAVASCRIPT, include_str!("../page/main.js")),
     ("api.js", JAVASCRIPT, include_str!("../page/api.js")),
@@ -21,6 +21,8 @@ const ASSETS: [(&str, &str, &str); 17] = [
     ("text.js", JAVASCRIPT, include_str!("../page/text.js")),
     ("stack.js", JAVASCRIPT, include_str!("../page/stack.js")),
     ("backends.js", JAVASCRIPT, include_str!("../page/backends.js")),
+    ("flow.js", JAVASCRIPT, include_str!("../page/flow.js")),
+    ("lanes.js", JAVASCRIPT, include_str!("../page/lanes.js")),
     ("strip.js", JAVASCRIPT, include_str!("../page/strip.js")),
     ("plots.js", JAVASCRIPT, include_str!("../page/plots.js")),
     ("marks.js", JAVASCRIPT, include_str!("../page/marks.js")),

@@ -16,16 +16,16 @@ const STATES = {
 
 const TITLES = {
   kill: "kill -9: gone at once, its port refuses connections",
-  pause: "SIGSTOP: its port takes connections, nobody answers",
-  resume: "SIGCONT: it goes on, and answers what has waited",
-  drain: "It accepts nothing more, answers what is in flight, then ends",
+  pause: "SIGSTOP: its port takes connections, nobody responds",
+  resume: "SIGCONT: it resumes and responds to queued requests",
+  drain: "It accepts no new connections, finishes what is in flight, then ends",
   start: "A new process",
 };
 const FAULTS = [
   ["latency:200ms", "slow: 200 ms"],
   ["latency:3s", "slow: 3 s"],
-  ["status:503:50%", "503 to half"],
-  ["reset:50%", "reset half"],
+  ["status:503:50%", "503 for 50 %"],
+  ["reset:50%", "reset 50 %"],
   ["hang", "hang"],
   ["unhealthy", "fail health check"],
 ];
@@ -35,10 +35,10 @@ const MANY = 12;
 
 let cards = [];
 
-function card(backend, place, few) {
+function card(backend, place) {
   const { name, url } = backend;
   const does = (action) =>
-    h("button", { type: "button", "data-acts": true, "data-action": action, title: TITLES[action], "aria-label": `${action} ${name}`, disabled: !canAct(),
+    h("button", { type: "button", "data-acts": true, "data-action": action, class: action === "kill" ? "danger" : undefined, title: TITLES[action], "aria-label": `${action} ${name}`, disabled: !canAct(),
       onclick: () => attempt(`${action} ${name}`, act(action, name)) }, action);
   const breaks = ([what, label]) =>
     h("button", { type: "button", "data-acts": true, "data-fault": what, "aria-label": `${label}: ${name}`, disabled: !canAct(),
@@ -61,15 +61,13 @@ function card(backend, place, few) {
     h("p", {}, parts.facts),
     parts.faults,
     h("p", { class: "buttons" }, parts.buttons),
-    h("details", { open: few }, h("summary", {}, "make it misbehave"), h("p", { class: "buttons" }, parts.breakers)));
+    h("details", {}, h("summary", { "aria-label": `inject a fault into ${name}` }, "inject a fault"), h("p", { class: "buttons" }, parts.breakers)));
   element.style.setProperty("--own", colour(place));
   return { element, parts };
 }
 
 export function begin(model) {
-  // With few of them there is room for all buttons.
-  const few = model.backends.length <= 4;
-  cards = model.backends.map((backend, place) => card(backend, place, few));
+  cards = model.backends.map((backend, place) => card(backend, place));
   $("backends").classList.toggle("many", model.backends.length > MANY);
   $("backends").replaceChildren(...cards.map(({ element }) => element));
   $("clear-all").disabled = !canAct();
@@ -78,7 +76,7 @@ export function begin(model) {
 
 export function show(model) {
   const promises = model.figures.backends.some(({ expected }) => expected !== null);
-  say($("backends-expected"), promises ? "the line is what is expected" : "the algorithm guarantees no shares");
+  say($("backends-expected"), promises ? "the line marks the expected share" : "the algorithm guarantees no shares");
   model.backends.forEach((backend, place) => {
     const { element, parts } = cards[place];
     const { share, expected, rate, errors, in_flight: inFlight, latency } = model.figures.backends[place];
@@ -92,11 +90,11 @@ export function show(model) {
     say(parts.facts, [
       `${grouped(rate)}/s`,
       `${grouped(inFlight)} in flight`,
-      `median ${time(latency?.p50)}`,
+      `p50 ${time(latency?.p50)}`,
       errors > 0 ? `${grouped(errors)} errors` : "",
     ].filter(Boolean).join(" · "));
     toggle(parts.faults, "hidden", backend.faults.length === 0);
-    say(parts.faults, `misbehaves: ${backend.faults.join(", ")}`);
+    say(parts.faults, `faults: ${backend.faults.join(", ")}`);
     for (const button of parts.buttons) toggle(button, "hidden", !backend.actions.includes(button.dataset.action));
     for (const button of parts.breakers) toggle(button, "disabled", !canAct() || backend.state === "gone");
   });

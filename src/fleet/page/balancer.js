@@ -3,7 +3,7 @@
 import { ask, canAct } from "./api.js";
 import { $, h, say, toggle } from "./dom.js";
 import { attempt, tell } from "./said.js";
-import { grouped, weighted, word } from "./text.js";
+import { clock, grouped, weighted, word } from "./text.js";
 
 let parts = null;
 let shown = "";
@@ -20,12 +20,12 @@ function summary(answer) {
 
 export async function send(requests, keepCookies = false) {
   const answer = await attempt(`${requests} requests`, ask("POST", `v1/send?requests=${requests}&keep-cookies=${keepCookies}`));
-  if (answer) tell(`${requests} requests${keepCookies ? " of one visitor" : ""}: ${summary(answer)}`);
+  if (answer) tell(`${requests} requests${keepCookies ? " of one client" : ""}: ${summary(answer)}`);
   return answer;
 }
 
 export const balance = (algorithm, weights = []) => attempt(`balance: ${algorithm}${weights.length > 0 ? ` ${weights.join(":")}` : ""}`, ask("POST", "v1/front/balance", { algorithm, weights }));
-export const check = () => attempt("a check", ask("POST", "v1/check"));
+export const check = () => attempt("check", ask("POST", "v1/check"), "running …");
 
 export function begin() {
   const off = !canAct();
@@ -36,16 +36,17 @@ export function begin() {
     url, algorithm, weights,
     known: h("form", { class: "row", onsubmit: apply }, h("span", { class: "row" }, h("label", { for: "algorithm" }, "Algorithm"), algorithm), h("span", { class: "row" }, h("label", { for: "weights" }, "Weights"), weights),
       h("button", { disabled: off, "data-acts": true }, "Apply")),
-    unknown: h("form", { class: "row", onsubmit: stands }, h("label", { for: "url" }, "Your balancer listens at "), url, h("button", { disabled: off, "data-acts": true }, "Use this URL")),
+    unknown: h("form", { class: "row", onsubmit: stands }, h("label", { for: "url" }, "URL of your balancer"), url, h("button", { disabled: off, "data-acts": true }, "Use this URL")),
+    ways: h("ol", { class: "ways", hidden: true }),
     problem: h("p", { class: "problem", hidden: true }),
     buttons: h("p", { class: "buttons" },
       h("button", { type: "button", id: "send", disabled: off, "data-acts": true, onclick: () => send(30) }, "Send 30 requests now"),
-      h("button", { type: "button", id: "send-one", disabled: off, "data-acts": true, onclick: () => send(30, true), title: "One visitor who keeps the cookies" }, "… as one visitor"),
+      h("button", { type: "button", id: "send-one", disabled: off, "data-acts": true, onclick: () => send(30, true), title: "One client that keeps its cookies" }, "… as one client"),
       h("button", { type: "button", id: "check", disabled: off, "data-acts": true, onclick: check }, "Start a check")),
     check: h("div", { id: "check-result", "aria-live": "polite" }),
   };
   shown = "";
-  $("balancer-body").replaceChildren(parts.known, parts.unknown, parts.problem, parts.buttons, parts.check);
+  $("balancer-body").replaceChildren(parts.known, parts.ways, parts.unknown, parts.problem, parts.buttons, parts.check);
 }
 
 function apply(event) {
@@ -62,14 +63,17 @@ function stands(event) {
 
 export function show(model) {
   const front = model.front;
-  say($("front"), front ? `${front.balancer ?? "A balancer"} at ${front.url}${front.algorithm ? ` · ${front.algorithm}${weighted(front.weights)}` : ""}` : "No balancer is known yet.");
-  const key = JSON.stringify([front, model.check]);
+  say($("front"), front ? `${front.balancer ?? "A balancer"} at ${front.url}${front.algorithm ? ` · ${front.algorithm}${weighted(front.weights)}` : ""}` : "No balancer yet.");
+  const age = sinceCheck(model.marks);
+  const key = JSON.stringify([front, model.check, age, model.backends.map(({ url }) => url)]);
   if (key === shown) return;
   shown = key;
   const choices = front?.choices ?? [];
   toggle(parts.known, "hidden", choices.length === 0);
   toggle(parts.unknown, "hidden", choices.length > 0);
   toggle(parts.buttons, "hidden", !front);
+  toggle(parts.ways, "hidden", Boolean(front));
+  if (!front) parts.ways.replaceChildren(...ways(model.backends));
   if (choices.length > 0 && document.activeElement !== parts.algorithm) {
     parts.algorithm.replaceChildren(...choices.map((choice) => h("option", { selected: choice === word(front) }, choice)));
   }
@@ -77,10 +81,42 @@ export function show(model) {
   if (front && document.activeElement !== parts.url) parts.url.value = front.url;
   toggle(parts.problem, "hidden", !front?.problem);
   say(parts.problem, front?.problem ?? "");
-  parts.check.replaceChildren(...(model.check ? describe(model.check) : []));
+  parts.check.replaceChildren(...(model.check ? describe(model.check, age) : []));
 }
 
-function describe({ url, phase, sent, total, result, error }) {
+// When the latest check ended, and whether something has changed since: then its verdict is one of the past.
+function sinceCheck(marks) {
+  const place = marks.findLastIndex(({ kind }) => kind === "check");
+  if (place < 0) return { at: null, stale: false };
+  const stale = marks.slice(place + 1).some(({ kind }) => kind === "backend" || kind === "fault" || kind === "front");
+  return { at: marks[place].at, stale };
+}
+
+// A text to copy, with a button that does it.
+function copied(text, what) {
+  const button = h("button", { type: "button", class: "quiet", "aria-label": `copy ${what}`, onclick: async () => {
+    try {
+      await navigator.clipboard.writeText(text);
+      tell(`${what}: copied`);
+    } catch {
+      tell(`${what}: the browser does not permit copying; select the text`, true);
+    }
+  } }, "copy");
+  return [h("pre", { tabindex: "0", "aria-label": what }, h("code", {}, ...text.split(/(\n)/).map((part) => (part === "\n" ? document.createTextNode(part) : part)))), button];
+}
+
+// Three ways to a balancer, for who has none yet.
+function ways(backends) {
+  const servers = backends.slice(0, 16).map(({ url }) => `    server 127.0.0.1:${new URL(url).port};`);
+  const snippet = ["upstream uuid {", "    zone uuid 64k;", ...servers, "}", "", "server {", "    listen 80;", "    location /uuid {", "        proxy_pass http://uuid/;", "    }", "}"];
+  return [
+    h("li", {}, "See one at once: stop this fleet and start a demo", copied("uuid-generator demo", "the command")),
+    h("li", {}, "Put NGINX in front of these backends: inside ", h("code", {}, "http { … }"), ", or as a file into /etc/nginx/conf.d", copied(snippet.join("\n"), "the lines for NGINX")),
+    h("li", {}, "You have one: give its URL."),
+  ];
+}
+
+function describe({ url, phase, sent, total, result, error }, { at, stale }) {
   if (error) return [h("p", { class: "problem" }, `The check of ${url} could not run: ${error}`)];
   if (!result) {
     return [h("p", {}, `Check: ${phase}`), h("progress", total > 0 ? { value: sent, max: total, "aria-label": "the check" } : { "aria-label": "the check" }),
@@ -88,7 +124,9 @@ function describe({ url, phase, sent, total, result, error }) {
   }
   const signs = { pass: "✓", note: "i", inconclusive: "?", fail: "✕" };
   return [
-    h("p", { class: `verdict ${result.verdict}` }, `${signs[result.verdict]} ${result.verdict.toUpperCase()}`, h("small", {}, result.algorithm ? ` ${result.algorithm}` : "")),
+    h("p", { class: `verdict ${result.verdict}${stale ? " stale" : ""}` }, `${signs[result.verdict]} ${result.verdict.toUpperCase()}`,
+      h("small", {}, `${result.algorithm ? ` ${result.algorithm}` : ""}${at === null ? "" : ` · ${clock(at)}`}`)),
+    stale ? h("p", { class: "note" }, "Something has changed since. Start another check.") : "",
     h("p", {}, `${grouped(result.sent)} requests: ${result.outcomes.map(([outcome, count]) => `${grouped(count)} ${outcome}`).join(" · ")}`),
     h("ul", { class: "findings" }, result.findings.map(([outcome, summary, hint]) =>
       h("li", { class: outcome }, h("b", {}, `${signs[outcome]} ${outcome} `), summary, hint ? h("span", { class: "hint" }, hint) : null))),

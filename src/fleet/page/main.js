@@ -5,6 +5,7 @@ import * as balancer from "./balancer.js";
 import { $, say, toggle } from "./dom.js";
 import * as marks from "./marks.js";
 import * as backends from "./backends.js";
+import * as flow from "./flow.js";
 import { Model } from "./model.js";
 import * as plots from "./plots.js";
 import * as requests from "./requests.js";
@@ -24,7 +25,7 @@ function draw(now) {
   strip.show(model);
   if (now - read < READABLE) return;
   read = now;
-  for (const part of [balancer, plots, marks, requests, tour]) part.show(model);
+  for (const part of [flow, balancer, plots, marks, requests, tour]) part.show(model);
 }
 
 function begin(snapshot) {

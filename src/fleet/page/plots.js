@@ -5,7 +5,7 @@ import { stack } from "./stack.js";
 import { grouped, time } from "./text.js";
 
 const SIGNS = { backend: "▼", fault: "⚡", error: "✕", retry: "↻", double: "⇉", lost: "!", front: "⇄", check: "✓" };
-// Beyond so many backends the stack shows the others as one.
+// Beyond this many backends the stack shows the others as one.
 const STACKED = 40;
 // There is no half of a request.
 const WHOLE = [1, 2, 5].flatMap((first) => Array.from({ length: 8 }, (_, power) => first * 10 ** power)).sort((a, b) => a - b);
@@ -25,7 +25,7 @@ function axes(size) {
     { ...common, size, incrs: WHOLE, values: (_, ticks) => ticks.map(grouped) }];
 }
 
-// A line and a sign for what happened, once in so many pixels.
+// A line and a sign for what happened, with some pixels between two.
 function marks(plot) {
   if (!model) return;
   const pen = plot.ctx;
@@ -103,11 +103,11 @@ export function show(now) {
   draw(latency, [xs, of("p50"), of("p99")], $("latency-plot"), 180);
   const { rate: sum, backends: figures } = model.figures;
   const each = model.backends.slice(0, 8).map((backend, place) => `${backend.name}: ${grouped(figures[place].rate)}`);
-  say($("rate-text"), `Now ${grouped(sum)} a second · ${each.join(" · ")}${model.backends.length > 8 ? " · …" : ""}${peak > height ? ` · checks are cut off: ${grouped(peak)} a second` : ""}`);
+  say($("rate-text"), `Now ${grouped(sum)} req/s · ${each.join(" · ")}${model.backends.length > 8 ? " · …" : ""}${peak > height ? ` · peak ${grouped(peak)} req/s not shown` : ""}`);
   table();
 }
 
-const COLUMNS = [["p50", "median"], ["p90", "90 %"], ["p99", "99 %"], ["p99_9", "99.9 %"]];
+const COLUMNS = [["p50", "p50"], ["p90", "p90"], ["p99", "p99"], ["p99_9", "p99.9"]];
 let cells = [];
 
 function table() {
@@ -115,7 +115,7 @@ function table() {
   if (cells.length !== names.length) {
     cells = names.map(() => COLUMNS.map(() => h("td", { class: "number" })));
     $("latency").replaceChildren(
-      h("caption", {}, "The plot: the median, and dashed 99 %, of all."),
+      h("caption", {}, "The plot: p50, and dashed p99, of all backends."),
       h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "backend"), COLUMNS.map(([, name]) => h("th", { scope: "col", class: "number" }, name)))),
       h("tbody", {}, names.map((name, row) => h("tr", {}, h("th", { scope: "row" }, name), cells[row]))));
   }

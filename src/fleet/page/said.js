@@ -10,11 +10,11 @@ export function tell(text, isProblem = false) {
 }
 
 // Waits for it, and says how it went.
-export async function attempt(what, promise) {
+export async function attempt(what, promise, outcome = "done") {
   tell(`${what} …`);
   try {
     const answer = await promise;
-    tell(`${what}: done`);
+    tell(`${what}: ${outcome}`);
     return answer;
   } catch (error) {
     tell(`${what}: ${error.message}`, true);

@@ -6,6 +6,16 @@ import { inkOn } from "./text.js";
 const canvas = $("strip");
 let drawn = "";
 
+// Where the strip ends: its last row is seldom full.
+function outline(pen, side, columns, offset, rows, end) {
+  const cell = end - 1 - offset;
+  if (cell < 0) return;
+  const shift = Math.max(0, Math.ceil((end - offset) / columns) - rows);
+  pen.strokeStyle = getComputedStyle(document.documentElement).getPropertyValue("--ink").trim();
+  pen.lineWidth = 3;
+  pen.strokeRect((cell % columns) * side + 2, (Math.floor(cell / columns) - shift) * side + 2, side - 4, side - 4);
+}
+
 export function show(model) {
   const width = canvas.clientWidth;
   if (width === 0) return;
@@ -42,6 +52,7 @@ export function show(model) {
       pen.fillText(model.backends[place].name.slice(-1), x + side / 2, y + side / 2 + 1);
     }
   });
+  outline(pen, side, columns, offset, rows, model.stripEnd);
   const latest = cells.slice(-9).map((place) => model.backends[place].name);
-  say($("strip-text"), latest.length > 0 ? `The latest: ${latest.join(" ")}` : "No request has come yet.");
+  say($("strip-text"), latest.length > 0 ? `Newest last: ${latest.join(" ")}` : "No request has come yet.");
 }

@@ -2,7 +2,7 @@
 
 import { act, canAct, fault } from "./api.js";
 import { balance, send } from "./balancer.js";
-import { $, h, say } from "./dom.js";
+import { $, h, say, toggle } from "./dom.js";
 import { attempt } from "./said.js";
 import { percent, word } from "./text.js";
 
@@ -80,7 +80,7 @@ function plan(now) {
       title: "Weights",
       why: `With weights 5:1:1 the first backend gets five requests where the others get one each, for it may be a larger machine. A good balancer spreads the five: ${now.backends[0].name} is not asked five times in a row.`,
       acts: [{
-        label: `Weigh ${weights.join(":")} and send 30 requests`,
+        label: `Set weights ${weights.join(":")} and send 30 requests`,
         needs: can(now, "round-robin"),
         run: async () => ((await roundRobin(weights)) ? send(30) : null),
         see: `The first backend has ${percent(first)} of the requests; in the strip the others stand alone between its cells.`,
@@ -120,9 +120,9 @@ function plan(now) {
       why: `Round robin does not look how a backend is doing: it goes on sending, and requests pile up. Least connections asks who has the fewest requests in flight, so a slow backend gets fewer. ${changes}`,
       acts: [
         {
-          label: `Balance by round robin, and make ${victim} slow: 3 s for each answer`,
+          label: `Balance by round robin, and make ${victim} slow: 3 s for each response`,
           run: async () => ((await roundRobin()) ? attempt(`slow ${victim}`, fault(victim, "latency:3s")) : null),
-          see: `${victim} gets its full share as before: requests wait in it (“in flight”), and the 99 % latency is 3 s.`,
+          see: `${victim} gets its full share as before: requests wait in it (“in flight”), and its p99 is 3 s.`,
           seen: () => now_().backends[place].faults.length > 0 && now_().figures.backends[place].in_flight >= 5 && `${now_().figures.backends[place].in_flight} in flight at ${victim}`,
         },
         {
@@ -170,7 +170,7 @@ function plan(now) {
             return (sticky === "source" ? names.size === 1 : names.size > 1) && [...names].sort().join(", ");
           },
         },
-        { label: "Back to round robin", needs: can(now, "round-robin"), run: () => roundRobin(), see: "All as at the beginning.", seen: () => word(now_().front) === "round-robin" && "round robin again" },
+        { label: "Back to round robin", needs: can(now, "round-robin"), run: () => roundRobin(), see: "Back to the initial state.", seen: () => word(now_().front) === "round-robin" && "round robin again" },
       ],
     },
   ];
@@ -211,7 +211,9 @@ async function go(to) {
       to + 1 < steps.length && h("button", { type: "button", id: "tour-next", onclick: () => go(to + 1) }, "Next"),
       h("button", { type: "button", onclick: close }, to + 1 < steps.length ? "Leave the tour" : "End of the tour")));
   $("tour-title").focus();
-  if (to !== 3 && to !== 2) await tidy();
+  // On a phone the tour lies over the foot of the page: what it speaks of is above it.
+  if (matchMedia("(max-width: 56rem)").matches) $("backends").scrollIntoView();
+  await tidy();
 }
 
 async function run(index) {
@@ -226,6 +228,8 @@ async function run(index) {
 }
 
 export function show() {
+  // Without a balancer there is nothing to see.
+  toggle($("tour-open"), "hidden", !model()?.front);
   if (current < 0) return;
   steps[current].acts.forEach((it, index) => {
     if (!done[index] || lines[index].classList.contains("yes")) return;

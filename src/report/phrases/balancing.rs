@@ -23,7 +23,7 @@ pub(super) fn identity(facts: &identity::Facts) -> Phrase {
         count => {
             let more = if count > facts.values.len() as u64 { ", …" } else { "" };
             let phrase = Phrase::of(format!(
-                "backends are told apart by {place}: {} ({}{more})",
+                "backends are distinguished by {place}: {} ({}{more})",
                 count_of(count, "name"),
                 facts.values.join(", ")
             ));
@@ -104,7 +104,7 @@ fn unproven(facts: &shares::Facts, why: Unproven, widest: &str) -> Phrase {
             "shares are not even: {widest}; selection that draws from a hash ring ({algorithm}) has uneven arcs by design"
         ))
         .try_this("HAProxy's `random` does so; use --expect even to require even shares all the same"),
-        Unproven::Weights => Phrase::of(format!("{algorithm}: nobody said which weights are meant")).try_this(
+        Unproven::Weights => Phrase::of(format!("{algorithm}: the weights that are meant are not known")).try_this(
             match &facts.seen_weights {
                 Some(weights) => format!("if these are meant, use --expect {weights}; otherwise --expect even"),
                 None => "use --expect 5:1:1 or --expect even".to_owned(),

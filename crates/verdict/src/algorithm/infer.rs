@@ -328,7 +328,7 @@ impl Evidence {
         match load {
             Load::Follows { .. } => {
                 inference.kind = Some(Algorithm::LeastConnections);
-                "least connections, in turns among equals".clone_into(&mut inference.label);
+                "least connections, round robin among equals".clone_into(&mut inference.label);
                 return;
             }
             Load::Ignores => inference.kind = Some(rotation),
