@@ -2,6 +2,7 @@
 
 mod exchange;
 
+use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -59,6 +60,34 @@ impl Choice {
     /// The one of this user with that supervisor.
     pub(crate) fn supervisor(pid: u32) -> Choice {
         Choice { which: Which::Supervisor(pid), token: None }
+    }
+
+    /// All that are meant: a name may have several addresses, with a fleet at each.
+    pub(crate) async fn find_all(&self) -> Result<Vec<Remote>> {
+        let Some((url, host, port)) = self.name() else { return Ok(vec![self.find(&[])?]) };
+        let found = tokio::net::lookup_host((host.as_str(), port)).await;
+        let found =
+            found.map_err(|why| Problem::new(format!("it does not resolve: {why}")).on(format!("--fleet {url}")))?;
+        let mut addresses: Vec<SocketAddr> = found.collect();
+        addresses.sort_unstable();
+        addresses.dedup();
+        let fragment = url.split_once('#').map_or(String::new(), |(_, fragment)| format!("#{fragment}"));
+        let at = |address: SocketAddr| Remote::at(&format!("http://{address}{fragment}"), self.token.as_ref());
+        addresses.into_iter().map(at).collect()
+    }
+
+    /// Whether it may be other fleets a moment later.
+    pub(crate) fn may_change(&self) -> bool {
+        self.name().is_some()
+    }
+
+    /// A name that a resolver knows, and the port.
+    fn name(&self) -> Option<(&str, String, u16)> {
+        let Which::At(url) = &self.which else { return None };
+        let uri: Uri = url.split('#').next().unwrap_or_default().parse().ok()?;
+        let host = uri.host()?.trim_matches(['[', ']']);
+        let is_name = host != "localhost" && host.parse::<std::net::IpAddr>().is_err();
+        is_name.then(|| (url.as_str(), host.to_owned(), uri.port_u16().unwrap_or(80)))
     }
 
     /// Finds it; on this machine it has to have all of `generators`.
@@ -153,6 +182,11 @@ impl Remote {
     /// Its API.
     pub(crate) fn control(&self) -> &str {
         &self.whereabouts.control
+    }
+
+    /// The host and port of its API.
+    pub(crate) fn authority(&self) -> &str {
+        self.whereabouts.control.split_once("://").map_or(&self.whereabouts.control, |(_, authority)| authority)
     }
 
     /// Where a browser finds the live view, and may use it.

@@ -291,7 +291,7 @@ impl Testbed {
             expectations: self.expectations(),
             key_headers,
             key_cookies,
-            ..Plan::new(self.url.clone(), Backing::Fleet(Choice::supervisor(self.supervisor)))
+            ..Plan::new(self.url.clone(), Backing::Fleets(vec![Choice::supervisor(self.supervisor)]))
         }
     }
 

@@ -13,6 +13,7 @@ mod configuration;
 mod control;
 mod faults;
 mod fleet;
+mod fleets;
 mod http;
 mod killed;
 mod ledger;

@@ -34,6 +34,8 @@ pub(crate) struct Known<'a> {
     pub(crate) others: OtherRequests,
     /// Why records may be missing.
     pub(crate) gaps: Vec<String>,
+    /// Who is behind the balancer, and whether that stayed so.
+    pub(crate) fleets: verdict::facts::fleets::Facts,
 }
 
 /// Cells of the order strip.
@@ -100,6 +102,7 @@ pub(crate) fn assemble(ledger: &Ledger, outcome: session::SessionData, known: Kn
         expectations: &plan.expectations,
         inference: &inference,
         gaps: &known.gaps,
+        fleets: &known.fleets,
         identity: identity.as_ref(),
         limit,
         changes: &known.changes,

@@ -10,12 +10,13 @@ use tokio::io::AsyncReadExt;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::check::fleets::Fleets;
 use crate::check::load::Identity;
 use crate::check::plan::Backing;
 use crate::error::Problem;
 use crate::remote::Remote;
 use crate::runfile::Runfile;
-use crate::wire::{BackendState, BackendStatus, Generator};
+use crate::wire::BackendState;
 
 /// What stands behind the balancer.
 pub(crate) struct Found {
@@ -27,12 +28,10 @@ pub(crate) struct Found {
     pub(crate) started: Option<Started>,
 }
 
-/// A fleet of ours.
+/// Fleets of ours.
 pub(crate) struct FoundFleet {
-    pub(crate) remote: Remote,
-    /// Its backends and what their records are marked with: those that are ready first.
-    pub(crate) backends: Vec<(Generator, String)>,
-    /// How many are ready.
+    pub(crate) fleets: Fleets,
+    /// How many backends are ready.
     pub(crate) ready: usize,
     /// Those that have been ready for less than [`YOUNG`], and for how long.
     pub(crate) young: Vec<(String, Duration)>,
@@ -40,7 +39,7 @@ pub(crate) struct FoundFleet {
 
 impl FoundFleet {
     pub(crate) fn names(&self) -> Vec<String> {
-        self.backends.iter().map(|(_, name)| name.clone()).collect()
+        self.fleets.names()
     }
 }
 
@@ -56,14 +55,14 @@ const END: Duration = Duration::from_secs(15);
 /// Finds or starts it.
 pub(crate) async fn find(backing: &Backing) -> Result<Found> {
     match backing {
-        Backing::Fleet(choice) => of_remote(choice.find(&[])?, None).await,
+        Backing::Fleets(choices) => of_fleets(Fleets::find(choices).await?, None),
         Backing::Started(options) => {
             let (remote, started) = start(options).await?;
-            of_remote(remote, Some(started)).await
+            of_fleets(Fleets::one(remote).await?, Some(started))
         }
         Backing::Others(identity) => Ok(Found { fleet: None, identity: Some(identity.clone()), started: None }),
         Backing::Any if Runfile::find_all()?.is_empty() => Ok(Found { fleet: None, identity: None, started: None }),
-        Backing::Any => of_remote(Remote::find(None, &[])?, None).await,
+        Backing::Any => of_fleets(Fleets::one(Remote::find(None, &[])?).await?, None),
     }
 }
 
@@ -81,25 +80,15 @@ pub(crate) async fn find_foreign() -> Option<String> {
     Some(format!("a fleet{whose} runs at {} (process {})", status.control, status.pid))
 }
 
-async fn of_remote(remote: Remote, started: Option<Started>) -> Result<Found> {
-    let status = remote.status().await?;
-    let is_ready = |state: BackendState| matches!(state, BackendState::Ready | BackendState::Starting);
-    let (ready, others): (Vec<_>, Vec<_>) = status.backends.iter().partition(|backend| is_ready(backend.state));
-    if ready.is_empty() {
-        return Err(
-            Problem::new("no backend of the fleet is ready").hint("see uuid-generator fleet status, then fleet start")
-        )?;
+fn of_fleets(fleets: Fleets, started: Option<Started>) -> Result<Found> {
+    let ready = fleets.backends.iter().filter(|backend| backend.is_ready).count();
+    if ready == 0 {
+        let why = Problem::new("no backend of the fleet is ready");
+        return Err(why.hint("see uuid-generator fleet status, then fleet start").into());
     }
-    let backends = ready.iter().chain(&others).map(|backend| (backend.id, backend.name.clone())).collect();
-    let now = jiff::Timestamp::now();
-    let age = |backend: &&BackendStatus| {
-        let since: jiff::Timestamp = backend.since.parse().ok()?;
-        let age = Duration::try_from(now.duration_since(since)).ok()?;
-        // All of a fleet that was started for this run are.
-        (age < YOUNG && backend.restarts > 0).then_some((backend.name.clone(), age))
-    };
-    let young = ready.iter().copied().filter_map(|backend| age(&backend)).collect();
-    let fleet = FoundFleet { remote, backends, ready: ready.len(), young };
+    let young = fleets.backends.iter().filter(|backend| backend.is_ready);
+    let young = young.filter_map(|backend| Some((backend.name.clone(), backend.age.filter(|age| *age < YOUNG)?)));
+    let fleet = FoundFleet { ready, young: young.collect(), fleets };
     Ok(Found { fleet: Some(fleet), identity: Some(Identity::Fleet), started })
 }
 

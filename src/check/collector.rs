@@ -4,11 +4,15 @@ use std::fmt::{self, Write};
 use std::time::Duration;
 
 use anyhow::Result;
-use tokio::time::{Instant, sleep};
+use futures_util::future::join_all;
+use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
 
+use crate::check::fleets::Fleets;
+use crate::check::load::Backends;
+use crate::io::clock;
 use crate::remote::Remote;
-use crate::wire::{Clipped, End, FORWARDED_BYTES, Generator, HOST_BYTES, Record};
+use crate::wire::{Clipped, End, FORWARDED_BYTES, HOST_BYTES, Moment, Record};
 use verdict::arrived::{ArrivedRequest, OtherRequests, RequestChanges};
 use verdict::ledger::{Arrival, UNNUMBERED};
 use verdict::observation::Backend;
@@ -17,20 +21,23 @@ use verdict::report::NotCounted;
 /// How often the fleet is asked: it keeps a quarter of a million records, which is two seconds at full speed.
 const INTERVAL: Duration = Duration::from_millis(100);
 
+/// How often names are resolved again, and fleets are asked who is there.
+const REFRESH: Duration = Duration::from_secs(1);
+/// A host that does not answer within that time is gone.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// Requests without an id that are kept, 40 bytes each; of more only their number is.
 const MOST_UNNUMBERED: usize = 1 << 20;
 
 /// The records of a run.
 pub(crate) struct Collector {
-    remote: Remote,
+    fleets: Fleets,
+    /// One a host.
+    sources: Vec<Source>,
     run: u64,
-    /// Places of the fleet's backends, and of those that join later.
-    generators: Vec<Generator>,
-    next: u64,
-    /// What the fleet had lost before.
-    lost_before: u64,
-    lost: u64,
-    missed: u64,
+    /// When the fleets were asked last who is there.
+    refreshed: Instant,
+    joined: Vec<(usize, Moment)>,
     arrivals: Vec<Arrival>,
     /// Without an id: requests of others, and ours if their id did not arrive. The ledger tells them apart by response ids.
     unnumbered: Vec<Arrival>,
@@ -40,6 +47,18 @@ pub(crate) struct Collector {
     others: OtherRequests,
     texts: Texts,
     not_counted: NotCounted,
+}
+
+/// The records of one host, from a number on.
+struct Source {
+    next: u64,
+    /// What it had lost before.
+    lost_before: u64,
+    lost: u64,
+    missed: u64,
+    /// When it was asked last and answered.
+    answered: Moment,
+    /// Why it cannot be asked any more.
     failure: Option<String>,
 }
 
@@ -89,20 +108,42 @@ pub(crate) struct Collected {
     pub(crate) others: OtherRequests,
     /// Why some may be missing.
     pub(crate) gaps: Vec<String>,
+    /// The fleets as they are at the end: places of backends are theirs.
+    pub(crate) fleets: Option<Fleets>,
+    /// Hosts that joined, and when they were found.
+    pub(crate) joined: Vec<(usize, Moment)>,
+    /// Hosts that cannot be asked any more: when they answered last, and why.
+    pub(crate) gone: Vec<(usize, Moment, String)>,
+}
+
+impl Collected {
+    /// Fleets that joined are not where the client has put who responded: from here on places are the client's.
+    pub(crate) fn take_places_of(&mut self, client: &mut Backends) {
+        let Some(fleets) = &mut self.fleets else { return };
+        let places: Vec<Backend> = fleets.backends.iter().map(|backend| client.of_name(&backend.name)).collect();
+        let new = |old: Backend| places.get(usize::from(old.0)).copied().unwrap_or(old);
+        self.arrivals.iter_mut().for_each(|arrival| arrival.backend = new(arrival.backend));
+        for part in &mut self.changes.parts {
+            part.examples.iter_mut().for_each(|example| example.backend = new(example.backend));
+        }
+        fleets.take_places(&places);
+    }
 }
 
 impl Collector {
     /// From now on.
-    pub(crate) async fn begin(remote: Remote, run: u64, generators: Vec<Generator>) -> Result<Collector> {
-        let head = remote.records(u64::MAX, |_, _| {}).await?;
+    pub(crate) async fn begin(fleets: Fleets, run: u64) -> Result<Collector> {
+        let mut sources = Vec::new();
+        for host in &fleets.hosts {
+            let head = host.remote.records(u64::MAX, |_, _| {}).await?;
+            sources.push(Source::from(head.next, head.lost));
+        }
         Ok(Collector {
-            remote,
+            fleets,
+            sources,
             run,
-            generators,
-            next: head.next,
-            lost_before: head.lost,
-            lost: 0,
-            missed: 0,
+            refreshed: Instant::now(),
+            joined: Vec::new(),
             arrivals: Vec::new(),
             unnumbered: Vec::new(),
             is_stripped: false,
@@ -110,13 +151,12 @@ impl Collector {
             others: OtherRequests::default(),
             texts: Texts::default(),
             not_counted: NotCounted::default(),
-            failure: None,
         })
     }
 
-    /// The fleet.
-    pub(crate) fn remote(&self) -> &Remote {
-        &self.remote
+    /// The fleets, as far as they are known now.
+    pub(crate) fn fleets(&self) -> &Fleets {
+        &self.fleets
     }
 
     /// The ids of requests do not reach the backends.
@@ -150,46 +190,47 @@ impl Collector {
         let deadline = Instant::now() + patience;
         loop {
             let in_flight = self.catch_up().await;
-            if in_flight.is_empty() || self.failure.is_some() {
+            if in_flight.is_empty() || self.sources.iter().all(|source| source.failure.is_some()) {
                 return;
             }
             if Instant::now() >= deadline {
-                in_flight.iter().for_each(|record| self.take(record));
+                in_flight.iter().for_each(|(host, record)| self.take(*host, record));
                 return;
             }
             sleep(INTERVAL / 5).await;
         }
     }
 
-    /// All that is there now; returns what of the run is in flight.
-    async fn catch_up(&mut self) -> Vec<Record> {
-        loop {
-            let mut ended = Vec::new();
-            let mut in_flight = Vec::new();
-            let from = self.next;
-            let page = self.remote.records(from, |record, has_ended| match has_ended {
-                true => ended.push(record),
-                false => in_flight.push(record),
-            });
-            let head = match page.await {
-                Ok(head) => head,
-                Err(error) => {
-                    self.failure.get_or_insert(format!("{error:#}"));
-                    return Vec::new();
-                }
-            };
-            self.next = head.next;
-            self.missed += head.missed;
-            self.lost = head.lost.saturating_sub(self.lost_before);
-            ended.iter().for_each(|record| self.take(record));
-            if ended.is_empty() || ended.len() < 10_000 {
-                in_flight.retain(|record| record.request.is_some_and(|request| request.run == self.run));
-                return in_flight;
-            }
+    /// All that is there now; returns what of the run is in flight, each with its host.
+    async fn catch_up(&mut self) -> Vec<(usize, Record)> {
+        if self.fleets.may_change() && self.refreshed.elapsed() >= REFRESH {
+            self.refresh().await;
         }
+        let several = self.sources.len() > 1;
+        let run = self.run;
+        let hosts = self.fleets.hosts.iter().map(|host| &host.remote);
+        let alive = self.sources.iter_mut().zip(hosts).enumerate().filter(|(_, (source, _))| source.failure.is_none());
+        let asked =
+            alive.map(|(host, (source, remote))| async move { (host, source.read(remote, run, several).await) });
+        let mut in_flight = Vec::new();
+        for (host, (ended, open)) in join_all(asked).await {
+            ended.iter().for_each(|record| self.take(host, record));
+            in_flight.extend(open.into_iter().map(|record| (host, record)));
+        }
+        in_flight
     }
 
-    fn take(&mut self, record: &Record) {
+    /// Who joins is read from its first record on: what it received before it was found is among them.
+    async fn refresh(&mut self) {
+        let gone: Vec<usize> = (0..self.sources.len()).filter(|host| self.sources[*host].failure.is_some()).collect();
+        for host in self.fleets.refresh(&gone).await {
+            self.sources.push(Source::from(0, 0));
+            self.joined.push((host, clock::now()));
+        }
+        self.refreshed = Instant::now();
+    }
+
+    fn take(&mut self, host: usize, record: &Record) {
         let Some(answer) = record.answer else {
             self.not_counted.health_checks += 1;
             return;
@@ -198,7 +239,11 @@ impl Collector {
             Some(request) if request.run == self.run => u32::try_from(request.sequence).unwrap_or(UNNUMBERED - 1),
             Some(_) | None => UNNUMBERED,
         };
-        self.describe(record, sequence);
+        let Some(backend) = self.fleets.hosts[host].places.get(&record.generator).map(|place| Backend(*place)) else {
+            // Of no backend that its fleet has told of.
+            return;
+        };
+        self.describe(record, sequence, backend);
         if sequence == UNNUMBERED && self.unnumbered.len() >= MOST_UNNUMBERED {
             self.not_counted.others += 1;
             return;
@@ -209,7 +254,7 @@ impl Collector {
             answer: answer.0,
             sequence,
             took: u32::try_from(took).unwrap_or(u32::MAX),
-            backend: self.place(record.generator),
+            backend,
             status: record.status,
             end: record.outcome,
             differences: record.arrived.differences,
@@ -219,8 +264,7 @@ impl Collector {
     }
 
     /// Counts how it arrived.
-    fn describe(&mut self, record: &Record, sequence: u32) {
-        let backend = self.place(record.generator);
+    fn describe(&mut self, record: &Record, sequence: u32, backend: Backend) {
         let Texts { method, target, host, forwarded_for, peer, of } = &mut self.texts;
         let arrived = &record.arrived;
         // Most are like the one before: nothing is written anew for them.
@@ -261,25 +305,29 @@ impl Collector {
         }
     }
 
-    fn place(&mut self, generator: Generator) -> Backend {
-        let place = self.generators.iter().position(|known| *known == generator).unwrap_or_else(|| {
-            self.generators.push(generator);
-            self.generators.len() - 1
-        });
-        Backend(place as u16)
-    }
-
     /// All of it.
-    pub(crate) fn finish(mut self) -> Collected {
+    pub(crate) async fn finish(mut self) -> Collected {
+        // A backend that was started again a moment ago has a process that nobody has heard of.
+        self.refresh().await;
         let mut gaps = Vec::new();
-        if let Some(why) = self.failure {
-            gaps.push(format!("the fleet could not be asked any more: {why}"));
-        }
-        if self.lost > 0 {
-            gaps.push(format!("the fleet lost {} records: start it with larger --journal-records", self.lost));
-        }
-        if self.missed > 0 {
-            gaps.push(format!("{} records were gone before they could be read", self.missed));
+        let mut gone = Vec::new();
+        let several = self.sources.len() > 1;
+        for (host, source) in self.sources.into_iter().enumerate() {
+            let of = if several { format!(" at {}", self.fleets.hosts[host].label) } else { String::new() };
+            if source.lost > 0 {
+                gaps.push(format!(
+                    "the fleet{of} lost {} records: start it with larger --journal-records",
+                    source.lost
+                ));
+            }
+            if source.missed > 0 {
+                gaps.push(format!("{} records{of} were gone before they could be read", source.missed));
+            }
+            match source.failure {
+                Some(why) if several => gone.push((host, source.answered, why)),
+                Some(why) => gaps.push(format!("the fleet could not be asked any more: {why}")),
+                None => {}
+            }
         }
         if self.is_stripped {
             gaps.push(
@@ -294,6 +342,49 @@ impl Collector {
             changes: self.changes,
             others: self.others,
             gaps,
+            fleets: Some(self.fleets),
+            joined: self.joined,
+            gone,
+        }
+    }
+}
+
+impl Source {
+    fn from(next: u64, lost_before: u64) -> Source {
+        Source { next, lost_before, lost: 0, missed: 0, answered: clock::now(), failure: None }
+    }
+
+    /// All that have ended since, and those of the run that have not. One host of several must not hold up the others.
+    async fn read(&mut self, remote: &Remote, run: u64, is_one_of_several: bool) -> (Vec<Record>, Vec<Record>) {
+        let mut ended = Vec::new();
+        loop {
+            let before = ended.len();
+            let mut in_flight = Vec::new();
+            let began = clock::now();
+            let page = remote.records(self.next, |record, has_ended| match has_ended {
+                true => ended.push(record),
+                false => in_flight.push(record),
+            });
+            let page = if is_one_of_several { timeout(PATIENCE, page).await } else { Ok(page.await) };
+            let head = match page {
+                Ok(Ok(head)) => head,
+                Ok(Err(error)) => {
+                    self.failure = Some(format!("{error:#}"));
+                    return (ended, Vec::new());
+                }
+                Err(_) => {
+                    self.failure = Some(format!("no answer within {} s", PATIENCE.as_secs()));
+                    return (ended, Vec::new());
+                }
+            };
+            self.answered = began;
+            self.next = head.next;
+            self.missed += head.missed;
+            self.lost = head.lost.saturating_sub(self.lost_before);
+            if ended.len() - before < 10_000 {
+                in_flight.retain(|record| record.request.is_some_and(|request| request.run == run));
+                return (ended, in_flight);
+            }
         }
     }
 }

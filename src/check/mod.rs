@@ -6,7 +6,9 @@ mod backing;
 mod client;
 mod collector;
 mod figures;
+mod fleets;
 mod identities;
+mod joined;
 pub(crate) mod load;
 mod phases;
 pub(crate) mod plan;
@@ -103,7 +105,8 @@ async fn check_found(plan: &Plan, found: Found, watch: &Watch) -> Result<Check> 
         None => refuse_what_needs_a_fleet(plan)?,
     }
     // A fleet of this user shows in its live view how its check goes.
-    let remote = found.fleet.as_ref().map(|fleet| fleet.remote.clone()).filter(|remote| remote.is_own());
+    let remote =
+        found.fleet.as_ref().map(|fleet| fleet.fleets.hosts[0].remote.clone()).filter(|remote| remote.is_own());
     let session = Session::begin(plan, target, found.fleet.as_ref(), found.identity, watch).await?;
     let run = session.run;
     let data = tokio::select! {
@@ -119,10 +122,12 @@ async fn check_found(plan: &Plan, found: Found, watch: &Watch) -> Result<Check> 
         }
     };
     let records = if data.records.is_some() { Records::Kept } else { Records::None };
-    let collected = data.records.take().unwrap_or_default();
-    let ledger = Ledger::join(std::mem::take(&mut data.observations), collected.arrivals, records);
-    let fleet =
-        found.fleet.as_ref().map(|fleet| Fleet { control: fleet.remote.control().to_owned(), backends: fleet.names() });
+    let mut collected = data.records.take().unwrap_or_default();
+    let observed = std::mem::take(&mut data.observations);
+    let fleets = joined::join(&mut collected, &observed, &data);
+    let ledger =
+        Ledger::join(observed, collected.arrivals, records).without_records_of(joined::unrecorded(&collected.gone));
+    let fleet = collected.fleets.as_ref().map(|fleets| Fleet { control: fleets.controls(), backends: fleets.names() });
     let known = Known {
         plan,
         run,
@@ -130,6 +135,7 @@ async fn check_found(plan: &Plan, found: Found, watch: &Watch) -> Result<Check> 
         own_fleet: matches!(plan.backends, Backing::Started(_)),
         not_counted: collected.not_counted,
         gaps: collected.gaps,
+        fleets,
         changes: collected.changes,
         others: collected.others,
     };
@@ -169,7 +175,7 @@ fn refuse_what_needs_a_fleet(plan: &Plan) -> Result<()> {
             weights.iter().zip('a'..='z').map(|(weight, letter)| format!("NAME-{letter}={weight}")).collect();
         let what = match &plan.backends {
             Backing::Others(_) => "backends that are not ours have names, and no order",
-            Backing::Any | Backing::Fleet(_) | Backing::Started(_) => {
+            Backing::Any | Backing::Fleets(_) | Backing::Started(_) => {
                 "no fleet of this user runs, and other backends have names, but no order"
             }
         };

@@ -70,10 +70,13 @@ pub(crate) async fn run(mut session: Session<'_>) -> Result<SessionData> {
     }
     let identity = session.named_by();
     session.watch.enter("reading the backends' records");
+    let client = session.client.clone();
     let records = match session.collector {
         Some(mut collector) => {
             collector.settle(SETTLE).await;
-            Some(collector.finish())
+            let mut records = collector.finish().await;
+            client.with(|_, backends| records.take_places_of(backends));
+            Some(records)
         }
         None => None,
     };
@@ -136,13 +139,13 @@ async fn experiment(session: &mut Session<'_>, backends: Option<usize>, met: Met
 
 /// Drives the load on a thread of its own, while the scenario is carried out.
 async fn take_sample(session: &mut Session<'_>, load: Load) -> Result<(Traffic, Vec<StepResult>)> {
-    let remote = session.remote().cloned();
+    let fleets = session.fleets().cloned();
     let steps = session.plan.scenario.steps.clone();
     let progress = session.watch.progress.clone();
     let client = session.client.clone();
     let start = tokio::time::Instant::now();
     let driving = spawn_blocking(move || client.with(|_, backends| drive(&load, backends, &progress)));
-    let both = async { tokio::join!(driving, scenario::run::run(steps, remote, start)) };
+    let both = async { tokio::join!(driving, scenario::run::run(steps, fleets, start)) };
     let (traffic, steps) = session.collecting(both).await;
     Ok((traffic??, steps))
 }

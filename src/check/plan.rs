@@ -168,8 +168,8 @@ pub(crate) enum Trust {
 /// What stands behind the balancer.
 #[derive(Clone, Debug)]
 pub(crate) enum Backing {
-    /// The fleet that is meant.
-    Fleet(Choice),
+    /// The fleets that are meant, which are all behind the balancer.
+    Fleets(Vec<Choice>),
     /// A fleet that is started for the run, with these options.
     Started(Vec<String>),
     /// Backends that are not ours.

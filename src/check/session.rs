@@ -9,13 +9,13 @@ use anyhow::Result;
 use crate::check::backing::FoundFleet;
 use crate::check::client::Client;
 use crate::check::collector::{Collected, Collector};
+use crate::check::fleets::Fleets;
 use crate::check::identities;
 use crate::check::load::{Identity, Load, Prober, Target};
 use crate::check::plan::Plan;
 use crate::check::scenario::StepResult;
 use crate::check::watch::Watch;
 
-use crate::remote::Remote;
 use crate::wire::Moment;
 use verdict::algorithm::Evidence;
 use verdict::facts::responses::Received;
@@ -88,13 +88,14 @@ impl<'a> Session<'a> {
         let identity = identity.unwrap_or_else(identities::of_original);
         let prober = prober(plan, watch, &target, run, 0, &identity)?;
         let collector = match fleet {
-            Some(fleet) => Some(
-                Collector::begin(fleet.remote.clone(), run, fleet.backends.iter().map(|(id, _)| *id).collect()).await?,
-            ),
+            Some(fleet) => Some(Collector::begin(fleet.fleets.clone(), run).await?),
             None => None,
         };
         let names = fleet.map_or_else(Vec::new, FoundFleet::names);
         let client = Client::new(target, prober, names);
+        if let Some(fleet) = fleet {
+            client.with(|_, backends| backends.know(fleet.fleets.instances(), fleet.fleets.shared_names()));
+        }
         Ok(Session {
             plan,
             watch,
@@ -141,8 +142,8 @@ impl<'a> Session<'a> {
         }
     }
 
-    pub(crate) fn remote(&self) -> Option<&Remote> {
-        self.collector.as_ref().map(Collector::remote)
+    pub(crate) fn fleets(&self) -> Option<&Fleets> {
+        self.collector.as_ref().map(Collector::fleets)
     }
 
     /// The backends that are ready; all that are known, if nobody says which are.

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 use progress::Progress;
 
-use super::choice::choice;
+use super::choice::choices;
 use super::print::{in_locale, print};
 use crate::args::check::CheckArgs;
 use crate::args::report::ReportArgs;
@@ -158,7 +158,7 @@ fn refuse_contradictions(args: &CheckArgs) -> Result<(), Problem> {
 }
 
 fn plans_on(args: &CheckArgs, checks: Vec<CheckConfig>, testbed: &Testbed) -> Result<Vec<Plan>, Problem> {
-    let backing = Backing::Fleet(Choice::supervisor(testbed.supervisor));
+    let backing = Backing::Fleets(vec![Choice::supervisor(testbed.supervisor)]);
     let plan = |check: CheckConfig| {
         let has_tolerance = check.tolerance.is_some();
         let mut plan = check.at(&testbed.url).resolve(&backing)?;
@@ -200,8 +200,9 @@ fn backing(args: &CheckArgs) -> Result<Backing, Problem> {
         let arguments = [format!("--control={ANY_PORT}")].into_iter().chain(args.location.arguments());
         return Ok(Backing::Started(arguments.collect()));
     }
-    let choice = choice(&args.fleet)?;
-    Ok(if choice.which == Which::Any { Backing::Any } else { Backing::Fleet(choice) })
+    let choices = choices(&args.fleet)?;
+    let is_named = choices.iter().any(|choice| choice.which != Which::Any);
+    Ok(if is_named { Backing::Fleets(choices) } else { Backing::Any })
 }
 
 /// The file with checks, if there is one.

@@ -3,10 +3,24 @@
 use crate::args::choice::ChoiceArgs;
 use crate::config::token;
 use crate::error::Problem;
-use crate::remote::Choice;
+use crate::remote::{Choice, Which};
 
-/// With the token, where one is given.
+/// The one, with the token where one is given.
 pub(super) fn choice(args: &ChoiceArgs) -> Result<Choice, Problem> {
-    let which = args.fleet.as_deref().map(str::parse).transpose()?.unwrap_or_default();
-    Ok(Choice { which, token: token::read(args.token_file.as_deref())? })
+    match <[Choice; 1]>::try_from(choices(args)?) {
+        Ok([only]) => Ok(only),
+        Err(_) => {
+            Err(Problem::new("this command is for one fleet").on("--fleet").hint("name it once; `check` takes several"))
+        }
+    }
+}
+
+/// All that are named; the one that runs here if none is.
+pub(super) fn choices(args: &ChoiceArgs) -> Result<Vec<Choice>, Problem> {
+    let token = token::read(args.token_file.as_deref())?;
+    let choice = |which| Choice { which, token: token.clone() };
+    if args.fleet.is_empty() {
+        return Ok(vec![choice(Which::Any)]);
+    }
+    args.fleet.iter().map(|text| text.parse().map(choice)).collect()
 }

@@ -141,7 +141,7 @@ pub(super) async fn within(args: RehearseArgs) -> Result<ExitCode> {
     if args.shell {
         return shell();
     }
-    let mut plan = plan(&args, &Backing::Fleet(Choice::supervisor(rehearsal.supervisor)))?;
+    let mut plan = plan(&args, &Backing::Fleets(vec![Choice::supervisor(rehearsal.supervisor)]))?;
     if let (Trust::Machine, Some(authority)) = (&plan.trust, &rehearsal.authority) {
         plan.trust = Trust::Also(authority.clone());
     }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::layer::layer;
 use super::text::Count;
 use crate::error::Problem;
-use crate::topology::{Failure, Health, HttpPath, Policy, Ports, Retries, Timeouts, Topology, Weights};
+use crate::topology::{Failure, Health, HttpPath, Policy, Retries, Selection, Timeouts, Topology, Weights};
 use crate::wire::Time;
 
 layer! {
@@ -28,8 +28,8 @@ layer! {
         weights: Option<Weights>,
 
         /// Backup servers: they get requests only while no other backend is available
-        #[arg(long, value_name = "PORTS", help_heading = "Balancing")]
-        backup: Option<Ports>,
+        #[arg(long, value_name = "BACKENDS", help_heading = "Balancing")]
+        backup: Option<Selection>,
 
         /// Path prefix that is balanced; backends get requests without it [default: /uuid]
         #[arg(long, value_name = "PATH", help_heading = "Balancing")]
@@ -162,10 +162,10 @@ impl BalancingConfig {
     }
 }
 
-fn mark_backups(topology: &mut Topology, backup: &Ports) -> Result<(), Problem> {
-    for generator in backup.meant().map_err(|why| Problem::new(why.to_string()).on("--backup"))? {
-        let backend = topology.backends.iter_mut().find(|backend| backend.generator == generator);
-        let missing = || Problem::new("the fleet has no such backend").on(format!("--backup {generator}"));
+fn mark_backups(topology: &mut Topology, Selection(names): &Selection) -> Result<(), Problem> {
+    for name in names {
+        let backend = topology.backends.iter_mut().find(|backend| backend.name == *name);
+        let missing = || Problem::new("the fleet has no such backend").on(format!("--backup {name}"));
         backend.ok_or_else(missing)?.backup = true;
     }
     match topology.active().next() {

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::AttemptEnd;
 use crate::facts::{
-    Description, account, algorithm, backups, copies, identity, limit, reach, records, recovery, requests, resilience,
-    responses, rotation, shares, stickiness,
+    Description, account, algorithm, backups, copies, fleets, identity, limit, reach, records, recovery, requests,
+    resilience, responses, rotation, shares, stickiness,
 };
 use crate::observation::{ClientOutcome, Observation};
 
@@ -104,6 +104,7 @@ macro_rules! rules {
 // One line a rule. Its facts, its description, its judgement and its tests stand in the file that the path names.
 rules! {
     Records(records::Facts) = "records" from records::RECORDS,
+    Fleets(fleets::Facts) = "fleets" from fleets::FLEETS,
     Identity(identity::Facts) = "identity" from identity::IDENTITY,
     RateLimit(limit::Facts) = "rate-limit" from limit::RATE_LIMIT,
     Account(account::Account) = "account" from account::ACCOUNT,

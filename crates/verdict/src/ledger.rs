@@ -63,6 +63,8 @@ pub struct Ledger {
     mirrors: Vec<bool>,
     /// Arrivals that are no attempt of a request of this run, by time.
     others: Vec<Arrival>,
+    /// Times of which some backend's records are missing.
+    unrecorded: Vec<(Moment, Moment)>,
     /// Arrivals with a number that was never sent.
     pub unexplained: u64,
     /// Arrivals without a number that nobody's answer explains.
@@ -147,12 +149,18 @@ impl Ledger {
             owners: HashMap::new(),
             mirrors: Vec::new(),
             others,
+            unrecorded: Vec::new(),
             unexplained: beyond - unassigned,
             unassigned,
         };
         ledger.owners = ledger.find_owners();
         ledger.mirrors = ledger.find_mirrors();
         ledger
+    }
+
+    /// The same where some backend's records of these times are missing: its host is gone.
+    pub fn without_records_of(self, times: Vec<(Moment, Moment)>) -> Ledger {
+        Ledger { unrecorded: times, ..self }
     }
 
     /// Each request, in the order in which they were sent.
@@ -261,6 +269,7 @@ impl Ledger {
             ClientOutcome::Closed | ClientOutcome::Reset | ClientOutcome::TimedOut => {
                 match (self.records, attempts.is_empty()) {
                     (Records::None, _) => Outcome::NoResponse,
+                    (Records::Kept, true) if self.may_be_unrecorded(observation) => Outcome::NoResponse,
                     (Records::Kept, true) => Outcome::NotReached,
                     (Records::Kept, false) => Outcome::Lost,
                 }
@@ -273,6 +282,11 @@ impl Ledger {
                 }
             }
         }
+    }
+
+    /// Whether a backend whose records are missing may have received it.
+    fn may_be_unrecorded(&self, observation: &Observation) -> bool {
+        self.unrecorded.iter().any(|(from, to)| observation.sent() <= *to && observation.ended >= *from)
     }
 
     fn outcome_of_answered(&self, observation: &Observation, attempts: &[Arrival]) -> Outcome {

@@ -4,6 +4,7 @@
 pub mod algorithm;
 pub mod arrived;
 mod attempt;
+pub mod clocks;
 pub mod facts;
 pub mod finding;
 mod id;

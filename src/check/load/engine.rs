@@ -479,6 +479,9 @@ impl<'a> Engine<'a> {
         let observation = &mut self.observations[slot.index];
         slot.exchange.note(observation);
         observation.ended = now;
+        if let Some((instance, backend)) = slot.exchange.reader().process() {
+            self.samples.see_process(instance, backend, now);
+        }
         observation.outcome = outcome;
         let client = observation.client;
         let answered = matches!(outcome, ClientOutcome::Response | ClientOutcome::Altered);

@@ -1,7 +1,7 @@
 //! PURE. Who answered: by our headers, our page, or where the user says that a backend's name stands; and the list of backends
 //! that were seen.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use uuid::Uuid;
 
@@ -139,7 +139,7 @@ impl Identify {
     /// The head is complete.
     pub(super) fn end_head(&mut self, identity: &Identity, backends: &mut Backends) {
         if let (Identity::Fleet, Some(named)) = (identity, &self.named) {
-            self.backend = backends.of(named);
+            self.backend = backends.of(named, self.instance);
         }
     }
 
@@ -169,7 +169,7 @@ impl Identify {
     /// Our page says who wrote it, where the head does not.
     pub(super) fn see_page(&mut self, named: Named<&str>, uuid: &[u8; UUID_BYTES], backends: &mut Backends) {
         if self.named.is_none() {
-            self.backend = backends.of(&named);
+            self.backend = backends.of(&named, self.instance);
         }
         if self.response.is_none() {
             self.response_id = Uuid::try_parse_ascii(uuid).unwrap_or_default();
@@ -192,6 +192,9 @@ pub(crate) struct Backends {
     names: Vec<String>,
     /// Their places.
     by_name: HashMap<String, Backend>,
+    by_instance: HashMap<Instance, Backend>,
+    /// Names of which each is several backends': what tells those apart is the process.
+    shared: HashSet<String>,
     /// Places of generator numbers.
     generators: Vec<Backend>,
 }
@@ -209,7 +212,7 @@ impl Backends {
                 generators[usize::from(number)] = Backend(place);
             }
         }
-        Backends { names, by_name, generators }
+        Backends { names, by_name, by_instance: HashMap::new(), shared: HashSet::new(), generators }
     }
 
     /// All of them, those that were seen and not expected at the end.
@@ -222,8 +225,32 @@ impl Backends {
         self.names.get(usize::from(backend.0)).map(String::as_str)
     }
 
+    /// Tells which processes are whose, and which names are not of one backend alone.
+    pub(crate) fn know<'a>(
+        &mut self,
+        instances: impl IntoIterator<Item = (Instance, u16)>,
+        shared: impl IntoIterator<Item = &'a str>,
+    ) {
+        self.by_instance.extend(instances.into_iter().map(|(instance, place)| (instance, Backend(place))));
+        self.shared.extend(shared.into_iter().map(str::to_owned));
+    }
+
     /// The backend of a response.
-    pub(crate) fn of<T: AsRef<str>>(&mut self, named: &Named<T>) -> Backend {
+    pub(crate) fn of<T: AsRef<str>>(&mut self, named: &Named<T>, instance: Option<Instance>) -> Backend {
+        if let Some(instance) = instance {
+            if let Some(known) = self.by_instance.get(&instance) {
+                return *known;
+            }
+            let name = match named {
+                Named::Number(number) => number.to_string(),
+                Named::Name(name) => name.as_ref().to_owned(),
+            };
+            if self.shared.contains(&name) {
+                let backend = self.of_name(&format!("{name} ({instance})"));
+                self.by_instance.insert(instance, backend);
+                return backend;
+            }
+        }
         match named {
             Named::Number(number) => self.of_generator(*number),
             Named::Name(name) => self.of_name(name.as_ref()),
@@ -269,6 +296,19 @@ mod tests {
         assert_eq!(backends.of_name("web 2"), Backend(3));
         assert_eq!(backends.names(), ["9001", "9002", "80", "web 2"]);
         assert_eq!((backends.name(Backend(0)), backends.name(Backend::UNKNOWN)), (Some("9001"), None));
+    }
+
+    #[test]
+    fn backends_that_share_a_name_are_told_apart_by_their_processes() {
+        let mut backends = Backends::new(vec!["9001@a".to_owned(), "9001@b".to_owned(), "9002".to_owned()]);
+        backends.know([(Instance(1), 0), (Instance(2), 1), (Instance(3), 2)], ["9001", "9001"]);
+        let number = |number| Named::<&str>::Number(number);
+        assert_eq!(backends.of(&number(9001), Some(Instance(2))), Backend(1));
+        assert_eq!(backends.of(&number(9001), Some(Instance(1))), Backend(0));
+        // A backend that was started again keeps its name, where it is its own.
+        assert_eq!(backends.of(&number(9002), Some(Instance(4))), Backend(2));
+        assert_eq!(backends.of(&number(9001), Some(Instance(5))), Backend(3));
+        assert_eq!(backends.name(Backend(3)), Some("9001 (0000000000000005)"));
     }
 
     #[test]

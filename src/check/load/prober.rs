@@ -417,6 +417,9 @@ impl Held {
         self.exchange.note(observation);
         observation.outcome = outcome;
         let reader = self.exchange.reader();
+        if let Some((instance, backend)) = reader.process() {
+            prober.samples.see_process(instance, backend, observation.ended);
+        }
         let cookies = kept_cookies(reader.cookies(), &origin, &mut prober.samples);
         let seen = Seen {
             observation: *observation,

@@ -11,7 +11,8 @@ use crate::check::load::samples::Samples;
 use crate::check::load::verify::{Comparison, Kind, Verify};
 use crate::io::ending::Ending;
 use crate::wire::{GENERATOR_HEADER, INSTANCE_HEADER, NAME_HEADER, REQUEST_HEADER, RESPONSE_HEADER};
-use verdict::observation::{ClientOutcome, Flaw, Observation};
+use verdict::Instance;
+use verdict::observation::{Backend, ClientOutcome, Flaw, Observation};
 use verdict::response::{COVERED, DIGEST_HEADER, HeadChange};
 
 /// Bytes of a status line and its headers, and of interim responses before them.
@@ -119,6 +120,12 @@ impl Reader {
     /// Whether the head of the final response has come.
     pub(super) fn has_head(&self) -> bool {
         self.response.status != 0
+    }
+
+    /// The process that responded, and what it calls itself.
+    pub(super) fn process(&self) -> Option<(Instance, Backend)> {
+        let who = &self.response.who;
+        who.instance.filter(|_| who.backend.is_known()).map(|instance| (instance, who.backend))
     }
 
     /// Values of Set-Cookie.

@@ -1,10 +1,16 @@
 //! PURE. What a report shows of responses beside their counts: fields that differ, and what names itself on the way.
 
+use std::collections::HashMap;
+
 use crate::check::load::cookies::NotKept;
-use verdict::facts::responses::{Deviation, Received};
+use verdict::facts::responses::{Deviation, Process, Received};
+use verdict::observation::Backend;
+use verdict::{Instance, Moment};
 
 /// At most that many of each.
 const MOST: usize = 8;
+/// Processes of backends, also those that responses only claim to be of.
+const MOST_PROCESSES: usize = 4096;
 /// First requests that are named.
 const FIRST: usize = 3;
 
@@ -21,6 +27,8 @@ pub(crate) struct Samples {
     pub(crate) deviations: Vec<Deviation>,
     /// Cookies that a browser would not have kept, each once.
     pub(crate) refused_cookies: Vec<String>,
+    /// Processes of backends that responded.
+    pub(crate) processes: HashMap<Instance, Process>,
 }
 
 impl Samples {
@@ -38,6 +46,16 @@ impl Samples {
     pub(super) fn refuse_cookie(&mut self, value: &str, why: &NotKept) {
         let name = value.split(['=', ';']).next().unwrap_or_default().trim();
         Samples::see(&mut self.refused_cookies, format!("{name}: {why}").as_bytes());
+    }
+
+    /// Counts a response of a process.
+    pub(super) fn see_process(&mut self, instance: Instance, backend: Backend, now: Moment) {
+        if let Some(process) = self.processes.get_mut(&instance) {
+            process.responses += 1;
+            process.last = now;
+        } else if self.processes.len() < MOST_PROCESSES {
+            self.processes.insert(instance, Process { instance, backend, responses: 1, first: now, last: now });
+        }
     }
 
     /// Counts a field that is not what the backend wrote.
@@ -63,7 +81,7 @@ impl Samples {
 
     /// What the rules look at: of this phase, and of an earlier one what does not depend on which requests are judged.
     pub(crate) fn received(self, earlier: &Samples) -> Received {
-        let Samples { mut servers, mut vias, mut codings, mut refused_cookies, deviations } = self;
+        let Samples { mut servers, mut vias, mut codings, mut refused_cookies, deviations, mut processes } = self;
         let also = |seen: &mut Vec<String>, before: &[String]| {
             before.iter().for_each(|value| Samples::see(seen, value.as_bytes()));
         };
@@ -71,7 +89,14 @@ impl Samples {
         also(&mut vias, &earlier.vias);
         also(&mut codings, &earlier.codings);
         also(&mut refused_cookies, &earlier.refused_cookies);
-        Received { deviations, servers, vias, codings, refused_cookies }
+        for before in earlier.processes.values() {
+            let process = processes.entry(before.instance).or_insert(Process { responses: 0, ..*before });
+            process.responses += before.responses;
+            (process.first, process.last) = (process.first.min(before.first), process.last.max(before.last));
+        }
+        let mut processes: Vec<Process> = processes.into_values().collect();
+        processes.sort_unstable_by_key(|process| (process.first, process.instance.0));
+        Received { deviations, servers, vias, codings, refused_cookies, processes }
     }
 }
 

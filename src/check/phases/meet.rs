@@ -7,6 +7,7 @@ use tokio::task::spawn_blocking;
 
 use crate::check::backing;
 use crate::check::collector::{Collector, Recorded};
+use crate::check::fleets::Fleets;
 use crate::check::identities::{self, Candidate, Response};
 use crate::check::load::{Identity, Probe, Seen};
 use crate::check::phases::diagnosis::{self, Unmet};
@@ -14,6 +15,7 @@ use crate::check::session::Session;
 use crate::check::subject::Live;
 use crate::error::Problem;
 use crate::io::tls;
+use crate::wire::{INSTANCE_HEADER, Instance};
 use verdict::observation::ClientOutcome;
 
 /// What mends by itself (a health check that has not begun, a backend that starts) is waited for.
@@ -155,8 +157,10 @@ async fn meet_record(session: &mut Session<'_>, seen: &Seen) -> Result<()> {
             collector.expect_unnumbered();
             Ok(())
         }
+        // The check goes on where some are known: the rule of the fleets says what is not.
+        None if answers_of_ours(session).await? => Ok(()),
         None => {
-            let control = collector.remote().control().to_owned();
+            let control = session.fleets().map(Fleets::controls).unwrap_or_default();
             let what = format!(
                 "backend {} responds, and the fleet at {control} has no record of it: another fleet's backends stand behind \
                  the balancer, or a cache does",
@@ -171,6 +175,18 @@ async fn meet_record(session: &mut Session<'_>, seen: &Seen) -> Result<()> {
                 .into())
         }
     }
+}
+
+/// Whether processes of the fleets respond as well.
+async fn answers_of_ours(session: &mut Session<'_>) -> Result<bool> {
+    let responses = ask(session, ASKS, false).await?;
+    let Some(fleets) = session.fleets() else { return Ok(false) };
+    let is_known = |response: &Response| {
+        let process = identities::header(&response.head, INSTANCE_HEADER);
+        let process = process.and_then(|process| Instance::from_bytes(process.as_bytes()));
+        process.is_some_and(|process| fleets.instances().any(|(known, _)| known == process))
+    };
+    Ok(responses.iter().any(is_known))
 }
 
 /// A record may need a moment.

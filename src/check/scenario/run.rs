@@ -7,23 +7,23 @@ use tokio::process::Command;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use crate::check::fleets::Fleets;
 use crate::check::scenario::{Step, StepAction, StepResult};
 use crate::io::clock;
-use crate::remote::Remote;
 
 /// A drain takes as long as the fleet's grace; a command as long as it likes, but no check waits for it without end.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Does all steps, whether the one before has ended or not. Returns when all have ended, in the order of their times. Dropped, no
 /// further step is begun.
-pub(crate) async fn run(steps: Vec<Step>, remote: Option<Remote>, start: Instant) -> Vec<StepResult> {
+pub(crate) async fn run(steps: Vec<Step>, fleets: Option<Fleets>, start: Instant) -> Vec<StepResult> {
     let mut tasks = JoinSet::new();
     for (place, step) in steps.into_iter().enumerate() {
-        let remote = remote.clone();
+        let fleets = fleets.clone();
         tasks.spawn_local(async move {
             sleep_until(start + step.at).await;
             let at = clock::now();
-            let (is_done, remark) = match timeout(PATIENCE, carry_out(&step, remote.as_ref())).await {
+            let (is_done, remark) = match timeout(PATIENCE, carry_out(&step, fleets.as_ref())).await {
                 Ok(Ok(remark)) => (true, remark),
                 Ok(Err(why)) => (false, Some(why)),
                 Err(_) => (false, Some(format!("not done within {} s", PATIENCE.as_secs()))),
@@ -37,14 +37,14 @@ pub(crate) async fn run(steps: Vec<Step>, remote: Option<Remote>, start: Instant
 }
 
 /// What a command printed; or why it was not done.
-async fn carry_out(step: &Step, remote: Option<&Remote>) -> Result<Option<String>, String> {
-    let backends: Vec<String> = step.backend.iter().cloned().collect();
-    let result = match (&step.action, remote) {
+async fn carry_out(step: &Step, fleets: Option<&Fleets>) -> Result<Option<String>, String> {
+    let backend = step.backend.as_deref();
+    let result = match (&step.action, fleets) {
         (StepAction::Command(command), _) => return run_command(command).await,
         (_, None) => return Err("the backends are not ours".to_owned()),
-        (StepAction::Act(action), Some(remote)) => remote.act(*action, &backends, PATIENCE).await,
-        (StepAction::Fault(fault), Some(remote)) => remote.fault(&[*fault], &backends).await,
-        (StepAction::Clear, Some(remote)) => remote.clear(&backends).await,
+        (StepAction::Act(action), Some(fleets)) => fleets.act(*action, backend, PATIENCE).await,
+        (StepAction::Fault(fault), Some(fleets)) => fleets.fault(*fault, backend).await,
+        (StepAction::Clear, Some(fleets)) => fleets.clear(backend).await,
     };
     result.map(|_| None).map_err(|error| format!("{error:#}"))
 }

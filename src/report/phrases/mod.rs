@@ -2,6 +2,7 @@
 
 mod arrivals;
 mod balancing;
+mod fleets;
 mod outages;
 mod phrase;
 mod requests;
@@ -35,6 +36,7 @@ fn prose(finding: &Finding, product: Option<Product>, limit: Option<u16>) -> Pro
     let level = finding.level;
     let phrase = match &finding.facts {
         Facts::Records(facts) => requests::records(facts),
+        Facts::Fleets(facts) => fleets::fleets(facts),
         Facts::Identity(facts) => balancing::identity(facts),
         Facts::RateLimit(facts) => requests::rate_limit(facts),
         Facts::Account(facts) => requests::account(facts),

@@ -6,6 +6,7 @@ pub mod backups;
 mod by_number;
 pub mod copies;
 mod description;
+pub mod fleets;
 pub mod identity;
 pub mod limit;
 pub mod reach;

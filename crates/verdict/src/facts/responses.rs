@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::facts::Description;
 use crate::facts::requests::Extent;
+use crate::observation::Backend;
+use crate::{Instance, Moment};
 
 pub(crate) const STALE: Description = Description {
     requires: "no request gets a response that was given before",
@@ -60,6 +62,23 @@ pub struct Received {
     pub codings: Vec<String>,
     /// Cookies that a browser does not keep or never sends back, each with the reason.
     pub refused_cookies: Vec<String>,
+    /// Processes of backends that responded, from the first request on.
+    pub processes: Vec<Process>,
+}
+
+/// A process of a backend, as its responses show it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Process {
+    /// Its id.
+    pub instance: Instance,
+    /// By the name that it gave.
+    pub backend: Backend,
+    /// How many came.
+    pub responses: u64,
+    /// When the first had come.
+    pub first: Moment,
+    /// When the last had.
+    pub last: Moment,
 }
 
 /// A field, or the status, that is not what the backend wrote.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::Moment;
 use crate::algorithm::Inference;
 use crate::arrived::{OtherRequests, RequestChanges};
+use crate::facts::fleets;
 use crate::facts::identity::Identity;
 use crate::facts::responses::Received;
 use crate::finding::{AttemptWitness, ClientWitness, RequestWitness, Witness};
@@ -42,6 +43,8 @@ pub struct Case<'a> {
     pub inference: &'a Inference,
     /// Why records are missing.
     pub gaps: &'a [String],
+    /// Who is behind the balancer, and whether that stayed so.
+    pub fleets: &'a fleets::Facts,
     /// Where the names of backends that are not ours were found.
     pub identity: Option<&'a Identity>,
     /// A rate limit that the sample met.

@@ -6,6 +6,7 @@ mod backups;
 mod case;
 mod copies;
 mod expectations;
+mod fleets;
 mod forwarding;
 mod identity;
 mod limit;
@@ -40,6 +41,7 @@ pub fn judge(case: &Case, outage: Option<&Outage>) -> (Vec<Finding>, Option<Shar
     let case = &Case { expectations: &expectations, sample: case.sample.clone(), ..*case };
     let (shares, share_findings) = shares::judge(case);
     let mut findings: Vec<Finding> = records::judge(case).into_iter().collect();
+    findings.extend(fleets::judge(case));
     findings.extend(identity::judge(case));
     findings.extend(limit::judge(case));
     findings.extend(account::judge(case));
@@ -54,6 +56,7 @@ pub fn judge(case: &Case, outage: Option<&Outage>) -> (Vec<Finding>, Option<Shar
     findings.extend(stickiness::judge(case, outage));
     findings.extend(resilience::judge(case, outage));
     findings.extend(recovery::judge(case, outage));
+    fleets::soften(case, &mut findings);
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.level));
     show_orders_once(&mut findings);
     let verdict = Verdict::of(&findings);

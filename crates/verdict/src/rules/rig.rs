@@ -121,6 +121,7 @@ impl Rig {
             expectations: &self.expectations,
             inference: &self.inference,
             gaps: &[],
+            fleets: &Default::default(),
             changes: &RequestChanges::default(),
             received: &Received::default(),
             others: &OtherRequests::default(),

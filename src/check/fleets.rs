@@ -1,0 +1,255 @@
+//! The fleets behind the balancer as one: what their backends are called, whose each is, and who joins or leaves while the check runs.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use futures_util::future::join_all;
+
+use crate::error::Problem;
+use crate::remote::{Choice, Remote};
+use crate::wire::{Action, BackendState, BackendStatus, Fault, FleetStatus, Generator, Instance};
+
+/// All of them. Clones are of one moment.
+#[derive(Clone)]
+pub(crate) struct Fleets {
+    /// What was asked for: names may have other addresses later.
+    choices: Vec<Choice>,
+    pub(crate) hosts: Vec<Host>,
+    /// Those that were ready at the beginning first; those that join last.
+    pub(crate) backends: Vec<KnownBackend>,
+}
+
+/// A fleet, which is on a host of its own where there are several.
+#[derive(Clone)]
+pub(crate) struct Host {
+    pub(crate) remote: Remote,
+    /// How reports call it.
+    pub(crate) label: String,
+    /// Its backends, by what their records are marked with: places among all.
+    pub(crate) places: HashMap<Generator, u16>,
+}
+
+/// A backend of one of them.
+#[derive(Clone)]
+pub(crate) struct KnownBackend {
+    /// Unlike all others.
+    pub(crate) name: String,
+    /// What its own fleet calls it.
+    own: String,
+    pub(crate) host: usize,
+    /// The latest of its processes.
+    instances: Vec<Instance>,
+    pub(crate) is_ready: bool,
+    /// Since it was started again; none for one that never was.
+    pub(crate) age: Option<Duration>,
+}
+
+impl Fleets {
+    /// The fleet that is reached in that way, and no other.
+    pub(crate) async fn one(remote: Remote) -> Result<Fleets> {
+        let status = remote.status().await?;
+        let mut fleets = Fleets { choices: Vec::new(), hosts: Vec::new(), backends: Vec::new() };
+        fleets.add(vec![(remote, status)]);
+        fleets.sort();
+        Ok(fleets)
+    }
+
+    /// All that are meant. One that does not answer may be starting: it is asked again later.
+    pub(crate) async fn find(choices: &[Choice]) -> Result<Fleets> {
+        let mut remotes = Vec::new();
+        for choice in choices {
+            remotes.extend(choice.find_all().await?);
+        }
+        let asked = join_all(remotes.into_iter().map(|remote| async move { (remote.status().await, remote) })).await;
+        let (mut found, mut failure) = (Vec::new(), None);
+        for (status, remote) in asked {
+            match status {
+                Ok(status) => found.push((remote, status)),
+                Err(why) => failure = Some(why),
+            }
+        }
+        if let (true, Some(why)) = (found.is_empty(), failure) {
+            return Err(why);
+        }
+        let mut fleets = Fleets { choices: choices.to_vec(), hosts: Vec::new(), backends: Vec::new() };
+        fleets.add(found);
+        fleets.sort();
+        Ok(fleets)
+    }
+
+    /// Adds hosts with all of their backends.
+    fn add(&mut self, found: Vec<(Remote, FleetStatus)>) {
+        let first = self.hosts.len();
+        let labels: Vec<String> = found.iter().map(|(remote, status)| label(remote, status, &found)).collect();
+        for ((remote, status), label) in found.iter().zip(labels) {
+            // Two machines may have one name.
+            let label = match self.hosts.iter().any(|host| host.label == label) {
+                true => remote.authority().to_owned(),
+                false => label,
+            };
+            self.hosts.push(Host { remote: remote.clone(), label, places: HashMap::new() });
+            for backend in &status.backends {
+                self.backends.push(KnownBackend {
+                    name: backend.name.clone(),
+                    own: backend.name.clone(),
+                    host: self.hosts.len() - 1,
+                    instances: backend.instances.clone(),
+                    is_ready: matches!(backend.state, BackendState::Ready | BackendState::Starting),
+                    age: age(backend),
+                });
+            }
+        }
+        // Names of backends that are known already stay: reports and commands use them.
+        for place in 0..self.backends.len() {
+            let KnownBackend { own, host, .. } = &self.backends[place];
+            let is_shared = self.backends.iter().enumerate().any(|(other, it)| other != place && it.own == *own);
+            if *host >= first && is_shared {
+                self.backends[place].name = format!("{own}@{}", self.hosts[*host].label);
+            }
+        }
+        let ids: Vec<Generator> = found.iter().flat_map(|(_, status)| status.backends.iter().map(|it| it.id)).collect();
+        let begin = self.backends.len() - ids.len();
+        for (place, id) in (begin..).zip(ids) {
+            let host = self.backends[place].host;
+            self.hosts[host].places.insert(id, place as u16);
+        }
+    }
+
+    /// Those that are ready first.
+    fn sort(&mut self) {
+        let mut order: Vec<usize> = (0..self.backends.len()).collect();
+        order.sort_by_key(|place| !self.backends[*place].is_ready);
+        self.backends = order.iter().map(|place| self.backends[*place].clone()).collect();
+        let new = |old: u16| order.iter().position(|place| *place == usize::from(old)).unwrap_or_default() as u16;
+        for host in &mut self.hosts {
+            host.places.values_mut().for_each(|place| *place = new(*place));
+        }
+    }
+
+    /// Asks again who is there: learns of new processes, and adds hosts that have joined. Returns their places.
+    pub(crate) async fn refresh(&mut self, gone: &[usize]) -> Vec<usize> {
+        let alive = self.hosts.iter().enumerate().filter(|(place, _)| !gone.contains(place));
+        let asked = join_all(alive.map(|(place, host)| async move { (place, host.remote.status().await) })).await;
+        for (host, status) in asked {
+            let Ok(status) = status else { continue };
+            for backend in &status.backends {
+                let Some(place) = self.hosts[host].places.get(&backend.id) else { continue };
+                let known = &mut self.backends[usize::from(*place)].instances;
+                let new = backend.instances.iter().filter(|instance| !known.contains(instance)).copied();
+                let new: Vec<Instance> = new.collect();
+                known.extend(new);
+            }
+        }
+        let mut found = Vec::new();
+        for choice in self.choices.iter().filter(|choice| choice.may_change()) {
+            for remote in choice.find_all().await.unwrap_or_default() {
+                let known = self.hosts.iter().enumerate();
+                let mut known =
+                    known.filter(|(place, host)| host.remote.control() == remote.control() && !gone.contains(place));
+                if known.next().is_none()
+                    && let Ok(status) = remote.status().await
+                {
+                    found.push((remote, status));
+                }
+            }
+        }
+        let first = self.hosts.len();
+        self.add(found);
+        (first..self.hosts.len()).collect()
+    }
+
+    /// Whether they may be other ones a moment later.
+    pub(crate) fn may_change(&self) -> bool {
+        self.choices.iter().any(Choice::may_change)
+    }
+
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.backends.iter().filter(|backend| backend.host != usize::MAX).map(|backend| backend.name.clone()).collect()
+    }
+
+    /// The processes that their backends have or had, each with the place of its backend.
+    pub(crate) fn instances(&self) -> impl Iterator<Item = (Instance, u16)> {
+        let places = (0u16..).zip(&self.backends);
+        places.flat_map(|(place, backend)| backend.instances.iter().map(move |instance| (*instance, place)))
+    }
+
+    /// What several fleets call backends of theirs alike.
+    pub(crate) fn shared_names(&self) -> impl Iterator<Item = &str> {
+        self.backends.iter().filter(|backend| backend.name != backend.own).map(|backend| backend.own.as_str())
+    }
+
+    /// Puts each backend where others have it. A place that is nobody's is a backend without a host.
+    pub(crate) fn take_places(&mut self, places: &[verdict::observation::Backend]) {
+        let nobody = || KnownBackend {
+            name: String::new(),
+            own: String::new(),
+            host: usize::MAX,
+            instances: Vec::new(),
+            is_ready: false,
+            age: None,
+        };
+        let most = places.iter().map(|place| usize::from(place.0) + 1).max().unwrap_or_default();
+        let mut backends: Vec<KnownBackend> = (0..most).map(|_| nobody()).collect();
+        for (backend, place) in self.backends.drain(..).zip(places) {
+            backends[usize::from(place.0)] = backend;
+        }
+        self.backends = backends;
+    }
+
+    /// How errors call them.
+    pub(crate) fn controls(&self) -> String {
+        self.hosts.iter().map(|host| host.remote.control()).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Does something to a backend, or to all to which it applies.
+    pub(crate) async fn act(&self, action: Action, name: Option<&str>, patience: Duration) -> Result<()> {
+        for (remote, own) in self.owners(name)? {
+            remote.act(action, &own, patience).await?;
+        }
+        Ok(())
+    }
+
+    /// Switches a fault on in a backend, or in all that run.
+    pub(crate) async fn fault(&self, fault: Fault, name: Option<&str>) -> Result<()> {
+        for (remote, own) in self.owners(name)? {
+            remote.fault(&[fault], &own).await?;
+        }
+        Ok(())
+    }
+
+    /// Switches all faults of a backend off, or of all that run.
+    pub(crate) async fn clear(&self, name: Option<&str>) -> Result<()> {
+        for (remote, own) in self.owners(name)? {
+            remote.clear(&own).await?;
+        }
+        Ok(())
+    }
+
+    /// Whose it is, and what its fleet calls it; all fleets for none.
+    fn owners(&self, name: Option<&str>) -> Result<Vec<(&Remote, Vec<String>)>> {
+        let Some(name) = name else {
+            return Ok(self.hosts.iter().map(|host| (&host.remote, Vec::new())).collect());
+        };
+        match self.backends.iter().find(|backend| backend.name == name) {
+            Some(backend) => Ok(vec![(&self.hosts[backend.host].remote, vec![backend.own.clone()])]),
+            None => bail!(Problem::new(format!("no fleet has a backend {name}"))),
+        }
+    }
+}
+
+/// A pod has a name of its own; a machine too, unless others are called so as well, as in tests on one machine.
+fn label(remote: &Remote, status: &FleetStatus, all: &[(Remote, FleetStatus)]) -> String {
+    let same = all.iter().filter(|(_, other)| other.host == status.host).count();
+    match &status.pod {
+        Some(pod) => pod.clone(),
+        None if status.host.is_empty() || same > 1 => remote.authority().to_owned(),
+        None => status.host.clone(),
+    }
+}
+
+fn age(backend: &BackendStatus) -> Option<Duration> {
+    let since: jiff::Timestamp = backend.since.parse().ok()?;
+    // All of a fleet that was started for this run are young.
+    (backend.restarts > 0).then(|| Duration::try_from(jiff::Timestamp::now().duration_since(since)).ok())?
+}

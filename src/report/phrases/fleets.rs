@@ -1,0 +1,79 @@
+//! The prose of the rule of the fleets.
+
+use std::time::Duration;
+
+use verdict::facts::fleets::{ChangeKind, Facts};
+use verdict::numbers::{count_of, grouped};
+
+use super::phrase::{Phrase, listed};
+
+pub(super) fn fleets(facts: &Facts) -> Phrase {
+    let mut evidence = Vec::new();
+    for change in &facts.changes {
+        let backends = listed(&change.backends);
+        evidence.push(match change.kind {
+            ChangeKind::Joined => format!("{} joined at {:.1} s: {backends}", change.host, change.at),
+            ChangeKind::Gone => format!(
+                "{} is gone at {:.2} s: {backends}; what it received in its last 100 ms is unknown{}",
+                change.host,
+                change.at,
+                change.why.as_ref().map_or_else(String::new, |why| format!(" ({why})")),
+            ),
+        });
+    }
+    for stranger in &facts.strangers {
+        evidence.push(format!(
+            "{}: {} from {} of no known fleet",
+            stranger.name,
+            count_of(stranger.responses, "response"),
+            match stranger.processes {
+                1 => "a process".to_owned(),
+                more => format!("{} processes", grouped(more)),
+            }
+        ));
+    }
+    for shared in &facts.shared_names {
+        evidence.push(format!("{} processes respond as {}", grouped(shared.processes), shared.name));
+    }
+    if !facts.unjoined.is_empty() {
+        evidence.push(format!("the clock of {} cannot be compared: no request joins it", listed(&facts.unjoined)));
+    }
+    let clocks = facts.half_width.map(|half| {
+        format!("clocks of {} agree to ± {}", count_of(facts.fleets, "host"), width(Duration::from_secs_f64(half)))
+    });
+    let hint = "name every fleet behind the balancer with --fleet, and check while none joins or leaves";
+    let summary = match (facts.strangers.as_slice(), facts.shared_names.as_slice(), facts.changes.as_slice()) {
+        ([], [], []) if !facts.unjoined.is_empty() => "the time of some records is not known".to_owned(),
+        ([], [], []) => {
+            let one = format!("the records of {} are joined", count_of(facts.fleets, "fleet"));
+            return Phrase::of(clocks.map_or(one.clone(), |clocks| format!("{one}: {clocks}"))).because(evidence);
+        }
+        ([], [], changes) => format!(
+            "{} while the check ran: shares and algorithm are not judged",
+            match (
+                changes.iter().any(|it| it.kind == ChangeKind::Joined),
+                changes.iter().any(|it| it.kind == ChangeKind::Gone)
+            ) {
+                (true, true) => "fleets joined and left",
+                (true, false) => "a fleet joined",
+                (false, _) => "a fleet left",
+            }
+        ),
+        ([], shared, _) => {
+            let names: Vec<&str> = shared.iter().map(|it| it.name.as_str()).collect();
+            format!("several processes respond as {}: shares are of names, not of processes", listed(&names))
+        }
+        (strangers, _, _) => {
+            let names: Vec<&str> = strangers.iter().take(3).map(|it| it.name.as_str()).collect();
+            format!("backends of no known fleet respond ({}): shares and algorithm are not judged", names.join(", "))
+        }
+    };
+    Phrase::of(summary).because(evidence.into_iter().chain(clocks).collect()).try_this(hint)
+}
+
+fn width(half: Duration) -> String {
+    match half.as_micros() {
+        micros @ 0..1000 => format!("{micros} µs"),
+        micros => format!("{:.1} ms", micros as f64 / 1000.0),
+    }
+}
