@@ -94,12 +94,16 @@ fn a_production_tree_is_judged_by_the_names_of_its_own_servers() {
         let backends = &report["checks"][0]["fleet"]["backends"];
         let expected = ["10.20.0.11:8080", "10.20.0.12:8080", "app3.internal", "10.20.0.99:8080"];
         assert_eq!(*backends, serde_json::json!(expected), "{report:#}");
+        // Both the report and what is said beside it.
+        let notes = format!("{} {}", report["checks"][0]["surroundings"], said(&output));
         for note in [
             "name app3.internal: invented address 198.18.0.",
             "fullchain.pem: cannot be used here; a certificate of our own stands in",
             "address 203.0.113.10: listened on, and this machine lacks it",
+            "written in the private copy alone: /run/nginx.pid (",
+            "/var/log/nginx/access.log (",
         ] {
-            assert!(said(&output).contains(note), "{note}: {}", said(&output));
+            assert!(notes.contains(note), "{note}: {notes}");
         }
         assert!(!fs::exists("/var/cache/nginx/shop-of-a-test").unwrap());
     }

@@ -136,6 +136,7 @@ pub(crate) fn assemble(ledger: &Ledger, outcome: session::SessionData, known: Kn
         url: plan.url.clone(),
         balancer: plan.balancer.clone().or_else(|| by_responses(&received)),
         fleet: known.fleet,
+        surroundings: plan.surroundings.clone(),
         traffic: Traffic {
             method: plan.method.clone(),
             connections: load.connections as u32,

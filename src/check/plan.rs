@@ -19,6 +19,8 @@ pub(crate) struct Plan {
     pub(crate) url: String,
     /// Which balancer it is, if its configuration is known.
     pub(crate) balancer: Option<String>,
+    /// In a rehearsal: what differs from production, for people.
+    pub(crate) surroundings: Vec<String>,
     /// How long it may keep away from a backend that failed, if that is known.
     pub(crate) detection: Option<Duration>,
     /// Further URLs of the same balancer: requests go to all of them in turn.
@@ -76,6 +78,7 @@ impl Plan {
             name: None,
             url,
             balancer: None,
+            surroundings: Vec::new(),
             detection: None,
             further_urls: Vec::new(),
             trust: Trust::Machine,

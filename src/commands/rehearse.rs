@@ -57,8 +57,9 @@ fn enter(args: &RehearseArgs, order: &Order) -> Result<anyhow::Error> {
         open.push(file);
     }
     let mut world = World::new(command);
-    world.own.push(Path::new(DATA).join(order.balancer.name));
+    world.own.push(data_of(order));
     world.visible.extend(order.file.parent().map(Path::to_owned));
+    world.visible.push(order.file.clone());
     world.visible.extend(args.check.files());
     world.visible.extend(std::env::current_dir());
     let places = order.urls.iter().filter_map(|url| Place::of(url).ok());
@@ -135,16 +136,15 @@ pub(super) async fn within(args: RehearseArgs) -> Result<ExitCode> {
         rehearsal = rehearse::prepare(&order) => rehearsal?,
         () = watch.stopped() => return Err(Interrupted { status: watch.stopped_with(), requests: 0 })?,
     };
-    for note in &rehearsal.notes {
-        eprintln!("{note}");
-    }
     if args.shell {
+        rehearsal.notes.iter().for_each(|note| eprintln!("{note}"));
         return shell();
     }
     let mut plan = plan(&args, &Backing::Fleets(vec![Choice::supervisor(rehearsal.supervisor)]))?;
     if let (Trust::Machine, Some(authority)) = (&plan.trust, &rehearsal.authority) {
         plan.trust = Trust::Also(authority.clone());
     }
+    plan.surroundings.clone_from(&rehearsal.notes);
     plan.balancer.get_or_insert_with(|| order.balancer.title.to_owned());
     let file = order.file.display().to_string();
     let expected = rehearsal.expected.clone().unwrap_or_default();
@@ -154,8 +154,26 @@ pub(super) async fn within(args: RehearseArgs) -> Result<ExitCode> {
     }
     expect::expect(&Expected { unknown, ..expected }, &file, &mut plan);
     let report = checking::drive(&[plan], checking::detail(&args.report), &watch).await?;
+    show_written(&order);
     checking::write(&report, &checking::outputs(&args.report)?, checking::detail(&args.report))?;
     Ok(checking::status(&report))
+}
+
+/// What production would have on its disk now.
+fn show_written(order: &Order) {
+    const SHOWN: usize = 6;
+    let folders: Vec<PathBuf> = world::USUAL.iter().map(PathBuf::from).chain([data_of(order)]).collect();
+    let all = rehearse::written(&folders);
+    let more = all.len().saturating_sub(SHOWN);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    if !all.is_empty() {
+        eprintln!("written in the private copy alone: {}{more}", all[..all.len().min(SHOWN)].join(", "));
+    }
+}
+
+/// The balancer's own folder.
+fn data_of(order: &Order) -> PathBuf {
+    Path::new(DATA).join(order.balancer.name)
 }
 
 fn shell() -> Result<ExitCode> {

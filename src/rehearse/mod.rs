@@ -15,6 +15,7 @@ mod server;
 use std::ffi::OsString;
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -224,6 +225,30 @@ impl Surroundings {
         }
         notes
     }
+}
+
+/// The files that were written in these folders, which are the world's own.
+pub(crate) fn written(folders: &[PathBuf]) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut open: Vec<PathBuf> = folders.to_vec();
+    while let Some(folder) = open.pop() {
+        let Ok(device) = fs::metadata(&folder).map(|it| it.dev()) else { continue };
+        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+            // What shines through from this machine is on another device.
+            let Ok(metadata) =
+                entry.metadata().map_err(drop).and_then(|it| if it.dev() == device { Ok(it) } else { Err(()) })
+            else {
+                continue;
+            };
+            if metadata.is_dir() && entry.path() != Path::new(world::FOLDER) {
+                open.push(entry.path());
+            } else if metadata.is_file() && metadata.len() > 0 {
+                found.push(format!("{} ({} bytes)", entry.path().display(), metadata.len()));
+            }
+        }
+    }
+    found.sort();
+    found
 }
 
 /// Why there is no world, and what to try.

@@ -111,6 +111,7 @@ pub(crate) fn passing() -> Check {
             control: "http://127.0.0.1:9000".to_owned(),
             backends: vec!["9001".to_owned(), "9002".to_owned(), "9003".to_owned()],
         }),
+        surroundings: Vec::new(),
         traffic: Traffic {
             method: "GET".to_owned(),
             connections: 32,

@@ -49,6 +49,9 @@ fn one(out: &mut String, check: &Check) {
     let name = escaped(check.name.as_deref().unwrap_or(&check.url));
     let _ = writeln!(out, "## {symbol} {name}: {word}\n\n{}\n", escaped(&reason(check)));
     let _ = writeln!(out, "{} requests through {}.\n", grouped(check.account.sent), escaped(&check.url));
+    if !check.surroundings.is_empty() {
+        details(out, "what differs from production in this rehearsal", &check.surroundings);
+    }
     let _ = writeln!(out, "| outcome | requests | |\n|---|---:|---|");
     for it in &check.account.outcomes {
         let means = meaning(it.outcome, check.fleet.is_some());

@@ -130,6 +130,11 @@ fn one(out: &mut String, check: &Check, style: &Style) {
     });
     out.push_str(&wrapped("", &traffic(check), style.width));
     out.push('\n');
+    if !check.surroundings.is_empty() {
+        let _ = writeln!(out, "{}", style.title("Rehearsal"));
+        check.surroundings.iter().for_each(|line| out.push_str(&wrapped("  ", &harmless(line), style.width)));
+        out.push('\n');
+    }
     let (wrong, fine): (Vec<&Finding>, Vec<&Finding>) =
         check.findings.iter().partition(|finding| finding.level > Level::Note);
     for finding in &wrong {

@@ -52,6 +52,9 @@ pub struct Check {
     pub balancer: Option<String>,
     /// Its fleet; null if its backends are not ours.
     pub fleet: Option<Fleet>,
+    /// In a rehearsal: what differs from production, each a line, such as an address that was invented for a name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub surroundings: Vec<String>,
     /// What was sent.
     pub traffic: Traffic,
     /// The one outcome of each request.

@@ -74,7 +74,9 @@ pub(crate) fn replace(folders: &[PathBuf], kept: &Kept) -> Result<()> {
         done.push(folder);
     }
     for (path, file) in &kept.0 {
-        if done.iter().any(|done| path.starts_with(done)) {
+        // Not a folder that is replaced itself, and nothing that a folder above it has brought already.
+        let is_beneath = done.iter().any(|done| path.starts_with(done) && path != done);
+        if is_beneath && !path.exists() {
             show(path, file).map_err(|why| failed(format!("to show {}", path.display()), why))?;
         }
     }

@@ -37,10 +37,6 @@ pub(crate) enum Via {
     Here,
     /// To a router on this link, from this address of ours if the sender has none.
     Router { link: u32, router: IpAddr, source: Option<IpAddr> },
-    /// Nowhere, in silence.
-    Silence,
-    /// Nowhere, and the sender learns it.
-    Refusal,
 }
 
 impl Netlink {
@@ -111,10 +107,6 @@ impl Netlink {
         self.order(RouteNetlinkMessage::NewRoute(route(to, prefix, via, table)), NLM_F_CREATE | NLM_F_EXCL)
     }
 
-    pub(crate) fn delete_route(&mut self, to: IpAddr, prefix: u8, via: Via, table: u8) -> io::Result<()> {
-        self.order(RouteNetlinkMessage::DelRoute(route(to, prefix, via, table)), 0)
-    }
-
     /// Packets, or those that come in on `from` alone, are looked up in that table, the lowest priority first.
     pub(crate) fn add_rule(&mut self, v6: bool, priority: u32, from: Option<&str>, table: u8) -> io::Result<()> {
         let mut rule = rule(v6, priority, table);
@@ -147,8 +139,6 @@ fn route(to: IpAddr, prefix: u8, via: Via, table: u8) -> RouteMessage {
             route.attributes.push(RouteAttribute::Oif(link));
             route.attributes.extend(source.map(|source| RouteAttribute::PrefSource(RouteAddress::from(source))));
         }
-        Via::Silence => route.header.kind = RouteType::BlackHole,
-        Via::Refusal => route.header.kind = RouteType::Unreachable,
     }
     route
 }

@@ -25,7 +25,7 @@ pub const BACKENDS_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 
 /// Far above what the kernel makes by itself in a new namespace (tunl0, sit0 …).
 const LINK: u32 = 1000;
 /// The link in the balancer's network, and in the backends'.
-pub const LINKS: [&str; 2] = ["up0", "down0"];
+const LINKS: [&str; 2] = ["up0", "down0"];
 /// Where answers of the backends' network look up their way.
 const BACK: u8 = 200;
 
@@ -136,31 +136,6 @@ pub fn within<T: Send>(network: &Path, work: impl FnOnce() -> T + Send) -> io::R
         worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
     .map_err(io::Error::from)
-}
-
-/// How a host is gone.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Gone {
-    /// Packets to it vanish.
-    Silent,
-    /// Whoever sends to it learns that there is no way.
-    Unreachable,
-}
-
-/// A host of the backends' network is gone, or back.
-pub fn set_gone(network: &Path, host: IpAddr, how: Gone, gone: bool) -> io::Result<()> {
-    let via = match how {
-        Gone::Silent => Via::Silence,
-        Gone::Unreachable => Via::Refusal,
-    };
-    within(network, || {
-        let mut down = Netlink::open()?;
-        if gone {
-            down.add_route(host, whole(host), via, LOCAL)
-        } else {
-            down.delete_route(host, whole(host), via, LOCAL)
-        }
-    })?
 }
 
 /// Gives this network an address that a program listens on although the machine lacks it.
