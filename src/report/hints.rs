@@ -306,6 +306,14 @@ const FORWARDED_FOR: Directives = Directives {
     caddy: "trusted_proxies",
 };
 
+const SESSIONS: Directives = Directives {
+    nginx: "sticky with a zone, hash … consistent",
+    haproxy: "peers for the stick table, cookie … insert",
+    envoy: "hash_policy with ring_hash or maglev, stateful_session",
+    traefik: "sticky cookie with a name",
+    caddy: "lb_policy cookie with a secret",
+};
+
 const RELOAD: Directives = Directives {
     nginx: "HUP, or USR2 and QUIT, but not TERM",
     haproxy: "-W and USR2",
@@ -491,6 +499,13 @@ pub(crate) fn of_responses(product: Option<Product>) -> String {
 /// A forged X-Forwarded-For arrives.
 pub(crate) fn of_forwarded_for(product: Option<Product>) -> String {
     FORWARDED_FOR.after("let the balancer write it, whatever the client claims", product)
+}
+
+/// Clients leave their backends.
+pub(crate) fn of_lost_sessions(product: Option<Product>) -> String {
+    let sentence = "look for a table that a reload empties, a second cookie, several balancers without a shared secret, and health checks \
+                    that flap";
+    SESSIONS.after(sentence, product)
 }
 
 /// A reload costs requests.

@@ -7,6 +7,7 @@ use verdict::numbers::{count_of, grouped, percent};
 use verdict::report::{Method, Test};
 
 use super::phrase::{Phrase, listed};
+use crate::report::hints::{self, Product};
 
 pub(super) fn identity(facts: &identity::Facts) -> Phrase {
     let place = &facts.place;
@@ -231,7 +232,7 @@ pub(super) fn rotation(facts: &rotation::Facts, level: Level) -> Phrase {
     }
 }
 
-pub(super) fn stickiness(facts: &stickiness::Facts, level: Level) -> Phrase {
+pub(super) fn stickiness(facts: &stickiness::Facts, level: Level, product: Option<Product>) -> Phrase {
     let later = count_of(facts.later, "later request");
     if facts.left > 0 {
         let share = facts.left as f64 / facts.later.max(1) as f64;
@@ -243,9 +244,7 @@ pub(super) fn stickiness(facts: &stickiness::Facts, level: Level) -> Phrase {
             (alive, _) => format!("; {} it was up and got other requests", count_of(alive, "time")),
         };
         return Phrase::of(format!("clients left their backend {left} in {later} ({}){alive}", percent(share)))
-            .try_this(
-                "check for a second cookie, several balancers without a shared secret, and health checks that flap",
-            );
+            .try_this(hints::of_lost_sessions(product));
     }
     let phrase = Phrase::of(format!("{} stayed with their backends in {later}", count_of(facts.clients, "client")));
     if level < Level::Inconclusive {

@@ -73,7 +73,7 @@ fn prose(finding: &Finding, product: Option<Product>, limit: Option<u16>) -> Pro
         Facts::Backups(facts) => balancing::backups(facts),
         Facts::Algorithm(facts) => balancing::algorithm(facts, level),
         Facts::Rotation(facts) => balancing::rotation(facts, level),
-        Facts::Stickiness(facts) => balancing::stickiness(facts, level),
+        Facts::Stickiness(facts) => balancing::stickiness(facts, level, product),
         Facts::Resilience(facts) => outages::resilience(facts, product),
         Facts::Recovery(facts) => outages::recovery(facts),
     };

@@ -3,6 +3,7 @@
 use crate::report::{Added, Forwarding, Rewrite};
 use crate::request::{Note, RequestPart};
 use crate::rules::case::Case;
+use crate::rules::requests::{arrived_queries, changed_target};
 
 /// None if no backend of ours recorded a request.
 pub fn describe(case: &Case) -> Option<Forwarding> {
@@ -12,8 +13,8 @@ pub fn describe(case: &Case) -> Option<Forwarding> {
     }
     let sent = |part: RequestPart| match part {
         RequestPart::Method => Some(case.sent.method.to_owned()),
-        RequestPart::Path => case.sent.target.split('?').next().map(str::to_owned),
-        RequestPart::Query => case.sent.target.split_once('?').map(|(_, query)| query.to_owned()),
+        RequestPart::Path => changed_target(case, part).split('?').next().map(str::to_owned),
+        RequestPart::Query => changed_target(case, part).split_once('?').map(|(_, query)| query.to_owned()),
         RequestPart::Host => case.sent.host.map(str::to_owned),
         RequestPart::BodyLength => case.sent.body.map(|body| body.length.to_string()),
         RequestPart::Body
@@ -33,7 +34,10 @@ pub fn describe(case: &Case) -> Option<Forwarding> {
     let rewrites = described.map(|change| Rewrite {
         part: change.part.name().to_owned(),
         sent: sent(change.part),
-        arrived: change.arrived.counts.clone(),
+        arrived: match change.part {
+            RequestPart::Query => arrived_queries(case),
+            _ => change.arrived.counts.clone(),
+        },
         attempts: if of_fields(change.part) { change.count.min(most) } else { change.count },
         fields: if of_fields(change.part) {
             fields.iter().map(|(name, _)| (*name).to_owned()).collect()

@@ -159,6 +159,19 @@ fn arrived(change: Option<&PartChange>) -> Vec<(String, u64)> {
     change.map_or_else(Vec::new, |change| change.arrived.counts.clone())
 }
 
+/// Path and query, as sent, of the first URL where that part of requests was changed.
+pub(super) fn changed_target<'c>(case: &Case<'c>, part: RequestPart) -> &'c str {
+    extent(case, has(part)).map_or(case.sent.target, |hits| hits.target(case))
+}
+
+/// Queries as they arrived, without those that experiments lengthened: nobody asked about them.
+pub(super) fn arrived_queries(case: &Case) -> Vec<(String, u64)> {
+    let is_experiment = |query: &str| query.contains("delay=") || query.contains("check=");
+    let own = is_experiment(case.sent.target);
+    let all = arrived(case.changes.part(RequestPart::Query));
+    all.into_iter().filter(|(query, _)| own || !is_experiment(query)).collect()
+}
+
 /// The first requirement of these that forbids a change.
 fn forbidden(case: &Case, by: impl Fn(&Requirement) -> bool) -> Option<String> {
     case.expectations.required.iter().find(|it| **it == Requirement::Intact || by(it)).map(ToString::to_string)
@@ -227,7 +240,7 @@ fn query(case: &Case) -> Option<Finding> {
     let urls = hits.targets(case);
     let expected = forbidden(case, |_| false);
     let sent = hits.target(case).split_once('?').map(|(_, query)| query.to_owned());
-    let arrived = arrived(case.changes.part(RequestPart::Query));
+    let arrived = arrived_queries(case);
     let level = level(extent, expected.as_ref());
     let facts = Change { changed, of, extent, urls, sent, arrived, path: None, fields: Vec::new(), expected };
     Some(witnessed(case, level, Facts::QueryChanged(facts), differs))
