@@ -181,6 +181,9 @@ fn masked(line: &str) -> String {
         if let Some((before, token)) = word.split_once("token=").filter(|(_, token)| hexadecimal(token)) {
             return format!("{before}token={}", "x".repeat(token.len()));
         }
+        if word.starts_with("nginx/") {
+            return "nginx/VERSION".to_owned();
+        }
         if hexadecimal(bare) {
             return "ID".to_owned();
         }
@@ -309,6 +312,44 @@ fn in_order_of_ports(mut printed: Vec<String>) -> Vec<String> {
         printed[first..first + count].sort_by_key(|line| line.rsplit(':').next().map(str::to_owned));
     }
     printed
+}
+
+#[test]
+fn the_example_of_an_nginx_conf_passes_its_checks() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("not run: it takes root for a network of its own");
+        return;
+    }
+    let place = TemporaryDirectory::new();
+    let example = Path::new(ROOT).join("examples/nginx");
+    let copied = run(Command::new("cp").arg("-a").arg(&example).arg(place.path().join("nginx")));
+    assert!(copied.status.success());
+    let check = format!(
+        "ip link set lo up; cd nginx && exec {PROGRAM} check --with nginx --balancer-config nginx.conf --listen 8080 --from nginx.conf"
+    );
+    let mut command = crate::support::in_place(Command::new("unshare"), &place);
+    command.args(["--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "bash", "-c", &check]);
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.contains("PASS  least connections: ") && said.contains("PASS  a reload loses nothing: "), "{said}");
+}
+
+#[test]
+fn the_jobs_to_copy_use_options_that_there_are() {
+    let place = TemporaryDirectory::new();
+    fs::write(place.path().join("nginx.conf"), "http { upstream a { server 127.0.0.1:9001; server 127.0.0.1:9002; } }")
+        .unwrap();
+    for file in ["github-actions.yml", "gitlab-ci.yml"] {
+        let text = fs::read_to_string(Path::new(ROOT).join("examples/ci").join(file)).unwrap();
+        let (_, command) = text.split_once("uuid-generator check ").unwrap();
+        let command = command.split("\n      - uses").next().unwrap().split("\n  artifacts").next().unwrap();
+        let words: Vec<String> =
+            command.split_whitespace().map(|word| word.replace("\"$GITHUB_STEP_SUMMARY\"", "summary.md")).collect();
+        let mut check = crate::support::program(&place);
+        let output = run(check.arg("check").args(words).arg("--dry-run"));
+        assert!(output.status.success(), "{file}: {}", String::from_utf8_lossy(&output.stderr));
+    }
 }
 
 /// ` 6 s · taking the sample · …`: on standard error, and not shown.

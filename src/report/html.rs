@@ -26,7 +26,7 @@ pub(crate) fn html(report: &Report) -> String {
     };
     let _ = write!(
         out,
-        "<title>{}: {}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n",
+        "<title>{}: {}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n",
         word(report.verdict),
         escaped(&title)
     );
@@ -36,8 +36,12 @@ pub(crate) fn html(report: &Report) -> String {
     for (number, check) in report.checks.iter().enumerate() {
         one(&mut out, check, number);
     }
-    let _ =
-        write!(out, "<footer>{} · {}</footer>\n</body>\n</html>\n", escaped(&report.tool), escaped(&report.started));
+    let _ = write!(
+        out,
+        "</main>\n<footer>{} · {}</footer>\n</body>\n</html>\n",
+        escaped(&report.tool),
+        escaped(&report.started)
+    );
     out
 }
 
@@ -212,16 +216,15 @@ fn account(out: &mut String, check: &Check) {
 fn shares(out: &mut String, shares: &Shares) {
     let _ = writeln!(
         out,
-        "<p>Expected: {} ({}).</p>\n<table class=\"figures shares\">\n<tr><th scope=\"col\">backend</th><th scope=\"col\"></th>\
+        "<p>Expected: {} ({}).</p>\n<table class=\"figures shares\">\n<tr><th scope=\"col\">backend</th><th scope=\"col\">share, of all</th>\
          <th scope=\"col\">share</th><th scope=\"col\">expected</th><th scope=\"col\">{}</th></tr>",
         escaped(&shares.expected),
         escaped(&shares.expected_by),
         shares.unit.name()
     );
-    let most = shares.rows.iter().map(|row| row.share.max(row.expected.unwrap_or(0.0))).fold(0.01, f64::max);
     for (place, row) in shares.rows.iter().enumerate() {
         let expected = row.expected.map_or("–".to_owned(), percent);
-        let bar = plot::bar(place, row.share / most, row.expected.map(|expected| expected / most));
+        let bar = plot::bar(place, row.share, row.expected);
         let _ = writeln!(
             out,
             "<tr><th scope=\"row\">{}</th><td class=\"bar\">{bar}</td><td class=\"number\">{}</td><td class=\"number\">{expected}</td>\
@@ -273,7 +276,7 @@ fn outage(out: &mut String, outage: &verdict::report::Outage) {
 }
 
 fn percentiles(out: &mut String, latency: &verdict::report::Latency) {
-    out.push_str("<div class=\"scroll\"><table class=\"figures\">\n<tr><td></td>");
+    out.push_str("<div class=\"scroll\" tabindex=\"0\" role=\"group\" aria-label=\"latency\"><table class=\"figures\">\n<tr><td></td>");
     for column in ["p50", "p90", "p99", "p99.9", "p99.99", "max"] {
         let _ = write!(out, "<th scope=\"col\">{column}</th>");
     }

@@ -165,6 +165,10 @@ fn the_page_is_whole_and_needs_nothing_from_outside() {
         let without_style = html[..style.start].to_owned() + &html[style.end + "</style>".len()..];
         assert_eq!(is_well_formed(&without_style, &["meta", "link", "br"]), Ok(()));
         assert!(!html.contains("http-equiv=\"refresh\"") && !html.contains("src=") && !html.contains("@import"));
+        assert!(
+            html.contains("<main>") && !html.contains("<th scope=\"col\"></th>"),
+            "a landmark, and no empty heading"
+        );
         assert!(html.contains("default-src 'none'") && html.contains("<svg") && html.contains("</html>"));
     }
     let html = form(Format::Html, &example::of(example::broken()));

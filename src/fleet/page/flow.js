@@ -29,7 +29,8 @@ function write(element, text) {
 
 function box(x, y, width, height, ...lines) {
   const texts = lines.map((line, index) => svg("text", { x: x + width / 2, y: y + height / 2 + 5 + (index - (lines.length - 1) / 2) * 17, "text-anchor": "middle" }, line));
-  return { element: svg("g", {}, svg("rect", { x, y, width, height, rx: 6, class: "node" }), ...texts), texts };
+  const element = svg("g", {}, svg("rect", { x, y, width, height, rx: 6, class: "node" }), ...texts);
+  return { element, texts, first: y + height / 2 + 5 - ((lines.length - 1) / 2) * 17, middle: y + height / 2 + 5 };
 }
 
 // Lines first, boxes over them.
@@ -72,6 +73,7 @@ export function show(model) {
   const name = model.front?.balancer ?? (model.front ? "balancer" : "no balancer");
   write(parts.balancer.texts[0], name);
   write(parts.balancer.texts[1], retries.length > 0 ? `↻ ${retries.reduce((sum, { count }) => sum + count, 0)} retried` : "");
+  parts.balancer.texts[0].setAttribute("y", retries.length > 0 ? parts.balancer.first : parts.balancer.middle);
   parts.balancer.element.classList.toggle("off", !model.front);
   move(parts.trunk.dots, rate);
   model.backends.forEach((backend, place) => {

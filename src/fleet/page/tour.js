@@ -212,7 +212,7 @@ async function go(to) {
       h("button", { type: "button", onclick: close }, to + 1 < steps.length ? "Leave the tour" : "End of the tour")));
   $("tour-title").focus();
   // On a phone the tour lies over the foot of the page: what it speaks of is above it.
-  if (matchMedia("(max-width: 56rem)").matches) $("backends").scrollIntoView();
+  if (matchMedia("(max-width: 56rem)").matches) $("flow").scrollIntoView();
   await tidy();
 }
 
