@@ -355,8 +355,8 @@ pub(crate) fn of_own_response(own: OwnResponse, product: Option<Product>) -> Str
         404 => after(&ROUTE, "no route of the balancer matches path and Host (--header 'Host: …')"),
         405 => after(&METHODS, "the balancer does not allow this method here"),
         408 => after(&SLOW_REQUEST, "the balancer waited too long for the request"),
-        413 => after(&BODY_LIMIT, "the request body is larger than the balancer's limit"),
-        414 | 431 => after(&HEAD_LIMIT, "the head of the request is larger than the balancer's limit"),
+        413 => after(&BODY_LIMIT, "the request body is too large"),
+        414 | 431 => after(&HEAD_LIMIT, "the head of the request is too large"),
         421 => "Host and TLS server name do not fit the balancer's routes: --header 'Host: …', --resolve".to_owned(),
         429 => after(&RATE_LIMIT, "a rate limit: stay below it with --rate, or raise it"),
         499 => after(&SLOW_REQUEST, "the balancer takes the client for gone, though it waits for the response"),
@@ -521,7 +521,7 @@ mod tests {
     fn a_known_balancer_gets_its_own_directive_and_others_get_all() {
         let too_large = OwnResponse { status: 413, ..OwnResponse::default() };
         let hint = of_own_response(too_large, Product::of("nginx/1.28.0"));
-        assert_eq!(hint, "the request body is larger than the balancer's limit: NGINX client_max_body_size");
+        assert_eq!(hint, "the request body is too large: NGINX client_max_body_size");
         let hint = of_own_response(too_large, None);
         assert!(hint.contains("NGINX client_max_body_size") && hint.contains("Caddy request_body"), "{hint}");
     }

@@ -108,8 +108,8 @@ impl Unmet<'_> {
             405 => self.with_directives("the balancer does not allow this method here"),
             404 => "is it the path that the balancer passes on (location /uuid), and the Host (--header 'Host: …')?"
                 .to_owned(),
-            413 => self.with_directives("the body is larger than the balancer's limit"),
-            414 | 431 => self.with_directives("the head of the request is larger than the balancer's limit"),
+            413 => self.with_directives("the body is too large"),
+            414 | 431 => self.with_directives("the head of the request is too large"),
             421 => "the balancer does not serve this Host on this connection: --header 'Host: …', --resolve".to_owned(),
             429 => self.with_directives("a rate limit of the balancer, below which --rate stays"),
             504 => self
