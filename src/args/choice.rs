@@ -7,12 +7,11 @@ use clap::Args;
 /// As typed; `commands` joins it with the token.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct ChoiceArgs {
-    /// Fleet: the process id of its supervisor, or the URL of its API. For a check repeatable, and a URL with a name is the fleets at all
-    /// addresses of that name [default: the one of yours that runs here]
+    /// Fleet: PID of its supervisor or URL of its API; a check takes several [default: yours that runs here]
     #[arg(long, global = true, value_name = "PID|URL")]
     pub(crate) fleet: Vec<String>,
 
-    /// File with the token of that fleet; or the variable UUID_GENERATOR_TOKEN [default: that of a fleet of yours on this machine]
+    /// File with the fleet's token [default: UUID_GENERATOR_TOKEN, else that of a fleet of yours]
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
 }
