@@ -86,6 +86,7 @@ fn run() -> Result<()> {
     for _ in 0..STARTS {
         measured.idle_memory.push(peers::idle_memory(&place)?);
     }
+    measured.added_memory = peers::added_memory(&place, 300)?;
     measured.busy_memory = peers::busy_memory(&place, 256)?;
     for _ in 0..STARTS {
         measured.starts.push(peers::start_time(&place, 300)?);

@@ -293,7 +293,7 @@ impl Peer for Original {
 
 /// KiB of a backend that has answered once and idles, without its journal.
 pub fn idle_memory(place: &Place) -> Result<u64> {
-    resident(Fleet::start(place, 1)?.answers())
+    memory(Fleet::start(place, 1)?.answers(), "Rss:")
 }
 
 /// The same with so many connections open, each answered once.
@@ -306,15 +306,25 @@ pub fn busy_memory(place: &Place, connections: usize) -> Result<u64> {
         let _ = stream.read(&mut [0; 4096])?;
         open.push(stream);
     }
-    resident(fleet.answers())
+    memory(fleet.answers(), "Rss:")
 }
 
-fn resident(pid: u32) -> Result<u64> {
+/// KiB that each of so many backends adds: all of their proportional shares, by their number, without journals. A page that several map counts once.
+pub fn added_memory(place: &Place, backends: u16) -> Result<f64> {
+    let fleet = Fleet::start(place, backends)?;
+    let processes = fleet.supervisor.children()?;
+    ensure!(processes.len() == usize::from(backends), "{} backends run of {backends}", processes.len());
+    let sum: u64 = processes.into_iter().map(|pid| memory(pid, "Pss:")).sum::<Result<u64>>()?;
+    Ok(sum as f64 / f64::from(backends))
+}
+
+/// KiB of that kind, as `smaps` counts it, without journals.
+fn memory(pid: u32, kind: &str) -> Result<u64> {
     let maps = fs::read_to_string(format!("/proc/{pid}/smaps"))?;
     let mut journal = false;
     let mut sum = 0;
     for line in maps.lines() {
-        match line.strip_prefix("Rss:") {
+        match line.strip_prefix(kind) {
             Some(size) if !journal => sum += size.trim().trim_end_matches(" kB").parse::<u64>()?,
             Some(_) => {}
             None if line.split(' ').next().is_some_and(|range| range.contains('-')) => {
