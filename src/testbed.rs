@@ -213,7 +213,7 @@ impl Testbed {
     /// As somebody who looks at the live view wants it.
     fn wanted(&self, wanted: &wire::BalanceRequest) -> Result<Topology> {
         let mut topology = self.topology.clone();
-        topology.policy = wanted.algorithm.parse().map_err(anyhow::Error::msg)?;
+        topology.policy = wanted.algorithm.clone();
         let weights = match wanted.weights.as_slice() {
             [] => Weights(vec![Weight::ONE; topology.backends.len()]),
             weights => Weights(weights.iter().map(|weight| Weight::try_from(*weight)).collect::<Result<_, _>>()?),
@@ -236,7 +236,7 @@ impl Testbed {
         }
         let weight = |backend: &crate::topology::BackendConfig| u32::from(backend.weight.get());
         wire::BalancerInfo {
-            algorithm: Some(self.topology.policy.to_string()),
+            algorithm: Some(self.topology.policy.clone()),
             weights: self.topology.backends.iter().map(weight).collect(),
             choices: self.choices(),
             backups: self.topology.backups().map(|backend| backend.name.clone()).collect(),
@@ -248,15 +248,14 @@ impl Testbed {
     }
 
     /// The algorithms that this balancer has for this fleet.
-    fn choices(&self) -> Vec<String> {
+    fn choices(&self) -> Vec<Policy> {
         let sticky = "sticky".parse().ok();
         let possible = |policy: &Policy| {
             let mut topology = Topology { policy: policy.clone(), ..self.topology.clone() };
             topology.backends.iter_mut().for_each(|backend| backend.weight = Weight::ONE);
             recipe(&self.front, &topology, self.site).is_ok()
         };
-        let offered = OFFERED.into_iter().chain(sticky).filter(possible);
-        offered.map(|policy| policy.name().to_owned()).collect()
+        OFFERED.into_iter().chain(sticky).filter(possible).collect()
     }
 
     /// How long this balancer keeps away from a backend that failed, and then needs to notice that it is well; none where a file of the

@@ -4,7 +4,6 @@
 mod address;
 mod faults;
 mod host;
-mod policy;
 mod told;
 
 use std::fmt;
@@ -13,9 +12,9 @@ use std::str::FromStr;
 
 use address::MAX_BACKENDS;
 pub(crate) use address::{Address, NamedBackend, NamedBackends, Selection};
+pub(crate) use api::Policy;
 pub(crate) use faults::StartFaults;
 pub(crate) use host::Host;
-pub(crate) use policy::Policy;
 pub(crate) use told::{Failure, Health, HttpPath, Retries, Sockets, Timeouts, Weight, Weights};
 
 use crate::wire::{Generator, Names};

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{TemporaryDirectory, is_free, list, ports, program, run};
+use crate::support::{PROGRAM, TemporaryDirectory, is_free, list, ports, program, run};
 
 /// Whoever was killed, the others notice within this time.
 const GONE: Duration = Duration::from_secs(2);
@@ -195,4 +195,26 @@ fn a_demo_finds_other_ports_where_nobody_named_any_and_says_so() {
     assert!(output.status.success() && said.contains(&expected), "{expected}: {said}");
     kill_process(Pid::from_child(&first), Signal::TERM).unwrap();
     assert!(first.wait().unwrap().success());
+}
+
+/// As a container with a read-only root has it: a mount namespace of its own, in which nothing can be written but what is named.
+fn read_only(writable: Option<&str>, words: &str) -> std::process::Output {
+    let remount = writable.map(|folder| format!("mount -o remount,rw {folder};")).unwrap_or_default();
+    let script = format!(
+        "mount --make-rprivate /; for folder in /tmp /var/tmp /dev/shm /run; do mount -t tmpfs -o ro none $folder; done; \
+         {remount} ip link set lo up; cd /; exec {PROGRAM} {words}"
+    );
+    let mut command = Command::new("unshare");
+    command.args(["-mn", "sh", "-c", &script]).env_remove("XDG_RUNTIME_DIR").env_remove("TMPDIR").stdin(Stdio::null());
+    run(&mut command)
+}
+
+#[test]
+fn without_any_folder_for_temporary_files_a_check_says_what_to_set_and_with_one_it_runs() {
+    let words = "check --with builtin -n 500";
+    let error = crate::support::error_of(&read_only(None, words));
+    assert!(error.contains("no folder for the balancer's files (/tmp: Read-only file system"), "{error}");
+    assert!(error.contains("hint: set TMPDIR to a folder that can be written"), "{error}");
+    let output = read_only(Some("/dev/shm"), words);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }

@@ -134,7 +134,7 @@ fn another_algorithm_is_chosen_from_those_that_this_balancer_has() {
         assert!(!choices.contains(&"least-time".to_owned()), "{choices:?}");
         find(&page, "#algorithm").await.select_by_label("sticky").await.unwrap();
         click(&page, "form:has(#algorithm) button").await;
-        until(&page, "#front", "it is told so", |front| front.contains("sticky:backend")).await;
+        until(&page, "#front", "it is told so", |front| front.contains("sticky")).await;
         find(&page, "h1").await.click().await.unwrap();
         // It has a name of its own for the cookie, and is still the one that was chosen.
         let chosen = || run(&page, "return document.querySelector('#algorithm').value");

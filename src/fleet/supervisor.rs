@@ -423,7 +423,8 @@ impl Fleet {
             return Err(Refusal::Impossible(nobody.to_owned()));
         }
         if !choices.contains(&wanted.algorithm) {
-            let why = format!("no algorithm {:?} here: it can be {}", wanted.algorithm, choices.join(", "));
+            let choices: Vec<String> = choices.iter().map(ToString::to_string).collect();
+            let why = format!("no algorithm {} here: it can be {}", wanted.algorithm, choices.join(", "));
             return Err(Refusal::Unknown(why));
         }
         if !wanted.weights.is_empty() && wanted.weights.len() != self.backends.list.len() {

@@ -115,7 +115,7 @@ pub(crate) mod tests {
         let front = BalancerInfo {
             url: "http://localhost:8080/uuid".to_owned(),
             balancer: Some("NGINX".to_owned()),
-            algorithm: Some("round-robin".to_owned()),
+            algorithm: Some(api::Policy::RoundRobin),
             weights: vec![3, 1],
             ..BalancerInfo::default()
         };

@@ -71,7 +71,7 @@ test("values read as people write them", () => {
   assert.deepEqual([null, undefined, 41, 4100, 3_000_000].map(time), ["–", "–", "41 µs", "4.10 ms", "3.00 s"]);
   assert.equal(grouped(1234567), "1,234,567");
   assert.deepEqual([[1, 1], [5, 1], [], undefined].map(weighted), ["", " 5:1", "", ""]);
-  assert.deepEqual([{ algorithm: "sticky:backend" }, null].map(word), ["sticky", undefined]);
+  assert.deepEqual([{ algorithm: "sticky:route" }, null].map(word), ["sticky", undefined]);
 });
 
 test("what is written on a colour stands out", () => {

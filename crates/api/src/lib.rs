@@ -4,6 +4,7 @@
 mod fault;
 mod fleet;
 mod live;
+mod policy;
 mod time;
 
 pub use fault::{BadFault, Fault, Share};
@@ -12,4 +13,5 @@ pub use live::{
     BackendFigures, BalanceRequest, BalancerInfo, CheckNews, CheckResult, FRAME, Figures, Frame, Kept, Latency, Mark,
     MarkKind, Second, Seen, SeenRequest, Snapshot,
 };
+pub use policy::{Name, Policy};
 pub use time::Time;

@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use verdict::algorithm::Algorithm;
 use verdict::promise::{self, Part, Role};
 use verdict::{Moment, RequestId, ResponseId};
 
-use crate::{BackendStatus, FleetStatus};
+use crate::{BackendStatus, FleetStatus, Policy};
 
 /// From one frame to the next.
 pub const FRAME: Duration = Duration::from_millis(100);
@@ -244,13 +243,13 @@ pub struct BalancerInfo {
     pub balancer: Option<String>,
     /// How it was told to pick a backend; none if nobody said.
     #[serde(default)]
-    pub algorithm: Option<String>,
+    pub algorithm: Option<Policy>,
     /// How often each backend gets its turn; empty if nobody said.
     #[serde(default)]
     pub weights: Vec<u32>,
     /// The algorithms that it can be told; empty if nobody is there to tell it.
     #[serde(default)]
-    pub choices: Vec<String>,
+    pub choices: Vec<Policy>,
     /// Backends that get requests only while no other is ready.
     #[serde(default)]
     pub backups: Vec<String>,
@@ -271,14 +270,16 @@ pub struct BalancerInfo {
 impl BalancerInfo {
     /// The share of each backend, given whether it is ready, if the balancer's algorithm promises any.
     pub fn expected(&self, backends: &[(&str, bool)]) -> Option<Vec<f64>> {
-        let algorithm: Algorithm = self.algorithm.as_deref()?.parse().ok()?;
         let weighted = self.weights.len() == backends.len() && self.weights.iter().any(|weight| *weight > 0);
         let part = |(place, (name, ready)): (usize, &(&str, bool))| Part {
             weight: if weighted { self.weights[place] } else { 1 },
             role: if self.backups.iter().any(|backup| backup == name) { Role::Backup } else { Role::Active },
             ready: *ready,
         };
-        promise::shares(algorithm, &backends.iter().enumerate().map(part).collect::<Vec<Part>>())
+        promise::shares(
+            self.algorithm.as_ref()?.algorithm(weighted),
+            &backends.iter().enumerate().map(part).collect::<Vec<Part>>(),
+        )
     }
 }
 
@@ -288,7 +289,7 @@ impl BalancerInfo {
 #[serde(deny_unknown_fields)]
 pub struct BalanceRequest {
     /// How it is to pick a backend.
-    pub algorithm: String,
+    pub algorithm: Policy,
     /// How often each backend is to get its turn; empty: all alike.
     #[serde(default)]
     pub weights: Vec<u32>,
@@ -341,7 +342,7 @@ mod tests {
     #[test]
     fn shares_are_expected_where_the_algorithm_promises_them() {
         let front = |algorithm: &str, weights: &[u32]| BalancerInfo {
-            algorithm: Some(algorithm.to_owned()),
+            algorithm: Some(algorithm.parse().unwrap()),
             weights: weights.to_vec(),
             ..BalancerInfo::default()
         };

@@ -600,7 +600,7 @@ mod tests {
         };
         assert_eq!(expected([BackendState::Ready; 2]), [None; 2], "nobody said how it balances");
         let backups = vec!["9002".to_owned()];
-        let front = BalancerInfo { algorithm: Some("round-robin".to_owned()), backups, ..BalancerInfo::default() };
+        let front = BalancerInfo { algorithm: Some(api::Policy::RoundRobin), backups, ..BalancerInfo::default() };
         live.set_front(front, at(1));
         let mut expected = |states: [BackendState; 2]| {
             let backends = [status(9001, states[0]), status(9002, states[1])];
@@ -698,7 +698,7 @@ mod tests {
         let front = BalancerInfo {
             url: "http://localhost:8080/uuid".to_owned(),
             balancer: Some("NGINX".to_owned()),
-            algorithm: Some("round-robin".to_owned()),
+            algorithm: Some(api::Policy::RoundRobin),
             weights: vec![5, 1],
             ..BalancerInfo::default()
         };

@@ -28,7 +28,7 @@ export const clock = (at) => new Date(at).toLocaleTimeString("en-GB");
 /** @param {number[] | undefined} weights */
 export const weighted = (weights) => (weights?.some((weight) => weight !== weights[0]) ? ` ${weights.join(":")}` : "");
 
-// The algorithm that is chosen by this word alone: `sticky` of `sticky:backend`.
+// The algorithm that is chosen by this word alone: `sticky` of `sticky:route`.
 /** @param {{ algorithm: string | null } | null | undefined} front */
 export const word = (front) => front?.algorithm?.split(":")[0];
 

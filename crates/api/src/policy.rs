@@ -3,12 +3,14 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use verdict::algorithm::Algorithm;
 
 /// What a balancer is configured to do. Apart from `Algorithm`, which names what a check finds: here a header has a name, weights are the
 /// topology's, and nobody configures what is only ever found.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
-pub(crate) enum Policy {
+pub enum Policy {
     /// Each in turn, by weight.
     #[default]
     RoundRobin,
@@ -34,7 +36,7 @@ pub(crate) enum Policy {
 
 impl Policy {
     /// One of each.
-    pub(crate) fn examples() -> [Policy; 10] {
+    pub fn examples() -> [Policy; 10] {
         use Policy::*;
         let name = |text: &str| Name(text.to_owned());
         [
@@ -52,7 +54,7 @@ impl Policy {
     }
 
     /// The algorithm that a check is to find, where weights differ or do not.
-    pub(crate) fn algorithm(&self, weighted: bool) -> Algorithm {
+    pub fn algorithm(&self, weighted: bool) -> Algorithm {
         match self {
             Policy::RoundRobin if weighted => Algorithm::WeightedRoundRobin,
             Policy::RoundRobin => Algorithm::RoundRobin,
@@ -69,7 +71,7 @@ impl Policy {
     }
 
     /// The algorithm's name, without what it goes by.
-    pub(crate) fn name(&self) -> &'static str {
+    pub fn name(&self) -> &'static str {
         self.algorithm(false).name()
     }
 }
@@ -79,10 +81,35 @@ impl fmt::Display for Policy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())?;
         match self {
+            Policy::Sticky(name) if name.as_str() == STICKY => Ok(()),
             Policy::Header(name) | Policy::Cookie(name) | Policy::Sticky(name) => write!(f, ":{name}"),
             Policy::RoundRobin | Policy::LeastConnections | Policy::LeastTime => Ok(()),
             Policy::Random | Policy::TwoChoices | Policy::Source | Policy::Uri => Ok(()),
         }
+    }
+}
+
+impl Serialize for Policy {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Policy {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(|why| serde::de::Error::custom(format!("{why}, found {text:?}")))
+    }
+}
+
+#[cfg(feature = "schema")]
+impl schemars::JsonSchema for Policy {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Policy".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "string", "description": "As `--algorithm` takes it, such as `round-robin` or `header:X-User`." })
     }
 }
 
@@ -116,16 +143,16 @@ impl FromStr for Policy {
 
 /// Of a header or a cookie: a token of HTTP (RFC 9110, section 5.6.2) without what configuration languages give a meaning to.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub(crate) struct Name(String);
+pub struct Name(String);
 
 impl Name {
     /// As it was given.
-    pub(crate) fn as_str(&self) -> &str {
+    pub fn as_str(&self) -> &str {
         &self.0
     }
 
     /// It is made of what balancers allow in the names of their variables: letters, digits and `_`; also `-` for a header.
-    pub(crate) fn is_plain(&self, also: &[u8]) -> bool {
+    pub fn is_plain(&self, also: &[u8]) -> bool {
         self.0.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || also.contains(&byte))
     }
 }
