@@ -352,6 +352,16 @@ fn bursts_are_no_rotation_and_a_turn_that_is_skipped_is_an_exception() {
 }
 
 #[test]
+fn what_selects_by_time_is_not_taken_for_what_selects_by_load() {
+    for speed in [20.0, 50.0, 100.0, 250.0] {
+        for quick in [0.0, 20.0] {
+            let slow = |subject: &mut Simulated| subject.speed = vec![speed; 3];
+            never_wrong(&Picks::LeastTime { quick }, 1, Algorithm::LeastTime, 4, &format!("{speed} ms"), &slow);
+        }
+    }
+}
+
+#[test]
 fn bursts_of_uneven_length_are_neither_draws_nor_load() {
     for speed in [0.3, 20.0, 100.0] {
         for seed in 1..=4 {

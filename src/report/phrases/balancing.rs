@@ -111,12 +111,11 @@ fn unproven(facts: &shares::Facts, why: Unproven, widest: &str) -> Phrase {
                 None => "use --expect 5:1:1 or --expect even".to_owned(),
             },
         ),
-        Unproven::Limit(limit) => Phrase::of(format!(
-            "shares are not even: {widest}, which never had more than {} in flight while others had: a limit of connections?",
-            count_of(limit, "request")
+        Unproven::Load => Phrase::of(format!(
+            "shares are not even under load: {widest}; one request after the other the rotation is exact"
         ))
         .try_this(
-            "NGINX's `max_conns` does so: lower -c below it, or use --expect even to require even shares all the same",
+            "a limit of connections (NGINX's `max_conns`) does so; --expect even requires even shares all the same",
         ),
         Unproven::Unit => Phrase::of(format!(
             "shares of requests are not even: {widest}; whether connections or requests are balanced is not known"

@@ -204,6 +204,13 @@ pub(super) fn balancer(facts: &OwnResponses, product: Option<Product>, limit: Op
         received => format!("; a backend had received {} of them, which may be executed", grouped(received)),
     };
     let requests = count_of(facts.requests, "request");
+    if facts.may_be_foreign() {
+        return Phrase::of(format!("no backend of the fleet gave the responses to {requests}: {}", counted(&facts.statuses)))
+            .try_this(
+                "other backends stand behind the balancer beside the fleet, or it responds by itself: leave them out, or tell \
+                 all backends apart with --identity",
+            );
+    }
     let summary = format!(
         "the balancer itself responded to {requests}: {}{received}{}",
         counted(&facts.statuses),

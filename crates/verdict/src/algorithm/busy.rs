@@ -13,6 +13,8 @@ const OTHERS: usize = 400;
 const MIXED_ROUNDS: usize = 5;
 /// How often it is tried whether a slow response is remembered, while it seems so.
 const MEMORIES: usize = 3;
+/// Of slower services one after the other would take too long.
+const SLOWEST_TO_REMEMBER: Duration = Duration::from_millis(250);
 /// A request is held that long: less than any time that a balancer waits for a response, lest it take the backend for dead.
 const HOLD: Duration = Duration::from_millis(400);
 /// In so many rounds it must be done.
@@ -30,19 +32,19 @@ impl Lab<'_> {
         }
     }
 
-    /// Side by side: what each usually gets, and what it gets after a slow response of its own.
+    /// Where requests go one after the other once a response was slow: whoever selects by time gives that backend nothing.
     fn remember(&mut self) {
         let size = self.setting.backends.unwrap_or(4);
-        let count = (60 * size).max(120);
-        // A response must be slow beside the usual ones, and all of it leave time for the rest.
-        if self.usual * 2 > HOLD || size > 12 || self.affordable(2 * count, 0.4) < 2 * count {
+        if self.usual > SLOWEST_TO_REMEMBER || size > 8 {
             return;
         }
-        let usual = self.series(&vec![Request::default(); count], 0.5);
-        let usual = usual.into_iter().filter_map(|reply| reply.pick).collect();
-        self.evidence.after.push(Hold { busy: Vec::new(), others: usual });
+        let each = self.usual.as_secs_f64().max(1e-3);
+        let count = ((4.0 / each) as usize).clamp(24, 100);
+        let delay = (self.usual * 4).clamp(HOLD, Duration::from_secs(1));
         for _ in 0..MEMORIES.min(size) {
-            if self.affordable(count, 0.5) < count || !self.subject.hold(HOLD) {
+            let left = self.setting.budget.mul_f64(0.5).saturating_sub(self.subject.elapsed() + delay);
+            let fits = each * count as f64 <= left.as_secs_f64() && self.requests_left() > count;
+            if self.setting.rate.is_some() || !fits || !self.subject.hold(delay) {
                 return;
             }
             let held = self.subject.release();
@@ -52,7 +54,7 @@ impl Lab<'_> {
             if busy.is_empty() {
                 return;
             }
-            let others = self.series(&vec![Request::default(); count], 0.6);
+            let others = self.in_turn(&vec![Request::default(); count], 0.6);
             let others = others.into_iter().filter_map(|reply| reply.pick).collect();
             self.evidence.after.push(Hold { busy, others });
             if !self.evidence.is_avoided(self.evidence.after.len() - 1) {

@@ -312,6 +312,19 @@ impl Evidence {
     }
 }
 
+impl Evidence {
+    /// Whether a slow response does not matter: its backend got requests afterwards, one after the other, about as usual.
+    pub(super) fn forgets(&self) -> bool {
+        let usual = backends(&[self.fresh.as_slice(), &self.kept].concat());
+        self.after.iter().any(|hold| {
+            let Some(slow) = hold.busy.first() else { return false };
+            let share = usual.iter().filter(|backend| *backend == slow).count() as f64 / usual.len().max(1) as f64;
+            let expected = share * hold.others.len() as f64;
+            hold.others.len() >= 20 && expected >= 4.0 && hold.to_busy() as f64 * 2.0 >= expected
+        })
+    }
+}
+
 /// Who was picked.
 pub(super) fn backends(picks: &[Pick]) -> Vec<Backend> {
     picks.iter().map(|pick| pick.backend).collect()

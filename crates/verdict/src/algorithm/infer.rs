@@ -494,21 +494,22 @@ impl Evidence {
         use Algorithm::{LeastConnections, LeastTime, TwoChoices};
         if !self.mixed.is_empty() {
             let seen = uphill(&self.mixed, &self.failing);
-            // Without it a balancer that remembers slow responses would look the same.
-            let is_memory_tried = self.after.iter().any(|hold| !hold.busy.is_empty());
+            let forgets = self.forgets();
             inference.kind = Some(LeastConnections);
             "least connections".clone_into(&mut inference.label);
             if !seen.avoids_all() {
                 // Among idle backends two choices are chance; workers that see their own load alone are even.
                 let is_chance = !self.kept.is_empty() && matches!(fresh, Order::Chance);
-                if is_chance && seen.is_by_choice() && is_memory_tried {
+                if is_chance && seen.is_by_choice() && forgets {
                     inference.kind = Some(TwoChoices);
                     TwoChoices.label().clone_into(&mut inference.label);
                     return;
                 }
                 inference.or.push(TwoChoices);
             }
-            if !(is_memory_tried || seen.avoids_all() && seen.chances >= 60) {
+            // One that selects by time as well looks the same, unless it was seen to remember nothing.
+            let is_beyond_time = self.after.is_empty() && seen.avoids_all() && seen.chances >= 60;
+            if !(forgets || is_beyond_time) {
                 inference.or.push(LeastTime);
             }
             if !inference.or.is_empty() {

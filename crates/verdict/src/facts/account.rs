@@ -60,6 +60,15 @@ pub struct OwnResponses {
     pub received: u64,
 }
 
+impl OwnResponses {
+    /// Whether all are successes that no backend of the fleet received: another backend may have given them.
+    pub fn may_be_foreign(&self) -> bool {
+        self.received == 0
+            && !self.statuses.is_empty()
+            && self.statuses.keys().all(|status| (200..300).contains(status))
+    }
+}
+
 /// Statuses that backends gave.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -193,7 +202,8 @@ pub(crate) const IDLE_CLOSE: Description = Description {
 
 pub(crate) const BALANCER: Description = Description {
     requires: "backends respond, not the balancer itself",
-    sound: "by construction: the response carries no mark of a backend",
+    sound: "by construction: the response carries no mark of a backend; successes alone are inconclusive, for a backend that is none of \
+            the fleet's may have given them",
     source: Some("RFC 9110 §15.6"),
 };
 

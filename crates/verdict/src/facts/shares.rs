@@ -136,8 +136,8 @@ pub enum Unproven {
     Unit,
     /// There are several URLs, and the algorithm is known of the first.
     Urls,
-    /// The backends that got less never had more requests in flight than that, and the others had: a limit of connections.
-    Limit(u64),
+    /// One request after the other shares are even, and under load they are not: a limit of connections does so, and a fault too.
+    Load,
 }
 
 pub(crate) const SHARES: Description = Description {

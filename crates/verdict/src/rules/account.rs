@@ -166,6 +166,10 @@ impl Seen {
         };
         if let Some(copy) = copies.next() {
             self.copies_elsewhere += u64::from(is_another(copy));
+            // Whoever opens a connection for each request does not wait for the copy of the one before.
+            if !case.sample.contains(&entry.sequence) {
+                return;
+            }
             self.mirror_seconds.push(f64::from(copy.took) / 1e7);
             let whole = entry.observation.ended.since(entry.observation.sent()).as_secs_f64();
             self.extra_seconds.push((whole - f64::from(own.took) / 1e7).max(0.0));
@@ -198,7 +202,9 @@ fn of_outcome(case: &Case, seen: &Seen, outcome: Outcome) -> Option<Finding> {
         Outcome::NotReached => (unless_excused, Facts::NotReached(losses)),
         Outcome::Balancer => {
             let own = OwnResponses { requests, excused, of, statuses: seen.own.clone(), received: seen.own_received };
-            (unless_excused, Facts::Balancer(own))
+            // A success without the mark of a backend may be that of one which is none of the fleet's.
+            let level = if own.may_be_foreign() { unless_excused.min(Level::Inconclusive) } else { unless_excused };
+            (level, Facts::Balancer(own))
         }
         Outcome::Stale => (Level::Fail, Facts::Stale(plain)),
         Outcome::Swapped => (Level::Fail, Facts::Swapped(plain)),
@@ -553,6 +559,18 @@ mod tests {
         trial.answered(answer, 1, 503);
         let Facts::Retried(facts) = trial.facts("retried") else { panic!() };
         assert_eq!((facts.requests, facts.same_backend, facts.failed, facts.begun), (1, 1, 1, 0));
+    }
+
+    #[test]
+    fn a_success_that_no_backend_of_the_fleet_gave_may_be_that_of_another_backend() {
+        let own = |status: u16, received: u64| OwnResponses {
+            requests: 9,
+            excused: 0,
+            of: 300,
+            statuses: BTreeMap::from([(status, 9)]),
+            received,
+        };
+        assert!(own(200, 0).may_be_foreign() && !own(502, 0).may_be_foreign() && !own(200, 1).may_be_foreign());
     }
 
     fn mirrored(every: u16, copy: &[RequestPart], took: u32) -> Trial {

@@ -1,0 +1,4 @@
+. "${CASES:-../..}/lib.sh"
+fleet --ports 9001-9002; ng
+c ug check http://127.0.0.1:8080/uuid -n 3000
+c ug check http://127.0.0.1:8080/uuid -n 3000 --expect round-robin

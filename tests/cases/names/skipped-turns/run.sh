@@ -1,0 +1,7 @@
+. "${CASES:-../..}/lib.sh"
+fleet; py "$CASES/mutants/balancer.py" skip 97
+c ug check http://127.0.0.1:8080/uuid -n 3000 --expect round-robin
+c ug check http://127.0.0.1:8080/uuid -n 3000
+stop
+fleet; py "$CASES/mutants/balancer.py" none
+c ug check http://127.0.0.1:8080/uuid -n 3000 --expect round-robin
