@@ -120,7 +120,7 @@ fn what_the_file_does_not_do_is_no_pass() {
 #[test]
 fn a_server_that_only_permits_is_no_backend() {
     let place = tree(SITE);
-    let words = ["https://shop.example/private/x", "-n", "2000", "--no-experiments"];
+    let words = ["https://shop.example/private/x", "-n", "400"];
     let Some(output) = rehearse(&place, false, &words) else { return };
     assert_eq!(output.status.code(), Some(0), "{} {}", said(&output), String::from_utf8_lossy(&output.stdout));
     assert!(

@@ -111,10 +111,10 @@ fn until_it_listens(child: &mut Child, ports: &[u16], before: &[SocketAddr]) -> 
     let mut somewhere = None;
     loop {
         let mut all = listening();
-        all.retain(|address| !before.contains(address));
         if ports.iter().all(|port| choose(&all, *port).is_some()) {
             return Found::Listening;
         }
+        all.retain(|address| !before.contains(address));
         let ended = child.try_wait().ok().flatten();
         if ended.is_some_and(|status| !status.success()) {
             return Found::Ended;
@@ -220,7 +220,7 @@ pub(super) fn stop_all() {
     let deadline = Instant::now() + GRACE;
     loop {
         let left = others();
-        if left.is_empty() {
+        if left.is_empty() && (listening().is_empty() || Instant::now() > deadline) {
             return;
         }
         let signal = if Instant::now() < deadline { Signal::TERM } else { Signal::KILL };
@@ -231,12 +231,17 @@ pub(super) fn stop_all() {
     }
 }
 
+/// Whether it holds its sockets: one that has ended and is not yet collected does not, one that is ending does.
+fn lives(pid: i32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
+    state.is_some_and(|state| !matches!(state, 'Z' | 'X'))
+}
+
 fn others() -> Vec<Pid> {
     let own = std::process::id() as i32;
     let names =
         fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(|it| it.file_name().into_string().ok());
     let pids = names.filter_map(|name| name.parse::<i32>().ok()).filter(|pid| *pid > 1 && *pid != own);
-    // One that has ended and is not yet collected has no command line.
-    let lives = |pid: &i32| fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| !line.is_empty());
-    pids.filter(lives).filter_map(Pid::from_raw).collect()
+    pids.filter(|pid| lives(*pid)).filter_map(Pid::from_raw).collect()
 }

@@ -74,9 +74,11 @@ pub(crate) fn replace(folders: &[PathBuf], kept: &Kept) -> Result<()> {
         done.push(folder);
     }
     for (path, file) in &kept.0 {
-        // Not a folder that is replaced itself, and nothing that a folder above it has brought already.
+        // Not a folder that is replaced itself, and no file that a folder above it has brought already. The folder itself is there again,
+        // and empty.
         let is_beneath = done.iter().any(|done| path.starts_with(done) && path != done);
-        if is_beneath && !path.exists() {
+        let is_folder = fs::metadata(of_descriptor(file)).is_ok_and(|it| it.is_dir());
+        if is_beneath && (is_folder || !path.exists()) {
             show(path, file).map_err(|why| failed(format!("to show {}", path.display()), why))?;
         }
     }
