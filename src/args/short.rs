@@ -46,6 +46,18 @@ const SHOWN: &[(&str, &[Shown])] = &[
             ("shell", "Open a shell in the private copy"),
         ],
     ),
+    ("fleet", &[("fleet", "Fleet: process id of its supervisor, or URL")]),
+    (
+        "send",
+        &[
+            ("url", "URL of the balancer"),
+            ("requests", "Number of requests"),
+            ("keep_cookies", "Act as one client that keeps cookies"),
+            ("timeout", "Response timeout"),
+            ("insecure", "With https://: trust any certificate"),
+            ("format", "Output format: text or json"),
+        ],
+    ),
     (
         "config",
         &[
