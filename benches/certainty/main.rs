@@ -23,7 +23,7 @@ fn main() {
     shares(&mut text, runs);
     stickiness(&mut text, runs);
     names(&mut text, runs / 10);
-    trouble(&mut text, runs / 10);
+    trouble(&mut text, runs / 50);
     account(&mut text, quick);
     print!("{text}");
     if !quick {
