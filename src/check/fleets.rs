@@ -26,6 +26,8 @@ pub(crate) struct Host {
     pub(crate) remote: Remote,
     /// How reports call it.
     pub(crate) label: String,
+    /// What the machine calls itself.
+    machine: String,
     /// Its backends, by what their records are marked with: places among all.
     pub(crate) places: HashMap<Generator, u16>,
 }
@@ -84,11 +86,17 @@ impl Fleets {
         let labels: Vec<String> = found.iter().map(|(remote, status)| label(remote, status, &found)).collect();
         for ((remote, status), label) in found.iter().zip(labels) {
             // Two machines may have one name.
-            let label = match self.hosts.iter().any(|host| host.label == label) {
+            let is_known = |host: &Host| host.label == label || status.pod.is_none() && host.machine == status.host;
+            let label = match self.hosts.iter().any(is_known) {
                 true => remote.authority().to_owned(),
                 false => label,
             };
-            self.hosts.push(Host { remote: remote.clone(), label, places: HashMap::new() });
+            self.hosts.push(Host {
+                remote: remote.clone(),
+                label,
+                machine: status.host.clone(),
+                places: HashMap::new(),
+            });
             for backend in &status.backends {
                 self.backends.push(KnownBackend {
                     name: backend.name.clone(),
