@@ -39,7 +39,8 @@ pub(super) fn identity(facts: &identity::Facts) -> Phrase {
 pub(super) fn shares(facts: &shares::Facts, level: Level) -> Phrase {
     let unit = facts.unit.name();
     let widest = facts.widest.as_ref().map_or_else(String::new, |row| {
-        format!("{} got {} instead of {}", row.backend, percent(row.share), percent(row.expected.unwrap_or_default()))
+        let instead = row.expected.map_or_else(String::new, |expected| format!(" instead of {}", percent(expected)));
+        format!("{} got {}{instead}", row.backend, percent(row.share))
     });
     let detects = facts.test.as_ref().map_or(1.0, |test| test.detects) * 100.0;
     let phrase = match &facts.conclusion {
@@ -62,10 +63,9 @@ pub(super) fn shares(facts: &shares::Facts, level: Level) -> Phrase {
             Phrase::of(format!("shares are not as expected: {widest}")).try_this(hint)
         }
         Conclusion::Disturbed => {
-            let visible = facts
-                .widest
-                .as_ref()
-                .is_some_and(|row| (row.share - row.expected.unwrap_or_default()).abs() >= 0.00005);
+            let widest_row = facts.widest.as_ref();
+            let visible = widest_row
+                .is_some_and(|row| row.expected.is_some_and(|expected| (row.share - expected).abs() >= 0.00005));
             let what = if visible { widest } else { format!("shares of {unit} cannot be judged") };
             Phrase::of(format!("{what}, while backends failed: a failing backend gets less"))
                 .try_this("repeat the check with healthy backends")

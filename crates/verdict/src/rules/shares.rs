@@ -126,10 +126,15 @@ pub(crate) fn judge(case: &Case) -> (Option<Shares>, Option<Finding>) {
     };
     let deviation = |row: &&Share| row.expected.map_or(0.0, |expected| (row.share - expected).abs());
     let weighted = case.inference.kind == Some(Algorithm::WeightedRoundRobin) && case.expectations.shares.is_none();
+    let mut rows = shares.rows.clone();
+    if conclusion == Conclusion::AsExpected {
+        // They were compared with these, whoever expects them.
+        rows.iter_mut().zip(&expected).for_each(|(row, expected)| row.expected = Some(*expected));
+    }
     let facts = Facts {
-        widest: shares.rows.iter().max_by(|a, b| deviation(a).total_cmp(&deviation(b))).cloned(),
+        widest: rows.iter().max_by(|a, b| deviation(a).total_cmp(&deviation(b))).cloned(),
         test: Some(test.clone()),
-        seen_weights: weighted.then(|| seen_weights(case)),
+        seen_weights: seen_weights(case).filter(|_| weighted),
         ..facts(conclusion)
     };
     shares.test = Some(test);
@@ -227,13 +232,15 @@ fn test(case: &Case, counts: &[u64], expected: &[f64], pins: bool) -> (Test, Lev
     (Test { detects: test.detects.min(1.0), ..test }, level)
 }
 
-/// As the user would write them.
-fn seen_weights(case: &Case) -> String {
+/// As the user would write them, where weights were seen.
+fn seen_weights(case: &Case) -> Option<String> {
     let weight = |place: usize| {
         let seen = case.inference.weights.iter().find(|(backend, _)| usize::from(backend.0) == place);
-        seen.map_or(0, |(_, weight)| *weight).to_string()
+        seen.map_or(0, |(_, weight)| *weight)
     };
-    (0..case.backends).map(weight).collect::<Vec<_>>().join(":")
+    let weights: Vec<u32> = (0..case.backends).map(weight).collect();
+    let known = weights.iter().any(|weight| *weight > 0);
+    known.then(|| weights.iter().map(u32::to_string).collect::<Vec<String>>().join(":"))
 }
 
 /// Round robin is at most one off per rotation, weighted round robin as much as its turns let it be: not a matter of chance.
@@ -369,6 +376,22 @@ mod tests {
         let mut uneven_before = loaded(30_000);
         uneven_before.inference.exceptions = 3;
         assert_eq!(level(&uneven_before), Level::Fail);
+    }
+
+    #[test]
+    fn weights_that_were_not_seen_are_not_proposed() {
+        let facts = |rig: &Rig| {
+            rig.judge(|case| match judge(case).1.expect("there are shares").facts {
+                finding::Facts::Shares(facts) => facts,
+                other => panic!("{other:?}"),
+            })
+        };
+        let weighted = Rig::of(3, Some(Algorithm::WeightedRoundRobin));
+        let uneven = facts(&weighted.sends((0..30_000).map(|turn| [0, 0, 1, 2][turn % 4])));
+        assert_eq!((uneven.conclusion, uneven.seen_weights), (Conclusion::Unproven(Unproven::Weights), None));
+        let even = facts(&Rig::of(3, Some(Algorithm::WeightedRoundRobin)).sends(turns(30_000)));
+        let expected = even.widest.and_then(|row| row.expected).unwrap();
+        assert!(even.conclusion == Conclusion::AsExpected && (expected - 1.0 / 3.0).abs() < 1e-9, "{expected}");
     }
 
     #[test]
