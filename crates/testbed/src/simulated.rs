@@ -1,6 +1,7 @@
 //! A balancer that only selects: no sockets, and a clock of its own. Its algorithm is known, so what is inferred about it can be held
 //! against the truth.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use verdict::Moment;
@@ -111,6 +112,15 @@ pub struct Simulated {
     pub retries: bool,
     /// After a failure a backend is left out for that long, in milliseconds.
     pub fail_timeout: f64,
+    /// Each backend takes so many at a time: others go elsewhere, or wait until a place is free.
+    pub limit: Option<usize>,
+    /// Every so many requests one is dropped: before or after it was given a turn.
+    pub drops: Option<(usize, bool)>,
+    /// That share of the requests goes to the next pick as well.
+    pub copies: f64,
+    copied: u64,
+    /// How long requests waited for a place, by number.
+    waited: HashMap<u32, f64>,
     out_until: Vec<f64>,
     /// Until when those in flight are, by backend.
     in_flight: Vec<(usize, f64)>,
@@ -147,6 +157,11 @@ impl Simulated {
             health: vec![Health::Up; backends],
             retries: true,
             fail_timeout: 0.0,
+            limit: None,
+            drops: None,
+            copies: 0.0,
+            copied: 0,
+            waited: HashMap::new(),
             out_until: vec![0.0; backends],
             in_flight: Vec::new(),
             jitter: 0.0,
@@ -160,13 +175,14 @@ impl Simulated {
 
     /// What the records would add.
     pub fn complete(&self, evidence: &mut Evidence) {
-        evidence.others = self.foreign;
+        (evidence.others, evidence.copied) = (self.foreign, self.copied);
         let failing = self.failing.iter().enumerate().filter(|(_, failing)| **failing);
         evidence.failing = failing.map(|(place, _)| Backend(place as u16)).collect();
         evidence.fresh.sort_by_key(|pick| pick.sequence);
         // It selects when a request is sent, and a backend records its times.
         for flight in &mut evidence.mixed {
-            (flight.from, flight.to) = (flight.sent, flight.got);
+            let waited = self.waited.get(&flight.pick.sequence).map_or(0.0, |waited| waited * 1e6);
+            (flight.from, flight.to) = (Moment(flight.sent.0 + waited as u64), flight.got);
         }
         evidence.mixed.sort_by_key(|flight| flight.from);
     }
@@ -179,6 +195,18 @@ impl Simulated {
             self.pick(rotation, &Request::default());
             self.foreign += 1;
         }
+        if let Some((every, takes_turn)) = self.drops
+            && (self.sequence as usize + 1).is_multiple_of(every)
+        {
+            if takes_turn {
+                self.pick(rotation, request);
+            }
+            return (Backend::UNKNOWN, Vec::new(), 0.3);
+        }
+        if self.copies > 0.0 && self.chance.unit() < self.copies {
+            self.pick(rotation, request);
+            self.copied += 1;
+        }
         let mut first = None;
         let delay = request.delay.map_or(0.0, |delay| delay.as_secs_f64() * 1000.0);
         for _ in 0..8 {
@@ -187,6 +215,8 @@ impl Simulated {
             if self.out_until[backend] > self.now && usable {
                 continue;
             }
+            let (backend, wait) = self.with_place(backend, rotation, request);
+            self.waited.insert(self.sequence + 1, wait);
             let fails = match self.health[backend] {
                 Health::Up => false,
                 Health::Dead => true,
@@ -194,6 +224,7 @@ impl Simulated {
             };
             if !fails {
                 let took = self.speed[backend] * (0.9 + 0.2 * self.chance.unit()) + delay;
+                let took = took + wait;
                 self.in_flight.push((backend, self.now + took));
                 // Quick ones all count alike, as where times are kept in whole milliseconds.
                 if let (Picks::LeastTime { .. }, true) = (&self.picks, took > 5.0) {
@@ -211,6 +242,27 @@ impl Simulated {
             }
         }
         (first.unwrap_or(Backend::UNKNOWN), Vec::new(), 0.3)
+    }
+
+    /// Who takes it where the one that was selected may be full, and after how many milliseconds.
+    fn with_place(&mut self, selected: usize, rotation: usize, request: &Request) -> (usize, f64) {
+        let Some(limit) = self.limit else { return (selected, 0.0) };
+        let mut selected = selected;
+        if (0..self.backends).any(|place| self.load(place) < limit) {
+            while self.load(selected) >= limit {
+                selected = self.pick(rotation, request).0;
+            }
+            return (selected, 0.0);
+        }
+        let free = |place: usize| {
+            let held = self.held.iter().filter(|held| **held == place).count();
+            let mut ends: Vec<f64> =
+                self.in_flight.iter().filter(|(of, _)| *of == place).map(|(_, end)| *end - self.now).collect();
+            ends.sort_by(|a, b| b.total_cmp(a));
+            // Those that are held are so for long.
+            (limit - 1).checked_sub(held).and_then(|places| ends.get(places)).copied().unwrap_or(400.0)
+        };
+        (0..self.backends).map(|place| (place, free(place))).min_by(|a, b| a.1.total_cmp(&b.1)).unwrap()
     }
 
     fn on_connection(&mut self, request: &Request) -> (Reply, f64) {
@@ -430,6 +482,7 @@ impl Subject for Simulated {
     fn hold(&mut self, _: Duration) -> bool {
         let rotation = self.chance.below(self.rotations);
         let (backend, _) = self.pick(rotation, &Request::default());
+        let (backend, _) = self.with_place(backend, rotation, &Request::default());
         if self.health[backend] == Health::Dead {
             return false;
         }

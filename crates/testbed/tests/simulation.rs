@@ -382,3 +382,113 @@ fn without_experiments_nothing_is_named() {
     assert_eq!(seen.kind, None);
     assert!(seen.or.contains(&Algorithm::RoundRobin) && seen.or.contains(&Algorithm::LeastConnections));
 }
+
+#[test]
+fn a_limit_of_each_backend_is_not_taken_for_a_balance_of_load() {
+    let limited = |picks: &Picks, limit: usize, speed: f64, seed: u64| {
+        let mut subject = Simulated::new(3, picks.clone(), 1, seed);
+        (subject.limit, subject.speed) = (Some(limit), vec![speed; 3]);
+        infer_of(subject, seed, 0)
+    };
+    for seed in 1..=10 {
+        for (limit, speed) in [(1, 0.3), (2, 0.3), (1, 60.0), (2, 60.0), (4, 60.0)] {
+            let turns = limited(&Picks::Turns(vec![1; 3]), limit, speed, seed);
+            assert!(matches!(turns.certain(), None | Some(Algorithm::RoundRobin)), "{limit} {speed}: {turns:#?}");
+            if speed < 1.0 {
+                // Beyond one at a time a request that is in flight does not fill its backend.
+                let (kind, is_open) = (turns.kind, turns.certain().is_none() && turns.hint.is_some());
+                assert_eq!((kind, is_open), (Some(Algorithm::RoundRobin), limit == 1), "{limit}: {turns:#?}");
+            }
+            let chance = limited(&Picks::Random(vec![1.0; 3]), limit, speed, seed);
+            assert_ne!(chance.certain(), Some(Algorithm::LeastConnections), "{limit} {speed}: {:#?}", chance.evidence);
+            assert_ne!(chance.certain(), Some(Algorithm::TwoChoices), "{limit} {speed}: {:#?}", chance.evidence);
+        }
+    }
+}
+
+#[test]
+fn a_rate_at_which_no_backend_is_busy_when_its_turn_comes_tells_nothing_of_load() {
+    for seed in 1..=6 {
+        for rate in [5.0, 20.0, 50.0, 200.0] {
+            let of = |picks: Picks| {
+                let mut subject = Simulated::new(3, picks, 1, seed);
+                let setting = Setting {
+                    backends: Some(3),
+                    can_hold: true,
+                    rate: Some(rate),
+                    budget: Duration::from_secs(30),
+                    ..Setting::default()
+                };
+                let mut evidence = experiments::run(&mut subject, &setting);
+                subject.complete(&mut evidence);
+                evidence.infer(&[])
+            };
+            let turns = of(Picks::Turns(vec![1; 3]));
+            let wanted = (rate >= 20.0).then_some(Algorithm::RoundRobin);
+            assert_eq!(turns.certain(), wanted, "{rate}: {turns:#?}");
+            let least = of(Picks::LeastInTurns);
+            assert_ne!(least.certain(), Some(Algorithm::RoundRobin), "{rate}: {least:#?}");
+            if rate >= 20.0 {
+                assert_eq!(least.kind, Some(Algorithm::LeastConnections), "{rate}: {least:#?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn requests_that_are_dropped_now_and_then_are_no_turns() {
+    for (seed, drops) in
+        (1..=6).flat_map(|seed| [(100, false), (100, true), (97, false), (33, true)].map(|it| (seed, it)))
+    {
+        let of = |picks: Picks, rotations: usize| {
+            let mut subject = Simulated::new(3, picks, rotations, seed);
+            subject.drops = Some(drops);
+            infer_of(subject, seed, 20_000)
+        };
+        for (picks, rotations) in
+            [(Picks::Turns(vec![1; 3]), 1), (Picks::Turns(vec![5, 1, 1]), 1), (Picks::LeastInTurns, 1)]
+        {
+            let wanted = match &picks {
+                Picks::Turns(weights) if weights[0] == 1 => Algorithm::RoundRobin,
+                Picks::Turns(_) => Algorithm::WeightedRoundRobin,
+                _ => Algorithm::LeastConnections,
+            };
+            let seen = of(picks.clone(), rotations);
+            // Where each 33rd turn is missing, what is left may be weights of 11:11:10.
+            let is_open = drops == (33, true) && seen.kind.is_none() && seen.candidates().contains(&wanted);
+            assert!(seen.kind == Some(wanted) || is_open, "{picks:?} {drops:?}: {seen:#?}");
+            assert!(seen.weights.len() <= 3 && !seen.label.contains("33"), "{picks:?} {drops:?}: {seen:#?}");
+        }
+        let source = of(Picks::Source { network_only: false }, 1);
+        assert_eq!(source.certain(), Some(Algorithm::Source), "{drops:?}: {source:#?}");
+        let connections = of(Picks::RandomConnections, 1);
+        assert!(connections.per_connection, "{drops:?}: {connections:#?}");
+    }
+}
+
+#[test]
+fn a_mirror_into_the_same_fleet_is_not_taken_for_chance() {
+    for seed in 1..=10 {
+        for share in [0.2, 0.5, 1.0] {
+            let mut subject = Simulated::new(3, Picks::Turns(vec![1; 3]), 1, seed);
+            subject.copies = share;
+            let seen = infer_of(subject, seed, 20_000);
+            assert!(matches!(seen.kind, None | Some(Algorithm::RoundRobin)), "{share}: {seen:#?}");
+            assert!(seen.candidates().contains(&Algorithm::RoundRobin), "{share}: {seen:#?}");
+        }
+    }
+}
+
+#[test]
+fn first_attempts_that_retries_displace_are_no_weights() {
+    // Envoy: what is tried again takes the next turn.
+    let round = [0u16, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1].map(Backend);
+    let picks = (0..600).map(|at| verdict::algorithm::Pick { sequence: at, backend: round[at as usize % round.len()] });
+    let mut evidence = verdict::algorithm::Evidence { fresh: picks.collect(), ..Default::default() };
+    evidence.kept = evidence.fresh[..150].to_vec();
+    assert_eq!(evidence.infer(&[]).kind, Some(Algorithm::WeightedRoundRobin));
+    evidence.failing = vec![Backend(2)];
+    let seen = evidence.infer(&[]);
+    assert!(seen.certain().is_none() && seen.candidates().contains(&Algorithm::RoundRobin), "{seen:#?}");
+    assert!(!seen.label.contains("5:5:4"), "{seen:#?}");
+}

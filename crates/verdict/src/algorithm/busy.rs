@@ -1,8 +1,8 @@
-//! The experiments with busy backends: whether a balancer looks at what is in flight, and whether it resize slow responses.
+//! The experiments with busy backends: whether a balancer looks at what is in flight, and whether it remembers slow responses.
 
 use std::time::Duration;
 
-use super::evidence::{Flight, Hold, Missing, Pick, Why, backends};
+use super::evidence::{Flight, Full, Hold, Missing, Pick, Why, backends};
 use super::lab::{Lab, variation};
 use super::order::counts;
 use super::subject::{Pace, Request};
@@ -17,6 +17,12 @@ const MEMORIES: usize = 3;
 const SLOWEST_TO_REMEMBER: Duration = Duration::from_millis(250);
 /// A request is held that long: less than any time that a balancer waits for a response, lest it take the backend for dead.
 const HOLD: Duration = Duration::from_millis(400);
+/// From one to the next, where some take much longer.
+const LEAST_GAP: Duration = Duration::from_millis(4);
+/// With one in flight at each backend another is sent so often, while it has to wait.
+const WAITS: u32 = 2;
+/// Of more backends not all are kept busy at once.
+const MOST_BUSY: usize = 24;
 /// In so many rounds it must be done.
 const ROUNDS: usize = 24;
 
@@ -69,11 +75,14 @@ impl Lab<'_> {
         let size = self.setting.backends.unwrap_or(4);
         for round in 0..MIXED_ROUNDS {
             // When the balancer selects is known to what a request varies by; waits must be long beside that.
-            let delay = self.usual.max(self.varies * 6).clamp(Duration::from_millis(100), Duration::from_secs(1));
+            // A rotation must come round while a backend is busy, or it looks as if it avoided that one.
+            let rounds = self.gap().max(LEAST_GAP) * (3 * size) as u32;
+            let long = self.usual.max(self.varies * 6).max(rounds);
+            let delay = long.clamp(Duration::from_millis(100), Duration::from_secs(1));
             let each = self.usual + delay / 3;
             // A slow service that varies by its own is no reason to wait.
             let apart = if self.varies * 3 > self.usual { (self.varies / 2).min(each / 8) } else { Duration::ZERO };
-            let gap = self.gap().max(Duration::from_millis(4)).max(each / 48).max(apart);
+            let gap = self.gap().max(LEAST_GAP).max(each / 48).max(apart);
             let share = if round == 0 { 1.0 } else { 0.6 };
             let left = self.setting.budget.mul_f64(share).saturating_sub(self.subject.elapsed());
             let time = left.saturating_sub(self.usual + delay).as_secs_f64();
@@ -149,6 +158,28 @@ impl Lab<'_> {
         if there * backends * 2 < sent && (3..=9).contains(&backends) {
             self.evidence.held_most = self.hold_at(backends - 1, OTHERS / 4);
         }
+        if there * backends * 2 < sent && size <= MOST_BUSY {
+            self.evidence.full = self.fill(size);
+        }
+    }
+
+    /// Keeps all backends busy with one request and sends another: where each takes one at a time it waits until one of those is over, or
+    /// is refused. Then a busy backend is left out for that, whatever the algorithm.
+    fn fill(&mut self, size: usize) -> Full {
+        let mut full = Full::default();
+        while full.waited == full.sent && full.sent < WAITS && !self.left().is_zero() && self.requests_left() > size {
+            let holding = (0..size).all(|_| self.subject.hold(HOLD));
+            // What may be refused for our sake is no request of the user's.
+            let ours = Request { delay: Some(Duration::from_millis(1)), ..Request::default() };
+            let other = holding.then(|| self.one(&ours));
+            let held = self.subject.release();
+            self.sent += held.len() as u64;
+            let Some(other) = other else { break };
+            full.sent += 1;
+            let is_refused = other.pick.is_none_or(|pick| !pick.backend.is_known());
+            full.waited += u32::from(is_refused || other.took > HOLD / 2);
+        }
+        full
     }
 
     /// Round after round, until so many others were sent while requests were held.

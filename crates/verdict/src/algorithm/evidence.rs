@@ -9,7 +9,7 @@ use crate::observation::{Backend, Echo};
 use crate::outcome::Outcome;
 use crate::statistics::{binomial_at_most, ln_multinomial, lower_bound};
 
-use super::order::counts;
+use super::order::{Order, counts};
 
 /// A request of an experiment, and the backend that the balancer selected for it: at first the one that responded, and once the records
 /// are there the one that received it first. [`Backend::UNKNOWN`] is nobody: it reached none.
@@ -126,6 +126,23 @@ impl Hold {
     }
 }
 
+/// With one request in flight at each backend: how many others were sent, and how many of these had to wait until one was over, or were
+/// refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Full {
+    /// How many were sent.
+    pub sent: u32,
+    /// How many had no response while all were busy.
+    pub waited: u32,
+}
+
+impl Full {
+    /// Whether each backend takes one request at a time.
+    pub(super) fn is_limit(self) -> bool {
+        self.sent > 0 && self.waited == self.sent
+    }
+}
+
 /// A request among many side by side, and from when until when it was where.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Flight {
@@ -213,12 +230,18 @@ pub struct Evidence {
     pub after: Vec<Hold>,
     /// With one request in flight at all backends but one, in rounds.
     pub held_most: Vec<Hold>,
+    /// With one request in flight at each backend.
+    pub full: Full,
     /// Side by side, some taking much longer than others.
     pub mixed: Vec<Flight>,
     /// In place of a sample: further requests in sequence.
     pub more: Vec<Pick>,
     /// Where the requests of the sample went, in the order in which they were sent, if nothing was varied or broken in it.
     pub sample: Vec<Backend>,
+    /// Requests of the experiments that reached no backend, and are left out of the evidence.
+    pub lost: u64,
+    /// Requests of the experiments of which a backend got a copy: that may take a turn too.
+    pub copied: u64,
     /// What was not tried.
     pub missing: Vec<Missing>,
     /// Requests of others during the experiments.
@@ -235,10 +258,12 @@ impl Evidence {
             return;
         }
         let mut failing: Vec<Backend> = Vec::new();
+        let mut copied = 0;
         let mut correct = |pick: &mut Pick| match ledger.entry(pick.sequence) {
             None => true,
             Some(entry) => {
                 failing.extend(failed(&entry));
+                copied += u64::from(entry.outcome == Outcome::Mirrored);
                 // A response out of a cache says nothing.
                 let is_stale = entry.outcome == Outcome::Stale || entry.observation.echo == Echo::Other;
                 if !is_stale {
@@ -278,7 +303,43 @@ impl Evidence {
         self.fresh.sort_by_cached_key(received);
         self.more.sort_by_cached_key(received);
         self.mixed.sort_by_key(|flight| flight.from);
+        self.copied = copied;
         self.failing = counts(&failing).into_iter().map(|(backend, _)| backend).collect();
+    }
+
+    /// What new connections in sequence look like, without the few that reached nobody.
+    pub(super) fn order_so_far(&self) -> Order {
+        let mut picks = backends(&self.fresh);
+        if are_few_lost(&picks) {
+            picks.retain(|backend| backend.is_known());
+        }
+        Order::of(&picks)
+    }
+
+    /// The same without the requests that reached nobody, where they are too few to be the turns of a backend that is dead.
+    pub(super) fn without_losses(&self) -> Evidence {
+        let mut evidence = self.clone();
+        for picks in [&mut evidence.fresh, &mut evidence.kept, &mut evidence.more] {
+            if are_few_lost(&backends(picks)) {
+                let before = picks.len();
+                picks.retain(|pick| pick.backend.is_known());
+                evidence.lost += (before - picks.len()) as u64;
+            }
+        }
+        let mixed: Vec<Backend> = evidence.mixed.iter().map(|flight| flight.pick.backend).collect();
+        if are_few_lost(&mixed) {
+            evidence.mixed.retain(|flight| flight.pick.backend.is_known());
+        }
+        if are_few_lost(&evidence.sample) {
+            evidence.sample.retain(|backend| backend.is_known());
+        }
+        let trials = evidence.keys.iter_mut().map(|(_, trial)| trial);
+        for trial in trials.chain(evidence.jar.iter_mut().map(|(_, trial)| trial)).chain([&mut evidence.connections]) {
+            if are_few_lost(&backends(&trial.rows.concat())) {
+                trial.rows.iter_mut().for_each(|row| row.retain(|pick| pick.backend.is_known()));
+            }
+        }
+        evidence
     }
 
     /// Whether a backend got less after a slow response of its own than it usually gets.
@@ -323,6 +384,14 @@ impl Evidence {
             hold.others.len() >= 20 && expected >= 4.0 && hold.to_busy() as f64 * 2.0 >= expected
         })
     }
+}
+
+/// Whether some reached nobody, and so few that no backend would have its turn so seldom.
+fn are_few_lost(picks: &[Backend]) -> bool {
+    let lost = picks.iter().filter(|backend| !backend.is_known()).count() as u32;
+    let seen = counts(picks);
+    let rarest = seen.iter().filter(|(backend, _)| backend.is_known()).map(|(_, count)| *count).min();
+    lost > 0 && rarest.is_some_and(|rarest| lost * 2 < rarest)
 }
 
 /// Who was picked.

@@ -52,7 +52,7 @@ impl Lab<'_> {
         let wanted = if self.is_serial() { FRESH.max(12 * size) } else { 200.max(20 * size) };
         let in_turn = self.is_serial() || self.fits_in_turn(wanted);
         self.fresh(wanted, size, in_turn);
-        let is_one = matches!(Order::of(&backends(&self.evidence.fresh)), Order::One(_));
+        let is_one = matches!(self.evidence.order_so_far(), Order::One(_));
         if is_one && self.setting.backends == Some(1) {
             return;
         }
@@ -61,7 +61,7 @@ impl Lab<'_> {
             let wanted = if self.is_serial() { KEPT } else { LEAST_KEPT };
             // Whether turns are skipped on one connection too needs a longer look.
             let is_left = matches!(
-                Order::of(&backends(&self.evidence.fresh)), Order::Turns { exceptions, .. } if exceptions >= 3
+                self.evidence.order_so_far(), Order::Turns { exceptions, .. } if exceptions >= 3
             );
             let kept = vec![kept; wanted.max(4 * size).max(if is_left { LONG_KEPT } else { 0 })];
             self.evidence.kept = self.in_turn(&kept, 0.5).into_iter().filter_map(|it| it.pick).collect();
@@ -75,7 +75,7 @@ impl Lab<'_> {
         if !is_one && self.is_serial() {
             let kept = Order::of(&backends(&self.evidence.kept));
             if let (Order::Turns { period, exceptions: 0 }, false) =
-                (kept, Order::of(&backends(&self.evidence.fresh)).is_of_one_rotation())
+                (kept, self.evidence.order_so_far().is_of_one_rotation())
                 && counts(&period).len() == period.len()
             {
                 self.evidence.rotations = self.rotations(&period);
@@ -99,7 +99,7 @@ impl Lab<'_> {
             self.keys(false);
         }
         // Many rotations, each for itself, look like chance until many requests are compared.
-        let is_chance = matches!(Order::of(&backends(&self.evidence.fresh)), Order::Chance);
+        let is_chance = matches!(self.evidence.order_so_far(), Order::Chance);
         if !self.setting.is_followed && is_chance && self.is_serial() {
             let count = self.affordable(MORE, 1.0);
             let more: Vec<Pick> =
@@ -134,7 +134,7 @@ impl Lab<'_> {
             let requests = vec![Request::default(); part];
             let replies = if in_turn { self.in_turn(&requests, 0.4) } else { self.series(&requests, 0.4) };
             self.evidence.fresh.extend(replies.into_iter().filter_map(|reply| reply.pick));
-            if matches!(Order::of(&backends(&self.evidence.fresh)), Order::One(_)) {
+            if matches!(self.evidence.order_so_far(), Order::One(_)) {
                 break;
             }
         }

@@ -11,6 +11,10 @@ use crate::observation::Backend;
 impl Evidence {
     /// Names the algorithm. `names` are those of the backends.
     pub fn infer(&self, names: &[String]) -> Inference {
+        self.without_losses().infer_known(names)
+    }
+
+    fn infer_known(&self, names: &[String]) -> Inference {
         let mut inference = Inference {
             kind: None,
             or: Vec::new(),
@@ -163,7 +167,12 @@ impl Evidence {
             Missing::Load(_) => vec![Algorithm::LeastConnections],
             Missing::Order { .. } | Missing::Connections(_) => Vec::new(),
         };
-        self.missing.iter().flat_map(open).collect()
+        let mut untried: Vec<Algorithm> = self.missing.iter().flat_map(open).collect();
+        // While they were made, requests seemed to be spread: then these cannot decide, and were left out.
+        let is_tried = |wanted: &[Key]| self.keys.iter().any(|(key, _)| wanted.contains(key));
+        untried.extend((!is_tried(&[Key::Network, Key::Host])).then_some(Algorithm::Source));
+        untried.extend((!is_tried(&[Key::Path])).then_some(Algorithm::Uri));
+        untried
     }
 
     fn describe_keys(&self, inference: &mut Inference) {
@@ -325,6 +334,18 @@ impl Evidence {
         let equal = weights.iter().all(|(_, weight)| *weight == weights[0].1);
         let rotation = if equal { Algorithm::RoundRobin } else { Algorithm::WeightedRoundRobin };
         (inference.turns, inference.weights) = (turns, reduced(weights));
+        let of_all = || inference.weights.iter().map(|(_, weight)| *weight);
+        let are_near = of_all().max().unwrap_or(0) <= of_all().min().unwrap_or(0) * 2;
+        let is_left = !self.failing.is_empty() || self.lost > 0;
+        if !equal && are_near && is_left && !matches!(load, Load::Follows { .. }) {
+            // What is tried again after a failure takes a turn too, and so may what is dropped: then others are first less often.
+            inference.or = vec![Algorithm::RoundRobin, Algorithm::WeightedRoundRobin];
+            if load == Load::Unknown {
+                inference.or.extend([Algorithm::LeastConnections, Algorithm::LeastTime]);
+            }
+            "a rotation; while requests fail, its weights are not known".clone_into(&mut inference.label);
+            return;
+        }
         match load {
             Load::Follows { .. } => {
                 inference.kind = Some(Algorithm::LeastConnections);
@@ -397,7 +418,8 @@ impl Evidence {
     /// Whether nothing but the balancer moved its rotations.
     fn is_undisturbed(&self) -> bool {
         let reached = self.fresh.iter().chain(&self.kept).all(|pick| pick.backend.is_known());
-        self.others * 100 <= self.fresh.len() as u64 && self.failing.is_empty() && reached
+        let is_alone = self.others * 100 <= self.fresh.len() as u64 && self.copied == 0;
+        is_alone && self.failing.is_empty() && reached && self.lost == 0
     }
 
     fn name_unordered(&self, fresh: &Order, sample: &Order, load: Load, inference: &mut Inference) {
@@ -449,6 +471,13 @@ impl Evidence {
             Load::Unknown if even => {
                 inference.or = vec![RoundRobin, Algorithm::WeightedRoundRobin, LeastConnections, TwoChoices, LeastTime];
                 "more even than chance: round robin, or by load".clone_into(&mut inference.label);
+            }
+            Load::Ignores | Load::Unknown if self.copied > 0 => {
+                inference.or = vec![Random, RoundRobin, Algorithm::WeightedRoundRobin];
+                if load == Load::Unknown {
+                    inference.or.extend([TwoChoices, LeastConnections]);
+                }
+                "like chance; copies of requests may take turns of a rotation".clone_into(&mut inference.label);
             }
             Load::Ignores | Load::Unknown => {
                 inference.kind = Some(Random);

@@ -13,6 +13,10 @@ use crate::statistics::{binomial_at_least, binomial_at_most, lower_bound};
 /// A false conclusion from chance alone is less likely than that.
 const LEVEL: f64 = 1e-8;
 
+/// What hides whether load counts.
+pub(super) const LIMIT: &str = "a limit of requests at a time (HAProxy's `maxconn`, NGINX's `max_conns`) keeps requests from a busy \
+     backend, whatever the algorithm: a check with a higher limit tells whether load counts";
+
 /// Whether the load of a backend counts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Load {
@@ -64,8 +68,19 @@ impl Evidence {
             let there: usize = self.held_most.iter().map(Hold::to_busy).sum();
             inference.evidence.push(format!("with one in flight at all but one: {there} of {most} went to a busy one"));
         }
+        if self.full.is_limit() {
+            inference.evidence.push(format!(
+                "with one in flight at each backend: {} of {} more waited until one was over, or were refused: each takes one request at a time",
+                self.full.waited, self.full.sent
+            ));
+        }
         let (share, there, others) = (there as f64 / others as f64, there as u64, others as u64);
         if binomial_at_most(there, others, low) < LEVEL && share < low * 0.7 {
+            // A backend that is full gets nothing, whatever the algorithm.
+            if self.full.is_limit() || self.avoids_some_alone(&holds, &seen, total) {
+                inference.hint = Some(LIMIT.to_owned());
+                return Load::Unknown;
+            }
             return Load::Follows { partly: share > usual * 0.1 };
         }
         // What fails looks idle and is chosen for that. Even two choices with replacement halve the share, at the least.
@@ -76,17 +91,36 @@ impl Evidence {
         }
     }
 
+    /// Whether one busy backend got as much as ever while another was avoided: one of them has a limit. Load counts at all or at none.
+    fn avoids_some_alone(&self, holds: &[&Hold], seen: &dyn Fn(Backend) -> u64, total: usize) -> bool {
+        let busy = |hold: &Hold| hold.busy.first().copied();
+        let is_ignored = |wanted: Backend| {
+            let of = || holds.iter().filter(|hold| busy(hold) == Some(wanted));
+            let (there, others) =
+                of().fold((0, 0), |(there, others), hold| (there + hold.to_busy(), others + hold.others.len()));
+            let usual = seen(wanted) as f64 / total as f64;
+            binomial_at_least(there as u64, others as u64, usual * 0.6) < 1e-4
+        };
+        holds.iter().filter_map(|hold| busy(hold)).any(is_ignored)
+    }
+
     fn load_of_mixed(&self, inference: &mut Inference) -> Load {
         let seen = uphill(&self.mixed, &self.failing);
         let rotates = self.mixed_rotates();
         inference.evidence.push(format!(
             "{} requests side by side, some much slower: {}{} of {} went to a backend that had more in flight than another ({:.0} expected if load is ignored)",
             self.mixed.len(),
-            if rotates { "the rotation went on regardless; " } else { "" },
+            if rotates && seen.taken >= 10 { "the rotation went on regardless; " } else { "" },
             seen.taken,
             seen.chances,
             if_ignored(&self.mixed, &self.failing).0,
         ));
+        if is_limited(&self.mixed) {
+            inference
+                .evidence
+                .push("some of them waited until another request at the same backend was over".to_owned());
+            inference.hint = Some(LIMIT.to_owned());
+        }
         self.mixed_load()
     }
 
@@ -108,6 +142,9 @@ impl Evidence {
         let (expected, spread) = if_ignored(&self.mixed, &self.failing);
         let (count, rotates) = (taken as f64, self.mixed_rotates());
         if count < expected * 0.7 && (expected - count) > DEVIATIONS * spread.max(1.0) {
+            if is_limited(&self.mixed) {
+                return Load::Unknown;
+            }
             // In turns among equals it goes on as if it were a rotation until loads differ.
             return Load::Follows { partly: count > expected * 0.1 };
         }
@@ -225,6 +262,28 @@ pub(crate) fn uphill(flights: &[Flight], failing: &[Backend]) -> Uphill {
     }
     result
 }
+
+/// Whether requests waited for a place at a backend: where it takes so many at a time, the next goes to whoever is done first, whatever the
+/// algorithm.
+fn is_limited(flights: &[Flight]) -> bool {
+    /// The balancer needs so long to pass on the next one at most, and what waited less may have waited for anything.
+    const HANDOVER: Duration = Duration::from_millis(5);
+    let waits = |flight: &&Flight| {
+        let took = flight.from.since(flight.sent);
+        let ends_before = |other: &Flight| {
+            other.pick.backend == flight.pick.backend
+                && other.from < flight.sent
+                && other.to > flight.sent
+                && other.to <= flight.from
+                && flight.from.since(other.to) < HANDOVER
+        };
+        flight.pick.backend.is_known() && took > HANDOVER * 4 && flights.iter().any(ends_before)
+    };
+    flights.iter().filter(waits).count() >= FEW_WAITS
+}
+
+/// So many do not wait for another by accident.
+const FEW_WAITS: usize = 8;
 
 /// How often a balancer that ignores load would have gone uphill, and by how much that varies: who has to wait was drawn by lot, so all is
 /// the same as it was, but for another draw. Whatever else the order of selection depends on stays as it is.

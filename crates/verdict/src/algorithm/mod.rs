@@ -14,7 +14,7 @@ mod words;
 use std::fmt;
 use std::str::FromStr;
 
-pub use evidence::{Evidence, Flight, Hold, Key, Missing, Pick, Trial, Why};
+pub use evidence::{Evidence, Flight, Full, Hold, Key, Missing, Pick, Trial, Why};
 pub use inference::{Breaks, Inference};
 
 /// How a balancer selects a backend.
