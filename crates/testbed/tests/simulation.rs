@@ -492,3 +492,25 @@ fn first_attempts_that_retries_displace_are_no_weights() {
     assert!(seen.certain().is_none() && seen.candidates().contains(&Algorithm::RoundRobin), "{seen:#?}");
     assert!(!seen.label.contains("5:5:4"), "{seen:#?}");
 }
+
+#[test]
+fn a_rotation_whose_requests_overtake_each_other_is_not_taken_for_chance() {
+    for seed in 1..=12 {
+        for reach in [10, 40, 150] {
+            let mut subject = Simulated::new(3, Picks::Random(vec![1.0; 3]), 1, seed);
+            let setting =
+                Setting { backends: Some(3), can_hold: true, budget: Duration::from_secs(5), ..Setting::default() };
+            // Its experiments look like chance; the sample tells that it is none.
+            let mut evidence = experiments::run(&mut subject, &setting);
+            let mut chance = Chance::of(seed ^ 5);
+            let mut order: Vec<(usize, u16)> =
+                (0..6_000).map(|at| (at + chance.below(reach), (at % 3) as u16)).collect();
+            order.sort();
+            evidence.sample = order.into_iter().map(|(_, backend)| Backend(backend)).collect();
+            subject.complete(&mut evidence);
+            let seen = evidence.infer(&[]);
+            assert_ne!(seen.kind, Some(Algorithm::Random), "{reach}: {seen:#?}");
+            assert!(seen.candidates().contains(&Algorithm::RoundRobin), "{reach}: {seen:#?}");
+        }
+    }
+}

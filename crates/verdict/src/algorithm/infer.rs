@@ -4,7 +4,9 @@ use super::Algorithm;
 use super::evidence::{Evidence, Hold, Key, Missing, Why, backends};
 use super::inference::{Breaks, Inference};
 use super::load::{Load, uphill};
-use super::order::{Order, counts, exceptions, greatest_common_divisor, in_blocks, is_clumped, regular};
+use super::order::{
+    Order, counts, evenness, exceptions, greatest_common_divisor, is_clumped, is_too_even, regular, unevenness,
+};
 use super::words::{describe, describe_missing, describe_trial, name, pattern, singular};
 use crate::observation::Backend;
 
@@ -274,7 +276,8 @@ impl Evidence {
             return self.name_least_time(names, inference);
         }
         let sample = if self.sample.is_empty() { backends(&self.more) } else { self.sample.clone() };
-        let sample = Order::of_counts(&in_blocks(&sample));
+        let is_too_even = is_too_even(&sample);
+        let sample = evenness(&sample);
         match rotation {
             Some(Order::Turns { period, exceptions }) => {
                 inference.exceptions = *exceptions;
@@ -293,6 +296,11 @@ impl Evidence {
                 }
                 _ => self.name_unordered(fresh, &sample, load, inference),
             },
+        }
+        if inference.kind == Some(Algorithm::Random) && is_too_even {
+            // What draws is uneven on the whole, if a little: what overtakes on its way looks like draws.
+            (inference.kind, inference.label) = (None, "like chance, and more even on the whole".to_owned());
+            inference.or.extend([Algorithm::Random, Algorithm::RoundRobin]);
         }
         inference.or.extend(self.untried().into_iter().filter(|open| match open {
             // Requests that have both alike were spread.
@@ -474,9 +482,7 @@ impl Evidence {
             }
             Load::Ignores | Load::Unknown if self.copied > 0 => {
                 inference.or = vec![Random, RoundRobin, Algorithm::WeightedRoundRobin];
-                if load == Load::Unknown {
-                    inference.or.extend([TwoChoices, LeastConnections]);
-                }
+                inference.or.extend([TwoChoices, LeastConnections].into_iter().filter(|_| load == Load::Unknown));
                 "like chance; copies of requests may take turns of a rotation".clone_into(&mut inference.label);
             }
             Load::Ignores | Load::Unknown => {
@@ -582,14 +588,6 @@ impl Evidence {
 
 /// Rotations of equal weights are not further off than that.
 const UNEVEN: f64 = 32.0;
-
-/// How far the backend that is farthest is from an even share, and that share, in requests.
-fn unevenness(sequence: &[Backend]) -> (f64, f64) {
-    let seen = counts(sequence);
-    let known = || seen.iter().filter(|(backend, _)| backend.is_known()).map(|(_, count)| f64::from(*count));
-    let mean = known().sum::<f64>() / known().count().max(1) as f64;
-    (known().map(|count| (count - mean).abs()).fold(0.0, f64::max), mean)
-}
 
 fn reduced(mut weights: Vec<(Backend, u32)>) -> Vec<(Backend, u32)> {
     let divisor = weights.iter().fold(0, |divisor, (_, weight)| greatest_common_divisor(divisor, *weight));

@@ -115,13 +115,15 @@ impl Evidence {
             seen.chances,
             if_ignored(&self.mixed, &self.failing).0,
         ));
-        if is_limited(&self.mixed) {
+        let load = self.mixed_load();
+        let seems_followed = (seen.taken as f64) < if_ignored(&self.mixed, &self.failing).0 * 0.7;
+        if load == Load::Unknown && seems_followed && is_limited(&self.mixed) {
             inference
                 .evidence
                 .push("some of them waited until another request at the same backend was over".to_owned());
             inference.hint = Some(LIMIT.to_owned());
         }
-        self.mixed_load()
+        load
     }
 
     fn mixed_rotates(&self) -> bool {

@@ -1,7 +1,7 @@
 //! PURE. What a sequence of backends looks like: turns, blocks, or chance.
 
 use crate::observation::Backend;
-use crate::statistics::{Dispersion, binomial_at_least, dispersion, ln_multinomial};
+use crate::statistics::{Dispersion, binomial_at_least, chi_square_at_most, dispersion, ln_multinomial};
 
 /// What a sequence looks like.
 #[derive(Clone, PartialEq, Debug)]
@@ -78,6 +78,39 @@ impl Order {
         }
     }
 }
+
+/// Looks at how evenly a sequence is filled in short blocks, and in longer ones: a rotation whose requests overtake each other is even in the
+/// long run alone.
+pub(super) fn evenness(sequence: &[Backend]) -> Order {
+    let blocks = in_blocks(sequence);
+    let joined = |length: usize| -> Vec<Vec<u64>> {
+        let sum =
+            |some: &[Vec<u64>]| (0..some[0].len()).map(|place| some.iter().map(|block| block[place]).sum()).collect();
+        blocks.chunks_exact(length).map(sum).collect()
+    };
+    let longer = [4, 16].into_iter().map(|length| Order::of_counts(&joined(length)));
+    let even = longer.into_iter().find(|order| matches!(order, Order::Even(_)));
+    even.unwrap_or_else(|| Order::of_counts(&blocks))
+}
+
+/// Whether equal draws would hardly ever come so near to equal shares.
+pub(super) fn is_too_even(sequence: &[Backend]) -> bool {
+    let seen = counts(sequence);
+    let mean = sequence.len() as f64 / seen.len().max(1) as f64;
+    let chi_square: f64 = seen.iter().map(|(_, count)| (f64::from(*count) - mean).powi(2) / mean).sum();
+    seen.len() > 1 && chi_square_at_most(chi_square, (seen.len() - 1) as f64) < TOO_EVEN
+}
+
+/// How far the backend that is farthest is from an even share, and that share, in requests.
+pub(super) fn unevenness(sequence: &[Backend]) -> (f64, f64) {
+    let seen = counts(sequence);
+    let known = || seen.iter().filter(|(backend, _)| backend.is_known()).map(|(_, count)| f64::from(*count));
+    let mean = known().sum::<f64>() / known().count().max(1) as f64;
+    (known().map(|count| (count - mean).abs()).fold(0.0, f64::max), mean)
+}
+
+/// Of a thousand draws one looks like that, and is not named.
+const TOO_EVEN: f64 = 1e-3;
 
 /// The shortest period that a sequence has, if it goes through it three times at least and chance would not. A few exceptions are granted:
 /// a backend that was left out for a while, or somebody else's request, after which the turns go on.
