@@ -176,7 +176,7 @@ fn an_unready_backend_fails_its_readiness_and_nothing_else() {
 }
 
 #[test]
-fn without_ports_an_action_is_for_all_to_which_it_applies() {
+fn with_all_an_action_is_for_all_to_which_it_applies() {
     use BackendState::{Gone, Paused, Ready, Unready};
     let (fleet, ports) = Fleet::of(3, &[]);
     fleet.act("kill", ports[0]);
@@ -193,7 +193,7 @@ fn without_ports_an_action_is_for_all_to_which_it_applies() {
         ("kill", [Gone, Gone, Gone]),
         ("start", [Ready, Ready, Ready]),
     ] {
-        let output = fleet.command(&[action]);
+        let output = fleet.command(&[action, "--all"]);
         assert!(output.status.success(), "{action}: {output:?}");
         let now: Vec<BackendState> = fleet.status().backends.iter().map(|backend| backend.state).collect();
         assert_eq!(now, states, "{action}");

@@ -525,7 +525,7 @@ fn what_is_no_fault_is_told_what_was_expected() {
     let (fleet, ports) = Fleet::of(1, &[]);
     let port = ports[0].to_string();
     for (words, error) in [
-        (&[&*port][..], "no fault named: expected one after the ports, such as status 503 10%, or clear"),
+        (&[&*port][..], "no fault named: expected one after the backends, such as status 503 10%, or clear"),
         (
             &[&port, "slow"],
             "no such fault: slow: expected status:503, latency:200ms, reset, hang, close, close-midway, fail-first:2 or unhealthy; \
@@ -575,7 +575,7 @@ fn the_api_switches_faults() {
         ("fault", 400, "fault: expected at least one, such as fault=status:503:10%25"),
         ("fault?backend=1&fault=hang", 400, "unknown parameter \"backend\": expected backends and fault"),
         ("fault?fault=hang:x", 400, "fault \"hang:x\": expected a share of requests above 0% and at most 100%"),
-        ("fault?backends=x&fault=hang", 400, "backends: "),
+        ("fault?backends=x&fault=hang", 404, "this fleet has no backend x"),
         ("fault?backends=1&fault=hang", 404, "this fleet has no backend 1"),
         ("clear?backends=1", 404, "this fleet has no backend 1"),
         ("misbehave", 404, "no such action: expected one of kill, "),

@@ -111,7 +111,7 @@ fn a_check_through_tls_passes_with_an_authority_given_and_with_any_certificate_t
         bench.file("authority.pem", &authority);
         bench.passes(&["--ca", "authority.pem"]);
         bench.passes(&["--insecure", "--new-connections"]);
-        bench.passes(&["--insecure", "--rate", "2000", "--method", "POST", "--body-bytes", "100000"]);
+        bench.passes(&["--insecure", "--rate", "300", "--method", "POST", "--body-bytes", "100000"]);
     }
 }
 

@@ -19,7 +19,7 @@ use rustix::process::{Pid, Signal, getuid, kill_process};
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_uuid-generator");
 
 /// Everything that tests wait for comes sooner, or never.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 pub const LOOPBACK: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
 
