@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use fantoccini::elements::Element;
+use fantoccini::error::CmdError;
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
@@ -87,12 +88,23 @@ pub async fn find(page: &Client, css: &str) -> Element {
 }
 
 pub async fn click(page: &Client, css: &str) {
-    let element = find(page, css).await;
-    element.click().await.unwrap_or_else(|error| panic!("{css}: {error}"));
+    drawn(page, css, async |element| element.click().await).await;
 }
 
 pub async fn text(page: &Client, css: &str) -> String {
-    find(page, css).await.text().await.unwrap()
+    drawn(page, css, async |element| element.text().await).await
+}
+
+/// Does something with an element; the page may draw it anew between the look and the deed, then it is looked for again.
+async fn drawn<T>(page: &Client, css: &str, act: impl AsyncFn(Element) -> Result<T, CmdError>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match act(find(page, css).await).await {
+            Ok(done) => return done,
+            Err(error) if error.is_stale_element_reference() && Instant::now() < deadline => {}
+            Err(error) => panic!("{css}: {error}"),
+        }
+    }
 }
 
 /// What a script of the test's own returns.
