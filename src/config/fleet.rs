@@ -31,8 +31,8 @@ layer! {
         #[arg(long, value_name = "PORTS")]
         pub(crate) ports: Option<Ports>,
 
-        /// Backends with names and addresses of their own, such as app1=10.20.0.11:8080,app2=[fd00::5]:80,unix:/run/app.sock; a name that
-        /// is repeated adds an address [default: those of --ports, which are their names]
+        /// Backends with names and addresses of their own, such as app1=10.20.0.11:8080,app2=10.20.0.12:80,unix:/run/app.sock; a name
+        /// that is repeated adds an address [default: those of --ports, which are their names]
         #[arg(long, value_name = "BACKENDS", conflicts_with_all = ["ports", "host", "sockets"])]
         pub(crate) backends: Option<NamedBackends>,
 
