@@ -23,7 +23,7 @@ check: ## Formatting, lints, documentation, licences and sources of dependencies
 	cargo deny --locked check bans licenses sources
 
 test: setup ## Install what the tests need, then run all of them: units, the whole program, the cases, a part of the matrix
-	cargo test --workspace --locked --no-fail-fast
+	tests/run
 	$(MAKE) cases
 	cargo bench --locked --profile release --bench matrix -- --part
 
