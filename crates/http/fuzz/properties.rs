@@ -4,7 +4,10 @@
 use http::h1::client::{self, Receiver};
 use http::h1::server::{self, Length, Server};
 use http::proxy_protocol::{self, Opening};
-use http::{Asked, Body, Chunks, Fields, Framing, Malformed, Mode, RequestHead, ResponseHead, Room, Version, encode};
+use http::{
+    Asked, Body, Chunks, EventReader, Fields, Framing, Malformed, Mode, NotAnEvent, RequestHead, ResponseHead, Room,
+    Version, encode, ws,
+};
 
 const HEAD_LIMIT: usize = 2048;
 
@@ -230,4 +233,50 @@ pub fn differential(data: &[u8]) {
     if let Ok(Some(strict)) = response_head(data, Mode::Strict, seen) {
         assert_eq!(response_head(data, Mode::Lenient, seen), Ok(Some(strict)), "{shown}");
     }
+}
+
+fn frames<'b>(role: ws::Role, pieces: impl IntoIterator<Item = &'b [u8]>) -> Vec<String> {
+    let mut receiver = ws::Receiver::new(role, HEAD_LIMIT);
+    let mut story = Vec::new();
+    for mut piece in pieces {
+        loop {
+            match receiver.receive(&mut piece) {
+                Ok(None) => break,
+                Ok(Some(event)) => story.push(format!("{event:?}")),
+                Err(why) => {
+                    assert!(receiver.is_over());
+                    story.push(format!("{why:?}"));
+                }
+            }
+        }
+    }
+    story
+}
+
+/// Frames are read alike however they arrive, by either end.
+pub fn websocket(data: &[u8]) {
+    for role in [ws::Role::Client, ws::Role::Server] {
+        let (bytes, pieces) = pieces(data);
+        assert_eq!(frames(role, pieces), frames(role, [bytes]), "{}", bytes.escape_ascii());
+    }
+}
+
+fn server_sent<'b>(pieces: impl IntoIterator<Item = &'b [u8]>) -> (Vec<(String, String)>, bool) {
+    let (mut reader, mut events) = (EventReader::new(HEAD_LIMIT), Vec::new());
+    for mut piece in pieces {
+        loop {
+            match reader.receive(&mut piece) {
+                Ok(None) => break,
+                Ok(Some(event)) => events.push((event.data.to_owned(), event.id.to_owned())),
+                Err(NotAnEvent) => return (events, false),
+            }
+        }
+    }
+    (events, true)
+}
+
+/// Events are read alike however they arrive.
+pub fn events(data: &[u8]) {
+    let (bytes, pieces) = pieces(data);
+    assert_eq!(server_sent(pieces), server_sent([bytes]), "{}", bytes.escape_ascii());
 }

@@ -117,4 +117,14 @@ proptest! {
     fn what_is_accepted_strictly_is_read_alike_leniently_and_plainly(input in any_input("differential")) {
         properties::differential(&input);
     }
+
+    #[test]
+    fn frames_are_read_alike_however_they_arrive(input in any_input("websocket")) {
+        properties::websocket(&input);
+    }
+
+    #[test]
+    fn server_sent_events_are_read_alike_however_they_arrive(input in any_input("events")) {
+        properties::events(&input);
+    }
 }

@@ -15,7 +15,7 @@ pub struct StreamId(pub u32);
 pub enum Event<'h, 'b> {
     /// The head of a request. [`Event::End`] follows unless its framing is [`Framing::None`].
     Head(RequestHead<'h, 'b>),
-    /// The next piece of content.
+    /// The next piece of content; after [`Server::upgrade`], of the other protocol.
     Data(&'b [u8]),
     /// Lines of the trailer section, as they came.
     Trailers(&'b [u8]),
@@ -71,6 +71,8 @@ enum Stage {
     Body(Body),
     /// Waiting for the response: nothing is read.
     Whole,
+    /// Another protocol is spoken: what comes is its data.
+    Upgraded,
     /// Nothing is read any more.
     Over,
 }
@@ -156,6 +158,8 @@ impl Server {
     ) -> Option<(StreamId, Event<'h, 'b>)> {
         let event = match &mut self.stage {
             Stage::Whole => return None,
+            Stage::Upgraded if input.is_empty() => return None,
+            Stage::Upgraded => Event::Data(std::mem::take(input)),
             Stage::Over => {
                 self.unread |= !input.is_empty();
                 *input = &[];
@@ -277,6 +281,22 @@ impl Server {
         stream
     }
 
+    /// Appends the head of a response with status 101 to the request at hand, with the fields that `fields` appends as lines; they
+    /// name the protocol. From here on what comes is [`Event::Data`] of that protocol, and what goes is [`Server::data`]'s, until
+    /// [`Server::end`], with which the connection ends.
+    pub fn upgrade(&mut self, out: &mut Vec<u8>, fields: impl FnOnce(&mut Vec<u8>)) -> StreamId {
+        let stream = StreamId(self.stream);
+        self.marks.push_back(Mark { stream, start: self.queued, end: None });
+        self.put(out, |out| {
+            encode::status_line(out, 101);
+            fields(out);
+            out.extend_from_slice(b"Connection: Upgrade\r\n\r\n");
+        });
+        self.responding = Responding::Body { chunked: false, persistent: false };
+        self.stage = Stage::Upgraded;
+        stream
+    }
+
     /// Whether the response to the request at hand has no body, whatever its head says.
     pub fn is_head_only(&self) -> bool {
         self.asked.head_only
@@ -368,4 +388,29 @@ fn without_leading_lines(mut bytes: &[u8]) -> &[u8] {
         bytes = rest;
     }
     bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_an_upgrade_all_that_comes_is_data_and_the_response_lasts_until_it_is_ended() {
+        let (mut server, mut out) = (Server::new(), Vec::new());
+        let mut input = &b"GET / HTTP/1.1\r\nHost: h\r\nUpgrade: x\r\n\r\nGET / is data"[..];
+        let mut room = Room::<20>::new();
+        assert!(matches!(server.receive(&mut input, &mut room, 999), Some((StreamId(1), Event::Head(_)))));
+        server.upgrade(&mut out, |out| encode::field(out, "Upgrade", b"x"));
+        assert_eq!(out, b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n");
+        let mut room = Room::<20>::new();
+        let event = server.receive(&mut input, &mut room, 999);
+        assert!(matches!(event, Some((StreamId(1), Event::Data(b"GET / is data")))), "{event:?}");
+        assert!(server.receive(&mut input, &mut Room::<20>::new(), 999).is_none() && input.is_empty());
+        server.data(b"more", &mut out);
+        assert_eq!(server.wrote(out.len()).count(), 0);
+        server.end(&mut out);
+        let written: Vec<Written> = server.wrote(0).collect();
+        assert_eq!(written, [Written { stream: StreamId(1), bytes: out.len() as u64 }]);
+        assert!(server.is_over());
+    }
 }
