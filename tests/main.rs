@@ -21,6 +21,7 @@ mod live;
 mod names;
 mod nginx;
 mod page;
+mod private;
 mod proxy_protocol;
 mod readme;
 mod rehearse;

@@ -32,7 +32,8 @@ pub(crate) struct CheckArgs {
     #[arg(long, value_name = "BALANCER", help = format!("Start a fleet and this balancer for the check: one of {}", Balancer::names()), value_parser = suggest::text(Balancer::all_that_run().map(|it| it.name).collect()), hide_possible_values = true, conflicts_with_all = ["fleet", "start", "identity"], help_heading = "With a balancer of its own")]
     pub(crate) with: Option<String>,
 
-    /// Configuration of that balancer instead of the one that we write; it listens on 127.0.0.1:PORT of --listen
+    /// Configuration of that balancer instead of the one that we write; it listens on 127.0.0.1:PORT of --listen, in a private copy
+    /// of this machine
     #[arg(long, value_name = "FILE", requires_all = ["with", "listen"], help_heading = "With a balancer of its own")]
     pub(crate) balancer_config: Option<PathBuf>,
 
@@ -57,6 +58,10 @@ pub(crate) struct CheckArgs {
     /// Print what would be run and expected, and run nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+
+    /// This process is within a private copy of this machine.
+    #[arg(long, hide = true)]
+    pub(crate) within: bool,
 }
 
 const AFTER_HELP: &str = "\

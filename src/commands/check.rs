@@ -7,7 +7,7 @@ mod progress;
 
 use std::io::IsTerminal;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +19,7 @@ use progress::Progress;
 
 use super::choice::choices;
 use super::print::{in_locale, print};
+use super::private::{DATA, Private};
 use crate::args::check::CheckArgs;
 use crate::args::report::ReportArgs;
 use crate::check::plan::{Backing, Plan};
@@ -27,9 +28,11 @@ use crate::config::check::CheckConfig;
 use crate::config::fleet::checks_of_file;
 use crate::config::output::{self, Output};
 use crate::error::{Interrupted, Problem};
+use crate::rehearse::copy::Copy;
 use crate::remote::{Choice, Which};
 use crate::report::{Detail, Format, Style, render};
 use crate::testbed::{Front, Setup, Testbed};
+use crate::topology::Address;
 use verdict::report::{Report, Verdict};
 
 /// Exit status of a check that fails.
@@ -40,6 +43,51 @@ const INCONCLUSIVE: u8 = 3;
 const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 /// The balancer and the fleet of a check that was interrupted have that long to end.
 const GRACE: Duration = Duration::from_millis(700);
+
+/// Enters a private copy of this machine if a file of the user's own is to be run: nothing there is in its way, and it is in nobody's.
+/// Returns if it is not, or where that cannot be.
+pub(super) fn enter(args: &CheckArgs) -> Result<()> {
+    let (Some(with), Some(file)) = (&args.with, &args.balancer_config) else { return Ok(()) };
+    if args.within || args.dry_run {
+        return Ok(());
+    }
+    // What was typed wrongly is reported before anything starts.
+    Front::of(with, Some(file))?;
+    let checks = checks_of_balancer(args)?;
+    plans_before_start(args, &checks)?;
+    let outputs = outputs(&args.report)?;
+    if !file.is_file() {
+        return Ok(());
+    }
+    if let Some(why) = world::refusal() {
+        eprintln!("{why}: {with} runs among what runs here");
+        return Ok(());
+    }
+    let mut visible: Vec<PathBuf> = checks.iter().flat_map(CheckConfig::files).collect();
+    visible
+        .extend([Some(file.as_path()), args.from.as_deref(), args.location.file()].into_iter().flatten().map(folder));
+    let urls = checks.iter().flat_map(|check| check.url.clone()).collect();
+    Err(Private { own: vec![Path::new(DATA).join(with)], visible, urls }.enter(outputs)?)
+}
+
+/// That of a file, as it is reached from anywhere.
+fn folder(file: &Path) -> PathBuf {
+    let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+    file.parent().map_or_else(|| file.clone(), Path::to_owned)
+}
+
+/// What the backends and the file need in the private copy.
+fn settle(args: &CheckArgs, file: &Path) -> Result<Copy> {
+    let topology = args.location.config().merge()?.topology()?;
+    let (mut addresses, mut sockets) = (Vec::new(), Vec::new());
+    for address in topology.generators().flat_map(|generator| topology.listens_on(generator)) {
+        match address {
+            Address::Tcp(host, _) => addresses.extend(host.fixed_addresses().unwrap_or_default()),
+            Address::Unix(path) => sockets.push(path.display().to_string()),
+        }
+    }
+    Copy::settle(&folder(file), &addresses, &sockets)
+}
 
 /// Runs the checks, writes their reports, and gives the verdict.
 pub(super) async fn run(args: CheckArgs) -> Result<ExitCode> {
@@ -116,12 +164,17 @@ async fn with_balancer(args: &CheckArgs, with: &str, watch: &Arc<Watch>) -> Resu
         port: args.listen,
         control: Some(ANY_PORT),
     };
+    let copy = match &args.balancer_config {
+        Some(file) if args.within => Some(settle(args, file)?),
+        Some(_) | None => None,
+    };
     let testbed = tokio::select! {
         testbed = Testbed::start(&front, &setup) => testbed?,
         () = watch.stopped() => return Err(Interrupted { status: watch.stopped_with(), requests: 0 })?,
     };
     let fleet: Vec<u16> = testbed.topology.generators().map(|generator| generator.0).collect();
-    let result = match plans_on(args, checks, &testbed) {
+    let notes = copy.map(|copy| copy.notes()).unwrap_or_default();
+    let result = match plans_on(args, checks, &testbed, &notes) {
         Ok(plans) => tokio::select! {
             result = judge(args, Some(&fleet), plans, watch) => result,
             problem = testbed.lost() => Err(problem.into()),
@@ -157,12 +210,18 @@ fn refuse_contradictions(args: &CheckArgs) -> Result<(), Problem> {
     Ok(())
 }
 
-fn plans_on(args: &CheckArgs, checks: Vec<CheckConfig>, testbed: &Testbed) -> Result<Vec<Plan>, Problem> {
+fn plans_on(
+    args: &CheckArgs,
+    checks: Vec<CheckConfig>,
+    testbed: &Testbed,
+    notes: &[String],
+) -> Result<Vec<Plan>, Problem> {
     let backing = Backing::Fleets(vec![Choice::supervisor(testbed.supervisor)]);
     let plan = |check: CheckConfig| {
         let has_tolerance = check.tolerance.is_some();
         let mut plan = check.at(&testbed.url).resolve(&backing)?;
         plan.balancer = Some(testbed.front.balancer.title.to_owned());
+        plan.surroundings = notes.to_vec();
         plan.detection = testbed.detection();
         // What a file of the user's own configures is not known here.
         if args.balancer_config.is_none() {

@@ -11,6 +11,7 @@ mod healthcheck;
 mod init;
 mod manual;
 mod print;
+mod private;
 mod rehearse;
 mod send;
 mod top;
@@ -39,7 +40,10 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
             block_on(supervisor::run(plan))
         }
         Some(Command::Demo(args)) => block_on(demo::run(*args)),
-        Some(Command::Check(args)) => block_on(check::run(*args)),
+        Some(Command::Check(args)) => {
+            check::enter(&args)?;
+            block_on(check::run(*args))
+        }
         Some(Command::Rehearse(args)) if args.within => block_on(rehearse::within(*args)),
         Some(Command::Rehearse(args)) => rehearse::run(*args),
         Some(Command::Send(args)) => block_on(send::run(args)),

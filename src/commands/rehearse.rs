@@ -1,18 +1,15 @@
 //! `rehearse`: enters a world, has the rehearsal prepared there, and checks it.
 
-use std::ffi::OsString;
-use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use rustix::io::{FdFlags, fcntl_setfd};
-use world::World;
 use world::names::Size;
 
 use super::check::{self as checking, expect, interrupt};
 use super::print::print;
+use super::private::{DATA, Private};
 use crate::args::rehearse::{Certificates, RehearseArgs};
 use crate::balancer::Program;
 use crate::balancer::expected::Expected;
@@ -23,60 +20,20 @@ use crate::error::{Interrupted, Problem};
 use crate::rehearse::{self, Order, Place};
 use crate::remote::Choice;
 
-/// Folders of a balancer's own that it writes to.
-const DATA: &str = "/var/lib";
-
 /// Becomes the outermost process of a world, in which the same command does the work.
 pub(super) fn run(args: RehearseArgs) -> Result<ExitCode> {
     let order = order(&args)?;
     // What was typed wrongly is reported before anything starts.
     plan(&args, &Backing::Any)?;
-    checking::outputs(&args.report)?;
+    let outputs = checking::outputs(&args.report)?;
     if args.dry_run {
         return print(describe(&args, &order).as_bytes());
     }
-    Err(enter(&args, &order)?)
-}
-
-/// Returns only with the reason why there is no world.
-fn enter(args: &RehearseArgs, order: &Order) -> Result<anyhow::Error> {
-    let program = std::env::current_exe().context("failed to find this program")?;
-    let words: Vec<OsString> = std::env::args_os().skip(1).collect();
-    let mut command: Vec<OsString> = vec![program.into()];
-    command.extend(words);
-    command.push("--within".into());
-    // Reports are the one thing that leaves the world: their files are opened before it is entered.
-    let mut open = Vec::new();
-    for output in checking::outputs(&args.report)?.into_iter().filter_map(|output| output.file) {
-        let file = std::fs::File::create(&output).with_context(|| format!("failed to write {}", output.display()))?;
-        fcntl_setfd(&file, FdFlags::empty()).context("failed to hand over a file")?;
-        let there = format!("/proc/self/fd/{}", file.as_raw_fd());
-        for word in &mut command {
-            rename(word, &output, &there);
-        }
-        open.push(file);
-    }
-    let mut world = World::new(command);
-    world.own.push(data_of(order));
-    world.visible.extend(order.file.parent().map(Path::to_owned));
-    world.visible.push(order.file.clone());
-    world.visible.extend(args.check.files());
-    world.visible.extend(std::env::current_dir());
-    let places = order.urls.iter().filter_map(|url| Place::of(url).ok());
-    let names = places.filter(|place| place.host.parse::<std::net::IpAddr>().is_err() && place.host != "localhost");
-    world.hosts = names.map(|place| format!("127.0.0.1 {}\n", place.host)).collect();
-    Ok(rehearse::explain(world.enter()))
-}
-
-/// `html=report.html` becomes `html=/proc/self/fd/7`.
-fn rename(word: &mut OsString, file: &Path, there: &str) {
-    let Some(text) = word.to_str() else { return };
-    let name = file.to_string_lossy();
-    if text == name {
-        *word = there.into();
-    } else if let Some(format) = text.strip_suffix(name.as_ref()).filter(|format| format.ends_with('=')) {
-        *word = format!("{format}{there}").into();
-    }
+    let mut visible = args.check.files();
+    visible.extend(order.file.parent().map(Path::to_owned));
+    visible.push(order.file.clone());
+    let private = Private { own: vec![data_of(&order)], visible, urls: order.urls.clone() };
+    Err(private.enter(outputs)?)
 }
 
 fn order(args: &RehearseArgs) -> Result<Order, Problem> {

@@ -3,6 +3,7 @@
 //! within the world that `crates/world` makes.
 
 mod certificate;
+pub(crate) mod copy;
 pub(crate) mod group;
 mod listening;
 mod naming;
@@ -83,7 +84,7 @@ pub(crate) async fn prepare(order: &Order) -> Result<Rehearsal> {
         let what = "none of those that it asked is a backend";
         return Err(Problem::new(what).on(order.balancer.title).hint("leave one of --answer out").into());
     }
-    make_way(&group.sockets)?;
+    copy::make_way(&group.sockets)?;
     let (remote, fleet) = start_fleet(&options(&backends, proxied)).await.context("failed to start the backends")?;
     drop(remote);
     let server = around.start()?;
@@ -100,23 +101,6 @@ pub(crate) async fn prepare(order: &Order) -> Result<Rehearsal> {
         _server: server,
         _others: others,
     })
-}
-
-/// Folders of sockets, which backends write to.
-fn make_way(sockets: &[String]) -> Result<()> {
-    for folder in sockets.iter().filter_map(|path| Path::new(path).parent()) {
-        let probe = folder.join(".world-probe");
-        let make = || {
-            world::make_missing(folder)?;
-            if fs::write(&probe, "").is_err() {
-                world::open_folder(folder)?;
-            }
-            let _ = fs::remove_file(&probe);
-            Ok::<(), std::io::Error>(())
-        };
-        make().with_context(|| format!("failed to make {}", folder.display()))?;
-    }
-    Ok(())
 }
 
 fn options(backends: &[Backend], proxied: bool) -> Vec<String> {

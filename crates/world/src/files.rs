@@ -249,7 +249,11 @@ pub fn make_missing(folder: &Path) -> io::Result<()> {
     fs::create_dir(folder)
 }
 
-/// From now on files can be made, changed and removed in this folder; what was there is there, by links, as it was.
+/// Files up to this length are copied into a folder that is opened, so that they can be changed there.
+const COPIED: u64 = 1 << 20;
+
+/// From now on files can be made, changed and removed in this folder; what was there is there, as it was: small files by copies, all else
+/// by links.
 pub fn open_folder(folder: &Path) -> io::Result<()> {
     let metadata = fs::metadata(folder)?;
     let under = Path::new(FOLDER).join("under").join(next_name("under")?);
@@ -261,8 +265,14 @@ pub fn open_folder(folder: &Path) -> io::Result<()> {
     let _ = chown(folder, Some(metadata.uid()), Some(metadata.gid()));
     // Who may not list it cannot use it either.
     for entry in fs::read_dir(&under).into_iter().flatten().flatten() {
-        let target = fs::read_link(entry.path()).unwrap_or_else(|_| entry.path());
-        symlink(target, folder.join(entry.file_name()))?;
+        let own = folder.join(entry.file_name());
+        let is_small = entry.metadata().is_ok_and(|it| it.is_file() && it.len() <= COPIED);
+        // What cannot be read here is linked, and is as unreadable through the link.
+        if !is_small || fs::copy(entry.path(), &own).is_err() {
+            let _ = fs::remove_file(&own);
+            let target = fs::read_link(entry.path()).unwrap_or_else(|_| entry.path());
+            symlink(target, own)?;
+        }
     }
     Ok(())
 }

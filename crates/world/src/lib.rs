@@ -59,6 +59,11 @@ impl World {
     }
 }
 
+/// Why no world can be entered here, in a few words. It is tried, with processes of its own, and costs some milliseconds.
+pub fn refusal() -> Option<String> {
+    stage::refusal()
+}
+
 /// Why there is no world.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -91,7 +96,7 @@ pub enum Forbidden {
     #[error("kernel.unprivileged_userns_clone is 0")]
     Clone,
     /// None are left, or none are wanted.
-    #[error("user.max_user_namespaces is used up")]
+    #[error("user.max_user_namespaces, or another limit of namespaces, is used up")]
     Count,
     /// A container's filter, most likely.
     #[error("the kernel or a container's filter refuses it")]

@@ -2,21 +2,25 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, PipeWriter, Read, Write};
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::{Child, Command, ExitCode, ExitStatus};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::thread;
 
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::mount::mount_bind;
-use rustix::process::{Pid, Signal, WaitOptions, getegid, geteuid, set_parent_process_death_signal, wait};
+use rustix::process::{
+    Pid, Signal, WaitOptions, getegid, geteuid, kill_process, set_parent_process_death_signal, wait,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{BACKENDS, BACKENDS_NETWORK, BALANCER_NETWORK, Error, Forbidden, Result, World, failed};
@@ -24,6 +28,9 @@ use crate::{files, filter, network};
 
 const OUTERMOST: &str = "world-outermost";
 const FIRST: &str = "world-first";
+/// The two processes of a trial, of which nothing is left.
+const TRIAL: &str = "world-trial";
+const TRIAL_WITHIN: &str = "world-trial-within";
 
 /// What the first process has to know and can no longer see.
 #[derive(Serialize, Deserialize)]
@@ -35,7 +42,7 @@ struct Orders {
     sockets: Vec<PathBuf>,
     /// One id is mapped, and pretends to be all of them.
     one_id: bool,
-    /// A pipe that ends with the outermost process.
+    /// A pipe that ends with the outermost process, and brings the numbers of signals that it got.
     lifeline: i32,
 }
 
@@ -48,6 +55,8 @@ pub fn run_stage() -> Option<Result<ExitCode>> {
     match stage.to_str()? {
         OUTERMOST => Some(read(orders).and_then(|world| outermost(World { command, ..world }))),
         FIRST => Some(read(orders).and_then(|orders| first(orders, &command))),
+        TRIAL => Some(trial()),
+        TRIAL_WITHIN => Some(trial_within()),
         _ => None,
     }
 }
@@ -71,6 +80,45 @@ pub(crate) fn become_outermost(world: &World) -> Error {
     }
 }
 
+/// Why there can be no world on this machine for this user, in the words of [`Error`].
+pub(crate) fn refusal() -> Option<String> {
+    let trial = this_program(TRIAL, &(), &[]).and_then(|mut command| {
+        command.stderr(std::process::Stdio::null());
+        command.output().map_err(|why| failed("to start this program", why))
+    });
+    match trial {
+        Ok(output) if output.status.success() => None,
+        Ok(output) => Some(String::from_utf8_lossy(&output.stdout).into_owned()),
+        Err(error) => Some(error.to_string()),
+    }
+}
+
+fn trial() -> Result<ExitCode> {
+    report(make_namespaces().and_then(|_| {
+        let mut within = this_program(TRIAL_WITHIN, &(), &[])?;
+        let status = within.status().map_err(|why| failed("to start a world", why))?;
+        Ok(ExitCode::from(u8::from(!status.success())))
+    }))
+}
+
+/// What a machine may refuse although it lets namespaces be made.
+fn trial_within() -> Result<ExitCode> {
+    let mounts = || -> Result<ExitCode> {
+        unshare(CloneFlags::CLONE_NEWNS).map_err(|why| failed("to have mounts of its own", why))?;
+        unshare(CloneFlags::CLONE_NEWNET).map_err(|why| failed("to have a network of its own", why))?;
+        files::make_read_only()?;
+        Ok(ExitCode::SUCCESS)
+    };
+    report(mounts())
+}
+
+fn report(tried: Result<ExitCode>) -> Result<ExitCode> {
+    Ok(tried.unwrap_or_else(|why| {
+        let _ = write!(io::stdout(), "{why}");
+        ExitCode::FAILURE
+    }))
+}
+
 /// One thread, which namespaces of users require.
 fn outermost(world: World) -> Result<ExitCode> {
     // CTRL+C goes to all of the foreground group: what runs within decides.
@@ -78,17 +126,60 @@ fn outermost(world: World) -> Result<ExitCode> {
         signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false)))
             .map_err(|why| failed("to listen to signals", why))?;
     }
+    let signals = [signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP, signal_hook::consts::SIGCHLD];
+    let signals = signals.into_iter().filter(|it| !is_ignored(*it)).map(listen).collect::<Result<Vec<_>>>()?;
     let (addresses, sockets) = (network::addresses(), files::sockets());
     let one_id = make_namespaces()?;
-    let (end, _lifeline) = io::pipe().map_err(|why| failed("to make a pipe", why))?;
+    let (end, lifeline) = io::pipe().map_err(|why| failed("to make a pipe", why))?;
     let end = OwnedFd::from(end);
     fcntl_setfd(&end, FdFlags::empty()).map_err(|why| failed("to hand over a pipe", why))?;
     let command = world.command.clone();
     let orders = Orders { world, addresses, sockets, one_id, lifeline: end.as_raw_fd() };
     let mut first = this_program(FIRST, &orders, &command)?.spawn().map_err(|why| failed("to start the world", why))?;
     drop(end);
-    let status = first.wait().map_err(|why| failed("to wait for the world", why))?;
+    let status = wait_for(&mut first, &signals, lifeline).map_err(|why| failed("to wait for the world", why))?;
     Ok(ExitCode::from(status.code().or(status.signal().map(|it| 128 + it)).unwrap_or(1) as u8))
+}
+
+/// A signal that somebody sends to this process, and where it shows when one has come.
+fn listen(signal: i32) -> Result<(i32, UnixStream)> {
+    let heard = || -> io::Result<UnixStream> {
+        let (come, hook) = UnixStream::pair()?;
+        signal_hook::low_level::pipe::register(signal, hook)?;
+        Ok(come)
+    };
+    heard().map(|come| (signal, come)).map_err(|why| failed("to listen to signals", why))
+}
+
+/// As `nohup` has it: it stays so.
+fn is_ignored(signal: i32) -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
+    mask >> (signal - 1) & 1 == 1
+}
+
+/// Waits for the first process and tells it each signal, which it passes on to the command: a signal proper would be lost while the first
+/// has no handler for it. No thread can be had here: it would have to be in another namespace of processes than its process.
+fn wait_for(first: &mut Child, signals: &[(i32, UnixStream)], mut lifeline: PipeWriter) -> io::Result<ExitStatus> {
+    loop {
+        if let Some(status) = first.try_wait()? {
+            return Ok(status);
+        }
+        let mut polled: Vec<PollFd> = signals.iter().map(|(_, come)| PollFd::new(come, PollFlags::IN)).collect();
+        match poll(&mut polled, None) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(why) => return Err(why.into()),
+        }
+        let have_come: Vec<bool> = polled.iter().map(|it| it.revents().contains(PollFlags::IN)).collect();
+        for ((signal, come), _) in signals.iter().zip(have_come).filter(|(_, has_come)| *has_come) {
+            let mut come: &UnixStream = come;
+            come.read_exact(&mut [0])?;
+            if *signal != signal_hook::consts::SIGCHLD {
+                let _ = lifeline.write_all(&[*signal as u8]);
+            }
+        }
+    }
 }
 
 /// The namespaces that a process gets for itself or for its children. Whether one id is mapped.
@@ -99,7 +190,7 @@ fn make_namespaces() -> Result<bool> {
             Ok(()) => return Ok(false),
             // Root of a container, which may still make a namespace of users.
             Err(Errno::EPERM) => {}
-            Err(why) => return Err(failed("to make namespaces", why)),
+            Err(why) => return Err(forbidden(why)),
         }
     }
     let (user, group) = (geteuid().as_raw(), getegid().as_raw());
@@ -145,6 +236,8 @@ fn first(orders: Orders, command: &[OsString]) -> Result<ExitCode> {
         return Err(failed("to start the world", io::Error::other("the outermost process has ended")));
     }
     build(&orders)?;
+    // What lies over the folder of this process is not yet what it sees there.
+    let _ = std::env::current_dir().and_then(std::env::set_current_dir);
     let (program, arguments) =
         command.split_first().ok_or_else(|| failed("to start a command", io::ErrorKind::InvalidInput))?;
     let mut command = Command::new(program);
@@ -153,6 +246,7 @@ fn first(orders: Orders, command: &[OsString]) -> Result<ExitCode> {
     let child = command.spawn().map_err(|why| failed(format!("to start {}", Path::new(program).display()), why))?;
     drop(command);
     let child = Pid::from_child(&child);
+    thread::spawn(move || obey(lifeline, child));
     loop {
         match wait(WaitOptions::empty()) {
             Ok(Some((pid, status))) if pid == child => {
@@ -161,6 +255,15 @@ fn first(orders: Orders, command: &[OsString]) -> Result<ExitCode> {
             }
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(why) => return Err(failed("to wait for the command", why)),
+        }
+    }
+}
+
+fn obey(mut lifeline: File, child: Pid) {
+    let mut signal = [0];
+    while lifeline.read_exact(&mut signal).is_ok() {
+        if let Some(signal) = Signal::from_named_raw(i32::from(signal[0])) {
+            let _ = kill_process(child, signal);
         }
     }
 }
