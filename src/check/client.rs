@@ -12,6 +12,8 @@ use crate::check::subject::{Live, is_local};
 #[derive(Clone)]
 pub(crate) struct Client {
     target: Target,
+    /// Requests that the sample has at once, at most.
+    connections: usize,
     shared: Arc<Mutex<Shared>>,
 }
 
@@ -23,9 +25,10 @@ struct Shared {
 }
 
 impl Client {
-    pub(crate) fn new(target: Target, prober: Prober, names: Vec<String>) -> Client {
+    pub(crate) fn new(target: Target, prober: Prober, names: Vec<String>, connections: usize) -> Client {
         Client {
             target,
+            connections,
             shared: Arc::new(Mutex::new(Shared { prober, invented: Vec::new(), backends: Backends::new(names) })),
         }
     }
@@ -44,7 +47,7 @@ impl Client {
             let local = is_local(client.target.address.ip());
             let mut shared = client.lock();
             let Shared { prober, backends, invented } = &mut *shared;
-            let mut live = Live::new(prober, backends, &client.target.path, local);
+            let mut live = Live::new(prober, backends, &client.target.path, local, client.connections);
             let result = phase(&mut live);
             invented.extend(live.end()?);
             Ok(result)

@@ -128,6 +128,9 @@ async fn experiment(session: &mut Session<'_>, backends: Option<usize>, met: Met
         can_hold: ours,
         headers: session.plan.key_headers.clone(),
         cookies: session.plan.key_cookies.clone(),
+        own_headers: session.plan.headers.iter().map(|(name, _)| name.clone()).filter(|it| is_varied(it)).collect(),
+        keeps_headers: session.plan.headers.iter().any(|(name, _)| decides_who_asks(name)),
+        has_query: session.client.target().path.contains('?'),
         has_body: ours && session.plan.bodies.iter().any(|body| body.len() > 1),
         rate: session.plan.rate,
         requests: session.plan.budget.map(|budget| budget / 2),
@@ -135,6 +138,19 @@ async fn experiment(session: &mut Session<'_>, backends: Option<usize>, met: Met
         budget,
     };
     session.on_client(move |live| experiments::run(live, &setting)).await
+}
+
+/// Headers that say who asks and whom: another value would be refused, or locks somebody out.
+fn decides_who_asks(name: &str) -> bool {
+    ["Host", "Cookie", "Authorization", "Proxy-Authorization"].iter().any(|it| it.eq_ignore_ascii_case(name))
+}
+
+/// Whether its value may be another one without making the request another one.
+fn is_varied(name: &str) -> bool {
+    const FRAMING: [&str; 6] = ["TE", "Range", "Expect", "Upgrade", "Connection", "Accept-Encoding"];
+    let is_of = |names: &[&str]| names.iter().any(|it| it.eq_ignore_ascii_case(name));
+    let lower = name.to_ascii_lowercase();
+    !decides_who_asks(name) && !is_of(&FRAMING) && !lower.starts_with("content-") && !lower.starts_with("if-")
 }
 
 /// Drives the load on a thread of its own, while the scenario is carried out.

@@ -107,7 +107,23 @@ impl Plan {
     }
 }
 
+const CLOSED_CONNECTIONS: usize = 32;
+const OPEN_CONNECTIONS: usize = 512;
+/// Requests per second of a sample with a scenario, if nobody gave a rate: in a closed loop an outage hides itself.
+const SCENARIO_RATE: f64 = 500.0;
+
 impl Plan {
+    /// Requests a second of the sample; None for a closed loop.
+    pub(crate) fn sample_rate(&self) -> Option<f64> {
+        self.rate.or((!self.scenario.steps.is_empty()).then_some(SCENARIO_RATE))
+    }
+
+    /// Connections of the sample, at most.
+    pub(crate) fn connections_at_once(&self) -> usize {
+        let usual = if self.sample_rate().is_some() { OPEN_CONNECTIONS } else { CLOSED_CONNECTIONS };
+        self.connections.unwrap_or(usual)
+    }
+
     /// What is sent. An error is a header that would contradict what frames the request.
     pub(crate) fn request(&self) -> Result<RequestSpec, BadHeader> {
         RequestSpec::new(&self.method, &self.headers, &self.bodies, self.chunked, self.expect_continue)

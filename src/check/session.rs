@@ -92,7 +92,7 @@ impl<'a> Session<'a> {
             None => None,
         };
         let names = fleet.map_or_else(Vec::new, FoundFleet::names);
-        let client = Client::new(target, prober, names);
+        let client = Client::new(target, prober, names, plan.connections_at_once());
         if let Some(fleet) = fleet {
             client.with(|_, backends| backends.know(fleet.fleets.instances(), fleet.fleets.shared_names()));
         }

@@ -21,14 +21,19 @@ pub(crate) struct Live<'a> {
     pub(crate) path: &'a str,
     /// Whether the balancer is on this machine.
     pub(crate) local: bool,
+    /// Requests that the user would send at once, at most.
+    connections: usize,
     held: Vec<(Held, Duration)>,
     /// Ids of answers that have come: the same once more comes out of a cache and says nothing about the backends.
     known: HashSet<ResponseId>,
     /// What went wrong on this machine.
     failure: Option<DriveError>,
     began: Moment,
-    /// Numbers of requests that have another path than the user's, or a delay: what becomes of them becomes of nobody else's.
+    /// Numbers of requests that have another path than the user's, or a delay, or that were sent while such delays, or more of them
+    /// than the user sends at once, kept backends busy: what becomes of them becomes of nobody else's.
     invented: Vec<u32>,
+    /// Whether requests go side by side that the user would not send so: a limit that refuses them is no fault.
+    is_loaded: bool,
     /// Of those, the ones with a delay.
     delayed: HashSet<u32>,
     /// A request that a backend was asked to delay failed: the balancer waits less, and takes the backend for dead. No more of them.
@@ -40,17 +45,25 @@ const ON_ITS_WAY: Duration = Duration::from_millis(3);
 
 impl<'a> Live<'a> {
     /// Nothing sent yet.
-    pub(crate) fn new(prober: &'a mut Prober, backends: &'a mut Backends, path: &'a str, local: bool) -> Live<'a> {
+    pub(crate) fn new(
+        prober: &'a mut Prober,
+        backends: &'a mut Backends,
+        path: &'a str,
+        local: bool,
+        connections: usize,
+    ) -> Live<'a> {
         Live {
             prober,
             backends,
             path,
             local,
+            connections,
             held: Vec::new(),
             known: HashSet::new(),
             failure: None,
             began: clock::now(),
             invented: Vec::new(),
+            is_loaded: false,
             delayed: HashSet::new(),
             is_delay_refused: false,
         }
@@ -64,7 +77,11 @@ impl<'a> Live<'a> {
 
     /// Sends a request and does not wait.
     fn begin(&mut self, request: &Request) -> Option<Held> {
-        let path = request.path.map(|number| template(self.path).replace("{}", &number.to_string()));
+        let path = match (request.path, request.query) {
+            (Some(number), _) => Some(template(self.path).replace("{}", &number.to_string())),
+            (None, Some(number)) => Some(other_query(self.path, &format!("value-{number}"))),
+            (None, None) => None,
+        };
         let path = match request.delay {
             Some(delay) if !delay.is_zero() => {
                 self.delayed.insert(self.prober.next_sequence() as u32);
@@ -72,18 +89,19 @@ impl<'a> Live<'a> {
             }
             Some(_) | None => path,
         };
-        let headers: Vec<(&str, &str)> =
-            request.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let headers = borrowed(&request.headers);
+        let replaced = borrowed(&request.replaced);
         let body = request.body.map(|number| body_of(self.prober.body(), number));
         let probe = Probe {
             connection: request.connection.map_or(Connection::Fresh, Connection::Kept),
             source: request.source,
             path: path.as_deref(),
             headers: &headers,
+            replaced: &replaced,
             body: body.as_deref(),
             ..Probe::default()
         };
-        if path.is_some() {
+        if path.is_some() || !replaced.is_empty() || self.is_loaded {
             self.invented.push(self.prober.next_sequence() as u32);
         }
         self.noted(|prober, backends| prober.begin(&probe, backends))
@@ -126,6 +144,18 @@ pub(crate) fn template(path: &str) -> String {
     format!("{}/{{}}?{query}check={{}}", path.trim_end_matches('/'))
 }
 
+/// The same path and the same parameters, each with this value.
+pub(crate) fn other_query(path: &str, value: &str) -> String {
+    let Some((path, query)) = path.split_once('?') else { return path.to_owned() };
+    let parameters: Vec<String> =
+        query.split('&').map(|it| format!("{}={value}", it.split_once('=').map_or(it, |(name, _)| name))).collect();
+    format!("{path}?{}", parameters.join("&"))
+}
+
+fn borrowed(headers: &[(String, String)]) -> Vec<(&str, &str)> {
+    headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
+}
+
 fn with_delay(path: &str, delay: Duration) -> String {
     let sign = if path.contains('?') { '&' } else { '?' };
     format!("{path}{sign}delay={}ms", delay.as_millis())
@@ -160,6 +190,8 @@ impl Subject for Live<'_> {
         // Their responses are read when they come: what is in flight is known by that.
         let mut in_flight: VecDeque<Held> = VecDeque::new();
         let mut due = clock::now();
+        let is_slowed = requests.iter().any(|request| request.delay.is_some_and(|delay| !delay.is_zero()));
+        self.is_loaded = is_slowed || pace.width.min(requests.len()) > self.connections;
         for request in requests {
             if self.elapsed() > pace.until || self.failure.is_some() {
                 break;
@@ -185,6 +217,7 @@ impl Subject for Live<'_> {
         while let Some(seen) = self.prober.finish_first(&mut in_flight, self.backends) {
             replies.push(self.reply(seen));
         }
+        self.is_loaded = false;
         replies
     }
 
@@ -195,6 +228,7 @@ impl Subject for Live<'_> {
         let path = with_delay(self.path, delay);
         let probe = Probe { path: Some(&path), ..Probe::default() };
         self.invented.push(self.prober.next_sequence() as u32);
+        self.is_loaded = true;
         match self.noted(|prober, backends| prober.begin(&probe, backends)) {
             Some(held) => {
                 self.held.push((held, delay));
@@ -215,7 +249,9 @@ impl Subject for Live<'_> {
             let delayed = seen.ended.since(seen.due) >= delay;
             (backend, delayed && now < seen.due.after(delay))
         };
-        std::mem::take(&mut self.held).into_iter().map(finish).collect()
+        let released = std::mem::take(&mut self.held).into_iter().map(finish).collect();
+        self.is_loaded = false;
+        released
     }
 
     fn has_sources(&self) -> bool {

@@ -221,7 +221,11 @@ fn template(load: &Load, client: u32, target: &Target, payload: Option<&Payload>
     match &load.vary {
         Vary::Nothing | Vary::Source { .. } => {}
         Vary::Path { template, .. } => path = template.replace("{}", &client.to_string()),
-        Vary::Header { name, .. } => headers.push((name.clone(), format!("client-{client}"))),
+        Vary::Header { name, .. } => {
+            // In place of the user's own: one of that name decides.
+            headers.retain(|(own, _)| !own.eq_ignore_ascii_case(name));
+            headers.push((name.clone(), format!("client-{client}")));
+        }
         Vary::Cookie { name, .. } => set_cookie(format!("{name}=client-{client}")),
         Vary::Jar { .. } => cookies.into_iter().for_each(set_cookie),
     }

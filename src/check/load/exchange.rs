@@ -138,6 +138,12 @@ impl Exchange {
         self.carried = 0;
     }
 
+    /// Ends the connection, of which nothing more is wanted, and keeps what the request got.
+    pub(super) fn hang_up(&mut self) {
+        self.stream = None;
+        self.spent = true;
+    }
+
     /// Looks at a connection that carries no request.
     pub(super) fn look(&mut self) -> Idleness {
         let Some(stream) = &mut self.stream else { return Idleness::Usable };

@@ -63,6 +63,8 @@ pub(crate) struct Probe<'a> {
     pub(crate) path: Option<&'a str>,
     /// More headers: the user's prevail over those, except cookies, which are sent together.
     pub(crate) headers: &'a [(&'a str, &'a str)],
+    /// In place of the user's own of these names.
+    pub(crate) replaced: &'a [(&'a str, &'a str)],
     /// If not that of every request; then it has no body either.
     pub(crate) method: Option<&'a str>,
     /// If not the next in turn of the user's.
@@ -248,7 +250,7 @@ impl Prober {
         let now = clock::now();
         let index = self.observations.len();
         let sequence = self.first + index as u64;
-        let fields = self.request.fields_with(probe.headers);
+        let fields = self.request.fields_with(probe.headers, probe.replaced);
         let headers: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_ref())).collect();
         let method = probe.method.unwrap_or(&self.request.method);
         let other = probe.body.map(|body| self.request.payload_of(body));
@@ -361,6 +363,11 @@ impl Prober {
             // What has come already is read even when the time is over.
             if matches!(it.state, State::Waits(_)) && now >= it.deadline {
                 it.state = State::Over(it.exchange.expire());
+            }
+            // A balancer of connections counts this one until both ends have closed it, not until somebody asks for its response.
+            let has_response = matches!(it.state, State::Over(ClientOutcome::Response | ClientOutcome::Altered));
+            if it.slot.is_none() && has_response {
+                it.exchange.hang_up();
             }
         }
         for it in held.iter() {

@@ -143,11 +143,20 @@ impl RequestSpec {
         self.headers.iter().any(|(name, _)| conditions.iter().any(|it| name.eq_ignore_ascii_case(it)))
     }
 
-    /// Its fields, and more: the user's prevail, and cookies are sent together.
-    pub(crate) fn fields_with<'a>(&'a self, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, std::borrow::Cow<'a, str>)> {
+    /// Its fields, and more: the user's prevail, and cookies are sent together. Those that are replaced have another value.
+    pub(crate) fn fields_with<'a>(
+        &'a self,
+        more: &[(&'a str, &'a str)],
+        replaced: &[(&'a str, &'a str)],
+    ) -> Vec<(&'a str, std::borrow::Cow<'a, str>)> {
         use std::borrow::Cow;
         let mut all: Vec<(&str, Cow<str>)> =
             self.headers.iter().map(|(name, value)| (name.as_str(), Cow::Borrowed(value.as_str()))).collect();
+        for (name, own) in &mut all {
+            if let Some((_, value)) = replaced.iter().find(|(other, _)| other.eq_ignore_ascii_case(name)) {
+                *own = Cow::Borrowed(value);
+            }
+        }
         for (name, value) in more {
             match all.iter_mut().find(|(known, _)| known.eq_ignore_ascii_case(name)) {
                 None => all.push((name, Cow::Borrowed(value))),

@@ -8,7 +8,7 @@ use anyhow::Result;
 use crate::check::figures::duration_of;
 use crate::check::load::{Load, Pacing, Reuse, Vary};
 use crate::check::session::Session;
-use crate::check::subject::template;
+use crate::check::subject::{other_query, template};
 use crate::check::target;
 use verdict::algorithm::{Algorithm, Inference, Key};
 use verdict::rules::FALSE_ALARM;
@@ -17,10 +17,6 @@ use verdict::statistics::needs;
 /// A sample whose length nobody gave ends then at the latest.
 const LONGEST: Duration = Duration::from_secs(60);
 pub(crate) const BODY_LIMIT: u64 = 16 * 1024 * 1024;
-const CLOSED_CONNECTIONS: usize = 32;
-const OPEN_CONNECTIONS: usize = 512;
-/// Requests per second of a sample with a scenario, if nobody gave a rate: in a closed loop an outage hides itself.
-const SCENARIO_RATE: f64 = 500.0;
 /// Clients of a sample in which they differ.
 const CLIENTS: u32 = 1024;
 /// Each of them holds a connection of its own.
@@ -29,7 +25,7 @@ const SOURCES: u32 = 256;
 pub(crate) fn load(session: &Session, inference: &Inference, first: u64) -> Result<Load> {
     let plan = session.plan;
     let has_scenario = !plan.scenario.steps.is_empty();
-    let rate = plan.rate.or(has_scenario.then_some(SCENARIO_RATE));
+    let rate = plan.sample_rate();
     let shares = plan.expectations.shares(&session.ready()).unwrap_or_default();
     let needed = match shares.len() {
         0 | 1 => 10_000,
@@ -42,7 +38,6 @@ pub(crate) fn load(session: &Session, inference: &Inference, first: u64) -> Resu
     };
     let left = plan.budget.map(|budget| budget.saturating_sub(first).max(1));
     let requests = requests.into_iter().chain(left).min();
-    let connections = plan.connections.unwrap_or(if rate.is_some() { OPEN_CONNECTIONS } else { CLOSED_CONNECTIONS });
     let expected = requests.or(duration.zip(rate).map(|(time, rate)| (time.as_secs_f64() * rate) as u64));
     let further = plan.further_urls.iter().map(|url| target::resolve(url, plan));
     let targets = std::iter::once(Ok(session.client.target().clone())).chain(further).collect::<Result<_>>()?;
@@ -57,7 +52,7 @@ pub(crate) fn load(session: &Session, inference: &Inference, first: u64) -> Resu
         run: session.run,
         first,
         request: Arc::new(plan.request()?),
-        connections,
+        connections: plan.connections_at_once(),
         reuse: if plan.new_connections || inference.per_connection { Reuse::New } else { Reuse::Kept },
         pacing: rate.map_or(Pacing::Closed, |rate| Pacing::Open { rate }),
         requests,
@@ -77,6 +72,7 @@ fn vary(path: &str, inference: &Inference, requests: Option<u64>) -> Vary {
     match (inference.kind, &inference.key) {
         (Some(Algorithm::Sticky), _) => Vary::Jar { clients },
         (_, Some(Key::Network | Key::Host)) => Vary::Source { clients: clients.min(SOURCES) },
+        (_, Some(Key::Query)) => Vary::Path { clients, template: other_query(path, "client-{}") },
         (_, Some(Key::Path)) => Vary::Path { clients, template: template(path) },
         (_, Some(Key::Header(name))) => Vary::Header { name: name.clone(), clients },
         (_, Some(Key::Cookie(name))) => Vary::Cookie { name: name.clone(), clients },

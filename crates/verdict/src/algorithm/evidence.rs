@@ -28,8 +28,10 @@ pub enum Key {
     Network,
     /// The client's address, in the last of its four numbers.
     Host,
-    /// The path and the query.
+    /// The end of the path and of the query.
     Path,
+    /// The values of the query's parameters.
+    Query,
     /// The body.
     Body,
     /// A header of that name.
@@ -44,6 +46,7 @@ impl fmt::Display for Key {
             Key::Network => f.write_str("source addresses 127.0.N.1"),
             Key::Host => f.write_str("source addresses 127.0.0.N"),
             Key::Path => f.write_str("paths"),
+            Key::Query => f.write_str("values of the query's parameters"),
             Key::Body => f.write_str("bodies"),
             Key::Header(name) => write!(f, "values of {}", several("header", name)),
             Key::Cookie(name) => write!(f, "values of {}", several("cookie", name)),
@@ -175,6 +178,8 @@ pub enum Why {
     Impossible,
     /// Backends are not ours and cannot be asked to take their time.
     NotOurs,
+    /// The user's own credentials, cookies and Host are left as they are.
+    Own,
     /// The balancer closes each connection after its request, so both are the same.
     NotKept,
 }

@@ -207,6 +207,7 @@ impl Lab<'_> {
                 let path = self.trial(VALUES, |value| Request { path: Some(value), ..Request::default() });
                 self.evidence.keys.push((Key::Path, path));
             }
+            self.own_keys(needed);
         }
         if self.setting.has_body {
             if self.affordable(needed, 0.9) < needed {
@@ -220,10 +221,7 @@ impl Lab<'_> {
             let usual = usual.iter().map(|name| (*name).to_owned());
             more.iter().cloned().chain(usual.filter(|name| !more.contains(name))).collect()
         };
-        let header = |names: &[String], value: u32| Request {
-            headers: names.iter().map(|name| (name.clone(), header_value(name, value))).collect(),
-            ..Request::default()
-        };
+        let header = |names: &[String], value: u32| Request { headers: values_of(names, value), ..Request::default() };
         let cookie = |names: &[String], value: u32| {
             let pairs: Vec<String> = names.iter().map(|name| format!("{name}=value-{value}")).collect();
             Request { headers: vec![("Cookie".to_owned(), pairs.join("; "))], ..Request::default() }
@@ -236,6 +234,31 @@ impl Lab<'_> {
             true => self.evidence.missing.push(Missing::Cookie(self.why_not())),
             false => self.find(&names(&COOKIES, &self.setting.cookies), cookie, Key::Cookie),
         }
+    }
+
+    /// Varies what the user's own requests have: a value that is the same in all of them may decide.
+    fn own_keys(&mut self, needed: usize) {
+        if self.setting.keeps_headers {
+            self.evidence.missing.push(Missing::Header(Why::Own));
+        }
+        let own = &self.setting.own_headers;
+        if self.setting.has_query && !self.setting.keeps_path && self.affordable(needed, 0.9) >= needed {
+            let query = self.trial(VALUES, |value| Request { query: Some(value), ..Request::default() });
+            self.evidence.keys.push((Key::Query, query));
+        } else if self.setting.has_query {
+            let why = if self.setting.keeps_path { Why::NotOurs } else { self.why_not() };
+            self.evidence.missing.push(Missing::Path(why));
+        }
+        if own.is_empty() {
+            return;
+        }
+        if self.setting.keeps_path || self.affordable(needed, 0.9) < needed {
+            let why = if self.setting.keeps_path { Why::NotOurs } else { self.why_not() };
+            return self.evidence.missing.push(Missing::Header(why));
+        }
+        let replaced =
+            |names: &[String], value: u32| Request { replaced: values_of(names, value), ..Request::default() };
+        self.find(own, replaced, Key::Header);
     }
 
     /// Varies all of these at once, and if that makes a difference finds out which of them does.
@@ -335,6 +358,10 @@ impl Lab<'_> {
             Missing::Load(why),
         ];
     }
+}
+
+fn values_of(names: &[String], value: u32) -> Vec<(String, String)> {
+    names.iter().map(|name| (name.clone(), header_value(name, value))).collect()
 }
 
 fn header_value(name: &str, value: u32) -> String {

@@ -150,7 +150,7 @@ impl Evidence {
         }
         if inference.or.is_empty() {
             inference.kind = Some(Algorithm::One);
-            "all to one".clone_into(&mut inference.label);
+            "all to one, whatever was varied".clone_into(&mut inference.label);
         } else {
             inference.label = format!("not known: {} got all requests, and not all was tried", name(names, only));
             inference.or.push(Algorithm::One);
@@ -196,7 +196,7 @@ impl Evidence {
         let network = decides(&|key| *key == Key::Network);
         let host = decides(&|key| *key == Key::Host);
         let others: [fn(&Key) -> Option<Algorithm>; 4] = [
-            |key| (*key == Key::Path).then_some(Algorithm::Uri),
+            |key| matches!(key, Key::Path | Key::Query).then_some(Algorithm::Uri),
             |key| (*key == Key::Body).then_some(Algorithm::Body),
             |key| matches!(key, Key::Header(_)).then_some(Algorithm::Header),
             |key| matches!(key, Key::Cookie(_)).then_some(Algorithm::Cookie),
@@ -287,6 +287,15 @@ impl Evidence {
             Some(Order::Blocks(weights)) => self.name_rotation(weights.clone(), None, fresh, load, inference),
             _ => match (fresh, ordered) {
                 // What several rotations give may repeat too, but then each of them is seen on its own connection.
+                (Order::Turns { period, .. }, Order::Turns { .. })
+                    if let (Some(rotations), Some(_)) = (fresh.interleaved(), ordered.interleaved()) =>
+                {
+                    // A balancer before others that rotate; one that gives each backend several in a row looks the same.
+                    inference.label =
+                        format!("a fixed order of {}, as {rotations} rotations in turn give", period.len());
+                    inference.turns = Some(period.clone());
+                    inference.or = vec![Algorithm::RoundRobin, Algorithm::WeightedRoundRobin];
+                }
                 (Order::Turns { period, .. }, Order::Turns { .. }) => {
                     inference.label = format!("a fixed order of {} that is no rotation", period.len());
                     inference.turns = Some(period.clone());
@@ -560,6 +569,11 @@ impl Evidence {
         let avoided = !spread.is_empty() && there * 10 < others;
         let two = Algorithm::TwoChoices.label().to_owned();
         (inference.kind, inference.label) = match (self.held_most.is_empty(), avoided) {
+            // The least loaded of many draws, with a few misses: HAProxy's `random(10)`.
+            (false, true) if there > 0 => {
+                inference.or = vec![TwoChoices];
+                (Some(LeastConnections), "least connections, or the least loaded of several random choices".to_owned())
+            }
             (false, true) => (Some(LeastConnections), "least connections, by chance among equals".to_owned()),
             // Two random choices are chance while all are idle; what is even then are workers that each see their own load alone.
             (_, false) if partly && even_in_series => {

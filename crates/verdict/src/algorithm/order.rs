@@ -67,6 +67,23 @@ impl Order {
         }
     }
 
+    /// How many rotations of the same backends give these turns if each is asked in turn, as balancers behind a balancer are; None if no
+    /// few of them do.
+    pub(super) fn interleaved(&self) -> Option<usize> {
+        const MOST: usize = 4;
+        let Order::Turns { period, exceptions: 0 } = self else { return None };
+        let all = counts(period);
+        let is_rotation = |turns: Vec<Backend>| {
+            let own = counts(&turns).into_iter().map(|(_, count)| count * (period.len() / turns.len()) as u32);
+            own.eq(all.iter().map(|(_, count)| *count))
+                && Order::Turns { period: turns, exceptions: 0 }.is_of_one_rotation()
+        };
+        let each_of = |rotations: usize| {
+            (0..rotations).all(|first| is_rotation(period.iter().copied().skip(first).step_by(rotations).collect()))
+        };
+        (2..=MOST).filter(|rotations| period.len().is_multiple_of(*rotations)).find(|rotations| each_of(*rotations))
+    }
+
     /// Looks at how evenly blocks of a sequence are filled.
     pub fn of_counts(blocks: &[Vec<u64>]) -> Order {
         match dispersion(blocks) {
@@ -308,6 +325,19 @@ mod tests {
             [("abc", true), ("aabacaa", true), ("abcbcacab", true), ("bcabac", true), ("aabbcc", false)]
         {
             assert_eq!(strictly(turns).is_of_one_rotation(), is_so, "{turns}");
+        }
+    }
+
+    #[test]
+    fn balancers_in_turn_interleave_their_rotations() {
+        for (turns, rotations) in [
+            ("bccaab", Some(2)),
+            ("aabbcc", Some(2)),
+            ("abbcca", Some(2)),
+            ("aaabcbc", None),
+            ("aaaaabbbbbccccc", None),
+        ] {
+            assert_eq!(strictly(turns).interleaved(), rotations, "{turns}");
         }
     }
 

@@ -16,8 +16,12 @@ pub struct Request {
     pub path: Option<u32>,
     /// Makes the body another one of the same length, where the user's requests have one.
     pub body: Option<u32>,
-    /// Headers besides the usual ones.
+    /// Makes the values of the parameters in the user's query others.
+    pub query: Option<u32>,
+    /// Headers besides the usual ones; the user's own of these names prevail.
     pub headers: Vec<(String, String)>,
+    /// Headers in place of the user's own of these names.
+    pub replaced: Vec<(String, String)>,
     /// On a connection that is kept under this number, or on a new one.
     pub connection: Option<usize>,
     /// The backend is asked to take that much longer.
@@ -79,6 +83,12 @@ pub struct Setting {
     pub headers: Vec<String>,
     /// Cookies likewise.
     pub cookies: Vec<String>,
+    /// Headers of the user's own whose values can be varied.
+    pub own_headers: Vec<String>,
+    /// Whether the user's own have others, which are kept: credentials, cookies, Host.
+    pub keeps_headers: bool,
+    /// Whether the user's query has parameters.
+    pub has_query: bool,
     /// Whether the user's requests have a body that can be varied.
     pub has_body: bool,
     /// Requests a second at most.

@@ -39,6 +39,7 @@ pub(super) fn singular(key: &Key) -> String {
     match key {
         Key::Network | Key::Host => "source address".to_owned(),
         Key::Path => "URI".to_owned(),
+        Key::Query => "a parameter of the query".to_owned(),
         Key::Body => "the request's body".to_owned(),
         Key::Header(name) => format!("the header {name}"),
         Key::Cookie(name) => format!("the client's cookie {name}"),
@@ -53,6 +54,7 @@ pub(super) fn describe_missing(missing: Missing) -> String {
         Why::Cached => "a cache, or the balancer itself, gave the responses",
         Why::Impossible => "the balancer is not on this machine",
         Why::NotOurs => "the backends are not ours and cannot be asked to take their time",
+        Why::Own => "your own credentials, cookies and Host are left as they are",
         Why::NotKept => "the balancer does not keep connections",
     };
     match missing {
