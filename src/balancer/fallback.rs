@@ -450,7 +450,7 @@ impl Response {
             Event::Head(head) => {
                 self.begun = true;
                 encode::status_line(out, head.status);
-                let unknown = matches!(head.framing, Framing::Chunked | Framing::UntilClose);
+                let unknown = matches!(head.framing, Framing::Chunked | Framing::UntilClose | Framing::Stream);
                 end_to_end(head.fields, &["Content-Length"], out);
                 match (head.framing, head.fields.first("Content-Length")) {
                     (Framing::Length(length), _) => encode::number_field(out, "Content-Length", length),
@@ -458,7 +458,7 @@ impl Response {
                     (Framing::None, Some(length)) if length.iter().all(u8::is_ascii_digit) => {
                         encode::field(out, "Content-Length", length);
                     }
-                    (Framing::None | Framing::Chunked | Framing::UntilClose, _) => {}
+                    (Framing::None | Framing::Chunked | Framing::UntilClose | Framing::Stream, _) => {}
                 }
                 // A client of HTTP/1.0 knows no chunks: the end of its connection ends the body.
                 self.chunked = unknown && request.version == Version::Http11;
@@ -469,7 +469,7 @@ impl Response {
                 match (self.persistent && request.persistent, request.version) {
                     (false, _) => encode::field(out, "Connection", b"close"),
                     (true, Version::Http10) => encode::field(out, "Connection", b"keep-alive"),
-                    (true, Version::Http11) => {}
+                    (true, Version::Http11 | Version::Http2) => {}
                 }
                 encode::end_of_head(out);
             }

@@ -280,3 +280,100 @@ pub fn events(data: &[u8]) {
     let (bytes, pieces) = pieces(data);
     assert_eq!(server_sent(pieces), server_sent([bytes]), "{}", bytes.escape_ascii());
 }
+
+/// Bytes as they arrive, with what is left of them given again: `take` takes events until there are none.
+fn feed<'b>(pieces: impl IntoIterator<Item = &'b [u8]>, mut take: impl FnMut(&mut &[u8])) {
+    let mut inbox = Vec::new();
+    for piece in pieces {
+        inbox.extend_from_slice(piece);
+        let mut rest = &inbox[..];
+        take(&mut rest);
+        let left = rest.len();
+        assert!(left <= 9 + 16_384, "more than a frame is left");
+        inbox.drain(..inbox.len() - left);
+    }
+}
+
+/// Content that came in several pieces is one.
+fn tell(story: &mut Vec<String>, line: String) {
+    match line.split_once(" data ") {
+        Some((stream, data)) if story.last().is_some_and(|last| last.starts_with(&format!("{stream} data "))) => {
+            story.last_mut().unwrap().push_str(data);
+        }
+        _ => story.push(line),
+    }
+}
+
+fn serve_h2<'b>(pieces: impl IntoIterator<Item = &'b [u8]>) -> (Vec<String>, Vec<u8>) {
+    use http::h2::{Block, Settings, server};
+    let (mut server, mut room) = (server::Server::new(Settings::SERVER), Block::new());
+    let (mut story, mut out) = (Vec::new(), Vec::new());
+    feed(pieces, |rest| {
+        while let Some((stream, event)) = server.receive(rest, &mut room, 0, &mut out) {
+            let is_whole = match &event {
+                server::Event::Head(request) => request.head(&request.lines()).framing == Framing::None,
+                server::Event::End => true,
+                _ => false,
+            };
+            tell(
+                &mut story,
+                match event {
+                    server::Event::Head(request) => format!("{} {:?}", stream.0, request.head(&request.lines())),
+                    server::Event::Data(data) => format!("{} data {}", stream.0, data.escape_ascii()),
+                    server::Event::Trailers(trailers) => {
+                        format!("{} {:?}", stream.0, trailers.iter().collect::<Vec<_>>())
+                    }
+                    other => format!("{} {other:?}", stream.0),
+                },
+            );
+            if is_whole {
+                server.respond(stream, 200, false, &mut out, |_| {});
+                let length = server.capacity(stream).min(2);
+                server.data(stream, &b"ok"[..length], length == 2, &mut out);
+            }
+        }
+    });
+    assert!(server.wrote(out.len()).map(|it| it.bytes).sum::<u64>() <= out.len() as u64);
+    (story, out)
+}
+
+/// A server of HTTP/2 reads frames alike however they arrive, and says the same.
+pub fn h2_server(data: &[u8]) {
+    let (bytes, pieces) = pieces(data);
+    let (mut one, mut other) = (serve_h2(pieces), serve_h2([bytes]));
+    // Windows are filled again at the heads of frames, responses are written at their ends: the order of both may differ.
+    one.1.sort_unstable();
+    other.1.sort_unstable();
+    assert_eq!(one, other, "{}", bytes.escape_ascii());
+}
+
+fn receive_h2<'b>(pieces: impl IntoIterator<Item = &'b [u8]>) -> (Vec<String>, Vec<u8>) {
+    use http::h2::client::{Client, Event, FirstLine};
+    use http::h2::{Block, Settings};
+    let (mut out, mut room, mut story) = (Vec::new(), Block::new(), Vec::new());
+    let mut client = Client::new(Settings::CLIENT, &mut out);
+    let first = FirstLine { method: "GET", scheme: "http", authority: "h", path: "/" };
+    for asked in [Asked::Other, Asked::Head, Asked::Other] {
+        client.open(&first, asked, true, &mut out, |_| {});
+    }
+    feed(pieces, |rest| {
+        while let Some((stream, event)) = client.receive(rest, &mut room, 0, &mut out) {
+            tell(
+                &mut story,
+                match event {
+                    Event::Head(response) => format!("{} {:?}", stream.0, response.head(&response.lines())),
+                    Event::Data(data) => format!("{} data {}", stream.0, data.escape_ascii()),
+                    Event::Trailers(trailers) => format!("{} {:?}", stream.0, trailers.iter().collect::<Vec<_>>()),
+                    other => format!("{} {other:?}", stream.0),
+                },
+            );
+        }
+    });
+    (story, out)
+}
+
+/// A client of HTTP/2 reads frames alike however they arrive, and says the same.
+pub fn h2_client(data: &[u8]) {
+    let (bytes, pieces) = pieces(data);
+    assert_eq!(receive_h2(pieces), receive_h2([bytes]), "{}", bytes.escape_ascii());
+}

@@ -22,7 +22,8 @@ impl Body {
             Framing::None | Framing::Length(0) => Body::Done,
             Framing::Length(length) => Body::Length(length),
             Framing::Chunked => Body::Chunks(Chunks::new()),
-            Framing::UntilClose => Body::UntilClose,
+            // HTTP/2 frames its bodies itself: there is nothing left to take apart.
+            Framing::UntilClose | Framing::Stream => Body::UntilClose,
         }
     }
 

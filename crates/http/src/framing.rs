@@ -23,6 +23,8 @@ pub enum Framing {
     Chunked,
     /// Everything until the connection ends: of responses alone.
     UntilClose,
+    /// Frames until one ends the stream: of HTTP/2 without a Content-Length.
+    Stream,
 }
 
 /// What a response answers, as far as its framing depends on it.

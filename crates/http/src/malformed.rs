@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Why bytes are not a message as RFC 9112 writes it, or could be read in two ways.
+/// Why bytes are not a message as RFC 9112 or RFC 9113 writes it, or could be read in two ways.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Malformed {
     /// The first line of a request is none (§3).
@@ -95,11 +95,49 @@ pub enum Malformed {
     UpgradeUnasked,
     /// 304 to a request without a condition (RFC 9110 §15.4.5).
     NotModifiedUnasked,
+    /// Something other than the connection preface of HTTP/2 (RFC 9113 §3.4).
+    Http2Preface,
+    /// A first frame other than SETTINGS (RFC 9113 §3.4).
+    SettingsMissing,
+    /// A frame longer than was allowed, or of a length that its type cannot have (RFC 9113 §4.2).
+    FrameSize,
+    /// Padding as long as its frame, or longer (RFC 9113 §6.1).
+    FramePadding,
+    /// A frame on stream 0 that belongs to a request, or the other way round, or on a number that the sender may not choose (RFC 9113 §5.1.1).
+    FrameStream,
+    /// A frame that may not come in this state (RFC 9113 §5.1).
+    FrameUnexpected,
+    /// A frame on a stream that its sender has ended (RFC 9113 §5.1).
+    StreamClosed,
+    /// Another frame between HEADERS and its CONTINUATION (RFC 9113 §4.3).
+    BlockInterrupted,
+    /// CONTINUATION frames without end, or beyond the limit of a head (RFC 9113 §10.5.1).
+    BlockTooLong,
+    /// A header block that HPACK does not allow (RFC 7541).
+    HeaderCompression,
+    /// A setting with a value that it may not have (RFC 9113 §6.5.2).
+    Setting,
+    /// More data than the flow-control window allowed (RFC 9113 §6.9).
+    WindowExceeded,
+    /// A WINDOW_UPDATE of 0, or one that makes a window larger than 2^31-1 (RFC 9113 §6.9.1).
+    WindowIncrement,
+    /// Requests that were cancelled faster than the limit allows (CVE-2023-44487).
+    ResetFlood,
+    /// PUSH_PROMISE where it is not allowed (RFC 9113 §8.4).
+    PushUnasked,
+    /// A pseudo-field that is missing, unknown, twice there, empty or out of its place (RFC 9113 §8.3).
+    PseudoField,
+    /// A field name with an upper-case letter in HTTP/2 (RFC 9113 §8.2.1).
+    FieldUpperCase,
+    /// A field of HTTP/1 connections in HTTP/2 (RFC 9113 §8.2.2).
+    ConnectionField,
+    /// Content of another length than Content-Length says (RFC 9113 §8.1.1).
+    LengthMismatch,
 }
 
 impl Malformed {
     /// Every reason, in the order of this enum.
-    pub const ALL: [Malformed; 45] = {
+    pub const ALL: [Malformed; 64] = {
         use Malformed::*;
         [
             RequestLine,
@@ -147,6 +185,25 @@ impl Malformed {
             BodyNotAllowed,
             UpgradeUnasked,
             NotModifiedUnasked,
+            Http2Preface,
+            SettingsMissing,
+            FrameSize,
+            FramePadding,
+            FrameStream,
+            FrameUnexpected,
+            StreamClosed,
+            BlockInterrupted,
+            BlockTooLong,
+            HeaderCompression,
+            Setting,
+            WindowExceeded,
+            WindowIncrement,
+            ResetFlood,
+            PushUnasked,
+            PseudoField,
+            FieldUpperCase,
+            ConnectionField,
+            LengthMismatch,
         ]
     };
 
@@ -204,6 +261,29 @@ impl Malformed {
             Malformed::BodyNotAllowed => "a body after a status that has none (RFC 9112 section 6.3)",
             Malformed::UpgradeUnasked => "101 without a request to upgrade (RFC 9110 section 15.2.2)",
             Malformed::NotModifiedUnasked => "304 to a request without a condition (RFC 9110 section 15.4.5)",
+            Malformed::Http2Preface => "no connection preface of HTTP/2 (RFC 9113 section 3.4)",
+            Malformed::SettingsMissing => "a first frame that is not SETTINGS (RFC 9113 section 3.4)",
+            Malformed::FrameSize => "a frame of a length that its type cannot have (RFC 9113 section 4.2)",
+            Malformed::FramePadding => "padding that is as long as its frame (RFC 9113 section 6.1)",
+            Malformed::FrameStream => "a frame on a stream number that its type cannot have (RFC 9113 section 5.1.1)",
+            Malformed::FrameUnexpected => {
+                "a frame that may not come in this state of the stream (RFC 9113 section 5.1)"
+            }
+            Malformed::StreamClosed => "a frame on a stream that its sender has ended (RFC 9113 section 5.1)",
+            Malformed::BlockInterrupted => "another frame between HEADERS and its CONTINUATION (RFC 9113 section 4.3)",
+            Malformed::BlockTooLong => "CONTINUATION frames beyond the limit of a head (RFC 9113 section 10.5.1)",
+            Malformed::HeaderCompression => "a header block that HPACK does not allow (RFC 7541)",
+            Malformed::Setting => "a setting with a value that it may not have (RFC 9113 section 6.5.2)",
+            Malformed::WindowExceeded => "more data than the flow-control window allowed (RFC 9113 section 6.9)",
+            Malformed::WindowIncrement => "a WINDOW_UPDATE of 0 or beyond 2^31-1 (RFC 9113 section 6.9.1)",
+            Malformed::ResetFlood => "requests cancelled faster than the limit allows (RFC 9113 section 10.5)",
+            Malformed::PushUnasked => "PUSH_PROMISE where it is not allowed (RFC 9113 section 8.4)",
+            Malformed::PseudoField => {
+                "a pseudo-field that is missing, unknown, repeated or out of place (RFC 9113 section 8.3)"
+            }
+            Malformed::FieldUpperCase => "a field name with an upper-case letter (RFC 9113 section 8.2.1)",
+            Malformed::ConnectionField => "a field that belongs to connections of HTTP/1 (RFC 9113 section 8.2.2)",
+            Malformed::LengthMismatch => "content of another length than Content-Length says (RFC 9113 section 8.1.1)",
         }
     }
 }

@@ -41,7 +41,7 @@ pub struct Field<'b> {
 
 /// The fields of a head, in order and as received.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Fields<'h, 'b>(&'h [Header<'b>]);
+pub struct Fields<'h, 'b>(pub(crate) &'h [Header<'b>]);
 
 impl<'h, 'b: 'h> Fields<'h, 'b> {
     /// One after the other.

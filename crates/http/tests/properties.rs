@@ -127,4 +127,14 @@ proptest! {
     fn server_sent_events_are_read_alike_however_they_arrive(input in any_input("events")) {
         properties::events(&input);
     }
+
+    #[test]
+    fn a_server_of_http_2_reads_frames_alike_however_they_arrive(input in any_input("h2_server")) {
+        properties::h2_server(&input);
+    }
+
+    #[test]
+    fn a_client_of_http_2_reads_frames_alike_however_they_arrive(input in any_input("h2_client")) {
+        properties::h2_client(&input);
+    }
 }

@@ -288,7 +288,7 @@ impl Response {
         }
         let length = match head.framing {
             Framing::Length(length) => Some(length),
-            Framing::None | Framing::Chunked | Framing::UntilClose => None,
+            Framing::None | Framing::Chunked | Framing::UntilClose | Framing::Stream => None,
         };
         if length.is_some_and(|length| length > rules.body_limit) {
             self.announces_too_much = true;

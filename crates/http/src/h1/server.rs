@@ -4,11 +4,8 @@
 use std::collections::VecDeque;
 
 use crate::message::{RequestHead, Room};
+pub use crate::stream::{StreamId, Written};
 use crate::{Body, Framing, Malformed, Mode, Part, Version, encode};
-
-/// Names a request and its response on a connection: the first is 1.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct StreamId(pub u32);
 
 /// What has come.
 #[derive(Debug)]
@@ -34,15 +31,6 @@ pub enum Length {
     Unknown,
     /// There is none and nothing is said of it: 204 and 304.
     Absent,
-}
-
-/// A response of which all bytes were written, as the kernel took them.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Written {
-    /// Whose.
-    pub stream: StreamId,
-    /// Head and body, without interim responses.
-    pub bytes: u64,
 }
 
 /// Speaks HTTP/1.1 as a server on one connection. Output goes to a buffer of the caller's, so that an idle connection holds none;
@@ -272,7 +260,7 @@ impl Server {
                 Length::Unknown | Length::Absent => {}
             }
             out.extend_from_slice(match (persistent, version) {
-                (true, Version::Http11) => b"\r\n".as_slice(),
+                (true, Version::Http11 | Version::Http2) => b"\r\n".as_slice(),
                 (true, Version::Http10) => b"Connection: keep-alive\r\n\r\n",
                 (false, _) => b"Connection: close\r\n\r\n",
             });

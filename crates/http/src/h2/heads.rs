@@ -1,0 +1,273 @@
+//! Decoded fields to heads: RFC 9113 §8.2 and §8.3. What HTTP/1 says in its first line stands in pseudo-fields before the others.
+
+use httparse::Header;
+
+use crate::framing::FramingFields;
+use crate::h2::hpack::Block;
+use crate::message::{Field, Fields, RequestHead, ResponseHead};
+use crate::{Framing, Malformed, Target, Version, is_host};
+
+/// The head of a request whose fields are known to be ones.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'s> {
+    block: &'s Block,
+    pseudo: usize,
+    method: &'s str,
+    target: &'s str,
+    form: Target<'s>,
+    host: Option<&'s [u8]>,
+    framing: Framing,
+    expects_continue: bool,
+}
+
+/// The head of a response whose fields are known to be ones.
+#[derive(Clone, Copy, Debug)]
+pub struct Response<'s> {
+    block: &'s Block,
+    pseudo: usize,
+    /// The status code.
+    pub status: u16,
+    framing: Framing,
+}
+
+/// The fields after a body.
+#[derive(Clone, Copy, Debug)]
+pub struct Trailers<'s>(&'s Block);
+
+/// Field lines, in the shape that heads borrow.
+#[derive(Debug)]
+pub struct Lines<'s>(Vec<Header<'s>>);
+
+impl<'s> Lines<'s> {
+    fn of(block: &'s Block, pseudo: usize) -> Lines<'s> {
+        Lines(block.iter().skip(pseudo).map(|(name, value)| Header { name: text(name), value }).collect())
+    }
+}
+
+impl<'s> Request<'s> {
+    /// The fields without the pseudo-fields, in order and as received.
+    pub fn lines(&self) -> Lines<'s> {
+        Lines::of(self.block, self.pseudo)
+    }
+
+    /// The head as HTTP/1 has it too. A body without Content-Length is [`Framing::Stream`].
+    pub fn head<'h>(&self, lines: &'h Lines<'s>) -> RequestHead<'h, 's> {
+        RequestHead {
+            method: self.method,
+            target: self.target,
+            form: self.form,
+            version: Version::Http2,
+            fields: Fields(&lines.0),
+            host: self.host,
+            framing: self.framing,
+            persistent: true,
+            expects_continue: self.expects_continue,
+            length: 0,
+        }
+    }
+
+    /// Pseudo-fields, in the order in which they came.
+    pub fn pseudo_fields(&self) -> impl Iterator<Item = (&'s [u8], &'s [u8])> + use<'s> {
+        self.block.iter().take(self.pseudo)
+    }
+
+    pub(super) fn is_head(&self) -> bool {
+        self.method == "HEAD"
+    }
+
+    pub(super) fn framing(&self) -> Framing {
+        self.framing
+    }
+}
+
+impl<'s> Response<'s> {
+    /// The fields without the pseudo-field, in order and as received.
+    pub fn lines(&self) -> Lines<'s> {
+        Lines::of(self.block, self.pseudo)
+    }
+
+    /// The head as HTTP/1 has it too.
+    pub fn head<'h>(&self, lines: &'h Lines<'s>) -> ResponseHead<'h, 's> {
+        ResponseHead {
+            status: self.status,
+            version: Version::Http2,
+            fields: Fields(&lines.0),
+            framing: self.framing,
+            persistent: true,
+            length: 0,
+            bytes: &[],
+        }
+    }
+
+    pub(super) fn framing(&self) -> Framing {
+        self.framing
+    }
+}
+
+impl<'s> Trailers<'s> {
+    pub(super) fn of(block: &'s Block) -> Result<Trailers<'s>, Malformed> {
+        block.iter().try_for_each(|(name, value)| check_field(name, value))?;
+        Ok(Trailers(block))
+    }
+
+    /// One after the other, as received.
+    pub fn iter(self) -> impl Iterator<Item = Field<'s>> + use<'s> {
+        self.0.iter().map(|(name, value)| Field { name: text(name), value })
+    }
+}
+
+/// Reads a request's head.
+pub(super) fn request(block: &Block, ends: bool) -> Result<Request<'_>, Malformed> {
+    if block.is_too_large() {
+        return Err(Malformed::HeadTooLarge);
+    }
+    let (mut method, mut scheme, mut path, mut authority) = (None, None, None, None);
+    let mut pseudo = 0;
+    for (name, value) in block.iter() {
+        let place = match name {
+            b":method" => &mut method,
+            b":scheme" => &mut scheme,
+            b":path" => &mut path,
+            b":authority" => &mut authority,
+            [b':', ..] => return Err(Malformed::PseudoField),
+            _ => break,
+        };
+        if place.replace(value).is_some() {
+            return Err(Malformed::PseudoField);
+        }
+        pseudo += 1;
+    }
+    let mut fields = FramingFields::default();
+    let mut expects_continue = false;
+    let mut host = None;
+    for (name, value) in block.iter().skip(pseudo) {
+        check_field(name, value)?;
+        match name {
+            b"host" => {
+                if !is_host(value) {
+                    return Err(Malformed::HostInvalid);
+                }
+                // RFC 9113 §8.3.1: a Host field that names another than `:authority` does.
+                if host.replace(value).is_some() || authority.is_some_and(|authority| authority != value) {
+                    return Err(Malformed::HostTwice);
+                }
+            }
+            b"content-length" => fields.content_length(value)?,
+            b"expect" => expects_continue = !ends && value.eq_ignore_ascii_case(b"100-continue"),
+            b"te" if !value.eq_ignore_ascii_case(b"trailers") => return Err(Malformed::ConnectionField),
+            _ => {}
+        }
+    }
+    let method = method.filter(|it| is_token(it)).map(text).ok_or(Malformed::PseudoField)?;
+    if authority.is_some_and(|it| !is_host(it)) {
+        return Err(Malformed::HostInvalid);
+    }
+    let target = if method == "CONNECT" {
+        if scheme.is_some() || path.is_some() {
+            return Err(Malformed::PseudoField);
+        }
+        authority
+    } else {
+        if scheme.is_none() {
+            return Err(Malformed::PseudoField);
+        }
+        path
+    };
+    let target = target.filter(|it| !it.is_empty()).ok_or(Malformed::PseudoField)?;
+    if !target.iter().all(u8::is_ascii_graphic) {
+        return Err(Malformed::Target);
+    }
+    let target = text(target);
+    let form = Target::parse(method, target)?;
+    if let Target::Absolute { .. } = form {
+        return Err(Malformed::Target);
+    }
+    let host = authority.or(host).filter(|it| !it.is_empty());
+    if host.is_none() {
+        return Err(Malformed::HostMissing);
+    }
+    let framing = framing(fields, ends)?;
+    Ok(Request { block, pseudo, method, target, form, host, framing, expects_continue })
+}
+
+/// Reads a response's head.
+pub(super) fn response(block: &Block, ends: bool, to_head: bool) -> Result<Response<'_>, Malformed> {
+    if block.is_too_large() {
+        return Err(Malformed::HeadTooLarge);
+    }
+    let status = match block.iter().next() {
+        Some((b":status", [a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9'])) => {
+            u16::from(a - b'0') * 100 + u16::from(b - b'0') * 10 + u16::from(c - b'0')
+        }
+        Some((b":status", _)) => return Err(Malformed::StatusLine),
+        Some(_) | None => return Err(Malformed::PseudoField),
+    };
+    let mut fields = FramingFields::default();
+    for (name, value) in block.iter().skip(1) {
+        check_field(name, value)?;
+        if name == b"content-length" {
+            fields.content_length(value)?;
+        }
+    }
+    // RFC 9110 §8.6: their Content-Length is that of a response that has content.
+    let framing = if to_head || status == 304 {
+        if ends { Framing::None } else { Framing::Length(0) }
+    } else {
+        framing(fields, ends)?
+    };
+    Ok(Response { block, pseudo: 1, status, framing })
+}
+
+fn framing(fields: FramingFields, ends: bool) -> Result<Framing, Malformed> {
+    match (fields.stated_length(), ends) {
+        (None | Some(0), true) => Ok(Framing::None),
+        (Some(_), true) => Err(Malformed::LengthMismatch),
+        (Some(length), false) => Ok(Framing::Length(length)),
+        (None, false) => Ok(Framing::Stream),
+    }
+}
+
+/// RFC 9113 §8.2.1 and §8.2.2.
+fn check_field(name: &[u8], value: &[u8]) -> Result<(), Malformed> {
+    if !is_token(name) {
+        return Err(if name.starts_with(b":") { Malformed::PseudoField } else { Malformed::FieldName });
+    }
+    if name.iter().any(u8::is_ascii_uppercase) {
+        return Err(Malformed::FieldUpperCase);
+    }
+    // Of each byte but white space at an end.
+    let is_padded = matches!(value, [b' ' | b'\t', ..] | [.., b' ' | b'\t']);
+    if is_padded || value.iter().any(|byte| matches!(byte, 0 | b'\r' | b'\n')) {
+        return Err(Malformed::FieldValue);
+    }
+    match name {
+        b"connection" | b"keep-alive" | b"proxy-connection" | b"transfer-encoding" | b"upgrade" => {
+            Err(Malformed::ConnectionField)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// RFC 9110 §5.6.2.
+fn is_token(name: &[u8]) -> bool {
+    const TOKEN: [bool; 256] = {
+        let (mut token, mut byte) = ([false; 256], 0);
+        while byte < 256 {
+            token[byte] = (byte as u8).is_ascii_alphanumeric();
+            byte += 1;
+        }
+        let others = b"!#$%&'*+-.^_`|~";
+        let mut place = 0;
+        while place < others.len() {
+            token[others[place] as usize] = true;
+            place += 1;
+        }
+        token
+    };
+    !name.is_empty() && name.iter().all(|byte| TOKEN[usize::from(*byte)])
+}
+
+/// Of bytes that are known to be ASCII.
+fn text(bytes: &[u8]) -> &str {
+    str::from_utf8(bytes).unwrap_or_default()
+}

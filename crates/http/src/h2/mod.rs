@@ -1,0 +1,22 @@
+//! HTTP/2 (RFC 9113): server and client of one connection with many streams, with the events that HTTP/1 has.
+
+pub mod client;
+mod code;
+mod core;
+#[cfg(test)]
+mod differential;
+mod frame;
+mod heads;
+mod hpack;
+mod output;
+pub mod server;
+mod settings;
+#[cfg(test)]
+mod spec;
+mod streams;
+
+pub use code::{ErrorCode, UnknownCode};
+pub use frame::PREFACE;
+pub use heads::{Lines, Request, Response, Trailers};
+pub use hpack::{Block, literal, number_literal};
+pub use settings::{PeerSettings, Settings};

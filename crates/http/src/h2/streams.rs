@@ -1,0 +1,134 @@
+//! The streams of one connection: which are open, in which states, and which have ended lately.
+
+use std::collections::VecDeque;
+
+/// One that is open, at least on one side.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stream {
+    pub(super) id: u32,
+    /// The other end still sends.
+    pub(super) receiving: bool,
+    /// This end still sends.
+    pub(super) sending: bool,
+    /// Of a response: the head has come. Of a request it always has.
+    pub(super) has_head: bool,
+    /// This end's response has begun, or its request has.
+    pub(super) has_begun: bool,
+    /// Content that must still come, where a length was stated.
+    pub(super) expected: Option<u64>,
+    /// What may still be sent: less than nothing after a setting has shrunk it.
+    pub(super) send_window: i64,
+    pub(super) receive_window: i64,
+    /// What the request asked, for the framing of its response.
+    pub(super) head_only: bool,
+}
+
+/// How a stream ended that is not kept any more.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Past {
+    /// This end reset it: what the other had sent by then may still come.
+    ResetHere,
+    /// In any other way.
+    Ended,
+    /// It was passed over, or it is too long ago.
+    Unknown,
+}
+
+/// By number. Streams that ended long ago are not remembered.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Streams {
+    /// In the order of their numbers, in which they open.
+    open: VecDeque<Stream>,
+    /// The highest bit: reset by this end.
+    past: VecDeque<u32>,
+}
+
+const REMEMBERED: usize = 128;
+const RESET_HERE: u32 = 1 << 31;
+
+impl Streams {
+    pub(super) fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    fn place(&self, id: u32) -> Option<usize> {
+        // Most frames belong to the stream that was opened last, or to the one that was opened first.
+        if self.open.back()?.id == id {
+            return Some(self.open.len() - 1);
+        }
+        self.open.binary_search_by_key(&id, |stream| stream.id).ok()
+    }
+
+    pub(super) fn get(&self, id: u32) -> Option<&Stream> {
+        self.place(id).map(|place| &self.open[place])
+    }
+
+    pub(super) fn get_mut(&mut self, id: u32) -> Option<&mut Stream> {
+        self.place(id).map(|place| &mut self.open[place])
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Stream> {
+        self.open.iter_mut()
+    }
+
+    pub(super) fn ids(&self) -> impl DoubleEndedIterator<Item = u32> {
+        self.open.iter().map(|stream| stream.id)
+    }
+
+    /// Adds one whose number is higher than all before.
+    pub(super) fn open(&mut self, stream: Stream) {
+        debug_assert!(self.open.back().is_none_or(|last| last.id < stream.id));
+        self.open.push_back(stream);
+    }
+
+    pub(super) fn remove(&mut self, id: u32, reset_here: bool) {
+        if let Some(place) = self.place(id) {
+            self.open.remove(place);
+            self.remember(id, reset_here);
+        }
+    }
+
+    pub(super) fn remember(&mut self, id: u32, reset_here: bool) {
+        if self.past.len() == REMEMBERED {
+            self.past.pop_front();
+        }
+        self.past.push_back(if reset_here { id | RESET_HERE } else { id });
+    }
+
+    pub(super) fn past(&self, id: u32) -> Past {
+        match self.past.iter().rev().find(|it| **it & !RESET_HERE == id) {
+            Some(it) if it & RESET_HERE != 0 => Past::ResetHere,
+            Some(_) => Past::Ended,
+            None => Past::Unknown,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stream(id: u32) -> Stream {
+        Stream {
+            id,
+            receiving: true,
+            sending: true,
+            has_head: true,
+            has_begun: false,
+            expected: None,
+            send_window: 0,
+            receive_window: 0,
+            head_only: false,
+        }
+    }
+
+    #[test]
+    fn streams_are_found_by_number_while_they_are_open_and_remembered_for_a_while() {
+        let mut streams = Streams::default();
+        (0..300).for_each(|number| streams.open(stream(2 * number + 1)));
+        assert!(streams.get(1).is_some() && streams.get(599).is_some() && streams.get(2).is_none());
+        (0..300).for_each(|number| streams.remove(2 * number + 1, number % 2 == 0));
+        assert_eq!((streams.len(), streams.past.len()), (0, REMEMBERED));
+        assert_eq!([599, 597, 1].map(|id| streams.past(id)), [Past::Ended, Past::ResetHere, Past::Unknown]);
+    }
+}
