@@ -441,3 +441,25 @@ fn the_dashboard_asks_for_figures_that_there_are() {
     }
     assert!(asked >= 6, "{asked}");
 }
+
+#[test]
+fn requests_that_are_made_from_the_document_meet_what_it_says() {
+    let (fleet, _) = Fleet::of(2, &["--log", "off"]);
+    let tool = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/.balancers/bin/schemathesis");
+    let folder = TemporaryDirectory::new();
+    let output = std::process::Command::new(tool)
+        .current_dir(folder.path())
+        .args(["run", &format!("{}/v1/openapi.json", fleet.control)])
+        .args(["--phases", "examples,coverage,fuzzing,stateful", "--max-examples", "20", "--seed", "1", "--no-color"])
+        // What it says of words with a grammar of their own (faults, algorithms) is not all in the schema.
+        .args(["--exclude-checks", "positive_data_acceptance"])
+        // One has no end. With the other, requests would go to addresses of its own.
+        .args(["--exclude-path", "/v1/live", "--exclude-path", "/v1/front"])
+        .args(["--header", fleet.bearer().trim_end(), "--request-timeout", "30"])
+        .output()
+        .unwrap_or_else(|why| panic!("{tool}: {why} (make setup)"));
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    // It has sent what it was meant to.
+    assert!(said.contains("Coverage") && said.contains("Fuzzing") && said.contains(" generated"), "{said}");
+}

@@ -1,10 +1,11 @@
-//! Words that nothing says which a user reads: the README and the book, the page, and the sentences of the program. The help texts are held where the
-//! command line is.
+//! Words that nothing says which a user reads: the README and the book with the help of all commands, the schemas, the page, and the sentences of the
+//! program.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
+use serde_json::Value;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -132,12 +133,46 @@ fn the_documentation_speaks_the_words_of_the_field() {
     );
     for document in documents.iter().filter(|document| !document.components().any(|part| part.as_os_str() == "results"))
     {
+        let mut before = String::new();
         for line in fs::read_to_string(document).unwrap().lines() {
             // Code is spelt as it is.
             let prose: String = line.split('`').step_by(2).collect();
-            assert_eq!(found(&prose), None, "{}: {line}", document.display());
+            assert_eq!(found(&format!("{before} {prose}")), None, "{}: {line}", document.display());
+            before = prose;
         }
     }
+}
+
+/// The descriptions in a schema.
+fn descriptions<'v>(value: &'v Value, all: &mut Vec<&'v str>) {
+    match value {
+        Value::Object(object) => {
+            for (name, value) in object {
+                match value.as_str() {
+                    Some(text) if ["description", "summary"].contains(&name.as_str()) => all.push(text),
+                    Some(_) | None => descriptions(value, all),
+                }
+            }
+        }
+        Value::Array(list) => list.iter().for_each(|value| descriptions(value, all)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+#[test]
+fn the_schemas_speak_the_words_of_the_field() {
+    let mut count = 0;
+    for file in files(&Path::new(ROOT).join("schemas"), "json") {
+        let schema: Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+        let mut all = Vec::new();
+        descriptions(&schema, &mut all);
+        for text in &all {
+            let prose: String = text.split('`').step_by(2).collect();
+            assert_eq!(found(&prose), None, "{}: {text}", file.display());
+        }
+        count += all.len();
+    }
+    assert!(count > 100, "only {count} descriptions were found");
 }
 
 #[test]

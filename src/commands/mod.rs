@@ -110,32 +110,6 @@ mod tests {
     }
 
     #[test]
-    fn help_speaks_the_words_of_the_field() {
-        const NEVER: [&str; 14] = [
-            "told",
-            "said",
-            "beside them",
-            "from here",
-            "in turns",
-            "as the balancer has it",
-            "so many",
-            "for so long",
-            "is struck",
-            "stands for",
-            "fate",
-            "cursor",
-            "errand",
-            "wish",
-        ];
-        let help: String = help().into_iter().map(|(_, help)| help.to_lowercase()).collect();
-        let words: Vec<&str> = help.split(|c: char| !c.is_alphanumeric()).collect();
-        let words = format!(" {} ", words.join(" "));
-        for never in NEVER {
-            assert!(!words.contains(&format!(" {never} ")), "help says {never:?}");
-        }
-    }
-
-    #[test]
     fn every_option_has_a_help_text_that_begins_with_a_capital() {
         fn look(command: &clap::Command) {
             for argument in command.get_arguments().filter(|it| !it.is_hide_set()) {

@@ -87,30 +87,17 @@ fn keep<T>(kept: &mut VecDeque<T>, most: usize) {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::wire::Generator;
-    use crate::wire::{BackendFigures, BackendState, FleetStatus, Latency, MarkKind, Second};
+    use crate::wire::{BackendFigures, Latency, MarkKind, Second, sample};
 
     fn second(at: u64, counts: [u32; 2]) -> Second {
         Second { at, counts: counts.to_vec(), latency: None, is_check: false }
     }
 
     pub(crate) fn model() -> Model {
-        let backend = |generator: u16| BackendStatus {
-            name: generator.to_string(),
-            id: Generator(generator),
-            instances: Vec::new(),
-            url: format!("http://localhost:{generator}"),
-            state: BackendState::Ready,
-            since: String::new(),
+        let backend = |port: u16| BackendStatus {
+            url: format!("http://localhost:{port}"),
             pid: Some(1),
-            ready: true,
-            restarts: 0,
-            attempts: 0,
-            in_flight: 0,
-            lost: 0,
-            last_end: None,
-            faults: Vec::new(),
-            actions: Vec::new(),
+            ..sample::backend(port)
         };
         let front = BalancerInfo {
             url: "http://localhost:8080/uuid".to_owned(),
@@ -124,16 +111,7 @@ pub(crate) mod tests {
             owner: true,
             at: 100_500,
             kept: Kept { seconds: 4, strip: 3, marks: 2, requests: 1 },
-            fleet: FleetStatus {
-                host: String::new(),
-                pod: None,
-                namespace: None,
-                version: 2,
-                pid: 1,
-                control: String::new(),
-                started: String::new(),
-                backends: vec![backend(9001), backend(9002)],
-            },
+            fleet: sample::fleet(vec![backend(9001), backend(9002)]),
             figures: Figures::default(),
             seconds: vec![second(98, [90, 90]), second(99, [1, 1])],
             strip: vec![0, 1],

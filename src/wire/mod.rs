@@ -6,6 +6,8 @@ mod event;
 mod names;
 pub(crate) mod page;
 mod record;
+#[cfg(test)]
+pub(crate) mod sample;
 mod token;
 
 pub(crate) use api::{

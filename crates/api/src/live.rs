@@ -119,7 +119,7 @@ pub struct BackendFigures {
     pub requests: u64,
     /// Of all requests of the last ten seconds, from 0 to 1; null without any.
     pub share: Option<f64>,
-    /// What the balancer's algorithm promises for the backends that are ready; null if it promises no shares or nobody said.
+    /// What the balancer's algorithm promises for the backends that are ready; null if it promises no shares or is not known.
     pub expected: Option<f64>,
     /// Requests of the last second.
     pub rate: u32,
@@ -238,28 +238,28 @@ pub struct SeenRequest {
 pub struct BalancerInfo {
     /// Where requests go: `http://localhost:8080/uuid`.
     pub url: String,
-    /// Its name: `NGINX`; none if nobody said.
+    /// Its name: `NGINX`; null if it is not known.
     #[serde(default)]
     pub balancer: Option<String>,
-    /// How it was told to pick a backend; none if nobody said.
+    /// How it is configured to select a backend; null if that is not known.
     #[serde(default)]
     pub algorithm: Option<Policy>,
-    /// How often each backend gets its turn; empty if nobody said.
+    /// The weight of each backend; empty if none are known.
     #[serde(default)]
     pub weights: Vec<u32>,
-    /// The algorithms that it can be told; empty if nobody is there to tell it.
+    /// The algorithms to which it can be switched; empty if nothing can switch it.
     #[serde(default)]
     pub choices: Vec<Policy>,
     /// Backends that get requests only while no other is ready.
     #[serde(default)]
     pub backups: Vec<String>,
-    /// What a check is told to expect of it.
+    /// The expectations of a check, as `--expect` takes them.
     #[serde(default)]
     pub expect: Vec<String>,
-    /// Whether another algorithm takes effect without cutting off what is in flight; null if nobody said.
+    /// Whether another algorithm takes effect without cutting off what is in flight; null if that is not known.
     #[serde(default)]
     pub reloads: Option<bool>,
-    /// Whether it tries another backend when one refuses the connection; null if nobody said.
+    /// Whether it tries another backend when one refuses the connection; null if that is not known.
     #[serde(default)]
     pub retries: Option<bool>,
     /// Why the last request to balance in another way was not fulfilled.

@@ -321,7 +321,7 @@ pub struct Plots {
     pub slices: Vec<Slice>,
     /// Length of a slice in seconds.
     pub slice_seconds: f64,
-    /// Client latency: how many requests took up to so many seconds: (seconds, count), seconds ascending, for a histogram.
+    /// Client latency: how many requests took up to a number of seconds: (seconds, count), seconds ascending, for a histogram.
     pub latency: Vec<(f64, u64)>,
 }
 

@@ -42,7 +42,7 @@ pub struct Span {
     pub is_rough: bool,
 }
 
-/// A backend that was broken, and what its traffic did: in seconds since the sample began, if nothing else is said.
+/// A backend that was broken, and what its traffic did: times are in seconds since the sample began, unless stated otherwise.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Affected {
@@ -92,7 +92,7 @@ const RATE: Duration = Duration::from_secs(5);
 /// A gap is a pause when it is so many times as long as the usual one: by chance, e^-30.
 const GAPS: f64 = 30.0;
 const SHORTEST_PAUSE: Duration = Duration::from_millis(300);
-/// The rate has come back when so many requests came in the time of their number before.
+/// The rate has come back when this number of requests came in the time that as many took before.
 const RAMP_REQUESTS: usize = 40;
 const RAMP_SHARE: f64 = 0.8;
 

@@ -121,7 +121,7 @@ pub(super) async fn send(State(state): State<ApiState>, Parameters(asked): Param
     };
     match (Job::Send { requests, keep_cookies: asked.keep_cookies }).run(&front).await {
         Ok(answers) => ([(header::CONTENT_TYPE, "application/json")], answers).into_response(),
-        Err(why) => Refusal::Failed(why).into_response(),
+        Err(why) => problem(StatusCode::BAD_GATEWAY, why),
     }
 }
 

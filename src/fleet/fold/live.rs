@@ -492,7 +492,7 @@ impl Times {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{Cause, Clipped, Departure, End, ResponseId};
+    use crate::wire::{Cause, Clipped, Departure, End, ResponseId, sample};
 
     const NOON: u64 = 1_795_435_200;
 
@@ -539,24 +539,8 @@ mod tests {
         [9001, 9002].map(|generator| status(generator, BackendState::Ready)).to_vec()
     }
 
-    fn status(generator: u16, state: BackendState) -> BackendStatus {
-        BackendStatus {
-            name: generator.to_string(),
-            id: Generator(generator),
-            instances: Vec::new(),
-            url: String::new(),
-            state,
-            since: String::new(),
-            pid: None,
-            ready: true,
-            restarts: 0,
-            attempts: 0,
-            in_flight: 3,
-            lost: 0,
-            last_end: None,
-            faults: Vec::new(),
-            actions: Vec::new(),
-        }
+    fn status(port: u16, state: BackendState) -> BackendStatus {
+        BackendStatus { state, in_flight: 3, ..sample::backend(port) }
     }
 
     fn shares(figures: &Figures) -> Vec<Option<f64>> {
@@ -628,16 +612,6 @@ mod tests {
     #[test]
     fn seconds_are_kept_also_the_silent_ones_and_say_whether_a_check_ran() {
         let mut live = live();
-        let fleet = |backends| FleetStatus {
-            version: 2,
-            pid: 1,
-            control: String::new(),
-            started: String::new(),
-            host: String::new(),
-            pod: None,
-            namespace: None,
-            backends,
-        };
         live.event(&Event::Attempt(record(9001, 900, 0)));
         live.event(&Event::Attempt(record(9002, 3100, 0)));
         let frame = live.frame(at(4050), &backends(), false);
@@ -645,14 +619,14 @@ mod tests {
         assert_eq!(counts(&frame.seconds), [[1, 0], [0, 0], [0, 0], [0, 1]]);
         assert_eq!(frame.seconds.iter().map(|second| second.at - NOON).collect::<Vec<_>>(), [0, 1, 2, 3]);
         assert!(frame.seconds.iter().all(|second| second.latency.is_some_and(|it| it.p50 == 40) && !second.is_check));
-        let snapshot = live.snapshot(at(4050), fleet(backends()));
+        let snapshot = live.snapshot(at(4050), sample::fleet(backends()));
         assert_eq!((snapshot.seconds, snapshot.strip), (frame.seconds, vec![0, 1]));
         live.set_check(CheckNews { url: "http://x/".to_owned(), ..CheckNews::default() }, at(4100));
         live.frame(at(6100), &backends(), false);
         live.set_check(CheckNews { error: Some("no".to_owned()), ..CheckNews::default() }, at(6200));
         let frame = live.frame(at(8100), &backends(), false);
         assert_eq!(frame.seconds.iter().map(|second| second.is_check).collect::<Vec<_>>(), [true, false]);
-        let snapshot = live.snapshot(at(8100), fleet(backends()));
+        let snapshot = live.snapshot(at(8100), sample::fleet(backends()));
         let checked: Vec<u64> =
             snapshot.seconds.iter().filter(|second| second.is_check).map(|second| second.at - NOON).collect();
         assert_eq!(checked, [4, 5, 6]);

@@ -146,7 +146,7 @@ impl Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{BackendStatus, Clipped, End, Generator, Moment, ResponseId};
+    use crate::wire::{BackendStatus, Clipped, End, Generator, Moment, ResponseId, sample};
 
     fn record(method: &str, status: u16) -> Record {
         Record {
@@ -183,32 +183,16 @@ mod tests {
         }
         metrics.event(&Event::Lost { at: Moment(1), generator: Generator(9001), count: 4 });
         let backend = BackendStatus {
-            name: "9001".to_owned(),
-            id: Generator(9001),
-            instances: Vec::new(),
-            url: String::new(),
             state: BackendState::Paused,
-            since: String::new(),
             pid: Some(1),
-            ready: true,
             restarts: 2,
             attempts: 3,
             in_flight: 5,
             lost: 4,
-            last_end: None,
             faults: vec!["hang".parse().unwrap()],
-            actions: Vec::new(),
+            ..sample::backend(9001)
         };
-        let fleet = FleetStatus {
-            version: 2,
-            pid: 1,
-            control: String::new(),
-            started: String::new(),
-            host: String::new(),
-            pod: None,
-            namespace: None,
-            backends: vec![backend],
-        };
+        let fleet = sample::fleet(vec![backend]);
         let text = metrics.text(&fleet);
         for line in [
             r#"http_server_request_duration_seconds_count{backend="9001",http_request_method="GET",http_response_status_code="200"} 2"#,

@@ -187,7 +187,7 @@ pub enum Why {
 /// An experiment that is missing: what it would have shown is not known.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Missing {
-    /// The order in which new connections meet backends, of which so many requests were sent.
+    /// The order in which new connections meet backends, with the number of requests that were sent.
     Order {
         /// Requests.
         sent: usize,

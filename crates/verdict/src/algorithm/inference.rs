@@ -44,7 +44,7 @@ pub struct Breaks {
     pub requests: usize,
     /// Numbers of those that did not go where the rotation would have sent them.
     pub at: Vec<u32>,
-    /// After so many requests each time, if that is a rule.
+    /// The number of requests between two of them, if it is constant.
     pub every: Option<usize>,
 }
 

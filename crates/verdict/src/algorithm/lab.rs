@@ -76,7 +76,7 @@ impl<'a> Lab<'a> {
         if self.requests_left() < VALUES as usize * TIMES { Why::NoRequests } else { Why::NoTime }
     }
 
-    /// How many of so many requests fit into that share of the time, less what is gone.
+    /// How many of a number of requests fit into that share of the time, less what is gone.
     pub(super) fn affordable(&self, wanted: usize, share: f64) -> usize {
         let left = self.setting.budget.mul_f64(share).saturating_sub(self.subject.elapsed()).as_secs_f64();
         let usual = self.usual.as_secs_f64().max(5e-5);

@@ -143,7 +143,7 @@ pub struct IdleCloses {
     pub requests: u64,
     /// Of all that were sent.
     pub of: u64,
-    /// So many may be the race with an idle timeout.
+    /// The number that the race with an idle timeout may explain.
     pub usual: u64,
     /// Whether a client may send such a request again by itself.
     pub may_be_repeated: bool,

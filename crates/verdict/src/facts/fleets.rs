@@ -10,7 +10,7 @@ use crate::facts::Description;
 pub struct Facts {
     /// Fleets whose records were read.
     pub fleets: u64,
-    /// Clocks of hosts that are not the client's: their times are converted, and are right to plus or minus so many seconds; null if
+    /// Clocks of hosts that are not the client's: their times are converted, and are right to plus or minus this number of seconds; null if
     /// all have one clock.
     pub half_width: Option<f64>,
     /// Hosts that have no request in common with the client: their times are not known.

@@ -12,7 +12,7 @@ pub struct Facts {
     pub place: String,
     /// Whether the user named it; else the check found it.
     pub chosen: bool,
-    /// Whether what is found there says by its own name that it is a backend's: a header or a member of JSON.
+    /// Whether what is found there says by its own name that it is a backend's: a header or a JSON field.
     pub named: bool,
     /// The names that were seen, the first of them.
     pub values: Vec<String>,
@@ -27,7 +27,7 @@ pub struct Identity {
     pub place: String,
     /// By the user.
     pub chosen: bool,
-    /// It is a header or a member of JSON that says by its name what it is.
+    /// It is a header or a JSON field that says by its name what it is.
     pub named: bool,
 }
 

@@ -25,7 +25,7 @@ pub struct Breaks {
     pub round: Vec<String>,
     /// How often the round was left.
     pub breaks: u64,
-    /// After so many requests each time; null if they follow no rule.
+    /// The number of requests between two of them; null if it varies.
     pub every: Option<u64>,
     /// Whether shares allow that weights which hardly differ are the reason.
     pub may_be_weights: bool,

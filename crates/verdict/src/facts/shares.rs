@@ -130,7 +130,7 @@ pub enum Unproven {
     Algorithm,
     /// Random selection from a hash ring, whose arcs differ by design, looks like that.
     Ring,
-    /// A rotation with weights, and nobody said which weights are meant.
+    /// A rotation with weights, and it is not known which weights are meant.
     Weights,
     /// Whether connections are balanced or requests is not known.
     Unit,

@@ -32,5 +32,5 @@ pub(crate) const STICKINESS: Description = Description {
     source: None,
 };
 
-/// A client that forgets 1 time in 200 shows in so many requests with a probability of 99.9 %.
+/// A client that forgets 1 time in 200 shows in this number of requests with a probability of 99.9 %.
 pub const ENOUGH: u64 = 1400;
