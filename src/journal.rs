@@ -26,8 +26,9 @@ use memmap2::{MmapOptions, MmapRaw};
 use rustix::fs::{MemfdFlags, fstat, ftruncate, memfd_create};
 
 use crate::wire::{AttemptEnd, Moment, RECORD_WORDS, Record, Revision};
+use verdict::life::Life;
 
-const MAGIC: u64 = u64::from_be_bytes(*b"uuid-g/2");
+const MAGIC: u64 = u64::from_be_bytes(*b"uuid-g/3");
 const HEAD_WORDS: usize = 512;
 const TABLE_WORDS: usize = RECORD_WORDS + 1;
 const WRITTEN: usize = 8;
@@ -200,6 +201,16 @@ impl Writer {
         }
     }
 
+    /// Notes how the life of an attempt in flight goes on: a reader may see some of it before the rest.
+    pub(crate) fn note_life(&mut self, claim: &mut Claim, life: &Life) {
+        for (word, value) in Record::life_words(life) {
+            match &mut claim.place {
+                Place::Slot(slot) => self.layout.claimed(*slot)[word].store(value, Ordering::Relaxed),
+                Place::Beyond(words) => words[word] = value,
+            }
+        }
+    }
+
     fn words(&self, place: &Place) -> [u64; RECORD_WORDS] {
         match place {
             Place::Slot(slot) => order::load(self.layout.claimed(*slot)),
@@ -314,6 +325,7 @@ mod tests {
             outcome: AttemptEnd::Received,
             arrived: Default::default(),
             refusal: None,
+            life: None,
         }
     }
 

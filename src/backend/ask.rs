@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use http::RequestHead;
+use verdict::life::StreamKind;
 
+use crate::backend::paced::{BadPace, Pace};
+use crate::backend::websocket::{BadSocket, SocketAsk};
 use crate::wire::Time;
 
 /// What a request asks for.
@@ -24,6 +27,10 @@ pub(crate) enum What {
     Status(u16),
     /// `/bytes/1048576`: a body of so many bytes.
     Bytes(u64),
+    /// `/events`, `/chunks`, `/download`: numbered events, written at their times.
+    Paced(Pace),
+    /// `/ws`: a WebSocket.
+    Socket(SocketAsk),
 }
 
 const MAX_DELAY: Duration = Duration::from_secs(60);
@@ -38,6 +45,10 @@ pub(crate) enum BadAsk {
     Status,
     /// Of `/bytes/`.
     Bytes,
+    /// Of a stream.
+    Pace(BadPace),
+    /// Of a WebSocket.
+    Socket(BadSocket),
 }
 
 impl BadAsk {
@@ -47,6 +58,8 @@ impl BadAsk {
             BadAsk::Delay => "delay: expected a time above 0 and at most 60s with its unit, such as ?delay=200ms",
             BadAsk::Status => "expected a status from 200 to 599, such as /status/503",
             BadAsk::Bytes => "expected at most 1073741824 bytes (1 GiB), such as /bytes/1048576",
+            BadAsk::Pace(bad) => bad.why(),
+            BadAsk::Socket(bad) => bad.why(),
         }
     }
 }
@@ -57,6 +70,7 @@ impl Ask {
         let path = request.path();
         let what = match path.as_bytes().last() {
             Some(b'0'..=b'9') => What::of(path)?,
+            Some(b's' | b'd') => What::with_a_life(path, request.query())?,
             Some(_) | None => What::Page,
         };
         let delay = match request.query() {
@@ -68,6 +82,15 @@ impl Ask {
 }
 
 impl What {
+    fn with_a_life(path: &str, query: Option<&str>) -> Result<What, BadAsk> {
+        let segment = path.rsplit_once('/').map_or("", |(_, segment)| segment);
+        match StreamKind::ALL.into_iter().find(|kind| kind.segment() == segment) {
+            None => Ok(What::Page),
+            Some(StreamKind::Websocket) => SocketAsk::of(query).map(What::Socket).map_err(BadAsk::Socket),
+            Some(kind) => Pace::of(kind, query).map(What::Paced).map_err(BadAsk::Pace),
+        }
+    }
+
     fn of(path: &str) -> Result<What, BadAsk> {
         let Some((rest, number)) = path.rsplit_once('/') else { return Ok(What::Page) };
         if !number.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -127,6 +150,12 @@ mod tests {
             ("/mystatus/503", none, What::Page),
             ("/503", none, What::Page),
             ("/x?/status/503", none, What::Page),
+            ("/events/x", none, What::Page),
+            ("/myevents", none, What::Page),
+            ("/uuid/ws", none, What::Socket(SocketAsk::default())),
+            ("/events", none, What::Paced(Pace::of(StreamKind::Events, None).unwrap())),
+            ("/a//chunks?count=3", none, What::Paced(Pace::of(StreamKind::Chunks, Some("count=3")).unwrap())),
+            ("/download", none, What::Paced(Pace::of(StreamKind::Download, None).unwrap())),
         ] {
             assert_eq!(ask(target), Ok(Ask { delay, what }), "{target}");
         }
@@ -140,6 +169,8 @@ mod tests {
             ("/status/99999999999999999999999", BadAsk::Status),
             ("/uuid/bytes/1073741825", BadAsk::Bytes),
             ("/bytes/99999999999999999999999", BadAsk::Bytes),
+            ("/events?every=1us", BadAsk::Pace(BadPace::Every)),
+            ("/ws?close=1005", BadAsk::Socket(BadSocket::Close)),
             ("/?delay=61s", BadAsk::Delay),
             ("/?delay=0s", BadAsk::Delay),
             ("/?delay=", BadAsk::Delay),

@@ -10,10 +10,13 @@ use http::proxy_protocol::{self, Client, Opening};
 use crate::backend::arrival::salvage_id;
 use crate::backend::exchange::{Arriving, Exchange};
 use crate::backend::fault::{Effect, Treatment};
+use crate::backend::paced::Paced;
 use crate::backend::response::{Body, Stamp, pattern};
 use crate::backend::state::State;
+use crate::backend::websocket::Socket;
 use crate::journal::Claim;
-use crate::wire::{AttemptEnd, End, Moment, Refusal};
+use crate::wire::{AttemptEnd, End, Moment, Refusal, ResponseId};
+use verdict::life::LifeEnd;
 
 /// More fields than this are refused.
 const MAX_FIELDS: usize = 100;
@@ -44,6 +47,10 @@ enum Stage {
     Delayed { until: Moment, exchange: Box<Exchange> },
     /// The response's body is being made, piece by piece.
     Streaming(Stream),
+    /// The response's body is written event by event; after that many a fault breaks it off.
+    Paced { paced: Box<Paced>, cut_after: Option<u32> },
+    /// A WebSocket.
+    Socket(Box<Socket>),
     /// Nothing is written and nothing is read any more.
     Hanging,
     /// Nothing more is read.
@@ -74,6 +81,8 @@ pub(crate) enum Waiting {
     Moment(Moment),
     /// That the output has been written; then [`Connection::go_on`].
     Room,
+    /// More of another protocol, and this moment if there is one; then [`Connection::release`]. It may take as long as it likes.
+    Upgraded(Option<Moment>),
     /// The end: the client gets no response.
     End,
     /// That the client has read all: nothing more is responded to on this connection.
@@ -106,6 +115,8 @@ impl Connection {
             Stage::Body(_) => Waiting::Body,
             Stage::Delayed { until, .. } => Waiting::Moment(until),
             Stage::Streaming(_) => Waiting::Room,
+            Stage::Paced { ref paced, .. } => paced.due().map_or(Waiting::Room, Waiting::Moment),
+            Stage::Socket(ref socket) => Waiting::Upgraded(socket.due()),
             Stage::Hanging => Waiting::End,
             Stage::Reset => Waiting::Reset,
             Stage::Over => Waiting::Over,
@@ -146,13 +157,86 @@ impl Connection {
                 self.deliver(*exchange, now, state, out);
                 self.take_up(now, state, out);
             }
+            Stage::Paced { paced, cut_after } => self.write_events(paced, cut_after, now, state, out),
+            Stage::Socket(socket) => {
+                self.on_socket(socket, state, out, |socket, out| socket.advance(now, out));
+            }
+            other => self.stage = other,
+        }
+    }
+
+    /// Writes the events that are due.
+    fn write_events(
+        &mut self,
+        mut paced: Box<Paced>,
+        cut_after: Option<u32>,
+        now: Moment,
+        state: &mut State,
+        out: &mut Vec<u8>,
+    ) {
+        paced.write(now, |piece| self.http.data(piece, out));
+        let is_cut = cut_after.is_some_and(|most| paced.life.written >= most);
+        if is_cut {
+            paced.life.end = LifeEnd::Backend;
+        }
+        // Noted before the kernel has it: what a client saw is in the record.
+        if let Some((_, claim)) = self.responding.back_mut() {
+            state.journal.note_life(claim, &paced.life);
+        }
+        match paced.is_done() {
+            _ if is_cut => self.http.abort(),
+            true => self.http.end(out),
+            false => {
+                self.stage = Stage::Paced { paced, cut_after };
+                return;
+            }
+        }
+        self.stage = self.next_stage();
+        self.take_up(now, state, out);
+    }
+
+    /// Lets something happen on a WebSocket.
+    fn on_socket(
+        &mut self,
+        mut socket: Box<Socket>,
+        state: &mut State,
+        out: &mut Vec<u8>,
+        act: impl FnOnce(&mut Socket, &mut Vec<u8>),
+    ) {
+        let mut frames = state.buffer();
+        act(&mut socket, &mut frames);
+        self.http.data(&frames, out);
+        state.recycle(frames);
+        if let Some((_, claim)) = self.responding.back_mut() {
+            state.journal.note_life(claim, &socket.life);
+        }
+        if socket.is_over() {
+            self.http.end(out);
+            self.stage = Stage::Over;
+        } else {
+            self.stage = Stage::Socket(socket);
+        }
+    }
+
+    /// The backend ends: a WebSocket is told so.
+    pub(crate) fn go_away(&mut self, now: Moment, state: &mut State, out: &mut Vec<u8>) {
+        match std::mem::replace(&mut self.stage, Stage::Over) {
+            Stage::Socket(socket) => self.on_socket(socket, state, out, |socket, out| socket.go_away(now, out)),
             other => self.stage = other,
         }
     }
 
     /// The output has been written, and there is room for more.
     pub(crate) fn go_on(&mut self, now: Moment, state: &mut State, out: &mut Vec<u8>) {
-        let Stage::Streaming(stream) = &mut self.stage else { return };
+        let stream = match std::mem::replace(&mut self.stage, Stage::Over) {
+            Stage::Streaming(stream) => stream,
+            Stage::Paced { paced, cut_after } => return self.write_events(paced, cut_after, now, state, out),
+            other => {
+                self.stage = other;
+                return;
+            }
+        };
+        let mut stream = stream;
         self.http.make_data(out, |out| stream.position = pattern(out, stream.position, stream.end));
         if stream.position >= stream.end {
             match stream.end == stream.length {
@@ -161,6 +245,8 @@ impl Connection {
             }
             self.stage = self.next_stage();
             self.take_up(now, state, out);
+        } else {
+            self.stage = Stage::Streaming(stream);
         }
     }
 
@@ -190,8 +276,20 @@ impl Connection {
         }
     }
 
-    /// The connection has ended: what was not responded to its end is recorded as cut off.
-    pub(crate) fn end(&mut self, now: Moment, state: &mut State) {
+    /// The connection has ended: what was not responded to its end is recorded as cut off. `how`: who ended it.
+    pub(crate) fn end(&mut self, how: LifeEnd, now: Moment, state: &mut State) {
+        let life = match &mut self.stage {
+            Stage::Paced { paced, .. } => Some(&mut paced.life),
+            Stage::Socket(socket) => Some(&mut socket.life),
+            _ => None,
+        };
+        if let (Some(life), Some((_, claim))) = (life, self.responding.back_mut()) {
+            // Its own close frame was sent before.
+            if life.end == LifeEnd::Open {
+                life.end = how;
+            }
+            state.journal.note_life(claim, life);
+        }
         for written in self.http.cut_off() {
             if let Some((_, claim)) = self.responding.pop_front() {
                 state.journal.complete(claim, now, written.bytes, AttemptEnd::CutOff);
@@ -202,6 +300,7 @@ impl Connection {
                 state.journal.complete(exchange.claim, now, 0, AttemptEnd::CutOff);
             }
             Stage::Opening | Stage::Head | Stage::Streaming(_) | Stage::Hanging | Stage::Over | Stage::Reset => {}
+            Stage::Paced { .. } | Stage::Socket(_) => {}
         }
     }
 
@@ -214,7 +313,14 @@ impl Connection {
                     self.unread |= !rest.is_empty();
                     return &[];
                 }
-                Stage::Delayed { .. } | Stage::Streaming(_) => return rest,
+                Stage::Delayed { .. } | Stage::Streaming(_) | Stage::Paced { .. } => return rest,
+                Stage::Socket(_) => {
+                    let mut room = Room::<0>::new();
+                    let Some((_, Event::Data(data))) = self.http.receive(&mut rest, &mut room, 0) else { return rest };
+                    if let Stage::Socket(socket) = std::mem::replace(&mut self.stage, Stage::Over) {
+                        self.on_socket(socket, state, out, |socket, out| socket.receive(data, out));
+                    }
+                }
                 Stage::Opening => match proxy_protocol::parse(rest) {
                     Ok(None) => return rest,
                     Ok(Some(opening)) => {
@@ -346,6 +452,19 @@ impl Connection {
                 self.stage = Stage::Streaming(Stream { position: 0, end, length });
                 return;
             }
+            Body::Paced { pace, first } if !head_only => {
+                let answer = response.answer.unwrap_or(ResponseId(uuid::Uuid::nil()));
+                let paced = Box::new(Paced::new(pace, first, answer, now));
+                let cut_after = is_cut.then_some(pace.count / 2);
+                return self.write_events(paced, cut_after, now, state, out);
+            }
+            Body::Paced { .. } => {}
+            Body::Socket { ask, .. } if !is_cut => {
+                let answer = response.answer.unwrap_or(ResponseId(uuid::Uuid::nil()));
+                let socket = Box::new(Socket::new(ask, answer, now));
+                return self.on_socket(socket, state, out, |socket, out| socket.advance(now, out));
+            }
+            Body::Socket { .. } => {}
             Body::Pattern(_) if is_cut => self.http.retract(out, (out.len() - start).div_ceil(2)),
             Body::Pattern(_) => {}
         }
@@ -361,6 +480,8 @@ impl Connection {
     }
 }
 
+#[cfg(test)]
+mod lives;
 #[cfg(test)]
 mod rfc;
 #[cfg(test)]

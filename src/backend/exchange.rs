@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use http::ws::{self, NoUpgrade};
 use http::{Digest, Framing, Malformed, RequestHead, digest};
 use uuid::Uuid;
 use verdict::request::{Comparison, SentBody};
@@ -65,6 +66,7 @@ impl Exchange {
             method: Clipped::new(head.method.as_bytes()),
             path: Clipped::new(head.target.as_bytes()),
             arrived: arrival.as_arrived,
+            life: response.life(),
             ..record(&response, at, now, state)
         });
         let body = (head.framing != Framing::None).then(|| {
@@ -169,6 +171,7 @@ fn record(response: &Response, at: &Arriving, now: Moment, state: &State) -> Rec
         outcome: AttemptEnd::Received,
         arrived: AsArrived::default(),
         refusal: None,
+        life: None,
     }
 }
 
@@ -224,6 +227,20 @@ fn respond(
             let body = Body::Pattern(length);
             Response { status: 200, content: Content::Bytes, body, answer: None, request: None }
         }
+        (_, Ok(Ask { what: What::Paced(pace), .. }), _) => {
+            state.recycle(buffer);
+            let body = Body::Paced { pace, first: pace.first(head) };
+            Response { status: 200, content: pace.content(), body, answer: None, request: None }
+        }
+        (_, Ok(Ask { what: What::Socket(ask), .. }), _) => match ws::upgrade(head) {
+            Ok(accept) => {
+                state.recycle(buffer);
+                let body = Body::Socket { accept, ask };
+                Response { status: 101, content: Content::Line, body, answer: None, request: None }
+            }
+            Err(why @ (NoUpgrade::NotAsked | NoUpgrade::Version)) => line(426, why.as_str(), buffer),
+            Err(why @ NoUpgrade::Key) => line(400, why.as_str(), buffer),
+        },
         (_, Ok(Ask { what: What::Page, .. }), Ok(format)) => {
             let facts = Facts {
                 request: head,

@@ -15,6 +15,7 @@ use crate::backend::state::State;
 use crate::io::clock;
 use crate::io::poller::{Interest, Poller};
 use crate::wire::Moment;
+use verdict::life::LifeEnd;
 
 /// A draining backend leaves an idle connection open this long, in case the next request is already on its way to it.
 pub(super) const LAST_CALL: Duration = Duration::from_millis(100);
@@ -40,6 +41,8 @@ pub(super) struct Link {
     pub(super) deadline: Moment,
     /// When the deadline was for a head: it does not move with each byte.
     pub(super) waiting: Waiting,
+    /// Who ended the connection, once somebody has.
+    pub(super) gone: LifeEnd,
 }
 
 /// What a connection needs of the loop for one turn.
@@ -59,13 +62,16 @@ impl Link {
                 *output = std::mem::take(&mut self.outbox);
                 return self.say(output, clock::now(), turn);
             }
-            Interest::End => return ControlFlow::Break(()),
+            Interest::End => {
+                let look = recv(&self.socket, &mut input[..1], RecvFlags::PEEK | RecvFlags::DONTWAIT);
+                return self.end(if look.is_err() { LifeEnd::Reset } else { LifeEnd::Closed });
+            }
         }
         let length = match recv(&self.socket, &mut *input, RecvFlags::empty()) {
-            Ok((0, _)) => return ControlFlow::Break(()),
+            Ok((0, _)) => return self.end(LifeEnd::Closed),
             Ok((length, _)) => length,
             Err(Errno::AGAIN | Errno::INTR) => return self.wait_for(Interest::Read, &turn),
-            Err(_) => return ControlFlow::Break(()),
+            Err(_) => return self.end(LifeEnd::Reset),
         };
         if self.waiting == Waiting::Over {
             // Lingering: what still comes is thrown away.
@@ -97,7 +103,7 @@ impl Link {
                         self.deadline = now.after(turn.state.limits.stall_time);
                         return self.wait_for(Interest::Write, &turn);
                     }
-                    Err(_) => return ControlFlow::Break(()),
+                    Err(_) => return self.end(LifeEnd::Reset),
                 }
             }
             let before = self.waiting;
@@ -142,6 +148,14 @@ impl Link {
                 }
                 (Interest::End, Moment(u64::MAX))
             }
+            Waiting::Upgraded(due) => {
+                if before != self.waiting
+                    && let Some(due) = due
+                {
+                    turn.timers.0.push(Reverse((due, turn.token, self.number)));
+                }
+                (Interest::Read, Moment(u64::MAX))
+            }
             Waiting::End => (Interest::End, now.after(HANG)),
         };
         self.deadline = deadline;
@@ -171,17 +185,39 @@ impl Link {
 
     pub(super) fn release(&mut self, turn: Turn, now: Moment, output: &mut Vec<u8>) -> ControlFlow<()> {
         output.clear();
+        if !self.outbox.is_empty() {
+            // What is due waits for what was written before it, and for a timer of its own then.
+            self.waiting = Waiting::Idle;
+            return ControlFlow::Continue(());
+        }
         self.http.release(now, turn.state, output);
         self.say(output, now, turn)
     }
 
     pub(super) fn expire(&mut self, turn: Turn, now: Moment, output: &mut Vec<u8>) -> ControlFlow<()> {
         if !matches!(self.waiting, Waiting::Opening | Waiting::Head) || !self.outbox.is_empty() {
-            return ControlFlow::Break(());
+            return self.end(LifeEnd::Stalled);
         }
         output.clear();
         self.http.expire(now, turn.state, output);
         self.say(output, now, turn)
+    }
+
+    fn end(&mut self, how: LifeEnd) -> ControlFlow<()> {
+        self.gone = how;
+        ControlFlow::Break(())
+    }
+
+    /// The backend ends before the connection does: says so as well as it can without waiting.
+    pub(super) fn go_away(&mut self, now: Moment, state: &mut State) {
+        let mut output = Vec::new();
+        self.http.go_away(now, state, &mut output);
+        if self.outbox.is_empty()
+            && let Ok(written) = send(&self.socket, &output, SendFlags::NOSIGNAL)
+        {
+            self.http.wrote(written, now, state);
+        }
+        self.http.end(LifeEnd::Backend, now, state);
     }
 
     fn wait_for(&mut self, wanted: Interest, turn: &Turn) -> ControlFlow<()> {

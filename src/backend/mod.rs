@@ -12,10 +12,12 @@ mod exchange;
 mod fault;
 mod health;
 mod link;
+mod paced;
 mod response;
 mod server;
 mod show;
 mod state;
+mod websocket;
 
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;

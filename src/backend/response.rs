@@ -2,10 +2,14 @@
 
 use http::encode;
 use http::h1::server::{Length, Server, StreamId};
+use http::ws::{self, AcceptKey};
+use verdict::life::{Life, StreamKind};
 use verdict::response::{
     COVERED, Content, DIGEST_HEADER, PATTERN, Written, digest_value, has_content_type, of_body, of_pattern,
 };
 
+use crate::backend::paced::Pace;
+use crate::backend::websocket::SocketAsk;
 use crate::wire::{
     BackendIdentity, GENERATOR_HEADER, INSTANCE_HEADER, NAME_HEADER, REQUEST_HEADER, RESPONSE_HEADER, RequestId,
     ResponseId,
@@ -27,6 +31,16 @@ pub(super) enum Body {
     Bytes(Vec<u8>),
     /// That many bytes of the pattern, made while they are sent.
     Pattern(u64),
+    /// Events at their times, from that number on.
+    Paced {
+        pace: Pace,
+        first: u32,
+    },
+    /// A WebSocket, with the proof that its handshake was read.
+    Socket {
+        accept: AcceptKey,
+        ask: SocketAsk,
+    },
 }
 
 /// What the head says beside the response itself.
@@ -60,6 +74,10 @@ fn write_constant_fields(written: &Written, identity: &BackendIdentity, out: &mu
             encode::field(out, name, value.as_bytes());
         }
     }
+    write_identity(identity, out);
+}
+
+fn write_identity(identity: &BackendIdentity, out: &mut Vec<u8>) {
     match identity.number {
         Some(number) => encode::number_field(out, GENERATOR_HEADER, u64::from(number.0)),
         None => encode::field(out, NAME_HEADER, identity.name.as_bytes()),
@@ -77,10 +95,31 @@ impl Response {
         Response { status, content: Content::Line, body: Body::Bytes(buffer), answer: None, request: None }
     }
 
-    fn length(&self) -> u64 {
+    /// Of its body, where it is one whose digest is known before it is written.
+    fn known_length(&self) -> Option<u64> {
         match &self.body {
-            Body::Bytes(bytes) => bytes.len() as u64,
-            Body::Pattern(length) => *length,
+            Body::Bytes(bytes) => Some(bytes.len() as u64),
+            Body::Pattern(length) => Some(*length),
+            Body::Paced { .. } | Body::Socket { .. } => None,
+        }
+    }
+
+    fn length(&self) -> Length {
+        match &self.body {
+            Body::Paced { pace, .. } => pace.length(),
+            Body::Bytes(_) | Body::Pattern(_) | Body::Socket { .. } if !has_content_type(self.status) => Length::Absent,
+            Body::Bytes(_) | Body::Pattern(_) | Body::Socket { .. } => {
+                self.known_length().map_or(Length::Absent, Length::Known)
+            }
+        }
+    }
+
+    /// What its record says of its life.
+    pub(super) fn life(&self) -> Option<Life> {
+        match &self.body {
+            Body::Bytes(_) | Body::Pattern(_) => None,
+            Body::Paced { pace, first } => Some(Life::new(pace.kind, *first)),
+            Body::Socket { .. } => Some(Life::new(StreamKind::Websocket, 1)),
         }
     }
 
@@ -89,26 +128,40 @@ impl Response {
         let written = Written { status: self.status, content: self.content };
         let usual = stamp.usual_heads.iter().find(|usual| self.status == 200 && usual.content == self.content);
         let head_digest = usual.map_or_else(|| written.head_digest(), |usual| usual.digest);
+        // Of what is written at its times the digest is not known before.
         let body_digest = match &self.body {
-            Body::Bytes(bytes) => of_body(bytes),
-            Body::Pattern(length) => of_pattern(*length),
+            Body::Bytes(bytes) => Some(of_body(bytes)),
+            Body::Pattern(length) => Some(of_pattern(*length)),
+            Body::Paced { .. } | Body::Socket { .. } => None,
         };
-        let length = if has_content_type(self.status) { Length::Known(self.length()) } else { Length::Absent };
-        http.respond(self.status, length, stamp.persistent, out, |out| {
-            match usual {
-                Some(usual) => out.extend_from_slice(&usual.lines),
-                None => write_constant_fields(&written, stamp.identity, out),
-            }
+        let fields = |out: &mut Vec<u8>| {
             out.extend_from_slice(stamp.date.as_bytes());
             if let Some(answer) = self.answer {
                 let mut uuid = [0; uuid::fmt::Hyphenated::LENGTH];
                 encode::field(out, RESPONSE_HEADER, answer.0.hyphenated().encode_lower(&mut uuid).as_bytes());
             }
-            encode::field(out, DIGEST_HEADER, &digest_value(head_digest, body_digest));
+            if let Some(body_digest) = body_digest {
+                encode::field(out, DIGEST_HEADER, &digest_value(head_digest, body_digest));
+            }
             if let Some(request) = self.request {
                 encode::field(out, REQUEST_HEADER, &request.to_bytes());
             }
             self.write_fields_of_status(out);
+        };
+        if let Body::Socket { accept, .. } = &self.body {
+            return http.upgrade(out, |out| {
+                encode::field(out, "Upgrade", b"websocket");
+                encode::field(out, "Sec-WebSocket-Accept", accept);
+                write_identity(stamp.identity, out);
+                fields(out);
+            });
+        }
+        http.respond(self.status, self.length(), stamp.persistent, out, |out| {
+            match usual {
+                Some(usual) => out.extend_from_slice(&usual.lines),
+                None => write_constant_fields(&written, stamp.identity, out),
+            }
+            fields(out);
         })
     }
 
@@ -117,15 +170,17 @@ impl Response {
     fn write_fields_of_status(&self, out: &mut Vec<u8>) {
         match self.status {
             206 => {
-                let length = self.length();
+                let length = self.known_length().unwrap_or_default();
                 let range = format!("bytes 0-{}/{length}", length.saturating_sub(1));
                 encode::field(out, "Content-Range", range.as_bytes());
             }
             407 => encode::field(out, "Proxy-Authenticate", b"Bearer realm=\"uuid-generator\""),
             416 => encode::field(out, "Content-Range", b"bytes */1"),
             426 => {
-                encode::field(out, "Upgrade", b"HTTP/2.0");
+                encode::field(out, "Upgrade", b"websocket");
                 encode::field(out, "Connection", b"Upgrade");
+                // RFC 6455 §4.4: where the version was another.
+                encode::field(out, "Sec-WebSocket-Version", ws::VERSION.as_bytes());
             }
             _ => {}
         }

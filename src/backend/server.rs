@@ -19,6 +19,7 @@ use crate::backend::state::State;
 use crate::io::clock;
 use crate::io::poller::{Alarm, Interest, Poller};
 use crate::wire::{End, Moment, Order, Report, Starvation};
+use verdict::life::LifeEnd;
 
 /// A draining backend leaves a connection that was established and not used yet open this long: its client is certain to want a
 /// response.
@@ -245,6 +246,7 @@ impl Server {
             interest: Interest::None,
             deadline: now.after(if self.state.draining { FIRST_CALL } else { self.state.limits.header_time }),
             waiting: Waiting::Idle,
+            gone: LifeEnd::Open,
         });
         // The first request has often come with the connection; one that asks to close after it then never enters the poll.
         self.serve(token);
@@ -262,7 +264,7 @@ impl Server {
 
     fn close(&mut self, token: usize) {
         let mut connection = self.connections.remove(token);
-        connection.http.end(clock::now(), &mut self.state);
+        connection.http.end(connection.gone, clock::now(), &mut self.state);
         drop(connection);
         self.recover();
     }
@@ -300,7 +302,7 @@ impl Server {
         }
         if self.drain_until.is_some_and(|until| now >= until) {
             for mut connection in self.connections.drain() {
-                connection.http.end(now, &mut self.state);
+                connection.go_away(now, &mut self.state);
             }
         }
         now

@@ -2,7 +2,7 @@
 //!
 //! | words | |
 //! |---|---|
-//! | 0 | version: `uuid-rb2` |
+//! | 0 | version: `uuid-rb3` |
 //! | 1 | ask from this number on for what comes after |
 //! | 2 | records that were asked for by number and are kept no more |
 //! | 3 | records that the fleet lost since it began |
@@ -12,7 +12,7 @@
 
 use crate::wire::{Calendar, Moment, RECORD_WORDS, Record};
 
-const VERSION: u64 = u64::from_le_bytes(*b"uuid-rb2");
+const VERSION: u64 = u64::from_le_bytes(*b"uuid-rb3");
 const HEAD_WORDS: usize = 8;
 
 /// What stands before the records.
@@ -90,6 +90,7 @@ mod tests {
             outcome: AttemptEnd::Completed,
             arrived: Default::default(),
             refusal: None,
+            life: None,
         }
     }
 

@@ -3,6 +3,7 @@
 mod batch;
 mod channel;
 mod event;
+mod life;
 mod names;
 pub(crate) mod page;
 mod record;

@@ -7,7 +7,9 @@ use http::Malformed;
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use crate::wire::life::{self, LIFE_WORDS};
 use crate::wire::{AttemptEnd, Calendar, Generator, Moment, Names, RecordView, RequestId, ResponseId};
+use verdict::life::Life;
 use verdict::request::{Differences, FieldMask, Note, Notes, SentBody};
 
 /// One end of a connection.
@@ -69,6 +71,8 @@ pub(crate) struct Record {
     pub(crate) arrived: AsArrived,
     /// Why the backend refused to read it.
     pub(crate) refusal: Option<Refusal>,
+    /// Of a unit with a life: what has become of it.
+    pub(crate) life: Option<Life>,
 }
 
 /// Why a backend did not read a request.
@@ -147,7 +151,7 @@ pub(crate) const RECORD_WORDS: usize = 40;
 /// A record keeps this much of the method.
 pub(crate) const METHOD_BYTES: usize = 16;
 /// A record keeps this much of path and query, with the length that they had; up to five words less where Host and
-/// X-Forwarded-For need them.
+/// X-Forwarded-For need them, and four less where there is a life.
 pub(crate) const PATH_BYTES: usize = 136;
 /// A record keeps this much of Host.
 pub(crate) const HOST_BYTES: usize = 32;
@@ -160,8 +164,10 @@ const BODY_LENGTH_WORD: usize = 15;
 const BODY_DIGEST_WORD: usize = 16;
 const TARGET_WORD: usize = 17;
 const FLAGS_WORD: usize = 18;
-/// Host, X-Forwarded-For and path, each from a word of its own on.
+/// A life, where there is one; then Host, X-Forwarded-For and path, each from a word of its own on.
 const TEXT_WORD: usize = 19;
+/// Beside the end of the attempt, in its byte.
+const HAS_LIFE: u64 = 0x80;
 
 impl Default for Record {
     /// Of nothing: for tests, and as a base.
@@ -183,6 +189,7 @@ impl Default for Record {
             outcome: AttemptEnd::Received,
             arrived: AsArrived::default(),
             refusal: None,
+            life: None,
         }
     }
 }
@@ -210,6 +217,7 @@ impl Record {
             | u64::from(self.path.length.min(LONGEST_PATH)) << 32
             | u64::from(peer.port()) << 16
             | u64::from(self.method.length.min(255)) << 8
+            | if self.life.is_some() { HAS_LIFE } else { 0 }
             | self.outcome.word();
         self.method.write(&mut words[METHOD_WORD..BODY_LENGTH_WORD]);
         let AsArrived { differences, fields, notes, host, forwarded_for, target, body } = self.arrived;
@@ -220,6 +228,10 @@ impl Record {
             | u64::from(host.length.min(255)) << 48
             | u64::from(forwarded_for.length.min(255)) << 56;
         let mut used = TEXT_WORD;
+        if let Some(life) = &self.life {
+            words[used..][..LIFE_WORDS].copy_from_slice(&life::to_words(life));
+            used += LIFE_WORDS;
+        }
         used += host.write(&mut words[used..]);
         used += forwarded_for.write(&mut words[used..]);
         used += self.path.write(&mut words[used..]);
@@ -239,12 +251,17 @@ impl Record {
         ]
     }
 
+    /// What has become of a life that was claimed with its attempt: where, and what.
+    pub(crate) fn life_words(life: &Life) -> impl Iterator<Item = (usize, u64)> {
+        (TEXT_WORD..).zip(life::to_words(life))
+    }
+
     /// Writes into the words of an attempt that was received how it ended.
     pub(crate) fn end(words: &mut [u64; RECORD_WORDS], status: u16, answered: Moment, bytes: u64, outcome: AttemptEnd) {
         words[2] = answered.0;
         words[8] = words[8] & !0xffff | u64::from(status);
         words[9] = bytes;
-        words[12] = words[12] & !0xff | outcome.word();
+        words[12] = words[12] & (!0xff | HAS_LIFE) | outcome.word();
     }
 
     /// The inverse of [`Record::to_words`].
@@ -252,8 +269,10 @@ impl Record {
         let address = Ipv6Addr::from_bits(u128::from(words[10]) << 64 | u128::from(words[11]));
         let peer = SocketAddr::new(address.to_canonical(), (words[12] >> 16) as u16);
         let flags = words[FLAGS_WORD];
-        let host = Clipped::read(&words[TEXT_WORD..], (flags >> 48 & 0xff) as u32);
-        let forwarded = TEXT_WORD + host.words();
+        let has_life = words[12] & HAS_LIFE != 0;
+        let texts = TEXT_WORD + if has_life { LIFE_WORDS } else { 0 };
+        let host = Clipped::read(&words[texts..], (flags >> 48 & 0xff) as u32);
+        let forwarded = texts + host.words();
         let forwarded_for = Clipped::read(&words[forwarded..], (flags >> 56) as u32);
         let path = forwarded + forwarded_for.words();
         Record {
@@ -268,7 +287,7 @@ impl Record {
             status: words[8] as u16,
             bytes: words[9],
             peer: if peer == End::UNIX { End::Unix } else { End::Address(peer) },
-            outcome: match words[12] & 0xff {
+            outcome: match words[12] & (0xff & !HAS_LIFE) {
                 0 => AttemptEnd::Received,
                 1 => AttemptEnd::Completed,
                 _ => AttemptEnd::CutOff,
@@ -276,6 +295,7 @@ impl Record {
             method: Clipped::read(&words[METHOD_WORD..BODY_LENGTH_WORD], (words[12] >> 8 & 0xff) as u32),
             path: Clipped::read(&words[path..], (words[12] >> 32) as u32 & LONGEST_PATH),
             refusal: Refusal::from_code((words[12] >> 56) as u8),
+            life: if has_life { life::from_words(&words[TEXT_WORD..]) } else { None },
             arrived: AsArrived {
                 differences: Differences::from_bits(flags as u16),
                 fields: FieldMask((flags >> 16) as u16),
@@ -312,6 +332,7 @@ impl Record {
             bytes: self.bytes,
             outcome: self.outcome,
             refusal: self.refusal.map(|refusal| refusal.to_string()),
+            life: self.life,
             host: arrived.host.to_string(),
             forwarded_for: arrived.notes.contains(Note::ForwardedFor).then(|| arrived.forwarded_for.to_string()),
             body_bytes: arrived.body.length,
@@ -416,6 +437,7 @@ impl<const N: usize> fmt::Debug for Clipped<N> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use verdict::life::{LifeEnd, StreamKind};
 
     fn any_record() -> impl Strategy<Value = Record> {
         let numbers =
@@ -425,8 +447,8 @@ mod tests {
         let peer = prop_oneof![9 => address.prop_map(End::Address), 1 => Just(End::Unix)];
         let texts = (proptest::collection::vec(any::<u8>(), 0..40), proptest::collection::vec(any::<u8>(), 0..300));
         let outcome = prop_oneof![Just(AttemptEnd::Received), Just(AttemptEnd::Completed), Just(AttemptEnd::CutOff)];
-        (numbers, ids, peer, texts, outcome, any_arrival()).prop_map(
-            |(numbers, ids, peer, (method, path), outcome, (arrived, refusal))| Record {
+        (numbers, ids, peer, texts, outcome, any_arrival(), proptest::option::of(any_life())).prop_map(
+            |(numbers, ids, peer, (method, path), outcome, (arrived, refusal), life)| Record {
                 number: numbers.0,
                 received: Moment(numbers.1),
                 answered: Moment(numbers.2),
@@ -443,6 +465,31 @@ mod tests {
                 outcome,
                 arrived,
                 refusal,
+                life,
+            },
+        )
+    }
+
+    fn any_life() -> impl Strategy<Value = Life> {
+        let kind = proptest::sample::select(&StreamKind::ALL[..]);
+        let end = proptest::sample::select(&LifeEnd::ALL[..]);
+        let codes = (proptest::option::of(1..u16::MAX), proptest::option::of(1..u16::MAX));
+        (kind, end, any::<[u32; 4]>(), any::<(u16, u64)>(), codes).prop_map(
+            |(kind, end, counts, (misplaced, received_bytes), codes)| {
+                let [first, written, received, last_received] = counts;
+                let (close_sent, close_received) = codes;
+                Life {
+                    kind,
+                    first,
+                    written,
+                    received,
+                    last_received,
+                    misplaced,
+                    received_bytes,
+                    end,
+                    close_sent,
+                    close_received,
+                }
             },
         )
     }
@@ -469,7 +516,9 @@ mod tests {
 
     /// With as much of its path as there is room for beside the other texts.
     fn fitted(record: Record) -> Record {
-        let room = (RECORD_WORDS - TEXT_WORD - record.arrived.host.words() - record.arrived.forwarded_for.words()) * 8;
+        let life = if record.life.is_some() { LIFE_WORDS } else { 0 };
+        let texts = record.arrived.host.words() + record.arrived.forwarded_for.words();
+        let room = (RECORD_WORDS - TEXT_WORD - life - texts) * 8;
         let mut path = record.path;
         path.kept = path.kept.min(room as u8);
         path.bytes[usize::from(path.kept)..].fill(0);

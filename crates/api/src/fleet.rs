@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use verdict::life::Life;
 use verdict::{AttemptEnd, Generator, Instance, RequestId, ResponseId};
 
 use crate::Fault;
@@ -186,7 +187,7 @@ pub struct RecordView {
     pub peer: String,
     /// `-` if the request could not be understood.
     pub method: String,
-    /// Path and query; cut after 96 to 136 bytes, with `…` at its end then.
+    /// Path and query; cut after 64 to 136 bytes, with `…` at its end then.
     pub path: String,
     /// Status of the answer.
     pub status: u16,
@@ -220,6 +221,9 @@ pub struct RecordView {
     /// `http/1.0`.
     #[serde(default)]
     pub notes: Vec<String>,
+    /// Of a stream or a WebSocket: what went over it, and how it ended; null for every other request.
+    #[serde(default)]
+    pub life: Option<Life>,
 }
 
 /// The answer to a query.

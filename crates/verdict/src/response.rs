@@ -28,15 +28,18 @@ pub enum Content {
     Json,
     /// The same facts for a terminal, chosen by Accept.
     Text,
-    /// One line of text, whatever the client accepts.
+    /// Lines of text, whatever the client accepts.
     Line,
     /// A body of the [`PATTERN`].
     Bytes,
+    /// Server-sent events.
+    Events,
 }
 
 impl Content {
     /// All of them.
-    pub const ALL: [Content; 5] = [Content::Html, Content::Json, Content::Text, Content::Line, Content::Bytes];
+    pub const ALL: [Content; 6] =
+        [Content::Html, Content::Json, Content::Text, Content::Line, Content::Bytes, Content::Events];
 
     /// Its media type.
     pub fn media_type(self) -> &'static str {
@@ -45,13 +48,14 @@ impl Content {
             Content::Json => "application/json",
             Content::Text | Content::Line => "text/plain; charset=utf-8",
             Content::Bytes => "application/octet-stream",
+            Content::Events => "text/event-stream",
         }
     }
 
     fn is_negotiated(self) -> bool {
         match self {
             Content::Html | Content::Json | Content::Text => true,
-            Content::Line | Content::Bytes => false,
+            Content::Line | Content::Bytes | Content::Events => false,
         }
     }
 }

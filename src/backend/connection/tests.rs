@@ -11,6 +11,7 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
 use http::Malformed;
+use verdict::life::LifeEnd;
 use verdict::request::{Note, Sent, SentBody};
 use verdict::response::{ReceivedHead, of_body, read_digest_value};
 
@@ -88,6 +89,44 @@ impl Conversation {
         self.connection.wrote(bytes, NOW, &mut self.state);
     }
 
+    /// Lets time go by until the next thing is due, and that thing happen; false if there is none.
+    pub(super) fn pass(&mut self) -> bool {
+        match self.connection.waiting() {
+            Waiting::Moment(at) | Waiting::Upgraded(Some(at)) => {
+                self.connection.release(at, &mut self.state, &mut self.answered);
+                true
+            }
+            Waiting::Room => {
+                self.write_all();
+                self.connection.go_on(NOW, &mut self.state, &mut self.answered);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    pub(super) fn misbehave(&mut self, fault: &str) {
+        self.state.misbehave(vec![fault.parse().unwrap()]);
+    }
+
+    /// What the client has got so far.
+    pub(super) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.answered).into_owned()
+    }
+
+    /// The records of what is in flight.
+    pub(super) fn open(&self) -> Vec<Record> {
+        self.in_flight.in_flight()
+    }
+
+    /// The records, once the connection has ended in that way.
+    pub(super) fn end_by(mut self, how: LifeEnd) -> Vec<Record> {
+        self.connection.end(how, NOW, &mut self.state);
+        let mut records = Vec::new();
+        assert_eq!(self.records.drain(|record| records.push(record)), 0);
+        records
+    }
+
     pub(super) fn write_all(&mut self) {
         self.write(usize::MAX);
     }
@@ -95,7 +134,7 @@ impl Conversation {
     fn end(mut self) -> Story {
         let mut in_flight = self.in_flight.in_flight();
         in_flight.sort_by_key(|record| record.number);
-        self.connection.end(NOW, &mut self.state);
+        self.connection.end(LifeEnd::Closed, NOW, &mut self.state);
         assert_eq!(self.in_flight.in_flight(), [], "in flight though the connection has ended");
         let mut records = Vec::new();
         assert_eq!(self.records.drain(|record| records.push(record)), 0);

@@ -524,6 +524,7 @@ mod tests {
             outcome: AttemptEnd::Completed,
             arrived: Default::default(),
             refusal: None,
+            life: None,
         }
     }
 

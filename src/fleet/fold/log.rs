@@ -262,6 +262,7 @@ mod tests {
             outcome: AttemptEnd::Completed,
             arrived: Default::default(),
             refusal: None,
+            life: None,
         }
     }
 

@@ -166,6 +166,7 @@ mod tests {
             outcome: AttemptEnd::Completed,
             arrived: Default::default(),
             refusal: None,
+            life: None,
         }
     }
 

@@ -141,6 +141,7 @@ mod tests {
             outcome: AttemptEnd::Completed,
             arrived: Default::default(),
             refusal: None,
+            life: None,
         }
     }
 
