@@ -152,7 +152,7 @@ enum Place {
 }
 
 impl Claim {
-    /// The answer turns out to have another status than was claimed.
+    /// The response turns out to have another status than was claimed.
     pub(crate) fn revise_status(&mut self, status: u16) {
         self.status = status;
     }

@@ -195,7 +195,7 @@ impl Remote {
         if token.is_empty() { format!("{control}/") } else { format!("{control}/#token={token}") }
     }
 
-    /// Records from a number on, as many as one answer should hold, and each with whether its attempt has ended.
+    /// Records from a number on, as many as one response should hold, and each with whether its attempt has ended.
     pub(crate) async fn records(&self, from: u64, mut take: impl FnMut(Record, bool)) -> Result<BatchHead> {
         const LIMIT: u32 = 65_536;
         let body = self.fetch("GET", &format!("/v1/records/batch?from={from}&limit={LIMIT}"), PATIENCE).await?;
@@ -350,7 +350,7 @@ async fn respond(request: &Request<'_>, patience: Duration) -> Result<(u16, Vec<
 }
 
 fn late(patience: Duration) -> anyhow::Error {
-    anyhow::anyhow!("no answer within {} s", patience.as_secs_f32())
+    anyhow::anyhow!("no response within {} s", patience.as_secs_f32())
 }
 
 /// What happens in a fleet, as it tells it: server-sent events.

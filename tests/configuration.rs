@@ -392,7 +392,7 @@ fn a_health_check_asks_a_url_or_every_backend() {
     // It is paused, so nobody answers.
     send(fleet.backend_pid(first), Signal::STOP);
     let (status, told) = check(&[&readiness]);
-    assert!(status == 1 && told.contains("no answer within 2 s"), "{told}");
+    assert!(status == 1 && told.contains("no response within 2 s"), "{told}");
 }
 
 #[test]

@@ -17,16 +17,16 @@ pub(crate) struct Faults {
 /// What is done to a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Treatment {
-    /// First its answer, or what comes instead of it, is held back so long.
+    /// First its response, or what comes instead of it, is held back so long.
     pub(crate) delay: Duration,
     /// Then this.
     pub(crate) effect: Effect,
 }
 
-/// What a request gets; the later, the less is left of its answer.
+/// What a request gets; the later, the less is left of its response.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum Effect {
-    /// Its answer.
+    /// Its response.
     Answer,
     /// An answer with this status instead.
     Status(u16),
@@ -67,7 +67,7 @@ impl Faults {
     }
 
     /// What is done to a request that is not for health. Each fault draws for itself, uniformly from 0 and below 1; of those that
-    /// strike, the one that leaves least of the answer wins: hang, reset, close, close-midway, fail-first, status. Latency adds to all.
+    /// strike, the one that leaves least of the response wins: hang, reset, close, close-midway, fail-first, status. Latency adds to all.
     pub(crate) fn treat(&mut self, request: Option<RequestId>, mut draw: impl FnMut() -> f64) -> Treatment {
         let mut treatment = Treatment::NORMAL;
         for fault in &self.list {

@@ -162,7 +162,7 @@ impl Link {
         self.wait_for(interest, &turn)
     }
 
-    /// After the last answer. If the client has sent more than was read, a close would reset the connection, and that answer
+    /// After the last response. If the client has sent more than was read, a close would reset the connection, and that answer
     /// might be lost with it.
     fn part(&mut self, now: Moment, turn: &Turn) -> ControlFlow<()> {
         let unread = self.http.left_something_unread() || self.kernel_holds_input();
@@ -173,7 +173,7 @@ impl Link {
         self.wait_for(Interest::Read, turn)
     }
 
-    /// While an answer was held back or written, nothing was read.
+    /// While a response was held back or written, nothing was read.
     fn kernel_holds_input(&self) -> bool {
         match self.interest {
             Interest::None | Interest::Read => false,

@@ -49,7 +49,7 @@ impl Limits {
 }
 
 /// What several cannot, and what is nearest to it.
-pub(crate) const LEAST_TIME: &str = "go by the time of answers (--algorithm least-time)";
+pub(crate) const LEAST_TIME: &str = "go by response times (--algorithm least-time)";
 pub(crate) const FEWEST: &str = "--algorithm least-connections: a slow backend has more requests in flight";
 
 /// Methods whose requests may be executed twice (RFC 9110, section 9.2.2).

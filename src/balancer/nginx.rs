@@ -186,7 +186,7 @@ fn method(topology: &Topology, limits: Limits) -> Result<Vec<String>, Unsupporte
         Policy::LeastConnections => Ok(vec!["least_conn;".to_owned()]),
         Policy::LeastTime => {
             limits.refuse_if(limits.version < MEASURES, &format!("{LEAST_TIME}: from {MEASURES}"), FEWEST)?;
-            let comment = "# By the time until the head of an answer; `last_byte` goes by that until its end.";
+            let comment = "# By the time until the head of a response; `last_byte` goes by that until its end.";
             Ok(vec![comment.to_owned(), "least_time header;".to_owned()])
         }
         Policy::Random | Policy::TwoChoices => {

@@ -373,7 +373,7 @@ impl Source {
                     return (ended, Vec::new());
                 }
                 Err(_) => {
-                    self.failure = Some(format!("no answer within {} s", PATIENCE.as_secs()));
+                    self.failure = Some(format!("no response within {} s", PATIENCE.as_secs()));
                     return (ended, Vec::new());
                 }
             };

@@ -54,7 +54,7 @@ fn changes(fleets: &Fleets, collected: &Collected, began: Moment) -> Vec<Change>
     changes
 }
 
-/// Times of which records of hosts that are gone are missing: from its last answer on, until nobody can send to it any more.
+/// Times of which records of hosts that are gone are missing: from its last response on, until nobody can send to it any more.
 pub(crate) fn unrecorded(gone: &[(usize, Moment, String)]) -> Vec<(Moment, Moment)> {
     gone.iter().map(|(_, answered, _)| (*answered, answered.after(UNKNOWN * 2))).collect()
 }

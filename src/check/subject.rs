@@ -24,7 +24,7 @@ pub(crate) struct Live<'a> {
     /// Requests that the user would send at once, at most.
     connections: usize,
     held: Vec<(Held, Duration)>,
-    /// Ids of answers that have come: the same once more comes out of a cache and says nothing about the backends.
+    /// Ids of responses that have come: the same once more comes out of a cache and says nothing about the backends.
     known: HashSet<ResponseId>,
     /// What went wrong on this machine.
     failure: Option<DriveError>,

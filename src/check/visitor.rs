@@ -26,7 +26,7 @@ pub(crate) struct Visitor {
 pub(crate) struct Visited {
     /// Who answered, if a backend did.
     pub(crate) backend: Option<String>,
-    /// Of the answer; 0 without one.
+    /// Of the response; 0 without one.
     pub(crate) status: u16,
     /// What came.
     pub(crate) client: ClientWitness,
@@ -54,7 +54,7 @@ impl Visitor {
         })
     }
 
-    /// Sends a request on a connection of its own, and waits for its answer.
+    /// Sends a request on a connection of its own, and waits for its response.
     pub(crate) fn visit(&mut self) -> Result<Visited> {
         let value = self.jar.as_ref().and_then(|jar| jar.header(&self.origin, SystemTime::now())).unwrap_or_default();
         let header = [("Cookie", value.as_str())];

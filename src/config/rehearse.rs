@@ -11,7 +11,7 @@ pub(crate) struct NameOption {
     pub(crate) port: u16,
 }
 
-/// Hosts of one name; more do not fit into an answer of the DNS that any balancer reads.
+/// Hosts of one name; more do not fit into a response of the DNS that any balancer reads.
 const MOST: usize = 250;
 
 impl FromStr for NameOption {

@@ -8,7 +8,7 @@ use crate::fleet::api::command::Refusal;
 use crate::fleet::backend::FleetBackend;
 use crate::wire::{BackendState, FleetStatus};
 
-/// Where the answer goes.
+/// Where the response goes.
 pub(crate) type Reply = oneshot::Sender<Result<FleetStatus, Refusal>>;
 
 /// What is waited for.

@@ -28,7 +28,7 @@ pub(super) struct Responder {
 #[derive(Default)]
 struct Counts {
     requests: AtomicU64,
-    /// What came was TLS or HTTP/2: no answer was given.
+    /// What came was TLS or HTTP/2: no response was given.
     foreign: AtomicU64,
     /// Connections that began with a header of the PROXY protocol.
     proxied: AtomicU64,
@@ -114,7 +114,7 @@ fn converse(mut stream: TcpStream, status: u16, counts: &Counts) -> io::Result<(
     }
     let length = if status == 204 { "" } else { "Content-Length: 0\r\n" };
     stream.write_all(format!("HTTP/1.1 {status} -\r\n{length}Connection: close\r\n\r\n").as_bytes())?;
-    // A body may still come; closing on it would reset the answer away.
+    // A body may still come; closing on it would reset the response away.
     stream.shutdown(Shutdown::Write)?;
     while stream.read(&mut piece)? > 0 {}
     Ok(())

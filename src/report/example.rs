@@ -194,7 +194,7 @@ pub(crate) fn passing() -> Check {
     }
 }
 
-/// A POST that was sent twice, and an answer that was lost.
+/// A POST that was sent twice, and a response that was lost.
 pub(crate) fn failing() -> Check {
     let mut check = Check { name: Some("posts".to_owned()), verdict: Verdict::Fail, ..passing() };
     check.account.outcomes[0].count = 3998;

@@ -145,7 +145,7 @@ pub(crate) struct Health {
     pub(crate) path: HttpPath,
     /// From one probe to the next.
     pub(crate) interval: Duration,
-    /// How long an answer is waited for.
+    /// How long a response is waited for.
     pub(crate) timeout: Duration,
     /// A backend that was ill is well after so many good answers.
     pub(crate) rise: NonZeroU32,
@@ -176,7 +176,7 @@ pub(crate) struct Retries {
 pub(crate) struct Timeouts {
     /// For a connection.
     pub(crate) connect: Option<Duration>,
-    /// For an answer.
+    /// For a response.
     pub(crate) answer: Option<Duration>,
 }
 

@@ -18,7 +18,7 @@ pub(crate) struct Limits {
     pub(crate) header_time: Duration,
     /// Time that a connection may wait for its next request.
     pub(crate) idle_time: Duration,
-    /// Time without progress while a body is read or an answer is written.
+    /// Time without progress while a body is read or a response is written.
     pub(crate) stall_time: Duration,
 }
 

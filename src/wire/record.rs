@@ -43,11 +43,11 @@ pub(crate) struct Record {
     pub(crate) number: u64,
     /// When the head of the request had been read.
     pub(crate) received: Moment,
-    /// When the answer had been written, or given up.
+    /// When the response had been written, or given up.
     pub(crate) answered: Moment,
     /// The backend.
     pub(crate) generator: Generator,
-    /// The UUID of its answer; none for health.
+    /// The UUID of its response; none for health.
     pub(crate) answer: Option<ResponseId>,
     /// The client's id for the request, if it sent ours.
     pub(crate) request: Option<RequestId>,
@@ -61,9 +61,9 @@ pub(crate) struct Record {
     pub(crate) method: Clipped<METHOD_BYTES>,
     /// Path and query as received; empty if the request could not be understood.
     pub(crate) path: Clipped<PATH_BYTES>,
-    /// Status code of the answer.
+    /// Status code of the response.
     pub(crate) status: u16,
-    /// Bytes of the answer that were written, head and body.
+    /// Bytes of the response that were written, head and body.
     pub(crate) bytes: u64,
     /// How it ended.
     pub(crate) outcome: AttemptEnd,

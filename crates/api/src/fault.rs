@@ -16,7 +16,7 @@ use crate::Time;
 pub enum Fault {
     /// `status:503:10%`: answers that status and a line instead of the page.
     Status(u16, Share),
-    /// `latency:200ms±50ms:10%`: holds the answer back, once the request has been read, for a time that is uniform within ±.
+    /// `latency:200ms±50ms:10%`: holds the response back, once the request has been read, for a time that is uniform within ±.
     Latency {
         /// How long, on average.
         time: Duration,
@@ -25,11 +25,11 @@ pub enum Fault {
         /// Of the requests.
         share: Share,
     },
-    /// `reset:5%`: TCP RST instead of an answer.
+    /// `reset:5%`: TCP RST instead of a response.
     Reset(Share),
     /// `hang:10%`: reads the request and never answers; the connection stays until the client closes it.
     Hang(Share),
-    /// `close:10%`: reads the request and closes without an answer.
+    /// `close:10%`: reads the request and closes without a response.
     Close(Share),
     /// `close-midway:10%`: sends the head and half of the body that it announces, then closes.
     CloseMidway(Share),

@@ -171,7 +171,7 @@ impl Action {
 pub struct RecordView {
     /// The name of the backend.
     pub backend: String,
-    /// The UUID of its answer; null for health.
+    /// The UUID of its response; null for health.
     pub answer: Option<ResponseId>,
     /// The client's id; null if it sent none of ours.
     pub request: Option<RequestId>,
@@ -189,9 +189,9 @@ pub struct RecordView {
     pub method: String,
     /// Path and query; cut after 64 to 136 bytes, with `…` at its end then.
     pub path: String,
-    /// Status of the answer.
+    /// Status of the response.
     pub status: u16,
-    /// Bytes of the answer that were written.
+    /// Bytes of the response that were written.
     pub bytes: u64,
     /// `received`, `completed` or `cut-off`.
     pub outcome: AttemptEnd,
@@ -226,7 +226,7 @@ pub struct RecordView {
     pub life: Option<Life>,
 }
 
-/// The answer to a query.
+/// The response to a query.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RecordsPage {

@@ -202,7 +202,7 @@ impl MarkKind {
 pub struct Seen {
     /// When its head had been read.
     pub received: Moment,
-    /// The UUID of its answer.
+    /// The UUID of its response.
     pub answer: ResponseId,
     /// The client's id for it, if it sent ours.
     pub request: Option<RequestId>,
@@ -212,7 +212,7 @@ pub struct Seen {
     pub method: String,
     /// Path and query.
     pub path: String,
-    /// Of its answer.
+    /// Of its response.
     pub status: u16,
     /// Names and values in the order in which they were sent. Long ones are cut, with `…` at their end.
     pub headers: Vec<(String, String)>,

@@ -16,7 +16,7 @@ pub enum Policy {
     RoundRobin,
     /// The one with the fewest requests in flight.
     LeastConnections,
-    /// The one that answers soonest, by the time of its latest answers and its requests in flight.
+    /// The one that answers soonest, by the time of its latest responses and its requests in flight.
     LeastTime,
     /// By chance.
     Random,

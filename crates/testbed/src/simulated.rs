@@ -47,11 +47,11 @@ pub enum Picks {
     LeastByChance,
     /// The first among equals.
     LeastFirst,
-    /// By the smoothed time of answers times the requests in flight; a quick answer counts as so many milliseconds.
+    /// By the smoothed time of responses times the requests in flight; a quick answer counts as so many milliseconds.
     LeastTime {
         quick: f64,
     },
-    /// By the smoothed time of answers alone, which chance decides: the same one for a while.
+    /// By the smoothed time of responses alone, which chance decides: the same one for a while.
     Soonest,
     TwoDistinct,
     TwoWithReplacement,

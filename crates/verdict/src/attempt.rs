@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum AttemptEnd {
-    /// The request has been read and no answer has been written to its end.
+    /// The request has been read and no response has been written to its end.
     Received,
-    /// The whole answer was handed to the kernel.
+    /// The whole response was handed to the kernel.
     Completed,
-    /// The connection or the backend ended before that; `bytes` of the answer were written.
+    /// The connection or the backend ended before that; `bytes` of the response were written.
     CutOff,
 }
 

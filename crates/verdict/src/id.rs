@@ -1,4 +1,4 @@
-//! Who is who: the generator number of a backend, the id of a request, the id of an answer, and the headers that carry them.
+//! Who is who: the generator number of a backend, the id of a request, the id of a response, and the headers that carry them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,15 +6,15 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// Header of every answer: the generator number of the backend that gave it.
+/// Header of every response: the generator number of the backend that gave it.
 pub const GENERATOR_HEADER: &str = "Generator-Number";
-/// Header of every answer of a backend that has a name instead of a generator number.
+/// Header of every response of a backend that has a name instead of a generator number.
 pub const NAME_HEADER: &str = "Backend-Name";
-/// Header of every answer: the [`Instance`] of the process that gave it.
+/// Header of every response: the [`Instance`] of the process that gave it.
 pub const INSTANCE_HEADER: &str = "Backend-Instance";
-/// Header of every answer but health: its [`ResponseId`].
+/// Header of every response but health: its [`ResponseId`].
 pub const RESPONSE_HEADER: &str = "Answer-Id";
-/// Header of a request, echoed in its answer: its [`RequestId`]. A name of our own, because balancers rewrite `X-Request-ID`.
+/// Header of a request, echoed in its response: its [`RequestId`]. A name of our own, because balancers rewrite `X-Request-ID`.
 pub const REQUEST_HEADER: &str = "Check-Request-Id";
 
 /// A backend's identity on the page: its port.
@@ -80,7 +80,7 @@ impl schemars::JsonSchema for Instance {
     }
 }
 
-/// Names one answer: the UUID version 4 (RFC 9562) that the backend minted for it.
+/// Names one response: the UUID version 4 (RFC 9562) that the backend minted for it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(transparent)]

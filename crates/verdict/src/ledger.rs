@@ -15,15 +15,15 @@ use crate::{AttemptEnd, Moment, ResponseId};
 pub struct Arrival {
     /// When its head had been read.
     pub received: Moment,
-    /// The id of its answer; nil if it has none.
+    /// The id of its response; nil if it has none.
     pub answer: Uuid,
     /// Number of the request in the run; [`UNNUMBERED`] if it came without its id.
     pub sequence: u32,
-    /// From there until the answer had been written, in tenths of a microsecond.
+    /// From there until the response had been written, in tenths of a microsecond.
     pub took: u32,
     /// Where.
     pub backend: Backend,
-    /// Status of the answer.
+    /// Status of the response.
     pub status: u16,
     /// How it ended.
     pub end: AttemptEnd,
@@ -35,7 +35,7 @@ pub struct Arrival {
 pub const UNNUMBERED: u32 = u32::MAX;
 
 impl Arrival {
-    /// Whether the backend did what was asked: it wrote a whole answer that is no error of its own.
+    /// Whether the backend did what was asked: it wrote a whole response that is no error of its own.
     pub fn executed(&self) -> bool {
         self.end == AttemptEnd::Completed && self.status < 500
     }
@@ -45,7 +45,7 @@ impl Arrival {
         matches!(self.status, 400 | 431 | 501 | 505)
     }
 
-    /// When the answer had been written, as far as that is known.
+    /// When the response had been written, as far as that is known.
     pub fn answered(&self) -> Moment {
         Moment(self.received.0 + u64::from(self.took) * 100)
     }
@@ -59,7 +59,7 @@ pub struct Ledger {
     records: Records,
     /// For answers that were not given to the request that got them: the arrival that gave it.
     owners: HashMap<Uuid, Arrival>,
-    /// Backends of which no client ever got an answer, though they gave many: by place.
+    /// Backends of which no client ever got a response, though they gave many: by place.
     mirrors: Vec<bool>,
     /// Arrivals that are no attempt of a request of this run, by time.
     others: Vec<Arrival>,
@@ -213,7 +213,7 @@ impl Ledger {
         })
     }
 
-    /// The arrivals that gave the answers which came back to other requests than theirs.
+    /// The arrivals that gave the responses which came back to other requests than theirs.
     fn find_owners(&self) -> HashMap<Uuid, Arrival> {
         let foreign = self.pairs().filter(|(_, observation, attempts)| {
             observation.answer().is_some() && own(observation, attempts).is_none()
@@ -322,7 +322,7 @@ impl Ledger {
         }
     }
 
-    /// The answer is none of this request's attempts'.
+    /// The response is none of this request's attempts'.
     fn outcome_of_foreign(&self, observation: &Observation, answer: ResponseId) -> Outcome {
         match self.owners.get(&answer.0) {
             Some(owner) => match self.observations[owner.sequence as usize].answer == answer.0 {
@@ -351,7 +351,7 @@ fn outcome_without_records(observation: &Observation) -> Outcome {
     }
 }
 
-/// Arrivals that came without the request's id are those of the request that got their answer. Returns how many nobody got.
+/// Arrivals that came without the request's id are those of the request that got their response. Returns how many nobody got.
 fn assign_by_answer(observations: &[Observation], arrivals: &mut [Arrival]) -> u64 {
     if arrivals.iter().all(|arrival| arrival.sequence != UNNUMBERED) {
         return 0;

@@ -13,21 +13,21 @@ use crate::{Moment, ResponseId};
 pub struct Observation {
     /// When it was due: in a closed loop when it was sent, in an open loop when the schedule said so, sent or not.
     pub due: Moment,
-    /// When the last byte of its answer had come, or when it was given up.
+    /// When the last byte of its response had come, or when it was given up.
     pub ended: Moment,
-    /// The id of the answer that came; nil without one.
+    /// The id of the response that came; nil without one.
     pub answer: Uuid,
     /// From `due` until it was sent, in microseconds.
     pub waited: u32,
     /// Which client sent it: clients have each a source address, path, header, cookie or jar of their own where those vary.
     pub client: u32,
-    /// Who answered, as the answer says.
+    /// Who answered, as the response says.
     pub backend: Backend,
-    /// Status code; 0 without an answer.
+    /// Status code; 0 without a response.
     pub status: u16,
     /// What came.
     pub outcome: ClientOutcome,
-    /// What the answer says of the request's id.
+    /// What the response says of the request's id.
     pub echo: Echo,
     /// Whether its connection had carried a request before.
     pub reused: bool,
@@ -36,7 +36,7 @@ pub struct Observation {
 }
 
 impl Observation {
-    /// The id of the answer that came.
+    /// The id of the response that came.
     pub fn answer(&self) -> Option<ResponseId> {
         (!self.answer.is_nil()).then_some(ResponseId(self.answer))
     }
@@ -52,10 +52,10 @@ impl Observation {
 pub struct Backend(pub u16);
 
 impl Backend {
-    /// The answer does not say.
+    /// The response does not say.
     pub const UNKNOWN: Backend = Backend(u16::MAX);
 
-    /// Whether the answer said.
+    /// Whether the response said.
     pub fn is_known(self) -> bool {
         self != Backend::UNKNOWN
     }
@@ -68,7 +68,7 @@ impl Backend {
 pub enum ClientOutcome {
     /// A whole response.
     Response,
-    /// A whole answer, and its body is not what a backend writes: another UUID or generator number than its head says, or other text.
+    /// A whole response, and its body is not what a backend writes: another UUID or generator number than its head says, or other text.
     Altered,
     /// A head, and the connection ended before the body did.
     Truncated,
@@ -76,9 +76,9 @@ pub enum ClientOutcome {
     TooLarge,
     /// Bytes that are no HTTP.
     Malformed,
-    /// The connection ended without a byte of an answer.
+    /// The connection ended without a byte of a response.
     Closed,
-    /// The connection was reset without a byte of an answer.
+    /// The connection was reset without a byte of a response.
     Reset,
     /// Nothing, or no end of it, within the time that the client waits.
     TimedOut,
@@ -120,7 +120,7 @@ impl fmt::Display for Flaw {
     }
 }
 
-/// What an answer says of the request's id.
+/// What a response says of the request's id.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Echo {
     /// Nothing.

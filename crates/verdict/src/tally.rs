@@ -59,7 +59,7 @@ pub struct Tally {
     pub executed_unseen: u64,
     /// Requests with more than one attempt.
     pub repeated: u64,
-    /// Statuses of the balancer's own answers.
+    /// Statuses of the balancer's own responses.
     pub own_statuses: BTreeMap<u16, u64>,
     /// Whole answers of backends that did not say whose request they answer.
     pub without_echo: u64,
@@ -79,11 +79,11 @@ pub struct Tally {
 /// Whether clients of the sample stay with a backend.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Pins {
-    /// Clients that got an answer.
+    /// Clients that got a response.
     pub clients: u64,
     /// Clients by their first backend, by place.
     pub by_backend: Vec<u64>,
-    /// Requests that were sent after their client had got its first answer.
+    /// Requests that were sent after their client had got its first response.
     pub later: u64,
     /// Of those, the ones that went elsewhere than that answer had come from.
     pub left: u64,
@@ -212,7 +212,7 @@ impl Pins {
                 add(&mut self.by_backend, observation.backend);
                 clients[place] = Some((observation.backend, observation.ended));
             }
-            // One that was under way when the first answer came could not know of it.
+            // One that was under way when the first response came could not know of it.
             Some((_, since)) if observation.sent() < since => {}
             Some((pinned, _)) => {
                 self.later += 1;

@@ -136,7 +136,7 @@ impl Names {
         }
     }
 
-    /// The answer to a question; none to what is no question.
+    /// The response to a question; none to what is no question.
     fn reply(&self, question: &[u8], most: usize) -> Option<Vec<u8>> {
         let question = Packet::parse(question).ok().filter(|packet| !packet.has_flags(PacketFlag::RESPONSE))?;
         let most = question.opt().map_or(most, |opt| most.max(usize::from(opt.udp_packet_size)));
@@ -240,7 +240,7 @@ fn receive(socket: &UdpSocket) -> io::Result<(Vec<u8>, SocketAddrV4, Ipv4Addr)> 
     Ok((bytes, SocketAddrV4::new(from.ip(), from.port()), to.unwrap_or(Ipv4Addr::UNSPECIFIED)))
 }
 
-/// From the address that was asked: a client takes an answer from no other.
+/// From the address that was asked: a client takes a response from no other.
 fn send(socket: &UdpSocket, bytes: &[u8], to: SocketAddrV4, from: Ipv4Addr) -> io::Result<()> {
     let source = nix::libc::in_pktinfo {
         ipi_ifindex: 0,

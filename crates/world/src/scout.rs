@@ -112,7 +112,7 @@ fn note(packet: &[u8], seen: &mut Seen) {
     }
     match *flags & (SYN | RST_ACK) {
         SYN => count(&mut seen.asked, SocketAddr::new(to, target)),
-        // The answer to a SYN at a port where nobody listens; a connection that is cut off has a sequence number (RFC 9293 §3.10.7.1).
+        // The response to a SYN at a port where nobody listens; a connection that is cut off has a sequence number (RFC 9293 §3.10.7.1).
         RST_ACK if sequence == [0; 4] => count(&mut seen.refused, SocketAddr::new(from, source)),
         _ => {}
     }

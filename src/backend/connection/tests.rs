@@ -1,4 +1,4 @@
-//! The conversation on a connection as properties: whatever comes, in whatever pieces, each answer has its one exact record.
+//! The conversation on a connection as properties: whatever comes, in whatever pieces, each response has its one exact record.
 //! No socket: bytes go in and out by hand, the journal is a real one.
 
 use std::collections::HashSet;
@@ -148,7 +148,7 @@ impl Conversation {
     }
 }
 
-/// What a client made of the bytes of one answer.
+/// What a client made of the bytes of one response.
 #[derive(Debug)]
 struct Answer {
     status: u16,
@@ -177,7 +177,7 @@ impl Answer {
         assert!(head_only || of_body(body) == of_the_body, "{self:?}");
     }
 
-    /// Reads one answer from the start of `bytes`, as the client of a request that has an answer without a body or with one.
+    /// Reads one response from the start of `bytes`, as the client of a request that has a response without a body or with one.
     fn read(bytes: &[u8], head_only: bool) -> Answer {
         let mut room = [httparse::EMPTY_HEADER; 16];
         let mut parsed = httparse::Response::new(&mut room);

@@ -371,7 +371,7 @@ mod tests {
 
     const UUID: &str = "550e8400-e29b-41d4-a716-446655440000";
 
-    /// All that is learnt of an answer.
+    /// All that is learnt of a response.
     #[derive(Clone, PartialEq, Eq, Debug)]
     struct Learnt {
         outcome: Option<ClientOutcome>,

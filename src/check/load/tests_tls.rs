@@ -217,7 +217,7 @@ fn a_connection_whose_end_was_announced_carries_nothing_more() {
         peer.announce_end();
         peer.wait();
     });
-    // With the answer or after it: the second request then meets the end.
+    // With the response or after it: the second request then meets the end.
     let load = Load { pacing: Pacing::Open { rate: 20.0 }, ..server.load(5) };
     assert_eq!(outcomes(&run(&load)), [(ClientOutcome::Response, false); 5]);
     let mut prober = server.prober(PATIENCE);

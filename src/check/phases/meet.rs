@@ -34,7 +34,7 @@ const HANDSHAKE: Duration = Duration::from_secs(1);
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Met {
     Backend,
-    /// The balancer, for their bodies are larger than its limit. That is its answer to what the user wants to send: the sample
+    /// The balancer, for their bodies are larger than its limit. That is its response to what the user wants to send: the sample
     /// counts it, and nothing else can be found out.
     BodyLimit,
 }

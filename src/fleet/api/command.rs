@@ -106,7 +106,7 @@ impl Ask {
         answer.await.map_err(|_| Stopped)
     }
 
-    /// Tells the loop something that needs no answer.
+    /// Tells the loop something that needs no response.
     pub(crate) fn tell(&self, command: Command) {
         // A loop that has ended needs no news.
         let _ = self.owner.send(command);

@@ -61,7 +61,7 @@ impl Drop for Answering {
     }
 }
 
-/// A client that takes nothing of its answer for this long has gone or is hostile.
+/// A client that takes nothing of its response for this long has gone or is hostile.
 const STALL: Duration = Duration::from_secs(10);
 
 /// A stream whose writes fail when the other end does not read.

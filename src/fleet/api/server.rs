@@ -1,4 +1,4 @@
-//! The API's listener and its thread. Connections have bounds: a head and a body take 10 s at most, an answer that is not read is
+//! The API's listener and its thread. Connections have bounds: a head and a body take 10 s at most, a response that is not read is
 //! given up after 10 s, and when there are too many of them those go first that wait for nothing.
 
 use std::cell::RefCell;
@@ -41,7 +41,7 @@ use crate::wire::Token;
 /// For the head of a request, from when the one before has been answered.
 const HEAD_TIME: Duration = Duration::from_secs(10);
 const MOST_HEAD_BYTES: usize = 64 * 1024;
-/// Of an answer in the kernel, for a reader that does not read: hundreds of them take no gigabytes.
+/// Of a response in the kernel, for a reader that does not read: hundreds of them take no gigabytes.
 const SEND_BUFFER: usize = 256 * 1024;
 
 /// Of those who read metrics alone.

@@ -68,7 +68,7 @@ impl Metrics {
         let duration = Family::new_with_constructor((|| Histogram::new(BOUNDS)) as fn() -> Histogram);
         registry.register_with_unit(
             "http_server_request_duration",
-            "From a request's head to the end of its answer, health probes apart",
+            "From a request's head to the end of its response, health probes apart",
             Unit::Seconds,
             duration.clone(),
         );
@@ -81,7 +81,7 @@ impl Metrics {
             active.clone(),
         );
         let ours = registry.sub_registry_with_prefix("uuid_generator");
-        ours.register("requests_cut_off", "Requests whose answer was not written to its end", cut_off.clone());
+        ours.register("requests_cut_off", "Requests whose response was not written to its end", cut_off.clone());
         ours.register("health_probes", "Health probes that were answered", probes.clone());
         ours.register("records_lost", "Records that were overwritten before they could be read", lost.clone());
         ours.register("backend_restarts", "How often the backend was started again", restarts.clone());

@@ -39,7 +39,7 @@ pub enum Algorithm {
     HeaderHash(&'static str),
     /// By the value of this cookie; round robin without one.
     CookieHash(&'static str),
-    /// A first answer sets this cookie, and who sends it gets the same backend; all others round robin.
+    /// A first response sets this cookie, and who sends it gets the same backend; all others round robin.
     StickyCookie(&'static str),
     /// As on layer 4: each client connection is tied to one connection to one backend, round robin, when it is accepted. What
     /// happens to one happens to the other; nothing is retried.
@@ -69,7 +69,7 @@ pub enum Defect {
     Skew(f64),
     /// The last backend never gets anything.
     MissingBackend,
-    /// Every n-th request that a backend has answered goes to another backend too. The first answer is delivered, after the second
+    /// Every n-th request that a backend has answered goes to another backend too. The first response is delivered, after the second
     /// has come.
     TwiceEvery(u64),
     /// Every n-th GET is answered with the latest earlier 200 for a GET, whatever its path, byte by byte. No backend gets it.
@@ -80,7 +80,7 @@ pub enum Defect {
     ForgetsSticky(u64),
     /// As [`Defect::TwiceEvery`], of the POSTs.
     RetriesPost(u64),
-    /// At a reload, clients with a request in flight have their connection closed without an answer.
+    /// At a reload, clients with a request in flight have their connection closed without a response.
     LosesAtReload,
     /// Every n-th answer with a body ends in the middle of it, and with it the connection. Its head says the whole length.
     Truncates(u64),
@@ -121,14 +121,14 @@ pub struct Behaviour {
     pub rotations: usize,
     /// What it does wrong.
     pub defect: Defect,
-    /// Requests that are no POST or PATCH go to the next backend if one closes without an answer or does not answer in time. A
+    /// Requests that are no POST or PATCH go to the next backend if one closes without a response or does not answer in time. A
     /// refused connection leads to the next one always. A request goes to each backend once at most.
     pub retries: bool,
     /// The same for POST and PATCH.
     pub retry_post: bool,
-    /// Such an answer is a failure like the others, but delivered if there is no next backend. POST and PATCH: with `retry_post`.
+    /// Such a response is a failure like the others, but delivered if there is no next backend. POST and PATCH: with `retry_post`.
     pub retry_statuses: Vec<u16>,
-    /// A backend that is silent for longer has failed. If it was the last to be tried, the answer is 504, else it is 502.
+    /// A backend that is silent for longer has failed. If it was the last to be tried, the response is 504, else it is 502.
     pub backend_timeout: Option<Duration>,
     /// Backends that fail get nothing for a while.
     pub ejection: Option<Ejection>,

@@ -30,7 +30,7 @@ pub(super) struct Connection<'a> {
     pub(super) tied: Option<InFlight>,
     /// What it is tied to.
     pub(super) link: Option<Link>,
-    /// It has had an answer.
+    /// It has had a response.
     pub(super) is_kept: bool,
     pub(super) unread: Vec<u8>,
 }

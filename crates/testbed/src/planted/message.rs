@@ -174,7 +174,7 @@ impl Answer {
         }
     }
 
-    /// Once its head has come. What it says before it (RFC 9110 §15.2) is taken away. `None` if it is no answer.
+    /// Once its head has come. What it says before it (RFC 9110 §15.2) is taken away. `None` if it is no response.
     pub(super) fn parse(read: &mut Vec<u8>, request: &Request, defect: Defect) -> Option<Option<Answer>> {
         let asked = if request.is_head { Asked::Head } else { Asked::Other };
         let (status, end, keeps, body, kept) = {

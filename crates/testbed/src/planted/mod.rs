@@ -82,7 +82,7 @@ impl Balancer {
     }
 
     /// Its rotations begin anew, failures are forgotten, kept client connections that wait for a request are closed, and those with a
-    /// request in flight (or the first one yet to come) after its answer, which says so. Returns when it has happened.
+    /// request in flight (or the first one yet to come) after its response, which says so. Returns when it has happened.
     pub fn reload(&self) {
         let (done, happened) = mpsc::channel();
         let order = self.orders.as_ref().map(|orders| orders.send(Reload { done }));

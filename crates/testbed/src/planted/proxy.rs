@@ -67,13 +67,13 @@ pub(super) enum Failure {
 /// What becomes of a request.
 pub(super) enum Outcome {
     Answered(Answer),
-    /// The answer is cut in the middle of its body.
+    /// The response is cut in the middle of its body.
     Cut(Answer),
     /// The connection is closed without a word.
     Dropped,
 }
 
-/// A client waits for an answer that may be exchanged.
+/// A client waits for a response that may be exchanged.
 pub(super) struct Asking<'a>(&'a Proxy);
 
 impl<'a> Asking<'a> {
@@ -327,7 +327,7 @@ impl Proxy {
         read.map_err(|_| Failure::Closed)
     }
 
-    /// The answer at least up to the end of its head; to its end if it came with that or must be known.
+    /// The response at least up to the end of its head; to its end if it came with that or must be known.
     pub(super) async fn exchange(&self, mut link: Link, request: &Request, bytes: &[u8]) -> Result<Answer, Failure> {
         link.stream.write_all(bytes).await.map_err(|_| Failure::Closed)?;
         let mut read = Vec::new();
@@ -483,7 +483,7 @@ impl Proxy {
         other
     }
 
-    /// What the defect makes of an answer that has come from a backend.
+    /// What the defect makes of a response that has come from a backend.
     pub(super) async fn spoil(
         &self,
         place: usize,
