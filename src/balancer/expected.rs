@@ -2,6 +2,7 @@
 //! of the fleet, is not judged, and said with the line of the file.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::balancer::read::{Configuration, Endpoint, Method, Server, Upstream};
 use crate::topology::Policy;
@@ -18,6 +19,8 @@ pub(crate) struct Expected {
     pub(crate) shares: Option<Weights>,
     /// Backends that get nothing while others can.
     pub(crate) backups: Vec<String>,
+    /// How long it keeps away from a backend that failed, if it says so.
+    pub(crate) keeps_away: Option<Duration>,
     /// A header on which it keys.
     pub(crate) key_header: Option<String>,
     /// A cookie on which it keys.
@@ -64,7 +67,11 @@ impl Expected {
     }
 
     fn with(upstream: &Upstream, weights: Result<Vec<(String, u32)>, Vec<String>>) -> Expected {
-        let mut expected = Expected { remarks: upstream.not_understood.clone(), ..Expected::default() };
+        let mut expected = Expected {
+            remarks: upstream.not_understood.clone(),
+            keeps_away: upstream.keeps_away,
+            ..Expected::default()
+        };
         let weights = weights.unwrap_or_else(|why| {
             expected.unknown = why;
             Vec::new()

@@ -2,6 +2,7 @@
 //! understood is named.
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::topology::Policy;
 
@@ -12,6 +13,8 @@ pub(crate) struct Upstream {
     pub(crate) name: String,
     /// Its servers, in order.
     pub(crate) servers: Vec<Server>,
+    /// How long it keeps away from a server that failed, the longest of them; None if it never does, or it is not known.
+    pub(crate) keeps_away: Option<Duration>,
     /// How it picks one.
     pub(crate) method: Method,
     /// What was not understood but decides nothing about who gets what, each with its place.
@@ -228,6 +231,7 @@ impl Upstream {
         Upstream {
             name: name.to_owned(),
             servers: Vec::new(),
+            keeps_away: None,
             method: Method::Known(Policy::RoundRobin),
             not_understood: Vec::new(),
         }
@@ -276,6 +280,8 @@ impl Upstream {
             down: false,
             place: tokens.place(),
         };
+        // What NGINX takes where nothing is written.
+        let (mut fail_timeout, mut is_left_out) = (Duration::from_secs(10), true);
         for parameter in parameters {
             match parameter.split_once('=') {
                 None if *parameter == "backup" => server.backup = true,
@@ -285,7 +291,12 @@ impl Upstream {
                     server.weight =
                         number.ok_or_else(|| tokens.wrong(&format!("weight={weight}: expected a number above 0")))?;
                 }
-                Some(("max_fails" | "fail_timeout" | "max_conns", _)) => {}
+                Some(("fail_timeout", time)) => {
+                    fail_timeout = nginx_time(time)
+                        .ok_or_else(|| tokens.wrong(&format!("fail_timeout={time}: expected a time such as 30s")))?;
+                }
+                Some(("max_fails", fails)) => is_left_out = fails != "0",
+                Some(("max_conns", _)) => {}
                 Some(("slow_start" | "route", _)) => {
                     self.not_understood.push(format!("{}: {parameter} of server {address}", tokens.place()));
                 }
@@ -293,8 +304,33 @@ impl Upstream {
                 _ => self.method = Method::Unknown(format!("{}: {parameter} of server {address}", tokens.place())),
             }
         }
+        if is_left_out {
+            self.keeps_away = self.keeps_away.max(Some(fail_timeout));
+        }
         Ok(server)
     }
+}
+
+/// A time as NGINX writes it where a number alone is seconds: `30`, `1m30s`.
+fn nginx_time(text: &str) -> Option<Duration> {
+    let mut rest = text;
+    let mut seconds: u64 = 0;
+    while !rest.is_empty() {
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let number: u64 = rest[..digits].parse().ok()?;
+        let unit = rest[digits..].chars().next();
+        let factor = match unit {
+            None | Some('s') => 1,
+            Some('m') => 60,
+            Some('h') => 3_600,
+            Some('d') => 86_400,
+            Some('w') => 7 * 86_400,
+            Some(_) => return None,
+        };
+        seconds = seconds.checked_add(number.checked_mul(factor)?)?;
+        rest = &rest[digits + unit.map_or(0, char::len_utf8)..];
+    }
+    (!text.is_empty()).then_some(Duration::from_secs(seconds))
 }
 
 fn endpoint(address: &str) -> Endpoint {
@@ -558,6 +594,20 @@ mod tests {
         assert_eq!((one.servers[0].weight, one.servers[1].backup), (5, true));
         assert_eq!(one.servers.iter().map(|server| server.down).collect::<Vec<_>>(), [false, false, true, true, false]);
         assert_eq!(one.not_understood, ["a.conf, line 7: queue 10", "a.conf, line 7: slow_start=3s of server a:1"]);
+    }
+
+    #[test]
+    fn the_longest_fail_timeout_counts_where_a_server_may_fail() {
+        for (parameters, seconds) in [
+            ("", Some(10)),
+            ("fail_timeout=30", Some(30)),
+            ("fail_timeout=1m30s max_fails=2", Some(90)),
+            ("max_fails=0 fail_timeout=30s", None),
+        ] {
+            let found = upstreams(&format!("upstream a {{ server b:1 {parameters}; }}")).unwrap();
+            assert_eq!(found[0].keeps_away, seconds.map(Duration::from_secs), "{parameters}");
+        }
+        assert!(upstreams("upstream a { server b:1 fail_timeout=soon; }").is_err());
     }
 
     #[test]

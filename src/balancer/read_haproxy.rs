@@ -47,6 +47,7 @@ struct Section {
     with_values: bool,
 }
 
+#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 enum Open {
     Other,
     Defaults(String),
@@ -79,8 +80,13 @@ pub(crate) fn read(source: &Source) -> Configuration {
                 }
                 "backend" | "listen" => {
                     let settings = inherited().unwrap_or_default();
-                    let upstream =
-                        Upstream { name, servers: Vec::new(), method: method(&[]), not_understood: Vec::new() };
+                    let upstream = Upstream {
+                        name,
+                        servers: Vec::new(),
+                        keeps_away: None,
+                        method: method(&[]),
+                        not_understood: Vec::new(),
+                    };
                     Open::Proxy(Section { settings, upstream, with_values: true })
                 }
                 _ => Open::Other,

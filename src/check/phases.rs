@@ -29,6 +29,8 @@ const BEFORE_SAMPLE: Duration = Duration::from_secs(30);
 const LEAST_EXPERIMENTS: Duration = Duration::from_secs(4);
 /// Attempts in flight when the sample has ended may take that long to end: those at a paused backend, for example.
 const SETTLE: Duration = Duration::from_secs(2);
+/// A balancer that sends requests twice may do so two seconds later: what is judged goes on for that long, or its end is waited for.
+const LATE_COPY: Duration = Duration::from_millis(2200);
 
 pub(crate) async fn run(mut session: Session<'_>) -> Result<SessionData> {
     let begun = Instant::now();
@@ -47,6 +49,7 @@ pub(crate) async fn run(mut session: Session<'_>) -> Result<SessionData> {
         session.on_client(move |live| warm_up::warm_up(live, backends, is_young)).await?;
     }
     let judged = session.client.next_sequence();
+    let judged_since = Instant::now();
     session.watch.enter("finding out how the balancer selects backends");
     let evidence = experiment(&mut session, backends, met, begun.elapsed()).await?;
     let inference = evidence.infer(&session.client.names());
@@ -73,6 +76,8 @@ pub(crate) async fn run(mut session: Session<'_>) -> Result<SessionData> {
     let client = session.client.clone();
     let records = match session.collector {
         Some(mut collector) => {
+            let quiet = (LATE_COPY * 2).saturating_sub(judged_since.elapsed()).min(LATE_COPY);
+            collector.collect_until(tokio::time::sleep(quiet)).await;
             collector.settle(SETTLE).await;
             let mut records = collector.finish().await;
             client.with(|_, backends| records.take_places_of(backends));

@@ -210,6 +210,9 @@ pub(crate) fn failing() -> Check {
         left: 0,
         left_alive: 0,
         left_gone: 0,
+        clients_alive: 0,
+        clients_gone: 0,
+        disruption: None,
         is_backend_away: false,
     });
     check.findings.push(Finding::new(Level::Inconclusive, few));

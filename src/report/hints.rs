@@ -314,6 +314,14 @@ const SESSIONS: Directives = Directives {
     caddy: "lb_policy cookie with a secret",
 };
 
+const HASHES: Directives = Directives {
+    nginx: "hash … consistent",
+    haproxy: "hash-type consistent",
+    envoy: "RING_HASH, MAGLEV",
+    traefik: "strategy hrw",
+    caddy: "lb_policy ip_hash, uri_hash, header",
+};
+
 const RELOAD: Directives = Directives {
     nginx: "HUP, or USR2 and QUIT, but not TERM",
     haproxy: "-W and USR2",
@@ -506,6 +514,11 @@ pub(crate) fn of_lost_sessions(product: Option<Product>) -> String {
     let sentence = "look for a table that a reload empties, a second cookie, several balancers without a shared secret, and health checks \
                     that flap";
     SESSIONS.after(sentence, product)
+}
+
+/// A hash that moves nearly all clients when one backend leaves.
+pub(crate) fn of_hashes(product: Option<Product>) -> String {
+    HASHES.after("a consistent hash moves the clients of that backend alone", product)
 }
 
 /// A reload costs requests.

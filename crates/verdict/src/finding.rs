@@ -182,6 +182,17 @@ pub enum Witness {
         /// Names; null where none got the request.
         backends: Vec<Option<String>>,
     },
+    /// A client that left its backend.
+    Moved {
+        /// The client's number.
+        client: u32,
+        /// Its first request, from which it has its backend.
+        first: Box<RequestWitness>,
+        /// A later one, which went elsewhere.
+        moved: Box<RequestWitness>,
+        /// A request that the backend got afterwards: it was there. Null if it was gone, or nothing shows that it was there.
+        proof: Option<Box<RequestWitness>>,
+    },
 }
 
 /// A request, its attempts and its response.

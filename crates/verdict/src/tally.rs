@@ -91,14 +91,60 @@ pub struct Pins {
     pub left_alive: u64,
     /// Of these, the ones whose backend got nothing any more: it was gone. What was left at the very end is in neither.
     pub left_gone: u64,
-    /// What is told apart at the end: the backend that was left, when, and by which request.
-    moves: Vec<(Backend, Moment, u32)>,
-    /// The first of them.
-    pub examples: Vec<u32>,
+    /// What is told apart at the end.
+    moves: Vec<Move>,
+    /// Clients that left their backend at least once, by the backend that they left, by place: while it was there, and only when it was
+    /// gone.
+    pub movers: Vec<Movers>,
+    /// The first of each client that left, of those whose backend was there before those of the others.
+    pub examples: Vec<MoveExample>,
+}
+
+/// A request that did not go to its client's backend.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Move {
+    client: u32,
+    /// Its client's backend, which gave the response to this request.
+    left: Backend,
+    first: u32,
+    at: Moment,
+    sequence: u32,
+}
+
+/// How many clients left a backend.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Movers {
+    /// While it went on getting requests.
+    pub alive: u64,
+    /// Only when it got none any more.
+    pub gone: u64,
+}
+
+/// The smallest proof that a client left its backend: requests by number.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MoveExample {
+    /// The client.
+    pub client: u32,
+    /// Its first response came from its backend.
+    pub first: u32,
+    /// It went elsewhere.
+    pub moved: u32,
+    /// Another client's, which that backend got afterwards; None if it was gone.
+    pub proof: Option<u32>,
+}
+
+/// What is known of a client from its first response.
+#[derive(Clone, Copy)]
+struct Pinned {
+    backend: Backend,
+    since: Moment,
+    sequence: u32,
 }
 
 /// Requests of an outcome that are shown.
 const EXAMPLES: usize = 3;
+/// Clients that left their backend, of whom that is shown.
+const MOVES_SHOWN: usize = 2;
 const PICKS: usize = 1_000_000;
 /// Moves of clients that are looked at.
 const MOVES: usize = 100_000;
@@ -115,7 +161,7 @@ impl Tally {
         let judged = judged.into();
         let mut tally = Tally::default();
         let mut order: Vec<(Moment, Backend)> = Vec::new();
-        let mut clients: Vec<Option<(Backend, Moment)>> = Vec::new();
+        let mut clients: Vec<Option<Pinned>> = Vec::new();
         for entry in ledger.entries().filter(|entry| judged.includes(entry)) {
             tally.count(&entry);
             if !sample.contains(&entry.sequence) {
@@ -183,21 +229,51 @@ impl Pins {
         if moves.is_empty() {
             return;
         }
-        let mut received: Vec<(Backend, Moment)> =
-            ledger.arrivals().iter().map(|arrival| (arrival.backend, arrival.received)).collect();
+        let mut received: Vec<(Backend, Moment, u32)> =
+            ledger.arrivals().iter().map(|it| (it.backend, it.received, it.sequence)).collect();
         received.sort_unstable();
-        let lives = |backend: Backend, at: Moment| {
-            let next = received.partition_point(|known| *known <= (backend, at.after(SETTLED)));
-            received.get(next).is_some_and(|(it, when)| *it == backend && *when <= at.after(SOON))
+        // It got something shortly before, too: one that comes back soon afterwards was gone.
+        let until =
+            |backend: Backend, until: Moment| received.partition_point(|(it, at, _)| (*it, *at) <= (backend, until));
+        let proof = |left: &Move| {
+            let (backend, at, _) = received[until(left.left, left.at).checked_sub(1)?];
+            let before = backend == left.left && at.after(SOON) >= left.at;
+            let (backend, at, sequence) = *received.get(until(left.left, left.at.after(SETTLED)))?;
+            (before && backend == left.left && at <= left.at.after(SOON)).then_some(sequence)
         };
-        let last = received.iter().map(|(_, when)| *when).max().unwrap_or(Moment(0));
-        let (alive, other): (Vec<_>, Vec<_>) = moves.into_iter().partition(|(backend, at, _)| lives(*backend, *at));
-        self.left_gone = other.iter().filter(|(_, at, _)| at.after(SOON) < last).count() as u64;
-        self.left_alive = alive.len() as u64;
-        self.examples = alive.iter().chain(&other).take(EXAMPLES).map(|(_, _, sequence)| *sequence).collect();
+        let last = received.iter().map(|(_, when, _)| *when).max().unwrap_or(Moment(0));
+        let proven: Vec<(Move, Option<u32>)> = moves.into_iter().map(|it| (it, proof(&it))).collect();
+        let gone = |(it, proof): &&(Move, Option<u32>)| proof.is_none() && it.at.after(SOON) < last;
+        self.left_alive = proven.iter().filter(|(_, proof)| proof.is_some()).count() as u64;
+        self.left_gone = proven.iter().filter(gone).count() as u64;
+        let mut by_client: BTreeMap<u32, (Move, Option<u32>)> = BTreeMap::new();
+        for (it, proof) in proven {
+            let known = by_client.entry(it.client).or_insert((it, proof));
+            if known.1.is_none() && proof.is_some() {
+                *known = (it, proof);
+            }
+        }
+        let mut firsts: Vec<&(Move, Option<u32>)> = by_client.values().collect();
+        firsts.sort_by_key(|(it, proof)| (proof.is_none(), it.sequence));
+        for (it, proof) in &firsts {
+            let place = usize::from(it.left.0);
+            if self.movers.len() <= place {
+                self.movers.resize(place + 1, Movers::default());
+            }
+            let movers = &mut self.movers[place];
+            let count = if proof.is_some() { &mut movers.alive } else { &mut movers.gone };
+            *count += 1;
+        }
+        let example = |(it, proof): &&(Move, Option<u32>)| MoveExample {
+            client: it.client,
+            first: it.first,
+            moved: it.sequence,
+            proof: *proof,
+        };
+        self.examples = firsts.iter().take(MOVES_SHOWN).map(example).collect();
     }
 
-    fn count(&mut self, entry: &Entry, clients: &mut Vec<Option<(Backend, Moment)>>) {
+    fn count(&mut self, entry: &Entry, clients: &mut Vec<Option<Pinned>>) {
         let observation = entry.observation;
         if !observation.backend.is_known() || matches!(entry.outcome, Outcome::Stale | Outcome::Swapped) {
             return;
@@ -210,18 +286,20 @@ impl Pins {
             None => {
                 self.clients += 1;
                 add(&mut self.by_backend, observation.backend);
-                clients[place] = Some((observation.backend, observation.ended));
+                let (backend, since) = (observation.backend, observation.ended);
+                clients[place] = Some(Pinned { backend, since, sequence: entry.sequence });
             }
             // One that was under way when the first response came could not know of it.
-            Some((_, since)) if observation.sent() < since => {}
-            Some((pinned, _)) => {
+            Some(Pinned { since, .. }) if observation.sent() < since => {}
+            Some(Pinned { backend: pinned, sequence: first, .. }) => {
                 self.later += 1;
                 // One that its backend failed was selected for it all the same.
                 let tried = entry.attempts.first().is_some_and(|first| first.backend == pinned);
                 if pinned != observation.backend && !tried {
                     self.left += 1;
                     if self.moves.len() < MOVES {
-                        self.moves.push((pinned, observation.sent(), entry.sequence));
+                        let (client, at) = (observation.client, observation.sent());
+                        self.moves.push(Move { client, left: pinned, first, at, sequence: entry.sequence });
                     }
                 }
             }

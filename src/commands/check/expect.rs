@@ -1,11 +1,16 @@
 //! What a check expects because a balancer is configured so: the one that we started, or an `nginx.conf`.
 
+use std::time::Duration;
+
 use crate::args::check::CheckArgs;
 use crate::balancer::expected::{self, Expected};
 use crate::balancer::nginx_files;
 use crate::check::plan::Plan;
 use crate::error::Problem;
 use crate::testbed::Testbed;
+
+/// After that time it is tried with a request, and is back if that succeeds.
+const NOTICES: Duration = Duration::from_secs(1);
 
 /// Expects what the balancer of the testbed is configured to do, where the user expects nothing else.
 pub(super) fn from_testbed(testbed: &Testbed, plan: &mut Plan, has_tolerance: bool) {
@@ -51,6 +56,7 @@ pub(crate) fn expect(expected: &Expected, file: &str, plan: &mut Plan) {
         expectations.not_understood.extend(expected.unknown.iter().cloned());
     }
     expectations.backups.extend(expected.backups.iter().cloned());
+    plan.detection = plan.detection.or(expected.keeps_away.map(|time| time + NOTICES));
     plan.key_headers.extend(expected.key_header.clone());
     plan.key_cookies.extend(expected.key_cookie.clone());
 }

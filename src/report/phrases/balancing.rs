@@ -231,19 +231,58 @@ pub(super) fn rotation(facts: &rotation::Facts, level: Level) -> Phrase {
     }
 }
 
+/// Who left, and whether their backend was there.
+fn left(facts: &stickiness::Facts, later: &str, product: Option<Product>) -> Phrase {
+    let share = facts.left as f64 / facts.later.max(1) as f64;
+    let when = match (facts.clients_alive, facts.clients_gone) {
+        (0, _) if facts.left_gone == facts.left => ", each only when it was gone".to_owned(),
+        (0, _) => String::new(),
+        (_, 0) => ", each while it was up and got other requests".to_owned(),
+        (alive, gone) => format!(", {} while it was up, {} only when it was gone", grouped(alive), grouped(gone)),
+    };
+    let phrase = Phrase::of(format!(
+        "{} of {} left their backend{when} ({} of {later}, {})",
+        grouped(facts.clients_alive + facts.clients_gone),
+        count_of(facts.clients, "client"),
+        grouped(facts.left),
+        percent(share)
+    ));
+    match &facts.disruption {
+        Some(disruption) => {
+            let phrase = Phrase { summary: format!("{}; {}", phrase.summary, of_disruption(disruption)), ..phrase };
+            if disruption.is_of_all() { phrase.try_this(hints::of_hashes(product)) } else { phrase }
+        }
+        None if facts.is_backend_away && facts.clients_alive == 0 => phrase,
+        None => phrase.try_this(hints::of_lost_sessions(product)),
+    }
+}
+
+/// How many clients moved when a backend left, beside the fewest that must.
+fn of_disruption(disruption: &stickiness::Disruption) -> String {
+    let of_all =
+        (disruption.moved + disruption.of_removed) as f64 / (disruption.clients + disruption.of_removed) as f64;
+    let ideal = disruption.removed.len() as f64 / disruption.backends as f64;
+    let like = if disruption.is_of_all() {
+        ", as a hash modulo the number of backends does"
+    } else if disruption.moved * 20 <= disruption.clients {
+        ", as a consistent hash does"
+    } else {
+        ""
+    };
+    format!(
+        "without {}, {} of all clients moved, ideally {}: {} of {} whose backend stayed did{like}",
+        listed(&disruption.removed),
+        percent(of_all),
+        percent(ideal),
+        grouped(disruption.moved),
+        grouped(disruption.clients)
+    )
+}
+
 pub(super) fn stickiness(facts: &stickiness::Facts, level: Level, product: Option<Product>) -> Phrase {
     let later = count_of(facts.later, "later request");
     if facts.left > 0 {
-        let share = facts.left as f64 / facts.later.max(1) as f64;
-        let left = count_of(facts.left, "time");
-        let alive = match (facts.left_alive, facts.is_backend_away) {
-            (0, _) if facts.left_gone == facts.left => "; each time it was gone".to_owned(),
-            (0, _) => String::new(),
-            (alive, _) if alive == facts.left => "; each time it was up and got other requests".to_owned(),
-            (alive, _) => format!("; {} it was up and got other requests", count_of(alive, "time")),
-        };
-        return Phrase::of(format!("clients left their backend {left} in {later} ({}){alive}", percent(share)))
-            .try_this(hints::of_lost_sessions(product));
+        return left(facts, &later, product);
     }
     let phrase = Phrase::of(format!("{} stayed with their backends in {later}", count_of(facts.clients, "client")));
     if level < Level::Inconclusive {

@@ -14,6 +14,19 @@ pub(crate) fn lines(witness: &Witness) -> Vec<String> {
             let names: Vec<&str> = backends.iter().map(|name| name.as_deref().unwrap_or("–")).collect();
             vec![format!("requests from {first} on: {}", names.join(" "))]
         }
+        Witness::Moved { client, first, moved, proof } => {
+            let of = |label: &str, it: &RequestWitness| {
+                let status = it.client.status.unwrap_or_default();
+                let backend = it.client.backend.as_deref().unwrap_or("?");
+                format!("  {label}request {} at {:.3} s: {status} from {backend}", it.number, it.at)
+            };
+            let backend = first.client.backend.as_deref().unwrap_or("?");
+            let proof = proof.as_ref().map_or_else(
+                || format!("  no later request at {backend} shows that it was there"),
+                |it| of(&format!("{backend} was there: "), it),
+            );
+            vec![format!("client {client}:"), of("", first), of("then ", moved), proof]
+        }
     }
 }
 

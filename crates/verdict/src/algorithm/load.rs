@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::Algorithm;
 use super::evidence::{Evidence, Flight, Hold, backends};
 use super::inference::Inference;
 use super::order::{Order, counts};
@@ -318,4 +319,81 @@ fn if_ignored(flights: &[Flight], failing: &[Backend]) -> (f64, f64) {
     // The spread of so few draws is not known well.
     let least = (mean * (1.0 - mean) / seen.chances.max(1) as f64).sqrt();
     (mean * seen.chances as f64, variance.sqrt().max(least) * seen.chances as f64)
+}
+
+impl Evidence {
+    /// Names what avoids busy backends.
+    pub(super) fn name_by_load(&self, fresh: &Order, partly: bool, even_in_series: bool, inference: &mut Inference) {
+        use Algorithm::{LeastConnections, LeastTime, TwoChoices};
+        if !self.mixed.is_empty() {
+            let seen = uphill(&self.mixed, &self.failing);
+            let forgets = self.forgets();
+            inference.kind = Some(LeastConnections);
+            "least connections".clone_into(&mut inference.label);
+            if !seen.avoids_all() {
+                // Among idle backends two choices are chance; workers that see their own load alone are even.
+                let is_chance = !self.kept.is_empty() && matches!(fresh, Order::Chance);
+                if is_chance && seen.is_by_choice() && forgets {
+                    inference.kind = Some(TwoChoices);
+                    TwoChoices.label().clone_into(&mut inference.label);
+                    return;
+                }
+                inference.or.push(TwoChoices);
+            }
+            // One that selects by time as well looks the same, unless it was seen to remember nothing.
+            let is_beyond_time = self.after.is_empty() && seen.avoids_all() && seen.chances >= 60;
+            if !(forgets || is_beyond_time) {
+                inference.or.push(LeastTime);
+            }
+            if !inference.or.is_empty() {
+                "least connections, or another that looks at load".clone_into(&mut inference.label);
+            }
+            return;
+        }
+        // Least connections never picks a busy one while another is idle, also not for those that are held. With all busy but one, two
+        // choices take a busy one a third of the time at least. One that was not under way yet, or not any more, is no proof.
+        let spread: Vec<&Hold> = self.held_most.iter().filter(|hold| hold.is_spread()).collect();
+        let others: usize = spread.iter().map(|hold| hold.others.len()).sum();
+        let there: usize = spread.iter().map(|hold| hold.to_busy()).sum();
+        let avoided = !spread.is_empty() && there * 10 < others;
+        // Both choices of two are busy that often at most; what picks a busy one more often leaves out the idle one for another reason.
+        let all = spread.iter().map(|hold| hold.busy.len() + 1).max().unwrap_or(2) as f64;
+        let by_choice = ((all - 1.0) / all).powi(2);
+        if !spread.is_empty() && binomial_at_least(there as u64, others as u64, by_choice) < 1e-8 {
+            inference.or = vec![LeastConnections, TwoChoices, LeastTime];
+            "by load, though an idle backend was left out for busy ones".clone_into(&mut inference.label);
+            return;
+        }
+        let two = Algorithm::TwoChoices.label().to_owned();
+        (inference.kind, inference.label) = match (self.held_most.is_empty(), avoided) {
+            // The least loaded of many draws, with a few misses: HAProxy's `random(10)`.
+            (false, true) if there > 0 => {
+                inference.or = vec![TwoChoices];
+                (Some(LeastConnections), "least connections, or the least loaded of several random choices".to_owned())
+            }
+            (false, true) => (Some(LeastConnections), "least connections, by chance among equals".to_owned()),
+            // Two random choices are chance while all are idle; what is even then are workers that each see their own load alone.
+            (_, false) if partly && even_in_series => {
+                (Some(LeastConnections), "least connections, each worker for itself".to_owned())
+            }
+            (false, false) => (Some(TwoChoices), two),
+            (true, _) if partly => (Some(TwoChoices), two),
+            (true, _) => {
+                inference.or = vec![TwoChoices];
+                (Some(LeastConnections), "least connections, or the less loaded of two random choices".to_owned())
+            }
+        };
+    }
+
+    /// Names what avoids a backend that was slow once.
+    pub(super) fn name_least_time(&self, names: &[String], inference: &mut Inference) {
+        (inference.kind, inference.label) = (Some(Algorithm::LeastTime), Algorithm::LeastTime.label().to_owned());
+        if let Some((slow, there, others, usual)) = (0..self.after.len()).find_map(|round| self.memory(round)) {
+            inference.evidence.push(format!(
+                "after a slow response of {}: {there} of {others} requests went there (usually {:.0} %)",
+                name(names, slow),
+                usual * 100.0
+            ));
+        }
+    }
 }

@@ -20,9 +20,43 @@ pub struct Facts {
     /// Of these, the ones whose backend got nothing any more.
     #[serde(default)]
     pub left_gone: u64,
+    /// Clients that left their backend while it went on getting requests.
+    #[serde(default)]
+    pub clients_alive: u64,
+    /// Clients that left their backend only when it was gone.
+    #[serde(default)]
+    pub clients_gone: u64,
+    /// What became of the clients of the other backends while some were taken away.
+    #[serde(default)]
+    pub disruption: Option<Disruption>,
     /// Whether a backend was taken away meanwhile, on purpose.
     #[serde(default)]
     pub is_backend_away: bool,
+}
+
+/// What a hash does to clients when a backend leaves. Ideally those of that backend move, 1/N of all, and nobody else does (Karger et al.,
+/// "Consistent Hashing and Random Trees", 1997); modulo the number of backends nearly all do.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Disruption {
+    /// Backends before one left.
+    pub backends: u64,
+    /// Those that were taken away, one at a time or together.
+    pub removed: Vec<String>,
+    /// Clients whose backend stayed.
+    pub clients: u64,
+    /// Those of them that moved all the same.
+    pub moved: u64,
+    /// Clients of those that were taken away.
+    pub of_removed: u64,
+}
+
+impl Disruption {
+    /// Whether clients of backends that stayed moved as if all were dealt out anew: then 1 in as many as there are left stays by chance.
+    pub fn is_of_all(&self) -> bool {
+        let left = self.backends.saturating_sub(self.removed.len() as u64).max(1) as f64;
+        self.moved as f64 >= 0.6 * self.clients as f64 * (1.0 - 1.0 / left)
+    }
 }
 
 pub(crate) const STICKINESS: Description = Description {

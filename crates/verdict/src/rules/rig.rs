@@ -12,6 +12,7 @@ use crate::request::{Differences, Sent};
 use crate::rules::case::{Case, DETECTION, Drill, Urls};
 use crate::rules::expectations::Expectations;
 use crate::tally::Tally;
+use crate::timeline::Window;
 use crate::{AttemptEnd, Moment};
 
 /// Requests, a microsecond after each other.
@@ -24,6 +25,7 @@ pub(crate) struct Rig {
     pub(crate) drill: Drill,
     pub(crate) varied: bool,
     pub(crate) outage: Option<Outage>,
+    pub(crate) windows: Vec<Window>,
     /// Requests before those that are judged.
     pub(crate) warm_up: u32,
 }
@@ -59,6 +61,7 @@ impl Rig {
             drill: Drill::None,
             varied: false,
             outage: None,
+            windows: Vec::new(),
             warm_up: 0,
         }
     }
@@ -133,7 +136,7 @@ impl Rig {
             detection: DETECTION,
             sample: self.warm_up..self.observations.len() as u32,
             steps: &[],
-            outages: &[],
+            outages: &self.windows,
             sampled: (Moment(0), Moment(u64::MAX)),
             health_checks: 0,
             own_fleet: false,

@@ -1,8 +1,9 @@
 //! The rule of stickiness: a client, or a key, stays with its backend while that is up.
 
 use crate::algorithm::Algorithm;
-use crate::facts::stickiness::{ENOUGH, Facts};
-use crate::finding::{self, Finding, Level};
+use crate::facts::stickiness::{Disruption, ENOUGH, Facts};
+use crate::finding::{self, Finding, Level, Witness};
+use crate::observation::Backend;
 use crate::report::Outage;
 use crate::rules::case::{Case, Drill};
 
@@ -33,15 +34,65 @@ pub(crate) fn judge(case: &Case, outage: Option<&Outage>) -> Option<Finding> {
         left: pinned.left,
         left_alive: pinned.left_alive,
         left_gone: pinned.left_gone,
+        clients_alive: pinned.movers.iter().map(|movers| movers.alive).sum(),
+        clients_gone: pinned.movers.iter().map(|movers| movers.gone).sum(),
+        disruption: disruption(case),
         is_backend_away,
     };
-    Some(Finding::new(level, finding::Facts::Stickiness(facts)).shown_by(case.witnesses(&pinned.examples)))
+    Some(Finding::new(level, finding::Facts::Stickiness(facts)).shown_by(witness(case)))
+}
+
+/// The same client, two requests, two backends; and that the first of them was there afterwards, if it was.
+fn witness(case: &Case) -> Vec<Witness> {
+    let request = |sequence: u32| case.ledger.entry(sequence).map(|entry| case.witness(&entry));
+    let moved = case.tally.pins.examples.iter().filter_map(|example| {
+        Some(Witness::Moved {
+            client: example.client,
+            first: Box::new(request(example.first)?),
+            moved: Box::new(request(example.moved)?),
+            proof: example.proof.and_then(request).map(Box::new),
+        })
+    });
+    moved.collect()
+}
+
+/// Of a hash of what clients bring: one that the balancer remembers, or writes into a cookie, moves nobody.
+fn disruption(case: &Case) -> Option<Disruption> {
+    let is_hash = match case.inference.kind? {
+        Algorithm::Source | Algorithm::Uri | Algorithm::Header | Algorithm::Cookie | Algorithm::Body => true,
+        Algorithm::RoundRobin
+        | Algorithm::WeightedRoundRobin
+        | Algorithm::Random
+        | Algorithm::TwoChoices
+        | Algorithm::LeastConnections
+        | Algorithm::LeastTime
+        | Algorithm::Sticky
+        | Algorithm::One => false,
+    };
+    let pins = &case.tally.pins;
+    let is_removed = |place: usize| case.outages.iter().any(|window| window.backend == Backend(place as u16));
+    let places = 0..case.backends;
+    let (removed, stayed): (Vec<usize>, Vec<usize>) = places.partition(|place| is_removed(*place));
+    let clients = |place: &usize| pins.by_backend.get(*place).copied().unwrap_or(0);
+    let moved = |place: &usize| pins.movers.get(*place).map_or(0, |movers| movers.alive);
+    let disruption = Disruption {
+        backends: case.backends as u64,
+        removed: removed.iter().filter_map(|place| case.names.get(*place).cloned()).collect(),
+        clients: stayed.iter().map(clients).sum(),
+        moved: stayed.iter().map(moved).sum(),
+        of_removed: removed.iter().map(clients).sum(),
+    };
+    // Someone must have been sent elsewhere, or the balancer never left the backend out.
+    let has_moved = removed.iter().any(|place| pins.movers.get(*place).is_some_and(|it| it.gone + it.alive > 0));
+    (is_hash && stayed.len() > 1 && disruption.clients > 0 && has_moved).then_some(disruption)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Moment;
     use crate::rules::rig::Rig;
+    use crate::timeline::Window;
 
     /// A hundred clients that come every 10 ms for 4 s; from the middle on their backend is that of `later`.
     fn rig(later: impl Fn(u16) -> u16) -> Rig {
@@ -81,6 +132,31 @@ mod tests {
         assert!(level == Level::Note && facts.left_alive == 0 && facts.left_gone > 0, "{level:?} {facts:?}");
         gone.drill = Drill::None;
         assert_ne!(finding(&gone).0, Level::Fail);
+    }
+
+    #[test]
+    fn the_witness_is_one_client_two_requests_two_backends_and_a_proof_of_life() {
+        let found = rig(|own| (own + 1) % 3).judge(|case| judge(case, None)).unwrap();
+        let Some(Witness::Moved { first, moved, proof, .. }) = found.witness.first() else { panic!("{found:?}") };
+        let proof = proof.as_ref().expect("its backend goes on");
+        assert_ne!(first.client.backend, moved.client.backend);
+        assert_eq!(first.client.backend, proof.client.backend);
+        assert!(first.number < moved.number && moved.number < proof.number);
+    }
+
+    #[test]
+    fn a_hash_without_a_backend_moves_its_clients_or_all() {
+        let removed = |later: fn(u16) -> u16| {
+            let mut rig = rig(later);
+            rig.drill = Drill::Rough;
+            rig.windows = vec![Window { backend: Backend(2), broken: Moment(2_000_000_000), mended: None }];
+            finding(&rig).1
+        };
+        let consistent = removed(|own| if own == 2 { 1 } else { own }).disruption.expect("it is a hash");
+        assert_eq!((consistent.moved, consistent.of_removed, consistent.clients), (0, 33, 67));
+        assert!(!consistent.is_of_all());
+        let modulo = removed(|own| (own + 1) % 2).disruption.expect("it is a hash");
+        assert!(modulo.is_of_all() && modulo.moved == 67, "{modulo:?}");
     }
 
     #[test]
