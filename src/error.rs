@@ -47,6 +47,11 @@ impl Problem {
         Problem { hint: Some(hint.into()), ..self }
     }
 
+    /// What a person can do about it.
+    pub(crate) fn hint_text(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
     /// What another process of this program reported on its standard error: see [`describe_for_programs`].
     pub(crate) fn of_process(stderr: &[u8]) -> Problem {
         let text = String::from_utf8_lossy(stderr);

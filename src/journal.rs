@@ -326,6 +326,7 @@ mod tests {
             arrived: Default::default(),
             refusal: None,
             life: None,
+            tls: None,
         }
     }
 

@@ -78,6 +78,11 @@ impl Drop for Runfile {
     }
 }
 
+/// The best folder that is there or can be made, and that this user alone may enter.
+pub(crate) fn folder() -> Option<PathBuf> {
+    folders().into_iter().find(|folder| make(folder).is_ok())
+}
+
 /// Where the file may be, the best first. Who names a runtime directory means that one and no other.
 fn folders() -> Vec<PathBuf> {
     let uid = getuid().as_raw();

@@ -43,6 +43,8 @@ pub(crate) struct Topology {
     pub(crate) keep_alive: Option<u32>,
     /// Each connection to them begins with who the client is: the PROXY protocol, version 1.
     pub(crate) proxy_protocol: bool,
+    /// Whether they speak TLS.
+    pub(crate) tls: bool,
     /// How long they are waited for.
     pub(crate) timeouts: Timeouts,
 }
@@ -194,6 +196,7 @@ impl Topology {
             retries: None,
             keep_alive: None,
             proxy_protocol: false,
+            tls: false,
             timeouts: Timeouts::default(),
         }
     }
@@ -269,7 +272,7 @@ impl Topology {
     /// The URL of a backend for a client on this machine.
     pub(crate) fn url(&self, generator: Generator) -> String {
         match self.host_and_port(generator) {
-            Some((host, port)) => format!("http://{}:{port}", host.in_url()),
+            Some((host, port)) => format!("{}://{}:{port}", if self.tls { "https" } else { "http" }, host.in_url()),
             None => self.socket(generator).map_or_else(String::new, |path| format!("unix:{path}")),
         }
     }

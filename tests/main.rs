@@ -4,6 +4,7 @@
 
 mod api;
 mod architecture;
+mod backend_tls;
 mod balancer;
 mod check;
 mod check_inputs;

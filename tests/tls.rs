@@ -1,5 +1,5 @@
-//! The check's client over TLS: through a real nginx that terminates it, and with servers that misbehave in it. Certificates are
-//! made here, good ones and bad ones.
+//! The check's client over TLS: through a real nginx that terminates it, and with servers that misbehave in it. Certificates,
+//! good ones and bad ones, are made by `support`.
 
 use std::fs;
 use std::io::Read;
@@ -9,9 +9,10 @@ use std::process::Output;
 use std::sync::Arc;
 use std::thread;
 
+use crate::support::certificates::{self, Authority, marked_as_an_authority, params, signed_by_itself};
 use crate::support::nginx::{Certified, Configuration, Nginx};
 use crate::support::{Fleet, error_of};
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
+use rcgen::{CertificateParams, date_time_ymd};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
@@ -20,39 +21,18 @@ use verdict::report::{Report, Verdict};
 const BOTH: &str = "TLSv1.2 TLSv1.3";
 const SOME: [&str; 2] = ["-n", "3000"];
 
-// Certificates.
-
-fn params(name: &str) -> CertificateParams {
-    let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-    params.distinguished_name.push(rcgen::DnType::CommonName, format!("the server {name}"));
-    params
-}
-
-/// One that signs itself.
-fn signed_by_itself(params: CertificateParams) -> Certified {
-    let key = KeyPair::generate().unwrap();
-    let certificate = params.self_signed(&key).unwrap();
-    Certified { certificates: certificate.pem(), key: key.serialize_pem(), protocols: BOTH }
+fn certified(certified: certificates::Certified) -> Certified {
+    Certified { certificates: certified.certificates, key: certified.key, protocols: BOTH }
 }
 
 fn localhost() -> Certified {
-    signed_by_itself(params("localhost"))
-}
-
-/// As `openssl req -x509` does.
-fn marked_as_an_authority(mut params: CertificateParams) -> CertificateParams {
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params
+    certified(certificates::localhost())
 }
 
 /// One that an authority signed, and the authority's.
 fn signed_by_an_authority() -> (Certified, String) {
-    let authority = KeyPair::generate().unwrap();
-    let its = marked_as_an_authority(params("authority"));
-    let its_certificate = its.self_signed(&authority).unwrap().pem();
-    let key = KeyPair::generate().unwrap();
-    let certificate = params("localhost").signed_by(&key, &Issuer::new(its, authority)).unwrap();
-    (Certified { certificates: certificate.pem(), key: key.serialize_pem(), protocols: BOTH }, its_certificate)
+    let authority = Authority::new();
+    (certified(authority.sign(&params("localhost"))), authority.pem())
 }
 
 // The whole check.
@@ -117,7 +97,7 @@ fn a_check_through_tls_passes_with_an_authority_given_and_with_any_certificate_t
 
 #[test]
 fn a_certificate_that_signs_itself_is_trusted_when_it_is_given() {
-    for certified in [localhost(), signed_by_itself(marked_as_an_authority(params("localhost")))] {
+    for certified in [localhost(), certified(signed_by_itself(marked_as_an_authority(params("localhost"))))] {
         let bench = Bench::of(&certified);
         bench.file("own.pem", &certified.certificates);
         bench.passes(&["--ca", "own.pem"]);
@@ -140,12 +120,12 @@ fn a_certificate_that_is_out_of_time_or_for_another_name_is_said_to_be_that() {
         (other(), ["not for the name localhost, but for elsewhere.example", "--insecure"]),
         (marked_as_an_authority(other()), ["not for the name localhost, but for elsewhere.example", "--insecure"]),
     ] {
-        let certified = signed_by_itself(params);
+        let certified = certified(signed_by_itself(params));
         let bench = Bench::of(&certified);
         bench.file("own.pem", &certified.certificates);
         bench.cannot_run(&["--ca", "own.pem"], &texts);
     }
-    Bench::of(&signed_by_itself(over(other()))).passes(&["--insecure"]);
+    Bench::of(&certified(signed_by_itself(over(other())))).passes(&["--insecure"]);
 }
 
 #[test]

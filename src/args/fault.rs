@@ -27,9 +27,13 @@ Faults, each for a share of requests such as 10% or for all:
 and for all requests:
   fail-first 2           503 for the first two attempts of each request
   unhealthy              liveness and readiness respond 503, the page is served
+  certificate expired    serve a bad certificate to new TLS connections: expired,
+                         future, other-name, unknown-ca, self-signed, client-only
+                         or revoked; none ends it
 
 `fail-first` knows a request by its Check-Request-Id and counts the attempts at this backend. A backend has at most one fault of each \
-kind, and several kinds at once. Except for `unhealthy`, faults leave health checks alone. Faults end with the backend's process.
+kind, and several kinds at once. Except for `unhealthy` and `certificate`, faults leave \
+health checks alone. Faults end with the backend's process.
 
 Examples:
   uuid-generator fault 9002 status 503 10%

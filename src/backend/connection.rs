@@ -15,7 +15,7 @@ use crate::backend::response::{Body, Stamp, pattern};
 use crate::backend::state::State;
 use crate::backend::websocket::Socket;
 use crate::journal::Claim;
-use crate::wire::{AttemptEnd, End, Moment, Refusal, ResponseId};
+use crate::wire::{AttemptEnd, End, Moment, Refusal, ResponseId, Secured};
 use verdict::life::LifeEnd;
 
 /// More fields than this are refused.
@@ -32,6 +32,7 @@ pub(crate) struct Connection {
     inbox: Vec<u8>,
     stage: Stage,
     unread: bool,
+    tls: Option<Box<Secured>>,
     /// Attempts whose responses have begun and did not leave to their end.
     responding: VecDeque<(StreamId, Claim)>,
 }
@@ -103,6 +104,7 @@ impl Connection {
             inbox: Vec::new(),
             stage: if state.proxy_protocol { Stage::Opening } else { Stage::Head },
             unread: false,
+            tls: None,
             responding: VecDeque::new(),
         }
     }
@@ -126,6 +128,48 @@ impl Connection {
     /// Whether a request has come on this connection.
     pub(crate) fn has_begun(&self) -> bool {
         self.http.requests() > 0
+    }
+
+    /// Whether what comes first belongs to the PROXY protocol, which stands before TLS.
+    pub(crate) fn is_opening(&self) -> bool {
+        matches!(self.stage, Stage::Opening)
+    }
+
+    /// Takes the header of the PROXY protocol, or the beginning of one, off what has arrived: what comes after it is TLS.
+    pub(crate) fn open<'b>(&mut self, input: &'b [u8], now: Moment, state: &mut State, out: &mut Vec<u8>) -> &'b [u8] {
+        let earlier = self.inbox.len();
+        self.inbox.extend_from_slice(input);
+        match proxy_protocol::parse(&self.inbox) {
+            Ok(None) => &[],
+            Ok(Some(opening)) => {
+                let header = self.opened(opening);
+                self.inbox = Vec::new();
+                // Of what came earlier all belongs to the header, or it had been known to be none.
+                &input[header.saturating_sub(earlier)..]
+            }
+            Err(why) => {
+                self.http.give_up_head();
+                let head = std::mem::take(&mut self.inbox);
+                self.refuse(Refusal::Malformed(why), &head, now, state, out);
+                &[]
+            }
+        }
+    }
+
+    /// Its TLS stands.
+    pub(crate) fn secure(&mut self, tls: Secured) {
+        self.tls = Some(Box::new(tls));
+    }
+
+    /// Refuses a client that speaks no TLS.
+    pub(crate) fn refuse_plain(&mut self, input: &[u8], now: Moment, state: &mut State, out: &mut Vec<u8>) {
+        self.http.give_up_head();
+        self.refuse(Refusal::NoTls, input, now, state, out);
+    }
+
+    /// Whether new connections get another certificate than this one has.
+    pub(crate) fn is_left(&self, state: &State) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.bad != state.bad_certificate())
     }
 
     /// Whether the connection is over though the client had more to say.
@@ -323,18 +367,7 @@ impl Connection {
                 }
                 Stage::Opening => match proxy_protocol::parse(rest) {
                     Ok(None) => return rest,
-                    Ok(Some(opening)) => {
-                        self.stage = Stage::Head;
-                        if let Opening::Header { bytes, client } = opening {
-                            rest = &rest[bytes..];
-                            self.via = Some(self.peer);
-                            self.peer = match client {
-                                Some(Client::Address(address)) => End::Address(address),
-                                Some(Client::Unix) => End::Unix,
-                                None => self.peer,
-                            };
-                        }
-                    }
+                    Ok(Some(opening)) => rest = &rest[self.opened(opening)..],
                     Err(why) => {
                         self.http.give_up_head();
                         self.refuse(Refusal::Malformed(why), rest, now, state, out);
@@ -383,13 +416,27 @@ impl Connection {
         }
     }
 
-    fn arriving(&self) -> Arriving {
+    /// How many bytes the header of the PROXY protocol has, if there is one.
+    fn opened(&mut self, opening: Opening) -> usize {
+        self.stage = Stage::Head;
+        let Opening::Header { bytes, client } = opening else { return 0 };
+        self.via = Some(self.peer);
+        self.peer = match client {
+            Some(Client::Address(address)) => End::Address(address),
+            Some(Client::Unix) => End::Unix,
+            None => self.peer,
+        };
+        bytes
+    }
+
+    fn arriving(&self) -> Arriving<'_> {
         Arriving {
             peer: self.peer,
             via: self.via,
             local: self.local,
             connection: self.number,
             request_number: self.http.requests(),
+            tls: self.tls.as_deref(),
         }
     }
 
@@ -427,12 +474,10 @@ impl Connection {
             return;
         }
         let unix = state.calendar.unix(now);
-        let stamp = Stamp {
-            date: state.date.at(unix),
-            identity: &state.identity,
-            usual_heads: &state.usual_heads,
-            persistent: !state.draining,
-        };
+        // A client that is to see another certificate needs another connection.
+        let persistent = !state.draining && !self.is_left(state);
+        let stamp =
+            Stamp { date: state.date.at(unix), identity: &state.identity, usual_heads: &state.usual_heads, persistent };
         let start = out.len();
         response.write_head(&mut self.http, &stamp, out);
         let is_cut = effect == Effect::CloseMidway;

@@ -15,11 +15,13 @@ use crate::backend::fault::{Effect, Treatment};
 use crate::backend::response::{Body, Response};
 use crate::backend::state::State;
 use crate::journal::Claim;
-use crate::wire::{AsArrived, AttemptEnd, Clipped, End, Moment, Record, Refusal, RequestId, ResponseId, Revision};
+use crate::wire::{
+    AsArrived, AttemptEnd, Clipped, End, Moment, Record, Refusal, RequestId, ResponseId, Revision, Secured,
+};
 
 /// Where a request came: the connection, and its place on it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Arriving {
+pub(super) struct Arriving<'c> {
     /// The client's end of the connection, or the client that a PROXY header tells of.
     pub(super) peer: End,
     /// If there was such a header: who sent it.
@@ -29,6 +31,8 @@ pub(super) struct Arriving {
     pub(super) connection: u64,
     /// Number of the request on the connection, from 1.
     pub(super) request_number: u32,
+    /// TLS of the connection.
+    pub(super) tls: Option<&'c Secured>,
 }
 
 /// A request that was read, at least its head, and that has not been responded to.
@@ -172,6 +176,7 @@ fn record(response: &Response, at: &Arriving, now: Moment, state: &State) -> Rec
         arrived: AsArrived::default(),
         refusal: None,
         life: None,
+        tls: at.tls.copied(),
     }
 }
 
@@ -183,6 +188,7 @@ fn refuse(refusal: Refusal, state: &mut State) -> Response {
 fn status_of(refusal: Refusal) -> u16 {
     match refusal {
         Refusal::TooSlow => 408,
+        Refusal::NoTls => 400,
         Refusal::Malformed(Malformed::HeadTooLarge | Malformed::TooManyFields) => 431,
         Refusal::Malformed(Malformed::FirstLineTooLong) => 414,
         Refusal::Malformed(Malformed::Version) => 505,

@@ -5,7 +5,7 @@ use std::collections::hash_map::{Entry, HashMap};
 use std::num::NonZeroU16;
 use std::time::Duration;
 
-use crate::wire::{Fault, RequestId, Share};
+use crate::wire::{BadCertificate, Fault, RequestId, Share};
 
 /// The faults that are switched on, and what they must remember.
 #[derive(Default)]
@@ -61,6 +61,11 @@ impl Faults {
         self.list.is_empty()
     }
 
+    /// What is wrong with the certificate of new connections; none for nothing.
+    pub(crate) fn certificate(&self) -> Option<BadCertificate> {
+        self.list.iter().find_map(|fault| if let Fault::Certificate(bad) = fault { *bad } else { None })
+    }
+
     /// Whether health is touched.
     pub(crate) fn are_unhealthy(&self) -> bool {
         self.list.contains(&Fault::Unhealthy)
@@ -89,7 +94,7 @@ impl Faults {
                     }
                     Some(_) | None => continue,
                 },
-                Fault::Unhealthy => continue,
+                Fault::Unhealthy | Fault::Certificate(_) => continue,
             };
             if share.includes(draw()) {
                 treatment.effect = treatment.effect.max(effect);

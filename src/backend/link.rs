@@ -3,17 +3,18 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::ops::ControlFlow;
-use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown, sockopt};
+use rustix::net::{RecvFlags, Shutdown, recv, shutdown, sockopt};
 use socket2::SockRef;
 
 use crate::backend::connection::{Connection, Waiting};
 use crate::backend::state::State;
+use crate::io::accepted::Accepted;
 use crate::io::clock;
 use crate::io::poller::{Interest, Poller};
+use crate::io::tls_server::{Served, Taken};
 use crate::wire::Moment;
 use verdict::life::LifeEnd;
 
@@ -31,7 +32,11 @@ const PIECES_A_TURN: usize = 1;
 const UNSENT_BYTES: u32 = 128 * 1024;
 
 pub(super) struct Link {
-    pub(super) socket: OwnedFd,
+    pub(super) stream: Accepted,
+    /// A client has begun a handshake that has not ended yet.
+    pub(super) hailed: bool,
+    /// TLS has announced the end of what is read.
+    pub(super) ended: bool,
     /// Its number in this process: tokens are used again.
     pub(super) number: u64,
     pub(super) http: Connection,
@@ -63,15 +68,15 @@ impl Link {
                 return self.say(output, clock::now(), turn);
             }
             Interest::End => {
-                let look = recv(&self.socket, &mut input[..1], RecvFlags::PEEK | RecvFlags::DONTWAIT);
-                return self.end(if look.is_err() { LifeEnd::Reset } else { LifeEnd::Closed });
+                let look = recv(&self.stream.socket, &mut input[..1], RecvFlags::PEEK | RecvFlags::DONTWAIT);
+                return self.leave(if look.is_err() { LifeEnd::Reset } else { LifeEnd::Closed });
             }
         }
-        let length = match recv(&self.socket, &mut *input, RecvFlags::empty()) {
-            Ok((0, _)) => return self.end(LifeEnd::Closed),
-            Ok((length, _)) => length,
+        let length = match self.stream.receive(input) {
+            Ok(0) => return self.leave(LifeEnd::Closed),
+            Ok(length) => length,
             Err(Errno::AGAIN | Errno::INTR) => return self.wait_for(Interest::Read, &turn),
-            Err(_) => return self.end(LifeEnd::Reset),
+            Err(_) => return self.leave(LifeEnd::Reset),
         };
         if self.waiting == Waiting::Over {
             // Lingering: what still comes is thrown away.
@@ -79,18 +84,98 @@ impl Link {
         }
         let now = clock::now();
         output.clear();
+        if self.stream.tls().is_some() {
+            return self.decrypt(&input[..length], now, output, turn);
+        }
         self.http.receive(&input[..length], now, turn.state, output);
         self.say(output, now, turn)
+    }
+
+    /// Takes what has come under TLS, or to begin it.
+    fn decrypt(&mut self, mut bytes: &[u8], now: Moment, output: &mut Vec<u8>, turn: Turn) -> ControlFlow<()> {
+        if self.http.is_opening() {
+            bytes = self.http.open(bytes, now, turn.state, output);
+        }
+        let begins = self.stream.is_shaking_hands() && !self.hailed;
+        if self.http.waiting() == Waiting::Over || begins && !Served::is_tls(bytes) {
+            self.stream.give_up_tls();
+            if self.http.waiting() != Waiting::Over {
+                turn.state.handshakes.fail(turn.state.bad_certificate(), "what came is not TLS");
+                self.http.refuse_plain(bytes, now, turn.state, output);
+            }
+            return self.say(output, now, turn);
+        }
+        while !bytes.is_empty()
+            && let Some(tls) = self.stream.tls()
+        {
+            self.hailed |= tls.is_shaking_hands();
+            match tls.take(&mut bytes) {
+                Ok(taken) => {
+                    if taken == Taken::Established {
+                        self.hailed = false;
+                        let facts = tls.facts();
+                        turn.state.handshakes.completed += 1;
+                        turn.state.handshakes.resumed += u64::from(facts.resumed);
+                        self.http.secure(facts);
+                    }
+                    self.ended |= taken == Taken::Closed;
+                    tls.plaintext(|data| self.http.receive(data, now, turn.state, output));
+                }
+                Err(why) => return self.fail(why, turn),
+            }
+        }
+        self.say(output, now, turn)
+    }
+
+    /// There is no session, or none any more.
+    fn fail(&mut self, why: &'static str, turn: Turn) -> ControlFlow<()> {
+        if let Some(tls) = self.stream.tls() {
+            if self.hailed {
+                turn.state.handshakes.fail(tls.bad(), why);
+            }
+            self.hailed = false;
+            // The client learns why, if it still listens.
+            let _ = self.stream.flush();
+            self.stream.give_up_tls();
+        }
+        self.waiting = Waiting::Over;
+        self.part(clock::now(), &turn)
+    }
+
+    /// The connection has ended, whoever ended it.
+    pub(super) fn end(&mut self, now: Moment, state: &mut State) {
+        if let Some(tls) = self.stream.tls()
+            && self.hailed
+        {
+            let late = now >= self.deadline;
+            let why = if late { "the handshake took too long" } else { "the client closes during the handshake" };
+            state.handshakes.fail(tls.bad(), why);
+        } else if let Some(tls) = self.stream.tls()
+            && !tls.is_shaking_hands()
+            && !self.http.has_begun()
+        {
+            // Some look at the certificate only now: whether it has their name.
+            state.handshakes.fail(tls.bad(), "the client closes after the handshake, without a request");
+        }
+        self.http.end(self.gone, now, state);
     }
 
     /// Writes what it can and waits for what must come next.
     fn say(&mut self, output: &mut Vec<u8>, now: Moment, turn: Turn) -> ControlFlow<()> {
         let mut now = now;
         let mut pieces = 0;
+        match self.stream.flush() {
+            Ok(()) => {}
+            Err(Errno::AGAIN) => {
+                self.outbox = std::mem::take(output);
+                return self.wait_for(Interest::Write, &turn);
+            }
+            Err(_) => return ControlFlow::Break(()),
+        }
         loop {
             let mut answers = &output[..];
             while !answers.is_empty() {
-                let sent = send(&self.socket, answers, SendFlags::NOSIGNAL);
+                let sent = self.stream.send(answers);
                 now = clock::now();
                 match sent {
                     Ok(written) => {
@@ -103,7 +188,7 @@ impl Link {
                         self.deadline = now.after(turn.state.limits.stall_time);
                         return self.wait_for(Interest::Write, &turn);
                     }
-                    Err(_) => return self.end(LifeEnd::Reset),
+                    Err(_) => return self.leave(LifeEnd::Reset),
                 }
             }
             let before = self.waiting;
@@ -113,7 +198,7 @@ impl Link {
             }
             if before != Waiting::Room {
                 // Fails for a unix socket, whose buffer is small.
-                let _ = SockRef::from(&self.socket).set_tcp_notsent_lowat(UNSENT_BYTES);
+                let _ = SockRef::from(&self.stream.socket).set_tcp_notsent_lowat(UNSENT_BYTES);
             }
             if pieces == PIECES_A_TURN {
                 self.deadline = now.after(turn.state.limits.stall_time);
@@ -131,7 +216,11 @@ impl Link {
         let (interest, deadline) = match self.waiting {
             Waiting::Over => return self.part(now, &turn),
             Waiting::Reset => {
-                let _ = sockopt::set_socket_linger(&self.socket, Some(Duration::ZERO));
+                self.stream.give_up_tls();
+                let _ = sockopt::set_socket_linger(&self.stream.socket, Some(Duration::ZERO));
+                return ControlFlow::Break(());
+            }
+            Waiting::Opening | Waiting::Idle | Waiting::Head | Waiting::Body | Waiting::Upgraded(_) if self.ended => {
                 return ControlFlow::Break(());
             }
             Waiting::Opening => (Interest::Read, self.deadline),
@@ -166,7 +255,8 @@ impl Link {
     /// might be lost with it.
     fn part(&mut self, now: Moment, turn: &Turn) -> ControlFlow<()> {
         let unread = self.http.left_something_unread() || self.kernel_holds_input();
-        if !unread || shutdown(&self.socket, Shutdown::Write).is_err() {
+        self.stream.announce_end();
+        if !unread || shutdown(&self.stream.socket, Shutdown::Write).is_err() {
             return ControlFlow::Break(());
         }
         self.deadline = now.after(LINGER);
@@ -178,7 +268,7 @@ impl Link {
         match self.interest {
             Interest::None | Interest::Read => false,
             Interest::Write | Interest::ReadWrite | Interest::End => {
-                rustix::io::ioctl_fionread(&self.socket).is_ok_and(|bytes| bytes > 0)
+                rustix::io::ioctl_fionread(&self.stream.socket).is_ok_and(|bytes| bytes > 0)
             }
         }
     }
@@ -195,15 +285,16 @@ impl Link {
     }
 
     pub(super) fn expire(&mut self, turn: Turn, now: Moment, output: &mut Vec<u8>) -> ControlFlow<()> {
-        if !matches!(self.waiting, Waiting::Opening | Waiting::Head) || !self.outbox.is_empty() {
-            return self.end(LifeEnd::Stalled);
+        let refuses = matches!(self.waiting, Waiting::Opening | Waiting::Head) && self.outbox.is_empty();
+        if !refuses || self.stream.is_shaking_hands() {
+            return self.leave(LifeEnd::Stalled);
         }
         output.clear();
         self.http.expire(now, turn.state, output);
         self.say(output, now, turn)
     }
 
-    fn end(&mut self, how: LifeEnd) -> ControlFlow<()> {
+    fn leave(&mut self, how: LifeEnd) -> ControlFlow<()> {
         self.gone = how;
         ControlFlow::Break(())
     }
@@ -213,15 +304,18 @@ impl Link {
         let mut output = Vec::new();
         self.http.go_away(now, state, &mut output);
         if self.outbox.is_empty()
-            && let Ok(written) = send(&self.socket, &output, SendFlags::NOSIGNAL)
+            && !output.is_empty()
+            && !self.stream.is_shaking_hands()
+            && let Ok(written) = self.stream.send(&output)
         {
             self.http.wrote(written, now, state);
         }
-        self.http.end(LifeEnd::Backend, now, state);
+        self.gone = LifeEnd::Backend;
+        self.end(now, state);
     }
 
     fn wait_for(&mut self, wanted: Interest, turn: &Turn) -> ControlFlow<()> {
-        match turn.poller.watch(&self.socket, turn.token as u64, &mut self.interest, wanted) {
+        match turn.poller.watch(&self.stream, turn.token as u64, &mut self.interest, wanted) {
             Ok(()) => ControlFlow::Continue(()),
             Err(_) => ControlFlow::Break(()),
         }

@@ -28,6 +28,7 @@ use rustix::process::{Signal, set_parent_process_death_signal};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use socket2::Socket;
 
+use crate::io::tls_server::Acceptor;
 use crate::journal::Writer;
 use crate::wire::{Assignment, Report};
 use channel::Channel;
@@ -65,6 +66,9 @@ fn prepare(assignment: &Assignment, descriptors: Vec<std::os::fd::OwnedFd>) -> R
         assignment.calendar,
     );
     state.proxy_protocol = assignment.proxy_protocol;
+    if let Some(tls) = &assignment.tls {
+        state.tls = Some(Acceptor::new(tls.clone()).context("failed to take over the certificate")?);
+    }
     state.misbehave(assignment.faults.clone());
     Ok((state, listeners))
 }

@@ -16,9 +16,10 @@ use crate::backend::channel::Channel;
 use crate::backend::connection::{Connection, Waiting};
 use crate::backend::link::{LAST_CALL, Link, Timers, Turn};
 use crate::backend::state::State;
+use crate::io::accepted::Accepted;
 use crate::io::clock;
 use crate::io::poller::{Alarm, Interest, Poller};
-use crate::wire::{End, Moment, Order, Report, Starvation};
+use crate::wire::{End, Handshakes, Moment, Order, Report, Starvation};
 use verdict::life::LifeEnd;
 
 /// A draining backend leaves a connection that was established and not used yet open this long: its client is certain to want a
@@ -32,6 +33,8 @@ const SWEEP: Duration = Duration::from_secs(1);
 const RETRY: Duration = Duration::from_millis(100);
 /// Starvation is said to be over after so long without it.
 const CALM: Duration = Duration::from_secs(1);
+/// Handshakes are reported this often at most.
+const REPORTS: Duration = Duration::from_millis(20);
 const ACCEPTS_A_TURN: usize = 64;
 /// So many that a turn of long responses takes about a millisecond.
 const EVENTS_A_TURN: usize = 64;
@@ -52,6 +55,8 @@ pub(crate) struct Server {
     state: State,
     connections: Slab<Link>,
     accepted: u64,
+    /// What the supervisor knows of them, and when it is told next.
+    reported: (Handshakes, Moment),
     timers: Timers,
     alarm: Alarm,
     next_sweep: Moment,
@@ -114,6 +119,7 @@ impl Server {
             state,
             connections: Slab::new(),
             accepted: 0,
+            reported: (Handshakes::default(), Moment(0)),
             timers: Timers::default(),
             alarm,
             next_sweep: clock::now(),
@@ -154,7 +160,9 @@ impl Server {
                 self.channel.report_if_there_is_room(&Report::Seen(seen));
             }
             now = self.keep_time();
+            self.report_handshakes(now);
         }
+        self.report_handshakes(Moment(u64::MAX));
         Ok(())
     }
 
@@ -170,7 +178,18 @@ impl Server {
             Accepting::Yes => self.starved.map(|(_, calm)| calm),
             Accepting::Ended => None,
         };
-        [sweep, retry, self.close_listeners_at, self.drain_until].into_iter().flatten().min()
+        let report = (self.state.handshakes != self.reported.0).then_some(self.reported.1);
+        [sweep, retry, report, self.close_listeners_at, self.drain_until].into_iter().flatten().min()
+    }
+
+    /// Tells the supervisor how handshakes have ended, not for each of them.
+    fn report_handshakes(&mut self, now: Moment) {
+        let (reported, next) = &mut self.reported;
+        if self.state.tls.is_some() && now >= *next && self.state.handshakes != *reported {
+            reported.clone_from(&self.state.handshakes);
+            *next = now.after(REPORTS);
+            self.channel.report(&Report::Handshakes(self.state.handshakes.clone()));
+        }
     }
 
     // Accepting.
@@ -238,8 +257,15 @@ impl Server {
         if self.connections.is_empty() {
             self.next_sweep = now.after(self.sweep_interval());
         }
+        let tls = match self.state.tls.as_ref().map(|tls| tls.accept()).transpose() {
+            Ok(tls) => tls,
+            // Nothing that a configuration which was looked at can be refused for.
+            Err(_) => return,
+        };
         let token = self.connections.insert(Link {
-            socket,
+            stream: Accepted::new(socket, tls),
+            hailed: false,
+            ended: false,
             number: self.accepted,
             http: Connection::new(peer, local, self.accepted, &self.state),
             outbox: Vec::new(),
@@ -264,7 +290,7 @@ impl Server {
 
     fn close(&mut self, token: usize) {
         let mut connection = self.connections.remove(token);
-        connection.http.end(connection.gone, clock::now(), &mut self.state);
+        connection.end(clock::now(), &mut self.state);
         drop(connection);
         self.recover();
     }
@@ -343,11 +369,23 @@ impl Server {
                 Order::Watch(watched) => self.state.show.watch(watched),
                 Order::Faults(faults) => {
                     self.state.misbehave(faults.clone());
+                    self.leave_other_certificates();
                     self.channel.report(&Report::Faults(faults));
                 }
             }
         }
         Ok(())
+    }
+
+    /// Connections with another certificate than new ones get are left when they idle.
+    fn leave_other_certificates(&mut self) {
+        let now = clock::now();
+        for (_, connection) in &mut self.connections {
+            if connection.http.is_left(&self.state) && connection.waiting == Waiting::Idle {
+                connection.deadline = connection.deadline.min(now.after(LAST_CALL));
+                self.next_sweep = now;
+            }
+        }
     }
 
     fn terminate(&mut self) {

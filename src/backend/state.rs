@@ -6,8 +6,9 @@ use crate::backend::fault::Faults;
 use crate::backend::health::Health;
 use crate::backend::response::UsualHead;
 use crate::backend::show::Show;
+use crate::io::tls_server::Acceptor;
 use crate::journal::Writer;
-use crate::wire::{BackendIdentity, Calendar, Fault, Generator, Limits, page};
+use crate::wire::{BackendIdentity, BadCertificate, Calendar, Fault, Generator, Handshakes, Limits, page};
 use verdict::response::Content;
 
 pub(crate) struct State {
@@ -22,6 +23,9 @@ pub(crate) struct State {
     pub(super) colour: &'static str,
     /// Whether connections may begin with a header of the PROXY protocol.
     pub(crate) proxy_protocol: bool,
+    /// Where connections are TLS.
+    pub(crate) tls: Option<Acceptor>,
+    pub(crate) handshakes: Handshakes,
     /// Whether responses announce the end of their connections.
     pub(crate) draining: bool,
     pub(crate) limits: Limits,
@@ -56,6 +60,8 @@ impl State {
             show: Show::default(),
             colour: page::colour(place),
             proxy_protocol: false,
+            tls: None,
+            handshakes: Handshakes::default(),
             draining: false,
             limits,
             calendar,
@@ -69,6 +75,15 @@ impl State {
     pub(crate) fn misbehave(&mut self, faults: Vec<Fault>) {
         self.faults.set(faults);
         self.health.unhealthy = self.faults.are_unhealthy();
+        if let Some(tls) = &mut self.tls {
+            // The supervisor asks only for certificates that it has given, and has looked at.
+            let _ = tls.serve(self.faults.certificate());
+        }
+    }
+
+    /// What is wrong with the certificate that new connections get.
+    pub(super) fn bad_certificate(&self) -> Option<BadCertificate> {
+        self.tls.as_ref().and_then(Acceptor::bad)
     }
 
     /// An empty buffer for a body.

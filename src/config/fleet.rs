@@ -18,7 +18,7 @@ use super::text::{Count, Flag, PowerOfTwo};
 use super::token;
 use crate::balancer::nginx;
 use crate::error::Problem;
-use crate::fleet::{ControlAddress, LogMode, Plan};
+use crate::fleet::{ControlAddress, LogMode, Plan, TlsPlan};
 use crate::topology::{Host, NamedBackends, Ports, Sockets, StartFaults, Topology};
 use crate::wire::{Limits, Time, Token};
 
@@ -47,6 +47,33 @@ layer! {
         /// Accept a PROXY protocol header, version 1 or 2, at the start of connections to backends [default: refused]
         #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
         pub(crate) proxy_protocol: Option<Flag>,
+
+        /// Speak TLS at the backends, with a certificate of the fleet's own authority: where the authority's certificate is written is
+        /// printed at start [default: plain HTTP]
+        #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", help_heading = "TLS of the backends")]
+        pub(crate) tls: Option<Flag>,
+
+        /// Further host names and addresses of that certificate, beside localhost, this machine's and those of the backends:
+        /// api.internal,10.0.0.5
+        #[arg(long, value_name = "NAMES", help_heading = "TLS of the backends")]
+        pub(crate) tls_names: Option<String>,
+
+        /// File for the certificate of the fleet's authority; its revocation list is written beside it, as FILE.crl.pem [default: in the
+        /// folder of run files]
+        #[arg(long, value_name = "FILE", help_heading = "TLS of the backends")]
+        pub(crate) ca_out: Option<PathBuf>,
+
+        /// Certificate of the backends in PEM, with those between it and its authority, instead of one that is made; switches TLS on
+        #[arg(long, value_name = "FILE", help_heading = "TLS of the backends")]
+        pub(crate) cert: Option<PathBuf>,
+
+        /// Private key of that certificate, in PEM
+        #[arg(long, value_name = "FILE", help_heading = "TLS of the backends")]
+        pub(crate) key: Option<PathBuf>,
+
+        /// Authorities in PEM whose certificates clients must show (mTLS); switches TLS on
+        #[arg(long, value_name = "FILE", help_heading = "TLS of the backends")]
+        pub(crate) client_ca: Option<PathBuf>,
 
         /// Faults that backends have from their start, with commas between them: as `fault` takes them, joined by colons, and the name of
         /// a backend if not all have it: latency:100ms,close:10%:9002 [default: none]
@@ -145,6 +172,52 @@ impl FleetConfig {
         self.or(below)
     }
 
+    fn speaks_tls(&self) -> bool {
+        self.tls.map_or(self.cert.is_some() || self.client_ca.is_some(), |Flag(on)| on)
+    }
+
+    /// What the TLS of its backends is to be; none without.
+    fn tls(&self) -> Result<Option<TlsPlan>, Problem> {
+        let given = [
+            ("tls-names", self.tls_names.is_some()),
+            ("ca-out", self.ca_out.is_some()),
+            ("cert", self.cert.is_some()),
+            ("key", self.key.is_some()),
+            ("client-ca", self.client_ca.is_some()),
+        ];
+        let given =
+            |names: &[&str]| given.iter().find(|(name, is_given)| *is_given && names.contains(name)).map(|it| it.0);
+        if !self.speaks_tls() {
+            return match given(&["tls-names", "ca-out", "cert", "key", "client-ca"]) {
+                None => Ok(None),
+                Some(name) => Err(Problem::new("the backends speak no TLS").on(name).hint("switch it on with --tls")),
+            };
+        }
+        let own = match (&self.cert, &self.key) {
+            (None, None) => None,
+            (Some(certificate), Some(key)) => Some((certificate.clone(), key.clone())),
+            (Some(_), None) => {
+                return Err(Problem::new("the certificate has no key").on("cert").hint("add --key FILE"));
+            }
+            (None, Some(_)) => {
+                return Err(Problem::new("the key has no certificate").on("key").hint("add --cert FILE"));
+            }
+        };
+        if own.is_some()
+            && let Some(name) = given(&["tls-names", "ca-out"])
+        {
+            let problem = Problem::new("it is about a certificate that is made, and cert names one that is there");
+            return Err(problem.on(name).hint("leave one of the two out"));
+        }
+        let names = self.tls_names.as_deref().unwrap_or_default().split(',').map(str::trim);
+        Ok(Some(TlsPlan {
+            own,
+            client_ca: self.client_ca.clone(),
+            ca_out: self.ca_out.clone(),
+            names: names.filter(|name| !name.is_empty()).map(str::to_owned).collect(),
+        }))
+    }
+
     /// Adds the environment and the file beneath what was typed.
     pub(crate) fn merge(self) -> Result<MergedFleet, Problem> {
         self.merge_with(environment::variables(), Path::new("."))
@@ -205,6 +278,7 @@ impl MergedFleet {
         };
         topology.sockets = self.config.sockets.clone();
         topology.proxy_protocol = self.config.proxy_protocol.is_some_and(|Flag(on)| on);
+        topology.tls = self.config.speaks_tls();
         Ok(topology)
     }
 
@@ -226,6 +300,7 @@ impl MergedFleet {
         };
         let (host, ports) = (self.host(), self.ports());
         let config = self.config;
+        let tls = config.tls()?;
         let time = |time: Option<Time>, default| time.map_or(default, |Time(time)| time);
         let is_on = |flag: Option<Flag>| flag.is_some_and(|Flag(on)| on);
         Ok(Plan {
@@ -236,6 +311,7 @@ impl MergedFleet {
             network: None,
             sockets: config.sockets,
             proxy_protocol: is_on(config.proxy_protocol),
+            tls,
             faults: config.fault.unwrap_or_default(),
             limits: Limits {
                 connections: config.max_connections.map_or(16_384, |count| count.0),

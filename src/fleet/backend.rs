@@ -10,7 +10,7 @@ use crate::fleet::bind::SocketFile;
 use crate::fleet::process::Process;
 use crate::io::clock;
 use crate::journal::Reader;
-use crate::wire::{BackendState, Cause, Departure, Fault, Generator, Instance, Moment, Order, Record};
+use crate::wire::{BackendState, Cause, Departure, Fault, Generator, Handshakes, Instance, Moment, Order, Record};
 
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 const LAST_BACKOFF: Duration = Duration::from_secs(5);
@@ -43,6 +43,8 @@ pub(crate) struct FleetBackend {
     pub(crate) faults: Vec<Fault>,
     /// Orders about faults that it has not obeyed yet.
     pub(crate) faults_ordered: u32,
+    /// How those of its process have ended.
+    pub(crate) handshakes: Handshakes,
     /// Whether it was asked to end, by draining.
     pub(crate) asked: bool,
     pub(crate) attempts: u64,
@@ -81,6 +83,7 @@ impl FleetBackend {
             ready: true,
             faults: Vec::new(),
             faults_ordered: 0,
+            handshakes: Handshakes::default(),
             asked: false,
             attempts: 0,
             lost: 0,
@@ -153,6 +156,7 @@ impl FleetBackend {
         self.instances.push_back(instance);
         self.becomes(BackendState::Starting);
         (self.process, self.journal) = (Some(process), Some(journal));
+        self.handshakes = Handshakes::default();
         (self.asked, self.ready, self.due, self.failure) = (false, true, None, None);
     }
 

@@ -19,8 +19,8 @@ use crate::io::clock;
 use crate::journal::{self, Capacity, Reader};
 use crate::topology::{Host, Topology};
 use crate::wire::{
-    Action, Assignment, BackendIdentity, BackendState, BackendStatus, Calendar, Change, Event, FleetStatus, Instance,
-    Moment, Order, RECORD_WORDS,
+    Action, Assignment, BackendIdentity, BackendState, BackendStatus, Calendar, Change, Event, FailedHandshakes, Fault,
+    FleetStatus, Handshakes, Instance, Moment, Order, RECORD_WORDS, TlsAssignment, TlsStatus,
 };
 
 /// In flight, beyond the connections: responses to pipelined requests that wait to be written.
@@ -56,6 +56,8 @@ pub(crate) struct FleetBackends {
     pub(crate) topology: Topology,
     /// Hosts whose addresses stay as they were at the start.
     resolved: Vec<(Host, Vec<IpAddr>)>,
+    /// What they serve with TLS.
+    tls: Option<TlsAssignment>,
     host: WhereItRuns,
     calendar: Calendar,
     started: Moment,
@@ -72,6 +74,7 @@ impl FleetBackends {
         plan: Plan,
         topology: Topology,
         resolved: Vec<(Host, Vec<IpAddr>)>,
+        tls: Option<TlsAssignment>,
         calendar: Calendar,
         control: String,
         notify: UnboundedSender<Notification>,
@@ -85,6 +88,7 @@ impl FleetBackends {
             plan,
             topology,
             resolved,
+            tls,
             host: WhereItRuns::find(),
             calendar,
             started: calendar.moment,
@@ -163,6 +167,7 @@ impl FleetBackends {
             calendar: self.calendar,
             limits: self.plan.limits,
             proxy_protocol: self.plan.proxy_protocol,
+            tls: self.tls.clone(),
             faults: faults.clone(),
             grace: self.plan.grace,
         };
@@ -288,6 +293,34 @@ impl FleetBackends {
         }
     }
 
+    /// Why no backend of this fleet can have that fault.
+    pub(crate) fn refuse_fault(&self, change: &FaultChange) -> Result<(), Refusal> {
+        let FaultChange::Add(faults) = change else { return Ok(()) };
+        let bad = faults.iter().find_map(|fault| if let Fault::Certificate(bad) = fault { *bad } else { None });
+        let Some(bad) = bad else { return Ok(()) };
+        let why = match &self.tls {
+            None => "the backends speak no TLS: start the fleet with --tls",
+            Some(tls) if !tls.serves(bad) => {
+                "the fleet's certificate comes from --cert: such certificates are made where the fleet has an authority of its own, \
+                 with --tls alone"
+            }
+            Some(_) => return Ok(()),
+        };
+        Err(Refusal::Impossible(format!("cannot serve a certificate that is {}: {why}", bad.name())))
+    }
+
+    /// How the handshakes of a process have ended until now: what is new is told.
+    pub(crate) fn note_handshakes(&mut self, index: usize, handshakes: Handshakes) {
+        let known = std::mem::replace(&mut self.list[index].handshakes, handshakes);
+        let alike = |new: &FailedHandshakes| {
+            known.failed.iter().any(|it| (it.bad_certificate, &it.reason) == (new.bad_certificate, &new.reason))
+        };
+        let new = self.list[index].handshakes.failed.iter().filter(|it| !alike(it)).cloned().collect::<Vec<_>>();
+        for failed in new {
+            self.event(index, Change::HandshakeFailed(failed));
+        }
+    }
+
     pub(crate) fn act_on(&mut self, action: Action, index: usize) -> Result<(), String> {
         let backend = &mut self.list[index];
         let Some(process) = &backend.process else {
@@ -357,6 +390,13 @@ impl FleetBackends {
             last_end: backend.last_end.map(|cause| cause.to_string()),
             faults: backend.faults.clone(),
             actions: Action::all_for(backend.current()),
+            tls: self.tls.as_ref().map(|tls| TlsStatus {
+                completed: backend.handshakes.completed,
+                resumed: backend.handshakes.resumed,
+                failed: backend.handshakes.failed.clone(),
+                bad_certificates: tls.bad.iter().map(|(bad, _)| *bad).collect(),
+                asks_clients: tls.clients.is_some(),
+            }),
         }
     }
 

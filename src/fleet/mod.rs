@@ -5,6 +5,7 @@ mod api;
 mod backend;
 mod backends;
 mod bind;
+mod certificates;
 mod fold;
 mod limits;
 mod plan;
@@ -15,6 +16,7 @@ mod start_error;
 mod supervisor;
 mod waiting;
 
+pub(crate) use certificates::TlsPlan;
 pub(crate) use fold::log::Mode as LogMode;
 pub(crate) use plan::{ControlAddress, Plan};
 pub(crate) use supervisor::run;

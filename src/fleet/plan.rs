@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::fleet::certificates::TlsPlan;
 use crate::fleet::fold::log::Mode as LogMode;
 use crate::topology::{Host, NamedBackends, Ports, Sockets, StartFaults};
 use crate::wire::{Limits, Token};
@@ -24,6 +25,8 @@ pub(crate) struct Plan {
     pub(crate) sockets: Option<Sockets>,
     /// Whether connections to backends may begin with a header of the PROXY protocol.
     pub(crate) proxy_protocol: bool,
+    /// What their TLS is to be; none without.
+    pub(crate) tls: Option<TlsPlan>,
     /// What backends have from their start.
     pub(crate) faults: StartFaults,
     /// Bounds of each backend.

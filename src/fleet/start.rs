@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use crate::fleet::api::server::Listening;
 use crate::fleet::bind::{self, Listeners};
+use crate::fleet::certificates::{self, Prepared};
 use crate::fleet::limits;
 use crate::fleet::plan::{ControlAddress, Plan};
 use crate::fleet::start_error::StartError;
@@ -20,6 +21,8 @@ pub(crate) struct Bound {
     pub(crate) api: Listening,
     /// Where metrics are open to anybody.
     pub(crate) metrics: Option<Listening>,
+    /// What backends serve with TLS.
+    pub(crate) tls: Option<Prepared>,
     /// Connections that the API may hold beside all that backends need.
     pub(crate) connections: usize,
 }
@@ -35,6 +38,14 @@ pub(crate) fn bind(plan: &Plan) -> Result<Bound> {
         error.add(
             format!("--fault: the fleet has no backend {unknown}"),
             format!("its backends are {}", names.join(", ")),
+        );
+    }
+    if let Some(bad) = plan.faults.certificate()
+        && plan.tls.as_ref().is_none_or(|tls| tls.own.is_some())
+    {
+        error.add(
+            format!("--fault certificate:{}: the fleet has no authority of its own", bad.name()),
+            "such certificates need --tls without --cert",
         );
     }
     // Of a fleet of ports: what does not resolve is said once, and not for each of them.
@@ -66,6 +77,7 @@ pub(crate) fn bind(plan: &Plan) -> Result<Bound> {
         }
         listening.push(all);
     }
+    let tls = plan.tls.as_ref().and_then(|tls| certificates::prepare(tls, &topology, &mut error));
     let mut serve = |address, what, option| match Listening::bind(address, what, option) {
         Ok(listening) => Some(listening),
         Err((problem, hint)) => {
@@ -76,12 +88,12 @@ pub(crate) fn bind(plan: &Plan) -> Result<Bound> {
     let api = serve(plan.control, "the API", "--control");
     let metrics = plan.metrics.and_then(|at| serve(ControlAddress::Required(at), "metrics", "--metrics"));
     let Some(api) = api.filter(|_| error.problems.is_empty()) else { return Err(error.into()) };
-    Ok(Bound { topology, resolved, listening, api, metrics, connections })
+    Ok(Bound { topology, resolved, listening, api, metrics, tls, connections })
 }
 
 fn topology(plan: &Plan, error: &mut StartError) -> Topology {
     if let Some(named) = &plan.named {
-        return Topology::of_named(named.clone());
+        return Topology { tls: plan.tls.is_some(), ..Topology::of_named(named.clone()) };
     }
     let (generators, no_ports) = plan.ports.generators();
     for no_port in no_ports {
@@ -92,5 +104,6 @@ fn topology(plan: &Plan, error: &mut StartError) -> Topology {
     }
     let mut topology = Topology::of(plan.host.clone(), generators);
     topology.sockets.clone_from(&plan.sockets);
+    topology.tls = plan.tls.is_some();
     topology
 }

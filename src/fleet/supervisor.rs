@@ -115,7 +115,7 @@ impl Stops {
 impl Fleet {
     /// Binds everything, then starts everything; or ends what it has started and says what is wrong.
     async fn start(plan: Plan) -> Result<(Fleet, Api)> {
-        let Bound { topology, resolved, listening, api, metrics: open_metrics, connections } = start::bind(&plan)?;
+        let Bound { topology, resolved, listening, api, metrics: open_metrics, tls, connections } = start::bind(&plan)?;
         let is_token_given = plan.token.is_some();
         let token = match plan.token.clone() {
             Some(token) => token,
@@ -145,10 +145,24 @@ impl Fleet {
         let api = Api::serve(api, open_metrics, sources)?;
         let mut printer = Printer::start();
         printer.print(Stream::Output, introduction(topology.generators().len()));
+        if let Some((authority, list)) = tls.as_ref().and_then(|tls| tls.authority.as_ref()) {
+            let (authority, list) = (authority.display(), list.display());
+            let text =
+                format!("TLS: the authority's certificate is {authority}\n     its revocation list is {list}\n\n");
+            printer.print(Stream::Output, text);
+        }
         let log = Log::new(plan.log, topology.clone(), calendar, TimeZone::system());
         let live = Live::new(topology.generators(), topology.names(), calendar);
         let mut fleet = Fleet {
-            backends: FleetBackends::new(plan, topology, resolved, calendar, api.url().to_owned(), notify),
+            backends: FleetBackends::new(
+                plan,
+                topology,
+                resolved,
+                tls.map(|tls| tls.assignment),
+                calendar,
+                api.url().to_owned(),
+                notify,
+            ),
             notices,
             asked,
             readers_took: Duration::ZERO,
@@ -267,6 +281,7 @@ impl Fleet {
                 backend.faults_ordered = backend.faults_ordered.saturating_sub(1);
                 self.backends.event(index, Change::Faults(faults));
             }
+            Notice::Report(Report::Handshakes(handshakes)) => self.backends.note_handshakes(index, handshakes),
             Notice::Report(Report::Starved(why)) => self.backends.event(index, Change::Starved(why)),
             Notice::Report(Report::Recovered) => self.backends.event(index, Change::Recovered),
             Notice::Report(Report::Seen(seen)) => {
@@ -482,7 +497,8 @@ impl Fleet {
                 }
             }
             Command::Faults(change, wanted, reply) => {
-                match self.backends.choose(change.name(), |state| state != BackendState::Gone, &wanted) {
+                let chosen = self.backends.choose(change.name(), |state| state != BackendState::Gone, &wanted);
+                match self.backends.refuse_fault(&change).and(chosen) {
                     Ok(mut backends) => {
                         // Of all, those that behave need not be told to.
                         let all_clear = wanted.is_empty() && change == FaultChange::Clear;

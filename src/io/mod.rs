@@ -1,6 +1,8 @@
 //! How a descriptor waits and what time it is: the poll, its alarm, sockets, TLS over them, limits, clocks. It knows no HTTP and
 //! no policy; client and backend share it.
 
+pub(crate) mod accepted;
+pub(crate) mod authority;
 pub(crate) mod clock;
 pub(crate) mod ending;
 pub(crate) mod limits;
@@ -8,3 +10,4 @@ pub(crate) mod poller;
 pub(crate) mod socket;
 pub(crate) mod stream;
 pub(crate) mod tls;
+pub(crate) mod tls_server;

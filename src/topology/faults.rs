@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::wire::Fault;
+use crate::wire::{BadCertificate, Fault};
 
 /// Faults of some backends, or of all.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -23,6 +23,11 @@ impl StartFaults {
         let its = self.0.iter().filter(|it| it.backend.as_deref().is_none_or(|backend| backend == name));
         its.for_each(|it| it.fault.add_to(&mut faults));
         faults
+    }
+
+    /// The first bad certificate of any.
+    pub(crate) fn certificate(&self) -> Option<BadCertificate> {
+        self.0.iter().find_map(|it| if let Fault::Certificate(bad) = it.fault { bad } else { None })
     }
 
     /// The first backend that none of these is.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::wire::{Calendar, Fault, Generator, Instance, Seen};
+use crate::wire::{Calendar, Fault, Generator, Handshakes, Instance, Seen, TlsAssignment};
 
 /// Bounds that keep a backend alive among careless and hostile clients.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -48,6 +48,8 @@ pub(crate) struct Assignment {
     pub(crate) limits: Limits,
     /// Whether connections may begin with a header of the PROXY protocol.
     pub(crate) proxy_protocol: bool,
+    /// What it serves with TLS; none without TLS.
+    pub(crate) tls: Option<TlsAssignment>,
     /// How it misbehaves from its start.
     pub(crate) faults: Vec<Fault>,
     /// After SIGTERM, how long requests in flight have to end.
@@ -84,6 +86,8 @@ pub(crate) enum Report {
     Faults(Vec<Fault>),
     /// It received this.
     Seen(Seen),
+    /// So its handshakes have ended until now.
+    Handshakes(Handshakes),
     /// It could not start.
     Failed(String),
 }

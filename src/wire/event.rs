@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::wire::{Fault, Generator, Moment, Record, Seen, Starvation};
+use crate::wire::{FailedHandshakes, Fault, Generator, Moment, Record, Seen, Starvation};
 
 /// Something that happened in a fleet.
 #[derive(Clone, PartialEq, Debug)]
@@ -53,6 +53,8 @@ pub(crate) enum Change {
     Readiness(bool),
     /// From now on it misbehaves in these ways; in none, if there are none.
     Faults(Vec<Fault>),
+    /// A handshake of TLS failed as none of its process did before; further ones are counted.
+    HandshakeFailed(FailedHandshakes),
     /// It was stopped by SIGSTOP; its port still takes connections, nobody answers them.
     Paused,
     /// It goes on after a pause.

@@ -9,12 +9,13 @@ pub(crate) mod page;
 mod record;
 #[cfg(test)]
 pub(crate) mod sample;
+mod secured;
 mod token;
 
 pub(crate) use api::{
-    Action, BackendFigures, BackendState, BackendStatus, BadFault, BalanceRequest, BalancerInfo, CheckNews,
-    CheckResult, FRAME, Fault, Figures, FleetStatus, Frame, Kept, Latency, Mark, MarkKind, RecordView, Second, Seen,
-    SeenRequest, Share, Snapshot, Time,
+    Action, BackendFigures, BackendState, BackendStatus, BadCertificate, BadFault, BalanceRequest, BalancerInfo,
+    CheckNews, CheckResult, FRAME, FailedHandshakes, Fault, Figures, FleetStatus, Frame, Kept, Latency, Mark, MarkKind,
+    RecordView, Second, Seen, SeenRequest, Share, Snapshot, Time, TlsStatus, TlsView,
 };
 pub(crate) use batch::{BatchHead, read_batch, write_batch};
 pub(crate) use channel::{Assignment, BackendIdentity, Limits, Order, Report, Starvation};
@@ -23,6 +24,7 @@ pub(crate) use names::Names;
 pub(crate) use record::{
     AsArrived, Clipped, End, FORWARDED_BYTES, HOST_BYTES, RECORD_WORDS, Record, Refusal, Revision,
 };
+pub(crate) use secured::{Credentials, Handshakes, Protocol, Secured, TlsAssignment, TlsVersion};
 pub(crate) use token::{NotAToken, Token};
 pub(crate) use verdict::{
     AttemptEnd, Calendar, GENERATOR_HEADER, Generator, INSTANCE_HEADER, Instance, Moment, NAME_HEADER, REQUEST_HEADER,

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::wire::life::{self, LIFE_WORDS};
-use crate::wire::{AttemptEnd, Calendar, Generator, Moment, Names, RecordView, RequestId, ResponseId};
+use crate::wire::{AttemptEnd, Calendar, Generator, Moment, Names, RecordView, RequestId, ResponseId, Secured};
 use verdict::life::Life;
 use verdict::request::{Differences, FieldMask, Note, Notes, SentBody};
 
@@ -73,6 +73,8 @@ pub(crate) struct Record {
     pub(crate) refusal: Option<Refusal>,
     /// Of a unit with a life: what has become of it.
     pub(crate) life: Option<Life>,
+    /// TLS of its connection.
+    pub(crate) tls: Option<Secured>,
 }
 
 /// Why a backend did not read a request.
@@ -82,6 +84,8 @@ pub(crate) enum Refusal {
     Malformed(Malformed),
     /// Its head took longer than the limit.
     TooSlow,
+    /// It came without TLS to a port that speaks TLS.
+    NoTls,
 }
 
 impl Refusal {
@@ -90,6 +94,7 @@ impl Refusal {
         match refusal {
             None => 0,
             Some(Refusal::TooSlow) => u8::MAX,
+            Some(Refusal::NoTls) => u8::MAX - 1,
             Some(Refusal::Malformed(why)) => {
                 let index = Malformed::ALL.iter().position(|it| *it == why);
                 index.and_then(|index| u8::try_from(index + 1).ok()).unwrap_or(u8::MAX)
@@ -101,6 +106,7 @@ impl Refusal {
         match code {
             0 => None,
             u8::MAX => Some(Refusal::TooSlow),
+            code if code == u8::MAX - 1 => Some(Refusal::NoTls),
             code => Malformed::ALL.get(usize::from(code) - 1).copied().map(Refusal::Malformed),
         }
     }
@@ -112,6 +118,7 @@ impl fmt::Display for Refusal {
         match self {
             Refusal::Malformed(why) => why.fmt(f),
             Refusal::TooSlow => f.write_str("the request's head did not arrive in time"),
+            Refusal::NoTls => f.write_str("a plain HTTP request was sent to an HTTPS port"),
         }
     }
 }
@@ -164,10 +171,12 @@ const BODY_LENGTH_WORD: usize = 15;
 const BODY_DIGEST_WORD: usize = 16;
 const TARGET_WORD: usize = 17;
 const FLAGS_WORD: usize = 18;
-/// A life, where there is one; then Host, X-Forwarded-For and path, each from a word of its own on.
+/// A life, where there is one; then TLS, where there is some; then Host, X-Forwarded-For and path, each from a word of its own on.
 const TEXT_WORD: usize = 19;
 /// Beside the end of the attempt, in its byte.
 const HAS_LIFE: u64 = 0x80;
+const HAS_TLS: u64 = 0x40;
+const OUTCOME: u64 = 0x3f;
 
 impl Default for Record {
     /// Of nothing: for tests, and as a base.
@@ -190,6 +199,7 @@ impl Default for Record {
             arrived: AsArrived::default(),
             refusal: None,
             life: None,
+            tls: None,
         }
     }
 }
@@ -218,6 +228,7 @@ impl Record {
             | u64::from(peer.port()) << 16
             | u64::from(self.method.length.min(255)) << 8
             | if self.life.is_some() { HAS_LIFE } else { 0 }
+            | if self.tls.is_some() { HAS_TLS } else { 0 }
             | self.outcome.word();
         self.method.write(&mut words[METHOD_WORD..BODY_LENGTH_WORD]);
         let AsArrived { differences, fields, notes, host, forwarded_for, target, body } = self.arrived;
@@ -231,6 +242,12 @@ impl Record {
         if let Some(life) = &self.life {
             words[used..][..LIFE_WORDS].copy_from_slice(&life::to_words(life));
             used += LIFE_WORDS;
+        }
+        if let Some(tls) = &self.tls {
+            words[used] = tls.word();
+            used += 1;
+            used += tls.name.map_or(0, |name| name.write(&mut words[used..]));
+            used += tls.client.map_or(0, |client| client.write(&mut words[used..]));
         }
         used += host.write(&mut words[used..]);
         used += forwarded_for.write(&mut words[used..]);
@@ -261,7 +278,7 @@ impl Record {
         words[2] = answered.0;
         words[8] = words[8] & !0xffff | u64::from(status);
         words[9] = bytes;
-        words[12] = words[12] & (!0xff | HAS_LIFE) | outcome.word();
+        words[12] = words[12] & !OUTCOME | outcome.word();
     }
 
     /// The inverse of [`Record::to_words`].
@@ -270,7 +287,10 @@ impl Record {
         let peer = SocketAddr::new(address.to_canonical(), (words[12] >> 16) as u16);
         let flags = words[FLAGS_WORD];
         let has_life = words[12] & HAS_LIFE != 0;
-        let texts = TEXT_WORD + if has_life { LIFE_WORDS } else { 0 };
+        let after_life = TEXT_WORD + if has_life { LIFE_WORDS } else { 0 };
+        let has_tls = words[12] & HAS_TLS != 0;
+        let tls = has_tls.then(|| Secured::of_words(words[after_life], &words[after_life + 1..]));
+        let texts = after_life + tls.map_or(0, |(_, names)| 1 + names);
         let host = Clipped::read(&words[texts..], (flags >> 48 & 0xff) as u32);
         let forwarded = texts + host.words();
         let forwarded_for = Clipped::read(&words[forwarded..], (flags >> 56) as u32);
@@ -287,7 +307,7 @@ impl Record {
             status: words[8] as u16,
             bytes: words[9],
             peer: if peer == End::UNIX { End::Unix } else { End::Address(peer) },
-            outcome: match words[12] & (0xff & !HAS_LIFE) {
+            outcome: match words[12] & OUTCOME {
                 0 => AttemptEnd::Received,
                 1 => AttemptEnd::Completed,
                 _ => AttemptEnd::CutOff,
@@ -296,6 +316,7 @@ impl Record {
             path: Clipped::read(&words[path..], (words[12] >> 32) as u32 & LONGEST_PATH),
             refusal: Refusal::from_code((words[12] >> 56) as u8),
             life: if has_life { life::from_words(&words[TEXT_WORD..]) } else { None },
+            tls: tls.map(|(tls, _)| tls),
             arrived: AsArrived {
                 differences: Differences::from_bits(flags as u16),
                 fields: FieldMask((flags >> 16) as u16),
@@ -340,6 +361,7 @@ impl Record {
             differences: arrived.differences.iter().map(|part| part.name().to_owned()).collect(),
             differing_fields: arrived.fields.iter().collect(),
             notes: arrived.notes.iter().map(|note| note.name().to_owned()).collect(),
+            tls: self.tls.as_ref().map(Secured::view),
         }
     }
 }
@@ -375,8 +397,13 @@ impl<const N: usize> Clipped<N> {
         self.length > u32::from(self.kept)
     }
 
+    /// Of the whole text.
+    pub(super) fn length(self) -> u32 {
+        self.length
+    }
+
     /// Words that hold it.
-    fn words(&self) -> usize {
+    pub(super) fn words(&self) -> usize {
         usize::from(self.kept).div_ceil(8)
     }
 
@@ -389,7 +416,7 @@ impl<const N: usize> Clipped<N> {
         used
     }
 
-    fn read(words: &[u64], length: u32) -> Self {
+    pub(super) fn read(words: &[u64], length: u32) -> Self {
         let mut bytes = [0; N];
         for (word, bytes) in words.iter().zip(bytes.as_chunks_mut::<8>().0) {
             *bytes = word.to_ne_bytes();
@@ -436,6 +463,7 @@ impl<const N: usize> fmt::Debug for Clipped<N> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::{BadCertificate, Protocol, TlsVersion};
     use proptest::prelude::*;
     use verdict::life::{LifeEnd, StreamKind};
 
@@ -466,6 +494,7 @@ mod tests {
                 arrived,
                 refusal,
                 life,
+                tls: None,
             },
         )
     }
@@ -494,6 +523,22 @@ mod tests {
         )
     }
 
+    fn any_tls() -> impl Strategy<Value = Option<Secured>> {
+        let name = || proptest::option::of(proptest::collection::vec(any::<u8>(), 1..40));
+        let protocol = prop_oneof![Just(None), Just(Some(Protocol::Http1)), Just(Some(Protocol::Http2))];
+        let bad = proptest::option::of(proptest::sample::select(&BadCertificate::ALL[..]));
+        let secured = (any::<(bool, bool, u16)>(), protocol, bad, name(), name());
+        proptest::option::of(secured.prop_map(|((new, resumed, cipher), protocol, bad, name, client)| Secured {
+            version: if new { TlsVersion::V13 } else { TlsVersion::V12 },
+            cipher,
+            protocol,
+            bad,
+            resumed,
+            name: name.map(|name| Clipped::new(&name)),
+            client: client.map(|client| Clipped::new(&client)),
+        }))
+    }
+
     fn any_arrival() -> impl Strategy<Value = (AsArrived, Option<Refusal>)> {
         let refusal = prop_oneof![
             Just(None),
@@ -517,8 +562,10 @@ mod tests {
     /// With as much of its path as there is room for beside the other texts.
     fn fitted(record: Record) -> Record {
         let life = if record.life.is_some() { LIFE_WORDS } else { 0 };
+        let names = |tls: Secured| tls.name.map_or(0, |it| it.words()) + tls.client.map_or(0, |it| it.words());
+        let tls = record.tls.map_or(0, |tls| 1 + names(tls));
         let texts = record.arrived.host.words() + record.arrived.forwarded_for.words();
-        let room = (RECORD_WORDS - TEXT_WORD - life - texts) * 8;
+        let room = (RECORD_WORDS - TEXT_WORD - life - tls - texts) * 8;
         let mut path = record.path;
         path.kept = path.kept.min(room as u8);
         path.bytes[usize::from(path.kept)..].fill(0);
@@ -541,7 +588,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_record_survives_the_journal_even_when_unused_words_hold_anything(record in any_record(), noise: u64) {
+        fn a_record_survives_the_journal_even_when_unused_words_hold_anything(
+            record in any_record(),
+            tls in any_tls(),
+            noise: u64,
+        ) {
+            let record = Record { tls, ..record };
             let (mut words, used) = record.to_words();
             words[used..].fill(noise);
             prop_assert_eq!(Record::from_words(&words), fitted(record));

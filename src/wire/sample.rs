@@ -20,6 +20,7 @@ pub(crate) fn backend(port: u16) -> BackendStatus {
         last_end: None,
         faults: Vec::new(),
         actions: Vec::new(),
+        tls: None,
     }
 }
 

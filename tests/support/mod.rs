@@ -1,6 +1,7 @@
 //! A fleet of the real program for one test, on ports of its own, ended with the test however that ends.
 pub mod balancers;
 pub mod browser;
+pub mod certificates;
 pub mod nginx;
 
 use std::fs::{self, File, OpenOptions};

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use verdict::BadCertificate;
+
 use crate::Time;
 
 /// A way in which a backend misbehaves. Health is answered as ever, except under [`Fault::Unhealthy`], which touches nothing else.
@@ -38,6 +40,9 @@ pub enum Fault {
     FailFirst(NonZeroU16),
     /// `unhealthy`: liveness and readiness answer 503, the page goes on.
     Unhealthy,
+    /// `certificate:expired`: new TLS connections get a certificate that a client should refuse, health checks too; `certificate:none`
+    /// ends it.
+    Certificate(Option<BadCertificate>),
 }
 
 /// The longest [`Fault::Latency`].
@@ -46,11 +51,14 @@ const MAX_ATTEMPTS: u16 = 1000;
 
 impl Fault {
     /// The first words of all of them.
-    pub const KINDS: [&'static str; 8] =
-        ["status", "latency", "reset", "hang", "close", "close-midway", "fail-first", "unhealthy"];
+    pub const KINDS: [&'static str; 9] =
+        ["status", "latency", "reset", "hang", "close", "close-midway", "fail-first", "unhealthy", "certificate"];
 
     /// Makes it one of `faults`, in the place of the one of its kind if there is one.
     pub fn add_to(self, faults: &mut Vec<Fault>) {
+        if self == Fault::Certificate(None) {
+            return faults.retain(|fault| fault.kind() != self.kind());
+        }
         match faults.iter_mut().find(|fault| fault.kind() == self.kind()) {
             Some(same_kind) => *same_kind = self,
             None => faults.push(self),
@@ -68,6 +76,7 @@ impl Fault {
             Fault::CloseMidway(_) => "close-midway",
             Fault::FailFirst(_) => "fail-first",
             Fault::Unhealthy => "unhealthy",
+            Fault::Certificate(_) => "certificate",
         }
     }
 }
@@ -90,6 +99,7 @@ impl fmt::Display for Fault {
             Fault::Reset(share) | Fault::Hang(share) | Fault::Close(share) | Fault::CloseMidway(share) => *share,
             Fault::FailFirst(attempts) => return write!(f, ":{attempts}"),
             Fault::Unhealthy => return Ok(()),
+            Fault::Certificate(bad) => return write!(f, ":{}", bad.map_or("none", BadCertificate::name)),
         };
         if share == Share::ALL { Ok(()) } else { write!(f, ":{share}") }
     }
@@ -108,6 +118,8 @@ pub enum BadFault {
     Spread,
     /// After `fail-first`.
     Attempts,
+    /// After `certificate`.
+    Certificate,
     /// Where the share of requests stands.
     Share,
     /// More than the fault of this name takes.
@@ -118,8 +130,8 @@ impl fmt::Display for BadFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             BadFault::Kind => {
-                "expected status:503, latency:200ms, reset, hang, close, close-midway, fail-first:2 or unhealthy; all but the \
-                 last two also with a share of requests, such as hang:10%"
+                "expected status:503, latency:200ms, reset, hang, close, close-midway, fail-first:2, unhealthy or \
+                 certificate:expired; all but the last three also with a share of requests, such as hang:10%"
             }
             BadFault::Status => "status: expected a status from 200 to 599, such as status:503 or status:503:10%",
             BadFault::Latency => {
@@ -127,6 +139,9 @@ impl fmt::Display for BadFault {
             }
             BadFault::Spread => "latency: expected at most the time itself after ±, such as latency:200ms±50ms",
             BadFault::Attempts => "fail-first: expected a number of attempts from 1 to 1000, such as fail-first:2",
+            BadFault::Certificate => {
+                "certificate: expected expired, future, other-name, unknown-ca, self-signed, client-only, revoked or none"
+            }
             BadFault::Share => {
                 "expected a share of requests above 0% and at most 100%, with at most 7 decimals, such as 10% or 0.5%"
             }
@@ -162,6 +177,14 @@ impl FromStr for Fault {
                 Fault::FailFirst(attempts.ok_or(BadFault::Attempts)?)
             }
             "unhealthy" => Fault::Unhealthy,
+            "certificate" => match words.next() {
+                Some("none") => Fault::Certificate(None),
+                Some(word) => {
+                    let known = BadCertificate::ALL.into_iter().find(|bad| bad.name() == word);
+                    Fault::Certificate(Some(known.ok_or(BadFault::Certificate)?))
+                }
+                None => return Err(BadFault::Certificate),
+            },
             _ => return Err(BadFault::Kind),
         };
         match words.next() {
@@ -292,6 +315,7 @@ mod tests {
             any_share().prop_map(Fault::CloseMidway),
             (1..=MAX_ATTEMPTS).prop_map(|attempts| Fault::FailFirst(NonZeroU16::new(attempts).unwrap())),
             Just(Fault::Unhealthy),
+            proptest::sample::select(&BadCertificate::ALL[..]).prop_map(|bad| Fault::Certificate(Some(bad))),
         ]
     }
 
@@ -335,6 +359,8 @@ mod tests {
             "close-midway",
             "fail-first:2",
             "unhealthy",
+            "certificate:other-name",
+            "certificate:none",
         ] {
             assert_eq!(text.parse::<Fault>().map(|fault| fault.to_string()), Ok(text.to_owned()));
         }
@@ -346,6 +372,16 @@ mod tests {
         ] {
             assert_eq!(typed.parse::<Fault>().map(|fault| fault.to_string()), Ok(written.to_owned()));
         }
+    }
+
+    #[test]
+    fn a_good_certificate_ends_a_bad_one() {
+        let mut faults = vec![Fault::Unhealthy];
+        Fault::Certificate(Some(BadCertificate::Expired)).add_to(&mut faults);
+        Fault::Certificate(Some(BadCertificate::Revoked)).add_to(&mut faults);
+        assert_eq!(faults, [Fault::Unhealthy, Fault::Certificate(Some(BadCertificate::Revoked))]);
+        Fault::Certificate(None).add_to(&mut faults);
+        assert_eq!(faults, [Fault::Unhealthy]);
     }
 
     #[test]
@@ -376,6 +412,9 @@ mod tests {
             ("fail-first:1001", BadFault::Attempts),
             ("fail-first:2:10%", BadFault::More("fail-first")),
             ("unhealthy:10%", BadFault::More("unhealthy")),
+            ("certificate", BadFault::Certificate),
+            ("certificate:bad", BadFault::Certificate),
+            ("certificate:expired:10%", BadFault::More("certificate")),
         ] {
             assert_eq!(text.parse::<Fault>(), Err(error), "{text}");
         }

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use verdict::life::Life;
-use verdict::{AttemptEnd, Generator, Instance, RequestId, ResponseId};
+use verdict::{AttemptEnd, BadCertificate, Generator, Instance, RequestId, ResponseId};
 
 use crate::Fault;
 
@@ -71,6 +71,57 @@ pub struct BackendStatus {
     /// What can be done to it in its state.
     #[serde(default)]
     pub actions: Vec<Action>,
+    /// Its TLS; null if it speaks none.
+    #[serde(default)]
+    pub tls: Option<TlsStatus>,
+}
+
+/// TLS of a backend.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct TlsStatus {
+    /// Handshakes that ended well, of its process.
+    pub completed: u64,
+    /// Of them, those that resumed an earlier session.
+    pub resumed: u64,
+    /// Those that did not, by reason.
+    pub failed: Vec<FailedHandshakes>,
+    /// Kinds of bad certificates that it can serve.
+    pub bad_certificates: Vec<BadCertificate>,
+    /// Whether clients must show a certificate.
+    pub asks_clients: bool,
+}
+
+/// Handshakes that failed alike.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct FailedHandshakes {
+    /// What was wrong with the certificate that was served; null if nothing.
+    pub bad_certificate: Option<BadCertificate>,
+    /// Why: `alert certificate_expired` is the client's, in the words of RFC 8446 §6.
+    pub reason: String,
+    /// How many.
+    pub count: u64,
+}
+
+/// TLS of the connection on which a request came.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct TlsView {
+    /// `TLSv1.2` or `TLSv1.3`.
+    pub version: String,
+    /// As IANA names it.
+    pub cipher: String,
+    /// The name that the client asked for (SNI), cut after 32 bytes; null if none.
+    pub server_name: Option<String>,
+    /// What was agreed by ALPN: `http/1.1` or `h2`; null without ALPN.
+    pub protocol: Option<String>,
+    /// What was wrong with the certificate that was served; null if nothing.
+    pub bad_certificate: Option<BadCertificate>,
+    /// Whether it resumed an earlier session, without a certificate.
+    pub resumed: bool,
+    /// The common name of the client's certificate, cut after 24 bytes; null if it showed none.
+    pub client_certificate: Option<String>,
 }
 
 /// What a backend does.
@@ -224,6 +275,9 @@ pub struct RecordView {
     /// Of a stream or a WebSocket: what went over it, and how it ended; null for every other request.
     #[serde(default)]
     pub life: Option<Life>,
+    /// TLS of its connection; null if it had none.
+    #[serde(default)]
+    pub tls: Option<TlsView>,
 }
 
 /// The response to a query.

@@ -8,10 +8,13 @@ mod policy;
 mod time;
 
 pub use fault::{BadFault, Fault, Share};
-pub use fleet::{Action, BackendState, BackendStatus, FleetStatus, RecordView, RecordsPage};
+pub use fleet::{
+    Action, BackendState, BackendStatus, FailedHandshakes, FleetStatus, RecordView, RecordsPage, TlsStatus, TlsView,
+};
 pub use live::{
     BackendFigures, BalanceRequest, BalancerInfo, CheckNews, CheckResult, FRAME, Figures, Frame, Kept, Latency, Mark,
     MarkKind, Second, Seen, SeenRequest, Snapshot,
 };
 pub use policy::{Name, Policy};
 pub use time::Time;
+pub use verdict::BadCertificate;

@@ -4,6 +4,7 @@
 pub mod algorithm;
 pub mod arrived;
 mod attempt;
+mod certificate;
 pub mod clocks;
 pub mod facts;
 pub mod finding;
@@ -26,6 +27,7 @@ mod time;
 pub mod timeline;
 
 pub use attempt::AttemptEnd;
+pub use certificate::BadCertificate;
 pub use id::{
     GENERATOR_HEADER, Generator, INSTANCE_HEADER, Instance, NAME_HEADER, NotARequestId, REQUEST_HEADER,
     RESPONSE_HEADER, RequestId, ResponseId, run_from_text,

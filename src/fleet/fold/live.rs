@@ -410,6 +410,9 @@ fn describe(change: &Change) -> Option<(MarkKind, String)> {
         Change::Draining => backend("drains: it answers what is in flight, then ends"),
         Change::Readiness(true) => backend("readiness answers 200 again"),
         Change::Readiness(false) => backend("readiness answers 503"),
+        Change::HandshakeFailed(failed) => {
+            Some((MarkKind::Backend, format!("a TLS handshake failed: {}", failed.reason)))
+        }
         Change::Starved(_) => backend("takes no new connection for now"),
         Change::Gone(departure) if departure.asked => backend("stopped"),
         Change::Gone(departure) => Some((MarkKind::Backend, format!("gone: {}", departure.cause))),
@@ -525,6 +528,7 @@ mod tests {
             arrived: Default::default(),
             refusal: None,
             life: None,
+            tls: None,
         }
     }
 

@@ -12,7 +12,8 @@ use crate::escape::harmless;
 use crate::fleet::printer::Stream;
 use crate::topology::Topology;
 use crate::wire::{
-    AttemptEnd, Calendar, Change, Departure, Event, Fault, Generator, Moment, Names, Record, Starvation,
+    AttemptEnd, Calendar, Change, Departure, Event, FailedHandshakes, Fault, Generator, Moment, Names, Record,
+    Starvation,
 };
 use verdict::numbers::grouped;
 
@@ -163,6 +164,10 @@ impl Log {
             Change::Starved(Starvation::ConnectionLimit(limit)) => {
                 Some(format!("App server starved - {url}: it holds {limit} connections, its limit; new ones wait"))
             }
+            Change::HandshakeFailed(FailedHandshakes { bad_certificate, reason, .. }) => {
+                let with = bad_certificate.map(|bad| format!(", with a certificate that is bad: {}", bad.name()));
+                Some(format!("TLS handshake failed - {url}: {reason}{}", with.unwrap_or_default()))
+            }
             Change::Recovered => Some(format!("App server recovered - {url}: it takes connections again")),
             Change::RestartIn(delay) => Some(format!("App server restarts - {url}: in {} ms", delay.as_millis())),
             Change::StartFailed(why) => Some(format!("App server failed to start - {url}: {why}")),
@@ -185,6 +190,7 @@ impl Log {
             Change::Readiness(ready) => ("readiness", json!({ "ready": ready })),
             Change::Faults(faults) => ("faults", json!({ "faults": faults })),
             Change::Starved(why) => ("starved", json!({ "why": why })),
+            Change::HandshakeFailed(failed) => ("handshake-failed", json!(failed)),
             Change::Recovered => ("recovered", json!({})),
             Change::RestartIn(delay) => ("restarts", json!({ "in_ms": delay.as_millis() as u64 })),
             Change::StartFailed(why) => ("start-failed", json!({ "why": why })),
@@ -263,6 +269,7 @@ mod tests {
             arrived: Default::default(),
             refusal: None,
             life: None,
+            tls: None,
         }
     }
 

@@ -1,0 +1,294 @@
+//! TLS of a server, over bytes that others read and write: which certificate it serves, the handshake, and why that fails. `rustls`
+//! does the cryptography; a session holds no more memory than what is on its way.
+
+use std::io::{BufRead, Write};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use rustix::io::Errno;
+use rustix::net::{SendFlags, send};
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
+use rustls::{
+    AlertDescription, CertificateError, Error, HandshakeKind, InvalidMessage, ProtocolVersion, RootCertStore,
+    ServerConfig, ServerConnection,
+};
+
+use crate::wire::{BadCertificate, Clipped, Credentials, Protocol, Secured, TlsAssignment, TlsVersion};
+
+/// Plaintext that one record takes at most.
+const RECORD_BYTES: usize = 16 * 1024;
+
+/// What new connections are served with.
+pub(crate) struct Acceptor {
+    assignment: TlsAssignment,
+    bad: Option<BadCertificate>,
+    config: Arc<ServerConfig>,
+}
+
+impl Acceptor {
+    /// With its good certificate.
+    pub(crate) fn new(assignment: TlsAssignment) -> Result<Acceptor> {
+        let config = configure(&assignment.good, assignment.clients.as_deref())?;
+        Ok(Acceptor { assignment, bad: None, config })
+    }
+
+    /// New connections get the certificate with which that is wrong, or the good one. Sessions that began with another are not
+    /// resumed: a client would not look at a certificate again.
+    pub(crate) fn serve(&mut self, bad: Option<BadCertificate>) -> Result<()> {
+        if self.bad != bad {
+            let find =
+                |bad| self.assignment.bad.iter().find(|(known, _)| *known == bad).map(|(_, credentials)| credentials);
+            let credentials = bad.map_or(Some(&self.assignment.good), find);
+            let credentials = credentials.context("there is no such certificate")?;
+            self.config = configure(credentials, self.assignment.clients.as_deref())?;
+            self.bad = bad;
+        }
+        Ok(())
+    }
+
+    /// What is wrong with the certificate that new connections get.
+    pub(crate) fn bad(&self) -> Option<BadCertificate> {
+        self.bad
+    }
+
+    /// The TLS of a new connection.
+    pub(crate) fn accept(&self) -> Result<Box<Served>, Error> {
+        let connection = ServerConnection::new(self.config.clone())?;
+        Ok(Box::new(Served { connection, bad: self.bad, pending: 0 }))
+    }
+}
+
+/// Whether these can be served: an error says what is wrong with them.
+pub(crate) fn examine(credentials: &Credentials, clients: Option<&str>) -> Result<()> {
+    configure(credentials, clients).map(drop)
+}
+
+fn configure(credentials: &Credentials, clients: Option<&str>) -> Result<Arc<ServerConfig>> {
+    let provider = Arc::new(ring::default_provider());
+    let versions = ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
+    let builder = match clients {
+        None => versions.with_no_client_auth(),
+        Some(pem) => {
+            let mut authorities = RootCertStore::empty();
+            for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
+                authorities.add(certificate?)?;
+            }
+            let verifier = WebPkiClientVerifier::builder_with_provider(authorities.into(), provider).build();
+            versions.with_client_cert_verifier(verifier.map_err(|error| match error {
+                VerifierBuilderError::NoRootAnchors => {
+                    anyhow::anyhow!("it has no certificate: BEGIN CERTIFICATE is missing")
+                }
+                error => error.into(),
+            })?)
+        }
+    };
+    let chain: Vec<_> = CertificateDer::pem_slice_iter(credentials.chain.as_bytes()).collect::<Result<_, _>>()?;
+    anyhow::ensure!(!chain.is_empty(), "it has no certificate: BEGIN CERTIFICATE is missing");
+    let key = PrivateKeyDer::from_pem_slice(credentials.key.as_bytes()).context("no private key can be read")?;
+    let mut config = builder.with_single_cert(chain, key)?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// The TLS of one connection.
+pub(crate) struct Served {
+    connection: ServerConnection,
+    bad: Option<BadCertificate>,
+    /// Plaintext in records that the socket has not taken whole.
+    pending: usize,
+}
+
+/// What bytes of a client have led to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Taken {
+    /// Nothing that is to be told.
+    Bytes,
+    /// The handshake has ended.
+    Established,
+    /// The client has announced its end.
+    Closed,
+}
+
+impl Served {
+    /// Whether bytes that begin a connection can be TLS: a record of a handshake.
+    pub(crate) fn is_tls(first: &[u8]) -> bool {
+        first.first().is_none_or(|byte| *byte == 0x16)
+    }
+
+    /// Takes some of what a client has sent. Plaintext must be read before more is taken. An error says why there is no session.
+    pub(crate) fn take(&mut self, bytes: &mut &[u8]) -> Result<Taken, &'static str> {
+        let was_shaking = self.connection.is_handshaking();
+        if self.connection.read_tls(bytes).is_err() {
+            return Err("unread data");
+        }
+        match self.connection.process_new_packets() {
+            Ok(_) if was_shaking && !self.connection.is_handshaking() => Ok(Taken::Established),
+            Ok(state) if state.peer_has_closed() => Ok(Taken::Closed),
+            Ok(_) => Ok(Taken::Bytes),
+            Err(error) => Err(reason(&error)),
+        }
+    }
+
+    /// Plaintext that has come; empty if there is none.
+    pub(crate) fn plaintext(&mut self, mut read: impl FnMut(&[u8])) {
+        let mut reader = self.connection.reader();
+        while let Ok(data) = reader.fill_buf()
+            && !data.is_empty()
+        {
+            let length = data.len();
+            read(data);
+            reader.consume(length);
+        }
+    }
+
+    /// How much of it the socket has taken whole. [`Errno::AGAIN`]: call again with the same bytes, as some may be on their way.
+    pub(crate) fn send(&mut self, socket: &OwnedFd, bytes: &[u8]) -> Result<usize, Errno> {
+        if self.pending == 0 {
+            self.flush(socket)?;
+            let record = &bytes[..bytes.len().min(RECORD_BYTES)];
+            self.pending = self.connection.writer().write(record).map_err(|_| Errno::PROTO)?;
+        }
+        self.flush(socket)?;
+        Ok(std::mem::take(&mut self.pending))
+    }
+
+    /// Gives the socket all that waits; [`Errno::AGAIN`] if it does not take all.
+    pub(crate) fn flush(&mut self, socket: &OwnedFd) -> Result<(), Errno> {
+        while self.connection.wants_write() {
+            match self.connection.write_tls(&mut Outgoing(socket)) {
+                Ok(_) => {}
+                Err(error) => match Errno::from_io_error(&error) {
+                    Some(Errno::INTR) => {}
+                    Some(errno) => return Err(errno),
+                    None => return Err(Errno::PROTO),
+                },
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the handshake has not ended.
+    pub(crate) fn is_shaking_hands(&self) -> bool {
+        self.connection.is_handshaking()
+    }
+
+    /// What was wrong with the certificate that it serves.
+    pub(crate) fn bad(&self) -> Option<BadCertificate> {
+        self.bad
+    }
+
+    /// Announces the end.
+    pub(crate) fn close(&mut self, socket: &OwnedFd) {
+        if !self.connection.is_handshaking() {
+            self.connection.send_close_notify();
+            // Whether it is heard is not waited for.
+            let _ = self.flush(socket);
+        }
+    }
+
+    /// What a record keeps of it.
+    pub(crate) fn facts(&self) -> Secured {
+        let connection = &self.connection;
+        let client = connection.peer_certificates().and_then(|chain| chain.first());
+        Secured {
+            version: match connection.protocol_version() {
+                Some(ProtocolVersion::TLSv1_3) => TlsVersion::V13,
+                _ => TlsVersion::V12,
+            },
+            cipher: connection.negotiated_cipher_suite().map_or(0, |suite| u16::from(suite.suite())),
+            protocol: match connection.alpn_protocol() {
+                Some(b"h2") => Some(Protocol::Http2),
+                Some(_) => Some(Protocol::Http1),
+                None => None,
+            },
+            bad: self.bad,
+            resumed: connection.handshake_kind() == Some(HandshakeKind::Resumed),
+            name: connection.server_name().map(|name| Clipped::new(name.as_bytes())),
+            client: client.map(|certificate| Clipped::new(&common_name(certificate))),
+        }
+    }
+}
+
+struct Outgoing<'s>(&'s OwnedFd);
+
+impl Write for Outgoing<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        Ok(send(self.0, bytes, SendFlags::NOSIGNAL)?)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The latest common name of a certificate's subject; empty without one.
+fn common_name(certificate: &CertificateDer<'_>) -> Vec<u8> {
+    /// The object identifier 2.5.4.3 in DER.
+    const COMMON_NAME: &[u8] = &[0x06, 0x03, 0x55, 0x04, 0x03];
+    let Ok(parsed) = webpki::EndEntityCert::try_from(certificate) else { return Vec::new() };
+    let subject = parsed.subject();
+    let place = subject.windows(COMMON_NAME.len()).rposition(|part| part == COMMON_NAME);
+    // A type, a length below 128, the text.
+    let text = place.and_then(|place| match &subject[place + COMMON_NAME.len()..] {
+        [_, length @ ..=127, text @ ..] => text.get(..usize::from(*length)),
+        _ => None,
+    });
+    text.unwrap_or_default().to_vec()
+}
+
+/// Why there is no session, from a list: what a client sends does not make it longer.
+fn reason(error: &Error) -> &'static str {
+    match error {
+        Error::AlertReceived(alert) => alert_name(*alert),
+        Error::NoCertificatesPresented => "the client shows no certificate",
+        Error::InvalidCertificate(problem) => match problem {
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+                "the client's certificate has expired"
+            }
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                "the client's certificate is not yet valid"
+            }
+            CertificateError::UnknownIssuer => "the client's certificate has an unknown issuer",
+            CertificateError::BadSignature => "the client's certificate has a wrong signature",
+            CertificateError::Revoked => "the client's certificate is revoked",
+            CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+                "the client's certificate is not for clients"
+            }
+            _ => "the client's certificate is not accepted",
+        },
+        Error::PeerIncompatible(_) => "no version, cipher suite or signature scheme in common",
+        Error::NoApplicationProtocol => "no application protocol in common (ALPN)",
+        Error::InvalidMessage(InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion) => {
+            "what came is not TLS"
+        }
+        Error::DecryptError => "a message cannot be decrypted",
+        _ => "the client breaks the protocol",
+    }
+}
+
+/// As RFC 8446 §6 and OpenSSL call it.
+fn alert_name(alert: AlertDescription) -> &'static str {
+    match alert {
+        AlertDescription::CloseNotify => "alert close_notify",
+        AlertDescription::HandshakeFailure => "alert handshake_failure",
+        AlertDescription::BadCertificate => "alert bad_certificate",
+        AlertDescription::UnsupportedCertificate => "alert unsupported_certificate",
+        AlertDescription::CertificateRevoked => "alert certificate_revoked",
+        AlertDescription::CertificateExpired => "alert certificate_expired",
+        AlertDescription::CertificateUnknown => "alert certificate_unknown",
+        AlertDescription::UnknownCA => "alert unknown_ca",
+        AlertDescription::AccessDenied => "alert access_denied",
+        AlertDescription::DecryptError => "alert decrypt_error",
+        AlertDescription::ProtocolVersion => "alert protocol_version",
+        AlertDescription::InsufficientSecurity => "alert insufficient_security",
+        AlertDescription::InternalError => "alert internal_error",
+        AlertDescription::UserCanceled => "alert user_canceled",
+        AlertDescription::UnrecognisedName => "alert unrecognized_name",
+        AlertDescription::NoApplicationProtocol => "alert no_application_protocol",
+        _ => "another alert",
+    }
+}
