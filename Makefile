@@ -1,7 +1,7 @@
 # The commands of the README. `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help run development setup check test cases soak bench matrix fuzz screenshots vendor
+.PHONY: help run development setup check test cases soak bench matrix fuzz screenshots vendor dist
 
 help: ## Show these commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -50,6 +50,12 @@ screenshots: ## Take the pictures of the README anew, of the real thing
 vendor: ## Copy what the live view takes from others into the repository (needs npm)
 	cd src/fleet/page/vendor && npm ci --ignore-scripts && cp node_modules/uplot/dist/uPlot.iife.min.js node_modules/uplot/dist/uPlot.min.css . && \
 	  cp node_modules/uplot/LICENSE uPlot.LICENSE && rm -r node_modules
+
+dist: ## Build what is published, run it, and package it: static programs for two architectures, .deb, .rpm, the image; takes long
+	packaging/build
+	packaging/try
+	packaging/package
+	packaging/image
 
 matrix: ## Check real balancers in each of their ways, healthy and broken; writes docs/results/MATRIX.md
 	tests/prepare

@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 
 use crate::args::location::LocationArgs;
 use crate::balancer::launch::{Lost, Recipe, Running, free_port};
-use crate::balancer::{Balancer, For, Listen, Options, installed};
+use crate::balancer::{Balancer, Containers, For, Listen, Options, installed};
 use crate::check::plan::{Backing, Plan};
 use crate::check::{Started, start_fleet};
 use crate::config::Layer;
@@ -353,7 +353,8 @@ fn recipe(front: &Front, topology: &Topology, site: Site) -> Result<Recipe> {
     let (files, arguments, environment, folder, covered) = match &front.own {
         None => {
             let listen = Listen { address: Some(address.ip()), port: address.port() };
-            let options = Options { listen: Some(listen), snippet: false, version, workers };
+            let containers = Containers::PLAIN;
+            let options = Options { listen: Some(listen), snippet: false, version, workers, containers };
             let written = balancer.write(topology, &options).map_err(Problem::from)?;
             let run = written.run.ok_or_else(run_here)?;
             let files = written.files.into_iter().map(|file| (file.name.to_owned(), file.text)).collect();

@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::str::FromStr;
 
 use address::MAX_BACKENDS;
-pub(crate) use address::{Address, NamedBackend, NamedBackends, Selection};
+pub(crate) use address::{Address, BackendName, NamedBackend, NamedBackends, Selection};
 pub(crate) use api::Policy;
 pub(crate) use faults::StartFaults;
 pub(crate) use host::Host;
@@ -93,6 +93,11 @@ impl Ports {
     /// The ports of the original program.
     pub(crate) fn of_the_original() -> Ports {
         Ports(vec![9001, 9002, 9003])
+    }
+
+    /// This many from a port on.
+    pub(crate) fn following(first: u16, count: u16) -> Ports {
+        Ports((0..u32::from(count)).map(|place| u32::from(first) + place).collect())
     }
 
     pub(crate) fn of(generators: &[Generator]) -> Ports {

@@ -410,6 +410,8 @@ fn where_other_machines_can_knock_all_needs_the_token() {
         assert_eq!(fleet.call("GET", path, "fleet.example", "").status, 401, "{path}");
     }
     assert_eq!(fleet.call("GET", "/v1/fleet", "fleet.example", &bearer).status, 200);
+    let liveness = fleet.call("GET", "/livez", "fleet.example", "");
+    assert_eq!((liveness.status, liveness.body.as_str()), (200, "ok\n"));
     let page = fleet.call("GET", "/", "fleet.example", "");
     assert_eq!(page.status, 200);
     assert!(!page.body.contains(bearer.trim_end().rsplit(' ').next().unwrap()));

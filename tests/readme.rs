@@ -342,10 +342,9 @@ fn the_jobs_to_copy_use_options_that_there_are() {
         .unwrap();
     for file in ["github-actions.yml", "gitlab-ci.yml"] {
         let text = fs::read_to_string(Path::new(ROOT).join("examples/ci").join(file)).unwrap();
-        let (_, command) = text.split_once("uuid-generator check ").unwrap();
-        let command = command.split("\n      - uses").next().unwrap().split("\n  artifacts").next().unwrap();
-        let words: Vec<String> =
-            command.split_whitespace().map(|word| word.replace("\"$GITHUB_STEP_SUMMARY\"", "summary.md")).collect();
+        let begin = ["uuid-generator check ", "arguments: "].into_iter().find_map(|it| text.split_once(it)).unwrap();
+        let command = begin.1.split("\n          junit").next().unwrap().split("\n  artifacts").next().unwrap();
+        let words: Vec<&str> = command.split_whitespace().collect();
         let mut check = crate::support::program(&place);
         let output = run(check.arg("check").args(words).arg("--dry-run"));
         assert!(output.status.success(), "{file}: {}", String::from_utf8_lossy(&output.stderr));

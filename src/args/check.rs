@@ -11,6 +11,8 @@ use crate::balancer::Balancer;
 use crate::config::balancing::BalancingConfig;
 use crate::config::check::CheckConfig;
 use crate::config::suggest;
+use crate::config::text::Count;
+use crate::wire::Time;
 
 /// Send requests through a balancer, account for every one of them, and give a verdict
 #[derive(Args)]
@@ -21,6 +23,15 @@ pub(crate) struct CheckArgs {
 
     #[command(flatten)]
     pub(crate) fleet: ChoiceArgs,
+
+    /// Time to wait at most until each fleet that is named has a ready backend and the URL's port accepts connections [default: no
+    /// wait; 1m with --ready]
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["start", "with"])]
+    pub(crate) wait: Option<Time>,
+
+    /// Wait until this many backends of the fleets that are named are ready
+    #[arg(long, value_name = "COUNT", conflicts_with_all = ["start", "with"])]
+    pub(crate) ready: Option<Count<1, 1_000_000>>,
 
     /// Start a fleet for the check
     #[arg(long, conflicts_with = "fleet")]

@@ -5,14 +5,15 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::location::LocationArgs;
-use crate::balancer::{Balancer, Listen, Version};
+use crate::balancer::{Balancer, DnsLabel, Image, Listen, Version};
 use crate::config::balancing::BalancingConfig;
+use crate::config::text::Count;
 
 /// Write configuration for a balancer in front of the fleet: complete, to run in the foreground, without root
 #[derive(Args)]
 #[command(after_long_help = AFTER_HELP)]
 pub(crate) struct ConfigArgs {
-    /// Balancer
+    /// Balancer, or what has one: Kubernetes, a compose file
     pub(crate) balancer: Balancer,
 
     #[command(flatten)]
@@ -24,6 +25,22 @@ pub(crate) struct ConfigArgs {
 
     #[command(flatten)]
     pub(crate) balancing: BalancingConfig,
+
+    /// Image of the fleet and of the check, with a tag other than latest [default: uuid-generator and this version]
+    #[arg(long, value_name = "NAME:TAG", help_heading = "Kubernetes and compose")]
+    pub(crate) image: Option<Image>,
+
+    /// Number of backends, each in a pod of its own in Kubernetes [default: as many as --ports]
+    #[arg(long, value_name = "COUNT", help_heading = "Kubernetes and compose")]
+    pub(crate) replicas: Option<Count<1, 1000>>,
+
+    /// Namespace in Kubernetes [default: the one of kubectl's context]
+    #[arg(long, value_name = "NAME", help_heading = "Kubernetes and compose")]
+    pub(crate) namespace: Option<DnsLabel>,
+
+    /// Secret in Kubernetes with the token of the fleets, by its key `token` [default: one is written, with a random token]
+    #[arg(long, value_name = "NAME", help_heading = "Kubernetes and compose")]
+    pub(crate) token_secret: Option<DnsLabel>,
 
     /// Write only what is included in an existing configuration
     #[arg(long, help_heading = "Output")]
@@ -49,5 +66,7 @@ Examples:
   More
     uuid-generator config haproxy --algorithm source --health-path /readyz
     uuid-generator config traefik --weights 5:1:1 --output traefik
+    uuid-generator config kubernetes --replicas 5 --output manifests
+    uuid-generator config compose --output compose
 
 Exit status: 0 written, 2 could not.";

@@ -46,7 +46,7 @@ fn write(topology: &Topology, options: &Options) -> Result<Written, Unsupported>
     text.add(0, format!("# {}", head(&CADDY, options, topology)));
     if options.snippet {
         text.add(0, "").block(0, &site);
-        return Ok(Written { files: vec![File { name: NAME, text: tabs(&text.0) }], run: None });
+        return Ok(Written { files: vec![File { name: NAME, text: tabs(&text.0) }], run: None, overview: None });
     }
     let workers = options.workers().to_string();
     let environment = [("GOMAXPROCS", workers.as_str()), ("XDG_DATA_HOME", "."), ("XDG_CONFIG_HOME", ".")];
@@ -63,7 +63,7 @@ fn write(topology: &Topology, options: &Options) -> Result<Written, Unsupported>
         .add(0, "}")
         .add(0, "")
         .block(0, &site);
-    Ok(Written { files: vec![File { name: NAME, text: tabs(&text.0) }], run: Some(run) })
+    Ok(Written { files: vec![File { name: NAME, text: tabs(&text.0) }], run: Some(run), overview: None })
 }
 
 /// Indented as `caddy fmt` wants it.

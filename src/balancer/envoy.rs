@@ -46,7 +46,7 @@ fn write(topology: &Topology, options: &Options) -> Result<Written, Unsupported>
     if options.snippet {
         text.add(0, "# Put it below `static_resources:`.").block(0, &listener(topology, options));
         text.add(0, "clusters:").add(0, "- name: uuid").block(2, &cluster);
-        return Ok(Written { files: vec![File { name: NAME, text: text.0 }], run: None });
+        return Ok(Written { files: vec![File { name: NAME, text: text.0 }], run: None, overview: None });
     }
     let mut clusters = Lines::default();
     clusters
@@ -67,7 +67,7 @@ fn write(topology: &Topology, options: &Options) -> Result<Written, Unsupported>
         .add(0, "static_resources:")
         .block(2, &listener(topology, options));
     let files = vec![File { name: NAME, text: text.0 }, File { name: CLUSTERS, text: clusters.0 }];
-    Ok(Written { files, run: Some(run) })
+    Ok(Written { files, run: Some(run), overview: None })
 }
 
 fn refuse(topology: &Topology, limits: Limits) -> Result<(), Unsupported> {

@@ -130,7 +130,7 @@ fn write(topology: &Topology, options: &Options) -> Result<Written, Unsupported>
     };
     let text = serde_json::to_string_pretty(&config).expect("it has no keys that are no strings") + "\n";
     let run = Run::of(&[], &format!("uuid-generator {COMMAND} {NAME}"));
-    Ok(Written { files: vec![File { name: NAME, text }], run: Some(run) })
+    Ok(Written { files: vec![File { name: NAME, text }], run: Some(run), overview: None })
 }
 
 /// Balances as the file says, until it is ended by a signal.

@@ -45,7 +45,7 @@ fn write(topology: &Topology, options: &Options) -> Result<Written, Unsupported>
     text.add(0, format!("# {}", head(&HAPROXY, options, topology)));
     if options.snippet {
         text.add(0, "# Put it behind `defaults` that have timeouts.").add(0, "").block(0, &body);
-        return Ok(Written { files: vec![File { name: NAME, text: text.0 }], run: None });
+        return Ok(Written { files: vec![File { name: NAME, text: text.0 }], run: None, overview: None });
     }
     let run = Run::of(&[], &format!("haproxy -W -db -f {NAME}"));
     text.add(0, format!("# In the foreground, in the folder of this file: {run}"))
@@ -64,7 +64,7 @@ fn write(topology: &Topology, options: &Options) -> Result<Written, Unsupported>
         .add(4, "timeout server 60s")
         .add(0, "")
         .block(0, &body);
-    Ok(Written { files: vec![File { name: NAME, text: text.0 }], run: Some(run) })
+    Ok(Written { files: vec![File { name: NAME, text: text.0 }], run: Some(run), overview: None })
 }
 
 fn frontend_and_backend(topology: &Topology, options: &Options) -> Result<String, Unsupported> {

@@ -6,10 +6,11 @@ use std::ops::Deref;
 use clap::ValueEnum;
 use clap::builder::PossibleValue;
 
+use crate::balancer::limits::Limits;
 use crate::balancer::options::Options;
 use crate::balancer::product::{Product, Program};
 use crate::balancer::written::{Unsupported, Written};
-use crate::balancer::{caddy, envoy, fallback, haproxy, kubernetes, nginx, traefik};
+use crate::balancer::{caddy, compose, envoy, fallback, haproxy, kubernetes, nginx, traefik};
 use crate::topology::Topology;
 
 /// One of the list, by its name.
@@ -17,18 +18,19 @@ use crate::topology::Topology;
 pub(crate) struct Balancer(&'static Product);
 
 /// In the order in which they are best known.
-const PRODUCTS: [Balancer; 6] = [
+const PRODUCTS: [Balancer; 7] = [
     Balancer(&nginx::NGINX),
     Balancer(&haproxy::HAPROXY),
     Balancer(&envoy::ENVOY),
     Balancer(&traefik::TRAEFIK),
     Balancer(&caddy::CADDY),
     Balancer(&kubernetes::KUBERNETES),
+    Balancer(&compose::COMPOSE),
 ];
 
 impl Balancer {
     /// All for which configuration is written.
-    pub(crate) const ALL: [Balancer; 6] = PRODUCTS;
+    pub(crate) const ALL: [Balancer; 7] = PRODUCTS;
 
     /// The one that needs nothing to be installed.
     pub(crate) const BUILT_IN: Balancer = Balancer(&fallback::FALLBACK);
@@ -46,6 +48,10 @@ impl Balancer {
 
     /// The configuration, or what the balancer does not support.
     pub(crate) fn write(self, topology: &Topology, options: &Options) -> Result<Written, Unsupported> {
+        if let (Some(option), true) = (options.containers.asked(), self.program != Program::Elsewhere) {
+            let what = format!("configure containers ({option})");
+            return Err(Limits::of(self.0, options).cannot(&what, "config kubernetes or config compose"));
+        }
         (self.0.write)(topology, options)
     }
 }

@@ -5,6 +5,8 @@
 
 mod caddy;
 mod choice;
+mod compose;
+mod containers;
 mod envoy;
 pub(crate) mod expected;
 mod fallback;
@@ -27,6 +29,7 @@ mod scratch;
 mod traefik;
 mod written;
 
+pub(crate) use containers::{Containers, DnsLabel, FleetToken, Image};
 pub(crate) use list::Balancer;
 pub(crate) use options::{For, Listen, Options, Version};
 pub(crate) use product::Program;

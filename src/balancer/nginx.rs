@@ -63,7 +63,11 @@ fn write(topology: &Topology, options: &Options) -> Result<Written, Unsupported>
     text.add(0, format!("# {head}"));
     if options.snippet {
         text.add(0, "# Put it inside `http { … }`, or as a file into /etc/nginx/conf.d.").add(0, "").block(0, &body);
-        return Ok(Written { files: vec![File { name: "load_balancer.conf", text: text.0 }], run: None });
+        return Ok(Written {
+            files: vec![File { name: "load_balancer.conf", text: text.0 }],
+            run: None,
+            overview: None,
+        });
     }
     let run = Run::of(&[], &format!("nginx -p . -e stderr -c {NAME}"));
     text.add(0, format!("# In the foreground, in the folder of this file: {run}"))
@@ -84,7 +88,7 @@ fn write(topology: &Topology, options: &Options) -> Result<Written, Unsupported>
         text.add(4, format!("{kind}_temp_path temp_{kind};"));
     }
     text.add(0, "").block(4, &body).add(0, "}");
-    Ok(Written { files: vec![File { name: NAME, text: text.0 }], run: Some(run) })
+    Ok(Written { files: vec![File { name: NAME, text: text.0 }], run: Some(run), overview: None })
 }
 
 fn upstream_and_server(topology: &Topology, options: &Options) -> Result<String, Unsupported> {

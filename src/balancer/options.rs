@@ -5,10 +5,11 @@ use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::str::FromStr;
 
+use crate::balancer::containers::Containers;
 use crate::topology::Host;
 
 /// How a configuration is written.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Options {
     /// Where the balancer listens; None: port 80 of a snippet, 127.0.0.1:8080 else.
     pub(crate) listen: Option<Listen>,
@@ -18,12 +19,15 @@ pub(crate) struct Options {
     pub(crate) version: For,
     /// How many workers or threads serve; None: one, and in a snippet whatever there is.
     pub(crate) workers: Option<NonZeroU32>,
+    /// In which containers the fleet runs.
+    pub(crate) containers: Containers,
 }
 
 impl Options {
     #[cfg(test)]
     /// What is included, for the newest version.
-    pub(crate) const SNIPPET: Options = Options { listen: None, snippet: true, version: For::Newest, workers: None };
+    pub(crate) const SNIPPET: Options =
+        Options { listen: None, snippet: true, version: For::Newest, workers: None, containers: Containers::PLAIN };
     #[cfg(test)]
     /// What runs by itself, for the newest version.
     pub(crate) const WHOLE: Options = Options { snippet: false, ..Options::SNIPPET };

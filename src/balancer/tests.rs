@@ -1,9 +1,10 @@
 //! What all writers have to hold: what is asked for is written or refused.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::time::Duration;
 
+use crate::balancer::containers::FleetToken;
 use crate::balancer::list::Balancer;
 use crate::balancer::options::{For, Listen, Options, Version};
 use crate::balancer::product::Program;
@@ -14,7 +15,7 @@ use crate::wire::Generator;
 /// One thing that is asked for besides the algorithm.
 type Ask = (&'static str, fn(&mut Topology, &mut Options));
 
-const ASKS: [Ask; 17] = [
+const ASKS: [Ask; 21] = [
     ("nothing", |_, _| ()),
     ("weights", |topology, _| weigh(topology, "5:1:1")),
     ("backup", |topology, _| topology.backends[2].backup = true),
@@ -42,6 +43,10 @@ const ASKS: [Ask; 17] = [
             Timeouts { connect: Some(Duration::from_millis(250)), answer: Some(Duration::from_secs(2)) };
     }),
     ("workers", |_, options| options.workers = NonZeroU32::new(2)),
+    ("an image", |_, options| options.containers.image = Some("a/b:1".parse().unwrap())),
+    ("replicas", |_, options| options.containers.replicas = NonZeroU16::new(5)),
+    ("a namespace", |_, options| options.containers.namespace = Some("n".parse().unwrap())),
+    ("a Secret", |_, options| options.containers.token = Some(FleetToken::Secret("s".parse().unwrap()))),
 ];
 
 fn weigh(topology: &mut Topology, weights: &str) {
@@ -70,8 +75,8 @@ fn combinations() -> impl Iterator<Item = (Policy, Ask)> {
     Policy::examples().into_iter().flat_map(|policy| ASKS.map(|ask| (policy.clone(), ask)))
 }
 
-fn written(balancer: Balancer, policy: &Policy, ask: Ask, options: Options) -> Result<Written, Unsupported> {
-    let (mut topology, mut options) = (fleet(), options);
+fn written(balancer: Balancer, policy: &Policy, ask: Ask, options: &Options) -> Result<Written, Unsupported> {
+    let (mut topology, mut options) = (fleet(), options.clone());
     topology.policy = policy.clone();
     ask.1(&mut topology, &mut options);
     balancer.write(&topology, &options)
@@ -79,7 +84,7 @@ fn written(balancer: Balancer, policy: &Policy, ask: Ask, options: Options) -> R
 
 #[test]
 fn what_is_asked_for_is_written_or_refused_and_never_left_out() {
-    let of = |balancer, options: Options| {
+    let of = |balancer, options: &Options| {
         let mut texts: BTreeMap<String, String> = BTreeMap::new();
         let plain = |policy: &Policy| written(balancer, policy, ASKS[0], options).ok();
         for (policy, ask) in combinations() {
@@ -103,16 +108,16 @@ fn what_is_asked_for_is_written_or_refused_and_never_left_out() {
         }
         texts.len()
     };
-    let whole: Vec<usize> = Balancer::ALL.map(|balancer| of(balancer, Options::WHOLE)).to_vec();
-    assert_eq!(whole, [10, 9, 9, 5, 8, 2], "algorithms of {:?}", Balancer::ALL);
+    let whole: Vec<usize> = Balancer::ALL.map(|balancer| of(balancer, &Options::WHOLE)).to_vec();
+    assert_eq!(whole, [10, 9, 9, 5, 8, 2, 10], "algorithms of {:?}", Balancer::ALL);
     for balancer in Balancer::ALL {
-        of(balancer, Options::SNIPPET);
+        of(balancer, &Options::SNIPPET);
     }
     let old = Options { version: For::Asked("1.22.1".parse().unwrap()), ..Options::WHOLE };
-    assert_eq!(of(Balancer::ALL[0], old), 8);
+    assert_eq!(of(Balancer::ALL[0], &old), 8);
     for balancer in &Balancer::ALL[1..] {
         let ancient = Options { version: For::Asked("0.9".parse().unwrap()), ..Options::WHOLE };
-        assert_eq!(of(*balancer, ancient), 0, "{balancer}");
+        assert_eq!(of(*balancer, &ancient), 0, "{balancer}");
     }
 }
 

@@ -58,7 +58,7 @@ fn write(topology: &Topology, options: &Options) -> Result<Written, Unsupported>
     http(topology, &strategy, options, &mut dynamic);
     let dynamic = File { name: DYNAMIC, text: dynamic.0 };
     if options.snippet {
-        return Ok(Written { files: vec![dynamic], run: None });
+        return Ok(Written { files: vec![dynamic], run: None, overview: None });
     }
     let workers = options.workers().to_string();
     let run = Run::of(&[("GOMAXPROCS", &workers)], &format!("traefik --configfile={STATIC}"));
@@ -79,7 +79,7 @@ fn write(topology: &Topology, options: &Options) -> Result<Written, Unsupported>
         .add(2, "file:")
         .add(4, format!("filename: {DYNAMIC}"))
         .add(4, "watch: true");
-    Ok(Written { files: vec![File { name: STATIC, text: text.0 }, dynamic], run: Some(run) })
+    Ok(Written { files: vec![File { name: STATIC, text: text.0 }, dynamic], run: Some(run), overview: None })
 }
 
 fn refuse(topology: &Topology, limits: Limits) -> Result<(), Unsupported> {

@@ -12,6 +12,8 @@ pub(crate) struct Written {
     pub(crate) files: Vec<File>,
     /// How it is started in that folder, in the foreground; nothing for a snippet.
     pub(crate) run: Option<Run>,
+    /// Names the others to a tool that reads a whole folder; in one text with them it has no place.
+    pub(crate) overview: Option<File>,
 }
 
 /// One file of a configuration.

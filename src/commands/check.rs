@@ -4,6 +4,7 @@ mod dry_run;
 pub(super) mod expect;
 pub(super) mod interrupt;
 mod progress;
+mod wait;
 
 use std::io::IsTerminal;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -16,6 +17,7 @@ use anyhow::{Context, Result};
 use tokio::time::timeout;
 
 use progress::Progress;
+use wait::Wait;
 
 use super::choice::choices;
 use super::print::{in_locale, print};
@@ -27,12 +29,14 @@ use crate::check::{self, Watch};
 use crate::config::check::CheckConfig;
 use crate::config::fleet::checks_of_file;
 use crate::config::output::{self, Output};
+use crate::config::text::Count;
 use crate::error::{Interrupted, Problem};
 use crate::rehearse::copy::Copy;
 use crate::remote::{Choice, Which};
 use crate::report::{Detail, Format, Style, render};
 use crate::testbed::{Front, Setup, Testbed};
 use crate::topology::Address;
+use crate::wire::Time;
 use verdict::report::{Report, Verdict};
 
 /// Exit status of a check that fails.
@@ -41,6 +45,8 @@ const FAILED: u8 = 1;
 const INCONCLUSIVE: u8 = 3;
 /// Of the API of a fleet that is started for a check.
 const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+/// For backends that are to be ready.
+const USUAL_WAIT: Duration = Duration::from_secs(60);
 /// The balancer and the fleet of a check that was interrupted have that long to end.
 const GRACE: Duration = Duration::from_millis(700);
 
@@ -124,7 +130,19 @@ pub(super) fn status(report: &Report) -> ExitCode {
 /// A balancer that runs already.
 async fn of_running(args: &CheckArgs, watch: &Arc<Watch>) -> Result<Report> {
     let plans = plans_of_running(args)?;
+    if let Some(wait) = wait(args)? {
+        wait.run(&plans, watch).await?;
+    }
     judge(args, None, plans, watch).await
+}
+
+/// What is waited for, if anything is.
+fn wait(args: &CheckArgs) -> Result<Option<Wait>, Problem> {
+    if args.ready.is_some() && !matches!(backing(args)?, Backing::Fleets(_)) {
+        return Err(Problem::new("--ready counts the backends of fleets that are named").hint("name them with --fleet"));
+    }
+    let time = args.wait.map(|Time(time)| time).or(args.ready.map(|_| USUAL_WAIT));
+    Ok(time.map(|time| Wait { time, ready: args.ready.map(|Count(count)| count) }))
 }
 
 fn plans_of_running(args: &CheckArgs) -> Result<Vec<Plan>, Problem> {

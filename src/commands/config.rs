@@ -1,6 +1,7 @@
 //! `config`: configuration for a balancer, from the fleet's settings and what was typed.
 
 use std::fmt::Write;
+use std::num::NonZeroU16;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -8,8 +9,9 @@ use anyhow::{Context, Result};
 
 use super::print::print;
 use crate::args::config::ConfigArgs;
-use crate::balancer::{For, Options, Written, installed};
+use crate::balancer::{Containers, FleetToken, For, Options, Written, installed};
 use crate::config::Layer;
+use crate::config::text::Count;
 
 /// Writes it.
 pub(super) fn run(args: ConfigArgs) -> Result<ExitCode> {
@@ -19,7 +21,16 @@ pub(super) fn run(args: ConfigArgs) -> Result<ExitCode> {
         Some(version) => For::Asked(version),
         None => installed::version(&args.balancer).map_or(For::Newest, For::Found),
     };
-    let options = Options { listen: args.listen, snippet: args.snippet, version, workers };
+    let containers = Containers {
+        image: args.image,
+        replicas: args.replicas.and_then(|Count(count)| NonZeroU16::new(count as u16)),
+        namespace: args.namespace,
+        token: Some(match args.token_secret {
+            Some(name) => FleetToken::Secret(name),
+            None => FleetToken::New(uuid::Uuid::new_v4().simple().to_string()),
+        }),
+    };
+    let options = Options { listen: args.listen, snippet: args.snippet, version, workers, containers };
     let written = args.balancer.write(&topology, &options).map_err(crate::error::Problem::from)?;
     match &args.output {
         Some(folder) => {
@@ -47,7 +58,7 @@ fn text(written: &Written) -> String {
 
 fn save(written: &Written, folder: &Path) -> Result<()> {
     std::fs::create_dir_all(folder).with_context(|| format!("failed to make the folder {}", folder.display()))?;
-    for file in &written.files {
+    for file in written.files.iter().chain(&written.overview) {
         let path = folder.join(file.name);
         std::fs::write(&path, &file.text).with_context(|| format!("failed to write {}", path.display()))?;
     }
@@ -57,7 +68,7 @@ fn save(written: &Written, folder: &Path) -> Result<()> {
 /// What was written where, and the command that runs it.
 fn usage(written: &Written, folder: &Path) -> String {
     let mut text = String::new();
-    for file in &written.files {
+    for file in written.files.iter().chain(&written.overview) {
         let _ = writeln!(text, "{}", folder.join(file.name).display());
     }
     if let Some(run) = &written.run {

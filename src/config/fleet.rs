@@ -18,8 +18,8 @@ use super::text::{Count, Flag, PowerOfTwo};
 use super::token;
 use crate::balancer::nginx;
 use crate::error::Problem;
-use crate::fleet::{ControlAddress, LogMode, Plan, TlsPlan};
-use crate::topology::{Host, NamedBackends, Ports, Sockets, StartFaults, Topology};
+use crate::fleet::{ControlAddress, LogMode, Plan, TlsPlan, machine_name};
+use crate::topology::{BackendName, Host, NamedBackends, Ports, Sockets, StartFaults, Topology};
 use crate::wire::{Limits, Time, Token};
 
 layer! {
@@ -39,6 +39,10 @@ layer! {
         /// Host to listen on: a name or an address; localhost is both 127.0.0.1 and ::1, 0.0.0.0 all interfaces [default: localhost]
         #[arg(long, value_name = "HOST")]
         pub(crate) host: Option<Host>,
+
+        /// Name of the backend; hostname is the machine's name, in a container its own; of several backends NAME-PORT [default: the port]
+        #[arg(long, value_name = "NAME", conflicts_with_all = ["backends", "sockets"])]
+        pub(crate) name: Option<BackendName>,
 
         /// Folder in which backends also listen on unix sockets: FOLDER/9001.sock and so on [default: ports only]
         #[arg(long, value_name = "FOLDER")]
@@ -164,9 +168,9 @@ impl FleetConfig {
     /// Over a lower layer: who names backends above does not mean the ports below, and the other way round.
     fn above(self, mut below: FleetConfig) -> FleetConfig {
         if self.backends.is_some() {
-            (below.ports, below.host, below.sockets) = (None, None, None);
+            (below.ports, below.host, below.sockets, below.name) = (None, None, None, None);
         }
-        if self.ports.is_some() || self.host.is_some() || self.sockets.is_some() {
+        if self.ports.is_some() || self.host.is_some() || self.sockets.is_some() || self.name.is_some() {
             below.backends = None;
         }
         self.or(below)
@@ -272,14 +276,28 @@ impl MergedFleet {
 
     /// The backends, for those who look for them rather than start them; a balancer in front of them does nothing in particular.
     pub(crate) fn topology(&self) -> Result<Topology, Problem> {
-        let mut topology = match &self.config.backends {
-            Some(named) => Topology::of_named(named.clone()),
+        let mut topology = match self.named()? {
+            Some(named) => Topology::of_named(named),
             None => Topology::of(self.host(), self.ports().meant().map_err(|why| Problem::new(why.to_string()))?),
         };
         topology.sockets = self.config.sockets.clone();
         topology.proxy_protocol = self.config.proxy_protocol.is_some_and(|Flag(on)| on);
         topology.tls = self.config.speaks_tls();
         Ok(topology)
+    }
+
+    /// Those with names of their own; none in a fleet of ports.
+    fn named(&self) -> Result<Option<NamedBackends>, Problem> {
+        let Some(name) = &self.config.name else { return Ok(self.config.backends.clone()) };
+        if self.config.backends.is_some() || self.config.sockets.is_some() {
+            return Err(Problem::new("it names backends of ports, and not those of --backends or --sockets").on("name"));
+        }
+        // Who binds them names all that cannot be ports.
+        let Ok(ports) = self.ports().meant() else { return Ok(None) };
+        let ports: Vec<u16> = ports.into_iter().map(|port| port.0).collect();
+        NamedBackends::of_ports(name, &machine_name(), &self.host(), &ports)
+            .map(Some)
+            .map_err(|why| Problem::new(why).on("name"))
     }
 
     /// Whether any layer says which backends there are.
@@ -298,7 +316,7 @@ impl MergedFleet {
             (None, Some(file)) => Some(token::of_file(file)?),
             (token, _) => token,
         };
-        let (host, ports) = (self.host(), self.ports());
+        let (host, ports, named) = (self.host(), self.ports(), self.named()?);
         let config = self.config;
         let tls = config.tls()?;
         let time = |time: Option<Time>, default| time.map_or(default, |Time(time)| time);
@@ -307,7 +325,7 @@ impl MergedFleet {
             host,
             ports,
             ports_origin: self.ports_origin,
-            named: config.backends,
+            named,
             network: None,
             sockets: config.sockets,
             proxy_protocol: is_on(config.proxy_protocol),

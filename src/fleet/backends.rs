@@ -38,11 +38,15 @@ struct WhereItRuns {
     namespace: Option<String>,
 }
 
+/// What the machine is called, or the container; empty where nobody knows.
+pub(crate) fn machine_name() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned()
+}
+
 impl WhereItRuns {
     fn find() -> WhereItRuns {
         let said = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned();
-        WhereItRuns { host, pod: said("POD_NAME"), namespace: said("POD_NAMESPACE") }
+        WhereItRuns { host: machine_name(), pod: said("POD_NAME"), namespace: said("POD_NAMESPACE") }
     }
 }
 

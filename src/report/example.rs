@@ -26,7 +26,7 @@ pub(crate) fn of(mut check: Check) -> Report {
 fn report_of(check: Check) -> Report {
     Report {
         version: VERSION,
-        tool: "uuid-generator 0.1.0".to_owned(),
+        tool: concat!("uuid-generator ", env!("CARGO_PKG_VERSION")).to_owned(),
         started: "2026-11-23T10:00:00.000Z".to_owned(),
         verdict: check.verdict,
         checks: vec![check],

@@ -71,6 +71,46 @@ pub(crate) struct NamedBackend {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct NamedBackends(pub(crate) Vec<NamedBackend>);
 
+/// What backends of ports are called.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum BackendName {
+    /// As the machine.
+    Machine,
+    Own(String),
+}
+
+impl FromStr for BackendName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<BackendName, String> {
+        match text {
+            "hostname" => Ok(BackendName::Machine),
+            text => read_name(text).map(|name| BackendName::Own(name.to_owned())),
+        }
+    }
+}
+
+impl NamedBackends {
+    /// Backends on these ports: one has the name itself, several have their port after it.
+    pub(crate) fn of_ports(
+        name: &BackendName,
+        machine: &str,
+        host: &Host,
+        ports: &[u16],
+    ) -> Result<NamedBackends, String> {
+        let name = match name {
+            BackendName::Machine => machine,
+            BackendName::Own(name) => name,
+        };
+        let backend = |port: &u16| {
+            let name = if ports.len() == 1 { name.to_owned() } else { format!("{name}-{port}") };
+            let name = read_name(&name)?.to_owned();
+            Ok(NamedBackend { name, addresses: vec![Address::Tcp(host.clone(), *port)] })
+        };
+        ports.iter().map(backend).collect::<Result<_, _>>().map(NamedBackends)
+    }
+}
+
 /// As it can be read again.
 impl fmt::Display for NamedBackends {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -181,6 +221,17 @@ mod tests {
             " a = 10.0.0.1:1 , b=10.0.0.1:2".parse::<NamedBackends>().unwrap().to_string(),
             "a=10.0.0.1:1,b=10.0.0.1:2"
         );
+    }
+
+    #[test]
+    fn backends_of_ports_may_be_called_as_their_machine() {
+        let named = |name: &str, ports: &[u16]| {
+            let name = name.parse::<BackendName>()?;
+            NamedBackends::of_ports(&name, "uuid-2", &"0.0.0.0".parse().unwrap(), ports).map(|all| all.to_string())
+        };
+        assert_eq!(named("hostname", &[9001]), Ok("uuid-2=0.0.0.0:9001".to_owned()));
+        assert_eq!(named("app", &[9001, 9002]), Ok("app-9001=0.0.0.0:9001,app-9002=0.0.0.0:9002".to_owned()));
+        assert!(named("a b", &[9001]).is_err() && named(&"a".repeat(60), &[9001, 9002]).is_err());
     }
 
     #[test]

@@ -3,6 +3,7 @@ pub mod balancers;
 pub mod browser;
 pub mod certificates;
 pub mod nginx;
+pub mod yaml;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, ErrorKind, Read};

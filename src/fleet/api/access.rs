@@ -20,6 +20,8 @@ use crate::fleet::api::state::{Access, ApiState};
 
 /// Of a request. A check's news are the largest.
 const MOST_BODY_BYTES: usize = 1024 * 1024;
+/// Asked by what restarts a container. It says nothing of the fleet.
+const LIVENESS: &str = "/livez";
 /// For a whole body.
 const BODY_TIME: Duration = Duration::from_secs(10);
 
@@ -34,7 +36,8 @@ pub(super) async fn guard(State(state): State<ApiState>, mut request: Request, n
         return problem(StatusCode::FORBIDDEN, "pages of other sites are not answered");
     }
     let access = if bears(headers, &state.token) { Access::Owner } else { Access::Reader };
-    let is_public = request.method().is_safe() && (!state.open || page::is_part(request.uri().path()));
+    let is_public = request.method().is_safe()
+        && (!state.open || page::is_part(request.uri().path()) || request.uri().path() == LIVENESS);
     if access == Access::Reader && !is_public {
         return problem(
             StatusCode::UNAUTHORIZED,

@@ -20,6 +20,14 @@ pub(super) async fn status(State(state): State<ApiState>, Extension(access): Ext
     }
 }
 
+/// Whether the supervisor's loop answers, which starts and stops backends and reads their records.
+pub(super) async fn liveness(State(state): State<ApiState>) -> Response {
+    match state.ask(Access::Reader, Command::Status).await {
+        Ok(_) => "ok\n".into_response(),
+        Err(stopped) => stopped.into_response(),
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ActParameters {

@@ -13,6 +13,7 @@
 //! | `PUT /v1/front`, `POST /v1/front/balance` | the balancer in front of the fleet; how somebody wants it to balance |
 //! | `POST /v1/send`, `POST /v1/check`, `PUT /v1/check/news` | requests now; a check; how a check goes |
 //! | `GET /metrics` | for Prometheus |
+//! | `GET /livez` | whether the supervisor answers; needs no token |
 //! | `GET /v1/openapi.json` | all of this, for programs |
 //! | `GET /` | the live view |
 //!

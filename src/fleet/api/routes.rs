@@ -23,6 +23,7 @@ pub(super) fn routes(state: ApiState) -> Router {
     Router::new()
         .route("/", get(page::live_view))
         .route("/assets/{name}", get(page::asset))
+        .route("/livez", get(backends::liveness))
         .route("/metrics", get(live::metrics))
         .route("/v1/openapi.json", get(page::openapi))
         .route("/v1/fleet", get(backends::status))

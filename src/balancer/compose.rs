@@ -1,0 +1,140 @@
+//! PURE. A compose file: the fleet in one container, NGINX in another, and a check in a third, over the network that compose makes.
+
+use std::net::IpAddr;
+
+use crate::balancer::containers::FleetToken;
+use crate::balancer::limits::{Limits, head};
+use crate::balancer::lines::Lines;
+use crate::balancer::nginx::NGINX;
+use crate::balancer::options::{For, Listen, Options, Version};
+use crate::balancer::product::{Product, Program};
+use crate::balancer::written::{File, Unsupported, Written};
+use crate::topology::{Ports, Topology};
+
+/// Compose files, with NGINX.
+pub(crate) const COMPOSE: Product = Product {
+    name: "compose",
+    title: "Compose with NGINX",
+    program: Program::Elsewhere,
+    install: "it is no program",
+    write,
+    own: None,
+    alone: None,
+    read: None,
+    // Of NGINX.
+    ..NGINX
+};
+
+/// The service with all backends, as the others resolve it.
+const FLEET: &str = "fleet";
+const CONTROL: u16 = 9000;
+/// Images of older ones run on no machine that has compose.
+const OLDEST: Version = Version(1, 18, 0);
+/// The usual value where every token is known: nothing outside of the network that compose makes can use it.
+const TOKEN: &str = "a-token-for-this-network-alone";
+
+fn write(topology: &Topology, options: &Options) -> Result<Written, Unsupported> {
+    let limits = Limits::of(&COMPOSE, options);
+    refuse(topology, options, limits)?;
+    let ports = match options.containers.replicas {
+        Some(count) => Ports::following(9001, count.get()),
+        None => Ports::of(&topology.generators().collect::<Vec<_>>()),
+    };
+    let port = options.listen().port;
+    let nginx = {
+        let mut topology = topology.clone();
+        topology.host = FLEET.parse().expect("the name of a service is a host");
+        if options.containers.replicas.is_some() {
+            let (generators, _) = ports.generators();
+            topology.backends = Topology::of(topology.host.clone(), generators).backends;
+        }
+        let all = IpAddr::from([0, 0, 0, 0]);
+        let listen = Some(Listen { address: Some(all), port });
+        let options = Options { listen, version: For::Asked(limits.version), ..options.clone() };
+        (NGINX.write)(&topology, &options).map_err(|cannot| Unsupported { title: COMPOSE.title, ..cannot })?
+    };
+    let mut files: Vec<File> = nginx.files;
+    files.insert(0, File { name: "compose.yaml", text: compose(topology, options, &ports, port) });
+    Ok(Written { files, run: None, overview: None })
+}
+
+fn refuse(topology: &Topology, options: &Options, limits: Limits) -> Result<(), Unsupported> {
+    limits.refuse_if_older_than(OLDEST)?;
+    let containers = &options.containers;
+    for (so, what, nearest) in [
+        (
+            options.snippet,
+            "be included in another file (--snippet)",
+            "several files: docker compose -f a.yaml -f b.yaml",
+        ),
+        (
+            options.listen.is_some_and(|listen| listen.address.is_some()),
+            "publish on an address that you choose (--listen)",
+            "--listen with a port alone",
+        ),
+        (containers.namespace.is_some(), "have a namespace (--namespace)", "docker compose -p NAME"),
+        (
+            matches!(containers.token, Some(FleetToken::Secret(_))),
+            "read a Secret of Kubernetes (--token-secret)",
+            "the variable UUID_GENERATOR_TOKEN where compose runs",
+        ),
+        (topology.is_named(), "give backends addresses (--backends)", "--ports, or --replicas"),
+        (topology.sockets.is_some(), "reach backends by unix sockets (--sockets)", "their ports"),
+        (
+            topology.backends.len() > 1 && containers.replicas.is_some() && topology.is_weighted(),
+            "weigh replicas (--weights with --replicas)",
+            "--weights with as many --ports",
+        ),
+    ] {
+        limits.refuse_if(so, what, nearest)?;
+    }
+    Ok(())
+}
+
+fn compose(topology: &Topology, options: &Options, ports: &Ports, port: u16) -> String {
+    let (image, version) = (options.containers.image(), Limits::of(&NGINX, options).version);
+    let mut fleet = vec![format!("--host=0.0.0.0 --ports={ports} --control=0.0.0.0:{CONTROL}")];
+    if topology.proxy_protocol {
+        fleet.push("--proxy-protocol".to_owned());
+    }
+    let fleet = fleet.join(" ");
+    let count = ports.generators().0.len();
+    let mut text = Lines::default();
+    text.add(0, format!("# {}", head(&COMPOSE, options, topology)))
+        .add(0, "# docker compose up --abort-on-container-exit --exit-code-from check")
+        .add(0, "services:")
+        .add(2, format!("{FLEET}:"));
+    own(&image, &fleet, &mut text);
+    text.add(4, "# Records are shared memory, which the kernel does not reclaim.")
+        .add(4, "mem_limit: 64m")
+        .add(2, "balancer:")
+        .add(4, format!("image: docker.io/library/nginx:{version}"))
+        .add(4, "# What NGINX writes, and its process id, in memory.")
+        .add(4, "command: nginx -p /tmp/ -e stderr -c /etc/nginx/nginx.conf")
+        .add(4, "volumes: [\"./nginx.conf:/etc/nginx/nginx.conf:ro\"]")
+        .add(4, "read_only: true")
+        .add(4, "tmpfs: [/tmp]")
+        .add(4, format!("ports: [\"127.0.0.1:{port}:{port}\"]"))
+        .add(4, "# It ends where a name does not resolve yet.")
+        .add(4, "restart: on-failure")
+        .add(4, format!("depends_on: [{FLEET}]"))
+        .add(2, "check:");
+    let path = topology.path.as_str();
+    own(
+        &image,
+        &format!("check http://balancer:{port}{path} --fleet=http://{FLEET}:{CONTROL} --ready={count} --wait=1m"),
+        &mut text,
+    );
+    text.add(4, "depends_on: [balancer]");
+    text.0
+}
+
+/// A container of this program: it writes nothing and may do nothing.
+fn own(image: &str, command: &str, text: &mut Lines) {
+    text.add(4, format!("image: {image}"))
+        .add(4, format!("command: {command}"))
+        .add(4, format!("environment: {{ UUID_GENERATOR_TOKEN: \"${{UUID_GENERATOR_TOKEN:-{TOKEN}}}\" }}"))
+        .add(4, "read_only: true")
+        .add(4, "cap_drop: [ALL]")
+        .add(4, "security_opt: [\"no-new-privileges:true\"]");
+}
