@@ -16,8 +16,8 @@ mod start_error;
 mod supervisor;
 mod waiting;
 
-pub(crate) use certificates::TlsPlan;
 pub(crate) use backends::machine_name;
+pub(crate) use certificates::TlsPlan;
 pub(crate) use fold::log::Mode as LogMode;
 pub(crate) use plan::{ControlAddress, Plan};
 pub(crate) use supervisor::run;
