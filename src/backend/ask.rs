@@ -31,6 +31,8 @@ pub(crate) enum What {
     Paced(Pace),
     /// `/ws`: a WebSocket.
     Socket(SocketAsk),
+    /// `/session`: the page, and a session.
+    Session,
 }
 
 const MAX_DELAY: Duration = Duration::from_secs(60);
@@ -70,6 +72,7 @@ impl Ask {
         let path = request.path();
         let what = match path.as_bytes().last() {
             Some(b'0'..=b'9') => What::of(path)?,
+            Some(b'n') if path.ends_with("/session") => What::Session,
             Some(b's' | b'd') => What::with_a_life(path, request.query())?,
             Some(_) | None => What::Page,
         };

@@ -76,6 +76,8 @@ impl Format {
 /// What a backend saw of a request and what it adds.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Facts<'a> {
+    /// The session that it belongs to, where one was asked for.
+    pub(crate) session: Option<&'a str>,
     /// What arrived.
     pub(crate) request: &'a RequestHead<'a, 'a>,
     /// Of the page.
@@ -188,12 +190,13 @@ impl Facts<'_> {
             ("peer", json!(self.peer.to_string()).to_string()),
         ];
         let via = self.via.map(|via| ("via", json!(via.to_string()).to_string()));
+        let session = self.session.map(|session| ("session", json!(session).to_string()));
         let last = [
             ("connection", json!(self.connection).to_string()),
             ("request", json!(self.request_number).to_string()),
             ("headers", headers),
         ];
-        let entries = number.into_iter().chain(first).chain(via).chain(last);
+        let entries = number.into_iter().chain(first).chain(via).chain(session).chain(last);
         let lines: Vec<String> = entries.map(|(name, value)| format!("  \"{name}\": {value}")).collect();
         format!("{{\n{}\n}}\n", lines.join(",\n")).into_bytes()
     }
@@ -272,6 +275,7 @@ mod tests {
                 local: End::Address("[::1]:9001".parse().unwrap()),
                 connection: 3,
                 request_number: 2,
+                session: None,
             };
             let mut out = Vec::new();
             write(&mut out, Format::wanted(request, true).unwrap(), &facts);

@@ -13,6 +13,7 @@ use crate::backend::ask::{Ask, What};
 use crate::backend::content::{self, Facts, Format, UnknownFormat};
 use crate::backend::fault::{Effect, Treatment};
 use crate::backend::response::{Body, Response};
+use crate::backend::session::Session;
 use crate::backend::state::State;
 use crate::journal::Claim;
 use crate::wire::{
@@ -222,7 +223,7 @@ fn respond(
         // RFC 9110 §9.3.6 and §9.3.8: a backend opens no tunnel, and gives no request back with its credentials in it.
         _ if matches!(head.method, "CONNECT" | "TRACE") => line(405, "CONNECT and TRACE are not served here", buffer),
         (_, Err(bad), _) => line(400, bad.why(), buffer),
-        (_, Ok(Ask { what: What::Page, .. }), Err(UnknownFormat)) => {
+        (_, Ok(Ask { what: What::Page | What::Session, .. }), Err(UnknownFormat)) => {
             line(400, "unknown format: expected html, json or text", buffer)
         }
         (_, Ok(Ask { what: What::Status(status), .. }), _) => {
@@ -231,24 +232,26 @@ fn respond(
         (_, Ok(Ask { what: What::Bytes(length), .. }), _) => {
             state.recycle(buffer);
             let body = Body::Pattern(length);
-            Response { status: 200, content: Content::Bytes, body, answer: None, request: None }
+            Response::of(200, Content::Bytes, body)
         }
         (_, Ok(Ask { what: What::Paced(pace), .. }), _) => {
             state.recycle(buffer);
             let body = Body::Paced { pace, first: pace.first(head) };
-            Response { status: 200, content: pace.content(), body, answer: None, request: None }
+            Response::of(200, pace.content(), body)
         }
         (_, Ok(Ask { what: What::Socket(ask), .. }), _) => match ws::upgrade(head) {
             Ok(accept) => {
                 state.recycle(buffer);
                 let body = Body::Socket { accept, ask };
-                Response { status: 101, content: Content::Line, body, answer: None, request: None }
+                Response::of(101, Content::Line, body)
             }
             Err(why @ (NoUpgrade::NotAsked | NoUpgrade::Version)) => line(426, why.as_str(), buffer),
             Err(why @ NoUpgrade::Key) => line(400, why.as_str(), buffer),
         },
-        (_, Ok(Ask { what: What::Page, .. }), Ok(format)) => {
+        (_, Ok(Ask { what: what @ (What::Page | What::Session), .. }), Ok(format)) => {
+            let session = (what == What::Session).then(|| Session::of(head, answer));
             let facts = Facts {
+                session: session.as_ref().map(Session::id),
                 request: head,
                 colour: state.colour,
                 identity: &state.identity,
@@ -262,7 +265,7 @@ fn respond(
             };
             let mut body = buffer;
             content::write(&mut body, format, &facts);
-            Response { status: 200, content: format.content(), body: Body::Bytes(body), answer: None, request: None }
+            Response { session, ..Response::of(200, format.content(), Body::Bytes(body)) }
         }
     };
     response.answer = Some(answer);

@@ -15,6 +15,7 @@ mod link;
 mod paced;
 mod response;
 mod server;
+mod session;
 mod show;
 mod state;
 mod websocket;

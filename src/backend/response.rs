@@ -9,10 +9,11 @@ use verdict::response::{
 };
 
 use crate::backend::paced::Pace;
+use crate::backend::session::Session;
 use crate::backend::websocket::SocketAsk;
 use crate::wire::{
     BackendIdentity, GENERATOR_HEADER, INSTANCE_HEADER, NAME_HEADER, REQUEST_HEADER, RESPONSE_HEADER, RequestId,
-    ResponseId,
+    ResponseId, SESSION_HEADER,
 };
 
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub(super) struct Response {
     pub(super) answer: Option<ResponseId>,
     /// Echoed.
     pub(super) request: Option<RequestId>,
+    /// What it opens, or belongs to.
+    pub(super) session: Option<Session>,
 }
 
 #[derive(Debug)]
@@ -92,7 +95,12 @@ impl Response {
             buffer.extend_from_slice(text.as_bytes());
             buffer.push(b'\n');
         }
-        Response { status, content: Content::Line, body: Body::Bytes(buffer), answer: None, request: None }
+        Response::of(status, Content::Line, Body::Bytes(buffer))
+    }
+
+    /// Nobody's yet.
+    pub(super) fn of(status: u16, content: Content, body: Body) -> Response {
+        Response { status, content, body, answer: None, request: None, session: None }
     }
 
     /// Of its body, where it is one whose digest is known before it is written.
@@ -145,6 +153,12 @@ impl Response {
             }
             if let Some(request) = self.request {
                 encode::field(out, REQUEST_HEADER, &request.to_bytes());
+            }
+            if let Some(session) = &self.session {
+                encode::field(out, SESSION_HEADER, session.id().as_bytes());
+                if let Some(cookie) = session.set_cookie() {
+                    encode::field(out, "Set-Cookie", cookie.as_bytes());
+                }
             }
             self.write_fields_of_status(out);
         };

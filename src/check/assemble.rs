@@ -260,6 +260,9 @@ fn told_variation(vary: &Vary) -> Option<String> {
         Vary::Path { clients, .. } => Some(format!("{clients} paths")),
         Vary::Header { name, clients } => Some(format!("{clients} values of the header {name}")),
         Vary::Cookie { name, clients } => Some(format!("{clients} values of the cookie {name}")),
+        Vary::Session { clients, .. } => {
+            Some(format!("{clients} clients, each with the session that a backend opened for it"))
+        }
         Vary::Jar { clients } => Some(format!("{clients} clients, each with the cookies that it was given")),
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::check::load::{BadHeader, Identity, RequestSpec};
+use crate::check::load::{BadHeader, Identity, RequestSpec, SessionPlace};
 use crate::check::scenario::Scenario;
 use crate::remote::Choice;
 use verdict::rules::Expectations;
@@ -65,6 +65,8 @@ pub(crate) struct Plan {
     pub(crate) expectations: Expectations,
     /// Headers that the balancer might key on.
     pub(crate) key_headers: Vec<String>,
+    /// Where backends open sessions that the balancer is to keep.
+    pub(crate) session: Option<SessionPlace>,
     /// Cookies that the balancer might key on.
     pub(crate) key_cookies: Vec<String>,
     /// What is done to the fleet meanwhile.
@@ -101,6 +103,7 @@ impl Plan {
             timeout: Duration::from_secs(10),
             expectations: Expectations::default(),
             key_headers: Vec::new(),
+            session: None,
             key_cookies: Vec::new(),
             scenario: Scenario::default(),
         }

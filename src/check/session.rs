@@ -164,6 +164,7 @@ fn prober(plan: &Plan, watch: &Watch, target: &Target, run: u64, first: u64, ide
     let prober = Prober::new(target.clone(), run, first, plan.timeout, identity.clone())
         .with_request(Arc::new(plan.request()?))
         .with_rate(plan.rate)
+        .with_session(plan.session.clone())
         .with_progress(watch.progress.clone());
     Ok(prober)
 }

@@ -120,6 +120,7 @@ impl<'a> Live<'a> {
             took: observation.ended.since(observation.due),
             reused: observation.reused,
             cookies: seen.cookies,
+            session: seen.session,
         }
     }
 

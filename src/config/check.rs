@@ -10,11 +10,13 @@ use serde::Deserialize;
 use super::layer::{Layer, layer};
 use super::text::one_or_more;
 use super::{expectations, request, suggest};
+use crate::check::load::SessionPlace;
 use crate::check::plan::{Backing, ClientCertificate, Experiments, Plan, Trust};
 use crate::check::scenario::Scenario;
 use crate::error::Problem;
 use crate::wire::Time;
 use verdict::outcome::Outcome;
+use verdict::rules::Expectations;
 
 layer! {
     /// One layer of it.
@@ -145,6 +147,11 @@ layer! {
         #[serde(deserialize_with = "one_or_more")]
         key_header: Vec<String>,
 
+        /// Where backends open a session that the balancer must keep: header:NAME, which later requests bring back, cookie:NAME, or
+        /// json:/POINTER=HEADER, brought back in that header
+        #[arg(long, value_name = "WHERE", help_heading = "Affinity")]
+        session: Option<String>,
+
         /// Cookie that the balancer may hash, besides the usual ones; repeatable
         #[arg(long, value_name = "NAME", help_heading = "Affinity")]
         #[serde(deserialize_with = "one_or_more")]
@@ -257,12 +264,23 @@ impl CheckConfig {
             experiments: self.experiments()?,
             duration: time("--duration", self.duration.as_deref())?,
             timeout: time("--timeout", self.timeout.as_deref())?.unwrap_or(Duration::from_secs(10)),
-            expectations: expectations::resolve(&self.expect, self.tolerance.as_deref(), &self.allow)?,
+            expectations: Expectations {
+                sessions: self.session.is_some(),
+                ..expectations::resolve(&self.expect, self.tolerance.as_deref(), &self.allow)?
+            },
             scenario: self.scenario()?,
+            session: self.session()?,
             key_headers: self.key_header.clone(),
             key_cookies: self.key_cookie.clone(),
             ..Plan::new(url, self.backing(backing)?)
         })
+    }
+
+    fn session(&self) -> Result<Option<SessionPlace>, Problem> {
+        let bad = |text: &str| {
+            Problem::new("expected header:NAME, cookie:NAME or json:/POINTER=HEADER").on(format!("--session {text}"))
+        };
+        self.session.as_deref().map(|text| text.parse().map_err(|_| bad(text))).transpose()
     }
 
     fn trust(&self) -> Result<Trust, Problem> {

@@ -213,6 +213,7 @@ pub(crate) fn failing() -> Check {
         clients_alive: 0,
         clients_gone: 0,
         disruption: None,
+        no_session: false,
         is_backend_away: false,
     });
     check.findings.push(Finding::new(Level::Inconclusive, few));

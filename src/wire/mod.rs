@@ -31,6 +31,10 @@ pub(crate) use verdict::{
     RESPONSE_HEADER, RequestId, ResponseId, run_from_text,
 };
 
+/// Header of a session that a backend opens, in its response and in the requests that belong to it.
+pub(crate) const SESSION_HEADER: &str = "X-Session";
+/// The cookie of the same.
+pub(crate) const SESSION_COOKIE: &str = "session";
 /// Paths that answer for the process: 200 as long as it answers at all.
 pub(crate) const LIVENESS_PATHS: [&str; 3] = ["/livez", "/healthz", "/health"];
 /// Paths that answer for the traffic: 503 while the backend drains or was told to be unready.

@@ -290,7 +290,8 @@ impl Simulated {
         }
         self.sequence += 1;
         let pick = Some(Pick { sequence: self.sequence, backend });
-        (Reply { pick, cookies, sent, took: Duration::from_secs_f64(took / 1000.0), reused }, took)
+        let took_so = Duration::from_secs_f64(took / 1000.0);
+        (Reply { pick, cookies, session: None, sent, took: took_so, reused }, took)
     }
 
     fn load(&self, backend: usize) -> usize {

@@ -2,6 +2,7 @@
 
 use std::time::SystemTime;
 
+use crate::check::load::affinity::SessionPlace;
 use crate::check::load::cookies::{Jar, Origin};
 use crate::check::load::request::{Parts, Payload, Template};
 use crate::check::load::samples::Samples;
@@ -43,6 +44,13 @@ pub(crate) enum Vary {
         /// How many.
         clients: u32,
     },
+    /// Each brings the id of the session that a backend opened for it.
+    Session {
+        /// Where that stands.
+        place: SessionPlace,
+        /// How many.
+        clients: u32,
+    },
 }
 
 impl Vary {
@@ -54,7 +62,8 @@ impl Vary {
             | Vary::Path { clients, .. }
             | Vary::Header { clients, .. }
             | Vary::Cookie { clients, .. }
-            | Vary::Jar { clients } => (*clients).max(1),
+            | Vary::Jar { clients }
+            | Vary::Session { clients, .. } => (*clients).max(1),
         }
     }
 
@@ -75,6 +84,8 @@ pub(super) struct Clients<'a> {
     next: u32,
     first: Vec<First>,
     jars: Vec<Jar>,
+    /// The id of each client's session, where backends open them.
+    sessions: Vec<Option<String>>,
     origins: Vec<Origin>,
     /// By client, target and body; one for all clients whose requests are the same.
     templates: Vec<Option<Template>>,
@@ -95,9 +106,21 @@ impl<'a> Clients<'a> {
         let own = if load.vary.is_of_the_connection() { 1 } else { count as usize };
         let jars = match load.vary {
             Vary::Jar { .. } => vec![Jar::default(); count as usize],
-            Vary::Nothing | Vary::Source { .. } | Vary::Path { .. } | Vary::Header { .. } | Vary::Cookie { .. } => {
-                Vec::new()
-            }
+            Vary::Nothing
+            | Vary::Source { .. }
+            | Vary::Path { .. }
+            | Vary::Header { .. }
+            | Vary::Cookie { .. }
+            | Vary::Session { .. } => Vec::new(),
+        };
+        let sessions = match load.vary {
+            Vary::Session { .. } => vec![None; count as usize],
+            Vary::Nothing
+            | Vary::Source { .. }
+            | Vary::Path { .. }
+            | Vary::Header { .. }
+            | Vary::Cookie { .. }
+            | Vary::Jar { .. } => Vec::new(),
         };
         let origin = |target: &Target| Origin::new(load.host_of(target), &target.path, target.tls.is_some());
         let each = load.requests.map_or(ROUND, |requests| requests / u64::from(count) / 3);
@@ -107,6 +130,7 @@ impl<'a> Clients<'a> {
             next: 0,
             first: vec![First::Unsent; count as usize],
             jars,
+            sessions,
             origins: load.targets.iter().map(origin).collect(),
             templates: (0..own * load.targets.len() * load.request.payloads.len().max(1)).map(|_| None).collect(),
             round: each.clamp(1, ROUND),
@@ -174,8 +198,22 @@ impl<'a> Clients<'a> {
         }
         self.templates[place].get_or_insert_with(|| {
             let cookies = jar.and_then(|jar| jar.header(&self.origins[target], SystemTime::now()));
-            template(self.load, client, &self.load.targets[target], self.load.request.payload(body), cookies)
+            let session = self.sessions.get(client as usize).and_then(Option::as_deref);
+            let brought = Brought { cookies, session };
+            template(self.load, client, &self.load.targets[target], self.load.request.payload(body), brought)
         })
+    }
+
+    /// Keeps the id of a session: the latest counts, for a backend may give another.
+    pub(super) fn keep_session(&mut self, client: u32, id: &str, samples: &mut Samples) {
+        let Some(session) = self.sessions.get_mut(client as usize) else { return };
+        if session.as_deref() == Some(id) {
+            return;
+        }
+        samples.sessions += u64::from(session.is_none());
+        *session = Some(id.to_owned());
+        let each = self.load.targets.len() * self.load.request.payloads.len().max(1);
+        self.templates[client as usize * each..][..each].fill(None);
     }
 
     /// Obeys the cookies of a response; what is not kept is noted with the reason.
@@ -209,8 +247,14 @@ pub(super) struct SlotClient {
     pub(super) in_a_row: u64,
 }
 
+/// What a client was given, and brings back.
+struct Brought<'a> {
+    cookies: Option<String>,
+    session: Option<&'a str>,
+}
+
 /// What a client sends.
-fn template(load: &Load, client: u32, target: &Target, payload: Option<&Payload>, cookies: Option<String>) -> Template {
+fn template(load: &Load, client: u32, target: &Target, payload: Option<&Payload>, brought: Brought) -> Template {
     let mut path = target.path.clone();
     let mut headers = load.request.headers.clone();
     let own_cookie = headers.iter().position(|(name, _)| name.eq_ignore_ascii_case("cookie"));
@@ -227,7 +271,13 @@ fn template(load: &Load, client: u32, target: &Target, payload: Option<&Payload>
             headers.push((name.clone(), format!("client-{client}")));
         }
         Vary::Cookie { name, .. } => set_cookie(format!("{name}=client-{client}")),
-        Vary::Jar { .. } => cookies.into_iter().for_each(set_cookie),
+        Vary::Jar { .. } => brought.cookies.into_iter().for_each(set_cookie),
+        Vary::Session { place, .. } => {
+            if let (Some(name), Some(id)) = (place.header(), brought.session) {
+                headers.retain(|(own, _)| !own.eq_ignore_ascii_case(name));
+                headers.push((name.to_owned(), id.to_owned()));
+            }
+        }
     }
     let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let parts = Parts {

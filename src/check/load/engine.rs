@@ -150,6 +150,7 @@ impl<'a> Engine<'a> {
                 body_limit: load.body_limit,
                 cookies: matches!(load.vary, Vary::Jar { .. }),
                 heads: false,
+                session: load.session.as_ref(),
             },
             backends,
             samples: Samples::default(),
@@ -490,7 +491,12 @@ impl<'a> Engine<'a> {
         self.in_flight -= 1;
         self.clients.end(client, answered);
         let cookies = slot.exchange.reader().cookies();
+        if let Some(id) = slot.exchange.reader().session() {
+            self.clients.keep_session(client, id, &mut self.samples);
+        }
         if !cookies.is_empty() {
+            let opens = self.load.session.as_ref().is_some_and(|place| place.is_in(cookies));
+            self.samples.sessions += u64::from(opens);
             self.clients.keep_cookies(client, slot.target, cookies, SystemTime::now(), &mut self.samples);
         }
         if !answered || self.load.reuse == Reuse::New || slot.exchange.is_spent() {

@@ -1,6 +1,7 @@
 //! The client of a check: sends requests, reads and verifies the responses, notes one observation for each request. It never
 //! sends a request twice.
 
+mod affinity;
 mod clients;
 mod connect;
 pub(crate) mod cookies;
@@ -27,6 +28,7 @@ use std::time::Duration;
 
 pub(crate) use crate::io::tls::Tls;
 use crate::wire::Moment;
+pub(crate) use affinity::SessionPlace;
 pub(crate) use clients::Vary;
 pub(crate) use engine::drive;
 pub(crate) use error::DriveError;
@@ -98,6 +100,8 @@ pub(crate) struct Load {
     pub(crate) vary: Vary,
     /// Where responses say who gave them.
     pub(crate) identity: Identity,
+    /// Where backends open sessions, if they are to.
+    pub(crate) session: Option<SessionPlace>,
     /// Required shares, by backend: the sample ends as soon as it is certain that they do not hold.
     pub(crate) required: Option<Vec<f64>>,
 }
@@ -119,6 +123,7 @@ impl Load {
             body_limit: 16 << 20,
             vary: Vary::Nothing,
             identity: Identity::Fleet,
+            session: None,
             required: None,
         }
     }

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
+use crate::check::load::affinity::SessionPlace;
 use crate::check::load::connect::Failure;
 use crate::check::load::cookies::{Jar, Origin, name_and_value};
 use crate::check::load::engine::unanswered;
@@ -33,6 +34,7 @@ pub(crate) struct Prober {
     first: u64,
     timeout: Duration,
     identity: Identity,
+    session: Option<SessionPlace>,
     request: Arc<RequestSpec>,
     limiter: Limiter,
     /// When the next request may be sent, where somebody asked already.
@@ -94,6 +96,8 @@ pub(crate) struct Seen {
     pub(crate) cookies: Vec<(String, String)>,
     /// Values of its Set-Cookie fields.
     pub(crate) set_cookies: Vec<String>,
+    /// The header that brings back the session that it opened, and its value.
+    pub(crate) session: Option<(String, String)>,
     /// Whether there was a connection.
     pub(crate) connected: bool,
     /// Status line and headers of the response.
@@ -137,6 +141,7 @@ impl Prober {
             first: first_sequence,
             timeout,
             identity,
+            session: None,
             request: Arc::default(),
             limiter: Limiter::default(),
             next_turn: None,
@@ -151,6 +156,11 @@ impl Prober {
     /// Each probe is that request.
     pub(crate) fn with_request(self, request: Arc<RequestSpec>) -> Prober {
         Prober { request, ..self }
+    }
+
+    /// Looks for the session that a backend opens.
+    pub(crate) fn with_session(self, session: Option<SessionPlace>) -> Prober {
+        Prober { session, ..self }
     }
 
     /// No more than that many requests a second, evenly.
@@ -292,7 +302,7 @@ impl Prober {
                     last: slot.is_none(),
                 };
                 let mut template = Template::new(&parts, self.run);
-                let rules = rules(&self.identity);
+                let rules = rules(&self.identity, self.session.as_ref());
                 let mut book = Book { backends, samples: &mut self.samples };
                 state(exchange.start(question, &mut template, &rules, &mut book, &mut self.input, now))
             }
@@ -351,7 +361,7 @@ impl Prober {
             }
         }
         let now = clock::now();
-        let rules = rules(&self.identity);
+        let rules = rules(&self.identity, self.session.as_ref());
         for (place, _) in waiting {
             let it = &mut held[place];
             let mut book = Book { backends, samples: &mut self.samples };
@@ -433,6 +443,12 @@ impl Held {
             sequence: prober.first + self.index as u64,
             cookies,
             set_cookies: reader.cookies().to_vec(),
+            session: prober
+                .session
+                .as_ref()
+                .and_then(SessionPlace::header)
+                .zip(reader.session())
+                .map(|(name, id)| (name.to_owned(), id.to_owned())),
             connected: self.exchange.is_connected(),
             head: reader.head_text(),
             body: reader.body_text(),
@@ -462,8 +478,8 @@ fn kept_cookies(set: &[String], origin: &Origin, samples: &mut Samples) -> Vec<(
     set.iter().filter(is_kept).filter_map(|value| name_and_value(value)).collect()
 }
 
-fn rules(identity: &Identity) -> Rules<'_> {
-    Rules { identity, body_limit: BODY_LIMIT, cookies: true, heads: true }
+fn rules<'a>(identity: &'a Identity, session: Option<&'a SessionPlace>) -> Rules<'a> {
+    Rules { identity, body_limit: BODY_LIMIT, cookies: true, heads: true, session }
 }
 
 fn state(turn: Turn) -> State {

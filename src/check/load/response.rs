@@ -5,12 +5,17 @@ use http::Asked;
 use http::h1::client::{Ended, Event, Progress, Receiver};
 use http::{Field, Framing, Malformed, ResponseHead};
 
+use crate::check::load::affinity::{self, SessionPlace};
 use crate::check::load::identify::{Backends, Identify, Identity};
+use crate::check::load::page::UUID_BYTES;
 use crate::check::load::request::ID_BYTES;
 use crate::check::load::samples::Samples;
 use crate::check::load::verify::{Comparison, Kind, Verify};
 use crate::io::ending::Ending;
-use crate::wire::{GENERATOR_HEADER, INSTANCE_HEADER, NAME_HEADER, REQUEST_HEADER, RESPONSE_HEADER};
+use crate::wire::{
+    GENERATOR_HEADER, INSTANCE_HEADER, NAME_HEADER, REQUEST_HEADER, RESPONSE_HEADER, SESSION_COOKIE, SESSION_HEADER,
+};
+use uuid::Uuid;
 use verdict::Instance;
 use verdict::observation::{Backend, ClientOutcome, Flaw, Observation};
 use verdict::response::{COVERED, DIGEST_HEADER, HeadChange};
@@ -32,6 +37,8 @@ pub(super) struct Rules<'a> {
     pub(super) cookies: bool,
     /// Whether heads are wanted as text.
     pub(super) heads: bool,
+    /// Where backends open a session, if that is wanted.
+    pub(super) session: Option<&'a SessionPlace>,
 }
 
 /// What is learnt beside the response at hand.
@@ -85,6 +92,12 @@ struct Response {
     announces_too_much: bool,
     over: Option<ClientOutcome>,
     cookies: Vec<String>,
+    /// The session of our backend that it belongs to, where cookies are wanted.
+    opened: Option<Uuid>,
+    /// The id of the session that it belongs to.
+    session: Option<String>,
+    /// The body in which that stands.
+    session_body: Vec<u8>,
     head_text: Vec<u8>,
     /// The beginning of the body, where heads are wanted.
     body_text: Vec<u8>,
@@ -131,6 +144,11 @@ impl Reader {
     /// Values of Set-Cookie.
     pub(super) fn cookies(&self) -> &[String] {
         &self.response.cookies
+    }
+
+    /// The id of its session, where that was wanted and does not stand in a cookie.
+    pub(super) fn session(&self) -> Option<&str> {
+        self.response.session.as_deref()
     }
 
     /// Status line and headers, if they were wanted.
@@ -212,6 +230,9 @@ impl Response {
             announces_too_much: false,
             over: None,
             cookies: Vec::new(),
+            opened: None,
+            session: None,
+            session_body: Vec::new(),
             head_text: Vec::new(),
             body_text: Vec::new(),
             differing: Vec::new(),
@@ -227,6 +248,10 @@ impl Response {
                 if self.received <= rules.body_limit {
                     self.verify.see_data(data);
                     self.who.see_data(data, rules.identity);
+                }
+                if rules.session.is_some_and(SessionPlace::is_in_body) {
+                    let room = affinity::BODY_LIMIT - self.session_body.len();
+                    self.session_body.extend_from_slice(&data[..data.len().min(room)]);
                 }
                 if rules.heads {
                     let room = TEXT_LIMIT - self.body_text.len();
@@ -251,6 +276,9 @@ impl Response {
                 3 if name.eq_ignore_ascii_case("via") => via = Some(value),
                 6 if name.eq_ignore_ascii_case("server") => server = Some(value),
                 9 if name.eq_ignore_ascii_case(RESPONSE_HEADER) => self.who.see_response(value),
+                9 if rules.cookies && name.eq_ignore_ascii_case(SESSION_HEADER) => {
+                    self.opened = Uuid::try_parse_ascii(value).ok();
+                }
                 10 if rules.cookies && name.eq_ignore_ascii_case("set-cookie") => {
                     self.cookies.push(String::from_utf8_lossy(value).into_owned());
                 }
@@ -276,6 +304,9 @@ impl Response {
                 && name.eq_ignore_ascii_case(wanted)
             {
                 self.who.see_name(value, book.backends);
+            }
+            if rules.session.and_then(SessionPlace::in_head).is_some_and(|wanted| name.eq_ignore_ascii_case(wanted)) {
+                self.session = str::from_utf8(value).ok().filter(|id| affinity::is_id(id)).map(str::to_owned);
             }
         }
         self.who.end_head(rules.identity, book.backends);
@@ -318,6 +349,9 @@ impl Response {
     /// Whole; what comes of it.
     fn whole(&mut self, rules: &Rules, book: &mut Book) -> ClientOutcome {
         self.who.end_body(rules.identity, book.backends);
+        if let Some(place) = rules.session.filter(|place| place.is_in_body()) {
+            self.session = place.find(&self.session_body);
+        }
         let Comparison { flaw, changes, digest_changed } = self.verify.end(&mut self.who, book.backends);
         for change in changes {
             self.deviate(change, book);
@@ -326,12 +360,28 @@ impl Response {
             book.samples.deviate(DIGEST_HEADER, None, &[], self.question.sequence);
         }
         self.flaw = self.flaw.or(flaw);
+        self.compare_session(book);
         match self.flaw {
             // A field that a balancer sets is a matter of its configuration: the rules judge it.
             None | Some(Flaw::Field) => ClientOutcome::Response,
             Some(Flaw::Malformed(_) | Flaw::Status | Flaw::Body | Flaw::Identity | Flaw::Coding) => {
                 ClientOutcome::Altered
             }
+        }
+    }
+
+    /// Our backend opens a session with the id of this response: the cookie of that name has no other, unless it is another client's.
+    fn compare_session(&mut self, book: &mut Book) {
+        let Some(opened) = self.opened.filter(|opened| *opened == self.who.response_id) else { return };
+        let of_cookie = |cookie: &String| {
+            let (name, rest) = cookie.split_once('=')?;
+            let value = rest.split(';').next().unwrap_or_default().trim();
+            Uuid::try_parse(value).ok().filter(|_| name.trim() == SESSION_COOKIE && value.len() == UUID_BYTES)
+        };
+        if let Some(other) = self.cookies.iter().filter_map(of_cookie).find(|other| *other != opened) {
+            let (written, received) = (format!("{SESSION_COOKIE}={opened}"), format!("{SESSION_COOKIE}={other}"));
+            book.samples.deviate("Set-Cookie", Some(&written), &[&received], self.question.sequence);
+            self.flaw = self.flaw.or(Some(Flaw::Field));
         }
     }
 
@@ -401,7 +451,13 @@ mod tests {
         fn read<'p>(&self, pieces: impl IntoIterator<Item = &'p [u8]>, ending: Option<Ending>) -> Learnt {
             let mut backends = Backends::new(vec!["9001".to_owned()]);
             let mut samples = Samples::default();
-            let rules = Rules { identity: &self.identity, body_limit: self.body_limit, cookies: true, heads: false };
+            let rules = Rules {
+                identity: &self.identity,
+                body_limit: self.body_limit,
+                cookies: true,
+                heads: false,
+                session: None,
+            };
             let mut book = Book { backends: &mut backends, samples: &mut samples };
             let mut reader = Reader::new();
             reader.begin(Question { id: id(1, 2), sequence: 2, head_only: self.head_only, conditional: false });
@@ -438,6 +494,24 @@ mod tests {
         fn closed(&self, answer: impl AsRef<[u8]>) -> Learnt {
             self.read([answer.as_ref()], Some(Ending::Closed))
         }
+    }
+
+    #[test]
+    fn a_session_cookie_that_is_another_clients_is_a_flaw_and_one_of_the_balancers_own_is_none() {
+        let other = "650e8400-e29b-41d4-a716-446655440000";
+        let flaw = |session: &str, cookie: &str| {
+            let head = format!(
+                "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nGenerator-Number: 9001\r\nAnswer-Id: {UUID}\r\n\
+                 X-Session: {session}\r\nSet-Cookie: {cookie}; Path=/\r\n\r\n"
+            );
+            CLIENT.whole(head).flaw
+        };
+        let own = flaw(UUID, &format!("session={UUID}"));
+        assert_eq!(flaw(UUID, &format!("session={other}")), own.or(Some(Flaw::Field)));
+        assert_ne!(own, Some(Flaw::Field));
+        // A name that a balancer chose too, and a session that was brought.
+        assert_eq!(flaw(UUID, "session=a1b2"), own);
+        assert_eq!(flaw(other, &format!("session={other}")), own);
     }
 
     fn body() -> String {

@@ -27,6 +27,8 @@ pub(crate) struct Samples {
     pub(crate) deviations: Vec<Deviation>,
     /// Cookies that a browser would not have kept, each once.
     pub(crate) refused_cookies: Vec<String>,
+    /// Clients for which a backend opened a session, where that is looked for.
+    pub(crate) sessions: u64,
     /// Processes of backends that responded.
     pub(crate) processes: HashMap<Instance, Process>,
 }
@@ -81,7 +83,8 @@ impl Samples {
 
     /// What the rules look at: of this phase, and of an earlier one what does not depend on which requests are judged.
     pub(crate) fn received(self, earlier: &Samples) -> Received {
-        let Samples { mut servers, mut vias, mut codings, mut refused_cookies, deviations, mut processes } = self;
+        let Samples { mut servers, mut vias, mut codings, mut refused_cookies, deviations, sessions, mut processes } =
+            self;
         let also = |seen: &mut Vec<String>, before: &[String]| {
             before.iter().for_each(|value| Samples::see(seen, value.as_bytes()));
         };
@@ -96,7 +99,7 @@ impl Samples {
         }
         let mut processes: Vec<Process> = processes.into_values().collect();
         processes.sort_unstable_by_key(|process| (process.first, process.instance.0));
-        Received { deviations, servers, vias, codings, refused_cookies, processes }
+        Received { deviations, servers, vias, codings, refused_cookies, sessions, processes }
     }
 }
 

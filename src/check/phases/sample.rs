@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::check::figures::duration_of;
-use crate::check::load::{Load, Pacing, Reuse, Vary};
+use crate::check::load::{Load, Pacing, Reuse, SessionPlace, Vary};
 use crate::check::session::Session;
 use crate::check::subject::{other_query, template};
 use crate::check::target;
@@ -41,7 +41,7 @@ pub(crate) fn load(session: &Session, inference: &Inference, first: u64) -> Resu
     let expected = requests.or(duration.zip(rate).map(|(time, rate)| (time.as_secs_f64() * rate) as u64));
     let further = plan.further_urls.iter().map(|url| target::resolve(url, plan));
     let targets = std::iter::once(Ok(session.client.target().clone())).chain(further).collect::<Result<_>>()?;
-    let vary = vary(&session.client.target().path, inference, expected);
+    let vary = vary(&session.client.target().path, plan.session.as_ref(), inference, expected);
     // A rotation is judged otherwise, and a size that the user gave is kept.
     let is_draw = !matches!(inference.kind, Some(Algorithm::RoundRobin | Algorithm::WeightedRoundRobin));
     let is_open_ended = plan.requests.is_none() && plan.duration.is_none() && !has_scenario;
@@ -60,15 +60,23 @@ pub(crate) fn load(session: &Session, inference: &Inference, first: u64) -> Resu
         timeout: plan.timeout,
         body_limit: BODY_LIMIT,
         vary,
+        session: plan.session.clone(),
         identity: session.identity.clone(),
         required: ends_early.then_some(shares),
     })
 }
 
 /// What the balancer keys on is varied, so that all backends get something.
-fn vary(path: &str, inference: &Inference, requests: Option<u64>) -> Vary {
+fn vary(path: &str, session: Option<&SessionPlace>, inference: &Inference, requests: Option<u64>) -> Vary {
     // Each must come back a few times.
     let clients = requests.map_or(CLIENTS, |requests| (requests / 16).clamp(16, u64::from(CLIENTS)) as u32);
+    match session {
+        Some(SessionPlace::Cookie(_)) => return Vary::Jar { clients },
+        Some(place @ (SessionPlace::Header(_) | SessionPlace::Json { .. })) => {
+            return Vary::Session { place: place.clone(), clients };
+        }
+        None => {}
+    }
     match (inference.kind, &inference.key) {
         (Some(Algorithm::Sticky), _) => Vary::Jar { clients },
         (_, Some(Key::Network | Key::Host)) => Vary::Source { clients: clients.min(SOURCES) },

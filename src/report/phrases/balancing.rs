@@ -281,6 +281,12 @@ fn of_disruption(disruption: &stickiness::Disruption) -> String {
 
 pub(super) fn stickiness(facts: &stickiness::Facts, level: Level, product: Option<Product>) -> Phrase {
     let later = count_of(facts.later, "later request");
+    if facts.no_session {
+        return Phrase::of("no response opens a session where --session says, so nothing ties a client to a backend")
+            .try_this(
+                "look at a response: is the header, the cookie or the JSON field there without a session of one's own?",
+            );
+    }
     if facts.left > 0 {
         return left(facts, &later, product);
     }

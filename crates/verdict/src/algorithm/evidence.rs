@@ -225,7 +225,7 @@ pub struct Evidence {
     pub connections: Trial,
     /// Connections that were tried against each other, and the rotations that they showed.
     pub rotations: Option<(usize, usize)>,
-    /// Clients that bring back the cookies they were given, a row each; and the names of those cookies.
+    /// Clients that bring back the cookies they were given, a row each; and what they were given: `cookie a, b`, `session in X-Session`.
     pub jar: Option<(Vec<String>, Trial)>,
     /// One thing varied, all else alike.
     pub keys: Vec<(Key, Trial)>,

@@ -67,7 +67,7 @@ impl Lab<'_> {
             self.evidence.kept = self.in_turn(&kept, 0.5).into_iter().filter_map(|it| it.pick).collect();
         }
         if let (false, false) = (is_one, first.is_empty()) {
-            let names = first.iter().map(|(name, _)| name.clone()).collect();
+            let names = first;
             if let Some(jar) = self.jar() {
                 self.evidence.jar = Some((names, jar));
             }
@@ -108,8 +108,8 @@ impl Lab<'_> {
         }
     }
 
-    /// A few side by side: what a request takes, and which cookies come with the first response.
-    fn pilot(&mut self, size: usize) -> Vec<(String, String)> {
+    /// A few side by side: what a request takes, and which cookies, or which session, come with the first response.
+    fn pilot(&mut self, size: usize) -> Vec<String> {
         let count = (2 * size).clamp(8, 64);
         let pace = Pace { width: count, gap: self.gap(), until: self.setting.budget };
         let replies = self.subject.send_all(&vec![Request::default(); count], &pace);
@@ -120,7 +120,13 @@ impl Lab<'_> {
         took.sort_unstable();
         took.truncate((took.len() * 7).div_ceil(8));
         self.usual = took.iter().sum::<Duration>() / took.len().max(1) as u32;
-        replies.into_iter().map(|reply| reply.cookies).find(|cookies| !cookies.is_empty()).unwrap_or_default()
+        let given = |reply: Reply| -> Vec<String> {
+            let cookies: Vec<String> = reply.cookies.into_iter().map(|(name, _)| name).collect();
+            let cookies = (!cookies.is_empty()).then(|| format!("cookie {}", cookies.join(", ")));
+            let session = reply.session.map(|(name, _)| format!("session in {name}"));
+            cookies.into_iter().chain(session).collect()
+        };
+        replies.into_iter().map(given).find(|given| !given.is_empty()).unwrap_or_default()
     }
 
     fn fresh(&mut self, wanted: usize, size: usize, in_turn: bool) {
@@ -293,8 +299,8 @@ impl Lab<'_> {
             return None;
         }
         let mut firsts = self.series(&vec![Request::default(); CLIENTS], 0.9);
-        // Without a cookie there is nothing to bring back.
-        firsts.retain(|first| !first.cookies.is_empty());
+        // Without a cookie or a session there is nothing to bring back.
+        firsts.retain(|first| !first.cookies.is_empty() || first.session.is_some());
         // The first response gives the cookie, whoever was tried before it; those that follow are bound to it.
         let mut rows: Vec<Vec<Pick>> = vec![Vec::new(); firsts.len()];
         for _ in 0..rounds {
@@ -302,7 +308,11 @@ impl Lab<'_> {
             let again = |place: &usize| {
                 let cookies = firsts[*place].cookies.iter().map(|(name, value)| format!("{name}={value}"));
                 let cookies = cookies.collect::<Vec<String>>().join("; ");
-                Request { headers: vec![("Cookie".to_owned(), cookies)], ..Request::default() }
+                let cookies = (!cookies.is_empty()).then(|| ("Cookie".to_owned(), cookies));
+                Request {
+                    headers: cookies.into_iter().chain(firsts[*place].session.clone()).collect(),
+                    ..Request::default()
+                }
             };
             let requests: Vec<Request> = places.iter().map(again).collect();
             for (place, reply) in places.into_iter().zip(self.series(&requests, 0.9)) {

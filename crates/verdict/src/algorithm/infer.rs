@@ -327,8 +327,8 @@ impl Evidence {
 
     /// What the cookies are called that keep a client at its backend.
     fn sticky(&self, inference: &mut Inference) -> Option<String> {
-        let (cookies, trial) = self.jar.as_ref()?;
-        let what = format!("cookie {}", cookies.join(", "));
+        let (given, trial) = self.jar.as_ref()?;
+        let what = given.join(" and ");
         inference.evidence.push(format!(
             "{} clients that bring back the {what}: {}",
             trial.rows.len(),
@@ -337,7 +337,8 @@ impl Evidence {
         let requests: usize = trial.rows.iter().map(Vec::len).sum();
         // A few that stray are a fault of one that is sticky; without any stickiness half of them would, at the least.
         let sticky = trial.spread() > 1 && requests >= 40 && trial.strayed() < 0.15;
-        sticky.then(|| format!("sticky by the balancer's {what}"))
+        let whose = if given.iter().any(|it| it.starts_with("session")) { "the backends'" } else { "the balancer's" };
+        sticky.then(|| format!("sticky by {whose} {what}"))
     }
 
     fn name_rotation(

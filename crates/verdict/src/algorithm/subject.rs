@@ -35,6 +35,8 @@ pub struct Reply {
     pub pick: Option<Pick>,
     /// Cookies that were set: name and value.
     pub cookies: Vec<(String, String)>,
+    /// The header that brings back the session that a backend opened, and its value.
+    pub session: Option<(String, String)>,
     /// When it was sent.
     pub sent: Moment,
     /// Until its response was there.

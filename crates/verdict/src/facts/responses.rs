@@ -62,6 +62,8 @@ pub struct Received {
     pub codings: Vec<String>,
     /// Cookies that a browser does not keep or never sends back, each with the reason.
     pub refused_cookies: Vec<String>,
+    /// Clients of the sample for which a backend opened a session, where the user says where its id stands.
+    pub sessions: u64,
     /// Processes of backends that responded, from the first request on.
     pub processes: Vec<Process>,
 }

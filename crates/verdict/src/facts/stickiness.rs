@@ -26,6 +26,9 @@ pub struct Facts {
     /// Clients that left their backend only when it was gone.
     #[serde(default)]
     pub clients_gone: u64,
+    /// Whether the user says where backends open sessions, and no response has one there.
+    #[serde(default)]
+    pub no_session: bool,
     /// What became of the clients of the other backends while some were taken away.
     #[serde(default)]
     pub disruption: Option<Disruption>,

@@ -26,6 +26,8 @@ pub struct Expectations {
     pub backups: Vec<String>,
     /// No client may see an error, whatever happens meanwhile; None leaves it to what happens.
     pub lossless: Option<bool>,
+    /// A client stays with the backend that opened its session.
+    pub sessions: bool,
     /// What else is required by name, such as `intact`.
     pub required: Vec<Requirement>,
     /// Outcomes that are not held against the balancer.
@@ -45,6 +47,7 @@ impl Default for Expectations {
             not_understood: Vec::new(),
             backups: Vec::new(),
             lossless: None,
+            sessions: false,
             required: Vec::new(),
             allowed: Vec::new(),
             tolerance: 0.02,

@@ -26,6 +26,7 @@ pub(crate) struct Rig {
     pub(crate) varied: bool,
     pub(crate) outage: Option<Outage>,
     pub(crate) windows: Vec<Window>,
+    pub(crate) received: Received,
     /// Requests before those that are judged.
     pub(crate) warm_up: u32,
 }
@@ -62,6 +63,7 @@ impl Rig {
             varied: false,
             outage: None,
             windows: Vec::new(),
+            received: Received::default(),
             warm_up: 0,
         }
     }
@@ -126,7 +128,7 @@ impl Rig {
             gaps: &[],
             fleets: &Default::default(),
             changes: &RequestChanges::default(),
-            received: &Received::default(),
+            received: &self.received,
             others: &OtherRequests::default(),
             identity: None,
             limit: None,

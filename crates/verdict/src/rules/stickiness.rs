@@ -10,13 +10,17 @@ use crate::rules::case::{Case, Drill};
 /// It is a rule where the algorithm has affinity, as it seems or as it should.
 pub(crate) fn judge(case: &Case, outage: Option<&Outage>) -> Option<Finding> {
     let pins = |kind: Option<Algorithm>| kind.is_some_and(Algorithm::pins);
-    if !case.varied || !(pins(case.inference.kind) || pins(case.expectations.algorithm)) {
+    let is_required = case.expectations.sessions;
+    if !case.varied || !(pins(case.inference.kind) || pins(case.expectations.algorithm) || is_required) {
         return None;
     }
+    let no_session = is_required && case.received.sessions == 0;
     let pinned = &case.tally.pins;
     // A reload takes no backend away, so it excuses no move.
     let is_backend_away = outage.is_some_and(|outage| !outage.backends.is_empty()) || case.drill == Drill::Rough;
     let level = match (pinned.left, case.drill) {
+        // Nothing that clients were given ties them to a backend.
+        _ if no_session => Level::Inconclusive,
         (0, _) if pinned.later >= ENOUGH => Level::Pass,
         (0, Drill::None) => Level::Inconclusive,
         (_, Drill::None) if pinned.left_alive == 0 && pinned.left_gone > 0 => Level::Inconclusive,
@@ -37,9 +41,14 @@ pub(crate) fn judge(case: &Case, outage: Option<&Outage>) -> Option<Finding> {
         clients_alive: pinned.movers.iter().map(|movers| movers.alive).sum(),
         clients_gone: pinned.movers.iter().map(|movers| movers.gone).sum(),
         disruption: disruption(case),
+        no_session,
         is_backend_away,
     };
-    Some(Finding::new(level, finding::Facts::Stickiness(facts)).shown_by(witness(case)))
+    Some(Finding::new(level, finding::Facts::Stickiness(facts)).shown_by(if no_session {
+        Vec::new()
+    } else {
+        witness(case)
+    }))
 }
 
 /// The same client, two requests, two backends; and that the first of them was there afterwards, if it was.
@@ -157,6 +166,17 @@ mod tests {
         assert!(!consistent.is_of_all());
         let modulo = removed(|own| (own + 1) % 2).disruption.expect("it is a hash");
         assert!(modulo.is_of_all() && modulo.moved == 67, "{modulo:?}");
+    }
+
+    #[test]
+    fn sessions_that_are_required_are_judged_whatever_the_algorithm_and_only_where_one_was_opened() {
+        let mut rig = rig(|own| (own + 1) % 3);
+        rig.inference.kind = Some(Algorithm::RoundRobin);
+        assert!(rig.judge(|case| judge(case, None)).is_none());
+        rig.expectations.sessions = true;
+        assert_eq!(finding(&rig).0, Level::Inconclusive);
+        rig.received.sessions = 100;
+        assert_eq!(finding(&rig).0, Level::Fail);
     }
 
     #[test]
