@@ -32,6 +32,7 @@ mod soak;
 mod sockets;
 mod stage;
 mod start;
+mod streams;
 mod support;
 mod tls;
 mod token;

@@ -11,9 +11,12 @@ use verdict::finding::Witness;
 use verdict::ledger::Ledger;
 use verdict::limit::RateLimit;
 use verdict::outcome::Outcome;
-use verdict::report::{Account, Algorithm, Check, Fleet, NotCounted, OutcomeCount, Plots, Traffic, UrlOutcomes};
+use verdict::report::{
+    Account, Algorithm, Check, Fleet, NotCounted, Outage, OutcomeCount, Plots, Traffic, UrlOutcomes,
+};
 use verdict::request::{Sent, SentBody};
 use verdict::rules::{Case, DETECTION, Drill, Urls, describe_forwarding, judge};
+use verdict::streams::{Lived, Streams};
 use verdict::tally::{Judged, Tally};
 
 /// What is known beside the session itself.
@@ -36,6 +39,10 @@ pub(crate) struct Known<'a> {
     pub(crate) gaps: Vec<String>,
     /// Who is behind the balancer, and whether that stayed so.
     pub(crate) fleets: verdict::facts::fleets::Facts,
+    /// What backends noted of units with a life.
+    pub(crate) lived: Vec<Lived>,
+    /// Whether some backend's clock is not the client's.
+    pub(crate) other_clocks: bool,
 }
 
 /// Cells of the order strip.
@@ -58,7 +65,7 @@ fn others_meanwhile(ledger: &Ledger, first: u32, end: u32, known: &Known) -> u64
 }
 
 /// Judges and assembles.
-pub(crate) fn assemble(ledger: &Ledger, outcome: session::SessionData, known: Known) -> Check {
+pub(crate) fn assemble(ledger: &Ledger, outcome: session::SessionData, mut known: Known) -> Check {
     let session::SessionData {
         judged,
         invented,
@@ -74,6 +81,7 @@ pub(crate) fn assemble(ledger: &Ledger, outcome: session::SessionData, known: Kn
         load,
         started,
         ended,
+        streams,
         ..
     } = outcome;
     let plan = known.plan;
@@ -94,6 +102,11 @@ pub(crate) fn assemble(ledger: &Ledger, outcome: session::SessionData, known: Kn
     let backends = backends.unwrap_or(names.len());
     let (windows, spans) = (figures::windows(&steps, names), figures::spans(&steps, names));
     let limit = RateLimit::of(ledger, sample.clone(), passes_slowly);
+    let streams = streams.map(|(seen, lateness)| {
+        let mut joined = Streams::join(seen, std::mem::take(&mut known.lived));
+        (joined.other_clocks, joined.lateness) = (known.other_clocks, lateness);
+        joined
+    });
     let case = Case {
         ledger,
         tally: &tally,
@@ -122,10 +135,20 @@ pub(crate) fn assemble(ledger: &Ledger, outcome: session::SessionData, known: Kn
         varied: varied.is_some(),
         run: known.run,
         began,
+        streams: streams.as_ref(),
     };
     let outage = figures::outage(ledger, sample.clone(), (started, ended), &steps, &windows, names);
+    // A backend without new streams is not out of rotation.
+    let outage = outage.map(|outage| match streams {
+        Some(_) => Outage { backends: Vec::new(), ..outage },
+        None => outage,
+    });
     let (findings, shares, verdict) = judge(&case, outage.as_ref());
-    let (latency, plot) = figures::latency(ledger, sample.clone(), matches!(load.pacing, Pacing::Open { .. }));
+    let (latency, plot) = match streams {
+        // The life of a stream is no latency.
+        Some(_) => (None, Vec::new()),
+        None => figures::latency(ledger, sample.clone(), matches!(load.pacing, Pacing::Open { .. })),
+    };
     let (slices, slice_seconds) = figures::slices(ledger, sample.clone(), started, ended, names.len());
     let seconds = ended.since(started).as_secs_f64();
     let requests = u64::from(sample.end - sample.start);
@@ -148,12 +171,13 @@ pub(crate) fn assemble(ledger: &Ledger, outcome: session::SessionData, known: Kn
             requests,
             seconds,
             requests_per_second: if seconds > 0.0 { requests as f64 / seconds } else { 0.0 },
+            streams: plan.streams.map(|streams| streams.kind),
             varied,
         },
         account,
         forwarding,
         shares,
-        algorithm: Some(algorithm(&inference)),
+        algorithm: streams.is_none().then(|| algorithm(&inference)),
         latency,
         outage,
         findings,

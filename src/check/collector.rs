@@ -17,6 +17,7 @@ use verdict::arrived::{ArrivedRequest, OtherRequests, RequestChanges};
 use verdict::ledger::{Arrival, UNNUMBERED};
 use verdict::observation::Backend;
 use verdict::report::NotCounted;
+use verdict::streams::Lived;
 
 /// How often the fleet is asked: it keeps a quarter of a million records, which is two seconds at full speed.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -46,6 +47,7 @@ pub(crate) struct Collector {
     changes: RequestChanges,
     others: OtherRequests,
     texts: Texts,
+    lived: Vec<Lived>,
     not_counted: NotCounted,
 }
 
@@ -106,6 +108,10 @@ pub(crate) struct Collected {
     pub(crate) changes: RequestChanges,
     /// Requests of others, those of ours among them whose id did not arrive.
     pub(crate) others: OtherRequests,
+    /// Of those the units with a life.
+    pub(crate) lived: Vec<Lived>,
+    /// Whether some host's clock is not the client's.
+    pub(crate) other_clocks: bool,
     /// Why some may be missing.
     pub(crate) gaps: Vec<String>,
     /// The fleets as they are at the end: places of backends are theirs.
@@ -123,6 +129,7 @@ impl Collected {
         let places: Vec<Backend> = fleets.backends.iter().map(|backend| client.of_name(&backend.name)).collect();
         let new = |old: Backend| places.get(usize::from(old.0)).copied().unwrap_or(old);
         self.arrivals.iter_mut().for_each(|arrival| arrival.backend = new(arrival.backend));
+        self.lived.iter_mut().for_each(|lived| lived.backend = new(lived.backend));
         for part in &mut self.changes.parts {
             part.examples.iter_mut().for_each(|example| example.backend = new(example.backend));
         }
@@ -150,6 +157,7 @@ impl Collector {
             changes: RequestChanges::default(),
             others: OtherRequests::default(),
             texts: Texts::default(),
+            lived: Vec::new(),
             not_counted: NotCounted::default(),
         })
     }
@@ -259,6 +267,10 @@ impl Collector {
             end: record.outcome,
             differences: record.arrived.differences,
         };
+        if let Some(life) = record.life {
+            let (began, ended) = (record.received, record.answered);
+            self.lived.push(Lived { answer: answer.0, backend, began, ended, end: record.outcome, life });
+        }
         let list = if sequence == UNNUMBERED { &mut self.unnumbered } else { &mut self.arrivals };
         list.push(arrival);
     }
@@ -341,6 +353,8 @@ impl Collector {
             not_counted: self.not_counted,
             changes: self.changes,
             others: self.others,
+            lived: self.lived,
+            other_clocks: false,
             gaps,
             fleets: Some(self.fleets),
             joined: self.joined,

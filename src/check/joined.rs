@@ -6,7 +6,7 @@ use crate::check::collector::Collected;
 use crate::check::fleets::Fleets;
 use crate::check::session::SessionData;
 use crate::wire::Moment;
-use verdict::clocks::{self, HostClock};
+use verdict::clocks::{self, Clock, HostClock};
 use verdict::facts::fleets::{Change, ChangeKind, Facts};
 use verdict::observation::{Backend, Observation};
 
@@ -34,6 +34,7 @@ pub(crate) fn join(collected: &mut Collected, observations: &[Observation], data
             arrival.received = HostClock::convert(clock, arrival.received);
         }
     }
+    collected.other_clocks = clocks.iter().any(|clock| clock.clock() != Clock::Same);
     facts.changes = changes(fleets, collected, data.started);
     facts
 }

@@ -30,6 +30,7 @@ use crate::report::phrases;
 use assemble::{Known, assemble};
 use backing::Found;
 pub(crate) use backing::{Started, start as start_fleet};
+pub(crate) use figures::duration_of;
 use plan::{Backing, Plan};
 use session::Session;
 use verdict::ledger::{Ledger, Records};
@@ -138,6 +139,8 @@ async fn check_found(plan: &Plan, found: Found, watch: &Watch) -> Result<Check> 
         fleets,
         changes: collected.changes,
         others: collected.others,
+        lived: collected.lived,
+        other_clocks: collected.other_clocks,
     };
     let mut check = assemble(&ledger, data, known);
     phrases::spell(&mut check);
@@ -163,6 +166,10 @@ fn refuse_misfits(plan: &Plan, names: &[String], ready: usize) -> Result<()> {
 }
 
 fn refuse_what_needs_a_fleet(plan: &Plan) -> Result<()> {
+    if plan.streams.is_some() {
+        let what = "streams are judged from both ends, and no fleet of this user runs";
+        return Err(Problem::new(what).on(&plan.url).hint("start one (uuid-generator) behind the balancer").into());
+    }
     let needs_fleet = plan.scenario.steps.iter().find(|step| !matches!(step.action, scenario::StepAction::Command(_)));
     if let Some(step) = needs_fleet {
         return Err(Problem::new("only backends of a fleet can be broken, and none was found")

@@ -5,6 +5,7 @@ mod diagnosis;
 mod meet;
 mod sample;
 mod slowly;
+mod streams;
 mod warm_up;
 
 use std::sync::atomic::Ordering;
@@ -17,7 +18,7 @@ use crate::check::load::{Load, Traffic, drive};
 use crate::check::phases::meet::Met;
 use crate::check::plan::Experiments;
 use crate::check::scenario::{self, StepResult};
-use crate::check::session::{Session, SessionData};
+use crate::check::session::{SETTLE, Session, SessionData};
 use verdict::algorithm::Evidence;
 use verdict::algorithm::experiments::{self, Setting};
 use verdict::observation::Observation;
@@ -27,12 +28,13 @@ const EXPERIMENTS: Duration = Duration::from_secs(20);
 /// All that comes before the sample, as `--help` says it; the experiments have what is left of it, and a little where nothing is.
 const BEFORE_SAMPLE: Duration = Duration::from_secs(30);
 const LEAST_EXPERIMENTS: Duration = Duration::from_secs(4);
-/// Attempts in flight when the sample has ended may take that long to end: those at a paused backend, for example.
-const SETTLE: Duration = Duration::from_secs(2);
 /// A balancer that sends requests twice may do so two seconds later: what is judged goes on for that long, or its end is waited for.
 const LATE_COPY: Duration = Duration::from_millis(2200);
 
 pub(crate) async fn run(mut session: Session<'_>) -> Result<SessionData> {
+    if let Some(streams) = session.plan.streams {
+        return streams::run(session, &streams).await;
+    }
     let begun = Instant::now();
     session.watch.enter("waiting for a backend's response");
     let met = meet::meet(&mut session).await?;
@@ -102,6 +104,7 @@ pub(crate) async fn run(mut session: Session<'_>) -> Result<SessionData> {
         ended: traffic.ended,
         identity,
         records,
+        streams: None,
     })
 }
 

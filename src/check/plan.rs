@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::check::load::{BadHeader, Identity, RequestSpec, SessionPlace};
 use crate::check::scenario::Scenario;
 use crate::remote::Choice;
+use verdict::life::StreamKind;
 use verdict::rules::Expectations;
 
 /// One check.
@@ -71,6 +72,20 @@ pub(crate) struct Plan {
     pub(crate) key_cookies: Vec<String>,
     /// What is done to the fleet meanwhile.
     pub(crate) scenario: Scenario,
+    /// Streams or WebSockets, which are held open instead of requests that are sent.
+    pub(crate) streams: Option<StreamPlan>,
+}
+
+/// Streams or WebSockets that are held open.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct StreamPlan {
+    pub(crate) kind: StreamKind,
+    /// At once.
+    pub(crate) count: usize,
+    /// From one message of the client to the next.
+    pub(crate) every: Duration,
+    /// How long they are held.
+    pub(crate) duration: Duration,
 }
 
 impl Plan {
@@ -106,6 +121,7 @@ impl Plan {
             session: None,
             key_cookies: Vec::new(),
             scenario: Scenario::default(),
+            streams: None,
         }
     }
 }

@@ -20,6 +20,10 @@ use crate::wire::Moment;
 use verdict::algorithm::Evidence;
 use verdict::facts::responses::Received;
 use verdict::observation::Observation;
+use verdict::streams::StreamObservation;
+
+/// Attempts in flight when the sample has ended may take that long to end: those at a paused backend, for example.
+pub(crate) const SETTLE: Duration = Duration::from_secs(2);
 
 /// What the phases of a check share.
 pub(crate) struct Session<'a> {
@@ -72,6 +76,8 @@ pub(crate) struct SessionData {
     pub(crate) identity: Option<verdict::rules::Identity>,
     /// None if the backends are not ours.
     pub(crate) records: Option<Collected>,
+    /// Of a check of streams: what became of each, and how late the client itself was.
+    pub(crate) streams: Option<(Vec<StreamObservation>, Duration)>,
 }
 
 impl<'a> Session<'a> {

@@ -20,11 +20,11 @@ pub(crate) fn resolve(url: &str, plan: &Plan) -> Result<Target> {
     let with_scheme = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
     let uri: Uri = with_scheme.parse().map_err(|why| no_url(format!("no URL ({why})")))?;
     let secure = match uri.scheme_str() {
-        Some("http") => false,
-        Some("https") => true,
+        Some("http" | "ws") => false,
+        Some("https" | "wss") => true,
         other => {
             let scheme = other.unwrap_or("?");
-            return Err(no_url(format!("{scheme}:// is not spoken, only http:// and https://")).into());
+            return Err(no_url(format!("{scheme}:// is not spoken, only http://, https://, ws:// and wss://")).into());
         }
     };
     let option = match plan.trust {

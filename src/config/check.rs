@@ -9,14 +9,15 @@ use serde::Deserialize;
 
 use super::layer::{Layer, layer};
 use super::text::one_or_more;
-use super::{expectations, request, suggest};
+use super::{expectations, request, streams, suggest};
+use crate::check::duration_of;
 use crate::check::load::SessionPlace;
 use crate::check::plan::{Backing, ClientCertificate, Experiments, Plan, Trust};
 use crate::check::scenario::Scenario;
 use crate::error::Problem;
 use crate::wire::Time;
 use verdict::outcome::Outcome;
-use verdict::rules::Expectations;
+use verdict::rules::{Expectations, Requirement};
 
 layer! {
     /// One layer of it.
@@ -64,7 +65,7 @@ layer! {
         /// least-connections, sticky; `backup:9003`: no requests while others are available; `lossless`: no client sees an error;
         /// `intact`, `path:preserved`, `host:preserved`, `header:NAME:preserved`: nothing is changed on the way; `client-address`:
         /// backends learn it; `mirrored:20%`: executed twice; `status:2xx`; and of outages `back:5s`, `ejected:5` failures at most,
-        /// `errors-end:1s`, `slow-start:10s` [default: what the algorithm promises]
+        /// `errors-end:1s`, `slow-start:10s`; of streams `unbuffered:100ms`, `alive:even`, `uncut` [default: what the algorithm promises]
         #[arg(long, value_name = "EXPECTATION", help_heading = "Expectations", value_parser = suggest::text(expectations::words()), hide_possible_values = true)]
         #[serde(deserialize_with = "one_or_more")]
         expect: Vec<String>,
@@ -107,6 +108,11 @@ layer! {
         /// Response timeout [default: 10s]
         #[arg(long, value_name = "TIME", help_heading = "Traffic")]
         timeout: Option<String>,
+
+        /// Hold streams open instead: server-sent events, `chunks`, a `download` or WebSockets (`ws`, or a URL with ws://), 30 or -c at once, for
+        /// 20 s or --duration
+        #[arg(long, value_name = "KIND", num_args = 0..=1, require_equals = true, default_missing_value = "events", help_heading = "Traffic", value_parser = suggest::text(streams::words()), hide_possible_values = true)]
+        stream: Option<String>,
 
         /// Skip the experiments that find out the algorithm: only your own request is sent
         #[arg(long, conflicts_with = "experiments_for", help_heading = "Traffic")]
@@ -244,6 +250,21 @@ impl CheckConfig {
             Some(bytes) => vec![vec![b'x'; within("--body-bytes", bytes, request::MAX_BODY)?].into()],
             None => request::bodies(&self.body)?,
         };
+        let connections = self.connections.map(|count| within("-c", count, 60_000)).transpose()?;
+        let duration = time("--duration", self.duration.as_deref())?;
+        let expectations = Expectations {
+            sessions: self.session.is_some(),
+            ..expectations::resolve(&self.expect, self.tolerance.as_deref(), &self.allow)?
+        };
+        let scenario = self.scenario()?;
+        let asked = streams::Asked {
+            stream: self.stream.as_deref(),
+            connections,
+            duration: duration.or_else(|| (!scenario.steps.is_empty()).then(|| duration_of(&scenario))),
+        };
+        let streams = streams::plan(&url, &asked)?;
+        self.refuse_what_streams_are_not(streams.is_some(), &expectations)?;
+        let (url, streams) = streams.map_or((url, None), |(url, plan)| (url, Some(plan)));
         Ok(Plan {
             name: self.name.clone(),
             further_urls: urls.collect(),
@@ -256,19 +277,17 @@ impl CheckConfig {
             bodies,
             chunked: self.chunked || headers.chunked,
             expect_continue: self.expect_continue || headers.expect_continue,
-            connections: self.connections.map(|count| within("-c", count, 60_000)).transpose()?,
+            connections,
             new_connections: self.new_connections,
             rate: self.rate()?,
             requests: self.requests.map(|count| within("-n", count, 1_000_000_000)).transpose()?,
             budget: self.budget.map(|count| within("--budget", count, 1_000_000_000)).transpose()?,
             experiments: self.experiments()?,
-            duration: time("--duration", self.duration.as_deref())?,
+            duration,
             timeout: time("--timeout", self.timeout.as_deref())?.unwrap_or(Duration::from_secs(10)),
-            expectations: Expectations {
-                sessions: self.session.is_some(),
-                ..expectations::resolve(&self.expect, self.tolerance.as_deref(), &self.allow)?
-            },
-            scenario: self.scenario()?,
+            expectations,
+            scenario,
+            streams,
             session: self.session()?,
             key_headers: self.key_header.clone(),
             key_cookies: self.key_cookie.clone(),
@@ -281,6 +300,36 @@ impl CheckConfig {
             Problem::new("expected header:NAME, cookie:NAME or json:/POINTER=HEADER").on(format!("--session {text}"))
         };
         self.session.as_deref().map(|text| text.parse().map_err(|_| bad(text))).transpose()
+    }
+
+    /// What is said of requests is not said of streams, and the other way round.
+    fn refuse_what_streams_are_not(&self, holds_streams: bool, expectations: &Expectations) -> Result<(), Problem> {
+        let of_streams = expectations.required.iter().find(|required| required.is_of_streams());
+        if !holds_streams {
+            let problem =
+                of_streams.map(|required| Problem::new("it is about streams").on(format!("--expect {required}")));
+            return problem.map_or(Ok(()), |problem| Err(problem.hint("add --stream, or check a URL with ws://")));
+        }
+        let options = [
+            ("-n", self.requests.is_some()),
+            ("--rate", self.rate.is_some()),
+            ("--budget", self.budget.is_some()),
+            ("--body", !self.body.is_empty()),
+            ("--body-bytes", self.body_bytes.is_some()),
+            ("--method", self.method.is_some()),
+            ("--identity", self.identity.is_some()),
+            ("--session", self.session.is_some()),
+            ("several URLs", self.url.len() > 1),
+            ("weights", expectations.shares.is_some()),
+            ("an algorithm", expectations.algorithm.is_some()),
+            ("backup:…", !expectations.backups.is_empty()),
+            ("expectations of how requests go on after an outage", expectations.required.iter().any(is_of_a_flow)),
+        ];
+        match options.iter().find(|(_, is_given)| *is_given) {
+            None => Ok(()),
+            Some((option, _)) => Err(Problem::new(format!("{option}: streams are opened once and held"))
+                .hint("-c says how many, --duration how long; --expect alive:even judges where they are")),
+        }
     }
 
     fn trust(&self) -> Result<Trust, Problem> {
@@ -362,6 +411,26 @@ impl CheckConfig {
 }
 
 /// At least one, and not more than the machine is good for.
+/// What is measured of requests that keep coming.
+fn is_of_a_flow(required: &Requirement) -> bool {
+    match required {
+        Requirement::Back(_)
+        | Requirement::Ejected(_)
+        | Requirement::ErrorsEnd(_)
+        | Requirement::SlowStart(_)
+        | Requirement::Mirrored(_) => true,
+        Requirement::Intact
+        | Requirement::PathPreserved
+        | Requirement::HostPreserved
+        | Requirement::ClientAddress
+        | Requirement::HeaderPreserved(_)
+        | Requirement::Status { .. }
+        | Requirement::Unbuffered(_)
+        | Requirement::Uncut
+        | Requirement::AliveEven => false,
+    }
+}
+
 fn within<T: PartialOrd + From<u8> + Display>(option: &str, count: T, most: T) -> Result<T, Problem> {
     match count >= T::from(1) && count <= most {
         true => Ok(count),

@@ -10,7 +10,7 @@ use verdict::outcome::Outcome;
 use verdict::rules::{Expectations, Requirement, Weights};
 
 /// Expectations that are one word, and the forms of the others; the names of algorithms come from their crate.
-const WORDS: [&str; 14] = [
+const WORDS: [&str; 17] = [
     "even",
     "lossless",
     "intact",
@@ -25,11 +25,14 @@ const WORDS: [&str; 14] = [
     "ejected:5",
     "errors-end:1s",
     "slow-start:10s",
+    "unbuffered:100ms",
+    "alive:even",
+    "uncut",
 ];
 
 /// All of them, named where a word is not known.
 const KNOWN: &str = "even, weights such as 5:1:1 or 9001=5,9002=1, an algorithm, backup:9003, lossless, intact, path:preserved, \
-    host:preserved, header:NAME:preserved, client-address, mirrored:20%, status:2xx, back:5s, ejected:5, errors-end:1s or slow-start:10s";
+    host:preserved, header:NAME:preserved, client-address, mirrored:20%, status:2xx, back:5s, ejected:5, errors-end:1s, slow-start:10s, and of streams unbuffered:100ms, alive:even or uncut";
 
 /// Expectations that are one word, for completions.
 pub(super) fn words() -> Vec<&'static str> {
@@ -128,6 +131,8 @@ fn read(text: &str) -> Result<Expectation, Problem> {
         "client-address" => return required(Requirement::ClientAddress),
         "path:preserved" => return required(Requirement::PathPreserved),
         "host:preserved" => return required(Requirement::HostPreserved),
+        "uncut" => return required(Requirement::Uncut),
+        "alive:even" => return required(Requirement::AliveEven),
         _ => {}
     }
     // A name of a backend may hold colons: weights by name are known by `=`.
@@ -155,11 +160,12 @@ fn read(text: &str) -> Result<Expectation, Problem> {
             Some(errors) => required(Requirement::Ejected(errors)),
             None => Err(wrong("failed requests at most until a backend is out of rotation, such as ejected:5")),
         },
-        "back" | "errors-end" | "slow-start" => {
+        "back" | "errors-end" | "slow-start" | "unbuffered" => {
             let Time(time): Time = value.parse().map_err(|_| wrong(&format!("a time, such as {word}:5s")))?;
             let meaning: fn(Duration) -> Requirement = match word {
                 "back" => Requirement::Back,
                 "errors-end" => Requirement::ErrorsEnd,
+                "unbuffered" => Requirement::Unbuffered,
                 _ => Requirement::SlowStart,
             };
             required(meaning(time))
@@ -224,6 +230,9 @@ mod tests {
             "ejected:5",
             "errors-end:1s",
             "slow-start:10s",
+            "unbuffered:100ms",
+            "alive:even",
+            "uncut",
         ] {
             match one(text) {
                 Ok(Expectation::Required(required)) => assert_eq!(required.to_string(), text),

@@ -12,6 +12,7 @@ mod nearest;
 pub(crate) mod output;
 pub(crate) mod rehearse;
 mod request;
+mod streams;
 pub(crate) mod suggest;
 pub(crate) mod text;
 pub(crate) mod token;

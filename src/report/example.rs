@@ -120,6 +120,7 @@ pub(crate) fn passing() -> Check {
             requests: 3000,
             seconds: 0.25,
             requests_per_second: 12_000.0,
+            streams: None,
             varied: None,
         },
         account: Account {

@@ -330,6 +330,54 @@ const RELOAD: Directives = Directives {
     caddy: "caddy reload, grace_period",
 };
 
+const UPGRADE: Directives = Directives {
+    nginx: "proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade",
+    haproxy: "no http-request del-header Upgrade",
+    envoy: "upgrade_configs with upgrade_type websocket",
+    traefik: "no middleware that removes Connection or Upgrade",
+    caddy: "no header_up that removes Connection or Upgrade",
+};
+
+const BUFFERING: Directives = Directives {
+    nginx: "proxy_buffering off, gzip off for text/event-stream",
+    haproxy: "option http-no-delay",
+    envoy: "no buffer filter, no compressor for text/event-stream",
+    traefik: "no buffering middleware, responseForwarding flushInterval",
+    caddy: "flush_interval -1",
+};
+
+const STREAM_IDLE: Directives = Directives {
+    nginx: "proxy_read_timeout, proxy_send_timeout",
+    haproxy: "timeout tunnel, timeout server, timeout client",
+    envoy: "stream_idle_timeout, timeout of the route",
+    traefik: "respondingTimeouts idleTimeout, writeTimeout",
+    caddy: "stream_timeout",
+};
+
+const STREAM_AGE: Directives = Directives {
+    nginx: "worker_shutdown_timeout, proxy_read_timeout",
+    haproxy: "timeout server, hard-stop-after",
+    envoy: "timeout 0s of the route, max_stream_duration",
+    traefik: "respondingTimeouts writeTimeout",
+    caddy: "stream_timeout",
+};
+
+const STREAM_RELOAD: Directives = Directives {
+    nginx: "worker_shutdown_timeout",
+    haproxy: "hard-stop-after",
+    envoy: "drain_time_s, parent_shutdown_time_s",
+    traefik: "lifeCycle graceTimeOut",
+    caddy: "stream_close_delay",
+};
+
+const STREAM_SHARES: Directives = Directives {
+    nginx: "least_conn, with a zone for several workers",
+    haproxy: "balance leastconn",
+    envoy: "lb_policy LEAST_REQUEST",
+    traefik: "strategy leasttime or p2c of the service",
+    caddy: "lb_policy least_conn",
+};
+
 /// What the balancer itself responded.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct OwnResponse {
@@ -524,6 +572,41 @@ pub(crate) fn of_hashes(product: Option<Product>) -> String {
 /// A reload costs requests.
 pub(crate) fn of_reload(product: Option<Product>) -> String {
     RELOAD.after("a reload must cost nothing: check that it is graceful", product)
+}
+
+/// The handshake of a WebSocket arrives as a plain request.
+pub(crate) fn of_upgrade(product: Option<Product>) -> String {
+    UPGRADE.after("pass the handshake on", product)
+}
+
+/// Events of a stream are held back.
+pub(crate) fn of_buffering(product: Option<Product>) -> String {
+    BUFFERING.after("pass each event on as it comes", product)
+}
+
+/// What streams were cut by.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Cut {
+    /// Silence.
+    Idle,
+    /// Their age.
+    Age,
+    /// A reload, or another step.
+    Step,
+}
+
+/// Streams are cut.
+pub(crate) fn of_cut(cut: Cut, product: Option<Product>) -> String {
+    match cut {
+        Cut::Idle => STREAM_IDLE.after("raise the timeout of silent streams, or send something sooner", product),
+        Cut::Age => STREAM_AGE.after("raise the limit of how long a stream may live", product),
+        Cut::Step => STREAM_RELOAD.after("give streams time to end, or have clients come back", product),
+    }
+}
+
+/// Streams are not spread evenly.
+pub(crate) fn of_alive(product: Option<Product>) -> String {
+    STREAM_SHARES.after("select by streams that are alive; those that live on stay where they are", product)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use crate::report::escape::harmless;
 use crate::report::phrases::{forwarding, meaning};
 use crate::report::wrap::wrapped;
 use verdict::finding::{Finding, Level, Rule};
+use verdict::life::StreamKind;
 use verdict::numbers::{count_of, grouped, percent, time};
 use verdict::report::{Check, NotCounted, Outage, Percentiles, Report, Shares, Verdict};
 
@@ -197,6 +198,15 @@ fn listed(names: &[String]) -> String {
 
 fn traffic(check: &Check) -> String {
     let traffic = &check.traffic;
+    if let Some(kind) = traffic.streams {
+        let what = match kind {
+            StreamKind::Events => "event streams",
+            StreamKind::Chunks => "chunked streams",
+            StreamKind::Download => "downloads",
+            StreamKind::Websocket => "WebSockets",
+        };
+        return format!("{} {what} in {}, {} at once", traffic.requests, time(traffic.seconds), traffic.connections);
+    }
     let connections = match (traffic.connections, traffic.kept) {
         (1, true) => "1 kept connection".to_owned(),
         (count, true) => format!("up to {count} kept connections"),

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::AttemptEnd;
 use crate::facts::{
     Description, account, algorithm, backups, copies, fleets, identity, limit, reach, records, recovery, requests,
-    resilience, responses, rotation, shares, stickiness,
+    resilience, responses, rotation, shares, stickiness, streams,
 };
 use crate::observation::{ClientOutcome, Observation};
 
@@ -144,6 +144,14 @@ rules! {
     Stickiness(stickiness::Facts) = "stickiness" from stickiness::STICKINESS,
     Recovery(recovery::Facts) = "recovery" from recovery::RECOVERY,
     Resilience(resilience::Facts) = "resilience" from resilience::RESILIENCE,
+    Streams(streams::Summary) = "streams" from streams::STREAMS,
+    Upgrade(streams::Upgrades) = "upgrade" from streams::UPGRADE,
+    StreamMessages(streams::Messages) = "stream-messages" from streams::MESSAGES,
+    StreamDelay(streams::Delays) = "stream-delay" from streams::DELAYS,
+    StreamCut(streams::Cuts) = "stream-cut" from streams::CUT,
+    StreamTruncated(streams::Truncations) = "stream-truncated" from streams::STREAM_TRUNCATED,
+    CloseCode(streams::CloseCodes) = "close-code" from streams::CLOSE_CODE,
+    StreamAlive(streams::Alive) = "stream-alive" from streams::ALIVE,
 }
 
 impl Finding {

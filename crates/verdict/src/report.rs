@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 pub use crate::facts::resilience::Step;
 pub use crate::facts::shares::{Method, Share, Test, Unit};
 use crate::finding::{Finding, Level, Witness};
+use crate::life::StreamKind;
 use crate::outcome::Outcome;
 pub use crate::timeline::{Affected, Pause};
 
@@ -105,6 +106,9 @@ pub struct Traffic {
     pub seconds: f64,
     /// What was reached.
     pub requests_per_second: f64,
+    /// Of a check of streams: what goes over them; null for requests.
+    #[serde(default)]
+    pub streams: Option<StreamKind>,
     /// In words, if something was varied from request to request: what the balancer keys on.
     pub varied: Option<String>,
 }

@@ -111,8 +111,6 @@ pub struct StreamObservation {
 /// What a backend noted of a unit with a life, and of which attempt.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Lived {
-    /// Number of the request in the run.
-    pub sequence: u32,
     /// The id of its response.
     pub answer: Uuid,
     /// Where.
@@ -184,16 +182,6 @@ impl StreamObservation {
         life.last_written().is_none_or(|last| self.events.last >= last)
     }
 
-    /// How long it had been silent when it ended: nothing had come, and nothing was sent.
-    pub fn idle(&self) -> Duration {
-        self.ended.since(self.last_came)
-    }
-
-    /// How long it lived.
-    pub fn age(&self) -> Duration {
-        self.opened.map_or(Duration::ZERO, |opened| self.ended.since(opened))
-    }
-
     /// Whether it was open at that time.
     pub fn is_alive(&self, at: Moment) -> bool {
         self.opened.is_some_and(|opened| opened <= at && at < self.ended)
@@ -220,7 +208,7 @@ fn ended_by(lived: &Lived, seen: Moment) -> Side {
 #[derive(Clone, Debug, Default)]
 pub struct Streams {
     observations: Vec<StreamObservation>,
-    lived: HashMap<(u32, Uuid), Lived>,
+    lived: HashMap<Uuid, Lived>,
     /// Backends whose clock is not the client's: only differences between their times mean something.
     pub other_clocks: bool,
     /// How late the client itself was where it meant to act at a time: of a hundred times the 90th.
@@ -230,7 +218,7 @@ pub struct Streams {
 impl Streams {
     /// Both ends.
     pub fn join(observations: Vec<StreamObservation>, lived: Vec<Lived>) -> Streams {
-        let lived = lived.into_iter().map(|it| ((it.sequence, it.answer), it)).collect();
+        let lived = lived.into_iter().map(|it| (it.answer, it)).collect();
         Streams { observations, lived, other_clocks: false, lateness: Duration::ZERO }
     }
 
@@ -240,8 +228,8 @@ impl Streams {
     }
 
     /// What the backend noted that gave this response.
-    pub fn lived(&self, observation: &StreamObservation, answer: Uuid) -> Option<&Lived> {
-        self.lived.get(&(observation.sequence, answer))
+    pub fn lived(&self, answer: Uuid) -> Option<&Lived> {
+        self.lived.get(&answer)
     }
 }
 
@@ -294,8 +282,8 @@ mod tests {
 
     fn lived(kind: StreamKind, end: LifeEnd, attempt: AttemptEnd, written: u32) -> Lived {
         let life = Life { written, end, ..Life::new(kind, 1) };
-        let (sequence, answer, backend) = (0, Uuid::nil(), Backend(0));
-        Lived { sequence, answer, backend, began: Moment(0), ended: Moment(2_000_000_000), end: attempt, life }
+        let (answer, backend) = (Uuid::nil(), Backend(0));
+        Lived { answer, backend, began: Moment(0), ended: Moment(2_000_000_000), end: attempt, life }
     }
 
     #[test]

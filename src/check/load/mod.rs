@@ -15,6 +15,10 @@ pub(crate) mod prober;
 mod request;
 mod response;
 mod samples;
+mod stream_content;
+pub(crate) mod stream_load;
+mod stream_slot;
+pub(crate) mod streams;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

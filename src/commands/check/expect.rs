@@ -14,6 +14,10 @@ const NOTICES: Duration = Duration::from_secs(1);
 
 /// Expects what the balancer of the testbed is configured to do, where the user expects nothing else.
 pub(super) fn from_testbed(testbed: &Testbed, plan: &mut Plan, has_tolerance: bool) {
+    // What an algorithm promises of requests it does not promise of streams that live on.
+    if plan.streams.is_some() {
+        return;
+    }
     let configured = testbed.plan(None);
     let expectations = &mut plan.expectations;
     if expectations.shares.is_none() {
@@ -48,6 +52,9 @@ pub(super) fn from_nginx(args: &CheckArgs, fleet: Option<&[u16]>, plans: &mut [P
 
 /// Expects that, where the user expects nothing else; `file` says it.
 pub(crate) fn expect(expected: &Expected, file: &str, plan: &mut Plan) {
+    if plan.streams.is_some() {
+        return;
+    }
     let expectations = &mut plan.expectations;
     expectations.algorithm = expectations.algorithm.or(expected.algorithm);
     if expectations.shares.is_none() {

@@ -7,6 +7,7 @@ mod outages;
 mod phrase;
 mod requests;
 mod responses;
+mod streams;
 mod witnesses;
 
 use verdict::finding::{Facts, Finding, Prose};
@@ -76,6 +77,14 @@ fn prose(finding: &Finding, product: Option<Product>, limit: Option<u16>) -> Pro
         Facts::Stickiness(facts) => balancing::stickiness(facts, level, product),
         Facts::Resilience(facts) => outages::resilience(facts, product),
         Facts::Recovery(facts) => outages::recovery(facts),
+        Facts::Streams(facts) => streams::summary(facts),
+        Facts::Upgrade(facts) => streams::upgrade(facts, product),
+        Facts::StreamMessages(facts) => streams::messages(facts),
+        Facts::StreamDelay(facts) => streams::delays(facts, level, product),
+        Facts::StreamCut(facts) => streams::cuts(facts, level, product),
+        Facts::StreamTruncated(facts) => streams::truncated(facts, product),
+        Facts::CloseCode(facts) => streams::close_codes(facts),
+        Facts::StreamAlive(facts) => streams::alive(facts, level, product),
     };
     let witness = finding.witness.iter().flat_map(witness_lines);
     Prose {

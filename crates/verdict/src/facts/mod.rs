@@ -18,5 +18,6 @@ pub mod responses;
 pub mod rotation;
 pub mod shares;
 pub mod stickiness;
+pub mod streams;
 
 pub use description::Description;

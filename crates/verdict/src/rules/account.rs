@@ -208,6 +208,8 @@ fn of_outcome(case: &Case, seen: &Seen, outcome: Outcome) -> Option<Finding> {
         }
         Outcome::Stale => (Level::Fail, Facts::Stale(plain)),
         Outcome::Swapped => (Level::Fail, Facts::Swapped(plain)),
+        // How a stream ends has rules of its own.
+        Outcome::Truncated if case.streams.is_some() => return None,
         Outcome::Truncated => (unless_excused, Facts::Truncated(losses)),
         Outcome::Altered => (Level::Fail, Facts::Altered(responses::altered(case, requests))),
         Outcome::Refused => (Level::Fail, Facts::Refused(refused(case, requests))),

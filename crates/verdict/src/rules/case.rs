@@ -17,6 +17,7 @@ use crate::observation::Backend;
 use crate::request::Sent;
 use crate::rules::expectations::Expectations;
 use crate::rules::requirement::Requirement;
+use crate::streams::Streams;
 use crate::tally::{Judged, Tally, directed};
 use crate::timeline::{Span, Window};
 
@@ -83,6 +84,8 @@ pub struct Case<'a> {
     pub run: u64,
     /// When the check began.
     pub began: Moment,
+    /// Of a check of streams: both ends of each.
+    pub streams: Option<&'a Streams>,
 }
 
 /// The URLs of a sample with several of them.

@@ -22,11 +22,12 @@ mod rig;
 mod rotation;
 mod shares;
 mod stickiness;
+mod streams;
 #[cfg(test)]
 mod trial;
 
 pub use crate::facts::identity::Identity;
-use crate::finding::{Finding, Witness};
+use crate::finding::{Facts, Finding, Witness};
 use crate::observation::Backend;
 use crate::report::{Outage, Shares, Verdict};
 pub use case::{Case, DETECTION, Drill, Urls};
@@ -39,6 +40,9 @@ pub use shares::is_certain;
 pub fn judge(case: &Case, outage: Option<&Outage>) -> (Vec<Finding>, Option<Shares>, Verdict) {
     let expectations = without_mirrors(case);
     let case = &Case { expectations: &expectations, sample: case.sample.clone(), ..*case };
+    if case.streams.is_some() {
+        return judge_streams(case);
+    }
     let (shares, share_findings) = shares::judge(case);
     let mut findings: Vec<Finding> = records::judge(case).into_iter().collect();
     findings.extend(fleets::judge(case));
@@ -61,6 +65,24 @@ pub fn judge(case: &Case, outage: Option<&Outage>) -> (Vec<Finding>, Option<Shar
     show_orders_once(&mut findings);
     let verdict = Verdict::of(&findings);
     (findings, shares, verdict)
+}
+
+/// Streams are held, not sent one after the other: what is said of the order and the shares of requests is not said of them.
+fn judge_streams(case: &Case) -> (Vec<Finding>, Option<Shares>, Verdict) {
+    let mut findings: Vec<Finding> = records::judge(case).into_iter().collect();
+    findings.extend(fleets::judge(case));
+    findings.extend(account::judge(case));
+    findings.extend(copies::judge(case));
+    findings.extend(requests::judge(case));
+    findings.extend(streams::judge(case));
+    // The handshake is what was refused.
+    if findings.iter().any(|finding| matches!(finding.facts, Facts::Upgrade(_))) {
+        findings.retain(|finding| !matches!(finding.facts, Facts::Statuses(_) | Facts::Balancer(_)));
+    }
+    fleets::soften(case, &mut findings);
+    findings.sort_by_key(|finding| std::cmp::Reverse(finding.level));
+    let verdict = Verdict::of(&findings);
+    (findings, None, verdict)
 }
 
 /// Shares and reach are shown by the same order: it stands with the first of them.

@@ -31,7 +31,10 @@ fn quantity(required: &Requirement) -> Option<Quantity> {
         | Requirement::ClientAddress
         | Requirement::HeaderPreserved(_)
         | Requirement::Mirrored(_)
-        | Requirement::Status { .. } => None,
+        | Requirement::Status { .. }
+        | Requirement::Unbuffered(_)
+        | Requirement::Uncut
+        | Requirement::AliveEven => None,
     }
 }
 
@@ -66,7 +69,10 @@ fn measure(required: &Requirement, affected: &Affected, length: f64, drill: Dril
             | Requirement::ClientAddress
             | Requirement::HeaderPreserved(_)
             | Requirement::Mirrored(_)
-            | Requirement::Status { .. } => Err(Unknown::Unclear),
+            | Requirement::Status { .. }
+            | Requirement::Unbuffered(_)
+            | Requirement::Uncut
+            | Requirement::AliveEven => Err(Unknown::Unclear),
         }
     };
     let backend = affected.backend.clone();

@@ -52,7 +52,10 @@ fn is_of_the_request(requirement: &Requirement) -> bool {
         | Requirement::Back(_)
         | Requirement::Ejected(_)
         | Requirement::ErrorsEnd(_)
-        | Requirement::SlowStart(_) => false,
+        | Requirement::SlowStart(_)
+        | Requirement::Unbuffered(_)
+        | Requirement::Uncut
+        | Requirement::AliveEven => false,
     }
 }
 

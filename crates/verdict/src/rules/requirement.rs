@@ -34,6 +34,19 @@ pub enum Requirement {
     ErrorsEnd(Duration),
     /// The share of a backend that came back grows over that time.
     SlowStart(Duration),
+    /// Nine of ten events of a stream come within that time after they were written.
+    Unbuffered(Duration),
+    /// The balancer ends no stream, with a close frame neither.
+    Uncut,
+    /// Streams that are alive are spread evenly over the backends.
+    AliveEven,
+}
+
+impl Requirement {
+    /// Whether it is about streams alone.
+    pub fn is_of_streams(&self) -> bool {
+        matches!(self, Requirement::Unbuffered(_) | Requirement::Uncut | Requirement::AliveEven)
+    }
 }
 
 /// As it is typed.
@@ -55,6 +68,9 @@ impl fmt::Display for Requirement {
             Requirement::Ejected(errors) => write!(f, "ejected:{errors}"),
             Requirement::ErrorsEnd(time) => write!(f, "errors-end:{time:?}"),
             Requirement::SlowStart(time) => write!(f, "slow-start:{time:?}"),
+            Requirement::Unbuffered(time) => write!(f, "unbuffered:{time:?}"),
+            Requirement::Uncut => f.write_str("uncut"),
+            Requirement::AliveEven => f.write_str("alive:even"),
         }
     }
 }

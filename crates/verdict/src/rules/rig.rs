@@ -146,6 +146,7 @@ impl Rig {
             varied: self.varied,
             run: 1,
             began: Moment(0),
+            streams: None,
         })
     }
 }

@@ -12,6 +12,7 @@ use crate::report::Outage;
 use crate::request::{Differences, FieldMask, Note, Notes, RequestPart, Sent, SentBody};
 use crate::rules::case::{Case, DETECTION, Drill, Urls};
 use crate::rules::expectations::Expectations;
+use crate::streams::Streams;
 use crate::tally::{Judged, Tally};
 use crate::timeline::{Span, Window};
 use crate::{AttemptEnd, Moment};
@@ -43,6 +44,7 @@ pub(crate) struct Trial {
     pub(crate) urls: Vec<String>,
     pub(crate) url_of: Vec<u8>,
     pub(crate) invented: Vec<u32>,
+    pub(crate) streams: Option<Streams>,
     next_id: u128,
 }
 
@@ -86,6 +88,7 @@ impl Trial {
             urls: Vec::new(),
             url_of: Vec::new(),
             invented: Vec::new(),
+            streams: None,
             next_id: 0,
         }
     }
@@ -258,6 +261,7 @@ impl Trial {
             varied: false,
             run: 7,
             began: Trial::due(0),
+            streams: self.streams.as_ref(),
         };
         crate::rules::judge(&case, self.outage.as_ref()).0
     }

@@ -1,0 +1,445 @@
+//! The rules of units with a life: each stream has one end, each event comes once, in time, and the ends are whose they should be.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::Moment;
+use crate::facts::streams::{Alive, CloseCodes, Cuts, Delay, Delays, Messages, Summary, Truncations, Upgrades};
+use crate::finding::{Facts, Finding, Level};
+use crate::ledger::Entry;
+use crate::life::{LifeEnd, StreamKind};
+use crate::observation::Backend;
+use crate::rules::case::{Case, Drill};
+use crate::rules::requirement::Requirement;
+use crate::rules::shares::is_certain;
+use crate::statistics::ln_e_value;
+use crate::streams::{ClientEnd, Lived, Side, StreamObservation, StreamOutcome, Streams};
+
+const SHOWN: usize = 3;
+/// What a step ends has ended within this time.
+const AFTER_STEP: Duration = Duration::from_secs(2);
+/// Delays from here on are worth a note.
+const NOTABLE: f64 = 0.05;
+/// The share of events that may be late, for reasons that are not the balancer's.
+const LATE_SHARE: f64 = 0.1;
+
+/// With which a balancer that does not speak WebSocket refuses a handshake. What has a meaning of its own is not among them: credentials, no
+/// route, a limit.
+const REFUSALS: [u16; 5] = [400, 403, 405, 426, 501];
+
+/// A stream from all sides.
+struct Unit<'a> {
+    seen: &'a StreamObservation,
+    entry: Entry<'a>,
+    lived: Option<&'a Lived>,
+    outcome: StreamOutcome,
+    is_excused: bool,
+}
+
+impl Unit<'_> {
+    fn is_open(&self) -> bool {
+        self.outcome != StreamOutcome::NotOpened
+    }
+
+    /// When it was cut: who cuts may tell the backend before the client.
+    fn cut_at(&self, is_one_clock: bool) -> Moment {
+        let told =
+            self.lived.filter(|lived| is_one_clock && lived.life.end != LifeEnd::Open && lived.ended > lived.began);
+        told.map_or(self.seen.ended, |lived| lived.ended.min(self.seen.ended))
+    }
+
+    fn age(&self, is_one_clock: bool) -> f64 {
+        let ended = self.cut_at(is_one_clock);
+        self.seen.opened.map_or(0.0, |opened| ended.since(opened).as_secs_f64())
+    }
+
+    fn idle(&self, is_one_clock: bool) -> f64 {
+        self.cut_at(is_one_clock).since(self.seen.last_came).as_secs_f64()
+    }
+
+    /// Both sides have sent their close frames, the client first: all that was written before has come, if it ever does.
+    fn is_settled(&self) -> bool {
+        let both = self.seen.close_received.is_some() && self.seen.close_sent.is_some();
+        both && self.seen.end == ClientEnd::Left && self.lived.is_some_and(|it| it.life.close_received.is_some())
+    }
+}
+
+pub(crate) fn judge<'s>(case: &'s Case) -> Vec<Finding> {
+    let Some(streams) = case.streams else { return Vec::new() };
+    let unit = |seen: &'s StreamObservation| {
+        let entry = case.ledger.entry(seen.sequence)?;
+        let lived = streams.lived(entry.observation.answer);
+        let is_excused = case.is_excused(&entry);
+        Some(Unit { seen, entry, lived, outcome: seen.outcome(lived), is_excused })
+    };
+    let units: Vec<Unit> = streams.observations().iter().filter_map(unit).collect();
+    let delay = delay(&units, streams);
+    let mut findings: Vec<Finding> = Vec::new();
+    findings.extend(upgrades(case, &units));
+    findings.extend(messages(case, &units));
+    findings.extend(delays(case, &units, delay));
+    findings.extend(cuts(case, &units));
+    findings.extend(truncations(case, &units));
+    findings.extend(close_codes(case, &units));
+    findings.extend(alive(case, &units));
+    findings.extend(summary(&units, delay));
+    findings
+}
+
+fn open(units: &[Unit]) -> u64 {
+    units.iter().filter(|unit| unit.is_open()).count() as u64
+}
+
+fn shown(case: &Case, hit: &[&Unit]) -> Vec<crate::finding::Witness> {
+    let sequences: Vec<u32> = hit.iter().take(SHOWN).map(|unit| unit.entry.sequence).collect();
+    case.witnesses(&sequences)
+}
+
+fn summary(units: &[Unit], delay: Option<Delay>) -> Option<Finding> {
+    let of = units.len() as u64;
+    let streams = open(units);
+    if streams == 0 {
+        return None;
+    }
+    let sum = |each: fn(&Unit) -> u64| units.iter().map(each).sum::<u64>();
+    let facts = Summary {
+        kind: units[0].seen.kind,
+        streams,
+        of,
+        ended: sum(|unit| u64::from(matches!(unit.outcome, StreamOutcome::Whole | StreamOutcome::Left))),
+        written: sum(|unit| unit.lived.map_or(0, |lived| u64::from(lived.life.written))),
+        came: sum(|unit| u64::from(unit.seen.events.distinct)),
+        sent: sum(|unit| u64::from(unit.seen.sent)),
+        echoed: sum(|unit| u64::from(unit.seen.echoes.distinct)),
+        delay,
+        resumed: sum(|unit| u64::from(resumed(unit))),
+    };
+    // Always told, never judged: what is wrong has a rule of its own.
+    Some(Finding::new(Level::Note, Facts::Streams(facts)))
+}
+
+/// It went on where the one before had ended.
+fn resumed(unit: &Unit) -> bool {
+    let after = unit.seen.resumed_after;
+    after.is_some_and(|after| unit.lived.is_some_and(|lived| lived.life.first == after + 1))
+        && unit.seen.events.lost() == 0
+}
+
+// The handshake.
+
+fn upgrades(case: &Case, units: &[Unit]) -> Option<Finding> {
+    const UPGRADE_REQUIRED: u16 = 426;
+    let is_stripped = |unit: &&Unit| {
+        let observation = unit.entry.observation;
+        unit.seen.kind == StreamKind::Websocket
+            && unit.outcome == StreamOutcome::NotOpened
+            && observation.status == UPGRADE_REQUIRED
+            && observation.backend.is_known()
+    };
+    let is_refused = |unit: &&Unit| {
+        let observation = unit.entry.observation;
+        unit.seen.kind == StreamKind::Websocket
+            && unit.outcome == StreamOutcome::NotOpened
+            && REFUSALS.contains(&observation.status)
+            && !observation.backend.is_known()
+    };
+    let stripped: Vec<&Unit> = units.iter().filter(is_stripped).collect();
+    let refused: Vec<&Unit> = units.iter().filter(is_refused).collect();
+    let example = stripped.first().or(refused.first())?;
+    let status = refused.first().map(|unit| unit.entry.observation.status);
+    let facts =
+        Upgrades { stripped: stripped.len() as u64, refused: refused.len() as u64, status, of: units.len() as u64 };
+    Some(Finding::new(Level::Fail, Facts::Upgrade(facts)).shown_by(shown(case, &[example])))
+}
+
+// What comes.
+
+fn messages(case: &Case, units: &[Unit]) -> Option<Finding> {
+    let mut all = Messages { of: open(units), ..Messages::default() };
+    let mut hit = Vec::new();
+    for unit in units.iter().filter(|unit| unit.is_open() && !unit.is_excused) {
+        let of = messages_of(unit);
+        let sums = [of.lost, of.doubled, of.misordered, of.foreign, of.unreceived, of.misplaced];
+        if sums.iter().sum::<u64>() == 0 {
+            continue;
+        }
+        all.streams += 1;
+        all.lost += of.lost;
+        all.doubled += of.doubled;
+        all.misordered += of.misordered;
+        all.foreign += of.foreign;
+        all.unreceived += of.unreceived;
+        all.misplaced += of.misplaced;
+        hit.push(unit);
+    }
+    (all.streams > 0).then(|| Finding::new(Level::Fail, Facts::StreamMessages(all)).shown_by(shown(case, &hit)))
+}
+
+fn messages_of(unit: &Unit) -> Messages {
+    let Unit { seen, lived, .. } = unit;
+    let mut of = Messages {
+        lost: seen.events.lost() + seen.echoes.lost(),
+        doubled: u64::from(seen.events.doubled) + u64::from(seen.echoes.doubled),
+        misordered: u64::from(seen.events.misordered) + u64::from(seen.echoes.misordered),
+        foreign: u64::from(seen.foreign),
+        ..Messages::default()
+    };
+    let Some(life) = lived.map(|lived| lived.life) else { return of };
+    of.misplaced = u64::from(life.misplaced);
+    if unit.is_settled() {
+        // Frames keep their order: what came before a close frame was sent before it.
+        of.lost += u64::from(life.last_written().unwrap_or(0).saturating_sub(seen.events.last));
+        of.unreceived = u64::from(seen.sent.saturating_sub(life.received));
+        let echoed = life.last_received.min(seen.sent);
+        of.lost += u64::from(echoed.saturating_sub(seen.echoes.last));
+    }
+    // What is skipped on the way there is skipped on the way back too, and is no other fault.
+    of.lost = of.lost.saturating_sub(of.unreceived.min(seen.echoes.lost()));
+    of
+}
+
+/// Of all events, from when they were written until they came.
+fn delay(units: &[Unit], streams: &Streams) -> Option<Delay> {
+    let mut all = Vec::new();
+    let mut least: BTreeMap<Backend, i128> = BTreeMap::new();
+    let difference = |(written, came): &(Moment, Moment)| i128::from(came.0) - i128::from(written.0);
+    if streams.other_clocks {
+        for unit in units {
+            let min = unit.seen.times.iter().map(difference).min();
+            if let Some(min) = min {
+                let known = least.entry(unit.entry.observation.backend).or_insert(min);
+                *known = min.min(*known);
+            }
+        }
+    }
+    for unit in units {
+        let least = least.get(&unit.entry.observation.backend).copied().unwrap_or(0);
+        all.extend(unit.seen.times.iter().map(|times| (difference(times) - least).max(0) as u64));
+    }
+    all.sort_unstable();
+    let at = |part: usize| all.get(all.len() * part / 100).or(all.last()).map(|nanoseconds| *nanoseconds as f64 / 1e9);
+    Some(Delay {
+        events: all.len() as u64,
+        p50: at(50)?,
+        p90: at(90)?,
+        max: at(100)?,
+        lateness: streams.lateness.as_secs_f64(),
+    })
+}
+
+fn delays(case: &Case, units: &[Unit], delay: Option<Delay>) -> Option<Finding> {
+    let limit = case.expectations.required.iter().find_map(|it| match it {
+        Requirement::Unbuffered(limit) => Some(limit.as_secs_f64()),
+        _ => None,
+    });
+    // The client waited for them, and left without them.
+    let withheld = |unit: &&Unit| unit.outcome == StreamOutcome::Left && !unit.is_settled() && !unit.is_excused;
+    let withheld: u64 = units
+        .iter()
+        .filter(withheld)
+        .filter(|unit| unit.seen.kind != StreamKind::Websocket)
+        .filter_map(|unit| Some(unit.lived?.life.last_written()?.saturating_sub(unit.seen.events.last)))
+        // One may be on its way.
+        .map(|missing| u64::from(missing.saturating_sub(1)))
+        .sum();
+    let Some(delay) = delay else {
+        let nothing = Delay { events: 0, p50: 0.0, p90: 0.0, max: 0.0, lateness: 0.0 };
+        let facts = Delays { delay: nothing, withheld, limit, beyond: withheld };
+        let level = if withheld > 0 && limit.is_some() { Level::Fail } else { Level::Inconclusive };
+        return (limit.is_some() || withheld > 0).then(|| Finding::new(level, Facts::StreamDelay(facts)));
+    };
+    let share = |limit: f64| {
+        let late = |unit: &Unit| {
+            unit.seen.times.iter().filter(|(written, came)| came.since(*written).as_secs_f64() > limit).count() as u64
+        };
+        units.iter().map(late).sum::<u64>() + withheld
+    };
+    let beyond = share(limit.unwrap_or(NOTABLE));
+    let total = delay.events + withheld;
+    let is_late = match limit {
+        // Where clocks differ the distribution alone is known.
+        Some(limit) => delay.p90 > limit || withheld as f64 > LATE_SHARE * total as f64,
+        None => delay.p50 >= NOTABLE || withheld > 0,
+    };
+    let is_starved = delay.lateness > limit.unwrap_or(NOTABLE) / 2.0;
+    let level = match limit {
+        _ if is_late && is_starved && withheld == 0 => limit.map(|_| Level::Inconclusive)?,
+        Some(_) if is_late => Level::Fail,
+        Some(_) => Level::Pass,
+        None if is_late => Level::Note,
+        None => return None,
+    };
+    Some(Finding::new(level, Facts::StreamDelay(Delays { delay, withheld, limit, beyond })))
+}
+
+// How they end.
+
+fn is_uncut_expected(case: &Case) -> bool {
+    case.expectations.required.contains(&Requirement::Uncut)
+}
+
+fn range(hit: &[&Unit], each: impl Fn(&Unit) -> f64) -> (f64, f64) {
+    hit.iter().map(|unit| each(unit)).fold((f64::MAX, 0.0), |(least, most), it| (least.min(it), most.max(it)))
+}
+
+/// The backend ended it with a frame, and the connection ended without one: that is a matter of the frame.
+fn is_frame_lost(unit: &Unit) -> bool {
+    let sent = |lived: &&Lived| lived.life.end == LifeEnd::Backend && lived.life.close_sent.is_some();
+    matches!(unit.outcome, StreamOutcome::Cut(_)) && unit.lived.as_ref().is_some_and(sent)
+}
+
+fn cuts(case: &Case, units: &[Unit]) -> Option<Finding> {
+    let is_cut =
+        |unit: &&Unit| matches!(unit.outcome, StreamOutcome::Cut(_) | StreamOutcome::Closed) && !is_frame_lost(unit);
+    let (excused, hit): (Vec<&Unit>, Vec<&Unit>) = units.iter().filter(is_cut).partition(|unit| unit.is_excused);
+    let is_expected = is_uncut_expected(case);
+    let is_one_clock = case.streams.is_some_and(|streams| !streams.other_clocks);
+    let mut facts = Cuts {
+        websockets: units.first().is_some_and(|unit| unit.seen.kind == StreamKind::Websocket),
+        streams: hit.len() as u64,
+        excused: excused.len() as u64,
+        of: open(units),
+        is_expected,
+        resumed: units.iter().filter(|unit| resumed(unit)).count() as u64,
+        ..Cuts::default()
+    };
+    if facts.of == 0 || hit.is_empty() && excused.is_empty() {
+        let passes = is_expected && facts.of > 0;
+        return passes.then(|| Finding::new(Level::Pass, Facts::StreamCut(facts)));
+    }
+    for unit in &hit {
+        match unit.outcome {
+            StreamOutcome::Cut(Side::Balancer) => facts.by_balancer += 1,
+            StreamOutcome::Cut(Side::Backend) => facts.by_backend += 1,
+            StreamOutcome::Closed => {
+                let code = unit.seen.close_received.unwrap_or(crate::life::NO_CODE);
+                *facts.closed.entry(code).or_default() += 1;
+            }
+            _ => {}
+        }
+    }
+    let mut events: Vec<u32> = hit.iter().map(|unit| unit.seen.events.last.max(unit.seen.echoes.last)).collect();
+    events.sort_unstable();
+    facts.event = events.get(events.len() / 2).copied().unwrap_or(0);
+    if !hit.is_empty() {
+        (facts.age, facts.idle) = (range(&hit, |it| it.age(is_one_clock)), range(&hit, |it| it.idle(is_one_clock)));
+    }
+    let follows = |unit: &&&Unit| {
+        let ended = unit.seen.ended;
+        case.steps.iter().any(|step| step.is_done && ended >= step.begun && ended <= step.ended.after(AFTER_STEP))
+    };
+    facts.at_step = hit.iter().filter(follows).count() as u64;
+    let abrupt = facts.streams - facts.by_backend - facts.closed_properly();
+    let level = match facts.streams - facts.by_backend {
+        0 => Level::Note,
+        _ if is_expected || abrupt > 0 => Level::Fail,
+        // A close frame tells the client that it has to come back.
+        _ if case.drill != Drill::None => Level::Note,
+        _ => Level::Fail,
+    };
+    Some(Finding::new(level, Facts::StreamCut(facts)).shown_by(shown(case, &hit)))
+}
+
+fn truncations(case: &Case, units: &[Unit]) -> Option<Finding> {
+    let is_one_clock = case.streams.is_some_and(|streams| !streams.other_clocks);
+    let is_truncated = |unit: &&Unit| matches!(unit.outcome, StreamOutcome::Truncated(_));
+    let (excused, hit): (Vec<&Unit>, Vec<&Unit>) = units.iter().filter(is_truncated).partition(|unit| unit.is_excused);
+    if hit.is_empty() && excused.is_empty() {
+        return None;
+    }
+    let any = if hit.is_empty() { &excused } else { &hit };
+    let facts = Truncations {
+        streams: hit.len() as u64,
+        excused: excused.len() as u64,
+        of: open(units),
+        age: range(any, |it| it.age(is_one_clock)),
+        idle: range(any, |it| it.idle(is_one_clock)),
+    };
+    let level = if hit.is_empty() { Level::Note } else { Level::Fail };
+    Some(Finding::new(level, Facts::StreamTruncated(facts)).shown_by(shown(case, any)))
+}
+
+fn close_codes(case: &Case, units: &[Unit]) -> Option<Finding> {
+    let mut changed: BTreeMap<(u16, Option<u16>), u64> = BTreeMap::new();
+    let mut upwards: BTreeMap<(u16, u16), u64> = BTreeMap::new();
+    let (mut hit, mut of) = (Vec::new(), 0);
+    for unit in units.iter().filter(|unit| !unit.is_excused) {
+        let Some(life) = unit.lived.map(|lived| lived.life) else { continue };
+        if let (LifeEnd::Backend, Some(sent)) = (life.end, life.close_sent) {
+            // What the client did not wait for says nothing.
+            if unit.seen.end != ClientEnd::Left {
+                of += 1;
+                if unit.seen.close_received != Some(sent) {
+                    *changed.entry((sent, unit.seen.close_received)).or_default() += 1;
+                    hit.push(unit);
+                }
+            }
+        } else if let (LifeEnd::CloseFrame, Some(sent), Some(came)) =
+            (life.end, unit.seen.close_sent, life.close_received)
+            && unit.seen.end == ClientEnd::Left
+        {
+            of += 1;
+            if sent != came {
+                *upwards.entry((sent, came)).or_default() += 1;
+                hit.push(unit);
+            }
+        }
+    }
+    if hit.is_empty() {
+        return None;
+    }
+    let facts = CloseCodes {
+        streams: hit.len() as u64,
+        of,
+        changed: changed.into_iter().map(|((sent, came), count)| (sent, came, count)).collect(),
+        changed_upwards: upwards.into_iter().map(|((sent, came), count)| (sent, came, count)).collect(),
+    };
+    Some(Finding::new(Level::Fail, Facts::CloseCode(facts)).shown_by(shown(case, &hit)))
+}
+
+// Where they live.
+
+fn alive(case: &Case, units: &[Unit]) -> Option<Finding> {
+    let is_expected = case.expectations.required.contains(&Requirement::AliveEven);
+    let backends = case.names.len().min(case.backends.max(1));
+    // The first of each client.
+    let mut clients = std::collections::BTreeSet::new();
+    let firsts: Vec<&Unit> = units.iter().filter(|unit| clients.insert(unit.entry.observation.client)).collect();
+    let opened = firsts.iter().filter_map(|unit| unit.seen.opened).max()?;
+    let count = |at: Moment| -> Vec<u64> {
+        let mut counts = vec![0; case.names.len()];
+        for unit in units.iter().filter(|unit| unit.seen.is_alive(at)) {
+            if let Some(count) = counts.get_mut(usize::from(unit.entry.observation.backend.0)) {
+                *count += 1;
+            }
+        }
+        counts
+    };
+    let first = count(opened);
+    let planned = |unit: &&Unit| matches!(unit.outcome, StreamOutcome::Whole | StreamOutcome::Left);
+    let end = units.iter().filter(planned).map(|unit| Moment(unit.seen.ended.0.saturating_sub(1))).min();
+    let drilled = case.steps.iter().filter(|step| step.is_done).map(|step| step.ended).max();
+    let last = drilled.and_then(|drilled| end.filter(|end| *end > drilled)).map(count);
+    let named = |counts: &[u64]| case.names.iter().cloned().zip(counts.iter().copied()).collect();
+    let facts = Alive { first: named(&first), last: last.as_deref().map(named), is_expected };
+    let judged = last.as_ref().unwrap_or(&first);
+    let level = match is_expected {
+        false => Level::Note,
+        true => evenness(&judged[..backends.min(judged.len())]),
+    };
+    (is_expected || case.names.len() > 1).then(|| Finding::new(level, Facts::StreamAlive(facts)))
+}
+
+fn evenness(counts: &[u64]) -> Level {
+    let sum: u64 = counts.iter().sum();
+    let (most, least) = (counts.iter().max().copied().unwrap_or(0), counts.iter().min().copied().unwrap_or(0));
+    let tenth = sum.div_ceil(10 * counts.len().max(1) as u64);
+    if sum >= counts.len() as u64 && most - least <= tenth.max(2) {
+        return Level::Pass;
+    }
+    let even = vec![1.0 / counts.len().max(1) as f64; counts.len()];
+    if is_certain(ln_e_value(counts, &even)) { Level::Fail } else { Level::Inconclusive }
+}
+
+#[cfg(test)]
+mod tests;

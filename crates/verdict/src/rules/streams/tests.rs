@@ -1,0 +1,300 @@
+use std::time::Duration;
+
+use super::*;
+use crate::AttemptEnd;
+use crate::life::Life;
+use crate::observation::ClientOutcome;
+use crate::rules::trial::{MILLISECOND, Trial};
+use crate::streams::Sequence;
+use crate::timeline::{Span, Window};
+
+const SECOND: u64 = 1000 * MILLISECOND;
+
+/// A run of streams, with what both ends saw of each.
+struct Rig {
+    trial: Trial,
+    seen: Vec<StreamObservation>,
+    lived: Vec<Lived>,
+    kind: StreamKind,
+    lateness: Duration,
+    other_clocks: bool,
+}
+
+impl Rig {
+    fn of(kind: StreamKind) -> Rig {
+        let (lateness, other_clocks) = (Duration::ZERO, false);
+        Rig { trial: Trial::new(), seen: Vec::new(), lived: Vec::new(), kind, lateness, other_clocks }
+    }
+
+    /// A stream of ten events, a tenth of a second apart, that came at once and was ended as planned.
+    fn whole(&mut self, backend: u16) -> (&mut StreamObservation, &mut Lived) {
+        self.trial.delivered(backend, if self.kind == StreamKind::Websocket { 101 } else { 200 });
+        let observation = self.trial.observations.last_mut().unwrap();
+        let opened = Moment(observation.due.0 + MILLISECOND);
+        let ended = opened.after(Duration::from_secs(1));
+        (observation.ended, observation.client) = (ended, self.seen.len() as u32);
+        let mut events = Sequence::after(0);
+        (1..=10).for_each(|number| events.see(number));
+        let written = |number: u64| Moment(opened.0 + number * SECOND / 10);
+        let is_socket = self.kind == StreamKind::Websocket;
+        self.seen.push(StreamObservation {
+            sequence: self.trial.observations.len() as u32 - 1,
+            kind: self.kind,
+            opened: Some(opened),
+            ended,
+            last_came: ended,
+            events,
+            times: (0..10).map(|number| (written(number), Moment(written(number).0 + MILLISECOND))).collect(),
+            foreign: 0,
+            sent: 0,
+            echoes: Sequence::after(0),
+            end: if is_socket { ClientEnd::Left } else { ClientEnd::Whole },
+            close_sent: is_socket.then_some(1000),
+            close_received: is_socket.then_some(1000),
+            resumed_after: None,
+        });
+        let end = if is_socket { LifeEnd::CloseFrame } else { LifeEnd::Backend };
+        let code = is_socket.then_some(1000);
+        let life = Life { written: 10, end, close_sent: code, close_received: code, ..Life::new(self.kind, 1) };
+        let attempt = AttemptEnd::Completed;
+        let answer = self.trial.observations.last().unwrap().answer;
+        self.lived.push(Lived { answer, backend: Backend(backend), began: opened, ended, end: attempt, life });
+        (self.seen.last_mut().unwrap(), self.lived.last_mut().unwrap())
+    }
+
+    /// One whose connections the balancer ended.
+    fn cut(&mut self, backend: u16) -> (&mut StreamObservation, &mut Lived) {
+        self.whole(backend);
+        self.trial.observations.last_mut().unwrap().outcome = ClientOutcome::Truncated;
+        let (seen, lived) = (self.seen.last_mut().unwrap(), self.lived.last_mut().unwrap());
+        (seen.end, seen.close_received, seen.close_sent) = (ClientEnd::Closed, None, None);
+        (lived.life.end, lived.end) = (LifeEnd::Closed, AttemptEnd::CutOff);
+        (lived.life.close_sent, lived.life.close_received) = (None, None);
+        (seen, lived)
+    }
+
+    fn judged(mut self) -> Trial {
+        let mut streams = Streams::join(self.seen, self.lived);
+        (streams.lateness, streams.other_clocks) = (self.lateness, self.other_clocks);
+        self.trial.streams = Some(streams);
+        self.trial
+    }
+
+    fn expecting(mut self, required: Requirement) -> Trial {
+        self.trial.expectations.required.push(required);
+        self.judged()
+    }
+
+    fn step(&mut self, at: u64) {
+        let at = Moment(Trial::due(0).0 + at);
+        self.trial.steps.push(Span { backend: None, begun: at, ended: at, is_done: true, is_rough: false });
+        self.trial.drill = Drill::Graceful;
+    }
+}
+
+fn three(kind: StreamKind) -> Rig {
+    let mut rig = Rig::of(kind);
+    (0..9).for_each(|turn| _ = rig.whole(turn % 3));
+    rig
+}
+
+#[test]
+fn streams_that_come_whole_pass() {
+    for kind in StreamKind::ALL {
+        let trial = three(kind).judged();
+        assert_eq!((trial.failures(), trial.level("streams")), (vec![], Some(Level::Note)), "{kind:?}");
+        assert_eq!(trial.level("stream-alive"), Some(Level::Note));
+    }
+}
+
+#[test]
+fn a_planted_defect_of_each_kind_is_found_and_named() {
+    let spoil = |spoil: fn(&mut StreamObservation)| {
+        let mut rig = three(StreamKind::Events);
+        spoil(rig.whole(0).0);
+        match rig.judged().facts("stream-messages") {
+            Facts::StreamMessages(facts) => facts,
+            other => panic!("{other:?}"),
+        }
+    };
+    let skip = spoil(|seen| {
+        seen.events = Sequence::after(0);
+        [1, 2, 4, 5, 6, 7, 8, 9, 10].into_iter().for_each(|number| seen.events.see(number));
+    });
+    assert_eq!((skip.streams, skip.lost, skip.doubled), (1, 1, 0));
+    let double = spoil(|seen| seen.events.see(10));
+    assert_eq!((double.lost, double.doubled), (0, 1));
+    let swap = spoil(|seen| {
+        seen.events = Sequence::after(0);
+        [1, 3, 2, 4, 5, 6, 7, 8, 9, 10].into_iter().for_each(|number| seen.events.see(number));
+    });
+    assert_eq!((swap.lost, swap.misordered), (0, 1));
+    assert_eq!(spoil(|seen| seen.foreign = 2).foreign, 2);
+}
+
+#[test]
+fn messages_that_are_lost_on_the_way_there_are_no_events_that_are_lost_on_the_way_back() {
+    let mut rig = three(StreamKind::Websocket);
+    let (seen, lived) = rig.whole(0);
+    (seen.sent, lived.life.received, lived.life.last_received, lived.life.misplaced) = (5, 4, 5, 1);
+    seen.echoes = Sequence::after(0);
+    [1, 2, 4, 5].into_iter().for_each(|number| seen.echoes.see(number));
+    let Facts::StreamMessages(facts) = rig.judged().facts("stream-messages") else { panic!() };
+    assert_eq!((facts.unreceived, facts.misplaced, facts.lost), (1, 1, 0));
+    // Pushed before the close frame, and never come.
+    let mut rig = three(StreamKind::Websocket);
+    rig.whole(0).1.life.written = 12;
+    let Facts::StreamMessages(facts) = rig.judged().facts("stream-messages") else { panic!() };
+    assert_eq!(facts.lost, 2);
+}
+
+#[test]
+fn a_stream_that_the_balancer_cuts_fails_and_one_that_its_backend_cuts_does_not() {
+    let mut rig = three(StreamKind::Events);
+    rig.cut(0);
+    let Facts::StreamCut(facts) = rig.judged().facts("stream-cut") else { panic!() };
+    assert_eq!((facts.streams, facts.by_balancer, facts.of, facts.event), (1, 1, 10, 10));
+    let mut rig = three(StreamKind::Events);
+    rig.cut(0).1.life.end = LifeEnd::Backend;
+    let trial = rig.judged();
+    assert_eq!((trial.failures(), trial.level("stream-cut")), (vec![], Some(Level::Note)));
+}
+
+#[test]
+fn what_a_broken_backend_cuts_is_excused_and_what_it_does_not_is_not() {
+    let cut_of = |backend: u16| {
+        let mut rig = three(StreamKind::Websocket);
+        rig.trial.drill = Drill::Rough;
+        rig.trial.windows = vec![Window { backend: Backend(1), broken: Trial::due(0), mended: None }];
+        rig.cut(backend).1.life.end = LifeEnd::Open;
+        rig.expecting(Requirement::Uncut).level("stream-cut")
+    };
+    assert_eq!(cut_of(1), Some(Level::Note));
+    assert_eq!(cut_of(0), Some(Level::Fail));
+}
+
+#[test]
+fn a_reload_may_close_with_a_frame_but_not_cut() {
+    let closed = |required: Option<Requirement>, drilled: bool| {
+        let mut rig = three(StreamKind::Websocket);
+        if drilled {
+            rig.step(SECOND / 2);
+        }
+        let (seen, lived) = rig.whole(0);
+        (seen.end, seen.close_received) = (ClientEnd::Whole, Some(1001));
+        (lived.life.end, lived.life.close_sent, lived.life.close_received) = (LifeEnd::Closed, None, None);
+        rig.trial.expectations.required.extend(required);
+        rig.judged().level("stream-cut")
+    };
+    assert_eq!(closed(None, true), Some(Level::Note));
+    assert_eq!(closed(Some(Requirement::Uncut), true), Some(Level::Fail));
+    assert_eq!(closed(None, false), Some(Level::Fail));
+    let mut rig = three(StreamKind::Websocket);
+    rig.step(SECOND / 2);
+    rig.cut(0);
+    assert_eq!(rig.judged().level("stream-cut"), Some(Level::Fail));
+    assert_eq!(three(StreamKind::Websocket).expecting(Requirement::Uncut).level("stream-cut"), Some(Level::Pass));
+}
+
+#[test]
+fn a_stream_that_looks_whole_and_is_not_is_found() {
+    let mut rig = three(StreamKind::Chunks);
+    let (_, lived) = rig.whole(0);
+    (lived.life.written, lived.life.end, lived.end) = (11, LifeEnd::Closed, AttemptEnd::CutOff);
+    assert_eq!(rig.judged().failures(), ["stream-truncated"]);
+}
+
+#[test]
+fn events_that_are_held_back_fail_where_that_is_forbidden_and_else_are_a_note() {
+    let late = |rig: &mut Rig, by: u64| {
+        for seen in &mut rig.seen {
+            seen.times.iter_mut().for_each(|(_, came)| came.0 += by);
+        }
+    };
+    let limit = || Requirement::Unbuffered(Duration::from_millis(100));
+    let mut rig = three(StreamKind::Events);
+    late(&mut rig, SECOND / 5);
+    assert_eq!(rig.expecting(limit()).level("stream-delay"), Some(Level::Fail));
+    let mut rig = three(StreamKind::Events);
+    late(&mut rig, SECOND / 5);
+    assert_eq!(rig.judged().level("stream-delay"), Some(Level::Note));
+    // A client that is late itself accuses nobody.
+    let mut rig = three(StreamKind::Events);
+    late(&mut rig, SECOND / 5);
+    rig.lateness = Duration::from_millis(80);
+    assert_eq!(rig.expecting(limit()).level("stream-delay"), Some(Level::Inconclusive));
+    // Another clock is no delay.
+    let mut rig = three(StreamKind::Events);
+    late(&mut rig, 3600 * SECOND);
+    rig.other_clocks = true;
+    assert_eq!(rig.expecting(limit()).level("stream-delay"), Some(Level::Pass));
+    // A few that are late are the machine's.
+    let mut rig = three(StreamKind::Events);
+    rig.seen[0].times[0].1.0 += SECOND;
+    assert_eq!(rig.expecting(limit()).level("stream-delay"), Some(Level::Pass));
+    // Written, and never come while the client waited.
+    let mut rig = three(StreamKind::Events);
+    let (seen, lived) = rig.whole(0);
+    (seen.end, lived.life.written, lived.life.end) = (ClientEnd::Left, 100, LifeEnd::Closed);
+    assert_eq!(rig.expecting(limit()).level("stream-delay"), Some(Level::Fail));
+}
+
+#[test]
+fn a_close_code_that_is_altered_or_lost_is_found_both_ways() {
+    let changed = |came: Option<u16>| {
+        let mut rig = three(StreamKind::Websocket);
+        let (seen, lived) = rig.whole(0);
+        (lived.life.end, lived.life.close_sent) = (LifeEnd::Backend, Some(4001));
+        (seen.end, seen.close_received) = (came.map_or(ClientEnd::Closed, |_| ClientEnd::Whole), came);
+        rig.judged().failures()
+    };
+    assert_eq!(changed(Some(4001)), Vec::<&str>::new());
+    assert_eq!(changed(Some(1006 - 6)), ["close-code"]);
+    assert_eq!(changed(None), ["close-code"]);
+    let mut rig = three(StreamKind::Websocket);
+    rig.whole(0).1.life.close_received = Some(1001);
+    assert_eq!(rig.judged().failures(), ["close-code"]);
+}
+
+#[test]
+fn a_handshake_that_arrives_as_a_plain_request_is_named() {
+    let mut rig = Rig::of(StreamKind::Websocket);
+    for _ in 0..3 {
+        let (seen, lived) = rig.whole(0);
+        (seen.end, seen.opened) = (ClientEnd::NotOpened, None);
+        let answer = lived.answer;
+        rig.lived.pop();
+        let observation = rig.trial.observations.last_mut().unwrap();
+        observation.status = 426;
+        rig.trial.arrivals.iter_mut().filter(|it| it.answer == answer).for_each(|it| it.status = 426);
+    }
+    assert_eq!(rig.judged().failures(), ["upgrade"]);
+}
+
+#[test]
+fn streams_are_even_or_surely_not_or_too_few_to_tell() {
+    let spread = |counts: [usize; 3]| {
+        let mut rig = Rig::of(StreamKind::Websocket);
+        for (backend, count) in counts.into_iter().enumerate() {
+            (0..count).for_each(|_| _ = rig.whole(backend as u16));
+        }
+        rig.expecting(Requirement::AliveEven).level("stream-alive")
+    };
+    assert_eq!(spread([10, 10, 10]), Some(Level::Pass));
+    assert_eq!(spread([9, 10, 11]), Some(Level::Pass));
+    assert_eq!(spread([60, 0, 0]), Some(Level::Fail));
+    // What a fair draw gives is not accused.
+    assert_eq!(spread([7, 10, 13]), Some(Level::Inconclusive));
+    assert_eq!(spread([3, 0, 0]), Some(Level::Inconclusive));
+}
+
+#[test]
+fn a_stream_that_was_resumed_without_a_gap_is_counted() {
+    let mut rig = three(StreamKind::Events);
+    let (seen, lived) = rig.whole(0);
+    (seen.resumed_after, seen.events) = (Some(7), Sequence::after(7));
+    [8, 9, 10].into_iter().for_each(|number| seen.events.see(number));
+    (lived.life.first, lived.life.written) = (8, 3);
+    let Facts::Streams(facts) = rig.judged().facts("streams") else { panic!() };
+    assert_eq!(facts.resumed, 1);
+}

@@ -1,0 +1,33 @@
+//! PURE. What a client of streams is to do.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::check::load::{Identity, RequestSpec, Target};
+use verdict::life::StreamKind;
+
+/// What is opened, and for how long.
+#[derive(Clone, Debug)]
+pub(crate) struct StreamLoad {
+    pub(crate) target: Target,
+    /// In every request's id.
+    pub(crate) run: u64,
+    /// Sequence number of the first request.
+    pub(crate) first: u64,
+    /// The user's own fields.
+    pub(crate) request: Arc<RequestSpec>,
+    pub(crate) identity: Identity,
+    pub(crate) kind: StreamKind,
+    /// Open at once.
+    pub(crate) streams: usize,
+    /// From one message of a WebSocket to the next.
+    pub(crate) every: Duration,
+    /// None is opened later; the client closes its WebSockets then.
+    pub(crate) duration: Duration,
+    /// For a stream to open, and after `duration` for streams to end by themselves.
+    pub(crate) patience: Duration,
+    /// Whether one that is cut is opened anew, and resumed where that can be.
+    pub(crate) reopens: bool,
+    /// Whether each is left as soon as it is open.
+    pub(crate) only_opens: bool,
+}

@@ -1,0 +1,550 @@
+//! One stream or WebSocket of the client: it is opened, its events are read and compared with their numbers, messages are sent,
+//! and it ends. Nothing here waits.
+
+use std::time::Duration;
+
+use http::h1::client::{Ended, Event as Part, Progress, Receiver};
+use http::ws::{self, Closing, Event as Frame, Opcode, Role};
+use http::{Asked, EventReader, Field, Fields, Mode, ResponseHead, Room};
+use rustix::io::Errno;
+use rustix::net::{SendFlags, sockopt};
+use uuid::Uuid;
+
+use crate::check::load::connect::{self, Failure};
+use crate::check::load::identify::{Backends, Identify, Identity};
+use crate::check::load::request::{ID_BYTES, Parts, Template, id};
+use crate::check::load::response::HEAD_LIMIT;
+use crate::check::load::stream_content::{CONTENT_LIMIT, Content, Lines};
+use crate::check::load::stream_load::StreamLoad;
+use crate::check::load::{DriveError, Samples};
+use crate::io::ending::{Ending, Received};
+use crate::io::poller::{Interest, Poller};
+use crate::io::stream::Stream;
+use crate::wire::{GENERATOR_HEADER, INSTANCE_HEADER, Moment, NAME_HEADER, REQUEST_HEADER, RESPONSE_HEADER};
+use verdict::life::{NO_CODE, Sent, StreamKind};
+use verdict::observation::{ClientOutcome, Flaw, Observation};
+use verdict::streams::{ClientEnd, StreamObservation};
+
+/// After its close frame the client waits that long for the other side's.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
+const NORMAL: u16 = 1000;
+const FIELDS: usize = 128;
+
+/// Room for a stream.
+pub(super) struct Slot {
+    client: u32,
+    stage: Stage,
+    connection: Option<Stream>,
+    interest: Interest,
+    outbox: Vec<u8>,
+    /// The next opening resumes after that event.
+    resumes: Option<u32>,
+    who: Identify,
+    status: u16,
+    flaw: Option<Flaw>,
+    sequence: u64,
+    begun: Moment,
+    /// By when the head must have come.
+    opens_by: Moment,
+    opened: Option<Moment>,
+    reader: Reader,
+    content: Content,
+    next_message: Moment,
+    /// The client has sent its close frame, and waits until here.
+    closes_by: Option<Moment>,
+    end: ClientEnd,
+}
+
+enum Stage {
+    /// It opens then; never again without a moment.
+    Resting(Option<Moment>),
+    Connecting,
+    /// The head of the response is awaited.
+    Head,
+    Open,
+}
+
+/// What reads the bytes of an open stream.
+enum Reader {
+    Http {
+        receiver: Box<Receiver>,
+        lines: Lines,
+    },
+    /// The head, until it is complete; then frames.
+    Socket {
+        key: [u8; 24],
+        head: Vec<u8>,
+        frames: Box<ws::Receiver>,
+    },
+}
+
+/// What a stream waits for, or that it is over.
+pub(super) enum Turn {
+    Waits,
+    Over(ClientOutcome),
+}
+
+/// A look at the clock.
+pub(super) struct Pass<'a> {
+    pub(super) now: Moment,
+    /// The client ends what has no end of its own.
+    pub(super) leaves: bool,
+    /// The client ends everything.
+    pub(super) gives_up: bool,
+    pub(super) load: &'a StreamLoad,
+}
+
+fn mask() -> Option<[u8; 4]> {
+    let [a, b, c, d, ..] = *Uuid::new_v4().as_bytes();
+    Some([a, b, c, d])
+}
+
+impl Slot {
+    /// Opens at that moment.
+    pub(super) fn new(client: u32, at: Moment) -> Slot {
+        Slot {
+            client,
+            stage: Stage::Resting(Some(at)),
+            connection: None,
+            interest: Interest::None,
+            outbox: Vec::new(),
+            resumes: None,
+            who: Identify::new([0; ID_BYTES]),
+            status: 0,
+            flaw: None,
+            sequence: 0,
+            begun: at,
+            opens_by: at,
+            opened: None,
+            reader: Reader::Http { receiver: Box::new(Receiver::new(HEAD_LIMIT)), lines: Lines::Lines(Vec::new()) },
+            content: Content::new(None, at),
+            next_message: at,
+            closes_by: None,
+            end: ClientEnd::NotOpened,
+        }
+    }
+
+    /// Whether a stream is open or being opened.
+    pub(super) fn is_busy(&self) -> bool {
+        !matches!(self.stage, Stage::Resting(_))
+    }
+
+    /// When the next one is opened.
+    pub(super) fn opens_at(&self) -> Option<Moment> {
+        match self.stage {
+            Stage::Resting(at) => at,
+            Stage::Connecting | Stage::Head | Stage::Open => None,
+        }
+    }
+
+    /// None is opened any more.
+    pub(super) fn rest(&mut self) {
+        self.stage = Stage::Resting(None);
+    }
+
+    pub(super) fn open_later(&mut self, at: Moment, resumes: Option<u32>) {
+        self.stage = Stage::Resting(Some(at));
+        self.resumes = resumes;
+    }
+
+    /// When something is to be done though nothing has come.
+    pub(super) fn wakes_at(&self) -> Option<Moment> {
+        match self.stage {
+            Stage::Resting(at) => at,
+            Stage::Connecting | Stage::Head => Some(self.opens_by),
+            Stage::Open => match (&self.reader, self.closes_by) {
+                (Reader::Http { .. }, _) => None,
+                (Reader::Socket { .. }, Some(at)) => Some(at),
+                (Reader::Socket { .. }, None) => Some(self.next_message),
+            },
+        }
+    }
+
+    /// Begins to open a stream.
+    pub(super) fn open(&mut self, load: &StreamLoad, sequence: u64, now: Moment) -> Result<Turn, DriveError> {
+        let resumes = self.resumes.take();
+        (self.sequence, self.begun, self.opens_by) = (sequence, now, now.after(load.patience));
+        self.who = Identify::new(id(load.run, sequence));
+        (self.status, self.flaw, self.opened, self.closes_by) = (0, None, None, None);
+        self.end = ClientEnd::NotOpened;
+        self.content = Content::new(resumes, now);
+        let key = ws::key(*Uuid::new_v4().as_bytes());
+        self.reader = match load.kind {
+            StreamKind::Websocket => Reader::Socket {
+                key,
+                head: Vec::new(),
+                frames: Box::new(ws::Receiver::new(Role::Client, CONTENT_LIMIT)),
+            },
+            StreamKind::Events | StreamKind::Chunks | StreamKind::Download => {
+                let mut receiver = Box::new(Receiver::new(HEAD_LIMIT));
+                receiver.begin(Asked::Other);
+                let lines = match load.kind {
+                    StreamKind::Events => Lines::Events(Box::new(EventReader::new(CONTENT_LIMIT))),
+                    _ => Lines::Lines(Vec::new()),
+                };
+                Reader::Http { receiver, lines }
+            }
+        };
+        self.outbox = request(load, sequence, resumes, &key);
+        match connect::open(load.target.address, None) {
+            Ok(socket) => {
+                let _ = sockopt::set_tcp_nodelay(&socket, true);
+                let preamble = match load.target.haproxy_protocol {
+                    true => connect::proxy_header(&socket, load.target.address),
+                    false => Vec::new(),
+                };
+                self.connection = Some(Stream::over(socket, load.target.tls.as_ref(), preamble));
+                self.interest = Interest::None;
+                self.stage = Stage::Connecting;
+                Ok(self.flush())
+            }
+            Err(Failure::Peer(outcome)) => Ok(Turn::Over(outcome)),
+            Err(Failure::Local(errno)) => Err(DriveError::of_socket(errno, None)),
+        }
+    }
+
+    /// Sends what the kernel takes.
+    fn flush(&mut self) -> Turn {
+        let Some(connection) = &mut self.connection else { return Turn::Over(ClientOutcome::Unreachable) };
+        loop {
+            let sent = match self.outbox.is_empty() {
+                true => connection.flush().map(|()| 0),
+                false => connection.send(&self.outbox, SendFlags::NOSIGNAL),
+            };
+            match sent {
+                Ok(_) if self.outbox.is_empty() => {
+                    if matches!(self.stage, Stage::Connecting) {
+                        self.stage = Stage::Head;
+                    }
+                    return Turn::Waits;
+                }
+                Ok(sent) => drop(self.outbox.drain(..sent)),
+                Err(Errno::AGAIN | Errno::INTR) => return Turn::Waits,
+                // What came before the end is still to be read: the end itself is among it.
+                Err(_) if !matches!(self.stage, Stage::Connecting) => {
+                    self.outbox.clear();
+                    return Turn::Waits;
+                }
+                Err(_) if connection.tls_failure().is_some() => return Turn::Over(ClientOutcome::TlsFailed),
+                Err(Errno::CONNRESET | Errno::PIPE) => return Turn::Over(ClientOutcome::Reset),
+                Err(errno) => {
+                    return Turn::Over(match connect::failure(errno) {
+                        Failure::Peer(outcome) => outcome,
+                        Failure::Local(_) => ClientOutcome::Unreachable,
+                    });
+                }
+            }
+        }
+    }
+
+    /// Tells the poll what the stream waits for.
+    pub(super) fn watch(&mut self, poller: &Poller, token: u64) -> Result<(), Errno> {
+        let Some(connection) = &self.connection else { return Ok(()) };
+        let sends = (!self.outbox.is_empty() || !connection.is_flushed()) && connection.wants_to_send();
+        let wanted = match (sends, &self.stage) {
+            (true, _) => Interest::ReadWrite,
+            (false, _) => Interest::Read,
+        };
+        poller.watch(connection, token, &mut self.interest, wanted)
+    }
+
+    /// The connection is ready.
+    pub(super) fn serve(
+        &mut self,
+        load: &StreamLoad,
+        backends: &mut Backends,
+        samples: &mut Samples,
+        input: &mut [u8],
+        now: Moment,
+    ) -> Turn {
+        if let Turn::Over(outcome) = self.flush() {
+            return Turn::Over(outcome);
+        }
+        if matches!(self.stage, Stage::Connecting) {
+            return Turn::Waits;
+        }
+        loop {
+            let Some(connection) = &mut self.connection else { return Turn::Over(ClientOutcome::Closed) };
+            let more = connection.hides_bytes();
+            match connection.receive(input) {
+                Received::Bytes(length) => {
+                    let ended = self.feed(&input[..length], &load.identity, backends, samples, now);
+                    if let Some(outcome) = ended {
+                        let _ = self.flush();
+                        return Turn::Over(outcome);
+                    }
+                    if !more && length < input.len() {
+                        return self.flush();
+                    }
+                }
+                Received::Nothing => return self.flush(),
+                Received::End(ending) => return Turn::Over(self.ended(ending)),
+            }
+        }
+    }
+
+    /// Bytes have come: how it ended, if it has.
+    fn feed(
+        &mut self,
+        input: &[u8],
+        identity: &Identity,
+        backends: &mut Backends,
+        samples: &mut Samples,
+        now: Moment,
+    ) -> Option<ClientOutcome> {
+        let Slot { reader, who, status, content, opened, stage, .. } = self;
+        content.last_came = now;
+        match reader {
+            Reader::Http { receiver, lines } => {
+                let mut broken = false;
+                let progress = receiver.receive(input, &mut |part| match part {
+                    Part::Head(head) => {
+                        *status = head.status;
+                        see_head(head.fields, who, identity, backends, samples);
+                        if head.status == 200 {
+                            (*opened, *stage) = (Some(now), Stage::Open);
+                        }
+                    }
+                    Part::Data(data) if opened.is_some() => {
+                        broken |= lines.see(data, content, who.response_id, now).is_err();
+                    }
+                    Part::Data(_) | Part::Interim(_) | Part::Trailers(_) => {}
+                });
+                if *status != 0 && opened.is_none() {
+                    return Some(ClientOutcome::Response);
+                }
+                match progress {
+                    Progress::Malformed(why) | Progress::WholeAndMore(why) => {
+                        self.flaw = Some(Flaw::Malformed(why));
+                        self.end = ClientEnd::Malformed;
+                        Some(ClientOutcome::Malformed)
+                    }
+                    _ if broken => {
+                        (self.flaw, self.end) = (Some(Flaw::Body), ClientEnd::Malformed);
+                        Some(ClientOutcome::Altered)
+                    }
+                    Progress::More => None,
+                    Progress::Whole => {
+                        self.end = ClientEnd::Whole;
+                        Some(ClientOutcome::Response)
+                    }
+                }
+            }
+            Reader::Socket { key, head, frames } => {
+                let mut rest = input;
+                let joined;
+                if opened.is_none() {
+                    head.extend_from_slice(input);
+                    joined = std::mem::take(head);
+                    let mut room = Room::<FIELDS>::new();
+                    match ResponseHead::parse(&joined, &mut room, HEAD_LIMIT, Asked::Other, Mode::Lenient) {
+                        Ok(None) => {
+                            *head = joined;
+                            return None;
+                        }
+                        Ok(Some(parsed)) => {
+                            *status = parsed.status;
+                            see_head(parsed.fields, who, identity, backends, samples);
+                            if !ws::is_accepted(&parsed, key) {
+                                self.flaw = (parsed.status == 101).then_some(Flaw::Field);
+                                let is_broken = parsed.status == 101;
+                                return Some(if is_broken { ClientOutcome::Altered } else { ClientOutcome::Response });
+                            }
+                            (*opened, *stage) = (Some(now), Stage::Open);
+                            self.next_message = now;
+                            rest = &joined[parsed.length..];
+                        }
+                        Err(why) => {
+                            self.flaw = Some(Flaw::Malformed(why));
+                            return Some(ClientOutcome::Malformed);
+                        }
+                    }
+                }
+                loop {
+                    match frames.receive(&mut rest) {
+                        Ok(None) => return None,
+                        Ok(Some(Frame::Text(text))) => content.see(text.as_bytes(), who.response_id, now),
+                        Ok(Some(Frame::Binary(bytes))) => content.see(bytes, who.response_id, now),
+                        Ok(Some(Frame::Ping(bytes))) => {
+                            ws::write_frame(&mut self.outbox, Opcode::Pong, bytes, mask());
+                        }
+                        Ok(Some(Frame::Pong(_))) => {}
+                        Ok(Some(Frame::Close(Closing { code, .. }))) => {
+                            content.close_received = Some(code.unwrap_or(NO_CODE));
+                            if content.close_sent.is_some() {
+                                self.end = ClientEnd::Left;
+                            } else {
+                                ws::write_close(&mut self.outbox, code, "", mask());
+                                content.close_sent = content.close_received;
+                                self.end = ClientEnd::Whole;
+                            }
+                            return Some(ClientOutcome::Response);
+                        }
+                        Err(_) => {
+                            (self.flaw, self.end) = (Some(Flaw::Body), ClientEnd::Malformed);
+                            return Some(ClientOutcome::Altered);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// The connection has ended.
+    fn ended(&mut self, ending: Ending) -> ClientOutcome {
+        if self.opened.is_none() {
+            return connect::outcome(ending);
+        }
+        if self.closes_by.is_some() {
+            // After its own close frame the client has no claim to the other side's.
+            self.end = ClientEnd::Left;
+            return ClientOutcome::Response;
+        }
+        let is_whole = match &mut self.reader {
+            Reader::Http { receiver, .. } => receiver.end(ending == Ending::Closed) == Ended::Whole,
+            Reader::Socket { .. } => false,
+        };
+        if is_whole {
+            self.end = ClientEnd::Whole;
+            return ClientOutcome::Response;
+        }
+        self.end = if ending == Ending::Reset { ClientEnd::Reset } else { ClientEnd::Closed };
+        ClientOutcome::Truncated
+    }
+
+    /// Time goes by.
+    pub(super) fn pass(&mut self, pass: &Pass) -> Turn {
+        let now = pass.now;
+        match self.stage {
+            Stage::Resting(_) => return Turn::Waits,
+            Stage::Connecting | Stage::Head if pass.gives_up || now >= self.opens_by => {
+                let connected = matches!(self.stage, Stage::Head);
+                return Turn::Over(if connected { ClientOutcome::TimedOut } else { ClientOutcome::Unreachable });
+            }
+            Stage::Connecting | Stage::Head => return Turn::Waits,
+            Stage::Open => {}
+        }
+        if pass.gives_up || pass.load.only_opens || self.closes_by.is_some_and(|at| now >= at) {
+            self.end = ClientEnd::Left;
+            return Turn::Over(ClientOutcome::Response);
+        }
+        if matches!(self.reader, Reader::Http { .. }) || self.closes_by.is_some() {
+            return Turn::Waits;
+        }
+        if pass.leaves {
+            ws::write_close(&mut self.outbox, Some(NORMAL), "", mask());
+            self.content.close_sent = Some(NORMAL);
+            self.closes_by = Some(now.after(CLOSE_PATIENCE));
+            return self.flush();
+        }
+        if now >= self.next_message && self.outbox.is_empty() {
+            self.content.sent += 1;
+            let mut message = Vec::new();
+            Sent { number: self.content.sent, sent: now }.write(&mut message, 0);
+            ws::write_frame(&mut self.outbox, Opcode::Text, &message, mask());
+            let next = self.next_message.after(pass.load.every);
+            self.next_message = if next <= now { now.after(pass.load.every) } else { next };
+            // The balancer's clocks of idleness begin anew with what is sent, too.
+            self.content.last_came = self.content.last_came.max(now);
+            return self.flush();
+        }
+        Turn::Waits
+    }
+
+    /// Whether somebody else ended it before its end.
+    pub(super) fn was_cut(&self, stream: &StreamObservation) -> bool {
+        match stream.end {
+            ClientEnd::Closed | ClientEnd::Reset | ClientEnd::NotOpened | ClientEnd::Malformed => true,
+            // Closed with a frame, though it was to go on.
+            ClientEnd::Whole => stream.kind == StreamKind::Websocket,
+            ClientEnd::Left => false,
+        }
+    }
+
+    /// It is over: what it was.
+    pub(super) fn end(&mut self, now: Moment) -> StreamObservation {
+        self.connection = None;
+        self.interest = Interest::None;
+        self.outbox.clear();
+        self.stage = Stage::Resting(None);
+        let content = std::mem::replace(&mut self.content, Content::new(None, now));
+        let kind = match &self.reader {
+            Reader::Socket { .. } => StreamKind::Websocket,
+            Reader::Http { lines: Lines::Events(_), .. } => StreamKind::Events,
+            Reader::Http { lines: Lines::Lines(_), .. } => StreamKind::Chunks,
+        };
+        StreamObservation {
+            sequence: u32::try_from(self.sequence).unwrap_or(u32::MAX),
+            kind,
+            opened: self.opened,
+            ended: now,
+            last_came: content.last_came,
+            events: content.events,
+            times: content.times,
+            foreign: content.foreign,
+            sent: content.sent,
+            echoes: content.echoes,
+            end: self.end,
+            close_sent: content.close_sent,
+            close_received: content.close_received,
+            resumed_after: content.resumed_after,
+        }
+    }
+
+    /// Of the request that opened it.
+    pub(super) fn note(&self, observation: &mut Observation) {
+        observation.client = self.client;
+        observation.status = self.status;
+        observation.answer = self.who.response_id;
+        observation.backend = self.who.backend;
+        observation.echo = self.who.echo;
+        observation.flaw = self.flaw;
+    }
+}
+
+fn request(load: &StreamLoad, sequence: u64, resumes: Option<u32>, key: &[u8; 24]) -> Vec<u8> {
+    let own = &load.request.headers;
+    let mut headers: Vec<(&str, &str)> = own.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let last = resumes.map(|last| last.to_string());
+    if let Some(last) = &last {
+        headers.push(("Last-Event-ID", last));
+    }
+    let key = String::from_utf8_lossy(key);
+    match load.kind {
+        StreamKind::Websocket => headers.extend([
+            ("Connection", "Upgrade"),
+            ("Upgrade", "websocket"),
+            ("Sec-WebSocket-Version", ws::VERSION),
+            ("Sec-WebSocket-Key", &*key),
+        ]),
+        StreamKind::Events => headers.push(("Accept", "text/event-stream")),
+        StreamKind::Chunks | StreamKind::Download => {}
+    }
+    let parts = Parts {
+        method: "GET",
+        path: &load.target.path,
+        host: &load.target.host,
+        headers: &headers,
+        payload: None,
+        expect_continue: false,
+        given_cookies: false,
+        last: false,
+    };
+    Template::new(&parts, load.run).with(sequence).to_vec()
+}
+
+fn see_head(fields: Fields, who: &mut Identify, identity: &Identity, backends: &mut Backends, samples: &mut Samples) {
+    for Field { name, value } in fields.iter() {
+        match name.len() {
+            3 if name.eq_ignore_ascii_case("via") => Samples::see(&mut samples.vias, value),
+            6 if name.eq_ignore_ascii_case("server") => Samples::see(&mut samples.servers, value),
+            9 if name.eq_ignore_ascii_case(RESPONSE_HEADER) => who.see_response(value),
+            12 if name.eq_ignore_ascii_case(NAME_HEADER) => who.see_backend_name(value),
+            16 if name.eq_ignore_ascii_case(GENERATOR_HEADER) => who.see_generator(value),
+            16 if name.eq_ignore_ascii_case(INSTANCE_HEADER) => who.see_instance(value),
+            16 if name.eq_ignore_ascii_case(REQUEST_HEADER) => who.see_echo(value),
+            _ => {}
+        }
+    }
+    who.end_head(identity, backends);
+}

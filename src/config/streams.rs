@@ -1,0 +1,177 @@
+//! What `--stream` and `ws://` mean: which streams are opened, how many, for how long, and at which URL.
+
+use std::time::Duration;
+
+use super::nearest::nearest;
+use crate::check::plan::StreamPlan;
+use crate::error::Problem;
+use crate::wire::Time;
+use verdict::life::StreamKind;
+
+/// Open at once, if nobody says it: enough for shares of a few backends, few enough for any.
+const STREAMS: usize = 30;
+/// Longer than the limit of Envoy's routes, 15 s.
+const DURATION: Duration = Duration::from_secs(20);
+const EVERY: Duration = Duration::from_millis(100);
+/// Events of a stream that nothing paces.
+const UNPACED: u64 = 1000;
+
+/// The words of `--stream`.
+pub(crate) fn words() -> Vec<&'static str> {
+    StreamKind::ALL.map(StreamKind::segment).to_vec()
+}
+
+/// What else is asked for.
+pub(super) struct Asked<'a> {
+    /// Of `--stream`.
+    pub(super) stream: Option<&'a str>,
+    pub(super) connections: Option<usize>,
+    /// Of `--duration`, or of the scenario.
+    pub(super) duration: Option<Duration>,
+}
+
+/// The URL whose streams are opened, and how; none where nobody asks for streams.
+pub(super) fn plan(url: &str, asked: &Asked) -> Result<Option<(String, StreamPlan)>, Problem> {
+    let scheme = url.split_once("://").map(|(scheme, _)| scheme);
+    let is_socket = matches!(scheme, Some("ws" | "wss"));
+    let named = match asked.stream {
+        None if !is_socket => return Ok(None),
+        None => StreamKind::Websocket,
+        Some(word) => StreamKind::ALL.into_iter().find(|kind| kind.segment() == word).ok_or_else(|| {
+            let what = format!("expected one of {}", words().join(", "));
+            let problem = Problem::new(what).on(format!("--stream={word}"));
+            match nearest(word, words()) {
+                Some(meant) => problem.hint(format!("did you mean {meant}?")),
+                None => problem,
+            }
+        })?,
+    };
+    let (address, query) = url.split_once('?').map_or((url, ""), |(address, query)| (address, query));
+    let path = address.split_once("://").map_or(address, |(_, rest)| rest);
+    let last = path.split_once('/').map_or("", |(_, path)| path).rsplit('/').next().unwrap_or("");
+    let by_path = StreamKind::ALL.into_iter().find(|kind| kind.segment() == last);
+    let kind = match by_path {
+        Some(kind) if !is_socket => kind,
+        _ => named,
+    };
+    if is_socket && kind != StreamKind::Websocket {
+        let problem = Problem::new(format!(
+            "--stream={} and {}://: a WebSocket is no such stream",
+            kind.segment(),
+            scheme.unwrap_or("ws")
+        ));
+        return Err(problem.hint("leave --stream out, or begin the URL with http://"));
+    }
+    let mut query: Vec<String> = query.split('&').filter(|it| !it.is_empty()).map(str::to_owned).collect();
+    let value = |query: &[String], name: &str| {
+        query.iter().find_map(|it| it.strip_prefix(name)?.strip_prefix('=').map(str::to_owned))
+    };
+    let interval = |query: &[String], name: &str| value(query, name).map(|text| time(name, &text)).transpose();
+    let usual = asked.duration.unwrap_or(DURATION);
+    let (every, duration) = if kind == StreamKind::Websocket {
+        let (push, own) = (interval(&query, "push")?, interval(&query, "every")?);
+        if query.is_empty() {
+            query.push("push=100ms".to_owned());
+        }
+        (own.or(push).unwrap_or(EVERY).max(Duration::from_millis(1)), usual)
+    } else {
+        let every = match interval(&query, "every")? {
+            Some(every) => every,
+            None => {
+                query.push("every=100ms".to_owned());
+                EVERY
+            }
+        };
+        let count: Option<u64> = value(&query, "count").and_then(|count| count.parse().ok());
+        let duration = match (asked.duration, count) {
+            (None, Some(count)) if !every.is_zero() => every.saturating_mul(u32::try_from(count).unwrap_or(u32::MAX)),
+            _ => usual,
+        };
+        if count.is_none() {
+            let paced = (!every.is_zero()).then(|| duration.as_nanos().div_ceil(every.as_nanos().max(1)) as u64 + 1);
+            query.push(format!("count={}", paced.unwrap_or(UNPACED)));
+        }
+        (every, duration)
+    };
+    let slash = if address.ends_with('/') { "" } else { "/" };
+    let address = match by_path {
+        Some(by_path) if by_path == kind => address.to_owned(),
+        _ => format!("{address}{slash}{}", kind.segment()),
+    };
+    let query = if query.is_empty() { String::new() } else { format!("?{}", query.join("&")) };
+    let count = asked.connections.unwrap_or(STREAMS).max(1);
+    Ok(Some((format!("{address}{query}"), StreamPlan { kind, count, every, duration })))
+}
+
+fn time(name: &str, text: &str) -> Result<Duration, Problem> {
+    if matches!(text, "0" | "0s" | "0ms") {
+        return Ok(Duration::ZERO);
+    }
+    let expected = || Problem::new("expected a time with its unit, such as 100ms or 70s").on(format!("?{name}={text}"));
+    text.parse().map(|Time(time)| time).map_err(|_| expected())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(url: &str, stream: Option<&str>) -> (String, StreamKind, Duration, Duration) {
+        let (url, plan) = plan(url, &Asked { stream, connections: None, duration: None }).unwrap().unwrap();
+        (url, plan.kind, plan.every, plan.duration)
+    }
+
+    #[test]
+    fn the_url_is_completed_to_one_that_backends_serve() {
+        let (tenth, usual) = (Duration::from_millis(100), Duration::from_secs(20));
+        for (url, stream, meant, kind, every, duration) in [
+            ("http://h/uuid", "events", "http://h/uuid/events?every=100ms&count=201", StreamKind::Events, tenth, usual),
+            ("h:8080", "chunks", "h:8080/chunks?every=100ms&count=201", StreamKind::Chunks, tenth, usual),
+            ("h/", "events", "h/events?every=100ms&count=201", StreamKind::Events, tenth, usual),
+            (
+                "http://h/download?bytes=9",
+                "events",
+                "http://h/download?bytes=9&every=100ms&count=201",
+                StreamKind::Download,
+                tenth,
+                usual,
+            ),
+            ("http://h/uuid", "ws", "http://h/uuid/ws?push=100ms", StreamKind::Websocket, tenth, usual),
+            (
+                "http://h/events?every=70s&count=2",
+                "events",
+                "http://h/events?every=70s&count=2",
+                StreamKind::Events,
+                Duration::from_secs(70),
+                Duration::from_secs(140),
+            ),
+            (
+                "http://h/?every=0s",
+                "events",
+                "http://h/events?every=0s&count=1000",
+                StreamKind::Events,
+                Duration::ZERO,
+                usual,
+            ),
+        ] {
+            assert_eq!(of(url, Some(stream)), (meant.to_owned(), kind, every, duration), "{url}");
+        }
+        let socket = of("ws://h/uuid/ws?every=70s", None);
+        assert_eq!(
+            socket,
+            ("ws://h/uuid/ws?every=70s".to_owned(), StreamKind::Websocket, Duration::from_secs(70), usual)
+        );
+        assert_eq!(of("wss://h", None).0, "wss://h/ws?push=100ms");
+    }
+
+    #[test]
+    fn what_is_no_stream_is_told() {
+        let refused = |url: &str, stream: Option<&str>| {
+            let problem = plan(url, &Asked { stream, connections: None, duration: None }).unwrap_err();
+            crate::error::describe_for_people(&problem.into())
+        };
+        assert!(refused("http://h", Some("event")).contains("did you mean events?"));
+        assert!(refused("ws://h", Some("events")).contains("leave --stream out"));
+        assert!(refused("http://h/?every=x", Some("events")).contains("?every=x"));
+        assert_eq!(plan("http://h/events", &Asked { stream: None, connections: None, duration: None }).unwrap(), None);
+    }
+}
