@@ -61,6 +61,12 @@ pub(crate) struct Setup {
 }
 
 impl Setup {
+    /// What of the balancer's configuration the file alone says, for an error about it.
+    fn of_file(&self, front: &Front) -> Option<String> {
+        let fleet = self.location.config().merge().ok().filter(|_| front.own.is_none())?;
+        self.balancing.only_in(&fleet.balancing())
+    }
+
     /// Which backends there are and how the balancer is configured; with how many workers.
     fn topology(&self, front: &Front) -> Result<(Topology, Option<NonZeroU32>), Problem> {
         let fleet = self.location.config().merge()?;
@@ -127,7 +133,10 @@ impl Testbed {
         let version = installed::version(&front.balancer).map_or(For::Newest, For::Found);
         let site = Site { address, version, workers };
         // All that can be refused before anything runs.
-        let recipe = recipe(front, &topology, site)?;
+        let recipe = recipe(front, &topology, site).map_err(|error| match setup.of_file(front) {
+            Some(of_file) => error.context(of_file),
+            None => error,
+        })?;
         let control = setup.control.map(|control| format!("--control={control}"));
         let options: Vec<String> = setup.location.arguments().into_iter().chain(control).collect();
         let (remote, fleet) = start_fleet(&options).await?;

@@ -11,6 +11,7 @@ mod check_inputs;
 mod check_nginx;
 mod config;
 mod configuration;
+mod containers;
 mod control;
 mod faults;
 mod fleet;

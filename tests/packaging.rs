@@ -109,13 +109,16 @@ fn the_action_writes_a_log_annotations_a_summary_and_the_verdict() {
     let runner = Runner::installed();
     let (fleet, backends) = Fleet::of(3, &["--log", "off"]);
     let balancer = Balancer::start(&backends, Algorithm::RoundRobin);
-    let check =
-        format!("{} --fleet '{}' --no-experiments --tolerance 10% -n 3000", balancer.url("/uuid"), fleet.view());
+    let check = format!(
+        "{} --fleet '{}' --no-experiments --new-connections --tolerance 30% -n 3000",
+        balancer.url("/uuid"),
+        fleet.view()
+    );
     let (status, output, log) = runner.check(&format!("{check} --expect lossless"), &[("JUNIT", "junit.xml")]);
     assert_eq!((status, output.as_str()), (Some(0), "verdict=pass\n"), "{log}");
     assert!(log.contains("PASS: all expectations met") && !log.contains("::error"), "{log}");
     assert!(runner.read("summary").contains("PASS") && runner.read("junit.xml").contains("<testsuite"));
-    let (status, output, log) = runner.check(&format!("{check} --expect '2:1:1'"), &[]);
+    let (status, output, log) = runner.check(&format!("{check} --expect 'status:5xx'"), &[]);
     assert_eq!((status, output.as_str()), (Some(1), "verdict=fail\n"), "{log}");
     assert!(log.contains("::error title=") && runner.read("summary").contains("FAIL"), "{log}");
 }

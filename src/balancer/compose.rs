@@ -80,6 +80,7 @@ fn refuse(topology: &Topology, options: &Options, limits: Limits) -> Result<(), 
         ),
         (topology.is_named(), "give backends addresses (--backends)", "--ports, or --replicas"),
         (topology.sockets.is_some(), "reach backends by unix sockets (--sockets)", "their ports"),
+        (topology.tls, "give backends certificates (--tls)", "HTTP to the fleet"),
         (
             topology.backends.len() > 1 && containers.replicas.is_some() && topology.is_weighted(),
             "weigh replicas (--weights with --replicas)",
@@ -93,7 +94,7 @@ fn refuse(topology: &Topology, options: &Options, limits: Limits) -> Result<(), 
 
 fn compose(topology: &Topology, options: &Options, ports: &Ports, port: u16) -> String {
     let (image, version) = (options.containers.image(), Limits::of(&NGINX, options).version);
-    let mut fleet = vec![format!("--host=0.0.0.0 --ports={ports} --control=0.0.0.0:{CONTROL}")];
+    let mut fleet = vec![format!("--host=0.0.0.0 --ports={ports} --control=0.0.0.0:{CONTROL} --log=off")];
     if topology.proxy_protocol {
         fleet.push("--proxy-protocol".to_owned());
     }

@@ -120,6 +120,7 @@ fn refuse(topology: &Topology, options: &Options, limits: Limits) -> Result<(), 
         (topology.proxy_protocol, "speak the PROXY protocol to backends (--proxy-protocol)", CONTROLLERS),
         (topology.is_named(), "give pods addresses (--backends)", "--replicas: each pod has an address of its own"),
         (topology.sockets.is_some(), "reach pods by unix sockets (--sockets)", "their ports"),
+        (topology.tls, "give pods certificates (--tls)", "HTTP to the pods, and TLS at the Gateway"),
         (topology.timeouts.connect.is_some(), "limit the time of a connection (--connect-timeout)", "--answer-timeout"),
         (options.workers.is_some(), "configure the Gateway's workers (--workers)", CONTROLLERS),
         (

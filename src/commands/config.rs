@@ -12,10 +12,12 @@ use crate::args::config::ConfigArgs;
 use crate::balancer::{Containers, FleetToken, For, Options, Written, installed};
 use crate::config::Layer;
 use crate::config::text::Count;
+use crate::error::Problem;
 
 /// Writes it.
 pub(super) fn run(args: ConfigArgs) -> Result<ExitCode> {
     let fleet = args.location.config().merge()?;
+    let of_file = args.balancing.only_in(&fleet.balancing());
     let (topology, workers) = args.balancing.or(fleet.balancing()).resolve(fleet.topology()?)?;
     let version = match args.for_version {
         Some(version) => For::Asked(version),
@@ -31,7 +33,10 @@ pub(super) fn run(args: ConfigArgs) -> Result<ExitCode> {
         }),
     };
     let options = Options { listen: args.listen, snippet: args.snippet, version, workers, containers };
-    let written = args.balancer.write(&topology, &options).map_err(crate::error::Problem::from)?;
+    let written = args.balancer.write(&topology, &options).map_err(Problem::from).map_err(|problem| match of_file {
+        Some(of_file) => problem.within(of_file),
+        None => problem,
+    })?;
     match &args.output {
         Some(folder) => {
             save(&written, folder)?;

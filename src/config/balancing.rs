@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use serde::Deserialize;
 
-use super::layer::layer;
+use super::layer::{Layer, layer};
 use super::text::Count;
 use crate::error::Problem;
 use crate::topology::{Failure, Health, HttpPath, Policy, Retries, Selection, Timeouts, Topology, Weights};
@@ -93,6 +93,13 @@ impl BalancingConfig {
     /// Nothing is asked for.
     pub(crate) fn is_empty(&self) -> bool {
         *self == BalancingConfig::default()
+    }
+
+    /// Which of what the file says nobody typed, for an error about one of them.
+    pub(crate) fn only_in(&self, file: &BalancingConfig) -> Option<String> {
+        let typed = self.given();
+        let rest: Vec<String> = file.given().into_iter().filter(|name| !typed.contains(name)).collect();
+        (!rest.is_empty()).then(|| format!("with {} of the table [balancer] in the file", rest.join(", ")))
     }
 
     /// The same backends behind a balancer that does this, and how many workers it has.

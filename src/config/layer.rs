@@ -4,11 +4,23 @@
 pub(crate) trait Layer {
     /// This, and beneath it what `below` says.
     fn or(self, below: Self) -> Self;
+
+    /// Whether it says anything.
+    fn is_given(&self) -> bool;
+
+    /// The names of what it says, as the file has them.
+    fn given(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 impl<T> Layer for Option<T> {
     fn or(self, below: Option<T>) -> Option<T> {
         Option::or(self, below)
+    }
+
+    fn is_given(&self) -> bool {
+        self.is_some()
     }
 }
 
@@ -17,12 +29,20 @@ impl<T> Layer for Vec<T> {
     fn or(self, below: Vec<T>) -> Vec<T> {
         if self.is_empty() { below } else { self }
     }
+
+    fn is_given(&self) -> bool {
+        !self.is_empty()
+    }
 }
 
 /// A flag is given or not.
 impl Layer for bool {
     fn or(self, below: bool) -> bool {
         self || below
+    }
+
+    fn is_given(&self) -> bool {
+        *self
     }
 }
 
@@ -42,6 +62,15 @@ macro_rules! layer {
         impl $crate::config::layer::Layer for $name {
             fn or(self, below: Self) -> Self {
                 $name { $($field: $crate::config::layer::Layer::or(self.$field, below.$field),)* }
+            }
+
+            fn is_given(&self) -> bool {
+                false $(|| $crate::config::layer::Layer::is_given(&self.$field))*
+            }
+
+            fn given(&self) -> Vec<String> {
+                let fields = [$((stringify!($field), $crate::config::layer::Layer::is_given(&self.$field)),)*];
+                fields.into_iter().filter(|(_, is_given)| *is_given).map(|(name, _)| name.replace('_', "-")).collect()
             }
         }
     };
@@ -69,5 +98,8 @@ mod tests {
         assert_eq!(upper.or(lower), Both { upper: Some(1), list: vec![3, 4], flag: true });
         let (full, other) = (Both { list: vec![1], ..Both::default() }, Both { list: vec![2], ..Both::default() });
         assert_eq!(full.or(other).list, [1]);
+        let some = Both { upper: Some(1), flag: true, ..Both::default() };
+        assert_eq!((some.given(), some.is_given()), (vec!["upper".to_owned(), "flag".to_owned()], true));
+        assert!(!Both::default().is_given());
     }
 }
