@@ -4,6 +4,7 @@
 mod address;
 mod faults;
 mod host;
+mod network;
 mod told;
 
 use std::fmt;
@@ -15,6 +16,7 @@ pub(crate) use address::{Address, BackendName, NamedBackend, NamedBackends, Sele
 pub(crate) use api::Policy;
 pub(crate) use faults::StartFaults;
 pub(crate) use host::Host;
+pub(crate) use network::ClientNetwork;
 pub(crate) use told::{Failure, Health, HttpPath, Retries, Sockets, Timeouts, Weight, Weights};
 
 use crate::wire::{Generator, Names};

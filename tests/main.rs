@@ -29,6 +29,7 @@ mod private;
 mod proxy_protocol;
 mod readme;
 mod rehearse;
+mod rehearse_kinds;
 mod soak;
 mod sockets;
 mod stage;

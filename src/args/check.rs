@@ -55,11 +55,12 @@ pub(crate) struct CheckArgs {
     #[command(flatten)]
     pub(crate) balancing: BalancingConfig,
 
-    /// Expect what an upstream block of this nginx.conf, or of a file that it includes, says: servers, weights, algorithm
+    /// Expect what this configuration says of the backends behind the URL: servers, weights, algorithm. An nginx.conf (upstream blocks), a
+    /// haproxy.cfg, a Caddyfile, a file of Envoy or Traefik
     #[arg(long, value_name = "FILE", help_heading = "Expectations")]
     pub(crate) from: Option<PathBuf>,
 
-    /// Name of that block, if there are several
+    /// Name of the block (of the section, cluster or service), if there are several
     #[arg(long, value_name = "NAME", requires = "from", help_heading = "Expectations")]
     pub(crate) upstream: Option<String>,
 

@@ -8,6 +8,7 @@ use super::report::ReportArgs;
 use crate::balancer::Balancer;
 use crate::config::check::CheckConfig;
 use crate::config::rehearse::{AnswerOption, NameOption};
+use crate::topology::ClientNetwork;
 
 /// Run a balancer with its production configuration, unchanged, in a private copy of this machine where every address that it names is a
 /// backend of ours, and check it there
@@ -32,6 +33,15 @@ pub(crate) struct RehearseArgs {
     /// Status with which a server responds that is asked and is no backend, such as auth.internal:9000=204; repeatable
     #[arg(long, value_name = "HOST:PORT=STATUS", help_heading = "Rehearsal")]
     pub(crate) answer: Vec<AnswerOption>,
+
+    /// Network of the clients: each connection has an address of it, which allow lists, limits and hashes of addresses see
+    #[arg(long, value_name = "NETWORK", help_heading = "Rehearsal")]
+    pub(crate) client: Option<ClientNetwork>,
+
+    /// Configuration that takes the place of FILE after 2 s of the sample, by a reload: no request may be lost. What it includes is found
+    /// from the folder of FILE
+    #[arg(long, value_name = "NEW_FILE", conflicts_with = "during", help_heading = "Rehearsal")]
+    pub(crate) then: Option<PathBuf>,
 
     /// Certificates: of our own where the file's cannot be used, of our own always, or the file's alone
     #[arg(long, value_enum, default_value_t = Certificates::Missing, value_name = "WHICH", help_heading = "Rehearsal")]
@@ -79,6 +89,9 @@ Examples:
       --outage kill:10.20.0.11:8080@2s
     uuid-generator rehearse nginx nginx.conf http://shop.example/ \\
       --during 'nginx -s reload'
+  A change of the configuration under load
+    uuid-generator rehearse nginx nginx.conf http://shop.example/ \\
+      --then nginx.conf.new
   Names that only production resolves, servers that are no backends
     uuid-generator rehearse haproxy haproxy.cfg http://shop.example/ \\
       --name app.internal=3

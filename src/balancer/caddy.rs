@@ -7,7 +7,9 @@ use std::path::Path;
 use crate::balancer::limits::{FEWEST, IDEMPOTENT, LEAST_TIME, Limits, head, time};
 use crate::balancer::options::{Options, Version};
 use crate::balancer::own::{Own, SCRATCH};
-use crate::balancer::product::{Product, Program};
+use crate::balancer::path::quoted;
+use crate::balancer::product::{CertificateStore, Product, Program};
+use crate::balancer::read_files;
 use crate::balancer::written::{File, Run, Unsupported, Written};
 use crate::topology::{Policy, Topology};
 
@@ -26,7 +28,16 @@ pub(crate) const CADDY: Product = Product {
     write,
     own: Some(own),
     alone: Some(alone),
-    read: None,
+    read: Some(read_files::caddy),
+    renew: Some(|file| {
+        let adapter = if file.extension().is_some_and(|it| it == "json") { "" } else { " --adapter caddyfile" };
+        format!("caddy reload --force --config {}{adapter}", quoted(file))
+    }),
+    store: Some(CertificateStore {
+        public: "caddy/certificates/acme-v02.api.letsencrypt.org-directory",
+        description: |name| format!("{{\"sans\":[\"{name}\"],\"issuer_data\":{{}}}}"),
+        root: "caddy/pki/authorities/local/root.crt",
+    }),
 };
 
 /// From here on all that is written is known: `health_passes` is the latest of it.

@@ -8,6 +8,7 @@ use crate::balancer::limits::{FEWEST, IDEMPOTENT, LEAST_TIME, Limits, head};
 use crate::balancer::options::{Options, Version};
 use crate::balancer::own::Own;
 use crate::balancer::product::{Product, Program};
+use crate::balancer::read_files;
 use crate::balancer::written::{File, Run, Unsupported, Written};
 use crate::topology::{BackendConfig, Host, Policy, Topology};
 
@@ -26,7 +27,9 @@ pub(crate) const ENVOY: Product = Product {
     write,
     own: Some(own),
     alone: Some(|file| vec!["-c".into(), file.into()]),
-    read: None,
+    read: Some(read_files::envoy),
+    renew: None,
+    store: None,
 };
 
 /// From here on all that is written is documented: `selection_method` is the latest of it.

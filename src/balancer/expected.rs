@@ -66,6 +66,15 @@ impl Expected {
         Expected::with(upstream, named_weights(&upstream.servers, names))
     }
 
+    /// Of a configuration that another one follows while requests are sent: what is expected of both.
+    pub(crate) fn until(mut self, next: Option<Expected>) -> Expected {
+        let next = next.unwrap_or_default();
+        self.shares = None;
+        self.backups.retain(|backup| next.backups.contains(backup));
+        self.unknown.push("shares: two configurations follow each other".to_owned());
+        self
+    }
+
     fn with(upstream: &Upstream, weights: Result<Vec<(String, u32)>, Vec<String>>) -> Expected {
         let mut expected = Expected {
             remarks: upstream.not_understood.clone(),

@@ -40,6 +40,8 @@ pub(crate) const FALLBACK: Product = Product {
     own: None,
     alone: None,
     read: None,
+    renew: None,
+    store: None,
 };
 
 /// The word that makes this program the built-in balancer, with its file.

@@ -8,6 +8,7 @@ use std::path::Path;
 use crate::balancer::limits::{FEWEST, IDEMPOTENT, LEAST_TIME, Limits, head, time};
 use crate::balancer::options::{Options, Version};
 use crate::balancer::own::{Own, SCRATCH};
+use crate::balancer::path::quoted;
 use crate::balancer::product::{Product, Program, ReloadSignal};
 use crate::balancer::read::{Configuration, Source};
 use crate::balancer::read_haproxy;
@@ -32,11 +33,26 @@ pub(crate) const HAPROXY: Product = Product {
     own: Some(own),
     alone: Some(|file| vec!["-f".into(), file.into()]),
     read: Some(read),
+    renew: Some(renew),
+    store: None,
 };
 
 /// From here on all that is written is known: `balance hash` is the latest of it.
 const OLDEST: Version = Version(2, 6, 0);
 const NAME: &str = "haproxy.cfg";
+
+/// A master hands its listening sockets to new workers; without one, a new process takes over from the old ones.
+fn renew(file: &Path) -> String {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    let file = quoted(file);
+    let pids = "$(for it in /proc/[0-9]*; do grep -qx haproxy $it/comm && echo ${it#/proc/}; done)";
+    let take_over = if text.lines().any(|line| line.trim_start().starts_with("master-worker")) {
+        format!("kill -USR2 {pids}")
+    } else {
+        format!("haproxy -D -f {file} -sf {pids}")
+    };
+    format!("haproxy -q -c -f {file} && {take_over}")
+}
 
 /// A `haproxy.cfg`, or what goes behind the `defaults` of one.
 fn write(topology: &Topology, options: &Options) -> Result<Written, Unsupported> {

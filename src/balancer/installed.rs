@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::balancer::list::Balancer;
 use crate::balancer::options::Version;
+use crate::balancer::path::on_path;
 use crate::balancer::product::{Product, Program};
 
 /// A program that is asked for its version answers in that time, or is not waited for.
@@ -19,12 +20,6 @@ pub(crate) fn find(product: &Product) -> Option<PathBuf> {
         Program::BuiltIn => std::env::current_exe().ok(),
         Program::Elsewhere => None,
     }
-}
-
-fn on_path(program: &str) -> Option<PathBuf> {
-    let folders = std::env::var_os("PATH").unwrap_or_default();
-    let folders = std::env::split_paths(&folders).chain(["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from));
-    folders.map(|folder| folder.join(program)).find(|path| path.is_file())
 }
 
 /// The best known balancer that is installed.

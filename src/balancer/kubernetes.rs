@@ -37,6 +37,8 @@ pub(crate) const KUBERNETES: Product = Product {
     own: None,
     alone: None,
     read: None,
+    renew: None,
+    store: None,
 };
 
 /// Of the Gateway API: HTTPRoute is v1 from here on.

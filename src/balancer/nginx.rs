@@ -7,6 +7,7 @@ use crate::balancer::limits::{FEWEST, LEAST_TIME, Limits, head, time};
 use crate::balancer::nginx_files;
 use crate::balancer::options::{Options, Version};
 use crate::balancer::own::{Own, SCRATCH};
+use crate::balancer::path::quoted;
 use crate::balancer::product::{Product, Program, ReloadSignal};
 use crate::balancer::written::{File, Run, Unsupported, Written};
 use crate::error::Problem;
@@ -28,6 +29,11 @@ pub(crate) const NGINX: Product = Product {
     own: Some(own),
     alone: Some(|file| vec!["-c".into(), file.into()]),
     read: Some(nginx_files::read),
+    renew: Some(|file| {
+        let file = quoted(file);
+        format!("nginx -t -q -c {file} && nginx -s reload -c {file}")
+    }),
+    store: None,
 };
 
 /// Connections to backends are kept, and HTTP/1.1 is spoken to them, without being told.

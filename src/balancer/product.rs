@@ -40,6 +40,21 @@ pub(crate) struct Product {
     pub(crate) alone: Option<fn(&Path) -> Vec<OsString>>,
     /// What such a file says of servers and how they are selected. None: it is not read.
     pub(crate) read: Option<fn(&Path) -> anyhow::Result<Configuration>>,
+    /// A shell command with which an operator has it read that file anew, in the machine that it has for itself. None: it does not.
+    pub(crate) renew: Option<fn(&Path) -> String>,
+    /// Where it keeps certificates that it gets by itself. None: it gets none.
+    pub(crate) store: Option<CertificateStore>,
+}
+
+/// Certificates that a balancer gets by itself, below its data folder (`XDG_DATA_HOME`).
+#[derive(Clone, Copy)]
+pub(crate) struct CertificateStore {
+    /// Those of public authorities: `NAME/NAME.crt`, `.key` and `.json`.
+    pub(crate) public: &'static str,
+    /// What the file `NAME.json` says.
+    pub(crate) description: fn(name: &str) -> String,
+    /// The root of its own authority.
+    pub(crate) root: &'static str,
 }
 
 /// What runs a balancer.

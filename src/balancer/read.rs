@@ -227,7 +227,8 @@ impl Configuration {
 }
 
 impl Upstream {
-    fn named(name: &str) -> Upstream {
+    /// Without servers yet, in turn.
+    pub(crate) fn named(name: &str) -> Upstream {
         Upstream {
             name: name.to_owned(),
             servers: Vec::new(),
@@ -270,16 +271,7 @@ impl Upstream {
     }
 
     fn server(&mut self, address: &str, parameters: &[&str], tokens: &Tokens) -> Result<Server, Wrong> {
-        let mut server = Server {
-            address: address.to_owned(),
-            endpoint: endpoint(address),
-            name: None,
-            takes: Takes::All,
-            weight: 1,
-            backup: false,
-            down: false,
-            place: tokens.place(),
-        };
+        let mut server = Server::at(address, endpoint(address), &tokens.place());
         // What NGINX takes where nothing is written.
         let (mut fail_timeout, mut is_left_out) = (Duration::from_secs(10), true);
         for parameter in parameters {
@@ -331,6 +323,36 @@ fn nginx_time(text: &str) -> Option<Duration> {
         rest = &rest[digits + unit.map_or(0, char::len_utf8)..];
     }
     (!text.is_empty()).then_some(Duration::from_secs(seconds))
+}
+
+impl Server {
+    /// With the weight 1, each of its addresses in use.
+    pub(crate) fn at(address: &str, endpoint: Endpoint, place: &str) -> Server {
+        Server {
+            address: address.to_owned(),
+            endpoint,
+            name: None,
+            takes: Takes::All,
+            weight: 1,
+            backup: false,
+            down: false,
+            place: place.to_owned(),
+        }
+    }
+}
+
+/// Where a URL of a backend leads, such as `http://10.0.0.1:8080`.
+pub(crate) fn endpoint_of_url(url: &str) -> Endpoint {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    let port = if scheme == "https" { 443 } else { 80 };
+    match authority.rsplit_once(':').filter(|(_, port)| !port.ends_with(']')) {
+        Some((host, port)) => {
+            port.parse().map_or(Endpoint::Other, |port| Endpoint::Tcp(host.trim_matches(['[', ']']).to_owned(), port))
+        }
+        None if authority.is_empty() => Endpoint::Other,
+        None => Endpoint::Tcp(authority.trim_matches(['[', ']']).to_owned(), port),
+    }
 }
 
 fn endpoint(address: &str) -> Endpoint {

@@ -7,6 +7,7 @@ use crate::balancer::limits::{LEAST_TIME, Limits, head, time};
 use crate::balancer::options::{Options, Version};
 use crate::balancer::own::Own;
 use crate::balancer::product::{Product, Program};
+use crate::balancer::read_files;
 use crate::balancer::written::{File, Run, Unsupported, Written};
 use crate::topology::{BackendConfig, Policy, Topology};
 
@@ -25,7 +26,9 @@ pub(crate) const TRAEFIK: Product = Product {
     write,
     own: Some(own),
     alone: Some(|file| vec![format!("--configfile={}", file.display()).into()]),
-    read: None,
+    read: Some(read_files::traefik),
+    renew: None,
+    store: None,
 };
 
 const OLDEST: Version = Version(3, 0, 0);

@@ -7,6 +7,7 @@ use tokio::task::spawn_blocking;
 
 use crate::check::load::{Backends, Prober, Target};
 use crate::check::subject::{Live, is_local};
+use crate::topology::ClientNetwork;
 
 /// A handle: a phase that waits for its responses runs on a thread of its own, and holds the client meanwhile.
 #[derive(Clone)]
@@ -44,7 +45,8 @@ impl Client {
     ) -> Result<T> {
         let client = self.clone();
         let phase = spawn_blocking(move || {
-            let local = is_local(client.target.address.ip());
+            let own = is_local(client.target.address.ip());
+            let local = client.target.clients.map_or(own, ClientNetwork::has_networks);
             let mut shared = client.lock();
             let Shared { prober, backends, invented } = &mut *shared;
             let mut live = Live::new(prober, backends, &client.target.path, local, client.connections);

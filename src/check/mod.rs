@@ -98,6 +98,7 @@ async fn run_one(plan: &Plan, watch: &Watch) -> Result<Option<Check>> {
 
 async fn check_found(plan: &Plan, found: Found, watch: &Watch) -> Result<Check> {
     let target = target::resolve(&plan.url, plan)?;
+    refuse_hosts(plan)?;
     match &found.fleet {
         Some(fleet) => {
             target::refuse_a_backend(&plan.url, &target, &fleet.names())?;
@@ -163,6 +164,17 @@ fn refuse_misfits(plan: &Plan, names: &[String], ready: usize) -> Result<()> {
         bail!("--outage: the fleet has no backend {unknown}, only {}", names.join(", "));
     }
     Ok(())
+}
+
+/// Of this machine's network a check changes nothing.
+fn refuse_hosts(plan: &Plan) -> Result<()> {
+    match (plan.scenario.of_hosts().next(), &plan.hosts) {
+        (None, _) | (Some(_), Some(_)) => Ok(()),
+        (Some(step), None) => Err(Problem::new("only a rehearsal can change how a host is reached")
+            .on(format!("--outage {step}"))
+            .hint("rehearse the balancer's file, or take pause: the process responds no more")
+            .into()),
+    }
 }
 
 fn refuse_what_needs_a_fleet(plan: &Plan) -> Result<()> {

@@ -164,12 +164,12 @@ fn is_varied(name: &str) -> bool {
 /// Drives the load on a thread of its own, while the scenario is carried out.
 async fn take_sample(session: &mut Session<'_>, load: Load) -> Result<(Traffic, Vec<StepResult>)> {
     let fleets = session.fleets().cloned();
-    let steps = session.plan.scenario.steps.clone();
+    let (steps, hosts) = (session.plan.scenario.steps.clone(), session.plan.hosts.clone());
     let progress = session.watch.progress.clone();
     let client = session.client.clone();
     let start = tokio::time::Instant::now();
     let driving = spawn_blocking(move || client.with(|_, backends| drive(&load, backends, &progress)));
-    let both = async { tokio::join!(driving, scenario::run::run(steps, fleets, start)) };
+    let both = async { tokio::join!(driving, scenario::run::run(steps, fleets, hosts, start)) };
     let (traffic, steps) = session.collecting(both).await;
     Ok((traffic??, steps))
 }

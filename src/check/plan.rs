@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::check::load::{BadHeader, Identity, RequestSpec, SessionPlace};
-use crate::check::scenario::Scenario;
+use crate::check::scenario::{HostControl, Scenario};
 use crate::remote::Choice;
+use crate::topology::ClientNetwork;
 use verdict::life::StreamKind;
 use verdict::rules::Expectations;
 
@@ -74,6 +75,10 @@ pub(crate) struct Plan {
     pub(crate) scenario: Scenario,
     /// Streams or WebSockets, which are held open instead of requests that are sent.
     pub(crate) streams: Option<StreamPlan>,
+    /// In a rehearsal: the addresses of clients.
+    pub(crate) clients: Option<ClientNetwork>,
+    /// In a rehearsal: changes how the backends' hosts are reached.
+    pub(crate) hosts: Option<HostControl>,
 }
 
 /// Streams or WebSockets that are held open.
@@ -122,6 +127,8 @@ impl Plan {
             key_cookies: Vec::new(),
             scenario: Scenario::default(),
             streams: None,
+            clients: None,
+            hosts: None,
         }
     }
 }

@@ -4,6 +4,7 @@ pub(crate) mod run;
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::wire::{Action, Fault, Moment, Time};
@@ -36,8 +37,55 @@ pub(crate) enum StepAction {
     Fault(Fault),
     /// The end of all misbehaviour.
     Clear,
+    /// To the host that it runs on.
+    Host(Reach),
     /// A command line for `sh`.
     Command(String),
+}
+
+/// How a host is reached.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Reach {
+    /// Nothing that is sent there is answered.
+    Gone,
+    /// The way there is known to end.
+    Unreachable,
+    /// As ever.
+    Back,
+}
+
+impl Reach {
+    const ALL: [Reach; 3] = [Reach::Gone, Reach::Unreachable, Reach::Back];
+
+    fn name(self) -> &'static str {
+        match self {
+            Reach::Gone => "gone",
+            Reach::Unreachable => "unreachable",
+            Reach::Back => "back",
+        }
+    }
+}
+
+type ChangeReach = dyn Fn(&str, Reach) -> Result<(), String> + Send + Sync;
+
+/// Changes how the host of a backend is reached, by its name. Only a rehearsal can: elsewhere hosts are not ours.
+#[derive(Clone)]
+pub(crate) struct HostControl(Arc<ChangeReach>);
+
+impl HostControl {
+    pub(crate) fn new(change: impl Fn(&str, Reach) -> Result<(), String> + Send + Sync + 'static) -> HostControl {
+        HostControl(Arc::new(change))
+    }
+
+    fn reach(&self, backend: &str, reach: Reach) -> Result<(), String> {
+        (self.0)(backend, reach)
+    }
+}
+
+impl fmt::Debug for HostControl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HostControl")
+    }
 }
 
 /// A step that was carried out, or was to be.
@@ -59,6 +107,7 @@ impl StepAction {
     pub(crate) fn is_rough(&self) -> bool {
         match self {
             StepAction::Act(Action::Kill | Action::Pause) | StepAction::Fault(_) => true,
+            StepAction::Host(reach) => *reach != Reach::Back,
             StepAction::Act(Action::Resume | Action::Drain | Action::Start | Action::Ready | Action::Unready) => false,
             StepAction::Clear | StepAction::Command(_) => false,
         }
@@ -71,6 +120,7 @@ impl StepAction {
                 Some(true)
             }
             StepAction::Act(Action::Resume | Action::Start | Action::Ready) | StepAction::Clear => Some(false),
+            StepAction::Host(reach) => Some(*reach != Reach::Back),
             StepAction::Command(_) => None,
         }
     }
@@ -82,6 +132,7 @@ impl fmt::Display for Step {
             StepAction::Act(action) => f.write_str(action.name())?,
             StepAction::Fault(fault) => fault.fmt(f)?,
             StepAction::Clear => f.write_str("clear")?,
+            StepAction::Host(reach) => f.write_str(reach.name())?,
             StepAction::Command(command) => return f.write_str(command),
         }
         self.backend.as_ref().map_or(Ok(()), |backend| write!(f, " {backend}"))
@@ -111,6 +162,11 @@ impl Scenario {
                 words.iter().for_each(|(word, meaning)| *command = command.replace(word, meaning));
             }
         }
+    }
+
+    /// Steps that change how a host is reached.
+    pub(crate) fn of_hosts(&self) -> impl Iterator<Item = &Step> {
+        self.steps.iter().filter(|step| matches!(step.action, StepAction::Host(_)))
     }
 
     /// When the last thing is done.
@@ -160,10 +216,14 @@ fn action(text: &str) -> Result<StepAction, String> {
     if let Some(action) = Action::ALL.into_iter().find(|action| action.name() == text) {
         return Ok(StepAction::Act(action));
     }
+    if let Some(reach) = Reach::ALL.into_iter().find(|reach| reach.name() == text) {
+        return Ok(StepAction::Host(reach));
+    }
     let actions = Action::ALL.map(Action::name).join(", ");
+    let hosts = Reach::ALL.map(Reach::name).join(", ");
     text.parse()
         .map(StepAction::Fault)
-        .map_err(|why| format!("expected {actions}, clear, or a fault; of faults: {why}"))
+        .map_err(|why| format!("expected {actions}, clear, a fault, or in a rehearsal {hosts}; of faults: {why}"))
 }
 
 #[cfg(test)]
@@ -182,6 +242,10 @@ mod tests {
         assert_eq!(parsed("start@6s").unwrap(), ["start @6s"]);
         assert_eq!(parsed("clear@3s,status:503:10%:9001@500ms").unwrap(), ["status:503:10% 9001 @500ms", "clear @3s"]);
         assert_eq!(parsed("status:503@1s").unwrap(), ["status:503 @1s"]);
+        assert_eq!(
+            parsed("gone:[fd00::5]:80@2s,back@3s,unreachable:app1@4s").unwrap(),
+            ["gone [fd00::5]:80 @2s", "back [fd00::5]:80 @3s", "unreachable app1 @4s"]
+        );
         assert_eq!(
             parsed("kill:[fd00::5]:80@2s,hang:10%:unix:/run/app.sock@3s").unwrap(),
             ["kill [fd00::5]:80 @2s", "hang:10% unix:/run/app.sock @3s",]

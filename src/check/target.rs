@@ -51,6 +51,7 @@ pub(crate) fn resolve(url: &str, plan: &Plan) -> Result<Target> {
         path: uri.path_and_query().map_or("/", |path| path.as_str()).to_owned(),
         tls: tls.clone(),
         haproxy_protocol: plan.haproxy_protocol,
+        clients: plan.clients,
     };
     let mut first = None;
     for address in addresses(url, host, port, &plan.routes)? {

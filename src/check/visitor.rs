@@ -39,8 +39,13 @@ pub(crate) struct Visited {
 impl Visitor {
     /// To that URL. Each request has `timeout`.
     pub(crate) fn new(url: &str, trust: &Trust, timeout: Duration, keeps_cookies: bool) -> Result<Visitor> {
-        let target =
-            target::resolve(url, &Plan { trust: trust.clone(), timeout, ..Plan::new(url.to_owned(), Backing::Any) })?;
+        Visitor::of(&Plan { trust: trust.clone(), timeout, ..Plan::new(url.to_owned(), Backing::Any) }, keeps_cookies)
+    }
+
+    /// To the URL of a plan, from the address of its first client.
+    pub(crate) fn of(plan: &Plan, keeps_cookies: bool) -> Result<Visitor> {
+        let (url, timeout) = (&plan.url, plan.timeout);
+        let target = target::resolve(url, plan)?;
         // As a check does: who sends requests to a backend learns nothing about a balancer.
         let fleets = Runfile::find_all().unwrap_or_default();
         let names: Vec<String> = fleets.into_iter().flat_map(|it| it.backends).collect();

@@ -31,7 +31,7 @@ use crate::config::fleet::checks_of_file;
 use crate::config::output::{self, Output};
 use crate::config::text::Count;
 use crate::error::{Interrupted, Problem};
-use crate::rehearse::copy::Copy;
+use crate::rehearse::copy::PrivateCopy;
 use crate::remote::{Choice, Which};
 use crate::report::{Detail, Format, Style, render};
 use crate::testbed::{Front, Setup, Testbed};
@@ -83,7 +83,7 @@ fn folder(file: &Path) -> PathBuf {
 }
 
 /// What the backends and the file need in the private copy.
-fn settle(args: &CheckArgs, file: &Path) -> Result<Copy> {
+fn settle(args: &CheckArgs, file: &Path) -> Result<PrivateCopy> {
     let topology = args.location.config().merge()?.topology()?;
     let (mut addresses, mut sockets) = (Vec::new(), Vec::new());
     for address in topology.generators().flat_map(|generator| topology.listens_on(generator)) {
@@ -92,7 +92,7 @@ fn settle(args: &CheckArgs, file: &Path) -> Result<Copy> {
             Address::Unix(path) => sockets.push(path.display().to_string()),
         }
     }
-    Copy::settle(&folder(file), &addresses, &sockets)
+    PrivateCopy::settle(&folder(file), &addresses, &sockets)
 }
 
 /// Runs the checks, writes their reports, and gives the verdict.
@@ -167,7 +167,7 @@ fn plans_before_start(args: &CheckArgs, checks: &[CheckConfig]) -> Result<Vec<Pl
     refuse_contradictions(args)?;
     let plans = checks.iter().map(|check| check.clone().at("http://localhost/").resolve(&Backing::Any));
     let mut plans = plans.collect::<Result<Vec<_>, _>>()?;
-    expect::from_nginx(args, None, &mut plans)?;
+    expect::from_file(args, None, &mut plans)?;
     Ok(plans)
 }
 
@@ -255,7 +255,7 @@ fn plans_on(
 
 /// Checks, shows progress, and stops when a signal comes: then nothing is judged.
 async fn judge(args: &CheckArgs, fleet: Option<&[u16]>, mut plans: Vec<Plan>, watch: &Arc<Watch>) -> Result<Report> {
-    for remark in expect::from_nginx(args, fleet, &mut plans)? {
+    for remark in expect::from_file(args, fleet, &mut plans)? {
         eprintln!("not understood, and not judged: {remark}");
     }
     drive(&plans, detail(&args.report), watch).await

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use world::names::Size;
@@ -13,12 +14,17 @@ use super::private::{DATA, Private};
 use crate::args::rehearse::{Certificates, RehearseArgs};
 use crate::balancer::Program;
 use crate::balancer::expected::Expected;
+use crate::balancer::path::quoted;
 use crate::balancer::read::{Configuration, Upstream};
 use crate::check::Watch;
 use crate::check::plan::{Backing, Plan, Trust};
+use crate::check::scenario::{HostControl, Reach};
 use crate::error::{Interrupted, Problem};
 use crate::rehearse::{self, Order, Place};
 use crate::remote::Choice;
+
+/// When another file takes the place of the first, since the sample began.
+const RENEWED: Duration = Duration::from_secs(2);
 
 /// Becomes the outermost process of a world, in which the same command does the work.
 pub(super) fn run(args: RehearseArgs) -> Result<ExitCode> {
@@ -32,6 +38,7 @@ pub(super) fn run(args: RehearseArgs) -> Result<ExitCode> {
     let mut visible = args.check.files();
     visible.extend(order.file.parent().map(Path::to_owned));
     visible.push(order.file.clone());
+    visible.extend(order.then.clone());
     let private = Private { own: vec![data_of(&order)], visible, urls: order.urls.clone() };
     Err(private.enter(outputs)?)
 }
@@ -54,6 +61,17 @@ fn order(args: &RehearseArgs) -> Result<Order, Problem> {
         Place::of(url)?;
     }
     let read = args.balancer.read.map(|read| read(&file));
+    let then = match &args.then {
+        Some(then) => {
+            Some(std::fs::canonicalize(then).map_err(|why| Problem::new(why.to_string()).on(then.display()))?)
+        }
+        None => None,
+    };
+    if then.is_some() && args.balancer.renew.is_none() {
+        let what = format!("{} does not read this file anew while it runs", args.balancer.title);
+        return Err(Problem::new(what).on("--then").hint("change what it watches with --during"));
+    }
+    let then_read = then.as_ref().and_then(|then| args.balancer.read.and_then(|read| read(then).ok()));
     Ok(Order {
         balancer: args.balancer,
         // What the balancer itself refuses it says best.
@@ -71,6 +89,9 @@ fn order(args: &RehearseArgs) -> Result<Order, Problem> {
             Certificates::StandIn => rehearse::Certificates::Ours,
             Certificates::Real => rehearse::Certificates::TheFiles,
         },
+        then,
+        then_read,
+        clients: args.client,
         upstream: args.upstream.clone(),
     })
 }
@@ -102,6 +123,14 @@ pub(super) async fn within(args: RehearseArgs) -> Result<ExitCode> {
         plan.trust = Trust::Also(authority.clone());
     }
     plan.surroundings.clone_from(&rehearsal.notes);
+    plan.clients = order.clients;
+    if let (Some(then), Some(renew)) = (&order.then, order.balancer.renew) {
+        let folder = order.file.parent().unwrap_or(Path::new("/"));
+        let take_place = format!("cd {} && cat {} > {}", quoted(folder), quoted(then), quoted(&order.file));
+        let command = format!("{take_place} && {}", renew(&order.file));
+        plan.scenario.add_command(command, RENEWED);
+    }
+    plan.hosts = Some(hosts(&plan, rehearsal.hosts.clone())?);
     plan.balancer.get_or_insert_with(|| order.balancer.title.to_owned());
     let file = order.file.display().to_string();
     let expected = rehearsal.expected.clone().unwrap_or_default();
@@ -114,6 +143,21 @@ pub(super) async fn within(args: RehearseArgs) -> Result<ExitCode> {
     show_written(&order);
     checking::write(&report, &checking::outputs(&args.report)?, checking::detail(&args.report))?;
     Ok(checking::status(&report))
+}
+
+/// What changes how hosts are reached. A step that cannot be done is reported before anything is sent.
+fn hosts(plan: &Plan, hosts: rehearse::Hosts) -> Result<HostControl, Problem> {
+    for step in plan.scenario.of_hosts() {
+        let Some(backend) = &step.backend else {
+            return Err(Problem::new("no backend is named").on(format!("--outage {step}")));
+        };
+        hosts.of(backend).map_err(|why| Problem::new(why).on(format!("--outage {step}")))?;
+    }
+    Ok(HostControl::new(move |backend, reach| match reach {
+        Reach::Gone => hosts.silence(backend),
+        Reach::Unreachable => hosts.bar(backend),
+        Reach::Back => hosts.reopen(backend),
+    }))
 }
 
 /// What production would have on its disk now.

@@ -164,7 +164,8 @@ layer! {
         key_cookie: Vec<String>,
 
         /// Scenario: steps on backends during the sample, such as kill:9002@2s,start@6s; also pause, resume, drain, unready, ready, clear
-        /// and faults: status:503:10%:9002@2s, latency:200ms±50ms:9002@2s, reset, hang, close, close-midway, fail-first, unhealthy
+        /// and faults: status:503:10%:9002@2s, latency:200ms±50ms:9002@2s, reset, hang, close, close-midway, fail-first, unhealthy; in a
+        /// rehearsal also gone (the host is silent), unreachable and back
         #[arg(long, value_name = "STEPS", help_heading = "Resilience")]
         outage: Option<String>,
 

@@ -1,7 +1,12 @@
 //! A certificate that stands in for one that is missing or out of this user's reach, and the authority behind it.
 
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
 use anyhow::{Context, Result};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+
+use crate::balancer::CertificateStore;
 
 /// A certificate for some names, with its key.
 pub(super) struct StandIn {
@@ -25,4 +30,23 @@ impl StandIn {
         };
         make().context("failed to make a certificate")
     }
+}
+
+/// As if the balancer had got it for that name before.
+pub(super) fn store(store: CertificateStore, name: &str, stand_in: &StandIn) -> io::Result<()> {
+    let folder = data().join(store.public).join(name);
+    fs::create_dir_all(&folder)?;
+    fs::write(folder.join(format!("{name}.crt")), &stand_in.pem)?;
+    fs::write(folder.join(format!("{name}.key")), &stand_in.pem)?;
+    fs::write(folder.join(format!("{name}.json")), (store.description)(name))
+}
+
+/// The certificate of its own authority, once it has made one.
+pub(super) fn root(store: CertificateStore) -> PathBuf {
+    data().join(store.root)
+}
+
+/// The balancer's data folder, instead of the user's own.
+pub(super) fn data() -> PathBuf {
+    Path::new(world::FOLDER).join("user/data")
 }

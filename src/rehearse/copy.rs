@@ -9,13 +9,13 @@ use anyhow::{Context, Result};
 use world::names::Names;
 
 /// The private copy, ready.
-pub(crate) struct Copy {
+pub(crate) struct PrivateCopy {
     names: Names,
 }
 
-impl Copy {
+impl PrivateCopy {
     /// For a configuration in that folder, and backends with these addresses and sockets.
-    pub(crate) fn settle(folder: &Path, addresses: &[IpAddr], sockets: &[String]) -> Result<Copy> {
+    pub(crate) fn settle(folder: &Path, addresses: &[IpAddr], sockets: &[String]) -> Result<PrivateCopy> {
         let names = Names::new(Vec::new());
         names.serve(Path::new(world::BACKENDS_NETWORK)).context("failed to serve names")?;
         // Next to the file lie its sockets and logs, and a command of the check may change it.
@@ -27,7 +27,7 @@ impl Copy {
         for address in addresses.iter().filter(|ip| !ip.is_unspecified() && !world::is_own(**ip)) {
             world::add_address(*address).with_context(|| format!("failed to add {address} to this world"))?;
         }
-        Ok(Copy { names })
+        Ok(PrivateCopy { names })
     }
 
     /// Names that were asked for, each a line for people.

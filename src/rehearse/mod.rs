@@ -5,6 +5,7 @@
 mod certificate;
 pub(crate) mod copy;
 pub(crate) mod group;
+mod hosts;
 mod listening;
 mod naming;
 mod order;
@@ -15,7 +16,7 @@ mod server;
 
 use std::ffi::OsString;
 use std::fs;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpStream};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -28,15 +29,18 @@ use crate::check::{Started, start_fleet};
 use crate::error::Problem;
 use certificate::StandIn;
 use group::Group;
+pub(crate) use hosts::Hosts;
 use naming::Backend;
 pub(crate) use order::{Certificates, Order, Place};
 use responder::Responder;
+use scouting::Scouted;
 use server::{Recipe, Remedied, Server};
 
 /// A balancer that runs, with backends behind it.
 pub(crate) struct Rehearsal {
     /// The process id of the supervisor.
     pub(crate) supervisor: u32,
+    pub(crate) hosts: Hosts,
     /// What the file says that the balancer does; None if that is not known, for the reason in `unknown`.
     pub(crate) expected: Option<Expected>,
     pub(crate) unknown: Vec<String>,
@@ -57,42 +61,53 @@ struct Surroundings {
     recipe: Recipe,
     stand_in: Option<StandIn>,
     remedied: Remedied,
+    /// The balancer's own authority, if it makes itself one.
+    root: Option<PathBuf>,
 }
 
 /// Runs it, finds out who is asked, and runs it again with backends there.
 pub(crate) async fn prepare(order: &Order) -> Result<Rehearsal> {
     let mut around = surroundings(order)?;
-    let mut server = around.start()?;
-    let listening = around.reach()?;
+    around.bring_clients(order)?;
     let mut scouted = scouting::Scouted::new(order, &around.names)?;
-    let refused = loop {
-        if !scouted.round(order, &around.places, &around.scout)? {
-            break scouted.backends();
+    let after = match order.after() {
+        Some(after) => {
+            let content = fs::read(&order.file).with_context(|| order.file.display().to_string())?;
+            around.take_place(order, &after.file)?;
+            let (group, _) = around.look_behind(&after, &mut scouted)?;
+            // The file itself from here on, until the check has the other one take its place.
+            world::lay(&order.file, &content).with_context(|| format!("failed to lay {}", order.file.display()))?;
+            Some(group)
         }
-        // What it has learnt of servers that refused is forgotten.
-        server::stop_all();
-        server = around.start()?;
+        None => None,
     };
-    scouted.refuse_what_is_not_spoken(order)?;
-    let group = group::choose(order, &around.names, &refused, scouted.visits())?;
-    server::stop_all();
-    drop(server);
+    let (group, listening) = around.look_behind(order, &mut scouted)?;
+    let groups: Vec<&Group> = [&group].into_iter().chain(&after).collect();
+    let addresses: Vec<SocketAddr> = groups.iter().flat_map(|group| group.addresses.clone()).collect();
+    refuse_clients_among(order, &addresses)?;
     let proxied = scouted.is_proxied();
-    let others = scouted.keep_but(&group.addresses);
-    let backends = group.backends(&around.names);
+    let others = scouted.keep_but(&addresses);
+    let backends = naming::merge(groups.iter().map(|group| group.backends(&around.names)));
     if backends.is_empty() {
         let what = "none of those that it asked is a backend";
         return Err(Problem::new(what).on(order.balancer.title).hint("leave one of --answer out").into());
     }
-    copy::make_way(&group.sockets)?;
+    for group in &groups {
+        copy::make_way(&group.sockets)?;
+    }
     let (remote, fleet) = start_fleet(&options(&backends, proxied)).await.context("failed to start the backends")?;
     drop(remote);
     let server = around.start()?;
+    scouting::settle(order, &around.places)?;
     let authority = around.authority()?;
-    let notes = around.notes(&group, &backends, &others, &listening);
-    let expected = group.expected(&around.names);
+    let notes = around.notes(&groups, &backends, &others, &listening);
+    let expected = match &after {
+        None => group.expected(&around.names),
+        Some(after) => group.expected(&around.names).map(|it| it.until(after.expected(&around.names))),
+    };
     Ok(Rehearsal {
         supervisor: fleet.pid().context("the fleet has ended")?,
+        hosts: Hosts::new(backends.iter().map(|backend| (backend.name.clone(), backend.host())).collect()),
         expected,
         unknown: group.unknown,
         authority,
@@ -101,6 +116,17 @@ pub(crate) async fn prepare(order: &Order) -> Result<Rehearsal> {
         _server: server,
         _others: others,
     })
+}
+
+fn refuse_clients_among(order: &Order, addresses: &[SocketAddr]) -> Result<()> {
+    let Some(clients) = order.clients else { return Ok(()) };
+    match addresses.iter().find(|address| clients.contains(address.ip())) {
+        None => Ok(()),
+        Some(backend) => Err(Problem::new(format!("it has the address of a backend, {backend}"))
+            .on(format!("--client {clients}"))
+            .hint("choose a network without any, such as 203.0.113.0/24")
+            .into()),
+    }
 }
 
 fn options(backends: &[Backend], proxied: bool) -> Vec<String> {
@@ -129,10 +155,25 @@ fn surroundings(order: &Order) -> Result<Surroundings> {
     let command = [program].into_iter().chain(alone(&order.file)).collect();
     let ports = places.iter().map(|place| place.port).collect();
     let recipe = Recipe { title: order.balancer.title, command, folder, ports, pairs };
-    let mut around = Surroundings { places, names, scout, recipe, stand_in, remedied: Remedied::default() };
-    if order.certificates == Certificates::Ours {
-        around.lay_certificates()?;
+    let remedied = Remedied::default();
+    let mut around = Surroundings { places, names, scout, recipe, stand_in, remedied, root: None };
+    match order.certificates {
+        Certificates::Ours => around.lay_certificates()?,
+        // Not each balancer refuses to start without one.
+        Certificates::Missing => around.lay_missing_certificates()?,
+        Certificates::TheFiles => {}
     }
+    if let (Some(store), Some(stand_in)) = (order.balancer.store, &around.stand_in) {
+        let names = around.places.iter().filter(|place| place.secure && place.address().is_none());
+        for place in names {
+            certificate::store(store, &place.host, stand_in).context("failed to keep a certificate")?;
+            let note =
+                format!("certificate of {}: by a public authority; a certificate of our own stands in", place.host);
+            around.remedied.note(note);
+            around.remedied.certificates = true;
+        }
+    }
+    around.root = order.balancer.store.map(certificate::root);
     Ok(around)
 }
 
@@ -151,6 +192,54 @@ impl Surroundings {
         Ok(())
     }
 
+    /// Over those of which the certificate or the key cannot be read.
+    fn lay_missing_certificates(&mut self) -> Result<()> {
+        let Some(stand_in) = &self.stand_in else { return Ok(()) };
+        for (certificate, key) in &self.recipe.pairs {
+            if [certificate, key].iter().any(|file| fs::File::open(file).is_err()) {
+                for file in [certificate, key] {
+                    let laid = self.remedied.lay(file, stand_in);
+                    laid.with_context(|| format!("failed to lay a certificate over {}", file.display()))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Another file takes the place of the balancer's.
+    fn take_place(&self, order: &Order, file: &Path) -> Result<()> {
+        let content = fs::read(file).with_context(|| format!("failed to read {}", file.display()))?;
+        world::lay(&order.file, &content).with_context(|| format!("failed to lay {}", order.file.display()))
+    }
+
+    /// Who is asked behind a balancer with that configuration; and addresses that it listens on and this machine lacks. It has ended then.
+    fn look_behind(&mut self, order: &Order, scouted: &mut Scouted) -> Result<(Group, Vec<IpAddr>)> {
+        let mut server = self.start()?;
+        let listening = self.reach()?;
+        let refused = loop {
+            if !scouted.round(order, &self.places, &self.scout)? {
+                break scouted.backends();
+            }
+            // What it has learnt of servers that refused is forgotten.
+            server::stop_all();
+            server = self.start()?;
+        };
+        scouted.refuse_what_is_not_spoken(order)?;
+        let group = group::choose(order, &self.names, &refused, scouted.visits())?;
+        server::stop_all();
+        drop(server);
+        Ok((group, listening))
+    }
+
+    /// The balancer finds clients of that network.
+    fn bring_clients(&mut self, order: &Order) -> Result<()> {
+        let Some(clients) = order.clients else { return Ok(()) };
+        let (network, prefix) = clients.route();
+        world::add_network(network, prefix).with_context(|| format!("failed to add {clients} to this world"))?;
+        self.remedied.note(format!("clients: addresses of {clients}"));
+        Ok(())
+    }
+
     /// Sees to it that the URLs lead to the balancer: their names, and addresses that this machine lacks. Returns the latter.
     fn reach(&self) -> Result<Vec<IpAddr>> {
         let all = server::listening();
@@ -164,8 +253,13 @@ impl Surroundings {
         }
         let mut hosts = fs::read_to_string("/etc/hosts").unwrap_or_default();
         for place in &self.places {
-            let there =
+            let mut there =
                 listening::choose(&all, place.port).with_context(|| format!("nothing listens on {}", place.port))?;
+            // Most that listen on all of IPv6 take IPv4 too, where clients can have many addresses.
+            let v4 = SocketAddr::from(([127, 0, 0, 1], place.port));
+            if there.ip() == IpAddr::from(Ipv6Addr::LOCALHOST) && TcpStream::connect(v4).is_ok() {
+                there = v4;
+            }
             match place.address() {
                 Some(ip) if !local(ip) && !lacking.contains(&ip) => {
                     world::add_address(ip).with_context(|| format!("failed to add {ip} to this world"))?;
@@ -184,15 +278,22 @@ impl Surroundings {
     }
 
     fn authority(&self) -> Result<Option<PathBuf>> {
-        let Some(stand_in) = self.stand_in.as_ref().filter(|_| self.remedied.certificates) else { return Ok(None) };
+        let ours = self.stand_in.as_ref().filter(|_| self.remedied.certificates).map(|it| it.authority.clone());
+        let its = self.root.as_ref().and_then(|file| fs::read_to_string(file).ok());
+        let all: String = [ours, its].into_iter().flatten().collect();
+        if all.is_empty() {
+            return Ok(None);
+        }
         let file = Path::new(world::FOLDER).join("authority.pem");
-        fs::write(&file, &stand_in.authority).context("failed to write our authority")?;
+        fs::write(&file, &all).context("failed to write our authority")?;
         Ok(Some(file))
     }
 
-    fn notes(&self, group: &Group, backends: &[Backend], others: &[Responder], lacking: &[IpAddr]) -> Vec<String> {
+    fn notes(&self, groups: &[&Group], backends: &[Backend], others: &[Responder], lacking: &[IpAddr]) -> Vec<String> {
         let names: Vec<&str> = backends.iter().map(|backend| backend.name.as_str()).collect();
-        let of = group.name.as_ref().map_or_else(String::new, |(name, place)| format!(" of upstream {name} ({place})"));
+        let of = |group: &&Group| group.name.as_ref().map(|(name, place)| format!("{name} ({place})"));
+        let of: Vec<String> = groups.iter().filter_map(of).collect();
+        let of = if of.is_empty() { String::new() } else { format!(" of upstream {}", of.join(", then ")) };
         let mut notes = vec![format!("backends{of}: {}", names.join(", "))];
         for asked in self.names.asked() {
             let addresses: Vec<String> = asked.addresses.iter().map(ToString::to_string).collect();
@@ -202,6 +303,11 @@ impl Surroundings {
         }
         notes.extend(lacking.iter().map(|ip| format!("address {ip}: listened on, and this machine lacks it")));
         notes.extend(self.remedied.notes.iter().cloned());
+        // Such as syslog or a resolver of another kind: nobody answers.
+        let seen = self.scout.seen().datagrams;
+        for (address, count) in seen.iter().filter(|(it, _)| it.port() != 53 && !order::is_here(it.ip())) {
+            notes.push(format!("{address}: {count} datagrams sent there; nobody receives them"));
+        }
         for other in others.iter().filter(|other| other.requests() > 0) {
             let name = self.names.name_of(other.address.ip());
             let name = name.map_or_else(String::new, |(name, _)| format!(" ({name}:{})", other.address.port()));

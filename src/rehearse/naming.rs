@@ -11,6 +11,16 @@ pub(crate) struct Backend {
     pub(crate) listens: Listens,
 }
 
+impl Backend {
+    /// Of its own; None: it listens on the balancer's.
+    pub(crate) fn host(&self) -> Option<IpAddr> {
+        match &self.listens {
+            Listens::Port(address) => Some(address.ip()).filter(|ip| !ip.is_loopback()),
+            Listens::Socket(_) => None,
+        }
+    }
+}
+
 /// Where a backend listens.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Listens {
@@ -50,6 +60,21 @@ pub(crate) fn name(addresses: &[SocketAddr], name_of: NameOf) -> Vec<Backend> {
     addresses.iter().map(one).collect()
 }
 
+/// Those of several files: one that listens where another does is the same, and keeps its first name.
+pub(crate) fn merge(groups: impl Iterator<Item = Vec<Backend>>) -> Vec<Backend> {
+    let mut all: Vec<Backend> = Vec::new();
+    for mut backend in groups.flatten() {
+        if all.iter().any(|known| known.listens == backend.listens) {
+            continue;
+        }
+        if all.iter().any(|known| known.name == backend.name) {
+            backend.name += "-new";
+        }
+        all.push(backend);
+    }
+    all
+}
+
 /// What may stand in headers and commands.
 fn is_plain(name: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
@@ -68,6 +93,20 @@ pub(crate) fn option(backends: &[Backend]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_backend_of_two_files_is_one_and_a_name_that_moves_is_two() {
+        let at = |name: &str, address: &str| Backend {
+            name: name.to_owned(),
+            listens: Listens::Port(address.parse().unwrap()),
+        };
+        let groups = [
+            vec![at("app1", "10.0.0.1:80"), at("app2", "10.0.0.2:80")],
+            vec![at("first", "10.0.0.1:80"), at("app2", "10.0.0.3:80")],
+        ];
+        let merged = merge(groups.into_iter());
+        assert_eq!(option(&merged), "app1=10.0.0.1:80,app2=10.0.0.2:80,app2-new=10.0.0.3:80");
+    }
 
     #[test]
     fn a_backend_is_called_as_the_file_calls_it() {

@@ -9,8 +9,10 @@ use world::names::Size;
 use crate::balancer::Balancer;
 use crate::balancer::read::Configuration;
 use crate::error::Problem;
+use crate::topology::ClientNetwork;
 
 /// What is to be rehearsed.
+#[derive(Clone)]
 pub(crate) struct Order {
     pub(crate) balancer: Balancer,
     /// Its configuration.
@@ -23,8 +25,22 @@ pub(crate) struct Order {
     /// Servers that are no backends, by host and port, and their status.
     pub(crate) answers: Vec<(String, u16, u16)>,
     pub(crate) certificates: Certificates,
+    /// The file that takes its place while requests are sent.
+    pub(crate) then: Option<PathBuf>,
+    /// What our reader made of that one.
+    pub(crate) then_read: Option<Configuration>,
+    /// Where clients are, if not on this machine.
+    pub(crate) clients: Option<ClientNetwork>,
     /// The block behind the URLs, if the user names it.
     pub(crate) upstream: Option<String>,
+}
+
+impl Order {
+    /// The same, of the file that takes the place of this one.
+    pub(super) fn after(&self) -> Option<Order> {
+        let file = self.then.clone()?;
+        Some(Order { file, read: self.then_read.clone(), then: None, then_read: None, ..self.clone() })
+    }
 }
 
 /// Which certificates the balancer gets to see.

@@ -22,15 +22,15 @@ enum Why {
     Forbidden,
 }
 
-/// What lines of output ask for. `is_folder` looks whether there is such a folder.
-pub(crate) fn remedies(output: &str, is_folder: &dyn Fn(&Path) -> bool) -> Vec<Remedy> {
-    let mut all: Vec<Remedy> = output.lines().filter_map(|line| remedy(line, is_folder)).collect();
+/// What lines of output of a program ask for that runs in that folder. `is_folder` looks whether there is such a folder.
+pub(crate) fn remedies(output: &str, folder: &Path, is_folder: &dyn Fn(&Path) -> bool) -> Vec<Remedy> {
+    let mut all: Vec<Remedy> = output.lines().filter_map(|line| remedy(line, folder, is_folder)).collect();
     all.sort();
     all.dedup();
     all
 }
 
-fn remedy(line: &str, is_folder: &dyn Fn(&Path) -> bool) -> Option<Remedy> {
+fn remedy(line: &str, folder: &Path, is_folder: &dyn Fn(&Path) -> bool) -> Option<Remedy> {
     let lower = line.to_lowercase();
     let mismatch = lower.contains("key values mismatch") || lower.contains("private key does not match");
     let why = if lower.contains("read-only file system") {
@@ -42,7 +42,7 @@ fn remedy(line: &str, is_folder: &dyn Fn(&Path) -> bool) -> Option<Remedy> {
     } else {
         None
     };
-    let path = path(line)?;
+    let path = folder.join(path(line)?);
     let is_certificate = ["certificate", "private key", "pem file", "ssl_ctx_use_privatekey"];
     if is_certificate.iter().any(|word| lower.contains(word)) && (mismatch || why.is_some()) {
         return Some(Remedy::StandIn(path));
@@ -87,6 +87,7 @@ fn path(line: &str) -> Option<PathBuf> {
 fn is_path(text: &str) -> bool {
     // `/etc/nginx/nginx.conf:12` is a place in the file.
     let is_place = text.rsplit_once(':').is_some_and(|(_, line)| line.parse::<u32>().is_ok());
+    let text = text.strip_prefix('.').unwrap_or(text);
     text.starts_with('/') && text.len() > 1 && !is_place && !text.contains(' ')
 }
 
@@ -95,7 +96,7 @@ mod tests {
     use super::*;
 
     fn of(line: &str) -> Vec<Remedy> {
-        remedies(line, &|folder| {
+        remedies(line, Path::new("/etc/nginx"), &|folder| {
             ["/etc/nginx", "/var/cache/nginx", "/", "/etc/ssl/private"].iter().any(|it| Path::new(it) == folder)
         })
     }
@@ -123,6 +124,10 @@ mod tests {
             (
                 "nginx: [emerg] mkdir() \"/var/cache/nginx/shop/deep\" failed (2: No such file or directory)",
                 vec![Remedy::Make("/var/cache/nginx/shop/deep".into())],
+            ),
+            (
+                "nginx: [emerg] mkdir() \"./client_body_temp\" failed (30: Read-only file system)",
+                vec![Remedy::Make("/etc/nginx/./client_body_temp".into())],
             ),
             (
                 "nginx: [emerg] open() \"/srv/logs/access.log\" failed (2: No such file or directory)",

@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use world::names::Names;
 use world::scout::Scout;
 
-use crate::check::plan::Trust;
+use crate::check::plan::{Backing, Plan, Trust};
 use crate::check::{Visited, Visitor};
 use crate::error::Problem;
 use crate::rehearse::group::Visits;
@@ -25,6 +25,8 @@ const QUIET: usize = 20;
 const SOON: usize = 6;
 /// A balancer that looks after its backends, or asks for their names, needs this long until it uses them.
 const PATIENCE: Duration = Duration::from_secs(8);
+/// One that listens before it has read all of its files has done so within this time.
+const READ: Duration = Duration::from_secs(4);
 /// Of one request.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// What gets an empty response unless the user wants another one.
@@ -79,7 +81,7 @@ impl Scouted {
         while quiet < SOON || new.is_empty() && quiet < QUIET {
             for (url, place) in order.urls.iter().zip(places) {
                 let before = self.requests();
-                latest = Some((url.clone(), visit(url, place)?));
+                latest = Some((url.clone(), visit(order, url, place)?));
                 self.visits.add(&self.responders, &before, &self.answered);
             }
             let refused = scout.seen().refused;
@@ -96,11 +98,8 @@ impl Scouted {
             quiet = if fresh.is_empty() { quiet + 1 } else { 0 };
             new.extend(fresh);
             let fruitless = new.is_empty() && self.visits.asked.is_empty();
-            if fruitless
-                && quiet >= SOON
-                && begun.elapsed() < PATIENCE
-                && latest.as_ref().is_some_and(|(_, it)| it.status >= 500)
-            {
+            let patience = latest.as_ref().map_or(Duration::ZERO, |(_, it)| patience(it.status));
+            if fruitless && quiet >= SOON && begun.elapsed() < patience {
                 (quiet, _) = (SOON, sleep(Duration::from_millis(100)));
             }
         }
@@ -156,9 +155,30 @@ impl Scouted {
     }
 }
 
-fn visit(url: &str, place: &Place) -> Result<Visited> {
+/// With a balancer that responds itself, with this status.
+fn patience(status: u16) -> Duration {
+    match status {
+        404 => READ,
+        500.. => PATIENCE,
+        _ => Duration::ZERO,
+    }
+}
+
+/// Waits until a balancer that was started anew has read all of its files.
+pub(super) fn settle(order: &Order, places: &[Place]) -> Result<()> {
+    let begun = Instant::now();
+    for (url, place) in order.urls.iter().zip(places) {
+        while begun.elapsed() < READ && visit(order, url, place)?.status == 404 {
+            sleep(Duration::from_millis(20));
+        }
+    }
+    Ok(())
+}
+
+fn visit(order: &Order, url: &str, place: &Place) -> Result<Visited> {
     let trust = if place.secure { Trust::Anyone } else { Trust::Machine };
-    Visitor::new(url, &trust, TIMEOUT, false)?.visit()
+    let plan = Plan { trust, timeout: TIMEOUT, clients: order.clients, ..Plan::new(url.to_owned(), Backing::Any) };
+    Visitor::of(&plan, false)?.visit()
 }
 
 /// Unix sockets are not seen on the wire.
@@ -176,5 +196,11 @@ fn nobody(order: &Order, latest: Option<(String, Visited)>) -> anyhow::Error {
         order.balancer.title,
         what_came(&visited.client)
     );
-    Problem::new(what).on(url).hint("give a URL that it passes on: scheme, host and path decide").into()
+    // Such as services that a registry has.
+    let not_read: Vec<&str> = order.read.iter().flat_map(|read| &read.not_read).map(String::as_str).collect();
+    let hint = match not_read.as_slice() {
+        [] => "give a URL that it passes on: scheme, host and path decide".to_owned(),
+        some => format!("give a URL that it passes on; not read: {}", some.join("; ")),
+    };
+    Problem::new(what).on(url).hint(hint).into()
 }

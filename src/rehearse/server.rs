@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::error::Problem;
 use crate::escape::harmless_lines;
-use crate::rehearse::certificate::StandIn;
+use crate::rehearse::certificate::{StandIn, data};
 use crate::rehearse::listening::{choose, listeners};
 use crate::rehearse::remedy::{Remedy, remedies};
 
@@ -68,7 +68,7 @@ pub(super) fn start(recipe: &Recipe, stand_in: Option<&StandIn>, remedied: &mut 
         let words = harmless_lines(&String::from_utf8_lossy(&fs::read(&output).unwrap_or_default()));
         let lacks = match found {
             Found::Listening => return Ok(Server { _child: child }),
-            Found::Ended => remedies(&words, &|folder| folder.is_dir()),
+            Found::Ended => remedies(&words, &recipe.folder, &|folder| folder.is_dir()),
             Found::Elsewhere | Found::Nowhere => Vec::new(),
         };
         let elsewhere = listening();
@@ -102,7 +102,7 @@ fn spawn(recipe: &Recipe, output: &Path) -> Result<Child> {
     let mut command = Command::new(program);
     command.args(arguments).current_dir(&recipe.folder).stdin(Stdio::null());
     command.stdout(log.try_clone()?).stderr(log);
-    command.env("XDG_DATA_HOME", home.join("data")).env("XDG_CONFIG_HOME", home.join("config"));
+    command.env("XDG_DATA_HOME", data()).env("XDG_CONFIG_HOME", home.join("config"));
     command.spawn().with_context(|| format!("failed to start {}", program.to_string_lossy()))
 }
 
@@ -182,11 +182,8 @@ fn apply(recipe: &Recipe, remedy: &Remedy, stand_in: Option<&StandIn>, remedied:
             let pair = recipe.pairs.iter().find(|(certificate, key)| certificate == path || key == path);
             let files = pair.map_or_else(|| vec![path], |(certificate, key)| vec![certificate, key]);
             for file in files {
-                world::lay(file, stand_in.pem.as_bytes()).with_context(about)?;
-                remedied.note(format!("{}: cannot be used here; a certificate of our own stands in", file.display()));
-                remedied.done.insert(Remedy::StandIn(file.clone()));
+                remedied.lay(file, stand_in).with_context(about)?;
             }
-            remedied.certificates = true;
         }
         Remedy::Make(folder) => {
             world::make_missing(folder).with_context(about)?;
@@ -208,7 +205,16 @@ fn apply(recipe: &Recipe, remedy: &Remedy, stand_in: Option<&StandIn>, remedied:
 }
 
 impl Remedied {
-    fn note(&mut self, note: String) {
+    /// A certificate and key of our own over that file.
+    pub(super) fn lay(&mut self, file: &Path, stand_in: &StandIn) -> std::io::Result<()> {
+        world::lay(file, stand_in.pem.as_bytes())?;
+        self.note(format!("{}: cannot be used here; a certificate of our own stands in", file.display()));
+        self.done.insert(Remedy::StandIn(file.to_owned()));
+        self.certificates = true;
+        Ok(())
+    }
+
+    pub(super) fn note(&mut self, note: String) {
         if !self.notes.contains(&note) {
             self.notes.push(note);
         }

@@ -21,7 +21,9 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use files::{FOLDER, empty_folder, lay, make_missing, open_folder};
-pub use network::{BACKENDS, BACKENDS_V6, BALANCER, BALANCER_V6, add_address, is_own, within};
+pub use network::{
+    BACKENDS, BACKENDS_V6, BALANCER, BALANCER_V6, add_address, add_network, bar, is_own, reopen, silence, within,
+};
 pub use stage::run_stage;
 
 /// The network to which every other address belongs, for [`within`].

@@ -30,11 +30,20 @@ pub(crate) struct Netlink {
     sequence: u32,
 }
 
+/// Packets of one address.
+#[derive(Clone, Copy)]
+pub(crate) enum Packets {
+    To(IpAddr),
+    From(IpAddr),
+}
+
 /// Where a route leads.
 #[derive(Clone, Copy)]
 pub(crate) enum Via {
     /// The destination is an address of this namespace.
     Here,
+    /// Nowhere: whoever sends there learns it at once.
+    Nowhere,
     /// To a router on this link, from this address of ours if the sender has none.
     Router { link: u32, router: IpAddr, source: Option<IpAddr> },
 }
@@ -107,6 +116,19 @@ impl Netlink {
         self.order(RouteNetlinkMessage::NewRoute(route(to, prefix, via, table)), NLM_F_CREATE | NLM_F_EXCL)
     }
 
+    pub(crate) fn delete_route(&mut self, to: IpAddr, prefix: u8, via: Via, table: u8) -> io::Result<()> {
+        self.order(RouteNetlinkMessage::DelRoute(route(to, prefix, via, table)), 0)
+    }
+
+    /// From now on they are dropped, and nobody is told.
+    pub(crate) fn drop_packets(&mut self, packets: Packets, priority: u32) -> io::Result<()> {
+        self.order(RouteNetlinkMessage::NewRule(dropped(packets, priority)), NLM_F_CREATE | NLM_F_EXCL)
+    }
+
+    pub(crate) fn let_pass(&mut self, packets: Packets, priority: u32) -> io::Result<()> {
+        self.order(RouteNetlinkMessage::DelRule(dropped(packets, priority)), 0)
+    }
+
     /// Packets, or those that come in on `from` alone, are looked up in that table, the lowest priority first.
     pub(crate) fn add_rule(&mut self, v6: bool, priority: u32, from: Option<&str>, table: u8) -> io::Result<()> {
         let mut rule = rule(v6, priority, table);
@@ -117,6 +139,25 @@ impl Netlink {
     pub(crate) fn delete_rule(&mut self, v6: bool, priority: u32, table: u8) -> io::Result<()> {
         self.order(RouteNetlinkMessage::DelRule(rule(v6, priority, table)), 0)
     }
+}
+
+fn dropped(packets: Packets, priority: u32) -> RuleMessage {
+    let (Packets::To(address) | Packets::From(address)) = packets;
+    let mut rule = rule(address.is_ipv6(), priority, 0);
+    rule.header.action = RuleAction::Blackhole;
+    rule.attributes.retain(|attribute| !matches!(attribute, RuleAttribute::Table(_)));
+    let length = if address.is_ipv4() { 32 } else { 128 };
+    match packets {
+        Packets::To(_) => {
+            rule.header.dst_len = length;
+            rule.attributes.push(RuleAttribute::Destination(address));
+        }
+        Packets::From(_) => {
+            rule.header.src_len = length;
+            rule.attributes.push(RuleAttribute::Source(address));
+        }
+    }
+    rule
 }
 
 fn route(to: IpAddr, prefix: u8, via: Via, table: u8) -> RouteMessage {
@@ -132,6 +173,9 @@ fn route(to: IpAddr, prefix: u8, via: Via, table: u8) -> RouteMessage {
         Via::Here => {
             (route.header.kind, route.header.scope) = (RouteType::Local, RouteScope::Host);
             route.attributes.push(RouteAttribute::Oif(LOOPBACK));
+        }
+        Via::Nowhere => {
+            (route.header.kind, route.header.scope) = (RouteType::Unreachable, RouteScope::Universe);
         }
         Via::Router { link, router, source } => {
             (route.header.kind, route.header.scope) = (RouteType::Unicast, RouteScope::Universe);

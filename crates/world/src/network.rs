@@ -11,7 +11,8 @@ use std::thread;
 
 use nix::sched::{CloneFlags, setns, unshare};
 
-use crate::netlink::{LOCAL, LOOPBACK, MAIN, Netlink, Via, any};
+use crate::BACKENDS_NETWORK;
+use crate::netlink::{LOCAL, LOOPBACK, MAIN, Netlink, Packets, Via, any};
 
 /// The balancer's own address on the link.
 pub const BALANCER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
@@ -143,8 +144,44 @@ pub fn add_address(address: IpAddr) -> io::Result<()> {
     Netlink::open()?.add_address(LOOPBACK, address, whole(address))
 }
 
+/// All addresses of a network are this one's: whoever connects may come from any of them.
+pub fn add_network(network: IpAddr, prefix: u8) -> io::Result<()> {
+    Netlink::open()?.add_route(network, prefix, Via::Here, LOCAL)
+}
+
 /// Whether an address belongs to this network: one may bind any.
 pub fn is_own(address: IpAddr) -> bool {
     let link: [IpAddr; 2] = [BALANCER.into(), BALANCER_V6.into()];
     address.is_loopback() || link.contains(&address) || addresses().contains(&address)
+}
+
+/// The priorities of rules that drop what goes to an address and what comes from it, before all others.
+const DROPPED: [u32; 2] = [1, 2];
+
+/// From now on that address of the backends' network is silent: nothing that is sent there arrives, and nothing comes from there.
+pub fn silence(address: IpAddr) -> io::Result<()> {
+    within(Path::new(BACKENDS_NETWORK), || {
+        let mut network = Netlink::open()?;
+        network.drop_packets(Packets::To(address), DROPPED[0])?;
+        network.drop_packets(Packets::From(address), DROPPED[1])
+    })?
+}
+
+/// From now on who connects to that address learns at once that there is no way to it.
+pub fn bar(address: IpAddr) -> io::Result<()> {
+    Netlink::open()?.add_route(address, whole(address), Via::Nowhere, MAIN)
+}
+
+/// Ends [`silence`] and [`bar`], if they are in effect.
+pub fn reopen(address: IpAddr) -> io::Result<()> {
+    let absent = |result: io::Result<()>| match result {
+        Err(why) if matches!(why.raw_os_error(), Some(nix::libc::ENOENT | nix::libc::ESRCH)) => Ok(()),
+        other => other,
+    };
+    absent(Netlink::open()?.delete_route(address, whole(address), Via::Nowhere, MAIN))?;
+    within(Path::new(BACKENDS_NETWORK), || {
+        let mut network = Netlink::open()?;
+        absent(network.let_pass(Packets::To(address), DROPPED[0]))?;
+        absent(network.let_pass(Packets::From(address), DROPPED[1]))
+    })?
 }

@@ -107,6 +107,8 @@ fn trial_within() -> Result<ExitCode> {
         unshare(CloneFlags::CLONE_NEWNS).map_err(|why| failed("to have mounts of its own", why))?;
         unshare(CloneFlags::CLONE_NEWNET).map_err(|why| failed("to have a network of its own", why))?;
         files::make_read_only()?;
+        files::close_proc()?;
+        files::verify()?;
         Ok(ExitCode::SUCCESS)
     };
     report(mounts())

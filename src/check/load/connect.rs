@@ -7,6 +7,7 @@ use rustix::io::Errno;
 
 use crate::io::ending::Ending;
 use crate::io::socket;
+use crate::topology::ClientNetwork;
 use verdict::observation::ClientOutcome;
 
 /// A connection that could not be opened.
@@ -54,6 +55,15 @@ pub(crate) fn outcome(ending: Ending) -> ClientOutcome {
     match ending {
         Ending::Closed | Ending::Unannounced => ClientOutcome::Closed,
         Ending::Reset => ClientOutcome::Reset,
+    }
+}
+
+/// Where a connection comes from: in a network of clients each has an address of it, the first one unless another is given.
+pub(crate) fn address_of(clients: Option<ClientNetwork>, from: Option<IpAddr>) -> Option<IpAddr> {
+    match (clients, from) {
+        (None, from) => from,
+        (Some(network), Some(IpAddr::V4(from))) => Some(network.of_loopback(from).into()),
+        (Some(network), None | Some(IpAddr::V6(_))) => Some(network.of_loopback(Ipv4Addr::LOCALHOST).into()),
     }
 }
 

@@ -372,7 +372,12 @@ impl<'a> Engine<'a> {
             conditional: self.conditional,
         };
         if !slot.exchange.is_open() {
-            let from = self.clients.have_connections().then(|| connect::source(client));
+            // In a network of clients each connection is one client's.
+            let client = match self.clients.have_connections() {
+                true => Some(client),
+                false => self.load.targets[target].clients.map(|_| token as u32),
+            };
+            let from = client.map(connect::source);
             match slot.exchange.open(&self.load.targets[target], from, self.load.reuse == Reuse::Kept) {
                 Ok(()) => {}
                 Err(Failure::Peer(outcome)) => {

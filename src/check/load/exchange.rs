@@ -161,7 +161,7 @@ impl Exchange {
 
     /// Begins to connect.
     pub(super) fn open(&mut self, target: &Target, from: Option<IpAddr>, kept: bool) -> Result<(), Failure> {
-        let socket = connect::open(target.address, from)?;
+        let socket = connect::open(target.address, connect::address_of(target.clients, from))?;
         if kept {
             let _ = sockopt::set_tcp_nodelay(&socket, true);
         }

@@ -31,6 +31,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 pub(crate) use crate::io::tls::Tls;
+use crate::topology::ClientNetwork;
 use crate::wire::Moment;
 pub(crate) use affinity::SessionPlace;
 pub(crate) use clients::Vary;
@@ -56,12 +57,14 @@ pub(crate) struct Target {
     pub(crate) tls: Option<Tls>,
     /// Each connection begins with a PROXY header.
     pub(crate) haproxy_protocol: bool,
+    /// Clients have addresses of this network instead of loopback's.
+    pub(crate) clients: Option<ClientNetwork>,
 }
 
 impl Target {
     /// Without TLS.
     pub(crate) fn new(address: SocketAddr, host: impl Into<String>, path: impl Into<String>) -> Target {
-        Target { address, host: host.into(), path: path.into(), tls: None, haproxy_protocol: false }
+        Target { address, host: host.into(), path: path.into(), tls: None, haproxy_protocol: false, clients: None }
     }
 
     /// Whether a connection to the one is one to the other.

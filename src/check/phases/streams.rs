@@ -41,13 +41,13 @@ pub(crate) async fn run(mut session: Session<'_>, streams: &StreamPlan) -> Resul
     session.watch.enter("holding streams open");
     session.watch.total.store(load.streams as u64, Ordering::Relaxed);
     let fleets = session.fleets().cloned();
-    let steps = plan.scenario.steps.clone();
+    let (steps, hosts) = (plan.scenario.steps.clone(), plan.hosts.clone());
     let progress = session.watch.progress.clone();
     let client = session.client.clone();
     let start = tokio::time::Instant::now();
     let held = load.clone();
     let holding = spawn_blocking(move || client.with(|_, backends| hold(&held, backends, &progress)));
-    let both = async { tokio::join!(holding, scenario::run::run(steps, fleets, start)) };
+    let both = async { tokio::join!(holding, scenario::run::run(steps, fleets, hosts, start)) };
     let (traffic, steps) = session.collecting(both).await;
     let StreamTraffic { observations, streams: seen, samples, started, ended, lateness } = traffic??;
     let received = session.client.with(|prober, _| samples.received(prober.samples()));

@@ -4,11 +4,11 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use tokio::process::Command;
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::check::fleets::Fleets;
-use crate::check::scenario::{Step, StepAction, StepResult};
+use crate::check::scenario::{HostControl, Step, StepAction, StepResult};
 use crate::io::clock;
 
 /// A drain takes as long as the fleet's grace; a command as long as it likes, but no check waits for it without end.
@@ -16,14 +16,19 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Does all steps, whether the one before has ended or not. Returns when all have ended, in the order of their times. Dropped, no
 /// further step is begun.
-pub(crate) async fn run(steps: Vec<Step>, fleets: Option<Fleets>, start: Instant) -> Vec<StepResult> {
+pub(crate) async fn run(
+    steps: Vec<Step>,
+    fleets: Option<Fleets>,
+    hosts: Option<HostControl>,
+    start: Instant,
+) -> Vec<StepResult> {
     let mut tasks = JoinSet::new();
     for (place, step) in steps.into_iter().enumerate() {
-        let fleets = fleets.clone();
+        let (fleets, hosts) = (fleets.clone(), hosts.clone());
         tasks.spawn_local(async move {
             sleep_until(start + step.at).await;
             let at = clock::now();
-            let (is_done, remark) = match timeout(PATIENCE, carry_out(&step, fleets.as_ref())).await {
+            let (is_done, remark) = match timeout(PATIENCE, carry_out(&step, fleets.as_ref(), hosts)).await {
                 Ok(Ok(remark)) => (true, remark),
                 Ok(Err(why)) => (false, Some(why)),
                 Err(_) => (false, Some(format!("not done within {} s", PATIENCE.as_secs()))),
@@ -37,9 +42,15 @@ pub(crate) async fn run(steps: Vec<Step>, fleets: Option<Fleets>, start: Instant
 }
 
 /// What a command printed; or why it was not done.
-async fn carry_out(step: &Step, fleets: Option<&Fleets>) -> Result<Option<String>, String> {
+async fn carry_out(step: &Step, fleets: Option<&Fleets>, hosts: Option<HostControl>) -> Result<Option<String>, String> {
     let backend = step.backend.as_deref();
     let result = match (&step.action, fleets) {
+        (StepAction::Host(reach), _) => {
+            let hosts = hosts.ok_or("the hosts are not ours")?;
+            let (backend, reach) = (backend.ok_or("no backend is named")?.to_owned(), *reach);
+            let changed = spawn_blocking(move || hosts.reach(&backend, reach)).await;
+            return changed.map_err(|why| why.to_string())?.map(|()| None);
+        }
         (StepAction::Command(command), _) => return run_command(command).await,
         (_, None) => return Err("the backends are not ours".to_owned()),
         (StepAction::Act(action), Some(fleets)) => fleets.act(*action, backend, PATIENCE).await,

@@ -1,10 +1,11 @@
-//! What a check expects because a balancer is configured so: the one that we started, or an `nginx.conf`.
+//! What a check expects because a balancer is configured so: the one that we started, or a file of one.
 
 use std::time::Duration;
 
 use crate::args::check::CheckArgs;
+use crate::balancer::Balancer;
 use crate::balancer::expected::{self, Expected};
-use crate::balancer::nginx_files;
+use crate::balancer::recognise::recognise;
 use crate::check::plan::Plan;
 use crate::error::Problem;
 use crate::testbed::Testbed;
@@ -34,17 +35,22 @@ pub(super) fn from_testbed(testbed: &Testbed, plan: &mut Plan, has_tolerance: bo
     plan.key_cookies.extend(configured.key_cookies);
 }
 
-/// Expects what the `upstream` block of `--from` says of a fleet with these backends, where the user expects nothing else. What of the file
-/// was not understood is returned.
-pub(super) fn from_nginx(args: &CheckArgs, fleet: Option<&[u16]>, plans: &mut [Plan]) -> anyhow::Result<Vec<String>> {
+/// Expects what the block of `--from` says of a fleet with these backends, where the user expects nothing else. What of the file was not
+/// understood is returned.
+pub(super) fn from_file(args: &CheckArgs, fleet: Option<&[u16]>, plans: &mut [Plan]) -> anyhow::Result<Vec<String>> {
     let Some(file) = &args.from else { return Ok(Vec::new()) };
-    let configuration = nginx_files::read(file)?;
+    let started = args.with.as_ref().and_then(|with| Balancer::all_that_run().find(|it| it.name == with));
+    let balancer = started.filter(|it| it.read.is_some()).unwrap_or_else(|| recognise(file));
     let name = file.display().to_string();
+    let Some(read) = balancer.read else {
+        return Err(Problem::new(format!("files of {} are not read", balancer.title)).on(name).into());
+    };
+    let configuration = read(file)?;
     let upstream = expected::choose(&configuration, &name, args.upstream.as_deref())
         .map_err(|(what, hint)| Problem::new(what).hint(hint))?;
     let expected = Expected::of(upstream, fleet);
     for plan in plans {
-        plan.balancer.get_or_insert_with(|| "NGINX".to_owned());
+        plan.balancer.get_or_insert_with(|| balancer.title.to_owned());
         expect(&expected, &name, plan);
     }
     Ok([configuration.not_read, expected.unknown, expected.remarks].concat())

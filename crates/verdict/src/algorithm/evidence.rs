@@ -43,8 +43,8 @@ pub enum Key {
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Key::Network => f.write_str("source addresses 127.0.N.1"),
-            Key::Host => f.write_str("source addresses 127.0.0.N"),
+            Key::Network => f.write_str("source addresses of several networks"),
+            Key::Host => f.write_str("source addresses of one network"),
             Key::Path => f.write_str("paths"),
             Key::Query => f.write_str("values of the query's parameters"),
             Key::Body => f.write_str("bodies"),

@@ -52,7 +52,7 @@ pub(super) fn describe_missing(missing: Missing) -> String {
         Why::NoTime => "responses are slow, it does not fit into the experiments' time",
         Why::NoRequests => "it does not fit into the requests that are allowed",
         Why::Cached => "a cache, or the balancer itself, gave the responses",
-        Why::Impossible => "the balancer is not on this machine",
+        Why::Impossible => "this client has no addresses of several networks",
         Why::NotOurs => "the backends are not ours and cannot be asked to take their time",
         Why::Own => "your own credentials, cookies and Host are left as they are",
         Why::NotKept => "the balancer does not keep connections",

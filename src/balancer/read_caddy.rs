@@ -1,0 +1,177 @@
+//! PURE. Reads the `reverse_proxy` handlers of Caddy's JSON: their upstreams and selection policy. What is not understood is named, and
+//! nothing is promised for its handler.
+
+use serde_json::Value;
+
+use crate::balancer::document::{at, get, items, keys, number, objects, text};
+use crate::balancer::read::{Configuration, Endpoint, Method, Server, Upstream};
+use crate::topology::Policy;
+
+/// Keys of a handler that decide nothing about who gets a request, or are read here.
+const UNDERSTOOD: [&str; 13] = [
+    "buffer_requests",
+    "buffer_responses",
+    "flush_interval",
+    "handle_response",
+    "handler",
+    "headers",
+    "health_checks",
+    "load_balancing",
+    "request_buffers",
+    "response_buffers",
+    "rewrite",
+    "transport",
+    "upstreams",
+];
+
+/// All handlers, in the order of the configuration. The same one behind several hosts is one.
+pub(crate) fn read(file: &str, json: &Value) -> Configuration {
+    let mut configuration = Configuration::default();
+    let apps = at(json, &["apps", "http"]).unwrap_or(&Value::Null);
+    let handlers =
+        objects(apps).into_iter().filter(|it| it.get("handler").and_then(Value::as_str) == Some("reverse_proxy"));
+    let mut known: Vec<&Value> = Vec::new();
+    for handler in handlers {
+        // `forward_auth`: it asks with a method of its own, and no client gets that response.
+        let asks_only = at(handler, &["rewrite", "method"]).is_some() && get(handler, "handle_response").is_some();
+        if known.contains(&handler) || asks_only {
+            continue;
+        }
+        known.push(handler);
+        let name = format!("reverse_proxy-{}", known.len());
+        configuration.upstreams.push(upstream(file, &name, handler));
+    }
+    for pair in items(at(json, &["apps", "tls", "certificates", "load_files"])) {
+        let file = |key| get(pair, key).and_then(text);
+        configuration.certificates.extend(file("certificate").zip(file("key")));
+    }
+    configuration
+}
+
+fn upstream(file: &str, name: &str, handler: &Value) -> Upstream {
+    let place = format!("{file}, {name}");
+    let mut upstream = Upstream::named(name);
+    let mut unknown: Vec<String> =
+        keys(handler).into_iter().filter(|key| !UNDERSTOOD.contains(&key.as_str())).collect();
+    for server in items(get(handler, "upstreams")) {
+        let dial = get(server, "dial").and_then(text).unwrap_or_default();
+        upstream.servers.push(Server::at(&dial, endpoint(&dial), &place));
+    }
+    let selection = at(handler, &["load_balancing", "selection_policy"]);
+    let own = |key: &str| selection.and_then(|it| get(it, key));
+    let policy = match own("policy").and_then(text).as_deref() {
+        None | Some("random") => Some(Policy::Random),
+        Some("round_robin") => Some(Policy::RoundRobin),
+        Some("weighted_round_robin") => weigh(&mut upstream, own("weights")),
+        Some("least_conn") => Some(Policy::LeastConnections),
+        Some("random_choose") if own("choose").map_or(Some(2), number) == Some(2) => Some(Policy::TwoChoices),
+        Some("ip_hash" | "client_ip_hash") => Some(Policy::Source),
+        Some("uri_hash") => Some(Policy::Uri),
+        Some("header") => own("field").and_then(text).and_then(|it| it.parse().ok()).map(Policy::Header),
+        Some("cookie") => {
+            let name = own("name").and_then(text).unwrap_or_else(|| "lb".to_owned());
+            name.parse().ok().map(Policy::Sticky)
+        }
+        Some(_) => None,
+    };
+    if policy.is_none() {
+        let policy = own("policy").and_then(text).unwrap_or_default();
+        unknown.push(format!("lb_policy {policy}"));
+    }
+    upstream.method = match policy.filter(|_| unknown.is_empty()) {
+        Some(policy) => Method::Known(policy),
+        None => Method::Unknown(format!("{place}: {}", unknown.join(", "))),
+    };
+    upstream
+}
+
+/// Caddy gives the rest of its upstreams the weight 1.
+fn weigh(upstream: &mut Upstream, weights: Option<&Value>) -> Option<Policy> {
+    let weights: Option<Vec<u32>> =
+        items(weights).map(|it| number(it).and_then(|weight| u32::try_from(weight).ok())).collect();
+    let weights = weights.filter(|weights| weights.len() == upstream.servers.len())?;
+    for (server, weight) in upstream.servers.iter_mut().zip(weights) {
+        (server.weight, server.down) = (weight.max(1), weight == 0);
+    }
+    Some(Policy::RoundRobin)
+}
+
+/// Of a network address: `10.0.0.1:80`, `unix//run/app.sock`, a range of ports or a variable.
+fn endpoint(dial: &str) -> Endpoint {
+    if let Some(path) = dial.strip_prefix("unix/") {
+        return Endpoint::Unix(path.to_owned());
+    }
+    if dial.contains('{') {
+        return Endpoint::Other;
+    }
+    match dial.strip_prefix("tcp/").unwrap_or(dial).rsplit_once(':') {
+        Some((host, port)) => {
+            let host = host.trim_matches(['[', ']']);
+            let host = if host.is_empty() { "localhost" } else { host };
+            port.parse().map_or(Endpoint::Other, |port| Endpoint::Tcp(host.to_owned(), port))
+        }
+        None => Endpoint::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn of(handler: Value) -> Upstream {
+        let routes = json!([{"handle": [{"handler": "subroute", "routes": [{"handle": [handler]}]}]}]);
+        read("Caddyfile", &json!({"apps": {"http": {"servers": {"srv0": {"routes": routes}}}}})).upstreams.remove(0)
+    }
+
+    fn handler(selection: Value) -> Value {
+        let upstreams = json!([{"dial": "10.0.0.1:80"}, {"dial": "app.internal:8080"}]);
+        json!({"handler": "reverse_proxy", "upstreams": upstreams, "load_balancing": {"selection_policy": selection}})
+    }
+
+    #[test]
+    fn upstreams_are_read_wherever_their_handler_stands() {
+        let upstreams = json!([{"dial": "10.0.0.1:80"}, {"dial": "unix//run/a.sock"}, {"dial": "[fd00::1]:81"}, {"dial": "{env.APP}"}]);
+        let it = of(json!({"handler": "reverse_proxy", "upstreams": upstreams}));
+        let endpoints: Vec<Endpoint> = it.servers.iter().map(|it| it.endpoint.clone()).collect();
+        let tcp = |host: &str, port| Endpoint::Tcp(host.to_owned(), port);
+        assert_eq!(
+            endpoints,
+            [tcp("10.0.0.1", 80), Endpoint::Unix("/run/a.sock".to_owned()), tcp("fd00::1", 81), Endpoint::Other]
+        );
+        assert_eq!(it.method, Method::Known(Policy::Random), "Caddy's default");
+    }
+
+    #[test]
+    fn policies_are_known_or_promise_nothing() {
+        for (selection, expected) in [
+            (json!({"policy": "round_robin"}), Some(Policy::RoundRobin)),
+            (json!({"policy": "random_choose"}), Some(Policy::TwoChoices)),
+            (json!({"policy": "random_choose", "choose": 3}), None),
+            (json!({"policy": "cookie"}), Some(Policy::Sticky("lb".parse().unwrap()))),
+            (
+                json!({"policy": "header", "field": "X-User", "fallback": {"policy": "first"}}),
+                Some(Policy::Header("X-User".parse().unwrap())),
+            ),
+            (json!({"policy": "first"}), None),
+            (json!({"policy": "query", "key": "q"}), None),
+        ] {
+            let method = of(handler(selection.clone())).method;
+            match expected {
+                Some(policy) => assert_eq!(method, Method::Known(policy), "{selection}"),
+                None => assert!(matches!(method, Method::Unknown(_)), "{selection}"),
+            }
+        }
+        let it = of(handler(json!({"policy": "weighted_round_robin", "weights": [3, 0]})));
+        let weights: Vec<(u32, bool)> = it.servers.iter().map(|it| (it.weight, it.down)).collect();
+        assert_eq!((it.method, weights), (Method::Known(Policy::RoundRobin), vec![(3, false), (1, true)]));
+    }
+
+    #[test]
+    fn the_same_handler_behind_several_hosts_is_one() {
+        let one = handler(json!({"policy": "round_robin"}));
+        let server = |handler: &Value| json!({"routes": [{"handle": [handler]}]});
+        let json = json!({"apps": {"http": {"servers": {"srv0": server(&one), "srv1": server(&one)}}}});
+        assert_eq!(read("Caddyfile", &json).upstreams.len(), 1);
+    }
+}

@@ -1,0 +1,345 @@
+//! PURE. Reads clusters of Envoy: their endpoints, weights and policy (`envoy.config.cluster.v3.Cluster`). What is not understood is named,
+//! and nothing is promised for its cluster.
+
+use serde_json::Value;
+
+use crate::balancer::document::{at, get, items, keys, number, objects, text};
+use crate::balancer::read::{Configuration, Endpoint, Method, Server, Takes, Upstream};
+use crate::topology::Policy;
+
+/// Fields of a cluster that decide nothing about who gets a request, or are read here.
+const UNDERSTOOD: [&str; 39] = [
+    "@type",
+    "alt_stat_name",
+    "circuit_breakers",
+    "cleanup_interval",
+    "close_connections_on_host_health_failure",
+    "common_http_protocol_options",
+    "common_lb_config",
+    "connect_timeout",
+    "dns_failure_refresh_rate",
+    "dns_jitter",
+    "dns_lookup_family",
+    "dns_refresh_rate",
+    "dns_resolvers",
+    "eds_cluster_config",
+    "health_checks",
+    "http2_protocol_options",
+    "http_protocol_options",
+    "ignore_health_on_host_removal",
+    "lb_policy",
+    "least_request_lb_config",
+    "load_assignment",
+    "load_balancing_policy",
+    "maglev_lb_config",
+    "metadata",
+    "name",
+    "outlier_detection",
+    "per_connection_buffer_limit_bytes",
+    "preconnect_policy",
+    "respect_dns_ttl",
+    "ring_hash_lb_config",
+    "round_robin_lb_config",
+    "track_cluster_stats",
+    "track_timeout_budgets",
+    "transport_socket",
+    "type",
+    "typed_dns_resolver_config",
+    "typed_extension_protocol_options",
+    "upstream_bind_config",
+    "upstream_connection_options",
+];
+
+/// Other files that the configuration names, by their paths in it.
+pub(crate) type Load<'l> = &'l dyn Fn(&str) -> Result<Value, String>;
+
+/// All clusters of a bootstrap configuration, and of files that it takes clusters and endpoints from.
+pub(crate) fn read(file: &str, bootstrap: &Value, load: Load) -> Configuration {
+    let mut configuration = Configuration::default();
+    let mut documents = vec![(file.to_owned(), bootstrap.clone())];
+    for (kind, config) in [("clusters", "cds_config"), ("listeners", "lds_config")] {
+        let Some(source) = at(bootstrap, &["dynamic_resources", config]) else { continue };
+        match path(source) {
+            Some(path) => match load(&path) {
+                Ok(document) => documents.push((path, document)),
+                Err(why) => configuration.not_read.push(format!("{file}: {config} {path}: {why}")),
+            },
+            None => configuration.not_read.push(format!("{file}: {config}: {kind} come from elsewhere")),
+        }
+    }
+    for (name, document) in &documents {
+        let clusters = items(at(document, &["static_resources", "clusters"])).chain(items(get(document, "resources")));
+        for cluster in
+            clusters.filter(|it| get(it, "load_assignment").is_some() || get(it, "eds_cluster_config").is_some())
+        {
+            configuration.upstreams.extend(upstream(name, cluster, load, &mut configuration.not_read));
+        }
+    }
+    let all: Vec<&Value> = documents.iter().flat_map(|(_, document)| objects(document)).collect();
+    // A session goes to its own backend whatever the cluster's policy is.
+    if all.iter().any(|it| get(it, "name").and_then(Value::as_str) == Some("envoy.filters.http.stateful_session")) {
+        for upstream in &mut configuration.upstreams {
+            upstream.method = Method::Unknown(format!("{file}: stateful_session"));
+        }
+    }
+    for split in all.iter().filter_map(|it| get(it, "weighted_clusters")) {
+        join(file, split, &mut configuration.upstreams);
+    }
+    configuration.certificates = all.iter().filter_map(|it| certificate(it)).collect();
+    configuration
+}
+
+fn path(source: &Value) -> Option<String> {
+    let path = at(source, &["path_config_source", "path"]).or_else(|| get(source, "path"))?;
+    text(path)
+}
+
+fn certificate(object: &Value) -> Option<(String, String)> {
+    let file = |key| at(object, &[key, "filename"]).and_then(text);
+    Some((file("certificate_chain")?, file("private_key")?))
+}
+
+/// A route that spreads requests over clusters: their servers are one group, of which no more is understood.
+fn join(file: &str, split: &Value, upstreams: &mut Vec<Upstream>) {
+    let names: Vec<String> = items(get(split, "clusters")).filter_map(|it| get(it, "name").and_then(text)).collect();
+    let (parts, others): (Vec<Upstream>, Vec<Upstream>) =
+        upstreams.drain(..).partition(|upstream| names.contains(&upstream.name));
+    *upstreams = others;
+    if parts.is_empty() {
+        return;
+    }
+    let mut joined = Upstream::named(&names.join("+"));
+    joined.method = Method::Unknown(format!("{file}: weighted_clusters {}", names.join(", ")));
+    joined.servers = parts.into_iter().flat_map(|part| part.servers).collect();
+    upstreams.push(joined);
+}
+
+fn upstream(file: &str, cluster: &Value, load: Load, not_read: &mut Vec<String>) -> Option<Upstream> {
+    let name = get(cluster, "name").and_then(text)?;
+    let place = format!("{file}, cluster {name}");
+    let mut upstream = Upstream::named(&name);
+    let mut unknown: Vec<String> =
+        keys(cluster).into_iter().filter(|key| !UNDERSTOOD.contains(&key.as_str())).collect();
+    let kind = get(cluster, "type").and_then(text).unwrap_or_else(|| "STATIC".to_owned()).to_uppercase();
+    let assignment = match kind.as_str() {
+        "EDS" => {
+            let source = at(cluster, &["eds_cluster_config", "eds_config"]).and_then(path);
+            let found = source.ok_or_else(|| "it comes from elsewhere".to_owned()).and_then(|path| load(&path));
+            match found {
+                Ok(document) => {
+                    let service = at(cluster, &["eds_cluster_config", "service_name"]).and_then(text);
+                    let wanted = service.unwrap_or_else(|| name.clone());
+                    let is_it = |it: &&Value| get(it, "cluster_name").and_then(text) == Some(wanted.clone());
+                    items(get(&document, "resources")).find(is_it).cloned()
+                }
+                Err(why) => {
+                    not_read.push(format!("{place}: eds_config: {why}"));
+                    None
+                }
+            }
+        }
+        "STATIC" | "STRICT_DNS" | "LOGICAL_DNS" => get(cluster, "load_assignment").cloned(),
+        other => {
+            unknown.push(format!("type {other}"));
+            get(cluster, "load_assignment").cloned()
+        }
+    }?;
+    let takes = if kind == "LOGICAL_DNS" { Takes::One } else { Takes::All };
+    for locality in items(get(&assignment, "endpoints")) {
+        if get(locality, "priority").and_then(number).is_some_and(|priority| priority > 0) {
+            // Some requests go there as soon as some of the first priority are ill.
+            unknown.push("priority".to_owned());
+        }
+        for endpoint in items(get(locality, "lb_endpoints")) {
+            upstream.servers.push(server(endpoint, takes, &place, &mut unknown));
+        }
+    }
+    if get(&assignment, "policy").is_some() {
+        unknown.push("policy of load_assignment".to_owned());
+    }
+    let even = upstream.servers.windows(2).all(|pair| pair[0].weight == pair[1].weight);
+    match policy(cluster, even, &mut unknown) {
+        Some(policy) if unknown.is_empty() => upstream.method = Method::Known(policy),
+        _ => upstream.method = Method::Unknown(format!("{place}: {}", unknown.join(", "))),
+    }
+    let slow_start = at(cluster, &["round_robin_lb_config", "slow_start_config"])
+        .or_else(|| at(cluster, &["least_request_lb_config", "slow_start_config"]));
+    if slow_start.is_some() {
+        upstream.not_understood.push(format!("{place}: slow_start_config"));
+    }
+    Some(upstream)
+}
+
+fn server(endpoint: &Value, takes: Takes, place: &str, unknown: &mut Vec<String>) -> Server {
+    let address = at(endpoint, &["endpoint", "address"]);
+    let socket = address.and_then(|it| get(it, "socket_address"));
+    let tcp = socket.and_then(|it| {
+        let port = get(it, "port_value").and_then(number).and_then(|port| u16::try_from(port).ok())?;
+        Some((get(it, "address").and_then(text)?, port))
+    });
+    let pipe = address.and_then(|it| at(it, &["pipe", "path"])).and_then(text);
+    let (name, endpoint_at) = match (tcp, pipe) {
+        (Some((host, port)), _) if host.contains(':') => (format!("[{host}]:{port}"), Endpoint::Tcp(host, port)),
+        (Some((host, port)), _) => (format!("{host}:{port}"), Endpoint::Tcp(host, port)),
+        (None, Some(path)) => (format!("unix:{path}"), Endpoint::Unix(path)),
+        (None, None) => ("an address of another kind".to_owned(), Endpoint::Other),
+    };
+    let mut server = Server::at(&name, endpoint_at, place);
+    server.takes = takes;
+    if let Some(weight) = get(endpoint, "load_balancing_weight") {
+        match number(weight).and_then(|weight| u32::try_from(weight).ok()).filter(|weight| *weight > 0) {
+            Some(weight) => server.weight = weight,
+            None => unknown.push(format!("load_balancing_weight of {name}")),
+        }
+    }
+    match get(endpoint, "health_status").and_then(text).as_deref() {
+        None | Some("UNKNOWN" | "HEALTHY") => {}
+        Some("UNHEALTHY" | "DRAINING" | "TIMEOUT") => server.down = true,
+        Some(other) => unknown.push(format!("health_status {other} of {name}")),
+    }
+    server
+}
+
+/// None where requests do not go by the policy's name alone.
+fn policy(cluster: &Value, even: bool, unknown: &mut Vec<String>) -> Option<Policy> {
+    if let Some(config) = get(cluster, "common_lb_config") {
+        for key in keys(config) {
+            if !["healthy_panic_threshold", "update_merge_window", "ignore_new_hosts_until_first_hc"]
+                .contains(&key.as_str())
+            {
+                unknown.push(format!("common_lb_config: {key}"));
+            }
+        }
+    }
+    if let Some(policies) = get(cluster, "load_balancing_policy") {
+        let first = items(get(policies, "policies")).next().and_then(|it| get(it, "typed_extension_config"));
+        let name = first.and_then(|it| get(it, "name")).and_then(text).unwrap_or_default();
+        let config = first.and_then(|it| get(it, "typed_config"));
+        let scan = config.and_then(|it| get(it, "selection_method")).and_then(text);
+        return match (name.as_str(), scan.as_deref()) {
+            ("envoy.load_balancing_policies.round_robin", _) => Some(Policy::RoundRobin),
+            ("envoy.load_balancing_policies.random", _) if even => Some(Policy::Random),
+            ("envoy.load_balancing_policies.least_request", Some("FULL_SCAN")) if even => {
+                Some(Policy::LeastConnections)
+            }
+            ("envoy.load_balancing_policies.least_request", None | Some("N_CHOICES")) => {
+                two_choices(config, even, unknown)
+            }
+            _ => {
+                unknown.push(format!("load_balancing_policy {name}"));
+                None
+            }
+        };
+    }
+    match get(cluster, "lb_policy").and_then(text).as_deref() {
+        None | Some("ROUND_ROBIN") => Some(Policy::RoundRobin),
+        Some("RANDOM") if even => Some(Policy::Random),
+        Some("LEAST_REQUEST") => two_choices(get(cluster, "least_request_lb_config"), even, unknown),
+        // By what the hash_policy of a route names; weights of RANDOM and others are documented as ignored, or as turns.
+        Some(other) => {
+            unknown.push(format!("lb_policy {other}"));
+            None
+        }
+    }
+}
+
+fn two_choices(config: Option<&Value>, even: bool, unknown: &mut Vec<String>) -> Option<Policy> {
+    let choices = config.and_then(|it| get(it, "choice_count")).map_or(Some(2), number);
+    if even && choices == Some(2) {
+        return Some(Policy::TwoChoices);
+    }
+    // With different weights it takes turns, which move with the requests in flight.
+    unknown.push(if even { "choice_count".to_owned() } else { "LEAST_REQUEST with weights".to_owned() });
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn of(cluster: Value) -> Upstream {
+        let bootstrap = json!({"static_resources": {"clusters": [cluster]}});
+        read("envoy.yaml", &bootstrap, &|_| Err("none".to_owned())).upstreams.remove(0)
+    }
+
+    fn endpoint(host: &str, more: Value) -> Value {
+        let mut it = json!({"endpoint": {"address": {"socket_address": {"address": host, "port_value": 8080}}}});
+        it.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        it
+    }
+
+    fn cluster(more: Value) -> Value {
+        let endpoints = [endpoint("10.0.0.1", json!({})), endpoint("10.0.0.2", json!({}))];
+        let mut it = json!({"name": "web", "type": "STATIC", "connect_timeout": "1s",
+            "load_assignment": {"cluster_name": "web", "endpoints": [{"lb_endpoints": endpoints}]}});
+        it.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        it
+    }
+
+    #[test]
+    fn endpoints_have_addresses_weights_and_health() {
+        let endpoints = json!([
+            endpoint("10.0.0.1", json!({"load_balancing_weight": 3})),
+            endpoint("fd00::1", json!({"loadBalancingWeight": {"value": 1}, "healthStatus": "DRAINING"})),
+            {"endpoint": {"address": {"pipe": {"path": "/run/a.sock"}}}},
+        ]);
+        let it = of(cluster(json!({"load_assignment": {"endpoints": [{"lb_endpoints": endpoints}]}})));
+        let servers: Vec<_> = it.servers.iter().map(|it| (it.address.as_str(), it.weight, it.down)).collect();
+        assert_eq!(servers, [("10.0.0.1:8080", 3, false), ("[fd00::1]:8080", 1, true), ("unix:/run/a.sock", 1, false)]);
+        assert_eq!(
+            (it.method, it.servers[0].place.as_str()),
+            (Method::Known(Policy::RoundRobin), "envoy.yaml, cluster web")
+        );
+    }
+
+    #[test]
+    fn a_policy_is_known_where_it_alone_decides() {
+        for (more, expected) in [
+            (json!({"lb_policy": "LEAST_REQUEST"}), Policy::TwoChoices),
+            (json!({"lbPolicy": "RANDOM"}), Policy::Random),
+            (json!({"common_lb_config": {"healthy_panic_threshold": {"value": 0}}}), Policy::RoundRobin),
+        ] {
+            assert_eq!(of(cluster(more.clone())).method, Method::Known(expected), "{more}");
+        }
+        for more in [
+            json!({"lb_policy": "RING_HASH"}),
+            json!({"lb_policy": "LEAST_REQUEST", "least_request_lb_config": {"choice_count": 5}}),
+            json!({"lb_subset_config": {}}),
+            json!({"common_lb_config": {"locality_weighted_lb_config": {}}}),
+            json!({"type": "ORIGINAL_DST"}),
+            json!({"load_balancing_policy": {"policies": [{"typed_extension_config": {"name": "mine"}}]}}),
+        ] {
+            assert!(matches!(of(cluster(more.clone())).method, Method::Unknown(_)), "{more}");
+        }
+    }
+
+    #[test]
+    fn what_comes_from_other_files_is_read_there_and_what_comes_from_elsewhere_is_named() {
+        let bootstrap = json!({"dynamic_resources": {"cds_config": {"path_config_source": {"path": "c.yaml"}},
+            "lds_config": {"api_config_source": {}}}});
+        let eds =
+            json!({"eds_cluster_config": {"eds_config": {"path_config_source": {"path": "e.yaml"}}}, "type": "EDS"});
+        let load = |path: &str| match path {
+            "c.yaml" => Ok(json!({"resources": [cluster(eds.clone())]})),
+            "e.yaml" => Ok(json!({"resources": [{"cluster_name": "web",
+                "endpoints": [{"lb_endpoints": [endpoint("10.0.0.9", json!({}))]}]}]})),
+            other => Err(other.to_owned()),
+        };
+        let it = read("envoy.yaml", &bootstrap, &load);
+        assert_eq!(it.upstreams[0].servers[0].address, "10.0.0.9:8080");
+        assert_eq!(it.not_read, ["envoy.yaml: lds_config: listeners come from elsewhere"]);
+    }
+
+    #[test]
+    fn a_route_over_several_clusters_is_one_group_of_which_nothing_is_promised() {
+        let mut canary = cluster(json!({}));
+        canary["name"] = "canary".into();
+        let route = json!({"weighted_clusters": {"clusters": [{"name": "web", "weight": 99}, {"name": "canary", "weight": 1}]}});
+        let bootstrap =
+            json!({"static_resources": {"clusters": [cluster(json!({})), canary], "listeners": [{"route": route}]}});
+        let it = read("envoy.yaml", &bootstrap, &|_| Err(String::new())).upstreams;
+        assert_eq!((it.len(), it[0].name.as_str(), it[0].servers.len()), (1, "web+canary", 4));
+        assert!(matches!(it[0].method, Method::Unknown(_)));
+    }
+}

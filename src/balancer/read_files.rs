@@ -1,0 +1,72 @@
+//! Configurations of Envoy, Traefik and Caddy on this machine, with the files that they name.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+use crate::balancer::path::on_path;
+use crate::balancer::read::Configuration;
+use crate::balancer::read_traefik::Dynamic;
+use crate::balancer::{document, read_caddy, read_envoy, read_traefik};
+use crate::escape::harmless_lines;
+
+/// The file, and files of clusters and endpoints that it names, which Envoy finds from its working directory.
+pub(crate) fn envoy(file: &Path) -> Result<Configuration> {
+    let folder = file.parent().unwrap_or(Path::new("")).to_owned();
+    let load = |path: &str| document::load(&folder.join(path)).map_err(|why| format!("{why:#}"));
+    Ok(read_envoy::read(&file.display().to_string(), &document::load(file)?, &load))
+}
+
+/// The static file, and the dynamic ones that it names, which Traefik finds from its working directory.
+pub(crate) fn traefik(file: &Path) -> Result<Configuration> {
+    let fixed = document::load(file)?;
+    let folder = file.parent().unwrap_or(Path::new("")).to_owned();
+    let (dynamic, mut not_read) = read_traefik::dynamic(&file.display().to_string(), &fixed);
+    let files = match dynamic {
+        Some(Dynamic::File(name)) => vec![folder.join(name)],
+        Some(Dynamic::Folder(name)) => {
+            let entries = std::fs::read_dir(folder.join(name)).into_iter().flatten().flatten().map(|it| it.path());
+            let is_read = |file: &PathBuf| {
+                file.extension().is_some_and(|it| ["yml", "yaml", "toml"].iter().any(|read| it == *read))
+            };
+            let mut files: Vec<PathBuf> = entries.filter(is_read).collect();
+            files.sort();
+            files
+        }
+        // A dynamic file by itself.
+        None => vec![file.to_owned()],
+    };
+    let mut documents = Vec::new();
+    for file in files {
+        match document::load(&file) {
+            Ok(document) => documents.push((file.display().to_string(), document)),
+            Err(why) => not_read.push(format!("{why:#}")),
+        }
+    }
+    let mut configuration = read_traefik::read(&documents);
+    configuration.not_read.extend(not_read);
+    Ok(configuration)
+}
+
+/// Its JSON, into which Caddy itself translates a Caddyfile.
+pub(crate) fn caddy(file: &Path) -> Result<Configuration> {
+    let name = file.display().to_string();
+    if file.extension().is_some_and(|extension| extension == "json") {
+        return Ok(read_caddy::read(&name, &document::load(file)?));
+    }
+    let program = on_path("caddy").context("a Caddyfile is translated by caddy, which is not installed")?;
+    let output = Command::new(program)
+        .args(["adapt", "--adapter", "caddyfile", "--config"])
+        .arg(file)
+        .stdin(Stdio::null())
+        .output()
+        .context("failed to run caddy adapt")?;
+    if !output.status.success() {
+        bail!("caddy adapt refuses {name}: {}", harmless_lines(String::from_utf8_lossy(&output.stderr).trim()));
+    }
+    Ok(read_caddy::read(
+        &name,
+        &serde_json::from_slice(&output.stdout).context("failed to read what caddy adapt prints")?,
+    ))
+}
