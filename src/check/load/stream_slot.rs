@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::h1::client::{Ended, Event as Part, Progress, Receiver};
 use http::ws::{self, Closing, Event as Frame, Opcode, Role};
-use http::{Asked, EventReader, Field, Fields, Mode, ResponseHead, Room};
+use http::{Asked, EventReader, Field, Fields, Mode, ResponseHead, Room, encode};
 use rustix::io::Errno;
 use rustix::net::{SendFlags, sockopt};
 use uuid::Uuid;
@@ -502,24 +502,10 @@ impl Slot {
     }
 }
 
+/// The user's fields are compared where they arrive; those of the handshake and of the stream may be written anew on the way.
 fn request(load: &StreamLoad, sequence: u64, resumes: Option<u32>, key: &[u8; 24]) -> Vec<u8> {
     let own = &load.request.headers;
-    let mut headers: Vec<(&str, &str)> = own.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    let last = resumes.map(|last| last.to_string());
-    if let Some(last) = &last {
-        headers.push(("Last-Event-ID", last));
-    }
-    let key = String::from_utf8_lossy(key);
-    match load.kind {
-        StreamKind::Websocket => headers.extend([
-            ("Connection", "Upgrade"),
-            ("Upgrade", "websocket"),
-            ("Sec-WebSocket-Version", ws::VERSION),
-            ("Sec-WebSocket-Key", &*key),
-        ]),
-        StreamKind::Events => headers.push(("Accept", "text/event-stream")),
-        StreamKind::Chunks | StreamKind::Download => {}
-    }
+    let headers: Vec<(&str, &str)> = own.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let parts = Parts {
         method: "GET",
         path: &load.target.path,
@@ -530,7 +516,24 @@ fn request(load: &StreamLoad, sequence: u64, resumes: Option<u32>, key: &[u8; 24
         given_cookies: false,
         last: false,
     };
-    Template::new(&parts, load.run).with(sequence).to_vec()
+    let mut bytes = Template::new(&parts, load.run).with(sequence).to_vec();
+    bytes.truncate(bytes.len() - "\r\n".len());
+    let mut field = |name: &str, value: &[u8]| encode::field(&mut bytes, name, value);
+    if let Some(last) = resumes {
+        field("Last-Event-ID", last.to_string().as_bytes());
+    }
+    match load.kind {
+        StreamKind::Websocket => {
+            field("Connection", b"Upgrade");
+            field("Upgrade", b"websocket");
+            field("Sec-WebSocket-Version", ws::VERSION.as_bytes());
+            field("Sec-WebSocket-Key", key);
+        }
+        StreamKind::Events => field("Accept", b"text/event-stream"),
+        StreamKind::Chunks | StreamKind::Download => {}
+    }
+    encode::end_of_head(&mut bytes);
+    bytes
 }
 
 fn see_head(fields: Fields, who: &mut Identify, identity: &Identity, backends: &mut Backends, samples: &mut Samples) {

@@ -160,6 +160,8 @@ pub(super) fn cuts(facts: &Cuts, level: Level, product: Option<Product>) -> Phra
             };
             phrase.try_this(hints::of_cut(cause, product))
         }
+        Level::Inconclusive => phrase
+            .try_this("no record says who ended them: look whether a backend crashed (uuid-generator fleet status)"),
         _ => phrase,
     }
 }

@@ -211,7 +211,7 @@ pub(crate) const DELAYS: Description = Description {
 pub(crate) const CUT: Description = Description {
     requires: "the balancer ends no stream before its end; with --expect uncut not with a close frame during a drill either",
     sound: "by construction: the client saw no end, and the record says who ended it; what a backend ends itself, and a close frame during \
-            a reload, is a note; what an outage excuses is left out",
+            a reload, is a note; where no record says who, it is inconclusive; what an outage excuses is left out",
     source: Some("RFC 9112 §8"),
 };
 

@@ -52,7 +52,10 @@ pub fn describe(case: &Case) -> Option<Forwarding> {
         value: changes.forwarded_for.only().filter(|_| note == Note::ForwardedFor).map(str::to_owned),
         attempts: changes.noted(note),
     });
-    let leaked = Note::ALL.into_iter().filter(|note| note.is_hop_by_hop() && changes.noted(*note) > 0);
+    // A balancer that passes a handshake on asks for the upgrade itself (RFC 9110 §7.8).
+    let is_asked_for = |note: Note| note == Note::Upgrade && case.streams.is_some();
+    let leaks = |note: &Note| note.is_hop_by_hop() && !is_asked_for(*note) && changes.noted(*note) > 0;
+    let leaked = Note::ALL.into_iter().filter(leaks);
     Some(Forwarding {
         attempts: changes.attempts,
         compared: changes.compared,

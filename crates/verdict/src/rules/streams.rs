@@ -329,13 +329,17 @@ fn cuts(case: &Case, units: &[Unit]) -> Option<Finding> {
         case.steps.iter().any(|step| step.is_done && ended >= step.begun && ended <= step.ended.after(AFTER_STEP))
     };
     facts.at_step = hit.iter().filter(follows).count() as u64;
-    let abrupt = facts.streams - facts.by_backend - facts.closed_properly();
-    let level = match facts.streams - facts.by_backend {
-        0 => Level::Note,
-        _ if is_expected || abrupt > 0 => Level::Fail,
-        // A close frame tells the client that it has to come back.
-        _ if case.drill != Drill::None => Level::Note,
-        _ => Level::Fail,
+    let unknown = facts.streams - facts.by_balancer - facts.by_backend - facts.closed_properly();
+    // A close frame tells the client that it has to come back.
+    let forbidden = is_expected || case.drill == Drill::None;
+    let level = match facts.closed_properly() {
+        // No client may see an end, whoever makes it.
+        _ if facts.streams > 0 && case.expectations.lossless == Some(true) => Level::Fail,
+        _ if facts.by_balancer > 0 => Level::Fail,
+        closed if closed > 0 && forbidden => Level::Fail,
+        // Its backend may have ended without a word.
+        _ if unknown > 0 => Level::Inconclusive,
+        _ => Level::Note,
     };
     Some(Finding::new(level, Facts::StreamCut(facts)).shown_by(shown(case, &hit)))
 }

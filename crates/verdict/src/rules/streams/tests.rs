@@ -162,15 +162,19 @@ fn a_stream_that_the_balancer_cuts_fails_and_one_that_its_backend_cuts_does_not(
 
 #[test]
 fn what_a_broken_backend_cuts_is_excused_and_what_it_does_not_is_not() {
-    let cut_of = |backend: u16| {
+    let cut_of = |backend: u16, end: LifeEnd, lossless: Option<bool>| {
         let mut rig = three(StreamKind::Websocket);
         rig.trial.drill = Drill::Rough;
         rig.trial.windows = vec![Window { backend: Backend(1), broken: Trial::due(0), mended: None }];
-        rig.cut(backend).1.life.end = LifeEnd::Open;
+        rig.cut(backend).1.life.end = end;
+        rig.trial.expectations.lossless = lossless;
         rig.expecting(Requirement::Uncut).level("stream-cut")
     };
-    assert_eq!(cut_of(1), Some(Level::Note));
-    assert_eq!(cut_of(0), Some(Level::Fail));
+    assert_eq!(cut_of(1, LifeEnd::Open, None), Some(Level::Note));
+    assert_eq!(cut_of(1, LifeEnd::Open, Some(true)), Some(Level::Fail));
+    assert_eq!(cut_of(0, LifeEnd::Closed, None), Some(Level::Fail));
+    // A backend that ended without a word may have been the one.
+    assert_eq!(cut_of(0, LifeEnd::Open, None), Some(Level::Inconclusive));
 }
 
 #[test]
