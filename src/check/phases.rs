@@ -141,7 +141,8 @@ async fn experiment(session: &mut Session<'_>, backends: Option<usize>, met: Met
         has_query: session.client.target().path.contains('?'),
         has_body: ours && session.plan.bodies.iter().any(|body| body.len() > 1),
         rate: session.plan.rate,
-        requests: session.plan.budget.map(|budget| budget / 2),
+        // What the warm-up took is gone.
+        requests: session.plan.budget.map(|budget| budget.saturating_sub(session.client.next_sequence()) / 2),
         is_followed: session.plan.scenario.steps.is_empty(),
         budget,
     };

@@ -20,6 +20,9 @@ pub struct RateLimit {
     pub passed: Option<f64>,
     /// Requests that were sent, per second; null likewise.
     pub sent: Option<f64>,
+    /// Where nothing was refused but beside that many requests in flight, and never more passed at once: then it may be a limit of these.
+    #[serde(default)]
+    pub at_once: Option<u64>,
 }
 
 /// Slices in which as much must have passed; the first one is left out, for a limit may allow a burst.
@@ -44,15 +47,18 @@ impl RateLimit {
         let refused = ledger.entries().filter(|entry| sample.contains(&entry.sequence) && is_refused(entry, status));
         let refused = refused.count() as u64;
         let estimate = estimate(ledger, sample.clone(), status);
+        let at_once = at_once(ledger, sample.clone(), status);
         // A status of 429 says what it means; of one that means much else only the figure shows a limit, or that it refuses and passes in
         // turn, and then nothing that is sent slowly.
         match (estimate, status) {
-            (Some((passed, sent)), _) => Some(RateLimit { status, refused, passed: Some(passed), sent: Some(sent) }),
-            (None, 429) => Some(RateLimit { status, refused, passed: None, sent: None }),
+            (Some((passed, sent)), _) => {
+                Some(RateLimit { status, refused, passed: Some(passed), sent: Some(sent), at_once })
+            }
+            (None, 429) => Some(RateLimit { status, refused, passed: None, sent: None, at_once }),
             (None, _) => {
                 let is_chance = (1.0 - refused as f64 / sample.len() as f64).powi(SLOW) > CHANCE;
                 let passes = passes_meanwhile(ledger, sample, status);
-                (!is_chance && passes).then_some(RateLimit { status, refused, passed: None, sent: None })
+                (!is_chance && passes).then_some(RateLimit { status, refused, passed: None, sent: None, at_once })
             }
         }
     }
@@ -97,6 +103,30 @@ fn estimate(ledger: &Ledger, sample: Range<u32>, status: u16) -> Option<(f64, f6
     let sent = sample.len() as f64 / last.since(first).as_secs_f64();
     let everywhere = refused[1..].iter().all(|count| *count > 0);
     (steady && everywhere && median > 0.0).then_some((median, sent))
+}
+
+/// The most requests that passed at once, if nearly all that were refused were sent while as many, or one fewer, were in flight. A limit of
+/// the rate refuses beside fewer as well, unless services are slow and requests come evenly: nothing tells the two apart then.
+fn at_once(ledger: &Ledger, sample: Range<u32>, status: u16) -> Option<u64> {
+    /// Of the refusals.
+    const NEARLY: f64 = 0.95;
+    let mut passed: Vec<(Moment, Moment)> = Vec::new();
+    let mut refused: Vec<(Moment, Moment)> = Vec::new();
+    for entry in ledger.entries().filter(|entry| sample.contains(&entry.sequence)) {
+        let span = (entry.observation.sent(), entry.observation.ended);
+        if is_refused(&entry, status) { refused.push(span) } else { passed.push(span) }
+    }
+    let (mut begins, mut ends): (Vec<Moment>, Vec<Moment>) = passed.iter().copied().unzip();
+    begins.sort_unstable();
+    ends.sort_unstable();
+    let begun = |at: Moment| begins.partition_point(|begin| *begin <= at);
+    let most = begins.iter().map(|at| begun(*at) - ends.partition_point(|end| *end <= *at)).max()? as u64;
+    // What was in flight at some time between its begin and its refusal.
+    let beside = |(sent, ended): &&(Moment, Moment)| {
+        begun(*ended).saturating_sub(ends.partition_point(|end| *end <= *sent)) as u64 + 1 >= most
+    };
+    let full = refused.iter().filter(beside).count();
+    (most >= 2 && full as f64 >= NEARLY * refused.len() as f64).then_some(most)
 }
 
 /// The status with which the balancer refuses, if it refuses with one that limits use, often.
@@ -191,6 +221,21 @@ mod tests {
         let (ledger, sample) = ledger(|at| if at > 1_000_000_000 { 429 } else { 200 });
         let limit = RateLimit::of(&ledger, sample, None).unwrap();
         assert_eq!((limit.status, limit.passed, limit.suggested()), (429, None, None));
+    }
+
+    #[test]
+    fn what_is_refused_beside_as_many_as_ever_pass_at_once_may_be_a_limit_of_these() {
+        // Services of 1 ms, a request each 100 µs: two at once pass, and the rest is refused; or one each 2 ms passes.
+        let passes = |passes: fn(u64) -> bool| {
+            let (long, sample) = ledger(|at| if passes(at / 100_000) { 200 } else { 503 });
+            let mut all = long.observations().to_vec();
+            let slow = all.iter_mut().filter(|it| it.status == 200);
+            slow.for_each(|it| it.ended = Moment(it.due.0 + 1_000_000));
+            RateLimit::of(&Ledger::join(all, Vec::new(), Records::None), sample, Some(true)).unwrap().at_once
+        };
+        assert_eq!(passes(|place| place % 10 < 2), Some(2));
+        assert_eq!(passes(|place| place % 20 == 0), None);
+        assert_eq!(passes(|place| place % 40 < 2), None);
     }
 
     #[test]

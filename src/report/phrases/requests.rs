@@ -43,11 +43,27 @@ pub(super) fn rate_limit(facts: &limit::Facts) -> Phrase {
     let rate = |rate: f64| grouped(rate.round() as u64);
     let refused = format!("{} got {}", count_of(facts.refused, "request"), facts.status);
     match (facts.passed, facts.sent, facts.suggested()) {
+        (Some(passed), Some(sent), Some(suggested)) if let Some(at_once) = facts.at_once => Phrase::of(format!(
+            "a limit of about {at_once} requests at once, or of {}/s: {refused}, sent at {}/s",
+            rate(passed),
+            rate(sent)
+        ))
+        .try_this(format!("stay below it with -c {at_once} or --rate {suggested}")),
         (Some(passed), Some(sent), Some(suggested)) => {
             Phrase::of(format!("a rate limit of about {}/s: {refused}, sent at {}/s", rate(passed), rate(sent)))
                 .try_this(format!("stay below it with --rate {suggested}"))
         }
-        _ => Phrase::of(format!("a rate limit: {refused}")).try_this("stay below it with --rate"),
+        _ => match facts.at_once {
+            Some(at_once) => {
+                Phrase::of(format!("a limit of about {at_once} requests at once, or of the rate: {refused}"))
+                    .try_this(format!("stay below it with -c {at_once} or --rate"))
+            }
+            None if facts.status == 429 => {
+                Phrase::of(format!("a rate limit: {refused}")).try_this("stay below it with --rate")
+            }
+            None => Phrase::of(format!("a rate limit, or a limit of requests at once: {refused}"))
+                .try_this("stay below it with --rate, or with fewer connections (-c)"),
+        },
     }
 }
 

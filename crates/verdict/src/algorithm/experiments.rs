@@ -155,11 +155,13 @@ impl Lab<'_> {
     fn connections(&mut self) {
         let mut rows = vec![Vec::new(); CONNECTIONS];
         let mut reused = 0;
+        let mut replied = 0;
         for round in 0..ROUNDS_ON_CONNECTION {
             let places = self.shuffled(CONNECTIONS);
             let requests: Vec<Request> =
                 places.iter().map(|slot| Request { connection: Some(*slot), ..Request::default() }).collect();
             let replies = self.series(&requests, 0.5);
+            replied += replies.len();
             for (slot, reply) in places.into_iter().zip(replies) {
                 // The first, and those on a connection that was kept indeed.
                 if round == 0 || reply.reused {
@@ -172,7 +174,9 @@ impl Lab<'_> {
         }
         let sent: usize = rows.iter().map(Vec::len).sum();
         if sent < CONNECTIONS * 2 && reused > 0 || sent == 0 {
-            self.evidence.missing.push(Missing::Connections(Why::NoTime));
+            let is_cached = replied >= CONNECTIONS * 2;
+            let why = if is_cached { Why::Cached } else { self.why_not() };
+            self.evidence.missing.push(Missing::Connections(why));
         } else if reused < CONNECTIONS {
             self.evidence.missing.push(Missing::Connections(Why::NotKept));
         }
@@ -360,7 +364,7 @@ impl Lab<'_> {
     fn miss_all(&mut self, why: Why) {
         self.evidence.missing = vec![
             Missing::Order { sent: 0, why },
-            Missing::Connections(Why::NoTime),
+            Missing::Connections(why),
             Missing::Source(why),
             Missing::Path(why),
             Missing::Header(why),

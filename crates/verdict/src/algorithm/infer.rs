@@ -22,7 +22,11 @@ impl Evidence {
             or: Vec::new(),
             label: "none that is known here".to_owned(),
             per_connection: false,
-            is_unit_known: !self.missing.contains(&Missing::Connections(Why::NoTime)),
+            // Connections that are not kept are the same as requests.
+            is_unit_known: !self
+                .missing
+                .iter()
+                .any(|it| matches!(it, Missing::Connections(why) if *why != Why::NotKept)),
             key: None,
             turns: None,
             weights: Vec::new(),
