@@ -528,8 +528,9 @@ fn what_is_no_fault_is_told_what_was_expected() {
         (&[&*port][..], "no fault named: expected one after the backends, such as status 503 10%, or clear"),
         (
             &[&port, "slow"],
-            "no such fault: slow: expected status:503, latency:200ms, reset, hang, close, close-midway, fail-first:2 or unhealthy; \
-             all but the last two also with a share of requests, such as hang:10%",
+            "no such fault: slow: expected status:503, latency:200ms, reset, hang, close, close-midway, fail-first:2, unhealthy or \
+             certificate:expired, and of HTTP/2 reset-stream:CANCEL, refuse-stream, goaway or max-streams:1; all but fail-first, \
+             unhealthy, certificate and max-streams also with a share of requests, such as hang:10%",
         ),
         (
             &[&port, "status", "600"],

@@ -17,6 +17,7 @@ mod faults;
 mod fleet;
 mod fleets;
 mod http;
+mod http2;
 mod killed;
 mod kubernetes;
 mod ledger;

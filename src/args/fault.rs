@@ -30,6 +30,11 @@ and for all requests:
   certificate expired    serve a bad certificate to new TLS connections: expired,
                          future, other-name, unknown-ca, self-signed, client-only
                          or revoked; none ends it
+and of HTTP/2 alone:
+  reset-stream CANCEL    RST_STREAM with that code instead of a response
+  refuse-stream 10%      RST_STREAM with REFUSED_STREAM: nothing was done
+  goaway                 GOAWAY that leaves out the request at hand
+  max-streams 1          announce that many streams at once, refuse more
 
 `fail-first` knows a request by its Check-Request-Id and counts the attempts at this backend. A backend has at most one fault of each \
 kind, and several kinds at once. Except for `unhealthy` and `certificate`, faults leave \

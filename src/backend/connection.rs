@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use http::Room;
 use http::h1::server::{Event, Server, StreamId};
+use http::h2::PREFACE;
 use http::proxy_protocol::{self, Client, Opening};
 
 use crate::backend::arrival::salvage_id;
@@ -37,11 +38,25 @@ pub(crate) struct Connection {
     responding: VecDeque<(StreamId, Claim)>,
 }
 
+/// Where a connection comes from: what all of its requests share.
+#[derive(Debug)]
+pub(super) struct Origin {
+    pub(super) peer: End,
+    /// If a header told of the peer: who sent it.
+    pub(super) via: Option<End>,
+    pub(super) local: End,
+    /// Number of the connection in this backend, from 1.
+    pub(super) number: u64,
+    pub(super) tls: Option<Box<Secured>>,
+}
+
 enum Stage {
     /// Nothing has come but perhaps a part of a PROXY header.
     Opening,
     /// Waiting for a request's head.
     Head,
+    /// The client speaks HTTP/2: this is for another to read.
+    Http2,
     /// Reading a body: the response is due when it has ended.
     Body(Box<Exchange>),
     /// The response is held back until then. Meanwhile nothing is read: responses keep their order.
@@ -90,6 +105,15 @@ pub(crate) enum Waiting {
     Over,
     /// Nothing: the connection is to be reset.
     Reset,
+    /// Of HTTP/2: whatever comes on any stream. Then also this moment, then [`Speaker::release`](super::speaker::Speaker::release).
+    Streams {
+        /// When something that is held back is due.
+        due: Option<Moment>,
+        /// There is more to be written as soon as the output has been.
+        more: bool,
+        /// The client is to send something, or to take it.
+        body: bool,
+    },
 }
 
 impl Connection {
@@ -121,7 +145,7 @@ impl Connection {
             Stage::Socket(ref socket) => Waiting::Upgraded(socket.due()),
             Stage::Hanging => Waiting::End,
             Stage::Reset => Waiting::Reset,
-            Stage::Over => Waiting::Over,
+            Stage::Over | Stage::Http2 => Waiting::Over,
         }
     }
 
@@ -175,6 +199,15 @@ impl Connection {
     /// Whether the connection is over though the client had more to say.
     pub(crate) fn left_something_unread(&self) -> bool {
         self.unread || self.http.left_something_unread()
+    }
+
+    /// If the client speaks HTTP/2: where it is, and what it has said.
+    pub(super) fn take_http2(&mut self) -> Option<(Origin, Vec<u8>)> {
+        if !matches!(self.stage, Stage::Http2) {
+            return None;
+        }
+        let Connection { peer, via, local, number, .. } = *self;
+        Some((Origin { peer, via, local, number, tls: self.tls.take() }, std::mem::take(&mut self.inbox)))
     }
 
     /// Takes what has arrived and appends to `out` what is to be written.
@@ -343,7 +376,8 @@ impl Connection {
             Stage::Body(exchange) | Stage::Delayed { exchange, .. } => {
                 state.journal.complete(exchange.claim, now, 0, AttemptEnd::CutOff);
             }
-            Stage::Opening | Stage::Head | Stage::Streaming(_) | Stage::Hanging | Stage::Over | Stage::Reset => {}
+            Stage::Opening | Stage::Head | Stage::Http2 => {}
+            Stage::Streaming(_) | Stage::Hanging | Stage::Over | Stage::Reset => {}
             Stage::Paced { .. } | Stage::Socket(_) => {}
         }
     }
@@ -357,7 +391,13 @@ impl Connection {
                     self.unread |= !rest.is_empty();
                     return &[];
                 }
-                Stage::Delayed { .. } | Stage::Streaming(_) | Stage::Paced { .. } => return rest,
+                Stage::Delayed { .. } | Stage::Streaming(_) | Stage::Paced { .. } | Stage::Http2 => return rest,
+                Stage::Head if self.http.requests() == 0 && may_be_http2(rest) => {
+                    if rest.len() >= PREFACE.len() {
+                        self.stage = Stage::Http2;
+                    }
+                    return rest;
+                }
                 Stage::Socket(_) => {
                     let mut room = Room::<0>::new();
                     let Some((_, Event::Data(data))) = self.http.receive(&mut rest, &mut room, 0) else { return rest };
@@ -467,6 +507,8 @@ impl Connection {
             Effect::Reset => Some(Stage::Reset),
             Effect::Hang => Some(Stage::Hanging),
             Effect::Answer | Effect::Status(_) | Effect::FirstFailed | Effect::CloseMidway => None,
+            // What is done to streams is not done where there are none.
+            Effect::ResetStream(_) | Effect::RefuseStream | Effect::GoAway => None,
         };
         if let Some(stage) = is_silent {
             self.http.abort();
@@ -523,6 +565,13 @@ impl Connection {
     fn next_stage(&self) -> Stage {
         if self.http.is_over() { Stage::Over } else { Stage::Head }
     }
+}
+
+/// Whether the connection begins as one of HTTP/2, as far as has come. No request of HTTP/1 does.
+fn may_be_http2(bytes: &[u8]) -> bool {
+    const WORD: usize = "PRI ".len();
+    let length = bytes.len().min(PREFACE.len());
+    length >= WORD && bytes[..length] == PREFACE[..length]
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::ws::{self, NoUpgrade};
-use http::{Digest, Framing, Malformed, RequestHead, digest};
+use http::{Digest, Framing, Malformed, RequestHead, Version, digest};
 use uuid::Uuid;
 use verdict::request::{Comparison, SentBody};
 use verdict::response::Content;
@@ -212,7 +212,7 @@ fn respond(
     }
     let mut treatment = match state.faults.are_none() {
         true => Treatment::NORMAL,
-        false => state.faults.treat(arrival.request, chance),
+        false => state.faults.treat(arrival.request, head.version == Version::Http2, chance),
     };
     let answer = ResponseId(Uuid::new_v4());
     let asked = Ask::of(head);

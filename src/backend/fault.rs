@@ -5,6 +5,8 @@ use std::collections::hash_map::{Entry, HashMap};
 use std::num::NonZeroU16;
 use std::time::Duration;
 
+use http::h2::ErrorCode;
+
 use crate::wire::{BadCertificate, Fault, RequestId, Share};
 
 /// The faults that are switched on, and what they must remember.
@@ -32,6 +34,8 @@ pub(crate) enum Effect {
     Status(u16),
     /// 503, because it is one of the first attempts.
     FirstFailed,
+    /// The end of its stream with this code. On HTTP/1, where there are no streams, its answer; so those below.
+    ResetStream(ErrorCode),
     /// The head and half of the body, then the end.
     CloseMidway,
     /// The end of the connection.
@@ -40,6 +44,10 @@ pub(crate) enum Effect {
     Reset,
     /// Nothing.
     Hang,
+    /// Nothing is done, and its client is told so.
+    RefuseStream,
+    /// The same, and of all later ones on its connection.
+    GoAway,
 }
 
 impl Treatment {
@@ -71,9 +79,22 @@ impl Faults {
         self.list.contains(&Fault::Unhealthy)
     }
 
+    /// How many streams may be open at once on a connection, if that is limited.
+    pub(crate) fn max_streams(&self) -> Option<u32> {
+        self.list.iter().find_map(|fault| match fault {
+            Fault::MaxStreams(most) => Some(most.get()),
+            _ => None,
+        })
+    }
+
     /// What is done to a request that is not for health. Each fault draws for itself, uniformly from 0 and below 1; of those that
-    /// strike, the one that leaves least of the response wins: hang, reset, close, close-midway, fail-first, status. Latency adds to all.
-    pub(crate) fn treat(&mut self, request: Option<RequestId>, mut draw: impl FnMut() -> f64) -> Treatment {
+    /// strike, the one that leaves least of the response wins: goaway, refuse-stream, hang, reset, close, close-midway, reset-stream, fail-first, status. Those of streams strike on HTTP/2 alone. Latency adds to all.
+    pub(crate) fn treat(
+        &mut self,
+        request: Option<RequestId>,
+        has_streams: bool,
+        mut draw: impl FnMut() -> f64,
+    ) -> Treatment {
         let mut treatment = Treatment::NORMAL;
         for fault in &self.list {
             let (share, effect) = match *fault {
@@ -94,7 +115,11 @@ impl Faults {
                     }
                     Some(_) | None => continue,
                 },
-                Fault::Unhealthy | Fault::Certificate(_) => continue,
+                Fault::ResetStream(..) | Fault::RefuseStream(_) | Fault::GoAway(_) if !has_streams => continue,
+                Fault::ResetStream(code, share) => (share, Effect::ResetStream(code)),
+                Fault::RefuseStream(share) => (share, Effect::RefuseStream),
+                Fault::GoAway(share) => (share, Effect::GoAway),
+                Fault::Unhealthy | Fault::Certificate(_) | Fault::MaxStreams(_) => continue,
             };
             if share.includes(draw()) {
                 treatment.effect = treatment.effect.max(effect);
@@ -161,15 +186,37 @@ mod tests {
             ("unhealthy", Effect::Answer),
             ("fail-first:1", Effect::Answer),
         ] {
-            assert_eq!(faults(&[fault]).treat(None, || 0.999), Treatment { effect, ..Treatment::NORMAL }, "{fault}");
+            assert_eq!(
+                faults(&[fault]).treat(None, false, || 0.999),
+                Treatment { effect, ..Treatment::NORMAL },
+                "{fault}"
+            );
         }
+    }
+
+    #[test]
+    fn faults_of_streams_strike_where_there_are_streams() {
+        for (fault, effect) in [
+            ("reset-stream:CANCEL", Effect::ResetStream(ErrorCode::CANCEL)),
+            ("refuse-stream", Effect::RefuseStream),
+            ("goaway", Effect::GoAway),
+            ("max-streams:1", Effect::Answer),
+        ] {
+            assert_eq!(faults(&[fault, "status:503:0.1%"]).treat(None, true, || 0.5).effect, effect, "{fault}");
+            assert_eq!(
+                faults(&[fault, "status:503"]).treat(None, false, || 0.5).effect,
+                Effect::Status(503),
+                "{fault}"
+            );
+        }
+        assert_eq!(faults(&["max-streams:7"]).max_streams(), Some(7));
     }
 
     #[test]
     fn a_share_of_the_requests_is_struck() {
         let mut faults = faults(&["status:503:10%"]);
-        assert_eq!(faults.treat(None, || 0.0999).effect, Effect::Status(503));
-        assert_eq!(faults.treat(None, || 0.1).effect, Effect::Answer);
+        assert_eq!(faults.treat(None, false, || 0.0999).effect, Effect::Status(503));
+        assert_eq!(faults.treat(None, false, || 0.1).effect, Effect::Answer);
     }
 
     #[test]
@@ -177,7 +224,7 @@ mod tests {
         let mut faults = faults(&["latency:200ms±50ms", "close:50%"]);
         let treated = |draws: [f64; 3], faults: &mut Faults| {
             let mut draws = draws.into_iter();
-            faults.treat(None, || draws.next().unwrap())
+            faults.treat(None, false, || draws.next().unwrap())
         };
         let held = |milliseconds, effect| Treatment { delay: Duration::from_millis(milliseconds), effect };
         assert_eq!(treated([0.9, 0.0, 0.4], &mut faults), held(150, Effect::Close));
@@ -188,7 +235,7 @@ mod tests {
     #[test]
     fn the_first_attempts_of_each_request_fail() {
         let mut faults = faults(&["fail-first:2"]);
-        let mut effect = |id| faults.treat(id, || 0.5).effect;
+        let mut effect = |id| faults.treat(id, false, || 0.5).effect;
         assert_eq!(
             [id(1), id(2), id(1), id(1), id(2), id(2), id(1)].map(&mut effect),
             [
@@ -208,14 +255,14 @@ mod tests {
     fn attempts_are_remembered_of_the_latest_requests_while_the_fault_stays() {
         let mut faults = faults(&["fail-first:1"]);
         for sequence in 0..=REMEMBERED as u64 {
-            assert_eq!(faults.treat(id(sequence), || 0.5).effect, Effect::FirstFailed);
+            assert_eq!(faults.treat(id(sequence), false, || 0.5).effect, Effect::FirstFailed);
         }
         assert_eq!(faults.attempts.counts.len(), REMEMBERED);
-        assert_eq!(faults.treat(id(1), || 0.5).effect, Effect::Answer);
+        assert_eq!(faults.treat(id(1), false, || 0.5).effect, Effect::Answer);
         faults.set(vec!["fail-first:1".parse().unwrap(), "hang:1%".parse().unwrap()]);
-        assert_eq!(faults.treat(id(1), || 0.5).effect, Effect::Answer);
+        assert_eq!(faults.treat(id(1), false, || 0.5).effect, Effect::Answer);
         // The oldest was forgotten.
-        assert_eq!(faults.treat(id(0), || 0.5).effect, Effect::FirstFailed);
+        assert_eq!(faults.treat(id(0), false, || 0.5).effect, Effect::FirstFailed);
         faults.set(vec!["hang:1%".parse().unwrap()]);
         assert_eq!(faults.attempts.counts.len(), 0);
     }
@@ -227,7 +274,7 @@ mod tests {
             count in 0..=6usize,
         ) {
             let chosen = &order[..count];
-            let effect = faults(chosen).treat(id(1), || 0.5).effect;
+            let effect = faults(chosen).treat(id(1), false, || 0.5).effect;
             let has = |fault| chosen.contains(&fault);
             let expected = match () {
                 () if has("hang") => Effect::Hang,
@@ -246,7 +293,7 @@ mod tests {
             let (time, spread) = (Duration::from_nanos(time), Duration::from_nanos((time as f64 * part) as u64));
             let mut faults = Faults::default();
             faults.set(vec![Fault::Latency { time, spread, share: Share::ALL }]);
-            let delay = faults.treat(None, || draw).delay;
+            let delay = faults.treat(None, false, || draw).delay;
             prop_assert!(delay >= time - spread && delay <= time + spread, "{:?}", delay);
         }
     }

@@ -9,7 +9,8 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, Shutdown, recv, shutdown, sockopt};
 use socket2::SockRef;
 
-use crate::backend::connection::{Connection, Waiting};
+use crate::backend::connection::Waiting;
+use crate::backend::speaker::Speaker;
 use crate::backend::state::State;
 use crate::io::accepted::Accepted;
 use crate::io::clock;
@@ -39,7 +40,7 @@ pub(super) struct Link {
     pub(super) ended: bool,
     /// Its number in this process: tokens are used again.
     pub(super) number: u64,
-    pub(super) http: Connection,
+    pub(super) http: Speaker,
     /// Answers that the kernel has not taken yet.
     pub(super) outbox: Vec<u8>,
     pub(super) interest: Interest,
@@ -63,6 +64,8 @@ impl Link {
     pub(super) fn serve(&mut self, turn: Turn, input: &mut [u8], output: &mut Vec<u8>) -> ControlFlow<()> {
         match self.interest {
             Interest::None | Interest::Read => {}
+            // Of many streams some may be read while others are written, but never while output waits: the client would make it grow.
+            Interest::ReadWrite if self.outbox.is_empty() => {}
             Interest::Write | Interest::ReadWrite => {
                 *output = std::mem::take(&mut self.outbox);
                 return self.say(output, clock::now(), turn);
@@ -75,6 +78,10 @@ impl Link {
         let length = match self.stream.receive(input) {
             Ok(0) => return self.leave(LifeEnd::Closed),
             Ok(length) => length,
+            Err(Errno::AGAIN | Errno::INTR) if self.interest == Interest::ReadWrite => {
+                output.clear();
+                return self.say(output, clock::now(), turn);
+            }
             Err(Errno::AGAIN | Errno::INTR) => return self.wait_for(Interest::Read, &turn),
             Err(_) => return self.leave(LifeEnd::Reset),
         };
@@ -193,16 +200,15 @@ impl Link {
             }
             let before = self.waiting;
             self.waiting = self.http.waiting();
-            if self.waiting != Waiting::Room {
-                return self.wait_after(before, now, turn);
-            }
-            if before != Waiting::Room {
+            self.wake_when_due(before, turn.timers, turn.token);
+            let Some(interest) = while_there_is_more(self.waiting) else { return self.wait_after(before, now, turn) };
+            if while_there_is_more(before).is_none() {
                 // Fails for a unix socket, whose buffer is small.
                 let _ = SockRef::from(&self.stream.socket).set_tcp_notsent_lowat(UNSENT_BYTES);
             }
             if pieces == PIECES_A_TURN {
                 self.deadline = now.after(turn.state.limits.stall_time);
-                return self.wait_for(Interest::Write, &turn);
+                return self.wait_for(interest, &turn);
             }
             pieces += 1;
             output.clear();
@@ -220,7 +226,14 @@ impl Link {
                 let _ = sockopt::set_socket_linger(&self.stream.socket, Some(Duration::ZERO));
                 return ControlFlow::Break(());
             }
-            Waiting::Opening | Waiting::Idle | Waiting::Head | Waiting::Body | Waiting::Upgraded(_) if self.ended => {
+            Waiting::Opening
+            | Waiting::Idle
+            | Waiting::Head
+            | Waiting::Body
+            | Waiting::Upgraded(_)
+            | Waiting::Streams { .. }
+                if self.ended =>
+            {
                 return ControlFlow::Break(());
             }
             Waiting::Opening => (Interest::Read, self.deadline),
@@ -231,24 +244,23 @@ impl Link {
             Waiting::Head => (Interest::Read, now.after(limits.header_time)),
             Waiting::Body => (Interest::Read, now.after(limits.stall_time)),
             Waiting::Room => (Interest::Write, now.after(limits.stall_time)),
-            Waiting::Moment(due) => {
-                if before != self.waiting {
-                    turn.timers.0.push(Reverse((due, turn.token, self.number)));
-                }
-                (Interest::End, Moment(u64::MAX))
-            }
-            Waiting::Upgraded(due) => {
-                if before != self.waiting
-                    && let Some(due) = due
-                {
-                    turn.timers.0.push(Reverse((due, turn.token, self.number)));
-                }
-                (Interest::Read, Moment(u64::MAX))
-            }
+            Waiting::Moment(_) => (Interest::End, Moment(u64::MAX)),
+            Waiting::Upgraded(_) => (Interest::Read, Moment(u64::MAX)),
+            Waiting::Streams { body: true, .. } => (Interest::Read, now.after(limits.stall_time)),
+            // What is written at its times may take as long as it likes.
+            Waiting::Streams { due: Some(_), .. } => (Interest::Read, Moment(u64::MAX)),
+            Waiting::Streams { .. } => (Interest::Read, now.after(HANG)),
             Waiting::End => (Interest::End, now.after(HANG)),
         };
         self.deadline = deadline;
         self.wait_for(interest, &turn)
+    }
+
+    /// If something is to be written later: at its moment, unless that is known already.
+    fn wake_when_due(&self, before: Waiting, timers: &mut Timers, token: usize) {
+        if let Some(due) = due(self.waiting).filter(|due| self::due(before) != Some(*due)) {
+            timers.0.push(Reverse((due, token, self.number)));
+        }
     }
 
     /// After the last response. If the client has sent more than was read, a close would reset the connection, and that answer
@@ -285,12 +297,26 @@ impl Link {
     }
 
     pub(super) fn expire(&mut self, turn: Turn, now: Moment, output: &mut Vec<u8>) -> ControlFlow<()> {
-        let refuses = matches!(self.waiting, Waiting::Opening | Waiting::Head) && self.outbox.is_empty();
-        if !refuses || self.stream.is_shaking_hands() {
+        let says_so = match self.waiting {
+            Waiting::Opening | Waiting::Head => true,
+            Waiting::Idle => self.http.is_multiplexed(),
+            _ => false,
+        };
+        if !says_so || !self.outbox.is_empty() || self.stream.is_shaking_hands() {
             return self.leave(LifeEnd::Stalled);
         }
         output.clear();
         self.http.expire(now, turn.state, output);
+        self.say(output, now, turn)
+    }
+
+    /// Says what concerns all requests of the connection, unless output waits.
+    pub(super) fn announce(&mut self, turn: Turn, now: Moment, output: &mut Vec<u8>) -> ControlFlow<()> {
+        if !self.http.is_multiplexed() || !self.outbox.is_empty() {
+            return ControlFlow::Continue(());
+        }
+        output.clear();
+        self.http.announce(turn.state, output);
         self.say(output, now, turn)
     }
 
@@ -319,6 +345,23 @@ impl Link {
             Ok(()) => ControlFlow::Continue(()),
             Err(_) => ControlFlow::Break(()),
         }
+    }
+}
+
+/// What a connection waits for that has more to write as soon as there is room.
+fn while_there_is_more(waiting: Waiting) -> Option<Interest> {
+    match waiting {
+        Waiting::Room => Some(Interest::Write),
+        Waiting::Streams { more: true, .. } => Some(Interest::ReadWrite),
+        _ => None,
+    }
+}
+
+fn due(waiting: Waiting) -> Option<Moment> {
+    match waiting {
+        Waiting::Moment(due) => Some(due),
+        Waiting::Upgraded(due) | Waiting::Streams { due, .. } => due,
+        _ => None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Inside each child process: one origin server. It is given its sockets, its journal and its orders, and opens nothing itself.
 //!
-//! A request's way: `server` (bytes arrive) → `connection` → `exchange` (`arrival`, `ask`: what came; `health`, or `fault` and
+//! A request's way: `server` (bytes arrive) → `speaker` → `connection` or, of HTTP/2, `multiplexed` → `exchange` (`arrival`, `ask`: what came; `health`, or `fault` and
 //! `content`: what it gets) → the journal → `response` → `server` (bytes leave).
 
 mod arrival;
@@ -12,11 +12,13 @@ mod exchange;
 mod fault;
 mod health;
 mod link;
+mod multiplexed;
 mod paced;
 mod response;
 mod server;
 mod session;
 mod show;
+mod speaker;
 mod state;
 mod websocket;
 

@@ -2,6 +2,7 @@
 
 use http::encode;
 use http::h1::server::{Length, Server, StreamId};
+use http::h2;
 use http::ws::{self, AcceptKey};
 use verdict::life::{Life, StreamKind};
 use verdict::response::{
@@ -46,6 +47,9 @@ pub(super) enum Body {
     },
 }
 
+/// How the line of the Date field begins.
+pub(super) const DATE: &str = "Date: ";
+
 /// What the head says beside the response itself.
 pub(super) struct Stamp<'a> {
     /// The line of the Date field.
@@ -60,32 +64,37 @@ pub(super) struct UsualHead {
     content: Content,
     digest: u32,
     lines: Vec<u8>,
+    /// The same as HPACK writes it.
+    block: Vec<u8>,
 }
 
 impl UsualHead {
     pub(super) fn new(content: Content, identity: &BackendIdentity) -> UsualHead {
         let written = Written { status: 200, content };
-        let mut lines = Vec::new();
-        write_constant_fields(&written, identity, &mut lines);
-        UsualHead { content, digest: written.head_digest(), lines }
+        let (mut lines, mut block) = (Vec::new(), Vec::new());
+        each_constant_field(&written, identity, |name, value| {
+            encode::field(&mut lines, name, value);
+            h2::literal(&mut block, name, value);
+        });
+        UsualHead { content, digest: written.head_digest(), lines, block }
     }
 }
 
-fn write_constant_fields(written: &Written, identity: &BackendIdentity, out: &mut Vec<u8>) {
+fn each_constant_field(written: &Written, identity: &BackendIdentity, mut each: impl FnMut(&str, &[u8])) {
     for (name, value) in COVERED.iter().zip(written.values()) {
         if let Some(value) = value {
-            encode::field(out, name, value.as_bytes());
+            each(name, value.as_bytes());
         }
     }
-    write_identity(identity, out);
+    each_field_of_identity(identity, each);
 }
 
-fn write_identity(identity: &BackendIdentity, out: &mut Vec<u8>) {
+fn each_field_of_identity(identity: &BackendIdentity, mut each: impl FnMut(&str, &[u8])) {
     match identity.number {
-        Some(number) => encode::number_field(out, GENERATOR_HEADER, u64::from(number.0)),
-        None => encode::field(out, NAME_HEADER, identity.name.as_bytes()),
+        Some(number) => each(GENERATOR_HEADER, encode::Decimal::new().of(u64::from(number.0))),
+        None => each(NAME_HEADER, identity.name.as_bytes()),
     }
-    encode::field(out, INSTANCE_HEADER, &identity.instance.to_bytes());
+    each(INSTANCE_HEADER, &identity.instance.to_bytes());
 }
 
 impl Response {
@@ -104,7 +113,7 @@ impl Response {
     }
 
     /// Of its body, where it is one whose digest is known before it is written.
-    fn known_length(&self) -> Option<u64> {
+    pub(super) fn known_length(&self) -> Option<u64> {
         match &self.body {
             Body::Bytes(bytes) => Some(bytes.len() as u64),
             Body::Pattern(length) => Some(*length),
@@ -131,71 +140,97 @@ impl Response {
         }
     }
 
-    /// Appends the head.
-    pub(super) fn write_head(&self, http: &mut Server, stamp: &Stamp, out: &mut Vec<u8>) -> StreamId {
-        let written = Written { status: self.status, content: self.content };
+    /// The digests of the head and of the body, unless that is written at its times; and what is usual about the head.
+    fn digests<'s>(&self, stamp: &Stamp<'s>) -> (Option<[u8; 16]>, Option<&'s UsualHead>) {
         let usual = stamp.usual_heads.iter().find(|usual| self.status == 200 && usual.content == self.content);
-        let head_digest = usual.map_or_else(|| written.head_digest(), |usual| usual.digest);
-        // Of what is written at its times the digest is not known before.
-        let body_digest = match &self.body {
+        let head = usual.map_or_else(|| self.written().head_digest(), |usual| usual.digest);
+        let body = match &self.body {
             Body::Bytes(bytes) => Some(of_body(bytes)),
             Body::Pattern(length) => Some(of_pattern(*length)),
+            // Not known before.
             Body::Paced { .. } | Body::Socket { .. } => None,
         };
+        (body.map(|body| digest_value(head, body)), usual)
+    }
+
+    fn written(&self) -> Written {
+        Written { status: self.status, content: self.content }
+    }
+
+    /// Appends the head of HTTP/1.
+    pub(super) fn write_head(&self, http: &mut Server, stamp: &Stamp, out: &mut Vec<u8>) -> StreamId {
+        let (digest, usual) = self.digests(stamp);
         let fields = |out: &mut Vec<u8>| {
             out.extend_from_slice(stamp.date.as_bytes());
-            if let Some(answer) = self.answer {
-                let mut uuid = [0; uuid::fmt::Hyphenated::LENGTH];
-                encode::field(out, RESPONSE_HEADER, answer.0.hyphenated().encode_lower(&mut uuid).as_bytes());
+            self.each_own_field(digest.as_ref(), |name, value| encode::field(out, name, value));
+            if self.status == 426 {
+                encode::field(out, "Upgrade", b"websocket");
+                encode::field(out, "Connection", b"Upgrade");
+                // RFC 6455 §4.4: where the version was another.
+                encode::field(out, "Sec-WebSocket-Version", ws::VERSION.as_bytes());
             }
-            if let Some(body_digest) = body_digest {
-                encode::field(out, DIGEST_HEADER, &digest_value(head_digest, body_digest));
-            }
-            if let Some(request) = self.request {
-                encode::field(out, REQUEST_HEADER, &request.to_bytes());
-            }
-            if let Some(session) = &self.session {
-                encode::field(out, SESSION_HEADER, session.id().as_bytes());
-                if let Some(cookie) = session.set_cookie() {
-                    encode::field(out, "Set-Cookie", cookie.as_bytes());
-                }
-            }
-            self.write_fields_of_status(out);
         };
         if let Body::Socket { accept, .. } = &self.body {
             return http.upgrade(out, |out| {
                 encode::field(out, "Upgrade", b"websocket");
                 encode::field(out, "Sec-WebSocket-Accept", accept);
-                write_identity(stamp.identity, out);
+                each_field_of_identity(stamp.identity, |name, value| encode::field(out, name, value));
                 fields(out);
             });
         }
         http.respond(self.status, self.length(), stamp.persistent, out, |out| {
             match usual {
                 Some(usual) => out.extend_from_slice(&usual.lines),
-                None => write_constant_fields(&written, stamp.identity, out),
+                None => each_constant_field(&self.written(), stamp.identity, |name, value| {
+                    encode::field(out, name, value);
+                }),
             }
             fields(out);
         })
     }
 
-    /// Fields that RFC 9110 requires of a status and that the digest does not cover: they depend on the body, or belong to the
-    /// connection.
-    fn write_fields_of_status(&self, out: &mut Vec<u8>) {
+    /// Appends the fields of HTTP/2, after the status.
+    pub(super) fn write_block(&self, stamp: &Stamp, out: &mut Vec<u8>) {
+        let (digest, usual) = self.digests(stamp);
+        match usual {
+            Some(usual) => out.extend_from_slice(&usual.block),
+            None => each_constant_field(&self.written(), stamp.identity, |name, value| h2::literal(out, name, value)),
+        }
+        let date = stamp.date.strip_prefix(DATE).unwrap_or_default().trim_ascii_end();
+        h2::literal(out, "date", date.as_bytes());
+        self.each_own_field(digest.as_ref(), |name, value| h2::literal(out, name, value));
+        if let Length::Known(length) = self.length() {
+            h2::number_literal(out, "content-length", length);
+        }
+    }
+
+    /// Fields that are this response's own, and those that RFC 9110 requires of a status and that the digest does not cover: they
+    /// depend on the body.
+    fn each_own_field(&self, digest: Option<&[u8; 16]>, mut each: impl FnMut(&str, &[u8])) {
+        if let Some(answer) = self.answer {
+            let mut uuid = [0; uuid::fmt::Hyphenated::LENGTH];
+            each(RESPONSE_HEADER, answer.0.hyphenated().encode_lower(&mut uuid).as_bytes());
+        }
+        if let Some(digest) = digest {
+            each(DIGEST_HEADER, digest);
+        }
+        if let Some(request) = self.request {
+            each(REQUEST_HEADER, &request.to_bytes());
+        }
+        if let Some(session) = &self.session {
+            each(SESSION_HEADER, session.id().as_bytes());
+            if let Some(cookie) = session.set_cookie() {
+                each("Set-Cookie", cookie.as_bytes());
+            }
+        }
         match self.status {
             206 => {
                 let length = self.known_length().unwrap_or_default();
                 let range = format!("bytes 0-{}/{length}", length.saturating_sub(1));
-                encode::field(out, "Content-Range", range.as_bytes());
+                each("Content-Range", range.as_bytes());
             }
-            407 => encode::field(out, "Proxy-Authenticate", b"Bearer realm=\"uuid-generator\""),
-            416 => encode::field(out, "Content-Range", b"bytes */1"),
-            426 => {
-                encode::field(out, "Upgrade", b"websocket");
-                encode::field(out, "Connection", b"Upgrade");
-                // RFC 6455 §4.4: where the version was another.
-                encode::field(out, "Sec-WebSocket-Version", ws::VERSION.as_bytes());
-            }
+            407 => each("Proxy-Authenticate", b"Bearer realm=\"uuid-generator\""),
+            416 => each("Content-Range", b"bytes */1"),
             _ => {}
         }
     }

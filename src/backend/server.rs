@@ -13,8 +13,9 @@ use slab::Slab;
 use socket2::{SockFilter, Socket};
 
 use crate::backend::channel::Channel;
-use crate::backend::connection::{Connection, Waiting};
+use crate::backend::connection::Waiting;
 use crate::backend::link::{LAST_CALL, Link, Timers, Turn};
+use crate::backend::speaker::Speaker;
 use crate::backend::state::State;
 use crate::io::accepted::Accepted;
 use crate::io::clock;
@@ -267,7 +268,7 @@ impl Server {
             hailed: false,
             ended: false,
             number: self.accepted,
-            http: Connection::new(peer, local, self.accepted, &self.state),
+            http: Speaker::new(peer, local, self.accepted, &self.state),
             outbox: Vec::new(),
             interest: Interest::None,
             deadline: now.after(if self.state.draining { FIRST_CALL } else { self.state.limits.header_time }),
@@ -370,6 +371,7 @@ impl Server {
                 Order::Faults(faults) => {
                     self.state.misbehave(faults.clone());
                     self.leave_other_certificates();
+                    self.announce(clock::now());
                     self.channel.report(&Report::Faults(faults));
                 }
             }
@@ -404,6 +406,7 @@ impl Server {
         self.state.draining = true;
         self.channel.report(&Report::Draining);
         self.stop_accepting(now);
+        self.announce(now);
         for (_, connection) in &mut self.connections {
             if connection.waiting == Waiting::Idle && connection.outbox.is_empty() {
                 let call = if connection.http.has_begun() { LAST_CALL } else { FIRST_CALL };
@@ -411,6 +414,17 @@ impl Server {
             }
         }
         self.next_sweep = now;
+    }
+
+    /// Has connections with many requests say what concerns all of them.
+    fn announce(&mut self, now: Moment) {
+        let open: Vec<usize> = self.connections.iter().map(|(token, _)| token).collect();
+        for token in open {
+            let turn = Turn { poller: &self.poller, state: &mut self.state, timers: &mut self.timers, token };
+            if self.connections[token].announce(turn, now, &mut self.output).is_break() {
+                self.close(token);
+            }
+        }
     }
 
     /// From here on the kernel drops what asks a port for a new connection, and lets connections that are being established be

@@ -2,9 +2,11 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
+use http::h2::Block;
+
 use crate::backend::fault::Faults;
 use crate::backend::health::Health;
-use crate::backend::response::UsualHead;
+use crate::backend::response::{Body, DATE, UsualHead};
 use crate::backend::show::Show;
 use crate::io::tls_server::Acceptor;
 use crate::journal::Writer;
@@ -33,6 +35,8 @@ pub(crate) struct State {
     pub(super) date: Date,
     /// Of responses with status 200, which are nearly all.
     pub(super) usual_heads: [UsualHead; Content::ALL.len()],
+    /// Where heads of HTTP/2 are decoded: one at a time.
+    pub(super) block: Block,
     /// A body that has been encoded, to be filled again.
     spare: Vec<u8>,
 }
@@ -67,6 +71,7 @@ impl State {
             calendar,
             date: Date { second: u64::MAX, text: String::new() },
             usual_heads,
+            block: Block::new(),
             spare: Vec::new(),
         }
     }
@@ -91,6 +96,14 @@ impl State {
         std::mem::take(&mut self.spare)
     }
 
+    /// Takes back the buffer of a body.
+    pub(super) fn recycle_body(&mut self, body: Body) {
+        match body {
+            Body::Bytes(bytes) => self.recycle(bytes),
+            Body::Pattern(_) | Body::Paced { .. } | Body::Socket { .. } => {}
+        }
+    }
+
     /// Takes back a buffer.
     pub(super) fn recycle(&mut self, mut buffer: Vec<u8>) {
         if buffer.capacity() <= SPARE_BYTES {
@@ -111,7 +124,7 @@ impl Date {
         let second = unix / 1_000_000_000;
         if self.second != second {
             self.second = second;
-            self.text = format!("Date: {}\r\n", httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(second)));
+            self.text = format!("{DATE}{}\r\n", httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(second)));
         }
         &self.text
     }

@@ -90,7 +90,7 @@ fn configure(credentials: &Credentials, clients: Option<&str>) -> Result<Arc<Ser
     anyhow::ensure!(!chain.is_empty(), "it has no certificate: BEGIN CERTIFICATE is missing");
     let key = PrivateKeyDer::from_pem_slice(credentials.key.as_bytes()).context("no private key can be read")?;
     let mut config = builder.with_single_cert(chain, key)?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }
 

@@ -1,10 +1,11 @@
 //! Misbehaviour that is switched on inside a backend, as a person types it and as programs pass it on.
 
 use std::fmt;
-use std::num::NonZeroU16;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::str::FromStr;
 use std::time::Duration;
 
+use http::h2::ErrorCode;
 use serde::{Deserialize, Serialize};
 
 use verdict::BadCertificate;
@@ -43,16 +44,39 @@ pub enum Fault {
     /// `certificate:expired`: new TLS connections get a certificate that a client should refuse, health checks too; `certificate:none`
     /// ends it.
     Certificate(Option<BadCertificate>),
+    /// `reset-stream:INTERNAL_ERROR:10%`: RST_STREAM with that code instead of an answer. Of HTTP/2 alone, as those below.
+    ResetStream(ErrorCode, Share),
+    /// `refuse-stream:10%`: RST_STREAM with REFUSED_STREAM as soon as the head has come: nothing was done.
+    RefuseStream(Share),
+    /// `goaway:10%`: GOAWAY that leaves out the request at hand: it was not begun, those before it are answered, and the
+    /// connection ends with the last of them.
+    GoAway(Share),
+    /// `max-streams:1`: announces so many streams at once, and refuses those above.
+    MaxStreams(NonZeroU32),
 }
 
 /// The longest [`Fault::Latency`].
 const MAX_LATENCY: Duration = Duration::from_secs(5 * 60);
 const MAX_ATTEMPTS: u16 = 1000;
+const MAX_STREAMS: u32 = 1000;
 
 impl Fault {
     /// The first words of all of them.
-    pub const KINDS: [&'static str; 9] =
-        ["status", "latency", "reset", "hang", "close", "close-midway", "fail-first", "unhealthy", "certificate"];
+    pub const KINDS: [&'static str; 13] = [
+        "status",
+        "latency",
+        "reset",
+        "hang",
+        "close",
+        "close-midway",
+        "fail-first",
+        "unhealthy",
+        "certificate",
+        "reset-stream",
+        "refuse-stream",
+        "goaway",
+        "max-streams",
+    ];
 
     /// Makes it one of `faults`, in the place of the one of its kind if there is one.
     pub fn add_to(self, faults: &mut Vec<Fault>) {
@@ -77,6 +101,10 @@ impl Fault {
             Fault::FailFirst(_) => "fail-first",
             Fault::Unhealthy => "unhealthy",
             Fault::Certificate(_) => "certificate",
+            Fault::ResetStream(..) => "reset-stream",
+            Fault::RefuseStream(_) => "refuse-stream",
+            Fault::GoAway(_) => "goaway",
+            Fault::MaxStreams(_) => "max-streams",
         }
     }
 }
@@ -96,6 +124,12 @@ impl fmt::Display for Fault {
                 }
                 *share
             }
+            Fault::ResetStream(code, share) => {
+                write!(f, ":{code}")?;
+                *share
+            }
+            Fault::RefuseStream(share) | Fault::GoAway(share) => *share,
+            Fault::MaxStreams(most) => return write!(f, ":{most}"),
             Fault::Reset(share) | Fault::Hang(share) | Fault::Close(share) | Fault::CloseMidway(share) => *share,
             Fault::FailFirst(attempts) => return write!(f, ":{attempts}"),
             Fault::Unhealthy => return Ok(()),
@@ -120,6 +154,10 @@ pub enum BadFault {
     Attempts,
     /// After `certificate`.
     Certificate,
+    /// After `reset-stream`.
+    Code,
+    /// After `max-streams`.
+    Streams,
     /// Where the share of requests stands.
     Share,
     /// More than the fault of this name takes.
@@ -131,7 +169,8 @@ impl fmt::Display for BadFault {
         f.write_str(match self {
             BadFault::Kind => {
                 "expected status:503, latency:200ms, reset, hang, close, close-midway, fail-first:2, unhealthy or \
-                 certificate:expired; all but the last three also with a share of requests, such as hang:10%"
+                 certificate:expired, and of HTTP/2 reset-stream:CANCEL, refuse-stream, goaway or max-streams:1; all but fail-first, \
+                 unhealthy, certificate and max-streams also with a share of requests, such as hang:10%"
             }
             BadFault::Status => "status: expected a status from 200 to 599, such as status:503 or status:503:10%",
             BadFault::Latency => {
@@ -142,6 +181,10 @@ impl fmt::Display for BadFault {
             BadFault::Certificate => {
                 "certificate: expected expired, future, other-name, unknown-ca, self-signed, client-only, revoked or none"
             }
+            BadFault::Code => {
+                "reset-stream: expected an error code of HTTP/2, such as reset-stream:INTERNAL_ERROR or reset-stream:CANCEL:10%"
+            }
+            BadFault::Streams => "max-streams: expected a number of streams from 1 to 1000, such as max-streams:1",
             BadFault::Share => {
                 "expected a share of requests above 0% and at most 100%, with at most 7 decimals, such as 10% or 0.5%"
             }
@@ -185,6 +228,16 @@ impl FromStr for Fault {
                 }
                 None => return Err(BadFault::Certificate),
             },
+            "reset-stream" => {
+                let code = words.next().and_then(|word| word.parse().ok()).ok_or(BadFault::Code)?;
+                Fault::ResetStream(code, share(words.next())?)
+            }
+            "refuse-stream" => Fault::RefuseStream(share(words.next())?),
+            "goaway" => Fault::GoAway(share(words.next())?),
+            "max-streams" => {
+                let most = words.next().filter(|word| is_number(word)).and_then(|word| word.parse().ok());
+                Fault::MaxStreams(most.filter(|most: &NonZeroU32| most.get() <= MAX_STREAMS).ok_or(BadFault::Streams)?)
+            }
             _ => return Err(BadFault::Kind),
         };
         match words.next() {
@@ -316,6 +369,10 @@ mod tests {
             (1..=MAX_ATTEMPTS).prop_map(|attempts| Fault::FailFirst(NonZeroU16::new(attempts).unwrap())),
             Just(Fault::Unhealthy),
             proptest::sample::select(&BadCertificate::ALL[..]).prop_map(|bad| Fault::Certificate(Some(bad))),
+            (any::<u32>(), any_share()).prop_map(|(code, share)| Fault::ResetStream(ErrorCode(code), share)),
+            any_share().prop_map(Fault::RefuseStream),
+            any_share().prop_map(Fault::GoAway),
+            (1..=MAX_STREAMS).prop_map(|most| Fault::MaxStreams(NonZeroU32::new(most).unwrap())),
         ]
     }
 
@@ -361,6 +418,11 @@ mod tests {
             "unhealthy",
             "certificate:other-name",
             "certificate:none",
+            "reset-stream:REFUSED_STREAM",
+            "reset-stream:INTERNAL_ERROR:5%",
+            "refuse-stream:5%",
+            "goaway",
+            "max-streams:1",
         ] {
             assert_eq!(text.parse::<Fault>().map(|fault| fault.to_string()), Ok(text.to_owned()));
         }
@@ -369,6 +431,8 @@ mod tests {
             ("latency:5m", "latency:300s"),
             ("hang:100.0%", "hang"),
             ("close:010.50%", "close:10.5%"),
+            ("reset-stream:cancel", "reset-stream:CANCEL"),
+            ("reset-stream:2:1%", "reset-stream:INTERNAL_ERROR:1%"),
         ] {
             assert_eq!(typed.parse::<Fault>().map(|fault| fault.to_string()), Ok(written.to_owned()));
         }
@@ -415,6 +479,11 @@ mod tests {
             ("certificate", BadFault::Certificate),
             ("certificate:bad", BadFault::Certificate),
             ("certificate:expired:10%", BadFault::More("certificate")),
+            ("reset-stream", BadFault::Code),
+            ("reset-stream:10%", BadFault::Code),
+            ("max-streams:0", BadFault::Streams),
+            ("max-streams", BadFault::Streams),
+            ("goaway:1", BadFault::Share),
         ] {
             assert_eq!(text.parse::<Fault>(), Err(error), "{text}");
         }

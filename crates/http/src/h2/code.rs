@@ -75,12 +75,16 @@ impl fmt::Display for ErrorCode {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct UnknownCode;
 
-/// A name, in any case and with or without `_ERROR`, or a number.
+/// A name, in any case and with or without `_ERROR`, or a number, as it is written.
 impl FromStr for ErrorCode {
     type Err = UnknownCode;
 
     fn from_str(text: &str) -> Result<ErrorCode, UnknownCode> {
-        if let Ok(number) = text.parse() {
+        let number = match text.strip_prefix("0x") {
+            Some(digits) => u32::from_str_radix(digits, 16),
+            None => text.parse(),
+        };
+        if let Ok(number) = number {
             return Ok(ErrorCode(number));
         }
         let text = text.replace('-', "_").to_ascii_uppercase();
@@ -101,6 +105,7 @@ mod tests {
             ("internal", ErrorCode::INTERNAL_ERROR),
             ("enhance-your-calm", ErrorCode::ENHANCE_YOUR_CALM),
             ("8", ErrorCode::CANCEL),
+            ("0x63", ErrorCode(99)),
         ] {
             assert_eq!(text.parse(), Ok(code), "{text}");
         }

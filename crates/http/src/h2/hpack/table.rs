@@ -70,18 +70,52 @@ pub(super) const STATIC: [(&str, &str); 61] = [
 /// RFC 7541 §4.1: what an entry counts beside its bytes.
 pub(super) const OVERHEAD: usize = 32;
 
+/// The places of the static entries, by the length of their names, in their order.
+const BY_LENGTH: [u8; STATIC.len()] = {
+    let (mut places, mut filled, mut length) = ([0; STATIC.len()], 0, 0);
+    while length <= LONGEST_NAME {
+        let mut place = 0;
+        while place < STATIC.len() {
+            if STATIC[place].0.len() == length {
+                places[filled] = place as u8;
+                filled += 1;
+            }
+            place += 1;
+        }
+        length += 1;
+    }
+    assert!(filled == STATIC.len());
+    places
+};
+/// Where those of each length begin.
+const STARTS: [u8; LONGEST_NAME + 2] = {
+    let (mut starts, mut length) = ([0; LONGEST_NAME + 2], 0);
+    while length <= LONGEST_NAME {
+        let (mut count, mut place) = (0, 0);
+        while place < STATIC.len() {
+            count += (STATIC[place].0.len() == length) as u8;
+            place += 1;
+        }
+        starts[length + 1] = starts[length] + count;
+        length += 1;
+    }
+    starts
+};
+const LONGEST_NAME: usize = "access-control-allow-origin".len();
+
 /// The index of a static entry with that name, and whether the value is the same.
 pub(super) fn find_static(name: &str, value: &[u8]) -> Option<(usize, bool)> {
+    if name.len() > LONGEST_NAME {
+        return None;
+    }
+    let (start, end) = (usize::from(STARTS[name.len()]), usize::from(STARTS[name.len() + 1]));
     let mut named = None;
-    for (place, (other, text)) in STATIC.iter().enumerate() {
-        if *other != name {
-            // Entries of one name stand together.
-            if named.is_some() {
-                break;
-            }
+    for place in BY_LENGTH[start..end].iter().map(|place| usize::from(*place)) {
+        let (other, text) = STATIC[place];
+        if other != name {
             continue;
         }
-        if text.as_bytes() == value && !(text.is_empty() && value.is_empty()) {
+        if !text.is_empty() && text.as_bytes() == value {
             return Some((place + 1, true));
         }
         named = named.or(Some((place + 1, false)));
@@ -211,5 +245,11 @@ mod tests {
         assert_eq!(find_static(":method", b"PUT"), Some((2, false)));
         assert_eq!(find_static("www-authenticate", b""), Some((61, false)));
         assert_eq!(find_static("x", b""), None);
+        assert_eq!(find_static("a-name-that-is-longer-than-all-of-them", b""), None);
+        for (place, (name, value)) in STATIC.iter().enumerate() {
+            let (index, same) = find_static(name, value.as_bytes()).unwrap();
+            assert_eq!(STATIC[index - 1].0, *name);
+            assert!(value.is_empty() || (same && index == place + 1), "{name}");
+        }
     }
 }

@@ -1,0 +1,158 @@
+//! What is spoken on a connection: HTTP/1 until the preface of HTTP/2 comes (RFC 9113 §3.3: a client that knows begins with it).
+
+use crate::backend::connection::{Connection, Waiting};
+use crate::backend::multiplexed::Multiplexed;
+use crate::backend::state::State;
+use crate::wire::{End, Moment, Secured};
+use verdict::life::LifeEnd;
+
+/// One or the other, with what its link asks of both.
+pub(crate) enum Speaker {
+    Http1(Box<Connection>),
+    Http2(Box<Multiplexed>),
+}
+
+impl Speaker {
+    /// The `number`th connection of its backend.
+    pub(crate) fn new(peer: End, local: End, number: u64, state: &State) -> Speaker {
+        Speaker::Http1(Box::new(Connection::new(peer, local, number, state)))
+    }
+
+    pub(crate) fn waiting(&self) -> Waiting {
+        match self {
+            Speaker::Http1(http) => http.waiting(),
+            Speaker::Http2(http) => http.waiting(),
+        }
+    }
+
+    /// Whether a request has come on this connection.
+    pub(crate) fn has_begun(&self) -> bool {
+        match self {
+            Speaker::Http1(http) => http.has_begun(),
+            Speaker::Http2(http) => http.has_begun(),
+        }
+    }
+
+    /// Whether what comes first belongs to the PROXY protocol, which stands before TLS.
+    pub(crate) fn is_opening(&self) -> bool {
+        match self {
+            Speaker::Http1(http) => http.is_opening(),
+            Speaker::Http2(_) => false,
+        }
+    }
+
+    /// Takes the header of the PROXY protocol, or the beginning of one, off what has arrived.
+    pub(crate) fn open<'b>(&mut self, input: &'b [u8], now: Moment, state: &mut State, out: &mut Vec<u8>) -> &'b [u8] {
+        match self {
+            Speaker::Http1(http) => http.open(input, now, state, out),
+            Speaker::Http2(_) => input,
+        }
+    }
+
+    /// Its TLS stands.
+    pub(crate) fn secure(&mut self, tls: Secured) {
+        // With HTTP/2 it has stood before anything was said.
+        if let Speaker::Http1(http) = self {
+            http.secure(tls);
+        }
+    }
+
+    /// Refuses a client that speaks no TLS.
+    pub(crate) fn refuse_plain(&mut self, input: &[u8], now: Moment, state: &mut State, out: &mut Vec<u8>) {
+        if let Speaker::Http1(http) = self {
+            http.refuse_plain(input, now, state, out);
+        }
+    }
+
+    /// Whether new connections get another certificate than this one has.
+    pub(crate) fn is_left(&self, state: &State) -> bool {
+        match self {
+            Speaker::Http1(http) => http.is_left(state),
+            Speaker::Http2(http) => http.is_left(state),
+        }
+    }
+
+    /// The backend ends: who holds a conversation is told so.
+    pub(crate) fn go_away(&mut self, now: Moment, state: &mut State, out: &mut Vec<u8>) {
+        match self {
+            Speaker::Http1(http) => http.go_away(now, state, out),
+            Speaker::Http2(http) => http.expire(out),
+        }
+    }
+
+    /// Whether many requests share it.
+    pub(crate) fn is_multiplexed(&self) -> bool {
+        matches!(self, Speaker::Http2(_))
+    }
+
+    /// Whether the connection is over though the client had more to say.
+    pub(crate) fn left_something_unread(&self) -> bool {
+        match self {
+            Speaker::Http1(http) => http.left_something_unread(),
+            Speaker::Http2(http) => http.left_something_unread(),
+        }
+    }
+
+    /// Takes what has arrived and appends to `out` what is to be written.
+    pub(crate) fn receive(&mut self, input: &[u8], now: Moment, state: &mut State, out: &mut Vec<u8>) {
+        match self {
+            Speaker::Http1(http) => {
+                http.receive(input, now, state, out);
+                if let Some((origin, begun)) = http.take_http2() {
+                    let mut http = Box::new(Multiplexed::new(origin, state, out));
+                    http.receive(&begun, now, state, out);
+                    *self = Speaker::Http2(http);
+                }
+            }
+            Speaker::Http2(http) => http.receive(input, now, state, out),
+        }
+    }
+
+    /// The moment has come for which the connection waited.
+    pub(crate) fn release(&mut self, now: Moment, state: &mut State, out: &mut Vec<u8>) {
+        match self {
+            Speaker::Http1(http) => http.release(now, state, out),
+            Speaker::Http2(http) => http.release(now, state, out),
+        }
+    }
+
+    /// The output has been written, and there is room for more.
+    pub(crate) fn go_on(&mut self, now: Moment, state: &mut State, out: &mut Vec<u8>) {
+        match self {
+            Speaker::Http1(http) => http.go_on(now, state, out),
+            Speaker::Http2(http) => http.go_on(now, state, out),
+        }
+    }
+
+    /// Ends the wait for what takes too long.
+    pub(crate) fn expire(&mut self, now: Moment, state: &mut State, out: &mut Vec<u8>) {
+        match self {
+            Speaker::Http1(http) => http.expire(now, state, out),
+            Speaker::Http2(http) => http.expire(out),
+        }
+    }
+
+    /// Tells the client what has changed for all connections: that the backend drains, or takes more or fewer streams.
+    pub(crate) fn announce(&mut self, state: &State, out: &mut Vec<u8>) {
+        // HTTP/1 says it with the next response.
+        if let Speaker::Http2(http) = self {
+            http.announce(state, out);
+        }
+    }
+
+    /// That many bytes of the output have been written.
+    pub(crate) fn wrote(&mut self, bytes: usize, now: Moment, state: &mut State) {
+        match self {
+            Speaker::Http1(http) => http.wrote(bytes, now, state),
+            Speaker::Http2(http) => http.wrote(bytes, now, state),
+        }
+    }
+
+    /// The connection has ended: what was not responded to its end is recorded as cut off. `how`: who ended it.
+    pub(crate) fn end(&mut self, how: LifeEnd, now: Moment, state: &mut State) {
+        match self {
+            Speaker::Http1(http) => http.end(how, now, state),
+            Speaker::Http2(http) => http.end(how, now, state),
+        }
+    }
+}

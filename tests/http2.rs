@@ -1,0 +1,401 @@
+//! HTTP/2 over real sockets with real backends, spoken by an own client, frame by frame, and by clients of others.
+
+use std::collections::BTreeMap;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, TcpStream};
+use std::process::Command;
+use std::time::Duration;
+
+use ::http::h2::client::{Client, Event, FirstLine};
+use ::http::h2::{Block, ErrorCode, Settings};
+use ::http::{Asked, Framing, StreamId};
+use serde_json::Value;
+use verdict::AttemptEnd;
+
+use crate::support::{Fleet, PATIENCE, eventually};
+
+/// What came of a request.
+#[derive(Debug, Default)]
+struct Answer {
+    status: u16,
+    fields: Vec<(String, String)>,
+    body: Vec<u8>,
+    reset: Option<ErrorCode>,
+    whole: bool,
+}
+
+impl Answer {
+    fn field(&self, name: &str) -> Option<&str> {
+        self.fields.iter().find(|(it, _)| it == name).map(|(_, value)| &**value)
+    }
+
+    fn has_ended(&self) -> bool {
+        self.whole || self.reset.is_some()
+    }
+}
+
+/// A connection, and what has come of each of its streams.
+struct Connection {
+    stream: TcpStream,
+    client: Client,
+    out: Vec<u8>,
+    inbox: Vec<u8>,
+    block: Block,
+    answers: BTreeMap<u32, Answer>,
+    gone_away: Vec<ErrorCode>,
+    ended: bool,
+}
+
+impl Connection {
+    fn to(port: u16) -> Connection {
+        Connection::with(port, Settings::CLIENT, &[])
+    }
+
+    fn with(port: u16, settings: Settings, before: &[u8]) -> Connection {
+        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut out = before.to_vec();
+        let client = Client::new(settings, &mut out);
+        Connection {
+            stream,
+            client,
+            out,
+            inbox: Vec::new(),
+            block: Block::new(),
+            answers: BTreeMap::new(),
+            gone_away: Vec::new(),
+            ended: false,
+        }
+    }
+
+    fn ask(&mut self, method: &str, path: &str, fields: &[(&str, &str)], body: &[u8]) -> StreamId {
+        let first = FirstLine { method, scheme: "http", authority: "h:1", path };
+        let asked = if method == "HEAD" { Asked::Head } else { Asked::Other };
+        let stream = self.client.open(&first, asked, body.is_empty(), &mut self.out, |writer| {
+            fields.iter().for_each(|(name, value)| writer.fresh(name, value.as_bytes()));
+        });
+        self.answers.insert(stream.0, Answer::default());
+        let mut rest = body;
+        while !rest.is_empty() {
+            let (piece, after) = rest.split_at(self.client.capacity(stream).min(rest.len()));
+            self.client.data(stream, piece, after.is_empty(), &mut self.out);
+            rest = after;
+            if !rest.is_empty() {
+                self.turn();
+            }
+        }
+        stream
+    }
+
+    fn get(&mut self, path: &str) -> StreamId {
+        self.ask("GET", path, &[], b"")
+    }
+
+    fn send(&mut self) {
+        let out = std::mem::take(&mut self.out);
+        self.stream.write_all(&out).unwrap();
+    }
+
+    /// Sends what there is and takes what comes next.
+    fn turn(&mut self) {
+        let out = std::mem::take(&mut self.out);
+        if self.stream.write_all(&out).is_err() {
+            self.ended = true;
+            return;
+        }
+        let mut room = [0; 65_536];
+        match self.stream.read(&mut room) {
+            Ok(0) => self.ended = true,
+            Ok(length) => self.inbox.extend_from_slice(&room[..length]),
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => self.ended = true,
+            Err(error) => panic!(
+                "nothing came: {error}; {:?}",
+                self.answers.values().map(|it| (it.status, it.body.len(), it.whole)).collect::<Vec<_>>()
+            ),
+        }
+        let inbox = std::mem::take(&mut self.inbox);
+        let mut rest = &inbox[..];
+        while let Some((stream, event)) = self.client.receive(&mut rest, &mut self.block, 0, &mut self.out) {
+            if let Event::GoAway(code) = event {
+                self.gone_away.push(code);
+                continue;
+            }
+            let answer = self.answers.get_mut(&stream.0).unwrap();
+            match event {
+                Event::Head(response) => {
+                    let lines = response.lines();
+                    let head = response.head(&lines);
+                    answer.status = head.status;
+                    answer.whole = head.framing == Framing::None;
+                    let text = |value: &[u8]| String::from_utf8(value.to_vec()).unwrap();
+                    answer.fields = head.fields.iter().map(|it| (it.name.to_owned(), text(it.value))).collect();
+                }
+                Event::Data(data) => answer.body.extend_from_slice(data),
+                Event::End => answer.whole = true,
+                Event::Reset(code) => answer.reset = Some(code),
+                Event::Interim(_) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+        let left = rest.len();
+        self.inbox = inbox[inbox.len() - left..].to_vec();
+    }
+
+    fn wait(&mut self, stream: StreamId) -> &Answer {
+        while !self.ended && !self.answers[&stream.0].has_ended() {
+            self.turn();
+        }
+        &self.answers[&stream.0]
+    }
+
+    fn wait_for_all(&mut self) {
+        while !self.ended && self.answers.values().any(|it| !it.has_ended()) {
+            self.turn();
+        }
+    }
+}
+
+fn start(flags: &[&str]) -> (Fleet, u16) {
+    let (fleet, ports) = Fleet::of(1, flags);
+    (fleet, ports[0])
+}
+
+#[test]
+fn many_requests_share_a_connection_and_each_has_its_record() {
+    let (fleet, port) = start(&[]);
+    let mut connection = Connection::to(port);
+    for number in 0..100 {
+        let id = format!("{:016x}-{number:016x}", 77);
+        let fields = [("X-B", "1"), ("x-a", "2"), ("x-b", "3"), ("Check-Request-Id", &*id)];
+        connection.ask("GET", &format!("/?format=json&n={number}"), &fields, b"");
+    }
+    connection.wait_for_all();
+    for (number, answer) in connection.answers.values().enumerate() {
+        assert_eq!((answer.status, answer.field("generator-number")), (200, Some(&*port.to_string())));
+        let facts: Value = serde_json::from_slice(&answer.body).unwrap();
+        assert_eq!((&facts["version"], &facts["host"]), (&"HTTP/2.0".into(), &"h:1".into()));
+        assert_eq!(facts["query"], format!("format=json&n={number}"));
+        let names: Vec<&str> = facts["headers"].as_array().unwrap().iter().map(|it| it[0].as_str().unwrap()).collect();
+        assert_eq!(names, ["x-b", "x-a", "x-b", "check-request-id"], "in order, repeats too");
+    }
+    eventually("a record of each", || fleet.records().records.len() == 100);
+    let records = fleet.records().records;
+    let bytes: u64 = records.iter().map(|it| it.bytes).sum();
+    assert!(bytes > connection.answers.values().map(|it| it.body.len() as u64).sum(), "{bytes}");
+    let mut numbers: Vec<u32> = records.iter().map(|it| it.request_number).collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (1..=100).collect::<Vec<_>>());
+    for record in &records {
+        assert_eq!(
+            (record.outcome, record.status, record.connection),
+            (AttemptEnd::Completed, 200, records[0].connection)
+        );
+        let request = record.request.unwrap();
+        assert_eq!((request.run, record.path.ends_with(&format!("n={}", request.sequence))), (77, true));
+    }
+}
+
+#[test]
+fn bodies_pass_through_windows_in_both_directions() {
+    let (fleet, port) = start(&[]);
+    // Windows that must be filled again and again.
+    let settings = Settings { stream_window: 20_000, connection_window: 65_535, ..Settings::CLIENT };
+    let mut connection = Connection::with(port, settings, b"");
+    let streams = [5_000_000, 0, 1, 300_000].map(|length| (length, connection.get(&format!("/bytes/{length}"))));
+    let head = connection.ask("HEAD", "/bytes/1000", &[], b"");
+    let body = vec![b'x'; 3_000_000];
+    let post = connection.ask("POST", "/", &[("content-length", "3000000")], &body);
+    connection.wait_for_all();
+    for (length, stream) in streams {
+        let answer = &connection.answers[&stream.0];
+        assert_eq!((answer.status, answer.body.len()), (200, length));
+        assert_eq!(answer.field("content-length"), Some(&*length.to_string()));
+    }
+    let answer = &connection.answers[&head.0];
+    assert_eq!((answer.field("content-length"), answer.body.len()), (Some("1000"), 0));
+    assert_eq!(connection.answers[&post.0].status, 200);
+    eventually("all records", || fleet.records().records.len() == 6);
+    let records = fleet.records().records;
+    let post = records.iter().find(|it| it.method == "POST").unwrap();
+    assert_eq!(post.body_bytes, 3_000_000);
+    assert!(records.iter().all(|it| it.outcome == AttemptEnd::Completed));
+    assert!(records.iter().any(|it| it.bytes > 5_000_000));
+}
+
+#[test]
+fn both_versions_share_a_port_however_the_preface_arrives() {
+    let (_fleet, port) = start(&["--proxy-protocol"]);
+    crate::support::http::Connection::to(port).ask("GET / HTTP/1.1\r\nHost: h\r\n\r\n").expect_page_of(port);
+    let mut connection = Connection::with(port, Settings::CLIENT, b"PROXY TCP4 192.0.2.7 192.0.2.2 56324 443\r\n");
+    let stream = connection.get("/?format=json");
+    for byte in std::mem::take(&mut connection.out) {
+        connection.stream.write_all(&[byte]).unwrap();
+    }
+    let facts: Value = serde_json::from_slice(&connection.wait(stream).body).unwrap();
+    assert_eq!(facts["peer"], "192.0.2.7:56324");
+    // What only begins like the preface is a request that cannot be read.
+    let mut other = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+    other.write_all(b"PRI * HTTP/2.0\r\nHost: h\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    other.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 505 "), "{answer}");
+}
+
+#[test]
+fn faults_of_streams_leave_other_streams_alone() {
+    let (fleet, port) = start(&[]);
+    let fault = |words: &[&str]| {
+        let name = port.to_string();
+        let all = [&["fault", &*name], words].concat();
+        let output = fleet.program(&all);
+        assert!(output.status.success(), "{output:?}");
+    };
+    let mut connection = Connection::to(port);
+    let ended = |connection: &mut Connection, path: &str| {
+        let stream = connection.get(path);
+        let answer = connection.wait(stream);
+        (answer.status, answer.reset)
+    };
+    fault(&["reset-stream", "INTERNAL_ERROR"]);
+    assert_eq!(ended(&mut connection, "/"), (0, Some(ErrorCode::INTERNAL_ERROR)));
+    assert_eq!(ended(&mut connection, "/readyz"), (200, None), "health is left alone");
+    fault(&["refuse-stream"]);
+    assert_eq!(ended(&mut connection, "/"), (0, Some(ErrorCode::REFUSED_STREAM)));
+    fault(&["clear"]);
+    fault(&["hang"]);
+    let hanging = connection.get("/");
+    connection.send();
+    eventually("it has arrived", || fleet.backend(port).in_flight == 1);
+    fault(&["clear"]);
+    assert_eq!(ended(&mut connection, "/"), (200, None));
+    assert!(!connection.answers[&hanging.0].has_ended());
+    connection.client.cancel(hanging, ErrorCode::CANCEL, &mut connection.out);
+    connection.answers.remove(&hanging.0);
+    // Two at once where one may be open: the second is refused.
+    fault(&["max-streams", "1"]);
+    connection.get("/?delay=100ms");
+    let second = connection.get("/");
+    connection.wait_for_all();
+    assert_eq!(connection.answers[&second.0].reset, Some(ErrorCode::REFUSED_STREAM));
+    assert_eq!(connection.client.peer().max_streams, Some(1));
+    // GOAWAY leaves out the request at hand, not those before it.
+    fault(&["clear"]);
+    let slow = connection.get("/?delay=300ms");
+    connection.send();
+    eventually("it has arrived", || fleet.backend(port).in_flight == 1);
+    fault(&["goaway"]);
+    let left_out = connection.get("/");
+    connection.wait_for_all();
+    assert_eq!(connection.answers[&left_out.0].reset, Some(ErrorCode::REFUSED_STREAM));
+    assert_eq!((connection.answers[&slow.0].status, connection.gone_away.len()), (200, 1));
+    while !connection.ended {
+        connection.turn();
+    }
+    // Whatever was not responded to its end is recorded so.
+    eventually("all records", || fleet.backend(port).in_flight == 0);
+    let records = fleet.records().records;
+    let cut: Vec<u64> = records.iter().filter(|it| it.outcome == AttemptEnd::CutOff).map(|it| it.bytes).collect();
+    assert_eq!(cut, [0; 4], "{records:#?}");
+}
+
+#[test]
+fn a_draining_backend_says_so_and_finishes_what_it_was_asked() {
+    let (fleet, port) = start(&[]);
+    let mut connection = Connection::to(port);
+    let slow = connection.get("/?delay=500ms");
+    connection.send();
+    eventually("it has arrived", || fleet.backend(port).in_flight == 1);
+    fleet.act("drain", port);
+    while connection.gone_away.is_empty() {
+        connection.turn();
+    }
+    assert_eq!(connection.wait(slow).status, 200);
+    while !connection.ended {
+        connection.turn();
+    }
+    assert_eq!(connection.gone_away, [ErrorCode::NO_ERROR; 2], "at once, and with the last stream at the end");
+}
+
+#[test]
+fn floods_end_in_goaway_and_cost_no_memory() {
+    let (fleet, port) = start(&[]);
+    let resident = || {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", fleet.backend_pid(port))).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
+    };
+    let mut connection = Connection::to(port);
+    let stream = connection.get("/");
+    connection.wait(stream);
+    let before = resident();
+    // Pings whose answers nobody reads: the backend stops to read, and keeps nothing.
+    connection.stream.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
+    let ping = b"\0\0\x08\x06\0\0\0\0\x0012345678".repeat(4096);
+    let mut sent = 0;
+    while sent < 60 << 20 {
+        match connection.stream.write(&ping) {
+            Ok(length) => sent += length,
+            Err(_) => break,
+        }
+    }
+    assert!(sent < 60 << 20, "it read on though nobody read its answers");
+    assert!(resident() < before + 1024, "{before} KiB became {} KiB", resident());
+    // Requests that are cancelled at once.
+    let mut connection = Connection::to(port);
+    for _ in 0..2000 {
+        let stream = connection.get("/?delay=1s");
+        connection.client.cancel(stream, ErrorCode::CANCEL, &mut connection.out);
+        connection.answers.remove(&stream.0);
+    }
+    while !connection.ended {
+        connection.turn();
+    }
+    assert_eq!(connection.gone_away, [ErrorCode::ENHANCE_YOUR_CALM]);
+    eventually("nothing is left of them", || fleet.backend(port).in_flight == 0);
+    assert!(fleet.records().records.len() < 210);
+}
+
+#[test]
+fn clients_of_others_are_served() {
+    let (_fleet, port) = start(&[]);
+    let url = format!("http://127.0.0.1:{port}/");
+    let output = Command::new("h2load").args(["-n", "3000", "-c", "8", "-m", "32", &url]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("3000 succeeded, 0 failed, 0 errored, 0 timeout"), "{text}");
+    let json = format!("{url}?format=json");
+    let output = Command::new("curl").args(["-s", "--http2-prior-knowledge", "-d", "abc", &json]).output().unwrap();
+    let facts: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&facts["method"], &facts["version"]), (&"POST".into(), &"HTTP/2.0".into()));
+    // Over TLS it is chosen by ALPN.
+    let (fleet, port) = start(&["--tls"]);
+    let json = format!("https://127.0.0.1:{port}/?format=json");
+    let output = Command::new("curl").args(["-sk", "--http2", &json]).output().unwrap();
+    let facts: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(facts["version"], "HTTP/2.0");
+    eventually("its record", || fleet.records().records.len() == 1);
+}
+
+#[test]
+fn events_are_written_at_their_times_beside_other_streams() {
+    let (fleet, port) = start(&[]);
+    let mut connection = Connection::to(port);
+    let events = connection.get("/events?count=5&every=20ms");
+    let quick = connection.get("/download?count=2000&every=0s");
+    let head = connection.ask("HEAD", "/events?count=5", &[], b"");
+    connection.wait_for_all();
+    let body = String::from_utf8(connection.answers[&events.0].body.clone()).unwrap();
+    assert_eq!((body.matches("id: ").count(), body.contains("id: 5\n")), (5, true), "{body}");
+    let download = &connection.answers[&quick.0];
+    assert_eq!(download.field("content-length"), Some(&*download.body.len().to_string()));
+    assert!(connection.answers[&head.0].body.is_empty());
+    // One that is cut short.
+    let endless = connection.get("/events?count=1000&every=10ms");
+    while connection.answers[&endless.0].body.is_empty() {
+        connection.turn();
+    }
+    connection.client.cancel(endless, ErrorCode::CANCEL, &mut connection.out);
+    connection.send();
+    eventually("all records", || fleet.records().records.len() == 4);
+    let cut = fleet.records().records.into_iter().filter(|it| it.outcome == AttemptEnd::CutOff).count();
+    assert_eq!(cut, 1);
+}
