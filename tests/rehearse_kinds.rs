@@ -127,7 +127,22 @@ struct Kind {
     algorithm: &'static str,
 }
 
-const KINDS: [Kind; 5] = [
+const NGINX_VERIFIES: &str = "
+user root; pid /run/nginx.pid; events {}
+http {
+    upstream shop { zone s 64k; server 10.20.0.11:8443; server app2.internal:8443; }
+    server {
+        listen 80;
+        location / {
+            proxy_ssl_verify on;
+            proxy_ssl_trusted_certificate /etc/ssl/corp-of-a-test/ca.pem;
+            proxy_pass https://shop;
+        }
+    }
+}
+";
+
+const KINDS: [Kind; 6] = [
     Kind {
         balancer: "haproxy",
         files: &[("haproxy.cfg", HAPROXY)],
@@ -162,6 +177,15 @@ const KINDS: [Kind; 5] = [
         options: &[],
         backends: &["10.30.0.1:8080", "10.30.0.2:8080", "app.internal"],
         shares: "10.30.0.1:8080=1,10.30.0.2:8080=1,app.internal=1",
+        algorithm: "round-robin",
+    },
+    Kind {
+        balancer: "nginx",
+        files: &[("nginx.conf", NGINX_VERIFIES)],
+        url: "http://shop.example/",
+        options: &[],
+        backends: &["10.20.0.11:8443", "app2.internal"],
+        shares: "10.20.0.11:8443=1,app2.internal=1",
         algorithm: "round-robin",
     },
     Kind {

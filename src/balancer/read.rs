@@ -109,6 +109,10 @@ pub(crate) struct Configuration {
     pub(crate) main: Vec<Vec<String>>,
     /// Certificates and their keys, each pair as it stands: of one server in their order.
     pub(crate) certificates: Vec<(String, String)>,
+    /// Files of authorities whose backends are trusted, as they stand.
+    pub(crate) authorities: Vec<String>,
+    /// Names that backends are to have in their certificates.
+    pub(crate) names: Vec<String>,
     /// What should be included and could not be read, with the place that says so.
     pub(crate) not_read: Vec<String>,
 }
@@ -140,6 +144,10 @@ impl Configuration {
                 }
                 (Token::End, [name, file]) if name == "ssl_certificate" => certificates.push(file.clone()),
                 (Token::End, [name, file]) if name == "ssl_certificate_key" => keys.push(file.clone()),
+                (Token::End, [name, file]) if name == "proxy_ssl_trusted_certificate" => {
+                    self.authorities.push(file.clone());
+                }
+                (Token::End, [directive, name]) if directive == "proxy_ssl_name" => self.names.push(name.clone()),
                 (Token::End, [include, pattern]) if include == "include" => {
                     for source in self.sources(pattern, included, deep, &tokens)? {
                         self.file(&source, included, deep + 1)?;

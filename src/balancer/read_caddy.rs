@@ -41,6 +41,10 @@ pub(crate) fn read(file: &str, json: &Value) -> Configuration {
         let name = format!("reverse_proxy-{}", known.len());
         configuration.upstreams.push(upstream(file, &name, handler));
     }
+    for tls in objects(apps).iter().filter_map(|it| at(it, &["transport", "tls"])) {
+        let files = items(get(tls, "root_ca_pem_files")).chain(items(at(tls, &["ca", "pem_files"])));
+        configuration.authorities.extend(files.filter_map(text));
+    }
     for pair in items(at(json, &["apps", "tls", "certificates", "load_files"])) {
         let file = |key| get(pair, key).and_then(text);
         configuration.certificates.extend(file("certificate").zip(file("key")));

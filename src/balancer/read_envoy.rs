@@ -85,6 +85,8 @@ pub(crate) fn read(file: &str, bootstrap: &Value, load: Load) -> Configuration {
     for split in all.iter().filter_map(|it| get(it, "weighted_clusters")) {
         join(file, split, &mut configuration.upstreams);
     }
+    configuration.authorities =
+        all.iter().filter_map(|it| at(it, &["trusted_ca", "filename"]).and_then(text)).collect();
     configuration.certificates = all.iter().filter_map(|it| certificate(it)).collect();
     configuration
 }

@@ -43,6 +43,9 @@ struct Settings {
 struct Section {
     settings: Settings,
     upstream: Upstream,
+    /// Files of authorities, and names in certificates.
+    authorities: Vec<String>,
+    names: Vec<String>,
     /// Whether each active server has a value of the cookie.
     with_values: bool,
 }
@@ -60,7 +63,7 @@ pub(crate) fn read(source: &Source) -> Configuration {
     let mut defaults: BTreeMap<String, Settings> = BTreeMap::new();
     let mut latest = Settings::default();
     let mut open = Open::Other;
-    let mut conditional = None;
+    let (mut conditional, mut ca_base) = (None, None::<String>);
     for (number, line) in (1..).zip(source.text.lines()) {
         let words = words(line);
         let place = format!("{}, line {number}", source.name);
@@ -87,19 +90,31 @@ pub(crate) fn read(source: &Source) -> Configuration {
                         method: method(&[]),
                         not_understood: Vec::new(),
                     };
-                    Open::Proxy(Section { settings, upstream, with_values: true })
+                    Open::Proxy(Section {
+                        settings,
+                        upstream,
+                        authorities: Vec::new(),
+                        names: Vec::new(),
+                        with_values: true,
+                    })
                 }
                 _ => Open::Other,
             };
             continue;
         }
         match &mut open {
+            Open::Other if first == "ca-base" => ca_base = words.get(1).cloned(),
             Open::Other => {}
             Open::Defaults(_) => setting(&mut latest, &words, &place),
             Open::Proxy(section) => section.line(&words, &place),
         }
     }
     close(open, &mut configuration, &mut defaults, &mut latest);
+    for file in &mut configuration.authorities {
+        if let (Some(base), false) = (&ca_base, file.starts_with('/')) {
+            *file = format!("{}/{file}", base.trim_end_matches('/'));
+        }
+    }
     if let Some(why) = conditional {
         for upstream in &mut configuration.upstreams {
             upstream.method = Method::Unknown(why.clone());
@@ -120,7 +135,11 @@ fn close(
             defaults.insert(name, latest.clone());
         }
         Open::Proxy(section) if section.upstream.servers.is_empty() => {}
-        Open::Proxy(section) => configuration.upstreams.push(section.end()),
+        Open::Proxy(mut section) => {
+            configuration.authorities.append(&mut section.authorities);
+            configuration.names.append(&mut section.names);
+            configuration.upstreams.push(section.end());
+        }
     }
 }
 
@@ -214,6 +233,8 @@ impl Section {
                     Some(weight) => server.weight = weight,
                     None => self.settings.unknown.push(format!("{place}: weight of server {address}")),
                 },
+                "ca-file" => self.authorities.extend(words.next().filter(|it| !it.starts_with('@')).map(str::to_owned)),
+                "verifyhost" => self.names.extend(words.next().map(str::to_owned)),
                 "backup" => server.backup = true,
                 "disabled" => server.down = true,
                 "enabled" => server.down = false,
@@ -226,10 +247,10 @@ impl Section {
                 }
                 "inter" | "fastinter" | "downinter" | "rise" | "fall" | "port" | "addr" | "maxconn" | "maxqueue"
                 | "minconn" | "id" | "init-addr" | "resolvers" | "resolve-opts" | "resolve-prefer" | "source"
-                | "on-error" | "on-marked-down" | "on-marked-up" | "observe" | "error-limit" | "sni" | "ca-file"
-                | "crt" | "verify" | "verifyhost" | "alpn" | "proto" | "check-sni" | "check-alpn" | "track"
-                | "pool-max-conn" | "pool-purge-delay" | "pool-low-conn" | "max-reuse" | "agent-port" | "namespace"
-                | "interface" | "log-proto" | "ws" | "guid" | "hash-key" => {
+                | "on-error" | "on-marked-down" | "on-marked-up" | "observe" | "error-limit" | "sni" | "crt"
+                | "verify" | "alpn" | "proto" | "check-sni" | "check-alpn" | "track" | "pool-max-conn"
+                | "pool-purge-delay" | "pool-low-conn" | "max-reuse" | "agent-port" | "namespace" | "interface"
+                | "log-proto" | "ws" | "guid" | "hash-key" => {
                     words.next();
                 }
                 _ => {}

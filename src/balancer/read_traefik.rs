@@ -45,6 +45,12 @@ pub(crate) fn read(documents: &[(String, Value)]) -> Configuration {
                 configuration.upstreams.push(upstream(file, name, balancer));
             }
         }
+        for (_, transport) in entries(at(document, &["http", "serversTransports"])) {
+            // A path, or the certificate itself.
+            let files = items(transport.get("rootCAs")).filter_map(text).filter(|it| !it.contains("BEGIN"));
+            configuration.authorities.extend(files);
+            configuration.names.extend(get(transport, "server_name").and_then(text));
+        }
         for pair in items(at(document, &["tls", "certificates"])) {
             let file = |key| get(pair, key).and_then(text);
             configuration.certificates.extend(file("cert_file").zip(file("key_file")));

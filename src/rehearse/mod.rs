@@ -12,8 +12,10 @@ mod order;
 mod remedy;
 mod responder;
 mod scouting;
+mod secure;
 mod server;
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpStream};
@@ -25,6 +27,7 @@ use world::names::Names;
 use world::scout::Scout;
 
 use crate::balancer::expected::Expected;
+use crate::balancer::read::Endpoint;
 use crate::check::{Started, start_fleet};
 use crate::error::Problem;
 use certificate::StandIn;
@@ -34,6 +37,7 @@ use naming::Backend;
 pub(crate) use order::{Certificates, Order, Place};
 use responder::Responder;
 use scouting::Scouted;
+use secure::BackendTls;
 use server::{Recipe, Remedied, Server};
 
 /// A balancer that runs, with backends behind it.
@@ -69,7 +73,8 @@ struct Surroundings {
 pub(crate) async fn prepare(order: &Order) -> Result<Rehearsal> {
     let mut around = surroundings(order)?;
     around.bring_clients(order)?;
-    let mut scouted = scouting::Scouted::new(order, &around.names)?;
+    let tls = around.trust_backends(order)?;
+    let mut scouted = scouting::Scouted::new(order, &around.names, tls.config()?)?;
     let after = match order.after() {
         Some(after) => {
             let content = fs::read(&order.file).with_context(|| order.file.display().to_string())?;
@@ -86,6 +91,8 @@ pub(crate) async fn prepare(order: &Order) -> Result<Rehearsal> {
     let addresses: Vec<SocketAddr> = groups.iter().flat_map(|group| group.addresses.clone()).collect();
     refuse_clients_among(order, &addresses)?;
     let proxied = scouted.is_proxied();
+    let secure = scouted.is_secure(order, &addresses)?;
+    let secured = secure.then(|| tls.write(addresses.iter().map(SocketAddr::ip))).transpose()?;
     let others = scouted.keep_but(&addresses);
     let backends = naming::merge(groups.iter().map(|group| group.backends(&around.names)));
     if backends.is_empty() {
@@ -95,7 +102,8 @@ pub(crate) async fn prepare(order: &Order) -> Result<Rehearsal> {
     for group in &groups {
         copy::make_way(&group.sockets)?;
     }
-    let (remote, fleet) = start_fleet(&options(&backends, proxied)).await.context("failed to start the backends")?;
+    let (remote, fleet) =
+        start_fleet(&options(&backends, proxied, secured.as_ref())).await.context("failed to start the backends")?;
     drop(remote);
     let server = around.start()?;
     scouting::settle(order, &around.places)?;
@@ -129,13 +137,16 @@ fn refuse_clients_among(order: &Order, addresses: &[SocketAddr]) -> Result<()> {
     }
 }
 
-fn options(backends: &[Backend], proxied: bool) -> Vec<String> {
+fn options(backends: &[Backend], proxied: bool, secured: Option<&(PathBuf, PathBuf)>) -> Vec<String> {
     let mut options = vec![
         format!("--backends={}", naming::option(backends)),
         format!("--network={}", world::BACKENDS_NETWORK),
         "--control=127.0.0.1:0".to_owned(),
     ];
     options.extend(proxied.then(|| "--proxy-protocol".to_owned()));
+    if let Some((chain, key)) = secured {
+        options.extend([format!("--cert={}", chain.display()), format!("--key={}", key.display())]);
+    }
     options
 }
 
@@ -229,6 +240,29 @@ impl Surroundings {
         server::stop_all();
         drop(server);
         Ok((group, listening))
+    }
+
+    /// The balancer trusts an authority of ours where it names a file of authorities, so that it can verify our backends.
+    fn trust_backends(&mut self, order: &Order) -> Result<BackendTls> {
+        let read = || order.read.iter().chain(&order.then_read);
+        let servers = read().flat_map(|read| &read.upstreams).flat_map(|upstream| &upstream.servers);
+        let hosts = servers.filter_map(|server| match &server.endpoint {
+            Endpoint::Tcp(host, _) => Some(host.trim_matches(['[', ']']).to_owned()),
+            Endpoint::Unix(_) | Endpoint::Other => None,
+        });
+        let blocks = read().flat_map(|read| &read.upstreams).map(|upstream| upstream.name.clone());
+        let named = read().flat_map(|read| read.names.clone());
+        let urls = self.places.iter().map(|place| place.host.clone());
+        let tls = BackendTls::new(hosts.chain(blocks).chain(named).chain(urls).collect())?;
+        let files: BTreeSet<PathBuf> =
+            read().flat_map(|read| &read.authorities).map(|file| self.recipe.folder.join(file)).collect();
+        for file in files {
+            let own = fs::read_to_string(&file).unwrap_or_default();
+            let both = format!("{}\n{}", own.trim_end(), tls.pem());
+            world::lay(&file, both.as_bytes()).with_context(|| format!("failed to lay {}", file.display()))?;
+            self.remedied.note(format!("{}: an authority of ours is trusted too", file.display()));
+        }
+        Ok(tls)
     }
 
     /// The balancer finds clients of that network.

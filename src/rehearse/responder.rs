@@ -4,11 +4,12 @@
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use socket2::SockRef;
 
 /// Names each request of the check; a balancer passes it on.
@@ -28,27 +29,34 @@ pub(super) struct Responder {
 #[derive(Default)]
 struct Counts {
     requests: AtomicU64,
-    /// What came was TLS or HTTP/2: no response was given.
-    foreign: AtomicU64,
+    /// Why no response was given: what came was HTTP/2, or no TLS that both understand.
+    foreign: Mutex<Option<String>>,
+    /// Connections over TLS.
+    secure: AtomicU64,
     /// Connections that began with a header of the PROXY protocol.
     proxied: AtomicU64,
 }
 
 impl Responder {
     /// Listens in that network, or in this one.
-    pub(super) fn start(address: SocketAddr, network: Option<&Path>, status: u16) -> io::Result<Responder> {
+    pub(super) fn start(
+        address: SocketAddr,
+        network: Option<&Path>,
+        status: u16,
+        tls: &Arc<ServerConfig>,
+    ) -> io::Result<Responder> {
         let bind = || TcpListener::bind(address);
         let listener = match network {
             Some(network) => world::within(network, bind)??,
             None => bind()?,
         };
         let counts = Arc::new(Counts::default());
-        let (taking, counted) = (listener.try_clone()?, counts.clone());
+        let (taking, counted, tls) = (listener.try_clone()?, counts.clone(), tls.clone());
         thread::spawn(move || {
             // It ends when the listener is shut down.
             while let Ok((stream, _)) = taking.accept() {
-                let counted = counted.clone();
-                thread::spawn(move || converse(stream, status, &counted));
+                let (counted, tls) = (counted.clone(), tls.clone());
+                thread::spawn(move || converse(stream, status, &counted, tls));
             }
         });
         Ok(Responder { address, status, listener, counts })
@@ -64,9 +72,14 @@ impl Responder {
         self.counts.proxied.load(Ordering::Relaxed) > 0
     }
 
-    /// Whether what came was no HTTP/1.
-    pub(super) fn is_foreign(&self) -> bool {
-        self.counts.foreign.load(Ordering::Relaxed) > 0
+    /// Whether it was asked over TLS.
+    pub(super) fn is_secure(&self) -> bool {
+        self.counts.secure.load(Ordering::Relaxed) > 0
+    }
+
+    /// Why what came could not be answered.
+    pub(super) fn foreign(&self) -> Option<String> {
+        self.counts.foreign.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -87,8 +100,40 @@ fn after_proxy_header(bytes: &[u8]) -> Option<&[u8]> {
     bytes.get(line + 2..)
 }
 
-fn converse(mut stream: TcpStream, status: u16, counts: &Counts) -> io::Result<()> {
+impl Counts {
+    fn not_understood(&self, why: String) {
+        *self.foreign.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+    }
+}
+
+fn converse(mut stream: TcpStream, status: u16, counts: &Counts, tls: Arc<ServerConfig>) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
+    let mut first = [0];
+    if stream.peek(&mut first)? == 1 && first[0] == HANDSHAKE {
+        counts.secure.fetch_add(1, Ordering::Relaxed);
+        let connection = ServerConnection::new(tls).map_err(io::Error::other)?;
+        let mut secured = StreamOwned::new(connection, stream);
+        let answered = answer(&mut secured, status, counts);
+        if let (Err(why), true) = (&answered, secured.conn.is_handshaking()) {
+            counts.not_understood(format!("TLS handshake failed ({why})"));
+        }
+        secured.conn.send_close_notify();
+        secured.flush()?;
+        stream = secured.sock;
+    } else {
+        answer(&mut stream, status, counts)?;
+    }
+    // A body may still come; closing on it would reset the response away.
+    stream.shutdown(Shutdown::Write)?;
+    let mut piece = [0; 4096];
+    while stream.read(&mut piece)? > 0 {}
+    Ok(())
+}
+
+/// A record of a TLS handshake begins so.
+const HANDSHAKE: u8 = 0x16;
+
+fn answer(stream: &mut (impl Read + Write), status: u16, counts: &Counts) -> io::Result<()> {
     let mut head = Vec::new();
     let mut piece = [0; 4096];
     let mut proxied = false;
@@ -104,8 +149,13 @@ fn converse(mut stream: TcpStream, status: u16, counts: &Counts) -> io::Result<(
             counts.proxied.fetch_add(1, Ordering::Relaxed);
             (head, proxied) = (rest.to_vec(), true);
         }
-        if head.first() == Some(&0x16) || head.starts_with(b"PRI * HTTP/2") {
-            counts.foreign.fetch_add(1, Ordering::Relaxed);
+        let foreign = match head.first() {
+            Some(&HANDSHAKE) => Some("TLS after a header of the PROXY protocol"),
+            Some(_) if head.starts_with(b"PRI * HTTP/2") => Some("HTTP/2"),
+            _ => None,
+        };
+        if let Some(what) = foreign {
+            counts.not_understood(format!("{what}, which a rehearsal does not speak yet"));
             return Ok(());
         }
     }
@@ -114,8 +164,5 @@ fn converse(mut stream: TcpStream, status: u16, counts: &Counts) -> io::Result<(
     }
     let length = if status == 204 { "" } else { "Content-Length: 0\r\n" };
     stream.write_all(format!("HTTP/1.1 {status} -\r\n{length}Connection: close\r\n\r\n").as_bytes())?;
-    // A body may still come; closing on it would reset the response away.
-    stream.shutdown(Shutdown::Write)?;
-    while stream.read(&mut piece)? > 0 {}
-    Ok(())
+    stream.flush()
 }

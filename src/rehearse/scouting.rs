@@ -4,10 +4,12 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use rustls::ServerConfig;
 use world::names::Names;
 use world::scout::Scout;
 
@@ -36,6 +38,7 @@ const ROUNDS: usize = 8;
 
 /// Who was found so far.
 pub(super) struct Scouted {
+    tls: Arc<ServerConfig>,
     responders: Vec<Responder>,
     /// Those that the user named: no backends.
     answered: BTreeSet<SocketAddr>,
@@ -46,8 +49,9 @@ pub(super) struct Scouted {
 }
 
 impl Scouted {
-    pub(super) fn new(order: &Order, names: &Names) -> Result<Scouted> {
+    pub(super) fn new(order: &Order, names: &Names, tls: Arc<ServerConfig>) -> Result<Scouted> {
         let mut scouted = Scouted {
+            tls,
             responders: Vec::new(),
             answered: BTreeSet::new(),
             found: Vec::new(),
@@ -67,7 +71,7 @@ impl Scouted {
 
     fn put(&mut self, address: SocketAddr, status: u16) -> Result<()> {
         let network = (!is_here(address.ip())).then_some(Path::new(world::BACKENDS_NETWORK));
-        let responder = Responder::start(address, network, status);
+        let responder = Responder::start(address, network, status, &self.tls);
         self.responders.push(responder.with_context(|| format!("failed to listen on {address}"))?);
         Ok(())
     }
@@ -139,14 +143,32 @@ impl Scouted {
     }
 
     pub(super) fn refuse_what_is_not_spoken(&self, order: &Order) -> Result<()> {
-        let Some(foreign) = self.responders.iter().find(|responder| responder.is_foreign()) else { return Ok(()) };
-        Err(Problem::new(format!(
-            "it asks {} for TLS or HTTP/2, which backends of ours do not speak yet",
-            foreign.address
-        ))
-        .on(order.balancer.title)
-        .hint("check it with the backends that it has: check URL --identity header:NAME")
-        .into())
+        let foreign = |responder: &Responder| Some((responder.address, responder.foreign()?));
+        let Some((address, why)) = self.responders.iter().find_map(foreign) else { return Ok(()) };
+        Err(Problem::new(format!("{address}: {why}"))
+            .on(order.balancer.title)
+            .hint(
+                "TLS is rehearsed where the configuration names a file of authorities, or verifies nothing; \
+                 else check it with the backends that it has: check URL --identity header:NAME",
+            )
+            .into())
+    }
+
+    /// Whether those at these addresses are asked over TLS.
+    pub(super) fn is_secure(&self, order: &Order, addresses: &[SocketAddr]) -> Result<bool> {
+        let backends = || self.responders.iter().filter(|it| addresses.contains(&it.address));
+        let plain = backends().find(|it| !it.is_secure() && it.requests() > 0);
+        match (backends().find(|it| it.is_secure()), plain) {
+            (None, _) => Ok(false),
+            (Some(_), None) => Ok(true),
+            (Some(secure), Some(plain)) => Err(Problem::new(format!(
+                "it asks {} over TLS and {} without, and all backends of a rehearsal speak the same",
+                secure.address, plain.address
+            ))
+            .on(order.balancer.title)
+            .hint("choose one block with --upstream")
+            .into()),
+        }
     }
 
     /// Ends those at these addresses, which backends take over.
