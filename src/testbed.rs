@@ -13,7 +13,7 @@ use anyhow::{Context, Result};
 use crate::args::location::LocationArgs;
 use crate::balancer::launch::{Lost, Recipe, Running, free_port};
 use crate::balancer::{Balancer, Containers, For, Listen, Options, installed};
-use crate::check::plan::{Backing, Plan};
+use crate::check::plan::{Backing, Plan, Trust};
 use crate::check::{Started, start_fleet};
 use crate::config::Layer;
 use crate::config::balancing::BalancingConfig;
@@ -138,7 +138,8 @@ impl Testbed {
             None => error,
         })?;
         let control = setup.control.map(|control| format!("--control={control}"));
-        let options: Vec<String> = setup.location.arguments().into_iter().chain(control).collect();
+        let tls = topology.tls.then(|| "--tls".to_owned());
+        let options: Vec<String> = setup.location.arguments().into_iter().chain(control).chain(tls).collect();
         let (remote, fleet) = start_fleet(&options).await?;
         let lost = Lost::default();
         let balancer = match Running::start(&recipe, &lost).await {
@@ -149,7 +150,7 @@ impl Testbed {
             }
         };
         Ok(Testbed {
-            url: format!("http://localhost:{}{}", address.port(), topology.path),
+            url: format!("{}://localhost:{}{}", topology.client_scheme(), address.port(), topology.path),
             supervisor: fleet.pid().context("the fleet has ended")?,
             topology,
             front: front.clone(),
@@ -299,6 +300,7 @@ impl Testbed {
             expectations: self.expectations(),
             key_headers,
             key_cookies,
+            trust: self.topology.listen_tls.clone().map_or(Trust::Machine, Trust::Also),
             ..Plan::new(self.url.clone(), Backing::Fleets(vec![Choice::supervisor(self.supervisor)]))
         }
     }

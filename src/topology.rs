@@ -9,6 +9,7 @@ mod told;
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use address::MAX_BACKENDS;
@@ -17,7 +18,9 @@ pub(crate) use api::Policy;
 pub(crate) use faults::StartFaults;
 pub(crate) use host::Host;
 pub(crate) use network::ClientNetwork;
-pub(crate) use told::{Failure, Health, HttpPath, Retries, Sockets, Timeouts, Weight, Weights};
+pub(crate) use told::{
+    BackendProtocol, BackendTls, Failure, Health, HttpPath, Retries, Sockets, Timeouts, Verify, Weight, Weights,
+};
 
 use crate::wire::{Generator, Names};
 
@@ -47,6 +50,10 @@ pub(crate) struct Topology {
     pub(crate) proxy_protocol: bool,
     /// Whether they speak TLS.
     pub(crate) tls: bool,
+    /// Whose certificates the balancer accepts then; none for any.
+    pub(crate) authority: Option<PathBuf>,
+    /// The certificate that the balancer shows to clients, with its key in the same file; none without TLS.
+    pub(crate) listen_tls: Option<PathBuf>,
     /// How long they are waited for.
     pub(crate) timeouts: Timeouts,
 }
@@ -204,6 +211,8 @@ impl Topology {
             keep_alive: None,
             proxy_protocol: false,
             tls: false,
+            authority: None,
+            listen_tls: None,
             timeouts: Timeouts::default(),
         }
     }
@@ -290,6 +299,25 @@ impl Topology {
             Some((host, port)) => format!("{}:{port}", host.in_balancer()),
             None => self.socket(generator).map_or_else(String::new, |path| format!("unix:{path}")),
         }
+    }
+
+    /// What a balancer does for TLS to backends.
+    pub(crate) fn backend_tls(&self) -> Option<BackendTls> {
+        let host = self.generators().next().and_then(|generator| self.host_and_port(generator)).map(|(host, _)| host);
+        let name =
+            host.map_or_else(|| "localhost".to_owned(), |host| host.in_url().trim_matches(['[', ']']).to_owned());
+        let authority = self.authority.as_ref().map(|file| file.display().to_string());
+        self.tls.then_some(BackendTls { name, authority })
+    }
+
+    /// What clients speak to the balancer.
+    pub(crate) fn client_scheme(&self) -> &'static str {
+        if self.listen_tls.is_some() { "https" } else { "http" }
+    }
+
+    /// The file with the balancer's own certificate and its key.
+    pub(crate) fn listen_tls(&self) -> Option<String> {
+        self.listen_tls.as_ref().map(|file| file.display().to_string())
     }
 
     /// The socket of a backend, where it is reached by one.

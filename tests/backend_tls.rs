@@ -5,15 +5,19 @@ use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread;
 
 use api::{BadCertificate, RecordView, TlsStatus};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, ServerName};
 use rustls::{CertificateError, ClientConfig, ClientConnection, Error, RootCertStore, StreamOwned, version};
 
+use crate::support::balancers;
 use crate::support::certificates::{Authority, Certified, params};
 use crate::support::http::Connection;
-use crate::support::{Fleet, PATIENCE, error_of, eventually};
+use crate::support::{Fleet, PATIENCE, TemporaryDirectory, error_of, eventually, list, ports, program, run};
+use verdict::finding::{Facts, Level};
+use verdict::report::Report;
 
 const GET: &str = "GET /uuid HTTP/1.1\r\nHost: h\r\n\r\n";
 
@@ -248,7 +252,7 @@ fn each_bad_certificate_is_refused_for_what_is_wrong_with_it_and_the_backend_lea
 #[test]
 fn a_client_must_show_a_certificate_of_the_authority_that_is_asked_for() {
     let (ours, others) = (Authority::new(), Authority::new());
-    let place = crate::support::TemporaryDirectory::new();
+    let place = TemporaryDirectory::new();
     let file = place.path().join("clients.pem");
     fs::write(&file, ours.pem()).unwrap();
     let backend = Backend::start(&["--client-ca", file.to_str().unwrap()]);
@@ -281,7 +285,7 @@ fn the_proxy_protocol_stands_before_tls() {
 
 #[test]
 fn a_certificate_of_the_users_own_is_served_and_no_bad_one_is_made_of_it() {
-    let place = crate::support::TemporaryDirectory::new();
+    let place = TemporaryDirectory::new();
     let file = |name: &str, text: &str| {
         let path = place.path().join(name);
         fs::write(&path, text).unwrap();
@@ -309,4 +313,45 @@ fn a_certificate_of_the_users_own_is_served_and_no_bad_one_is_made_of_it() {
     refuses(&["--cert", &certificate, "--key", "missing.key"], &["--key missing.key", "No such file"]);
     refuses(&["--tls", "--client-ca", &other], &["--client-ca", "authorities in PEM"]);
     refuses(&["--tls-names", "a.internal"], &["the backends speak no TLS", "--tls"]);
+}
+
+/// What a check says of a balancer whose configuration we write: of verification, and what of it was accepted.
+fn verification(balancer: &str, options: &[&str]) -> (Level, Vec<BadCertificate>) {
+    let place = TemporaryDirectory::new();
+    let installed = balancers::installed().into_iter().find(|it| it.name == balancer).unwrap();
+    let path = std::env::join_paths([installed.program.parent().unwrap(), "/usr/sbin".as_ref(), "/usr/bin".as_ref()]);
+    let mut command = program(&place);
+    command.env("PATH", path.unwrap()).args(["check", "--with", balancer, "--ports", &list(&ports(3))]);
+    command.args(["--backend-protocol", "https", "--expect", "tls:verified,tls:sni", "--no-experiments", "-n", "500"]);
+    let output = run(command.args(["--format", "json"]).args(options));
+    let report: Report = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|why| panic!("{why}: {}", String::from_utf8_lossy(&output.stderr)));
+    let findings = &report.checks[0].findings;
+    let sni = findings.iter().find(|finding| matches!(finding.facts, Facts::Tls(_))).unwrap();
+    assert_eq!(sni.level, Level::Pass, "{sni:#?}");
+    let found = findings.iter().find_map(|finding| match &finding.facts {
+        Facts::TlsVerified(facts) => Some((finding.level, facts.accepted.clone())),
+        _ => None,
+    });
+    found.unwrap()
+}
+
+#[test]
+fn an_unverified_certificate_is_found_and_cured() {
+    // Side by side: each waits for its balancer most of the time.
+    let checks = [("nginx", true), ("nginx", false), ("envoy", true), ("envoy", false), ("caddy", true)];
+    let checks = checks.map(|(balancer, is_verified)| {
+        let options: &[&str] = if is_verified { &[] } else { &["--backend-tls-verify", "off"] };
+        (balancer, is_verified, thread::spawn(move || verification(balancer, options)))
+    });
+    for (balancer, is_verified, check) in checks {
+        let (level, accepted) = check.join().unwrap();
+        match is_verified {
+            true => assert_eq!((level, accepted), (Level::Pass, Vec::new()), "{balancer}"),
+            false => {
+                let all = BadCertificate::ALL.into_iter().filter(|bad| *bad != BadCertificate::Revoked).collect();
+                assert_eq!((level, accepted), (Level::Fail, all), "{balancer}");
+            }
+        }
+    }
 }

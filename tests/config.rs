@@ -17,6 +17,8 @@ use crate::support::{Fleet, TemporaryDirectory, error_of, eventually, program, r
 const ALL: &str = "--algorithm sticky --weights 5:1:1 --retries 2 --keep-alive 0 --workers 2 --answer-timeout 2s --listen 127.0.0.1:8080";
 const ROUTE: &str = "--snippet --algorithm sticky --answer-timeout 2s";
 
+const TLS: &str = "--backend-protocol https --backend-tls-verify /etc/uuid/ca.pem --listen-tls /etc/uuid/own.pem";
+
 #[test]
 fn what_is_written_is_what_was_reviewed() {
     for (name, words) in [
@@ -48,6 +50,11 @@ fn what_is_written_is_what_was_reviewed() {
         ("kubernetes", "kubernetes --for-version 1.4.0 --replicas 4 --token-secret own".to_owned()),
         ("kubernetes-weights", "kubernetes --for-version 1.4.0 --weights 5:1:1 --token-secret own".to_owned()),
         ("compose", "compose --for-version 1.31.3 --weights 5:1:1".to_owned()),
+        ("nginx-tls", format!("nginx --for-version 1.31.3 {TLS}")),
+        ("haproxy-tls", format!("haproxy --for-version 2.6.12 {TLS}")),
+        ("envoy-tls", format!("envoy --for-version 1.40.0 {TLS}")),
+        ("traefik-tls", format!("traefik --for-version 3.7.15 {TLS}")),
+        ("caddy-tls", format!("caddy --for-version 2.11.7 {TLS}")),
         ("kubernetes-snippet", format!("kubernetes --for-version 1.4.0 {ROUTE}")),
         ("kubernetes-1.1", format!("kubernetes --for-version 1.1.0 {ROUTE}")),
         ("kubernetes-1.7", format!("kubernetes --for-version 1.7.0 {ROUTE}")),
@@ -85,6 +92,10 @@ fn what_cannot_be_is_an_error_that_names_the_nearest_thing() {
             "error: --retry-non-idempotent: with --retries 0 nothing is retried\n",
         ),
         ("nginx --backup 9009", "error: --backup 9009: the fleet has no such backend\n"),
+        (
+            "nginx --backend-tls-verify off",
+            "error: --backend-tls-verify: there is no TLS to backends\n  hint: switch it on with --backend-protocol https\n",
+        ),
     ] {
         assert_eq!(error_of(&config(&words.split(' ').collect::<Vec<_>>())), error);
     }

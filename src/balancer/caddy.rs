@@ -144,8 +144,9 @@ fn site(topology: &Topology, options: &Options, policy: &[String]) -> String {
     let listen = options.listen();
     let mut text = Lines::default();
     text.add(0, "# Without a host: else it answers others with an empty 200.")
-        .add(0, format!("http://:{} {{", listen.port));
+        .add(0, format!("{}://:{} {{", if topology.listen_tls.is_some() { "https" } else { "http" }, listen.port));
     text.add(4, format!("bind {}", listen.ip()));
+    text.maybe(4, topology.listen_tls().map(|file| format!("tls {file} {file}")));
     match topology.path.is_root() {
         true => {
             text.block(4, &proxy(topology, policy));
@@ -213,6 +214,13 @@ fn proxy(topology: &Topology, policy: &[String]) -> String {
     transport.maybe(8, topology.timeouts.connect.map(|it| format!("dial_timeout {}", time(it))));
     transport.maybe(8, topology.timeouts.answer.map(|it| format!("response_header_timeout {}", time(it))));
     transport.maybe(8, topology.proxy_protocol.then_some("proxy_protocol v1"));
+    if let Some(tls) = topology.backend_tls() {
+        transport.add(8, "tls").add(8, format!("tls_server_name {}", tls.name));
+        match tls.authority {
+            Some(file) => transport.add(8, format!("tls_trust_pool file {file}")),
+            None => transport.add(8, "tls_insecure_skip_verify"),
+        };
+    }
     if !transport.0.is_empty() {
         text.add(4, "transport http {").block(0, &transport.0).add(4, "}");
     }

@@ -103,8 +103,21 @@ fn listener(topology: &Topology, options: &Options) -> String {
     text.add(0, "listeners:")
         .add(0, "- name: uuid")
         .add(2, format!("address: {}", socket_address(&listen.ip().to_string(), listen.port)))
-        .add(2, "filter_chains:")
-        .add(2, "- filters:")
+        .add(2, "filter_chains:");
+    match topology.listen_tls() {
+        None => text.add(2, "- filters:"),
+        Some(file) => text
+            .add(2, "- transport_socket:")
+            .add(6, "name: envoy.transport_sockets.tls")
+            .add(6, "typed_config:")
+            .add(8, "\"@type\": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext")
+            .add(8, "common_tls_context:")
+            .add(10, "tls_certificates:")
+            .add(10, format!("- certificate_chain: {{ filename: {file} }}"))
+            .add(12, format!("private_key: {{ filename: {file} }}"))
+            .add(4, "filters:"),
+    };
+    text
         .add(4, "- name: envoy.filters.network.http_connection_manager")
         .add(6, "typed_config:")
         .add(8, "\"@type\": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager")
@@ -257,6 +270,7 @@ fn cluster(topology: &Topology, limits: Limits) -> Result<String, Unsupported> {
             .add(4, "common_http_protocol_options: { max_requests_per_connection: 1 }")
             .add(4, "explicit_http_config: { http_protocol_options: {} }");
     }
+    let inner = transport(topology);
     if topology.proxy_protocol {
         text.add(0, "transport_socket:")
             .add(2, "name: envoy.transport_sockets.upstream_proxy_protocol")
@@ -264,9 +278,9 @@ fn cluster(topology: &Topology, limits: Limits) -> Result<String, Unsupported> {
             .add(4, "\"@type\": type.googleapis.com/envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport")
             .add(4, "config: { version: V1 }")
             .add(4, "transport_socket:")
-            .add(6, "name: envoy.transport_sockets.raw_buffer")
-            .add(6, "typed_config:")
-            .add(8, "\"@type\": type.googleapis.com/envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer");
+            .block(6, &inner.unwrap_or_else(raw));
+    } else if let Some(inner) = inner {
+        text.add(0, "transport_socket:").block(2, &inner);
     }
     text.add(0, "load_assignment:").add(2, "cluster_name: uuid").add(2, "endpoints:").add(2, "- lb_endpoints:");
     endpoints(topology, topology.active(), &mut text);
@@ -275,6 +289,35 @@ fn cluster(topology: &Topology, limits: Limits) -> Result<String, Unsupported> {
         endpoints(topology, topology.backups(), &mut text);
     }
     Ok(text.0)
+}
+
+/// Without TLS, below what needs to name one.
+fn raw() -> String {
+    let mut text = Lines::default();
+    text.add(0, "name: envoy.transport_sockets.raw_buffer")
+        .add(0, "typed_config:")
+        .add(2, "\"@type\": type.googleapis.com/envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer");
+    text.0
+}
+
+/// TLS to backends. Envoy verifies nothing by itself, and the name only where it is matched.
+fn transport(topology: &Topology) -> Option<String> {
+    let tls = topology.backend_tls()?;
+    let mut text = Lines::default();
+    text.add(0, "name: envoy.transport_sockets.tls")
+        .add(0, "typed_config:")
+        .add(2, "\"@type\": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext")
+        .add(2, format!("sni: {}", tls.name));
+    if let Some(file) = tls.authority {
+        let kind = if tls.name.parse::<std::net::IpAddr>().is_ok() { "IP_ADDRESS" } else { "DNS" };
+        text.add(2, "common_tls_context:")
+            .add(4, "validation_context:")
+            .add(6, format!("trusted_ca: {{ filename: {file} }}"))
+            .add(6, "match_typed_subject_alt_names:")
+            .add(6, format!("- san_type: {kind}"))
+            .add(8, format!("matcher: {{ exact: \"{}\" }}", tls.name));
+    }
+    Some(text.0)
 }
 
 fn endpoints<'a>(topology: &Topology, backends: impl Iterator<Item = &'a BackendConfig>, text: &mut Lines) {

@@ -90,6 +90,8 @@ fn write(topology: &Topology, options: &Options) -> Result<Written, Unsupported>
             "unix sockets in --backends",
         ),
         (topology.proxy_protocol, "--proxy-protocol"),
+        (topology.tls, "--backend-protocol https"),
+        (topology.listen_tls.is_some(), "--listen-tls"),
         (topology.backups().next().is_some(), "--backup"),
         (topology.health.is_some(), "--health-path"),
         (topology.retries.is_some(), "--retries"),

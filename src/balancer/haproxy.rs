@@ -96,14 +96,15 @@ fn frontend_and_backend(topology: &Topology, options: &Options) -> Result<String
     let path = &topology.path;
     let mut text = Lines::default();
     let listen = options.listen();
-    text.add(0, "frontend uuid")
-        .add(4, "mode http")
-        .add(4, format!("bind {}", listen.address.map_or(format!(":{}", listen.port), |_| listen.to_string())));
+    let bind = listen.address.map_or(format!(":{}", listen.port), |_| listen.to_string());
+    let own = topology.listen_tls().map_or_else(String::new, |file| format!(" ssl crt {file}"));
+    text.add(0, "frontend uuid").add(4, "mode http").add(4, format!("bind {bind}{own}"));
     text.add(4, "option forwardfor");
     if !path.is_root() {
         text.add(4, format!("http-request return status 404 unless {{ path {path} }} || {{ path_beg {path}/ }}"));
     }
-    text.add(4, "http-request set-header X-Forwarded-Proto http")
+    let proto = if topology.listen_tls.is_some() { "https" } else { "http" };
+    text.add(4, format!("http-request set-header X-Forwarded-Proto {proto}"))
         .add(4, "http-request set-header X-Forwarded-Host %[req.hdr(Host)]")
         .add(4, "default_backend uuid");
     text.add(0, "")
@@ -154,6 +155,13 @@ fn frontend_and_backend(topology: &Topology, options: &Options) -> Result<String
     }
     if topology.proxy_protocol {
         each += " send-proxy";
+    }
+    if let Some(tls) = topology.backend_tls() {
+        each += &match tls.authority {
+            Some(file) => format!(" ssl verify required ca-file {file} verifyhost {}", tls.name),
+            None => " ssl verify none".to_owned(),
+        };
+        each += &format!(" sni str({})", tls.name);
     }
     text.maybe(4, (!each.is_empty()).then(|| format!("default-server{each}")));
     for backend in &topology.backends {

@@ -57,8 +57,29 @@ pub(crate) fn lines(topology: &Topology) -> String {
         .add(4, "listen [::]:80;")
         .add(4, "server_name localhost;")
         .add(0, "");
-    text.add(4, "location /uuid {").add(8, "proxy_pass http://uuid/;").add(4, "}").add(0, "}");
+    text.add(4, "location /uuid {");
+    for line in backend_tls(topology) {
+        text.add(8, line);
+    }
+    text.add(8, format!("proxy_pass {}://uuid/;", scheme(topology))).add(4, "}").add(0, "}");
     text.0
+}
+
+fn scheme(topology: &Topology) -> &'static str {
+    if topology.tls { "https" } else { "http" }
+}
+
+/// Whose certificates are accepted, and for which name: NGINX verifies none by itself, and would take the upstream's name.
+fn backend_tls(topology: &Topology) -> Vec<String> {
+    let Some(tls) = topology.backend_tls() else { return Vec::new() };
+    let mut lines = vec!["proxy_ssl_server_name on;".to_owned(), format!("proxy_ssl_name {};", tls.name)];
+    match tls.authority {
+        Some(file) => {
+            lines.extend([format!("proxy_ssl_trusted_certificate {file};"), "proxy_ssl_verify on;".to_owned()]);
+        }
+        None => lines.push("proxy_ssl_verify off;".to_owned()),
+    }
+    lines
 }
 
 /// An `nginx.conf`, or what goes inside its `http { … }`.
@@ -143,13 +164,23 @@ fn upstream_and_server(topology: &Topology, options: &Options) -> Result<String,
         }
         Some(0) | None => (),
     }
-    text.add(0, "}").add(0, "").add(0, "server {").add(4, format!("listen {};", options.listen())).add(0, "");
+    text.add(0, "}")
+        .add(0, "")
+        .add(0, "server {")
+        .add(4, format!("listen {}{};", options.listen(), if topology.listen_tls.is_some() { " ssl" } else { "" }));
+    if let Some(file) = topology.listen_tls() {
+        text.add(4, format!("ssl_certificate {file};")).add(4, format!("ssl_certificate_key {file};"));
+    }
+    text.add(0, "");
     text.add(4, "proxy_set_header Host $http_host;")
         .add(4, "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;")
         .add(4, "proxy_set_header X-Forwarded-Proto $scheme;")
         .add(4, "proxy_set_header X-Forwarded-Host $http_host;");
     if topology.keep_alive.is_some_and(|count| count > 0) && !keeps_by_itself {
         text.add(4, "proxy_http_version 1.1;").add(4, "proxy_set_header Connection \"\";");
+    }
+    for line in backend_tls(topology) {
+        text.add(4, line);
     }
     text.maybe(4, topology.timeouts.connect.map(|it| format!("proxy_connect_timeout {};", time(it))));
     if let Some(answer) = topology.timeouts.answer.map(time) {
@@ -169,11 +200,13 @@ fn upstream_and_server(topology: &Topology, options: &Options) -> Result<String,
     let path = &topology.path;
     text.add(0, "");
     if path.is_root() {
-        text.add(4, "location / {").add(8, "proxy_pass http://uuid;").add(4, "}");
+        text.add(4, "location / {").add(8, format!("proxy_pass {}://uuid;", scheme(topology))).add(4, "}");
     } else {
         // One location for both would also take what only begins alike, and give what is below two slashes.
         for location in [format!("= {path}"), format!("{path}/")] {
-            text.add(4, format!("location {location} {{")).add(8, "proxy_pass http://uuid/;").add(4, "}");
+            text.add(4, format!("location {location} {{"))
+                .add(8, format!("proxy_pass {}://uuid/;", scheme(topology)))
+                .add(4, "}");
         }
     }
     text.add(0, "}");

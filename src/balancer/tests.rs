@@ -15,7 +15,7 @@ use crate::wire::Generator;
 /// One thing that is asked for besides the algorithm.
 type Ask = (&'static str, fn(&mut Topology, &mut Options));
 
-const ASKS: [Ask; 21] = [
+const ASKS: [Ask; 24] = [
     ("nothing", |_, _| ()),
     ("weights", |topology, _| weigh(topology, "5:1:1")),
     ("backup", |topology, _| topology.backends[2].backup = true),
@@ -42,6 +42,12 @@ const ASKS: [Ask; 21] = [
         topology.timeouts =
             Timeouts { connect: Some(Duration::from_millis(250)), answer: Some(Duration::from_secs(2)) };
     }),
+    ("TLS to backends, verified", |topology, _| {
+        topology.tls = true;
+        topology.authority = Some("/run/uuid/ca.pem".into());
+    }),
+    ("TLS to backends, any certificate", |topology, _| topology.tls = true),
+    ("TLS of its own", |topology, _| topology.listen_tls = Some("/run/uuid/own.pem".into())),
     ("workers", |_, options| options.workers = NonZeroU32::new(2)),
     ("an image", |_, options| options.containers.image = Some("a/b:1".parse().unwrap())),
     ("replicas", |_, options| options.containers.replicas = NonZeroU16::new(5)),

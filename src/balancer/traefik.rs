@@ -59,6 +59,13 @@ fn write(topology: &Topology, options: &Options) -> Result<Written, Unsupported>
         dynamic.add(0, "# What Traefik reads again when it changes: put another file in the place of this one.");
     }
     http(topology, &strategy, options, &mut dynamic);
+    if let Some(file) = topology.listen_tls() {
+        dynamic
+            .add(0, "tls:")
+            .add(2, "certificates:")
+            .add(2, format!("- certFile: {file}"))
+            .add(4, format!("keyFile: {file}"));
+    }
     let dynamic = File { name: DYNAMIC, text: dynamic.0 };
     if options.snippet {
         return Ok(Written { files: vec![dynamic], run: None, overview: None });
@@ -179,6 +186,7 @@ fn http(topology: &Topology, strategy: &[String], options: &Options, text: &mut 
         text.add(6, format!("middlewares: [{}]", middlewares.join(", ")));
     }
     text.add(6, "service: uuid");
+    text.maybe(6, topology.listen_tls.as_ref().map(|_| "tls: {}"));
     if !middlewares.is_empty() {
         text.add(2, "middlewares:");
     }
@@ -213,6 +221,13 @@ fn http(topology: &Topology, strategy: &[String], options: &Options, text: &mut 
             }
             None => (),
         }
+        if let Some(tls) = topology.backend_tls() {
+            text.add(6, format!("serverName: \"{}\"", tls.name));
+            match tls.authority {
+                Some(file) => text.add(6, format!("rootCAs: [{file}]")),
+                None => text.add(6, "insecureSkipVerify: true"),
+            };
+        }
         if connect.is_some() || answer.is_some() {
             text.add(6, "forwardingTimeouts:");
             text.maybe(8, connect.map(|it| format!("dialTimeout: {}", time(it))));
@@ -222,7 +237,10 @@ fn http(topology: &Topology, strategy: &[String], options: &Options, text: &mut 
 }
 
 fn has_transport(topology: &Topology) -> bool {
-    topology.keep_alive.is_some() || topology.timeouts.connect.is_some() || topology.timeouts.answer.is_some()
+    topology.tls
+        || topology.keep_alive.is_some()
+        || topology.timeouts.connect.is_some()
+        || topology.timeouts.answer.is_some()
 }
 
 fn service<'a>(
@@ -253,7 +271,8 @@ fn service<'a>(
     }
     text.add(8, "servers:");
     for backend in backends {
-        text.add(8, format!("- url: http://{}", topology.address(backend.generator)));
+        let scheme = if topology.tls { "https" } else { "http" };
+        text.add(8, format!("- url: {scheme}://{}", topology.address(backend.generator)));
         if topology.is_weighted() {
             text.add(10, format!("weight: {}", backend.weight));
         }

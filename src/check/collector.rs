@@ -12,8 +12,9 @@ use crate::check::fleets::Fleets;
 use crate::check::load::Backends;
 use crate::io::clock;
 use crate::remote::Remote;
-use crate::wire::{Clipped, End, FORWARDED_BYTES, HOST_BYTES, Moment, Record};
+use crate::wire::{Clipped, End, FORWARDED_BYTES, HOST_BYTES, Moment, Record, TlsVersion};
 use verdict::arrived::{ArrivedRequest, OtherRequests, RequestChanges};
+use verdict::facts::tls;
 use verdict::ledger::{Arrival, UNNUMBERED};
 use verdict::observation::Backend;
 use verdict::report::NotCounted;
@@ -46,6 +47,7 @@ pub(crate) struct Collector {
     is_stripped: bool,
     changes: RequestChanges,
     others: OtherRequests,
+    tls: tls::Arrived,
     texts: Texts,
     lived: Vec<Lived>,
     not_counted: NotCounted,
@@ -112,6 +114,8 @@ pub(crate) struct Collected {
     pub(crate) lived: Vec<Lived>,
     /// Whether some host's clock is not the client's.
     pub(crate) other_clocks: bool,
+    /// TLS under those of the run.
+    pub(crate) tls: tls::Arrived,
     /// Why some may be missing.
     pub(crate) gaps: Vec<String>,
     /// The fleets as they are at the end: places of backends are theirs.
@@ -156,6 +160,7 @@ impl Collector {
             is_stripped: false,
             changes: RequestChanges::default(),
             others: OtherRequests::default(),
+            tls: tls::Arrived::default(),
             texts: Texts::default(),
             lived: Vec::new(),
             not_counted: NotCounted::default(),
@@ -252,6 +257,9 @@ impl Collector {
             return;
         };
         self.describe(record, sequence, backend);
+        if sequence != UNNUMBERED {
+            self.count_tls(record);
+        }
         if sequence == UNNUMBERED && self.unnumbered.len() >= MOST_UNNUMBERED {
             self.not_counted.others += 1;
             return;
@@ -273,6 +281,19 @@ impl Collector {
         }
         let list = if sequence == UNNUMBERED { &mut self.unnumbered } else { &mut self.arrivals };
         list.push(arrival);
+    }
+
+    /// Counts what TLS it came with.
+    fn count_tls(&mut self, record: &Record) {
+        let Some(tls) = &record.tls else { return self.tls.add(None) };
+        let (name, client) = (tls.name.map(|name| name.to_string()), tls.client.map(|client| client.to_string()));
+        self.tls.add(Some(&tls::Secured {
+            is_tls12: tls.version == TlsVersion::V12,
+            resumed: tls.resumed,
+            name: name.as_deref(),
+            client: client.as_deref(),
+            bad: tls.bad,
+        }));
     }
 
     /// Counts how it arrived.
@@ -355,6 +376,7 @@ impl Collector {
             others: self.others,
             lived: self.lived,
             other_clocks: false,
+            tls: self.tls,
             gaps,
             fleets: Some(self.fleets),
             joined: self.joined,

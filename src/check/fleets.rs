@@ -218,6 +218,21 @@ impl Fleets {
         Ok(())
     }
 
+    /// The fleet of a backend.
+    pub(crate) fn remote_of(&self, name: &str) -> Option<&Remote> {
+        let backend = self.backends.iter().find(|backend| backend.name == name)?;
+        Some(&self.hosts[backend.host].remote)
+    }
+
+    /// What its fleet knows of a backend now.
+    pub(crate) async fn status_of(&self, name: &str) -> Result<BackendStatus> {
+        let backend = self.backends.iter().find(|backend| backend.name == name);
+        let Some(backend) = backend else { bail!(Problem::new(format!("no fleet has a backend {name}"))) };
+        let status = self.hosts[backend.host].remote.status().await?;
+        let its = status.backends.into_iter().find(|it| it.name == backend.own);
+        its.ok_or_else(|| Problem::new(format!("the fleet has no backend {name} any more")).into())
+    }
+
     /// Switches a fault on in a backend, or in all that run.
     pub(crate) async fn fault(&self, fault: Fault, name: Option<&str>) -> Result<()> {
         for (remote, own) in self.owners(name)? {

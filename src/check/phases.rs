@@ -1,6 +1,7 @@
 //! One check from its first request to its last: meet a backend, warm up, experiment, take the sample. What all of it means is
 //! judged afterwards.
 
+mod certificates;
 mod diagnosis;
 mod meet;
 mod sample;
@@ -76,7 +77,8 @@ pub(crate) async fn run(mut session: Session<'_>) -> Result<SessionData> {
     let identity = session.named_by();
     session.watch.enter("reading the backends' records");
     let client = session.client.clone();
-    let records = match session.collector {
+    let fleets = session.fleets().cloned();
+    let records = match session.collector.take() {
         Some(mut collector) => {
             let quiet = (LATE_COPY * 2).saturating_sub(judged_since.elapsed()).min(LATE_COPY);
             collector.collect_until(tokio::time::sleep(quiet)).await;
@@ -87,7 +89,9 @@ pub(crate) async fn run(mut session: Session<'_>) -> Result<SessionData> {
         }
         None => None,
     };
+    let tls = certificates::of_session(&session, fleets.as_ref(), records.as_ref()).await;
     Ok(SessionData {
+        tls,
         observations,
         judged: judged as u32,
         invented,

@@ -19,6 +19,7 @@ use crate::check::watch::Watch;
 use crate::wire::Moment;
 use verdict::algorithm::Evidence;
 use verdict::facts::responses::Received;
+use verdict::facts::tls::Tls;
 use verdict::observation::Observation;
 use verdict::streams::StreamObservation;
 
@@ -74,6 +75,8 @@ pub(crate) struct SessionData {
     pub(crate) ended: Moment,
     /// Where the names of backends stand that are not ours.
     pub(crate) identity: Option<verdict::rules::Identity>,
+    /// What is known of TLS between balancer and backends.
+    pub(crate) tls: Tls,
     /// None if the backends are not ours.
     pub(crate) records: Option<Collected>,
     /// Of a check of streams: what became of each, and how late the client itself was.
@@ -128,7 +131,12 @@ impl<'a> Session<'a> {
 
     /// Another one, whose first request has that number.
     pub(crate) fn new_prober(&self, first: u64) -> Result<Prober> {
-        prober(self.plan, self.watch, self.client.target(), self.run, first, &self.identity)
+        self.new_prober_of(self.run, first)
+    }
+
+    /// One whose requests belong to another run.
+    pub(crate) fn new_prober_of(&self, run: u64, first: u64) -> Result<Prober> {
+        prober(self.plan, self.watch, self.client.target(), run, first, &self.identity)
     }
 
     /// A phase of the client; records are collected meanwhile.

@@ -2,6 +2,7 @@
 //! it.
 
 use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -10,7 +11,10 @@ use serde::Deserialize;
 use super::layer::{Layer, layer};
 use super::text::Count;
 use crate::error::Problem;
-use crate::topology::{Failure, Health, HttpPath, Policy, Retries, Selection, Timeouts, Topology, Weights};
+use crate::fleet::authority_file;
+use crate::topology::{
+    BackendProtocol, Failure, Health, HttpPath, Policy, Retries, Selection, Timeouts, Topology, Verify, Weights,
+};
 use crate::wire::Time;
 
 layer! {
@@ -83,6 +87,19 @@ layer! {
         #[arg(long, value_name = "TIME", help_heading = "Balancing: failures")]
         answer_timeout: Option<Time>,
 
+        /// What the balancer speaks to backends: http or https [default: https where they speak TLS (--tls), else http]
+        #[arg(long, value_name = "PROTOCOL", help_heading = "Balancing: TLS")]
+        backend_protocol: Option<BackendProtocol>,
+
+        /// File with the authority in PEM whose certificates of backends are accepted, by their name too; off: any certificate is
+        /// [default: the authority that the fleet makes]
+        #[arg(long, value_name = "FILE", help_heading = "Balancing: TLS")]
+        backend_tls_verify: Option<Verify>,
+
+        /// File with the balancer's own certificate and its key in PEM: it speaks TLS to clients [default: plain HTTP]
+        #[arg(long, value_name = "FILE", help_heading = "Balancing: TLS")]
+        listen_tls: Option<PathBuf>,
+
         /// Idle connections kept to backends; 0: a new connection for each request [default: the balancer's default]
         #[arg(long, value_name = "COUNT", help_heading = "Balancing")]
         keep_alive: Option<Count<0, 65_535>>,
@@ -122,7 +139,37 @@ impl BalancingConfig {
             answer: milliseconds("--answer-timeout", self.answer_timeout)?,
         };
         topology.keep_alive = self.keep_alive.map(|Count(connections)| connections);
+        self.resolve_tls(&mut topology)?;
         Ok((topology, self.workers.and_then(|Count(workers)| NonZeroU32::new(workers))))
+    }
+
+    fn resolve_tls(&self, topology: &mut Topology) -> Result<(), Problem> {
+        let absolute = |option: &str, file: &Path| {
+            std::path::absolute(file)
+                .map_err(|why| Problem::new(why.to_string()).on(format!("{option} {}", file.display())))
+        };
+        topology.tls = match self.backend_protocol {
+            None => topology.tls,
+            Some(protocol) => protocol == BackendProtocol::Https,
+        };
+        topology.authority = match &self.backend_tls_verify {
+            Some(_) if !topology.tls => {
+                let problem = Problem::new("there is no TLS to backends").on("--backend-tls-verify");
+                return Err(problem.hint("switch it on with --backend-protocol https"));
+            }
+            _ if !topology.tls => None,
+            Some(Verify::Off) => None,
+            Some(Verify::By(file)) => Some(absolute("--backend-tls-verify", file)?),
+            None => match topology.authority.take().or_else(|| authority_file(topology)) {
+                Some(file) => Some(absolute("--ca-out", &file)?),
+                None => {
+                    let problem = Problem::new("nobody says whose certificates of backends are accepted");
+                    return Err(problem.on("--backend-protocol https").hint("add --backend-tls-verify FILE, or off"));
+                }
+            },
+        };
+        topology.listen_tls = self.listen_tls.as_deref().map(|file| absolute("--listen-tls", file)).transpose()?;
+        Ok(())
     }
 
     fn health(&self) -> Result<Option<Health>, Problem> {

@@ -428,7 +428,8 @@ fn is_of_a_flow(required: &Requirement) -> bool {
         | Requirement::Status { .. }
         | Requirement::Unbuffered(_)
         | Requirement::Uncut
-        | Requirement::AliveEven => false,
+        | Requirement::AliveEven
+        | Requirement::Tls(_) => false,
     }
 }
 

@@ -7,10 +7,10 @@ use crate::error::Problem;
 use crate::wire::Time;
 use verdict::algorithm::{Algorithm, UnknownAlgorithm};
 use verdict::outcome::Outcome;
-use verdict::rules::{Expectations, Requirement, Weights};
+use verdict::rules::{Expectations, Requirement, TlsRequirement, Weights};
 
 /// Expectations that are one word, and the forms of the others; the names of algorithms come from their crate.
-const WORDS: [&str; 17] = [
+const WORDS: [&str; 21] = [
     "even",
     "lossless",
     "intact",
@@ -28,11 +28,16 @@ const WORDS: [&str; 17] = [
     "unbuffered:100ms",
     "alive:even",
     "uncut",
+    "tls:verified",
+    "tls:revocation",
+    "tls:sni",
+    "tls:client-certificate",
 ];
 
 /// All of them, named where a word is not known.
 const KNOWN: &str = "even, weights such as 5:1:1 or 9001=5,9002=1, an algorithm, backup:9003, lossless, intact, path:preserved, \
-    host:preserved, header:NAME:preserved, client-address, mirrored:20%, status:2xx, back:5s, ejected:5, errors-end:1s, slow-start:10s, and of streams unbuffered:100ms, alive:even or uncut";
+    host:preserved, header:NAME:preserved, client-address, mirrored:20%, status:2xx, back:5s, ejected:5, errors-end:1s, slow-start:10s, \
+    tls:verified, tls:revocation, tls:sni or tls:client-certificate, and of streams unbuffered:100ms, alive:even or uncut";
 
 /// Expectations that are one word, for completions.
 pub(super) fn words() -> Vec<&'static str> {
@@ -60,8 +65,8 @@ pub(super) fn resolve(expect: &[String], tolerance: Option<&str>, allow: &[Strin
             Expectation::Required(required) => {
                 let same = |known: &&Requirement| std::mem::discriminant(*known) == std::mem::discriminant(&required);
                 let other = expectations.required.iter().find(same).filter(|known| **known != required);
-                // Each header is an expectation of its own.
-                if !matches!(required, Requirement::HeaderPreserved(_)) {
+                // Each header is an expectation of its own, and each of TLS.
+                if !matches!(required, Requirement::HeaderPreserved(_) | Requirement::Tls(_)) {
                     refuse_a_second(text, other)?;
                 }
                 expectations.required.push(required);
@@ -156,6 +161,10 @@ fn read(text: &str) -> Result<Expectation, Problem> {
             Some((low, high)) => required(Requirement::Status { low, high }),
             None => Err(wrong("a class, a status or a range: status:2xx, status:204 or status:200-399")),
         },
+        "tls" => match TlsRequirement::ALL.into_iter().find(|known| known.to_string() == text) {
+            Some(known) => required(Requirement::Tls(known)),
+            None => Err(wrong("tls:verified, tls:revocation, tls:sni or tls:client-certificate")),
+        },
         "ejected" => match value.parse().ok().filter(|errors| *errors <= 1_000_000) {
             Some(errors) => required(Requirement::Ejected(errors)),
             None => Err(wrong("failed requests at most until a backend is out of rotation, such as ejected:5")),
@@ -233,6 +242,8 @@ mod tests {
             "unbuffered:100ms",
             "alive:even",
             "uncut",
+            "tls:verified",
+            "tls:client-certificate",
         ] {
             match one(text) {
                 Ok(Expectation::Required(required)) => assert_eq!(required.to_string(), text),
@@ -264,6 +275,7 @@ mod tests {
             ("back:soon", "back:5s"),
             ("slow-start:0s", "slow-start:5s"),
             ("ejected:-1", "ejected:5"),
+            ("tls:on", "tls:verified"),
             ("backup:", "no such expectation"),
         ] {
             let error = one(text).unwrap_err();

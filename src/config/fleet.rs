@@ -283,6 +283,7 @@ impl MergedFleet {
         topology.sockets = self.config.sockets.clone();
         topology.proxy_protocol = self.config.proxy_protocol.is_some_and(|Flag(on)| on);
         topology.tls = self.config.speaks_tls();
+        topology.authority = self.config.ca_out.clone().filter(|_| topology.tls);
         Ok(topology)
     }
 

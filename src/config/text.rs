@@ -6,7 +6,10 @@ use std::str::FromStr;
 use serde::de::Visitor;
 use serde::{Deserialize, Deserializer};
 
-use crate::topology::{BackendName, Host, HttpPath, NamedBackends, Ports, Selection, Sockets, StartFaults, Weights};
+use crate::topology::{
+    BackendName, BackendProtocol, Host, HttpPath, NamedBackends, Ports, Selection, Sockets, StartFaults, Verify,
+    Weights,
+};
 
 /// `true` or `false`, also as text.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -127,7 +130,20 @@ macro_rules! read_as_typed {
     )*};
 }
 
-read_as_typed!(BackendName, Flag, PowerOfTwo, Ports, Selection, Host, Sockets, HttpPath, Weights, StartFaults);
+read_as_typed!(
+    BackendName,
+    Flag,
+    PowerOfTwo,
+    Ports,
+    Selection,
+    Host,
+    Sockets,
+    HttpPath,
+    Weights,
+    StartFaults,
+    BackendProtocol,
+    Verify
+);
 
 /// As it is typed, a list of such parts, or a table of names with one address or a list of them.
 impl<'de> Deserialize<'de> for NamedBackends {

@@ -94,13 +94,7 @@ fn of_authority(plan: &TlsPlan, topology: &Topology) -> Result<Prepared, Problem
     let bad = BadCertificate::ALL.into_iter().map(|bad| Ok((bad, authority.certify_badly(&names, bad)?)));
     let bad = bad.collect::<Result<_, rcgen::Error>>().map_err(failed)?;
     let revocations = authority.revocations().map_err(failed)?;
-    // The same path from one start to the next: configurations name it.
-    let usual = || {
-        let name = topology.backends.first().map_or("fleet", |backend| &backend.name);
-        let name = name.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
-        runfile::folder().map(|folder| folder.join(format!("ca-{name}.pem")))
-    };
-    let file = plan.ca_out.clone().or_else(usual).ok_or_else(|| {
+    let file = plan.ca_out.clone().or_else(|| authority_file(topology)).ok_or_else(|| {
         Problem::new("no folder can be written for the authority's certificate")
             .on("--tls")
             .hint("name a file with --ca-out")
@@ -114,6 +108,14 @@ fn of_authority(plan: &TlsPlan, topology: &Topology) -> Result<Prepared, Problem
     }
     let assignment = TlsAssignment { good, bad, clients: None };
     Ok(Prepared { assignment, authority: Some((file, list)) })
+}
+
+/// Where the certificate of a fleet's authority is, unless somebody says otherwise: the same path from one start to the next, as
+/// configurations name it.
+pub(crate) fn authority_file(topology: &Topology) -> Option<PathBuf> {
+    let name = topology.backends.first().map_or("fleet", |backend| &backend.name);
+    let name = name.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+    runfile::folder().map(|folder| folder.join(format!("ca-{name}.pem")))
 }
 
 /// All names by which a balancer may call a backend.

@@ -17,7 +17,7 @@ mod supervisor;
 mod waiting;
 
 pub(crate) use backends::machine_name;
-pub(crate) use certificates::TlsPlan;
+pub(crate) use certificates::{TlsPlan, authority_file};
 pub(crate) use fold::log::Mode as LogMode;
 pub(crate) use plan::{ControlAddress, Plan};
 pub(crate) use supervisor::run;

@@ -31,7 +31,7 @@ pub(crate) struct Bound {
 pub(crate) fn bind(plan: &Plan) -> Result<Bound> {
     crate::io::limits::raise_files();
     let mut error = StartError::new();
-    let topology = topology(plan, &mut error);
+    let mut topology = topology(plan, &mut error);
     let connections = limits::check(&mut error, &topology);
     let names: Vec<&str> = topology.backends.iter().map(|backend| backend.name.as_str()).collect();
     if let Some(unknown) = plan.faults.unknown(&names) {
@@ -78,6 +78,7 @@ pub(crate) fn bind(plan: &Plan) -> Result<Bound> {
         listening.push(all);
     }
     let tls = plan.tls.as_ref().and_then(|tls| certificates::prepare(tls, &topology, &mut error));
+    topology.authority = tls.as_ref().and_then(|tls| tls.authority.as_ref()).map(|(authority, _)| authority.clone());
     let mut serve = |address, what, option| match Listening::bind(address, what, option) {
         Ok(listening) => Some(listening),
         Err((problem, hint)) => {

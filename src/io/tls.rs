@@ -18,8 +18,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{
-    CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, Error, InvalidMessage, RootCertStore,
-    SignatureScheme,
+    CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, Error, InvalidMessage, OtherError,
+    RootCertStore, SignatureScheme,
 };
 
 use crate::io::ending::{Ending, Received};
@@ -135,8 +135,14 @@ pub(crate) fn is_spoken(address: SocketAddr, patience: Duration) -> bool {
 pub(crate) enum TlsFailure {
     /// Nobody vouches for the certificate who is trusted.
     UnknownIssuer,
+    /// It signs itself, and is not trusted itself.
+    SelfSigned,
     /// Its time is over, or has not come.
-    OutOfTime(String),
+    OutOfTime {
+        is_over: bool,
+        /// As `rustls` says it.
+        why: String,
+    },
     /// It names others.
     WrongName {
         /// Whom it should name.
@@ -165,10 +171,13 @@ impl TlsFailure {
         match error {
             Error::InvalidCertificate(problem) => match problem {
                 CertificateError::UnknownIssuer => TlsFailure::UnknownIssuer,
-                CertificateError::Expired
-                | CertificateError::ExpiredContext { .. }
-                | CertificateError::NotValidYet
-                | CertificateError::NotValidYetContext { .. } => TlsFailure::OutOfTime(problem.to_string()),
+                CertificateError::Other(other) if other.0.downcast_ref() == Some(&SelfSigned) => TlsFailure::SelfSigned,
+                CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+                    TlsFailure::OutOfTime { is_over: true, why: problem.to_string() }
+                }
+                CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                    TlsFailure::OutOfTime { is_over: false, why: problem.to_string() }
+                }
                 CertificateError::NotValidForName => TlsFailure::WrongName { wanted: String::new(), named: Vec::new() },
                 CertificateError::NotValidForNameContext { expected, presented } => TlsFailure::WrongName {
                     wanted: expected.to_str().into_owned(),
@@ -194,10 +203,10 @@ impl TlsFailure {
     /// What to try.
     pub(crate) fn hint(&self) -> &'static str {
         match self {
-            TlsFailure::UnknownIssuer => {
+            TlsFailure::UnknownIssuer | TlsFailure::SelfSigned => {
                 "--ca FILE trusts the certificate (or its authority's) in a PEM file, --insecure trusts any"
             }
-            TlsFailure::OutOfTime(_) => "renew it, and is this machine's clock right? --insecure takes it as it is",
+            TlsFailure::OutOfTime { .. } => "renew it, and is this machine's clock right? --insecure takes it as it is",
             TlsFailure::WrongName { .. } => {
                 "use a name of the certificate in the URL (subject alternative names count, the common name does not), or --insecure"
             }
@@ -217,13 +226,26 @@ impl TlsFailure {
 impl fmt::Display for TlsFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            TlsFailure::UnknownIssuer => f.write_str("certificate verify failed: unknown issuer"),
-            TlsFailure::OutOfTime(why) => write!(f, "certificate verify failed: not valid now: {why}"),
+            TlsFailure::UnknownIssuer => {
+                f.write_str("certificate verify failed: unable to get local issuer certificate (unknown issuer)")
+            }
+            TlsFailure::SelfSigned => f.write_str("certificate verify failed: self-signed certificate"),
+            TlsFailure::OutOfTime { is_over, why } => {
+                let what = if *is_over { "certificate has expired" } else { "certificate is not yet valid" };
+                write!(f, "certificate verify failed: {what}, not valid now: {why}")
+            }
             TlsFailure::WrongName { wanted, named } if named.is_empty() => {
-                write!(f, "certificate verify failed: not for the name {wanted}, and it has no alternative names")
+                write!(
+                    f,
+                    "certificate verify failed: hostname mismatch, not for the name {wanted}, and it has no alternative names"
+                )
             }
             TlsFailure::WrongName { wanted, named } => {
-                write!(f, "certificate verify failed: not for the name {wanted}, but for {}", named.join(", "))
+                write!(
+                    f,
+                    "certificate verify failed: hostname mismatch, not for the name {wanted}, but for {}",
+                    named.join(", ")
+                )
             }
             TlsFailure::Certificate(why) => write!(f, "certificate verify failed: {why}"),
             TlsFailure::NoTls => f.write_str("what it sends is not TLS"),
@@ -441,10 +463,17 @@ impl ServerCertVerifier for Known {
                 if why.0.downcast_ref() == Some(&webpki::Error::CaUsedAsEndEntity) =>
             {
                 if !self.servers.contains(server) {
-                    return Err(CertificateError::UnknownIssuer.into());
+                    return Err(match signs_itself(server) {
+                        true => CertificateError::Other(OtherError(Arc::new(SelfSigned))),
+                        false => CertificateError::UnknownIssuer,
+                    }
+                    .into());
                 }
                 verify_server_name(&ParsedCertificate::try_from(server)?, name)?;
                 Ok(ServerCertVerified::assertion())
+            }
+            Err(Error::InvalidCertificate(CertificateError::UnknownIssuer)) if signs_itself(server) => {
+                Err(CertificateError::Other(OtherError(Arc::new(SelfSigned))).into())
             }
             verified => verified,
         }
@@ -471,6 +500,15 @@ impl ServerCertVerifier for Known {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.verifier.supported_verify_schemes()
     }
+}
+
+/// Nobody vouches for a certificate but itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("self-signed certificate")]
+struct SelfSigned;
+
+fn signs_itself(server: &CertificateDer<'_>) -> bool {
+    webpki::EndEntityCert::try_from(server).is_ok_and(|parsed| parsed.issuer() == parsed.subject())
 }
 
 #[derive(Debug)]

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use verdict::BadCertificate;
+
 /// A balancer whose directives are known.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Product {
@@ -81,6 +83,46 @@ impl Directives {
         }
     }
 }
+
+const VERIFY: Directives = Directives {
+    nginx: "proxy_ssl_verify on; proxy_ssl_trusted_certificate FILE; proxy_ssl_name NAME",
+    haproxy: "ssl verify required ca-file FILE verifyhost NAME on the server",
+    envoy: "validation_context with trusted_ca and match_typed_subject_alt_names",
+    traefik: "rootCAs of the serversTransport, without insecureSkipVerify",
+    caddy: "tls_trust_pool file FILE, without tls_insecure_skip_verify",
+};
+
+const VERIFY_NAME: Directives = Directives {
+    nginx: "proxy_ssl_verify on; proxy_ssl_name NAME",
+    haproxy: "verifyhost NAME on the server",
+    envoy: "match_typed_subject_alt_names of the validation_context",
+    traefik: "serverName of the serversTransport",
+    caddy: "tls_server_name NAME",
+};
+
+const REVOCATION: Directives = Directives {
+    nginx: "proxy_ssl_crl FILE",
+    haproxy: "crl-file FILE on the server",
+    envoy: "crl of the validation_context",
+    traefik: "",
+    caddy: "",
+};
+
+const SERVER_NAME: Directives = Directives {
+    nginx: "proxy_ssl_server_name on; proxy_ssl_name NAME",
+    haproxy: "sni str(NAME) on the server",
+    envoy: "sni of the UpstreamTlsContext",
+    traefik: "serverName of the serversTransport",
+    caddy: "tls_server_name NAME",
+};
+
+const CLIENT_CERTIFICATE: Directives = Directives {
+    nginx: "proxy_ssl_certificate FILE; proxy_ssl_certificate_key FILE",
+    haproxy: "crt FILE on the server",
+    envoy: "tls_certificates of the common_tls_context",
+    traefik: "certificates of the serversTransport",
+    caddy: "tls_client_auth CERTIFICATE KEY",
+};
 
 const BODY_LIMIT: Directives = Directives {
     nginx: "client_max_body_size",
@@ -491,6 +533,25 @@ pub(crate) fn of_mirror(product: Option<Product>) -> String {
 /// Kept connections are closed.
 pub(crate) fn of_idle_close(product: Option<Product>) -> Option<String> {
     IDLE_TIMEOUT.of(product)
+}
+
+/// Bad certificates of backends are accepted.
+pub(crate) fn of_certificates(accepted: &[BadCertificate], product: Option<Product>) -> String {
+    match accepted {
+        [BadCertificate::OtherName] => VERIFY_NAME.after("verify the name too", product),
+        [BadCertificate::Revoked] => REVOCATION.after("give the balancer the authority's revocation list", product),
+        _ => VERIFY.after("verify the certificates of backends, with their authority's", product),
+    }
+}
+
+/// The balancer sends no SNI.
+pub(crate) fn of_server_name(product: Option<Product>) -> String {
+    SERVER_NAME.after("name the server", product)
+}
+
+/// The balancer shows no certificate.
+pub(crate) fn of_client_certificate(product: Option<Product>) -> String {
+    CLIENT_CERTIFICATE.after("give the balancer a certificate of the authority that backends ask for", product)
 }
 
 /// Requests that backends have received get no response.

@@ -22,6 +22,55 @@ impl Weight {
     }
 }
 
+/// What a balancer speaks to its backends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum BackendProtocol {
+    Http,
+    Https,
+}
+
+impl FromStr for BackendProtocol {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<BackendProtocol, &'static str> {
+        match text {
+            "http" => Ok(BackendProtocol::Http),
+            "https" => Ok(BackendProtocol::Https),
+            _ => Err("expected http or https"),
+        }
+    }
+}
+
+/// Which certificates of backends a balancer accepts.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Verify {
+    /// Any.
+    Off,
+    /// Those that this authority vouches for, and that have the backend's name.
+    By(PathBuf),
+}
+
+impl FromStr for Verify {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Verify, &'static str> {
+        match text {
+            "" => Err("expected a file with an authority's certificate in PEM, or off"),
+            "off" => Ok(Verify::Off),
+            file => Ok(Verify::By(file.into())),
+        }
+    }
+}
+
+/// TLS from a balancer to backends.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct BackendTls {
+    /// The name that it asks for and verifies.
+    pub(crate) name: String,
+    /// Whose certificates it accepts; none for any.
+    pub(crate) authority: Option<String>,
+}
+
 /// A number that is no weight.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("expected weights from 1 to 256, found {0}")]

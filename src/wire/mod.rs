@@ -2,6 +2,7 @@
 
 mod batch;
 mod channel;
+mod clipped;
 mod event;
 mod life;
 mod names;
@@ -19,11 +20,10 @@ pub(crate) use api::{
 };
 pub(crate) use batch::{BatchHead, read_batch, write_batch};
 pub(crate) use channel::{Assignment, BackendIdentity, Limits, Order, Report, Starvation};
+pub(crate) use clipped::Clipped;
 pub(crate) use event::{Cause, Change, Departure, Event};
 pub(crate) use names::Names;
-pub(crate) use record::{
-    AsArrived, Clipped, End, FORWARDED_BYTES, HOST_BYTES, RECORD_WORDS, Record, Refusal, Revision,
-};
+pub(crate) use record::{AsArrived, End, FORWARDED_BYTES, HOST_BYTES, RECORD_WORDS, Record, Refusal, Revision};
 pub(crate) use secured::{Credentials, Handshakes, Protocol, Secured, TlsAssignment, TlsVersion};
 pub(crate) use token::{NotAToken, Token};
 pub(crate) use verdict::{

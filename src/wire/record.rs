@@ -7,6 +7,7 @@ use http::Malformed;
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use crate::wire::clipped::Clipped;
 use crate::wire::life::{self, LIFE_WORDS};
 use crate::wire::{AttemptEnd, Calendar, Generator, Moment, Names, RecordView, RequestId, ResponseId, Secured};
 use verdict::life::Life;
@@ -363,100 +364,6 @@ impl Record {
             notes: arrived.notes.iter().map(|note| note.name().to_owned()).collect(),
             tls: self.tls.as_ref().map(Secured::view),
         }
-    }
-}
-
-/// The first `N` bytes of a text, and the length that it had.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Clipped<const N: usize> {
-    bytes: [u8; N],
-    /// At most `N`.
-    kept: u8,
-    length: u32,
-}
-
-impl<const N: usize> Clipped<N> {
-    const FITS: () = assert!(N <= 255 && N.is_multiple_of(8));
-
-    /// Keeps the first `N` bytes.
-    pub(crate) fn new(text: &[u8]) -> Self {
-        let () = Self::FITS;
-        let mut bytes = [0; N];
-        let kept = text.len().min(N);
-        bytes[..kept].copy_from_slice(&text[..kept]);
-        Clipped { bytes, kept: kept as u8, length: u32::try_from(text.len()).unwrap_or(u32::MAX) }
-    }
-
-    /// What was kept.
-    pub(crate) fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..usize::from(self.kept)]
-    }
-
-    /// Whether something was cut.
-    pub(crate) fn is_clipped(&self) -> bool {
-        self.length > u32::from(self.kept)
-    }
-
-    /// Of the whole text.
-    pub(super) fn length(self) -> u32 {
-        self.length
-    }
-
-    /// Words that hold it.
-    pub(super) fn words(&self) -> usize {
-        usize::from(self.kept).div_ceil(8)
-    }
-
-    /// Writes as much as there are words for, and returns how many it took.
-    fn write(&self, words: &mut [u64]) -> usize {
-        let used = self.words().min(words.len());
-        for (word, bytes) in words.iter_mut().zip(self.bytes.as_chunks::<8>().0).take(used) {
-            *word = u64::from_ne_bytes(*bytes);
-        }
-        used
-    }
-
-    pub(super) fn read(words: &[u64], length: u32) -> Self {
-        let mut bytes = [0; N];
-        for (word, bytes) in words.iter().zip(bytes.as_chunks_mut::<8>().0) {
-            *bytes = word.to_ne_bytes();
-        }
-        let kept = (length as usize).min(N).min(words.len() * 8);
-        bytes[kept..].fill(0);
-        Clipped { bytes, kept: kept as u8, length }
-    }
-}
-
-impl<const N: usize> Default for Clipped<N> {
-    fn default() -> Self {
-        Clipped::new(b"")
-    }
-}
-
-/// Safe to show in a terminal: control characters and bytes that are no UTF-8 are escaped, a cut is shown as `…`.
-impl<const N: usize> fmt::Display for Clipped<N> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.length == 0 {
-            return f.write_str("-");
-        }
-        for chunk in self.as_bytes().utf8_chunks() {
-            for character in chunk.valid().chars() {
-                match character.is_control() {
-                    true => write!(f, "{}", character.escape_unicode())?,
-                    false => write!(f, "{character}")?,
-                }
-            }
-            for byte in chunk.invalid() {
-                write!(f, "\\x{byte:02x}")?;
-            }
-        }
-        f.write_str(if self.is_clipped() { "…" } else { "" })
-    }
-}
-
-impl<const N: usize> fmt::Debug for Clipped<N> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
     }
 }
 

@@ -5,7 +5,8 @@ use std::fmt;
 use rustls::CipherSuite;
 use serde::{Deserialize, Serialize};
 
-use crate::wire::{BadCertificate, Clipped, FailedHandshakes, TlsView};
+use crate::wire::clipped::Clipped;
+use crate::wire::{BadCertificate, FailedHandshakes, TlsView};
 
 /// A record keeps this much of the name that the client asked for.
 const NAME_BYTES: usize = 32;

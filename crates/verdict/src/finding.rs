@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::AttemptEnd;
 use crate::facts::{
     Description, account, algorithm, backups, copies, fleets, identity, limit, reach, records, recovery, requests,
-    resilience, responses, rotation, shares, stickiness, streams,
+    resilience, responses, rotation, shares, stickiness, streams, tls,
 };
 use crate::observation::{ClientOutcome, Observation};
 
@@ -152,6 +152,8 @@ rules! {
     StreamTruncated(streams::Truncations) = "stream-truncated" from streams::STREAM_TRUNCATED,
     CloseCode(streams::CloseCodes) = "close-code" from streams::CLOSE_CODE,
     StreamAlive(streams::Alive) = "stream-alive" from streams::ALIVE,
+    TlsVerified(tls::Verification) = "tls-verified" from tls::VERIFIED,
+    Tls(tls::Connections) = "tls" from tls::CONNECTIONS,
 }
 
 impl Finding {

@@ -11,6 +11,7 @@ use tokio::task::spawn_blocking;
 use crate::check::load::stream_load::StreamLoad;
 use crate::check::load::streams::{StreamTraffic, hold};
 use crate::check::load::{Load, Pacing, Reuse, Vary};
+use crate::check::phases::certificates;
 use crate::check::plan::StreamPlan;
 use crate::check::scenario;
 use crate::check::session::{SETTLE, Session, SessionData};
@@ -54,7 +55,8 @@ pub(crate) async fn run(mut session: Session<'_>, streams: &StreamPlan) -> Resul
     let identity = session.named_by();
     session.watch.enter("reading the backends' records");
     let client = session.client.clone();
-    let records = match session.collector {
+    let fleets = session.fleets().cloned();
+    let records = match session.collector.take() {
         Some(mut collector) => {
             collector.settle(SETTLE).await;
             let mut records = collector.finish().await;
@@ -63,9 +65,11 @@ pub(crate) async fn run(mut session: Session<'_>, streams: &StreamPlan) -> Resul
         }
         None => None,
     };
+    let tls = certificates::of_session(&session, fleets.as_ref(), records.as_ref()).await;
     let sample = load.first as u32..(load.first as usize + observations.len()) as u32;
     before.extend(observations);
     Ok(SessionData {
+        tls,
         observations: before,
         judged: load.first as u32,
         invented: Vec::new(),

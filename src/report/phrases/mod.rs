@@ -8,6 +8,7 @@ mod phrase;
 mod requests;
 mod responses;
 mod streams;
+mod tls;
 mod witnesses;
 
 use verdict::finding::{Facts, Finding, Prose};
@@ -85,6 +86,8 @@ fn prose(finding: &Finding, product: Option<Product>, limit: Option<u16>) -> Pro
         Facts::StreamTruncated(facts) => streams::truncated(facts, product),
         Facts::CloseCode(facts) => streams::close_codes(facts),
         Facts::StreamAlive(facts) => streams::alive(facts, level, product),
+        Facts::TlsVerified(facts) => tls::verified(facts, level, product),
+        Facts::Tls(facts) => tls::connections(facts, level, product),
     };
     let witness = finding.witness.iter().flat_map(witness_lines);
     Prose {

@@ -19,5 +19,6 @@ pub mod rotation;
 pub mod shares;
 pub mod stickiness;
 pub mod streams;
+pub mod tls;
 
 pub use description::Description;

@@ -9,6 +9,7 @@ use crate::arrived::{OtherRequests, RequestChanges};
 use crate::facts::fleets;
 use crate::facts::identity::Identity;
 use crate::facts::responses::Received;
+use crate::facts::tls::Tls;
 use crate::finding::{AttemptWitness, ClientWitness, RequestWitness, Witness};
 use crate::id::RequestId;
 use crate::ledger::{Arrival, Entry, Ledger, Records};
@@ -78,6 +79,8 @@ pub struct Case<'a> {
     pub outages: &'a [Window],
     /// When the sample began and ended.
     pub sampled: (Moment, Moment),
+    /// What is known of TLS between balancer and backends.
+    pub tls: &'a Tls,
     /// Clients, paths or the like differed from request to request.
     pub varied: bool,
     /// Of the run, as in the ids of its requests.

@@ -23,6 +23,7 @@ mod rotation;
 mod shares;
 mod stickiness;
 mod streams;
+mod tls;
 #[cfg(test)]
 mod trial;
 
@@ -33,7 +34,7 @@ use crate::report::{Outage, Shares, Verdict};
 pub use case::{Case, DETECTION, Drill, Urls};
 pub use expectations::{Expectations, FALSE_ALARM, Weights};
 pub use forwarding::describe as describe_forwarding;
-pub use requirement::Requirement;
+pub use requirement::{Requirement, TlsRequirement};
 pub use shares::is_certain;
 
 /// Applies all rules: the findings, the worst first, the shares, and the verdict.
@@ -60,6 +61,7 @@ pub fn judge(case: &Case, outage: Option<&Outage>) -> (Vec<Finding>, Option<Shar
     findings.extend(stickiness::judge(case, outage));
     findings.extend(resilience::judge(case, outage));
     findings.extend(recovery::judge(case, outage));
+    findings.extend(tls::judge(case));
     fleets::soften(case, &mut findings);
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.level));
     show_orders_once(&mut findings);

@@ -34,7 +34,8 @@ fn quantity(required: &Requirement) -> Option<Quantity> {
         | Requirement::Status { .. }
         | Requirement::Unbuffered(_)
         | Requirement::Uncut
-        | Requirement::AliveEven => None,
+        | Requirement::AliveEven
+        | Requirement::Tls(_) => None,
     }
 }
 
@@ -72,7 +73,8 @@ fn measure(required: &Requirement, affected: &Affected, length: f64, drill: Dril
             | Requirement::Status { .. }
             | Requirement::Unbuffered(_)
             | Requirement::Uncut
-            | Requirement::AliveEven => Err(Unknown::Unclear),
+            | Requirement::AliveEven
+            | Requirement::Tls(_) => Err(Unknown::Unclear),
         }
     };
     let backend = affected.backend.clone();

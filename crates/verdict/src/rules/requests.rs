@@ -55,7 +55,8 @@ fn is_of_the_request(requirement: &Requirement) -> bool {
         | Requirement::SlowStart(_)
         | Requirement::Unbuffered(_)
         | Requirement::Uncut
-        | Requirement::AliveEven => false,
+        | Requirement::AliveEven
+        | Requirement::Tls(_) => false,
     }
 }
 

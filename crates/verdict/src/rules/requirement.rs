@@ -40,12 +40,62 @@ pub enum Requirement {
     Uncut,
     /// Streams that are alive are spread evenly over the backends.
     AliveEven,
+    /// Of TLS between balancer and backends.
+    Tls(TlsRequirement),
+}
+
+/// What is required of TLS between balancer and backends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TlsRequirement {
+    /// The balancer verifies the certificates of backends.
+    Verified,
+    /// It has a revocation list.
+    Revocation,
+    /// It names the server (SNI).
+    ServerName,
+    /// It shows a certificate of its own.
+    ClientCertificate,
+}
+
+impl TlsRequirement {
+    /// All of them.
+    pub const ALL: [TlsRequirement; 4] = [
+        TlsRequirement::Verified,
+        TlsRequirement::Revocation,
+        TlsRequirement::ServerName,
+        TlsRequirement::ClientCertificate,
+    ];
+
+    /// Whether bad certificates have to be tried to know.
+    pub fn is_about_certificates(self) -> bool {
+        match self {
+            TlsRequirement::Verified | TlsRequirement::Revocation => true,
+            TlsRequirement::ServerName | TlsRequirement::ClientCertificate => false,
+        }
+    }
+}
+
+/// As it is typed.
+impl fmt::Display for TlsRequirement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            TlsRequirement::Verified => "tls:verified",
+            TlsRequirement::Revocation => "tls:revocation",
+            TlsRequirement::ServerName => "tls:sni",
+            TlsRequirement::ClientCertificate => "tls:client-certificate",
+        })
+    }
 }
 
 impl Requirement {
     /// Whether it is about streams alone.
     pub fn is_of_streams(&self) -> bool {
         matches!(self, Requirement::Unbuffered(_) | Requirement::Uncut | Requirement::AliveEven)
+    }
+
+    /// What it requires of TLS, if it does.
+    pub fn tls(&self) -> Option<TlsRequirement> {
+        if let Requirement::Tls(required) = self { Some(*required) } else { None }
     }
 }
 
@@ -71,6 +121,7 @@ impl fmt::Display for Requirement {
             Requirement::Unbuffered(time) => write!(f, "unbuffered:{time:?}"),
             Requirement::Uncut => f.write_str("uncut"),
             Requirement::AliveEven => f.write_str("alive:even"),
+            Requirement::Tls(required) => required.fmt(f),
         }
     }
 }

@@ -143,6 +143,7 @@ impl Rig {
             health_checks: 0,
             own_fleet: false,
             drill: self.drill,
+            tls: &Default::default(),
             varied: self.varied,
             run: 1,
             began: Moment(0),

@@ -258,6 +258,7 @@ impl Trial {
             health_checks: self.health_checks,
             own_fleet: self.own_fleet,
             drill: self.drill,
+            tls: &Default::default(),
             varied: false,
             run: 7,
             began: Trial::due(0),

@@ -1,0 +1,225 @@
+//! Whether the balancer verifies the certificates of its backends: one serves a bad certificate, requests are sent, and its records and
+//! handshakes say what came of it. These requests are a run of their own, which no other rule judges.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, sleep};
+
+use crate::check::collector::Collected;
+use crate::check::fleets::Fleets;
+use crate::check::load::{Backends, DriveError, Probe, Prober};
+use crate::check::session::Session;
+use crate::wire::{BackendStatus, BadCertificate, Fault};
+use verdict::facts::tls::{Connections, Refused, Shown, Tls, Trial, Untried, Verification};
+use verdict::observation::Observation;
+use verdict::rules::Requirement;
+
+/// A request that gets no response meanwhile is not waited for longer.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// The backend closes kept connections that have another certificate, and its handshakes are known, after that time.
+const SETTLE: Duration = Duration::from_millis(200);
+/// Requests that arrive until a certificate counts as accepted; one would do.
+const ENOUGH: u64 = 3;
+/// Requests a backend, none of which arrives: by chance that happens to no backend that gets its share.
+const AVOIDED: u64 = 16;
+/// What one certificate may take until it is open what the balancer makes of it; twice that where it is soon known.
+const LONGEST: Duration = Duration::from_secs(5);
+/// Requests in flight: each fails for as long as its balancer tries.
+const AT_ONCE: usize = 8;
+/// A balancer may keep away from a backend that failed for so long: NGINX's fail_timeout, and a little.
+const RETURN: Duration = Duration::from_secs(12);
+
+/// What backends know of TLS, and what is tried with bad certificates, if somebody asks for that.
+pub(crate) async fn of_session(session: &Session<'_>, fleets: Option<&Fleets>, records: Option<&Collected>) -> Tls {
+    let required = session.plan.expectations.required.iter().filter_map(Requirement::tls).collect::<Vec<_>>();
+    let mut connections = Connections::default();
+    let mut verification = Verification::default();
+    match fleets {
+        None => verification.untried = Some(Untried::NoFleet),
+        Some(fleets) => {
+            let arrived = records.map(|records| records.tls.clone()).unwrap_or_default();
+            if arrived.secured > 0 || !required.is_empty() {
+                connections = Connections { arrived, ..connections_of(fleets).await };
+            }
+            if required.iter().any(|required| required.is_about_certificates()) {
+                verification = examine(session, fleets).await;
+            }
+        }
+    }
+    Tls { verification, connections }
+}
+
+/// Tries each certificate.
+async fn examine(session: &Session<'_>, fleets: &Fleets) -> Verification {
+    let untried = |untried| Verification { untried: Some(untried), ..Verification::default() };
+    let first = match fleets.backends.first() {
+        Some(backend) => fleets.status_of(&backend.name).await,
+        None => return untried(Untried::NoFleet),
+    };
+    match first.map(|status| status.tls) {
+        Ok(Some(tls)) if tls.bad_certificates.is_empty() => return untried(Untried::NoAuthority),
+        Ok(Some(_)) => {}
+        Ok(None) => return untried(Untried::NoTls),
+        Err(_) => return untried(Untried::Unreachable),
+    }
+    let Ok(mut examiner) = Examiner::new(session, fleets) else { return untried(Untried::Unreachable) };
+    let mut trials = Vec::new();
+    session.watch.enter("a backend serves bad certificates, one after the other");
+    for bad in BadCertificate::ALL {
+        // What could not be done is not known, which the rule says.
+        if let Ok(Some(trial)) = examiner.examine(bad).await {
+            trials.push(trial);
+        }
+    }
+    let is_none = trials.is_empty();
+    Verification { trials, untried: is_none.then_some(Untried::Unreachable), ..Verification::default() }
+}
+
+/// What backends know of their clients' handshakes.
+async fn connections_of(fleets: &Fleets) -> Connections {
+    let mut known = Connections::default();
+    for backend in &fleets.backends {
+        let Ok(BackendStatus { tls: Some(tls), .. }) = fleets.status_of(&backend.name).await else { continue };
+        known.asks_clients = Some(known.asks_clients.unwrap_or(true) && tls.asks_clients);
+        let of_client = tls.failed.iter().filter(|failed| failed.reason.starts_with("the client's certificate"));
+        let none = tls.failed.iter().filter(|failed| failed.reason == "the client shows no certificate");
+        known.clients_refused += of_client.chain(none).map(|failed| failed.count).sum::<u64>();
+    }
+    known
+}
+
+struct Examiner<'a> {
+    fleets: &'a Fleets,
+    run: u64,
+    /// None while it is on a thread of its own.
+    client: Option<(Prober, Backends)>,
+    /// When each backend was last tried, in trials since the first.
+    tried: HashMap<String, usize>,
+    /// How many requests are sent between two looks.
+    round: usize,
+}
+
+impl<'a> Examiner<'a> {
+    fn new(session: &Session<'_>, fleets: &'a Fleets) -> Result<Examiner<'a>> {
+        let run = crate::check::run_number::new();
+        let mut backends = Backends::new(session.client.names());
+        backends.know(fleets.instances(), fleets.shared_names());
+        let prober = session.new_prober_of(run, 0)?;
+        let round = 4 * fleets.backends.len().max(2);
+        Ok(Examiner { fleets, run, client: Some((prober, backends)), tried: HashMap::new(), round })
+    }
+
+    /// What becomes of that certificate at a backend that gets requests; none if there is no such backend.
+    async fn examine(&mut self, bad: BadCertificate) -> Result<Option<Trial>> {
+        let Some(backend) = self.reached().await? else { return Ok(None) };
+        self.tried.insert(backend.clone(), self.tried.len());
+        let before = self.fleets.status_of(&backend).await?;
+        let earlier = before.faults.iter().copied().find(|fault| matches!(fault, Fault::Certificate(_)));
+        self.fleets.fault(Fault::Certificate(Some(bad)), Some(&backend)).await?;
+        let result = self.send_and_look(bad, &backend, &before).await;
+        // Whatever came of it, the backend is as it was.
+        self.fleets.fault(earlier.unwrap_or(Fault::Certificate(None)), Some(&backend)).await?;
+        sleep(SETTLE).await;
+        result.map(Some)
+    }
+
+    /// The backend among those that get requests that was tried least recently.
+    async fn reached(&mut self) -> Result<Option<String>> {
+        let deadline = Instant::now() + RETURN;
+        loop {
+            let observations = self.send(self.round).await?;
+            let names = self.client.as_ref().map(|(_, backends)| backends.names().to_vec()).unwrap_or_default();
+            let known = observations.iter().filter(|it| it.backend.is_known() && it.status < 500);
+            let mut reached: Vec<&String> = known.filter_map(|it| names.get(usize::from(it.backend.0))).collect();
+            reached.retain(|name| self.fleets.backends.iter().any(|backend| backend.name == **name));
+            match reached.into_iter().min_by_key(|name| self.tried.get(*name).copied().map_or(0, |place| place + 1)) {
+                Some(name) => return Ok(Some(name.clone())),
+                None if Instant::now() > deadline => return Ok(None),
+                None => sleep(SETTLE).await,
+            }
+        }
+    }
+
+    async fn send_and_look(&mut self, bad: BadCertificate, backend: &str, before: &BackendStatus) -> Result<Trial> {
+        let remote = self.fleets.remote_of(backend).context("the backend has left")?;
+        let mut next = remote.records(u64::MAX, |_, _| {}).await?.next;
+        let mut trial = Trial {
+            certificate: bad,
+            backend: backend.to_owned(),
+            sent: 0,
+            arrived: 0,
+            failed: 0,
+            share: 0.0,
+            refused: None,
+            handshakes: Vec::new(),
+        };
+        let deadline = Instant::now() + LONGEST;
+        sleep(SETTLE).await;
+        loop {
+            let observations = self.send(self.round).await?;
+            trial.sent += observations.len() as u64;
+            trial.failed += observations.iter().filter(|it| !it.backend.is_known()).count() as u64;
+            sleep(SETTLE).await;
+            loop {
+                let (run, arrived) = (self.run, &mut trial.arrived);
+                let head = remote.records(next, |record, has_ended| {
+                    let is_ours = record.request.is_some_and(|request| request.run == run);
+                    let is_its = record.generator == before.id && record.tls.is_some_and(|tls| tls.bad == Some(bad));
+                    *arrived += u64::from(has_ended && is_ours && is_its);
+                });
+                let head = head.await?;
+                if head.next == next {
+                    break;
+                }
+                next = head.next;
+            }
+            trial.handshakes = handshakes(bad, before, &self.fleets.status_of(backend).await?);
+            let enough = match trial.shows() {
+                Shown::Accepted => trial.arrived >= ENOUGH,
+                Shown::Alert => true,
+                Shown::Left => trial.sent >= AVOIDED * self.fleets.backends.len() as u64,
+                Shown::Nothing => Instant::now() > deadline,
+            };
+            if enough || Instant::now() > deadline + LONGEST {
+                break;
+            }
+        }
+        Ok(trial)
+    }
+
+    /// Sends that many requests, each on a connection of its own, some at once.
+    async fn send(&mut self, count: usize) -> Result<Vec<Observation>> {
+        let (mut prober, mut backends) = self.client.take().context("the client is gone")?;
+        let sending = spawn_blocking(move || {
+            let mut observations = Vec::new();
+            while observations.len() < count {
+                let probe = Probe { patience: Some(PATIENCE), ..Probe::default() };
+                let at_once = AT_ONCE.min(count - observations.len());
+                let held: Result<Vec<_>, DriveError> =
+                    (0..at_once).map(|_| prober.begin(&probe, &mut backends)).collect();
+                for held in held? {
+                    observations.push(held.finish(&mut prober, &mut backends).observation);
+                }
+            }
+            Ok::<_, DriveError>((observations, prober, backends))
+        });
+        let (observations, prober, backends) = sending.await??;
+        self.client = Some((prober, backends));
+        Ok(observations)
+    }
+}
+
+/// Those that have failed since, while that was wrong with the certificate.
+fn handshakes(bad: BadCertificate, before: &BackendStatus, now: &BackendStatus) -> Vec<Refused> {
+    let failed = |status: &BackendStatus| status.tls.clone().unwrap_or_default().failed;
+    let earlier = failed(before);
+    let its = failed(now).into_iter().filter(|it| it.bad_certificate == Some(bad));
+    let new = its.map(|it| {
+        let same = earlier.iter().find(|old| (old.bad_certificate, &old.reason) == (it.bad_certificate, &it.reason));
+        Refused { count: it.count - same.map_or(0, |old| old.count.min(it.count)), reason: it.reason }
+    });
+    new.filter(|it| it.count > 0).collect()
+}

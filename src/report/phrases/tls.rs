@@ -1,0 +1,148 @@
+//! The prose of the rules of TLS between balancer and backends.
+
+use verdict::BadCertificate;
+use verdict::facts::tls::{Connections, Trial, Untried, Verification};
+use verdict::finding::Level;
+use verdict::numbers::{count_of, grouped};
+
+use super::phrase::{Phrase, listed};
+use crate::report::hints::{self, Product};
+
+fn with_article(bad: BadCertificate) -> &'static str {
+    match bad {
+        BadCertificate::Expired => "an expired certificate",
+        BadCertificate::Future => "a certificate that is not yet valid",
+        BadCertificate::OtherName => "another host's certificate",
+        BadCertificate::UnknownCa => "a certificate of an unknown authority",
+        BadCertificate::SelfSigned => "a self-signed certificate",
+        BadCertificate::ClientOnly => "a certificate that is for clients only",
+        BadCertificate::Revoked => "a revoked certificate",
+    }
+}
+
+pub(super) fn verified(facts: &Verification, level: Level, product: Option<Product>) -> Phrase {
+    let evidence: Vec<String> = facts.trials.iter().map(evidence).collect();
+    let arrived = |bad: BadCertificate| -> u64 {
+        facts.trials.iter().filter(|trial| trial.certificate == bad).map(|trial| trial.arrived).sum()
+    };
+    match level {
+        Level::Pass | Level::Note => {
+            Phrase::of("the balancer verifies the certificates of its backends").because(evidence)
+        }
+        Level::Inconclusive => {
+            let phrase = match facts.untried {
+                Some(Untried::NoFleet) => {
+                    Phrase::of("nobody knows whether certificates are verified: no fleet was found")
+                        .try_this("start the backends with uuid-generator --tls")
+                }
+                Some(Untried::NoTls) => {
+                    Phrase::of("nobody knows whether certificates are verified: the backends speak no TLS")
+                        .try_this("start the fleet with --tls, and let the balancer speak TLS to it")
+                }
+                Some(Untried::NoAuthority) => {
+                    Phrase::of("nobody knows whether certificates are verified: the backends serve one of your own")
+                        .try_this(
+                            "start the fleet with --tls and without --cert: bad certificates need its own authority",
+                        )
+                }
+                Some(Untried::Unreachable) => {
+                    Phrase::of("nobody knows whether certificates are verified: no request reached a backend")
+                        .try_this("make the balancer trust the fleet's authority first: its file is printed at start")
+                }
+                None => {
+                    let open: Vec<&str> = facts.open.iter().map(|bad| with_article(*bad)).collect();
+                    Phrase::of(format!("nobody knows whether the balancer refuses {}", listed(&open)))
+                        .try_this("the balancer made no handshake with that backend meanwhile: send it more of the traffic, and check again")
+                }
+            };
+            phrase.because(evidence)
+        }
+        Level::Fail => {
+            let requests: u64 = facts.accepted.iter().map(|bad| arrived(*bad)).sum();
+            let went = count_of(requests, "request");
+            let summary = match facts.accepted.as_slice() {
+                [BadCertificate::OtherName] => {
+                    format!("the name is not verified: {went} went to a backend with another host's certificate")
+                }
+                [BadCertificate::Revoked] => {
+                    format!("revocation is not checked: {went} went to a backend with a revoked certificate")
+                }
+                [one] => format!("verification is OFF: {went} went to a backend with {}", with_article(*one)),
+                [one, other] => {
+                    let (one, other) = (with_article(*one), with_article(*other));
+                    format!("verification is OFF: {went} went to backends with {one} and {other}")
+                }
+                several => {
+                    let kinds: Vec<&str> = several.iter().map(|bad| bad.name()).collect();
+                    format!("verification is OFF: {went} went to backends with bad certificates: {}", kinds.join(", "))
+                }
+            };
+            Phrase::of(summary).because(evidence).try_this(hints::of_certificates(&facts.accepted, product))
+        }
+    }
+}
+
+fn evidence(trial: &Trial) -> String {
+    let Trial { certificate, backend, sent, arrived, .. } = trial;
+    let reasons = trial.handshakes.iter().map(|it| format!("{} × {}", grouped(it.count), it.reason));
+    let reasons = reasons.collect::<Vec<_>>().join(", ");
+    let came = match trial.refused {
+        Some(false) => format!("accepted, {} of {} arrived", grouped(*arrived), count_of(*sent, "request")),
+        Some(true) => format!("refused ({reasons})"),
+        None if reasons.is_empty() => format!("not known: no handshake, of {}", count_of(*sent, "request")),
+        None => format!("not known ({reasons}, of {})", count_of(*sent, "request")),
+    };
+    format!("{} at {backend}: {came}", certificate.name())
+}
+
+pub(super) fn connections(facts: &Connections, level: Level, product: Option<Product>) -> Phrase {
+    let arrived = &facts.arrived;
+    let all = arrived.secured;
+    let mut evidence = vec![format!(
+        "{} of {} with TLS: {} with TLS 1.2, {} on resumed sessions",
+        grouped(all),
+        count_of(all + arrived.plain, "attempt"),
+        grouped(arrived.tls12),
+        grouped(arrived.resumed),
+    )];
+    evidence.extend(
+        arrived.bad.iter().map(|(bad, count)| format!("{} to {}", count_of(*count, "request"), with_article(*bad))),
+    );
+    let some = |count: u64, what: &str, texts: &[String]| match count {
+        0 => format!("no {what}"),
+        count if count == all => format!("{what} {}", texts.join(", ")),
+        count => format!("{what} {} in {} of {}", texts.join(", "), grouped(count), grouped(all)),
+    };
+    let names = some(arrived.named, "server name (SNI)", &arrived.names);
+    let clients = some(arrived.certified, "client certificate", &arrived.clients);
+    let is_expected = |what: &str| facts.expected.iter().any(|expected| expected == what);
+    let (sni, client) = (is_expected("tls:sni"), is_expected("tls:client-certificate"));
+    let summary = match (level, all) {
+        (Level::Inconclusive, 0) if client && facts.asks_clients != Some(true) || all == 0 => {
+            "nobody knows what the balancer shows: no request came with TLS".to_owned()
+        }
+        (Level::Inconclusive, _) => {
+            "nobody knows whether the balancer has a certificate: the backends ask for none".to_owned()
+        }
+        (Level::Fail, _) if sni && arrived.named < all => {
+            format!(
+                "the balancer does not name the server: {} of {} without SNI",
+                grouped(all - arrived.named),
+                grouped(all)
+            )
+        }
+        (Level::Fail, _) => format!(
+            "the balancer shows no certificate that is accepted: {} refused",
+            count_of(facts.clients_refused, "handshake")
+        ),
+        _ => format!("{} to backends: {names}, {clients}", if arrived.tls12 == all { "TLS 1.2" } else { "TLS" }),
+    };
+    let phrase = Phrase::of(summary).because(evidence);
+    match level {
+        Level::Fail if sni && arrived.named < all => phrase.try_this(hints::of_server_name(product)),
+        Level::Fail => phrase.try_this(hints::of_client_certificate(product)),
+        Level::Inconclusive if client => phrase.try_this("start the fleet with --client-ca FILE"),
+        Level::Inconclusive => phrase.try_this("start the fleet with --tls"),
+        Level::Pass | Level::Note => phrase,
+    }
+}
