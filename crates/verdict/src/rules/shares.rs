@@ -182,7 +182,10 @@ fn is_by_load(case: &Case, counts: &[u64], expected: &[f64]) -> bool {
     let keeps_coming = |place: usize| {
         let of = |part: &[Backend]| part.iter().filter(|backend| usize::from(backend.0) == place).count();
         let whole: usize = parts.iter().map(|part| of(part)).sum();
-        whole >= PARTS * 10 && parts.iter().all(|part| of(part) * PARTS * 3 >= whole)
+        // On a starved machine one that is full may get nothing for a part or two; one that was left for good gets nothing any more.
+        let with_some = parts.iter().filter(|part| of(part) > 0).count();
+        let to_the_end = parts.iter().rev().take(2).any(|part| of(part) > 0);
+        whole >= PARTS * 10 && with_some >= PARTS - 3 && to_the_end
     };
     let mut lacking = (0..counts.len()).filter(|place| lacks(*place)).peekable();
     lacking.peek().is_some() && lacking.all(|place| turns.contains(&Backend(place as u16)) && keeps_coming(place))
