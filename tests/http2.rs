@@ -399,3 +399,47 @@ fn events_are_written_at_their_times_beside_other_streams() {
     let cut = fleet.records().records.into_iter().filter(|it| it.outcome == AttemptEnd::CutOff).count();
     assert_eq!(cut, 1);
 }
+
+/// HAProxy in front of those ports, over HTTP/2 on both sides or as plain TCP, until it is dropped.
+struct Haproxy(std::process::Child);
+
+impl Haproxy {
+    fn start(place: &crate::support::TemporaryDirectory, port: u16, backends: &[u16], by_request: bool) -> Haproxy {
+        let (mode, proto) = if by_request { ("http", " proto h2") } else { ("tcp", "") };
+        let servers: Vec<String> =
+            backends.iter().map(|port| format!("  server s{port} 127.0.0.1:{port}{proto}\n")).collect();
+        let text = format!(
+            "global\n  nbthread 1\ndefaults\n  mode {mode}\n  timeout connect 5s\n  timeout client 60s\n  timeout server 60s\n\
+             listen l\n  bind 127.0.0.1:{port}{proto}\n  balance roundrobin\n{}",
+            servers.concat()
+        );
+        let file = place.path().join("haproxy.cfg");
+        std::fs::write(&file, text).unwrap();
+        let child = Command::new("/usr/sbin/haproxy").arg("-f").arg(&file).spawn().unwrap();
+        eventually("HAProxy listens", || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok());
+        Haproxy(child)
+    }
+}
+
+impl Drop for Haproxy {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_check_over_http_2_finds_what_one_selection_is_made_for() {
+    for (by_request, unit) in [(true, "round robin, 1 rotation"), (false, "round robin, of connections")] {
+        let (fleet, ports) = Fleet::of(3, &[]);
+        let place = crate::support::TemporaryDirectory::new();
+        let front = crate::support::ports(1)[0];
+        let _haproxy = Haproxy::start(&place, front, &ports, by_request);
+        let url = format!("h2c://127.0.0.1:{front}/");
+        let output = fleet.program(&["check", &url, "-n", "600"]);
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success() && text.contains(unit), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
+        let records = fleet.records().records;
+        assert!(records.iter().all(|it| it.outcome == AttemptEnd::Completed));
+    }
+}

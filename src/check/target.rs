@@ -19,14 +19,20 @@ pub(crate) fn resolve(url: &str, plan: &Plan) -> Result<Target> {
     let no_url = |what: String| Problem::new(what).on(url).hint("write it as http://localhost:8080/uuid");
     let with_scheme = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
     let uri: Uri = with_scheme.parse().map_err(|why| no_url(format!("no URL ({why})")))?;
-    let secure = match uri.scheme_str() {
-        Some("http" | "ws") => false,
-        Some("https" | "wss") => true,
+    let (secure, http2) = match uri.scheme_str() {
+        Some("http" | "ws") => (false, false),
+        Some("https" | "wss") => (true, false),
+        Some("h2c") => (false, true),
         other => {
             let scheme = other.unwrap_or("?");
-            return Err(no_url(format!("{scheme}:// is not spoken, only http://, https://, ws:// and wss://")).into());
+            let spoken = "only http://, https://, h2c://, ws:// and wss://";
+            return Err(no_url(format!("{scheme}:// is not spoken, {spoken}")).into());
         }
     };
+    if http2 && plan.streams.is_some() {
+        let problem = Problem::new("streams are held over HTTP/1.1, and that URL asks for HTTP/2").on(url);
+        return Err(problem.hint("begin it with http://, or leave --stream out").into());
+    }
     let option = match plan.trust {
         _ if plan.client_certificate.is_some() => Some("--cert"),
         Trust::Machine => None,
@@ -52,6 +58,7 @@ pub(crate) fn resolve(url: &str, plan: &Plan) -> Result<Target> {
         tls: tls.clone(),
         haproxy_protocol: plan.haproxy_protocol,
         clients: plan.clients,
+        http2,
     };
     let mut first = None;
     for address in addresses(url, host, port, &plan.routes)? {

@@ -289,6 +289,7 @@ fn template(load: &Load, client: u32, target: &Target, payload: Option<&Payload>
         expect_continue: load.request.expect_continue,
         given_cookies: matches!(load.vary, Vary::Jar { .. } | Vary::Cookie { .. }),
         last: load.reuse == Reuse::New,
+        secure: target.tls.is_some(),
     };
     Template::new(&parts, load.run)
 }

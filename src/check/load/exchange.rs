@@ -10,6 +10,7 @@ use rustix::net::{SendFlags, sockopt};
 
 use crate::check::load::Target;
 use crate::check::load::connect::{self, Failure};
+use crate::check::load::http2::Http2;
 use crate::check::load::request::Template;
 use crate::check::load::response::{Book, Question, Reader, Rules, Step};
 use crate::io::ending::{Ending, Received};
@@ -27,6 +28,8 @@ const CONTINUE_PATIENCE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Exchange {
     stream: Option<Stream>,
+    /// What the connection speaks, if that is not HTTP/1.
+    http2: Option<Box<Http2>>,
     phase: Phase,
     reader: Reader,
     /// Whether the connection is established: with TLS, secured.
@@ -77,6 +80,7 @@ impl Exchange {
     pub(super) fn new() -> Exchange {
         Exchange {
             stream: None,
+            http2: None,
             phase: Phase::Idle,
             reader: Reader::new(),
             connected: false,
@@ -104,7 +108,8 @@ impl Exchange {
             Phase::Sending => false,
             // What has a final response already sends no body.
             Phase::Waiting => self.reader.has_head(),
-            Phase::Idle | Phase::Receiving => true,
+            Phase::Idle => true,
+            Phase::Receiving => self.http2.as_ref().is_none_or(|http2| http2.has_sent_all() || self.reader.has_head()),
         }
     }
 
@@ -133,6 +138,7 @@ impl Exchange {
     /// Ends the connection.
     pub(super) fn close(&mut self) {
         self.stream = None;
+        self.http2 = None;
         self.connected = false;
         self.spent = false;
         self.carried = 0;
@@ -146,6 +152,9 @@ impl Exchange {
 
     /// Looks at a connection that carries no request.
     pub(super) fn look(&mut self) -> Idleness {
+        if self.http2.is_some() {
+            return self.look_at_frames();
+        }
         let Some(stream) = &mut self.stream else { return Idleness::Usable };
         match stream.look() {
             Idle::Nothing => Idleness::Usable,
@@ -159,6 +168,26 @@ impl Exchange {
         }
     }
 
+    /// Between requests frames come that concern the connection. What must be answered is.
+    fn look_at_frames(&mut self) -> Idleness {
+        let (Some(stream), Some(http2)) = (&mut self.stream, &mut self.http2) else { return Idleness::Usable };
+        let mut room = [0; 1024];
+        loop {
+            match stream.receive(&mut room) {
+                Received::Bytes(length) => http2.idle(&room[..length], &mut self.outbox),
+                Received::Nothing => break,
+                Received::End(_) => return Idleness::Ended,
+            }
+        }
+        if http2.is_leaving() {
+            return Idleness::Ended;
+        }
+        if let Ok(sent) = stream.send(&self.outbox, SendFlags::NOSIGNAL) {
+            self.outbox.drain(..sent);
+        }
+        Idleness::Usable
+    }
+
     /// Begins to connect.
     pub(super) fn open(&mut self, target: &Target, from: Option<IpAddr>, kept: bool) -> Result<(), Failure> {
         let socket = connect::open(target.address, connect::address_of(target.clients, from))?;
@@ -169,6 +198,10 @@ impl Exchange {
             if target.haproxy_protocol { connect::proxy_header(&socket, target.address) } else { Vec::new() };
         self.close();
         self.stream = Some(Stream::over(socket, target.tls.as_ref(), preamble));
+        if target.http2 {
+            self.outbox.clear();
+            self.http2 = Some(Box::new(Http2::new(&mut self.outbox)));
+        }
         Ok(())
     }
 
@@ -183,6 +216,14 @@ impl Exchange {
         now: Moment,
     ) -> Turn {
         self.reader.begin(question);
+        if let Some(http2) = &mut self.http2 {
+            self.late = None;
+            self.late_sent = 0;
+            self.continues_at = template.waits().then(|| now.after(CONTINUE_PATIENCE));
+            self.phase = Phase::Sending;
+            http2.begin(template.stream(), &question, &mut self.outbox);
+            return self.send_on(rules, book, input);
+        }
         self.outbox.clear();
         self.late = template.late().cloned();
         self.late_sent = 0;
@@ -220,6 +261,12 @@ impl Exchange {
 
     fn send_on(&mut self, rules: &Rules, book: &mut Book, input: &mut [u8]) -> Turn {
         loop {
+            if let Some(http2) = &mut self.http2
+                && self.outbox.is_empty()
+                && self.continues_at.is_none()
+            {
+                http2.push_body(&mut self.outbox);
+            }
             let Some(stream) = &mut self.stream else { return Turn::Over(ClientOutcome::Unreachable) };
             let late = self.late.as_deref().map_or(&[][..], |late| &late[self.late_sent..]);
             let rest = match self.outbox.as_slice() {
@@ -273,7 +320,7 @@ impl Exchange {
             let Some(stream) = &mut self.stream else { return self.over(ClientOutcome::Closed) };
             match stream.receive(input) {
                 Received::Bytes(length) => {
-                    if let Step::Over(outcome) = self.reader.feed(&input[..length], rules, book) {
+                    if let Step::Over(outcome) = self.take(&input[..length], rules, book) {
                         return self.over(outcome);
                     }
                 }
@@ -293,9 +340,10 @@ impl Exchange {
             match stream.receive(input) {
                 Received::Bytes(length) => {
                     let more = stream.hides_bytes();
-                    if let Step::Over(outcome) = self.reader.feed(&input[..length], rules, book) {
+                    if let Step::Over(outcome) = self.take(&input[..length], rules, book) {
                         // What has not been sent would be read as another request.
-                        self.spent |= ends || self.phase != Phase::Receiving || !self.reader.is_reusable();
+                        self.spent |=
+                            ends || self.phase != Phase::Receiving || !self.reader.is_reusable() || self.is_leaving();
                         return self.over(outcome);
                     }
                     if !more {
@@ -314,13 +362,35 @@ impl Exchange {
                 self.send_on(rules, book, input)
             }
             Phase::Sending => self.send_on(rules, book, input),
+            // Windows have grown, or something must be answered.
+            Phase::Receiving if self.http2.is_some() => {
+                self.phase = Phase::Sending;
+                self.send_on(rules, book, input)
+            }
             Phase::Waiting | Phase::Receiving | Phase::Idle => Turn::Waits(Interest::Read),
         }
     }
 
+    /// Takes what has come.
+    fn take(&mut self, input: &[u8], rules: &Rules, book: &mut Book) -> Step {
+        match &mut self.http2 {
+            Some(http2) => http2.receive(input, &mut self.reader, rules, book, &mut self.outbox),
+            None => self.reader.feed(input, rules, book),
+        }
+    }
+
+    /// Whether the connection speaks HTTP/2 and carries no further request.
+    fn is_leaving(&self) -> bool {
+        self.http2.as_ref().is_some_and(|http2| http2.is_leaving() || !http2.has_sent_all())
+    }
+
     fn ended(&mut self, ending: Ending, rules: &Rules, book: &mut Book) -> Turn {
         self.spent = true;
-        let outcome = self.reader.end(ending, rules, book).unwrap_or(connect::outcome(ending));
+        let outcome = match self.http2 {
+            Some(_) => self.reader.break_off(),
+            None => self.reader.end(ending, rules, book),
+        };
+        let outcome = outcome.unwrap_or(connect::outcome(ending));
         self.over(outcome)
     }
 

@@ -8,6 +8,7 @@ pub(crate) mod cookies;
 mod engine;
 mod error;
 mod exchange;
+mod http2;
 mod identify;
 mod pace;
 mod page;
@@ -59,12 +60,22 @@ pub(crate) struct Target {
     pub(crate) haproxy_protocol: bool,
     /// Clients have addresses of this network instead of loopback's.
     pub(crate) clients: Option<ClientNetwork>,
+    /// HTTP/2 is spoken from the first byte: the client knows that the other end does.
+    pub(crate) http2: bool,
 }
 
 impl Target {
     /// Without TLS.
     pub(crate) fn new(address: SocketAddr, host: impl Into<String>, path: impl Into<String>) -> Target {
-        Target { address, host: host.into(), path: path.into(), tls: None, haproxy_protocol: false, clients: None }
+        Target {
+            address,
+            host: host.into(),
+            path: path.into(),
+            tls: None,
+            haproxy_protocol: false,
+            clients: None,
+            http2: false,
+        }
     }
 
     /// Whether a connection to the one is one to the other.
@@ -74,7 +85,8 @@ impl Target {
             (Some(one), Some(other)) => one.is_like(other),
             (Some(_), None) | (None, Some(_)) => false,
         };
-        tls && (self.address, self.haproxy_protocol) == (other.address, other.haproxy_protocol)
+        tls && self.http2 == other.http2
+            && (self.address, self.haproxy_protocol) == (other.address, other.haproxy_protocol)
     }
 }
 

@@ -300,6 +300,7 @@ impl Prober {
                     expect_continue: self.request.expect_continue,
                     given_cookies: probe.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("cookie")),
                     last: slot.is_none(),
+                    secure: self.target.tls.is_some(),
                 };
                 let mut template = Template::new(&parts, self.run);
                 let rules = rules(&self.identity, self.session.as_ref());

@@ -202,10 +202,12 @@ pub(crate) struct Parts<'a> {
     pub(crate) given_cookies: bool,
     /// Whether the connection ends with it.
     pub(crate) last: bool,
+    /// Whether it goes over TLS.
+    pub(crate) secure: bool,
 }
 
 impl Parts<'_> {
-    /// What a backend compares with what arrives.
+    /// Appends what a backend compares with what arrives.
     fn write_sent(&self, out: &mut Vec<u8>) {
         let named = |wanted: &str| self.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted));
         let is_compared = |name: &str| !(self.given_cookies && name.eq_ignore_ascii_case("cookie"));
@@ -217,7 +219,7 @@ impl Parts<'_> {
         let sent = Sent { method: self.method, target: self.path, host: Some(host), body, fields: &fields };
         let mut value = Vec::with_capacity(64);
         sent.write(&mut value);
-        encode::field(out, SENT_HEADER, &value);
+        out.extend_from_slice(&value);
     }
 }
 
@@ -229,7 +231,61 @@ pub(crate) struct Template {
     /// The body that follows, where it is not small or waits.
     late: Option<Arc<[u8]>>,
     waits: bool,
+    /// The same as HTTP/2 has it.
+    stream: StreamHead,
 }
+
+/// A request as HTTP/2 has it, without its id.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct StreamHead {
+    pub(crate) method: String,
+    pub(crate) scheme: &'static str,
+    pub(crate) authority: String,
+    pub(crate) path: String,
+    /// Names in lower case.
+    pub(crate) fields: Vec<(String, String)>,
+    pub(crate) body: Arc<[u8]>,
+}
+
+impl StreamHead {
+    fn new(parts: &Parts) -> StreamHead {
+        let named = |wanted: &str| parts.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted));
+        let mut fields = Vec::new();
+        let mut sent = Vec::new();
+        parts.write_sent(&mut sent);
+        fields.push((SENT_HEADER.to_ascii_lowercase(), String::from_utf8_lossy(&sent).into_owned()));
+        if named("user-agent").is_none() {
+            fields.push(("user-agent".to_owned(), AGENT.to_owned()));
+        }
+        for (name, value) in parts.headers {
+            let name = name.to_ascii_lowercase();
+            // RFC 9113 §8.2.2: what belongs to connections of HTTP/1 has no place; nor has Host beside the authority.
+            let is_of_http1 = matches!(
+                name.as_str(),
+                "host" | "connection" | "keep-alive" | "proxy-connection" | "transfer-encoding" | "upgrade"
+            ) || (name == "te" && !value.trim().eq_ignore_ascii_case("trailers"));
+            if !is_of_http1 {
+                fields.push((name, value.trim().to_owned()));
+            }
+        }
+        let body = parts.payload.map_or_else(|| Arc::from([]), |payload| payload.content.clone());
+        let has_length = match parts.payload {
+            Some(payload) => !payload.chunked,
+            None => matches!(parts.method, "POST" | "PUT" | "PATCH"),
+        };
+        if has_length {
+            fields.push(("content-length".to_owned(), body.len().to_string()));
+        }
+        if parts.expect_continue && !body.is_empty() {
+            fields.push(("expect".to_owned(), "100-continue".to_owned()));
+        }
+        let authority = named("host").map_or(parts.host, |(_, value)| value).to_owned();
+        let scheme = if parts.secure { "https" } else { "http" };
+        StreamHead { method: parts.method.to_owned(), scheme, authority, path: parts.path.to_owned(), fields, body }
+    }
+}
+
+const AGENT: &str = concat!("uuid-generator/", env!("CARGO_PKG_VERSION"));
 
 impl Template {
     /// For requests of that run.
@@ -243,10 +299,11 @@ impl Template {
         }
         encode::field(&mut bytes, REQUEST_HEADER, RequestId { run, sequence: 0 }.to_string().as_bytes());
         let sequence_at = bytes.len() - "\r\n".len() - HEXADECIMAL;
-        parts.write_sent(&mut bytes);
+        let mut sent = Vec::new();
+        parts.write_sent(&mut sent);
+        encode::field(&mut bytes, SENT_HEADER, &sent);
         if !has("user-agent") {
-            let agent = concat!("uuid-generator/", env!("CARGO_PKG_VERSION"));
-            encode::field(&mut bytes, "User-Agent", agent.as_bytes());
+            encode::field(&mut bytes, "User-Agent", AGENT.as_bytes());
         }
         for (name, value) in headers {
             encode::field(&mut bytes, name, value.as_bytes());
@@ -274,13 +331,18 @@ impl Template {
                 bytes.extend_from_slice(&payload.framed);
             }
         }
-        Template { bytes, sequence_at, late, waits }
+        Template { bytes, sequence_at, late, waits, stream: StreamHead::new(parts) }
     }
 
     /// The request with that number, as far as it is sent at once.
     pub(crate) fn with(&mut self, sequence: u64) -> &[u8] {
         self.bytes[self.sequence_at..self.sequence_at + HEXADECIMAL].copy_from_slice(&hexadecimal(sequence));
         &self.bytes
+    }
+
+    /// The request as HTTP/2 has it.
+    pub(crate) fn stream(&self) -> &StreamHead {
+        &self.stream
     }
 
     /// The body that follows.
@@ -319,6 +381,7 @@ mod tests {
         expect_continue: false,
         given_cookies: false,
         last: false,
+        secure: false,
     };
 
     fn spec(headers: &[(&str, &str)], bodies: &[&str]) -> Result<RequestSpec, BadHeader> {
@@ -328,8 +391,9 @@ mod tests {
     }
 
     fn sent(parts: &Parts) -> String {
-        let mut line = Vec::new();
-        parts.write_sent(&mut line);
+        let (mut value, mut line) = (Vec::new(), Vec::new());
+        parts.write_sent(&mut value);
+        encode::field(&mut line, SENT_HEADER, &value);
         String::from_utf8(line).unwrap()
     }
 

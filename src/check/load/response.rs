@@ -3,7 +3,8 @@
 
 use http::Asked;
 use http::h1::client::{Ended, Event, Progress, Receiver};
-use http::{Field, Framing, Malformed, ResponseHead};
+use http::h2::client as h2;
+use http::{Field, Framing, Malformed, ResponseHead, Version};
 
 use crate::check::load::affinity::{self, SessionPlace};
 use crate::check::load::identify::{Backends, Identify, Identity};
@@ -90,6 +91,8 @@ struct Response {
     /// Bytes of the body as it came.
     received: u64,
     announces_too_much: bool,
+    /// It came on a stream of HTTP/2, which says nothing of the connection.
+    is_of_stream: bool,
     over: Option<ClientOutcome>,
     cookies: Vec<String>,
     /// The session of our backend that it belongs to, where cookies are wanted.
@@ -121,7 +124,7 @@ impl Reader {
 
     /// Whether the connection may carry another request after this response.
     pub(super) fn is_reusable(&self) -> bool {
-        self.receiver.is_reusable()
+        (self.receiver.is_reusable() || self.response.is_of_stream)
             && matches!(self.response.over, Some(ClientOutcome::Response | ClientOutcome::Altered))
     }
 
@@ -193,6 +196,47 @@ impl Reader {
         Step::Over(outcome)
     }
 
+    /// Takes what has come on the request's stream of HTTP/2, or on the connection.
+    pub(super) fn take(&mut self, event: h2::Event, rules: &Rules, book: &mut Book) -> Step {
+        let response = &mut self.response;
+        response.is_of_stream = true;
+        let ended = match event {
+            h2::Event::Interim(status) => {
+                response.continues |= status == 100;
+                None
+            }
+            h2::Event::Head(head) => {
+                let lines = head.lines();
+                let head = head.head(&lines);
+                response.see_head(&head, rules, book);
+                (head.framing == Framing::None).then(|| response.whole(rules, book))
+            }
+            h2::Event::Data(data) => {
+                response.see(Event::Data(data), rules, book);
+                None
+            }
+            h2::Event::End => Some(response.whole(rules, book)),
+            h2::Event::Reset(_) if response.status != 0 => Some(ClientOutcome::Truncated),
+            h2::Event::Reset(_) => Some(ClientOutcome::Reset),
+            h2::Event::Malformed(why) | h2::Event::Broken(why) => {
+                response.flaw = Some(Flaw::Malformed(why));
+                Some(ClientOutcome::Malformed)
+            }
+            h2::Event::Trailers(_) | h2::Event::GoAway(_) => None,
+        };
+        let outcome = if response.is_too_large(rules) { Some(ClientOutcome::TooLarge) } else { ended };
+        response.over = outcome;
+        outcome.map_or(Step::More, Step::Over)
+    }
+
+    /// A connection of HTTP/2 has ended; `None` if nothing of a response had come.
+    pub(super) fn break_off(&mut self) -> Option<ClientOutcome> {
+        if self.response.over.is_none() && self.response.status != 0 {
+            self.response.over = Some(ClientOutcome::Truncated);
+        }
+        self.response.over
+    }
+
     /// The connection has ended; `None` if nothing of a response had come.
     pub(super) fn end(&mut self, ending: Ending, rules: &Rules, book: &mut Book) -> Option<ClientOutcome> {
         if let Some(over) = self.response.over {
@@ -228,6 +272,7 @@ impl Response {
             continues: false,
             received: 0,
             announces_too_much: false,
+            is_of_stream: false,
             over: None,
             cookies: Vec::new(),
             opened: None,
@@ -336,7 +381,7 @@ impl Response {
             self.flaw = Some(Flaw::Malformed(Malformed::NotModifiedUnasked));
         }
         if rules.heads {
-            self.head_text = head.bytes.to_vec();
+            self.head_text = if head.version == Version::Http2 { text_of(head) } else { head.bytes.to_vec() };
         }
         if self.verify.head_differs() {
             let covered = |name: &str| COVERED.iter().any(|it| name.eq_ignore_ascii_case(it));
@@ -407,6 +452,14 @@ impl Response {
         };
         book.samples.deviate(name, written, &received, sequence);
     }
+}
+
+/// A head of HTTP/2 as people write it.
+fn text_of(head: &ResponseHead) -> Vec<u8> {
+    let mut text = format!("HTTP/2 {}\r\n", head.status).into_bytes();
+    head.fields.iter().for_each(|Field { name, value }| http::encode::field(&mut text, name, value));
+    http::encode::end_of_head(&mut text);
+    text
 }
 
 #[cfg(test)]

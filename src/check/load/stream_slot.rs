@@ -515,6 +515,7 @@ fn request(load: &StreamLoad, sequence: u64, resumes: Option<u32>, key: &[u8; 24
         expect_continue: false,
         given_cookies: false,
         last: false,
+        secure: load.target.tls.is_some(),
     };
     let mut bytes = Template::new(&parts, load.run).with(sequence).to_vec();
     bytes.truncate(bytes.len() - "\r\n".len());
