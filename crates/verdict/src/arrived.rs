@@ -1,6 +1,7 @@
 //! How the requests of a run arrived at backends, counted by kind: what rules say of the request as it arrived is said of this.
 
 use crate::Moment;
+use crate::algorithm::experiments::is_own_forwarded_for;
 use crate::observation::Backend;
 use crate::request::{Differences, FieldMask, MASKED_FIELDS, Note, Notes, RequestPart, SentBody};
 
@@ -124,14 +125,16 @@ impl RequestChanges {
     /// Counts an attempt of the run.
     pub fn see(&mut self, request: &ArrivedRequest) {
         self.attempts += 1;
-        for note in request.notes.iter() {
+        // What an experiment sent itself was added by nobody.
+        let forwarded_for = Some(request.forwarded_for).filter(|value| !is_own_forwarded_for(value));
+        for note in request.notes.iter().filter(|note| *note != Note::ForwardedFor || forwarded_for.is_some()) {
             let place = Note::ALL.iter().position(|known| *known == note);
             place.into_iter().for_each(|place| self.notes[place] += 1);
         }
         self.compared += u64::from(request.notes.contains(Note::Compared));
         self.hosts.see(request.host);
-        if !request.forwarded_for.is_empty() {
-            self.forwarded_for.see(request.forwarded_for);
+        if let Some(value) = forwarded_for.filter(|value| !value.is_empty()) {
+            self.forwarded_for.see(value);
         }
         for field in request.fields.iter() {
             self.fields[field] += 1;
@@ -283,6 +286,18 @@ mod tests {
         (0..5).for_each(|sequence| changes.see(&request(sequence)));
         assert_eq!((changes.attempts, changes.compared, changes.parts.len()), (5, 5, 0));
         assert_eq!((changes.hosts.only(), changes.forwarded_for.only()), (Some("c"), Some("127.0.0.1")));
+    }
+
+    #[test]
+    fn what_an_experiment_sends_as_the_client_was_added_by_nobody() {
+        let mut changes = RequestChanges::default();
+        for forwarded_for in ["10.1.17.7", "10.1.3.7", "10.1.3.7, 127.0.0.1", "10.1.x.7", ""] {
+            let mut one = ArrivedRequest { forwarded_for, ..request(1) };
+            one.notes.add(Note::ForwardedFor);
+            changes.see(&one);
+        }
+        assert_eq!(changes.noted(Note::ForwardedFor), 3);
+        assert_eq!(changes.forwarded_for.counts, [("10.1.3.7, 127.0.0.1".to_owned(), 1), ("10.1.x.7".to_owned(), 1)]);
     }
 
     #[test]

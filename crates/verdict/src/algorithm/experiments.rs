@@ -378,9 +378,18 @@ fn values_of(names: &[String], value: u32) -> Vec<(String, String)> {
     names.iter().map(|name| (name.clone(), header_value(name, value))).collect()
 }
 
+/// Whether a request arrived with the X-Forwarded-For that an experiment sent, to which nobody has added anything.
+pub(crate) fn is_own_forwarded_for(arrived: &str) -> bool {
+    let value = arrived.strip_prefix(OWN_CLIENTS.0).and_then(|rest| rest.strip_suffix(OWN_CLIENTS.1));
+    value.is_some_and(|value| !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// Addresses that experiments give as the client's, around the value that they vary.
+const OWN_CLIENTS: (&str, &str) = ("10.1.", ".7");
+
 fn header_value(name: &str, value: u32) -> String {
     match name {
-        "X-Forwarded-For" | "X-Real-IP" => format!("10.1.{value}.7"),
+        "X-Forwarded-For" | "X-Real-IP" => format!("{}{value}{}", OWN_CLIENTS.0, OWN_CLIENTS.1),
         "Authorization" => format!("Bearer value-{value}"),
         _ => format!("value-{value}"),
     }
