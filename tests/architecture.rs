@@ -27,7 +27,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("backend", &["io", "journal", "wire"]),
     ("check", &["error", "io", "remote", "report", "runfile", "topology", "wire"]),
     ("balancer", &["error", "escape", "topology"]),
-    ("report", &["escape"]),
+    ("report", &["balancer", "escape"]),
     ("error", &[]),
     ("remote", &["error", "runfile", "wire"]),
     ("runfile", &["wire"]),

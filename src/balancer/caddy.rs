@@ -1,5 +1,6 @@
 //! PURE. Caddy: a whole Caddyfile, without an admin port and certificates; or its site.
 
+use crate::balancer::cause::Cause;
 use crate::balancer::lines::Lines;
 use std::ffi::OsString;
 use std::path::Path;
@@ -26,6 +27,8 @@ pub(crate) const CADDY: Product = Product {
     avoids_longer_each_time: false,
     random_spread: None,
     write,
+    directive,
+    calls_itself: &["caddy"],
     own: Some(own),
     alone: Some(alone),
     read: Some(read_files::caddy),
@@ -39,6 +42,50 @@ pub(crate) const CADDY: Product = Product {
         root: "caddy/pki/authorities/local/root.crt",
     }),
 };
+
+/// What decides there; empty where it has nothing of the kind.
+fn directive(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Verify => "tls_trust_pool file FILE, without tls_insecure_skip_verify",
+        Cause::VerifyName | Cause::ServerName => "tls_server_name NAME",
+        Cause::Revocation | Cause::OtherHost | Cause::Mirror | Cause::Underscores => "",
+        Cause::ClientCertificate => "tls_client_auth CERTIFICATE KEY",
+        Cause::BodyLimit => "request_body max_size",
+        Cause::HeadLimit => "max_header_size",
+        Cause::SlowRequest => "timeouts read_header, read_body",
+        Cause::RateLimit => "rate_limit",
+        Cause::NoBackend => "health_uri, fail_duration, lb_try_duration",
+        Cause::Timeout => "response_header_timeout",
+        Cause::UnusableRequest => "client_auth, listener_wrappers proxy_protocol",
+        Cause::Redirect => "redir, and the automatic redirect to https",
+        Cause::Credentials => "basic_auth, forward_auth",
+        Cause::Access => "remote_ip, respond 403",
+        Cause::Route => "the site's address and its matchers",
+        Cause::Methods => "a method matcher",
+        Cause::RetriesOfPost => "lb_retry_match method GET",
+        Cause::Repeats => "lb_retries, lb_try_duration, lb_retry_match",
+        Cause::IdleTimeout => "timeouts idle",
+        Cause::Loss => "response_header_timeout, grace_period",
+        Cause::Cache => "the cache handler",
+        Cause::Escapes => "handle instead of handle_path, no uri or rewrite",
+        Cause::Query => "rewrite, uri query",
+        Cause::Host => "header_up Host {host}",
+        Cause::Method => "method, rewrite",
+        Cause::Body => "request_body, a handler that reads it",
+        Cause::RequestFields => "header_up, request_header",
+        Cause::ResponseFields => "header, header_down",
+        Cause::Responses => "handle_response, templates, replace",
+        Cause::ForwardedFor => "trusted_proxies",
+        Cause::Sessions => "lb_policy cookie with a secret",
+        Cause::Hashes => "lb_policy ip_hash, uri_hash, header",
+        Cause::Reload => "caddy reload, grace_period",
+        Cause::Upgrade => "no header_up that removes Connection or Upgrade",
+        Cause::Buffering => "flush_interval -1",
+        Cause::StreamIdle | Cause::StreamAge => "stream_timeout",
+        Cause::StreamReload => "stream_close_delay",
+        Cause::StreamShares => "lb_policy least_conn",
+    }
+}
 
 /// From here on all that is written is known: `health_passes` is the latest of it.
 const OLDEST: Version = Version(2, 8, 0);

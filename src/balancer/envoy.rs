@@ -1,5 +1,6 @@
 //! PURE. Envoy: a file that stays and one of its cluster that it reads again, without an admin port; or listener and cluster alone.
 
+use crate::balancer::cause::Cause;
 use crate::balancer::lines::Lines;
 use std::path::Path;
 use std::time::Duration;
@@ -25,12 +26,62 @@ pub(crate) const ENVOY: Product = Product {
     avoids_longer_each_time: true,
     random_spread: None,
     write,
+    directive,
+    calls_itself: &["envoy"],
     own: Some(own),
     alone: Some(|file| vec!["-c".into(), file.into()]),
     read: Some(read_files::envoy),
     renew: None,
     store: None,
 };
+
+/// What decides there; empty where it has nothing of the kind.
+fn directive(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Verify => "validation_context with trusted_ca and match_typed_subject_alt_names",
+        Cause::VerifyName => "match_typed_subject_alt_names of the validation_context",
+        Cause::Revocation => "crl of the validation_context",
+        Cause::ServerName => "sni of the UpstreamTlsContext",
+        Cause::ClientCertificate => "tls_certificates of the common_tls_context",
+        Cause::BodyLimit => "max_request_bytes of the buffer filter",
+        Cause::HeadLimit => "max_request_headers_kb",
+        Cause::SlowRequest => "request_timeout, request_headers_timeout",
+        Cause::RateLimit => "local_ratelimit, rate_limits, circuit_breakers",
+        Cause::NoBackend => "health_checks, outlier_detection, retry_policy",
+        Cause::Timeout => "timeout of the route",
+        Cause::UnusableRequest => "require_client_certificate, the proxy_protocol listener filter",
+        Cause::Redirect => "https_redirect, path_redirect",
+        Cause::Credentials => "ext_authz, jwt_authn",
+        Cause::Access => "rbac",
+        Cause::Route => "domains and match of the routes",
+        Cause::Methods => "a :method matcher of the routes",
+        Cause::RetriesOfPost => "no retry_policy on routes that match POST",
+        Cause::Repeats => "retry_on, per_try_timeout, hedge_policy, request_mirror_policies",
+        Cause::OtherHost => "retry_host_predicate previous_hosts",
+        Cause::Mirror => "request_mirror_policies",
+        Cause::IdleTimeout => "idle_timeout of common_http_protocol_options",
+        Cause::Loss => "timeout of the route, stream_idle_timeout, drain time",
+        Cause::Cache => "the cache filter",
+        Cause::Escapes => "path_with_escaped_slashes_action KEEP_UNCHANGED, merge_slashes false",
+        Cause::Query => "regex_rewrite, query_parameters_to_remove",
+        Cause::Host => "auto_host_rewrite, host_rewrite_literal",
+        Cause::Method | Cause::Body => "a Lua or ext_proc filter",
+        Cause::RequestFields => "request_headers_to_add, request_headers_to_remove",
+        Cause::ResponseFields => "response_headers_to_add, response_headers_to_remove",
+        Cause::Responses => "local_reply_config, a Lua or ext_proc filter",
+        Cause::ForwardedFor => "use_remote_address",
+        Cause::Sessions => "hash_policy with ring_hash or maglev, stateful_session",
+        Cause::Hashes => "RING_HASH, MAGLEV",
+        Cause::Reload => "hot restart, or xDS instead of a restart",
+        Cause::Upgrade => "upgrade_configs with upgrade_type websocket",
+        Cause::Buffering => "no buffer filter, no compressor for text/event-stream",
+        Cause::StreamIdle => "stream_idle_timeout, timeout of the route",
+        Cause::StreamAge => "timeout 0s of the route, max_stream_duration",
+        Cause::StreamReload => "drain_time_s, parent_shutdown_time_s",
+        Cause::StreamShares => "lb_policy LEAST_REQUEST",
+        Cause::Underscores => "",
+    }
+}
 
 /// From here on all that is written is documented: `selection_method` is the latest of it.
 const OLDEST: Version = Version(1, 32, 0);

@@ -37,6 +37,8 @@ pub(crate) const FALLBACK: Product = Product {
     avoids_longer_each_time: false,
     random_spread: None,
     write,
+    directive: |_| "",
+    calls_itself: &["the built-in balancer"],
     own: None,
     alone: None,
     read: None,

@@ -2,6 +2,7 @@
 
 use anyhow::Context;
 
+use crate::balancer::cause::Cause;
 use crate::balancer::lines::Lines;
 use std::path::Path;
 
@@ -30,12 +31,63 @@ pub(crate) const HAPROXY: Product = Product {
     avoids_longer_each_time: false,
     random_spread: Some((0.16, 0.08)),
     write,
+    directive,
+    calls_itself: &["haproxy"],
     own: Some(own),
     alone: Some(|file| vec!["-f".into(), file.into()]),
     read: Some(read),
     renew: Some(renew),
     store: None,
 };
+
+/// What decides there; empty where it has nothing of the kind.
+fn directive(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Verify => "ssl verify required ca-file FILE verifyhost NAME on the server",
+        Cause::VerifyName => "verifyhost NAME on the server",
+        Cause::Revocation => "crl-file FILE on the server",
+        Cause::ServerName => "sni str(NAME) on the server",
+        Cause::ClientCertificate => "crt FILE on the server",
+        Cause::BodyLimit => "tune.bufsize, or a deny rule on req.body_size",
+        Cause::HeadLimit => "tune.bufsize, tune.http.maxhdr",
+        Cause::SlowRequest => "timeout http-request, timeout client",
+        Cause::RateLimit => "stick-table http_req_rate, maxconn",
+        Cause::NoBackend => "check, fall and rise of the servers, option redispatch",
+        Cause::Timeout => "timeout server",
+        Cause::UnusableRequest => "bind … ssl, verify required or accept-proxy",
+        Cause::Redirect => "http-request redirect",
+        Cause::Credentials => "http-request auth",
+        Cause::Access => "http-request deny",
+        Cause::Route => "use_backend, default_backend",
+        Cause::Methods => "http-request deny with METH_…",
+        Cause::RetriesOfPost => "http-request disable-l7-retry if METH_POST",
+        Cause::Repeats => "retry-on, timeout server",
+        Cause::OtherHost => "option redispatch 1",
+        Cause::Mirror => "filter spoe",
+        Cause::IdleTimeout => "timeout http-keep-alive",
+        Cause::Loss => "timeout server, timeout client, hard-stop-after",
+        Cause::Cache => "http-request cache-use",
+        Cause::Escapes => "no http-request normalize-uri",
+        Cause::Query => "http-request set-query, set-uri",
+        Cause::Host => "http-request set-header Host",
+        Cause::Method => "http-request set-method",
+        Cause::Body => "a Lua or SPOE filter",
+        Cause::RequestFields => "http-request set-header, del-header",
+        Cause::ResponseFields => "http-response set-header, del-header",
+        Cause::Responses => "http-response return, http-error, a Lua filter",
+        Cause::ForwardedFor => "http-request set-header X-Forwarded-For %[src]",
+        Cause::Sessions => "peers for the stick table, cookie … insert",
+        Cause::Hashes => "hash-type consistent",
+        Cause::Reload => "-W and USR2",
+        Cause::Upgrade => "no http-request del-header Upgrade",
+        Cause::Buffering => "option http-no-delay",
+        Cause::StreamIdle => "timeout tunnel, timeout server, timeout client",
+        Cause::StreamAge => "timeout server, hard-stop-after",
+        Cause::StreamReload => "hard-stop-after",
+        Cause::StreamShares => "balance leastconn",
+        Cause::Underscores => "",
+    }
+}
 
 /// From here on all that is written is known: `balance hash` is the latest of it.
 const OLDEST: Version = Version(2, 6, 0);

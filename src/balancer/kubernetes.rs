@@ -34,6 +34,8 @@ pub(crate) const KUBERNETES: Product = Product {
     avoids_longer_each_time: true,
     random_spread: None,
     write,
+    directive: |_| "",
+    calls_itself: &[],
     own: None,
     alone: None,
     read: None,

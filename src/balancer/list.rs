@@ -46,6 +46,13 @@ impl Balancer {
         run.chain([Balancer::BUILT_IN])
     }
 
+    /// By its name, or by what it writes into Server or Via.
+    pub(crate) fn of_text(text: &str) -> Option<Balancer> {
+        let text = text.to_ascii_lowercase();
+        let named = |balancer: &Balancer| balancer.calls_itself.iter().any(|name| text.contains(name));
+        Balancer::all_that_run().find(named)
+    }
+
     /// The names that `--with` takes, for its help.
     pub(crate) fn names() -> String {
         Balancer::all_that_run().map(|balancer| balancer.name).collect::<Vec<_>>().join(", ")

@@ -4,6 +4,7 @@
 //! What a balancer does not support is an error that names the nearest thing, never left out in silence.
 
 mod caddy;
+mod cause;
 mod choice;
 mod compose;
 mod containers;
@@ -36,6 +37,7 @@ mod scratch;
 mod traefik;
 mod written;
 
+pub(crate) use cause::Cause;
 pub(crate) use containers::{Containers, DnsLabel, FleetToken, Image};
 pub(crate) use list::Balancer;
 pub(crate) use options::{For, Listen, Options, Version};

@@ -1,5 +1,6 @@
 //! NGINX, open source: a whole `nginx.conf`, or the lines that go inside `http { … }`, or as a file into `conf.d`.
 
+use crate::balancer::cause::Cause;
 use crate::balancer::lines::Lines;
 use std::path::Path;
 
@@ -26,6 +27,8 @@ pub(crate) const NGINX: Product = Product {
     avoids_longer_each_time: false,
     random_spread: None,
     write,
+    directive,
+    calls_itself: &["nginx", "openresty", "tengine", "angie"],
     own: Some(own),
     alone: Some(|file| vec!["-c".into(), file.into()]),
     read: Some(nginx_files::read),
@@ -35,6 +38,57 @@ pub(crate) const NGINX: Product = Product {
     }),
     store: None,
 };
+
+/// What decides there; empty where it has nothing of the kind.
+fn directive(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Verify => "proxy_ssl_verify on; proxy_ssl_trusted_certificate FILE; proxy_ssl_name NAME",
+        Cause::VerifyName => "proxy_ssl_verify on; proxy_ssl_name NAME",
+        Cause::Revocation => "proxy_ssl_crl FILE",
+        Cause::ServerName => "proxy_ssl_server_name on; proxy_ssl_name NAME",
+        Cause::ClientCertificate => "proxy_ssl_certificate FILE; proxy_ssl_certificate_key FILE",
+        Cause::BodyLimit => "client_max_body_size",
+        Cause::HeadLimit => "large_client_header_buffers",
+        Cause::SlowRequest => "client_header_timeout, client_body_timeout",
+        Cause::RateLimit => "limit_req, limit_conn",
+        Cause::NoBackend => "server, max_fails, fail_timeout and proxy_next_upstream",
+        Cause::Timeout => "proxy_read_timeout",
+        Cause::UnusableRequest => "ssl_verify_client, listen … ssl or proxy_protocol",
+        Cause::Redirect => "return, rewrite, and location /uuid/ without /uuid",
+        Cause::Credentials => "auth_basic, auth_request, auth_jwt",
+        Cause::Access => "allow, deny",
+        Cause::Route => "location, server_name",
+        Cause::Methods => "limit_except",
+        Cause::RetriesOfPost => "proxy_next_upstream without non_idempotent",
+        Cause::Repeats => "proxy_next_upstream timeout, proxy_read_timeout, mirror",
+        Cause::OtherHost => "",
+        Cause::Mirror => "mirror",
+        Cause::IdleTimeout => "keepalive_timeout, keepalive_requests",
+        Cause::Loss => "proxy_read_timeout, worker_shutdown_timeout, proxy_ignore_client_abort",
+        Cause::Cache => "proxy_cache off, proxy_ignore_headers without Cache-Control",
+        Cause::Escapes => "proxy_pass without a path, merge_slashes off",
+        Cause::Query => "proxy_pass with variables needs $is_args$args",
+        Cause::Host => "proxy_set_header Host $host",
+        Cause::Method => "proxy_method, proxy_cache_convert_head, error_page",
+        Cause::Body => "proxy_pass_request_body, proxy_set_body",
+        Cause::RequestFields => "proxy_set_header, proxy_pass_request_headers, ignore_invalid_headers",
+        Cause::ResponseFields => "add_header, expires, proxy_hide_header",
+        Cause::Responses => "sub_filter, error_page with proxy_intercept_errors",
+        Cause::ForwardedFor => "proxy_set_header X-Forwarded-For $remote_addr",
+        Cause::Sessions => "sticky with a zone, hash … consistent",
+        Cause::Hashes => "hash … consistent",
+        Cause::Reload => "HUP, or USR2 and QUIT, but not TERM",
+        Cause::Upgrade => {
+            "proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade"
+        }
+        Cause::Buffering => "proxy_buffering off, gzip off for text/event-stream",
+        Cause::StreamIdle => "proxy_read_timeout, proxy_send_timeout",
+        Cause::StreamAge => "worker_shutdown_timeout, proxy_read_timeout",
+        Cause::StreamReload => "worker_shutdown_timeout",
+        Cause::StreamShares => "least_conn, with a zone for several workers",
+        Cause::Underscores => "underscores_in_headers on",
+    }
+}
 
 /// Connections to backends are kept, and HTTP/1.1 is spoken to them, without being told.
 const KEEPS_CONNECTIONS: Version = Version(1, 29, 7);

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::balancer::cause::Cause;
 use crate::balancer::options::{Options, Version};
 use crate::balancer::own::Own;
 use crate::balancer::read::Configuration;
@@ -34,6 +35,10 @@ pub(crate) struct Product {
     pub(crate) random_spread: Option<(f64, f64)>,
     /// Writes its configuration, or says what it does not support.
     pub(crate) write: fn(&Topology, &Options) -> Result<Written, Unsupported>,
+    /// What decides in it about something, for hints; empty where it has nothing of the kind.
+    pub(crate) directive: fn(Cause) -> &'static str,
+    /// What it, and what is derived from it, writes into Server or Via, in lower case.
+    pub(crate) calls_itself: &'static [&'static str],
     /// How it is run with a configuration of the user's own. None: it is not run here.
     pub(crate) own: Option<fn(&Path) -> anyhow::Result<Own>>,
     /// Its arguments on a machine that it has for itself, with that file and nothing of ours. None: it is not run here.

@@ -1,5 +1,6 @@
 //! PURE. Traefik with its file provider: a static and a dynamic file.
 
+use crate::balancer::cause::Cause;
 use crate::balancer::lines::Lines;
 use std::path::Path;
 
@@ -24,12 +25,60 @@ pub(crate) const TRAEFIK: Product = Product {
     avoids_longer_each_time: false,
     random_spread: None,
     write,
+    directive,
+    calls_itself: &["traefik"],
     own: Some(own),
     alone: Some(|file| vec![format!("--configfile={}", file.display()).into()]),
     read: Some(read_files::traefik),
     renew: None,
     store: None,
 };
+
+/// What decides there; empty where it has nothing of the kind.
+fn directive(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Verify => "rootCAs of the serversTransport, without insecureSkipVerify",
+        Cause::VerifyName | Cause::ServerName => "serverName of the serversTransport",
+        Cause::Revocation | Cause::OtherHost | Cause::Underscores => "",
+        Cause::ClientCertificate => "certificates of the serversTransport",
+        Cause::BodyLimit => "buffering maxRequestBodyBytes",
+        Cause::HeadLimit => "maxHeaderBytes of the entry point",
+        Cause::SlowRequest => "respondingTimeouts readTimeout",
+        Cause::RateLimit => "rateLimit, inFlightReq",
+        Cause::NoBackend => "healthCheck and servers of the service, retry",
+        Cause::Timeout => "responseHeaderTimeout",
+        Cause::UnusableRequest => "clientAuth of the TLS options, proxyProtocol of the entry point",
+        Cause::Redirect => "redirectScheme, redirectRegex",
+        Cause::Credentials => "basicAuth, forwardAuth",
+        Cause::Access => "ipAllowList",
+        Cause::Route => "rule and entryPoints of the router",
+        Cause::Methods => "Method(…) in the router's rule",
+        Cause::RetriesOfPost => "no retry middleware on routers of such methods",
+        Cause::Repeats => "retry, mirroring",
+        Cause::Mirror => "mirroring",
+        Cause::IdleTimeout => "respondingTimeouts idleTimeout",
+        Cause::Loss => "respondingTimeouts, responseHeaderTimeout, lifeCycle graceTimeOut",
+        Cause::Cache => "a cache plugin",
+        Cause::Escapes => "encodedCharacters, sanitizePath false",
+        Cause::Query => "replacePathRegex",
+        Cause::Host => "passHostHeader true",
+        Cause::Method => "a plugin",
+        Cause::Body => "buffering, a plugin",
+        Cause::RequestFields => "customRequestHeaders",
+        Cause::ResponseFields => "customResponseHeaders",
+        Cause::Responses => "errors, a plugin",
+        Cause::ForwardedFor => "forwardedHeaders trustedIPs",
+        Cause::Sessions => "sticky cookie with a name",
+        Cause::Hashes => "strategy hrw",
+        Cause::Reload => "the file provider with watch",
+        Cause::Upgrade => "no middleware that removes Connection or Upgrade",
+        Cause::Buffering => "no buffering middleware, responseForwarding flushInterval",
+        Cause::StreamIdle => "respondingTimeouts idleTimeout, writeTimeout",
+        Cause::StreamAge => "respondingTimeouts writeTimeout",
+        Cause::StreamReload => "lifeCycle graceTimeOut",
+        Cause::StreamShares => "strategy leasttime or p2c of the service",
+    }
+}
 
 const OLDEST: Version = Version(3, 0, 0);
 const TWO_CHOICES: Version = Version(3, 4, 0);

@@ -5,7 +5,7 @@ use crate::check::load::Seen;
 use crate::check::phases::sample::BODY_LIMIT;
 use crate::check::plan::Plan;
 use crate::error::Problem;
-use crate::report::hints::{self, Product};
+use crate::report::hints;
 use verdict::observation::ClientOutcome;
 
 /// No backend was met.
@@ -127,9 +127,9 @@ impl Unmet<'_> {
 impl Unmet<'_> {
     /// What decides in this balancer about a response with that status.
     fn directives(&self, status: u16) -> Option<String> {
-        let named = self.plan.balancer.as_deref().and_then(Product::of);
+        let named = self.plan.balancer.as_deref();
         let by_response = ["Server", "Via"].into_iter().filter_map(|name| header(&self.seen.head, name));
-        hints::directives(status, named.or_else(|| by_response.into_iter().find_map(Product::of)))
+        hints::directives(status, named.into_iter().chain(by_response))
     }
 
     fn with_directives(&self, sentence: &str) -> String {

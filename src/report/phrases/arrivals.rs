@@ -6,7 +6,8 @@ use verdict::numbers::{count_of, grouped};
 use verdict::report::{Forwarding, Rewrite};
 
 use super::phrase::{Phrase, listed};
-use crate::report::hints::{self, Product};
+use crate::balancer::Balancer;
+use crate::report::hints;
 
 /// `all 600 requests`, `6 of 600 requests`.
 fn whom(facts: &Change) -> String {
@@ -58,13 +59,13 @@ fn phrase(facts: &Change, summary: String, hint: Option<String>) -> Phrase {
     Phrase { hint, ..Phrase::of(summary).because(both_ends(facts)) }
 }
 
-pub(super) fn method(facts: &Change, product: Option<Product>) -> Phrase {
+pub(super) fn method(facts: &Change, product: Option<Balancer>) -> Phrase {
     let sent = facts.sent.as_deref().unwrap_or("?");
     let summary = format!("the method of {} was changed: {sent} arrived as {}", whom(facts), texts(&facts.arrived));
     phrase(facts, summary, Some(hints::of_method(product)))
 }
 
-pub(super) fn path(facts: &Change, product: Option<Product>) -> Phrase {
+pub(super) fn path(facts: &Change, product: Option<Balancer>) -> Phrase {
     let sent = facts.sent.as_deref().unwrap_or("?");
     let how = facts.path.as_ref().and_then(how).map(|how| format!(" ({how})")).unwrap_or_default();
     let arrived = texts(&facts.arrived);
@@ -98,20 +99,20 @@ fn how(path: &PathChange) -> Option<String> {
     (!ways.is_empty()).then(|| listed(&ways))
 }
 
-pub(super) fn query(facts: &Change, product: Option<Product>) -> Phrase {
+pub(super) fn query(facts: &Change, product: Option<Balancer>) -> Phrase {
     let sent = facts.sent.as_deref().unwrap_or("none");
     let arrived = texts(&facts.arrived);
     let summary = format!("the query of {} was changed: {sent} arrived as {arrived}", whom(facts));
     phrase(facts, summary, Some(hints::of_query(product)))
 }
 
-pub(super) fn host(facts: &Change, product: Option<Product>) -> Phrase {
+pub(super) fn host(facts: &Change, product: Option<Balancer>) -> Phrase {
     let sent = facts.sent.as_deref().unwrap_or("none");
     let summary = format!("Host of {} was changed: {sent} arrived as {}", whom(facts), texts(&facts.arrived));
     phrase(facts, summary, Some(hints::of_host(product)))
 }
 
-pub(super) fn body(facts: &Change, product: Option<Product>) -> Phrase {
+pub(super) fn body(facts: &Change, product: Option<Balancer>) -> Phrase {
     let summary = match (&facts.sent, facts.arrived.as_slice()) {
         (Some(sent), [(only, _)]) if only == "0" => {
             format!("the body of {} was lost: {sent} bytes sent, none arrived", whom(facts))
@@ -126,7 +127,7 @@ pub(super) fn body(facts: &Change, product: Option<Product>) -> Phrase {
     phrase(facts, summary, Some(hints::of_body(product)))
 }
 
-pub(super) fn fields(facts: &Change, product: Option<Product>) -> Phrase {
+pub(super) fn fields(facts: &Change, product: Option<Balancer>) -> Phrase {
     let names: Vec<&str> = facts.fields.iter().map(|(name, _)| name.as_str()).collect();
     let ways: Vec<&str> = facts.arrived.iter().map(|(way, _)| way.as_str()).collect();
     let verb = if names.len() == 1 { "header" } else { "headers" };
@@ -138,7 +139,7 @@ pub(super) fn fields(facts: &Change, product: Option<Product>) -> Phrase {
     Phrase::of(summary).try_this(hints::of_request_fields(&names, product))
 }
 
-pub(super) fn client_address(facts: &ClientAddress, level: Level, product: Option<Product>) -> Phrase {
+pub(super) fn client_address(facts: &ClientAddress, level: Level, product: Option<Balancer>) -> Phrase {
     let claimed = facts.claimed.as_deref().unwrap_or_default();
     let first = facts.arrived.first().map_or("", |(text, _)| text.as_str());
     let summary = match facts.conclusion {

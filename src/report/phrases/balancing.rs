@@ -7,7 +7,8 @@ use verdict::numbers::{count_of, grouped, percent};
 use verdict::report::{Method, Test};
 
 use super::phrase::{Phrase, listed};
-use crate::report::hints::{self, Product};
+use crate::balancer::Balancer;
+use crate::report::hints;
 
 pub(super) fn identity(facts: &identity::Facts) -> Phrase {
     let place = &facts.place;
@@ -232,7 +233,7 @@ pub(super) fn rotation(facts: &rotation::Facts, level: Level) -> Phrase {
 }
 
 /// Who left, and whether their backend was there.
-fn left(facts: &stickiness::Facts, later: &str, product: Option<Product>) -> Phrase {
+fn left(facts: &stickiness::Facts, later: &str, product: Option<Balancer>) -> Phrase {
     let share = facts.left as f64 / facts.later.max(1) as f64;
     let when = match (facts.clients_alive, facts.clients_gone) {
         (0, _) if facts.left_gone == facts.left => ", each only when it was gone".to_owned(),
@@ -279,7 +280,7 @@ fn of_disruption(disruption: &stickiness::Disruption) -> String {
     )
 }
 
-pub(super) fn stickiness(facts: &stickiness::Facts, level: Level, product: Option<Product>) -> Phrase {
+pub(super) fn stickiness(facts: &stickiness::Facts, level: Level, product: Option<Balancer>) -> Phrase {
     let later = count_of(facts.later, "later request");
     if facts.no_session {
         return Phrase::of("no response opens a session where --session says, so nothing ties a client to a backend")

@@ -15,7 +15,7 @@ use verdict::finding::{Facts, Finding, Prose};
 use verdict::outcome::Outcome;
 use verdict::report::Check;
 
-use super::hints::Product;
+use crate::balancer::Balancer;
 
 pub(crate) use arrivals::forwarding;
 pub(crate) use balancing::test_result as balancing_result;
@@ -23,7 +23,7 @@ pub(crate) use witnesses::{lines as witness_lines, what_came};
 
 /// Writes the prose of all findings of a check.
 pub(crate) fn spell(check: &mut Check) {
-    let product = check.balancer.as_deref().and_then(Product::of);
+    let product = check.balancer.as_deref().and_then(Balancer::of_text);
     let limit = check.findings.iter().find_map(|finding| match &finding.facts {
         Facts::RateLimit(limit) => Some(limit.status),
         _ => None,
@@ -34,7 +34,7 @@ pub(crate) fn spell(check: &mut Check) {
 }
 
 /// `limit`: the status with which a rate limit refuses, if there is one.
-fn prose(finding: &Finding, product: Option<Product>, limit: Option<u16>) -> Prose {
+fn prose(finding: &Finding, product: Option<Balancer>, limit: Option<u16>) -> Prose {
     let level = finding.level;
     let phrase = match &finding.facts {
         Facts::Records(facts) => requests::records(facts),

@@ -6,9 +6,10 @@ use verdict::numbers::{count_of, grouped, time};
 use verdict::report::{Affected, Pause, Step};
 
 use super::phrase::{Phrase, listed};
-use crate::report::hints::{self, Product};
+use crate::balancer::Balancer;
+use crate::report::hints;
 
-pub(super) fn resilience(facts: &resilience::Facts, product: Option<Product>) -> Phrase {
+pub(super) fn resilience(facts: &resilience::Facts, product: Option<Balancer>) -> Phrase {
     let idle = facts.idle();
     let errors = count_of(facts.client_errors, "error");
     let not_done: Vec<&str> = facts.remarks.iter().filter(|step| !step.done).map(|step| step.what.as_str()).collect();

@@ -10,7 +10,8 @@ use verdict::finding::Level;
 use verdict::numbers::{count_of, grouped, percent, time};
 
 use super::phrase::{Phrase, listed};
-use crate::report::hints::{self, OwnResponse, Product};
+use crate::balancer::Balancer;
+use crate::report::hints::{self, OwnResponse};
 
 fn requests(facts: &Requests) -> String {
     count_of(facts.requests, "request")
@@ -79,7 +80,7 @@ pub(super) fn account(facts: &Account) -> Phrase {
     })
 }
 
-pub(super) fn retried(facts: &Retries, product: Option<Product>) -> Phrase {
+pub(super) fn retried(facts: &Retries, product: Option<Balancer>) -> Phrase {
     let mut evidence = Vec::new();
     if facts.failed > 0 {
         evidence.push(format!("{} got an error all the same", count_of(facts.failed, "request")));
@@ -106,17 +107,17 @@ pub(super) fn retried(facts: &Retries, product: Option<Product>) -> Phrase {
     }
 }
 
-pub(super) fn duplicated(facts: &Requests, product: Option<Product>) -> Phrase {
+pub(super) fn duplicated(facts: &Requests, product: Option<Balancer>) -> Phrase {
     Phrase::of(format!("{} {} executed more than once", requests(facts), were(facts.requests)))
         .try_this(hints::of_double_execution(product))
 }
 
-pub(super) fn repeated(facts: &Repeated, product: Option<Product>) -> Phrase {
+pub(super) fn repeated(facts: &Repeated, product: Option<Balancer>) -> Phrase {
     Phrase::of(format!("{} reached backends more than once", count_of(facts.requests, &facts.method)))
         .try_this(hints::of_repeat(product))
 }
 
-pub(super) fn mirrored(facts: &Mirrored, level: Level, product: Option<Product>) -> Phrase {
+pub(super) fn mirrored(facts: &Mirrored, level: Level, product: Option<Balancer>) -> Phrase {
     let Mirrored { requests, of, other_requests, .. } = facts;
     let mirrors = listed(&facts.mirrors);
     let share = percent(*requests as f64 / (*of).max(1) as f64);
@@ -174,7 +175,7 @@ pub(super) fn copies(facts: &copies::Facts, level: Level) -> Phrase {
     }
 }
 
-pub(super) fn lost(facts: &Losses, product: Option<Product>) -> Phrase {
+pub(super) fn lost(facts: &Losses, product: Option<Balancer>) -> Phrase {
     let Losses { requests, excused: by_outage, .. } = *facts;
     let summary = format!(
         "{} {} executed by a backend, and no response came back{}",
@@ -195,7 +196,7 @@ pub(super) fn not_reached(facts: &Losses) -> Phrase {
     Phrase::of(summary).try_this("the balancer refused the connection, closed it or did not respond")
 }
 
-pub(super) fn idle_close(facts: &IdleCloses, level: Level, product: Option<Product>) -> Phrase {
+pub(super) fn idle_close(facts: &IdleCloses, level: Level, product: Option<Balancer>) -> Phrase {
     let connections = count_of(facts.requests, "kept connection");
     let summary = format!("the balancer closed {connections} at the moment of use; no backend had the request");
     let timeout = hints::of_idle_close(product).map_or_else(String::new, |directives| format!(" ({directives})"));
@@ -214,7 +215,7 @@ pub(super) fn idle_close(facts: &IdleCloses, level: Level, product: Option<Produ
 }
 
 /// `limit`: the status with which a rate limit refuses, if there is one.
-pub(super) fn balancer(facts: &OwnResponses, product: Option<Product>, limit: Option<u16>) -> Phrase {
+pub(super) fn balancer(facts: &OwnResponses, product: Option<Balancer>, limit: Option<u16>) -> Phrase {
     let received = match facts.received {
         0 => String::new(),
         received => format!("; a backend had received {} of them, which may be executed", grouped(received)),
@@ -279,7 +280,7 @@ pub(super) fn statuses(facts: &BackendStatuses, level: Level) -> Phrase {
     .try_this(hints::of_backend_status(&facts.statuses))
 }
 
-pub(super) fn stale(facts: &Requests, product: Option<Product>) -> Phrase {
+pub(super) fn stale(facts: &Requests, product: Option<Balancer>) -> Phrase {
     Phrase::of(format!("{} got a response that was given before: a cache", requests(facts)))
         .try_this(hints::of_cache(product))
 }

@@ -5,9 +5,10 @@ use verdict::facts::responses::{Altered, Deviation, Fields, Words};
 use verdict::numbers::{count_of, grouped};
 
 use super::phrase::{Phrase, listed};
-use crate::report::hints::{self, Product};
+use crate::balancer::Balancer;
+use crate::report::hints;
 
-pub(super) fn altered(facts: &Altered, product: Option<Product>) -> Phrase {
+pub(super) fn altered(facts: &Altered, product: Option<Balancer>) -> Phrase {
     let flaws: Vec<String> = facts.flaws.iter().map(|(flaw, _)| flaw.clone()).collect();
     let how = if flaws.is_empty() { String::new() } else { format!(": {}", listed(&flaws)) };
     let hint = if facts.malformed {
@@ -37,7 +38,7 @@ fn clause(it: &Deviation) -> String {
     }
 }
 
-pub(super) fn fields(facts: &Fields, product: Option<Product>) -> Phrase {
+pub(super) fn fields(facts: &Fields, product: Option<Balancer>) -> Phrase {
     let whom = match facts.extent {
         Extent::All => format!("all {}", count_of(facts.of, "response")),
         Extent::Backends | Extent::Urls | Extent::Clients | Extent::Some => {

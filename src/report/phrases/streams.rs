@@ -6,7 +6,8 @@ use verdict::life::{NO_CODE, StreamKind};
 use verdict::numbers::{count_of, grouped};
 
 use super::phrase::{Phrase, listed};
-use crate::report::hints::{self, Product};
+use crate::balancer::Balancer;
+use crate::report::hints;
 
 fn seconds(time: f64) -> String {
     if time < 0.001 {
@@ -50,7 +51,7 @@ pub(super) fn summary(facts: &Summary) -> Phrase {
     Phrase::of(parts.join("; ")).because(vec![format!("{} ended as planned", count_of(facts.ended, unit))])
 }
 
-pub(super) fn upgrade(facts: &Upgrades, product: Option<Product>) -> Phrase {
+pub(super) fn upgrade(facts: &Upgrades, product: Option<Balancer>) -> Phrase {
     let of = count_of(facts.of, "WebSocket handshake");
     let what = match facts.status {
         Some(status) if facts.stripped == 0 => {
@@ -80,7 +81,7 @@ pub(super) fn messages(facts: &Messages) -> Phrase {
         .try_this("look for a filter, a cache or a module of the balancer that touches bodies")
 }
 
-pub(super) fn delays(facts: &Delays, level: Level, product: Option<Product>) -> Phrase {
+pub(super) fn delays(facts: &Delays, level: Level, product: Option<Balancer>) -> Phrase {
     let Delays { delay, withheld, limit, beyond } = facts;
     let mut lines = Vec::new();
     if delay.events > 0 {
@@ -116,7 +117,7 @@ pub(super) fn delays(facts: &Delays, level: Level, product: Option<Product>) -> 
     }
 }
 
-pub(super) fn cuts(facts: &Cuts, level: Level, product: Option<Product>) -> Phrase {
+pub(super) fn cuts(facts: &Cuts, level: Level, product: Option<Balancer>) -> Phrase {
     let unit = unit(facts.websockets);
     let mut lines = Vec::new();
     if facts.excused > 0 {
@@ -177,7 +178,7 @@ fn code_name(code: u16) -> String {
     }
 }
 
-pub(super) fn truncated(facts: &Truncations, product: Option<Product>) -> Phrase {
+pub(super) fn truncated(facts: &Truncations, product: Option<Balancer>) -> Phrase {
     let what = if facts.streams > 0 { facts.streams } else { facts.excused };
     Phrase::of(format!(
         "{} of {} look whole and are not: the balancer ended them in order, and their backends had not",
@@ -206,7 +207,7 @@ pub(super) fn close_codes(facts: &CloseCodes) -> Phrase {
     .try_this("look for a module or a gateway that takes WebSockets apart instead of passing them on")
 }
 
-pub(super) fn alive(facts: &Alive, level: Level, product: Option<Product>) -> Phrase {
+pub(super) fn alive(facts: &Alive, level: Level, product: Option<Balancer>) -> Phrase {
     let list = |alive: &[(String, u64)]| {
         listed(&alive.iter().map(|(name, count)| format!("{name} {count}")).collect::<Vec<_>>())
     };

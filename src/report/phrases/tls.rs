@@ -6,7 +6,8 @@ use verdict::finding::Level;
 use verdict::numbers::{count_of, grouped};
 
 use super::phrase::{Phrase, listed};
-use crate::report::hints::{self, Product};
+use crate::balancer::Balancer;
+use crate::report::hints;
 
 fn with_article(bad: BadCertificate) -> &'static str {
     match bad {
@@ -20,7 +21,7 @@ fn with_article(bad: BadCertificate) -> &'static str {
     }
 }
 
-pub(super) fn verified(facts: &Verification, level: Level, product: Option<Product>) -> Phrase {
+pub(super) fn verified(facts: &Verification, level: Level, product: Option<Balancer>) -> Phrase {
     let evidence: Vec<String> = facts.trials.iter().map(evidence).collect();
     let arrived = |bad: BadCertificate| -> u64 {
         facts.trials.iter().filter(|trial| trial.certificate == bad).map(|trial| trial.arrived).sum()
@@ -95,7 +96,7 @@ fn evidence(trial: &Trial) -> String {
     format!("{} at {backend}: {came}", certificate.name())
 }
 
-pub(super) fn connections(facts: &Connections, level: Level, product: Option<Product>) -> Phrase {
+pub(super) fn connections(facts: &Connections, level: Level, product: Option<Balancer>) -> Phrase {
     let arrived = &facts.arrived;
     let all = arrived.secured;
     let mut evidence = vec![format!(

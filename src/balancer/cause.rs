@@ -1,0 +1,92 @@
+//! What a hint is about. Each balancer names in its descriptor what decides there.
+
+/// Something that a directive of the balancer decides.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Cause {
+    /// What verifies the certificates of backends.
+    Verify,
+    /// What verifies their names.
+    VerifyName,
+    /// What refuses revoked certificates.
+    Revocation,
+    /// What sends a server name (SNI) to backends.
+    ServerName,
+    /// What shows a client certificate to backends.
+    ClientCertificate,
+    /// How large the body of a request may be.
+    BodyLimit,
+    /// How large the head of a request may be.
+    HeadLimit,
+    /// How long a request may take to arrive.
+    SlowRequest,
+    /// How many requests are let through.
+    RateLimit,
+    /// When a backend counts as unavailable, and what happens then.
+    NoBackend,
+    /// How long a response may take.
+    Timeout,
+    /// What a connection must begin with.
+    UnusableRequest,
+    /// What redirects.
+    Redirect,
+    /// What wants credentials.
+    Credentials,
+    /// Who may send requests.
+    Access,
+    /// Which requests a route takes.
+    Route,
+    /// Which methods are allowed.
+    Methods,
+    /// What keeps a POST from being sent again.
+    RetriesOfPost,
+    /// What sends a request again.
+    Repeats,
+    /// What keeps a retry from the same backend.
+    OtherHost,
+    /// What sends copies.
+    Mirror,
+    /// How long an idle connection of a client is kept.
+    IdleTimeout,
+    /// What ends a request before its response.
+    Loss,
+    /// What keeps responses.
+    Cache,
+    /// What changes escapes and slashes of a path.
+    Escapes,
+    /// What changes the query.
+    Query,
+    /// What becomes of Host.
+    Host,
+    /// What changes the method.
+    Method,
+    /// What changes the body of a request.
+    Body,
+    /// What sets and removes fields of requests.
+    RequestFields,
+    /// What sets and removes fields of responses.
+    ResponseFields,
+    /// What rewrites responses.
+    Responses,
+    /// What says who the client is.
+    ForwardedFor,
+    /// What keeps a client with its backend.
+    Sessions,
+    /// A hash that moves few clients when a backend leaves.
+    Hashes,
+    /// How a new configuration is taken on without loss.
+    Reload,
+    /// What passes an Upgrade on.
+    Upgrade,
+    /// What holds back events of a stream.
+    Buffering,
+    /// How long a silent stream is kept.
+    StreamIdle,
+    /// How old a stream may become.
+    StreamAge,
+    /// What becomes of streams at a reload.
+    StreamReload,
+    /// An algorithm that holds over lives of streams.
+    StreamShares,
+    /// What becomes of fields whose names have an underscore.
+    Underscores,
+}
