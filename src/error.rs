@@ -55,9 +55,9 @@ impl Problem {
     /// What another process of this program reported on its standard error: see [`describe_for_programs`].
     pub(crate) fn of_process(stderr: &[u8]) -> Problem {
         let text = String::from_utf8_lossy(stderr);
-        let described = text.lines().rev().find_map(|line| serde_json::from_str::<Description>(line).ok());
+        let described = text.lines().rev().find_map(|line| serde_json::from_str::<ErrorDescription>(line).ok());
         let problem = match described {
-            Some(Description { error, hint }) => Problem { hint, ..Problem::new(error) },
+            Some(ErrorDescription { error, hint }) => Problem { hint, ..Problem::new(error) },
             None => Problem::new(text.trim()),
         };
         match problem.what.is_empty() {
@@ -79,16 +79,16 @@ pub(crate) struct Interrupted {
 
 /// An error as another process reads it.
 #[derive(Serialize, Deserialize)]
-struct Description {
+struct ErrorDescription {
     error: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     hint: Option<String>,
 }
 
-fn describe(error: &anyhow::Error) -> Description {
+fn describe(error: &anyhow::Error) -> ErrorDescription {
     // The hint nearest to the cause knows most.
     let hint = error.chain().filter_map(|error| error.downcast_ref::<Problem>()?.hint.clone()).last();
-    Description { error: format!("{error:#}"), hint }
+    ErrorDescription { error: format!("{error:#}"), hint }
 }
 
 /// One line of JSON, for [`Problem::of_process`].
@@ -98,7 +98,7 @@ pub(crate) fn describe_for_programs(error: &anyhow::Error) -> String {
 
 /// What and the hint, for people who read it where it is plain that it is an error.
 pub(crate) fn describe_for_page(error: &anyhow::Error) -> String {
-    let Description { error, hint } = describe(error);
+    let ErrorDescription { error, hint } = describe(error);
     error + &hint.map(|hint| format!("\n  hint: {hint}")).unwrap_or_default()
 }
 

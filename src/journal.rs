@@ -54,7 +54,7 @@ pub(crate) fn create(name: &str, capacity: Capacity) -> Result<OwnedFd> {
     ensure!(capacity.ring.is_power_of_two(), "a ring of {} records is no power of two", capacity.ring);
     let file = memfd_create(name, MemfdFlags::CLOEXEC).context("failed to create a journal")?;
     ftruncate(&file, capacity.words() as u64 * 8).context("failed to size a journal")?;
-    let words = Words::map(&file)?;
+    let words = SharedWords::map(&file)?;
     words[1].store(u64::from(capacity.table), Ordering::Relaxed);
     words[2].store(u64::from(capacity.ring), Ordering::Relaxed);
     words[0].store(MAGIC, Ordering::Release);
@@ -62,20 +62,20 @@ pub(crate) fn create(name: &str, capacity: Capacity) -> Result<OwnedFd> {
 }
 
 /// The whole mapping as words that several processes may read and write.
-struct Words {
+struct SharedWords {
     map: MmapRaw,
 }
 
-impl Words {
-    fn map(file: &impl AsFd) -> Result<Words> {
+impl SharedWords {
+    fn map(file: &impl AsFd) -> Result<SharedWords> {
         let length = fstat(file)?.st_size as usize;
         ensure!(length >= HEAD_WORDS * 8, "a file of {length} bytes is no journal");
         let map = MmapOptions::new().len(length).map_raw(&file.as_fd()).context("failed to map a journal")?;
-        Ok(Words { map })
+        Ok(SharedWords { map })
     }
 }
 
-impl std::ops::Deref for Words {
+impl std::ops::Deref for SharedWords {
     type Target = [AtomicU64];
 
     #[allow(unsafe_code)]
@@ -87,13 +87,13 @@ impl std::ops::Deref for Words {
 }
 
 struct Layout {
-    words: Words,
+    words: SharedWords,
     capacity: Capacity,
 }
 
 impl Layout {
     fn open(file: &impl AsFd) -> Result<Layout> {
-        let words = Words::map(file)?;
+        let words = SharedWords::map(file)?;
         ensure!(words[0].load(Ordering::Acquire) == MAGIC, "the file is no journal of this version");
         let capacity = Capacity {
             table: words[1].load(Ordering::Relaxed).try_into()?,
@@ -137,7 +137,7 @@ pub(crate) struct Writer {
 #[must_use]
 #[derive(Debug)]
 pub(crate) struct Claim {
-    place: Place,
+    place: SlotPlace,
     /// Words that say something.
     used: usize,
     status: u16,
@@ -145,7 +145,7 @@ pub(crate) struct Claim {
 
 /// Where the words of an attempt in flight are.
 #[derive(Debug)]
-enum Place {
+enum SlotPlace {
     Slot(u32),
     /// The table is full, and a reader does not see them.
     Beyond(Box<[u64; RECORD_WORDS]>),
@@ -180,11 +180,11 @@ impl Writer {
         let place = match slot {
             Some(slot) => {
                 order::claim(self.layout.claimed(slot), &words[..used], self.layout.stamp(slot), record.number);
-                Place::Slot(slot)
+                SlotPlace::Slot(slot)
             }
             None => {
                 self.layout.words[UNCLAIMED].fetch_add(1, Ordering::Relaxed);
-                Place::Beyond(Box::new(words))
+                SlotPlace::Beyond(Box::new(words))
             }
         };
         Claim { place, used, status: record.status }
@@ -195,8 +195,8 @@ impl Writer {
     pub(crate) fn revise(&mut self, claim: &mut Claim, revision: &Revision) {
         for (word, value) in Record::revise(&self.words(&claim.place), revision) {
             match &mut claim.place {
-                Place::Slot(slot) => self.layout.claimed(*slot)[word].store(value, Ordering::Relaxed),
-                Place::Beyond(words) => words[word] = value,
+                SlotPlace::Slot(slot) => self.layout.claimed(*slot)[word].store(value, Ordering::Relaxed),
+                SlotPlace::Beyond(words) => words[word] = value,
             }
         }
     }
@@ -205,16 +205,16 @@ impl Writer {
     pub(crate) fn note_life(&mut self, claim: &mut Claim, life: &Life) {
         for (word, value) in Record::life_words(life) {
             match &mut claim.place {
-                Place::Slot(slot) => self.layout.claimed(*slot)[word].store(value, Ordering::Relaxed),
-                Place::Beyond(words) => words[word] = value,
+                SlotPlace::Slot(slot) => self.layout.claimed(*slot)[word].store(value, Ordering::Relaxed),
+                SlotPlace::Beyond(words) => words[word] = value,
             }
         }
     }
 
-    fn words(&self, place: &Place) -> [u64; RECORD_WORDS] {
+    fn words(&self, place: &SlotPlace) -> [u64; RECORD_WORDS] {
         match place {
-            Place::Slot(slot) => order::load(self.layout.claimed(*slot)),
-            Place::Beyond(words) => **words,
+            SlotPlace::Slot(slot) => order::load(self.layout.claimed(*slot)),
+            SlotPlace::Beyond(words) => **words,
         }
     }
 
@@ -226,11 +226,11 @@ impl Writer {
         order::append(slot, &words[..claim.used], self.layout.written(), self.written);
         self.written += 1;
         match claim.place {
-            Place::Slot(slot) => {
+            SlotPlace::Slot(slot) => {
                 order::free(self.layout.stamp(slot));
                 self.free.push(slot);
             }
-            Place::Beyond(_) => {
+            SlotPlace::Beyond(_) => {
                 self.layout.words[UNCLAIMED].fetch_sub(1, Ordering::Relaxed);
             }
         }
@@ -238,16 +238,16 @@ impl Writer {
 }
 
 /// The reading end, in the supervisor: each ended record once, in order.
-pub(crate) struct Reader {
+pub(crate) struct JournalReader {
     layout: Layout,
     next: u64,
     last: u64,
 }
 
-impl Reader {
+impl JournalReader {
     /// Maps a journal, to be read from its start.
-    pub(crate) fn open(file: &impl AsFd) -> Result<Reader> {
-        Ok(Reader { layout: Layout::open(file)?, next: 0, last: 0 })
+    pub(crate) fn open(file: &impl AsFd) -> Result<JournalReader> {
+        Ok(JournalReader { layout: Layout::open(file)?, next: 0, last: 0 })
     }
 
     /// Hands over the records that have ended since the last call, and returns how many were overwritten before that.
@@ -301,9 +301,9 @@ mod tests {
     use crate::wire::{Clipped, End, Generator};
     use proptest::prelude::*;
 
-    fn journal(table: u32, ring: u32) -> (Writer, Reader) {
+    fn journal(table: u32, ring: u32) -> (Writer, JournalReader) {
         let file = create("test", Capacity { table, ring }).unwrap();
-        (Writer::open(&file).unwrap(), Reader::open(&file).unwrap())
+        (Writer::open(&file).unwrap(), JournalReader::open(&file).unwrap())
     }
 
     /// Every field tells the connection, so that a torn record gives itself away.
@@ -311,9 +311,9 @@ mod tests {
         Record {
             number: 0,
             received: Moment(connection),
-            answered: Moment(0),
+            responded: Moment(0),
             generator: Generator(9001),
-            answer: None,
+            response: None,
             request: None,
             connection,
             request_number: connection as u32,
@@ -330,7 +330,7 @@ mod tests {
         }
     }
 
-    fn drain(reader: &mut Reader) -> (Vec<u64>, u64) {
+    fn drain(reader: &mut JournalReader) -> (Vec<u64>, u64) {
         let mut connections = Vec::new();
         let lost = reader.drain(|record| connections.push(record.connection));
         (connections, lost)
@@ -347,7 +347,7 @@ mod tests {
         let mut records = Vec::new();
         assert_eq!(reader.drain(|record| records.push(record)), 0);
         let expected =
-            Record { number: 1, answered: Moment(9), bytes: 12, outcome: AttemptEnd::Completed, ..attempt(7) };
+            Record { number: 1, responded: Moment(9), bytes: 12, outcome: AttemptEnd::Completed, ..attempt(7) };
         assert_eq!(records, [expected]);
         assert_eq!(reader.in_flight(), []);
     }
@@ -356,7 +356,7 @@ mod tests {
     fn a_record_whose_slot_was_not_yet_freed_when_the_backend_was_killed_counts_once() {
         let (mut writer, mut reader) = journal(4, 8);
         let claim = writer.claim(attempt(7));
-        let Place::Slot(slot) = claim.place else { panic!("the table has room") };
+        let SlotPlace::Slot(slot) = claim.place else { panic!("the table has room") };
         writer.complete(claim, Moment(9), 12, AttemptEnd::Completed);
         writer.layout.stamp(slot).store(1, Ordering::Relaxed);
         assert_eq!(drain(&mut reader), (vec![7], 0));
@@ -377,7 +377,7 @@ mod tests {
     fn what_is_no_journal_is_refused() {
         let file = memfd_create("empty", MemfdFlags::CLOEXEC).unwrap();
         ftruncate(&file, 8192).unwrap();
-        assert!(Reader::open(&file).is_err());
+        assert!(JournalReader::open(&file).is_err());
         assert!(create("test", Capacity { table: 1, ring: 12 }).is_err());
     }
 
@@ -429,7 +429,7 @@ mod tests {
                 lost += reader.drain(|record| {
                     let end = Record { number: record.connection, ..attempt(record.connection) };
                     let expected = Record {
-                        answered: Moment(record.connection),
+                        responded: Moment(record.connection),
                         bytes: record.connection,
                         outcome: AttemptEnd::Completed,
                         ..end

@@ -46,14 +46,14 @@ pub mod testing {
     use anyhow::{Result, ensure};
     use verdict::observation::ClientOutcome;
 
-    use crate::check::load::{Backends, Load, Progress, Target, drive};
+    use crate::check::load::{BackendNames, Load, LoadProgress, LoadTarget, drive};
 
     /// Drives requests to a backend for that time; how many there were. An error if one of them was not answered well.
     pub fn drive_backend(backend: SocketAddr, connections: usize, duration: Duration) -> Result<usize> {
-        let target = Target::new(backend, backend.to_string(), "/uuid");
+        let target = LoadTarget::new(backend, backend.to_string(), "/uuid");
         let load = Load { connections, duration: Some(duration), ..Load::new(target, 1) };
         let name = backend.port().to_string();
-        let traffic = drive(&load, &mut Backends::new(vec![name]), &Progress::default())?;
+        let traffic = drive(&load, &mut BackendNames::new(vec![name]), &LoadProgress::default())?;
         let is_good =
             |it: &&verdict::observation::Observation| it.outcome == ClientOutcome::Response && it.status == 200;
         let good = traffic.observations.iter().filter(is_good).count();
@@ -66,24 +66,24 @@ pub mod testing {
 pub fn main() -> ExitCode {
     // A fleet starts its backends with this word. They have no command line to read and no time to lose.
     if std::env::args_os().nth(1).is_some_and(|word| word == "backend") {
-        return end(backend::run().map(|()| ExitCode::SUCCESS), args::Format::Text);
+        return end(backend::run().map(|()| ExitCode::SUCCESS), args::OutputFormat::Text);
     }
     if let Some(result) = balancer::guard::run_as_told() {
-        return end(result, args::Format::Text);
+        return end(result, args::OutputFormat::Text);
     }
     if let Some(result) = world::run_stage() {
-        return end(result.map_err(rehearse::explain), args::Format::Text);
+        return end(result.map_err(rehearse::explain), args::OutputFormat::Text);
     }
     let args = args::Args::read();
     let errors = args.errors;
     end(commands::run(args), errors)
 }
 
-fn end(result: anyhow::Result<ExitCode>, errors: args::Format) -> ExitCode {
+fn end(result: anyhow::Result<ExitCode>, errors: args::OutputFormat) -> ExitCode {
     result.unwrap_or_else(|error| {
         let text = match errors {
-            args::Format::Text => error::describe_for_people(&error),
-            args::Format::Json => error::describe_for_programs(&error),
+            args::OutputFormat::Text => error::describe_for_people(&error),
+            args::OutputFormat::Json => error::describe_for_programs(&error),
         };
         eprintln!("{text}");
         error::exit_status(&error)

@@ -11,7 +11,7 @@ use hyper::{StatusCode, Uri};
 use tokio::time::timeout;
 
 use crate::error::Problem;
-use crate::remote::exchange::{Exchange, Request};
+use crate::remote::exchange::{ApiExchange, ApiRequest};
 use crate::runfile::{Runfile, Whereabouts};
 use crate::wire::{
     Action, BalanceRequest, BalancerInfo, BatchHead, CheckNews, Fault, FleetStatus, Frame, Record, Snapshot, Token,
@@ -51,15 +51,15 @@ impl FromStr for Which {
 
 /// Which fleet is meant, and the token for one that is not this user's on this machine.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(crate) struct Choice {
+pub(crate) struct FleetChoice {
     pub(crate) which: Which,
     pub(crate) token: Option<Token>,
 }
 
-impl Choice {
+impl FleetChoice {
     /// The one of this user with that supervisor.
-    pub(crate) fn supervisor(pid: u32) -> Choice {
-        Choice { which: Which::Supervisor(pid), token: None }
+    pub(crate) fn supervisor(pid: u32) -> FleetChoice {
+        FleetChoice { which: Which::Supervisor(pid), token: None }
     }
 
     /// All that are meant: a name may have several addresses, with a fleet at each.
@@ -101,7 +101,7 @@ impl Choice {
 }
 
 /// What runs on this machine.
-pub(crate) enum Search {
+pub(crate) enum FleetSearch {
     /// The one that was meant.
     Found(Remote),
     /// Several may be meant; all that run.
@@ -113,7 +113,7 @@ pub(crate) enum Search {
 }
 
 /// Looks for the one fleet that has all of `backends`, or for the one with that supervisor.
-pub(crate) fn search(supervisor: Option<u32>, backends: &[String]) -> Result<Search> {
+pub(crate) fn search(supervisor: Option<u32>, backends: &[String]) -> Result<FleetSearch> {
     let all = Runfile::find_all()?;
     let fits = |fleet: &Whereabouts| match supervisor {
         Some(pid) => fleet.pid == pid,
@@ -121,12 +121,14 @@ pub(crate) fn search(supervisor: Option<u32>, backends: &[String]) -> Result<Sea
     };
     let mut fitting = all.iter().filter(|fleet| fits(fleet)).cloned();
     Ok(match (fitting.next(), fitting.next()) {
-        (Some(whereabouts), None) => Search::Found(Remote { whereabouts }),
-        (Some(_), Some(_)) => Search::Several(all),
-        (None, _) if all.is_empty() => Search::None,
+        (Some(whereabouts), None) => FleetSearch::Found(Remote { whereabouts }),
+        (Some(_), Some(_)) => FleetSearch::Several(all),
+        (None, _) if all.is_empty() => FleetSearch::None,
         // One fleet is meant even if it lacks a backend: its API then names the one that is missing.
-        (None, _) if supervisor.is_none() && all.len() == 1 => Search::Found(Remote { whereabouts: all[0].clone() }),
-        (None, _) => Search::Others(all),
+        (None, _) if supervisor.is_none() && all.len() == 1 => {
+            FleetSearch::Found(Remote { whereabouts: all[0].clone() })
+        }
+        (None, _) => FleetSearch::Others(all),
     })
 }
 
@@ -148,12 +150,12 @@ impl Remote {
     /// The one fleet of this user that runs on this machine and has all of `backends`; or the one with that supervisor.
     pub(crate) fn find(supervisor: Option<u32>, backends: &[String]) -> Result<Remote> {
         match search(supervisor, backends)? {
-            Search::Found(remote) => Ok(remote),
-            Search::Several(fleets) => Err(several(&fleets))?,
-            Search::None => {
+            FleetSearch::Found(remote) => Ok(remote),
+            FleetSearch::Several(fleets) => Err(several(&fleets))?,
+            FleetSearch::None => {
                 Err(Problem::new("no fleet of this user runs on this machine").hint("start one: uuid-generator"))?
             }
-            Search::Others(fleets) => {
+            FleetSearch::Others(fleets) => {
                 Err(Problem::new(format!("no such fleet runs; those that do:{}", list(&fleets))))?
             }
         }
@@ -262,8 +264,8 @@ impl Remote {
         let Whereabouts { control, token, .. } = &self.whereabouts;
         let url: Uri = format!("{control}/v1/live").parse()?;
         let begun = async {
-            let request = Request { method: "GET", url: &url, token: Some(token), body: &[] };
-            let mut exchange = Exchange::begin(&request).await?;
+            let request = ApiRequest { method: "GET", url: &url, token: Some(token), body: &[] };
+            let mut exchange = ApiExchange::begin(&request).await?;
             while exchange.status.is_none() && exchange.receive().await? {}
             anyhow::Ok(exchange)
         };
@@ -297,7 +299,7 @@ impl Remote {
 
     async fn fetch_with(&self, method: &'static str, path: &str, patience: Duration, body: Vec<u8>) -> Result<Vec<u8>> {
         let uri: Uri = format!("{}{path}", self.whereabouts.control).parse()?;
-        let request = Request { method, url: &uri, token: Some(&self.whereabouts.token), body: &body };
+        let request = ApiRequest { method, url: &uri, token: Some(&self.whereabouts.token), body: &body };
         let (status, body) = respond(&request, patience)
             .await
             .with_context(|| format!("failed to reach the fleet at {}", self.whereabouts.control))?;
@@ -337,12 +339,12 @@ fn list(fleets: &[Whereabouts]) -> String {
 
 /// The status with which a URL answers GET.
 pub(crate) async fn status_of(url: &Uri, patience: Duration) -> Result<StatusCode> {
-    let (status, _) = respond(&Request { method: "GET", url, token: None, body: &[] }, patience).await?;
+    let (status, _) = respond(&ApiRequest { method: "GET", url, token: None, body: &[] }, patience).await?;
     Ok(StatusCode::from_u16(status)?)
 }
 
-async fn respond(request: &Request<'_>, patience: Duration) -> Result<(u16, Vec<u8>)> {
-    let response = async { Exchange::begin(request).await?.whole().await };
+async fn respond(request: &ApiRequest<'_>, patience: Duration) -> Result<(u16, Vec<u8>)> {
+    let response = async { ApiExchange::begin(request).await?.whole().await };
     match timeout(patience, response).await {
         Ok(response) => Ok(response?),
         Err(_) => Err(late(patience)),
@@ -355,7 +357,7 @@ fn late(patience: Duration) -> anyhow::Error {
 
 /// What happens in a fleet, as it tells it: server-sent events.
 pub(crate) struct Events {
-    exchange: Exchange,
+    exchange: ApiExchange,
     /// Bytes of the content in which no event ends.
     searched: usize,
 }

@@ -13,16 +13,16 @@ use anyhow::{Context, Result};
 use crate::args::location::LocationArgs;
 use crate::balancer::launch::{Lost, Recipe, Running, free_port};
 use crate::balancer::{Balancer, Containers, For, Listen, Options, installed};
-use crate::check::plan::{Backing, Plan, Trust};
+use crate::check::plan::{Backing, CheckPlan, Trust};
 use crate::check::{Started, start_fleet};
 use crate::config::Layer;
 use crate::config::balancing::BalancingConfig;
 use crate::error::{Problem, describe_for_page};
-use crate::remote::{Choice, Remote};
+use crate::remote::{FleetChoice, Remote};
 use crate::topology::{Policy, Topology, Weight, Weights};
 use crate::wire;
 use verdict::promise::Promise;
-use verdict::rules::{Expectations, Weights as Shares};
+use verdict::rules::{Expectations, ExpectedWeights as Shares};
 
 /// What stands in front of the fleet.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -287,13 +287,13 @@ impl Testbed {
     }
 
     /// A check of what is configured.
-    pub(crate) fn plan(&self, requests: Option<u64>) -> Plan {
+    pub(crate) fn plan(&self, requests: Option<u64>) -> CheckPlan {
         let (key_headers, key_cookies) = match &self.topology.policy {
             Policy::Header(name) => (vec![name.to_string()], Vec::new()),
             Policy::Cookie(name) => (Vec::new(), vec![name.to_string()]),
             _ => Default::default(),
         };
-        Plan {
+        CheckPlan {
             balancer: Some(self.front.balancer.title.to_owned()),
             detection: self.detection(),
             requests,
@@ -301,7 +301,7 @@ impl Testbed {
             key_headers,
             key_cookies,
             trust: self.topology.listen_tls.clone().map_or(Trust::Machine, Trust::Also),
-            ..Plan::new(self.url.clone(), Backing::Fleets(vec![Choice::supervisor(self.supervisor)]))
+            ..CheckPlan::new(self.url.clone(), Backing::Fleets(vec![FleetChoice::supervisor(self.supervisor)]))
         }
     }
 

@@ -13,16 +13,17 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use address::MAX_BACKENDS;
-pub(crate) use address::{Address, BackendName, NamedBackend, NamedBackends, Selection};
+pub(crate) use address::{Address, BackendName, BackendSelection, NamedBackend, NamedBackends};
 pub(crate) use api::Policy;
 pub(crate) use faults::StartFaults;
 pub(crate) use host::Host;
 pub(crate) use network::ClientNetwork;
 pub(crate) use told::{
-    BackendProtocol, BackendTls, Failure, Health, HttpPath, Retries, Sockets, Timeouts, Verify, Weight, Weights,
+    ActiveHealthCheck, BackendProtocol, BackendTls, CertificateCheck, HttpPath, PassiveHealthCheck, RetryPolicy,
+    Sockets, Timeouts, Weight, Weights,
 };
 
-use crate::wire::{Generator, Names};
+use crate::wire::{FleetNames, Generator};
 
 /// The backends of a fleet, each with a name and addresses of its own, and what the balancer in front of them is told. What says
 /// `None` is left to the balancer.
@@ -39,11 +40,11 @@ pub(crate) struct Topology {
     /// They are reached by sockets in a folder instead of by ports.
     pub(crate) sockets: Option<Sockets>,
     /// Whether they are asked how they are.
-    pub(crate) health: Option<Health>,
+    pub(crate) health: Option<ActiveHealthCheck>,
     /// When one is avoided.
-    pub(crate) failure: Option<Failure>,
+    pub(crate) failure: Option<PassiveHealthCheck>,
     /// When another one is tried.
-    pub(crate) retries: Option<Retries>,
+    pub(crate) retries: Option<RetryPolicy>,
     /// How many idle connections to them are kept; 0: none, each request has a connection of its own.
     pub(crate) keep_alive: Option<u32>,
     /// Each connection to them begins with who the client is: the PROXY protocol, version 1.
@@ -257,7 +258,7 @@ impl Topology {
     }
 
     /// What people call the backends.
-    pub(crate) fn names(&self) -> Names {
+    pub(crate) fn names(&self) -> FleetNames {
         self.backends.iter().map(|backend| (backend.generator, backend.name.clone())).collect()
     }
 

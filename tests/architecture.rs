@@ -60,6 +60,8 @@ struct Module {
     globs: Vec<Vec<String>>,
     /// Paths that the file names, re-exports apart.
     named: Vec<Vec<String>>,
+    /// Types that it defines.
+    types: Vec<String>,
     lines: usize,
     head: String,
 }
@@ -87,8 +89,15 @@ impl Krate {
             .filter_map(|item| if let Item::Mod(child) = item { Some(child.ident.to_string()) } else { None })
             .collect();
         let mut reader = Reader { here: path.to_vec(), children: &children, module: None };
-        let mut module =
-            Module { file: file.to_owned(), aliases: Vec::new(), globs: Vec::new(), named: Vec::new(), lines, head };
+        let mut module = Module {
+            file: file.to_owned(),
+            aliases: Vec::new(),
+            globs: Vec::new(),
+            named: Vec::new(),
+            types: Vec::new(),
+            lines,
+            head,
+        };
         for item in items.iter().filter(|item| !is_for_tests(item)) {
             match item {
                 Item::Use(it) => {
@@ -119,6 +128,7 @@ impl Krate {
                     }
                 }
                 other => {
+                    module.types.extend(type_name(other));
                     reader.module = Some(module);
                     reader.visit_item(other);
                     module = reader.module.take().unwrap();
@@ -166,6 +176,19 @@ impl Krate {
         }
         edges
     }
+}
+
+/// The name of a type, if that is what an item defines.
+fn type_name(item: &Item) -> Option<String> {
+    let name = match item {
+        Item::Enum(it) => &it.ident,
+        Item::Struct(it) => &it.ident,
+        Item::Trait(it) => &it.ident,
+        Item::Type(it) => &it.ident,
+        Item::Union(it) => &it.ident,
+        _ => return None,
+    };
+    Some(name.to_string())
 }
 
 /// Collects the paths that code names.
@@ -325,7 +348,9 @@ fn circles(edges: &BTreeSet<(String, String)>) -> Vec<Vec<String>> {
 fn roots() -> Vec<PathBuf> {
     let home = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut roots = vec![program()];
-    roots.extend(["api", "http", "testbed", "verdict"].map(|name| home.join("crates").join(name).join("src/lib.rs")));
+    roots.extend(
+        ["api", "http", "testbed", "verdict", "world"].map(|name| home.join("crates").join(name).join("src/lib.rs")),
+    );
     roots
 }
 
@@ -433,6 +458,21 @@ fn long_files_say_why() {
         }
     }
     assert!(found.is_empty(), "{found:#?}");
+}
+
+#[test]
+fn a_type_name_stands_for_one_type() {
+    let mut files: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for root in roots() {
+        for module in Krate::read(&root).modules.values() {
+            for name in &module.types {
+                files.entry(name.clone()).or_default().push(relative(&module.file));
+            }
+        }
+    }
+    let several: Vec<_> = files.iter().filter(|(_, files)| files.len() > 1).collect();
+    assert!(several.is_empty(), "{several:#?}");
+    assert!(files.len() > 500, "only {} types were found", files.len());
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::support::http::{Answer, Connection};
 use crate::support::{Fleet, eventually};
 use api::RecordView;
-use testbed::planted::{Algorithm, Balancer, Behaviour, Defect, Ejection, Ties};
+use testbed::planted::{Behaviour, Defect, Ejection, PlantedAlgorithm, PlantedBalancer, Ties};
 use uuid::Uuid;
 use verdict::{AttemptEnd, RequestId};
 
@@ -22,7 +22,7 @@ const RUN: u64 = 0x1234;
 #[test]
 fn of_20000_requests_over_32_connections_each_has_one_record() {
     let (fleet, ports) = Fleet::of(3, &[]);
-    let balancer = Balancer::start(&ports, Behaviour::default());
+    let balancer = PlantedBalancer::start(&ports, Behaviour::default());
     let begin = Instant::now();
     let answers = drive(&balancer, 32, 625);
     println!("{:.0} requests a second", 20_000.0 / begin.elapsed().as_secs_f64());
@@ -36,27 +36,27 @@ fn of_20000_requests_over_32_connections_each_has_one_record() {
 #[test]
 fn every_algorithm_gives_each_request_to_one_backend() {
     let algorithms = [
-        Algorithm::SmoothWeighted(vec![5, 1, 1]),
-        Algorithm::BlockWeighted(vec![5, 1, 1]),
-        Algorithm::ShuffledBlocks,
-        Algorithm::Random,
-        Algorithm::RandomWeighted(vec![5, 1, 1]),
-        Algorithm::LeastConnections { ties: Ties::RoundRobin },
-        Algorithm::LeastConnections { ties: Ties::Random },
-        Algorithm::TwoChoices { replacement: false },
-        Algorithm::TwoChoices { replacement: true },
-        Algorithm::SourceHash { block: false },
-        Algorithm::UriHash,
-        Algorithm::HeaderHash("X-User"),
-        Algorithm::CookieHash("session"),
-        Algorithm::StickyCookie("lb"),
-        Algorithm::PerConnection,
-        Algorithm::First,
+        PlantedAlgorithm::SmoothWeighted(vec![5, 1, 1]),
+        PlantedAlgorithm::BlockWeighted(vec![5, 1, 1]),
+        PlantedAlgorithm::ShuffledBlocks,
+        PlantedAlgorithm::Random,
+        PlantedAlgorithm::RandomWeighted(vec![5, 1, 1]),
+        PlantedAlgorithm::LeastConnections { ties: Ties::RoundRobin },
+        PlantedAlgorithm::LeastConnections { ties: Ties::Random },
+        PlantedAlgorithm::TwoChoices { replacement: false },
+        PlantedAlgorithm::TwoChoices { replacement: true },
+        PlantedAlgorithm::SourceHash { block: false },
+        PlantedAlgorithm::UriHash,
+        PlantedAlgorithm::HeaderHash("X-User"),
+        PlantedAlgorithm::CookieHash("session"),
+        PlantedAlgorithm::StickyCookie("lb"),
+        PlantedAlgorithm::PerConnection,
+        PlantedAlgorithm::First,
     ];
     for algorithm in algorithms {
         let (fleet, ports) = Fleet::of(3, &[]);
         println!("{algorithm:?}");
-        let balancer = Balancer::start(&ports, Behaviour { rotations: 2, ..algorithm.into() });
+        let balancer = PlantedBalancer::start(&ports, Behaviour { rotations: 2, ..algorithm.into() });
         let answers = drive(&balancer, 8, 50);
         expect_each_once(&answers, &completed(&fleet));
     }
@@ -66,7 +66,7 @@ fn every_algorithm_gives_each_request_to_one_backend() {
 fn connections_to_backends_are_used_again_or_not() {
     for keeps_connections in [true, false] {
         let (fleet, ports) = Fleet::of(3, &[]);
-        let balancer = Balancer::start(&ports, Behaviour { keeps_connections, ..Behaviour::default() });
+        let balancer = PlantedBalancer::start(&ports, Behaviour { keeps_connections, ..Behaviour::default() });
         in_sequence(&balancer, 30);
         for record in completed(&fleet) {
             match keeps_connections {
@@ -81,23 +81,23 @@ fn connections_to_backends_are_used_again_or_not() {
 
 #[test]
 fn round_robin_begins_at_the_first() {
-    assert_eq!(order_of(Algorithm::RoundRobin, 9), "abcabcabc");
+    assert_eq!(order_of(PlantedAlgorithm::RoundRobin, 9), "abcabcabc");
 }
 
 #[test]
 fn weights_are_smooth_as_with_nginx() {
-    assert_eq!(order_of(Algorithm::SmoothWeighted(vec![5, 1, 1]), 14), "aabacaaaabacaa");
+    assert_eq!(order_of(PlantedAlgorithm::SmoothWeighted(vec![5, 1, 1]), 14), "aabacaaaabacaa");
 }
 
 #[test]
 fn weights_are_blocks() {
-    assert_eq!(order_of(Algorithm::BlockWeighted(vec![5, 1, 1]), 14), "aaaaabcaaaaabc");
-    assert_eq!(order_of(Algorithm::BlockWeighted(vec![1, 0, 2]), 6), "accacc");
+    assert_eq!(order_of(PlantedAlgorithm::BlockWeighted(vec![5, 1, 1]), 14), "aaaaabcaaaaabc");
+    assert_eq!(order_of(PlantedAlgorithm::BlockWeighted(vec![1, 0, 2]), 6), "accacc");
 }
 
 #[test]
 fn shuffled_blocks_are_permutations_and_not_always_the_same() {
-    let order = order_of(Algorithm::ShuffledBlocks, 300);
+    let order = order_of(PlantedAlgorithm::ShuffledBlocks, 300);
     let blocks: BTreeSet<&[u8]> = order.as_bytes().chunks(3).collect();
     // Each is missing with a probability of (5/6)¹⁰⁰, 10⁻⁸.
     assert_eq!(blocks, ["abc", "acb", "bac", "bca", "cab", "cba"].map(str::as_bytes).into());
@@ -105,7 +105,7 @@ fn shuffled_blocks_are_permutations_and_not_always_the_same() {
 
 #[test]
 fn random_is_neither_too_even_nor_too_uneven_and_forgets() {
-    let order = order_of(Behaviour { seed: Some(7), ..Algorithm::Random.into() }, 3_000);
+    let order = order_of(Behaviour { seed: Some(7), ..PlantedAlgorithm::Random.into() }, 3_000);
     let counts = ['a', 'b', 'c'].map(|letter| order.matches(letter).count() as f64);
     let chi_squared: f64 = counts.iter().map(|count| (count - 1_000.0).powi(2) / 1_000.0).sum();
     // The middle 98 % at two degrees of freedom.
@@ -116,7 +116,7 @@ fn random_is_neither_too_even_nor_too_uneven_and_forgets() {
 
 #[test]
 fn a_weighted_draw_keeps_its_proportions() {
-    let order = order_of(Behaviour { seed: Some(7), ..Algorithm::RandomWeighted(vec![5, 1, 0]).into() }, 3_000);
+    let order = order_of(Behaviour { seed: Some(7), ..PlantedAlgorithm::RandomWeighted(vec![5, 1, 0]).into() }, 3_000);
     let [a, b, c] = ['a', 'b', 'c'].map(|letter| order.matches(letter).count());
     // 2,500 and 500 with a standard deviation of 20.
     assert!((2_400..2_600).contains(&a) && a + b == 3_000, "{a}, {b}, {c}");
@@ -128,7 +128,7 @@ fn least_connections_avoids_the_busy_one() {
         let (_fleet, mut ports) = Fleet::of(2, &[]);
         let busy = Fake::holding();
         ports.insert(0, busy.port);
-        let balancer = Balancer::start(&ports, Algorithm::LeastConnections { ties });
+        let balancer = PlantedBalancer::start(&ports, PlantedAlgorithm::LeastConnections { ties });
         let mut others = String::new();
         // The second one that it is given waits behind the first.
         let mut held = Vec::new();
@@ -155,8 +155,8 @@ fn two_choices_avoid_the_busy_one_always_or_mostly() {
         let (_fleet, mut ports) = Fleet::of(2, &[]);
         let busy = Fake::holding();
         ports.insert(0, busy.port);
-        let behaviour = Behaviour { seed: Some(7), ..Algorithm::TwoChoices { replacement }.into() };
-        let balancer = Balancer::start(&ports, behaviour);
+        let behaviour = Behaviour { seed: Some(7), ..PlantedAlgorithm::TwoChoices { replacement }.into() };
+        let balancer = PlantedBalancer::start(&ports, behaviour);
         let held: Vec<_> = (0..300).filter_map(|number| ask_or_hold(&balancer, &busy, number).err()).collect();
         match replacement {
             false => assert_eq!(held.len(), 1),
@@ -170,7 +170,7 @@ fn two_choices_avoid_the_busy_one_always_or_mostly() {
 fn a_source_has_its_backend_and_so_has_its_block() {
     for block in [false, true] {
         let (_fleet, ports) = Fleet::of(3, &[]);
-        let balancer = Balancer::start(&ports, Algorithm::SourceHash { block });
+        let balancer = PlantedBalancer::start(&ports, PlantedAlgorithm::SourceHash { block });
         let backend = |source: [u8; 4]| {
             let mut connection = connection_from(source.into(), balancer.port());
             number(&connection.ask(&request("GET", "/", 1, "")))
@@ -190,15 +190,15 @@ fn a_key_has_its_backend_and_only_those_of_a_dead_one_move() {
     let header = |key: u32| ("/".to_owned(), format!("X-User: {key}\r\n"));
     let cookie = |key: u32| ("/".to_owned(), format!("Cookie: other=1; session={key}; last=2\r\n"));
     type Keyed = fn(u32) -> (String, String);
-    let cases: [(Algorithm, Keyed); 3] = [
-        (Algorithm::UriHash, path),
-        (Algorithm::HeaderHash("x-user"), header),
-        (Algorithm::CookieHash("session"), cookie),
+    let cases: [(PlantedAlgorithm, Keyed); 3] = [
+        (PlantedAlgorithm::UriHash, path),
+        (PlantedAlgorithm::HeaderHash("x-user"), header),
+        (PlantedAlgorithm::CookieHash("session"), cookie),
     ];
     for (algorithm, keyed) in cases {
         println!("{algorithm:?}");
         let (fleet, ports) = Fleet::of(3, &[]);
-        let balancer = Balancer::start(&ports, algorithm);
+        let balancer = PlantedBalancer::start(&ports, algorithm);
         let mut connection = Connection::to(balancer.port());
         let mut backends = || -> Vec<u16> {
             let requests = (0..60).map(keyed).map(|(path, headers)| request("GET", &path, 1, &headers));
@@ -216,14 +216,14 @@ fn a_key_has_its_backend_and_only_those_of_a_dead_one_move() {
 
 #[test]
 fn who_has_no_key_goes_round_robin() {
-    assert_eq!(order_of(Algorithm::HeaderHash("X-User"), 6), "abcabc");
-    assert_eq!(order_of(Algorithm::CookieHash("session"), 6), "abcabc");
+    assert_eq!(order_of(PlantedAlgorithm::HeaderHash("X-User"), 6), "abcabc");
+    assert_eq!(order_of(PlantedAlgorithm::CookieHash("session"), 6), "abcabc");
 }
 
 #[test]
 fn a_cookie_sticks_until_its_backend_is_gone() {
     let (fleet, ports) = Fleet::of(3, &[]);
-    let balancer = Balancer::start(&ports, Algorithm::StickyCookie("lb"));
+    let balancer = PlantedBalancer::start(&ports, PlantedAlgorithm::StickyCookie("lb"));
     let mut connection = Connection::to(balancer.port());
     for port in &ports {
         let first = connection.ask(&request("GET", "/", 1, ""));
@@ -245,7 +245,7 @@ fn a_cookie_sticks_until_its_backend_is_gone() {
 #[test]
 fn a_connection_is_one_connection_to_one_backend() {
     let (fleet, ports) = Fleet::of(3, &[]);
-    let balancer = Balancer::start(&ports, Algorithm::PerConnection);
+    let balancer = PlantedBalancer::start(&ports, PlantedAlgorithm::PerConnection);
     let mut connections: Vec<_> = (0..6).map(|_| Connection::to(balancer.port())).collect();
     for _ in 0..4 {
         for (client, connection) in connections.iter_mut().enumerate() {
@@ -263,7 +263,7 @@ fn a_connection_is_one_connection_to_one_backend() {
 #[test]
 fn all_go_to_the_first_that_can_be_reached() {
     let (fleet, ports) = Fleet::of(3, &[]);
-    let balancer = Balancer::start(&ports, Algorithm::First);
+    let balancer = PlantedBalancer::start(&ports, PlantedAlgorithm::First);
     assert_eq!(order(&in_sequence(&balancer, 6), &ports), "aaaaaa");
     fleet.act("kill", ports[0]);
     assert_eq!(order(&in_sequence(&balancer, 6), &ports), "bbbbbb");
@@ -272,7 +272,7 @@ fn all_go_to_the_first_that_can_be_reached() {
 #[test]
 fn several_cursors_know_nothing_of_each_other() {
     let (_fleet, ports) = Fleet::of(3, &[]);
-    let balancer = Balancer::start(&ports, Behaviour { rotations: 4, seed: Some(7), ..Behaviour::default() });
+    let balancer = PlantedBalancer::start(&ports, Behaviour { rotations: 4, seed: Some(7), ..Behaviour::default() });
     let order: String = (0..300).map(|_| order(&in_sequence(&balancer, 1), &ports)).collect();
     let counts = ['a', 'b', 'c'].map(|letter| order.matches(letter).count());
     assert!(counts.iter().all(|count| (96..=104).contains(count)), "{counts:?}");
@@ -289,12 +289,12 @@ fn several_cursors_know_nothing_of_each_other() {
 fn a_refused_connection_leads_to_the_next_whatever_the_method() {
     let (_fleet, mut ports) = Fleet::of(1, &[]);
     ports.insert(0, crate::support::ports(1)[0]);
-    let balancer = Balancer::start(&ports, Behaviour::default());
+    let balancer = PlantedBalancer::start(&ports, Behaviour::default());
     let mut connection = Connection::to(balancer.port());
     for method in ["GET", "POST", "PATCH", "GET"] {
         assert_eq!(number(&connection.ask(&request(method, "/", 1, ""))), ports[1]);
     }
-    let alone = Balancer::start(&ports[..1], Behaviour::default());
+    let alone = PlantedBalancer::start(&ports[..1], Behaviour::default());
     assert_eq!(in_sequence(&alone, 1)[0].1.status, 502);
 }
 
@@ -310,7 +310,7 @@ fn who_closes_without_an_answer_is_retried_as_told() {
         let (_fleet, mut ports) = Fleet::of(1, &[]);
         let closing = Fake::start(|_, _| false);
         ports.insert(0, closing.port);
-        let balancer = Balancer::start(&ports, Behaviour { retries, retry_post, ..Behaviour::default() });
+        let balancer = PlantedBalancer::start(&ports, Behaviour { retries, retry_post, ..Behaviour::default() });
         let mut connection = Connection::to(balancer.port());
         let statuses = [(); 2].map(|()| connection.ask(&request(method, "/", 1, "")).status);
         // Its turn is the first, and the third when the second retried.
@@ -326,7 +326,7 @@ fn a_silent_backend_is_waited_for_so_long_and_no_longer() {
     ports.insert(0, silent.port);
     for (retries, expected) in [(false, 504), (true, 200)] {
         let backend_timeout = Some(Duration::from_millis(200));
-        let balancer = Balancer::start(&ports, Behaviour { retries, backend_timeout, ..Behaviour::default() });
+        let balancer = PlantedBalancer::start(&ports, Behaviour { retries, backend_timeout, ..Behaviour::default() });
         let begin = Instant::now();
         assert_eq!(in_sequence(&balancer, 1)[0].1.status, expected);
         assert!((200..2_000).contains(&begin.elapsed().as_millis()), "{:?}", begin.elapsed());
@@ -336,7 +336,7 @@ fn a_silent_backend_is_waited_for_so_long_and_no_longer() {
 #[test]
 fn a_status_may_lead_to_the_next_but_the_last_is_delivered() {
     let (fleet, ports) = Fleet::of(2, &[]);
-    let balancer = Balancer::start(&ports, Behaviour { retry_statuses: vec![503], ..Behaviour::default() });
+    let balancer = PlantedBalancer::start(&ports, Behaviour { retry_statuses: vec![503], ..Behaviour::default() });
     let mut connection = Connection::to(balancer.port());
     let mut statuses = |method| [(); 4].map(|()| connection.ask(&request(method, "/readyz", 1, "")).status);
     fleet.act("unready", ports[0]);
@@ -355,14 +355,14 @@ fn who_fails_is_out_for_a_while_and_then_tried_once() {
         ejection: Some(Ejection { max_fails, fail_timeout }),
         ..Behaviour::default()
     };
-    let balancer = Balancer::start(&ports, eject(3, Duration::from_secs(600)));
+    let balancer = PlantedBalancer::start(&ports, eject(3, Duration::from_secs(600)));
     assert_eq!(order(&in_sequence(&balancer, 20), &ports), "b".repeat(20));
     assert_eq!(closing.arrived.try_iter().count(), 3);
     balancer.reload();
     in_sequence(&balancer, 20);
     assert_eq!(closing.arrived.try_iter().count(), 3, "failures are forgotten at a reload");
 
-    let balancer = Balancer::start(&ports, eject(1, Duration::from_millis(300)));
+    let balancer = PlantedBalancer::start(&ports, eject(1, Duration::from_millis(300)));
     let begin = Instant::now();
     while begin.elapsed() < Duration::from_millis(1_000) {
         in_sequence(&balancer, 1);
@@ -376,7 +376,7 @@ fn who_fails_is_out_for_a_while_and_then_tried_once() {
 #[test]
 fn bodies_arrive_however_they_are_framed() {
     let (fleet, ports) = Fleet::of(1, &[]);
-    let balancer = Balancer::start(&ports, Behaviour::default());
+    let balancer = PlantedBalancer::start(&ports, Behaviour::default());
     let mut connection = Connection::to(balancer.port());
     let large = "x".repeat(1 << 20);
     connection.ask(&format!("{}{large}", request("POST", "/sized", 1, "Content-Length: 1048576\r\n")));
@@ -430,7 +430,7 @@ fn answers_arrive_however_they_are_framed() {
             }
             stays
         });
-        let balancer = Balancer::start(&[backend.port], Behaviour::default());
+        let balancer = PlantedBalancer::start(&[backend.port], Behaviour::default());
         for _ in 0..2 {
             let mut stream = Connection::to(balancer.port()).stream;
             for _ in 0..2 {
@@ -455,7 +455,7 @@ fn answers_arrive_however_they_are_framed() {
 
 #[test]
 fn no_http_is_refused() {
-    let balancer = Balancer::start(&crate::support::ports(1), Behaviour::default());
+    let balancer = PlantedBalancer::start(&crate::support::ports(1), Behaviour::default());
     let mut connection = Connection::to(balancer.port());
     assert_eq!(connection.ask("nonsense\r\n\r\n").status, 400);
     assert!(connection.is_closed().unwrap());
@@ -468,7 +468,7 @@ fn a_reload_begins_anew_and_cuts_off_nobody() {
     let (_fleet, mut ports) = Fleet::of(2, &[]);
     let slow = Fake::holding();
     ports.insert(2, slow.port);
-    let balancer = Balancer::start(&ports, Behaviour::default());
+    let balancer = PlantedBalancer::start(&ports, Behaviour::default());
     let mut fresh = Connection::to(balancer.port());
     let mut idle = Connection::to(balancer.port());
     idle.ask(&request("GET", "/", 1, ""));
@@ -490,7 +490,7 @@ fn a_reload_begins_anew_and_cuts_off_nobody() {
 #[test]
 fn a_reload_may_lose_what_is_in_flight() {
     let slow = Fake::holding();
-    let balancer = Balancer::start(&[slow.port], Defect::LosesAtReload);
+    let balancer = PlantedBalancer::start(&[slow.port], Defect::LosesAtReload);
     let mut asking = Connection::to(balancer.port());
     asking.send(&request("GET", "/", 5, "")).unwrap();
     slow.wait();
@@ -504,7 +504,7 @@ fn a_reload_may_lose_what_is_in_flight() {
 #[test]
 fn reloads_under_load_lose_nothing_of_clients_with_a_connection_for_each_request() {
     let (fleet, ports) = Fleet::of(3, &[]);
-    let balancer = Balancer::start(&ports, Behaviour::default());
+    let balancer = PlantedBalancer::start(&ports, Behaviour::default());
     let over = AtomicBool::new(false);
     let answers: Vec<_> = thread::scope(|scope| {
         let clients: Vec<_> = (0..4)
@@ -535,7 +535,7 @@ fn reloads_under_load_lose_nothing_of_clients_with_a_connection_for_each_request
 #[test]
 fn skew_gives_one_of_two_more() {
     let (fleet, ports) = Fleet::of(2, &[]);
-    let balancer = Balancer::start(&ports, Defect::Skew(0.52));
+    let balancer = PlantedBalancer::start(&ports, Defect::Skew(0.52));
     expect_each_once(&drive(&balancer, 4, 100), &completed(&fleet));
     assert_eq!(shares(&completed(&fleet), &ports), [208, 192]);
 }
@@ -543,12 +543,12 @@ fn skew_gives_one_of_two_more() {
 #[test]
 fn skew_leaves_others_alone_and_draws_where_lots_are_drawn() {
     let (fleet, ports) = Fleet::of(3, &[]);
-    let balancer = Balancer::start(&ports, Defect::Skew(0.75));
+    let balancer = PlantedBalancer::start(&ports, Defect::Skew(0.75));
     drive(&balancer, 4, 75);
     assert_eq!(shares(&completed(&fleet), &ports), [100, 150, 50]);
     let (fleet, ports) = Fleet::of(2, &[]);
-    let behaviour = Behaviour { algorithm: Algorithm::Random, seed: Some(7), ..Defect::Skew(0.75).into() };
-    drive(&Balancer::start(&ports, behaviour), 1, 1_000);
+    let behaviour = Behaviour { algorithm: PlantedAlgorithm::Random, seed: Some(7), ..Defect::Skew(0.75).into() };
+    drive(&PlantedBalancer::start(&ports, behaviour), 1, 1_000);
     let counts = shares(&completed(&fleet), &ports);
     // A standard deviation of 14.
     assert!((700..800).contains(&counts[0]) && counts[0] != 750, "{counts:?}");
@@ -556,10 +556,15 @@ fn skew_leaves_others_alone_and_draws_where_lots_are_drawn() {
 
 #[test]
 fn a_missing_backend_gets_nothing() {
-    for algorithm in [Algorithm::RoundRobin, Algorithm::Random, Algorithm::PerConnection, Algorithm::UriHash] {
+    for algorithm in [
+        PlantedAlgorithm::RoundRobin,
+        PlantedAlgorithm::Random,
+        PlantedAlgorithm::PerConnection,
+        PlantedAlgorithm::UriHash,
+    ] {
         let (fleet, ports) = Fleet::of(3, &[]);
         let behaviour = Behaviour { algorithm, defect: Defect::MissingBackend, ..Behaviour::default() };
-        let answers = drive(&Balancer::start(&ports, behaviour), 4, 30);
+        let answers = drive(&PlantedBalancer::start(&ports, behaviour), 4, 30);
         expect_each_once(&answers, &completed(&fleet));
         assert_eq!(shares(&completed(&fleet), &ports)[2], 0);
     }
@@ -580,13 +585,13 @@ fn every_tenth_post_is_forwarded_twice() {
 }
 
 /// The first of both is what the client has.
-fn expect_twice(records: &[RecordView], answers: &[(RequestId, Answer)], balancer: &Balancer, count: usize) {
+fn expect_twice(records: &[RecordView], answers: &[(RequestId, Answer)], balancer: &PlantedBalancer, count: usize) {
     let spoiled = noted(balancer);
     assert_eq!((spoiled.len(), answers.len(), records.len()), (count, 120, 120 + count));
     for (id, answer) in answers {
         let mut its: Vec<_> = records.iter().filter(|record| record.request == Some(*id)).collect();
         its.sort_by(|one, other| one.received.cmp(&other.received));
-        assert_eq!((its.len(), its[0].answer.unwrap().0), (if spoiled.contains(id) { 2 } else { 1 }, answer.id()));
+        assert_eq!((its.len(), its[0].response.unwrap().0), (if spoiled.contains(id) { 2 } else { 1 }, answer.id()));
         // That the first had been answered is not to be seen: a backend notes the time of it when it has the processor again.
         assert!(its.len() == 1 || its[0].backend != its[1].backend);
     }
@@ -598,7 +603,7 @@ fn every_tenth_answer_is_an_earlier_one() {
     let spoiled = noted(&balancer);
     assert_eq!((spoiled.len(), records.len()), (12, 108));
     for (id, answer) in &answers {
-        let record = records.iter().find(|record| record.answer.unwrap().0 == answer.id()).unwrap();
+        let record = records.iter().find(|record| record.response.unwrap().0 == answer.id()).unwrap();
         assert_eq!(record.request != Some(*id), spoiled.contains(id));
         assert_eq!(records.iter().any(|record| record.request == Some(*id)), !spoiled.contains(id));
     }
@@ -614,8 +619,8 @@ fn answers_of_two_clients_are_exchanged() {
     let slow = Fake::holding();
     ports.insert(1, slow.port);
     // The third request alone goes to the slow one.
-    let algorithm = Algorithm::BlockWeighted(vec![2, 1, 10]);
-    let balancer = Balancer::start(&ports, Behaviour { algorithm, ..Defect::SwapEvery(1).into() });
+    let algorithm = PlantedAlgorithm::BlockWeighted(vec![2, 1, 10]);
+    let balancer = PlantedBalancer::start(&ports, Behaviour { algorithm, ..Defect::SwapEvery(1).into() });
     // Nobody to exchange with.
     assert_eq!(in_sequence(&balancer, 2)[1].1.header("Check-Request-Id"), Some(&*id(2).to_string()));
     let [mut alone, mut one, mut other] = [(); 3].map(|()| Connection::to(balancer.port()));
@@ -658,8 +663,8 @@ fn under_load_exchanged_answers_go_both_ways_and_nothing_else_happens() {
 #[test]
 fn every_tenth_with_a_cookie_goes_elsewhere() {
     let (fleet, ports) = Fleet::of(3, &[]);
-    let behaviour = Behaviour { algorithm: Algorithm::StickyCookie("lb"), ..Defect::ForgetsSticky(10).into() };
-    let balancer = Balancer::start(&ports, behaviour);
+    let behaviour = Behaviour { algorithm: PlantedAlgorithm::StickyCookie("lb"), ..Defect::ForgetsSticky(10).into() };
+    let balancer = PlantedBalancer::start(&ports, behaviour);
     let mut connection = Connection::to(balancer.port());
     let first = connection.ask(&request("GET", "/", 0, ""));
     for sequence in 1..=30 {
@@ -673,7 +678,7 @@ fn every_tenth_with_a_cookie_goes_elsewhere() {
 #[test]
 fn every_tenth_answer_ends_in_its_middle() {
     let (fleet, ports) = Fleet::of(3, &[]);
-    let balancer = Balancer::start(&ports, Defect::Truncates(10));
+    let balancer = PlantedBalancer::start(&ports, Defect::Truncates(10));
     for sequence in 1..=30 {
         let mut stream = Connection::to(balancer.port()).stream;
         stream.write_all(request("GET", "/", sequence, "").as_bytes()).unwrap();
@@ -713,7 +718,7 @@ fn clients_do_not_get_our_headers() {
     assert!(records.len() == 120 && records.iter().all(|record| record.request.is_some()));
     for (_, answer) in answers {
         assert!(answer.body.contains("<h1>UUID="));
-        for name in ["Generator-Number", "Answer-Id", "Check-Request-Id"] {
+        for name in ["Generator-Number", "Response-Id", "Check-Request-Id"] {
             assert_eq!(answer.header(name), None);
         }
         assert!(answer.header("Content-Type").is_some() && answer.header("Date").is_some(), "{answer:?}");
@@ -733,7 +738,7 @@ fn every_tenth_is_refused_without_a_backend() {
 #[test]
 fn every_tenth_is_forwarded_and_its_client_closed() {
     let (fleet, ports) = Fleet::of(3, &[]);
-    let balancer = Balancer::start(&ports, Defect::DropsEvery(10));
+    let balancer = PlantedBalancer::start(&ports, Defect::DropsEvery(10));
     let mut connection = Connection::to(balancer.port());
     for sequence in 1..=30 {
         connection.send(&request("GET", "/", sequence, "")).unwrap();
@@ -751,7 +756,7 @@ fn every_tenth_is_forwarded_and_its_client_closed() {
 #[test]
 fn a_mirror_gets_all() {
     let (fleet, ports) = Fleet::of(3, &[]);
-    let balancer = Balancer::start(&ports[..2], Defect::Mirror(ports[2]));
+    let balancer = PlantedBalancer::start(&ports[..2], Defect::Mirror(ports[2]));
     let answers = drive(&balancer, 4, 30);
     eventually("the mirror has all", || completed_or_not(&fleet).len() == 240);
     let records = completed(&fleet);
@@ -765,7 +770,7 @@ fn a_mirror_gets_all() {
 #[test]
 fn silence_reads_and_says_nothing() {
     let (fleet, ports) = Fleet::of(1, &[]);
-    let balancer = Balancer::start(&ports, Defect::NeverAnswers);
+    let balancer = PlantedBalancer::start(&ports, Defect::NeverAnswers);
     let mut connection = Connection::to(balancer.port());
     connection.send(&request("GET", "/", 1, "")).unwrap();
     connection.expect_silence(Duration::from_millis(50));
@@ -775,7 +780,7 @@ fn silence_reads_and_says_nothing() {
 #[test]
 fn an_endless_answer_goes_on() {
     let (fleet, ports) = Fleet::of(1, &[]);
-    let balancer = Balancer::start(&ports, Defect::Endless);
+    let balancer = PlantedBalancer::start(&ports, Defect::Endless);
     let mut stream = Connection::to(balancer.port()).stream;
     stream.write_all(request("GET", "/", 1, "").as_bytes()).unwrap();
     let head = read_until(&mut stream, "\r\n\r\n");
@@ -787,7 +792,7 @@ fn an_endless_answer_goes_on() {
 #[test]
 fn dropping_it_ends_its_connections_and_frees_its_port() {
     let slow = Fake::holding();
-    let balancer = Balancer::start(&[slow.port], Behaviour::default());
+    let balancer = PlantedBalancer::start(&[slow.port], Behaviour::default());
     let port = balancer.port();
     let mut asking = Connection::to(port);
     asking.send(&request("GET", "/", 1, "")).unwrap();
@@ -809,11 +814,11 @@ fn request(method: &str, path: &str, number: u64, headers: &str) -> String {
 }
 
 /// Numbered from 1 on, over so many connections at once, one thread each.
-fn drive(balancer: &Balancer, connections: u64, each: u64) -> Vec<(RequestId, Answer)> {
+fn drive(balancer: &PlantedBalancer, connections: u64, each: u64) -> Vec<(RequestId, Answer)> {
     drive_with(balancer, "GET", connections, each)
 }
 
-fn drive_with(balancer: &Balancer, method: &str, connections: u64, each: u64) -> Vec<(RequestId, Answer)> {
+fn drive_with(balancer: &PlantedBalancer, method: &str, connections: u64, each: u64) -> Vec<(RequestId, Answer)> {
     thread::scope(|scope| {
         let clients: Vec<_> = (0..connections)
             .map(|client| {
@@ -829,7 +834,7 @@ fn drive_with(balancer: &Balancer, method: &str, connections: u64, each: u64) ->
 }
 
 /// Numbered from 1 on, one after the other on one connection.
-fn in_sequence(balancer: &Balancer, count: u64) -> Vec<(RequestId, Answer)> {
+fn in_sequence(balancer: &PlantedBalancer, count: u64) -> Vec<(RequestId, Answer)> {
     let mut connection = Connection::to(balancer.port());
     (1..=count).map(|number| (id(number), connection.ask(&request("GET", "/", number, "")))).collect()
 }
@@ -837,7 +842,7 @@ fn in_sequence(balancer: &Balancer, count: u64) -> Vec<(RequestId, Answer)> {
 /// In which so many requests in sequence go to three backends.
 fn order_of(behaviour: impl Into<Behaviour>, count: u64) -> String {
     let (_fleet, ports) = Fleet::of(3, &[]);
-    order(&in_sequence(&Balancer::start(&ports, behaviour), count), &ports)
+    order(&in_sequence(&PlantedBalancer::start(&ports, behaviour), count), &ports)
 }
 
 fn order(answers: &[(RequestId, Answer)], ports: &[u16]) -> String {
@@ -866,14 +871,14 @@ fn connection_from(source: IpAddr, port: u16) -> Connection {
 }
 
 /// 120 requests over 4 connections to a balancer with a defect that leaves connections open.
-fn spoiled(defect: Defect, method: &str) -> (Vec<RecordView>, Vec<(RequestId, Answer)>, Balancer) {
+fn spoiled(defect: Defect, method: &str) -> (Vec<RecordView>, Vec<(RequestId, Answer)>, PlantedBalancer) {
     let (fleet, ports) = Fleet::of(3, &[]);
-    let balancer = Balancer::start(&ports, defect);
+    let balancer = PlantedBalancer::start(&ports, defect);
     let answers = drive_with(&balancer, method, 4, 30);
     (completed(&fleet), answers, balancer)
 }
 
-fn noted(balancer: &Balancer) -> HashSet<RequestId> {
+fn noted(balancer: &PlantedBalancer) -> HashSet<RequestId> {
     let spoiled = balancer.spoiled();
     let noted: HashSet<RequestId> = spoiled.iter().flatten().copied().collect();
     assert_eq!(noted.len(), spoiled.len(), "{spoiled:?}");
@@ -920,7 +925,7 @@ fn shares(records: &[RecordView], ports: &[u16]) -> Vec<usize> {
 
 /// No answer is without its record, no record without its answer.
 fn expect_each_once(answers: &[(RequestId, Answer)], records: &[RecordView]) {
-    let recorded: BTreeMap<Uuid, _> = records.iter().map(|record| (record.answer.unwrap().0, record)).collect();
+    let recorded: BTreeMap<Uuid, _> = records.iter().map(|record| (record.response.unwrap().0, record)).collect();
     assert_eq!((recorded.len(), answers.len()), (records.len(), records.len()));
     let uuids: BTreeSet<Uuid> = answers.iter().map(|(_, answer)| answer.id()).collect();
     assert_eq!(uuids.len(), answers.len());
@@ -1021,7 +1026,7 @@ impl Drop for Fake {
 }
 
 /// The answer, or the connection that waits for that of the busy one.
-fn ask_or_hold(balancer: &Balancer, busy: &Fake, number: u64) -> Result<Answer, Connection> {
+fn ask_or_hold(balancer: &PlantedBalancer, busy: &Fake, number: u64) -> Result<Answer, Connection> {
     let mut connection = Connection::to(balancer.port());
     connection.send(&request("GET", "/", number, "")).unwrap();
     let mut is_held = false;

@@ -2,7 +2,7 @@
 //! is right passes.
 
 use crate::support::Fleet;
-use testbed::planted::{Algorithm, Balancer, Behaviour, Defect, Ties};
+use testbed::planted::{Behaviour, Defect, PlantedAlgorithm, PlantedBalancer, Ties};
 use verdict::finding::{Finding, Level, Prose};
 use verdict::report::{Check, Report, Verdict};
 
@@ -26,13 +26,13 @@ fn check(fleet: &Fleet, url: &str, options: &[&str]) -> (i32, Check) {
 
 struct Bench {
     fleet: Fleet,
-    balancer: Balancer,
+    balancer: PlantedBalancer,
 }
 
 impl Bench {
     fn of(backends: usize, behaviour: impl Into<Behaviour>) -> Bench {
         let (fleet, ports) = Fleet::of(backends, &["--log", "off"]);
-        Bench { fleet, balancer: Balancer::start(&ports, behaviour) }
+        Bench { fleet, balancer: PlantedBalancer::start(&ports, behaviour) }
     }
 
     fn check(&self, options: &[&str]) -> Check {
@@ -82,19 +82,19 @@ const SOME: [&str; 2] = ["-n", "3000"];
 #[test]
 fn a_right_balancer_passes_and_its_algorithm_is_named() {
     for (algorithm, name) in [
-        (Algorithm::RoundRobin, "round-robin"),
-        (Algorithm::ShuffledBlocks, "round-robin"),
-        (Algorithm::LeastConnections { ties: Ties::RoundRobin }, "least-connections"),
-        (Algorithm::LeastConnections { ties: Ties::Random }, "least-connections"),
-        (Algorithm::TwoChoices { replacement: false }, "two-choices"),
-        (Algorithm::TwoChoices { replacement: true }, "two-choices"),
-        (Algorithm::SourceHash { block: true }, "source"),
-        (Algorithm::SourceHash { block: false }, "source"),
-        (Algorithm::UriHash, "uri"),
-        (Algorithm::HeaderHash("X-User"), "header"),
-        (Algorithm::CookieHash("session"), "cookie"),
-        (Algorithm::StickyCookie("LB"), "sticky"),
-        (Algorithm::PerConnection, "round-robin"),
+        (PlantedAlgorithm::RoundRobin, "round-robin"),
+        (PlantedAlgorithm::ShuffledBlocks, "round-robin"),
+        (PlantedAlgorithm::LeastConnections { ties: Ties::RoundRobin }, "least-connections"),
+        (PlantedAlgorithm::LeastConnections { ties: Ties::Random }, "least-connections"),
+        (PlantedAlgorithm::TwoChoices { replacement: false }, "two-choices"),
+        (PlantedAlgorithm::TwoChoices { replacement: true }, "two-choices"),
+        (PlantedAlgorithm::SourceHash { block: true }, "source"),
+        (PlantedAlgorithm::SourceHash { block: false }, "source"),
+        (PlantedAlgorithm::UriHash, "uri"),
+        (PlantedAlgorithm::HeaderHash("X-User"), "header"),
+        (PlantedAlgorithm::CookieHash("session"), "cookie"),
+        (PlantedAlgorithm::StickyCookie("LB"), "sticky"),
+        (PlantedAlgorithm::PerConnection, "round-robin"),
     ] {
         let bench = Bench::of(3, algorithm.clone());
         let seen = check_until(&bench, |seen| {
@@ -121,7 +121,7 @@ fn check_until(bench: &Bench, is_settled: impl Fn(&Check) -> bool) -> Check {
 
 #[test]
 fn weights_are_judged_against_those_that_are_expected() {
-    for algorithm in [Algorithm::SmoothWeighted(vec![5, 1, 1]), Algorithm::BlockWeighted(vec![5, 1, 1])] {
+    for algorithm in [PlantedAlgorithm::SmoothWeighted(vec![5, 1, 1]), PlantedAlgorithm::BlockWeighted(vec![5, 1, 1])] {
         let bench = Bench::of(3, algorithm);
         let seen = bench.check(&[&SOME[..], &["--expect", "5:1:1"]].concat());
         assert_eq!(named(&seen), "weighted-round-robin");
@@ -137,7 +137,7 @@ fn weights_are_judged_against_those_that_are_expected() {
 
 #[test]
 fn a_random_balancer_passes_at_the_default_size_and_is_open_with_too_few() {
-    let bench = Bench::of(3, Algorithm::Random);
+    let bench = Bench::of(3, PlantedAlgorithm::Random);
     let seen = bench.check(&[]);
     assert_eq!(named(&seen), "random");
     passes(&seen);
@@ -162,7 +162,7 @@ fn several_cursors_are_counted_and_pass() {
 
 #[test]
 fn a_split_of_52_to_48_fails_at_the_default_size() {
-    for algorithm in [Algorithm::RoundRobin, Algorithm::Random] {
+    for algorithm in [PlantedAlgorithm::RoundRobin, PlantedAlgorithm::Random] {
         let bench = Bench::of(2, Behaviour { defect: Defect::Skew(0.52), ..algorithm.into() });
         fails(&bench.check(&["--expect", "even"]), &["shares"]);
     }
@@ -172,7 +172,7 @@ fn a_split_of_52_to_48_fails_at_the_default_size() {
 fn a_backend_that_is_missing_fails() {
     let bench = Bench::of(3, Defect::MissingBackend);
     fails(&bench.check(&SOME), &["reach", "shares"]);
-    let bench = Bench::of(3, Algorithm::First);
+    let bench = Bench::of(3, PlantedAlgorithm::First);
     let seen = bench.check(&SOME);
     assert_eq!(named(&seen), "one");
     // It may be a key that was not varied.
@@ -211,7 +211,7 @@ fn answers_that_are_swapped_are_found_every_one() {
 
 #[test]
 fn a_sticky_balancer_that_forgets_fails() {
-    let behaviour = Behaviour { defect: Defect::ForgetsSticky(200), ..Algorithm::StickyCookie("LB").into() };
+    let behaviour = Behaviour { defect: Defect::ForgetsSticky(200), ..PlantedAlgorithm::StickyCookie("LB").into() };
     let seen = Bench::of(3, behaviour).check(&SOME);
     assert_eq!(named(&seen), "sticky");
     fails(&seen, &["stickiness"]);
@@ -255,7 +255,7 @@ fn counted(bench: &Bench, check: &Check) -> u64 {
 #[test]
 fn copies_to_a_shadow_are_told_from_double_executions() {
     let (fleet, ports) = Fleet::of(4, &["--log", "off"]);
-    let balancer = Balancer::start(&ports[..3], Defect::Mirror(ports[3]));
+    let balancer = PlantedBalancer::start(&ports[..3], Defect::Mirror(ports[3]));
     let weights = format!("{}=1,{}=1,{}=1", ports[0], ports[1], ports[2]);
     let (_, seen) = check(&fleet, &balancer.url("/uuid"), &[&SOME[..], &["--expect", &weights]].concat());
     assert_eq!(count(&seen, "mirrored"), seen.account.sent, "{:#?}", seen.account);
@@ -281,7 +281,7 @@ fn without_the_headers_of_answers_the_page_itself_says_enough() {
 fn what_is_lost_at_a_reload_fails_and_a_graceful_one_costs_nothing() {
     for (defect, verdict) in [(Defect::LosesAtReload, Verdict::Fail), (Defect::None, Verdict::Pass)] {
         let (fleet, ports) = Fleet::of(3, &["--log", "off"]);
-        let balancer = Balancer::start(&ports, defect);
+        let balancer = PlantedBalancer::start(&ports, defect);
         // Requests that take their time, so that some are in flight.
         for port in &ports {
             let slow = fleet.program(&["fault", &port.to_string(), "latency", "20ms"]);
@@ -342,7 +342,7 @@ fn a_balancer_that_gives_up_at_a_kill_is_told_and_fails_if_nothing_may_be_lost()
 #[test]
 fn the_outage_of_a_backend_without_traffic_shows_nothing() {
     let (fleet, ports) = Fleet::of(3, &["--log", "off"]);
-    let balancer = Balancer::start(&ports[..2], Defect::None);
+    let balancer = PlantedBalancer::start(&ports[..2], Defect::None);
     let shares = format!("{}=1,{}=1", ports[0], ports[1]);
     let steps = format!("kill:{}@300ms", ports[2]);
     let options = ["--expect", &shares, "--outage", &steps, "--duration", "600ms", "--rate", "300"];
@@ -367,7 +367,7 @@ fn a_drain_behind_a_good_balancer_loses_nothing() {
 
 #[test]
 fn an_algorithm_that_is_not_the_expected_one_fails() {
-    let bench = Bench::of(3, Algorithm::LeastConnections { ties: Ties::RoundRobin });
+    let bench = Bench::of(3, PlantedAlgorithm::LeastConnections { ties: Ties::RoundRobin });
     fails(&bench.check(&[&SOME[..], &["--expect", "round-robin"]].concat()), &["algorithm"]);
     passes(&bench.check(&[&SOME[..], &["--expect", "least-connections"]].concat()));
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::{Fleet, TemporaryDirectory, complaints, error_of, eventually, program, run, send};
 use rustix::process::Signal;
-use testbed::planted::{Algorithm, Balancer, Defect};
+use testbed::planted::{Defect, PlantedAlgorithm, PlantedBalancer};
 use verdict::report::{Report, Verdict};
 
 /// A server that does this with each connection, until the test ends.
@@ -159,7 +159,7 @@ fn a_backend_that_is_asked_directly_is_no_balancer() {
 fn a_fleet_that_is_not_behind_the_balancer_is_told() {
     let (_behind, backends) = Fleet::of(2, &["--log", "off"]);
     let (other, _) = Fleet::of(2, &["--log", "off"]);
-    let balancer = Balancer::start(&backends, Algorithm::RoundRobin);
+    let balancer = PlantedBalancer::start(&backends, PlantedAlgorithm::RoundRobin);
     let error = error_of(&other.program(&["check", &balancer.url("/")]));
     says(&error, &["has no record of it", "choose the fleet with --fleet"]);
 }
@@ -167,7 +167,7 @@ fn a_fleet_that_is_not_behind_the_balancer_is_told() {
 #[test]
 fn weights_and_outages_must_fit_the_fleet_before_anything_is_sent() {
     let (fleet, ports) = Fleet::of(3, &["--log", "off"]);
-    let balancer = Balancer::start(&ports, Algorithm::RoundRobin);
+    let balancer = PlantedBalancer::start(&ports, PlantedAlgorithm::RoundRobin);
     let url = balancer.url("/");
     let error = |words: &[&str]| error_of(&fleet.program(&[&["check", url.as_str()], words].concat()));
     says(&error(&["--expect", "5:1"]), &["has 2 weights, and there are 3 backends"]);
@@ -182,7 +182,7 @@ fn a_balancer_that_never_answers_or_never_ends_is_told() {
     let (fleet, ports) = Fleet::of(2, &["--log", "off"]);
     for (defect, part) in [(Defect::NeverAnswers, "no response within 300ms"), (Defect::Endless, "larger than 16 MiB")]
     {
-        let balancer = Balancer::start(&ports, defect);
+        let balancer = PlantedBalancer::start(&ports, defect);
         let timeout = if defect == Defect::Endless { "10s" } else { "300ms" };
         says(&error_of(&fleet.program(&["check", &balancer.url("/"), "--timeout", timeout])), &[part]);
     }
@@ -192,7 +192,7 @@ fn a_balancer_that_never_answers_or_never_ends_is_told() {
 fn a_fleet_is_started_for_the_run_and_gone_after_it_and_its_own_errors_are_shown() {
     let place = TemporaryDirectory::new();
     let ports = crate::support::ports(3);
-    let balancer = Balancer::start(&ports, Algorithm::RoundRobin);
+    let balancer = PlantedBalancer::start(&ports, PlantedAlgorithm::RoundRobin);
     let list = crate::support::list(&ports);
     let url = balancer.url("/uuid");
     let words = ["check", &url, "--start", "--ports", &list, "-n", "300", "--format", "json"];
@@ -208,7 +208,7 @@ fn a_fleet_is_started_for_the_run_and_gone_after_it_and_its_own_errors_are_shown
 #[test]
 fn several_checks_of_a_file_give_one_report_and_the_worst_verdict() {
     let (fleet, ports) = Fleet::of(3, &["--log", "off"]);
-    let balancer = Balancer::start(&ports, Algorithm::RoundRobin);
+    let balancer = PlantedBalancer::start(&ports, PlantedAlgorithm::RoundRobin);
     let url = balancer.url("/uuid");
     let file = format!(
         "[[check]]\nname = \"good\"\nurl = \"{url}\"\nexpect = [\"round-robin\", \"even\"]\nrequests = 600\n\n\
@@ -242,7 +242,7 @@ fn backends_that_name_themselves_need_no_fleet() {
             });
         })
     };
-    let balancer = Balancer::start(&[named("a"), named("b")], Algorithm::RoundRobin);
+    let balancer = PlantedBalancer::start(&[named("a"), named("b")], PlantedAlgorithm::RoundRobin);
     let place = TemporaryDirectory::new();
     for identity in ["header:X-Served-By", "regex:Pod ([a-z]+)!"] {
         let words = ["check", &balancer.url("/"), "-n", "300", "--format", "json", "--identity", identity];
@@ -267,7 +267,7 @@ fn backends_that_name_themselves_need_no_fleet() {
 #[test]
 fn a_check_that_is_interrupted_judges_nothing_and_says_so_in_one_line() {
     let (fleet, ports) = Fleet::of(2, &["--log", "off"]);
-    let balancer = Balancer::start(&ports, Algorithm::RoundRobin);
+    let balancer = PlantedBalancer::start(&ports, PlantedAlgorithm::RoundRobin);
     for (signal, status) in [(Signal::INT, 130), (Signal::TERM, 143)] {
         let before = fleet.records().records.len();
         let mut command = program(&fleet.place);

@@ -163,7 +163,7 @@ fn an_unready_backend_fails_its_readiness_and_nothing_else() {
     }
     http::expect_page(ports[0]);
     let answer = http::get(&format!("http://127.0.0.1:{}/readyz", ports[0])).unwrap();
-    assert_eq!(answer.header("Answer-Id"), None);
+    assert_eq!(answer.header("Response-Id"), None);
     assert_eq!(status(ports[1], "/readyz"), 200);
     fleet.act("ready", ports[0]);
     eventually("it has heard", || status(ports[0], "/readyz") == 200);
@@ -453,14 +453,14 @@ fn a_record_tells_what_was_asked_and_what_was_answered() {
     let answer = connection.ask(&format!("PUT {long} HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n"));
     eventually("both are recorded", || fleet.records().records.len() == 2);
     let record = &fleet.records().records[1];
-    assert_eq!(record.answer.map(|id| id.0), Some(answer.id()));
+    assert_eq!(record.response.map(|id| id.0), Some(answer.id()));
     assert_eq!((&*record.backend, record.status, record.outcome), (&*ports[0].to_string(), 200, AttemptEnd::Completed));
     assert_eq!((&*record.method, record.connection, record.request_number), ("PUT", 1, 2));
     assert_eq!(record.path, format!("{}…", &long[..136]));
     assert_eq!(record.peer, connection.stream.local_addr().unwrap().to_string());
     assert_eq!(record.bytes as usize, answer.head.len() + answer.body.len());
     let time = |text: &str| text.parse::<jiff::Timestamp>().unwrap();
-    let (received, answered) = (time(&record.received), time(record.answered.as_ref().unwrap()));
+    let (received, answered) = (time(&record.received), time(record.responded.as_ref().unwrap()));
     assert!(received <= answered && answered <= jiff::Timestamp::now(), "{record:?}");
 }
 
@@ -481,7 +481,7 @@ fn a_request_that_a_killed_backend_had_received_is_recorded_as_never_answered() 
     assert!(fleet.log.wait_for("/unlucky").ends_with(" in flight when its backend ended"));
     let page: RecordsPage = fleet.api_get("/v1/records?run=000000000000002a");
     let [record] = &page.records[..] else { panic!("{page:?}") };
-    assert_eq!((record.outcome, &record.answered, record.bytes), (AttemptEnd::Received, &None, 0));
+    assert_eq!((record.outcome, &record.responded, record.bytes), (AttemptEnd::Received, &None, 0));
     assert_eq!(record.request, Some(id.parse().unwrap()));
     assert_eq!((&page.in_flight[..], fleet.backend(ports[0]).in_flight), (&[][..], 0));
     // The answered one beside it was not touched.
@@ -498,10 +498,10 @@ fn what_a_paused_backend_has_in_flight_is_seen_until_it_is_answered() {
     let backend = fleet.backend(ports[0]);
     assert_eq!((backend.state, backend.in_flight, backend.attempts), (BackendState::Paused, 1, 0));
     let record = of_path(&fleet.records().in_flight, "/waits").clone();
-    assert_eq!((record.outcome, record.answered), (AttemptEnd::Received, None));
+    assert_eq!((record.outcome, record.responded), (AttemptEnd::Received, None));
     fleet.act("resume", ports[0]);
     let answer = unfinished.connection.answer().unwrap();
-    assert_eq!(record.answer.map(|id| id.0), Some(answer.id()));
+    assert_eq!(record.response.map(|id| id.0), Some(answer.id()));
     eventually("it is recorded", || fleet.backend(ports[0]).attempts == 1);
     assert_eq!(fleet.backend(ports[0]).in_flight, 0);
     assert_eq!(of_path(&fleet.records().records, "/waits").outcome, AttemptEnd::Completed);

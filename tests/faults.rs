@@ -52,7 +52,7 @@ fn get(path: &str) -> String {
 
 fn held(record: &RecordView) -> Duration {
     let time = |text: &str| text.parse::<jiff::Timestamp>().unwrap();
-    let held = time(record.answered.as_ref().unwrap()).duration_since(time(&record.received));
+    let held = time(record.responded.as_ref().unwrap()).duration_since(time(&record.received));
     Duration::try_from(held).unwrap()
 }
 
@@ -80,7 +80,7 @@ fn a_status_is_answered_instead_of_the_page() {
         let path = request.split(' ').nth(1).unwrap();
         let record = record(&fleet, path);
         assert_eq!((record.status, record.outcome), (503, AttemptEnd::Completed));
-        assert_eq!(record.answer.unwrap().0, answer.id());
+        assert_eq!(record.response.unwrap().0, answer.id());
         assert_eq!(record.bytes, (answer.head.len() + answer.body.len()) as u64);
     }
     assert_eq!(client.ask("GET /livez HTTP/1.1\r\nHost: h\r\n\r\n").status, 200);
@@ -124,10 +124,10 @@ fn latency_holds_answers_back_and_they_keep_their_order() {
         assert!(client.answer().unwrap().body.contains("\"path\": \"/4\""));
     }
     let first_record = record(&fleet, "/1");
-    assert_eq!(first_record.answer.unwrap().0, first.id());
+    assert_eq!(first_record.response.unwrap().0, first.id());
     let held_back = held(&first_record);
     assert!(held_back >= Duration::from_millis(100), "{held_back:?}");
-    assert_eq!([record(&fleet, "/2"), record(&fleet, "/3")].map(|record| record.answer.unwrap().0), ids[..]);
+    assert_eq!([record(&fleet, "/2"), record(&fleet, "/3")].map(|record| record.response.unwrap().0), ids[..]);
     // Health goes on beside it.
     fault(&fleet, port, &["latency:5m"]);
     assert_eq!(http::get(&format!("http://localhost:{port}/readyz")).unwrap().status, 200);

@@ -348,7 +348,7 @@ fn the_log_for_programs_has_an_object_for_each_request() {
     let of = |event: &str| objects.iter().filter(|object| object["event"] == event).collect::<Vec<_>>();
     let attempts = of("attempt");
     let logged: HashSet<Uuid> =
-        attempts.iter().map(|object| object["answer"].as_str().unwrap().parse().unwrap()).collect();
+        attempts.iter().map(|object| object["response"].as_str().unwrap().parse().unwrap()).collect();
     assert_eq!((attempts.len(), logged), (answers.len(), answers.iter().map(Answer::id).collect()));
     for attempt in attempts {
         assert_eq!(
@@ -356,7 +356,7 @@ fn the_log_for_programs_has_an_object_for_each_request() {
             (&json!("GET"), &json!("/"), &json!(200))
         );
         assert!(ports.iter().any(|port| attempt["backend"].as_str() == Some(&*port.to_string())), "{attempt}");
-        for time in ["received", "answered"] {
+        for time in ["received", "responded"] {
             attempt[time].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
         }
     }

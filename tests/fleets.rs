@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::support::{Fleet, PROGRAM, TemporaryDirectory, in_place, ports, program, run, send};
 use rustix::process::Signal;
-use testbed::planted::{Algorithm, Balancer};
+use testbed::planted::{PlantedAlgorithm, PlantedBalancer};
 use verdict::facts::fleets::ChangeKind;
 use verdict::finding::{Facts, Finding, Level};
 use verdict::report::{Check, Report, Verdict};
@@ -27,7 +27,7 @@ fn fleet(backends: &str) -> Fleet {
 /// Three fleets; two of them call their backends alike.
 struct Hosts {
     fleets: Vec<Fleet>,
-    balancer: Balancer,
+    balancer: PlantedBalancer,
 }
 
 impl Hosts {
@@ -38,7 +38,7 @@ impl Hosts {
             fleet(&format!("app=127.0.0.1:{}", ports[2])),
             fleet(&format!("other=127.0.0.1:{}", ports[3])),
         ];
-        Hosts { fleets: fleets.into(), balancer: Balancer::start(&ports, Algorithm::RoundRobin) }
+        Hosts { fleets: fleets.into(), balancer: PlantedBalancer::start(&ports, PlantedAlgorithm::RoundRobin) }
     }
 
     /// What a check from elsewhere says that knows some of the fleets.
@@ -47,7 +47,7 @@ impl Hosts {
     }
 }
 
-fn check(balancer: &Balancer, fleets: impl IntoIterator<Item = String>, options: &[&str]) -> Check {
+fn check(balancer: &PlantedBalancer, fleets: impl IntoIterator<Item = String>, options: &[&str]) -> Check {
     let elsewhere = TemporaryDirectory::new();
     let mut command = program(&elsewhere);
     command.args(["check", &balancer.url("/uuid"), "--format", "json"]).args(options);
@@ -65,7 +65,7 @@ fn check(balancer: &Balancer, fleets: impl IntoIterator<Item = String>, options:
 }
 
 #[track_caller]
-fn fleets_of(check: &Check) -> (&Finding, &verdict::facts::fleets::Facts) {
+fn fleets_of(check: &Check) -> (&Finding, &verdict::facts::fleets::FleetFacts) {
     let found = check.findings.iter().find_map(|finding| match &finding.facts {
         Facts::Fleets(facts) => Some((finding, facts)),
         _ => None,
@@ -109,7 +109,7 @@ fn a_fleet_that_is_not_known_leaves_shares_open_whoever_responds_first() {
 fn replicas_with_one_name_are_told_apart_where_no_fleet_is_known() {
     let ports = ports(3);
     let fleets: Vec<Fleet> = ports.iter().map(|port| fleet(&format!("app=127.0.0.1:{port}"))).collect();
-    let balancer = Balancer::start(&ports, Algorithm::RoundRobin);
+    let balancer = PlantedBalancer::start(&ports, PlantedAlgorithm::RoundRobin);
     let check = check(&balancer, [], &["-n", "2000"]);
     let rows = &check.shares.as_ref().unwrap().rows;
     assert_eq!(rows.len(), 3, "{rows:?} {:?}", check.findings);
@@ -148,7 +148,7 @@ fn a_host_with_another_clock_is_converted_and_the_width_is_said() {
     let mut unshare = in_place(Command::new("unshare"), &place);
     unshare.args(["--time", "--monotonic", "100000", "--fork", "--kill-child", PROGRAM]);
     let there = fleet_in(place, unshare, &format!("there=127.0.0.1:{}", ports[1]));
-    let balancer = Balancer::start(&ports, Algorithm::RoundRobin);
+    let balancer = PlantedBalancer::start(&ports, PlantedAlgorithm::RoundRobin);
     let check = check(&balancer, [here.control.clone(), there.control.clone()], &["-n", "3000", "--expect", "even"]);
     assert_eq!(check.verdict, Verdict::Pass, "{:?}", check.findings);
     let (finding, facts) = fleets_of(&check);

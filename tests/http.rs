@@ -88,7 +88,7 @@ fn head_is_answered_with_the_head_of_the_page() {
     let head = read_head(&mut client);
     let page = client.ask(GET);
     page.expect_page_of(backend.port);
-    // The values of Date and Answer-Id differ, but not in length.
+    // The values of Date and Response-Id differ, but not in length.
     let shape = |head: &str| -> Vec<(String, usize)> {
         head.lines().map(|line| (line.split(':').next().unwrap().to_owned(), line.len())).collect()
     };
@@ -148,7 +148,7 @@ fn health_is_told_without_a_uuid() {
     let mut client = backend.client();
     for path in ["/livez", "/healthz", "/health", "/readyz", "/ready"] {
         let answer = client.ask(&format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n"));
-        assert_eq!((answer.status, answer.header("Answer-Id")), (200, None), "{path}");
+        assert_eq!((answer.status, answer.header("Response-Id")), (200, None), "{path}");
         assert_eq!(answer.header("Generator-Number"), Some(&*backend.number()));
     }
 }

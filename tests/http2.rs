@@ -6,9 +6,9 @@ use std::net::{Ipv4Addr, TcpStream};
 use std::process::Command;
 use std::time::Duration;
 
-use ::http::h2::client::{Client, Event, FirstLine};
-use ::http::h2::{Block, ErrorCode, Settings};
-use ::http::{Asked, Framing, StreamId};
+use ::http::h2::client::{Client, ClientEvent, FirstLine};
+use ::http::h2::{AnnouncedSettings, Block, ErrorCode};
+use ::http::{Framing, RequestContext, StreamId};
 use serde_json::Value;
 use verdict::AttemptEnd;
 
@@ -48,10 +48,10 @@ struct Connection {
 
 impl Connection {
     fn to(port: u16) -> Connection {
-        Connection::with(port, Settings::CLIENT, &[])
+        Connection::with(port, AnnouncedSettings::CLIENT, &[])
     }
 
-    fn with(port: u16, settings: Settings, before: &[u8]) -> Connection {
+    fn with(port: u16, settings: AnnouncedSettings, before: &[u8]) -> Connection {
         let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut out = before.to_vec();
@@ -70,7 +70,7 @@ impl Connection {
 
     fn ask(&mut self, method: &str, path: &str, fields: &[(&str, &str)], body: &[u8]) -> StreamId {
         let first = FirstLine { method, scheme: "http", authority: "h:1", path };
-        let asked = if method == "HEAD" { Asked::Head } else { Asked::Other };
+        let asked = if method == "HEAD" { RequestContext::Head } else { RequestContext::Other };
         let stream = self.client.open(&first, asked, body.is_empty(), &mut self.out, |writer| {
             fields.iter().for_each(|(name, value)| writer.fresh(name, value.as_bytes()));
         });
@@ -116,13 +116,13 @@ impl Connection {
         let inbox = std::mem::take(&mut self.inbox);
         let mut rest = &inbox[..];
         while let Some((stream, event)) = self.client.receive(&mut rest, &mut self.block, 0, &mut self.out) {
-            if let Event::GoAway(code) = event {
+            if let ClientEvent::GoAway(code) = event {
                 self.gone_away.push(code);
                 continue;
             }
             let answer = self.answers.get_mut(&stream.0).unwrap();
             match event {
-                Event::Head(response) => {
+                ClientEvent::Head(response) => {
                     let lines = response.lines();
                     let head = response.head(&lines);
                     answer.status = head.status;
@@ -130,10 +130,10 @@ impl Connection {
                     let text = |value: &[u8]| String::from_utf8(value.to_vec()).unwrap();
                     answer.fields = head.fields.iter().map(|it| (it.name.to_owned(), text(it.value))).collect();
                 }
-                Event::Data(data) => answer.body.extend_from_slice(data),
-                Event::End => answer.whole = true,
-                Event::Reset(code) => answer.reset = Some(code),
-                Event::Interim(_) => {}
+                ClientEvent::Data(data) => answer.body.extend_from_slice(data),
+                ClientEvent::End => answer.whole = true,
+                ClientEvent::Reset(code) => answer.reset = Some(code),
+                ClientEvent::Interim(_) => {}
                 other => panic!("{other:?}"),
             }
         }
@@ -199,7 +199,7 @@ fn many_requests_share_a_connection_and_each_has_its_record() {
 fn bodies_pass_through_windows_in_both_directions() {
     let (fleet, port) = start(&[]);
     // Windows that must be filled again and again.
-    let settings = Settings { stream_window: 20_000, connection_window: 65_535, ..Settings::CLIENT };
+    let settings = AnnouncedSettings { stream_window: 20_000, connection_window: 65_535, ..AnnouncedSettings::CLIENT };
     let mut connection = Connection::with(port, settings, b"");
     let streams = [5_000_000, 0, 1, 300_000].map(|length| (length, connection.get(&format!("/bytes/{length}"))));
     let head = connection.ask("HEAD", "/bytes/1000", &[], b"");
@@ -226,7 +226,8 @@ fn bodies_pass_through_windows_in_both_directions() {
 fn both_versions_share_a_port_however_the_preface_arrives() {
     let (_fleet, port) = start(&["--proxy-protocol"]);
     crate::support::http::Connection::to(port).ask("GET / HTTP/1.1\r\nHost: h\r\n\r\n").expect_page_of(port);
-    let mut connection = Connection::with(port, Settings::CLIENT, b"PROXY TCP4 192.0.2.7 192.0.2.2 56324 443\r\n");
+    let mut connection =
+        Connection::with(port, AnnouncedSettings::CLIENT, b"PROXY TCP4 192.0.2.7 192.0.2.2 56324 443\r\n");
     let stream = connection.get("/?format=json");
     for byte in std::mem::take(&mut connection.out) {
         connection.stream.write_all(&[byte]).unwrap();

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use uuid::Uuid;
-use verdict::ledger::{Arrival, Ledger, Records, UNNUMBERED};
+use verdict::ledger::{Arrival, BackendRecords, Ledger, UNNUMBERED};
 use verdict::observation::{Backend, ClientOutcome, Echo, Observation};
 use verdict::outcome::Outcome;
 use verdict::tally::Tally;
@@ -19,7 +19,7 @@ fn got(answer: u128, backend: u16) -> Observation {
     Observation {
         due: Moment(1000 * MILLISECOND),
         ended: Moment(1005 * MILLISECOND),
-        answer: uuid(answer),
+        response: uuid(answer),
         waited: 0,
         client: 0,
         backend: Backend(backend),
@@ -33,7 +33,7 @@ fn got(answer: u128, backend: u16) -> Observation {
 
 /// A request that got nothing.
 fn failed(outcome: ClientOutcome, reused: bool) -> Observation {
-    let nothing = Observation { answer: Uuid::nil(), backend: Backend::UNKNOWN, status: 0, ..got(0, 0) };
+    let nothing = Observation { response: Uuid::nil(), backend: Backend::UNKNOWN, status: 0, ..got(0, 0) };
     Observation { outcome, reused, echo: Echo::None, ..nothing }
 }
 
@@ -46,7 +46,7 @@ fn own_page(status: u16) -> Observation {
 fn at(sequence: u32, backend: u16, answer: u128) -> Arrival {
     Arrival {
         received: Moment(1001 * MILLISECOND),
-        answer: uuid(answer),
+        response: uuid(answer),
         sequence,
         took: 100,
         backend: Backend(backend),
@@ -61,7 +61,7 @@ fn cut(arrival: Arrival) -> Arrival {
 }
 
 fn outcomes(observations: &[Observation], arrivals: &[Arrival]) -> Vec<Outcome> {
-    let ledger = Ledger::join(observations.to_vec(), arrivals.to_vec(), Records::Kept);
+    let ledger = Ledger::join(observations.to_vec(), arrivals.to_vec(), BackendRecords::Kept);
     ledger.entries().map(|entry| entry.outcome).collect()
 }
 
@@ -124,7 +124,7 @@ fn executed_without_an_answer_is_lost_and_without_an_attempt_unserved() {
 #[test]
 fn an_idle_connection_that_is_closed_when_it_is_used_again_is_no_fault() {
     let ledger = |reused, arrivals: &[Arrival]| {
-        Ledger::join(vec![failed(ClientOutcome::Closed, reused)], arrivals.to_vec(), Records::Kept)
+        Ledger::join(vec![failed(ClientOutcome::Closed, reused)], arrivals.to_vec(), BackendRecords::Kept)
     };
     assert!(ledger(true, &[]).entries().all(|entry| entry.is_idle_close()));
     assert!(!ledger(false, &[]).entries().any(|entry| entry.is_idle_close()));
@@ -177,8 +177,9 @@ fn an_answer_without_a_record_is_alien() {
 
 #[test]
 fn without_records_only_the_clients_end_is_judged() {
-    let became = |observation| Ledger::join(vec![observation], vec![], Records::None).entries().next().unwrap().outcome;
-    let named = Observation { answer: Uuid::nil(), echo: Echo::None, ..got(0, 1) };
+    let became =
+        |observation| Ledger::join(vec![observation], vec![], BackendRecords::None).entries().next().unwrap().outcome;
+    let named = Observation { response: Uuid::nil(), echo: Echo::None, ..got(0, 1) };
     assert_eq!(became(named), Outcome::Delivered);
     assert_eq!(became(own_page(502)), Outcome::Balancer);
     assert_eq!(became(own_page(200)), Outcome::Unrecorded);
@@ -193,14 +194,14 @@ fn without_records_only_the_clients_end_is_judged() {
 fn arrivals_without_a_number_belong_to_the_request_that_got_their_answer() {
     let observations = [Observation { echo: Echo::None, ..got(7, 1) }, failed(ClientOutcome::Closed, false)];
     let arrivals = [at(UNNUMBERED, 1, 7), at(UNNUMBERED, 1, 8)];
-    let ledger = Ledger::join(observations.to_vec(), arrivals.to_vec(), Records::Kept);
+    let ledger = Ledger::join(observations.to_vec(), arrivals.to_vec(), BackendRecords::Kept);
     let seen: Vec<Outcome> = ledger.entries().map(|entry| entry.outcome).collect();
     assert_eq!((seen, ledger.unassigned, ledger.unexplained), (vec![Outcome::Delivered, Outcome::NotReached], 1, 0));
 }
 
 #[test]
 fn arrivals_of_requests_that_were_never_sent_are_counted_beside() {
-    let ledger = Ledger::join(vec![got(7, 1)], vec![at(0, 1, 7), at(5, 1, 8)], Records::Kept);
+    let ledger = Ledger::join(vec![got(7, 1)], vec![at(0, 1, 7), at(5, 1, 8)], BackendRecords::Kept);
     assert_eq!((ledger.unexplained, ledger.arrivals().len()), (1, 1));
 }
 
@@ -234,7 +235,7 @@ proptest! {
                 let echo = [Echo::None, Echo::Own, Echo::Other][usize::from(*echo)];
                 let answer = if *answer < 5 { Uuid::nil() } else { uuid(*answer) };
                 let backend = if *backend == 3 { Backend::UNKNOWN } else { Backend(*backend) };
-                Observation { outcome: *outcome, answer, backend, reused: *reused, echo, ..got(0, 0) }
+                Observation { outcome: *outcome, response: answer, backend, reused: *reused, echo, ..got(0, 0) }
             })
             .collect();
         let arrivals: Vec<Arrival> = arrived
@@ -245,7 +246,7 @@ proptest! {
                 Arrival { end: outcome, ..at(sequence, *backend, *answer) }
             })
             .collect();
-        let records = if kept { Records::Kept } else { Records::None };
+        let records = if kept { BackendRecords::Kept } else { BackendRecords::None };
         let ledger = Ledger::join(observations.clone(), arrivals.clone(), records);
         let sequences: Vec<u32> = ledger.entries().map(|entry| entry.sequence).collect();
         prop_assert_eq!(sequences, (0..observations.len() as u32).collect::<Vec<_>>());

@@ -102,7 +102,7 @@ fn restart_under_load(lines: fn(&[u16]) -> String, method: Method) {
     for record in &page.records {
         assert_eq!(record.outcome, AttemptEnd::Completed, "{record:?}");
     }
-    let mut recorded: Vec<Uuid> = page.records.iter().map(|record| record.answer.unwrap().0).collect();
+    let mut recorded: Vec<Uuid> = page.records.iter().map(|record| record.response.unwrap().0).collect();
     let mut received: Vec<Uuid> = answers.iter().map(Answer::id).collect();
     recorded.sort_unstable();
     received.sort_unstable();

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::Value;
-use testbed::planted::{Algorithm, Balancer};
+use testbed::planted::{PlantedAlgorithm, PlantedBalancer};
 
 use crate::support::yaml::documents;
 use crate::support::{Fleet, PROGRAM, TemporaryDirectory, complaints, run};
@@ -108,7 +108,7 @@ impl Runner {
 fn the_action_writes_a_log_annotations_a_summary_and_the_verdict() {
     let runner = Runner::installed();
     let (fleet, backends) = Fleet::of(3, &["--log", "off"]);
-    let balancer = Balancer::start(&backends, Algorithm::RoundRobin);
+    let balancer = PlantedBalancer::start(&backends, PlantedAlgorithm::RoundRobin);
     let check = format!(
         "{} --fleet '{}' --no-experiments --new-connections --tolerance 30% -n 3000",
         balancer.url("/uuid"),

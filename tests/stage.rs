@@ -373,8 +373,8 @@ fn what_an_nginx_conf_says_is_expected() {
             .collect();
         std::fs::write(&file, format!("http {{ upstream uuid {{ {lines} {servers} }} }}")).unwrap();
     };
-    use testbed::planted::{Algorithm, Balancer};
-    let told = |balancer: &Balancer, file: &Path| {
+    use testbed::planted::{PlantedAlgorithm, PlantedBalancer};
+    let told = |balancer: &PlantedBalancer, file: &Path| {
         let words =
             ["check", &balancer.url("/uuid"), "-n", "3000", "--format", "json", "--from", &file.to_string_lossy()];
         let output = fleet.program(&words);
@@ -382,8 +382,8 @@ fn what_an_nginx_conf_says_is_expected() {
             .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
         (report.verdict, crate::support::complaints(&output))
     };
-    let weighted = Balancer::start(&backends, Algorithm::SmoothWeighted(vec![1, 3, 1]));
-    let even = Balancer::start(&backends, Algorithm::RoundRobin);
+    let weighted = PlantedBalancer::start(&backends, PlantedAlgorithm::SmoothWeighted(vec![1, 3, 1]));
+    let even = PlantedBalancer::start(&backends, PlantedAlgorithm::RoundRobin);
     write("");
     assert_eq!(told(&weighted, &file), (Verdict::Pass, String::new()));
     assert_eq!(told(&even, &file).0, Verdict::Fail);

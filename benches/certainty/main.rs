@@ -5,11 +5,11 @@ use std::fmt::Write as _;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use testbed::simulated::{Chance, Health, Picks, Simulated};
+use testbed::simulated::{Chance, Picks, Simulated, SimulatedHealth};
 use uuid::Uuid;
 use verdict::algorithm::Algorithm;
-use verdict::algorithm::experiments::{self, Pace, Request, Setting, Subject};
-use verdict::ledger::{Arrival, Ledger, Records};
+use verdict::algorithm::experiments::{self, Pace, ProbeRequest, Setting, Subject};
+use verdict::ledger::{Arrival, BackendRecords, Ledger};
 use verdict::observation::{Backend, ClientOutcome, Echo, Observation};
 use verdict::rules::FALSE_ALARM;
 use verdict::statistics::{POWER, multinomial, needs};
@@ -188,8 +188,9 @@ fn infer(backends: usize, picks: Picks, rotations: usize, seed: u64) -> (Option<
     };
     let mut evidence = experiments::run(&mut subject, &setting);
     let mut chance = Chance::of(seed ^ 77);
-    let order: Vec<Backend> =
-        (0..20_000).map(|_| Backend(subject.pick(chance.below(rotations), &Request::default()).0 as u16)).collect();
+    let order: Vec<Backend> = (0..20_000)
+        .map(|_| Backend(subject.pick(chance.below(rotations), &ProbeRequest::default()).0 as u16))
+        .collect();
     evidence.sample = order;
     let names: Vec<String> = (0..backends).map(|place| (9001 + place).to_string()).collect();
     let inference = evidence.infer(&names);
@@ -219,12 +220,12 @@ fn trouble(text: &mut String, runs: u64) {
         ("1 s", |it| it.speed = vec![1000.0; 3]),
         ("10, 100 and 10 ms", |it| it.speed = vec![10.0, 100.0, 10.0]),
         ("one dead, nothing is retried", |it| {
-            it.health[1] = Health::Dead;
+            it.health[1] = SimulatedHealth::Dead;
             it.retries = false;
         }),
-        ("one closes 10 % of its connections", |it| it.health[1] = Health::Closes(0.1)),
+        ("one closes 10 % of its connections", |it| it.health[1] = SimulatedHealth::Closes(0.1)),
         ("one closes 10 %, and is left out for 10 s", |it| {
-            it.health[1] = Health::Closes(0.1);
+            it.health[1] = SimulatedHealth::Closes(0.1);
             it.fail_timeout = 10_000.0;
         }),
         ("one request of others for each of ours", |it| it.others = 1.0),
@@ -281,7 +282,7 @@ fn infer_in_trouble(
     subject.complete(&mut evidence);
     subject.jitter = 0.0;
     let pace = Pace { width: 32, gap: Duration::ZERO, until: Duration::MAX };
-    let replies = subject.send_all(&vec![Request::default(); 2_000], &pace);
+    let replies = subject.send_all(&vec![ProbeRequest::default(); 2_000], &pace);
     if !evidence.infer(&[]).kind.is_some_and(Algorithm::pins) {
         evidence.sample = replies.into_iter().filter_map(|reply| reply.pick).map(|pick| pick.backend).collect();
     }
@@ -354,7 +355,7 @@ fn account(text: &mut String, quick: bool) {
     let count: u32 = if quick { 100_000 } else { 10_000_000 };
     let (observations, arrivals) = (observations(count), arrivals(count));
     let start = Instant::now();
-    let ledger = Ledger::join(observations, arrivals, Records::Kept);
+    let ledger = Ledger::join(observations, arrivals, BackendRecords::Kept);
     let tally = Tally::of(&ledger, 0, 0..count);
     let took = start.elapsed().as_secs_f64();
     let memory = peak_memory() / 1024.0 / 1024.0;
@@ -372,7 +373,7 @@ fn observations(count: u32) -> Vec<Observation> {
     all.extend((0..count).map(|sequence| Observation {
         due: Moment(u64::from(sequence) * 10_000),
         ended: Moment(u64::from(sequence) * 10_000 + 500_000),
-        answer: Uuid::from_u128(u128::from(sequence) * 0x1_0000_0001_0000_0003 + 1),
+        response: Uuid::from_u128(u128::from(sequence) * 0x1_0000_0001_0000_0003 + 1),
         waited: 0,
         client: 0,
         backend: Backend((sequence % 3) as u16),
@@ -393,7 +394,7 @@ fn arrivals(count: u32) -> Vec<Arrival> {
             let sequences = (batch * 3000..((batch + 1) * 3000).min(count)).filter(|sequence| sequence % 3 == backend);
             all.extend(sequences.map(|sequence| Arrival {
                 received: Moment(u64::from(sequence) * 10_000 + 100_000),
-                answer: Uuid::from_u128(u128::from(sequence) * 0x1_0000_0001_0000_0003 + 1),
+                response: Uuid::from_u128(u128::from(sequence) * 0x1_0000_0001_0000_0003 + 1),
                 sequence,
                 took: 100,
                 backend: Backend(backend as u16),

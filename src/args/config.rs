@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::location::LocationArgs;
-use crate::balancer::{Balancer, DnsLabel, Image, Listen, Version};
+use crate::balancer::{Balancer, BalancerVersion, DnsLabel, Image, Listen};
 use crate::config::balancing::BalancingConfig;
 use crate::config::text::Count;
 
@@ -52,7 +52,7 @@ pub(crate) struct ConfigArgs {
 
     /// Version of the balancer [default: that of the program on PATH, else the newest]
     #[arg(long, value_name = "VERSION", help_heading = "Output")]
-    pub(crate) for_version: Option<Version>,
+    pub(crate) for_version: Option<BalancerVersion>,
 }
 
 const AFTER_HELP: &str = "\

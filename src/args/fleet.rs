@@ -3,8 +3,8 @@
 use clap::{Args, Subcommand};
 
 use super::choice::ChoiceArgs;
-use super::format::Format;
-use crate::topology::Selection;
+use super::format::OutputFormat;
+use crate::topology::BackendSelection;
 
 /// Show and change the backends of a running fleet. kill, pause and drain name their backends, or --all; without names the others apply to
 /// all backends for which they make sense
@@ -17,10 +17,10 @@ pub(crate) struct FleetArgs {
 }
 
 #[derive(Args)]
-pub(crate) struct Backends {
+pub(crate) struct BackendArgs {
     /// Names of backends, which are their ports unless --backends named them: 9002, 9001-9003,9010, app1
     #[arg(value_name = "BACKENDS")]
-    pub(crate) names: Vec<Selection>,
+    pub(crate) names: Vec<BackendSelection>,
 
     /// All backends for which the command makes sense
     #[arg(long, conflicts_with = "names")]
@@ -32,23 +32,23 @@ pub(crate) enum FleetCommand {
     /// Show the state of each backend
     Status {
         #[command(flatten)]
-        backends: Backends,
+        backends: BackendArgs,
         /// Output format
-        #[arg(long, value_enum, default_value_t = Format::Text)]
-        format: Format,
+        #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
+        format: OutputFormat,
     },
     /// Kill a backend (SIGKILL): it is gone at once, with all that is in flight; its port refuses connections
-    Kill(Backends),
+    Kill(BackendArgs),
     /// Pause a backend (SIGSTOP): its port takes connections, nobody responds
-    Pause(Backends),
+    Pause(BackendArgs),
     /// Resume a paused backend (SIGCONT)
-    Resume(Backends),
+    Resume(BackendArgs),
     /// Drain a backend: it accepts no new connections, finishes what is in flight, and ends; returns when it is gone
-    Drain(Backends),
+    Drain(BackendArgs),
     /// Start a backend that is gone; returns when it accepts connections
-    Start(Backends),
+    Start(BackendArgs),
     /// Make readiness respond 503; everything else goes on
-    Unready(Backends),
+    Unready(BackendArgs),
     /// Make readiness respond 200 again
-    Ready(Backends),
+    Ready(BackendArgs),
 }

@@ -4,7 +4,7 @@ use clap::ValueEnum;
 
 /// For a person or for a program.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
+pub(crate) enum OutputFormat {
     Text,
     Json,
 }

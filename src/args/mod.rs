@@ -18,7 +18,7 @@ pub(crate) mod top;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-pub(crate) use format::Format;
+pub(crate) use format::OutputFormat;
 
 use crate::config::fleet::FleetConfig;
 
@@ -44,8 +44,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE", hide = true)]
     pub(crate) network: Option<std::path::PathBuf>,
     /// How an error is written: for people, or for the process of this program that started this one
-    #[arg(long, hide = true, global = true, value_enum, default_value_t = Format::Text)]
-    pub(crate) errors: Format,
+    #[arg(long, hide = true, global = true, value_enum, default_value_t = OutputFormat::Text)]
+    pub(crate) errors: OutputFormat,
 }
 
 impl Args {

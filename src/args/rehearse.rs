@@ -44,8 +44,8 @@ pub(crate) struct RehearseArgs {
     pub(crate) then: Option<PathBuf>,
 
     /// Certificates: of our own where the file's cannot be used, of our own always, or the file's alone
-    #[arg(long, value_enum, default_value_t = Certificates::Missing, value_name = "WHICH", help_heading = "Rehearsal")]
-    pub(crate) certificate: Certificates,
+    #[arg(long, value_enum, default_value_t = CertificateChoice::Missing, value_name = "WHICH", help_heading = "Rehearsal")]
+    pub(crate) certificate: CertificateChoice,
 
     /// Upstream block behind the URL, where several are
     #[arg(long, value_name = "NAME", help_heading = "Rehearsal")]
@@ -69,7 +69,7 @@ pub(crate) struct RehearseArgs {
 
 /// Which certificates the balancer gets to see.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-pub(crate) enum Certificates {
+pub(crate) enum CertificateChoice {
     /// Of our own where the file's are missing or cannot be read
     Missing,
     /// Of our own always

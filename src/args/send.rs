@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::choice::ChoiceArgs;
-use super::format::Format;
+use super::format::OutputFormat;
 use crate::wire::Time;
 
 /// Send a few requests in sequence, and show which backend responded to each
@@ -39,8 +39,8 @@ pub(crate) struct SendArgs {
     pub(crate) timeout: Time,
 
     /// Output format
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    pub(crate) format: Format,
+    #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
+    pub(crate) format: OutputFormat,
 }
 
 const AFTER_HELP: &str = "\

@@ -1,22 +1,22 @@
 //! PURE. What of a request's head goes into its record, and what its fields say to us.
 
-use http::{Framing, RequestHead, Version, digest};
-use verdict::request::{Arrived, Comparison, Note, Notes, SENT_HEADER, SentBody};
+use http::{Framing, HttpVersion, RequestHead, digest};
+use verdict::request::{Arrived, Note, Notes, RequestComparison, SENT_HEADER, SentBody};
 
 use crate::wire::{AsArrived, Clipped, REQUEST_HEADER, RequestId};
 
 /// The request's own words to this program.
-pub(super) struct Arrival {
+pub(super) struct CheckHeaders {
     pub(super) request: Option<RequestId>,
     pub(super) as_arrived: AsArrived,
     /// What is left to compare when the body has come; none if the client did not say what it sent.
-    pub(super) comparison: Option<Comparison>,
+    pub(super) comparison: Option<RequestComparison>,
     /// Whether an Accept field asks for more than `*/*`.
     pub(super) states_preference: bool,
 }
 
-impl Arrival {
-    pub(super) fn of(head: &RequestHead) -> Arrival {
+impl CheckHeaders {
+    pub(super) fn of(head: &RequestHead) -> CheckHeaders {
         let (mut request, mut sent, mut forwarded_for) = (None, None, None);
         let mut states_preference = false;
         let mut notes = Notes::default();
@@ -38,7 +38,7 @@ impl Arrival {
                 },
             }
         }
-        if head.version == Version::Http10 {
+        if head.version == HttpVersion::Http10 {
             notes.add(Note::Http10);
         }
         if head.framing == Framing::Chunked {
@@ -47,7 +47,7 @@ impl Arrival {
         let mut comparison = sent.map(|sent| {
             notes.add(Note::Compared);
             let (path, query) = (head.path(), head.query());
-            Comparison::of_head(
+            RequestComparison::of_head(
                 sent,
                 &Arrived { method: head.method, path, query, host: head.host, fields: head.fields },
             )
@@ -65,7 +65,7 @@ impl Arrival {
             target: digest(head.target.as_bytes()),
             body: SentBody::default(),
         };
-        Arrival { request, as_arrived, comparison, states_preference }
+        CheckHeaders { request, as_arrived, comparison, states_preference }
     }
 }
 
@@ -99,13 +99,13 @@ pub(super) fn salvage_id(head: &[u8]) -> Option<RequestId> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::{Mode, Room};
+    use http::{Room, Strictness};
     use verdict::request::Sent;
 
-    fn of(head: &str) -> Arrival {
+    fn of(head: &str) -> CheckHeaders {
         let head = format!("{}\r\n\r\n", head.replace('\n', "\r\n"));
         let mut room = Room::<100>::new();
-        Arrival::of(&RequestHead::parse(head.as_bytes(), &mut room, 9999, Mode::Strict).unwrap().unwrap())
+        CheckHeaders::of(&RequestHead::parse(head.as_bytes(), &mut room, 9999, Strictness::Strict).unwrap().unwrap())
     }
 
     #[test]

@@ -5,22 +5,22 @@ use std::time::Duration;
 use http::RequestHead;
 use verdict::life::StreamKind;
 
-use crate::backend::paced::{BadPace, Pace};
+use crate::backend::paced::{BadPace, EventPace};
 use crate::backend::websocket::{BadSocket, SocketAsk};
 use crate::wire::Time;
 
 /// What a request asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Ask {
+pub(crate) struct RequestedResponse {
     /// `?delay=200ms`
     pub(crate) delay: Duration,
     /// By its path.
-    pub(crate) what: What,
+    pub(crate) what: RequestedContent,
 }
 
 /// What is answered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum What {
+pub(crate) enum RequestedContent {
     /// The page.
     Page,
     /// `/status/503`: that status.
@@ -28,7 +28,7 @@ pub(crate) enum What {
     /// `/bytes/1048576`: a body of so many bytes.
     Bytes(u64),
     /// `/events`, `/chunks`, `/download`: numbered events, written at their times.
-    Paced(Pace),
+    Paced(EventPace),
     /// `/ws`: a WebSocket.
     Socket(SocketAsk),
     /// `/session`: the page, and a session.
@@ -66,47 +66,47 @@ impl BadAsk {
     }
 }
 
-impl Ask {
+impl RequestedResponse {
     /// Of a request that is not for health. The end of the path counts: behind a balancer it has a prefix.
-    pub(crate) fn of(request: &RequestHead) -> Result<Ask, BadAsk> {
+    pub(crate) fn of(request: &RequestHead) -> Result<RequestedResponse, BadAsk> {
         let path = request.path();
         let what = match path.as_bytes().last() {
-            Some(b'0'..=b'9') => What::of(path)?,
-            Some(b'n') if path.ends_with("/session") => What::Session,
-            Some(b's' | b'd') => What::with_a_life(path, request.query())?,
-            Some(_) | None => What::Page,
+            Some(b'0'..=b'9') => RequestedContent::of(path)?,
+            Some(b'n') if path.ends_with("/session") => RequestedContent::Session,
+            Some(b's' | b'd') => RequestedContent::with_a_life(path, request.query())?,
+            Some(_) | None => RequestedContent::Page,
         };
         let delay = match request.query() {
             Some(query) => delay(query)?,
             None => Duration::ZERO,
         };
-        Ok(Ask { delay, what })
+        Ok(RequestedResponse { delay, what })
     }
 }
 
-impl What {
-    fn with_a_life(path: &str, query: Option<&str>) -> Result<What, BadAsk> {
+impl RequestedContent {
+    fn with_a_life(path: &str, query: Option<&str>) -> Result<RequestedContent, BadAsk> {
         let segment = path.rsplit_once('/').map_or("", |(_, segment)| segment);
         match StreamKind::ALL.into_iter().find(|kind| kind.segment() == segment) {
-            None => Ok(What::Page),
-            Some(StreamKind::Websocket) => SocketAsk::of(query).map(What::Socket).map_err(BadAsk::Socket),
-            Some(kind) => Pace::of(kind, query).map(What::Paced).map_err(BadAsk::Pace),
+            None => Ok(RequestedContent::Page),
+            Some(StreamKind::Websocket) => SocketAsk::of(query).map(RequestedContent::Socket).map_err(BadAsk::Socket),
+            Some(kind) => EventPace::of(kind, query).map(RequestedContent::Paced).map_err(BadAsk::Pace),
         }
     }
 
-    fn of(path: &str) -> Result<What, BadAsk> {
-        let Some((rest, number)) = path.rsplit_once('/') else { return Ok(What::Page) };
+    fn of(path: &str) -> Result<RequestedContent, BadAsk> {
+        let Some((rest, number)) = path.rsplit_once('/') else { return Ok(RequestedContent::Page) };
         if !number.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Ok(What::Page);
+            return Ok(RequestedContent::Page);
         }
         if rest.ends_with("/status") {
             let status = number.parse().ok().filter(|status| (200..=599).contains(status));
-            status.map(What::Status).ok_or(BadAsk::Status)
+            status.map(RequestedContent::Status).ok_or(BadAsk::Status)
         } else if rest.ends_with("/bytes") {
             let bytes = number.parse().ok().filter(|bytes| *bytes <= MAX_BYTES);
-            bytes.map(What::Bytes).ok_or(BadAsk::Bytes)
+            bytes.map(RequestedContent::Bytes).ok_or(BadAsk::Bytes)
         } else {
-            Ok(What::Page)
+            Ok(RequestedContent::Page)
         }
     }
 }
@@ -124,43 +124,47 @@ fn delay(query: &str) -> Result<Duration, BadAsk> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::{Mode, Room};
+    use http::{Room, Strictness};
 
-    fn ask(target: &str) -> Result<Ask, BadAsk> {
+    fn ask(target: &str) -> Result<RequestedResponse, BadAsk> {
         let head = format!("GET {target} HTTP/1.1\r\nHost: h\r\n\r\n");
         let mut room = Room::<100>::new();
-        let request = RequestHead::parse(head.as_bytes(), &mut room, 9999, Mode::Strict).unwrap().unwrap();
-        Ask::of(&request)
+        let request = RequestHead::parse(head.as_bytes(), &mut room, 9999, Strictness::Strict).unwrap().unwrap();
+        RequestedResponse::of(&request)
     }
 
     #[test]
     fn the_end_of_the_path_and_the_query_say_what_is_asked() {
         let (none, second) = (Duration::ZERO, Duration::from_secs(1));
         for (target, delay, what) in [
-            ("/", none, What::Page),
-            ("/uuid?x=1", none, What::Page),
-            ("/uuid?a&delay=1s&b", second, What::Page),
-            ("/?delay=60s", second * 60, What::Page),
-            ("/status/200", none, What::Status(200)),
-            ("/status/599?delay=1s", second, What::Status(599)),
-            ("/uuid//status/503", none, What::Status(503)),
-            ("http://h/status/503", none, What::Status(503)),
-            ("/bytes/0", none, What::Bytes(0)),
-            ("/uuid/bytes/1073741824", none, What::Bytes(1 << 30)),
-            ("/status/503/x", none, What::Page),
-            ("/status/5x3", none, What::Page),
-            ("/status/", none, What::Page),
-            ("/mystatus/503", none, What::Page),
-            ("/503", none, What::Page),
-            ("/x?/status/503", none, What::Page),
-            ("/events/x", none, What::Page),
-            ("/myevents", none, What::Page),
-            ("/uuid/ws", none, What::Socket(SocketAsk::default())),
-            ("/events", none, What::Paced(Pace::of(StreamKind::Events, None).unwrap())),
-            ("/a//chunks?count=3", none, What::Paced(Pace::of(StreamKind::Chunks, Some("count=3")).unwrap())),
-            ("/download", none, What::Paced(Pace::of(StreamKind::Download, None).unwrap())),
+            ("/", none, RequestedContent::Page),
+            ("/uuid?x=1", none, RequestedContent::Page),
+            ("/uuid?a&delay=1s&b", second, RequestedContent::Page),
+            ("/?delay=60s", second * 60, RequestedContent::Page),
+            ("/status/200", none, RequestedContent::Status(200)),
+            ("/status/599?delay=1s", second, RequestedContent::Status(599)),
+            ("/uuid//status/503", none, RequestedContent::Status(503)),
+            ("http://h/status/503", none, RequestedContent::Status(503)),
+            ("/bytes/0", none, RequestedContent::Bytes(0)),
+            ("/uuid/bytes/1073741824", none, RequestedContent::Bytes(1 << 30)),
+            ("/status/503/x", none, RequestedContent::Page),
+            ("/status/5x3", none, RequestedContent::Page),
+            ("/status/", none, RequestedContent::Page),
+            ("/mystatus/503", none, RequestedContent::Page),
+            ("/503", none, RequestedContent::Page),
+            ("/x?/status/503", none, RequestedContent::Page),
+            ("/events/x", none, RequestedContent::Page),
+            ("/myevents", none, RequestedContent::Page),
+            ("/uuid/ws", none, RequestedContent::Socket(SocketAsk::default())),
+            ("/events", none, RequestedContent::Paced(EventPace::of(StreamKind::Events, None).unwrap())),
+            (
+                "/a//chunks?count=3",
+                none,
+                RequestedContent::Paced(EventPace::of(StreamKind::Chunks, Some("count=3")).unwrap()),
+            ),
+            ("/download", none, RequestedContent::Paced(EventPace::of(StreamKind::Download, None).unwrap())),
         ] {
-            assert_eq!(ask(target), Ok(Ask { delay, what }), "{target}");
+            assert_eq!(ask(target), Ok(RequestedResponse { delay, what }), "{target}");
         }
     }
 

@@ -11,7 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 
-use crate::wire::{Assignment, Order, Report};
+use crate::wire::{Assignment, BackendCommand, BackendReport};
 
 /// The backend's end.
 pub(crate) struct Channel {
@@ -49,7 +49,7 @@ impl Channel {
     }
 
     /// The orders that have come. The end of the supervisor is an error.
-    pub(crate) fn orders(&mut self) -> io::Result<Vec<Order>> {
+    pub(crate) fn orders(&mut self) -> io::Result<Vec<BackendCommand>> {
         match self.receive(&mut Vec::new(), RecvFlags::DONTWAIT) {
             Ok(0) => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the supervisor is gone")),
             Ok(_) | Err(Errno::AGAIN | Errno::INTR) => {}
@@ -63,7 +63,7 @@ impl Channel {
     }
 
     /// Says something to the supervisor. If that is gone, the loop learns it from [`Channel::orders`].
-    pub(crate) fn report(&mut self, report: &Report) {
+    pub(crate) fn report(&mut self, report: &BackendReport) {
         if let Ok(mut line) = serde_json::to_vec(report) {
             line.push(b'\n');
             let _ = self.socket.write_all(&line);
@@ -71,7 +71,7 @@ impl Channel {
     }
 
     /// The same, unless the supervisor reads so slowly that saying it would mean to wait.
-    pub(crate) fn report_if_there_is_room(&mut self, report: &Report) {
+    pub(crate) fn report_if_there_is_room(&mut self, report: &BackendReport) {
         // A socket pair is writable while three quarters of its buffer are free: more than any report needs.
         let mut asked = [PollFd::new(&self.socket, PollFlags::OUT)];
         if poll(&mut asked, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ready| ready > 0) {

@@ -4,16 +4,16 @@
 use std::collections::VecDeque;
 
 use http::Room;
-use http::h1::server::{Event, Server, StreamId};
+use http::h1::server::{RequestEvent, ServerConnection, StreamId};
 use http::h2::PREFACE;
-use http::proxy_protocol::{self, Client, Opening};
+use http::proxy_protocol::{self, Opening, ProxiedClient};
 
 use crate::backend::arrival::salvage_id;
 use crate::backend::exchange::{Arriving, Exchange};
 use crate::backend::fault::{Effect, Treatment};
 use crate::backend::paced::Paced;
-use crate::backend::response::{Body, Stamp, pattern};
-use crate::backend::state::State;
+use crate::backend::response::{ResponseBody, Stamp, pattern};
+use crate::backend::state::ProcessState;
 use crate::backend::websocket::Socket;
 use crate::journal::Claim;
 use crate::wire::{AttemptEnd, End, Moment, Refusal, ResponseId, Secured};
@@ -28,10 +28,10 @@ pub(crate) struct Connection {
     via: Option<End>,
     local: End,
     number: u64,
-    http: Server,
+    http: ServerConnection,
     /// A head that is not complete yet, or what came while a response was held back.
     inbox: Vec<u8>,
-    stage: Stage,
+    stage: ConnectionState,
     unread: bool,
     tls: Option<Box<Secured>>,
     /// Attempts whose responses have begun and did not leave to their end.
@@ -50,7 +50,7 @@ pub(super) struct Origin {
     pub(super) tls: Option<Box<Secured>>,
 }
 
-enum Stage {
+enum ConnectionState {
     /// Nothing has come but perhaps a part of a PROXY header.
     Opening,
     /// Waiting for a request's head.
@@ -62,7 +62,7 @@ enum Stage {
     /// The response is held back until then. Meanwhile nothing is read: responses keep their order.
     Delayed { until: Moment, exchange: Box<Exchange> },
     /// The response's body is being made, piece by piece.
-    Streaming(Stream),
+    Streaming(GeneratedBody),
     /// The response's body is written event by event; after that many a fault breaks it off.
     Paced { paced: Box<Paced>, cut_after: Option<u32> },
     /// A WebSocket.
@@ -75,7 +75,7 @@ enum Stage {
     Reset,
 }
 
-struct Stream {
+struct GeneratedBody {
     position: u64,
     /// Where a fault breaks it off, or its length.
     end: u64,
@@ -118,15 +118,15 @@ pub(crate) enum Waiting {
 
 impl Connection {
     /// The `number`th of its backend.
-    pub(crate) fn new(peer: End, local: End, number: u64, state: &State) -> Connection {
+    pub(crate) fn new(peer: End, local: End, number: u64, state: &ProcessState) -> Connection {
         Connection {
             peer,
             via: None,
             local,
             number,
-            http: Server::new(),
+            http: ServerConnection::new(),
             inbox: Vec::new(),
-            stage: if state.proxy_protocol { Stage::Opening } else { Stage::Head },
+            stage: if state.proxy_protocol { ConnectionState::Opening } else { ConnectionState::Head },
             unread: false,
             tls: None,
             responding: VecDeque::new(),
@@ -135,17 +135,17 @@ impl Connection {
 
     pub(crate) fn waiting(&self) -> Waiting {
         match self.stage {
-            Stage::Opening | Stage::Head if self.inbox.is_empty() => Waiting::Idle,
-            Stage::Opening => Waiting::Opening,
-            Stage::Head => Waiting::Head,
-            Stage::Body(_) => Waiting::Body,
-            Stage::Delayed { until, .. } => Waiting::Moment(until),
-            Stage::Streaming(_) => Waiting::Room,
-            Stage::Paced { ref paced, .. } => paced.due().map_or(Waiting::Room, Waiting::Moment),
-            Stage::Socket(ref socket) => Waiting::Upgraded(socket.due()),
-            Stage::Hanging => Waiting::End,
-            Stage::Reset => Waiting::Reset,
-            Stage::Over | Stage::Http2 => Waiting::Over,
+            ConnectionState::Opening | ConnectionState::Head if self.inbox.is_empty() => Waiting::Idle,
+            ConnectionState::Opening => Waiting::Opening,
+            ConnectionState::Head => Waiting::Head,
+            ConnectionState::Body(_) => Waiting::Body,
+            ConnectionState::Delayed { until, .. } => Waiting::Moment(until),
+            ConnectionState::Streaming(_) => Waiting::Room,
+            ConnectionState::Paced { ref paced, .. } => paced.due().map_or(Waiting::Room, Waiting::Moment),
+            ConnectionState::Socket(ref socket) => Waiting::Upgraded(socket.due()),
+            ConnectionState::Hanging => Waiting::End,
+            ConnectionState::Reset => Waiting::Reset,
+            ConnectionState::Over | ConnectionState::Http2 => Waiting::Over,
         }
     }
 
@@ -156,11 +156,17 @@ impl Connection {
 
     /// Whether what comes first belongs to the PROXY protocol, which stands before TLS.
     pub(crate) fn is_opening(&self) -> bool {
-        matches!(self.stage, Stage::Opening)
+        matches!(self.stage, ConnectionState::Opening)
     }
 
     /// Takes the header of the PROXY protocol, or the beginning of one, off what has arrived: what comes after it is TLS.
-    pub(crate) fn open<'b>(&mut self, input: &'b [u8], now: Moment, state: &mut State, out: &mut Vec<u8>) -> &'b [u8] {
+    pub(crate) fn open<'b>(
+        &mut self,
+        input: &'b [u8],
+        now: Moment,
+        state: &mut ProcessState,
+        out: &mut Vec<u8>,
+    ) -> &'b [u8] {
         let earlier = self.inbox.len();
         self.inbox.extend_from_slice(input);
         match proxy_protocol::parse(&self.inbox) {
@@ -186,13 +192,13 @@ impl Connection {
     }
 
     /// Refuses a client that speaks no TLS.
-    pub(crate) fn refuse_plain(&mut self, input: &[u8], now: Moment, state: &mut State, out: &mut Vec<u8>) {
+    pub(crate) fn refuse_plain(&mut self, input: &[u8], now: Moment, state: &mut ProcessState, out: &mut Vec<u8>) {
         self.http.give_up_head();
         self.refuse(Refusal::NoTls, input, now, state, out);
     }
 
     /// Whether new connections get another certificate than this one has.
-    pub(crate) fn is_left(&self, state: &State) -> bool {
+    pub(crate) fn is_left(&self, state: &ProcessState) -> bool {
         self.tls.as_ref().is_some_and(|tls| tls.bad != state.bad_certificate())
     }
 
@@ -203,7 +209,7 @@ impl Connection {
 
     /// If the client speaks HTTP/2: where it is, and what it has said.
     pub(super) fn take_http2(&mut self) -> Option<(Origin, Vec<u8>)> {
-        if !matches!(self.stage, Stage::Http2) {
+        if !matches!(self.stage, ConnectionState::Http2) {
             return None;
         }
         let Connection { peer, via, local, number, .. } = *self;
@@ -211,7 +217,7 @@ impl Connection {
     }
 
     /// Takes what has arrived and appends to `out` what is to be written.
-    pub(crate) fn receive(&mut self, input: &[u8], now: Moment, state: &mut State, out: &mut Vec<u8>) {
+    pub(crate) fn receive(&mut self, input: &[u8], now: Moment, state: &mut ProcessState, out: &mut Vec<u8>) {
         if self.inbox.is_empty() {
             let rest = self.converse(input, now, state, out);
             self.inbox.extend_from_slice(rest);
@@ -219,7 +225,7 @@ impl Connection {
         }
         self.inbox.extend_from_slice(input);
         // A head that arrives byte by byte is not read anew for each byte; a PROXY header is short, and need not have lines.
-        if matches!(self.stage, Stage::Opening)
+        if matches!(self.stage, ConnectionState::Opening)
             || input.contains(&b'\n')
             || self.inbox.len() >= state.limits.header_bytes as usize
         {
@@ -228,14 +234,14 @@ impl Connection {
     }
 
     /// The moment has come for which the connection waited.
-    pub(crate) fn release(&mut self, now: Moment, state: &mut State, out: &mut Vec<u8>) {
-        match std::mem::replace(&mut self.stage, Stage::Over) {
-            Stage::Delayed { until, exchange } if now >= until => {
+    pub(crate) fn release(&mut self, now: Moment, state: &mut ProcessState, out: &mut Vec<u8>) {
+        match std::mem::replace(&mut self.stage, ConnectionState::Over) {
+            ConnectionState::Delayed { until, exchange } if now >= until => {
                 self.deliver(*exchange, now, state, out);
                 self.take_up(now, state, out);
             }
-            Stage::Paced { paced, cut_after } => self.write_events(paced, cut_after, now, state, out),
-            Stage::Socket(socket) => {
+            ConnectionState::Paced { paced, cut_after } => self.write_events(paced, cut_after, now, state, out),
+            ConnectionState::Socket(socket) => {
                 self.on_socket(socket, state, out, |socket, out| socket.advance(now, out));
             }
             other => self.stage = other,
@@ -248,7 +254,7 @@ impl Connection {
         mut paced: Box<Paced>,
         cut_after: Option<u32>,
         now: Moment,
-        state: &mut State,
+        state: &mut ProcessState,
         out: &mut Vec<u8>,
     ) {
         paced.write(now, |piece| self.http.data(piece, out));
@@ -264,7 +270,7 @@ impl Connection {
             _ if is_cut => self.http.abort(),
             true => self.http.end(out),
             false => {
-                self.stage = Stage::Paced { paced, cut_after };
+                self.stage = ConnectionState::Paced { paced, cut_after };
                 return;
             }
         }
@@ -276,7 +282,7 @@ impl Connection {
     fn on_socket(
         &mut self,
         mut socket: Box<Socket>,
-        state: &mut State,
+        state: &mut ProcessState,
         out: &mut Vec<u8>,
         act: impl FnOnce(&mut Socket, &mut Vec<u8>),
     ) {
@@ -289,25 +295,27 @@ impl Connection {
         }
         if socket.is_over() {
             self.http.end(out);
-            self.stage = Stage::Over;
+            self.stage = ConnectionState::Over;
         } else {
-            self.stage = Stage::Socket(socket);
+            self.stage = ConnectionState::Socket(socket);
         }
     }
 
     /// The backend ends: a WebSocket is told so.
-    pub(crate) fn go_away(&mut self, now: Moment, state: &mut State, out: &mut Vec<u8>) {
-        match std::mem::replace(&mut self.stage, Stage::Over) {
-            Stage::Socket(socket) => self.on_socket(socket, state, out, |socket, out| socket.go_away(now, out)),
+    pub(crate) fn go_away(&mut self, now: Moment, state: &mut ProcessState, out: &mut Vec<u8>) {
+        match std::mem::replace(&mut self.stage, ConnectionState::Over) {
+            ConnectionState::Socket(socket) => {
+                self.on_socket(socket, state, out, |socket, out| socket.go_away(now, out))
+            }
             other => self.stage = other,
         }
     }
 
     /// The output has been written, and there is room for more.
-    pub(crate) fn go_on(&mut self, now: Moment, state: &mut State, out: &mut Vec<u8>) {
-        let stream = match std::mem::replace(&mut self.stage, Stage::Over) {
-            Stage::Streaming(stream) => stream,
-            Stage::Paced { paced, cut_after } => return self.write_events(paced, cut_after, now, state, out),
+    pub(crate) fn go_on(&mut self, now: Moment, state: &mut ProcessState, out: &mut Vec<u8>) {
+        let stream = match std::mem::replace(&mut self.stage, ConnectionState::Over) {
+            ConnectionState::Streaming(stream) => stream,
+            ConnectionState::Paced { paced, cut_after } => return self.write_events(paced, cut_after, now, state, out),
             other => {
                 self.stage = other;
                 return;
@@ -323,12 +331,12 @@ impl Connection {
             self.stage = self.next_stage();
             self.take_up(now, state, out);
         } else {
-            self.stage = Stage::Streaming(stream);
+            self.stage = ConnectionState::Streaming(stream);
         }
     }
 
     /// Reads what came earlier.
-    fn take_up(&mut self, now: Moment, state: &mut State, out: &mut Vec<u8>) {
+    fn take_up(&mut self, now: Moment, state: &mut ProcessState, out: &mut Vec<u8>) {
         let inbox = std::mem::take(&mut self.inbox);
         let rest = self.converse(&inbox, now, state, out).len();
         self.inbox = inbox;
@@ -336,7 +344,7 @@ impl Connection {
     }
 
     /// Ends the wait for a head, or what comes before it, that takes too long.
-    pub(crate) fn expire(&mut self, now: Moment, state: &mut State, out: &mut Vec<u8>) {
+    pub(crate) fn expire(&mut self, now: Moment, state: &mut ProcessState, out: &mut Vec<u8>) {
         if matches!(self.waiting(), Waiting::Opening | Waiting::Head) {
             self.http.give_up_head();
             let head = std::mem::take(&mut self.inbox);
@@ -345,7 +353,7 @@ impl Connection {
     }
 
     /// That many bytes of the output have been written.
-    pub(crate) fn wrote(&mut self, bytes: usize, now: Moment, state: &mut State) {
+    pub(crate) fn wrote(&mut self, bytes: usize, now: Moment, state: &mut ProcessState) {
         for written in self.http.wrote(bytes) {
             if let Some((_, claim)) = self.responding.pop_front() {
                 state.journal.complete(claim, now, written.bytes, AttemptEnd::Completed);
@@ -354,10 +362,10 @@ impl Connection {
     }
 
     /// The connection has ended: what was not responded to its end is recorded as cut off. `how`: who ended it.
-    pub(crate) fn end(&mut self, how: LifeEnd, now: Moment, state: &mut State) {
+    pub(crate) fn end(&mut self, how: LifeEnd, now: Moment, state: &mut ProcessState) {
         let life = match &mut self.stage {
-            Stage::Paced { paced, .. } => Some(&mut paced.life),
-            Stage::Socket(socket) => Some(&mut socket.life),
+            ConnectionState::Paced { paced, .. } => Some(&mut paced.life),
+            ConnectionState::Socket(socket) => Some(&mut socket.life),
             _ => None,
         };
         if let (Some(life), Some((_, claim))) = (life, self.responding.back_mut()) {
@@ -372,40 +380,48 @@ impl Connection {
                 state.journal.complete(claim, now, written.bytes, AttemptEnd::CutOff);
             }
         }
-        match std::mem::replace(&mut self.stage, Stage::Over) {
-            Stage::Body(exchange) | Stage::Delayed { exchange, .. } => {
+        match std::mem::replace(&mut self.stage, ConnectionState::Over) {
+            ConnectionState::Body(exchange) | ConnectionState::Delayed { exchange, .. } => {
                 state.journal.complete(exchange.claim, now, 0, AttemptEnd::CutOff);
             }
-            Stage::Opening | Stage::Head | Stage::Http2 => {}
-            Stage::Streaming(_) | Stage::Hanging | Stage::Over | Stage::Reset => {}
-            Stage::Paced { .. } | Stage::Socket(_) => {}
+            ConnectionState::Opening | ConnectionState::Head | ConnectionState::Http2 => {}
+            ConnectionState::Streaming(_)
+            | ConnectionState::Hanging
+            | ConnectionState::Over
+            | ConnectionState::Reset => {}
+            ConnectionState::Paced { .. } | ConnectionState::Socket(_) => {}
         }
     }
 
     /// Responds to all requests that are complete in `bytes` and returns what remains of an incomplete one.
-    fn converse<'b>(&mut self, bytes: &'b [u8], now: Moment, state: &mut State, out: &mut Vec<u8>) -> &'b [u8] {
+    fn converse<'b>(&mut self, bytes: &'b [u8], now: Moment, state: &mut ProcessState, out: &mut Vec<u8>) -> &'b [u8] {
         let mut rest = bytes;
         loop {
             match &mut self.stage {
-                Stage::Over | Stage::Reset | Stage::Hanging => {
+                ConnectionState::Over | ConnectionState::Reset | ConnectionState::Hanging => {
                     self.unread |= !rest.is_empty();
                     return &[];
                 }
-                Stage::Delayed { .. } | Stage::Streaming(_) | Stage::Paced { .. } | Stage::Http2 => return rest,
-                Stage::Head if self.http.requests() == 0 && may_be_http2(rest) => {
+                ConnectionState::Delayed { .. }
+                | ConnectionState::Streaming(_)
+                | ConnectionState::Paced { .. }
+                | ConnectionState::Http2 => return rest,
+                ConnectionState::Head if self.http.requests() == 0 && may_be_http2(rest) => {
                     if rest.len() >= PREFACE.len() {
-                        self.stage = Stage::Http2;
+                        self.stage = ConnectionState::Http2;
                     }
                     return rest;
                 }
-                Stage::Socket(_) => {
+                ConnectionState::Socket(_) => {
                     let mut room = Room::<0>::new();
-                    let Some((_, Event::Data(data))) = self.http.receive(&mut rest, &mut room, 0) else { return rest };
-                    if let Stage::Socket(socket) = std::mem::replace(&mut self.stage, Stage::Over) {
+                    let Some((_, RequestEvent::Data(data))) = self.http.receive(&mut rest, &mut room, 0) else {
+                        return rest;
+                    };
+                    if let ConnectionState::Socket(socket) = std::mem::replace(&mut self.stage, ConnectionState::Over) {
                         self.on_socket(socket, state, out, |socket, out| socket.receive(data, out));
                     }
                 }
-                Stage::Opening => match proxy_protocol::parse(rest) {
+                ConnectionState::Opening => match proxy_protocol::parse(rest) {
                     Ok(None) => return rest,
                     Ok(Some(opening)) => rest = &rest[self.opened(opening)..],
                     Err(why) => {
@@ -414,13 +430,13 @@ impl Connection {
                         return &[];
                     }
                 },
-                Stage::Head | Stage::Body(_) => {
+                ConnectionState::Head | ConnectionState::Body(_) => {
                     let before = rest;
                     let mut room = Room::<MAX_FIELDS>::new();
                     let limit = state.limits.header_bytes as usize;
                     let Some((_, event)) = self.http.receive(&mut rest, &mut room, limit) else { return rest };
                     match event {
-                        Event::Head(head) => {
+                        RequestEvent::Head(head) => {
                             let exchange = Exchange::begin(&head, &self.arriving(), now, state);
                             if head.framing == http::Framing::None {
                                 self.hold_back(exchange, now, state, out);
@@ -428,23 +444,26 @@ impl Connection {
                                 if head.expects_continue && rest.is_empty() {
                                     self.http.write_continue(out);
                                 }
-                                self.stage = Stage::Body(Box::new(exchange));
+                                self.stage = ConnectionState::Body(Box::new(exchange));
                             }
                         }
-                        Event::Data(data) => {
-                            if let Stage::Body(exchange) = &mut self.stage {
+                        RequestEvent::Data(data) => {
+                            if let ConnectionState::Body(exchange) = &mut self.stage {
                                 exchange.see(data);
                             }
                         }
-                        Event::Trailers(_) => {}
-                        Event::End => {
-                            if let Stage::Body(mut exchange) = std::mem::replace(&mut self.stage, Stage::Head) {
+                        RequestEvent::Trailers(_) => {}
+                        RequestEvent::End => {
+                            if let ConnectionState::Body(mut exchange) =
+                                std::mem::replace(&mut self.stage, ConnectionState::Head)
+                            {
                                 exchange.whole(state);
                                 self.hold_back(*exchange, now, state, out);
                             }
                         }
-                        Event::Malformed(why) => match std::mem::replace(&mut self.stage, Stage::Over) {
-                            Stage::Body(mut exchange) => {
+                        RequestEvent::Malformed(why) => match std::mem::replace(&mut self.stage, ConnectionState::Over)
+                        {
+                            ConnectionState::Body(mut exchange) => {
                                 exchange.refuse_body(why, state);
                                 self.deliver(*exchange, now, state, out);
                             }
@@ -458,12 +477,12 @@ impl Connection {
 
     /// How many bytes the header of the PROXY protocol has, if there is one.
     fn opened(&mut self, opening: Opening) -> usize {
-        self.stage = Stage::Head;
+        self.stage = ConnectionState::Head;
         let Opening::Header { bytes, client } = opening else { return 0 };
         self.via = Some(self.peer);
         self.peer = match client {
-            Some(Client::Address(address)) => End::Address(address),
-            Some(Client::Unix) => End::Unix,
+            Some(ProxiedClient::Address(address)) => End::Address(address),
+            Some(ProxiedClient::Unix) => End::Unix,
             None => self.peer,
         };
         bytes
@@ -481,31 +500,31 @@ impl Connection {
     }
 
     /// The request has been read: its response is due, or will be.
-    fn hold_back(&mut self, exchange: Exchange, now: Moment, state: &mut State, out: &mut Vec<u8>) {
+    fn hold_back(&mut self, exchange: Exchange, now: Moment, state: &mut ProcessState, out: &mut Vec<u8>) {
         if exchange.treatment.delay.is_zero() {
             self.deliver(exchange, now, state, out);
         } else {
             let until = now.after(exchange.treatment.delay);
-            self.stage = Stage::Delayed { until, exchange: Box::new(exchange) };
+            self.stage = ConnectionState::Delayed { until, exchange: Box::new(exchange) };
         }
     }
 
     /// Responds to a head that cannot be read, and ends the connection.
-    fn refuse(&mut self, refusal: Refusal, head: &[u8], now: Moment, state: &mut State, out: &mut Vec<u8>) {
+    fn refuse(&mut self, refusal: Refusal, head: &[u8], now: Moment, state: &mut ProcessState, out: &mut Vec<u8>) {
         self.inbox.clear();
         let exchange = Exchange::refused(refusal, salvage_id(head), &self.arriving(), now, state);
         self.deliver(exchange, now, state, out);
     }
 
     /// Writes the response, or what the request gets instead.
-    fn deliver(&mut self, exchange: Exchange, now: Moment, state: &mut State, out: &mut Vec<u8>) {
+    fn deliver(&mut self, exchange: Exchange, now: Moment, state: &mut ProcessState, out: &mut Vec<u8>) {
         let Exchange { claim, response, treatment: Treatment { effect, .. }, .. } = exchange;
         let stream = StreamId(self.http.requests());
         self.responding.push_back((stream, claim));
         let is_silent = match effect {
-            Effect::Close => Some(Stage::Over),
-            Effect::Reset => Some(Stage::Reset),
-            Effect::Hang => Some(Stage::Hanging),
+            Effect::Close => Some(ConnectionState::Over),
+            Effect::Reset => Some(ConnectionState::Reset),
+            Effect::Hang => Some(ConnectionState::Hanging),
             Effect::Answer | Effect::Status(_) | Effect::FirstFailed | Effect::CloseMidway => None,
             // What is done to streams is not done where there are none.
             Effect::ResetStream(_) | Effect::RefuseStream | Effect::GoAway => None,
@@ -525,7 +544,7 @@ impl Connection {
         let is_cut = effect == Effect::CloseMidway;
         let head_only = self.http.is_head_only();
         match response.body {
-            Body::Bytes(bytes) => {
+            ResponseBody::Bytes(bytes) => {
                 let shown = if is_cut { bytes.len() / 2 } else { bytes.len() };
                 self.http.data(&bytes[..shown], out);
                 if is_cut && (head_only || bytes.is_empty()) {
@@ -534,26 +553,26 @@ impl Connection {
                 }
                 state.recycle(bytes);
             }
-            Body::Pattern(length) if length > 0 && !head_only => {
+            ResponseBody::Pattern(length) if length > 0 && !head_only => {
                 let end = if is_cut { length / 2 } else { length };
-                self.stage = Stage::Streaming(Stream { position: 0, end, length });
+                self.stage = ConnectionState::Streaming(GeneratedBody { position: 0, end, length });
                 return;
             }
-            Body::Paced { pace, first } if !head_only => {
+            ResponseBody::Paced { pace, first } if !head_only => {
                 let answer = response.answer.unwrap_or(ResponseId(uuid::Uuid::nil()));
                 let paced = Box::new(Paced::new(pace, first, answer, now));
                 let cut_after = is_cut.then_some(pace.count / 2);
                 return self.write_events(paced, cut_after, now, state, out);
             }
-            Body::Paced { .. } => {}
-            Body::Socket { ask, .. } if !is_cut => {
+            ResponseBody::Paced { .. } => {}
+            ResponseBody::Socket { ask, .. } if !is_cut => {
                 let answer = response.answer.unwrap_or(ResponseId(uuid::Uuid::nil()));
                 let socket = Box::new(Socket::new(ask, answer, now));
                 return self.on_socket(socket, state, out, |socket, out| socket.advance(now, out));
             }
-            Body::Socket { .. } => {}
-            Body::Pattern(_) if is_cut => self.http.retract(out, (out.len() - start).div_ceil(2)),
-            Body::Pattern(_) => {}
+            ResponseBody::Socket { .. } => {}
+            ResponseBody::Pattern(_) if is_cut => self.http.retract(out, (out.len() - start).div_ceil(2)),
+            ResponseBody::Pattern(_) => {}
         }
         match is_cut {
             true => self.http.abort(),
@@ -562,8 +581,8 @@ impl Connection {
         self.stage = self.next_stage();
     }
 
-    fn next_stage(&self) -> Stage {
-        if self.http.is_over() { Stage::Over } else { Stage::Head }
+    fn next_stage(&self) -> ConnectionState {
+        if self.http.is_over() { ConnectionState::Over } else { ConnectionState::Head }
     }
 }
 

@@ -5,13 +5,13 @@ use std::fmt::Write as _;
 use http::RequestHead;
 use http::encode::Decimal;
 use serde_json::json;
-use verdict::response::Content;
+use verdict::response::ContentKind;
 
 use crate::wire::{BackendIdentity, End, ResponseId, page};
 
 /// In which form the facts are told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Format {
+pub(super) enum PageFormat {
     /// The page of the original program.
     Html,
     /// All that the backend saw, for programs.
@@ -24,33 +24,33 @@ pub(super) enum Format {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct UnknownFormat;
 
-impl Format {
+impl PageFormat {
     /// What the query asks for, else what Accept prefers, else the page.
-    pub(super) fn wanted(request: &RequestHead, states_preference: bool) -> Result<Format, UnknownFormat> {
+    pub(super) fn wanted(request: &RequestHead, states_preference: bool) -> Result<PageFormat, UnknownFormat> {
         let asked =
             request.query().and_then(|query| query.split('&').find_map(|parameter| parameter.strip_prefix("format=")));
         match asked {
-            Some("html") => Ok(Format::Html),
-            Some("json") => Ok(Format::Json),
-            Some("text") => Ok(Format::Text),
+            Some("html") => Ok(PageFormat::Html),
+            Some("json") => Ok(PageFormat::Json),
+            Some("text") => Ok(PageFormat::Text),
             Some(_) => Err(UnknownFormat),
-            None if states_preference => Ok(Format::accepted(request)),
-            None => Ok(Format::Html),
+            None if states_preference => Ok(PageFormat::accepted(request)),
+            None => Ok(PageFormat::Html),
         }
     }
 
     /// RFC 9110 §12.5.1: the highest quality wins; among equals the most specific range, then the first. A client that accepts
     /// none of ours gets the page all the same, as from the original.
-    fn accepted(request: &RequestHead) -> Format {
+    fn accepted(request: &RequestHead) -> PageFormat {
         let ranges = request.fields.elements("accept").filter_map(|range| {
             let mut parts = str::from_utf8(range).ok()?.split(';').map(str::trim);
             let (format, specificity) = match parts.next()?.to_ascii_lowercase().as_str() {
-                "text/html" | "application/xhtml+xml" => (Format::Html, 2),
-                "application/json" => (Format::Json, 2),
-                "text/plain" => (Format::Text, 2),
-                "application/*" => (Format::Json, 1),
-                "text/*" => (Format::Html, 1),
-                "*/*" => (Format::Html, 0),
+                "text/html" | "application/xhtml+xml" => (PageFormat::Html, 2),
+                "application/json" => (PageFormat::Json, 2),
+                "text/plain" => (PageFormat::Text, 2),
+                "application/*" => (PageFormat::Json, 1),
+                "text/*" => (PageFormat::Html, 1),
+                "*/*" => (PageFormat::Html, 0),
                 _ => return None,
             };
             let quality = parts.find_map(|parameter| parameter.strip_prefix("q=")?.parse::<f32>().ok());
@@ -61,21 +61,21 @@ impl Format {
                 true => next,
                 false => best,
             })
-            .map_or(Format::Html, |(_, _, format)| format)
+            .map_or(PageFormat::Html, |(_, _, format)| format)
     }
 
-    pub(super) fn content(self) -> Content {
+    pub(super) fn content(self) -> ContentKind {
         match self {
-            Format::Html => Content::Html,
-            Format::Json => Content::Json,
-            Format::Text => Content::Text,
+            PageFormat::Html => ContentKind::Html,
+            PageFormat::Json => ContentKind::Json,
+            PageFormat::Text => ContentKind::Text,
         }
     }
 }
 
 /// What a backend saw of a request and what it adds.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Facts<'a> {
+pub(super) struct PageFacts<'a> {
     /// The session that it belongs to, where one was asked for.
     pub(crate) session: Option<&'a str>,
     /// What arrived.
@@ -101,15 +101,15 @@ pub(super) struct Facts<'a> {
 }
 
 /// Appends the facts in that form.
-pub(super) fn write(out: &mut Vec<u8>, format: Format, facts: &Facts) {
+pub(super) fn write(out: &mut Vec<u8>, format: PageFormat, facts: &PageFacts) {
     match format {
-        Format::Html => page(out, facts),
-        Format::Json => out.extend_from_slice(&facts.json()),
-        Format::Text => out.extend_from_slice(facts.text().as_bytes()),
+        PageFormat::Html => page(out, facts),
+        PageFormat::Json => out.extend_from_slice(&facts.json()),
+        PageFormat::Text => out.extend_from_slice(facts.text().as_bytes()),
     }
 }
 
-fn page(out: &mut Vec<u8>, facts: &Facts) {
+fn page(out: &mut Vec<u8>, facts: &PageFacts) {
     let own_address;
     let title = match facts.request.host {
         Some(host) => host,
@@ -167,7 +167,7 @@ fn escape(out: &mut Vec<u8>, text: &[u8]) {
     }
 }
 
-impl Facts<'_> {
+impl PageFacts<'_> {
     /// One member of the object a line, and one header a line.
     fn json(&self) -> Vec<u8> {
         let request = self.request;
@@ -249,13 +249,13 @@ fn readable(value: &[u8]) -> String {
 mod tests {
     use super::*;
     use crate::wire::{Generator, Instance};
-    use http::{Mode, Room};
+    use http::{Room, Strictness};
 
     const INSTANCE: Instance = Instance(0x4d2);
 
     fn with<T>(head: &str, see: impl FnOnce(&RequestHead) -> T) -> T {
         let mut room = Room::<100>::new();
-        see(&RequestHead::parse(head.as_bytes(), &mut room, 9999, Mode::Strict).unwrap().unwrap())
+        see(&RequestHead::parse(head.as_bytes(), &mut room, 9999, Strictness::Strict).unwrap().unwrap())
     }
 
     fn body(head: &str) -> String {
@@ -264,7 +264,7 @@ mod tests {
 
     fn body_of(identity: &BackendIdentity, head: &str) -> String {
         with(head, |request| {
-            let facts = Facts {
+            let facts = PageFacts {
                 colour: "0072b2",
                 request,
                 identity,
@@ -278,7 +278,7 @@ mod tests {
                 session: None,
             };
             let mut out = Vec::new();
-            write(&mut out, Format::wanted(request, true).unwrap(), &facts);
+            write(&mut out, PageFormat::wanted(request, true).unwrap(), &facts);
             String::from_utf8(out).unwrap()
         })
     }
@@ -348,24 +348,24 @@ mod tests {
 
     #[test]
     fn the_format_is_what_the_client_prefers() {
-        let wanted = |request: &RequestHead| Format::wanted(request, true);
+        let wanted = |request: &RequestHead| PageFormat::wanted(request, true);
         let browser = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8";
         for (accept, format) in [
-            ("*/*", Format::Html),
-            ("application/json", Format::Json),
-            ("text/plain", Format::Text),
-            (browser, Format::Html),
-            ("application/json, text/plain, */*", Format::Json),
-            ("text/plain;q=0.5, application/json;q=0.4", Format::Text),
-            ("application/json;q=0, */*", Format::Html),
-            ("image/png", Format::Html),
-            ("APPLICATION/JSON", Format::Json),
-            ("text/*", Format::Html),
+            ("*/*", PageFormat::Html),
+            ("application/json", PageFormat::Json),
+            ("text/plain", PageFormat::Text),
+            (browser, PageFormat::Html),
+            ("application/json, text/plain, */*", PageFormat::Json),
+            ("text/plain;q=0.5, application/json;q=0.4", PageFormat::Text),
+            ("application/json;q=0, */*", PageFormat::Html),
+            ("image/png", PageFormat::Html),
+            ("APPLICATION/JSON", PageFormat::Json),
+            ("text/*", PageFormat::Html),
         ] {
             let head = format!("GET / HTTP/1.1\r\nHost: h\r\nAccept: {accept}\r\n\r\n");
             assert_eq!(with(&head, wanted), Ok(format), "{accept}");
             let head = format!("GET /?a&format=text HTTP/1.1\r\nHost: h\r\nAccept: {accept}\r\n\r\n");
-            assert_eq!(with(&head, wanted), Ok(Format::Text), "{accept}");
+            assert_eq!(with(&head, wanted), Ok(PageFormat::Text), "{accept}");
         }
         assert_eq!(with("GET /?format=xml HTTP/1.1\r\nHost: h\r\n\r\n", wanted), Err(UnknownFormat));
     }

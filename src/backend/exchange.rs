@@ -3,18 +3,18 @@
 use std::time::Duration;
 
 use http::ws::{self, NoUpgrade};
-use http::{Digest, Framing, Malformed, RequestHead, Version, digest};
+use http::{Digest, Framing, HttpVersion, Malformed, RequestHead, digest};
 use uuid::Uuid;
-use verdict::request::{Comparison, SentBody};
-use verdict::response::Content;
+use verdict::request::{RequestComparison, SentBody};
+use verdict::response::ContentKind;
 
-use crate::backend::arrival::Arrival;
-use crate::backend::ask::{Ask, What};
-use crate::backend::content::{self, Facts, Format, UnknownFormat};
+use crate::backend::arrival::CheckHeaders;
+use crate::backend::ask::{RequestedContent, RequestedResponse};
+use crate::backend::content::{self, PageFacts, PageFormat, UnknownFormat};
 use crate::backend::fault::{Effect, Treatment};
-use crate::backend::response::{Body, Response};
+use crate::backend::response::{Response, ResponseBody};
 use crate::backend::session::Session;
-use crate::backend::state::State;
+use crate::backend::state::ProcessState;
 use crate::journal::Claim;
 use crate::wire::{
     AsArrived, AttemptEnd, Clipped, End, Moment, Record, Refusal, RequestId, ResponseId, Revision, Secured,
@@ -41,15 +41,15 @@ pub(super) struct Exchange {
     pub(super) claim: Claim,
     pub(super) response: Response,
     pub(super) treatment: Treatment,
-    body: Option<Box<Incoming>>,
+    body: Option<Box<IncomingBody>>,
 }
 
 /// A body that comes.
-struct Incoming {
+struct IncomingBody {
     framing: Framing,
     length: u64,
     digest: Sum,
-    comparison: Option<Comparison>,
+    comparison: Option<RequestComparison>,
     as_arrived: AsArrived,
 }
 
@@ -62,8 +62,8 @@ enum Sum {
 
 impl Exchange {
     /// Decides what a request gets, and claims its record.
-    pub(super) fn begin(head: &RequestHead, at: &Arriving, now: Moment, state: &mut State) -> Exchange {
-        let arrival = Arrival::of(head);
+    pub(super) fn begin(head: &RequestHead, at: &Arriving, now: Moment, state: &mut ProcessState) -> Exchange {
+        let arrival = CheckHeaders::of(head);
         let (mut response, treatment) = respond(head, &arrival, at, now, state);
         response.request = arrival.request;
         let claim = state.journal.claim(Record {
@@ -75,7 +75,7 @@ impl Exchange {
             ..record(&response, at, now, state)
         });
         let body = (head.framing != Framing::None).then(|| {
-            Box::new(Incoming {
+            Box::new(IncomingBody {
                 framing: head.framing,
                 length: 0,
                 digest: Sum::Nothing,
@@ -92,7 +92,7 @@ impl Exchange {
         request: Option<RequestId>,
         at: &Arriving,
         now: Moment,
-        state: &mut State,
+        state: &mut ProcessState,
     ) -> Exchange {
         let mut response = refuse(refusal, state);
         (response.answer, response.request) = (Some(ResponseId(Uuid::new_v4())), request);
@@ -120,7 +120,7 @@ impl Exchange {
     }
 
     /// Its body has ended.
-    pub(super) fn whole(&mut self, state: &mut State) {
+    pub(super) fn whole(&mut self, state: &mut ProcessState) {
         if let Some(body) = self.body.take() {
             let arrived = body.arrived();
             let mut differences = body.as_arrived.differences;
@@ -133,7 +133,7 @@ impl Exchange {
     }
 
     /// Its body cannot be read: it gets a refusal instead of what it asked for.
-    pub(super) fn refuse_body(&mut self, why: Malformed, state: &mut State) {
+    pub(super) fn refuse_body(&mut self, why: Malformed, state: &mut ProcessState) {
         let refusal = Refusal::Malformed(why);
         let response = refuse(refusal, state);
         self.response = Response { answer: self.response.answer, request: self.response.request, ..response };
@@ -147,7 +147,7 @@ impl Exchange {
     }
 }
 
-impl Incoming {
+impl IncomingBody {
     fn arrived(&self) -> SentBody {
         let digest = match &self.digest {
             Sum::Nothing => digest(b""),
@@ -158,13 +158,13 @@ impl Incoming {
     }
 }
 
-fn record(response: &Response, at: &Arriving, now: Moment, state: &State) -> Record {
+fn record(response: &Response, at: &Arriving, now: Moment, state: &ProcessState) -> Record {
     Record {
         number: 0,
         received: now,
-        answered: Moment(0),
+        responded: Moment(0),
         generator: state.generator,
-        answer: response.answer,
+        response: response.answer,
         request: None,
         connection: at.connection,
         request_number: at.request_number,
@@ -181,7 +181,7 @@ fn record(response: &Response, at: &Arriving, now: Moment, state: &State) -> Rec
     }
 }
 
-fn refuse(refusal: Refusal, state: &mut State) -> Response {
+fn refuse(refusal: Refusal, state: &mut ProcessState) -> Response {
     Response::line(status_of(refusal), &format!("refused: {refusal}"), state.buffer())
 }
 
@@ -201,10 +201,10 @@ fn status_of(refusal: Refusal) -> u16 {
 /// What the request gets, before faults change it on its way.
 fn respond(
     head: &RequestHead,
-    arrival: &Arrival,
+    arrival: &CheckHeaders,
     at: &Arriving,
     now: Moment,
-    state: &mut State,
+    state: &mut ProcessState,
 ) -> (Response, Treatment) {
     let buffer = state.buffer();
     if let Some((status, text)) = state.health.of(head.path(), state.draining) {
@@ -212,45 +212,51 @@ fn respond(
     }
     let mut treatment = match state.faults.are_none() {
         true => Treatment::NORMAL,
-        false => state.faults.treat(arrival.request, head.version == Version::Http2, chance),
+        false => state.faults.treat(arrival.request, head.version == HttpVersion::Http2, chance),
     };
     let answer = ResponseId(Uuid::new_v4());
-    let asked = Ask::of(head);
+    let asked = RequestedResponse::of(head);
     let line = |status: u16, text: &str, buffer| Response::line(status, text, buffer);
-    let mut response = match (treatment.effect, asked, Format::wanted(head, arrival.states_preference)) {
+    let mut response = match (treatment.effect, asked, PageFormat::wanted(head, arrival.states_preference)) {
         (Effect::Status(status), ..) => line(status, &format!("status {status}, a fault that is switched on"), buffer),
         (Effect::FirstFailed, ..) => line(503, "one of the first attempts, a fault that is switched on", buffer),
         // RFC 9110 §9.3.6 and §9.3.8: a backend opens no tunnel, and gives no request back with its credentials in it.
         _ if matches!(head.method, "CONNECT" | "TRACE") => line(405, "CONNECT and TRACE are not served here", buffer),
         (_, Err(bad), _) => line(400, bad.why(), buffer),
-        (_, Ok(Ask { what: What::Page | What::Session, .. }), Err(UnknownFormat)) => {
-            line(400, "unknown format: expected html, json or text", buffer)
-        }
-        (_, Ok(Ask { what: What::Status(status), .. }), _) => {
+        (
+            _,
+            Ok(RequestedResponse { what: RequestedContent::Page | RequestedContent::Session, .. }),
+            Err(UnknownFormat),
+        ) => line(400, "unknown format: expected html, json or text", buffer),
+        (_, Ok(RequestedResponse { what: RequestedContent::Status(status), .. }), _) => {
             line(status, &format!("status {status}, as asked"), buffer)
         }
-        (_, Ok(Ask { what: What::Bytes(length), .. }), _) => {
+        (_, Ok(RequestedResponse { what: RequestedContent::Bytes(length), .. }), _) => {
             state.recycle(buffer);
-            let body = Body::Pattern(length);
-            Response::of(200, Content::Bytes, body)
+            let body = ResponseBody::Pattern(length);
+            Response::of(200, ContentKind::Bytes, body)
         }
-        (_, Ok(Ask { what: What::Paced(pace), .. }), _) => {
+        (_, Ok(RequestedResponse { what: RequestedContent::Paced(pace), .. }), _) => {
             state.recycle(buffer);
-            let body = Body::Paced { pace, first: pace.first(head) };
+            let body = ResponseBody::Paced { pace, first: pace.first(head) };
             Response::of(200, pace.content(), body)
         }
-        (_, Ok(Ask { what: What::Socket(ask), .. }), _) => match ws::upgrade(head) {
+        (_, Ok(RequestedResponse { what: RequestedContent::Socket(ask), .. }), _) => match ws::upgrade(head) {
             Ok(accept) => {
                 state.recycle(buffer);
-                let body = Body::Socket { accept, ask };
-                Response::of(101, Content::Line, body)
+                let body = ResponseBody::Socket { accept, ask };
+                Response::of(101, ContentKind::Line, body)
             }
             Err(why @ (NoUpgrade::NotAsked | NoUpgrade::Version)) => line(426, why.as_str(), buffer),
             Err(why @ NoUpgrade::Key) => line(400, why.as_str(), buffer),
         },
-        (_, Ok(Ask { what: what @ (What::Page | What::Session), .. }), Ok(format)) => {
-            let session = (what == What::Session).then(|| Session::of(head, answer));
-            let facts = Facts {
+        (
+            _,
+            Ok(RequestedResponse { what: what @ (RequestedContent::Page | RequestedContent::Session), .. }),
+            Ok(format),
+        ) => {
+            let session = (what == RequestedContent::Session).then(|| Session::of(head, answer));
+            let facts = PageFacts {
                 session: session.as_ref().map(Session::id),
                 request: head,
                 colour: state.colour,
@@ -265,7 +271,7 @@ fn respond(
             };
             let mut body = buffer;
             content::write(&mut body, format, &facts);
-            Response { session, ..Response::of(200, format.content(), Body::Bytes(body)) }
+            Response { session, ..Response::of(200, format.content(), ResponseBody::Bytes(body)) }
         }
     };
     response.answer = Some(answer);

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use http::h2::ErrorCode;
 
-use crate::wire::{BadCertificate, Fault, RequestId, Share};
+use crate::wire::{BadCertificate, Fault, FaultShare, RequestId};
 
 /// The faults that are switched on, and what they must remember.
 #[derive(Default)]
 pub(crate) struct Faults {
     list: Vec<Fault>,
-    attempts: Attempts,
+    attempts: AttemptCounts,
 }
 
 /// What is done to a request.
@@ -60,7 +60,7 @@ impl Faults {
     pub(crate) fn set(&mut self, list: Vec<Fault>) {
         self.list = list;
         if !self.list.iter().any(|fault| matches!(fault, Fault::FailFirst(_))) {
-            self.attempts = Attempts::default();
+            self.attempts = AttemptCounts::default();
         }
     }
 
@@ -111,7 +111,7 @@ impl Faults {
                 }
                 Fault::FailFirst(first) => match request {
                     Some(request) if self.attempts.count(request, first) <= first.get() => {
-                        (Share::ALL, Effect::FirstFailed)
+                        (FaultShare::ALL, Effect::FirstFailed)
                     }
                     Some(_) | None => continue,
                 },
@@ -131,7 +131,7 @@ impl Faults {
 
 /// How often each of the latest requests was attempted, for so many of them.
 #[derive(Default)]
-struct Attempts {
+struct AttemptCounts {
     counts: HashMap<RequestId, u16>,
     /// In the order in which they first came.
     known: VecDeque<RequestId>,
@@ -139,7 +139,7 @@ struct Attempts {
 
 const REMEMBERED: usize = 65_536;
 
-impl Attempts {
+impl AttemptCounts {
     /// The number of this attempt, from 1; not counted beyond what `first` needs.
     fn count(&mut self, request: RequestId, first: NonZeroU16) -> u16 {
         let count = match self.counts.entry(request) {
@@ -292,7 +292,7 @@ mod tests {
         fn latency_stays_within_its_spread(time in 1..300_000_000_000u64, part in 0.0..=1.0f64, draw in 0.0..1.0f64) {
             let (time, spread) = (Duration::from_nanos(time), Duration::from_nanos((time as f64 * part) as u64));
             let mut faults = Faults::default();
-            faults.set(vec![Fault::Latency { time, spread, share: Share::ALL }]);
+            faults.set(vec![Fault::Latency { time, spread, share: FaultShare::ALL }]);
             let delay = faults.treat(None, false, || draw).delay;
             prop_assert!(delay >= time - spread && delay <= time + spread, "{:?}", delay);
         }

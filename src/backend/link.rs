@@ -11,7 +11,7 @@ use socket2::SockRef;
 
 use crate::backend::connection::Waiting;
 use crate::backend::speaker::Speaker;
-use crate::backend::state::State;
+use crate::backend::state::ProcessState;
 use crate::io::accepted::Accepted;
 use crate::io::clock;
 use crate::io::poller::{Interest, Poller};
@@ -52,16 +52,16 @@ pub(super) struct Link {
 }
 
 /// What a connection needs of the loop for one turn.
-pub(super) struct Turn<'a> {
+pub(super) struct LinkTurn<'a> {
     pub(super) poller: &'a Poller,
-    pub(super) state: &'a mut State,
+    pub(super) state: &'a mut ProcessState,
     pub(super) timers: &'a mut Timers,
     pub(super) token: usize,
 }
 
 /// Each turn ends with whether the connection goes on.
 impl Link {
-    pub(super) fn serve(&mut self, turn: Turn, input: &mut [u8], output: &mut Vec<u8>) -> ControlFlow<()> {
+    pub(super) fn serve(&mut self, turn: LinkTurn, input: &mut [u8], output: &mut Vec<u8>) -> ControlFlow<()> {
         match self.interest {
             Interest::None | Interest::Read => {}
             // Of many streams some may be read while others are written, but never while output waits: the client would make it grow.
@@ -99,7 +99,7 @@ impl Link {
     }
 
     /// Takes what has come under TLS, or to begin it.
-    fn decrypt(&mut self, mut bytes: &[u8], now: Moment, output: &mut Vec<u8>, turn: Turn) -> ControlFlow<()> {
+    fn decrypt(&mut self, mut bytes: &[u8], now: Moment, output: &mut Vec<u8>, turn: LinkTurn) -> ControlFlow<()> {
         if self.http.is_opening() {
             bytes = self.http.open(bytes, now, turn.state, output);
         }
@@ -135,7 +135,7 @@ impl Link {
     }
 
     /// There is no session, or none any more.
-    fn fail(&mut self, why: &'static str, turn: Turn) -> ControlFlow<()> {
+    fn fail(&mut self, why: &'static str, turn: LinkTurn) -> ControlFlow<()> {
         if let Some(tls) = self.stream.tls() {
             if self.hailed {
                 turn.state.handshakes.fail(tls.bad(), why);
@@ -150,7 +150,7 @@ impl Link {
     }
 
     /// The connection has ended, whoever ended it.
-    pub(super) fn end(&mut self, now: Moment, state: &mut State) {
+    pub(super) fn end(&mut self, now: Moment, state: &mut ProcessState) {
         if let Some(tls) = self.stream.tls()
             && self.hailed
         {
@@ -168,7 +168,7 @@ impl Link {
     }
 
     /// Writes what it can and waits for what must come next.
-    fn say(&mut self, output: &mut Vec<u8>, now: Moment, turn: Turn) -> ControlFlow<()> {
+    fn say(&mut self, output: &mut Vec<u8>, now: Moment, turn: LinkTurn) -> ControlFlow<()> {
         let mut now = now;
         let mut pieces = 0;
         match self.stream.flush() {
@@ -217,7 +217,7 @@ impl Link {
     }
 
     /// Waits for what must come next, now that all is written.
-    fn wait_after(&mut self, before: Waiting, now: Moment, turn: Turn) -> ControlFlow<()> {
+    fn wait_after(&mut self, before: Waiting, now: Moment, turn: LinkTurn) -> ControlFlow<()> {
         let limits = &turn.state.limits;
         let (interest, deadline) = match self.waiting {
             Waiting::Over => return self.part(now, &turn),
@@ -265,7 +265,7 @@ impl Link {
 
     /// After the last response. If the client has sent more than was read, a close would reset the connection, and that answer
     /// might be lost with it.
-    fn part(&mut self, now: Moment, turn: &Turn) -> ControlFlow<()> {
+    fn part(&mut self, now: Moment, turn: &LinkTurn) -> ControlFlow<()> {
         let unread = self.http.left_something_unread() || self.kernel_holds_input();
         self.stream.announce_end();
         if !unread || shutdown(&self.stream.socket, Shutdown::Write).is_err() {
@@ -285,7 +285,7 @@ impl Link {
         }
     }
 
-    pub(super) fn release(&mut self, turn: Turn, now: Moment, output: &mut Vec<u8>) -> ControlFlow<()> {
+    pub(super) fn release(&mut self, turn: LinkTurn, now: Moment, output: &mut Vec<u8>) -> ControlFlow<()> {
         output.clear();
         if !self.outbox.is_empty() {
             // What is due waits for what was written before it, and for a timer of its own then.
@@ -296,7 +296,7 @@ impl Link {
         self.say(output, now, turn)
     }
 
-    pub(super) fn expire(&mut self, turn: Turn, now: Moment, output: &mut Vec<u8>) -> ControlFlow<()> {
+    pub(super) fn expire(&mut self, turn: LinkTurn, now: Moment, output: &mut Vec<u8>) -> ControlFlow<()> {
         let says_so = match self.waiting {
             Waiting::Opening | Waiting::Head => true,
             Waiting::Idle => self.http.is_multiplexed(),
@@ -311,7 +311,7 @@ impl Link {
     }
 
     /// Says what concerns all requests of the connection, unless output waits.
-    pub(super) fn announce(&mut self, turn: Turn, now: Moment, output: &mut Vec<u8>) -> ControlFlow<()> {
+    pub(super) fn announce(&mut self, turn: LinkTurn, now: Moment, output: &mut Vec<u8>) -> ControlFlow<()> {
         if !self.http.is_multiplexed() || !self.outbox.is_empty() {
             return ControlFlow::Continue(());
         }
@@ -326,7 +326,7 @@ impl Link {
     }
 
     /// The backend ends before the connection does: says so as well as it can without waiting.
-    pub(super) fn go_away(&mut self, now: Moment, state: &mut State) {
+    pub(super) fn go_away(&mut self, now: Moment, state: &mut ProcessState) {
         let mut output = Vec::new();
         self.http.go_away(now, state, &mut output);
         if self.outbox.is_empty()
@@ -340,7 +340,7 @@ impl Link {
         self.end(now, state);
     }
 
-    fn wait_for(&mut self, wanted: Interest, turn: &Turn) -> ControlFlow<()> {
+    fn wait_for(&mut self, wanted: Interest, turn: &LinkTurn) -> ControlFlow<()> {
         match turn.poller.watch(&self.stream, turn.token as u64, &mut self.interest, wanted) {
             Ok(()) => ControlFlow::Continue(()),
             Err(_) => ControlFlow::Break(()),

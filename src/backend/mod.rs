@@ -33,10 +33,10 @@ use socket2::Socket;
 
 use crate::io::tls_server::Acceptor;
 use crate::journal::Writer;
-use crate::wire::{Assignment, Report};
+use crate::wire::{Assignment, BackendReport};
 use channel::Channel;
-use server::Server;
-use state::State;
+use server::BackendServer;
+use state::ProcessState;
 
 /// The life of a backend, from its assignment to its end.
 pub(crate) fn run() -> Result<()> {
@@ -45,22 +45,22 @@ pub(crate) fn run() -> Result<()> {
     let (assignment, descriptors) = channel.assignment()?;
     let terminations = listen_to_signals()?;
     match prepare(&assignment, descriptors) {
-        Ok((state, listeners)) => Server::new(listeners, channel, terminations, assignment.grace, state)?
+        Ok((state, listeners)) => BackendServer::new(listeners, channel, terminations, assignment.grace, state)?
             .run()
             .context("the backend's loop failed"),
         Err(error) => {
-            channel.report(&Report::Failed(format!("{error:#}")));
+            channel.report(&BackendReport::Failed(format!("{error:#}")));
             Err(error)
         }
     }
 }
 
-fn prepare(assignment: &Assignment, descriptors: Vec<std::os::fd::OwnedFd>) -> Result<(State, Vec<Socket>)> {
+fn prepare(assignment: &Assignment, descriptors: Vec<std::os::fd::OwnedFd>) -> Result<(ProcessState, Vec<Socket>)> {
     let mut descriptors = descriptors.into_iter();
     let journal = descriptors.next().context("no journal came with the assignment")?;
     let listeners: Vec<Socket> = descriptors.map(Socket::from).collect();
     ensure!(!listeners.is_empty(), "no listening socket came with the assignment");
-    let mut state = State::new(
+    let mut state = ProcessState::new(
         assignment.identity.clone(),
         assignment.generator,
         assignment.place,

@@ -1,16 +1,16 @@
 //! One connection of HTTP/2: bytes in, responses of many streams out, each attempt in the journal before its response leaves.
 //! It owns no socket; the server feeds it and reports how much of its output was written.
 
-use http::h2::server::{Event, Server};
-use http::h2::{Block, ErrorCode, Settings};
+use http::h2::server::{Server, ServerEvent};
+use http::h2::{AnnouncedSettings, Block, ErrorCode};
 use http::{Framing, Malformed, StreamId, Written};
 
 use crate::backend::connection::{Origin, Waiting};
 use crate::backend::exchange::{Arriving, Exchange};
 use crate::backend::fault::{Effect, Treatment};
 use crate::backend::paced::Paced;
-use crate::backend::response::{Body, Response, Stamp, pattern};
-use crate::backend::state::State;
+use crate::backend::response::{Response, ResponseBody, Stamp, pattern};
+use crate::backend::state::ProcessState;
 use crate::journal::Claim;
 use crate::wire::{AttemptEnd, Moment, REQUEST_HEADER, Refusal, RequestId, ResponseId};
 use verdict::life::LifeEnd;
@@ -24,13 +24,13 @@ pub(super) struct Multiplexed {
     active: Vec<Active>,
     /// Which of the responses that go on has the next piece.
     turn: usize,
-    stage: Stage,
+    stage: StreamStage,
     /// Its client knows that no more streams are wanted.
     is_draining: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Stage {
+enum StreamStage {
     Open,
     /// No more streams are taken; it ends with the last of those that are open.
     Leaving,
@@ -42,10 +42,10 @@ enum Stage {
 
 struct Active {
     stream: StreamId,
-    phase: Phase,
+    phase: StreamPhase,
 }
 
-enum Phase {
+enum StreamPhase {
     /// Its body comes.
     Reading(Box<Exchange>),
     /// Its response is held back until then.
@@ -53,7 +53,7 @@ enum Phase {
     /// Its response goes out as far as windows and the kernel take it.
     Sending(Claim, Sending),
     /// Its response goes out event by event.
-    Pacing(Claim, Pacing),
+    Pacing(Claim, StreamPacing),
     /// All of its response is in the output.
     Leaving(Claim),
     /// It gets no response.
@@ -61,14 +61,14 @@ enum Phase {
 }
 
 struct Sending {
-    body: Body,
+    body: ResponseBody,
     position: u64,
     /// Where a fault breaks it off, or its length.
     end: u64,
     is_cut: bool,
 }
 
-struct Pacing {
+struct StreamPacing {
     paced: Box<Paced>,
     /// Events that are written, and how much of them is out.
     pending: Vec<u8>,
@@ -77,7 +77,7 @@ struct Pacing {
     cut_after: Option<u32>,
 }
 
-impl Pacing {
+impl StreamPacing {
     fn is_cut(&self) -> bool {
         self.cut_after.is_some_and(|most| self.paced.life.written >= most)
     }
@@ -103,9 +103,12 @@ const HTTP_1_1_REQUIRED: ErrorCode = ErrorCode(13);
 
 impl Multiplexed {
     /// On which nothing has come but perhaps the preface; appends what a server says first.
-    pub(super) fn new(origin: Origin, state: &State, out: &mut Vec<u8>) -> Multiplexed {
-        let settings =
-            Settings { max_head: state.limits.header_bytes, max_streams: most_streams(state), ..Settings::SERVER };
+    pub(super) fn new(origin: Origin, state: &ProcessState, out: &mut Vec<u8>) -> Multiplexed {
+        let settings = AnnouncedSettings {
+            max_head: state.limits.header_bytes,
+            max_streams: most_streams(state),
+            ..AnnouncedSettings::SERVER
+        };
         let mut http = Server::new(settings);
         http.begin(settings, out);
         Multiplexed {
@@ -114,51 +117,61 @@ impl Multiplexed {
             inbox: Vec::new(),
             active: Vec::new(),
             turn: 0,
-            stage: Stage::Open,
+            stage: StreamStage::Open,
             is_draining: false,
         }
     }
 
     pub(super) fn waiting(&self) -> Waiting {
         match self.stage {
-            Stage::Reset => Waiting::Reset,
-            Stage::Over => Waiting::Over,
-            Stage::Leaving if self.active.is_empty() => Waiting::Over,
-            Stage::Open | Stage::Leaving if !self.active.is_empty() => Waiting::Streams {
+            StreamStage::Reset => Waiting::Reset,
+            StreamStage::Over => Waiting::Over,
+            StreamStage::Leaving if self.active.is_empty() => Waiting::Over,
+            StreamStage::Open | StreamStage::Leaving if !self.active.is_empty() => Waiting::Streams {
                 due: self.due(),
                 more: self.active.iter().any(|it| self.can_go_on(it)),
                 body: self.active.iter().any(|it| match &it.phase {
-                    Phase::Reading(_) | Phase::Sending(..) => true,
-                    Phase::Pacing(_, pacing) => pacing.sent < pacing.pending.len(),
-                    Phase::Delayed(..) | Phase::Leaving(_) | Phase::Hanging(_) => false,
+                    StreamPhase::Reading(_) | StreamPhase::Sending(..) => true,
+                    StreamPhase::Pacing(_, pacing) => pacing.sent < pacing.pending.len(),
+                    StreamPhase::Delayed(..) | StreamPhase::Leaving(_) | StreamPhase::Hanging(_) => false,
                 }),
             },
-            Stage::Open | Stage::Leaving if self.inbox.is_empty() && self.http.has_settings() => Waiting::Idle,
-            Stage::Open | Stage::Leaving => Waiting::Head,
+            StreamStage::Open | StreamStage::Leaving if self.inbox.is_empty() && self.http.has_settings() => {
+                Waiting::Idle
+            }
+            StreamStage::Open | StreamStage::Leaving => Waiting::Head,
         }
     }
 
     fn can_go_on(&self, active: &Active) -> bool {
         match &active.phase {
-            Phase::Sending(_, sending) => sending.position == sending.end || self.http.capacity(active.stream) > 0,
-            Phase::Pacing(_, pacing) if pacing.sent < pacing.pending.len() => self.http.capacity(active.stream) > 0,
-            Phase::Pacing(_, pacing) => pacing.due() == Some(Moment(0)),
-            Phase::Reading(_) | Phase::Delayed(..) | Phase::Leaving(_) | Phase::Hanging(_) => false,
+            StreamPhase::Sending(_, sending) => {
+                sending.position == sending.end || self.http.capacity(active.stream) > 0
+            }
+            StreamPhase::Pacing(_, pacing) if pacing.sent < pacing.pending.len() => {
+                self.http.capacity(active.stream) > 0
+            }
+            StreamPhase::Pacing(_, pacing) => pacing.due() == Some(Moment(0)),
+            StreamPhase::Reading(_) | StreamPhase::Delayed(..) | StreamPhase::Leaving(_) | StreamPhase::Hanging(_) => {
+                false
+            }
         }
     }
 
     /// When the next thing that is held back is due.
     fn due(&self) -> Option<Moment> {
         let dues = self.active.iter().filter_map(|it| match &it.phase {
-            Phase::Delayed(until, _) => Some(*until),
-            Phase::Pacing(_, pacing) => pacing.due().filter(|due| *due > Moment(0)),
-            Phase::Reading(_) | Phase::Sending(..) | Phase::Leaving(_) | Phase::Hanging(_) => None,
+            StreamPhase::Delayed(until, _) => Some(*until),
+            StreamPhase::Pacing(_, pacing) => pacing.due().filter(|due| *due > Moment(0)),
+            StreamPhase::Reading(_) | StreamPhase::Sending(..) | StreamPhase::Leaving(_) | StreamPhase::Hanging(_) => {
+                None
+            }
         });
         dues.min()
     }
 
     /// Whether new connections get another certificate than this one has.
-    pub(super) fn is_left(&self, state: &State) -> bool {
+    pub(super) fn is_left(&self, state: &ProcessState) -> bool {
         self.origin.tls.as_ref().is_some_and(|tls| tls.bad != state.bad_certificate())
     }
 
@@ -171,7 +184,7 @@ impl Multiplexed {
     }
 
     /// Takes what has arrived and appends to `out` what is to be written.
-    pub(super) fn receive(&mut self, input: &[u8], now: Moment, state: &mut State, out: &mut Vec<u8>) {
+    pub(super) fn receive(&mut self, input: &[u8], now: Moment, state: &mut ProcessState, out: &mut Vec<u8>) {
         if self.inbox.is_empty() {
             let rest = self.converse(input, now, state, out);
             self.inbox.extend_from_slice(rest);
@@ -188,12 +201,12 @@ impl Multiplexed {
         }
     }
 
-    fn converse<'b>(&mut self, input: &'b [u8], now: Moment, state: &mut State, out: &mut Vec<u8>) -> &'b [u8] {
+    fn converse<'b>(&mut self, input: &'b [u8], now: Moment, state: &mut ProcessState, out: &mut Vec<u8>) -> &'b [u8] {
         let mut rest = input;
         let mut block = std::mem::take(&mut state.block);
         while let Some((stream, event)) = self.http.receive(&mut rest, &mut block, now.0, out) {
             match event {
-                Event::Head(request) => {
+                ServerEvent::Head(request) => {
                     let lines = request.lines();
                     let head = request.head(&lines);
                     let exchange = Exchange::begin(&head, &self.arriving(), now, state);
@@ -204,37 +217,37 @@ impl Multiplexed {
                             if head.expects_continue && rest.is_empty() {
                                 self.http.write_continue(stream, out);
                             }
-                            self.active.push(Active { stream, phase: Phase::Reading(Box::new(exchange)) });
+                            self.active.push(Active { stream, phase: StreamPhase::Reading(Box::new(exchange)) });
                         }
                     }
                 }
-                Event::Data(data) => {
-                    if let Some(Active { phase: Phase::Reading(exchange), .. }) = self.find(stream) {
+                ServerEvent::Data(data) => {
+                    if let Some(Active { phase: StreamPhase::Reading(exchange), .. }) = self.find(stream) {
                         exchange.see(data);
                     }
                 }
-                Event::Trailers(_) => {}
-                Event::End => {
-                    if let Some(Active { phase: Phase::Reading(mut exchange), .. }) = self.take(stream) {
+                ServerEvent::Trailers(_) => {}
+                ServerEvent::End => {
+                    if let Some(Active { phase: StreamPhase::Reading(mut exchange), .. }) = self.take(stream) {
                         exchange.whole(state);
                         self.hold_back(stream, *exchange, now, state, out);
                     }
                 }
-                Event::Malformed(why) => {
+                ServerEvent::Malformed(why) => {
                     let request = find_id(&block);
                     self.refuse(stream, why, request, now, state, out);
                 }
-                Event::Reset(_) => self.cut_off(stream, now, state),
-                Event::GoAway(_) => self.stage = Stage::Leaving,
-                Event::Broken(why) => {
+                ServerEvent::Reset(_) => self.cut_off(stream, now, state),
+                ServerEvent::GoAway(_) => self.stage = StreamStage::Leaving,
+                ServerEvent::Broken(why) => {
                     if self.active.is_empty() && self.http.requests() == 0 {
                         // Of a connection on which nothing else came there would be no record at all.
                         self.refuse(StreamId(0), why, None, now, state, out);
                     }
-                    self.stage = Stage::Over;
+                    self.stage = StreamStage::Over;
                 }
             }
-            if matches!(self.stage, Stage::Over | Stage::Reset) {
+            if matches!(self.stage, StreamStage::Over | StreamStage::Reset) {
                 self.http.stop();
             }
         }
@@ -266,14 +279,14 @@ impl Multiplexed {
         stream: StreamId,
         exchange: Exchange,
         now: Moment,
-        state: &mut State,
+        state: &mut ProcessState,
         out: &mut Vec<u8>,
     ) -> Option<Exchange> {
         match exchange.treatment.effect {
             Effect::RefuseStream => self.http.reset(stream, ErrorCode::REFUSED_STREAM, out),
             Effect::GoAway => {
                 self.http.go_away(StreamId(stream.0.saturating_sub(2)), ErrorCode::NO_ERROR, out);
-                self.stage = Stage::Leaving;
+                self.stage = StreamStage::Leaving;
             }
             _ => return Some(exchange),
         }
@@ -282,24 +295,31 @@ impl Multiplexed {
     }
 
     /// The request has been read: its response is due, or will be.
-    fn hold_back(&mut self, stream: StreamId, exchange: Exchange, now: Moment, state: &mut State, out: &mut Vec<u8>) {
+    fn hold_back(
+        &mut self,
+        stream: StreamId,
+        exchange: Exchange,
+        now: Moment,
+        state: &mut ProcessState,
+        out: &mut Vec<u8>,
+    ) {
         if exchange.treatment.delay.is_zero() {
             return self.deliver(stream, exchange, now, state, out);
         }
         let until = now.after(exchange.treatment.delay);
-        self.active.push(Active { stream, phase: Phase::Delayed(until, Box::new(exchange)) });
+        self.active.push(Active { stream, phase: StreamPhase::Delayed(until, Box::new(exchange)) });
     }
 
     /// Moments have come for which responses were held back.
-    pub(super) fn release(&mut self, now: Moment, state: &mut State, out: &mut Vec<u8>) {
-        let is_due = |active: &Active| matches!(active.phase, Phase::Delayed(until, _) if until <= now);
+    pub(super) fn release(&mut self, now: Moment, state: &mut ProcessState, out: &mut Vec<u8>) {
+        let is_due = |active: &Active| matches!(active.phase, StreamPhase::Delayed(until, _) if until <= now);
         while let Some(place) = self.active.iter().position(is_due) {
             let Active { stream, phase } = self.active.swap_remove(place);
-            if let Phase::Delayed(_, exchange) = phase {
+            if let StreamPhase::Delayed(_, exchange) = phase {
                 self.deliver(stream, *exchange, now, state, out);
             }
         }
-        let has_event = |active: &Active| matches!(&active.phase, Phase::Pacing(_, pacing) if pacing.due().is_some_and(|due| due <= now));
+        let has_event = |active: &Active| matches!(&active.phase, StreamPhase::Pacing(_, pacing) if pacing.due().is_some_and(|due| due <= now));
         while let Some(place) = self.active.iter().position(has_event) {
             self.send_events(place, now, state, out);
         }
@@ -312,12 +332,12 @@ impl Multiplexed {
         why: Malformed,
         request: Option<RequestId>,
         now: Moment,
-        state: &mut State,
+        state: &mut ProcessState,
         out: &mut Vec<u8>,
     ) {
         let is_open = self.http.is_sending(stream);
         match self.take(stream).map(|it| it.phase) {
-            Some(Phase::Reading(mut exchange)) => {
+            Some(StreamPhase::Reading(mut exchange)) => {
                 exchange.refuse_body(why, state);
                 if is_open {
                     return self.deliver(stream, *exchange, now, state, out);
@@ -339,11 +359,18 @@ impl Multiplexed {
     }
 
     /// Writes the response, or what the request gets instead.
-    fn deliver(&mut self, stream: StreamId, exchange: Exchange, now: Moment, state: &mut State, out: &mut Vec<u8>) {
+    fn deliver(
+        &mut self,
+        stream: StreamId,
+        exchange: Exchange,
+        now: Moment,
+        state: &mut ProcessState,
+        out: &mut Vec<u8>,
+    ) {
         let Exchange { claim, response, treatment: Treatment { effect, .. }, .. } = exchange;
         match effect {
-            Effect::Close => self.stage = Stage::Over,
-            Effect::Reset => self.stage = Stage::Reset,
+            Effect::Close => self.stage = StreamStage::Over,
+            Effect::Reset => self.stage = StreamStage::Reset,
             Effect::ResetStream(code) => {
                 self.http.reset(stream, code, out);
                 return state.journal.complete(claim, now, 0, AttemptEnd::CutOff);
@@ -353,7 +380,7 @@ impl Multiplexed {
                 return self.respond(stream, claim, response, effect == Effect::CloseMidway, now, state, out);
             }
         }
-        self.active.push(Active { stream, phase: Phase::Hanging(claim) });
+        self.active.push(Active { stream, phase: StreamPhase::Hanging(claim) });
     }
 
     #[expect(clippy::too_many_arguments, reason = "all that a response is written of")]
@@ -364,7 +391,7 @@ impl Multiplexed {
         response: Response,
         is_cut: bool,
         now: Moment,
-        state: &mut State,
+        state: &mut ProcessState,
         out: &mut Vec<u8>,
     ) {
         let unix = state.calendar.unix(now);
@@ -374,58 +401,58 @@ impl Multiplexed {
             usual_heads: &state.usual_heads,
             persistent: !state.draining,
         };
-        if matches!(response.body, Body::Socket { .. }) {
+        if matches!(response.body, ResponseBody::Socket { .. }) {
             // No request of HTTP/2 can ask for one in the way of HTTP/1.
             self.http.reset(stream, HTTP_1_1_REQUIRED, out);
             return state.journal.complete(claim, now, 0, AttemptEnd::CutOff);
         }
         let head_only = self.http.is_head_only(stream);
         let length = if head_only { 0 } else { response.known_length().unwrap_or_default() };
-        let is_paced = matches!(response.body, Body::Paced { .. }) && !head_only;
+        let is_paced = matches!(response.body, ResponseBody::Paced { .. }) && !head_only;
         let ends = length == 0 && !is_cut && !is_paced;
         self.http.respond(stream, response.status, ends, out, |out| response.write_block(&stamp, out));
         let end = if is_cut { length / 2 } else { length };
         let phase = match response.body {
-            Body::Bytes(bytes) if !is_cut && self.http.capacity(stream) >= bytes.len() && length > 0 => {
+            ResponseBody::Bytes(bytes) if !is_cut && self.http.capacity(stream) >= bytes.len() && length > 0 => {
                 self.http.data(stream, &bytes, true, out);
                 state.recycle(bytes);
-                Phase::Leaving(claim)
+                StreamPhase::Leaving(claim)
             }
-            Body::Paced { pace, first } if is_paced => {
+            ResponseBody::Paced { pace, first } if is_paced => {
                 let answer = response.answer.unwrap_or(ResponseId(uuid::Uuid::nil()));
                 let paced = Box::new(Paced::new(pace, first, answer, now));
                 let cut_after = is_cut.then_some(pace.count / 2);
-                let pacing = Pacing { paced, pending: Vec::new(), sent: 0, cut_after };
-                self.active.push(Active { stream, phase: Phase::Pacing(claim, pacing) });
+                let pacing = StreamPacing { paced, pending: Vec::new(), sent: 0, cut_after };
+                self.active.push(Active { stream, phase: StreamPhase::Pacing(claim, pacing) });
                 return self.send_events(self.active.len() - 1, now, state, out);
             }
             body if ends => {
                 state.recycle_body(body);
-                Phase::Leaving(claim)
+                StreamPhase::Leaving(claim)
             }
-            body => Phase::Sending(claim, Sending { body, position: 0, end, is_cut }),
+            body => StreamPhase::Sending(claim, Sending { body, position: 0, end, is_cut }),
         };
         self.active.push(Active { stream, phase });
     }
 
     /// There is room for more of the responses that go on: each has a piece, in turn.
-    pub(super) fn go_on(&mut self, now: Moment, state: &mut State, out: &mut Vec<u8>) {
+    pub(super) fn go_on(&mut self, now: Moment, state: &mut ProcessState, out: &mut Vec<u8>) {
         for _ in 0..PIECES_A_TURN {
             let count = self.active.len();
             let places = (0..count).map(|step| (self.turn + step) % count);
             let Some(place) = places.into_iter().find(|place| self.can_go_on(&self.active[*place])) else { return };
             self.turn = place + 1;
             match self.active[place].phase {
-                Phase::Pacing(..) => self.send_events(place, now, state, out),
+                StreamPhase::Pacing(..) => self.send_events(place, now, state, out),
                 _ => self.send_piece(place, state, out),
             }
         }
     }
 
     /// Writes the events that are due, and sends what windows let through.
-    fn send_events(&mut self, place: usize, now: Moment, state: &mut State, out: &mut Vec<u8>) {
+    fn send_events(&mut self, place: usize, now: Moment, state: &mut ProcessState, out: &mut Vec<u8>) {
         let Active { stream, phase } = &mut self.active[place];
-        let (stream, Phase::Pacing(claim, pacing)) = (*stream, phase) else { return };
+        let (stream, StreamPhase::Pacing(claim, pacing)) = (*stream, phase) else { return };
         if pacing.due().is_some_and(|due| due <= now) {
             pacing.pending.clear();
             pacing.sent = 0;
@@ -444,28 +471,28 @@ impl Multiplexed {
         }
         pacing.sent = end;
         if is_out && !ends {
-            self.stage = Stage::Over;
+            self.stage = StreamStage::Over;
             self.http.stop();
         }
-        if ends && let Active { stream, phase: Phase::Pacing(claim, _) } = self.active.swap_remove(place) {
-            self.active.push(Active { stream, phase: Phase::Leaving(claim) });
+        if ends && let Active { stream, phase: StreamPhase::Pacing(claim, _) } = self.active.swap_remove(place) {
+            self.active.push(Active { stream, phase: StreamPhase::Leaving(claim) });
         }
     }
 
-    fn send_piece(&mut self, place: usize, state: &mut State, out: &mut Vec<u8>) {
+    fn send_piece(&mut self, place: usize, state: &mut ProcessState, out: &mut Vec<u8>) {
         let Active { stream, phase } = &mut self.active[place];
-        let (stream, Phase::Sending(_, sending)) = (*stream, phase) else { return };
+        let (stream, StreamPhase::Sending(_, sending)) = (*stream, phase) else { return };
         let left = usize::try_from(sending.end - sending.position).unwrap_or(usize::MAX);
         let piece = left.min(PIECE).min(self.http.capacity(stream));
         let ends = piece == left && !sending.is_cut;
         match &sending.body {
-            Body::Bytes(bytes) => {
+            ResponseBody::Bytes(bytes) => {
                 let start = sending.position as usize;
                 self.http.data(stream, &bytes[start..start + piece], ends, out);
             }
             // Neither is sent piece by piece.
-            Body::Paced { .. } | Body::Socket { .. } => return,
-            Body::Pattern(_) => {
+            ResponseBody::Paced { .. } | ResponseBody::Socket { .. } => return,
+            ResponseBody::Pattern(_) => {
                 let mut buffer = state.buffer();
                 pattern(&mut buffer, sending.position, sending.position + piece as u64);
                 self.http.data(stream, &buffer, ends, out);
@@ -478,22 +505,22 @@ impl Multiplexed {
         }
         if sending.is_cut {
             // The connection ends with what has been written.
-            self.stage = Stage::Over;
+            self.stage = StreamStage::Over;
             self.http.stop();
             return;
         }
         let Active { stream, phase } = self.active.swap_remove(place);
-        if let Phase::Sending(claim, sending) = phase {
+        if let StreamPhase::Sending(claim, sending) = phase {
             state.recycle_body(sending.body);
-            self.active.push(Active { stream, phase: Phase::Leaving(claim) });
+            self.active.push(Active { stream, phase: StreamPhase::Leaving(claim) });
         }
     }
 
     /// That many bytes of the output have been written.
-    pub(super) fn wrote(&mut self, bytes: usize, now: Moment, state: &mut State) {
+    pub(super) fn wrote(&mut self, bytes: usize, now: Moment, state: &mut ProcessState) {
         for Written { stream, bytes } in self.http.wrote(bytes) {
             if let Some(place) = self.active.iter().position(|it| it.stream == stream)
-                && let Active { phase: Phase::Leaving(claim), .. } = self.active.swap_remove(place)
+                && let Active { phase: StreamPhase::Leaving(claim), .. } = self.active.swap_remove(place)
             {
                 state.journal.complete(claim, now, bytes, AttemptEnd::Completed);
             }
@@ -501,16 +528,16 @@ impl Multiplexed {
     }
 
     /// A stream has ended before its response had left.
-    fn cut_off(&mut self, stream: StreamId, now: Moment, state: &mut State) {
+    fn cut_off(&mut self, stream: StreamId, now: Moment, state: &mut ProcessState) {
         if let Some(Active { phase, .. }) = self.take(stream) {
             self.end_phase(stream, phase, LifeEnd::Reset, now, state);
         }
     }
 
-    fn end_phase(&mut self, stream: StreamId, phase: Phase, how: LifeEnd, now: Moment, state: &mut State) {
+    fn end_phase(&mut self, stream: StreamId, phase: StreamPhase, how: LifeEnd, now: Moment, state: &mut ProcessState) {
         let claim = match phase {
-            Phase::Reading(exchange) | Phase::Delayed(_, exchange) => exchange.claim,
-            Phase::Pacing(mut claim, mut pacing) => {
+            StreamPhase::Reading(exchange) | StreamPhase::Delayed(_, exchange) => exchange.claim,
+            StreamPhase::Pacing(mut claim, mut pacing) => {
                 let life = &mut pacing.paced.life;
                 if life.end == LifeEnd::Open {
                     life.end = how;
@@ -518,14 +545,14 @@ impl Multiplexed {
                 state.journal.note_life(&mut claim, life);
                 claim
             }
-            Phase::Sending(claim, _) | Phase::Leaving(claim) | Phase::Hanging(claim) => claim,
+            StreamPhase::Sending(claim, _) | StreamPhase::Leaving(claim) | StreamPhase::Hanging(claim) => claim,
         };
         let bytes = self.http.cut_off(stream).bytes;
         state.journal.complete(claim, now, bytes, AttemptEnd::CutOff);
     }
 
     /// The connection has ended: what was not responded to its end is recorded as cut off.
-    pub(super) fn end(&mut self, how: LifeEnd, now: Moment, state: &mut State) {
+    pub(super) fn end(&mut self, how: LifeEnd, now: Moment, state: &mut ProcessState) {
         for Active { stream, phase } in std::mem::take(&mut self.active) {
             self.end_phase(stream, phase, how, now, state);
         }
@@ -533,16 +560,16 @@ impl Multiplexed {
 
     /// Nothing is asked for too long, or a frame does not end: says that it ends.
     pub(super) fn expire(&mut self, out: &mut Vec<u8>) {
-        if self.active.is_empty() && self.stage == Stage::Open {
+        if self.active.is_empty() && self.stage == StreamStage::Open {
             self.http.go_away(self.http.last_stream(), ErrorCode::NO_ERROR, out);
-            self.stage = Stage::Leaving;
+            self.stage = StreamStage::Leaving;
         }
     }
 
     /// A backend that drains, or has another certificate now, wants no new streams here, and takes those that are on their way
     /// (RFC 9113 §6.8). The limit of streams may have changed.
-    pub(super) fn announce(&mut self, state: &State, out: &mut Vec<u8>) {
-        if self.stage != Stage::Open {
+    pub(super) fn announce(&mut self, state: &ProcessState, out: &mut Vec<u8>) {
+        if self.stage != StreamStage::Open {
             return;
         }
         if (state.draining || self.is_left(state)) && !self.is_draining {
@@ -553,8 +580,8 @@ impl Multiplexed {
     }
 }
 
-fn most_streams(state: &State) -> u32 {
-    state.faults.max_streams().unwrap_or(Settings::SERVER.max_streams)
+fn most_streams(state: &ProcessState) -> u32 {
+    state.faults.max_streams().unwrap_or(AnnouncedSettings::SERVER.max_streams)
 }
 
 /// The id of a request whose head is not as it must be, so that its client learns which of its requests was refused.

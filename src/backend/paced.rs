@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use http::RequestHead;
 use http::h1::server::Length;
-use verdict::life::{Event, Life, LifeEnd, StreamKind};
-use verdict::response::Content;
+use verdict::life::{Life, LifeEnd, StreamEvent, StreamKind};
+use verdict::response::ContentKind;
 
 use crate::wire::{Moment, ResponseId, Time};
 
 /// What a request asks for, by its path and query: `/events?count=10&every=100ms&bytes=200`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Pace {
+pub(crate) struct EventPace {
     pub(crate) kind: StreamKind,
     /// Events in all.
     pub(crate) count: u32,
@@ -52,10 +52,10 @@ impl BadPace {
     }
 }
 
-impl Pace {
+impl EventPace {
     /// What the query says, else 10 events in a second.
-    pub(crate) fn of(kind: StreamKind, query: Option<&str>) -> Result<Pace, BadPace> {
-        let mut pace = Pace { kind, count: COUNT, every: EVERY, bytes: 0 };
+    pub(crate) fn of(kind: StreamKind, query: Option<&str>) -> Result<EventPace, BadPace> {
+        let mut pace = EventPace { kind, count: COUNT, every: EVERY, bytes: 0 };
         if let Some(text) = parameter(query, "count") {
             let count = text.parse().ok().filter(|count| (1..=MAX_COUNT).contains(count));
             pace.count = count.ok_or(BadPace::Count)?;
@@ -68,15 +68,15 @@ impl Pace {
         }
         if kind == StreamKind::Download {
             // The head tells the whole length: each line has the same.
-            pace.bytes = pace.bytes.max(Event::LONGEST);
+            pace.bytes = pace.bytes.max(StreamEvent::LONGEST);
         }
         Ok(pace)
     }
 
-    pub(super) fn content(&self) -> Content {
+    pub(super) fn content(&self) -> ContentKind {
         match self.kind {
-            StreamKind::Events => Content::Events,
-            StreamKind::Chunks | StreamKind::Download | StreamKind::Websocket => Content::Line,
+            StreamKind::Events => ContentKind::Events,
+            StreamKind::Chunks | StreamKind::Download | StreamKind::Websocket => ContentKind::Line,
         }
     }
 
@@ -110,7 +110,7 @@ pub(crate) fn time(text: &str) -> Option<Duration> {
 
 /// Such a body, as far as it has been written.
 pub(super) struct Paced {
-    pace: Pace,
+    pace: EventPace,
     response: ResponseId,
     /// Number of the next event.
     next: u32,
@@ -121,7 +121,7 @@ pub(super) struct Paced {
 
 impl Paced {
     /// The first event is due at once.
-    pub(super) fn new(pace: Pace, first: u32, response: ResponseId, now: Moment) -> Paced {
+    pub(super) fn new(pace: EventPace, first: u32, response: ResponseId, now: Moment) -> Paced {
         Paced { pace, response, next: first, due: now, life: Life::new(pace.kind, first) }
     }
 
@@ -161,7 +161,7 @@ impl Paced {
 
     fn event(&mut self, piece: &mut Vec<u8>, now: Moment) {
         piece.clear();
-        let event = Event { number: self.next, written: now, response: self.response.0 };
+        let event = StreamEvent { number: self.next, written: now, response: self.response.0 };
         match self.pace.kind {
             StreamKind::Events => {
                 // Nothing is wrong with writing into memory.
@@ -184,13 +184,13 @@ mod tests {
     use super::*;
     use uuid::Uuid;
 
-    fn pace(kind: StreamKind, query: &str) -> Result<Pace, BadPace> {
-        Pace::of(kind, Some(query))
+    fn pace(kind: StreamKind, query: &str) -> Result<EventPace, BadPace> {
+        EventPace::of(kind, Some(query))
     }
 
     #[test]
     fn the_query_says_how_many_how_often_and_how_long() {
-        let usual = Pace::of(StreamKind::Events, None).unwrap();
+        let usual = EventPace::of(StreamKind::Events, None).unwrap();
         assert_eq!((usual.count, usual.every, usual.bytes), (10, Duration::from_millis(100), 0));
         let own = pace(StreamKind::Chunks, "x=1&count=3&every=2s&bytes=200").unwrap();
         assert_eq!((own.count, own.every, own.bytes), (3, Duration::from_secs(2), 200));

@@ -1,15 +1,15 @@
 //! PURE. A response as a value, until it is encoded: status, content, body, and whose it is.
 
 use http::encode;
-use http::h1::server::{Length, Server, StreamId};
+use http::h1::server::{Length, ServerConnection, StreamId};
 use http::h2;
 use http::ws::{self, AcceptKey};
 use verdict::life::{Life, StreamKind};
 use verdict::response::{
-    COVERED, Content, DIGEST_HEADER, PATTERN, Written, digest_value, has_content_type, of_body, of_pattern,
+    COVERED, ContentKind, DIGEST_HEADER, PATTERN, WrittenHead, digest_value, has_content_type, of_body, of_pattern,
 };
 
-use crate::backend::paced::Pace;
+use crate::backend::paced::EventPace;
 use crate::backend::session::Session;
 use crate::backend::websocket::SocketAsk;
 use crate::wire::{
@@ -20,8 +20,8 @@ use crate::wire::{
 #[derive(Debug)]
 pub(super) struct Response {
     pub(super) status: u16,
-    pub(super) content: Content,
-    pub(super) body: Body,
+    pub(super) content: ContentKind,
+    pub(super) body: ResponseBody,
     /// None of health.
     pub(super) answer: Option<ResponseId>,
     /// Echoed.
@@ -31,13 +31,13 @@ pub(super) struct Response {
 }
 
 #[derive(Debug)]
-pub(super) enum Body {
+pub(super) enum ResponseBody {
     Bytes(Vec<u8>),
     /// That many bytes of the pattern, made while they are sent.
     Pattern(u64),
     /// Events at their times, from that number on.
     Paced {
-        pace: Pace,
+        pace: EventPace,
         first: u32,
     },
     /// A WebSocket, with the proof that its handshake was read.
@@ -61,7 +61,7 @@ pub(super) struct Stamp<'a> {
 
 /// What is alike in all responses with status 200 and the same content, written once.
 pub(super) struct UsualHead {
-    content: Content,
+    content: ContentKind,
     digest: u32,
     lines: Vec<u8>,
     /// The same as HPACK writes it.
@@ -69,8 +69,8 @@ pub(super) struct UsualHead {
 }
 
 impl UsualHead {
-    pub(super) fn new(content: Content, identity: &BackendIdentity) -> UsualHead {
-        let written = Written { status: 200, content };
+    pub(super) fn new(content: ContentKind, identity: &BackendIdentity) -> UsualHead {
+        let written = WrittenHead { status: 200, content };
         let (mut lines, mut block) = (Vec::new(), Vec::new());
         each_constant_field(&written, identity, |name, value| {
             encode::field(&mut lines, name, value);
@@ -80,7 +80,7 @@ impl UsualHead {
     }
 }
 
-fn each_constant_field(written: &Written, identity: &BackendIdentity, mut each: impl FnMut(&str, &[u8])) {
+fn each_constant_field(written: &WrittenHead, identity: &BackendIdentity, mut each: impl FnMut(&str, &[u8])) {
     for (name, value) in COVERED.iter().zip(written.values()) {
         if let Some(value) = value {
             each(name, value.as_bytes());
@@ -104,28 +104,32 @@ impl Response {
             buffer.extend_from_slice(text.as_bytes());
             buffer.push(b'\n');
         }
-        Response::of(status, Content::Line, Body::Bytes(buffer))
+        Response::of(status, ContentKind::Line, ResponseBody::Bytes(buffer))
     }
 
     /// Nobody's yet.
-    pub(super) fn of(status: u16, content: Content, body: Body) -> Response {
+    pub(super) fn of(status: u16, content: ContentKind, body: ResponseBody) -> Response {
         Response { status, content, body, answer: None, request: None, session: None }
     }
 
     /// Of its body, where it is one whose digest is known before it is written.
     pub(super) fn known_length(&self) -> Option<u64> {
         match &self.body {
-            Body::Bytes(bytes) => Some(bytes.len() as u64),
-            Body::Pattern(length) => Some(*length),
-            Body::Paced { .. } | Body::Socket { .. } => None,
+            ResponseBody::Bytes(bytes) => Some(bytes.len() as u64),
+            ResponseBody::Pattern(length) => Some(*length),
+            ResponseBody::Paced { .. } | ResponseBody::Socket { .. } => None,
         }
     }
 
     fn length(&self) -> Length {
         match &self.body {
-            Body::Paced { pace, .. } => pace.length(),
-            Body::Bytes(_) | Body::Pattern(_) | Body::Socket { .. } if !has_content_type(self.status) => Length::Absent,
-            Body::Bytes(_) | Body::Pattern(_) | Body::Socket { .. } => {
+            ResponseBody::Paced { pace, .. } => pace.length(),
+            ResponseBody::Bytes(_) | ResponseBody::Pattern(_) | ResponseBody::Socket { .. }
+                if !has_content_type(self.status) =>
+            {
+                Length::Absent
+            }
+            ResponseBody::Bytes(_) | ResponseBody::Pattern(_) | ResponseBody::Socket { .. } => {
                 self.known_length().map_or(Length::Absent, Length::Known)
             }
         }
@@ -134,9 +138,9 @@ impl Response {
     /// What its record says of its life.
     pub(super) fn life(&self) -> Option<Life> {
         match &self.body {
-            Body::Bytes(_) | Body::Pattern(_) => None,
-            Body::Paced { pace, first } => Some(Life::new(pace.kind, *first)),
-            Body::Socket { .. } => Some(Life::new(StreamKind::Websocket, 1)),
+            ResponseBody::Bytes(_) | ResponseBody::Pattern(_) => None,
+            ResponseBody::Paced { pace, first } => Some(Life::new(pace.kind, *first)),
+            ResponseBody::Socket { .. } => Some(Life::new(StreamKind::Websocket, 1)),
         }
     }
 
@@ -145,20 +149,20 @@ impl Response {
         let usual = stamp.usual_heads.iter().find(|usual| self.status == 200 && usual.content == self.content);
         let head = usual.map_or_else(|| self.written().head_digest(), |usual| usual.digest);
         let body = match &self.body {
-            Body::Bytes(bytes) => Some(of_body(bytes)),
-            Body::Pattern(length) => Some(of_pattern(*length)),
+            ResponseBody::Bytes(bytes) => Some(of_body(bytes)),
+            ResponseBody::Pattern(length) => Some(of_pattern(*length)),
             // Not known before.
-            Body::Paced { .. } | Body::Socket { .. } => None,
+            ResponseBody::Paced { .. } | ResponseBody::Socket { .. } => None,
         };
         (body.map(|body| digest_value(head, body)), usual)
     }
 
-    fn written(&self) -> Written {
-        Written { status: self.status, content: self.content }
+    fn written(&self) -> WrittenHead {
+        WrittenHead { status: self.status, content: self.content }
     }
 
     /// Appends the head of HTTP/1.
-    pub(super) fn write_head(&self, http: &mut Server, stamp: &Stamp, out: &mut Vec<u8>) -> StreamId {
+    pub(super) fn write_head(&self, http: &mut ServerConnection, stamp: &Stamp, out: &mut Vec<u8>) -> StreamId {
         let (digest, usual) = self.digests(stamp);
         let fields = |out: &mut Vec<u8>| {
             out.extend_from_slice(stamp.date.as_bytes());
@@ -170,7 +174,7 @@ impl Response {
                 encode::field(out, "Sec-WebSocket-Version", ws::VERSION.as_bytes());
             }
         };
-        if let Body::Socket { accept, .. } = &self.body {
+        if let ResponseBody::Socket { accept, .. } = &self.body {
             return http.upgrade(out, |out| {
                 encode::field(out, "Upgrade", b"websocket");
                 encode::field(out, "Sec-WebSocket-Accept", accept);

@@ -14,13 +14,13 @@ use socket2::{SockFilter, Socket};
 
 use crate::backend::channel::Channel;
 use crate::backend::connection::Waiting;
-use crate::backend::link::{LAST_CALL, Link, Timers, Turn};
+use crate::backend::link::{LAST_CALL, Link, LinkTurn, Timers};
 use crate::backend::speaker::Speaker;
-use crate::backend::state::State;
+use crate::backend::state::ProcessState;
 use crate::io::accepted::Accepted;
 use crate::io::clock;
 use crate::io::poller::{Alarm, Interest, Poller};
-use crate::wire::{End, Handshakes, Moment, Order, Report, Starvation};
+use crate::wire::{BackendCommand, BackendReport, End, Handshakes, Moment, Starvation};
 use verdict::life::LifeEnd;
 
 /// A draining backend leaves a connection that was established and not used yet open this long: its client is certain to want a
@@ -42,7 +42,7 @@ const EVENTS_A_TURN: usize = 64;
 const INPUT_BYTES: usize = 16 * 1024;
 
 /// The loop.
-pub(crate) struct Server {
+pub(crate) struct BackendServer {
     poller: Poller,
     listeners: Vec<Listener>,
     accepting: Accepting,
@@ -53,7 +53,7 @@ pub(crate) struct Server {
     /// A byte comes for each SIGTERM.
     terminations: UnixStream,
     grace: Duration,
-    state: State,
+    state: ProcessState,
     connections: Slab<Link>,
     accepted: u64,
     /// What the supervisor knows of them, and when it is told next.
@@ -88,15 +88,15 @@ const TERMINATION: u64 = u64::MAX - 1;
 const ALARM: u64 = u64::MAX - 2;
 const FIRST_LISTENER: u64 = u64::MAX - 1024;
 
-impl Server {
+impl BackendServer {
     /// Begins to accept on sockets that listen already. After SIGTERM requests in flight have `grace` to end.
     pub(crate) fn new(
         listeners: Vec<Socket>,
         channel: Channel,
         terminations: UnixStream,
         grace: Duration,
-        state: State,
-    ) -> io::Result<Server> {
+        state: ProcessState,
+    ) -> io::Result<BackendServer> {
         let poller = Poller::new()?;
         poller.add(&channel, ORDERS)?;
         poller.add(&terminations, TERMINATION)?;
@@ -109,7 +109,7 @@ impl Server {
                 Ok(Listener { socket, local })
             })
             .collect::<io::Result<_>>()?;
-        let mut server = Server {
+        let mut server = BackendServer {
             poller,
             listeners,
             accepting: Accepting::Ended,
@@ -135,7 +135,7 @@ impl Server {
 
     /// Serves until it was told to drain and all connections have ended, or its supervisor is gone.
     pub(crate) fn run(mut self) -> io::Result<()> {
-        self.channel.report(&Report::Accepting);
+        self.channel.report(&BackendReport::Accepting);
         // An order may have come together with the assignment.
         self.obey()?;
         let mut events = Vec::with_capacity(EVENTS_A_TURN);
@@ -158,7 +158,7 @@ impl Server {
                 (0..self.listeners.len()).for_each(|index| self.accept(index));
             }
             for seen in self.state.show.take() {
-                self.channel.report_if_there_is_room(&Report::Seen(seen));
+                self.channel.report_if_there_is_room(&BackendReport::Seen(seen));
             }
             now = self.keep_time();
             self.report_handshakes(now);
@@ -189,7 +189,7 @@ impl Server {
         if self.state.tls.is_some() && now >= *next && self.state.handshakes != *reported {
             reported.clone_from(&self.state.handshakes);
             *next = now.after(REPORTS);
-            self.channel.report(&Report::Handshakes(self.state.handshakes.clone()));
+            self.channel.report(&BackendReport::Handshakes(self.state.handshakes.clone()));
         }
     }
 
@@ -211,7 +211,7 @@ impl Server {
         }
         self.accepting = Accepting::Starved { retry: now.after(RETRY) };
         if self.starved.replace((why, now.after(CALM))).is_none_or(|(earlier, _)| earlier != why) {
-            self.channel.report(&Report::Starved(why));
+            self.channel.report(&BackendReport::Starved(why));
         }
     }
 
@@ -283,7 +283,7 @@ impl Server {
 
     fn serve(&mut self, token: usize) {
         let Some(connection) = self.connections.get_mut(token) else { return };
-        let turn = Turn { poller: &self.poller, state: &mut self.state, timers: &mut self.timers, token };
+        let turn = LinkTurn { poller: &self.poller, state: &mut self.state, timers: &mut self.timers, token };
         if connection.serve(turn, &mut self.input, &mut self.output).is_break() {
             self.close(token);
         }
@@ -313,7 +313,7 @@ impl Server {
             }
             (Accepting::Yes, Some((_, calm))) if now >= calm => {
                 self.starved = None;
-                self.channel.report(&Report::Recovered);
+                self.channel.report(&BackendReport::Recovered);
             }
             _ => {}
         }
@@ -339,7 +339,7 @@ impl Server {
     fn release(&mut self, now: Moment) {
         while let Some((token, number)) = self.timers.take_due(now) {
             let Some(connection) = self.connections.get_mut(token).filter(|it| it.number == number) else { continue };
-            let turn = Turn { poller: &self.poller, state: &mut self.state, timers: &mut self.timers, token };
+            let turn = LinkTurn { poller: &self.poller, state: &mut self.state, timers: &mut self.timers, token };
             if connection.release(turn, now, &mut self.output).is_break() {
                 self.close(token);
             }
@@ -353,7 +353,7 @@ impl Server {
         let late: Vec<usize> =
             self.connections.iter().filter(|(_, it)| now >= it.deadline).map(|(token, _)| token).collect();
         for token in late {
-            let turn = Turn { poller: &self.poller, state: &mut self.state, timers: &mut self.timers, token };
+            let turn = LinkTurn { poller: &self.poller, state: &mut self.state, timers: &mut self.timers, token };
             if self.connections[token].expire(turn, now, &mut self.output).is_break() {
                 self.close(token);
             }
@@ -365,14 +365,14 @@ impl Server {
     fn obey(&mut self) -> io::Result<()> {
         for order in self.channel.orders()? {
             match order {
-                Order::Ready(ready) => self.state.health.ready = ready,
-                Order::Drain(grace) => self.drain(grace),
-                Order::Watch(watched) => self.state.show.watch(watched),
-                Order::Faults(faults) => {
+                BackendCommand::Ready(ready) => self.state.health.ready = ready,
+                BackendCommand::Drain(grace) => self.drain(grace),
+                BackendCommand::Watch(watched) => self.state.show.watch(watched),
+                BackendCommand::Faults(faults) => {
                     self.state.misbehave(faults.clone());
                     self.leave_other_certificates();
                     self.announce(clock::now());
-                    self.channel.report(&Report::Faults(faults));
+                    self.channel.report(&BackendReport::Faults(faults));
                 }
             }
         }
@@ -404,7 +404,7 @@ impl Server {
             return;
         }
         self.state.draining = true;
-        self.channel.report(&Report::Draining);
+        self.channel.report(&BackendReport::Draining);
         self.stop_accepting(now);
         self.announce(now);
         for (_, connection) in &mut self.connections {
@@ -420,7 +420,7 @@ impl Server {
     fn announce(&mut self, now: Moment) {
         let open: Vec<usize> = self.connections.iter().map(|(token, _)| token).collect();
         for token in open {
-            let turn = Turn { poller: &self.poller, state: &mut self.state, timers: &mut self.timers, token };
+            let turn = LinkTurn { poller: &self.poller, state: &mut self.state, timers: &mut self.timers, token };
             if self.connections[token].announce(turn, now, &mut self.output).is_break() {
                 self.close(token);
             }

@@ -50,13 +50,13 @@ fn id(value: &[u8]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::{Mode, Room};
+    use http::{Room, Strictness};
     use uuid::Uuid;
 
     fn session(fields: &str) -> Session {
         let head = format!("GET /session HTTP/1.1\r\nHost: h\r\n{fields}\r\n");
         let mut room = Room::<100>::new();
-        let request = RequestHead::parse(head.as_bytes(), &mut room, 9999, Mode::Strict).unwrap().unwrap();
+        let request = RequestHead::parse(head.as_bytes(), &mut room, 9999, Strictness::Strict).unwrap().unwrap();
         Session::of(&request, ResponseId(Uuid::from_u128(7)))
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::RequestHead;
 
-use crate::wire::{Moment, RequestId, ResponseId, Seen};
+use crate::wire::{Moment, ReceivedRequest, RequestId, ResponseId};
 
 /// So many at once, of a backend on which nothing was shown for a while.
 const BURST: u32 = 20;
@@ -23,7 +23,7 @@ pub(crate) struct Show {
     left: u32,
     /// When the count of what is left was last right.
     counted: Moment,
-    shown: Vec<Seen>,
+    shown: Vec<ReceivedRequest>,
 }
 
 impl Show {
@@ -57,9 +57,9 @@ impl Show {
     ) {
         self.left = self.left.saturating_sub(1);
         let headers = head.fields.iter().take(MOST);
-        self.shown.push(Seen {
+        self.shown.push(ReceivedRequest {
             received: now,
-            answer,
+            response: answer,
             request,
             peer,
             method: clipped(head.method.as_bytes()),
@@ -70,7 +70,7 @@ impl Show {
     }
 
     /// What was shown since it was last asked.
-    pub(crate) fn take(&mut self) -> Vec<Seen> {
+    pub(crate) fn take(&mut self) -> Vec<ReceivedRequest> {
         std::mem::take(&mut self.shown)
     }
 }
@@ -85,12 +85,12 @@ fn clipped(text: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::{Mode, Room};
+    use http::{Room, Strictness};
 
     fn shown(show: &mut Show, requests: usize, now: Moment) -> usize {
         let mut room = Room::<100>::new();
         let text = b"GET /a HTTP/1.1\r\nHost: x\r\nX-B: <b>\r\n\r\n";
-        let head = RequestHead::parse(text, &mut room, 1000, Mode::Strict).unwrap().unwrap();
+        let head = RequestHead::parse(text, &mut room, 1000, Strictness::Strict).unwrap().unwrap();
         for _ in 0..requests {
             if show.wants(now) {
                 show.add(&head, None, "127.0.0.1:1".to_owned(), ResponseId(uuid::Uuid::nil()), 200, now);

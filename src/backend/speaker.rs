@@ -2,7 +2,7 @@
 
 use crate::backend::connection::{Connection, Waiting};
 use crate::backend::multiplexed::Multiplexed;
-use crate::backend::state::State;
+use crate::backend::state::ProcessState;
 use crate::wire::{End, Moment, Secured};
 use verdict::life::LifeEnd;
 
@@ -14,7 +14,7 @@ pub(crate) enum Speaker {
 
 impl Speaker {
     /// The `number`th connection of its backend.
-    pub(crate) fn new(peer: End, local: End, number: u64, state: &State) -> Speaker {
+    pub(crate) fn new(peer: End, local: End, number: u64, state: &ProcessState) -> Speaker {
         Speaker::Http1(Box::new(Connection::new(peer, local, number, state)))
     }
 
@@ -42,7 +42,13 @@ impl Speaker {
     }
 
     /// Takes the header of the PROXY protocol, or the beginning of one, off what has arrived.
-    pub(crate) fn open<'b>(&mut self, input: &'b [u8], now: Moment, state: &mut State, out: &mut Vec<u8>) -> &'b [u8] {
+    pub(crate) fn open<'b>(
+        &mut self,
+        input: &'b [u8],
+        now: Moment,
+        state: &mut ProcessState,
+        out: &mut Vec<u8>,
+    ) -> &'b [u8] {
         match self {
             Speaker::Http1(http) => http.open(input, now, state, out),
             Speaker::Http2(_) => input,
@@ -58,14 +64,14 @@ impl Speaker {
     }
 
     /// Refuses a client that speaks no TLS.
-    pub(crate) fn refuse_plain(&mut self, input: &[u8], now: Moment, state: &mut State, out: &mut Vec<u8>) {
+    pub(crate) fn refuse_plain(&mut self, input: &[u8], now: Moment, state: &mut ProcessState, out: &mut Vec<u8>) {
         if let Speaker::Http1(http) = self {
             http.refuse_plain(input, now, state, out);
         }
     }
 
     /// Whether new connections get another certificate than this one has.
-    pub(crate) fn is_left(&self, state: &State) -> bool {
+    pub(crate) fn is_left(&self, state: &ProcessState) -> bool {
         match self {
             Speaker::Http1(http) => http.is_left(state),
             Speaker::Http2(http) => http.is_left(state),
@@ -73,7 +79,7 @@ impl Speaker {
     }
 
     /// The backend ends: who holds a conversation is told so.
-    pub(crate) fn go_away(&mut self, now: Moment, state: &mut State, out: &mut Vec<u8>) {
+    pub(crate) fn go_away(&mut self, now: Moment, state: &mut ProcessState, out: &mut Vec<u8>) {
         match self {
             Speaker::Http1(http) => http.go_away(now, state, out),
             Speaker::Http2(http) => http.expire(out),
@@ -94,7 +100,7 @@ impl Speaker {
     }
 
     /// Takes what has arrived and appends to `out` what is to be written.
-    pub(crate) fn receive(&mut self, input: &[u8], now: Moment, state: &mut State, out: &mut Vec<u8>) {
+    pub(crate) fn receive(&mut self, input: &[u8], now: Moment, state: &mut ProcessState, out: &mut Vec<u8>) {
         match self {
             Speaker::Http1(http) => {
                 http.receive(input, now, state, out);
@@ -109,7 +115,7 @@ impl Speaker {
     }
 
     /// The moment has come for which the connection waited.
-    pub(crate) fn release(&mut self, now: Moment, state: &mut State, out: &mut Vec<u8>) {
+    pub(crate) fn release(&mut self, now: Moment, state: &mut ProcessState, out: &mut Vec<u8>) {
         match self {
             Speaker::Http1(http) => http.release(now, state, out),
             Speaker::Http2(http) => http.release(now, state, out),
@@ -117,7 +123,7 @@ impl Speaker {
     }
 
     /// The output has been written, and there is room for more.
-    pub(crate) fn go_on(&mut self, now: Moment, state: &mut State, out: &mut Vec<u8>) {
+    pub(crate) fn go_on(&mut self, now: Moment, state: &mut ProcessState, out: &mut Vec<u8>) {
         match self {
             Speaker::Http1(http) => http.go_on(now, state, out),
             Speaker::Http2(http) => http.go_on(now, state, out),
@@ -125,7 +131,7 @@ impl Speaker {
     }
 
     /// Ends the wait for what takes too long.
-    pub(crate) fn expire(&mut self, now: Moment, state: &mut State, out: &mut Vec<u8>) {
+    pub(crate) fn expire(&mut self, now: Moment, state: &mut ProcessState, out: &mut Vec<u8>) {
         match self {
             Speaker::Http1(http) => http.expire(now, state, out),
             Speaker::Http2(http) => http.expire(out),
@@ -133,7 +139,7 @@ impl Speaker {
     }
 
     /// Tells the client what has changed for all connections: that the backend drains, or takes more or fewer streams.
-    pub(crate) fn announce(&mut self, state: &State, out: &mut Vec<u8>) {
+    pub(crate) fn announce(&mut self, state: &ProcessState, out: &mut Vec<u8>) {
         // HTTP/1 says it with the next response.
         if let Speaker::Http2(http) = self {
             http.announce(state, out);
@@ -141,7 +147,7 @@ impl Speaker {
     }
 
     /// That many bytes of the output have been written.
-    pub(crate) fn wrote(&mut self, bytes: usize, now: Moment, state: &mut State) {
+    pub(crate) fn wrote(&mut self, bytes: usize, now: Moment, state: &mut ProcessState) {
         match self {
             Speaker::Http1(http) => http.wrote(bytes, now, state),
             Speaker::Http2(http) => http.wrote(bytes, now, state),
@@ -149,7 +155,7 @@ impl Speaker {
     }
 
     /// The connection has ended: what was not responded to its end is recorded as cut off. `how`: who ended it.
-    pub(crate) fn end(&mut self, how: LifeEnd, now: Moment, state: &mut State) {
+    pub(crate) fn end(&mut self, how: LifeEnd, now: Moment, state: &mut ProcessState) {
         match self {
             Speaker::Http1(http) => http.end(how, now, state),
             Speaker::Http2(http) => http.end(how, now, state),

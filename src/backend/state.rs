@@ -6,14 +6,14 @@ use http::h2::Block;
 
 use crate::backend::fault::Faults;
 use crate::backend::health::Health;
-use crate::backend::response::{Body, DATE, UsualHead};
+use crate::backend::response::{DATE, ResponseBody, UsualHead};
 use crate::backend::show::Show;
 use crate::io::tls_server::Acceptor;
 use crate::journal::Writer;
-use crate::wire::{BackendIdentity, BadCertificate, Calendar, Fault, Generator, Handshakes, Limits, page};
-use verdict::response::Content;
+use crate::wire::{BackendIdentity, BadCertificate, Calendar, ConnectionLimits, Fault, Generator, Handshakes, page};
+use verdict::response::ContentKind;
 
-pub(crate) struct State {
+pub(crate) struct ProcessState {
     pub(crate) identity: BackendIdentity,
     /// What its records are marked with.
     pub(crate) generator: Generator,
@@ -30,11 +30,11 @@ pub(crate) struct State {
     pub(crate) handshakes: Handshakes,
     /// Whether responses announce the end of their connections.
     pub(crate) draining: bool,
-    pub(crate) limits: Limits,
+    pub(crate) limits: ConnectionLimits,
     pub(super) calendar: Calendar,
     pub(super) date: Date,
     /// Of responses with status 200, which are nearly all.
-    pub(super) usual_heads: [UsualHead; Content::ALL.len()],
+    pub(super) usual_heads: [UsualHead; ContentKind::ALL.len()],
     /// Where heads of HTTP/2 are decoded: one at a time.
     pub(super) block: Block,
     /// A body that has been encoded, to be filled again.
@@ -44,18 +44,18 @@ pub(crate) struct State {
 /// Larger bodies are not kept to be filled again.
 const SPARE_BYTES: usize = 64 * 1024;
 
-impl State {
+impl ProcessState {
     /// `place`: among the backends of its fleet.
     pub(crate) fn new(
         identity: BackendIdentity,
         generator: Generator,
         place: u16,
         journal: Writer,
-        limits: Limits,
+        limits: ConnectionLimits,
         calendar: Calendar,
-    ) -> State {
-        let usual_heads = Content::ALL.map(|content| UsualHead::new(content, &identity));
-        State {
+    ) -> ProcessState {
+        let usual_heads = ContentKind::ALL.map(|content| UsualHead::new(content, &identity));
+        ProcessState {
             identity,
             generator,
             journal,
@@ -97,10 +97,10 @@ impl State {
     }
 
     /// Takes back the buffer of a body.
-    pub(super) fn recycle_body(&mut self, body: Body) {
+    pub(super) fn recycle_body(&mut self, body: ResponseBody) {
         match body {
-            Body::Bytes(bytes) => self.recycle(bytes),
-            Body::Pattern(_) | Body::Paced { .. } | Body::Socket { .. } => {}
+            ResponseBody::Bytes(bytes) => self.recycle(bytes),
+            ResponseBody::Pattern(_) | ResponseBody::Paced { .. } | ResponseBody::Socket { .. } => {}
         }
     }
 

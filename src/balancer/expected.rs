@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::balancer::read::{Configuration, Endpoint, Method, Server, Upstream};
+use crate::balancer::read::{Configuration, Endpoint, Upstream, UpstreamMethod, UpstreamServer};
 use crate::topology::Policy;
 use verdict::algorithm::Algorithm;
 use verdict::promise::Promise;
-use verdict::rules::Weights;
+use verdict::rules::ExpectedWeights;
 
 /// What follows from an `upstream` block.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -16,7 +16,7 @@ pub(crate) struct Expected {
     /// How a backend is picked; None if it is not known, or if there is nothing to pick from.
     pub(crate) algorithm: Option<Algorithm>,
     /// The share of each backend, by name; None if none is promised or known.
-    pub(crate) shares: Option<Weights>,
+    pub(crate) shares: Option<ExpectedWeights>,
     /// Backends that get nothing while others can.
     pub(crate) backups: Vec<String>,
     /// How long it keeps away from a backend that failed, if it says so.
@@ -62,7 +62,7 @@ impl Expected {
     }
 
     /// Of backends that are called so: a server that has several addresses is as many backends, each with its weight.
-    pub(crate) fn of_named(upstream: &Upstream, names: &dyn Fn(&Server) -> Vec<String>) -> Expected {
+    pub(crate) fn of_named(upstream: &Upstream, names: &dyn Fn(&UpstreamServer) -> Vec<String>) -> Expected {
         Expected::with(upstream, named_weights(&upstream.servers, names))
     }
 
@@ -86,8 +86,8 @@ impl Expected {
             Vec::new()
         });
         let policy = match &upstream.method {
-            Method::Known(policy) => policy,
-            Method::Unknown(what) => {
+            UpstreamMethod::Known(policy) => policy,
+            UpstreamMethod::Unknown(what) => {
                 expected.unknown.push(what.clone());
                 return expected;
             }
@@ -98,7 +98,8 @@ impl Expected {
             Policy::RoundRobin | Policy::LeastConnections | Policy::LeastTime | Policy::Random => {}
             Policy::TwoChoices | Policy::Source | Policy::Uri | Policy::Sticky(_) => {}
         }
-        let active: Vec<&Server> = upstream.servers.iter().filter(|server| !server.backup && !server.down).collect();
+        let active: Vec<&UpstreamServer> =
+            upstream.servers.iter().filter(|server| !server.backup && !server.down).collect();
         let alike = active.windows(2).all(|pair| pair[0].weight == pair[1].weight);
         // One server alone is picked whatever the method.
         let kind = policy.algorithm(!alike);
@@ -109,13 +110,13 @@ impl Expected {
         }
         expected.backups = weights.iter().filter(|(_, weight)| *weight == 0).map(|(name, _)| name.clone()).collect();
         let promises = Promise::of(kind) != Promise::Nothing || !several;
-        expected.shares = promises.then_some(Weights::ByName(weights));
+        expected.shares = promises.then_some(ExpectedWeights::ByName(weights));
         expected
     }
 }
 
 /// Of each backend, by its name: 0 for one that gets nothing while others can. Or the servers that are no backends of the fleet.
-fn weights(servers: &[Server], fleet: Option<&[u16]>) -> Result<Vec<(String, u32)>, Vec<String>> {
+fn weights(servers: &[UpstreamServer], fleet: Option<&[u16]>) -> Result<Vec<(String, u32)>, Vec<String>> {
     let mut hosts: BTreeMap<u16, &str> = BTreeMap::new();
     let mut weights: Vec<(String, u32)> = Vec::new();
     let mut others = Vec::new();
@@ -145,7 +146,7 @@ fn weights(servers: &[Server], fleet: Option<&[u16]>) -> Result<Vec<(String, u32
         }
     }
     // NGINX makes a server of each address that a name has.
-    let is_name = |server: &&Server| match &server.endpoint {
+    let is_name = |server: &&UpstreamServer| match &server.endpoint {
         Endpoint::Tcp(host, _) => host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_err(),
         Endpoint::Unix(_) | Endpoint::Other => false,
     };
@@ -160,8 +161,8 @@ fn weights(servers: &[Server], fleet: Option<&[u16]>) -> Result<Vec<(String, u32
 
 /// Of backends with names of their own; or the servers that are none.
 fn named_weights(
-    servers: &[Server],
-    names: &dyn Fn(&Server) -> Vec<String>,
+    servers: &[UpstreamServer],
+    names: &dyn Fn(&UpstreamServer) -> Vec<String>,
 ) -> Result<Vec<(String, u32)>, Vec<String>> {
     let (mut weights, mut others) = (Vec::<(String, u32)>::new(), Vec::new());
     for server in servers {
@@ -180,7 +181,7 @@ fn named_weights(
     if others.is_empty() { Ok(weights) } else { Err(others) }
 }
 
-fn same_host(one: &Server, other: &Server) -> bool {
+fn same_host(one: &UpstreamServer, other: &UpstreamServer) -> bool {
     match (&one.endpoint, &other.endpoint) {
         (Endpoint::Tcp(one, _), Endpoint::Tcp(other, _)) => one == other,
         _ => false,
@@ -190,10 +191,10 @@ fn same_host(one: &Server, other: &Server) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::balancer::read::Source;
+    use crate::balancer::read::ConfigFile;
 
     fn expected(lines: &str, fleet: &[u16]) -> Expected {
-        let source = Source { name: "nginx.conf".to_owned(), text: format!("upstream u {{ {lines} }}") };
+        let source = ConfigFile { name: "nginx.conf".to_owned(), text: format!("upstream u {{ {lines} }}") };
         let read = Configuration::read(&source, &|_| Ok(Vec::new())).unwrap();
         Expected::of(choose(&read, "nginx.conf", None).unwrap(), Some(fleet))
     }
@@ -241,9 +242,9 @@ mod tests {
     #[test]
     fn a_server_of_several_addresses_is_several_backends_by_name() {
         let lines = "server pool.internal:80 weight=2; server 10.0.0.3:80 weight=2; server 10.0.0.4:80 backup;";
-        let source = Source { name: "nginx.conf".to_owned(), text: format!("upstream u {{ {lines} }}") };
+        let source = ConfigFile { name: "nginx.conf".to_owned(), text: format!("upstream u {{ {lines} }}") };
         let read = Configuration::read(&source, &|_| Ok(Vec::new())).unwrap();
-        let names = |server: &Server| match server.address.as_str() {
+        let names = |server: &UpstreamServer| match server.address.as_str() {
             "pool.internal:80" => vec!["pool.internal-1".to_owned(), "pool.internal-2".to_owned()],
             other => vec![other.to_owned()],
         };

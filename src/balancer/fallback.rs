@@ -9,19 +9,22 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use http::h1::client::{Event, Progress, Receiver};
-use http::{Asked, Body, Fields, Framing, Malformed, Mode, RequestHead, Room, Version, encode, is_hop_by_hop, list};
+use http::h1::client::{Receiver, ResponseEvent, ResponseProgress};
+use http::{
+    BodyDecoder, Fields, Framing, HttpVersion, Malformed, RequestContext, RequestHead, Room, Strictness, encode,
+    is_hop_by_hop, list,
+};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::spawn_local;
 use tokio::time::timeout;
 
-use crate::balancer::choice::{Chooser, Selection};
-use crate::balancer::limits::Limits;
-use crate::balancer::options::{Options, Version as Release};
+use crate::balancer::choice::{Chooser, SelectionMethod};
+use crate::balancer::limits::VersionLimits;
+use crate::balancer::options::{BalancerVersion as Release, Options};
 use crate::balancer::product::{Product, Program};
-use crate::balancer::written::{File, Run, Unsupported, Written};
+use crate::balancer::written::{File, StartCommand, Unsupported, WrittenConfig};
 use crate::topology::{Policy, Topology};
 
 /// The built-in balancer.
@@ -65,10 +68,10 @@ pub(crate) struct Config {
     listen: SocketAddr,
     /// Requests to it and below are forwarded, without it.
     path: String,
-    selection: Selection,
+    selection: SelectionMethod,
     /// Rotations that know nothing of each other, as those of worker processes; a client's connection belongs to one at random.
     workers: usize,
-    backends: Vec<Backend>,
+    backends: Vec<FallbackBackend>,
     /// Failures after which a backend is avoided, and for how long.
     ejection: Option<(u32, Duration)>,
     /// How long a backend may be silent.
@@ -77,13 +80,13 @@ pub(crate) struct Config {
 }
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-struct Backend {
+struct FallbackBackend {
     address: String,
     weight: u32,
 }
 
-fn write(topology: &Topology, options: &Options) -> Result<Written, Unsupported> {
-    let limits = Limits::of(&FALLBACK, options);
+fn write(topology: &Topology, options: &Options) -> Result<WrittenConfig, Unsupported> {
+    let limits = VersionLimits::of(&FALLBACK, options);
     let install = "install nginx: sudo apt-get install nginx";
     for (asked, option) in [
         (topology.sockets.is_some(), "--sockets"),
@@ -104,23 +107,23 @@ fn write(topology: &Topology, options: &Options) -> Result<Written, Unsupported>
         limits.refuse_if(asked, &format!("be configured with {option}"), install)?;
     }
     let selection = match &topology.policy {
-        Policy::RoundRobin => Selection::RoundRobin,
-        Policy::Random => Selection::Random,
-        Policy::LeastConnections => Selection::LeastConnections,
-        Policy::TwoChoices => Selection::TwoChoices,
-        Policy::Source => Selection::Source,
-        Policy::Uri => Selection::Uri,
+        Policy::RoundRobin => SelectionMethod::RoundRobin,
+        Policy::Random => SelectionMethod::Random,
+        Policy::LeastConnections => SelectionMethod::LeastConnections,
+        Policy::TwoChoices => SelectionMethod::TwoChoices,
+        Policy::Source => SelectionMethod::Source,
+        Policy::Uri => SelectionMethod::Uri,
         Policy::LeastTime | Policy::Header(_) | Policy::Cookie(_) | Policy::Sticky(_) => {
             return Err(limits.cannot(&format!("pick a backend by {}", topology.policy), install));
         }
     };
     limits.refuse_if(
-        topology.is_weighted() && !matches!(selection, Selection::RoundRobin | Selection::Random),
+        topology.is_weighted() && !matches!(selection, SelectionMethod::RoundRobin | SelectionMethod::Random),
         &format!("give weights to --algorithm {}", topology.policy),
         install,
     )?;
     let listen = options.listen();
-    let backend = |backend: &crate::topology::BackendConfig| Backend {
+    let backend = |backend: &crate::topology::BackendConfig| FallbackBackend {
         address: topology.address(backend.generator),
         weight: u32::from(backend.weight.get()),
     };
@@ -135,8 +138,8 @@ fn write(topology: &Topology, options: &Options) -> Result<Written, Unsupported>
         keeps_connections: topology.keep_alive.is_none(),
     };
     let text = serde_json::to_string_pretty(&config).expect("it has no keys that are no strings") + "\n";
-    let run = Run::of(&[], &format!("uuid-generator {COMMAND} {NAME}"));
-    Ok(Written { files: vec![File { name: NAME, text }], run: Some(run), overview: None })
+    let run = StartCommand::of(&[], &format!("uuid-generator {COMMAND} {NAME}"));
+    Ok(WrittenConfig { files: vec![File { name: NAME, text }], run: Some(run), overview: None })
 }
 
 /// Balances as the file says, until it is ended by a signal.
@@ -152,7 +155,7 @@ pub(crate) fn run(file: &Path) -> anyhow::Result<()> {
         let weights: Vec<u32> = config.backends.iter().map(|backend| backend.weight).collect();
         let seed = || uuid::Uuid::new_v4().as_u64_pair().1;
         let chooser = || RefCell::new(Chooser::new(config.selection, &weights, config.ejection, seed()));
-        let proxy = Proxy {
+        let proxy = FallbackProxy {
             choosers: (0..config.workers.max(1)).map(|_| chooser()).collect(),
             pools: config.backends.iter().map(|_| RefCell::default()).collect(),
             config,
@@ -163,13 +166,13 @@ pub(crate) fn run(file: &Path) -> anyhow::Result<()> {
             let Ok((stream, peer)) = listener.accept().await else { continue };
             let _ = stream.set_nodelay(true);
             let worker = uuid::Uuid::new_v4().as_u64_pair().1 as usize % proxy.choosers.len();
-            let client = Client { proxy: proxy.clone(), stream, peer: peer.ip(), worker, unread: Vec::new() };
+            let client = FallbackClient { proxy: proxy.clone(), stream, peer: peer.ip(), worker, unread: Vec::new() };
             spawn_local(client.serve());
         }
     })
 }
 
-struct Proxy {
+struct FallbackProxy {
     config: Config,
     choosers: Vec<RefCell<Chooser>>,
     /// Idle connections to each backend.
@@ -177,17 +180,17 @@ struct Proxy {
 }
 
 /// A request that has been read to its end, as it goes to backends.
-struct Request {
+struct FallbackRequest {
     bytes: Vec<u8>,
     idempotent: bool,
     head: bool,
-    version: Version,
+    version: HttpVersion,
     persistent: bool,
     key: u64,
 }
 
 /// Why a backend gave no response.
-enum Failure {
+enum ForwardFailure {
     /// Nothing was sent.
     Unreachable,
     /// It closed, or sent what is no response.
@@ -198,36 +201,36 @@ enum Failure {
 }
 
 /// Why a request is not forwarded.
-enum Refusal {
+enum ForwardRefusal {
     Malformed(Malformed),
     TooLarge,
     NotFound,
 }
 
-impl From<Malformed> for Refusal {
-    fn from(why: Malformed) -> Refusal {
-        Refusal::Malformed(why)
+impl From<Malformed> for ForwardRefusal {
+    fn from(why: Malformed) -> ForwardRefusal {
+        ForwardRefusal::Malformed(why)
     }
 }
 
-struct Client {
-    proxy: Rc<Proxy>,
+struct FallbackClient {
+    proxy: Rc<FallbackProxy>,
     stream: TcpStream,
     peer: IpAddr,
     worker: usize,
     unread: Vec<u8>,
 }
 
-impl Client {
+impl FallbackClient {
     async fn serve(mut self) {
         loop {
             let request = match self.request().await {
                 Ok(Some(Ok(request))) => request,
                 Ok(Some(Err(refusal))) => {
                     let (status, why) = match refusal {
-                        Refusal::Malformed(why) => (400, why.to_string()),
-                        Refusal::TooLarge => (413, format!("a request has {BODY} bytes at most here")),
-                        Refusal::NotFound => (404, format!("only {} is balanced", self.proxy.config.path)),
+                        ForwardRefusal::Malformed(why) => (400, why.to_string()),
+                        ForwardRefusal::TooLarge => (413, format!("a request has {BODY} bytes at most here")),
+                        ForwardRefusal::NotFound => (404, format!("only {} is balanced", self.proxy.config.path)),
                     };
                     let _ = self.stream.write_all(&own_response(status, &why, true, false)).await;
                     return self.close().await;
@@ -258,7 +261,7 @@ impl Client {
     }
 
     /// The next whole request; none if the client has closed.
-    async fn request(&mut self) -> Io<Option<Result<Request, Refusal>>> {
+    async fn request(&mut self) -> Io<Option<Result<FallbackRequest, ForwardRefusal>>> {
         loop {
             match self.head() {
                 Err(refusal) => return Ok(Some(Err(refusal))),
@@ -266,7 +269,7 @@ impl Client {
                 Ok(None) => {}
                 Ok(Some((mut request, framing, length, waits))) => {
                     self.unread.drain(..length);
-                    let mut body = Body::new(framing);
+                    let mut body = BodyDecoder::new(framing);
                     if waits && !body.is_done() && self.unread.is_empty() {
                         self.stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
                     }
@@ -283,7 +286,7 @@ impl Client {
                         let taken = self.unread.len() - rest.len();
                         self.unread.drain(..taken);
                         if content.len() > BODY {
-                            return Ok(Some(Err(Refusal::TooLarge)));
+                            return Ok(Some(Err(ForwardRefusal::TooLarge)));
                         }
                     }
                     if framing != Framing::None || !content.is_empty() {
@@ -299,12 +302,14 @@ impl Client {
 
     /// The head of the next request, written anew but for its end; how its body comes, how long its head was, and whether the client
     /// waits before it sends the body.
-    fn head(&self) -> Result<Option<(Request, Framing, usize, bool)>, Refusal> {
+    fn head(&self) -> Result<Option<(FallbackRequest, Framing, usize, bool)>, ForwardRefusal> {
         let config = &self.proxy.config;
         let mut room: Room = Room::new();
-        let Some(head) = RequestHead::parse(&self.unread, &mut room, HEAD, Mode::Strict)? else { return Ok(None) };
+        let Some(head) = RequestHead::parse(&self.unread, &mut room, HEAD, Strictness::Strict)? else {
+            return Ok(None);
+        };
         let below = if config.path == "/" { Some(head.path()) } else { head.path().strip_prefix(&config.path) };
-        let path = below.filter(|rest| rest.is_empty() || rest.starts_with('/')).ok_or(Refusal::NotFound)?;
+        let path = below.filter(|rest| rest.is_empty() || rest.starts_with('/')).ok_or(ForwardRefusal::NotFound)?;
         let query = head.query().map_or(String::new(), |query| format!("?{query}"));
         let target = format!("{}{query}", if path.is_empty() { "/" } else { path });
         let mut bytes = Vec::with_capacity(self.unread.len() + 256);
@@ -327,10 +332,10 @@ impl Client {
             encode::field(&mut bytes, "Connection", b"close");
         }
         let key = match config.selection {
-            Selection::Source => self.peer.to_string(),
+            SelectionMethod::Source => self.peer.to_string(),
             _ => target,
         };
-        let request = Request {
+        let request = FallbackRequest {
             bytes,
             idempotent: !matches!(head.method, "POST" | "PATCH"),
             head: head.method == "HEAD",
@@ -342,14 +347,14 @@ impl Client {
     }
 
     /// To one backend after another until one responds. Whether the client's connection can be used again.
-    async fn forward(&mut self, request: &Request) -> Io<bool> {
+    async fn forward(&mut self, request: &FallbackRequest) -> Io<bool> {
         let proxy = self.proxy.clone();
         let chooser = &proxy.choosers[self.worker];
         let mut tried = vec![false; proxy.pools.len()];
-        let mut last = Failure::Unreachable;
+        let mut last = ForwardFailure::Unreachable;
         while let Some(index) = { chooser.borrow_mut().choose(request.key, &tried, Instant::now()) } {
             tried[index] = true;
-            let in_flight = InFlight::begin(chooser, index);
+            let in_flight = FallbackInFlight::begin(chooser, index);
             let result = self.exchange(index, request).await;
             drop(in_flight);
             match result {
@@ -357,10 +362,10 @@ impl Client {
                     chooser.borrow_mut().succeeded(index);
                     return Ok(persistent);
                 }
-                Err(Failure::Cut) => return Err(ErrorKind::ConnectionAborted.into()),
+                Err(ForwardFailure::Cut) => return Err(ErrorKind::ConnectionAborted.into()),
                 Err(failure) => {
                     chooser.borrow_mut().failed(index, Instant::now());
-                    let again = matches!(failure, Failure::Unreachable) || request.idempotent;
+                    let again = matches!(failure, ForwardFailure::Unreachable) || request.idempotent;
                     last = failure;
                     if !again {
                         break;
@@ -369,48 +374,48 @@ impl Client {
             }
         }
         let (status, why) = match last {
-            Failure::TimedOut => (504, "no backend responded in time"),
-            Failure::Unreachable => (502, "no backend accepts connections"),
-            Failure::Closed | Failure::Cut => (502, "a backend closed without a response"),
+            ForwardFailure::TimedOut => (504, "no backend responded in time"),
+            ForwardFailure::Unreachable => (502, "no backend accepts connections"),
+            ForwardFailure::Closed | ForwardFailure::Cut => (502, "a backend closed without a response"),
         };
         self.stream.write_all(&own_response(status, why, !request.persistent, request.head)).await?;
         Ok(true)
     }
 
     /// One backend's response, handed on as it comes.
-    async fn exchange(&mut self, index: usize, request: &Request) -> Result<bool, Failure> {
+    async fn exchange(&mut self, index: usize, request: &FallbackRequest) -> Result<bool, ForwardFailure> {
         let proxy = self.proxy.clone();
         let patience = proxy.config.answer_timeout.unwrap_or(Duration::MAX);
         let mut backend = proxy.connect(index).await?;
-        backend.write_all(&request.bytes).await.map_err(|_| Failure::Closed)?;
+        backend.write_all(&request.bytes).await.map_err(|_| ForwardFailure::Closed)?;
         let mut receiver = Receiver::new(HEAD);
-        receiver.begin(if request.head { Asked::Head } else { Asked::Other });
+        receiver.begin(if request.head { RequestContext::Head } else { RequestContext::Other });
         let (mut read, mut out) = (Vec::with_capacity(16 << 10), Vec::new());
-        let mut response = Response { chunked: false, persistent: true, begun: false };
+        let mut response = FallbackResponse { chunked: false, persistent: true, begun: false };
         loop {
             read.clear();
             let length = match timeout(patience, backend.read_buf(&mut read)).await {
-                Err(_) => return Err(if response.begun { Failure::Cut } else { Failure::TimedOut }),
+                Err(_) => return Err(if response.begun { ForwardFailure::Cut } else { ForwardFailure::TimedOut }),
                 Ok(result) => result.unwrap_or(0),
             };
             let progress = match length {
                 0 => match receiver.end(true) {
-                    http::h1::client::Ended::Whole => Progress::Whole,
-                    _ if response.begun => return Err(Failure::Cut),
-                    _ => return Err(Failure::Closed),
+                    http::h1::client::Ended::Whole => ResponseProgress::Whole,
+                    _ if response.begun => return Err(ForwardFailure::Cut),
+                    _ => return Err(ForwardFailure::Closed),
                 },
                 _ => receiver.receive(&read, &mut |event| response.hand_on(event, request, &mut out)),
             };
             let whole = match progress {
-                Progress::More => false,
-                Progress::Whole | Progress::WholeAndMore(_) => true,
-                Progress::Malformed(_) if response.begun => return Err(Failure::Cut),
-                Progress::Malformed(_) => return Err(Failure::Closed),
+                ResponseProgress::More => false,
+                ResponseProgress::Whole | ResponseProgress::WholeAndMore(_) => true,
+                ResponseProgress::Malformed(_) if response.begun => return Err(ForwardFailure::Cut),
+                ResponseProgress::Malformed(_) => return Err(ForwardFailure::Closed),
             };
             if whole && response.chunked {
                 encode::last_chunk(&mut out);
             }
-            self.stream.write_all(&out).await.map_err(|_| Failure::Cut)?;
+            self.stream.write_all(&out).await.map_err(|_| ForwardFailure::Cut)?;
             out.clear();
             if whole {
                 if receiver.is_reusable() && proxy.config.keeps_connections {
@@ -422,9 +427,9 @@ impl Client {
     }
 }
 
-impl Proxy {
+impl FallbackProxy {
     /// An idle connection that is still open, or a new one.
-    async fn connect(&self, index: usize) -> Result<TcpStream, Failure> {
+    async fn connect(&self, index: usize) -> Result<TcpStream, ForwardFailure> {
         while let Some(idle) = { self.pools[index].borrow_mut().pop() } {
             let silent = idle.try_read(&mut [0; 1]).is_err_and(|error: Error| error.kind() == ErrorKind::WouldBlock);
             if silent {
@@ -437,23 +442,23 @@ impl Proxy {
                 let _ = stream.set_nodelay(true);
                 Ok(stream)
             }
-            Ok(Err(_)) | Err(_) => Err(Failure::Unreachable),
+            Ok(Err(_)) | Err(_) => Err(ForwardFailure::Unreachable),
         }
     }
 }
 
 /// A response on its way to the client.
-struct Response {
+struct FallbackResponse {
     /// It has no length, so it goes on in chunks.
     chunked: bool,
     persistent: bool,
     begun: bool,
 }
 
-impl Response {
-    fn hand_on(&mut self, event: Event, request: &Request, out: &mut Vec<u8>) {
+impl FallbackResponse {
+    fn hand_on(&mut self, event: ResponseEvent, request: &FallbackRequest, out: &mut Vec<u8>) {
         match event {
-            Event::Head(head) => {
+            ResponseEvent::Head(head) => {
                 self.begun = true;
                 encode::status_line(out, head.status);
                 let unknown = matches!(head.framing, Framing::Chunked | Framing::UntilClose | Framing::Stream);
@@ -467,21 +472,21 @@ impl Response {
                     (Framing::None | Framing::Chunked | Framing::UntilClose | Framing::Stream, _) => {}
                 }
                 // A client of HTTP/1.0 knows no chunks: the end of its connection ends the body.
-                self.chunked = unknown && request.version == Version::Http11;
+                self.chunked = unknown && request.version == HttpVersion::Http11;
                 self.persistent = self.chunked || !unknown;
                 if self.chunked {
                     encode::field(out, "Transfer-Encoding", b"chunked");
                 }
                 match (self.persistent && request.persistent, request.version) {
                     (false, _) => encode::field(out, "Connection", b"close"),
-                    (true, Version::Http10) => encode::field(out, "Connection", b"keep-alive"),
-                    (true, Version::Http11 | Version::Http2) => {}
+                    (true, HttpVersion::Http10) => encode::field(out, "Connection", b"keep-alive"),
+                    (true, HttpVersion::Http11 | HttpVersion::Http2) => {}
                 }
                 encode::end_of_head(out);
             }
-            Event::Data(data) if self.chunked => encode::chunk(out, data),
-            Event::Data(data) => out.extend_from_slice(data),
-            Event::Interim(_) | Event::Trailers(_) => {}
+            ResponseEvent::Data(data) if self.chunked => encode::chunk(out, data),
+            ResponseEvent::Data(data) => out.extend_from_slice(data),
+            ResponseEvent::Interim(_) | ResponseEvent::Trailers(_) => {}
         }
     }
 }
@@ -517,19 +522,19 @@ fn own_response(status: u16, why: &str, close: bool, head: bool) -> Vec<u8> {
 }
 
 /// A backend has a request in flight as long as this lives.
-struct InFlight<'c> {
+struct FallbackInFlight<'c> {
     chooser: &'c RefCell<Chooser>,
     index: usize,
 }
 
-impl InFlight<'_> {
-    fn begin(chooser: &RefCell<Chooser>, index: usize) -> InFlight<'_> {
+impl FallbackInFlight<'_> {
+    fn begin(chooser: &RefCell<Chooser>, index: usize) -> FallbackInFlight<'_> {
         chooser.borrow_mut().begin(index);
-        InFlight { chooser, index }
+        FallbackInFlight { chooser, index }
     }
 }
 
-impl Drop for InFlight<'_> {
+impl Drop for FallbackInFlight<'_> {
     fn drop(&mut self) {
         self.chooser.borrow_mut().end(self.index);
     }

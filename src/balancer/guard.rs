@@ -42,7 +42,7 @@ const GUARD: &str = "guard";
 const BECOME: &str = "become-balancer";
 
 /// What a guard is told.
-pub(crate) struct Orders {
+pub(crate) struct GuardOrders {
     /// The scratch folder of the run, removed at the end.
     pub(crate) scratch: PathBuf,
     /// Where the balancer is started.
@@ -53,7 +53,7 @@ pub(crate) struct Orders {
     pub(crate) command: Vec<OsString>,
 }
 
-impl Orders {
+impl GuardOrders {
     /// As the command line of a guard.
     pub(crate) fn words(&self) -> Vec<OsString> {
         let mut words: Vec<OsString> = vec![GUARD.into(), self.scratch.clone().into(), self.folder.clone().into()];
@@ -63,12 +63,12 @@ impl Orders {
         words
     }
 
-    fn read(words: &[OsString]) -> Option<Orders> {
+    fn read(words: &[OsString]) -> Option<GuardOrders> {
         let [scratch, folder, rest @ ..] = words else { return None };
         let end = rest.iter().position(|word| word == "--")?;
         let covered = rest[..end].iter().map(PathBuf::from).collect();
         let command = rest[end + 1..].to_vec();
-        Some(Orders { scratch: scratch.into(), folder: folder.into(), covered, command })
+        Some(GuardOrders { scratch: scratch.into(), folder: folder.into(), covered, command })
     }
 }
 
@@ -77,7 +77,7 @@ pub(crate) fn run_as_told() -> Option<Result<ExitCode>> {
     let words: Vec<OsString> = std::env::args_os().skip(1).collect();
     let (first, rest) = words.split_first()?;
     match first.to_str()? {
-        GUARD => Some(Orders::read(rest).context("a guard is started by this program only").and_then(guard)),
+        GUARD => Some(GuardOrders::read(rest).context("a guard is started by this program only").and_then(guard)),
         BECOME => Some(Err(become_balancer(rest))),
         fallback::COMMAND => {
             let file = rest.first().context("the built-in balancer is started by this program only");
@@ -88,7 +88,7 @@ pub(crate) fn run_as_told() -> Option<Result<ExitCode>> {
 }
 
 /// Guards a balancer until it or we have ended. Returns its exit status.
-fn guard(orders: Orders) -> Result<ExitCode> {
+fn guard(orders: GuardOrders) -> Result<ExitCode> {
     // Removed before it is given free: nobody else finds it left over.
     let _held = scratch::hold(&orders.scratch).context("the folder of the balancer's files is gone")?;
     let _scratch = Removed(orders.scratch.clone());
@@ -286,13 +286,13 @@ mod tests {
 
     #[test]
     fn orders_arrive_as_they_were_given() {
-        let orders = Orders {
+        let orders = GuardOrders {
             scratch: "/s".into(),
             folder: "/f".into(),
             covered: vec!["/run/nginx.pid".into()],
             command: ["nginx", "--", "-x"].map(OsString::from).to_vec(),
         };
-        let read = Orders::read(&orders.words()[1..]).unwrap();
+        let read = GuardOrders::read(&orders.words()[1..]).unwrap();
         assert_eq!((read.scratch, read.folder, read.covered), (orders.scratch, orders.folder, orders.covered));
         assert_eq!(read.command, orders.command);
     }

@@ -2,18 +2,18 @@
 
 use anyhow::Context;
 
-use crate::balancer::cause::Cause;
 use crate::balancer::lines::Lines;
+use crate::balancer::topic::HintTopic;
 use std::path::Path;
 
-use crate::balancer::limits::{FEWEST, IDEMPOTENT, LEAST_TIME, Limits, head, time};
-use crate::balancer::options::{Options, Version};
+use crate::balancer::limits::{FEWEST, IDEMPOTENT, LEAST_TIME, VersionLimits, head, time};
+use crate::balancer::options::{BalancerVersion, Options};
 use crate::balancer::own::{Own, SCRATCH};
 use crate::balancer::path::quoted;
 use crate::balancer::product::{Product, Program, ReloadSignal};
-use crate::balancer::read::{Configuration, Source};
+use crate::balancer::read::{ConfigFile, Configuration};
 use crate::balancer::read_haproxy;
-use crate::balancer::written::{File, Run, Unsupported, Written};
+use crate::balancer::written::{File, StartCommand, Unsupported, WrittenConfig};
 use crate::error::Problem;
 use crate::topology::{Policy, Topology};
 
@@ -21,7 +21,7 @@ use crate::topology::{Policy, Topology};
 pub(crate) const HAPROXY: Product = Product {
     name: "haproxy",
     title: "HAProxy",
-    newest: Version(2, 6, 12),
+    newest: BalancerVersion(2, 6, 12),
     program: Program::OnPath { version_argument: "-v" },
     install: "sudo apt-get install haproxy",
     reload: Some(ReloadSignal::Usr2),
@@ -41,56 +41,56 @@ pub(crate) const HAPROXY: Product = Product {
 };
 
 /// What decides there; empty where it has nothing of the kind.
-fn directive(cause: Cause) -> &'static str {
-    match cause {
-        Cause::Verify => "ssl verify required ca-file FILE verifyhost NAME on the server",
-        Cause::VerifyName => "verifyhost NAME on the server",
-        Cause::Revocation => "crl-file FILE on the server",
-        Cause::ServerName => "sni str(NAME) on the server",
-        Cause::ClientCertificate => "crt FILE on the server",
-        Cause::BodyLimit => "tune.bufsize, or a deny rule on req.body_size",
-        Cause::HeadLimit => "tune.bufsize, tune.http.maxhdr",
-        Cause::SlowRequest => "timeout http-request, timeout client",
-        Cause::RateLimit => "stick-table http_req_rate, maxconn",
-        Cause::NoBackend => "check, fall and rise of the servers, option redispatch",
-        Cause::Timeout => "timeout server",
-        Cause::UnusableRequest => "bind … ssl, verify required or accept-proxy",
-        Cause::Redirect => "http-request redirect",
-        Cause::Credentials => "http-request auth",
-        Cause::Access => "http-request deny",
-        Cause::Route => "use_backend, default_backend",
-        Cause::Methods => "http-request deny with METH_…",
-        Cause::RetriesOfPost => "http-request disable-l7-retry if METH_POST",
-        Cause::Repeats => "retry-on, timeout server",
-        Cause::OtherHost => "option redispatch 1",
-        Cause::Mirror => "filter spoe",
-        Cause::IdleTimeout => "timeout http-keep-alive",
-        Cause::Loss => "timeout server, timeout client, hard-stop-after",
-        Cause::Cache => "http-request cache-use",
-        Cause::Escapes => "no http-request normalize-uri",
-        Cause::Query => "http-request set-query, set-uri",
-        Cause::Host => "http-request set-header Host",
-        Cause::Method => "http-request set-method",
-        Cause::Body => "a Lua or SPOE filter",
-        Cause::RequestFields => "http-request set-header, del-header",
-        Cause::ResponseFields => "http-response set-header, del-header",
-        Cause::Responses => "http-response return, http-error, a Lua filter",
-        Cause::ForwardedFor => "http-request set-header X-Forwarded-For %[src]",
-        Cause::Sessions => "peers for the stick table, cookie … insert",
-        Cause::Hashes => "hash-type consistent",
-        Cause::Reload => "-W and USR2",
-        Cause::Upgrade => "no http-request del-header Upgrade",
-        Cause::Buffering => "option http-no-delay",
-        Cause::StreamIdle => "timeout tunnel, timeout server, timeout client",
-        Cause::StreamAge => "timeout server, hard-stop-after",
-        Cause::StreamReload => "hard-stop-after",
-        Cause::StreamShares => "balance leastconn",
-        Cause::Underscores => "",
+fn directive(topic: HintTopic) -> &'static str {
+    match topic {
+        HintTopic::Verify => "ssl verify required ca-file FILE verifyhost NAME on the server",
+        HintTopic::VerifyName => "verifyhost NAME on the server",
+        HintTopic::Revocation => "crl-file FILE on the server",
+        HintTopic::ServerName => "sni str(NAME) on the server",
+        HintTopic::ClientCertificate => "crt FILE on the server",
+        HintTopic::BodyLimit => "tune.bufsize, or a deny rule on req.body_size",
+        HintTopic::HeadLimit => "tune.bufsize, tune.http.maxhdr",
+        HintTopic::SlowRequest => "timeout http-request, timeout client",
+        HintTopic::RateLimit => "stick-table http_req_rate, maxconn",
+        HintTopic::NoBackend => "check, fall and rise of the servers, option redispatch",
+        HintTopic::Timeout => "timeout server",
+        HintTopic::UnusableRequest => "bind … ssl, verify required or accept-proxy",
+        HintTopic::Redirect => "http-request redirect",
+        HintTopic::Credentials => "http-request auth",
+        HintTopic::Access => "http-request deny",
+        HintTopic::Route => "use_backend, default_backend",
+        HintTopic::Methods => "http-request deny with METH_…",
+        HintTopic::RetriesOfPost => "http-request disable-l7-retry if METH_POST",
+        HintTopic::Repeats => "retry-on, timeout server",
+        HintTopic::OtherHost => "option redispatch 1",
+        HintTopic::Mirror => "filter spoe",
+        HintTopic::IdleTimeout => "timeout http-keep-alive",
+        HintTopic::Loss => "timeout server, timeout client, hard-stop-after",
+        HintTopic::Cache => "http-request cache-use",
+        HintTopic::Escapes => "no http-request normalize-uri",
+        HintTopic::Query => "http-request set-query, set-uri",
+        HintTopic::Host => "http-request set-header Host",
+        HintTopic::Method => "http-request set-method",
+        HintTopic::Body => "a Lua or SPOE filter",
+        HintTopic::RequestFields => "http-request set-header, del-header",
+        HintTopic::ResponseFields => "http-response set-header, del-header",
+        HintTopic::Responses => "http-response return, http-error, a Lua filter",
+        HintTopic::ForwardedFor => "http-request set-header X-Forwarded-For %[src]",
+        HintTopic::Sessions => "peers for the stick table, cookie … insert",
+        HintTopic::Hashes => "hash-type consistent",
+        HintTopic::Reload => "-W and USR2",
+        HintTopic::Upgrade => "no http-request del-header Upgrade",
+        HintTopic::Buffering => "option http-no-delay",
+        HintTopic::StreamIdle => "timeout tunnel, timeout server, timeout client",
+        HintTopic::StreamAge => "timeout server, hard-stop-after",
+        HintTopic::StreamReload => "hard-stop-after",
+        HintTopic::StreamShares => "balance leastconn",
+        HintTopic::Underscores => "",
     }
 }
 
 /// From here on all that is written is known: `balance hash` is the latest of it.
-const OLDEST: Version = Version(2, 6, 0);
+const OLDEST: BalancerVersion = BalancerVersion(2, 6, 0);
 const NAME: &str = "haproxy.cfg";
 
 /// A master hands its listening sockets to new workers; without one, a new process takes over from the old ones.
@@ -107,15 +107,15 @@ fn renew(file: &Path) -> String {
 }
 
 /// A `haproxy.cfg`, or what goes behind the `defaults` of one.
-fn write(topology: &Topology, options: &Options) -> Result<Written, Unsupported> {
+fn write(topology: &Topology, options: &Options) -> Result<WrittenConfig, Unsupported> {
     let body = frontend_and_backend(topology, options)?;
     let mut text = Lines::default();
     text.add(0, format!("# {}", head(&HAPROXY, options, topology)));
     if options.snippet {
         text.add(0, "# Put it behind `defaults` that have timeouts.").add(0, "").block(0, &body);
-        return Ok(Written { files: vec![File { name: NAME, text: text.0 }], run: None, overview: None });
+        return Ok(WrittenConfig { files: vec![File { name: NAME, text: text.0 }], run: None, overview: None });
     }
-    let run = Run::of(&[], &format!("haproxy -W -db -f {NAME}"));
+    let run = StartCommand::of(&[], &format!("haproxy -W -db -f {NAME}"));
     text.add(0, format!("# In the foreground, in the folder of this file: {run}"))
         .add(0, "# Reload it: kill -USR2; let it end what it began, and end: kill -USR1")
         .add(0, "global")
@@ -132,11 +132,11 @@ fn write(topology: &Topology, options: &Options) -> Result<Written, Unsupported>
         .add(4, "timeout server 60s")
         .add(0, "")
         .block(0, &body);
-    Ok(Written { files: vec![File { name: NAME, text: text.0 }], run: Some(run), overview: None })
+    Ok(WrittenConfig { files: vec![File { name: NAME, text: text.0 }], run: Some(run), overview: None })
 }
 
 fn frontend_and_backend(topology: &Topology, options: &Options) -> Result<String, Unsupported> {
-    let limits = Limits::of(&HAPROXY, options);
+    let limits = VersionLimits::of(&HAPROXY, options);
     limits.refuse_workers_in_snippet(options)?;
     limits.refuse_if_older_than(OLDEST)?;
     let watches = topology.health.is_some() || topology.failure.is_some();
@@ -239,7 +239,7 @@ fn server_name(name: &str) -> String {
     name.trim_matches(['[', ']']).replace("]:", ":").replace('/', "_")
 }
 
-fn balance(topology: &Topology, limits: Limits) -> Result<Vec<String>, Unsupported> {
+fn balance(topology: &Topology, limits: VersionLimits) -> Result<Vec<String>, Unsupported> {
     let hash = |balance: String| vec![balance, "hash-type consistent".to_owned()];
     Ok(match &topology.policy {
         Policy::RoundRobin => vec!["balance roundrobin".to_owned()],
@@ -286,7 +286,7 @@ fn retries(topology: &Topology, text: &mut Lines) {
 fn read(file: &Path) -> anyhow::Result<Configuration> {
     let text = std::fs::read(file).with_context(|| format!("failed to read {}", file.display()))?;
     let text = String::from_utf8_lossy(&text).into_owned();
-    Ok(read_haproxy::read(&Source { name: file.display().to_string(), text }))
+    Ok(read_haproxy::read(&ConfigFile { name: file.display().to_string(), text }))
 }
 
 fn own(file: &Path) -> anyhow::Result<Own> {

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::balancer::list::Balancer;
-use crate::balancer::options::Version;
+use crate::balancer::options::BalancerVersion;
 use crate::balancer::path::on_path;
 use crate::balancer::product::{Product, Program};
 
@@ -28,7 +28,7 @@ pub(crate) fn first() -> Option<Balancer> {
 }
 
 /// As its program says, if there is one and it says so soon.
-pub(crate) fn version(product: &Product) -> Option<Version> {
+pub(crate) fn version(product: &Product) -> Option<BalancerVersion> {
     let Program::OnPath { version_argument } = product.program else { return None };
     let mut child = Command::new(on_path(product.name)?)
         .arg(version_argument)
@@ -49,5 +49,5 @@ pub(crate) fn version(product: &Product) -> Option<Version> {
     let mut output = Vec::new();
     child.stdout.take()?.take(10_000).read_to_end(&mut output).ok()?;
     child.stderr.take()?.take(10_000).read_to_end(&mut output).ok()?;
-    Version::in_text(&String::from_utf8_lossy(&output))
+    BalancerVersion::in_text(&String::from_utf8_lossy(&output))
 }

@@ -13,11 +13,11 @@ use std::time::Duration;
 use cluster::Cluster;
 
 use crate::balancer::containers::FleetToken;
-use crate::balancer::limits::{Limits, head};
+use crate::balancer::limits::{VersionLimits, head};
 use crate::balancer::lines::Lines;
-use crate::balancer::options::{Listen, Options, Version};
+use crate::balancer::options::{BalancerVersion, Listen, Options};
 use crate::balancer::product::{Product, Program};
-use crate::balancer::written::{File, Unsupported, Written};
+use crate::balancer::written::{File, Unsupported, WrittenConfig};
 use crate::topology::{Policy, Topology};
 
 /// Kubernetes, with whatever implements its Gateway API.
@@ -25,7 +25,7 @@ pub(crate) const KUBERNETES: Product = Product {
     name: "kubernetes",
     title: "Kubernetes with Gateway API",
     // Of the Gateway API.
-    newest: Version(1, 6, 1),
+    newest: BalancerVersion(1, 6, 1),
     program: Program::Elsewhere,
     install: "it is no program",
     reload: None,
@@ -44,19 +44,19 @@ pub(crate) const KUBERNETES: Product = Product {
 };
 
 /// Of the Gateway API: HTTPRoute is v1 from here on.
-const OLDEST: Version = Version(1, 0, 0);
-const SESSIONS: Version = Version(1, 1, 0);
+const OLDEST: BalancerVersion = BalancerVersion(1, 0, 0);
+const SESSIONS: BalancerVersion = BalancerVersion(1, 1, 0);
 const CONTROLLERS: &str = "the policies of your Gateway's controller may: see its documentation";
 
 /// The HTTPRoute alone is the snippet.
-fn write(topology: &Topology, options: &Options) -> Result<Written, Unsupported> {
-    let limits = Limits::of(&KUBERNETES, options);
+fn write(topology: &Topology, options: &Options) -> Result<WrittenConfig, Unsupported> {
+    let limits = VersionLimits::of(&KUBERNETES, options);
     refuse(topology, options, limits)?;
     let cluster = Cluster { options, topology, port: options.listen.map_or(80, |listen| listen.port) };
     let head = head(&KUBERNETES, options, topology);
     let route = File { name: "route.yaml", text: route::write(cluster, limits.version, &head) };
     if options.snippet {
-        return Ok(Written { files: vec![route], run: None, overview: None });
+        return Ok(WrittenConfig { files: vec![route], run: None, overview: None });
     }
     let mut fleet = Lines::default();
     fleet.add(0, format!("# {head}"));
@@ -69,7 +69,7 @@ fn write(topology: &Topology, options: &Options) -> Result<Written, Unsupported>
     files.push(File { name: "check.yaml", text: job::write(cluster) });
     files.push(route);
     let overview = Some(File { name: "kustomization.yaml", text: kustomization(&files) });
-    Ok(Written { files, run: None, overview })
+    Ok(WrittenConfig { files, run: None, overview })
 }
 
 /// For `kubectl apply -k`.
@@ -87,7 +87,7 @@ fn kustomization(files: &[File]) -> String {
     text.0
 }
 
-fn refuse(topology: &Topology, options: &Options, limits: Limits) -> Result<(), Unsupported> {
+fn refuse(topology: &Topology, options: &Options, limits: VersionLimits) -> Result<(), Unsupported> {
     limits.refuse_if_older_than(OLDEST)?;
     if let Some(Listen { address: Some(_), .. }) = options.listen {
         return Err(limits.cannot(

@@ -18,7 +18,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::spawn_local;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::balancer::guard::{ENDED, KEPT, OUTPUT, Orders, children};
+use crate::balancer::guard::{ENDED, GuardOrders, KEPT, OUTPUT, children};
 use crate::balancer::own::SCRATCH;
 use crate::balancer::product::ReloadSignal;
 use crate::balancer::scratch::Scratch;
@@ -212,7 +212,7 @@ fn prepare(recipe: &Recipe, scratch: &Path) -> Result<Child> {
     write(&recipe.files, scratch)?;
     let name = scratch.to_string_lossy();
     let placed = |text: &str| text.replace(SCRATCH, &name);
-    let orders = Orders {
+    let orders = GuardOrders {
         scratch: scratch.to_owned(),
         folder: recipe.folder.clone().unwrap_or_else(|| scratch.to_owned()),
         covered: recipe.covered.clone(),

@@ -2,21 +2,21 @@
 
 use std::time::Duration;
 
-use crate::balancer::options::{For, Options, Version};
+use crate::balancer::options::{BalancerVersion, For, Options};
 use crate::balancer::product::{Product, Program};
 use crate::balancer::written::Unsupported;
 use crate::topology::Topology;
 
 /// The limits of one version of a balancer: they name it in what they refuse.
 #[derive(Clone, Copy)]
-pub(crate) struct Limits {
+pub(crate) struct VersionLimits {
     title: &'static str,
-    pub(crate) version: Version,
+    pub(crate) version: BalancerVersion,
 }
 
-impl Limits {
-    pub(crate) fn of(product: &Product, options: &Options) -> Limits {
-        Limits { title: product.title, version: version(options, product) }
+impl VersionLimits {
+    pub(crate) fn of(product: &Product, options: &Options) -> VersionLimits {
+        VersionLimits { title: product.title, version: version(options, product) }
     }
 
     /// It cannot, if so.
@@ -24,7 +24,7 @@ impl Limits {
         if so { Err(self.cannot(what, nearest)) } else { Ok(()) }
     }
 
-    pub(crate) fn refuse_if_older_than(self, oldest: Version) -> Result<(), Unsupported> {
+    pub(crate) fn refuse_if_older_than(self, oldest: BalancerVersion) -> Result<(), Unsupported> {
         let what = format!("be configured: configuration is written from version {oldest} on");
         self.refuse_if(
             self.version < oldest,
@@ -43,7 +43,7 @@ impl Limits {
     }
 
     pub(crate) fn cannot(self, what: &str, nearest: &str) -> Unsupported {
-        let Limits { title, version } = self;
+        let VersionLimits { title, version } = self;
         Unsupported { what: what.to_owned(), title, version, nearest: nearest.to_owned() }
     }
 }
@@ -63,7 +63,7 @@ pub(crate) fn time(duration: Duration) -> String {
     }
 }
 
-fn version(options: &Options, product: &Product) -> Version {
+fn version(options: &Options, product: &Product) -> BalancerVersion {
     match options.version {
         For::Asked(version) | For::Found(version) => version,
         For::Newest => product.newest,

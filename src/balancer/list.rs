@@ -6,10 +6,10 @@ use std::ops::Deref;
 use clap::ValueEnum;
 use clap::builder::PossibleValue;
 
-use crate::balancer::limits::Limits;
+use crate::balancer::limits::VersionLimits;
 use crate::balancer::options::Options;
 use crate::balancer::product::{Product, Program};
-use crate::balancer::written::{Unsupported, Written};
+use crate::balancer::written::{Unsupported, WrittenConfig};
 use crate::balancer::{caddy, compose, envoy, fallback, haproxy, kubernetes, nginx, traefik};
 use crate::topology::Topology;
 
@@ -59,10 +59,10 @@ impl Balancer {
     }
 
     /// The configuration, or what the balancer does not support.
-    pub(crate) fn write(self, topology: &Topology, options: &Options) -> Result<Written, Unsupported> {
+    pub(crate) fn write(self, topology: &Topology, options: &Options) -> Result<WrittenConfig, Unsupported> {
         if let (Some(option), true) = (options.containers.asked(), self.program != Program::Elsewhere) {
             let what = format!("configure containers ({option})");
-            return Err(Limits::of(self.0, options).cannot(&what, "config kubernetes or config compose"));
+            return Err(VersionLimits::of(self.0, options).cannot(&what, "config kubernetes or config compose"));
         }
         (self.0.write)(topology, options)
     }

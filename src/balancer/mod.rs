@@ -4,7 +4,7 @@
 //! What a balancer does not support is an error that names the nearest thing, never left out in silence.
 
 mod caddy;
-mod cause;
+
 mod choice;
 mod compose;
 mod containers;
@@ -34,15 +34,16 @@ mod read_haproxy;
 mod read_traefik;
 pub(crate) mod recognise;
 mod scratch;
+mod topic;
 mod traefik;
 mod written;
 
-pub(crate) use cause::Cause;
 pub(crate) use containers::{Containers, DnsLabel, FleetToken, Image};
 pub(crate) use list::Balancer;
-pub(crate) use options::{For, Listen, Options, Version};
+pub(crate) use options::{BalancerVersion, For, Listen, Options};
 pub(crate) use product::{CertificateStore, Program};
-pub(crate) use written::Written;
+pub(crate) use topic::HintTopic;
+pub(crate) use written::WrittenConfig;
 
 #[cfg(test)]
 mod tests;

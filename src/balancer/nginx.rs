@@ -1,16 +1,16 @@
 //! NGINX, open source: a whole `nginx.conf`, or the lines that go inside `http { … }`, or as a file into `conf.d`.
 
-use crate::balancer::cause::Cause;
 use crate::balancer::lines::Lines;
+use crate::balancer::topic::HintTopic;
 use std::path::Path;
 
-use crate::balancer::limits::{FEWEST, LEAST_TIME, Limits, head, time};
+use crate::balancer::limits::{FEWEST, LEAST_TIME, VersionLimits, head, time};
 use crate::balancer::nginx_files;
-use crate::balancer::options::{Options, Version};
+use crate::balancer::options::{BalancerVersion, Options};
 use crate::balancer::own::{Own, SCRATCH};
 use crate::balancer::path::quoted;
 use crate::balancer::product::{Product, Program, ReloadSignal};
-use crate::balancer::written::{File, Run, Unsupported, Written};
+use crate::balancer::written::{File, StartCommand, Unsupported, WrittenConfig};
 use crate::error::Problem;
 use crate::topology::{Policy, Topology};
 
@@ -18,7 +18,7 @@ use crate::topology::{Policy, Topology};
 pub(crate) const NGINX: Product = Product {
     name: "nginx",
     title: "NGINX",
-    newest: Version(1, 31, 3),
+    newest: BalancerVersion(1, 31, 3),
     program: Program::OnPath { version_argument: "-v" },
     install: "sudo apt-get install nginx",
     reload: Some(ReloadSignal::Hup),
@@ -40,61 +40,61 @@ pub(crate) const NGINX: Product = Product {
 };
 
 /// What decides there; empty where it has nothing of the kind.
-fn directive(cause: Cause) -> &'static str {
-    match cause {
-        Cause::Verify => "proxy_ssl_verify on; proxy_ssl_trusted_certificate FILE; proxy_ssl_name NAME",
-        Cause::VerifyName => "proxy_ssl_verify on; proxy_ssl_name NAME",
-        Cause::Revocation => "proxy_ssl_crl FILE",
-        Cause::ServerName => "proxy_ssl_server_name on; proxy_ssl_name NAME",
-        Cause::ClientCertificate => "proxy_ssl_certificate FILE; proxy_ssl_certificate_key FILE",
-        Cause::BodyLimit => "client_max_body_size",
-        Cause::HeadLimit => "large_client_header_buffers",
-        Cause::SlowRequest => "client_header_timeout, client_body_timeout",
-        Cause::RateLimit => "limit_req, limit_conn",
-        Cause::NoBackend => "server, max_fails, fail_timeout and proxy_next_upstream",
-        Cause::Timeout => "proxy_read_timeout",
-        Cause::UnusableRequest => "ssl_verify_client, listen … ssl or proxy_protocol",
-        Cause::Redirect => "return, rewrite, and location /uuid/ without /uuid",
-        Cause::Credentials => "auth_basic, auth_request, auth_jwt",
-        Cause::Access => "allow, deny",
-        Cause::Route => "location, server_name",
-        Cause::Methods => "limit_except",
-        Cause::RetriesOfPost => "proxy_next_upstream without non_idempotent",
-        Cause::Repeats => "proxy_next_upstream timeout, proxy_read_timeout, mirror",
-        Cause::OtherHost => "",
-        Cause::Mirror => "mirror",
-        Cause::IdleTimeout => "keepalive_timeout, keepalive_requests",
-        Cause::Loss => "proxy_read_timeout, worker_shutdown_timeout, proxy_ignore_client_abort",
-        Cause::Cache => "proxy_cache off, proxy_ignore_headers without Cache-Control",
-        Cause::Escapes => "proxy_pass without a path, merge_slashes off",
-        Cause::Query => "proxy_pass with variables needs $is_args$args",
-        Cause::Host => "proxy_set_header Host $host",
-        Cause::Method => "proxy_method, proxy_cache_convert_head, error_page",
-        Cause::Body => "proxy_pass_request_body, proxy_set_body",
-        Cause::RequestFields => "proxy_set_header, proxy_pass_request_headers, ignore_invalid_headers",
-        Cause::ResponseFields => "add_header, expires, proxy_hide_header",
-        Cause::Responses => "sub_filter, error_page with proxy_intercept_errors",
-        Cause::ForwardedFor => "proxy_set_header X-Forwarded-For $remote_addr",
-        Cause::Sessions => "sticky with a zone, hash … consistent",
-        Cause::Hashes => "hash … consistent",
-        Cause::Reload => "HUP, or USR2 and QUIT, but not TERM",
-        Cause::Upgrade => {
+fn directive(topic: HintTopic) -> &'static str {
+    match topic {
+        HintTopic::Verify => "proxy_ssl_verify on; proxy_ssl_trusted_certificate FILE; proxy_ssl_name NAME",
+        HintTopic::VerifyName => "proxy_ssl_verify on; proxy_ssl_name NAME",
+        HintTopic::Revocation => "proxy_ssl_crl FILE",
+        HintTopic::ServerName => "proxy_ssl_server_name on; proxy_ssl_name NAME",
+        HintTopic::ClientCertificate => "proxy_ssl_certificate FILE; proxy_ssl_certificate_key FILE",
+        HintTopic::BodyLimit => "client_max_body_size",
+        HintTopic::HeadLimit => "large_client_header_buffers",
+        HintTopic::SlowRequest => "client_header_timeout, client_body_timeout",
+        HintTopic::RateLimit => "limit_req, limit_conn",
+        HintTopic::NoBackend => "server, max_fails, fail_timeout and proxy_next_upstream",
+        HintTopic::Timeout => "proxy_read_timeout",
+        HintTopic::UnusableRequest => "ssl_verify_client, listen … ssl or proxy_protocol",
+        HintTopic::Redirect => "return, rewrite, and location /uuid/ without /uuid",
+        HintTopic::Credentials => "auth_basic, auth_request, auth_jwt",
+        HintTopic::Access => "allow, deny",
+        HintTopic::Route => "location, server_name",
+        HintTopic::Methods => "limit_except",
+        HintTopic::RetriesOfPost => "proxy_next_upstream without non_idempotent",
+        HintTopic::Repeats => "proxy_next_upstream timeout, proxy_read_timeout, mirror",
+        HintTopic::OtherHost => "",
+        HintTopic::Mirror => "mirror",
+        HintTopic::IdleTimeout => "keepalive_timeout, keepalive_requests",
+        HintTopic::Loss => "proxy_read_timeout, worker_shutdown_timeout, proxy_ignore_client_abort",
+        HintTopic::Cache => "proxy_cache off, proxy_ignore_headers without Cache-Control",
+        HintTopic::Escapes => "proxy_pass without a path, merge_slashes off",
+        HintTopic::Query => "proxy_pass with variables needs $is_args$args",
+        HintTopic::Host => "proxy_set_header Host $host",
+        HintTopic::Method => "proxy_method, proxy_cache_convert_head, error_page",
+        HintTopic::Body => "proxy_pass_request_body, proxy_set_body",
+        HintTopic::RequestFields => "proxy_set_header, proxy_pass_request_headers, ignore_invalid_headers",
+        HintTopic::ResponseFields => "add_header, expires, proxy_hide_header",
+        HintTopic::Responses => "sub_filter, error_page with proxy_intercept_errors",
+        HintTopic::ForwardedFor => "proxy_set_header X-Forwarded-For $remote_addr",
+        HintTopic::Sessions => "sticky with a zone, hash … consistent",
+        HintTopic::Hashes => "hash … consistent",
+        HintTopic::Reload => "HUP, or USR2 and QUIT, but not TERM",
+        HintTopic::Upgrade => {
             "proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade"
         }
-        Cause::Buffering => "proxy_buffering off, gzip off for text/event-stream",
-        Cause::StreamIdle => "proxy_read_timeout, proxy_send_timeout",
-        Cause::StreamAge => "worker_shutdown_timeout, proxy_read_timeout",
-        Cause::StreamReload => "worker_shutdown_timeout",
-        Cause::StreamShares => "least_conn, with a zone for several workers",
-        Cause::Underscores => "underscores_in_headers on",
+        HintTopic::Buffering => "proxy_buffering off, gzip off for text/event-stream",
+        HintTopic::StreamIdle => "proxy_read_timeout, proxy_send_timeout",
+        HintTopic::StreamAge => "worker_shutdown_timeout, proxy_read_timeout",
+        HintTopic::StreamReload => "worker_shutdown_timeout",
+        HintTopic::StreamShares => "least_conn, with a zone for several workers",
+        HintTopic::Underscores => "underscores_in_headers on",
     }
 }
 
 /// Connections to backends are kept, and HTTP/1.1 is spoken to them, without being told.
-const KEEPS_CONNECTIONS: Version = Version(1, 29, 7);
-const STICKY: Version = Version(1, 29, 6);
-const RANDOM: Version = Version(1, 15, 1);
-const MEASURES: Version = Version(1, 31, 0);
+const KEEPS_CONNECTIONS: BalancerVersion = BalancerVersion(1, 29, 7);
+const STICKY: BalancerVersion = BalancerVersion(1, 29, 6);
+const RANDOM: BalancerVersion = BalancerVersion(1, 15, 1);
+const MEASURES: BalancerVersion = BalancerVersion(1, 31, 0);
 const NAME: &str = "nginx.conf";
 
 /// An upstream named `uuid` of all backends and a server that balances `/uuid` over them, as the original program ships it.
@@ -137,20 +137,20 @@ fn backend_tls(topology: &Topology) -> Vec<String> {
 }
 
 /// An `nginx.conf`, or what goes inside its `http { … }`.
-fn write(topology: &Topology, options: &Options) -> Result<Written, Unsupported> {
+fn write(topology: &Topology, options: &Options) -> Result<WrittenConfig, Unsupported> {
     let body = upstream_and_server(topology, options)?;
     let head = head(&NGINX, options, topology);
     let mut text = Lines::default();
     text.add(0, format!("# {head}"));
     if options.snippet {
         text.add(0, "# Put it inside `http { … }`, or as a file into /etc/nginx/conf.d.").add(0, "").block(0, &body);
-        return Ok(Written {
+        return Ok(WrittenConfig {
             files: vec![File { name: "load_balancer.conf", text: text.0 }],
             run: None,
             overview: None,
         });
     }
-    let run = Run::of(&[], &format!("nginx -p . -e stderr -c {NAME}"));
+    let run = StartCommand::of(&[], &format!("nginx -p . -e stderr -c {NAME}"));
     text.add(0, format!("# In the foreground, in the folder of this file: {run}"))
         .add(0, "# Reload it: kill -HUP; let it end what it began, and end: kill -QUIT")
         .add(0, "daemon off;")
@@ -169,11 +169,11 @@ fn write(topology: &Topology, options: &Options) -> Result<Written, Unsupported>
         text.add(4, format!("{kind}_temp_path temp_{kind};"));
     }
     text.add(0, "").block(4, &body).add(0, "}");
-    Ok(Written { files: vec![File { name: NAME, text: text.0 }], run: Some(run), overview: None })
+    Ok(WrittenConfig { files: vec![File { name: NAME, text: text.0 }], run: Some(run), overview: None })
 }
 
 fn upstream_and_server(topology: &Topology, options: &Options) -> Result<String, Unsupported> {
-    let limits = Limits::of(&NGINX, options);
+    let limits = VersionLimits::of(&NGINX, options);
     limits.refuse_workers_in_snippet(options)?;
     limits.refuse_if(
         topology.health.is_some(),
@@ -268,7 +268,7 @@ fn upstream_and_server(topology: &Topology, options: &Options) -> Result<String,
 }
 
 /// The lines that go before the servers: NGINX reads what those may say by them.
-fn method(topology: &Topology, limits: Limits) -> Result<Vec<String>, Unsupported> {
+fn method(topology: &Topology, limits: VersionLimits) -> Result<Vec<String>, Unsupported> {
     let has_backup = topology.backups().next().is_some();
     let no_backup = |method: &str| {
         let what = format!("have a backup (--backup) with the method `{method}`");

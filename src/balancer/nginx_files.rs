@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::balancer::read::{Configuration, Source};
+use crate::balancer::read::{ConfigFile, Configuration};
 
 /// Before each file in what `nginx -T` prints.
 const DUMPED: &str = "# configuration file ";
@@ -21,7 +21,7 @@ pub(crate) fn read(file: &Path) -> Result<Configuration> {
     }
     let folder = file.parent().unwrap_or(Path::new("")).to_owned();
     let included = |pattern: &str| included(&folder.join(pattern));
-    Ok(Configuration::read(&Source { name: file.display().to_string(), text }, &included)?)
+    Ok(Configuration::read(&ConfigFile { name: file.display().to_string(), text }, &included)?)
 }
 
 /// In any encoding: what is no UTF-8 stands in comments and texts.
@@ -30,7 +30,7 @@ fn text_of(file: &Path) -> std::io::Result<String> {
 }
 
 /// A pattern that no file fits includes nothing, a name that no file has is an error.
-fn included(pattern: &Path) -> Result<Vec<Source>, String> {
+fn included(pattern: &Path) -> Result<Vec<ConfigFile>, String> {
     let text = pattern.to_string_lossy();
     let files: Vec<PathBuf> = match is_pattern(&text) {
         true => glob::glob(&text).map_err(|why| why.to_string())?.filter_map(Result::ok).collect(),
@@ -38,7 +38,7 @@ fn included(pattern: &Path) -> Result<Vec<Source>, String> {
     };
     let read = |file: PathBuf| {
         let text = text_of(&file).map_err(|why| why.to_string())?;
-        Ok(Source { name: file.display().to_string(), text })
+        Ok(ConfigFile { name: file.display().to_string(), text })
     };
     files.into_iter().map(read).collect()
 }
@@ -48,7 +48,7 @@ fn is_pattern(text: &str) -> bool {
 }
 
 /// The first file of what `nginx -T` printed, and all of them by their names; None if it is nothing of that kind.
-fn dumped(text: &str) -> Option<(Source, BTreeMap<PathBuf, String>)> {
+fn dumped(text: &str) -> Option<(ConfigFile, BTreeMap<PathBuf, String>)> {
     let heading = |line: &str| Some(line.strip_prefix(DUMPED)?.trim_end().strip_suffix(':')?.to_owned());
     let mut lines = text.lines().skip_while(|line| line.starts_with("nginx: ") || line.trim().is_empty());
     let first = heading(lines.next()?)?;
@@ -63,16 +63,17 @@ fn dumped(text: &str) -> Option<(Source, BTreeMap<PathBuf, String>)> {
             None => files.entry(current.clone()).or_default().extend([line, "\n"]),
         }
     }
-    let main = Source { text: files.get(Path::new(&first))?.clone(), name: first };
+    let main = ConfigFile { text: files.get(Path::new(&first))?.clone(), name: first };
     Some((main, files))
 }
 
-fn matching(pattern: &Path, files: &BTreeMap<PathBuf, String>) -> Vec<Source> {
+fn matching(pattern: &Path, files: &BTreeMap<PathBuf, String>) -> Vec<ConfigFile> {
     let fits = |file: &Path| match glob::Pattern::new(&pattern.to_string_lossy()) {
         Ok(pattern) if is_pattern(pattern.as_str()) => pattern.matches_path(file),
         _ => file == pattern,
     };
-    let source = |(name, text): (&PathBuf, &String)| Source { name: name.display().to_string(), text: text.clone() };
+    let source =
+        |(name, text): (&PathBuf, &String)| ConfigFile { name: name.display().to_string(), text: text.clone() };
     files.iter().filter(|(name, _)| fits(name)).map(source).collect()
 }
 

@@ -48,20 +48,20 @@ impl Options {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum For {
     /// As was asked for.
-    Asked(Version),
+    Asked(BalancerVersion),
     /// As the program on PATH says.
-    Found(Version),
+    Found(BalancerVersion),
     /// Nothing is known.
     Newest,
 }
 
 /// Of a balancer: `1.31.3`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) struct Version(pub(crate) u32, pub u32, pub u32);
+pub(crate) struct BalancerVersion(pub(crate) u32, pub u32, pub u32);
 
-impl Version {
+impl BalancerVersion {
     /// The first one in what a program says of itself: `nginx version: nginx/1.22.1`.
-    pub(crate) fn in_text(text: &str) -> Option<Version> {
+    pub(crate) fn in_text(text: &str) -> Option<BalancerVersion> {
         text.split(|c: char| !(c.is_ascii_digit() || c == '.')).find_map(|word| {
             let word = word.trim_matches('.');
             (word.split('.').count() == 3).then(|| word.parse().ok()).flatten()
@@ -69,16 +69,16 @@ impl Version {
     }
 }
 
-impl fmt::Display for Version {
+impl fmt::Display for BalancerVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}.{}", self.0, self.1, self.2)
     }
 }
 
-impl FromStr for Version {
+impl FromStr for BalancerVersion {
     type Err = &'static str;
 
-    fn from_str(text: &str) -> Result<Version, &'static str> {
+    fn from_str(text: &str) -> Result<BalancerVersion, &'static str> {
         const EXPECTED: &str = "expected a version such as 1.31.3 or 2.6";
         let mut numbers = [0; 3];
         let parts: Vec<&str> = text.strip_prefix('v').unwrap_or(text).split('.').collect();
@@ -88,7 +88,7 @@ impl FromStr for Version {
         for (number, part) in numbers.iter_mut().zip(parts) {
             *number = part.parse().map_err(|_| EXPECTED)?;
         }
-        Ok(Version(numbers[0], numbers[1], numbers[2]))
+        Ok(BalancerVersion(numbers[0], numbers[1], numbers[2]))
     }
 }
 

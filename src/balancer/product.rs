@@ -4,11 +4,11 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::balancer::cause::Cause;
-use crate::balancer::options::{Options, Version};
+use crate::balancer::options::{BalancerVersion, Options};
 use crate::balancer::own::Own;
 use crate::balancer::read::Configuration;
-use crate::balancer::written::{Unsupported, Written};
+use crate::balancer::topic::HintTopic;
+use crate::balancer::written::{Unsupported, WrittenConfig};
 use crate::topology::Topology;
 
 /// One balancer.
@@ -18,7 +18,7 @@ pub(crate) struct Product {
     /// As its makers write it.
     pub(crate) title: &'static str,
     /// The newest version that the writer was tried with.
-    pub(crate) newest: Version,
+    pub(crate) newest: BalancerVersion,
     /// What runs it.
     pub(crate) program: Program,
     /// What to type, or where to look, if its program is not there.
@@ -34,9 +34,9 @@ pub(crate) struct Product {
     /// How far the shares of its random choice are from even, and by its own design: as tolerance and margin of an expectation.
     pub(crate) random_spread: Option<(f64, f64)>,
     /// Writes its configuration, or says what it does not support.
-    pub(crate) write: fn(&Topology, &Options) -> Result<Written, Unsupported>,
+    pub(crate) write: fn(&Topology, &Options) -> Result<WrittenConfig, Unsupported>,
     /// What decides in it about something, for hints; empty where it has nothing of the kind.
-    pub(crate) directive: fn(Cause) -> &'static str,
+    pub(crate) directive: fn(HintTopic) -> &'static str,
     /// What it, and what is derived from it, writes into Server or Via, in lower case.
     pub(crate) calls_itself: &'static [&'static str],
     /// How it is run with a configuration of the user's own. None: it is not run here.

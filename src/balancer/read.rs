@@ -12,18 +12,18 @@ pub(crate) struct Upstream {
     /// Its name.
     pub(crate) name: String,
     /// Its servers, in order.
-    pub(crate) servers: Vec<Server>,
+    pub(crate) servers: Vec<UpstreamServer>,
     /// How long it keeps away from a server that failed, the longest of them; None if it never does, or it is not known.
     pub(crate) keeps_away: Option<Duration>,
     /// How it picks one.
-    pub(crate) method: Method,
+    pub(crate) method: UpstreamMethod,
     /// What was not understood but decides nothing about who gets what, each with its place.
     pub(crate) not_understood: Vec<String>,
 }
 
 /// How an upstream picks a server.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Method {
+pub(crate) enum UpstreamMethod {
     /// So.
     Known(Policy),
     /// Not understood: what decides, with its place.
@@ -32,7 +32,7 @@ pub(crate) enum Method {
 
 /// A `server` line of it.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Server {
+pub(crate) struct UpstreamServer {
     /// As written, such as `127.0.0.1:9001`.
     pub(crate) address: String,
     /// The same, taken apart.
@@ -93,7 +93,7 @@ impl std::error::Error for Wrong {}
 
 /// A file of a configuration.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Source {
+pub(crate) struct ConfigFile {
     /// For people.
     pub(crate) name: String,
     /// All of it.
@@ -118,51 +118,51 @@ pub(crate) struct Configuration {
 }
 
 /// The files that `include PATTERN` means, or why they cannot be read.
-pub(crate) type Included<'i> = &'i dyn Fn(&str) -> Result<Vec<Source>, String>;
+pub(crate) type Included<'i> = &'i dyn Fn(&str) -> Result<Vec<ConfigFile>, String>;
 
 /// Files may include others, these again others, and so on; more often than that they go round.
 const DEEPEST: usize = 16;
 
 impl Configuration {
     /// Reads a file and all that it includes.
-    pub(crate) fn read(source: &Source, included: Included) -> Result<Configuration, Wrong> {
+    pub(crate) fn read(source: &ConfigFile, included: Included) -> Result<Configuration, Wrong> {
         let mut configuration = Configuration::default();
         configuration.file(source, included, 0)?;
         Ok(configuration)
     }
 
-    fn file(&mut self, source: &Source, included: Included, deep: usize) -> Result<(), Wrong> {
+    fn file(&mut self, source: &ConfigFile, included: Included, deep: usize) -> Result<(), Wrong> {
         let mut tokens = Tokens::of(source);
         let mut depth = 0usize;
         let mut words: Vec<String> = Vec::new();
         let (mut certificates, mut keys) = (Vec::new(), Vec::new());
         while let Some(token) = tokens.next()? {
             match (token, words.as_slice()) {
-                (Token::Word(word), _) => {
+                (ConfigToken::Word(word), _) => {
                     words.push(word);
                     continue;
                 }
-                (Token::End, [name, file]) if name == "ssl_certificate" => certificates.push(file.clone()),
-                (Token::End, [name, file]) if name == "ssl_certificate_key" => keys.push(file.clone()),
-                (Token::End, [name, file]) if name == "proxy_ssl_trusted_certificate" => {
+                (ConfigToken::End, [name, file]) if name == "ssl_certificate" => certificates.push(file.clone()),
+                (ConfigToken::End, [name, file]) if name == "ssl_certificate_key" => keys.push(file.clone()),
+                (ConfigToken::End, [name, file]) if name == "proxy_ssl_trusted_certificate" => {
                     self.authorities.push(file.clone());
                 }
-                (Token::End, [directive, name]) if directive == "proxy_ssl_name" => self.names.push(name.clone()),
-                (Token::End, [include, pattern]) if include == "include" => {
+                (ConfigToken::End, [directive, name]) if directive == "proxy_ssl_name" => self.names.push(name.clone()),
+                (ConfigToken::End, [include, pattern]) if include == "include" => {
                     for source in self.sources(pattern, included, deep, &tokens)? {
                         self.file(&source, included, deep + 1)?;
                     }
                 }
-                (Token::End, _) if depth == 0 => self.main.push(std::mem::take(&mut words)),
-                (Token::End, _) => {}
-                (Token::Open, [upstream, name]) if upstream == "upstream" => {
+                (ConfigToken::End, _) if depth == 0 => self.main.push(std::mem::take(&mut words)),
+                (ConfigToken::End, _) => {}
+                (ConfigToken::Open, [upstream, name]) if upstream == "upstream" => {
                     let mut upstream = Upstream::named(name);
                     self.servers(&mut upstream, &mut tokens, included, deep, true)?;
                     self.upstreams.push(upstream);
                 }
-                (Token::Open, [name, ..]) if is_lua(name) => tokens.skip_lua()?,
-                (Token::Open, _) => depth += 1,
-                (Token::Close, _) => {
+                (ConfigToken::Open, [name, ..]) if is_lua(name) => tokens.skip_lua()?,
+                (ConfigToken::Open, _) => depth += 1,
+                (ConfigToken::Close, _) => {
                     depth = depth.checked_sub(1).ok_or_else(|| tokens.wrong("a `}` without its `{`"))?;
                 }
             }
@@ -187,19 +187,19 @@ impl Configuration {
         let mut words: Vec<String> = Vec::new();
         while let Some(token) = tokens.next()? {
             match (token, words.as_slice()) {
-                (Token::Word(word), _) => words.push(word),
-                (Token::End, [include, pattern]) if include == "include" => {
+                (ConfigToken::Word(word), _) => words.push(word),
+                (ConfigToken::End, [include, pattern]) if include == "include" => {
                     for source in self.sources(pattern, included, deep, tokens)? {
                         self.servers(upstream, &mut Tokens::of(&source), included, deep + 1, false)?;
                     }
                     words.clear();
                 }
-                (Token::End, _) => upstream.directive(&std::mem::take(&mut words), tokens)?,
-                (Token::Close, []) if is_block => return Ok(()),
-                (Token::Close, []) => return Err(tokens.wrong("a `}` without its `{`")),
-                (Token::Close, _) => return Err(tokens.wrong("a directive without its `;`")),
-                (Token::Open, [name, ..]) => {
-                    upstream.method = Method::Unknown(format!("{}: {name}", tokens.place()));
+                (ConfigToken::End, _) => upstream.directive(&std::mem::take(&mut words), tokens)?,
+                (ConfigToken::Close, []) if is_block => return Ok(()),
+                (ConfigToken::Close, []) => return Err(tokens.wrong("a `}` without its `{`")),
+                (ConfigToken::Close, _) => return Err(tokens.wrong("a directive without its `;`")),
+                (ConfigToken::Open, [name, ..]) => {
+                    upstream.method = UpstreamMethod::Unknown(format!("{}: {name}", tokens.place()));
                     if is_lua(name) {
                         tokens.skip_lua()?
                     } else {
@@ -207,7 +207,7 @@ impl Configuration {
                     }
                     words.clear();
                 }
-                (Token::Open, []) => return Err(tokens.wrong("a `{` without a name")),
+                (ConfigToken::Open, []) => return Err(tokens.wrong("a `{` without a name")),
             }
         }
         match (is_block, words.is_empty()) {
@@ -223,7 +223,7 @@ impl Configuration {
         included: Included,
         deep: usize,
         tokens: &Tokens,
-    ) -> Result<Vec<Source>, Wrong> {
+    ) -> Result<Vec<ConfigFile>, Wrong> {
         if deep == DEEPEST {
             return Err(tokens.wrong(&format!("include {pattern}: files include each other {DEEPEST} times over")));
         }
@@ -241,31 +241,34 @@ impl Upstream {
             name: name.to_owned(),
             servers: Vec::new(),
             keeps_away: None,
-            method: Method::Known(Policy::RoundRobin),
+            method: UpstreamMethod::Known(Policy::RoundRobin),
             not_understood: Vec::new(),
         }
     }
 
     fn directive(&mut self, words: &[String], tokens: &Tokens) -> Result<(), Wrong> {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        let unknown = || Method::Unknown(format!("{}: {}", tokens.place(), words.join(" ")));
+        let unknown = || UpstreamMethod::Unknown(format!("{}: {}", tokens.place(), words.join(" ")));
         match words.as_slice() {
             ["server", address, parameters @ ..] => {
                 let server = self.server(address, parameters, tokens)?;
                 self.servers.push(server);
             }
-            ["least_conn"] => self.method = Method::Known(Policy::LeastConnections),
+            ["least_conn"] => self.method = UpstreamMethod::Known(Policy::LeastConnections),
             ["least_time", "header" | "last_byte"] | ["least_time", "header" | "last_byte", "inflight"] => {
-                self.method = Method::Known(Policy::LeastTime);
+                self.method = UpstreamMethod::Known(Policy::LeastTime);
             }
-            ["random"] => self.method = Method::Known(Policy::Random),
-            ["random", "two"] | ["random", "two", "least_conn"] => self.method = Method::Known(Policy::TwoChoices),
-            ["ip_hash"] => self.method = Method::Known(Policy::Source),
+            ["random"] => self.method = UpstreamMethod::Known(Policy::Random),
+            ["random", "two"] | ["random", "two", "least_conn"] => {
+                self.method = UpstreamMethod::Known(Policy::TwoChoices)
+            }
+            ["ip_hash"] => self.method = UpstreamMethod::Known(Policy::Source),
             ["hash", key] | ["hash", key, "consistent"] => {
-                self.method = keyed(key).map_or_else(unknown, Method::Known);
+                self.method = keyed(key).map_or_else(unknown, UpstreamMethod::Known);
             }
             ["sticky", "cookie", name, ..] => {
-                self.method = name.parse().map_or_else(|_| unknown(), |name| Method::Known(Policy::Sticky(name)));
+                self.method =
+                    name.parse().map_or_else(|_| unknown(), |name| UpstreamMethod::Known(Policy::Sticky(name)));
             }
             // These change nothing of who gets what.
             ["zone" | "keepalive" | "keepalive_requests" | "keepalive_timeout" | "keepalive_time", ..] => {}
@@ -278,8 +281,8 @@ impl Upstream {
         Ok(())
     }
 
-    fn server(&mut self, address: &str, parameters: &[&str], tokens: &Tokens) -> Result<Server, Wrong> {
-        let mut server = Server::at(address, endpoint(address), &tokens.place());
+    fn server(&mut self, address: &str, parameters: &[&str], tokens: &Tokens) -> Result<UpstreamServer, Wrong> {
+        let mut server = UpstreamServer::at(address, endpoint(address), &tokens.place());
         // What NGINX takes where nothing is written.
         let (mut fail_timeout, mut is_left_out) = (Duration::from_secs(10), true);
         for parameter in parameters {
@@ -301,7 +304,10 @@ impl Upstream {
                     self.not_understood.push(format!("{}: {parameter} of server {address}", tokens.place()));
                 }
                 // Such as `resolve`: its servers are known to the resolver alone.
-                _ => self.method = Method::Unknown(format!("{}: {parameter} of server {address}", tokens.place())),
+                _ => {
+                    self.method =
+                        UpstreamMethod::Unknown(format!("{}: {parameter} of server {address}", tokens.place()))
+                }
             }
         }
         if is_left_out {
@@ -333,10 +339,10 @@ fn nginx_time(text: &str) -> Option<Duration> {
     (!text.is_empty()).then_some(Duration::from_secs(seconds))
 }
 
-impl Server {
+impl UpstreamServer {
     /// With the weight 1, each of its addresses in use.
-    pub(crate) fn at(address: &str, endpoint: Endpoint, place: &str) -> Server {
-        Server {
+    pub(crate) fn at(address: &str, endpoint: Endpoint, place: &str) -> UpstreamServer {
+        UpstreamServer {
             address: address.to_owned(),
             endpoint,
             name: None,
@@ -394,7 +400,7 @@ fn is_name(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
-enum Token {
+enum ConfigToken {
     Word(String),
     /// `;`
     End,
@@ -411,7 +417,7 @@ struct Tokens<'t> {
 }
 
 impl Tokens<'_> {
-    fn of(source: &Source) -> Tokens<'_> {
+    fn of(source: &ConfigFile) -> Tokens<'_> {
         Tokens { file: &source.name, rest: &source.text, line: 1 }
     }
 
@@ -444,13 +450,13 @@ impl Tokens<'_> {
     }
 
     /// As `ngx_conf_read_token` reads: a quote is one only at the beginning of a word, `}` ends no word, `${` is part of one.
-    fn next(&mut self) -> Result<Option<Token>, Wrong> {
+    fn next(&mut self) -> Result<Option<ConfigToken>, Wrong> {
         self.skip_blank();
         let Some(first) = self.rest.chars().next() else { return Ok(None) };
         let token = match first {
-            ';' => Token::End,
-            '{' => Token::Open,
-            '}' => Token::Close,
+            ';' => ConfigToken::End,
+            '{' => ConfigToken::Open,
+            '}' => ConfigToken::Close,
             '"' | '\'' => return self.quoted(first).map(Some),
             _ => return Ok(Some(self.bare())),
         };
@@ -458,7 +464,7 @@ impl Tokens<'_> {
         Ok(Some(token))
     }
 
-    fn bare(&mut self) -> Token {
+    fn bare(&mut self) -> ConfigToken {
         let (mut word, mut escaped, mut variable) = (String::new(), false, false);
         let mut length = self.rest.len();
         for (place, character) in self.rest.char_indices() {
@@ -484,10 +490,10 @@ impl Tokens<'_> {
             }
         }
         self.skip(length);
-        Token::Word(word)
+        ConfigToken::Word(word)
     }
 
-    fn quoted(&mut self, quote: char) -> Result<Token, Wrong> {
+    fn quoted(&mut self, quote: char) -> Result<ConfigToken, Wrong> {
         let (mut word, mut escaped) = (String::new(), false);
         for (place, character) in self.rest.char_indices().skip(1) {
             match character {
@@ -498,7 +504,7 @@ impl Tokens<'_> {
                 '\\' => escaped = true,
                 _ if character == quote => {
                     self.skip(place + 1);
-                    return Ok(Token::Word(word));
+                    return Ok(ConfigToken::Word(word));
                 }
                 _ => word.push(character),
             }
@@ -511,9 +517,9 @@ impl Tokens<'_> {
         let mut depth = 1usize;
         while depth > 0 {
             match self.next()? {
-                Some(Token::Open) => depth += 1,
-                Some(Token::Close) => depth -= 1,
-                Some(Token::Word(_) | Token::End) => {}
+                Some(ConfigToken::Open) => depth += 1,
+                Some(ConfigToken::Close) => depth -= 1,
+                Some(ConfigToken::Word(_) | ConfigToken::End) => {}
                 None => return Err(self.wrong("a `{` without its `}`")),
             }
         }
@@ -581,8 +587,8 @@ fn long_bracket(text: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn source(name: &str, text: &str) -> Source {
-        Source { name: name.to_owned(), text: text.to_owned() }
+    fn source(name: &str, text: &str) -> ConfigFile {
+        ConfigFile { name: name.to_owned(), text: text.to_owned() }
     }
 
     fn upstreams(text: &str) -> Result<Vec<Upstream>, Wrong> {
@@ -596,7 +602,7 @@ mod tests {
         let local = |port| Endpoint::Tcp("127.0.0.1".to_owned(), port);
         let endpoints: Vec<Endpoint> = upstream.servers.iter().map(|server| server.endpoint.clone()).collect();
         assert_eq!((upstream.name.as_str(), endpoints), ("uuid", vec![local(9001), local(9002), local(9003)]));
-        assert_eq!((upstream.method, upstream.not_understood), (Method::Known(Policy::RoundRobin), vec![]));
+        assert_eq!((upstream.method, upstream.not_understood), (UpstreamMethod::Known(Policy::RoundRobin), vec![]));
     }
 
     #[test]
@@ -614,7 +620,7 @@ mod tests {
             }";
         let found = upstreams(text).unwrap();
         let [one, two] = found.as_slice() else { panic!("{found:?}") };
-        let methods = [Policy::Uri, Policy::TwoChoices].map(Method::Known);
+        let methods = [Policy::Uri, Policy::TwoChoices].map(UpstreamMethod::Known);
         assert_eq!([&one.method, &two.method], [&methods[0], &methods[1]]);
         let tcp = |host: &str, port| Endpoint::Tcp(host.to_owned(), port);
         let endpoints: Vec<Endpoint> = one.servers.iter().map(|server| server.endpoint.clone()).collect();
@@ -657,7 +663,7 @@ mod tests {
             ("sticky cookie route expires=1h;", "sticky:route"),
         ] {
             let found = upstreams(&format!("upstream a {{ {method} server b:1; }}")).unwrap();
-            let Method::Known(method) = &found[0].method else { panic!("{algorithm}: {found:?}") };
+            let UpstreamMethod::Known(method) = &found[0].method else { panic!("{algorithm}: {found:?}") };
             assert_eq!((method.to_string().as_str(), found[0].not_understood.len()), (algorithm, 0));
         }
     }
@@ -674,10 +680,10 @@ mod tests {
         ] {
             let found = upstreams(&format!("upstream a {{ {lines} server b:1; }}")).unwrap();
             let what = format!("a.conf, line 1: {}", lines.trim_end_matches(';'));
-            assert_eq!(found[0].method, Method::Unknown(what), "{lines}");
+            assert_eq!(found[0].method, UpstreamMethod::Unknown(what), "{lines}");
         }
         let found = upstreams("upstream a { server b resolve; balancer_by_lua_block { f('}') } }").unwrap();
-        assert_eq!(found[0].method, Method::Unknown("a.conf, line 1: balancer_by_lua_block".to_owned()));
+        assert_eq!(found[0].method, UpstreamMethod::Unknown("a.conf, line 1: balancer_by_lua_block".to_owned()));
     }
 
     #[test]
@@ -736,9 +742,9 @@ mod tests {
         let [one, two] = found.upstreams.as_slice() else { panic!("{found:?}") };
         assert_eq!(
             (one.name.as_str(), &one.method, one.servers[0].weight),
-            ("one", &Method::Known(Policy::LeastConnections), 3)
+            ("one", &UpstreamMethod::Known(Policy::LeastConnections), 3)
         );
-        assert_eq!(two.method, Method::Unknown("two.conf, line 2: bogus".to_owned()));
+        assert_eq!(two.method, UpstreamMethod::Unknown("two.conf, line 2: bogus".to_owned()));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use crate::balancer::document::{at, get, items, keys, number, objects, text};
-use crate::balancer::read::{Configuration, Endpoint, Method, Server, Upstream};
+use crate::balancer::read::{Configuration, Endpoint, Upstream, UpstreamMethod, UpstreamServer};
 use crate::topology::Policy;
 
 /// Keys of a handler that decide nothing about who gets a request, or are read here.
@@ -59,7 +59,7 @@ fn upstream(file: &str, name: &str, handler: &Value) -> Upstream {
         keys(handler).into_iter().filter(|key| !UNDERSTOOD.contains(&key.as_str())).collect();
     for server in items(get(handler, "upstreams")) {
         let dial = get(server, "dial").and_then(text).unwrap_or_default();
-        upstream.servers.push(Server::at(&dial, endpoint(&dial), &place));
+        upstream.servers.push(UpstreamServer::at(&dial, endpoint(&dial), &place));
     }
     let selection = at(handler, &["load_balancing", "selection_policy"]);
     let own = |key: &str| selection.and_then(|it| get(it, key));
@@ -83,8 +83,8 @@ fn upstream(file: &str, name: &str, handler: &Value) -> Upstream {
         unknown.push(format!("lb_policy {policy}"));
     }
     upstream.method = match policy.filter(|_| unknown.is_empty()) {
-        Some(policy) => Method::Known(policy),
-        None => Method::Unknown(format!("{place}: {}", unknown.join(", "))),
+        Some(policy) => UpstreamMethod::Known(policy),
+        None => UpstreamMethod::Unknown(format!("{place}: {}", unknown.join(", "))),
     };
     upstream
 }
@@ -143,7 +143,7 @@ mod tests {
             endpoints,
             [tcp("10.0.0.1", 80), Endpoint::Unix("/run/a.sock".to_owned()), tcp("fd00::1", 81), Endpoint::Other]
         );
-        assert_eq!(it.method, Method::Known(Policy::Random), "Caddy's default");
+        assert_eq!(it.method, UpstreamMethod::Known(Policy::Random), "Caddy's default");
     }
 
     #[test]
@@ -162,13 +162,13 @@ mod tests {
         ] {
             let method = of(handler(selection.clone())).method;
             match expected {
-                Some(policy) => assert_eq!(method, Method::Known(policy), "{selection}"),
-                None => assert!(matches!(method, Method::Unknown(_)), "{selection}"),
+                Some(policy) => assert_eq!(method, UpstreamMethod::Known(policy), "{selection}"),
+                None => assert!(matches!(method, UpstreamMethod::Unknown(_)), "{selection}"),
             }
         }
         let it = of(handler(json!({"policy": "weighted_round_robin", "weights": [3, 0]})));
         let weights: Vec<(u32, bool)> = it.servers.iter().map(|it| (it.weight, it.down)).collect();
-        assert_eq!((it.method, weights), (Method::Known(Policy::RoundRobin), vec![(3, false), (1, true)]));
+        assert_eq!((it.method, weights), (UpstreamMethod::Known(Policy::RoundRobin), vec![(3, false), (1, true)]));
     }
 
     #[test]

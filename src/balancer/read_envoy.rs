@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use crate::balancer::document::{at, get, items, keys, number, objects, text};
-use crate::balancer::read::{Configuration, Endpoint, Method, Server, Takes, Upstream};
+use crate::balancer::read::{Configuration, Endpoint, Takes, Upstream, UpstreamMethod, UpstreamServer};
 use crate::topology::Policy;
 
 /// Fields of a cluster that decide nothing about who gets a request, or are read here.
@@ -51,10 +51,10 @@ const UNDERSTOOD: [&str; 39] = [
 ];
 
 /// Other files that the configuration names, by their paths in it.
-pub(crate) type Load<'l> = &'l dyn Fn(&str) -> Result<Value, String>;
+pub(crate) type NamedFiles<'l> = &'l dyn Fn(&str) -> Result<Value, String>;
 
 /// All clusters of a bootstrap configuration, and of files that it takes clusters and endpoints from.
-pub(crate) fn read(file: &str, bootstrap: &Value, load: Load) -> Configuration {
+pub(crate) fn read(file: &str, bootstrap: &Value, load: NamedFiles) -> Configuration {
     let mut configuration = Configuration::default();
     let mut documents = vec![(file.to_owned(), bootstrap.clone())];
     for (kind, config) in [("clusters", "cds_config"), ("listeners", "lds_config")] {
@@ -79,7 +79,7 @@ pub(crate) fn read(file: &str, bootstrap: &Value, load: Load) -> Configuration {
     // A session goes to its own backend whatever the cluster's policy is.
     if all.iter().any(|it| get(it, "name").and_then(Value::as_str) == Some("envoy.filters.http.stateful_session")) {
         for upstream in &mut configuration.upstreams {
-            upstream.method = Method::Unknown(format!("{file}: stateful_session"));
+            upstream.method = UpstreamMethod::Unknown(format!("{file}: stateful_session"));
         }
     }
     for split in all.iter().filter_map(|it| get(it, "weighted_clusters")) {
@@ -111,12 +111,12 @@ fn join(file: &str, split: &Value, upstreams: &mut Vec<Upstream>) {
         return;
     }
     let mut joined = Upstream::named(&names.join("+"));
-    joined.method = Method::Unknown(format!("{file}: weighted_clusters {}", names.join(", ")));
+    joined.method = UpstreamMethod::Unknown(format!("{file}: weighted_clusters {}", names.join(", ")));
     joined.servers = parts.into_iter().flat_map(|part| part.servers).collect();
     upstreams.push(joined);
 }
 
-fn upstream(file: &str, cluster: &Value, load: Load, not_read: &mut Vec<String>) -> Option<Upstream> {
+fn upstream(file: &str, cluster: &Value, load: NamedFiles, not_read: &mut Vec<String>) -> Option<Upstream> {
     let name = get(cluster, "name").and_then(text)?;
     let place = format!("{file}, cluster {name}");
     let mut upstream = Upstream::named(&name);
@@ -161,8 +161,8 @@ fn upstream(file: &str, cluster: &Value, load: Load, not_read: &mut Vec<String>)
     }
     let even = upstream.servers.windows(2).all(|pair| pair[0].weight == pair[1].weight);
     match policy(cluster, even, &mut unknown) {
-        Some(policy) if unknown.is_empty() => upstream.method = Method::Known(policy),
-        _ => upstream.method = Method::Unknown(format!("{place}: {}", unknown.join(", "))),
+        Some(policy) if unknown.is_empty() => upstream.method = UpstreamMethod::Known(policy),
+        _ => upstream.method = UpstreamMethod::Unknown(format!("{place}: {}", unknown.join(", "))),
     }
     let slow_start = at(cluster, &["round_robin_lb_config", "slow_start_config"])
         .or_else(|| at(cluster, &["least_request_lb_config", "slow_start_config"]));
@@ -172,7 +172,7 @@ fn upstream(file: &str, cluster: &Value, load: Load, not_read: &mut Vec<String>)
     Some(upstream)
 }
 
-fn server(endpoint: &Value, takes: Takes, place: &str, unknown: &mut Vec<String>) -> Server {
+fn server(endpoint: &Value, takes: Takes, place: &str, unknown: &mut Vec<String>) -> UpstreamServer {
     let address = at(endpoint, &["endpoint", "address"]);
     let socket = address.and_then(|it| get(it, "socket_address"));
     let tcp = socket.and_then(|it| {
@@ -186,7 +186,7 @@ fn server(endpoint: &Value, takes: Takes, place: &str, unknown: &mut Vec<String>
         (None, Some(path)) => (format!("unix:{path}"), Endpoint::Unix(path)),
         (None, None) => ("an address of another kind".to_owned(), Endpoint::Other),
     };
-    let mut server = Server::at(&name, endpoint_at, place);
+    let mut server = UpstreamServer::at(&name, endpoint_at, place);
     server.takes = takes;
     if let Some(weight) = get(endpoint, "load_balancing_weight") {
         match number(weight).and_then(|weight| u32::try_from(weight).ok()).filter(|weight| *weight > 0) {
@@ -291,7 +291,7 @@ mod tests {
         assert_eq!(servers, [("10.0.0.1:8080", 3, false), ("[fd00::1]:8080", 1, true), ("unix:/run/a.sock", 1, false)]);
         assert_eq!(
             (it.method, it.servers[0].place.as_str()),
-            (Method::Known(Policy::RoundRobin), "envoy.yaml, cluster web")
+            (UpstreamMethod::Known(Policy::RoundRobin), "envoy.yaml, cluster web")
         );
     }
 
@@ -302,7 +302,7 @@ mod tests {
             (json!({"lbPolicy": "RANDOM"}), Policy::Random),
             (json!({"common_lb_config": {"healthy_panic_threshold": {"value": 0}}}), Policy::RoundRobin),
         ] {
-            assert_eq!(of(cluster(more.clone())).method, Method::Known(expected), "{more}");
+            assert_eq!(of(cluster(more.clone())).method, UpstreamMethod::Known(expected), "{more}");
         }
         for more in [
             json!({"lb_policy": "RING_HASH"}),
@@ -312,7 +312,7 @@ mod tests {
             json!({"type": "ORIGINAL_DST"}),
             json!({"load_balancing_policy": {"policies": [{"typed_extension_config": {"name": "mine"}}]}}),
         ] {
-            assert!(matches!(of(cluster(more.clone())).method, Method::Unknown(_)), "{more}");
+            assert!(matches!(of(cluster(more.clone())).method, UpstreamMethod::Unknown(_)), "{more}");
         }
     }
 
@@ -342,6 +342,6 @@ mod tests {
             json!({"static_resources": {"clusters": [cluster(json!({})), canary], "listeners": [{"route": route}]}});
         let it = read("envoy.yaml", &bootstrap, &|_| Err(String::new())).upstreams;
         assert_eq!((it.len(), it[0].name.as_str(), it[0].servers.len()), (1, "web+canary", 4));
-        assert!(matches!(it[0].method, Method::Unknown(_)));
+        assert!(matches!(it[0].method, UpstreamMethod::Unknown(_)));
     }
 }

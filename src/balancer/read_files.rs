@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::balancer::path::on_path;
 use crate::balancer::read::Configuration;
-use crate::balancer::read_traefik::Dynamic;
+use crate::balancer::read_traefik::DynamicSource;
 use crate::balancer::{document, read_caddy, read_envoy, read_traefik};
 use crate::escape::harmless_lines;
 
@@ -24,8 +24,8 @@ pub(crate) fn traefik(file: &Path) -> Result<Configuration> {
     let folder = file.parent().unwrap_or(Path::new("")).to_owned();
     let (dynamic, mut not_read) = read_traefik::dynamic(&file.display().to_string(), &fixed);
     let files = match dynamic {
-        Some(Dynamic::File(name)) => vec![folder.join(name)],
-        Some(Dynamic::Folder(name)) => {
+        Some(DynamicSource::File(name)) => vec![folder.join(name)],
+        Some(DynamicSource::Folder(name)) => {
             let entries = std::fs::read_dir(folder.join(name)).into_iter().flatten().flatten().map(|it| it.path());
             let is_read = |file: &PathBuf| {
                 file.extension().is_some_and(|it| ["yml", "yaml", "toml"].iter().any(|read| it == *read))

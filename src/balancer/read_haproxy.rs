@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::balancer::read::{Configuration, Endpoint, Method, Server, Source, Takes, Upstream};
+use crate::balancer::read::{ConfigFile, Configuration, Endpoint, Takes, Upstream, UpstreamMethod, UpstreamServer};
 use crate::topology::Policy;
 
 const SECTIONS: [&str; 19] = [
@@ -30,8 +30,8 @@ const SECTIONS: [&str; 19] = [
 
 /// What a section says, or inherits.
 #[derive(Clone, Default)]
-struct Settings {
-    method: Option<Method>,
+struct SectionSettings {
+    method: Option<UpstreamMethod>,
     /// The cookie by which sessions stick.
     cookie: Option<String>,
     /// `default-server`: what each server has unless it says otherwise.
@@ -41,7 +41,7 @@ struct Settings {
 }
 
 struct Section {
-    settings: Settings,
+    settings: SectionSettings,
     upstream: Upstream,
     /// Files of authorities, and names in certificates.
     authorities: Vec<String>,
@@ -58,10 +58,10 @@ enum Open {
 }
 
 /// All sections with servers, in order. It cannot fail: what HAProxy refuses it says best.
-pub(crate) fn read(source: &Source) -> Configuration {
+pub(crate) fn read(source: &ConfigFile) -> Configuration {
     let mut configuration = Configuration::default();
-    let mut defaults: BTreeMap<String, Settings> = BTreeMap::new();
-    let mut latest = Settings::default();
+    let mut defaults: BTreeMap<String, SectionSettings> = BTreeMap::new();
+    let mut latest = SectionSettings::default();
     let mut open = Open::Other;
     let (mut conditional, mut ca_base) = (None, None::<String>);
     for (number, line) in (1..).zip(source.text.lines()) {
@@ -117,7 +117,7 @@ pub(crate) fn read(source: &Source) -> Configuration {
     }
     if let Some(why) = conditional {
         for upstream in &mut configuration.upstreams {
-            upstream.method = Method::Unknown(why.clone());
+            upstream.method = UpstreamMethod::Unknown(why.clone());
         }
     }
     configuration
@@ -126,8 +126,8 @@ pub(crate) fn read(source: &Source) -> Configuration {
 fn close(
     open: Open,
     configuration: &mut Configuration,
-    defaults: &mut BTreeMap<String, Settings>,
-    latest: &mut Settings,
+    defaults: &mut BTreeMap<String, SectionSettings>,
+    latest: &mut SectionSettings,
 ) {
     match open {
         Open::Other => {}
@@ -143,13 +143,13 @@ fn close(
     }
 }
 
-fn setting(settings: &mut Settings, words: &[String], place: &str) {
+fn setting(settings: &mut SectionSettings, words: &[String], place: &str) {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["balance", algorithm @ ..] => {
             settings.method = Some(match method(algorithm) {
-                Method::Unknown(_) => Method::Unknown(format!("{place}: {}", words.join(" "))),
-                known @ Method::Known(_) => known,
+                UpstreamMethod::Unknown(_) => UpstreamMethod::Unknown(format!("{place}: {}", words.join(" "))),
+                known @ UpstreamMethod::Known(_) => known,
             });
         }
         ["cookie", name, ..] => settings.cookie = Some((*name).to_owned()),
@@ -167,7 +167,7 @@ fn setting(settings: &mut Settings, words: &[String], place: &str) {
 }
 
 /// None known without a word: the default depends on the version (random from 3.3 on).
-fn method(algorithm: &[&str]) -> Method {
+fn method(algorithm: &[&str]) -> UpstreamMethod {
     let policy = match algorithm {
         ["roundrobin" | "static-rr"] => Some(Policy::RoundRobin),
         ["leastconn"] => Some(Policy::LeastConnections),
@@ -186,8 +186,8 @@ fn method(algorithm: &[&str]) -> Method {
         _ => None,
     };
     policy.map_or_else(
-        || Method::Unknown("no line `balance`: the default depends on the version".to_owned()),
-        Method::Known,
+        || UpstreamMethod::Unknown("no line `balance`: the default depends on the version".to_owned()),
+        UpstreamMethod::Known,
     )
 }
 
@@ -213,7 +213,7 @@ impl Section {
     }
 
     fn server(&mut self, name: Option<String>, address: &str, takes: Takes, parameters: &[String], place: &str) {
-        let mut server = Server {
+        let mut server = UpstreamServer {
             address: name.clone().unwrap_or_else(|| address.to_owned()),
             endpoint: endpoint(address),
             name,
@@ -266,12 +266,12 @@ impl Section {
         }
         if let (Some(cookie), true) = (&self.settings.cookie, self.with_values) {
             self.upstream.method = match cookie.parse() {
-                Ok(name) => Method::Known(Policy::Sticky(name)),
-                Err(_) => Method::Unknown(format!("cookie {cookie}")),
+                Ok(name) => UpstreamMethod::Known(Policy::Sticky(name)),
+                Err(_) => UpstreamMethod::Unknown(format!("cookie {cookie}")),
             };
         }
         if !self.settings.unknown.is_empty() {
-            self.upstream.method = Method::Unknown(self.settings.unknown.join("; "));
+            self.upstream.method = UpstreamMethod::Unknown(self.settings.unknown.join("; "));
         }
         // Only one of several backups is used unless all are wanted; which needs no judgement as long as others are there.
         self.upstream
@@ -338,7 +338,7 @@ mod tests {
     use super::*;
 
     fn of(text: &str) -> Vec<Upstream> {
-        read(&Source { name: "haproxy.cfg".to_owned(), text: text.to_owned() }).upstreams
+        read(&ConfigFile { name: "haproxy.cfg".to_owned(), text: text.to_owned() }).upstreams
     }
 
     #[test]
@@ -346,8 +346,8 @@ mod tests {
         let all = of("defaults one\n balance leastconn\n default-server weight 3 inter 2s\ndefaults two\n mode http\n\
             backend a from one\n server x 10.0.0.1:80\nbackend b\n server y 10.0.0.2:80 # a comment\nbackend none\n");
         assert_eq!(all.len(), 2);
-        assert_eq!((&all[0].method, all[0].servers[0].weight), (&Method::Known(Policy::LeastConnections), 3));
-        assert!(matches!(all[1].method, Method::Unknown(_)), "the default depends on the version");
+        assert_eq!((&all[0].method, all[0].servers[0].weight), (&UpstreamMethod::Known(Policy::LeastConnections), 3));
+        assert!(matches!(all[1].method, UpstreamMethod::Unknown(_)), "the default depends on the version");
         assert_eq!((all[1].servers[0].name.as_deref(), all[1].servers[0].weight), (Some("y"), 1));
     }
 
@@ -377,10 +377,14 @@ mod tests {
     fn what_chooses_before_the_algorithm_is_not_understood() {
         for line in ["stick on src", "use-server a if x", "balance first", "balance uri", "balance url_param id"] {
             let all = of(&format!("backend a\n balance roundrobin\n {line}\n server x 10.0.0.1:80\n"));
-            assert!(matches!(&all[0].method, Method::Unknown(why) if why.contains("line 3")), "{line}: {:?}", all[0]);
+            assert!(
+                matches!(&all[0].method, UpstreamMethod::Unknown(why) if why.contains("line 3")),
+                "{line}: {:?}",
+                all[0]
+            );
         }
         let all = of("backend a\n balance roundrobin\n .if version_atleast(2.8)\n server x 10.0.0.1:80\n .endif\n");
-        assert!(matches!(all[0].method, Method::Unknown(_)));
+        assert!(matches!(all[0].method, UpstreamMethod::Unknown(_)));
     }
 
     #[test]
@@ -388,9 +392,9 @@ mod tests {
         let sticky = of(
             "backend a\n balance roundrobin\n cookie SRV insert\n server x 10.0.0.1:80 cookie x\n server y 10.0.0.2:80 cookie y\n",
         );
-        assert_eq!(sticky[0].method, Method::Known(Policy::Sticky("SRV".parse().unwrap())));
+        assert_eq!(sticky[0].method, UpstreamMethod::Known(Policy::Sticky("SRV".parse().unwrap())));
         let without = of("backend a\n balance roundrobin\n cookie SRV insert\n server x 10.0.0.1:80\n");
-        assert_eq!(without[0].method, Method::Known(Policy::RoundRobin));
+        assert_eq!(without[0].method, UpstreamMethod::Known(Policy::RoundRobin));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use crate::balancer::document::{at, entries, get, items, keys, number, text};
-use crate::balancer::read::{Configuration, Method, Server, Upstream, endpoint_of_url};
+use crate::balancer::read::{Configuration, Upstream, UpstreamMethod, UpstreamServer, endpoint_of_url};
 use crate::topology::Policy;
 
 /// Keys of a load balancer that decide nothing about who gets a request, or are read here.
@@ -22,15 +22,15 @@ const UNDERSTOOD: [&str; 9] = [
 
 /// Where the static configuration says that the dynamic one is.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Dynamic {
+pub(crate) enum DynamicSource {
     File(String),
     Folder(String),
 }
 
 /// The files that the static configuration takes the dynamic one from; and the providers of which nothing is known here.
-pub(crate) fn dynamic(file: &str, fixed: &Value) -> (Option<Dynamic>, Vec<String>) {
+pub(crate) fn dynamic(file: &str, fixed: &Value) -> (Option<DynamicSource>, Vec<String>) {
     let named = |key| at(fixed, &["providers", "file", key]).and_then(text);
-    let dynamic = named("filename").map(Dynamic::File).or(named("directory").map(Dynamic::Folder));
+    let dynamic = named("filename").map(DynamicSource::File).or(named("directory").map(DynamicSource::Folder));
     let others = keys(get(fixed, "providers").unwrap_or(&Value::Null)).into_iter();
     let others = others.filter(|name| !["file", "providers_throttle_duration"].contains(&name.as_str()));
     (dynamic, others.map(|name| format!("{file}: provider {name}: services come from elsewhere")).collect())
@@ -86,7 +86,7 @@ fn join(file: &str, name: &str, service: &Value, upstreams: &mut Vec<Upstream>) 
     }
     let joined_name = parts.iter().map(|part| part.name.as_str()).collect::<Vec<_>>().join("+");
     let mut joined = Upstream::named(&joined_name);
-    joined.method = Method::Unknown(format!("{file}, service {name}: {}", keys(service).join(", ")));
+    joined.method = UpstreamMethod::Unknown(format!("{file}, service {name}: {}", keys(service).join(", ")));
     joined.servers = parts.into_iter().flat_map(|part| part.servers).collect();
     upstreams.push(joined);
 }
@@ -98,7 +98,7 @@ fn upstream(file: &str, name: &str, balancer: &Value) -> Upstream {
         keys(balancer).into_iter().filter(|key| !UNDERSTOOD.contains(&key.as_str())).collect();
     for server in items(get(balancer, "servers")) {
         let url = get(server, "url").and_then(text).unwrap_or_default();
-        let mut it = Server::at(&url, endpoint_of_url(&url), &place);
+        let mut it = UpstreamServer::at(&url, endpoint_of_url(&url), &place);
         if let Some(weight) = get(server, "weight") {
             match number(weight).and_then(|weight| u32::try_from(weight).ok()) {
                 Some(0) => it.down = true,
@@ -128,10 +128,10 @@ fn upstream(file: &str, name: &str, balancer: &Value) -> Upstream {
         }
     };
     upstream.method = match policy.filter(|_| unknown.is_empty()) {
-        Some(policy) => Method::Known(policy),
+        Some(policy) => UpstreamMethod::Known(policy),
         // Without a name the cookie is called by a hash of the service's.
-        None if unknown.is_empty() => Method::Unknown(format!("{place}: sticky")),
-        None => Method::Unknown(format!("{place}: {}", unknown.join(", "))),
+        None if unknown.is_empty() => UpstreamMethod::Unknown(format!("{place}: sticky")),
+        None => UpstreamMethod::Unknown(format!("{place}: {}", unknown.join(", "))),
     };
     upstream
 }
@@ -158,7 +158,7 @@ mod tests {
         );
         assert_eq!(
             (&all[0].method, all[0].servers[0].place.as_str()),
-            (&Method::Known(Policy::RoundRobin), "dynamic.yml, service web")
+            (&UpstreamMethod::Known(Policy::RoundRobin), "dynamic.yml, service web")
         );
     }
 
@@ -177,8 +177,8 @@ mod tests {
             balancer.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
             let all = of(json!({"web": {"loadBalancer": balancer}}));
             match expected {
-                Some(policy) => assert_eq!(all[0].method, Method::Known(policy), "{more}"),
-                None => assert!(matches!(all[0].method, Method::Unknown(_)), "{more}"),
+                Some(policy) => assert_eq!(all[0].method, UpstreamMethod::Known(policy), "{more}"),
+                None => assert!(matches!(all[0].method, UpstreamMethod::Unknown(_)), "{more}"),
             }
         }
     }
@@ -190,14 +190,14 @@ mod tests {
             "canary": {"weighted": {"services": [{"name": "a", "weight": 99}, {"name": "b@file", "weight": 1}]}}}));
         let names: Vec<(&str, usize)> = all.iter().map(|it| (it.name.as_str(), it.servers.len())).collect();
         assert_eq!(names, [("c", 1), ("a+b", 2)]);
-        assert!(matches!(all[1].method, Method::Unknown(_)));
+        assert!(matches!(all[1].method, UpstreamMethod::Unknown(_)));
     }
 
     #[test]
     fn the_static_file_names_the_dynamic_ones() {
         let fixed = json!({"providers": {"file": {"filename": "dynamic.yml"}, "docker": {}, "kubernetesIngress": {}}});
         let (dynamic, not_read) = dynamic("traefik.yml", &fixed);
-        assert_eq!(dynamic, Some(Dynamic::File("dynamic.yml".to_owned())));
+        assert_eq!(dynamic, Some(DynamicSource::File("dynamic.yml".to_owned())));
         assert_eq!(not_read.len(), 2, "{not_read:?}");
     }
 }

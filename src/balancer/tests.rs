@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use crate::balancer::containers::FleetToken;
 use crate::balancer::list::Balancer;
-use crate::balancer::options::{For, Listen, Options, Version};
+use crate::balancer::options::{BalancerVersion, For, Listen, Options};
 use crate::balancer::product::Program;
-use crate::balancer::written::{Unsupported, Written};
-use crate::topology::{Failure, Health, Policy, Retries, Timeouts, Topology, Weights};
+use crate::balancer::written::{Unsupported, WrittenConfig};
+use crate::topology::{ActiveHealthCheck, PassiveHealthCheck, Policy, RetryPolicy, Timeouts, Topology, Weights};
 use crate::wire::Generator;
 
 /// One thing that is asked for besides the algorithm.
-type Ask = (&'static str, fn(&mut Topology, &mut Options));
+type Feature = (&'static str, fn(&mut Topology, &mut Options));
 
-const ASKS: [Ask; 24] = [
+const ASKS: [Feature; 24] = [
     ("nothing", |_, _| ()),
     ("weights", |topology, _| weigh(topology, "5:1:1")),
     ("backup", |topology, _| topology.backends[2].backup = true),
@@ -31,8 +31,8 @@ const ASKS: [Ask; 24] = [
     ("health", |topology, _| topology.health = Some(health(1, 1))),
     ("health that counts", |topology, _| topology.health = Some(health(2, 3))),
     ("failure", |topology, _| topology.failure = Some(failure())),
-    ("retries", |topology, _| topology.retries = Some(Retries { attempts: 2, non_idempotent: false })),
-    ("all retries", |topology, _| topology.retries = Some(Retries { attempts: 2, non_idempotent: true })),
+    ("retries", |topology, _| topology.retries = Some(RetryPolicy { attempts: 2, non_idempotent: false })),
+    ("all retries", |topology, _| topology.retries = Some(RetryPolicy { attempts: 2, non_idempotent: true })),
     ("kept connections", |topology, _| topology.keep_alive = Some(7)),
     ("PROXY protocol", |topology, _| topology.proxy_protocol = true),
     ("sockets", |topology, _| topology.sockets = Some("/run/uuid".parse().unwrap())),
@@ -62,14 +62,14 @@ fn weigh(topology: &mut Topology, weights: &str) {
     }
 }
 
-fn health(rise: u32, fall: u32) -> Health {
+fn health(rise: u32, fall: u32) -> ActiveHealthCheck {
     let [rise, fall] = [rise, fall].map(|count| NonZeroU32::new(count).unwrap());
     let (interval, timeout) = (Duration::from_secs(1), Duration::from_secs(1));
-    Health { path: "/readyz".parse().unwrap(), interval, timeout, rise, fall }
+    ActiveHealthCheck { path: "/readyz".parse().unwrap(), interval, timeout, rise, fall }
 }
 
-fn failure() -> Failure {
-    Failure { max_fails: NonZeroU32::new(2).unwrap(), fail_timeout: Duration::from_secs(3) }
+fn failure() -> PassiveHealthCheck {
+    PassiveHealthCheck { max_fails: NonZeroU32::new(2).unwrap(), fail_timeout: Duration::from_secs(3) }
 }
 
 fn fleet() -> Topology {
@@ -77,11 +77,11 @@ fn fleet() -> Topology {
 }
 
 /// Every policy with every single thing that can be asked for.
-fn combinations() -> impl Iterator<Item = (Policy, Ask)> {
+fn combinations() -> impl Iterator<Item = (Policy, Feature)> {
     Policy::examples().into_iter().flat_map(|policy| ASKS.map(|ask| (policy.clone(), ask)))
 }
 
-fn written(balancer: Balancer, policy: &Policy, ask: Ask, options: &Options) -> Result<Written, Unsupported> {
+fn written(balancer: Balancer, policy: &Policy, ask: Feature, options: &Options) -> Result<WrittenConfig, Unsupported> {
     let (mut topology, mut options) = (fleet(), options.clone());
     topology.policy = policy.clone();
     ask.1(&mut topology, &mut options);
@@ -130,18 +130,21 @@ fn what_is_asked_for_is_written_or_refused_and_never_left_out() {
 #[test]
 fn a_version_is_found_in_what_programs_say() {
     for (text, version) in [
-        ("nginx version: nginx/1.22.1", Version(1, 22, 1)),
-        ("HAProxy version 2.6.12-1+deb12u4 2026/10/17 - https://haproxy.org/", Version(2, 6, 12)),
-        ("envoy  version: 6e9bd4b91e1f1d08ecb3ba7f9ac7dd5e8c6ea0f4/1.40.0/Clean/RELEASE/BoringSSL", Version(1, 40, 0)),
-        ("Version:      3.7.15\nCodename: x\nGo version: go1.26.2", Version(3, 7, 15)),
-        ("v2.11.7 h1:abc=", Version(2, 11, 7)),
+        ("nginx version: nginx/1.22.1", BalancerVersion(1, 22, 1)),
+        ("HAProxy version 2.6.12-1+deb12u4 2026/10/17 - https://haproxy.org/", BalancerVersion(2, 6, 12)),
+        (
+            "envoy  version: 6e9bd4b91e1f1d08ecb3ba7f9ac7dd5e8c6ea0f4/1.40.0/Clean/RELEASE/BoringSSL",
+            BalancerVersion(1, 40, 0),
+        ),
+        ("Version:      3.7.15\nCodename: x\nGo version: go1.26.2", BalancerVersion(3, 7, 15)),
+        ("v2.11.7 h1:abc=", BalancerVersion(2, 11, 7)),
     ] {
-        assert_eq!(Version::in_text(text), Some(version));
+        assert_eq!(BalancerVersion::in_text(text), Some(version));
     }
-    assert_eq!(Version::in_text("none"), None);
-    assert_eq!("2.6".parse(), Ok(Version(2, 6, 0)));
+    assert_eq!(BalancerVersion::in_text("none"), None);
+    assert_eq!("2.6".parse(), Ok(BalancerVersion(2, 6, 0)));
     for text in ["", "1", "1.x", "1.2.3.4", "-1.2"] {
-        assert!(text.parse::<Version>().is_err(), "{text}");
+        assert!(text.parse::<BalancerVersion>().is_err(), "{text}");
     }
 }
 

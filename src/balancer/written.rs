@@ -2,16 +2,16 @@
 
 use std::fmt;
 
-use crate::balancer::options::Version;
+use crate::balancer::options::BalancerVersion;
 use crate::error::Problem;
 
 /// A configuration.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Written {
+pub(crate) struct WrittenConfig {
     /// Its files. Their names are relative to the folder in which the balancer is started.
     pub(crate) files: Vec<File>,
     /// How it is started in that folder, in the foreground; nothing for a snippet.
-    pub(crate) run: Option<Run>,
+    pub(crate) run: Option<StartCommand>,
     /// Names the others to a tool that reads a whole folder; in one text with them it has no place.
     pub(crate) overview: Option<File>,
 }
@@ -27,16 +27,16 @@ pub(crate) struct File {
 
 /// How a balancer is started.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Run {
+pub(crate) struct StartCommand {
     /// Variables that are set.
     pub(crate) environment: Vec<(&'static str, String)>,
     /// The program and its arguments.
     pub(crate) command: Vec<String>,
 }
 
-impl Run {
-    pub(crate) fn of(environment: &[(&'static str, &str)], command: &str) -> Run {
-        Run {
+impl StartCommand {
+    pub(crate) fn of(environment: &[(&'static str, &str)], command: &str) -> StartCommand {
+        StartCommand {
             environment: environment.iter().map(|(name, value)| (*name, (*value).to_owned())).collect(),
             command: command.split(' ').map(str::to_owned).collect(),
         }
@@ -44,7 +44,7 @@ impl Run {
 }
 
 /// As it is typed in a shell.
-impl fmt::Display for Run {
+impl fmt::Display for StartCommand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (name, value) in &self.environment {
             write!(f, "{name}={value} ")?;
@@ -61,7 +61,7 @@ pub(crate) struct Unsupported {
     /// Which one, by its title.
     pub(crate) title: &'static str,
     /// For which the configuration was to be written.
-    pub(crate) version: Version,
+    pub(crate) version: BalancerVersion,
     /// What comes nearest.
     pub(crate) nearest: String,
 }

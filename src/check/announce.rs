@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::check::watch::Watch;
+use crate::check::watch::CheckWatch;
 use crate::remote::Remote;
 use crate::wire::{CheckNews, CheckResult};
 use verdict::finding::Level;
@@ -12,7 +12,7 @@ use verdict::report::{Check, Verdict};
 const EVERY: Duration = Duration::from_millis(200);
 
 /// Again and again, without end. A fleet that does not hear is no reason to fail.
-pub(crate) async fn progress(remote: Option<&Remote>, url: &str, watch: &Watch) {
+pub(crate) async fn progress(remote: Option<&Remote>, url: &str, watch: &CheckWatch) {
     let Some(remote) = remote else { return std::future::pending().await };
     let mut every = tokio::time::interval(EVERY);
     loop {

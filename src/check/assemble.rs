@@ -2,17 +2,17 @@
 
 use crate::check::figures;
 use crate::check::load::{Pacing, Reuse, Vary};
-use crate::check::plan::Plan;
+use crate::check::plan::CheckPlan;
 use crate::check::session;
 use verdict::algorithm::Inference;
 use verdict::arrived::{OtherKind, OtherRequests, RequestChanges};
-use verdict::facts::responses::Received;
+use verdict::facts::responses::ReceivedResponses;
 use verdict::finding::Witness;
 use verdict::ledger::Ledger;
 use verdict::limit::RateLimit;
 use verdict::outcome::Outcome;
 use verdict::report::{
-    Account, Algorithm, Check, Fleet, NotCounted, Outage, OutcomeCount, Plots, Traffic, UrlOutcomes,
+    Account, AlgorithmReport, Check, FleetReport, NotCounted, Outage, OutcomeCount, Plots, TrafficSummary, UrlOutcomes,
 };
 use verdict::request::{Sent, SentBody};
 use verdict::rules::{Case, DETECTION, Drill, Urls, describe_forwarding, judge};
@@ -20,13 +20,13 @@ use verdict::streams::{Lived, Streams};
 use verdict::tally::{Judged, Tally};
 
 /// What is known beside the session itself.
-pub(crate) struct Known<'a> {
+pub(crate) struct CheckContext<'a> {
     /// What was asked for.
-    pub(crate) plan: &'a Plan,
+    pub(crate) plan: &'a CheckPlan,
     /// Of this run.
     pub(crate) run: u64,
     /// The API of the fleet, and its backends' names; none without one.
-    pub(crate) fleet: Option<Fleet>,
+    pub(crate) fleet: Option<FleetReport>,
     /// Whether the check started it.
     pub(crate) own_fleet: bool,
     /// Records of others.
@@ -38,7 +38,7 @@ pub(crate) struct Known<'a> {
     /// Why records may be missing.
     pub(crate) gaps: Vec<String>,
     /// Who is behind the balancer, and whether that stayed so.
-    pub(crate) fleets: verdict::facts::fleets::Facts,
+    pub(crate) fleets: verdict::facts::fleets::FleetFacts,
     /// What backends noted of units with a life.
     pub(crate) lived: Vec<Lived>,
     /// Whether some backend's clock is not the client's.
@@ -49,7 +49,7 @@ pub(crate) struct Known<'a> {
 const STRIP: usize = 300;
 
 /// Requests of others while the experiments lasted, as far as their times are known.
-fn others_meanwhile(ledger: &Ledger, first: u32, end: u32, known: &Known) -> u64 {
+fn others_meanwhile(ledger: &Ledger, first: u32, end: u32, known: &CheckContext) -> u64 {
     let experiments = ledger.observations().get(first as usize..end as usize).unwrap_or_default();
     let (Some(begin), Some(end)) = (experiments.first(), experiments.last()) else { return 0 };
     let (begin, end) = (begin.due, end.ended);
@@ -65,7 +65,7 @@ fn others_meanwhile(ledger: &Ledger, first: u32, end: u32, known: &Known) -> u64
 }
 
 /// Judges and assembles.
-pub(crate) fn assemble(ledger: &Ledger, outcome: session::SessionData, mut known: Known) -> Check {
+pub(crate) fn assemble(ledger: &Ledger, outcome: session::SessionData, mut known: CheckContext) -> Check {
     let session::SessionData {
         judged,
         invented,
@@ -162,7 +162,7 @@ pub(crate) fn assemble(ledger: &Ledger, outcome: session::SessionData, mut known
         balancer: plan.balancer.clone().or_else(|| by_responses(&received)),
         fleet: known.fleet,
         surroundings: plan.surroundings.clone(),
-        traffic: Traffic {
+        traffic: TrafficSummary {
             method: plan.method.clone(),
             connections: load.connections as u32,
             kept: load.reuse == Reuse::Kept,
@@ -194,7 +194,7 @@ pub(crate) fn assemble(ledger: &Ledger, outcome: session::SessionData, mut known
 }
 
 /// The request that the user asked for, without what differs from client to client.
-fn sent(plan: &Plan) -> Sent<'_> {
+fn sent(plan: &CheckPlan) -> Sent<'_> {
     let (authority, target) = split(&plan.url);
     let own_host = plan.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("host"));
     Sent {
@@ -206,7 +206,7 @@ fn sent(plan: &Plan) -> Sent<'_> {
     }
 }
 
-fn all_urls(plan: &Plan) -> impl Iterator<Item = &str> {
+fn all_urls(plan: &CheckPlan) -> impl Iterator<Item = &str> {
     std::iter::once(plan.url.as_str()).chain(plan.further_urls.iter().map(String::as_str))
 }
 
@@ -218,7 +218,7 @@ fn split(url: &str) -> (&str, &str) {
 }
 
 /// The sample's requests by URL; none if there is one.
-fn by_url(case: &Case, plan: &Plan) -> Vec<UrlOutcomes> {
+fn by_url(case: &Case, plan: &CheckPlan) -> Vec<UrlOutcomes> {
     if !case.urls.are_several() {
         return Vec::new();
     }
@@ -235,7 +235,7 @@ fn by_url(case: &Case, plan: &Plan) -> Vec<UrlOutcomes> {
         .collect()
 }
 
-fn account(case: &Case, known: &Known, judged: u32) -> Account {
+fn account(case: &Case, known: &CheckContext, judged: u32) -> Account {
     let (ledger, tally) = (case.ledger, case.tally);
     let invented = case.judged.invented.iter().filter_map(|sequence| ledger.entry(*sequence));
     let left_out = invented.filter(|entry| entry.sequence >= judged && case.judged.leaves_out(entry)).count() as u64;
@@ -262,8 +262,8 @@ fn account(case: &Case, known: &Known, judged: u32) -> Account {
     }
 }
 
-fn algorithm(inference: &Inference) -> Algorithm {
-    Algorithm {
+fn algorithm(inference: &Inference) -> AlgorithmReport {
+    AlgorithmReport {
         name: inference.kind.map(|kind| kind.name().to_owned()),
         label: inference.label.clone(),
         or: inference.or.iter().map(|kind| kind.name().to_owned()).collect(),
@@ -274,7 +274,7 @@ fn algorithm(inference: &Inference) -> Algorithm {
 }
 
 /// What stands in between, as it says in responses; none if it does not.
-fn by_responses(received: &Received) -> Option<String> {
+fn by_responses(received: &ReceivedResponses) -> Option<String> {
     let names: Vec<&str> = received.servers.iter().chain(&received.vias).map(String::as_str).collect();
     (!names.is_empty()).then(|| names.join(", "))
 }

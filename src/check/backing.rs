@@ -19,7 +19,7 @@ use crate::runfile::Runfile;
 use crate::wire::BackendState;
 
 /// What stands behind the balancer.
-pub(crate) struct Found {
+pub(crate) struct FoundBackends {
     /// None if the backends are not ours.
     pub(crate) fleet: Option<FoundFleet>,
     /// Where responses say who gave them; None leaves it to the check to find that out.
@@ -53,15 +53,17 @@ const START: Duration = Duration::from_secs(30);
 const END: Duration = Duration::from_secs(15);
 
 /// Finds or starts it.
-pub(crate) async fn find(backing: &Backing) -> Result<Found> {
+pub(crate) async fn find(backing: &Backing) -> Result<FoundBackends> {
     match backing {
         Backing::Fleets(choices) => of_fleets(Fleets::find(choices).await?, None),
         Backing::Started(options) => {
             let (remote, started) = start(options).await?;
             of_fleets(Fleets::one(remote).await?, Some(started))
         }
-        Backing::Others(identity) => Ok(Found { fleet: None, identity: Some(identity.clone()), started: None }),
-        Backing::Any if Runfile::find_all()?.is_empty() => Ok(Found { fleet: None, identity: None, started: None }),
+        Backing::Others(identity) => Ok(FoundBackends { fleet: None, identity: Some(identity.clone()), started: None }),
+        Backing::Any if Runfile::find_all()?.is_empty() => {
+            Ok(FoundBackends { fleet: None, identity: None, started: None })
+        }
         Backing::Any => of_fleets(Fleets::one(Remote::find(None, &[])?).await?, None),
     }
 }
@@ -80,7 +82,7 @@ pub(crate) async fn find_foreign() -> Option<String> {
     Some(format!("a fleet{whose} runs at {} (process {})", status.control, status.pid))
 }
 
-fn of_fleets(fleets: Fleets, started: Option<Started>) -> Result<Found> {
+fn of_fleets(fleets: Fleets, started: Option<Started>) -> Result<FoundBackends> {
     let ready = fleets.backends.iter().filter(|backend| backend.is_ready).count();
     if ready == 0 {
         let why = Problem::new("no backend of the fleet is ready");
@@ -89,7 +91,7 @@ fn of_fleets(fleets: Fleets, started: Option<Started>) -> Result<Found> {
     let young = fleets.backends.iter().filter(|backend| backend.is_ready);
     let young = young.filter_map(|backend| Some((backend.name.clone(), backend.age.filter(|age| *age < YOUNG)?)));
     let fleet = FoundFleet { ready, young: young.collect(), fleets };
-    Ok(Found { fleet: Some(fleet), identity: Some(Identity::Fleet), started })
+    Ok(FoundBackends { fleet: Some(fleet), identity: Some(Identity::Fleet), started })
 }
 
 /// Starts one with these options, and returns when all of its backends are ready.

@@ -5,14 +5,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use anyhow::Result;
 use tokio::task::spawn_blocking;
 
-use crate::check::load::{Backends, Prober, Target};
-use crate::check::subject::{Live, is_local};
+use crate::check::load::{BackendNames, LoadTarget, Prober};
+use crate::check::subject::{LiveSubject, is_local};
 use crate::topology::ClientNetwork;
 
 /// A handle: a phase that waits for its responses runs on a thread of its own, and holds the client meanwhile.
 #[derive(Clone)]
-pub(crate) struct Client {
-    target: Target,
+pub(crate) struct ClientHandle {
+    target: LoadTarget,
     /// Requests that the sample has at once, at most.
     connections: usize,
     shared: Arc<Mutex<Shared>>,
@@ -22,26 +22,26 @@ struct Shared {
     prober: Prober,
     /// Numbers of requests that were not the user's own, in order.
     invented: Vec<u32>,
-    backends: Backends,
+    backends: BackendNames,
 }
 
-impl Client {
-    pub(crate) fn new(target: Target, prober: Prober, names: Vec<String>, connections: usize) -> Client {
-        Client {
+impl ClientHandle {
+    pub(crate) fn new(target: LoadTarget, prober: Prober, names: Vec<String>, connections: usize) -> ClientHandle {
+        ClientHandle {
             target,
             connections,
-            shared: Arc::new(Mutex::new(Shared { prober, invented: Vec::new(), backends: Backends::new(names) })),
+            shared: Arc::new(Mutex::new(Shared { prober, invented: Vec::new(), backends: BackendNames::new(names) })),
         }
     }
 
-    pub(crate) fn target(&self) -> &Target {
+    pub(crate) fn target(&self) -> &LoadTarget {
         &self.target
     }
 
     /// Runs a phase to its end. An error is of this machine: what the other end does is among the observations.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
-        phase: impl FnOnce(&mut Live) -> T + Send + 'static,
+        phase: impl FnOnce(&mut LiveSubject) -> T + Send + 'static,
     ) -> Result<T> {
         let client = self.clone();
         let phase = spawn_blocking(move || {
@@ -49,7 +49,7 @@ impl Client {
             let local = client.target.clients.map_or(own, ClientNetwork::has_networks);
             let mut shared = client.lock();
             let Shared { prober, backends, invented } = &mut *shared;
-            let mut live = Live::new(prober, backends, &client.target.path, local, client.connections);
+            let mut live = LiveSubject::new(prober, backends, &client.target.path, local, client.connections);
             let result = phase(&mut live);
             invented.extend(live.end()?);
             Ok(result)
@@ -58,7 +58,7 @@ impl Client {
     }
 
     /// What only a thread that may wait should do for long.
-    pub(crate) fn with<T>(&self, look: impl FnOnce(&mut Prober, &mut Backends) -> T) -> T {
+    pub(crate) fn with<T>(&self, look: impl FnOnce(&mut Prober, &mut BackendNames) -> T) -> T {
         let mut shared = self.lock();
         let Shared { prober, backends, .. } = &mut *shared;
         look(prober, backends)

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
 
 use crate::check::fleets::Fleets;
-use crate::check::load::Backends;
+use crate::check::load::BackendNames;
 use crate::io::clock;
 use crate::remote::Remote;
 use crate::wire::{Clipped, End, FORWARDED_BYTES, HOST_BYTES, Moment, Record, TlsVersion};
@@ -35,7 +35,7 @@ const MOST_UNNUMBERED: usize = 1 << 20;
 pub(crate) struct Collector {
     fleets: Fleets,
     /// One a host.
-    sources: Vec<Source>,
+    sources: Vec<RecordSource>,
     run: u64,
     /// When the fleets were asked last who is there.
     refreshed: Instant,
@@ -47,14 +47,14 @@ pub(crate) struct Collector {
     is_stripped: bool,
     changes: RequestChanges,
     others: OtherRequests,
-    tls: tls::Arrived,
-    texts: Texts,
+    tls: tls::ArrivedByTls,
+    texts: RecordTexts,
     lived: Vec<Lived>,
     not_counted: NotCounted,
 }
 
 /// The records of one host, from a number on.
-struct Source {
+struct RecordSource {
     next: u64,
     /// What it had lost before.
     lost_before: u64,
@@ -68,7 +68,7 @@ struct Source {
 
 /// Of the record that was looked at last.
 #[derive(Default)]
-struct Texts {
+struct RecordTexts {
     method: String,
     target: String,
     host: String,
@@ -115,7 +115,7 @@ pub(crate) struct Collected {
     /// Whether some host's clock is not the client's.
     pub(crate) other_clocks: bool,
     /// TLS under those of the run.
-    pub(crate) tls: tls::Arrived,
+    pub(crate) tls: tls::ArrivedByTls,
     /// Why some may be missing.
     pub(crate) gaps: Vec<String>,
     /// The fleets as they are at the end: places of backends are theirs.
@@ -128,7 +128,7 @@ pub(crate) struct Collected {
 
 impl Collected {
     /// Fleets that joined are not where the client has put who responded: from here on places are the client's.
-    pub(crate) fn take_places_of(&mut self, client: &mut Backends) {
+    pub(crate) fn take_places_of(&mut self, client: &mut BackendNames) {
         let Some(fleets) = &mut self.fleets else { return };
         let places: Vec<Backend> = fleets.backends.iter().map(|backend| client.of_name(&backend.name)).collect();
         let new = |old: Backend| places.get(usize::from(old.0)).copied().unwrap_or(old);
@@ -147,7 +147,7 @@ impl Collector {
         let mut sources = Vec::new();
         for host in &fleets.hosts {
             let head = host.remote.records(u64::MAX, |_, _| {}).await?;
-            sources.push(Source::from(head.next, head.lost));
+            sources.push(RecordSource::from(head.next, head.lost));
         }
         Ok(Collector {
             fleets,
@@ -160,8 +160,8 @@ impl Collector {
             is_stripped: false,
             changes: RequestChanges::default(),
             others: OtherRequests::default(),
-            tls: tls::Arrived::default(),
-            texts: Texts::default(),
+            tls: tls::ArrivedByTls::default(),
+            texts: RecordTexts::default(),
             lived: Vec::new(),
             not_counted: NotCounted::default(),
         })
@@ -180,10 +180,10 @@ impl Collector {
     /// How a backend recorded the request that it gave that response, according to the records until now.
     pub(crate) async fn find(&mut self, answer: Uuid) -> Option<Recorded> {
         self.catch_up().await;
-        if self.arrivals.iter().any(|arrival| arrival.answer == answer) {
+        if self.arrivals.iter().any(|arrival| arrival.response == answer) {
             return Some(Recorded::WithId);
         }
-        let unnumbered = self.unnumbered.iter().find(|arrival| arrival.answer == answer)?;
+        let unnumbered = self.unnumbered.iter().find(|arrival| arrival.response == answer)?;
         Some(if is_refusal(unnumbered.status) { Recorded::Refused } else { Recorded::WithoutId })
     }
 
@@ -237,14 +237,14 @@ impl Collector {
     async fn refresh(&mut self) {
         let gone: Vec<usize> = (0..self.sources.len()).filter(|host| self.sources[*host].failure.is_some()).collect();
         for host in self.fleets.refresh(&gone).await {
-            self.sources.push(Source::from(0, 0));
+            self.sources.push(RecordSource::from(0, 0));
             self.joined.push((host, clock::now()));
         }
         self.refreshed = Instant::now();
     }
 
     fn take(&mut self, host: usize, record: &Record) {
-        let Some(answer) = record.answer else {
+        let Some(answer) = record.response else {
             self.not_counted.health_checks += 1;
             return;
         };
@@ -264,10 +264,10 @@ impl Collector {
             self.not_counted.others += 1;
             return;
         }
-        let took = record.answered.0.saturating_sub(record.received.0) / 100;
+        let took = record.responded.0.saturating_sub(record.received.0) / 100;
         let arrival = Arrival {
             received: record.received,
-            answer: answer.0,
+            response: answer.0,
             sequence,
             took: u32::try_from(took).unwrap_or(u32::MAX),
             backend,
@@ -276,7 +276,7 @@ impl Collector {
             differences: record.arrived.differences,
         };
         if let Some(life) = record.life {
-            let (began, ended) = (record.received, record.answered);
+            let (began, ended) = (record.received, record.responded);
             self.lived.push(Lived { answer: answer.0, backend, began, ended, end: record.outcome, life });
         }
         let list = if sequence == UNNUMBERED { &mut self.unnumbered } else { &mut self.arrivals };
@@ -287,7 +287,7 @@ impl Collector {
     fn count_tls(&mut self, record: &Record) {
         let Some(tls) = &record.tls else { return self.tls.add(None) };
         let (name, client) = (tls.name.map(|name| name.to_string()), tls.client.map(|client| client.to_string()));
-        self.tls.add(Some(&tls::Secured {
+        self.tls.add(Some(&tls::ArrivedTls {
             is_tls12: tls.version == TlsVersion::V12,
             resumed: tls.resumed,
             name: name.as_deref(),
@@ -298,7 +298,7 @@ impl Collector {
 
     /// Counts how it arrived.
     fn describe(&mut self, record: &Record, sequence: u32, backend: Backend) {
-        let Texts { method, target, host, forwarded_for, peer, of } = &mut self.texts;
+        let RecordTexts { method, target, host, forwarded_for, peer, of } = &mut self.texts;
         let arrived = &record.arrived;
         // Most are like the one before: nothing is written anew for them.
         if *of != Some((arrived.host, arrived.forwarded_for)) {
@@ -385,9 +385,9 @@ impl Collector {
     }
 }
 
-impl Source {
-    fn from(next: u64, lost_before: u64) -> Source {
-        Source { next, lost_before, lost: 0, missed: 0, answered: clock::now(), failure: None }
+impl RecordSource {
+    fn from(next: u64, lost_before: u64) -> RecordSource {
+        RecordSource { next, lost_before, lost: 0, missed: 0, answered: clock::now(), failure: None }
     }
 
     /// All that have ended since, and those of the run that have not. One host of several must not hold up the others.

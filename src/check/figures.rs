@@ -7,17 +7,17 @@ use hdrhistogram::Histogram;
 
 use crate::check::scenario::{Scenario, StepResult};
 use crate::wire::Moment;
-use verdict::ledger::{Ledger, Records};
+use verdict::ledger::{BackendRecords, Ledger};
 use verdict::observation::{Backend, ClientOutcome};
 use verdict::outcome::Outcome;
-use verdict::report::{Latency, Outage, Percentiles, Slice, Step};
-use verdict::timeline::{Span, Window, timelines};
+use verdict::report::{DrillStep, Latency, Outage, Percentiles, Slice};
+use verdict::timeline::{OutageWindow, StepSpan, timelines};
 
 /// Nanoseconds, to three digits.
-type Times = Histogram<u64>;
+type LatencyHistogram = Histogram<u64>;
 
-fn times() -> Times {
-    Times::new(3).expect("three digits are allowed")
+fn times() -> LatencyHistogram {
+    LatencyHistogram::new(3).expect("three digits are allowed")
 }
 
 /// The three latencies of the sample, and how often the client's was how long: (seconds, count).
@@ -40,14 +40,16 @@ pub(crate) fn latency(ledger: &Ledger, sample: Range<u32>, open_loop: bool) -> (
     if client.is_empty() {
         return (None, Vec::new());
     }
-    let both = |times: &Times| (ledger.records() == Records::Kept && !times.is_empty()).then(|| percentiles(times));
+    let both = |times: &LatencyHistogram| {
+        (ledger.records() == BackendRecords::Kept && !times.is_empty()).then(|| percentiles(times))
+    };
     let latency = Latency { client: percentiles(&client), backend: both(&backend), between: both(&between), open_loop };
     let buckets = client.iter_log((client.min() / 2).max(1000), 1.25);
     let plot = buckets.map(|bucket| (bucket.value_iterated_to() as f64 / 1e9, bucket.count_since_last_iteration()));
     (Some(latency), plot.filter(|(_, count)| *count > 0).collect())
 }
 
-fn percentiles(times: &Times) -> Percentiles {
+fn percentiles(times: &LatencyHistogram) -> Percentiles {
     let at = |quantile| times.value_at_quantile(quantile) as f64 / 1e9;
     Percentiles {
         min: times.min() as f64 / 1e9,
@@ -101,11 +103,11 @@ pub(crate) fn outage(
     sample: Range<u32>,
     (started, ended): (Moment, Moment),
     steps: &[StepResult],
-    windows: &[Window],
+    windows: &[OutageWindow],
     names: &[String],
 ) -> Option<Outage> {
     let first = steps.first()?.at;
-    let step = |result: &StepResult| Step {
+    let step = |result: &StepResult| DrillStep {
         at: result.at.since(started).as_secs_f64(),
         what: result.step.to_string(),
         done: result.is_done,
@@ -124,8 +126,8 @@ pub(crate) fn outage(
 }
 
 /// From each break of a backend to its mend; what was not done broke and mended nothing.
-pub(crate) fn windows(steps: &[StepResult], names: &[String]) -> Vec<Window> {
-    let mut windows: Vec<Window> = Vec::new();
+pub(crate) fn windows(steps: &[StepResult], names: &[String]) -> Vec<OutageWindow> {
+    let mut windows: Vec<OutageWindow> = Vec::new();
     for result in steps.iter().filter(|result| result.is_done) {
         let Some(breaks) = result.step.action.breaks() else { continue };
         let touched = (0..names.len()).filter(|place| match &result.step.backend {
@@ -136,7 +138,7 @@ pub(crate) fn windows(steps: &[StepResult], names: &[String]) -> Vec<Window> {
             let backend = Backend(place as u16);
             let open = windows.iter_mut().find(|window| window.backend == backend && window.mended.is_none());
             match (breaks, open) {
-                (true, None) => windows.push(Window { backend, broken: result.at, mended: None }),
+                (true, None) => windows.push(OutageWindow { backend, broken: result.at, mended: None }),
                 (false, Some(window)) => window.mended = Some(result.at),
                 (true, Some(_)) | (false, None) => {}
             }
@@ -146,8 +148,8 @@ pub(crate) fn windows(steps: &[StepResult], names: &[String]) -> Vec<Window> {
 }
 
 /// When each step was carried out.
-pub(crate) fn spans(steps: &[StepResult], names: &[String]) -> Vec<Span> {
-    let span = |result: &StepResult| Span {
+pub(crate) fn spans(steps: &[StepResult], names: &[String]) -> Vec<StepSpan> {
+    let span = |result: &StepResult| StepSpan {
         backend: result.step.backend.as_ref().and_then(|backend| {
             let place = names.iter().position(|name| name == backend)?;
             Some(Backend(place as u16))
@@ -180,7 +182,7 @@ mod tests {
     #[test]
     fn what_was_not_done_breaks_and_mends_nothing() {
         let names = ["9001".to_owned(), "9002".to_owned()];
-        let window = |broken, mended: Option<u64>| Window {
+        let window = |broken, mended: Option<u64>| OutageWindow {
             backend: Backend(1),
             broken: Moment(broken),
             mended: mended.map(Moment),

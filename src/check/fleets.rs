@@ -7,22 +7,22 @@ use anyhow::{Result, bail};
 use futures_util::future::join_all;
 
 use crate::error::Problem;
-use crate::remote::{Choice, Remote};
+use crate::remote::{FleetChoice, Remote};
 use crate::wire::{Action, BackendState, BackendStatus, Fault, FleetStatus, Generator, Instance};
 
 /// All of them. Clones are of one moment.
 #[derive(Clone)]
 pub(crate) struct Fleets {
     /// What was asked for: names may have other addresses later.
-    choices: Vec<Choice>,
-    pub(crate) hosts: Vec<Host>,
+    choices: Vec<FleetChoice>,
+    pub(crate) hosts: Vec<FleetHost>,
     /// Those that were ready at the beginning first; those that join last.
     pub(crate) backends: Vec<KnownBackend>,
 }
 
 /// A fleet, which is on a host of its own where there are several.
 #[derive(Clone)]
-pub(crate) struct Host {
+pub(crate) struct FleetHost {
     pub(crate) remote: Remote,
     /// How reports call it.
     pub(crate) label: String,
@@ -58,7 +58,7 @@ impl Fleets {
     }
 
     /// All that are meant. One that does not answer may be starting: it is asked again later.
-    pub(crate) async fn find(choices: &[Choice]) -> Result<Fleets> {
+    pub(crate) async fn find(choices: &[FleetChoice]) -> Result<Fleets> {
         let mut remotes = Vec::new();
         for choice in choices {
             remotes.extend(choice.find_all().await?);
@@ -86,12 +86,13 @@ impl Fleets {
         let labels: Vec<String> = found.iter().map(|(remote, status)| label(remote, status, &found)).collect();
         for ((remote, status), label) in found.iter().zip(labels) {
             // Two machines may have one name.
-            let is_known = |host: &Host| host.label == label || status.pod.is_none() && host.machine == status.host;
+            let is_known =
+                |host: &FleetHost| host.label == label || status.pod.is_none() && host.machine == status.host;
             let label = match self.hosts.iter().any(is_known) {
                 true => remote.authority().to_owned(),
                 false => label,
             };
-            self.hosts.push(Host {
+            self.hosts.push(FleetHost {
                 remote: remote.clone(),
                 label,
                 machine: status.host.clone(),
@@ -169,7 +170,7 @@ impl Fleets {
 
     /// Whether they may be other ones a moment later.
     pub(crate) fn may_change(&self) -> bool {
-        self.choices.iter().any(Choice::may_change)
+        self.choices.iter().any(FleetChoice::may_change)
     }
 
     pub(crate) fn names(&self) -> Vec<String> {

@@ -9,7 +9,7 @@ use crate::check::load::Identity;
 use crate::wire::{GENERATOR_HEADER, INSTANCE_HEADER, NAME_HEADER};
 
 /// A whole response, as text.
-pub(crate) struct Response {
+pub(crate) struct TextResponse {
     /// Status line and headers.
     pub(crate) head: String,
     /// Its beginning.
@@ -36,7 +36,7 @@ const MOST_VALUES: usize = 64;
 const MOST_LEAVES: usize = 300;
 
 /// The best first.
-pub(crate) fn candidates(responses: &[Response]) -> Vec<Candidate> {
+pub(crate) fn candidates(responses: &[TextResponse]) -> Vec<Candidate> {
     let mut found: Vec<Candidate> = original_page(responses).into_iter().collect();
     found.extend(in_headers(responses));
     match in_json(responses) {
@@ -102,7 +102,7 @@ pub(crate) fn name_of_ours(head: &str) -> Option<&str> {
 }
 
 /// The backend's name, if it is where it is looked for.
-pub(crate) fn name_in(response: &Response, identity: &Identity) -> Option<String> {
+pub(crate) fn name_in(response: &TextResponse, identity: &Identity) -> Option<String> {
     match identity {
         Identity::Fleet => name_of_ours(&response.head).map(str::to_owned),
         Identity::Header(name) => header(&response.head, name).map(str::to_owned),
@@ -119,7 +119,7 @@ pub(crate) fn describe(identity: &Identity) -> String {
     }
 }
 
-impl Response {
+impl TextResponse {
     /// Headers that may tell something, and the beginning of the body; each line indented.
     pub(crate) fn excerpt(&self) -> String {
         const LINES: usize = 8;
@@ -141,7 +141,7 @@ pub(crate) fn of_original() -> Identity {
     Identity::Regex(Regex::new(PAGE).expect("the expression is right"))
 }
 
-fn original_page(responses: &[Response]) -> Option<Candidate> {
+fn original_page(responses: &[TextResponse]) -> Option<Candidate> {
     let identity = of_original();
     let values: Vec<String> = responses.iter().filter_map(|response| name_in(response, &identity)).collect();
     (!values.is_empty()).then(|| Candidate {
@@ -219,7 +219,7 @@ fn is_no_name(value: &str) -> bool {
     value.is_empty() || value.len() > 200 || time || number
 }
 
-fn in_headers(responses: &[Response]) -> Vec<Candidate> {
+fn in_headers(responses: &[TextResponse]) -> Vec<Candidate> {
     let mut by_name: BTreeMap<String, (String, Vec<String>)> = BTreeMap::new();
     for response in responses {
         let mut seen = HashSet::new();
@@ -245,7 +245,7 @@ fn in_headers(responses: &[Response]) -> Vec<Candidate> {
 }
 
 /// None if the bodies are not JSON.
-fn in_json(responses: &[Response]) -> Option<Vec<Candidate>> {
+fn in_json(responses: &[TextResponse]) -> Option<Vec<Candidate>> {
     let mut by_pointer: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut documents = 0;
     for response in responses {
@@ -296,7 +296,7 @@ fn leaves(value: &Value, pointer: String, left: &mut usize, found: &mut BTreeMap
 }
 
 /// Lines of text whose beginning and end are always the same: what stands between is the value.
-fn in_lines(responses: &[Response]) -> Vec<Candidate> {
+fn in_lines(responses: &[TextResponse]) -> Vec<Candidate> {
     const LINES: usize = 400;
     let bodies: Vec<Vec<&str>> = responses.iter().map(|response| response.body.lines().take(LINES).collect()).collect();
     let Some(first) = bodies.first() else { return Vec::new() };
@@ -356,9 +356,9 @@ mod tests {
     use super::*;
 
     /// Twelve responses of three backends, each with a request id and a time of its own.
-    fn responses(head: impl Fn(&str, usize) -> String, body: impl Fn(&str, usize) -> String) -> Vec<Response> {
+    fn responses(head: impl Fn(&str, usize) -> String, body: impl Fn(&str, usize) -> String) -> Vec<TextResponse> {
         let name = |place: usize| ["web-7c9f-abcde", "web-7c9f-fghij", "web-7c9f-klmno"][place % 3];
-        let all = (0..12).map(|place| Response {
+        let all = (0..12).map(|place| TextResponse {
             head: format!(
                 "HTTP/1.1 200 OK\r\nServer: nginx\r\nDate: Sat, 28 Nov 2026 03:00:{:02} GMT\r\n{}\r\n",
                 place / 4,
@@ -369,7 +369,7 @@ mod tests {
         all.collect()
     }
 
-    fn best(responses: &[Response]) -> (String, Vec<String>) {
+    fn best(responses: &[TextResponse]) -> (String, Vec<String>) {
         let candidates = candidates(responses);
         let best = candidates.iter().find(|candidate| candidate.is_trusted);
         best.map(|best| (best.place.clone(), best.values[..3].to_vec())).unwrap_or_default()

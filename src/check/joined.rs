@@ -7,15 +7,15 @@ use crate::check::fleets::Fleets;
 use crate::check::session::SessionData;
 use crate::wire::Moment;
 use verdict::clocks::{self, Clock, HostClock};
-use verdict::facts::fleets::{Change, ChangeKind, Facts};
+use verdict::facts::fleets::{ChangeKind, FleetChange, FleetFacts};
 use verdict::observation::{Backend, Observation};
 
 /// A host that is gone was asked that often: what it received since it answered last is unknown.
 const UNKNOWN: Duration = Duration::from_millis(100);
 
 /// Converts the times of hosts with other clocks, and says who was behind the balancer.
-pub(crate) fn join(collected: &mut Collected, observations: &[Observation], data: &SessionData) -> Facts {
-    let mut facts = Facts::default();
+pub(crate) fn join(collected: &mut Collected, observations: &[Observation], data: &SessionData) -> FleetFacts {
+    let mut facts = FleetFacts::default();
     let Some(fleets) = &collected.fleets else {
         facts.see_processes(&data.received.processes, &data.names, None);
         return facts;
@@ -39,9 +39,9 @@ pub(crate) fn join(collected: &mut Collected, observations: &[Observation], data
     facts
 }
 
-fn changes(fleets: &Fleets, collected: &Collected, began: Moment) -> Vec<Change> {
+fn changes(fleets: &Fleets, collected: &Collected, began: Moment) -> Vec<FleetChange> {
     let seconds = |at: Moment| at.since(began).as_secs_f64() - began.since(at).as_secs_f64();
-    let change = |host: usize, at: Moment, kind, why| Change {
+    let change = |host: usize, at: Moment, kind, why| FleetChange {
         at: seconds(at),
         host: fleets.hosts[host].label.clone(),
         backends: fleets.backends.iter().filter(|it| it.host == host).map(|it| it.name.clone()).collect(),
@@ -50,7 +50,7 @@ fn changes(fleets: &Fleets, collected: &Collected, began: Moment) -> Vec<Change>
     };
     let joined = collected.joined.iter().map(|(host, at)| change(*host, *at, ChangeKind::Joined, None));
     let gone = collected.gone.iter().map(|(host, at, why)| change(*host, *at, ChangeKind::Gone, Some(why.clone())));
-    let mut changes: Vec<Change> = joined.chain(gone).collect();
+    let mut changes: Vec<FleetChange> = joined.chain(gone).collect();
     changes.sort_by(|a, b| a.at.total_cmp(&b.at));
     changes
 }

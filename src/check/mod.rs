@@ -27,20 +27,20 @@ use anyhow::{Result, bail};
 use crate::error::Problem;
 use crate::io::clock;
 use crate::report::phrases;
-use assemble::{Known, assemble};
-use backing::Found;
+use assemble::{CheckContext, assemble};
+use backing::FoundBackends;
 pub(crate) use backing::{Started, start as start_fleet};
 pub(crate) use figures::duration_of;
-use plan::{Backing, Plan};
-use session::Session;
-use verdict::ledger::{Ledger, Records};
-use verdict::report::{Check, Fleet, Report, VERSION};
-use verdict::rules::Weights;
+use plan::{Backing, CheckPlan};
+use session::CheckSession;
+use verdict::ledger::{BackendRecords, Ledger};
+use verdict::report::{Check, FleetReport, Report, VERSION};
+use verdict::rules::ExpectedWeights;
 pub(crate) use visitor::{Visited, Visitor};
-pub(crate) use watch::Watch;
+pub(crate) use watch::CheckWatch;
 
 /// How a run of checks ended.
-pub(crate) enum Run {
+pub(crate) enum RunEnd {
     Judged(Report),
     /// Somebody stopped it after that many requests: nothing is judged.
     Stopped {
@@ -52,7 +52,7 @@ pub(crate) enum Run {
 const STOPPED: Duration = Duration::from_secs(1);
 
 /// Runs checks one after the other. An error means that one of them could not be run.
-pub(crate) async fn run(plans: &[Plan], watch: &Watch) -> Result<Run> {
+pub(crate) async fn run(plans: &[CheckPlan], watch: &CheckWatch) -> Result<RunEnd> {
     let started = clock::calendar();
     let mut checks = Vec::new();
     let mut requests = 0;
@@ -60,12 +60,12 @@ pub(crate) async fn run(plans: &[Plan], watch: &Watch) -> Result<Run> {
         watch.restart();
         match run_one(plan, watch).await? {
             Some(check) => checks.push(check),
-            None => return Ok(Run::Stopped { requests: requests + watch.sent() }),
+            None => return Ok(RunEnd::Stopped { requests: requests + watch.sent() }),
         }
         requests += watch.sent();
     }
     let time = jiff::Timestamp::from_nanosecond(i128::from(started.unix))?;
-    Ok(Run::Judged(Report {
+    Ok(RunEnd::Judged(Report {
         version: VERSION,
         tool: concat!("uuid-generator ", env!("CARGO_PKG_VERSION")).to_owned(),
         started: format!("{time:.3}"),
@@ -75,7 +75,7 @@ pub(crate) async fn run(plans: &[Plan], watch: &Watch) -> Result<Run> {
 }
 
 /// None if somebody stopped it.
-async fn run_one(plan: &Plan, watch: &Watch) -> Result<Option<Check>> {
+async fn run_one(plan: &CheckPlan, watch: &CheckWatch) -> Result<Option<Check>> {
     let mut found = tokio::select! {
         biased;
         () = watch.stopped() => return Ok(None),
@@ -96,7 +96,7 @@ async fn run_one(plan: &Plan, watch: &Watch) -> Result<Option<Check>> {
     check
 }
 
-async fn check_found(plan: &Plan, found: Found, watch: &Watch) -> Result<Check> {
+async fn check_found(plan: &CheckPlan, found: FoundBackends, watch: &CheckWatch) -> Result<Check> {
     let target = target::resolve(&plan.url, plan)?;
     refuse_hosts(plan)?;
     match &found.fleet {
@@ -109,7 +109,7 @@ async fn check_found(plan: &Plan, found: Found, watch: &Watch) -> Result<Check> 
     // A fleet of this user shows in its live view how its check goes.
     let remote =
         found.fleet.as_ref().map(|fleet| fleet.fleets.hosts[0].remote.clone()).filter(|remote| remote.is_own());
-    let session = Session::begin(plan, target, found.fleet.as_ref(), found.identity, watch).await?;
+    let session = CheckSession::begin(plan, target, found.fleet.as_ref(), found.identity, watch).await?;
     let run = session.run;
     let data = tokio::select! {
         data = phases::run(session) => data,
@@ -123,14 +123,15 @@ async fn check_found(plan: &Plan, found: Found, watch: &Watch) -> Result<Check> 
             return Err(error);
         }
     };
-    let records = if data.records.is_some() { Records::Kept } else { Records::None };
+    let records = if data.records.is_some() { BackendRecords::Kept } else { BackendRecords::None };
     let mut collected = data.records.take().unwrap_or_default();
     let observed = std::mem::take(&mut data.observations);
     let fleets = joined::join(&mut collected, &observed, &data);
     let ledger =
         Ledger::join(observed, collected.arrivals, records).without_records_of(joined::unrecorded(&collected.gone));
-    let fleet = collected.fleets.as_ref().map(|fleets| Fleet { control: fleets.controls(), backends: fleets.names() });
-    let known = Known {
+    let fleet =
+        collected.fleets.as_ref().map(|fleets| FleetReport { control: fleets.controls(), backends: fleets.names() });
+    let known = CheckContext {
         plan,
         run,
         fleet,
@@ -152,7 +153,7 @@ async fn check_found(plan: &Plan, found: Found, watch: &Watch) -> Result<Check> 
 }
 
 /// Weights must fit the fleet, and the plan must name its backends.
-fn refuse_misfits(plan: &Plan, names: &[String], ready: usize) -> Result<()> {
+fn refuse_misfits(plan: &CheckPlan, names: &[String], ready: usize) -> Result<()> {
     if let Err(why) = plan.expectations.shares(&names[..ready]) {
         bail!("--expect {why}");
     }
@@ -167,7 +168,7 @@ fn refuse_misfits(plan: &Plan, names: &[String], ready: usize) -> Result<()> {
 }
 
 /// Of this machine's network a check changes nothing.
-fn refuse_hosts(plan: &Plan) -> Result<()> {
+fn refuse_hosts(plan: &CheckPlan) -> Result<()> {
     match (plan.scenario.of_hosts().next(), &plan.hosts) {
         (None, _) | (Some(_), Some(_)) => Ok(()),
         (Some(step), None) => Err(Problem::new("only a rehearsal can change how a host is reached")
@@ -177,7 +178,7 @@ fn refuse_hosts(plan: &Plan) -> Result<()> {
     }
 }
 
-fn refuse_what_needs_a_fleet(plan: &Plan) -> Result<()> {
+fn refuse_what_needs_a_fleet(plan: &CheckPlan) -> Result<()> {
     if plan.streams.is_some() {
         let what = "streams are judged from both ends, and no fleet of this user runs";
         return Err(Problem::new(what).on(&plan.url).hint("start one (uuid-generator) behind the balancer").into());
@@ -189,7 +190,7 @@ fn refuse_what_needs_a_fleet(plan: &Plan) -> Result<()> {
             .hint("start one (uuid-generator), or use --during with a command of yours")
             .into());
     }
-    if let Some(Weights::ByPlace(weights)) = &plan.expectations.shares {
+    if let Some(ExpectedWeights::ByPlace(weights)) = &plan.expectations.shares {
         let named: Vec<String> =
             weights.iter().zip('a'..='z').map(|(weight, letter)| format!("NAME-{letter}={weight}")).collect();
         let what = match &plan.backends {
@@ -199,7 +200,7 @@ fn refuse_what_needs_a_fleet(plan: &Plan) -> Result<()> {
             }
         };
         return Err(Problem::new(what)
-            .on(format!("--expect {}", Weights::ByPlace(weights.clone())))
+            .on(format!("--expect {}", ExpectedWeights::ByPlace(weights.clone())))
             .hint(format!("name them: --expect {}", named.join(",")))
             .into());
     }

@@ -19,7 +19,7 @@ use crate::check::load::{Load, Traffic, drive};
 use crate::check::phases::meet::Met;
 use crate::check::plan::Experiments;
 use crate::check::scenario::{self, StepResult};
-use crate::check::session::{SETTLE, Session, SessionData};
+use crate::check::session::{CheckSession, SETTLE, SessionData};
 use verdict::algorithm::Evidence;
 use verdict::algorithm::experiments::{self, Setting};
 use verdict::observation::Observation;
@@ -32,7 +32,7 @@ const LEAST_EXPERIMENTS: Duration = Duration::from_secs(4);
 /// A balancer that sends requests twice may do so two seconds later: what is judged goes on for that long, or its end is waited for.
 const LATE_COPY: Duration = Duration::from_millis(2200);
 
-pub(crate) async fn run(mut session: Session<'_>) -> Result<SessionData> {
+pub(crate) async fn run(mut session: CheckSession<'_>) -> Result<SessionData> {
     if let Some(streams) = session.plan.streams {
         return streams::run(session, &streams).await;
     }
@@ -120,7 +120,12 @@ fn is_refused_often(sample: &[Observation]) -> bool {
 }
 
 /// `gone`: the time since the check began.
-async fn experiment(session: &mut Session<'_>, backends: Option<usize>, met: Met, gone: Duration) -> Result<Evidence> {
+async fn experiment(
+    session: &mut CheckSession<'_>,
+    backends: Option<usize>,
+    met: Met,
+    gone: Duration,
+) -> Result<Evidence> {
     let budget = match session.plan.experiments {
         _ if met == Met::BodyLimit => Duration::ZERO,
         Experiments::Usual => EXPERIMENTS.min(BEFORE_SAMPLE.saturating_sub(gone)).max(LEAST_EXPERIMENTS),
@@ -167,7 +172,7 @@ fn is_varied(name: &str) -> bool {
 }
 
 /// Drives the load on a thread of its own, while the scenario is carried out.
-async fn take_sample(session: &mut Session<'_>, load: Load) -> Result<(Traffic, Vec<StepResult>)> {
+async fn take_sample(session: &mut CheckSession<'_>, load: Load) -> Result<(Traffic, Vec<StepResult>)> {
     let fleets = session.fleets().cloned();
     let (steps, hosts) = (session.plan.scenario.steps.clone(), session.plan.hosts.clone());
     let progress = session.watch.progress.clone();

@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use crate::check::load::{BadHeader, Identity, RequestSpec, SessionPlace};
 use crate::check::scenario::{HostControl, Scenario};
-use crate::remote::Choice;
+use crate::remote::FleetChoice;
 use crate::topology::ClientNetwork;
 use verdict::life::StreamKind;
 use verdict::rules::Expectations;
 
 /// One check.
 #[derive(Clone, Debug)]
-pub(crate) struct Plan {
+pub(crate) struct CheckPlan {
     /// As the configuration file names it.
     pub(crate) name: Option<String>,
     /// The balancer.
@@ -93,10 +93,10 @@ pub(crate) struct StreamPlan {
     pub(crate) duration: Duration,
 }
 
-impl Plan {
+impl CheckPlan {
     /// A check of that URL with nothing else asked for.
-    pub(crate) fn new(url: String, backends: Backing) -> Plan {
-        Plan {
+    pub(crate) fn new(url: String, backends: Backing) -> CheckPlan {
+        CheckPlan {
             name: None,
             url,
             balancer: None,
@@ -138,7 +138,7 @@ const OPEN_CONNECTIONS: usize = 512;
 /// Requests per second of a sample with a scenario, if nobody gave a rate: in a closed loop an outage hides itself.
 const SCENARIO_RATE: f64 = 500.0;
 
-impl Plan {
+impl CheckPlan {
     /// Requests a second of the sample; None for a closed loop.
     pub(crate) fn sample_rate(&self) -> Option<f64> {
         self.rate.or((!self.scenario.steps.is_empty()).then_some(SCENARIO_RATE))
@@ -214,7 +214,7 @@ pub(crate) enum Trust {
 #[derive(Clone, Debug)]
 pub(crate) enum Backing {
     /// The fleets that are meant, which are all behind the balancer.
-    Fleets(Vec<Choice>),
+    Fleets(Vec<FleetChoice>),
     /// A fleet that is started for the run, with these options.
     Started(Vec<String>),
     /// Backends that are not ours.

@@ -14,12 +14,12 @@ use verdict::rules::Drill;
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Scenario {
     /// By time.
-    pub(crate) steps: Vec<Step>,
+    pub(crate) steps: Vec<ScenarioStep>,
 }
 
 /// One thing that is done.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Step {
+pub(crate) struct ScenarioStep {
     /// Since the sample began.
     pub(crate) at: Duration,
     /// What.
@@ -91,7 +91,7 @@ impl fmt::Debug for HostControl {
 /// A step that was carried out, or was to be.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) struct StepResult {
-    pub(crate) step: Step,
+    pub(crate) step: ScenarioStep,
     /// When it was begun.
     pub(crate) at: Moment,
     /// When it had ended.
@@ -126,7 +126,7 @@ impl StepAction {
     }
 }
 
-impl fmt::Display for Step {
+impl fmt::Display for ScenarioStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.action {
             StepAction::Act(action) => f.write_str(action.name())?,
@@ -151,7 +151,7 @@ impl Scenario {
 
     /// Adds a command to the time line.
     pub(crate) fn add_command(&mut self, command: String, at: Duration) {
-        self.steps.push(Step { at, action: StepAction::Command(command), backend: None });
+        self.steps.push(ScenarioStep { at, action: StepAction::Command(command), backend: None });
         self.steps.sort_by_key(|step| step.at);
     }
 
@@ -165,7 +165,7 @@ impl Scenario {
     }
 
     /// Steps that change how a host is reached.
-    pub(crate) fn of_hosts(&self) -> impl Iterator<Item = &Step> {
+    pub(crate) fn of_hosts(&self) -> impl Iterator<Item = &ScenarioStep> {
         self.steps.iter().filter(|step| matches!(step.action, StepAction::Host(_)))
     }
 
@@ -193,19 +193,19 @@ impl FromStr for Scenario {
     }
 }
 
-fn step(text: &str) -> Result<Step, String> {
+fn step(text: &str) -> Result<ScenarioStep, String> {
     let (what, at) = text.rsplit_once('@').ok_or("expected what and when, such as kill:9002@2s")?;
     let Time(at) = at.parse().map_err(|_| "expected a time after @, such as @2s or @500ms".to_owned())?;
     let whole = action(what);
     if let Ok(action) = whole {
-        return Ok(Step { at, action, backend: None });
+        return Ok(ScenarioStep { at, action, backend: None });
     }
     // The longest beginning that is an action; what follows is a name, in which there may be colons too.
     let places = what.rmatch_indices(':').map(|(place, _)| place);
     let mut named = places.filter_map(|place| Some((action(&what[..place]).ok()?, &what[place + 1..])));
     match named.next() {
-        Some((action, name)) if !name.is_empty() => Ok(Step { at, action, backend: Some(name.to_owned()) }),
-        Some(_) | None => whole.map(|action| Step { at, action, backend: None }),
+        Some((action, name)) if !name.is_empty() => Ok(ScenarioStep { at, action, backend: Some(name.to_owned()) }),
+        Some(_) | None => whole.map(|action| ScenarioStep { at, action, backend: None }),
     }
 }
 
@@ -231,7 +231,7 @@ mod tests {
     use super::*;
 
     fn parsed(text: &str) -> Result<Vec<String>, String> {
-        let describe = |step: &Step| format!("{step} @{:?}", step.at);
+        let describe = |step: &ScenarioStep| format!("{step} @{:?}", step.at);
         text.parse().map(|scenario: Scenario| scenario.steps.iter().map(describe).collect())
     }
 

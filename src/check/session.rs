@@ -7,19 +7,19 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::check::backing::FoundFleet;
-use crate::check::client::Client;
+use crate::check::client::ClientHandle;
 use crate::check::collector::{Collected, Collector};
 use crate::check::fleets::Fleets;
 use crate::check::identities;
-use crate::check::load::{Identity, Load, Prober, Target};
-use crate::check::plan::Plan;
+use crate::check::load::{Identity, Load, LoadTarget, Prober};
+use crate::check::plan::CheckPlan;
 use crate::check::scenario::StepResult;
-use crate::check::watch::Watch;
+use crate::check::watch::CheckWatch;
 
 use crate::wire::Moment;
 use verdict::algorithm::Evidence;
-use verdict::facts::responses::Received;
-use verdict::facts::tls::Tls;
+use verdict::facts::responses::ReceivedResponses;
+use verdict::facts::tls::KnownTls;
 use verdict::observation::Observation;
 use verdict::streams::StreamObservation;
 
@@ -27,20 +27,20 @@ use verdict::streams::StreamObservation;
 pub(crate) const SETTLE: Duration = Duration::from_secs(2);
 
 /// What the phases of a check share.
-pub(crate) struct Session<'a> {
-    pub(crate) plan: &'a Plan,
-    pub(crate) watch: &'a Watch,
+pub(crate) struct CheckSession<'a> {
+    pub(crate) plan: &'a CheckPlan,
+    pub(crate) watch: &'a CheckWatch,
     pub(crate) run: u64,
     pub(crate) identity: Identity,
     /// By the user, or by the fleet.
     pub(crate) is_identity_chosen: bool,
     /// Where the check found it by itself.
-    pub(crate) found_identity: Option<verdict::rules::Identity>,
+    pub(crate) found_identity: Option<verdict::rules::IdentitySource>,
     /// Backends that are ready, if that is known.
     pub(crate) backends: Option<usize>,
     /// Those that came back so recently that a balancer may still avoid them.
     pub(crate) young: Vec<(String, Duration)>,
-    pub(crate) client: Client,
+    pub(crate) client: ClientHandle,
     /// Of the fleet's records, if the backends are ours.
     pub(crate) collector: Option<Collector>,
 }
@@ -58,7 +58,7 @@ pub(crate) struct SessionData {
     /// To which of several URLs each of them went.
     pub(crate) urls: Vec<u8>,
     /// What a report shows of the responses, those of probes too.
-    pub(crate) received: Received,
+    pub(crate) received: ReceivedResponses,
     /// Whether the balancer refused none that were sent slowly after the sample, if that was tried.
     pub(crate) passes_slowly: Option<bool>,
     /// Of backends.
@@ -74,23 +74,23 @@ pub(crate) struct SessionData {
     pub(crate) started: Moment,
     pub(crate) ended: Moment,
     /// Where the names of backends stand that are not ours.
-    pub(crate) identity: Option<verdict::rules::Identity>,
+    pub(crate) identity: Option<verdict::rules::IdentitySource>,
     /// What is known of TLS between balancer and backends.
-    pub(crate) tls: Tls,
+    pub(crate) tls: KnownTls,
     /// None if the backends are not ours.
     pub(crate) records: Option<Collected>,
     /// Of a check of streams: what became of each, and how late the client itself was.
     pub(crate) streams: Option<(Vec<StreamObservation>, Duration)>,
 }
 
-impl<'a> Session<'a> {
+impl<'a> CheckSession<'a> {
     pub(crate) async fn begin(
-        plan: &'a Plan,
-        target: Target,
+        plan: &'a CheckPlan,
+        target: LoadTarget,
         fleet: Option<&FoundFleet>,
         identity: Option<Identity>,
-        watch: &'a Watch,
-    ) -> Result<Session<'a>> {
+        watch: &'a CheckWatch,
+    ) -> Result<CheckSession<'a>> {
         let run = crate::check::run_number::new();
         let is_identity_chosen = identity.is_some();
         // Until it is found, where the original program has its name.
@@ -101,11 +101,11 @@ impl<'a> Session<'a> {
             None => None,
         };
         let names = fleet.map_or_else(Vec::new, FoundFleet::names);
-        let client = Client::new(target, prober, names, plan.connections_at_once());
+        let client = ClientHandle::new(target, prober, names, plan.connections_at_once());
         if let Some(fleet) = fleet {
             client.with(|_, backends| backends.know(fleet.fleets.instances(), fleet.fleets.shared_names()));
         }
-        Ok(Session {
+        Ok(CheckSession {
             plan,
             watch,
             run,
@@ -120,8 +120,8 @@ impl<'a> Session<'a> {
     }
 
     /// Where the names of backends were found; none with a fleet.
-    pub(crate) fn named_by(&self) -> Option<verdict::rules::Identity> {
-        let chosen = || verdict::rules::Identity {
+    pub(crate) fn named_by(&self) -> Option<verdict::rules::IdentitySource> {
+        let chosen = || verdict::rules::IdentitySource {
             place: identities::describe(&self.identity),
             chosen: self.is_identity_chosen,
             named: true,
@@ -142,7 +142,7 @@ impl<'a> Session<'a> {
     /// A phase of the client; records are collected meanwhile.
     pub(crate) async fn on_client<T: Send + 'static>(
         &mut self,
-        phase: impl FnOnce(&mut crate::check::subject::Live) -> T + Send + 'static,
+        phase: impl FnOnce(&mut crate::check::subject::LiveSubject) -> T + Send + 'static,
     ) -> Result<T> {
         let client = self.client.clone();
         self.collecting(client.run(phase)).await
@@ -174,7 +174,14 @@ impl<'a> Session<'a> {
     }
 }
 
-fn prober(plan: &Plan, watch: &Watch, target: &Target, run: u64, first: u64, identity: &Identity) -> Result<Prober> {
+fn prober(
+    plan: &CheckPlan,
+    watch: &CheckWatch,
+    target: &LoadTarget,
+    run: u64,
+    first: u64,
+    identity: &Identity,
+) -> Result<Prober> {
     let prober = Prober::new(target.clone(), run, first, plan.timeout, identity.clone())
         .with_request(Arc::new(plan.request()?))
         .with_rate(plan.rate)

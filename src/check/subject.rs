@@ -4,19 +4,19 @@ use std::collections::{HashSet, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::check::load::{Backends, Connection, DriveError, Held, Probe, Prober, Seen};
+use crate::check::load::{BackendNames, DriveError, Held, Probe, ProbeConnection, ProbeResult, Prober};
 use crate::io::clock;
 use crate::wire::{Moment, ResponseId};
 use verdict::algorithm::Pick;
-use verdict::algorithm::experiments::{Pace, Reply, Request, Subject};
+use verdict::algorithm::experiments::{Pace, ProbeReply, ProbeRequest, Subject};
 use verdict::observation::{Backend, ClientOutcome};
 
 /// A balancer that is reached by a prober.
-pub(crate) struct Live<'a> {
+pub(crate) struct LiveSubject<'a> {
     /// Sends.
     pub(crate) prober: &'a mut Prober,
     /// Knows the names.
-    pub(crate) backends: &'a mut Backends,
+    pub(crate) backends: &'a mut BackendNames,
     /// Path and query of the check.
     pub(crate) path: &'a str,
     /// Whether the balancer is on this machine.
@@ -43,16 +43,16 @@ pub(crate) struct Live<'a> {
 /// Until a request that was just sent has surely reached its backend.
 const ON_ITS_WAY: Duration = Duration::from_millis(3);
 
-impl<'a> Live<'a> {
+impl<'a> LiveSubject<'a> {
     /// Nothing sent yet.
     pub(crate) fn new(
         prober: &'a mut Prober,
-        backends: &'a mut Backends,
+        backends: &'a mut BackendNames,
         path: &'a str,
         local: bool,
         connections: usize,
-    ) -> Live<'a> {
-        Live {
+    ) -> LiveSubject<'a> {
+        LiveSubject {
             prober,
             backends,
             path,
@@ -70,13 +70,13 @@ impl<'a> Live<'a> {
     }
 
     /// One request, with all that can be known of its response.
-    pub(crate) fn probe(&mut self, request: &Request) -> Option<Seen> {
+    pub(crate) fn probe(&mut self, request: &ProbeRequest) -> Option<ProbeResult> {
         let held = self.begin(request)?;
         Some(held.finish(self.prober, self.backends))
     }
 
     /// Sends a request and does not wait.
-    fn begin(&mut self, request: &Request) -> Option<Held> {
+    fn begin(&mut self, request: &ProbeRequest) -> Option<Held> {
         let path = match (request.path, request.query) {
             (Some(number), _) => Some(template(self.path).replace("{}", &number.to_string())),
             (None, Some(number)) => Some(other_query(self.path, &format!("value-{number}"))),
@@ -93,7 +93,7 @@ impl<'a> Live<'a> {
         let replaced = borrowed(&request.replaced);
         let body = request.body.map(|number| body_of(self.prober.body(), number));
         let probe = Probe {
-            connection: request.connection.map_or(Connection::Fresh, Connection::Kept),
+            connection: request.connection.map_or(ProbeConnection::Fresh, ProbeConnection::Kept),
             source: request.source,
             path: path.as_deref(),
             headers: &headers,
@@ -107,14 +107,14 @@ impl<'a> Live<'a> {
         self.noted(|prober, backends| prober.begin(&probe, backends))
     }
 
-    fn reply(&mut self, seen: Seen) -> Reply {
+    fn reply(&mut self, seen: ProbeResult) -> ProbeReply {
         let observation = &seen.observation;
         let whole = matches!(observation.outcome, ClientOutcome::Response | ClientOutcome::Altered);
         // The same response once more comes out of a cache and says nothing about the backends.
-        let new = observation.answer().is_none_or(|answer| self.known.insert(answer));
+        let new = observation.response_id().is_none_or(|answer| self.known.insert(answer));
         let backend = if whole { observation.backend } else { Backend::UNKNOWN };
         self.is_delay_refused |= !backend.is_known() && self.delayed.contains(&(seen.sequence as u32));
-        Reply {
+        ProbeReply {
             pick: new.then_some(Pick { sequence: seen.sequence as u32, backend }),
             sent: observation.due,
             took: observation.ended.since(observation.due),
@@ -130,7 +130,7 @@ impl<'a> Live<'a> {
     }
 
     /// After a failure nothing is tried any more.
-    fn noted<T>(&mut self, send: impl FnOnce(&mut Prober, &mut Backends) -> Result<T, DriveError>) -> Option<T> {
+    fn noted<T>(&mut self, send: impl FnOnce(&mut Prober, &mut BackendNames) -> Result<T, DriveError>) -> Option<T> {
         if self.failure.is_some() {
             return None;
         }
@@ -178,15 +178,15 @@ fn body_of(body: &[u8], number: u32) -> Vec<u8> {
     body
 }
 
-impl Subject for Live<'_> {
-    fn send(&mut self, request: &Request) -> Reply {
+impl Subject for LiveSubject<'_> {
+    fn send(&mut self, request: &ProbeRequest) -> ProbeReply {
         match self.probe(request) {
             Some(seen) => self.reply(seen),
-            None => Reply::default(),
+            None => ProbeReply::default(),
         }
     }
 
-    fn send_all(&mut self, requests: &[Request], pace: &Pace) -> Vec<Reply> {
+    fn send_all(&mut self, requests: &[ProbeRequest], pace: &Pace) -> Vec<ProbeReply> {
         let mut replies = Vec::with_capacity(requests.len());
         // Their responses are read when they come: what is in flight is known by that.
         let mut in_flight: VecDeque<Held> = VecDeque::new();

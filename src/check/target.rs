@@ -9,13 +9,13 @@ use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 
-use crate::check::load::{Target, Tls};
-use crate::check::plan::{ClientCertificate, Plan, Route, RouteTo, Trust};
+use crate::check::load::{LoadTarget, Tls};
+use crate::check::plan::{CheckPlan, ClientCertificate, Route, RouteTo, Trust};
 use crate::error::Problem;
 
 /// Reads a URL and resolves its host, by the routes of the plan first. Of several addresses the first that takes a connection is
 /// used, IPv4 before IPv6.
-pub(crate) fn resolve(url: &str, plan: &Plan) -> Result<Target> {
+pub(crate) fn resolve(url: &str, plan: &CheckPlan) -> Result<LoadTarget> {
     let no_url = |what: String| Problem::new(what).on(url).hint("write it as http://localhost:8080/uuid");
     let with_scheme = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
     let uri: Uri = with_scheme.parse().map_err(|why| no_url(format!("no URL ({why})")))?;
@@ -51,7 +51,7 @@ pub(crate) fn resolve(url: &str, plan: &Plan) -> Result<Target> {
     let host = authority.host().trim_start_matches('[').trim_end_matches(']');
     let port = authority.port_u16().unwrap_or(if secure { 443 } else { 80 });
     let tls = secure.then(|| tls(host, plan)).transpose().with_context(|| url.to_owned())?;
-    let target = |address| Target {
+    let target = |address| LoadTarget {
         address,
         host: authority.as_str().to_owned(),
         path: uri.path_and_query().map_or("/", |path| path.as_str()).to_owned(),
@@ -82,7 +82,7 @@ pub(crate) fn resolve(url: &str, plan: &Plan) -> Result<Target> {
 }
 
 /// A URL that is a backend's own is no balancer's.
-pub(crate) fn refuse_a_backend(url: &str, target: &Target, names: &[String]) -> Result<()> {
+pub(crate) fn refuse_a_backend(url: &str, target: &LoadTarget, names: &[String]) -> Result<()> {
     let port = target.address.port().to_string();
     if target.address.ip().is_loopback() && names.contains(&port) {
         let problem = Problem::new(format!("that is backend {port} itself, there is no balancer between"));
@@ -121,7 +121,7 @@ fn addresses(url: &str, host: &str, port: u16, routes: &[Route]) -> Result<Vec<S
     Ok(addresses)
 }
 
-fn tls(host: &str, plan: &Plan) -> Result<Tls> {
+fn tls(host: &str, plan: &CheckPlan) -> Result<Tls> {
     let name = ServerName::try_from(host.to_owned()).with_context(|| format!("no certificate can be for {host}"))?;
     let tls = match &plan.trust {
         Trust::Anyone => Tls::trusting_anyone(name),

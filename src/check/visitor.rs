@@ -4,9 +4,9 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
 
-use crate::check::load::cookies::{Jar, Origin};
-use crate::check::load::{Backends, Connection, Identity, Probe, Prober};
-use crate::check::plan::{Backing, Plan, Trust};
+use crate::check::load::cookies::{CookieOrigin, Jar};
+use crate::check::load::{BackendNames, Identity, Probe, ProbeConnection, Prober};
+use crate::check::plan::{Backing, CheckPlan, Trust};
 use crate::check::{run_number, target};
 use crate::runfile::Runfile;
 use verdict::finding::ClientWitness;
@@ -15,10 +15,10 @@ use verdict::observation::ClientOutcome;
 /// One visitor, or a new one for each request.
 pub(crate) struct Visitor {
     prober: Prober,
-    backends: Backends,
+    backends: BackendNames,
     /// Of the one who keeps them.
     jar: Option<Jar>,
-    origin: Origin,
+    origin: CookieOrigin,
 }
 
 /// What became of a request.
@@ -39,22 +39,25 @@ pub(crate) struct Visited {
 impl Visitor {
     /// To that URL. Each request has `timeout`.
     pub(crate) fn new(url: &str, trust: &Trust, timeout: Duration, keeps_cookies: bool) -> Result<Visitor> {
-        Visitor::of(&Plan { trust: trust.clone(), timeout, ..Plan::new(url.to_owned(), Backing::Any) }, keeps_cookies)
+        Visitor::of(
+            &CheckPlan { trust: trust.clone(), timeout, ..CheckPlan::new(url.to_owned(), Backing::Any) },
+            keeps_cookies,
+        )
     }
 
     /// To the URL of a plan, from the address of its first client.
-    pub(crate) fn of(plan: &Plan, keeps_cookies: bool) -> Result<Visitor> {
+    pub(crate) fn of(plan: &CheckPlan, keeps_cookies: bool) -> Result<Visitor> {
         let (url, timeout) = (&plan.url, plan.timeout);
         let target = target::resolve(url, plan)?;
         // As a check does: who sends requests to a backend learns nothing about a balancer.
         let fleets = Runfile::find_all().unwrap_or_default();
         let names: Vec<String> = fleets.into_iter().flat_map(|it| it.backends).collect();
         target::refuse_a_backend(url, &target, &names)?;
-        let origin = Origin::new(&target.host, &target.path, target.tls.is_some());
+        let origin = CookieOrigin::new(&target.host, &target.path, target.tls.is_some());
         Ok(Visitor {
             origin,
             prober: Prober::new(target, run_number::new(), 0, timeout, Identity::Fleet),
-            backends: Backends::new(Vec::new()),
+            backends: BackendNames::new(Vec::new()),
             jar: keeps_cookies.then(Jar::default),
         })
     }
@@ -64,7 +67,7 @@ impl Visitor {
         let value = self.jar.as_ref().and_then(|jar| jar.header(&self.origin, SystemTime::now())).unwrap_or_default();
         let header = [("Cookie", value.as_str())];
         let headers = if value.is_empty() { &header[..0] } else { &header[..] };
-        let probe = Probe { connection: Connection::Fresh, headers, ..Probe::default() };
+        let probe = Probe { connection: ProbeConnection::Fresh, headers, ..Probe::default() };
         let seen = self.prober.probe(&probe, &mut self.backends)?;
         let mut refused = Vec::new();
         if let Some(jar) = &mut self.jar {

@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::watch;
 
-use crate::check::load::Progress;
+use crate::check::load::LoadProgress;
 
 /// What a person who waits sees of a check.
-pub(crate) struct Watch {
+pub(crate) struct CheckWatch {
     /// Of the sample.
-    pub(crate) progress: Arc<Progress>,
+    pub(crate) progress: Arc<LoadProgress>,
     /// Requests that the sample will have; 0 if that is not known.
     pub(crate) total: AtomicU64,
     /// What is done now.
@@ -20,9 +20,9 @@ pub(crate) struct Watch {
     stop: watch::Sender<Option<u8>>,
 }
 
-impl Default for Watch {
-    fn default() -> Watch {
-        Watch {
+impl Default for CheckWatch {
+    fn default() -> CheckWatch {
+        CheckWatch {
             progress: Arc::default(),
             total: AtomicU64::new(0),
             phase: Mutex::new(""),
@@ -31,7 +31,7 @@ impl Default for Watch {
     }
 }
 
-impl Watch {
+impl CheckWatch {
     pub(crate) fn enter(&self, phase: &'static str) {
         if let Ok(mut now) = self.phase.lock() {
             *now = phase;

@@ -16,7 +16,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use tokio::time::timeout;
 
-use progress::Progress;
+use progress::ProgressLine;
 use wait::Wait;
 
 use super::choice::choices;
@@ -24,16 +24,16 @@ use super::print::{in_locale, print};
 use super::private::{DATA, Private};
 use crate::args::check::CheckArgs;
 use crate::args::report::ReportArgs;
-use crate::check::plan::{Backing, Plan};
-use crate::check::{self, Watch};
+use crate::check::plan::{Backing, CheckPlan};
+use crate::check::{self, CheckWatch};
 use crate::config::check::CheckConfig;
 use crate::config::fleet::checks_of_file;
 use crate::config::output::{self, Output};
 use crate::config::text::Count;
 use crate::error::{Interrupted, Problem};
 use crate::rehearse::copy::PrivateCopy;
-use crate::remote::{Choice, Which};
-use crate::report::{Detail, Format, Style, render};
+use crate::remote::{FleetChoice, Which};
+use crate::report::{Detail, ReportFormat, Style, render};
 use crate::testbed::{Front, Setup, Testbed};
 use crate::topology::Address;
 use crate::wire::Time;
@@ -97,7 +97,7 @@ fn settle(args: &CheckArgs, file: &Path) -> Result<PrivateCopy> {
 
 /// Runs the checks, writes their reports, and gives the verdict.
 pub(super) async fn run(args: CheckArgs) -> Result<ExitCode> {
-    let watch = Arc::new(Watch::default());
+    let watch = Arc::new(CheckWatch::default());
     interrupt::stop_on_signals(&watch)?;
     let outputs = outputs(&args.report)?;
     if args.dry_run {
@@ -128,7 +128,7 @@ pub(super) fn status(report: &Report) -> ExitCode {
 }
 
 /// A balancer that runs already.
-async fn of_running(args: &CheckArgs, watch: &Arc<Watch>) -> Result<Report> {
+async fn of_running(args: &CheckArgs, watch: &Arc<CheckWatch>) -> Result<Report> {
     let plans = plans_of_running(args)?;
     if let Some(wait) = wait(args)? {
         wait.run(&plans, watch).await?;
@@ -145,7 +145,7 @@ fn wait(args: &CheckArgs) -> Result<Option<Wait>, Problem> {
     Ok(time.map(|time| Wait { time, ready: args.ready.map(|Count(count)| count) }))
 }
 
-fn plans_of_running(args: &CheckArgs) -> Result<Vec<Plan>, Problem> {
+fn plans_of_running(args: &CheckArgs) -> Result<Vec<CheckPlan>, Problem> {
     if args.location.are_given() && !args.start {
         return Err(Problem::new(
             "--ports, --host, --sockets and --proxy-protocol are for a fleet that this command starts",
@@ -163,7 +163,7 @@ fn plans_of_running(args: &CheckArgs) -> Result<Vec<Plan>, Problem> {
 }
 
 /// What is typed wrongly is reported before anything starts. The URL is not known yet.
-fn plans_before_start(args: &CheckArgs, checks: &[CheckConfig]) -> Result<Vec<Plan>> {
+fn plans_before_start(args: &CheckArgs, checks: &[CheckConfig]) -> Result<Vec<CheckPlan>> {
     refuse_contradictions(args)?;
     let plans = checks.iter().map(|check| check.clone().at("http://localhost/").resolve(&Backing::Any));
     let mut plans = plans.collect::<Result<Vec<_>, _>>()?;
@@ -172,7 +172,7 @@ fn plans_before_start(args: &CheckArgs, checks: &[CheckConfig]) -> Result<Vec<Pl
 }
 
 /// Starts a fleet and a balancer, checks it, and stops both.
-async fn with_balancer(args: &CheckArgs, with: &str, watch: &Arc<Watch>) -> Result<Report> {
+async fn with_balancer(args: &CheckArgs, with: &str, watch: &Arc<CheckWatch>) -> Result<Report> {
     let front = Front::of(with, args.balancer_config.as_deref())?;
     let checks = checks_of_balancer(args)?;
     plans_before_start(args, &checks)?;
@@ -233,8 +233,8 @@ fn plans_on(
     checks: Vec<CheckConfig>,
     testbed: &Testbed,
     notes: &[String],
-) -> Result<Vec<Plan>, Problem> {
-    let backing = Backing::Fleets(vec![Choice::supervisor(testbed.supervisor)]);
+) -> Result<Vec<CheckPlan>, Problem> {
+    let backing = Backing::Fleets(vec![FleetChoice::supervisor(testbed.supervisor)]);
     let plan = |check: CheckConfig| {
         let has_tolerance = check.tolerance.is_some();
         let mut plan = check.at(&testbed.url).resolve(&backing)?;
@@ -254,7 +254,12 @@ fn plans_on(
 }
 
 /// Checks, shows progress, and stops when a signal comes: then nothing is judged.
-async fn judge(args: &CheckArgs, fleet: Option<&[u16]>, mut plans: Vec<Plan>, watch: &Arc<Watch>) -> Result<Report> {
+async fn judge(
+    args: &CheckArgs,
+    fleet: Option<&[u16]>,
+    mut plans: Vec<CheckPlan>,
+    watch: &Arc<CheckWatch>,
+) -> Result<Report> {
     for remark in expect::from_file(args, fleet, &mut plans)? {
         eprintln!("not understood, and not judged: {remark}");
     }
@@ -262,13 +267,13 @@ async fn judge(args: &CheckArgs, fleet: Option<&[u16]>, mut plans: Vec<Plan>, wa
 }
 
 /// The checks themselves, with their progress.
-pub(super) async fn drive(plans: &[Plan], detail: Detail, watch: &Arc<Watch>) -> Result<Report> {
-    let progress = Progress::show(watch.clone(), detail);
+pub(super) async fn drive(plans: &[CheckPlan], detail: Detail, watch: &Arc<CheckWatch>) -> Result<Report> {
+    let progress = ProgressLine::show(watch.clone(), detail);
     let run = check::run(plans, watch).await;
     drop(progress);
     match run? {
-        check::Run::Judged(report) => Ok(report),
-        check::Run::Stopped { requests } => Err(Interrupted { status: watch.stopped_with(), requests })?,
+        check::RunEnd::Judged(report) => Ok(report),
+        check::RunEnd::Stopped { requests } => Err(Interrupted { status: watch.stopped_with(), requests })?,
     }
 }
 
@@ -324,8 +329,8 @@ fn checks(args: &CheckArgs) -> Result<Vec<CheckConfig>, Problem> {
 }
 
 pub(super) fn outputs(args: &ReportArgs) -> Result<Vec<Output>, Problem> {
-    let file = |format: Format, file: &Option<_>| file.clone().map(|file| Output { format, file: Some(file) });
-    let short = [args.format.clone(), file(Format::Junit, &args.junit), file(Format::Html, &args.html)];
+    let file = |format: ReportFormat, file: &Option<_>| file.clone().map(|file| Output { format, file: Some(file) });
+    let short = [args.format.clone(), file(ReportFormat::Junit, &args.junit), file(ReportFormat::Html, &args.html)];
     output::resolve(args.report.iter().cloned().chain(short.into_iter().flatten()))
 }
 
@@ -349,7 +354,7 @@ pub(super) fn write(report: &Report, outputs: &[Output], detail: Detail) -> Resu
             None => {
                 let style = Style { detail, ..Style::of_terminal(std::io::stdout().is_terminal()) };
                 let text = render(report, output.format, &style);
-                print(if output.format == Format::Text { in_locale(text) } else { text }.as_bytes())?;
+                print(if output.format == ReportFormat::Text { in_locale(text) } else { text }.as_bytes())?;
             }
         }
     }

@@ -3,11 +3,11 @@
 use crate::args::choice::ChoiceArgs;
 use crate::config::token;
 use crate::error::Problem;
-use crate::remote::{Choice, Which};
+use crate::remote::{FleetChoice, Which};
 
 /// The one, with the token where one is given.
-pub(super) fn choice(args: &ChoiceArgs) -> Result<Choice, Problem> {
-    match <[Choice; 1]>::try_from(choices(args)?) {
+pub(super) fn choice(args: &ChoiceArgs) -> Result<FleetChoice, Problem> {
+    match <[FleetChoice; 1]>::try_from(choices(args)?) {
         Ok([only]) => Ok(only),
         Err(_) => {
             Err(Problem::new("this command is for one fleet").on("--fleet").hint("name it once; `check` takes several"))
@@ -16,9 +16,9 @@ pub(super) fn choice(args: &ChoiceArgs) -> Result<Choice, Problem> {
 }
 
 /// All that are named; the one that runs here if none is.
-pub(super) fn choices(args: &ChoiceArgs) -> Result<Vec<Choice>, Problem> {
+pub(super) fn choices(args: &ChoiceArgs) -> Result<Vec<FleetChoice>, Problem> {
     let token = token::read(args.token_file.as_deref())?;
-    let choice = |which| Choice { which, token: token.clone() };
+    let choice = |which| FleetChoice { which, token: token.clone() };
     if args.fleet.is_empty() {
         return Ok(vec![choice(Which::Any)]);
     }

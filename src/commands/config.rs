@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 
 use super::print::print;
 use crate::args::config::ConfigArgs;
-use crate::balancer::{Containers, FleetToken, For, Options, Written, installed};
+use crate::balancer::{Containers, FleetToken, For, Options, WrittenConfig, installed};
 use crate::config::Layer;
 use crate::config::text::Count;
 use crate::error::Problem;
@@ -47,7 +47,7 @@ pub(super) fn run(args: ConfigArgs) -> Result<ExitCode> {
 }
 
 /// One file as it is; several with their names between them.
-fn text(written: &Written) -> String {
+fn text(written: &WrittenConfig) -> String {
     match written.files.as_slice() {
         [file] => file.text.clone(),
         files => {
@@ -61,7 +61,7 @@ fn text(written: &Written) -> String {
     }
 }
 
-fn save(written: &Written, folder: &Path) -> Result<()> {
+fn save(written: &WrittenConfig, folder: &Path) -> Result<()> {
     std::fs::create_dir_all(folder).with_context(|| format!("failed to make the folder {}", folder.display()))?;
     for file in written.files.iter().chain(&written.overview) {
         let path = folder.join(file.name);
@@ -71,7 +71,7 @@ fn save(written: &Written, folder: &Path) -> Result<()> {
 }
 
 /// What was written where, and the command that runs it.
-fn usage(written: &Written, folder: &Path) -> String {
+fn usage(written: &WrittenConfig, folder: &Path) -> String {
     let mut text = String::new();
     for file in written.files.iter().chain(&written.overview) {
         let _ = writeln!(text, "{}", folder.join(file.name).display());

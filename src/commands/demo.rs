@@ -10,9 +10,9 @@ use tokio::task::spawn_blocking;
 use crate::args::demo::DemoArgs;
 use crate::balancer::{Balancer, installed};
 use crate::check::plan::Trust;
-use crate::check::{self, Visitor, Watch};
+use crate::check::{self, CheckWatch, Visitor};
 use crate::remote::LiveEvent;
-use crate::report::{Format, Style, render};
+use crate::report::{ReportFormat, Style, render};
 use crate::testbed::{Front, Setup, Testbed};
 
 const PORT: u16 = 8080;
@@ -59,12 +59,12 @@ pub(crate) async fn run(args: DemoArgs) -> Result<ExitCode> {
 async fn show(testbed: &mut Testbed) -> Result<()> {
     let (count, title) = (testbed.topology.backends.len(), testbed.front.balancer.title);
     println!("{count} backends behind {title}. A first check:\n");
-    let watch = Watch::default();
+    let watch = CheckWatch::default();
     let plan = testbed.plan(Some(REQUESTS));
     testbed.announce().await?;
-    let check::Run::Judged(report) = check::run(std::slice::from_ref(&plan), &watch).await? else { return Ok(()) };
+    let check::RunEnd::Judged(report) = check::run(std::slice::from_ref(&plan), &watch).await? else { return Ok(()) };
     let style = Style::of_terminal(std::io::IsTerminal::is_terminal(&std::io::stdout()));
-    print!("{}", render(&report, Format::Text, &style));
+    print!("{}", render(&report, ReportFormat::Text, &style));
     let names: Vec<String> = testbed.topology.backends.iter().map(|backend| backend.name.clone()).collect();
     let victim = names.get(1).or(names.first()).cloned().unwrap_or_default();
     let (view, url) = (testbed.remote.view(), &testbed.url);

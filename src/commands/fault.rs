@@ -9,14 +9,14 @@ use super::choice::choice;
 use super::print::print;
 use crate::args::fault::FaultArgs;
 use crate::error::Problem;
-use crate::topology::Selection;
+use crate::topology::BackendSelection;
 use crate::wire::Fault;
 
 /// Does it and shows the backends.
 pub(super) async fn run(args: FaultArgs) -> Result<ExitCode> {
     let (backends, words) = match args.words.split_first() {
         Some((first, rest)) if !is_fault(first) => {
-            let Selection(names) = first.parse().map_err(|why: String| Problem::new(why))?;
+            let BackendSelection(names) = first.parse().map_err(|why: String| Problem::new(why))?;
             (names, rest)
         }
         Some(_) | None => (Vec::new(), &args.words[..]),

@@ -8,10 +8,10 @@ use anyhow::Result;
 use super::backends::table;
 use super::choice::choice;
 use super::print::print;
-use crate::args::Format;
+use crate::args::OutputFormat;
 use crate::args::fleet::{FleetArgs, FleetCommand};
 use crate::error::Problem;
-use crate::topology::Selection;
+use crate::topology::BackendSelection;
 use crate::wire::Action;
 
 /// A drain takes as long as the fleet's grace; the API responds when all are gone.
@@ -25,19 +25,19 @@ const SIGNAL_TIME: Duration = Duration::from_secs(8);
 pub(super) async fn run(args: FleetArgs) -> Result<ExitCode> {
     let (action, backends, format) = match args.command {
         FleetCommand::Status { backends, format } => (None, backends, format),
-        FleetCommand::Kill(backends) => (Some(Action::Kill), backends, Format::Text),
-        FleetCommand::Pause(backends) => (Some(Action::Pause), backends, Format::Text),
-        FleetCommand::Resume(backends) => (Some(Action::Resume), backends, Format::Text),
-        FleetCommand::Drain(backends) => (Some(Action::Drain), backends, Format::Text),
-        FleetCommand::Start(backends) => (Some(Action::Start), backends, Format::Text),
-        FleetCommand::Unready(backends) => (Some(Action::Unready), backends, Format::Text),
-        FleetCommand::Ready(backends) => (Some(Action::Ready), backends, Format::Text),
+        FleetCommand::Kill(backends) => (Some(Action::Kill), backends, OutputFormat::Text),
+        FleetCommand::Pause(backends) => (Some(Action::Pause), backends, OutputFormat::Text),
+        FleetCommand::Resume(backends) => (Some(Action::Resume), backends, OutputFormat::Text),
+        FleetCommand::Drain(backends) => (Some(Action::Drain), backends, OutputFormat::Text),
+        FleetCommand::Start(backends) => (Some(Action::Start), backends, OutputFormat::Text),
+        FleetCommand::Unready(backends) => (Some(Action::Unready), backends, OutputFormat::Text),
+        FleetCommand::Ready(backends) => (Some(Action::Ready), backends, OutputFormat::Text),
     };
     if let (Some(name), true) = (action.and_then(takes_away), backends.names.is_empty() && !backends.all) {
         return Err(Problem::new(format!("fleet {name}: which backends?"))
             .hint(format!("name them, such as fleet {name} 9002, or say --all")))?;
     }
-    let wanted: Vec<String> = backends.names.into_iter().flat_map(|Selection(names)| names).collect();
+    let wanted: Vec<String> = backends.names.into_iter().flat_map(|BackendSelection(names)| names).collect();
     let remote = choice(&args.fleet)?.find(&wanted)?;
     let mut status = match action {
         None => remote.status().await?,
@@ -51,8 +51,8 @@ pub(super) async fn run(args: FleetArgs) -> Result<ExitCode> {
         status.backends.retain(|backend| wanted.contains(&backend.name));
     }
     let text = match format {
-        Format::Text => table(&status),
-        Format::Json => format!("{}\n", serde_json::to_string_pretty(&status)?),
+        OutputFormat::Text => table(&status),
+        OutputFormat::Json => format!("{}\n", serde_json::to_string_pretty(&status)?),
     };
     print(text.as_bytes())
 }

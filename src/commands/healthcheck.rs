@@ -10,7 +10,7 @@ use super::choice::choice;
 use crate::args::healthcheck::HealthcheckArgs;
 use crate::config::fleet::FleetConfig;
 use crate::error::Problem;
-use crate::remote::{Choice, Search, Which, search, status_of};
+use crate::remote::{FleetChoice, FleetSearch, Which, search, status_of};
 use crate::topology::Ports;
 use crate::wire::{BackendState, FleetStatus, READINESS_PATHS};
 
@@ -62,10 +62,10 @@ fn describe(fleet: &FleetStatus) -> ExitCode {
 
 /// Of the fleet that runs here: its backends may have been arguments, as in an image. Without one those of the settings are asked, and
 /// found not to respond.
-async fn readiness_of_running(choice: &Choice) -> Result<Vec<Uri>> {
+async fn readiness_of_running(choice: &FleetChoice) -> Result<Vec<Uri>> {
     // What is wrong in the settings is said whether they are needed or not.
     let settings = readiness_of(None)?;
-    if choice.which == Which::Any && matches!(search(None, &[])?, Search::None) {
+    if choice.which == Which::Any && matches!(search(None, &[])?, FleetSearch::None) {
         return Ok(settings);
     }
     let remote = choice.find(&[])?;

@@ -10,7 +10,7 @@ use rustix::io::{FdFlags, fcntl_setfd};
 use world::World;
 
 use crate::config::output::Output;
-use crate::rehearse::{self, Place};
+use crate::rehearse::{self, UrlTarget};
 
 /// Folders of balancers' own that they write to, by their names.
 pub(super) const DATA: &str = "/var/lib";
@@ -51,7 +51,7 @@ impl Private {
         world.visible.extend(std::env::current_dir());
         // Balancers and the tools of commands.
         world.visible.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
-        let places = self.urls.iter().filter_map(|url| Place::of(url).ok());
+        let places = self.urls.iter().filter_map(|url| UrlTarget::of(url).ok());
         let names = places.filter(|place| place.address().is_none() && place.host != "localhost");
         world.hosts = names.map(|place| format!("127.0.0.1 {}\n", place.host)).collect();
         Ok(rehearse::explain(world.enter()))

@@ -11,17 +11,17 @@ use world::names::Size;
 use super::check::{self as checking, expect, interrupt};
 use super::print::print;
 use super::private::{DATA, Private};
-use crate::args::rehearse::{Certificates, RehearseArgs};
+use crate::args::rehearse::{CertificateChoice, RehearseArgs};
 use crate::balancer::Program;
 use crate::balancer::expected::Expected;
 use crate::balancer::path::quoted;
 use crate::balancer::read::{Configuration, Upstream};
-use crate::check::Watch;
-use crate::check::plan::{Backing, Plan, Trust};
+use crate::check::CheckWatch;
+use crate::check::plan::{Backing, CheckPlan, Trust};
 use crate::check::scenario::{HostControl, Reach};
 use crate::error::{Interrupted, Problem};
-use crate::rehearse::{self, Order, Place};
-use crate::remote::Choice;
+use crate::rehearse::{self, RehearsalPlan, UrlTarget};
+use crate::remote::FleetChoice;
 
 /// When another file takes the place of the first, since the sample began.
 const RENEWED: Duration = Duration::from_secs(2);
@@ -43,7 +43,7 @@ pub(super) fn run(args: RehearseArgs) -> Result<ExitCode> {
     Err(private.enter(outputs)?)
 }
 
-fn order(args: &RehearseArgs) -> Result<Order, Problem> {
+fn order(args: &RehearseArgs) -> Result<RehearsalPlan, Problem> {
     let about = |what: String| Problem::new(what).on(args.file.display());
     let file = std::fs::canonicalize(&args.file).map_err(|why| about(why.to_string()))?;
     if args.balancer.alone.is_none() {
@@ -58,7 +58,7 @@ fn order(args: &RehearseArgs) -> Result<Order, Problem> {
         );
     }
     for url in &args.check.url {
-        Place::of(url)?;
+        UrlTarget::of(url)?;
     }
     let read = args.balancer.read.map(|read| read(&file));
     let then = match &args.then {
@@ -72,7 +72,7 @@ fn order(args: &RehearseArgs) -> Result<Order, Problem> {
         return Err(Problem::new(what).on("--then").hint("change what it watches with --during"));
     }
     let then_read = then.as_ref().and_then(|then| args.balancer.read.and_then(|read| read(then).ok()));
-    Ok(Order {
+    Ok(RehearsalPlan {
         balancer: args.balancer,
         // What the balancer itself refuses it says best.
         read: read.and_then(Result::ok),
@@ -85,9 +85,9 @@ fn order(args: &RehearseArgs) -> Result<Order, Problem> {
             .collect(),
         answers: args.answer.iter().map(|it| (it.host.clone(), it.port, it.status)).collect(),
         certificates: match args.certificate {
-            Certificates::Missing => rehearse::Certificates::Missing,
-            Certificates::StandIn => rehearse::Certificates::Ours,
-            Certificates::Real => rehearse::Certificates::TheFiles,
+            CertificateChoice::Missing => rehearse::Certificates::Missing,
+            CertificateChoice::StandIn => rehearse::Certificates::Ours,
+            CertificateChoice::Real => rehearse::Certificates::TheFiles,
         },
         then,
         then_read,
@@ -101,13 +101,13 @@ fn is_installed(program: &str) -> bool {
     std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
-fn plan(args: &RehearseArgs, backing: &Backing) -> Result<Plan, Problem> {
+fn plan(args: &RehearseArgs, backing: &Backing) -> Result<CheckPlan, Problem> {
     args.check.clone().resolve(backing)
 }
 
 /// The work itself, in the world that this process is in.
 pub(super) async fn within(args: RehearseArgs) -> Result<ExitCode> {
-    let watch = Arc::new(Watch::default());
+    let watch = Arc::new(CheckWatch::default());
     interrupt::stop_on_signals(&watch)?;
     let order = order(&args)?;
     let rehearsal = tokio::select! {
@@ -118,7 +118,7 @@ pub(super) async fn within(args: RehearseArgs) -> Result<ExitCode> {
         rehearsal.notes.iter().for_each(|note| eprintln!("{note}"));
         return shell();
     }
-    let mut plan = plan(&args, &Backing::Fleets(vec![Choice::supervisor(rehearsal.supervisor)]))?;
+    let mut plan = plan(&args, &Backing::Fleets(vec![FleetChoice::supervisor(rehearsal.supervisor)]))?;
     if let (Trust::Machine, Some(authority)) = (&plan.trust, &rehearsal.authority) {
         plan.trust = Trust::Also(authority.clone());
     }
@@ -146,7 +146,7 @@ pub(super) async fn within(args: RehearseArgs) -> Result<ExitCode> {
 }
 
 /// What changes how hosts are reached. A step that cannot be done is reported before anything is sent.
-fn hosts(plan: &Plan, hosts: rehearse::Hosts) -> Result<HostControl, Problem> {
+fn hosts(plan: &CheckPlan, hosts: rehearse::Hosts) -> Result<HostControl, Problem> {
     for step in plan.scenario.of_hosts() {
         let Some(backend) = &step.backend else {
             return Err(Problem::new("no backend is named").on(format!("--outage {step}")));
@@ -161,7 +161,7 @@ fn hosts(plan: &Plan, hosts: rehearse::Hosts) -> Result<HostControl, Problem> {
 }
 
 /// What production would have on its disk now.
-fn show_written(order: &Order) {
+fn show_written(order: &RehearsalPlan) {
     const SHOWN: usize = 6;
     let folders: Vec<PathBuf> = world::USUAL.iter().map(PathBuf::from).chain([data_of(order)]).collect();
     let all = rehearse::written(&folders);
@@ -173,7 +173,7 @@ fn show_written(order: &Order) {
 }
 
 /// The balancer's own folder.
-fn data_of(order: &Order) -> PathBuf {
+fn data_of(order: &RehearsalPlan) -> PathBuf {
     Path::new(DATA).join(order.balancer.name)
 }
 
@@ -186,7 +186,7 @@ fn shell() -> Result<ExitCode> {
 }
 
 /// What is read from the file.
-fn describe(args: &RehearseArgs, order: &Order) -> String {
+fn describe(args: &RehearseArgs, order: &RehearsalPlan) -> String {
     let arguments = order.balancer.alone.map(|alone| alone(&order.file)).unwrap_or_default();
     let words: Vec<_> = arguments.iter().map(|word| word.to_string_lossy()).collect();
     let mut text = format!("would run: {} {}\n", order.balancer.name, words.join(" "));

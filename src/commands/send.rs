@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::choice::choice;
 use super::print::{in_locale, print};
-use crate::args::Format;
+use crate::args::OutputFormat;
 use crate::args::send::SendArgs;
 use crate::check::plan::Trust;
 use crate::check::{Visited, Visitor};
@@ -33,8 +33,8 @@ pub(super) async fn run(args: SendArgs) -> Result<ExitCode> {
     let mut visitor = Visitor::new(&url, &trust, args.timeout.0, args.keep_cookies)?;
     let visits: Vec<Visited> = (0..args.requests).map(|_| visitor.visit()).collect::<Result<_>>()?;
     let text = match args.format {
-        Format::Json => format!("{}\n", object(&visits)),
-        Format::Text => in_locale(table(&visits)),
+        OutputFormat::Json => format!("{}\n", object(&visits)),
+        OutputFormat::Text => in_locale(table(&visits)),
     };
     print(text.as_bytes())?;
     let all = visits.iter().all(|visit| visit.backend.is_some());

@@ -13,7 +13,8 @@ use super::text::Count;
 use crate::error::Problem;
 use crate::fleet::authority_file;
 use crate::topology::{
-    BackendProtocol, Failure, Health, HttpPath, Policy, Retries, Selection, Timeouts, Topology, Verify, Weights,
+    ActiveHealthCheck, BackendProtocol, BackendSelection, CertificateCheck, HttpPath, PassiveHealthCheck, Policy,
+    RetryPolicy, Timeouts, Topology, Weights,
 };
 use crate::wire::Time;
 
@@ -33,7 +34,7 @@ layer! {
 
         /// Backup servers: they get requests only while no other backend is available
         #[arg(long, value_name = "BACKENDS", help_heading = "Balancing")]
-        backup: Option<Selection>,
+        backup: Option<BackendSelection>,
 
         /// Path prefix that is balanced; backends get requests without it [default: /uuid]
         #[arg(long, value_name = "PATH", help_heading = "Balancing")]
@@ -94,7 +95,7 @@ layer! {
         /// File with the authority in PEM whose certificates of backends are accepted, by their name too; off: any certificate is
         /// [default: the authority that the fleet makes]
         #[arg(long, value_name = "FILE", help_heading = "Balancing: TLS")]
-        backend_tls_verify: Option<Verify>,
+        backend_tls_verify: Option<CertificateCheck>,
 
         /// File with the balancer's own certificate and its key in PEM: it speaks TLS to clients [default: plain HTTP]
         #[arg(long, value_name = "FILE", help_heading = "Balancing: TLS")]
@@ -158,8 +159,8 @@ impl BalancingConfig {
                 return Err(problem.hint("switch it on with --backend-protocol https"));
             }
             _ if !topology.tls => None,
-            Some(Verify::Off) => None,
-            Some(Verify::By(file)) => Some(absolute("--backend-tls-verify", file)?),
+            Some(CertificateCheck::Off) => None,
+            Some(CertificateCheck::By(file)) => Some(absolute("--backend-tls-verify", file)?),
             None => match topology.authority.take().or_else(|| authority_file(topology)) {
                 Some(file) => Some(absolute("--ca-out", &file)?),
                 None => {
@@ -172,7 +173,7 @@ impl BalancingConfig {
         Ok(())
     }
 
-    fn health(&self) -> Result<Option<Health>, Problem> {
+    fn health(&self) -> Result<Option<ActiveHealthCheck>, Problem> {
         let Some(path) = self.health_path.clone() else {
             let details = [
                 ("--health-interval", self.health_interval.is_some()),
@@ -188,7 +189,7 @@ impl BalancingConfig {
             };
         };
         let interval = milliseconds("--health-interval", self.health_interval)?.unwrap_or(Duration::from_secs(1));
-        Ok(Some(Health {
+        Ok(Some(ActiveHealthCheck {
             path,
             interval,
             timeout: milliseconds("--health-timeout", self.health_timeout)?.unwrap_or(interval),
@@ -197,26 +198,26 @@ impl BalancingConfig {
         }))
     }
 
-    fn failure(&self) -> Result<Option<Failure>, Problem> {
+    fn failure(&self) -> Result<Option<PassiveHealthCheck>, Problem> {
         let fail_timeout = milliseconds("--fail-timeout", self.fail_timeout)?;
         let asked = self.max_fails.is_some() || fail_timeout.is_some();
-        Ok(asked.then(|| Failure {
+        Ok(asked.then(|| PassiveHealthCheck {
             max_fails: self.max_fails.unwrap_or(NonZeroU32::MIN),
             fail_timeout: fail_timeout.unwrap_or(Duration::from_secs(10)),
         }))
     }
 
-    fn retries(&self) -> Result<Option<Retries>, Problem> {
+    fn retries(&self) -> Result<Option<RetryPolicy>, Problem> {
         let wrong = |what: &str| Problem::new(what).on("--retry-non-idempotent");
         match (self.retries, self.retry_non_idempotent) {
             (None, true) => Err(wrong("it needs --retries").hint("give the number of retries, such as --retries 2")),
             (Some(Count(0)), true) => Err(wrong("with --retries 0 nothing is retried")),
-            (retries, non_idempotent) => Ok(retries.map(|Count(attempts)| Retries { attempts, non_idempotent })),
+            (retries, non_idempotent) => Ok(retries.map(|Count(attempts)| RetryPolicy { attempts, non_idempotent })),
         }
     }
 }
 
-fn mark_backups(topology: &mut Topology, Selection(names): &Selection) -> Result<(), Problem> {
+fn mark_backups(topology: &mut Topology, BackendSelection(names): &BackendSelection) -> Result<(), Problem> {
     for name in names {
         let backend = topology.backends.iter_mut().find(|backend| backend.name == *name);
         let missing = || Problem::new("the fleet has no such backend").on(format!("--backup {name}"));

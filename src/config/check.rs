@@ -12,7 +12,7 @@ use super::text::one_or_more;
 use super::{expectations, request, streams, suggest};
 use crate::check::duration_of;
 use crate::check::load::SessionPlace;
-use crate::check::plan::{Backing, ClientCertificate, Experiments, Plan, Trust};
+use crate::check::plan::{Backing, CheckPlan, ClientCertificate, Experiments, Trust};
 use crate::check::scenario::Scenario;
 use crate::error::Problem;
 use crate::wire::Time;
@@ -223,7 +223,7 @@ impl CheckConfig {
     }
 
     /// The plan that it means. Files of bodies are read.
-    pub(crate) fn resolve(self, backing: &Backing) -> Result<Plan, Problem> {
+    pub(crate) fn resolve(self, backing: &Backing) -> Result<CheckPlan, Problem> {
         let name = self.name.clone();
         let in_check = |problem: Problem| match name {
             Some(name) => problem.within(format!("check {name}")),
@@ -232,7 +232,7 @@ impl CheckConfig {
         self.plan(backing).map_err(in_check)
     }
 
-    fn plan(self, backing: &Backing) -> Result<Plan, Problem> {
+    fn plan(self, backing: &Backing) -> Result<CheckPlan, Problem> {
         let mut urls = self.url.iter().cloned();
         let url = urls.next().ok_or_else(|| Problem::new("is missing").on("url"))?;
         if self.url.len() > MAX_URLS {
@@ -266,7 +266,7 @@ impl CheckConfig {
         let streams = streams::plan(&url, &asked)?;
         self.refuse_what_streams_are_not(streams.is_some(), &expectations)?;
         let (url, streams) = streams.map_or((url, None), |(url, plan)| (url, Some(plan)));
-        Ok(Plan {
+        Ok(CheckPlan {
             name: self.name.clone(),
             further_urls: urls.collect(),
             trust: self.trust()?,
@@ -292,7 +292,7 @@ impl CheckConfig {
             session: self.session()?,
             key_headers: self.key_header.clone(),
             key_cookies: self.key_cookie.clone(),
-            ..Plan::new(url, self.backing(backing)?)
+            ..CheckPlan::new(url, self.backing(backing)?)
         })
     }
 
@@ -471,7 +471,7 @@ mod tests {
         toml::from_str(text).unwrap()
     }
 
-    fn plan(check: CheckConfig) -> Result<Plan, String> {
+    fn plan(check: CheckConfig) -> Result<CheckPlan, String> {
         check.at("http://localhost/").resolve(&Backing::Any).map_err(|problem| problem.to_string())
     }
 

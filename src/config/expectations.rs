@@ -7,7 +7,7 @@ use crate::error::Problem;
 use crate::wire::Time;
 use verdict::algorithm::{Algorithm, UnknownAlgorithm};
 use verdict::outcome::Outcome;
-use verdict::rules::{Expectations, Requirement, TlsRequirement, Weights};
+use verdict::rules::{Expectations, ExpectedWeights, Requirement, TlsRequirement};
 
 /// Expectations that are one word, and the forms of the others; the names of algorithms come from their crate.
 const WORDS: [&str; 21] = [
@@ -122,7 +122,7 @@ fn unknown(text: &str) -> Problem {
 enum Expectation {
     Lossless,
     Backup(String),
-    Shares(Weights),
+    Shares(ExpectedWeights),
     Algorithm(Algorithm),
     Required(Requirement),
 }
@@ -250,9 +250,9 @@ mod tests {
                 other => panic!("{text}: {other:?}"),
             }
         }
-        assert_eq!(one("even"), Ok(Expectation::Shares(Weights::Even)));
-        assert_eq!(one("5:1:1"), Ok(Expectation::Shares(Weights::ByPlace(vec![5, 1, 1]))));
-        let by_name = Weights::ByName(vec![("10.0.0.1:80".to_owned(), 5), ("b".to_owned(), 1)]);
+        assert_eq!(one("even"), Ok(Expectation::Shares(ExpectedWeights::Even)));
+        assert_eq!(one("5:1:1"), Ok(Expectation::Shares(ExpectedWeights::ByPlace(vec![5, 1, 1]))));
+        let by_name = ExpectedWeights::ByName(vec![("10.0.0.1:80".to_owned(), 5), ("b".to_owned(), 1)]);
         assert_eq!(one("10.0.0.1:80=5,b=1"), Ok(Expectation::Shares(by_name)));
         assert_eq!(one("backup:10.0.0.3:80"), Ok(Expectation::Backup("10.0.0.3:80".to_owned())));
         assert!(matches!(one("round-robin"), Ok(Expectation::Algorithm(_))));
@@ -288,7 +288,7 @@ mod tests {
         assert_eq!(of_list("even, round-robin"), ["even", "round-robin"]);
         assert_eq!(of_list("9001=5,9002=1,lossless"), ["9001=5,9002=1", "lossless"]);
         let both = resolve(&["even,round-robin".to_owned()], None, &[]).unwrap();
-        assert_eq!((both.shares, both.algorithm), (Some(Weights::Even), Some(Algorithm::RoundRobin)));
+        assert_eq!((both.shares, both.algorithm), (Some(ExpectedWeights::Even), Some(Algorithm::RoundRobin)));
     }
 
     #[test]

@@ -37,7 +37,7 @@ fn parse<T: for<'de> Deserialize<'de>>(text: &str, key: &str) -> Result<(T, Opti
         misspelt(text, at).unwrap_or_else(|| Mistake::new(error.message())).at(at)
     })?;
     let place = table.get_ref().iter().find(|(name, _)| name.get_ref() == key);
-    let settings = T::deserialize(Table { entries: table.get_ref().iter(), value: None })?;
+    let settings = T::deserialize(FileTable { entries: table.get_ref().iter(), value: None })?;
     Ok((settings, place.map(|(name, _)| name.span().start)))
 }
 
@@ -77,7 +77,7 @@ impl<'de> Deserializer<'de> for Value<'de> {
             DeValue::Boolean(flag) => visitor.visit_bool(*flag),
             DeValue::Datetime(_) => Err(Mistake::invalid_type(Unexpected::Other("a date"), &visitor)),
             DeValue::Array(values) => visitor.visit_seq(List(values.iter())),
-            DeValue::Table(table) => visitor.visit_map(Table { entries: table.iter(), value: None }),
+            DeValue::Table(table) => visitor.visit_map(FileTable { entries: table.iter(), value: None }),
         }
     }
 
@@ -121,13 +121,13 @@ impl<'de, I: Iterator<Item = &'de Spanned<DeValue<'de>>>> SeqAccess<'de> for Lis
 }
 
 /// A table, also the whole file.
-struct Table<'a, I> {
+struct FileTable<'a, I> {
     entries: I,
     value: Option<&'a Spanned<DeValue<'a>>>,
 }
 
 impl<'de, K: AsRef<str> + 'de, I: Iterator<Item = (&'de Spanned<K>, &'de Spanned<DeValue<'de>>)>> MapAccess<'de>
-    for Table<'de, I>
+    for FileTable<'de, I>
 {
     type Error = Mistake;
 
@@ -145,7 +145,7 @@ impl<'de, K: AsRef<str> + 'de, I: Iterator<Item = (&'de Spanned<K>, &'de Spanned
 }
 
 impl<'de, K: AsRef<str> + 'de, I: Iterator<Item = (&'de Spanned<K>, &'de Spanned<DeValue<'de>>)>> Deserializer<'de>
-    for Table<'de, I>
+    for FileTable<'de, I>
 {
     type Error = Mistake;
 

@@ -18,9 +18,9 @@ use super::text::{Count, Flag, PowerOfTwo};
 use super::token;
 use crate::balancer::nginx;
 use crate::error::Problem;
-use crate::fleet::{ControlAddress, LogMode, Plan, TlsPlan, machine_name};
+use crate::fleet::{ControlAddress, FleetPlan, LogMode, TlsPlan, machine_name};
 use crate::topology::{BackendName, Host, NamedBackends, Ports, Sockets, StartFaults, Topology};
-use crate::wire::{Limits, Time, Token};
+use crate::wire::{ConnectionLimits, Time, Token};
 
 layer! {
     /// One layer: what is typed for a fleet, set in the environment, or written in the file.
@@ -312,7 +312,7 @@ impl MergedFleet {
     }
 
     /// With the defaults, the fleet to start.
-    pub(crate) fn resolve(self) -> Result<Plan, Problem> {
+    pub(crate) fn resolve(self) -> Result<FleetPlan, Problem> {
         let token = match (self.token.clone(), &self.config.token_file) {
             (None, Some(file)) => Some(token::of_file(file)?),
             (token, _) => token,
@@ -322,7 +322,7 @@ impl MergedFleet {
         let tls = config.tls()?;
         let time = |time: Option<Time>, default| time.map_or(default, |Time(time)| time);
         let is_on = |flag: Option<Flag>| flag.is_some_and(|Flag(on)| on);
-        Ok(Plan {
+        Ok(FleetPlan {
             host,
             ports,
             ports_origin: self.ports_origin,
@@ -332,7 +332,7 @@ impl MergedFleet {
             proxy_protocol: is_on(config.proxy_protocol),
             tls,
             faults: config.fault.unwrap_or_default(),
-            limits: Limits {
+            limits: ConnectionLimits {
                 connections: config.max_connections.map_or(16_384, |count| count.0),
                 header_bytes: config.max_header_bytes.map_or(32 * 1024, |count| count.0),
                 header_time: time(config.header_timeout, Duration::from_secs(10)),

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use crate::error::Problem;
-use crate::report::Format;
+use crate::report::ReportFormat;
 
 /// One report.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Output {
-    pub(crate) format: Format,
+    pub(crate) format: ReportFormat,
     /// None for standard output.
     pub(crate) file: Option<PathBuf>,
 }
@@ -19,8 +19,8 @@ impl FromStr for Output {
 
     fn from_str(text: &str) -> Result<Output, String> {
         let (name, file) = text.split_once('=').map_or((text, None), |(name, file)| (name, Some(file)));
-        let format = Format::ALL.into_iter().find(|format| format.name() == name);
-        let expected = || format!("expected one of {}", Format::ALL.map(Format::name).join(", "));
+        let format = ReportFormat::ALL.into_iter().find(|format| format.name() == name);
+        let expected = || format!("expected one of {}", ReportFormat::ALL.map(ReportFormat::name).join(", "));
         match file {
             Some("") => Err(format!("expected a file after {name}=")),
             file => Ok(Output { format: format.ok_or_else(expected)?, file: file.map(PathBuf::from) }),
@@ -30,14 +30,14 @@ impl FromStr for Output {
 
 /// The names of formats.
 pub(crate) fn formats() -> Vec<&'static str> {
-    Format::ALL.map(Format::name).to_vec()
+    ReportFormat::ALL.map(ReportFormat::name).to_vec()
 }
 
 /// All of them; the one for standard output is text if none was asked for.
 pub(crate) fn resolve(outputs: impl IntoIterator<Item = Output>) -> Result<Vec<Output>, Problem> {
     let mut all: Vec<Output> = outputs.into_iter().collect();
     match all.iter().filter(|output| output.file.is_none()).count() {
-        0 => all.push(Output { format: Format::Text, file: None }),
+        0 => all.push(Output { format: ReportFormat::Text, file: None }),
         1 => {}
         _ => {
             return Err(Problem::new("two reports would go to standard output")
@@ -55,9 +55,9 @@ mod tests {
     #[test]
     fn a_report_goes_to_a_file_or_to_standard_output_which_is_text_by_default() {
         let of = |texts: &[&str]| resolve(texts.iter().map(|text| text.parse().unwrap()));
-        let text = Output { format: Format::Text, file: None };
+        let text = Output { format: ReportFormat::Text, file: None };
         assert_eq!(of(&[]).unwrap(), std::slice::from_ref(&text));
-        let file = Output { format: Format::Json, file: Some("a=b.json".into()) };
+        let file = Output { format: ReportFormat::Json, file: Some("a=b.json".into()) };
         assert_eq!(of(&["json=a=b.json"]).unwrap(), [file, text]);
         assert_eq!(of(&["markdown", "junit=j.xml"]).unwrap().len(), 2);
         assert!(of(&["json", "text"]).unwrap_err().to_string().contains("standard output"));

@@ -7,8 +7,8 @@ use serde::de::Visitor;
 use serde::{Deserialize, Deserializer};
 
 use crate::topology::{
-    BackendName, BackendProtocol, Host, HttpPath, NamedBackends, Ports, Selection, Sockets, StartFaults, Verify,
-    Weights,
+    BackendName, BackendProtocol, BackendSelection, CertificateCheck, Host, HttpPath, NamedBackends, Ports, Sockets,
+    StartFaults, Weights,
 };
 
 /// `true` or `false`, also as text.
@@ -135,14 +135,14 @@ read_as_typed!(
     Flag,
     PowerOfTwo,
     Ports,
-    Selection,
+    BackendSelection,
     Host,
     Sockets,
     HttpPath,
     Weights,
     StartFaults,
     BackendProtocol,
-    Verify
+    CertificateCheck
 );
 
 /// As it is typed, a list of such parts, or a table of names with one address or a list of them.

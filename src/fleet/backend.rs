@@ -7,10 +7,12 @@ use rustix::process::Signal;
 use tokio::time::Instant;
 
 use crate::fleet::bind::SocketFile;
-use crate::fleet::process::Process;
+use crate::fleet::process::BackendProcess;
 use crate::io::clock;
-use crate::journal::Reader;
-use crate::wire::{BackendState, Cause, Departure, Fault, Generator, Handshakes, Instance, Moment, Order, Record};
+use crate::journal::JournalReader;
+use crate::wire::{
+    BackendCommand, BackendState, Cause, Departure, Fault, Generator, Handshakes, Instance, Moment, Record,
+};
 
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 const LAST_BACKOFF: Duration = Duration::from_secs(5);
@@ -32,12 +34,12 @@ pub(crate) struct FleetBackend {
     /// What it does when it is not paused.
     pub(crate) before_pause: BackendState,
     pub(crate) since: Moment,
-    pub(crate) process: Option<Process>,
+    pub(crate) process: Option<BackendProcess>,
     /// Of its unix sockets. They stay when its process is killed, and connections are then refused.
     pub(crate) sockets: Vec<SocketFile>,
     /// The processes that it has had, so that a notice of an earlier one is known as such.
     pub(crate) incarnation: u32,
-    pub(crate) journal: Option<Reader>,
+    pub(crate) journal: Option<JournalReader>,
     pub(crate) ready: bool,
     /// As its process was told, or is being told.
     pub(crate) faults: Vec<Fault>,
@@ -100,7 +102,7 @@ impl FleetBackend {
             // One that is paused responds to nobody: a delay would help nobody either.
             Some(_) if matches!(self.due, Some((_, Due::Drain(_)))) => {}
             Some(process) if !delay.is_zero() && self.state != BackendState::Paused => {
-                process.order(Order::Ready(false));
+                process.order(BackendCommand::Ready(false));
                 self.ready = false;
                 self.asked = true;
                 self.due = Some((Instant::now() + delay, Due::Drain(grace)));
@@ -115,7 +117,7 @@ impl FleetBackend {
         self.due = None;
         self.sockets.clear();
         if let Some(process) = &self.process {
-            process.order(Order::Drain(grace));
+            process.order(BackendCommand::Drain(grace));
             // One that is paused could not hear it.
             process.signal(Signal::CONT);
             self.state = self.before_pause;
@@ -148,7 +150,7 @@ impl FleetBackend {
     }
 
     /// A process of its own begins.
-    pub(crate) fn starts(&mut self, process: Process, instance: Instance, journal: Reader) {
+    pub(crate) fn starts(&mut self, process: BackendProcess, instance: Instance, journal: JournalReader) {
         self.incarnation += 1;
         if self.instances.len() == INSTANCES {
             self.instances.pop_front();
@@ -164,7 +166,7 @@ impl FleetBackend {
     /// and how many more of those there were than it had room for.
     pub(crate) fn ends(&mut self, cause: Cause) -> (Departure, Vec<Record>, u64) {
         let journal = self.journal.take();
-        let unanswered = journal.as_ref().map(Reader::in_flight).unwrap_or_default();
+        let unanswered = journal.as_ref().map(JournalReader::in_flight).unwrap_or_default();
         let unclaimed = journal.map_or(0, |journal| journal.unclaimed());
         // SIGTERM to the process itself asks it too: it then drains and exits with status 0.
         let asked = self.asked || (self.before_pause == BackendState::Draining && cause == Cause::Exit(0));
@@ -182,7 +184,7 @@ impl FleetBackend {
     /// Tells its process how to misbehave from now on.
     pub(crate) fn misbehaves(&mut self, faults: Vec<Fault>) {
         if let Some(process) = &self.process {
-            process.order(Order::Faults(faults.clone()));
+            process.order(BackendCommand::Faults(faults.clone()));
             self.faults = faults;
             self.faults_ordered += 1;
         }

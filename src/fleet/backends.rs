@@ -10,17 +10,18 @@ use rustix::process::Signal;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 
-use crate::fleet::api::command::{FaultChange, Refusal};
+use crate::fleet::api::command::{CommandRefusal, FaultChange};
 use crate::fleet::backend::{Due, FleetBackend};
 use crate::fleet::bind::{self, Listeners};
-use crate::fleet::plan::Plan;
-use crate::fleet::process::{Notice, Process, journal_name};
+use crate::fleet::plan::FleetPlan;
+use crate::fleet::process::{BackendProcess, Notice, journal_name};
 use crate::io::clock;
-use crate::journal::{self, Capacity, Reader};
+use crate::journal::{self, Capacity, JournalReader};
 use crate::topology::{Host, Topology};
 use crate::wire::{
-    Action, Assignment, BackendIdentity, BackendState, BackendStatus, Calendar, Change, Event, FailedHandshakes, Fault,
-    FleetStatus, Handshakes, Instance, Moment, Order, RECORD_WORDS, TlsAssignment, TlsStatus,
+    Action, Assignment, BackendChange, BackendCommand, BackendIdentity, BackendState, BackendStatus, Calendar,
+    FailedHandshakes, Fault, FleetEvent, FleetStatus, Handshakes, Instance, Moment, RECORD_WORDS, TlsAssignment,
+    TlsStatus,
 };
 
 /// In flight, beyond the connections: responses to pipelined requests that wait to be written.
@@ -56,7 +57,7 @@ pub(crate) type Notification = (usize, u32, Notice);
 /// The backends.
 pub(crate) struct FleetBackends {
     pub(crate) list: Vec<FleetBackend>,
-    pub(crate) plan: Plan,
+    pub(crate) plan: FleetPlan,
     pub(crate) topology: Topology,
     /// Hosts whose addresses stay as they were at the start.
     resolved: Vec<(Host, Vec<IpAddr>)>,
@@ -69,13 +70,13 @@ pub(crate) struct FleetBackends {
     notify: UnboundedSender<Notification>,
     /// Whether processes report some of their requests.
     watched: bool,
-    events: Vec<Event>,
+    events: Vec<FleetEvent>,
 }
 
 impl FleetBackends {
     /// None runs yet. `control` is where the API is.
     pub(crate) fn new(
-        plan: Plan,
+        plan: FleetPlan,
         topology: Topology,
         resolved: Vec<(Host, Vec<IpAddr>)>,
         tls: Option<TlsAssignment>,
@@ -104,7 +105,7 @@ impl FleetBackends {
     }
 
     /// What has happened to them since this was asked last.
-    pub(crate) fn take_events(&mut self) -> Vec<Event> {
+    pub(crate) fn take_events(&mut self) -> Vec<FleetEvent> {
         std::mem::take(&mut self.events)
     }
 
@@ -113,7 +114,7 @@ impl FleetBackends {
         if watched != self.watched {
             self.watched = watched;
             for process in self.list.iter().filter_map(|backend| backend.process.as_ref()) {
-                process.order(Order::Watch(watched));
+                process.order(BackendCommand::Watch(watched));
             }
         }
     }
@@ -177,18 +178,18 @@ impl FleetBackends {
         };
         let incarnation = self.list[index].incarnation + 1;
         let notify = self.notify.clone();
-        let process = Process::start(&assignment, &file, sockets, move |notice| {
+        let process = BackendProcess::start(&assignment, &file, sockets, move |notice| {
             let _ = notify.send((index, incarnation, notice));
         })?;
         let pid = process.pid;
         if self.watched {
-            process.order(Order::Watch(true));
+            process.order(BackendCommand::Watch(true));
         }
-        self.list[index].starts(process, instance, Reader::open(&file)?);
+        self.list[index].starts(process, instance, JournalReader::open(&file)?);
         self.list[index].faults.clone_from(&faults);
-        self.event(index, Change::Starting(pid));
+        self.event(index, BackendChange::Starting(pid));
         if !faults.is_empty() {
-            self.event(index, Change::Faults(faults));
+            self.event(index, BackendChange::Faults(faults));
         }
         Ok(())
     }
@@ -221,7 +222,7 @@ impl FleetBackends {
                 (Due::Drain(grace), _) => backend.drain(grace),
                 (Due::Restart, None) => {
                     if let Err(why) = self.start_again(index) {
-                        self.event(index, Change::StartFailed(why));
+                        self.event(index, BackendChange::StartFailed(why));
                         self.restart_later(index);
                     }
                 }
@@ -232,10 +233,10 @@ impl FleetBackends {
 
     pub(crate) fn restart_later(&mut self, index: usize) {
         let delay = self.list[index].restarts_later();
-        self.event(index, Change::RestartIn(delay));
+        self.event(index, BackendChange::RestartIn(delay));
     }
 
-    pub(crate) fn change(&mut self, index: usize, state: BackendState, change: Change) {
+    pub(crate) fn change(&mut self, index: usize, state: BackendState, change: BackendChange) {
         self.list[index].becomes(state);
         self.event(index, change);
     }
@@ -247,7 +248,7 @@ impl FleetBackends {
             // A signal of our own takes a moment to show.
             let settled = clock::now().since(backend.since) > SIGNAL_SHOWS;
             let process = backend.process.as_ref().filter(|_| settled);
-            let Some(stopped) = process.and_then(Process::is_stopped) else { continue };
+            let Some(stopped) = process.and_then(BackendProcess::is_stopped) else { continue };
             match (backend.state, stopped) {
                 (BackendState::Paused, false) => self.resumed(index),
                 (BackendState::Paused, true) | (_, false) => {}
@@ -258,12 +259,12 @@ impl FleetBackends {
 
     fn paused(&mut self, index: usize) {
         self.list[index].pauses();
-        self.event(index, Change::Paused);
+        self.event(index, BackendChange::Paused);
     }
 
     fn resumed(&mut self, index: usize) {
         self.list[index].resumes();
-        self.event(index, Change::Resumed);
+        self.event(index, BackendChange::Resumed);
     }
 
     /// The backends that something is for: those named, or all to which it applies. None is touched unless all can be.
@@ -272,7 +273,7 @@ impl FleetBackends {
         what: &str,
         applies: impl Fn(BackendState) -> bool,
         wanted: &[String],
-    ) -> Result<Vec<usize>, Refusal> {
+    ) -> Result<Vec<usize>, CommandRefusal> {
         if wanted.is_empty() {
             let backends = 0..self.list.len();
             return Ok(backends.filter(|index| applies(self.list[*index].state)).collect());
@@ -280,7 +281,7 @@ impl FleetBackends {
         let position = |wanted: &String| self.list.iter().position(|backend| backend.name == *wanted);
         let unknown: Vec<String> = wanted.iter().filter(|wanted| position(wanted).is_none()).cloned().collect();
         if !unknown.is_empty() {
-            return Err(Refusal::Unknown(format!("this fleet has no backend {}", unknown.join(", "))));
+            return Err(CommandRefusal::Unknown(format!("this fleet has no backend {}", unknown.join(", "))));
         }
         let mut backends: Vec<usize> = wanted.iter().filter_map(position).collect();
         backends.sort_unstable();
@@ -293,12 +294,12 @@ impl FleetBackends {
             .collect();
         match unfit.is_empty() {
             true => Ok(backends),
-            false => Err(Refusal::Impossible(format!("cannot {what}: {}", unfit.join(", ")))),
+            false => Err(CommandRefusal::Impossible(format!("cannot {what}: {}", unfit.join(", ")))),
         }
     }
 
     /// Why no backend of this fleet can have that fault.
-    pub(crate) fn refuse_fault(&self, change: &FaultChange) -> Result<(), Refusal> {
+    pub(crate) fn refuse_fault(&self, change: &FaultChange) -> Result<(), CommandRefusal> {
         let FaultChange::Add(faults) = change else { return Ok(()) };
         let bad = faults.iter().find_map(|fault| if let Fault::Certificate(bad) = fault { *bad } else { None });
         let Some(bad) = bad else { return Ok(()) };
@@ -310,7 +311,7 @@ impl FleetBackends {
             }
             Some(_) => return Ok(()),
         };
-        Err(Refusal::Impossible(format!("cannot serve a certificate that is {}: {why}", bad.name())))
+        Err(CommandRefusal::Impossible(format!("cannot serve a certificate that is {}: {why}", bad.name())))
     }
 
     /// How the handshakes of a process have ended until now: what is new is told.
@@ -321,7 +322,7 @@ impl FleetBackends {
         };
         let new = self.list[index].handshakes.failed.iter().filter(|it| !alike(it)).cloned().collect::<Vec<_>>();
         for failed in new {
-            self.event(index, Change::HandshakeFailed(failed));
+            self.event(index, BackendChange::HandshakeFailed(failed));
         }
     }
 
@@ -337,7 +338,7 @@ impl FleetBackends {
                 let was_ready = backend.ready;
                 backend.drain_after(self.plan.drain_delay, self.plan.grace);
                 if was_ready && !backend.ready {
-                    self.event(index, Change::Readiness(false));
+                    self.event(index, BackendChange::Readiness(false));
                 }
             }
             Action::Pause => {
@@ -350,18 +351,18 @@ impl FleetBackends {
             }
             Action::Ready | Action::Unready => {
                 let ready = action == Action::Ready;
-                process.order(Order::Ready(ready));
+                process.order(BackendCommand::Ready(ready));
                 backend.ready = ready;
-                self.event(index, Change::Readiness(ready));
+                self.event(index, BackendChange::Readiness(ready));
             }
             Action::Start => {}
         }
         Ok(())
     }
 
-    pub(crate) fn event(&mut self, index: usize, change: Change) {
+    pub(crate) fn event(&mut self, index: usize, change: BackendChange) {
         let generator = self.list[index].generator;
-        self.events.push(Event::Backend { at: clock::now(), generator, change });
+        self.events.push(FleetEvent::Backend { at: clock::now(), generator, change });
     }
 
     pub(crate) fn status(&self) -> FleetStatus {

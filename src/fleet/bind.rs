@@ -103,7 +103,7 @@ fn listen(addresses: &[IpAddr], port: u16, network: Option<&Path>) -> Result<Vec
 /// The file of a listening unix socket. It goes when this does, unless somebody else has put another there.
 pub(crate) struct SocketFile {
     path: PathBuf,
-    identity: Identity,
+    identity: FileIdentity,
 }
 
 impl Drop for SocketFile {
@@ -115,9 +115,9 @@ impl Drop for SocketFile {
 }
 
 /// The number of a file is soon given to another one; the time at which it was made is not known of every file system.
-type Identity = (u64, u64, Option<SystemTime>);
+type FileIdentity = (u64, u64, Option<SystemTime>);
 
-fn identity(file: &Metadata) -> Identity {
+fn identity(file: &Metadata) -> FileIdentity {
     (file.dev(), file.ino(), file.created().ok())
 }
 

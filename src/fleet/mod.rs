@@ -18,6 +18,6 @@ mod waiting;
 
 pub(crate) use backends::machine_name;
 pub(crate) use certificates::{TlsPlan, authority_file};
-pub(crate) use fold::log::Mode as LogMode;
-pub(crate) use plan::{ControlAddress, Plan};
+pub(crate) use fold::log::LogMode;
+pub(crate) use plan::{ControlAddress, FleetPlan};
 pub(crate) use supervisor::run;

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::fleet::certificates::TlsPlan;
-use crate::fleet::fold::log::Mode as LogMode;
+use crate::fleet::fold::log::LogMode;
 use crate::topology::{Host, NamedBackends, Ports, Sockets, StartFaults};
-use crate::wire::{Limits, Token};
+use crate::wire::{ConnectionLimits, Token};
 
 /// What a fleet is to be.
-pub(crate) struct Plan {
+pub(crate) struct FleetPlan {
     /// Where the backends listen.
     pub(crate) host: Host,
     /// On which ports, as they were asked for.
@@ -30,7 +30,7 @@ pub(crate) struct Plan {
     /// What backends have from their start.
     pub(crate) faults: StartFaults,
     /// Bounds of each backend.
-    pub(crate) limits: Limits,
+    pub(crate) limits: ConnectionLimits,
     /// How long requests in flight have to end when the fleet or a backend is stopped gracefully.
     pub(crate) grace: Duration,
     /// How long backends are unready and go on accepting before they drain.

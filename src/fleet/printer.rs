@@ -16,7 +16,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Where a line goes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Stream {
+pub(crate) enum OutputStream {
     /// Results: what became of the backends. Never dropped.
     Output,
     /// The log. Dropped, and counted, when nobody reads it.
@@ -25,7 +25,7 @@ pub(crate) enum Stream {
 
 /// The writing thread.
 pub(crate) struct Printer {
-    lines: Option<Sender<(Stream, String)>>,
+    lines: Option<Sender<(OutputStream, String)>>,
     waiting: Arc<AtomicUsize>,
     /// Ends when the thread has.
     end: Receiver<()>,
@@ -35,7 +35,7 @@ pub(crate) struct Printer {
 impl Printer {
     /// Starts the thread.
     pub(crate) fn start() -> Printer {
-        let (lines, incoming) = channel::<(Stream, String)>();
+        let (lines, incoming) = channel::<(OutputStream, String)>();
         let waiting = Arc::new(AtomicUsize::new(0));
         let written = Arc::clone(&waiting);
         let (ended, end) = channel::<()>();
@@ -44,8 +44,8 @@ impl Printer {
             for (stream, text) in incoming {
                 // A reader that has gone away is no reason to stop a fleet.
                 let _ = match stream {
-                    Stream::Output => write_all(io::stdout().lock(), &text),
-                    Stream::Log => write_all(io::stderr().lock(), &text),
+                    OutputStream::Output => write_all(io::stdout().lock(), &text),
+                    OutputStream::Log => write_all(io::stderr().lock(), &text),
                 };
                 written.fetch_sub(text.len(), Ordering::Relaxed);
             }
@@ -54,11 +54,11 @@ impl Printer {
     }
 
     /// Hands over whole lines.
-    pub(crate) fn print(&mut self, stream: Stream, text: String) {
+    pub(crate) fn print(&mut self, stream: OutputStream, text: String) {
         if text.is_empty() {
             return;
         }
-        if stream == Stream::Log && self.waiting.load(Ordering::Relaxed) > MAX_WAITING_BYTES {
+        if stream == OutputStream::Log && self.waiting.load(Ordering::Relaxed) > MAX_WAITING_BYTES {
             self.dropped += text.lines().count() as u64;
             return;
         }

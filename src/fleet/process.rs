@@ -16,10 +16,10 @@ use tokio::process::{Child, Command};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::spawn_local;
 
-use crate::wire::{Assignment, Cause, Order, Report};
+use crate::wire::{Assignment, BackendCommand, BackendReport, Cause};
 
 /// A running process, from here. Dropping it kills the process.
-pub(crate) struct Process {
+pub(crate) struct BackendProcess {
     /// Its id.
     pub(crate) pid: u32,
     directives: UnboundedSender<Directive>,
@@ -27,7 +27,7 @@ pub(crate) struct Process {
 
 /// What is done to a process.
 enum Directive {
-    Order(Order),
+    Order(BackendCommand),
     Signal(Signal),
 }
 
@@ -35,19 +35,19 @@ enum Directive {
 #[derive(Debug)]
 pub(crate) enum Notice {
     /// In its own words.
-    Report(Report),
+    Report(BackendReport),
     /// It has ended.
     Gone(Cause),
 }
 
-impl Process {
+impl BackendProcess {
     /// Starts a backend. Its listening sockets go to it and are closed here: once it is gone, its port refuses connections.
     pub(crate) fn start(
         assignment: &Assignment,
         journal: &OwnedFd,
         listeners: Vec<Socket>,
         mut notify: impl FnMut(Notice) + 'static,
-    ) -> Result<Process> {
+    ) -> Result<BackendProcess> {
         let (ours, theirs) = StdUnixStream::pair().context("failed to make a channel")?;
         let mut child = Command::new("/proc/self/exe")
             .arg0("uuid-generator")
@@ -65,7 +65,7 @@ impl Process {
             let cause = attend(&mut child, channel, received, &mut notify).await;
             notify(Notice::Gone(cause));
         });
-        Ok(Process { pid, directives })
+        Ok(BackendProcess { pid, directives })
     }
 
     /// Whether it was stopped by SIGSTOP; `None` if it is gone.
@@ -77,7 +77,7 @@ impl Process {
     }
 
     /// Tells the backend something.
-    pub(crate) fn order(&self, order: Order) {
+    pub(crate) fn order(&self, order: BackendCommand) {
         // A process that is just ending needs no orders.
         let _ = self.directives.send(Directive::Order(order));
     }

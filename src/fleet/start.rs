@@ -7,7 +7,7 @@ use crate::fleet::api::server::Listening;
 use crate::fleet::bind::{self, Listeners};
 use crate::fleet::certificates::{self, Prepared};
 use crate::fleet::limits;
-use crate::fleet::plan::{ControlAddress, Plan};
+use crate::fleet::plan::{ControlAddress, FleetPlan};
 use crate::fleet::start_error::StartError;
 use crate::topology::{Address, Host, Topology};
 
@@ -28,7 +28,7 @@ pub(crate) struct Bound {
 }
 
 /// All addresses and sockets; or everything that is wrong.
-pub(crate) fn bind(plan: &Plan) -> Result<Bound> {
+pub(crate) fn bind(plan: &FleetPlan) -> Result<Bound> {
     crate::io::limits::raise_files();
     let mut error = StartError::new();
     let mut topology = topology(plan, &mut error);
@@ -92,7 +92,7 @@ pub(crate) fn bind(plan: &Plan) -> Result<Bound> {
     Ok(Bound { topology, resolved, listening, api, metrics, tls, connections })
 }
 
-fn topology(plan: &Plan, error: &mut StartError) -> Topology {
+fn topology(plan: &FleetPlan, error: &mut StartError) -> Topology {
     if let Some(named) = &plan.named {
         return Topology { tls: plan.tls.is_some(), ..Topology::of_named(named.clone()) };
     }

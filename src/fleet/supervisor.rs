@@ -13,24 +13,28 @@ use tokio::signal::unix::{Signal as SignalStream, SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
-use crate::fleet::api::command::{Asked, Command, FaultChange, InFlight, Refusal, queues};
+use crate::fleet::api::command::{
+    CommandReceiver, CommandRefusal, FaultChange, InFlightCount, SupervisorCommand, queues,
+};
 use crate::fleet::api::feed::{Feed, feed};
 use crate::fleet::api::server::{Api, Sources};
 use crate::fleet::backends::{FleetBackends, Notification};
-use crate::fleet::fold::live::Live;
+use crate::fleet::fold::live::LiveView;
 use crate::fleet::fold::log::Log;
 use crate::fleet::fold::metrics::Metrics;
-use crate::fleet::fold::records::Records;
-use crate::fleet::plan::Plan;
-use crate::fleet::printer::{Printer, Stream};
+use crate::fleet::fold::records::RecordStore;
+use crate::fleet::plan::FleetPlan;
+use crate::fleet::printer::{OutputStream, Printer};
 use crate::fleet::process::Notice;
 use crate::fleet::start::{self, Bound};
 use crate::fleet::start_error::StartError;
-use crate::fleet::waiting::{Goal, Reply, Waiting};
+use crate::fleet::waiting::{Goal, ReplySender, Waiters};
 use crate::io::clock;
-use crate::journal::Reader;
+use crate::journal::JournalReader;
 use crate::runfile::{Runfile, Whereabouts};
-use crate::wire::{Action, BackendState, BalanceRequest, Cause, Change, Event, FRAME, Generator, Record, Report};
+use crate::wire::{
+    Action, BackendChange, BackendReport, BackendState, BalanceRequest, Cause, FRAME, FleetEvent, Generator, Record,
+};
 
 /// After so many records that were told the journals are read again.
 const READ_AGAIN: usize = 2048;
@@ -44,10 +48,10 @@ const TICK: Duration = Duration::from_millis(50);
 const READERS_TIME: Duration = Duration::from_millis(20);
 
 /// Runs a fleet from start to stop. An error of type [`StartError`] means that nothing was left running.
-pub(crate) async fn run(plan: Plan) -> Result<ExitCode> {
+pub(crate) async fn run(plan: FleetPlan) -> Result<ExitCode> {
     // Before anything starts, so that a stop that comes early is not lost.
     let mut stops = Stops::listen()?;
-    let (mut fleet, api) = Fleet::start(plan).await?;
+    let (mut fleet, api) = RunningFleet::start(plan).await?;
     let early = tokio::select! {
         accepting = fleet.until_all_accept() => { accepting?; None }
         signal = stops.next() => Some(signal),
@@ -56,26 +60,27 @@ pub(crate) async fn run(plan: Plan) -> Result<ExitCode> {
         let advice = (fleet.backends.plan.advice)(&fleet.backends.topology);
         let (view, url) = (api.view(), api.url());
         let taken = api.taken().map(|taken| format!("   ({taken} is taken)")).unwrap_or_default();
-        fleet
-            .printer
-            .print(Stream::Output, format!("\nThe live view: {view}{taken}\nThe API listens on {url}\n\n{advice}\n"));
+        fleet.printer.print(
+            OutputStream::Output,
+            format!("\nThe live view: {view}{taken}\nThe API listens on {url}\n\n{advice}\n"),
+        );
     }
     fleet.serve(&mut stops, early).await
 }
 
-struct Fleet {
+struct RunningFleet {
     backends: FleetBackends,
     notices: UnboundedReceiver<Notification>,
-    asked: Asked,
+    asked: CommandReceiver,
     /// What readers without the token have cost since the journals were read.
     readers_took: Duration,
-    waiting: Waiting,
+    waiting: Waiters,
     stopping: bool,
     /// What was read from the journals in one go; kept for its capacity.
     ended: Vec<Record>,
-    records: Arc<Mutex<Records>>,
+    records: Arc<Mutex<RecordStore>>,
     log: Log,
-    live: Live,
+    live: LiveView,
     metrics: Arc<Metrics>,
     /// To those who look.
     feed: Feed,
@@ -112,9 +117,9 @@ impl Stops {
     }
 }
 
-impl Fleet {
+impl RunningFleet {
     /// Binds everything, then starts everything; or ends what it has started and says what is wrong.
-    async fn start(plan: Plan) -> Result<(Fleet, Api)> {
+    async fn start(plan: FleetPlan) -> Result<(RunningFleet, Api)> {
         let Bound { topology, resolved, listening, api, metrics: open_metrics, tls, connections } = start::bind(&plan)?;
         let is_token_given = plan.token.is_some();
         let token = match plan.token.clone() {
@@ -131,7 +136,7 @@ impl Fleet {
         })?;
         let (ask, asked) = queues();
         let (feed, hub) = feed();
-        let records = Arc::new(Mutex::new(Records::new(calendar, topology.names())));
+        let records = Arc::new(Mutex::new(RecordStore::new(calendar, topology.names())));
         let metrics = Arc::new(Metrics::new(topology.names()));
         let sources = Sources {
             token,
@@ -144,16 +149,16 @@ impl Fleet {
         };
         let api = Api::serve(api, open_metrics, sources)?;
         let mut printer = Printer::start();
-        printer.print(Stream::Output, introduction(topology.generators().len()));
+        printer.print(OutputStream::Output, introduction(topology.generators().len()));
         if let Some((authority, list)) = tls.as_ref().and_then(|tls| tls.authority.as_ref()) {
             let (authority, list) = (authority.display(), list.display());
             let text =
                 format!("TLS: the authority's certificate is {authority}\n     its revocation list is {list}\n\n");
-            printer.print(Stream::Output, text);
+            printer.print(OutputStream::Output, text);
         }
         let log = Log::new(plan.log, topology.clone(), calendar, TimeZone::system());
-        let live = Live::new(topology.generators(), topology.names(), calendar);
-        let mut fleet = Fleet {
+        let live = LiveView::new(topology.generators(), topology.names(), calendar);
+        let mut fleet = RunningFleet {
             backends: FleetBackends::new(
                 plan,
                 topology,
@@ -166,7 +171,7 @@ impl Fleet {
             notices,
             asked,
             readers_took: Duration::ZERO,
-            waiting: Waiting::default(),
+            waiting: Waiters::default(),
             stopping: false,
             ended: Vec::new(),
             records,
@@ -269,26 +274,28 @@ impl Fleet {
             return;
         }
         match notice {
-            Notice::Report(Report::Accepting) => self.backends.change(index, BackendState::Ready, Change::Accepting),
-            // When all of them stop, that is no news of one.
-            Notice::Report(Report::Draining) if self.stopping => {}
-            Notice::Report(Report::Draining) => {
-                self.backends.list[index].sockets.clear();
-                self.backends.change(index, BackendState::Draining, Change::Draining);
+            Notice::Report(BackendReport::Accepting) => {
+                self.backends.change(index, BackendState::Ready, BackendChange::Accepting)
             }
-            Notice::Report(Report::Faults(faults)) => {
+            // When all of them stop, that is no news of one.
+            Notice::Report(BackendReport::Draining) if self.stopping => {}
+            Notice::Report(BackendReport::Draining) => {
+                self.backends.list[index].sockets.clear();
+                self.backends.change(index, BackendState::Draining, BackendChange::Draining);
+            }
+            Notice::Report(BackendReport::Faults(faults)) => {
                 let backend = &mut self.backends.list[index];
                 backend.faults_ordered = backend.faults_ordered.saturating_sub(1);
-                self.backends.event(index, Change::Faults(faults));
+                self.backends.event(index, BackendChange::Faults(faults));
             }
-            Notice::Report(Report::Handshakes(handshakes)) => self.backends.note_handshakes(index, handshakes),
-            Notice::Report(Report::Starved(why)) => self.backends.event(index, Change::Starved(why)),
-            Notice::Report(Report::Recovered) => self.backends.event(index, Change::Recovered),
-            Notice::Report(Report::Seen(seen)) => {
+            Notice::Report(BackendReport::Handshakes(handshakes)) => self.backends.note_handshakes(index, handshakes),
+            Notice::Report(BackendReport::Starved(why)) => self.backends.event(index, BackendChange::Starved(why)),
+            Notice::Report(BackendReport::Recovered) => self.backends.event(index, BackendChange::Recovered),
+            Notice::Report(BackendReport::Seen(seen)) => {
                 let generator = self.backends.list[index].generator;
-                self.tell(&Event::Seen { generator, seen });
+                self.tell(&FleetEvent::Seen { generator, seen });
             }
-            Notice::Report(Report::Failed(why)) => self.backends.list[index].failure = Some(why),
+            Notice::Report(BackendReport::Failed(why)) => self.backends.list[index].failure = Some(why),
             Notice::Gone(cause) => self.gone(index, cause),
         }
         self.tell_of_backends();
@@ -301,10 +308,10 @@ impl Fleet {
         self.lose(index, unclaimed);
         self.keep(&unanswered);
         for record in unanswered {
-            self.tell(&Event::Attempt(record));
+            self.tell(&FleetEvent::Attempt(record));
         }
         let asked = departure.asked;
-        self.backends.event(index, Change::Gone(departure));
+        self.backends.event(index, BackendChange::Gone(departure));
         if self.backends.plan.restart && !asked {
             self.backends.restart_later(index);
         }
@@ -318,7 +325,7 @@ impl Fleet {
         }
     }
 
-    fn tell(&mut self, event: &Event) {
+    fn tell(&mut self, event: &FleetEvent) {
         self.live.event(event);
         self.metrics.event(event);
         for (stream, line) in self.log.event(event) {
@@ -336,7 +343,7 @@ impl Fleet {
         while !read.is_empty() && clock::now().since(began) < TELLING {
             let mut since = Vec::new();
             for (told, record) in read.drain(..).enumerate() {
-                self.tell(&Event::Attempt(record));
+                self.tell(&FleetEvent::Attempt(record));
                 if told % READ_AGAIN == READ_AGAIN - 1 {
                     self.drain_journals(&mut since);
                 }
@@ -361,7 +368,7 @@ impl Fleet {
             self.lose(index, lost);
         }
         // Each journal is in this order already: the sort merges.
-        read[first..].sort_by_key(|record| record.answered);
+        read[first..].sort_by_key(|record| record.responded);
         self.keep(&read[first..]);
     }
 
@@ -370,7 +377,7 @@ impl Fleet {
         records.iter().for_each(|record| kept.push(record));
     }
 
-    fn records(&self) -> std::sync::MutexGuard<'_, Records> {
+    fn records(&self) -> std::sync::MutexGuard<'_, RecordStore> {
         self.records.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -380,15 +387,15 @@ impl Fleet {
             let backend = &mut self.backends.list[index];
             backend.lost += count;
             let generator = backend.generator;
-            self.tell(&Event::Lost { at: clock::now(), generator, count });
+            self.tell(&FleetEvent::Lost { at: clock::now(), generator, count });
         }
     }
 
     /// The attempts that are in flight now; all that have ended are in the records.
-    fn in_flight(&mut self) -> InFlight {
+    fn in_flight(&mut self) -> InFlightCount {
         self.read_journals();
         let journals = self.backends.list.iter().filter_map(|backend| backend.journal.as_ref());
-        let mut open: Vec<Record> = journals.flat_map(Reader::in_flight).collect();
+        let mut open: Vec<Record> = journals.flat_map(JournalReader::in_flight).collect();
         // One that ended between the two readings would be in neither; now it is in both.
         let before = self.records().end();
         self.read_journals();
@@ -396,7 +403,7 @@ impl Fleet {
         let ended: HashSet<(Generator, u64)> =
             records.since(before).map(|record| (record.generator, record.number)).collect();
         open.retain(|record| !ended.contains(&(record.generator, record.number)));
-        InFlight { records: open, ended: records.end() }
+        InFlightCount { records: open, ended: records.end() }
     }
 
     fn tick(&mut self) {
@@ -431,23 +438,23 @@ impl Fleet {
     }
 
     /// Whoever keeps the balancer gets it.
-    fn balance(&mut self, wanted: BalanceRequest) -> Result<(), Refusal> {
+    fn balance(&mut self, wanted: BalanceRequest) -> Result<(), CommandRefusal> {
         let nobody = "no program here can change the balancer: uuid-generator demo starts one that it can change";
         let choices = self.live.front().map(|front| front.choices.clone()).unwrap_or_default();
         if choices.is_empty() {
-            return Err(Refusal::Impossible(nobody.to_owned()));
+            return Err(CommandRefusal::Impossible(nobody.to_owned()));
         }
         if !choices.contains(&wanted.algorithm) {
             let choices: Vec<String> = choices.iter().map(ToString::to_string).collect();
             let why = format!("no algorithm {} here: it can be {}", wanted.algorithm, choices.join(", "));
-            return Err(Refusal::Unknown(why));
+            return Err(CommandRefusal::Unknown(why));
         }
         if !wanted.weights.is_empty() && wanted.weights.len() != self.backends.list.len() {
             let why = format!("{} weights for {} backends", wanted.weights.len(), self.backends.list.len());
-            return Err(Refusal::Impossible(why));
+            return Err(CommandRefusal::Impossible(why));
         }
         if !self.feed.has_readers() {
-            return Err(Refusal::Impossible(nobody.to_owned()));
+            return Err(CommandRefusal::Impossible(nobody.to_owned()));
         }
         self.feed.balance(wanted);
         Ok(())
@@ -455,18 +462,18 @@ impl Fleet {
 
     // The API.
 
-    fn obey(&mut self, command: Command) {
+    fn obey(&mut self, command: SupervisorCommand) {
         self.backends.notice_pauses();
         self.tell_of_backends();
         match command {
-            Command::Status(reply) => {
+            SupervisorCommand::Status(reply) => {
                 self.tick();
                 let _ = reply.send(self.backends.status());
             }
-            Command::InFlight(reply) => {
+            SupervisorCommand::InFlight(reply) => {
                 let _ = reply.send(self.in_flight());
             }
-            Command::Watch(watch) => {
+            SupervisorCommand::Watch(watch) => {
                 self.tick();
                 // What has happened since the last frame is in the snapshot, and not again in a frame.
                 self.show();
@@ -474,21 +481,21 @@ impl Fleet {
                 let snapshot = self.live.snapshot(clock::now(), status);
                 self.feed.snapshot(snapshot, watch);
             }
-            Command::SetFront(front, reply) => {
+            SupervisorCommand::SetFront(front, reply) => {
                 self.live.set_front(front, clock::now());
                 let _ = reply.send(());
             }
-            Command::Front(reply) => {
+            SupervisorCommand::Front(reply) => {
                 let _ = reply.send(self.live.front().cloned());
             }
-            Command::Balance(wanted, reply) => {
+            SupervisorCommand::Balance(wanted, reply) => {
                 let _ = reply.send(self.balance(wanted));
             }
-            Command::CheckNews(news) => self.live.set_check(news, clock::now()),
-            Command::Act(_, _, reply) | Command::Faults(_, _, reply) if self.stopping => {
-                let _ = reply.send(Err(Refusal::Impossible("the fleet is stopping".to_owned())));
+            SupervisorCommand::CheckNews(news) => self.live.set_check(news, clock::now()),
+            SupervisorCommand::Act(_, _, reply) | SupervisorCommand::Faults(_, _, reply) if self.stopping => {
+                let _ = reply.send(Err(CommandRefusal::Impossible("the fleet is stopping".to_owned())));
             }
-            Command::Act(action, wanted, reply) => {
+            SupervisorCommand::Act(action, wanted, reply) => {
                 match self.backends.choose(action.name(), |state| action.applies_to(state), &wanted) {
                     Ok(backends) => self.act(action, backends, reply),
                     Err(refusal) => {
@@ -496,7 +503,7 @@ impl Fleet {
                     }
                 }
             }
-            Command::Faults(change, wanted, reply) => {
+            SupervisorCommand::Faults(change, wanted, reply) => {
                 let chosen = self.backends.choose(change.name(), |state| state != BackendState::Gone, &wanted);
                 match self.backends.refuse_fault(&change).and(chosen) {
                     Ok(mut backends) => {
@@ -513,7 +520,7 @@ impl Fleet {
         }
     }
 
-    fn act(&mut self, action: Action, backends: Vec<usize>, reply: Reply) {
+    fn act(&mut self, action: Action, backends: Vec<usize>, reply: ReplySender) {
         let mut failures = Vec::new();
         for &index in &backends {
             if let Err(why) = self.backends.act_on(action, index) {
@@ -523,7 +530,7 @@ impl Fleet {
         self.tell_of_backends();
         let goal = match action {
             _ if !failures.is_empty() => {
-                let _ = reply.send(Err(Refusal::Failed(failures.join("; "))));
+                let _ = reply.send(Err(CommandRefusal::Failed(failures.join("; "))));
                 return;
             }
             Action::Kill | Action::Drain => Goal::Gone,
@@ -537,7 +544,7 @@ impl Fleet {
         self.answer_those_who_wait();
     }
 
-    fn misbehave(&mut self, change: &FaultChange, backends: Vec<usize>, reply: Reply) {
+    fn misbehave(&mut self, change: &FaultChange, backends: Vec<usize>, reply: ReplySender) {
         for &index in &backends {
             self.backends.misbehave(index, change);
         }
@@ -547,7 +554,8 @@ impl Fleet {
 
     fn answer_those_who_wait(&mut self) {
         for (reply, failure) in self.waiting.take_arrived(&self.backends.list) {
-            let _ = reply.send(failure.map_or_else(|| Ok(self.backends.status()), |why| Err(Refusal::Failed(why))));
+            let _ =
+                reply.send(failure.map_or_else(|| Ok(self.backends.status()), |why| Err(CommandRefusal::Failed(why))));
         }
     }
 }

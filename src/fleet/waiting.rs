@@ -4,12 +4,12 @@ use std::collections::VecDeque;
 
 use tokio::sync::oneshot;
 
-use crate::fleet::api::command::Refusal;
+use crate::fleet::api::command::CommandRefusal;
 use crate::fleet::backend::FleetBackend;
 use crate::wire::{BackendState, FleetStatus};
 
 /// Where the response goes.
-pub(crate) type Reply = oneshot::Sender<Result<FleetStatus, Refusal>>;
+pub(crate) type ReplySender = oneshot::Sender<Result<FleetStatus, CommandRefusal>>;
 
 /// What is waited for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -20,32 +20,32 @@ pub(crate) enum Goal {
     FaultsSet,
 }
 
-struct Wait {
+struct PendingCommand {
     /// Those that have not arrived.
     backends: VecDeque<usize>,
     goal: Goal,
-    reply: Reply,
+    reply: ReplySender,
 }
 
 /// All who wait.
 #[derive(Default)]
-pub(crate) struct Waiting(Vec<Wait>);
+pub(crate) struct Waiters(Vec<PendingCommand>);
 
-impl Waiting {
+impl Waiters {
     /// One more waits.
-    pub(crate) fn add(&mut self, backends: Vec<usize>, goal: Goal, reply: Reply) {
-        self.0.push(Wait { backends: backends.into(), goal, reply });
+    pub(crate) fn add(&mut self, backends: Vec<usize>, goal: Goal, reply: ReplySender) {
+        self.0.push(PendingCommand { backends: backends.into(), goal, reply });
     }
 
     /// Takes out those who wait no longer, each with why it failed if it has.
-    pub(crate) fn take_arrived(&mut self, backends: &[FleetBackend]) -> Vec<(Reply, Option<String>)> {
+    pub(crate) fn take_arrived(&mut self, backends: &[FleetBackend]) -> Vec<(ReplySender, Option<String>)> {
         let mut arrived = Vec::new();
         for mut wait in std::mem::take(&mut self.0) {
             let mut failure = None;
             wait.backends.retain(|index| match progress(&backends[*index], wait.goal) {
-                Progress::Waits => true,
-                Progress::Arrived => false,
-                Progress::Failed(why) => {
+                WaitProgress::Waits => true,
+                WaitProgress::Arrived => false,
+                WaitProgress::Failed(why) => {
                     failure = Some(why);
                     false
                 }
@@ -60,23 +60,23 @@ impl Waiting {
     }
 }
 
-enum Progress {
+enum WaitProgress {
     Waits,
     Arrived,
     Failed(String),
 }
 
-fn progress(backend: &FleetBackend, goal: Goal) -> Progress {
+fn progress(backend: &FleetBackend, goal: Goal) -> WaitProgress {
     let waits = match (goal, backend.state) {
         (Goal::Gone, state) => state != BackendState::Gone,
         (Goal::Accepting, BackendState::Starting) => true,
         (Goal::Accepting, BackendState::Gone) => {
-            return Progress::Failed(format!("failed to start {}: {}", backend.name, backend.why_it_failed()));
+            return WaitProgress::Failed(format!("failed to start {}: {}", backend.name, backend.why_it_failed()));
         }
         (Goal::Accepting, _) => false,
         // One that is paused will obey before it answers anybody.
         (Goal::FaultsSet, BackendState::Paused | BackendState::Gone) => false,
         (Goal::FaultsSet, _) => backend.faults_ordered > 0,
     };
-    if waits { Progress::Waits } else { Progress::Arrived }
+    if waits { WaitProgress::Waits } else { WaitProgress::Arrived }
 }

@@ -2,7 +2,7 @@
 
 /// What a look at a connection brought.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Received {
+pub(crate) enum Peeked {
     /// So many.
     Bytes(usize),
     /// Nothing yet.

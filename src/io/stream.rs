@@ -5,15 +5,15 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
-use crate::io::ending::{Ending, Received};
+use crate::io::ending::{Ending, Peeked};
 use crate::io::socket;
-use crate::io::tls::{Session, Tls, TlsFailure};
+use crate::io::tls::{Tls, TlsFailure, TlsSession};
 
 /// A connection that is open, or being opened.
 #[derive(Debug)]
 pub(crate) struct Stream {
     socket: OwnedFd,
-    tls: Option<Box<Session>>,
+    tls: Option<Box<TlsSession>>,
     /// Goes before everything else, TLS too, where nothing of it has been sent.
     preamble: Vec<u8>,
 }
@@ -30,7 +30,7 @@ pub(crate) enum Idle {
 impl Stream {
     /// Over a socket that connects or is connected. The preamble is sent before anything else.
     pub(crate) fn over(socket: OwnedFd, tls: Option<&Tls>, preamble: Vec<u8>) -> Stream {
-        Stream { socket, tls: tls.map(|tls| Box::new(Session::new(tls))), preamble }
+        Stream { socket, tls: tls.map(|tls| Box::new(TlsSession::new(tls))), preamble }
     }
 
     fn send_preamble(&mut self) -> Result<(), Errno> {
@@ -60,13 +60,13 @@ impl Stream {
     }
 
     /// What has come.
-    pub(crate) fn receive(&mut self, room: &mut [u8]) -> Received {
+    pub(crate) fn receive(&mut self, room: &mut [u8]) -> Peeked {
         match &mut self.tls {
             None => match recv(&self.socket, room, RecvFlags::DONTWAIT) {
-                Ok((0, _)) => Received::End(Ending::Closed),
-                Ok((length, _)) => Received::Bytes(length),
-                Err(Errno::AGAIN | Errno::INTR) => Received::Nothing,
-                Err(errno) => Received::End(socket::ending(errno)),
+                Ok((0, _)) => Peeked::End(Ending::Closed),
+                Ok((length, _)) => Peeked::Bytes(length),
+                Err(Errno::AGAIN | Errno::INTR) => Peeked::Nothing,
+                Err(errno) => Peeked::End(socket::ending(errno)),
             },
             Some(tls) => tls.receive(&self.socket, room),
         }
@@ -77,18 +77,18 @@ impl Stream {
         let mut first = [0; 12];
         let received = match &mut self.tls {
             None => match recv(&self.socket, &mut first[..], RecvFlags::PEEK | RecvFlags::DONTWAIT) {
-                Ok((0, _)) => Received::End(Ending::Closed),
-                Ok((length, _)) => Received::Bytes(length),
-                Err(Errno::AGAIN) => Received::Nothing,
-                Err(errno) => Received::End(socket::ending(errno)),
+                Ok((0, _)) => Peeked::End(Ending::Closed),
+                Ok((length, _)) => Peeked::Bytes(length),
+                Err(Errno::AGAIN) => Peeked::Nothing,
+                Err(errno) => Peeked::End(socket::ending(errno)),
             },
             // What comes beside responses, such as tickets for later sessions, does no harm.
             Some(tls) => tls.receive(&self.socket, &mut first),
         };
         match received {
-            Received::Nothing => Idle::Nothing,
-            Received::Bytes(_) => Idle::Bytes(first),
-            Received::End(_) => Idle::Ended,
+            Peeked::Nothing => Idle::Nothing,
+            Peeked::Bytes(_) => Idle::Bytes(first),
+            Peeked::End(_) => Idle::Ended,
         }
     }
 

@@ -22,7 +22,7 @@ use rustls::{
     RootCertStore, SignatureScheme,
 };
 
-use crate::io::ending::{Ending, Received};
+use crate::io::ending::{Ending, Peeked};
 use crate::io::socket;
 
 /// How TLS is spoken to a target. Its copies resume each other's sessions, as a browser's connections do.
@@ -60,7 +60,7 @@ impl Tls {
     ) -> Result<Tls, rustls::client::VerifierBuilderError> {
         let provider = Arc::new(ring::default_provider());
         let verifier = WebPkiServerVerifier::builder_with_provider(authorities.into(), provider.clone()).build()?;
-        Ok(Tls::new(name, provider, Arc::new(Known { verifier, servers })))
+        Ok(Tls::new(name, provider, Arc::new(KnownProblem { verifier, servers })))
     }
 
     /// Trusts whoever answers.
@@ -269,7 +269,7 @@ fn bare(name: &str) -> String {
 
 /// The TLS of one connection.
 #[derive(Debug)]
-pub(crate) struct Session {
+pub(crate) struct TlsSession {
     connection: ClientConnection,
     /// Records for the socket, and how many of their bytes it has.
     outgoing: Vec<u8>,
@@ -289,12 +289,12 @@ enum Pulled {
     Failed,
 }
 
-impl Session {
+impl TlsSession {
     /// Nothing sent yet.
-    pub(crate) fn new(tls: &Tls) -> Session {
+    pub(crate) fn new(tls: &Tls) -> TlsSession {
         let connection = ClientConnection::new(tls.config.clone(), tls.name.clone())
             .expect("the same configuration has made a connection before");
-        Session { connection, outgoing: Vec::new(), sent: 0, begun: false, failure: None }
+        TlsSession { connection, outgoing: Vec::new(), sent: 0, begun: false, failure: None }
     }
 
     /// Takes bytes for the other end, once the handshake is over: it goes on with that as far as it can. [`Errno::PROTO`] where
@@ -357,30 +357,30 @@ impl Session {
     }
 
     /// What has come, as far as there is room.
-    pub(crate) fn receive(&mut self, socket: &OwnedFd, room: &mut [u8]) -> Received {
+    pub(crate) fn receive(&mut self, socket: &OwnedFd, room: &mut [u8]) -> Peeked {
         loop {
             match self.connection.reader().read(room) {
-                Ok(0) => return Received::End(Ending::Closed),
-                Ok(length) => return Received::Bytes(length),
+                Ok(0) => return Peeked::End(Ending::Closed),
+                Ok(length) => return Peeked::Bytes(length),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 // The end of the connection was not announced.
-                Err(_) => return Received::End(Ending::Unannounced),
+                Err(_) => return Peeked::End(Ending::Unannounced),
             }
             match self.pull(socket) {
                 Pulled::Something | Pulled::End => {}
-                Pulled::Nothing => return Received::Nothing,
-                Pulled::Broken(errno) => return Received::End(socket::ending(errno)),
+                Pulled::Nothing => return Peeked::Nothing,
+                Pulled::Broken(errno) => return Peeked::End(socket::ending(errno)),
                 // What came before is as good as it was.
                 Pulled::Failed => match self.connection.reader().read(room) {
-                    Ok(length @ 1..) => return Received::Bytes(length),
-                    Ok(_) | Err(_) => return Received::End(Ending::Reset),
+                    Ok(length @ 1..) => return Peeked::Bytes(length),
+                    Ok(_) | Err(_) => return Peeked::End(Ending::Reset),
                 },
             }
         }
     }
 
     fn pull(&mut self, socket: &OwnedFd) -> Pulled {
-        match self.connection.read_tls(&mut Incoming(socket)) {
+        match self.connection.read_tls(&mut IncomingRecords(socket)) {
             Ok(0) => return Pulled::End,
             Ok(_) => {}
             Err(error) => {
@@ -432,9 +432,9 @@ impl Session {
     }
 }
 
-struct Incoming<'s>(&'s OwnedFd);
+struct IncomingRecords<'s>(&'s OwnedFd);
 
-impl Read for Incoming<'_> {
+impl Read for IncomingRecords<'_> {
     fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
         Ok(recv(self.0, room, RecvFlags::DONTWAIT)?.0)
     }
@@ -443,12 +443,12 @@ impl Read for Incoming<'_> {
 /// Those for whom an authority vouches, and servers that are known themselves: a certificate that signs itself is often marked
 /// as an authority's (`openssl req -x509` does), and as such no server's.
 #[derive(Debug)]
-struct Known {
+struct KnownProblem {
     verifier: Arc<WebPkiServerVerifier>,
     servers: Vec<CertificateDer<'static>>,
 }
 
-impl ServerCertVerifier for Known {
+impl ServerCertVerifier for KnownProblem {
     fn verify_server_cert(
         &self,
         server: &CertificateDer<'_>,

@@ -159,7 +159,7 @@ impl Served {
     /// Gives the socket all that waits; [`Errno::AGAIN`] if it does not take all.
     pub(crate) fn flush(&mut self, socket: &OwnedFd) -> Result<(), Errno> {
         while self.connection.wants_write() {
-            match self.connection.write_tls(&mut Outgoing(socket)) {
+            match self.connection.write_tls(&mut OutgoingRecords(socket)) {
                 Ok(_) => {}
                 Err(error) => match Errno::from_io_error(&error) {
                     Some(Errno::INTR) => {}
@@ -213,9 +213,9 @@ impl Served {
     }
 }
 
-struct Outgoing<'s>(&'s OwnedFd);
+struct OutgoingRecords<'s>(&'s OwnedFd);
 
-impl Write for Outgoing<'_> {
+impl Write for OutgoingRecords<'_> {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         Ok(send(self.0, bytes, SendFlags::NOSIGNAL)?)
     }

@@ -6,17 +6,17 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use world::names::Names;
+use world::names::WorldNames;
 
 /// The private copy, ready.
 pub(crate) struct PrivateCopy {
-    names: Names,
+    names: WorldNames,
 }
 
 impl PrivateCopy {
     /// For a configuration in that folder, and backends with these addresses and sockets.
     pub(crate) fn settle(folder: &Path, addresses: &[IpAddr], sockets: &[String]) -> Result<PrivateCopy> {
-        let names = Names::new(Vec::new());
+        let names = WorldNames::new(Vec::new());
         names.serve(Path::new(world::BACKENDS_NETWORK)).context("failed to serve names")?;
         // Next to the file lie its sockets and logs, and a command of the check may change it.
         world::open_folder(folder).with_context(|| format!("failed to copy {}", folder.display()))?;

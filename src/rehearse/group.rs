@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use anyhow::Result;
-use world::names::{Asked, Names};
+use world::names::{NameQuery, WorldNames};
 
 use crate::balancer::expected::Expected;
-use crate::balancer::read::{Endpoint, Method, Server, Takes, Upstream};
+use crate::balancer::read::{Endpoint, Takes, Upstream, UpstreamMethod, UpstreamServer};
 use crate::error::Problem;
-use crate::rehearse::naming::{self, Backend, Listens};
-use crate::rehearse::order::{Order, addresses_of};
+use crate::rehearse::naming::{self, Listens, RehearsedBackend};
+use crate::rehearse::order::{RehearsalPlan, addresses_of};
 use crate::rehearse::responder::Responder;
 
 /// Requests of visits, as servers saw them.
@@ -49,7 +49,12 @@ pub(crate) struct Group {
 }
 
 /// Finds it. `refused` are those that may be backends.
-pub(crate) fn choose(order: &Order, names: &Names, refused: &[SocketAddr], visits: &Visits) -> Result<Group> {
+pub(crate) fn choose(
+    order: &RehearsalPlan,
+    names: &WorldNames,
+    refused: &[SocketAddr],
+    visits: &Visits,
+) -> Result<Group> {
     let upstreams: Vec<&Upstream> = order.read.iter().flat_map(|read| &read.upstreams).collect();
     let is_asked = |upstream: &&&Upstream| {
         let mut all = upstream.servers.iter().flat_map(|server| addresses(server, names));
@@ -105,17 +110,17 @@ pub(crate) fn choose(order: &Order, names: &Names, refused: &[SocketAddr], visit
 }
 
 /// Whether it is the same to expect one or the other.
-fn alike(one: &Upstream, other: &Upstream, names: &Names) -> bool {
+fn alike(one: &Upstream, other: &Upstream, names: &WorldNames) -> bool {
     let expected = |upstream: &Upstream| Group::of(upstream, names).expected(names);
     expected(one) == expected(other)
 }
 
-fn addresses(server: &Server, names: &Names) -> Vec<SocketAddr> {
+fn addresses(server: &UpstreamServer, names: &WorldNames) -> Vec<SocketAddr> {
     match &server.endpoint {
         // A service (SRV) brings its port.
         Endpoint::Tcp(host, _) if host.starts_with('_') => {
             let service = names.asked().into_iter().find(|asked| asked.name == host.to_ascii_lowercase());
-            let port = |asked: &Asked| asked.service.unwrap_or(80);
+            let port = |asked: &NameQuery| asked.service.unwrap_or(80);
             service.iter().flat_map(|it| it.addresses.iter().map(|ip| SocketAddr::new(*ip, port(it)))).collect()
         }
         Endpoint::Tcp(host, port) => addresses_of(host, *port),
@@ -123,12 +128,12 @@ fn addresses(server: &Server, names: &Names) -> Vec<SocketAddr> {
     }
 }
 
-fn listens(server: &Server, names: &Names) -> Vec<Listens> {
+fn listens(server: &UpstreamServer, names: &WorldNames) -> Vec<Listens> {
     let ports = addresses(server, names).into_iter().map(Listens::Port);
     ports.chain(socket(server).map(Listens::Socket)).collect()
 }
 
-fn socket(server: &Server) -> Option<String> {
+fn socket(server: &UpstreamServer) -> Option<String> {
     match &server.endpoint {
         Endpoint::Unix(path) => Some(path.clone()),
         Endpoint::Tcp(..) | Endpoint::Other => None,
@@ -136,7 +141,7 @@ fn socket(server: &Server) -> Option<String> {
 }
 
 impl Group {
-    fn of(upstream: &Upstream, names: &Names) -> Group {
+    fn of(upstream: &Upstream, names: &WorldNames) -> Group {
         let mut all: Vec<SocketAddr> = upstream.servers.iter().flat_map(|server| addresses(server, names)).collect();
         let mut seen = BTreeSet::new();
         all.retain(|address| seen.insert(*address));
@@ -151,7 +156,7 @@ impl Group {
     }
 
     /// With the names by which the file knows them.
-    pub(crate) fn backends(&self, names: &Names) -> Vec<Backend> {
+    pub(crate) fn backends(&self, names: &WorldNames) -> Vec<RehearsedBackend> {
         let counts: BTreeMap<String, usize> =
             names.asked().into_iter().map(|asked| (asked.name, asked.addresses.len())).collect();
         let name_of = |ip| {
@@ -162,7 +167,7 @@ impl Group {
         let mut backends = naming::name(&self.addresses, &name_of);
         let of_socket = |path: &String| {
             let listens = Listens::Socket(path.clone());
-            Backend { name: listens.to_string(), listens }
+            RehearsedBackend { name: listens.to_string(), listens }
         };
         backends.extend(self.sockets.iter().map(of_socket));
         for server in self.upstream.iter().flat_map(|upstream| &upstream.servers) {
@@ -177,7 +182,7 @@ impl Group {
     }
 
     /// What the file says of them.
-    pub(crate) fn expected(&self, names: &Names) -> Option<Expected> {
+    pub(crate) fn expected(&self, names: &WorldNames) -> Option<Expected> {
         let backends = self.backends(names);
         let mut upstream = self.upstream.clone()?;
         for server in &upstream.servers {
@@ -189,11 +194,11 @@ impl Group {
             };
             if count > most {
                 let why = format!("{}: server {} uses {most} of {count} addresses", server.place, server.address);
-                upstream.method = Method::Unknown(why);
+                upstream.method = UpstreamMethod::Unknown(why);
                 break;
             }
         }
-        let named = |server: &Server| {
+        let named = |server: &UpstreamServer| {
             let all = listens(server, names);
             let of = |place: &Listens| backends.iter().find(|it| it.listens == *place).map(|it| it.name.clone());
             all.iter().filter_map(of).collect()

@@ -23,7 +23,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use world::names::Names;
+use world::names::WorldNames;
 use world::scout::Scout;
 
 use crate::balancer::expected::Expected;
@@ -33,12 +33,12 @@ use crate::error::Problem;
 use certificate::StandIn;
 use group::Group;
 pub(crate) use hosts::Hosts;
-use naming::Backend;
-pub(crate) use order::{Certificates, Order, Place};
+use naming::RehearsedBackend;
+pub(crate) use order::{Certificates, RehearsalPlan, UrlTarget};
 use responder::Responder;
 use scouting::Scouted;
-use secure::BackendTls;
-use server::{Recipe, Remedied, Server};
+use secure::StandInTls;
+use server::{RehearsalRecipe, Remedied, RunningBalancer};
 
 /// A balancer that runs, with backends behind it.
 pub(crate) struct Rehearsal {
@@ -53,16 +53,16 @@ pub(crate) struct Rehearsal {
     /// What differs from production, each a line for people.
     pub(crate) notes: Vec<String>,
     _fleet: Started,
-    _server: Server,
+    _server: RunningBalancer,
     _others: Vec<Responder>,
 }
 
 /// Of one run of the balancer, for the steps that share it.
 struct Surroundings {
-    places: Vec<Place>,
-    names: Names,
+    places: Vec<UrlTarget>,
+    names: WorldNames,
     scout: Scout,
-    recipe: Recipe,
+    recipe: RehearsalRecipe,
     stand_in: Option<StandIn>,
     remedied: Remedied,
     /// The balancer's own authority, if it makes itself one.
@@ -70,7 +70,7 @@ struct Surroundings {
 }
 
 /// Runs it, finds out who is asked, and runs it again with backends there.
-pub(crate) async fn prepare(order: &Order) -> Result<Rehearsal> {
+pub(crate) async fn prepare(order: &RehearsalPlan) -> Result<Rehearsal> {
     let mut around = surroundings(order)?;
     around.bring_clients(order)?;
     let tls = around.trust_backends(order)?;
@@ -126,7 +126,7 @@ pub(crate) async fn prepare(order: &Order) -> Result<Rehearsal> {
     })
 }
 
-fn refuse_clients_among(order: &Order, addresses: &[SocketAddr]) -> Result<()> {
+fn refuse_clients_among(order: &RehearsalPlan, addresses: &[SocketAddr]) -> Result<()> {
     let Some(clients) = order.clients else { return Ok(()) };
     match addresses.iter().find(|address| clients.contains(address.ip())) {
         None => Ok(()),
@@ -137,7 +137,7 @@ fn refuse_clients_among(order: &Order, addresses: &[SocketAddr]) -> Result<()> {
     }
 }
 
-fn options(backends: &[Backend], proxied: bool, secured: Option<&(PathBuf, PathBuf)>) -> Vec<String> {
+fn options(backends: &[RehearsedBackend], proxied: bool, secured: Option<&(PathBuf, PathBuf)>) -> Vec<String> {
     let mut options = vec![
         format!("--backends={}", naming::option(backends)),
         format!("--network={}", world::BACKENDS_NETWORK),
@@ -150,9 +150,9 @@ fn options(backends: &[Backend], proxied: bool, secured: Option<&(PathBuf, PathB
     options
 }
 
-fn surroundings(order: &Order) -> Result<Surroundings> {
-    let places = order.urls.iter().map(|url| Place::of(url)).collect::<Result<Vec<_>, _>>()?;
-    let names = Names::new(order.names.clone());
+fn surroundings(order: &RehearsalPlan) -> Result<Surroundings> {
+    let places = order.urls.iter().map(|url| UrlTarget::of(url)).collect::<Result<Vec<_>, _>>()?;
+    let names = WorldNames::new(order.names.clone());
     names.serve(Path::new(world::BACKENDS_NETWORK)).context("failed to serve names")?;
     let scout = Scout::start().context("failed to watch the network")?;
     let hosts: Vec<String> = places.iter().map(|place| place.host.clone()).collect();
@@ -165,7 +165,7 @@ fn surroundings(order: &Order) -> Result<Surroundings> {
     let program = OsString::from(order.balancer.name);
     let command = [program].into_iter().chain(alone(&order.file)).collect();
     let ports = places.iter().map(|place| place.port).collect();
-    let recipe = Recipe { title: order.balancer.title, command, folder, ports, pairs };
+    let recipe = RehearsalRecipe { title: order.balancer.title, command, folder, ports, pairs };
     let remedied = Remedied::default();
     let mut around = Surroundings { places, names, scout, recipe, stand_in, remedied, root: None };
     match order.certificates {
@@ -189,7 +189,7 @@ fn surroundings(order: &Order) -> Result<Surroundings> {
 }
 
 impl Surroundings {
-    fn start(&mut self) -> Result<Server> {
+    fn start(&mut self) -> Result<RunningBalancer> {
         server::start(&self.recipe, self.stand_in.as_ref(), &mut self.remedied)
     }
 
@@ -218,13 +218,13 @@ impl Surroundings {
     }
 
     /// Another file takes the place of the balancer's.
-    fn take_place(&self, order: &Order, file: &Path) -> Result<()> {
+    fn take_place(&self, order: &RehearsalPlan, file: &Path) -> Result<()> {
         let content = fs::read(file).with_context(|| format!("failed to read {}", file.display()))?;
         world::lay(&order.file, &content).with_context(|| format!("failed to lay {}", order.file.display()))
     }
 
     /// Who is asked behind a balancer with that configuration; and addresses that it listens on and this machine lacks. It has ended then.
-    fn look_behind(&mut self, order: &Order, scouted: &mut Scouted) -> Result<(Group, Vec<IpAddr>)> {
+    fn look_behind(&mut self, order: &RehearsalPlan, scouted: &mut Scouted) -> Result<(Group, Vec<IpAddr>)> {
         let mut server = self.start()?;
         let listening = self.reach()?;
         let refused = loop {
@@ -243,7 +243,7 @@ impl Surroundings {
     }
 
     /// The balancer trusts an authority of ours where it names a file of authorities, so that it can verify our backends.
-    fn trust_backends(&mut self, order: &Order) -> Result<BackendTls> {
+    fn trust_backends(&mut self, order: &RehearsalPlan) -> Result<StandInTls> {
         let read = || order.read.iter().chain(&order.then_read);
         let servers = read().flat_map(|read| &read.upstreams).flat_map(|upstream| &upstream.servers);
         let hosts = servers.filter_map(|server| match &server.endpoint {
@@ -253,7 +253,7 @@ impl Surroundings {
         let blocks = read().flat_map(|read| &read.upstreams).map(|upstream| upstream.name.clone());
         let named = read().flat_map(|read| read.names.clone());
         let urls = self.places.iter().map(|place| place.host.clone());
-        let tls = BackendTls::new(hosts.chain(blocks).chain(named).chain(urls).collect())?;
+        let tls = StandInTls::new(hosts.chain(blocks).chain(named).chain(urls).collect())?;
         let files: BTreeSet<PathBuf> =
             read().flat_map(|read| &read.authorities).map(|file| self.recipe.folder.join(file)).collect();
         for file in files {
@@ -266,7 +266,7 @@ impl Surroundings {
     }
 
     /// The balancer finds clients of that network.
-    fn bring_clients(&mut self, order: &Order) -> Result<()> {
+    fn bring_clients(&mut self, order: &RehearsalPlan) -> Result<()> {
         let Some(clients) = order.clients else { return Ok(()) };
         let (network, prefix) = clients.route();
         world::add_network(network, prefix).with_context(|| format!("failed to add {clients} to this world"))?;
@@ -323,7 +323,13 @@ impl Surroundings {
         Ok(Some(file))
     }
 
-    fn notes(&self, groups: &[&Group], backends: &[Backend], others: &[Responder], lacking: &[IpAddr]) -> Vec<String> {
+    fn notes(
+        &self,
+        groups: &[&Group],
+        backends: &[RehearsedBackend],
+        others: &[Responder],
+        lacking: &[IpAddr],
+    ) -> Vec<String> {
         let names: Vec<&str> = backends.iter().map(|backend| backend.name.as_str()).collect();
         let of = |group: &&Group| group.name.as_ref().map(|(name, place)| format!("{name} ({place})"));
         let of: Vec<String> = groups.iter().filter_map(of).collect();

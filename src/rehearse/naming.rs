@@ -6,12 +6,12 @@ use std::net::{IpAddr, SocketAddr};
 
 /// A backend: what it is called, and where it listens.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Backend {
+pub(crate) struct RehearsedBackend {
     pub(crate) name: String,
     pub(crate) listens: Listens,
 }
 
-impl Backend {
+impl RehearsedBackend {
     /// Of its own; None: it listens on the balancer's.
     pub(crate) fn host(&self) -> Option<IpAddr> {
         match &self.listens {
@@ -43,7 +43,7 @@ pub(crate) type NameOf<'n> = &'n dyn Fn(IpAddr) -> Option<(String, usize, usize)
 
 /// By the address that the file writes, or the name; with its number if the name has several addresses, with the port if it is asked on
 /// several.
-pub(crate) fn name(addresses: &[SocketAddr], name_of: NameOf) -> Vec<Backend> {
+pub(crate) fn name(addresses: &[SocketAddr], name_of: NameOf) -> Vec<RehearsedBackend> {
     let mut ports: BTreeMap<IpAddr, usize> = BTreeMap::new();
     addresses.iter().for_each(|address| *ports.entry(address.ip()).or_default() += 1);
     let one = |address: &SocketAddr| {
@@ -55,14 +55,14 @@ pub(crate) fn name(addresses: &[SocketAddr], name_of: NameOf) -> Vec<Backend> {
                 format!("{name}{number}{port}")
             }
         };
-        Backend { name, listens: Listens::Port(*address) }
+        RehearsedBackend { name, listens: Listens::Port(*address) }
     };
     addresses.iter().map(one).collect()
 }
 
 /// Those of several files: one that listens where another does is the same, and keeps its first name.
-pub(crate) fn merge(groups: impl Iterator<Item = Vec<Backend>>) -> Vec<Backend> {
-    let mut all: Vec<Backend> = Vec::new();
+pub(crate) fn merge(groups: impl Iterator<Item = Vec<RehearsedBackend>>) -> Vec<RehearsedBackend> {
+    let mut all: Vec<RehearsedBackend> = Vec::new();
     for mut backend in groups.flatten() {
         if all.iter().any(|known| known.listens == backend.listens) {
             continue;
@@ -82,8 +82,8 @@ fn is_plain(name: &str) -> bool {
 }
 
 /// As `--backends` takes them.
-pub(crate) fn option(backends: &[Backend]) -> String {
-    let typed = |Backend { name, listens }: &Backend| match listens.to_string() {
+pub(crate) fn option(backends: &[RehearsedBackend]) -> String {
+    let typed = |RehearsedBackend { name, listens }: &RehearsedBackend| match listens.to_string() {
         own if own == *name => own,
         other => format!("{name}={other}"),
     };
@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn a_backend_of_two_files_is_one_and_a_name_that_moves_is_two() {
-        let at = |name: &str, address: &str| Backend {
+        let at = |name: &str, address: &str| RehearsedBackend {
             name: name.to_owned(),
             listens: Listens::Port(address.parse().unwrap()),
         };

@@ -13,7 +13,7 @@ use crate::topology::ClientNetwork;
 
 /// What is to be rehearsed.
 #[derive(Clone)]
-pub(crate) struct Order {
+pub(crate) struct RehearsalPlan {
     pub(crate) balancer: Balancer,
     /// Its configuration.
     pub(crate) file: PathBuf,
@@ -35,11 +35,11 @@ pub(crate) struct Order {
     pub(crate) upstream: Option<String>,
 }
 
-impl Order {
+impl RehearsalPlan {
     /// The same, of the file that takes the place of this one.
-    pub(super) fn after(&self) -> Option<Order> {
+    pub(super) fn after(&self) -> Option<RehearsalPlan> {
         let file = self.then.clone()?;
-        Some(Order { file, read: self.then_read.clone(), then: None, then_read: None, ..self.clone() })
+        Some(RehearsalPlan { file, read: self.then_read.clone(), then: None, then_read: None, ..self.clone() })
     }
 }
 
@@ -53,23 +53,23 @@ pub(crate) enum Certificates {
 }
 
 /// Where a URL leads.
-pub(crate) struct Place {
+pub(crate) struct UrlTarget {
     pub(crate) secure: bool,
     /// Without brackets.
     pub(crate) host: String,
     pub(crate) port: u16,
 }
 
-impl Place {
+impl UrlTarget {
     /// Of a URL as it is typed.
-    pub(crate) fn of(url: &str) -> Result<Place, Problem> {
+    pub(crate) fn of(url: &str) -> Result<UrlTarget, Problem> {
         let with_scheme = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
         let expected = || Problem::new("no URL").on(url).hint("write it as https://shop.example/cart");
         let uri: Uri = with_scheme.parse().map_err(|_| expected())?;
         let secure = uri.scheme_str() == Some("https");
         let authority = uri.authority().ok_or_else(expected)?;
         let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
-        Ok(Place { secure, host, port: authority.port_u16().unwrap_or(if secure { 443 } else { 80 }) })
+        Ok(UrlTarget { secure, host, port: authority.port_u16().unwrap_or(if secure { 443 } else { 80 }) })
     }
 
     /// None if it is a name.

@@ -16,7 +16,7 @@ pub(crate) enum Remedy {
 
 /// Why the balancer could not use a path.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Why {
+enum RefusalReason {
     Missing,
     ReadOnly,
     Forbidden,
@@ -34,11 +34,11 @@ fn remedy(line: &str, folder: &Path, is_folder: &dyn Fn(&Path) -> bool) -> Optio
     let lower = line.to_lowercase();
     let mismatch = lower.contains("key values mismatch") || lower.contains("private key does not match");
     let why = if lower.contains("read-only file system") {
-        Some(Why::ReadOnly)
+        Some(RefusalReason::ReadOnly)
     } else if lower.contains("no such file") {
-        Some(Why::Missing)
+        Some(RefusalReason::Missing)
     } else if lower.contains("permission denied") {
-        Some(Why::Forbidden)
+        Some(RefusalReason::Forbidden)
     } else {
         None
     };
@@ -50,12 +50,12 @@ fn remedy(line: &str, folder: &Path, is_folder: &dyn Fn(&Path) -> bool) -> Optio
     let parent = path.parent()?.to_owned();
     match why? {
         // A file that is missing in a folder that is there is what the balancer wanted to read: its own error, and the user's.
-        Why::Missing if is_folder(&parent) => makes_folder(&lower).then_some(Remedy::Make(path)),
-        Why::Missing => Some(Remedy::Make(if makes_folder(&lower) { path } else { parent })),
-        Why::ReadOnly | Why::Forbidden if makes_folder(&lower) => Some(Remedy::Make(path)),
-        Why::ReadOnly => Some(Remedy::Write(path)),
+        RefusalReason::Missing if is_folder(&parent) => makes_folder(&lower).then_some(Remedy::Make(path)),
+        RefusalReason::Missing => Some(Remedy::Make(if makes_folder(&lower) { path } else { parent })),
+        RefusalReason::ReadOnly | RefusalReason::Forbidden if makes_folder(&lower) => Some(Remedy::Make(path)),
+        RefusalReason::ReadOnly => Some(Remedy::Write(path)),
         // Only what is to be written: another user's file stays out of reach, and is said.
-        Why::Forbidden => is_written(&lower).then_some(Remedy::Write(path)),
+        RefusalReason::Forbidden => is_written(&lower).then_some(Remedy::Write(path)),
     }
 }
 

@@ -10,14 +10,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use rustls::ServerConfig;
-use world::names::Names;
+use world::names::WorldNames;
 use world::scout::Scout;
 
-use crate::check::plan::{Backing, Plan, Trust};
+use crate::check::plan::{Backing, CheckPlan, Trust};
 use crate::check::{Visited, Visitor};
 use crate::error::Problem;
 use crate::rehearse::group::Visits;
-use crate::rehearse::order::{Order, Place, addresses_of, is_here};
+use crate::rehearse::order::{RehearsalPlan, UrlTarget, addresses_of, is_here};
 use crate::rehearse::responder::Responder;
 use crate::report::phrases::what_came;
 
@@ -49,7 +49,7 @@ pub(super) struct Scouted {
 }
 
 impl Scouted {
-    pub(super) fn new(order: &Order, names: &Names, tls: Arc<ServerConfig>) -> Result<Scouted> {
+    pub(super) fn new(order: &RehearsalPlan, names: &WorldNames, tls: Arc<ServerConfig>) -> Result<Scouted> {
         let mut scouted = Scouted {
             tls,
             responders: Vec::new(),
@@ -77,7 +77,7 @@ impl Scouted {
     }
 
     /// Sends requests until they bring nothing new. Whether somebody was missing: then the balancer is to be started anew.
-    pub(super) fn round(&mut self, order: &Order, places: &[Place], scout: &Scout) -> Result<bool> {
+    pub(super) fn round(&mut self, order: &RehearsalPlan, places: &[UrlTarget], scout: &Scout) -> Result<bool> {
         self.rounds += 1;
         self.visits = Visits::default();
         let mut new: Vec<SocketAddr> = Vec::new();
@@ -142,7 +142,7 @@ impl Scouted {
         self.responders.iter().any(Responder::is_proxied)
     }
 
-    pub(super) fn refuse_what_is_not_spoken(&self, order: &Order) -> Result<()> {
+    pub(super) fn refuse_what_is_not_spoken(&self, order: &RehearsalPlan) -> Result<()> {
         let foreign = |responder: &Responder| Some((responder.address, responder.foreign()?));
         let Some((address, why)) = self.responders.iter().find_map(foreign) else { return Ok(()) };
         Err(Problem::new(format!("{address}: {why}"))
@@ -155,7 +155,7 @@ impl Scouted {
     }
 
     /// Whether those at these addresses are asked over TLS.
-    pub(super) fn is_secure(&self, order: &Order, addresses: &[SocketAddr]) -> Result<bool> {
+    pub(super) fn is_secure(&self, order: &RehearsalPlan, addresses: &[SocketAddr]) -> Result<bool> {
         let backends = || self.responders.iter().filter(|it| addresses.contains(&it.address));
         let plain = backends().find(|it| !it.is_secure() && it.requests() > 0);
         match (backends().find(|it| it.is_secure()), plain) {
@@ -187,7 +187,7 @@ fn patience(status: u16) -> Duration {
 }
 
 /// Waits until a balancer that was started anew has read all of its files.
-pub(super) fn settle(order: &Order, places: &[Place]) -> Result<()> {
+pub(super) fn settle(order: &RehearsalPlan, places: &[UrlTarget]) -> Result<()> {
     let begun = Instant::now();
     for (url, place) in order.urls.iter().zip(places) {
         while begun.elapsed() < READ && visit(order, url, place)?.status == 404 {
@@ -197,20 +197,21 @@ pub(super) fn settle(order: &Order, places: &[Place]) -> Result<()> {
     Ok(())
 }
 
-fn visit(order: &Order, url: &str, place: &Place) -> Result<Visited> {
+fn visit(order: &RehearsalPlan, url: &str, place: &UrlTarget) -> Result<Visited> {
     let trust = if place.secure { Trust::Anyone } else { Trust::Machine };
-    let plan = Plan { trust, timeout: TIMEOUT, clients: order.clients, ..Plan::new(url.to_owned(), Backing::Any) };
+    let plan =
+        CheckPlan { trust, timeout: TIMEOUT, clients: order.clients, ..CheckPlan::new(url.to_owned(), Backing::Any) };
     Visitor::of(&plan, false)?.visit()
 }
 
 /// Unix sockets are not seen on the wire.
-fn has_sockets(order: &Order) -> bool {
+fn has_sockets(order: &RehearsalPlan) -> bool {
     use crate::balancer::read::Endpoint;
     let servers = order.read.iter().flat_map(|read| &read.upstreams).flat_map(|upstream| &upstream.servers);
     servers.into_iter().any(|server| matches!(server.endpoint, Endpoint::Unix(_)))
 }
 
-fn nobody(order: &Order, latest: Option<(String, Visited)>) -> anyhow::Error {
+fn nobody(order: &RehearsalPlan, latest: Option<(String, Visited)>) -> anyhow::Error {
     let Some((url, visited)) = latest else { return Problem::new("no URL").into() };
     let location = visited.location.map(|to| format!(", which leads to {to}")).unwrap_or_default();
     let what = format!(

@@ -19,7 +19,7 @@ use crate::io::authority::Authority;
 
 /// The authority, with what it was asked for.
 #[derive(Clone)]
-pub(super) struct BackendTls(Arc<Issuer>);
+pub(super) struct StandInTls(Arc<Issuer>);
 
 struct Issuer {
     authority: Authority,
@@ -30,13 +30,13 @@ struct Issuer {
     made: Mutex<BTreeMap<String, Arc<CertifiedKey>>>,
 }
 
-impl BackendTls {
+impl StandInTls {
     /// For servers of these names, as far as they can stand in a certificate.
-    pub(super) fn new(names: Vec<String>) -> Result<BackendTls> {
+    pub(super) fn new(names: Vec<String>) -> Result<StandInTls> {
         let authority = Authority::new("uuid-generator rehearsal, backends").context("failed to make an authority")?;
         let names: BTreeSet<String> = names.into_iter().filter(|name| is_plain(name)).collect();
         let names = names.into_iter().collect();
-        Ok(BackendTls(Arc::new(Issuer { authority, names, asked: Mutex::default(), made: Mutex::default() })))
+        Ok(StandInTls(Arc::new(Issuer { authority, names, asked: Mutex::default(), made: Mutex::default() })))
     }
 
     /// Its certificate.
@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn there_is_a_certificate_for_each_name_and_none_for_what_is_no_name() {
-        let tls = BackendTls::new(vec!["shop".to_owned(), "$host".to_owned(), "10.0.0.1".to_owned()]).unwrap();
+        let tls = StandInTls::new(vec!["shop".to_owned(), "$host".to_owned(), "10.0.0.1".to_owned()]).unwrap();
         assert_eq!(tls.0.names, ["10.0.0.1", "shop"]);
         let [one, same, other] = ["app.internal", "app.internal", ""].map(|name| tls.0.certify(name).unwrap());
         assert!(Arc::ptr_eq(&one, &same) && !Arc::ptr_eq(&one, &other));

@@ -31,7 +31,7 @@ const MOST_REMEDIES: usize = 60;
 const LINES: usize = 25;
 
 /// How the balancer is started.
-pub(super) struct Recipe {
+pub(super) struct RehearsalRecipe {
     /// Its name, for people.
     pub(super) title: &'static str,
     pub(super) command: Vec<OsString>,
@@ -44,7 +44,7 @@ pub(super) struct Recipe {
 }
 
 /// A balancer that runs and listens.
-pub(super) struct Server {
+pub(super) struct RunningBalancer {
     _child: Child,
 }
 
@@ -58,7 +58,11 @@ pub(super) struct Remedied {
 }
 
 /// Starts it, again and again while its own words say what can be mended.
-pub(super) fn start(recipe: &Recipe, stand_in: Option<&StandIn>, remedied: &mut Remedied) -> Result<Server> {
+pub(super) fn start(
+    recipe: &RehearsalRecipe,
+    stand_in: Option<&StandIn>,
+    remedied: &mut Remedied,
+) -> Result<RunningBalancer> {
     let output = Path::new(world::FOLDER).join("balancer.log");
     for _ in 0..MOST_REMEDIES {
         // Such as the API of the fleet.
@@ -67,9 +71,9 @@ pub(super) fn start(recipe: &Recipe, stand_in: Option<&StandIn>, remedied: &mut 
         let found = until_it_listens(&mut child, &recipe.ports, &before);
         let words = harmless_lines(&String::from_utf8_lossy(&fs::read(&output).unwrap_or_default()));
         let lacks = match found {
-            Found::Listening => return Ok(Server { _child: child }),
-            Found::Ended => remedies(&words, &recipe.folder, &|folder| folder.is_dir()),
-            Found::Elsewhere | Found::Nowhere => Vec::new(),
+            StartOutcome::Listening => return Ok(RunningBalancer { _child: child }),
+            StartOutcome::Ended => remedies(&words, &recipe.folder, &|folder| folder.is_dir()),
+            StartOutcome::Elsewhere | StartOutcome::Nowhere => Vec::new(),
         };
         let elsewhere = listening();
         stop_all();
@@ -86,7 +90,7 @@ pub(super) fn start(recipe: &Recipe, stand_in: Option<&StandIn>, remedied: &mut 
 }
 
 /// How it went.
-enum Found {
+enum StartOutcome {
     Listening,
     /// It has ended, with an error.
     Ended,
@@ -95,7 +99,7 @@ enum Found {
     Nowhere,
 }
 
-fn spawn(recipe: &Recipe, output: &Path) -> Result<Child> {
+fn spawn(recipe: &RehearsalRecipe, output: &Path) -> Result<Child> {
     let log = File::create(output).context("failed to keep what the balancer prints")?;
     let (program, arguments) = recipe.command.split_first().context("no command")?;
     let home = Path::new(world::FOLDER).join("user");
@@ -106,27 +110,27 @@ fn spawn(recipe: &Recipe, output: &Path) -> Result<Child> {
     command.spawn().with_context(|| format!("failed to start {}", program.to_string_lossy()))
 }
 
-fn until_it_listens(child: &mut Child, ports: &[u16], before: &[SocketAddr]) -> Found {
+fn until_it_listens(child: &mut Child, ports: &[u16], before: &[SocketAddr]) -> StartOutcome {
     let begun = Instant::now();
     let mut somewhere = None;
     loop {
         let mut all = listening();
         if ports.iter().all(|port| choose(&all, *port).is_some()) {
-            return Found::Listening;
+            return StartOutcome::Listening;
         }
         all.retain(|address| !before.contains(address));
         let ended = child.try_wait().ok().flatten();
         if ended.is_some_and(|status| !status.success()) {
-            return Found::Ended;
+            return StartOutcome::Ended;
         }
         if !all.is_empty() && somewhere.is_none() {
             somewhere = Some(Instant::now());
         }
         if somewhere.is_some_and(|since| since.elapsed() > SETTLED) {
-            return Found::Elsewhere;
+            return StartOutcome::Elsewhere;
         }
         if begun.elapsed() > START {
-            return Found::Nowhere;
+            return StartOutcome::Nowhere;
         }
         sleep(GLANCE);
     }
@@ -139,18 +143,18 @@ pub(super) fn listening() -> Vec<SocketAddr> {
     all.into_iter().filter(|address| address.port() != 53).collect()
 }
 
-fn failure(recipe: &Recipe, found: &Found, elsewhere: &[SocketAddr], words: &str) -> anyhow::Error {
+fn failure(recipe: &RehearsalRecipe, found: &StartOutcome, elsewhere: &[SocketAddr], words: &str) -> anyhow::Error {
     let all: Vec<String> = elsewhere.iter().map(ToString::to_string).collect();
     let ports: Vec<String> = recipe.ports.iter().map(u16::to_string).collect();
     let said = last_lines(words);
     let problem = match found {
-        Found::Elsewhere => {
+        StartOutcome::Elsewhere => {
             let what = format!("nothing listens on port {}", ports.join(" or "));
             Problem::new(what).hint(format!("{} listens on {}", recipe.title, all.join(", ")))
         }
-        Found::Ended => Problem::new(format!("it does not start; its own words:\n{said}"))
+        StartOutcome::Ended => Problem::new(format!("it does not start; its own words:\n{said}"))
             .hint("the file is used as it is, on this machine: what it includes and loads must be here"),
-        Found::Listening | Found::Nowhere => {
+        StartOutcome::Listening | StartOutcome::Nowhere => {
             Problem::new(format!("it listens nowhere after {} s; its own words:\n{said}", START.as_secs()))
                 .hint("a configuration that comes from elsewhere (xDS, docker, kubernetes) cannot be had here")
         }
@@ -168,7 +172,7 @@ fn last_lines(words: &str) -> String {
     lines[from..].iter().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
 }
 
-fn apply(recipe: &Recipe, remedy: &Remedy, stand_in: Option<&StandIn>, remedied: &mut Remedied) -> Result<()> {
+fn apply(recipe: &RehearsalRecipe, remedy: &Remedy, stand_in: Option<&StandIn>, remedied: &mut Remedied) -> Result<()> {
     let about = || format!("failed to give {} what it lacks: {remedy:?}", recipe.title);
     match remedy {
         Remedy::StandIn(path) => {

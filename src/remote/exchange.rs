@@ -1,7 +1,7 @@
 //! One request over one connection, and its response as it comes. Plain HTTP/1.1.
 
-use http::h1::client::{Ended, Event, Progress, Receiver};
-use http::{Asked, Malformed, encode};
+use http::h1::client::{Ended, Receiver, ResponseEvent, ResponseProgress};
+use http::{Malformed, RequestContext, encode};
 use hyper::Uri;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -25,7 +25,7 @@ pub(crate) enum NoResponse {
 }
 
 /// What is asked.
-pub(crate) struct Request<'a> {
+pub(crate) struct ApiRequest<'a> {
     pub(crate) method: &'static str,
     pub(crate) url: &'a Uri,
     pub(crate) token: Option<&'a str>,
@@ -33,7 +33,7 @@ pub(crate) struct Request<'a> {
     pub(crate) body: &'a [u8],
 }
 
-impl Request<'_> {
+impl ApiRequest<'_> {
     fn encode(&self, authority: &str) -> Vec<u8> {
         let mut bytes = Vec::new();
         encode::request_line(&mut bytes, self.method, self.url.path_and_query().map_or("/", |path| path.as_str()));
@@ -55,7 +55,7 @@ impl Request<'_> {
 }
 
 /// A request that was sent, and what has come of its response.
-pub(crate) struct Exchange {
+pub(crate) struct ApiExchange {
     stream: TcpStream,
     receiver: Receiver,
     /// Once the head is there.
@@ -65,9 +65,9 @@ pub(crate) struct Exchange {
     piece: Vec<u8>,
 }
 
-impl Exchange {
+impl ApiExchange {
     /// Sends it over a connection of its own.
-    pub(crate) async fn begin(request: &Request<'_>) -> Result<Exchange, NoResponse> {
+    pub(crate) async fn begin(request: &ApiRequest<'_>) -> Result<ApiExchange, NoResponse> {
         if request.url.scheme_str().is_some_and(|scheme| scheme != "http") {
             return Err(NoResponse::Scheme);
         }
@@ -76,8 +76,8 @@ impl Exchange {
         let mut stream = TcpStream::connect((host, authority.port_u16().unwrap_or(80))).await?;
         stream.write_all(&request.encode(authority.as_str())).await?;
         let mut receiver = Receiver::new(HEAD_LIMIT);
-        receiver.begin(Asked::Other);
-        Ok(Exchange { stream, receiver, status: None, content: Vec::new(), piece: vec![0; 64 * 1024] })
+        receiver.begin(RequestContext::Other);
+        Ok(ApiExchange { stream, receiver, status: None, content: Vec::new(), piece: vec![0; 64 * 1024] })
     }
 
     /// Waits for more of the response. Whether even more may come.
@@ -90,16 +90,16 @@ impl Exchange {
                 Ended::Malformed(why) => Err(NoResponse::Malformed(why)),
             };
         }
-        let Exchange { receiver, status, content, piece, .. } = self;
+        let ApiExchange { receiver, status, content, piece, .. } = self;
         let progress = receiver.receive(&piece[..length], &mut |event| match event {
-            Event::Head(head) => *status = Some(head.status),
-            Event::Data(data) => content.extend_from_slice(data),
-            Event::Interim(_) | Event::Trailers(_) => {}
+            ResponseEvent::Head(head) => *status = Some(head.status),
+            ResponseEvent::Data(data) => content.extend_from_slice(data),
+            ResponseEvent::Interim(_) | ResponseEvent::Trailers(_) => {}
         });
         match progress {
-            Progress::More => Ok(true),
-            Progress::Whole | Progress::WholeAndMore(_) => Ok(false),
-            Progress::Malformed(why) => Err(NoResponse::Malformed(why)),
+            ResponseProgress::More => Ok(true),
+            ResponseProgress::Whole | ResponseProgress::WholeAndMore(_) => Ok(false),
+            ResponseProgress::Malformed(why) => Err(NoResponse::Malformed(why)),
         }
     }
 

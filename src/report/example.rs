@@ -49,7 +49,7 @@ fn percentiles(scale: f64) -> Percentiles {
 
 fn test() -> Test {
     Test {
-        method: Method::BoundedDiscrepancy,
+        method: ShareTest::BoundedDiscrepancy,
         deviation: 0.0,
         bound: Some(4.0),
         chi_square: None,
@@ -60,8 +60,8 @@ fn test() -> Test {
     }
 }
 
-fn shares_as_expected() -> shares::Facts {
-    shares::Facts {
+fn shares_as_expected() -> shares::ShareFacts {
+    shares::ShareFacts {
         unit: Unit::Requests,
         total: 3000,
         expected: "even".to_owned(),
@@ -107,12 +107,12 @@ pub(crate) fn passing() -> Check {
         name: None,
         url: "http://localhost:8080/uuid".to_owned(),
         balancer: Some("nginx/1.28.0".to_owned()),
-        fleet: Some(Fleet {
+        fleet: Some(FleetReport {
             control: "http://127.0.0.1:9000".to_owned(),
             backends: vec!["9001".to_owned(), "9002".to_owned(), "9003".to_owned()],
         }),
         surroundings: Vec::new(),
-        traffic: Traffic {
+        traffic: TrafficSummary {
             method: "GET".to_owned(),
             connections: 32,
             kept: true,
@@ -156,7 +156,7 @@ pub(crate) fn passing() -> Check {
             unit: Unit::Requests,
             test: Some(test()),
         }),
-        algorithm: Some(Algorithm {
+        algorithm: Some(AlgorithmReport {
             name: Some("round-robin".to_owned()),
             label: "round robin".to_owned(),
             or: Vec::new(),
@@ -174,7 +174,12 @@ pub(crate) fn passing() -> Check {
         findings: vec![
             Finding::new(
                 Level::Pass,
-                Facts::Account(account::Account { requests: 4000, delivered: 4000, excused: 0, has_records: true }),
+                Facts::Account(account::AccountFacts {
+                    requests: 4000,
+                    delivered: 4000,
+                    excused: 0,
+                    has_records: true,
+                }),
             ),
             Finding::new(Level::Pass, Facts::Shares(shares_as_expected())),
         ],
@@ -205,7 +210,7 @@ pub(crate) fn failing() -> Check {
     check.account.outcomes.push(OutcomeCount { outcome: Outcome::Duplicated, count: 2, examples });
     let repeated = Facts::Repeated(account::Repeated { requests: 2, method: "POST".to_owned() });
     check.findings.insert(0, Finding::new(Level::Fail, repeated).shown_by(vec![posted_twice()]));
-    let few = Facts::Stickiness(stickiness::Facts {
+    let few = Facts::Stickiness(stickiness::StickinessFacts {
         clients: 7,
         later: 30,
         left: 0,
@@ -223,7 +228,7 @@ pub(crate) fn failing() -> Check {
 
 /// A backend that was killed and came back.
 pub(crate) fn broken() -> Check {
-    let step = |at, what: &str| Step { at, what: what.to_owned(), done: true, result: None };
+    let step = |at, what: &str| DrillStep { at, what: what.to_owned(), done: true, result: None };
     let affected = Affected {
         backend: "9002".to_owned(),
         received_before: 1_204,
@@ -243,7 +248,7 @@ pub(crate) fn broken() -> Check {
         ..passing()
     };
     check.traffic.rate = Some(500.0);
-    let facts = resilience::Facts {
+    let facts = resilience::ResilienceFacts {
         client_errors: 12,
         lossless: false,
         graceful: false,

@@ -1,15 +1,15 @@
-//! What to try, by cause: the directive of the balancer that is known, else those of all.
+//! What to try, by topic: the directive of the balancer that is known, else those of all.
 
 use std::collections::BTreeMap;
 
 use verdict::BadCertificate;
 
-use crate::balancer::{Balancer, Cause};
+use crate::balancer::{Balancer, HintTopic};
 
 /// `NGINX client_max_body_size`, of all balancers where it is not known which; none if this one has nothing of the kind.
-fn named(cause: Cause, product: Option<Balancer>) -> Option<String> {
+fn named(topic: HintTopic, product: Option<Balancer>) -> Option<String> {
     let named = |balancer: Balancer| {
-        let directive = (balancer.directive)(cause);
+        let directive = (balancer.directive)(topic);
         (!directive.is_empty()).then(|| format!("{} {directive}", balancer.title))
     };
     match product {
@@ -19,8 +19,8 @@ fn named(cause: Cause, product: Option<Balancer>) -> Option<String> {
 }
 
 /// A sentence, and after it what decides.
-fn after(cause: Cause, sentence: &str, product: Option<Balancer>) -> String {
-    match named(cause, product) {
+fn after(topic: HintTopic, sentence: &str, product: Option<Balancer>) -> String {
+    match named(topic, product) {
         Some(directives) => format!("{sentence}: {directives}"),
         None => sentence.to_owned(),
     }
@@ -39,41 +39,44 @@ pub(crate) struct OwnResponse {
 
 /// The balancer itself responded.
 pub(crate) fn of_own_response(own: OwnResponse, product: Option<Balancer>) -> String {
-    let after = |cause: Cause, sentence: &str| after(cause, sentence, product);
+    let after = |topic: HintTopic, sentence: &str| after(topic, sentence, product);
     if own.is_limit {
-        return after(Cause::RateLimit, "a rate limit: stay below it with --rate, or raise it");
+        return after(HintTopic::RateLimit, "a rate limit: stay below it with --rate, or raise it");
     }
     match own.status {
-        100..=299 if own.is_received => after(Cause::Responses, "the balancer hides what backends responded"),
-        100..=299 => after(Cause::Route, "the balancer responds by itself: is it the path that it passes on"),
+        100..=299 if own.is_received => after(HintTopic::Responses, "the balancer hides what backends responded"),
+        100..=299 => after(HintTopic::Route, "the balancer responds by itself: is it the path that it passes on"),
         301 | 302 | 303 | 307 | 308 => after(
-            Cause::Redirect,
+            HintTopic::Redirect,
             "the balancer redirects: check the URL that its Location names, or see what redirects",
         ),
         304 => "304 is for conditional requests alone: look for a cache that answers for its own validators".to_owned(),
         400 => after(
-            Cause::UnusableRequest,
+            HintTopic::UnusableRequest,
             "the balancer cannot take the request (a client certificate, Host, a PROXY header, or TLS on a port without it)",
         ),
-        401 | 407 => after(Cause::Credentials, "the balancer wants credentials, --header 'Authorization: …'"),
-        403 => {
-            after(Cause::Access, "the balancer refuses access; allow this client, or give credentials with --header")
-        }
-        404 => after(Cause::Route, "no route of the balancer matches path and Host (--header 'Host: …')"),
-        405 => after(Cause::Methods, "the balancer does not allow this method here"),
-        408 => after(Cause::SlowRequest, "the balancer waited too long for the request"),
-        413 => after(Cause::BodyLimit, "the request body is too large"),
-        414 | 431 => after(Cause::HeadLimit, "the head of the request is too large"),
+        401 | 407 => after(HintTopic::Credentials, "the balancer wants credentials, --header 'Authorization: …'"),
+        403 => after(
+            HintTopic::Access,
+            "the balancer refuses access; allow this client, or give credentials with --header",
+        ),
+        404 => after(HintTopic::Route, "no route of the balancer matches path and Host (--header 'Host: …')"),
+        405 => after(HintTopic::Methods, "the balancer does not allow this method here"),
+        408 => after(HintTopic::SlowRequest, "the balancer waited too long for the request"),
+        413 => after(HintTopic::BodyLimit, "the request body is too large"),
+        414 | 431 => after(HintTopic::HeadLimit, "the head of the request is too large"),
         421 => "Host and TLS server name do not fit the balancer's routes: --header 'Host: …', --resolve".to_owned(),
-        429 => after(Cause::RateLimit, "a rate limit: stay below it with --rate, or raise it"),
-        499 => after(Cause::SlowRequest, "the balancer takes the client for gone, though it waits for the response"),
+        429 => after(HintTopic::RateLimit, "a rate limit: stay below it with --rate, or raise it"),
+        499 => {
+            after(HintTopic::SlowRequest, "the balancer takes the client for gone, though it waits for the response")
+        }
         502 | 503 if own.is_received => after(
-            Cause::NoBackend,
+            HintTopic::NoBackend,
             "backends received these requests and broke off: see their logs, and what is tried then",
         ),
-        502 => after(Cause::NoBackend, "a backend refused, or broke off, and no other was tried"),
-        503 => after(Cause::NoBackend, "the balancer knows no backend that is available, or its queue is full"),
-        504 => after(Cause::Timeout, "a backend took longer than the balancer waits"),
+        502 => after(HintTopic::NoBackend, "a backend refused, or broke off, and no other was tried"),
+        503 => after(HintTopic::NoBackend, "the balancer knows no backend that is available, or its queue is full"),
+        504 => after(HintTopic::Timeout, "a backend took longer than the balancer waits"),
         _ => "the balancer responded instead of a backend: its error log says why".to_owned(),
     }
 }
@@ -82,19 +85,19 @@ pub(crate) fn of_own_response(own: OwnResponse, product: Option<Balancer>) -> St
 /// balancer says which it is.
 pub(crate) fn directives<'t>(status: u16, texts: impl IntoIterator<Item = &'t str>) -> Option<String> {
     let product = texts.into_iter().find_map(Balancer::of_text);
-    let cause = match status {
-        401 | 407 => Cause::Credentials,
-        403 => Cause::Access,
-        404 => Cause::Route,
-        405 => Cause::Methods,
-        408 => Cause::SlowRequest,
-        413 => Cause::BodyLimit,
-        414 | 431 => Cause::HeadLimit,
-        429 => Cause::RateLimit,
-        504 => Cause::Timeout,
+    let topic = match status {
+        401 | 407 => HintTopic::Credentials,
+        403 => HintTopic::Access,
+        404 => HintTopic::Route,
+        405 => HintTopic::Methods,
+        408 => HintTopic::SlowRequest,
+        413 => HintTopic::BodyLimit,
+        414 | 431 => HintTopic::HeadLimit,
+        429 => HintTopic::RateLimit,
+        504 => HintTopic::Timeout,
         _ => return None,
     };
-    named(cause, product)
+    named(topic, product)
 }
 
 /// A backend could not read the request.
@@ -124,23 +127,23 @@ pub(crate) fn of_backend_status(statuses: &BTreeMap<u16, u64>) -> &'static str {
 
 /// A request that must not be repeated was.
 pub(crate) fn of_repeat(product: Option<Balancer>) -> String {
-    after(Cause::RetriesOfPost, "a proxy must not repeat a request that is not idempotent", product)
+    after(HintTopic::RetriesOfPost, "a proxy must not repeat a request that is not idempotent", product)
 }
 
 /// A request was executed more than once.
 pub(crate) fn of_double_execution(product: Option<Balancer>) -> String {
-    after(Cause::Repeats, "the balancer sent them again while a backend was at work, or copies them", product)
+    after(HintTopic::Repeats, "the balancer sent them again while a backend was at work, or copies them", product)
 }
 
 /// Retries went to the backend that had just failed; none if this balancer cannot be told otherwise.
 pub(crate) fn of_same_host(product: Option<Balancer>) -> Option<String> {
-    named(Cause::OtherHost, product).map(|directives| format!("keep retries from the same host: {directives}"))
+    named(HintTopic::OtherHost, product).map(|directives| format!("keep retries from the same host: {directives}"))
 }
 
 /// Copies are made.
 pub(crate) fn of_mirror(product: Option<Balancer>) -> String {
     after(
-        Cause::Mirror,
+        HintTopic::Mirror,
         "if copies are meant, use --allow mirrored, or --expect mirrored:SHARE; else remove them",
         product,
     )
@@ -148,34 +151,38 @@ pub(crate) fn of_mirror(product: Option<Balancer>) -> String {
 
 /// Kept connections are closed.
 pub(crate) fn of_idle_close(product: Option<Balancer>) -> Option<String> {
-    named(Cause::IdleTimeout, product)
+    named(HintTopic::IdleTimeout, product)
 }
 
 /// Bad certificates of backends are accepted.
 pub(crate) fn of_certificates(accepted: &[BadCertificate], product: Option<Balancer>) -> String {
     match accepted {
-        [BadCertificate::OtherName] => after(Cause::VerifyName, "verify the name too", product),
+        [BadCertificate::OtherName] => after(HintTopic::VerifyName, "verify the name too", product),
         [BadCertificate::Revoked] => {
-            after(Cause::Revocation, "give the balancer the authority's revocation list", product)
+            after(HintTopic::Revocation, "give the balancer the authority's revocation list", product)
         }
-        _ => after(Cause::Verify, "verify the certificates of backends, with their authority's", product),
+        _ => after(HintTopic::Verify, "verify the certificates of backends, with their authority's", product),
     }
 }
 
 /// The balancer sends no SNI.
 pub(crate) fn of_server_name(product: Option<Balancer>) -> String {
-    after(Cause::ServerName, "name the server", product)
+    after(HintTopic::ServerName, "name the server", product)
 }
 
 /// The balancer shows no certificate.
 pub(crate) fn of_client_certificate(product: Option<Balancer>) -> String {
-    after(Cause::ClientCertificate, "give the balancer a certificate of the authority that backends ask for", product)
+    after(
+        HintTopic::ClientCertificate,
+        "give the balancer a certificate of the authority that backends ask for",
+        product,
+    )
 }
 
 /// Requests that backends have received get no response.
 pub(crate) fn of_loss(product: Option<Balancer>) -> String {
     after(
-        Cause::Loss,
+        HintTopic::Loss,
         "look for timeouts, restarts and closed connections between backend, balancer and client",
         product,
     )
@@ -183,41 +190,41 @@ pub(crate) fn of_loss(product: Option<Balancer>) -> String {
 
 /// Responses were given before.
 pub(crate) fn of_cache(product: Option<Balancer>) -> String {
-    after(Cause::Cache, "backends send no-store: turn the cache off for this path, or use --allow stale", product)
+    after(HintTopic::Cache, "backends send no-store: turn the cache off for this path, or use --allow stale", product)
 }
 
 /// Escapes or slashes of paths are changed.
 pub(crate) fn of_escapes(product: Option<Balancer>) -> String {
-    after(Cause::Escapes, "keep paths as they are", product)
+    after(HintTopic::Escapes, "keep paths as they are", product)
 }
 
 /// The query is changed.
 pub(crate) fn of_query(product: Option<Balancer>) -> String {
-    after(Cause::Query, "look where the URL is rewritten", product)
+    after(HintTopic::Query, "look where the URL is rewritten", product)
 }
 
 /// Host is changed.
 pub(crate) fn of_host(product: Option<Balancer>) -> String {
-    after(Cause::Host, "pass it on, or set it for all alike", product)
+    after(HintTopic::Host, "pass it on, or set it for all alike", product)
 }
 
 /// The method is changed.
 pub(crate) fn of_method(product: Option<Balancer>) -> String {
-    after(Cause::Method, "look for what sets the method, and for redirects that are followed", product)
+    after(HintTopic::Method, "look for what sets the method, and for redirects that are followed", product)
 }
 
 /// The body is lost, cut or changed.
 pub(crate) fn of_body(product: Option<Balancer>) -> String {
-    after(Cause::Body, "look for a filter or a limit that touches bodies", product)
+    after(HintTopic::Body, "look for a filter or a limit that touches bodies", product)
 }
 
 /// Fields of requests are lost, changed or doubled.
 pub(crate) fn of_request_fields(names: &[&str], product: Option<Balancer>) -> String {
     let dropped = names.iter().any(|name| name.contains('_'));
-    if dropped && let Some(directives) = named(Cause::Underscores, product) {
+    if dropped && let Some(directives) = named(HintTopic::Underscores, product) {
         return format!("names with an underscore are dropped: {directives}");
     }
-    after(Cause::RequestFields, "look for what sets or removes headers of requests", product)
+    after(HintTopic::RequestFields, "look for what sets or removes headers of requests", product)
 }
 
 /// Fields of responses are lost, changed or doubled.
@@ -227,44 +234,44 @@ pub(crate) fn of_response_fields(is_cacheable: bool, product: Option<Balancer>) 
     } else {
         "look for what sets or removes headers of responses"
     };
-    after(Cause::ResponseFields, sentence, product)
+    after(HintTopic::ResponseFields, sentence, product)
 }
 
 /// Bodies or statuses of responses are changed.
 pub(crate) fn of_responses(product: Option<Balancer>) -> String {
-    after(Cause::Responses, "look for what rewrites bodies or statuses", product)
+    after(HintTopic::Responses, "look for what rewrites bodies or statuses", product)
 }
 
 /// A forged X-Forwarded-For arrives.
 pub(crate) fn of_forwarded_for(product: Option<Balancer>) -> String {
-    after(Cause::ForwardedFor, "let the balancer write it, whatever the client claims", product)
+    after(HintTopic::ForwardedFor, "let the balancer write it, whatever the client claims", product)
 }
 
 /// Clients leave their backends.
 pub(crate) fn of_lost_sessions(product: Option<Balancer>) -> String {
     let sentence = "look for a table that a reload empties, a second cookie, several balancers without a shared secret, and health checks \
                     that flap";
-    after(Cause::Sessions, sentence, product)
+    after(HintTopic::Sessions, sentence, product)
 }
 
 /// A hash that moves nearly all clients when one backend leaves.
 pub(crate) fn of_hashes(product: Option<Balancer>) -> String {
-    after(Cause::Hashes, "a consistent hash moves the clients of that backend alone", product)
+    after(HintTopic::Hashes, "a consistent hash moves the clients of that backend alone", product)
 }
 
 /// A reload costs requests.
 pub(crate) fn of_reload(product: Option<Balancer>) -> String {
-    after(Cause::Reload, "a reload must cost nothing: check that it is graceful", product)
+    after(HintTopic::Reload, "a reload must cost nothing: check that it is graceful", product)
 }
 
 /// The handshake of a WebSocket arrives as a plain request.
 pub(crate) fn of_upgrade(product: Option<Balancer>) -> String {
-    after(Cause::Upgrade, "pass the handshake on", product)
+    after(HintTopic::Upgrade, "pass the handshake on", product)
 }
 
 /// Events of a stream are held back.
 pub(crate) fn of_buffering(product: Option<Balancer>) -> String {
-    after(Cause::Buffering, "pass each event on as it comes", product)
+    after(HintTopic::Buffering, "pass each event on as it comes", product)
 }
 
 /// What streams were cut by.
@@ -281,15 +288,17 @@ pub(crate) enum Cut {
 /// Streams are cut.
 pub(crate) fn of_cut(cut: Cut, product: Option<Balancer>) -> String {
     match cut {
-        Cut::Idle => after(Cause::StreamIdle, "raise the timeout of silent streams, or send something sooner", product),
-        Cut::Age => after(Cause::StreamAge, "raise the limit of how long a stream may live", product),
-        Cut::Step => after(Cause::StreamReload, "give streams time to end, or have clients come back", product),
+        Cut::Idle => {
+            after(HintTopic::StreamIdle, "raise the timeout of silent streams, or send something sooner", product)
+        }
+        Cut::Age => after(HintTopic::StreamAge, "raise the limit of how long a stream may live", product),
+        Cut::Step => after(HintTopic::StreamReload, "give streams time to end, or have clients come back", product),
     }
 }
 
 /// Streams are not spread evenly.
 pub(crate) fn of_alive(product: Option<Balancer>) -> String {
-    after(Cause::StreamShares, "select by streams that are alive; those that live on stay where they are", product)
+    after(HintTopic::StreamShares, "select by streams that are alive; those that live on stay where they are", product)
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ use verdict::report::Report;
 
 /// In which format a report is written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Format {
+pub(crate) enum ReportFormat {
     /// One screen, for a terminal.
     Text,
     /// For programs.
@@ -36,32 +36,38 @@ pub(crate) enum Format {
     Github,
 }
 
-impl Format {
+impl ReportFormat {
     /// All of them.
-    pub(crate) const ALL: [Format; 6] =
-        [Format::Text, Format::Json, Format::Markdown, Format::Html, Format::Junit, Format::Github];
+    pub(crate) const ALL: [ReportFormat; 6] = [
+        ReportFormat::Text,
+        ReportFormat::Json,
+        ReportFormat::Markdown,
+        ReportFormat::Html,
+        ReportFormat::Junit,
+        ReportFormat::Github,
+    ];
 
     /// As it is typed.
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Format::Text => "text",
-            Format::Json => "json",
-            Format::Markdown => "markdown",
-            Format::Html => "html",
-            Format::Junit => "junit",
-            Format::Github => "github",
+            ReportFormat::Text => "text",
+            ReportFormat::Json => "json",
+            ReportFormat::Markdown => "markdown",
+            ReportFormat::Html => "html",
+            ReportFormat::Junit => "junit",
+            ReportFormat::Github => "github",
         }
     }
 }
 
 /// Writes a report.
-pub(crate) fn render(report: &Report, format: Format, style: &Style) -> String {
+pub(crate) fn render(report: &Report, format: ReportFormat, style: &Style) -> String {
     match format {
-        Format::Text => text::text(report, style),
-        Format::Json => json::json(report),
-        Format::Markdown => markdown::markdown(report),
-        Format::Html => html::html(report),
-        Format::Junit => junit::junit(report),
-        Format::Github => github::github(report),
+        ReportFormat::Text => text::text(report, style),
+        ReportFormat::Json => json::json(report),
+        ReportFormat::Markdown => markdown::markdown(report),
+        ReportFormat::Html => html::html(report),
+        ReportFormat::Junit => junit::junit(report),
+        ReportFormat::Github => github::github(report),
     }
 }

@@ -1,17 +1,17 @@
 //! The formats: what each of them must show of the same reports, and that nothing hostile gets through.
 
-use crate::report::{Detail, Format, Style, example, junit, render};
+use crate::report::{Detail, ReportFormat, Style, example, junit, render};
 use verdict::report::Verdict;
 
 const PLAIN: Style = Style { colour: false, width: 80, detail: Detail::Usual };
 
-fn form(format: Format, report: &verdict::report::Report) -> String {
+fn form(format: ReportFormat, report: &verdict::report::Report) -> String {
     render(report, format, &PLAIN)
 }
 
 #[test]
 fn a_healthy_check_takes_half_a_screen_with_the_verdict_last() {
-    let text = form(Format::Text, &example::of(example::passing()));
+    let text = form(ReportFormat::Text, &example::of(example::passing()));
     assert!(text.trim_end().lines().count() <= 25, "{text}");
     assert_eq!(text.trim().lines().last(), Some("PASS: all expectations met"));
     for part in [
@@ -27,13 +27,14 @@ fn a_healthy_check_takes_half_a_screen_with_the_verdict_last() {
         assert!(text.contains(part), "{part} is missing in\n{text}");
     }
     assert!(!text.contains("600 new connections in sequence"));
-    let verbose = render(&example::of(example::passing()), Format::Text, &Style { detail: Detail::Verbose, ..PLAIN });
+    let verbose =
+        render(&example::of(example::passing()), ReportFormat::Text, &Style { detail: Detail::Verbose, ..PLAIN });
     assert!(verbose.contains("600 new connections in sequence"));
 }
 
 #[test]
 fn a_failing_report_begins_with_what_is_wrong_the_witness_and_the_cure() {
-    let text = form(Format::Text, &example::of(example::failing()));
+    let text = form(ReportFormat::Text, &example::of(example::failing()));
     assert_eq!(text.trim().lines().last(), Some("FAIL: 2 POSTs reached backends more than once"));
     let lines: Vec<&str> = text.lines().skip(3).collect();
     assert_eq!(lines[0], "FAIL repeated: 2 POSTs reached backends more than once");
@@ -43,7 +44,7 @@ fn a_failing_report_begins_with_what_is_wrong_the_witness_and_the_cure() {
     assert!(text.contains("see: RFC 9110 §9.2.2"));
     let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(words.contains("Via: 1.1 edge in responses; Server: nginx/1.31 in responses"), "{text}");
-    let text = form(Format::Text, &example::of(example::broken()));
+    let text = form(ReportFormat::Text, &example::of(example::broken()));
     assert!(
         text.contains("kill 9002") && text.contains("back after 6.75 s") && text.contains("12 client errors allowed")
     );
@@ -52,7 +53,7 @@ fn a_failing_report_begins_with_what_is_wrong_the_witness_and_the_cure() {
 #[test]
 fn text_fits_80_columns() {
     for report in example::all().iter().filter(|report| !report.checks[0].url.contains("script")) {
-        for line in form(Format::Text, report).lines() {
+        for line in form(ReportFormat::Text, report).lines() {
             assert!(line.chars().count() <= 80, "{line}");
         }
     }
@@ -61,7 +62,7 @@ fn text_fits_80_columns() {
 #[test]
 fn colours_say_nothing_that_words_do_not() {
     for report in example::all() {
-        let coloured = render(&report, Format::Text, &Style { colour: true, ..PLAIN });
+        let coloured = render(&report, ReportFormat::Text, &Style { colour: true, ..PLAIN });
         assert!(coloured.contains("\x1b[1"));
         let mut plain = String::new();
         let mut rest = coloured.as_str();
@@ -69,14 +70,14 @@ fn colours_say_nothing_that_words_do_not() {
             plain.push_str(&rest[..start]);
             rest = &rest[start + rest[start..].find('m').unwrap() + 1..];
         }
-        assert_eq!(plain + rest, form(Format::Text, &report));
+        assert_eq!(plain + rest, form(ReportFormat::Text, &report));
     }
 }
 
 #[test]
 fn several_checks_end_with_all_verdicts() {
     let report = example::all().pop().unwrap();
-    let text = form(Format::Text, &report);
+    let text = form(ReportFormat::Text, &report);
     assert_eq!((text.trim().lines().last(), report.verdict), (Some("FAIL"), Verdict::Fail));
     assert!(text.contains("FAIL  posts: 2 POSTs"));
 }
@@ -84,7 +85,7 @@ fn several_checks_end_with_all_verdicts() {
 #[test]
 fn a_quiet_report_is_a_line_a_check() {
     let report = example::all().pop().unwrap();
-    let text = render(&report, Format::Text, &Style { detail: Detail::Quiet, ..PLAIN });
+    let text = render(&report, ReportFormat::Text, &Style { detail: Detail::Quiet, ..PLAIN });
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines.len(), report.checks.len(), "{text}");
     assert!(lines[0].starts_with("PASS  ") && lines[1].starts_with("FAIL  posts: 2 POSTs"), "{text}");
@@ -92,19 +93,19 @@ fn a_quiet_report_is_a_line_a_check() {
 
 #[test]
 fn annotations_name_what_is_wrong_on_a_line_each() {
-    let text = form(Format::Github, &example::of(example::failing()));
+    let text = form(ReportFormat::Github, &example::of(example::failing()));
     let lines: Vec<&str> = text.lines().collect();
     let error = lines.iter().find(|line| line.starts_with("::error title=posts%3A repeated::2 POSTs")).unwrap();
     assert!(error.contains("%0Ahint: a proxy must not repeat"), "{error}");
     assert!(lines.iter().any(|line| line.starts_with("::warning title=posts%3A stickiness::")), "{text}");
     assert_eq!(lines.last(), Some(&"FAIL posts: 2 POSTs reached backends more than once"));
-    let hostile = form(Format::Github, &example::of(example::hostile()));
+    let hostile = form(ReportFormat::Github, &example::of(example::hostile()));
     assert!(hostile.lines().all(|line| line.starts_with("::") || line.contains(": ")), "{hostile}");
 }
 
 #[test]
 fn markdown_of_several_checks_begins_with_all_verdicts() {
-    let markdown = form(Format::Markdown, &example::all().pop().unwrap());
+    let markdown = form(ReportFormat::Markdown, &example::all().pop().unwrap());
     assert!(
         markdown.starts_with("## ❌ 1 of 2 checks passed\n\n| | check | |\n|---|---|---|\n| ✅ pass |"),
         "{markdown}"
@@ -115,11 +116,11 @@ fn markdown_of_several_checks_begins_with_all_verdicts() {
 #[test]
 fn nothing_hostile_steers_a_terminal_a_page_or_a_parser() {
     let report = example::of(example::hostile());
-    let text = form(Format::Text, &report);
+    let text = form(ReportFormat::Text, &report);
     assert!(!text.chars().any(|it| it.is_control() && it != '\n') && !text.contains('\u{202e}'), "{text:?}");
-    let html = form(Format::Html, &report);
+    let html = form(ReportFormat::Html, &report);
     assert!(!html.contains("<script") && !html.contains('\x1b') && html.contains("&lt;script&gt;"));
-    let markdown = form(Format::Markdown, &report);
+    let markdown = form(ReportFormat::Markdown, &report);
     assert!(!markdown.contains("<script") && markdown.contains("&lt;script&gt;") && markdown.contains("\\|\\`a\\`"));
     let xml = junit::junit(&report);
     assert!(!xml.contains("<script") && !xml.contains('\x1b') && !xml.contains("]]>\""), "{xml}");
@@ -160,7 +161,7 @@ fn junit_is_well_formed_and_counts_failures_and_inconclusive_findings() {
 #[test]
 fn the_page_is_whole_and_needs_nothing_from_outside() {
     for report in example::all() {
-        let html = form(Format::Html, &report);
+        let html = form(ReportFormat::Html, &report);
         let style = html.find("<style>").unwrap()..html.find("</style>").unwrap();
         let without_style = html[..style.start].to_owned() + &html[style.end + "</style>".len()..];
         assert_eq!(is_well_formed(&without_style, &["meta", "link", "br"]), Ok(()));
@@ -171,7 +172,7 @@ fn the_page_is_whole_and_needs_nothing_from_outside() {
         );
         assert!(html.contains("default-src 'none'") && html.contains("<svg") && html.contains("</html>"));
     }
-    let html = form(Format::Html, &example::of(example::broken()));
+    let html = form(ReportFormat::Html, &example::of(example::broken()));
     for part in ["9001", "9002", "9003", "kill 9002", "6.75 s", "p99.99"] {
         assert!(html.contains(part), "{part} is missing");
     }
@@ -179,7 +180,7 @@ fn the_page_is_whole_and_needs_nothing_from_outside() {
 
 #[test]
 fn markdown_has_a_table_row_for_each_outcome_share_and_finding() {
-    let markdown = form(Format::Markdown, &example::of(example::failing()));
+    let markdown = form(ReportFormat::Markdown, &example::of(example::failing()));
     assert!(markdown.starts_with("## ❌ posts: fail\n"), "{markdown}");
     for row in [
         "| delivered | 3,998 |",

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::wire::{BackendStatus, BalancerInfo, CheckNews, Figures, Frame, Kept, Mark, Snapshot};
+use crate::wire::{BackendStatus, BalancerInfo, CheckNews, Figures, Frame, History, Snapshot, TimelineMark};
 
 /// What the terminal shows.
 pub(crate) struct Model {
@@ -13,12 +13,12 @@ pub(crate) struct Model {
     pub(crate) front: Option<BalancerInfo>,
     pub(crate) check: Option<CheckNews>,
     pub(crate) strip: VecDeque<u16>,
-    pub(crate) marks: VecDeque<Mark>,
+    pub(crate) marks: VecDeque<TimelineMark>,
     /// Requests of each second that has ended, of all backends together.
     pub(crate) seconds: VecDeque<u64>,
     /// What came of the last key.
     pub(crate) message: String,
-    kept: Kept,
+    kept: History,
     selected: usize,
 }
 
@@ -87,7 +87,7 @@ fn keep<T>(kept: &mut VecDeque<T>, most: usize) {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::wire::{BackendFigures, Latency, MarkKind, Second, sample};
+    use crate::wire::{BackendFigures, LatencyPercentiles, MarkKind, Second, sample};
 
     fn second(at: u64, counts: [u32; 2]) -> Second {
         Second { at, counts: counts.to_vec(), latency: None, is_check: false }
@@ -110,7 +110,7 @@ pub(crate) mod tests {
             version: 2,
             owner: true,
             at: 100_500,
-            kept: Kept { seconds: 4, strip: 3, marks: 2, requests: 1 },
+            kept: History { seconds: 4, strip: 3, marks: 2, requests: 1 },
             fleet: sample::fleet(vec![backend(9001), backend(9002)]),
             figures: Figures::default(),
             seconds: vec![second(98, [90, 90]), second(99, [1, 1])],
@@ -124,7 +124,7 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn frame(at: u64, mark: u64) -> Frame {
-        let latency = Some(Latency { p50: 41, p90: 50, p99: 3_000_000, p99_9: 3_100_000 });
+        let latency = Some(LatencyPercentiles { p50: 41, p90: 50, p99: 3_000_000, p99_9: 3_100_000 });
         let backend = |share, expected, in_flight| BackendFigures {
             requests: 7,
             share: Some(share),
@@ -140,7 +140,7 @@ pub(crate) mod tests {
             seconds: vec![second(at / 1000 - 1, [10, 0])],
             strip: vec![1],
             strip_end: 3,
-            marks: vec![Mark {
+            marks: vec![TimelineMark {
                 id: mark,
                 at,
                 kind: MarkKind::Backend,

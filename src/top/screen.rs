@@ -8,7 +8,7 @@ use ratatui::widgets::{Block, Cell, Paragraph, Row, Sparkline, Table, TableState
 
 use crate::escape::{ascii, harmless, is_ascii_locale};
 use crate::top::model::Model;
-use crate::wire::{BackendFigures, BackendState, BackendStatus, Latency, MarkKind, page};
+use crate::wire::{BackendFigures, BackendState, BackendStatus, LatencyPercentiles, MarkKind, page};
 use verdict::numbers::{grouped, time};
 
 /// Below this the table leaves out what it can, and says so.
@@ -142,8 +142,9 @@ fn row(place: usize, backend: &BackendStatus, figures: &BackendFigures, columns:
     let percent = |share: Option<f64>| share.map_or("–".to_owned(), |share| format!("{:.0} %", share * 100.0));
     let faults: Vec<String> = backend.faults.iter().map(ToString::to_string).collect();
     let errors = grouped(figures.errors.into());
-    let latency =
-        |of: fn(&Latency) -> u64| figures.latency.as_ref().map_or("–".to_owned(), |it| time(of(it) as f64 / 1e6));
+    let latency = |of: fn(&LatencyPercentiles) -> u64| {
+        figures.latency.as_ref().map_or("–".to_owned(), |it| time(of(it) as f64 / 1e6))
+    };
     Row::new(columns.only([
         Cell::from(Span::from(backend.name.clone()).bold()),
         Cell::from(state),

@@ -174,12 +174,12 @@ fn read_name(name: &str) -> Result<&str, String> {
 
 /// Backends as commands name them: `app1`, `9001-9003,9010`, `10.20.0.11:8080`.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(crate) struct Selection(pub(crate) Vec<String>);
+pub(crate) struct BackendSelection(pub(crate) Vec<String>);
 
-impl FromStr for Selection {
+impl FromStr for BackendSelection {
     type Err = String;
 
-    fn from_str(text: &str) -> Result<Selection, String> {
+    fn from_str(text: &str) -> Result<BackendSelection, String> {
         let mut names = Vec::new();
         for part in text.split(',').map(str::trim) {
             let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -200,7 +200,7 @@ impl FromStr for Selection {
                 _ => names.push(part.to_owned()),
             }
         }
-        Ok(Selection(names))
+        Ok(BackendSelection(names))
     }
 }
 
@@ -259,7 +259,7 @@ mod tests {
 
     #[test]
     fn commands_name_backends_by_name_and_ranges_of_ports() {
-        let names = |text: &str| text.parse::<Selection>().map(|Selection(names)| names.join(" "));
+        let names = |text: &str| text.parse::<BackendSelection>().map(|BackendSelection(names)| names.join(" "));
         assert_eq!(names("9001-9003, 9010"), Ok("9001 9002 9003 9010".to_owned()));
         assert_eq!(
             names("web-1,[fd00::5]:80,unix:/run/app.sock"),

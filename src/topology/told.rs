@@ -43,21 +43,21 @@ impl FromStr for BackendProtocol {
 
 /// Which certificates of backends a balancer accepts.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Verify {
+pub(crate) enum CertificateCheck {
     /// Any.
     Off,
     /// Those that this authority vouches for, and that have the backend's name.
     By(PathBuf),
 }
 
-impl FromStr for Verify {
+impl FromStr for CertificateCheck {
     type Err = &'static str;
 
-    fn from_str(text: &str) -> Result<Verify, &'static str> {
+    fn from_str(text: &str) -> Result<CertificateCheck, &'static str> {
         match text {
             "" => Err("expected a file with an authority's certificate in PEM, or off"),
-            "off" => Ok(Verify::Off),
-            file => Ok(Verify::By(file.into())),
+            "off" => Ok(CertificateCheck::Off),
+            file => Ok(CertificateCheck::By(file.into())),
         }
     }
 }
@@ -189,7 +189,7 @@ impl FromStr for Sockets {
 
 /// The balancer asks each backend whether it is well.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Health {
+pub(crate) struct ActiveHealthCheck {
     /// What is asked for; a status of 200 is well.
     pub(crate) path: HttpPath,
     /// From one probe to the next.
@@ -204,7 +204,7 @@ pub(crate) struct Health {
 
 /// The balancer avoids a backend that fails requests.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Failure {
+pub(crate) struct PassiveHealthCheck {
     /// After so many.
     pub(crate) max_fails: NonZeroU32,
     /// For so long.
@@ -213,7 +213,7 @@ pub(crate) struct Failure {
 
 /// The balancer tries another backend when one fails a request.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Retries {
+pub(crate) struct RetryPolicy {
     /// So often, after the first attempt.
     pub(crate) attempts: u32,
     /// Also when a request such as POST was sent already, and may have been executed.

@@ -76,9 +76,9 @@ mod tests {
         Record {
             number,
             received: Moment(number),
-            answered: Moment(number + 1),
+            responded: Moment(number + 1),
             generator: Generator(9001),
-            answer: None,
+            response: None,
             request: Some(RequestId { run: 7, sequence: number }),
             connection: 1,
             request_number: 1,

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::wire::{Calendar, Fault, Generator, Handshakes, Instance, Seen, TlsAssignment};
+use crate::wire::{Calendar, Fault, Generator, Handshakes, Instance, ReceivedRequest, TlsAssignment};
 
 /// Bounds that keep a backend alive among careless and hostile clients.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub(crate) struct Limits {
+pub(crate) struct ConnectionLimits {
     /// Connections held at once by one backend; more wait in the kernel's queue.
     pub(crate) connections: u32,
     /// Bytes of a request's line and headers.
@@ -45,7 +45,7 @@ pub(crate) struct Assignment {
     /// The fleet's time.
     pub(crate) calendar: Calendar,
     /// Its bounds.
-    pub(crate) limits: Limits,
+    pub(crate) limits: ConnectionLimits,
     /// Whether connections may begin with a header of the PROXY protocol.
     pub(crate) proxy_protocol: bool,
     /// What it serves with TLS; none without TLS.
@@ -59,7 +59,7 @@ pub(crate) struct Assignment {
 /// What the supervisor tells a backend.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum Order {
+pub(crate) enum BackendCommand {
     /// Accept nothing more, answer what is in flight for so long at most, then end.
     Drain(Duration),
     /// What readiness answers from now on.
@@ -73,7 +73,7 @@ pub(crate) enum Order {
 /// What a backend tells its supervisor.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum Report {
+pub(crate) enum BackendReport {
     /// It accepts connections.
     Accepting,
     /// It accepts no new connection for now, and says why.
@@ -85,7 +85,7 @@ pub(crate) enum Report {
     /// From now on it misbehaves in these ways and no others.
     Faults(Vec<Fault>),
     /// It received this.
-    Seen(Seen),
+    Seen(ReceivedRequest),
     /// So its handshakes have ended until now.
     Handshakes(Handshakes),
     /// It could not start.

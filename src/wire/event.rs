@@ -3,12 +3,12 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::wire::{FailedHandshakes, Fault, Generator, Moment, Record, Seen, Starvation};
+use crate::wire::{FailedHandshakes, Fault, Generator, Moment, ReceivedRequest, Record, Starvation};
 
 /// Something that happened in a fleet.
 #[derive(Clone, PartialEq, Debug)]
 #[allow(clippy::large_enum_variant, reason = "almost all events are attempts")]
-pub(crate) enum Event {
+pub(crate) enum FleetEvent {
     /// Something about a backend.
     Backend {
         /// When.
@@ -16,7 +16,7 @@ pub(crate) enum Event {
         /// Which.
         generator: Generator,
         /// What.
-        change: Change,
+        change: BackendChange,
     },
     /// An attempt has ended.
     Attempt(Record),
@@ -25,7 +25,7 @@ pub(crate) enum Event {
         /// Which.
         generator: Generator,
         /// What it received.
-        seen: Seen,
+        seen: ReceivedRequest,
     },
     /// So many records of a backend were overwritten before they could be read.
     Lost {
@@ -40,7 +40,7 @@ pub(crate) enum Event {
 
 /// What happened to a backend.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Change {
+pub(crate) enum BackendChange {
     /// A process with this id was started.
     Starting(u32),
     /// It accepts connections.

@@ -15,14 +15,15 @@ mod token;
 
 pub(crate) use api::{
     Action, BackendFigures, BackendState, BackendStatus, BadCertificate, BadFault, BalanceRequest, BalancerInfo,
-    CheckNews, CheckResult, FRAME, FailedHandshakes, Fault, Figures, FleetStatus, Frame, Kept, Latency, Mark, MarkKind,
-    RecordView, Second, Seen, SeenRequest, Share, Snapshot, Time, TlsStatus, TlsView,
+    CheckNews, CheckResult, FRAME, FailedHandshakes, Fault, FaultShare, Figures, FleetStatus, Frame, History,
+    LatencyPercentiles, MarkKind, ReceivedRequest, RecordView, Second, SeenRequest, Snapshot, Time, TimelineMark,
+    TlsStatus, TlsView,
 };
 pub(crate) use batch::{BatchHead, read_batch, write_batch};
-pub(crate) use channel::{Assignment, BackendIdentity, Limits, Order, Report, Starvation};
+pub(crate) use channel::{Assignment, BackendCommand, BackendIdentity, BackendReport, ConnectionLimits, Starvation};
 pub(crate) use clipped::Clipped;
-pub(crate) use event::{Cause, Change, Departure, Event};
-pub(crate) use names::Names;
+pub(crate) use event::{BackendChange, Cause, Departure, FleetEvent};
+pub(crate) use names::FleetNames;
 pub(crate) use record::{AsArrived, End, FORWARDED_BYTES, HOST_BYTES, RECORD_WORDS, Record, Refusal, Revision};
 pub(crate) use secured::{Credentials, Handshakes, Protocol, Secured, TlsAssignment, TlsVersion};
 pub(crate) use token::{NotAToken, Token};

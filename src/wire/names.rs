@@ -7,17 +7,17 @@ use crate::wire::Generator;
 
 /// The names of a fleet. Clones share them.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(crate) struct Names(Arc<HashMap<Generator, String>>);
+pub(crate) struct FleetNames(Arc<HashMap<Generator, String>>);
 
-impl Names {
+impl FleetNames {
     /// The name of one; `?` for one that is not of the fleet.
     pub(crate) fn of(&self, id: Generator) -> &str {
         self.0.get(&id).map_or("?", String::as_str)
     }
 }
 
-impl FromIterator<(Generator, String)> for Names {
-    fn from_iter<T: IntoIterator<Item = (Generator, String)>>(names: T) -> Names {
-        Names(Arc::new(names.into_iter().collect()))
+impl FromIterator<(Generator, String)> for FleetNames {
+    fn from_iter<T: IntoIterator<Item = (Generator, String)>>(names: T) -> FleetNames {
+        FleetNames(Arc::new(names.into_iter().collect()))
     }
 }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::wire::clipped::Clipped;
 use crate::wire::life::{self, LIFE_WORDS};
-use crate::wire::{AttemptEnd, Calendar, Generator, Moment, Names, RecordView, RequestId, ResponseId, Secured};
+use crate::wire::{AttemptEnd, Calendar, FleetNames, Generator, Moment, RecordView, RequestId, ResponseId, Secured};
 use verdict::life::Life;
 use verdict::request::{Differences, FieldMask, Note, Notes, SentBody};
 
@@ -45,11 +45,11 @@ pub(crate) struct Record {
     /// When the head of the request had been read.
     pub(crate) received: Moment,
     /// When the response had been written, or given up.
-    pub(crate) answered: Moment,
+    pub(crate) responded: Moment,
     /// The backend.
     pub(crate) generator: Generator,
     /// The UUID of its response; none for health.
-    pub(crate) answer: Option<ResponseId>,
+    pub(crate) response: Option<ResponseId>,
     /// The client's id for the request, if it sent ours.
     pub(crate) request: Option<RequestId>,
     /// Number of the connection in its backend process, from 1.
@@ -185,9 +185,9 @@ impl Default for Record {
         Record {
             number: 0,
             received: Moment(0),
-            answered: Moment(0),
+            responded: Moment(0),
             generator: Generator(0),
-            answer: None,
+            response: None,
             request: None,
             connection: 0,
             request_number: 0,
@@ -209,8 +209,8 @@ impl Record {
     /// The words of the journal, and how many of them say something: those after it may hold anything.
     pub(crate) fn to_words(&self) -> ([u64; RECORD_WORDS], usize) {
         let mut words = [0; RECORD_WORDS];
-        (words[0], words[1], words[2]) = (self.number, self.received.0, self.answered.0);
-        (words[3], words[4]) = self.answer.map_or((0, 0), |answer| answer.0.as_u64_pair());
+        (words[0], words[1], words[2]) = (self.number, self.received.0, self.responded.0);
+        (words[3], words[4]) = self.response.map_or((0, 0), |answer| answer.0.as_u64_pair());
         (words[5], words[6]) = self.request.map_or((0, 0), |request| (request.run, request.sequence));
         words[7] = self.connection;
         words[8] = u64::from(self.request_number) << 32 | u64::from(self.generator.0) << 16 | u64::from(self.status);
@@ -299,8 +299,8 @@ impl Record {
         Record {
             number: words[0],
             received: Moment(words[1]),
-            answered: Moment(words[2]),
-            answer: Some(ResponseId(Uuid::from_u64_pair(words[3], words[4]))).filter(|answer| !answer.0.is_nil()),
+            responded: Moment(words[2]),
+            response: Some(ResponseId(Uuid::from_u64_pair(words[3], words[4]))).filter(|answer| !answer.0.is_nil()),
             request: Some(RequestId { run: words[5], sequence: words[6] }).filter(|request| request.run != 0),
             connection: words[7],
             request_number: (words[8] >> 32) as u32,
@@ -333,7 +333,7 @@ impl Record {
 
 impl Record {
     /// As the API and the log for programs give it: with its times on the calendar and the name of its backend.
-    pub(crate) fn view(&self, calendar: &Calendar, names: &Names) -> RecordView {
+    pub(crate) fn view(&self, calendar: &Calendar, names: &FleetNames) -> RecordView {
         let time = |moment: Moment| {
             let time = Timestamp::from_nanosecond(i128::from(calendar.unix(moment))).unwrap_or_default();
             format!("{time:.9}")
@@ -341,10 +341,10 @@ impl Record {
         let arrived = &self.arrived;
         RecordView {
             backend: names.of(self.generator).to_owned(),
-            answer: self.answer,
+            response: self.response,
             request: self.request,
             received: time(self.received),
-            answered: (self.outcome != AttemptEnd::Received).then(|| time(self.answered)),
+            responded: (self.outcome != AttemptEnd::Received).then(|| time(self.responded)),
             connection: self.connection,
             request_number: self.request_number,
             peer: self.peer.to_string(),
@@ -386,13 +386,13 @@ mod tests {
             |(numbers, ids, peer, (method, path), outcome, (arrived, refusal), life)| Record {
                 number: numbers.0,
                 received: Moment(numbers.1),
-                answered: Moment(numbers.2),
+                responded: Moment(numbers.2),
                 connection: numbers.3,
                 request_number: numbers.4,
                 status: numbers.5,
                 generator: Generator(numbers.5 ^ 1),
                 bytes: numbers.6,
-                answer: ids.0.map(|bits| ResponseId(Uuid::from_u128(bits))),
+                response: ids.0.map(|bits| ResponseId(Uuid::from_u128(bits))),
                 request: ids.1.map(|(run, sequence)| RequestId { run, sequence }),
                 peer,
                 method: Clipped::new(&method),

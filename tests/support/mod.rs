@@ -539,7 +539,7 @@ pub mod http {
 
         /// Its UUID.
         pub fn id(&self) -> Uuid {
-            self.header("Answer-Id").unwrap_or_else(|| panic!("no UUID: {self:?}")).parse().unwrap()
+            self.header("Response-Id").unwrap_or_else(|| panic!("no UUID: {self:?}")).parse().unwrap()
         }
 
         pub fn expect_page_of(&self, port: u16) {

@@ -18,7 +18,7 @@ use crate::Time;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Fault {
     /// `status:503:10%`: answers that status and a line instead of the page.
-    Status(u16, Share),
+    Status(u16, FaultShare),
     /// `latency:200ms±50ms:10%`: holds the response back, once the request has been read, for a time that is uniform within ±.
     Latency {
         /// How long, on average.
@@ -26,16 +26,16 @@ pub enum Fault {
         /// How much longer or shorter at most; never more than `time`.
         spread: Duration,
         /// Of the requests.
-        share: Share,
+        share: FaultShare,
     },
     /// `reset:5%`: TCP RST instead of a response.
-    Reset(Share),
+    Reset(FaultShare),
     /// `hang:10%`: reads the request and never answers; the connection stays until the client closes it.
-    Hang(Share),
+    Hang(FaultShare),
     /// `close:10%`: reads the request and closes without a response.
-    Close(Share),
+    Close(FaultShare),
     /// `close-midway:10%`: sends the head and half of the body that it announces, then closes.
-    CloseMidway(Share),
+    CloseMidway(FaultShare),
     /// `fail-first:2`: the first so many attempts at this backend of each request get 503. A request is known by its
     /// `Check-Request-Id`; one without is not touched, and attempts at other backends are unknown here.
     FailFirst(NonZeroU16),
@@ -45,12 +45,12 @@ pub enum Fault {
     /// ends it.
     Certificate(Option<BadCertificate>),
     /// `reset-stream:INTERNAL_ERROR:10%`: RST_STREAM with that code instead of an answer. Of HTTP/2 alone, as those below.
-    ResetStream(ErrorCode, Share),
+    ResetStream(ErrorCode, FaultShare),
     /// `refuse-stream:10%`: RST_STREAM with REFUSED_STREAM as soon as the head has come: nothing was done.
-    RefuseStream(Share),
+    RefuseStream(FaultShare),
     /// `goaway:10%`: GOAWAY that leaves out the request at hand: it was not begun, those before it are answered, and the
     /// connection ends with the last of them.
-    GoAway(Share),
+    GoAway(FaultShare),
     /// `max-streams:1`: announces so many streams at once, and refuses those above.
     MaxStreams(NonZeroU32),
 }
@@ -135,7 +135,7 @@ impl fmt::Display for Fault {
             Fault::Unhealthy => return Ok(()),
             Fault::Certificate(bad) => return write!(f, ":{}", bad.map_or("none", BadCertificate::name)),
         };
-        if share == Share::ALL { Ok(()) } else { write!(f, ":{share}") }
+        if share == FaultShare::ALL { Ok(()) } else { write!(f, ":{share}") }
     }
 }
 
@@ -255,8 +255,8 @@ fn status(word: &str) -> Option<u16> {
     word.parse().ok().filter(|status| is_number(word) && (200..=599).contains(status))
 }
 
-fn share(word: Option<&str>) -> Result<Share, BadFault> {
-    word.map_or(Ok(Share::ALL), str::parse)
+fn share(word: Option<&str>) -> Result<FaultShare, BadFault> {
+    word.map_or(Ok(FaultShare::ALL), str::parse)
 }
 
 fn latency(word: &str) -> Result<(Duration, Duration), BadFault> {
@@ -289,7 +289,7 @@ impl<'de> Deserialize<'de> for Fault {
 
 /// A share of all requests, above 0 and at most all of them: `10%`, `0.5%`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Share {
+pub struct FaultShare {
     billionths: u32,
 }
 
@@ -297,20 +297,20 @@ pub struct Share {
 const DECIMALS: usize = 7;
 const PERCENT: u32 = 10u32.pow(DECIMALS as u32);
 
-impl Share {
+impl FaultShare {
     /// Every request.
-    pub const ALL: Share = Share { billionths: 100 * PERCENT };
+    pub const ALL: FaultShare = FaultShare { billionths: 100 * PERCENT };
 
     /// Whether a request is one of them, of which `chance` decides, uniform from 0 and below 1.
     pub fn includes(self, chance: f64) -> bool {
-        chance * f64::from(Share::ALL.billionths) < f64::from(self.billionths)
+        chance * f64::from(FaultShare::ALL.billionths) < f64::from(self.billionths)
     }
 }
 
-impl FromStr for Share {
+impl FromStr for FaultShare {
     type Err = BadFault;
 
-    fn from_str(text: &str) -> Result<Share, BadFault> {
+    fn from_str(text: &str) -> Result<FaultShare, BadFault> {
         let number = text.strip_suffix('%').ok_or(BadFault::Share)?;
         let (whole, decimals) = number.split_once('.').unwrap_or((number, "0"));
         if !is_number(whole) || !is_number(decimals) || whole.len() > 3 || decimals.len() > DECIMALS {
@@ -318,13 +318,15 @@ impl FromStr for Share {
         }
         let digits: u64 = format!("{whole}{decimals:0<DECIMALS$}").parse().map_err(|_| BadFault::Share)?;
         match u32::try_from(digits) {
-            Ok(billionths) if billionths > 0 && billionths <= Share::ALL.billionths => Ok(Share { billionths }),
+            Ok(billionths) if billionths > 0 && billionths <= FaultShare::ALL.billionths => {
+                Ok(FaultShare { billionths })
+            }
             Ok(_) | Err(_) => Err(BadFault::Share),
         }
     }
 }
 
-impl fmt::Display for Share {
+impl fmt::Display for FaultShare {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (whole, rest) = (self.billionths / PERCENT, self.billionths % PERCENT);
         match rest {
@@ -350,8 +352,11 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn any_share() -> impl Strategy<Value = Share> {
-        prop_oneof![Just(Share::ALL), (1..=Share::ALL.billionths).prop_map(|billionths| Share { billionths })]
+    fn any_share() -> impl Strategy<Value = FaultShare> {
+        prop_oneof![
+            Just(FaultShare::ALL),
+            (1..=FaultShare::ALL.billionths).prop_map(|billionths| FaultShare { billionths })
+        ]
     }
 
     fn any_fault() -> impl Strategy<Value = Fault> {

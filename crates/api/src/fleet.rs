@@ -223,13 +223,13 @@ pub struct RecordView {
     /// The name of the backend.
     pub backend: String,
     /// The UUID of its response; null for health.
-    pub answer: Option<ResponseId>,
+    pub response: Option<ResponseId>,
     /// The client's id; null if it sent none of ours.
     pub request: Option<RequestId>,
     /// RFC 3339, to the nanosecond.
     pub received: String,
     /// RFC 3339, to the nanosecond; null if its backend ended before.
-    pub answered: Option<String>,
+    pub responded: Option<String>,
     /// Number of the connection in its backend process, from 1.
     pub connection: u64,
     /// Number of the request on that connection, from 1.

@@ -7,14 +7,14 @@ mod live;
 mod policy;
 mod time;
 
-pub use fault::{BadFault, Fault, Share};
+pub use fault::{BadFault, Fault, FaultShare};
 pub use fleet::{
     Action, BackendState, BackendStatus, FailedHandshakes, FleetStatus, RecordView, RecordsPage, TlsStatus, TlsView,
 };
 pub use live::{
-    BackendFigures, BalanceRequest, BalancerInfo, CheckNews, CheckResult, FRAME, Figures, Frame, Kept, Latency, Mark,
-    MarkKind, Second, Seen, SeenRequest, Snapshot,
+    BackendFigures, BalanceRequest, BalancerInfo, CheckNews, CheckResult, FRAME, Figures, Frame, History,
+    LatencyPercentiles, MarkKind, ReceivedRequest, Second, SeenRequest, Snapshot, TimelineMark,
 };
-pub use policy::{Name, Policy};
+pub use policy::{FieldName, Policy};
 pub use time::Time;
 pub use verdict::BadCertificate;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use verdict::promise::{self, Part, Role};
+use verdict::promise::{self, Role, ShareParty};
 use verdict::{Moment, RequestId, ResponseId};
 
 use crate::{BackendStatus, FleetStatus, Policy};
@@ -15,7 +15,7 @@ pub const FRAME: Duration = Duration::from_millis(100);
 /// How much of the past the live view shows: readers keep no more.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Kept {
+pub struct History {
     /// Seconds.
     pub seconds: usize,
     /// Requests of the order strip.
@@ -37,7 +37,7 @@ pub struct Snapshot {
     /// Milliseconds since 1970 (UTC).
     pub at: u64,
     /// How much of the past a reader should keep.
-    pub kept: Kept,
+    pub kept: History,
     /// The fleet and its backends.
     pub fleet: FleetStatus,
     /// What is shown of each backend now.
@@ -49,7 +49,7 @@ pub struct Snapshot {
     /// Requests since the fleet began: the number of the one after the strip's last.
     pub strip_end: u64,
     /// What happened, the latest last.
-    pub marks: Vec<Mark>,
+    pub marks: Vec<TimelineMark>,
     /// The latest requests with their headers, the latest last.
     pub requests: Vec<SeenRequest>,
     /// What stands in front of the fleet, if that is known.
@@ -74,7 +74,7 @@ pub struct Frame {
     /// Requests since the fleet began: the number of the one after the strip's last.
     pub strip_end: u64,
     /// What happened. One that has an id of an earlier mark replaces it: its count has grown.
-    pub marks: Vec<Mark>,
+    pub marks: Vec<TimelineMark>,
     /// Requests with their headers; under load some of them.
     pub requests: Vec<SeenRequest>,
     /// The backends, if something about them has changed that is not in the figures.
@@ -94,7 +94,7 @@ pub struct Second {
     /// Requests that ended in it, one count a backend.
     pub counts: Vec<u32>,
     /// At its end: the time from a request's head to its response, in the ten seconds before, of all backends together.
-    pub latency: Option<Latency>,
+    pub latency: Option<LatencyPercentiles>,
     /// Whether a check ran in it: its load dwarfs all other.
     pub is_check: bool,
 }
@@ -106,7 +106,7 @@ pub struct Figures {
     /// Requests of the last second.
     pub rate: u64,
     /// The time from a request's head to its response, in the last ten seconds.
-    pub latency: Option<Latency>,
+    pub latency: Option<LatencyPercentiles>,
     /// One a backend.
     pub backends: Vec<BackendFigures>,
 }
@@ -128,13 +128,13 @@ pub struct BackendFigures {
     /// Requests that are being processed.
     pub in_flight: u32,
     /// As above, of this backend.
-    pub latency: Option<Latency>,
+    pub latency: Option<LatencyPercentiles>,
 }
 
 /// Percentiles, in microseconds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Latency {
+pub struct LatencyPercentiles {
     /// Median.
     pub p50: u64,
     /// 90 %
@@ -148,7 +148,7 @@ pub struct Latency {
 /// Something that a time line shows.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Mark {
+pub struct TimelineMark {
     /// Its number, from 0.
     pub id: u64,
     /// Milliseconds since 1970 (UTC).
@@ -199,11 +199,11 @@ impl MarkKind {
 /// A request as a backend received it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Seen {
+pub struct ReceivedRequest {
     /// When its head had been read.
     pub received: Moment,
     /// The UUID of its response.
-    pub answer: ResponseId,
+    pub response: ResponseId,
     /// The client's id for it, if it sent ours.
     pub request: Option<RequestId>,
     /// The other end of the connection, or the client that a PROXY header tells of; `unix` for a unix socket.
@@ -228,7 +228,7 @@ pub struct SeenRequest {
     pub at: u64,
     /// What it received.
     #[serde(flatten)]
-    pub seen: Seen,
+    pub seen: ReceivedRequest,
 }
 
 /// The balancer in front of the fleet.
@@ -271,14 +271,14 @@ impl BalancerInfo {
     /// The share of each backend, given whether it is ready, if the balancer's algorithm promises any.
     pub fn expected(&self, backends: &[(&str, bool)]) -> Option<Vec<f64>> {
         let weighted = self.weights.len() == backends.len() && self.weights.iter().any(|weight| *weight > 0);
-        let part = |(place, (name, ready)): (usize, &(&str, bool))| Part {
+        let part = |(place, (name, ready)): (usize, &(&str, bool))| ShareParty {
             weight: if weighted { self.weights[place] } else { 1 },
             role: if self.backups.iter().any(|backup| backup == name) { Role::Backup } else { Role::Active },
             ready: *ready,
         };
         promise::shares(
             self.algorithm.as_ref()?.algorithm(weighted),
-            &backends.iter().enumerate().map(part).collect::<Vec<Part>>(),
+            &backends.iter().enumerate().map(part).collect::<Vec<ShareParty>>(),
         )
     }
 }

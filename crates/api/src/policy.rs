@@ -27,18 +27,18 @@ pub enum Policy {
     /// By path and query.
     Uri,
     /// By a header of the request.
-    Header(Name),
+    Header(FieldName),
     /// By a cookie that the client brings.
-    Cookie(Name),
+    Cookie(FieldName),
     /// By a cookie of that name that the balancer gives.
-    Sticky(Name),
+    Sticky(FieldName),
 }
 
 impl Policy {
     /// One of each.
     pub fn examples() -> [Policy; 10] {
         use Policy::*;
-        let name = |text: &str| Name(text.to_owned());
+        let name = |text: &str| FieldName(text.to_owned());
         [
             RoundRobin,
             LeastConnections,
@@ -122,7 +122,7 @@ impl FromStr for Policy {
     fn from_str(text: &str) -> Result<Policy, String> {
         let (word, name) = text.split_once(':').map_or((text, None), |(word, name)| (word, Some(name)));
         let named = |what: &str| match name {
-            Some(name) => name.parse::<Name>(),
+            Some(name) => name.parse::<FieldName>(),
             None => Err(format!(
                 "expected the name of the {what}, such as {word}:{}",
                 if what == "header" { "X-User" } else { "session" }
@@ -143,9 +143,9 @@ impl FromStr for Policy {
 
 /// Of a header or a cookie: a token of HTTP (RFC 9110, section 5.6.2) without what configuration languages give a meaning to.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct Name(String);
+pub struct FieldName(String);
 
-impl Name {
+impl FieldName {
     /// As it was given.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -157,19 +157,19 @@ impl Name {
     }
 }
 
-impl fmt::Display for Name {
+impl fmt::Display for FieldName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl FromStr for Name {
+impl FromStr for FieldName {
     type Err = String;
 
-    fn from_str(text: &str) -> Result<Name, String> {
+    fn from_str(text: &str) -> Result<FieldName, String> {
         let token = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
         match token && (1..=64).contains(&text.len()) {
-            true => Ok(Name(text.to_owned())),
+            true => Ok(FieldName(text.to_owned())),
             false => Err("expected a name of up to 64 letters, digits, `-`, `_` and `.`".to_owned()),
         }
     }
@@ -184,7 +184,7 @@ mod tests {
         for policy in Policy::examples() {
             assert_eq!(policy.to_string().parse(), Ok(policy));
         }
-        assert_eq!("sticky".parse(), Ok(Policy::Sticky(Name("backend".to_owned()))));
+        assert_eq!("sticky".parse(), Ok(Policy::Sticky(FieldName("backend".to_owned()))));
         for text in
             ["", "header", "cookie", "header:", "header:a b", "header:a;", "round-robin:x", "uri:", "wrr", "sticky:"]
         {

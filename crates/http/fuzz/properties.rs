@@ -2,11 +2,11 @@
 #![allow(dead_code)] // each target runs one of them
 
 use http::h1::client::{self, Receiver};
-use http::h1::server::{self, Length, Server};
+use http::h1::server::{self, Length, ServerConnection};
 use http::proxy_protocol::{self, Opening};
 use http::{
-    Asked, Body, Chunks, EventReader, Fields, Framing, Malformed, Mode, NotAnEvent, RequestHead, ResponseHead, Room,
-    Version, encode, ws,
+    BodyDecoder, Chunks, EventReader, Fields, Framing, HttpVersion, Malformed, NotAnEvent, RequestContext, RequestHead,
+    ResponseHead, Room, Strictness, encode, ws,
 };
 
 const HEAD_LIMIT: usize = 2048;
@@ -22,7 +22,7 @@ fn pieces(data: &[u8]) -> (&[u8], Vec<&[u8]>) {
 
 /// What a server makes of bytes: heads, contents, ends, and what it wrote.
 fn serve<'b>(pieces: impl IntoIterator<Item = &'b [u8]>) -> (Vec<String>, Vec<u8>) {
-    let (mut server, mut story, mut output) = (Server::new(), Vec::<String>::new(), Vec::new());
+    let (mut server, mut story, mut output) = (ServerConnection::new(), Vec::<String>::new(), Vec::new());
     let mut inbox = Vec::new();
     for piece in pieces {
         inbox.extend_from_slice(piece);
@@ -33,26 +33,26 @@ fn serve<'b>(pieces: impl IntoIterator<Item = &'b [u8]>) -> (Vec<String>, Vec<u8
             let Some((stream, event)) = server.receive(&mut rest, &mut room, HEAD_LIMIT) else { break };
             assert!(rest.len() <= before, "the rest grew");
             let is_whole = match event {
-                server::Event::Head(head) => {
+                server::RequestEvent::Head(head) => {
                     story.push(format!("{stream:?} {} {} {:?}", head.method, head.target, head.framing));
                     head.framing == Framing::None
                 }
-                server::Event::Data(data) => {
+                server::RequestEvent::Data(data) => {
                     match story.last_mut().filter(|last| last.starts_with("data ")) {
                         Some(last) => *last += &data.escape_ascii().to_string(),
                         None => story.push(format!("data {}", data.escape_ascii())),
                     }
                     false
                 }
-                server::Event::Trailers(lines) => {
+                server::RequestEvent::Trailers(lines) => {
                     match story.last_mut().filter(|last| last.starts_with("trailers ")) {
                         Some(last) => *last += &lines.escape_ascii().to_string(),
                         None => story.push(format!("trailers {}", lines.escape_ascii())),
                     }
                     false
                 }
-                server::Event::End => true,
-                server::Event::Malformed(why) => {
+                server::RequestEvent::End => true,
+                server::RequestEvent::Malformed(why) => {
                     // A section that breaks is seen as far as it came.
                     story.pop_if(|last| last.starts_with("trailers "));
                     story.push(format!("{stream:?} malformed: {why:?}"));
@@ -83,22 +83,24 @@ pub fn request(data: &[u8]) {
 }
 
 /// What a client makes of bytes: heads, contents, and how far it came.
-fn receive<'b>(pieces: impl IntoIterator<Item = &'b [u8]>) -> (String, client::Progress) {
+fn receive<'b>(pieces: impl IntoIterator<Item = &'b [u8]>) -> (String, client::ResponseProgress) {
     let mut receiver = Receiver::new(HEAD_LIMIT);
-    receiver.begin(Asked::Other);
+    receiver.begin(RequestContext::Other);
     let (mut story, mut content) = (String::new(), Vec::new());
     for piece in pieces {
         let progress = receiver.receive(piece, &mut |event| match event {
-            client::Event::Interim(status) => story += &format!("interim {status} "),
-            client::Event::Head(head) => story += &format!("{} {:?} {} ", head.status, head.framing, head.persistent),
-            client::Event::Data(data) => content.extend_from_slice(data),
-            client::Event::Trailers(_) => {}
+            client::ResponseEvent::Interim(status) => story += &format!("interim {status} "),
+            client::ResponseEvent::Head(head) => {
+                story += &format!("{} {:?} {} ", head.status, head.framing, head.persistent)
+            }
+            client::ResponseEvent::Data(data) => content.extend_from_slice(data),
+            client::ResponseEvent::Trailers(_) => {}
         });
-        if progress != client::Progress::More {
+        if progress != client::ResponseProgress::More {
             return (format!("{story}{}", content.escape_ascii()), progress);
         }
     }
-    (format!("{story}{}", content.escape_ascii()), client::Progress::More)
+    (format!("{story}{}", content.escape_ascii()), client::ResponseProgress::More)
 }
 
 /// A client never fails on what comes, and reads the content alike however it arrives, as far as the response is one.
@@ -107,13 +109,16 @@ pub fn response(data: &[u8]) {
     let (whole, in_pieces) = (receive([bytes]), receive(pieces));
     match (whole.1, in_pieces.1) {
         // In pieces, what follows a whole response has not come yet.
-        (client::Progress::Whole | client::Progress::WholeAndMore(_), client::Progress::Whole) => {
+        (
+            client::ResponseProgress::Whole | client::ResponseProgress::WholeAndMore(_),
+            client::ResponseProgress::Whole,
+        ) => {
             assert_eq!(whole.0, in_pieces.0, "{}", bytes.escape_ascii());
         }
         // The same is wrong with it, perhaps by another name: fewer bytes can say less.
-        (client::Progress::Malformed(_), client::Progress::Malformed(_)) => {}
+        (client::ResponseProgress::Malformed(_), client::ResponseProgress::Malformed(_)) => {}
         // A head in pieces is looked at when a line of it has ended.
-        (client::Progress::Malformed(_), client::Progress::More) => {}
+        (client::ResponseProgress::Malformed(_), client::ResponseProgress::More) => {}
         (one, other) => assert_eq!(
             std::mem::discriminant(&one),
             std::mem::discriminant(&other),
@@ -165,23 +170,31 @@ pub fn proxy_header(data: &[u8]) {
     }
 }
 
-fn request_head<T>(bytes: &[u8], mode: Mode, see: impl FnOnce(&RequestHead) -> T) -> Result<Option<T>, Malformed> {
+fn request_head<T>(
+    bytes: &[u8],
+    mode: Strictness,
+    see: impl FnOnce(&RequestHead) -> T,
+) -> Result<Option<T>, Malformed> {
     request_head_up_to(HEAD_LIMIT, bytes, mode, see)
 }
 
 fn request_head_up_to<T>(
     limit: usize,
     bytes: &[u8],
-    mode: Mode,
+    mode: Strictness,
     see: impl FnOnce(&RequestHead) -> T,
 ) -> Result<Option<T>, Malformed> {
     let mut room = Room::<20>::new();
     Ok(RequestHead::parse(bytes, &mut room, limit, mode)?.map(|head| see(&head)))
 }
 
-fn response_head<T>(bytes: &[u8], mode: Mode, see: impl FnOnce(&ResponseHead) -> T) -> Result<Option<T>, Malformed> {
+fn response_head<T>(
+    bytes: &[u8],
+    mode: Strictness,
+    see: impl FnOnce(&ResponseHead) -> T,
+) -> Result<Option<T>, Malformed> {
     let mut room = Room::<20>::new();
-    Ok(ResponseHead::parse(bytes, &mut room, HEAD_LIMIT, Asked::Other, mode)?.map(|head| see(&head)))
+    Ok(ResponseHead::parse(bytes, &mut room, HEAD_LIMIT, RequestContext::Other, mode)?.map(|head| see(&head)))
 }
 
 /// What frames a message, by a second reader that knows of nothing but plain numbers and the word chunked.
@@ -213,15 +226,15 @@ pub fn differential(data: &[u8]) {
         let host = head.host.map(<[u8]>::to_vec);
         (head.version, written, head.framing, head.persistent, host, head.length)
     };
-    if let Ok(Some(strict)) = request_head(data, Mode::Strict, seen) {
-        let lenient = request_head(data, Mode::Lenient, seen);
+    if let Ok(Some(strict)) = request_head(data, Strictness::Strict, seen) {
+        let lenient = request_head(data, Strictness::Lenient, seen);
         assert_eq!(lenient.as_ref(), Ok(&Some(strict.clone())), "{shown}");
         let (version, written, framing, ..) = strict;
         // It may be longer than it came: a line ends in CR LF, and a space follows the colon.
-        let again = request_head_up_to(2 * HEAD_LIMIT, &written, Mode::Strict, |head| head.framing);
+        let again = request_head_up_to(2 * HEAD_LIMIT, &written, Strictness::Strict, |head| head.framing);
         // A message of HTTP/1.0 is none of 1.1 without a Host.
-        assert!(again == Ok(Some(framing)) || version == Version::Http10, "{shown}: {again:?}");
-        let mut body = Body::new(framing);
+        assert!(again == Ok(Some(framing)) || version == HttpVersion::Http10, "{shown}: {again:?}");
+        let mut body = BodyDecoder::new(framing);
         let _ = body.take(&data[strict.5..]);
     }
     let seen = |head: &ResponseHead| {
@@ -230,13 +243,13 @@ pub fn differential(data: &[u8]) {
         assert!(plain.is_none_or(|plain| plain == head.framing), "{plain:?} {head:?}");
         (head.status, head.framing, head.persistent, head.length)
     };
-    if let Ok(Some(strict)) = response_head(data, Mode::Strict, seen) {
-        assert_eq!(response_head(data, Mode::Lenient, seen), Ok(Some(strict)), "{shown}");
+    if let Ok(Some(strict)) = response_head(data, Strictness::Strict, seen) {
+        assert_eq!(response_head(data, Strictness::Lenient, seen), Ok(Some(strict)), "{shown}");
     }
 }
 
-fn frames<'b>(role: ws::Role, pieces: impl IntoIterator<Item = &'b [u8]>) -> Vec<String> {
-    let mut receiver = ws::Receiver::new(role, HEAD_LIMIT);
+fn frames<'b>(role: ws::ReaderRole, pieces: impl IntoIterator<Item = &'b [u8]>) -> Vec<String> {
+    let mut receiver = ws::FrameReader::new(role, HEAD_LIMIT);
     let mut story = Vec::new();
     for mut piece in pieces {
         loop {
@@ -255,7 +268,7 @@ fn frames<'b>(role: ws::Role, pieces: impl IntoIterator<Item = &'b [u8]>) -> Vec
 
 /// Frames are read alike however they arrive, by either end.
 pub fn websocket(data: &[u8]) {
-    for role in [ws::Role::Client, ws::Role::Server] {
+    for role in [ws::ReaderRole::Client, ws::ReaderRole::Server] {
         let (bytes, pieces) = pieces(data);
         assert_eq!(frames(role, pieces), frames(role, [bytes]), "{}", bytes.escape_ascii());
     }
@@ -305,22 +318,22 @@ fn tell(story: &mut Vec<String>, line: String) {
 }
 
 fn serve_h2<'b>(pieces: impl IntoIterator<Item = &'b [u8]>) -> (Vec<String>, Vec<u8>) {
-    use http::h2::{Block, Settings, server};
-    let (mut server, mut room) = (server::Server::new(Settings::SERVER), Block::new());
+    use http::h2::{AnnouncedSettings, Block, server};
+    let (mut server, mut room) = (server::Server::new(AnnouncedSettings::SERVER), Block::new());
     let (mut story, mut out) = (Vec::new(), Vec::new());
     feed(pieces, |rest| {
         while let Some((stream, event)) = server.receive(rest, &mut room, 0, &mut out) {
             let is_whole = match &event {
-                server::Event::Head(request) => request.head(&request.lines()).framing == Framing::None,
-                server::Event::End => true,
+                server::ServerEvent::Head(request) => request.head(&request.lines()).framing == Framing::None,
+                server::ServerEvent::End => true,
                 _ => false,
             };
             tell(
                 &mut story,
                 match event {
-                    server::Event::Head(request) => format!("{} {:?}", stream.0, request.head(&request.lines())),
-                    server::Event::Data(data) => format!("{} data {}", stream.0, data.escape_ascii()),
-                    server::Event::Trailers(trailers) => {
+                    server::ServerEvent::Head(request) => format!("{} {:?}", stream.0, request.head(&request.lines())),
+                    server::ServerEvent::Data(data) => format!("{} data {}", stream.0, data.escape_ascii()),
+                    server::ServerEvent::Trailers(trailers) => {
                         format!("{} {:?}", stream.0, trailers.iter().collect::<Vec<_>>())
                     }
                     other => format!("{} {other:?}", stream.0),
@@ -348,12 +361,12 @@ pub fn h2_server(data: &[u8]) {
 }
 
 fn receive_h2<'b>(pieces: impl IntoIterator<Item = &'b [u8]>) -> (Vec<String>, Vec<u8>) {
-    use http::h2::client::{Client, Event, FirstLine};
-    use http::h2::{Block, Settings};
+    use http::h2::client::{Client, ClientEvent, FirstLine};
+    use http::h2::{AnnouncedSettings, Block};
     let (mut out, mut room, mut story) = (Vec::new(), Block::new(), Vec::new());
-    let mut client = Client::new(Settings::CLIENT, &mut out);
+    let mut client = Client::new(AnnouncedSettings::CLIENT, &mut out);
     let first = FirstLine { method: "GET", scheme: "http", authority: "h", path: "/" };
-    for asked in [Asked::Other, Asked::Head, Asked::Other] {
+    for asked in [RequestContext::Other, RequestContext::Head, RequestContext::Other] {
         client.open(&first, asked, true, &mut out, |_| {});
     }
     feed(pieces, |rest| {
@@ -361,9 +374,11 @@ fn receive_h2<'b>(pieces: impl IntoIterator<Item = &'b [u8]>) -> (Vec<String>, V
             tell(
                 &mut story,
                 match event {
-                    Event::Head(response) => format!("{} {:?}", stream.0, response.head(&response.lines())),
-                    Event::Data(data) => format!("{} data {}", stream.0, data.escape_ascii()),
-                    Event::Trailers(trailers) => format!("{} {:?}", stream.0, trailers.iter().collect::<Vec<_>>()),
+                    ClientEvent::Head(response) => format!("{} {:?}", stream.0, response.head(&response.lines())),
+                    ClientEvent::Data(data) => format!("{} data {}", stream.0, data.escape_ascii()),
+                    ClientEvent::Trailers(trailers) => {
+                        format!("{} {:?}", stream.0, trailers.iter().collect::<Vec<_>>())
+                    }
                     other => format!("{} {other:?}", stream.0),
                 },
             );

@@ -1,10 +1,10 @@
 //! A body, read to where its framing says that it ends.
 
-use crate::{Chunks, Framing, Malformed, Part};
+use crate::{ChunkPart, Chunks, Framing, Malformed};
 
 /// A body, as far as it has not come yet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Body {
+pub enum BodyDecoder {
     /// It has ended.
     Done,
     /// That many bytes are still to come.
@@ -15,26 +15,26 @@ pub enum Body {
     UntilClose,
 }
 
-impl Body {
+impl BodyDecoder {
     /// Nothing has been read yet.
-    pub fn new(framing: Framing) -> Body {
+    pub fn new(framing: Framing) -> BodyDecoder {
         match framing {
-            Framing::None | Framing::Length(0) => Body::Done,
-            Framing::Length(length) => Body::Length(length),
-            Framing::Chunked => Body::Chunks(Chunks::new()),
+            Framing::None | Framing::Length(0) => BodyDecoder::Done,
+            Framing::Length(length) => BodyDecoder::Length(length),
+            Framing::Chunked => BodyDecoder::Chunks(Chunks::new()),
             // HTTP/2 frames its bodies itself: there is nothing left to take apart.
-            Framing::UntilClose | Framing::Stream => Body::UntilClose,
+            Framing::UntilClose | Framing::Stream => BodyDecoder::UntilClose,
         }
     }
 
     /// Whether it has ended.
     pub fn is_done(self) -> bool {
-        self == Body::Done
+        self == BodyDecoder::Done
     }
 
     /// The connection has ended: whether that ends the body too, or cuts it off.
     pub fn ends_with_the_connection(self) -> bool {
-        matches!(self, Body::Done | Body::UntilClose)
+        matches!(self, BodyDecoder::Done | BodyDecoder::UntilClose)
     }
 
     /// Takes from `input` up to the end of the next piece of content, and returns that piece and the rest. The piece is empty
@@ -45,32 +45,32 @@ impl Body {
             let part;
             (part, rest) = self.part(rest)?;
             match part {
-                Part::Data(data) => return Ok((data, rest)),
-                Part::Nothing => return Ok((&[], rest)),
-                Part::Trailers(_) => {}
+                ChunkPart::Data(data) => return Ok((data, rest)),
+                ChunkPart::Nothing => return Ok((&[], rest)),
+                ChunkPart::Trailers(_) => {}
             }
         }
     }
 
     /// Like [`Body::take`], with the trailers.
-    pub fn part<'i>(&mut self, input: &'i [u8]) -> Result<(Part<'i>, &'i [u8]), Malformed> {
+    pub fn part<'i>(&mut self, input: &'i [u8]) -> Result<(ChunkPart<'i>, &'i [u8]), Malformed> {
         match self {
-            _ if input.is_empty() => Ok((Part::Nothing, input)),
-            Body::Done => Ok((Part::Nothing, input)),
-            Body::UntilClose => Ok((Part::Data(input), &[])),
-            Body::Length(left) => {
+            _ if input.is_empty() => Ok((ChunkPart::Nothing, input)),
+            BodyDecoder::Done => Ok((ChunkPart::Nothing, input)),
+            BodyDecoder::UntilClose => Ok((ChunkPart::Data(input), &[])),
+            BodyDecoder::Length(left) => {
                 let here = usize::try_from(*left).unwrap_or(usize::MAX).min(input.len());
                 *left -= here as u64;
                 if *left == 0 {
-                    *self = Body::Done;
+                    *self = BodyDecoder::Done;
                 }
                 let (data, rest) = input.split_at(here);
-                Ok((Part::Data(data), rest))
+                Ok((ChunkPart::Data(data), rest))
             }
-            Body::Chunks(chunks) => {
+            BodyDecoder::Chunks(chunks) => {
                 let (part, rest) = chunks.part(input)?;
                 if chunks.is_over() {
-                    *self = Body::Done;
+                    *self = BodyDecoder::Done;
                 }
                 Ok((part, rest))
             }
@@ -82,8 +82,8 @@ impl Body {
 mod tests {
     use super::*;
 
-    fn read(framing: Framing, bytes: &[u8]) -> Result<(Vec<u8>, &[u8], Body), Malformed> {
-        let (mut body, mut content, mut rest) = (Body::new(framing), Vec::new(), bytes);
+    fn read(framing: Framing, bytes: &[u8]) -> Result<(Vec<u8>, &[u8], BodyDecoder), Malformed> {
+        let (mut body, mut content, mut rest) = (BodyDecoder::new(framing), Vec::new(), bytes);
         while !rest.is_empty() && !body.is_done() {
             let (piece, after) = body.take(rest)?;
             content.extend_from_slice(piece);
@@ -101,12 +101,16 @@ mod tests {
             (Framing::Chunked, "3\r\nabc\r\n1\r\nd\r\n0\r\nT: t\r\n\r\n", "abcd"),
         ] {
             let bytes = format!("{whole}GET");
-            assert_eq!(read(framing, bytes.as_bytes()), Ok((content.into(), &b"GET"[..], Body::Done)), "{whole:?}");
+            assert_eq!(
+                read(framing, bytes.as_bytes()),
+                Ok((content.into(), &b"GET"[..], BodyDecoder::Done)),
+                "{whole:?}"
+            );
             let Some(cut) = whole.len().checked_sub(1) else { continue };
             let (_, rest, body) = read(framing, &whole.as_bytes()[..cut]).unwrap();
             assert!(rest.is_empty() && !body.is_done() && !body.ends_with_the_connection(), "{whole:?}");
         }
-        assert_eq!(read(Framing::UntilClose, b"ab"), Ok((b"ab".to_vec(), &b""[..], Body::UntilClose)));
+        assert_eq!(read(Framing::UntilClose, b"ab"), Ok((b"ab".to_vec(), &b""[..], BodyDecoder::UntilClose)));
         assert_eq!(read(Framing::Chunked, b"x"), Err(Malformed::ChunkSize));
     }
 }

@@ -4,11 +4,11 @@ use crate::Malformed;
 
 /// Where in the chunks a reader is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Chunks(Stage);
+pub struct Chunks(ChunkState);
 
 /// A piece of a chunked body.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Part<'i> {
+pub enum ChunkPart<'i> {
     /// Of its data.
     Data(&'i [u8]),
     /// Of its trailer section: lines as they came, with their ends.
@@ -19,7 +19,7 @@ pub enum Part<'i> {
 
 /// What is waited for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Stage {
+enum ChunkState {
     /// A digit of a chunk's size, or what ends it.
     Size {
         size: u64,
@@ -71,12 +71,12 @@ const MAX_TRAILERS: u16 = 16 * 1024;
 impl Chunks {
     /// Before the first one.
     pub fn new() -> Chunks {
-        Chunks(Stage::Size { size: 0, digits: 0 })
+        Chunks(ChunkState::Size { size: 0, digits: 0 })
     }
 
     /// Whether the last chunk and what follows it have come.
     pub fn is_over(self) -> bool {
-        self.0 == Stage::Over
+        self.0 == ChunkState::Over
     }
 
     /// Takes from `input` up to the end of the next piece of data, and returns that piece and the rest. Trailers are skipped.
@@ -86,27 +86,27 @@ impl Chunks {
             let part;
             (part, rest) = self.part(rest)?;
             match part {
-                Part::Data(data) => return Ok((data, rest)),
-                Part::Nothing => return Ok((&[], rest)),
-                Part::Trailers(_) => {}
+                ChunkPart::Data(data) => return Ok((data, rest)),
+                ChunkPart::Nothing => return Ok((&[], rest)),
+                ChunkPart::Trailers(_) => {}
             }
         }
     }
 
     /// Takes from `input` up to the end of the next piece, and returns that piece and the rest.
-    pub fn part<'i>(&mut self, input: &'i [u8]) -> Result<(Part<'i>, &'i [u8]), Malformed> {
+    pub fn part<'i>(&mut self, input: &'i [u8]) -> Result<(ChunkPart<'i>, &'i [u8]), Malformed> {
         let mut rest = input;
         loop {
             match (self.0, rest) {
-                (Stage::Over, _) | (_, []) => return Ok((Part::Nothing, rest)),
-                (Stage::Data(left), _) => {
+                (ChunkState::Over, _) | (_, []) => return Ok((ChunkPart::Nothing, rest)),
+                (ChunkState::Data(left), _) => {
                     let here = usize::try_from(left).unwrap_or(usize::MAX).min(rest.len());
                     self.0 = match left - here as u64 {
-                        0 => Stage::DataCr,
-                        left => Stage::Data(left),
+                        0 => ChunkState::DataCr,
+                        left => ChunkState::Data(left),
                     };
                     let (data, rest) = rest.split_at(here);
-                    return Ok((Part::Data(data), rest));
+                    return Ok((ChunkPart::Data(data), rest));
                 }
                 (stage, [byte, after @ ..]) if stage.is_in_trailers(*byte) => {
                     let start = rest;
@@ -118,7 +118,7 @@ impl Chunks {
                         self.0 = self.0.next(*byte)?;
                         rest = after;
                     }
-                    return Ok((Part::Trailers(&start[..start.len() - rest.len()]), rest));
+                    return Ok((ChunkPart::Trailers(&start[..start.len() - rest.len()]), rest));
                 }
                 (stage, [byte, after @ ..]) => {
                     self.0 = stage.next(*byte)?;
@@ -135,78 +135,82 @@ impl Default for Chunks {
     }
 }
 
-impl Stage {
+impl ChunkState {
     fn is_in_trailers(self, next: u8) -> bool {
         match self {
-            Stage::Trailer { .. } => next != b'\r',
-            Stage::TrailerName { .. } | Stage::TrailerValue { .. } | Stage::TrailerLf { .. } => true,
+            ChunkState::Trailer { .. } => next != b'\r',
+            ChunkState::TrailerName { .. } | ChunkState::TrailerValue { .. } | ChunkState::TrailerLf { .. } => true,
             _ => false,
         }
     }
 
     /// One byte of the framing.
-    fn next(self, byte: u8) -> Result<Stage, Malformed> {
+    fn next(self, byte: u8) -> Result<ChunkState, Malformed> {
         Ok(match (self, byte) {
-            (Stage::Size { size, digits }, _) if byte.is_ascii_hexdigit() => {
+            (ChunkState::Size { size, digits }, _) if byte.is_ascii_hexdigit() => {
                 if digits == MAX_DIGITS {
                     return Err(Malformed::ChunkSize);
                 }
                 let digit = char::from(byte).to_digit(16).unwrap_or(0);
-                Stage::Size { size: size << 4 | u64::from(digit), digits: digits + 1 }
+                ChunkState::Size { size: size << 4 | u64::from(digit), digits: digits + 1 }
             }
-            (Stage::Size { digits: 0, .. }, _) => return Err(Malformed::ChunkSize),
-            (Stage::Size { size, .. }, b'\r') => Stage::SizeEnd(size),
-            (Stage::Size { size, .. }, b';') => Stage::Extension { size, seen: 1 },
-            (Stage::Size { size, .. }, b' ' | b'\t') => Stage::SizeSpace { size, seen: 1 },
-            (Stage::SizeSpace { size, .. }, b'\r') => Stage::SizeEnd(size),
-            (Stage::SizeSpace { size, seen }, b';') => Stage::Extension { size, seen },
-            (Stage::SizeSpace { size, seen: seen @ ..MAX_EXTENSION }, b' ' | b'\t') => {
-                Stage::SizeSpace { size, seen: seen + 1 }
+            (ChunkState::Size { digits: 0, .. }, _) => return Err(Malformed::ChunkSize),
+            (ChunkState::Size { size, .. }, b'\r') => ChunkState::SizeEnd(size),
+            (ChunkState::Size { size, .. }, b';') => ChunkState::Extension { size, seen: 1 },
+            (ChunkState::Size { size, .. }, b' ' | b'\t') => ChunkState::SizeSpace { size, seen: 1 },
+            (ChunkState::SizeSpace { size, .. }, b'\r') => ChunkState::SizeEnd(size),
+            (ChunkState::SizeSpace { size, seen }, b';') => ChunkState::Extension { size, seen },
+            (ChunkState::SizeSpace { size, seen: seen @ ..MAX_EXTENSION }, b' ' | b'\t') => {
+                ChunkState::SizeSpace { size, seen: seen + 1 }
             }
-            (Stage::Extension { size, .. }, b'\r') => Stage::SizeEnd(size),
-            (Stage::Size { .. } | Stage::SizeSpace { .. } | Stage::Extension { .. }, b'\n') => {
+            (ChunkState::Extension { size, .. }, b'\r') => ChunkState::SizeEnd(size),
+            (ChunkState::Size { .. } | ChunkState::SizeSpace { .. } | ChunkState::Extension { .. }, b'\n') => {
                 return Err(Malformed::BareLineFeed);
             }
-            (Stage::Size { .. } | Stage::SizeSpace { .. }, _) => return Err(Malformed::ChunkSizeJunk),
-            (Stage::Extension { size, seen: seen @ ..MAX_EXTENSION }, _) if is_text(byte) => {
-                Stage::Extension { size, seen: seen + 1 }
+            (ChunkState::Size { .. } | ChunkState::SizeSpace { .. }, _) => return Err(Malformed::ChunkSizeJunk),
+            (ChunkState::Extension { size, seen: seen @ ..MAX_EXTENSION }, _) if is_text(byte) => {
+                ChunkState::Extension { size, seen: seen + 1 }
             }
-            (Stage::Extension { .. }, _) => return Err(Malformed::ChunkExtension),
-            (Stage::SizeEnd(0), b'\n') => Stage::Trailer { seen: 0 },
-            (Stage::SizeEnd(size), b'\n') => Stage::Data(size),
-            (Stage::SizeEnd(_), _) => return Err(Malformed::LineEnd),
-            (Stage::DataCr, b'\r') => Stage::DataLf,
-            (Stage::DataCr, b'\n') => return Err(Malformed::BareLineFeed),
-            (Stage::DataLf, b'\n') => Stage::Size { size: 0, digits: 0 },
-            (Stage::DataCr | Stage::DataLf, _) => return Err(Malformed::ChunkEnd),
-            (Stage::Trailer { .. }, b'\r') => Stage::End,
-            (Stage::Trailer { .. } | Stage::TrailerName { .. } | Stage::TrailerValue { .. }, b'\n') => {
+            (ChunkState::Extension { .. }, _) => return Err(Malformed::ChunkExtension),
+            (ChunkState::SizeEnd(0), b'\n') => ChunkState::Trailer { seen: 0 },
+            (ChunkState::SizeEnd(size), b'\n') => ChunkState::Data(size),
+            (ChunkState::SizeEnd(_), _) => return Err(Malformed::LineEnd),
+            (ChunkState::DataCr, b'\r') => ChunkState::DataLf,
+            (ChunkState::DataCr, b'\n') => return Err(Malformed::BareLineFeed),
+            (ChunkState::DataLf, b'\n') => ChunkState::Size { size: 0, digits: 0 },
+            (ChunkState::DataCr | ChunkState::DataLf, _) => return Err(Malformed::ChunkEnd),
+            (ChunkState::Trailer { .. }, b'\r') => ChunkState::End,
+            (ChunkState::Trailer { .. } | ChunkState::TrailerName { .. } | ChunkState::TrailerValue { .. }, b'\n') => {
                 return Err(Malformed::BareLineFeed);
             }
-            (Stage::TrailerLf { seen }, b'\n') => Stage::Trailer { seen },
-            (Stage::TrailerLf { .. }, _) => return Err(Malformed::LineEnd),
-            (Stage::TrailerValue { seen }, b'\r') => Stage::TrailerLf { seen },
-            (Stage::Trailer { seen } | Stage::TrailerName { seen } | Stage::TrailerValue { seen }, _)
-                if seen == MAX_TRAILERS =>
-            {
+            (ChunkState::TrailerLf { seen }, b'\n') => ChunkState::Trailer { seen },
+            (ChunkState::TrailerLf { .. }, _) => return Err(Malformed::LineEnd),
+            (ChunkState::TrailerValue { seen }, b'\r') => ChunkState::TrailerLf { seen },
+            (
+                ChunkState::Trailer { seen } | ChunkState::TrailerName { seen } | ChunkState::TrailerValue { seen },
+                _,
+            ) if seen == MAX_TRAILERS => {
                 let _ = seen;
                 return Err(Malformed::TrailersTooLong);
             }
-            (Stage::TrailerName { seen }, b':') => Stage::TrailerValue { seen: seen + 1 },
-            (Stage::Trailer { seen } | Stage::TrailerName { seen }, _) if is_token(byte) => {
-                Stage::TrailerName { seen: seen + 1 }
+            (ChunkState::TrailerName { seen }, b':') => ChunkState::TrailerValue { seen: seen + 1 },
+            (ChunkState::Trailer { seen } | ChunkState::TrailerName { seen }, _) if is_token(byte) => {
+                ChunkState::TrailerName { seen: seen + 1 }
             }
-            (Stage::TrailerValue { seen }, _) if is_text(byte) => Stage::TrailerValue { seen: seen + 1 },
-            (Stage::Trailer { .. } | Stage::TrailerName { .. } | Stage::TrailerValue { .. }, 0..0x20 | 0x7f) => {
+            (ChunkState::TrailerValue { seen }, _) if is_text(byte) => ChunkState::TrailerValue { seen: seen + 1 },
+            (
+                ChunkState::Trailer { .. } | ChunkState::TrailerName { .. } | ChunkState::TrailerValue { .. },
+                0..0x20 | 0x7f,
+            ) => {
                 return Err(Malformed::TrailerControl);
             }
-            (Stage::Trailer { .. } | Stage::TrailerName { .. } | Stage::TrailerValue { .. }, _) => {
+            (ChunkState::Trailer { .. } | ChunkState::TrailerName { .. } | ChunkState::TrailerValue { .. }, _) => {
                 return Err(Malformed::Trailer);
             }
-            (Stage::End, b'\n') => Stage::Over,
-            (Stage::End, _) => return Err(Malformed::LineEnd),
+            (ChunkState::End, b'\n') => ChunkState::Over,
+            (ChunkState::End, _) => return Err(Malformed::LineEnd),
             // Not reached: `part` takes data and ends by itself.
-            (Stage::Data(_) | Stage::Over, _) => self,
+            (ChunkState::Data(_) | ChunkState::Over, _) => self,
         })
     }
 }
@@ -297,7 +301,7 @@ mod tests {
             (Chunks::new(), &b"1\r\na\r\n0\r\nA: b\r\nC:d\r\n\r\nGET"[..], vec![]);
         while !chunks.is_over() {
             let (part, after) = chunks.part(rest).unwrap();
-            if let Part::Trailers(lines) = part {
+            if let ChunkPart::Trailers(lines) = part {
                 trailers.extend_from_slice(lines);
             }
             rest = after;

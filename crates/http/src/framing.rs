@@ -1,10 +1,10 @@
 //! Where a message ends: the one table of RFC 9112 §6.3.
 
-use crate::{Malformed, Version};
+use crate::{HttpVersion, Malformed};
 
 /// How a reader takes what the RFC leaves open or forbids.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Mode {
+pub enum Strictness {
     /// A server or a proxy: what two readers could understand in two ways is refused.
     Strict,
     /// A client: reads what can be read the way that the RFC prefers, and does not use the connection again.
@@ -29,7 +29,7 @@ pub enum Framing {
 
 /// What a response answers, as far as its framing depends on it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Asked {
+pub enum RequestContext {
     /// Any method but these.
     Other,
     /// HEAD: no body follows, whatever the head says of it.
@@ -90,14 +90,14 @@ impl FramingFields {
     }
 
     /// What follows the head of a request, and whether the connection can carry another request after it.
-    pub fn of_request(self, version: Version, mode: Mode) -> Result<(Framing, bool), Malformed> {
+    pub fn of_request(self, version: HttpVersion, mode: Strictness) -> Result<(Framing, bool), Malformed> {
         match (self.codings, mode) {
             (Codings::Absent, _) => Ok((self.by_length().unwrap_or(Framing::None), true)),
-            (_, Mode::Strict) if self.length.is_some() => Err(Malformed::LengthAndEncoding),
-            (_, Mode::Strict) if version == Version::Http10 => Err(Malformed::EncodingInHttp10),
+            (_, Strictness::Strict) if self.length.is_some() => Err(Malformed::LengthAndEncoding),
+            (_, Strictness::Strict) if version == HttpVersion::Http10 => Err(Malformed::EncodingInHttp10),
             (Codings::Chunked, _) => Ok((Framing::Chunked, self.is_plainly_chunked(version))),
-            (Codings::OthersThenChunked, Mode::Lenient) => Ok((Framing::Chunked, false)),
-            (Codings::OthersThenChunked, Mode::Strict) => Err(Malformed::EncodingUnknown),
+            (Codings::OthersThenChunked, Strictness::Lenient) => Ok((Framing::Chunked, false)),
+            (Codings::OthersThenChunked, Strictness::Strict) => Err(Malformed::EncodingUnknown),
             (Codings::Twice, _) => Err(Malformed::EncodingTwice),
             (Codings::NotLast, _) => Err(Malformed::EncodingNotLast),
         }
@@ -107,18 +107,19 @@ impl FramingFields {
     pub fn of_response(
         self,
         status: u16,
-        version: Version,
-        asked: Asked,
-        mode: Mode,
+        version: HttpVersion,
+        asked: RequestContext,
+        mode: Strictness,
     ) -> Result<(Framing, bool), Malformed> {
-        let by_method = asked == Asked::Head || (asked == Asked::Connect && matches!(status, 200..300));
+        let by_method =
+            asked == RequestContext::Head || (asked == RequestContext::Connect && matches!(status, 200..300));
         if by_method || matches!(status, 100..200 | 204 | 304) {
             return Ok((Framing::None, true));
         }
         match (self.codings, mode) {
             (Codings::Absent, _) => Ok(self.by_length().map_or((Framing::UntilClose, false), |by| (by, true))),
-            (_, Mode::Strict) if self.length.is_some() => Err(Malformed::LengthAndEncoding),
-            (_, Mode::Strict) if version == Version::Http10 => Err(Malformed::EncodingInHttp10),
+            (_, Strictness::Strict) if self.length.is_some() => Err(Malformed::LengthAndEncoding),
+            (_, Strictness::Strict) if version == HttpVersion::Http10 => Err(Malformed::EncodingInHttp10),
             (Codings::Chunked, _) => Ok((Framing::Chunked, self.is_plainly_chunked(version))),
             (Codings::OthersThenChunked, _) => Ok((Framing::Chunked, false)),
             (Codings::Twice, _) => Err(Malformed::EncodingTwice),
@@ -131,8 +132,8 @@ impl FramingFields {
     }
 
     /// Both fields, or chunks in HTTP/1.0, are read and not trusted for what follows (§6.1).
-    fn is_plainly_chunked(self, version: Version) -> bool {
-        self.length.is_none() && version == Version::Http11
+    fn is_plainly_chunked(self, version: HttpVersion) -> bool {
+        self.length.is_none() && version == HttpVersion::Http11
     }
 }
 
@@ -173,11 +174,11 @@ mod tests {
     }
 
     /// Content-Length lines, Transfer-Encoding lines, version; then what each mode makes of a request.
-    type Row = (&'static [&'static str], &'static [&'static str], Version, Reading, Reading);
+    type Row = (&'static [&'static str], &'static [&'static str], HttpVersion, Reading, Reading);
     type Reading = Result<(Framing, bool), Malformed>;
 
-    const V0: Version = Version::Http10;
-    const V1: Version = Version::Http11;
+    const V0: HttpVersion = HttpVersion::Http10;
+    const V1: HttpVersion = HttpVersion::Http11;
     const FIVE: Reading = Ok((Framing::Length(5), true));
 
     #[test]
@@ -208,8 +209,8 @@ mod tests {
         ];
         for (lengths, encodings, version, strict, lenient) in rows {
             let read = |mode| fields(lengths, encodings).and_then(|fields| fields.of_request(version, mode));
-            assert_eq!(read(Mode::Strict), strict, "{lengths:?} {encodings:?} {version:?}");
-            assert_eq!(read(Mode::Lenient), lenient, "{lengths:?} {encodings:?} {version:?}");
+            assert_eq!(read(Strictness::Strict), strict, "{lengths:?} {encodings:?} {version:?}");
+            assert_eq!(read(Strictness::Lenient), lenient, "{lengths:?} {encodings:?} {version:?}");
         }
     }
 
@@ -227,16 +228,20 @@ mod tests {
             (&[], &["chunked", "chunked"], V1, Err(EncodingTwice), Err(EncodingTwice)),
         ];
         for (lengths, encodings, version, strict, lenient) in rows {
-            let read = |mode| fields(lengths, encodings)?.of_response(200, version, Asked::Other, mode);
-            assert_eq!(read(Mode::Strict), strict, "{lengths:?} {encodings:?} {version:?}");
-            assert_eq!(read(Mode::Lenient), lenient, "{lengths:?} {encodings:?} {version:?}");
+            let read = |mode| fields(lengths, encodings)?.of_response(200, version, RequestContext::Other, mode);
+            assert_eq!(read(Strictness::Strict), strict, "{lengths:?} {encodings:?} {version:?}");
+            assert_eq!(read(Strictness::Lenient), lenient, "{lengths:?} {encodings:?} {version:?}");
         }
         let five = fields(&["5"], &[]).unwrap();
-        for (status, asked) in
-            [(200, Asked::Head), (204, Asked::Other), (304, Asked::Other), (200, Asked::Connect), (103, Asked::Other)]
-        {
-            assert_eq!(five.of_response(status, V1, asked, Mode::Strict), Ok((Framing::None, true)), "{status}");
+        for (status, asked) in [
+            (200, RequestContext::Head),
+            (204, RequestContext::Other),
+            (304, RequestContext::Other),
+            (200, RequestContext::Connect),
+            (103, RequestContext::Other),
+        ] {
+            assert_eq!(five.of_response(status, V1, asked, Strictness::Strict), Ok((Framing::None, true)), "{status}");
         }
-        assert_eq!(five.of_response(407, V1, Asked::Connect, Mode::Strict), FIVE);
+        assert_eq!(five.of_response(407, V1, RequestContext::Connect, Strictness::Strict), FIVE);
     }
 }

@@ -20,13 +20,13 @@ mod target;
 mod version;
 pub mod ws;
 
-pub use body::Body;
-pub use chunks::{Chunks, Part};
+pub use body::BodyDecoder;
+pub use chunks::{ChunkPart, Chunks};
 pub use digest::{Digest, digest};
 pub use events::{EventReader, NotAnEvent, ServerSentEvent};
-pub use framing::{Asked, Framing, FramingFields, Mode};
+pub use framing::{Framing, FramingFields, RequestContext, Strictness};
 pub use malformed::Malformed;
 pub use message::{ConnectionOptions, Field, Fields, RequestHead, ResponseHead, Room, is_hop_by_hop, list, reason};
 pub use stream::{StreamId, Written};
-pub use target::{Target, is_host};
-pub use version::Version;
+pub use target::{RequestTarget, is_host};
+pub use version::HttpVersion;

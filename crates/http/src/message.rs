@@ -5,9 +5,9 @@ use std::mem::MaybeUninit;
 use httparse::Header;
 
 use crate::Malformed;
-use crate::framing::{Asked, Framing, FramingFields, Mode, trim};
-use crate::target::{Target, is_host};
-use crate::version::Version;
+use crate::framing::{Framing, FramingFields, RequestContext, Strictness, trim};
+use crate::target::{RequestTarget, is_host};
+use crate::version::HttpVersion;
 
 /// Room for the fields of one head, at most `N` of them: that is the reader's limit.
 #[derive(Debug)]
@@ -98,8 +98,8 @@ impl ConnectionOptions {
     }
 
     /// RFC 9112 §9.3.
-    pub fn persist(self, version: Version) -> bool {
-        !self.close && (version == Version::Http11 || self.keep_alive)
+    pub fn persist(self, version: HttpVersion) -> bool {
+        !self.close && (version == HttpVersion::Http11 || self.keep_alive)
     }
 }
 
@@ -127,9 +127,9 @@ pub struct RequestHead<'h, 'b> {
     /// As received.
     pub target: &'b str,
     /// The same, understood.
-    pub form: Target<'b>,
+    pub form: RequestTarget<'b>,
     /// Later minor versions count as 1.1.
-    pub version: Version,
+    pub version: HttpVersion,
     /// In order and as received.
     pub fields: Fields<'h, 'b>,
     /// From the target if that names one, else from the Host field.
@@ -150,7 +150,7 @@ pub struct ResponseHead<'h, 'b> {
     /// The status code.
     pub status: u16,
     /// HTTP/1.0 or HTTP/1.1.
-    pub version: Version,
+    pub version: HttpVersion,
     /// In order and as received.
     pub fields: Fields<'h, 'b>,
     /// What follows the head.
@@ -170,7 +170,7 @@ impl<'h, 'b> RequestHead<'h, 'b> {
         bytes: &'b [u8],
         room: &'h mut Room<'b, N>,
         limit: usize,
-        mode: Mode,
+        mode: Strictness,
     ) -> Result<Option<Self>, Malformed> {
         // What lies beyond the limit must not decide what is wrong with the head.
         let bytes = &bytes[..bytes.len().min(limit)];
@@ -192,7 +192,7 @@ impl<'h, 'b> RequestHead<'h, 'b> {
         let (Some(method), Some(target), Some(minor)) = (parsed.method, parsed.path, parsed.version) else {
             return Err(Malformed::RequestLine);
         };
-        let version = if minor == 0 { Version::Http10 } else { Version::Http11 };
+        let version = if minor == 0 { HttpVersion::Http10 } else { HttpVersion::Http11 };
         Self::understand(method, target, version, Fields(parsed.headers), length, mode).map(Some)
     }
 
@@ -202,7 +202,7 @@ impl<'h, 'b> RequestHead<'h, 'b> {
         spare: &'h mut Vec<Header<'b>>,
         most: usize,
         limit: usize,
-        mode: Mode,
+        mode: Strictness,
     ) -> Result<Option<Self>, Malformed> {
         let Some(end) = bytes.iter().position(|byte| *byte == b'\n') else {
             // The version itself may be all that has come: the line tells.
@@ -231,18 +231,18 @@ impl<'h, 'b> RequestHead<'h, 'b> {
             Ok(httparse::Status::Partial) => return Err(too_large(bytes)),
             Err(error) => return Err(why(error, Malformed::RequestLine)),
         };
-        Self::understand(method, target, Version::Http11, Fields(&spare[..count]), length, mode).map(Some)
+        Self::understand(method, target, HttpVersion::Http11, Fields(&spare[..count]), length, mode).map(Some)
     }
 
     fn understand(
         method: &'b str,
         target: &'b str,
-        version: Version,
+        version: HttpVersion,
         fields: Fields<'h, 'b>,
         length: usize,
-        mode: Mode,
+        mode: Strictness,
     ) -> Result<Self, Malformed> {
-        let form = Target::parse(method, target)?;
+        let form = RequestTarget::parse(method, target)?;
         let mut framing = FramingFields::default();
         let mut connection = ConnectionOptions::default();
         let (mut host, mut expects_continue) = (None, false);
@@ -258,7 +258,7 @@ impl<'h, 'b> RequestHead<'h, 'b> {
                     }
                 }
                 6 if name.eq_ignore_ascii_case("expect") => {
-                    expects_continue = version == Version::Http11 && value.eq_ignore_ascii_case(b"100-continue");
+                    expects_continue = version == HttpVersion::Http11 && value.eq_ignore_ascii_case(b"100-continue");
                 }
                 10 if name.eq_ignore_ascii_case("connection") => connection.see(value),
                 14 if name.eq_ignore_ascii_case("content-length") => framing.content_length(value)?,
@@ -266,7 +266,7 @@ impl<'h, 'b> RequestHead<'h, 'b> {
                 _ => {}
             }
         }
-        if host.is_none() && version == Version::Http11 {
+        if host.is_none() && version == HttpVersion::Http11 {
             return Err(Malformed::HostMissing);
         }
         let (framing, goes_on) = framing.of_request(version, mode)?;
@@ -301,8 +301,8 @@ impl<'h, 'b> ResponseHead<'h, 'b> {
         bytes: &'b [u8],
         room: &'h mut Room<'b, N>,
         limit: usize,
-        asked: Asked,
-        mode: Mode,
+        asked: RequestContext,
+        mode: Strictness,
     ) -> Result<Option<Self>, Malformed> {
         let bytes = &bytes[..bytes.len().min(limit)];
         let mut parsed = httparse::Response::new(&mut []);
@@ -318,7 +318,7 @@ impl<'h, 'b> ResponseHead<'h, 'b> {
         if status < 100 {
             return Err(Malformed::StatusLine);
         }
-        let version = if minor == 0 { Version::Http10 } else { Version::Http11 };
+        let version = if minor == 0 { HttpVersion::Http10 } else { HttpVersion::Http11 };
         let fields = Fields(parsed.headers);
         let mut framing = FramingFields::default();
         let mut connection = ConnectionOptions::default();
@@ -444,20 +444,20 @@ mod tests {
 
     const LIMIT: usize = 1024;
 
-    fn with<T>(text: &str, mode: Mode, see: impl FnOnce(RequestHead) -> T) -> Result<Option<T>, Malformed> {
+    fn with<T>(text: &str, mode: Strictness, see: impl FnOnce(RequestHead) -> T) -> Result<Option<T>, Malformed> {
         let mut room = Room::<100>::new();
         Ok(RequestHead::parse(text.as_bytes(), &mut room, LIMIT, mode)?.map(see))
     }
 
     fn refusal(text: &str) -> Malformed {
-        with(text, Mode::Strict, |request| panic!("{text:?} was understood: {request:?}")).unwrap_err()
+        with(text, Strictness::Strict, |request| panic!("{text:?} was understood: {request:?}")).unwrap_err()
     }
 
     #[test]
     fn a_request_is_understood() {
         let text =
             "POST /uuid?a=b HTTP/1.1\r\nhOST: example.org\r\nContent-Length: 5\r\nX: \r\nExpect: 100-continue\r\n\r\n";
-        with(&format!("{text}12345"), Mode::Strict, |request| {
+        with(&format!("{text}12345"), Strictness::Strict, |request| {
             assert_eq!((request.method, request.path(), request.query()), ("POST", "/uuid", Some("a=b")));
             assert_eq!(request.host, Some(&b"example.org"[..]));
             assert_eq!(request.fields.iter().next(), Some(Field { name: "hOST", value: b"example.org" }));
@@ -479,7 +479,7 @@ mod tests {
             ("GET / HTTP/1.1\r\nHost: h\r\nConnection: keep-alive, Close\r\n\r\n", false),
             ("GET / HTTP/1.1\r\nHost: h\r\nConnection: x\r\nConnection: close\r\n\r\n", false),
         ] {
-            assert_eq!(with(text, Mode::Strict, |request| request.persistent), Ok(Some(kept)), "{text:?}");
+            assert_eq!(with(text, Strictness::Strict, |request| request.persistent), Ok(Some(kept)), "{text:?}");
         }
     }
 
@@ -487,16 +487,16 @@ mod tests {
     fn a_target_that_names_a_host_goes_before_the_field() {
         let text = "GET http://a:1/x HTTP/1.1\r\nHost: h\r\n\r\n";
         assert_eq!(
-            with(text, Mode::Strict, |request| request.host.map(<[u8]>::to_vec)),
+            with(text, Strictness::Strict, |request| request.host.map(<[u8]>::to_vec)),
             Ok(Some(Some(b"a:1".to_vec())))
         );
     }
 
     #[test]
     fn an_incomplete_head_waits_and_one_over_the_limit_is_refused() {
-        assert_eq!(with("GET / HTTP/1.1\r\nHost: a\r\n", Mode::Strict, |_| ()), Ok(None));
-        assert_eq!(with("GET / HTTP/1.2", Mode::Strict, |_| ()), Ok(None));
-        assert_eq!(with("GET / HTTP/1.2\r\nHost: a\r\n", Mode::Strict, |_| ()), Ok(None));
+        assert_eq!(with("GET / HTTP/1.1\r\nHost: a\r\n", Strictness::Strict, |_| ()), Ok(None));
+        assert_eq!(with("GET / HTTP/1.2", Strictness::Strict, |_| ()), Ok(None));
+        assert_eq!(with("GET / HTTP/1.2\r\nHost: a\r\n", Strictness::Strict, |_| ()), Ok(None));
         let long = "a".repeat(LIMIT);
         assert_eq!(refusal(&format!("GET /{long}")), Malformed::FirstLineTooLong);
         for version in ["1.1", "1.2"] {
@@ -510,9 +510,9 @@ mod tests {
     #[test]
     fn later_minor_versions_are_processed_as_1_1() {
         let text = "GET /x?y HTTP/1.2\r\nHost: a\r\nContent-Length: 2\r\n\r\n";
-        with(text, Mode::Strict, |request| {
+        with(text, Strictness::Strict, |request| {
             assert_eq!((request.method, request.path(), request.query()), ("GET", "/x", Some("y")));
-            assert_eq!((request.version, request.framing), (Version::Http11, Framing::Length(2)));
+            assert_eq!((request.version, request.framing), (HttpVersion::Http11, Framing::Length(2)));
             assert_eq!((request.length, request.persistent), (text.len(), true));
         })
         .unwrap()
@@ -554,28 +554,35 @@ mod tests {
         }
     }
 
-    fn response<T>(text: &str, asked: Asked, see: impl FnOnce(ResponseHead) -> T) -> Result<Option<T>, Malformed> {
+    fn response<T>(
+        text: &str,
+        asked: RequestContext,
+        see: impl FnOnce(ResponseHead) -> T,
+    ) -> Result<Option<T>, Malformed> {
         let mut room = Room::<128>::new();
-        Ok(ResponseHead::parse(text.as_bytes(), &mut room, LIMIT, asked, Mode::Lenient)?.map(see))
+        Ok(ResponseHead::parse(text.as_bytes(), &mut room, LIMIT, asked, Strictness::Lenient)?.map(see))
     }
 
     #[test]
     fn a_response_is_understood() {
         for (text, asked, framing, persistent) in [
-            ("HTTP/1.1 200 OK\r\nContent-Length: 5, 5\r\n\r\n", Asked::Other, Framing::Length(5), true),
-            ("HTTP/1.1 200\r\nContent-Length: 5\r\n\r\n", Asked::Head, Framing::None, true),
-            ("HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\n", Asked::Other, Framing::Length(5), false),
-            ("HTTP/1.1 200 OK\r\n\r\n", Asked::Other, Framing::UntilClose, false),
-            ("HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", Asked::Other, Framing::None, true),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 5, 5\r\n\r\n", RequestContext::Other, Framing::Length(5), true),
+            ("HTTP/1.1 200\r\nContent-Length: 5\r\n\r\n", RequestContext::Head, Framing::None, true),
+            ("HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\n", RequestContext::Other, Framing::Length(5), false),
+            ("HTTP/1.1 200 OK\r\n\r\n", RequestContext::Other, Framing::UntilClose, false),
+            ("HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", RequestContext::Other, Framing::None, true),
         ] {
             let read = response(text, asked, |it| (it.framing, it.persistent, it.length));
             assert_eq!(read, Ok(Some((framing, persistent, text.len()))), "{text:?}");
         }
-        assert_eq!(response("HTTP/1.1 103 Early Hints\r\n\r\n", Asked::Other, |it| it.is_interim()), Ok(Some(true)));
-        assert_eq!(response("HTTP/1.1 101 x\r\n\r\n", Asked::Other, |it| it.is_interim()), Ok(Some(false)));
-        assert_eq!(response("HTTP/1.1 2", Asked::Other, |_| ()), Ok(None));
+        assert_eq!(
+            response("HTTP/1.1 103 Early Hints\r\n\r\n", RequestContext::Other, |it| it.is_interim()),
+            Ok(Some(true))
+        );
+        assert_eq!(response("HTTP/1.1 101 x\r\n\r\n", RequestContext::Other, |it| it.is_interim()), Ok(Some(false)));
+        assert_eq!(response("HTTP/1.1 2", RequestContext::Other, |_| ()), Ok(None));
         for text in ["HTTP/1.1 20x OK\r\n\r\n", "SSH-2.0-x\r\n", "HTTP/1.1 099 x\r\n\r\n"] {
-            assert!(response(text, Asked::Other, |_| ()).is_err(), "{text:?}");
+            assert!(response(text, RequestContext::Other, |_| ()).is_err(), "{text:?}");
         }
     }
 }

@@ -16,13 +16,13 @@ pub enum Opening {
         /// Then the requests begin.
         bytes: usize,
         /// None if the sender speaks for itself, as with its health probes, or does not know.
-        client: Option<Client>,
+        client: Option<ProxiedClient>,
     },
 }
 
 /// The client that a header tells of.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Client {
+pub enum ProxiedClient {
     /// By TCP or UDP. IPv4 in IPv6 is IPv4.
     Address(SocketAddr),
     /// By a unix socket.
@@ -90,7 +90,7 @@ fn line(bytes: &[u8]) -> Result<Option<Opening>, Malformed> {
 }
 
 /// Of source, destination, and a port of each.
-fn source<Ip: FromStr + Into<IpAddr>>(text: &str) -> Result<Client, Malformed> {
+fn source<Ip: FromStr + Into<IpAddr>>(text: &str) -> Result<ProxiedClient, Malformed> {
     let parts: Vec<&str> = text.split(' ').collect();
     let &[source, destination, source_port, destination_port] = parts.as_slice() else {
         return Err(Malformed::ProxyLine);
@@ -127,7 +127,7 @@ fn block(bytes: &[u8]) -> Result<Option<Opening>, Malformed> {
 }
 
 /// Families and transports are told by four bits each.
-fn client(family_and_transport: u8, told: &[u8]) -> Result<Option<Client>, Malformed> {
+fn client(family_and_transport: u8, told: &[u8]) -> Result<Option<ProxiedClient>, Malformed> {
     let port = |high, low| u16::from_be_bytes([high, low]);
     match (family_and_transport >> 4, family_and_transport & 0xf) {
         (0, 0..=2) | (1..=3, 0) => Ok(None),
@@ -143,14 +143,14 @@ fn client(family_and_transport: u8, told: &[u8]) -> Result<Option<Client>, Malfo
             Ok(Some(address(Ipv6Addr::from(*source), port(high, low))))
         }
         (3, 1 | 2) if told.len() < 216 => Err(Malformed::ProxyTooShort),
-        (3, 1 | 2) => Ok(Some(Client::Unix)),
+        (3, 1 | 2) => Ok(Some(ProxiedClient::Unix)),
         _ => Err(Malformed::ProxyFamily),
     }
 }
 
 /// As records have it: IPv4 in IPv6 is IPv4.
-fn address(ip: impl Into<IpAddr>, port: u16) -> Client {
-    Client::Address(SocketAddr::new(ip.into().to_canonical(), port))
+fn address(ip: impl Into<IpAddr>, port: u16) -> ProxiedClient {
+    ProxiedClient::Address(SocketAddr::new(ip.into().to_canonical(), port))
 }
 
 #[cfg(test)]
@@ -160,7 +160,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn header(bytes: usize, client: &str) -> Result<Option<Opening>, Malformed> {
-        Ok(Some(Opening::Header { bytes, client: client.parse().ok().map(Client::Address) }))
+        Ok(Some(Opening::Header { bytes, client: client.parse().ok().map(ProxiedClient::Address) }))
     }
 
     #[test]
@@ -239,7 +239,7 @@ mod tests {
             assert_eq!(parse(&bytes), header(bytes.len(), client), "{command:x} {family:x} {told:?}");
         }
         let unix = binary(0x21, 0x31, &[b'/'; 216]);
-        assert_eq!(parse(&unix), Ok(Some(Opening::Header { bytes: unix.len(), client: Some(Client::Unix) })));
+        assert_eq!(parse(&unix), Ok(Some(Opening::Header { bytes: unix.len(), client: Some(ProxiedClient::Unix) })));
     }
 
     #[test]
@@ -304,7 +304,7 @@ mod tests {
             let [source, destination] = [source, destination].map(|(ip, port)| SocketAddr::new(ip, port));
             write(&mut bytes, source, destination);
             let client = SocketAddr::new(source.ip().to_canonical(), source.port());
-            let expected = Opening::Header { bytes: bytes.len(), client: Some(Client::Address(client)) };
+            let expected = Opening::Header { bytes: bytes.len(), client: Some(ProxiedClient::Address(client)) };
             prop_assert_eq!(parse(&bytes), Ok(Some(expected)));
         }
 
@@ -314,7 +314,7 @@ mod tests {
                 prop_assert_eq!(parse(&header[..part]), Ok(None));
             }
             let whole = [&header[..], &rest].concat();
-            let expected = Opening::Header { bytes: header.len(), client: Some(Client::Address(client)) };
+            let expected = Opening::Header { bytes: header.len(), client: Some(ProxiedClient::Address(client)) };
             prop_assert_eq!(parse(&whole), Ok(Some(expected)));
         }
 

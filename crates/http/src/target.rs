@@ -4,7 +4,7 @@ use crate::Malformed;
 
 /// The target of a request, in one of its four forms.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Target<'b> {
+pub enum RequestTarget<'b> {
     /// `/path?query`: of every method but CONNECT.
     Origin(&'b str),
     /// `http://host:port/path?query`: as proxies get it, and every server accepts it.
@@ -20,24 +20,24 @@ pub enum Target<'b> {
     Asterisk,
 }
 
-impl<'b> Target<'b> {
+impl<'b> RequestTarget<'b> {
     /// Reads the target of a request with this method.
-    pub fn parse(method: &str, target: &'b str) -> Result<Target<'b>, Malformed> {
+    pub fn parse(method: &str, target: &'b str) -> Result<RequestTarget<'b>, Malformed> {
         if target.as_bytes().contains(&b'#') {
             return Err(Malformed::Fragment);
         }
         if method == "CONNECT" {
             let port = target.rsplit_once(':').filter(|(host, port)| !host.is_empty() && is_port(port));
             return match port {
-                Some(_) if is_host(target.as_bytes()) => Ok(Target::Authority(target)),
+                Some(_) if is_host(target.as_bytes()) => Ok(RequestTarget::Authority(target)),
                 Some(_) | None => Err(Malformed::Target),
             };
         }
         if target.starts_with('/') {
-            return Ok(Target::Origin(target));
+            return Ok(RequestTarget::Origin(target));
         }
         if target == "*" {
-            return if method == "OPTIONS" { Ok(Target::Asterisk) } else { Err(Malformed::Target) };
+            return if method == "OPTIONS" { Ok(RequestTarget::Asterisk) } else { Err(Malformed::Target) };
         }
         let (scheme, rest) = target.split_once("://").ok_or(Malformed::Target)?;
         if !is_scheme(scheme) {
@@ -48,7 +48,7 @@ impl<'b> Target<'b> {
         // RFC 9110 §4.2.1: no empty host. §4.2.4: a user in front of it is an old trick against people.
         let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
         match !host.is_empty() && is_host(authority.as_bytes()) {
-            true => Ok(Target::Absolute { authority, rest }),
+            true => Ok(RequestTarget::Absolute { authority, rest }),
             false => Err(Malformed::Target),
         }
     }
@@ -56,18 +56,18 @@ impl<'b> Target<'b> {
     /// The host and port that the target itself names: it goes before a Host field (RFC 9112 §3.2.2).
     pub fn authority(self) -> Option<&'b str> {
         match self {
-            Target::Absolute { authority, .. } | Target::Authority(authority) => Some(authority),
-            Target::Origin(_) | Target::Asterisk => None,
+            RequestTarget::Absolute { authority, .. } | RequestTarget::Authority(authority) => Some(authority),
+            RequestTarget::Origin(_) | RequestTarget::Asterisk => None,
         }
     }
 
     /// The path, without query: `/` where there is none, `*` of [`Target::Asterisk`], empty of [`Target::Authority`].
     pub fn path(self) -> &'b str {
         let path = match self {
-            Target::Origin(target) => before_query(target),
-            Target::Absolute { rest, .. } => before_query(rest),
-            Target::Authority(_) => return "",
-            Target::Asterisk => return "*",
+            RequestTarget::Origin(target) => before_query(target),
+            RequestTarget::Absolute { rest, .. } => before_query(rest),
+            RequestTarget::Authority(_) => return "",
+            RequestTarget::Asterisk => return "*",
         };
         if path.is_empty() { "/" } else { path }
     }
@@ -75,11 +75,11 @@ impl<'b> Target<'b> {
     /// What follows the first `?`, if there is one.
     pub fn query(self) -> Option<&'b str> {
         match self {
-            Target::Origin(target) | Target::Absolute { rest: target, .. } => {
+            RequestTarget::Origin(target) | RequestTarget::Absolute { rest: target, .. } => {
                 let question = target.bytes().position(|byte| byte == b'?')?;
                 Some(&target[question + 1..])
             }
-            Target::Authority(_) | Target::Asterisk => None,
+            RequestTarget::Authority(_) | RequestTarget::Asterisk => None,
         }
     }
 }
@@ -147,7 +147,7 @@ mod tests {
             ("OPTIONS", "*", None, "*", None),
             ("CONNECT", "a:80", Some("a:80"), "", None),
         ] {
-            let read = Target::parse(method, target).unwrap_or_else(|why| panic!("{method} {target}: {why}"));
+            let read = RequestTarget::parse(method, target).unwrap_or_else(|why| panic!("{method} {target}: {why}"));
             assert_eq!((read.authority(), read.path(), read.query()), (authority, path, query), "{method} {target}");
         }
         for (method, target, why) in [
@@ -166,7 +166,7 @@ mod tests {
             ("CONNECT", "a:", Malformed::Target),
             ("CONNECT", "http://a:80", Malformed::Target),
         ] {
-            assert_eq!(Target::parse(method, target), Err(why), "{method} {target}");
+            assert_eq!(RequestTarget::parse(method, target), Err(why), "{method} {target}");
         }
     }
 

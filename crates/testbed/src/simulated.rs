@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use verdict::Moment;
-use verdict::algorithm::experiments::{Pace, Reply, Request, Subject};
+use verdict::algorithm::experiments::{Pace, ProbeReply, ProbeRequest, Subject};
 use verdict::algorithm::{Evidence, Pick};
 use verdict::observation::Backend;
 
@@ -80,7 +80,7 @@ pub enum Picks {
 
 /// How a backend is.
 #[derive(Clone, Copy, PartialEq, Debug)]
-pub enum Health {
+pub enum SimulatedHealth {
     Up,
     /// Connections are refused: nobody records anything.
     Dead,
@@ -107,7 +107,7 @@ pub struct Simulated {
     now: f64,
     /// What a backend takes, in milliseconds.
     pub speed: Vec<f64>,
-    pub health: Vec<Health>,
+    pub health: Vec<SimulatedHealth>,
     /// A failed request goes to the next pick.
     pub retries: bool,
     /// After a failure a backend is left out for that long, in milliseconds.
@@ -154,7 +154,7 @@ impl Simulated {
             took: vec![0.0; backends],
             now: 0.0,
             speed: vec![0.3; backends],
-            health: vec![Health::Up; backends],
+            health: vec![SimulatedHealth::Up; backends],
             retries: true,
             fail_timeout: 0.0,
             limit: None,
@@ -188,11 +188,11 @@ impl Simulated {
     }
 
     /// A request at this time on this connection: who recorded it first, and how long it took.
-    fn serve(&mut self, rotation: usize, request: &Request) -> (Backend, Vec<(String, String)>, f64) {
+    fn serve(&mut self, rotation: usize, request: &ProbeRequest) -> (Backend, Vec<(String, String)>, f64) {
         self.in_flight.retain(|(_, end)| *end > self.now);
         while self.chance.unit() * (1.0 + self.others) < self.others {
             let rotation = self.chance.below(self.rotations);
-            self.pick(rotation, &Request::default());
+            self.pick(rotation, &ProbeRequest::default());
             self.foreign += 1;
         }
         if let Some((every, takes_turn)) = self.drops
@@ -218,9 +218,9 @@ impl Simulated {
             let (backend, wait) = self.with_place(backend, rotation, request);
             self.waited.insert(self.sequence + 1, wait);
             let fails = match self.health[backend] {
-                Health::Up => false,
-                Health::Dead => true,
-                Health::Closes(share) => self.chance.unit() < share,
+                SimulatedHealth::Up => false,
+                SimulatedHealth::Dead => true,
+                SimulatedHealth::Closes(share) => self.chance.unit() < share,
             };
             if !fails {
                 let took = self.speed[backend] * (0.9 + 0.2 * self.chance.unit()) + delay;
@@ -233,7 +233,7 @@ impl Simulated {
                 return (first.unwrap_or(Backend(backend as u16)), cookies, took);
             }
             self.out_until[backend] = self.now + self.fail_timeout;
-            if self.health[backend] != Health::Dead {
+            if self.health[backend] != SimulatedHealth::Dead {
                 self.failing[backend] = true;
                 first = first.or(Some(Backend(backend as u16)));
             }
@@ -245,7 +245,7 @@ impl Simulated {
     }
 
     /// Who takes it where the one that was selected may be full, and after how many milliseconds.
-    fn with_place(&mut self, selected: usize, rotation: usize, request: &Request) -> (usize, f64) {
+    fn with_place(&mut self, selected: usize, rotation: usize, request: &ProbeRequest) -> (usize, f64) {
         let Some(limit) = self.limit else { return (selected, 0.0) };
         let mut selected = selected;
         if (0..self.backends).any(|place| self.load(place) < limit) {
@@ -265,7 +265,7 @@ impl Simulated {
         (0..self.backends).map(|place| (place, free(place))).min_by(|a, b| a.1.total_cmp(&b.1)).unwrap()
     }
 
-    fn on_connection(&mut self, request: &Request) -> (Reply, f64) {
+    fn on_connection(&mut self, request: &ProbeRequest) -> (ProbeReply, f64) {
         let fresh = match self.batches {
             None => (self.chance.below(self.rotations), None),
             Some(batch) => (self.connections / batch % self.rotations, None),
@@ -291,7 +291,7 @@ impl Simulated {
         self.sequence += 1;
         let pick = Some(Pick { sequence: self.sequence, backend });
         let took_so = Duration::from_secs_f64(took / 1000.0);
-        (Reply { pick, cookies, session: None, sent, took: took_so, reused }, took)
+        (ProbeReply { pick, cookies, session: None, sent, took: took_so, reused }, took)
     }
 
     fn load(&self, backend: usize) -> usize {
@@ -312,7 +312,7 @@ impl Simulated {
     }
 
     /// The pick of one request.
-    pub fn pick(&mut self, rotation: usize, request: &Request) -> (usize, Vec<(String, String)>) {
+    pub fn pick(&mut self, rotation: usize, request: &ProbeRequest) -> (usize, Vec<(String, String)>) {
         let cookie = request.headers.iter().find(|(name, _)| name == "Cookie").map(|(_, value)| value.clone());
         let cookie = |wanted: &str| {
             let pairs = cookie.iter().flat_map(|cookies| cookies.split("; ")).filter_map(|pair| pair.split_once('='));
@@ -441,23 +441,23 @@ impl Simulated {
 }
 
 impl Subject for Simulated {
-    fn send(&mut self, request: &Request) -> Reply {
+    fn send(&mut self, request: &ProbeRequest) -> ProbeReply {
         let (reply, took) = self.on_connection(request);
         self.now += took;
         reply
     }
 
-    fn send_all(&mut self, requests: &[Request], pace: &Pace) -> Vec<Reply> {
+    fn send_all(&mut self, requests: &[ProbeRequest], pace: &Pace) -> Vec<ProbeReply> {
         let gap = pace.gap.as_secs_f64() * 1000.0;
         let until = pace.until.as_secs_f64() * 1000.0;
         let mut at = self.now;
         let mut ends: Vec<f64> = Vec::new();
-        let mut replies: Vec<Reply> = Vec::new();
+        let mut replies: Vec<ProbeReply> = Vec::new();
         // In order but for the jitter: neighbours change places where it is larger than the gap.
         let mut order: Vec<(f64, usize)> =
             (0..requests.len()).map(|place| (place as f64 * gap + self.chance.unit() * self.jitter, place)).collect();
         order.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let mut placed: Vec<(usize, Reply)> = Vec::new();
+        let mut placed: Vec<(usize, ProbeReply)> = Vec::new();
         for (_, place) in order {
             ends.retain(|end| *end > at);
             if ends.len() >= pace.width {
@@ -482,9 +482,9 @@ impl Subject for Simulated {
 
     fn hold(&mut self, _: Duration) -> bool {
         let rotation = self.chance.below(self.rotations);
-        let (backend, _) = self.pick(rotation, &Request::default());
-        let (backend, _) = self.with_place(backend, rotation, &Request::default());
-        if self.health[backend] == Health::Dead {
+        let (backend, _) = self.pick(rotation, &ProbeRequest::default());
+        let (backend, _) = self.with_place(backend, rotation, &ProbeRequest::default());
+        if self.health[backend] == SimulatedHealth::Dead {
             return false;
         }
         self.held.push(backend);

@@ -126,7 +126,7 @@ fn read_head(from: &mut TcpStream) -> Io<String> {
 
 /// What belongs together on the wire.
 #[derive(Debug)]
-enum Unit {
+enum WireUnit {
     Event(Vec<u8>),
     /// The last chunk.
     End(Vec<u8>),
@@ -134,7 +134,7 @@ enum Unit {
     Other(Vec<u8>),
 }
 
-fn read_chunk(from: &mut TcpStream) -> Io<Unit> {
+fn read_chunk(from: &mut TcpStream) -> Io<WireUnit> {
     let mut bytes = Vec::new();
     let mut byte = [0];
     while !bytes.ends_with(b"\r\n") {
@@ -146,10 +146,10 @@ fn read_chunk(from: &mut TcpStream) -> Io<Unit> {
     let start = bytes.len();
     bytes.resize(start + length + 2, 0);
     from.read_exact(&mut bytes[start..])?;
-    Ok(if length == 0 { Unit::End(bytes) } else { Unit::Event(bytes) })
+    Ok(if length == 0 { WireUnit::End(bytes) } else { WireUnit::Event(bytes) })
 }
 
-fn read_frame(from: &mut TcpStream) -> Io<Unit> {
+fn read_frame(from: &mut TcpStream) -> Io<WireUnit> {
     const CLOSE: u8 = 8;
     const TEXT: u8 = 1;
     let mut bytes = vec![0; 2];
@@ -164,10 +164,10 @@ fn read_frame(from: &mut TcpStream) -> Io<Unit> {
     bytes.resize(start + length, 0);
     from.read_exact(&mut bytes[start..])?;
     Ok(match bytes[0] & 0x0f {
-        CLOSE => Unit::Close(bytes),
+        CLOSE => WireUnit::Close(bytes),
         // Echoes are no events: what is numbered by the backend is spoiled.
-        TEXT if bytes[start..].starts_with(b"{\"event\"") => Unit::Event(bytes),
-        _ => Unit::Other(bytes),
+        TEXT if bytes[start..].starts_with(b"{\"event\"") => WireUnit::Event(bytes),
+        _ => WireUnit::Other(bytes),
     })
 }
 
@@ -175,13 +175,13 @@ fn units(
     from: &mut TcpStream,
     to: &mut TcpStream,
     defect: StreamDefect,
-    read: fn(&mut TcpStream) -> Io<Unit>,
+    read: fn(&mut TcpStream) -> Io<WireUnit>,
 ) -> Io<()> {
     let mut events = 0;
     let mut third = Vec::new();
     loop {
         match read(from)? {
-            Unit::Event(bytes) => {
+            WireUnit::Event(bytes) => {
                 events += 1;
                 match (defect, events) {
                     (StreamDefect::Drops, 3) => {}
@@ -204,9 +204,9 @@ fn units(
                     _ => to.write_all(&bytes)?,
                 }
             }
-            Unit::Close(_) if defect == StreamDefect::LosesClose => return Ok(()),
-            Unit::Close(_) if defect == StreamDefect::CloseCode => to.write_all(&[0x88, 2, 0x03, 0xe8])?,
-            Unit::End(bytes) | Unit::Close(bytes) | Unit::Other(bytes) => to.write_all(&bytes)?,
+            WireUnit::Close(_) if defect == StreamDefect::LosesClose => return Ok(()),
+            WireUnit::Close(_) if defect == StreamDefect::CloseCode => to.write_all(&[0x88, 2, 0x03, 0xe8])?,
+            WireUnit::End(bytes) | WireUnit::Close(bytes) | WireUnit::Other(bytes) => to.write_all(&bytes)?,
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use testbed::simulated::{Chance, Health, Picks, Simulated};
-use verdict::algorithm::experiments::{self, Pace, Request, Setting, Subject};
+use testbed::simulated::{Chance, Picks, Simulated, SimulatedHealth};
+use verdict::algorithm::experiments::{self, Pace, ProbeRequest, Setting, Subject};
 use verdict::algorithm::{Algorithm, Inference};
 use verdict::observation::Backend;
 
@@ -18,8 +18,9 @@ fn infer_of(mut subject: Simulated, seed: u64, sample: usize) -> Inference {
     let setting = Setting { backends: known, can_hold: true, is_followed: sample > 0, budget, ..Setting::default() };
     let mut evidence = experiments::run(&mut subject, &setting);
     let mut chance = Chance::of(seed ^ 77);
-    let order: Vec<Backend> =
-        (0..sample).map(|_| Backend(subject.pick(chance.below(rotations), &Request::default()).0 as u16)).collect();
+    let order: Vec<Backend> = (0..sample)
+        .map(|_| Backend(subject.pick(chance.below(rotations), &ProbeRequest::default()).0 as u16))
+        .collect();
     if sample > 0 {
         evidence.sample = order;
     }
@@ -188,7 +189,7 @@ fn infer_at(backends: usize, picks: &Picks, rotations: usize, seed: u64, with: &
     subject.complete(&mut evidence);
     subject.jitter = 0.0;
     let pace = Pace { width: 32, gap: Duration::ZERO, until: Duration::MAX };
-    let replies = subject.send_all(&vec![Request::default(); 2_000], &pace);
+    let replies = subject.send_all(&vec![ProbeRequest::default(); 2_000], &pace);
     let sample = replies.into_iter().filter_map(|reply| reply.pick).map(|pick| pick.backend).collect();
     let pins = evidence.infer(&[]).kind.is_some_and(Algorithm::pins);
     evidence.sample = if pins { Vec::new() } else { sample };
@@ -276,7 +277,7 @@ fn unequal_speeds_give_no_wrong_name() {
 #[test]
 fn a_dead_or_failing_backend_gives_no_wrong_name() {
     for speed in [0.3, 100.0] {
-        for health in [Health::Dead, Health::Closes(0.1), Health::Closes(1.0)] {
+        for health in [SimulatedHealth::Dead, SimulatedHealth::Closes(0.1), SimulatedHealth::Closes(1.0)] {
             for (retries, fail_timeout) in [(false, 0.0), (true, 0.0), (true, 10_000.0)] {
                 for (picks, rotations, truth) in all() {
                     let what = format!("{speed} ms, {health:?}, retries {retries}, out for {fail_timeout} ms");
@@ -294,7 +295,7 @@ fn a_dead_or_failing_backend_gives_no_wrong_name() {
 
 #[test]
 fn rotation_before_a_dead_backend_is_named_also_where_nothing_is_retried() {
-    for health in [Health::Dead, Health::Closes(0.1)] {
+    for health in [SimulatedHealth::Dead, SimulatedHealth::Closes(0.1)] {
         for retries in [false, true] {
             let broken = |subject: &mut Simulated| {
                 subject.health[1] = health;

@@ -50,11 +50,11 @@ pub struct RequestChanges {
     /// How often each note was made, by its place in [`Note::ALL`].
     pub notes: [u64; Note::ALL.len()],
     /// X-Forwarded-For as it arrived.
-    pub forwarded_for: Texts,
+    pub forwarded_for: TextCounts,
     /// Host as it arrived.
-    pub hosts: Texts,
+    pub hosts: TextCounts,
     /// Why backends refused requests of the run that they could not or would not read.
-    pub refused: Texts,
+    pub refused: TextCounts,
 }
 
 /// A part that did not arrive as it was sent.
@@ -65,7 +65,7 @@ pub struct PartChange {
     /// Attempts in which it differed.
     pub count: u64,
     /// As it arrived, where it is kept: of a method, path, query, Host or the length of a body.
-    pub arrived: Texts,
+    pub arrived: TextCounts,
     /// The first of them.
     pub examples: Vec<ChangedRequest>,
 }
@@ -85,7 +85,7 @@ pub struct ChangedRequest {
 
 /// Texts and how often each occurred.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Texts {
+pub struct TextCounts {
     /// The first different ones.
     pub counts: Vec<(String, u64)>,
     /// How often any other text occurred.
@@ -97,7 +97,7 @@ const TEXTS: usize = 8;
 /// Requests that are kept of each part.
 const EXAMPLES: usize = 3;
 
-impl Texts {
+impl TextCounts {
     /// One more.
     pub fn see(&mut self, text: &str) {
         match self.counts.iter().position(|(known, _)| known == text) {
@@ -161,7 +161,7 @@ impl RequestChanges {
 
     fn see_part(&mut self, part: RequestPart, request: &ArrivedRequest) {
         let place = self.parts.iter().position(|change| change.part == part).unwrap_or_else(|| {
-            self.parts.push(PartChange { part, count: 0, arrived: Texts::default(), examples: Vec::new() });
+            self.parts.push(PartChange { part, count: 0, arrived: TextCounts::default(), examples: Vec::new() });
             self.parts.len() - 1
         });
         let change = &mut self.parts[place];

@@ -109,19 +109,19 @@ pub fn read(
     };
     // Requests whose ids the balancer strips are found by their responses.
     let mut by_answer: Option<HashMap<Uuid, usize>> = None;
-    for arrival in arrivals.iter().filter(|arrival| !arrival.answer.is_nil()) {
+    for arrival in arrivals.iter().filter(|arrival| !arrival.response.is_nil()) {
         let place = match arrival.sequence {
             UNNUMBERED => {
                 let answers = || {
-                    let known = observations.iter().enumerate().filter(|(_, it)| !it.answer.is_nil());
-                    known.map(|(place, it)| (it.answer, place)).collect()
+                    let known = observations.iter().enumerate().filter(|(_, it)| !it.response.is_nil());
+                    known.map(|(place, it)| (it.response, place)).collect()
                 };
-                by_answer.get_or_insert_with(answers).get(&arrival.answer).copied()
+                by_answer.get_or_insert_with(answers).get(&arrival.response).copied()
             }
             sequence => Some(sequence as usize),
         };
         if let Some(observation) =
-            place.and_then(|place| observations.get(place)).filter(|it| it.answer == arrival.answer)
+            place.and_then(|place| observations.get(place)).filter(|it| it.response == arrival.response)
         {
             see(arrival, observation);
         }
@@ -188,7 +188,7 @@ mod tests {
         let observation = |number: u64| Observation {
             due: Moment(number * SECOND),
             ended: Moment(number * SECOND + 1_000_000),
-            answer: Uuid::from_u128(u128::from(number) + 1),
+            response: Uuid::from_u128(u128::from(number) + 1),
             waited: 100,
             client: 0,
             backend: Backend(0),
@@ -201,7 +201,7 @@ mod tests {
         let observations: Vec<Observation> = (0..4).map(observation).collect();
         let arrival = |number: u64, sequence, backend| Arrival {
             received: Moment(number * SECOND + 500_000 + 1000 * SECOND),
-            answer: Uuid::from_u128(u128::from(number) + 1),
+            response: Uuid::from_u128(u128::from(number) + 1),
             sequence,
             took: 0,
             backend: Backend(backend),
@@ -210,7 +210,7 @@ mod tests {
             differences: Differences::NONE,
         };
         // An attempt whose response nobody got is no bound.
-        let other = Arrival { answer: Uuid::from_u128(99), received: Moment(0), ..arrival(0, 0, 0) };
+        let other = Arrival { response: Uuid::from_u128(99), received: Moment(0), ..arrival(0, 0, 0) };
         let arrivals = [arrival(0, 0, 0), arrival(1, UNNUMBERED, 1), other];
         let clocks = read(&observations, &arrivals, 3, |backend| usize::from(backend.0));
         let expected = Clock::Converted { half_width: Duration::from_micros(450) };

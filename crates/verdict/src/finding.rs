@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::AttemptEnd;
 use crate::facts::{
-    Description, account, algorithm, backups, copies, fleets, identity, limit, reach, records, recovery, requests,
+    RuleDescription, account, algorithm, backups, copies, fleets, identity, limit, reach, records, recovery, requests,
     resilience, responses, rotation, shares, stickiness, streams, tls,
 };
 use crate::observation::{ClientOutcome, Observation};
@@ -87,7 +87,7 @@ macro_rules! rules {
             }
 
             /// What it requires, and why it can be relied on.
-            pub fn describe(self) -> Description {
+            pub fn describe(self) -> RuleDescription {
                 match self { $(Rule::$variant => $describe,)* }
             }
         }
@@ -103,16 +103,16 @@ macro_rules! rules {
 
 // One line a rule. Its facts, its description, its judgement and its tests stand in the file that the path names.
 rules! {
-    Records(records::Facts) = "records" from records::RECORDS,
-    Fleets(fleets::Facts) = "fleets" from fleets::FLEETS,
-    Identity(identity::Facts) = "identity" from identity::IDENTITY,
-    RateLimit(limit::Facts) = "rate-limit" from limit::RATE_LIMIT,
-    Account(account::Account) = "account" from account::ACCOUNT,
-    Retried(account::Retries) = "retried" from account::RETRIED,
+    Records(records::RecordFacts) = "records" from records::RECORDS,
+    Fleets(fleets::FleetFacts) = "fleets" from fleets::FLEETS,
+    Identity(identity::IdentityFacts) = "identity" from identity::IDENTITY,
+    RateLimit(limit::LimitFacts) = "rate-limit" from limit::RATE_LIMIT,
+    Account(account::AccountFacts) = "account" from account::ACCOUNT,
+    Retried(account::RetriedRequests) = "retried" from account::RETRIED,
     Duplicated(account::Requests) = "duplicated" from account::DUPLICATED,
     Repeated(account::Repeated) = "repeated" from account::REPEATED,
     Mirrored(account::Mirrored) = "mirrored" from account::MIRRORED,
-    Copies(copies::Facts) = "copies" from copies::COPIES,
+    Copies(copies::CopyFacts) = "copies" from copies::COPIES,
     Lost(account::Losses) = "lost" from account::LOST,
     NotReached(account::Losses) = "not-reached" from account::NOT_REACHED,
     IdleClose(account::IdleCloses) = "idle-close" from account::IDLE_CLOSE,
@@ -123,27 +123,27 @@ rules! {
     Swapped(account::Requests) = "swapped" from responses::SWAPPED,
     Truncated(account::Losses) = "truncated" from responses::TRUNCATED,
     Altered(responses::Altered) = "altered" from responses::ALTERED,
-    ResponseFields(responses::Fields) = "response-fields" from responses::RESPONSE_FIELDS,
-    Compressed(responses::Words) = "compressed" from responses::COMPRESSED,
-    Cookies(responses::Words) = "cookies" from responses::COOKIES,
-    MethodChanged(requests::Change) = "method-changed" from requests::METHOD_CHANGED,
-    PathChanged(requests::Change) = "path-changed" from requests::PATH_CHANGED,
-    QueryChanged(requests::Change) = "query-changed" from requests::QUERY_CHANGED,
-    HostChanged(requests::Change) = "host-changed" from requests::HOST_CHANGED,
-    BodyChanged(requests::Change) = "body-changed" from requests::BODY_CHANGED,
-    FieldChanged(requests::Change) = "field-changed" from requests::FIELD_CHANGED,
+    ResponseFields(responses::FieldChanges) = "response-fields" from responses::RESPONSE_FIELDS,
+    Compressed(responses::TextWitness) = "compressed" from responses::COMPRESSED,
+    Cookies(responses::TextWitness) = "cookies" from responses::COOKIES,
+    MethodChanged(requests::RequestChange) = "method-changed" from requests::METHOD_CHANGED,
+    PathChanged(requests::RequestChange) = "path-changed" from requests::PATH_CHANGED,
+    QueryChanged(requests::RequestChange) = "query-changed" from requests::QUERY_CHANGED,
+    HostChanged(requests::RequestChange) = "host-changed" from requests::HOST_CHANGED,
+    BodyChanged(requests::RequestChange) = "body-changed" from requests::BODY_CHANGED,
+    FieldChanged(requests::RequestChange) = "field-changed" from requests::FIELD_CHANGED,
     ClientAddress(requests::ClientAddress) = "client-address" from requests::CLIENT_ADDRESS,
     Intact(requests::Intact) = "intact" from requests::INTACT,
     Unrecorded(account::Requests) = "unrecorded" from account::UNRECORDED,
     NoResponse(account::Losses) = "no-response" from account::NO_RESPONSE,
-    Shares(shares::Facts) = "shares" from shares::SHARES,
-    Reach(reach::Facts) = "reach" from reach::REACH,
-    Backups(backups::Facts) = "backups" from backups::BACKUPS,
-    Algorithm(algorithm::Facts) = "algorithm" from algorithm::ALGORITHM,
-    Rotation(rotation::Facts) = "rotation" from rotation::ROTATION,
-    Stickiness(stickiness::Facts) = "stickiness" from stickiness::STICKINESS,
-    Recovery(recovery::Facts) = "recovery" from recovery::RECOVERY,
-    Resilience(resilience::Facts) = "resilience" from resilience::RESILIENCE,
+    Shares(shares::ShareFacts) = "shares" from shares::SHARES,
+    Reach(reach::ReachFacts) = "reach" from reach::REACH,
+    Backups(backups::BackupFacts) = "backups" from backups::BACKUPS,
+    Algorithm(algorithm::AlgorithmFacts) = "algorithm" from algorithm::ALGORITHM,
+    Rotation(rotation::RotationFacts) = "rotation" from rotation::ROTATION,
+    Stickiness(stickiness::StickinessFacts) = "stickiness" from stickiness::STICKINESS,
+    Recovery(recovery::RecoveryFacts) = "recovery" from recovery::RECOVERY,
+    Resilience(resilience::ResilienceFacts) = "resilience" from resilience::RESILIENCE,
     Streams(streams::Summary) = "streams" from streams::STREAMS,
     Upgrade(streams::Upgrades) = "upgrade" from streams::UPGRADE,
     StreamMessages(streams::Messages) = "stream-messages" from streams::MESSAGES,
@@ -153,7 +153,7 @@ rules! {
     CloseCode(streams::CloseCodes) = "close-code" from streams::CLOSE_CODE,
     StreamAlive(streams::Alive) = "stream-alive" from streams::ALIVE,
     TlsVerified(tls::Verification) = "tls-verified" from tls::VERIFIED,
-    Tls(tls::Connections) = "tls" from tls::CONNECTIONS,
+    Tls(tls::ArrivedConnections) = "tls" from tls::CONNECTIONS,
 }
 
 impl Finding {
@@ -282,7 +282,7 @@ mod tests {
              | rule | requires | why it is sound | source |\n|---|---|---|---|\n",
         );
         for rule in Rule::ALL {
-            let Description { requires, sound, source } = rule.describe();
+            let RuleDescription { requires, sound, source } = rule.describe();
             out += &format!("| `{}` | {requires} | {sound} | {} |\n", rule.id(), source.unwrap_or("–"));
         }
         out

@@ -13,7 +13,7 @@ pub const NAME_HEADER: &str = "Backend-Name";
 /// Header of every response: the [`Instance`] of the process that gave it.
 pub const INSTANCE_HEADER: &str = "Backend-Instance";
 /// Header of every response but health: its [`ResponseId`].
-pub const RESPONSE_HEADER: &str = "Answer-Id";
+pub const RESPONSE_HEADER: &str = "Response-Id";
 /// Header of a request, echoed in its response: its [`RequestId`]. A name of our own, because balancers rewrite `X-Request-ID`.
 pub const REQUEST_HEADER: &str = "Check-Request-Id";
 

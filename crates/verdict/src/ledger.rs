@@ -16,7 +16,7 @@ pub struct Arrival {
     /// When its head had been read.
     pub received: Moment,
     /// The id of its response; nil if it has none.
-    pub answer: Uuid,
+    pub response: Uuid,
     /// Number of the request in the run; [`UNNUMBERED`] if it came without its id.
     pub sequence: u32,
     /// From there until the response had been written, in tenths of a microsecond.
@@ -46,7 +46,7 @@ impl Arrival {
     }
 
     /// When the response had been written, as far as that is known.
-    pub fn answered(&self) -> Moment {
+    pub fn responded(&self) -> Moment {
         Moment(self.received.0 + u64::from(self.took) * 100)
     }
 }
@@ -56,7 +56,7 @@ pub struct Ledger {
     observations: Vec<Observation>,
     /// By sequence, then by time.
     arrivals: Vec<Arrival>,
-    records: Records,
+    records: BackendRecords,
     /// For answers that were not given to the request that got them: the arrival that gave it.
     owners: HashMap<Uuid, Arrival>,
     /// Backends of which no client ever got a response, though they gave many: by place.
@@ -73,7 +73,7 @@ pub struct Ledger {
 
 /// What is known of the backends' side.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Records {
+pub enum BackendRecords {
     /// The fleet is ours and its records were read.
     Kept,
     /// The backends are not ours.
@@ -129,13 +129,13 @@ impl Entry<'_> {
 }
 
 fn own<'a>(observation: &Observation, attempts: &'a [Arrival]) -> Option<&'a Arrival> {
-    let answer = observation.answer()?.0;
-    attempts.iter().find(|attempt| attempt.answer == answer)
+    let answer = observation.response_id()?.0;
+    attempts.iter().find(|attempt| attempt.response == answer)
 }
 
 impl Ledger {
     /// Joins both ends. Every observation becomes one entry; arrivals that no observation explains are counted beside.
-    pub fn join(observations: Vec<Observation>, mut arrivals: Vec<Arrival>, records: Records) -> Ledger {
+    pub fn join(observations: Vec<Observation>, mut arrivals: Vec<Arrival>, records: BackendRecords) -> Ledger {
         let unassigned = assign_by_answer(&observations, &mut arrivals);
         arrivals.sort_unstable_by_key(|arrival| (arrival.sequence, arrival.received));
         let sent = arrivals.partition_point(|arrival| (arrival.sequence as usize) < observations.len());
@@ -199,7 +199,7 @@ impl Ledger {
     }
 
     /// Whether the backends' side is known.
-    pub fn records(&self) -> Records {
+    pub fn records(&self) -> BackendRecords {
         self.records
     }
 
@@ -216,14 +216,14 @@ impl Ledger {
     /// The arrivals that gave the responses which came back to other requests than theirs.
     fn find_owners(&self) -> HashMap<Uuid, Arrival> {
         let foreign = self.pairs().filter(|(_, observation, attempts)| {
-            observation.answer().is_some() && own(observation, attempts).is_none()
+            observation.response_id().is_some() && own(observation, attempts).is_none()
         });
-        let wanted: HashMap<Uuid, ()> = foreign.map(|(_, observation, _)| (observation.answer, ())).collect();
+        let wanted: HashMap<Uuid, ()> = foreign.map(|(_, observation, _)| (observation.response, ())).collect();
         if wanted.is_empty() {
             return HashMap::new();
         }
-        let owners = self.arrivals.iter().filter(|arrival| wanted.contains_key(&arrival.answer));
-        owners.map(|arrival| (arrival.answer, *arrival)).collect()
+        let owners = self.arrivals.iter().filter(|arrival| wanted.contains_key(&arrival.response));
+        owners.map(|arrival| (arrival.response, *arrival)).collect()
     }
 
     fn find_mirrors(&self) -> Vec<bool> {
@@ -233,7 +233,7 @@ impl Ledger {
             // Answers that reached nobody say something only where another one did.
             let delivers = own(observation, attempts).is_some();
             for attempt in attempts {
-                let is_own = attempt.answer == observation.answer;
+                let is_own = attempt.response == observation.response;
                 let counts = if is_own { &mut delivered } else { &mut spare };
                 let place = usize::from(attempt.backend.0);
                 if counts.len() <= place {
@@ -257,28 +257,28 @@ impl Ledger {
         match observation.outcome {
             ClientOutcome::Response | ClientOutcome::Altered | ClientOutcome::Truncated | ClientOutcome::TooLarge => {
                 match self.records {
-                    Records::Kept => self.outcome_of_answered(observation, attempts),
-                    Records::None => outcome_without_records(observation),
+                    BackendRecords::Kept => self.outcome_of_answered(observation, attempts),
+                    BackendRecords::None => outcome_without_records(observation),
                 }
             }
             // Something came, and it is not what a backend writes.
             ClientOutcome::Malformed => match (self.records, attempts.is_empty()) {
-                (Records::None, _) | (Records::Kept, false) => Outcome::Altered,
-                (Records::Kept, true) => Outcome::Balancer,
+                (BackendRecords::None, _) | (BackendRecords::Kept, false) => Outcome::Altered,
+                (BackendRecords::Kept, true) => Outcome::Balancer,
             },
             ClientOutcome::Closed | ClientOutcome::Reset | ClientOutcome::TimedOut => {
                 match (self.records, attempts.is_empty()) {
-                    (Records::None, _) => Outcome::NoResponse,
-                    (Records::Kept, true) if self.may_be_unrecorded(observation) => Outcome::NoResponse,
-                    (Records::Kept, true) => Outcome::NotReached,
-                    (Records::Kept, false) => Outcome::Lost,
+                    (BackendRecords::None, _) => Outcome::NoResponse,
+                    (BackendRecords::Kept, true) if self.may_be_unrecorded(observation) => Outcome::NoResponse,
+                    (BackendRecords::Kept, true) => Outcome::NotReached,
+                    (BackendRecords::Kept, false) => Outcome::Lost,
                 }
             }
             // Nothing was sent.
             ClientOutcome::Refused | ClientOutcome::Unreachable | ClientOutcome::TlsFailed => {
                 match (self.records, attempts.is_empty()) {
-                    (Records::None, _) | (Records::Kept, true) => Outcome::NotReached,
-                    (Records::Kept, false) => Outcome::Lost,
+                    (BackendRecords::None, _) | (BackendRecords::Kept, true) => Outcome::NotReached,
+                    (BackendRecords::Kept, false) => Outcome::Lost,
                 }
             }
         }
@@ -290,7 +290,7 @@ impl Ledger {
     }
 
     fn outcome_of_answered(&self, observation: &Observation, attempts: &[Arrival]) -> Outcome {
-        let Some(answer) = observation.answer() else {
+        let Some(answer) = observation.response_id() else {
             return match (observation.backend.is_known(), attempts) {
                 // The id was stripped; the backend's name is all there is to go by.
                 (true, [only]) if only.backend == observation.backend => Outcome::Delivered,
@@ -305,7 +305,7 @@ impl Ledger {
             _ if own.status != observation.status => return Outcome::Altered,
             _ => {}
         }
-        let mut others = attempts.iter().filter(|attempt| attempt.answer != answer.0).peekable();
+        let mut others = attempts.iter().filter(|attempt| attempt.response != answer.0).peekable();
         if others.peek().is_none() && own.is_refusal() {
             return Outcome::Refused;
         }
@@ -325,7 +325,7 @@ impl Ledger {
     /// The response is none of this request's attempts'.
     fn outcome_of_foreign(&self, observation: &Observation, answer: ResponseId) -> Outcome {
         match self.owners.get(&answer.0) {
-            Some(owner) => match self.observations[owner.sequence as usize].answer == answer.0 {
+            Some(owner) => match self.observations[owner.sequence as usize].response == answer.0 {
                 true => Outcome::Stale,
                 false => Outcome::Swapped,
             },
@@ -358,11 +358,11 @@ fn assign_by_answer(observations: &[Observation], arrivals: &mut [Arrival]) -> u
     }
     let by_answer: HashMap<Uuid, u32> = (0u32..)
         .zip(observations)
-        .filter_map(|(sequence, observation)| Some((observation.answer()?.0, sequence)))
+        .filter_map(|(sequence, observation)| Some((observation.response_id()?.0, sequence)))
         .collect();
     let mut unassigned = 0;
     for arrival in arrivals.iter_mut().filter(|arrival| arrival.sequence == UNNUMBERED) {
-        match by_answer.get(&arrival.answer) {
+        match by_answer.get(&arrival.response) {
             Some(sequence) => arrival.sequence = *sequence,
             None => unassigned += 1,
         }

@@ -128,7 +128,7 @@ impl Life {
     pub fn see_message(&mut self, content: &[u8]) {
         self.received = self.received.saturating_add(1);
         self.received_bytes += content.len() as u64;
-        if let Some(Sent { number, .. }) = Sent::read(content) {
+        if let Some(SentMessage { number, .. }) = SentMessage::read(content) {
             let follows = self.last_received.checked_add(1) == Some(number);
             self.misplaced = self.misplaced.saturating_add(u16::from(!follows));
             self.last_received = number;
@@ -138,7 +138,7 @@ impl Life {
 
 /// An event as a backend writes it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Event {
+pub struct StreamEvent {
     /// From 1 on.
     pub number: u32,
     /// When, on the monotonic clock of the backend's host.
@@ -149,7 +149,7 @@ pub struct Event {
 
 /// A message as a check sends it: a backend echoes it byte by byte.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Sent {
+pub struct SentMessage {
     /// From 1 on.
     pub number: u32,
     /// When, on the monotonic clock of the check's host.
@@ -159,11 +159,11 @@ pub struct Sent {
 /// What fills a message up to its length.
 const FILL: &str = ",\"fill\":\"\"}";
 
-impl Event {
+impl StreamEvent {
     /// Appends it as a line of JSON without its end, filled up to `bytes` bytes where it is shorter by enough.
     pub fn write(&self, out: &mut Vec<u8>, bytes: usize) {
         let start = out.len();
-        let Event { number, written, response } = self;
+        let StreamEvent { number, written, response } = self;
         // Nothing is wrong with writing into memory.
         let _ =
             write!(out, "{{\"event\":{number},\"written\":{},\"response\":\"{}\"", written.0, response.hyphenated());
@@ -174,12 +174,12 @@ impl Event {
     pub const LONGEST: usize = 128;
 
     /// Reads what [`Event::write`] wrote.
-    pub fn read(content: &[u8]) -> Option<Event> {
+    pub fn read(content: &[u8]) -> Option<StreamEvent> {
         let rest = content.strip_prefix(b"{\"event\":")?;
         let (number, rest) = read_number(rest)?;
         let (written, rest) = read_number(rest.strip_prefix(b",\"written\":")?)?;
         let (response, rest) = rest.strip_prefix(b",\"response\":\"")?.split_at_checked(36)?;
-        is_filled(rest.strip_prefix(b"\"")?).then_some(Event {
+        is_filled(rest.strip_prefix(b"\"")?).then_some(StreamEvent {
             number: number.try_into().ok()?,
             written: Moment(written),
             response: Uuid::try_parse_ascii(response).ok()?,
@@ -187,7 +187,7 @@ impl Event {
     }
 }
 
-impl Sent {
+impl SentMessage {
     /// Appends it, filled up as an [`Event`] is.
     pub fn write(&self, out: &mut Vec<u8>, bytes: usize) {
         let start = out.len();
@@ -196,11 +196,11 @@ impl Sent {
     }
 
     /// Reads what [`Sent::write`] wrote.
-    pub fn read(content: &[u8]) -> Option<Sent> {
+    pub fn read(content: &[u8]) -> Option<SentMessage> {
         let rest = content.strip_prefix(b"{\"message\":")?;
         let (number, rest) = read_number(rest)?;
         let (sent, rest) = read_number(rest.strip_prefix(b",\"sent\":")?)?;
-        is_filled(rest).then_some(Sent { number: number.try_into().ok()?, sent: Moment(sent) })
+        is_filled(rest).then_some(SentMessage { number: number.try_into().ok()?, sent: Moment(sent) })
     }
 }
 
@@ -232,16 +232,16 @@ mod tests {
 
     #[test]
     fn an_event_is_read_as_it_was_written_at_any_length() {
-        let event = Event { number: u32::MAX, written: Moment(u64::MAX), response: Uuid::from_u128(7) };
+        let event = StreamEvent { number: u32::MAX, written: Moment(u64::MAX), response: Uuid::from_u128(7) };
         for bytes in 0..300 {
             let mut out = Vec::new();
             event.write(&mut out, bytes);
-            assert_eq!(Event::read(&out), Some(event), "{}", String::from_utf8_lossy(&out));
-            assert!(out.len() <= bytes.max(Event::LONGEST));
-            assert!(bytes < Event::LONGEST || out.len() == bytes, "{bytes} {}", out.len());
+            assert_eq!(StreamEvent::read(&out), Some(event), "{}", String::from_utf8_lossy(&out));
+            assert!(out.len() <= bytes.max(StreamEvent::LONGEST));
+            assert!(bytes < StreamEvent::LONGEST || out.len() == bytes, "{bytes} {}", out.len());
             let last = out.len() - 2;
             out[last] ^= 1;
-            assert_eq!(Event::read(&out), None, "{}", String::from_utf8_lossy(&out));
+            assert_eq!(StreamEvent::read(&out), None, "{}", String::from_utf8_lossy(&out));
         }
     }
 
@@ -250,7 +250,7 @@ mod tests {
         let mut life = Life::new(StreamKind::Websocket, 1);
         for number in [1, 2, 4, 4, 3] {
             let mut content = Vec::new();
-            Sent { number, sent: Moment(5) }.write(&mut content, 40);
+            SentMessage { number, sent: Moment(5) }.write(&mut content, 40);
             assert_eq!(content.len(), 40);
             life.see_message(&content);
         }

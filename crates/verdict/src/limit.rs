@@ -152,7 +152,7 @@ fn is_refused(entry: &Entry, status: u16) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::Records;
+    use crate::ledger::BackendRecords;
     use crate::observation::{Backend, Echo, Observation};
     use uuid::Uuid;
 
@@ -165,7 +165,7 @@ mod tests {
             Observation {
                 due: Moment(at),
                 ended: Moment(at + 50_000),
-                answer: Uuid::nil(),
+                response: Uuid::nil(),
                 waited: 0,
                 client: 0,
                 backend: if status == 200 { Backend(0) } else { Backend::UNKNOWN },
@@ -176,7 +176,7 @@ mod tests {
                 flaw: None,
             }
         };
-        (Ledger::join((0..COUNT).map(observation).collect(), Vec::new(), Records::None), 0..COUNT)
+        (Ledger::join((0..COUNT).map(observation).collect(), Vec::new(), BackendRecords::None), 0..COUNT)
     }
 
     /// A token each 10 ms, and a burst at first.
@@ -209,7 +209,7 @@ mod tests {
             for (place, observation) in (0..).zip(&mut few) {
                 (observation.due, observation.ended) = (Moment(place * 5_000), Moment(place * 5_000 + 50_000));
             }
-            RateLimit::of(&Ledger::join(few, Vec::new(), Records::Kept), 0..1_000, Some(true))
+            RateLimit::of(&Ledger::join(few, Vec::new(), BackendRecords::Kept), 0..1_000, Some(true))
         };
         let limit = burst(|place| place % 200 == 50).unwrap();
         assert_eq!((limit.status, limit.refused, limit.passed), (503, 995, None));
@@ -231,7 +231,7 @@ mod tests {
             let mut all = long.observations().to_vec();
             let slow = all.iter_mut().filter(|it| it.status == 200);
             slow.for_each(|it| it.ended = Moment(it.due.0 + 1_000_000));
-            RateLimit::of(&Ledger::join(all, Vec::new(), Records::None), sample, Some(true)).unwrap().at_once
+            RateLimit::of(&Ledger::join(all, Vec::new(), BackendRecords::None), sample, Some(true)).unwrap().at_once
         };
         assert_eq!(passes(|place| place % 10 < 2), Some(2));
         assert_eq!(passes(|place| place % 20 == 0), None);

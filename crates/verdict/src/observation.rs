@@ -16,7 +16,7 @@ pub struct Observation {
     /// When the last byte of its response had come, or when it was given up.
     pub ended: Moment,
     /// The id of the response that came; nil without one.
-    pub answer: Uuid,
+    pub response: Uuid,
     /// From `due` until it was sent, in microseconds.
     pub waited: u32,
     /// Which client sent it: clients have each a source address, path, header, cookie or jar of their own where those vary.
@@ -37,8 +37,8 @@ pub struct Observation {
 
 impl Observation {
     /// The id of the response that came.
-    pub fn answer(&self) -> Option<ResponseId> {
-        (!self.answer.is_nil()).then_some(ResponseId(self.answer))
+    pub fn response_id(&self) -> Option<ResponseId> {
+        (!self.response.is_nil()).then_some(ResponseId(self.response))
     }
 
     /// When it was sent.

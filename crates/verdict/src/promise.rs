@@ -41,7 +41,7 @@ pub enum Role {
 
 /// A backend as far as shares go.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Part {
+pub struct ShareParty {
     /// Relative to the others.
     pub weight: u32,
     /// As configured.
@@ -51,7 +51,7 @@ pub struct Part {
 }
 
 /// The share of each backend; none if the algorithm promises no shares, or if nobody is there to get any.
-pub fn shares(algorithm: Algorithm, parts: &[Part]) -> Option<Vec<f64>> {
+pub fn shares(algorithm: Algorithm, parts: &[ShareParty]) -> Option<Vec<f64>> {
     match Promise::of(algorithm) {
         Promise::Rotation | Promise::Draw => by_weight(parts),
         Promise::Nothing => None,
@@ -59,9 +59,9 @@ pub fn shares(algorithm: Algorithm, parts: &[Part]) -> Option<Vec<f64>> {
 }
 
 /// The weights of those whose turn it is, as shares. Backups count only while no active backend is ready.
-pub fn by_weight(parts: &[Part]) -> Option<Vec<f64>> {
+pub fn by_weight(parts: &[ShareParty]) -> Option<Vec<f64>> {
     let of = |role: Role| {
-        let weight = |part: &Part| if part.ready && part.role == role { f64::from(part.weight) } else { 0.0 };
+        let weight = |part: &ShareParty| if part.ready && part.role == role { f64::from(part.weight) } else { 0.0 };
         let weights: Vec<f64> = parts.iter().map(weight).collect();
         let sum: f64 = weights.iter().sum();
         (sum > 0.0).then(|| weights.into_iter().map(|weight| weight / sum).collect())
@@ -73,23 +73,23 @@ pub fn by_weight(parts: &[Part]) -> Option<Vec<f64>> {
 mod tests {
     use super::*;
 
-    const ACTIVE: Part = Part { weight: 1, role: Role::Active, ready: true };
-    const BACKUP: Part = Part { role: Role::Backup, ..ACTIVE };
+    const ACTIVE: ShareParty = ShareParty { weight: 1, role: Role::Active, ready: true };
+    const BACKUP: ShareParty = ShareParty { role: Role::Backup, ..ACTIVE };
 
     #[test]
     fn a_backup_is_promised_nothing_while_an_active_backend_is_ready() {
-        let shares = |parts: &[Part]| shares(Algorithm::RoundRobin, parts);
+        let shares = |parts: &[ShareParty]| shares(Algorithm::RoundRobin, parts);
         assert_eq!(shares(&[ACTIVE, ACTIVE, BACKUP]), Some(vec![0.5, 0.5, 0.0]));
-        let gone = Part { ready: false, ..ACTIVE };
+        let gone = ShareParty { ready: false, ..ACTIVE };
         assert_eq!(shares(&[gone, ACTIVE, BACKUP]), Some(vec![0.0, 1.0, 0.0]));
         assert_eq!(shares(&[gone, gone, BACKUP]), Some(vec![0.0, 0.0, 1.0]));
-        assert_eq!(shares(&[gone, gone, Part { role: Role::Down, ..ACTIVE }]), None);
+        assert_eq!(shares(&[gone, gone, ShareParty { role: Role::Down, ..ACTIVE }]), None);
         assert_eq!(shares(&[]), None);
     }
 
     #[test]
     fn weights_are_shares_where_the_algorithm_promises_any() {
-        let parts = [Part { weight: 3, ..ACTIVE }, ACTIVE];
+        let parts = [ShareParty { weight: 3, ..ACTIVE }, ACTIVE];
         for algorithm in Algorithm::ALL {
             let promised = Promise::of(algorithm) != Promise::Nothing;
             assert_eq!(shares(algorithm, &parts), promised.then(|| vec![0.75, 0.25]), "{algorithm}");

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-pub use crate::facts::resilience::Step;
-pub use crate::facts::shares::{Method, Share, Test, Unit};
+pub use crate::facts::resilience::DrillStep;
+pub use crate::facts::shares::{Share, ShareTest, Test, Unit};
 use crate::finding::{Finding, Level, Witness};
 use crate::life::StreamKind;
 use crate::outcome::Outcome;
@@ -52,12 +52,12 @@ pub struct Check {
     /// Which balancer it is, by its configuration or by what it writes into responses (Server, Via); null if neither says.
     pub balancer: Option<String>,
     /// Its fleet; null if its backends are not ours.
-    pub fleet: Option<Fleet>,
+    pub fleet: Option<FleetReport>,
     /// In a rehearsal: what differs from production, each a line, such as an address that was invented for a name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub surroundings: Vec<String>,
     /// What was sent.
-    pub traffic: Traffic,
+    pub traffic: TrafficSummary,
     /// The one outcome of each request.
     pub account: Account,
     /// What the balancer does to a request; null without records.
@@ -65,7 +65,7 @@ pub struct Check {
     /// Which backend got how much; null if that could not be known.
     pub shares: Option<Shares>,
     /// How the balancer selects a backend; null if that was not examined.
-    pub algorithm: Option<Algorithm>,
+    pub algorithm: Option<AlgorithmReport>,
     /// How long it took; null without a response.
     pub latency: Option<Latency>,
     /// What was broken meanwhile, and what that did; null if nothing was.
@@ -81,7 +81,7 @@ pub struct Check {
 /// The fleet behind the balancer.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Fleet {
+pub struct FleetReport {
     /// Its API.
     pub control: String,
     /// Generator numbers.
@@ -91,7 +91,7 @@ pub struct Fleet {
 /// The sample that was judged. The requests before it, which look whether all is stable and how the balancer picks, are counted in the account alone.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Traffic {
+pub struct TrafficSummary {
     /// Such as `GET`.
     pub method: String,
     /// Connections at once, at most.
@@ -248,7 +248,7 @@ pub struct Shares {
 /// How the balancer selects a backend.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Algorithm {
+pub struct AlgorithmReport {
     /// As it is named for `--expect`, such as `round-robin`; null if nothing fits.
     pub name: Option<String>,
     /// In words.
@@ -304,7 +304,7 @@ pub struct Percentiles {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Outage {
     /// What was done when.
-    pub steps: Vec<Step>,
+    pub steps: Vec<DrillStep>,
     /// Requests that a client would call failed, from the first step on.
     pub client_errors: u64,
     /// Requests delivered after a retry, from the first step on.

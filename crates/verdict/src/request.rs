@@ -296,7 +296,7 @@ pub struct Arrived<'h, 'b> {
 
 /// What a comparison of the head found, and what is left to compare when the body has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Comparison {
+pub struct RequestComparison {
     /// Parts that differ.
     pub differences: Differences,
     /// Fields that differ.
@@ -305,12 +305,12 @@ pub struct Comparison {
     pub body: Option<SentBody>,
 }
 
-impl Comparison {
+impl RequestComparison {
     /// Compares a head with the value of its [`SENT_HEADER`].
-    pub fn of_head(sent: &[u8], arrived: &Arrived) -> Comparison {
-        compare(sent, arrived).unwrap_or(Comparison {
+    pub fn of_head(sent: &[u8], arrived: &Arrived) -> RequestComparison {
+        compare(sent, arrived).unwrap_or(RequestComparison {
             differences: [RequestPart::Unreadable].into_iter().collect(),
-            ..Comparison::default()
+            ..RequestComparison::default()
         })
     }
 
@@ -328,7 +328,7 @@ impl Comparison {
     }
 }
 
-fn compare(sent: &[u8], arrived: &Arrived) -> Option<Comparison> {
+fn compare(sent: &[u8], arrived: &Arrived) -> Option<RequestComparison> {
     let mut parts = sent.splitn(7, |byte| *byte == b';');
     let mut part = || parts.next();
     if part()? != b"1" {
@@ -367,7 +367,7 @@ fn compare(sent: &[u8], arrived: &Arrived) -> Option<Comparison> {
             }
         }
     }
-    Some(Comparison { differences, fields: mask, body })
+    Some(RequestComparison { differences, fields: mask, body })
 }
 
 fn of_field(name: u32, value: u32, fields: Fields) -> Option<RequestPart> {
@@ -572,23 +572,23 @@ impl Notes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::{Mode, RequestHead, Room};
+    use http::{RequestHead, Room, Strictness};
 
     fn own(fields: &[(&str, &str)]) -> Vec<(String, String)> {
         fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
     }
 
     /// What a backend finds in the request of this head, sent as `sent` says.
-    fn compared(sent: &Sent, head: &str, body: &[u8]) -> Comparison {
+    fn compared(sent: &Sent, head: &str, body: &[u8]) -> RequestComparison {
         let mut value = Vec::new();
         sent.write(&mut value);
         found(&value, head, body)
     }
 
-    fn found(value: &[u8], head: &str, body: &[u8]) -> Comparison {
+    fn found(value: &[u8], head: &str, body: &[u8]) -> RequestComparison {
         let head = format!("{}\r\n\r\n", head.replace('\n', "\r\n"));
         let mut room = Room::<100>::new();
-        let request = RequestHead::parse(head.as_bytes(), &mut room, 9999, Mode::Strict).unwrap().unwrap();
+        let request = RequestHead::parse(head.as_bytes(), &mut room, 9999, Strictness::Strict).unwrap().unwrap();
         let arrived = Arrived {
             method: request.method,
             path: request.path(),
@@ -596,7 +596,7 @@ mod tests {
             host: request.host,
             fields: request.fields,
         };
-        let mut comparison = Comparison::of_head(value, &arrived);
+        let mut comparison = RequestComparison::of_head(value, &arrived);
         comparison.see_body(SentBody::of(body));
         comparison
     }

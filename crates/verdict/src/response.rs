@@ -21,7 +21,7 @@ pub const COVERED: [&str; 6] = ["Content-Type", "Cache-Control", "Vary", "Locati
 
 /// The kind of a response's content.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Content {
+pub enum ContentKind {
     /// The page, chosen by Accept.
     Html,
     /// The same facts for programs, chosen by Accept.
@@ -36,43 +36,49 @@ pub enum Content {
     Events,
 }
 
-impl Content {
+impl ContentKind {
     /// All of them.
-    pub const ALL: [Content; 6] =
-        [Content::Html, Content::Json, Content::Text, Content::Line, Content::Bytes, Content::Events];
+    pub const ALL: [ContentKind; 6] = [
+        ContentKind::Html,
+        ContentKind::Json,
+        ContentKind::Text,
+        ContentKind::Line,
+        ContentKind::Bytes,
+        ContentKind::Events,
+    ];
 
     /// Its media type.
     pub fn media_type(self) -> &'static str {
         match self {
-            Content::Html => "text/html; charset=utf-8",
-            Content::Json => "application/json",
-            Content::Text | Content::Line => "text/plain; charset=utf-8",
-            Content::Bytes => "application/octet-stream",
-            Content::Events => "text/event-stream",
+            ContentKind::Html => "text/html; charset=utf-8",
+            ContentKind::Json => "application/json",
+            ContentKind::Text | ContentKind::Line => "text/plain; charset=utf-8",
+            ContentKind::Bytes => "application/octet-stream",
+            ContentKind::Events => "text/event-stream",
         }
     }
 
     fn is_negotiated(self) -> bool {
         match self {
-            Content::Html | Content::Json | Content::Text => true,
-            Content::Line | Content::Bytes | Content::Events => false,
+            ContentKind::Html | ContentKind::Json | ContentKind::Text => true,
+            ContentKind::Line | ContentKind::Bytes | ContentKind::Events => false,
         }
     }
 }
 
 /// The head of a response as a backend writes it, as far as a digest covers it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Written {
+pub struct WrittenHead {
     /// The status code.
     pub status: u16,
     /// What it carries.
-    pub content: Content,
+    pub content: ContentKind,
 }
 
-impl Written {
+impl WrittenHead {
     /// The value of each of the [`COVERED`] fields.
     pub fn values(self) -> [Option<&'static str>; COVERED.len()] {
-        let Written { status, content } = self;
+        let WrittenHead { status, content } = self;
         [
             has_content_type(status).then(|| content.media_type()),
             Some("no-store"),
@@ -171,8 +177,8 @@ impl ReceivedHead {
     /// that digest: then the digest itself was changed.
     pub fn changes(&self, status: u16, written: u32) -> Option<Vec<HeadChange>> {
         let statuses = std::iter::once(status).chain(200..600);
-        let mut candidates =
-            statuses.flat_map(|status| Content::ALL.into_iter().map(move |content| Written { status, content }));
+        let mut candidates = statuses
+            .flat_map(|status| ContentKind::ALL.into_iter().map(move |content| WrittenHead { status, content }));
         let written = candidates.find(|candidate| candidate.head_digest() == written)?;
         let mut changes = Vec::new();
         if written.status != status {
@@ -274,7 +280,7 @@ mod tests {
 
     #[test]
     fn a_head_that_came_as_it_was_written_has_its_digest_in_whatever_order() {
-        let page = Written { status: 200, content: Content::Html };
+        let page = WrittenHead { status: 200, content: ContentKind::Html };
         let head = received(&[
             ("date", "now"),
             ("vary", "Accept"),
@@ -290,7 +296,7 @@ mod tests {
     fn each_change_of_a_head_is_named() {
         let html = ("Content-Type", "text/html; charset=utf-8");
         let (private, vary) = (("Cache-Control", "no-store"), ("Vary", "Accept"));
-        let digest = Written { status: 200, content: Content::Html }.head_digest();
+        let digest = WrittenHead { status: 200, content: ContentKind::Html }.head_digest();
         type Row<'a> = (&'a [(&'a str, &'a str)], u16, &'a str);
         let rows: [Row; 8] = [
             (
@@ -323,10 +329,12 @@ mod tests {
     #[test]
     fn all_heads_that_backends_write_have_digests_of_their_own() {
         let mut digests: Vec<u32> = (200..600)
-            .flat_map(|status| Content::ALL.map(|content| Written { status, content }))
+            .flat_map(|status| ContentKind::ALL.map(|content| WrittenHead { status, content }))
             // Without Content-Type a line and bytes are written alike, and so are pages in different formats.
-            .filter(|it| has_content_type(it.status) || it.content == Content::Line || it.content == Content::Html)
-            .map(Written::head_digest)
+            .filter(|it| {
+                has_content_type(it.status) || it.content == ContentKind::Line || it.content == ContentKind::Html
+            })
+            .map(WrittenHead::head_digest)
             .collect();
         let all = digests.len();
         digests.sort_unstable();

@@ -11,7 +11,7 @@ use crate::{AttemptEnd, Moment};
 
 /// From the break of a backend to its mend.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Window {
+pub struct OutageWindow {
     /// Which.
     pub backend: Backend,
     /// When the step that broke it was begun.
@@ -20,7 +20,7 @@ pub struct Window {
     pub mended: Option<Moment>,
 }
 
-impl Window {
+impl OutageWindow {
     /// Whether it was broken then.
     pub fn contains(&self, at: Moment) -> bool {
         at >= self.broken && self.mended.is_none_or(|mended| at < mended)
@@ -29,7 +29,7 @@ impl Window {
 
 /// When a step was carried out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Span {
+pub struct StepSpan {
     /// Which backend; none where it was done to all of them, or is a command.
     pub backend: Option<Backend>,
     /// When it was begun.
@@ -101,7 +101,7 @@ pub fn timelines(
     ledger: &Ledger,
     sample: Range<u32>,
     (started, ended): (Moment, Moment),
-    windows: &[Window],
+    windows: &[OutageWindow],
     names: &[String],
 ) -> Vec<Affected> {
     windows.iter().map(|window| timeline(ledger, &sample, (started, ended), window, names)).collect()
@@ -111,12 +111,12 @@ fn timeline(
     ledger: &Ledger,
     sample: &Range<u32>,
     (started, ended): (Moment, Moment),
-    window: &Window,
+    window: &OutageWindow,
     names: &[String],
 ) -> Affected {
     let since = |at: Moment| at.since(started).as_secs_f64();
     let until = window.mended.unwrap_or(ended);
-    let mut seen = Seen::of(window, until);
+    let mut seen = TimelineTraffic::of(window, until);
     for entry in ledger.entries().filter(|entry| sample.contains(&entry.sequence)) {
         seen.see(&entry);
     }
@@ -144,8 +144,8 @@ fn timeline(
     }
 }
 
-struct Seen<'a> {
-    window: &'a Window,
+struct TimelineTraffic<'a> {
+    window: &'a OutageWindow,
     until: Moment,
     /// When each attempt was sent there, and whether it failed.
     directed: Vec<(Moment, bool)>,
@@ -154,9 +154,9 @@ struct Seen<'a> {
     back: Option<Moment>,
 }
 
-impl<'a> Seen<'a> {
-    fn of(window: &'a Window, until: Moment) -> Seen<'a> {
-        Seen { window, until, directed: Vec::new(), errors: 0, last_error: None, back: None }
+impl<'a> TimelineTraffic<'a> {
+    fn of(window: &'a OutageWindow, until: Moment) -> TimelineTraffic<'a> {
+        TimelineTraffic { window, until, directed: Vec::new(), errors: 0, last_error: None, back: None }
     }
 
     fn see(&mut self, entry: &Entry) {
@@ -184,7 +184,7 @@ fn has_failed(attempt: &Arrival) -> bool {
     attempt.end != AttemptEnd::Completed || attempt.status >= 500
 }
 
-fn received_before(ledger: &Ledger, sample: &Range<u32>, window: &Window, backends: usize) -> u64 {
+fn received_before(ledger: &Ledger, sample: &Range<u32>, window: &OutageWindow, backends: usize) -> u64 {
     let mut entries = ledger.entries().filter(|entry| sample.contains(&entry.sequence));
     let first = entries.find(|entry| entry.observation.sent() >= window.broken).map(|entry| entry.sequence);
     let end = first.unwrap_or(sample.end);
@@ -210,7 +210,7 @@ fn ramp(times: &[Moment], back: Moment, usual: Duration) -> Option<Duration> {
 
 fn pauses(
     directed: &[(Moment, bool)],
-    window: &Window,
+    window: &OutageWindow,
     (started, ended): (Moment, Moment),
     usual: Duration,
 ) -> Vec<Pause> {
@@ -240,7 +240,7 @@ fn pauses(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::Records;
+    use crate::ledger::BackendRecords;
     use crate::observation::{ClientOutcome, Echo, Observation};
     use crate::request::Differences;
     use uuid::Uuid;
@@ -258,7 +258,7 @@ mod tests {
             observations.push(Observation {
                 due: Moment(at * MILLISECOND),
                 ended: Moment(at * MILLISECOND + MILLISECOND / 2),
-                answer,
+                response: answer,
                 waited: 0,
                 client: 0,
                 backend: chosen.map_or(Backend::UNKNOWN, |(backend, _)| Backend(backend)),
@@ -271,7 +271,7 @@ mod tests {
             if let Some((backend, status)) = chosen {
                 arrivals.push(Arrival {
                     received: Moment(at * MILLISECOND + MILLISECOND / 10),
-                    answer,
+                    response: answer,
                     sequence,
                     took: 1,
                     backend: Backend(backend),
@@ -281,11 +281,11 @@ mod tests {
                 });
             }
         }
-        Ledger::join(observations, arrivals, Records::Kept)
+        Ledger::join(observations, arrivals, BackendRecords::Kept)
     }
 
     fn of(ledger: &Ledger, broken: u64, mended: Option<u64>) -> Affected {
-        let window = Window {
+        let window = OutageWindow {
             backend: Backend(1),
             broken: Moment(broken * MILLISECOND),
             mended: mended.map(|mended| Moment(mended * MILLISECOND)),

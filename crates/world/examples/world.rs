@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
-use world::names::Names;
+use world::names::WorldNames;
 use world::scout::Scout;
 
 const WITHIN: &str = "within";
@@ -36,7 +36,7 @@ fn enter(words: Vec<OsString>) -> String {
 
 fn within(words: &[OsString]) -> io::Result<ExitCode> {
     let (program, arguments) = words.split_first().ok_or(io::ErrorKind::InvalidInput)?;
-    let names = Names::new(Vec::new());
+    let names = WorldNames::new(Vec::new());
     names.serve(Path::new(world::BACKENDS_NETWORK))?;
     let laid = std::env::var("WORLD_LAY").unwrap_or_default();
     for path in laid.split(':').filter(|path| !path.is_empty()) {

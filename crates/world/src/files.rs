@@ -12,8 +12,8 @@ use rustix::mount::{
     MountFlags, MountPropagationFlags, mount, mount_bind, mount_bind_recursive, mount_change, mount_remount,
 };
 
+use crate::error::{Error, Result, failed};
 use crate::mounts::{Mount, parse};
-use crate::{Error, Result, failed};
 
 /// Where the world keeps what belongs to it.
 pub const FOLDER: &str = "/run/world";
@@ -25,7 +25,7 @@ const DEEPEST: usize = 6;
 const MOST: usize = 2000;
 
 /// What is found before anything is laid over it.
-pub(crate) struct Kept(Vec<(PathBuf, OwnedFd)>);
+pub(crate) struct OriginalFile(Vec<(PathBuf, OwnedFd)>);
 
 /// No mount of this process reaches any other from here on, and none that it got can be written.
 pub(crate) fn make_read_only() -> Result<()> {
@@ -53,9 +53,9 @@ fn mounts() -> Result<Vec<Mount>> {
 }
 
 /// Takes hold of what stays visible although its folder is replaced.
-pub(crate) fn keep(paths: &[PathBuf]) -> Kept {
+pub(crate) fn keep(paths: &[PathBuf]) -> OriginalFile {
     let path = |path: &PathBuf| Some((path.clone(), take(path).ok()?));
-    Kept(paths.iter().filter_map(path).collect())
+    OriginalFile(paths.iter().filter_map(path).collect())
 }
 
 fn take(path: &Path) -> io::Result<OwnedFd> {
@@ -63,7 +63,7 @@ fn take(path: &Path) -> io::Result<OwnedFd> {
 }
 
 /// Lays an own folder over each, with the same folders in it and nothing else; then what is kept becomes visible again.
-pub(crate) fn replace(folders: &[PathBuf], kept: &Kept) -> Result<()> {
+pub(crate) fn replace(folders: &[PathBuf], kept: &OriginalFile) -> Result<()> {
     let mut done: Vec<PathBuf> = Vec::new();
     for folder in folders {
         let Ok(folder) = fs::canonicalize(folder) else { continue };

@@ -40,7 +40,7 @@ pub struct Size {
 
 /// A name that was asked for, and what it got.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Asked {
+pub struct NameQuery {
     /// In small letters.
     pub name: String,
     /// Invented.
@@ -51,26 +51,26 @@ pub struct Asked {
 
 /// All names of a world: clones are the same ones.
 #[derive(Clone)]
-pub struct Names(Arc<Mutex<Table>>);
+pub struct WorldNames(Arc<Mutex<NameTable>>);
 
-struct Table {
+struct NameTable {
     sizes: Vec<Size>,
-    known: BTreeMap<String, Asked>,
+    known: BTreeMap<String, NameQuery>,
     next: u32,
 }
 
-impl Names {
+impl WorldNames {
     /// None is known yet.
-    pub fn new(sizes: Vec<Size>) -> Names {
-        Names(Arc::new(Mutex::new(Table { sizes, known: BTreeMap::new(), next: 0 })))
+    pub fn new(sizes: Vec<Size>) -> WorldNames {
+        WorldNames(Arc::new(Mutex::new(NameTable { sizes, known: BTreeMap::new(), next: 0 })))
     }
 
-    fn table(&self) -> MutexGuard<'_, Table> {
+    fn table(&self) -> MutexGuard<'_, NameTable> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Those that were asked for.
-    pub fn asked(&self) -> Vec<Asked> {
+    pub fn asked(&self) -> Vec<NameQuery> {
         self.table().known.values().cloned().collect()
     }
 
@@ -175,7 +175,7 @@ impl Names {
         let host = name.split('.').skip_while(|label| label.starts_with('_')).collect::<Vec<_>>().join(".");
         for (number, given) in service.addresses.iter().enumerate() {
             let target = format!("{}.{host}", number + 1);
-            let entry = Asked { name: target.clone(), addresses: vec![*given], service: None };
+            let entry = NameQuery { name: target.clone(), addresses: vec![*given], service: None };
             table.known.insert(target.clone(), entry);
             let Ok(target) = Name::new(&target) else { continue };
             let target = target.into_owned();
@@ -187,8 +187,8 @@ impl Names {
     }
 }
 
-impl Table {
-    fn ask(&mut self, name: &str, service: bool) -> Asked {
+impl NameTable {
+    fn ask(&mut self, name: &str, service: bool) -> NameQuery {
         if let Some(known) = self.known.get(name) {
             return known.clone();
         }
@@ -199,7 +199,7 @@ impl Table {
         } else {
             (0..count).map(|_| self.invent()).collect()
         };
-        let asked = Asked { name: name.to_owned(), addresses, service: service.then_some(port) };
+        let asked = NameQuery { name: name.to_owned(), addresses, service: service.then_some(port) };
         self.known.insert(name.to_owned(), asked.clone());
         asked
     }
@@ -258,7 +258,7 @@ mod tests {
     use super::*;
     use simple_dns::{QCLASS, Question};
 
-    fn ask(names: &Names, name: &str, kind: TYPE) -> Vec<u8> {
+    fn ask(names: &WorldNames, name: &str, kind: TYPE) -> Vec<u8> {
         let mut question = Packet::new_query(7);
         let name = Name::new(name).unwrap().into_owned();
         question.questions.push(Question::new(name, kind.into(), QCLASS::CLASS(CLASS::IN), false));
@@ -268,7 +268,7 @@ mod tests {
     #[test]
     fn a_name_keeps_its_addresses_and_has_as_many_as_were_wanted() {
         let size = Size { name: "app.internal".to_owned(), addresses: 3, port: 80 };
-        let names = Names::new(vec![size]);
+        let names = WorldNames::new(vec![size]);
         let one = ask(&names, "App.Internal", TYPE::A);
         assert_eq!(one, ask(&names, "App.Internal", TYPE::A));
         let answer = Packet::parse(&one).unwrap();
@@ -279,7 +279,7 @@ mod tests {
 
     #[test]
     fn a_name_without_that_kind_of_record_is_there_and_empty() {
-        let names = Names::new(Vec::new());
+        let names = WorldNames::new(Vec::new());
         let bytes = ask(&names, "app.internal", TYPE::AAAA);
         let answer = Packet::parse(&bytes).unwrap();
         assert_eq!((answer.rcode(), answer.answers.len()), (RCODE::NoError, 0));
@@ -290,7 +290,7 @@ mod tests {
     #[test]
     fn a_service_names_hosts_that_have_addresses() {
         let size = Size { name: "_http._tcp.app.internal".to_owned(), addresses: 2, port: 8080 };
-        let names = Names::new(vec![size]);
+        let names = WorldNames::new(vec![size]);
         let bytes = ask(&names, "_http._tcp.app.internal", TYPE::SRV);
         let answer = Packet::parse(&bytes).unwrap();
         let ports: Vec<u16> =
@@ -303,7 +303,7 @@ mod tests {
     #[test]
     fn what_is_too_long_for_a_datagram_is_asked_again_over_tcp() {
         let size = Size { name: "many".to_owned(), addresses: 100, port: 80 };
-        let names = Names::new(vec![size]);
+        let names = WorldNames::new(vec![size]);
         let bytes = ask(&names, "many", TYPE::A);
         let answer = Packet::parse(&bytes).unwrap();
         assert!(answer.has_flags(PacketFlag::TRUNCATION) && answer.answers.is_empty());
@@ -311,7 +311,7 @@ mod tests {
 
     #[test]
     fn what_is_no_question_gets_no_answer() {
-        let names = Names::new(Vec::new());
+        let names = WorldNames::new(Vec::new());
         assert_eq!(names.reply(b"GET / HTTP/1.1\r\n\r\n", SMALL), None);
         let reply = ask(&names, "a.b", TYPE::A);
         assert_eq!(names.reply(&reply, SMALL), None, "two responders would answer each other without end");

@@ -11,8 +11,12 @@ use std::thread;
 
 use nix::sched::{CloneFlags, setns, unshare};
 
-use crate::BACKENDS_NETWORK;
 use crate::netlink::{LOCAL, LOOPBACK, MAIN, Netlink, Packets, Via, any};
+
+/// The network to which every other address belongs, for [`within`].
+pub const BACKENDS_NETWORK: &str = "/run/world/backends";
+/// The network of the command itself.
+pub const BALANCER_NETWORK: &str = "/run/world/balancer";
 
 /// The balancer's own address on the link.
 pub const BALANCER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);

@@ -21,7 +21,7 @@ const GLANCE: Duration = Duration::from_millis(20);
 
 /// What was seen on the wire, with how often.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Seen {
+pub struct Sightings {
     /// Addresses to which a connection was asked for.
     pub asked: BTreeMap<SocketAddr, u64>,
     /// Addresses that refused one.
@@ -32,7 +32,7 @@ pub struct Seen {
 
 /// Watches the network in which it was started, until it is dropped.
 pub struct Scout {
-    seen: Arc<Mutex<Seen>>,
+    seen: Arc<Mutex<Sightings>>,
     end: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -44,7 +44,7 @@ impl Scout {
         socket.set_read_timeout(Some(GLANCE))?;
         // What is lost when it is full is lost in silence.
         let _ = socket.set_recv_buffer_size(8 << 20);
-        let (seen, end) = (Arc::new(Mutex::new(Seen::default())), Arc::new(AtomicBool::new(false)));
+        let (seen, end) = (Arc::new(Mutex::new(Sightings::default())), Arc::new(AtomicBool::new(false)));
         let (noted, ended) = (seen.clone(), end.clone());
         let thread = thread::spawn(move || {
             let mut packet = vec![0; 256];
@@ -58,7 +58,7 @@ impl Scout {
     }
 
     /// So far.
-    pub fn seen(&self) -> Seen {
+    pub fn seen(&self) -> Sightings {
         // What has just been sent is on its way to the thread.
         thread::sleep(GLANCE / 4);
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -74,32 +74,32 @@ impl Drop for Scout {
     }
 }
 
-struct Segment<'p> {
+struct TcpSegment<'p> {
     protocol: u8,
     from: IpAddr,
     to: IpAddr,
     rest: &'p [u8],
 }
 
-fn segment(packet: &[u8]) -> Option<Segment<'_>> {
+fn segment(packet: &[u8]) -> Option<TcpSegment<'_>> {
     match packet.first()? >> 4 {
         4 => {
             let length = usize::from(packet[0] & 15) * 4;
             let address = |at: usize| Some(Ipv4Addr::from(<[u8; 4]>::try_from(packet.get(at..at + 4)?).ok()?));
             let (from, to) = (address(12)?.into(), address(16)?.into());
-            Some(Segment { protocol: *packet.get(9)?, from, to, rest: packet.get(length..)? })
+            Some(TcpSegment { protocol: *packet.get(9)?, from, to, rest: packet.get(length..)? })
         }
         6 => {
             let address = |at: usize| Some(Ipv6Addr::from(<[u8; 16]>::try_from(packet.get(at..at + 16)?).ok()?));
             let (from, to) = (address(8)?.into(), address(24)?.into());
-            Some(Segment { protocol: *packet.get(6)?, from, to, rest: packet.get(40..)? })
+            Some(TcpSegment { protocol: *packet.get(6)?, from, to, rest: packet.get(40..)? })
         }
         _ => None,
     }
 }
 
-fn note(packet: &[u8], seen: &mut Seen) {
-    let Some(Segment { protocol, from, to, rest }) = segment(packet) else { return };
+fn note(packet: &[u8], seen: &mut Sightings) {
+    let Some(TcpSegment { protocol, from, to, rest }) = segment(packet) else { return };
     let port = |at: usize| Some(u16::from_be_bytes(rest.get(at..at + 2)?.try_into().ok()?));
     let (Some(source), Some(target)) = (port(0), port(2)) else { return };
     let count = |counts: &mut BTreeMap<SocketAddr, u64>, address| *counts.entry(address).or_default() += 1;
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn a_refusal_is_told_from_a_connection_that_is_cut_off() {
-        let mut seen = Seen::default();
+        let mut seen = Sightings::default();
         note(&tcp(RST_ACK, 0), &mut seen);
         note(&tcp(RST_ACK, 77), &mut seen);
         note(&tcp(SYN, 5), &mut seen);
@@ -145,9 +145,9 @@ mod tests {
     fn what_is_cut_short_is_passed_over() {
         let whole = tcp(SYN, 1);
         for length in 0..whole.len() {
-            let mut seen = Seen::default();
+            let mut seen = Sightings::default();
             note(&whole[..length], &mut seen);
-            assert!(length >= 34 || seen == Seen::default(), "{length}");
+            assert!(length >= 34 || seen == Sightings::default(), "{length}");
         }
     }
 }

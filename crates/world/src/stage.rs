@@ -23,7 +23,9 @@ use rustix::process::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{BACKENDS, BACKENDS_NETWORK, BALANCER_NETWORK, Error, Forbidden, Result, World, failed};
+use crate::error::{Error, Forbidden, Result, failed};
+use crate::network::{BACKENDS, BACKENDS_NETWORK, BALANCER_NETWORK};
+use crate::world::World;
 use crate::{files, filter, network};
 
 const OUTERMOST: &str = "world-outermost";
@@ -34,7 +36,7 @@ const TRIAL_WITHIN: &str = "world-trial-within";
 
 /// What the first process has to know and can no longer see.
 #[derive(Serialize, Deserialize)]
-struct Orders {
+struct StageOrders {
     world: World,
     /// Addresses of the machine.
     addresses: Vec<IpAddr>,
@@ -73,15 +75,18 @@ fn this_program(stage: &str, orders: &impl Serialize, command: &[OsString]) -> R
     Ok(process)
 }
 
-pub(crate) fn become_outermost(world: &World) -> Error {
-    match this_program(OUTERMOST, world, &world.command) {
-        Ok(mut command) => failed("to start this program", command.exec()),
-        Err(error) => error,
+impl World {
+    /// Becomes the outermost process of the world; it ends with the status of the command. Returns only if that cannot be.
+    pub fn enter(&self) -> Error {
+        match this_program(OUTERMOST, self, &self.command) {
+            Ok(mut command) => failed("to start this program", command.exec()),
+            Err(error) => error,
+        }
     }
 }
 
-/// Why there can be no world on this machine for this user, in the words of [`Error`].
-pub(crate) fn refusal() -> Option<String> {
+/// Why no world can be entered here, in a few words. It is tried, with processes of its own, and costs some milliseconds.
+pub fn refusal() -> Option<String> {
     let trial = this_program(TRIAL, &(), &[]).and_then(|mut command| {
         command.stderr(std::process::Stdio::null());
         command.output().map_err(|why| failed("to start this program", why))
@@ -136,7 +141,7 @@ fn outermost(world: World) -> Result<ExitCode> {
     let end = OwnedFd::from(end);
     fcntl_setfd(&end, FdFlags::empty()).map_err(|why| failed("to hand over a pipe", why))?;
     let command = world.command.clone();
-    let orders = Orders { world, addresses, sockets, one_id, lifeline: end.as_raw_fd() };
+    let orders = StageOrders { world, addresses, sockets, one_id, lifeline: end.as_raw_fd() };
     let mut first = this_program(FIRST, &orders, &command)?.spawn().map_err(|why| failed("to start the world", why))?;
     drop(end);
     let status = wait_for(&mut first, &signals, lifeline).map_err(|why| failed("to wait for the world", why))?;
@@ -229,7 +234,7 @@ fn forbidden(why: Errno) -> Error {
 }
 
 /// The first process: when it ends, for whatever reason, the kernel ends all others of the world.
-fn first(orders: Orders, command: &[OsString]) -> Result<ExitCode> {
+fn first(orders: StageOrders, command: &[OsString]) -> Result<ExitCode> {
     set_parent_process_death_signal(Some(Signal::KILL)).map_err(|why| failed("to be bound to the outermost", why))?;
     // The outermost may have ended before that: then its end of the pipe is closed.
     let lifeline = File::open(format!("/proc/self/fd/{}", orders.lifeline))
@@ -280,7 +285,7 @@ fn environment() -> [(&'static str, OsString); 1] {
     [("XDG_RUNTIME_DIR", Path::new(files::FOLDER).join("user").into())]
 }
 
-fn build(orders: &Orders) -> Result<()> {
+fn build(orders: &StageOrders) -> Result<()> {
     let world = &orders.world;
     unshare(CloneFlags::CLONE_NEWNS).map_err(|why| failed("to have mounts of its own", why))?;
     files::make_read_only()?;

@@ -1,7 +1,7 @@
 //! Streams and WebSockets on a connection: what the client gets, and what their records know of their lives.
 
 use http::ws::{self, Opcode, write_close, write_frame};
-use verdict::life::{Event, Life, LifeEnd, StreamKind};
+use verdict::life::{Life, LifeEnd, StreamEvent, StreamKind};
 
 use super::tests::Conversation;
 use crate::wire::AttemptEnd;
@@ -64,7 +64,7 @@ fn chunks_and_downloads_are_lines_and_head_gets_none() {
     let text = conversation.text();
     let (head, body) = text.split_once("\r\n\r\n").unwrap();
     assert!(head.ends_with(&format!("Content-Length: {}", body.len())), "{head}");
-    assert_eq!(body.lines().filter(|line| Event::read(line.as_bytes()).is_some()).count(), 1000);
+    assert_eq!(body.lines().filter(|line| StreamEvent::read(line.as_bytes()).is_some()).count(), 1000);
     let mut conversation = Conversation::begin();
     conversation.hear(b"HEAD /events HTTP/1.1\r\nHost: h\r\n\r\n");
     assert!(conversation.text().ends_with("\r\n\r\n") && !conversation.pass());

@@ -16,11 +16,11 @@ use verdict::request::{Note, Sent, SentBody};
 use verdict::response::{ReceivedHead, of_body, read_digest_value};
 
 use super::{Connection, Waiting};
-use crate::backend::state::State;
-use crate::journal::{self, Capacity, Reader, Writer};
+use crate::backend::state::ProcessState;
+use crate::journal::{self, Capacity, JournalReader, Writer};
 use crate::wire::{
-    AttemptEnd, BackendIdentity, Calendar, Clipped, End, Generator, Instance, Limits, Moment, Record, Refusal,
-    RequestId, ResponseId,
+    AttemptEnd, BackendIdentity, Calendar, Clipped, ConnectionLimits, End, Generator, Instance, Moment, Record,
+    Refusal, RequestId, ResponseId,
 };
 
 const HEADER_BYTES: u32 = 2048;
@@ -31,11 +31,11 @@ const DATE: &str = "Mon, 23 Nov 2026 12:00:05 GMT";
 /// A conversation whose client reads as much as it is told to.
 pub(super) struct Conversation {
     connection: Connection,
-    state: State,
+    state: ProcessState,
     pub(super) answered: Vec<u8>,
     written: usize,
-    records: Reader,
-    in_flight: Reader,
+    records: JournalReader,
+    in_flight: JournalReader,
 }
 
 /// What has become of a conversation.
@@ -57,7 +57,7 @@ impl Conversation {
     /// Where a PROXY header may come first, or not.
     fn begin_where(proxy_protocol: bool) -> Conversation {
         let file = journal::create("test", Capacity { table: 512, ring: 1024 }).unwrap();
-        let limits = Limits {
+        let limits = ConnectionLimits {
             connections: 1,
             header_bytes: HEADER_BYTES,
             header_time: Duration::from_secs(1),
@@ -66,7 +66,7 @@ impl Conversation {
         };
         let identity =
             BackendIdentity { name: "9001".to_owned(), number: Some(Generator(9001)), instance: Instance(7) };
-        let mut state = State::new(identity, Generator(9001), 0, Writer::open(&file).unwrap(), limits, CALENDAR);
+        let mut state = ProcessState::new(identity, Generator(9001), 0, Writer::open(&file).unwrap(), limits, CALENDAR);
         state.proxy_protocol = proxy_protocol;
         let address = |text: &str| End::Address(text.parse().unwrap());
         Conversation {
@@ -74,8 +74,8 @@ impl Conversation {
             state,
             answered: Vec::new(),
             written: 0,
-            records: Reader::open(&file).unwrap(),
-            in_flight: Reader::open(&file).unwrap(),
+            records: JournalReader::open(&file).unwrap(),
+            in_flight: JournalReader::open(&file).unwrap(),
         }
     }
 
@@ -150,13 +150,13 @@ impl Conversation {
 
 /// What a client made of the bytes of one response.
 #[derive(Debug)]
-struct Answer {
+struct ReadResponse {
     status: u16,
     headers: Vec<(String, String)>,
     bytes: usize,
 }
 
-impl Answer {
+impl ReadResponse {
     fn header(&self, name: &str) -> Option<&str> {
         let mut values = self.headers.iter().filter(|(it, _)| it.eq_ignore_ascii_case(name)).map(|(_, value)| &**value);
         let value = values.next();
@@ -178,7 +178,7 @@ impl Answer {
     }
 
     /// Reads one response from the start of `bytes`, as the client of a request that has a response without a body or with one.
-    fn read(bytes: &[u8], head_only: bool) -> Answer {
+    fn read(bytes: &[u8], head_only: bool) -> ReadResponse {
         let mut room = [httparse::EMPTY_HEADER; 16];
         let mut parsed = httparse::Response::new(&mut room);
         let shown = String::from_utf8_lossy(bytes);
@@ -190,7 +190,7 @@ impl Answer {
             .iter()
             .map(|it| (it.name.to_owned(), String::from_utf8(it.value.to_vec()).unwrap()))
             .collect();
-        let mut answer = Answer { status: parsed.code.unwrap(), headers, bytes: head };
+        let mut answer = ReadResponse { status: parsed.code.unwrap(), headers, bytes: head };
         if answer.status != 100 {
             let length: usize = answer.header("Content-Length").expect("a length").parse().unwrap();
             answer.bytes += if head_only { 0 } else { length };
@@ -203,12 +203,12 @@ impl Answer {
 
 impl Story {
     /// All answers but `100 Continue`, each held against its record; what was not written must be recorded as cut off.
-    fn check(&self) -> Vec<Answer> {
-        let mut answers: Vec<Answer> = Vec::new();
+    fn check(&self) -> Vec<ReadResponse> {
+        let mut answers: Vec<ReadResponse> = Vec::new();
         let mut position = 0;
         while position < self.answered.len() {
             let record = self.records.get(answers.len()).expect("a record for each answer");
-            let answer = Answer::read(&self.answered[position..], record.method.as_bytes() == b"HEAD");
+            let answer = ReadResponse::read(&self.answered[position..], record.method.as_bytes() == b"HEAD");
             let start = position;
             position += answer.bytes;
             if answer.status == 100 {
@@ -219,7 +219,7 @@ impl Story {
             assert_eq!(answer.header("Backend-Instance"), Some("0000000000000007"));
             assert_eq!(answer.header("Date"), Some(DATE));
             assert_eq!(answer.header("Cache-Control"), Some("no-store"));
-            assert_eq!(answer.header("Answer-Id"), record.answer.map(|id| id.to_string()).as_deref());
+            assert_eq!(answer.header("Response-Id"), record.response.map(|id| id.to_string()).as_deref());
             assert_eq!(answer.header("Check-Request-Id"), record.request.map(|id| id.to_string()).as_deref());
             let (bytes, outcome) = match position <= self.written {
                 true => (answer.bytes, AttemptEnd::Completed),
@@ -244,7 +244,7 @@ impl Story {
     fn check_numbers(&self) {
         for (record, number) in self.records.iter().zip(1..) {
             assert_eq!((record.number, record.request_number, record.connection), (number, number as u32, 7));
-            assert_eq!((record.received, record.answered), (NOW, NOW));
+            assert_eq!((record.received, record.responded), (NOW, NOW));
         }
         let cut_off = self.records.iter().filter(|record| record.outcome == AttemptEnd::CutOff);
         assert!(
@@ -252,7 +252,7 @@ impl Story {
             "what was in flight before the end: {:?}",
             self.in_flight
         );
-        let ids: Vec<ResponseId> = self.records.iter().filter_map(|record| record.answer).collect();
+        let ids: Vec<ResponseId> = self.records.iter().filter_map(|record| record.response).collect();
         assert_eq!(ids.iter().collect::<HashSet<_>>().len(), ids.len(), "a UUID was used twice");
         assert!(ids.iter().all(|id| id.0.get_version_num() == 4));
     }
@@ -261,10 +261,10 @@ impl Story {
     fn masked(self) -> (String, Vec<Record>, bool) {
         let mut text = String::from_utf8(self.answered).unwrap();
         let records = self.records.into_iter().map(|record| {
-            if let Some(answer) = record.answer {
+            if let Some(answer) = record.response {
                 text = text.replace(&answer.to_string(), "UUID");
             }
-            Record { answer: record.answer.map(|_| ResponseId(uuid::Uuid::nil())), ..record }
+            Record { response: record.response.map(|_| ResponseId(uuid::Uuid::nil())), ..record }
         });
         let mut records: Vec<Record> = records.collect();
         // The id of a head that cannot be read is found if it has come by then.
@@ -290,24 +290,24 @@ impl Story {
 
 /// A request that must be served.
 #[derive(Clone, Debug)]
-struct Request {
+struct ServedRequest {
     method: &'static str,
     target: &'static str,
     status: u16,
     /// HTTP/1.0.
     old: bool,
     connection: Option<&'static str>,
-    body: Body,
+    body: RequestBody,
 }
 
 #[derive(Clone, Debug)]
-enum Body {
+enum RequestBody {
     None,
     Length(Vec<u8>),
     Chunked(Vec<Vec<u8>>),
 }
 
-impl Request {
+impl ServedRequest {
     fn closes(&self) -> bool {
         match self.connection {
             Some(option) => option != "Keep-Alive",
@@ -323,12 +323,12 @@ impl Request {
             write!(out, "Connection: {option}\r\n").unwrap();
         }
         match &self.body {
-            Body::None => out.extend(b"\r\n"),
-            Body::Length(body) => {
+            RequestBody::None => out.extend(b"\r\n"),
+            RequestBody::Length(body) => {
                 write!(out, "Content-Length: {}\r\n\r\n", body.len()).unwrap();
                 out.extend(body);
             }
-            Body::Chunked(chunks) => {
+            RequestBody::Chunked(chunks) => {
                 out.extend(b"Transfer-Encoding: chunked\r\n\r\n");
                 for chunk in chunks {
                     write!(out, "{:x}\r\n", chunk.len()).unwrap();
@@ -343,15 +343,15 @@ impl Request {
 
 /// Bytes that are shown as text when a case fails.
 #[derive(Clone)]
-struct Stream(Vec<u8>);
+struct ShownBytes(Vec<u8>);
 
-impl fmt::Debug for Stream {
+impl fmt::Debug for ShownBytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "b\"{}\"", self.0.escape_ascii())
     }
 }
 
-fn stream(requests: &[Request]) -> Vec<u8> {
+fn stream(requests: &[ServedRequest]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for (request, sequence) in requests.iter().zip(0..) {
         request.write(sequence, &mut bytes);
@@ -373,31 +373,31 @@ const TARGETS: &[(&str, u16)] = &[
     ("/readyz", 200),
 ];
 
-fn any_body() -> impl Strategy<Value = Body> {
+fn any_body() -> impl Strategy<Value = RequestBody> {
     // A body may look like a request.
     let bytes = || prop_oneof![vec(any::<u8>(), 1..80), Just(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n".to_vec())];
     prop_oneof![
-        5 => Just(Body::None),
-        2 => prop_oneof![Just(Vec::new()), bytes()].prop_map(Body::Length),
-        2 => vec(bytes(), 0..4).prop_map(Body::Chunked),
+        5 => Just(RequestBody::None),
+        2 => prop_oneof![Just(Vec::new()), bytes()].prop_map(RequestBody::Length),
+        2 => vec(bytes(), 0..4).prop_map(RequestBody::Chunked),
     ]
 }
 
-fn any_request() -> impl Strategy<Value = Request> {
+fn any_request() -> impl Strategy<Value = ServedRequest> {
     let old = prop_oneof![4 => Just(false), 1 => Just(true)];
     let connection = prop_oneof![12 => Just(None), 3 => Just(Some("Keep-Alive")), 1 => Just(Some("close"))];
     (select(METHODS), select(TARGETS), old, connection, any_body()).prop_map(
         |(method, (target, status), old, connection, body)| {
             let body = match body {
-                Body::Chunked(chunks) if old => Body::Length(chunks.concat()),
+                RequestBody::Chunked(chunks) if old => RequestBody::Length(chunks.concat()),
                 body => body,
             };
-            Request { method, target, status, old, connection, body }
+            ServedRequest { method, target, status, old, connection, body }
         },
     )
 }
 
-fn any_pipeline() -> impl Strategy<Value = Vec<Request>> {
+fn any_pipeline() -> impl Strategy<Value = Vec<ServedRequest>> {
     vec(any_request(), 1..24)
 }
 
@@ -411,7 +411,7 @@ enum Mutation {
 }
 
 /// Valid requests with a few defects.
-fn any_mutated_stream() -> impl Strategy<Value = Stream> {
+fn any_mutated_stream() -> impl Strategy<Value = ShownBytes> {
     let byte = || prop_oneof![any::<u8>(), select(&b"\r\n :;,0f\0"[..])];
     let mutation = prop_oneof![
         4 => (any::<Index>(), byte()).prop_map(|(at, byte)| Mutation::Put(at, byte)),
@@ -437,22 +437,22 @@ fn any_mutated_stream() -> impl Strategy<Value = Stream> {
                 Mutation::Cut(at) => bytes.truncate(at.index(bytes.len())),
             }
         }
-        Stream(bytes)
+        ShownBytes(bytes)
     })
 }
 
-fn any_stream() -> impl Strategy<Value = Stream> {
+fn any_stream() -> impl Strategy<Value = ShownBytes> {
     prop_oneof![
         4 => any_mutated_stream(),
-        2 => any_pipeline().prop_map(|requests| Stream(stream(&requests))),
-        1 => vec(any::<u8>(), 0..4000).prop_map(Stream),
-        1 => vec(select(&b"GET / HTTP/1.1\r\nHost: h\r\n\r\nA:0 \t;"[..]), 0..4000).prop_map(Stream),
+        2 => any_pipeline().prop_map(|requests| ShownBytes(stream(&requests))),
+        1 => vec(any::<u8>(), 0..4000).prop_map(ShownBytes),
+        1 => vec(select(&b"GET / HTTP/1.1\r\nHost: h\r\n\r\nA:0 \t;"[..]), 0..4000).prop_map(ShownBytes),
     ]
 }
 
 /// Something that happens to a conversation.
 #[derive(Clone, Debug)]
-enum Step {
+enum DialogueStep {
     Hear(usize),
     Write(usize),
     Expire,
@@ -460,14 +460,14 @@ enum Step {
     Unready,
 }
 
-fn any_steps() -> impl Strategy<Value = Vec<Step>> {
+fn any_steps() -> impl Strategy<Value = Vec<DialogueStep>> {
     let step = prop_oneof![
-        20 => (1..400usize).prop_map(Step::Hear),
-        10 => (1..20usize).prop_map(Step::Hear),
-        20 => (1..900usize).prop_map(Step::Write),
-        1 => Just(Step::Expire),
-        1 => Just(Step::Drain),
-        1 => Just(Step::Unready),
+        20 => (1..400usize).prop_map(DialogueStep::Hear),
+        10 => (1..20usize).prop_map(DialogueStep::Hear),
+        20 => (1..900usize).prop_map(DialogueStep::Write),
+        1 => Just(DialogueStep::Expire),
+        1 => Just(DialogueStep::Drain),
+        1 => Just(DialogueStep::Unready),
     ];
     vec(step, 0..60)
 }
@@ -502,22 +502,22 @@ fn any_faulty_step() -> impl Strategy<Value = FaultyStep> {
     ]
 }
 
-fn converse(mut bytes: &[u8], steps: Vec<Step>) -> Conversation {
+fn converse(mut bytes: &[u8], steps: Vec<DialogueStep>) -> Conversation {
     let mut conversation = Conversation::begin();
     for step in steps {
         match step {
-            Step::Hear(length) => {
+            DialogueStep::Hear(length) => {
                 let (piece, rest) = bytes.split_at(length.min(bytes.len()));
                 conversation.hear(piece);
                 bytes = rest;
             }
-            Step::Write(length) => conversation.write(length),
-            Step::Expire => {
+            DialogueStep::Write(length) => conversation.write(length),
+            DialogueStep::Expire => {
                 let Conversation { connection, state, answered, .. } = &mut conversation;
                 connection.expire(NOW, state, answered);
             }
-            Step::Drain => conversation.state.draining = true,
-            Step::Unready => conversation.state.health.ready = false,
+            DialogueStep::Drain => conversation.state.draining = true,
+            DialogueStep::Unready => conversation.state.health.ready = false,
         }
     }
     conversation
@@ -565,7 +565,7 @@ proptest! {
 
     #[test]
     fn defects_are_answered_alike_in_whatever_pieces_they_come(
-        Stream(mut bytes) in any_mutated_stream(), cuts in vec(any::<Index>(), 0..40)
+        ShownBytes(mut bytes) in any_mutated_stream(), cuts in vec(any::<Index>(), 0..40)
     ) {
         // A head that comes in pieces is looked at when a line has ended, so let the last one end.
         bytes.extend(b"\r\n");
@@ -581,7 +581,7 @@ proptest! {
             // It holds ends of lines.
             true => (&b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x10\n\r\n\n\n\r\n\r\n\r\r\n\x04\0\x01\n"[..], "10.13.10.10:2573"),
         };
-        let requests: Vec<Request> =
+        let requests: Vec<ServedRequest> =
             requests.into_iter().filter(|request| !request.target.contains("format=")).collect();
         let bytes = stream(&requests);
         let whole = [before, &bytes].concat();
@@ -595,7 +595,7 @@ proptest! {
 
     #[test]
     fn where_a_proxy_header_may_come_everything_else_is_answered_as_elsewhere(
-        Stream(mut bytes) in any_stream(), cuts in vec(any::<Index>(), 0..40)
+        ShownBytes(mut bytes) in any_stream(), cuts in vec(any::<Index>(), 0..40)
     ) {
         bytes.extend(b"\r\n");
         let told = heard_by(Conversation::begin_where(true), pieces(&bytes, &cuts));
@@ -608,7 +608,7 @@ proptest! {
     ) {
         let story = heard_in_pieces(&stream(&requests), &cuts);
         let answers = story.check();
-        let served = requests.iter().position(Request::closes).map_or(requests.len(), |last| last + 1);
+        let served = requests.iter().position(ServedRequest::closes).map_or(requests.len(), |last| last + 1);
         prop_assert_eq!((answers.len(), story.records.len()), (served, served));
         for ((answer, request), sequence) in answers.iter().zip(&requests).zip(0..) {
             let id = RequestId { run: 1, sequence }.to_string();
@@ -625,13 +625,13 @@ proptest! {
 
     #[test]
     fn after_an_answer_that_closes_nothing_more_is_answered(
-        before in vec(any_request(), 0..6), Stream(after) in any_stream(), draining: bool
+        before in vec(any_request(), 0..6), ShownBytes(after) in any_stream(), draining: bool
     ) {
         let mut requests = before;
         requests.retain(|request| !request.closes());
         let kept = requests.len();
-        let last = Request { method: "GET", target: "/", status: 200, old: false, connection: None, body: Body::None };
-        requests.push(Request { connection: (!draining).then_some("close"), ..last });
+        let last = ServedRequest { method: "GET", target: "/", status: 200, old: false, connection: None, body: RequestBody::None };
+        requests.push(ServedRequest { connection: (!draining).then_some("close"), ..last });
         let mut conversation = Conversation::begin();
         conversation.hear(&stream(&requests[..kept]));
         conversation.state.draining = draining;
@@ -706,14 +706,14 @@ proptest! {
     }
 
     #[test]
-    fn whatever_comes_each_answer_has_one_exact_record(Stream(bytes) in any_stream(), steps in any_steps()) {
+    fn whatever_comes_each_answer_has_one_exact_record(ShownBytes(bytes) in any_stream(), steps in any_steps()) {
         let mut conversation = converse(&bytes, steps);
         conversation.write_all();
         conversation.end().check();
     }
 
     #[test]
-    fn what_was_not_written_is_recorded_as_cut_off_after_its_exact_bytes(Stream(bytes) in any_stream(), steps in any_steps()) {
+    fn what_was_not_written_is_recorded_as_cut_off_after_its_exact_bytes(ShownBytes(bytes) in any_stream(), steps in any_steps()) {
         converse(&bytes, steps).end().check();
     }
 }
@@ -738,8 +738,10 @@ fn until_the_end_in_flight_is_what_has_not_been_written() {
 
 #[test]
 fn a_head_that_takes_too_long_is_refused_once_and_an_idle_connection_is_not() {
-    let mut conversation =
-        converse(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n", vec![Step::Expire, Step::Hear(99), Step::Expire]);
+    let mut conversation = converse(
+        b"GET / HTTP/1.1\r\nHost: h\r\n\r\n",
+        vec![DialogueStep::Expire, DialogueStep::Hear(99), DialogueStep::Expire],
+    );
     assert_eq!(conversation.connection.waiting(), Waiting::Idle);
     conversation.hear(b"GET / HT");
     assert_eq!(conversation.connection.waiting(), Waiting::Head);

@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use http::h2::client::{Client, Event, FirstLine};
-use http::h2::{Block, ErrorCode, Settings};
-use http::{Asked, Framing, StreamId};
+use http::h2::client::{Client, ClientEvent, FirstLine};
+use http::h2::{AnnouncedSettings, Block, ErrorCode};
+use http::{Framing, RequestContext, StreamId};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -14,18 +14,20 @@ use verdict::life::LifeEnd;
 
 use crate::backend::connection::Waiting;
 use crate::backend::speaker::Speaker;
-use crate::backend::state::State;
-use crate::journal::{self, Capacity, Reader, Writer};
-use crate::wire::{AttemptEnd, BackendIdentity, Calendar, End, Generator, Instance, Limits, Moment, Record, RequestId};
+use crate::backend::state::ProcessState;
+use crate::journal::{self, Capacity, JournalReader, Writer};
+use crate::wire::{
+    AttemptEnd, BackendIdentity, Calendar, ConnectionLimits, End, Generator, Instance, Moment, Record, RequestId,
+};
 
 const NOW: Moment = Moment(5_000_000_000);
 const CALENDAR: Calendar = Calendar { moment: Moment(0), unix: 1_795_435_200_000_000_000 };
 
 /// A backend's connection and its client.
-struct Conversation {
+struct Http2Conversation {
     speaker: Speaker,
-    state: State,
-    records: Reader,
+    state: ProcessState,
+    records: JournalReader,
     client: Client,
     block: Block,
     /// Of the backend, that has not been written; of the client, that has not been read; and what the client cannot read yet.
@@ -40,10 +42,10 @@ struct Conversation {
     resets: Vec<ErrorCode>,
 }
 
-impl Conversation {
-    fn begin(faults: &[&str]) -> Conversation {
+impl Http2Conversation {
+    fn begin(faults: &[&str]) -> Http2Conversation {
         let file = journal::create("test", Capacity { table: 64, ring: 1024 }).unwrap();
-        let limits = Limits {
+        let limits = ConnectionLimits {
             connections: 1,
             header_bytes: 16 * 1024,
             header_time: Duration::from_secs(1),
@@ -52,15 +54,15 @@ impl Conversation {
         };
         let identity =
             BackendIdentity { name: "9001".to_owned(), number: Some(Generator(9001)), instance: Instance(7) };
-        let mut state = State::new(identity, Generator(9001), 0, Writer::open(&file).unwrap(), limits, CALENDAR);
+        let mut state = ProcessState::new(identity, Generator(9001), 0, Writer::open(&file).unwrap(), limits, CALENDAR);
         state.misbehave(faults.iter().map(|fault| fault.parse().unwrap()).collect());
         let address = |text: &str| End::Address(text.parse().unwrap());
         let mut up = Vec::new();
-        Conversation {
+        Http2Conversation {
             speaker: Speaker::new(address("127.0.0.1:5000"), address("127.0.0.1:9001"), 7, &state),
             state,
-            records: Reader::open(&file).unwrap(),
-            client: Client::new(Settings { connection_window: 1 << 20, ..Settings::CLIENT }, &mut up),
+            records: JournalReader::open(&file).unwrap(),
+            client: Client::new(AnnouncedSettings { connection_window: 1 << 20, ..AnnouncedSettings::CLIENT }, &mut up),
             block: Block::new(),
             down: Vec::new(),
             up,
@@ -75,7 +77,7 @@ impl Conversation {
 
     fn ask(&mut self, method: &str, path: &str, body: &[u8]) -> StreamId {
         let first = FirstLine { method, scheme: "http", authority: "h", path };
-        let asked = if method == "HEAD" { Asked::Head } else { Asked::Other };
+        let asked = if method == "HEAD" { RequestContext::Head } else { RequestContext::Other };
         self.asked += 1;
         let id = RequestId { run: 9, sequence: self.asked };
         let stream = self.client.open(&first, asked, body.is_empty(), &mut self.up, |fields| {
@@ -103,18 +105,20 @@ impl Conversation {
         let mut rest = &inbox[..];
         while let Some((stream, event)) = self.client.receive(&mut rest, &mut self.block, 0, &mut self.up) {
             let is_whole = match event {
-                Event::Head(response) => {
+                ClientEvent::Head(response) => {
                     let framing = response.head(&response.lines()).framing;
                     self.statuses.insert(stream.0, response.status);
                     framing == Framing::None
                 }
-                Event::End => true,
-                Event::Reset(code) => {
+                ClientEvent::End => true,
+                ClientEvent::Reset(code) => {
                     self.resets.push(code);
                     false
                 }
-                Event::Broken(why) | Event::Malformed(why) => panic!("{why}"),
-                Event::Data(_) | Event::Trailers(_) | Event::Interim(_) | Event::GoAway(_) => false,
+                ClientEvent::Broken(why) | ClientEvent::Malformed(why) => panic!("{why}"),
+                ClientEvent::Data(_) | ClientEvent::Trailers(_) | ClientEvent::Interim(_) | ClientEvent::GoAway(_) => {
+                    false
+                }
             };
             if is_whole {
                 self.whole.push(self.statuses[&stream.0]);
@@ -178,7 +182,7 @@ proptest! {
 
     #[test]
     fn each_request_has_one_record_however_streams_are_mixed(steps in vec(any_step(), 1..30), settles: bool) {
-        let mut conversation = Conversation::begin(&[]);
+        let mut conversation = Http2Conversation::begin(&[]);
         let mut streams = Vec::new();
         for step in steps {
             match step {
@@ -222,7 +226,7 @@ fn faults_of_streams_have_their_records() {
         ("goaway", ErrorCode::REFUSED_STREAM),
         ("reset-stream:ENHANCE_YOUR_CALM", ErrorCode::ENHANCE_YOUR_CALM),
     ] {
-        let mut conversation = Conversation::begin(&[fault]);
+        let mut conversation = Http2Conversation::begin(&[fault]);
         conversation.ask("POST", "/", b"abc");
         conversation.settle();
         assert_eq!(conversation.resets, [reset], "{fault}");
@@ -237,7 +241,7 @@ fn faults_of_streams_have_their_records() {
 
 #[test]
 fn an_idle_connection_says_that_it_ends() {
-    let mut conversation = Conversation::begin(&[]);
+    let mut conversation = Http2Conversation::begin(&[]);
     conversation.ask("GET", "/", b"");
     conversation.settle();
     assert_eq!((conversation.speaker.waiting(), &conversation.whole[..]), (Waiting::Idle, &[200][..]));

@@ -3,16 +3,16 @@
 use super::cluster::{Cluster, Component};
 use crate::balancer::limits::time;
 use crate::balancer::lines::Lines;
-use crate::balancer::options::Version;
+use crate::balancer::options::BalancerVersion;
 use crate::topology::Policy;
 
 /// From here on a session's cookie is configured in a block of its own.
-const SESSION_COOKIES: Version = Version(1, 7, 0);
+const SESSION_COOKIES: BalancerVersion = BalancerVersion(1, 7, 0);
 /// Timeouts are in the standard channel from here on.
-const TIMEOUTS: Version = Version(1, 2, 0);
+const TIMEOUTS: BalancerVersion = BalancerVersion(1, 2, 0);
 const EXPERIMENTAL: &str = "# In the experimental channel of the Gateway API.";
 
-pub(super) fn write(cluster: Cluster<'_>, version: Version, head: &str) -> String {
+pub(super) fn write(cluster: Cluster<'_>, version: BalancerVersion, head: &str) -> String {
     let (topology, port) = (cluster.topology, cluster.port);
     let mut text = Lines::default();
     if cluster.options.snippet {

@@ -3,10 +3,10 @@
 use std::time::SystemTime;
 
 use crate::check::load::affinity::SessionPlace;
-use crate::check::load::cookies::{Jar, Origin};
+use crate::check::load::cookies::{CookieOrigin, Jar};
 use crate::check::load::request::{Parts, Payload, Template};
 use crate::check::load::samples::Samples;
-use crate::check::load::{Load, Reuse, Target};
+use crate::check::load::{Load, LoadTarget, Reuse};
 
 /// In what the requests of virtual clients differ.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -86,7 +86,7 @@ pub(super) struct Clients<'a> {
     jars: Vec<Jar>,
     /// The id of each client's session, where backends open them.
     sessions: Vec<Option<String>>,
-    origins: Vec<Origin>,
+    origins: Vec<CookieOrigin>,
     /// By client, target and body; one for all clients whose requests are the same.
     templates: Vec<Option<Template>>,
     round: u64,
@@ -122,7 +122,7 @@ impl<'a> Clients<'a> {
             | Vary::Cookie { .. }
             | Vary::Jar { .. } => Vec::new(),
         };
-        let origin = |target: &Target| Origin::new(load.host_of(target), &target.path, target.tls.is_some());
+        let origin = |target: &LoadTarget| CookieOrigin::new(load.host_of(target), &target.path, target.tls.is_some());
         let each = load.requests.map_or(ROUND, |requests| requests / u64::from(count) / 3);
         Clients {
             load,
@@ -254,7 +254,7 @@ struct Brought<'a> {
 }
 
 /// What a client sends.
-fn template(load: &Load, client: u32, target: &Target, payload: Option<&Payload>, brought: Brought) -> Template {
+fn template(load: &Load, client: u32, target: &LoadTarget, payload: Option<&Payload>, brought: Brought) -> Template {
     let mut path = target.path.clone();
     let mut headers = load.request.headers.clone();
     let own_cookie = headers.iter().position(|(name, _)| name.eq_ignore_ascii_case("cookie"));

@@ -12,7 +12,7 @@ use verdict::observation::ClientOutcome;
 
 /// A connection that could not be opened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Failure {
+pub(crate) enum ConnectFailure {
     /// The other end's doing: an observation.
     Peer(ClientOutcome),
     /// This machine's: no observation.
@@ -20,20 +20,20 @@ pub(crate) enum Failure {
 }
 
 /// Begins to connect, from that address if one is given.
-pub(crate) fn open(to: SocketAddr, from: Option<IpAddr>) -> Result<OwnedFd, Failure> {
-    let socket = socket::create(to, from).map_err(Failure::Local)?;
+pub(crate) fn open(to: SocketAddr, from: Option<IpAddr>) -> Result<OwnedFd, ConnectFailure> {
+    let socket = socket::create(to, from).map_err(ConnectFailure::Local)?;
     socket::start_connecting(&socket, to).map_err(failure)?;
     Ok(socket)
 }
 
 /// What an error means before a connection is established.
-pub(crate) fn failure(errno: Errno) -> Failure {
+pub(crate) fn failure(errno: Errno) -> ConnectFailure {
     match errno {
-        Errno::CONNREFUSED => Failure::Peer(ClientOutcome::Refused),
+        Errno::CONNREFUSED => ConnectFailure::Peer(ClientOutcome::Refused),
         Errno::ADDRNOTAVAIL | Errno::ADDRINUSE | Errno::NOBUFS | Errno::NOMEM | Errno::INVAL | Errno::AFNOSUPPORT => {
-            Failure::Local(errno)
+            ConnectFailure::Local(errno)
         }
-        _ => Failure::Peer(ClientOutcome::Unreachable),
+        _ => ConnectFailure::Peer(ClientOutcome::Unreachable),
     }
 }
 

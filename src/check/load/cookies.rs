@@ -8,7 +8,7 @@ use cookie::{Cookie, SameSite};
 
 /// Where a request goes, as far as cookies depend on it.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Origin {
+pub(crate) struct CookieOrigin {
     /// In lower case, without port.
     host: String,
     path: String,
@@ -16,9 +16,9 @@ pub(crate) struct Origin {
     secure: bool,
 }
 
-impl Origin {
+impl CookieOrigin {
     /// Of a request with that Host field and that path, with a query or without.
-    pub(crate) fn new(host: &str, path: &str, tls: bool) -> Origin {
+    pub(crate) fn new(host: &str, path: &str, tls: bool) -> CookieOrigin {
         let host = host.trim();
         let end = match host.rfind(']') {
             Some(end) => end + 1,
@@ -29,7 +29,7 @@ impl Origin {
         let local = host == "localhost"
             || host.ends_with(".localhost")
             || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
-        Origin { secure: tls || local, path: path.to_owned(), host }
+        CookieOrigin { secure: tls || local, path: path.to_owned(), host }
     }
 
     /// RFC 6265 §5.1.4.
@@ -88,7 +88,7 @@ struct Stored {
 }
 
 impl Stored {
-    fn is_for(&self, origin: &Origin) -> bool {
+    fn is_for(&self, origin: &CookieOrigin) -> bool {
         let host = if self.host_only { self.domain == origin.host } else { is_within(&origin.host, &self.domain) };
         host && covers(&self.path, &origin.path) && (origin.secure || !self.secure)
     }
@@ -100,7 +100,7 @@ impl Stored {
 
 impl Jar {
     /// Obeys a Set-Cookie; whether that may have changed what is sent.
-    pub(crate) fn set(&mut self, value: &str, origin: &Origin, now: SystemTime) -> Result<bool, NotKept> {
+    pub(crate) fn set(&mut self, value: &str, origin: &CookieOrigin, now: SystemTime) -> Result<bool, NotKept> {
         let cookie = Cookie::parse(value).map_err(|_| NotKept::Unreadable)?;
         let stored = stored(&cookie, origin, now)?;
         let place = self.0.iter().position(|it| {
@@ -136,7 +136,7 @@ impl Jar {
     }
 
     /// The value of Cookie for a request to there; none without cookies.
-    pub(crate) fn header(&self, origin: &Origin, now: SystemTime) -> Option<String> {
+    pub(crate) fn header(&self, origin: &CookieOrigin, now: SystemTime) -> Option<String> {
         let mut sent: Vec<&Stored> = self.0.iter().filter(|it| it.is_for(origin) && !it.is_over(now)).collect();
         // Those with longer paths first; of equal length the older ones.
         sent.sort_by_key(|it| std::cmp::Reverse(it.path.len()));
@@ -145,7 +145,7 @@ impl Jar {
     }
 }
 
-fn stored(cookie: &Cookie, origin: &Origin, now: SystemTime) -> Result<Stored, NotKept> {
+fn stored(cookie: &Cookie, origin: &CookieOrigin, now: SystemTime) -> Result<Stored, NotKept> {
     let secure = cookie.secure() == Some(true);
     if cookie.name().is_empty() {
         return Err(NotKept::Unreadable);
@@ -205,12 +205,12 @@ mod tests {
         SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000)
     }
 
-    fn plain() -> Origin {
-        Origin::new("www.example.com:8080", "/shop/list?x=1", false)
+    fn plain() -> CookieOrigin {
+        CookieOrigin::new("www.example.com:8080", "/shop/list?x=1", false)
     }
 
     /// What is sent back, or why not.
-    fn one(value: &str, origin: &Origin) -> Result<Option<String>, NotKept> {
+    fn one(value: &str, origin: &CookieOrigin) -> Result<Option<String>, NotKept> {
         let mut jar = Jar::default();
         jar.set(value, origin, now())?;
         Ok(jar.header(origin, now()))
@@ -218,7 +218,7 @@ mod tests {
 
     #[test]
     fn a_jar_keeps_replaces_and_drops_as_a_browser_does() {
-        let (mut jar, origin) = (Jar::default(), Origin::new("localhost:8080", "/uuid", false));
+        let (mut jar, origin) = (Jar::default(), CookieOrigin::new("localhost:8080", "/uuid", false));
         assert_eq!(jar.header(&origin, now()), None);
         assert_eq!(jar.set("route=a1; Path=/; HttpOnly", &origin, now()), Ok(true));
         assert_eq!(jar.set(" b = 2 ; Path=/", &origin, now()), Ok(true));
@@ -236,17 +236,17 @@ mod tests {
 
     #[test]
     fn each_attribute_is_obeyed_and_named() {
-        let secure = Origin::new("www.example.com", "/shop/list", true);
+        let secure = CookieOrigin::new("www.example.com", "/shop/list", true);
         let domain = |name: &str| Err(NotKept::Domain(name.to_owned()));
         let kept = Ok(Some("a=1".to_owned()));
         for (value, origin, expected) in [
             ("a=1", plain(), kept.clone()),
             ("a=1; Secure", plain(), Err(NotKept::Secure)),
             ("a=1; Secure", secure.clone(), kept.clone()),
-            ("a=1; Secure", Origin::new("127.0.0.1:8080", "/", false), kept.clone()),
-            ("a=1; Secure", Origin::new("[::1]:8080", "/", false), kept.clone()),
-            ("a=1; Secure", Origin::new("app.localhost", "/", false), kept.clone()),
-            ("a=1; Secure", Origin::new("10.9.9.9:8080", "/", false), Err(NotKept::Secure)),
+            ("a=1; Secure", CookieOrigin::new("127.0.0.1:8080", "/", false), kept.clone()),
+            ("a=1; Secure", CookieOrigin::new("[::1]:8080", "/", false), kept.clone()),
+            ("a=1; Secure", CookieOrigin::new("app.localhost", "/", false), kept.clone()),
+            ("a=1; Secure", CookieOrigin::new("10.9.9.9:8080", "/", false), Err(NotKept::Secure)),
             ("a=1; SameSite=None", plain(), Err(NotKept::SameSite)),
             ("a=1; SameSite=Strict", plain(), kept.clone()),
             ("a=1; SameSite=None; Secure", secure.clone(), kept.clone()),
@@ -255,7 +255,7 @@ mod tests {
             ("a=1; Domain=com", plain(), domain("com")),
             ("a=1; Domain=other.com", plain(), domain("other.com")),
             ("a=1; Domain=ample.com", plain(), domain("ample.com")),
-            ("a=1; Domain=0.0.1", Origin::new("127.0.0.1", "/", false), domain("0.0.1")),
+            ("a=1; Domain=0.0.1", CookieOrigin::new("127.0.0.1", "/", false), domain("0.0.1")),
             ("a=1; Path=/shop", plain(), kept.clone()),
             ("a=1; Path=/sh", plain(), Err(NotKept::Path("/sh".to_owned()))),
             ("a=1; Path=/admin", plain(), Err(NotKept::Path("/admin".to_owned()))),
@@ -274,7 +274,7 @@ mod tests {
         jar.set("all=2; Domain=example.com; Path=/", &plain(), now()).unwrap();
         jar.set("deep=3; Path=/shop", &plain(), now()).unwrap();
         jar.set("default=4", &plain(), now()).unwrap();
-        let header = |host: &str, path: &str| jar.header(&Origin::new(host, path, false), now());
+        let header = |host: &str, path: &str| jar.header(&CookieOrigin::new(host, path, false), now());
         assert_eq!(header("www.example.com", "/shop").as_deref(), Some("deep=3; default=4; host=1; all=2"));
         assert_eq!(header("www.example.com", "/").as_deref(), Some("host=1; all=2"));
         assert_eq!(header("api.example.com", "/shop").as_deref(), Some("all=2"));

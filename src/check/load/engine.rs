@@ -7,13 +7,13 @@ use std::time::{Duration, SystemTime};
 use rustix::io::Errno;
 
 use crate::check::load::clients::{Clients, SlotClient};
-use crate::check::load::connect::{self, Failure};
-use crate::check::load::exchange::{Exchange, Idleness, Turn};
-use crate::check::load::identify::Backends;
+use crate::check::load::connect::{self, ConnectFailure};
+use crate::check::load::exchange::{ClientExchange, ExchangeTurn, Idleness};
+use crate::check::load::identify::BackendNames;
 use crate::check::load::request::id;
-use crate::check::load::response::{Book, Question, Rules};
+use crate::check::load::response::{Question, ResponseNotes, Rules};
 use crate::check::load::samples::Samples;
-use crate::check::load::{DriveError, Load, Pacing, Progress, Reuse, Target, Traffic, Vary};
+use crate::check::load::{DriveError, Load, LoadProgress, LoadTarget, Pacing, Reuse, Traffic, Vary};
 use crate::io::poller::{Alarm, EventFlags, Interest, Poller};
 use crate::io::{clock, limits};
 use crate::wire::Moment;
@@ -23,7 +23,7 @@ use verdict::rules::is_certain;
 use verdict::statistics::ln_e_value;
 
 /// Sends the load and returns what became of each request.
-pub(crate) fn drive(load: &Load, backends: &mut Backends, progress: &Progress) -> Result<Traffic, DriveError> {
+pub(crate) fn drive(load: &Load, backends: &mut BackendNames, progress: &LoadProgress) -> Result<Traffic, DriveError> {
     Engine::new(load, backends, progress)?.run()
 }
 
@@ -44,9 +44,9 @@ const ALARM: u64 = u64::MAX;
 struct Engine<'a> {
     load: &'a Load,
     rules: Rules<'a>,
-    backends: &'a mut Backends,
+    backends: &'a mut BackendNames,
     samples: Samples,
-    progress: &'a Progress,
+    progress: &'a LoadProgress,
     poller: Poller,
     /// For an open loop: the poll's own timeout is rounded up to milliseconds.
     alarm: Option<Alarm>,
@@ -75,7 +75,7 @@ struct Engine<'a> {
 
 /// Room for a connection.
 struct Slot {
-    exchange: Exchange,
+    exchange: ClientExchange,
     interest: Interest,
     /// Of the request in flight, or the last one.
     index: usize,
@@ -95,7 +95,7 @@ struct Groups {
 }
 
 impl Groups {
-    fn new(targets: &[Target]) -> Groups {
+    fn new(targets: &[LoadTarget]) -> Groups {
         let mut groups = Groups { of: Vec::new(), backends: Vec::new() };
         for (index, target) in targets.iter().enumerate() {
             let like = |(backends, _): &(Vec<usize>, usize)| targets[backends[0]].shares_connections(target);
@@ -117,7 +117,11 @@ impl Groups {
 }
 
 impl<'a> Engine<'a> {
-    fn new(load: &'a Load, backends: &'a mut Backends, progress: &'a Progress) -> Result<Engine<'a>, DriveError> {
+    fn new(
+        load: &'a Load,
+        backends: &'a mut BackendNames,
+        progress: &'a LoadProgress,
+    ) -> Result<Engine<'a>, DriveError> {
         limits::raise_files();
         let groups = Groups::new(&load.targets);
         let clients = Clients::new(load);
@@ -130,7 +134,7 @@ impl<'a> Engine<'a> {
             }
         };
         let slot = |number| Slot {
-            exchange: Exchange::new(),
+            exchange: ClientExchange::new(),
             interest: Interest::None,
             index: 0,
             target: 0,
@@ -380,16 +384,16 @@ impl<'a> Engine<'a> {
             let from = client.map(connect::source);
             match slot.exchange.open(&self.load.targets[target], from, self.load.reuse == Reuse::Kept) {
                 Ok(()) => {}
-                Err(Failure::Peer(outcome)) => {
+                Err(ConnectFailure::Peer(outcome)) => {
                     slot.exchange.refuse(question);
                     self.finish(token, outcome, clock::now());
                     return Ok(());
                 }
-                Err(Failure::Local(errno)) => return Err(DriveError::of_socket(errno, from)),
+                Err(ConnectFailure::Local(errno)) => return Err(DriveError::of_socket(errno, from)),
             }
         }
         let template = self.clients.template(client, target, index / self.load.targets.len());
-        let mut book = Book { backends: self.backends, samples: &mut self.samples };
+        let mut book = ResponseNotes { backends: self.backends, samples: &mut self.samples };
         let turn = slot.exchange.start(question, template, &self.rules, &mut book, &mut self.input, now);
         self.obey(token, turn)
     }
@@ -422,9 +426,9 @@ impl<'a> Engine<'a> {
         }
     }
 
-    fn obey(&mut self, token: usize, turn: Turn) -> Result<(), DriveError> {
+    fn obey(&mut self, token: usize, turn: ExchangeTurn) -> Result<(), DriveError> {
         match turn {
-            Turn::Waits(interest) => {
+            ExchangeTurn::Waits(interest) => {
                 let slot = &mut self.slots[token];
                 if let Some(at) = slot.exchange.wakes_at() {
                     self.next_sweep = self.next_sweep.min(at);
@@ -434,11 +438,11 @@ impl<'a> Engine<'a> {
                     .watch(stream, token as u64, &mut slot.interest, interest)
                     .map_err(|errno| DriveError::of_call("watch a connection", errno))
             }
-            Turn::Over(outcome) => {
+            ExchangeTurn::Over(outcome) => {
                 self.finish(token, outcome, clock::now());
                 Ok(())
             }
-            Turn::Local(errno) => Err(no_socket(errno)),
+            ExchangeTurn::Local(errno) => Err(no_socket(errno)),
         }
     }
 
@@ -456,7 +460,7 @@ impl<'a> Engine<'a> {
             return Ok(());
         }
         let ends = flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
-        let mut book = Book { backends: self.backends, samples: &mut self.samples };
+        let mut book = ResponseNotes { backends: self.backends, samples: &mut self.samples };
         let now = if slot.exchange.wakes_at().is_some() { clock::now() } else { Moment(0) };
         let turn = slot.exchange.serve(ends, &self.rules, &mut book, &mut self.input, now);
         self.obey(token, turn)?;
@@ -541,7 +545,7 @@ pub(super) fn unanswered(due: Moment, client: u32, reused: bool) -> Observation 
     Observation {
         due,
         ended: due,
-        answer: uuid::Uuid::nil(),
+        response: uuid::Uuid::nil(),
         waited: 0,
         client,
         backend: Backend::UNKNOWN,

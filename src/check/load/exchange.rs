@@ -8,12 +8,12 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::net::{SendFlags, sockopt};
 
-use crate::check::load::Target;
-use crate::check::load::connect::{self, Failure};
+use crate::check::load::LoadTarget;
+use crate::check::load::connect::{self, ConnectFailure};
 use crate::check::load::http2::Http2;
 use crate::check::load::request::Template;
-use crate::check::load::response::{Book, Question, Reader, Rules, Step};
-use crate::io::ending::{Ending, Received};
+use crate::check::load::response::{Question, ReadStep, ResponseNotes, ResponseReader, Rules};
+use crate::io::ending::{Ending, Peeked};
 use crate::io::poller::Interest;
 use crate::io::socket;
 use crate::io::stream::{Idle, Stream};
@@ -26,12 +26,12 @@ const CONTINUE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A connection, or room for one.
 #[derive(Debug)]
-pub(super) struct Exchange {
+pub(super) struct ClientExchange {
     stream: Option<Stream>,
     /// What the connection speaks, if that is not HTTP/1.
     http2: Option<Box<Http2>>,
-    phase: Phase,
-    reader: Reader,
+    phase: ExchangePhase,
+    reader: ResponseReader,
     /// Whether the connection is established: with TLS, secured.
     connected: bool,
     /// Whether the connection is of no further use.
@@ -48,7 +48,7 @@ pub(super) struct Exchange {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Phase {
+enum ExchangePhase {
     Idle,
     Sending,
     /// The head is sent, and the body waits for 100.
@@ -58,7 +58,7 @@ enum Phase {
 
 /// What a request waits for, or that it is over.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Turn {
+pub(super) enum ExchangeTurn {
     Waits(Interest),
     Over(ClientOutcome),
     /// This machine cannot: nothing was sent.
@@ -75,14 +75,14 @@ pub(super) enum Idleness {
     Surplus,
 }
 
-impl Exchange {
+impl ClientExchange {
     /// No connection.
-    pub(super) fn new() -> Exchange {
-        Exchange {
+    pub(super) fn new() -> ClientExchange {
+        ClientExchange {
             stream: None,
             http2: None,
-            phase: Phase::Idle,
-            reader: Reader::new(),
+            phase: ExchangePhase::Idle,
+            reader: ResponseReader::new(),
             connected: false,
             spent: false,
             carried: 0,
@@ -94,7 +94,7 @@ impl Exchange {
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        self.phase == Phase::Idle
+        self.phase == ExchangePhase::Idle
     }
 
     /// Whether there is a connection, established or not.
@@ -105,11 +105,13 @@ impl Exchange {
     /// Whether all of the request has left, its body too, or need not leave any more.
     pub(super) fn has_sent_all(&self) -> bool {
         match self.phase {
-            Phase::Sending => false,
+            ExchangePhase::Sending => false,
             // What has a final response already sends no body.
-            Phase::Waiting => self.reader.has_head(),
-            Phase::Idle => true,
-            Phase::Receiving => self.http2.as_ref().is_none_or(|http2| http2.has_sent_all() || self.reader.has_head()),
+            ExchangePhase::Waiting => self.reader.has_head(),
+            ExchangePhase::Idle => true,
+            ExchangePhase::Receiving => {
+                self.http2.as_ref().is_none_or(|http2| http2.has_sent_all() || self.reader.has_head())
+            }
         }
     }
 
@@ -126,13 +128,13 @@ impl Exchange {
         self.stream.as_ref()
     }
 
-    pub(super) fn reader(&self) -> &Reader {
+    pub(super) fn reader(&self) -> &ResponseReader {
         &self.reader
     }
 
     /// When it must be looked at though nothing is ready.
     pub(super) fn wakes_at(&self) -> Option<Moment> {
-        self.continues_at.filter(|_| self.phase == Phase::Waiting)
+        self.continues_at.filter(|_| self.phase == ExchangePhase::Waiting)
     }
 
     /// Ends the connection.
@@ -174,9 +176,9 @@ impl Exchange {
         let mut room = [0; 1024];
         loop {
             match stream.receive(&mut room) {
-                Received::Bytes(length) => http2.idle(&room[..length], &mut self.outbox),
-                Received::Nothing => break,
-                Received::End(_) => return Idleness::Ended,
+                Peeked::Bytes(length) => http2.idle(&room[..length], &mut self.outbox),
+                Peeked::Nothing => break,
+                Peeked::End(_) => return Idleness::Ended,
             }
         }
         if http2.is_leaving() {
@@ -189,7 +191,7 @@ impl Exchange {
     }
 
     /// Begins to connect.
-    pub(super) fn open(&mut self, target: &Target, from: Option<IpAddr>, kept: bool) -> Result<(), Failure> {
+    pub(super) fn open(&mut self, target: &LoadTarget, from: Option<IpAddr>, kept: bool) -> Result<(), ConnectFailure> {
         let socket = connect::open(target.address, connect::address_of(target.clients, from))?;
         if kept {
             let _ = sockopt::set_tcp_nodelay(&socket, true);
@@ -211,16 +213,16 @@ impl Exchange {
         question: Question,
         template: &mut Template,
         rules: &Rules,
-        book: &mut Book,
+        book: &mut ResponseNotes,
         input: &mut [u8],
         now: Moment,
-    ) -> Turn {
+    ) -> ExchangeTurn {
         self.reader.begin(question);
         if let Some(http2) = &mut self.http2 {
             self.late = None;
             self.late_sent = 0;
             self.continues_at = template.waits().then(|| now.after(CONTINUE_PATIENCE));
-            self.phase = Phase::Sending;
+            self.phase = ExchangePhase::Sending;
             http2.begin(template.stream(), &question, &mut self.outbox);
             return self.send_on(rules, book, input);
         }
@@ -228,16 +230,16 @@ impl Exchange {
         self.late = template.late().cloned();
         self.late_sent = 0;
         self.continues_at = template.waits().then(|| now.after(CONTINUE_PATIENCE));
-        self.phase = Phase::Sending;
-        let Some(stream) = &mut self.stream else { return Turn::Over(ClientOutcome::Unreachable) };
+        self.phase = ExchangePhase::Sending;
+        let Some(stream) = &mut self.stream else { return ExchangeTurn::Over(ClientOutcome::Unreachable) };
         let head = template.with(question.sequence);
         let more = self.late.is_some() && self.continues_at.is_none();
         let flags = if more { SendFlags::NOSIGNAL | SendFlags::MORE } else { SendFlags::NOSIGNAL };
         match stream.send(head, flags) {
             Ok(sent) if sent == head.len() && self.late.is_none() && stream.is_flushed() => {
                 self.connected = true;
-                self.phase = Phase::Receiving;
-                Turn::Waits(Interest::Read)
+                self.phase = ExchangePhase::Receiving;
+                ExchangeTurn::Waits(Interest::Read)
             }
             Ok(sent) => {
                 self.connected = true;
@@ -246,7 +248,7 @@ impl Exchange {
             }
             Err(Errno::AGAIN | Errno::INTR) => {
                 self.outbox.extend_from_slice(head);
-                Turn::Waits(self.interest())
+                ExchangeTurn::Waits(self.interest())
             }
             Err(errno) => self.send_failed(errno, rules, book, input),
         }
@@ -254,12 +256,12 @@ impl Exchange {
 
     fn interest(&self) -> Interest {
         match (self.phase, &self.stream) {
-            (Phase::Sending, Some(stream)) if stream.wants_to_send() => Interest::ReadWrite,
+            (ExchangePhase::Sending, Some(stream)) if stream.wants_to_send() => Interest::ReadWrite,
             _ => Interest::Read,
         }
     }
 
-    fn send_on(&mut self, rules: &Rules, book: &mut Book, input: &mut [u8]) -> Turn {
+    fn send_on(&mut self, rules: &Rules, book: &mut ResponseNotes, input: &mut [u8]) -> ExchangeTurn {
         loop {
             if let Some(http2) = &mut self.http2
                 && self.outbox.is_empty()
@@ -267,7 +269,7 @@ impl Exchange {
             {
                 http2.push_body(&mut self.outbox);
             }
-            let Some(stream) = &mut self.stream else { return Turn::Over(ClientOutcome::Unreachable) };
+            let Some(stream) = &mut self.stream else { return ExchangeTurn::Over(ClientOutcome::Unreachable) };
             let late = self.late.as_deref().map_or(&[][..], |late| &late[self.late_sent..]);
             let rest = match self.outbox.as_slice() {
                 [] if self.continues_at.is_some() => &[],
@@ -279,8 +281,9 @@ impl Exchange {
             match sent {
                 Ok(_) if rest.is_empty() => {
                     self.connected = true;
-                    self.phase = if self.continues_at.is_some() { Phase::Waiting } else { Phase::Receiving };
-                    return Turn::Waits(Interest::Read);
+                    self.phase =
+                        if self.continues_at.is_some() { ExchangePhase::Waiting } else { ExchangePhase::Receiving };
+                    return ExchangeTurn::Waits(Interest::Read);
                 }
                 Ok(sent) => {
                     self.connected = true;
@@ -290,89 +293,100 @@ impl Exchange {
                         self.outbox.drain(..sent);
                     }
                 }
-                Err(Errno::AGAIN | Errno::INTR) => return Turn::Waits(self.interest()),
+                Err(Errno::AGAIN | Errno::INTR) => return ExchangeTurn::Waits(self.interest()),
                 Err(errno) => return self.send_failed(errno, rules, book, input),
             }
         }
     }
 
-    fn send_failed(&mut self, errno: Errno, rules: &Rules, book: &mut Book, input: &mut [u8]) -> Turn {
+    fn send_failed(&mut self, errno: Errno, rules: &Rules, book: &mut ResponseNotes, input: &mut [u8]) -> ExchangeTurn {
         let secured = self.stream.as_ref().is_some_and(Stream::is_secured);
         if !self.connected && !secured {
             let tls_failed = self.stream.as_ref().is_some_and(|stream| stream.tls_failure().is_some());
             let failure = match errno {
-                _ if tls_failed => Failure::Peer(ClientOutcome::TlsFailed),
+                _ if tls_failed => ConnectFailure::Peer(ClientOutcome::TlsFailed),
                 // A connection that was established and reset before anything was sent is a connection.
-                Errno::CONNRESET | Errno::PIPE => Failure::Peer(ClientOutcome::Reset),
+                Errno::CONNRESET | Errno::PIPE => ConnectFailure::Peer(ClientOutcome::Reset),
                 errno => connect::failure(errno),
             };
             self.spent = true;
             return match failure {
-                Failure::Peer(outcome) => self.over(outcome),
-                Failure::Local(errno) => Turn::Local(errno),
+                ConnectFailure::Peer(outcome) => self.over(outcome),
+                ConnectFailure::Local(errno) => ExchangeTurn::Local(errno),
             };
         }
         // The response may have come before the connection ended.
         self.connected = true;
-        self.phase = Phase::Receiving;
+        self.phase = ExchangePhase::Receiving;
         self.spent = true;
         loop {
             let Some(stream) = &mut self.stream else { return self.over(ClientOutcome::Closed) };
             match stream.receive(input) {
-                Received::Bytes(length) => {
-                    if let Step::Over(outcome) = self.take(&input[..length], rules, book) {
+                Peeked::Bytes(length) => {
+                    if let ReadStep::Over(outcome) = self.take(&input[..length], rules, book) {
                         return self.over(outcome);
                     }
                 }
-                Received::Nothing | Received::End(_) => return self.ended(socket::ending(errno), rules, book),
+                Peeked::Nothing | Peeked::End(_) => return self.ended(socket::ending(errno), rules, book),
             }
         }
     }
 
     /// Goes on when the connection is ready, or when it [wakes](Exchange::wakes_at). `ends` says that the other end has sent all
     /// that it will.
-    pub(super) fn serve(&mut self, ends: bool, rules: &Rules, book: &mut Book, input: &mut [u8], now: Moment) -> Turn {
-        if self.phase == Phase::Sending && !self.connected {
+    pub(super) fn serve(
+        &mut self,
+        ends: bool,
+        rules: &Rules,
+        book: &mut ResponseNotes,
+        input: &mut [u8],
+        now: Moment,
+    ) -> ExchangeTurn {
+        if self.phase == ExchangePhase::Sending && !self.connected {
             return self.send_on(rules, book, input);
         }
         loop {
-            let Some(stream) = &mut self.stream else { return Turn::Over(ClientOutcome::Closed) };
+            let Some(stream) = &mut self.stream else { return ExchangeTurn::Over(ClientOutcome::Closed) };
             match stream.receive(input) {
-                Received::Bytes(length) => {
+                Peeked::Bytes(length) => {
                     let more = stream.hides_bytes();
-                    if let Step::Over(outcome) = self.take(&input[..length], rules, book) {
+                    if let ReadStep::Over(outcome) = self.take(&input[..length], rules, book) {
                         // What has not been sent would be read as another request.
-                        self.spent |=
-                            ends || self.phase != Phase::Receiving || !self.reader.is_reusable() || self.is_leaving();
+                        self.spent |= ends
+                            || self.phase != ExchangePhase::Receiving
+                            || !self.reader.is_reusable()
+                            || self.is_leaving();
                         return self.over(outcome);
                     }
                     if !more {
                         break;
                     }
                 }
-                Received::Nothing => break,
-                Received::End(ending) => return self.ended(ending, rules, book),
+                Peeked::Nothing => break,
+                Peeked::End(ending) => return self.ended(ending, rules, book),
             }
         }
         match self.phase {
-            Phase::Waiting if self.reader.has_head() => Turn::Waits(Interest::Read),
-            Phase::Waiting if self.reader.continues() || self.continues_at.is_none_or(|at| now >= at) => {
+            ExchangePhase::Waiting if self.reader.has_head() => ExchangeTurn::Waits(Interest::Read),
+            ExchangePhase::Waiting if self.reader.continues() || self.continues_at.is_none_or(|at| now >= at) => {
                 self.continues_at = None;
-                self.phase = Phase::Sending;
+                self.phase = ExchangePhase::Sending;
                 self.send_on(rules, book, input)
             }
-            Phase::Sending => self.send_on(rules, book, input),
+            ExchangePhase::Sending => self.send_on(rules, book, input),
             // Windows have grown, or something must be answered.
-            Phase::Receiving if self.http2.is_some() => {
-                self.phase = Phase::Sending;
+            ExchangePhase::Receiving if self.http2.is_some() => {
+                self.phase = ExchangePhase::Sending;
                 self.send_on(rules, book, input)
             }
-            Phase::Waiting | Phase::Receiving | Phase::Idle => Turn::Waits(Interest::Read),
+            ExchangePhase::Waiting | ExchangePhase::Receiving | ExchangePhase::Idle => {
+                ExchangeTurn::Waits(Interest::Read)
+            }
         }
     }
 
     /// Takes what has come.
-    fn take(&mut self, input: &[u8], rules: &Rules, book: &mut Book) -> Step {
+    fn take(&mut self, input: &[u8], rules: &Rules, book: &mut ResponseNotes) -> ReadStep {
         match &mut self.http2 {
             Some(http2) => http2.receive(input, &mut self.reader, rules, book, &mut self.outbox),
             None => self.reader.feed(input, rules, book),
@@ -384,7 +398,7 @@ impl Exchange {
         self.http2.as_ref().is_some_and(|http2| http2.is_leaving() || !http2.has_sent_all())
     }
 
-    fn ended(&mut self, ending: Ending, rules: &Rules, book: &mut Book) -> Turn {
+    fn ended(&mut self, ending: Ending, rules: &Rules, book: &mut ResponseNotes) -> ExchangeTurn {
         self.spent = true;
         let outcome = match self.http2 {
             Some(_) => self.reader.break_off(),
@@ -412,14 +426,14 @@ impl Exchange {
         self.reader.begin(question);
     }
 
-    fn over(&mut self, outcome: ClientOutcome) -> Turn {
-        self.phase = Phase::Idle;
+    fn over(&mut self, outcome: ClientOutcome) -> ExchangeTurn {
+        self.phase = ExchangePhase::Idle;
         self.late = None;
         self.carried += 1;
         if !matches!(outcome, ClientOutcome::Response | ClientOutcome::Altered) {
             self.spent = true;
         }
-        Turn::Over(outcome)
+        ExchangeTurn::Over(outcome)
     }
 
     /// Whether the connection, now that the request is over, is of no further use.

@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
-use http::h2::client::{Client, Event, FirstLine};
-use http::h2::{Block, Settings};
-use http::{Asked, StreamId};
+use http::h2::client::{Client, ClientEvent, FirstLine};
+use http::h2::{AnnouncedSettings, Block};
+use http::{RequestContext, StreamId};
 
 use crate::check::load::request::StreamHead;
-use crate::check::load::response::{Book, Question, Reader, Rules, Step};
+use crate::check::load::response::{Question, ReadStep, ResponseNotes, ResponseReader, Rules};
 
 #[derive(Debug)]
 pub(super) struct Http2 {
@@ -30,7 +30,7 @@ impl Http2 {
     /// Appends what a client says first.
     pub(super) fn new(out: &mut Vec<u8>) -> Http2 {
         Http2 {
-            client: Client::new(Settings::CLIENT, out),
+            client: Client::new(AnnouncedSettings::CLIENT, out),
             block: Block::new(),
             inbox: Vec::new(),
             stream: None,
@@ -46,7 +46,7 @@ impl Http2 {
 
     /// Appends the head of a request. Its body follows with [`Http2::push_body`].
     pub(super) fn begin(&mut self, head: &StreamHead, question: &Question, out: &mut Vec<u8>) {
-        let asked = if question.head_only { Asked::Head } else { Asked::Other };
+        let asked = if question.head_only { RequestContext::Head } else { RequestContext::Other };
         let first =
             FirstLine { method: &head.method, scheme: head.scheme, authority: &head.authority, path: &head.path };
         let stream = self.client.open(&first, asked, head.body.is_empty(), out, |fields| {
@@ -78,24 +78,24 @@ impl Http2 {
     pub(super) fn receive(
         &mut self,
         input: &[u8],
-        reader: &mut Reader,
+        reader: &mut ResponseReader,
         rules: &Rules,
-        book: &mut Book,
+        book: &mut ResponseNotes,
         out: &mut Vec<u8>,
-    ) -> Step {
+    ) -> ReadStep {
         self.inbox.extend_from_slice(input);
         let inbox = std::mem::take(&mut self.inbox);
         let mut rest = &inbox[..];
-        let mut step = Step::More;
+        let mut step = ReadStep::More;
         while let Some((stream, event)) = self.client.receive(&mut rest, &mut self.block, 0, out) {
-            let is_ours = Some(stream) == self.stream || (stream.0 == 0 && matches!(event, Event::Broken(_)));
-            if step == Step::More && self.stream.is_some() && is_ours {
+            let is_ours = Some(stream) == self.stream || (stream.0 == 0 && matches!(event, ClientEvent::Broken(_)));
+            if step == ReadStep::More && self.stream.is_some() && is_ours {
                 step = reader.take(event, rules, book);
             }
         }
         let left = rest.len();
         self.inbox.extend_from_slice(&inbox[inbox.len() - left..]);
-        if let Step::Over(_) = step {
+        if let ReadStep::Over(_) = step {
             self.stream = None;
         }
         step

@@ -132,12 +132,12 @@ impl Identify {
     }
 
     /// A field that the user named.
-    pub(super) fn see_name(&mut self, value: &[u8], backends: &mut Backends) {
+    pub(super) fn see_name(&mut self, value: &[u8], backends: &mut BackendNames) {
         self.backend = backends.of_name(&String::from_utf8_lossy(value));
     }
 
     /// The head is complete.
-    pub(super) fn end_head(&mut self, identity: &Identity, backends: &mut Backends) {
+    pub(super) fn end_head(&mut self, identity: &Identity, backends: &mut BackendNames) {
         if let (Identity::Fleet, Some(named)) = (identity, &self.named) {
             self.backend = backends.of(named, self.instance);
         }
@@ -167,7 +167,7 @@ impl Identify {
     }
 
     /// Our page says who wrote it, where the head does not.
-    pub(super) fn see_page(&mut self, named: Named<&str>, uuid: &[u8; UUID_BYTES], backends: &mut Backends) {
+    pub(super) fn see_page(&mut self, named: Named<&str>, uuid: &[u8; UUID_BYTES], backends: &mut BackendNames) {
         if self.named.is_none() {
             self.backend = backends.of(&named, self.instance);
         }
@@ -177,7 +177,7 @@ impl Identify {
     }
 
     /// The body has ended.
-    pub(super) fn end_body(&mut self, identity: &Identity, backends: &mut Backends) {
+    pub(super) fn end_body(&mut self, identity: &Identity, backends: &mut BackendNames) {
         if identity.is_in_body()
             && let Some(name) = identity.find(&self.kept)
         {
@@ -188,7 +188,7 @@ impl Identify {
 
 /// The backends of a run, by number. Names beyond 4096 stay unknown: they are no names of backends.
 #[derive(Clone, Debug)]
-pub(crate) struct Backends {
+pub(crate) struct BackendNames {
     names: Vec<String>,
     /// Their places.
     by_name: HashMap<String, Backend>,
@@ -201,9 +201,9 @@ pub(crate) struct Backends {
 
 const MOST: usize = 4096;
 
-impl Backends {
+impl BackendNames {
     /// Those that will be seen, in this order: places in it are what observations say.
-    pub(crate) fn new(names: Vec<String>) -> Backends {
+    pub(crate) fn new(names: Vec<String>) -> BackendNames {
         let mut generators = vec![Backend::UNKNOWN; usize::from(u16::MAX) + 1];
         let mut by_name = HashMap::new();
         for (name, place) in names.iter().zip(0..) {
@@ -212,7 +212,7 @@ impl Backends {
                 generators[usize::from(number)] = Backend(place);
             }
         }
-        Backends { names, by_name, by_instance: HashMap::new(), shared: HashSet::new(), generators }
+        BackendNames { names, by_name, by_instance: HashMap::new(), shared: HashSet::new(), generators }
     }
 
     /// All of them, those that were seen and not expected at the end.
@@ -289,7 +289,7 @@ mod tests {
 
     #[test]
     fn backends_keep_their_places_and_unexpected_ones_come_last() {
-        let mut backends = Backends::new(vec!["9001".to_owned(), "9002".to_owned()]);
+        let mut backends = BackendNames::new(vec!["9001".to_owned(), "9002".to_owned()]);
         assert_eq!(backends.of_generator(9002), Backend(1));
         assert_eq!(backends.of_generator(80), Backend(2));
         assert_eq!((backends.of_generator(80), backends.of_name("80")), (Backend(2), Backend(2)));
@@ -300,7 +300,7 @@ mod tests {
 
     #[test]
     fn backends_that_share_a_name_are_told_apart_by_their_processes() {
-        let mut backends = Backends::new(vec!["9001@a".to_owned(), "9001@b".to_owned(), "9002".to_owned()]);
+        let mut backends = BackendNames::new(vec!["9001@a".to_owned(), "9001@b".to_owned(), "9002".to_owned()]);
         backends.know([(Instance(1), 0), (Instance(2), 1), (Instance(3), 2)], ["9001", "9001"]);
         let number = |number| Named::<&str>::Number(number);
         assert_eq!(backends.of(&number(9001), Some(Instance(2))), Backend(1));
@@ -313,7 +313,7 @@ mod tests {
 
     #[test]
     fn names_without_end_are_no_backends() {
-        let mut backends = Backends::new(Vec::new());
+        let mut backends = BackendNames::new(Vec::new());
         for number in 0..MOST {
             assert!(backends.of_name(&format!("request {number}")).is_known());
         }

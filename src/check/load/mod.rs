@@ -38,16 +38,16 @@ pub(crate) use affinity::SessionPlace;
 pub(crate) use clients::Vary;
 pub(crate) use engine::drive;
 pub(crate) use error::DriveError;
-pub(crate) use identify::{Backends, Identity};
+pub(crate) use identify::{BackendNames, Identity};
 pub(crate) use pace::Pacing;
-pub(crate) use prober::{Connection, Held, Probe, Prober, Seen};
+pub(crate) use prober::{Held, Probe, ProbeConnection, ProbeResult, Prober};
 pub(crate) use request::{BadHeader, RequestSpec};
 pub(crate) use samples::Samples;
 use verdict::observation::Observation;
 
 /// Where requests go.
 #[derive(Clone, Debug)]
-pub(crate) struct Target {
+pub(crate) struct LoadTarget {
     /// Of the balancer, or of a backend.
     pub(crate) address: SocketAddr,
     /// The value of Host.
@@ -64,10 +64,10 @@ pub(crate) struct Target {
     pub(crate) http2: bool,
 }
 
-impl Target {
+impl LoadTarget {
     /// Without TLS.
-    pub(crate) fn new(address: SocketAddr, host: impl Into<String>, path: impl Into<String>) -> Target {
-        Target {
+    pub(crate) fn new(address: SocketAddr, host: impl Into<String>, path: impl Into<String>) -> LoadTarget {
+        LoadTarget {
             address,
             host: host.into(),
             path: path.into(),
@@ -79,7 +79,7 @@ impl Target {
     }
 
     /// Whether a connection to the one is one to the other.
-    fn shares_connections(&self, other: &Target) -> bool {
+    fn shares_connections(&self, other: &LoadTarget) -> bool {
         let tls = match (&self.tls, &other.tls) {
             (None, None) => true,
             (Some(one), Some(other)) => one.is_like(other),
@@ -94,7 +94,7 @@ impl Target {
 #[derive(Clone, Debug)]
 pub(crate) struct Load {
     /// Where to: in turn, if there are several.
-    pub(crate) targets: Vec<Target>,
+    pub(crate) targets: Vec<LoadTarget>,
     /// In every request's id.
     pub(crate) run: u64,
     /// Sequence number of the first request.
@@ -127,7 +127,7 @@ pub(crate) struct Load {
 
 impl Load {
     /// One GET after another on one connection, until it is stopped.
-    pub(crate) fn new(target: Target, run: u64) -> Load {
+    pub(crate) fn new(target: LoadTarget, run: u64) -> Load {
         Load {
             targets: vec![target],
             run,
@@ -148,7 +148,7 @@ impl Load {
     }
 
     /// The Host that its requests name.
-    fn host_of<'l>(&'l self, target: &'l Target) -> &'l str {
+    fn host_of<'l>(&'l self, target: &'l LoadTarget) -> &'l str {
         let own = self.request.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("host"));
         own.map_or(&target.host, |(_, value)| value)
     }
@@ -180,7 +180,7 @@ pub(crate) struct Traffic {
 
 /// How a load goes, for another thread, which may stop it.
 #[derive(Debug, Default)]
-pub(crate) struct Progress {
+pub(crate) struct LoadProgress {
     /// By probes, before the sample.
     probed: AtomicU64,
     sent: AtomicU64,
@@ -189,7 +189,7 @@ pub(crate) struct Progress {
     stop: AtomicBool,
 }
 
-impl Progress {
+impl LoadProgress {
     /// Requests that were sent, or for which there was no connection.
     pub(crate) fn sent(&self) -> u64 {
         self.sent.load(Ordering::Relaxed)

@@ -28,7 +28,7 @@ impl<T> Named<T> {
 /// Compares a body with the page of a backend as it comes.
 #[derive(Clone, Debug)]
 pub(crate) struct Page {
-    part: Part,
+    part: PagePart,
     /// Bytes of the part that have come.
     seen: usize,
     colour: [u8; page::COLOUR_DIGITS],
@@ -38,7 +38,7 @@ pub(crate) struct Page {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Part {
+enum PagePart {
     Start,
     Colour,
     BeforeTitle,
@@ -57,7 +57,7 @@ impl Page {
     /// Nothing has come.
     pub(crate) fn new() -> Page {
         Page {
-            part: Part::Start,
+            part: PagePart::Start,
             seen: 0,
             colour: [0; page::COLOUR_DIGITS],
             headline: [0; LONGEST_HEADLINE],
@@ -68,33 +68,33 @@ impl Page {
 
     /// The next bytes.
     pub(crate) fn feed(&mut self, mut input: &[u8]) {
-        while !input.is_empty() && self.part != Part::Lost {
+        while !input.is_empty() && self.part != PagePart::Lost {
             let taken = match self.part {
-                Part::Start => self.expect(page::START, Part::Colour, input),
-                Part::Colour => self.take_colour(input),
-                Part::BeforeTitle => self.expect(page::TITLE, Part::Title, input),
-                Part::Title => {
+                PagePart::Start => self.expect(page::START, PagePart::Colour, input),
+                PagePart::Colour => self.take_colour(input),
+                PagePart::BeforeTitle => self.expect(page::TITLE, PagePart::Title, input),
+                PagePart::Title => {
                     let end = input.iter().position(|byte| *byte == b'<');
                     if end.is_some() {
-                        self.part = Part::BeforeHeadline;
+                        self.part = PagePart::BeforeHeadline;
                     }
                     end.unwrap_or(input.len())
                 }
-                Part::BeforeHeadline => self.expect(page::HEADLINE, Part::Headline, input),
-                Part::Headline => self.take_headline(input),
-                Part::BeforeUuid => self.expect(page::UUID, Part::Uuid, input),
-                Part::Uuid => {
+                PagePart::BeforeHeadline => self.expect(page::HEADLINE, PagePart::Headline, input),
+                PagePart::Headline => self.take_headline(input),
+                PagePart::BeforeUuid => self.expect(page::UUID, PagePart::Uuid, input),
+                PagePart::Uuid => {
                     let length = input.len().min(UUID_BYTES - self.seen);
                     self.uuid[self.seen..self.seen + length].copy_from_slice(&input[..length]);
                     self.seen += length;
                     if self.seen == UUID_BYTES {
-                        self.enter(Part::End);
+                        self.enter(PagePart::End);
                     }
                     length
                 }
-                Part::End => self.expect(page::END, Part::Over, input),
-                Part::Over | Part::Lost => {
-                    self.part = Part::Lost;
+                PagePart::End => self.expect(page::END, PagePart::Over, input),
+                PagePart::Over | PagePart::Lost => {
+                    self.part = PagePart::Lost;
                     0
                 }
             };
@@ -104,21 +104,21 @@ impl Page {
 
     /// Whose it is and its UUID, if all of the page has come and nothing else.
     pub(crate) fn whole(&self) -> Option<(Named<&str>, &[u8; UUID_BYTES])> {
-        let uuid = self.part == Part::Over && self.uuid.iter().all(|byte| !byte.is_ascii_uppercase());
+        let uuid = self.part == PagePart::Over && self.uuid.iter().all(|byte| !byte.is_ascii_uppercase());
         let named = read_headline(&self.headline[..usize::from(self.headline_bytes)])?;
         (uuid && uuid::Uuid::try_parse_ascii(&self.uuid).is_ok()).then_some((named, &self.uuid))
     }
 
-    fn enter(&mut self, part: Part) {
+    fn enter(&mut self, part: PagePart) {
         self.part = part;
         self.seen = 0;
     }
 
-    fn expect(&mut self, text: &str, next: Part, input: &[u8]) -> usize {
+    fn expect(&mut self, text: &str, next: PagePart, input: &[u8]) -> usize {
         let wanted = &text.as_bytes()[self.seen..];
         let length = wanted.len().min(input.len());
         if input[..length] != wanted[..length] {
-            self.part = Part::Lost;
+            self.part = PagePart::Lost;
         } else if length == wanted.len() {
             self.enter(next);
         } else {
@@ -134,7 +134,7 @@ impl Page {
         self.seen += length;
         if self.seen == page::COLOUR_DIGITS {
             let known = page::COLOURS.iter().any(|colour| colour.as_bytes() == self.colour);
-            self.enter(if known { Part::BeforeTitle } else { Part::Lost });
+            self.enter(if known { PagePart::BeforeTitle } else { PagePart::Lost });
         }
         length
     }
@@ -148,11 +148,11 @@ impl Page {
                 room.copy_from_slice(&input[..length]);
                 self.headline_bytes = end as u8;
             }
-            None => self.part = Part::Lost,
+            None => self.part = PagePart::Lost,
         }
-        if length < input.len() && self.part == Part::Headline {
+        if length < input.len() && self.part == PagePart::Headline {
             let known = read_headline(&self.headline[..end]).is_some();
-            self.enter(if known { Part::BeforeUuid } else { Part::Lost });
+            self.enter(if known { PagePart::BeforeUuid } else { PagePart::Lost });
         }
         length
     }
@@ -174,17 +174,17 @@ fn read_headline(text: &[u8]) -> Option<Named<&str>> {
 
 /// Looks for a UUID in a body as it comes.
 #[derive(Clone, Debug)]
-pub(crate) struct Search {
+pub(crate) struct UuidSearch {
     wanted: [u8; UUID_BYTES],
     /// The last bytes that have come, in which it may begin.
     tail: Vec<u8>,
     found: bool,
 }
 
-impl Search {
+impl UuidSearch {
     /// For that text.
-    pub(crate) fn new(wanted: [u8; UUID_BYTES]) -> Search {
-        Search { wanted, tail: Vec::new(), found: false }
+    pub(crate) fn new(wanted: [u8; UUID_BYTES]) -> UuidSearch {
+        UuidSearch { wanted, tail: Vec::new(), found: false }
     }
 
     /// The next bytes.

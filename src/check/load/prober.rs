@@ -10,16 +10,16 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
 use crate::check::load::affinity::SessionPlace;
-use crate::check::load::connect::Failure;
-use crate::check::load::cookies::{Jar, Origin, name_and_value};
+use crate::check::load::connect::ConnectFailure;
+use crate::check::load::cookies::{CookieOrigin, Jar, name_and_value};
 use crate::check::load::engine::unanswered;
-use crate::check::load::exchange::{Exchange, Idleness, Turn};
-use crate::check::load::identify::{Backends, Identity};
+use crate::check::load::exchange::{ClientExchange, ExchangeTurn, Idleness};
+use crate::check::load::identify::{BackendNames, Identity};
 use crate::check::load::pace::Limiter;
 use crate::check::load::request::{Parts, RequestSpec, Template, id};
-use crate::check::load::response::{Book, Question, Rules};
+use crate::check::load::response::{Question, ResponseNotes, Rules};
 use crate::check::load::samples::Samples;
-use crate::check::load::{DriveError, Progress, Target};
+use crate::check::load::{DriveError, LoadProgress, LoadTarget};
 use crate::io::clock;
 use crate::io::poller::{Interest, timespec};
 use crate::io::tls::{Tls, TlsFailure};
@@ -29,7 +29,7 @@ use verdict::observation::{ClientOutcome, Flaw, Observation};
 
 /// Sends probes and keeps their observations.
 pub(crate) struct Prober {
-    target: Target,
+    target: LoadTarget,
     run: u64,
     first: u64,
     timeout: Duration,
@@ -39,17 +39,17 @@ pub(crate) struct Prober {
     limiter: Limiter,
     /// When the next request may be sent, where somebody asked already.
     next_turn: Option<Moment>,
-    progress: Option<Arc<Progress>>,
+    progress: Option<Arc<LoadProgress>>,
     /// By slot.
-    kept: Vec<Option<Kept>>,
+    kept: Vec<Option<KeptConnection>>,
     observations: Vec<Observation>,
     samples: Samples,
     input: Box<[u8]>,
 }
 
 /// A connection between two probes.
-struct Kept {
-    exchange: Exchange,
+struct KeptConnection {
+    exchange: ClientExchange,
     /// Of the last probe that it carried.
     index: usize,
 }
@@ -58,7 +58,7 @@ struct Kept {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Probe<'a> {
     /// On which connection.
-    pub(crate) connection: Connection,
+    pub(crate) connection: ProbeConnection,
     /// From which address; matters where a connection is opened.
     pub(crate) source: Option<IpAddr>,
     /// Path and query, if not the target's.
@@ -77,7 +77,7 @@ pub(crate) struct Probe<'a> {
 
 /// On which connection a probe is sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) enum Connection {
+pub(crate) enum ProbeConnection {
     /// One of its own, which ends with it.
     #[default]
     Fresh,
@@ -87,7 +87,7 @@ pub(crate) enum Connection {
 
 /// What became of a probe.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Seen {
+pub(crate) struct ProbeResult {
     /// As it stands in the list.
     pub(crate) observation: Observation,
     /// Its sequence number.
@@ -113,15 +113,15 @@ pub(crate) struct Seen {
 /// A probe whose response is not awaited yet. Dropped, its connection ends, and its observation says that nothing came in time.
 #[must_use = "a held probe is finished, or its connection ends"]
 pub(crate) struct Held {
-    exchange: Exchange,
+    exchange: ClientExchange,
     index: usize,
     deadline: Moment,
     slot: Option<usize>,
-    state: State,
+    state: ProbeState,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum State {
+enum ProbeState {
     Waits(Interest),
     Over(ClientOutcome),
     /// This machine could not send it.
@@ -134,7 +134,13 @@ const INPUT_BYTES: usize = 64 * 1024;
 
 impl Prober {
     /// For that target. A probe has `timeout` from its begin to the end of its response.
-    pub(crate) fn new(target: Target, run: u64, first_sequence: u64, timeout: Duration, identity: Identity) -> Prober {
+    pub(crate) fn new(
+        target: LoadTarget,
+        run: u64,
+        first_sequence: u64,
+        timeout: Duration,
+        identity: Identity,
+    ) -> Prober {
         Prober {
             target,
             run,
@@ -169,7 +175,7 @@ impl Prober {
     }
 
     /// Counts its requests there.
-    pub(crate) fn with_progress(self, progress: Arc<Progress>) -> Prober {
+    pub(crate) fn with_progress(self, progress: Arc<LoadProgress>) -> Prober {
         Prober { progress: Some(progress), ..self }
     }
 
@@ -179,10 +185,10 @@ impl Prober {
     }
 
     /// Where its requests go, as far as cookies depend on it.
-    fn origin(&self) -> Origin {
+    fn origin(&self) -> CookieOrigin {
         let own = self.request.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("host"));
         let host = own.map_or(&self.target.host, |(_, value)| value);
-        Origin::new(host, &self.target.path, self.target.tls.is_some())
+        CookieOrigin::new(host, &self.target.path, self.target.tls.is_some())
     }
 
     /// What a report shows of the responses so far.
@@ -196,20 +202,24 @@ impl Prober {
     }
 
     /// Sends a request and waits for its response. An error is of this machine, and then nothing was sent.
-    pub(crate) fn probe(&mut self, probe: &Probe, backends: &mut Backends) -> Result<Seen, DriveError> {
+    pub(crate) fn probe(&mut self, probe: &Probe, backends: &mut BackendNames) -> Result<ProbeResult, DriveError> {
         Ok(self.begin(probe, backends)?.finish(self, backends))
     }
 
     /// Waits for the response to the first of several probes. The others go on meanwhile, so that each ends when its response has come.
-    pub(crate) fn finish_first(&mut self, held: &mut VecDeque<Held>, backends: &mut Backends) -> Option<Seen> {
-        while matches!(held.front()?.state, State::Waits(_)) {
+    pub(crate) fn finish_first(
+        &mut self,
+        held: &mut VecDeque<Held>,
+        backends: &mut BackendNames,
+    ) -> Option<ProbeResult> {
+        while matches!(held.front()?.state, ProbeState::Waits(_)) {
             self.turn(held.make_contiguous(), None, backends);
         }
         held.pop_front().map(|first| first.end(self))
     }
 
     /// Lets probes go on until that moment.
-    pub(crate) fn run_until(&mut self, until: Moment, held: &mut VecDeque<Held>, backends: &mut Backends) {
+    pub(crate) fn run_until(&mut self, until: Moment, held: &mut VecDeque<Held>, backends: &mut BackendNames) {
         loop {
             let left = until.since(clock::now());
             if left.is_zero() {
@@ -223,18 +233,18 @@ impl Prober {
 
     /// Sends a request: it has left when this returns, with its body, or has failed. An error is of this machine, and then nothing was
     /// sent; what the other end does shows at the end.
-    pub(crate) fn begin(&mut self, probe: &Probe, backends: &mut Backends) -> Result<Held, DriveError> {
+    pub(crate) fn begin(&mut self, probe: &Probe, backends: &mut BackendNames) -> Result<Held, DriveError> {
         let mut held = self.start(probe, backends)?;
         // A body that waits for 100 Continue would stay here for as long as nobody looks after it.
-        while !held.exchange.has_sent_all() && matches!(held.state, State::Waits(_)) {
+        while !held.exchange.has_sent_all() && matches!(held.state, ProbeState::Waits(_)) {
             self.turn(std::slice::from_mut(&mut held), None, backends);
         }
         match held.state {
-            State::Local(errno) => {
+            ProbeState::Local(errno) => {
                 self.observations.pop();
                 Err(DriveError::of_socket(errno, probe.source))
             }
-            State::Waits(_) | State::Over(_) => Ok(held),
+            ProbeState::Waits(_) | ProbeState::Over(_) => Ok(held),
         }
     }
 
@@ -246,17 +256,17 @@ impl Prober {
     }
 
     /// Starts a request, and waits for nothing but its turn at the rate.
-    fn start(&mut self, probe: &Probe, backends: &mut Backends) -> Result<Held, DriveError> {
+    fn start(&mut self, probe: &Probe, backends: &mut BackendNames) -> Result<Held, DriveError> {
         let wait = self.turn_of_next();
         self.next_turn = None;
         if !wait.is_zero() {
             std::thread::sleep(wait);
         }
         let slot = match probe.connection {
-            Connection::Fresh => None,
-            Connection::Kept(slot) => Some(slot),
+            ProbeConnection::Fresh => None,
+            ProbeConnection::Kept(slot) => Some(slot),
         };
-        let mut exchange = self.take_kept(slot).unwrap_or_else(Exchange::new);
+        let mut exchange = self.take_kept(slot).unwrap_or_else(ClientExchange::new);
         let now = clock::now();
         let index = self.observations.len();
         let sequence = self.first + index as u64;
@@ -277,8 +287,8 @@ impl Prober {
         } else {
             match exchange.open(&self.target, probe.source, true) {
                 Ok(()) => None,
-                Err(Failure::Peer(outcome)) => Some(outcome),
-                Err(Failure::Local(errno)) => return Err(DriveError::of_socket(errno, probe.source)),
+                Err(ConnectFailure::Peer(outcome)) => Some(outcome),
+                Err(ConnectFailure::Local(errno)) => return Err(DriveError::of_socket(errno, probe.source)),
             }
         };
         if let Some(progress) = &self.progress {
@@ -288,7 +298,7 @@ impl Prober {
         let state = match failed {
             Some(outcome) => {
                 exchange.refuse(question);
-                State::Over(outcome)
+                ProbeState::Over(outcome)
             }
             None => {
                 let parts = Parts {
@@ -304,7 +314,7 @@ impl Prober {
                 };
                 let mut template = Template::new(&parts, self.run);
                 let rules = rules(&self.identity, self.session.as_ref());
-                let mut book = Book { backends, samples: &mut self.samples };
+                let mut book = ResponseNotes { backends, samples: &mut self.samples };
                 state(exchange.start(question, &mut template, &rules, &mut book, &mut self.input, now))
             }
         };
@@ -319,8 +329,8 @@ impl Prober {
     }
 
     /// The connection of a slot, if it can carry another request.
-    fn take_kept(&mut self, slot: Option<usize>) -> Option<Exchange> {
-        let Kept { mut exchange, index } = self.kept.get_mut(slot?)?.take()?;
+    fn take_kept(&mut self, slot: Option<usize>) -> Option<ClientExchange> {
+        let KeptConnection { mut exchange, index } = self.kept.get_mut(slot?)?.take()?;
         match exchange.look() {
             Idleness::Usable => Some(exchange),
             Idleness::Ended => None,
@@ -334,12 +344,12 @@ impl Prober {
     }
 
     /// Waits until one of them can go on, for `patience` at most, and lets those go on that can; false when all are over.
-    fn turn(&mut self, held: &mut [Held], patience: Option<Duration>, backends: &mut Backends) -> bool {
+    fn turn(&mut self, held: &mut [Held], patience: Option<Duration>, backends: &mut BackendNames) -> bool {
         let now = clock::now();
         let mut waiting = Vec::with_capacity(held.len());
         let mut wake = Moment(u64::MAX);
         for (place, it) in held.iter_mut().enumerate() {
-            let State::Waits(interest) = it.state else { continue };
+            let ProbeState::Waits(interest) = it.state else { continue };
             wake = wake.min(it.deadline).min(it.exchange.wakes_at().unwrap_or(it.deadline));
             waiting.push((place, interest));
         }
@@ -365,18 +375,18 @@ impl Prober {
         let rules = rules(&self.identity, self.session.as_ref());
         for (place, _) in waiting {
             let it = &mut held[place];
-            let mut book = Book { backends, samples: &mut self.samples };
+            let mut book = ResponseNotes { backends, samples: &mut self.samples };
             let woken = it.exchange.wakes_at().is_some_and(|at| now >= at);
             if !ready[place].is_empty() || woken {
                 let ends = ready[place].intersects(PollFlags::HUP | PollFlags::RDHUP | PollFlags::ERR);
                 it.state = state(it.exchange.serve(ends, &rules, &mut book, &mut self.input, now));
             }
             // What has come already is read even when the time is over.
-            if matches!(it.state, State::Waits(_)) && now >= it.deadline {
-                it.state = State::Over(it.exchange.expire());
+            if matches!(it.state, ProbeState::Waits(_)) && now >= it.deadline {
+                it.state = ProbeState::Over(it.exchange.expire());
             }
             // A balancer of connections counts this one until both ends have closed it, not until somebody asks for its response.
-            let has_response = matches!(it.state, State::Over(ClientOutcome::Response | ClientOutcome::Altered));
+            let has_response = matches!(it.state, ProbeState::Over(ClientOutcome::Response | ClientOutcome::Altered));
             if it.slot.is_none() && has_response {
                 it.exchange.hang_up();
             }
@@ -388,9 +398,9 @@ impl Prober {
     }
 
     /// The moment at which it was over.
-    fn note_end(&mut self, index: usize, state: State) {
+    fn note_end(&mut self, index: usize, state: ProbeState) {
         let observation = &mut self.observations[index];
-        if matches!(state, State::Over(_)) && observation.ended == observation.due {
+        if matches!(state, ProbeState::Over(_)) && observation.ended == observation.due {
             observation.ended = clock::now();
         }
     }
@@ -419,16 +429,16 @@ impl Held {
     }
 
     /// Waits for the response; what has come already is read even when the time is over.
-    pub(crate) fn finish(mut self, prober: &mut Prober, backends: &mut Backends) -> Seen {
+    pub(crate) fn finish(mut self, prober: &mut Prober, backends: &mut BackendNames) -> ProbeResult {
         while prober.turn(std::slice::from_mut(&mut self), None, backends) {}
         self.end(prober)
     }
 
     /// It is over.
-    fn end(self, prober: &mut Prober) -> Seen {
+    fn end(self, prober: &mut Prober) -> ProbeResult {
         let outcome = match self.state {
-            State::Over(outcome) => outcome,
-            State::Waits(_) | State::Local(_) => ClientOutcome::Unreachable,
+            ProbeState::Over(outcome) => outcome,
+            ProbeState::Waits(_) | ProbeState::Local(_) => ClientOutcome::Unreachable,
         };
         let origin = prober.origin();
         let observation = &mut prober.observations[self.index];
@@ -439,7 +449,7 @@ impl Held {
             prober.samples.see_process(instance, backend, observation.ended);
         }
         let cookies = kept_cookies(reader.cookies(), &origin, &mut prober.samples);
-        let seen = Seen {
+        let seen = ProbeResult {
             observation: *observation,
             sequence: prober.first + self.index as u64,
             cookies,
@@ -460,14 +470,14 @@ impl Held {
             if prober.kept.len() <= slot {
                 prober.kept.resize_with(slot + 1, || None);
             }
-            prober.kept[slot] = Some(Kept { exchange: self.exchange, index: self.index });
+            prober.kept[slot] = Some(KeptConnection { exchange: self.exchange, index: self.index });
         }
         seen
     }
 }
 
 /// Names and values of those that a browser sends back to there.
-fn kept_cookies(set: &[String], origin: &Origin, samples: &mut Samples) -> Vec<(String, String)> {
+fn kept_cookies(set: &[String], origin: &CookieOrigin, samples: &mut Samples) -> Vec<(String, String)> {
     let now = SystemTime::now();
     let is_kept = |value: &&String| match Jar::default().set(value, origin, now) {
         Ok(is_sent) => is_sent,
@@ -483,11 +493,11 @@ fn rules<'a>(identity: &'a Identity, session: Option<&'a SessionPlace>) -> Rules
     Rules { identity, body_limit: BODY_LIMIT, cookies: true, heads: true, session }
 }
 
-fn state(turn: Turn) -> State {
+fn state(turn: ExchangeTurn) -> ProbeState {
     match turn {
-        Turn::Waits(interest) => State::Waits(interest),
-        Turn::Over(outcome) => State::Over(outcome),
-        Turn::Local(errno) => State::Local(errno),
+        ExchangeTurn::Waits(interest) => ProbeState::Waits(interest),
+        ExchangeTurn::Over(outcome) => ProbeState::Over(outcome),
+        ExchangeTurn::Local(errno) => ProbeState::Local(errno),
     }
 }
 

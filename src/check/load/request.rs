@@ -467,7 +467,8 @@ mod tests {
     fn a_large_body_in_chunks_is_the_same_body() {
         let content: Arc<[u8]> = (0..40_000u32).map(|number| number as u8).collect();
         let payload = Payload::new(&content, true);
-        let (mut body, mut rest, mut read) = (http::Body::new(http::Framing::Chunked), &payload.framed[..], Vec::new());
+        let (mut body, mut rest, mut read) =
+            (http::BodyDecoder::new(http::Framing::Chunked), &payload.framed[..], Vec::new());
         while !body.is_done() {
             let (data, after) = body.take(rest).unwrap();
             read.extend_from_slice(data);

@@ -1,17 +1,17 @@
 //! PURE. Reads a response as it comes and notes what it is: who gave it and to what (`identify`), and whether it is as it was
 //! written (`verify`). Where it ends is the http crate's. Nothing of it is stored that need not be.
 
-use http::Asked;
-use http::h1::client::{Ended, Event, Progress, Receiver};
+use http::RequestContext;
+use http::h1::client::{Ended, Receiver, ResponseEvent, ResponseProgress};
 use http::h2::client as h2;
-use http::{Field, Framing, Malformed, ResponseHead, Version};
+use http::{Field, Framing, HttpVersion, Malformed, ResponseHead};
 
 use crate::check::load::affinity::{self, SessionPlace};
-use crate::check::load::identify::{Backends, Identify, Identity};
+use crate::check::load::identify::{BackendNames, Identify, Identity};
 use crate::check::load::page::UUID_BYTES;
 use crate::check::load::request::ID_BYTES;
 use crate::check::load::samples::Samples;
-use crate::check::load::verify::{Comparison, Kind, Verify};
+use crate::check::load::verify::{BodyComparison, Kind, Verify};
 use crate::io::ending::Ending;
 use crate::wire::{
     GENERATOR_HEADER, INSTANCE_HEADER, NAME_HEADER, REQUEST_HEADER, RESPONSE_HEADER, SESSION_COOKIE, SESSION_HEADER,
@@ -44,9 +44,9 @@ pub(super) struct Rules<'a> {
 
 /// What is learnt beside the response at hand.
 #[derive(Debug)]
-pub(super) struct Book<'a> {
+pub(super) struct ResponseNotes<'a> {
     /// Names of backends.
-    pub(super) backends: &'a mut Backends,
+    pub(super) backends: &'a mut BackendNames,
     /// What a report shows.
     pub(super) samples: &'a mut Samples,
 }
@@ -63,7 +63,7 @@ pub(super) struct Question {
 
 /// How far a response has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Step {
+pub(super) enum ReadStep {
     /// More bytes must come, or the end of the connection.
     More,
     /// It is over: whole ([`ClientOutcome::Response`], [`ClientOutcome::Altered`]) or not; then the connection is of no further use.
@@ -72,14 +72,14 @@ pub(super) enum Step {
 
 /// Reads one response after another, of one connection.
 #[derive(Debug)]
-pub(super) struct Reader {
+pub(super) struct ResponseReader {
     receiver: Receiver,
-    response: Response,
+    response: CurrentResponse,
 }
 
 /// What is known of the response at hand.
 #[derive(Debug)]
-struct Response {
+struct CurrentResponse {
     question: Question,
     /// 0 until the head has come.
     status: u16,
@@ -110,16 +110,16 @@ struct Response {
 
 const NO_QUESTION: Question = Question { id: [0; ID_BYTES], sequence: 0, head_only: false, conditional: false };
 
-impl Reader {
+impl ResponseReader {
     /// Expects nothing yet.
-    pub(super) fn new() -> Reader {
-        Reader { receiver: Receiver::new(HEAD_LIMIT), response: Response::to(NO_QUESTION) }
+    pub(super) fn new() -> ResponseReader {
+        ResponseReader { receiver: Receiver::new(HEAD_LIMIT), response: CurrentResponse::to(NO_QUESTION) }
     }
 
     /// Expects the response to that.
     pub(super) fn begin(&mut self, question: Question) {
-        self.receiver.begin(if question.head_only { Asked::Head } else { Asked::Other });
-        self.response = Response::to(question);
+        self.receiver.begin(if question.head_only { RequestContext::Head } else { RequestContext::Other });
+        self.response = CurrentResponse::to(question);
     }
 
     /// Whether the connection may carry another request after this response.
@@ -166,67 +166,67 @@ impl Reader {
 
     /// What the response said, as far as it came.
     pub(super) fn note(&self, observation: &mut Observation) {
-        let Response { who, status, flaw, .. } = &self.response;
+        let CurrentResponse { who, status, flaw, .. } = &self.response;
         observation.status = *status;
-        observation.answer = who.response_id;
+        observation.response = who.response_id;
         observation.backend = who.backend;
         observation.echo = who.echo;
         observation.flaw = *flaw;
     }
 
     /// Takes the next bytes.
-    pub(super) fn feed(&mut self, input: &[u8], rules: &Rules, book: &mut Book) -> Step {
-        let Reader { receiver, response } = self;
+    pub(super) fn feed(&mut self, input: &[u8], rules: &Rules, book: &mut ResponseNotes) -> ReadStep {
+        let ResponseReader { receiver, response } = self;
         let progress = receiver.receive(input, &mut |event| response.see(event, rules, book));
         let outcome = match progress {
             _ if response.is_too_large(rules) => ClientOutcome::TooLarge,
-            Progress::More => return Step::More,
-            Progress::Whole => response.whole(rules, book),
-            Progress::WholeAndMore(why) => {
+            ResponseProgress::More => return ReadStep::More,
+            ResponseProgress::Whole => response.whole(rules, book),
+            ResponseProgress::WholeAndMore(why) => {
                 response.whole(rules, book);
                 response.flaw = Some(Flaw::Malformed(why));
                 ClientOutcome::Altered
             }
-            Progress::Malformed(why) => {
+            ResponseProgress::Malformed(why) => {
                 response.flaw = Some(Flaw::Malformed(why));
                 ClientOutcome::Malformed
             }
         };
         self.response.over = Some(outcome);
-        Step::Over(outcome)
+        ReadStep::Over(outcome)
     }
 
     /// Takes what has come on the request's stream of HTTP/2, or on the connection.
-    pub(super) fn take(&mut self, event: h2::Event, rules: &Rules, book: &mut Book) -> Step {
+    pub(super) fn take(&mut self, event: h2::ClientEvent, rules: &Rules, book: &mut ResponseNotes) -> ReadStep {
         let response = &mut self.response;
         response.is_of_stream = true;
         let ended = match event {
-            h2::Event::Interim(status) => {
+            h2::ClientEvent::Interim(status) => {
                 response.continues |= status == 100;
                 None
             }
-            h2::Event::Head(head) => {
+            h2::ClientEvent::Head(head) => {
                 let lines = head.lines();
                 let head = head.head(&lines);
                 response.see_head(&head, rules, book);
                 (head.framing == Framing::None).then(|| response.whole(rules, book))
             }
-            h2::Event::Data(data) => {
-                response.see(Event::Data(data), rules, book);
+            h2::ClientEvent::Data(data) => {
+                response.see(ResponseEvent::Data(data), rules, book);
                 None
             }
-            h2::Event::End => Some(response.whole(rules, book)),
-            h2::Event::Reset(_) if response.status != 0 => Some(ClientOutcome::Truncated),
-            h2::Event::Reset(_) => Some(ClientOutcome::Reset),
-            h2::Event::Malformed(why) | h2::Event::Broken(why) => {
+            h2::ClientEvent::End => Some(response.whole(rules, book)),
+            h2::ClientEvent::Reset(_) if response.status != 0 => Some(ClientOutcome::Truncated),
+            h2::ClientEvent::Reset(_) => Some(ClientOutcome::Reset),
+            h2::ClientEvent::Malformed(why) | h2::ClientEvent::Broken(why) => {
                 response.flaw = Some(Flaw::Malformed(why));
                 Some(ClientOutcome::Malformed)
             }
-            h2::Event::Trailers(_) | h2::Event::GoAway(_) => None,
+            h2::ClientEvent::Trailers(_) | h2::ClientEvent::GoAway(_) => None,
         };
         let outcome = if response.is_too_large(rules) { Some(ClientOutcome::TooLarge) } else { ended };
         response.over = outcome;
-        outcome.map_or(Step::More, Step::Over)
+        outcome.map_or(ReadStep::More, ReadStep::Over)
     }
 
     /// A connection of HTTP/2 has ended; `None` if nothing of a response had come.
@@ -238,7 +238,7 @@ impl Reader {
     }
 
     /// The connection has ended; `None` if nothing of a response had come.
-    pub(super) fn end(&mut self, ending: Ending, rules: &Rules, book: &mut Book) -> Option<ClientOutcome> {
+    pub(super) fn end(&mut self, ending: Ending, rules: &Rules, book: &mut ResponseNotes) -> Option<ClientOutcome> {
         if let Some(over) = self.response.over {
             return Some(over);
         }
@@ -261,9 +261,9 @@ impl Reader {
     }
 }
 
-impl Response {
-    fn to(question: Question) -> Response {
-        Response {
+impl CurrentResponse {
+    fn to(question: Question) -> CurrentResponse {
+        CurrentResponse {
             question,
             status: 0,
             who: Identify::new(question.id),
@@ -284,11 +284,11 @@ impl Response {
         }
     }
 
-    fn see(&mut self, event: Event, rules: &Rules, book: &mut Book) {
+    fn see(&mut self, event: ResponseEvent, rules: &Rules, book: &mut ResponseNotes) {
         match event {
-            Event::Interim(status) => self.continues |= status == 100,
-            Event::Head(head) => self.see_head(&head, rules, book),
-            Event::Data(data) => {
+            ResponseEvent::Interim(status) => self.continues |= status == 100,
+            ResponseEvent::Head(head) => self.see_head(&head, rules, book),
+            ResponseEvent::Data(data) => {
                 self.received += data.len() as u64;
                 if self.received <= rules.body_limit {
                     self.verify.see_data(data);
@@ -304,7 +304,7 @@ impl Response {
                 }
             }
             // Backends write none.
-            Event::Trailers(_) => {}
+            ResponseEvent::Trailers(_) => {}
         }
     }
 
@@ -312,7 +312,7 @@ impl Response {
         self.announces_too_much || self.received > rules.body_limit || self.verify.length() > rules.body_limit
     }
 
-    fn see_head(&mut self, head: &ResponseHead, rules: &Rules, book: &mut Book) {
+    fn see_head(&mut self, head: &ResponseHead, rules: &Rules, book: &mut ResponseNotes) {
         self.status = head.status;
         let (mut html, mut server, mut via) = (false, None, None);
         for Field { name, value } in head.fields.iter() {
@@ -320,7 +320,7 @@ impl Response {
             match name.len() {
                 3 if name.eq_ignore_ascii_case("via") => via = Some(value),
                 6 if name.eq_ignore_ascii_case("server") => server = Some(value),
-                9 if name.eq_ignore_ascii_case(RESPONSE_HEADER) => self.who.see_response(value),
+                11 if name.eq_ignore_ascii_case(RESPONSE_HEADER) => self.who.see_response(value),
                 9 if rules.cookies && name.eq_ignore_ascii_case(SESSION_HEADER) => {
                     self.opened = Uuid::try_parse_ascii(value).ok();
                 }
@@ -381,7 +381,7 @@ impl Response {
             self.flaw = Some(Flaw::Malformed(Malformed::NotModifiedUnasked));
         }
         if rules.heads {
-            self.head_text = if head.version == Version::Http2 { text_of(head) } else { head.bytes.to_vec() };
+            self.head_text = if head.version == HttpVersion::Http2 { text_of(head) } else { head.bytes.to_vec() };
         }
         if self.verify.head_differs() {
             let covered = |name: &str| COVERED.iter().any(|it| name.eq_ignore_ascii_case(it));
@@ -392,12 +392,12 @@ impl Response {
     }
 
     /// Whole; what comes of it.
-    fn whole(&mut self, rules: &Rules, book: &mut Book) -> ClientOutcome {
+    fn whole(&mut self, rules: &Rules, book: &mut ResponseNotes) -> ClientOutcome {
         self.who.end_body(rules.identity, book.backends);
         if let Some(place) = rules.session.filter(|place| place.is_in_body()) {
             self.session = place.find(&self.session_body);
         }
-        let Comparison { flaw, changes, digest_changed } = self.verify.end(&mut self.who, book.backends);
+        let BodyComparison { flaw, changes, digest_changed } = self.verify.end(&mut self.who, book.backends);
         for change in changes {
             self.deviate(change, book);
         }
@@ -416,7 +416,7 @@ impl Response {
     }
 
     /// Our backend opens a session with the id of this response: the cookie of that name has no other, unless it is another client's.
-    fn compare_session(&mut self, book: &mut Book) {
+    fn compare_session(&mut self, book: &mut ResponseNotes) {
         let Some(opened) = self.opened.filter(|opened| *opened == self.who.response_id) else { return };
         let of_cookie = |cookie: &String| {
             let (name, rest) = cookie.split_once('=')?;
@@ -430,7 +430,7 @@ impl Response {
         }
     }
 
-    fn deviate(&self, change: HeadChange, book: &mut Book) {
+    fn deviate(&self, change: HeadChange, book: &mut ResponseNotes) {
         let sequence = self.question.sequence;
         let (name, written) = match change {
             HeadChange::Status { written } => {
@@ -470,7 +470,7 @@ mod tests {
     use crate::check::load::request::id;
     use crate::wire::page;
     use verdict::observation::Echo;
-    use verdict::response::{Content, Written, digest_value, of_body, of_pattern};
+    use verdict::response::{ContentKind, WrittenHead, digest_value, of_body, of_pattern};
 
     const UUID: &str = "550e8400-e29b-41d4-a716-446655440000";
 
@@ -502,7 +502,7 @@ mod tests {
 
         /// Reads the pieces; `None` for the end of a connection that stays open.
         fn read<'p>(&self, pieces: impl IntoIterator<Item = &'p [u8]>, ending: Option<Ending>) -> Learnt {
-            let mut backends = Backends::new(vec!["9001".to_owned()]);
+            let mut backends = BackendNames::new(vec!["9001".to_owned()]);
             let mut samples = Samples::default();
             let rules = Rules {
                 identity: &self.identity,
@@ -511,12 +511,12 @@ mod tests {
                 heads: false,
                 session: None,
             };
-            let mut book = Book { backends: &mut backends, samples: &mut samples };
-            let mut reader = Reader::new();
+            let mut book = ResponseNotes { backends: &mut backends, samples: &mut samples };
+            let mut reader = ResponseReader::new();
             reader.begin(Question { id: id(1, 2), sequence: 2, head_only: self.head_only, conditional: false });
             let mut outcome = None;
             for piece in pieces {
-                if let Step::Over(over) = reader.feed(piece, &rules, &mut book) {
+                if let ReadStep::Over(over) = reader.feed(piece, &rules, &mut book) {
                     outcome = Some(over);
                     if over != ClientOutcome::Response {
                         break;
@@ -531,7 +531,7 @@ mod tests {
             Learnt {
                 outcome,
                 status: observation.status,
-                answer: observation.answer().map_or(String::new(), |id| id.to_string()),
+                answer: observation.response_id().map_or(String::new(), |id| id.to_string()),
                 backend: backends.name(observation.backend).map(str::to_owned),
                 echo: observation.echo,
                 reusable: reader.is_reusable(),
@@ -554,7 +554,7 @@ mod tests {
         let other = "650e8400-e29b-41d4-a716-446655440000";
         let flaw = |session: &str, cookie: &str| {
             let head = format!(
-                "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nGenerator-Number: 9001\r\nAnswer-Id: {UUID}\r\n\
+                "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nGenerator-Number: 9001\r\nResponse-Id: {UUID}\r\n\
                  X-Session: {session}\r\nSet-Cookie: {cookie}; Path=/\r\n\r\n"
             );
             CLIENT.whole(head).flaw
@@ -582,7 +582,7 @@ mod tests {
     fn headers() -> String {
         format!(
             "Content-Type: text/html; charset=utf-8\r\nDate: Mon, 23 Nov 2026 10:00:00 GMT\r\nGenerator-Number: 9001\r\n\
-             Answer-Id: {UUID}\r\nCheck-Request-Id: 0000000000000001-0000000000000002\r\n"
+             Response-Id: {UUID}\r\nCheck-Request-Id: 0000000000000001-0000000000000002\r\n"
         )
     }
 
@@ -690,10 +690,10 @@ mod tests {
     }
 
     /// With the digest that a backend gives it.
-    fn digested(fields: &str, content: Content, body: &str, digest: u32) -> String {
-        let head = Written { status: 200, content }.head_digest();
+    fn digested(fields: &str, content: ContentKind, body: &str, digest: u32) -> String {
+        let head = WrittenHead { status: 200, content }.head_digest();
         let digest = String::from_utf8(digest_value(head, digest).to_vec()).unwrap();
-        let own = format!("Generator-Number: 9001\r\nAnswer-Id: {UUID}\r\nResponse-Digest: {digest}\r\n");
+        let own = format!("Generator-Number: 9001\r\nResponse-Id: {UUID}\r\nResponse-Digest: {digest}\r\n");
         sized(&format!("{fields}{own}"), body)
     }
 
@@ -701,7 +701,7 @@ mod tests {
 
     #[test]
     fn a_response_is_compared_with_its_digest() {
-        let good = digested(LINE, Content::Line, "hello\n", of_body(b"hello\n"));
+        let good = digested(LINE, ContentKind::Line, "hello\n", of_body(b"hello\n"));
         let echo = Learnt { echo: Echo::None, ..ours() };
         assert_eq!(CLIENT.whole(&good), echo);
         assert_eq!(CLIENT.read(good.as_bytes().chunks(3), None), echo);
@@ -725,7 +725,7 @@ mod tests {
         let length = 5000;
         let body: String = String::from_utf8(verdict::response::PATTERN.repeat(100)[..length].to_vec()).unwrap();
         let fields = "Content-Type: application/octet-stream\r\nCache-Control: no-store\r\n";
-        let good = digested(fields, Content::Bytes, &body, of_pattern(length as u64));
+        let good = digested(fields, ContentKind::Bytes, &body, of_pattern(length as u64));
         for pieces in [1, 64, 100, 4096] {
             assert_eq!(CLIENT.read(good.as_bytes().chunks(pieces), None).flaw, None, "{pieces}");
         }
@@ -736,7 +736,7 @@ mod tests {
         }
         // A body that only begins like the pattern has a digest of its own.
         let text = format!("{}and more", &body[..200]);
-        let other = digested(LINE, Content::Line, &text, of_body(text.as_bytes()));
+        let other = digested(LINE, ContentKind::Line, &text, of_body(text.as_bytes()));
         for pieces in [1, 64, 100, 10_000] {
             assert_eq!(CLIENT.read(other.as_bytes().chunks(pieces), None).flaw, None, "{pieces}");
         }
@@ -750,10 +750,10 @@ mod tests {
             encoder.write_all(body).unwrap();
             encoder.finish().unwrap()
         };
-        let head = Written { status: 200, content: Content::Line }.head_digest();
+        let head = WrittenHead { status: 200, content: ContentKind::Line }.head_digest();
         let digest = String::from_utf8(digest_value(head, of_body(b"hello")).to_vec()).unwrap();
         let fields = format!(
-            "{LINE}Generator-Number: 9001\r\nAnswer-Id: {UUID}\r\nResponse-Digest: {digest}\r\nContent-Encoding: gzip\r\n\
+            "{LINE}Generator-Number: 9001\r\nResponse-Id: {UUID}\r\nResponse-Digest: {digest}\r\nContent-Encoding: gzip\r\n\
              Vary: Accept-Encoding\r\n"
         );
         let response = |body: &[u8]| {
@@ -773,11 +773,11 @@ mod tests {
         // Both have a way to store content as it is.
         let brotli = |body: &[u8; 5]| [&[0x0b, 0x02, 0x80], &body[..], &[0x03]].concat();
         let zstd = |body: &[u8; 5]| [&[0x28, 0xb5, 0x2f, 0xfd, 0x20, 5, 0x29, 0, 0], &body[..]].concat();
-        let head = Written { status: 200, content: Content::Line }.head_digest();
+        let head = WrittenHead { status: 200, content: ContentKind::Line }.head_digest();
         let digest = String::from_utf8(digest_value(head, of_body(b"hello")).to_vec()).unwrap();
         let response = |coding: &str, body: &[u8]| {
             let head = format!(
-                "HTTP/1.1 200 OK\r\n{LINE}Generator-Number: 9001\r\nAnswer-Id: {UUID}\r\nResponse-Digest: {digest}\r\n\
+                "HTTP/1.1 200 OK\r\n{LINE}Generator-Number: 9001\r\nResponse-Id: {UUID}\r\nResponse-Digest: {digest}\r\n\
                  Content-Encoding: {coding}\r\nContent-Length: {}\r\n\r\n",
                 body.len()
             );
@@ -812,7 +812,7 @@ mod tests {
         assert_eq!(CLIENT.whole(chunked("", &body())), stripped);
         // The digest alone has come through: it tells whether the page is whole, not who wrote it.
         let digested = |digest: u32| {
-            let head = Written { status: 200, content: Content::Html }.head_digest();
+            let head = WrittenHead { status: 200, content: ContentKind::Html }.head_digest();
             let digest = String::from_utf8(digest_value(head, digest).to_vec()).unwrap();
             CLIENT.whole(sized(&format!("Content-Type: text/html; charset=utf-8\r\nCache-Control: no-store\r\nVary: Accept\r\nResponse-Digest: {digest}\r\n"), &body()))
         };
@@ -824,7 +824,7 @@ mod tests {
                 headers().leak().split_inclusive("\r\n").filter(|line| !line.starts_with(name)).collect();
             CLIENT.whole(sized(&lines.concat(), &body()))
         };
-        assert_eq!(without("Answer-Id"), ours());
+        assert_eq!(without("Response-Id"), ours());
         assert_eq!(without("Generator-Number"), ours());
     }
 
@@ -844,7 +844,7 @@ mod tests {
         assert_eq!(json("{}"), Some(ClientOutcome::Altered));
         assert_eq!(json(&UUID.replace('5', "6")), Some(ClientOutcome::Altered));
         let refused = format!(
-            "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nGenerator-Number: 9001\r\nAnswer-Id: {UUID}\r\n"
+            "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nGenerator-Number: 9001\r\nResponse-Id: {UUID}\r\n"
         );
         assert_eq!(CLIENT.whole(refused + "Content-Length: 2\r\n\r\nno").outcome, Some(ClientOutcome::Response));
         let health =
@@ -859,9 +859,9 @@ mod tests {
             ("Generator-Number: 9001", "Generator-Number: 09001"),
             ("Generator-Number: 9001", "Generator-Number: 9001\r\nGenerator-Number: 9002"),
             ("Generator-Number: 9001", "Generator-Number: many"),
-            ("Answer-Id: 5", "Answer-Id: 6"),
-            ("Answer-Id: 550e8400", "Answer-Id: 550E8400"),
-            ("Answer-Id: ", "Answer-Id: x"),
+            ("Response-Id: 5", "Response-Id: 6"),
+            ("Response-Id: 550e8400", "Response-Id: 550E8400"),
+            ("Response-Id: ", "Response-Id: x"),
             ("UUID=5", "UUID=6"),
             ("Generator #9001", "Generator #9002"),
             ("Generator #9001", "Generator #1001"),

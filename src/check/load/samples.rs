@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::check::load::cookies::NotKept;
-use verdict::facts::responses::{Deviation, Process, Received};
+use verdict::facts::responses::{Deviation, ObservedProcess, ReceivedResponses};
 use verdict::observation::Backend;
 use verdict::{Instance, Moment};
 
@@ -30,7 +30,7 @@ pub(crate) struct Samples {
     /// Clients for which a backend opened a session, where that is looked for.
     pub(crate) sessions: u64,
     /// Processes of backends that responded.
-    pub(crate) processes: HashMap<Instance, Process>,
+    pub(crate) processes: HashMap<Instance, ObservedProcess>,
 }
 
 impl Samples {
@@ -56,7 +56,7 @@ impl Samples {
             process.responses += 1;
             process.last = now;
         } else if self.processes.len() < MOST_PROCESSES {
-            self.processes.insert(instance, Process { instance, backend, responses: 1, first: now, last: now });
+            self.processes.insert(instance, ObservedProcess { instance, backend, responses: 1, first: now, last: now });
         }
     }
 
@@ -82,7 +82,7 @@ impl Samples {
     }
 
     /// What the rules look at: of this phase, and of an earlier one what does not depend on which requests are judged.
-    pub(crate) fn received(self, earlier: &Samples) -> Received {
+    pub(crate) fn received(self, earlier: &Samples) -> ReceivedResponses {
         let Samples { mut servers, mut vias, mut codings, mut refused_cookies, deviations, sessions, mut processes } =
             self;
         let also = |seen: &mut Vec<String>, before: &[String]| {
@@ -93,13 +93,13 @@ impl Samples {
         also(&mut codings, &earlier.codings);
         also(&mut refused_cookies, &earlier.refused_cookies);
         for before in earlier.processes.values() {
-            let process = processes.entry(before.instance).or_insert(Process { responses: 0, ..*before });
+            let process = processes.entry(before.instance).or_insert(ObservedProcess { responses: 0, ..*before });
             process.responses += before.responses;
             (process.first, process.last) = (process.first.min(before.first), process.last.max(before.last));
         }
-        let mut processes: Vec<Process> = processes.into_values().collect();
+        let mut processes: Vec<ObservedProcess> = processes.into_values().collect();
         processes.sort_unstable_by_key(|process| (process.first, process.instance.0));
-        Received { deviations, servers, vias, codings, refused_cookies, sessions, processes }
+        ReceivedResponses { deviations, servers, vias, codings, refused_cookies, sessions, processes }
     }
 }
 

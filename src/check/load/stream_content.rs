@@ -4,7 +4,7 @@ use http::{EventReader, NotAnEvent};
 use uuid::Uuid;
 
 use crate::wire::Moment;
-use verdict::life::{Event, Sent};
+use verdict::life::{SentMessage, StreamEvent};
 use verdict::streams::Sequence;
 
 /// Of an event, and of a message.
@@ -13,7 +13,7 @@ pub(super) const CONTENT_LIMIT: usize = 1 << 20;
 const TIMES: usize = 50_000;
 
 /// What reads the body of a stream.
-pub(super) enum Lines {
+pub(super) enum StreamReader {
     Events(Box<EventReader>),
     /// What has come of a line.
     Lines(Vec<u8>),
@@ -49,7 +49,7 @@ impl Content {
 
     /// An event or a message has come whole.
     pub(super) fn see(&mut self, content: &[u8], response: Uuid, now: Moment) {
-        match (Event::read(content), Sent::read(content)) {
+        match (StreamEvent::read(content), SentMessage::read(content)) {
             (Some(event), _) if event.response == response => {
                 self.events.see(event.number);
                 if self.times.len() < TIMES {
@@ -63,7 +63,7 @@ impl Content {
     }
 }
 
-impl Lines {
+impl StreamReader {
     pub(super) fn see(
         &mut self,
         mut input: &[u8],
@@ -72,12 +72,12 @@ impl Lines {
         now: Moment,
     ) -> Result<(), NotAnEvent> {
         match self {
-            Lines::Events(reader) => {
+            StreamReader::Events(reader) => {
                 while let Some(event) = reader.receive(&mut input)? {
                     content.see(event.data.as_bytes(), response, now);
                 }
             }
-            Lines::Lines(line) => {
+            StreamReader::Lines(line) => {
                 while let Some(end) = input.iter().position(|byte| *byte == b'\n') {
                     line.extend_from_slice(&input[..end]);
                     content.see(line, response, now);
@@ -104,11 +104,11 @@ mod tests {
         let own = Uuid::from_u128(1);
         let event = |number, response| {
             let mut line = Vec::new();
-            Event { number, written: Moment(9), response }.write(&mut line, 0);
+            StreamEvent { number, written: Moment(9), response }.write(&mut line, 0);
             line.push(b'\n');
             line
         };
-        let mut lines = Lines::Lines(Vec::new());
+        let mut lines = StreamReader::Lines(Vec::new());
         let text = [event(5, own), event(6, Uuid::from_u128(2)), b"text\n".to_vec(), event(6, own)].concat();
         for byte in &text {
             lines.see(&[*byte], &mut content, own, Moment(10)).unwrap();
@@ -123,7 +123,7 @@ mod tests {
         content.sent = 1;
         for number in [1, 2] {
             let mut message = Vec::new();
-            Sent { number, sent: Moment(0) }.write(&mut message, 0);
+            SentMessage { number, sent: Moment(0) }.write(&mut message, 0);
             content.see(&message, Uuid::nil(), Moment(1));
         }
         assert_eq!((content.echoes.distinct, content.foreign), (1, 1));

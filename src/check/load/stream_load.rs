@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::check::load::{Identity, RequestSpec, Target};
+use crate::check::load::{Identity, LoadTarget, RequestSpec};
 use verdict::life::StreamKind;
 
 /// What is opened, and for how long.
 #[derive(Clone, Debug)]
 pub(crate) struct StreamLoad {
-    pub(crate) target: Target,
+    pub(crate) target: LoadTarget,
     /// In every request's id.
     pub(crate) run: u64,
     /// Sequence number of the first request.

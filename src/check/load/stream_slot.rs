@@ -3,25 +3,25 @@
 
 use std::time::Duration;
 
-use http::h1::client::{Ended, Event as Part, Progress, Receiver};
-use http::ws::{self, Closing, Event as Frame, Opcode, Role};
-use http::{Asked, EventReader, Field, Fields, Mode, ResponseHead, Room, encode};
+use http::h1::client::{Ended, Receiver, ResponseEvent as Part, ResponseProgress};
+use http::ws::{self, Closing, Opcode, ReaderRole, WebSocketEvent as Frame};
+use http::{EventReader, Field, Fields, RequestContext, ResponseHead, Room, Strictness, encode};
 use rustix::io::Errno;
 use rustix::net::{SendFlags, sockopt};
 use uuid::Uuid;
 
-use crate::check::load::connect::{self, Failure};
-use crate::check::load::identify::{Backends, Identify, Identity};
+use crate::check::load::connect::{self, ConnectFailure};
+use crate::check::load::identify::{BackendNames, Identify, Identity};
 use crate::check::load::request::{ID_BYTES, Parts, Template, id};
 use crate::check::load::response::HEAD_LIMIT;
-use crate::check::load::stream_content::{CONTENT_LIMIT, Content, Lines};
+use crate::check::load::stream_content::{CONTENT_LIMIT, Content, StreamReader};
 use crate::check::load::stream_load::StreamLoad;
 use crate::check::load::{DriveError, Samples};
-use crate::io::ending::{Ending, Received};
+use crate::io::ending::{Ending, Peeked};
 use crate::io::poller::{Interest, Poller};
 use crate::io::stream::Stream;
 use crate::wire::{GENERATOR_HEADER, INSTANCE_HEADER, Moment, NAME_HEADER, REQUEST_HEADER, RESPONSE_HEADER};
-use verdict::life::{NO_CODE, Sent, StreamKind};
+use verdict::life::{NO_CODE, SentMessage, StreamKind};
 use verdict::observation::{ClientOutcome, Flaw, Observation};
 use verdict::streams::{ClientEnd, StreamObservation};
 
@@ -31,9 +31,9 @@ const NORMAL: u16 = 1000;
 const FIELDS: usize = 128;
 
 /// Room for a stream.
-pub(super) struct Slot {
+pub(super) struct StreamSlot {
     client: u32,
-    stage: Stage,
+    stage: StreamSlotState,
     connection: Option<Stream>,
     interest: Interest,
     outbox: Vec<u8>,
@@ -55,7 +55,7 @@ pub(super) struct Slot {
     end: ClientEnd,
 }
 
-enum Stage {
+enum StreamSlotState {
     /// It opens then; never again without a moment.
     Resting(Option<Moment>),
     Connecting,
@@ -68,13 +68,13 @@ enum Stage {
 enum Reader {
     Http {
         receiver: Box<Receiver>,
-        lines: Lines,
+        lines: StreamReader,
     },
     /// The head, until it is complete; then frames.
     Socket {
         key: [u8; 24],
         head: Vec<u8>,
-        frames: Box<ws::Receiver>,
+        frames: Box<ws::FrameReader>,
     },
 }
 
@@ -99,12 +99,12 @@ fn mask() -> Option<[u8; 4]> {
     Some([a, b, c, d])
 }
 
-impl Slot {
+impl StreamSlot {
     /// Opens at that moment.
-    pub(super) fn new(client: u32, at: Moment) -> Slot {
-        Slot {
+    pub(super) fn new(client: u32, at: Moment) -> StreamSlot {
+        StreamSlot {
             client,
-            stage: Stage::Resting(Some(at)),
+            stage: StreamSlotState::Resting(Some(at)),
             connection: None,
             interest: Interest::None,
             outbox: Vec::new(),
@@ -116,7 +116,10 @@ impl Slot {
             begun: at,
             opens_by: at,
             opened: None,
-            reader: Reader::Http { receiver: Box::new(Receiver::new(HEAD_LIMIT)), lines: Lines::Lines(Vec::new()) },
+            reader: Reader::Http {
+                receiver: Box::new(Receiver::new(HEAD_LIMIT)),
+                lines: StreamReader::Lines(Vec::new()),
+            },
             content: Content::new(None, at),
             next_message: at,
             closes_by: None,
@@ -126,33 +129,33 @@ impl Slot {
 
     /// Whether a stream is open or being opened.
     pub(super) fn is_busy(&self) -> bool {
-        !matches!(self.stage, Stage::Resting(_))
+        !matches!(self.stage, StreamSlotState::Resting(_))
     }
 
     /// When the next one is opened.
     pub(super) fn opens_at(&self) -> Option<Moment> {
         match self.stage {
-            Stage::Resting(at) => at,
-            Stage::Connecting | Stage::Head | Stage::Open => None,
+            StreamSlotState::Resting(at) => at,
+            StreamSlotState::Connecting | StreamSlotState::Head | StreamSlotState::Open => None,
         }
     }
 
     /// None is opened any more.
     pub(super) fn rest(&mut self) {
-        self.stage = Stage::Resting(None);
+        self.stage = StreamSlotState::Resting(None);
     }
 
     pub(super) fn open_later(&mut self, at: Moment, resumes: Option<u32>) {
-        self.stage = Stage::Resting(Some(at));
+        self.stage = StreamSlotState::Resting(Some(at));
         self.resumes = resumes;
     }
 
     /// When something is to be done though nothing has come.
     pub(super) fn wakes_at(&self) -> Option<Moment> {
         match self.stage {
-            Stage::Resting(at) => at,
-            Stage::Connecting | Stage::Head => Some(self.opens_by),
-            Stage::Open => match (&self.reader, self.closes_by) {
+            StreamSlotState::Resting(at) => at,
+            StreamSlotState::Connecting | StreamSlotState::Head => Some(self.opens_by),
+            StreamSlotState::Open => match (&self.reader, self.closes_by) {
                 (Reader::Http { .. }, _) => None,
                 (Reader::Socket { .. }, Some(at)) => Some(at),
                 (Reader::Socket { .. }, None) => Some(self.next_message),
@@ -173,14 +176,14 @@ impl Slot {
             StreamKind::Websocket => Reader::Socket {
                 key,
                 head: Vec::new(),
-                frames: Box::new(ws::Receiver::new(Role::Client, CONTENT_LIMIT)),
+                frames: Box::new(ws::FrameReader::new(ReaderRole::Client, CONTENT_LIMIT)),
             },
             StreamKind::Events | StreamKind::Chunks | StreamKind::Download => {
                 let mut receiver = Box::new(Receiver::new(HEAD_LIMIT));
-                receiver.begin(Asked::Other);
+                receiver.begin(RequestContext::Other);
                 let lines = match load.kind {
-                    StreamKind::Events => Lines::Events(Box::new(EventReader::new(CONTENT_LIMIT))),
-                    _ => Lines::Lines(Vec::new()),
+                    StreamKind::Events => StreamReader::Events(Box::new(EventReader::new(CONTENT_LIMIT))),
+                    _ => StreamReader::Lines(Vec::new()),
                 };
                 Reader::Http { receiver, lines }
             }
@@ -195,11 +198,11 @@ impl Slot {
                 };
                 self.connection = Some(Stream::over(socket, load.target.tls.as_ref(), preamble));
                 self.interest = Interest::None;
-                self.stage = Stage::Connecting;
+                self.stage = StreamSlotState::Connecting;
                 Ok(self.flush())
             }
-            Err(Failure::Peer(outcome)) => Ok(Turn::Over(outcome)),
-            Err(Failure::Local(errno)) => Err(DriveError::of_socket(errno, None)),
+            Err(ConnectFailure::Peer(outcome)) => Ok(Turn::Over(outcome)),
+            Err(ConnectFailure::Local(errno)) => Err(DriveError::of_socket(errno, None)),
         }
     }
 
@@ -213,15 +216,15 @@ impl Slot {
             };
             match sent {
                 Ok(_) if self.outbox.is_empty() => {
-                    if matches!(self.stage, Stage::Connecting) {
-                        self.stage = Stage::Head;
+                    if matches!(self.stage, StreamSlotState::Connecting) {
+                        self.stage = StreamSlotState::Head;
                     }
                     return Turn::Waits;
                 }
                 Ok(sent) => drop(self.outbox.drain(..sent)),
                 Err(Errno::AGAIN | Errno::INTR) => return Turn::Waits,
                 // What came before the end is still to be read: the end itself is among it.
-                Err(_) if !matches!(self.stage, Stage::Connecting) => {
+                Err(_) if !matches!(self.stage, StreamSlotState::Connecting) => {
                     self.outbox.clear();
                     return Turn::Waits;
                 }
@@ -229,8 +232,8 @@ impl Slot {
                 Err(Errno::CONNRESET | Errno::PIPE) => return Turn::Over(ClientOutcome::Reset),
                 Err(errno) => {
                     return Turn::Over(match connect::failure(errno) {
-                        Failure::Peer(outcome) => outcome,
-                        Failure::Local(_) => ClientOutcome::Unreachable,
+                        ConnectFailure::Peer(outcome) => outcome,
+                        ConnectFailure::Local(_) => ClientOutcome::Unreachable,
                     });
                 }
             }
@@ -252,7 +255,7 @@ impl Slot {
     pub(super) fn serve(
         &mut self,
         load: &StreamLoad,
-        backends: &mut Backends,
+        backends: &mut BackendNames,
         samples: &mut Samples,
         input: &mut [u8],
         now: Moment,
@@ -260,14 +263,14 @@ impl Slot {
         if let Turn::Over(outcome) = self.flush() {
             return Turn::Over(outcome);
         }
-        if matches!(self.stage, Stage::Connecting) {
+        if matches!(self.stage, StreamSlotState::Connecting) {
             return Turn::Waits;
         }
         loop {
             let Some(connection) = &mut self.connection else { return Turn::Over(ClientOutcome::Closed) };
             let more = connection.hides_bytes();
             match connection.receive(input) {
-                Received::Bytes(length) => {
+                Peeked::Bytes(length) => {
                     let ended = self.feed(&input[..length], &load.identity, backends, samples, now);
                     if let Some(outcome) = ended {
                         let _ = self.flush();
@@ -277,8 +280,8 @@ impl Slot {
                         return self.flush();
                     }
                 }
-                Received::Nothing => return self.flush(),
-                Received::End(ending) => return Turn::Over(self.ended(ending)),
+                Peeked::Nothing => return self.flush(),
+                Peeked::End(ending) => return Turn::Over(self.ended(ending)),
             }
         }
     }
@@ -288,11 +291,11 @@ impl Slot {
         &mut self,
         input: &[u8],
         identity: &Identity,
-        backends: &mut Backends,
+        backends: &mut BackendNames,
         samples: &mut Samples,
         now: Moment,
     ) -> Option<ClientOutcome> {
-        let Slot { reader, who, status, content, opened, stage, .. } = self;
+        let StreamSlot { reader, who, status, content, opened, stage, .. } = self;
         content.last_came = now;
         match reader {
             Reader::Http { receiver, lines } => {
@@ -302,7 +305,7 @@ impl Slot {
                         *status = head.status;
                         see_head(head.fields, who, identity, backends, samples);
                         if head.status == 200 {
-                            (*opened, *stage) = (Some(now), Stage::Open);
+                            (*opened, *stage) = (Some(now), StreamSlotState::Open);
                         }
                     }
                     Part::Data(data) if opened.is_some() => {
@@ -314,7 +317,7 @@ impl Slot {
                     return Some(ClientOutcome::Response);
                 }
                 match progress {
-                    Progress::Malformed(why) | Progress::WholeAndMore(why) => {
+                    ResponseProgress::Malformed(why) | ResponseProgress::WholeAndMore(why) => {
                         self.flaw = Some(Flaw::Malformed(why));
                         self.end = ClientEnd::Malformed;
                         Some(ClientOutcome::Malformed)
@@ -323,8 +326,8 @@ impl Slot {
                         (self.flaw, self.end) = (Some(Flaw::Body), ClientEnd::Malformed);
                         Some(ClientOutcome::Altered)
                     }
-                    Progress::More => None,
-                    Progress::Whole => {
+                    ResponseProgress::More => None,
+                    ResponseProgress::Whole => {
                         self.end = ClientEnd::Whole;
                         Some(ClientOutcome::Response)
                     }
@@ -337,7 +340,13 @@ impl Slot {
                     head.extend_from_slice(input);
                     joined = std::mem::take(head);
                     let mut room = Room::<FIELDS>::new();
-                    match ResponseHead::parse(&joined, &mut room, HEAD_LIMIT, Asked::Other, Mode::Lenient) {
+                    match ResponseHead::parse(
+                        &joined,
+                        &mut room,
+                        HEAD_LIMIT,
+                        RequestContext::Other,
+                        Strictness::Lenient,
+                    ) {
                         Ok(None) => {
                             *head = joined;
                             return None;
@@ -350,7 +359,7 @@ impl Slot {
                                 let is_broken = parsed.status == 101;
                                 return Some(if is_broken { ClientOutcome::Altered } else { ClientOutcome::Response });
                             }
-                            (*opened, *stage) = (Some(now), Stage::Open);
+                            (*opened, *stage) = (Some(now), StreamSlotState::Open);
                             self.next_message = now;
                             rest = &joined[parsed.length..];
                         }
@@ -416,13 +425,13 @@ impl Slot {
     pub(super) fn pass(&mut self, pass: &Pass) -> Turn {
         let now = pass.now;
         match self.stage {
-            Stage::Resting(_) => return Turn::Waits,
-            Stage::Connecting | Stage::Head if pass.gives_up || now >= self.opens_by => {
-                let connected = matches!(self.stage, Stage::Head);
+            StreamSlotState::Resting(_) => return Turn::Waits,
+            StreamSlotState::Connecting | StreamSlotState::Head if pass.gives_up || now >= self.opens_by => {
+                let connected = matches!(self.stage, StreamSlotState::Head);
                 return Turn::Over(if connected { ClientOutcome::TimedOut } else { ClientOutcome::Unreachable });
             }
-            Stage::Connecting | Stage::Head => return Turn::Waits,
-            Stage::Open => {}
+            StreamSlotState::Connecting | StreamSlotState::Head => return Turn::Waits,
+            StreamSlotState::Open => {}
         }
         if pass.gives_up || pass.load.only_opens || self.closes_by.is_some_and(|at| now >= at) {
             self.end = ClientEnd::Left;
@@ -440,7 +449,7 @@ impl Slot {
         if now >= self.next_message && self.outbox.is_empty() {
             self.content.sent += 1;
             let mut message = Vec::new();
-            Sent { number: self.content.sent, sent: now }.write(&mut message, 0);
+            SentMessage { number: self.content.sent, sent: now }.write(&mut message, 0);
             ws::write_frame(&mut self.outbox, Opcode::Text, &message, mask());
             let next = self.next_message.after(pass.load.every);
             self.next_message = if next <= now { now.after(pass.load.every) } else { next };
@@ -466,12 +475,12 @@ impl Slot {
         self.connection = None;
         self.interest = Interest::None;
         self.outbox.clear();
-        self.stage = Stage::Resting(None);
+        self.stage = StreamSlotState::Resting(None);
         let content = std::mem::replace(&mut self.content, Content::new(None, now));
         let kind = match &self.reader {
             Reader::Socket { .. } => StreamKind::Websocket,
-            Reader::Http { lines: Lines::Events(_), .. } => StreamKind::Events,
-            Reader::Http { lines: Lines::Lines(_), .. } => StreamKind::Chunks,
+            Reader::Http { lines: StreamReader::Events(_), .. } => StreamKind::Events,
+            Reader::Http { lines: StreamReader::Lines(_), .. } => StreamKind::Chunks,
         };
         StreamObservation {
             sequence: u32::try_from(self.sequence).unwrap_or(u32::MAX),
@@ -495,7 +504,7 @@ impl Slot {
     pub(super) fn note(&self, observation: &mut Observation) {
         observation.client = self.client;
         observation.status = self.status;
-        observation.answer = self.who.response_id;
+        observation.response = self.who.response_id;
         observation.backend = self.who.backend;
         observation.echo = self.who.echo;
         observation.flaw = self.flaw;
@@ -537,12 +546,18 @@ fn request(load: &StreamLoad, sequence: u64, resumes: Option<u32>, key: &[u8; 24
     bytes
 }
 
-fn see_head(fields: Fields, who: &mut Identify, identity: &Identity, backends: &mut Backends, samples: &mut Samples) {
+fn see_head(
+    fields: Fields,
+    who: &mut Identify,
+    identity: &Identity,
+    backends: &mut BackendNames,
+    samples: &mut Samples,
+) {
     for Field { name, value } in fields.iter() {
         match name.len() {
             3 if name.eq_ignore_ascii_case("via") => Samples::see(&mut samples.vias, value),
             6 if name.eq_ignore_ascii_case("server") => Samples::see(&mut samples.servers, value),
-            9 if name.eq_ignore_ascii_case(RESPONSE_HEADER) => who.see_response(value),
+            11 if name.eq_ignore_ascii_case(RESPONSE_HEADER) => who.see_response(value),
             12 if name.eq_ignore_ascii_case(NAME_HEADER) => who.see_backend_name(value),
             16 if name.eq_ignore_ascii_case(GENERATOR_HEADER) => who.see_generator(value),
             16 if name.eq_ignore_ascii_case(INSTANCE_HEADER) => who.see_instance(value),

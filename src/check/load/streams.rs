@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use crate::check::load::identify::Backends;
+use crate::check::load::identify::BackendNames;
 use crate::check::load::stream_load::StreamLoad;
-use crate::check::load::stream_slot::{Pass, Slot, Turn};
-use crate::check::load::{DriveError, Progress, Samples};
+use crate::check::load::stream_slot::{Pass, StreamSlot, Turn};
+use crate::check::load::{DriveError, LoadProgress, Samples};
 use crate::io::poller::Poller;
 use crate::io::{clock, limits};
 use crate::wire::Moment;
@@ -38,18 +38,18 @@ const INPUT_BYTES: usize = 64 * 1024;
 /// Holds the streams open, and returns what became of each.
 pub(crate) fn hold(
     load: &StreamLoad,
-    backends: &mut Backends,
-    progress: &Progress,
+    backends: &mut BackendNames,
+    progress: &LoadProgress,
 ) -> Result<StreamTraffic, DriveError> {
     Holder::new(load, backends, progress)?.run()
 }
 
 struct Holder<'a> {
     load: &'a StreamLoad,
-    backends: &'a mut Backends,
-    progress: &'a Progress,
+    backends: &'a mut BackendNames,
+    progress: &'a LoadProgress,
     poller: Poller,
-    slots: Vec<Slot>,
+    slots: Vec<StreamSlot>,
     observations: Vec<Observation>,
     streams: Vec<Option<StreamObservation>>,
     samples: Samples,
@@ -61,7 +61,11 @@ struct Holder<'a> {
 }
 
 impl<'a> Holder<'a> {
-    fn new(load: &'a StreamLoad, backends: &'a mut Backends, progress: &'a Progress) -> Result<Holder<'a>, DriveError> {
+    fn new(
+        load: &'a StreamLoad,
+        backends: &'a mut BackendNames,
+        progress: &'a LoadProgress,
+    ) -> Result<Holder<'a>, DriveError> {
         limits::raise_files();
         let poller = Poller::new().map_err(|errno| DriveError::of_call("create a poll", errno))?;
         let started = clock::now();
@@ -70,7 +74,7 @@ impl<'a> Holder<'a> {
             backends,
             progress,
             poller,
-            slots: (0..load.streams as u32).map(|client| Slot::new(client, started)).collect(),
+            slots: (0..load.streams as u32).map(|client| StreamSlot::new(client, started)).collect(),
             observations: Vec::new(),
             streams: Vec::new(),
             samples: Samples::default(),
@@ -96,7 +100,7 @@ impl<'a> Holder<'a> {
                 break;
             }
             self.look_how_late(now);
-            let wake = self.slots.iter().filter_map(Slot::wakes_at).chain([self.tick]).min();
+            let wake = self.slots.iter().filter_map(StreamSlot::wakes_at).chain([self.tick]).min();
             let timeout = wake.map(|at| at.since(clock::now()));
             self.poller
                 .wait(&mut events, timeout)

@@ -20,8 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const RUN: u64 = 0x4d2;
 const FIRST: u64 = 7;
 
-fn target(address: SocketAddr) -> Target {
-    Target::new(address, address.to_string(), "/")
+fn target(address: SocketAddr) -> LoadTarget {
+    LoadTarget::new(address, address.to_string(), "/")
 }
 
 /// One request after another on one connection.
@@ -55,8 +55,8 @@ fn eventually(what: &str, is_so: impl Fn() -> bool) {
 }
 
 fn run(load: &Load) -> Traffic {
-    let mut backends = Backends::new(Vec::new());
-    drive(load, &mut backends, &Progress::default()).unwrap()
+    let mut backends = BackendNames::new(Vec::new());
+    drive(load, &mut backends, &LoadProgress::default()).unwrap()
 }
 
 fn outcomes(traffic: &Traffic) -> Vec<(ClientOutcome, bool)> {
@@ -70,7 +70,7 @@ fn backend(port: u16) -> SocketAddr {
 // Servers.
 
 /// A server whose connections are each handled so, in a thread of their own, with their number from 0.
-fn server(handle: impl Fn(usize, Peer) + Send + Sync + 'static) -> SocketAddr {
+fn server(handle: impl Fn(usize, TestPeer) + Send + Sync + 'static) -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap();
     let handle = Arc::new(handle);
@@ -78,22 +78,22 @@ fn server(handle: impl Fn(usize, Peer) + Send + Sync + 'static) -> SocketAddr {
         for (number, stream) in listener.incoming().enumerate() {
             let (handle, stream) = (handle.clone(), stream.unwrap());
             stream.set_nodelay(true).unwrap();
-            thread::spawn(move || handle(number, Peer(stream)));
+            thread::spawn(move || handle(number, TestPeer(stream)));
         }
     });
     address
 }
 
 /// The server's end of a connection.
-struct Peer(TcpStream);
+struct TestPeer(TcpStream);
 
 /// A request as a server reads it.
-struct Asked {
+struct ReadRequest {
     head: String,
     body: Vec<u8>,
 }
 
-impl Asked {
+impl ReadRequest {
     fn header(&self, name: &str) -> Option<&str> {
         let fields = self.head.lines().skip(1).filter_map(|line| line.split_once(": "));
         fields.filter(|(it, _)| it.eq_ignore_ascii_case(name)).map(|(_, value)| value).next()
@@ -104,7 +104,7 @@ impl Asked {
     }
 }
 
-impl Peer {
+impl TestPeer {
     /// The next request's head; none at the end of the connection.
     fn head(&mut self) -> Option<String> {
         let mut head = Vec::new();
@@ -118,7 +118,7 @@ impl Peer {
 
     /// A body in chunks.
     fn chunks(&mut self) -> Vec<u8> {
-        let (mut body, mut content) = (http::Body::new(http::Framing::Chunked), Vec::new());
+        let (mut body, mut content) = (http::BodyDecoder::new(http::Framing::Chunked), Vec::new());
         while !body.is_done() {
             let mut byte = [0];
             self.0.read_exact(&mut byte).unwrap();
@@ -128,8 +128,8 @@ impl Peer {
     }
 
     /// The next request; none at the end of the connection.
-    fn request(&mut self) -> Option<Asked> {
-        let mut asked = Asked { head: self.head()?, body: Vec::new() };
+    fn request(&mut self) -> Option<ReadRequest> {
+        let mut asked = ReadRequest { head: self.head()?, body: Vec::new() };
         let length = asked.header("Content-Length").map_or(0, |length| length.parse().unwrap());
         asked.body = vec![0; length];
         self.0.read_exact(&mut asked.body).ok()?;
@@ -320,7 +320,7 @@ fn a_response_is_read_while_its_request_is_still_sent() {
         assert!(traffic.observations.iter().all(refused), "{:?}", traffic.observations);
         let mut prober = Prober::new(target(address), RUN, FIRST, Duration::from_secs(2), Identity::Fleet)
             .with_request(load.request);
-        let seen = prober.probe(&Probe::default(), &mut Backends::new(Vec::new())).unwrap();
+        let seen = prober.probe(&Probe::default(), &mut BackendNames::new(Vec::new())).unwrap();
         assert!(refused(&seen.observation), "{seen:?}");
     }
 }
@@ -391,11 +391,11 @@ fn a_connection_begins_with_a_proxy_header_if_wanted() {
             peer.answer_all(OK);
         }
     });
-    let target = Target { haproxy_protocol: true, ..target(address) };
+    let target = LoadTarget { haproxy_protocol: true, ..target(address) };
     let traffic = run(&Load { targets: vec![target.clone()], ..load(address, 3) });
     assert_eq!(outcomes(&traffic)[0], (ClientOutcome::Response, false));
     let mut prober = Prober::new(target, RUN, FIRST, PATIENCE, Identity::Fleet);
-    let seen = prober.probe(&Probe::default(), &mut Backends::new(Vec::new())).unwrap();
+    let seen = prober.probe(&Probe::default(), &mut BackendNames::new(Vec::new())).unwrap();
     assert_eq!(seen.observation.outcome, ClientOutcome::Response);
 }
 
@@ -414,7 +414,7 @@ fn several_urls_are_asked_in_turn() {
             })
         };
         let (one, other) = (serve(), serve());
-        let to = |address: SocketAddr, path: &str| Target::new(address, address.to_string(), path);
+        let to = |address: SocketAddr, path: &str| LoadTarget::new(address, address.to_string(), path);
         let targets = vec![to(one, "/a"), to(one, "/b"), to(other, "/c")];
         let load = Load { targets, connections: 4, pacing, ..load(one, 300) };
         assert_eq!(outcomes(&run(&load)).len(), 300);
@@ -515,8 +515,8 @@ fn an_end_that_came_while_a_connection_idled_costs_no_request() {
         }
     });
     let mut prober = Prober::new(target(address), RUN, FIRST, PATIENCE, Identity::Fleet);
-    let mut backends = Backends::new(Vec::new());
-    let kept = Probe { connection: Connection::Kept(0), ..Probe::default() };
+    let mut backends = BackendNames::new(Vec::new());
+    let kept = Probe { connection: ProbeConnection::Kept(0), ..Probe::default() };
     assert!(!prober.probe(&kept, &mut backends).unwrap().observation.reused);
     close.send(()).unwrap();
     end.recv().unwrap();
@@ -655,10 +655,10 @@ fn a_closed_loop_ends_with_its_duration() {
 #[test]
 fn a_stop_from_another_thread_ends_a_drive() {
     let address = server(|_, mut peer| peer.answer_all(OK));
-    let progress = Progress::default();
+    let progress = LoadProgress::default();
     let load = Load { requests: None, connections: 2, ..load(address, 0) };
     let traffic = thread::scope(|scope| {
-        let driving = scope.spawn(|| drive(&load, &mut Backends::new(Vec::new()), &progress).unwrap());
+        let driving = scope.spawn(|| drive(&load, &mut BackendNames::new(Vec::new()), &progress).unwrap());
         eventually("some were answered", || progress.answered() > 100);
         progress.stop();
         driving.join().unwrap()
@@ -671,10 +671,10 @@ fn a_stop_from_another_thread_ends_a_drive() {
 #[test]
 fn a_stop_does_not_wait_for_those_who_never_answer() {
     let address = server(|_, mut peer| peer.wait_for_end());
-    let progress = Progress::default();
+    let progress = LoadProgress::default();
     let load = Load { timeout: Duration::from_secs(3600), ..load(address, 5) };
     let traffic = thread::scope(|scope| {
-        let driving = scope.spawn(|| drive(&load, &mut Backends::new(Vec::new()), &progress).unwrap());
+        let driving = scope.spawn(|| drive(&load, &mut BackendNames::new(Vec::new()), &progress).unwrap());
         eventually("one was sent", || progress.sent() == 1);
         progress.stop();
         driving.join().unwrap()
@@ -725,7 +725,7 @@ fn clients_have_addresses_of_their_own() {
 fn a_client_address_needs_a_target_on_loopback() {
     let address = SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, 9));
     let load = Load { vary: Vary::Source { clients: 2 }, ..load(address, 1) };
-    let error = drive(&load, &mut Backends::new(Vec::new()), &Progress::default()).unwrap_err();
+    let error = drive(&load, &mut BackendNames::new(Vec::new()), &LoadProgress::default()).unwrap_err();
     assert!(matches!(error, DriveError::Source(..)), "{error}");
 }
 
@@ -817,7 +817,7 @@ fn many_clients_with_addresses_share_few_connections() {
 
 // Probes.
 
-fn probe_all(prober: &mut Prober, probes: &[Probe], backends: &mut Backends) -> Vec<Seen> {
+fn probe_all(prober: &mut Prober, probes: &[Probe], backends: &mut BackendNames) -> Vec<ProbeResult> {
     let mut held: VecDeque<Held> = probes.iter().map(|probe| prober.begin(probe, backends).unwrap()).collect();
     std::iter::from_fn(|| prober.finish_first(&mut held, backends)).collect()
 }
@@ -831,7 +831,7 @@ fn a_probe_ends_when_its_response_has_come_while_one_before_it_is_awaited() {
             peer.say(&format!("HTTP/1.1 200 OK\r\nCheck-Request-Id: {}\r\nContent-Length: 0\r\n\r\n", asked.id()));
         }
     });
-    let mut backends = Backends::new(Vec::new());
+    let mut backends = BackendNames::new(Vec::new());
     let mut prober = Prober::new(target(address), RUN, FIRST, PATIENCE, Identity::Fleet);
     let all = probe_all(&mut prober, &[Probe::default(); 4], &mut backends);
     let took: Vec<Duration> = all.iter().map(|seen| seen.observation.ended.since(seen.observation.due)).collect();
@@ -847,11 +847,11 @@ fn probes_go_side_by_side_and_end_in_any_order() {
             peer.say(&format!("HTTP/1.1 200 OK\r\nCheck-Request-Id: {}\r\nContent-Length: 0\r\n\r\n", asked.id()));
         }
     });
-    let mut backends = Backends::new(Vec::new());
+    let mut backends = BackendNames::new(Vec::new());
     let mut prober = Prober::new(target(address), RUN, FIRST, PATIENCE, Identity::Fleet);
     let began = std::time::Instant::now();
     let probes: Vec<Probe> =
-        (0..20).map(|slot| Probe { connection: Connection::Kept(slot), ..Probe::default() }).collect();
+        (0..20).map(|slot| Probe { connection: ProbeConnection::Kept(slot), ..Probe::default() }).collect();
     for reused in [false, true] {
         let all = probe_all(&mut prober, &probes, &mut backends);
         assert_eq!(all.len(), 20);
@@ -862,7 +862,7 @@ fn probes_go_side_by_side_and_end_in_any_order() {
         }
     }
     assert!(began.elapsed() < Duration::from_millis(1500), "{:?}", began.elapsed());
-    let kept = Probe { connection: Connection::Kept(1), ..Probe::default() };
+    let kept = Probe { connection: ProbeConnection::Kept(1), ..Probe::default() };
     let first = prober.begin(&kept, &mut backends).unwrap();
     let second = prober.begin(&Probe { method: Some("HEAD"), ..Probe::default() }, &mut backends).unwrap();
     let third = prober.probe(&Probe::default(), &mut backends).unwrap();
@@ -880,7 +880,7 @@ fn probes_go_side_by_side_and_end_in_any_order() {
 #[test]
 fn probes_keep_to_a_rate() {
     let address = server(|_, mut peer| peer.answer_all(OK));
-    let mut backends = Backends::new(Vec::new());
+    let mut backends = BackendNames::new(Vec::new());
     let mut prober = Prober::new(target(address), RUN, FIRST, PATIENCE, Identity::Fleet).with_rate(Some(100.0));
     let began = std::time::Instant::now();
     let probes = [Probe::default(); 10];
@@ -890,7 +890,7 @@ fn probes_keep_to_a_rate() {
 
 #[test]
 fn a_probe_tells_what_went_wrong_as_a_drive_does() {
-    let mut backends = Backends::new(Vec::new());
+    let mut backends = BackendNames::new(Vec::new());
     let mut probe = |address: SocketAddr, timeout: Duration| {
         let mut prober = Prober::new(target(address), RUN, FIRST, timeout, Identity::Fleet);
         let source = Some(IpAddr::V4(Ipv4Addr::new(127, 0, 5, 1)));

@@ -41,26 +41,26 @@ fn free_port() -> u16 {
 }
 
 /// A server of this process, and how each of its handshakes went.
-struct Server {
+struct TlsServer {
     address: SocketAddr,
     handshakes: Arc<Mutex<Vec<HandshakeKind>>>,
     tls: Tls,
 }
 
 /// The server's end of a connection.
-struct Peer(StreamOwned<ServerConnection, TcpStream>);
+struct TlsPeer(StreamOwned<ServerConnection, TcpStream>);
 
-impl Server {
+impl TlsServer {
     /// Each connection is handled so, with its number from 0.
-    fn new(certified: &Certified, handle: impl Fn(usize, Peer) + Send + Sync + 'static) -> Server {
-        Server::configured(certified, |_| {}, handle)
+    fn new(certified: &Certified, handle: impl Fn(usize, TlsPeer) + Send + Sync + 'static) -> TlsServer {
+        TlsServer::configured(certified, |_| {}, handle)
     }
 
     fn configured(
         certified: &Certified,
         configure: impl Fn(&mut ServerConfig),
-        handle: impl Fn(usize, Peer) + Send + Sync + 'static,
-    ) -> Server {
+        handle: impl Fn(usize, TlsPeer) + Send + Sync + 'static,
+    ) -> TlsServer {
         let (certificate, key) = (certified.certificate.clone(), certified.key());
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let versions = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
@@ -79,16 +79,16 @@ impl Server {
                 }
             }
             seen.lock().unwrap().extend(stream.conn.handshake_kind());
-            handle(number, Peer(stream));
+            handle(number, TlsPeer(stream));
         });
         let mut roots = RootCertStore::empty();
         roots.add(certificate.clone()).unwrap();
         let tls = Tls::trusting(ServerName::try_from("localhost").unwrap(), roots, vec![certificate]).unwrap();
-        Server { address, handshakes, tls }
+        TlsServer { address, handshakes, tls }
     }
 
-    fn target(&self) -> Target {
-        Target { tls: Some(self.tls.clone()), ..Target::new(self.address, "localhost", "/") }
+    fn target(&self) -> LoadTarget {
+        LoadTarget { tls: Some(self.tls.clone()), ..LoadTarget::new(self.address, "localhost", "/") }
     }
 
     fn load(&self, requests: u64) -> Load {
@@ -102,9 +102,9 @@ impl Server {
     }
 
     /// What a probe on a connection that is kept sees.
-    fn probe(&self, prober: &mut Prober) -> Seen {
-        let mut backends = Backends::new(Vec::new());
-        prober.probe(&Probe { connection: Connection::Kept(0), ..Probe::default() }, &mut backends).unwrap()
+    fn probe(&self, prober: &mut Prober) -> ProbeResult {
+        let mut backends = BackendNames::new(Vec::new());
+        prober.probe(&Probe { connection: ProbeConnection::Kept(0), ..Probe::default() }, &mut backends).unwrap()
     }
 
     fn prober(&self, timeout: Duration) -> Prober {
@@ -120,7 +120,7 @@ impl Server {
     }
 }
 
-impl Peer {
+impl TlsPeer {
     /// The next request's head and body; none at the end of the connection.
     fn request(&mut self) -> Option<(String, Vec<u8>)> {
         let mut head = Vec::new();
@@ -166,7 +166,7 @@ fn listen(handle: impl Fn(TcpStream) + Send + Sync + 'static) -> SocketAddr {
 }
 
 fn run(load: &Load) -> Traffic {
-    drive(load, &mut Backends::new(Vec::new()), &Progress::default()).unwrap()
+    drive(load, &mut BackendNames::new(Vec::new()), &LoadProgress::default()).unwrap()
 }
 
 fn outcomes(traffic: &Traffic) -> Vec<(ClientOutcome, bool)> {
@@ -187,7 +187,7 @@ fn a_body_that_ends_with_the_connection_is_whole_only_if_the_end_was_announced()
         (b"", true, ClientOutcome::Closed),
         (b"", false, ClientOutcome::Closed),
     ] {
-        let server = Server::new(&localhost(), move |_, mut peer| {
+        let server = TlsServer::new(&localhost(), move |_, mut peer| {
             peer.request();
             peer.say(answer);
             if announced {
@@ -200,7 +200,7 @@ fn a_body_that_ends_with_the_connection_is_whole_only_if_the_end_was_announced()
 
 #[test]
 fn an_announced_end_ends_a_body_even_if_the_connection_stays() {
-    let server = Server::new(&localhost(), |_, mut peer| {
+    let server = TlsServer::new(&localhost(), |_, mut peer| {
         peer.request();
         peer.say(UNTIL_CLOSED);
         peer.announce_end();
@@ -211,7 +211,7 @@ fn an_announced_end_ends_a_body_even_if_the_connection_stays() {
 
 #[test]
 fn a_connection_whose_end_was_announced_carries_nothing_more() {
-    let server = Server::new(&localhost(), |_, mut peer| {
+    let server = TlsServer::new(&localhost(), |_, mut peer| {
         peer.request();
         peer.say(OK);
         peer.announce_end();
@@ -230,7 +230,7 @@ fn a_connection_whose_end_was_announced_carries_nothing_more() {
 
 #[test]
 fn tickets_and_new_keys_between_answers_do_no_harm() {
-    let server = Server::new(&localhost(), |_, mut peer| {
+    let server = TlsServer::new(&localhost(), |_, mut peer| {
         while peer.request().is_some() {
             peer.0.conn.refresh_traffic_keys().unwrap();
             peer.say(OK);
@@ -246,7 +246,7 @@ fn tickets_and_new_keys_between_answers_do_no_harm() {
 
 #[test]
 fn new_connections_resume_the_session() {
-    let server = Server::new(&localhost(), |_, mut peer| {
+    let server = TlsServer::new(&localhost(), |_, mut peer| {
         peer.request();
         peer.say(OK);
         peer.announce_end();
@@ -261,7 +261,7 @@ fn new_connections_resume_the_session() {
 #[test]
 fn large_bodies_go_both_ways() {
     const BYTES: usize = 3_000_000;
-    let server = Server::new(&localhost(), |_, mut peer| {
+    let server = TlsServer::new(&localhost(), |_, mut peer| {
         while let Some((_, body)) = peer.request() {
             assert_eq!(body, vec![b'x'; BYTES]);
             peer.say(format!("HTTP/1.1 200 OK\r\nContent-Length: {BYTES}\r\n\r\n").as_bytes());
@@ -279,7 +279,7 @@ fn large_bodies_go_both_ways() {
 #[test]
 fn a_handshake_that_fails_is_told_from_a_connection_that_does() {
     let certified = localhost();
-    let stranger = Server::new(&certified, |_, _| {});
+    let stranger = TlsServer::new(&certified, |_, _| {});
     // Nothing comes, the end comes, another protocol comes, or a refusal.
     let silent = listen(|mut stream| while matches!(stream.read(&mut [0; 4096]), Ok(1..)) {});
     let closing = listen(|mut stream| drop(stream.read(&mut [0; 4096])));
@@ -287,7 +287,7 @@ fn a_handshake_that_fails_is_told_from_a_connection_that_does() {
         let _ = stream.read(&mut [0; 4096]);
         let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
     });
-    let http2 = Server::configured(&certified, |config| config.alpn_protocols = vec![b"h2".to_vec()], |_, _| {});
+    let http2 = TlsServer::configured(&certified, |config| config.alpn_protocols = vec![b"h2".to_vec()], |_, _| {});
     let patience = Duration::from_millis(300);
     for (address, failure) in [
         (silent, TlsFailure::TimedOut),
@@ -295,7 +295,7 @@ fn a_handshake_that_fails_is_told_from_a_connection_that_does() {
         (plain, TlsFailure::NoTls),
         (http2.address, TlsFailure::Alert("NoApplicationProtocol".to_owned())),
     ] {
-        let target = Target { address, ..stranger.target() };
+        let target = LoadTarget { address, ..stranger.target() };
         let load = Load { targets: vec![target.clone()], timeout: patience, ..stranger.load(2) };
         assert_eq!(outcomes(&run(&load)), [(ClientOutcome::TlsFailed, false); 2], "{failure:?}");
         let mut prober = Prober::new(target, 1, 0, patience, Identity::Header("X-Backend".to_owned()));
@@ -303,7 +303,7 @@ fn a_handshake_that_fails_is_told_from_a_connection_that_does() {
         assert_eq!((seen.observation.outcome, seen.tls_failure), (ClientOutcome::TlsFailed, Some(failure)));
     }
     // Where nobody listens there is no handshake.
-    let nobody = Target { address: (Ipv4Addr::LOCALHOST, free_port()).into(), ..stranger.target() };
+    let nobody = LoadTarget { address: (Ipv4Addr::LOCALHOST, free_port()).into(), ..stranger.target() };
     assert_eq!(
         outcomes(&run(&Load { targets: vec![nobody], ..stranger.load(2) })),
         [(ClientOutcome::Refused, false); 2]
@@ -328,7 +328,7 @@ fn a_certificate_is_shown_where_one_is_asked_for_and_its_lack_is_known() {
             .unwrap();
     };
     let certified = localhost();
-    let server = Server::configured(
+    let server = TlsServer::configured(
         &certified,
         |_| {},
         |_, mut peer| {
@@ -338,14 +338,14 @@ fn a_certificate_is_shown_where_one_is_asked_for_and_its_lack_is_known() {
     );
     let mut prober = server.prober(PATIENCE);
     assert!(!server.probe(&mut prober).certificate_missing, "none is asked for");
-    let server = Server::configured(&certified, ask, |_, mut peer| {
+    let server = TlsServer::configured(&certified, ask, |_, mut peer| {
         peer.request();
         let shown = peer.0.conn.peer_certificates().is_some_and(|chain| !chain.is_empty());
         peer.say(if shown { OK } else { b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n" });
     });
     let anyone = Tls::trusting_anyone(ServerName::try_from("localhost").unwrap());
     let ask = |tls: Tls| {
-        let target = Target { tls: Some(tls), ..server.target() };
+        let target = LoadTarget { tls: Some(tls), ..server.target() };
         let mut prober = Prober::new(target, 1, 0, PATIENCE, Identity::Header("X-Backend".to_owned()));
         let seen = server.probe(&mut prober);
         (seen.observation.status, seen.certificate_missing)

@@ -9,8 +9,8 @@ use flate2::write::{GzDecoder, ZlibDecoder};
 use http::Digest;
 use ruzstd::decoding::StreamingDecoder;
 
-use crate::check::load::identify::{Backends, Identify};
-use crate::check::load::page::{Page, Search};
+use crate::check::load::identify::{BackendNames, Identify};
+use crate::check::load::page::{Page, UuidSearch};
 use verdict::observation::Flaw;
 use verdict::response::{HeadChange, PATTERN, ReceivedHead, is_pattern, of_body, of_pattern, read_digest_value};
 
@@ -40,7 +40,7 @@ enum Against {
     /// Our page, where no digest says better.
     Page(Box<Page>),
     /// The id that must stand in it.
-    Search(Box<Search>),
+    Search(Box<UuidSearch>),
     Digest(BodyDigest),
 }
 
@@ -91,7 +91,7 @@ const MOST_DECODED: u64 = 1 << 30;
 
 /// What came of it.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(super) struct Comparison {
+pub(super) struct BodyComparison {
     /// Of what kind the response is not the one that was written.
     pub(super) flaw: Option<Flaw>,
     /// Fields that differ.
@@ -180,7 +180,7 @@ impl Verify {
             _ if self.said.is_some() && !self.unreadable => Against::Digest(BodyDigest::Empty),
             _ if kind.html || !who.is_ours() => Against::Page(Box::default()),
             // What a backend says of a request that it refuses has an id in its head alone.
-            Some(response) if kind.status == 200 => Against::Search(Box::new(Search::new(response))),
+            Some(response) if kind.status == 200 => Against::Search(Box::new(UuidSearch::new(response))),
             _ => Against::Nothing,
         };
         let is_named = who.named.is_some() && who.response.is_some();
@@ -264,7 +264,7 @@ impl Verify {
     }
 
     /// The response is whole.
-    pub(super) fn end(&mut self, who: &mut Identify, backends: &mut Backends) -> Comparison {
+    pub(super) fn end(&mut self, who: &mut Identify, backends: &mut BackendNames) -> BodyComparison {
         let ended = match &mut self.coding {
             Coding::Gzip(decoder) => decoder.try_finish(),
             Coding::Deflate(decoder) => decoder.try_finish(),
@@ -276,7 +276,7 @@ impl Verify {
         if ended.is_err() && self.kind.has_body {
             self.coding = Coding::Broken;
         }
-        let mut comparison = Comparison::default();
+        let mut comparison = BodyComparison::default();
         if !self.kind.fleet {
             return comparison;
         }
@@ -310,7 +310,7 @@ impl Verify {
         comparison
     }
 
-    fn compare_head(&self, written: u32, comparison: &mut Comparison) {
+    fn compare_head(&self, written: u32, comparison: &mut BodyComparison) {
         let Some(changes) = self.head.changes(self.kind.status, written) else {
             comparison.digest_changed = true;
             comparison.flaw = Some(Flaw::Field);

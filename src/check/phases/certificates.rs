@@ -10,10 +10,10 @@ use tokio::time::{Instant, sleep};
 
 use crate::check::collector::Collected;
 use crate::check::fleets::Fleets;
-use crate::check::load::{Backends, DriveError, Probe, Prober};
-use crate::check::session::Session;
+use crate::check::load::{BackendNames, DriveError, Probe, Prober};
+use crate::check::session::CheckSession;
 use crate::wire::{BackendStatus, BadCertificate, Fault};
-use verdict::facts::tls::{Connections, Refused, Shown, Tls, Trial, Untried, Verification};
+use verdict::facts::tls::{ArrivedConnections, CertificateTrial, KnownTls, Refused, Trial, Untried, Verification};
 use verdict::observation::Observation;
 use verdict::rules::Requirement;
 
@@ -33,27 +33,31 @@ const AT_ONCE: usize = 8;
 const RETURN: Duration = Duration::from_secs(12);
 
 /// What backends know of TLS, and what is tried with bad certificates, if somebody asks for that.
-pub(crate) async fn of_session(session: &Session<'_>, fleets: Option<&Fleets>, records: Option<&Collected>) -> Tls {
+pub(crate) async fn of_session(
+    session: &CheckSession<'_>,
+    fleets: Option<&Fleets>,
+    records: Option<&Collected>,
+) -> KnownTls {
     let required = session.plan.expectations.required.iter().filter_map(Requirement::tls).collect::<Vec<_>>();
-    let mut connections = Connections::default();
+    let mut connections = ArrivedConnections::default();
     let mut verification = Verification::default();
     match fleets {
         None => verification.untried = Some(Untried::NoFleet),
         Some(fleets) => {
             let arrived = records.map(|records| records.tls.clone()).unwrap_or_default();
             if arrived.secured > 0 || !required.is_empty() {
-                connections = Connections { arrived, ..connections_of(fleets).await };
+                connections = ArrivedConnections { arrived, ..connections_of(fleets).await };
             }
             if required.iter().any(|required| required.is_about_certificates()) {
                 verification = examine(session, fleets).await;
             }
         }
     }
-    Tls { verification, connections }
+    KnownTls { verification, connections }
 }
 
 /// Tries each certificate.
-async fn examine(session: &Session<'_>, fleets: &Fleets) -> Verification {
+async fn examine(session: &CheckSession<'_>, fleets: &Fleets) -> Verification {
     let untried = |untried| Verification { untried: Some(untried), ..Verification::default() };
     let first = match fleets.backends.first() {
         Some(backend) => fleets.status_of(&backend.name).await,
@@ -79,8 +83,8 @@ async fn examine(session: &Session<'_>, fleets: &Fleets) -> Verification {
 }
 
 /// What backends know of their clients' handshakes.
-async fn connections_of(fleets: &Fleets) -> Connections {
-    let mut known = Connections::default();
+async fn connections_of(fleets: &Fleets) -> ArrivedConnections {
+    let mut known = ArrivedConnections::default();
     for backend in &fleets.backends {
         let Ok(BackendStatus { tls: Some(tls), .. }) = fleets.status_of(&backend.name).await else { continue };
         known.asks_clients = Some(known.asks_clients.unwrap_or(true) && tls.asks_clients);
@@ -95,7 +99,7 @@ struct Examiner<'a> {
     fleets: &'a Fleets,
     run: u64,
     /// None while it is on a thread of its own.
-    client: Option<(Prober, Backends)>,
+    client: Option<(Prober, BackendNames)>,
     /// When each backend was last tried, in trials since the first.
     tried: HashMap<String, usize>,
     /// How many requests are sent between two looks.
@@ -103,9 +107,9 @@ struct Examiner<'a> {
 }
 
 impl<'a> Examiner<'a> {
-    fn new(session: &Session<'_>, fleets: &'a Fleets) -> Result<Examiner<'a>> {
+    fn new(session: &CheckSession<'_>, fleets: &'a Fleets) -> Result<Examiner<'a>> {
         let run = crate::check::run_number::new();
-        let mut backends = Backends::new(session.client.names());
+        let mut backends = BackendNames::new(session.client.names());
         backends.know(fleets.instances(), fleets.shared_names());
         let prober = session.new_prober_of(run, 0)?;
         let round = 4 * fleets.backends.len().max(2);
@@ -178,10 +182,10 @@ impl<'a> Examiner<'a> {
             }
             trial.handshakes = handshakes(bad, before, &self.fleets.status_of(backend).await?);
             let enough = match trial.shows() {
-                Shown::Accepted => trial.arrived >= ENOUGH,
-                Shown::Alert => true,
-                Shown::Left => trial.sent >= AVOIDED * self.fleets.backends.len() as u64,
-                Shown::Nothing => Instant::now() > deadline,
+                CertificateTrial::Accepted => trial.arrived >= ENOUGH,
+                CertificateTrial::Alert => true,
+                CertificateTrial::Left => trial.sent >= AVOIDED * self.fleets.backends.len() as u64,
+                CertificateTrial::Nothing => Instant::now() > deadline,
             };
             if enough || Instant::now() > deadline + LONGEST {
                 break;

@@ -1,18 +1,18 @@
 //! Why there is nothing to check: what came instead of a backend's response, and what to try.
 
 use crate::check::identities::header;
-use crate::check::load::Seen;
+use crate::check::load::ProbeResult;
 use crate::check::phases::sample::BODY_LIMIT;
-use crate::check::plan::Plan;
+use crate::check::plan::CheckPlan;
 use crate::error::Problem;
 use crate::report::hints;
 use verdict::observation::ClientOutcome;
 
 /// No backend was met.
 pub(crate) struct Unmet<'a> {
-    pub(crate) plan: &'a Plan,
+    pub(crate) plan: &'a CheckPlan,
     /// What came at last.
-    pub(crate) seen: &'a Seen,
+    pub(crate) seen: &'a ProbeResult,
     /// The port does, and the URL has none.
     pub(crate) speaks_tls: bool,
     pub(crate) has_client_certificate: bool,
@@ -151,7 +151,7 @@ fn wants_client_certificate(body: &str) -> bool {
 }
 
 /// Backends that read a PROXY header where a request should begin.
-pub(crate) fn proxy_header(plan: &Plan, seen: &Seen) -> Option<Problem> {
+pub(crate) fn proxy_header(plan: &CheckPlan, seen: &ProbeResult) -> Option<Problem> {
     let text = first_line(&seen.body);
     (seen.observation.status == 400 && text.contains("PROXY header")).then(|| {
         let what = format!("the backends refuse every request with {}: {text}", seen.observation.status);

@@ -8,11 +8,11 @@ use tokio::task::spawn_blocking;
 use crate::check::backing;
 use crate::check::collector::{Collector, Recorded};
 use crate::check::fleets::Fleets;
-use crate::check::identities::{self, Candidate, Response};
-use crate::check::load::{Identity, Probe, Seen};
+use crate::check::identities::{self, Candidate, TextResponse};
+use crate::check::load::{Identity, Probe, ProbeResult};
 use crate::check::phases::diagnosis::{self, Unmet};
-use crate::check::session::Session;
-use crate::check::subject::Live;
+use crate::check::session::CheckSession;
+use crate::check::subject::LiveSubject;
 use crate::error::Problem;
 use crate::io::tls;
 use crate::wire::{INSTANCE_HEADER, Instance};
@@ -39,7 +39,7 @@ pub(crate) enum Met {
     BodyLimit,
 }
 
-pub(crate) async fn meet(session: &mut Session<'_>) -> Result<Met> {
+pub(crate) async fn meet(session: &mut CheckSession<'_>) -> Result<Met> {
     let begun = Instant::now();
     let mut hung = false;
     loop {
@@ -90,15 +90,15 @@ pub(crate) async fn meet(session: &mut Session<'_>) -> Result<Met> {
     }
 }
 
-fn is_whole(seen: &Seen) -> bool {
+fn is_whole(seen: &ProbeResult) -> bool {
     matches!(seen.observation.outcome, ClientOutcome::Response | ClientOutcome::Altered)
 }
 
-fn is_identified(seen: &Seen) -> bool {
+fn is_identified(seen: &ProbeResult) -> bool {
     is_whole(seen) && seen.observation.backend.is_known()
 }
 
-async fn one(session: &mut Session<'_>) -> Result<Seen> {
+async fn one(session: &mut CheckSession<'_>) -> Result<ProbeResult> {
     let patience = Some(session.plan.timeout.min(FIRST));
     session
         .on_client(move |live| live.prober.probe(&Probe { patience, ..Probe::default() }, live.backends))
@@ -107,9 +107,9 @@ async fn one(session: &mut Session<'_>) -> Result<Seen> {
 }
 
 /// The best of several that are in flight at once.
-async fn several(session: &mut Session<'_>) -> Result<Seen> {
+async fn several(session: &mut CheckSession<'_>) -> Result<ProbeResult> {
     let all = session
-        .on_client(|live| -> Result<Vec<Seen>, _> {
+        .on_client(|live| -> Result<Vec<ProbeResult>, _> {
             let held: Result<Vec<_>, _> =
                 (0..SIDE_BY_SIDE).map(|_| live.prober.begin(&Probe::default(), live.backends)).collect();
             Ok::<_, crate::check::load::DriveError>(
@@ -123,24 +123,24 @@ async fn several(session: &mut Session<'_>) -> Result<Seen> {
 }
 
 /// One after the other, each on a connection of its own.
-async fn ask(session: &mut Session<'_>, count: usize, spread: bool) -> Result<Vec<Response>> {
+async fn ask(session: &mut CheckSession<'_>, count: usize, spread: bool) -> Result<Vec<TextResponse>> {
     session.on_client(move |live| ask_live(live, count, spread)).await
 }
 
-fn ask_live(live: &mut Live, count: usize, spread: bool) -> Vec<Response> {
+fn ask_live(live: &mut LiveSubject, count: usize, spread: bool) -> Vec<TextResponse> {
     let sources = spread && live.local;
     let seen = (0..count).filter_map(|place| {
         let source = sources.then(|| std::net::Ipv4Addr::new(127, 0, 7, place as u8 + 1).into());
         live.prober.probe(&Probe { source, patience: Some(FIRST), ..Probe::default() }, live.backends).ok()
     });
-    seen.filter(is_whole).map(|seen| Response { head: seen.head, body: seen.body }).collect()
+    seen.filter(is_whole).map(|seen| TextResponse { head: seen.head, body: seen.body }).collect()
 }
 
 /// With a fleet: the response has a record, or it is another fleet's.
-async fn meet_record(session: &mut Session<'_>, seen: &Seen) -> Result<()> {
+async fn meet_record(session: &mut CheckSession<'_>, seen: &ProbeResult) -> Result<()> {
     let name = session.client.names().get(usize::from(seen.observation.backend.0)).cloned();
     let Some(collector) = &mut session.collector else { return Ok(()) };
-    let Some(answer) = seen.observation.answer() else {
+    let Some(answer) = seen.observation.response_id() else {
         collector.expect_unnumbered();
         return Ok(());
     };
@@ -178,10 +178,10 @@ async fn meet_record(session: &mut Session<'_>, seen: &Seen) -> Result<()> {
 }
 
 /// Whether processes of the fleets respond as well.
-async fn answers_of_ours(session: &mut Session<'_>) -> Result<bool> {
+async fn answers_of_ours(session: &mut CheckSession<'_>) -> Result<bool> {
     let responses = ask(session, ASKS, false).await?;
     let Some(fleets) = session.fleets() else { return Ok(false) };
-    let is_known = |response: &Response| {
+    let is_known = |response: &TextResponse| {
         let process = identities::header(&response.head, INSTANCE_HEADER);
         let process = process.and_then(|process| Instance::from_bytes(process.as_bytes()));
         process.is_some_and(|process| fleets.instances().any(|(known, _)| known == process))
@@ -206,13 +206,13 @@ const ASKS: usize = 12;
 const MORE: usize = 130;
 
 /// Without a fleet, where the name that was asked for is found: it must be some backend's, not each response's.
-async fn examine_identity(session: &mut Session<'_>) -> Result<()> {
+async fn examine_identity(session: &mut CheckSession<'_>) -> Result<()> {
     let identity = session.identity.clone();
-    let named = |responses: &[Response]| -> Vec<String> {
+    let named = |responses: &[TextResponse]| -> Vec<String> {
         responses.iter().filter_map(|response| identities::name_in(response, &identity)).collect()
     };
     let responses = ask(session, ASKS, false).await?;
-    let is_of_fleet = |response: &Response| identities::name_of_ours(&response.head).is_some();
+    let is_of_fleet = |response: &TextResponse| identities::name_of_ours(&response.head).is_some();
     if responses.iter().any(is_of_fleet)
         && let Some(fleet) = backing::find_foreign().await
     {
@@ -237,8 +237,8 @@ async fn examine_identity(session: &mut Session<'_>) -> Result<()> {
 }
 
 /// Where the name of the backend stands in responses that do not have it where it was looked for.
-async fn identify(session: &mut Session<'_>, first: Seen) -> Result<()> {
-    let mut responses = vec![Response { head: first.head, body: first.body }];
+async fn identify(session: &mut CheckSession<'_>, first: ProbeResult) -> Result<()> {
+    let mut responses = vec![TextResponse { head: first.head, body: first.body }];
     responses.extend(ask(session, ASKS, false).await?);
     let is_chosen = session.is_identity_chosen;
     // Some responses may have it: those that do not are accounted for.
@@ -259,8 +259,11 @@ async fn identify(session: &mut Session<'_>, first: Seen) -> Result<()> {
                 identities::distinct(&found.values),
                 identities::some_of(&found.values)
             ));
-            session.found_identity =
-                Some(verdict::rules::Identity { place: found.place.clone(), chosen: false, named: found.is_named });
+            session.found_identity = Some(verdict::rules::IdentitySource {
+                place: found.place.clone(),
+                chosen: false,
+                named: found.is_named,
+            });
             set_identity(session, found.identity.clone());
             Ok(())
         }
@@ -268,12 +271,12 @@ async fn identify(session: &mut Session<'_>, first: Seen) -> Result<()> {
     }
 }
 
-fn set_identity(session: &mut Session<'_>, identity: Identity) {
+fn set_identity(session: &mut CheckSession<'_>, identity: Identity) {
     session.client.with(|prober, _| prober.set_identity(identity.clone()));
     session.identity = identity;
 }
 
-async fn not_identified(session: &Session<'_>, responses: &[Response], candidates: &[Candidate]) -> Problem {
+async fn not_identified(session: &CheckSession<'_>, responses: &[TextResponse], candidates: &[Candidate]) -> Problem {
     let looked = match session.is_identity_chosen {
         true => format!("no response has {}", identities::describe(&session.identity)),
         false => "nothing in the responses tells one backend from another".to_owned(),
@@ -287,7 +290,7 @@ async fn not_identified(session: &Session<'_>, responses: &[Response], candidate
         }
         false => String::new(),
     };
-    let first = responses.first().map(Response::excerpt).unwrap_or_default();
+    let first = responses.first().map(TextResponse::excerpt).unwrap_or_default();
     let differs: Vec<String> = candidates.iter().take(4).map(Candidate::describe).collect();
     let hint = match candidates.first() {
         Some(best) => format!("--identity '{}'", best.place),
@@ -307,7 +310,7 @@ async fn not_identified(session: &Session<'_>, responses: &[Response], candidate
 }
 
 /// Whether what came of a request without TLS comes of that: asks the port, where that is likely.
-async fn should_have_tls(session: &Session<'_>, seen: &Seen) -> Result<bool> {
+async fn should_have_tls(session: &CheckSession<'_>, seen: &ProbeResult) -> Result<bool> {
     let odd = match seen.observation.outcome {
         ClientOutcome::Malformed | ClientOutcome::Closed | ClientOutcome::Reset => true,
         // As nginx and others say it.

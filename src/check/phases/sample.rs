@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use crate::check::figures::duration_of;
 use crate::check::load::{Load, Pacing, Reuse, SessionPlace, Vary};
-use crate::check::session::Session;
+use crate::check::session::CheckSession;
 use crate::check::subject::{other_query, template};
 use crate::check::target;
 use verdict::algorithm::{Algorithm, Inference, Key};
@@ -22,7 +22,7 @@ const CLIENTS: u32 = 1024;
 /// Each of them holds a connection of its own.
 const SOURCES: u32 = 256;
 
-pub(crate) fn load(session: &Session, inference: &Inference, first: u64) -> Result<Load> {
+pub(crate) fn load(session: &CheckSession, inference: &Inference, first: u64) -> Result<Load> {
     let plan = session.plan;
     let has_scenario = !plan.scenario.steps.is_empty();
     let rate = plan.sample_rate();

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use tokio::task::spawn_blocking;
 
-use crate::check::load::{Backends, Probe};
-use crate::check::session::Session;
+use crate::check::load::{BackendNames, Probe};
+use crate::check::session::CheckSession;
 use verdict::observation::Observation;
 
 /// What a limit allows again after as long.
@@ -16,9 +16,9 @@ const GAP: Duration = Duration::from_millis(250);
 const LONGEST: Duration = Duration::from_secs(6);
 
 /// Their observations, and whether all passed. `first` is the number of the next request of the run.
-pub(crate) async fn probe(session: &mut Session<'_>, first: u64) -> Result<(Vec<Observation>, bool)> {
+pub(crate) async fn probe(session: &mut CheckSession<'_>, first: u64) -> Result<(Vec<Observation>, bool)> {
     let mut prober = session.new_prober(first)?;
-    let mut backends = Backends::new(session.client.names());
+    let mut backends = BackendNames::new(session.client.names());
     tokio::time::sleep(REST).await;
     let probing = spawn_blocking(move || {
         let deadline = Instant::now() + LONGEST;

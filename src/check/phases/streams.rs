@@ -14,11 +14,11 @@ use crate::check::load::{Load, Pacing, Reuse, Vary};
 use crate::check::phases::certificates;
 use crate::check::plan::StreamPlan;
 use crate::check::scenario;
-use crate::check::session::{SETTLE, Session, SessionData};
+use crate::check::session::{CheckSession, SETTLE, SessionData};
 use verdict::algorithm::Evidence;
 use verdict::observation::Observation;
 
-pub(crate) async fn run(mut session: Session<'_>, streams: &StreamPlan) -> Result<SessionData> {
+pub(crate) async fn run(mut session: CheckSession<'_>, streams: &StreamPlan) -> Result<SessionData> {
     let plan = session.plan;
     let backends = session.takers();
     let evidence = Evidence { backends, ..Evidence::default() };
@@ -102,7 +102,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// Opens one stream after the other until a backend responds; what lasts is seen in the sample.
-async fn meet(session: &mut Session<'_>, load: &StreamLoad) -> Result<Vec<Observation>> {
+async fn meet(session: &mut CheckSession<'_>, load: &StreamLoad) -> Result<Vec<Observation>> {
     let mut met: Vec<Observation> = Vec::new();
     let deadline = Instant::now() + PATIENCE;
     loop {

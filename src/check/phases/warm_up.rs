@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::check::subject::Live;
-use verdict::algorithm::experiments::{Pace, Request, Subject};
+use crate::check::subject::LiveSubject;
+use verdict::algorithm::experiments::{Pace, ProbeRequest, Subject};
 use verdict::algorithm::order::counts;
 use verdict::observation::Backend;
 
@@ -20,7 +20,7 @@ const SIDE_BY_SIDE: usize = 12;
 const LONGEST_AFTER_START: Duration = Duration::from_secs(12);
 
 /// `backends`: backends that are expected to take part, if that is known. `is_young`: whether one of them has just started.
-pub(crate) fn warm_up(live: &mut Live, backends: Option<usize>, is_young: bool) {
+pub(crate) fn warm_up(live: &mut LiveSubject, backends: Option<usize>, is_young: bool) {
     let deadline = Instant::now() + if is_young { LONGEST_AFTER_START } else { LONGEST };
     let round = 12 * backends.unwrap_or(4).clamp(2, 200);
     let mut before: Vec<Backend> = Vec::new();
@@ -32,7 +32,7 @@ pub(crate) fn warm_up(live: &mut Live, backends: Option<usize>, is_young: bool) 
         // A few side by side: of services that take a second, one after the other would be all there is time for.
         let mut sent = 0;
         while sent < round {
-            let some = vec![Request::default(); SIDE_BY_SIDE.min(round - sent)];
+            let some = vec![ProbeRequest::default(); SIDE_BY_SIDE.min(round - sent)];
             let replies = live.send_all(&some, &pace);
             if replies.is_empty() {
                 return;

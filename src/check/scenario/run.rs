@@ -8,7 +8,7 @@ use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::check::fleets::Fleets;
-use crate::check::scenario::{HostControl, Step, StepAction, StepResult};
+use crate::check::scenario::{HostControl, ScenarioStep, StepAction, StepResult};
 use crate::io::clock;
 
 /// A drain takes as long as the fleet's grace; a command as long as it likes, but no check waits for it without end.
@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Does all steps, whether the one before has ended or not. Returns when all have ended, in the order of their times. Dropped, no
 /// further step is begun.
 pub(crate) async fn run(
-    steps: Vec<Step>,
+    steps: Vec<ScenarioStep>,
     fleets: Option<Fleets>,
     hosts: Option<HostControl>,
     start: Instant,
@@ -42,7 +42,11 @@ pub(crate) async fn run(
 }
 
 /// What a command printed; or why it was not done.
-async fn carry_out(step: &Step, fleets: Option<&Fleets>, hosts: Option<HostControl>) -> Result<Option<String>, String> {
+async fn carry_out(
+    step: &ScenarioStep,
+    fleets: Option<&Fleets>,
+    hosts: Option<HostControl>,
+) -> Result<Option<String>, String> {
     let backend = step.backend.as_deref();
     let result = match (&step.action, fleets) {
         (StepAction::Host(reach), _) => {

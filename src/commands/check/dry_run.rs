@@ -3,12 +3,12 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use crate::check::plan::{Experiments, Plan};
+use crate::check::plan::{CheckPlan, Experiments};
 use verdict::numbers::{grouped, time};
 use verdict::outcome::Outcome;
 
 /// Each plan; `with` is the balancer that would be started.
-pub(super) fn describe(plans: &[Plan], with: Option<&str>) -> String {
+pub(super) fn describe(plans: &[CheckPlan], with: Option<&str>) -> String {
     let mut out = String::new();
     for plan in plans {
         let name = plan.name.as_deref().map(|name| format!(" {name}")).unwrap_or_default();
@@ -34,7 +34,7 @@ fn seconds(duration: Duration) -> String {
     time(duration.as_secs_f64())
 }
 
-fn requests(plan: &Plan) -> String {
+fn requests(plan: &CheckPlan) -> String {
     let count = match (plan.requests, plan.duration) {
         (Some(count), _) => format!("{} ", grouped(count)),
         (None, Some(_)) => String::new(),
@@ -63,7 +63,7 @@ fn experiments(experiments: Experiments) -> String {
     }
 }
 
-fn expected(plan: &Plan, with: Option<&str>) -> String {
+fn expected(plan: &CheckPlan, with: Option<&str>) -> String {
     let it = &plan.expectations;
     let mut all = Vec::new();
     all.extend(it.shares.as_ref().map(|weights| format!("shares {weights}")));
@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn a_plan_is_told_without_running_it() {
-        let mut plan = Plan::new("http://localhost:8080/uuid".to_owned(), Backing::Any);
+        let mut plan = CheckPlan::new("http://localhost:8080/uuid".to_owned(), Backing::Any);
         plan.scenario = "kill:9002@2s".parse().unwrap();
         plan.expectations.algorithm = Some(verdict::algorithm::Algorithm::RoundRobin);
         let text = describe(&[plan.clone()], None);

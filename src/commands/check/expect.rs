@@ -6,7 +6,7 @@ use crate::args::check::CheckArgs;
 use crate::balancer::Balancer;
 use crate::balancer::expected::{self, Expected};
 use crate::balancer::recognise::recognise;
-use crate::check::plan::Plan;
+use crate::check::plan::CheckPlan;
 use crate::error::Problem;
 use crate::testbed::Testbed;
 
@@ -14,7 +14,7 @@ use crate::testbed::Testbed;
 const NOTICES: Duration = Duration::from_secs(1);
 
 /// Expects what the balancer of the testbed is configured to do, where the user expects nothing else.
-pub(super) fn from_testbed(testbed: &Testbed, plan: &mut Plan, has_tolerance: bool) {
+pub(super) fn from_testbed(testbed: &Testbed, plan: &mut CheckPlan, has_tolerance: bool) {
     // What an algorithm promises of requests it does not promise of streams that live on.
     if plan.streams.is_some() {
         return;
@@ -37,7 +37,11 @@ pub(super) fn from_testbed(testbed: &Testbed, plan: &mut Plan, has_tolerance: bo
 
 /// Expects what the block of `--from` says of a fleet with these backends, where the user expects nothing else. What of the file was not
 /// understood is returned.
-pub(super) fn from_file(args: &CheckArgs, fleet: Option<&[u16]>, plans: &mut [Plan]) -> anyhow::Result<Vec<String>> {
+pub(super) fn from_file(
+    args: &CheckArgs,
+    fleet: Option<&[u16]>,
+    plans: &mut [CheckPlan],
+) -> anyhow::Result<Vec<String>> {
     let Some(file) = &args.from else { return Ok(Vec::new()) };
     let started = args.with.as_ref().and_then(|with| Balancer::all_that_run().find(|it| it.name == with));
     let balancer = started.filter(|it| it.read.is_some()).unwrap_or_else(|| recognise(file));
@@ -57,7 +61,7 @@ pub(super) fn from_file(args: &CheckArgs, fleet: Option<&[u16]>, plans: &mut [Pl
 }
 
 /// Expects that, where the user expects nothing else; `file` says it.
-pub(crate) fn expect(expected: &Expected, file: &str, plan: &mut Plan) {
+pub(crate) fn expect(expected: &Expected, file: &str, plan: &mut CheckPlan) {
     if plan.streams.is_some() {
         return;
     }

@@ -6,10 +6,10 @@ use anyhow::{Context, Result};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::spawn_local;
 
-use crate::check::Watch;
+use crate::check::CheckWatch;
 
 /// CTRL+C, SIGTERM and a closed terminal stop the check; the second time at once.
-pub(crate) fn stop_on_signals(watch: &Arc<Watch>) -> Result<()> {
+pub(crate) fn stop_on_signals(watch: &Arc<CheckWatch>) -> Result<()> {
     for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
         // Whoever starts a check with `nohup` wants it to outlive its terminal.
         if kind == SignalKind::hangup() && is_ignored(kind) {

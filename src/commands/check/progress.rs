@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::check::Watch;
+use crate::check::CheckWatch;
 use crate::commands::print::in_locale;
 use crate::report::Detail;
 use verdict::numbers::grouped;
 
 /// Shown until it is dropped.
-pub(super) struct Progress {
+pub(super) struct ProgressLine {
     over: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -32,11 +32,11 @@ const LOOK: Duration = Duration::from_millis(100);
 const FIRST_LINE: Duration = Duration::from_secs(1);
 const LINES: Duration = Duration::from_secs(5);
 
-impl Progress {
-    pub(super) fn show(watch: Arc<Watch>, detail: Detail) -> Progress {
+impl ProgressLine {
+    pub(super) fn show(watch: Arc<CheckWatch>, detail: Detail) -> ProgressLine {
         let overwrites = std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
         let form = match (detail, overwrites) {
-            (Detail::Quiet, _) => return Progress { over: Arc::default(), thread: None },
+            (Detail::Quiet, _) => return ProgressLine { over: Arc::default(), thread: None },
             (Detail::Verbose, _) => Form::Phases,
             (Detail::Usual, true) => Form::Terminal,
             (Detail::Usual, false) => Form::Lines,
@@ -44,11 +44,11 @@ impl Progress {
         let over = Arc::new(AtomicBool::new(false));
         let ended = over.clone();
         let thread = std::thread::spawn(move || follow(&watch, form, &ended));
-        Progress { over, thread: Some(thread) }
+        ProgressLine { over, thread: Some(thread) }
     }
 }
 
-impl Drop for Progress {
+impl Drop for ProgressLine {
     fn drop(&mut self) {
         self.over.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
@@ -58,13 +58,13 @@ impl Drop for Progress {
     }
 }
 
-fn follow(watch: &Watch, form: Form, over: &AtomicBool) {
+fn follow(watch: &CheckWatch, form: Form, over: &AtomicBool) {
     let begin = Instant::now();
     let mut next = FIRST_LINE;
     let mut phase = "";
     while !over.load(Ordering::Relaxed) {
         let now = begin.elapsed();
-        let state = State::of(watch);
+        let state = ProgressState::of(watch);
         match form {
             Form::Terminal => write(&format!("\r\x1b[K{}", in_locale(state.bar(columns())))),
             Form::Lines | Form::Phases => {
@@ -96,7 +96,7 @@ fn write(text: &str) {
 }
 
 /// What a check does now.
-struct State {
+struct ProgressState {
     phase: &'static str,
     sent: u64,
     /// 0 if it is not known.
@@ -104,9 +104,9 @@ struct State {
     errors: u64,
 }
 
-impl State {
-    fn of(watch: &Watch) -> State {
-        State {
+impl ProgressState {
+    fn of(watch: &CheckWatch) -> ProgressState {
+        ProgressState {
             phase: watch.phase.lock().map_or("", |phase| *phase),
             sent: watch.progress.sent(),
             total: watch.total.load(Ordering::Relaxed),
@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn a_line_says_the_phase_and_how_far_it_is() {
-        let state = |sent, total, errors| State { phase: "taking the sample", sent, total, errors };
+        let state = |sent, total, errors| ProgressState { phase: "taking the sample", sent, total, errors };
         assert_eq!(state(0, 500, 0).line(), "taking the sample");
         assert_eq!(state(1240, 0, 0).line(), "taking the sample · 1,240 requests");
         assert_eq!(state(1240, 5000, 3).line(), "taking the sample · 1,240 of 5,000 requests · 3 errors");

@@ -7,10 +7,10 @@ use anyhow::Result;
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
-use crate::check::Watch;
-use crate::check::plan::{Backing, Plan};
+use crate::check::CheckWatch;
+use crate::check::plan::{Backing, CheckPlan};
 use crate::error::{Interrupted, Problem};
-use crate::remote::Choice;
+use crate::remote::FleetChoice;
 use crate::wire::BackendState;
 
 /// From one look to the next.
@@ -28,7 +28,7 @@ pub(super) struct Wait {
 
 impl Wait {
     /// Returns when all is there, or with what was missing last.
-    pub(super) async fn run(&self, plans: &[Plan], watch: &Watch) -> Result<()> {
+    pub(super) async fn run(&self, plans: &[CheckPlan], watch: &CheckWatch) -> Result<()> {
         let begin = Instant::now();
         loop {
             let Some(missing) = self.missing(plans).await else { return Ok(()) };
@@ -43,7 +43,7 @@ impl Wait {
         }
     }
 
-    async fn missing(&self, plans: &[Plan]) -> Option<String> {
+    async fn missing(&self, plans: &[CheckPlan]) -> Option<String> {
         for plan in plans {
             if let Backing::Fleets(choices) = &plan.backends
                 && let Some(missing) = self.missing_backends(choices).await
@@ -57,7 +57,7 @@ impl Wait {
         None
     }
 
-    async fn missing_backends(&self, choices: &[Choice]) -> Option<String> {
+    async fn missing_backends(&self, choices: &[FleetChoice]) -> Option<String> {
         let mut ready = 0;
         for choice in choices {
             let remotes = match choice.find_all().await {

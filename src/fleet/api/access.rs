@@ -14,7 +14,7 @@ use axum::response::Response;
 use tokio::time::timeout;
 
 use crate::fleet::api::answer::problem;
-use crate::fleet::api::connection::Connection;
+use crate::fleet::api::connection::ApiConnection;
 use crate::fleet::api::page;
 use crate::fleet::api::state::{Access, ApiState};
 
@@ -46,7 +46,7 @@ pub(super) async fn guard(State(state): State<ApiState>, mut request: Request, n
         );
     }
     if access == Access::Owner
-        && let Some(connection) = request.extensions().get::<Arc<Connection>>()
+        && let Some(connection) = request.extensions().get::<Arc<ApiConnection>>()
     {
         connection.is_owners();
     }

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use crate::fleet::api::command::{Refusal, Stopped};
+use crate::fleet::api::command::{CommandRefusal, Stopped};
 
 /// An error.
 pub(super) fn problem(status: StatusCode, error: impl Into<String>) -> Response {
@@ -22,12 +22,12 @@ impl IntoResponse for Stopped {
     }
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for CommandRefusal {
     fn into_response(self) -> Response {
         match self {
-            Refusal::Unknown(why) => problem(StatusCode::NOT_FOUND, why),
-            Refusal::Impossible(why) => problem(StatusCode::CONFLICT, why),
-            Refusal::Failed(why) => problem(StatusCode::INTERNAL_SERVER_ERROR, why),
+            CommandRefusal::Unknown(why) => problem(StatusCode::NOT_FOUND, why),
+            CommandRefusal::Impossible(why) => problem(StatusCode::CONFLICT, why),
+            CommandRefusal::Failed(why) => problem(StatusCode::INTERNAL_SERVER_ERROR, why),
         }
     }
 }
@@ -45,28 +45,28 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Parameters<T> 
 }
 
 /// The variable part of a path.
-pub(super) struct Name(pub(super) String);
+pub(super) struct PathName(pub(super) String);
 
-impl<S: Send + Sync> FromRequestParts<S> for Name {
+impl<S: Send + Sync> FromRequestParts<S> for PathName {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
         let read = Path::<String>::from_request_parts(parts, state).await;
         // What is no text is no name of ours.
-        read.map(|Path(name)| Name(name)).map_err(|why| problem(StatusCode::NOT_FOUND, why.body_text()))
+        read.map(|Path(name)| PathName(name)).map_err(|why| problem(StatusCode::NOT_FOUND, why.body_text()))
     }
 }
 
 /// The JSON of a request.
-pub(super) struct Content<T>(pub(super) T);
+pub(super) struct JsonBody<T>(pub(super) T);
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Content<T> {
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
     type Rejection = Response;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
         let body = Bytes::from_request(request, state).await.map_err(IntoResponse::into_response)?;
         serde_json::from_slice(&body)
-            .map(Content)
+            .map(JsonBody)
             .map_err(|why| problem(StatusCode::BAD_REQUEST, format!("the body: {why}")))
     }
 }

@@ -7,14 +7,14 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use tokio::sync::oneshot;
 
-use crate::fleet::api::answer::{Name, Parameters, problem};
-use crate::fleet::api::command::{Command, FaultChange, Refusal};
+use crate::fleet::api::answer::{Parameters, PathName, problem};
+use crate::fleet::api::command::{CommandRefusal, FaultChange, SupervisorCommand};
 use crate::fleet::api::state::{Access, ApiState};
-use crate::topology::Selection;
+use crate::topology::BackendSelection;
 use crate::wire::{Action, BadFault, Fault, FleetStatus};
 
 pub(super) async fn status(State(state): State<ApiState>, Extension(access): Extension<Access>) -> Response {
-    match state.ask(access, Command::Status).await {
+    match state.ask(access, SupervisorCommand::Status).await {
         Ok(status) => Json(status).into_response(),
         Err(stopped) => stopped.into_response(),
     }
@@ -22,7 +22,7 @@ pub(super) async fn status(State(state): State<ApiState>, Extension(access): Ext
 
 /// Whether the supervisor's loop answers, which starts and stops backends and reads their records.
 pub(super) async fn liveness(State(state): State<ApiState>) -> Response {
-    match state.ask(Access::Reader, Command::Status).await {
+    match state.ask(Access::Reader, SupervisorCommand::Status).await {
         Ok(_) => "ok\n".into_response(),
         Err(stopped) => stopped.into_response(),
     }
@@ -37,7 +37,7 @@ pub(super) struct ActParameters {
 
 pub(super) async fn act(
     State(state): State<ApiState>,
-    Name(action): Name,
+    PathName(action): PathName,
     Parameters(parameters): Parameters<ActParameters>,
 ) -> Response {
     let Some(action) = Action::ALL.into_iter().find(|known| known.name() == action) else {
@@ -48,7 +48,7 @@ pub(super) async fn act(
         Ok(backends) => backends,
         Err(why) => return problem(StatusCode::BAD_REQUEST, why),
     };
-    change(&state, |reply| Command::Act(action, backends, reply)).await
+    change(&state, |reply| SupervisorCommand::Act(action, backends, reply)).await
 }
 
 pub(super) async fn fault(
@@ -59,7 +59,7 @@ pub(super) async fn fault(
         Ok(read) => read,
         Err(why) => return problem(StatusCode::BAD_REQUEST, why),
     };
-    change(&state, |reply| Command::Faults(FaultChange::Add(faults), named, reply)).await
+    change(&state, |reply| SupervisorCommand::Faults(FaultChange::Add(faults), named, reply)).await
 }
 
 pub(super) async fn clear(
@@ -70,7 +70,7 @@ pub(super) async fn clear(
         Ok(backends) => backends,
         Err(why) => return problem(StatusCode::BAD_REQUEST, why),
     };
-    change(&state, |reply| Command::Faults(FaultChange::Clear, backends, reply)).await
+    change(&state, |reply| SupervisorCommand::Faults(FaultChange::Clear, backends, reply)).await
 }
 
 fn fault_parameters(parameters: Vec<(String, String)>) -> Result<(Vec<String>, Vec<Fault>), String> {
@@ -90,13 +90,13 @@ fn fault_parameters(parameters: Vec<(String, String)>) -> Result<(Vec<String>, V
 }
 
 fn backends(named: Option<String>) -> Result<Vec<String>, String> {
-    let read = |backends: String| backends.parse().map(|Selection(names)| names);
+    let read = |backends: String| backends.parse().map(|BackendSelection(names)| names);
     named.map_or(Ok(Vec::new()), read).map_err(|why| format!("backends: {why}"))
 }
 
 async fn change(
     state: &ApiState,
-    command: impl FnOnce(oneshot::Sender<Result<FleetStatus, Refusal>>) -> Command,
+    command: impl FnOnce(oneshot::Sender<Result<FleetStatus, CommandRefusal>>) -> SupervisorCommand,
 ) -> Response {
     match state.ask.as_owner(command).await {
         Ok(Ok(status)) => Json(status).into_response(),

@@ -3,33 +3,33 @@
 use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver, UnboundedSender, channel, unbounded_channel};
 use tokio::sync::oneshot;
 
-use crate::fleet::api::feed::Watch;
+use crate::fleet::api::feed::WatchRequest;
 use crate::wire::{Action, BalanceRequest, BalancerInfo, CheckNews, Fault, FleetStatus, Record};
 
 /// What the loop is asked, and where it answers.
-pub(crate) enum Command {
+pub(crate) enum SupervisorCommand {
     /// What is the fleet?
     Status(oneshot::Sender<FleetStatus>),
     /// What is in flight?
-    InFlight(oneshot::Sender<InFlight>),
+    InFlight(oneshot::Sender<InFlightCount>),
     /// Do something to these backends, or to all to which it applies.
-    Act(Action, Vec<String>, oneshot::Sender<Result<FleetStatus, Refusal>>),
+    Act(Action, Vec<String>, oneshot::Sender<Result<FleetStatus, CommandRefusal>>),
     /// Switch faults of these backends on or off, or of all that run.
-    Faults(FaultChange, Vec<String>, oneshot::Sender<Result<FleetStatus, Refusal>>),
+    Faults(FaultChange, Vec<String>, oneshot::Sender<Result<FleetStatus, CommandRefusal>>),
     /// Put a snapshot into the feed: frames follow from there on.
-    Watch(Watch),
+    Watch(WatchRequest),
     /// This stands in front of the fleet.
     SetFront(BalancerInfo, oneshot::Sender<()>),
     /// What stands there?
     Front(oneshot::Sender<Option<BalancerInfo>>),
     /// Somebody wants it to balance in another way.
-    Balance(BalanceRequest, oneshot::Sender<Result<(), Refusal>>),
+    Balance(BalanceRequest, oneshot::Sender<Result<(), CommandRefusal>>),
     /// A check has news.
     CheckNews(CheckNews),
 }
 
 /// Attempts in flight at one moment, and the number of records at that moment: no attempt is in both.
-pub(crate) struct InFlight {
+pub(crate) struct InFlightCount {
     pub(crate) records: Vec<Record>,
     pub(crate) ended: u64,
 }
@@ -55,7 +55,7 @@ impl FaultChange {
 
 /// Why something was not done.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Refusal {
+pub(crate) enum CommandRefusal {
     /// There is no such backend.
     Unknown(String),
     /// It makes no sense in the state that a backend is in; nothing was done.
@@ -69,45 +69,51 @@ const READERS_WAITING: usize = 64;
 
 /// The API's end of both queues.
 #[derive(Clone)]
-pub(crate) struct Ask {
-    owner: UnboundedSender<Command>,
-    readers: Sender<Command>,
+pub(crate) struct CommandSender {
+    owner: UnboundedSender<SupervisorCommand>,
+    readers: Sender<SupervisorCommand>,
 }
 
 /// The loop's end. It serves the owner at any time and others as far as the time that they have cost lately permits.
-pub(crate) struct Asked {
-    pub(crate) owner: UnboundedReceiver<Command>,
-    pub(crate) readers: Receiver<Command>,
+pub(crate) struct CommandReceiver {
+    pub(crate) owner: UnboundedReceiver<SupervisorCommand>,
+    pub(crate) readers: Receiver<SupervisorCommand>,
 }
 
 /// Both ends.
-pub(crate) fn queues() -> (Ask, Asked) {
+pub(crate) fn queues() -> (CommandSender, CommandReceiver) {
     let (owner, asked_by_owner) = unbounded_channel();
     let (readers, asked_by_readers) = channel(READERS_WAITING);
-    (Ask { owner, readers }, Asked { owner: asked_by_owner, readers: asked_by_readers })
+    (CommandSender { owner, readers }, CommandReceiver { owner: asked_by_owner, readers: asked_by_readers })
 }
 
 /// The loop has ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Stopped;
 
-impl Ask {
+impl CommandSender {
     /// Asks as the owner of the fleet.
-    pub(crate) async fn as_owner<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Stopped> {
+    pub(crate) async fn as_owner<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<T>) -> SupervisorCommand,
+    ) -> Result<T, Stopped> {
         let (reply, answer) = oneshot::channel();
         self.owner.send(command(reply)).map_err(|_| Stopped)?;
         answer.await.map_err(|_| Stopped)
     }
 
     /// Asks as anybody.
-    pub(crate) async fn as_reader<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Stopped> {
+    pub(crate) async fn as_reader<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<T>) -> SupervisorCommand,
+    ) -> Result<T, Stopped> {
         let (reply, answer) = oneshot::channel();
         self.readers.send(command(reply)).await.map_err(|_| Stopped)?;
         answer.await.map_err(|_| Stopped)
     }
 
     /// Tells the loop something that needs no response.
-    pub(crate) fn tell(&self, command: Command) {
+    pub(crate) fn tell(&self, command: SupervisorCommand) {
         // A loop that has ended needs no news.
         let _ = self.owner.send(command);
     }

@@ -13,7 +13,7 @@ use tokio::time::{Sleep, sleep};
 
 /// What is known of a connection.
 #[derive(Default)]
-pub(super) struct Connection {
+pub(super) struct ApiConnection {
     /// Requests that are being answered: one at most in HTTP/1.1.
     answering: AtomicUsize,
     /// Whether a request with the token came over it.
@@ -21,7 +21,7 @@ pub(super) struct Connection {
     ended: Notify,
 }
 
-impl Connection {
+impl ApiConnection {
     /// A request with the token came over it.
     pub(super) fn is_owners(&self) {
         self.owners.store(true, Ordering::Relaxed);
@@ -53,7 +53,7 @@ impl Connection {
 }
 
 /// A request is being answered as long as this lives.
-pub(super) struct Answering(std::sync::Arc<Connection>);
+pub(super) struct Answering(std::sync::Arc<ApiConnection>);
 
 impl Drop for Answering {
     fn drop(&mut self) {

@@ -17,7 +17,7 @@ const LAG: usize = 64;
 pub(crate) type Message = Arc<str>;
 
 /// Somebody wants to see it.
-pub(crate) struct Watch {
+pub(crate) struct WatchRequest {
     /// With the token.
     pub(crate) owner: bool,
     pub(crate) reply: oneshot::Sender<Subscription>,
@@ -27,26 +27,26 @@ pub(crate) struct Watch {
 pub(crate) struct Subscription {
     pub(crate) snapshot: Message,
     pub(crate) frames: broadcast::Receiver<Message>,
-    _reader: Reader,
+    _reader: FeedReader,
 }
 
-struct Reader(Arc<AtomicUsize>);
+struct FeedReader(Arc<AtomicUsize>);
 
-impl Reader {
-    fn new(count: &Arc<AtomicUsize>) -> Reader {
+impl FeedReader {
+    fn new(count: &Arc<AtomicUsize>) -> FeedReader {
         count.fetch_add(1, Ordering::Relaxed);
-        Reader(count.clone())
+        FeedReader(count.clone())
     }
 }
 
-impl Drop for Reader {
+impl Drop for FeedReader {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-enum Part {
-    Snapshot(Box<Snapshot>, Watch),
+enum FeedPart {
+    Snapshot(Box<Snapshot>, WatchRequest),
     Frame(Box<Frame>),
     Balance(BalanceRequest),
     /// A part is missing here: readers begin anew.
@@ -55,14 +55,14 @@ enum Part {
 
 /// The loop's end.
 pub(crate) struct Feed {
-    parts: Sender<Part>,
+    parts: Sender<FeedPart>,
     readers: Arc<AtomicUsize>,
     has_gap: bool,
 }
 
 /// The API's end.
 pub(crate) struct Hub {
-    parts: Receiver<Part>,
+    parts: Receiver<FeedPart>,
     readers: Arc<AtomicUsize>,
     owners: broadcast::Sender<Message>,
     others: broadcast::Sender<Message>,
@@ -85,22 +85,22 @@ impl Feed {
 
     /// What has happened since the last frame.
     pub(crate) fn frame(&mut self, frame: Frame) {
-        self.send(Part::Frame(Box::new(frame)));
+        self.send(FeedPart::Frame(Box::new(frame)));
     }
 
     /// All that is known, for one who begins to read.
-    pub(crate) fn snapshot(&mut self, snapshot: Snapshot, watch: Watch) {
-        self.send(Part::Snapshot(Box::new(snapshot), watch));
+    pub(crate) fn snapshot(&mut self, snapshot: Snapshot, watch: WatchRequest) {
+        self.send(FeedPart::Snapshot(Box::new(snapshot), watch));
     }
 
     /// Somebody wants the balancer to balance in another way.
     pub(crate) fn balance(&mut self, wanted: BalanceRequest) {
-        self.send(Part::Balance(wanted));
+        self.send(FeedPart::Balance(wanted));
     }
 
     /// Never waits: an API that is behind loses parts, and its readers begin anew.
-    fn send(&mut self, part: Part) {
-        if self.has_gap && self.parts.try_send(Part::Gap).is_err() {
+    fn send(&mut self, part: FeedPart) {
+        if self.has_gap && self.parts.try_send(FeedPart::Gap).is_err() {
             return;
         }
         self.has_gap = self.parts.try_send(part).is_err();
@@ -112,24 +112,24 @@ impl Hub {
     pub(crate) async fn run(mut self) {
         while let Some(part) = self.parts.recv().await {
             match part {
-                Part::Frame(frame) => {
+                FeedPart::Frame(frame) => {
                     send(&self.owners, || event("frame", &*frame));
                     send(&self.others, || event("frame", &redact::frame(&frame)));
                 }
-                Part::Balance(wanted) => {
+                FeedPart::Balance(wanted) => {
                     // Only programs of the owner can do that.
                     send(&self.owners, || event("balance", &wanted));
                 }
-                Part::Snapshot(snapshot, Watch { owner, reply }) => {
+                FeedPart::Snapshot(snapshot, WatchRequest { owner, reply }) => {
                     let (snapshot, frames) = if owner {
                         (event("snapshot", &*snapshot), self.owners.subscribe())
                     } else {
                         (event("snapshot", &redact::snapshot(&snapshot)), self.others.subscribe())
                     };
                     // Fails if it has gone already.
-                    let _ = reply.send(Subscription { snapshot, frames, _reader: Reader::new(&self.readers) });
+                    let _ = reply.send(Subscription { snapshot, frames, _reader: FeedReader::new(&self.readers) });
                 }
-                Part::Gap => {
+                FeedPart::Gap => {
                     self.owners = broadcast::channel(LAG).0;
                     self.others = broadcast::channel(LAG).0;
                 }

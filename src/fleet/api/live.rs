@@ -13,9 +13,9 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::task::spawn_local;
 
-use crate::fleet::api::answer::{Content, Parameters, problem};
-use crate::fleet::api::command::{Command, Refusal};
-use crate::fleet::api::feed::Watch;
+use crate::fleet::api::answer::{JsonBody, Parameters, problem};
+use crate::fleet::api::command::{CommandRefusal, SupervisorCommand};
+use crate::fleet::api::feed::WatchRequest;
 use crate::fleet::api::job::Job;
 use crate::fleet::api::state::{Access, ApiState};
 use crate::fleet::fold::metrics::CONTENT_TYPE;
@@ -54,7 +54,7 @@ pub(super) async fn watch(State(state): State<ApiState>, Extension(access): Exte
             }
         },
     };
-    let watch = |reply| Command::Watch(Watch { owner: access == Access::Owner, reply });
+    let watch = |reply| SupervisorCommand::Watch(WatchRequest { owner: access == Access::Owner, reply });
     let subscription = match state.ask(access, watch).await {
         Ok(subscription) => subscription,
         Err(stopped) => return stopped.into_response(),
@@ -72,26 +72,26 @@ pub(super) async fn watch(State(state): State<ApiState>, Extension(access): Exte
 }
 
 pub(super) async fn metrics(State(state): State<ApiState>, Extension(access): Extension<Access>) -> Response {
-    match state.ask(access, Command::Status).await {
+    match state.ask(access, SupervisorCommand::Status).await {
         Ok(status) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], state.metrics.text(&status)).into_response(),
         Err(stopped) => stopped.into_response(),
     }
 }
 
-pub(super) async fn set_front(State(state): State<ApiState>, Content(front): Content<BalancerInfo>) -> Response {
+pub(super) async fn set_front(State(state): State<ApiState>, JsonBody(front): JsonBody<BalancerInfo>) -> Response {
     if !is_http(&front.url) {
         let why = format!("{:?}: expected a URL such as http://localhost:8080/uuid", front.url);
         return problem(StatusCode::BAD_REQUEST, why);
     }
-    match state.ask.as_owner(|reply| Command::SetFront(front.clone(), reply)).await {
+    match state.ask.as_owner(|reply| SupervisorCommand::SetFront(front.clone(), reply)).await {
         Ok(()) => Json(front).into_response(),
         Err(stopped) => stopped.into_response(),
     }
 }
 
 /// Accepted, not done: what comes of it is seen in the front.
-pub(super) async fn balance(State(state): State<ApiState>, Content(wanted): Content<BalanceRequest>) -> Response {
-    match state.ask.as_owner(|reply| Command::Balance(wanted.clone(), reply)).await {
+pub(super) async fn balance(State(state): State<ApiState>, JsonBody(wanted): JsonBody<BalanceRequest>) -> Response {
+    match state.ask.as_owner(|reply| SupervisorCommand::Balance(wanted.clone(), reply)).await {
         Ok(Ok(())) => (StatusCode::ACCEPTED, Json(wanted)).into_response(),
         Ok(Err(refusal)) => refusal.into_response(),
         Err(stopped) => stopped.into_response(),
@@ -141,29 +141,29 @@ pub(super) async fn check(State(state): State<ApiState>) -> Response {
         Err(response) => return response,
     };
     if state.is_checking.swap(true, Ordering::Relaxed) {
-        return Refusal::Impossible("a check runs already".to_owned()).into_response();
+        return CommandRefusal::Impossible("a check runs already".to_owned()).into_response();
     }
     let checking = Checking(state.is_checking.clone());
     let news = CheckNews { url: front.url.clone(), ..CheckNews::default() };
-    state.ask.tell(Command::CheckNews(CheckNews { phase: "starts".to_owned(), ..news.clone() }));
+    state.ask.tell(SupervisorCommand::CheckNews(CheckNews { phase: "starts".to_owned(), ..news.clone() }));
     spawn_local(async move {
         let _checking = checking;
         // What it finds it tells by itself.
         if let Err(error) = Job::Check.run(&front).await {
-            state.ask.tell(Command::CheckNews(CheckNews { error: Some(error), ..news }));
+            state.ask.tell(SupervisorCommand::CheckNews(CheckNews { error: Some(error), ..news }));
         }
     });
     (StatusCode::ACCEPTED, Json(json!({ "version": 1, "started": true }))).into_response()
 }
 
 async fn front(state: &ApiState) -> Result<BalancerInfo, Response> {
-    let known = state.ask.as_owner(Command::Front).await.map_err(IntoResponse::into_response)?;
+    let known = state.ask.as_owner(SupervisorCommand::Front).await.map_err(IntoResponse::into_response)?;
     let why = "where the balancer listens is not known: enter it in the live view, or start uuid-generator demo";
-    known.ok_or_else(|| Refusal::Impossible(why.to_owned()).into_response())
+    known.ok_or_else(|| CommandRefusal::Impossible(why.to_owned()).into_response())
 }
 
-pub(super) async fn news(State(state): State<ApiState>, Content(news): Content<CheckNews>) -> Response {
-    state.ask.tell(Command::CheckNews(news));
+pub(super) async fn news(State(state): State<ApiState>, JsonBody(news): JsonBody<CheckNews>) -> Response {
+    state.ask.tell(SupervisorCommand::CheckNews(news));
     StatusCode::NO_CONTENT.into_response()
 }
 

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use crate::fleet::api::answer::{Name, problem};
+use crate::fleet::api::answer::{PathName, problem};
 use crate::wire::page;
 
 const PAGE: &str = include_str!("../page/index.html");
@@ -55,7 +55,7 @@ static COLOURS: LazyLock<String> = LazyLock::new(|| {
     format!("export const COLOURS = [{}];\n", colours.join(", "))
 });
 
-pub(super) async fn asset(Name(name): Name) -> Response {
+pub(super) async fn asset(PathName(name): PathName) -> Response {
     if name == "colours.js" {
         return answer(JAVASCRIPT, &COLOURS);
     }

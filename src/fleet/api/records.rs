@@ -11,9 +11,9 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use crate::fleet::api::answer::{Parameters, problem};
-use crate::fleet::api::command::{Command, InFlight};
+use crate::fleet::api::command::{InFlightCount, SupervisorCommand};
 use crate::fleet::api::state::{Access, ApiState};
-use crate::fleet::fold::records::{Filter, Records};
+use crate::fleet::fold::records::{Filter, RecordStore};
 use crate::fleet::fold::redact;
 use crate::wire::{Record, RecordView, run_from_text, write_batch};
 
@@ -42,7 +42,7 @@ pub(super) async fn records(
         Ok(read) => read,
         Err(why) => return problem(StatusCode::BAD_REQUEST, why),
     };
-    let in_flight = match state.ask(access, Command::InFlight).await {
+    let in_flight = match state.ask(access, SupervisorCommand::InFlight).await {
         Ok(in_flight) => in_flight,
         Err(stopped) => return stopped.into_response(),
     };
@@ -55,7 +55,7 @@ pub(super) async fn records(
         missed: 0,
         is_first: true,
         in_flight,
-        part: Part::Head,
+        part: RecordsPart::Head,
     };
     let pieces = stream::unfold(pages, async |mut pages| {
         // Others are served between two pieces.
@@ -68,7 +68,7 @@ pub(super) async fn records(
 
 /// A `RecordsPage`, written piece by piece.
 struct Pages {
-    records: Arc<Mutex<Records>>,
+    records: Arc<Mutex<RecordStore>>,
     access: Access,
     filter: Filter,
     next: u64,
@@ -76,12 +76,12 @@ struct Pages {
     missed: u64,
     /// Whether no record has been written.
     is_first: bool,
-    in_flight: InFlight,
-    part: Part,
+    in_flight: InFlightCount,
+    part: RecordsPart,
 }
 
 /// What is written next.
-enum Part {
+enum RecordsPart {
     Head,
     Records,
     Rest,
@@ -91,16 +91,16 @@ enum Part {
 impl Pages {
     fn piece(&mut self) -> Option<String> {
         match self.part {
-            Part::Head => {
-                self.part = Part::Records;
+            RecordsPart::Head => {
+                self.part = RecordsPart::Records;
                 Some("{\"version\":1,\"records\":[".to_owned())
             }
-            Part::Records => Some(self.some_records()),
-            Part::Rest => {
-                self.part = Part::Nothing;
+            RecordsPart::Records => Some(self.some_records()),
+            RecordsPart::Rest => {
+                self.part = RecordsPart::Nothing;
                 Some(self.rest())
             }
-            Part::Nothing => None,
+            RecordsPart::Nothing => None,
         }
     }
 
@@ -129,7 +129,7 @@ impl Pages {
             }
         }
         if self.left == 0 || self.next >= self.in_flight.ended {
-            self.part = Part::Rest;
+            self.part = RecordsPart::Rest;
         }
         text
     }
@@ -155,7 +155,7 @@ impl Pages {
     }
 }
 
-fn lock(records: &Mutex<Records>) -> std::sync::MutexGuard<'_, Records> {
+fn lock(records: &Mutex<RecordStore>) -> std::sync::MutexGuard<'_, RecordStore> {
     records.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -178,7 +178,7 @@ pub(super) async fn batch(
             "whole records need the token of the fleet: /v1/records shows the others",
         );
     }
-    let in_flight = match state.ask.as_owner(Command::InFlight).await {
+    let in_flight = match state.ask.as_owner(SupervisorCommand::InFlight).await {
         Ok(in_flight) => in_flight,
         Err(stopped) => return stopped.into_response(),
     };

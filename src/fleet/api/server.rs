@@ -27,13 +27,13 @@ use tokio::sync::oneshot;
 use tokio::task::spawn_local;
 use tokio::time::sleep;
 
-use crate::fleet::api::command::Ask;
-use crate::fleet::api::connection::{Connection, Impatient};
+use crate::fleet::api::command::CommandSender;
+use crate::fleet::api::connection::{ApiConnection, Impatient};
 use crate::fleet::api::feed::Hub;
 use crate::fleet::api::routes::{routes, routes_of_metrics};
 use crate::fleet::api::state::ApiState;
 use crate::fleet::fold::metrics::Metrics;
-use crate::fleet::fold::records::Records;
+use crate::fleet::fold::records::RecordStore;
 use crate::fleet::plan::ControlAddress;
 use crate::topology::is_loopback;
 use crate::wire::Token;
@@ -96,9 +96,9 @@ pub(crate) struct Sources {
     pub(crate) token: Token,
     /// Whether somebody chose the token: then it is not printed.
     pub(crate) is_token_given: bool,
-    pub(crate) ask: Ask,
+    pub(crate) ask: CommandSender,
     pub(crate) hub: Hub,
-    pub(crate) records: Arc<Mutex<Records>>,
+    pub(crate) records: Arc<Mutex<RecordStore>>,
     pub(crate) metrics: Arc<Metrics>,
     /// Connections at once.
     pub(crate) connections: usize,
@@ -189,7 +189,7 @@ impl Drop for Api {
 }
 
 /// The connections, the oldest first.
-type Connections = Rc<RefCell<BTreeMap<u64, Arc<Connection>>>>;
+type Connections = Rc<RefCell<BTreeMap<u64, Arc<ApiConnection>>>>;
 
 async fn accept(listener: TcpListener, router: Router, most: usize) {
     let connections = Connections::default();
@@ -205,7 +205,7 @@ async fn accept(listener: TcpListener, router: Router, most: usize) {
         if !make_room(&connections, most) {
             continue;
         }
-        let connection = Arc::new(Connection::default());
+        let connection = Arc::new(ApiConnection::default());
         connections.borrow_mut().insert(number, connection.clone());
         let (router, connections) = (router.clone(), connections.clone());
         spawn_local(async move {
@@ -232,7 +232,7 @@ fn make_room(connections: &Connections, most: usize) -> bool {
     true
 }
 
-async fn serve(stream: TcpStream, router: Router, connection: Arc<Connection>) {
+async fn serve(stream: TcpStream, router: Router, connection: Arc<ApiConnection>) {
     // Only takes memory away from those who do not read: a failure does no harm.
     let _ = SockRef::from(&stream).set_send_buffer_size(SEND_BUFFER);
     let _ = stream.set_nodelay(true);

@@ -3,9 +3,9 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Mutex};
 
-use crate::fleet::api::command::{Ask, Command, Stopped};
+use crate::fleet::api::command::{CommandSender, Stopped, SupervisorCommand};
 use crate::fleet::fold::metrics::Metrics;
-use crate::fleet::fold::records::Records;
+use crate::fleet::fold::records::RecordStore;
 use tokio::sync::oneshot;
 
 /// Who asks.
@@ -23,8 +23,8 @@ pub(super) struct ApiState {
     pub(super) token: Arc<str>,
     /// Whether other machines can connect.
     pub(super) open: bool,
-    pub(super) ask: Ask,
-    pub(super) records: Arc<Mutex<Records>>,
+    pub(super) ask: CommandSender,
+    pub(super) records: Arc<Mutex<RecordStore>>,
     pub(super) metrics: Arc<Metrics>,
     /// Whether a check that was asked for runs.
     pub(super) is_checking: Arc<AtomicBool>,
@@ -37,7 +37,7 @@ impl ApiState {
     pub(super) async fn ask<T>(
         &self,
         access: Access,
-        command: impl FnOnce(oneshot::Sender<T>) -> Command,
+        command: impl FnOnce(oneshot::Sender<T>) -> SupervisorCommand,
     ) -> Result<T, Stopped> {
         match access {
             Access::Owner => self.ask.as_owner(command).await,

@@ -7,13 +7,13 @@ use hdrhistogram::Histogram;
 
 use crate::fleet::fold::redact;
 use crate::wire::{
-    AttemptEnd, BackendFigures, BackendState, BackendStatus, BalancerInfo, Calendar, Change, CheckNews, Event, Figures,
-    FleetStatus, Frame, Generator, Kept, Latency, Mark, MarkKind, Moment, Names, Record, RequestId, Second, Seen,
-    SeenRequest, Snapshot,
+    AttemptEnd, BackendChange, BackendFigures, BackendState, BackendStatus, BalancerInfo, Calendar, CheckNews, Figures,
+    FleetEvent, FleetNames, FleetStatus, Frame, Generator, History, LatencyPercentiles, MarkKind, Moment,
+    ReceivedRequest, Record, RequestId, Second, SeenRequest, Snapshot, TimelineMark,
 };
 
 /// What those see who begin to look, and keep.
-const KEPT: Kept = Kept { seconds: 300, strip: 360, marks: 300, requests: 50 };
+const KEPT: History = History { seconds: 300, strip: 360, marks: 300, requests: 50 };
 /// Requests whose attempts are compared.
 const COMPARED: usize = 65_536;
 /// Percentiles are of that many slots of time.
@@ -26,9 +26,9 @@ const RATE: Duration = Duration::from_secs(1);
 const MERGED: usize = 8;
 
 /// What the live view shows of one fleet.
-pub(crate) struct Live {
+pub(crate) struct LiveView {
     calendar: Calendar,
-    names: Names,
+    names: FleetNames,
     places: HashMap<Generator, usize>,
     /// What has happened since the last frame.
     frame: Frame,
@@ -40,27 +40,31 @@ pub(crate) struct Live {
     strip_end: u64,
     /// Requests that have ended, one count a backend.
     requests_of: Vec<u64>,
-    window: Window,
+    window: RecentWindow,
     /// Of the second, since 1970, that has not ended.
     second: u64,
     counted: Vec<u32>,
     had_check: bool,
     seconds: VecDeque<Second>,
     strip: VecDeque<u16>,
-    marks: VecDeque<Mark>,
+    marks: VecDeque<TimelineMark>,
     requests: VecDeque<SeenRequest>,
     /// All backends together, then one a backend.
-    times: Vec<Times>,
-    attempts: Attempts,
+    times: Vec<RecentTimes>,
+    attempts: RecentAttempts,
     front: Option<BalancerInfo>,
     check: Option<CheckNews>,
 }
 
-impl Live {
+impl LiveView {
     /// Of a fleet that has just begun.
-    pub(crate) fn new(backends: impl ExactSizeIterator<Item = Generator>, names: Names, calendar: Calendar) -> Live {
+    pub(crate) fn new(
+        backends: impl ExactSizeIterator<Item = Generator>,
+        names: FleetNames,
+        calendar: Calendar,
+    ) -> LiveView {
         let count = backends.len();
-        Live {
+        LiveView {
             calendar,
             names,
             places: backends.enumerate().map(|(place, generator)| (generator, place)).collect(),
@@ -70,7 +74,7 @@ impl Live {
             arrived: Vec::new(),
             strip_end: 0,
             requests_of: vec![0; count],
-            window: Window::new(count),
+            window: RecentWindow::new(count),
             second: calendar.unix / 1_000_000_000,
             counted: vec![0; count],
             had_check: false,
@@ -78,29 +82,29 @@ impl Live {
             strip: VecDeque::new(),
             marks: VecDeque::new(),
             requests: VecDeque::new(),
-            times: std::iter::once(Times::new(2)).chain((0..count).map(|_| Times::new(1))).collect(),
-            attempts: Attempts::default(),
+            times: std::iter::once(RecentTimes::new(2)).chain((0..count).map(|_| RecentTimes::new(1))).collect(),
+            attempts: RecentAttempts::default(),
             front: None,
             check: None,
         }
     }
 
     /// Takes note of an event.
-    pub(crate) fn event(&mut self, event: &Event) {
+    pub(crate) fn event(&mut self, event: &FleetEvent) {
         match event {
-            Event::Attempt(record) => self.attempt(record),
-            Event::Backend { at, generator, change } => {
+            FleetEvent::Attempt(record) => self.attempt(record),
+            FleetEvent::Backend { at, generator, change } => {
                 if let Some((kind, text)) = describe(change) {
                     self.mark(*at, kind, Some(*generator), 1, || text);
                 }
             }
-            Event::Lost { at, generator, count } => {
+            FleetEvent::Lost { at, generator, count } => {
                 let count = u32::try_from(*count).unwrap_or(u32::MAX);
                 self.mark(*at, MarkKind::Lost, Some(*generator), count, || {
                     "records overwritten before they were read".to_owned()
                 });
             }
-            Event::Seen { generator, seen } => self.see(*generator, seen),
+            FleetEvent::Seen { generator, seen } => self.see(*generator, seen),
         }
     }
 
@@ -215,23 +219,23 @@ impl Live {
 
     fn attempt(&mut self, record: &Record) {
         // Health probes are no traffic.
-        let Some(place) = self.places.get(&record.generator).copied().filter(|_| record.answer.is_some()) else {
+        let Some(place) = self.places.get(&record.generator).copied().filter(|_| record.response.is_some()) else {
             return;
         };
-        self.turn_to(self.calendar.unix(record.answered.max(record.received)) / 1_000_000_000);
+        self.turn_to(self.calendar.unix(record.responded.max(record.received)) / 1_000_000_000);
         self.counted[place] += 1;
         self.requests_of[place] += 1;
         self.strip_end += 1;
         self.arrived.push((record.received, place as u16));
         let whole = record.outcome == AttemptEnd::Completed;
         if whole {
-            let took = record.answered.since(record.received);
-            self.times[0].add(record.answered, took);
-            self.times[1 + place].add(record.answered, took);
+            let took = record.responded.since(record.received);
+            self.times[0].add(record.responded, took);
+            self.times[1 + place].add(record.responded, took);
         }
         let failed = !whole || record.status >= 500;
         self.window.add(place, failed);
-        let (at, generator) = (record.answered.max(record.received), Some(record.generator));
+        let (at, generator) = (record.responded.max(record.received), Some(record.generator));
         if failed {
             self.mark(at, MarkKind::Error, generator, 1, || match record.outcome {
                 AttemptEnd::Completed => format!("answered {}", record.status),
@@ -251,7 +255,7 @@ impl Live {
         }
     }
 
-    fn see(&mut self, generator: Generator, seen: &Seen) {
+    fn see(&mut self, generator: Generator, seen: &ReceivedRequest) {
         let at = self.milliseconds(seen.received);
         self.frame.requests.push(SeenRequest { backend: self.names.of(generator).to_owned(), at, seen: seen.clone() });
     }
@@ -280,7 +284,14 @@ impl Live {
                 self.next_mark += 1;
                 keep(
                     &mut self.marks,
-                    std::iter::once(Mark { id, at, kind, backend: backend.map(str::to_owned), count, text: text() }),
+                    std::iter::once(TimelineMark {
+                        id,
+                        at,
+                        kind,
+                        backend: backend.map(str::to_owned),
+                        count,
+                        text: text(),
+                    }),
                     KEPT.marks,
                 );
                 id
@@ -322,26 +333,26 @@ fn is_over(check: &CheckNews) -> bool {
 }
 
 /// What happened in the last ten seconds, frame by frame, and its sums.
-struct Window {
-    parts: VecDeque<Part>,
-    running: Part,
+struct RecentWindow {
+    parts: VecDeque<FrameSums>,
+    running: FrameSums,
     /// One a backend.
     counts: Vec<u64>,
     errors: Vec<u64>,
 }
 
 #[derive(Default)]
-struct Part {
+struct FrameSums {
     end: Moment,
     counts: Vec<u32>,
     errors: Vec<u32>,
 }
 
-impl Window {
-    fn new(backends: usize) -> Window {
-        let mut window = Window {
+impl RecentWindow {
+    fn new(backends: usize) -> RecentWindow {
+        let mut window = RecentWindow {
             parts: VecDeque::new(),
-            running: Part::default(),
+            running: FrameSums::default(),
             counts: vec![0; backends],
             errors: vec![0; backends],
         };
@@ -351,7 +362,7 @@ impl Window {
 
     fn begin_part(&mut self) {
         let none = vec![0; self.counts.len()];
-        self.running = Part { end: Moment(0), counts: none.clone(), errors: none };
+        self.running = FrameSums { end: Moment(0), counts: none.clone(), errors: none };
     }
 
     fn add(&mut self, place: usize, failed: bool) {
@@ -400,28 +411,28 @@ fn weights(weights: &[u32]) -> String {
     }
 }
 
-fn describe(change: &Change) -> Option<(MarkKind, String)> {
+fn describe(change: &BackendChange) -> Option<(MarkKind, String)> {
     let backend = |text: &str| Some((MarkKind::Backend, text.to_owned()));
     match change {
-        Change::Starting(_) | Change::Recovered => None,
-        Change::Accepting => backend("accepts connections"),
-        Change::Paused => backend("paused: connections are taken, nobody answers"),
-        Change::Resumed => backend("resumed"),
-        Change::Draining => backend("drains: it answers what is in flight, then ends"),
-        Change::Readiness(true) => backend("readiness answers 200 again"),
-        Change::Readiness(false) => backend("readiness answers 503"),
-        Change::HandshakeFailed(failed) => {
+        BackendChange::Starting(_) | BackendChange::Recovered => None,
+        BackendChange::Accepting => backend("accepts connections"),
+        BackendChange::Paused => backend("paused: connections are taken, nobody answers"),
+        BackendChange::Resumed => backend("resumed"),
+        BackendChange::Draining => backend("drains: it answers what is in flight, then ends"),
+        BackendChange::Readiness(true) => backend("readiness answers 200 again"),
+        BackendChange::Readiness(false) => backend("readiness answers 503"),
+        BackendChange::HandshakeFailed(failed) => {
             Some((MarkKind::Backend, format!("a TLS handshake failed: {}", failed.reason)))
         }
-        Change::Starved(_) => backend("takes no new connection for now"),
-        Change::Gone(departure) if departure.asked => backend("stopped"),
-        Change::Gone(departure) => Some((MarkKind::Backend, format!("gone: {}", departure.cause))),
-        Change::RestartIn(delay) => Some((MarkKind::Backend, format!("restarts in {} ms", delay.as_millis()))),
-        Change::StartFailed(why) => Some((MarkKind::Backend, format!("failed to start: {why}"))),
-        Change::Faults(faults) if faults.is_empty() => {
+        BackendChange::Starved(_) => backend("takes no new connection for now"),
+        BackendChange::Gone(departure) if departure.asked => backend("stopped"),
+        BackendChange::Gone(departure) => Some((MarkKind::Backend, format!("gone: {}", departure.cause))),
+        BackendChange::RestartIn(delay) => Some((MarkKind::Backend, format!("restarts in {} ms", delay.as_millis()))),
+        BackendChange::StartFailed(why) => Some((MarkKind::Backend, format!("failed to start: {why}"))),
+        BackendChange::Faults(faults) if faults.is_empty() => {
             Some((MarkKind::Fault, "behaves: no faults any more".to_owned()))
         }
-        Change::Faults(faults) => {
+        BackendChange::Faults(faults) => {
             let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
             Some((MarkKind::Fault, format!("misbehaves: {}", faults.join(", "))))
         }
@@ -430,7 +441,7 @@ fn describe(change: &Change) -> Option<(MarkKind, String)> {
 
 /// The attempts of the latest requests that have an id of ours.
 #[derive(Default)]
-struct Attempts {
+struct RecentAttempts {
     latest: HashMap<RequestId, Earlier>,
     order: VecDeque<RequestId>,
 }
@@ -441,7 +452,7 @@ struct Earlier {
     failed: bool,
 }
 
-impl Attempts {
+impl RecentAttempts {
     /// Notes an attempt, and returns the one of the same request that ended before it.
     fn add(&mut self, id: RequestId, generator: Generator, failed: bool) -> Option<Earlier> {
         let earlier = self.latest.insert(id, Earlier { generator, failed });
@@ -458,15 +469,15 @@ impl Attempts {
 }
 
 /// The times of the last ten seconds, in slots of two.
-struct Times {
+struct RecentTimes {
     slots: [Histogram<u32>; SLOTS],
     slot: u64,
 }
 
-impl Times {
-    fn new(digits: u8) -> Times {
+impl RecentTimes {
+    fn new(digits: u8) -> RecentTimes {
         let slot = || Histogram::new(digits).expect("one or two digits are allowed");
-        Times { slots: std::array::from_fn(|_| slot()), slot: 0 }
+        RecentTimes { slots: std::array::from_fn(|_| slot()), slot: 0 }
     }
 
     fn add(&mut self, at: Moment, took: Duration) {
@@ -476,12 +487,12 @@ impl Times {
         let _ = self.slots[(self.slot % SLOTS as u64) as usize].record(microseconds.max(1));
     }
 
-    fn percentiles(&mut self, now: Moment) -> Option<Latency> {
+    fn percentiles(&mut self, now: Moment) -> Option<LatencyPercentiles> {
         self.turn_to(now);
         let mut all = self.slots[0].clone();
         self.slots[1..].iter().for_each(|slot| all += slot);
         let at = |quantile| all.value_at_quantile(quantile);
-        (!all.is_empty()).then(|| Latency { p50: at(0.5), p90: at(0.9), p99: at(0.99), p99_9: at(0.999) })
+        (!all.is_empty()).then(|| LatencyPercentiles { p50: at(0.5), p90: at(0.9), p99: at(0.99), p99_9: at(0.999) })
     }
 
     fn turn_to(&mut self, at: Moment) {
@@ -499,10 +510,10 @@ mod tests {
 
     const NOON: u64 = 1_795_435_200;
 
-    fn live() -> Live {
+    fn live() -> LiveView {
         let calendar = Calendar { moment: Moment(0), unix: NOON * 1_000_000_000 };
         let names = [9001, 9002].map(|port| (Generator(port), port.to_string())).into_iter().collect();
-        Live::new([Generator(9001), Generator(9002)].into_iter(), names, calendar)
+        LiveView::new([Generator(9001), Generator(9002)].into_iter(), names, calendar)
     }
 
     fn at(milliseconds: u64) -> Moment {
@@ -513,9 +524,9 @@ mod tests {
         Record {
             number: 1,
             received: at(milliseconds),
-            answered: Moment(at(milliseconds).0 + 40_000),
+            responded: Moment(at(milliseconds).0 + 40_000),
             generator: Generator(generator),
-            answer: Some(ResponseId(uuid::Uuid::from_u128(7))),
+            response: Some(ResponseId(uuid::Uuid::from_u128(7))),
             request: (request > 0).then_some(RequestId { run: 1, sequence: request }),
             connection: 1,
             request_number: 1,
@@ -556,10 +567,10 @@ mod tests {
     fn a_frame_shows_what_ended_in_the_order_of_arrival_and_the_figures_of_now() {
         let mut live = live();
         for (generator, milliseconds) in [(9001, 10), (9001, 30), (9002, 20), (9001, 40)] {
-            live.event(&Event::Attempt(record(generator, milliseconds, 0)));
+            live.event(&FleetEvent::Attempt(record(generator, milliseconds, 0)));
         }
-        live.event(&Event::Attempt(Record { answer: None, ..record(9001, 50, 0) }));
-        live.event(&Event::Attempt(Record { status: 503, ..record(9001, 60, 0) }));
+        live.event(&FleetEvent::Attempt(Record { response: None, ..record(9001, 50, 0) }));
+        live.event(&FleetEvent::Attempt(Record { status: 503, ..record(9001, 60, 0) }));
         let frame = live.frame(at(100), &backends(), false);
         assert_eq!((frame.strip, frame.strip_end, frame.backends), (vec![0, 1, 0, 0, 0], 5, None));
         assert_eq!((frame.at, frame.figures.rate), (NOON * 1000 + 100, 5));
@@ -603,9 +614,9 @@ mod tests {
     #[test]
     fn percentiles_are_of_the_last_ten_seconds_and_of_any_length() {
         let mut live = live();
-        let slow = Record { answered: Moment(at(3010).0), ..record(9002, 10, 0) };
+        let slow = Record { responded: Moment(at(3010).0), ..record(9002, 10, 0) };
         for record in [record(9001, 2500, 0), record(9001, 2600, 0), slow] {
-            live.event(&Event::Attempt(record));
+            live.event(&FleetEvent::Attempt(record));
         }
         let figures = live.frame(at(3100), &backends(), false).figures;
         let [all, first, second] =
@@ -617,8 +628,8 @@ mod tests {
     #[test]
     fn seconds_are_kept_also_the_silent_ones_and_say_whether_a_check_ran() {
         let mut live = live();
-        live.event(&Event::Attempt(record(9001, 900, 0)));
-        live.event(&Event::Attempt(record(9002, 3100, 0)));
+        live.event(&FleetEvent::Attempt(record(9001, 900, 0)));
+        live.event(&FleetEvent::Attempt(record(9002, 3100, 0)));
         let frame = live.frame(at(4050), &backends(), false);
         let counts = |seconds: &[Second]| seconds.iter().map(|second| second.counts.clone()).collect::<Vec<_>>();
         assert_eq!(counts(&frame.seconds), [[1, 0], [0, 0], [0, 0], [0, 1]]);
@@ -644,13 +655,13 @@ mod tests {
     #[test]
     fn a_second_attempt_is_a_retry_if_one_of_both_failed_and_a_double_execution_if_none_did() {
         let mut live = live();
-        live.event(&Event::Attempt(Record { status: 503, ..record(9001, 1, 5) }));
-        live.event(&Event::Attempt(record(9002, 2, 5)));
-        live.event(&Event::Attempt(record(9001, 3, 6)));
-        live.event(&Event::Attempt(record(9002, 4, 6)));
+        live.event(&FleetEvent::Attempt(Record { status: 503, ..record(9001, 1, 5) }));
+        live.event(&FleetEvent::Attempt(record(9002, 2, 5)));
+        live.event(&FleetEvent::Attempt(record(9001, 3, 6)));
+        live.event(&FleetEvent::Attempt(record(9002, 4, 6)));
         // One that hung in a paused backend ends after the attempt that was delivered.
-        live.event(&Event::Attempt(record(9002, 6, 7)));
-        live.event(&Event::Attempt(Record { outcome: AttemptEnd::CutOff, ..record(9001, 5, 7) }));
+        live.event(&FleetEvent::Attempt(record(9002, 6, 7)));
+        live.event(&FleetEvent::Attempt(Record { outcome: AttemptEnd::CutOff, ..record(9001, 5, 7) }));
         let frame = live.frame(at(100), &backends(), false);
         let expected = [
             (MarkKind::Error, Some(9001), 2),
@@ -660,10 +671,10 @@ mod tests {
         ];
         assert_eq!(kinds(&frame), expected);
         // One that grows is told again, under its id; in another second it is another one.
-        live.event(&Event::Attempt(Record { status: 500, ..record(9001, 300, 0) }));
+        live.event(&FleetEvent::Attempt(Record { status: 500, ..record(9001, 300, 0) }));
         let grown = live.frame(at(400), &backends(), false);
         assert_eq!((kinds(&grown), grown.marks[0].id), (vec![(MarkKind::Error, Some(9001), 3)], frame.marks[0].id));
-        live.event(&Event::Attempt(Record { status: 500, ..record(9001, 1300, 0) }));
+        live.event(&FleetEvent::Attempt(Record { status: 500, ..record(9001, 1300, 0) }));
         let other = live.frame(at(1400), &backends(), false);
         assert_eq!((kinds(&other), other.marks[0].id), (vec![(MarkKind::Error, Some(9001), 1)], 4));
     }
@@ -672,8 +683,8 @@ mod tests {
     fn what_happens_to_backends_and_in_front_of_them_is_marked() {
         let mut live = live();
         let departure = Departure { cause: Cause::Signal(9), asked: false, unanswered: 0 };
-        let gone = Change::Gone(departure);
-        live.event(&Event::Backend { at: at(5), generator: Generator(9002), change: gone });
+        let gone = BackendChange::Gone(departure);
+        live.event(&FleetEvent::Backend { at: at(5), generator: Generator(9002), change: gone });
         let front = BalancerInfo {
             url: "http://localhost:8080/uuid".to_owned(),
             balancer: Some("NGINX".to_owned()),

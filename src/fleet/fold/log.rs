@@ -9,18 +9,18 @@ use jiff::tz::TimeZone;
 use serde_json::json;
 
 use crate::escape::harmless;
-use crate::fleet::printer::Stream;
+use crate::fleet::printer::OutputStream;
 use crate::topology::Topology;
 use crate::wire::{
-    AttemptEnd, Calendar, Change, Departure, Event, FailedHandshakes, Fault, Generator, Moment, Names, Record,
-    Starvation,
+    AttemptEnd, BackendChange, Calendar, Departure, FailedHandshakes, Fault, FleetEvent, FleetNames, Generator, Moment,
+    Record, Starvation,
 };
 use verdict::numbers::grouped;
 
 /// How attempts are shown.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Mode {
+pub(crate) enum LogMode {
     /// A line each; under load the first of each second and a sum of the others.
     Text,
     /// An object of JSON each, all of them.
@@ -37,40 +37,42 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// The log of one fleet.
 pub(crate) struct Log {
-    mode: Mode,
+    mode: LogMode,
     calendar: Calendar,
     zone: TimeZone,
     topology: Topology,
-    names: Names,
+    names: FleetNames,
     second: Moment,
     shown: u64,
     more: BTreeMap<Generator, u64>,
 }
 
 /// A line and where it goes.
-pub(crate) type Line = (Stream, String);
+pub(crate) type Line = (OutputStream, String);
 
 impl Log {
     /// Of a fleet that has just begun, with times of day in `zone`.
-    pub(crate) fn new(mode: Mode, topology: Topology, calendar: Calendar, zone: TimeZone) -> Log {
+    pub(crate) fn new(mode: LogMode, topology: Topology, calendar: Calendar, zone: TimeZone) -> Log {
         let names = topology.names();
         Log { mode, calendar, zone, topology, names, second: calendar.moment, shown: 0, more: BTreeMap::new() }
     }
 
     /// The lines of one event.
-    pub(crate) fn event(&mut self, event: &Event) -> Vec<Line> {
+    pub(crate) fn event(&mut self, event: &FleetEvent) -> Vec<Line> {
         match event {
-            Event::Attempt(record) => self.attempt(record).map(|line| (Stream::Log, line)).into_iter().collect(),
-            Event::Backend { at, generator, change } => self.backend(*at, *generator, change),
-            Event::Seen { .. } => Vec::new(),
-            Event::Lost { at, generator, count } => {
+            FleetEvent::Attempt(record) => {
+                self.attempt(record).map(|line| (OutputStream::Log, line)).into_iter().collect()
+            }
+            FleetEvent::Backend { at, generator, change } => self.backend(*at, *generator, change),
+            FleetEvent::Seen { .. } => Vec::new(),
+            FleetEvent::Lost { at, generator, count } => {
                 let name = self.names.of(*generator);
                 let lost = format!("{count} records of {name} were overwritten before they could be read");
-                vec![(Stream::Log, self.remark(*at, "lost", &lost, json!({ "backend": name, "count": count })))]
+                vec![(OutputStream::Log, self.remark(*at, "lost", &lost, json!({ "backend": name, "count": count })))]
             }
         }
         .into_iter()
-        .filter(|(stream, _)| *stream == Stream::Output || self.mode != Mode::Off)
+        .filter(|(stream, _)| *stream == OutputStream::Output || self.mode != LogMode::Off)
         .collect()
     }
 
@@ -95,28 +97,28 @@ impl Log {
             let _ = write!(line, " · {} others {}", more.len() - NAMED, grouped(others));
         }
         line.push('\n');
-        Some((Stream::Log, line))
+        Some((OutputStream::Log, line))
     }
 
     /// What the printer had to drop.
     pub(crate) fn dropped(&self, now: Moment, lines: u64) -> Line {
         let text = format!("{lines} lines were not shown: they are read more slowly than they come");
-        (Stream::Log, self.remark(now, "not-shown", &text, json!({ "lines": lines })))
+        (OutputStream::Log, self.remark(now, "not-shown", &text, json!({ "lines": lines })))
     }
 
     fn attempt(&mut self, record: &Record) -> Option<String> {
         match self.mode {
-            Mode::Off => None,
-            Mode::Json => {
+            LogMode::Off => None,
+            LogMode::Json => {
                 let mut object = json!(record.view(&self.calendar, &self.names));
                 object["event"] = json!("attempt");
                 Some(format!("{object}\n"))
             }
-            Mode::Text if self.shown >= SHOWN_A_SECOND => {
+            LogMode::Text if self.shown >= SHOWN_A_SECOND => {
                 *self.more.entry(record.generator).or_default() += 1;
                 None
             }
-            Mode::Text => {
+            LogMode::Text => {
                 self.shown += 1;
                 Some(self.line(record))
             }
@@ -128,7 +130,7 @@ impl Log {
         let name = self.names.of(*generator);
         let (method, path) = (harmless(&record.method.to_string()), harmless(&record.path.to_string()));
         let time = self.time(record.received, "%H:%M:%S%.3f");
-        let id = record.answer.map_or("health".to_owned(), |answer| answer.to_string());
+        let id = record.response.map_or("health".to_owned(), |answer| answer.to_string());
         match record.outcome {
             AttemptEnd::Completed => format!("{time} {name} {peer} {method} {path} {status} {id}\n"),
             AttemptEnd::CutOff => {
@@ -140,60 +142,66 @@ impl Log {
         }
     }
 
-    fn backend(&self, at: Moment, generator: Generator, change: &Change) -> Vec<Line> {
+    fn backend(&self, at: Moment, generator: Generator, change: &BackendChange) -> Vec<Line> {
         let url = self.topology.url(generator);
         let said = match change {
-            Change::Starting(_) => None,
-            Change::Accepting => Some(format!("App server started - {url}")),
-            Change::Gone(departure) => Some(gone(departure, &url, self.names.of(generator))),
-            Change::Paused => Some(format!("App server paused - {url}: it takes connections and answers nobody")),
-            Change::Resumed => Some(format!("App server resumed - {url}")),
-            Change::Draining => Some(format!("App server draining - {url}: it answers what is in flight, then stops")),
-            Change::Readiness(true) => Some(format!("App server ready - {url}")),
-            Change::Readiness(false) => Some(format!("App server unready - {url}: readiness answers 503")),
-            Change::Faults(faults) if faults.is_empty() => {
+            BackendChange::Starting(_) => None,
+            BackendChange::Accepting => Some(format!("App server started - {url}")),
+            BackendChange::Gone(departure) => Some(gone(departure, &url, self.names.of(generator))),
+            BackendChange::Paused => {
+                Some(format!("App server paused - {url}: it takes connections and answers nobody"))
+            }
+            BackendChange::Resumed => Some(format!("App server resumed - {url}")),
+            BackendChange::Draining => {
+                Some(format!("App server draining - {url}: it answers what is in flight, then stops"))
+            }
+            BackendChange::Readiness(true) => Some(format!("App server ready - {url}")),
+            BackendChange::Readiness(false) => Some(format!("App server unready - {url}: readiness answers 503")),
+            BackendChange::Faults(faults) if faults.is_empty() => {
                 Some(format!("App server behaves - {url}: no faults any more"))
             }
-            Change::Faults(faults) => {
+            BackendChange::Faults(faults) => {
                 let faults: Vec<String> = faults.iter().map(Fault::to_string).collect();
                 Some(format!("App server misbehaves - {url}: {}", faults.join(", ")))
             }
-            Change::Starved(Starvation::OutOfFiles) => {
+            BackendChange::Starved(Starvation::OutOfFiles) => {
                 Some(format!("App server starved - {url}: out of file descriptors, new connections wait"))
             }
-            Change::Starved(Starvation::ConnectionLimit(limit)) => {
+            BackendChange::Starved(Starvation::ConnectionLimit(limit)) => {
                 Some(format!("App server starved - {url}: it holds {limit} connections, its limit; new ones wait"))
             }
-            Change::HandshakeFailed(FailedHandshakes { bad_certificate, reason, .. }) => {
+            BackendChange::HandshakeFailed(FailedHandshakes { bad_certificate, reason, .. }) => {
                 let with = bad_certificate.map(|bad| format!(", with a certificate that is bad: {}", bad.name()));
                 Some(format!("TLS handshake failed - {url}: {reason}{}", with.unwrap_or_default()))
             }
-            Change::Recovered => Some(format!("App server recovered - {url}: it takes connections again")),
-            Change::RestartIn(delay) => Some(format!("App server restarts - {url}: in {} ms", delay.as_millis())),
-            Change::StartFailed(why) => Some(format!("App server failed to start - {url}: {why}")),
+            BackendChange::Recovered => Some(format!("App server recovered - {url}: it takes connections again")),
+            BackendChange::RestartIn(delay) => {
+                Some(format!("App server restarts - {url}: in {} ms", delay.as_millis()))
+            }
+            BackendChange::StartFailed(why) => Some(format!("App server failed to start - {url}: {why}")),
         };
-        let output = said.map(|said| (Stream::Output, format!("{} {said}\n", self.time(at, "%H:%M:%S"))));
-        let log = (self.mode == Mode::Json).then(|| (Stream::Log, self.backend_object(at, generator, change)));
+        let output = said.map(|said| (OutputStream::Output, format!("{} {said}\n", self.time(at, "%H:%M:%S"))));
+        let log = (self.mode == LogMode::Json).then(|| (OutputStream::Log, self.backend_object(at, generator, change)));
         output.into_iter().chain(log).collect()
     }
 
-    fn backend_object(&self, at: Moment, generator: Generator, change: &Change) -> String {
+    fn backend_object(&self, at: Moment, generator: Generator, change: &BackendChange) -> String {
         let (name, detail) = match change {
-            Change::Starting(pid) => ("starting", json!({ "pid": pid })),
-            Change::Accepting => ("accepting", json!({})),
-            Change::Gone(Departure { cause, asked, unanswered }) => {
+            BackendChange::Starting(pid) => ("starting", json!({ "pid": pid })),
+            BackendChange::Accepting => ("accepting", json!({})),
+            BackendChange::Gone(Departure { cause, asked, unanswered }) => {
                 ("gone", json!({ "cause": cause.to_string(), "asked": asked, "unanswered": unanswered }))
             }
-            Change::Paused => ("paused", json!({})),
-            Change::Resumed => ("resumed", json!({})),
-            Change::Draining => ("draining", json!({})),
-            Change::Readiness(ready) => ("readiness", json!({ "ready": ready })),
-            Change::Faults(faults) => ("faults", json!({ "faults": faults })),
-            Change::Starved(why) => ("starved", json!({ "why": why })),
-            Change::HandshakeFailed(failed) => ("handshake-failed", json!(failed)),
-            Change::Recovered => ("recovered", json!({})),
-            Change::RestartIn(delay) => ("restarts", json!({ "in_ms": delay.as_millis() as u64 })),
-            Change::StartFailed(why) => ("start-failed", json!({ "why": why })),
+            BackendChange::Paused => ("paused", json!({})),
+            BackendChange::Resumed => ("resumed", json!({})),
+            BackendChange::Draining => ("draining", json!({})),
+            BackendChange::Readiness(ready) => ("readiness", json!({ "ready": ready })),
+            BackendChange::Faults(faults) => ("faults", json!({ "faults": faults })),
+            BackendChange::Starved(why) => ("starved", json!({ "why": why })),
+            BackendChange::HandshakeFailed(failed) => ("handshake-failed", json!(failed)),
+            BackendChange::Recovered => ("recovered", json!({})),
+            BackendChange::RestartIn(delay) => ("restarts", json!({ "in_ms": delay.as_millis() as u64 })),
+            BackendChange::StartFailed(why) => ("start-failed", json!({ "why": why })),
         };
         let mut object = detail;
         object["event"] = json!(name);
@@ -204,12 +212,12 @@ impl Log {
 
     fn remark(&self, at: Moment, name: &str, text: &str, mut object: serde_json::Value) -> String {
         match self.mode {
-            Mode::Json => {
+            LogMode::Json => {
                 object["event"] = json!(name);
                 object["time"] = json!(self.timestamp(at).to_string());
                 format!("{object}\n")
             }
-            Mode::Text | Mode::Off => format!("{} {text}\n", self.time(at, "%H:%M:%S")),
+            LogMode::Text | LogMode::Off => format!("{} {text}\n", self.time(at, "%H:%M:%S")),
         }
     }
 
@@ -245,7 +253,7 @@ mod tests {
 
     const NOON: u64 = 1_795_435_200_000_000_000;
 
-    fn log(mode: Mode) -> Log {
+    fn log(mode: LogMode) -> Log {
         let topology = Topology::of("localhost".parse().unwrap(), (9001..=9120).map(Generator).collect());
         Log::new(mode, topology, Calendar { moment: Moment(0), unix: NOON }, TimeZone::UTC)
     }
@@ -254,9 +262,9 @@ mod tests {
         Record {
             number: 1,
             received: Moment(5_123_000_000),
-            answered: Moment(5_123_040_000),
+            responded: Moment(5_123_040_000),
             generator: Generator(generator),
-            answer: Some(ResponseId("550e8400-e29b-41d4-a716-446655440000".parse().unwrap())),
+            response: Some(ResponseId("550e8400-e29b-41d4-a716-446655440000".parse().unwrap())),
             request: None,
             connection: 1,
             request_number: 1,
@@ -279,36 +287,39 @@ mod tests {
 
     #[test]
     fn an_attempt_is_one_readable_line_that_cannot_command_the_terminal() {
-        let lines = log(Mode::Text).event(&Event::Attempt(record(9001)));
+        let lines = log(LogMode::Text).event(&FleetEvent::Attempt(record(9001)));
         assert_eq!(
             text(lines),
             "12:00:05.123 9001 127.0.0.1:5000 GET /uuid\\u{9b}2J 200 550e8400-e29b-41d4-a716-446655440000\n"
         );
         let unix = Record { peer: End::Unix, ..record(9001) };
-        assert!(text(log(Mode::Text).event(&Event::Attempt(unix))).starts_with("12:00:05.123 9001 unix GET /"));
+        assert!(text(log(LogMode::Text).event(&FleetEvent::Attempt(unix))).starts_with("12:00:05.123 9001 unix GET /"));
         let cut = Record { outcome: AttemptEnd::CutOff, bytes: 7, ..record(9001) };
-        assert!(text(log(Mode::Text).event(&Event::Attempt(cut))).ends_with(" cut off after 7 bytes\n"));
+        assert!(text(log(LogMode::Text).event(&FleetEvent::Attempt(cut))).ends_with(" cut off after 7 bytes\n"));
         let open = Record { outcome: AttemptEnd::Received, ..record(9001) };
-        assert!(text(log(Mode::Text).event(&Event::Attempt(open))).ends_with(" in flight when its backend ended\n"));
+        assert!(
+            text(log(LogMode::Text).event(&FleetEvent::Attempt(open))).ends_with(" in flight when its backend ended\n")
+        );
     }
 
     #[test]
     fn under_load_the_first_are_shown_and_the_others_summed_up() {
-        let mut log = log(Mode::Text);
-        let shown: usize = (0..48_140).map(|number| log.event(&Event::Attempt(record(9001 + number % 3))).len()).sum();
+        let mut log = log(LogMode::Text);
+        let shown: usize =
+            (0..48_140).map(|number| log.event(&FleetEvent::Attempt(record(9001 + number % 3))).len()).sum();
         assert_eq!(shown, 20);
         assert_eq!(log.tick(Moment(999_999_999)), None);
         let sum = "… 48,120 more in the last second: 9001 16,040 · 9002 16,040 · 9003 16,040\n";
-        assert_eq!(log.tick(Moment(1_000_000_000)), Some((Stream::Log, sum.to_owned())));
+        assert_eq!(log.tick(Moment(1_000_000_000)), Some((OutputStream::Log, sum.to_owned())));
         assert_eq!(log.tick(Moment(2_000_000_000)), None);
-        assert_eq!(log.event(&Event::Attempt(record(9001))).len(), 1);
+        assert_eq!(log.event(&FleetEvent::Attempt(record(9001))).len(), 1);
     }
 
     #[test]
     fn a_sum_over_many_backends_stays_a_line() {
-        let mut log = log(Mode::Text);
+        let mut log = log(LogMode::Text);
         for number in 0..120 {
-            log.event(&Event::Attempt(record(9001 + number)));
+            log.event(&FleetEvent::Attempt(record(9001 + number)));
         }
         let (_, line) = log.tick(Moment(1_000_000_000)).unwrap();
         assert!(line.starts_with("… 100 more in the last second: 9021 1 · 9022 1 "), "{line}");
@@ -317,36 +328,37 @@ mod tests {
 
     #[test]
     fn programs_get_every_attempt_as_json_and_off_is_silent_about_attempts_only() {
-        let mut json = log(Mode::Json);
+        let mut json = log(LogMode::Json);
         for _ in 0..50 {
-            let line = text(json.event(&Event::Attempt(record(9001))));
+            let line = text(json.event(&FleetEvent::Attempt(record(9001))));
             let object: serde_json::Value = serde_json::from_str(&line).unwrap();
             assert_eq!(object["event"], "attempt");
             assert_eq!(object["received"], "2026-11-23T12:00:05.123000000Z");
-            assert_eq!(object["answer"], "550e8400-e29b-41d4-a716-446655440000");
+            assert_eq!(object["response"], "550e8400-e29b-41d4-a716-446655440000");
         }
-        let mut off = log(Mode::Off);
-        assert_eq!(off.event(&Event::Attempt(record(9001))), []);
-        let started = Event::Backend { at: Moment(0), generator: Generator(9001), change: Change::Accepting };
+        let mut off = log(LogMode::Off);
+        assert_eq!(off.event(&FleetEvent::Attempt(record(9001))), []);
+        let started =
+            FleetEvent::Backend { at: Moment(0), generator: Generator(9001), change: BackendChange::Accepting };
         let line = "12:00:00 App server started - http://localhost:9001\n".to_owned();
-        assert_eq!(off.event(&started), [(Stream::Output, line)]);
+        assert_eq!(off.event(&started), [(OutputStream::Output, line)]);
     }
 
     #[test]
     fn faults_are_told_to_people_and_programs() {
         let faults = |mode, faults: &[&str]| {
-            let change = Change::Faults(faults.iter().map(|fault| fault.parse().unwrap()).collect());
-            text(log(mode).event(&Event::Backend { at: Moment(0), generator: Generator(9001), change }))
+            let change = BackendChange::Faults(faults.iter().map(|fault| fault.parse().unwrap()).collect());
+            text(log(mode).event(&FleetEvent::Backend { at: Moment(0), generator: Generator(9001), change }))
         };
         assert_eq!(
-            faults(Mode::Text, &["status:503:10%", "latency:200ms"]),
+            faults(LogMode::Text, &["status:503:10%", "latency:200ms"]),
             "12:00:00 App server misbehaves - http://localhost:9001: status:503:10%, latency:200ms\n"
         );
         assert_eq!(
-            faults(Mode::Text, &[]),
+            faults(LogMode::Text, &[]),
             "12:00:00 App server behaves - http://localhost:9001: no faults any more\n"
         );
-        let line = faults(Mode::Json, &["hang:10%"]);
+        let line = faults(LogMode::Json, &["hang:10%"]);
         let object: serde_json::Value = serde_json::from_str(line.lines().nth(1).unwrap()).unwrap();
         let expected = json!({
             "event": "faults", "faults": ["hang:10%"], "backend": "9001", "time": "2026-11-23T12:00:00Z"
@@ -357,8 +369,8 @@ mod tests {
     #[test]
     fn a_departure_says_why_and_what_to_do() {
         let gone = |asked, cause, unanswered| {
-            let change = Change::Gone(Departure { cause, asked, unanswered });
-            text(log(Mode::Text).event(&Event::Backend { at: Moment(0), generator: Generator(9001), change }))
+            let change = BackendChange::Gone(Departure { cause, asked, unanswered });
+            text(log(LogMode::Text).event(&FleetEvent::Backend { at: Moment(0), generator: Generator(9001), change }))
         };
         assert_eq!(gone(true, Cause::Exit(0), 0), "12:00:00 App server stopped - http://localhost:9001\n");
         assert_eq!(

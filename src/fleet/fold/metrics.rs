@@ -9,7 +9,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::wire::{AttemptEnd, BackendState, Event, FleetStatus, Names, Record};
+use crate::wire::{AttemptEnd, BackendState, FleetEvent, FleetNames, FleetStatus, Record};
 
 /// Bounds in seconds: those that OpenTelemetry advises begin at 5 ms, where a backend of ours is long done.
 const BOUNDS: [f64; 17] = [
@@ -21,8 +21,8 @@ pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0
 /// The figures of one fleet.
 pub(crate) struct Metrics {
     registry: Registry,
-    names: Names,
-    duration: Family<Served, Histogram, fn() -> Histogram>,
+    names: FleetNames,
+    duration: Family<ServedLabels, Histogram, fn() -> Histogram>,
     cut_off: Family<BackendLabel, Counter>,
     probes: Family<BackendLabel, Counter>,
     lost: Family<BackendLabel, Counter>,
@@ -38,7 +38,7 @@ struct BackendLabel {
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct Served {
+struct ServedLabels {
     backend: String,
     http_request_method: &'static str,
     http_response_status_code: u16,
@@ -63,7 +63,7 @@ const STATES: [BackendState; 6] = [
 
 impl Metrics {
     /// Nothing has happened.
-    pub(crate) fn new(names: Names) -> Metrics {
+    pub(crate) fn new(names: FleetNames) -> Metrics {
         let mut registry = Registry::default();
         let duration = Family::new_with_constructor((|| Histogram::new(BOUNDS)) as fn() -> Histogram);
         registry.register_with_unit(
@@ -92,13 +92,13 @@ impl Metrics {
     }
 
     /// Takes note of an event.
-    pub(crate) fn event(&self, event: &Event) {
+    pub(crate) fn event(&self, event: &FleetEvent) {
         match event {
-            Event::Attempt(record) => self.attempt(record),
-            Event::Lost { generator, count, .. } => {
+            FleetEvent::Attempt(record) => self.attempt(record),
+            FleetEvent::Lost { generator, count, .. } => {
                 self.lost.get_or_create(&BackendLabel { backend: self.names.of(*generator).to_owned() }).inc_by(*count);
             }
-            Event::Backend { .. } | Event::Seen { .. } => {}
+            FleetEvent::Backend { .. } | FleetEvent::Seen { .. } => {}
         }
     }
 
@@ -127,16 +127,16 @@ impl Metrics {
 
     fn attempt(&self, record: &Record) {
         let backend = self.names.of(record.generator).to_owned();
-        if record.answer.is_none() {
+        if record.response.is_none() {
             self.probes.get_or_create(&BackendLabel { backend }).inc();
         } else if record.outcome == AttemptEnd::Completed {
             let known = METHODS.into_iter().find(|method| method.as_bytes() == record.method.as_bytes());
-            let served = Served {
+            let served = ServedLabels {
                 backend,
                 http_request_method: known.unwrap_or("_OTHER"),
                 http_response_status_code: record.status,
             };
-            self.duration.get_or_create(&served).observe(record.answered.since(record.received).as_secs_f64());
+            self.duration.get_or_create(&served).observe(record.responded.since(record.received).as_secs_f64());
         } else {
             self.cut_off.get_or_create(&BackendLabel { backend }).inc();
         }
@@ -152,9 +152,9 @@ mod tests {
         Record {
             number: 1,
             received: Moment(0),
-            answered: Moment(300_000),
+            responded: Moment(300_000),
             generator: Generator(9001),
-            answer: Some(ResponseId(uuid::Uuid::from_u128(7))),
+            response: Some(ResponseId(uuid::Uuid::from_u128(7))),
             request: None,
             connection: 1,
             request_number: 1,
@@ -178,12 +178,12 @@ mod tests {
             record("GET", 200),
             record("GET", 200),
             record("EVIL\"", 503),
-            Record { answer: None, ..record("GET", 200) },
+            Record { response: None, ..record("GET", 200) },
             Record { outcome: AttemptEnd::CutOff, ..record("GET", 200) },
         ] {
-            metrics.event(&Event::Attempt(record));
+            metrics.event(&FleetEvent::Attempt(record));
         }
-        metrics.event(&Event::Lost { at: Moment(1), generator: Generator(9001), count: 4 });
+        metrics.event(&FleetEvent::Lost { at: Moment(1), generator: Generator(9001), count: 4 });
         let backend = BackendStatus {
             state: BackendState::Paused,
             pid: Some(1),

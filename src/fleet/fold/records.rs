@@ -5,19 +5,19 @@ use std::collections::VecDeque;
 
 use jiff::Timestamp;
 
-use crate::wire::{BatchHead, Calendar, Names, RECORD_WORDS, Record};
+use crate::wire::{BatchHead, Calendar, FleetNames, RECORD_WORDS, Record};
 
 /// 80 MiB when full.
 const KEPT: usize = 80 * 1024 * 1024 / (RECORD_WORDS * 8);
 
 /// A record as it is kept: half the size of the parsed one.
-pub(crate) type Words = [u64; RECORD_WORDS];
+pub(crate) type StoredRecord = [u64; RECORD_WORDS];
 
 /// The latest records.
-pub(crate) struct Records {
+pub(crate) struct RecordStore {
     calendar: Calendar,
-    names: Names,
-    kept: VecDeque<Words>,
+    names: FleetNames,
+    kept: VecDeque<StoredRecord>,
     /// The number of the first that is kept.
     first: u64,
     lost: u64,
@@ -45,18 +45,18 @@ impl Filter {
 }
 
 /// Records that follow each other.
-pub(crate) struct Window {
+pub(crate) struct RecordPage {
     /// The number of the first.
     pub(crate) start: u64,
     /// Earlier ones that were asked for and are kept no more.
     pub(crate) missed: u64,
-    pub(crate) words: Vec<Words>,
+    pub(crate) words: Vec<StoredRecord>,
 }
 
-impl Records {
+impl RecordStore {
     /// None yet.
-    pub(crate) fn new(calendar: Calendar, names: Names) -> Records {
-        Records { calendar, names, kept: VecDeque::new(), first: 0, lost: 0 }
+    pub(crate) fn new(calendar: Calendar, names: FleetNames) -> RecordStore {
+        RecordStore { calendar, names, kept: VecDeque::new(), first: 0, lost: 0 }
     }
 
     /// Keeps one more.
@@ -95,24 +95,24 @@ impl Records {
     }
 
     /// What people call its backends.
-    pub(crate) fn names(&self) -> Names {
+    pub(crate) fn names(&self) -> FleetNames {
         self.names.clone()
     }
 
     /// Those from one number on and before another, at most `most`.
-    pub(crate) fn window(&self, from: u64, end: u64, most: usize) -> Window {
+    pub(crate) fn window(&self, from: u64, end: u64, most: usize) -> RecordPage {
         let start = from.max(self.first);
         let skip = usize::try_from(start - self.first).unwrap_or(usize::MAX).min(self.kept.len());
         let count =
             usize::try_from(end.saturating_sub(start)).unwrap_or(usize::MAX).min(self.kept.len() - skip).min(most);
         let words = self.kept.range(skip..skip + count).copied().collect();
-        Window { start, missed: self.first.saturating_sub(from), words }
+        RecordPage { start, missed: self.first.saturating_sub(from), words }
     }
 
     /// The same with the head of a batch. From a number that is not given out yet on there are none, and `next` says from where
     /// there will be.
-    pub(crate) fn batch(&self, from: u64, end: u64, most: usize) -> (BatchHead, Vec<Words>) {
-        let Window { start, missed, words } = self.window(from.min(end), end, most);
+    pub(crate) fn batch(&self, from: u64, end: u64, most: usize) -> (BatchHead, Vec<StoredRecord>) {
+        let RecordPage { start, missed, words } = self.window(from.min(end), end, most);
         let next = start + words.len() as u64;
         (BatchHead { next, missed, lost: self.lost, calendar: self.calendar }, words)
     }
@@ -127,9 +127,9 @@ mod tests {
         Record {
             number: second,
             received: Moment(second * 1_000_000_000),
-            answered: Moment(second * 1_000_000_000 + 1),
+            responded: Moment(second * 1_000_000_000 + 1),
             generator: Generator(9001),
-            answer: None,
+            response: None,
             request: (run > 0).then_some(RequestId { run, sequence: second }),
             connection: second,
             request_number: 1,
@@ -146,14 +146,14 @@ mod tests {
         }
     }
 
-    fn connections(records: &Records, window: &Window, filter: &Filter) -> Vec<u64> {
+    fn connections(records: &RecordStore, window: &RecordPage, filter: &Filter) -> Vec<u64> {
         let parsed = window.words.iter().map(Record::from_words);
         parsed.filter(|record| filter.matches(record, &records.calendar())).map(|record| record.connection).collect()
     }
 
     #[test]
     fn records_are_found_by_time_by_run_and_by_number() {
-        let mut records = Records::new(Calendar { moment: Moment(0), unix: 0 }, Names::default());
+        let mut records = RecordStore::new(Calendar { moment: Moment(0), unix: 0 }, FleetNames::default());
         for second in 0..10 {
             records.push(&record(second, second % 2));
         }
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn what_is_kept_no_more_is_counted() {
-        let mut records = Records::new(Calendar { moment: Moment(0), unix: 0 }, Names::default());
+        let mut records = RecordStore::new(Calendar { moment: Moment(0), unix: 0 }, FleetNames::default());
         for second in 0..KEPT as u64 + 5 {
             records.push(&record(second, 0));
         }

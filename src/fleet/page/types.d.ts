@@ -30,7 +30,7 @@ export type Mark = { id: number; at: number; kind: MarkKind; backend: string | n
 export type SeenRequest = {
   backend: string;
   at: number;
-  answer: string;
+  response: string;
   peer: string;
   method: string;
   path: string;

@@ -1,6 +1,6 @@
 //! The phrases of requests as they arrived.
 
-use verdict::facts::requests::{Change, ClientAddress, ClientAddressConclusion, Extent, Intact, PathChange};
+use verdict::facts::requests::{ClientAddress, ClientAddressConclusion, Extent, Intact, PathChange, RequestChange};
 use verdict::finding::Level;
 use verdict::numbers::{count_of, grouped};
 use verdict::report::{Forwarding, Rewrite};
@@ -10,7 +10,7 @@ use crate::balancer::Balancer;
 use crate::report::hints;
 
 /// `all 600 requests`, `6 of 600 requests`.
-fn whom(facts: &Change) -> String {
+fn whom(facts: &RequestChange) -> String {
     match facts.extent {
         Extent::All if facts.changed == facts.of => format!("all {}", count_of(facts.of, "request")),
         Extent::Urls if !facts.urls.is_empty() => {
@@ -29,7 +29,7 @@ fn texts(arrived: &[(String, u64)]) -> String {
 }
 
 /// Both ends, with how often each was seen where there are several.
-fn both_ends(facts: &Change) -> Vec<String> {
+fn both_ends(facts: &RequestChange) -> Vec<String> {
     let mut lines = Vec::new();
     if let Some(sent) = &facts.sent {
         lines.push(format!("sent:    {sent}"));
@@ -51,7 +51,7 @@ fn both_ends(facts: &Change) -> Vec<String> {
     lines
 }
 
-fn phrase(facts: &Change, summary: String, hint: Option<String>) -> Phrase {
+fn phrase(facts: &RequestChange, summary: String, hint: Option<String>) -> Phrase {
     let summary = match &facts.expected {
         Some(expected) => format!("{summary}, against --expect {expected}"),
         None => summary,
@@ -59,13 +59,13 @@ fn phrase(facts: &Change, summary: String, hint: Option<String>) -> Phrase {
     Phrase { hint, ..Phrase::of(summary).because(both_ends(facts)) }
 }
 
-pub(super) fn method(facts: &Change, product: Option<Balancer>) -> Phrase {
+pub(super) fn method(facts: &RequestChange, product: Option<Balancer>) -> Phrase {
     let sent = facts.sent.as_deref().unwrap_or("?");
     let summary = format!("the method of {} was changed: {sent} arrived as {}", whom(facts), texts(&facts.arrived));
     phrase(facts, summary, Some(hints::of_method(product)))
 }
 
-pub(super) fn path(facts: &Change, product: Option<Balancer>) -> Phrase {
+pub(super) fn path(facts: &RequestChange, product: Option<Balancer>) -> Phrase {
     let sent = facts.sent.as_deref().unwrap_or("?");
     let how = facts.path.as_ref().and_then(how).map(|how| format!(" ({how})")).unwrap_or_default();
     let arrived = texts(&facts.arrived);
@@ -99,20 +99,20 @@ fn how(path: &PathChange) -> Option<String> {
     (!ways.is_empty()).then(|| listed(&ways))
 }
 
-pub(super) fn query(facts: &Change, product: Option<Balancer>) -> Phrase {
+pub(super) fn query(facts: &RequestChange, product: Option<Balancer>) -> Phrase {
     let sent = facts.sent.as_deref().unwrap_or("none");
     let arrived = texts(&facts.arrived);
     let summary = format!("the query of {} was changed: {sent} arrived as {arrived}", whom(facts));
     phrase(facts, summary, Some(hints::of_query(product)))
 }
 
-pub(super) fn host(facts: &Change, product: Option<Balancer>) -> Phrase {
+pub(super) fn host(facts: &RequestChange, product: Option<Balancer>) -> Phrase {
     let sent = facts.sent.as_deref().unwrap_or("none");
     let summary = format!("Host of {} was changed: {sent} arrived as {}", whom(facts), texts(&facts.arrived));
     phrase(facts, summary, Some(hints::of_host(product)))
 }
 
-pub(super) fn body(facts: &Change, product: Option<Balancer>) -> Phrase {
+pub(super) fn body(facts: &RequestChange, product: Option<Balancer>) -> Phrase {
     let summary = match (&facts.sent, facts.arrived.as_slice()) {
         (Some(sent), [(only, _)]) if only == "0" => {
             format!("the body of {} was lost: {sent} bytes sent, none arrived", whom(facts))
@@ -127,7 +127,7 @@ pub(super) fn body(facts: &Change, product: Option<Balancer>) -> Phrase {
     phrase(facts, summary, Some(hints::of_body(product)))
 }
 
-pub(super) fn fields(facts: &Change, product: Option<Balancer>) -> Phrase {
+pub(super) fn fields(facts: &RequestChange, product: Option<Balancer>) -> Phrase {
     let names: Vec<&str> = facts.fields.iter().map(|(name, _)| name.as_str()).collect();
     let ways: Vec<&str> = facts.arrived.iter().map(|(way, _)| way.as_str()).collect();
     let verb = if names.len() == 1 { "header" } else { "headers" };

@@ -4,13 +4,13 @@ use verdict::facts::shares::{Conclusion, Unproven};
 use verdict::facts::{algorithm, backups, identity, reach, rotation, shares, stickiness};
 use verdict::finding::Level;
 use verdict::numbers::{count_of, grouped, percent};
-use verdict::report::{Method, Test};
+use verdict::report::{ShareTest, Test};
 
 use super::phrase::{Phrase, listed};
 use crate::balancer::Balancer;
 use crate::report::hints;
 
-pub(super) fn identity(facts: &identity::Facts) -> Phrase {
+pub(super) fn identity(facts: &identity::IdentityFacts) -> Phrase {
     let place = &facts.place;
     match facts.count {
         0 => Phrase::of(format!("no response names its backend at {place}"))
@@ -37,7 +37,7 @@ pub(super) fn identity(facts: &identity::Facts) -> Phrase {
     }
 }
 
-pub(super) fn shares(facts: &shares::Facts, level: Level) -> Phrase {
+pub(super) fn shares(facts: &shares::ShareFacts, level: Level) -> Phrase {
     let unit = facts.unit.name();
     let widest = facts.widest.as_ref().map_or_else(String::new, |row| {
         let instead = row.expected.map_or_else(String::new, |expected| format!(" instead of {}", percent(expected)));
@@ -95,7 +95,7 @@ pub(super) fn shares(facts: &shares::Facts, level: Level) -> Phrase {
 }
 
 /// What is not even, why that proves nothing, and what would decide.
-fn unproven(facts: &shares::Facts, why: Unproven, widest: &str) -> Phrase {
+fn unproven(facts: &shares::ShareFacts, why: Unproven, widest: &str) -> Phrase {
     let algorithm = &facts.algorithm;
     match why {
         Unproven::Algorithm => {
@@ -132,13 +132,13 @@ fn unproven(facts: &shares::Facts, why: Unproven, widest: &str) -> Phrase {
 /// What a test of shares found, in figures.
 pub(crate) fn test_result(test: &Test, total: u64, unit: &str) -> String {
     match test.method {
-        Method::BoundedDiscrepancy => format!(
+        ShareTest::BoundedDiscrepancy => format!(
             "largest deviation {:.1} of {} {unit} (limit for this rotation: {:.0})",
             test.deviation,
             grouped(total),
             test.bound.unwrap_or_default()
         ),
-        Method::Multinomial => format!(
+        ShareTest::Multinomial => format!(
             "χ² = {:.1}, p = {:.1e} (limit: {:.0e})",
             test.chi_square.unwrap_or_default(),
             test.p.unwrap_or(1.0),
@@ -147,7 +147,7 @@ pub(crate) fn test_result(test: &Test, total: u64, unit: &str) -> String {
     }
 }
 
-pub(super) fn reach(facts: &reach::Facts) -> Phrase {
+pub(super) fn reach(facts: &reach::ReachFacts) -> Phrase {
     if facts.missed.is_empty() {
         let count = facts.expected.len();
         return Phrase::of(match facts.excluded.as_slice() {
@@ -176,7 +176,7 @@ pub(super) fn reach(facts: &reach::Facts) -> Phrase {
         })
 }
 
-pub(super) fn backups(facts: &backups::Facts) -> Phrase {
+pub(super) fn backups(facts: &backups::BackupFacts) -> Phrase {
     let names = listed(&facts.backups);
     let verb = if facts.backups.len() == 1 { "is a backup" } else { "are backups" };
     let requests = count_of(facts.requests, "request");
@@ -188,7 +188,7 @@ pub(super) fn backups(facts: &backups::Facts) -> Phrase {
     }
 }
 
-pub(super) fn algorithm(facts: &algorithm::Facts, level: Level) -> Phrase {
+pub(super) fn algorithm(facts: &algorithm::AlgorithmFacts, level: Level) -> Phrase {
     let (expected, label) = (&facts.expected, &facts.label);
     let phrase = Phrase::of(match level {
         Level::Pass => format!("the algorithm is {label}, as expected"),
@@ -201,14 +201,14 @@ pub(super) fn algorithm(facts: &algorithm::Facts, level: Level) -> Phrase {
     if level > Level::Pass { phrase.because(facts.experiments.clone()) } else { phrase }
 }
 
-fn others(facts: &algorithm::Facts) -> Vec<&str> {
+fn others(facts: &algorithm::AlgorithmFacts) -> Vec<&str> {
     facts.candidates.iter().map(String::as_str).filter(|name| *name != facts.expected).collect()
 }
 
-pub(super) fn rotation(facts: &rotation::Facts, level: Level) -> Phrase {
+pub(super) fn rotation(facts: &rotation::RotationFacts, level: Level) -> Phrase {
     let facts = match facts {
-        rotation::Facts::Breaks(facts) => facts,
-        rotation::Facts::Bursts(label) => {
+        rotation::RotationFacts::Breaks(facts) => facts,
+        rotation::RotationFacts::Bursts(label) => {
             return Phrase::of(format!("requests in sequence: {label}; no algorithm known here selects so"))
                 .try_this("several requests in a row hit one backend: look for a fault in the balancer's selection");
         }
@@ -233,7 +233,7 @@ pub(super) fn rotation(facts: &rotation::Facts, level: Level) -> Phrase {
 }
 
 /// Who left, and whether their backend was there.
-fn left(facts: &stickiness::Facts, later: &str, product: Option<Balancer>) -> Phrase {
+fn left(facts: &stickiness::StickinessFacts, later: &str, product: Option<Balancer>) -> Phrase {
     let share = facts.left as f64 / facts.later.max(1) as f64;
     let when = match (facts.clients_alive, facts.clients_gone) {
         (0, _) if facts.left_gone == facts.left => ", each only when it was gone".to_owned(),
@@ -280,7 +280,7 @@ fn of_disruption(disruption: &stickiness::Disruption) -> String {
     )
 }
 
-pub(super) fn stickiness(facts: &stickiness::Facts, level: Level, product: Option<Balancer>) -> Phrase {
+pub(super) fn stickiness(facts: &stickiness::StickinessFacts, level: Level, product: Option<Balancer>) -> Phrase {
     let later = count_of(facts.later, "later request");
     if facts.no_session {
         return Phrase::of("no response opens a session where --session says, so nothing ties a client to a backend")

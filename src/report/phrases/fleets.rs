@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use verdict::facts::fleets::{ChangeKind, Facts};
+use verdict::facts::fleets::{ChangeKind, FleetFacts};
 use verdict::numbers::{count_of, grouped};
 
 use super::phrase::{Phrase, listed};
 
-pub(super) fn fleets(facts: &Facts) -> Phrase {
+pub(super) fn fleets(facts: &FleetFacts) -> Phrase {
     let mut evidence = Vec::new();
     for change in &facts.changes {
         let backends = listed(&change.backends);

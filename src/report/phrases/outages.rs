@@ -3,13 +3,13 @@
 use verdict::facts::recovery::{self, Measured, Quantity, Unknown};
 use verdict::facts::resilience;
 use verdict::numbers::{count_of, grouped, time};
-use verdict::report::{Affected, Pause, Step};
+use verdict::report::{Affected, DrillStep, Pause};
 
 use super::phrase::{Phrase, listed};
 use crate::balancer::Balancer;
 use crate::report::hints;
 
-pub(super) fn resilience(facts: &resilience::Facts, product: Option<Balancer>) -> Phrase {
+pub(super) fn resilience(facts: &resilience::ResilienceFacts, product: Option<Balancer>) -> Phrase {
     let idle = facts.idle();
     let errors = count_of(facts.client_errors, "error");
     let not_done: Vec<&str> = facts.remarks.iter().filter(|step| !step.done).map(|step| step.what.as_str()).collect();
@@ -37,7 +37,7 @@ pub(super) fn resilience(facts: &resilience::Facts, product: Option<Balancer>) -
     phrase.because(facts.backends.iter().map(affected).chain(facts.remarks.iter().map(remark)).collect())
 }
 
-pub(super) fn recovery(facts: &recovery::Facts) -> Phrase {
+pub(super) fn recovery(facts: &recovery::RecoveryFacts) -> Phrase {
     let expected = &facts.expected;
     let backends: Vec<String> = facts.backends.iter().map(|it| measured(facts.quantity, it)).collect();
     if backends.is_empty() {
@@ -116,7 +116,7 @@ fn pause(pause: &Pause) -> String {
     format!("{:.1} s to {until}{failures}", pause.from)
 }
 
-fn remark(step: &Step) -> String {
+fn remark(step: &DrillStep) -> String {
     let result = step.result.as_deref().unwrap_or_default();
     if step.done { format!("{}: {result}", step.what) } else { format!("{}: not done: {result}", step.what) }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use verdict::facts::account::{
-    Account, BackendStatuses, IdleCloses, Losses, Mirrored, OwnResponses, Repeated, Requests, Retries,
+    AccountFacts, BackendStatuses, IdleCloses, Losses, Mirrored, OwnResponses, Repeated, Requests, RetriedRequests,
 };
 use verdict::facts::{copies, limit, records};
 use verdict::finding::Level;
@@ -36,11 +36,11 @@ fn excused(excused: u64, of: u64) -> String {
     }
 }
 
-pub(super) fn records(facts: &records::Facts) -> Phrase {
+pub(super) fn records(facts: &records::RecordFacts) -> Phrase {
     Phrase::of("the records of the backends are incomplete").because(facts.gaps.clone())
 }
 
-pub(super) fn rate_limit(facts: &limit::Facts) -> Phrase {
+pub(super) fn rate_limit(facts: &limit::LimitFacts) -> Phrase {
     let rate = |rate: f64| grouped(rate.round() as u64);
     let refused = format!("{} got {}", count_of(facts.refused, "request"), facts.status);
     match (facts.passed, facts.sent, facts.suggested()) {
@@ -68,7 +68,7 @@ pub(super) fn rate_limit(facts: &limit::Facts) -> Phrase {
     }
 }
 
-pub(super) fn account(facts: &Account) -> Phrase {
+pub(super) fn account(facts: &AccountFacts) -> Phrase {
     let all = grouped(facts.requests);
     Phrase::of(match facts.has_records {
         true if facts.delivered == facts.requests => format!("all {all} requests: one attempt, one response each"),
@@ -80,7 +80,7 @@ pub(super) fn account(facts: &Account) -> Phrase {
     })
 }
 
-pub(super) fn retried(facts: &Retries, product: Option<Balancer>) -> Phrase {
+pub(super) fn retried(facts: &RetriedRequests, product: Option<Balancer>) -> Phrase {
     let mut evidence = Vec::new();
     if facts.failed > 0 {
         evidence.push(format!("{} got an error all the same", count_of(facts.failed, "request")));
@@ -156,7 +156,7 @@ pub(super) fn mirrored(facts: &Mirrored, level: Level, product: Option<Balancer>
     }
 }
 
-pub(super) fn copies(facts: &copies::Facts, level: Level) -> Phrase {
+pub(super) fn copies(facts: &copies::CopyFacts, level: Level) -> Phrase {
     let alike = count_of(facts.alike, "request");
     let what = match facts.body_length {
         0 => facts.request.clone(),

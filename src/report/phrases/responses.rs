@@ -1,7 +1,7 @@
 //! The phrases of responses as they came.
 
 use verdict::facts::requests::Extent;
-use verdict::facts::responses::{Altered, Deviation, Fields, Words};
+use verdict::facts::responses::{Altered, Deviation, FieldChanges, TextWitness};
 use verdict::numbers::{count_of, grouped};
 
 use super::phrase::{Phrase, listed};
@@ -38,7 +38,7 @@ fn clause(it: &Deviation) -> String {
     }
 }
 
-pub(super) fn fields(facts: &Fields, product: Option<Balancer>) -> Phrase {
+pub(super) fn fields(facts: &FieldChanges, product: Option<Balancer>) -> Phrase {
     let whom = match facts.extent {
         Extent::All => format!("all {}", count_of(facts.of, "response")),
         Extent::Backends | Extent::Urls | Extent::Clients | Extent::Some => {
@@ -68,7 +68,7 @@ pub(super) fn fields(facts: &Fields, product: Option<Balancer>) -> Phrase {
 /// Content codings that the check undoes.
 const KNOWN_CODINGS: [&str; 5] = ["gzip", "x-gzip", "deflate", "br", "zstd"];
 
-pub(super) fn compressed(facts: &Words) -> Phrase {
+pub(super) fn compressed(facts: &TextWitness) -> Phrase {
     let is_known = |word: &&String| KNOWN_CODINGS.iter().any(|known| word.eq_ignore_ascii_case(known));
     let others: Vec<&String> = facts.words.iter().filter(|word| !is_known(word)).collect();
     let what = match others.as_slice() {
@@ -78,7 +78,7 @@ pub(super) fn compressed(facts: &Words) -> Phrase {
     Phrase::of(format!("responses are compressed on the way ({}); {what}", listed(&facts.words)))
 }
 
-pub(super) fn cookies(facts: &Words) -> Phrase {
+pub(super) fn cookies(facts: &TextWitness) -> Phrase {
     Phrase::of("browsers do not keep a cookie that was set, or never send it back".to_owned())
         .because(facts.words.clone())
         .try_this("change the attribute in the balancer's configuration, or use https:// where it is Secure")

@@ -1,7 +1,7 @@
 //! The prose of the rules of TLS between balancer and backends.
 
 use verdict::BadCertificate;
-use verdict::facts::tls::{Connections, Trial, Untried, Verification};
+use verdict::facts::tls::{ArrivedConnections, Trial, Untried, Verification};
 use verdict::finding::Level;
 use verdict::numbers::{count_of, grouped};
 
@@ -96,7 +96,7 @@ fn evidence(trial: &Trial) -> String {
     format!("{} at {backend}: {came}", certificate.name())
 }
 
-pub(super) fn connections(facts: &Connections, level: Level, product: Option<Balancer>) -> Phrase {
+pub(super) fn connections(facts: &ArrivedConnections, level: Level, product: Option<Balancer>) -> Phrase {
     let arrived = &facts.arrived;
     let all = arrived.secured;
     let mut evidence = vec![format!(

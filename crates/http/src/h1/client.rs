@@ -2,7 +2,7 @@
 //! what a client makes of that is its policy. Nothing of a body is stored.
 
 use crate::message::{ResponseHead, Room};
-use crate::{Asked, Body, Framing, Malformed, Mode, Part};
+use crate::{BodyDecoder, ChunkPart, Framing, Malformed, RequestContext, Strictness};
 
 /// Fields of a response.
 const MAX_FIELDS: usize = 128;
@@ -11,7 +11,7 @@ const SEARCHED: usize = 1024;
 
 /// What has come of a response.
 #[derive(Debug)]
-pub enum Event<'h, 'b> {
+pub enum ResponseEvent<'h, 'b> {
     /// An interim response; the final one follows.
     Interim(u16),
     /// The head of the final response.
@@ -24,7 +24,7 @@ pub enum Event<'h, 'b> {
 
 /// How far a response has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Progress {
+pub enum ResponseProgress {
     /// More bytes must come, or the end of the connection.
     More,
     /// It is whole.
@@ -51,10 +51,10 @@ pub enum Ended {
 /// Reads one response after another, of one connection.
 #[derive(Clone, Debug)]
 pub struct Receiver {
-    stage: Stage,
+    stage: ResponseState,
     /// Bytes of a head that is not complete.
     head: Vec<u8>,
-    asked: Asked,
+    asked: RequestContext,
     /// Bytes that a head may have, with the interim ones that come in the same piece.
     head_limit: usize,
     interim: bool,
@@ -62,9 +62,9 @@ pub struct Receiver {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Stage {
+enum ResponseState {
     Head,
-    Body(Body),
+    Body(BodyDecoder),
     Whole {
         /// What a byte after it would be.
         surplus: Malformed,
@@ -76,9 +76,9 @@ impl Receiver {
     /// Expects nothing yet. A head has `head_limit` bytes at most.
     pub fn new(head_limit: usize) -> Receiver {
         Receiver {
-            stage: Stage::Head,
+            stage: ResponseState::Head,
             head: Vec::new(),
-            asked: Asked::Other,
+            asked: RequestContext::Other,
             head_limit,
             interim: false,
             persistent: false,
@@ -86,8 +86,8 @@ impl Receiver {
     }
 
     /// Expects the response to a request that asked so.
-    pub fn begin(&mut self, asked: Asked) {
-        self.stage = Stage::Head;
+    pub fn begin(&mut self, asked: RequestContext) {
+        self.stage = ResponseState::Head;
         self.head.clear();
         self.asked = asked;
         self.interim = false;
@@ -96,7 +96,7 @@ impl Receiver {
 
     /// Whether the connection may carry another request: the response is whole, and both ends let it.
     pub fn is_reusable(&self) -> bool {
-        self.persistent && matches!(self.stage, Stage::Whole { .. })
+        self.persistent && matches!(self.stage, ResponseState::Whole { .. })
     }
 
     /// Bytes of a head that is not complete.
@@ -105,43 +105,43 @@ impl Receiver {
     }
 
     /// Takes the next bytes.
-    pub fn receive(&mut self, input: &[u8], each: &mut impl FnMut(Event)) -> Progress {
+    pub fn receive(&mut self, input: &[u8], each: &mut impl FnMut(ResponseEvent)) -> ResponseProgress {
         let outcome = match self.stage {
-            Stage::Head if self.head.is_empty() => self.read_heads(input, each),
-            Stage::Head => {
+            ResponseState::Head if self.head.is_empty() => self.read_heads(input, each),
+            ResponseState::Head => {
                 self.head.extend_from_slice(input);
                 if !input.contains(&b'\n') && self.head.len() < self.head_limit {
-                    return Progress::More;
+                    return ResponseProgress::More;
                 }
                 let head = std::mem::take(&mut self.head);
                 self.read_heads(&head, each)
             }
-            Stage::Body(_) => self.read_body(input, each),
-            Stage::Whole { surplus } if !input.is_empty() => Ok(self.end_with(surplus)),
-            Stage::Whole { .. } => Ok(Progress::Whole),
-            Stage::Over(why) => Err(why),
+            ResponseState::Body(_) => self.read_body(input, each),
+            ResponseState::Whole { surplus } if !input.is_empty() => Ok(self.end_with(surplus)),
+            ResponseState::Whole { .. } => Ok(ResponseProgress::Whole),
+            ResponseState::Over(why) => Err(why),
         };
         outcome.unwrap_or_else(|why| {
-            self.stage = Stage::Over(why);
-            Progress::Malformed(why)
+            self.stage = ResponseState::Over(why);
+            ResponseProgress::Malformed(why)
         })
     }
 
     /// The connection has ended; in order, or not.
     pub fn end(&mut self, orderly: bool) -> Ended {
         match self.stage {
-            Stage::Whole { .. } => Ended::Whole,
-            Stage::Over(why) => Ended::Malformed(why),
-            Stage::Head if self.head.is_empty() && !self.interim => Ended::Before,
-            Stage::Head => match self.parse(&self.head, &mut Room::new()) {
+            ResponseState::Whole { .. } => Ended::Whole,
+            ResponseState::Over(why) => Ended::Malformed(why),
+            ResponseState::Head if self.head.is_empty() && !self.interim => Ended::Before,
+            ResponseState::Head => match self.parse(&self.head, &mut Room::new()) {
                 Ok(_) => Ended::Truncated,
                 Err(why) => Ended::Malformed(why),
             },
-            Stage::Body(body) if orderly && body.ends_with_the_connection() => {
-                self.stage = Stage::Whole { surplus: Malformed::Surplus };
+            ResponseState::Body(body) if orderly && body.ends_with_the_connection() => {
+                self.stage = ResponseState::Whole { surplus: Malformed::Surplus };
                 Ended::Whole
             }
-            Stage::Body(_) => Ended::Truncated,
+            ResponseState::Body(_) => Ended::Truncated,
         }
     }
 
@@ -150,18 +150,22 @@ impl Receiver {
         bytes: &'b [u8],
         room: &'h mut Room<'b, MAX_FIELDS>,
     ) -> Result<Option<ResponseHead<'h, 'b>>, Malformed> {
-        ResponseHead::parse(bytes, room, self.head_limit, self.asked, Mode::Lenient).map_err(|why| match why {
+        ResponseHead::parse(bytes, room, self.head_limit, self.asked, Strictness::Lenient).map_err(|why| match why {
             Malformed::StatusLine | Malformed::Version | Malformed::FirstLineTooLong => no_status_line(bytes, why),
             why => why,
         })
     }
 
-    fn read_heads(&mut self, mut bytes: &[u8], each: &mut impl FnMut(Event)) -> Result<Progress, Malformed> {
+    fn read_heads(
+        &mut self,
+        mut bytes: &[u8],
+        each: &mut impl FnMut(ResponseEvent),
+    ) -> Result<ResponseProgress, Malformed> {
         loop {
             let mut room = Room::new();
             let Some(head) = self.parse(bytes, &mut room)? else {
                 self.head = bytes.to_vec();
-                return Ok(Progress::More);
+                return Ok(ResponseProgress::More);
             };
             let rest = &bytes[head.length..];
             if head.status == 101 {
@@ -169,56 +173,60 @@ impl Receiver {
             }
             if head.is_interim() {
                 self.interim = true;
-                each(Event::Interim(head.status));
+                each(ResponseEvent::Interim(head.status));
                 bytes = rest;
                 if bytes.is_empty() {
-                    return Ok(Progress::More);
+                    return Ok(ResponseProgress::More);
                 }
                 continue;
             }
             self.persistent = head.persistent;
-            let body = Body::new(head.framing);
+            let body = BodyDecoder::new(head.framing);
             let surplus = match (head.framing, self.asked) {
-                (Framing::None, Asked::Head) => Malformed::BodyAfterHead,
+                (Framing::None, RequestContext::Head) => Malformed::BodyAfterHead,
                 (Framing::None, _) if matches!(head.status, 204 | 304) => Malformed::BodyNotAllowed,
                 _ => Malformed::Surplus,
             };
-            each(Event::Head(head));
+            each(ResponseEvent::Head(head));
             if body.is_done() {
                 return Ok(self.whole(rest, surplus));
             }
-            self.stage = Stage::Body(body);
+            self.stage = ResponseState::Body(body);
             return self.read_body(rest, each);
         }
     }
 
-    fn read_body(&mut self, mut input: &[u8], each: &mut impl FnMut(Event)) -> Result<Progress, Malformed> {
-        let Stage::Body(body) = &mut self.stage else { return Ok(Progress::More) };
+    fn read_body(
+        &mut self,
+        mut input: &[u8],
+        each: &mut impl FnMut(ResponseEvent),
+    ) -> Result<ResponseProgress, Malformed> {
+        let ResponseState::Body(body) = &mut self.stage else { return Ok(ResponseProgress::More) };
         while !input.is_empty() {
             let (part, rest) = body.part(input)?;
             input = rest;
             match part {
-                Part::Data(data) => each(Event::Data(data)),
-                Part::Trailers(lines) => each(Event::Trailers(lines)),
-                Part::Nothing => {}
+                ChunkPart::Data(data) => each(ResponseEvent::Data(data)),
+                ChunkPart::Trailers(lines) => each(ResponseEvent::Trailers(lines)),
+                ChunkPart::Nothing => {}
             }
             if body.is_done() {
                 return Ok(self.whole(input, Malformed::Surplus));
             }
         }
-        Ok(Progress::More)
+        Ok(ResponseProgress::More)
     }
 
-    fn whole(&mut self, rest: &[u8], surplus: Malformed) -> Progress {
+    fn whole(&mut self, rest: &[u8], surplus: Malformed) -> ResponseProgress {
         // Another response is not a body.
         let surplus = if rest.starts_with(b"HTTP/1.") { Malformed::Surplus } else { surplus };
-        self.stage = Stage::Whole { surplus };
-        if rest.is_empty() { Progress::Whole } else { self.end_with(surplus) }
+        self.stage = ResponseState::Whole { surplus };
+        if rest.is_empty() { ResponseProgress::Whole } else { self.end_with(surplus) }
     }
 
-    fn end_with(&mut self, surplus: Malformed) -> Progress {
+    fn end_with(&mut self, surplus: Malformed) -> ResponseProgress {
         self.persistent = false;
-        Progress::WholeAndMore(surplus)
+        ResponseProgress::WholeAndMore(surplus)
     }
 }
 
@@ -253,24 +261,24 @@ mod tests {
         fields: usize,
         content: Vec<u8>,
         trailers: Vec<u8>,
-        progress: Option<Progress>,
+        progress: Option<ResponseProgress>,
         ended: Option<Ended>,
         reusable: bool,
     }
 
-    fn read<'p>(pieces: impl IntoIterator<Item = &'p [u8]>, asked: Asked, end: Option<bool>) -> Log {
+    fn read<'p>(pieces: impl IntoIterator<Item = &'p [u8]>, asked: RequestContext, end: Option<bool>) -> Log {
         let (mut receiver, mut log) = (Receiver::new(LIMIT), Log::default());
         receiver.begin(asked);
         for piece in pieces {
             let mut seen = std::mem::take(&mut log);
             let progress = receiver.receive(piece, &mut |event| match event {
-                Event::Interim(status) => seen.interim.push(status),
-                Event::Head(head) => (seen.status, seen.fields) = (Some(head.status), head.fields.len()),
-                Event::Data(data) => seen.content.extend_from_slice(data),
-                Event::Trailers(lines) => seen.trailers.extend_from_slice(lines),
+                ResponseEvent::Interim(status) => seen.interim.push(status),
+                ResponseEvent::Head(head) => (seen.status, seen.fields) = (Some(head.status), head.fields.len()),
+                ResponseEvent::Data(data) => seen.content.extend_from_slice(data),
+                ResponseEvent::Trailers(lines) => seen.trailers.extend_from_slice(lines),
             });
             log = Log { progress: Some(progress), ..seen };
-            if !matches!(progress, Progress::More | Progress::Whole) {
+            if !matches!(progress, ResponseProgress::More | ResponseProgress::Whole) {
                 break;
             }
         }
@@ -279,7 +287,7 @@ mod tests {
         log
     }
 
-    fn whole(text: &str, asked: Asked) -> Log {
+    fn whole(text: &str, asked: RequestContext) -> Log {
         read([text.as_bytes()], asked, None)
     }
 
@@ -289,16 +297,22 @@ mod tests {
 
     #[test]
     fn a_response_is_whole_where_its_framing_says() {
-        let log = whole(PAGE, Asked::Other);
-        assert_eq!((log.status, &log.content[..], log.progress), (Some(200), &b"abc"[..], Some(Progress::Whole)));
+        let log = whole(PAGE, RequestContext::Other);
+        assert_eq!(
+            (log.status, &log.content[..], log.progress),
+            (Some(200), &b"abc"[..], Some(ResponseProgress::Whole))
+        );
         assert!(log.reusable);
-        let log = whole(CHUNKED, Asked::Other);
+        let log = whole(CHUNKED, RequestContext::Other);
         assert_eq!((&log.content[..], &log.trailers[..]), (&b"abc"[..], &b"T: t\r\n"[..]));
-        let log = whole(&format!("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 x\r\nLink: y\r\n\r\n{PAGE}"), Asked::Other);
-        assert_eq!((&log.interim[..], log.progress), (&[100, 103][..], Some(Progress::Whole)));
-        assert_eq!(whole(CLOSING, Asked::Other).progress, Some(Progress::More));
+        let log = whole(
+            &format!("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 x\r\nLink: y\r\n\r\n{PAGE}"),
+            RequestContext::Other,
+        );
+        assert_eq!((&log.interim[..], log.progress), (&[100, 103][..], Some(ResponseProgress::Whole)));
+        assert_eq!(whole(CLOSING, RequestContext::Other).progress, Some(ResponseProgress::More));
         for (orderly, ended) in [(true, Ended::Whole), (false, Ended::Truncated)] {
-            let log = read([CLOSING.as_bytes()], Asked::Other, Some(orderly));
+            let log = read([CLOSING.as_bytes()], RequestContext::Other, Some(orderly));
             assert_eq!((log.ended, log.reusable), (Some(ended), false));
         }
     }
@@ -306,22 +320,26 @@ mod tests {
     #[test]
     fn what_comes_after_a_response_is_named() {
         let more = |text: String, asked| whole(&text, asked).progress;
-        let surplus = |why| Some(Progress::WholeAndMore(why));
+        let surplus = |why| Some(ResponseProgress::WholeAndMore(why));
         let head = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n";
         for (text, asked, why) in [
-            (format!("{PAGE}surplus"), Asked::Other, Malformed::Surplus),
-            (format!("{CHUNKED}x"), Asked::Other, Malformed::Surplus),
-            (format!("{PAGE}{PAGE}"), Asked::Other, Malformed::Surplus),
-            (format!("{head}abc"), Asked::Head, Malformed::BodyAfterHead),
-            (format!("{head}{PAGE}"), Asked::Head, Malformed::Surplus),
-            ("HTTP/1.1 204 x\r\nContent-Length: 3\r\n\r\nabc".to_owned(), Asked::Other, Malformed::BodyNotAllowed),
+            (format!("{PAGE}surplus"), RequestContext::Other, Malformed::Surplus),
+            (format!("{CHUNKED}x"), RequestContext::Other, Malformed::Surplus),
+            (format!("{PAGE}{PAGE}"), RequestContext::Other, Malformed::Surplus),
+            (format!("{head}abc"), RequestContext::Head, Malformed::BodyAfterHead),
+            (format!("{head}{PAGE}"), RequestContext::Head, Malformed::Surplus),
+            (
+                "HTTP/1.1 204 x\r\nContent-Length: 3\r\n\r\nabc".to_owned(),
+                RequestContext::Other,
+                Malformed::BodyNotAllowed,
+            ),
         ] {
             assert_eq!(more(text.clone(), asked), surplus(why), "{text}");
         }
-        let log = read([PAGE.as_bytes(), b"later"], Asked::Other, None);
+        let log = read([PAGE.as_bytes(), b"later"], RequestContext::Other, None);
         assert_eq!((log.progress, log.reusable), (surplus(Malformed::Surplus), false));
-        let before = whole(&format!("surplus{PAGE}"), Asked::Other).progress;
-        assert_eq!(before, Some(Progress::Malformed(Malformed::BeforeStatusLine)));
+        let before = whole(&format!("surplus{PAGE}"), RequestContext::Other).progress;
+        assert_eq!(before, Some(ResponseProgress::Malformed(Malformed::BeforeStatusLine)));
     }
 
     #[test]
@@ -336,16 +354,19 @@ mod tests {
             ("\u{15}\u{3}\u{3}\0\u{2}\u{2}\u{28}", Malformed::TlsUnexpected),
             (frame, Malformed::Http2Unexpected),
         ] {
-            assert_eq!(whole(text, Asked::Other).progress, Some(Progress::Malformed(why)), "{text:?}");
+            assert_eq!(whole(text, RequestContext::Other).progress, Some(ResponseProgress::Malformed(why)), "{text:?}");
         }
         let long = format!("HTTP/1.1 200 OK\r\nA: {}", "x".repeat(LIMIT));
-        assert_eq!(whole(&long, Asked::Other).progress, Some(Progress::Malformed(Malformed::HeadTooLarge)));
+        assert_eq!(
+            whole(&long, RequestContext::Other).progress,
+            Some(ResponseProgress::Malformed(Malformed::HeadTooLarge))
+        );
     }
 
     #[test]
     fn a_connection_that_ends_says_what_is_missing() {
-        let ended = |text: &str| read([text.as_bytes()], Asked::Other, Some(true)).ended;
-        assert_eq!(read([], Asked::Other, Some(false)).ended, Some(Ended::Before));
+        let ended = |text: &str| read([text.as_bytes()], RequestContext::Other, Some(true)).ended;
+        assert_eq!(read([], RequestContext::Other, Some(false)).ended, Some(Ended::Before));
         assert_eq!(ended("HTTP/1.1 100 Continue\r\n\r\n"), Some(Ended::Truncated));
         assert_eq!(ended("220 smtp"), Some(Ended::Malformed(Malformed::StatusLine)));
         for whole in [PAGE, CHUNKED] {
@@ -355,7 +376,7 @@ mod tests {
         }
     }
 
-    fn samples() -> Vec<(String, Asked)> {
+    fn samples() -> Vec<(String, RequestContext)> {
         let other = [
             PAGE.to_owned(),
             CHUNKED.to_owned(),
@@ -369,7 +390,7 @@ mod tests {
             format!("junk\r\n{PAGE}"),
         ];
         let head = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n".to_owned();
-        other.into_iter().map(|text| (text, Asked::Other)).chain([(head, Asked::Head)]).collect()
+        other.into_iter().map(|text| (text, RequestContext::Other)).chain([(head, RequestContext::Head)]).collect()
     }
 
     proptest! {
@@ -387,7 +408,7 @@ mod tests {
             let pieces = cuts.windows(2).map(|pair| &bytes[pair[0]..pair[1]]).filter(|piece| !piece.is_empty());
             let (cut, one) = (read(pieces, *asked, end), read([bytes], *asked, end));
             // A piece may end a first line that is none before the rest shows what follows it.
-            let junk = |progress| matches!(progress, Some(Progress::Malformed(_)));
+            let junk = |progress| matches!(progress, Some(ResponseProgress::Malformed(_)));
             if junk(cut.progress) && junk(one.progress) && one.status.is_none() {
                 return Ok(());
             }
@@ -396,7 +417,7 @@ mod tests {
 
         #[test]
         fn no_bytes_make_it_panic(pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..40), 0..20)) {
-            read(pieces.iter().map(Vec::as_slice), Asked::Other, Some(true));
+            read(pieces.iter().map(Vec::as_slice), RequestContext::Other, Some(true));
         }
     }
 }

@@ -5,11 +5,11 @@ use std::collections::VecDeque;
 
 use crate::message::{RequestHead, Room};
 pub use crate::stream::{StreamId, Written};
-use crate::{Body, Framing, Malformed, Mode, Part, Version, encode};
+use crate::{BodyDecoder, ChunkPart, Framing, HttpVersion, Malformed, Strictness, encode};
 
 /// What has come.
 #[derive(Debug)]
-pub enum Event<'h, 'b> {
+pub enum RequestEvent<'h, 'b> {
     /// The head of a request. [`Event::End`] follows unless its framing is [`Framing::None`].
     Head(RequestHead<'h, 'b>),
     /// The next piece of content; after [`Server::upgrade`], of the other protocol.
@@ -36,11 +36,11 @@ pub enum Length {
 /// Speaks HTTP/1.1 as a server on one connection. Output goes to a buffer of the caller's, so that an idle connection holds none;
 /// so does input that is not complete.
 #[derive(Debug)]
-pub struct Server {
-    stage: Stage,
+pub struct ServerConnection {
+    stage: RequestState,
     stream: u32,
     /// Of the request at hand.
-    asked: Asked,
+    asked: PendingRequest,
     /// Whether the caller lets the connection persist.
     responding: Responding,
     unread: bool,
@@ -48,15 +48,15 @@ pub struct Server {
     queued: u64,
     written: u64,
     /// Responses that have begun and did not leave to their end.
-    marks: VecDeque<Mark>,
+    marks: VecDeque<WriteMark>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Stage {
+enum RequestState {
     /// Waiting for a head.
     Head,
     /// Reading a body.
-    Body(Body),
+    Body(BodyDecoder),
     /// Waiting for the response: nothing is read.
     Whole,
     /// Another protocol is spoken: what comes is its data.
@@ -66,8 +66,8 @@ enum Stage {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Asked {
-    version: Version,
+struct PendingRequest {
+    version: HttpVersion,
     head_only: bool,
     persistent: bool,
 }
@@ -83,26 +83,26 @@ enum Responding {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Mark {
+struct WriteMark {
     stream: StreamId,
     start: u64,
     /// None while the response goes on, and for ever if it was cut off.
     end: Option<u64>,
 }
 
-impl Default for Server {
-    fn default() -> Server {
-        Server::new()
+impl Default for ServerConnection {
+    fn default() -> ServerConnection {
+        ServerConnection::new()
     }
 }
 
-impl Server {
+impl ServerConnection {
     /// On a connection on which nothing has come.
-    pub fn new() -> Server {
-        Server {
-            stage: Stage::Head,
+    pub fn new() -> ServerConnection {
+        ServerConnection {
+            stage: RequestState::Head,
             stream: 0,
-            asked: Asked { version: Version::Http11, head_only: false, persistent: false },
+            asked: PendingRequest { version: HttpVersion::Http11, head_only: false, persistent: false },
             responding: Responding::Not,
             unread: false,
             queued: 0,
@@ -118,17 +118,17 @@ impl Server {
 
     /// Whether the next byte begins a request.
     pub fn awaits_head(&self) -> bool {
-        self.stage == Stage::Head
+        self.stage == RequestState::Head
     }
 
     /// Whether a body is being read.
     pub fn awaits_body(&self) -> bool {
-        matches!(self.stage, Stage::Body(_))
+        matches!(self.stage, RequestState::Body(_))
     }
 
     /// Whether nothing is read any more.
     pub fn is_over(&self) -> bool {
-        self.stage == Stage::Over
+        self.stage == RequestState::Over
     }
 
     /// Whether something came that was not read, and that nobody will read.
@@ -143,56 +143,56 @@ impl Server {
         input: &mut &'b [u8],
         room: &'h mut Room<'b, N>,
         head_limit: usize,
-    ) -> Option<(StreamId, Event<'h, 'b>)> {
+    ) -> Option<(StreamId, RequestEvent<'h, 'b>)> {
         let event = match &mut self.stage {
-            Stage::Whole => return None,
-            Stage::Upgraded if input.is_empty() => return None,
-            Stage::Upgraded => Event::Data(std::mem::take(input)),
-            Stage::Over => {
+            RequestState::Whole => return None,
+            RequestState::Upgraded if input.is_empty() => return None,
+            RequestState::Upgraded => RequestEvent::Data(std::mem::take(input)),
+            RequestState::Over => {
                 self.unread |= !input.is_empty();
                 *input = &[];
                 return None;
             }
-            Stage::Head => {
+            RequestState::Head => {
                 *input = without_leading_lines(input);
                 if input.is_empty() {
                     return None;
                 }
-                match RequestHead::parse(input, room, head_limit, Mode::Strict) {
+                match RequestHead::parse(input, room, head_limit, Strictness::Strict) {
                     Ok(None) => return None,
                     Ok(Some(head)) => {
                         *input = &input[head.length..];
                         self.begin(&head);
-                        Event::Head(head)
+                        RequestEvent::Head(head)
                     }
                     Err(why) => {
                         self.begin_unread();
                         *input = &[];
-                        Event::Malformed(why)
+                        RequestEvent::Malformed(why)
                     }
                 }
             }
-            Stage::Body(body) if body.is_done() => {
-                self.stage = Stage::Whole;
-                Event::End
+            RequestState::Body(body) if body.is_done() => {
+                self.stage = RequestState::Whole;
+                RequestEvent::End
             }
-            Stage::Body(body) => match body.part(input) {
+            RequestState::Body(body) => match body.part(input) {
                 Ok((part, rest)) => {
                     *input = rest;
                     match part {
-                        Part::Data(data) => Event::Data(data),
-                        Part::Trailers(lines) => Event::Trailers(lines),
-                        Part::Nothing if body.is_done() => {
-                            self.stage = Stage::Whole;
-                            Event::End
+                        ChunkPart::Data(data) => RequestEvent::Data(data),
+                        ChunkPart::Trailers(lines) => RequestEvent::Trailers(lines),
+                        ChunkPart::Nothing if body.is_done() => {
+                            self.stage = RequestState::Whole;
+                            RequestEvent::End
                         }
-                        Part::Nothing => return None,
+                        ChunkPart::Nothing => return None,
                     }
                 }
                 Err(why) => {
                     *input = &[];
                     self.stop();
-                    Event::Malformed(why)
+                    RequestEvent::Malformed(why)
                 }
             },
         };
@@ -207,22 +207,23 @@ impl Server {
 
     fn begin(&mut self, head: &RequestHead) {
         self.stream = self.stream.saturating_add(1);
-        self.asked = Asked { version: head.version, head_only: head.method == "HEAD", persistent: head.persistent };
+        self.asked =
+            PendingRequest { version: head.version, head_only: head.method == "HEAD", persistent: head.persistent };
         self.stage = match head.framing {
-            Framing::None => Stage::Whole,
-            framing => Stage::Body(Body::new(framing)),
+            Framing::None => RequestState::Whole,
+            framing => RequestState::Body(BodyDecoder::new(framing)),
         };
     }
 
     fn begin_unread(&mut self) {
         self.stream = self.stream.saturating_add(1);
-        self.asked = Asked { version: Version::Http11, head_only: false, persistent: false };
+        self.asked = PendingRequest { version: HttpVersion::Http11, head_only: false, persistent: false };
         self.stop();
     }
 
     /// Nothing is read from here on, and what was not read is known to be.
     fn stop(&mut self) {
-        self.stage = Stage::Over;
+        self.stage = RequestState::Over;
         self.asked.persistent = false;
         self.unread = true;
     }
@@ -245,12 +246,12 @@ impl Server {
         fields: impl FnOnce(&mut Vec<u8>),
     ) -> StreamId {
         let stream = StreamId(self.stream);
-        self.marks.push_back(Mark { stream, start: self.queued, end: None });
-        let Asked { version, head_only, persistent: asked } = self.asked;
+        self.marks.push_back(WriteMark { stream, start: self.queued, end: None });
+        let PendingRequest { version, head_only, persistent: asked } = self.asked;
         // Until the connection ends is the only way to send an unknown length to HTTP/1.0.
-        let until_close = length == Length::Unknown && version == Version::Http10 && !head_only;
-        let persistent = persistent && asked && !until_close && self.stage == Stage::Whole;
-        let chunked = length == Length::Unknown && version == Version::Http11;
+        let until_close = length == Length::Unknown && version == HttpVersion::Http10 && !head_only;
+        let persistent = persistent && asked && !until_close && self.stage == RequestState::Whole;
+        let chunked = length == Length::Unknown && version == HttpVersion::Http11;
         self.put(out, |out| {
             encode::status_line(out, status);
             fields(out);
@@ -260,8 +261,8 @@ impl Server {
                 Length::Unknown | Length::Absent => {}
             }
             out.extend_from_slice(match (persistent, version) {
-                (true, Version::Http11 | Version::Http2) => b"\r\n".as_slice(),
-                (true, Version::Http10) => b"Connection: keep-alive\r\n\r\n",
+                (true, HttpVersion::Http11 | HttpVersion::Http2) => b"\r\n".as_slice(),
+                (true, HttpVersion::Http10) => b"Connection: keep-alive\r\n\r\n",
                 (false, _) => b"Connection: close\r\n\r\n",
             });
         });
@@ -274,14 +275,14 @@ impl Server {
     /// [`Server::end`], with which the connection ends.
     pub fn upgrade(&mut self, out: &mut Vec<u8>, fields: impl FnOnce(&mut Vec<u8>)) -> StreamId {
         let stream = StreamId(self.stream);
-        self.marks.push_back(Mark { stream, start: self.queued, end: None });
+        self.marks.push_back(WriteMark { stream, start: self.queued, end: None });
         self.put(out, |out| {
             encode::status_line(out, 101);
             fields(out);
             out.extend_from_slice(b"Connection: Upgrade\r\n\r\n");
         });
         self.responding = Responding::Body { chunked: false, persistent: false };
-        self.stage = Stage::Upgraded;
+        self.stage = RequestState::Upgraded;
         stream
     }
 
@@ -318,8 +319,8 @@ impl Server {
             mark.end = Some(self.queued);
         }
         match persistent {
-            true => self.stage = Stage::Head,
-            false => self.stage = Stage::Over,
+            true => self.stage = RequestState::Head,
+            false => self.stage = RequestState::Over,
         }
     }
 
@@ -332,19 +333,19 @@ impl Server {
 
     /// Breaks the response off, or says nothing at all: the connection cannot be used any more.
     pub fn abort(&mut self) {
-        if self.responding == Responding::Not && self.stage != Stage::Over {
+        if self.responding == Responding::Not && self.stage != RequestState::Over {
             // It has a place among those that did not leave to their end.
-            self.marks.push_back(Mark { stream: StreamId(self.stream), start: self.queued, end: None });
+            self.marks.push_back(WriteMark { stream: StreamId(self.stream), start: self.queued, end: None });
         }
         self.responding = Responding::Not;
-        self.stage = Stage::Over;
+        self.stage = RequestState::Over;
     }
 
     /// That many bytes of the output have left: yields, one by one, the responses that have left with them to their end.
     pub fn wrote(&mut self, bytes: usize) -> impl Iterator<Item = Written> {
         self.written += bytes as u64;
         std::iter::from_fn(|| {
-            let Mark { stream, start, end: Some(end) } = *self.marks.front()? else { return None };
+            let WriteMark { stream, start, end: Some(end) } = *self.marks.front()? else { return None };
             if end > self.written {
                 return None;
             }
@@ -357,7 +358,7 @@ impl Server {
     pub fn cut_off(&mut self) -> impl Iterator<Item = Written> {
         let written = self.written;
         let queued = self.queued;
-        self.marks.drain(..).map(move |Mark { stream, start, end }| {
+        self.marks.drain(..).map(move |WriteMark { stream, start, end }| {
             let end = end.unwrap_or(queued).min(written);
             Written { stream, bytes: end.saturating_sub(start) }
         })
@@ -384,15 +385,15 @@ mod tests {
 
     #[test]
     fn after_an_upgrade_all_that_comes_is_data_and_the_response_lasts_until_it_is_ended() {
-        let (mut server, mut out) = (Server::new(), Vec::new());
+        let (mut server, mut out) = (ServerConnection::new(), Vec::new());
         let mut input = &b"GET / HTTP/1.1\r\nHost: h\r\nUpgrade: x\r\n\r\nGET / is data"[..];
         let mut room = Room::<20>::new();
-        assert!(matches!(server.receive(&mut input, &mut room, 999), Some((StreamId(1), Event::Head(_)))));
+        assert!(matches!(server.receive(&mut input, &mut room, 999), Some((StreamId(1), RequestEvent::Head(_)))));
         server.upgrade(&mut out, |out| encode::field(out, "Upgrade", b"x"));
         assert_eq!(out, b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n");
         let mut room = Room::<20>::new();
         let event = server.receive(&mut input, &mut room, 999);
-        assert!(matches!(event, Some((StreamId(1), Event::Data(b"GET / is data")))), "{event:?}");
+        assert!(matches!(event, Some((StreamId(1), RequestEvent::Data(b"GET / is data")))), "{event:?}");
         assert!(server.receive(&mut input, &mut Room::<20>::new(), 999).is_none() && input.is_empty());
         server.data(b"more", &mut out);
         assert_eq!(server.wrote(out.len()).count(), 0);

@@ -3,22 +3,22 @@
 
 use crate::Malformed;
 use crate::h2::code::ErrorCode;
-use crate::h2::core::{Core, Happened, Role};
+use crate::h2::core::{ConnectionSide, Core, Happened};
 use crate::h2::frame::{self, PREFACE};
-use crate::h2::heads::{self, Response, Trailers};
+use crate::h2::heads::{self, KnownResponse, Trailers};
 use crate::h2::hpack::{Block, Encoder};
-use crate::h2::settings::{PeerSettings, Settings};
-use crate::h2::streams::Stream;
+use crate::h2::settings::{AnnouncedSettings, PeerSettings};
+use crate::h2::streams::OpenStream;
 use crate::stream::StreamId;
-use crate::{Asked, Framing};
+use crate::{Framing, RequestContext};
 
 /// What has come.
 #[derive(Debug)]
-pub enum Event<'s, 'b> {
+pub enum ClientEvent<'s, 'b> {
     /// An interim response; the final one follows.
     Interim(u16),
     /// The head of the final response. [`Event::End`] follows unless its framing is [`Framing::None`].
-    Head(Response<'s>),
+    Head(KnownResponse<'s>),
     /// The next piece of content.
     Data(&'b [u8]),
     /// The trailer section.
@@ -78,10 +78,10 @@ const LAST_STREAM: u32 = (1 << 31) - 1;
 
 impl Client {
     /// On a connection on which nothing has come; appends what a client says first.
-    pub fn new(settings: Settings, out: &mut Vec<u8>) -> Client {
+    pub fn new(settings: AnnouncedSettings, out: &mut Vec<u8>) -> Client {
         out.extend_from_slice(PREFACE);
         settings.write(true, out);
-        Client { core: Core::new(Role::Client, settings) }
+        Client { core: Core::new(ConnectionSide::Client, settings) }
     }
 
     /// Whether another stream may be opened now.
@@ -114,14 +114,14 @@ impl Client {
     pub fn open(
         &mut self,
         first: &FirstLine,
-        asked: Asked,
+        asked: RequestContext,
         ends: bool,
         out: &mut Vec<u8>,
         fields: impl FnOnce(&mut FieldWriter),
     ) -> StreamId {
         let id = if self.core.last == 0 { 1 } else { self.core.last + 2 };
         self.core.last = id;
-        self.core.streams.open(Stream {
+        self.core.streams.open(OpenStream {
             id,
             receiving: true,
             sending: true,
@@ -130,7 +130,7 @@ impl Client {
             expected: None,
             send_window: i64::from(self.core.peer.stream_window),
             receive_window: i64::from(self.core.stream_window()),
-            head_only: asked == Asked::Head,
+            head_only: asked == RequestContext::Head,
         });
         self.core.send_block(id, ends, out, |encoder, out| {
             encoder.field(":method", first.method.as_bytes(), out);
@@ -173,27 +173,27 @@ impl Client {
         block: &'s mut Block,
         now: u64,
         out: &mut Vec<u8>,
-    ) -> Option<(StreamId, Event<'s, 'b>)> {
+    ) -> Option<(StreamId, ClientEvent<'s, 'b>)> {
         let (stream, happened) = self.core.next(input, block, now, out)?;
         let event = match happened {
             Happened::Head(ends) => match self.head(stream, ends, block, out) {
-                Ok(response) if response.status < 200 => Event::Interim(response.status),
-                Ok(response) => Event::Head(response),
-                Err(why) => Event::Malformed(why),
+                Ok(response) if response.status < 200 => ClientEvent::Interim(response.status),
+                Ok(response) => ClientEvent::Head(response),
+                Err(why) => ClientEvent::Malformed(why),
             },
             Happened::Trailers => match Trailers::of(block) {
-                Ok(trailers) => Event::Trailers(trailers),
+                Ok(trailers) => ClientEvent::Trailers(trailers),
                 Err(why) => {
                     self.core.reset(stream, ErrorCode::of(why), out);
-                    Event::Malformed(why)
+                    ClientEvent::Malformed(why)
                 }
             },
-            Happened::Data(data) => Event::Data(data),
-            Happened::End => Event::End,
-            Happened::Reset(code) => Event::Reset(code),
-            Happened::Malformed(why) => Event::Malformed(why),
-            Happened::GoAway(_, code) => Event::GoAway(code),
-            Happened::Broken(why) => Event::Broken(why),
+            Happened::Data(data) => ClientEvent::Data(data),
+            Happened::End => ClientEvent::End,
+            Happened::Reset(code) => ClientEvent::Reset(code),
+            Happened::Malformed(why) => ClientEvent::Malformed(why),
+            Happened::GoAway(_, code) => ClientEvent::GoAway(code),
+            Happened::Broken(why) => ClientEvent::Broken(why),
         };
         Some((StreamId(stream), event))
     }
@@ -204,7 +204,7 @@ impl Client {
         ends: bool,
         block: &'s Block,
         out: &mut Vec<u8>,
-    ) -> Result<Response<'s>, Malformed> {
+    ) -> Result<KnownResponse<'s>, Malformed> {
         let Some(stream) = self.core.streams.get_mut(id) else { return Err(Malformed::StreamClosed) };
         let response = heads::response(block, ends, stream.head_only);
         // RFC 9113 §8.1: an interim response ends nothing, and §8.6: 101 is of HTTP/1 alone.

@@ -9,12 +9,12 @@ use crate::Malformed;
 use crate::h2::code::ErrorCode;
 use crate::h2::frame::{self, ACK, END_HEADERS, END_STREAM, HEAD, LARGEST, LARGEST_WINDOW, PADDED, PREFACE, kind};
 use crate::h2::hpack::{Block, Decoder, Encoder, TABLE_SIZE};
-use crate::h2::settings::{PeerSettings, Settings};
-use crate::h2::streams::{Past, Stream, Streams};
+use crate::h2::settings::{AnnouncedSettings, PeerSettings};
+use crate::h2::streams::{OpenStream, Past, StreamTable};
 
 /// Which end this is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Role {
+pub(super) enum ConnectionSide {
     Server,
     Client,
 }
@@ -40,13 +40,13 @@ pub(super) enum Happened<'b> {
 
 #[derive(Clone, Debug)]
 pub(super) struct Core {
-    role: Role,
+    role: ConnectionSide,
     reading: Reading,
-    own: Settings,
+    own: AnnouncedSettings,
     pub(super) peer: PeerSettings,
     decoder: Decoder,
     pub(super) encoder: Encoder,
-    pub(super) streams: Streams,
+    pub(super) streams: StreamTable,
     /// The highest number that was opened, by whoever opens them.
     pub(super) last: u32,
     /// What GOAWAY has announced in either direction: streams above it are not opened.
@@ -111,15 +111,15 @@ impl Budget {
 const MOST_CONTINUATIONS: u32 = 16;
 
 impl Core {
-    pub(super) fn new(role: Role, own: Settings) -> Core {
+    pub(super) fn new(role: ConnectionSide, own: AnnouncedSettings) -> Core {
         Core {
             role,
-            reading: if role == Role::Server { Reading::Preface } else { Reading::FirstSettings },
+            reading: if role == ConnectionSide::Server { Reading::Preface } else { Reading::FirstSettings },
             own,
             peer: PeerSettings::default(),
             decoder: Decoder::new(TABLE_SIZE),
             encoder: Encoder::default(),
-            streams: Streams::default(),
+            streams: StreamTable::default(),
             last: 0,
             limit: None,
             send_window: i64::from(frame::USUAL_WINDOW),
@@ -234,7 +234,7 @@ impl Core {
 
     /// Ends the connection for that reason.
     fn fail(&mut self, why: Malformed, out: &mut Vec<u8>) {
-        let last = if self.role == Role::Server { self.last.min(self.limit.unwrap_or(self.last)) } else { 0 };
+        let last = if self.role == ConnectionSide::Server { self.last.min(self.limit.unwrap_or(self.last)) } else { 0 };
         frame::write_go_away(out, last, ErrorCode::of(why));
         self.reading = Reading::Over;
         self.unread = true;
@@ -479,7 +479,7 @@ impl Core {
             self.next.push_back((id, Next::End));
             return Ok(Some((id, Happened::Trailers)));
         }
-        if self.role == Role::Client {
+        if self.role == ConnectionSide::Client {
             // Of a request that was given up; none is ever opened by a server.
             return if self.is_idle(id) { Err(Malformed::FrameStream) } else { Ok(None) };
         }
@@ -504,7 +504,7 @@ impl Core {
             self.streams.remember(id, true);
             return Ok(None);
         }
-        self.streams.open(Stream {
+        self.streams.open(OpenStream {
             id,
             receiving: !ends,
             sending: true,
@@ -550,7 +550,7 @@ impl Core {
         if head.stream == 0 || self.is_idle(head.stream) {
             return Err(if head.stream == 0 { Malformed::FrameStream } else { Malformed::FrameUnexpected });
         }
-        if self.role == Role::Server && !self.resets.spend(now) {
+        if self.role == ConnectionSide::Server && !self.resets.spend(now) {
             return Err(Malformed::ResetFlood);
         }
         if self.streams.get(head.stream).is_none() {
@@ -573,7 +573,7 @@ impl Core {
         }
         for [a, b, value @ ..] in settings {
             let before = self.peer.stream_window;
-            self.peer.take(u16::from_be_bytes([*a, *b]), frame::number(*value), self.role == Role::Client)?;
+            self.peer.take(u16::from_be_bytes([*a, *b]), frame::number(*value), self.role == ConnectionSide::Client)?;
             let change = i64::from(self.peer.stream_window) - i64::from(before);
             if change != 0 {
                 for stream in self.streams.iter_mut() {
@@ -602,7 +602,7 @@ impl Core {
         }
         let last = frame::number(*last) & 0x7fff_ffff;
         let code = ErrorCode(frame::number(code.try_into().unwrap_or_default()));
-        if self.role == Role::Client {
+        if self.role == ConnectionSide::Client {
             self.limit = Some(self.limit.unwrap_or(last).min(last));
             // Nothing was done with these: whoever asked may ask elsewhere.
             let undone: Vec<u32> = self.streams.ids().filter(|id| *id > last).collect();

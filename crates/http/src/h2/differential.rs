@@ -15,8 +15,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::client::{self, Client, FirstLine};
 use super::server::{self, Server};
-use super::{Block, ErrorCode, Settings, literal};
-use crate::{Asked, Framing, StreamId};
+use super::{AnnouncedSettings, Block, ErrorCode, literal};
+use crate::{Framing, RequestContext, StreamId};
 
 /// One end of a pipe in memory. Reads give no more than `step` bytes at once.
 struct Pipe {
@@ -187,7 +187,7 @@ impl Service<'_> {
         while let Some((stream, event)) = self.server.receive(&mut rest, &mut self.room, 0, &mut self.out) {
             let mut whole = false;
             match event {
-                server::Event::Head(request) => {
+                server::ServerEvent::Head(request) => {
                     let lines = request.lines();
                     let head = request.head(&lines);
                     let number: usize = head.path()[1..].parse().unwrap();
@@ -196,12 +196,12 @@ impl Service<'_> {
                     whole = head.framing == Framing::None;
                     self.asked.insert(stream.0, (number, Vec::new(), Vec::new()));
                 }
-                server::Event::Data(data) => self.asked.get_mut(&stream.0).unwrap().1.extend_from_slice(data),
-                server::Event::Trailers(trailers) => {
+                server::ServerEvent::Data(data) => self.asked.get_mut(&stream.0).unwrap().1.extend_from_slice(data),
+                server::ServerEvent::Trailers(trailers) => {
                     let lines = trailers.iter().map(|field| (field.name.to_owned(), field.value.to_vec()));
                     self.asked.get_mut(&stream.0).unwrap().2.extend(lines);
                 }
-                server::Event::End => whole = true,
+                server::ServerEvent::End => whole = true,
                 other => panic!("{other:?}"),
             }
             if whole {
@@ -237,7 +237,7 @@ fn our_server_and_their_client(exchanges: &[(Message, Message)], step: usize) {
     let (up, down) = (Arc::new(Mutex::new(VecDeque::new())), Arc::new(Mutex::new(VecDeque::new())));
     let pipe = Pipe { incoming: down.clone(), outgoing: up.clone(), step };
     let mut service = Service {
-        server: Server::new(Settings::SERVER),
+        server: Server::new(AnnouncedSettings::SERVER),
         exchanges,
         inbox: Vec::new(),
         out: Vec::new(),
@@ -246,7 +246,7 @@ fn our_server_and_their_client(exchanges: &[(Message, Message)], step: usize) {
         going_out: BTreeMap::new(),
         whole: 0,
     };
-    service.server.begin(Settings::SERVER, &mut service.out);
+    service.server.begin(AnnouncedSettings::SERVER, &mut service.out);
     let mut context = Context::from_waker(Waker::noop());
     let mut handshake = Box::pin(h2::client::handshake(pipe));
     let Poll::Ready(Ok((sender, connection))) = handshake.as_mut().poll(&mut context) else { panic!("it waits") };
@@ -279,7 +279,7 @@ fn our_client_and_their_server(exchanges: &[(Message, Message)], step: usize) {
     let (up, down) = (Arc::new(Mutex::new(VecDeque::<u8>::new())), Arc::new(Mutex::new(VecDeque::<u8>::new())));
     let pipe = Pipe { incoming: up.clone(), outgoing: down.clone(), step };
     let (mut out, mut room, mut inbox) = (Vec::new(), Block::new(), Vec::new());
-    let mut client = Client::new(Settings::CLIENT, &mut out);
+    let mut client = Client::new(AnnouncedSettings::CLIENT, &mut out);
     let mut next = 0;
     let mut open: BTreeMap<u32, Asking> = BTreeMap::new();
     let mut whole = 0;
@@ -320,7 +320,7 @@ fn our_client_and_their_server(exchanges: &[(Message, Message)], step: usize) {
             let path = format!("/{next}");
             let first = FirstLine { method: "POST", scheme: "http", authority: "h", path: &path };
             let ends = request.body().is_empty();
-            let stream = client.open(&first, Asked::Other, ends, &mut out, |fields| {
+            let stream = client.open(&first, RequestContext::Other, ends, &mut out, |fields| {
                 for (place, (name, value)) in request.fields.iter().enumerate() {
                     match place % 2 {
                         0 => fields.constant(name, value),
@@ -338,7 +338,7 @@ fn our_client_and_their_server(exchanges: &[(Message, Message)], step: usize) {
         while let Some((stream, event)) = client.receive(&mut rest, &mut room, 0, &mut out) {
             let mut is_whole = false;
             match event {
-                client::Event::Head(response) => {
+                client::ClientEvent::Head(response) => {
                     let lines = response.lines();
                     let head = response.head(&lines);
                     let number = open[&stream.0].0;
@@ -346,12 +346,12 @@ fn our_client_and_their_server(exchanges: &[(Message, Message)], step: usize) {
                     assert_eq!((head.status, fields), (200, of_message(&exchanges[number].1.fields)));
                     is_whole = head.framing == Framing::None;
                 }
-                client::Event::Data(data) => open.get_mut(&stream.0).unwrap().2.extend_from_slice(data),
-                client::Event::Trailers(trailers) => {
+                client::ClientEvent::Data(data) => open.get_mut(&stream.0).unwrap().2.extend_from_slice(data),
+                client::ClientEvent::Trailers(trailers) => {
                     open.get_mut(&stream.0).unwrap().3 =
                         by_name(trailers.iter().map(|field| (field.name, field.value)));
                 }
-                client::Event::End => is_whole = true,
+                client::ClientEvent::End => is_whole = true,
                 other => panic!("{other:?}"),
             }
             if is_whole {

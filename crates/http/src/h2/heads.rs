@@ -5,7 +5,7 @@ use httparse::Header;
 use crate::framing::FramingFields;
 use crate::h2::hpack::Block;
 use crate::message::{Field, Fields, RequestHead, ResponseHead};
-use crate::{Framing, Malformed, Target, Version, is_host};
+use crate::{Framing, HttpVersion, Malformed, RequestTarget, is_host};
 
 /// The head of a request whose fields are known to be ones.
 #[derive(Clone, Copy, Debug)]
@@ -14,7 +14,7 @@ pub struct Request<'s> {
     pseudo: usize,
     method: &'s str,
     target: &'s str,
-    form: Target<'s>,
+    form: RequestTarget<'s>,
     host: Option<&'s [u8]>,
     framing: Framing,
     expects_continue: bool,
@@ -22,7 +22,7 @@ pub struct Request<'s> {
 
 /// The head of a response whose fields are known to be ones.
 #[derive(Clone, Copy, Debug)]
-pub struct Response<'s> {
+pub struct KnownResponse<'s> {
     block: &'s Block,
     pseudo: usize,
     /// The status code.
@@ -36,27 +36,27 @@ pub struct Trailers<'s>(&'s Block);
 
 /// Field lines, in the shape that heads borrow.
 #[derive(Debug)]
-pub struct Lines<'s>(Vec<Header<'s>>);
+pub struct FieldLines<'s>(Vec<Header<'s>>);
 
-impl<'s> Lines<'s> {
-    fn of(block: &'s Block, pseudo: usize) -> Lines<'s> {
-        Lines(block.iter().skip(pseudo).map(|(name, value)| Header { name: text(name), value }).collect())
+impl<'s> FieldLines<'s> {
+    fn of(block: &'s Block, pseudo: usize) -> FieldLines<'s> {
+        FieldLines(block.iter().skip(pseudo).map(|(name, value)| Header { name: text(name), value }).collect())
     }
 }
 
 impl<'s> Request<'s> {
     /// The fields without the pseudo-fields, in order and as received.
-    pub fn lines(&self) -> Lines<'s> {
-        Lines::of(self.block, self.pseudo)
+    pub fn lines(&self) -> FieldLines<'s> {
+        FieldLines::of(self.block, self.pseudo)
     }
 
     /// The head as HTTP/1 has it too. A body without Content-Length is [`Framing::Stream`].
-    pub fn head<'h>(&self, lines: &'h Lines<'s>) -> RequestHead<'h, 's> {
+    pub fn head<'h>(&self, lines: &'h FieldLines<'s>) -> RequestHead<'h, 's> {
         RequestHead {
             method: self.method,
             target: self.target,
             form: self.form,
-            version: Version::Http2,
+            version: HttpVersion::Http2,
             fields: Fields(&lines.0),
             host: self.host,
             framing: self.framing,
@@ -80,17 +80,17 @@ impl<'s> Request<'s> {
     }
 }
 
-impl<'s> Response<'s> {
+impl<'s> KnownResponse<'s> {
     /// The fields without the pseudo-field, in order and as received.
-    pub fn lines(&self) -> Lines<'s> {
-        Lines::of(self.block, self.pseudo)
+    pub fn lines(&self) -> FieldLines<'s> {
+        FieldLines::of(self.block, self.pseudo)
     }
 
     /// The head as HTTP/1 has it too.
-    pub fn head<'h>(&self, lines: &'h Lines<'s>) -> ResponseHead<'h, 's> {
+    pub fn head<'h>(&self, lines: &'h FieldLines<'s>) -> ResponseHead<'h, 's> {
         ResponseHead {
             status: self.status,
-            version: Version::Http2,
+            version: HttpVersion::Http2,
             fields: Fields(&lines.0),
             framing: self.framing,
             persistent: true,
@@ -178,8 +178,8 @@ pub(super) fn request(block: &Block, ends: bool) -> Result<Request<'_>, Malforme
         return Err(Malformed::Target);
     }
     let target = text(target);
-    let form = Target::parse(method, target)?;
-    if let Target::Absolute { .. } = form {
+    let form = RequestTarget::parse(method, target)?;
+    if let RequestTarget::Absolute { .. } = form {
         return Err(Malformed::Target);
     }
     let host = authority.or(host).filter(|it| !it.is_empty());
@@ -191,7 +191,7 @@ pub(super) fn request(block: &Block, ends: bool) -> Result<Request<'_>, Malforme
 }
 
 /// Reads a response's head.
-pub(super) fn response(block: &Block, ends: bool, to_head: bool) -> Result<Response<'_>, Malformed> {
+pub(super) fn response(block: &Block, ends: bool, to_head: bool) -> Result<KnownResponse<'_>, Malformed> {
     if block.is_too_large() {
         return Err(Malformed::HeadTooLarge);
     }
@@ -215,7 +215,7 @@ pub(super) fn response(block: &Block, ends: bool, to_head: bool) -> Result<Respo
     } else {
         framing(fields, ends)?
     };
-    Ok(Response { block, pseudo: 1, status, framing })
+    Ok(KnownResponse { block, pseudo: 1, status, framing })
 }
 
 fn framing(fields: FramingFields, ends: bool) -> Result<Framing, Malformed> {

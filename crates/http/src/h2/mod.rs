@@ -17,6 +17,6 @@ mod streams;
 
 pub use code::{ErrorCode, UnknownCode};
 pub use frame::PREFACE;
-pub use heads::{Lines, Request, Response, Trailers};
+pub use heads::{FieldLines, KnownResponse, Request, Trailers};
 pub use hpack::{Block, literal, number_literal};
-pub use settings::{PeerSettings, Settings};
+pub use settings::{AnnouncedSettings, PeerSettings};

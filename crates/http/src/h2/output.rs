@@ -6,17 +6,17 @@ use crate::stream::{StreamId, Written};
 
 /// Of one connection.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Output {
+pub(super) struct ConnectionOutput {
     queued: u64,
     written: u64,
-    segments: VecDeque<Segment>,
+    segments: VecDeque<BodySegment>,
     /// Of responses that have begun to leave, and have not left to their end: the bytes that did.
     begun: Vec<(u32, u64)>,
 }
 
 /// Bytes of one response, one after the other.
 #[derive(Clone, Copy, Debug)]
-struct Segment {
+struct BodySegment {
     stream: u32,
     start: u64,
     end: u64,
@@ -24,7 +24,7 @@ struct Segment {
     last: bool,
 }
 
-impl Output {
+impl ConnectionOutput {
     /// Bytes that belong to no response.
     pub(super) fn add(&mut self, bytes: usize) {
         self.queued += bytes as u64;
@@ -36,7 +36,7 @@ impl Output {
         self.queued += bytes as u64;
         match self.segments.back_mut().filter(|it| it.stream == stream && it.end == start && !it.last) {
             Some(segment) => (segment.end, segment.last) = (self.queued, last),
-            None => self.segments.push_back(Segment { stream, start, end: self.queued, last }),
+            None => self.segments.push_back(BodySegment { stream, start, end: self.queued, last }),
         }
     }
 
@@ -47,7 +47,7 @@ impl Output {
             loop {
                 let segment = self.segments.front_mut()?;
                 let left = segment.end.min(self.written).saturating_sub(segment.start);
-                let Segment { stream, end, last, .. } = *segment;
+                let BodySegment { stream, end, last, .. } = *segment;
                 segment.start += left;
                 if end > self.written {
                     self.see(stream, left);
@@ -87,14 +87,14 @@ mod tests {
 
     #[test]
     fn responses_leave_when_their_last_byte_does_however_they_are_mixed() {
-        let mut output = Output::default();
+        let mut output = ConnectionOutput::default();
         output.add(10);
         output.add_of(1, 5, false);
         output.add_of(1, 5, false);
         output.add_of(3, 4, true);
         output.add(1);
         output.add_of(1, 2, true);
-        let wrote = |output: &mut Output, bytes| -> Vec<(u32, u64)> {
+        let wrote = |output: &mut ConnectionOutput, bytes| -> Vec<(u32, u64)> {
             output.wrote(bytes).map(|it| (it.stream.0, it.bytes)).collect()
         };
         assert_eq!(wrote(&mut output, 19), []);
@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn a_response_that_is_cut_off_has_the_bytes_that_left() {
-        let mut output = Output::default();
+        let mut output = ConnectionOutput::default();
         output.add_of(1, 5, false);
         output.add_of(3, 5, true);
         output.add_of(1, 5, false);

@@ -2,18 +2,18 @@
 //! response when its last byte has left.
 
 use crate::h2::code::ErrorCode;
-use crate::h2::core::{Core, Happened, Role};
+use crate::h2::core::{ConnectionSide, Core, Happened};
 use crate::h2::frame;
 use crate::h2::heads::{self, Request, Trailers};
 use crate::h2::hpack::{self, Block};
-use crate::h2::output::Output;
-use crate::h2::settings::{PeerSettings, Settings};
+use crate::h2::output::ConnectionOutput;
+use crate::h2::settings::{AnnouncedSettings, PeerSettings};
 use crate::stream::{StreamId, Written};
 use crate::{Framing, Malformed};
 
 /// What has come.
 #[derive(Debug)]
-pub enum Event<'s, 'b> {
+pub enum ServerEvent<'s, 'b> {
     /// The head of a request. [`Event::End`] follows unless its framing is [`Framing::None`].
     Head(Request<'s>),
     /// The next piece of content.
@@ -37,18 +37,18 @@ pub enum Event<'s, 'b> {
 #[derive(Debug)]
 pub struct Server {
     core: Core,
-    output: Output,
+    output: ConnectionOutput,
     requests: u32,
 }
 
 impl Server {
     /// On a connection on which nothing has come.
-    pub fn new(settings: Settings) -> Server {
-        Server { core: Core::new(Role::Server, settings), output: Output::default(), requests: 0 }
+    pub fn new(settings: AnnouncedSettings) -> Server {
+        Server { core: Core::new(ConnectionSide::Server, settings), output: ConnectionOutput::default(), requests: 0 }
     }
 
     /// Appends what a server says first. It may do so before the client has said anything.
-    pub fn begin(&mut self, settings: Settings, out: &mut Vec<u8>) {
+    pub fn begin(&mut self, settings: AnnouncedSettings, out: &mut Vec<u8>) {
         self.control(out, |_, out| settings.write(false, out));
     }
 
@@ -60,7 +60,7 @@ impl Server {
         block: &'s mut Block,
         now: u64,
         out: &mut Vec<u8>,
-    ) -> Option<(StreamId, Event<'s, 'b>)> {
+    ) -> Option<(StreamId, ServerEvent<'s, 'b>)> {
         let before = out.len();
         let happened = self.core.next(input, block, now, out);
         self.output.add(out.len() - before);
@@ -77,29 +77,29 @@ impl Server {
                                 _ => None,
                             };
                         }
-                        Event::Head(request)
+                        ServerEvent::Head(request)
                     }
                     Err(why) => {
                         if why != Malformed::HeadTooLarge {
                             self.reset(StreamId(stream), ErrorCode::of(why), out);
                         }
-                        Event::Malformed(why)
+                        ServerEvent::Malformed(why)
                     }
                 }
             }
             Happened::Trailers => match Trailers::of(block) {
-                Ok(trailers) => Event::Trailers(trailers),
+                Ok(trailers) => ServerEvent::Trailers(trailers),
                 Err(why) => {
                     self.reset(StreamId(stream), ErrorCode::of(why), out);
-                    Event::Malformed(why)
+                    ServerEvent::Malformed(why)
                 }
             },
-            Happened::Data(data) => Event::Data(data),
-            Happened::End => Event::End,
-            Happened::Reset(code) => Event::Reset(code),
-            Happened::Malformed(why) => Event::Malformed(why),
-            Happened::GoAway(_, code) => Event::GoAway(code),
-            Happened::Broken(why) => Event::Broken(why),
+            Happened::Data(data) => ServerEvent::Data(data),
+            Happened::End => ServerEvent::End,
+            Happened::Reset(code) => ServerEvent::Reset(code),
+            Happened::Malformed(why) => ServerEvent::Malformed(why),
+            Happened::GoAway(_, code) => ServerEvent::GoAway(code),
+            Happened::Broken(why) => ServerEvent::Broken(why),
         };
         Some((StreamId(stream), event))
     }

@@ -6,7 +6,7 @@ use crate::h2::hpack::TABLE_SIZE;
 
 /// What this end announces.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Settings {
+pub struct AnnouncedSettings {
     /// Streams that the other end may have open at once; those over it are refused.
     pub max_streams: u32,
     /// Bytes of content that may be on their way on one stream.
@@ -17,13 +17,13 @@ pub struct Settings {
     pub max_head: u32,
 }
 
-impl Settings {
+impl AnnouncedSettings {
     /// Of a server: nothing of a body is kept, so that large windows cost no memory.
-    pub const SERVER: Settings =
-        Settings { max_streams: 128, stream_window: 1 << 20, connection_window: 1 << 24, max_head: 16 * 1024 };
+    pub const SERVER: AnnouncedSettings =
+        AnnouncedSettings { max_streams: 128, stream_window: 1 << 20, connection_window: 1 << 24, max_head: 16 * 1024 };
     /// Of a client, which must not wait for its own windows.
-    pub const CLIENT: Settings =
-        Settings { max_streams: 0, stream_window: 1 << 24, connection_window: 1 << 30, max_head: 64 * 1024 };
+    pub const CLIENT: AnnouncedSettings =
+        AnnouncedSettings { max_streams: 0, stream_window: 1 << 24, connection_window: 1 << 30, max_head: 64 * 1024 };
 
     pub(super) fn write(&self, is_client: bool, out: &mut Vec<u8>) {
         let first = match is_client {

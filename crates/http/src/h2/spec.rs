@@ -4,7 +4,7 @@ use super::client::{self, Client, FirstLine};
 use super::frame::{self, ACK, END_HEADERS, END_STREAM, Head, PADDED, kind, setting};
 use super::server::{self, Server};
 use super::*;
-use crate::{Asked, Framing, Malformed, StreamId};
+use crate::{Framing, Malformed, RequestContext, StreamId};
 
 /// Frames as a peer would write them, right or wrong.
 #[derive(Clone, Default)]
@@ -78,30 +78,30 @@ fn begun() -> Bytes {
 /// What a server makes of bytes, one line for each event; data and frames that it sends in answer, too.
 fn story(input: &[u8], respond: bool) -> (Vec<String>, Vec<u8>) {
     let (mut server, mut out, mut story, mut room) =
-        (Server::new(Settings::SERVER), Vec::new(), Vec::new(), Block::new());
+        (Server::new(AnnouncedSettings::SERVER), Vec::new(), Vec::new(), Block::new());
     let mut rest = input;
     while let Some((StreamId(id), event)) = server.receive(&mut rest, &mut room, 0, &mut out) {
         let mut whole = false;
         story.push(match event {
-            server::Event::Head(request) => {
+            server::ServerEvent::Head(request) => {
                 let lines = request.lines();
                 let head = request.head(&lines);
                 whole = head.framing == Framing::None;
                 format!("{id} {} {}", head.method, head.target)
             }
-            server::Event::Data(data) => format!("{id} data {}", data.escape_ascii()),
-            server::Event::Trailers(trailers) => {
+            server::ServerEvent::Data(data) => format!("{id} data {}", data.escape_ascii()),
+            server::ServerEvent::Trailers(trailers) => {
                 let names: Vec<&str> = trailers.iter().map(|field| field.name).collect();
                 format!("{id} trailers {}", names.join(","))
             }
-            server::Event::End => {
+            server::ServerEvent::End => {
                 whole = true;
                 format!("{id} end")
             }
-            server::Event::Malformed(why) => format!("{id} malformed {why:?}"),
-            server::Event::Reset(code) => format!("{id} reset {code}"),
-            server::Event::GoAway(code) => format!("goaway {code}"),
-            server::Event::Broken(why) => format!("broken {why:?}"),
+            server::ServerEvent::Malformed(why) => format!("{id} malformed {why:?}"),
+            server::ServerEvent::Reset(code) => format!("{id} reset {code}"),
+            server::ServerEvent::GoAway(code) => format!("goaway {code}"),
+            server::ServerEvent::Broken(why) => format!("broken {why:?}"),
         });
         if whole && respond {
             server.respond(StreamId(id), 200, true, &mut out, |_| {});
@@ -490,7 +490,7 @@ fn what_is_allowed_is_taken() {
         assert!(!frames(&out).iter().any(|it| it.starts_with("GOAWAY")), "{section}");
         // However it arrives.
         let (mut server, mut inbox, mut room, mut sent) =
-            (Server::new(Settings::SERVER), Vec::new(), Block::new(), Vec::new());
+            (Server::new(AnnouncedSettings::SERVER), Vec::new(), Block::new(), Vec::new());
         let mut count = 0;
         for byte in &input.0 {
             inbox.push(*byte);
@@ -532,12 +532,12 @@ fn requests_that_are_cancelled_at_once_end_the_connection_after_a_hundred() {
     assert_eq!(story.last().map(String::as_str), Some("broken ResetFlood"));
     assert_eq!(sent, ["GOAWAY 201 ENHANCE_YOUR_CALM"]);
     // Fifty a second are a client with little patience.
-    let (mut server, mut out, mut room) = (Server::new(Settings::SERVER), Vec::new(), Block::new());
+    let (mut server, mut out, mut room) = (Server::new(AnnouncedSettings::SERVER), Vec::new(), Block::new());
     for number in 0..1000 {
         let input = if number == 0 { begun() } else { Bytes::default() }.get(2 * number + 1).reset(2 * number + 1);
         let mut rest = &input.0[..];
         while let Some((_, event)) = server.receive(&mut rest, &mut room, u64::from(number) * 20_000_000, &mut out) {
-            assert!(!matches!(event, server::Event::Broken(_)), "{number}");
+            assert!(!matches!(event, server::ServerEvent::Broken(_)), "{number}");
         }
     }
 }
@@ -558,7 +558,7 @@ fn a_head_over_the_limit_is_responded_to_and_the_next_is_read() {
 #[test]
 fn windows_hold_in_both_directions() {
     // Received: they are filled again before they are empty, and more than they allow is an error.
-    let settings = Settings { stream_window: 40_000, connection_window: 70_000, ..Settings::SERVER };
+    let settings = AnnouncedSettings { stream_window: 40_000, connection_window: 70_000, ..AnnouncedSettings::SERVER };
     let run = |frames: &[(u32, usize)]| {
         let (mut server, mut out, mut room) = (Server::new(settings), Vec::new(), Block::new());
         let input = frames
@@ -568,7 +568,7 @@ fn windows_hold_in_both_directions() {
         let mut wrong = None;
         while let Some((stream, event)) = server.receive(&mut rest, &mut room, 0, &mut out) {
             match event {
-                server::Event::Malformed(why) | server::Event::Broken(why) => wrong = Some((stream.0, why)),
+                server::ServerEvent::Malformed(why) | server::ServerEvent::Broken(why) => wrong = Some((stream.0, why)),
                 _ => {}
             }
         }
@@ -577,8 +577,8 @@ fn windows_hold_in_both_directions() {
     assert_eq!(run(&[(1, 16_000)]), (vec![], None));
     assert_eq!(run(&[(1, 16_000), (1, 16_000)]).0, ["WINDOW 1 32000"]);
     assert_eq!(run(&[(1, 16_000), (1, 16_000), (3, 16_000)]).0, ["WINDOW 1 32000", "WINDOW 0 48000"]);
-    let small = Settings { stream_window: 10_000, connection_window: 70_000, ..Settings::SERVER };
-    let over = |settings: Settings| {
+    let small = AnnouncedSettings { stream_window: 10_000, connection_window: 70_000, ..AnnouncedSettings::SERVER };
+    let over = |settings: AnnouncedSettings| {
         let (mut server, mut out, mut room) = (Server::new(settings), Vec::new(), Block::new());
         let input = begun().post(1).data(1, 0, &[b'x'; 16_000]);
         let mut rest = &input.0[..];
@@ -586,10 +586,10 @@ fn windows_hold_in_both_directions() {
         super::spec::frames(&out).pop().unwrap()
     };
     assert_eq!(over(small), "RST 1 FLOW_CONTROL_ERROR");
-    assert_eq!(over(Settings { connection_window: 10_000, ..small }), "GOAWAY 1 FLOW_CONTROL_ERROR");
+    assert_eq!(over(AnnouncedSettings { connection_window: 10_000, ..small }), "GOAWAY 1 FLOW_CONTROL_ERROR");
 
     // Sent: no more than both windows allow, and a setting may make less than nothing of one.
-    let (mut server, mut out, mut room) = (Server::new(Settings::SERVER), Vec::new(), Block::new());
+    let (mut server, mut out, mut room) = (Server::new(AnnouncedSettings::SERVER), Vec::new(), Block::new());
     let mut take = |server: &mut Server, bytes: Bytes, out: &mut Vec<u8>| {
         let mut rest = &bytes.0[..];
         while server.receive(&mut rest, &mut room, 0, out).is_some() {}
@@ -613,7 +613,7 @@ fn windows_hold_in_both_directions() {
 
 #[test]
 fn a_response_has_left_when_its_last_frame_has() {
-    let (mut server, mut out, mut room) = (Server::new(Settings::SERVER), Vec::new(), Block::new());
+    let (mut server, mut out, mut room) = (Server::new(AnnouncedSettings::SERVER), Vec::new(), Block::new());
     let input = begun().get(1).get(3);
     let mut rest = &input.0[..];
     while server.receive(&mut rest, &mut room, 0, &mut out).is_some() {}
@@ -632,42 +632,42 @@ fn a_response_has_left_when_its_last_frame_has() {
 #[test]
 fn a_block_longer_than_a_frame_goes_on_in_continuation() {
     let mut client_out = Vec::new();
-    let mut client = Client::new(Settings::CLIENT, &mut client_out);
+    let mut client = Client::new(AnnouncedSettings::CLIENT, &mut client_out);
     let long = vec![b'\xff'; 40_000];
     let first = FirstLine { method: "GET", scheme: "http", authority: "h", path: "/" };
-    client.open(&first, Asked::Other, true, &mut client_out, |fields| fields.fresh("x", &long));
+    client.open(&first, RequestContext::Other, true, &mut client_out, |fields| fields.fresh("x", &long));
     assert_eq!(frames(&client_out[PREFACE.len()..])[2..], ["HEADERS 1", "CONTINUATION 1", "CONTINUATION 1"]);
-    let settings = Settings { max_head: 50_000, ..Settings::SERVER };
+    let settings = AnnouncedSettings { max_head: 50_000, ..AnnouncedSettings::SERVER };
     let (mut server, mut out, mut room) = (Server::new(settings), Vec::new(), Block::new());
     let mut rest = &client_out[..];
     let (_, event) = server.receive(&mut rest, &mut room, 0, &mut out).unwrap();
-    let server::Event::Head(request) = event else { panic!("{event:?}") };
+    let server::ServerEvent::Head(request) = event else { panic!("{event:?}") };
     let lines = request.lines();
     assert_eq!(request.head(&lines).fields.first("x"), Some(&long[..]));
 }
 
 /// What a client makes of what a server says to one request that has no body.
-fn answered(input: &Bytes, asked: Asked) -> (Vec<String>, Vec<String>) {
+fn answered(input: &Bytes, asked: RequestContext) -> (Vec<String>, Vec<String>) {
     let (mut out, mut room, mut story) = (Vec::new(), Block::new(), Vec::new());
-    let mut client = Client::new(Settings::CLIENT, &mut out);
-    let method = if asked == Asked::Head { "HEAD" } else { "GET" };
+    let mut client = Client::new(AnnouncedSettings::CLIENT, &mut out);
+    let method = if asked == RequestContext::Head { "HEAD" } else { "GET" };
     let first = FirstLine { method, scheme: "http", authority: "h", path: "/" };
     client.open(&first, asked, true, &mut out, |_| {});
     out.clear();
     let mut rest = &input.0[..];
     while let Some((StreamId(id), event)) = client.receive(&mut rest, &mut room, 0, &mut out) {
         story.push(match event {
-            client::Event::Interim(status) => format!("{id} interim {status}"),
-            client::Event::Head(response) => {
+            client::ClientEvent::Interim(status) => format!("{id} interim {status}"),
+            client::ClientEvent::Head(response) => {
                 format!("{id} {} {:?}", response.status, response.head(&response.lines()).framing)
             }
-            client::Event::Data(data) => format!("{id} data {}", data.escape_ascii()),
-            client::Event::Trailers(trailers) => format!("{id} trailers {}", trailers.iter().count()),
-            client::Event::End => format!("{id} end"),
-            client::Event::Malformed(why) => format!("{id} malformed {why:?}"),
-            client::Event::Reset(code) => format!("{id} reset {code}"),
-            client::Event::GoAway(code) => format!("goaway {code}"),
-            client::Event::Broken(why) => format!("broken {why:?}"),
+            client::ClientEvent::Data(data) => format!("{id} data {}", data.escape_ascii()),
+            client::ClientEvent::Trailers(trailers) => format!("{id} trailers {}", trailers.iter().count()),
+            client::ClientEvent::End => format!("{id} end"),
+            client::ClientEvent::Malformed(why) => format!("{id} malformed {why:?}"),
+            client::ClientEvent::Reset(code) => format!("{id} reset {code}"),
+            client::ClientEvent::GoAway(code) => format!("goaway {code}"),
+            client::ClientEvent::Broken(why) => format!("broken {why:?}"),
         });
     }
     (story, frames(&out).into_iter().filter(|it| it != "SETTINGS ack").collect())
@@ -682,110 +682,125 @@ fn a_client_takes_what_is_allowed_and_names_what_is_not() {
         (
             "a response",
             begun().headers(1, 0, &of("3")).data(1, END_STREAM, b"abc"),
-            Asked::Other,
+            RequestContext::Other,
             &["1 200 Length(3)", "1 data abc", "1 end"][..],
         ),
         (
             "one without a length",
             begun().headers(1, 0, ok).data(1, END_STREAM, b"abc"),
-            Asked::Other,
+            RequestContext::Other,
             &["1 200 Stream", "1 data abc", "1 end"],
         ),
-        ("one without content", begun().headers(1, END_STREAM, ok), Asked::Other, &["1 200 None"]),
+        ("one without content", begun().headers(1, END_STREAM, ok), RequestContext::Other, &["1 200 None"]),
         (
             "interim responses",
             begun().headers(1, 0, &[(":status", "103")]).headers(1, END_STREAM, ok),
-            Asked::Other,
+            RequestContext::Other,
             &["1 interim 103", "1 200 None"],
         ),
         (
             "trailers",
             begun().headers(1, 0, ok).data(1, 0, b"a").headers(1, END_STREAM, &[("grpc-status", "0")]),
-            Asked::Other,
+            RequestContext::Other,
             &["1 200 Stream", "1 data a", "1 trailers 1", "1 end"],
         ),
-        ("HEAD", begun().headers(1, END_STREAM, &of("3")), Asked::Head, &["1 200 None"]),
+        ("HEAD", begun().headers(1, END_STREAM, &of("3")), RequestContext::Head, &["1 200 None"]),
         (
             "304 with a length",
             begun().headers(1, END_STREAM, &[(":status", "304"), ("content-length", "9")]),
-            Asked::Other,
+            RequestContext::Other,
             &["1 304 None"],
         ),
         (
             "content after HEAD",
             begun().headers(1, 0, &of("3")).data(1, END_STREAM, b"abc"),
-            Asked::Head,
+            RequestContext::Head,
             &["1 200 Length(0)", "1 data abc", "1 malformed LengthMismatch"],
         ),
         (
             "too little content",
             begun().headers(1, 0, &of("3")).data(1, END_STREAM, b"ab"),
-            Asked::Other,
+            RequestContext::Other,
             &["1 200 Length(3)", "1 data ab", "1 malformed LengthMismatch"],
         ),
         (
             "no content where some was stated",
             begun().headers(1, END_STREAM, &of("3")),
-            Asked::Other,
+            RequestContext::Other,
             &["1 malformed LengthMismatch"],
         ),
-        ("no status", begun().headers(1, END_STREAM, &[("a", "b")]), Asked::Other, &["1 malformed PseudoField"]),
+        (
+            "no status",
+            begun().headers(1, END_STREAM, &[("a", "b")]),
+            RequestContext::Other,
+            &["1 malformed PseudoField"],
+        ),
         (
             "a status that is none",
             begun().headers(1, END_STREAM, &[(":status", "20")]),
-            Asked::Other,
+            RequestContext::Other,
             &["1 malformed StatusLine"],
         ),
-        ("two statuses", begun().headers(1, END_STREAM, &[ok[0], ok[0]]), Asked::Other, &["1 malformed PseudoField"]),
-        ("101", begun().headers(1, 0, &[(":status", "101")]), Asked::Other, &["1 malformed UpgradeUnasked"]),
+        (
+            "two statuses",
+            begun().headers(1, END_STREAM, &[ok[0], ok[0]]),
+            RequestContext::Other,
+            &["1 malformed PseudoField"],
+        ),
+        ("101", begun().headers(1, 0, &[(":status", "101")]), RequestContext::Other, &["1 malformed UpgradeUnasked"]),
         (
             "an interim response that ends",
             begun().headers(1, END_STREAM, &[(":status", "100")]),
-            Asked::Other,
+            RequestContext::Other,
             &["1 malformed FrameUnexpected"],
         ),
         (
             "a field of connections",
             begun().headers(1, END_STREAM, &[ok[0], ("connection", "close")]),
-            Asked::Other,
+            RequestContext::Other,
             &["1 malformed ConnectionField"],
         ),
-        ("content before a head", begun().data(1, 0, b"a"), Asked::Other, &["1 malformed FrameUnexpected"]),
+        ("content before a head", begun().data(1, 0, b"a"), RequestContext::Other, &["1 malformed FrameUnexpected"]),
         (
             "a reset",
             begun().headers(1, 0, ok).frame(kind::RST_STREAM, 0, 1, &[0, 0, 0, 2]),
-            Asked::Other,
+            RequestContext::Other,
             &["1 200 Stream", "1 reset INTERNAL_ERROR"],
         ),
         (
             "GOAWAY that lets it live",
             begun().frame(kind::GOAWAY, 0, 0, &[0, 0, 0, 1, 0, 0, 0, 0]).headers(1, END_STREAM, ok),
-            Asked::Other,
+            RequestContext::Other,
             &["goaway NO_ERROR", "1 200 None"],
         ),
         (
             "GOAWAY below it",
             begun().frame(kind::GOAWAY, 0, 0, &[0; 8]),
-            Asked::Other,
+            RequestContext::Other,
             &["goaway NO_ERROR", "1 reset REFUSED_STREAM"],
         ),
         (
             "a push",
             begun().frame(kind::PUSH_PROMISE, END_HEADERS, 1, &[0, 0, 0, 2]),
-            Asked::Other,
+            RequestContext::Other,
             &["broken PushUnasked"],
         ),
-        ("a stream that nobody asked for", begun().headers(3, END_STREAM, ok), Asked::Other, &["broken FrameStream"]),
+        (
+            "a stream that nobody asked for",
+            begun().headers(3, END_STREAM, ok),
+            RequestContext::Other,
+            &["broken FrameStream"],
+        ),
         (
             "HTTP/1 instead",
             Bytes::default().raw(b"HTTP/1.1 400 Bad Request\r\n\r\n"),
-            Asked::Other,
+            RequestContext::Other,
             &["broken Http2Preface"],
         ),
         (
             "ENABLE_PUSH of a server",
             Bytes::default().settings(&[(setting::ENABLE_PUSH, 1)]),
-            Asked::Other,
+            RequestContext::Other,
             &["broken Setting"],
         ),
     ] {
@@ -804,14 +819,14 @@ fn a_client_takes_what_is_allowed_and_names_what_is_not() {
 #[test]
 fn a_client_opens_no_more_streams_than_it_may() {
     let (mut out, mut room) = (Vec::new(), Block::new());
-    let mut client = Client::new(Settings::CLIENT, &mut out);
+    let mut client = Client::new(AnnouncedSettings::CLIENT, &mut out);
     let first = FirstLine { method: "GET", scheme: "http", authority: "h", path: "/" };
     assert!(client.can_open() && !client.has_settings());
     let input = Bytes::default().settings(&[(setting::MAX_CONCURRENT_STREAMS, 2)]);
     assert!(client.receive(&mut &input.0[..], &mut room, 0, &mut out).is_none());
     let (one, three) = (
-        client.open(&first, Asked::Other, true, &mut out, |_| {}),
-        client.open(&first, Asked::Other, false, &mut out, |_| {}),
+        client.open(&first, RequestContext::Other, true, &mut out, |_| {}),
+        client.open(&first, RequestContext::Other, false, &mut out, |_| {}),
     );
     assert_eq!((one, three, client.can_open(), client.streams()), (StreamId(1), StreamId(3), false, 2));
     client.cancel(three, ErrorCode::CANCEL, &mut out);

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 /// One that is open, at least on one side.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Stream {
+pub(super) struct OpenStream {
     pub(super) id: u32,
     /// The other end still sends.
     pub(super) receiving: bool,
@@ -36,9 +36,9 @@ pub(super) enum Past {
 
 /// By number. Streams that ended long ago are not remembered.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Streams {
+pub(super) struct StreamTable {
     /// In the order of their numbers, in which they open.
-    open: VecDeque<Stream>,
+    open: VecDeque<OpenStream>,
     /// The highest bit: reset by this end.
     past: VecDeque<u32>,
 }
@@ -46,7 +46,7 @@ pub(super) struct Streams {
 const REMEMBERED: usize = 128;
 const RESET_HERE: u32 = 1 << 31;
 
-impl Streams {
+impl StreamTable {
     pub(super) fn len(&self) -> usize {
         self.open.len()
     }
@@ -59,15 +59,15 @@ impl Streams {
         self.open.binary_search_by_key(&id, |stream| stream.id).ok()
     }
 
-    pub(super) fn get(&self, id: u32) -> Option<&Stream> {
+    pub(super) fn get(&self, id: u32) -> Option<&OpenStream> {
         self.place(id).map(|place| &self.open[place])
     }
 
-    pub(super) fn get_mut(&mut self, id: u32) -> Option<&mut Stream> {
+    pub(super) fn get_mut(&mut self, id: u32) -> Option<&mut OpenStream> {
         self.place(id).map(|place| &mut self.open[place])
     }
 
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Stream> {
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut OpenStream> {
         self.open.iter_mut()
     }
 
@@ -76,7 +76,7 @@ impl Streams {
     }
 
     /// Adds one whose number is higher than all before.
-    pub(super) fn open(&mut self, stream: Stream) {
+    pub(super) fn open(&mut self, stream: OpenStream) {
         debug_assert!(self.open.back().is_none_or(|last| last.id < stream.id));
         self.open.push_back(stream);
     }
@@ -108,8 +108,8 @@ impl Streams {
 mod tests {
     use super::*;
 
-    fn stream(id: u32) -> Stream {
-        Stream {
+    fn stream(id: u32) -> OpenStream {
+        OpenStream {
             id,
             receiving: true,
             sending: true,
@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn streams_are_found_by_number_while_they_are_open_and_remembered_for_a_while() {
-        let mut streams = Streams::default();
+        let mut streams = StreamTable::default();
         (0..300).for_each(|number| streams.open(stream(2 * number + 1)));
         assert!(streams.get(1).is_some() && streams.get(599).is_some() && streams.get(2).is_none());
         (0..300).for_each(|number| streams.remove(2 * number + 1, number % 2 == 0));

@@ -4,7 +4,7 @@ use std::fmt;
 
 /// Which end reads: a client's frames are masked, a server's are not (§5.1).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Role {
+pub enum ReaderRole {
     /// It reads what a server sends.
     Client,
     /// It reads what a client sends.
@@ -59,7 +59,7 @@ impl Opcode {
 
 /// What has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Event<'a> {
+pub enum WebSocketEvent<'a> {
     /// A whole message of UTF-8.
     Text(&'a str),
     /// A whole message of bytes.
@@ -172,10 +172,10 @@ const HEAD_BYTES: usize = 14;
 
 /// Reads frames and puts messages together. Bytes are taken as they come, and no more than a message is kept.
 #[derive(Debug)]
-pub struct Receiver {
-    role: Role,
+pub struct FrameReader {
+    role: ReaderRole,
     limit: usize,
-    stage: Stage,
+    stage: FrameState,
     head: [u8; HEAD_BYTES],
     /// Bytes of the head that have come.
     came: usize,
@@ -188,19 +188,19 @@ pub struct Receiver {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Stage {
+enum FrameState {
     Head,
     Payload { opcode: Opcode, is_last: bool, left: u64, mask: Option<[u8; 4]>, at: usize },
     Over,
 }
 
-impl Receiver {
+impl FrameReader {
     /// For that end; messages beyond `limit` bytes are a [`Violation::TooLarge`].
-    pub fn new(role: Role, limit: usize) -> Receiver {
-        Receiver {
+    pub fn new(role: ReaderRole, limit: usize) -> FrameReader {
+        FrameReader {
             role,
             limit,
-            stage: Stage::Head,
+            stage: FrameState::Head,
             head: [0; HEAD_BYTES],
             came: 0,
             message: Vec::new(),
@@ -212,40 +212,40 @@ impl Receiver {
 
     /// Whether a close frame, or something that breaks the protocol, has come: nothing more is read.
     pub fn is_over(&self) -> bool {
-        matches!(self.stage, Stage::Over)
+        matches!(self.stage, FrameState::Over)
     }
 
     /// Whether a frame or a message has begun and not ended.
     pub fn is_midway(&self) -> bool {
-        self.kind.is_some() || self.came > 0 || matches!(self.stage, Stage::Payload { .. })
+        self.kind.is_some() || self.came > 0 || matches!(self.stage, FrameState::Payload { .. })
     }
 
     /// Takes the next event from `input` and moves it on; `None` if more must come.
-    pub fn receive(&mut self, input: &mut &[u8]) -> Result<Option<Event<'_>>, Violation> {
+    pub fn receive(&mut self, input: &mut &[u8]) -> Result<Option<WebSocketEvent<'_>>, Violation> {
         match self.spent.take() {
             Some(opcode) if opcode.is_control() => self.control.clear(),
             Some(_) => self.message.clear(),
             None => {}
         }
-        let event = self.advance(input).inspect_err(|_| self.stage = Stage::Over)?;
+        let event = self.advance(input).inspect_err(|_| self.stage = FrameState::Over)?;
         let Some(opcode) = event else { return Ok(None) };
         self.spent = Some(opcode);
-        let violates = |violation: Violation, stage: &mut Stage| {
-            *stage = Stage::Over;
+        let violates = |violation: Violation, stage: &mut FrameState| {
+            *stage = FrameState::Over;
             violation
         };
         Ok(Some(match opcode {
-            Opcode::Ping => Event::Ping(&self.control),
-            Opcode::Pong => Event::Pong(&self.control),
+            Opcode::Ping => WebSocketEvent::Ping(&self.control),
+            Opcode::Pong => WebSocketEvent::Pong(&self.control),
             Opcode::Close => {
-                self.stage = Stage::Over;
-                Event::Close(closing(&self.control)?)
+                self.stage = FrameState::Over;
+                WebSocketEvent::Close(closing(&self.control)?)
             }
             Opcode::Text => match str::from_utf8(&self.message) {
-                Ok(text) => Event::Text(text),
+                Ok(text) => WebSocketEvent::Text(text),
                 Err(_) => return Err(violates(Violation::NotUtf8, &mut self.stage)),
             },
-            Opcode::Binary | Opcode::Continuation => Event::Binary(&self.message),
+            Opcode::Binary | Opcode::Continuation => WebSocketEvent::Binary(&self.message),
         }))
     }
 
@@ -253,11 +253,11 @@ impl Receiver {
     fn advance(&mut self, input: &mut &[u8]) -> Result<Option<Opcode>, Violation> {
         loop {
             match &mut self.stage {
-                Stage::Over => {
+                FrameState::Over => {
                     *input = &[];
                     return Ok(None);
                 }
-                Stage::Head => {
+                FrameState::Head => {
                     let Some((byte, rest)) = input.split_first() else { return Ok(None) };
                     self.head[self.came] = *byte;
                     self.came += 1;
@@ -267,7 +267,7 @@ impl Receiver {
                         self.begin()?;
                     }
                 }
-                Stage::Payload { opcode, is_last, left, mask, at } => {
+                FrameState::Payload { opcode, is_last, left, mask, at } => {
                     let whole = usize::try_from(*left).unwrap_or(usize::MAX);
                     let (data, rest) = input.split_at(whole.min(input.len()));
                     *input = rest;
@@ -283,7 +283,7 @@ impl Receiver {
                         return Ok(None);
                     }
                     let (opcode, is_last) = (*opcode, *is_last);
-                    self.stage = Stage::Head;
+                    self.stage = FrameState::Head;
                     if opcode.is_control() {
                         return Ok(Some(opcode));
                     }
@@ -306,9 +306,9 @@ impl Receiver {
         let (length, used) = length(&self.head)?;
         let mask = (second & 0x80 != 0).then(|| [0, 1, 2, 3].map(|place| self.head[used + place]));
         match (self.role, mask) {
-            (Role::Server, None) => return Err(Violation::Unmasked),
-            (Role::Client, Some(_)) => return Err(Violation::Masked),
-            (Role::Server, Some(_)) | (Role::Client, None) => {}
+            (ReaderRole::Server, None) => return Err(Violation::Unmasked),
+            (ReaderRole::Client, Some(_)) => return Err(Violation::Masked),
+            (ReaderRole::Server, Some(_)) | (ReaderRole::Client, None) => {}
         }
         if opcode.is_control() {
             if !is_last {
@@ -328,7 +328,7 @@ impl Receiver {
                 return Err(Violation::TooLarge);
             }
         }
-        self.stage = Stage::Payload { opcode, is_last, left: length, mask, at: 0 };
+        self.stage = FrameState::Payload { opcode, is_last, left: length, mask, at: 0 };
         Ok(())
     }
 }
@@ -418,19 +418,19 @@ mod tests {
     use proptest::prelude::*;
 
     /// What comes, in the words of a test.
-    fn story(role: Role, pieces: &[&[u8]]) -> Vec<String> {
-        let mut receiver = Receiver::new(role, 1 << 17);
+    fn story(role: ReaderRole, pieces: &[&[u8]]) -> Vec<String> {
+        let mut receiver = FrameReader::new(role, 1 << 17);
         let mut story = Vec::new();
         for piece in pieces {
             let mut input = *piece;
             loop {
                 match receiver.receive(&mut input) {
                     Ok(None) => break,
-                    Ok(Some(Event::Text(text))) => story.push(format!("text {text}")),
-                    Ok(Some(Event::Binary(bytes))) => story.push(format!("bytes {}", bytes.len())),
-                    Ok(Some(Event::Ping(bytes))) => story.push(format!("ping {}", bytes.escape_ascii())),
-                    Ok(Some(Event::Pong(bytes))) => story.push(format!("pong {}", bytes.escape_ascii())),
-                    Ok(Some(Event::Close(it))) => story.push(format!("close {:?} {}", it.code, it.reason)),
+                    Ok(Some(WebSocketEvent::Text(text))) => story.push(format!("text {text}")),
+                    Ok(Some(WebSocketEvent::Binary(bytes))) => story.push(format!("bytes {}", bytes.len())),
+                    Ok(Some(WebSocketEvent::Ping(bytes))) => story.push(format!("ping {}", bytes.escape_ascii())),
+                    Ok(Some(WebSocketEvent::Pong(bytes))) => story.push(format!("pong {}", bytes.escape_ascii())),
+                    Ok(Some(WebSocketEvent::Close(it))) => story.push(format!("close {:?} {}", it.code, it.reason)),
                     Err(why) => {
                         story.push(format!("{why:?}"));
                         break;
@@ -445,42 +445,42 @@ mod tests {
     #[test]
     fn the_examples_of_the_rfc_are_read() {
         let masked = [0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58];
-        assert_eq!(story(Role::Server, &[&masked]), ["text Hello"]);
+        assert_eq!(story(ReaderRole::Server, &[&masked]), ["text Hello"]);
         let in_pieces = [0x01, 0x03, 0x48, 0x65, 0x6c, 0x80, 0x02, 0x6c, 0x6f];
-        assert_eq!(story(Role::Client, &[&in_pieces]), ["text Hello"]);
-        assert_eq!(story(Role::Client, &[&[0x89, 0x05, 0x48, 0x65, 0x6c, 0x6c, 0x6f]]), ["ping Hello"]);
+        assert_eq!(story(ReaderRole::Client, &[&in_pieces]), ["text Hello"]);
+        assert_eq!(story(ReaderRole::Client, &[&[0x89, 0x05, 0x48, 0x65, 0x6c, 0x6c, 0x6f]]), ["ping Hello"]);
         let mut long = vec![0x82, 0x7f, 0, 0, 0, 0, 0, 1, 0, 0];
         long.extend_from_slice(&[0; 0x1_0000]);
-        assert_eq!(story(Role::Client, &[&long]), ["bytes 65536"]);
+        assert_eq!(story(ReaderRole::Client, &[&long]), ["bytes 65536"]);
     }
 
     #[test]
     fn control_frames_come_between_the_pieces_of_a_message() {
         let bytes = [0x01, 0x01, b'a', 0x89, 0x01, b'p', 0x80, 0x01, b'b', 0x88, 0x02, 0x03, 0xe9];
-        assert_eq!(story(Role::Client, &[&bytes]), ["ping p", "text ab", "close Some(1001) "]);
+        assert_eq!(story(ReaderRole::Client, &[&bytes]), ["ping p", "text ab", "close Some(1001) "]);
         // After a close nothing is read.
-        assert_eq!(story(Role::Client, &[&[0x88, 0x00, 0x81, 0x01, b'a']]), ["close None "]);
+        assert_eq!(story(ReaderRole::Client, &[&[0x88, 0x00, 0x81, 0x01, b'a']]), ["close None "]);
     }
 
     #[test]
     fn what_breaks_the_protocol_has_a_name_and_a_close_code() {
         for (role, bytes, why, code) in [
-            (Role::Client, &[0xc1, 0x00][..], Violation::ReservedBit, 1002),
-            (Role::Client, &[0x83, 0x00], Violation::Opcode, 1002),
-            (Role::Client, &[0x82, 126, 0, 125], Violation::Length, 1002),
-            (Role::Client, &[0x82, 127, 0, 0, 0, 0, 0, 0, 0xff, 0xff], Violation::Length, 1002),
-            (Role::Client, &[0x82, 127, 0x80, 0, 0, 0, 0, 1, 0, 0], Violation::Length, 1002),
-            (Role::Server, &[0x81, 0x00], Violation::Unmasked, 1002),
-            (Role::Client, &[0x81, 0x80, 0, 0, 0, 0], Violation::Masked, 1002),
-            (Role::Client, &[0x09, 0x00], Violation::ControlInPieces, 1002),
-            (Role::Client, &[0x89, 126, 0, 126], Violation::ControlTooLong, 1002),
-            (Role::Client, &[0x80, 0x00], Violation::NothingToContinue, 1002),
-            (Role::Client, &[0x01, 0x00, 0x81, 0x00], Violation::MessageWithin, 1002),
-            (Role::Client, &[0x81, 0x01, 0xff], Violation::NotUtf8, 1007),
-            (Role::Client, &[0x88, 0x01, 0x03], Violation::CloseTooShort, 1002),
-            (Role::Client, &[0x88, 0x02, 0x03, 0xed], Violation::CloseCode, 1002),
-            (Role::Client, &[0x88, 0x03, 0x03, 0xe8, 0xff], Violation::NotUtf8, 1007),
-            (Role::Client, &[0x82, 127, 0, 0, 0, 0, 0, 2, 0, 1], Violation::TooLarge, 1009),
+            (ReaderRole::Client, &[0xc1, 0x00][..], Violation::ReservedBit, 1002),
+            (ReaderRole::Client, &[0x83, 0x00], Violation::Opcode, 1002),
+            (ReaderRole::Client, &[0x82, 126, 0, 125], Violation::Length, 1002),
+            (ReaderRole::Client, &[0x82, 127, 0, 0, 0, 0, 0, 0, 0xff, 0xff], Violation::Length, 1002),
+            (ReaderRole::Client, &[0x82, 127, 0x80, 0, 0, 0, 0, 1, 0, 0], Violation::Length, 1002),
+            (ReaderRole::Server, &[0x81, 0x00], Violation::Unmasked, 1002),
+            (ReaderRole::Client, &[0x81, 0x80, 0, 0, 0, 0], Violation::Masked, 1002),
+            (ReaderRole::Client, &[0x09, 0x00], Violation::ControlInPieces, 1002),
+            (ReaderRole::Client, &[0x89, 126, 0, 126], Violation::ControlTooLong, 1002),
+            (ReaderRole::Client, &[0x80, 0x00], Violation::NothingToContinue, 1002),
+            (ReaderRole::Client, &[0x01, 0x00, 0x81, 0x00], Violation::MessageWithin, 1002),
+            (ReaderRole::Client, &[0x81, 0x01, 0xff], Violation::NotUtf8, 1007),
+            (ReaderRole::Client, &[0x88, 0x01, 0x03], Violation::CloseTooShort, 1002),
+            (ReaderRole::Client, &[0x88, 0x02, 0x03, 0xed], Violation::CloseCode, 1002),
+            (ReaderRole::Client, &[0x88, 0x03, 0x03, 0xe8, 0xff], Violation::NotUtf8, 1007),
+            (ReaderRole::Client, &[0x82, 127, 0, 0, 0, 0, 0, 2, 0, 1], Violation::TooLarge, 1009),
         ] {
             assert_eq!(story(role, &[bytes]), [format!("{why:?}")], "{bytes:?}");
             assert_eq!(why.close_code(), code);
@@ -491,7 +491,7 @@ mod tests {
     fn a_reason_is_cut_between_characters() {
         let mut out = Vec::new();
         write_close(&mut out, Some(1001), &"\u{fc}".repeat(100), None);
-        assert_eq!(story(Role::Client, &[&out]), [format!("close Some(1001) {}", "\u{fc}".repeat(61))]);
+        assert_eq!(story(ReaderRole::Client, &[&out]), [format!("close Some(1001) {}", "\u{fc}".repeat(61))]);
     }
 
     proptest! {
@@ -501,7 +501,7 @@ mod tests {
             mask in proptest::option::of(any::<[u8; 4]>()),
             piece in 1..50usize,
         ) {
-            let role = if mask.is_some() { Role::Server } else { Role::Client };
+            let role = if mask.is_some() { ReaderRole::Server } else { ReaderRole::Client };
             let mut out = Vec::new();
             let mut expected = Vec::new();
             for (is_control, payload) in &messages {

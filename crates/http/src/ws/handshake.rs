@@ -1,7 +1,7 @@
 //! The opening handshake: RFC 6455 §4.
 
 use super::sha1::sha1;
-use crate::{RequestHead, ResponseHead, Version};
+use crate::{HttpVersion, RequestHead, ResponseHead};
 
 /// The version of the protocol, as Sec-WebSocket-Version has it.
 pub const VERSION: &str = "13";
@@ -41,7 +41,7 @@ impl NoUpgrade {
 pub fn upgrade(head: &RequestHead) -> Result<AcceptKey, NoUpgrade> {
     let names = |field: &str, token: &[u8]| head.fields.elements(field).any(|it| it.eq_ignore_ascii_case(token));
     if head.method != "GET"
-        || head.version != Version::Http11
+        || head.version != HttpVersion::Http11
         || !names("upgrade", b"websocket")
         || !names("connection", b"upgrade")
     {
@@ -99,12 +99,12 @@ fn is_key(key: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Asked, Mode, Room};
+    use crate::{RequestContext, Room, Strictness};
 
     fn asked(head: &str) -> Result<AcceptKey, NoUpgrade> {
         let head = format!("{}\r\n\r\n", head.replace('\n', "\r\n"));
         let mut room = Room::<20>::new();
-        upgrade(&RequestHead::parse(head.as_bytes(), &mut room, 999, Mode::Strict).unwrap().unwrap())
+        upgrade(&RequestHead::parse(head.as_bytes(), &mut room, 999, Strictness::Strict).unwrap().unwrap())
     }
 
     const KEY: &str = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
@@ -159,8 +159,9 @@ mod tests {
         ] {
             let head = format!("HTTP/1.1 101 Switching Protocols\r\n{fields}\r\n\r\n");
             let mut room = Room::<20>::new();
-            let head =
-                ResponseHead::parse(head.as_bytes(), &mut room, 999, Asked::Other, Mode::Lenient).unwrap().unwrap();
+            let head = ResponseHead::parse(head.as_bytes(), &mut room, 999, RequestContext::Other, Strictness::Lenient)
+                .unwrap()
+                .unwrap();
             assert_eq!(is_accepted(&head, &key), accepted, "{fields}");
         }
     }

@@ -5,5 +5,7 @@ mod frames;
 mod handshake;
 mod sha1;
 
-pub use frames::{Closing, Event, Opcode, Receiver, Role, Violation, is_close_code, write_close, write_frame};
+pub use frames::{
+    Closing, FrameReader, Opcode, ReaderRole, Violation, WebSocketEvent, is_close_code, write_close, write_frame,
+};
 pub use handshake::{AcceptKey, NoUpgrade, VERSION, accept_key, is_accepted, key, upgrade};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// Who gets a request. Backends are meant by their place in the list that `Balancer::start` was given.
 #[derive(Clone, Debug, Default)]
-pub enum Algorithm {
+pub enum PlantedAlgorithm {
     /// `abcabc`, from the first on.
     #[default]
     RoundRobin,
@@ -88,7 +88,7 @@ pub enum Defect {
     Alters(u64),
     /// Backends do not get Check-Request-Id.
     StripsRequestHeader,
-    /// Clients do not get Generator-Number, Answer-Id and Check-Request-Id.
+    /// Clients do not get Generator-Number, Response-Id and Check-Request-Id.
     StripsAnswerHeaders,
     /// Every n-th request is answered with 502. No backend gets it.
     OwnErrorEvery(u64),
@@ -115,7 +115,7 @@ pub struct Ejection {
 #[derive(Clone, Debug)]
 pub struct Behaviour {
     /// Who gets a request.
-    pub algorithm: Algorithm,
+    pub algorithm: PlantedAlgorithm,
     /// So many workers that know nothing of each other: rotations, requests in flight and failures are each one's own. A client
     /// connection belongs to one at random.
     pub rotations: usize,
@@ -142,7 +142,7 @@ impl Default for Behaviour {
     /// Round robin with one rotation, no defect, no retries and no timeout.
     fn default() -> Behaviour {
         Behaviour {
-            algorithm: Algorithm::default(),
+            algorithm: PlantedAlgorithm::default(),
             rotations: 1,
             defect: Defect::None,
             retries: false,
@@ -156,8 +156,8 @@ impl Default for Behaviour {
     }
 }
 
-impl From<Algorithm> for Behaviour {
-    fn from(algorithm: Algorithm) -> Behaviour {
+impl From<PlantedAlgorithm> for Behaviour {
+    fn from(algorithm: PlantedAlgorithm) -> Behaviour {
         Behaviour { algorithm, ..Behaviour::default() }
     }
 }

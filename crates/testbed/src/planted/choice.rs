@@ -16,11 +16,11 @@ pub(super) struct Worker {
     pub(super) next: usize,
     pub(super) credit: Vec<i64>,
     pub(super) block: Vec<usize>,
-    pub(super) peers: Vec<Peer>,
+    pub(super) peers: Vec<PlantedPeer>,
 }
 
 #[derive(Clone, Default)]
-pub(super) struct Peer {
+pub(super) struct PlantedPeer {
     pub(super) in_flight: usize,
     pub(super) fails: u32,
     pub(super) failed: Option<Instant>,
@@ -29,7 +29,7 @@ pub(super) struct Peer {
 
 impl Worker {
     pub(super) fn new(backends: usize) -> Worker {
-        Worker { next: 0, credit: vec![0; backends], block: Vec::new(), peers: vec![Peer::default(); backends] }
+        Worker { next: 0, credit: vec![0; backends], block: Vec::new(), peers: vec![PlantedPeer::default(); backends] }
     }
 
     pub(super) fn round_robin(&mut self, open: Places) -> usize {

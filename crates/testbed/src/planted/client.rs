@@ -5,37 +5,37 @@ use std::io::Result as Io;
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use http::Body;
+use http::BodyDecoder;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::planted::behaviour::{Algorithm, Defect};
+use crate::planted::behaviour::{Defect, PlantedAlgorithm};
 use crate::planted::choice::Worker;
-use crate::planted::link::{InFlight, Link};
-use crate::planted::message::{Answer, NoRequest, Parsed, Request};
-use crate::planted::proxy::{Asked, Asking, Choice, Outcome, Proxy};
+use crate::planted::link::{PlantedInFlight, PlantedLink};
+use crate::planted::message::{NoRequest, Parsed, PlantedRequest, PlantedResponse};
+use crate::planted::proxy::{Asking, ChosenBackend, ForwardOutcome, InFlightId, PlantedProxy};
 
-pub(super) struct Connection<'a> {
-    pub(super) proxy: &'a Rc<Proxy>,
+pub(super) struct PlantedConnection<'a> {
+    pub(super) proxy: &'a Rc<PlantedProxy>,
     pub(super) stream: TcpStream,
     pub(super) peer: IpAddr,
     pub(super) worker: Rc<RefCell<Worker>>,
     /// It waits for another request than its first.
     pub(super) idle: Rc<Cell<bool>>,
     /// A whole request has come and is not answered yet.
-    pub(super) asking: Rc<Cell<Option<Asked>>>,
+    pub(super) asking: Rc<Cell<Option<InFlightId>>>,
     /// So many had been when it was accepted.
     pub(super) reloads: u64,
     /// With [`Algorithm::PerConnection`].
-    pub(super) tied: Option<InFlight>,
+    pub(super) tied: Option<PlantedInFlight>,
     /// What it is tied to.
-    pub(super) link: Option<Link>,
+    pub(super) link: Option<PlantedLink>,
     /// It has had a response.
     pub(super) is_kept: bool,
     pub(super) unread: Vec<u8>,
 }
 
-impl Connection<'_> {
+impl PlantedConnection<'_> {
     pub(super) async fn listen(&mut self) -> Io<()> {
         while self.stream.read(&mut [0; 4096]).await? > 0 {}
         Ok(())
@@ -57,7 +57,7 @@ impl Connection<'_> {
     }
 
     pub(super) async fn serve(&mut self) -> Io<()> {
-        if matches!(self.proxy.behaviour.algorithm, Algorithm::PerConnection) && !self.tie().await {
+        if matches!(self.proxy.behaviour.algorithm, PlantedAlgorithm::PerConnection) && !self.tie().await {
             return Ok(());
         }
         while let Some(request) = self.request().await? {
@@ -65,10 +65,10 @@ impl Connection<'_> {
             let outcome = self.outcome(&request).await;
             self.asking.set(None);
             let retired = self.reloads != self.proxy.reloads.get();
-            let cut = matches!(outcome, Outcome::Cut(_));
+            let cut = matches!(outcome, ForwardOutcome::Cut(_));
             let mut answer = match outcome {
-                Outcome::Answered(answer) | Outcome::Cut(answer) => answer,
-                Outcome::Dropped => return Ok(()),
+                ForwardOutcome::Answered(answer) | ForwardOutcome::Cut(answer) => answer,
+                ForwardOutcome::Dropped => return Ok(()),
             };
             let is_tied = self.tied.is_some();
             let keeps = request.keeps && !retired && !answer.is_unframed && (!is_tied || answer.keeps);
@@ -107,10 +107,10 @@ impl Connection<'_> {
     }
 
     /// The next whole request; none if the client has closed.
-    pub(super) async fn request(&mut self) -> Io<Option<Request>> {
+    pub(super) async fn request(&mut self) -> Io<Option<PlantedRequest>> {
         let mut continues = false;
         loop {
-            match Request::parse(&self.unread, self.peer, &self.proxy.behaviour) {
+            match PlantedRequest::parse(&self.unread, self.peer, &self.proxy.behaviour) {
                 Ok(Parsed::Whole(request)) => return Ok(Some(request)),
                 Ok(Parsed::Waits) if !continues => {
                     continues = true;
@@ -135,11 +135,11 @@ impl Connection<'_> {
 
     /// To a backend that accepts; false if none does.
     pub(super) async fn tie(&mut self) -> bool {
-        let nothing = Request::default();
+        let nothing = PlantedRequest::default();
         let mut tried = 0;
-        while let Some(Choice { place, .. }) = self.proxy.choose(&self.worker, &nothing, tried) {
+        while let Some(ChosenBackend { place, .. }) = self.proxy.choose(&self.worker, &nothing, tried) {
             tried |= 1 << place;
-            let in_flight = InFlight::begin(&self.worker, place);
+            let in_flight = PlantedInFlight::begin(&self.worker, place);
             if let Ok(link) = self.proxy.link(place, self.proxy.backends[place]).await {
                 (self.tied, self.link) = (Some(in_flight), Some(link));
                 return true;
@@ -149,19 +149,19 @@ impl Connection<'_> {
         false
     }
 
-    pub(super) async fn outcome(&mut self, request: &Request) -> Outcome {
+    pub(super) async fn outcome(&mut self, request: &PlantedRequest) -> ForwardOutcome {
         let proxy = self.proxy;
         let bytes = request.rewritten.as_deref().unwrap_or(&self.unread[..request.length]);
         match proxy.behaviour.defect {
             Defect::OwnErrorEvery(n) if proxy.is_due(n) => {
                 proxy.note(request);
-                return Outcome::Answered(Answer::error("502 Bad Gateway", request));
+                return ForwardOutcome::Answered(PlantedResponse::error("502 Bad Gateway", request));
             }
             Defect::CachedEvery(n) if request.is_get => match &*proxy.earlier.borrow() {
                 None => proxy.postpone(),
                 Some(earlier) if proxy.is_due(n) => {
                     proxy.note(request);
-                    return Outcome::Answered(earlier.copy());
+                    return ForwardOutcome::Answered(earlier.copy());
                 }
                 Some(_) => {}
             },
@@ -171,16 +171,16 @@ impl Connection<'_> {
         let asking = Asking::begin(proxy);
         let (place, answer) = match (&self.tied, self.link.take()) {
             (None, _) => proxy.forward(&self.worker, request, bytes).await,
-            (Some(_), None) => return Outcome::Dropped,
+            (Some(_), None) => return ForwardOutcome::Dropped,
             (Some(tied), Some(link)) => {
-                let Ok(mut answer) = proxy.exchange(link, request, bytes).await else { return Outcome::Dropped };
-                self.link = answer.link.take_if(|_| matches!(answer.body, Body::Done));
+                let Ok(mut answer) = proxy.exchange(link, request, bytes).await else { return ForwardOutcome::Dropped };
+                self.link = answer.link.take_if(|_| matches!(answer.body, BodyDecoder::Done));
                 (Some(tied.place), answer)
             }
         };
         match place {
             Some(place) => proxy.spoil(place, asking, request, bytes, answer).await,
-            None => Outcome::Answered(answer),
+            None => ForwardOutcome::Answered(answer),
         }
     }
 }

@@ -8,25 +8,25 @@ use tokio::net::TcpStream;
 use crate::planted::choice::Worker;
 
 /// A connection to a backend, and its place.
-pub(super) struct Link {
+pub(super) struct PlantedLink {
     pub(super) stream: TcpStream,
     pub(super) place: usize,
 }
 
 /// A backend has a request in flight as long as this lives.
-pub(super) struct InFlight {
+pub(super) struct PlantedInFlight {
     pub(super) worker: Rc<RefCell<Worker>>,
     pub(super) place: usize,
 }
 
-impl InFlight {
-    pub(super) fn begin(worker: &Rc<RefCell<Worker>>, place: usize) -> InFlight {
+impl PlantedInFlight {
+    pub(super) fn begin(worker: &Rc<RefCell<Worker>>, place: usize) -> PlantedInFlight {
         worker.borrow_mut().peers[place].in_flight += 1;
-        InFlight { worker: Rc::clone(worker), place }
+        PlantedInFlight { worker: Rc::clone(worker), place }
     }
 }
 
-impl Drop for InFlight {
+impl Drop for PlantedInFlight {
     fn drop(&mut self) {
         self.worker.borrow_mut().peers[self.place].in_flight -= 1;
     }

@@ -2,18 +2,20 @@
 
 use std::net::IpAddr;
 
-use http::{Asked, Body, Field, Mode, RequestHead, ResponseHead, Room, Version, encode, reason};
+use http::{
+    BodyDecoder, Field, HttpVersion, RequestContext, RequestHead, ResponseHead, Room, Strictness, encode, reason,
+};
 use verdict::{GENERATOR_HEADER, REQUEST_HEADER, RESPONSE_HEADER, RequestId};
 
-use crate::planted::behaviour::{Algorithm, Behaviour, Defect};
+use crate::planted::behaviour::{Behaviour, Defect, PlantedAlgorithm};
 use crate::planted::choice::{cookie_value, hash};
-use crate::planted::link::{InFlight, Link};
+use crate::planted::link::{PlantedInFlight, PlantedLink};
 
 /// Bytes that a head may have.
 const HEAD: usize = 64 << 10;
 
 /// How many of these bytes belong to a body; none if they are no chunks.
-fn take(body: &mut Body, bytes: &[u8]) -> Option<usize> {
+fn take(body: &mut BodyDecoder, bytes: &[u8]) -> Option<usize> {
     let mut rest = bytes;
     while !rest.is_empty() && !body.is_done() {
         (_, rest) = body.take(rest).ok()?;
@@ -23,7 +25,7 @@ fn take(body: &mut Body, bytes: &[u8]) -> Option<usize> {
 
 /// A whole request.
 #[derive(Clone, Default)]
-pub(super) struct Request {
+pub(super) struct PlantedRequest {
     pub(super) is_get: bool,
     pub(super) is_head: bool,
     pub(super) is_post: bool,
@@ -47,40 +49,40 @@ pub(super) struct Request {
 pub(super) struct NoRequest;
 
 pub(super) enum Parsed {
-    Whole(Request),
+    Whole(PlantedRequest),
     /// The client waits for leave to send the body.
     Waits,
     Part,
 }
 
-impl Request {
+impl PlantedRequest {
     pub(super) fn parse(bytes: &[u8], peer: IpAddr, behaviour: &Behaviour) -> Result<Parsed, NoRequest> {
         if bytes.is_empty() {
             return Ok(Parsed::Part);
         }
         let mut room: Room = Room::new();
-        let parsed = RequestHead::parse(bytes, &mut room, HEAD, Mode::Strict).map_err(|_| NoRequest)?;
+        let parsed = RequestHead::parse(bytes, &mut room, HEAD, Strictness::Strict).map_err(|_| NoRequest)?;
         let Some(head) = parsed else { return Ok(Parsed::Part) };
         let (method, target, end) = (head.method, head.target, head.length);
-        let mut request = Request {
+        let mut request = PlantedRequest {
             is_get: method == "GET",
             is_head: method == "HEAD",
             is_post: method == "POST",
             is_idempotent: !matches!(method, "POST" | "PATCH"),
-            is_old: head.version == Version::Http10,
+            is_old: head.version == HttpVersion::Http10,
             keeps: head.persistent,
-            ..Request::default()
+            ..PlantedRequest::default()
         };
         request.key = match &behaviour.algorithm {
-            Algorithm::UriHash => Some(hash(target.as_bytes())),
-            Algorithm::SourceHash { block } => Some(match peer {
+            PlantedAlgorithm::UriHash => Some(hash(target.as_bytes())),
+            PlantedAlgorithm::SourceHash { block } => Some(match peer {
                 IpAddr::V4(v4) => hash(&v4.octets()[..if *block { 3 } else { 4 }]),
                 IpAddr::V6(v6) => hash(&v6.octets()),
             }),
             _ => None,
         };
         let strips_id = behaviour.defect == Defect::StripsRequestHeader;
-        let mut body = Body::new(head.framing);
+        let mut body = BodyDecoder::new(head.framing);
         // One bit each.
         let mut stripped: u128 = 0;
         for (number, header) in head.fields.iter().enumerate() {
@@ -97,7 +99,7 @@ impl Request {
                 }
                 _ => {}
             }
-            if let Algorithm::HeaderHash(name) = &behaviour.algorithm
+            if let PlantedAlgorithm::HeaderHash(name) = &behaviour.algorithm
                 && is(name)
                 && !header.value.is_empty()
             {
@@ -125,12 +127,14 @@ impl Request {
     }
 
     pub(super) fn read_cookies(&mut self, value: &[u8], behaviour: &Behaviour) {
-        let (Algorithm::CookieHash(name) | Algorithm::StickyCookie(name)) = &behaviour.algorithm else { return };
+        let (PlantedAlgorithm::CookieHash(name) | PlantedAlgorithm::StickyCookie(name)) = &behaviour.algorithm else {
+            return;
+        };
         let cookies = value.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
         let mut values = cookies.filter_map(|cookie| cookie.strip_prefix(name.as_bytes())?.strip_prefix(b"="));
         let Some(value) = values.next().filter(|value| !value.is_empty()) else { return };
         match &behaviour.algorithm {
-            Algorithm::StickyCookie(_) => {
+            PlantedAlgorithm::StickyCookie(_) => {
                 self.pinned = (0..128).find(|place| cookie_value(*place).as_bytes() == value);
             }
             _ => self.key = Some(hash(value)),
@@ -139,34 +143,34 @@ impl Request {
 }
 
 /// An answer, as far as it has come.
-pub(super) struct Answer {
+pub(super) struct PlantedResponse {
     pub(super) status: u16,
     /// Without what it says of its connection to the backend.
     pub(super) bytes: Vec<u8>,
     /// Length of its head.
     pub(super) head: usize,
-    pub(super) body: Body,
+    pub(super) body: BodyDecoder,
     /// Its body ends with the connection.
     pub(super) is_unframed: bool,
     /// The backend keeps the connection.
     pub(super) keeps: bool,
     /// Where the rest comes from, or what can be used again.
-    pub(super) link: Option<Link>,
-    pub(super) in_flight: Option<InFlight>,
+    pub(super) link: Option<PlantedLink>,
+    pub(super) in_flight: Option<PlantedInFlight>,
 }
 
-impl Answer {
-    pub(super) fn error(status: &str, request: &Request) -> Answer {
+impl PlantedResponse {
+    pub(super) fn error(status: &str, request: &PlantedRequest) -> PlantedResponse {
         let page = format!("<h1>{status}</h1>\n");
         let head = format!(
             "HTTP/1.1 {status}\r\nServer: planted\r\nContent-Type: text/html\r\nContent-Length: {}\r\n\r\n",
             page.len()
         );
-        Answer {
+        PlantedResponse {
             status: status[..3].parse().expect("begins with the code"),
             head: head.len(),
             bytes: if request.is_head { head.into() } else { (head + &page).into() },
-            body: Body::Done,
+            body: BodyDecoder::Done,
             is_unframed: false,
             keeps: true,
             link: None,
@@ -175,11 +179,15 @@ impl Answer {
     }
 
     /// Once its head has come. What it says before it (RFC 9110 §15.2) is taken away. `None` if it is no response.
-    pub(super) fn parse(read: &mut Vec<u8>, request: &Request, defect: Defect) -> Option<Option<Answer>> {
-        let asked = if request.is_head { Asked::Head } else { Asked::Other };
+    pub(super) fn parse(
+        read: &mut Vec<u8>,
+        request: &PlantedRequest,
+        defect: Defect,
+    ) -> Option<Option<PlantedResponse>> {
+        let asked = if request.is_head { RequestContext::Head } else { RequestContext::Other };
         let (status, end, keeps, body, kept) = {
             let mut room: Room = Room::new();
-            let Some(head) = ResponseHead::parse(read, &mut room, HEAD, asked, Mode::Lenient).ok()? else {
+            let Some(head) = ResponseHead::parse(read, &mut room, HEAD, asked, Strictness::Lenient).ok()? else {
                 return Some(None);
             };
             let strips_ours = defect == Defect::StripsAnswerHeaders;
@@ -196,11 +204,11 @@ impl Answer {
                 kept.extend_from_slice(b"\r\n");
                 kept
             });
-            (head.status, head.length, head.persistent && !request.is_old, Body::new(head.framing), kept)
+            (head.status, head.length, head.persistent && !request.is_old, BodyDecoder::new(head.framing), kept)
         };
         if (100..200).contains(&status) {
             read.drain(..end);
-            return if read.is_empty() { Some(None) } else { Answer::parse(read, request, defect) };
+            return if read.is_empty() { Some(None) } else { PlantedResponse::parse(read, request, defect) };
         }
         let (bytes, new_end) = match kept {
             Some(mut kept) => {
@@ -214,12 +222,12 @@ impl Answer {
                 (bytes, end)
             }
         };
-        let mut answer = Answer {
+        let mut answer = PlantedResponse {
             status,
             bytes,
             head: new_end,
             body,
-            is_unframed: matches!(body, Body::UntilClose),
+            is_unframed: matches!(body, BodyDecoder::UntilClose),
             keeps,
             link: None,
             in_flight: None,
@@ -240,7 +248,7 @@ impl Answer {
                 self.bytes.truncate(from + taken);
             }
             // Whatever it is, the client may judge.
-            None => (self.body, self.is_unframed, self.keeps) = (Body::UntilClose, true, false),
+            None => (self.body, self.is_unframed, self.keeps) = (BodyDecoder::UntilClose, true, false),
         }
     }
 
@@ -252,7 +260,7 @@ impl Answer {
     }
 
     /// Of what has come.
-    pub(super) fn copy(&self) -> Answer {
-        Answer { bytes: self.bytes.clone(), link: None, in_flight: None, ..*self }
+    pub(super) fn copy(&self) -> PlantedResponse {
+        PlantedResponse { bytes: self.bytes.clone(), link: None, in_flight: None, ..*self }
     }
 }

@@ -15,9 +15,9 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::{LocalSet, spawn_local};
 use verdict::RequestId;
 
-pub use behaviour::{Algorithm, Behaviour, Defect, Ejection, Ties};
-use client::Connection;
-use proxy::{Client, Proxy};
+pub use behaviour::{Behaviour, Defect, Ejection, PlantedAlgorithm, Ties};
+use client::PlantedConnection;
+use proxy::{PlantedClient, PlantedProxy};
 
 mod behaviour;
 mod choice;
@@ -27,7 +27,7 @@ mod message;
 mod proxy;
 
 /// A running balancer with a thread of its own. Dropping it ends it and all of its connections.
-pub struct Balancer {
+pub struct PlantedBalancer {
     port: u16,
     orders: Option<UnboundedSender<Reload>>,
     spoiled: Arc<Mutex<Vec<Option<RequestId>>>>,
@@ -38,20 +38,20 @@ struct Reload {
     done: mpsc::Sender<()>,
 }
 
-impl Balancer {
+impl PlantedBalancer {
     /// On a free port of loopback, in front of these ports of 127.0.0.1, at most 128.
-    pub fn start(backends: &[u16], behaviour: impl Into<Behaviour>) -> Balancer {
+    pub fn start(backends: &[u16], behaviour: impl Into<Behaviour>) -> PlantedBalancer {
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        Balancer::listen(any, backends, behaviour).expect("a port of loopback is free")
+        PlantedBalancer::listen(any, backends, behaviour).expect("a port of loopback is free")
     }
 
     /// On that address. An error means that it cannot be had.
-    pub fn listen(address: SocketAddr, backends: &[u16], behaviour: impl Into<Behaviour>) -> Io<Balancer> {
+    pub fn listen(address: SocketAddr, backends: &[u16], behaviour: impl Into<Behaviour>) -> Io<PlantedBalancer> {
         let behaviour = behaviour.into();
         assert!((1..=128).contains(&backends.len()) && behaviour.rotations > 0, "{backends:?}, {behaviour:?}");
-        if let Algorithm::SmoothWeighted(weights)
-        | Algorithm::BlockWeighted(weights)
-        | Algorithm::RandomWeighted(weights) = &behaviour.algorithm
+        if let PlantedAlgorithm::SmoothWeighted(weights)
+        | PlantedAlgorithm::BlockWeighted(weights)
+        | PlantedAlgorithm::RandomWeighted(weights) = &behaviour.algorithm
         {
             assert!(weights.len() == backends.len() && weights.iter().any(|weight| *weight > 0), "{weights:?}");
         }
@@ -65,10 +65,10 @@ impl Balancer {
         let (orders, received) = unbounded_channel();
         let (backends, noted) = (backends.to_vec(), Arc::clone(&spoiled));
         let thread = std::thread::spawn(move || {
-            let proxy = Rc::new(Proxy::new(backends, behaviour, noted));
+            let proxy = Rc::new(PlantedProxy::new(backends, behaviour, noted));
             LocalSet::new().block_on(&runtime, accept(proxy, listening, received));
         });
-        Ok(Balancer { port, orders: Some(orders), spoiled, thread: Some(thread) })
+        Ok(PlantedBalancer { port, orders: Some(orders), spoiled, thread: Some(thread) })
     }
 
     /// Where it listens.
@@ -97,7 +97,7 @@ impl Balancer {
     }
 }
 
-impl Drop for Balancer {
+impl Drop for PlantedBalancer {
     fn drop(&mut self) {
         self.orders = None;
         if let Some(Err(panic)) = self.thread.take().map(JoinHandle::join)
@@ -109,7 +109,7 @@ impl Drop for Balancer {
 }
 
 /// Until nobody can give orders any more.
-async fn accept(proxy: Rc<Proxy>, listening: Listening, mut orders: UnboundedReceiver<Reload>) {
+async fn accept(proxy: Rc<PlantedProxy>, listening: Listening, mut orders: UnboundedReceiver<Reload>) {
     let listener = TcpListener::from_std(listening).expect("the runtime takes a socket that does not block");
     loop {
         tokio::select! {
@@ -130,10 +130,10 @@ async fn accept(proxy: Rc<Proxy>, listening: Listening, mut orders: UnboundedRec
     }
 }
 
-fn welcome(proxy: &Rc<Proxy>, stream: TcpStream, peer: IpAddr) {
+fn welcome(proxy: &Rc<PlantedProxy>, stream: TcpStream, peer: IpAddr) {
     let _ = stream.set_nodelay(true);
     let (idle, asking) = (Rc::new(Cell::new(false)), Rc::new(Cell::new(None)));
-    let client = Client { idle: Rc::clone(&idle), asking: Rc::clone(&asking), task: None };
+    let client = PlantedClient { idle: Rc::clone(&idle), asking: Rc::clone(&asking), task: None };
     let number = proxy.clients.borrow_mut().insert(client);
     let index = proxy.random.borrow_mut().below(proxy.behaviour.rotations);
     let worker = Rc::clone(&proxy.workers.borrow()[index]);
@@ -144,7 +144,7 @@ fn welcome(proxy: &Rc<Proxy>, stream: TcpStream, peer: IpAddr) {
         let unread = Vec::new();
         let (tied, link, is_kept) = (None, None, false);
         let mut connection =
-            Connection { proxy, stream, peer, worker, idle, asking, reloads, tied, link, is_kept, unread };
+            PlantedConnection { proxy, stream, peer, worker, idle, asking, reloads, tied, link, is_kept, unread };
         // A client that goes away is no concern of ours.
         let _ = match proxy.behaviour.defect {
             Defect::NeverAnswers => connection.listen().await,
@@ -157,7 +157,7 @@ fn welcome(proxy: &Rc<Proxy>, stream: TcpStream, peer: IpAddr) {
 
 /// A client that is known no more, however its task ended.
 struct Leaving {
-    proxy: Rc<Proxy>,
+    proxy: Rc<PlantedProxy>,
     number: usize,
 }
 

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use http::Body;
+use http::BodyDecoder;
 use rustix::net::RecvFlags;
 use slab::Slab;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -17,47 +17,47 @@ use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::timeout;
 use verdict::RequestId;
 
-use crate::planted::behaviour::{Algorithm, Behaviour, Defect};
+use crate::planted::behaviour::{Behaviour, Defect, PlantedAlgorithm};
 use crate::planted::choice::{Places, Random, Worker, cookie_value, owner, places};
-use crate::planted::link::{InFlight, Link};
-use crate::planted::message::{Answer, Request};
+use crate::planted::link::{PlantedInFlight, PlantedLink};
+use crate::planted::message::{PlantedRequest, PlantedResponse};
 
-pub(super) struct Proxy {
+pub(super) struct PlantedProxy {
     pub(super) backends: Vec<u16>,
     pub(super) behaviour: Behaviour,
     pub(super) workers: RefCell<Vec<Rc<RefCell<Worker>>>>,
     pub(super) random: RefCell<Random>,
     /// Kept connections to each backend, and last to the port of the mirror.
-    pub(super) pools: RefCell<Vec<Vec<Link>>>,
-    pub(super) clients: RefCell<Slab<Client>>,
+    pub(super) pools: RefCell<Vec<Vec<PlantedLink>>>,
+    pub(super) clients: RefCell<Slab<PlantedClient>>,
     pub(super) reloads: Cell<u64>,
     /// Since the defect happened last.
     pub(super) counted: Cell<u64>,
     pub(super) skewed: Cell<f64>,
     pub(super) spoiled: Arc<Mutex<Vec<Option<RequestId>>>>,
-    pub(super) earlier: RefCell<Option<Answer>>,
+    pub(super) earlier: RefCell<Option<PlantedResponse>>,
     /// Requests in flight, without the one whose answer waits to be exchanged.
     pub(super) asking: Cell<usize>,
-    pub(super) waiting: RefCell<Option<Waiting>>,
+    pub(super) waiting: RefCell<Option<WaitingResponse>>,
 }
 
-pub(super) struct Client {
+pub(super) struct PlantedClient {
     pub(super) idle: Rc<Cell<bool>>,
-    pub(super) asking: Rc<Cell<Option<Asked>>>,
+    pub(super) asking: Rc<Cell<Option<InFlightId>>>,
     pub(super) task: Option<AbortHandle>,
 }
 
 /// A request in flight, by its id if it has one.
-pub(super) type Asked = Option<RequestId>;
+pub(super) type InFlightId = Option<RequestId>;
 
 /// An answer that waits for another to be exchanged with.
-pub(super) struct Waiting {
-    pub(super) answer: Answer,
+pub(super) struct WaitingResponse {
+    pub(super) answer: PlantedResponse,
     /// With true; with false if it comes back.
-    pub(super) exchanged: oneshot::Sender<(Answer, bool)>,
+    pub(super) exchanged: oneshot::Sender<(PlantedResponse, bool)>,
 }
 
-pub(super) enum Failure {
+pub(super) enum AttemptFailure {
     /// Nothing was sent.
     Unreachable,
     Closed,
@@ -65,19 +65,19 @@ pub(super) enum Failure {
 }
 
 /// What becomes of a request.
-pub(super) enum Outcome {
-    Answered(Answer),
+pub(super) enum ForwardOutcome {
+    Answered(PlantedResponse),
     /// The response is cut in the middle of its body.
-    Cut(Answer),
+    Cut(PlantedResponse),
     /// The connection is closed without a word.
     Dropped,
 }
 
 /// A client waits for a response that may be exchanged.
-pub(super) struct Asking<'a>(&'a Proxy);
+pub(super) struct Asking<'a>(&'a PlantedProxy);
 
 impl<'a> Asking<'a> {
-    pub(super) fn begin(proxy: &'a Proxy) -> Asking<'a> {
+    pub(super) fn begin(proxy: &'a PlantedProxy) -> Asking<'a> {
         proxy.asking.set(proxy.asking.get() + 1);
         Asking(proxy)
     }
@@ -96,15 +96,19 @@ impl Drop for Asking<'_> {
 }
 
 /// What a choice came to.
-pub(super) struct Choice {
+pub(super) struct ChosenBackend {
     pub(super) place: usize,
     pub(super) sets_cookie: bool,
 }
 
-impl Proxy {
-    pub(super) fn new(backends: Vec<u16>, behaviour: Behaviour, spoiled: Arc<Mutex<Vec<Option<RequestId>>>>) -> Proxy {
+impl PlantedProxy {
+    pub(super) fn new(
+        backends: Vec<u16>,
+        behaviour: Behaviour,
+        spoiled: Arc<Mutex<Vec<Option<RequestId>>>>,
+    ) -> PlantedProxy {
         let seed = behaviour.seed.unwrap_or_else(|| uuid::Uuid::new_v4().as_u64_pair().1);
-        let proxy = Proxy {
+        let proxy = PlantedProxy {
             pools: RefCell::new((0..=backends.len()).map(|_| Vec::new()).collect()),
             backends,
             behaviour,
@@ -150,7 +154,12 @@ impl Proxy {
     // Choosing.
 
     /// None if all that may be asked have been tried.
-    pub(super) fn choose(&self, worker: &Rc<RefCell<Worker>>, request: &Request, tried: Places) -> Option<Choice> {
+    pub(super) fn choose(
+        &self,
+        worker: &Rc<RefCell<Worker>>,
+        request: &PlantedRequest,
+        tried: Places,
+    ) -> Option<ChosenBackend> {
         let mut worker = worker.borrow_mut();
         let mut random = self.random.borrow_mut();
         let last = self.backends.len() - 1;
@@ -176,23 +185,23 @@ impl Proxy {
         };
         let mut sets_cookie = false;
         let mut place = match &self.behaviour.algorithm {
-            Algorithm::RoundRobin | Algorithm::PerConnection => worker.round_robin(open),
-            Algorithm::SmoothWeighted(weights) => worker.smooth(weights, open)?,
-            Algorithm::BlockWeighted(weights) => worker.blocks(weights, open)?,
-            Algorithm::ShuffledBlocks => worker.shuffled(open, &mut random),
-            Algorithm::Random => random.among(open),
-            Algorithm::RandomWeighted(weights) => random.weighted(weights, open)?,
-            Algorithm::LeastConnections { ties } => worker.fewest(*ties, open, &mut random),
-            Algorithm::TwoChoices { replacement } => {
+            PlantedAlgorithm::RoundRobin | PlantedAlgorithm::PerConnection => worker.round_robin(open),
+            PlantedAlgorithm::SmoothWeighted(weights) => worker.smooth(weights, open)?,
+            PlantedAlgorithm::BlockWeighted(weights) => worker.blocks(weights, open)?,
+            PlantedAlgorithm::ShuffledBlocks => worker.shuffled(open, &mut random),
+            PlantedAlgorithm::Random => random.among(open),
+            PlantedAlgorithm::RandomWeighted(weights) => random.weighted(weights, open)?,
+            PlantedAlgorithm::LeastConnections { ties } => worker.fewest(*ties, open, &mut random),
+            PlantedAlgorithm::TwoChoices { replacement } => {
                 let first = random.among(open);
                 let others = if *replacement { open } else { open & !(1 << first) };
                 let second = if others == 0 { first } else { random.among(others) };
                 let fewer = worker.peers[second].in_flight < worker.peers[first].in_flight;
                 if fewer { second } else { first }
             }
-            Algorithm::SourceHash { .. } | Algorithm::UriHash => hashed(request.key, &mut worker),
-            Algorithm::HeaderHash(_) | Algorithm::CookieHash(_) => hashed(request.key, &mut worker),
-            Algorithm::StickyCookie(_) => match request.pinned.filter(|pinned| open & 1 << pinned != 0) {
+            PlantedAlgorithm::SourceHash { .. } | PlantedAlgorithm::UriHash => hashed(request.key, &mut worker),
+            PlantedAlgorithm::HeaderHash(_) | PlantedAlgorithm::CookieHash(_) => hashed(request.key, &mut worker),
+            PlantedAlgorithm::StickyCookie(_) => match request.pinned.filter(|pinned| open & 1 << pinned != 0) {
                 Some(pinned) => match (self.behaviour.defect, open & !(1 << pinned)) {
                     (Defect::ForgetsSticky(n), others) if others != 0 && tried == 0 && self.is_due(n) => {
                         self.note(request);
@@ -205,7 +214,7 @@ impl Proxy {
                     worker.round_robin(open)
                 }
             },
-            Algorithm::First => open.trailing_zeros() as usize,
+            PlantedAlgorithm::First => open.trailing_zeros() as usize,
         };
         if let Defect::Skew(share) = self.behaviour.defect
             && last > 0
@@ -214,7 +223,7 @@ impl Proxy {
         {
             let draws = matches!(
                 self.behaviour.algorithm,
-                Algorithm::Random | Algorithm::RandomWeighted(_) | Algorithm::TwoChoices { .. }
+                PlantedAlgorithm::Random | PlantedAlgorithm::RandomWeighted(_) | PlantedAlgorithm::TwoChoices { .. }
             );
             let is_first = if draws {
                 random.share() < share
@@ -233,7 +242,7 @@ impl Proxy {
                 peer.checked = Some(now);
             }
         }
-        Some(Choice { place, sets_cookie })
+        Some(ChosenBackend { place, sets_cookie })
     }
 
     pub(super) fn failed(&self, worker: &Rc<RefCell<Worker>>, place: usize) {
@@ -268,7 +277,7 @@ impl Proxy {
         self.counted.set(self.counted.get() + 1);
     }
 
-    pub(super) fn note(&self, request: &Request) {
+    pub(super) fn note(&self, request: &PlantedRequest) {
         self.spoiled.lock().expect("nobody panics with it").push(request.id);
     }
 
@@ -299,7 +308,7 @@ impl Proxy {
     // Asking backends.
 
     /// A kept connection or a new one.
-    pub(super) async fn link(&self, place: usize, port: u16) -> Result<Link, Failure> {
+    pub(super) async fn link(&self, place: usize, port: u16) -> Result<PlantedLink, AttemptFailure> {
         while let Some(link) = self.pools.borrow_mut()[place].pop() {
             // Closed or not, a connection that has something to say cannot be used.
             let silent = rustix::net::recv(&link.stream, &mut [0; 1], RecvFlags::PEEK | RecvFlags::DONTWAIT);
@@ -312,30 +321,37 @@ impl Proxy {
             Some(limit) => timeout(limit, connecting).await.unwrap_or(Err(ErrorKind::TimedOut.into())),
             None => connecting.await,
         };
-        let stream = connected.map_err(|_| Failure::Unreachable)?;
-        stream.set_nodelay(true).map_err(|_| Failure::Unreachable)?;
-        Ok(Link { stream, place })
+        let stream = connected.map_err(|_| AttemptFailure::Unreachable)?;
+        stream.set_nodelay(true).map_err(|_| AttemptFailure::Unreachable)?;
+        Ok(PlantedLink { stream, place })
     }
 
-    pub(super) async fn read(&self, stream: &mut TcpStream, bytes: &mut Vec<u8>) -> Result<usize, Failure> {
+    pub(super) async fn read(&self, stream: &mut TcpStream, bytes: &mut Vec<u8>) -> Result<usize, AttemptFailure> {
         bytes.reserve(8 * 1024);
         let reading = stream.read_buf(bytes);
         let read = match self.behaviour.backend_timeout {
-            Some(limit) => timeout(limit, reading).await.map_err(|_| Failure::TimedOut)?,
+            Some(limit) => timeout(limit, reading).await.map_err(|_| AttemptFailure::TimedOut)?,
             None => reading.await,
         };
-        read.map_err(|_| Failure::Closed)
+        read.map_err(|_| AttemptFailure::Closed)
     }
 
     /// The response at least up to the end of its head; to its end if it came with that or must be known.
-    pub(super) async fn exchange(&self, mut link: Link, request: &Request, bytes: &[u8]) -> Result<Answer, Failure> {
-        link.stream.write_all(bytes).await.map_err(|_| Failure::Closed)?;
+    pub(super) async fn exchange(
+        &self,
+        mut link: PlantedLink,
+        request: &PlantedRequest,
+        bytes: &[u8],
+    ) -> Result<PlantedResponse, AttemptFailure> {
+        link.stream.write_all(bytes).await.map_err(|_| AttemptFailure::Closed)?;
         let mut read = Vec::new();
         let mut answer = loop {
             if self.read(&mut link.stream, &mut read).await? == 0 {
-                return Err(Failure::Closed);
+                return Err(AttemptFailure::Closed);
             }
-            if let Some(answer) = Answer::parse(&mut read, request, self.behaviour.defect).ok_or(Failure::Closed)? {
+            if let Some(answer) =
+                PlantedResponse::parse(&mut read, request, self.behaviour.defect).ok_or(AttemptFailure::Closed)?
+            {
                 break answer;
             }
         };
@@ -343,7 +359,7 @@ impl Proxy {
             while !answer.is_complete() {
                 let from = answer.bytes.len();
                 match self.read(&mut link.stream, &mut answer.bytes).await {
-                    Ok(0) if matches!(answer.body, Body::UntilClose) => answer.body = Body::Done,
+                    Ok(0) if matches!(answer.body, BodyDecoder::UntilClose) => answer.body = BodyDecoder::Done,
                     Ok(0) | Err(_) => break,
                     Ok(_) => answer.take(from),
                 }
@@ -354,7 +370,7 @@ impl Proxy {
     }
 
     /// What was used for it to its end can be used again.
-    pub(super) fn release(&self, answer: &mut Answer) {
+    pub(super) fn release(&self, answer: &mut PlantedResponse) {
         if answer.is_complete()
             && let Some(link) = answer.link.take().filter(|_| self.behaviour.keeps_connections)
         {
@@ -366,22 +382,22 @@ impl Proxy {
     pub(super) async fn forward(
         &self,
         worker: &Rc<RefCell<Worker>>,
-        request: &Request,
+        request: &PlantedRequest,
         bytes: &[u8],
-    ) -> (Option<usize>, Answer) {
+    ) -> (Option<usize>, PlantedResponse) {
         let mut tried = 0;
         let mut refused = None;
-        let mut last = Failure::Closed;
-        while let Some(Choice { place, sets_cookie }) = self.choose(worker, request, tried) {
+        let mut last = AttemptFailure::Closed;
+        while let Some(ChosenBackend { place, sets_cookie }) = self.choose(worker, request, tried) {
             tried |= 1 << place;
-            let in_flight = InFlight::begin(worker, place);
+            let in_flight = PlantedInFlight::begin(worker, place);
             let asked = match self.link(place, self.backends[place]).await {
                 Ok(link) => self.exchange(link, request, bytes).await,
                 Err(failure) => Err(failure),
             };
             let failure = match asked {
                 Ok(mut answer) => {
-                    if sets_cookie && let Algorithm::StickyCookie(name) = self.behaviour.algorithm {
+                    if sets_cookie && let PlantedAlgorithm::StickyCookie(name) = self.behaviour.algorithm {
                         answer.add(&format!("Set-Cookie: {name}={}; Path=/\r\n", cookie_value(place)));
                     }
                     self.release(&mut answer);
@@ -401,9 +417,9 @@ impl Proxy {
             };
             self.failed(worker, place);
             let goes_on = match failure {
-                Failure::Unreachable => true,
-                Failure::Closed | Failure::TimedOut if request.is_idempotent => self.behaviour.retries,
-                Failure::Closed | Failure::TimedOut => self.behaviour.retry_post,
+                AttemptFailure::Unreachable => true,
+                AttemptFailure::Closed | AttemptFailure::TimedOut if request.is_idempotent => self.behaviour.retries,
+                AttemptFailure::Closed | AttemptFailure::TimedOut => self.behaviour.retry_post,
             };
             (last, refused) = (failure, None);
             if !goes_on {
@@ -411,13 +427,15 @@ impl Proxy {
             }
         }
         refused.unwrap_or_else(|| match last {
-            Failure::Unreachable | Failure::Closed => (None, Answer::error("502 Bad Gateway", request)),
-            Failure::TimedOut => (None, Answer::error("504 Gateway Timeout", request)),
+            AttemptFailure::Unreachable | AttemptFailure::Closed => {
+                (None, PlantedResponse::error("502 Bad Gateway", request))
+            }
+            AttemptFailure::TimedOut => (None, PlantedResponse::error("504 Gateway Timeout", request)),
         })
     }
 
     /// To another backend than `first`, the next that can be reached.
-    pub(super) async fn repeat(&self, n: u64, first: usize, request: &Request, bytes: &[u8]) {
+    pub(super) async fn repeat(&self, n: u64, first: usize, request: &PlantedRequest, bytes: &[u8]) {
         let count = self.backends.len();
         for place in (first + 1..first + count).map(|place| place % count) {
             let Ok(link) = self.link(place, self.backends[place]).await else { continue };
@@ -433,13 +451,13 @@ impl Proxy {
         self.counted.set(n - 1);
     }
 
-    pub(super) fn mirror(self: &Rc<Self>, port: u16, request: &Request, bytes: &[u8]) {
+    pub(super) fn mirror(self: &Rc<Self>, port: u16, request: &PlantedRequest, bytes: &[u8]) {
         let (proxy, request, bytes) = (Rc::clone(self), request.clone(), bytes.to_vec());
         self.note(&request);
         spawn_local(async move {
             if let Ok(link) = proxy.link(proxy.backends.len(), port).await {
                 let Ok(mut answer) = proxy.exchange(link, &request, &bytes).await else { return };
-                let Some(mut rest) = answer.link.take_if(|_| !matches!(answer.body, Body::Done)) else {
+                let Some(mut rest) = answer.link.take_if(|_| !matches!(answer.body, BodyDecoder::Done)) else {
                     return proxy.release(&mut answer);
                 };
                 let mut ignored = Vec::new();
@@ -451,7 +469,13 @@ impl Proxy {
     }
 
     /// Gives it for another client's answer, now or when one comes.
-    pub(super) async fn swap(&self, n: u64, asking: Asking<'_>, request: &Request, answer: Answer) -> Answer {
+    pub(super) async fn swap(
+        &self,
+        n: u64,
+        asking: Asking<'_>,
+        request: &PlantedRequest,
+        answer: PlantedResponse,
+    ) -> PlantedResponse {
         if !answer.is_complete() || answer.status != 200 || request.is_head {
             return answer;
         }
@@ -473,7 +497,7 @@ impl Proxy {
             return answer;
         }
         let (exchanged, other) = oneshot::channel();
-        *self.waiting.borrow_mut() = Some(Waiting { answer, exchanged });
+        *self.waiting.borrow_mut() = Some(WaitingResponse { answer, exchanged });
         drop(asking);
         let (other, is_another) = other.await.expect("whoever takes it gives one for it");
         match is_another {
@@ -488,10 +512,10 @@ impl Proxy {
         &self,
         place: usize,
         asking: Asking<'_>,
-        request: &Request,
+        request: &PlantedRequest,
         bytes: &[u8],
-        mut answer: Answer,
-    ) -> Outcome {
+        mut answer: PlantedResponse,
+    ) -> ForwardOutcome {
         let complete = answer.is_complete();
         let has_body = complete && answer.bytes.len() > answer.head;
         match self.behaviour.defect {
@@ -505,7 +529,7 @@ impl Proxy {
             Defect::SwapEvery(n) => answer = self.swap(n, asking, request, answer).await,
             Defect::Truncates(n) if has_body && self.is_due(n) => {
                 self.note(request);
-                return Outcome::Cut(answer);
+                return ForwardOutcome::Cut(answer);
             }
             Defect::Alters(n) if has_body && self.is_due(n) => {
                 self.note(request);
@@ -513,10 +537,10 @@ impl Proxy {
             }
             Defect::DropsEvery(n) if complete && self.is_due(n) => {
                 self.note(request);
-                return Outcome::Dropped;
+                return ForwardOutcome::Dropped;
             }
             _ => {}
         }
-        Outcome::Answered(answer)
+        ForwardOutcome::Answered(answer)
     }
 }

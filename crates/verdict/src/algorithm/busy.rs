@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::evidence::{Flight, Full, Hold, Missing, Pick, Why, backends};
+use super::evidence::{Flight, Full, Hold, Missing, Pick, SkipReason, backends};
 use super::lab::{Lab, variation};
 use super::order::counts;
-use super::subject::{Pace, Request};
+use super::subject::{Pace, ProbeRequest};
 use crate::observation::Backend;
 
 const OTHERS: usize = 400;
@@ -29,7 +29,7 @@ const ROUNDS: usize = 24;
 impl Lab<'_> {
     pub(super) fn load(&mut self) {
         if !self.setting.can_hold {
-            self.evidence.missing.push(Missing::Load(Why::NotOurs));
+            self.evidence.missing.push(Missing::Load(SkipReason::NotOurs));
         } else if self.is_serial() {
             self.hold();
         } else {
@@ -60,7 +60,7 @@ impl Lab<'_> {
             if busy.is_empty() {
                 return;
             }
-            let others = self.in_turn(&vec![Request::default(); count], 0.6);
+            let others = self.in_turn(&vec![ProbeRequest::default(); count], 0.6);
             let others = others.into_iter().filter_map(|reply| reply.pick).collect();
             self.evidence.after.push(Hold { busy, others });
             if !self.evidence.is_avoided(self.evidence.after.len() - 1) {
@@ -96,8 +96,8 @@ impl Lab<'_> {
             }
             let delays: Vec<Duration> =
                 (0..count).map(|_| if self.below(3) == 0 { delay } else { Duration::ZERO }).collect();
-            let requests: Vec<Request> =
-                delays.iter().map(|delay| Request { delay: Some(*delay), ..Request::default() }).collect();
+            let requests: Vec<ProbeRequest> =
+                delays.iter().map(|delay| ProbeRequest { delay: Some(*delay), ..ProbeRequest::default() }).collect();
             let pace = Pace { width: 200, gap, until: self.setting.budget };
             let replies = self.subject.send_all(&requests, &pace);
             let sent = replies.len();
@@ -136,7 +136,7 @@ impl Lab<'_> {
             let Some(busy) = held.first().map(|hold| hold.busy.clone()) else { break };
             self.evidence.held_one.extend(held);
             let idle = self.affordable(others, 0.9);
-            let after = self.series(&vec![Request::default(); idle], 0.9);
+            let after = self.series(&vec![ProbeRequest::default(); idle], 0.9);
             let after = Hold { busy, others: after.into_iter().filter_map(|reply| reply.pick).collect() };
             self.evidence.after.push(after);
             avoided = self.evidence.is_avoided(self.evidence.after.len() - 1);
@@ -170,7 +170,7 @@ impl Lab<'_> {
         while full.waited == full.sent && full.sent < WAITS && !self.left().is_zero() && self.requests_left() > size {
             let holding = (0..size).all(|_| self.subject.hold(HOLD));
             // What may be refused for our sake is no request of the user's.
-            let ours = Request { delay: Some(Duration::from_millis(1)), ..Request::default() };
+            let ours = ProbeRequest { delay: Some(Duration::from_millis(1)), ..ProbeRequest::default() };
             let other = holding.then(|| self.one(&ours));
             let held = self.subject.release();
             self.sent += held.len() as u64;
@@ -197,7 +197,7 @@ impl Lab<'_> {
             let until = self.subject.elapsed() + HOLD.mul_f64(0.9);
             let mut others: Vec<Pick> = Vec::new();
             for _ in 0..if holding { fitting.min(wanted) } else { 0 } {
-                others.extend(self.one(&Request::default()).pick);
+                others.extend(self.one(&ProbeRequest::default()).pick);
                 if self.subject.elapsed() > until {
                     break;
                 }

@@ -4,12 +4,12 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::Moment;
-use crate::ledger::{Entry, Ledger, Records};
+use crate::ledger::{BackendRecords, Entry, Ledger};
 use crate::observation::{Backend, Echo};
 use crate::outcome::Outcome;
 use crate::statistics::{binomial_at_most, ln_multinomial, lower_bound};
 
-use super::order::{Order, counts};
+use super::order::{OrderPattern, counts};
 
 /// A request of an experiment, and the backend that the balancer selected for it: at first the one that responded, and once the records
 /// are there the one that received it first. [`Backend::UNKNOWN`] is nobody: it reached none.
@@ -64,12 +64,12 @@ fn several(what: &str, names: &str) -> String {
 
 /// For each value of something: who was selected, each time that it was sent.
 #[derive(Clone, PartialEq, Debug, Default)]
-pub struct Trial {
+pub struct KeyTrial {
     /// A row a value.
     pub rows: Vec<Vec<Pick>>,
 }
 
-impl Trial {
+impl KeyTrial {
     /// How many backends were selected.
     pub fn spread(&self) -> usize {
         counts(&backends(&self.rows.concat())).iter().filter(|(backend, _)| backend.is_known()).count()
@@ -100,7 +100,7 @@ impl Trial {
     }
 
     /// The same values once more.
-    pub(super) fn with(mut self, more: Trial) -> Trial {
+    pub(super) fn with(mut self, more: KeyTrial) -> KeyTrial {
         for (row, more) in self.rows.iter_mut().zip(more.rows) {
             row.extend(more);
         }
@@ -165,7 +165,7 @@ pub struct Flight {
 
 /// Why an experiment was not made, or not to its end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Why {
+pub enum SkipReason {
     /// The user wants no experiments.
     NotWanted,
     /// Responses are slow: it does not fit into the experiments' time.
@@ -192,24 +192,24 @@ pub enum Missing {
         /// Requests.
         sent: usize,
         /// The reason.
-        why: Why,
+        why: SkipReason,
     },
     /// Whether connections are balanced, or requests.
-    Connections(Why),
+    Connections(SkipReason),
     /// Source addresses.
-    Source(Why),
+    Source(SkipReason),
     /// Paths.
-    Path(Why),
+    Path(SkipReason),
     /// Bodies.
-    Body(Why),
+    Body(SkipReason),
     /// Headers.
-    Header(Why),
+    Header(SkipReason),
     /// Cookies that the client brings.
-    Cookie(Why),
+    Cookie(SkipReason),
     /// Cookies that the balancer issues.
-    Jar(Why),
+    Jar(SkipReason),
     /// Busy backends.
-    Load(Why),
+    Load(SkipReason),
 }
 
 /// What was seen.
@@ -222,13 +222,13 @@ pub struct Evidence {
     /// Requests in sequence on one connection.
     pub kept: Vec<Pick>,
     /// Several requests on each of several connections, a row a connection.
-    pub connections: Trial,
+    pub connections: KeyTrial,
     /// Connections that were tried against each other, and the rotations that they showed.
     pub rotations: Option<(usize, usize)>,
     /// Clients that bring back the cookies they were given, a row each; and what they were given: `cookie a, b`, `session in X-Session`.
-    pub jar: Option<(Vec<String>, Trial)>,
+    pub jar: Option<(Vec<String>, KeyTrial)>,
     /// One thing varied, all else alike.
-    pub keys: Vec<(Key, Trial)>,
+    pub keys: Vec<(Key, KeyTrial)>,
     /// With one request in flight, in rounds.
     pub held_one: Vec<Hold>,
     /// With nothing in flight any more, after one request took its time; again while where it was is avoided.
@@ -259,7 +259,7 @@ impl Evidence {
     /// Puts in place of who responded who was selected, as the records have it: retries and failures do not change the order in which a
     /// balancer selects.
     pub fn complete(&mut self, ledger: &Ledger) {
-        if ledger.records() == Records::None {
+        if ledger.records() == BackendRecords::None {
             return;
         }
         let mut failing: Vec<Backend> = Vec::new();
@@ -293,7 +293,7 @@ impl Evidence {
                 let is_within = flight.sent <= first.received && first.received <= flight.got;
                 // A backend may note the end of a response later than its client has it.
                 (flight.from, flight.to) = if is_within {
-                    (first.received, first.answered().min(flight.got))
+                    (first.received, first.responded().min(flight.got))
                 } else {
                     (flight.got, flight.got)
                 };
@@ -313,12 +313,12 @@ impl Evidence {
     }
 
     /// What new connections in sequence look like, without the few that reached nobody.
-    pub(super) fn order_so_far(&self) -> Order {
+    pub(super) fn order_so_far(&self) -> OrderPattern {
         let mut picks = backends(&self.fresh);
         if are_few_lost(&picks) {
             picks.retain(|backend| backend.is_known());
         }
-        Order::of(&picks)
+        OrderPattern::of(&picks)
     }
 
     /// The same without the requests that reached nobody, where they are too few to be the turns of a backend that is dead.

@@ -6,10 +6,10 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use crate::algorithm::evidence::{Evidence, Key, Missing, Pick, Trial, Why, backends};
+use crate::algorithm::evidence::{Evidence, Key, KeyTrial, Missing, Pick, SkipReason, backends};
 use crate::algorithm::lab::{Lab, TIMES, VALUES, variation};
-use crate::algorithm::order::{Order, counts};
-pub use crate::algorithm::subject::{Pace, Reply, Request, Setting, Subject};
+use crate::algorithm::order::{OrderPattern, counts};
+pub use crate::algorithm::subject::{Pace, ProbeReply, ProbeRequest, Setting, Subject};
 use crate::observation::Backend;
 
 const FRESH: usize = 600;
@@ -42,26 +42,26 @@ impl Lab<'_> {
     fn run(&mut self) {
         let size = self.setting.backends.unwrap_or(8).max(2);
         if self.setting.budget.is_zero() {
-            return self.miss_all(Why::NotWanted);
+            return self.miss_all(SkipReason::NotWanted);
         }
         let first = self.pilot(size);
         if self.left().is_zero() {
-            return self.miss_all(Why::NoTime);
+            return self.miss_all(SkipReason::NoTime);
         }
         self.connections();
         let wanted = if self.is_serial() { FRESH.max(12 * size) } else { 200.max(20 * size) };
         let in_turn = self.is_serial() || self.fits_in_turn(wanted);
         self.fresh(wanted, size, in_turn);
-        let is_one = matches!(self.evidence.order_so_far(), Order::One(_));
+        let is_one = matches!(self.evidence.order_so_far(), OrderPattern::One(_));
         if is_one && self.setting.backends == Some(1) {
             return;
         }
         if !is_one && in_turn {
-            let kept = Request { connection: Some(0), ..Request::default() };
+            let kept = ProbeRequest { connection: Some(0), ..ProbeRequest::default() };
             let wanted = if self.is_serial() { KEPT } else { LEAST_KEPT };
             // Whether turns are skipped on one connection too needs a longer look.
             let is_left = matches!(
-                self.evidence.order_so_far(), Order::Turns { exceptions, .. } if exceptions >= 3
+                self.evidence.order_so_far(), OrderPattern::Turns { exceptions, .. } if exceptions >= 3
             );
             let kept = vec![kept; wanted.max(4 * size).max(if is_left { LONG_KEPT } else { 0 })];
             self.evidence.kept = self.in_turn(&kept, 0.5).into_iter().filter_map(|it| it.pick).collect();
@@ -73,8 +73,8 @@ impl Lab<'_> {
             }
         }
         if !is_one && self.is_serial() {
-            let kept = Order::of(&backends(&self.evidence.kept));
-            if let (Order::Turns { period, exceptions: 0 }, false) =
+            let kept = OrderPattern::of(&backends(&self.evidence.kept));
+            if let (OrderPattern::Turns { period, exceptions: 0 }, false) =
                 (kept, self.evidence.order_so_far().is_of_one_rotation())
                 && counts(&period).len() == period.len()
             {
@@ -99,11 +99,11 @@ impl Lab<'_> {
             self.keys(false);
         }
         // Many rotations, each for itself, look like chance until many requests are compared.
-        let is_chance = matches!(self.evidence.order_so_far(), Order::Chance);
+        let is_chance = matches!(self.evidence.order_so_far(), OrderPattern::Chance);
         if !self.setting.is_followed && is_chance && self.is_serial() {
             let count = self.affordable(MORE, 1.0);
             let more: Vec<Pick> =
-                self.series(&vec![Request::default(); count], 1.0).into_iter().filter_map(|it| it.pick).collect();
+                self.series(&vec![ProbeRequest::default(); count], 1.0).into_iter().filter_map(|it| it.pick).collect();
             self.evidence.more = more;
         }
     }
@@ -112,7 +112,7 @@ impl Lab<'_> {
     fn pilot(&mut self, size: usize) -> Vec<String> {
         let count = (2 * size).clamp(8, 64);
         let pace = Pace { width: count, gap: self.gap(), until: self.setting.budget };
-        let replies = self.subject.send_all(&vec![Request::default(); count], &pace);
+        let replies = self.subject.send_all(&vec![ProbeRequest::default(); count], &pace);
         self.sent += replies.len() as u64;
         // The mean without the slowest: a busy machine makes one of a few slow now and then.
         let mut took: Vec<Duration> = replies.iter().map(|reply| reply.took).collect();
@@ -120,7 +120,7 @@ impl Lab<'_> {
         took.sort_unstable();
         took.truncate((took.len() * 7).div_ceil(8));
         self.usual = took.iter().sum::<Duration>() / took.len().max(1) as u32;
-        let given = |reply: Reply| -> Vec<String> {
+        let given = |reply: ProbeReply| -> Vec<String> {
             let cookies: Vec<String> = reply.cookies.into_iter().map(|(name, _)| name).collect();
             let cookies = (!cookies.is_empty()).then(|| format!("cookie {}", cookies.join(", ")));
             let session = reply.session.map(|(name, _)| format!("session in {name}"));
@@ -137,16 +137,16 @@ impl Lab<'_> {
         // What never changes in so many will not.
         let enough = 60 + 12 * size;
         for part in [count.min(enough), count.saturating_sub(enough)] {
-            let requests = vec![Request::default(); part];
+            let requests = vec![ProbeRequest::default(); part];
             let replies = if in_turn { self.in_turn(&requests, 0.4) } else { self.series(&requests, 0.4) };
             self.evidence.fresh.extend(replies.into_iter().filter_map(|reply| reply.pick));
-            if matches!(self.evidence.order_so_far(), Order::One(_)) {
+            if matches!(self.evidence.order_so_far(), OrderPattern::One(_)) {
                 break;
             }
         }
         let fresh = self.evidence.fresh.len();
         if fresh * 2 < count.min(60) {
-            self.evidence.missing.push(Missing::Order { sent: fresh, why: Why::Cached });
+            self.evidence.missing.push(Missing::Order { sent: fresh, why: SkipReason::Cached });
         }
     }
 
@@ -158,8 +158,8 @@ impl Lab<'_> {
         let mut replied = 0;
         for round in 0..ROUNDS_ON_CONNECTION {
             let places = self.shuffled(CONNECTIONS);
-            let requests: Vec<Request> =
-                places.iter().map(|slot| Request { connection: Some(*slot), ..Request::default() }).collect();
+            let requests: Vec<ProbeRequest> =
+                places.iter().map(|slot| ProbeRequest { connection: Some(*slot), ..ProbeRequest::default() }).collect();
             let replies = self.series(&requests, 0.5);
             replied += replies.len();
             for (slot, reply) in places.into_iter().zip(replies) {
@@ -175,22 +175,22 @@ impl Lab<'_> {
         let sent: usize = rows.iter().map(Vec::len).sum();
         if sent < CONNECTIONS * 2 && reused > 0 || sent == 0 {
             let is_cached = replied >= CONNECTIONS * 2;
-            let why = if is_cached { Why::Cached } else { self.why_not() };
+            let why = if is_cached { SkipReason::Cached } else { self.why_not() };
             self.evidence.missing.push(Missing::Connections(why));
         } else if reused < CONNECTIONS {
-            self.evidence.missing.push(Missing::Connections(Why::NotKept));
+            self.evidence.missing.push(Missing::Connections(SkipReason::NotKept));
         }
-        self.evidence.connections = Trial { rows };
+        self.evidence.connections = KeyTrial { rows };
     }
 
-    fn trial(&mut self, values: u32, request: impl Fn(u32) -> Request) -> Trial {
+    fn trial(&mut self, values: u32, request: impl Fn(u32) -> ProbeRequest) -> KeyTrial {
         let mut rows = vec![Vec::new(); values as usize];
         let places: Vec<usize> = (0..TIMES).flat_map(|_| self.shuffled(values as usize)).collect();
-        let requests: Vec<Request> = places.iter().map(|place| request(*place as u32 + 1)).collect();
+        let requests: Vec<ProbeRequest> = places.iter().map(|place| request(*place as u32 + 1)).collect();
         for (place, reply) in places.into_iter().zip(self.series(&requests, 0.9)) {
             rows[place].extend(reply.pick);
         }
-        Trial { rows }
+        KeyTrial { rows }
     }
 
     /// Varies one thing at a time. Address and path cannot decide where requests that have both alike went to several backends.
@@ -198,23 +198,25 @@ impl Lab<'_> {
         let needed = VALUES as usize * TIMES;
         if is_one {
             if !self.subject.has_sources() {
-                self.evidence.missing.push(Missing::Source(Why::Impossible));
+                self.evidence.missing.push(Missing::Source(SkipReason::Impossible));
             } else if self.affordable(2 * needed, 0.9) < 2 * needed {
                 self.evidence.missing.push(Missing::Source(self.why_not()));
             } else {
-                let from =
-                    |a, b| Request { source: Some(IpAddr::V4(Ipv4Addr::new(127, 0, a, b))), ..Request::default() };
+                let from = |a, b| ProbeRequest {
+                    source: Some(IpAddr::V4(Ipv4Addr::new(127, 0, a, b))),
+                    ..ProbeRequest::default()
+                };
                 let network = self.trial(VALUES, |value| from(value as u8, 1));
                 self.evidence.keys.push((Key::Network, network));
                 let host = self.trial(VALUES, |value| from(0, value as u8 + 1));
                 self.evidence.keys.push((Key::Host, host));
             }
             if self.setting.keeps_path {
-                self.evidence.missing.push(Missing::Path(Why::NotOurs));
+                self.evidence.missing.push(Missing::Path(SkipReason::NotOurs));
             } else if self.affordable(needed, 0.9) < needed {
                 self.evidence.missing.push(Missing::Path(self.why_not()));
             } else {
-                let path = self.trial(VALUES, |value| Request { path: Some(value), ..Request::default() });
+                let path = self.trial(VALUES, |value| ProbeRequest { path: Some(value), ..ProbeRequest::default() });
                 self.evidence.keys.push((Key::Path, path));
             }
             self.own_keys(needed);
@@ -223,7 +225,7 @@ impl Lab<'_> {
             if self.affordable(needed, 0.9) < needed {
                 self.evidence.missing.push(Missing::Body(self.why_not()));
             } else {
-                let body = self.trial(VALUES, |value| Request { body: Some(value), ..Request::default() });
+                let body = self.trial(VALUES, |value| ProbeRequest { body: Some(value), ..ProbeRequest::default() });
                 self.evidence.keys.push((Key::Body, body));
             }
         }
@@ -231,10 +233,11 @@ impl Lab<'_> {
             let usual = usual.iter().map(|name| (*name).to_owned());
             more.iter().cloned().chain(usual.filter(|name| !more.contains(name))).collect()
         };
-        let header = |names: &[String], value: u32| Request { headers: values_of(names, value), ..Request::default() };
+        let header =
+            |names: &[String], value: u32| ProbeRequest { headers: values_of(names, value), ..ProbeRequest::default() };
         let cookie = |names: &[String], value: u32| {
             let pairs: Vec<String> = names.iter().map(|name| format!("{name}=value-{value}")).collect();
-            Request { headers: vec![("Cookie".to_owned(), pairs.join("; "))], ..Request::default() }
+            ProbeRequest { headers: vec![("Cookie".to_owned(), pairs.join("; "))], ..ProbeRequest::default() }
         };
         match self.affordable(needed, 0.9) < needed {
             true => self.evidence.missing.push(Missing::Header(self.why_not())),
@@ -249,30 +252,37 @@ impl Lab<'_> {
     /// Varies what the user's own requests have: a value that is the same in all of them may decide.
     fn own_keys(&mut self, needed: usize) {
         if self.setting.keeps_headers {
-            self.evidence.missing.push(Missing::Header(Why::Own));
+            self.evidence.missing.push(Missing::Header(SkipReason::Own));
         }
         let own = &self.setting.own_headers;
         if self.setting.has_query && !self.setting.keeps_path && self.affordable(needed, 0.9) >= needed {
-            let query = self.trial(VALUES, |value| Request { query: Some(value), ..Request::default() });
+            let query = self.trial(VALUES, |value| ProbeRequest { query: Some(value), ..ProbeRequest::default() });
             self.evidence.keys.push((Key::Query, query));
         } else if self.setting.has_query {
-            let why = if self.setting.keeps_path { Why::NotOurs } else { self.why_not() };
+            let why = if self.setting.keeps_path { SkipReason::NotOurs } else { self.why_not() };
             self.evidence.missing.push(Missing::Path(why));
         }
         if own.is_empty() {
             return;
         }
         if self.setting.keeps_path || self.affordable(needed, 0.9) < needed {
-            let why = if self.setting.keeps_path { Why::NotOurs } else { self.why_not() };
+            let why = if self.setting.keeps_path { SkipReason::NotOurs } else { self.why_not() };
             return self.evidence.missing.push(Missing::Header(why));
         }
-        let replaced =
-            |names: &[String], value: u32| Request { replaced: values_of(names, value), ..Request::default() };
+        let replaced = |names: &[String], value: u32| ProbeRequest {
+            replaced: values_of(names, value),
+            ..ProbeRequest::default()
+        };
         self.find(own, replaced, Key::Header);
     }
 
     /// Varies all of these at once, and if that makes a difference finds out which of them does.
-    fn find(&mut self, names: &[String], request: impl Fn(&[String], u32) -> Request, key: impl Fn(String) -> Key) {
+    fn find(
+        &mut self,
+        names: &[String],
+        request: impl Fn(&[String], u32) -> ProbeRequest,
+        key: impl Fn(String) -> Key,
+    ) {
         let all = self.trial(VALUES, |value| request(names, value));
         if !all.decides() {
             self.evidence.keys.push((key(names.join(", ")), all));
@@ -296,13 +306,13 @@ impl Lab<'_> {
     }
 
     /// Clients that bring back the cookies that they were given.
-    fn jar(&mut self) -> Option<Trial> {
+    fn jar(&mut self) -> Option<KeyTrial> {
         let rounds = if self.is_serial() { TIMES * 2 } else { 4 };
         if self.affordable(CLIENTS * (rounds + 1), 0.8) < CLIENTS * (rounds + 1) {
             self.evidence.missing.push(Missing::Jar(self.why_not()));
             return None;
         }
-        let mut firsts = self.series(&vec![Request::default(); CLIENTS], 0.9);
+        let mut firsts = self.series(&vec![ProbeRequest::default(); CLIENTS], 0.9);
         // Without a cookie or a session there is nothing to bring back.
         firsts.retain(|first| !first.cookies.is_empty() || first.session.is_some());
         // The first response gives the cookie, whoever was tried before it; those that follow are bound to it.
@@ -313,23 +323,23 @@ impl Lab<'_> {
                 let cookies = firsts[*place].cookies.iter().map(|(name, value)| format!("{name}={value}"));
                 let cookies = cookies.collect::<Vec<String>>().join("; ");
                 let cookies = (!cookies.is_empty()).then(|| ("Cookie".to_owned(), cookies));
-                Request {
+                ProbeRequest {
                     headers: cookies.into_iter().chain(firsts[*place].session.clone()).collect(),
-                    ..Request::default()
+                    ..ProbeRequest::default()
                 }
             };
-            let requests: Vec<Request> = places.iter().map(again).collect();
+            let requests: Vec<ProbeRequest> = places.iter().map(again).collect();
             for (place, reply) in places.into_iter().zip(self.series(&requests, 0.9)) {
                 rows[place].extend(reply.pick);
             }
         }
-        Some(Trial { rows })
+        Some(KeyTrial { rows })
     }
 
     /// How many rotations a number of connections show: two share one if a request on the one moves the position of the other.
     fn rotations(&mut self, turns: &[Backend]) -> Option<(usize, usize)> {
-        let open = |slot: usize| Request { connection: Some(slot), ..Request::default() };
-        self.series(&(0..CURSOR_CONNECTIONS).map(open).collect::<Vec<Request>>(), 0.8);
+        let open = |slot: usize| ProbeRequest { connection: Some(slot), ..ProbeRequest::default() };
+        self.series(&(0..CURSOR_CONNECTIONS).map(open).collect::<Vec<ProbeRequest>>(), 0.8);
         let mut sequences: Vec<(Pick, usize)> = Vec::new();
         let mut place = |lab: &mut Self, connection: usize| {
             let pick = lab.one(&open(connection)).pick?;
@@ -361,7 +371,7 @@ impl Lab<'_> {
         Some((CURSOR_CONNECTIONS, groups.len()))
     }
 
-    fn miss_all(&mut self, why: Why) {
+    fn miss_all(&mut self, why: SkipReason) {
         self.evidence.missing = vec![
             Missing::Order { sent: 0, why },
             Missing::Connections(why),

@@ -1,11 +1,11 @@
 //! From the evidence to a name: what fits, what else is not excluded, and what was seen. What was not tried excludes nothing.
 
 use super::Algorithm;
-use super::evidence::{Evidence, Key, Missing, Why, backends};
-use super::inference::{Breaks, Inference};
-use super::load::Load;
+use super::evidence::{Evidence, Key, Missing, SkipReason, backends};
+use super::inference::{Inference, RotationBreaks};
+use super::load::LoadEffect;
 use super::order::{
-    Order, counts, evenness, exceptions, greatest_common_divisor, is_clumped, is_too_even, regular, unevenness,
+    OrderPattern, counts, evenness, exceptions, greatest_common_divisor, is_clumped, is_too_even, regular, unevenness,
 };
 use super::words::{describe, describe_missing, describe_trial, name, pattern, singular};
 use crate::observation::Backend;
@@ -26,7 +26,7 @@ impl Evidence {
             is_unit_known: !self
                 .missing
                 .iter()
-                .any(|it| matches!(it, Missing::Connections(why) if *why != Why::NotKept)),
+                .any(|it| matches!(it, Missing::Connections(why) if *why != SkipReason::NotKept)),
             key: None,
             turns: None,
             weights: Vec::new(),
@@ -39,19 +39,19 @@ impl Evidence {
         };
         let fresh = self.order_of_fresh();
         match &fresh {
-            Order::TooFew if self.fresh.is_empty() && self.sample.len() >= 6 => {
+            OrderPattern::TooFew if self.fresh.is_empty() && self.sample.len() >= 6 => {
                 self.infer_sample(names, &mut inference)
             }
-            Order::TooFew if self.fresh.len() < 6 => "too few responses to say".clone_into(&mut inference.label),
-            Order::One(backend) if backend.is_known() => self.infer_key(*backend, names, &mut inference),
-            Order::One(_) => "no backend was reached by the experiments".clone_into(&mut inference.label),
-            Order::TooFew
-            | Order::Turns { .. }
-            | Order::Blocks(_)
-            | Order::Even(_)
-            | Order::Chance
-            | Order::Unclear
-            | Order::Clumped => self.infer_spread(&fresh, names, &mut inference),
+            OrderPattern::TooFew if self.fresh.len() < 6 => "too few responses to say".clone_into(&mut inference.label),
+            OrderPattern::One(backend) if backend.is_known() => self.infer_key(*backend, names, &mut inference),
+            OrderPattern::One(_) => "no backend was reached by the experiments".clone_into(&mut inference.label),
+            OrderPattern::TooFew
+            | OrderPattern::Turns { .. }
+            | OrderPattern::Blocks(_)
+            | OrderPattern::Even(_)
+            | OrderPattern::Chance
+            | OrderPattern::Unclear
+            | OrderPattern::Clumped => self.infer_spread(&fresh, names, &mut inference),
         }
         self.contradict(&mut inference);
         let kind = inference.kind;
@@ -70,27 +70,27 @@ impl Evidence {
 
     /// In the order in which backends had them; bursts show in the order in which they were sent, for a machine that shares out its
     /// time in slices makes some where there are none.
-    fn order_of_fresh(&self) -> Order {
-        let order = Order::of(&backends(&self.fresh));
+    fn order_of_fresh(&self) -> OrderPattern {
+        let order = OrderPattern::of(&backends(&self.fresh));
         let mut sent = self.fresh.clone();
         sent.sort_by_key(|pick| pick.sequence);
-        if order == Order::Chance && is_clumped(&backends(&sent)) { Order::Clumped } else { order }
+        if order == OrderPattern::Chance && is_clumped(&backends(&sent)) { OrderPattern::Clumped } else { order }
     }
 
     /// Where a rotation was left for no reason that shows.
-    fn breaks(&self, period: &[Backend]) -> Option<Breaks> {
+    fn breaks(&self, period: &[Backend]) -> Option<RotationBreaks> {
         if self.kept.is_empty() || self.others > 0 || !self.is_undisturbed() || !self.failing.is_empty() {
             return None;
         }
         let left = exceptions(&backends(&self.fresh), period);
         // New connections may reach another worker now and then, with a rotation of its own; one connection does not.
         let kept = backends(&self.kept);
-        let Order::Turns { period, .. } = Order::of(&kept) else { return None };
+        let OrderPattern::Turns { period, .. } = OrderPattern::of(&kept) else { return None };
         if left.len() < 3 || exceptions(&kept, &period).len() < 2 {
             return None;
         }
         let at = left.iter().filter_map(|place| Some(self.fresh.get(*place)?.sequence)).collect();
-        Some(Breaks { requests: self.fresh.len(), at, every: regular(&left) })
+        Some(RotationBreaks { requests: self.fresh.len(), at, every: regular(&left) })
     }
 
     /// A name that the sample refutes is none.
@@ -137,7 +137,7 @@ impl Evidence {
         if self.remembers() {
             return self.name_least_time(names, inference);
         }
-        if matches!(load, Load::Follows { .. }) {
+        if matches!(load, LoadEffect::Follows { .. }) {
             inference.kind = Some(Algorithm::LeastConnections);
             "least connections, the first among equals".clone_into(&mut inference.label);
             return;
@@ -149,7 +149,7 @@ impl Evidence {
             return;
         }
         inference.or = self.untried();
-        if load == Load::Unknown {
+        if load == LoadEffect::Unknown {
             inference.or.push(Algorithm::LeastConnections);
         }
         if inference.or.is_empty() {
@@ -222,10 +222,10 @@ impl Evidence {
     /// Without experiments the sample says what it can: many requests at once, in the order in which they were sent.
     fn infer_sample(&self, names: &[String], inference: &mut Inference) {
         let head = &self.sample[..self.sample.len().min(2_000)];
-        let order = Order::of(head);
+        let order = OrderPattern::of(head);
         inference.evidence.push(format!("{} requests of the sample: {}", head.len(), describe(&order, head, names)));
         inference.or = Algorithm::ALL.to_vec();
-        if let Order::Turns { .. } | Order::Blocks(_) | Order::Even(_) = order {
+        if let OrderPattern::Turns { .. } | OrderPattern::Blocks(_) | OrderPattern::Even(_) = order {
             // By load it would be even too.
             use Algorithm::{LeastConnections, LeastTime, RoundRobin, TwoChoices, WeightedRoundRobin};
             inference.or = vec![RoundRobin, WeightedRoundRobin, TwoChoices, LeastConnections, LeastTime];
@@ -234,9 +234,9 @@ impl Evidence {
     }
 
     /// Fresh connections went to several backends.
-    fn infer_spread(&self, fresh: &Order, names: &[String], inference: &mut Inference) {
+    fn infer_spread(&self, fresh: &OrderPattern, names: &[String], inference: &mut Inference) {
         let sequence = backends(&self.fresh);
-        let kept = Order::of(&backends(&self.kept));
+        let kept = OrderPattern::of(&backends(&self.kept));
         inference.evidence.push(format!(
             "{} new connections in sequence: {}",
             sequence.len(),
@@ -272,7 +272,7 @@ impl Evidence {
             (inference.kind, inference.label, inference.key) = (Some(kind), label, Some(key));
             return;
         }
-        let mixed = Order::of(&self.mixed.iter().map(|flight| flight.pick.backend).collect::<Vec<Backend>>());
+        let mixed = OrderPattern::of(&self.mixed.iter().map(|flight| flight.pick.backend).collect::<Vec<Backend>>());
         let ordered = if inference.per_connection { fresh } else { &kept };
         let rotation = [fresh, ordered, &mixed].into_iter().find(|order| order.is_of_one_rotation());
         let load = self.load(names, inference);
@@ -283,15 +283,15 @@ impl Evidence {
         let is_too_even = is_too_even(&sample);
         let sample = evenness(&sample);
         match rotation {
-            Some(Order::Turns { period, exceptions }) => {
+            Some(OrderPattern::Turns { period, exceptions }) => {
                 inference.exceptions = *exceptions;
                 self.name_rotation(counts(period), Some(period.clone()), fresh, load, inference);
                 self.look_for_breaks(fresh, inference);
             }
-            Some(Order::Blocks(weights)) => self.name_rotation(weights.clone(), None, fresh, load, inference),
+            Some(OrderPattern::Blocks(weights)) => self.name_rotation(weights.clone(), None, fresh, load, inference),
             _ => match (fresh, ordered) {
                 // What several rotations give may repeat too, but then each of them is seen on its own connection.
-                (Order::Turns { period, .. }, Order::Turns { .. })
+                (OrderPattern::Turns { period, .. }, OrderPattern::Turns { .. })
                     if let (Some(rotations), Some(_)) = (fresh.interleaved(), ordered.interleaved()) =>
                 {
                     // A balancer before others that rotate; one that gives each backend several in a row looks the same.
@@ -300,7 +300,7 @@ impl Evidence {
                     inference.turns = Some(period.clone());
                     inference.or = vec![Algorithm::RoundRobin, Algorithm::WeightedRoundRobin];
                 }
-                (Order::Turns { period, .. }, Order::Turns { .. }) => {
+                (OrderPattern::Turns { period, .. }, OrderPattern::Turns { .. }) => {
                     inference.label = format!("a fixed order of {} that is no rotation", period.len());
                     inference.turns = Some(period.clone());
                     // Weights, each backend's turns in a row: only they would give that.
@@ -320,7 +320,7 @@ impl Evidence {
             Algorithm::Source | Algorithm::Uri => false,
             // Requests without any follow a rule of their own.
             Algorithm::Header | Algorithm::Cookie | Algorithm::Body => {
-                rotation.is_none() && !matches!(load, Load::Follows { .. })
+                rotation.is_none() && !matches!(load, LoadEffect::Follows { .. })
             }
             _ => true,
         }));
@@ -349,8 +349,8 @@ impl Evidence {
         &self,
         weights: Vec<(Backend, u32)>,
         turns: Option<Vec<Backend>>,
-        fresh: &Order,
-        load: Load,
+        fresh: &OrderPattern,
+        load: LoadEffect,
         inference: &mut Inference,
     ) {
         let equal = weights.iter().all(|(_, weight)| *weight == weights[0].1);
@@ -359,23 +359,23 @@ impl Evidence {
         let of_all = || inference.weights.iter().map(|(_, weight)| *weight);
         let are_near = of_all().max().unwrap_or(0) <= of_all().min().unwrap_or(0) * 2;
         let is_left = !self.failing.is_empty() || self.lost > 0;
-        if !equal && are_near && is_left && !matches!(load, Load::Follows { .. }) {
+        if !equal && are_near && is_left && !matches!(load, LoadEffect::Follows { .. }) {
             // What is tried again after a failure takes a turn too, and so may what is dropped: then others are first less often.
             inference.or = vec![Algorithm::RoundRobin, Algorithm::WeightedRoundRobin];
-            if load == Load::Unknown {
+            if load == LoadEffect::Unknown {
                 inference.or.extend([Algorithm::LeastConnections, Algorithm::LeastTime]);
             }
             "a rotation; while requests fail, its weights are not known".clone_into(&mut inference.label);
             return;
         }
         match load {
-            Load::Follows { .. } => {
+            LoadEffect::Follows { .. } => {
                 inference.kind = Some(Algorithm::LeastConnections);
                 "least connections, round robin among equals".clone_into(&mut inference.label);
                 return;
             }
-            Load::Ignores => inference.kind = Some(rotation),
-            Load::Unknown => {
+            LoadEffect::Ignores => inference.kind = Some(rotation),
+            LoadEffect::Unknown => {
                 inference.kind = Some(rotation);
                 inference.or = vec![Algorithm::LeastConnections, Algorithm::LeastTime];
             }
@@ -393,8 +393,8 @@ impl Evidence {
     }
 
     /// Weights that hardly differ look like turns that are left at regular intervals, or hardly ever; then shares are not even.
-    fn look_for_breaks(&self, fresh: &Order, inference: &mut Inference) {
-        let Order::Turns { period, exceptions } = fresh else { return };
+    fn look_for_breaks(&self, fresh: &OrderPattern, inference: &mut Inference) {
+        let OrderPattern::Turns { period, exceptions } = fresh else { return };
         if inference.kind != Some(Algorithm::RoundRobin) {
             return;
         }
@@ -409,10 +409,10 @@ impl Evidence {
         }
     }
 
-    fn count_rotations(&self, fresh: &Order, inference: &mut Inference) {
+    fn count_rotations(&self, fresh: &OrderPattern, inference: &mut Inference) {
         let is_strict = match fresh {
-            Order::Turns { exceptions, .. } => *exceptions == 0 && fresh.is_of_one_rotation(),
-            Order::Blocks(_) => true,
+            OrderPattern::Turns { exceptions, .. } => *exceptions == 0 && fresh.is_of_one_rotation(),
+            OrderPattern::Blocks(_) => true,
             _ => false,
         };
         inference.rotations = match (self.rotations, is_strict) {
@@ -444,71 +444,80 @@ impl Evidence {
         is_alone && self.failing.is_empty() && reached && self.lost == 0
     }
 
-    fn name_unordered(&self, fresh: &Order, sample: &Order, load: Load, inference: &mut Inference) {
+    fn name_unordered(&self, fresh: &OrderPattern, sample: &OrderPattern, load: LoadEffect, inference: &mut Inference) {
         use Algorithm::{LeastConnections, LeastTime, Random, RoundRobin, TwoChoices};
         if !(self.sample.is_empty() && self.more.is_empty()) {
             let what = match sample {
-                Order::Even(ratio) => format!("far more even than chance ({:.0} % of its variance)", ratio * 100.0),
-                Order::Chance => "as even as chance".to_owned(),
-                Order::Clumped => "less even than chance".to_owned(),
-                Order::TooFew | Order::One(_) | Order::Turns { .. } | Order::Blocks(_) | Order::Unclear => {
-                    "not clear".to_owned()
+                OrderPattern::Even(ratio) => {
+                    format!("far more even than chance ({:.0} % of its variance)", ratio * 100.0)
                 }
+                OrderPattern::Chance => "as even as chance".to_owned(),
+                OrderPattern::Clumped => "less even than chance".to_owned(),
+                OrderPattern::TooFew
+                | OrderPattern::One(_)
+                | OrderPattern::Turns { .. }
+                | OrderPattern::Blocks(_)
+                | OrderPattern::Unclear => "not clear".to_owned(),
             };
             inference.evidence.push(format!("{} requests in blocks: {what}", self.sample.len().max(self.more.len())));
         }
         // One after the other with nothing in flight, load says nothing: even is a rotation. Side by side load evens out too.
         let is_serial = !self.kept.is_empty();
-        let even_in_series = is_serial && matches!(fresh, Order::Even(_) | Order::Turns { .. });
-        let even = matches!(fresh, Order::Even(_) | Order::Turns { .. }) || matches!(sample, Order::Even(_));
+        let even_in_series = is_serial && matches!(fresh, OrderPattern::Even(_) | OrderPattern::Turns { .. });
+        let even = matches!(fresh, OrderPattern::Even(_) | OrderPattern::Turns { .. })
+            || matches!(sample, OrderPattern::Even(_));
         // Under load a machine that shares out its time in slices can make chance look clumped, never more even.
-        let chance = matches!(fresh, Order::Chance)
-            && matches!(sample, Order::Chance | Order::Clumped | Order::Unclear | Order::TooFew);
+        let chance = matches!(fresh, OrderPattern::Chance)
+            && matches!(
+                sample,
+                OrderPattern::Chance | OrderPattern::Clumped | OrderPattern::Unclear | OrderPattern::TooFew
+            );
         // What is held meets bursts, not draws: only where those that wait are drawn by lot that does not matter.
-        let load = if *fresh == Order::Clumped && self.mixed.is_empty() { Load::Unknown } else { load };
+        let load = if *fresh == OrderPattern::Clumped && self.mixed.is_empty() { LoadEffect::Unknown } else { load };
         match load {
-            Load::Follows { partly } => self.name_by_load(fresh, partly, even_in_series, inference),
-            Load::Ignores | Load::Unknown if !even && !chance => {
+            LoadEffect::Follows { partly } => self.name_by_load(fresh, partly, even_in_series, inference),
+            LoadEffect::Ignores | LoadEffect::Unknown if !even && !chance => {
                 inference.or =
                     vec![RoundRobin, Algorithm::WeightedRoundRobin, Random, TwoChoices, LeastConnections, LeastTime];
-                if load == Load::Ignores {
+                if load == LoadEffect::Ignores {
                     inference.or.retain(|algorithm| !algorithm.follows_load());
                 }
                 match fresh {
-                    Order::Clumped => "in bursts: the same backend again more often than by chance",
+                    OrderPattern::Clumped => "in bursts: the same backend again more often than by chance",
                     _ => "not known: no order, and not surely chance",
                 }
                 .clone_into(&mut inference.label);
                 // One after the other on one connection, and in bursts too: neither a rotation nor a draw gives that.
-                if *fresh == Order::Clumped && self.is_undisturbed() && is_clumped(&backends(&self.kept)) {
+                if *fresh == OrderPattern::Clumped && self.is_undisturbed() && is_clumped(&backends(&self.kept)) {
                     inference.or.retain(|algorithm| algorithm.follows_load());
                     inference.excludes_others = true;
                 }
             }
-            Load::Ignores if even => self.name_rotations(inference),
-            Load::Unknown if even_in_series => {
+            LoadEffect::Ignores if even => self.name_rotations(inference),
+            LoadEffect::Unknown if even_in_series => {
                 self.name_rotations(inference);
                 inference.or.extend([LeastConnections, LeastTime]);
             }
-            Load::Unknown if even => {
+            LoadEffect::Unknown if even => {
                 inference.or = vec![RoundRobin, Algorithm::WeightedRoundRobin, LeastConnections, TwoChoices, LeastTime];
                 "more even than chance: round robin, or by load".clone_into(&mut inference.label);
             }
-            Load::Ignores | Load::Unknown if self.copied > 0 => {
+            LoadEffect::Ignores | LoadEffect::Unknown if self.copied > 0 => {
                 inference.or = vec![Random, RoundRobin, Algorithm::WeightedRoundRobin];
-                inference.or.extend([TwoChoices, LeastConnections].into_iter().filter(|_| load == Load::Unknown));
+                inference.or.extend([TwoChoices, LeastConnections].into_iter().filter(|_| load == LoadEffect::Unknown));
                 "like chance; copies of requests may take turns of a rotation".clone_into(&mut inference.label);
             }
-            Load::Ignores | Load::Unknown => {
+            LoadEffect::Ignores | LoadEffect::Unknown => {
                 inference.kind = Some(Random);
                 "random".clone_into(&mut inference.label);
                 // Others' requests, and rounds that leave out a failing backend, make rotations look like chance.
                 // So does a starved machine where requests go side by side, until a long sample shows that they are not even.
                 let is_short = !is_serial && self.sample.len() < 2_000;
-                if matches!(sample, Order::TooFew | Order::Unclear) || !self.is_undisturbed() || is_short {
+                if matches!(sample, OrderPattern::TooFew | OrderPattern::Unclear) || !self.is_undisturbed() || is_short
+                {
                     inference.or.extend([RoundRobin, Algorithm::WeightedRoundRobin]);
                 }
-                if load == Load::Unknown {
+                if load == LoadEffect::Unknown {
                     inference.or.extend([TwoChoices, LeastConnections]);
                 }
             }

@@ -28,7 +28,7 @@ pub struct Inference {
     /// How often the rotation was left.
     pub exceptions: usize,
     /// Where it was left though no backend failed, nobody else sent anything and nothing was in flight.
-    pub breaks: Option<Breaks>,
+    pub breaks: Option<RotationBreaks>,
     /// Whether all that is not among the names is excluded, though none is certain.
     pub excludes_others: bool,
     /// What was seen, an experiment a line.
@@ -39,7 +39,7 @@ pub struct Inference {
 
 /// Where a rotation was left for no reason that shows.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Breaks {
+pub struct RotationBreaks {
     /// Requests one after the other.
     pub requests: usize,
     /// Numbers of those that did not go where the rotation would have sent them.

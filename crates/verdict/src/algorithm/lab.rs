@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::evidence::{Evidence, Why};
-use super::subject::{Pace, Reply, Request, Setting, Subject};
+use super::evidence::{Evidence, SkipReason};
+use super::subject::{Pace, ProbeReply, ProbeRequest, Setting, Subject};
 
 /// Requests of all experiments one after the other, roughly.
 const SERIAL: f64 = 2_000.0;
@@ -48,7 +48,7 @@ impl<'a> Lab<'a> {
     }
 
     /// Requests one after the other, until that share of the time is over.
-    pub(super) fn in_turn(&mut self, requests: &[Request], share: f64) -> Vec<Reply> {
+    pub(super) fn in_turn(&mut self, requests: &[ProbeRequest], share: f64) -> Vec<ProbeReply> {
         let until = self.setting.budget.mul_f64(share);
         let mut replies = Vec::with_capacity(requests.len());
         for request in requests {
@@ -72,8 +72,8 @@ impl<'a> Lab<'a> {
         self.setting.requests.map_or(usize::MAX, |most| most.saturating_sub(self.sent) as usize)
     }
 
-    pub(super) fn why_not(&self) -> Why {
-        if self.requests_left() < VALUES as usize * TIMES { Why::NoRequests } else { Why::NoTime }
+    pub(super) fn why_not(&self) -> SkipReason {
+        if self.requests_left() < VALUES as usize * TIMES { SkipReason::NoRequests } else { SkipReason::NoTime }
     }
 
     /// How many of a number of requests fit into that share of the time, less what is gone.
@@ -89,7 +89,7 @@ impl<'a> Lab<'a> {
     }
 
     /// Requests one after the other, or side by side where that takes too long; fewer if the time is over.
-    pub(super) fn series(&mut self, requests: &[Request], share: f64) -> Vec<Reply> {
+    pub(super) fn series(&mut self, requests: &[ProbeRequest], share: f64) -> Vec<ProbeReply> {
         let until = self.setting.budget.mul_f64(share);
         let mut replies = Vec::with_capacity(requests.len());
         if self.is_serial() {
@@ -115,7 +115,7 @@ impl<'a> Lab<'a> {
         replies
     }
 
-    pub(super) fn one(&mut self, request: &Request) -> Reply {
+    pub(super) fn one(&mut self, request: &ProbeRequest) -> ProbeReply {
         let reply = self.subject.send(request);
         self.sent += 1;
         self.usual = (self.usual * 31 + reply.took) / 32;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Algorithm;
 use super::evidence::{Evidence, Flight, Hold, backends};
 use super::inference::Inference;
-use super::order::{Order, counts};
+use super::order::{OrderPattern, counts};
 use super::words::name;
 use crate::Moment;
 use crate::observation::Backend;
@@ -20,7 +20,7 @@ pub(super) const LIMIT: &str = "a limit of requests at a time (HAProxy's `maxcon
 
 /// Whether the load of a backend counts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Load {
+pub(super) enum LoadEffect {
     /// Busy backends are avoided: always, or only more often than not.
     Follows {
         partly: bool,
@@ -31,7 +31,7 @@ pub(super) enum Load {
 
 impl Evidence {
     /// Whether backends with requests in flight are avoided.
-    pub(super) fn load(&self, names: &[String], inference: &mut Inference) -> Load {
+    pub(super) fn load(&self, names: &[String], inference: &mut Inference) -> LoadEffect {
         if !self.mixed.is_empty() {
             return self.load_of_mixed(inference);
         }
@@ -42,7 +42,7 @@ impl Evidence {
             .collect();
         let others: usize = holds.iter().map(|hold| hold.others.len()).sum();
         if others == 0 {
-            return Load::Unknown;
+            return LoadEffect::Unknown;
         }
         let idle = backends(&[self.fresh.as_slice(), &self.kept].concat());
         let seen = |backend: Backend| idle.iter().filter(|it| **it == backend).count() as u64;
@@ -53,7 +53,7 @@ impl Evidence {
         };
         let usual = weighted(&|busy| seen(busy) as f64 / total as f64);
         let rotates =
-            [&self.fresh, &self.kept].into_iter().any(|picks| Order::of(&backends(picks)).is_of_one_rotation());
+            [&self.fresh, &self.kept].into_iter().any(|picks| OrderPattern::of(&backends(picks)).is_of_one_rotation());
         // What a rotation gives is no estimate.
         let low = if rotates { usual * 0.97 } else { weighted(&|busy| lower_bound(seen(busy), total as u64)) };
         let there: usize = holds.iter().map(|hold| hold.to_busy()).sum();
@@ -80,15 +80,15 @@ impl Evidence {
             // A backend that is full gets nothing, whatever the algorithm.
             if self.full.is_limit() || self.avoids_some_alone(&holds, &seen, total) {
                 inference.hint = Some(LIMIT.to_owned());
-                return Load::Unknown;
+                return LoadEffect::Unknown;
             }
-            return Load::Follows { partly: share > usual * 0.1 };
+            return LoadEffect::Follows { partly: share > usual * 0.1 };
         }
         // What fails looks idle and is chosen for that. Even two choices with replacement halve the share, at the least.
         if (self.failing.is_empty() || rotates) && binomial_at_least(there, others, usual * 0.6) < 1e-3 {
-            Load::Ignores
+            LoadEffect::Ignores
         } else {
-            Load::Unknown
+            LoadEffect::Unknown
         }
     }
 
@@ -105,7 +105,7 @@ impl Evidence {
         holds.iter().filter_map(|hold| busy(hold)).any(is_ignored)
     }
 
-    fn load_of_mixed(&self, inference: &mut Inference) -> Load {
+    fn load_of_mixed(&self, inference: &mut Inference) -> LoadEffect {
         let seen = uphill(&self.mixed, &self.failing);
         let rotates = self.mixed_rotates();
         inference.evidence.push(format!(
@@ -118,7 +118,7 @@ impl Evidence {
         ));
         let load = self.mixed_load();
         let seems_followed = (seen.taken as f64) < if_ignored(&self.mixed, &self.failing).0 * 0.7;
-        if load == Load::Unknown && seems_followed && is_limited(&self.mixed) {
+        if load == LoadEffect::Unknown && seems_followed && is_limited(&self.mixed) {
             inference
                 .evidence
                 .push("some of them waited until another request at the same backend was over".to_owned());
@@ -129,55 +129,55 @@ impl Evidence {
 
     fn mixed_rotates(&self) -> bool {
         let picks: Vec<Backend> = self.mixed.iter().map(|flight| flight.pick.backend).collect();
-        Order::of(&picks).is_of_one_rotation()
+        OrderPattern::of(&picks).is_of_one_rotation()
     }
 
     /// What requests side by side, some much slower than others, say of load.
-    pub(super) fn mixed_load(&self) -> Load {
+    pub(super) fn mixed_load(&self) -> LoadEffect {
         // All to one while others idle is not by load.
         let mut reached: Vec<Backend> = self.mixed.iter().map(|flight| flight.pick.backend).collect();
         reached.retain(|backend| backend.is_known());
         let overlaps = self.mixed.windows(2).filter(|pair| pair[0].to > pair[1].from).count();
         if counts(&reached).len() == 1 && self.backends.is_some_and(|backends| backends > 1) && overlaps >= 60 {
-            return Load::Ignores;
+            return LoadEffect::Ignores;
         }
         let Uphill { chances, taken, by_two, .. } = uphill(&self.mixed, &self.failing);
         let (expected, spread) = if_ignored(&self.mixed, &self.failing);
         let (count, rotates) = (taken as f64, self.mixed_rotates());
         if count < expected * 0.7 && (expected - count) > DEVIATIONS * spread.max(1.0) {
             if is_limited(&self.mixed) {
-                return Load::Unknown;
+                return LoadEffect::Unknown;
             }
             // In turns among equals it goes on as if it were a rotation until loads differ.
-            return Load::Follows { partly: count > expected * 0.1 };
+            return LoadEffect::Follows { partly: count > expected * 0.1 };
         }
         // What fails looks idle and is chosen for that.
         if !rotates && !self.failing.is_empty() {
-            return Load::Unknown;
+            return LoadEffect::Unknown;
         }
         // Two random choices, with replacement, go uphill least seldom of all that look at load.
         let share = by_two / chances.max(1) as f64;
         let is_beyond_choice = binomial_at_least(taken, chances, share) < 1e-4;
         // A rotation that goes on while loads differ ignores them.
         if rotates && taken >= 10 || count > expected * 0.6 && is_beyond_choice {
-            return Load::Ignores;
+            return LoadEffect::Ignores;
         }
-        Load::Unknown
+        LoadEffect::Unknown
     }
 }
 
 impl Evidence {
     /// Whether requests side by side have shown already that load counts.
     pub(super) fn follows_load(&self) -> bool {
-        !self.mixed.is_empty() && matches!(self.mixed_load(), Load::Follows { .. })
+        !self.mixed.is_empty() && matches!(self.mixed_load(), LoadEffect::Follows { .. })
     }
 
     /// Whether more requests side by side would not tell more.
     pub(super) fn is_load_settled(&self) -> bool {
         match self.mixed_load() {
-            Load::Ignores => true,
-            Load::Unknown => false,
-            Load::Follows { .. } => {
+            LoadEffect::Ignores => true,
+            LoadEffect::Unknown => false,
+            LoadEffect::Follows { .. } => {
                 let seen = uphill(&self.mixed, &self.failing);
                 seen.avoids_all() || seen.is_by_choice()
             }
@@ -323,7 +323,13 @@ fn if_ignored(flights: &[Flight], failing: &[Backend]) -> (f64, f64) {
 
 impl Evidence {
     /// Names what avoids busy backends.
-    pub(super) fn name_by_load(&self, fresh: &Order, partly: bool, even_in_series: bool, inference: &mut Inference) {
+    pub(super) fn name_by_load(
+        &self,
+        fresh: &OrderPattern,
+        partly: bool,
+        even_in_series: bool,
+        inference: &mut Inference,
+    ) {
         use Algorithm::{LeastConnections, LeastTime, TwoChoices};
         if !self.mixed.is_empty() {
             let seen = uphill(&self.mixed, &self.failing);
@@ -332,7 +338,7 @@ impl Evidence {
             "least connections".clone_into(&mut inference.label);
             if !seen.avoids_all() {
                 // Among idle backends two choices are chance; workers that see their own load alone are even.
-                let is_chance = !self.kept.is_empty() && matches!(fresh, Order::Chance);
+                let is_chance = !self.kept.is_empty() && matches!(fresh, OrderPattern::Chance);
                 if is_chance && seen.is_by_choice() && forgets {
                     inference.kind = Some(TwoChoices);
                     TwoChoices.label().clone_into(&mut inference.label);

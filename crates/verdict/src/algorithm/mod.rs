@@ -14,8 +14,8 @@ mod words;
 use std::fmt;
 use std::str::FromStr;
 
-pub use evidence::{Evidence, Flight, Full, Hold, Key, Missing, Pick, Trial, Why};
-pub use inference::{Breaks, Inference};
+pub use evidence::{Evidence, Flight, Full, Hold, Key, KeyTrial, Missing, Pick, SkipReason};
+pub use inference::{Inference, RotationBreaks};
 
 /// How a balancer selects a backend.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

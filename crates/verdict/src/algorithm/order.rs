@@ -5,7 +5,7 @@ use crate::statistics::{Dispersion, binomial_at_least, chi_square_at_most, dispe
 
 /// What a sequence looks like.
 #[derive(Clone, PartialEq, Debug)]
-pub enum Order {
+pub enum OrderPattern {
     /// Nothing can be said of so few.
     TooFew,
     /// Always the same backend.
@@ -34,26 +34,26 @@ const LEVEL: f64 = 1e-8;
 /// What chance would give more often than that looks like chance.
 const USUAL: f64 = 1e-4;
 
-impl Order {
+impl OrderPattern {
     /// Looks at a sequence.
-    pub fn of(sequence: &[Backend]) -> Order {
-        let Some(&first) = sequence.first() else { return Order::TooFew };
+    pub fn of(sequence: &[Backend]) -> OrderPattern {
+        let Some(&first) = sequence.first() else { return OrderPattern::TooFew };
         if sequence.len() < 6 {
-            return Order::TooFew;
+            return OrderPattern::TooFew;
         }
         if sequence.iter().all(|backend| *backend == first) {
-            return Order::One(first);
+            return OrderPattern::One(first);
         }
-        let found = turns(sequence).or_else(|| blocks(sequence).map(Order::Blocks));
-        found.unwrap_or_else(|| Order::of_counts(&in_blocks(sequence)))
+        let found = turns(sequence).or_else(|| blocks(sequence).map(OrderPattern::Blocks));
+        found.unwrap_or_else(|| OrderPattern::of_counts(&in_blocks(sequence)))
     }
 
     /// Whether one rotation alone goes round like that: a backend's next turn comes when all others had theirs, as often as they have any. What
     /// several rotations give may repeat too, but its rounds mix.
     pub fn is_of_one_rotation(&self) -> bool {
         match self {
-            Order::Blocks(_) => true,
-            Order::Turns { period: turns, .. } => {
+            OrderPattern::Blocks(_) => true,
+            OrderPattern::Turns { period: turns, .. } => {
                 let all = counts(turns);
                 let rounds = all.iter().fold(0, |divisor, (_, count)| greatest_common_divisor(divisor, *count));
                 let length = turns.len() / rounds as usize;
@@ -63,7 +63,12 @@ impl Order {
                     rounds.next().is_some_and(|first| rounds.all(|round| round == first))
                 })
             }
-            Order::TooFew | Order::One(_) | Order::Even(_) | Order::Chance | Order::Unclear | Order::Clumped => false,
+            OrderPattern::TooFew
+            | OrderPattern::One(_)
+            | OrderPattern::Even(_)
+            | OrderPattern::Chance
+            | OrderPattern::Unclear
+            | OrderPattern::Clumped => false,
         }
     }
 
@@ -71,12 +76,12 @@ impl Order {
     /// few of them do.
     pub(super) fn interleaved(&self) -> Option<usize> {
         const MOST: usize = 4;
-        let Order::Turns { period, exceptions: 0 } = self else { return None };
+        let OrderPattern::Turns { period, exceptions: 0 } = self else { return None };
         let all = counts(period);
         let is_rotation = |turns: Vec<Backend>| {
             let own = counts(&turns).into_iter().map(|(_, count)| count * (period.len() / turns.len()) as u32);
             own.eq(all.iter().map(|(_, count)| *count))
-                && Order::Turns { period: turns, exceptions: 0 }.is_of_one_rotation()
+                && OrderPattern::Turns { period: turns, exceptions: 0 }.is_of_one_rotation()
         };
         let each_of = |rotations: usize| {
             (0..rotations).all(|first| is_rotation(period.iter().copied().skip(first).step_by(rotations).collect()))
@@ -85,29 +90,29 @@ impl Order {
     }
 
     /// Looks at how evenly blocks of a sequence are filled.
-    pub fn of_counts(blocks: &[Vec<u64>]) -> Order {
+    pub fn of_counts(blocks: &[Vec<u64>]) -> OrderPattern {
         match dispersion(blocks) {
-            None => Order::TooFew,
-            Some(Dispersion { too_even, ratio, .. }) if too_even < LEVEL => Order::Even(ratio),
-            Some(Dispersion { too_uneven, .. }) if too_uneven < LEVEL => Order::Clumped,
-            Some(Dispersion { too_even, too_uneven, .. }) if too_even.min(too_uneven) < USUAL => Order::Unclear,
-            Some(_) => Order::Chance,
+            None => OrderPattern::TooFew,
+            Some(Dispersion { too_even, ratio, .. }) if too_even < LEVEL => OrderPattern::Even(ratio),
+            Some(Dispersion { too_uneven, .. }) if too_uneven < LEVEL => OrderPattern::Clumped,
+            Some(Dispersion { too_even, too_uneven, .. }) if too_even.min(too_uneven) < USUAL => OrderPattern::Unclear,
+            Some(_) => OrderPattern::Chance,
         }
     }
 }
 
 /// Looks at how evenly a sequence is filled in short blocks, and in longer ones: a rotation whose requests overtake each other is even in the
 /// long run alone.
-pub(super) fn evenness(sequence: &[Backend]) -> Order {
+pub(super) fn evenness(sequence: &[Backend]) -> OrderPattern {
     let blocks = in_blocks(sequence);
     let joined = |length: usize| -> Vec<Vec<u64>> {
         let sum =
             |some: &[Vec<u64>]| (0..some[0].len()).map(|place| some.iter().map(|block| block[place]).sum()).collect();
         blocks.chunks_exact(length).map(sum).collect()
     };
-    let longer = [4, 16].into_iter().map(|length| Order::of_counts(&joined(length)));
-    let even = longer.into_iter().find(|order| matches!(order, Order::Even(_)));
-    even.unwrap_or_else(|| Order::of_counts(&blocks))
+    let longer = [4, 16].into_iter().map(|length| OrderPattern::of_counts(&joined(length)));
+    let even = longer.into_iter().find(|order| matches!(order, OrderPattern::Even(_)));
+    even.unwrap_or_else(|| OrderPattern::of_counts(&blocks))
 }
 
 /// Whether equal draws would hardly ever come so near to equal shares.
@@ -131,7 +136,7 @@ const TOO_EVEN: f64 = 1e-3;
 
 /// The shortest period that a sequence has, if it goes through it three times at least and chance would not. A few exceptions are granted:
 /// a backend that was left out for a while, or somebody else's request, after which the turns go on.
-fn turns(sequence: &[Backend]) -> Option<Order> {
+fn turns(sequence: &[Backend]) -> Option<OrderPattern> {
     let shares = counts(sequence);
     // Chance gives the most frequent backend again with that probability, each time.
     let most = f64::from(shares.iter().map(|(_, count)| *count).max()?) / sequence.len() as f64;
@@ -140,7 +145,7 @@ fn turns(sequence: &[Backend]) -> Option<Order> {
     let repeats = |period: &usize| sequence.iter().zip(&sequence[*period..]).all(|(a, b)| a == b);
     if let Some(period) = (2..=longest).find(repeats) {
         let by_chance = most.powf((sequence.len() - period) as f64) * period as f64;
-        return (by_chance < LEVEL).then(|| Order::Turns { period: sequence[..period].to_vec(), exceptions: 0 });
+        return (by_chance < LEVEL).then(|| OrderPattern::Turns { period: sequence[..period].to_vec(), exceptions: 0 });
     }
     let nearly = |period: &usize| {
         let (compared, agreed) = (sequence.len() - period, agreeing(*period));
@@ -164,7 +169,7 @@ fn turns(sequence: &[Backend]) -> Option<Order> {
     if counts(&period).len() < 2 {
         return None;
     }
-    Some(Order::Turns { exceptions: exceptions(sequence, &period).len(), period })
+    Some(OrderPattern::Turns { exceptions: exceptions(sequence, &period).len(), period })
 }
 
 /// A longer period with exceptions is not looked for.
@@ -287,15 +292,15 @@ mod tests {
         text.bytes().map(|letter| Backend(u16::from(letter - b'a'))).collect()
     }
 
-    fn strictly(period: &str) -> Order {
-        Order::Turns { period: sequence(period), exceptions: 0 }
+    fn strictly(period: &str) -> OrderPattern {
+        OrderPattern::Turns { period: sequence(period), exceptions: 0 }
     }
 
     #[test]
     fn turns_are_found_with_their_shortest_period() {
-        assert_eq!(Order::of(&sequence(&"bca".repeat(20))), strictly("bca"));
-        assert_eq!(Order::of(&sequence(&"aabacaa".repeat(10))), strictly("aabacaa"));
-        assert_eq!(Order::of(&sequence(&"ab".repeat(3))), Order::TooFew);
+        assert_eq!(OrderPattern::of(&sequence(&"bca".repeat(20))), strictly("bca"));
+        assert_eq!(OrderPattern::of(&sequence(&"aabacaa".repeat(10))), strictly("aabacaa"));
+        assert_eq!(OrderPattern::of(&sequence(&"ab".repeat(3))), OrderPattern::TooFew);
     }
 
     #[test]
@@ -315,8 +320,8 @@ mod tests {
                 })
             })
             .collect();
-        let expected = Order::Blocks(vec![(Backend(0), 1), (Backend(1), 1), (Backend(2), 1)]);
-        assert_eq!(Order::of(&sequence(&text[2..])), expected);
+        let expected = OrderPattern::Blocks(vec![(Backend(0), 1), (Backend(1), 1), (Backend(2), 1)]);
+        assert_eq!(OrderPattern::of(&sequence(&text[2..])), expected);
     }
 
     #[test]
@@ -345,11 +350,11 @@ mod tests {
     fn turns_that_are_left_now_and_then_are_still_turns() {
         let mut text = "abc".repeat(100);
         text.insert_str(100, "aa");
-        let Order::Turns { period, exceptions } = Order::of(&sequence(&text)) else { panic!("{text}") };
+        let OrderPattern::Turns { period, exceptions } = OrderPattern::of(&sequence(&text)) else { panic!("{text}") };
         assert!(period == sequence("abc") && (1..=2).contains(&exceptions), "{period:?} {exceptions}");
         // Every 97th turn is skipped.
         let skipping: Vec<Backend> = (0..600u16).map(|turn| Backend((turn + turn / 97) % 3)).collect();
-        let Order::Turns { period, exceptions } = Order::of(&skipping) else { panic!() };
+        let OrderPattern::Turns { period, exceptions } = OrderPattern::of(&skipping) else { panic!() };
         assert_eq!((&period, exceptions), (&sequence("abc"), 6));
         assert_eq!(regular(&super::exceptions(&skipping, &period)), Some(97));
         assert_eq!(regular(&[10, 60, 170, 200]), None);
@@ -365,7 +370,7 @@ mod tests {
             state
         };
         let draws: Vec<Backend> = (0..600).map(|_| Backend((draw() % 3) as u16)).collect();
-        assert_eq!(Order::of(&draws), Order::Chance);
+        assert_eq!(OrderPattern::of(&draws), OrderPattern::Chance);
         assert!(!is_clumped(&draws));
         // Right on average, and in bursts of five to fifteen.
         let mut bursts = Vec::new();
@@ -373,6 +378,6 @@ mod tests {
             bursts.extend(vec![Backend(turn % 3); 5 + (draw() % 11) as usize]);
         }
         assert!(is_clumped(&bursts));
-        assert_eq!(Order::of(&[Backend(3); 50]), Order::One(Backend(3)));
+        assert_eq!(OrderPattern::of(&[Backend(3); 50]), OrderPattern::One(Backend(3)));
     }
 }

@@ -9,7 +9,7 @@ use crate::observation::Backend;
 
 /// What is sent through the balancer.
 #[derive(Clone, PartialEq, Debug, Default)]
-pub struct Request {
+pub struct ProbeRequest {
     /// From this address instead of the usual one.
     pub source: Option<IpAddr>,
     /// What is appended to path and query to make it another one.
@@ -30,7 +30,7 @@ pub struct Request {
 
 /// What came back.
 #[derive(Clone, PartialEq, Debug, Default)]
-pub struct Reply {
+pub struct ProbeReply {
     /// The request, and who responded. None if nothing was sent, or if the response came out of a cache.
     pub pick: Option<Pick>,
     /// Cookies that were set: name and value.
@@ -59,9 +59,9 @@ pub struct Pace {
 /// A balancer under experiment.
 pub trait Subject {
     /// Sends one request and waits for its response.
-    fn send(&mut self, request: &Request) -> Reply;
+    fn send(&mut self, request: &ProbeRequest) -> ProbeReply;
     /// Sends these side by side and waits for all; a reply for each that was sent.
-    fn send_all(&mut self, requests: &[Request], pace: &Pace) -> Vec<Reply>;
+    fn send_all(&mut self, requests: &[ProbeRequest], pace: &Pace) -> Vec<ProbeReply>;
     /// Sends a request that its backend answers only after that time, if it can be asked to, and does not wait.
     fn hold(&mut self, delay: Duration) -> bool;
     /// Waits for all that are held. For each who responded, and whether it was in flight until now.

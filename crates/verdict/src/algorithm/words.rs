@@ -1,8 +1,8 @@
 //! The evidence of an algorithm in words, a line each.
 
-use super::evidence::{Key, Missing, Trial, Why};
+use super::evidence::{Key, KeyTrial, Missing, SkipReason};
 use super::inference::Inference;
-use super::order::Order;
+use super::order::OrderPattern;
 use crate::observation::Backend;
 
 /// What is known of its turns.
@@ -47,15 +47,15 @@ pub(super) fn singular(key: &Key) -> String {
 }
 
 pub(super) fn describe_missing(missing: Missing) -> String {
-    let because = |why: Why| match why {
-        Why::NotWanted => "no experiments were wanted",
-        Why::NoTime => "responses are slow, it does not fit into the experiments' time",
-        Why::NoRequests => "it does not fit into the requests that are allowed",
-        Why::Cached => "a cache, or the balancer itself, gave the responses",
-        Why::Impossible => "this client has no addresses of several networks",
-        Why::NotOurs => "the backends are not ours and cannot be asked to take their time",
-        Why::Own => "your own credentials, cookies and Host are left as they are",
-        Why::NotKept => "the balancer does not keep connections",
+    let because = |why: SkipReason| match why {
+        SkipReason::NotWanted => "no experiments were wanted",
+        SkipReason::NoTime => "responses are slow, it does not fit into the experiments' time",
+        SkipReason::NoRequests => "it does not fit into the requests that are allowed",
+        SkipReason::Cached => "a cache, or the balancer itself, gave the responses",
+        SkipReason::Impossible => "this client has no addresses of several networks",
+        SkipReason::NotOurs => "the backends are not ours and cannot be asked to take their time",
+        SkipReason::Own => "your own credentials, cookies and Host are left as they are",
+        SkipReason::NotKept => "the balancer does not keep connections",
     };
     match missing {
         Missing::Order { sent, why } => format!("order: only {sent} requests: {}", because(why)),
@@ -70,7 +70,7 @@ pub(super) fn describe_missing(missing: Missing) -> String {
     }
 }
 
-pub(super) fn describe_trial(trial: &Trial) -> String {
+pub(super) fn describe_trial(trial: &KeyTrial) -> String {
     match (trial.spread(), trial.moved()) {
         (0, _) => "no response".to_owned(),
         (1, 0) => "all to the same backend".to_owned(),
@@ -80,7 +80,7 @@ pub(super) fn describe_trial(trial: &Trial) -> String {
 }
 
 /// A few turns in the backends' names, and what they look like.
-pub(super) fn describe(order: &Order, sequence: &[Backend], names: &[String]) -> String {
+pub(super) fn describe(order: &OrderPattern, sequence: &[Backend], names: &[String]) -> String {
     let turn =
         |backends: &[Backend]| backends.iter().map(|backend| name(names, *backend)).collect::<Vec<_>>().join(" ");
     let but = |exceptions: usize| match exceptions {
@@ -89,17 +89,21 @@ pub(super) fn describe(order: &Order, sequence: &[Backend], names: &[String]) ->
         count => format!("with {count} exceptions"),
     };
     match order {
-        Order::TooFew => "too few of some to compare".to_owned(),
-        Order::One(backend) => format!("all to {}", name(names, *backend)),
-        Order::Turns { period, exceptions } if period.len() <= 12 => format!("{}, {}", turn(period), but(*exceptions)),
-        Order::Turns { period, exceptions } => format!("a turn of {}, {}", period.len(), but(*exceptions)),
-        Order::Blocks(weights) => {
+        OrderPattern::TooFew => "too few of some to compare".to_owned(),
+        OrderPattern::One(backend) => format!("all to {}", name(names, *backend)),
+        OrderPattern::Turns { period, exceptions } if period.len() <= 12 => {
+            format!("{}, {}", turn(period), but(*exceptions))
+        }
+        OrderPattern::Turns { period, exceptions } => format!("a turn of {}, {}", period.len(), but(*exceptions)),
+        OrderPattern::Blocks(weights) => {
             let length: u32 = weights.iter().map(|(_, weight)| weight).sum();
             format!("each block of {length} complete, in changing order")
         }
-        Order::Even(ratio) => format!("no fixed order; variance is {:.0} % of random selection's", ratio * 100.0),
-        Order::Chance => format!("like chance: {} …", turn(&sequence[..sequence.len().min(6)])),
-        Order::Unclear => "neither order nor clearly chance".to_owned(),
-        Order::Clumped => "the same backend again more often than by chance".to_owned(),
+        OrderPattern::Even(ratio) => {
+            format!("no fixed order; variance is {:.0} % of random selection's", ratio * 100.0)
+        }
+        OrderPattern::Chance => format!("like chance: {} …", turn(&sequence[..sequence.len().min(6)])),
+        OrderPattern::Unclear => "neither order nor clearly chance".to_owned(),
+        OrderPattern::Clumped => "the same backend again more often than by chance".to_owned(),
     }
 }

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::facts::{Description, by_number};
+use crate::facts::{RuleDescription, by_number};
 
 /// All requests of the run.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Account {
+pub struct AccountFacts {
     /// Requests.
     pub requests: u64,
     /// Of those, the ones with one attempt whose response came back.
@@ -104,7 +104,7 @@ pub struct Repeated {
 /// Requests that were tried again after a failed attempt.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Retries {
+pub struct RetriedRequests {
     /// How many.
     pub requests: u64,
     /// Of all that were sent.
@@ -149,31 +149,31 @@ pub struct IdleCloses {
     pub may_be_repeated: bool,
 }
 
-pub(crate) const ACCOUNT: Description = Description {
+pub(crate) const ACCOUNT: RuleDescription = RuleDescription {
     requires: "both ends explain every request",
     sound: "by construction: it passes where no other rule of the account objects",
     source: None,
 };
 
-pub(crate) const RETRIED: Description = Description {
+pub(crate) const RETRIED: RuleDescription = RuleDescription {
     requires: "nothing: retries that succeeded are described",
     sound: "by construction: it is a note",
     source: None,
 };
 
-pub(crate) const DUPLICATED: Description = Description {
+pub(crate) const DUPLICATED: RuleDescription = RuleDescription {
     requires: "no request is executed by more than one attempt",
     sound: "by construction: two backends recorded that they completed the same request with a status below 500",
     source: Some("RFC 9110 §9.2.2"),
 };
 
-pub(crate) const REPEATED: Description = Description {
+pub(crate) const REPEATED: RuleDescription = RuleDescription {
     requires: "a request whose method is not idempotent reaches one backend once",
     sound: "by construction: two backends recorded the same request",
     source: Some("RFC 9110 §9.2.2"),
 };
 
-pub(crate) const MIRRORED: Description = Description {
+pub(crate) const MIRRORED: RuleDescription = RuleDescription {
     requires: "copies whose responses no client gets are the same request, and one that may be repeated; with --expect mirrored:20% as \
                many are made",
     sound: "by construction: a backend executed twenty requests or more and never responded to a client; faithful copies of \
@@ -181,51 +181,51 @@ pub(crate) const MIRRORED: Description = Description {
     source: None,
 };
 
-pub(crate) const LOST: Description = Description {
+pub(crate) const LOST: RuleDescription = RuleDescription {
     requires: "a request that a backend received gets its response",
     sound: "by construction: a backend recorded the request and the client got nothing; what an outage excuses is left out",
     source: None,
 };
 
-pub(crate) const NOT_REACHED: Description = Description {
+pub(crate) const NOT_REACHED: RuleDescription = RuleDescription {
     requires: "every request reaches a backend or gets a response",
     sound: "by construction: no backend recorded the request and the client got nothing",
     source: None,
 };
 
-pub(crate) const IDLE_CLOSE: Description = Description {
+pub(crate) const IDLE_CLOSE: RuleDescription = RuleDescription {
     requires: "kept connections are not closed at the moment of use, apart from the few that an idle timeout explains",
     sound: "a few are a note if the method may be repeated; more are inconclusive; it fails only for many requests that must not be \
             repeated",
     source: Some("RFC 9112 §9.5"),
 };
 
-pub(crate) const BALANCER: Description = Description {
+pub(crate) const BALANCER: RuleDescription = RuleDescription {
     requires: "backends respond, not the balancer itself",
     sound: "by construction: the response carries no mark of a backend; successes alone are inconclusive, for a backend that is none of \
             the fleet's may have given them",
     source: Some("RFC 9110 §15.6"),
 };
 
-pub(crate) const STATUSES: Description = Description {
+pub(crate) const STATUSES: RuleDescription = RuleDescription {
     requires: "backends respond with a status below 400, or with one of --expect status:…, outages apart",
     sound: "by construction: the client got that status from a backend",
     source: None,
 };
 
-pub(crate) const REFUSED: Description = Description {
+pub(crate) const REFUSED: RuleDescription = RuleDescription {
     requires: "backends can read the requests that arrive",
     sound: "by construction: the backend refused the request with 400, 431, 501 or 505 and that response came back",
     source: Some("RFC 9112 §3.2"),
 };
 
-pub(crate) const UNRECORDED: Description = Description {
+pub(crate) const UNRECORDED: RuleDescription = RuleDescription {
     requires: "every response comes from a backend of the fleet",
     sound: "by construction: it never fails a balancer, an unknown backend is inconclusive",
     source: None,
 };
 
-pub(crate) const NO_RESPONSE: Description = Description {
+pub(crate) const NO_RESPONSE: RuleDescription = RuleDescription {
     requires: "every request gets a response",
     sound: "by construction: the client got nothing",
     source: None,

@@ -2,12 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::facts::Description;
+use crate::facts::RuleDescription;
 
 /// What was expected, and what is seen.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Facts {
+pub struct AlgorithmFacts {
     /// As `--expect` names it.
     pub expected: String,
     /// The names that fit what was seen; none if nothing fits.
@@ -18,7 +18,7 @@ pub struct Facts {
     pub experiments: Vec<String>,
 }
 
-pub(crate) const ALGORITHM: Description = Description {
+pub(crate) const ALGORITHM: RuleDescription = RuleDescription {
     requires: "the algorithm is the one of --expect",
     sound: "level 1e-8 an experiment: it fails if the experiments exclude the expected algorithm",
     source: None,

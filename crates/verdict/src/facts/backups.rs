@@ -2,12 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::facts::Description;
+use crate::facts::RuleDescription;
 
 /// Which backups got requests.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Facts {
+pub struct BackupFacts {
     /// Their names.
     pub backups: Vec<String>,
     /// Requests that they got together.
@@ -16,7 +16,7 @@ pub struct Facts {
     pub failures: u64,
 }
 
-pub(crate) const BACKUPS: Description = Description {
+pub(crate) const BACKUPS: RuleDescription = RuleDescription {
     requires: "backups get nothing while another backend is ready",
     sound: "by construction: the backup recorded the request; where other backends failed requests it is inconclusive",
     source: None,

@@ -2,12 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::facts::Description;
+use crate::facts::RuleDescription;
 
 /// Requests of others that look like ours.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Facts {
+pub struct CopyFacts {
     /// Requests without our id, with the method, target and body length of ours.
     pub alike: u64,
     /// Our requests of which exactly one of those arrived while they were under way, or just after.
@@ -22,7 +22,7 @@ pub struct Facts {
     pub own_fleet: bool,
 }
 
-pub(crate) const COPIES: Description = Description {
+pub(crate) const COPIES: RuleDescription = RuleDescription {
     requires: "no copy of a request reaches a backend without the request's id",
     sound: "by construction on a fleet that the check started, for requests that no health check looks like; elsewhere it fails only \
             if 95 % of 50 requests or more have one such request each in their time, and hardly any is left over",

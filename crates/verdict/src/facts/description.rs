@@ -2,7 +2,7 @@
 
 /// What a rule is, for the documentation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Description {
+pub struct RuleDescription {
     /// What has to hold.
     pub requires: &'static str,
     /// Why a balancer that is right does not fail it: by construction, or at which level.

@@ -2,12 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::facts::Description;
+use crate::facts::RuleDescription;
 
 /// What is known of the fleets behind the balancer as a whole.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Facts {
+pub struct FleetFacts {
     /// Fleets whose records were read.
     pub fleets: u64,
     /// Clocks of hosts that are not the client's: their times are converted, and are right to plus or minus this number of seconds; null if
@@ -16,14 +16,14 @@ pub struct Facts {
     /// Hosts that have no request in common with the client: their times are not known.
     pub unjoined: Vec<String>,
     /// Fleets that joined or left while the check ran, in order.
-    pub changes: Vec<Change>,
+    pub changes: Vec<FleetChange>,
     /// Processes that responded, of which no known fleet has ever known.
     pub strangers: Vec<Stranger>,
     /// Names by which several processes respond at once.
     pub shared_names: Vec<SharedName>,
 }
 
-impl Facts {
+impl FleetFacts {
     /// Whether it is known who takes part: shares, reach and the algorithm are judged then.
     pub fn is_settled(&self) -> bool {
         self.changes.is_empty() && self.strangers.is_empty() && self.shared_names.is_empty()
@@ -33,7 +33,7 @@ impl Facts {
 /// A fleet that joined or left.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Change {
+pub struct FleetChange {
     /// Seconds since the sample began; negative before it.
     pub at: f64,
     /// How the host is called.
@@ -79,7 +79,7 @@ pub struct SharedName {
     pub processes: u64,
 }
 
-pub(crate) const FLEETS: Description = Description {
+pub(crate) const FLEETS: RuleDescription = RuleDescription {
     requires: "the check knows every backend behind the balancer, from the first request to the last",
     sound: "by construction: each process has a random id in its responses, and fleets say which ids are theirs; it never fails a \
             balancer, but leaves shares, reach, stickiness and the algorithm inconclusive",

@@ -2,12 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::facts::Description;
+use crate::facts::RuleDescription;
 
 /// Where responses say who gave them.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Facts {
+pub struct IdentityFacts {
     /// As `--identity` takes it.
     pub place: String,
     /// Whether the user named it; else the check found it.
@@ -22,7 +22,7 @@ pub struct Facts {
 
 /// Where the names of backends were found.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Identity {
+pub struct IdentitySource {
     /// As `--identity` takes it.
     pub place: String,
     /// By the user.
@@ -31,7 +31,7 @@ pub struct Identity {
     pub named: bool,
 }
 
-pub(crate) const IDENTITY: Description = Description {
+pub(crate) const IDENTITY: RuleDescription = RuleDescription {
     requires: "responses of backends that are not ours have at least two names, at a place that names backends",
     sound: "by construction: it never fails a balancer; one name alone may be the balancer's own",
     source: None,

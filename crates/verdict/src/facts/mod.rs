@@ -21,4 +21,4 @@ pub mod stickiness;
 pub mod streams;
 pub mod tls;
 
-pub use description::Description;
+pub use description::RuleDescription;

@@ -2,13 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::facts::Description;
+use crate::facts::RuleDescription;
 use crate::facts::shares::Unit;
 
 /// Which backends never got a request.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Facts {
+pub struct ReachFacts {
     /// Backends of which each should get something.
     pub expected: Vec<String>,
     /// Backends that need not get anything.
@@ -30,7 +30,7 @@ pub struct Facts {
     pub is_promised: bool,
 }
 
-pub(crate) const REACH: Description = Description {
+pub(crate) const REACH: RuleDescription = RuleDescription {
     requires: "every backend that is ready gets requests",
     sound: "it fails only where --expect requires shares, or where the algorithm for certain gives something to each; level 4e-8 for draws, \
             of which half the expected share is granted to hash rings; for rotations by construction; a backend that failed before is left out",

@@ -2,17 +2,17 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::facts::Description;
+use crate::facts::RuleDescription;
 
 /// Why records are missing.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Facts {
+pub struct RecordFacts {
     /// One reason each.
     pub gaps: Vec<String>,
 }
 
-pub(crate) const RECORDS: Description = Description {
+pub(crate) const RECORDS: RuleDescription = RuleDescription {
     requires: "the fleet's records of the run are complete",
     sound: "by construction: it never fails a balancer, missing records leave what depends on them inconclusive",
     source: None,

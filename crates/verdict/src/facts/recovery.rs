@@ -2,12 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::facts::Description;
+use crate::facts::RuleDescription;
 
 /// One expectation, and what each backend that was broken says of it.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Facts {
+pub struct RecoveryFacts {
     /// As it was typed, such as `back:5s`.
     pub expected: String,
     /// What is measured.
@@ -62,7 +62,7 @@ pub enum Unknown {
     Unclear,
 }
 
-pub(crate) const RECOVERY: Description = Description {
+pub(crate) const RECOVERY: RuleDescription = RuleDescription {
     requires: "errors end, backends leave the rotation and come back as --expect back, ejected, errors-end or slow-start says",
     sound: "by construction: what clients and records show between the break of a backend and its mend; what they do not show is inconclusive",
     source: None,

@@ -2,12 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::facts::Description;
+use crate::facts::RuleDescription;
 
 /// A part of requests that did not arrive as it was sent.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Change {
+pub struct RequestChange {
     /// In how many attempts.
     pub changed: u64,
     /// Of how many that were compared.
@@ -164,53 +164,53 @@ pub struct Intact {
     pub not_sent: Vec<String>,
 }
 
-pub(crate) const METHOD_CHANGED: Description = Description {
+pub(crate) const METHOD_CHANGED: RuleDescription = RuleDescription {
     requires: "requests arrive with the method that was sent",
     sound: "by construction: the backend compares the method with what the request says was sent",
     source: Some("RFC 9110 §7.6"),
 };
 
-pub(crate) const PATH_CHANGED: Description = Description {
+pub(crate) const PATH_CHANGED: RuleDescription = RuleDescription {
     requires: "paths arrive as they were sent, or all are rewritten alike; with --expect path:preserved or intact: as they were sent",
     sound: "by construction: the backend compares digests of the path; a rewrite of all requests is a note, one of some requests of \
             the sample that are alike, at their first attempt, is a failure",
     source: Some("RFC 3986 §6.2.2"),
 };
 
-pub(crate) const QUERY_CHANGED: Description = Description {
+pub(crate) const QUERY_CHANGED: RuleDescription = RuleDescription {
     requires: "queries arrive as they were sent, or all are rewritten alike; with --expect intact: as they were sent",
     sound: "as for path-changed",
     source: None,
 };
 
-pub(crate) const HOST_CHANGED: Description = Description {
+pub(crate) const HOST_CHANGED: RuleDescription = RuleDescription {
     requires: "Host arrives as it was sent, or is rewritten for all requests, or by backend; with --expect host:preserved or intact: \
                as it was sent",
     sound: "as for path-changed",
     source: Some("RFC 9110 §7.2"),
 };
 
-pub(crate) const BODY_CHANGED: Description = Description {
+pub(crate) const BODY_CHANGED: RuleDescription = RuleDescription {
     requires: "bodies of requests arrive whole and unchanged",
     sound: "by construction: length and digest of what a backend read to its end and responded to with a status below 400",
     source: Some("RFC 9110 §8.6"),
 };
 
-pub(crate) const FIELD_CHANGED: Description = Description {
+pub(crate) const FIELD_CHANGED: RuleDescription = RuleDescription {
     requires: "the user's own fields arrive once, as they were sent, or all are rewritten alike; with --expect intact or \
                header:NAME:preserved: as they were sent",
     sound: "as for path-changed; fields of the connection, forwarding fields and Via are left out, a doubled field fails",
     source: Some("RFC 9110 §7.6"),
 };
 
-pub(crate) const CLIENT_ADDRESS: Description = Description {
+pub(crate) const CLIENT_ADDRESS: RuleDescription = RuleDescription {
     requires: "with --expect client-address: the last entry of X-Forwarded-For is written by the balancer; otherwise a claim that is \
                passed on is a note",
     sound: "by construction: the backend recorded the field as it arrived",
     source: Some("RFC 7239 §8.1"),
 };
 
-pub(crate) const INTACT: Description = Description {
+pub(crate) const INTACT: RuleDescription = RuleDescription {
     requires: "--expect intact, path:preserved, host:preserved, header:NAME:preserved",
     sound: "by construction: it passes if all attempts were compared and the rules above object to none",
     source: None,

@@ -2,13 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::facts::Description;
+use crate::facts::RuleDescription;
 use crate::timeline::Affected;
 
 /// Something that was done.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Step {
+pub struct DrillStep {
     /// Seconds since the sample began.
     pub at: f64,
     /// In words, as typed.
@@ -22,7 +22,7 @@ pub struct Step {
 /// What an outage did.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Facts {
+pub struct ResilienceFacts {
     /// Requests that a client would call failed, from the first step on.
     pub client_errors: u64,
     /// Whether no client may see an error.
@@ -32,17 +32,17 @@ pub struct Facts {
     /// What happened to each backend that was touched.
     pub backends: Vec<Affected>,
     /// Steps that went wrong or printed something.
-    pub remarks: Vec<Step>,
+    pub remarks: Vec<DrillStep>,
 }
 
-impl Facts {
+impl ResilienceFacts {
     /// Backends that had no traffic when they were broken: their outage shows nothing.
     pub fn idle(&self) -> Vec<&str> {
         self.backends.iter().filter(|it| it.received_before == 0).map(|it| it.backend.as_str()).collect()
     }
 }
 
-pub(crate) const RESILIENCE: Description = Description {
+pub(crate) const RESILIENCE: RuleDescription = RuleDescription {
     requires: "no client sees an error during an outage that a balancer can hide, or with --expect lossless",
     sound: "by construction: the client got an error",
     source: None,

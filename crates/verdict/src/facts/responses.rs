@@ -2,48 +2,48 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::facts::Description;
+use crate::facts::RuleDescription;
 use crate::facts::requests::Extent;
 use crate::observation::Backend;
 use crate::{Instance, Moment};
 
-pub(crate) const STALE: Description = Description {
+pub(crate) const STALE: RuleDescription = RuleDescription {
     requires: "no request gets a response that was given before",
     sound: "by construction: each response has an id of its own, minted when it is written; backends send Cache-Control: no-store",
     source: Some("RFC 9111 §5.2.2.5"),
 };
 
-pub(crate) const SWAPPED: Description = Description {
+pub(crate) const SWAPPED: RuleDescription = RuleDescription {
     requires: "every response comes back to the request that it was written for",
     sound: "by construction: the response names the request that the backend received",
     source: Some("RFC 9112 §9.3.2"),
 };
 
-pub(crate) const TRUNCATED: Description = Description {
+pub(crate) const TRUNCATED: RuleDescription = RuleDescription {
     requires: "responses come back whole",
     sound: "by construction: framing says where a response ends; a backend that cut its own response off is not held against the balancer",
     source: Some("RFC 9112 §8"),
 };
 
-pub(crate) const ALTERED: Description = Description {
+pub(crate) const ALTERED: RuleDescription = RuleDescription {
     requires: "responses come back as the backend wrote them",
     sound: "by construction: the id in the body, the id in the head and the status are compared with the record",
     source: Some("RFC 9110 §7.7"),
 };
 
-pub(crate) const RESPONSE_FIELDS: Description = Description {
+pub(crate) const RESPONSE_FIELDS: RuleDescription = RuleDescription {
     requires: "the fields that a backend writes come back alike in all responses of a status; what is changed in all of them is described",
     sound: "by construction: each response carries a digest of its status and fields, and what backends write is known",
     source: Some("RFC 9110 §7.7"),
 };
 
-pub(crate) const COMPRESSED: Description = Description {
+pub(crate) const COMPRESSED: RuleDescription = RuleDescription {
     requires: "nothing: says that responses are compressed on the way",
     sound: "by construction: backends write no content coding, and what is decompressed is compared with the digest",
     source: Some("RFC 9110 §8.4"),
 };
 
-pub(crate) const COOKIES: Description = Description {
+pub(crate) const COOKIES: RuleDescription = RuleDescription {
     requires: "nothing: says which cookies a browser does not keep, and by which attribute",
     sound: "by construction: the rules of RFC 6265bis for Secure, Domain, Path, SameSite and prefixes of names",
     source: Some("RFC 6265 §5.3"),
@@ -51,7 +51,7 @@ pub(crate) const COOKIES: Description = Description {
 
 /// What the client noted of responses beside what became of each request.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Received {
+pub struct ReceivedResponses {
     /// Fields that are not what the backend wrote.
     pub deviations: Vec<Deviation>,
     /// Values of Server, which no backend of this program writes.
@@ -65,12 +65,12 @@ pub struct Received {
     /// Clients of the sample for which a backend opened a session, where the user says where its id stands.
     pub sessions: u64,
     /// Processes of backends that responded, from the first request on.
-    pub processes: Vec<Process>,
+    pub processes: Vec<ObservedProcess>,
 }
 
 /// A process of a backend, as its responses show it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Process {
+pub struct ObservedProcess {
     /// Its id.
     pub instance: Instance,
     /// By the name that it gave.
@@ -102,7 +102,7 @@ pub struct Deviation {
 /// Responses with fields that are not what the backend wrote.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Fields {
+pub struct FieldChanges {
     /// How many.
     pub changed: u64,
     /// Of how many of the fleet, with the same statuses.
@@ -116,7 +116,7 @@ pub struct Fields {
 /// Things in words.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Words {
+pub struct TextWitness {
     /// One by one.
     pub words: Vec<String>,
 }

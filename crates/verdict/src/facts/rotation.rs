@@ -2,13 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::facts::Description;
+use crate::facts::RuleDescription;
 
 /// An order in which backends get requests that no algorithm gives.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
-pub enum Facts {
+pub enum RotationFacts {
     /// A rotation skips or repeats turns.
     Breaks(Breaks),
     /// The same backend gets several requests in a row, in words.
@@ -31,7 +31,7 @@ pub struct Breaks {
     pub may_be_weights: bool,
 }
 
-pub(crate) const ROTATION: Description = Description {
+pub(crate) const ROTATION: RuleDescription = RuleDescription {
     requires: "a rotation goes on without skipping or repeating turns, and no backend gets requests in bursts",
     sound: "by construction: requests went one after the other, all are recorded, no backend failed and nobody else sent anything; three \
             breaks or more, or bursts on one connection (level 1e-8), are inconclusive; it fails only where --expect requires round robin and turns are left at regular intervals while \

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::facts::Description;
+use crate::facts::RuleDescription;
 
 /// A backend's share.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -47,7 +47,7 @@ impl Unit {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Test {
     /// Which.
-    pub method: Method,
+    pub method: ShareTest,
     /// The largest difference between what a backend got and what it should have got.
     pub deviation: f64,
     /// The largest difference that the algorithm allows; null for statistical tests.
@@ -69,7 +69,7 @@ pub struct Test {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
-pub enum Method {
+pub enum ShareTest {
     /// A rotation is never more than its own period off.
     BoundedDiscrepancy,
     /// Pearson's χ², and the exact binomial test of each share with Bonferroni's correction.
@@ -79,7 +79,7 @@ pub enum Method {
 /// What was expected, and how far the shares are from it.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Facts {
+pub struct ShareFacts {
     /// What was counted.
     pub unit: Unit,
     /// How many of those.
@@ -140,7 +140,7 @@ pub enum Unproven {
     Load,
 }
 
-pub(crate) const SHARES: Description = Description {
+pub(crate) const SHARES: RuleDescription = RuleDescription {
     requires: "each backend gets the share that its weight says",
     sound: "it fails only where --expect requires the shares, or where the algorithm is round robin for certain; round robin: by \
             construction, a rotation is never more than its own period off, and 64 rotations are granted; draws: level 4e-7 (e-process, \

@@ -2,12 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::facts::Description;
+use crate::facts::RuleDescription;
 
 /// How often clients left their backends.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Facts {
+pub struct StickinessFacts {
     /// Clients that got a response.
     pub clients: u64,
     /// Requests that were sent after their client had got its first response.
@@ -62,7 +62,7 @@ impl Disruption {
     }
 }
 
-pub(crate) const STICKINESS: Description = Description {
+pub(crate) const STICKINESS: RuleDescription = RuleDescription {
     requires: "a client stays with its backend, where the algorithm has affinity",
     sound: "by construction: the response to a later request of a client came from another backend; where a backend was taken away on \
             purpose, moves are reported and not judged",

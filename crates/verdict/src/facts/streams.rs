@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::facts::Description;
+use crate::facts::RuleDescription;
 use crate::life::StreamKind;
 
 /// All streams of the run.
@@ -182,52 +182,52 @@ pub struct Alive {
     pub is_expected: bool,
 }
 
-pub(crate) const STREAMS: Description = Description {
+pub(crate) const STREAMS: RuleDescription = RuleDescription {
     requires: "nothing: what came of all streams is described",
     sound: "by construction: it is a note",
     source: None,
 };
 
-pub(crate) const UPGRADE: Description = Description {
+pub(crate) const UPGRADE: RuleDescription = RuleDescription {
     requires: "the opening handshake of a WebSocket reaches the backend as one",
     sound: "by construction: a backend recorded the request without it and responded with 426, or the balancer itself refused it with 400, \
             403, 405, 426 or 501",
     source: Some("RFC 9110 §7.8"),
 };
 
-pub(crate) const MESSAGES: Description = Description {
+pub(crate) const MESSAGES: RuleDescription = RuleDescription {
     requires: "every event and message comes once, in order and unaltered",
     sound: "by construction: they are numbered by who writes them; what an end cuts off is not counted here, nor what an outage excuses",
     source: None,
 };
 
-pub(crate) const DELAYS: Description = Description {
+pub(crate) const DELAYS: RuleDescription = RuleDescription {
     requires: "with --expect unbuffered:100ms nine of ten events come within that time",
     sound: "both times are of one clock, or only their differences are used; where the client itself was late by half the limit it is \
             inconclusive; without the expectation it is a note",
     source: None,
 };
 
-pub(crate) const CUT: Description = Description {
+pub(crate) const CUT: RuleDescription = RuleDescription {
     requires: "the balancer ends no stream before its end; with --expect uncut not with a close frame during a drill either",
     sound: "by construction: the client saw no end, and the record says who ended it; what a backend ends itself, and a close frame during \
             a reload, is a note; where no record says who, it is inconclusive; what an outage excuses is left out",
     source: Some("RFC 9112 §8"),
 };
 
-pub(crate) const STREAM_TRUNCATED: Description = Description {
+pub(crate) const STREAM_TRUNCATED: RuleDescription = RuleDescription {
     requires: "a stream that looks whole is whole",
     sound: "by construction: the response ended as its framing says, and its backend had not ended it, or had written later events",
     source: Some("RFC 9112 §8"),
 };
 
-pub(crate) const CLOSE_CODE: Description = Description {
+pub(crate) const CLOSE_CODE: RuleDescription = RuleDescription {
     requires: "the code of a close frame arrives as it was sent",
     sound: "by construction: both ends noted the code of the same close frame",
     source: Some("RFC 6455 §7.4"),
 };
 
-pub(crate) const ALIVE: Description = Description {
+pub(crate) const ALIVE: RuleDescription = RuleDescription {
     requires: "with --expect alive:even the streams that are alive are spread evenly over the backends",
     sound: "it passes within two streams or a tenth, fails where even a fair draw for each stream would differ less, at the level of \
             shares, and is inconclusive in between",

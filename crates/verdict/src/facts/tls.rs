@@ -3,15 +3,15 @@
 use serde::{Deserialize, Serialize};
 
 use crate::BadCertificate;
-use crate::facts::Description;
+use crate::facts::RuleDescription;
 
 /// What is known of TLS, for the rules.
 #[derive(Clone, PartialEq, Debug, Default)]
-pub struct Tls {
+pub struct KnownTls {
     /// What was tried, if it was asked for.
     pub verification: Verification,
     /// How requests came.
-    pub connections: Connections,
+    pub connections: ArrivedConnections,
 }
 
 /// What was tried with each bad certificate.
@@ -64,7 +64,7 @@ pub struct Refused {
 
 /// What a trial shows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Shown {
+pub enum CertificateTrial {
     /// A request arrived: the certificate is accepted.
     Accepted,
     /// The balancer sent an alert: the certificate is refused.
@@ -78,13 +78,13 @@ pub enum Shown {
 
 impl Trial {
     /// What it shows.
-    pub fn shows(&self) -> Shown {
+    pub fn shows(&self) -> CertificateTrial {
         let failed = |why: &dyn Fn(&str) -> bool| self.handshakes.iter().any(|it| why(&it.reason));
         match self {
-            _ if self.arrived > 0 => Shown::Accepted,
-            _ if failed(&|reason| REFUSALS.contains(&reason)) => Shown::Alert,
-            _ if failed(&|reason| reason == LEFT) => Shown::Left,
-            _ => Shown::Nothing,
+            _ if self.arrived > 0 => CertificateTrial::Accepted,
+            _ if failed(&|reason| REFUSALS.contains(&reason)) => CertificateTrial::Alert,
+            _ if failed(&|reason| reason == LEFT) => CertificateTrial::Left,
+            _ => CertificateTrial::Nothing,
         }
     }
 }
@@ -124,7 +124,7 @@ pub enum Untried {
 /// The connections on which requests of the run arrived.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Connections {
+pub struct ArrivedConnections {
     /// What is required: `tls:sni`, `tls:client-certificate`.
     pub expected: Vec<String>,
     /// Whether backends ask for a certificate of the client; null if nobody knows.
@@ -133,13 +133,13 @@ pub struct Connections {
     pub clients_refused: u64,
     /// Requests.
     #[serde(flatten)]
-    pub arrived: Arrived,
+    pub arrived: ArrivedByTls,
 }
 
 /// Requests by the TLS under them.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Arrived {
+pub struct ArrivedByTls {
     /// With TLS.
     pub secured: u64,
     /// Without.
@@ -165,7 +165,7 @@ const EXAMPLES: usize = 3;
 
 /// What a record says of a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Secured<'a> {
+pub struct ArrivedTls<'a> {
     /// TLS 1.2, not 1.3.
     pub is_tls12: bool,
     /// By an earlier session.
@@ -178,9 +178,9 @@ pub struct Secured<'a> {
     pub bad: Option<BadCertificate>,
 }
 
-impl Arrived {
+impl ArrivedByTls {
     /// One more request, and its TLS.
-    pub fn add(&mut self, tls: Option<&Secured>) {
+    pub fn add(&mut self, tls: Option<&ArrivedTls>) {
         let Some(tls) = tls else {
             self.plain += 1;
             return;
@@ -206,14 +206,14 @@ impl Arrived {
     }
 }
 
-pub(crate) const VERIFIED: Description = Description {
+pub(crate) const VERIFIED: RuleDescription = RuleDescription {
     requires: "no request reaches a backend whose certificate is expired, not yet valid, another host's, of an unknown authority, signed by \
                itself or not for servers",
     sound: "by construction: the backend recorded the request on a connection with that certificate; a kind passes only where the \
             balancer's own alert, or its leaving after the handshake, was recorded, and is inconclusive where nothing was",
     source: Some("RFC 5280 §6, RFC 9525"),
 };
-pub(crate) const CONNECTIONS: Description = Description {
+pub(crate) const CONNECTIONS: RuleDescription = RuleDescription {
     requires: "the balancer names the server (SNI), or shows its own certificate, where that is expected",
     sound: "by construction: backends recorded it of each connection",
     source: Some("RFC 6066 §3"),

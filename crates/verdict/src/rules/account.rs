@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::AttemptEnd;
 use crate::facts::account::{
-    Account, BackendStatuses, IdleCloses, Losses, Mirrored, OwnResponses, Repeated, Requests, Retries,
+    AccountFacts, BackendStatuses, IdleCloses, Losses, Mirrored, OwnResponses, Repeated, Requests, RetriedRequests,
 };
 use crate::finding::{Facts, Finding, Level};
 use crate::ledger::{Arrival, Entry};
@@ -15,7 +15,7 @@ use crate::rules::requirement::Requirement;
 use crate::rules::responses;
 
 pub(crate) fn judge(case: &Case) -> Vec<Finding> {
-    let seen = Seen::of(case);
+    let seen = EntryCounts::of(case);
     let mut findings: Vec<Finding> = Vec::new();
     findings.extend(repeated(case));
     findings.extend(retried(case, &seen));
@@ -26,7 +26,7 @@ pub(crate) fn judge(case: &Case) -> Vec<Finding> {
     findings.extend(idle_closes(case));
     findings.extend(statuses(case, &seen));
     if !findings.iter().any(|finding| finding.level > Level::Note) && case.gaps.is_empty() {
-        let account = Account {
+        let account = AccountFacts {
             requests: case.tally.sent,
             delivered: case.tally.of_outcome(Outcome::Delivered),
             excused: seen.excused.values().map(|(_, excused)| excused).sum(),
@@ -39,7 +39,7 @@ pub(crate) fn judge(case: &Case) -> Vec<Finding> {
 
 /// What one walk over the entries finds.
 #[derive(Default)]
-struct Seen {
+struct EntryCounts {
     /// Requests of each outcome: all, and those that an outage excuses.
     excused: BTreeMap<Outcome, (u64, u64)>,
     /// The first of each outcome that nothing excuses.
@@ -51,7 +51,7 @@ struct Seen {
     by_backend: BTreeMap<String, u64>,
     status_examples: Vec<u32>,
     outside: BTreeMap<u16, u64>,
-    retries: Retries,
+    retries: RetriedRequests,
     same_examples: Vec<u32>,
     copies_elsewhere: u64,
     /// Double executions that no outage explains.
@@ -69,9 +69,9 @@ fn keep(examples: &mut Vec<u32>, sequence: u32) {
     }
 }
 
-impl Seen {
-    fn of(case: &Case) -> Seen {
-        let mut seen = Seen::default();
+impl EntryCounts {
+    fn of(case: &Case) -> EntryCounts {
+        let mut seen = EntryCounts::default();
         for entry in case.ledger.entries().filter(|entry| case.judged.includes(entry)) {
             seen.see(case, &entry);
         }
@@ -181,7 +181,7 @@ fn allowed(case: &Case, outcome: Outcome, level: Level) -> Level {
     if case.expectations.allowed.contains(&outcome) { level.min(Level::Note) } else { level }
 }
 
-fn of_outcome(case: &Case, seen: &Seen, outcome: Outcome) -> Option<Finding> {
+fn of_outcome(case: &Case, seen: &EntryCounts, outcome: Outcome) -> Option<Finding> {
     let (requests, excused) = seen.excused.get(&outcome).copied().unwrap_or_default();
     if requests == 0 {
         return None;
@@ -261,11 +261,11 @@ fn repeated(case: &Case) -> Option<Finding> {
     Some(Finding::new(Level::Fail, Facts::Repeated(facts)).shown_by(case.witnesses(shown)))
 }
 
-fn retried(case: &Case, seen: &Seen) -> Option<Finding> {
+fn retried(case: &Case, seen: &EntryCounts) -> Option<Finding> {
     if seen.retries.requests == 0 || !case.has_records() {
         return None;
     }
-    let facts = Retries { of: case.tally.sent, ..seen.retries.clone() };
+    let facts = RetriedRequests { of: case.tally.sent, ..seen.retries.clone() };
     let examples = match seen.same_examples.as_slice() {
         [] => case.tally.examples.get(&Outcome::Retried).map_or(&[][..], Vec::as_slice),
         same => same,
@@ -275,7 +275,7 @@ fn retried(case: &Case, seen: &Seen) -> Option<Finding> {
 
 /// Copies that nobody waits for may be wanted, if they are the same request and may be repeated. A copy that arrives as another request
 /// executes something that no client sent.
-fn mirrored(case: &Case, seen: &Seen) -> Option<Finding> {
+fn mirrored(case: &Case, seen: &EntryCounts) -> Option<Finding> {
     let requests = case.tally.of_outcome(Outcome::Mirrored);
     let expected = case.expectations.required.iter().find_map(|it| match it {
         Requirement::Mirrored(share) => Some(*share),
@@ -354,7 +354,7 @@ fn idle_closes(case: &Case) -> Option<Finding> {
 }
 
 /// A status that a backend gave is what clients get: without another expectation it has to be below 400.
-fn statuses(case: &Case, seen: &Seen) -> Option<Finding> {
+fn statuses(case: &Case, seen: &EntryCounts) -> Option<Finding> {
     let required = case.expectations.required.iter().find(|it| matches!(it, Requirement::Status { .. }));
     let statuses: BTreeMap<u16, u64> = match required {
         Some(_) => seen.outside.clone(),
@@ -388,19 +388,19 @@ mod tests {
     use super::*;
     use crate::Moment;
     use crate::observation::{Backend, ClientOutcome};
-    use crate::rules::trial::{As, MILLISECOND, Trial};
-    use crate::timeline::{Span, Window};
+    use crate::rules::trial::{As, MILLISECOND, RuleTrial};
+    use crate::timeline::{OutageWindow, StepSpan};
 
     #[test]
     fn a_healthy_run_passes_with_one_finding_of_the_account() {
-        let mut trial = Trial::new();
+        let mut trial = RuleTrial::new();
         trial.healthy(300);
         assert_eq!((trial.level("account"), trial.failures()), (Some(Level::Pass), vec![]));
     }
 
     #[test]
     fn what_is_lost_fails_with_its_witness() {
-        let mut trial = Trial::new();
+        let mut trial = RuleTrial::new();
         trial.healthy(100);
         trial.failed(ClientOutcome::Closed, false);
         trial.attempt(1, 200, AttemptEnd::Completed);
@@ -412,12 +412,12 @@ mod tests {
     #[test]
     fn a_double_execution_is_excused_only_where_a_backend_was_broken() {
         let doubled = |backend: u16, at: u64| {
-            let mut trial = Trial::new();
+            let mut trial = RuleTrial::new();
             trial.drill = Drill::Rough;
-            let window = |from: usize, to: usize| Window {
+            let window = |from: usize, to: usize| OutageWindow {
                 backend: Backend(1),
-                broken: Trial::due(from),
-                mended: Some(Trial::due(to)),
+                broken: RuleTrial::due(from),
+                mended: Some(RuleTrial::due(to)),
             };
             trial.windows = vec![window(100, 200)];
             for turn in 0..20_000 {
@@ -435,12 +435,12 @@ mod tests {
 
     #[test]
     fn an_outage_does_not_explain_losses_before_it_and_closes_far_from_its_steps() {
-        let mut trial = Trial::new();
+        let mut trial = RuleTrial::new();
         trial.drill = Drill::Rough;
-        let at = |request: usize| Trial::due(request);
-        trial.windows = vec![Window { backend: Backend(1), broken: at(6_000), mended: Some(at(7_000)) }];
+        let at = |request: usize| RuleTrial::due(request);
+        trial.windows = vec![OutageWindow { backend: Backend(1), broken: at(6_000), mended: Some(at(7_000)) }];
         trial.steps = [6_000, 7_000]
-            .map(|step| Span { backend: None, begun: at(step), ended: at(step), is_done: true, is_rough: true })
+            .map(|step| StepSpan { backend: None, begun: at(step), ended: at(step), is_done: true, is_rough: true })
             .to_vec();
         for turn in 0..9_000u16 {
             match turn % 100 {
@@ -452,7 +452,7 @@ mod tests {
             }
         }
         assert!(trial.failures().contains(&"not-reached"), "{:?}", trial.failures());
-        let mut early = Trial::new();
+        let mut early = RuleTrial::new();
         (early.drill, early.windows, early.steps) = (Drill::Rough, trial.windows.clone(), trial.steps.clone());
         for turn in 0..9_000u16 {
             match turn % 100 {
@@ -465,7 +465,7 @@ mod tests {
 
     #[test]
     fn an_experiment_that_fails_is_nobodys_failure() {
-        let mut trial = Trial::new();
+        let mut trial = RuleTrial::new();
         trial.healthy(100);
         trial.balancer(504);
         assert_eq!(trial.failures(), ["balancer"]);
@@ -476,7 +476,7 @@ mod tests {
     #[test]
     fn a_few_closes_at_the_moment_of_use_are_a_note_and_many_are_not() {
         let closed = |method: &'static str, count: u16, late: bool| {
-            let mut trial = Trial::new();
+            let mut trial = RuleTrial::new();
             trial.method = method;
             trial.healthy(1000);
             for _ in 0..count {
@@ -495,15 +495,15 @@ mod tests {
         assert_eq!(closed("GET", 2, true).failures(), ["not-reached"]);
     }
 
-    fn broken(backend: u16, from: u64, until: u64) -> Window {
+    fn broken(backend: u16, from: u64, until: u64) -> OutageWindow {
         let at = |millisecond: u64| Moment((1000 + millisecond) * MILLISECOND);
-        Window { backend: Backend(backend), broken: at(from), mended: Some(at(until)) }
+        OutageWindow { backend: Backend(backend), broken: at(from), mended: Some(at(until)) }
     }
 
     #[test]
     fn an_outage_excuses_errors_in_its_time_and_of_its_backend_alone() {
         let at = |place: u16, backend: Option<u16>| {
-            let mut trial = Trial::new();
+            let mut trial = RuleTrial::new();
             trial.drill = Drill::Rough;
             trial.windows = vec![broken(1, 100, 200)];
             for turn in 0..300 {
@@ -530,7 +530,7 @@ mod tests {
     #[test]
     fn a_third_of_the_clients_with_503_is_no_silent_pass() {
         let run = |status: u16| {
-            let mut trial = Trial::new();
+            let mut trial = RuleTrial::new();
             (0..300).for_each(|turn| trial.delivered(turn % 3, if turn % 3 == 1 { status } else { 200 }));
             trial
         };
@@ -546,14 +546,14 @@ mod tests {
 
     #[test]
     fn what_backends_refuse_to_read_is_said_to_be_so() {
-        let mut trial = Trial::new();
+        let mut trial = RuleTrial::new();
         (0..30).for_each(|turn| trial.delivered(turn % 3, if turn % 10 == 0 { 400 } else { 200 }));
         assert_eq!(trial.failures(), ["refused"]);
     }
 
     #[test]
     fn a_retry_at_the_backend_that_had_just_failed_is_named() {
-        let mut trial = Trial::new();
+        let mut trial = RuleTrial::new();
         trial.healthy(100);
         trial.failed(ClientOutcome::Response, false);
         trial.attempt(1, 503, AttemptEnd::Completed);
@@ -575,8 +575,8 @@ mod tests {
         assert!(own(200, 0).may_be_foreign() && !own(502, 0).may_be_foreign() && !own(200, 1).may_be_foreign());
     }
 
-    fn mirrored(every: u16, copy: &[RequestPart], took: u32) -> Trial {
-        let mut trial = Trial::new();
+    fn mirrored(every: u16, copy: &[RequestPart], took: u32) -> RuleTrial {
+        let mut trial = RuleTrial::new();
         for turn in 0..300 {
             trial.delivered(turn % 2, 200);
             if turn % every == 0 {
@@ -621,7 +621,7 @@ mod tests {
     #[test]
     fn a_post_that_was_tried_twice_fails_and_a_get_is_a_note() {
         let run = |method| {
-            let mut trial = Trial::new();
+            let mut trial = RuleTrial::new();
             trial.method = method;
             trial.healthy(100);
             trial.failed(ClientOutcome::Response, false);

@@ -1,6 +1,6 @@
 //! The rule of the algorithm: it is the one that was expected.
 
-use crate::facts::algorithm::Facts;
+use crate::facts::algorithm::AlgorithmFacts;
 use crate::finding::{self, Finding, Level};
 use crate::rules::case::Case;
 
@@ -24,7 +24,7 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
         }
         None => Level::Inconclusive,
     };
-    let facts = Facts {
+    let facts = AlgorithmFacts {
         expected: expected.name().to_owned(),
         candidates: seen.kind.iter().chain(&seen.or).map(|kind| kind.name().to_owned()).collect(),
         label: seen.label.clone(),

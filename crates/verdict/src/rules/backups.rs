@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::Moment;
-use crate::facts::backups::Facts;
+use crate::facts::backups::BackupFacts;
 use crate::finding::{self, Finding, Level};
 use crate::ledger::Arrival;
 use crate::outcome::Outcome;
@@ -52,8 +52,11 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
         return None;
     }
     let backups = backups.iter().map(|place| case.names[*place].clone()).collect();
-    let facts =
-        Facts { backups, requests: requests as u64, failures: if case.drill == Drill::None { failures } else { 0 } };
+    let facts = BackupFacts {
+        backups,
+        requests: requests as u64,
+        failures: if case.drill == Drill::None { failures } else { 0 },
+    };
     Some(Finding::new(level, finding::Facts::Backups(facts)))
 }
 
@@ -76,18 +79,19 @@ fn recovered(case: &Case) -> Option<Moment> {
 mod tests {
     use super::*;
     use crate::observation::Backend;
-    use crate::rules::trial::Trial;
-    use crate::timeline::{Span, Window};
+    use crate::rules::trial::RuleTrial;
+    use crate::timeline::{OutageWindow, StepSpan};
 
     /// 8 s, 9001 and 9002 gone from 1 s to 3 s; then the backup is given up after `held`.
-    fn outage(held: u64, health_checks: u64, early: bool) -> Trial {
-        let mut trial = Trial::new();
+    fn outage(held: u64, health_checks: u64, early: bool) -> RuleTrial {
+        let mut trial = RuleTrial::new();
         trial.expectations.backups = vec!["9003".to_owned()];
         (trial.drill, trial.health_checks) = (Drill::Rough, health_checks);
-        let at = |millisecond: usize| Trial::due(millisecond);
-        trial.windows =
-            [0, 1].map(|place| Window { backend: Backend(place), broken: at(1000), mended: Some(at(3000)) }).to_vec();
-        let step = |from, is_rough| Span {
+        let at = |millisecond: usize| RuleTrial::due(millisecond);
+        trial.windows = [0, 1]
+            .map(|place| OutageWindow { backend: Backend(place), broken: at(1000), mended: Some(at(3000)) })
+            .to_vec();
+        let step = |from, is_rough| StepSpan {
             backend: Some(Backend(0)),
             begun: at(from),
             ended: at(from),

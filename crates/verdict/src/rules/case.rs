@@ -7,12 +7,12 @@ use crate::Moment;
 use crate::algorithm::Inference;
 use crate::arrived::{OtherRequests, RequestChanges};
 use crate::facts::fleets;
-use crate::facts::identity::Identity;
-use crate::facts::responses::Received;
-use crate::facts::tls::Tls;
+use crate::facts::identity::IdentitySource;
+use crate::facts::responses::ReceivedResponses;
+use crate::facts::tls::KnownTls;
 use crate::finding::{AttemptWitness, ClientWitness, RequestWitness, Witness};
 use crate::id::RequestId;
-use crate::ledger::{Arrival, Entry, Ledger, Records};
+use crate::ledger::{Arrival, BackendRecords, Entry, Ledger};
 use crate::limit::RateLimit;
 use crate::observation::Backend;
 use crate::request::Sent;
@@ -20,7 +20,7 @@ use crate::rules::expectations::Expectations;
 use crate::rules::requirement::Requirement;
 use crate::streams::Streams;
 use crate::tally::{Judged, Tally, directed};
-use crate::timeline::{Span, Window};
+use crate::timeline::{OutageWindow, StepSpan};
 
 /// Where nothing better is known: balancers keep away from a backend that failed for so long, and need as long to notice one that is well.
 /// It is NGINX's fail_timeout.
@@ -46,15 +46,15 @@ pub struct Case<'a> {
     /// Why records are missing.
     pub gaps: &'a [String],
     /// Who is behind the balancer, and whether that stayed so.
-    pub fleets: &'a fleets::Facts,
+    pub fleets: &'a fleets::FleetFacts,
     /// Where the names of backends that are not ours were found.
-    pub identity: Option<&'a Identity>,
+    pub identity: Option<&'a IdentitySource>,
     /// A rate limit that the sample met.
     pub limit: Option<RateLimit>,
     /// How requests arrived at backends.
     pub changes: &'a RequestChanges,
     /// What was noted of responses.
-    pub received: &'a Received,
+    pub received: &'a ReceivedResponses,
     /// What else arrived there.
     pub others: &'a OtherRequests,
     /// The user's own request.
@@ -74,13 +74,13 @@ pub struct Case<'a> {
     /// Something was broken on purpose.
     pub drill: Drill,
     /// Its steps, in the order of their times.
-    pub steps: &'a [Span],
+    pub steps: &'a [StepSpan],
     /// From each break of a backend to its mend.
-    pub outages: &'a [Window],
+    pub outages: &'a [OutageWindow],
     /// When the sample began and ended.
     pub sampled: (Moment, Moment),
     /// What is known of TLS between balancer and backends.
-    pub tls: &'a Tls,
+    pub tls: &'a KnownTls,
     /// Clients, paths or the like differed from request to request.
     pub varied: bool,
     /// Of the run, as in the ids of its requests.
@@ -232,6 +232,6 @@ impl Case<'_> {
     }
 
     pub(crate) fn has_records(&self) -> bool {
-        self.ledger.records() == Records::Kept
+        self.ledger.records() == BackendRecords::Kept
     }
 }

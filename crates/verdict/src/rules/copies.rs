@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use crate::Moment;
-use crate::facts::copies::Facts;
+use crate::facts::copies::CopyFacts;
 use crate::finding::{self, Finding, Level};
-use crate::ledger::{Arrival, Records};
+use crate::ledger::{Arrival, BackendRecords};
 use crate::request::RequestPart;
 use crate::rules::case::Case;
 
@@ -15,7 +15,7 @@ const ENOUGH: u64 = 50;
 const LATE: Duration = Duration::from_millis(100);
 
 pub(crate) fn judge(case: &Case) -> Option<Finding> {
-    if case.ledger.records() != Records::Kept {
+    if case.ledger.records() != BackendRecords::Kept {
         return None;
     }
     let kind = alike(case)?;
@@ -34,7 +34,7 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
     } else {
         Level::Note
     };
-    let facts = Facts {
+    let facts = CopyFacts {
         alike: kind.count,
         paired,
         of,
@@ -90,11 +90,11 @@ fn paired(spans: &[(Moment, Moment)], arrived: &[&Arrival]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::trial::Trial;
+    use crate::rules::trial::RuleTrial;
 
     #[test]
     fn a_copy_of_each_request_without_its_id_fails_on_any_fleet() {
-        let mut trial = Trial::new();
+        let mut trial = RuleTrial::new();
         (trial.method, trial.body, trial.own_fleet) = ("POST", Some(20), false);
         for turn in 0..100 {
             trial.delivered(turn % 3, 200);
@@ -106,7 +106,7 @@ mod tests {
     #[test]
     fn a_few_copies_fail_on_a_fleet_of_its_own_and_are_inconclusive_elsewhere() {
         for (own_fleet, level) in [(true, Level::Fail), (false, Level::Inconclusive)] {
-            let mut trial = Trial::new();
+            let mut trial = RuleTrial::new();
             (trial.method, trial.body, trial.own_fleet) = ("POST", Some(20), own_fleet);
             trial.healthy(300);
             trial.other(1);
@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn health_checks_of_the_same_path_and_requests_of_others_are_left_in_peace() {
-        let mut trial = Trial::new();
+        let mut trial = RuleTrial::new();
         for turn in 0..3000 {
             trial.delivered(turn % 3, 200);
             if turn % 100 == 0 {
@@ -125,7 +125,7 @@ mod tests {
         }
         assert_eq!((trial.level("copies"), trial.failures()), (Some(Level::Note), vec![]));
         // Those of another path are nobody's copies.
-        let mut trial = Trial::new();
+        let mut trial = RuleTrial::new();
         trial.healthy(100);
         trial.target = "/other";
         trial.other(1);

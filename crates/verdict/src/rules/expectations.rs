@@ -14,7 +14,7 @@ pub const FALSE_ALARM: f64 = 4e-7;
 #[derive(Clone, PartialEq, Debug)]
 pub struct Expectations {
     /// Of the shares; None leaves it to the algorithm that is seen: even, where it promises that.
-    pub shares: Option<Weights>,
+    pub shares: Option<ExpectedWeights>,
     /// Who said so.
     pub shares_by: String,
     /// Of the algorithm.
@@ -78,7 +78,7 @@ impl Expectations {
 
     /// The expected share of each backend; or what does not fit.
     pub fn shares(&self, names: &[String]) -> Result<Vec<f64>, String> {
-        let mut shares = self.shares.as_ref().unwrap_or(&Weights::Even).shares(names)?;
+        let mut shares = self.shares.as_ref().unwrap_or(&ExpectedWeights::Even).shares(names)?;
         for (share, name) in shares.iter_mut().zip(names) {
             *share *= f64::from(u8::from(self.takes_part(name)));
         }
@@ -92,7 +92,7 @@ impl Expectations {
 
 /// Expected shares.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Weights {
+pub enum ExpectedWeights {
     /// All alike.
     Even,
     /// In the order of the fleet.
@@ -101,10 +101,10 @@ pub enum Weights {
     ByName(Vec<(String, u32)>),
 }
 
-impl FromStr for Weights {
+impl FromStr for ExpectedWeights {
     type Err = String;
 
-    fn from_str(text: &str) -> Result<Weights, String> {
+    fn from_str(text: &str) -> Result<ExpectedWeights, String> {
         let wrong = || {
             format!(
                 "{text}: expected `even`, weights in the fleet's order such as 5:1:1, or by name such as 9001=5,9002=1"
@@ -112,34 +112,36 @@ impl FromStr for Weights {
         };
         let number = |text: &str| text.trim().parse::<u32>().map_err(|_| wrong());
         let weights = match text {
-            "even" => return Ok(Weights::Even),
+            "even" => return Ok(ExpectedWeights::Even),
             named if named.contains('=') => {
                 let pair = |pair: &str| {
                     let (name, weight) = pair.split_once('=').ok_or_else(wrong)?;
                     Ok((name.trim().to_owned(), number(weight)?))
                 };
-                Weights::ByName(named.split(',').map(pair).collect::<Result<_, String>>()?)
+                ExpectedWeights::ByName(named.split(',').map(pair).collect::<Result<_, String>>()?)
             }
             placed if placed.contains(':') => {
-                Weights::ByPlace(placed.split(':').map(number).collect::<Result<_, _>>()?)
+                ExpectedWeights::ByPlace(placed.split(':').map(number).collect::<Result<_, _>>()?)
             }
             _ => return Err(wrong()),
         };
         let any = match &weights {
-            Weights::Even => true,
-            Weights::ByPlace(weights) => weights.iter().any(|weight| *weight > 0),
-            Weights::ByName(weights) => weights.iter().any(|(_, weight)| *weight > 0),
+            ExpectedWeights::Even => true,
+            ExpectedWeights::ByPlace(weights) => weights.iter().any(|weight| *weight > 0),
+            ExpectedWeights::ByName(weights) => weights.iter().any(|(_, weight)| *weight > 0),
         };
         if any { Ok(weights) } else { Err(format!("{text}: at least one weight must not be 0")) }
     }
 }
 
-impl std::fmt::Display for Weights {
+impl std::fmt::Display for ExpectedWeights {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Weights::Even => f.write_str("even"),
-            Weights::ByPlace(weights) => f.write_str(&weights.iter().map(u32::to_string).collect::<Vec<_>>().join(":")),
-            Weights::ByName(weights) => {
+            ExpectedWeights::Even => f.write_str("even"),
+            ExpectedWeights::ByPlace(weights) => {
+                f.write_str(&weights.iter().map(u32::to_string).collect::<Vec<_>>().join(":"))
+            }
+            ExpectedWeights::ByName(weights) => {
                 let pairs: Vec<String> = weights.iter().map(|(name, weight)| format!("{name}={weight}")).collect();
                 f.write_str(&pairs.join(","))
             }
@@ -147,20 +149,20 @@ impl std::fmt::Display for Weights {
     }
 }
 
-impl Weights {
+impl ExpectedWeights {
     /// The expected share of each backend; or what does not fit.
     pub fn shares(&self, names: &[String]) -> Result<Vec<f64>, String> {
         let weights: Vec<u32> = match self {
-            Weights::Even => vec![1; names.len()],
-            Weights::ByPlace(weights) if weights.len() == names.len() => weights.clone(),
-            Weights::ByPlace(weights) => {
+            ExpectedWeights::Even => vec![1; names.len()],
+            ExpectedWeights::ByPlace(weights) if weights.len() == names.len() => weights.clone(),
+            ExpectedWeights::ByPlace(weights) => {
                 let (weights, backends) = (weights.len(), names.len());
                 return Err(format!(
                     "{self} has {weights} weights, and there are {backends} backends: {}",
                     names.join(", ")
                 ));
             }
-            Weights::ByName(weights) => {
+            ExpectedWeights::ByName(weights) => {
                 if let Some((unknown, _)) = weights.iter().find(|(name, _)| !names.contains(name)) {
                     return Err(format!("{self}: there is no backend {unknown}, only {}", names.join(", ")));
                 }

@@ -1,8 +1,8 @@
 //! The rule of the fleets: the check knows every backend behind the balancer, from the first request to the last.
 
 use crate::clocks::{Clock, HostClock};
-use crate::facts::fleets::{Facts, SharedName, Stranger};
-use crate::facts::responses::Process;
+use crate::facts::fleets::{FleetFacts, SharedName, Stranger};
+use crate::facts::responses::ObservedProcess;
 use crate::finding::{self, Finding, Level};
 use crate::rules::case::Case;
 
@@ -37,11 +37,16 @@ pub(crate) fn soften(case: &Case, findings: &mut [Finding]) {
     }
 }
 
-impl Facts {
+impl FleetFacts {
     /// Notes which processes responded. `known` are those of the fleets; none without fleets, and then only names that several
     /// processes share can be told.
-    pub fn see_processes(&mut self, processes: &[Process], names: &[String], known: Option<&[crate::Instance]>) {
-        let name_of = |process: &Process| names.get(usize::from(process.backend.0)).cloned();
+    pub fn see_processes(
+        &mut self,
+        processes: &[ObservedProcess],
+        names: &[String],
+        known: Option<&[crate::Instance]>,
+    ) {
+        let name_of = |process: &ObservedProcess| names.get(usize::from(process.backend.0)).cloned();
         for (place, process) in processes.iter().enumerate() {
             let Some(name) = name_of(process) else { continue };
             let is_stranger = known.is_some_and(|known| !known.contains(&process.instance));
@@ -56,7 +61,7 @@ impl Facts {
                 continue;
             }
             // One that replaces another responds after it, never between its responses.
-            let overlaps = |other: &&Process| {
+            let overlaps = |other: &&ObservedProcess| {
                 other.backend == process.backend && other.first < process.last && process.first < other.last
             };
             let shares = known.is_none() && processes[..place].iter().any(|other| overlaps(&other));
@@ -88,13 +93,13 @@ mod tests {
     use crate::observation::Backend;
     use crate::{Instance, Moment};
 
-    fn process(instance: u64, backend: u16, first: u64, last: u64) -> Process {
+    fn process(instance: u64, backend: u16, first: u64, last: u64) -> ObservedProcess {
         let (first, last) = (Moment(first), Moment(last));
-        Process { instance: Instance(instance), backend: Backend(backend), responses: 10, first, last }
+        ObservedProcess { instance: Instance(instance), backend: Backend(backend), responses: 10, first, last }
     }
 
-    fn seen(processes: &[Process], known: Option<&[Instance]>) -> Facts {
-        let mut facts = Facts::default();
+    fn seen(processes: &[ObservedProcess], known: Option<&[Instance]>) -> FleetFacts {
+        let mut facts = FleetFacts::default();
         facts.see_processes(processes, &["9001".to_owned(), "9002".to_owned()], known);
         facts
     }

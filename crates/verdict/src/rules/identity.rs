@@ -1,6 +1,6 @@
 //! The rule of the identity: one constant name is no identity, and what the check had to guess from a text is for the user to confirm.
 
-use crate::facts::identity::{Facts, Identity};
+use crate::facts::identity::{IdentityFacts, IdentitySource};
 use crate::finding::{self, Finding, Level};
 use crate::rules::case::Case;
 
@@ -10,7 +10,7 @@ const SHOWN: usize = 4;
 pub(crate) fn judge(case: &Case) -> Option<Finding> {
     let identity = case.identity?;
     let level = conclusion(identity, case.names.len())?;
-    let facts = Facts {
+    let facts = IdentityFacts {
         place: identity.place.clone(),
         chosen: identity.chosen,
         named: identity.named,
@@ -21,7 +21,7 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
 }
 
 /// None where there is nothing to say.
-fn conclusion(identity: &Identity, names: usize) -> Option<Level> {
+fn conclusion(identity: &IdentitySource, names: usize) -> Option<Level> {
     match names {
         0 | 1 => Some(Level::Inconclusive),
         _ if identity.chosen => None,
@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     fn level(names: usize, chosen: bool, named: bool) -> Option<Level> {
-        let identity = Identity { place: "header:X".to_owned(), chosen, named };
+        let identity = IdentitySource { place: "header:X".to_owned(), chosen, named };
         conclusion(&identity, names)
     }
 

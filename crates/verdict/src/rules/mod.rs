@@ -27,12 +27,12 @@ mod tls;
 #[cfg(test)]
 mod trial;
 
-pub use crate::facts::identity::Identity;
+pub use crate::facts::identity::IdentitySource;
 use crate::finding::{Facts, Finding, Witness};
 use crate::observation::Backend;
 use crate::report::{Outage, Shares, Verdict};
 pub use case::{Case, DETECTION, Drill, Urls};
-pub use expectations::{Expectations, FALSE_ALARM, Weights};
+pub use expectations::{Expectations, ExpectedWeights, FALSE_ALARM};
 pub use forwarding::describe as describe_forwarding;
 pub use requirement::{Requirement, TlsRequirement};
 pub use shares::is_certain;

@@ -1,7 +1,7 @@
 //! The rule of reach: every backend that is ready gets something. It fails only where that is certain to be promised.
 
 use crate::algorithm::Algorithm;
-use crate::facts::reach::Facts;
+use crate::facts::reach::ReachFacts;
 use crate::facts::shares::Unit;
 use crate::finding::{self, Finding, Level};
 use crate::rules::case::{Case, Drill};
@@ -54,7 +54,7 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
         _ => Level::Inconclusive,
     };
     let (expected, excluded) = names.iter().cloned().partition(|name| case.expectations.takes_part(name));
-    let facts = Facts {
+    let facts = ReachFacts {
         expected,
         excluded,
         missed: missed.iter().map(|place| names[*place].clone()).collect(),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::facts::recovery::{Facts, Measured, Quantity, Unknown};
+use crate::facts::recovery::{Measured, Quantity, RecoveryFacts, Unknown};
 use crate::finding::{self, Finding, Level};
 use crate::report::Outage;
 use crate::rules::case::{Case, Drill};
@@ -51,7 +51,7 @@ fn finding(required: &Requirement, quantity: Quantity, case: &Case, outage: Opti
     } else {
         Level::Pass
     };
-    Finding::new(level, finding::Facts::Recovery(Facts { expected: required.to_string(), quantity, backends }))
+    Finding::new(level, finding::Facts::Recovery(RecoveryFacts { expected: required.to_string(), quantity, backends }))
 }
 
 fn measure(required: &Requirement, affected: &Affected, length: f64, drill: Drill) -> Measured {
@@ -84,9 +84,9 @@ fn measure(required: &Requirement, affected: &Affected, length: f64, drill: Dril
     }
 }
 
-type Judged = Result<(Option<f64>, bool), Unknown>;
+type JudgedBackend = Result<(Option<f64>, bool), Unknown>;
 
-fn back(affected: &Affected, limit: Duration, length: f64) -> Judged {
+fn back(affected: &Affected, limit: Duration, length: f64) -> JudgedBackend {
     let mended = affected.mended.ok_or(Unknown::NotMended)?;
     match affected.back_after {
         Some(seconds) => Ok((Some(seconds), seconds <= limit.as_secs_f64())),
@@ -96,7 +96,7 @@ fn back(affected: &Affected, limit: Duration, length: f64) -> Judged {
     }
 }
 
-fn ejected(affected: &Affected, limit: u32, drill: Drill) -> Judged {
+fn ejected(affected: &Affected, limit: u32, drill: Drill) -> JudgedBackend {
     let limit = u64::from(limit);
     match affected.pauses.first() {
         // A process that is gone or paused records nothing of what fails there; one that is drained or unready fails nothing.
@@ -114,7 +114,7 @@ fn errors_end(affected: &Affected, limit: Duration) -> (Option<f64>, bool) {
     (affected.errors_end_after, affected.errors_end_after.is_none_or(|seconds| seconds <= limit.as_secs_f64()))
 }
 
-fn slow_start(affected: &Affected, time: Duration, length: f64) -> Judged {
+fn slow_start(affected: &Affected, time: Duration, length: f64) -> JudgedBackend {
     let mended = affected.mended.ok_or(Unknown::NotMended)?;
     let back = affected.back_after.ok_or(Unknown::TooShort)?;
     let time = time.as_secs_f64();

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::facts::requests::{Change, ClientAddress, ClientAddressConclusion, Extent, Intact, PathChange};
+use crate::facts::requests::{ClientAddress, ClientAddressConclusion, Extent, Intact, PathChange, RequestChange};
 use crate::finding::{Facts, Finding, Level};
-use crate::ledger::{Arrival, Records};
+use crate::ledger::{Arrival, BackendRecords};
 use crate::observation::Backend;
 use crate::request::{Differences, RequestPart};
 use crate::rules::case::Case;
@@ -18,7 +18,7 @@ const FORWARDING: [&str; 7] =
 const SHOWN: usize = 3;
 
 pub(crate) fn judge(case: &Case) -> Vec<Finding> {
-    if case.ledger.records() != Records::Kept {
+    if case.ledger.records() != BackendRecords::Kept {
         return unjudged(case);
     }
     let mut findings: Vec<Finding> = Vec::new();
@@ -205,7 +205,7 @@ fn method(case: &Case) -> Option<Finding> {
         return None;
     }
     let hits = extent(case, &differs);
-    let facts = Change {
+    let facts = RequestChange {
         changed,
         of: attempts(case).count() as u64,
         extent: hits.as_ref().map_or(Extent::Some, |hits| hits.extent),
@@ -232,8 +232,17 @@ fn path(case: &Case) -> Option<Finding> {
         _ => None,
     };
     let level = level(extent, expected.as_ref());
-    let facts =
-        Change { changed, of, extent, urls, sent: Some(sent.to_owned()), arrived, path, fields: Vec::new(), expected };
+    let facts = RequestChange {
+        changed,
+        of,
+        extent,
+        urls,
+        sent: Some(sent.to_owned()),
+        arrived,
+        path,
+        fields: Vec::new(),
+        expected,
+    };
     Some(witnessed(case, level, Facts::PathChanged(facts), differs))
 }
 
@@ -246,7 +255,7 @@ fn query(case: &Case) -> Option<Finding> {
     let sent = hits.target(case).split_once('?').map(|(_, query)| query.to_owned());
     let arrived = arrived_queries(case);
     let level = level(extent, expected.as_ref());
-    let facts = Change { changed, of, extent, urls, sent, arrived, path: None, fields: Vec::new(), expected };
+    let facts = RequestChange { changed, of, extent, urls, sent, arrived, path: None, fields: Vec::new(), expected };
     Some(witnessed(case, level, Facts::QueryChanged(facts), differs))
 }
 
@@ -262,7 +271,7 @@ fn host(case: &Case) -> Option<Finding> {
     }
     let sent = case.sent.host.map(str::to_owned);
     let arrived = arrived(case.changes.part(RequestPart::Host));
-    let facts = Change { changed, of, extent, urls, sent, arrived, path: None, fields: Vec::new(), expected };
+    let facts = RequestChange { changed, of, extent, urls, sent, arrived, path: None, fields: Vec::new(), expected };
     Some(witnessed(case, Level::Fail, Facts::HostChanged(facts), differs))
 }
 
@@ -281,7 +290,7 @@ fn body(case: &Case) -> Option<Finding> {
     if changed == 0 {
         return None;
     }
-    let facts = Change {
+    let facts = RequestChange {
         changed,
         of,
         extent: if changed == of { Extent::All } else { Extent::Some },
@@ -328,7 +337,7 @@ fn fields(case: &Case) -> Option<Finding> {
     let only_own = !names.iter().any(|name| is_forwarding(name));
     let level = if doubled > 0 && only_own { Level::Fail } else { level(extent, expected.as_ref()) };
     let ways = [("lost", lost), ("changed", changed), ("doubled", doubled)];
-    let facts = Change {
+    let facts = RequestChange {
         changed: fields.iter().map(|(_, count)| *count).max().unwrap_or(0),
         of,
         extent,
@@ -390,8 +399,8 @@ mod tests {
     use super::*;
 
     /// Requests to two URLs in turn, at three backends; those that are hit arrive with another path.
-    fn to_two_urls(hit: impl Fn(u16) -> bool) -> Trial {
-        let mut trial = Trial::new();
+    fn to_two_urls(hit: impl Fn(u16) -> bool) -> RuleTrial {
+        let mut trial = RuleTrial::new();
         trial.urls = vec!["/a".to_owned(), "/b/x?q".to_owned()];
         trial.target = "/a";
         for turn in 0..60 {
@@ -423,30 +432,30 @@ mod tests {
         assert_eq!(change.path, Some(PathChange { removed: Some("/b".to_owned()), ..PathChange::default() }));
         assert_eq!(to_two_urls(|turn| turn % 20 == 1).level("path-changed"), Some(Level::Fail));
     }
-    use crate::rules::trial::{As, Trial};
+    use crate::rules::trial::{As, RuleTrial};
 
-    fn changed(requests: u16, every: u16, arrived: &As) -> Trial {
-        let mut trial = Trial::new();
+    fn changed(requests: u16, every: u16, arrived: &As) -> RuleTrial {
+        let mut trial = RuleTrial::new();
         trial.target = "/a%2Fb?x=1";
         add(&mut trial, requests, every, arrived);
         trial
     }
 
-    fn add(trial: &mut Trial, requests: u16, every: u16, arrived: &As) {
+    fn add(trial: &mut RuleTrial, requests: u16, every: u16, arrived: &As) {
         for turn in 0..requests {
             let hit = turn % every == every - 1;
             if hit { trial.delivered_as(turn % 3, 200, arrived) } else { trial.delivered(turn % 3, 200) }
         }
     }
 
-    fn requiring(mut trial: Trial, required: &[Requirement]) -> Trial {
+    fn requiring(mut trial: RuleTrial, required: &[Requirement]) -> RuleTrial {
         trial.expectations.required = required.to_vec();
         trial
     }
 
     #[test]
     fn requests_that_arrive_as_they_were_sent_pass_every_expectation() {
-        let mut trial = Trial::new();
+        let mut trial = RuleTrial::new();
         trial.fields = vec![("X-A".to_owned(), "1".to_owned())];
         trial.healthy(30);
         assert!(trial.failures().is_empty());
@@ -478,7 +487,7 @@ mod tests {
 
     #[test]
     fn a_body_of_which_the_backend_read_a_part_before_it_was_cut_off_is_not_held_against_the_balancer() {
-        let mut trial = Trial::new();
+        let mut trial = RuleTrial::new();
         trial.healthy(10);
         trial.failed(crate::observation::ClientOutcome::Closed, false);
         trial.attempt(0, 0, AttemptEnd::CutOff);
@@ -517,7 +526,7 @@ mod tests {
 
     #[test]
     fn a_retry_that_goes_another_way_is_no_rewrite_of_some() {
-        let mut trial = Trial::new();
+        let mut trial = RuleTrial::new();
         trial.healthy(30);
         trial.failed(crate::observation::ClientOutcome::Response, false);
         trial.attempt(0, 503, AttemptEnd::Completed);
@@ -530,7 +539,7 @@ mod tests {
     #[test]
     fn a_field_that_is_lost_for_all_is_a_note_and_one_that_is_doubled_a_failure() {
         let field = |part: &'static [RequestPart], every| {
-            let mut trial = Trial::new();
+            let mut trial = RuleTrial::new();
             trial.fields = vec![("X_A".to_owned(), "1".to_owned())];
             add(&mut trial, 300, every, &As { parts: part, fields: 1, ..As::default() });
             trial
@@ -545,7 +554,7 @@ mod tests {
     #[test]
     fn a_claimed_client_address_is_judged_by_what_arrives() {
         let with = |arrives: &str, required: &[Requirement]| {
-            let mut trial = requiring(Trial::new(), required);
+            let mut trial = requiring(RuleTrial::new(), required);
             trial.fields = vec![("X-Forwarded-For".to_owned(), "6.6.6.6".to_owned())];
             let parts: &[RequestPart] = if arrives == "6.6.6.6" { &[] } else { &[RequestPart::FieldChanged] };
             add(
@@ -569,8 +578,8 @@ mod tests {
     fn what_was_not_compared_is_inconclusive() {
         let trial = requiring(changed(30, 1, &As { uncompared: true, ..As::default() }), &[Requirement::Intact]);
         assert_eq!(trial.level("intact"), Some(Level::Inconclusive));
-        let mut trial = requiring(Trial::new(), &[Requirement::Intact]);
-        trial.records = Records::None;
+        let mut trial = requiring(RuleTrial::new(), &[Requirement::Intact]);
+        trial.records = BackendRecords::None;
         trial.healthy(30);
         trial.changes = crate::arrived::RequestChanges::default();
         assert_eq!(trial.level("intact"), Some(Level::Inconclusive));

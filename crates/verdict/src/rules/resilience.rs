@@ -1,13 +1,13 @@
 //! The rule of resilience: clients see no errors while something is broken, where nothing may be lost.
 
-use crate::facts::resilience::Facts;
+use crate::facts::resilience::ResilienceFacts;
 use crate::finding::{self, Finding, Level};
 use crate::report::Outage;
 use crate::rules::case::{Case, Drill};
 
 pub(crate) fn judge(case: &Case, outage: Option<&Outage>) -> Option<Finding> {
     let outage = outage?;
-    let facts = Facts {
+    let facts = ResilienceFacts {
         client_errors: outage.client_errors,
         lossless: case.lossless(),
         graceful: case.drill == Drill::Graceful,

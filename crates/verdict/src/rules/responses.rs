@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::facts::requests::Extent;
-use crate::facts::responses::{Altered, Fields, Words};
+use crate::facts::responses::{Altered, FieldChanges, TextWitness};
 use crate::finding::{Facts, Finding, Level};
 use crate::observation::{Backend, ClientOutcome, Flaw};
 use crate::outcome::Outcome;
@@ -13,8 +13,8 @@ const SHOWN: usize = 3;
 
 pub(crate) fn judge(case: &Case) -> Vec<Finding> {
     let mut findings: Vec<Finding> = fields(case).into_iter().collect();
-    let note = |words: &[String], facts: fn(Words) -> Facts| {
-        (!words.is_empty()).then(|| Finding::new(Level::Note, facts(Words { words: words.to_vec() })))
+    let note = |words: &[String], facts: fn(TextWitness) -> Facts| {
+        (!words.is_empty()).then(|| Finding::new(Level::Note, facts(TextWitness { words: words.to_vec() })))
     };
     findings.extend(note(&case.received.codings, Facts::Compressed));
     findings.extend(note(&case.received.refused_cookies, Facts::Cookies));
@@ -30,7 +30,7 @@ fn fields(case: &Case) -> Option<Finding> {
     for entry in case.ledger.entries().filter(|entry| case.sample.contains(&entry.sequence)) {
         let observation = entry.observation;
         let whole = matches!(observation.outcome, ClientOutcome::Response);
-        if !whole || observation.answer().is_none() || !observation.backend.is_known() {
+        if !whole || observation.response_id().is_none() || !observation.backend.is_known() {
             continue;
         }
         let hit = observation.flaw == Some(Flaw::Field);
@@ -74,7 +74,7 @@ fn fields(case: &Case) -> Option<Finding> {
         Extent::All | Extent::Urls | Extent::Clients => Level::Note,
         Extent::Backends | Extent::Some => Level::Fail,
     };
-    let facts = Facts::ResponseFields(Fields { changed, of, extent, deviations });
+    let facts = Facts::ResponseFields(FieldChanges { changed, of, extent, deviations });
     Some(Finding::new(level, facts).shown_by(case.witnesses(&examples)))
 }
 
@@ -96,19 +96,19 @@ pub(super) fn altered(case: &Case, requests: u64) -> Altered {
 mod tests {
     use super::*;
     use crate::facts::responses::Deviation;
-    use crate::rules::trial::Trial;
+    use crate::rules::trial::RuleTrial;
     use http::Malformed;
 
-    fn of_rule(trial: &Trial, wanted: impl Fn(&Facts) -> bool) -> Option<Finding> {
+    fn of_rule(trial: &RuleTrial, wanted: impl Fn(&Facts) -> bool) -> Option<Finding> {
         trial.judge().into_iter().find(|finding| wanted(&finding.facts))
     }
 
-    fn fields_of(trial: &Trial) -> Option<Finding> {
+    fn fields_of(trial: &RuleTrial) -> Option<Finding> {
         of_rule(trial, |facts| matches!(facts, Facts::ResponseFields(_)))
     }
 
-    fn with_field_changed(requests: u16, hit: impl Fn(u16) -> bool) -> Trial {
-        let mut trial = Trial::new();
+    fn with_field_changed(requests: u16, hit: impl Fn(u16) -> bool) -> RuleTrial {
+        let mut trial = RuleTrial::new();
         for turn in 0..requests {
             trial.delivered(turn % 3, 200);
             if hit(turn) {
@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn altered_responses_say_in_what_they_are_wrong() {
-        let mut trial = Trial::new();
+        let mut trial = RuleTrial::new();
         trial.healthy(90);
         for _ in 0..3 {
             trial.delivered(1, 200);
@@ -159,9 +159,9 @@ mod tests {
 
     #[test]
     fn cookies_that_are_not_kept_and_compression_are_notes() {
-        let mut trial = Trial::new();
+        let mut trial = RuleTrial::new();
         trial.healthy(30);
-        let notes = |trial: &Trial| trial.judge().iter().filter(|finding| finding.level == Level::Note).count();
+        let notes = |trial: &RuleTrial| trial.judge().iter().filter(|finding| finding.level == Level::Note).count();
         let before = notes(&trial);
         trial.received.refused_cookies.push("SRV: it is Secure, and the URL is http://".to_owned());
         trial.received.codings.push("gzip".to_owned());

@@ -4,15 +4,15 @@ use uuid::Uuid;
 
 use crate::algorithm::{Algorithm, Inference};
 use crate::arrived::{OtherRequests, RequestChanges};
-use crate::facts::responses::Received;
-use crate::ledger::{Arrival, Ledger, Records};
+use crate::facts::responses::ReceivedResponses;
+use crate::ledger::{Arrival, BackendRecords, Ledger};
 use crate::observation::{Backend, ClientOutcome, Echo, Observation};
 use crate::report::Outage;
 use crate::request::{Differences, Sent};
 use crate::rules::case::{Case, DETECTION, Drill, Urls};
 use crate::rules::expectations::Expectations;
 use crate::tally::Tally;
-use crate::timeline::Window;
+use crate::timeline::OutageWindow;
 use crate::{AttemptEnd, Moment};
 
 /// Requests, a microsecond after each other.
@@ -25,8 +25,8 @@ pub(crate) struct Rig {
     pub(crate) drill: Drill,
     pub(crate) varied: bool,
     pub(crate) outage: Option<Outage>,
-    pub(crate) windows: Vec<Window>,
-    pub(crate) received: Received,
+    pub(crate) windows: Vec<OutageWindow>,
+    pub(crate) received: ReceivedResponses,
     /// Requests before those that are judged.
     pub(crate) warm_up: u32,
 }
@@ -63,7 +63,7 @@ impl Rig {
             varied: false,
             outage: None,
             windows: Vec::new(),
-            received: Received::default(),
+            received: ReceivedResponses::default(),
             warm_up: 0,
         }
     }
@@ -75,7 +75,7 @@ impl Rig {
         self.observations.push(Observation {
             due: sent,
             ended: Moment(sent.0 + 300),
-            answer,
+            response: answer,
             waited: 0,
             client,
             backend: Backend(backend),
@@ -87,7 +87,7 @@ impl Rig {
         });
         self.arrivals.push(Arrival {
             received: Moment(sent.0 + 100),
-            answer,
+            response: answer,
             sequence,
             took: 1,
             backend: Backend(backend),
@@ -101,7 +101,8 @@ impl Rig {
     /// The latest request was tried there before, and failed.
     pub(crate) fn after_failure_at(&mut self, backend: u16) {
         let mut failed = *self.arrivals.last().expect("a request was sent");
-        (failed.backend, failed.answer) = (Backend(backend), Uuid::from_u128(u128::from(failed.sequence) + (1 << 64)));
+        (failed.backend, failed.response) =
+            (Backend(backend), Uuid::from_u128(u128::from(failed.sequence) + (1 << 64)));
         (failed.received, failed.end) = (Moment(failed.received.0 - 50), AttemptEnd::CutOff);
         self.arrivals.push(failed);
     }
@@ -115,7 +116,7 @@ impl Rig {
     }
 
     pub(crate) fn judge<T>(&self, rule: impl FnOnce(&Case) -> T) -> T {
-        let ledger = Ledger::join(self.observations.clone(), self.arrivals.clone(), Records::Kept);
+        let ledger = Ledger::join(self.observations.clone(), self.arrivals.clone(), BackendRecords::Kept);
         let tally = Tally::of(&ledger, self.warm_up, self.warm_up..self.observations.len() as u32);
         let names: Vec<String> = (0..self.backends).map(|place| (9001 + place).to_string()).collect();
         rule(&Case {

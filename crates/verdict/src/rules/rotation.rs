@@ -1,9 +1,9 @@
 //! The rule of the rotation: its turns follow each other, and nothing comes in bursts.
 
-use crate::algorithm::{Algorithm, Breaks};
-use crate::facts::rotation::{self, Facts};
+use crate::algorithm::{Algorithm, RotationBreaks};
+use crate::facts::rotation::{self, RotationFacts};
 use crate::finding::{self, Finding, Level, Witness};
-use crate::ledger::Records;
+use crate::ledger::BackendRecords;
 use crate::observation::Backend;
 use crate::rules::case::Case;
 use crate::tally::directed;
@@ -14,13 +14,13 @@ const SHOWN: u32 = 9;
 /// None where the rotation goes on, and where it is not known who else moves it.
 pub(crate) fn judge(case: &Case) -> Option<Finding> {
     let inference = case.inference;
-    if inference.excludes_others && case.ledger.records() != Records::None {
-        let facts = finding::Facts::Rotation(Facts::Bursts(inference.label.clone()));
+    if inference.excludes_others && case.ledger.records() != BackendRecords::None {
+        let facts = finding::Facts::Rotation(RotationFacts::Bursts(inference.label.clone()));
         return Some(Finding::new(Level::Inconclusive, facts).shown_by(case.order()));
     }
-    let Breaks { requests, at, every } = inference.breaks.as_ref()?;
+    let RotationBreaks { requests, at, every } = inference.breaks.as_ref()?;
     let is_rotation = matches!(inference.kind, Some(Algorithm::RoundRobin | Algorithm::WeightedRoundRobin));
-    if !is_rotation || case.ledger.records() == Records::None {
+    if !is_rotation || case.ledger.records() == BackendRecords::None {
         return None;
     }
     let may_be_weights = every.is_none() || inference.or.contains(&Algorithm::WeightedRoundRobin);
@@ -41,7 +41,7 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
         Witness::Order { first, backends: (first..broken + SHOWN).map(place).collect() }
     });
     let level = if is_proven { Level::Fail } else { Level::Inconclusive };
-    Some(Finding::new(level, finding::Facts::Rotation(Facts::Breaks(facts))).shown_by(witness.collect()))
+    Some(Finding::new(level, finding::Facts::Rotation(RotationFacts::Breaks(facts))).shown_by(witness.collect()))
 }
 
 #[cfg(test)]
@@ -52,7 +52,7 @@ mod tests {
     fn level(every: Option<usize>, expected: Option<Algorithm>, or: &[Algorithm]) -> Option<Level> {
         let mut rig = Rig::of(3, Some(Algorithm::RoundRobin)).sends((0..600).map(|turn| (turn + turn / 97) % 3));
         (rig.inference.or, rig.expectations.algorithm) = (or.to_vec(), expected);
-        rig.inference.breaks = Some(Breaks { requests: 600, at: vec![97, 194, 291, 388, 485, 582], every });
+        rig.inference.breaks = Some(RotationBreaks { requests: 600, at: vec![97, 194, 291, 388, 485, 582], every });
         rig.judge(|case| judge(case).map(|finding| finding.level))
     }
 
@@ -82,7 +82,7 @@ mod tests {
     #[test]
     fn the_witness_shows_the_requests_around_a_break() {
         let mut rig = Rig::of(3, Some(Algorithm::RoundRobin)).sends((0..600).map(|turn| (turn + turn / 97) % 3));
-        rig.inference.breaks = Some(Breaks { requests: 600, at: vec![97], every: None });
+        rig.inference.breaks = Some(RotationBreaks { requests: 600, at: vec![97], every: None });
         let witness = rig.judge(|case| judge(case).expect("it was left").witness);
         let [Witness::Order { first: 88, backends }] = witness.as_slice() else { panic!("{witness:?}") };
         assert!(backends.len() == 18, "{backends:?}");

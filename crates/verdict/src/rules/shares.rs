@@ -2,14 +2,14 @@
 //! shares, or where the algorithm promises them for certain.
 
 use crate::algorithm::Algorithm;
-use crate::facts::shares::{Conclusion, Facts, Method, Share, Test, Unit, Unproven};
+use crate::facts::shares::{Conclusion, Share, ShareFacts, ShareTest, Test, Unit, Unproven};
 use crate::finding::{self, Finding, Level};
 use crate::observation::Backend;
 use crate::outcome::Outcome;
 use crate::promise::Promise;
 use crate::report::Shares;
 use crate::rules::case::{Case, Drill};
-use crate::rules::expectations::{FALSE_ALARM, Weights};
+use crate::rules::expectations::{ExpectedWeights, FALSE_ALARM};
 use crate::statistics::{confidence_sequence, detects, ln_e_value, multinomial};
 
 /// Independent rotations that are granted to round robin before a deviation counts: worker processes times balancers. All of them may
@@ -64,7 +64,7 @@ pub(crate) fn judge(case: &Case) -> (Option<Shares>, Option<Finding>) {
         interval: (!rotates(case, pins)).then(|| confidence_sequence(counts[place], total, INTERVAL)),
     };
     shares.rows = (0..places).map(row).collect();
-    let facts = |conclusion| Facts {
+    let facts = |conclusion| ShareFacts {
         unit,
         total,
         expected: expected_in_words(case),
@@ -131,7 +131,7 @@ pub(crate) fn judge(case: &Case) -> (Option<Shares>, Option<Finding>) {
         // They were compared with these, whoever expects them.
         rows.iter_mut().zip(&expected).for_each(|(row, expected)| row.expected = Some(*expected));
     }
-    let facts = Facts {
+    let facts = ShareFacts {
         widest: rows.iter().max_by(|a, b| deviation(a).total_cmp(&deviation(b))).cloned(),
         test: Some(test.clone()),
         seen_weights: seen_weights(case).filter(|_| weighted),
@@ -213,7 +213,7 @@ fn among(places: &[usize], counts: &[u64], expected: &[f64]) -> (Vec<u64>, Vec<f
 }
 
 fn expected_in_words(case: &Case) -> String {
-    let weights = case.expectations.shares.as_ref().unwrap_or(&Weights::Even).to_string();
+    let weights = case.expectations.shares.as_ref().unwrap_or(&ExpectedWeights::Even).to_string();
     match case.expectations.backups.as_slice() {
         [] => weights,
         backups => format!("{weights}, without {}", backups.join(", ")),
@@ -260,7 +260,7 @@ fn by_discrepancy(case: &Case, counts: &[u64], expected: &[f64], total: u64) -> 
         _ => (far, if far <= tolerated { Level::Pass } else { Level::Inconclusive }),
     };
     let test = Test {
-        method: Method::BoundedDiscrepancy,
+        method: ShareTest::BoundedDiscrepancy,
         deviation,
         bound: Some(bound),
         chi_square: None,
@@ -307,7 +307,7 @@ fn by_chance(case: &Case, counts: &[u64], expected: &[f64], total: u64) -> (Test
         Level::Pass
     };
     let test = Test {
-        method: Method::Multinomial,
+        method: ShareTest::Multinomial,
         deviation: deviation(counts, expected, total),
         bound: None,
         chi_square: Some(seen.chi_square),

@@ -1,7 +1,7 @@
 //! The rule of stickiness: a client, or a key, stays with its backend while that is up.
 
 use crate::algorithm::Algorithm;
-use crate::facts::stickiness::{Disruption, ENOUGH, Facts};
+use crate::facts::stickiness::{Disruption, ENOUGH, StickinessFacts};
 use crate::finding::{self, Finding, Level, Witness};
 use crate::observation::Backend;
 use crate::report::Outage;
@@ -32,7 +32,7 @@ pub(crate) fn judge(case: &Case, outage: Option<&Outage>) -> Option<Finding> {
         }
         (_, Drill::None | Drill::Graceful | Drill::Rough) => Level::Fail,
     };
-    let facts = Facts {
+    let facts = StickinessFacts {
         clients: pinned.clients,
         later: pinned.later,
         left: pinned.left,
@@ -101,7 +101,7 @@ mod tests {
     use super::*;
     use crate::Moment;
     use crate::rules::rig::Rig;
-    use crate::timeline::Window;
+    use crate::timeline::OutageWindow;
 
     /// A hundred clients that come every 10 ms for 4 s; from the middle on their backend is that of `later`.
     fn rig(later: impl Fn(u16) -> u16) -> Rig {
@@ -117,7 +117,7 @@ mod tests {
         rig
     }
 
-    fn finding(rig: &Rig) -> (Level, Facts) {
+    fn finding(rig: &Rig) -> (Level, StickinessFacts) {
         let found = rig.judge(|case| judge(case, rig.outage.as_ref())).expect("it is judged");
         let finding::Facts::Stickiness(facts) = found.facts else { panic!("another rule") };
         (found.level, facts)
@@ -158,7 +158,7 @@ mod tests {
         let removed = |later: fn(u16) -> u16| {
             let mut rig = rig(later);
             rig.drill = Drill::Rough;
-            rig.windows = vec![Window { backend: Backend(2), broken: Moment(2_000_000_000), mended: None }];
+            rig.windows = vec![OutageWindow { backend: Backend(2), broken: Moment(2_000_000_000), mended: None }];
             finding(&rig).1
         };
         let consistent = removed(|own| if own == 2 { 1 } else { own }).disruption.expect("it is a hash");

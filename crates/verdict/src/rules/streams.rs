@@ -28,7 +28,7 @@ const LATE_SHARE: f64 = 0.1;
 const REFUSALS: [u16; 5] = [400, 403, 405, 426, 501];
 
 /// A stream from all sides.
-struct Unit<'a> {
+struct StreamSides<'a> {
     seen: &'a StreamObservation,
     entry: Entry<'a>,
     lived: Option<&'a Lived>,
@@ -36,7 +36,7 @@ struct Unit<'a> {
     is_excused: bool,
 }
 
-impl Unit<'_> {
+impl StreamSides<'_> {
     fn is_open(&self) -> bool {
         self.outcome != StreamOutcome::NotOpened
     }
@@ -68,11 +68,11 @@ pub(crate) fn judge<'s>(case: &'s Case) -> Vec<Finding> {
     let Some(streams) = case.streams else { return Vec::new() };
     let unit = |seen: &'s StreamObservation| {
         let entry = case.ledger.entry(seen.sequence)?;
-        let lived = streams.lived(entry.observation.answer);
+        let lived = streams.lived(entry.observation.response);
         let is_excused = case.is_excused(&entry);
-        Some(Unit { seen, entry, lived, outcome: seen.outcome(lived), is_excused })
+        Some(StreamSides { seen, entry, lived, outcome: seen.outcome(lived), is_excused })
     };
-    let units: Vec<Unit> = streams.observations().iter().filter_map(unit).collect();
+    let units: Vec<StreamSides> = streams.observations().iter().filter_map(unit).collect();
     let delay = delay(&units, streams);
     let mut findings: Vec<Finding> = Vec::new();
     findings.extend(upgrades(case, &units));
@@ -86,22 +86,22 @@ pub(crate) fn judge<'s>(case: &'s Case) -> Vec<Finding> {
     findings
 }
 
-fn open(units: &[Unit]) -> u64 {
+fn open(units: &[StreamSides]) -> u64 {
     units.iter().filter(|unit| unit.is_open()).count() as u64
 }
 
-fn shown(case: &Case, hit: &[&Unit]) -> Vec<crate::finding::Witness> {
+fn shown(case: &Case, hit: &[&StreamSides]) -> Vec<crate::finding::Witness> {
     let sequences: Vec<u32> = hit.iter().take(SHOWN).map(|unit| unit.entry.sequence).collect();
     case.witnesses(&sequences)
 }
 
-fn summary(units: &[Unit], delay: Option<Delay>) -> Option<Finding> {
+fn summary(units: &[StreamSides], delay: Option<Delay>) -> Option<Finding> {
     let of = units.len() as u64;
     let streams = open(units);
     if streams == 0 {
         return None;
     }
-    let sum = |each: fn(&Unit) -> u64| units.iter().map(each).sum::<u64>();
+    let sum = |each: fn(&StreamSides) -> u64| units.iter().map(each).sum::<u64>();
     let facts = Summary {
         kind: units[0].seen.kind,
         streams,
@@ -119,7 +119,7 @@ fn summary(units: &[Unit], delay: Option<Delay>) -> Option<Finding> {
 }
 
 /// It went on where the one before had ended.
-fn resumed(unit: &Unit) -> bool {
+fn resumed(unit: &StreamSides) -> bool {
     let after = unit.seen.resumed_after;
     after.is_some_and(|after| unit.lived.is_some_and(|lived| lived.life.first == after + 1))
         && unit.seen.events.lost() == 0
@@ -127,24 +127,24 @@ fn resumed(unit: &Unit) -> bool {
 
 // The handshake.
 
-fn upgrades(case: &Case, units: &[Unit]) -> Option<Finding> {
+fn upgrades(case: &Case, units: &[StreamSides]) -> Option<Finding> {
     const UPGRADE_REQUIRED: u16 = 426;
-    let is_stripped = |unit: &&Unit| {
+    let is_stripped = |unit: &&StreamSides| {
         let observation = unit.entry.observation;
         unit.seen.kind == StreamKind::Websocket
             && unit.outcome == StreamOutcome::NotOpened
             && observation.status == UPGRADE_REQUIRED
             && observation.backend.is_known()
     };
-    let is_refused = |unit: &&Unit| {
+    let is_refused = |unit: &&StreamSides| {
         let observation = unit.entry.observation;
         unit.seen.kind == StreamKind::Websocket
             && unit.outcome == StreamOutcome::NotOpened
             && REFUSALS.contains(&observation.status)
             && !observation.backend.is_known()
     };
-    let stripped: Vec<&Unit> = units.iter().filter(is_stripped).collect();
-    let refused: Vec<&Unit> = units.iter().filter(is_refused).collect();
+    let stripped: Vec<&StreamSides> = units.iter().filter(is_stripped).collect();
+    let refused: Vec<&StreamSides> = units.iter().filter(is_refused).collect();
     let example = stripped.first().or(refused.first())?;
     let status = refused.first().map(|unit| unit.entry.observation.status);
     let facts =
@@ -154,7 +154,7 @@ fn upgrades(case: &Case, units: &[Unit]) -> Option<Finding> {
 
 // What comes.
 
-fn messages(case: &Case, units: &[Unit]) -> Option<Finding> {
+fn messages(case: &Case, units: &[StreamSides]) -> Option<Finding> {
     let mut all = Messages { of: open(units), ..Messages::default() };
     let mut hit = Vec::new();
     for unit in units.iter().filter(|unit| unit.is_open() && !unit.is_excused) {
@@ -175,8 +175,8 @@ fn messages(case: &Case, units: &[Unit]) -> Option<Finding> {
     (all.streams > 0).then(|| Finding::new(Level::Fail, Facts::StreamMessages(all)).shown_by(shown(case, &hit)))
 }
 
-fn messages_of(unit: &Unit) -> Messages {
-    let Unit { seen, lived, .. } = unit;
+fn messages_of(unit: &StreamSides) -> Messages {
+    let StreamSides { seen, lived, .. } = unit;
     let mut of = Messages {
         lost: seen.events.lost() + seen.echoes.lost(),
         doubled: u64::from(seen.events.doubled) + u64::from(seen.echoes.doubled),
@@ -199,7 +199,7 @@ fn messages_of(unit: &Unit) -> Messages {
 }
 
 /// Of all events, from when they were written until they came.
-fn delay(units: &[Unit], streams: &Streams) -> Option<Delay> {
+fn delay(units: &[StreamSides], streams: &Streams) -> Option<Delay> {
     let mut all = Vec::new();
     let mut least: BTreeMap<Backend, i128> = BTreeMap::new();
     let difference = |(written, came): &(Moment, Moment)| i128::from(came.0) - i128::from(written.0);
@@ -227,13 +227,13 @@ fn delay(units: &[Unit], streams: &Streams) -> Option<Delay> {
     })
 }
 
-fn delays(case: &Case, units: &[Unit], delay: Option<Delay>) -> Option<Finding> {
+fn delays(case: &Case, units: &[StreamSides], delay: Option<Delay>) -> Option<Finding> {
     let limit = case.expectations.required.iter().find_map(|it| match it {
         Requirement::Unbuffered(limit) => Some(limit.as_secs_f64()),
         _ => None,
     });
     // The client waited for them, and left without them.
-    let withheld = |unit: &&Unit| unit.outcome == StreamOutcome::Left && !unit.is_settled() && !unit.is_excused;
+    let withheld = |unit: &&StreamSides| unit.outcome == StreamOutcome::Left && !unit.is_settled() && !unit.is_excused;
     let withheld: u64 = units
         .iter()
         .filter(withheld)
@@ -249,7 +249,7 @@ fn delays(case: &Case, units: &[Unit], delay: Option<Delay>) -> Option<Finding> 
         return (limit.is_some() || withheld > 0).then(|| Finding::new(level, Facts::StreamDelay(facts)));
     };
     let share = |limit: f64| {
-        let late = |unit: &Unit| {
+        let late = |unit: &StreamSides| {
             unit.seen.times.iter().filter(|(written, came)| came.since(*written).as_secs_f64() > limit).count() as u64
         };
         units.iter().map(late).sum::<u64>() + withheld
@@ -278,20 +278,22 @@ fn is_uncut_expected(case: &Case) -> bool {
     case.expectations.required.contains(&Requirement::Uncut)
 }
 
-fn range(hit: &[&Unit], each: impl Fn(&Unit) -> f64) -> (f64, f64) {
+fn range(hit: &[&StreamSides], each: impl Fn(&StreamSides) -> f64) -> (f64, f64) {
     hit.iter().map(|unit| each(unit)).fold((f64::MAX, 0.0), |(least, most), it| (least.min(it), most.max(it)))
 }
 
 /// The backend ended it with a frame, and the connection ended without one: that is a matter of the frame.
-fn is_frame_lost(unit: &Unit) -> bool {
+fn is_frame_lost(unit: &StreamSides) -> bool {
     let sent = |lived: &&Lived| lived.life.end == LifeEnd::Backend && lived.life.close_sent.is_some();
     matches!(unit.outcome, StreamOutcome::Cut(_)) && unit.lived.as_ref().is_some_and(sent)
 }
 
-fn cuts(case: &Case, units: &[Unit]) -> Option<Finding> {
-    let is_cut =
-        |unit: &&Unit| matches!(unit.outcome, StreamOutcome::Cut(_) | StreamOutcome::Closed) && !is_frame_lost(unit);
-    let (excused, hit): (Vec<&Unit>, Vec<&Unit>) = units.iter().filter(is_cut).partition(|unit| unit.is_excused);
+fn cuts(case: &Case, units: &[StreamSides]) -> Option<Finding> {
+    let is_cut = |unit: &&StreamSides| {
+        matches!(unit.outcome, StreamOutcome::Cut(_) | StreamOutcome::Closed) && !is_frame_lost(unit)
+    };
+    let (excused, hit): (Vec<&StreamSides>, Vec<&StreamSides>) =
+        units.iter().filter(is_cut).partition(|unit| unit.is_excused);
     let is_expected = is_uncut_expected(case);
     let is_one_clock = case.streams.is_some_and(|streams| !streams.other_clocks);
     let mut facts = Cuts {
@@ -324,7 +326,7 @@ fn cuts(case: &Case, units: &[Unit]) -> Option<Finding> {
     if !hit.is_empty() {
         (facts.age, facts.idle) = (range(&hit, |it| it.age(is_one_clock)), range(&hit, |it| it.idle(is_one_clock)));
     }
-    let follows = |unit: &&&Unit| {
+    let follows = |unit: &&&StreamSides| {
         let ended = unit.seen.ended;
         case.steps.iter().any(|step| step.is_done && ended >= step.begun && ended <= step.ended.after(AFTER_STEP))
     };
@@ -344,10 +346,11 @@ fn cuts(case: &Case, units: &[Unit]) -> Option<Finding> {
     Some(Finding::new(level, Facts::StreamCut(facts)).shown_by(shown(case, &hit)))
 }
 
-fn truncations(case: &Case, units: &[Unit]) -> Option<Finding> {
+fn truncations(case: &Case, units: &[StreamSides]) -> Option<Finding> {
     let is_one_clock = case.streams.is_some_and(|streams| !streams.other_clocks);
-    let is_truncated = |unit: &&Unit| matches!(unit.outcome, StreamOutcome::Truncated(_));
-    let (excused, hit): (Vec<&Unit>, Vec<&Unit>) = units.iter().filter(is_truncated).partition(|unit| unit.is_excused);
+    let is_truncated = |unit: &&StreamSides| matches!(unit.outcome, StreamOutcome::Truncated(_));
+    let (excused, hit): (Vec<&StreamSides>, Vec<&StreamSides>) =
+        units.iter().filter(is_truncated).partition(|unit| unit.is_excused);
     if hit.is_empty() && excused.is_empty() {
         return None;
     }
@@ -363,7 +366,7 @@ fn truncations(case: &Case, units: &[Unit]) -> Option<Finding> {
     Some(Finding::new(level, Facts::StreamTruncated(facts)).shown_by(shown(case, any)))
 }
 
-fn close_codes(case: &Case, units: &[Unit]) -> Option<Finding> {
+fn close_codes(case: &Case, units: &[StreamSides]) -> Option<Finding> {
     let mut changed: BTreeMap<(u16, Option<u16>), u64> = BTreeMap::new();
     let mut upwards: BTreeMap<(u16, u16), u64> = BTreeMap::new();
     let (mut hit, mut of) = (Vec::new(), 0);
@@ -403,12 +406,12 @@ fn close_codes(case: &Case, units: &[Unit]) -> Option<Finding> {
 
 // Where they live.
 
-fn alive(case: &Case, units: &[Unit]) -> Option<Finding> {
+fn alive(case: &Case, units: &[StreamSides]) -> Option<Finding> {
     let is_expected = case.expectations.required.contains(&Requirement::AliveEven);
     let backends = case.names.len().min(case.backends.max(1));
     // The first of each client.
     let mut clients = std::collections::BTreeSet::new();
-    let firsts: Vec<&Unit> = units.iter().filter(|unit| clients.insert(unit.entry.observation.client)).collect();
+    let firsts: Vec<&StreamSides> = units.iter().filter(|unit| clients.insert(unit.entry.observation.client)).collect();
     let opened = firsts.iter().filter_map(|unit| unit.seen.opened).max()?;
     let count = |at: Moment| -> Vec<u64> {
         let mut counts = vec![0; case.names.len()];
@@ -420,7 +423,7 @@ fn alive(case: &Case, units: &[Unit]) -> Option<Finding> {
         counts
     };
     let first = count(opened);
-    let planned = |unit: &&Unit| matches!(unit.outcome, StreamOutcome::Whole | StreamOutcome::Left);
+    let planned = |unit: &&StreamSides| matches!(unit.outcome, StreamOutcome::Whole | StreamOutcome::Left);
     let end = units.iter().filter(planned).map(|unit| Moment(unit.seen.ended.0.saturating_sub(1))).min();
     let drilled = case.steps.iter().filter(|step| step.is_done).map(|step| step.ended).max();
     let last = drilled.and_then(|drilled| end.filter(|end| *end > drilled)).map(count);

@@ -1,7 +1,7 @@
 //! The rules of TLS between balancer and backends.
 
 use crate::BadCertificate;
-use crate::facts::tls::{Connections, Shown, Trial, Verification};
+use crate::facts::tls::{ArrivedConnections, CertificateTrial, Trial, Verification};
 use crate::finding::{self, Finding, Level};
 use crate::rules::case::Case;
 use crate::rules::requirement::{Requirement, TlsRequirement};
@@ -27,11 +27,11 @@ const CHANCE: f64 = 1e-6;
 /// Whether a certificate was refused; none if that is not known.
 fn is_refused(trial: &Trial, is_limited: bool) -> Option<bool> {
     match trial.shows() {
-        Shown::Accepted => Some(false),
-        Shown::Alert => Some(true),
+        CertificateTrial::Accepted => Some(false),
+        CertificateTrial::Alert => Some(true),
         // What a rate limit refuses would not have arrived either.
-        Shown::Left => (!is_limited && (1.0 - trial.share).powf(trial.sent as f64) < CHANCE).then_some(true),
-        Shown::Nothing => None,
+        CertificateTrial::Left => (!is_limited && (1.0 - trial.share).powf(trial.sent as f64) < CHANCE).then_some(true),
+        CertificateTrial::Nothing => None,
     }
 }
 
@@ -66,7 +66,7 @@ fn verified(required: &[TlsRequirement], known: &Verification) -> Option<Finding
     Some(Finding::new(level, finding::Facts::TlsVerified(facts)))
 }
 
-fn connections(required: &[TlsRequirement], known: &Connections) -> Option<Finding> {
+fn connections(required: &[TlsRequirement], known: &ArrivedConnections) -> Option<Finding> {
     let (name, certificate) = (TlsRequirement::ServerName, TlsRequirement::ClientCertificate);
     let arrived = &known.arrived;
     let levels = [
@@ -87,13 +87,13 @@ fn connections(required: &[TlsRequirement], known: &Connections) -> Option<Findi
     let noted = (arrived.secured > 0).then_some(Level::Note);
     let level = levels.into_iter().flatten().max().or(noted)?;
     let expected = required.iter().filter(|it| !it.is_about_certificates()).map(ToString::to_string).collect();
-    Some(Finding::new(level, finding::Facts::Tls(Connections { expected, ..known.clone() })))
+    Some(Finding::new(level, finding::Facts::Tls(ArrivedConnections { expected, ..known.clone() })))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::facts::tls::{Arrived, LEFT, Refused, Secured};
+    use crate::facts::tls::{ArrivedByTls, ArrivedTls, LEFT, Refused};
 
     fn trial(certificate: BadCertificate, arrived: u64, failed: u64, reason: &str) -> Trial {
         let handshakes = match reason {
@@ -174,15 +174,20 @@ mod tests {
 
     #[test]
     fn names_and_client_certificates_are_required_of_all_requests() {
-        let of = |required: &[TlsRequirement], asks, refused, seen: &[Option<Secured>]| {
-            let mut arrived = Arrived::default();
+        let of = |required: &[TlsRequirement], asks, refused, seen: &[Option<ArrivedTls>]| {
+            let mut arrived = ArrivedByTls::default();
             seen.iter().for_each(|tls| arrived.add(tls.as_ref()));
-            let known = Connections { asks_clients: asks, clients_refused: refused, arrived, ..Connections::default() };
+            let known = ArrivedConnections {
+                asks_clients: asks,
+                clients_refused: refused,
+                arrived,
+                ..ArrivedConnections::default()
+            };
             connections(required, &known).map(|finding| finding.level)
         };
-        let plain = Secured { is_tls12: false, resumed: false, name: None, client: None, bad: None };
-        let named = Secured { name: Some("localhost"), ..plain };
-        let certified = Secured { client: Some("balancer"), ..plain };
+        let plain = ArrivedTls { is_tls12: false, resumed: false, name: None, client: None, bad: None };
+        let named = ArrivedTls { name: Some("localhost"), ..plain };
+        let certified = ArrivedTls { client: Some("balancer"), ..plain };
         let (sni, client) = ([TlsRequirement::ServerName], [TlsRequirement::ClientCertificate]);
         assert_eq!(of(&sni, None, 0, &[Some(named), Some(named)]), Some(Level::Pass));
         assert_eq!(of(&sni, None, 0, &[Some(named), Some(plain)]), Some(Level::Fail));

@@ -4,9 +4,9 @@ use uuid::Uuid;
 
 use crate::algorithm::{Algorithm, Inference};
 use crate::arrived::{ArrivedRequest, OtherRequests, RequestChanges};
-use crate::facts::responses::Received;
+use crate::facts::responses::ReceivedResponses;
 use crate::finding::{Facts, Finding, Level};
-use crate::ledger::{Arrival, Ledger, Records, UNNUMBERED};
+use crate::ledger::{Arrival, BackendRecords, Ledger, UNNUMBERED};
 use crate::observation::{Backend, ClientOutcome, Echo, Observation};
 use crate::report::Outage;
 use crate::request::{Differences, FieldMask, Note, Notes, RequestPart, Sent, SentBody};
@@ -14,31 +14,31 @@ use crate::rules::case::{Case, DETECTION, Drill, Urls};
 use crate::rules::expectations::Expectations;
 use crate::streams::Streams;
 use crate::tally::{Judged, Tally};
-use crate::timeline::{Span, Window};
+use crate::timeline::{OutageWindow, StepSpan};
 use crate::{AttemptEnd, Moment};
 
 pub(crate) const MILLISECOND: u64 = 1_000_000;
 
-pub(crate) struct Trial {
+pub(crate) struct RuleTrial {
     pub(crate) observations: Vec<Observation>,
     pub(crate) arrivals: Vec<Arrival>,
-    pub(crate) records: Records,
+    pub(crate) records: BackendRecords,
     pub(crate) changes: RequestChanges,
     pub(crate) others: OtherRequests,
-    pub(crate) received: Received,
+    pub(crate) received: ReceivedResponses,
     pub(crate) expectations: Expectations,
     pub(crate) names: Vec<String>,
     pub(crate) method: &'static str,
     pub(crate) target: &'static str,
     pub(crate) body: Option<u64>,
     pub(crate) fields: Vec<(String, String)>,
-    pub(crate) windows: Vec<Window>,
-    pub(crate) steps: Vec<Span>,
+    pub(crate) windows: Vec<OutageWindow>,
+    pub(crate) steps: Vec<StepSpan>,
     pub(crate) health_checks: u64,
     pub(crate) drill: Drill,
     pub(crate) outage: Option<Outage>,
     pub(crate) gaps: Vec<String>,
-    pub(crate) fleets: crate::facts::fleets::Facts,
+    pub(crate) fleets: crate::facts::fleets::FleetFacts,
     pub(crate) algorithm: Algorithm,
     pub(crate) own_fleet: bool,
     pub(crate) urls: Vec<String>,
@@ -61,15 +61,15 @@ pub(crate) struct As<'a> {
     pub(crate) uncompared: bool,
 }
 
-impl Trial {
-    pub(crate) fn new() -> Trial {
-        Trial {
+impl RuleTrial {
+    pub(crate) fn new() -> RuleTrial {
+        RuleTrial {
             observations: Vec::new(),
             arrivals: Vec::new(),
-            records: Records::Kept,
+            records: BackendRecords::Kept,
             changes: RequestChanges::default(),
             others: OtherRequests::default(),
-            received: Received::default(),
+            received: ReceivedResponses::default(),
             expectations: Expectations::default(),
             names: ["9001", "9002", "9003"].map(str::to_owned).to_vec(),
             method: "GET",
@@ -105,11 +105,11 @@ impl Trial {
 
     /// A request whose client got nothing, and which reached no backend.
     pub(crate) fn failed(&mut self, outcome: ClientOutcome, reused: bool) -> &mut Observation {
-        let due = Trial::due(self.observations.len());
+        let due = RuleTrial::due(self.observations.len());
         self.observations.push(Observation {
             due,
             ended: Moment(due.0 + MILLISECOND / 2),
-            answer: Uuid::nil(),
+            response: Uuid::nil(),
             waited: 0,
             client: 0,
             backend: Backend::UNKNOWN,
@@ -137,11 +137,11 @@ impl Trial {
 
     fn attempt_as(&mut self, sequence: u32, backend: u16, status: u16, end: AttemptEnd, arrived: &As) -> Uuid {
         let answer = self.id();
-        let received = Moment(Trial::due(self.observations.len() - 1).0 + MILLISECOND / 10 + self.next_id as u64);
+        let received = Moment(RuleTrial::due(self.observations.len() - 1).0 + MILLISECOND / 10 + self.next_id as u64);
         let differences: Differences = arrived.parts.iter().copied().collect();
         self.arrivals.push(Arrival {
             received,
-            answer,
+            response: answer,
             sequence,
             took: 100,
             backend: Backend(backend),
@@ -191,7 +191,7 @@ impl Trial {
     /// The latest request got this response.
     pub(crate) fn answered(&mut self, answer: Uuid, backend: u16, status: u16) {
         let observation = self.observations.last_mut().unwrap();
-        (observation.answer, observation.backend, observation.status) = (answer, Backend(backend), status);
+        (observation.response, observation.backend, observation.status) = (answer, Backend(backend), status);
         observation.outcome = ClientOutcome::Response;
         observation.echo = Echo::Own;
     }
@@ -254,14 +254,14 @@ impl Trial {
             sample,
             steps: &self.steps,
             outages: &self.windows,
-            sampled: (Trial::due(0), Trial::due(ledger.observations().len())),
+            sampled: (RuleTrial::due(0), RuleTrial::due(ledger.observations().len())),
             health_checks: self.health_checks,
             own_fleet: self.own_fleet,
             drill: self.drill,
             tls: &Default::default(),
             varied: false,
             run: 7,
-            began: Trial::due(0),
+            began: RuleTrial::due(0),
             streams: self.streams.as_ref(),
         };
         crate::rules::judge(&case, self.outage.as_ref()).0

@@ -1,7 +1,7 @@
 //! Blocks to fields.
 
 use crate::Malformed;
-use crate::h2::hpack::table::{Dynamic, OVERHEAD, STATIC};
+use crate::h2::hpack::table::{DynamicTable, OVERHEAD, STATIC};
 use crate::h2::hpack::{huffman, read_integer};
 
 /// The fields of one head, decoded, in the order in which they came. It is filled again for each head, so that one serves all
@@ -9,14 +9,14 @@ use crate::h2::hpack::{huffman, read_integer};
 #[derive(Debug, Default)]
 pub struct Block {
     bytes: Vec<u8>,
-    spans: Vec<Span>,
+    spans: Vec<ByteSpan>,
     /// RFC 9113 §6.5.2: with 32 bytes more for each field.
     size: usize,
     limit: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Span {
+struct ByteSpan {
     start: u32,
     name: u32,
     end: u32,
@@ -42,7 +42,7 @@ impl Block {
 
     /// Names and values, those of pseudo-fields too.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&[u8], &[u8])> {
-        self.spans.iter().map(|Span { start, name, end }| {
+        self.spans.iter().map(|ByteSpan { start, name, end }| {
             (&self.bytes[*start as usize..*name as usize], &self.bytes[*name as usize..*end as usize])
         })
     }
@@ -67,14 +67,14 @@ impl Block {
             return self.bytes.truncate(start);
         }
         let end = self.bytes.len();
-        self.spans.push(Span { start: start as u32, name: name as u32, end: end as u32 });
+        self.spans.push(ByteSpan { start: start as u32, name: name as u32, end: end as u32 });
     }
 }
 
 /// Of one direction of a connection.
 #[derive(Clone, Debug)]
 pub(crate) struct Decoder {
-    table: Dynamic,
+    table: DynamicTable,
     /// What this end has announced: the other may choose less.
     most: usize,
 }
@@ -82,7 +82,7 @@ pub(crate) struct Decoder {
 impl Decoder {
     /// With a table as large as this end announces.
     pub(crate) fn new(most: u32) -> Decoder {
-        Decoder { table: Dynamic::new(most as usize), most: most as usize }
+        Decoder { table: DynamicTable::new(most as usize), most: most as usize }
     }
 
     /// Reads a whole block. What it fails at ends the connection: the tables of both ends would differ from there on.

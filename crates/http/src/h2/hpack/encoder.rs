@@ -1,20 +1,20 @@
 //! Fields to blocks.
 
 use crate::encode::Decimal;
-use crate::h2::hpack::table::{Dynamic, STATIC, find_static};
+use crate::h2::hpack::table::{DynamicTable, STATIC, find_static};
 use crate::h2::hpack::{TABLE_SIZE, huffman, write_integer};
 
 /// Of one direction of a connection: what it has put into the other end's table it names by a byte or two.
 #[derive(Clone, Debug)]
 pub(crate) struct Encoder {
-    table: Dynamic,
+    table: DynamicTable,
     /// Of the limits that the other end has set since the last block the smallest, if any was set.
     smallest: Option<usize>,
 }
 
 impl Default for Encoder {
     fn default() -> Encoder {
-        Encoder { table: Dynamic::new(TABLE_SIZE as usize), smallest: None }
+        Encoder { table: DynamicTable::new(TABLE_SIZE as usize), smallest: None }
     }
 }
 

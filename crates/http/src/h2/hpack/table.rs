@@ -125,9 +125,9 @@ pub(super) fn find_static(name: &str, value: &[u8]) -> Option<(usize, bool)> {
 
 /// The dynamic table. Entries lie one behind the other in one piece of memory, which an idle connection without entries has none of.
 #[derive(Clone, Debug)]
-pub(super) struct Dynamic {
+pub(super) struct DynamicTable {
     /// Oldest first.
-    entries: VecDeque<Entry>,
+    entries: VecDeque<TableEntry>,
     bytes: Vec<u8>,
     /// Where the bytes of the oldest entry begin.
     start: usize,
@@ -136,15 +136,15 @@ pub(super) struct Dynamic {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Entry {
+struct TableEntry {
     at: usize,
     name: usize,
     value: usize,
 }
 
-impl Dynamic {
-    pub(super) fn new(limit: usize) -> Dynamic {
-        Dynamic { entries: VecDeque::new(), bytes: Vec::new(), start: 0, size: 0, limit }
+impl DynamicTable {
+    pub(super) fn new(limit: usize) -> DynamicTable {
+        DynamicTable { entries: VecDeque::new(), bytes: Vec::new(), start: 0, size: 0, limit }
     }
 
     pub(super) fn limit(&self) -> usize {
@@ -164,7 +164,7 @@ impl Dynamic {
     /// Name and value of the entry with that index, the newest first, from 0.
     pub(super) fn get(&self, index: usize) -> Option<(&[u8], &[u8])> {
         let place = self.entries.len().checked_sub(index + 1)?;
-        let Entry { at, name, value } = self.entries[place];
+        let TableEntry { at, name, value } = self.entries[place];
         Some((&self.bytes[at..at + name], &self.bytes[at + name..at + name + value]))
     }
 
@@ -191,7 +191,7 @@ impl Dynamic {
             self.entries.iter_mut().for_each(|entry| entry.at -= self.start);
             self.start = 0;
         }
-        self.entries.push_back(Entry { at: self.bytes.len(), name: name.len(), value: value.len() });
+        self.entries.push_back(TableEntry { at: self.bytes.len(), name: name.len(), value: value.len() });
         self.bytes.extend_from_slice(name);
         self.bytes.extend_from_slice(value);
         self.size += size;
@@ -199,7 +199,7 @@ impl Dynamic {
 
     fn make_room(&mut self, bytes: usize) {
         while self.size + bytes > self.limit {
-            let Some(Entry { at, name, value }) = self.entries.pop_front() else { break };
+            let Some(TableEntry { at, name, value }) = self.entries.pop_front() else { break };
             self.start = at + name + value;
             self.size -= name + value + OVERHEAD;
         }
@@ -216,7 +216,7 @@ mod tests {
 
     #[test]
     fn the_oldest_entries_leave_for_new_ones() {
-        let mut table = Dynamic::new(3 * (OVERHEAD + 2));
+        let mut table = DynamicTable::new(3 * (OVERHEAD + 2));
         for name in ["a", "b", "c", "d"] {
             table.insert(name.as_bytes(), b"1");
         }
@@ -231,7 +231,7 @@ mod tests {
 
     #[test]
     fn memory_is_bounded_by_the_limit_however_many_entries_come() {
-        let mut table = Dynamic::new(4096);
+        let mut table = DynamicTable::new(4096);
         for number in 0..100_000u32 {
             table.insert(b"name", &number.to_be_bytes());
             assert!(table.bytes.len() <= 2 * 4096 && table.size() <= 4096);

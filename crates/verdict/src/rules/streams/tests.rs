@@ -4,15 +4,15 @@ use super::*;
 use crate::AttemptEnd;
 use crate::life::Life;
 use crate::observation::ClientOutcome;
-use crate::rules::trial::{MILLISECOND, Trial};
+use crate::rules::trial::{MILLISECOND, RuleTrial};
 use crate::streams::Sequence;
-use crate::timeline::{Span, Window};
+use crate::timeline::{OutageWindow, StepSpan};
 
 const SECOND: u64 = 1000 * MILLISECOND;
 
 /// A run of streams, with what both ends saw of each.
-struct Rig {
-    trial: Trial,
+struct StreamRig {
+    trial: RuleTrial,
     seen: Vec<StreamObservation>,
     lived: Vec<Lived>,
     kind: StreamKind,
@@ -20,10 +20,10 @@ struct Rig {
     other_clocks: bool,
 }
 
-impl Rig {
-    fn of(kind: StreamKind) -> Rig {
+impl StreamRig {
+    fn of(kind: StreamKind) -> StreamRig {
         let (lateness, other_clocks) = (Duration::ZERO, false);
-        Rig { trial: Trial::new(), seen: Vec::new(), lived: Vec::new(), kind, lateness, other_clocks }
+        StreamRig { trial: RuleTrial::new(), seen: Vec::new(), lived: Vec::new(), kind, lateness, other_clocks }
     }
 
     /// A stream of ten events, a tenth of a second apart, that came at once and was ended as planned.
@@ -57,7 +57,7 @@ impl Rig {
         let code = is_socket.then_some(1000);
         let life = Life { written: 10, end, close_sent: code, close_received: code, ..Life::new(self.kind, 1) };
         let attempt = AttemptEnd::Completed;
-        let answer = self.trial.observations.last().unwrap().answer;
+        let answer = self.trial.observations.last().unwrap().response;
         self.lived.push(Lived { answer, backend: Backend(backend), began: opened, ended, end: attempt, life });
         (self.seen.last_mut().unwrap(), self.lived.last_mut().unwrap())
     }
@@ -73,27 +73,27 @@ impl Rig {
         (seen, lived)
     }
 
-    fn judged(mut self) -> Trial {
+    fn judged(mut self) -> RuleTrial {
         let mut streams = Streams::join(self.seen, self.lived);
         (streams.lateness, streams.other_clocks) = (self.lateness, self.other_clocks);
         self.trial.streams = Some(streams);
         self.trial
     }
 
-    fn expecting(mut self, required: Requirement) -> Trial {
+    fn expecting(mut self, required: Requirement) -> RuleTrial {
         self.trial.expectations.required.push(required);
         self.judged()
     }
 
     fn step(&mut self, at: u64) {
-        let at = Moment(Trial::due(0).0 + at);
-        self.trial.steps.push(Span { backend: None, begun: at, ended: at, is_done: true, is_rough: false });
+        let at = Moment(RuleTrial::due(0).0 + at);
+        self.trial.steps.push(StepSpan { backend: None, begun: at, ended: at, is_done: true, is_rough: false });
         self.trial.drill = Drill::Graceful;
     }
 }
 
-fn three(kind: StreamKind) -> Rig {
-    let mut rig = Rig::of(kind);
+fn three(kind: StreamKind) -> StreamRig {
+    let mut rig = StreamRig::of(kind);
     (0..9).for_each(|turn| _ = rig.whole(turn % 3));
     rig
 }
@@ -165,7 +165,7 @@ fn what_a_broken_backend_cuts_is_excused_and_what_it_does_not_is_not() {
     let cut_of = |backend: u16, end: LifeEnd, lossless: Option<bool>| {
         let mut rig = three(StreamKind::Websocket);
         rig.trial.drill = Drill::Rough;
-        rig.trial.windows = vec![Window { backend: Backend(1), broken: Trial::due(0), mended: None }];
+        rig.trial.windows = vec![OutageWindow { backend: Backend(1), broken: RuleTrial::due(0), mended: None }];
         rig.cut(backend).1.life.end = end;
         rig.trial.expectations.lossless = lossless;
         rig.expecting(Requirement::Uncut).level("stream-cut")
@@ -210,7 +210,7 @@ fn a_stream_that_looks_whole_and_is_not_is_found() {
 
 #[test]
 fn events_that_are_held_back_fail_where_that_is_forbidden_and_else_are_a_note() {
-    let late = |rig: &mut Rig, by: u64| {
+    let late = |rig: &mut StreamRig, by: u64| {
         for seen in &mut rig.seen {
             seen.times.iter_mut().for_each(|(_, came)| came.0 += by);
         }
@@ -262,7 +262,7 @@ fn a_close_code_that_is_altered_or_lost_is_found_both_ways() {
 
 #[test]
 fn a_handshake_that_arrives_as_a_plain_request_is_named() {
-    let mut rig = Rig::of(StreamKind::Websocket);
+    let mut rig = StreamRig::of(StreamKind::Websocket);
     for _ in 0..3 {
         let (seen, lived) = rig.whole(0);
         (seen.end, seen.opened) = (ClientEnd::NotOpened, None);
@@ -270,7 +270,7 @@ fn a_handshake_that_arrives_as_a_plain_request_is_named() {
         rig.lived.pop();
         let observation = rig.trial.observations.last_mut().unwrap();
         observation.status = 426;
-        rig.trial.arrivals.iter_mut().filter(|it| it.answer == answer).for_each(|it| it.status = 426);
+        rig.trial.arrivals.iter_mut().filter(|it| it.response == answer).for_each(|it| it.status = 426);
     }
     assert_eq!(rig.judged().failures(), ["upgrade"]);
 }
@@ -278,7 +278,7 @@ fn a_handshake_that_arrives_as_a_plain_request_is_named() {
 #[test]
 fn streams_are_even_or_surely_not_or_too_few_to_tell() {
     let spread = |counts: [usize; 3]| {
-        let mut rig = Rig::of(StreamKind::Websocket);
+        let mut rig = StreamRig::of(StreamKind::Websocket);
         for (backend, count) in counts.into_iter().enumerate() {
             (0..count).for_each(|_| _ = rig.whole(backend as u16));
         }

@@ -2,7 +2,7 @@
 
 /// Something that a directive of the balancer decides.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Cause {
+pub(crate) enum HintTopic {
     /// What verifies the certificates of backends.
     Verify,
     /// What verifies their names.
