@@ -73,6 +73,7 @@ fn status_is_json_with_a_version_for_programs() {
             "last_end",
             "faults",
             "actions",
+            "tls",
         ];
         assert_eq!(keys(backend), BTreeSet::from(expected.map(str::to_owned)));
         assert_eq!((&backend["name"], &backend["state"]), (&Value::from(port.to_string()), &Value::from("ready")));

@@ -277,7 +277,6 @@ fn a_malformed_request_is_refused_and_the_process_goes_on() {
         |headers: &str, body: &str| format!("POST / HTTP/1.1\r\nHost: h\r\n{headers}\r\n\r\n{body}").into_bytes();
     for (what, status, bytes) in [
         ("a TLS ClientHello", 400, client_hello),
-        ("the preface of HTTP/2", 505, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec()),
         ("no version", 400, b"GET /\r\n\r\n".to_vec()),
         ("no request at all", 400, b"hello\r\n\r\n".to_vec()),
         ("zeros", 400, vec![0; 999]),
