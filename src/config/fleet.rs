@@ -322,6 +322,7 @@ impl MergedFleet {
         let tls = config.tls()?;
         let time = |time: Option<Time>, default| time.map_or(default, |Time(time)| time);
         let is_on = |flag: Option<Flag>| flag.is_some_and(|Flag(on)| on);
+        let speaks_tls = tls.is_some();
         Ok(FleetPlan {
             host,
             ports,
@@ -350,15 +351,20 @@ impl MergedFleet {
             metrics: config.metrics,
             token,
             journal: config.journal_records.map(|count| count.0),
-            advice: Box::new(|topology| {
-                format!(
-                    "To balance over them with NGINX, put this inside `http {{ … }}`, or as a file into /etc/nginx/conf.d:\n\n{}\n\
-                     Reload it (nginx -s reload) and open http://localhost/uuid",
-                    nginx::lines(topology)
-                )
-            }),
+            advice: Box::new(move |topology| if speaks_tls { TLS_ADVICE.to_owned() } else { advice(topology) }),
         })
     }
+}
+
+const TLS_ADVICE: &str = "To balance over them with NGINX and verify these certificates, see:\n\n    \
+                          uuid-generator config nginx --backend-protocol https --backend-tls-verify CA-FILE";
+
+fn advice(topology: &Topology) -> String {
+    format!(
+        "To balance over them with NGINX, put this inside `http {{ … }}`, or as a file into /etc/nginx/conf.d:\n\n{}\n\
+         Reload it (nginx -s reload) and open http://localhost/uuid",
+        nginx::lines(topology)
+    )
 }
 
 #[cfg(test)]

@@ -106,7 +106,8 @@ pub(crate) async fn prepare(order: &RehearsalPlan) -> Result<Rehearsal> {
         start_fleet(&options(&backends, proxied, secured.as_ref())).await.context("failed to start the backends")?;
     drop(remote);
     let server = around.start()?;
-    scouting::settle(order, &around.places)?;
+    scouting::settle(order, &around.places, around.authority()?.as_deref())?;
+    // It may have made itself one meanwhile.
     let authority = around.authority()?;
     let notes = around.notes(&groups, &backends, &others, &listening);
     let expected = match &after {

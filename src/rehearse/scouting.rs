@@ -85,7 +85,7 @@ impl Scouted {
         while quiet < SOON || new.is_empty() && quiet < QUIET {
             for (url, place) in order.urls.iter().zip(places) {
                 let before = self.requests();
-                latest = Some((url.clone(), visit(order, url, place)?));
+                latest = Some((url.clone(), visit(order, url, anyone(place))?));
                 self.visits.add(&self.responders, &before, &self.answered);
             }
             let refused = scout.seen().refused;
@@ -186,19 +186,27 @@ fn patience(status: u16) -> Duration {
     }
 }
 
-/// Waits until a balancer that was started anew has read all of its files.
-pub(super) fn settle(order: &RehearsalPlan, places: &[UrlTarget]) -> Result<()> {
+/// Waits until a balancer that was started anew has read all of its files: those with its certificates too, where they are of that
+/// authority.
+pub(super) fn settle(order: &RehearsalPlan, places: &[UrlTarget], authority: Option<&Path>) -> Result<()> {
     let begun = Instant::now();
     for (url, place) in order.urls.iter().zip(places) {
-        while begun.elapsed() < READ && visit(order, url, place)?.status == 404 {
+        let trust = match authority {
+            Some(authority) if place.secure => Trust::Also(authority.to_owned()),
+            Some(_) | None => anyone(place),
+        };
+        while begun.elapsed() < READ && matches!(visit(order, url, trust.clone())?.status, 0 | 404) {
             sleep(Duration::from_millis(20));
         }
     }
     Ok(())
 }
 
-fn visit(order: &RehearsalPlan, url: &str, place: &UrlTarget) -> Result<Visited> {
-    let trust = if place.secure { Trust::Anyone } else { Trust::Machine };
+fn anyone(place: &UrlTarget) -> Trust {
+    if place.secure { Trust::Anyone } else { Trust::Machine }
+}
+
+fn visit(order: &RehearsalPlan, url: &str, trust: Trust) -> Result<Visited> {
     let plan =
         CheckPlan { trust, timeout: TIMEOUT, clients: order.clients, ..CheckPlan::new(url.to_owned(), Backing::Any) };
     Visitor::of(&plan, false)?.visit()
