@@ -272,7 +272,7 @@ impl JournalReader {
         lost
     }
 
-    /// The attempts that have been received and have not ended. Read it after [`Reader::drain`]: after the death of the
+    /// The attempts that have been received and have not ended. Read it after [`JournalReader::drain`]: after the death of the
     /// backend, nothing is then in both.
     pub(crate) fn in_flight(&self) -> Vec<Record> {
         (0..self.layout.capacity.table)

@@ -52,7 +52,7 @@ impl BodyDecoder {
         }
     }
 
-    /// Like [`Body::take`], with the trailers.
+    /// Like [`BodyDecoder::take`], with the trailers.
     pub fn part<'i>(&mut self, input: &'i [u8]) -> Result<(ChunkPart<'i>, &'i [u8]), Malformed> {
         match self {
             _ if input.is_empty() => Ok((ChunkPart::Nothing, input)),

@@ -61,7 +61,7 @@ impl<'b> RequestTarget<'b> {
         }
     }
 
-    /// The path, without query: `/` where there is none, `*` of [`Target::Asterisk`], empty of [`Target::Authority`].
+    /// The path, without query: `/` where there is none, `*` of [`RequestTarget::Asterisk`], empty of [`RequestTarget::Authority`].
     pub fn path(self) -> &'b str {
         let path = match self {
             RequestTarget::Origin(target) => before_query(target),

@@ -173,7 +173,7 @@ impl StreamEvent {
     /// Bytes that every event has room in.
     pub const LONGEST: usize = 128;
 
-    /// Reads what [`Event::write`] wrote.
+    /// Reads what [`StreamEvent::write`] wrote.
     pub fn read(content: &[u8]) -> Option<StreamEvent> {
         let rest = content.strip_prefix(b"{\"event\":")?;
         let (number, rest) = read_number(rest)?;
@@ -188,14 +188,14 @@ impl StreamEvent {
 }
 
 impl SentMessage {
-    /// Appends it, filled up as an [`Event`] is.
+    /// Appends it, filled up as an [`StreamEvent`] is.
     pub fn write(&self, out: &mut Vec<u8>, bytes: usize) {
         let start = out.len();
         let _ = write!(out, "{{\"message\":{},\"sent\":{}", self.number, self.sent.0);
         fill(out, start, bytes);
     }
 
-    /// Reads what [`Sent::write`] wrote.
+    /// Reads what [`SentMessage::write`] wrote.
     pub fn read(content: &[u8]) -> Option<SentMessage> {
         let rest = content.strip_prefix(b"{\"message\":")?;
         let (number, rest) = read_number(rest)?;

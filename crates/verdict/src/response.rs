@@ -5,7 +5,7 @@
 //!
 //! Sixteen hexadecimal digits: eight of the head (status and [`COVERED`] fields), eight of the body, each the low 32 bits of a
 //! 64-bit digest. Of a body that is made while it is sent (`/bytes/N`) they tell its length: see [`of_pattern`].
-//! The fields that are covered are a function of status and content ([`Written`]), so that a client which finds another digest
+//! The fields that are covered are a function of status and content ([`WrittenHead`]), so that a client which finds another digest
 //! can name what was changed.
 
 use std::fmt;

@@ -332,7 +332,7 @@ impl ClientExchange {
         }
     }
 
-    /// Goes on when the connection is ready, or when it [wakes](Exchange::wakes_at). `ends` says that the other end has sent all
+    /// Goes on when the connection is ready, or when it [wakes](ClientExchange::wakes_at). `ends` says that the other end has sent all
     /// that it will.
     pub(super) fn serve(
         &mut self,

@@ -10,9 +10,9 @@ use crate::{BodyDecoder, ChunkPart, Framing, HttpVersion, Malformed, Strictness,
 /// What has come.
 #[derive(Debug)]
 pub enum RequestEvent<'h, 'b> {
-    /// The head of a request. [`Event::End`] follows unless its framing is [`Framing::None`].
+    /// The head of a request. [`RequestEvent::End`] follows unless its framing is [`Framing::None`].
     Head(RequestHead<'h, 'b>),
-    /// The next piece of content; after [`Server::upgrade`], of the other protocol.
+    /// The next piece of content; after [`ServerConnection::upgrade`], of the other protocol.
     Data(&'b [u8]),
     /// Lines of the trailer section, as they came.
     Trailers(&'b [u8]),
@@ -271,8 +271,8 @@ impl ServerConnection {
     }
 
     /// Appends the head of a response with status 101 to the request at hand, with the fields that `fields` appends as lines; they
-    /// name the protocol. From here on what comes is [`Event::Data`] of that protocol, and what goes is [`Server::data`]'s, until
-    /// [`Server::end`], with which the connection ends.
+    /// name the protocol. From here on what comes is [`RequestEvent::Data`] of that protocol, and what goes is [`ServerConnection::data`]'s, until
+    /// [`ServerConnection::end`], with which the connection ends.
     pub fn upgrade(&mut self, out: &mut Vec<u8>, fields: impl FnOnce(&mut Vec<u8>)) -> StreamId {
         let stream = StreamId(self.stream);
         self.marks.push_back(WriteMark { stream, start: self.queued, end: None });

@@ -17,7 +17,7 @@ use crate::{Framing, RequestContext};
 pub enum ClientEvent<'s, 'b> {
     /// An interim response; the final one follows.
     Interim(u16),
-    /// The head of the final response. [`Event::End`] follows unless its framing is [`Framing::None`].
+    /// The head of the final response. [`ClientEvent::End`] follows unless its framing is [`Framing::None`].
     Head(KnownResponse<'s>),
     /// The next piece of content.
     Data(&'b [u8]),

@@ -14,7 +14,7 @@ use crate::{Framing, Malformed};
 /// What has come.
 #[derive(Debug)]
 pub enum ServerEvent<'s, 'b> {
-    /// The head of a request. [`Event::End`] follows unless its framing is [`Framing::None`].
+    /// The head of a request. [`ServerEvent::End`] follows unless its framing is [`Framing::None`].
     Head(Request<'s>),
     /// The next piece of content.
     Data(&'b [u8]),

@@ -76,7 +76,7 @@ pub enum Defect {
     CachedEvery(u64),
     /// Every n-th complete 200 is exchanged for that of another client connection; waits for the next when others are in flight.
     SwapEvery(u64),
-    /// Every n-th request with a valid cookie of [`Algorithm::StickyCookie`] goes to another backend. No cookie is set then.
+    /// Every n-th request with a valid cookie of [`PlantedAlgorithm::StickyCookie`] goes to another backend. No cookie is set then.
     ForgetsSticky(u64),
     /// As [`Defect::TwiceEvery`], of the POSTs.
     RetriesPost(u64),

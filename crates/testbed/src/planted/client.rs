@@ -26,7 +26,7 @@ pub(super) struct PlantedConnection<'a> {
     pub(super) asking: Rc<Cell<Option<InFlightId>>>,
     /// So many had been when it was accepted.
     pub(super) reloads: u64,
-    /// With [`Algorithm::PerConnection`].
+    /// With [`PlantedAlgorithm::PerConnection`].
     pub(super) tied: Option<PlantedInFlight>,
     /// What it is tied to.
     pub(super) link: Option<PlantedLink>,
