@@ -57,7 +57,7 @@ fn the_types_of_the_page_name_fields_that_the_api_has() {
         ("BackendFigures", "BackendFigures"),
         ("Figures", "Figures"),
         ("Second", "Second"),
-        ("Mark", "Mark"),
+        ("Mark", "TimelineMark"),
         ("Backend", "BackendStatus"),
         ("SeenRequest", "SeenRequest"),
         ("BalancerInfo", "BalancerInfo"),
