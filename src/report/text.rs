@@ -267,7 +267,19 @@ pub(crate) fn not_counted(it: &NotCounted) -> Option<String> {
 fn shares(out: &mut String, shares: &Shares, expected: &str, style: &Style) {
     /// What stands beside a name and its bar.
     const FIGURES: usize = 2 + 2 + 2 + 8 + 2 + 11;
-    let _ = writeln!(out, "{} of {}, {expected}", style.title("Shares"), shares.unit.name());
+    let (title, unit) = (style.title("Shares"), shares.unit.name());
+    let length = "Shares of , ".len() + unit.chars().count() + expected.chars().count();
+    match expected.split_once(": ").filter(|_| length > style.width) {
+        // Names and weights of many backends.
+        Some((what, list)) => {
+            let _ = writeln!(out, "{title} of {unit}, {what}:");
+            let list = list.split(',').map(str::trim).collect::<Vec<_>>().join(", ");
+            out.push_str(&wrapped("  ", &list, style.width));
+        }
+        None => {
+            let _ = writeln!(out, "{title} of {unit}, {expected}");
+        }
+    }
     let most = shares.rows.iter().map(|row| row.share.max(row.expected.unwrap_or(0.0))).fold(0.01, f64::max);
     let width = shares.rows.iter().map(|row| harmless(&row.backend).chars().count()).max().unwrap_or(0);
     let bar = style.width.saturating_sub(FIGURES + width).clamp(8, 40);
