@@ -24,7 +24,8 @@ check: ## Formatting, lints, documentation, licences and sources of dependencies
 
 test: setup ## Install what the tests need, then run all of them: units, the whole program, the cases, a part of the matrix
 	tests/run
-	$(MAKE) cases
+	cargo bench --locked --profile release --bench matrix --no-run
+	tests/cases/run --jobs 2 --retries 2
 	cargo bench --locked --profile release --bench matrix -- --part
 
 cases: ## Judge the program in the situations of tests/cases; CASES="failure/ sticky" for some of them
