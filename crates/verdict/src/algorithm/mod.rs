@@ -106,19 +106,20 @@ impl Algorithm {
 
     /// Whether each client, or each key, stays with one backend.
     pub fn pins(self) -> bool {
+        self.is_hash() || self == Algorithm::Sticky
+    }
+
+    /// Whether it selects by something that the client brings, and remembers nothing.
+    pub fn is_hash(self) -> bool {
         match self {
-            Algorithm::Source
-            | Algorithm::Uri
-            | Algorithm::Header
-            | Algorithm::Cookie
-            | Algorithm::Body
-            | Algorithm::Sticky => true,
+            Algorithm::Source | Algorithm::Uri | Algorithm::Header | Algorithm::Cookie | Algorithm::Body => true,
             Algorithm::RoundRobin
             | Algorithm::WeightedRoundRobin
             | Algorithm::Random
             | Algorithm::TwoChoices
             | Algorithm::LeastConnections
             | Algorithm::LeastTime
+            | Algorithm::Sticky
             | Algorithm::One => false,
         }
     }

@@ -67,17 +67,7 @@ fn witness(case: &Case) -> Vec<Witness> {
 
 /// Of a hash of what clients bring: one that the balancer remembers, or writes into a cookie, moves nobody.
 fn disruption(case: &Case) -> Option<Disruption> {
-    let is_hash = match case.inference.kind? {
-        Algorithm::Source | Algorithm::Uri | Algorithm::Header | Algorithm::Cookie | Algorithm::Body => true,
-        Algorithm::RoundRobin
-        | Algorithm::WeightedRoundRobin
-        | Algorithm::Random
-        | Algorithm::TwoChoices
-        | Algorithm::LeastConnections
-        | Algorithm::LeastTime
-        | Algorithm::Sticky
-        | Algorithm::One => false,
-    };
+    let is_hash = case.inference.kind?.is_hash();
     let pins = &case.tally.pins;
     let is_removed = |place: usize| case.outages.iter().any(|window| window.backend == Backend(place as u16));
     let places = 0..case.backends;
