@@ -50,7 +50,7 @@ impl Backend {
         self.fleet.backend(self.port).tls.unwrap()
     }
 
-    /// Waits until so many handshakes have failed so.
+    /// Waits until that number of handshakes have failed for this reason.
     fn failed(&self, bad: Option<BadCertificate>, reason: &str, count: u64) {
         let is = |status: &TlsStatus| {
             status.failed.iter().any(|it| it.bad_certificate == bad && it.reason == reason && it.count == count)

@@ -47,7 +47,7 @@ pub enum Picks {
     LeastByChance,
     /// The first among equals.
     LeastFirst,
-    /// By the smoothed time of responses times the requests in flight; a quick answer counts as so many milliseconds.
+    /// By the smoothed time of responses times the requests in flight; a quick answer counts as that number of milliseconds.
     LeastTime {
         quick: f64,
     },
@@ -112,9 +112,9 @@ pub struct Simulated {
     pub retries: bool,
     /// After a failure a backend is left out for that long, in milliseconds.
     pub fail_timeout: f64,
-    /// Each backend takes so many at a time: others go elsewhere, or wait until a place is free.
+    /// The limit of requests at a time for each backend: others go elsewhere, or wait until a place is free.
     pub limit: Option<usize>,
-    /// Every so many requests one is dropped: before or after it was given a turn.
+    /// The number of requests after which one is dropped: before or after it was given a turn.
     pub drops: Option<(usize, bool)>,
     /// That share of the requests goes to the next pick as well.
     pub copies: f64,

@@ -29,7 +29,7 @@ const AVOIDED: u64 = 16;
 const LONGEST: Duration = Duration::from_secs(5);
 /// Requests in flight: each fails for as long as its balancer tries.
 const AT_ONCE: usize = 8;
-/// A balancer may keep away from a backend that failed for so long: NGINX's fail_timeout, and a little.
+/// A balancer may keep away from a backend that failed for this time: NGINX's fail_timeout, and a little.
 const RETURN: Duration = Duration::from_secs(12);
 
 /// What backends know of TLS, and what is tried with bad certificates, if somebody asks for that.

@@ -40,7 +40,7 @@ impl ConnectionOutput {
         }
     }
 
-    /// Yields the responses that have left with so many bytes more.
+    /// Yields the responses that have left with this number of further bytes.
     pub(super) fn wrote(&mut self, bytes: usize) -> impl Iterator<Item = Written> {
         self.written += bytes as u64;
         std::iter::from_fn(|| {

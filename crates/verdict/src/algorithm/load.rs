@@ -266,7 +266,7 @@ pub(crate) fn uphill(flights: &[Flight], failing: &[Backend]) -> Uphill {
     result
 }
 
-/// Whether requests waited for a place at a backend: where it takes so many at a time, the next goes to whoever is done first, whatever the
+/// Whether requests waited for a place at a backend: where it takes a limited number at a time, the next goes to whoever is done first, whatever the
 /// algorithm.
 fn is_limited(flights: &[Flight]) -> bool {
     /// The balancer needs so long to pass on the next one at most, and what waited less may have waited for anything.
@@ -285,7 +285,7 @@ fn is_limited(flights: &[Flight]) -> bool {
     flights.iter().filter(waits).count() >= FEW_WAITS
 }
 
-/// So many do not wait for another by accident.
+/// Beyond this number it is no accident that requests wait for others.
 const FEW_WAITS: usize = 8;
 
 /// How often a balancer that ignores load would have gone uphill, and by how much that varies: who has to wait was drawn by lot, so all is
