@@ -1,8 +1,9 @@
 //! The shapes that other programs read and write: the fleet's API, its live view, faults and times as they are typed. JSON with a
-//! version; `schemas/openapi.json` is held to them.
+//! version; `schemas/openapi.json` is held to them. And what backends serve as gRPC.
 
 mod fault;
 mod fleet;
+pub mod generator;
 mod live;
 mod policy;
 mod time;

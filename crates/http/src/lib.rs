@@ -10,6 +10,7 @@ mod digest;
 pub mod encode;
 mod events;
 mod framing;
+pub mod grpc;
 pub mod h1;
 pub mod h2;
 mod malformed;

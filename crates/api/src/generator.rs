@@ -1,0 +1,153 @@
+//! The messages of `uuid.v1.Generator`, as `proto/uuid/v1/generator.proto` describes them, and the paths of its methods.
+
+/// Its full name.
+pub const SERVICE: &str = "uuid.v1.Generator";
+
+/// What it can do.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum GeneratorMethod {
+    /// A message each way.
+    Generate,
+    /// One message, then events.
+    Events,
+    /// Messages, then one.
+    Collect,
+    /// Messages both ways.
+    Echo,
+}
+
+impl GeneratorMethod {
+    /// All of them.
+    pub const ALL: [GeneratorMethod; 4] =
+        [GeneratorMethod::Generate, GeneratorMethod::Events, GeneratorMethod::Collect, GeneratorMethod::Echo];
+
+    /// The path of its calls.
+    pub fn path(self) -> &'static str {
+        match self {
+            GeneratorMethod::Generate => "/uuid.v1.Generator/Generate",
+            GeneratorMethod::Events => "/uuid.v1.Generator/Events",
+            GeneratorMethod::Collect => "/uuid.v1.Generator/Collect",
+            GeneratorMethod::Echo => "/uuid.v1.Generator/Echo",
+        }
+    }
+}
+
+/// Of [`GeneratorMethod::Generate`].
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct GenerateRequest {
+    /// Holds the response back.
+    #[prost(uint32, tag = "1")]
+    pub delay_ms: u32,
+    /// Of padding in the response.
+    #[prost(uint32, tag = "2")]
+    pub bytes: u32,
+    /// Ends the call with that status instead.
+    #[prost(uint32, tag = "3")]
+    pub status: u32,
+}
+
+/// Of [`GeneratorMethod::Generate`].
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct GenerateResponse {
+    /// The same as the response's id.
+    #[prost(string, tag = "1")]
+    pub uuid: String,
+    /// Name of the backend.
+    #[prost(string, tag = "2")]
+    pub backend: String,
+    /// Its number; 0 without one.
+    #[prost(uint32, tag = "3")]
+    pub number: u32,
+    /// As long as was asked for.
+    #[prost(bytes = "vec", tag = "15")]
+    pub padding: Vec<u8>,
+}
+
+/// Of [`GeneratorMethod::Events`].
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct EventsRequest {
+    /// Number of the last event; 0: 10.
+    #[prost(uint32, tag = "1")]
+    pub count: u32,
+    /// From one event to the next; 0: as fast as the client takes them.
+    #[prost(uint32, tag = "2")]
+    pub every_ms: u32,
+    /// Of padding in each event.
+    #[prost(uint32, tag = "3")]
+    pub bytes: u32,
+    /// Number of the first event; 0: 1.
+    #[prost(uint32, tag = "4")]
+    pub first: u32,
+}
+
+/// Of [`GeneratorMethod::Events`].
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Event {
+    /// From `first` on.
+    #[prost(uint32, tag = "1")]
+    pub number: u32,
+    /// Nanoseconds of the monotonic clock of the backend's host.
+    #[prost(uint64, tag = "2")]
+    pub written_ns: u64,
+    /// That of the initial metadata.
+    #[prost(string, tag = "3")]
+    pub response_id: String,
+    /// As long as was asked for.
+    #[prost(bytes = "vec", tag = "15")]
+    pub padding: Vec<u8>,
+}
+
+/// Of [`GeneratorMethod::Collect`] and [`GeneratorMethod::Echo`].
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Message {
+    /// From 1 on.
+    #[prost(uint32, tag = "1")]
+    pub number: u32,
+    /// Nanoseconds of the monotonic clock of the client's host.
+    #[prost(uint64, tag = "2")]
+    pub sent_ns: u64,
+    /// As long as the client likes.
+    #[prost(bytes = "vec", tag = "15")]
+    pub padding: Vec<u8>,
+}
+
+/// Of [`GeneratorMethod::Collect`].
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct CollectResponse {
+    /// The same as the response's id.
+    #[prost(string, tag = "1")]
+    pub uuid: String,
+    /// Name of the backend.
+    #[prost(string, tag = "2")]
+    pub backend: String,
+    /// Its number; 0 without one.
+    #[prost(uint32, tag = "3")]
+    pub number: u32,
+    /// That came.
+    #[prost(uint32, tag = "4")]
+    pub messages: u32,
+    /// Of their content.
+    #[prost(uint64, tag = "5")]
+    pub bytes: u64,
+    /// Number of the last of them.
+    #[prost(uint32, tag = "6")]
+    pub last_number: u32,
+    /// Messages whose number did not follow the one before.
+    #[prost(uint32, tag = "7")]
+    pub misplaced: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use prost::Message as _;
+
+    #[test]
+    fn messages_are_written_as_protocol_buffers_are() {
+        let request = EventsRequest { count: 300, every_ms: 0, bytes: 1, first: 0 };
+        assert_eq!(request.encode_to_vec(), [0x08, 0xac, 0x02, 0x18, 0x01]);
+        let message = Message { number: 1, sent_ns: 128, padding: b"ab".to_vec() };
+        assert_eq!(message.encode_to_vec(), [0x08, 0x01, 0x10, 0x80, 0x01, 0x7a, 0x02, b'a', b'b']);
+        assert_eq!(Message::decode(&message.encode_to_vec()[..]), Ok(message));
+    }
+}
