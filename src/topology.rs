@@ -19,8 +19,8 @@ pub(crate) use faults::StartFaults;
 pub(crate) use host::Host;
 pub(crate) use network::ClientNetwork;
 pub(crate) use told::{
-    ActiveHealthCheck, BackendProtocol, BackendTls, CertificateCheck, HttpPath, PassiveHealthCheck, RetryPolicy,
-    Sockets, Timeouts, Weight, Weights,
+    ActiveHealthCheck, BackendHttp, BackendProtocol, BackendTls, CertificateCheck, HttpPath, PassiveHealthCheck,
+    RetryPolicy, Sockets, Timeouts, Weight, Weights,
 };
 
 use crate::wire::{FleetNames, Generator};
@@ -49,6 +49,8 @@ pub(crate) struct Topology {
     pub(crate) keep_alive: Option<u32>,
     /// Each connection to them begins with who the client is: the PROXY protocol, version 1.
     pub(crate) proxy_protocol: bool,
+    /// What is spoken to them.
+    pub(crate) http: BackendHttp,
     /// Whether they speak TLS.
     pub(crate) tls: bool,
     /// Whose certificates the balancer accepts then; none for any.
@@ -211,6 +213,7 @@ impl Topology {
             retries: None,
             keep_alive: None,
             proxy_protocol: false,
+            http: BackendHttp::default(),
             tls: false,
             authority: None,
             listen_tls: None,

@@ -9,15 +9,18 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
+use std::sync::mpsc;
 use std::thread;
 
 use crate::support::balancers::{Installed, Running, installed};
-use crate::support::{Fleet, TemporaryDirectory, error_of, eventually, program, run};
+use crate::support::{Fleet, PATIENCE, TemporaryDirectory, error_of, eventually, program, run};
 
 const ALL: &str = "--algorithm sticky --weights 5:1:1 --retries 2 --keep-alive 0 --workers 2 --answer-timeout 2s --listen 127.0.0.1:8080";
 const ROUTE: &str = "--snippet --algorithm sticky --answer-timeout 2s";
 
 const TLS: &str = "--backend-protocol https --backend-tls-verify /etc/uuid/ca.pem --listen-tls /etc/uuid/own.pem";
+
+const GRPC: &str = "--backend-protocol grpcs --backend-tls-verify /etc/uuid/ca.pem --listen-tls /etc/uuid/own.pem";
 
 #[test]
 fn what_is_written_is_what_was_reviewed() {
@@ -51,6 +54,13 @@ fn what_is_written_is_what_was_reviewed() {
         ("kubernetes-weights", "kubernetes --for-version 1.4.0 --weights 5:1:1 --token-secret own".to_owned()),
         ("compose", "compose --for-version 1.31.3 --weights 5:1:1".to_owned()),
         ("nginx-tls", format!("nginx --for-version 1.31.3 {TLS}")),
+        ("nginx-grpc", format!("nginx --for-version 1.31.3 {GRPC}")),
+        ("nginx-grpc-old", "nginx --for-version 1.22.1 --backend-protocol grpc --path /a.b".to_owned()),
+        ("nginx-h2c", "nginx --for-version 1.31.3 --backend-protocol h2c --stream-timeout 10m".to_owned()),
+        ("haproxy-grpc", format!("haproxy --for-version 2.6.12 {GRPC}")),
+        ("envoy-grpc", format!("envoy --for-version 1.40.0 {GRPC}")),
+        ("traefik-grpc", format!("traefik --for-version 3.7.15 {GRPC}")),
+        ("caddy-grpc", format!("caddy --for-version 2.11.7 {GRPC}")),
         ("haproxy-tls", format!("haproxy --for-version 2.6.12 {TLS}")),
         ("envoy-tls", format!("envoy --for-version 1.40.0 {TLS}")),
         ("traefik-tls", format!("traefik --for-version 3.7.15 {TLS}")),
@@ -94,7 +104,21 @@ fn what_cannot_be_is_an_error_that_names_the_nearest_thing() {
         ("nginx --backup 9009", "error: --backup 9009: the fleet has no such backend\n"),
         (
             "nginx --backend-tls-verify off",
-            "error: --backend-tls-verify: there is no TLS to backends\n  hint: switch it on with --backend-protocol https\n",
+            "error: --backend-tls-verify: there is no TLS to backends\n  hint: switch it on with --backend-protocol https, h2 or grpcs\n",
+        ),
+        (
+            "nginx --for-version 1.22.1 --backend-protocol h2c",
+            "error: NGINX 1.22.1 cannot speak HTTP/2 to backends (--backend-protocol h2c, h2): from 1.29.4\n  \
+             hint: --backend-protocol grpc, or grpcs: grpc_pass carries any request over HTTP/2\n",
+        ),
+        (
+            "caddy --stream-timeout 1h",
+            "error: Caddy 2.11.7 cannot limit how long a stream may be silent (--stream-timeout)\n  \
+             hint: leave it out: Caddy ends no stream that is silent\n",
+        ),
+        (
+            "nginx --stream-timeout 1h --answer-timeout 10s",
+            "error: --answer-timeout and --stream-timeout: balancers have one timeout for both\n  hint: give one of them\n",
         ),
     ] {
         assert_eq!(error_of(&config(&words.split(' ').collect::<Vec<_>>())), error);
@@ -139,7 +163,7 @@ const ALGORITHMS: [&str; 10] = [
 ];
 
 /// What is asked for besides the algorithm.
-const ASKS: [&str; 17] = [
+const ASKS: [&str; 22] = [
     "",
     "--weights 5:1:1",
     "--backup 9003",
@@ -157,14 +181,23 @@ const ASKS: [&str; 17] = [
     "--path /",
     "--connect-timeout 250ms --answer-timeout 2s",
     "--workers 2",
+    "--stream-timeout 10m",
+    "--backend-protocol h2c",
+    "--backend-protocol grpc",
+    "--backend-protocol h2 --backend-tls-verify off",
+    "--backend-protocol grpcs --backend-tls-verify off",
 ];
 
-/// Every algorithm with every single thing that can be asked for, as options.
+/// Every algorithm with every single thing that can be asked for, as options. What is spoken is no matter of the algorithm.
 fn combinations() -> impl Iterator<Item = (&'static str, &'static str, Vec<&'static str>)> {
     let options = |algorithm, ask: &'static str| {
         ["--algorithm", algorithm].into_iter().chain(ask.split(' ').filter(|word| !word.is_empty())).collect()
     };
-    ALGORITHMS.into_iter().flat_map(move |algorithm| ASKS.map(|ask| (algorithm, ask, options(algorithm, ask))))
+    let all =
+        ALGORITHMS.into_iter().flat_map(move |algorithm| ASKS.map(|ask| (algorithm, ask, options(algorithm, ask))));
+    all.filter(|(algorithm, ask, _)| {
+        *algorithm == "round-robin" || !ask.contains("protocol ") && !ask.contains("stream")
+    })
 }
 
 #[test]
@@ -198,6 +231,58 @@ fn traefik_takes_all_that_is_written_for_it() {
         let errors: Vec<&str> = errors.filter(|line| !line.contains("Health check failed")).collect();
         assert!(errors.is_empty(), "{algorithm} with {ask}: {errors:?}");
     }
+}
+
+/// A backend that answers nobody, and the first bytes of each connection to it.
+fn first_bytes() -> (u16, mpsc::Receiver<Vec<u8>>) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (came, comes) = mpsc::channel();
+    thread::spawn(move || {
+        for mut connection in listener.incoming().flatten() {
+            let mut bytes = vec![0; 24];
+            let length = connection.read(&mut bytes).unwrap_or(0);
+            if length > 0 && came.send(bytes[..length].to_vec()).is_err() {
+                break;
+            }
+        }
+    });
+    (port, comes)
+}
+
+#[test]
+fn real_balancers_speak_http2_where_they_are_told_to() {
+    for installed in installed() {
+        for protocol in ["http", "h2c", "grpc"] {
+            let is_old = installed.name == "nginx" && installed.program.starts_with("/usr");
+            if is_old && protocol == "grpc" {
+                // Its port speaks nothing but HTTP/2 then.
+                continue;
+            }
+            let (port, comes) = first_bytes();
+            let options = ["--backend-protocol", protocol, "--path", "/uuid"];
+            let Some(running) = installed.start(&[port], &options, "/uuid") else {
+                assert!(is_old && protocol == "h2c", "{installed:?} {protocol}");
+                continue;
+            };
+            running.ask("/uuid", "");
+            let bytes = comes.recv_timeout(PATIENCE).unwrap();
+            let is_http2 = bytes.starts_with(b"PRI * HTTP/2");
+            assert_eq!(is_http2, protocol != "http", "{installed:?} {protocol}: {}", bytes.escape_ascii());
+        }
+    }
+}
+
+#[test]
+fn real_balancers_pass_handshakes_of_websockets_on() {
+    with_each(|installed, _, ports| {
+        for options in [&[][..], &["--keep-alive", "0"], &["--keep-alive", "7"]] {
+            let Some(running) = start(installed, ports, options) else { continue };
+            let status = running.open_websocket("/uuid/ws");
+            assert!(status.starts_with("HTTP/1.1 101 "), "{installed:?} {options:?}: {status}");
+            assert_eq!(running.backends(6, "/uuid", "").len(), 6, "{installed:?} {options:?}");
+        }
+    });
 }
 
 /// Three backends and each real balancer in front of them.

@@ -12,7 +12,7 @@ use crate::balancer::path::quoted;
 use crate::balancer::product::{CertificateStore, Product, Program};
 use crate::balancer::read_files;
 use crate::balancer::written::{File, StartCommand, Unsupported, WrittenConfig};
-use crate::topology::{Policy, Topology};
+use crate::topology::{BackendHttp, Policy, Topology};
 
 /// Caddy.
 pub(crate) const CADDY: Product = Product {
@@ -117,10 +117,11 @@ fn write(topology: &Topology, options: &Options) -> Result<WrittenConfig, Unsupp
         .add(4, "persist_config off")
         .add(4, "log {")
         .add(8, "level WARN")
-        .add(4, "}")
-        .add(0, "}")
-        .add(0, "")
-        .block(0, &site);
+        .add(4, "}");
+    if topology.http == BackendHttp::Grpc {
+        text.add(4, "# gRPC without TLS too.").add(4, "servers {").add(8, "protocols h1 h2 h2c").add(4, "}");
+    }
+    text.add(0, "}").add(0, "").block(0, &site);
     Ok(WrittenConfig { files: vec![File { name: NAME, text: tabs(&text.0) }], run: Some(run), overview: None })
 }
 
@@ -147,6 +148,11 @@ fn refuse(topology: &Topology, limits: VersionLimits) -> Result<(), Unsupported>
             "add --health-path /readyz, or --max-fails 1",
         )?;
     }
+    limits.refuse_if(
+        topology.timeouts.stream.is_some(),
+        "limit how long a stream may be silent (--stream-timeout)",
+        "leave it out: Caddy ends no stream that is silent",
+    )?;
     limits.refuse_if(
         topology.is_weighted() && !matches!(topology.policy, Policy::RoundRobin | Policy::Sticky(_)),
         &format!("give weights to --algorithm {}", topology.policy.name()),
@@ -260,6 +266,7 @@ fn proxy(topology: &Topology, policy: &[String]) -> String {
     }
     transport.maybe(8, topology.timeouts.connect.map(|it| format!("dial_timeout {}", time(it))));
     transport.maybe(8, topology.timeouts.answer.map(|it| format!("response_header_timeout {}", time(it))));
+    transport.maybe(8, versions(topology));
     transport.maybe(8, topology.proxy_protocol.then_some("proxy_protocol v1"));
     if let Some(tls) = topology.backend_tls() {
         transport.add(8, "tls").add(8, format!("tls_server_name {}", tls.name));
@@ -273,6 +280,15 @@ fn proxy(topology: &Topology, policy: &[String]) -> String {
     }
     text.add(0, "}");
     text.0
+}
+
+/// Over TLS it negotiates HTTP/2 by itself, and takes HTTP/1.1 as well.
+fn versions(topology: &Topology) -> Option<&'static str> {
+    match (topology.http, topology.tls) {
+        (BackendHttp::One, _) => None,
+        (BackendHttp::Two | BackendHttp::Grpc, true) => Some("versions 2"),
+        (BackendHttp::Two | BackendHttp::Grpc, false) => Some("versions h2c 2"),
+    }
 }
 
 /// A Caddyfile, or Caddy's JSON. What it keeps is not mixed with what another keeps.

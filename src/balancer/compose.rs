@@ -9,7 +9,7 @@ use crate::balancer::nginx::NGINX;
 use crate::balancer::options::{BalancerVersion, For, Listen, Options};
 use crate::balancer::product::{Product, Program};
 use crate::balancer::written::{File, Unsupported, WrittenConfig};
-use crate::topology::{Ports, Topology};
+use crate::topology::{BackendHttp, Ports, Topology};
 
 /// Compose files, with NGINX.
 pub(crate) const COMPOSE: Product = Product {
@@ -81,6 +81,11 @@ fn refuse(topology: &Topology, options: &Options, limits: VersionLimits) -> Resu
         (topology.is_named(), "give backends addresses (--backends)", "--ports, or --replicas"),
         (topology.sockets.is_some(), "reach backends by unix sockets (--sockets)", "their ports"),
         (topology.tls, "give backends certificates (--tls)", "HTTP to the fleet"),
+        (
+            topology.http == BackendHttp::Grpc,
+            "check gRPC (--backend-protocol grpc)",
+            "--backend-protocol h2c: HTTP/2 to the fleet",
+        ),
         (
             topology.backends.len() > 1 && containers.replicas.is_some() && topology.is_weighted(),
             "weigh replicas (--weights with --replicas)",

@@ -11,7 +11,7 @@ use crate::balancer::own::Own;
 use crate::balancer::product::{Product, Program};
 use crate::balancer::read_files;
 use crate::balancer::written::{File, StartCommand, Unsupported, WrittenConfig};
-use crate::topology::{BackendConfig, Host, Policy, Topology};
+use crate::topology::{BackendConfig, BackendHttp, Host, Policy, Topology};
 
 /// Envoy.
 pub(crate) const ENVOY: Product = Product {
@@ -165,6 +165,7 @@ fn listener(topology: &Topology, options: &Options) -> String {
             .add(6, "typed_config:")
             .add(8, "\"@type\": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext")
             .add(8, "common_tls_context:")
+            .add(10, "alpn_protocols: [h2, http/1.1]")
             .add(10, "tls_certificates:")
             .add(10, format!("- certificate_chain: {{ filename: {file} }}"))
             .add(12, format!("private_key: {{ filename: {file} }}"))
@@ -175,7 +176,8 @@ fn listener(topology: &Topology, options: &Options) -> String {
         .add(6, "typed_config:")
         .add(8, "\"@type\": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager")
         .add(8, "stat_prefix: uuid")
-        .add(8, "use_remote_address: true # X-Forwarded-For and X-Forwarded-Proto")
+        .add(8, "use_remote_address: true # X-Forwarded-For and X-Forwarded-Proto");
+    text.maybe(8, (topology.http == BackendHttp::One).then_some("upgrade_configs: [{ upgrade_type: websocket }]"))
         .add(8, "route_config:");
     text.maybe(10, (!options.snippet).then_some("validate_clusters: false # it stands in the other file"))
         .add(10, "virtual_hosts:")
@@ -247,7 +249,14 @@ fn route(topology: &Topology, again: Option<(u32, &str, &str)>, text: &mut Lines
     text.maybe(16, policy.map(|policy| format!("hash_policy: [{{ {policy} }}]")));
     let answer = topology.timeouts.answer;
     let attempts = again.map_or(1, |(count, _, _)| count + 1);
-    text.maybe(16, answer.map(|answer| format!("timeout: {}", seconds(answer * attempts))));
+    text.add(
+        16,
+        match answer {
+            Some(answer) => format!("timeout: {}", seconds(answer * attempts)),
+            None => "timeout: 0s # else every stream ends after 15 s".to_owned(),
+        },
+    );
+    text.maybe(16, topology.timeouts.stream.map(|silence| format!("idle_timeout: {}", seconds(silence))));
     if let Some((count, on, _)) = again {
         text.add(16, "retry_policy:").add(18, format!("retry_on: {on}")).add(18, format!("num_retries: {count}"));
         text.maybe(18, answer.map(|answer| format!("per_try_timeout: {}", seconds(answer))));
@@ -297,6 +306,7 @@ fn cluster(topology: &Topology, limits: VersionLimits) -> Result<String, Unsuppo
             text.add(0, "lb_policy: RING_HASH # requests without the key go anywhere")
         }
     };
+    let codec = if topology.http == BackendHttp::One { "" } else { ", codec_client_type: HTTP2" };
     if let Some(health) = &topology.health {
         text.add(0, "health_checks:")
             .add(0, format!("- timeout: {}", seconds(health.timeout)))
@@ -304,7 +314,7 @@ fn cluster(topology: &Topology, limits: VersionLimits) -> Result<String, Unsuppo
             .add(2, format!("no_traffic_interval: {}", seconds(health.interval)))
             .add(2, format!("unhealthy_threshold: {}", health.fall))
             .add(2, format!("healthy_threshold: {}", health.rise))
-            .add(2, format!("http_health_check: {{ path: {} }}", health.path))
+            .add(2, format!("http_health_check: {{ path: {}{codec} }}", health.path))
             .add(0, "# Else it balances over all, the ill too, when less than half are well.")
             .add(0, "common_lb_config: { healthy_panic_threshold: { value: 0 } }");
     }
@@ -316,12 +326,19 @@ fn cluster(topology: &Topology, limits: VersionLimits) -> Result<String, Unsuppo
             .add(2, format!("base_ejection_time: {}", seconds(failure.fail_timeout)))
             .add(2, "max_ejection_percent: 100");
     }
-    if topology.keep_alive == Some(0) {
+    let closes = topology.keep_alive == Some(0);
+    if closes || topology.http != BackendHttp::One {
         text.add(0, "typed_extension_protocol_options:")
             .add(2, "envoy.extensions.upstreams.http.v3.HttpProtocolOptions:")
             .add(4, "\"@type\": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions")
-            .add(4, "common_http_protocol_options: { max_requests_per_connection: 1 }")
-            .add(4, "explicit_http_config: { http_protocol_options: {} }");
+            .maybe(4, closes.then_some("common_http_protocol_options: { max_requests_per_connection: 1 }"))
+            .add(
+                4,
+                match topology.http {
+                    BackendHttp::One => "explicit_http_config: { http_protocol_options: {} }",
+                    BackendHttp::Two | BackendHttp::Grpc => "explicit_http_config: { http2_protocol_options: {} }",
+                },
+            );
     }
     let inner = transport(topology);
     if topology.proxy_protocol {
@@ -361,10 +378,13 @@ fn transport(topology: &Topology) -> Option<String> {
         .add(0, "typed_config:")
         .add(2, "\"@type\": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext")
         .add(2, format!("sni: {}", tls.name));
+    if topology.http != BackendHttp::One || tls.authority.is_some() {
+        text.add(2, "common_tls_context:");
+    }
+    text.maybe(4, (topology.http != BackendHttp::One).then_some("alpn_protocols: [h2]"));
     if let Some(file) = tls.authority {
         let kind = if tls.name.parse::<std::net::IpAddr>().is_ok() { "IP_ADDRESS" } else { "DNS" };
-        text.add(2, "common_tls_context:")
-            .add(4, "validation_context:")
+        text.add(4, "validation_context:")
             .add(6, format!("trusted_ca: {{ filename: {file} }}"))
             .add(6, "match_typed_subject_alt_names:")
             .add(6, format!("- san_type: {kind}"))

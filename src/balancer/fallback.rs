@@ -25,7 +25,7 @@ use crate::balancer::limits::VersionLimits;
 use crate::balancer::options::{BalancerVersion as Release, Options};
 use crate::balancer::product::{Product, Program};
 use crate::balancer::written::{File, StartCommand, Unsupported, WrittenConfig};
-use crate::topology::{Policy, Topology};
+use crate::topology::{BackendHttp, Policy, Topology};
 
 /// The built-in balancer.
 pub(crate) const FALLBACK: Product = Product {
@@ -95,7 +95,9 @@ fn write(topology: &Topology, options: &Options) -> Result<WrittenConfig, Unsupp
             "unix sockets in --backends",
         ),
         (topology.proxy_protocol, "--proxy-protocol"),
-        (topology.tls, "--backend-protocol https"),
+        (topology.tls, "TLS to backends (--backend-protocol https, h2, grpcs)"),
+        (topology.http != BackendHttp::One, "HTTP/2 to backends (--backend-protocol h2c, grpc)"),
+        (topology.timeouts.stream.is_some(), "--stream-timeout"),
         (topology.listen_tls.is_some(), "--listen-tls"),
         (topology.backups().next().is_some(), "--backup"),
         (topology.health.is_some(), "--health-path"),

@@ -15,7 +15,7 @@ use crate::balancer::read::{ConfigFile, Configuration};
 use crate::balancer::read_haproxy;
 use crate::balancer::written::{File, StartCommand, Unsupported, WrittenConfig};
 use crate::error::Problem;
-use crate::topology::{Policy, Topology};
+use crate::topology::{BackendHttp, Policy, Topology};
 
 /// HAProxy.
 pub(crate) const HAPROXY: Product = Product {
@@ -130,6 +130,8 @@ fn write(topology: &Topology, options: &Options) -> Result<WrittenConfig, Unsupp
         .add(4, "timeout connect 5s")
         .add(4, "timeout client 60s")
         .add(4, "timeout server 60s")
+        .add(4, "# WebSockets may be silent for longer.")
+        .add(4, "timeout tunnel 1h")
         .add(0, "")
         .block(0, &body);
     Ok(WrittenConfig { files: vec![File { name: NAME, text: text.0 }], run: Some(run), overview: None })
@@ -149,8 +151,9 @@ fn frontend_and_backend(topology: &Topology, options: &Options) -> Result<String
     let mut text = Lines::default();
     let listen = options.listen();
     let bind = listen.address.map_or(format!(":{}", listen.port), |_| listen.to_string());
-    let own = topology.listen_tls().map_or_else(String::new, |file| format!(" ssl crt {file}"));
+    let own = topology.listen_tls().map_or_else(String::new, |file| format!(" ssl crt {file} alpn h2,http/1.1"));
     text.add(0, "frontend uuid").add(4, "mode http").add(4, format!("bind {bind}{own}"));
+    text.maybe(4, topology.timeouts.stream.map(|it| format!("timeout client {}", time(it))));
     text.add(4, "option forwardfor");
     if !path.is_root() {
         text.add(4, format!("http-request return status 404 unless {{ path {path} }} || {{ path_beg {path}/ }}"));
@@ -171,7 +174,11 @@ fn frontend_and_backend(topology: &Topology, options: &Options) -> Result<String
     }
     let timeouts = &topology.timeouts;
     text.maybe(4, timeouts.connect.map(|it| format!("timeout connect {}", time(it))));
-    text.maybe(4, timeouts.answer.map(|it| format!("timeout server {}", time(it))));
+    text.maybe(4, timeouts.answer.or(timeouts.stream).map(|it| format!("timeout server {}", time(it))));
+    text.maybe(4, timeouts.stream.map(|it| format!("timeout tunnel {}", time(it))));
+    if topology.http == BackendHttp::One {
+        text.add(4, "# Else events of a stream wait for those that follow, for 200 ms.").add(4, "option http-no-delay");
+    }
     retries(topology, &mut text);
     if let Some(health) = &topology.health {
         text.add(4, "option httpchk")
@@ -215,6 +222,11 @@ fn frontend_and_backend(topology: &Topology, options: &Options) -> Result<String
         };
         each += &format!(" sni str({})", tls.name);
     }
+    each += match (topology.http, topology.tls) {
+        (BackendHttp::One, _) => "",
+        (BackendHttp::Two | BackendHttp::Grpc, false) => " proto h2",
+        (BackendHttp::Two | BackendHttp::Grpc, true) => " alpn h2",
+    };
     text.maybe(4, (!each.is_empty()).then(|| format!("default-server{each}")));
     for backend in &topology.backends {
         let address = topology.socket(backend.generator).map(|socket| format!("unix@{socket}"));

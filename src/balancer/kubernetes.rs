@@ -18,7 +18,7 @@ use crate::balancer::lines::Lines;
 use crate::balancer::options::{BalancerVersion, Listen, Options};
 use crate::balancer::product::{Product, Program};
 use crate::balancer::written::{File, Unsupported, WrittenConfig};
-use crate::topology::{Policy, Topology};
+use crate::topology::{BackendHttp, Policy, Topology};
 
 /// Kubernetes, with whatever implements its Gateway API.
 pub(crate) const KUBERNETES: Product = Product {
@@ -130,6 +130,12 @@ fn refuse(topology: &Topology, options: &Options, limits: VersionLimits) -> Resu
         (topology.is_named(), "give pods addresses (--backends)", "--replicas: each pod has an address of its own"),
         (topology.sockets.is_some(), "reach pods by unix sockets (--sockets)", "their ports"),
         (topology.tls, "give pods certificates (--tls)", "HTTP to the pods, and TLS at the Gateway"),
+        (
+            topology.http == BackendHttp::Grpc,
+            "route gRPC (--backend-protocol grpc): that takes a GRPCRoute",
+            "--backend-protocol h2c: HTTP/2 to the pods",
+        ),
+        (topology.timeouts.stream.is_some(), "limit how long a stream may be silent (--stream-timeout)", CONTROLLERS),
         (topology.timeouts.connect.is_some(), "limit the time of a connection (--connect-timeout)", "--answer-timeout"),
         (options.workers.is_some(), "configure the Gateway's workers (--workers)", CONTROLLERS),
         (
@@ -148,6 +154,11 @@ fn refuse(topology: &Topology, options: &Options, limits: VersionLimits) -> Resu
     limits.refuse_if(
         options.snippet && topology.health.is_some(),
         "probe health in a snippet (--health-path): the probes stand in the Deployments",
+        "leave out --snippet",
+    )?;
+    limits.refuse_if(
+        options.snippet && topology.http != BackendHttp::One,
+        "say in a snippet what is spoken to pods (--backend-protocol): that stands in the Services",
         "leave out --snippet",
     )?;
     let whole = |time: Duration| time.subsec_nanos() == 0;

@@ -12,7 +12,7 @@ use crate::balancer::path::quoted;
 use crate::balancer::product::{Product, Program, ReloadSignal};
 use crate::balancer::written::{File, StartCommand, Unsupported, WrittenConfig};
 use crate::error::Problem;
-use crate::topology::{Policy, Topology};
+use crate::topology::{BackendHttp, Policy, Topology};
 
 /// NGINX, open source.
 pub(crate) const NGINX: Product = Product {
@@ -92,6 +92,10 @@ fn directive(topic: HintTopic) -> &'static str {
 
 /// Connections to backends are kept, and HTTP/1.1 is spoken to them, without being told.
 const KEEPS_CONNECTIONS: BalancerVersion = BalancerVersion(1, 29, 7);
+/// Speaks HTTP/2 to backends other than those of `grpc_pass`.
+const HTTP2_TO_BACKENDS: BalancerVersion = BalancerVersion(1, 29, 4);
+/// HTTP/2 is a directive; before, it is a word of `listen`.
+const HTTP2_DIRECTIVE: BalancerVersion = BalancerVersion(1, 25, 1);
 const STICKY: BalancerVersion = BalancerVersion(1, 29, 6);
 const RANDOM: BalancerVersion = BalancerVersion(1, 15, 1);
 const MEASURES: BalancerVersion = BalancerVersion(1, 31, 0);
@@ -112,26 +116,32 @@ pub(crate) fn lines(topology: &Topology) -> String {
         .add(4, "server_name localhost;")
         .add(0, "");
     text.add(4, "location /uuid {");
-    for line in backend_tls(topology) {
+    for line in backend_tls(topology, "proxy") {
         text.add(8, line);
     }
-    text.add(8, format!("proxy_pass {}://uuid/;", scheme(topology))).add(4, "}").add(0, "}");
+    text.add(8, format!("{}/;", pass(topology))).add(4, "}").add(0, "}");
     text.0
 }
 
-fn scheme(topology: &Topology) -> &'static str {
-    if topology.tls { "https" } else { "http" }
+/// Where requests go; directives of gRPC's module have its name in front.
+fn pass(topology: &Topology) -> &'static str {
+    match (topology.http, topology.tls) {
+        (BackendHttp::One | BackendHttp::Two, false) => "proxy_pass http://uuid",
+        (BackendHttp::One | BackendHttp::Two, true) => "proxy_pass https://uuid",
+        (BackendHttp::Grpc, false) => "grpc_pass grpc://uuid",
+        (BackendHttp::Grpc, true) => "grpc_pass grpcs://uuid",
+    }
 }
 
 /// Whose certificates are accepted, and for which name: NGINX verifies none by itself, and would take the upstream's name.
-fn backend_tls(topology: &Topology) -> Vec<String> {
+fn backend_tls(topology: &Topology, module: &str) -> Vec<String> {
     let Some(tls) = topology.backend_tls() else { return Vec::new() };
-    let mut lines = vec!["proxy_ssl_server_name on;".to_owned(), format!("proxy_ssl_name {};", tls.name)];
+    let mut lines = vec![format!("{module}_ssl_server_name on;"), format!("{module}_ssl_name {};", tls.name)];
     match tls.authority {
         Some(file) => {
-            lines.extend([format!("proxy_ssl_trusted_certificate {file};"), "proxy_ssl_verify on;".to_owned()]);
+            lines.extend([format!("{module}_ssl_trusted_certificate {file};"), format!("{module}_ssl_verify on;")]);
         }
-        None => lines.push("proxy_ssl_verify off;".to_owned()),
+        None => lines.push(format!("{module}_ssl_verify off;")),
     }
     lines
 }
@@ -185,7 +195,27 @@ fn upstream_and_server(topology: &Topology, options: &Options) -> Result<String,
         "speak the PROXY protocol to HTTP backends (--proxy-protocol), only in its stream module",
         "HAProxy, Envoy and Caddy can; or send the client's address in a header: proxy_set_header X-Forwarded-For",
     )?;
+    limits.refuse_if(
+        topology.http == BackendHttp::Two && limits.version < HTTP2_TO_BACKENDS,
+        &format!("speak HTTP/2 to backends (--backend-protocol h2c, h2): from {HTTP2_TO_BACKENDS}"),
+        "--backend-protocol grpc, or grpcs: grpc_pass carries any request over HTTP/2",
+    )?;
+    let module = if topology.http == BackendHttp::Grpc { "grpc" } else { "proxy" };
     let mut text = Lines::default();
+    // Over HTTP/2 a handshake of WebSocket would break the connection: those fields are not allowed there.
+    if topology.http == BackendHttp::One {
+        let otherwise = if closes(topology, limits) { "close" } else { "\"\"" };
+        text.add(0, "# Handshakes of WebSockets are passed on, and no other upgrade.")
+            .add(0, "map $http_upgrade $uuid_upgrade {")
+            .add(4, "~*^websocket$ websocket;")
+            .add(4, "default \"\";")
+            .add(0, "}")
+            .add(0, "map $uuid_upgrade $uuid_connection {")
+            .add(4, "websocket upgrade;")
+            .add(4, format!("default {otherwise};"))
+            .add(0, "}")
+            .add(0, "");
+    }
     text.add(0, "upstream uuid {");
     text.add(4, "# The workers share what they know; else each goes in its own order.").add(4, "zone uuid 64k;");
     for line in method(topology, limits)? {
@@ -221,50 +251,95 @@ fn upstream_and_server(topology: &Topology, options: &Options) -> Result<String,
     text.add(0, "}")
         .add(0, "")
         .add(0, "server {")
-        .add(4, format!("listen {}{};", options.listen(), if topology.listen_tls.is_some() { " ssl" } else { "" }));
+        .add(4, format!("listen {}{};", options.listen(), listen_words(topology, limits)));
+    if speaks_http2(topology) && limits.version >= HTTP2_DIRECTIVE {
+        text.add(4, "http2 on;");
+    }
     if let Some(file) = topology.listen_tls() {
         text.add(4, format!("ssl_certificate {file};")).add(4, format!("ssl_certificate_key {file};"));
     }
     text.add(0, "");
-    text.add(4, "proxy_set_header Host $http_host;")
-        .add(4, "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;")
-        .add(4, "proxy_set_header X-Forwarded-Proto $scheme;")
-        .add(4, "proxy_set_header X-Forwarded-Host $http_host;");
-    if topology.keep_alive.is_some_and(|count| count > 0) && !keeps_by_itself {
-        text.add(4, "proxy_http_version 1.1;").add(4, "proxy_set_header Connection \"\";");
+    text.add(4, format!("{module}_set_header Host $http_host;"))
+        .add(4, format!("{module}_set_header X-Forwarded-For $proxy_add_x_forwarded_for;"))
+        .add(4, format!("{module}_set_header X-Forwarded-Proto $scheme;"))
+        .add(4, format!("{module}_set_header X-Forwarded-Host $http_host;"));
+    match topology.http {
+        BackendHttp::One => {
+            text.add(4, "proxy_http_version 1.1;")
+                .add(4, "proxy_set_header Upgrade $uuid_upgrade;")
+                .add(4, "proxy_set_header Connection $uuid_connection;");
+        }
+        BackendHttp::Two => {
+            text.add(4, "# Without trailers: those NGINX passes on with grpc_pass alone.")
+                .add(4, "proxy_http_version 2;");
+        }
+        BackendHttp::Grpc => {
+            text.add(4, "# A stream of messages has no length that is known before.").add(4, "client_max_body_size 0;");
+        }
     }
-    for line in backend_tls(topology) {
+    for line in backend_tls(topology, module) {
         text.add(4, line);
     }
-    text.maybe(4, topology.timeouts.connect.map(|it| format!("proxy_connect_timeout {};", time(it))));
-    if let Some(answer) = topology.timeouts.answer.map(time) {
-        text.add(4, format!("proxy_send_timeout {answer};")).add(4, format!("proxy_read_timeout {answer};"));
+    text.maybe(4, topology.timeouts.connect.map(|it| format!("{module}_connect_timeout {};", time(it))));
+    if let Some(silence) = topology.timeouts.answer.or(topology.timeouts.stream).map(time) {
+        text.add(4, format!("{module}_send_timeout {silence};")).add(4, format!("{module}_read_timeout {silence};"));
     }
     match &topology.retries {
         None => (),
         Some(retries) if retries.attempts == 0 => {
-            text.add(4, "proxy_next_upstream off;");
+            text.add(4, format!("{module}_next_upstream off;"));
         }
         Some(retries) => {
             let also = if retries.non_idempotent { " non_idempotent" } else { "" };
-            text.add(4, format!("proxy_next_upstream error timeout{also};"));
-            text.add(4, format!("proxy_next_upstream_tries {}; # the first one counts", retries.attempts + 1));
+            text.add(4, format!("{module}_next_upstream error timeout{also};"));
+            text.add(4, format!("{module}_next_upstream_tries {}; # the first one counts", retries.attempts + 1));
         }
     }
     let path = &topology.path;
     text.add(0, "");
     if path.is_root() {
-        text.add(4, "location / {").add(8, format!("proxy_pass {}://uuid;", scheme(topology))).add(4, "}");
+        text.add(4, "location / {").add(8, format!("{};", pass(topology))).add(4, "}");
+    } else if topology.http == BackendHttp::Grpc {
+        // grpc_pass takes no path.
+        let pattern = path.as_str().replace('.', "\\.");
+        for location in [format!("= {path}"), format!("{path}/")] {
+            text.add(4, format!("location {location} {{"))
+                .add(8, format!("rewrite ^{pattern}/?(.*)$ /$1 break;"))
+                .add(8, format!("{};", pass(topology)))
+                .add(4, "}");
+        }
     } else {
         // One location for both would also take what only begins alike, and give what is below two slashes.
         for location in [format!("= {path}"), format!("{path}/")] {
-            text.add(4, format!("location {location} {{"))
-                .add(8, format!("proxy_pass {}://uuid/;", scheme(topology)))
-                .add(4, "}");
+            text.add(4, format!("location {location} {{")).add(8, format!("{}/;", pass(topology))).add(4, "}");
         }
     }
     text.add(0, "}");
     Ok(text.0)
+}
+
+/// Each request to a backend has a connection of its own.
+fn closes(topology: &Topology, limits: VersionLimits) -> bool {
+    match topology.keep_alive {
+        Some(count) => count == 0,
+        None => limits.version < KEEPS_CONNECTIONS,
+    }
+}
+
+/// Clients may speak HTTP/2: by ALPN, or gRPC without TLS.
+fn speaks_http2(topology: &Topology) -> bool {
+    topology.listen_tls.is_some() || topology.http == BackendHttp::Grpc
+}
+
+fn listen_words(topology: &Topology, limits: VersionLimits) -> &'static str {
+    let is_old = speaks_http2(topology) && limits.version < HTTP2_DIRECTIVE;
+    match (topology.listen_tls.is_some(), is_old) {
+        (true, true) => " ssl http2",
+        (true, false) => " ssl",
+        // Such a port speaks nothing else.
+        (false, true) => " http2",
+        (false, false) => "",
+    }
 }
 
 /// The lines that go before the servers: NGINX reads what those may say by them.

@@ -9,13 +9,15 @@ use crate::balancer::list::Balancer;
 use crate::balancer::options::{BalancerVersion, For, Listen, Options};
 use crate::balancer::product::Program;
 use crate::balancer::written::{Unsupported, WrittenConfig};
-use crate::topology::{ActiveHealthCheck, PassiveHealthCheck, Policy, RetryPolicy, Timeouts, Topology, Weights};
+use crate::topology::{
+    ActiveHealthCheck, BackendHttp, PassiveHealthCheck, Policy, RetryPolicy, Timeouts, Topology, Weights,
+};
 use crate::wire::Generator;
 
 /// One thing that is asked for besides the algorithm.
 type Feature = (&'static str, fn(&mut Topology, &mut Options));
 
-const ASKS: [Feature; 24] = [
+const ASKS: [Feature; 29] = [
     ("nothing", |_, _| ()),
     ("weights", |topology, _| weigh(topology, "5:1:1")),
     ("backup", |topology, _| topology.backends[2].backup = true),
@@ -40,13 +42,24 @@ const ASKS: [Feature; 24] = [
     ("no path", |topology, _| topology.path = "/".parse().unwrap()),
     ("timeouts", |topology, _| {
         topology.timeouts =
-            Timeouts { connect: Some(Duration::from_millis(250)), answer: Some(Duration::from_secs(2)) };
+            Timeouts { connect: Some(Duration::from_millis(250)), answer: Some(Duration::from_secs(2)), stream: None };
     }),
     ("TLS to backends, verified", |topology, _| {
         topology.tls = true;
         topology.authority = Some("/run/uuid/ca.pem".into());
     }),
     ("TLS to backends, any certificate", |topology, _| topology.tls = true),
+    ("silent streams", |topology, _| topology.timeouts.stream = Some(Duration::from_secs(600))),
+    ("HTTP/2 to backends", |topology, _| topology.http = BackendHttp::Two),
+    ("HTTP/2 to backends over TLS", |topology, _| {
+        topology.http = BackendHttp::Two;
+        topology.tls = true;
+    }),
+    ("gRPC", |topology, _| topology.http = BackendHttp::Grpc),
+    ("gRPC over TLS", |topology, _| {
+        topology.http = BackendHttp::Grpc;
+        topology.tls = true;
+    }),
     ("TLS of its own", |topology, _| topology.listen_tls = Some("/run/uuid/own.pem".into())),
     ("workers", |_, options| options.workers = NonZeroU32::new(2)),
     ("an image", |_, options| options.containers.image = Some("a/b:1".parse().unwrap())),

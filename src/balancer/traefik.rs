@@ -10,7 +10,7 @@ use crate::balancer::own::Own;
 use crate::balancer::product::{Product, Program};
 use crate::balancer::read_files;
 use crate::balancer::written::{File, StartCommand, Unsupported, WrittenConfig};
-use crate::topology::{BackendConfig, Policy, Topology};
+use crate::topology::{BackendConfig, BackendHttp, Policy, Topology};
 
 /// Traefik.
 pub(crate) const TRAEFIK: Product = Product {
@@ -133,11 +133,12 @@ fn write(topology: &Topology, options: &Options) -> Result<WrittenConfig, Unsupp
         .add(2, "level: WARN")
         .add(0, "entryPoints:")
         .add(2, "web:")
-        .add(4, format!("address: \"{address}\""))
-        .add(0, "providers:")
-        .add(2, "file:")
-        .add(4, format!("filename: {DYNAMIC}"))
-        .add(4, "watch: true");
+        .add(4, format!("address: \"{address}\""));
+    if topology.http == BackendHttp::Grpc {
+        text.add(4, "# A client may send messages for longer than the default, a minute.")
+            .add(4, "transport: { respondingTimeouts: { readTimeout: 0s } }");
+    }
+    text.add(0, "providers:").add(2, "file:").add(4, format!("filename: {DYNAMIC}")).add(4, "watch: true");
     Ok(WrittenConfig { files: vec![File { name: STATIC, text: text.0 }, dynamic], run: Some(run), overview: None })
 }
 
@@ -157,6 +158,11 @@ fn refuse(topology: &Topology, limits: VersionLimits) -> Result<(), Unsupported>
         topology.backups().next().is_some() && topology.health.is_none(),
         "use a backup (--backup) unless it probes who is down",
         "add --health-path /readyz",
+    )?;
+    limits.refuse_if(
+        topology.timeouts.stream.is_some(),
+        "limit how long a stream may be silent (--stream-timeout)",
+        "leave it out: Traefik ends no stream that is silent",
     )?;
     let counts = topology.health.as_ref().is_some_and(|health| health.rise.get() != 1 || health.fall.get() != 1);
     limits.refuse_if(
@@ -320,7 +326,12 @@ fn service<'a>(
     }
     text.add(8, "servers:");
     for backend in backends {
-        let scheme = if topology.tls { "https" } else { "http" };
+        let scheme = match (topology.http, topology.tls) {
+            // HTTP/2 by ALPN.
+            (_, true) => "https",
+            (BackendHttp::One, false) => "http",
+            (BackendHttp::Two | BackendHttp::Grpc, false) => "h2c",
+        };
         text.add(8, format!("- url: {scheme}://{}", topology.address(backend.generator)));
         if topology.is_weighted() {
             text.add(10, format!("weight: {}", backend.weight));

@@ -13,8 +13,8 @@ use super::text::Count;
 use crate::error::Problem;
 use crate::fleet::authority_file;
 use crate::topology::{
-    ActiveHealthCheck, BackendProtocol, BackendSelection, CertificateCheck, HttpPath, PassiveHealthCheck, Policy,
-    RetryPolicy, Timeouts, Topology, Weights,
+    ActiveHealthCheck, BackendHttp, BackendProtocol, BackendSelection, CertificateCheck, HttpPath, PassiveHealthCheck,
+    Policy, RetryPolicy, Timeouts, Topology, Weights,
 };
 use crate::wire::Time;
 
@@ -88,7 +88,12 @@ layer! {
         #[arg(long, value_name = "TIME", help_heading = "Balancing: failures")]
         answer_timeout: Option<Time>,
 
-        /// What the balancer speaks to backends: http or https [default: https where they speak TLS (--tls), else http]
+        /// Time that a stream or a WebSocket may be silent [default: the balancer's default; HAProxy 1h for WebSockets]
+        #[arg(long, value_name = "TIME", help_heading = "Balancing: failures")]
+        stream_timeout: Option<Time>,
+
+        /// What the balancer speaks to backends: http, https, h2c (HTTP/2 without TLS), h2 (with TLS), grpc or grpcs
+        /// [default: https where they speak TLS (--tls), else http]
         #[arg(long, value_name = "PROTOCOL", help_heading = "Balancing: TLS")]
         backend_protocol: Option<BackendProtocol>,
 
@@ -129,8 +134,12 @@ impl BalancingConfig {
             mark_backups(&mut topology, backup)?;
         }
         topology.policy = self.algorithm.clone().unwrap_or_default();
-        if let Some(path) = &self.path {
-            topology.path = path.clone();
+        topology.http = self.backend_protocol.map_or(BackendHttp::One, |protocol| protocol.http);
+        match &self.path {
+            Some(path) => topology.path = path.clone(),
+            // Paths of gRPC are the names of methods.
+            None if topology.http == BackendHttp::Grpc => topology.path = HttpPath::root(),
+            None => (),
         }
         topology.health = self.health()?;
         topology.failure = self.failure()?;
@@ -138,7 +147,13 @@ impl BalancingConfig {
         topology.timeouts = Timeouts {
             connect: milliseconds("--connect-timeout", self.connect_timeout)?,
             answer: milliseconds("--answer-timeout", self.answer_timeout)?,
+            stream: milliseconds("--stream-timeout", self.stream_timeout)?,
         };
+        if topology.timeouts.answer.is_some() && topology.timeouts.stream.is_some() {
+            let problem =
+                Problem::new("balancers have one timeout for both").on("--answer-timeout and --stream-timeout");
+            return Err(problem.hint("give one of them"));
+        }
         topology.keep_alive = self.keep_alive.map(|Count(connections)| connections);
         self.resolve_tls(&mut topology)?;
         Ok((topology, self.workers.and_then(|Count(workers)| NonZeroU32::new(workers))))
@@ -151,12 +166,12 @@ impl BalancingConfig {
         };
         topology.tls = match self.backend_protocol {
             None => topology.tls,
-            Some(protocol) => protocol == BackendProtocol::Https,
+            Some(protocol) => protocol.tls,
         };
         topology.authority = match &self.backend_tls_verify {
             Some(_) if !topology.tls => {
                 let problem = Problem::new("there is no TLS to backends").on("--backend-tls-verify");
-                return Err(problem.hint("switch it on with --backend-protocol https"));
+                return Err(problem.hint("switch it on with --backend-protocol https, h2 or grpcs"));
             }
             _ if !topology.tls => None,
             Some(CertificateCheck::Off) => None,

@@ -22,22 +22,39 @@ impl Weight {
     }
 }
 
-/// What a balancer speaks to its backends.
+/// What a balancer speaks to its backends, over TCP or TLS.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum BackendHttp {
+    /// HTTP/1.1, or over TLS what the balancer negotiates by itself.
+    #[default]
+    One,
+    /// HTTP/2, over TCP with prior knowledge.
+    Two,
+    /// gRPC, which is HTTP/2 with trailers.
+    Grpc,
+}
+
+/// What a balancer speaks to its backends, as it is typed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum BackendProtocol {
-    Http,
-    Https,
+pub(crate) struct BackendProtocol {
+    pub(crate) http: BackendHttp,
+    pub(crate) tls: bool,
 }
 
 impl FromStr for BackendProtocol {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<BackendProtocol, &'static str> {
-        match text {
-            "http" => Ok(BackendProtocol::Http),
-            "https" => Ok(BackendProtocol::Https),
-            _ => Err("expected http or https"),
-        }
+        let (http, tls) = match text {
+            "http" => (BackendHttp::One, false),
+            "https" => (BackendHttp::One, true),
+            "h2c" => (BackendHttp::Two, false),
+            "h2" => (BackendHttp::Two, true),
+            "grpc" => (BackendHttp::Grpc, false),
+            "grpcs" => (BackendHttp::Grpc, true),
+            _ => return Err("expected http, https, h2c, h2 (over TLS), grpc or grpcs"),
+        };
+        Ok(BackendProtocol { http, tls })
     }
 }
 
@@ -121,6 +138,11 @@ impl HttpPath {
     }
 
     /// `/`
+    pub(crate) fn root() -> HttpPath {
+        HttpPath("/".to_owned())
+    }
+
+    /// Whether it is `/`.
     pub(crate) fn is_root(&self) -> bool {
         self.0 == "/"
     }
@@ -227,6 +249,8 @@ pub(crate) struct Timeouts {
     pub(crate) connect: Option<Duration>,
     /// For a response.
     pub(crate) answer: Option<Duration>,
+    /// For the next bytes of a stream or a WebSocket, in either direction.
+    pub(crate) stream: Option<Duration>,
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The real balancers, with configurations that we write: whether they take them, and running.
 use std::fs::{self, File, Permissions};
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -191,6 +191,18 @@ impl Running {
         stream.read_to_end(&mut bytes).ok()?;
         let text = String::from_utf8_lossy(&bytes).into_owned();
         Some(Answer { status: text.split(' ').nth(1)?.parse().ok()?, text })
+    }
+
+    /// The first line of what comes of a handshake.
+    pub fn open_websocket(&self, path: &str) -> String {
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let handshake = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: h\r\n{handshake}\r\n").unwrap();
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line).unwrap();
+        line
     }
 
     /// Which backends answer so many requests, one after the other.

@@ -2,18 +2,20 @@
 
 use super::cluster::{CONTROL, Cluster, Component, HEADLESS};
 use crate::balancer::lines::Lines;
+use crate::topology::BackendHttp;
 
 pub(super) fn write(cluster: Cluster<'_>, text: &mut Lines) {
     let port = cluster.port;
+    let protocol = if cluster.topology.http == BackendHttp::One { "" } else { ", appProtocol: kubernetes.io/h2c" };
     if cluster.is_weighted() {
         for backend in &cluster.topology.backends {
             let component = Component::Backend(&backend.name);
             service(cluster, &format!("uuid-{}", backend.name), component, text);
-            text.add(2, "ports:").add(2, format!("- {{ name: http, port: {port}, targetPort: http }}"));
+            text.add(2, "ports:").add(2, format!("- {{ name: http, port: {port}, targetPort: http{protocol} }}"));
         }
     }
     service(cluster, "uuid", Component::Fleet, text);
-    text.add(2, "ports:").add(2, format!("- {{ name: http, port: {port}, targetPort: http }}"));
+    text.add(2, "ports:").add(2, format!("- {{ name: http, port: {port}, targetPort: http{protocol} }}"));
     service(cluster, HEADLESS, Component::Fleet, text);
     text.add(2, "# The address of each pod, by DNS, from its start: a check asks all of their APIs.")
         .add(2, "clusterIP: None")
