@@ -37,12 +37,12 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
 mod tests {
     use super::*;
     use crate::algorithm::Algorithm::{self, LeastConnections, One, Random, RoundRobin};
-    use crate::rules::rig::Rig;
+    use crate::rules::trial::RuleTrial;
 
     fn level(expected: Algorithm, kind: Option<Algorithm>, or: &[Algorithm]) -> Level {
-        let mut rig = Rig::of(3, kind);
-        (rig.inference.or, rig.expectations.algorithm) = (or.to_vec(), Some(expected));
-        rig.judge(|case| judge(case).expect("something is expected").level)
+        let mut trial = RuleTrial::of(3, kind);
+        (trial.inference.or, trial.expectations.algorithm) = (or.to_vec(), Some(expected));
+        trial.judge_by(|case| judge(case).expect("something is expected").level)
     }
 
     #[test]
@@ -57,9 +57,9 @@ mod tests {
 
     #[test]
     fn of_one_active_backend_no_algorithm_can_be_told() {
-        let mut rig = Rig::of(2, Some(One));
-        rig.expectations.algorithm = Some(RoundRobin);
-        rig.expectations.backups = vec!["9002".to_owned()];
-        assert_eq!(rig.judge(|case| judge(case).unwrap().level), Level::Inconclusive);
+        let mut trial = RuleTrial::of(2, Some(One));
+        trial.expectations.algorithm = Some(RoundRobin);
+        trial.expectations.backups = vec!["9002".to_owned()];
+        assert_eq!(trial.judge_by(|case| judge(case).unwrap().level), Level::Inconclusive);
     }
 }

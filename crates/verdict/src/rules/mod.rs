@@ -17,8 +17,6 @@ mod requests;
 mod requirement;
 mod resilience;
 mod responses;
-#[cfg(test)]
-mod rig;
 mod rotation;
 mod shares;
 mod stickiness;

@@ -78,41 +78,42 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
 mod tests {
     use super::*;
     use crate::finding::Witness;
-    use crate::rules::rig::{Rig, draws};
+    use crate::rules::trial::{RuleTrial, draws};
 
-    fn level(rig: &Rig) -> Level {
-        rig.judge(|case| judge(case).expect("it is judged").level)
+    fn level(trial: &RuleTrial) -> Level {
+        trial.judge_by(|case| judge(case).expect("it is judged").level)
     }
 
     #[test]
     fn a_backend_that_a_rotation_leaves_out_fails() {
-        let rig = Rig::of(3, Some(Algorithm::RoundRobin)).sends((0..3_000).map(|turn| turn % 2));
-        assert_eq!(level(&rig), Level::Fail);
-        let reached = Rig::of(3, Some(Algorithm::RoundRobin)).sends((0..3_000).map(|turn| turn % 3));
+        let trial = RuleTrial::of(3, Some(Algorithm::RoundRobin)).sends((0..3_000).map(|turn| turn % 2));
+        assert_eq!(level(&trial), Level::Fail);
+        let reached = RuleTrial::of(3, Some(Algorithm::RoundRobin)).sends((0..3_000).map(|turn| turn % 3));
         assert_eq!(level(&reached), Level::Pass);
     }
 
     #[test]
     fn a_backend_that_failed_in_the_warm_up_may_be_avoided_afterwards() {
-        let rig = |failures: bool| {
-            let mut rig = Rig::of(3, Some(Algorithm::RoundRobin)).sends([0, 2]);
+        let trial = |failures: bool| {
+            let mut trial = RuleTrial::of(3, Some(Algorithm::RoundRobin)).sends([0, 2]);
             if failures {
-                rig.after_failure_at(1);
+                trial.after_failure_at(1);
             }
-            rig.warm_up = 2;
-            rig.sends((0..3_000).map(|turn| turn % 2 * 2))
+            trial.warm_up = 2;
+            trial.sends((0..3_000).map(|turn| turn % 2 * 2))
         };
-        assert_eq!(level(&rig(false)), Level::Fail);
-        assert_eq!(level(&rig(true)), Level::Inconclusive);
-        let shares = |rig: &Rig| rig.judge(|case| crate::rules::shares::judge(case).1.map(|finding| finding.level));
-        assert_eq!((shares(&rig(false)), shares(&rig(true))), (Some(Level::Fail), Some(Level::Inconclusive)));
+        assert_eq!(level(&trial(false)), Level::Fail);
+        assert_eq!(level(&trial(true)), Level::Inconclusive);
+        let shares =
+            |trial: &RuleTrial| trial.judge_by(|case| crate::rules::shares::judge(case).1.map(|finding| finding.level));
+        assert_eq!((shares(&trial(false)), shares(&trial(true))), (Some(Level::Fail), Some(Level::Inconclusive)));
     }
 
     #[test]
     fn the_order_of_the_first_requests_shows_who_is_left_out() {
         let shown = |backends: u16| {
-            let rig = Rig::of(3, Some(Algorithm::RoundRobin)).sends((0..3_000).map(|turn| turn % backends));
-            rig.judge(|case| {
+            let trial = RuleTrial::of(3, Some(Algorithm::RoundRobin)).sends((0..3_000).map(|turn| turn % backends));
+            trial.judge_by(|case| {
                 (judge(case).expect("it is judged").witness, case.names.iter().cloned().map(Some).collect::<Vec<_>>())
             })
         };
@@ -125,21 +126,21 @@ mod tests {
 
     #[test]
     fn a_backend_that_chance_would_hardly_miss_fails_once_that_is_sure() {
-        let rig = |count| Rig::of(3, Some(Algorithm::Random)).sends(draws(&[1, 1, 0], count, 1));
-        assert_eq!(level(&rig(40)), Level::Inconclusive);
-        assert_eq!(level(&rig(200)), Level::Fail);
+        let trial = |count| RuleTrial::of(3, Some(Algorithm::Random)).sends(draws(&[1, 1, 0], count, 1));
+        assert_eq!(level(&trial(40)), Level::Inconclusive);
+        assert_eq!(level(&trial(200)), Level::Fail);
     }
 
     #[test]
     fn what_promises_nothing_may_leave_backends_alone_until_the_user_requires_them() {
         for kind in [None, Some(Algorithm::One), Some(Algorithm::LeastConnections), Some(Algorithm::Source)] {
-            let mut rig = Rig::of(3, kind).sends([0; 3_000]);
-            assert_eq!(level(&rig), Level::Inconclusive, "{kind:?}");
-            rig.expectations.shares = Some("even".parse().unwrap());
+            let mut trial = RuleTrial::of(3, kind).sends([0; 3_000]);
+            assert_eq!(level(&trial), Level::Inconclusive, "{kind:?}");
+            trial.expectations.shares = Some("even".parse().unwrap());
             // Clients with affinity are few.
-            assert_eq!(level(&rig) == Level::Fail, !kind.is_some_and(Algorithm::pins), "{kind:?}");
+            assert_eq!(level(&trial) == Level::Fail, !kind.is_some_and(Algorithm::pins), "{kind:?}");
         }
-        let mut open = Rig::of(3, Some(Algorithm::RoundRobin)).sends([0; 3_000]);
+        let mut open = RuleTrial::of(3, Some(Algorithm::RoundRobin)).sends([0; 3_000]);
         open.inference.or = vec![Algorithm::LeastConnections];
         assert_eq!(level(&open), Level::Inconclusive);
     }

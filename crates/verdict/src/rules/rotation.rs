@@ -47,13 +47,14 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::rig::Rig;
+    use crate::rules::trial::RuleTrial;
 
     fn level(every: Option<usize>, expected: Option<Algorithm>, or: &[Algorithm]) -> Option<Level> {
-        let mut rig = Rig::of(3, Some(Algorithm::RoundRobin)).sends((0..600).map(|turn| (turn + turn / 97) % 3));
-        (rig.inference.or, rig.expectations.algorithm) = (or.to_vec(), expected);
-        rig.inference.breaks = Some(RotationBreaks { requests: 600, at: vec![97, 194, 291, 388, 485, 582], every });
-        rig.judge(|case| judge(case).map(|finding| finding.level))
+        let mut trial =
+            RuleTrial::of(3, Some(Algorithm::RoundRobin)).sends((0..600).map(|turn| (turn + turn / 97) % 3));
+        (trial.inference.or, trial.expectations.algorithm) = (or.to_vec(), expected);
+        trial.inference.breaks = Some(RotationBreaks { requests: 600, at: vec![97, 194, 291, 388, 485, 582], every });
+        trial.judge_by(|case| judge(case).map(|finding| finding.level))
     }
 
     #[test]
@@ -68,22 +69,23 @@ mod tests {
 
     #[test]
     fn bursts_are_named_by_no_algorithm_and_do_not_pass() {
-        let mut rig = Rig::of(3, None).sends((0..600).map(|turn| turn / 10 % 3));
-        rig.inference.excludes_others = true;
-        assert_eq!(rig.judge(|case| judge(case).map(|finding| finding.level)), Some(Level::Inconclusive));
+        let mut trial = RuleTrial::of(3, None).sends((0..600).map(|turn| turn / 10 % 3));
+        trial.inference.excludes_others = true;
+        assert_eq!(trial.judge_by(|case| judge(case).map(|finding| finding.level)), Some(Level::Inconclusive));
     }
 
     #[test]
     fn a_rotation_without_breaks_is_no_matter() {
-        let rig = Rig::of(3, Some(Algorithm::RoundRobin)).sends((0..600).map(|turn| turn % 3));
-        assert!(rig.judge(|case| judge(case).is_none()));
+        let trial = RuleTrial::of(3, Some(Algorithm::RoundRobin)).sends((0..600).map(|turn| turn % 3));
+        assert!(trial.judge_by(|case| judge(case).is_none()));
     }
 
     #[test]
     fn the_witness_shows_the_requests_around_a_break() {
-        let mut rig = Rig::of(3, Some(Algorithm::RoundRobin)).sends((0..600).map(|turn| (turn + turn / 97) % 3));
-        rig.inference.breaks = Some(RotationBreaks { requests: 600, at: vec![97], every: None });
-        let witness = rig.judge(|case| judge(case).expect("it was left").witness);
+        let mut trial =
+            RuleTrial::of(3, Some(Algorithm::RoundRobin)).sends((0..600).map(|turn| (turn + turn / 97) % 3));
+        trial.inference.breaks = Some(RotationBreaks { requests: 600, at: vec![97], every: None });
+        let witness = trial.judge_by(|case| judge(case).expect("it was left").witness);
         let [Witness::Order { first: 88, backends }] = witness.as_slice() else { panic!("{witness:?}") };
         assert!(backends.len() == 18, "{backends:?}");
     }

@@ -328,16 +328,16 @@ pub fn is_certain(ln_e: f64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::rig::{Rig, draws};
+    use crate::rules::trial::{RuleTrial, draws};
 
-    fn level(rig: &Rig) -> Level {
-        rig.judge(|case| judge(case).1.expect("there are shares").level)
+    fn level(trial: &RuleTrial) -> Level {
+        trial.judge_by(|case| judge(case).1.expect("there are shares").level)
     }
 
-    fn requiring(weights: &str, rig: Rig) -> Rig {
-        let mut rig = rig;
-        rig.expectations.shares = Some(weights.parse().unwrap());
-        rig
+    fn requiring(weights: &str, trial: RuleTrial) -> RuleTrial {
+        let mut trial = trial;
+        trial.expectations.shares = Some(weights.parse().unwrap());
+        trial
     }
 
     fn turns(count: u16) -> impl Iterator<Item = u16> {
@@ -346,8 +346,8 @@ mod tests {
 
     #[test]
     fn even_shares_pass_whatever_the_name_and_uneven_ones_fail_only_where_they_are_promised() {
-        let even = |kind| Rig::of(3, kind).sends(turns(30_000));
-        let uneven = |kind| Rig::of(3, kind).sends((0..30_000).map(|turn| [0, 0, 1, 2][turn % 4]));
+        let even = |kind| RuleTrial::of(3, kind).sends(turns(30_000));
+        let uneven = |kind| RuleTrial::of(3, kind).sends((0..30_000).map(|turn| [0, 0, 1, 2][turn % 4]));
         assert_eq!(level(&even(Some(Algorithm::RoundRobin))), Level::Pass);
         assert_eq!(level(&uneven(Some(Algorithm::RoundRobin))), Level::Fail);
         for kind in [None, Some(Algorithm::Random), Some(Algorithm::WeightedRoundRobin)] {
@@ -360,14 +360,14 @@ mod tests {
     }
 
     /// The first backend gets every fourth of its turns, until that request.
-    fn loaded(until: u16) -> Rig {
+    fn loaded(until: u16) -> RuleTrial {
         let turn = |at: u16| {
             if at.is_multiple_of(3) && (!at.is_multiple_of(4) || at >= until) { 1 + at / 3 % 2 } else { at % 3 }
         };
-        let mut rig = Rig::of(3, Some(Algorithm::RoundRobin)).sends((0..30_000).map(turn));
-        (rig.inference.rotations, rig.inference.exceptions) = (Some(1), 0);
-        rig.inference.turns = Some((0..3).map(Backend).collect());
-        rig
+        let mut trial = RuleTrial::of(3, Some(Algorithm::RoundRobin)).sends((0..30_000).map(turn));
+        (trial.inference.rotations, trial.inference.exceptions) = (Some(1), 0);
+        trial.inference.turns = Some((0..3).map(Backend).collect());
+        trial
     }
 
     #[test]
@@ -383,88 +383,89 @@ mod tests {
 
     #[test]
     fn weights_that_were_not_seen_are_not_proposed() {
-        let facts = |rig: &Rig| {
-            rig.judge(|case| match judge(case).1.expect("there are shares").facts {
+        let facts = |trial: &RuleTrial| {
+            trial.judge_by(|case| match judge(case).1.expect("there are shares").facts {
                 finding::Facts::Shares(facts) => facts,
                 other => panic!("{other:?}"),
             })
         };
-        let weighted = Rig::of(3, Some(Algorithm::WeightedRoundRobin));
+        let weighted = RuleTrial::of(3, Some(Algorithm::WeightedRoundRobin));
         let uneven = facts(&weighted.sends((0..30_000).map(|turn| [0, 0, 1, 2][turn % 4])));
         assert_eq!((uneven.conclusion, uneven.seen_weights), (Conclusion::Unproven(Unproven::Weights), None));
-        let even = facts(&Rig::of(3, Some(Algorithm::WeightedRoundRobin)).sends(turns(30_000)));
+        let even = facts(&RuleTrial::of(3, Some(Algorithm::WeightedRoundRobin)).sends(turns(30_000)));
         let expected = even.widest.and_then(|row| row.expected).unwrap();
         assert!(even.conclusion == Conclusion::AsExpected && (expected - 1.0 / 3.0).abs() < 1e-9, "{expected}");
     }
 
     #[test]
     fn a_name_that_is_not_certain_promises_nothing() {
-        let mut rig = Rig::of(3, Some(Algorithm::RoundRobin)).sends((0..30_000).map(|turn| [0, 0, 1, 2][turn % 4]));
-        rig.inference.or = vec![Algorithm::LeastConnections];
-        assert_eq!(level(&rig), Level::Inconclusive);
+        let mut trial =
+            RuleTrial::of(3, Some(Algorithm::RoundRobin)).sends((0..30_000).map(|turn| [0, 0, 1, 2][turn % 4]));
+        trial.inference.or = vec![Algorithm::LeastConnections];
+        assert_eq!(level(&trial), Level::Inconclusive);
         // Whether connections are balanced is not known: requests on kept connections say nothing.
-        rig.inference.or.clear();
-        rig.inference.is_unit_known = false;
-        assert_eq!(level(&rig), Level::Inconclusive);
+        trial.inference.or.clear();
+        trial.inference.is_unit_known = false;
+        assert_eq!(level(&trial), Level::Inconclusive);
     }
 
     #[test]
     fn many_workers_that_all_begin_at_the_same_backend_are_left_in_peace() {
         // 64 rotations, of which each has come to its first or second turn.
-        let rig = Rig::of(3, Some(Algorithm::RoundRobin)).sends((0..96).map(|turn| u16::from(turn >= 64)));
-        assert_eq!(level(&rig), Level::Inconclusive);
+        let trial = RuleTrial::of(3, Some(Algorithm::RoundRobin)).sends((0..96).map(|turn| u16::from(turn >= 64)));
+        assert_eq!(level(&trial), Level::Inconclusive);
     }
 
     #[test]
     fn the_ring_of_a_random_balancer_is_not_held_against_it() {
-        let ring = Rig::of(3, Some(Algorithm::Random)).sends(draws(&[36, 29, 35], 45_000, 1));
+        let ring = RuleTrial::of(3, Some(Algorithm::Random)).sends(draws(&[36, 29, 35], 45_000, 1));
         assert_eq!(level(&ring), Level::Inconclusive);
-        let even = Rig::of(3, Some(Algorithm::Random)).sends(draws(&[1, 1, 1], 45_000, 1));
+        let even = RuleTrial::of(3, Some(Algorithm::Random)).sends(draws(&[1, 1, 1], 45_000, 1));
         assert_eq!(level(&even), Level::Pass);
     }
 
     #[test]
     fn a_few_failures_excuse_what_they_can_move_and_no_more() {
-        let rig = |weights: &[u32]| {
-            let mut rig = Rig::of(3, Some(Algorithm::Random));
+        let trial = |weights: &[u32]| {
+            let mut trial = RuleTrial::of(3, Some(Algorithm::Random));
             for (at, backend) in draws(weights, 6_000, 3).into_iter().enumerate() {
-                rig.send(0, backend, at as u64);
+                trial.send(0, backend, at as u64);
                 if backend == 0 && at % 200 == 0 {
-                    rig.after_failure_at(1);
+                    trial.after_failure_at(1);
                 }
             }
-            requiring("even", rig)
+            requiring("even", trial)
         };
-        assert_eq!(level(&rig(&[5, 1, 1])), Level::Fail);
+        assert_eq!(level(&trial(&[5, 1, 1])), Level::Fail);
         // Left out for a while after each failure, as NGINX does for 10 s.
-        assert_eq!(level(&rig(&[10, 1, 10])), Level::Inconclusive);
+        assert_eq!(level(&trial(&[10, 1, 10])), Level::Inconclusive);
     }
 
     #[test]
     fn a_backend_that_fails_and_is_selected_as_often_as_the_others_leaves_shares_as_expected() {
-        let mut rig = Rig::of(3, Some(Algorithm::RoundRobin));
+        let mut trial = RuleTrial::of(3, Some(Algorithm::RoundRobin));
         for turn in 0..6_000u16 {
-            rig.send(0, if turn % 30 == 1 { 2 } else { turn % 3 }, u64::from(turn));
+            trial.send(0, if turn % 30 == 1 { 2 } else { turn % 3 }, u64::from(turn));
             if turn % 30 == 1 {
-                rig.after_failure_at(1);
+                trial.after_failure_at(1);
             }
         }
-        assert_eq!(level(&rig), Level::Pass);
+        assert_eq!(level(&trial), Level::Pass);
     }
 
     #[test]
     fn a_thousand_backends_with_a_request_each_prove_nothing() {
-        let rig = Rig::of(1000, Some(Algorithm::RoundRobin)).sends(0..1000);
-        assert_eq!(level(&rig), Level::Inconclusive);
-        let many = Rig::of(1000, Some(Algorithm::RoundRobin)).sends((0..40_000).map(|turn| turn % 1000));
+        let trial = RuleTrial::of(1000, Some(Algorithm::RoundRobin)).sends(0..1000);
+        assert_eq!(level(&trial), Level::Inconclusive);
+        let many = RuleTrial::of(1000, Some(Algorithm::RoundRobin)).sends((0..40_000).map(|turn| turn % 1000));
         assert_eq!(level(&many), Level::Pass);
     }
 
     #[test]
     fn few_requests_suffice_where_all_is_wrong() {
-        let rig = requiring("even", Rig::of(3, None).sends([0; 25]));
-        assert_eq!(level(&rig), Level::Fail);
-        let rig = requiring("even", Rig::of(3, None).sends(draws(&[1, 1, 0], 60, 5)));
-        assert_eq!(level(&rig), Level::Fail);
+        let trial = requiring("even", RuleTrial::of(3, None).sends([0; 25]));
+        assert_eq!(level(&trial), Level::Fail);
+        let trial = requiring("even", RuleTrial::of(3, None).sends(draws(&[1, 1, 0], 60, 5)));
+        assert_eq!(level(&trial), Level::Fail);
     }
 }

@@ -90,42 +90,42 @@ fn disruption(case: &Case) -> Option<Disruption> {
 mod tests {
     use super::*;
     use crate::Moment;
-    use crate::rules::rig::Rig;
+    use crate::rules::trial::RuleTrial;
     use crate::timeline::OutageWindow;
 
     /// A hundred clients that come every 10 ms for 4 s; from the middle on their backend is that of `later`.
-    fn rig(later: impl Fn(u16) -> u16) -> Rig {
-        let mut rig = Rig::of(3, Some(Algorithm::Header));
-        rig.varied = true;
+    fn trial(later: impl Fn(u16) -> u16) -> RuleTrial {
+        let mut trial = RuleTrial::of(3, Some(Algorithm::Header));
+        trial.varied = true;
         for round in 0..400u64 {
             for client in 0..100u16 {
                 let own = client % 3;
                 let backend = if round < 200 { own } else { later(own) };
-                rig.send(u32::from(client), backend, round * 10_000 + u64::from(client) * 10);
+                trial.send(u32::from(client), backend, round * 10_000 + u64::from(client) * 10);
             }
         }
-        rig
+        trial
     }
 
-    fn finding(rig: &Rig) -> (Level, StickinessFacts) {
-        let found = rig.judge(|case| judge(case, rig.outage.as_ref())).expect("it is judged");
+    fn finding(trial: &RuleTrial) -> (Level, StickinessFacts) {
+        let found = trial.judge_by(|case| judge(case, trial.outage.as_ref())).expect("it is judged");
         let finding::Facts::Stickiness(facts) = found.facts else { panic!("another rule") };
         (found.level, facts)
     }
 
     #[test]
     fn who_stays_passes_and_who_leaves_a_backend_that_is_there_fails() {
-        assert_eq!(finding(&rig(|own| own)).0, Level::Pass);
-        let (level, facts) = finding(&rig(|own| (own + 1) % 3));
+        assert_eq!(finding(&trial(|own| own)).0, Level::Pass);
+        let (level, facts) = finding(&trial(|own| (own + 1) % 3));
         assert!(level == Level::Fail && facts.left_gone == 0 && facts.left_alive > facts.left / 2, "{facts:?}");
     }
 
     #[test]
     fn a_reload_excuses_no_move_and_a_backend_that_is_gone_does() {
-        let mut reload = rig(|own| (own + 1) % 3);
+        let mut reload = trial(|own| (own + 1) % 3);
         reload.drill = Drill::Graceful;
         assert_eq!(finding(&reload).0, Level::Fail);
-        let mut gone = rig(|own| if own == 2 { 1 } else { own });
+        let mut gone = trial(|own| if own == 2 { 1 } else { own });
         gone.drill = Drill::Graceful;
         let (level, facts) = finding(&gone);
         assert!(level == Level::Note && facts.left_alive == 0 && facts.left_gone > 0, "{level:?} {facts:?}");
@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn the_witness_is_one_client_two_requests_two_backends_and_a_proof_of_life() {
-        let found = rig(|own| (own + 1) % 3).judge(|case| judge(case, None)).unwrap();
+        let found = trial(|own| (own + 1) % 3).judge_by(|case| judge(case, None)).unwrap();
         let Some(Witness::Moved { first, moved, proof, .. }) = found.witness.first() else { panic!("{found:?}") };
         let proof = proof.as_ref().expect("its backend goes on");
         assert_ne!(first.client.backend, moved.client.backend);
@@ -146,10 +146,10 @@ mod tests {
     #[test]
     fn a_hash_without_a_backend_moves_its_clients_or_all() {
         let removed = |later: fn(u16) -> u16| {
-            let mut rig = rig(later);
-            rig.drill = Drill::Rough;
-            rig.windows = vec![OutageWindow { backend: Backend(2), broken: Moment(2_000_000_000), mended: None }];
-            finding(&rig).1
+            let mut trial = trial(later);
+            trial.drill = Drill::Rough;
+            trial.windows = vec![OutageWindow { backend: Backend(2), broken: Moment(2_000_000_000), mended: None }];
+            finding(&trial).1
         };
         let consistent = removed(|own| if own == 2 { 1 } else { own }).disruption.expect("it is a hash");
         assert_eq!((consistent.moved, consistent.of_removed, consistent.clients), (0, 33, 67));
@@ -160,20 +160,20 @@ mod tests {
 
     #[test]
     fn sessions_that_are_required_are_judged_whatever_the_algorithm_and_only_where_one_was_opened() {
-        let mut rig = rig(|own| (own + 1) % 3);
-        rig.inference.kind = Some(Algorithm::RoundRobin);
-        assert!(rig.judge(|case| judge(case, None)).is_none());
-        rig.expectations.sessions = true;
-        assert_eq!(finding(&rig).0, Level::Inconclusive);
-        rig.received.sessions = 100;
-        assert_eq!(finding(&rig).0, Level::Fail);
+        let mut trial = trial(|own| (own + 1) % 3);
+        trial.inference.kind = Some(Algorithm::RoundRobin);
+        assert!(trial.judge_by(|case| judge(case, None)).is_none());
+        trial.expectations.sessions = true;
+        assert_eq!(finding(&trial).0, Level::Inconclusive);
+        trial.received.sessions = 100;
+        assert_eq!(finding(&trial).0, Level::Fail);
     }
 
     #[test]
     fn a_client_whose_backend_fails_a_request_has_not_left_it() {
-        let mut rig = rig(|own| own);
-        rig.send(4, 2, 5_000_000);
-        rig.after_failure_at(1);
-        assert_eq!(finding(&rig).1.left, 0);
+        let mut trial = trial(|own| own);
+        trial.send(4, 2, 5_000_000);
+        trial.after_failure_at(1);
+        assert_eq!(finding(&trial).1.left, 0);
     }
 }

@@ -1,4 +1,5 @@
-//! A run without a network, for tests of rules: requests are added one by one, with what both ends saw.
+//! A run without a network, for tests of rules: requests are added one by one, with what both ends saw, and the algorithm as it was
+//! inferred.
 
 use uuid::Uuid;
 
@@ -39,13 +40,37 @@ pub(crate) struct RuleTrial {
     pub(crate) outage: Option<Outage>,
     pub(crate) gaps: Vec<String>,
     pub(crate) fleets: crate::facts::fleets::FleetFacts,
-    pub(crate) algorithm: Algorithm,
+    pub(crate) inference: Inference,
+    /// Whether experiments varied keys.
+    pub(crate) varied: bool,
+    /// Requests before those that are judged.
+    pub(crate) warm_up: u32,
     pub(crate) own_fleet: bool,
     pub(crate) urls: Vec<String>,
     pub(crate) url_of: Vec<u8>,
     pub(crate) invented: Vec<u32>,
     pub(crate) streams: Option<Streams>,
     next_id: u128,
+}
+
+/// An inference that is certain of its name, or of none.
+pub(crate) fn inference(kind: Option<Algorithm>) -> Inference {
+    Inference {
+        kind,
+        or: Vec::new(),
+        label: kind.map_or("not known", Algorithm::label).to_owned(),
+        per_connection: false,
+        is_unit_known: true,
+        key: None,
+        turns: None,
+        weights: Vec::new(),
+        rotations: None,
+        exceptions: 0,
+        breaks: None,
+        excludes_others: false,
+        evidence: Vec::new(),
+        hint: None,
+    }
 }
 
 /// How a request arrives.
@@ -83,7 +108,9 @@ impl RuleTrial {
             outage: None,
             gaps: Vec::new(),
             fleets: Default::default(),
-            algorithm: Algorithm::RoundRobin,
+            inference: Inference { rotations: Some(1), ..inference(Some(Algorithm::RoundRobin)) },
+            varied: false,
+            warm_up: 0,
             own_fleet: true,
             urls: Vec::new(),
             url_of: Vec::new(),
@@ -91,6 +118,12 @@ impl RuleTrial {
             streams: None,
             next_id: 0,
         }
+    }
+
+    /// That many backends of somebody's, and an algorithm that is certain, or none.
+    pub(crate) fn of(backends: usize, kind: Option<Algorithm>) -> RuleTrial {
+        let names = (0..backends).map(|place| (9001 + place).to_string()).collect();
+        RuleTrial { names, inference: inference(kind), own_fleet: false, ..RuleTrial::new() }
     }
 
     pub(crate) fn id(&mut self) -> Uuid {
@@ -206,34 +239,71 @@ impl RuleTrial {
         (0..requests).for_each(|turn| self.delivered(turn % 3, 200));
     }
 
+    /// A request of a client that this backend answered, at that microsecond.
+    pub(crate) fn send(&mut self, client: u32, backend: u16, microseconds: u64) -> &mut RuleTrial {
+        let sequence = self.observations.len() as u32;
+        let (sent, answer) = (Moment(microseconds * 1000), Uuid::from_u128(u128::from(sequence) + 1));
+        self.observations.push(Observation {
+            due: sent,
+            ended: Moment(sent.0 + 300),
+            response: answer,
+            waited: 0,
+            client,
+            backend: Backend(backend),
+            status: 200,
+            outcome: ClientOutcome::Response,
+            echo: Echo::Own,
+            reused: true,
+            flaw: None,
+        });
+        self.arrivals.push(Arrival {
+            received: Moment(sent.0 + 100),
+            response: answer,
+            sequence,
+            took: 1,
+            backend: Backend(backend),
+            status: 200,
+            end: AttemptEnd::Completed,
+            differences: Differences::default(),
+        });
+        self
+    }
+
+    /// The latest request was tried there before, and failed.
+    pub(crate) fn after_failure_at(&mut self, backend: u16) {
+        let mut failed = *self.arrivals.last().expect("a request was sent");
+        (failed.backend, failed.response) =
+            (Backend(backend), Uuid::from_u128(u128::from(failed.sequence) + (1 << 64)));
+        (failed.received, failed.end) = (Moment(failed.received.0 - 50), AttemptEnd::CutOff);
+        self.arrivals.push(failed);
+    }
+
+    pub(crate) fn sends(mut self, backends: impl IntoIterator<Item = u16>) -> RuleTrial {
+        for backend in backends {
+            let at = self.observations.len() as u64;
+            self.send(0, backend, at);
+        }
+        self
+    }
+
     pub(crate) fn judge(&self) -> Vec<Finding> {
+        self.judge_by(|case| crate::rules::judge(case, self.outage.as_ref()).0)
+    }
+
+    /// By one rule alone.
+    pub(crate) fn judge_by<T>(&self, rule: impl FnOnce(&Case) -> T) -> T {
         let ledger = Ledger::join(self.observations.clone(), self.arrivals.clone(), self.records);
-        let sample = 0..self.observations.len() as u32;
-        let judged = Judged { from: 0, invented: &self.invented };
+        let sample = self.warm_up..self.observations.len() as u32;
+        let judged = Judged { from: self.warm_up, invented: &self.invented };
         let tally = Tally::of(&ledger, judged, sample.clone());
-        let inference = Inference {
-            kind: Some(self.algorithm),
-            or: Vec::new(),
-            label: String::new(),
-            per_connection: false,
-            key: None,
-            turns: None,
-            weights: Vec::new(),
-            rotations: Some(1),
-            exceptions: 0,
-            breaks: None,
-            excludes_others: false,
-            is_unit_known: true,
-            evidence: Vec::new(),
-            hint: None,
-        };
-        let case = Case {
+        let end = self.observations.last().map_or(Moment(0), |last| Moment(last.due.0 + MILLISECOND));
+        rule(&Case {
             ledger: &ledger,
             tally: &tally,
             names: &self.names,
             backends: self.names.len(),
             expectations: &self.expectations,
-            inference: &inference,
+            inference: &self.inference,
             gaps: &self.gaps,
             fleets: &self.fleets,
             identity: None,
@@ -254,17 +324,16 @@ impl RuleTrial {
             sample,
             steps: &self.steps,
             outages: &self.windows,
-            sampled: (RuleTrial::due(0), RuleTrial::due(ledger.observations().len())),
+            sampled: (Moment(0), end),
             health_checks: self.health_checks,
             own_fleet: self.own_fleet,
             drill: self.drill,
             tls: &Default::default(),
-            varied: false,
+            varied: self.varied,
             run: 7,
-            began: RuleTrial::due(0),
+            began: Moment(0),
             streams: self.streams.as_ref(),
-        };
-        crate::rules::judge(&case, self.outage.as_ref()).0
+        })
     }
 
     /// What a rule concludes.
@@ -284,4 +353,23 @@ impl RuleTrial {
         let findings = self.judge();
         findings.iter().filter(|finding| finding.level == Level::Fail).map(|finding| finding.rule().id()).collect()
     }
+}
+
+/// Independent draws by weight, the same in each run of the tests (xorshift64*).
+pub(crate) fn draws(weights: &[u32], count: usize, seed: u64) -> Vec<u16> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let sum: u32 = weights.iter().sum();
+    let mut draw = || {
+        state ^= state >> 12;
+        state ^= state << 25;
+        state ^= state >> 27;
+        let mut left = (((state.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32) * u64::from(sum)) >> 32) as u32;
+        let place = weights.iter().position(|weight| {
+            let here = left < *weight;
+            left = left.saturating_sub(*weight);
+            here
+        });
+        place.unwrap_or(0) as u16
+    };
+    (0..count).map(|_| draw()).collect()
 }
