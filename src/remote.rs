@@ -14,8 +14,8 @@ use crate::error::Problem;
 use crate::remote::exchange::{ApiExchange, ApiRequest};
 use crate::runfile::{Runfile, Whereabouts};
 use crate::wire::{
-    Action, BalanceRequest, BalancerInfo, BatchHead, CheckNews, Fault, FleetStatus, Frame, Record, Snapshot, Token,
-    read_batch,
+    Action, BalanceRequest, BalancerInfo, BatchHead, CheckNews, ClientTimes, Fault, FleetStatus, Frame, Record,
+    Snapshot, Token, read_batch,
 };
 
 /// A fleet that runs.
@@ -237,6 +237,11 @@ impl Remote {
     /// Says how a check goes.
     pub(crate) async fn checks(&self, news: &CheckNews) -> Result<()> {
         self.tell("PUT", "/v1/check/news", news).await
+    }
+
+    /// Says how long responses took for a client of its balancer.
+    pub(crate) async fn client_times(&self, times: &ClientTimes) -> Result<()> {
+        self.tell("POST", "/v1/front/latency", times).await
     }
 
     /// Sends requests through its balancer.

@@ -339,6 +339,7 @@ fn what_stands_before_the_fleet_is_told_wished_for_and_used() {
         ("PUT", "/v1/front", "{\"url\": \"file:///etc/passwd\"}", 400, "expected a URL such as"),
         ("PUT", "/v1/front", "{\"uri\": 1}", 400, "unknown field"),
         ("PUT", "/v1/check/news", "[]", 400, "the body"),
+        ("POST", "/v1/front/latency", "{\"microseconds\": [-1]}", 400, "the body"),
     ] {
         let answer = tell(method, path, body);
         assert!(answer.status == status && answer.body.contains(part), "{method} {path}: {answer:?}");

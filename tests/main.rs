@@ -4,6 +4,7 @@
 
 mod api;
 mod architecture;
+mod axe;
 mod backend_tls;
 mod balancer;
 mod check;

@@ -216,6 +216,28 @@ fn workflows_run_scripts_that_there_are_and_need_jobs_that_there_are() {
 }
 
 #[test]
+fn workflows_are_what_github_understands() {
+    let tool = at("tests/.balancers/bin/actionlint");
+    if !tool.exists() {
+        eprintln!("not run: actionlint is not there; tests/prepare installs it");
+        return;
+    }
+    let mut command = Command::new(tool);
+    // It warns about actions that the runners no longer have; shellcheck is not everywhere.
+    command.args(["-no-color", "-shellcheck="]);
+    for folder in [".github/workflows", "examples/ci"] {
+        for entry in fs::read_dir(at(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|it| it == "yml") && !path.ends_with("gitlab-ci.yml") {
+                command.arg(path);
+            }
+        }
+    }
+    let output = run(&mut command);
+    assert!(output.status.success(), "{}{}", String::from_utf8_lossy(&output.stdout), complaints(&output));
+}
+
+#[test]
 fn packages_have_the_program_its_manual_and_completions() {
     if ["dpkg-deb", "rpm", "rpmbuild"].iter().any(|tool| Command::new(tool).arg("--version").output().is_err()) {
         eprintln!("not run: it takes dpkg-deb and rpmbuild, which tests/prepare installs");

@@ -25,22 +25,23 @@ fn the_readme_is_short_and_narrow() {
     assert_eq!(too_long, None);
 }
 
-/// The pages of the book, and the other documents that a visitor of the repository reads.
-fn documents() -> Vec<PathBuf> {
-    fn pages(folder: &Path, found: &mut Vec<PathBuf>) {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            match path.is_dir() {
-                true => pages(&path, found),
-                false if path.extension().is_some_and(|it| it == "md") => found.push(path),
-                false => {}
-            }
+fn files(folder: &Path, extension: &str, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files(&path, extension, found);
+        } else if path.extension().is_some_and(|it| it == extension) {
+            found.push(path);
         }
     }
+}
+
+/// The pages of the book, and the other documents that a visitor of the repository reads.
+fn documents() -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = ["README", "ARCHITECTURE", "CONTRIBUTING", "SECURITY", "CHANGELOG"]
         .map(|name| Path::new(ROOT).join(format!("{name}.md")))
         .into();
-    pages(&Path::new(ROOT).join("docs"), &mut found);
+    files(&Path::new(ROOT).join("docs"), "md", &mut found);
     found
 }
 
@@ -86,6 +87,46 @@ fn links_lead_somewhere_and_every_page_is_in_the_book() {
     for page in documents().iter().filter(|page| page.starts_with(&book) && !page.ends_with("SUMMARY.md")) {
         assert!(summary.contains(&page.canonicalize().unwrap()), "{} is not in docs/SUMMARY.md", page.display());
     }
+}
+
+/// Values of an attribute in a page that mdBook wrote.
+fn attributes<'t>(html: &'t str, name: &str) -> Vec<&'t str> {
+    html.split(&format!(" {name}=\"")).skip(1).filter_map(|rest| rest.split('"').next()).collect()
+}
+
+/// As a reader of the site gets it: a link out of the book works in the repository alone.
+#[test]
+fn the_book_is_built_and_each_of_its_links_leads_to_a_page_and_a_heading() {
+    let tool = Path::new(ROOT).join("tests/.balancers/bin/mdbook");
+    if !tool.exists() {
+        eprintln!("not run: mdbook is not there; tests/prepare installs it");
+        return;
+    }
+    let place = TemporaryDirectory::new();
+    let built = run(Command::new(tool).arg("build").arg("--dest-dir").arg(place.path()).arg(ROOT));
+    let printed = String::from_utf8_lossy(&[built.stdout, built.stderr].concat()).into_owned();
+    assert!(built.status.success() && !printed.contains("WARN"), "{printed}");
+    let mut pages = Vec::new();
+    files(place.path(), "html", &mut pages);
+    let mut followed = 0;
+    // All of the book on one page: its headings are numbered anew.
+    for page in pages.iter().filter(|page| !page.ends_with("print.html")) {
+        let html = fs::read_to_string(page).unwrap();
+        for link in [attributes(&html, "href"), attributes(&html, "src")].concat() {
+            if link.contains("://") || link.starts_with("data:") {
+                continue;
+            }
+            let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+            let target = if file.is_empty() { page.clone() } else { page.parent().unwrap().join(file) };
+            assert!(target.exists(), "{}: {link} leads out of the book", page.display());
+            if !heading.is_empty() {
+                let text = fs::read_to_string(&target).unwrap();
+                assert!(attributes(&text, "id").contains(&heading), "{}: no heading {link}", page.display());
+            }
+            followed += 1;
+        }
+    }
+    assert!(pages.len() > 30 && followed > 500, "{} pages, {followed} links", pages.len());
 }
 
 // The commands.

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use crate::check::watch::CheckWatch;
 use crate::remote::Remote;
-use crate::wire::{CheckNews, CheckResult};
+use crate::wire::{CheckNews, CheckResult, LatencyPercentiles};
 use verdict::finding::Level;
-use verdict::report::{Check, Verdict};
+use verdict::report::{Check, Percentiles, Verdict};
 
 const EVERY: Duration = Duration::from_millis(200);
 
@@ -36,6 +36,12 @@ pub(crate) async fn error(remote: &Remote, url: &str, error: &anyhow::Error) {
     let _ = remote.checks(&news).await;
 }
 
+fn percentiles(seconds: &Percentiles) -> LatencyPercentiles {
+    let [p50, p90, p99, p99_9] =
+        [seconds.p50, seconds.p90, seconds.p99, seconds.p99_9].map(|it| (it * 1e6).round() as u64);
+    LatencyPercentiles { p50, p90, p99, p99_9 }
+}
+
 fn shape(check: &Check) -> CheckResult {
     let said = |outcome| match outcome {
         Level::Pass => "pass",
@@ -53,6 +59,7 @@ fn shape(check: &Check) -> CheckResult {
         verdict: verdict.to_owned(),
         algorithm: check.algorithm.as_ref().map(|algorithm| algorithm.label.clone()),
         sent: check.account.sent,
+        client: check.latency.as_ref().map(|latency| percentiles(&latency.client)),
         outcomes: check.account.outcomes.iter().map(|it| (it.outcome.name().to_owned(), it.count)).collect(),
         findings: findings
             .map(|it| {

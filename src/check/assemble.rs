@@ -4,12 +4,13 @@ use crate::check::figures;
 use crate::check::load::{Pacing, Reuse, Vary};
 use crate::check::plan::CheckPlan;
 use crate::check::session;
-use verdict::algorithm::Inference;
+use verdict::algorithm::{Inference, Pick};
 use verdict::arrived::{OtherKind, OtherRequests, RequestChanges};
 use verdict::facts::responses::ReceivedResponses;
 use verdict::finding::Witness;
 use verdict::ledger::Ledger;
 use verdict::limit::RateLimit;
+use verdict::observation::Backend;
 use verdict::outcome::Outcome;
 use verdict::report::{
     Account, AlgorithmReport, Check, FleetReport, NotCounted, Outage, OutcomeCount, Plots, TrafficSummary, UrlOutcomes,
@@ -47,6 +48,9 @@ pub(crate) struct CheckContext<'a> {
 
 /// Cells of the order strip.
 const STRIP: usize = 300;
+
+/// Requests in sequence that make a strip of their own.
+const LEAST_IN_SEQUENCE: usize = 60;
 
 /// Requests of others while the experiments lasted, as far as their times are known.
 fn others_meanwhile(ledger: &Ledger, first: u32, end: u32, known: &CheckContext) -> u64 {
@@ -156,6 +160,7 @@ pub(crate) fn assemble(ledger: &Ledger, outcome: session::SessionData, mut known
     let requests = u64::from(sample.end - sample.start);
     let forwarding = describe_forwarding(&case);
     let account = account(&case, &known, judged);
+    let (strip, strip_in_sequence) = strip(&evidence.fresh, &tally.picks);
     Check {
         name: plan.name.clone(),
         url: plan.url.clone(),
@@ -184,13 +189,18 @@ pub(crate) fn assemble(ledger: &Ledger, outcome: session::SessionData, mut known
         outage,
         findings,
         verdict,
-        plots: Plots {
-            strip: tally.order.iter().take(STRIP).map(|backend| Some(backend.0)).collect(),
-            slices,
-            slice_seconds,
-            latency: plot,
-        },
+        plots: Plots { strip, strip_in_sequence, slices, slice_seconds, latency: plot },
     }
+}
+
+/// The order strip. Under load the order in which requests are sent, selected for and read differs by how the machine shares out its time;
+/// requests that were sent one after another have one order.
+fn strip(in_sequence: &[Pick], sampled: &[Backend]) -> (Vec<Option<u16>>, bool) {
+    let place = |backend: Backend| backend.is_known().then_some(backend.0);
+    if in_sequence.len() >= LEAST_IN_SEQUENCE {
+        return (in_sequence.iter().take(STRIP).map(|pick| place(pick.backend)).collect(), true);
+    }
+    (sampled.iter().take(STRIP).map(|backend| place(*backend)).collect(), false)
 }
 
 /// The request that the user asked for, without what differs from client to client.

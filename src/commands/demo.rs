@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc::unbounded_channel;
 use tokio::task::spawn_blocking;
 
 use crate::args::demo::DemoArgs;
@@ -14,6 +15,7 @@ use crate::check::{self, CheckWatch, Visitor};
 use crate::remote::LiveEvent;
 use crate::report::{ReportFormat, Style, render};
 use crate::testbed::{Front, Setup, Testbed};
+use crate::wire::ClientTimes;
 
 const PORT: u16 = 8080;
 /// Of the first check.
@@ -82,12 +84,25 @@ async fn show(testbed: &mut Testbed) -> Result<()> {
 async fn traffic(testbed: &mut Testbed) -> Result<()> {
     let mut events = testbed.remote.watch().await?;
     let mut every = tokio::time::interval(EVERY);
+    let mut report = tokio::time::interval(Duration::from_secs(1));
+    let (sender, mut times) = unbounded_channel();
     loop {
         tokio::select! {
             _ = every.tick() => {
-                let url = testbed.url.clone();
+                let (url, sender) = (testbed.url.clone(), sender.clone());
                 // Whatever comes: somebody may break something just now. One that waits does not hold up the next.
-                spawn_blocking(move || Visitor::new(&url, &Trust::Machine, PATIENCE, false)?.visit());
+                spawn_blocking(move || {
+                    let visited = Visitor::new(&url, &Trust::Machine, PATIENCE, false)?.visit()?;
+                    if visited.status > 0 {
+                        let _ = sender.send((visited.client.seconds * 1e6) as u32);
+                    }
+                    anyhow::Ok(())
+                });
+            }
+            _ = report.tick() => {
+                let microseconds: Vec<u32> = std::iter::from_fn(|| times.try_recv().ok()).collect();
+                // A fleet that does not hear is no reason to stop the traffic.
+                let _ = testbed.remote.client_times(&ClientTimes { microseconds }).await;
             }
             event = events.next() => match event? {
                 Some(LiveEvent::Balance(wanted)) => testbed.apply(&wanted).await?,

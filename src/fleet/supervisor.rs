@@ -492,6 +492,7 @@ impl RunningFleet {
                 let _ = reply.send(self.balance(wanted));
             }
             SupervisorCommand::CheckNews(news) => self.live.set_check(news, clock::now()),
+            SupervisorCommand::ClientTimes(times) => self.live.add_client_times(&times, clock::now()),
             SupervisorCommand::Act(_, _, reply) | SupervisorCommand::Faults(_, _, reply) if self.stopping => {
                 let _ = reply.send(Err(CommandRefusal::Impossible("the fleet is stopping".to_owned())));
             }

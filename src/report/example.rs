@@ -186,6 +186,7 @@ pub(crate) fn passing() -> Check {
         verdict: Verdict::Pass,
         plots: Plots {
             strip: (0..120).map(|cell| (cell != 60).then_some(cell % 3)).collect(),
+            strip_in_sequence: true,
             slices: (0..10)
                 .map(|slice| Slice {
                     responses: vec![100, 100, 100],

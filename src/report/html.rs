@@ -5,7 +5,7 @@ use std::fmt::Write;
 use crate::report::escape::escaped;
 use crate::report::phrases::{balancing_result, forwarding, meaning};
 use crate::report::plot;
-use crate::report::text::{false_positives, loop_note, not_counted, reason, rotations};
+use crate::report::text::{false_positives, is_news, loop_note, not_counted, reason, rotations, unjudged};
 use verdict::finding::{Finding, Level};
 use verdict::numbers::{grouped, percent, time};
 use verdict::report::{Check, Percentiles, Report, Shares, Verdict};
@@ -33,8 +33,10 @@ pub(crate) fn html(report: &Report) -> String {
     if report.checks.len() > 1 {
         overview(&mut out, report);
     }
+    // Below the overview of several.
+    let depth = if report.checks.len() > 1 { 2 } else { 1 };
     for (number, check) in report.checks.iter().enumerate() {
-        one(&mut out, check, number);
+        one(&mut out, check, number, depth);
     }
     let _ = write!(
         out,
@@ -63,7 +65,14 @@ fn badge(verdict: Verdict) -> String {
 }
 
 fn overview(out: &mut String, report: &Report) {
-    let _ = write!(out, "<header><h1>{} All checks</h1>\n<table>\n", badge(report.verdict));
+    let passed = report.checks.iter().filter(|check| check.verdict == Verdict::Pass).count();
+    let _ = write!(
+        out,
+        "<header><h1>{} {passed} of {} checks passed</h1>\n<table>\n\
+         <tr><th scope=\"col\">verdict</th><th scope=\"col\">check</th><th scope=\"col\">why</th></tr>\n",
+        badge(report.verdict),
+        report.checks.len()
+    );
     for (number, check) in report.checks.iter().enumerate() {
         let name = escaped(check.name.as_deref().unwrap_or(&check.url));
         let why = escaped(&reason(check));
@@ -76,40 +85,39 @@ fn overview(out: &mut String, report: &Report) {
     out.push_str("</table></header>\n");
 }
 
-fn one(out: &mut String, check: &Check, number: usize) {
+/// What is wrong with its witness and cure, then what everybody looks for, then what goes into depth.
+fn one(out: &mut String, check: &Check, number: usize, depth: usize) {
     let name = escaped(check.name.as_deref().unwrap_or(&check.url));
-    let _ = write!(out, "<article id=\"check-{number}\">\n<header>\n<h1>{} {name}</h1>\n", badge(check.verdict));
-    let _ = writeln!(out, "<p class=\"reason\">{}</p>", escaped(&reason(check)));
-    let behind = match &check.fleet {
-        Some(fleet) => format!("{} backends of the fleet at {}", fleet.backends.len(), escaped(&fleet.control)),
-        None => "third-party backends".to_owned(),
-    };
-    let traffic = &check.traffic;
-    let varied = traffic.varied.as_ref().map(|varied| format!(", with {}", escaped(varied))).unwrap_or_default();
-    let _ = writeln!(
+    let verdict = badge(check.verdict);
+    let _ = write!(
         out,
-        "<p>{} {} requests through {} to {behind}, in {}: {} req/s{varied}.</p>\n</header>",
-        grouped(traffic.requests),
-        escaped(&traffic.method),
-        escaped(&check.url),
-        time(traffic.seconds),
-        grouped(traffic.requests_per_second as u64)
+        "<article id=\"check-{number}\">\n<header>\n<h{depth} class=\"check\">{verdict} {name}</h{depth}>\n"
     );
-    section(out, "Findings", |out| findings(out, &check.findings));
-    section(out, "Requests", |out| account(out, check));
-    if let Some(shares) = &check.shares {
-        section(out, &format!("Shares of {}", shares.unit.name()), |out| self::shares(out, shares));
+    let _ = writeln!(out, "<p class=\"reason\">{}</p>", escaped(&reason(check)));
+    let _ = writeln!(out, "<p class=\"note\">{}</p>\n</header>", traffic(check));
+    if !check.surroundings.is_empty() {
+        section(out, depth + 1, "Rehearsal", |out| list(out, &check.surroundings));
+    }
+    let shown: Vec<&Finding> =
+        check.findings.iter().filter(|it| it.level > Level::Note || is_news(it, check)).collect();
+    if !shown.is_empty() {
+        section(out, depth + 1, "Findings", |out| findings(out, &shown));
     }
     let names: Vec<&str> =
         check.shares.iter().flat_map(|shares| &shares.rows).map(|row| row.backend.as_str()).collect();
+    out.push_str("<div class=\"pair\">\n");
+    if let Some(shares) = &check.shares {
+        section(out, depth + 1, &format!("Shares of {}", shares.unit.name()), |out| self::shares(out, shares, check));
+    }
+    section(out, depth + 1, "Requests", |out| account(out, depth + 2, check));
     if !check.plots.strip.is_empty() {
-        section(out, "Order of the first requests", |out| {
+        section(out, depth + 1, &order_title(check), |out| {
             plot::strip(out, &check.plots.strip, &names);
-            out.push_str("<p class=\"note\">Row by row, in the order of arrival. Round robin is a regular pattern, random selection is noise, affinity is one colour.</p>\n");
+            out.push_str("<p class=\"note\">Row by row. Round robin is a regular pattern, random selection is noise, affinity is one colour.</p>\n");
         });
     }
     if let Some(algorithm) = &check.algorithm {
-        section(out, "Algorithm", |out| {
+        section(out, depth + 1, "Algorithm", |out| {
             let _ =
                 writeln!(out, "<p class=\"large\">{}{}</p>", escaped(&algorithm.label), rotations(algorithm.rotations));
             if !algorithm.or.is_empty() {
@@ -121,27 +129,65 @@ fn one(out: &mut String, check: &Check, number: usize) {
             }
         });
     }
+    out.push_str("</div>\n");
     if check.plots.slices.len() > 1 {
-        section(out, "Responses over time", |out| {
+        section(out, depth + 1, "Responses over time", |out| {
             plot::over_time(out, &check.plots, check.outage.as_ref(), &names);
             plot::legend(out, &names);
         });
     }
     if let Some(outage) = &check.outage {
-        section(out, "Outage", |out| self::outage(out, outage));
+        section(out, depth + 1, "Outage", |out| self::outage(out, outage));
     }
     if let Some(latency) = &check.latency {
-        section(out, "Latency", |out| {
+        section(out, depth + 1, "Latency", |out| {
             percentiles(out, latency);
             plot::histogram(out, &check.plots.latency);
             let _ = writeln!(out, "<p class=\"note\">{}</p>", loop_note(latency.open_loop));
         });
     }
+    passed(out, depth, check);
     out.push_str("</article>\n");
 }
 
-fn section(out: &mut String, title: &str, content: impl FnOnce(&mut String)) {
-    let _ = writeln!(out, "<section>\n<h2>{title}</h2>");
+/// What was sent, and through what.
+fn traffic(check: &Check) -> String {
+    let traffic = &check.traffic;
+    let behind = match &check.fleet {
+        Some(fleet) => format!("{} backends of the fleet at {}", fleet.backends.len(), escaped(&fleet.control)),
+        None => "third-party backends".to_owned(),
+    };
+    let varied = traffic.varied.as_ref().map(|varied| format!(", with {}", escaped(varied))).unwrap_or_default();
+    format!(
+        "{} {} requests through {} to {behind}, in {}: {} req/s{varied}.",
+        grouped(traffic.requests),
+        escaped(&traffic.method),
+        escaped(&check.url),
+        time(traffic.seconds),
+        grouped(traffic.requests_per_second as u64)
+    )
+}
+
+fn order_title(check: &Check) -> String {
+    let count = grouped(check.plots.strip.len() as u64);
+    if check.plots.strip_in_sequence {
+        format!("Order of {count} requests, one after another")
+    } else {
+        format!("Order of the first {count} requests, as sent")
+    }
+}
+
+/// The rules that were met, a line each.
+fn passed(out: &mut String, depth: usize, check: &Check) {
+    let described = |it: &&Finding| it.level == Level::Pass || (it.level == Level::Note && !is_news(it, check));
+    let fine: Vec<&Finding> = check.findings.iter().filter(described).collect();
+    if !fine.is_empty() {
+        section(out, depth + 1, "Rules met and changes described", |out| findings(out, &fine));
+    }
+}
+
+fn section(out: &mut String, depth: usize, title: &str, content: impl FnOnce(&mut String)) {
+    let _ = writeln!(out, "<section>\n<h{depth}>{title}</h{depth}>");
     content(out);
     out.push_str("</section>\n");
 }
@@ -154,7 +200,7 @@ fn list(out: &mut String, lines: &[String]) {
     out.push_str("</ul>\n");
 }
 
-fn findings(out: &mut String, findings: &[Finding]) {
+fn findings(out: &mut String, findings: &[&Finding]) {
     out.push_str("<ul class=\"findings\">\n");
     for finding in findings {
         let (class, symbol, word) = match finding.level {
@@ -171,7 +217,9 @@ fn findings(out: &mut String, findings: &[Finding]) {
         );
         if let (Some(prose), true) = (&finding.prose, finding.level > Level::Pass) {
             if !prose.evidence.is_empty() {
-                out.push_str("<details><summary>evidence</summary>\n");
+                // The witness of what is wrong is read first.
+                let open = if finding.level > Level::Note { " open" } else { "" };
+                let _ = writeln!(out, "<details{open}><summary>evidence</summary>");
                 list(out, &prose.evidence);
                 out.push_str("</details>");
             }
@@ -187,11 +235,12 @@ fn findings(out: &mut String, findings: &[Finding]) {
     out.push_str("</ul>\n");
 }
 
-fn account(out: &mut String, check: &Check) {
+fn account(out: &mut String, depth: usize, check: &Check) {
     let account = &check.account;
     let _ = writeln!(
         out,
-        "<p>{} requests, including those of the experiments. Each has one outcome.</p>\n<table class=\"figures\">",
+        "<p>{} requests, including those of the experiments. Each has one outcome.</p>\n<table class=\"figures outcomes\">\n\
+         <tr><th scope=\"col\">outcome</th><th scope=\"col\">requests</th><th scope=\"col\">meaning</th></tr>",
         grouped(account.sent)
     );
     for it in &account.outcomes {
@@ -205,7 +254,7 @@ fn account(out: &mut String, check: &Check) {
     }
     out.push_str("</table>\n");
     if let Some(clauses) = check.forwarding.as_ref().map(forwarding).filter(|clauses| !clauses.is_empty()) {
-        out.push_str("<h3>What the balancer does to a request</h3>\n");
+        let _ = writeln!(out, "<h{depth}>What the balancer does to a request</h{depth}>");
         list(out, &clauses);
     }
     if let Some(text) = not_counted(&account.not_counted) {
@@ -213,13 +262,13 @@ fn account(out: &mut String, check: &Check) {
     }
 }
 
-fn shares(out: &mut String, shares: &Shares) {
+fn shares(out: &mut String, shares: &Shares, check: &Check) {
+    let compared = format!("expected: {} ({})", shares.expected, shares.expected_by);
+    let expected = escaped(unjudged(check).unwrap_or(&compared));
     let _ = writeln!(
         out,
-        "<p>Expected: {} ({}).</p>\n<table class=\"figures shares\">\n<tr><th scope=\"col\">backend</th><th scope=\"col\">share, of all</th>\
+        "<p>{expected}</p>\n<table class=\"figures shares\">\n<tr><th scope=\"col\">backend</th><th scope=\"col\">share, of all</th>\
          <th scope=\"col\">share</th><th scope=\"col\">expected</th><th scope=\"col\">{}</th></tr>",
-        escaped(&shares.expected),
-        escaped(&shares.expected_by),
         shares.unit.name()
     );
     for (place, row) in shares.rows.iter().enumerate() {
@@ -249,7 +298,7 @@ fn shares(out: &mut String, shares: &Shares) {
 fn outage(out: &mut String, outage: &verdict::report::Outage) {
     let _ = writeln!(
         out,
-        "<p>{} client errors, {} retries, {} requests executed more than once.</p>\n<table class=\"figures\">\n\
+        "<p>{} client errors, {} retries, {} requests executed more than once.</p>\n<div class=\"scroll\" tabindex=\"0\" role=\"group\" aria-label=\"outage of each backend\"><table class=\"figures\">\n\
          <tr><th scope=\"col\">backend</th><th scope=\"col\">requests just before</th><th scope=\"col\">no more traffic after</th><th scope=\"col\">back after</th><th scope=\"col\">client errors meanwhile</th></tr>",
         grouped(outage.client_errors),
         grouped(outage.retries),
@@ -267,7 +316,7 @@ fn outage(out: &mut String, outage: &verdict::report::Outage) {
             grouped(backend.client_errors)
         );
     }
-    out.push_str("</table>\n<ul>\n");
+    out.push_str("</table></div>\n<ul>\n");
     for step in &outage.steps {
         let result = step.result.as_ref().map(|result| format!(": {}", escaped(result))).unwrap_or_default();
         let _ = writeln!(out, "<li>{:.2} s: <code>{}</code>{result}</li>", step.at, escaped(&step.what));

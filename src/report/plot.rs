@@ -15,10 +15,11 @@ fn class(place: usize) -> String {
     format!("b{}", place % COLOURS)
 }
 
-/// A bar of a length of 0 to 1, with a mark.
+/// A bar of a length of 0 to 1 on a track whose end is 1, with a mark.
 pub(crate) fn bar(place: usize, length: f64, mark: Option<f64>) -> String {
     let mut svg = format!(
-        "<svg viewBox=\"0 0 400 18\" preserveAspectRatio=\"none\" aria-hidden=\"true\"><rect class=\"{}\" width=\"{:.1}\" height=\"18\" rx=\"2\"/>",
+        "<svg viewBox=\"0 0 400 18\" preserveAspectRatio=\"none\" aria-hidden=\"true\"><rect class=\"track\" width=\"400\" height=\"18\" rx=\"2\"/>\
+         <rect class=\"{}\" width=\"{:.1}\" height=\"18\" rx=\"2\"/>",
         class(place),
         length * 396.0
     );
@@ -38,15 +39,15 @@ pub(crate) fn legend(out: &mut String, names: &[&str]) {
     out.push_str("</ul>\n");
 }
 
-/// A cell a request; each says its backend when pointed at, and the last digit of its name where there is room.
+/// A cell a request; each names its backend when pointed at.
 pub(crate) fn strip(out: &mut String, strip: &[Option<u16>], names: &[&str]) {
-    const COLUMNS: usize = 60;
-    const CELL: f64 = 15.0;
+    const COLUMNS: usize = 40;
+    const CELL: f64 = 22.5;
     let rows = strip.len().div_ceil(COLUMNS);
     let height = rows as f64 * (CELL + 1.0);
     let _ = write!(
         out,
-        "<svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"which backend got each of the first {} requests\">",
+        "<svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"which backend was selected for each of {} requests\">",
         strip.len()
     );
     for (index, place) in strip.iter().enumerate() {
@@ -56,7 +57,7 @@ pub(crate) fn strip(out: &mut String, strip: &[Option<u16>], names: &[&str]) {
             None => ("errors".to_owned(), "no backend"),
         };
         // Beside its colour each backend has a height of its own.
-        let cut = place.map_or(0.0, |place| f64::from(place % 4) * 2.5);
+        let cut = place.map_or(0.0, |place| f64::from(place % 4) * 3.5);
         let _ = write!(
             out,
             "<rect class=\"{class}\" x=\"{x}\" y=\"{:.1}\" width=\"{}\" height=\"{:.1}\"><title>{}: {}</title></rect>",

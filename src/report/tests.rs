@@ -1,6 +1,7 @@
 //! The formats: what each of them must show of the same reports, and that nothing hostile gets through.
 
 use crate::report::{Detail, ReportFormat, Style, example, junit, render};
+use verdict::finding::Rule;
 use verdict::report::Verdict;
 
 const PLAIN: Style = Style { colour: false, width: 80, detail: Detail::Usual };
@@ -191,4 +192,80 @@ fn markdown_has_a_table_row_for_each_outcome_share_and_finding() {
     ] {
         assert!(markdown.contains(row), "{row} is missing in\n{markdown}");
     }
+}
+
+/// What each rule suggests, in the order of the rules.
+fn hints_by_rule() -> Vec<(Rule, &'static str, String)> {
+    use crate::report::hints::{self, Cut};
+    vec![
+        (Rule::Duplicated, "", hints::of_double_execution(None)),
+        (Rule::Duplicated, "a retry goes to the backend that failed", hints::of_same_host(None).unwrap()),
+        (Rule::Repeated, "", hints::of_repeat(None)),
+        (Rule::Mirrored, "", hints::of_mirror(None)),
+        (Rule::Lost, "", hints::of_loss(None)),
+        (Rule::IdleClose, "", hints::of_idle_close(None).unwrap()),
+        (Rule::Stale, "", hints::of_cache(None)),
+        (Rule::Altered, "", hints::of_responses(None)),
+        (Rule::ResponseFields, "", hints::of_response_fields(false, None)),
+        (Rule::ResponseFields, "Cache-Control is lost", hints::of_response_fields(true, None)),
+        (Rule::MethodChanged, "", hints::of_method(None)),
+        (Rule::PathChanged, "escapes or slashes are changed", hints::of_escapes(None)),
+        (Rule::QueryChanged, "", hints::of_query(None)),
+        (Rule::HostChanged, "", hints::of_host(None)),
+        (Rule::BodyChanged, "", hints::of_body(None)),
+        (Rule::FieldChanged, "", hints::of_request_fields(&["X-Tenant"], None)),
+        (Rule::FieldChanged, "a name with an underscore", hints::of_request_fields(&["x_tenant"], None)),
+        (Rule::ClientAddress, "", hints::of_forwarded_for(None)),
+        (Rule::Stickiness, "", hints::of_lost_sessions(None)),
+        (Rule::Stickiness, "a hash moves nearly all clients", hints::of_hashes(None)),
+        (Rule::Resilience, "during a reload", hints::of_reload(None)),
+        (Rule::Upgrade, "", hints::of_upgrade(None)),
+        (Rule::StreamDelay, "", hints::of_buffering(None)),
+        (Rule::StreamCut, "by silence", hints::of_cut(Cut::Idle, None)),
+        (Rule::StreamCut, "by age", hints::of_cut(Cut::Age, None)),
+        (Rule::StreamCut, "by a reload", hints::of_cut(Cut::Step, None)),
+        (Rule::StreamAlive, "", hints::of_alive(None)),
+        (Rule::TlsVerified, "", hints::of_certificates(&verdict::BadCertificate::ALL, None)),
+        (
+            Rule::TlsVerified,
+            "another host's is accepted",
+            hints::of_certificates(&[verdict::BadCertificate::OtherName], None),
+        ),
+        (
+            Rule::TlsVerified,
+            "a revoked one is accepted",
+            hints::of_certificates(&[verdict::BadCertificate::Revoked], None),
+        ),
+        (Rule::Tls, "no SNI", hints::of_server_name(None)),
+        (Rule::Tls, "no client certificate", hints::of_client_certificate(None)),
+    ]
+}
+
+#[test]
+fn the_reference_of_hints_is_what_the_code_suggests() {
+    use crate::report::hints::{OwnResponse, of_own_response};
+    const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reference/hints.md");
+    let cell = |text: &str| text.replace('|', "\\|");
+    let mut text = String::from(
+        "# Hints\n\nWhat a report suggests where a [rule](rules.md) is not met. A report names the directives of the balancer that it recognizes; \
+         here are those of all. Generated from the code: UPDATE_SNAPSHOTS=1 cargo test.\n\n| rule | if | try |\n|---|---|---|\n",
+    );
+    for (rule, case, hint) in hints_by_rule() {
+        text += &format!("| `{}` | {case} | {} |\n", rule.id(), cell(&hint));
+    }
+    text += "\n## The balancer itself responded\n\nThe rule `balancer`, by the most frequent status.\n\n| status | try |\n|---|---|\n";
+    for status in [200, 301, 304, 400, 401, 403, 404, 405, 408, 413, 421, 429, 431, 499, 502, 503, 504] {
+        text += &format!(
+            "| {status} | {} |\n",
+            cell(&of_own_response(OwnResponse { status, ..OwnResponse::default() }, None))
+        );
+    }
+    if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
+        std::fs::write(FILE, &text).unwrap();
+    }
+    let written = std::fs::read_to_string(FILE).unwrap_or_default();
+    assert!(
+        written == text,
+        "docs/reference/hints.md is not what the code suggests: UPDATE_SNAPSHOTS=1 writes it anew"
+    );
 }

@@ -146,13 +146,8 @@ fn one(out: &mut String, check: &Check, style: &Style) {
     }
     account(out, check, style);
     if let Some(shares) = &check.shares {
-        let judged = |finding: &&Finding| finding.rule() == Rule::Shares && finding.level != Level::Note;
-        let expected = match (check.findings.iter().find(judged), &check.outage) {
-            (Some(_), _) => format!("expected: {}", harmless(&shares.expected)),
-            (None, Some(_)) => "not judged: backends were changed".to_owned(),
-            (None, None) => "not judged".to_owned(),
-        };
-        self::shares(out, shares, &expected, style);
+        let expected = || format!("expected: {}", harmless(&shares.expected));
+        self::shares(out, shares, &unjudged(check).map_or_else(expected, str::to_owned), style);
     }
     algorithm(out, check, style);
     if check.shares.is_some() || check.algorithm.is_some() {
@@ -170,8 +165,18 @@ fn one(out: &mut String, check: &Check, style: &Style) {
     let _ = write!(out, "\n{}", style.sentence(0, &verdict, look(check.verdict), &reason(check)));
 }
 
+/// Why the shares are not judged, if they are not.
+pub(crate) fn unjudged(check: &Check) -> Option<&'static str> {
+    let judged = |finding: &Finding| finding.rule() == Rule::Shares && finding.level != Level::Note;
+    match (check.findings.iter().any(judged), &check.outage) {
+        (true, _) => None,
+        (false, Some(_)) => Some("not judged: backends were changed"),
+        (false, None) => Some("not judged"),
+    }
+}
+
 /// What a reader of a short report needs besides the figures: what happens to every request stands in the account already.
-fn is_news(finding: &Finding, check: &Check) -> bool {
+pub(crate) fn is_news(finding: &Finding, check: &Check) -> bool {
     let described = matches!(
         finding.rule(),
         Rule::MethodChanged | Rule::PathChanged | Rule::QueryChanged | Rule::HostChanged | Rule::FieldChanged

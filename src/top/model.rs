@@ -136,7 +136,12 @@ pub(crate) mod tests {
         };
         Frame {
             at,
-            figures: Figures { rate: 4, latency, backends: vec![backend(0.75, 0.75, 0), backend(0.25, 0.25, 7)] },
+            figures: Figures {
+                rate: 4,
+                latency,
+                client: None,
+                backends: vec![backend(0.75, 0.75, 0), backend(0.25, 0.25, 7)],
+            },
             seconds: vec![second(at / 1000 - 1, [10, 0])],
             strip: vec![1],
             strip_end: 3,

@@ -280,6 +280,7 @@ mod tests {
                 algorithm: Some("round robin".to_owned()),
                 sent: 30,
                 outcomes: vec![("delivered".to_owned(), 29), ("lost".to_owned(), 1)],
+                client: None,
                 findings: vec![("fail".to_owned(), "1 request was lost".to_owned(), None)],
             }),
             ..CheckNews::default()

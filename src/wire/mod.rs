@@ -15,9 +15,9 @@ mod token;
 
 pub(crate) use api::{
     Action, BackendFigures, BackendState, BackendStatus, BadCertificate, BadFault, BalanceRequest, BalancerInfo,
-    CheckNews, CheckResult, FRAME, FailedHandshakes, Fault, FaultShare, Figures, FleetStatus, Frame, History,
-    LatencyPercentiles, MarkKind, ReceivedRequest, RecordView, Second, SeenRequest, Snapshot, Time, TimelineMark,
-    TlsStatus, TlsView,
+    CheckNews, CheckResult, ClientTimes, FRAME, FailedHandshakes, Fault, FaultShare, Figures, FleetStatus, Frame,
+    History, LatencyPercentiles, MarkKind, ReceivedRequest, RecordView, Second, SeenRequest, Snapshot, Time,
+    TimelineMark, TlsStatus, TlsView,
 };
 pub(crate) use batch::{BatchHead, read_batch, write_batch};
 pub(crate) use channel::{Assignment, BackendCommand, BackendIdentity, BackendReport, ConnectionLimits, Starvation};
@@ -56,6 +56,7 @@ mod tests {
         generator.subschema_for::<Snapshot>();
         generator.subschema_for::<Frame>();
         generator.subschema_for::<BalanceRequest>();
+        generator.subschema_for::<ClientTimes>();
         let mut schemas = generator.take_definitions(true);
         let problem = serde_json::json!({
             "type": "object",

@@ -13,6 +13,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde_json::json;
 
+use crate::support::http::Connection;
 use crate::support::{Lines, TemporaryDirectory, in_place};
 
 /// A page on a shared machine may take a while; the tour waits for NGINX, which takes ten seconds.
@@ -21,15 +22,22 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Browser {
     driver: Child,
     place: TemporaryDirectory,
+    /// Of the driver.
+    port: String,
     pub page: Client,
 }
 
 /// Runs a test in a browser whose window has that size.
 pub fn with<F: Future<Output = ()>>(width: u32, height: u32, test: impl FnOnce(Client) -> F) {
+    with_looks(width, height, async |browser| test(browser.page.clone()).await);
+}
+
+/// The same, where the test changes how the page is looked at.
+pub fn with_looks(width: u32, height: u32, test: impl AsyncFnOnce(&Browser)) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let browser = Browser::start(width, height).await;
-        test(browser.page.clone()).await;
+        test(&browser).await;
         browser.page.clone().close().await.unwrap();
     });
 }
@@ -65,7 +73,29 @@ impl Browser {
             .connect(&format!("http://127.0.0.1:{port}"))
             .await
             .expect("a browser starts");
-        Browser { driver, place, page }
+        Browser { driver, place, port, page }
+    }
+
+    /// Has the page drawn as on a screen of that size, in the light or the dark scheme: windows cannot be as narrow as a phone.
+    pub async fn look(&self, width: u32, height: u32, scheme: &str) {
+        let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
+        self.command("Emulation.setDeviceMetricsOverride", &metrics).await;
+        let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
+        self.command("Emulation.setEmulatedMedia", &features).await;
+    }
+
+    /// A command of the DevTools protocol, through the driver.
+    async fn command(&self, name: &str, parameters: &serde_json::Value) {
+        let session = self.page.session_id().await.unwrap().expect("a session");
+        let body = json!({ "cmd": name, "params": parameters }).to_string();
+        let mut driver = Connection::to(self.port.parse().unwrap());
+        let answer = driver.ask(&format!(
+            "POST /session/{session}/goog/cdp/execute HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            self.port,
+            body.len()
+        ));
+        assert_eq!(answer.status, 200, "{name}: {}", answer.body);
     }
 }
 

@@ -13,7 +13,7 @@ pub use fleet::{
     Action, BackendState, BackendStatus, FailedHandshakes, FleetStatus, RecordView, RecordsPage, TlsStatus, TlsView,
 };
 pub use live::{
-    BackendFigures, BalanceRequest, BalancerInfo, CheckNews, CheckResult, FRAME, Figures, Frame, History,
+    BackendFigures, BalanceRequest, BalancerInfo, CheckNews, CheckResult, ClientTimes, FRAME, Figures, Frame, History,
     LatencyPercentiles, MarkKind, ReceivedRequest, Second, SeenRequest, Snapshot, TimelineMark,
 };
 pub use policy::{FieldName, Policy};

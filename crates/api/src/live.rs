@@ -107,6 +107,9 @@ pub struct Figures {
     pub rate: u64,
     /// The time from a request's head to its response, in the last ten seconds.
     pub latency: Option<LatencyPercentiles>,
+    /// As clients felt it that say so (those of `demo`), in the last ten seconds: from sending a request to the end of its response.
+    #[serde(default)]
+    pub client: Option<LatencyPercentiles>,
     /// One a backend.
     pub backends: Vec<BackendFigures>,
 }
@@ -129,6 +132,15 @@ pub struct BackendFigures {
     pub in_flight: u32,
     /// As above, of this backend.
     pub latency: Option<LatencyPercentiles>,
+}
+
+/// How long responses took for a client of the balancer.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ClientTimes {
+    /// From sending a request to the end of its response, in microseconds; one a response.
+    pub microseconds: Vec<u32>,
 }
 
 /// Percentiles, in microseconds.
@@ -329,6 +341,9 @@ pub struct CheckResult {
     pub sent: u64,
     /// How many had each outcome.
     pub outcomes: Vec<(String, u64)>,
+    /// As its clients felt it; null without a response.
+    #[serde(default)]
+    pub client: Option<LatencyPercentiles>,
     /// One a rule, the worst first: what it says (`fail`, …), in a sentence, and what to try.
     pub findings: Vec<(String, String, Option<String>)>,
 }

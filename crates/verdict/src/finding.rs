@@ -278,7 +278,8 @@ mod tests {
     fn list() -> String {
         let mut out = String::from(
             "# Rules of the check\n\nEach finding of a report names its rule. A rule that could accuse a balancer that is right has a stated \
-             level; all others hold by construction: what they say is recorded by both ends. Generated from the code.\n\n\
+             level; all others hold by construction: what they say is recorded by both ends. What to try \
+             where one is not met: [hints](hints.md). Generated from the code.\n\n\
              | rule | requires | why it is sound | source |\n|---|---|---|---|\n",
         );
         for rule in Rule::ALL {

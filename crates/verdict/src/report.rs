@@ -319,8 +319,12 @@ pub struct Outage {
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Plots {
-    /// Which backends got the first requests of the sample, in the order in which they reached backends: places in `shares.rows`; null for no backend.
+    /// Which backends were selected for the first requests: places in `shares.rows`; null for no backend.
     pub strip: Vec<Option<u16>>,
+    /// Whether the strip's requests are those of the experiments, sent one after another, and so in the order of selection. If not, they are the
+    /// first of the sample in the order in which they were sent: those that were on their way at once may have been selected for in another.
+    #[serde(default)]
+    pub strip_in_sequence: bool,
     /// The sample in slices of equal length.
     pub slices: Vec<Slice>,
     /// Length of a slice in seconds.

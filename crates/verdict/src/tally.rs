@@ -70,8 +70,6 @@ pub struct Tally {
     /// Where requests of the sample went, in the order in which they were sent; the first million. The order in which backends read them
     /// says more of how the machine shares out its time.
     pub picks: Vec<Backend>,
-    /// Where the first of them went, in the order in which they arrived.
-    pub order: Vec<Backend>,
     /// Each client's backend, and how often it was left.
     pub pins: Pins,
 }
@@ -154,34 +152,26 @@ const LOOKED_AT: usize = 2_000_000;
 const SETTLED: Duration = Duration::from_millis(100);
 /// One that is there gets something within that time, or it does not say.
 const SOON: Duration = Duration::from_millis(600);
-/// Of these those that arrived first are among the first that were sent.
-const FIRST: usize = 2_000;
 
 impl Tally {
     /// Counts the requests that are judged. `sample` are the numbers of those that are judged for shares.
     pub fn of<'j>(ledger: &Ledger, judged: impl Into<Judged<'j>>, sample: Range<u32>) -> Tally {
         let judged = judged.into();
         let mut tally = Tally::default();
-        let mut order: Vec<(Moment, Backend)> = Vec::new();
         let mut clients: Vec<Option<Pinned>> = Vec::new();
         for entry in ledger.entries().filter(|entry| judged.includes(entry)) {
             tally.count(&entry);
             if !sample.contains(&entry.sequence) {
                 continue;
             }
-            let Some((backend, at)) = directed(&entry) else { continue };
+            let Some(backend) = directed(&entry) else { continue };
             add(&mut tally.firsts, backend);
-            if order.len() < FIRST {
-                order.push((at, backend));
-            }
             if tally.picks.len() < PICKS {
                 tally.picks.push(backend);
             }
             tally.pins.count(&entry, &mut clients);
         }
         tally.pins.tell_apart(ledger);
-        order.sort_by_key(|(at, _)| *at);
-        tally.order = order.into_iter().map(|(_, backend)| backend).collect();
         tally
     }
 
@@ -311,17 +301,17 @@ impl Pins {
     }
 }
 
-/// Where the balancer sent it first, and when it arrived there; what a mirror got is a copy.
-pub(crate) fn directed(entry: &Entry) -> Option<(Backend, Moment)> {
+/// Where the balancer sent it first; what a mirror got is a copy.
+pub(crate) fn directed(entry: &Entry) -> Option<Backend> {
     let first = match entry.outcome {
         Outcome::Mirrored => entry.delivered(),
         _ => entry.attempts.first(),
     };
     match first {
-        Some(first) => Some((first.backend, first.received)),
+        Some(first) => Some(first.backend),
         // A stale answer was not sent anywhere.
         None if entry.outcome == Outcome::Stale => None,
-        None => entry.first_backend().map(|backend| (backend, entry.observation.sent())),
+        None => entry.first_backend(),
     }
 }
 

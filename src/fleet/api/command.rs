@@ -4,7 +4,7 @@ use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver, UnboundedSender, ch
 use tokio::sync::oneshot;
 
 use crate::fleet::api::feed::WatchRequest;
-use crate::wire::{Action, BalanceRequest, BalancerInfo, CheckNews, Fault, FleetStatus, Record};
+use crate::wire::{Action, BalanceRequest, BalancerInfo, CheckNews, ClientTimes, Fault, FleetStatus, Record};
 
 /// What the loop is asked, and where it answers.
 pub(crate) enum SupervisorCommand {
@@ -26,6 +26,8 @@ pub(crate) enum SupervisorCommand {
     Balance(BalanceRequest, oneshot::Sender<Result<(), CommandRefusal>>),
     /// A check has news.
     CheckNews(CheckNews),
+    /// Responses took so long for a client.
+    ClientTimes(ClientTimes),
 }
 
 /// Attempts in flight at one moment, and the number of records at that moment: no attempt is in both.

@@ -19,7 +19,7 @@ use crate::fleet::api::feed::WatchRequest;
 use crate::fleet::api::job::Job;
 use crate::fleet::api::state::{Access, ApiState};
 use crate::fleet::fold::metrics::CONTENT_TYPE;
-use crate::wire::{BalanceRequest, BalancerInfo, CheckNews};
+use crate::wire::{BalanceRequest, BalancerInfo, CheckNews, ClientTimes};
 
 /// Readers of the live view without the token.
 const MOST_READERS: usize = 32;
@@ -164,6 +164,11 @@ async fn front(state: &ApiState) -> Result<BalancerInfo, Response> {
 
 pub(super) async fn news(State(state): State<ApiState>, JsonBody(news): JsonBody<CheckNews>) -> Response {
     state.ask.tell(SupervisorCommand::CheckNews(news));
+    StatusCode::NO_CONTENT.into_response()
+}
+
+pub(super) async fn client_times(State(state): State<ApiState>, JsonBody(times): JsonBody<ClientTimes>) -> Response {
+    state.ask.tell(SupervisorCommand::ClientTimes(times));
     StatusCode::NO_CONTENT.into_response()
 }
 

@@ -11,6 +11,7 @@
 //! | `GET /v1/records/batch?from=…&limit=…` | the same as bytes, without a filter: `wire/batch.rs` |
 //! | `GET /v1/live` | server-sent events: `snapshot`, `frame` ten times a second, `balance` |
 //! | `PUT /v1/front`, `POST /v1/front/balance` | the balancer in front of the fleet; how somebody wants it to balance |
+//! | `POST /v1/front/latency` | how long responses took for a client of the balancer |
 //! | `POST /v1/send`, `POST /v1/check`, `PUT /v1/check/news` | requests now; a check; how a check goes |
 //! | `GET /metrics` | for Prometheus |
 //! | `GET /livez` | whether the supervisor answers; needs no token |

@@ -35,6 +35,7 @@ pub(super) fn routes(state: ApiState) -> Router {
         .route("/v1/live", get(live::watch))
         .route("/v1/front", put(live::set_front))
         .route("/v1/front/balance", post(live::balance))
+        .route("/v1/front/latency", post(live::client_times))
         .route("/v1/send", post(live::send))
         .route("/v1/check", post(live::check))
         .route("/v1/check/news", put(live::news))

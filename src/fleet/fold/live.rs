@@ -7,9 +7,9 @@ use hdrhistogram::Histogram;
 
 use crate::fleet::fold::redact;
 use crate::wire::{
-    AttemptEnd, BackendChange, BackendFigures, BackendState, BackendStatus, BalancerInfo, Calendar, CheckNews, Figures,
-    FleetEvent, FleetNames, FleetStatus, Frame, Generator, History, LatencyPercentiles, MarkKind, Moment,
-    ReceivedRequest, Record, RequestId, Second, SeenRequest, Snapshot, TimelineMark,
+    AttemptEnd, BackendChange, BackendFigures, BackendState, BackendStatus, BalancerInfo, Calendar, CheckNews,
+    ClientTimes, Figures, FleetEvent, FleetNames, FleetStatus, Frame, Generator, History, LatencyPercentiles, MarkKind,
+    Moment, ReceivedRequest, Record, RequestId, Second, SeenRequest, Snapshot, TimelineMark,
 };
 
 /// What those see who begin to look, and keep.
@@ -51,6 +51,8 @@ pub(crate) struct LiveView {
     requests: VecDeque<SeenRequest>,
     /// All backends together, then one a backend.
     times: Vec<RecentTimes>,
+    /// As clients felt it that say so.
+    client_times: RecentTimes,
     attempts: RecentAttempts,
     front: Option<BalancerInfo>,
     check: Option<CheckNews>,
@@ -83,6 +85,7 @@ impl LiveView {
             marks: VecDeque::new(),
             requests: VecDeque::new(),
             times: std::iter::once(RecentTimes::new(2)).chain((0..count).map(|_| RecentTimes::new(1))).collect(),
+            client_times: RecentTimes::new(2),
             attempts: RecentAttempts::default(),
             front: None,
             check: None,
@@ -137,6 +140,13 @@ impl LiveView {
         self.frame.check = Some(news.clone());
         self.check = Some(news);
         self.had_check |= self.is_checking();
+    }
+
+    /// How long responses took for a client.
+    pub(crate) fn add_client_times(&mut self, times: &ClientTimes, now: Moment) {
+        for took in &times.microseconds {
+            self.client_times.add(now, Duration::from_micros(u64::from(*took)));
+        }
     }
 
     /// What stands in front of the fleet, if that is known.
@@ -197,6 +207,7 @@ impl LiveView {
         let mut figures = Figures {
             rate: rates.iter().map(|rate| u64::from(*rate)).sum(),
             latency: self.times[0].percentiles(now),
+            client: self.client_times.percentiles(now),
             backends: Vec::new(),
         };
         for (place, backend) in backends.iter().enumerate() {
@@ -561,6 +572,17 @@ mod tests {
 
     fn shares(figures: &Figures) -> Vec<Option<f64>> {
         figures.backends.iter().map(|backend| backend.share).collect()
+    }
+
+    #[test]
+    fn what_clients_feel_is_shown_for_ten_seconds_beside_what_backends_took() {
+        let mut live = live();
+        let times = ClientTimes { microseconds: (1..=100).map(|number| number * 100).collect() };
+        live.add_client_times(&times, Moment(1_000_000_000));
+        let felt = live.figures(Moment(2_000_000_000), &[]).client.unwrap();
+        assert!((4_900..=5_100).contains(&felt.p50) && (9_800..=10_200).contains(&felt.p99), "{felt:?}");
+        assert_eq!(live.figures(Moment(2_000_000_000), &[]).latency, None);
+        assert_eq!(live.figures(Moment(12_000_000_000), &[]).client, None);
     }
 
     #[test]

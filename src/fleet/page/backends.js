@@ -76,7 +76,9 @@ export function begin(model) {
 
 export function show(model) {
   const promises = model.figures.backends.some(({ expected }) => expected !== null);
-  say($("backends-expected"), promises ? "the line marks the expected share" : "the algorithm guarantees no shares");
+  const expected = promises ? "; the line marks the expected share" : "; the algorithm guarantees none";
+  say($("backends-expected"), model.isEmpty() ? "" : `shares of the last 10 s${model.front ? expected : ""}`);
+  toggle($("clear-all"), "hidden", !model.backends.some(({ faults }) => faults.length > 0));
   model.backends.forEach((backend, place) => {
     const { element, parts } = cards[place];
     const { share, expected, rate, errors, in_flight: inFlight, latency } = model.figures.backends[place];

@@ -3,7 +3,7 @@
 import { ask, canAct } from "./api.js";
 import { $, h, say, toggle } from "./dom.js";
 import { attempt, tell } from "./said.js";
-import { clock, grouped, weighted, word } from "./text.js";
+import { clock, grouped, time, weighted, word } from "./text.js";
 
 let parts = null;
 let shown = "";
@@ -73,7 +73,8 @@ export function show(model) {
   toggle(parts.unknown, "hidden", choices.length > 0);
   toggle(parts.buttons, "hidden", !front);
   toggle(parts.ways, "hidden", Boolean(front));
-  if (!front) parts.ways.replaceChildren(...ways(model.backends));
+  if (!front) parts.ways.replaceChildren(...ways(model.backends, parts.unknown));
+  else parts.ways.after(parts.unknown);
   if (choices.length > 0 && document.activeElement !== parts.algorithm) {
     parts.algorithm.replaceChildren(...choices.map((choice) => h("option", { selected: choice === word(front) }, choice)));
   }
@@ -102,17 +103,17 @@ function copied(text, what) {
       tell(`${what}: the browser does not permit copying; select the text`, true);
     }
   } }, "copy");
-  return [h("pre", { tabindex: "0", "aria-label": what }, h("code", {}, ...text.split(/(\n)/).map((part) => (part === "\n" ? document.createTextNode(part) : part)))), button];
+  return [h("pre", { tabindex: "0", role: "group", "aria-label": what }, h("code", {}, ...text.split(/(\n)/).map((part) => (part === "\n" ? document.createTextNode(part) : part)))), button];
 }
 
 // Three ways to a balancer, for who has none yet.
-function ways(backends) {
+function ways(backends, form) {
   const servers = backends.slice(0, 16).map(({ url }) => `    server 127.0.0.1:${new URL(url).port};`);
   const snippet = ["upstream uuid {", "    zone uuid 64k;", ...servers, "}", "", "server {", "    listen 80;", "    location /uuid {", `        proxy_pass ${backends[0]?.url.startsWith("https:") ? "https" : "http"}://uuid/;`, "    }", "}"];
   return [
     h("li", {}, "See one at once: stop this fleet and start a demo", copied("uuid-generator demo", "the command")),
     h("li", {}, "Put NGINX in front of these backends: inside ", h("code", {}, "http { … }"), ", or as a file into /etc/nginx/conf.d", copied(snippet.join("\n"), "the lines for NGINX")),
-    h("li", {}, "You have one: give its URL."),
+    h("li", {}, "You have one: give its URL", form),
   ];
 }
 
@@ -128,6 +129,7 @@ function describe({ url, phase, sent, total, result, error }, { at, stale }) {
       h("small", {}, `${result.algorithm ? ` ${result.algorithm}` : ""}${at === null ? "" : ` · ${clock(at)}`}`)),
     stale ? h("p", { class: "note" }, "Something has changed since. Start another check.") : "",
     h("p", {}, `${grouped(result.sent)} requests: ${result.outcomes.map(([outcome, count]) => `${grouped(count)} ${outcome}`).join(" · ")}`),
+    result.client ? h("p", { class: "note" }, `Latency as its clients felt it: p50 ${time(result.client.p50)} · p99 ${time(result.client.p99)}`) : "",
     h("ul", { class: "findings" }, result.findings.map(([outcome, summary, hint]) =>
       h("li", { class: outcome }, h("b", {}, `${signs[outcome]} ${outcome} `), summary, hint ? h("span", { class: "hint" }, hint) : null))),
   ];

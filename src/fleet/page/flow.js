@@ -3,7 +3,7 @@
 
 import { $, colour } from "./dom.js";
 import { lanes, spacing } from "./lanes.js";
-import { percent } from "./text.js";
+import { percent, time } from "./text.js";
 
 const NAMESPACE = "http://www.w3.org/2000/svg";
 // More of them would be lines without room between them.
@@ -43,7 +43,7 @@ function build(model, width) {
     return { ...wire, all: [wire.base, wire.retry, wire.dots] };
   });
   const trunk = { base: svg("path", { d: it.trunk, class: "wire trunk" }), dots: svg("path", { d: it.trunk, class: "dots trunk" }) };
-  const client = box(it.client.x, it.client.y, it.client.width, it.client.height, "clients", "");
+  const client = box(it.client.x, it.client.y, it.client.width, it.client.height, "clients", "", "");
   const balancer = box(it.balancer.x, it.balancer.y, it.balancer.width, it.balancer.height, "", "");
   const backends = it.backends.map(({ x, y, width: wide, height }) => box(x, y, wide, height, ""));
   wires.forEach(({ base, dots }, place) => [base, dots].forEach((path) => path.style.setProperty("--own", colour(place))));
@@ -88,6 +88,8 @@ export function show(model) {
     element.classList.toggle("dead", dead);
     write(texts[0], `${SIGNS[backend.state] ? `${SIGNS[backend.state]} ` : ""}${backend.name}  ${percent(share)}`);
   });
+  const felt = model.figures.client;
+  write(parts.client.texts[2], felt ? `p50 ${time(felt.p50)}` : "");
   const each = model.backends.map((backend, place) => `${backend.name} ${backend.state}, ${percent(figures[place].share)}`);
   picture.setAttribute("aria-label", `Clients send ${rate} requests per second to ${name}; backends: ${each.join("; ")}`);
 }

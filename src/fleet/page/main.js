@@ -25,6 +25,7 @@ function draw(now) {
   strip.show(model);
   if (now - read < READABLE) return;
   read = now;
+  toggle(document.querySelector("main"), "data-empty", model.isEmpty());
   for (const part of [flow, balancer, plots, marks, requests, tour]) part.show(model);
 }
 
@@ -63,14 +64,18 @@ function lose(why) {
   say($("alarm"), `✕ ${why}. What you see is not current, and nothing can be changed. Trying again …`);
 }
 
+function redraw() {
+  if (model && !wanted) {
+    wanted = true;
+    requestAnimationFrame(draw);
+  }
+}
+
 async function watch() {
   for await (const { name, content } of events()) {
     if (name === "snapshot") begin(content);
     else if (name === "frame" && model) model.frame(content);
-    if (model && !wanted) {
-      wanted = true;
-      requestAnimationFrame(draw);
-    }
+    redraw();
   }
 }
 
@@ -87,4 +92,9 @@ async function forever() {
 }
 
 tour.prepare(() => model);
+// What is no longer live is drawn anew too.
+addEventListener("resize", () => {
+  read = -Infinity;
+  redraw();
+});
 forever();

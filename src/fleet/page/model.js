@@ -40,6 +40,11 @@ export class Model {
     this.marks = place < 0 ? [...this.marks, mark].slice(-this.kept.marks) : this.marks.with(place, mark);
   }
 
+  // Whether there is nothing to see yet: no balancer, and no request.
+  isEmpty() {
+    return !this.front && this.stripEnd === 0;
+  }
+
   // Requests of each backend since the fleet began: to compare with later.
   totals() {
     return this.figures.backends.map(({ requests }) => requests);

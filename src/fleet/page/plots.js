@@ -63,14 +63,16 @@ export function begin(now) {
   const stacked = Math.min(model.backends.length, STACKED);
   // The whole stack first, in the colour of the last; each of the others over it.
   const series = Array.from({ length: stacked }, (_, index) => ({ fill: colour(stacked - 1 - index), stroke: colour(stacked - 1 - index), width: 0, points: { show: false } }));
-  rate = new uPlot({ ...size($("rate"), 220), padding: [18, 8, 0, 0], legend: { show: false }, cursor: { show: false },
+  rate = new uPlot({ ...size($("rate"), 220), padding: [18, 28, 0, 0], legend: { show: false }, cursor: { show: false },
     scales: { x: { time: false }, y: { range: () => [0, Math.max(1, height * 1.05)] } },
     series: [{}, ...series], axes: axes(64), hooks: { draw: [marks] } }, [[], ...series.map(() => [])], $("rate"));
   const line = (stroke, dash) => ({ stroke: () => ink(stroke), width: 2, dash, points: { show: false }, spanGaps: true });
   const times = axes(72);
   delete times[1].incrs;
+  // A line for each power of ten: those between them would be a grey band.
+  times[1].grid = { ...times[1].grid, filter: (_, splits) => splits.map((split) => (Number.isInteger(Math.round(Math.log10(split) * 1e6) / 1e6) ? split : null)) };
   times[1].values = (_, ticks) => ticks.map((tick) => (tick === null ? null : time(tick).replace(/\.0+ /, " ")));
-  latency = new uPlot({ ...size($("latency-plot"), 180), padding: [18, 8, 0, 0], legend: { show: false }, cursor: { show: false },
+  latency = new uPlot({ ...size($("latency-plot"), 180), padding: [18, 28, 0, 0], legend: { show: false }, cursor: { show: false },
     scales: { x: { time: false }, y: { distr: 3 } },
     series: [{}, line("--note"), line("--ink", [6, 4])], axes: times, hooks: { draw: [marks] } }, [[], [], []], $("latency-plot"));
   for (const button of document.querySelectorAll("[data-window]")) {
@@ -111,15 +113,15 @@ const COLUMNS = [["p50", "p50"], ["p90", "p90"], ["p99", "p99"], ["p99_9", "p99.
 let cells = [];
 
 function table() {
-  const names = ["all", ...model.backends.slice(0, STACKED).map((backend) => backend.name)];
+  const names = ["client", "all backends", ...model.backends.slice(0, STACKED).map((backend) => backend.name)];
   if (cells.length !== names.length) {
     cells = names.map(() => COLUMNS.map(() => h("td", { class: "number" })));
     $("latency").replaceChildren(
-      h("caption", {}, "The plot: p50, and dashed p99, of all backends."),
-      h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "backend"), COLUMNS.map(([, name]) => h("th", { scope: "col", class: "number" }, name)))),
+      h("caption", {}, "The plot: p50, and dashed p99, of all backends. Client: from sending a request through the balancer to the end of its response, where a client of ours sends (demo)."),
+      h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "at"), COLUMNS.map(([, name]) => h("th", { scope: "col", class: "number" }, name)))),
       h("tbody", {}, names.map((name, row) => h("tr", {}, h("th", { scope: "row" }, name), cells[row]))));
   }
-  const latencies = [model.figures.latency, ...model.figures.backends.map((of) => of.latency)];
+  const latencies = [model.figures.client, model.figures.latency, ...model.figures.backends.map((of) => of.latency)];
   cells.forEach((row, index) => row.forEach((cell, column) => say(cell, time(latencies[index]?.[COLUMNS[column][0]]))));
 }
 

@@ -22,7 +22,7 @@ export type BackendFigures = {
   latency: Latency | null;
 };
 
-export type Figures = { rate: number; latency: Latency | null; backends: BackendFigures[] };
+export type Figures = { rate: number; latency: Latency | null; client: Latency | null; backends: BackendFigures[] };
 export type Second = { at: number; counts: number[]; latency: Latency | null; is_check: boolean };
 export type MarkKind = "backend" | "fault" | "error" | "retry" | "double" | "lost" | "front" | "check";
 export type Mark = { id: number; at: number; kind: MarkKind; backend: string | null; count: number; text: string };
@@ -62,6 +62,7 @@ export type CheckNews = {
     algorithm: string | null;
     sent: number;
     outcomes: [string, number][];
+    client: Latency | null;
     findings: [Verdict, string, string | null][];
   } | null;
   error: string | null;

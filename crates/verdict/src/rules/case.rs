@@ -205,7 +205,7 @@ impl Case<'_> {
     pub(crate) fn order(&self) -> Vec<Witness> {
         let first = self.sample.start.max(self.judged.from);
         let name = |backend: Backend| self.names.get(usize::from(backend.0)).cloned();
-        let place = |sequence: u32| directed(&self.ledger.entry(sequence)?).and_then(|(backend, _)| name(backend));
+        let place = |sequence: u32| directed(&self.ledger.entry(sequence)?).and_then(name);
         let backends: Vec<Option<String>> = (first..self.sample.end).take(TURNS_SHOWN).map(place).collect();
         if backends.is_empty() { Vec::new() } else { vec![Witness::Order { first, backends }] }
     }

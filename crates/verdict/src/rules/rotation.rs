@@ -37,7 +37,7 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
     };
     let witness = at.iter().take(2).map(|broken| {
         let first = broken.saturating_sub(SHOWN);
-        let place = |sequence: u32| directed(&case.ledger.entry(sequence)?).and_then(|(backend, _)| name(backend));
+        let place = |sequence: u32| directed(&case.ledger.entry(sequence)?).and_then(name);
         Witness::Order { first, backends: (first..broken + SHOWN).map(place).collect() }
     });
     let level = if is_proven { Level::Fail } else { Level::Inconclusive };
