@@ -75,6 +75,7 @@ pub(crate) fn assemble(ledger: &Ledger, outcome: session::SessionData, mut known
         invented,
         sample,
         urls,
+        connections,
         identity,
         passes_slowly,
         received,
@@ -128,6 +129,7 @@ pub(crate) fn assemble(ledger: &Ledger, outcome: session::SessionData, mut known
         received: &received,
         sent: sent(plan),
         judged: judges,
+        connections: &connections,
         urls: Urls { targets: &targets, of: &urls, first: sample.start },
         detection: plan.detection.unwrap_or(DETECTION),
         sample: sample.clone(),
@@ -171,6 +173,7 @@ pub(crate) fn assemble(ledger: &Ledger, outcome: session::SessionData, mut known
             method: plan.method.clone(),
             connections: load.connections as u32,
             kept: load.reuse == Reuse::Kept,
+            multiplex: load.streams as u32,
             rate: match load.pacing {
                 Pacing::Open { rate } => Some(rate),
                 Pacing::Closed => None,

@@ -63,6 +63,8 @@ pub(crate) async fn run(mut session: CheckSession<'_>) -> Result<SessionData> {
     let (traffic, steps) = take_sample(&mut session, load.clone()).await?;
     let sample = sampled as u32..(sampled as usize + traffic.observations.len()) as u32;
     let mut observations = traffic.observations;
+    let mut connections = session.client.with(|prober, _| prober.connections().to_vec());
+    connections.extend(traffic.connections);
     let (urls, invented) = (traffic.targets, session.client.invented());
     let received = session.client.with(|prober, _| traffic.samples.received(prober.samples()));
     // Ten million of them are not copied.
@@ -93,6 +95,7 @@ pub(crate) async fn run(mut session: CheckSession<'_>) -> Result<SessionData> {
     Ok(SessionData {
         tls,
         observations,
+        connections,
         judged: judged as u32,
         invented,
         sample,

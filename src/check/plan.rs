@@ -49,6 +49,10 @@ pub(crate) struct CheckPlan {
     pub(crate) expect_continue: bool,
     /// Connections at once, at most; None leaves it to the pacing.
     pub(crate) connections: Option<usize>,
+    /// HTTP/2 is wanted, whatever the URL begins with.
+    pub(crate) http2: bool,
+    /// Requests at once on each connection of HTTP/2, at most.
+    pub(crate) multiplex: usize,
     /// A new connection for each request.
     pub(crate) new_connections: bool,
     /// Requests a second; None for a closed loop.
@@ -114,6 +118,8 @@ impl CheckPlan {
             chunked: false,
             expect_continue: false,
             connections: None,
+            http2: false,
+            multiplex: 1,
             new_connections: false,
             rate: None,
             requests: None,

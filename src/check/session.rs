@@ -57,6 +57,8 @@ pub(crate) struct SessionData {
     pub(crate) sample: Range<u32>,
     /// To which of several URLs each of them went.
     pub(crate) urls: Vec<u8>,
+    /// On which connection each request of the run went.
+    pub(crate) connections: Vec<u32>,
     /// What a report shows of the responses, those of probes too.
     pub(crate) received: ReceivedResponses,
     /// Whether the balancer refused none that were sent slowly after the sample, if that was tried.

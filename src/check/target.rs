@@ -29,9 +29,14 @@ pub(crate) fn resolve(url: &str, plan: &CheckPlan) -> Result<LoadTarget> {
             return Err(no_url(format!("{scheme}:// is not spoken, {spoken}")).into());
         }
     };
+    let http2 = http2 || plan.http2;
+    if plan.multiplex > 1 && !http2 {
+        let problem = Problem::new("--streams needs HTTP/2, and that URL does not ask for it").on(url);
+        return Err(problem.hint("add --http2, or begin the URL with h2c://").into());
+    }
     if http2 && plan.streams.is_some() {
         let problem = Problem::new("streams are held over HTTP/1.1, and that URL asks for HTTP/2").on(url);
-        return Err(problem.hint("begin it with http://, or leave --stream out").into());
+        return Err(problem.hint("begin it with http:// and leave --http2 out, or leave --stream out").into());
     }
     let option = match plan.trust {
         _ if plan.client_certificate.is_some() => Some("--cert"),
@@ -51,6 +56,7 @@ pub(crate) fn resolve(url: &str, plan: &CheckPlan) -> Result<LoadTarget> {
     let host = authority.host().trim_start_matches('[').trim_end_matches(']');
     let port = authority.port_u16().unwrap_or(if secure { 443 } else { 80 });
     let tls = secure.then(|| tls(host, plan)).transpose().with_context(|| url.to_owned())?;
+    let tls = if http2 { tls.map(Tls::with_http2) } else { tls };
     let target = |address| LoadTarget {
         address,
         host: authority.as_str().to_owned(),

@@ -64,7 +64,7 @@ layer! {
         /// Expectation; repeatable. `even` or weights such as 5:1:1 or 9001=5,9002=1; an algorithm such as round-robin,
         /// least-connections, sticky; `backup:9003`: no requests while others are available; `lossless`: no client sees an error;
         /// `intact`, `path:preserved`, `host:preserved`, `header:NAME:preserved`: nothing is changed on the way; `client-address`:
-        /// backends learn it; `mirrored:20%`: executed twice; `status:2xx`; and of outages `back:5s`, `ejected:5` failures at most,
+        /// backends learn it; `mirrored:20%`: executed twice; `status:2xx`; `per:request`, `per:call`, `per:connection`: what is balanced; and of outages `back:5s`, `ejected:5` failures at most,
         /// `errors-end:1s`, `slow-start:10s`; of streams `unbuffered:100ms`, `alive:even`, `uncut` [default: what the algorithm promises]
         #[arg(long, value_name = "EXPECTATION", help_heading = "Expectations", value_parser = suggest::text(expectations::words()), hide_possible_values = true)]
         #[serde(deserialize_with = "one_or_more")]
@@ -95,6 +95,14 @@ layer! {
         /// Connections at once, up to 60,000 [default: 32; 512 with --rate]
         #[arg(short = 'c', long, value_name = "COUNT", help_heading = "Traffic")]
         connections: Option<usize>,
+
+        /// Speak HTTP/2: with https:// by ALPN, with http:// (or h2c://) from the first byte
+        #[arg(long, help_heading = "Connection")]
+        http2: bool,
+
+        /// With HTTP/2: requests at once on each connection, up to 1,000 [default: 1]
+        #[arg(long, value_name = "COUNT", help_heading = "Traffic")]
+        streams: Option<usize>,
 
         /// Requests per second, up to 10,000,000, in all phases; in the sample sent at their times, however slow responses are
         /// [default: each connection sends when it has its response]
@@ -279,6 +287,8 @@ impl CheckConfig {
             chunked: self.chunked || headers.chunked,
             expect_continue: self.expect_continue || headers.expect_continue,
             connections,
+            http2: self.http2,
+            multiplex: self.multiplex()?,
             new_connections: self.new_connections,
             rate: self.rate()?,
             requests: self.requests.map(|count| within("-n", count, 1_000_000_000)).transpose()?,
@@ -294,6 +304,18 @@ impl CheckConfig {
             key_cookies: self.key_cookie.clone(),
             ..CheckPlan::new(url, self.backing(backing)?)
         })
+    }
+
+    /// Requests at once on a connection.
+    fn multiplex(&self) -> Result<usize, Problem> {
+        let streams = self.streams.map_or(Ok(1), |count| within("--streams", count, 1_000))?;
+        let excludes = [("--new-connections", self.new_connections), ("--expect-continue", self.expect_continue)];
+        match excludes.iter().find(|(_, is_given)| *is_given && streams > 1) {
+            None => Ok(streams),
+            Some((option, _)) => {
+                Err(Problem::new(format!("{option} cannot be combined with --streams")).hint("leave one out"))
+            }
+        }
     }
 
     fn session(&self) -> Result<Option<SessionPlace>, Problem> {
@@ -318,12 +340,14 @@ impl CheckConfig {
             ("--body", !self.body.is_empty()),
             ("--body-bytes", self.body_bytes.is_some()),
             ("--method", self.method.is_some()),
+            ("--streams", self.streams.is_some()),
             ("--identity", self.identity.is_some()),
             ("--session", self.session.is_some()),
             ("several URLs", self.url.len() > 1),
             ("weights", expectations.shares.is_some()),
             ("an algorithm", expectations.algorithm.is_some()),
             ("backup:…", !expectations.backups.is_empty()),
+            ("per:…", expectations.required.iter().any(|it| matches!(it, Requirement::Per(_)))),
             ("expectations of how requests go on after an outage", expectations.required.iter().any(is_of_a_flow)),
         ];
         match options.iter().find(|(_, is_given)| *is_given) {
@@ -429,7 +453,8 @@ fn is_of_a_flow(required: &Requirement) -> bool {
         | Requirement::Unbuffered(_)
         | Requirement::Uncut
         | Requirement::AliveEven
-        | Requirement::Tls(_) => false,
+        | Requirement::Tls(_)
+        | Requirement::Per(_) => false,
     }
 }
 

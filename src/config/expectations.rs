@@ -7,10 +7,10 @@ use crate::error::Problem;
 use crate::wire::Time;
 use verdict::algorithm::{Algorithm, UnknownAlgorithm};
 use verdict::outcome::Outcome;
-use verdict::rules::{Expectations, ExpectedWeights, Requirement, TlsRequirement};
+use verdict::rules::{Expectations, ExpectedWeights, RequiredUnit, Requirement, TlsRequirement};
 
 /// Expectations that are one word, and the forms of the others; the names of algorithms come from their crate.
-const WORDS: [&str; 21] = [
+const WORDS: [&str; 24] = [
     "even",
     "lossless",
     "intact",
@@ -32,12 +32,15 @@ const WORDS: [&str; 21] = [
     "tls:revocation",
     "tls:sni",
     "tls:client-certificate",
+    "per:request",
+    "per:call",
+    "per:connection",
 ];
 
 /// All of them, named where a word is not known.
 const KNOWN: &str = "even, weights such as 5:1:1 or 9001=5,9002=1, an algorithm, backup:9003, lossless, intact, path:preserved, \
     host:preserved, header:NAME:preserved, client-address, mirrored:20%, status:2xx, back:5s, ejected:5, errors-end:1s, slow-start:10s, \
-    tls:verified, tls:revocation, tls:sni or tls:client-certificate, and of streams unbuffered:100ms, alive:even or uncut";
+    tls:verified, tls:revocation, tls:sni, tls:client-certificate, per:request, per:call or per:connection, and of streams unbuffered:100ms, alive:even or uncut";
 
 /// Expectations that are one word, for completions.
 pub(super) fn words() -> Vec<&'static str> {
@@ -165,6 +168,10 @@ fn read(text: &str) -> Result<Expectation, Problem> {
             Some(known) => required(Requirement::Tls(known)),
             None => Err(wrong("tls:verified, tls:revocation, tls:sni or tls:client-certificate")),
         },
+        "per" => match RequiredUnit::ALL.into_iter().find(|unit| Requirement::Per(*unit).to_string() == text) {
+            Some(unit) => required(Requirement::Per(unit)),
+            None => Err(wrong("per:request, per:call or per:connection")),
+        },
         "ejected" => match value.parse().ok().filter(|errors| *errors <= 1_000_000) {
             Some(errors) => required(Requirement::Ejected(errors)),
             None => Err(wrong("failed requests at most until a backend is out of rotation, such as ejected:5")),
@@ -244,6 +251,8 @@ mod tests {
             "uncut",
             "tls:verified",
             "tls:client-certificate",
+            "per:call",
+            "per:connection",
         ] {
             match one(text) {
                 Ok(Expectation::Required(required)) => assert_eq!(required.to_string(), text),
@@ -276,6 +285,7 @@ mod tests {
             ("slow-start:0s", "slow-start:5s"),
             ("ejected:-1", "ejected:5"),
             ("tls:on", "tls:verified"),
+            ("per:stream", "per:request"),
             ("backup:", "no such expectation"),
         ] {
             let error = one(text).unwrap_err();

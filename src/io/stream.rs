@@ -114,7 +114,7 @@ impl Stream {
 
     /// Whether there is TLS and it stands.
     pub(crate) fn is_secured(&self) -> bool {
-        self.tls.as_ref().is_some_and(|tls| tls.is_established())
+        self.tls.as_ref().is_some_and(|tls| tls.is_established() && tls.failure().is_none())
     }
 
     /// Why its TLS failed, if it has.

@@ -34,6 +34,9 @@ pub(crate) struct Tls {
     missing: Arc<NoCertificate>,
 }
 
+/// As ALPN names it.
+const HTTP2: &[u8] = b"h2";
+
 /// Shows none, and notes that one was asked for.
 #[derive(Debug, Default)]
 struct NoCertificate {
@@ -86,6 +89,13 @@ impl Tls {
         let missing = Arc::new(NoCertificate::default());
         config.client_auth_cert_resolver = missing.clone();
         Tls { config: Arc::new(config), name, missing }
+    }
+
+    /// Speaks HTTP/2 or nothing.
+    pub(crate) fn with_http2(self) -> Tls {
+        let mut config = ClientConfig::clone(&self.config);
+        config.alpn_protocols = vec![HTTP2.to_vec()];
+        Tls { config: Arc::new(config), ..self }
     }
 
     /// Shows that certificate, with those between it and an authority, where one is asked for. An error says that the key cannot
@@ -162,6 +172,8 @@ pub(crate) enum TlsFailure {
     Reset,
     /// The handshake did not end in time.
     TimedOut,
+    /// HTTP/2 was wanted, and it did not choose that (ALPN).
+    NoHttp2,
     /// As `rustls` says it.
     Other(String),
 }
@@ -216,6 +228,12 @@ impl TlsFailure {
             TlsFailure::NoTls | TlsFailure::Closed | TlsFailure::Reset | TlsFailure::TimedOut => {
                 "does that port speak TLS? Without it the URL begins with http://"
             }
+            TlsFailure::NoHttp2 => {
+                "switch HTTP/2 on in the balancer, or leave --http2 out: the client then speaks HTTP/1.1"
+            }
+            TlsFailure::Alert(what) if what == NO_PROTOCOL => {
+                "the balancer speaks another protocol there: --http2 asks for HTTP/2, without it the client speaks HTTP/1.1"
+            }
             TlsFailure::Alert(_) | TlsFailure::Other(_) => {
                 "the balancer's error log says more; TLS 1.2 and 1.3 are spoken, and --cert FILE --key FILE shows a client certificate"
             }
@@ -252,6 +270,10 @@ impl fmt::Display for TlsFailure {
             TlsFailure::Alert(what) if what == "CertificateRequired" => {
                 f.write_str("it asks for a client certificate, and none was shown")
             }
+            TlsFailure::NoHttp2 => f.write_str("it does not offer HTTP/2 (ALPN h2)"),
+            TlsFailure::Alert(what) if what == NO_PROTOCOL => {
+                f.write_str("it offers no protocol that was asked for (ALPN)")
+            }
             TlsFailure::Alert(what) => write!(f, "it refuses the TLS handshake: {what}"),
             TlsFailure::Closed => f.write_str("it closes the connection during the TLS handshake"),
             TlsFailure::Reset => f.write_str("it resets the connection during the TLS handshake"),
@@ -260,6 +282,8 @@ impl fmt::Display for TlsFailure {
         }
     }
 }
+
+const NO_PROTOCOL: &str = "NoApplicationProtocol";
 
 /// `example.org` of `DnsName("example.org")`, as `rustls` tells it.
 fn bare(name: &str) -> String {
@@ -276,6 +300,7 @@ pub(crate) struct TlsSession {
     sent: usize,
     /// Whether the socket has taken anything, so there is a connection.
     begun: bool,
+    wants_http2: bool,
     failure: Option<TlsFailure>,
 }
 
@@ -294,7 +319,8 @@ impl TlsSession {
     pub(crate) fn new(tls: &Tls) -> TlsSession {
         let connection = ClientConnection::new(tls.config.clone(), tls.name.clone())
             .expect("the same configuration has made a connection before");
-        TlsSession { connection, outgoing: Vec::new(), sent: 0, begun: false, failure: None }
+        let wants_http2 = tls.config.alpn_protocols.iter().any(|protocol| protocol == HTTP2);
+        TlsSession { connection, outgoing: Vec::new(), sent: 0, begun: false, wants_http2, failure: None }
     }
 
     /// Takes bytes for the other end, once the handshake is over: it goes on with that as far as it can. [`Errno::PROTO`] where
@@ -333,6 +359,11 @@ impl TlsSession {
                 Ending::Closed | Ending::Unannounced => TlsFailure::Closed,
                 Ending::Reset => TlsFailure::Reset,
             });
+            return Err(Errno::PROTO);
+        }
+        // A server may ignore what it was asked for; HTTP/2 would then be spoken to something else.
+        if self.wants_http2 && self.connection.alpn_protocol() != Some(HTTP2) {
+            self.failure = Some(TlsFailure::NoHttp2);
             return Err(Errno::PROTO);
         }
         Ok(())

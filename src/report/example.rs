@@ -116,6 +116,7 @@ pub(crate) fn passing() -> Check {
             method: "GET".to_owned(),
             connections: 32,
             kept: true,
+            multiplex: 1,
             rate: None,
             requests: 3000,
             seconds: 0.25,

@@ -217,6 +217,10 @@ fn traffic(check: &Check) -> String {
         (count, true) => format!("up to {count} kept connections"),
         (count, false) => format!("new connections, {count} at once"),
     };
+    let connections = match traffic.multiplex {
+        0 | 1 => connections,
+        streams => format!("{connections} of {streams} streams"),
+    };
     let pace = match traffic.rate {
         Some(rate) => format!("{rate} req/s as scheduled"),
         None => format!("{} req/s", grouped(traffic.requests_per_second as u64)),

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::AttemptEnd;
 use crate::facts::{
     RuleDescription, account, algorithm, backups, copies, fleets, identity, limit, reach, records, recovery, requests,
-    resilience, responses, rotation, shares, stickiness, streams, tls,
+    resilience, responses, rotation, shares, stickiness, streams, tls, unit,
 };
 use crate::observation::{ClientOutcome, Observation};
 
@@ -141,6 +141,7 @@ rules! {
     Backups(backups::BackupFacts) = "backups" from backups::BACKUPS,
     Algorithm(algorithm::AlgorithmFacts) = "algorithm" from algorithm::ALGORITHM,
     Rotation(rotation::RotationFacts) = "rotation" from rotation::ROTATION,
+    Unit(unit::UnitFacts) = "unit" from unit::UNIT,
     Stickiness(stickiness::StickinessFacts) = "stickiness" from stickiness::STICKINESS,
     Recovery(recovery::RecoveryFacts) = "recovery" from recovery::RECOVERY,
     Resilience(resilience::ResilienceFacts) = "resilience" from resilience::RESILIENCE,

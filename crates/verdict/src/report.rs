@@ -98,6 +98,9 @@ pub struct TrafficSummary {
     pub connections: u32,
     /// Whether connections were used again.
     pub kept: bool,
+    /// Requests on each of them at once, at most: more than one with HTTP/2 alone.
+    #[serde(default = "one")]
+    pub multiplex: u32,
     /// Requests a second that were asked for (open loop); null in a closed loop.
     pub rate: Option<f64>,
     /// Requests of the sample.
@@ -111,6 +114,10 @@ pub struct TrafficSummary {
     pub streams: Option<StreamKind>,
     /// In words, if something was varied from request to request: what the balancer keys on.
     pub varied: Option<String>,
+}
+
+fn one() -> u32 {
+    1
 }
 
 /// Every request of the run has one outcome; their counts add up to `sent`.

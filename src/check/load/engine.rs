@@ -1,19 +1,24 @@
 //! The loop that drives a load: slots for connections, readiness and time. One thread, one poll. What happens on a connection is
 //! `exchange`'s.
 
+mod lanes;
+mod slots;
+
 use std::collections::VecDeque;
 use std::time::{Duration, SystemTime};
 
 use rustix::io::Errno;
+use slots::{Groups, Lane, Slot, reader};
 
 use crate::check::load::clients::{Clients, SlotClient};
 use crate::check::load::connect::{self, ConnectFailure};
 use crate::check::load::exchange::{ClientExchange, ExchangeTurn, Idleness};
+use crate::check::load::http2::StreamEnd;
 use crate::check::load::identify::BackendNames;
 use crate::check::load::request::id;
 use crate::check::load::response::{Question, ResponseNotes, Rules};
 use crate::check::load::samples::Samples;
-use crate::check::load::{DriveError, Load, LoadProgress, LoadTarget, Pacing, Reuse, Traffic, Vary};
+use crate::check::load::{DriveError, Load, LoadProgress, NO_CONNECTION, Pacing, Reuse, Traffic, Vary};
 use crate::io::poller::{Alarm, EventFlags, Interest, Poller};
 use crate::io::{clock, limits};
 use crate::wire::Moment;
@@ -51,6 +56,12 @@ struct Engine<'a> {
     /// For an open loop: the poll's own timeout is rounded up to milliseconds.
     alarm: Option<Alarm>,
     slots: Vec<Slot>,
+    /// Where connections carry several requests at once: those connections. Each slot is a place on one of them.
+    lanes: Vec<Lane>,
+    /// Those with something to send.
+    unsent: Vec<usize>,
+    /// What has ended on a connection; empty in between.
+    ended: Vec<(usize, StreamEnd)>,
     /// Free ones, in the order in which they are taken.
     idle: VecDeque<usize>,
     /// Ones that could not connect, until then.
@@ -60,6 +71,10 @@ struct Engine<'a> {
     observations: Vec<Observation>,
     /// Of several targets that of each.
     targets: Vec<u8>,
+    /// Of each request the number of its connection.
+    connections: Vec<u32>,
+    /// Connections that were begun.
+    opened: u32,
     /// Responses by backend, where shares are required.
     counts: Vec<u64>,
     in_flight: usize,
@@ -71,49 +86,6 @@ struct Engine<'a> {
     next_sweep: Moment,
     input: Box<[u8]>,
     conditional: bool,
-}
-
-/// Room for a connection.
-struct Slot {
-    exchange: ClientExchange,
-    interest: Interest,
-    /// Of the request in flight, or the last one.
-    index: usize,
-    target: usize,
-    deadline: Moment,
-    client: SlotClient,
-    /// Which targets its connection leads to.
-    group: usize,
-}
-
-/// Targets that share connections.
-struct Groups {
-    /// Of each target.
-    of: Vec<usize>,
-    /// The targets of each group, and whose turn it is.
-    backends: Vec<(Vec<usize>, usize)>,
-}
-
-impl Groups {
-    fn new(targets: &[LoadTarget]) -> Groups {
-        let mut groups = Groups { of: Vec::new(), backends: Vec::new() };
-        for (index, target) in targets.iter().enumerate() {
-            let like = |(backends, _): &(Vec<usize>, usize)| targets[backends[0]].shares_connections(target);
-            let group = groups.backends.iter().position(like).unwrap_or_else(|| {
-                groups.backends.push((Vec::new(), 0));
-                groups.backends.len() - 1
-            });
-            groups.backends[group].0.push(index);
-            groups.of.push(group);
-        }
-        groups
-    }
-
-    fn take(&mut self, group: usize) -> usize {
-        let (backends, turn) = &mut self.backends[group];
-        *turn += 1;
-        backends[(*turn - 1) % backends.len()]
-    }
 }
 
 impl<'a> Engine<'a> {
@@ -136,13 +108,17 @@ impl<'a> Engine<'a> {
         let slot = |number| Slot {
             exchange: ClientExchange::new(),
             interest: Interest::None,
+            connection: NO_CONNECTION,
             index: 0,
             target: 0,
             deadline: Moment(0),
             client: SlotClient { client: clients.of_slot(number), in_a_row: 0 },
-            group: number % groups.backends.len().max(1),
+            group: number % connections % groups.backends.len().max(1),
+            returned: 0,
         };
-        let slots = (0..connections).map(slot).collect();
+        let streams = load.streams.max(1);
+        let lanes = if streams > 1 { connections } else { 0 };
+        let slots = (0..connections * streams).map(slot).collect();
         let room = load.requests.unwrap_or(RESERVED).min(RESERVED) as usize;
         let started = clock::now();
         let mut observations = Vec::new();
@@ -162,12 +138,17 @@ impl<'a> Engine<'a> {
             poller,
             alarm,
             slots,
-            idle: (0..connections).collect(),
+            lanes: (0..lanes).map(|_| Lane::new(streams)).collect(),
+            unsent: Vec::new(),
+            ended: Vec::new(),
+            idle: (0..connections * streams).collect(),
             resting: VecDeque::new(),
             groups,
             clients,
             observations,
             targets: Vec::new(),
+            connections: Vec::with_capacity(room),
+            opened: load.first_connection,
             counts: vec![0; load.required.as_ref().map_or(0, Vec::len)],
             in_flight: 0,
             answered: 0,
@@ -186,6 +167,7 @@ impl<'a> Engine<'a> {
             let now = clock::now();
             self.keep_time(now)?;
             self.dispatch(now)?;
+            self.send_lanes()?;
             self.report();
             if self.in_flight == 0 && !self.has_more() {
                 break;
@@ -199,6 +181,7 @@ impl<'a> Engine<'a> {
                 match event.data.u64() {
                     // It has woken the loop, which is all.
                     ALARM => {}
+                    lane if !self.lanes.is_empty() => self.serve_lane(lane as usize)?,
                     token => self.serve(token as usize, event.flags)?,
                 }
             }
@@ -208,6 +191,7 @@ impl<'a> Engine<'a> {
         Ok(Traffic {
             observations: self.observations,
             targets: self.targets,
+            connections: self.connections,
             samples: self.samples,
             started: self.started,
             ended: clock::now(),
@@ -266,6 +250,10 @@ impl<'a> Engine<'a> {
             let Some(due) = self.next_due(now).filter(|due| *due <= now) else { break };
             let Some(place) = self.next_idle() else { break };
             let token = self.idle[place];
+            if self.must_wait(token) {
+                self.idle.remove(place);
+                continue;
+            }
             let Some(client) = self.clients.take(self.slots[token].client, self.slots.len()) else { break };
             self.idle.remove(place);
             self.start(token, client, due, now)?;
@@ -313,12 +301,12 @@ impl<'a> Engine<'a> {
         }
         let mut next = now.after(self.load.timeout);
         for token in 0..self.slots.len() {
-            let slot = &mut self.slots[token];
-            if slot.exchange.is_idle() {
+            if self.is_idle(token) {
                 continue;
             }
+            let slot = &mut self.slots[token];
             if now >= slot.deadline || stopped {
-                let outcome = slot.exchange.expire();
+                let outcome = self.expire(token);
                 self.finish(token, outcome, now);
                 continue;
             }
@@ -345,6 +333,7 @@ impl<'a> Engine<'a> {
                 self.targets.push((self.observations.len() % self.load.targets.len()) as u8);
             }
             self.observations.push(Observation { ended: now, waited, ..unanswered(due, client, false) });
+            self.connections.push(NO_CONNECTION);
         }
     }
 
@@ -353,6 +342,7 @@ impl<'a> Engine<'a> {
     fn start(&mut self, token: usize, client: u32, due: Moment, now: Moment) -> Result<(), DriveError> {
         let index = self.observations.len();
         self.prepare(token, client);
+        let reused = self.is_reused(token);
         let slot = &mut self.slots[token];
         let target = match (self.groups.backends.len(), self.load.pacing) {
             (1, _) => index % self.load.targets.len(),
@@ -360,7 +350,8 @@ impl<'a> Engine<'a> {
             (_, Pacing::Closed) => self.groups.take(slot.group),
         };
         let waited = microseconds(now.since(due));
-        self.observations.push(Observation { waited, ..unanswered(due, client, slot.exchange.is_reused()) });
+        self.observations.push(Observation { waited, ..unanswered(due, client, reused) });
+        self.connections.push(NO_CONNECTION);
         if self.load.targets.len() > 1 {
             self.targets.push(target as u8);
         }
@@ -368,13 +359,12 @@ impl<'a> Engine<'a> {
         slot.index = index;
         slot.target = target;
         slot.deadline = now.after(self.load.timeout);
-        let sequence = self.load.first + index as u64;
-        let question = Question {
-            id: id(self.load.run, sequence),
-            sequence,
-            head_only: self.load.request.method == "HEAD",
-            conditional: self.conditional,
-        };
+        slot.returned = 0;
+        if !self.lanes.is_empty() {
+            return self.start_on_lane(token);
+        }
+        let question = self.question(index);
+        let slot = &mut self.slots[token];
         if !slot.exchange.is_open() {
             // In a network of clients each connection is one client's.
             let client = match self.clients.have_connections() {
@@ -383,7 +373,10 @@ impl<'a> Engine<'a> {
             };
             let from = client.map(connect::source);
             match slot.exchange.open(&self.load.targets[target], from, self.load.reuse == Reuse::Kept) {
-                Ok(()) => {}
+                Ok(()) => {
+                    slot.connection = self.opened;
+                    self.opened += 1;
+                }
                 Err(ConnectFailure::Peer(outcome)) => {
                     slot.exchange.refuse(question);
                     self.finish(token, outcome, clock::now());
@@ -392,10 +385,22 @@ impl<'a> Engine<'a> {
                 Err(ConnectFailure::Local(errno)) => return Err(DriveError::of_socket(errno, from)),
             }
         }
+        self.connections[index] = slot.connection;
         let template = self.clients.template(client, target, index / self.load.targets.len());
         let mut book = ResponseNotes { backends: self.backends, samples: &mut self.samples };
         let turn = slot.exchange.start(question, template, &self.rules, &mut book, &mut self.input, now);
         self.obey(token, turn)
+    }
+
+    /// What that request of the load asks.
+    fn question(&self, index: usize) -> Question {
+        let sequence = self.load.first + index as u64;
+        Question {
+            id: id(self.load.run, sequence),
+            sequence,
+            head_only: self.load.request.method == "HEAD",
+            conditional: self.conditional,
+        }
     }
 
     /// Ends a connection that cannot carry the next request, or is another client's.
@@ -408,6 +413,9 @@ impl<'a> Engine<'a> {
             slot.client = SlotClient { client, in_a_row: 0 };
         }
         slot.client.in_a_row += 1;
+        if !self.lanes.is_empty() {
+            return;
+        }
         match slot.exchange.look() {
             Idleness::Usable => {}
             Idleness::Ended => slot.close(),
@@ -485,11 +493,12 @@ impl<'a> Engine<'a> {
 
     /// Notes what became of a request and frees its slot.
     fn finish(&mut self, token: usize, outcome: ClientOutcome, now: Moment) {
-        let slot = &mut self.slots[token];
+        let slot = &self.slots[token];
         let observation = &mut self.observations[slot.index];
-        slot.exchange.note(observation);
+        let reader = reader(&self.lanes, token, slot);
+        reader.note(observation);
         observation.ended = now;
-        if let Some((instance, backend)) = slot.exchange.reader().process() {
+        if let Some((instance, backend)) = reader.process() {
             self.samples.see_process(instance, backend, now);
         }
         observation.outcome = outcome;
@@ -499,8 +508,8 @@ impl<'a> Engine<'a> {
         self.answered += u64::from(answered);
         self.in_flight -= 1;
         self.clients.end(client, answered);
-        let cookies = slot.exchange.reader().cookies();
-        if let Some(id) = slot.exchange.reader().session() {
+        let cookies = reader.cookies();
+        if let Some(id) = reader.session() {
             self.clients.keep_session(client, id, &mut self.samples);
         }
         if !cookies.is_empty() {
@@ -508,12 +517,13 @@ impl<'a> Engine<'a> {
             self.samples.sessions += u64::from(opens);
             self.clients.keep_cookies(client, slot.target, cookies, SystemTime::now(), &mut self.samples);
         }
+        let slot = &mut self.slots[token];
         if !answered || self.load.reuse == Reuse::New || slot.exchange.is_spent() {
             slot.close();
         }
         let rests = matches!(outcome, ClientOutcome::Refused | ClientOutcome::Unreachable | ClientOutcome::TlsFailed)
             && self.load.pacing == Pacing::Closed;
-        let is_open = slot.exchange.is_open();
+        let is_open = slot.exchange.is_open() || !self.lanes.is_empty();
         if rests {
             self.resting.push_back((now.after(REST), token));
         } else if self.load.pacing != Pacing::Closed && (!is_open || self.clients.have_connections()) {
@@ -526,13 +536,6 @@ impl<'a> Engine<'a> {
         if answered {
             self.count(backend, now);
         }
-    }
-}
-
-impl Slot {
-    fn close(&mut self) {
-        self.exchange.close();
-        self.interest = Interest::None;
     }
 }
 

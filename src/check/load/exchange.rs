@@ -10,7 +10,7 @@ use rustix::net::{SendFlags, sockopt};
 
 use crate::check::load::LoadTarget;
 use crate::check::load::connect::{self, ConnectFailure};
-use crate::check::load::http2::Http2;
+use crate::check::load::http2::{Http2, StreamEnd};
 use crate::check::load::request::Template;
 use crate::check::load::response::{Question, ReadStep, ResponseNotes, ResponseReader, Rules};
 use crate::io::ending::{Ending, Peeked};
@@ -110,7 +110,7 @@ impl ClientExchange {
             ExchangePhase::Waiting => self.reader.has_head(),
             ExchangePhase::Idle => true,
             ExchangePhase::Receiving => {
-                self.http2.as_ref().is_none_or(|http2| http2.has_sent_all() || self.reader.has_head())
+                self.http2.as_ref().is_none_or(|http2| http2.has_sent_all(0) || self.reader.has_head())
             }
         }
     }
@@ -181,7 +181,7 @@ impl ClientExchange {
                 Peeked::End(_) => return Idleness::Ended,
             }
         }
-        if http2.is_leaving() {
+        if !http2.can_begin() {
             return Idleness::Ended;
         }
         if let Ok(sent) = stream.send(&self.outbox, SendFlags::NOSIGNAL) {
@@ -202,7 +202,7 @@ impl ClientExchange {
         self.stream = Some(Stream::over(socket, target.tls.as_ref(), preamble));
         if target.http2 {
             self.outbox.clear();
-            self.http2 = Some(Box::new(Http2::new(&mut self.outbox)));
+            self.http2 = Some(Box::new(Http2::new(1, &mut self.outbox)));
         }
         Ok(())
     }
@@ -223,7 +223,7 @@ impl ClientExchange {
             self.late_sent = 0;
             self.continues_at = template.waits().then(|| now.after(CONTINUE_PATIENCE));
             self.phase = ExchangePhase::Sending;
-            http2.begin(template.stream(), &question, &mut self.outbox);
+            http2.begin(0, template.stream(), &question, &mut self.outbox);
             return self.send_on(rules, book, input);
         }
         self.outbox.clear();
@@ -267,7 +267,7 @@ impl ClientExchange {
                 && self.outbox.is_empty()
                 && self.continues_at.is_none()
             {
-                http2.push_body(&mut self.outbox);
+                http2.push_bodies(&mut self.outbox);
             }
             let Some(stream) = &mut self.stream else { return ExchangeTurn::Over(ClientOutcome::Unreachable) };
             let late = self.late.as_deref().map_or(&[][..], |late| &late[self.late_sent..]);
@@ -388,14 +388,23 @@ impl ClientExchange {
     /// Takes what has come.
     fn take(&mut self, input: &[u8], rules: &Rules, book: &mut ResponseNotes) -> ReadStep {
         match &mut self.http2 {
-            Some(http2) => http2.receive(input, &mut self.reader, rules, book, &mut self.outbox),
+            Some(http2) => {
+                let mut ended = Vec::new();
+                let reader = std::slice::from_mut(&mut self.reader);
+                http2.receive(input, reader, rules, book, &mut ended, &mut self.outbox);
+                match ended.first() {
+                    None => ReadStep::More,
+                    Some((_, StreamEnd::Over(outcome))) => ReadStep::Over(*outcome),
+                    Some((_, StreamEnd::Unprocessed)) => ReadStep::Over(ClientOutcome::Reset),
+                }
+            }
             None => self.reader.feed(input, rules, book),
         }
     }
 
     /// Whether the connection speaks HTTP/2 and carries no further request.
     fn is_leaving(&self) -> bool {
-        self.http2.as_ref().is_some_and(|http2| http2.is_leaving() || !http2.has_sent_all())
+        self.http2.as_ref().is_some_and(|http2| !http2.can_begin())
     }
 
     fn ended(&mut self, ending: Ending, rules: &Rules, book: &mut ResponseNotes) -> ExchangeTurn {

@@ -1,51 +1,84 @@
-//! HTTP/2 on one connection of the client: one request after another, each on a stream of its own. Nothing here waits, and nothing
-//! is sent twice.
+//! HTTP/2 on one connection of the client: requests in flight, each on a stream of its own, and what comes of them. Nothing here
+//! waits, and nothing is sent twice.
 
 use std::sync::Arc;
 
 use http::h2::client::{Client, ClientEvent, FirstLine};
-use http::h2::{AnnouncedSettings, Block};
-use http::{RequestContext, StreamId};
+use http::h2::{AnnouncedSettings, Block, ErrorCode};
+use http::{Malformed, RequestContext, StreamId};
 
 use crate::check::load::request::StreamHead;
 use crate::check::load::response::{Question, ReadStep, ResponseNotes, ResponseReader, Rules};
+use verdict::observation::ClientOutcome;
 
+/// The requests of a connection have places: each has its stream there, and its reader with whoever calls.
 #[derive(Debug)]
 pub(super) struct Http2 {
     client: Client,
     block: Block,
     /// A frame that is not complete.
     inbox: Vec<u8>,
-    /// Of the request in flight.
-    stream: Option<StreamId>,
-    /// Of that request: its body, and how much of it is out.
-    body: Arc<[u8]>,
+    /// By place: the stream of the request in flight, 0 without one.
+    streams: Vec<u32>,
+    /// By place: the body that is still to be sent.
+    bodies: Vec<Option<Body>>,
+    /// Places with a body that is not all out.
+    sending: usize,
+}
+
+#[derive(Debug)]
+struct Body {
+    content: Arc<[u8]>,
     sent: usize,
+}
+
+/// How a request in flight ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum StreamEnd {
+    Over(ClientOutcome),
+    /// The other end takes no such stream any more and has not acted on it, which is what GOAWAY says (RFC 9113 §6.8).
+    Unprocessed,
 }
 
 /// Of a body, what is put out before the kernel has taken it.
 const PIECE: usize = 64 * 1024;
 
 impl Http2 {
-    /// Appends what a client says first.
-    pub(super) fn new(out: &mut Vec<u8>) -> Http2 {
+    /// For so many requests at once. Appends what a client says first.
+    pub(super) fn new(places: usize, out: &mut Vec<u8>) -> Http2 {
         Http2 {
             client: Client::new(AnnouncedSettings::CLIENT, out),
             block: Block::new(),
             inbox: Vec::new(),
-            stream: None,
-            body: Arc::from([]),
-            sent: 0,
+            streams: vec![0; places],
+            bodies: (0..places).map(|_| None).collect(),
+            sending: 0,
         }
+    }
+
+    /// Whether another request may begin now. Until the other end has said how many streams it takes, one is in flight at most: more
+    /// might be refused.
+    pub(super) fn can_begin(&self) -> bool {
+        self.client.can_open() && (self.client.has_settings() || self.client.streams() == 0)
     }
 
     /// Whether this connection will carry no further request.
     pub(super) fn is_leaving(&self) -> bool {
-        !self.client.can_open()
+        self.client.is_leaving()
     }
 
-    /// Appends the head of a request. Its body follows with [`Http2::push_body`].
-    pub(super) fn begin(&mut self, head: &StreamHead, question: &Question, out: &mut Vec<u8>) {
+    /// Whether a request is in flight at that place.
+    pub(super) fn is_in_flight(&self, place: usize) -> bool {
+        self.streams[place] != 0
+    }
+
+    /// Places whose requests are in flight.
+    pub(super) fn in_flight(&self) -> impl Iterator<Item = usize> {
+        self.streams.iter().enumerate().filter(|(_, stream)| **stream != 0).map(|(place, _)| place)
+    }
+
+    /// Appends the head of a request. Its body follows with [`Http2::push_bodies`].
+    pub(super) fn begin(&mut self, place: usize, head: &StreamHead, question: &Question, out: &mut Vec<u8>) {
         let asked = if question.head_only { RequestContext::Head } else { RequestContext::Other };
         let first =
             FirstLine { method: &head.method, scheme: head.scheme, authority: &head.authority, path: &head.path };
@@ -53,52 +86,97 @@ impl Http2 {
             fields.fresh(crate::wire::REQUEST_HEADER, &question.id);
             head.fields.iter().for_each(|(name, value)| fields.constant(name, value.as_bytes()));
         });
-        self.stream = Some(stream);
-        self.body = head.body.clone();
-        self.sent = 0;
-    }
-
-    /// Appends what of the body the windows let through.
-    pub(super) fn push_body(&mut self, out: &mut Vec<u8>) {
-        let Some(stream) = self.stream.filter(|_| !self.has_sent_all()) else { return };
-        let piece = self.client.capacity(stream).min(self.body.len() - self.sent).min(PIECE);
-        if piece > 0 {
-            let end = self.sent + piece;
-            self.client.data(stream, &self.body[self.sent..end], end == self.body.len(), out);
-            self.sent = end;
+        self.streams[place] = stream.0;
+        if !head.body.is_empty() {
+            self.bodies[place] = Some(Body { content: head.body.clone(), sent: 0 });
+            self.sending += 1;
         }
     }
 
-    /// Whether all of the request is out.
-    pub(super) fn has_sent_all(&self) -> bool {
-        self.sent == self.body.len()
+    /// Appends what of the bodies the windows let through.
+    pub(super) fn push_bodies(&mut self, out: &mut Vec<u8>) {
+        if self.sending == 0 {
+            return;
+        }
+        for place in 0..self.bodies.len() {
+            let Some(body) = &mut self.bodies[place] else { continue };
+            let stream = StreamId(self.streams[place]);
+            let piece = self.client.capacity(stream).min(body.content.len() - body.sent).min(PIECE);
+            if piece > 0 {
+                let end = body.sent + piece;
+                self.client.data(stream, &body.content[body.sent..end], end == body.content.len(), out);
+                body.sent = end;
+                if end == body.content.len() {
+                    self.bodies[place] = None;
+                    self.sending -= 1;
+                }
+            }
+        }
     }
 
-    /// Takes the next bytes: what they say of the request in flight is for the reader. What must be said in answer goes to `out`.
+    /// Whether all of that request is out.
+    pub(super) fn has_sent_all(&self, place: usize) -> bool {
+        self.bodies[place].is_none()
+    }
+
+    /// Takes the next bytes. What they say of requests in flight is for the readers, by place; those that ended are appended to `ended`.
+    /// What must be said in answer goes to `out`.
     pub(super) fn receive(
         &mut self,
         input: &[u8],
-        reader: &mut ResponseReader,
+        readers: &mut [ResponseReader],
         rules: &Rules,
         book: &mut ResponseNotes,
+        ended: &mut Vec<(usize, StreamEnd)>,
         out: &mut Vec<u8>,
-    ) -> ReadStep {
-        self.inbox.extend_from_slice(input);
-        let inbox = std::mem::take(&mut self.inbox);
-        let mut rest = &inbox[..];
-        let mut step = ReadStep::More;
+    ) {
+        let kept = std::mem::take(&mut self.inbox);
+        let joined;
+        let mut rest = if kept.is_empty() {
+            input
+        } else {
+            joined = [&kept[..], input].concat();
+            &joined[..]
+        };
         while let Some((stream, event)) = self.client.receive(&mut rest, &mut self.block, 0, out) {
-            let is_ours = Some(stream) == self.stream || (stream.0 == 0 && matches!(event, ClientEvent::Broken(_)));
-            if step == ReadStep::More && self.stream.is_some() && is_ours {
-                step = reader.take(event, rules, book);
-            }
+            let end = match event {
+                ClientEvent::Broken(why) => {
+                    break_all(&mut self.streams, readers, why, ended);
+                    continue;
+                }
+                ClientEvent::GoAway(_) => continue,
+                event => {
+                    let Some(place) = self.streams.iter().position(|it| *it == stream.0 && *it != 0) else { continue };
+                    let is_unprocessed = matches!(event, ClientEvent::Reset(ErrorCode::REFUSED_STREAM))
+                        && self.client.is_leaving()
+                        && !readers[place].has_head();
+                    match readers[place].take(event, rules, book) {
+                        ReadStep::More => continue,
+                        ReadStep::Over(_) if is_unprocessed => (place, StreamEnd::Unprocessed),
+                        ReadStep::Over(outcome) => (place, StreamEnd::Over(outcome)),
+                    }
+                }
+            };
+            self.release(end.0, out);
+            ended.push(end);
         }
-        let left = rest.len();
-        self.inbox.extend_from_slice(&inbox[inbox.len() - left..]);
-        if let ReadStep::Over(_) = step {
-            self.stream = None;
+        self.inbox.extend_from_slice(rest);
+    }
+
+    /// The request at that place is over: whatever is left of its stream is given up.
+    fn release(&mut self, place: usize, out: &mut Vec<u8>) {
+        let stream = std::mem::take(&mut self.streams[place]);
+        if self.bodies[place].take().is_some() {
+            self.sending -= 1;
         }
-        step
+        self.client.cancel(StreamId(stream), ErrorCode::CANCEL, out);
+    }
+
+    /// Gives the request at that place up.
+    pub(super) fn cancel(&mut self, place: usize, out: &mut Vec<u8>) {
+        if self.is_in_flight(place) {
+            self.release(place, out);
+        }
     }
 
     /// Takes what comes while no request is in flight.
@@ -109,5 +187,13 @@ impl Http2 {
         while self.client.receive(&mut rest, &mut self.block, 0, out).is_some() {}
         let left = rest.len();
         self.inbox.extend_from_slice(&inbox[inbox.len() - left..]);
+    }
+}
+
+/// The connection has ended by what came on it: so has every request in flight.
+fn break_all(streams: &mut [u32], readers: &mut [ResponseReader], why: Malformed, ended: &mut Vec<(usize, StreamEnd)>) {
+    for (place, stream) in streams.iter_mut().enumerate().filter(|(_, stream)| **stream != 0) {
+        *stream = 0;
+        ended.push((place, StreamEnd::Over(readers[place].fail(why))));
     }
 }

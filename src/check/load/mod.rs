@@ -10,6 +10,7 @@ mod error;
 mod exchange;
 mod http2;
 mod identify;
+mod multiplexed;
 mod pace;
 mod page;
 pub(crate) mod prober;
@@ -22,6 +23,8 @@ mod stream_slot;
 pub(crate) mod streams;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_http2;
 #[cfg(test)]
 mod tests_tls;
 mod verify;
@@ -103,6 +106,10 @@ pub(crate) struct Load {
     pub(crate) request: Arc<RequestSpec>,
     /// As many at once at most.
     pub(crate) connections: usize,
+    /// Requests on each of them at once, at most. More than one need targets of HTTP/2.
+    pub(crate) streams: usize,
+    /// Number of its first connection among those of the run.
+    pub(crate) first_connection: u32,
     /// What becomes of a connection after its response.
     pub(crate) reuse: Reuse,
     /// When requests are sent.
@@ -134,6 +141,8 @@ impl Load {
             first: 0,
             request: Arc::default(),
             connections: 1,
+            streams: 1,
+            first_connection: 0,
             reuse: Reuse::Kept,
             pacing: Pacing::Closed,
             requests: None,
@@ -163,6 +172,9 @@ pub(crate) enum Reuse {
     New,
 }
 
+/// Of a request for which there was no connection.
+pub(crate) const NO_CONNECTION: u32 = u32::MAX;
+
 /// What a load saw.
 #[derive(Clone, Debug)]
 pub(crate) struct Traffic {
@@ -170,6 +182,8 @@ pub(crate) struct Traffic {
     pub(crate) observations: Vec<Observation>,
     /// To which of several targets each went; empty if there is one.
     pub(crate) targets: Vec<u8>,
+    /// On which connection of the run each went.
+    pub(crate) connections: Vec<u32>,
     /// What a report shows of the responses.
     pub(crate) samples: Samples,
     /// When it began.

@@ -19,7 +19,7 @@ use crate::check::load::pace::Limiter;
 use crate::check::load::request::{Parts, RequestSpec, Template, id};
 use crate::check::load::response::{Question, ResponseNotes, Rules};
 use crate::check::load::samples::Samples;
-use crate::check::load::{DriveError, LoadProgress, LoadTarget};
+use crate::check::load::{DriveError, LoadProgress, LoadTarget, NO_CONNECTION};
 use crate::io::clock;
 use crate::io::poller::{Interest, timespec};
 use crate::io::tls::{Tls, TlsFailure};
@@ -43,6 +43,10 @@ pub(crate) struct Prober {
     /// By slot.
     kept: Vec<Option<KeptConnection>>,
     observations: Vec<Observation>,
+    /// Of each request the number of its connection.
+    connections: Vec<u32>,
+    /// Connections that were begun.
+    opened: u32,
     samples: Samples,
     input: Box<[u8]>,
 }
@@ -154,6 +158,8 @@ impl Prober {
             progress: None,
             kept: Vec::new(),
             observations: Vec::new(),
+            connections: Vec::new(),
+            opened: 0,
             samples: Samples::default(),
             input: vec![0; INPUT_BYTES].into_boxed_slice(),
         }
@@ -242,6 +248,7 @@ impl Prober {
         match held.state {
             ProbeState::Local(errno) => {
                 self.observations.pop();
+                self.connections.pop();
                 Err(DriveError::of_socket(errno, probe.source))
             }
             ProbeState::Waits(_) | ProbeState::Over(_) => Ok(held),
@@ -266,7 +273,7 @@ impl Prober {
             ProbeConnection::Fresh => None,
             ProbeConnection::Kept(slot) => Some(slot),
         };
-        let mut exchange = self.take_kept(slot).unwrap_or_else(ClientExchange::new);
+        let (mut exchange, number) = self.take_kept(slot).unwrap_or_else(|| (ClientExchange::new(), NO_CONNECTION));
         let now = clock::now();
         let index = self.observations.len();
         let sequence = self.first + index as u64;
@@ -282,12 +289,15 @@ impl Prober {
             head_only: method == "HEAD",
             conditional: self.request.is_conditional(),
         };
-        let failed = if exchange.is_open() {
-            None
+        let (failed, number) = if exchange.is_open() {
+            (None, number)
         } else {
             match exchange.open(&self.target, probe.source, true) {
-                Ok(()) => None,
-                Err(ConnectFailure::Peer(outcome)) => Some(outcome),
+                Ok(()) => {
+                    self.opened += 1;
+                    (None, self.opened - 1)
+                }
+                Err(ConnectFailure::Peer(outcome)) => (Some(outcome), NO_CONNECTION),
                 Err(ConnectFailure::Local(errno)) => return Err(DriveError::of_socket(errno, probe.source)),
             }
         };
@@ -295,6 +305,7 @@ impl Prober {
             progress.probed.fetch_add(1, Ordering::Relaxed);
         }
         self.observations.push(unanswered(now, 0, exchange.is_reused()));
+        self.connections.push(number);
         let state = match failed {
             Some(outcome) => {
                 exchange.refuse(question);
@@ -328,11 +339,11 @@ impl Prober {
         })
     }
 
-    /// The connection of a slot, if it can carry another request.
-    fn take_kept(&mut self, slot: Option<usize>) -> Option<ClientExchange> {
+    /// The connection of a slot with its number, if it can carry another request.
+    fn take_kept(&mut self, slot: Option<usize>) -> Option<(ClientExchange, u32)> {
         let KeptConnection { mut exchange, index } = self.kept.get_mut(slot?)?.take()?;
         match exchange.look() {
-            Idleness::Usable => Some(exchange),
+            Idleness::Usable => Some((exchange, self.connections[index])),
             Idleness::Ended => None,
             Idleness::Surplus => {
                 let observation = &mut self.observations[index];
@@ -413,6 +424,16 @@ impl Prober {
     /// One for each request that was sent; the place is its sequence number less the first.
     pub(crate) fn observations(&self) -> &[Observation] {
         &self.observations
+    }
+
+    /// On which connection of the run each went.
+    pub(crate) fn connections(&self) -> &[u32] {
+        &self.connections
+    }
+
+    /// Connections that were begun.
+    pub(crate) fn opened(&self) -> u32 {
+        self.opened
     }
 
     /// The same, and what a report shows of the responses.

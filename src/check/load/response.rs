@@ -201,6 +201,7 @@ impl ResponseReader {
         let response = &mut self.response;
         response.is_of_stream = true;
         let ended = match event {
+            h2::ClientEvent::Malformed(why) | h2::ClientEvent::Broken(why) => return ReadStep::Over(self.fail(why)),
             h2::ClientEvent::Interim(status) => {
                 response.continues |= status == 100;
                 None
@@ -218,15 +219,18 @@ impl ResponseReader {
             h2::ClientEvent::End => Some(response.whole(rules, book)),
             h2::ClientEvent::Reset(_) if response.status != 0 => Some(ClientOutcome::Truncated),
             h2::ClientEvent::Reset(_) => Some(ClientOutcome::Reset),
-            h2::ClientEvent::Malformed(why) | h2::ClientEvent::Broken(why) => {
-                response.flaw = Some(Flaw::Malformed(why));
-                Some(ClientOutcome::Malformed)
-            }
             h2::ClientEvent::Trailers(_) | h2::ClientEvent::GoAway(_) => None,
         };
         let outcome = if response.is_too_large(rules) { Some(ClientOutcome::TooLarge) } else { ended };
         response.over = outcome;
         outcome.map_or(ReadStep::More, ReadStep::Over)
+    }
+
+    /// The connection of HTTP/2 on which it was to come broke the rules.
+    pub(super) fn fail(&mut self, why: Malformed) -> ClientOutcome {
+        self.response.flaw = Some(Flaw::Malformed(why));
+        self.response.over = Some(ClientOutcome::Malformed);
+        ClientOutcome::Malformed
     }
 
     /// A connection of HTTP/2 has ended; `None` if nothing of a response had come.

@@ -47,13 +47,18 @@ pub(crate) fn load(session: &CheckSession, inference: &Inference, first: u64) ->
     let is_open_ended = plan.requests.is_none() && plan.duration.is_none() && !has_scenario;
     let is_required = plan.expectations.shares.is_some() && plan.expectations.margin == 0.0;
     let ends_early = is_draw && is_open_ended && is_required && matches!(vary, Vary::Nothing);
+    let reuse = if plan.new_connections || inference.per_connection { Reuse::New } else { Reuse::Kept };
+    // Where each connection is one request's or one client's, requests do not share any.
+    let shares_connections = reuse == Reuse::Kept && !matches!(vary, Vary::Source { .. });
     Ok(Load {
         targets,
         run: session.run,
         first,
         request: Arc::new(plan.request()?),
         connections: plan.connections_at_once(),
-        reuse: if plan.new_connections || inference.per_connection { Reuse::New } else { Reuse::Kept },
+        streams: if shares_connections { plan.multiplex } else { 1 },
+        first_connection: session.client.with(|prober, _| prober.opened()),
+        reuse,
         pacing: rate.map_or(Pacing::Closed, |rate| Pacing::Open { rate }),
         requests,
         duration,

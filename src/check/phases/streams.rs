@@ -69,6 +69,7 @@ pub(crate) async fn run(mut session: CheckSession<'_>, streams: &StreamPlan) -> 
     let sample = load.first as u32..(load.first as usize + observations.len()) as u32;
     before.extend(observations);
     Ok(SessionData {
+        connections: Vec::new(),
         tls,
         observations: before,
         judged: load.first as u32,

@@ -1,6 +1,7 @@
 //! The phrases of how the balancer selects: shares, reach, backups, algorithm, affinity.
 
 use verdict::facts::shares::{Conclusion, Unproven};
+use verdict::facts::unit::{BalancingUnit, UnitFacts, UnknownUnit};
 use verdict::facts::{algorithm, backups, identity, reach, rotation, shares, stickiness};
 use verdict::finding::Level;
 use verdict::numbers::{count_of, grouped, percent};
@@ -297,4 +298,84 @@ pub(super) fn stickiness(facts: &stickiness::StickinessFacts, level: Level, prod
     }
     let enough = grouped(stickiness::ENOUGH);
     phrase.try_this(format!("too few: {enough} later requests detect one move in 200 with a probability of 99.9 %"))
+}
+
+pub(super) fn unit(facts: &UnitFacts, level: Level) -> Phrase {
+    let required = facts.required.as_deref();
+    let instead = match (required, level) {
+        (Some(required), Level::Fail) => format!("; {required} was expected"),
+        (Some(_) | None, _) => String::new(),
+    };
+    let (connections, requests) = (count_of(facts.connections, "connection"), count_of(facts.requests, "request"));
+    match (facts.unit, facts.unknown) {
+        (Some(BalancingUnit::Request), _) => {
+            let phrase = Phrase::of(format!(
+                "balanced per request: {} of {connections} met several backends in turn{instead}",
+                grouped(facts.several)
+            ))
+            .because(vec![format!(
+                "one connection carried {}, which met {}",
+                count_of(facts.busiest, "request"),
+                count_of(facts.busiest_met, "backend")
+            )]);
+            match level {
+                Level::Fail => {
+                    phrase.try_this("a proxy of layer 4 balances connections (NGINX `stream`, HAProxy `mode tcp`)")
+                }
+                Level::Pass | Level::Note | Level::Inconclusive => phrase,
+            }
+        }
+        (Some(BalancingUnit::Connection), _) => {
+            let each = facts.busiest / facts.backends.max(1);
+            let chance = facts.chance.map_or_else(String::new, |chance| match chance < 1e-12 {
+                true => "; by chance: < 1e-12".to_owned(),
+                false => format!("; by chance: {chance:.1e}"),
+            });
+            Phrase::of(format!(
+                "balanced per connection: {connections}, {requests}, each connection met exactly one backend{instead}"
+            ))
+            .because(vec![format!(
+                "one connection carried {}, all to one backend; per request each of {} would have about {}{chance}",
+                count_of(facts.busiest, "request"),
+                count_of(facts.backends, "backend"),
+                grouped(each)
+            )])
+            .try_this(
+                "a client that keeps one connection, as gRPC clients do, gets one backend: balance requests (NGINX `grpc_pass` or \
+                 `proxy_pass`, HAProxy `mode http`), or have clients balance or reconnect",
+            )
+        }
+        (None, Some(why)) => {
+            let required = required.unwrap_or("the unit");
+            let (what, hint) = unknown_unit(why);
+            Phrase::of(format!("{required}: what is balanced is not known: {what}")).try_this(hint)
+        }
+        (None, None) => Phrase::of("what is balanced, requests or connections, is not known".to_owned()),
+    }
+}
+
+/// Why the unit is not known, and what would decide.
+fn unknown_unit(why: UnknownUnit) -> (&'static str, &'static str) {
+    match why {
+        UnknownUnit::NotKept => (
+            "no connection carried several requests",
+            "leave --new-connections out, and have the balancer keep its clients' connections",
+        ),
+        UnknownUnit::OneBackend => (
+            "all requests on kept connections met the same backend",
+            "a hash or a sticky session decides by what all requests have alike, or one backend is all there is",
+        ),
+        UnknownUnit::Untried => (
+            "each connection met one backend, which least connections does too where each waits for its response",
+            "experiments distinguish them: leave --no-experiments out, or give them more time with --experiments-for",
+        ),
+        UnknownUnit::TooFew => (
+            "each connection met one backend, and so few requests leave that to chance",
+            "give the experiments more time with --experiments-for",
+        ),
+        UnknownUnit::Moved => (
+            "connections met another backend and never the first one again",
+            "they may have moved when a backend failed: repeat the check with healthy backends",
+        ),
+    }
 }

@@ -75,6 +75,7 @@ fn prose(finding: &Finding, product: Option<Balancer>, limit: Option<u16>) -> Pr
         Facts::Backups(facts) => balancing::backups(facts),
         Facts::Algorithm(facts) => balancing::algorithm(facts, level),
         Facts::Rotation(facts) => balancing::rotation(facts, level),
+        Facts::Unit(facts) => balancing::unit(facts, level),
         Facts::Stickiness(facts) => balancing::stickiness(facts, level, product),
         Facts::Resilience(facts) => outages::resilience(facts, product),
         Facts::Recovery(facts) => outages::recovery(facts),

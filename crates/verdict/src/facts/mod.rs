@@ -20,5 +20,6 @@ pub mod shares;
 pub mod stickiness;
 pub mod streams;
 pub mod tls;
+pub mod unit;
 
 pub use description::RuleDescription;

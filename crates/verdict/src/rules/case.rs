@@ -61,6 +61,8 @@ pub struct Case<'a> {
     pub sent: Sent<'a>,
     /// Which requests are judged.
     pub judged: Judged<'a>,
+    /// On which connection of the client each request of the run went.
+    pub connections: &'a [u32],
     /// Where the sample's requests went, if to several URLs.
     pub urls: Urls<'a>,
     /// How long a balancer may keep away from a backend that failed, and need to notice one that is well.

@@ -24,6 +24,7 @@ mod streams;
 mod tls;
 #[cfg(test)]
 mod trial;
+mod unit;
 
 pub use crate::facts::identity::IdentitySource;
 use crate::finding::{Facts, Finding, Witness};
@@ -32,7 +33,7 @@ use crate::report::{Outage, Shares, Verdict};
 pub use case::{Case, DETECTION, Drill, Urls};
 pub use expectations::{Expectations, ExpectedWeights, FALSE_ALARM};
 pub use forwarding::describe as describe_forwarding;
-pub use requirement::{Requirement, TlsRequirement};
+pub use requirement::{RequiredUnit, Requirement, TlsRequirement};
 pub use shares::is_certain;
 
 /// Applies all rules: the findings, the worst first, the shares, and the verdict.
@@ -56,6 +57,7 @@ pub fn judge(case: &Case, outage: Option<&Outage>) -> (Vec<Finding>, Option<Shar
     findings.extend(share_findings);
     findings.extend(algorithm::judge(case));
     findings.extend(rotation::judge(case));
+    findings.extend(unit::judge(case));
     findings.extend(stickiness::judge(case, outage));
     findings.extend(resilience::judge(case, outage));
     findings.extend(recovery::judge(case, outage));

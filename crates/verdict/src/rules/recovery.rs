@@ -35,7 +35,8 @@ fn quantity(required: &Requirement) -> Option<Quantity> {
         | Requirement::Unbuffered(_)
         | Requirement::Uncut
         | Requirement::AliveEven
-        | Requirement::Tls(_) => None,
+        | Requirement::Tls(_)
+        | Requirement::Per(_) => None,
     }
 }
 
@@ -74,7 +75,8 @@ fn measure(required: &Requirement, affected: &Affected, length: f64, drill: Dril
             | Requirement::Unbuffered(_)
             | Requirement::Uncut
             | Requirement::AliveEven
-            | Requirement::Tls(_) => Err(Unknown::Unclear),
+            | Requirement::Tls(_)
+            | Requirement::Per(_) => Err(Unknown::Unclear),
         }
     };
     let backend = affected.backend.clone();

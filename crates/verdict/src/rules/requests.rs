@@ -56,7 +56,8 @@ fn is_of_the_request(requirement: &Requirement) -> bool {
         | Requirement::Unbuffered(_)
         | Requirement::Uncut
         | Requirement::AliveEven
-        | Requirement::Tls(_) => false,
+        | Requirement::Tls(_)
+        | Requirement::Per(_) => false,
     }
 }
 

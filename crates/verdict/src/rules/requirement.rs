@@ -4,6 +4,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::facts::unit::BalancingUnit;
+
 /// One expectation. What nobody could judge is inconclusive with its reason, never dropped.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Requirement {
@@ -42,6 +44,32 @@ pub enum Requirement {
     AliveEven,
     /// Of TLS between balancer and backends.
     Tls(TlsRequirement),
+    /// Backends are selected for each of these.
+    Per(RequiredUnit),
+}
+
+/// For what backends are to be selected, as it is typed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RequiredUnit {
+    /// Each request.
+    Request,
+    /// Each call of gRPC, which is a request.
+    Call,
+    /// Each connection.
+    Connection,
+}
+
+impl RequiredUnit {
+    /// All of them.
+    pub const ALL: [RequiredUnit; 3] = [RequiredUnit::Request, RequiredUnit::Call, RequiredUnit::Connection];
+
+    /// What that is.
+    pub fn unit(self) -> BalancingUnit {
+        match self {
+            RequiredUnit::Request | RequiredUnit::Call => BalancingUnit::Request,
+            RequiredUnit::Connection => BalancingUnit::Connection,
+        }
+    }
 }
 
 /// What is required of TLS between balancer and backends.
@@ -122,6 +150,9 @@ impl fmt::Display for Requirement {
             Requirement::Uncut => f.write_str("uncut"),
             Requirement::AliveEven => f.write_str("alive:even"),
             Requirement::Tls(required) => required.fmt(f),
+            Requirement::Per(RequiredUnit::Request) => f.write_str("per:request"),
+            Requirement::Per(RequiredUnit::Call) => f.write_str("per:call"),
+            Requirement::Per(RequiredUnit::Connection) => f.write_str("per:connection"),
         }
     }
 }

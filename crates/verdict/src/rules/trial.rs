@@ -45,6 +45,10 @@ pub(crate) struct RuleTrial {
     pub(crate) varied: bool,
     /// Requests before those that are judged.
     pub(crate) warm_up: u32,
+    /// The first request of the sample, if not the first that is judged.
+    pub(crate) sample_from: u32,
+    /// On which connection each request went.
+    pub(crate) connections: Vec<u32>,
     pub(crate) own_fleet: bool,
     pub(crate) urls: Vec<String>,
     pub(crate) url_of: Vec<u8>,
@@ -111,6 +115,8 @@ impl RuleTrial {
             inference: Inference { rotations: Some(1), ..inference(Some(Algorithm::RoundRobin)) },
             varied: false,
             warm_up: 0,
+            sample_from: 0,
+            connections: Vec::new(),
             own_fleet: true,
             urls: Vec::new(),
             url_of: Vec::new(),
@@ -293,7 +299,7 @@ impl RuleTrial {
     /// By one rule alone.
     pub(crate) fn judge_by<T>(&self, rule: impl FnOnce(&Case) -> T) -> T {
         let ledger = Ledger::join(self.observations.clone(), self.arrivals.clone(), self.records);
-        let sample = self.warm_up..self.observations.len() as u32;
+        let sample = self.sample_from.max(self.warm_up)..self.observations.len() as u32;
         let judged = Judged { from: self.warm_up, invented: &self.invented };
         let tally = Tally::of(&ledger, judged, sample.clone());
         let end = self.observations.last().map_or(Moment(0), |last| Moment(last.due.0 + MILLISECOND));
@@ -319,6 +325,7 @@ impl RuleTrial {
                 fields: &self.fields,
             },
             judged,
+            connections: &self.connections,
             urls: Urls { targets: &self.urls, of: &self.url_of, first: 0 },
             detection: DETECTION,
             sample,

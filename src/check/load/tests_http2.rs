@@ -1,0 +1,230 @@
+//! Many requests at once on connections of HTTP/2: what the client notes of servers that limit, leave, refuse and break off.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use super::*;
+use http::StreamId;
+use http::h2::server::{Server, ServerEvent};
+use http::h2::{AnnouncedSettings, Block, ErrorCode, literal};
+use verdict::observation::ClientOutcome;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A server's end of a connection.
+struct TestServer {
+    socket: TcpStream,
+    server: Server,
+    out: Vec<u8>,
+    /// Whole requests that have not been responded to.
+    asked: Vec<StreamId>,
+    inbox: Vec<u8>,
+    block: Block,
+}
+
+impl TestServer {
+    /// Reads once; false at the end of the connection.
+    fn turn(&mut self) -> bool {
+        let out = std::mem::take(&mut self.out);
+        let mut room = [0; 65_536];
+        if self.socket.write_all(&out).is_err() {
+            return false;
+        }
+        let Ok(length @ 1..) = self.socket.read(&mut room) else { return false };
+        self.inbox.extend_from_slice(&room[..length]);
+        let inbox = std::mem::take(&mut self.inbox);
+        let mut rest = &inbox[..];
+        while let Some((stream, event)) = self.server.receive(&mut rest, &mut self.block, 0, &mut self.out) {
+            match event {
+                ServerEvent::Head(request) => {
+                    let lines = request.lines();
+                    if request.head(&lines).framing == http::Framing::None {
+                        self.asked.push(stream);
+                    }
+                }
+                ServerEvent::End => self.asked.push(stream),
+                ServerEvent::Data(_) | ServerEvent::GoAway(_) | ServerEvent::Reset(_) => {}
+                ServerEvent::Trailers(_) | ServerEvent::Malformed(_) | ServerEvent::Broken(_) => panic!("{event:?}"),
+            }
+        }
+        let left = rest.len();
+        self.inbox.extend_from_slice(&inbox[inbox.len() - left..]);
+        true
+    }
+
+    fn respond(&mut self, stream: StreamId) {
+        self.server.respond(stream, 200, false, &mut self.out, |out| literal(out, "content-length", b"2"));
+        self.server.data(stream, b"ok", true, &mut self.out);
+    }
+}
+
+/// A server that takes that many streams at once; each connection is handled so, with its number from 0.
+fn server(max_streams: u32, handle: impl Fn(usize, &mut TestServer) + Send + Sync + 'static) -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    let handle = Arc::new(handle);
+    thread::spawn(move || {
+        for (number, socket) in listener.incoming().enumerate() {
+            let (handle, socket) = (handle.clone(), socket.unwrap());
+            socket.set_nodelay(true).unwrap();
+            thread::spawn(move || {
+                let settings = AnnouncedSettings { max_streams, ..AnnouncedSettings::SERVER };
+                let mut out = Vec::new();
+                let mut server = Server::new(settings);
+                server.begin(settings, &mut out);
+                let (asked, inbox, block) = (Vec::new(), Vec::new(), Block::new());
+                handle(number, &mut TestServer { socket, server, out, asked, inbox, block });
+            });
+        }
+    });
+    address
+}
+
+fn load(address: SocketAddr, connections: usize, streams: usize, requests: u64) -> Load {
+    let target = LoadTarget { http2: true, ..LoadTarget::new(address, address.to_string(), "/") };
+    Load { connections, streams, requests: Some(requests), timeout: PATIENCE, ..Load::new(target, 0x4d2) }
+}
+
+fn run(load: &Load) -> Traffic {
+    drive(load, &mut BackendNames::new(Vec::new()), &LoadProgress::default()).unwrap()
+}
+
+fn of_outcome(traffic: &Traffic, outcome: ClientOutcome) -> usize {
+    traffic.observations.iter().filter(|it| it.outcome == outcome).count()
+}
+
+#[test]
+fn each_connection_carries_as_many_requests_at_once_as_were_asked_for() {
+    // It responds only when so many wait: fewer at once would never be responded to.
+    let address = server(100, |_, peer| {
+        while peer.turn() {
+            if peer.asked.len() == 6 || matches!(peer.server.requests(), 1 | 121) {
+                std::mem::take(&mut peer.asked).into_iter().for_each(|stream| peer.respond(stream));
+            }
+        }
+    });
+    // One request may go before the settings are known; then groups of six.
+    let traffic = run(&load(address, 1, 6, 1 + 6 * 20));
+    assert_eq!(of_outcome(&traffic, ClientOutcome::Response), 121);
+    assert!(traffic.connections.iter().all(|connection| *connection == 0));
+    assert_eq!(traffic.observations.iter().filter(|it| !it.reused).count(), 1);
+}
+
+#[test]
+fn no_more_streams_are_opened_than_the_server_takes() {
+    let most = Arc::new(AtomicUsize::new(0));
+    let seen = most.clone();
+    let address = server(3, move |_, peer| {
+        while peer.turn() {
+            seen.fetch_max(peer.server.streams(), Ordering::Relaxed);
+            std::mem::take(&mut peer.asked).into_iter().for_each(|stream| peer.respond(stream));
+        }
+    });
+    let traffic = run(&load(address, 2, 32, 400));
+    assert_eq!(of_outcome(&traffic, ClientOutcome::Response), 400);
+    assert!(most.load(Ordering::Relaxed) <= 3);
+}
+
+#[test]
+fn what_a_server_gives_back_unprocessed_is_sent_on_the_next_connection() {
+    // Each connection serves ten streams and has then left, like a limit of requests on a connection.
+    let address = server(100, |_, peer| {
+        while peer.turn() {
+            for stream in std::mem::take(&mut peer.asked) {
+                if stream.0 < 20 {
+                    peer.respond(stream);
+                } else if stream.0 == 21 {
+                    peer.server.go_away(StreamId(19), ErrorCode::NO_ERROR, &mut peer.out);
+                }
+            }
+        }
+    });
+    let traffic = run(&load(address, 2, 8, 200));
+    assert_eq!(of_outcome(&traffic, ClientOutcome::Response), 200);
+    for connection in 0..*traffic.connections.iter().max().unwrap() {
+        assert!(traffic.connections.iter().filter(|it| **it == connection).count() <= 10);
+    }
+}
+
+#[test]
+fn a_server_that_gives_everything_back_is_not_asked_for_ever() {
+    let address = server(100, |_, peer| {
+        while peer.turn() {
+            if !std::mem::take(&mut peer.asked).is_empty() {
+                peer.server.go_away(StreamId(0), ErrorCode::NO_ERROR, &mut peer.out);
+            }
+        }
+    });
+    let traffic = run(&load(address, 1, 4, 8));
+    assert_eq!(of_outcome(&traffic, ClientOutcome::Reset), 8);
+}
+
+#[test]
+fn a_refused_stream_and_a_connection_that_ends_are_the_requests_own_end() {
+    let address = server(100, |_, peer| {
+        while peer.turn() {
+            for stream in std::mem::take(&mut peer.asked) {
+                match stream.0 % 8 {
+                    3 => peer.server.reset(stream, ErrorCode::REFUSED_STREAM, &mut peer.out),
+                    _ => peer.respond(stream),
+                }
+            }
+        }
+    });
+    let traffic = run(&load(address, 1, 4, 100));
+    assert_eq!(of_outcome(&traffic, ClientOutcome::Reset), 25);
+    assert_eq!(of_outcome(&traffic, ClientOutcome::Response), 75);
+    // All that is in flight ends with the connection, and the next request opens another.
+    let address = server(100, |_, peer| {
+        let mut served = 0;
+        while served < 10 && peer.turn() {
+            for stream in std::mem::take(&mut peer.asked) {
+                served += 1;
+                if served < 10 {
+                    peer.respond(stream);
+                }
+            }
+        }
+    });
+    let traffic = run(&load(address, 1, 4, 60));
+    let ended = of_outcome(&traffic, ClientOutcome::Closed) + of_outcome(&traffic, ClientOutcome::Reset);
+    assert_eq!(of_outcome(&traffic, ClientOutcome::Response) + ended, 60);
+    assert!(ended >= 5, "{ended}");
+}
+
+#[test]
+fn a_request_whose_time_is_over_ends_alone() {
+    let address = server(100, |_, peer| {
+        while peer.turn() {
+            // The first request after the settings gets nothing.
+            std::mem::take(&mut peer.asked).into_iter().filter(|stream| stream.0 != 3).for_each(|it| peer.respond(it));
+        }
+    });
+    let traffic = run(&Load { timeout: Duration::from_millis(400), ..load(address, 1, 4, 60) });
+    assert_eq!(of_outcome(&traffic, ClientOutcome::TimedOut), 1);
+    assert!(traffic.connections.iter().all(|connection| *connection == 0));
+}
+
+#[test]
+fn bodies_share_the_windows_of_their_connection() {
+    let address = server(100, |_, peer| {
+        while peer.turn() {
+            std::mem::take(&mut peer.asked).into_iter().for_each(|stream| peer.respond(stream));
+        }
+    });
+    let body: Arc<[u8]> = vec![b'x'; 300_000].into();
+    let request = Arc::new(RequestSpec::new("POST", &[], &[body], false, false).unwrap());
+    let traffic = run(&Load { request, ..load(address, 2, 8, 64) });
+    assert_eq!(of_outcome(&traffic, ClientOutcome::Response), 64);
+}
+
+#[test]
+fn where_nobody_listens_each_request_is_refused() {
+    let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+    let traffic = run(&load(free, 2, 4, 12));
+    assert_eq!(of_outcome(&traffic, ClientOutcome::Refused), 12);
+}
