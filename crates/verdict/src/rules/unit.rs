@@ -136,7 +136,7 @@ impl ConnectionsSeen {
             if !is_kept || !is_before || case.urls.of(entry.sequence) > 0 || !is_plain(&entry, case) {
                 continue;
             }
-            let Some((backend, _)) = directed(&entry).filter(|(backend, _)| !has_failed(*backend)) else { continue };
+            let Some(backend) = directed(&entry).filter(|backend| !has_failed(*backend)) else { continue };
             let is_tried = entry.sequence < case.sample.start;
             seen.entry(connection).or_default().see(&entry, backend, is_tried);
         }
