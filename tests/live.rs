@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crate::support::browser::{click, find, picture, run, text, until};
+use crate::support::browser::{click, find, finish, picture, run, text, until};
 use crate::support::{DefaultPorts, Fleet, TemporaryDirectory, list, ports, program};
 use fantoccini::{Client, Locator};
 
@@ -244,6 +244,48 @@ fn without_the_token_the_page_shows_and_changes_nothing_and_a_fleet_that_ends_is
         let wide = "const it = document.querySelector('#alarm').getBoundingClientRect(); return it.width >= document.documentElement.clientWidth";
         assert_eq!(run(&page, wide).await, true);
         picture(&page, "live-stopped").await;
+    });
+}
+
+#[test]
+fn another_site_in_the_owners_browser_reads_and_changes_nothing() {
+    let (fleet, backends) = Fleet::of(2, &["--log", "off"]);
+    let api = &fleet.control;
+    crate::support::browser::with(900, 700, async |page| {
+        open(&page, &fleet.view()).await;
+        let owner = page.window().await.unwrap();
+        let other = page.new_window(true).await.unwrap().handle;
+        page.switch_to_window(other).await.unwrap();
+        // Another site is whatever has another port.
+        page.goto(&format!("http://127.0.0.1:{}/", backends[0])).await.unwrap();
+        let refused = [
+            format!("fetch('{api}/v1/fleet').then(() => done('read'), () => done('refused'))"),
+            format!(
+                "fetch('{api}/v1/fleet', {{ headers: {{ Authorization: 'Bearer x' }} }}).then(() => done('read'), () => done('refused'))"
+            ),
+            format!(
+                "const it = new EventSource('{api}/v1/live'); it.onopen = () => done('read'); it.onerror = () => done('refused')"
+            ),
+            "done(window.opener === null && sessionStorage.length === 0 ? 'refused' : 'read')".to_owned(),
+        ];
+        for script in &refused {
+            assert_eq!(finish(&page, script).await, "refused", "{script}");
+        }
+        // A browser sends this without asking; the page may not read what comes of it.
+        let kill = format!("{api}/v1/fleet/kill?backends={}", backends[1]);
+        let sent =
+            format!("fetch('{kill}', {{ method: 'POST', mode: 'no-cors', body: '' }}).then((it) => done(it.type))");
+        assert_eq!(finish(&page, &sent).await, "opaque");
+        // A name of another site's that leads here is no name of the fleet's.
+        page.goto(&api.replace("127.0.0.1", "rebound.example")).await.unwrap();
+        let status = "fetch('/v1/fleet').then((it) => done(it.status))";
+        assert_eq!(finish(&page, status).await, 403);
+        assert!(!text(&page, "body").await.contains("ready"));
+        page.switch_to_window(owner).await.unwrap();
+        for place in 0..2 {
+            let state = format!("[data-backend=\"{}\"] .state", backends[place]);
+            until(&page, &state, "nothing was done to it", |state| state.contains("ready")).await;
+        }
     });
 }
 

@@ -62,6 +62,8 @@ impl Browser {
             "--disable-component-update".to_owned(),
             "--disable-sync".to_owned(),
             "--disable-dev-shm-usage".to_owned(),
+            // A name that its owner may point wherever they like.
+            "--host-resolver-rules=MAP rebound.example 127.0.0.1".to_owned(),
             format!("--window-size={width},{height}"),
             format!("--user-data-dir={}", place.path().join("profile").display()),
         ];
@@ -140,6 +142,12 @@ async fn drawn<T>(page: &Client, css: &str, act: impl AsyncFn(Element) -> Result
 /// What a script of the test's own returns.
 pub async fn run(page: &Client, script: &str) -> serde_json::Value {
     page.execute(script, Vec::new()).await.unwrap_or_else(|error| panic!("{script}: {error}"))
+}
+
+/// What a script of the test's own gives to `done`.
+pub async fn finish(page: &Client, script: &str) -> serde_json::Value {
+    let script = format!("const done = arguments[arguments.length - 1]; {script}");
+    page.execute_async(&script, Vec::new()).await.unwrap_or_else(|error| panic!("{script}: {error}"))
 }
 
 /// Waits until the text of an element satisfies.
