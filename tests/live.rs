@@ -282,8 +282,8 @@ fn another_site_in_the_owners_browser_reads_and_changes_nothing() {
         assert_eq!(finish(&page, status).await, 403);
         assert!(!text(&page, "body").await.contains("ready"));
         page.switch_to_window(owner).await.unwrap();
-        for place in 0..2 {
-            let state = format!("[data-backend=\"{}\"] .state", backends[place]);
+        for backend in &backends {
+            let state = format!("[data-backend=\"{backend}\"] .state");
             until(&page, &state, "nothing was done to it", |state| state.contains("ready")).await;
         }
     });
