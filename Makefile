@@ -1,7 +1,7 @@
 # The commands of the README. `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help run development setup check test cases soak bench matrix fuzz screenshots vendor dist
+.PHONY: help run development setup check test cases rehearsals soak bench matrix fuzz screenshots vendor dist
 
 help: ## Show these commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -31,6 +31,9 @@ test: setup ## Install what the tests need, then run all of them: units, the who
 cases: ## Judge the program in the situations of tests/cases; CASES="failure/ sticky" for some of them
 	cargo build --release --locked
 	tests/cases/run --jobs 2 --retries 2 $(CASES)
+
+rehearsals: setup ## Rehearse all kinds of files in tests/rehearse_kinds, as root too where this is root; KINDS=haproxy for some of them
+	KINDS=$(or $(KINDS),all) cargo test --locked --test tests -- rehearse_kinds::files_of_all_balancers
 
 soak: ## Load, breakage and API clients for ten minutes (FOR=1h for an hour), and 100 kills of any process of a demo or a check
 	SOAK=$(or $(FOR),10m) cargo test --locked --test tests -- soak:: --nocapture

@@ -348,6 +348,11 @@ pub(crate) async fn status_of(url: &Uri, patience: Duration) -> Result<StatusCod
     Ok(StatusCode::from_u16(status)?)
 }
 
+/// The status and content with which a URL answers GET.
+pub(crate) async fn get(url: &Uri, patience: Duration) -> Result<(u16, Vec<u8>)> {
+    respond(&ApiRequest { method: "GET", url, token: None, body: &[] }, patience).await
+}
+
 async fn respond(request: &ApiRequest<'_>, patience: Duration) -> Result<(u16, Vec<u8>)> {
     let response = async { ApiExchange::begin(request).await?.whole().await };
     match timeout(patience, response).await {

@@ -18,7 +18,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "report", "testbed", "top", "topology", "wire",
         ],
     ),
-    ("rehearse", &["balancer", "check", "error", "escape", "io", "report", "topology"]),
+    ("rehearse", &["balancer", "check", "error", "escape", "io", "remote", "report", "topology"]),
     ("testbed", &["args", "balancer", "check", "config", "error", "remote", "topology", "wire"]),
     ("args", &["balancer", "config", "topology", "wire"]),
     ("config", &["balancer", "check", "error", "fleet", "report", "topology", "wire"]),

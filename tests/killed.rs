@@ -169,6 +169,83 @@ fn whichever_process_is_killed_and_whenever_nothing_is_left() {
     }
 }
 
+const REHEARSED: &str = "
+pid /run/nginx-of-a-test.pid; error_log /var/log/nginx-of-a-test.log; worker_processes 2; events {}
+http {
+    upstream shop { zone s 64k; server 10.20.0.11:8080; server app2.internal:8080; server unix:/run/app-of-a-test/a.sock; }
+    server { listen 80; location / { proxy_pass http://shop; } }
+}
+";
+
+/// The namespace of processes that a process is in.
+fn namespace(pid: u32) -> Option<PathBuf> {
+    std::fs::read_link(format!("/proc/{pid}/ns/pid")).ok()
+}
+
+/// All processes whose namespace is one of these.
+fn within(namespaces: &[PathBuf]) -> Vec<u32> {
+    let pids = std::fs::read_dir("/proc").unwrap().flatten().filter_map(|it| it.file_name().to_str()?.parse().ok());
+    pids.filter(|pid| namespace(*pid).is_some_and(|it| namespaces.contains(&it))).collect()
+}
+
+/// A process and all that it has started.
+fn family(pid: u32) -> Vec<u32> {
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    let further = children.split_whitespace().filter_map(|it| it.parse().ok()).flat_map(family);
+    std::iter::once(pid).chain(further).collect()
+}
+
+#[test]
+fn whichever_process_of_a_rehearsal_is_killed_nothing_is_left() {
+    let rounds: u64 = std::env::var("KILLS").ok().and_then(|it| it.parse().ok()).unwrap_or(4);
+    let (mut chance, own) = (Chance(0x1234_5678_9abc_def1), namespace(std::process::id()));
+    for number in 0..rounds {
+        let place = TemporaryDirectory::new();
+        let file = place.path().join("nginx.conf");
+        std::fs::write(&file, REHEARSED).unwrap();
+        let mut starter = program(&place)
+            .args(["rehearse", "nginx", &file.to_string_lossy(), "http://shop.example/", "--duration", "30s"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let delay = if number % 2 == 0 { chance.below(400) } else { 400 + chance.below(3_000) };
+        std::thread::sleep(Duration::from_millis(delay));
+        let all = family(starter.id());
+        let namespaces: Vec<PathBuf> =
+            all.iter().filter_map(|pid| namespace(*pid)).filter(|it| Some(it) != own.as_ref()).collect();
+        // A balancer that daemonizes is no longer of the family.
+        let mut victims = within(&namespaces);
+        victims.extend(all.iter().filter(|pid| !within(&namespaces).contains(pid)));
+        let victim = victims[chance.below(victims.len() as u64) as usize];
+        let what = format!("round {number}, killed {} after {delay} ms", command_of(victim));
+        let _ = kill_process(Pid::from_raw(victim as i32).unwrap(), Signal::KILL);
+        let killed = Instant::now();
+        while starter.try_wait().unwrap().is_none() && killed.elapsed() < Duration::from_millis(300) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        // Without a backend or a worker of the balancer it goes on, and is asked to end.
+        if starter.try_wait().unwrap().is_none() {
+            let _ = kill_process(Pid::from_child(&starter), Signal::TERM);
+        }
+        let limit = STOPPED.mul_f64(load());
+        loop {
+            let (ended, left) = (starter.try_wait().unwrap().is_some(), within(&namespaces));
+            if ended && left.is_empty() {
+                break;
+            }
+            let names: Vec<String> = left.iter().map(|pid| format!("{pid} ({})", command_of(*pid))).collect();
+            assert!(killed.elapsed() < limit, "{what}: left after {limit:?}: {names:?}, starter ended: {ended}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let files: Vec<_> = std::fs::read_dir(place.path()).unwrap().map(|it| it.unwrap().file_name()).collect();
+        assert_eq!(files, ["nginx.conf"], "{what}");
+        for file in ["/run/nginx-of-a-test.pid", "/var/log/nginx-of-a-test.log", "/run/app-of-a-test"] {
+            assert!(!std::fs::exists(file).unwrap(), "{what}: {file}");
+        }
+    }
+}
+
 #[test]
 fn a_demo_finds_other_ports_where_nobody_named_any_and_says_so() {
     let _ports = crate::support::DefaultPorts::wait();

@@ -1,7 +1,10 @@
 //! Rehearsals with a real NGINX: a tree as Debian has it, as root and as an unprivileged user.
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::Value;
@@ -87,6 +90,7 @@ fn said(output: &Output) -> String {
 #[test]
 fn a_production_tree_is_judged_by_the_names_of_its_own_servers() {
     let place = tree(SITE);
+    let before = state_of_the_machine(place.path());
     for user in users() {
         let words = ["https://shop.example/cart", "-n", "400", "--format", "json"];
         let output = rehearse(&place, user, &words);
@@ -108,6 +112,37 @@ fn a_production_tree_is_judged_by_the_names_of_its_own_servers() {
         }
         assert!(!fs::exists("/var/cache/nginx/shop-of-a-test").unwrap());
     }
+    let after = state_of_the_machine(place.path());
+    let changed: Vec<_> = after.iter().filter(|(file, state)| before.get(*file) != Some(*state)).collect();
+    assert!(changed.is_empty() && after.len() == before.len(), "changed: {changed:?}");
+}
+
+/// What of this machine a rehearsal of NGINX could change, file by file with all bytes: links, modes, owners and contents.
+fn state_of_the_machine(place: &Path) -> BTreeMap<PathBuf, String> {
+    let mut state = BTreeMap::new();
+    // Other tests run NGINX too, and may write to its logs and caches meanwhile.
+    let mut open = vec![PathBuf::from("/etc"), place.to_owned()];
+    for file in ["/run/nginx.pid", "/run/nginx", "/var/cache/nginx", "/var/log/nginx"].map(PathBuf::from) {
+        state.insert(file.clone(), describe(&file));
+    }
+    while let Some(path) = open.pop() {
+        state.insert(path.clone(), describe(&path));
+        let is_folder = fs::symlink_metadata(&path).is_ok_and(|it| it.is_dir());
+        open.extend(fs::read_dir(&path).into_iter().flatten().flatten().filter(|_| is_folder).map(|it| it.path()));
+    }
+    state
+}
+
+fn describe(path: &Path) -> String {
+    let Ok(metadata) = fs::symlink_metadata(path) else { return "missing".to_owned() };
+    let hash = |bytes: Vec<u8>| {
+        let mut hasher = DefaultHasher::new();
+        bytes.hash(&mut hasher);
+        hasher.finish()
+    };
+    let content = metadata.is_file().then(|| fs::read(path).map(hash).ok());
+    let link = fs::read_link(path).ok();
+    format!("{:o} {}:{} {link:?} {content:?}", metadata.mode(), metadata.uid(), metadata.gid())
 }
 
 #[test]
@@ -154,6 +189,97 @@ fn what_cannot_be_rehearsed_is_one_message_with_what_to_try() {
         .output()
         .unwrap();
     assert_eq!((missing.status.code(), said(&missing).contains("/nowhere/nginx.conf")), (Some(2), true));
+}
+
+#[test]
+fn more_servers_than_a_rehearsal_can_have_and_programs_that_are_missing_are_refused() {
+    let server = |number: u32| format!("server 10.{}.{}.{}:80;", number >> 16, number >> 8 & 255, number & 255);
+    let many: String = (1..=1001).map(server).collect();
+    let place =
+        tree(&format!("upstream shop {{ {many} }} server {{ listen 80; location / {{ proxy_pass http://shop; }} }}"));
+    let output = rehearse(&place, false, &["http://shop.example/"]);
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    assert!(said(&output).contains("more than 1,000 servers"), "{}", said(&output));
+    let words = ["rehearse", "envoy", "/etc/hostname", "http://shop.example/"];
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_uuid-generator")).args(words).env("PATH", "/nowhere").output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    assert!(said(&output).contains("it is not installed"), "{}", said(&output));
+}
+
+#[test]
+fn a_copy_of_a_tree_is_rehearsed_where_production_has_it() {
+    let site = "upstream shop { server 10.20.0.11:8080; } server { listen 80; location / { proxy_pass http://shop; } }";
+    let place = tree(site);
+    let main = CONFIGURATION.replace("include sites-enabled/*", "include /etc/nginx-of-a-test/sites-enabled/*");
+    fs::write(place.path().join("nginx.conf"), main).unwrap();
+    for user in users() {
+        let words =
+            ["http://shop.example/", "-n", "100", "--no-experiments", "--at", "/etc/nginx-of-a-test/nginx.conf"];
+        let output = rehearse(&place, user, &words);
+        let report = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(0), "{} {report}", said(&output));
+        assert!(report.contains("/etc/nginx-of-a-test/sites-enabled/shop, line 1"), "{report}");
+        assert!(!fs::exists("/etc/nginx-of-a-test").unwrap());
+    }
+}
+
+/// No namespaces can be made within it.
+fn without_namespaces() -> Command {
+    const FORBID: &str =
+        "echo 0 > /proc/sys/user/max_user_namespaces && echo 0 > /proc/sys/user/max_pid_namespaces && exec \"$@\"";
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "sh", "-c", FORBID, "sh", env!("CARGO_BIN_EXE_uuid-generator")]);
+    command
+}
+
+#[test]
+fn where_namespaces_are_forbidden_a_rewritten_copy_is_checked() {
+    const MAIN: &str = "user root; worker_processes 1; error_log stderr; events {} http { include sites/*; }";
+    let (place, ports) = (TemporaryDirectory::new(), crate::support::ports(4));
+    let sites = place.path().join("sites");
+    fs::create_dir(&sites).unwrap();
+    let file = place.path().join("nginx.conf");
+    fs::write(&file, MAIN).unwrap();
+    let site = format!(
+        "upstream shop {{ server 10.20.0.11:8080 weight=2; server 10.20.0.12:8080; server app3.internal:8080; }} \
+         server {{ listen {}; location / {{ proxy_pass http://shop; }} }}",
+        ports[3]
+    );
+    fs::write(sites.join("shop"), &site).unwrap();
+    let url = format!("http://shop.example:{}/cart", ports[3]);
+    let run = |words: &[&str]| {
+        let mut command = without_namespaces();
+        command.args(["rehearse", "nginx"]).arg(&file).arg(&url).args(words);
+        command.env("TMPDIR", place.path()).env("XDG_RUNTIME_DIR", place.path()).current_dir("/").output().unwrap()
+    };
+    let output = run(&["-n", "400"]);
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    for part in ["does not let this user make namespaces", "sudo", "--map 10.20.0.11:8080=9001"] {
+        assert!(said(&output).contains(part), "{part}: {}", said(&output));
+    }
+    let maps: Vec<String> = ["10.20.0.11:8080", "10.20.0.12:8080", "app3.internal:8080"]
+        .iter()
+        .zip(&ports)
+        .map(|(server, port)| format!("--map={server}={port}"))
+        .collect();
+    let mut words: Vec<&str> = maps.iter().map(String::as_str).collect();
+    words.extend(["-n", "400", "--format", "json"]);
+    let output = run(&words);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{} {text}", said(&output));
+    let shares = format!("{}=2,{}=1,{}=1", ports[0], ports[1], ports[2]);
+    assert!(text.contains(&shares), "{shares}: {text}");
+    let copied = format!("10.20.0.11:8080 is backend {} in a copy of the file", ports[0]);
+    assert!(said(&output).contains(&copied), "{}", said(&output));
+    // A server that is not there was misspelt.
+    let output = run(&["--map=10.20.0.13:8080=9001"]);
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    assert!(said(&output).contains("10.20.0.13:8080 stands nowhere in"), "{}", said(&output));
+    assert_eq!(fs::read_to_string(sites.join("shop")).unwrap(), site);
+    let mut left: Vec<_> = fs::read_dir(place.path()).unwrap().map(|it| it.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["nginx.conf", "sites"]);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use super::report::ReportArgs;
 use crate::balancer::Balancer;
 use crate::config::check::CheckConfig;
-use crate::config::rehearse::{AnswerOption, NameOption};
+use crate::config::rehearse::{AnswerOption, MapOption, NameOption};
 use crate::topology::ClientNetwork;
 
 /// Run a balancer with its production configuration, unchanged, in a private copy of this machine where every address that it names is a
@@ -25,6 +25,10 @@ pub(crate) struct RehearseArgs {
 
     #[command(flatten)]
     pub(crate) check: CheckConfig,
+
+    /// Place that production has for FILE, with the folder around it: /etc/nginx/nginx.conf for a copy in a repository
+    #[arg(long, value_name = "PLACE", conflicts_with_all = ["dry_run", "map"], help_heading = "Rehearsal")]
+    pub(crate) at: Option<PathBuf>,
 
     /// Addresses that a name in the configuration has, and the port of its SRV records; repeatable [default: 1, and 80]
     #[arg(long, value_name = "NAME=COUNT[:PORT]", help_heading = "Rehearsal")]
@@ -50,6 +54,11 @@ pub(crate) struct RehearseArgs {
     /// Upstream block behind the URL, where several are
     #[arg(long, value_name = "NAME", help_heading = "Rehearsal")]
     pub(crate) upstream: Option<String>,
+
+    /// Where no private copy of this machine can be had: a copy of the file in which that server is our backend on that port of
+    /// loopback, and which runs among what runs here; repeatable
+    #[arg(long, value_name = "SERVER=PORT", conflicts_with_all = ["name", "answer", "client", "then", "certificate", "dry_run", "shell"], help_heading = "Rehearsal")]
+    pub(crate) map: Vec<MapOption>,
 
     /// Print what is read from the file, and start nothing
     #[arg(long, conflicts_with = "shell", help_heading = "Rehearsal")]
@@ -97,5 +106,11 @@ Examples:
       --name app.internal=3
     uuid-generator rehearse nginx nginx.conf http://shop.example/ \\
       --answer auth.internal:9000=204
+  A copy in a repository, of what production has in /etc/nginx
+    uuid-generator rehearse nginx deploy/nginx/nginx.conf https://shop.example/ \\
+      --at /etc/nginx/nginx.conf
+  Where no private copy of this machine can be had
+    uuid-generator rehearse nginx nginx.conf http://shop.example:8080/ \\
+      --map 10.20.0.11:8080=9001 --map 10.20.0.12:8080=9002
 
 Exit status: as that of check.";

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::balancer::read::{Configuration, Endpoint, Upstream, UpstreamMethod, UpstreamServer};
+use crate::balancer::read::{Configuration, Endpoint, Takes, Upstream, UpstreamMethod, UpstreamServer};
 use crate::topology::Policy;
 use verdict::algorithm::Algorithm;
 use verdict::promise::Promise;
@@ -58,7 +58,13 @@ pub(crate) fn choose<'c>(
 impl Expected {
     /// Of a fleet whose backends have these ports, if that is known beforehand.
     pub(crate) fn of(upstream: &Upstream, fleet: Option<&[u16]>) -> Expected {
-        Expected::with(upstream, weights(&upstream.servers, fleet))
+        let mut upstream = upstream.clone();
+        // The resolver of production alone knows its servers.
+        if let Some(server) = upstream.servers.iter().find(|it| it.takes == Takes::Resolved) {
+            let why = format!("{}: resolve of server {}", server.place, server.address);
+            upstream.method = UpstreamMethod::Unknown(why);
+        }
+        Expected::with(&upstream, weights(&upstream.servers, fleet))
     }
 
     /// Of backends that are called so: a server that has several addresses is as many backends, each with its weight.
@@ -210,6 +216,15 @@ mod tests {
             assert_eq!((it.algorithm, shares(&it).as_deref()), (None, Some("9001=1,9002=0")), "{other}");
             assert_eq!((it.backups, it.unknown), (vec!["9002".to_owned()], vec![]), "{other}");
         }
+    }
+
+    #[test]
+    fn what_a_resolver_has_is_known_in_a_rehearsal_alone() {
+        let it = expected("server 127.0.0.1:9001 resolve; server 127.0.0.1:9002;", &[9001, 9002]);
+        assert_eq!(
+            (it.algorithm, it.unknown.as_slice()),
+            (None, &["nginx.conf, line 1: resolve of server 127.0.0.1:9001".to_owned()][..])
+        );
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod choice;
 mod compose;
 mod containers;
 mod document;
+mod endpoint;
 mod envoy;
 pub(crate) mod expected;
 mod fallback;
@@ -40,8 +41,10 @@ mod written;
 
 pub(crate) use containers::{Containers, DnsLabel, FleetToken, Image};
 pub(crate) use list::Balancer;
+pub(crate) use nginx_files::read_dump;
 pub(crate) use options::{BalancerVersion, For, Listen, Options};
 pub(crate) use product::{CertificateStore, Program};
+pub(crate) use scratch::Scratch;
 pub(crate) use topic::HintTopic;
 pub(crate) use written::WrittenConfig;
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::balancer::read::{ConfigFile, Configuration};
+use crate::balancer::read::{ConfigFile, Configuration, Wrong};
 
 /// Before each file in what `nginx -T` prints.
 const DUMPED: &str = "# configuration file ";
@@ -14,14 +14,20 @@ const DUMPED: &str = "# configuration file ";
 /// Reads it, and what it includes as NGINX finds it: relative to the folder of the file.
 pub(crate) fn read(file: &Path) -> Result<Configuration> {
     let text = text_of(file).with_context(|| format!("failed to read {}", file.display()))?;
-    if let Some((main, files)) = dumped(&text) {
-        let folder = Path::new(&main.name).parent().unwrap_or(Path::new("/")).to_owned();
-        let included = |pattern: &str| Ok(matching(&folder.join(pattern), &files));
-        return Ok(Configuration::read(&main, &included)?);
+    if let Some(read) = read_dump(&text) {
+        return Ok(read?);
     }
     let folder = file.parent().unwrap_or(Path::new("")).to_owned();
     let included = |pattern: &str| included(&folder.join(pattern));
     Ok(Configuration::read(&ConfigFile { name: file.display().to_string(), text }, &included)?)
+}
+
+/// The same of what `nginx -T` printed; None if it is nothing of that kind.
+pub(crate) fn read_dump(text: &str) -> Option<Result<Configuration, Wrong>> {
+    let (main, files) = dumped(text)?;
+    let folder = Path::new(&main.name).parent().unwrap_or(Path::new("/")).to_owned();
+    let included = |pattern: &str| Ok(matching(&folder.join(pattern), &files));
+    Some(Configuration::read(&main, &included))
 }
 
 /// In any encoding: what is no UTF-8 stands in comments and texts.

@@ -4,6 +4,8 @@
 use std::fmt;
 use std::time::Duration;
 
+pub(crate) use crate::balancer::endpoint::{Endpoint, endpoint_of_url};
+use crate::balancer::endpoint::{endpoint, server_of_url};
 use crate::topology::Policy;
 
 /// An `upstream` block.
@@ -59,17 +61,8 @@ pub(crate) enum Takes {
     One,
     /// As many servers as that.
     AtMost(usize),
-}
-
-/// Where a server listens.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Endpoint {
-    /// A name or an address, and a port: 80 if none is written.
-    Tcp(String, u16),
-    /// The path of a unix socket.
-    Unix(String),
-    /// Neither, such as a port that is a variable.
-    Other,
+    /// Each that a resolver has while it runs.
+    Resolved,
 }
 
 /// What is wrong with a configuration, and where.
@@ -105,6 +98,8 @@ pub(crate) struct ConfigFile {
 pub(crate) struct Configuration {
     /// All `upstream` blocks, in order.
     pub(crate) upstreams: Vec<Upstream>,
+    /// Servers that requests are passed to without a block that has them, each as a group of its own.
+    pub(crate) implied: Vec<Upstream>,
     /// The directives outside of all blocks, each word by word: `daemon off`.
     pub(crate) main: Vec<Vec<String>>,
     /// Certificates and their keys, each pair as it stands: of one server in their order.
@@ -113,6 +108,8 @@ pub(crate) struct Configuration {
     pub(crate) authorities: Vec<String>,
     /// Names that backends are to have in their certificates.
     pub(crate) names: Vec<String>,
+    /// Files in which certificates of a public authority are kept, each with the resolver that gets them.
+    pub(crate) storages: Vec<(String, String)>,
     /// What should be included and could not be read, with the place that says so.
     pub(crate) not_read: Vec<String>,
 }
@@ -128,6 +125,8 @@ impl Configuration {
     pub(crate) fn read(source: &ConfigFile, included: Included) -> Result<Configuration, Wrong> {
         let mut configuration = Configuration::default();
         configuration.file(source, included, 0)?;
+        let is_block = |implied: &Upstream| configuration.upstreams.iter().any(|it| it.name == implied.name);
+        configuration.implied = configuration.implied.iter().filter(|it| !is_block(it)).cloned().collect();
         Ok(configuration)
     }
 
@@ -146,6 +145,9 @@ impl Configuration {
                 (ConfigToken::End, [name, file]) if name == "ssl_certificate_key" => keys.push(file.clone()),
                 (ConfigToken::End, [name, file]) if name == "proxy_ssl_trusted_certificate" => {
                     self.authorities.push(file.clone());
+                }
+                (ConfigToken::End, [pass, url]) if matches!(pass.as_str(), "proxy_pass" | "grpc_pass") => {
+                    self.pass_to(implied(url, &tokens.place()));
                 }
                 (ConfigToken::End, [directive, name]) if directive == "proxy_ssl_name" => self.names.push(name.clone()),
                 (ConfigToken::End, [include, pattern]) if include == "include" => {
@@ -173,6 +175,16 @@ impl Configuration {
             0 => Ok(()),
             _ => Err(tokens.wrong("a `{` without its `}`")),
         }
+    }
+
+    fn pass_to(&mut self, implied: Option<Upstream>) {
+        let new = implied.filter(|it| !self.implied.iter().any(|known| known.name == it.name));
+        self.implied.extend(new);
+    }
+
+    /// Blocks, and groups without one.
+    pub(crate) fn groups(&self) -> impl Iterator<Item = &Upstream> {
+        self.upstreams.iter().chain(&self.implied)
     }
 
     /// What stands in an upstream block: up to its `}`, or to the end of a file that it includes.
@@ -272,7 +284,8 @@ impl Upstream {
             }
             // These change nothing of who gets what.
             ["zone" | "keepalive" | "keepalive_requests" | "keepalive_timeout" | "keepalive_time", ..] => {}
-            ["queue" | "ntlm" | "bind_conn" | "resolver" | "resolver_timeout", ..] => {
+            ["resolver" | "resolver_timeout", ..] => {}
+            ["queue" | "ntlm" | "bind_conn", ..] => {
                 self.not_understood.push(format!("{}: {}", tokens.place(), words.join(" ")));
             }
             // It may be a method of another module, or bring servers (`state`).
@@ -289,6 +302,7 @@ impl Upstream {
             match parameter.split_once('=') {
                 None if *parameter == "backup" => server.backup = true,
                 None if matches!(*parameter, "down" | "drain") => server.down = true,
+                None if *parameter == "resolve" => server.takes = Takes::Resolved,
                 Some(("weight", weight)) => {
                     let number = weight.parse().ok().filter(|weight| *weight > 0);
                     server.weight =
@@ -303,7 +317,7 @@ impl Upstream {
                 Some(("slow_start" | "route", _)) => {
                     self.not_understood.push(format!("{}: {parameter} of server {address}", tokens.place()));
                 }
-                // Such as `resolve`: its servers are known to the resolver alone.
+                // Such as `service`: its servers are known to the resolver alone.
                 _ => {
                     self.method =
                         UpstreamMethod::Unknown(format!("{}: {parameter} of server {address}", tokens.place()))
@@ -355,28 +369,12 @@ impl UpstreamServer {
     }
 }
 
-/// Where a URL of a backend leads, such as `http://10.0.0.1:8080`.
-pub(crate) fn endpoint_of_url(url: &str) -> Endpoint {
-    let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
-    let authority = rest.split(['/', '?']).next().unwrap_or_default();
-    let port = if scheme == "https" { 443 } else { 80 };
-    match authority.rsplit_once(':').filter(|(_, port)| !port.ends_with(']')) {
-        Some((host, port)) => {
-            port.parse().map_or(Endpoint::Other, |port| Endpoint::Tcp(host.trim_matches(['[', ']']).to_owned(), port))
-        }
-        None if authority.is_empty() => Endpoint::Other,
-        None => Endpoint::Tcp(authority.trim_matches(['[', ']']).to_owned(), port),
-    }
-}
-
-fn endpoint(address: &str) -> Endpoint {
-    if let Some(path) = address.strip_prefix("unix:") {
-        return Endpoint::Unix(path.to_owned());
-    }
-    match address.rsplit_once(':').filter(|(host, _)| !host.contains(':') || host.ends_with(']')) {
-        Some((host, port)) => port.parse().map_or(Endpoint::Other, |port| Endpoint::Tcp(host.to_owned(), port)),
-        None => Endpoint::Tcp(address.to_owned(), 80),
-    }
+/// The group that NGINX makes for a URL in which no variable stands: the addresses of its host, in turn.
+fn implied(url: &str, place: &str) -> Option<Upstream> {
+    let (server, endpoint) = server_of_url(url)?;
+    let mut upstream = Upstream::named(server);
+    upstream.servers.push(UpstreamServer::at(server, endpoint, place));
+    Some(upstream)
 }
 
 /// Its block is in another language, with comments and quotes of its own.

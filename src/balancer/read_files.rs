@@ -46,6 +46,7 @@ pub(crate) fn traefik(file: &Path) -> Result<Configuration> {
     }
     let mut configuration = read_traefik::read(&documents);
     configuration.not_read.extend(not_read);
+    configuration.storages = read_traefik::storages(&fixed);
     Ok(configuration)
 }
 

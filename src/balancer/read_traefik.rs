@@ -36,6 +36,16 @@ pub(crate) fn dynamic(file: &str, fixed: &Value) -> (Option<DynamicSource>, Vec<
     (dynamic, others.map(|name| format!("{file}: provider {name}: services come from elsewhere")).collect())
 }
 
+/// The resolvers of certificates of the static configuration, and the file in which each keeps them.
+pub(crate) fn storages(fixed: &Value) -> Vec<(String, String)> {
+    let all = entries(get(fixed, "certificates_resolvers"));
+    let acme = all.filter_map(|(name, it)| Some((name, get(it, "acme")?)));
+    acme.map(|(name, it)| {
+        (name.to_owned(), get(it, "storage").and_then(text).unwrap_or_else(|| "acme.json".to_owned()))
+    })
+    .collect()
+}
+
 /// All services of dynamic configurations, each with the name of its file.
 pub(crate) fn read(documents: &[(String, Value)]) -> Configuration {
     let mut configuration = Configuration::default();

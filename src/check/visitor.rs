@@ -34,6 +34,8 @@ pub(crate) struct Visited {
     pub(crate) refused_cookies: Vec<String>,
     /// Where a redirect leads.
     pub(crate) location: Option<String>,
+    /// Status line and headers of the response.
+    pub(crate) head: String,
 }
 
 impl Visitor {
@@ -56,7 +58,8 @@ impl Visitor {
         let origin = CookieOrigin::new(&target.host, &target.path, target.tls.is_some());
         Ok(Visitor {
             origin,
-            prober: Prober::new(target, run_number::new(), 0, timeout, Identity::Fleet),
+            prober: Prober::new(target, run_number::new(), 0, timeout, Identity::Fleet)
+                .with_request(plan.request()?.into()),
             backends: BackendNames::new(Vec::new()),
             jar: keeps_cookies.then(Jar::default),
         })
@@ -87,6 +90,7 @@ impl Visitor {
             location: location(observation.status, &seen.head),
             refused_cookies: refused,
             client: ClientWitness::of(&observation, self.backends.name(observation.backend).map(str::to_owned)),
+            head: seen.head,
         })
     }
 }

@@ -10,6 +10,7 @@ mod fleet;
 mod healthcheck;
 mod init;
 mod manual;
+mod mapped;
 mod print;
 mod private;
 mod rehearse;
@@ -45,6 +46,11 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
             block_on(check::run(*args))
         }
         Some(Command::Rehearse(args)) if args.within => block_on(rehearse::within(*args)),
+        Some(Command::Rehearse(args)) if !args.map.is_empty() => {
+            let mapped = mapped::prepare(&args)?;
+            check::enter(&mapped.check)?;
+            block_on(check::run(mapped.check))
+        }
         Some(Command::Rehearse(args)) => rehearse::run(*args),
         Some(Command::Send(args)) => block_on(send::run(args)),
         Some(Command::Config(args)) => config::run(*args),

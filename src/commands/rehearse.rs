@@ -29,8 +29,6 @@ const RENEWED: Duration = Duration::from_secs(2);
 /// Becomes the outermost process of a world, in which the same command does the work.
 pub(super) fn run(args: RehearseArgs) -> Result<ExitCode> {
     let order = order(&args)?;
-    // What was typed wrongly is reported before anything starts.
-    plan(&args, &Backing::Any)?;
     let outputs = checking::outputs(&args.report)?;
     if args.dry_run {
         return print(describe(&args, &order).as_bytes());
@@ -45,7 +43,17 @@ pub(super) fn run(args: RehearseArgs) -> Result<ExitCode> {
 
 fn order(args: &RehearseArgs) -> Result<RehearsalPlan, Problem> {
     let about = |what: String| Problem::new(what).on(args.file.display());
-    let file = std::fs::canonicalize(&args.file).map_err(|why| about(why.to_string()))?;
+    let own = std::fs::canonicalize(&args.file).map_err(|why| about(why.to_string()))?;
+    let file = match &args.at {
+        Some(at) if !at.is_absolute() || at.file_name() != own.file_name() => {
+            return Err(Problem::new("expected a whole path with the same file name")
+                .on(format!("--at {}", at.display()))
+                .hint("such as /etc/nginx/nginx.conf"));
+        }
+        // Before that, the folder is where it is.
+        Some(at) if args.within => at.clone(),
+        Some(_) | None => own,
+    };
     if args.balancer.alone.is_none() {
         return Err(Problem::new("it does not run on this machine").on(args.balancer.title));
     }
@@ -60,7 +68,12 @@ fn order(args: &RehearseArgs) -> Result<RehearsalPlan, Problem> {
     for url in &args.check.url {
         UrlTarget::of(url)?;
     }
-    let read = args.balancer.read.map(|read| read(&file));
+    // What the balancer itself refuses it says best; where it says nothing, its own tool may.
+    let (read, refused) = match args.balancer.read.map(|read| read(&file)) {
+        None => (None, None),
+        Some(Ok(read)) => (Some(read), None),
+        Some(Err(why)) => (None, Some(format!("{why:#}"))),
+    };
     let then = match &args.then {
         Some(then) => {
             Some(std::fs::canonicalize(then).map_err(|why| Problem::new(why.to_string()).on(then.display()))?)
@@ -72,12 +85,14 @@ fn order(args: &RehearseArgs) -> Result<RehearsalPlan, Problem> {
         return Err(Problem::new(what).on("--then").hint("change what it watches with --during"));
     }
     let then_read = then.as_ref().and_then(|then| args.balancer.read.and_then(|read| read(then).ok()));
+    let check = plan(args, &Backing::Any)?;
     Ok(RehearsalPlan {
         balancer: args.balancer,
-        // What the balancer itself refuses it says best.
-        read: read.and_then(Result::ok),
+        read,
+        refused,
         file,
-        urls: args.check.url.clone(),
+        urls: [&check.url].into_iter().chain(&check.further_urls).cloned().collect(),
+        check,
         names: args
             .name
             .iter()
@@ -109,6 +124,12 @@ fn plan(args: &RehearseArgs, backing: &Backing) -> Result<CheckPlan, Problem> {
 pub(super) async fn within(args: RehearseArgs) -> Result<ExitCode> {
     let watch = Arc::new(CheckWatch::default());
     interrupt::stop_on_signals(&watch)?;
+    if let Some(place) = &args.at {
+        let own = std::fs::canonicalize(&args.file).with_context(|| args.file.display().to_string())?;
+        let [from, to] = [&own, place].map(|file| file.parent().unwrap_or(Path::new("/")));
+        world::lay_folder(from, to)
+            .with_context(|| format!("failed to lay {} over {}", from.display(), to.display()))?;
+    }
     let order = order(&args)?;
     let rehearsal = tokio::select! {
         rehearsal = rehearse::prepare(&order) => rehearsal?,
@@ -123,6 +144,9 @@ pub(super) async fn within(args: RehearseArgs) -> Result<ExitCode> {
         plan.trust = Trust::Also(authority.clone());
     }
     plan.surroundings.clone_from(&rehearsal.notes);
+    if let Some(place) = &args.at {
+        plan.surroundings.push(format!("{}: stands at {}", args.file.display(), place.display()));
+    }
     plan.clients = order.clients;
     if let (Some(then), Some(renew)) = (&order.then, order.balancer.renew) {
         let folder = order.file.parent().unwrap_or(Path::new("/"));
@@ -198,7 +222,7 @@ fn describe(args: &RehearseArgs, order: &RehearsalPlan) -> String {
         return text;
     };
     let chosen = |upstream: &&Upstream| args.upstream.as_ref().is_none_or(|name| *name == upstream.name);
-    read.upstreams.iter().filter(chosen).for_each(|upstream| text += &describe_upstream(upstream));
+    read.groups().filter(chosen).for_each(|upstream| text += &describe_upstream(upstream));
     read.not_read.iter().for_each(|what| text += &format!("not read: {what}\n"));
     for file in certificates(read, &order.file).into_iter().filter(|file| std::fs::File::open(file).is_err()) {
         text += &format!("cannot be read here: {}\n", file.display());

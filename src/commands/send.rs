@@ -101,7 +101,14 @@ mod tests {
         let backend = backend.map(str::to_owned);
         let location = (status == Some(301)).then(|| "http://localhost:8080/uuid/".to_owned());
         let client = ClientWitness { outcome, status, backend: backend.clone(), seconds, reused: false, flaw: None };
-        Visited { backend, status: status.unwrap_or_default(), client, location, refused_cookies: Vec::new() }
+        Visited {
+            backend,
+            status: status.unwrap_or_default(),
+            client,
+            location,
+            refused_cookies: Vec::new(),
+            head: String::new(),
+        }
     }
 
     #[test]

@@ -318,6 +318,12 @@ impl CheckConfig {
         }
     }
 
+    /// The same with that host at that address, as `--resolve` takes it.
+    pub(crate) fn at_address(mut self, route: String) -> CheckConfig {
+        self.resolve.push(route);
+        self
+    }
+
     fn session(&self) -> Result<Option<SessionPlace>, Problem> {
         let bad = |text: &str| {
             Problem::new("expected header:NAME, cookie:NAME or json:/POINTER=HEADER").on(format!("--session {text}"))

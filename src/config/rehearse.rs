@@ -1,4 +1,4 @@
-//! What is typed of the surroundings of a rehearsal: `--name`, `--answer`.
+//! What is typed of the surroundings of a rehearsal: `--name`, `--answer`, `--map`.
 
 use std::str::FromStr;
 
@@ -55,9 +55,69 @@ impl FromStr for AnswerOption {
     }
 }
 
+/// `10.20.0.11:8080=9001`
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct MapOption {
+    /// As the file writes it.
+    pub(crate) server: String,
+    pub(crate) port: u16,
+}
+
+impl FromStr for MapOption {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<MapOption, String> {
+        let expected = || format!("expected a server and a port, such as 10.20.0.11:8080=9001, found {text:?}");
+        let (server, port) = text.rsplit_once('=').ok_or_else(expected)?;
+        let port = port.parse().ok().filter(|port| *port > 0).ok_or_else(expected)?;
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:/[]@".contains(&byte);
+        match !server.is_empty() && server.bytes().all(plain) {
+            true => Ok(MapOption { server: server.to_owned(), port }),
+            false => Err(expected()),
+        }
+    }
+}
+
+impl MapOption {
+    /// The text with this server on loopback, and how often it stood there.
+    pub(crate) fn apply(&self, text: &str) -> (String, usize) {
+        let own = format!("127.0.0.1:{}", self.port);
+        let is_part = |byte: Option<&u8>| byte.is_some_and(|it| it.is_ascii_alphanumeric() || b"-.".contains(it));
+        let (mut mapped, mut rest, mut count) = (String::with_capacity(text.len()), text, 0);
+        let mut before: Option<u8> = None;
+        while let Some(at) = rest.find(&self.server) {
+            let end = at + self.server.len();
+            let first = if at > 0 { rest.as_bytes().get(at - 1).copied() } else { before };
+            let after = rest.as_bytes().get(end);
+            // `10.0.0.1` is no part of `10.0.0.1:8080`, nor of `10.0.0.11`.
+            let is_whole = !is_part(first.as_ref()) && !is_part(after) && after != Some(&b':');
+            mapped += &rest[..at];
+            mapped += if is_whole { &own } else { &self.server };
+            count += usize::from(is_whole);
+            before = rest.as_bytes().get(end - 1).copied();
+            rest = &rest[end..];
+        }
+        (mapped + rest, count)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_server_is_mapped_where_it_stands_as_a_whole() {
+        let map: MapOption = "10.0.0.1:80=9001".parse().unwrap();
+        let (text, count) =
+            map.apply("server 10.0.0.1:80; http://10.0.0.1:80/x 110.0.0.1:80 10.0.0.1:8080 10.0.0.1:80");
+        assert_eq!(text, "server 127.0.0.1:9001; http://127.0.0.1:9001/x 110.0.0.1:80 10.0.0.1:8080 127.0.0.1:9001");
+        assert_eq!(count, 3);
+        let bare: MapOption = "app1=9002".parse().unwrap();
+        assert_eq!(bare.apply("server app1; server app1:8080; server app1.internal;").0.matches("9002").count(), 1);
+        for wrong in ["10.0.0.1:80", "=9001", "a=0", "a b=9001"] {
+            assert!(wrong.parse::<MapOption>().is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn names_and_answers_are_read_or_refused_with_what_was_expected() {

@@ -8,27 +8,34 @@ use anyhow::Result;
 use world::names::{NameQuery, WorldNames};
 
 use crate::balancer::expected::Expected;
-use crate::balancer::read::{Endpoint, Takes, Upstream, UpstreamMethod, UpstreamServer};
+use crate::balancer::read::{Configuration, Endpoint, Takes, Upstream, UpstreamMethod, UpstreamServer};
 use crate::error::Problem;
 use crate::rehearse::naming::{self, Listens, RehearsedBackend};
 use crate::rehearse::order::{RehearsalPlan, addresses_of};
-use crate::rehearse::responder::Responder;
+use crate::rehearse::own_words::{self, Servers};
 
 /// Requests of visits, as servers saw them.
 #[derive(Default)]
 pub(crate) struct Visits {
-    /// Who got a request.
-    pub(crate) asked: BTreeSet<SocketAddr>,
-    /// The most servers that one visit brought a request to, and which.
-    pub(crate) together: BTreeSet<SocketAddr>,
+    /// Whose response the client got; where that is not known, who got a request.
+    pub(crate) asked: BTreeSet<Listens>,
+    /// The most servers that one visit brought a request to and of which none is known to have responded to the client.
+    pub(crate) together: BTreeSet<Listens>,
+    /// Who was asked for a request to which another one responded.
+    pub(crate) beside: BTreeSet<Listens>,
 }
 
 impl Visits {
-    /// Notes the visit since these counts. Those of whom the user says that they are no backends are passed over.
-    pub(super) fn add(&mut self, responders: &[Responder], before: &[u64], others: &BTreeSet<SocketAddr>) {
-        let now = responders.iter().zip(before).filter(|(responder, before)| responder.requests() > **before);
-        let now = now.map(|(responder, _)| responder.address);
-        let asked: BTreeSet<SocketAddr> = now.filter(|address| !others.contains(address)).collect();
+    /// Notes a visit that asked those and was answered by `responder`. Those of whom the user says that they are no backends are passed
+    /// over.
+    pub(super) fn add(&mut self, mut asked: BTreeSet<Listens>, responder: Option<&str>, others: &BTreeSet<Listens>) {
+        // A mirror and a server that only permits are asked too; a cache responds for nobody.
+        if let Some(one) = asked.iter().find(|it| Some(it.to_string().as_str()) == responder).cloned() {
+            asked.remove(&one);
+            self.beside.append(&mut asked);
+            asked = BTreeSet::from([one]);
+        }
+        asked.retain(|it| !others.contains(it));
         if asked.len() > self.together.len() {
             self.together.clone_from(&asked);
         }
@@ -40,32 +47,22 @@ impl Visits {
 pub(crate) struct Group {
     /// The block of the file and where it stands, if it is known.
     pub(crate) name: Option<(String, String)>,
-    pub(crate) addresses: Vec<SocketAddr>,
-    /// The paths of unix sockets.
-    pub(crate) sockets: Vec<String>,
+    /// In the order of the file.
+    pub(crate) listens: Vec<Listens>,
     /// Why nothing is expected of shares.
     pub(crate) unknown: Vec<String>,
     upstream: Option<Upstream>,
 }
 
-/// Finds it. `refused` are those that may be backends.
-pub(crate) fn choose(
-    order: &RehearsalPlan,
-    names: &WorldNames,
-    refused: &[SocketAddr],
-    visits: &Visits,
-) -> Result<Group> {
-    let upstreams: Vec<&Upstream> = order.read.iter().flat_map(|read| &read.upstreams).collect();
+/// Finds it. `found` are those that may be backends.
+pub(crate) fn choose(order: &RehearsalPlan, names: &WorldNames, found: &[Listens], visits: &Visits) -> Result<Group> {
+    let upstreams: Vec<&Upstream> = order.read.iter().flat_map(Configuration::groups).collect();
     let is_asked = |upstream: &&&Upstream| {
-        let mut all = upstream.servers.iter().flat_map(|server| addresses(server, names));
-        all.any(|address| visits.asked.contains(&address))
+        upstream.servers.iter().flat_map(|server| listens(server, names)).any(|it| visits.asked.contains(&it))
     };
-    // Unix sockets are not seen on the wire: without anybody else it is they that were asked.
-    let has_sockets =
-        |upstream: &&&Upstream| visits.asked.is_empty() && upstream.servers.iter().any(|it| socket(it).is_some());
     let candidates: Vec<&&Upstream> = match &order.upstream {
         Some(name) => upstreams.iter().filter(|upstream| upstream.name == *name).collect(),
-        None => upstreams.iter().filter(|it| is_asked(it) || has_sockets(it)).collect(),
+        None => upstreams.iter().filter(is_asked).collect(),
     };
     let all_names = |all: &[&&Upstream]| all.iter().map(|it| it.name.as_str()).collect::<Vec<_>>().join(", ");
     match (candidates.as_slice(), &order.upstream) {
@@ -89,7 +86,9 @@ pub(crate) fn choose(
                 Some(_) => format!("{}: no upstream block has the servers that were asked", order.file.display()),
                 None => format!("{}: files of {} are not read", order.file.display(), order.balancer.title),
             };
-            Ok(Group::unknown(refused.to_vec(), why))
+            // Those that nobody asked may be backups.
+            let is_beside = |it: &Listens| visits.beside.contains(it) && !visits.asked.contains(it);
+            Ok(Group::unknown(found.iter().filter(|it| !is_beside(it)).cloned().collect(), why))
         }
         (several, _) if visits.together.len() > 1 => {
             Err(Problem::new(format!("several upstream blocks are behind the URL: {}", all_names(several)))
@@ -100,10 +99,10 @@ pub(crate) fn choose(
         (several, _) => {
             let why =
                 format!("{}: several upstream blocks are behind the URL: {}", order.file.display(), all_names(several));
-            let mut all: Vec<SocketAddr> =
-                several.iter().flat_map(|it| &it.servers).flat_map(|it| addresses(it, names)).collect();
-            all.sort();
-            all.dedup();
+            let mut all: Vec<Listens> =
+                several.iter().flat_map(|it| &it.servers).flat_map(|it| listens(it, names)).collect();
+            let mut seen = BTreeSet::new();
+            all.retain(|it| seen.insert(it.clone()));
             Ok(Group::unknown(all, why))
         }
     }
@@ -142,17 +141,31 @@ fn socket(server: &UpstreamServer) -> Option<String> {
 
 impl Group {
     fn of(upstream: &Upstream, names: &WorldNames) -> Group {
-        let mut all: Vec<SocketAddr> = upstream.servers.iter().flat_map(|server| addresses(server, names)).collect();
+        let mut all: Vec<Listens> = upstream.servers.iter().flat_map(|server| listens(server, names)).collect();
         let mut seen = BTreeSet::new();
-        all.retain(|address| seen.insert(*address));
+        all.retain(|it| seen.insert(it.clone()));
         let place = upstream.servers.first().map(|server| server.place.clone()).unwrap_or_default();
         let name = Some((upstream.name.clone(), place));
-        let sockets = upstream.servers.iter().filter_map(socket).collect();
-        Group { name, addresses: all, sockets, unknown: Vec::new(), upstream: Some(upstream.clone()) }
+        Group { name, listens: all, unknown: Vec::new(), upstream: Some(upstream.clone()) }
     }
 
-    fn unknown(addresses: Vec<SocketAddr>, why: String) -> Group {
-        Group { name: None, addresses, sockets: Vec::new(), unknown: vec![why], upstream: None }
+    fn unknown(listens: Vec<Listens>, why: String) -> Group {
+        Group { name: None, listens, unknown: vec![why], upstream: None }
+    }
+
+    /// The paths of its unix sockets.
+    pub(crate) fn sockets(&self) -> Vec<String> {
+        let path = |it: &Listens| match it {
+            Listens::Socket(path) => Some(path.clone()),
+            Listens::Port(_) => None,
+        };
+        self.listens.iter().filter_map(path).collect()
+    }
+
+    /// What was read of them, if it is understood: the block, and its servers with their weights.
+    pub(super) fn understood(&self, names: &WorldNames) -> Option<(&str, Servers)> {
+        let upstream = self.upstream.as_ref().filter(|it| matches!(it.method, UpstreamMethod::Known(_)))?;
+        Some((&upstream.name, own_words::servers(upstream, &|server| listens(server, names))))
     }
 
     /// With the names by which the file knows them.
@@ -164,12 +177,7 @@ impl Group {
             let count = counts.get(&name).copied().unwrap_or(1);
             Some((name, place, count))
         };
-        let mut backends = naming::name(&self.addresses, &name_of);
-        let of_socket = |path: &String| {
-            let listens = Listens::Socket(path.clone());
-            RehearsedBackend { name: listens.to_string(), listens }
-        };
-        backends.extend(self.sockets.iter().map(of_socket));
+        let mut backends = naming::name(&self.listens, &name_of);
         for server in self.upstream.iter().flat_map(|upstream| &upstream.servers) {
             let all = listens(server, names);
             let (Some(name), [one]) = (&server.name, all.as_slice()) else { continue };
@@ -188,7 +196,7 @@ impl Group {
         for server in &upstream.servers {
             let count = listens(server, names).len();
             let most = match server.takes {
-                Takes::All => usize::MAX,
+                Takes::All | Takes::Resolved => usize::MAX,
                 Takes::One => 1,
                 Takes::AtMost(most) => most,
             };
@@ -204,5 +212,30 @@ impl Group {
             all.iter().filter_map(of).collect()
         };
         Some(Expected::of_named(&upstream, &named))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whose_response_the_client_gets_is_asked_and_others_are_asked_beside() {
+        let [app, other, auth] =
+            ["10.0.0.1:80", "10.0.0.2:80", "10.0.0.9:80"].map(|it| Listens::Port(it.parse().unwrap()));
+        let mut visits = Visits::default();
+        visits.add(BTreeSet::from([app.clone(), auth.clone()]), Some("10.0.0.1:80"), &BTreeSet::new());
+        visits.add(BTreeSet::from([other.clone(), auth.clone()]), Some("10.0.0.2:80"), &BTreeSet::new());
+        // From a cache.
+        visits.add(BTreeSet::new(), Some("10.0.0.2:80"), &BTreeSet::new());
+        assert_eq!(visits.asked, BTreeSet::from([app.clone(), other]));
+        assert_eq!((visits.beside, visits.together.len()), (BTreeSet::from([auth.clone()]), 1));
+        // A balancer that takes the name off leaves it open.
+        let mut visits = Visits::default();
+        visits.add(BTreeSet::from([app.clone(), auth.clone()]), None, &BTreeSet::new());
+        assert_eq!(visits.together.len(), 2);
+        let mut visits = Visits::default();
+        visits.add(BTreeSet::from([app.clone(), auth.clone()]), None, &BTreeSet::from([auth]));
+        assert_eq!((visits.asked, visits.beside.len()), (BTreeSet::from([app]), 0));
     }
 }

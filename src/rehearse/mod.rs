@@ -9,6 +9,7 @@ mod hosts;
 mod listening;
 mod naming;
 mod order;
+mod own_words;
 mod remedy;
 mod responder;
 mod scouting;
@@ -19,7 +20,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpStream};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -27,13 +28,13 @@ use world::names::WorldNames;
 use world::scout::Scout;
 
 use crate::balancer::expected::Expected;
-use crate::balancer::read::Endpoint;
+use crate::balancer::read::{Configuration, Endpoint};
 use crate::check::{Started, start_fleet};
 use crate::error::Problem;
 use certificate::StandIn;
 use group::Group;
 pub(crate) use hosts::Hosts;
-use naming::RehearsedBackend;
+use naming::{Listens, RehearsedBackend};
 pub(crate) use order::{Certificates, RehearsalPlan, UrlTarget};
 use responder::Responder;
 use scouting::Scouted;
@@ -67,6 +68,8 @@ struct Surroundings {
     remedied: Remedied,
     /// The balancer's own authority, if it makes itself one.
     root: Option<PathBuf>,
+    /// That of backends over TLS.
+    passed_on: Option<String>,
 }
 
 /// Runs it, finds out who is asked, and runs it again with backends there.
@@ -88,19 +91,22 @@ pub(crate) async fn prepare(order: &RehearsalPlan) -> Result<Rehearsal> {
     };
     let (group, listening) = around.look_behind(order, &mut scouted)?;
     let groups: Vec<&Group> = [&group].into_iter().chain(&after).collect();
-    let addresses: Vec<SocketAddr> = groups.iter().flat_map(|group| group.addresses.clone()).collect();
+    let all: Vec<Listens> = groups.iter().flat_map(|group| group.listens.clone()).collect();
+    let addresses: Vec<SocketAddr> = all.iter().filter_map(Listens::address).collect();
     refuse_clients_among(order, &addresses)?;
     let proxied = scouted.is_proxied();
-    let secure = scouted.is_secure(order, &addresses)?;
+    let secure = scouted.is_secure(order, &all)?;
     let secured = secure.then(|| tls.write(addresses.iter().map(SocketAddr::ip))).transpose()?;
-    let others = scouted.keep_but(&addresses);
+    // A balancer that passes TLS on shows the certificate of its backends.
+    around.passed_on = (secure && around.places.iter().any(|it| it.secure)).then(|| tls.pem());
+    let others = scouted.keep_but(&all);
     let backends = naming::merge(groups.iter().map(|group| group.backends(&around.names)));
     if backends.is_empty() {
         let what = "none of those that it asked is a backend";
         return Err(Problem::new(what).on(order.balancer.title).hint("leave one of --answer out").into());
     }
     for group in &groups {
-        copy::make_way(&group.sockets)?;
+        copy::make_way(&group.sockets())?;
     }
     let (remote, fleet) =
         start_fleet(&options(&backends, proxied, secured.as_ref())).await.context("failed to start the backends")?;
@@ -110,7 +116,12 @@ pub(crate) async fn prepare(order: &RehearsalPlan) -> Result<Rehearsal> {
     // It may have made itself one meanwhile.
     let authority = around.authority()?;
     let notes = around.notes(&groups, &backends, &others, &listening);
+    let contradiction = match group.understood(&around.names) {
+        Some((name, servers)) => own_words::contradiction(order, name, &servers, &server::listening()).await,
+        None => None,
+    };
     let expected = match &after {
+        _ if contradiction.is_some() => None,
         None => group.expected(&around.names),
         Some(after) => group.expected(&around.names).map(|it| it.until(after.expected(&around.names))),
     };
@@ -118,7 +129,7 @@ pub(crate) async fn prepare(order: &RehearsalPlan) -> Result<Rehearsal> {
         supervisor: fleet.pid().context("the fleet has ended")?,
         hosts: Hosts::new(backends.iter().map(|backend| (backend.name.clone(), backend.host())).collect()),
         expected,
-        unknown: group.unknown,
+        unknown: group.unknown.iter().cloned().chain(contradiction).collect(),
         authority,
         notes,
         _fleet: fleet,
@@ -152,6 +163,7 @@ fn options(backends: &[RehearsedBackend], proxied: bool, secured: Option<&(PathB
 }
 
 fn surroundings(order: &RehearsalPlan) -> Result<Surroundings> {
+    server::raise_limits();
     let places = order.urls.iter().map(|url| UrlTarget::of(url)).collect::<Result<Vec<_>, _>>()?;
     let names = WorldNames::new(order.names.clone());
     names.serve(Path::new(world::BACKENDS_NETWORK)).context("failed to serve names")?;
@@ -166,15 +178,18 @@ fn surroundings(order: &RehearsalPlan) -> Result<Surroundings> {
     let program = OsString::from(order.balancer.name);
     let command = [program].into_iter().chain(alone(&order.file)).collect();
     let ports = places.iter().map(|place| place.port).collect();
-    let recipe = RehearsalRecipe { title: order.balancer.title, command, folder, ports, pairs };
+    let elsewhere = order.read.iter().flat_map(|read| read.not_read.clone()).collect();
+    let refused = order.refused.clone();
+    let recipe = RehearsalRecipe { title: order.balancer.title, command, folder, ports, pairs, refused, elsewhere };
     let remedied = Remedied::default();
-    let mut around = Surroundings { places, names, scout, recipe, stand_in, remedied, root: None };
+    let mut around = Surroundings { places, names, scout, recipe, stand_in, remedied, root: None, passed_on: None };
     match order.certificates {
         Certificates::Ours => around.lay_certificates()?,
         // Not each balancer refuses to start without one.
         Certificates::Missing => around.lay_missing_certificates()?,
         Certificates::TheFiles => {}
     }
+    around.store_certificates(order)?;
     if let (Some(store), Some(stand_in)) = (order.balancer.store, &around.stand_in) {
         let names = around.places.iter().filter(|place| place.secure && place.address().is_none());
         for place in names {
@@ -218,6 +233,31 @@ impl Surroundings {
         Ok(())
     }
 
+    /// Where a balancer keeps certificates that a public authority gave it.
+    fn store_certificates(&mut self, order: &RehearsalPlan) -> Result<()> {
+        let Some(stand_in) = &self.stand_in else { return Ok(()) };
+        let names: Vec<String> =
+            self.places.iter().filter(|it| it.secure && it.address().is_none()).map(|it| it.host.clone()).collect();
+        for (resolver, storage) in order.read.iter().flat_map(|read| &read.storages) {
+            let file = self.recipe.folder.join(storage);
+            let is_used =
+                order.certificates == Certificates::Missing && fs::metadata(&file).is_ok_and(|it| it.len() > 2);
+            if names.is_empty() || is_used && fs::File::open(&file).is_ok() {
+                continue;
+            }
+            let lay = || {
+                world::lay(&file, stand_in.storage(resolver, &names).as_bytes())?;
+                // Traefik uses no other.
+                fs::set_permissions(&file, fs::Permissions::from_mode(0o600))
+            };
+            lay().with_context(|| format!("failed to lay {}", file.display()))?;
+            let what = "by a public authority; a certificate of our own stands in";
+            self.remedied.note(format!("certificate of {} ({resolver}): {what}", names.join(", ")));
+            self.remedied.certificates = true;
+        }
+        Ok(())
+    }
+
     /// Another file takes the place of the balancer's.
     fn take_place(&self, order: &RehearsalPlan, file: &Path) -> Result<()> {
         let content = fs::read(file).with_context(|| format!("failed to read {}", file.display()))?;
@@ -228,7 +268,7 @@ impl Surroundings {
     fn look_behind(&mut self, order: &RehearsalPlan, scouted: &mut Scouted) -> Result<(Group, Vec<IpAddr>)> {
         let mut server = self.start()?;
         let listening = self.reach()?;
-        let refused = loop {
+        let found = loop {
             if !scouted.round(order, &self.places, &self.scout)? {
                 break scouted.backends();
             }
@@ -236,8 +276,8 @@ impl Surroundings {
             server::stop_all();
             server = self.start()?;
         };
-        scouted.refuse_what_is_not_spoken(order)?;
-        let group = group::choose(order, &self.names, &refused, scouted.visits())?;
+        let group = group::choose(order, &self.names, &found, scouted.visits())?;
+        scouted.refuse_what_is_not_spoken(order, &group.listens)?;
         server::stop_all();
         drop(server);
         Ok((group, listening))
@@ -246,12 +286,12 @@ impl Surroundings {
     /// The balancer trusts an authority of ours where it names a file of authorities, so that it can verify our backends.
     fn trust_backends(&mut self, order: &RehearsalPlan) -> Result<StandInTls> {
         let read = || order.read.iter().chain(&order.then_read);
-        let servers = read().flat_map(|read| &read.upstreams).flat_map(|upstream| &upstream.servers);
+        let servers = read().flat_map(Configuration::groups).flat_map(|upstream| &upstream.servers);
         let hosts = servers.filter_map(|server| match &server.endpoint {
             Endpoint::Tcp(host, _) => Some(host.trim_matches(['[', ']']).to_owned()),
             Endpoint::Unix(_) | Endpoint::Other => None,
         });
-        let blocks = read().flat_map(|read| &read.upstreams).map(|upstream| upstream.name.clone());
+        let blocks = read().flat_map(Configuration::groups).map(|upstream| upstream.name.clone());
         let named = read().flat_map(|read| read.names.clone());
         let urls = self.places.iter().map(|place| place.host.clone());
         let tls = StandInTls::new(hosts.chain(blocks).chain(named).chain(urls).collect())?;
@@ -315,7 +355,7 @@ impl Surroundings {
     fn authority(&self) -> Result<Option<PathBuf>> {
         let ours = self.stand_in.as_ref().filter(|_| self.remedied.certificates).map(|it| it.authority.clone());
         let its = self.root.as_ref().and_then(|file| fs::read_to_string(file).ok());
-        let all: String = [ours, its].into_iter().flatten().collect();
+        let all: String = [ours, its, self.passed_on.clone()].into_iter().flatten().collect();
         if all.is_empty() {
             return Ok(None);
         }
@@ -349,10 +389,16 @@ impl Surroundings {
         for (address, count) in seen.iter().filter(|(it, _)| it.port() != 53 && !order::is_here(it.ip())) {
             notes.push(format!("{address}: {count} datagrams sent there; nobody receives them"));
         }
-        for other in others.iter().filter(|other| other.requests() > 0) {
-            let name = self.names.name_of(other.address.ip());
-            let name = name.map_or_else(String::new, |(name, _)| format!(" ({name}:{})", other.address.port()));
-            notes.push(format!("{}{name}: asked too, and no backend; it responds {}", other.address, other.status));
+        for other in others {
+            let address = other.listens.address();
+            let name = address.and_then(|it| Some((self.names.name_of(it.ip())?.0, it.port())));
+            let name = name.map_or_else(String::new, |(name, port)| format!(" ({name}:{port})"));
+            let listens = &other.listens;
+            if other.requests() > 0 {
+                notes.push(format!("{listens}{name}: asked too, and no backend; it responds {}", other.status));
+            } else if let Some(protocol) = other.foreign() {
+                notes.push(format!("{listens}{name}: asked too, and no backend; it does not respond ({protocol})"));
+            }
         }
         notes
     }
@@ -386,7 +432,8 @@ pub(crate) fn written(folders: &[PathBuf]) -> Vec<String> {
 pub(crate) fn explain(error: world::Error) -> anyhow::Error {
     let hint = match &error {
         world::Error::Forbidden(_) => {
-            "run it with sudo; in a container, allow it namespaces, or rehearse on another machine"
+            "run it with sudo; or with --map 10.20.0.11:8080=9001 for each server, which runs a rewritten copy among what \
+             runs here"
         }
         world::Error::Proc(_) => "rehearse outside of the container, or in one that may mount /proc",
         world::Error::Writable(_) => {

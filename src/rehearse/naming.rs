@@ -22,11 +22,21 @@ impl RehearsedBackend {
 }
 
 /// Where a backend listens.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum Listens {
     Port(SocketAddr),
     /// The path of a unix socket.
     Socket(String),
+}
+
+impl Listens {
+    /// None of a unix socket.
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Listens::Port(address) => Some(*address),
+            Listens::Socket(_) => None,
+        }
+    }
 }
 
 impl fmt::Display for Listens {
@@ -43,21 +53,23 @@ pub(crate) type NameOf<'n> = &'n dyn Fn(IpAddr) -> Option<(String, usize, usize)
 
 /// By the address that the file writes, or the name; with its number if the name has several addresses, with the port if it is asked on
 /// several.
-pub(crate) fn name(addresses: &[SocketAddr], name_of: NameOf) -> Vec<RehearsedBackend> {
+pub(crate) fn name(all: &[Listens], name_of: NameOf) -> Vec<RehearsedBackend> {
     let mut ports: BTreeMap<IpAddr, usize> = BTreeMap::new();
-    addresses.iter().for_each(|address| *ports.entry(address.ip()).or_default() += 1);
-    let one = |address: &SocketAddr| {
-        let name = match name_of(address.ip()).filter(|(name, ..)| is_plain(name)) {
-            None => address.to_string(),
-            Some((name, place, several)) => {
+    all.iter().filter_map(Listens::address).for_each(|address| *ports.entry(address.ip()).or_default() += 1);
+    let one = |listens: &Listens| {
+        let known =
+            listens.address().and_then(|it| Some((it, name_of(it.ip())?))).filter(|(_, (name, ..))| is_plain(name));
+        let name = match known {
+            None => listens.to_string(),
+            Some((address, (name, place, several))) => {
                 let number = if several > 1 { format!("-{place}") } else { String::new() };
                 let port = if ports[&address.ip()] > 1 { format!("-{}", address.port()) } else { String::new() };
                 format!("{name}{number}{port}")
             }
         };
-        RehearsedBackend { name, listens: Listens::Port(*address) }
+        RehearsedBackend { name, listens: listens.clone() }
     };
-    addresses.iter().map(one).collect()
+    all.iter().map(one).collect()
 }
 
 /// Those of several files: one that listens where another does is the same, and keeps its first name.
@@ -118,7 +130,7 @@ mod tests {
         };
         let addresses =
             ["10.20.0.11:8080", "198.18.0.1:80", "198.18.0.2:80", "198.18.0.3:80", "198.18.0.3:81", "[fd00::5]:80"];
-        let backends = name(&addresses.map(|it| it.parse().unwrap()), &name_of);
+        let backends = name(&addresses.map(|it| Listens::Port(it.parse().unwrap())), &name_of);
         assert_eq!(
             option(&backends),
             "10.20.0.11:8080,app1.internal=198.18.0.1:80,pool.internal-1=198.18.0.2:80,pool.internal-2-80=198.18.0.3:80,\

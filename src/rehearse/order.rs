@@ -8,6 +8,7 @@ use world::names::Size;
 
 use crate::balancer::Balancer;
 use crate::balancer::read::Configuration;
+use crate::check::plan::CheckPlan;
 use crate::error::Problem;
 use crate::topology::ClientNetwork;
 
@@ -19,7 +20,11 @@ pub(crate) struct RehearsalPlan {
     pub(crate) file: PathBuf,
     /// What our reader made of the file; None if it reads none of this balancer.
     pub(crate) read: Option<Configuration>,
+    /// Why it was not read.
+    pub(crate) refused: Option<String>,
     pub(crate) urls: Vec<String>,
+    /// What is asked for there.
+    pub(crate) check: CheckPlan,
     /// Addresses of names that have not just one.
     pub(crate) names: Vec<Size>,
     /// Servers that are no backends, by host and port, and their status.
@@ -66,7 +71,7 @@ impl UrlTarget {
         let with_scheme = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
         let expected = || Problem::new("no URL").on(url).hint("write it as https://shop.example/cart");
         let uri: Uri = with_scheme.parse().map_err(|_| expected())?;
-        let secure = uri.scheme_str() == Some("https");
+        let secure = matches!(uri.scheme_str(), Some("https" | "wss" | "grpcs"));
         let authority = uri.authority().ok_or_else(expected)?;
         let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
         Ok(UrlTarget { secure, host, port: authority.port_u16().unwrap_or(if secure { 443 } else { 80 }) })

@@ -12,6 +12,14 @@ pub(crate) enum Remedy {
     Make(PathBuf),
     /// A file that cannot be written, or made where it should be, becomes one of the world's own.
     Write(PathBuf),
+    /// An account of that name is made.
+    Account(String),
+    /// The same of a group.
+    AccountGroup(String),
+    /// Another list of revoked certificates lies over that file.
+    Revocations(PathBuf),
+    /// Another group of Diffie-Hellman lies over that file.
+    DiffieHellman(PathBuf),
 }
 
 /// Why the balancer could not use a path.
@@ -32,6 +40,9 @@ pub(crate) fn remedies(output: &str, folder: &Path, is_folder: &dyn Fn(&Path) ->
 
 fn remedy(line: &str, folder: &Path, is_folder: &dyn Fn(&Path) -> bool) -> Option<Remedy> {
     let lower = line.to_lowercase();
+    if let Some(account) = account(line) {
+        return Some(account);
+    }
     let mismatch = lower.contains("key values mismatch") || lower.contains("private key does not match");
     let why = if lower.contains("read-only file system") {
         Some(RefusalReason::ReadOnly)
@@ -43,6 +54,13 @@ fn remedy(line: &str, folder: &Path, is_folder: &dyn Fn(&Path) -> bool) -> Optio
         None
     };
     let path = folder.join(path(line)?);
+    // HAProxy gives no reason.
+    if lower.contains("unable to load dh parameters") || lower.contains("bio_new_file(\"") && why.is_some() {
+        return Some(Remedy::DiffieHellman(path));
+    }
+    if lower.contains("cannot load crl") && why.is_some() {
+        return Some(Remedy::Revocations(path));
+    }
     let is_certificate = ["certificate", "private key", "pem file", "ssl_ctx_use_privatekey"];
     if is_certificate.iter().any(|word| lower.contains(word)) && (mismatch || why.is_some()) {
         return Some(Remedy::StandIn(path));
@@ -59,6 +77,19 @@ fn remedy(line: &str, folder: &Path, is_folder: &dyn Fn(&Path) -> bool) -> Optio
     }
 }
 
+/// An account or a group that this machine lacks.
+fn account(line: &str) -> Option<Remedy> {
+    let named = |before: &str, after: &str| {
+        let rest = line.split_once(before)?.1;
+        let name = rest.split_once(after)?.0;
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
+        (!name.is_empty() && name.bytes().all(plain)).then(|| name.to_owned())
+    };
+    let user = named("getpwnam(\"", "\")").or_else(|| named("cannot find user id for '", "'"));
+    let group = || named("getgrnam(\"", "\")").or_else(|| named("cannot find group id for '", "'"));
+    user.map(Remedy::Account).or_else(|| group().map(Remedy::AccountGroup))
+}
+
 fn makes_folder(lower: &str) -> bool {
     ["mkdir", "chroot", "chdir"].iter().any(|word| lower.contains(word))
 }
@@ -69,7 +100,7 @@ fn is_written(lower: &str) -> bool {
 
 /// The path of a line: in quotes or brackets first, as all five write theirs.
 fn path(line: &str) -> Option<PathBuf> {
-    let pairs = [('"', '"'), ('\'', '\''), ('[', ']'), ('(', ')')];
+    let pairs = [('"', '"'), ('\'', '\''), ('<', '>'), ('[', ']'), ('(', ')')];
     let enclosed = pairs.iter().find_map(|(open, close)| {
         line.match_indices(*open).find_map(|(at, _)| {
             let rest = &line[at + 1..];
@@ -140,6 +171,30 @@ mod tests {
             (
                 "[ALERT]    (2) : Starting frontend GLOBAL: cannot bind UNIX socket (No such file or directory) [/srv/haproxy/admin.sock]",
                 vec![Remedy::Make("/srv/haproxy".into())],
+            ),
+            (
+                "[emerg] 12#12: getpwnam(\"nginx\") failed in /etc/nginx/nginx.conf:1",
+                vec![Remedy::Account("nginx".to_owned())],
+            ),
+            (
+                "[emerg] 12#12: getgrnam(\"web\") failed (2: No such file or directory) in /etc/nginx/nginx.conf:1",
+                vec![Remedy::AccountGroup("web".to_owned())],
+            ),
+            (
+                "[ALERT]    (1) : config : parsing [/etc/haproxy/haproxy.cfg:2] : cannot find user id for 'lb' (0:Success)",
+                vec![Remedy::Account("lb".to_owned())],
+            ),
+            (
+                "[ALERT]    (1) : config : parsing [/etc/haproxy/haproxy.cfg:4] : 'ssl-dh-param-file': unable to load DH parameters from file </etc/haproxy/dh.pem>.",
+                vec![Remedy::DiffieHellman("/etc/haproxy/dh.pem".into())],
+            ),
+            (
+                "[emerg] 1#1: BIO_new_file(\"/etc/letsencrypt/dh.pem\") failed (SSL: error:80000002:system library::No such file or directory:calling fopen(/etc/letsencrypt/dh.pem, r))",
+                vec![Remedy::DiffieHellman("/etc/letsencrypt/dh.pem".into())],
+            ),
+            (
+                "[emerg] 13#13: cannot load CRL \"/etc/ssl/crl.pem\": BIO_new_file() failed (SSL: error:80000002:system library::No such file or directory)",
+                vec![Remedy::Revocations("/etc/ssl/crl.pem".into())],
             ),
             (
                 "[ALERT]    (3) : [haproxy.main()] Cannot chroot(/srv/jail).: No such file or directory",

@@ -1,35 +1,51 @@
-//! Stands in for a server that is asked and is no backend under test: it takes every request, counts those of the check, and answers
-//! each with the same status and nothing else.
+//! Stands in for a server that is asked: it takes every request, counts those of the check, and answers each with the same status, and with
+//! its own name, by which the one whose response reaches the client is known.
 
+use std::fs::{self, Permissions};
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use http::h2::server::{Server, ServerEvent};
+use http::h2::{AnnouncedSettings, Block, PREFACE, literal};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use socket2::SockRef;
 
+use crate::rehearse::naming::Listens;
+
 /// Names each request of the check; a balancer passes it on.
-const REQUEST_ID: &str = "check-request-id:";
+const REQUEST_ID: &str = "check-request-id";
+/// Names the server that responds.
+pub(super) const RESPONDER: &str = "rehearsal-responder";
 /// A head is not longer than any balancer sends.
 const LONGEST: usize = 128 << 10;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Dropped, its address refuses.
 pub(super) struct Responder {
-    pub(super) address: SocketAddr,
+    pub(super) listens: Listens,
     pub(super) status: u16,
-    listener: TcpListener,
-    counts: Arc<Counts>,
+    listener: ResponderListener,
+    service: Arc<ResponderService>,
 }
 
-#[derive(Default)]
-struct Counts {
+enum ResponderListener {
+    Port(TcpListener),
+    Socket(UnixListener, PathBuf),
+}
+
+/// What a responder says, and counts.
+struct ResponderService {
+    name: String,
+    status: u16,
     requests: AtomicU64,
-    /// Why no response was given: what came was HTTP/2, or no TLS that both understand.
+    /// Why no response was given: what came was no HTTP, or no TLS that both understand.
     foreign: Mutex<Option<String>>,
     /// Connections over TLS.
     secure: AtomicU64,
@@ -40,129 +56,403 @@ struct Counts {
 impl Responder {
     /// Listens in that network, or in this one.
     pub(super) fn start(
-        address: SocketAddr,
+        listens: Listens,
         network: Option<&Path>,
         status: u16,
         tls: &Arc<ServerConfig>,
     ) -> io::Result<Responder> {
-        let bind = || TcpListener::bind(address);
-        let listener = match network {
-            Some(network) => world::within(network, bind)??,
-            None => bind()?,
-        };
-        let counts = Arc::new(Counts::default());
-        let (taking, counted, tls) = (listener.try_clone()?, counts.clone(), tls.clone());
-        thread::spawn(move || {
-            // It ends when the listener is shut down.
-            while let Ok((stream, _)) = taking.accept() {
-                let (counted, tls) = (counted.clone(), tls.clone());
-                thread::spawn(move || converse(stream, status, &counted, tls));
-            }
+        let service = Arc::new(ResponderService {
+            name: listens.to_string(),
+            status,
+            requests: AtomicU64::new(0),
+            foreign: Mutex::default(),
+            secure: AtomicU64::new(0),
+            proxied: AtomicU64::new(0),
         });
-        Ok(Responder { address, status, listener, counts })
+        // Each thread ends when the listener is shut down.
+        let listener = match &listens {
+            Listens::Port(address) => {
+                let bind = || TcpListener::bind(address);
+                let listener = match network {
+                    Some(network) => world::within(network, bind)??,
+                    None => bind()?,
+                };
+                let (taking, service, tls) = (listener.try_clone()?, service.clone(), tls.clone());
+                thread::spawn(move || {
+                    while let Ok((stream, _)) = taking.accept() {
+                        let (service, tls) = (service.clone(), tls.clone());
+                        thread::spawn(move || service.converse(stream, tls));
+                    }
+                });
+                ResponderListener::Port(listener)
+            }
+            Listens::Socket(path) => {
+                let listener = UnixListener::bind(path)?;
+                // The balancer may run as somebody else.
+                fs::set_permissions(path, Permissions::from_mode(0o666))?;
+                let (taking, service, tls) = (listener.try_clone()?, service.clone(), tls.clone());
+                thread::spawn(move || {
+                    while let Ok((stream, _)) = taking.accept() {
+                        let (service, tls) = (service.clone(), tls.clone());
+                        thread::spawn(move || service.converse(stream, tls));
+                    }
+                });
+                ResponderListener::Socket(listener, path.into())
+            }
+        };
+        Ok(Responder { listens, status, listener, service })
     }
 
     /// Requests of the check.
     pub(super) fn requests(&self) -> u64 {
-        self.counts.requests.load(Ordering::Relaxed)
+        self.service.requests.load(Ordering::Relaxed)
     }
 
     /// Whether connections begin with a header of the PROXY protocol.
     pub(super) fn is_proxied(&self) -> bool {
-        self.counts.proxied.load(Ordering::Relaxed) > 0
+        self.service.proxied.load(Ordering::Relaxed) > 0
     }
 
     /// Whether it was asked over TLS.
     pub(super) fn is_secure(&self) -> bool {
-        self.counts.secure.load(Ordering::Relaxed) > 0
+        self.service.secure.load(Ordering::Relaxed) > 0
     }
 
     /// Why what came could not be answered.
     pub(super) fn foreign(&self) -> Option<String> {
-        self.counts.foreign.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.service.foreign.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
 impl Drop for Responder {
     fn drop(&mut self) {
-        let _ = SockRef::from(&self.listener).shutdown(Shutdown::Both);
-    }
-}
-
-/// What follows a header of the PROXY protocol, if there is one and it is whole.
-fn after_proxy_header(bytes: &[u8]) -> Option<&[u8]> {
-    const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
-    if bytes.starts_with(SIGNATURE) {
-        let length = u16::from_be_bytes(bytes.get(14..16)?.try_into().ok()?);
-        return bytes.get(16 + usize::from(length)..);
-    }
-    let line = bytes.starts_with(b"PROXY ").then(|| bytes.windows(2).position(|it| it == b"\r\n")).flatten()?;
-    bytes.get(line + 2..)
-}
-
-impl Counts {
-    fn not_understood(&self, why: String) {
-        *self.foreign.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
-    }
-}
-
-fn converse(mut stream: TcpStream, status: u16, counts: &Counts, tls: Arc<ServerConfig>) -> io::Result<()> {
-    stream.set_read_timeout(Some(PATIENCE))?;
-    let mut first = [0];
-    if stream.peek(&mut first)? == 1 && first[0] == HANDSHAKE {
-        counts.secure.fetch_add(1, Ordering::Relaxed);
-        let connection = ServerConnection::new(tls).map_err(io::Error::other)?;
-        let mut secured = StreamOwned::new(connection, stream);
-        let answered = answer(&mut secured, status, counts);
-        if let (Err(why), true) = (&answered, secured.conn.is_handshaking()) {
-            counts.not_understood(format!("TLS handshake failed ({why})"));
+        match &self.listener {
+            ResponderListener::Port(listener) => drop(SockRef::from(listener).shutdown(Shutdown::Both)),
+            ResponderListener::Socket(listener, path) => {
+                let _ = SockRef::from(listener).shutdown(Shutdown::Both);
+                let _ = fs::remove_file(path);
+            }
         }
-        secured.conn.send_close_notify();
-        secured.flush()?;
-        stream = secured.sock;
-    } else {
-        answer(&mut stream, status, counts)?;
     }
-    // A body may still come; closing on it would reset the response away.
-    stream.shutdown(Shutdown::Write)?;
-    let mut piece = [0; 4096];
-    while stream.read(&mut piece)? > 0 {}
-    Ok(())
+}
+
+/// A connection, of either kind.
+trait ResponderConnection: Read + Write {
+    fn limit(&self, patience: Duration) -> io::Result<()>;
+    fn end(&self) -> io::Result<()>;
+}
+
+impl ResponderConnection for TcpStream {
+    fn limit(&self, patience: Duration) -> io::Result<()> {
+        self.set_read_timeout(Some(patience))
+    }
+
+    fn end(&self) -> io::Result<()> {
+        self.shutdown(Shutdown::Write)
+    }
+}
+
+impl ResponderConnection for UnixStream {
+    fn limit(&self, patience: Duration) -> io::Result<()> {
+        self.set_read_timeout(Some(patience))
+    }
+
+    fn end(&self) -> io::Result<()> {
+        self.shutdown(Shutdown::Write)
+    }
+}
+
+/// A connection of which something was read that others are to read again.
+struct Begun<C> {
+    read: Vec<u8>,
+    rest: C,
+}
+
+impl<C: Read> Read for Begun<C> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if self.read.is_empty() {
+            return self.rest.read(into);
+        }
+        let length = self.read.len().min(into.len());
+        into[..length].copy_from_slice(&self.read[..length]);
+        self.read.drain(..length);
+        Ok(length)
+    }
+}
+
+impl<C: Write> Write for Begun<C> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.rest.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.rest.flush()
+    }
 }
 
 /// A record of a TLS handshake begins so.
 const HANDSHAKE: u8 = 0x16;
 
-fn answer(stream: &mut (impl Read + Write), status: u16, counts: &Counts) -> io::Result<()> {
-    let mut head = Vec::new();
-    let mut piece = [0; 4096];
-    let mut proxied = false;
-    while !head.windows(4).any(|it| it == b"\r\n\r\n") {
-        let length = stream.read(&mut piece)?;
-        // A health check that only connects.
-        if length == 0 || head.len() > LONGEST {
-            return Ok(());
+impl ResponderService {
+    fn not_understood(&self, why: &str) {
+        *self.foreign.lock().unwrap_or_else(PoisonError::into_inner) = Some(why.to_owned());
+    }
+
+    fn converse<C: ResponderConnection>(&self, mut stream: C, tls: Arc<ServerConfig>) -> io::Result<()> {
+        stream.limit(PATIENCE)?;
+        let Some(read) = self.begin(&mut stream)? else { return Ok(()) };
+        let is_secure = read.first() == Some(&HANDSHAKE);
+        let mut begun = Begun { read, rest: stream };
+        if is_secure {
+            self.secure.fetch_add(1, Ordering::Relaxed);
+            let connection = ServerConnection::new(tls).map_err(io::Error::other)?;
+            let mut secured = StreamOwned::new(connection, begun);
+            let answered = self.answer(&mut secured);
+            if let (Err(why), true) = (&answered, secured.conn.is_handshaking()) {
+                self.not_understood(&format!("TLS handshake failed ({why})"));
+            }
+            secured.conn.send_close_notify();
+            secured.flush()?;
+            begun = secured.sock;
+        } else {
+            self.answer(&mut begun)?;
         }
-        head.extend_from_slice(&piece[..length]);
-        // The header of version 2 has the end of a head in its signature.
-        if let Some(rest) = (!proxied).then(|| after_proxy_header(&head)).flatten() {
-            counts.proxied.fetch_add(1, Ordering::Relaxed);
-            (head, proxied) = (rest.to_vec(), true);
+        // A body may still come; closing on it would reset the response away.
+        begun.rest.end()?;
+        let mut piece = [0; 4096];
+        while begun.rest.read(&mut piece)? > 0 {}
+        Ok(())
+    }
+
+    /// What comes first, without a header of the PROXY protocol; None if nothing comes, as from a health check that only connects.
+    fn begin(&self, stream: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
+        let mut read = Vec::new();
+        let mut proxied = false;
+        loop {
+            let mut piece = [0; 4096];
+            let length = stream.read(&mut piece)?;
+            if length == 0 || read.len() > LONGEST {
+                return Ok(None);
+            }
+            read.extend_from_slice(&piece[..length]);
+            if !proxied {
+                match after_proxy_header(&read) {
+                    ProxyHeader::None => {}
+                    ProxyHeader::Incomplete => continue,
+                    ProxyHeader::Before(at) => {
+                        self.proxied.fetch_add(1, Ordering::Relaxed);
+                        read.drain(..at);
+                        proxied = true;
+                    }
+                }
+            }
+            if !read.is_empty() {
+                return Ok(Some(read));
+            }
         }
-        let foreign = match head.first() {
-            Some(&HANDSHAKE) => Some("TLS after a header of the PROXY protocol"),
-            Some(_) if head.starts_with(b"PRI * HTTP/2") => Some("HTTP/2"),
-            _ => None,
+    }
+
+    fn answer(&self, stream: &mut (impl Read + Write)) -> io::Result<()> {
+        let mut head = Vec::new();
+        let mut piece = [0; 4096];
+        while !head.windows(4).any(|it| it == b"\r\n\r\n") {
+            let length = stream.read(&mut piece)?;
+            if length == 0 || head.len() > LONGEST {
+                return Ok(());
+            }
+            head.extend_from_slice(&piece[..length]);
+            if let Some(what) = other_protocol(&head) {
+                self.not_understood(what);
+                return Ok(());
+            }
+        }
+        if head.starts_with(PREFACE) {
+            return self.answer_streams(stream, head);
+        }
+        self.count(String::from_utf8_lossy(&head).to_ascii_lowercase().contains(&format!("{REQUEST_ID}:")));
+        let length = if self.status == 204 { "" } else { "Content-Length: 0\r\n" };
+        let (status, name) = (self.status, &self.name);
+        let head = format!("HTTP/1.1 {status} -\r\n{length}{RESPONDER}: {name}\r\nCache-Control: no-store\r\n");
+        stream.write_all(format!("{head}Connection: close\r\n\r\n").as_bytes())?;
+        stream.flush()
+    }
+
+    /// The same over HTTP/2, until the connection ends.
+    fn answer_streams(&self, stream: &mut (impl Read + Write), mut input: Vec<u8>) -> io::Result<()> {
+        let mut server = Server::new(AnnouncedSettings::SERVER);
+        let (mut block, mut out, begun) = (Block::default(), Vec::new(), Instant::now());
+        server.begin(AnnouncedSettings::SERVER, &mut out);
+        let mut piece = [0; 4096];
+        while !server.is_over() {
+            let mut rest = input.as_slice();
+            let now = begun.elapsed().as_nanos() as u64;
+            while let Some((id, event)) = server.receive(&mut rest, &mut block, now, &mut out) {
+                if let ServerEvent::Head(request) = event {
+                    let lines = request.lines();
+                    self.count(request.head(&lines).fields.all(REQUEST_ID).next().is_some());
+                    server.respond(id, self.status, true, &mut out, |fields| {
+                        literal(fields, RESPONDER, self.name.as_bytes());
+                        literal(fields, "cache-control", b"no-store");
+                    });
+                }
+            }
+            let left = rest.len();
+            input.drain(..input.len() - left);
+            stream.write_all(&out)?;
+            stream.flush()?;
+            server.wrote(out.len()).for_each(drop);
+            out.clear();
+            let length = stream.read(&mut piece)?;
+            if length == 0 {
+                return Ok(());
+            }
+            input.extend_from_slice(&piece[..length]);
+        }
+        Ok(())
+    }
+
+    fn count(&self, is_of_the_check: bool) {
+        self.requests.fetch_add(u64::from(is_of_the_check), Ordering::Relaxed);
+    }
+}
+
+/// What a connection begins with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum ProxyHeader {
+    None,
+    Incomplete,
+    /// It ends before that byte.
+    Before(usize),
+}
+
+fn after_proxy_header(bytes: &[u8]) -> ProxyHeader {
+    const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
+    const WORD: &[u8] = b"PROXY ";
+    let begins = |whole: &[u8]| bytes.starts_with(whole) || whole.starts_with(bytes);
+    let end = if begins(SIGNATURE) {
+        let length = bytes.get(14..16).map(|it| 16 + usize::from(it[0]) * 256 + usize::from(it[1]));
+        length.filter(|end| bytes.len() >= *end)
+    } else if begins(WORD) {
+        bytes.windows(2).position(|it| it == b"\r\n").map(|line| line + 2)
+    } else {
+        return ProxyHeader::None;
+    };
+    end.map_or(ProxyHeader::Incomplete, ProxyHeader::Before)
+}
+
+/// What bytes are that begin no request of HTTP.
+fn other_protocol(bytes: &[u8]) -> Option<&'static str> {
+    let first_line = bytes.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
+    match bytes.first()? {
+        1 => Some("FastCGI"),
+        0 => Some("uwsgi"),
+        b'0'..=b'9' => Some("SCGI"),
+        &HANDSHAKE => Some("TLS within TLS"),
+        first if !first.is_ascii_uppercase() => Some("no HTTP"),
+        _ if first_line.len() < bytes.len() && !first_line.windows(6).any(|it| it == b" HTTP/") => Some("no HTTP"),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::SocketAddr;
+
+    use crate::rehearse::secure::StandInTls;
+    use http::RequestContext;
+    use http::h2::client::{Client, ClientEvent, FirstLine};
+
+    fn start(listens: Listens) -> Responder {
+        let tls = StandInTls::new(Vec::new()).unwrap().config().unwrap();
+        Responder::start(listens, None, 204, &tls).unwrap()
+    }
+
+    fn ask(stream: &mut (impl Read + Write), bytes: &[u8]) -> String {
+        stream.write_all(bytes).unwrap();
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    #[test]
+    fn a_responder_says_who_it_is_and_counts_requests_of_the_check_alone() {
+        let path = std::env::temp_dir().join(format!("uuid-generator-responder-{}", std::process::id()));
+        let path = path.to_string_lossy().into_owned();
+        let responder = start(Listens::Socket(path.clone()));
+        for (request, count) in [
+            (&b"GET / HTTP/1.1\r\nCheck-Request-Id: 1-2\r\n\r\n"[..], 1),
+            (b"PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\nGET / HTTP/1.1\r\ncheck-request-id: 1-3\r\n\r\n", 2),
+            (b"GET /healthz HTTP/1.1\r\n\r\n", 2),
+        ] {
+            let answer = ask(&mut UnixStream::connect(&path).unwrap(), request);
+            assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
+            assert!(answer.contains(&format!("{RESPONDER}: unix:{path}\r\n")), "{answer}");
+            assert_eq!(responder.requests(), count);
+        }
+        assert!(responder.is_proxied() && !responder.is_secure() && responder.foreign().is_none());
+        drop(responder);
+        assert!(!fs::exists(&path).unwrap());
+    }
+
+    #[test]
+    fn what_is_no_http_is_named() {
+        for (bytes, name) in [
+            (&b"\x01\x01\0\x01\0\x08\0\0"[..], "FastCGI"),
+            (b"\0\x10\0\0", "uwsgi"),
+            (b"70:CONTENT_LENGTH", "SCGI"),
+            (b"HAProxyS 2.1\n", "no HTTP"),
+            (b"*1\r\n$4\r\nPING\r\n", "no HTTP"),
+        ] {
+            let responder = start(Listens::Port(SocketAddr::from(([127, 0, 0, 1], 0))));
+            let ResponderListener::Port(listener) = &responder.listener else { panic!("a socket") };
+            let mut stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            assert_eq!(ask(&mut stream, bytes), "");
+            assert_eq!(responder.foreign().as_deref(), Some(name));
+        }
+        assert_eq!(other_protocol(b"GET /x"), None);
+        assert_eq!(other_protocol(b"M-SEARCH * HTTP/1.1\r\n"), None);
+    }
+
+    #[test]
+    fn a_header_of_the_proxy_protocol_is_taken_off_when_it_is_whole() {
+        let second = [&b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x02ab"[..], b"GET"].concat();
+        assert_eq!(after_proxy_header(&second), ProxyHeader::Before(18));
+        assert_eq!(after_proxy_header(b"PROXY UNKNOWN\r\nGET"), ProxyHeader::Before(15));
+        (1..18).for_each(|length| assert_eq!(after_proxy_header(&second[..length]), ProxyHeader::Incomplete));
+        assert_eq!(after_proxy_header(b"PUT / HTTP/1.1\r\n"), ProxyHeader::None);
+    }
+
+    #[test]
+    fn http_2_gets_the_same_responses() {
+        let responder = start(Listens::Port(SocketAddr::from(([127, 0, 0, 1], 0))));
+        let ResponderListener::Port(listener) = &responder.listener else { panic!("a socket") };
+        let mut stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let mut out = Vec::new();
+        let mut client = Client::new(AnnouncedSettings::CLIENT, &mut out);
+        let line = FirstLine { method: "GET", scheme: "http", authority: "app.internal", path: "/" };
+        client.open(&line, RequestContext::Other, true, &mut out, |fields| fields.fresh(REQUEST_ID, b"1-2"));
+        stream.write_all(&out).unwrap();
+        let (mut input, mut block, mut piece) = (Vec::new(), Block::default(), [0; 4096]);
+        let name = loop {
+            let length = stream.read(&mut piece).unwrap();
+            assert!(length > 0, "the responder has closed the connection");
+            input.extend_from_slice(&piece[..length]);
+            let mut rest = input.as_slice();
+            let mut name = None;
+            while let Some((_, event)) = client.receive(&mut rest, &mut block, 0, &mut out) {
+                if let ClientEvent::Head(response) = event {
+                    assert_eq!(response.status, 204);
+                    let lines = response.lines();
+                    name = response.head(&lines).fields.all(RESPONDER).next().map(<[u8]>::to_vec);
+                }
+            }
+            let left = rest.len();
+            input.drain(..input.len() - left);
+            if let Some(name) = name {
+                break name;
+            }
         };
-        if let Some(what) = foreign {
-            counts.not_understood(format!("{what}, which a rehearsal does not speak yet"));
-            return Ok(());
-        }
+        assert_eq!((name.as_slice(), responder.requests()), (&b"127.0.0.1:0"[..], 1));
     }
-    if String::from_utf8_lossy(&head).to_ascii_lowercase().contains(REQUEST_ID) {
-        counts.requests.fetch_add(1, Ordering::Relaxed);
-    }
-    let length = if status == 204 { "" } else { "Content-Length: 0\r\n" };
-    stream.write_all(format!("HTTP/1.1 {status} -\r\n{length}Connection: close\r\n\r\n").as_bytes())?;
-    stream.flush()
 }

@@ -13,16 +13,22 @@ use rustls::ServerConfig;
 use world::names::WorldNames;
 use world::scout::Scout;
 
-use crate::check::plan::{Backing, CheckPlan, Trust};
+use crate::balancer::read::{Configuration, Endpoint, Upstream};
+use crate::check::plan::{CheckPlan, Trust};
 use crate::check::{Visited, Visitor};
 use crate::error::Problem;
+use crate::rehearse::copy;
 use crate::rehearse::group::Visits;
+use crate::rehearse::naming::Listens;
 use crate::rehearse::order::{RehearsalPlan, UrlTarget, addresses_of, is_here};
-use crate::rehearse::responder::Responder;
+use crate::rehearse::responder::{RESPONDER, Responder};
 use crate::report::phrases::what_came;
 
 /// Requests that bring nothing new before a round ends.
 const QUIET: usize = 20;
+/// The same where other groups of the file may get a part of them: 1 in 60 is found with 99 % certainty.
+const SPREAD: usize = 300;
+const SPREAD_TIME: Duration = Duration::from_secs(2);
 /// After somebody new was found, it is soon time to put somebody there.
 const SOON: usize = 6;
 /// A balancer that looks after its backends, or asks for their names, needs this long until it uses them.
@@ -33,17 +39,19 @@ const READ: Duration = Duration::from_secs(4);
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// What gets an empty response unless the user wants another one.
 const STATUS: u16 = 204;
+/// Of a request for which somebody is missing.
+const SLOW: Duration = Duration::from_millis(700);
 /// A server behind a server behind a server.
-const ROUNDS: usize = 8;
+const ROUNDS: usize = 16;
 
 /// Who was found so far.
 pub(super) struct Scouted {
     tls: Arc<ServerConfig>,
     responders: Vec<Responder>,
     /// Those that the user named: no backends.
-    answered: BTreeSet<SocketAddr>,
+    answered: BTreeSet<Listens>,
     /// In the order in which they were found.
-    found: Vec<SocketAddr>,
+    found: Vec<Listens>,
     visits: Visits,
     rounds: usize,
 }
@@ -62,17 +70,25 @@ impl Scouted {
             let named = names.addresses(host).into_iter().map(|ip| SocketAddr::new(ip, *port)).collect();
             let all = if host.parse::<std::net::IpAddr>().is_ok() { addresses_of(host, *port) } else { named };
             for address in all {
-                scouted.answered.insert(address);
-                scouted.put(address, *status)?;
+                scouted.answered.insert(Listens::Port(address));
+                scouted.put(Listens::Port(address), *status)?;
             }
+        }
+        // What refuses at a socket is not seen on the wire: the file alone has them.
+        let sockets = sockets(order);
+        copy::make_way(&sockets)?;
+        for socket in sockets {
+            scouted.found.push(Listens::Socket(socket.clone()));
+            scouted.put(Listens::Socket(socket), STATUS)?;
         }
         Ok(scouted)
     }
 
-    fn put(&mut self, address: SocketAddr, status: u16) -> Result<()> {
-        let network = (!is_here(address.ip())).then_some(Path::new(world::BACKENDS_NETWORK));
-        let responder = Responder::start(address, network, status, &self.tls);
-        self.responders.push(responder.with_context(|| format!("failed to listen on {address}"))?);
+    fn put(&mut self, listens: Listens, status: u16) -> Result<()> {
+        let is_here = listens.address().is_none_or(|address| is_here(address.ip()));
+        let network = (!is_here).then_some(Path::new(world::BACKENDS_NETWORK));
+        let responder = Responder::start(listens.clone(), network, status, &self.tls);
+        self.responders.push(responder.with_context(|| format!("failed to listen on {listens}"))?);
         Ok(())
     }
 
@@ -80,34 +96,41 @@ impl Scouted {
     pub(super) fn round(&mut self, order: &RehearsalPlan, places: &[UrlTarget], scout: &Scout) -> Result<bool> {
         self.rounds += 1;
         self.visits = Visits::default();
-        let mut new: Vec<SocketAddr> = Vec::new();
+        let mut new: Vec<Listens> = Vec::new();
         let (begun, mut quiet, mut latest) = (Instant::now(), 0, None);
-        while quiet < SOON || new.is_empty() && quiet < QUIET {
+        while quiet < SOON || new.is_empty() && (quiet < QUIET || self.may_be_spread(order, quiet, begun)) {
+            let visited = Instant::now();
             for (url, place) in order.urls.iter().zip(places) {
                 let before = self.requests();
-                latest = Some((url.clone(), visit(order, url, anyone(place))?));
-                self.visits.add(&self.responders, &before, &self.answered);
+                let visited = visit(order, url, anyone(place))?;
+                let now = self.responders.iter().zip(&before).filter(|(it, before)| it.requests() > **before);
+                let asked = now.map(|(it, _)| it.listens.clone()).collect();
+                self.visits.add(asked, responder_of(&visited.head), &self.answered);
+                latest = Some((url.clone(), visited));
             }
             let refused = scout.seen().refused;
-            let fresh: Vec<SocketAddr> = refused
+            let own =
+                |address: &SocketAddr| places.iter().any(|place| place.port == address.port() && is_here(address.ip()));
+            let fresh: Vec<Listens> = refused
                 .into_keys()
-                .filter(|address| {
-                    address.port() != 53
-                        && !places.iter().any(|place| place.port == address.port() && is_here(address.ip()))
-                })
-                .filter(|address| {
-                    !self.found.contains(address) && !new.contains(address) && !self.answered.contains(address)
-                })
+                .filter(|address| address.port() != 53 && !own(address))
+                .map(Listens::Port)
+                .filter(|it| !self.found.contains(it) && !new.contains(it) && !self.answered.contains(it))
                 .collect();
             quiet = if fresh.is_empty() { quiet + 1 } else { 0 };
             new.extend(fresh);
+            // A balancer that tries those who refuse again and again is shown somebody soon. Backups are in the file.
+            if !new.is_empty() && visited.elapsed() > SLOW && order.read.is_some() {
+                break;
+            }
             let fruitless = new.is_empty() && self.visits.asked.is_empty();
             let patience = latest.as_ref().map_or(Duration::ZERO, |(_, it)| patience(it.status));
             if fruitless && quiet >= SOON && begun.elapsed() < patience {
                 (quiet, _) = (SOON, sleep(Duration::from_millis(100)));
             }
         }
-        if new.is_empty() && self.visits.asked.is_empty() && !has_sockets(order) {
+        if new.is_empty() && self.visits.asked.is_empty() {
+            self.refuse_what_is_not_spoken(order, &self.found)?;
             return Err(nobody(order, latest));
         }
         if self.rounds > ROUNDS || self.found.len() + new.len() > 1000 {
@@ -115,12 +138,30 @@ impl Scouted {
                 .on(order.balancer.title)
                 .into());
         }
-        for address in &new {
-            self.put(*address, STATUS)?;
+        for listens in &new {
+            self.put(listens.clone(), STATUS)?;
         }
         let go_on = !new.is_empty();
         self.found.extend(new);
         Ok(go_on)
+    }
+
+    /// Whether a part of the requests may go to a group that none has reached yet, as canaries have it.
+    fn may_be_spread(&self, order: &RehearsalPlan, quiet: usize, begun: Instant) -> bool {
+        let is_unseen = |group: &Upstream| !group.servers.iter().any(|it| self.is_asked(&it.endpoint));
+        let mut groups = order.read.iter().flat_map(Configuration::groups);
+        order.upstream.is_none() && quiet < SPREAD && begun.elapsed() < SPREAD_TIME && groups.any(is_unseen)
+    }
+
+    fn is_asked(&self, endpoint: &Endpoint) -> bool {
+        let all = || self.visits.asked.iter();
+        match endpoint {
+            Endpoint::Tcp(host, port) => {
+                addresses_of(host, *port).into_iter().any(|address| all().any(|it| it.address() == Some(address)))
+            }
+            Endpoint::Unix(path) => all().any(|it| *it == Listens::Socket(path.clone())),
+            Endpoint::Other => true,
+        }
     }
 
     fn requests(&self) -> Vec<u64> {
@@ -128,7 +169,7 @@ impl Scouted {
     }
 
     /// Everybody who may be a backend.
-    pub(super) fn backends(&self) -> Vec<SocketAddr> {
+    pub(super) fn backends(&self) -> Vec<Listens> {
         self.found.clone()
     }
 
@@ -142,28 +183,37 @@ impl Scouted {
         self.responders.iter().any(Responder::is_proxied)
     }
 
-    pub(super) fn refuse_what_is_not_spoken(&self, order: &RehearsalPlan) -> Result<()> {
-        let foreign = |responder: &Responder| Some((responder.address, responder.foreign()?));
-        let Some((address, why)) = self.responders.iter().find_map(foreign) else { return Ok(()) };
-        Err(Problem::new(format!("{address}: {why}"))
-            .on(order.balancer.title)
-            .hint(
+    /// Of those, one that is asked in a protocol that a rehearsal has no backend for.
+    pub(super) fn refuse_what_is_not_spoken(&self, order: &RehearsalPlan, among: &[Listens]) -> Result<()> {
+        let among = |it: &&Responder| among.contains(&it.listens);
+        let foreign = |it: &Responder| Some((it.listens.clone(), it.foreign()?));
+        let Some((listens, why)) = self.responders.iter().filter(among).find_map(foreign) else { return Ok(()) };
+        let hint = match why.contains("TLS") {
+            true => {
                 "TLS is rehearsed where the configuration names a file of authorities, or verifies nothing; \
-                 else check it with the backends that it has: check URL --identity header:NAME",
-            )
+                 else check it with the backends that it has: check URL --identity header:NAME"
+            }
+            false => {
+                "backends of a rehearsal speak HTTP/1.1, HTTP/2, TLS and the PROXY protocol; \
+                 else check it with the backends that it has: check URL --identity header:NAME"
+            }
+        };
+        Err(Problem::new(format!("{listens} is asked in another protocol: {why}"))
+            .on(order.balancer.title)
+            .hint(hint)
             .into())
     }
 
     /// Whether those at these addresses are asked over TLS.
-    pub(super) fn is_secure(&self, order: &RehearsalPlan, addresses: &[SocketAddr]) -> Result<bool> {
-        let backends = || self.responders.iter().filter(|it| addresses.contains(&it.address));
+    pub(super) fn is_secure(&self, order: &RehearsalPlan, among: &[Listens]) -> Result<bool> {
+        let backends = || self.responders.iter().filter(|it| among.contains(&it.listens));
         let plain = backends().find(|it| !it.is_secure() && it.requests() > 0);
         match (backends().find(|it| it.is_secure()), plain) {
             (None, _) => Ok(false),
             (Some(_), None) => Ok(true),
             (Some(secure), Some(plain)) => Err(Problem::new(format!(
                 "it asks {} over TLS and {} without, and all backends of a rehearsal speak the same",
-                secure.address, plain.address
+                secure.listens, plain.listens
             ))
             .on(order.balancer.title)
             .hint("choose one block with --upstream")
@@ -172,8 +222,8 @@ impl Scouted {
     }
 
     /// Ends those at these addresses, which backends take over.
-    pub(super) fn keep_but(self, addresses: &[SocketAddr]) -> Vec<Responder> {
-        self.responders.into_iter().filter(|responder| !addresses.contains(&responder.address)).collect()
+    pub(super) fn keep_but(self, those: &[Listens]) -> Vec<Responder> {
+        self.responders.into_iter().filter(|responder| !those.contains(&responder.listens)).collect()
     }
 }
 
@@ -206,17 +256,28 @@ fn anyone(place: &UrlTarget) -> Trust {
     if place.secure { Trust::Anyone } else { Trust::Machine }
 }
 
+/// As the check does it.
 fn visit(order: &RehearsalPlan, url: &str, trust: Trust) -> Result<Visited> {
     let plan =
-        CheckPlan { trust, timeout: TIMEOUT, clients: order.clients, ..CheckPlan::new(url.to_owned(), Backing::Any) };
+        CheckPlan { url: url.to_owned(), trust, timeout: TIMEOUT, clients: order.clients, ..order.check.clone() };
     Visitor::of(&plan, false)?.visit()
 }
 
-/// Unix sockets are not seen on the wire.
-fn has_sockets(order: &RehearsalPlan) -> bool {
-    use crate::balancer::read::Endpoint;
-    let servers = order.read.iter().flat_map(|read| &read.upstreams).flat_map(|upstream| &upstream.servers);
-    servers.into_iter().any(|server| matches!(server.endpoint, Endpoint::Unix(_)))
+/// Who responded, as far as responders have it.
+fn responder_of(head: &str) -> Option<&str> {
+    let fields = head.lines().filter_map(|line| line.split_once(':'));
+    fields.filter(|(name, _)| name.eq_ignore_ascii_case(RESPONDER)).map(|(_, value)| value.trim()).next_back()
+}
+
+/// The paths of all sockets that the file's servers have.
+fn sockets(order: &RehearsalPlan) -> Vec<String> {
+    let read = order.read.iter().chain(&order.then_read);
+    let servers = read.flat_map(Configuration::groups).flat_map(|upstream| &upstream.servers);
+    let paths = servers.filter_map(|server| match &server.endpoint {
+        Endpoint::Unix(path) => Some(path.clone()),
+        Endpoint::Tcp(..) | Endpoint::Other => None,
+    });
+    paths.collect::<BTreeSet<String>>().into_iter().collect()
 }
 
 fn nobody(order: &RehearsalPlan, latest: Option<(String, Visited)>) -> anyhow::Error {
@@ -230,7 +291,15 @@ fn nobody(order: &RehearsalPlan, latest: Option<(String, Visited)>) -> anyhow::E
     // Such as services that a registry has.
     let not_read: Vec<&str> = order.read.iter().flat_map(|read| &read.not_read).map(String::as_str).collect();
     let hint = match not_read.as_slice() {
-        [] => "give a URL that it passes on: scheme, host and path decide".to_owned(),
+        [] => match visited.status {
+            0 | 400 => "give a URL that it passes on; does it expect a client certificate (--cert) or the PROXY \
+                        protocol (--haproxy-protocol)?"
+                .to_owned(),
+            401 | 403 => "give a URL that it passes on, or what it asks for (--header), or clients that it lets in \
+                          (--client)"
+                .to_owned(),
+            _ => "give a URL that it passes on: scheme, host and path decide".to_owned(),
+        },
         some => format!("give a URL that it passes on; not read: {}", some.join("; ")),
     };
     Problem::new(what).on(url).hint(hint).into()

@@ -10,16 +10,18 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
 
 use crate::error::Problem;
 use crate::escape::harmless_lines;
-use crate::rehearse::certificate::{StandIn, data};
+use crate::rehearse::certificate::{self, StandIn, data};
 use crate::rehearse::listening::{choose, listeners};
 use crate::rehearse::remedy::{Remedy, remedies};
 
 /// It listens, or has said why not, within this time; Envoy and Traefik need some seconds on a slow machine.
 const START: Duration = Duration::from_secs(20);
+/// The same of one that waits for what cannot come.
+const ELSEWHERE: Duration = Duration::from_secs(8);
 /// Once it listens anywhere, it listens everywhere within this time.
 const SETTLED: Duration = Duration::from_secs(3);
 const GLANCE: Duration = Duration::from_millis(10);
@@ -29,6 +31,8 @@ const GRACE: Duration = Duration::from_secs(2);
 const MOST_REMEDIES: usize = 60;
 /// Of its output, in an error.
 const LINES: usize = 25;
+/// Characters of one of them.
+const LONGEST_LINE: usize = 400;
 
 /// How the balancer is started.
 pub(super) struct RehearsalRecipe {
@@ -41,6 +45,16 @@ pub(super) struct RehearsalRecipe {
     pub(super) ports: Vec<u16>,
     /// Certificates and their keys, as the file pairs them.
     pub(super) pairs: Vec<(PathBuf, PathBuf)>,
+    /// Why its own tool refuses the file, if it does.
+    pub(super) refused: Option<String>,
+    /// What is known to come from elsewhere than the file.
+    pub(super) elsewhere: Vec<String>,
+}
+
+impl RehearsalRecipe {
+    fn patience(&self) -> Duration {
+        if self.elsewhere.is_empty() { START } else { ELSEWHERE }
+    }
 }
 
 /// A balancer that runs and listens.
@@ -53,6 +67,7 @@ pub(super) struct RunningBalancer {
 pub(super) struct Remedied {
     done: BTreeSet<Remedy>,
     pub(super) notes: Vec<String>,
+    accounts: u32,
     /// Whether a certificate of ours was.
     pub(super) certificates: bool,
 }
@@ -68,7 +83,7 @@ pub(super) fn start(
         // Such as the API of the fleet.
         let before = listening();
         let mut child = spawn(recipe, &output)?;
-        let found = until_it_listens(&mut child, &recipe.ports, &before);
+        let found = until_it_listens(&mut child, recipe, &before);
         let words = harmless_lines(&String::from_utf8_lossy(&fs::read(&output).unwrap_or_default()));
         let lacks = match found {
             StartOutcome::Listening => return Ok(RunningBalancer { _child: child }),
@@ -87,6 +102,15 @@ pub(super) fn start(
         }
     }
     Err(Problem::new("it lacks more files than can be replaced").on(recipe.title).into())
+}
+
+/// As many open files as the kernel lets this user have, as service managers do.
+pub(super) fn raise_limits() {
+    let most = fs::read_to_string("/proc/sys/fs/nr_open").ok().and_then(|it| it.trim().parse().ok());
+    let own = getrlimit(Resource::Nofile).maximum;
+    let all = [most, own].map(|files| Rlimit { current: files, maximum: files });
+    // Only root can have more than its limit.
+    let _ = all.into_iter().find(|limit| limit.current.is_some() && setrlimit(Resource::Nofile, *limit).is_ok());
 }
 
 /// How it went.
@@ -110,12 +134,12 @@ fn spawn(recipe: &RehearsalRecipe, output: &Path) -> Result<Child> {
     command.spawn().with_context(|| format!("failed to start {}", program.to_string_lossy()))
 }
 
-fn until_it_listens(child: &mut Child, ports: &[u16], before: &[SocketAddr]) -> StartOutcome {
+fn until_it_listens(child: &mut Child, recipe: &RehearsalRecipe, before: &[SocketAddr]) -> StartOutcome {
     let begun = Instant::now();
     let mut somewhere = None;
     loop {
         let mut all = listening();
-        if ports.iter().all(|port| choose(&all, *port).is_some()) {
+        if recipe.ports.iter().all(|port| choose(&all, *port).is_some()) {
             return StartOutcome::Listening;
         }
         all.retain(|address| !before.contains(address));
@@ -129,7 +153,7 @@ fn until_it_listens(child: &mut Child, ports: &[u16], before: &[SocketAddr]) -> 
         if somewhere.is_some_and(|since| since.elapsed() > SETTLED) {
             return StartOutcome::Elsewhere;
         }
-        if begun.elapsed() > START {
+        if begun.elapsed() > recipe.patience() {
             return StartOutcome::Nowhere;
         }
         sleep(GLANCE);
@@ -146,48 +170,91 @@ pub(super) fn listening() -> Vec<SocketAddr> {
 fn failure(recipe: &RehearsalRecipe, found: &StartOutcome, elsewhere: &[SocketAddr], words: &str) -> anyhow::Error {
     let all: Vec<String> = elsewhere.iter().map(ToString::to_string).collect();
     let ports: Vec<String> = recipe.ports.iter().map(u16::to_string).collect();
-    let said = last_lines(words);
     let problem = match found {
         StartOutcome::Elsewhere => {
             let what = format!("nothing listens on port {}", ports.join(" or "));
             Problem::new(what).hint(format!("{} listens on {}", recipe.title, all.join(", ")))
         }
-        StartOutcome::Ended => Problem::new(format!("it does not start; its own words:\n{said}"))
-            .hint("the file is used as it is, on this machine: what it includes and loads must be here"),
+        StartOutcome::Ended => {
+            let said = match &recipe.refused {
+                Some(refused) if !has_errors(words) => last_lines(refused),
+                _ => last_lines(words),
+            };
+            Problem::new(format!("it does not start; its own words:\n{said}")).hint(match said.contains("FD limit") {
+                true => "raise the limit of open files (ulimit -Hn), or use sudo",
+                false => "the file is used as it is, on this machine: what it includes and loads must be here",
+            })
+        }
         StartOutcome::Listening | StartOutcome::Nowhere => {
-            Problem::new(format!("it listens nowhere after {} s; its own words:\n{said}", START.as_secs()))
-                .hint("a configuration that comes from elsewhere (xDS, docker, kubernetes) cannot be had here")
+            let said = last_lines(words);
+            let hint = match recipe.elsewhere.as_slice() {
+                [] => {
+                    "a configuration that comes from elsewhere (xDS, docker, kubernetes) cannot be had here".to_owned()
+                }
+                some => format!("it cannot be had here: {}", some.join("; ")),
+            };
+            Problem::new(format!("it listens nowhere after {} s; its own words:\n{said}", recipe.patience().as_secs()))
+                .hint(hint)
         }
     };
     problem.on(recipe.title).into()
 }
 
-/// Errors first: a balancer that warns a lot says the reason last.
+const ERRORS: [&str; 7] = ["emerg", "ALERT", "error]", "\"error\"", "Error:", "ERR", "critical"];
+const WARNINGS: [&str; 3] = ["warn", "WRN", "WARN"];
+
+fn has_errors(words: &str) -> bool {
+    words.lines().any(|line| ERRORS.iter().any(|it| line.contains(it)))
+}
+
+/// Errors first, then warnings: a balancer that prints a lot says the reason last.
 fn last_lines(words: &str) -> String {
-    let is_error =
-        |line: &&str| ["emerg", "ALERT", "error", "Error", "ERR", "critical"].iter().any(|it| line.contains(it));
-    let errors: Vec<&str> = words.lines().filter(is_error).collect();
-    let lines: Vec<&str> = if errors.is_empty() { words.lines().collect() } else { errors };
+    let of = |kind: &[&str]| words.lines().filter(|line| kind.iter().any(|it| line.contains(it))).collect::<Vec<_>>();
+    let kinds = [of(&ERRORS), of(&WARNINGS), words.lines().collect()];
+    let lines = kinds.into_iter().find(|lines| !lines.is_empty()).unwrap_or_default();
     let from = lines.len().saturating_sub(LINES);
-    lines[from..].iter().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
+    let cut = |line: &&str| match line.char_indices().nth(LONGEST_LINE) {
+        Some((at, _)) => format!("  {}…", &line[..at]),
+        None => format!("  {line}"),
+    };
+    lines[from..].iter().map(cut).collect::<Vec<_>>().join("\n")
 }
 
 fn apply(recipe: &RehearsalRecipe, remedy: &Remedy, stand_in: Option<&StandIn>, remedied: &mut Remedied) -> Result<()> {
     let about = || format!("failed to give {} what it lacks: {remedy:?}", recipe.title);
     match remedy {
         Remedy::StandIn(path) => {
-            let Some(stand_in) = stand_in else {
-                return Err(Problem::new("this certificate or key cannot be used, and no other one is wanted")
-                    .on(path.display())
-                    .hint("leave out --certificate real, and a stand-in is used")
-                    .into());
-            };
+            let Some(stand_in) = stand_in else { return Err(no_stand_in(path)) };
             // A key fits one certificate.
             let pair = recipe.pairs.iter().find(|(certificate, key)| certificate == path || key == path);
             let files = pair.map_or_else(|| vec![path], |(certificate, key)| vec![certificate, key]);
             for file in files {
                 remedied.lay(file, stand_in).with_context(about)?;
             }
+        }
+        Remedy::Revocations(path) => {
+            let Some(stand_in) = stand_in else { return Err(no_stand_in(path)) };
+            world::lay(path, stand_in.revocations.as_bytes()).with_context(about)?;
+            remedied.note(format!("{}: cannot be used here; a list of no use to production stands in", path.display()));
+        }
+        Remedy::DiffieHellman(path) => {
+            world::lay(path, certificate::DIFFIE_HELLMAN.as_bytes()).with_context(about)?;
+            remedied.note(format!("{}: cannot be used here; the group ffdhe2048 stands in", path.display()));
+        }
+        Remedy::Account(name) => {
+            let number = remedied.next_account();
+            let line = format!("{name}:x:{number}:{number}::/nonexistent:/usr/sbin/nologin\n");
+            append("/etc/passwd", &line).with_context(about)?;
+            let groups = fs::read_to_string("/etc/group").unwrap_or_default();
+            if !groups.lines().any(|line| line.split(':').next() == Some(name.as_str())) {
+                append("/etc/group", &format!("{name}:x:{number}:\n")).with_context(about)?;
+            }
+            remedied.note(format!("account {name}: this machine lacks it; made"));
+        }
+        Remedy::AccountGroup(name) => {
+            let number = remedied.next_account();
+            append("/etc/group", &format!("{name}:x:{number}:\n")).with_context(about)?;
+            remedied.note(format!("group {name}: this machine lacks it; made"));
         }
         Remedy::Make(folder) => {
             world::make_missing(folder).with_context(about)?;
@@ -208,14 +275,35 @@ fn apply(recipe: &RehearsalRecipe, remedy: &Remedy, stand_in: Option<&StandIn>, 
     Ok(())
 }
 
+fn no_stand_in(path: &Path) -> anyhow::Error {
+    Problem::new("this certificate or key cannot be used, and no other one is wanted")
+        .on(path.display())
+        .hint("leave out --certificate real, and a stand-in is used")
+        .into()
+}
+
+/// Within the world alone.
+fn append(file: &str, line: &str) -> std::io::Result<()> {
+    let text = fs::read_to_string(file).unwrap_or_default();
+    world::lay(Path::new(file), format!("{}\n{line}", text.trim_end()).as_bytes())
+}
+
 impl Remedied {
-    /// A certificate and key of our own over that file.
+    /// A certificate and key of our own over that file; in that folder, if it is one.
     pub(super) fn lay(&mut self, file: &Path, stand_in: &StandIn) -> std::io::Result<()> {
-        world::lay(file, stand_in.pem.as_bytes())?;
+        let is_folder = file.is_dir() || file.as_os_str().as_encoded_bytes().ends_with(b"/");
+        let within = if is_folder { file.join("stand-in.pem") } else { file.to_owned() };
+        world::lay(&within, stand_in.pem.as_bytes())?;
         self.note(format!("{}: cannot be used here; a certificate of our own stands in", file.display()));
         self.done.insert(Remedy::StandIn(file.to_owned()));
         self.certificates = true;
         Ok(())
+    }
+
+    /// A number that no account of a machine has.
+    fn next_account(&mut self) -> u32 {
+        self.accounts += 1;
+        64_000 + self.accounts
     }
 
     pub(super) fn note(&mut self, note: String) {

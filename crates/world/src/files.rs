@@ -221,6 +221,13 @@ pub fn lay(path: &Path, content: &[u8]) -> io::Result<()> {
     Ok(mount_bind(&own, &target)?)
 }
 
+/// From now on that folder is another one, with all that is in it.
+pub fn lay_folder(source: &Path, folder: &Path) -> io::Result<()> {
+    let target = final_target(folder);
+    make_missing(&target)?;
+    Ok(mount_bind_recursive(source, &target)?)
+}
+
 /// Where links lead, also if there is nothing.
 fn final_target(path: &Path) -> PathBuf {
     let mut path = path.to_owned();

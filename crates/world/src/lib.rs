@@ -17,7 +17,7 @@ mod stage;
 mod world;
 
 pub use error::{Error, Forbidden};
-pub use files::{FOLDER, empty_folder, lay, make_missing, open_folder};
+pub use files::{FOLDER, empty_folder, lay, lay_folder, make_missing, open_folder};
 pub use network::{
     BACKENDS, BACKENDS_NETWORK, BACKENDS_V6, BALANCER, BALANCER_NETWORK, BALANCER_V6, add_address, add_network, bar,
     is_own, reopen, silence, within,

@@ -13,6 +13,7 @@ use nix::sys::socket::sockopt::Ipv4PacketInfo;
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, SockaddrIn, recvmsg, sendmsg, setsockopt};
 use simple_dns::rdata::{A, RData, SRV};
 use simple_dns::{CLASS, Name, Packet, PacketFlag, QTYPE, RCODE, ResourceRecord, TYPE};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::network::within;
 
@@ -217,7 +218,11 @@ fn address<'n>(owner: Name<'n>, address: IpAddr) -> Option<ResourceRecord<'n>> {
 }
 
 fn open(address: Ipv4Addr) -> io::Result<(UdpSocket, TcpListener)> {
-    let datagrams = UdpSocket::bind((address, PORT))?;
+    let datagrams = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
+    // The balancer may take datagrams on this port of all addresses.
+    datagrams.set_reuse_address(true)?;
+    datagrams.bind(&SockAddr::from(SocketAddrV4::new(address, PORT)))?;
+    let datagrams = UdpSocket::from(datagrams);
     setsockopt(&datagrams, Ipv4PacketInfo, &true)?;
     Ok((datagrams, TcpListener::bind((address, PORT))?))
 }

@@ -1,0 +1,71 @@
+//! PURE. Where a server listens, as addresses and URLs of configurations say it.
+
+/// Where a server listens.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Endpoint {
+    /// A name or an address, and a port: 80 if none is written.
+    Tcp(String, u16),
+    /// The path of a unix socket.
+    Unix(String),
+    /// Neither, such as a port that is a variable.
+    Other,
+}
+
+/// Where a URL of a backend leads, such as `http://10.0.0.1:8080`.
+pub(crate) fn endpoint_of_url(url: &str) -> Endpoint {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    let port = if scheme == "https" { 443 } else { 80 };
+    match authority.rsplit_once(':').filter(|(_, port)| !port.ends_with(']')) {
+        Some((host, port)) => {
+            port.parse().map_or(Endpoint::Other, |port| Endpoint::Tcp(host.trim_matches(['[', ']']).to_owned(), port))
+        }
+        None if authority.is_empty() => Endpoint::Other,
+        None => Endpoint::Tcp(authority.trim_matches(['[', ']']).to_owned(), port),
+    }
+}
+
+/// Of a `server` line of NGINX.
+pub(super) fn endpoint(address: &str) -> Endpoint {
+    if let Some(path) = address.strip_prefix("unix:") {
+        return Endpoint::Unix(path.to_owned());
+    }
+    match address.rsplit_once(':').filter(|(host, _)| !host.contains(':') || host.ends_with(']')) {
+        Some((host, port)) => port.parse().map_or(Endpoint::Other, |port| Endpoint::Tcp(host.to_owned(), port)),
+        None => Endpoint::Tcp(address.to_owned(), 80),
+    }
+}
+
+/// The server of a URL of NGINX in which no variable stands, as it is written and where it listens.
+pub(super) fn server_of_url(url: &str) -> Option<(&str, Endpoint)> {
+    let (scheme, rest) = url.split_once("://").filter(|_| !url.contains('$'))?;
+    let server = match rest.strip_prefix("unix:") {
+        Some(path) => &rest[..5 + path.find(':').unwrap_or(path.len())],
+        None => rest.split('/').next()?,
+    };
+    let usual = if scheme.ends_with('s') { 443 } else { 80 };
+    let endpoint = match endpoint(server) {
+        Endpoint::Tcp(host, 80) if host == server => Endpoint::Tcp(host, usual),
+        other => other,
+    };
+    Some((server, endpoint))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_server_of_a_url_is_read_with_the_port_of_its_scheme() {
+        let tcp = |host: &str, port| Endpoint::Tcp(host.to_owned(), port);
+        for (url, server, endpoint) in [
+            ("http://10.0.0.1:3000/v1/", "10.0.0.1:3000", tcp("10.0.0.1", 3000)),
+            ("https://app.internal", "app.internal", tcp("app.internal", 443)),
+            ("grpc://[fd00::1]:50051", "[fd00::1]:50051", tcp("[fd00::1]", 50051)),
+            ("http://unix:/run/app.sock:/x", "unix:/run/app.sock", Endpoint::Unix("/run/app.sock".to_owned())),
+        ] {
+            assert_eq!(server_of_url(url), Some((server, endpoint)), "{url}");
+        }
+        assert_eq!((server_of_url("http://$app"), server_of_url("app")), (None, None));
+    }
+}

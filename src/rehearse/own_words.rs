@@ -1,0 +1,301 @@
+//! What a running balancer itself says of its servers: HAProxy on its stats socket, Envoy, Traefik and Caddy over their APIs, NGINX by
+//! `nginx -T`. It is compared with what was read from the file; where the two differ, nothing is expected.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Read, Write};
+use std::net::SocketAddr;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+use std::{fs, thread};
+
+use hyper::Uri;
+use serde_json::Value;
+
+use crate::balancer::read::{Endpoint, Upstream, UpstreamServer, endpoint_of_url};
+use crate::balancer::read_dump;
+use crate::rehearse::naming::Listens;
+use crate::rehearse::order::{RehearsalPlan, addresses_of};
+use crate::remote;
+
+/// Of one response.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Names are resolved, and services are read, within this time.
+const SETTLED: Duration = Duration::from_secs(3);
+const GLANCE: Duration = Duration::from_millis(100);
+/// Of a response.
+const LONGEST: u64 = 16 << 20;
+
+/// Servers and their weights.
+pub(super) type Servers = BTreeMap<Listens, u64>;
+
+/// What a balancer says of its servers.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum OwnWords {
+    /// Those of each group, with weights.
+    Groups(BTreeMap<String, Servers>),
+    /// All of them, in no groups.
+    All(BTreeSet<Listens>),
+}
+
+/// Where the balancer's own words and `read` of that group differ, if they do and it says anything.
+pub(super) async fn contradiction(
+    order: &RehearsalPlan,
+    group: &str,
+    read: &Servers,
+    listening: &[SocketAddr],
+) -> Option<String> {
+    let begun = Instant::now();
+    loop {
+        let difference = difference(&ask(order, listening).await?, group, read);
+        // Names are not resolved at once.
+        if difference.is_none() || begun.elapsed() > SETTLED {
+            return difference.map(|it| format!("{} itself says otherwise: {it}", order.balancer.title));
+        }
+        thread::sleep(GLANCE);
+    }
+}
+
+async fn ask(order: &RehearsalPlan, listening: &[SocketAddr]) -> Option<OwnWords> {
+    match order.balancer.name {
+        "nginx" => dump(&order.file),
+        "haproxy" => sockets().iter().find_map(|socket| states(&command(socket, "show servers state\n")?)),
+        "envoy" => of_apis(listening, "/clusters?format=json", clusters).await,
+        "traefik" => of_apis(listening, "/api/http/services?per_page=1000", services).await,
+        "caddy" => of_apis(listening, "/reverse_proxy/upstreams", upstreams).await,
+        _ => None,
+    }
+}
+
+async fn of_apis(listening: &[SocketAddr], path: &str, read: fn(&Value) -> Option<OwnWords>) -> Option<OwnWords> {
+    let ports: BTreeSet<u16> = listening.iter().map(SocketAddr::port).collect();
+    for port in ports {
+        let Ok(url) = format!("http://127.0.0.1:{port}{path}").parse::<Uri>() else { continue };
+        let Ok((200, body)) = remote::get(&url, PATIENCE).await else { continue };
+        if let Some(words) = serde_json::from_slice(&body).ok().as_ref().and_then(read) {
+            return Some(words);
+        }
+    }
+    None
+}
+
+/// The unix sockets on which somebody listens in this network.
+fn sockets() -> Vec<PathBuf> {
+    let text = fs::read_to_string("/proc/net/unix").unwrap_or_default();
+    let path = |line: &str| line.split_whitespace().nth(7).filter(|path| path.starts_with('/')).map(PathBuf::from);
+    let all: BTreeSet<PathBuf> = text.lines().filter_map(path).collect();
+    all.into_iter().collect()
+}
+
+fn command(socket: &Path, words: &str) -> Option<String> {
+    let mut stream = UnixStream::connect(socket).ok()?;
+    stream.set_read_timeout(Some(PATIENCE)).ok()?;
+    stream.set_write_timeout(Some(PATIENCE)).ok()?;
+    stream.write_all(words.as_bytes()).ok()?;
+    let mut text = String::new();
+    stream.take(LONGEST).read_to_string(&mut text).ok()?;
+    Some(text)
+}
+
+/// The configuration that NGINX itself puts together.
+fn dump(file: &Path) -> Option<OwnWords> {
+    let output = Command::new("nginx")
+        .args(["-T", "-c"])
+        .arg(file)
+        .current_dir(file.parent().unwrap_or(Path::new("/")))
+        .stdin(Stdio::null())
+        .output()
+        .ok()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let configuration = read_dump(&text)?.ok()?;
+    let groups =
+        configuration.groups().map(|it| (it.name.clone(), servers(it, &|it| addresses(&it.endpoint)))).collect();
+    Some(OwnWords::Groups(groups))
+}
+
+/// Of an upstream that was read: those that get requests.
+pub(super) fn servers(upstream: &Upstream, places: &dyn Fn(&UpstreamServer) -> Vec<Listens>) -> Servers {
+    let mut all = Servers::new();
+    for server in upstream.servers.iter().filter(|it| !it.down) {
+        for place in places(server) {
+            *all.entry(place).or_default() += u64::from(server.weight);
+        }
+    }
+    all
+}
+
+fn addresses(endpoint: &Endpoint) -> Vec<Listens> {
+    match endpoint {
+        Endpoint::Tcp(host, port) => addresses_of(host, *port).into_iter().map(Listens::Port).collect(),
+        Endpoint::Unix(path) => vec![Listens::Socket(path.clone())],
+        Endpoint::Other => Vec::new(),
+    }
+}
+
+/// PURE. Where the two differ: in who is there, or in how the weights relate.
+fn difference(words: &OwnWords, group: &str, read: &Servers) -> Option<String> {
+    let list = |all: BTreeSet<&Listens>| all.into_iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let known: BTreeSet<&Listens> = read.keys().collect();
+    match words {
+        OwnWords::All(all) => {
+            let missing: BTreeSet<&Listens> = known.into_iter().filter(|it| !all.contains(it)).collect();
+            (!missing.is_empty()).then(|| format!("it does not know {}", list(missing)))
+        }
+        OwnWords::Groups(groups) => {
+            let Some(own) = groups.get(group) else {
+                return Some(format!("it does not know {group}"));
+            };
+            let there: BTreeSet<&Listens> = own.keys().collect();
+            // HAProxy does not say which socket a server has.
+            let has_sockets = there.iter().any(|it| it.address().is_none());
+            let known: BTreeSet<&Listens> =
+                known.into_iter().filter(|it| has_sockets || it.address().is_some()).collect();
+            if there != known {
+                return Some(format!("servers of {group}: {}, and {} were read", list(there), list(known)));
+            }
+            let first = own.iter().next();
+            let unlike = |(place, weight): (&Listens, &u64)| {
+                first.is_some_and(|(other, its)| weight * read[other] != read[place] * its)
+            };
+            let all = || own.iter().map(|(place, weight)| format!("{place}={weight}")).collect::<Vec<_>>().join(", ");
+            own.iter().any(unlike).then(|| format!("weights of {group}: {}", all()))
+        }
+    }
+}
+
+/// PURE. HAProxy's `show servers state`, in its first format. Servers that the file disables are left out.
+fn states(text: &str) -> Option<OwnWords> {
+    const CONFIGURED_DOWN: u32 = 0x04;
+    let mut lines = text.lines().filter(|line| !line.is_empty());
+    lines.next().filter(|version| version.trim() == "1")?;
+    let mut groups: BTreeMap<String, Servers> = BTreeMap::new();
+    for line in lines.filter(|line| !line.starts_with('#')) {
+        let fields: Vec<&str> = line.split(' ').collect();
+        let at = |place: usize| fields.get(place).copied();
+        let (group, address, state, weight, port) = (at(1)?, at(4)?, at(6)?, at(8)?, at(18)?);
+        let servers = groups.entry(group.to_owned()).or_default();
+        // Unix sockets have no address here, nor have names that are not resolved yet.
+        let Ok(ip) = address.parse() else { continue };
+        let weight = weight.parse::<u64>().ok()?;
+        if state.parse::<u32>().ok()? & CONFIGURED_DOWN == 0 && weight > 0 {
+            let place = Listens::Port(SocketAddr::new(ip, port.parse().ok()?));
+            *servers.entry(place).or_default() += weight;
+        }
+    }
+    Some(OwnWords::Groups(groups))
+}
+
+/// PURE. Envoy's `/clusters`.
+fn clusters(json: &Value) -> Option<OwnWords> {
+    let mut groups: BTreeMap<String, Servers> = BTreeMap::new();
+    for cluster in json.get("cluster_statuses")?.as_array()? {
+        let servers = groups.entry(cluster.get("name")?.as_str()?.to_owned()).or_default();
+        for host in cluster.get("host_statuses").and_then(Value::as_array).into_iter().flatten() {
+            let place = match (host.pointer("/address/socket_address"), host.pointer("/address/pipe/path")) {
+                (Some(address), _) => {
+                    let ip = address.get("address")?.as_str()?.parse().ok()?;
+                    Listens::Port(SocketAddr::new(ip, u16::try_from(address.get("port_value")?.as_u64()?).ok()?))
+                }
+                (None, Some(path)) => Listens::Socket(path.as_str()?.to_owned()),
+                (None, None) => return None,
+            };
+            *servers.entry(place).or_default() += host.get("weight").and_then(Value::as_u64).unwrap_or(1);
+        }
+    }
+    Some(OwnWords::Groups(groups))
+}
+
+/// Traefik's services, of the file provider.
+fn services(json: &Value) -> Option<OwnWords> {
+    let mut groups: BTreeMap<String, Servers> = BTreeMap::new();
+    for service in json.as_array()? {
+        let name = service.get("name")?.as_str()?.strip_suffix("@file");
+        let (Some(name), Some(balancer)) = (name, service.get("loadBalancer")) else { continue };
+        let servers = groups.entry(name.to_owned()).or_default();
+        for server in balancer.get("servers").and_then(Value::as_array).into_iter().flatten() {
+            let weight = server.get("weight").and_then(Value::as_u64).unwrap_or(1);
+            for place in addresses(&endpoint_of_url(server.get("url")?.as_str()?)) {
+                if weight > 0 {
+                    *servers.entry(place).or_default() += weight;
+                }
+            }
+        }
+    }
+    Some(OwnWords::Groups(groups))
+}
+
+/// Caddy's upstreams, of all its handlers.
+fn upstreams(json: &Value) -> Option<OwnWords> {
+    let mut all = BTreeSet::new();
+    for upstream in json.as_array()? {
+        let address = upstream.get("address")?.as_str()?;
+        match address.strip_prefix("unix/") {
+            Some(path) => drop(all.insert(Listens::Socket(path.to_owned()))),
+            None => all.extend(addresses(&endpoint_of_url(&format!("http://{address}")))),
+        }
+    }
+    Some(OwnWords::All(all))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn port(address: &str) -> Listens {
+        Listens::Port(address.parse().unwrap())
+    }
+
+    fn read(weights: &[(&str, u64)]) -> Servers {
+        weights.iter().map(|(address, weight)| (port(address), *weight)).collect()
+    }
+
+    /// As HAProxy 2.6 prints them.
+    const STATES: &str = "\
+1
+# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_iweight srv_time_since_last_change srv_check_status srv_check_result srv_check_health srv_check_state srv_agent_state bk_f_forced_id srv_f_forced_id srv_fqdn srv_port srvrecord srv_use_ssl srv_check_port srv_check_addr srv_agent_addr srv_agent_port
+3 web 1 app1 10.0.0.1 2 0 20 20 5 6 3 4 6 0 0 0 - 8080 - 0 0 - - 0
+3 web 2 app2 10.0.0.2 2 0 10 10 5 6 3 4 6 0 0 0 - 8080 - 0 0 - - 0
+3 web 3 app3 10.0.0.3 0 4 10 10 5 6 3 4 6 0 0 0 - 8080 - 0 0 - - 0
+";
+
+    #[test]
+    fn what_haproxy_says_is_compared_with_what_was_read() {
+        let words = states(STATES).unwrap();
+        let right = [("10.0.0.1:8080", 2), ("10.0.0.2:8080", 1)];
+        assert_eq!(difference(&words, "web", &read(&right)), None);
+        for (weights, what) in [
+            (&[("10.0.0.1:8080", 1), ("10.0.0.2:8080", 1)][..], "weights of web: 10.0.0.1:8080=20, 10.0.0.2:8080=10"),
+            (&[("10.0.0.1:8080", 1)], "servers of web: 10.0.0.1:8080, 10.0.0.2:8080, and 10.0.0.1:8080 were read"),
+        ] {
+            assert_eq!(difference(&words, "web", &read(weights)).as_deref(), Some(what));
+        }
+        assert_eq!(difference(&words, "api", &read(&right)).as_deref(), Some("it does not know api"));
+        assert_eq!(states("Unknown command.\n"), None);
+    }
+
+    #[test]
+    fn apis_are_read() {
+        let envoy = json!({"cluster_statuses": [{"name": "web", "host_statuses": [
+            {"address": {"socket_address": {"address": "10.0.0.1", "port_value": 80}}, "weight": 3},
+            {"address": {"pipe": {"path": "/run/app.sock"}}},
+        ]}]});
+        let both = Servers::from([(port("10.0.0.1:80"), 6), (Listens::Socket("/run/app.sock".to_owned()), 2)]);
+        assert_eq!(difference(&clusters(&envoy).unwrap(), "web", &both), None);
+        let traefik = json!([
+            {"name": "api@internal"},
+            {"name": "web@file", "loadBalancer": {"servers": [
+                {"url": "http://10.0.0.1:80", "weight": 3}, {"url": "http://10.0.0.2:80"},
+                {"url": "http://10.0.0.3:80", "weight": 0},
+            ]}},
+        ]);
+        let words = services(&traefik).unwrap();
+        assert_eq!(difference(&words, "web", &read(&[("10.0.0.1:80", 3), ("10.0.0.2:80", 1)])), None);
+        let caddy = upstreams(&json!([{"address": "10.0.0.1:80", "num_requests": 0, "fails": 0}])).unwrap();
+        assert_eq!(difference(&caddy, "", &read(&[("10.0.0.1:80", 1)])), None);
+        let missing = difference(&caddy, "", &read(&[("10.0.0.1:80", 1), ("10.0.0.2:80", 1)]));
+        assert_eq!(missing.as_deref(), Some("it does not know 10.0.0.2:80"));
+        assert_eq!((clusters(&json!({})), services(&json!({})), upstreams(&json!({}))), (None, None, None));
+    }
+}
