@@ -26,9 +26,10 @@ use memmap2::{MmapOptions, MmapRaw};
 use rustix::fs::{MemfdFlags, fstat, ftruncate, memfd_create};
 
 use crate::wire::{AttemptEnd, Moment, RECORD_WORDS, Record, Revision};
+use verdict::Call;
 use verdict::life::Life;
 
-const MAGIC: u64 = u64::from_be_bytes(*b"uuid-g/3");
+const MAGIC: u64 = u64::from_be_bytes(*b"uuid-g/4");
 const HEAD_WORDS: usize = 512;
 const TABLE_WORDS: usize = RECORD_WORDS + 1;
 const WRITTEN: usize = 8;
@@ -193,17 +194,22 @@ impl Writer {
     /// Notes what has become known of an attempt in flight. A reader may see some of these words before the others: they count
     /// when the attempt has ended.
     pub(crate) fn revise(&mut self, claim: &mut Claim, revision: &Revision) {
-        for (word, value) in Record::revise(&self.words(&claim.place), revision) {
-            match &mut claim.place {
-                SlotPlace::Slot(slot) => self.layout.claimed(*slot)[word].store(value, Ordering::Relaxed),
-                SlotPlace::Beyond(words) => words[word] = value,
-            }
-        }
+        let words = Record::revise(&self.words(&claim.place), revision);
+        self.note(claim, words);
     }
 
     /// Notes how the life of an attempt in flight goes on: a reader may see some of it before the rest.
     pub(crate) fn note_life(&mut self, claim: &mut Claim, life: &Life) {
-        for (word, value) in Record::life_words(life) {
+        self.note(claim, Record::life_words(life));
+    }
+
+    /// Notes how a call in flight goes on: a reader may see some of it before the rest.
+    pub(crate) fn note_call(&mut self, claim: &mut Claim, call: &Call) {
+        self.note(claim, Record::call_words(call));
+    }
+
+    fn note(&mut self, claim: &mut Claim, words: impl IntoIterator<Item = (usize, u64)>) {
+        for (word, value) in words {
             match &mut claim.place {
                 SlotPlace::Slot(slot) => self.layout.claimed(*slot)[word].store(value, Ordering::Relaxed),
                 SlotPlace::Beyond(words) => words[word] = value,
@@ -326,6 +332,7 @@ mod tests {
             arrived: Default::default(),
             refusal: None,
             life: None,
+            call: None,
             tls: None,
         }
     }

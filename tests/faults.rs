@@ -529,8 +529,8 @@ fn what_is_no_fault_is_told_what_was_expected() {
         (
             &[&port, "slow"],
             "no such fault: slow: expected status:503, latency:200ms, reset, hang, close, close-midway, fail-first:2, unhealthy or \
-             certificate:expired, and of HTTP/2 reset-stream:CANCEL, refuse-stream, goaway or max-streams:1; all but fail-first, \
-             unhealthy, certificate and max-streams also with a share of requests, such as hang:10%",
+             certificate:expired; of HTTP/2 reset-stream:CANCEL, refuse-stream, goaway or max-streams:1; of gRPC \
+             grpc-status:UNAVAILABLE, trailers-only or half-message; all but fail-first, unhealthy, certificate and max-streams also with a share of requests, such as hang:10%",
         ),
         (
             &[&port, "status", "600"],

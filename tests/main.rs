@@ -17,6 +17,7 @@ mod control;
 mod faults;
 mod fleet;
 mod fleets;
+mod grpc;
 mod http;
 mod http2;
 mod killed;

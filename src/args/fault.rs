@@ -35,6 +35,12 @@ and of HTTP/2 alone:
   refuse-stream 10%      RST_STREAM with REFUSED_STREAM: nothing was done
   goaway                 GOAWAY that leaves out the request at hand
   max-streams 1          announce that many streams at once, refuse more
+and of gRPC calls alone:
+  grpc-status UNAVAILABLE 10%
+                         a head, then that status, without a message
+  trailers-only NOT_FOUND
+                         that status in the only head; UNAVAILABLE if none
+  half-message           half of the first message, then status OK
 
 `fail-first` knows a request by its Check-Request-Id and counts the attempts at this backend. A backend has at most one fault of each \
 kind, and several kinds at once. Except for `unhealthy` and `certificate`, faults leave \

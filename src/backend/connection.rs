@@ -12,7 +12,7 @@ use crate::backend::arrival::salvage_id;
 use crate::backend::exchange::{Arriving, Exchange};
 use crate::backend::fault::{Effect, Treatment};
 use crate::backend::paced::Paced;
-use crate::backend::response::{ResponseBody, Stamp, pattern};
+use crate::backend::response::{ResponseBody, pattern};
 use crate::backend::state::ProcessState;
 use crate::backend::websocket::Socket;
 use crate::journal::Claim;
@@ -528,17 +528,18 @@ impl Connection {
             Effect::Answer | Effect::Status(_) | Effect::FirstFailed | Effect::CloseMidway => None,
             // What is done to streams is not done where there are none.
             Effect::ResetStream(_) | Effect::RefuseStream | Effect::GoAway => None,
+            // Nor what is done to calls.
+            Effect::HalfMessage | Effect::GrpcStatus(_) | Effect::TrailersOnly(_) => None,
         };
         if let Some(stage) = is_silent {
             self.http.abort();
             self.stage = stage;
             return;
         }
-        let unix = state.calendar.unix(now);
+        let is_left = self.is_left(state);
+        let mut stamp = state.stamp(now);
         // A client that is to see another certificate needs another connection.
-        let persistent = !state.draining && !self.is_left(state);
-        let stamp =
-            Stamp { date: state.date.at(unix), identity: &state.identity, usual_heads: &state.usual_heads, persistent };
+        stamp.persistent &= !is_left;
         let start = out.len();
         response.write_head(&mut self.http, &stamp, out);
         let is_cut = effect == Effect::CloseMidway;
@@ -564,7 +565,7 @@ impl Connection {
                 let cut_after = is_cut.then_some(pace.count / 2);
                 return self.write_events(paced, cut_after, now, state, out);
             }
-            ResponseBody::Paced { .. } => {}
+            ResponseBody::Paced { .. } | ResponseBody::Messages { .. } => {}
             ResponseBody::Socket { ask, .. } if !is_cut => {
                 let answer = response.answer.unwrap_or(ResponseId(uuid::Uuid::nil()));
                 let socket = Box::new(Socket::new(ask, answer, now));

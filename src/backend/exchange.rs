@@ -11,7 +11,8 @@ use verdict::response::ContentKind;
 use crate::backend::arrival::CheckHeaders;
 use crate::backend::ask::{RequestedContent, RequestedResponse};
 use crate::backend::content::{self, PageFacts, PageFormat, UnknownFormat};
-use crate::backend::fault::{Effect, Treatment};
+use crate::backend::fault::{Effect, RequestKind, Treatment};
+use crate::backend::grpc::GrpcCall;
 use crate::backend::response::{Response, ResponseBody};
 use crate::backend::session::Session;
 use crate::backend::state::ProcessState;
@@ -41,6 +42,8 @@ pub(super) struct Exchange {
     pub(super) claim: Claim,
     pub(super) response: Response,
     pub(super) treatment: Treatment,
+    /// Where it is one of gRPC: then that says what is responded.
+    pub(super) call: Option<Box<GrpcCall>>,
     body: Option<Box<IncomingBody>>,
 }
 
@@ -64,7 +67,13 @@ impl Exchange {
     /// Decides what a request gets, and claims its record.
     pub(super) fn begin(head: &RequestHead, at: &Arriving, now: Moment, state: &mut ProcessState) -> Exchange {
         let arrival = CheckHeaders::of(head);
-        let (mut response, treatment) = respond(head, &arrival, at, now, state);
+        let (mut response, treatment, call) = match GrpcCall::of(head, now, || ResponseId(Uuid::new_v4())) {
+            Some(call) => respond_to_call(call, head, &arrival, at, now, state),
+            None => {
+                let (response, treatment) = respond(head, &arrival, at, now, state);
+                (response, treatment, None)
+            }
+        };
         response.request = arrival.request;
         let claim = state.journal.claim(Record {
             request: arrival.request,
@@ -72,6 +81,7 @@ impl Exchange {
             path: Clipped::new(head.target.as_bytes()),
             arrived: arrival.as_arrived,
             life: response.life(),
+            call: call.as_ref().map(|call| call.record),
             ..record(&response, at, now, state)
         });
         let body = (head.framing != Framing::None).then(|| {
@@ -83,7 +93,7 @@ impl Exchange {
                 as_arrived: arrival.as_arrived,
             })
         });
-        Exchange { claim, response, treatment, body }
+        Exchange { claim, response, treatment, call, body }
     }
 
     /// A request that cannot be read.
@@ -98,7 +108,7 @@ impl Exchange {
         (response.answer, response.request) = (Some(ResponseId(Uuid::new_v4())), request);
         let record = Record { request, refusal: Some(refusal), ..record(&response, at, now, state) };
         let claim = state.journal.claim(record);
-        Exchange { claim, response, treatment: Treatment::NORMAL, body: None }
+        Exchange { claim, response, treatment: Treatment::NORMAL, call: None, body: None }
     }
 
     /// Takes the next piece of its body.
@@ -177,6 +187,7 @@ fn record(response: &Response, at: &Arriving, now: Moment, state: &ProcessState)
         arrived: AsArrived::default(),
         refusal: None,
         life: None,
+        call: None,
         tls: at.tls.copied(),
     }
 }
@@ -212,7 +223,10 @@ fn respond(
     }
     let mut treatment = match state.faults.are_none() {
         true => Treatment::NORMAL,
-        false => state.faults.treat(arrival.request, head.version == HttpVersion::Http2, chance),
+        false => {
+            let kind = if head.version == HttpVersion::Http2 { RequestKind::Stream } else { RequestKind::Plain };
+            state.faults.treat(arrival.request, kind, chance)
+        }
     };
     let answer = ResponseId(Uuid::new_v4());
     let asked = RequestedResponse::of(head);
@@ -280,6 +294,39 @@ fn respond(
     }
     treatment.delay += asked.map_or(Duration::ZERO, |ask| ask.delay);
     (response, treatment)
+}
+
+/// The same of a call: its head; what follows is up to the call.
+fn respond_to_call(
+    call: GrpcCall,
+    head: &RequestHead,
+    arrival: &CheckHeaders,
+    at: &Arriving,
+    now: Moment,
+    state: &mut ProcessState,
+) -> (Response, Treatment, Option<Box<GrpcCall>>) {
+    let is_about_itself = call.is_about_itself();
+    let treatment = match is_about_itself || state.faults.are_none() {
+        true => Treatment::NORMAL,
+        false => state.faults.treat(arrival.request, RequestKind::Call, chance),
+    };
+    let answer = call.response;
+    let (mut response, call) = match treatment.effect {
+        Effect::Status(status) => {
+            let text = format!("status {status}, a fault that is switched on");
+            (Response::line(status, &text, state.buffer()), None)
+        }
+        _ if head.method != "POST" => (Response::line(405, "a gRPC call is a POST", state.buffer()), None),
+        _ => {
+            let body = ResponseBody::Messages { digest: None };
+            (Response::of(200, ContentKind::Grpc, body), Some(Box::new(call)))
+        }
+    };
+    response.answer = Some(answer).filter(|_| !is_about_itself);
+    if !is_about_itself && state.show.wants(now) {
+        state.show.add(head, arrival.request, at.peer.to_string(), answer, response.status, now);
+    }
+    (response, treatment, call)
 }
 
 /// Uniform from 0 and below 1: of a fresh UUID 53 bits that are random.

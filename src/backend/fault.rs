@@ -5,6 +5,7 @@ use std::collections::hash_map::{Entry, HashMap};
 use std::num::NonZeroU16;
 use std::time::Duration;
 
+use http::grpc::GrpcStatus;
 use http::h2::ErrorCode;
 
 use crate::wire::{BadCertificate, Fault, FaultShare, RequestId};
@@ -14,6 +15,17 @@ use crate::wire::{BadCertificate, Fault, FaultShare, RequestId};
 pub(crate) struct Faults {
     list: Vec<Fault>,
     attempts: AttemptCounts,
+}
+
+/// What a request is, as far as faults are concerned.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum RequestKind {
+    /// Of HTTP/1.
+    Plain,
+    /// Of HTTP/2: on a stream of its own.
+    Stream,
+    /// A gRPC call, on a stream too.
+    Call,
 }
 
 /// What is done to a request.
@@ -30,6 +42,12 @@ pub(crate) struct Treatment {
 pub(crate) enum Effect {
     /// Its response.
     Answer,
+    /// Of a gRPC call half of its first message, then its end as if all were well. What is no call gets its response; so those below.
+    HalfMessage,
+    /// That status, without a message.
+    GrpcStatus(GrpcStatus),
+    /// The same, in the only head.
+    TrailersOnly(GrpcStatus),
     /// An answer with this status instead.
     Status(u16),
     /// 503, because it is one of the first attempts.
@@ -88,11 +106,12 @@ impl Faults {
     }
 
     /// What is done to a request that is not for health. Each fault draws for itself, uniformly from 0 and below 1; of those that
-    /// strike, the one that leaves least of the response wins: goaway, refuse-stream, hang, reset, close, close-midway, reset-stream, fail-first, status. Those of streams strike on HTTP/2 alone. Latency adds to all.
+    /// strike, the one that leaves least of the response wins: goaway, refuse-stream, hang, reset, close, close-midway, reset-stream, fail-first, status,
+    /// trailers-only, grpc-status, half-message. Those of streams strike on HTTP/2 alone, those of calls on calls. Latency adds to all.
     pub(crate) fn treat(
         &mut self,
         request: Option<RequestId>,
-        has_streams: bool,
+        kind: RequestKind,
         mut draw: impl FnMut() -> f64,
     ) -> Treatment {
         let mut treatment = Treatment::NORMAL;
@@ -115,8 +134,18 @@ impl Faults {
                     }
                     Some(_) | None => continue,
                 },
-                Fault::ResetStream(..) | Fault::RefuseStream(_) | Fault::GoAway(_) if !has_streams => continue,
+                Fault::ResetStream(..) | Fault::RefuseStream(_) | Fault::GoAway(_) if kind == RequestKind::Plain => {
+                    continue;
+                }
+                Fault::GrpcStatus(..) | Fault::TrailersOnly(..) | Fault::HalfMessage(_)
+                    if kind != RequestKind::Call =>
+                {
+                    continue;
+                }
                 Fault::ResetStream(code, share) => (share, Effect::ResetStream(code)),
+                Fault::GrpcStatus(status, share) => (share, Effect::GrpcStatus(status)),
+                Fault::TrailersOnly(status, share) => (share, Effect::TrailersOnly(status)),
+                Fault::HalfMessage(share) => (share, Effect::HalfMessage),
                 Fault::RefuseStream(share) => (share, Effect::RefuseStream),
                 Fault::GoAway(share) => (share, Effect::GoAway),
                 Fault::Unhealthy | Fault::Certificate(_) | Fault::MaxStreams(_) => continue,
@@ -187,7 +216,7 @@ mod tests {
             ("fail-first:1", Effect::Answer),
         ] {
             assert_eq!(
-                faults(&[fault]).treat(None, false, || 0.999),
+                faults(&[fault]).treat(None, RequestKind::Plain, || 0.999),
                 Treatment { effect, ..Treatment::NORMAL },
                 "{fault}"
             );
@@ -202,9 +231,13 @@ mod tests {
             ("goaway", Effect::GoAway),
             ("max-streams:1", Effect::Answer),
         ] {
-            assert_eq!(faults(&[fault, "status:503:0.1%"]).treat(None, true, || 0.5).effect, effect, "{fault}");
             assert_eq!(
-                faults(&[fault, "status:503"]).treat(None, false, || 0.5).effect,
+                faults(&[fault, "status:503:0.1%"]).treat(None, RequestKind::Stream, || 0.5).effect,
+                effect,
+                "{fault}"
+            );
+            assert_eq!(
+                faults(&[fault, "status:503"]).treat(None, RequestKind::Plain, || 0.5).effect,
                 Effect::Status(503),
                 "{fault}"
             );
@@ -213,10 +246,28 @@ mod tests {
     }
 
     #[test]
+    fn faults_of_calls_strike_calls_alone() {
+        for (fault, effect) in [
+            ("grpc-status:NOT_FOUND", Effect::GrpcStatus(GrpcStatus::NOT_FOUND)),
+            ("trailers-only", Effect::TrailersOnly(GrpcStatus::UNAVAILABLE)),
+            ("half-message", Effect::HalfMessage),
+        ] {
+            let mut faults = faults(&[fault]);
+            assert_eq!(faults.treat(None, RequestKind::Call, || 0.5).effect, effect, "{fault}");
+            for kind in [RequestKind::Plain, RequestKind::Stream] {
+                assert_eq!(faults.treat(None, kind, || 0.5).effect, Effect::Answer, "{fault} {kind:?}");
+            }
+        }
+        let mut all = faults(&["half-message", "grpc-status:3", "trailers-only:5", "reset-stream:8"]);
+        assert_eq!(all.treat(None, RequestKind::Call, || 0.5).effect, Effect::ResetStream(ErrorCode::CANCEL));
+        assert_eq!(all.treat(None, RequestKind::Plain, || 0.5).effect, Effect::Answer);
+    }
+
+    #[test]
     fn a_share_of_the_requests_is_struck() {
         let mut faults = faults(&["status:503:10%"]);
-        assert_eq!(faults.treat(None, false, || 0.0999).effect, Effect::Status(503));
-        assert_eq!(faults.treat(None, false, || 0.1).effect, Effect::Answer);
+        assert_eq!(faults.treat(None, RequestKind::Plain, || 0.0999).effect, Effect::Status(503));
+        assert_eq!(faults.treat(None, RequestKind::Plain, || 0.1).effect, Effect::Answer);
     }
 
     #[test]
@@ -224,7 +275,7 @@ mod tests {
         let mut faults = faults(&["latency:200ms±50ms", "close:50%"]);
         let treated = |draws: [f64; 3], faults: &mut Faults| {
             let mut draws = draws.into_iter();
-            faults.treat(None, false, || draws.next().unwrap())
+            faults.treat(None, RequestKind::Plain, || draws.next().unwrap())
         };
         let held = |milliseconds, effect| Treatment { delay: Duration::from_millis(milliseconds), effect };
         assert_eq!(treated([0.9, 0.0, 0.4], &mut faults), held(150, Effect::Close));
@@ -235,7 +286,7 @@ mod tests {
     #[test]
     fn the_first_attempts_of_each_request_fail() {
         let mut faults = faults(&["fail-first:2"]);
-        let mut effect = |id| faults.treat(id, false, || 0.5).effect;
+        let mut effect = |id| faults.treat(id, RequestKind::Plain, || 0.5).effect;
         assert_eq!(
             [id(1), id(2), id(1), id(1), id(2), id(2), id(1)].map(&mut effect),
             [
@@ -255,14 +306,14 @@ mod tests {
     fn attempts_are_remembered_of_the_latest_requests_while_the_fault_stays() {
         let mut faults = faults(&["fail-first:1"]);
         for sequence in 0..=REMEMBERED as u64 {
-            assert_eq!(faults.treat(id(sequence), false, || 0.5).effect, Effect::FirstFailed);
+            assert_eq!(faults.treat(id(sequence), RequestKind::Plain, || 0.5).effect, Effect::FirstFailed);
         }
         assert_eq!(faults.attempts.counts.len(), REMEMBERED);
-        assert_eq!(faults.treat(id(1), false, || 0.5).effect, Effect::Answer);
+        assert_eq!(faults.treat(id(1), RequestKind::Plain, || 0.5).effect, Effect::Answer);
         faults.set(vec!["fail-first:1".parse().unwrap(), "hang:1%".parse().unwrap()]);
-        assert_eq!(faults.treat(id(1), false, || 0.5).effect, Effect::Answer);
+        assert_eq!(faults.treat(id(1), RequestKind::Plain, || 0.5).effect, Effect::Answer);
         // The oldest was forgotten.
-        assert_eq!(faults.treat(id(0), false, || 0.5).effect, Effect::FirstFailed);
+        assert_eq!(faults.treat(id(0), RequestKind::Plain, || 0.5).effect, Effect::FirstFailed);
         faults.set(vec!["hang:1%".parse().unwrap()]);
         assert_eq!(faults.attempts.counts.len(), 0);
     }
@@ -274,7 +325,7 @@ mod tests {
             count in 0..=6usize,
         ) {
             let chosen = &order[..count];
-            let effect = faults(chosen).treat(id(1), false, || 0.5).effect;
+            let effect = faults(chosen).treat(id(1), RequestKind::Plain, || 0.5).effect;
             let has = |fault| chosen.contains(&fault);
             let expected = match () {
                 () if has("hang") => Effect::Hang,
@@ -293,7 +344,7 @@ mod tests {
             let (time, spread) = (Duration::from_nanos(time), Duration::from_nanos((time as f64 * part) as u64));
             let mut faults = Faults::default();
             faults.set(vec![Fault::Latency { time, spread, share: FaultShare::ALL }]);
-            let delay = faults.treat(None, false, || draw).delay;
+            let delay = faults.treat(None, RequestKind::Plain, || draw).delay;
             prop_assert!(delay >= time - spread && delay <= time + spread, "{:?}", delay);
         }
     }

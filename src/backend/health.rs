@@ -20,6 +20,16 @@ impl Default for Health {
 const UNHEALTHY: (u16, &str) = (503, "unhealthy, a fault that is switched on");
 
 impl Health {
+    /// As liveness has it.
+    pub(crate) fn is_live(self) -> bool {
+        !self.unhealthy
+    }
+
+    /// As readiness has it.
+    pub(crate) fn is_ready(self, draining: bool) -> bool {
+        self.is_live() && self.ready && !draining
+    }
+
     /// Status and text for a path of health; none for every other path. A balancer that maps `/uuid` to `/` makes `//readyz`
     /// of `/uuid/readyz`, so leading slashes count as one.
     pub(crate) fn of(self, path: &str, draining: bool) -> Option<(u16, &'static str)> {
@@ -29,10 +39,10 @@ impl Health {
         }
         let path = if path.starts_with("//") { &path[1..] } else { path };
         if LIVENESS_PATHS.contains(&path) {
-            Some(if self.unhealthy { UNHEALTHY } else { (200, "ok") })
+            Some(if self.is_live() { (200, "ok") } else { UNHEALTHY })
         } else if READINESS_PATHS.contains(&path) {
             Some(match (self.ready, draining) {
-                _ if self.unhealthy => UNHEALTHY,
+                _ if !self.is_live() => UNHEALTHY,
                 (_, true) => (503, "draining"),
                 (false, false) => (503, "not ready"),
                 (true, false) => (200, "ready"),
@@ -52,6 +62,7 @@ mod tests {
         let (ready, unready) = (Health::default(), Health { ready: false, ..Health::default() });
         assert_eq!(ready.of("/readyz", false), Some((200, "ready")));
         assert_eq!(unready.of("/ready", false), Some((503, "not ready")));
+        assert!(ready.is_ready(false) && !ready.is_ready(true) && !unready.is_ready(false) && unready.is_live());
         assert_eq!(ready.of("//readyz", true), Some((503, "draining")));
         assert_eq!(unready.of("/livez", true), Some((200, "ok")));
         for path in ["/", "", "*", "/uuid", "/readyz/", "/healthzz", "readyz"] {
@@ -67,6 +78,7 @@ mod tests {
                 assert_eq!(health.of(path, false), Some(UNHEALTHY), "{path}");
             }
             assert_eq!(health.of("/", false), None);
+            assert!(!health.is_live() && !health.is_ready(false));
         }
     }
 }

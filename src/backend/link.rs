@@ -316,7 +316,7 @@ impl Link {
             return ControlFlow::Continue(());
         }
         output.clear();
-        self.http.announce(turn.state, output);
+        self.http.announce(now, turn.state, output);
         self.say(output, now, turn)
     }
 

@@ -10,6 +10,7 @@ mod connection;
 mod content;
 mod exchange;
 mod fault;
+mod grpc;
 mod health;
 mod link;
 mod multiplexed;

@@ -1,6 +1,10 @@
 //! One connection of HTTP/2: bytes in, responses of many streams out, each attempt in the journal before its response leaves.
 //! It owns no socket; the server feeds it and reports how much of its output was written.
 
+mod calling;
+mod pacing;
+mod turn;
+
 use http::h2::server::{Server, ServerEvent};
 use http::h2::{AnnouncedSettings, Block, ErrorCode};
 use http::{Framing, Malformed, StreamId, Written};
@@ -8,8 +12,11 @@ use http::{Framing, Malformed, StreamId, Written};
 use crate::backend::connection::{Origin, Waiting};
 use crate::backend::exchange::{Arriving, Exchange};
 use crate::backend::fault::{Effect, Treatment};
+use crate::backend::multiplexed::calling::{CallProgress, Calling};
+use crate::backend::multiplexed::pacing::{PacingProgress, StreamPacing};
+use crate::backend::multiplexed::turn::{PIECE, StreamTurn};
 use crate::backend::paced::Paced;
-use crate::backend::response::{Response, ResponseBody, Stamp, pattern};
+use crate::backend::response::{Response, ResponseBody, pattern};
 use crate::backend::state::ProcessState;
 use crate::journal::Claim;
 use crate::wire::{AttemptEnd, Moment, REQUEST_HEADER, Refusal, RequestId, ResponseId};
@@ -23,7 +30,7 @@ pub(super) struct Multiplexed {
     /// Requests that have come and whose responses have not left to their end.
     active: Vec<Active>,
     /// Which of the responses that go on has the next piece.
-    turn: usize,
+    next_piece: usize,
     stage: StreamStage,
     /// Its client knows that no more streams are wanted.
     is_draining: bool,
@@ -54,6 +61,8 @@ enum StreamPhase {
     Sending(Claim, Sending),
     /// Its response goes out event by event.
     Pacing(Claim, StreamPacing),
+    /// A gRPC call.
+    Calling(Box<Calling>),
     /// All of its response is in the output.
     Leaving(Claim),
     /// It gets no response.
@@ -68,34 +77,7 @@ struct Sending {
     is_cut: bool,
 }
 
-struct StreamPacing {
-    paced: Box<Paced>,
-    /// Events that are written, and how much of them is out.
-    pending: Vec<u8>,
-    sent: usize,
-    /// After that many a fault breaks it off.
-    cut_after: Option<u32>,
-}
-
-impl StreamPacing {
-    fn is_cut(&self) -> bool {
-        self.cut_after.is_some_and(|most| self.paced.life.written >= most)
-    }
-
-    /// Whether no further event will be written.
-    fn is_done(&self) -> bool {
-        self.paced.is_done() || self.is_cut()
-    }
-
-    /// Whether another event is to be written, and when at the earliest; any time where only the client paces.
-    fn due(&self) -> Option<Moment> {
-        let wants = self.sent == self.pending.len() && !self.is_done();
-        wants.then(|| self.paced.due().unwrap_or(Moment(0)))
-    }
-}
-
-/// The most that one response adds to the output before others have their turn, and that one turn adds.
-const PIECE: usize = 16 * 1024;
+/// That one turn adds to the output, each of at most [`PIECE`].
 const PIECES_A_TURN: usize = 4;
 /// GOAWAY with it says that streams are still taken.
 const LAST_STREAM: u32 = (1 << 31) - 1;
@@ -116,7 +98,7 @@ impl Multiplexed {
             http,
             inbox: Vec::new(),
             active: Vec::new(),
-            turn: 0,
+            next_piece: 0,
             stage: StreamStage::Open,
             is_draining: false,
         }
@@ -132,7 +114,8 @@ impl Multiplexed {
                 more: self.active.iter().any(|it| self.can_go_on(it)),
                 body: self.active.iter().any(|it| match &it.phase {
                     StreamPhase::Reading(_) | StreamPhase::Sending(..) => true,
-                    StreamPhase::Pacing(_, pacing) => pacing.sent < pacing.pending.len(),
+                    StreamPhase::Pacing(_, pacing) => pacing.has_unsent(),
+                    StreamPhase::Calling(calling) => calling.waits_for_client(),
                     StreamPhase::Delayed(..) | StreamPhase::Leaving(_) | StreamPhase::Hanging(_) => false,
                 }),
             },
@@ -148,9 +131,8 @@ impl Multiplexed {
             StreamPhase::Sending(_, sending) => {
                 sending.position == sending.end || self.http.capacity(active.stream) > 0
             }
-            StreamPhase::Pacing(_, pacing) if pacing.sent < pacing.pending.len() => {
-                self.http.capacity(active.stream) > 0
-            }
+            StreamPhase::Pacing(_, pacing) if pacing.has_unsent() => self.http.capacity(active.stream) > 0,
+            StreamPhase::Calling(calling) => calling.can_go_on(active.stream, &self.http),
             StreamPhase::Pacing(_, pacing) => pacing.due() == Some(Moment(0)),
             StreamPhase::Reading(_) | StreamPhase::Delayed(..) | StreamPhase::Leaving(_) | StreamPhase::Hanging(_) => {
                 false
@@ -163,6 +145,7 @@ impl Multiplexed {
         let dues = self.active.iter().filter_map(|it| match &it.phase {
             StreamPhase::Delayed(until, _) => Some(*until),
             StreamPhase::Pacing(_, pacing) => pacing.due().filter(|due| *due > Moment(0)),
+            StreamPhase::Calling(calling) => calling.due(),
             StreamPhase::Reading(_) | StreamPhase::Sending(..) | StreamPhase::Leaving(_) | StreamPhase::Hanging(_) => {
                 None
             }
@@ -185,13 +168,14 @@ impl Multiplexed {
 
     /// Takes what has arrived and appends to `out` what is to be written.
     pub(super) fn receive(&mut self, input: &[u8], now: Moment, state: &mut ProcessState, out: &mut Vec<u8>) {
+        let turn = &mut StreamTurn { now, state, out };
         if self.inbox.is_empty() {
-            let rest = self.converse(input, now, state, out);
+            let rest = self.converse(input, turn);
             self.inbox.extend_from_slice(rest);
         } else {
             self.inbox.extend_from_slice(input);
             let inbox = std::mem::take(&mut self.inbox);
-            let rest = self.converse(&inbox, now, state, out).len();
+            let rest = self.converse(&inbox, turn).len();
             self.inbox = inbox;
             self.inbox.drain(..self.inbox.len() - rest);
         }
@@ -201,48 +185,56 @@ impl Multiplexed {
         }
     }
 
-    fn converse<'b>(&mut self, input: &'b [u8], now: Moment, state: &mut ProcessState, out: &mut Vec<u8>) -> &'b [u8] {
+    fn converse<'b>(&mut self, input: &'b [u8], turn: &mut StreamTurn) -> &'b [u8] {
         let mut rest = input;
-        let mut block = std::mem::take(&mut state.block);
-        while let Some((stream, event)) = self.http.receive(&mut rest, &mut block, now.0, out) {
+        let mut block = std::mem::take(&mut turn.state.block);
+        while let Some((stream, event)) = self.http.receive(&mut rest, &mut block, turn.now.0, turn.out) {
             match event {
                 ServerEvent::Head(request) => {
                     let lines = request.lines();
                     let head = request.head(&lines);
-                    let exchange = Exchange::begin(&head, &self.arriving(), now, state);
-                    if let Some(exchange) = self.turn_away(stream, exchange, now, state, out) {
-                        if head.framing == Framing::None {
-                            self.hold_back(stream, exchange, now, state, out);
-                        } else {
-                            if head.expects_continue && rest.is_empty() {
-                                self.http.write_continue(stream, out);
-                            }
-                            self.active.push(Active { stream, phase: StreamPhase::Reading(Box::new(exchange)) });
+                    let ends = head.framing == Framing::None;
+                    let exchange = Exchange::begin(&head, &self.arriving(), turn.now, turn.state);
+                    let proceeds = head.expects_continue && rest.is_empty();
+                    if let Some(exchange) = self.turn_away(stream, exchange, turn) {
+                        self.take_up(stream, exchange, ends, proceeds, turn);
+                    }
+                }
+                ServerEvent::Data(data) => match self.place(stream).map(|place| (place, &mut self.active[place].phase))
+                {
+                    Some((_, StreamPhase::Reading(exchange))) => exchange.see(data),
+                    Some((place, StreamPhase::Calling(calling))) => {
+                        calling.receive(data, turn);
+                        self.drive_call(place, turn);
+                    }
+                    _ => {}
+                },
+                ServerEvent::Trailers(_) => {}
+                ServerEvent::End => match self.place(stream) {
+                    Some(place) if matches!(self.active[place].phase, StreamPhase::Reading(_)) => {
+                        if let StreamPhase::Reading(mut exchange) = self.active.swap_remove(place).phase {
+                            exchange.whole(turn.state);
+                            self.hold_back(stream, *exchange, turn);
                         }
                     }
-                }
-                ServerEvent::Data(data) => {
-                    if let Some(Active { phase: StreamPhase::Reading(exchange), .. }) = self.find(stream) {
-                        exchange.see(data);
+                    Some(place) => {
+                        if let StreamPhase::Calling(calling) = &mut self.active[place].phase {
+                            calling.finish(turn);
+                            self.drive_call(place, turn);
+                        }
                     }
-                }
-                ServerEvent::Trailers(_) => {}
-                ServerEvent::End => {
-                    if let Some(Active { phase: StreamPhase::Reading(mut exchange), .. }) = self.take(stream) {
-                        exchange.whole(state);
-                        self.hold_back(stream, *exchange, now, state, out);
-                    }
-                }
+                    None => {}
+                },
                 ServerEvent::Malformed(why) => {
                     let request = find_id(&block);
-                    self.refuse(stream, why, request, now, state, out);
+                    self.refuse(stream, why, request, turn);
                 }
-                ServerEvent::Reset(_) => self.cut_off(stream, now, state),
+                ServerEvent::Reset(code) => self.cancel(stream, code, turn),
                 ServerEvent::GoAway(_) => self.stage = StreamStage::Leaving,
                 ServerEvent::Broken(why) => {
                     if self.active.is_empty() && self.http.requests() == 0 {
                         // Of a connection on which nothing else came there would be no record at all.
-                        self.refuse(StreamId(0), why, None, now, state, out);
+                        self.refuse(StreamId(0), why, None, turn);
                     }
                     self.stage = StreamStage::Over;
                 }
@@ -251,8 +243,50 @@ impl Multiplexed {
                 self.http.stop();
             }
         }
-        state.block = block;
+        turn.state.block = block;
         rest
+    }
+
+    /// A request has come, at least its head. `ends`: nothing follows; `proceeds`: its client waits for a sign to go on.
+    fn take_up(&mut self, stream: StreamId, mut exchange: Exchange, ends: bool, proceeds: bool, turn: &mut StreamTurn) {
+        if let Some(call) = exchange.call.take() {
+            let mut calling = Box::new(Calling::new(exchange, *call));
+            if ends {
+                calling.finish(turn);
+            }
+            self.active.push(Active { stream, phase: StreamPhase::Calling(calling) });
+            self.drive_call(self.active.len() - 1, turn);
+        } else if ends {
+            self.hold_back(stream, exchange, turn);
+        } else {
+            if proceeds {
+                self.http.write_continue(stream, turn.out);
+            }
+            self.active.push(Active { stream, phase: StreamPhase::Reading(Box::new(exchange)) });
+        }
+    }
+
+    fn drive_call(&mut self, place: usize, turn: &mut StreamTurn) {
+        let Active { stream, phase } = &mut self.active[place];
+        let (stream, StreamPhase::Calling(calling)) = (*stream, phase) else { return };
+        match calling.drive(stream, &mut self.http, turn) {
+            CallProgress::Open => {}
+            CallProgress::Written => {
+                if let StreamPhase::Calling(calling) = self.active.swap_remove(place).phase {
+                    self.active.push(Active { stream, phase: StreamPhase::Leaving(calling.into_claim()) });
+                }
+            }
+            CallProgress::Reset => {
+                if let StreamPhase::Calling(calling) = self.active.swap_remove(place).phase {
+                    turn.cut_off(calling.into_claim(), 0);
+                }
+            }
+            CallProgress::EndConnection => {
+                self.stage = StreamStage::Over;
+                self.http.stop();
+            }
+            CallProgress::ResetConnection => self.stage = StreamStage::Reset,
+        }
     }
 
     fn arriving(&self) -> Arriving<'_> {
@@ -265,169 +299,129 @@ impl Multiplexed {
         self.active.iter().position(|it| it.stream == stream)
     }
 
-    fn find(&mut self, stream: StreamId) -> Option<&mut Active> {
-        self.active.iter_mut().find(|it| it.stream == stream)
-    }
-
     fn take(&mut self, stream: StreamId) -> Option<Active> {
         self.place(stream).map(|place| self.active.swap_remove(place))
     }
 
     /// Faults that do nothing with a request, and say so: whoever sent it may send it elsewhere.
-    fn turn_away(
-        &mut self,
-        stream: StreamId,
-        exchange: Exchange,
-        now: Moment,
-        state: &mut ProcessState,
-        out: &mut Vec<u8>,
-    ) -> Option<Exchange> {
+    fn turn_away(&mut self, stream: StreamId, exchange: Exchange, turn: &mut StreamTurn) -> Option<Exchange> {
         match exchange.treatment.effect {
-            Effect::RefuseStream => self.http.reset(stream, ErrorCode::REFUSED_STREAM, out),
+            Effect::RefuseStream => self.http.reset(stream, ErrorCode::REFUSED_STREAM, turn.out),
             Effect::GoAway => {
-                self.http.go_away(StreamId(stream.0.saturating_sub(2)), ErrorCode::NO_ERROR, out);
+                self.http.go_away(StreamId(stream.0.saturating_sub(2)), ErrorCode::NO_ERROR, turn.out);
                 self.stage = StreamStage::Leaving;
             }
             _ => return Some(exchange),
         }
-        state.journal.complete(exchange.claim, now, 0, AttemptEnd::CutOff);
+        turn.state.journal.complete(exchange.claim, turn.now, 0, AttemptEnd::Refused);
         None
     }
 
     /// The request has been read: its response is due, or will be.
-    fn hold_back(
-        &mut self,
-        stream: StreamId,
-        exchange: Exchange,
-        now: Moment,
-        state: &mut ProcessState,
-        out: &mut Vec<u8>,
-    ) {
+    fn hold_back(&mut self, stream: StreamId, exchange: Exchange, turn: &mut StreamTurn) {
         if exchange.treatment.delay.is_zero() {
-            return self.deliver(stream, exchange, now, state, out);
+            return self.deliver(stream, exchange, turn);
         }
-        let until = now.after(exchange.treatment.delay);
+        let until = turn.now.after(exchange.treatment.delay);
         self.active.push(Active { stream, phase: StreamPhase::Delayed(until, Box::new(exchange)) });
     }
 
     /// Moments have come for which responses were held back.
     pub(super) fn release(&mut self, now: Moment, state: &mut ProcessState, out: &mut Vec<u8>) {
+        let turn = &mut StreamTurn { now, state, out };
         let is_due = |active: &Active| matches!(active.phase, StreamPhase::Delayed(until, _) if until <= now);
         while let Some(place) = self.active.iter().position(is_due) {
             let Active { stream, phase } = self.active.swap_remove(place);
             if let StreamPhase::Delayed(_, exchange) = phase {
-                self.deliver(stream, *exchange, now, state, out);
+                self.deliver(stream, *exchange, turn);
             }
         }
         let has_event = |active: &Active| matches!(&active.phase, StreamPhase::Pacing(_, pacing) if pacing.due().is_some_and(|due| due <= now));
         while let Some(place) = self.active.iter().position(has_event) {
-            self.send_events(place, now, state, out);
+            self.send_events(place, turn);
+        }
+        let is_due = |active: &Active| matches!(&active.phase, StreamPhase::Calling(calling) if calling.due().is_some_and(|due| due <= now));
+        while let Some(place) = self.active.iter().position(is_due) {
+            self.drive_call(place, turn);
         }
     }
 
     /// Responds to what cannot be read: a head that is too large, with a status; anything else was reset for it.
-    fn refuse(
-        &mut self,
-        stream: StreamId,
-        why: Malformed,
-        request: Option<RequestId>,
-        now: Moment,
-        state: &mut ProcessState,
-        out: &mut Vec<u8>,
-    ) {
+    fn refuse(&mut self, stream: StreamId, why: Malformed, request: Option<RequestId>, turn: &mut StreamTurn) {
         let is_open = self.http.is_sending(stream);
         match self.take(stream).map(|it| it.phase) {
             Some(StreamPhase::Reading(mut exchange)) => {
-                exchange.refuse_body(why, state);
+                exchange.refuse_body(why, turn.state);
                 if is_open {
-                    return self.deliver(stream, *exchange, now, state, out);
+                    return self.deliver(stream, *exchange, turn);
                 }
-                state.journal.complete(exchange.claim, now, 0, AttemptEnd::CutOff);
+                turn.cut_off(exchange.claim, 0);
             }
-            Some(phase) => self.end_phase(stream, phase, LifeEnd::Backend, now, state),
+            Some(phase) => self.end_phase(stream, phase, LifeEnd::Backend, turn),
             None => {
-                let exchange = Exchange::refused(Refusal::Malformed(why), request, &self.arriving(), now, state);
+                let exchange =
+                    Exchange::refused(Refusal::Malformed(why), request, &self.arriving(), turn.now, turn.state);
                 if is_open {
-                    self.deliver(stream, exchange, now, state, out);
+                    self.deliver(stream, exchange, turn);
                     // What may follow of the request is of no use.
-                    self.http.reset(stream, ErrorCode::NO_ERROR, out);
+                    self.http.reset(stream, ErrorCode::NO_ERROR, turn.out);
                 } else {
-                    state.journal.complete(exchange.claim, now, 0, AttemptEnd::CutOff);
+                    turn.cut_off(exchange.claim, 0);
                 }
             }
         }
     }
 
     /// Writes the response, or what the request gets instead.
-    fn deliver(
-        &mut self,
-        stream: StreamId,
-        exchange: Exchange,
-        now: Moment,
-        state: &mut ProcessState,
-        out: &mut Vec<u8>,
-    ) {
+    fn deliver(&mut self, stream: StreamId, exchange: Exchange, turn: &mut StreamTurn) {
         let Exchange { claim, response, treatment: Treatment { effect, .. }, .. } = exchange;
         match effect {
             Effect::Close => self.stage = StreamStage::Over,
             Effect::Reset => self.stage = StreamStage::Reset,
             Effect::ResetStream(code) => {
-                self.http.reset(stream, code, out);
-                return state.journal.complete(claim, now, 0, AttemptEnd::CutOff);
+                self.http.reset(stream, code, turn.out);
+                return turn.cut_off(claim, 0);
             }
             Effect::Hang | Effect::RefuseStream | Effect::GoAway => {}
+            // What is done to calls is done where there is one.
+            Effect::HalfMessage | Effect::GrpcStatus(_) | Effect::TrailersOnly(_) => {
+                return self.respond(stream, claim, response, false, turn);
+            }
             Effect::Answer | Effect::Status(_) | Effect::FirstFailed | Effect::CloseMidway => {
-                return self.respond(stream, claim, response, effect == Effect::CloseMidway, now, state, out);
+                return self.respond(stream, claim, response, effect == Effect::CloseMidway, turn);
             }
         }
         self.active.push(Active { stream, phase: StreamPhase::Hanging(claim) });
     }
 
-    #[expect(clippy::too_many_arguments, reason = "all that a response is written of")]
-    fn respond(
-        &mut self,
-        stream: StreamId,
-        claim: Claim,
-        response: Response,
-        is_cut: bool,
-        now: Moment,
-        state: &mut ProcessState,
-        out: &mut Vec<u8>,
-    ) {
-        let unix = state.calendar.unix(now);
-        let stamp = Stamp {
-            date: state.date.at(unix),
-            identity: &state.identity,
-            usual_heads: &state.usual_heads,
-            persistent: !state.draining,
-        };
+    fn respond(&mut self, stream: StreamId, claim: Claim, response: Response, is_cut: bool, turn: &mut StreamTurn) {
         if matches!(response.body, ResponseBody::Socket { .. }) {
             // No request of HTTP/2 can ask for one in the way of HTTP/1.
-            self.http.reset(stream, HTTP_1_1_REQUIRED, out);
-            return state.journal.complete(claim, now, 0, AttemptEnd::CutOff);
+            self.http.reset(stream, HTTP_1_1_REQUIRED, turn.out);
+            return turn.cut_off(claim, 0);
         }
         let head_only = self.http.is_head_only(stream);
         let length = if head_only { 0 } else { response.known_length().unwrap_or_default() };
         let is_paced = matches!(response.body, ResponseBody::Paced { .. }) && !head_only;
         let ends = length == 0 && !is_cut && !is_paced;
-        self.http.respond(stream, response.status, ends, out, |out| response.write_block(&stamp, out));
+        let stamp = turn.state.stamp(turn.now);
+        self.http.respond(stream, response.status, ends, turn.out, |out| response.write_block(&stamp, out));
         let end = if is_cut { length / 2 } else { length };
         let phase = match response.body {
             ResponseBody::Bytes(bytes) if !is_cut && self.http.capacity(stream) >= bytes.len() && length > 0 => {
-                self.http.data(stream, &bytes, true, out);
-                state.recycle(bytes);
+                self.http.data(stream, &bytes, true, turn.out);
+                turn.state.recycle(bytes);
                 StreamPhase::Leaving(claim)
             }
             ResponseBody::Paced { pace, first } if is_paced => {
                 let answer = response.answer.unwrap_or(ResponseId(uuid::Uuid::nil()));
-                let paced = Box::new(Paced::new(pace, first, answer, now));
                 let cut_after = is_cut.then_some(pace.count / 2);
-                let pacing = StreamPacing { paced, pending: Vec::new(), sent: 0, cut_after };
+                let pacing = StreamPacing::new(Paced::new(pace, first, answer, turn.now), cut_after);
                 self.active.push(Active { stream, phase: StreamPhase::Pacing(claim, pacing) });
-                return self.send_events(self.active.len() - 1, now, state, out);
+                return self.send_events(self.active.len() - 1, turn);
             }
             body if ends => {
-                state.recycle_body(body);
+                turn.state.recycle_body(body);
                 StreamPhase::Leaving(claim)
             }
             body => StreamPhase::Sending(claim, Sending { body, position: 0, end, is_cut }),
@@ -437,49 +431,39 @@ impl Multiplexed {
 
     /// There is room for more of the responses that go on: each has a piece, in turn.
     pub(super) fn go_on(&mut self, now: Moment, state: &mut ProcessState, out: &mut Vec<u8>) {
+        let turn = &mut StreamTurn { now, state, out };
         for _ in 0..PIECES_A_TURN {
             let count = self.active.len();
-            let places = (0..count).map(|step| (self.turn + step) % count);
+            let places = (0..count).map(|step| (self.next_piece + step) % count);
             let Some(place) = places.into_iter().find(|place| self.can_go_on(&self.active[*place])) else { return };
-            self.turn = place + 1;
+            self.next_piece = place + 1;
             match self.active[place].phase {
-                StreamPhase::Pacing(..) => self.send_events(place, now, state, out),
-                _ => self.send_piece(place, state, out),
+                StreamPhase::Pacing(..) => self.send_events(place, turn),
+                StreamPhase::Calling(_) => self.drive_call(place, turn),
+                _ => self.send_piece(place, turn),
             }
         }
     }
 
     /// Writes the events that are due, and sends what windows let through.
-    fn send_events(&mut self, place: usize, now: Moment, state: &mut ProcessState, out: &mut Vec<u8>) {
+    fn send_events(&mut self, place: usize, turn: &mut StreamTurn) {
         let Active { stream, phase } = &mut self.active[place];
         let (stream, StreamPhase::Pacing(claim, pacing)) = (*stream, phase) else { return };
-        if pacing.due().is_some_and(|due| due <= now) {
-            pacing.pending.clear();
-            pacing.sent = 0;
-            pacing.paced.write(now, |piece| pacing.pending.extend_from_slice(piece));
-            if pacing.is_cut() {
-                pacing.paced.life.end = LifeEnd::Backend;
+        match pacing.send(stream, claim, &mut self.http, turn) {
+            PacingProgress::Open => {}
+            PacingProgress::Written => {
+                if let StreamPhase::Pacing(claim, _) = self.active.swap_remove(place).phase {
+                    self.active.push(Active { stream, phase: StreamPhase::Leaving(claim) });
+                }
             }
-            // Noted before the kernel has it: what a client saw is in the record.
-            state.journal.note_life(claim, &pacing.paced.life);
-        }
-        let end = pacing.pending.len().min(pacing.sent + self.http.capacity(stream).min(PIECE));
-        let is_out = end == pacing.pending.len() && pacing.is_done();
-        let ends = is_out && !pacing.is_cut();
-        if end > pacing.sent || ends {
-            self.http.data(stream, &pacing.pending[pacing.sent..end], ends, out);
-        }
-        pacing.sent = end;
-        if is_out && !ends {
-            self.stage = StreamStage::Over;
-            self.http.stop();
-        }
-        if ends && let Active { stream, phase: StreamPhase::Pacing(claim, _) } = self.active.swap_remove(place) {
-            self.active.push(Active { stream, phase: StreamPhase::Leaving(claim) });
+            PacingProgress::Cut => {
+                self.stage = StreamStage::Over;
+                self.http.stop();
+            }
         }
     }
 
-    fn send_piece(&mut self, place: usize, state: &mut ProcessState, out: &mut Vec<u8>) {
+    fn send_piece(&mut self, place: usize, turn: &mut StreamTurn) {
         let Active { stream, phase } = &mut self.active[place];
         let (stream, StreamPhase::Sending(_, sending)) = (*stream, phase) else { return };
         let left = usize::try_from(sending.end - sending.position).unwrap_or(usize::MAX);
@@ -488,15 +472,15 @@ impl Multiplexed {
         match &sending.body {
             ResponseBody::Bytes(bytes) => {
                 let start = sending.position as usize;
-                self.http.data(stream, &bytes[start..start + piece], ends, out);
+                self.http.data(stream, &bytes[start..start + piece], ends, turn.out);
             }
-            // Neither is sent piece by piece.
-            ResponseBody::Paced { .. } | ResponseBody::Socket { .. } => return,
+            // None of them is sent piece by piece.
+            ResponseBody::Paced { .. } | ResponseBody::Socket { .. } | ResponseBody::Messages { .. } => return,
             ResponseBody::Pattern(_) => {
-                let mut buffer = state.buffer();
+                let mut buffer = turn.state.buffer();
                 pattern(&mut buffer, sending.position, sending.position + piece as u64);
-                self.http.data(stream, &buffer, ends, out);
-                state.recycle(buffer);
+                self.http.data(stream, &buffer, ends, turn.out);
+                turn.state.recycle(buffer);
             }
         }
         sending.position += piece as u64;
@@ -511,7 +495,7 @@ impl Multiplexed {
         }
         let Active { stream, phase } = self.active.swap_remove(place);
         if let StreamPhase::Sending(claim, sending) = phase {
-            state.recycle_body(sending.body);
+            turn.state.recycle_body(sending.body);
             self.active.push(Active { stream, phase: StreamPhase::Leaving(claim) });
         }
     }
@@ -527,34 +511,33 @@ impl Multiplexed {
         }
     }
 
-    /// A stream has ended before its response had left.
-    fn cut_off(&mut self, stream: StreamId, now: Moment, state: &mut ProcessState) {
-        if let Some(Active { phase, .. }) = self.take(stream) {
-            self.end_phase(stream, phase, LifeEnd::Reset, now, state);
+    /// The client does not want a response any more.
+    fn cancel(&mut self, stream: StreamId, code: ErrorCode, turn: &mut StreamTurn) {
+        let Some(place) = self.place(stream) else { return };
+        let Active { mut phase, .. } = self.active.swap_remove(place);
+        if let StreamPhase::Calling(calling) = &mut phase {
+            calling.cancel(code, turn);
         }
+        self.end_phase(stream, phase, LifeEnd::Reset, turn);
     }
 
-    fn end_phase(&mut self, stream: StreamId, phase: StreamPhase, how: LifeEnd, now: Moment, state: &mut ProcessState) {
+    /// A stream has ended before its response had left.
+    fn end_phase(&mut self, stream: StreamId, phase: StreamPhase, how: LifeEnd, turn: &mut StreamTurn) {
         let claim = match phase {
             StreamPhase::Reading(exchange) | StreamPhase::Delayed(_, exchange) => exchange.claim,
-            StreamPhase::Pacing(mut claim, mut pacing) => {
-                let life = &mut pacing.paced.life;
-                if life.end == LifeEnd::Open {
-                    life.end = how;
-                }
-                state.journal.note_life(&mut claim, life);
-                claim
-            }
+            StreamPhase::Pacing(claim, pacing) => pacing.end(claim, how, turn),
+            StreamPhase::Calling(calling) => calling.into_claim(),
             StreamPhase::Sending(claim, _) | StreamPhase::Leaving(claim) | StreamPhase::Hanging(claim) => claim,
         };
         let bytes = self.http.cut_off(stream).bytes;
-        state.journal.complete(claim, now, bytes, AttemptEnd::CutOff);
+        turn.cut_off(claim, bytes);
     }
 
     /// The connection has ended: what was not responded to its end is recorded as cut off.
     pub(super) fn end(&mut self, how: LifeEnd, now: Moment, state: &mut ProcessState) {
+        let turn = &mut StreamTurn { now, state, out: &mut Vec::new() };
         for Active { stream, phase } in std::mem::take(&mut self.active) {
-            self.end_phase(stream, phase, how, now, state);
+            self.end_phase(stream, phase, how, turn);
         }
     }
 
@@ -567,8 +550,15 @@ impl Multiplexed {
     }
 
     /// A backend that drains, or has another certificate now, wants no new streams here, and takes those that are on their way
-    /// (RFC 9113 §6.8). The limit of streams may have changed.
-    pub(super) fn announce(&mut self, state: &ProcessState, out: &mut Vec<u8>) {
+    /// (RFC 9113 §6.8). The limit of streams may have changed, and the health that calls watch.
+    pub(super) fn announce(&mut self, now: Moment, state: &mut ProcessState, out: &mut Vec<u8>) {
+        let watching: Vec<StreamId> = self.active.iter().filter(|it| it.is_call()).map(|it| it.stream).collect();
+        let turn = &mut StreamTurn { now, state, out };
+        for stream in watching {
+            if let Some(place) = self.place(stream) {
+                self.drive_call(place, turn);
+            }
+        }
         if self.stage != StreamStage::Open {
             return;
         }
@@ -577,6 +567,12 @@ impl Multiplexed {
             self.http.go_away(StreamId(LAST_STREAM), ErrorCode::NO_ERROR, out);
         }
         self.http.limit_streams(most_streams(state), out);
+    }
+}
+
+impl Active {
+    fn is_call(&self) -> bool {
+        matches!(self.phase, StreamPhase::Calling(_))
     }
 }
 

@@ -24,14 +24,14 @@ pub(crate) struct EventPace {
 }
 
 /// Events of a stream for which nobody says a number.
-const COUNT: u32 = 10;
+pub(super) const COUNT: u32 = 10;
 const EVERY: Duration = Duration::from_millis(100);
-const MAX_COUNT: u32 = 10_000_000;
+pub(super) const MAX_COUNT: u32 = 10_000_000;
 pub(crate) const MAX_EVERY: Duration = Duration::from_secs(3600);
 const LEAST_EVERY: Duration = Duration::from_millis(1);
-const MAX_BYTES: usize = 64 * 1024;
+pub(super) const MAX_BYTES: usize = 64 * 1024;
 /// Written in a turn where nothing paces: about as much as of other long bodies.
-const TURN_BYTES: usize = 64 * 1024;
+pub(super) const TURN_BYTES: usize = 64 * 1024;
 
 /// Which parameter is beyond its bounds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -108,64 +108,98 @@ pub(crate) fn time(text: &str) -> Option<Duration> {
     text.parse().ok().map(|Time(time)| time).filter(|time| *time <= MAX_EVERY)
 }
 
+/// Numbered events at their times.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Schedule {
+    /// From one to the next; zero: as fast as the client takes them.
+    every: Duration,
+    /// Number of the next event.
+    next: u32,
+    /// Number of the last one.
+    last: u32,
+    /// When the next one is due.
+    due: Moment,
+}
+
+impl Schedule {
+    /// The first event is due at once.
+    pub(super) fn new(every: Duration, first: u32, last: u32, now: Moment) -> Schedule {
+        Schedule { every, next: first, last, due: now }
+    }
+
+    /// Whether all have been taken.
+    pub(super) fn is_done(&self) -> bool {
+        self.next > self.last
+    }
+
+    /// When the next event is due; none where only the client paces.
+    pub(super) fn due(&self) -> Option<Moment> {
+        (!self.every.is_zero()).then_some(self.due)
+    }
+
+    /// The number of the next event, if it is due.
+    pub(super) fn take(&mut self, now: Moment) -> Option<u32> {
+        if self.is_done() || (!self.every.is_zero() && now < self.due) {
+            return None;
+        }
+        // What could not be written in time is late, and does not come in a burst.
+        self.due = self.due.after(self.every);
+        if self.due <= now {
+            self.due = now.after(self.every);
+        }
+        self.next += 1;
+        Some(self.next - 1)
+    }
+}
+
 /// Such a body, as far as it has been written.
 pub(super) struct Paced {
     pace: EventPace,
     response: ResponseId,
-    /// Number of the next event.
-    next: u32,
-    /// When it is due.
-    due: Moment,
+    schedule: Schedule,
     pub(super) life: Life,
 }
 
 impl Paced {
     /// The first event is due at once.
     pub(super) fn new(pace: EventPace, first: u32, response: ResponseId, now: Moment) -> Paced {
-        Paced { pace, response, next: first, due: now, life: Life::new(pace.kind, first) }
+        let schedule = Schedule::new(pace.every, first, pace.count, now);
+        Paced { pace, response, schedule, life: Life::new(pace.kind, first) }
     }
 
     /// Whether all has been written.
     pub(super) fn is_done(&self) -> bool {
-        self.next > self.pace.count
+        self.schedule.is_done()
     }
 
     /// When the next event is due; none where only the client paces.
     pub(super) fn due(&self) -> Option<Moment> {
-        (!self.pace.every.is_zero()).then_some(self.due)
+        self.schedule.due()
     }
 
     /// Writes what is due: `put` appends a piece of the body.
     pub(super) fn write(&mut self, now: Moment, mut put: impl FnMut(&[u8])) {
         let mut piece = Vec::new();
-        if self.pace.every.is_zero() {
-            let mut written = 0;
-            while !self.is_done() && written < TURN_BYTES {
-                self.event(&mut piece, now);
-                written += piece.len();
-                put(&piece);
-            }
-        } else if now >= self.due && !self.is_done() {
-            self.event(&mut piece, now);
+        let mut written = 0;
+        while written < TURN_BYTES
+            && let Some(number) = self.schedule.take(now)
+        {
+            self.event(&mut piece, number, now);
+            written += piece.len();
             put(&piece);
-            // What could not be written in time is late, and does not come in a burst.
-            self.due = self.due.after(self.pace.every);
-            if self.due <= now {
-                self.due = now.after(self.pace.every);
-            }
         }
         if self.is_done() {
             self.life.end = LifeEnd::Backend;
         }
     }
 
-    fn event(&mut self, piece: &mut Vec<u8>, now: Moment) {
+    fn event(&mut self, piece: &mut Vec<u8>, number: u32, now: Moment) {
         piece.clear();
-        let event = StreamEvent { number: self.next, written: now, response: self.response.0 };
+        let event = StreamEvent { number, written: now, response: self.response.0 };
         match self.pace.kind {
             StreamKind::Events => {
                 // Nothing is wrong with writing into memory.
-                let _ = write!(piece, "id: {}\ndata: ", self.next);
+                let _ = write!(piece, "id: {number}\ndata: ");
                 event.write(piece, self.pace.bytes);
                 piece.extend_from_slice(b"\n\n");
             }
@@ -174,7 +208,6 @@ impl Paced {
                 piece.push(b'\n');
             }
         }
-        self.next += 1;
         self.life.written += 1;
     }
 }

@@ -40,6 +40,10 @@ pub(super) enum ResponseBody {
         pace: EventPace,
         first: u32,
     },
+    /// Messages of a gRPC call, which writes them itself; the digest of all of them, where it is known before they leave.
+    Messages {
+        digest: Option<u32>,
+    },
     /// A WebSocket, with the proof that its handshake was read.
     Socket {
         accept: AcceptKey,
@@ -117,13 +121,14 @@ impl Response {
         match &self.body {
             ResponseBody::Bytes(bytes) => Some(bytes.len() as u64),
             ResponseBody::Pattern(length) => Some(*length),
-            ResponseBody::Paced { .. } | ResponseBody::Socket { .. } => None,
+            ResponseBody::Paced { .. } | ResponseBody::Messages { .. } | ResponseBody::Socket { .. } => None,
         }
     }
 
     fn length(&self) -> Length {
         match &self.body {
             ResponseBody::Paced { pace, .. } => pace.length(),
+            ResponseBody::Messages { .. } => Length::Unknown,
             ResponseBody::Bytes(_) | ResponseBody::Pattern(_) | ResponseBody::Socket { .. }
                 if !has_content_type(self.status) =>
             {
@@ -138,7 +143,7 @@ impl Response {
     /// What its record says of its life.
     pub(super) fn life(&self) -> Option<Life> {
         match &self.body {
-            ResponseBody::Bytes(_) | ResponseBody::Pattern(_) => None,
+            ResponseBody::Bytes(_) | ResponseBody::Pattern(_) | ResponseBody::Messages { .. } => None,
             ResponseBody::Paced { pace, first } => Some(Life::new(pace.kind, *first)),
             ResponseBody::Socket { .. } => Some(Life::new(StreamKind::Websocket, 1)),
         }
@@ -151,6 +156,7 @@ impl Response {
         let body = match &self.body {
             ResponseBody::Bytes(bytes) => Some(of_body(bytes)),
             ResponseBody::Pattern(length) => Some(of_pattern(*length)),
+            ResponseBody::Messages { digest } => *digest,
             // Not known before.
             ResponseBody::Paced { .. } | ResponseBody::Socket { .. } => None,
         };

@@ -365,7 +365,10 @@ impl BackendServer {
     fn obey(&mut self) -> io::Result<()> {
         for order in self.channel.orders()? {
             match order {
-                BackendCommand::Ready(ready) => self.state.health.ready = ready,
+                BackendCommand::Ready(ready) => {
+                    self.state.health.ready = ready;
+                    self.announce(clock::now());
+                }
                 BackendCommand::Drain(grace) => self.drain(grace),
                 BackendCommand::Watch(watched) => self.state.show.watch(watched),
                 BackendCommand::Faults(faults) => {

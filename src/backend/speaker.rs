@@ -138,11 +138,12 @@ impl Speaker {
         }
     }
 
-    /// Tells the client what has changed for all connections: that the backend drains, or takes more or fewer streams.
-    pub(crate) fn announce(&mut self, state: &ProcessState, out: &mut Vec<u8>) {
+    /// Tells the client what has changed for all connections: that the backend drains, takes more or fewer streams, or
+    /// has another health.
+    pub(crate) fn announce(&mut self, now: Moment, state: &mut ProcessState, out: &mut Vec<u8>) {
         // HTTP/1 says it with the next response.
         if let Speaker::Http2(http) = self {
-            http.announce(state, out);
+            http.announce(now, state, out);
         }
     }
 

@@ -6,11 +6,13 @@ use http::h2::Block;
 
 use crate::backend::fault::Faults;
 use crate::backend::health::Health;
-use crate::backend::response::{DATE, ResponseBody, UsualHead};
+use crate::backend::response::{DATE, ResponseBody, Stamp, UsualHead};
 use crate::backend::show::Show;
 use crate::io::tls_server::Acceptor;
 use crate::journal::Writer;
-use crate::wire::{BackendIdentity, BadCertificate, Calendar, ConnectionLimits, Fault, Generator, Handshakes, page};
+use crate::wire::{
+    BackendIdentity, BadCertificate, Calendar, ConnectionLimits, Fault, Generator, Handshakes, Moment, page,
+};
 use verdict::response::ContentKind;
 
 pub(crate) struct ProcessState {
@@ -91,6 +93,12 @@ impl ProcessState {
         self.tls.as_ref().and_then(Acceptor::bad)
     }
 
+    /// What a head says beside the response itself.
+    pub(super) fn stamp(&mut self, now: Moment) -> Stamp<'_> {
+        let date = self.date.at(self.calendar.unix(now));
+        Stamp { date, identity: &self.identity, usual_heads: &self.usual_heads, persistent: !self.draining }
+    }
+
     /// An empty buffer for a body.
     pub(super) fn buffer(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.spare)
@@ -100,7 +108,10 @@ impl ProcessState {
     pub(super) fn recycle_body(&mut self, body: ResponseBody) {
         match body {
             ResponseBody::Bytes(bytes) => self.recycle(bytes),
-            ResponseBody::Pattern(_) | ResponseBody::Paced { .. } | ResponseBody::Socket { .. } => {}
+            ResponseBody::Pattern(_)
+            | ResponseBody::Paced { .. }
+            | ResponseBody::Messages { .. }
+            | ResponseBody::Socket { .. } => {}
         }
     }
 

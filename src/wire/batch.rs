@@ -91,6 +91,7 @@ mod tests {
             arrived: Default::default(),
             refusal: None,
             life: None,
+            call: None,
             tls: None,
         }
     }

@@ -1,6 +1,7 @@
 //! What crosses a process: names, ids, records and messages. It knows no socket, no clock and no file.
 
 mod batch;
+mod call;
 mod channel;
 mod clipped;
 mod event;
@@ -15,8 +16,8 @@ mod token;
 
 pub(crate) use api::{
     Action, BackendFigures, BackendState, BackendStatus, BadCertificate, BadFault, BalanceRequest, BalancerInfo,
-    CheckNews, CheckResult, ClientTimes, FRAME, FailedHandshakes, Fault, FaultShare, Figures, FleetStatus, Frame,
-    History, LatencyPercentiles, MarkKind, ReceivedRequest, RecordView, Second, SeenRequest, Snapshot, Time,
+    CallView, CheckNews, CheckResult, ClientTimes, FRAME, FailedHandshakes, Fault, FaultShare, Figures, FleetStatus,
+    Frame, History, LatencyPercentiles, MarkKind, ReceivedRequest, RecordView, Second, SeenRequest, Snapshot, Time,
     TimelineMark, TlsStatus, TlsView,
 };
 pub(crate) use batch::{BatchHead, read_batch, write_batch};

@@ -7,9 +7,11 @@ use http::Malformed;
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use crate::wire::call::{self, CALL_WORDS};
 use crate::wire::clipped::Clipped;
 use crate::wire::life::{self, LIFE_WORDS};
 use crate::wire::{AttemptEnd, Calendar, FleetNames, Generator, Moment, RecordView, RequestId, ResponseId, Secured};
+use verdict::Call;
 use verdict::life::Life;
 use verdict::request::{Differences, FieldMask, Note, Notes, SentBody};
 
@@ -74,6 +76,8 @@ pub(crate) struct Record {
     pub(crate) refusal: Option<Refusal>,
     /// Of a unit with a life: what has become of it.
     pub(crate) life: Option<Life>,
+    /// Of a gRPC call, which has no such life.
+    pub(crate) call: Option<Call>,
     /// TLS of its connection.
     pub(crate) tls: Option<Secured>,
 }
@@ -159,7 +163,7 @@ pub(crate) const RECORD_WORDS: usize = 40;
 /// A record keeps this much of the method.
 pub(crate) const METHOD_BYTES: usize = 16;
 /// A record keeps this much of path and query, with the length that they had; up to five words less where Host and
-/// X-Forwarded-For need them, and four less where there is a life.
+/// X-Forwarded-For need them, and four less where there is a life or a call.
 pub(crate) const PATH_BYTES: usize = 136;
 /// A record keeps this much of Host.
 pub(crate) const HOST_BYTES: usize = 32;
@@ -172,12 +176,13 @@ const BODY_LENGTH_WORD: usize = 15;
 const BODY_DIGEST_WORD: usize = 16;
 const TARGET_WORD: usize = 17;
 const FLAGS_WORD: usize = 18;
-/// A life, where there is one; then TLS, where there is some; then Host, X-Forwarded-For and path, each from a word of its own on.
+/// A life or a call, where there is one; then TLS, where there is some; then Host, X-Forwarded-For and path, each from a word of its own on.
 const TEXT_WORD: usize = 19;
 /// Beside the end of the attempt, in its byte.
 const HAS_LIFE: u64 = 0x80;
 const HAS_TLS: u64 = 0x40;
-const OUTCOME: u64 = 0x3f;
+const HAS_CALL: u64 = 0x20;
+const OUTCOME: u64 = 0x1f;
 
 impl Default for Record {
     /// Of nothing: for tests, and as a base.
@@ -200,6 +205,7 @@ impl Default for Record {
             arrived: AsArrived::default(),
             refusal: None,
             life: None,
+            call: None,
             tls: None,
         }
     }
@@ -229,6 +235,7 @@ impl Record {
             | u64::from(peer.port()) << 16
             | u64::from(self.method.length.min(255)) << 8
             | if self.life.is_some() { HAS_LIFE } else { 0 }
+            | if self.call.is_some() { HAS_CALL } else { 0 }
             | if self.tls.is_some() { HAS_TLS } else { 0 }
             | self.outcome.word();
         self.method.write(&mut words[METHOD_WORD..BODY_LENGTH_WORD]);
@@ -243,6 +250,10 @@ impl Record {
         if let Some(life) = &self.life {
             words[used..][..LIFE_WORDS].copy_from_slice(&life::to_words(life));
             used += LIFE_WORDS;
+        }
+        if let Some(call) = &self.call {
+            words[used..][..CALL_WORDS].copy_from_slice(&call::to_words(call));
+            used += CALL_WORDS;
         }
         if let Some(tls) = &self.tls {
             words[used] = tls.word();
@@ -274,6 +285,11 @@ impl Record {
         (TEXT_WORD..).zip(life::to_words(life))
     }
 
+    /// The same of a call.
+    pub(crate) fn call_words(call: &Call) -> impl Iterator<Item = (usize, u64)> {
+        (TEXT_WORD..).zip(call::to_words(call))
+    }
+
     /// Writes into the words of an attempt that was received how it ended.
     pub(crate) fn end(words: &mut [u64; RECORD_WORDS], status: u16, answered: Moment, bytes: u64, outcome: AttemptEnd) {
         words[2] = answered.0;
@@ -289,9 +305,11 @@ impl Record {
         let flags = words[FLAGS_WORD];
         let has_life = words[12] & HAS_LIFE != 0;
         let after_life = TEXT_WORD + if has_life { LIFE_WORDS } else { 0 };
+        let has_call = words[12] & HAS_CALL != 0;
+        let after_call = after_life + if has_call { CALL_WORDS } else { 0 };
         let has_tls = words[12] & HAS_TLS != 0;
-        let tls = has_tls.then(|| Secured::of_words(words[after_life], &words[after_life + 1..]));
-        let texts = after_life + tls.map_or(0, |(_, names)| 1 + names);
+        let tls = has_tls.then(|| Secured::of_words(words[after_call], &words[after_call + 1..]));
+        let texts = after_call + tls.map_or(0, |(_, names)| 1 + names);
         let host = Clipped::read(&words[texts..], (flags >> 48 & 0xff) as u32);
         let forwarded = texts + host.words();
         let forwarded_for = Clipped::read(&words[forwarded..], (flags >> 56) as u32);
@@ -308,15 +326,12 @@ impl Record {
             status: words[8] as u16,
             bytes: words[9],
             peer: if peer == End::UNIX { End::Unix } else { End::Address(peer) },
-            outcome: match words[12] & OUTCOME {
-                0 => AttemptEnd::Received,
-                1 => AttemptEnd::Completed,
-                _ => AttemptEnd::CutOff,
-            },
+            outcome: AttemptEnd::of_word(words[12] & OUTCOME),
             method: Clipped::read(&words[METHOD_WORD..BODY_LENGTH_WORD], (words[12] >> 8 & 0xff) as u32),
             path: Clipped::read(&words[path..], (words[12] >> 32) as u32 & LONGEST_PATH),
             refusal: Refusal::from_code((words[12] >> 56) as u8),
             life: if has_life { life::from_words(&words[TEXT_WORD..]) } else { None },
+            call: if has_call { call::from_words(&words[after_life..]) } else { None },
             tls: tls.map(|(tls, _)| tls),
             arrived: AsArrived {
                 differences: Differences::from_bits(flags as u16),
@@ -355,6 +370,7 @@ impl Record {
             outcome: self.outcome,
             refusal: self.refusal.map(|refusal| refusal.to_string()),
             life: self.life,
+            call: self.call.as_ref().map(call::view),
             host: arrived.host.to_string(),
             forwarded_for: arrived.notes.contains(Note::ForwardedFor).then(|| arrived.forwarded_for.to_string()),
             body_bytes: arrived.body.length,
@@ -371,7 +387,10 @@ impl Record {
 mod tests {
     use super::*;
     use crate::wire::{BadCertificate, Protocol, TlsVersion};
+    use http::grpc::GrpcStatus;
+    use http::h2::ErrorCode;
     use proptest::prelude::*;
+    use std::time::Duration;
     use verdict::life::{LifeEnd, StreamKind};
 
     fn any_record() -> impl Strategy<Value = Record> {
@@ -381,9 +400,14 @@ mod tests {
         let address = (any::<IpAddr>(), any::<u16>()).prop_map(|(ip, port)| SocketAddr::new(ip.to_canonical(), port));
         let peer = prop_oneof![9 => address.prop_map(End::Address), 1 => Just(End::Unix)];
         let texts = (proptest::collection::vec(any::<u8>(), 0..40), proptest::collection::vec(any::<u8>(), 0..300));
-        let outcome = prop_oneof![Just(AttemptEnd::Received), Just(AttemptEnd::Completed), Just(AttemptEnd::CutOff)];
-        (numbers, ids, peer, texts, outcome, any_arrival(), proptest::option::of(any_life())).prop_map(
-            |(numbers, ids, peer, (method, path), outcome, (arrived, refusal), life)| Record {
+        let outcome = proptest::sample::select(&AttemptEnd::ALL[..]);
+        let unit = prop_oneof![
+            Just((None, None)),
+            any_life().prop_map(|life| (Some(life), None)),
+            any_call().prop_map(|call| (None, Some(call))),
+        ];
+        (numbers, ids, peer, texts, outcome, any_arrival(), unit).prop_map(
+            |(numbers, ids, peer, (method, path), outcome, (arrived, refusal), (life, call))| Record {
                 number: numbers.0,
                 received: Moment(numbers.1),
                 responded: Moment(numbers.2),
@@ -401,6 +425,7 @@ mod tests {
                 arrived,
                 refusal,
                 life,
+                call,
                 tls: None,
             },
         )
@@ -426,6 +451,22 @@ mod tests {
                     close_sent,
                     close_received,
                 }
+            },
+        )
+    }
+
+    fn any_call() -> impl Strategy<Value = Call> {
+        let codes = (proptest::option::of(0..=255u32), proptest::option::of(any::<u32>()));
+        (codes, proptest::option::of(any::<u64>()), any::<[u32; 3]>(), any::<(bool, u16)>()).prop_map(
+            |((status, code), timeout, [received, last_received, written], (is_trailers_only, misplaced))| Call {
+                status: status.map(GrpcStatus),
+                is_trailers_only,
+                timeout: timeout.map(Duration::from_nanos),
+                cancelled: code.map(ErrorCode),
+                received,
+                last_received,
+                misplaced,
+                written,
             },
         )
     }
@@ -469,6 +510,7 @@ mod tests {
     /// With as much of its path as there is room for beside the other texts.
     fn fitted(record: Record) -> Record {
         let life = if record.life.is_some() { LIFE_WORDS } else { 0 };
+        let life = life + if record.call.is_some() { CALL_WORDS } else { 0 };
         let names = |tls: Secured| tls.name.map_or(0, |it| it.words()) + tls.client.map_or(0, |it| it.words());
         let tls = record.tls.map_or(0, |tls| 1 + names(tls));
         let texts = record.arrived.host.words() + record.arrived.forwarded_for.words();

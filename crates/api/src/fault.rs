@@ -5,6 +5,7 @@ use std::num::{NonZeroU16, NonZeroU32};
 use std::str::FromStr;
 use std::time::Duration;
 
+use http::grpc::GrpcStatus;
 use http::h2::ErrorCode;
 use serde::{Deserialize, Serialize};
 
@@ -53,6 +54,12 @@ pub enum Fault {
     GoAway(FaultShare),
     /// `max-streams:1`: announces so many streams at once, and refuses those above.
     MaxStreams(NonZeroU32),
+    /// `grpc-status:UNAVAILABLE:10%`: a head, then trailers with that status, without a message. Of gRPC calls alone, as those below.
+    GrpcStatus(GrpcStatus, FaultShare),
+    /// `trailers-only:UNAVAILABLE:10%`: the status in the only head (Trailers-Only), UNAVAILABLE if it is left out.
+    TrailersOnly(GrpcStatus, FaultShare),
+    /// `half-message:10%`: half of the first message, then trailers with OK.
+    HalfMessage(FaultShare),
 }
 
 /// The longest [`Fault::Latency`].
@@ -62,7 +69,7 @@ const MAX_STREAMS: u32 = 1000;
 
 impl Fault {
     /// The first words of all of them.
-    pub const KINDS: [&'static str; 13] = [
+    pub const KINDS: [&'static str; 16] = [
         "status",
         "latency",
         "reset",
@@ -76,6 +83,9 @@ impl Fault {
         "refuse-stream",
         "goaway",
         "max-streams",
+        "grpc-status",
+        "trailers-only",
+        "half-message",
     ];
 
     /// Makes it one of `faults`, in the place of the one of its kind if there is one.
@@ -105,6 +115,9 @@ impl Fault {
             Fault::RefuseStream(_) => "refuse-stream",
             Fault::GoAway(_) => "goaway",
             Fault::MaxStreams(_) => "max-streams",
+            Fault::GrpcStatus(..) => "grpc-status",
+            Fault::TrailersOnly(..) => "trailers-only",
+            Fault::HalfMessage(_) => "half-message",
         }
     }
 }
@@ -126,6 +139,11 @@ impl fmt::Display for Fault {
             }
             Fault::ResetStream(code, share) => {
                 write!(f, ":{code}")?;
+                *share
+            }
+            Fault::TrailersOnly(GrpcStatus::UNAVAILABLE, share) | Fault::HalfMessage(share) => *share,
+            Fault::GrpcStatus(status, share) | Fault::TrailersOnly(status, share) => {
+                write!(f, ":{status}")?;
                 *share
             }
             Fault::RefuseStream(share) | Fault::GoAway(share) => *share,
@@ -158,6 +176,10 @@ pub enum BadFault {
     Code,
     /// After `max-streams`.
     Streams,
+    /// After `grpc-status`.
+    GrpcStatus,
+    /// After `trailers-only`.
+    TrailersOnly,
     /// Where the share of requests stands.
     Share,
     /// More than the fault of this name takes.
@@ -169,8 +191,8 @@ impl fmt::Display for BadFault {
         f.write_str(match self {
             BadFault::Kind => {
                 "expected status:503, latency:200ms, reset, hang, close, close-midway, fail-first:2, unhealthy or \
-                 certificate:expired, and of HTTP/2 reset-stream:CANCEL, refuse-stream, goaway or max-streams:1; all but fail-first, \
-                 unhealthy, certificate and max-streams also with a share of requests, such as hang:10%"
+                 certificate:expired; of HTTP/2 reset-stream:CANCEL, refuse-stream, goaway or max-streams:1; of gRPC \
+                 grpc-status:UNAVAILABLE, trailers-only or half-message; all but fail-first, unhealthy, certificate and max-streams also with a share of requests, such as hang:10%"
             }
             BadFault::Status => "status: expected a status from 200 to 599, such as status:503 or status:503:10%",
             BadFault::Latency => {
@@ -185,6 +207,12 @@ impl fmt::Display for BadFault {
                 "reset-stream: expected an error code of HTTP/2, such as reset-stream:INTERNAL_ERROR or reset-stream:CANCEL:10%"
             }
             BadFault::Streams => "max-streams: expected a number of streams from 1 to 1000, such as max-streams:1",
+            BadFault::GrpcStatus => {
+                "grpc-status: expected a status of gRPC, such as grpc-status:UNAVAILABLE or grpc-status:14:10%"
+            }
+            BadFault::TrailersOnly => {
+                "trailers-only: expected a status of gRPC or a share of requests, such as trailers-only:NOT_FOUND or trailers-only:10%"
+            }
             BadFault::Share => {
                 "expected a share of requests above 0% and at most 100%, with at most 7 decimals, such as 10% or 0.5%"
             }
@@ -238,6 +266,18 @@ impl FromStr for Fault {
                 let most = words.next().filter(|word| is_number(word)).and_then(|word| word.parse().ok());
                 Fault::MaxStreams(most.filter(|most: &NonZeroU32| most.get() <= MAX_STREAMS).ok_or(BadFault::Streams)?)
             }
+            "grpc-status" => {
+                let status = words.next().and_then(|word| word.parse().ok()).ok_or(BadFault::GrpcStatus)?;
+                Fault::GrpcStatus(status, share(words.next())?)
+            }
+            "trailers-only" => match words.next() {
+                Some(word) if !word.ends_with('%') => {
+                    let status = word.parse().map_err(|_| BadFault::TrailersOnly)?;
+                    Fault::TrailersOnly(status, share(words.next())?)
+                }
+                word => Fault::TrailersOnly(GrpcStatus::UNAVAILABLE, share(word)?),
+            },
+            "half-message" => Fault::HalfMessage(share(words.next())?),
             _ => return Err(BadFault::Kind),
         };
         match words.next() {
@@ -377,6 +417,9 @@ mod tests {
             (any::<u32>(), any_share()).prop_map(|(code, share)| Fault::ResetStream(ErrorCode(code), share)),
             any_share().prop_map(Fault::RefuseStream),
             any_share().prop_map(Fault::GoAway),
+            (0..=16u32, any_share()).prop_map(|(status, share)| Fault::GrpcStatus(GrpcStatus(status), share)),
+            (0..=16u32, any_share()).prop_map(|(status, share)| Fault::TrailersOnly(GrpcStatus(status), share)),
+            any_share().prop_map(Fault::HalfMessage),
             (1..=MAX_STREAMS).prop_map(|most| Fault::MaxStreams(NonZeroU32::new(most).unwrap())),
         ]
     }
@@ -428,6 +471,12 @@ mod tests {
             "refuse-stream:5%",
             "goaway",
             "max-streams:1",
+            "grpc-status:UNAVAILABLE",
+            "grpc-status:OK:5%",
+            "trailers-only",
+            "trailers-only:5%",
+            "trailers-only:NOT_FOUND:5%",
+            "half-message:10%",
         ] {
             assert_eq!(text.parse::<Fault>().map(|fault| fault.to_string()), Ok(text.to_owned()));
         }
@@ -438,6 +487,8 @@ mod tests {
             ("close:010.50%", "close:10.5%"),
             ("reset-stream:cancel", "reset-stream:CANCEL"),
             ("reset-stream:2:1%", "reset-stream:INTERNAL_ERROR:1%"),
+            ("grpc-status:14:1%", "grpc-status:UNAVAILABLE:1%"),
+            ("trailers-only:unavailable", "trailers-only"),
         ] {
             assert_eq!(typed.parse::<Fault>().map(|fault| fault.to_string()), Ok(written.to_owned()));
         }
@@ -469,6 +520,11 @@ mod tests {
             ("status:503:.5%", BadFault::Share),
             ("status:503:", BadFault::Share),
             ("status:503:10%:10%", BadFault::More("status")),
+            ("grpc-status", BadFault::GrpcStatus),
+            ("grpc-status:17", BadFault::GrpcStatus),
+            ("grpc-status:10%", BadFault::GrpcStatus),
+            ("trailers-only:TEAPOT", BadFault::TrailersOnly),
+            ("half-message:UNAVAILABLE", BadFault::Share),
             ("latency", BadFault::Latency),
             ("latency:200", BadFault::Latency),
             ("latency:0ms", BadFault::Latency),

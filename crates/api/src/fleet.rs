@@ -244,7 +244,7 @@ pub struct RecordView {
     pub status: u16,
     /// Bytes of the response that were written.
     pub bytes: u64,
-    /// `received`, `completed` or `cut-off`.
+    /// `received`, `completed`, `cut-off` or `refused`.
     pub outcome: AttemptEnd,
     /// Why the backend refused to read the request; null if it did not.
     #[serde(default)]
@@ -275,9 +275,34 @@ pub struct RecordView {
     /// Of a stream or a WebSocket: what went over it, and how it ended; null for every other request.
     #[serde(default)]
     pub life: Option<Life>,
+    /// Of a gRPC call: its status, and what went over it; null for every other request.
+    #[serde(default)]
+    pub call: Option<CallView>,
     /// TLS of its connection; null if it had none.
     #[serde(default)]
     pub tls: Option<TlsView>,
+}
+
+/// A gRPC call, as its backend saw it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct CallView {
+    /// The status that the backend wrote, such as `OK`; null if it wrote none.
+    pub status: Option<String>,
+    /// Whether the head of the response had the status, and nothing followed.
+    pub trailers_only: bool,
+    /// Nanoseconds that the client waits: `grpc-timeout` as it arrived; null without one.
+    pub timeout_ns: Option<u64>,
+    /// The code with which the client reset the stream, such as `CANCEL`; null if it did not.
+    pub cancelled: Option<String>,
+    /// Messages that came.
+    pub received: u32,
+    /// Number of the last of them, if it was a check's; else 0.
+    pub last_received: u32,
+    /// Messages of a check whose number did not follow the one before.
+    pub misplaced: u16,
+    /// Messages that the backend wrote.
+    pub written: u32,
 }
 
 /// The response to a query.

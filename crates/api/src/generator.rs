@@ -97,9 +97,9 @@ pub struct Event {
     pub padding: Vec<u8>,
 }
 
-/// Of [`GeneratorMethod::Collect`] and [`GeneratorMethod::Echo`].
+/// `Message`: of [`GeneratorMethod::Collect`] and [`GeneratorMethod::Echo`].
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-pub struct Message {
+pub struct NumberedMessage {
     /// From 1 on.
     #[prost(uint32, tag = "1")]
     pub number: u32,
@@ -146,8 +146,8 @@ mod tests {
     fn messages_are_written_as_protocol_buffers_are() {
         let request = EventsRequest { count: 300, every_ms: 0, bytes: 1, first: 0 };
         assert_eq!(request.encode_to_vec(), [0x08, 0xac, 0x02, 0x18, 0x01]);
-        let message = Message { number: 1, sent_ns: 128, padding: b"ab".to_vec() };
+        let message = NumberedMessage { number: 1, sent_ns: 128, padding: b"ab".to_vec() };
         assert_eq!(message.encode_to_vec(), [0x08, 0x01, 0x10, 0x80, 0x01, 0x7a, 0x02, b'a', b'b']);
-        assert_eq!(Message::decode(&message.encode_to_vec()[..]), Ok(message));
+        assert_eq!(NumberedMessage::decode(&message.encode_to_vec()[..]), Ok(message));
     }
 }

@@ -10,7 +10,8 @@ mod time;
 
 pub use fault::{BadFault, Fault, FaultShare};
 pub use fleet::{
-    Action, BackendState, BackendStatus, FailedHandshakes, FleetStatus, RecordView, RecordsPage, TlsStatus, TlsView,
+    Action, BackendState, BackendStatus, CallView, FailedHandshakes, FleetStatus, RecordView, RecordsPage, TlsStatus,
+    TlsView,
 };
 pub use live::{
     BackendFigures, BalanceRequest, BalancerInfo, CheckNews, CheckResult, ClientTimes, FRAME, Figures, Frame, History,

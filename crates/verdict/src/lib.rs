@@ -4,6 +4,7 @@
 pub mod algorithm;
 pub mod arrived;
 mod attempt;
+mod call;
 mod certificate;
 pub mod clocks;
 pub mod facts;
@@ -27,6 +28,7 @@ mod time;
 pub mod timeline;
 
 pub use attempt::AttemptEnd;
+pub use call::Call;
 pub use certificate::BadCertificate;
 pub use id::{
     GENERATOR_HEADER, Generator, INSTANCE_HEADER, Instance, NAME_HEADER, NotARequestId, REQUEST_HEADER,

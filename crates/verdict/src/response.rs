@@ -10,7 +10,7 @@
 
 use std::fmt;
 
-use http::{digest, encode};
+use http::{digest, encode, grpc};
 
 /// Header of every response: digests of its head and its body.
 pub const DIGEST_HEADER: &str = "Response-Digest";
@@ -34,17 +34,20 @@ pub enum ContentKind {
     Bytes,
     /// Server-sent events.
     Events,
+    /// Messages of a gRPC call.
+    Grpc,
 }
 
 impl ContentKind {
     /// All of them.
-    pub const ALL: [ContentKind; 6] = [
+    pub const ALL: [ContentKind; 7] = [
         ContentKind::Html,
         ContentKind::Json,
         ContentKind::Text,
         ContentKind::Line,
         ContentKind::Bytes,
         ContentKind::Events,
+        ContentKind::Grpc,
     ];
 
     /// Its media type.
@@ -55,13 +58,14 @@ impl ContentKind {
             ContentKind::Text | ContentKind::Line => "text/plain; charset=utf-8",
             ContentKind::Bytes => "application/octet-stream",
             ContentKind::Events => "text/event-stream",
+            ContentKind::Grpc => grpc::CONTENT_TYPE,
         }
     }
 
     fn is_negotiated(self) -> bool {
         match self {
             ContentKind::Html | ContentKind::Json | ContentKind::Text => true,
-            ContentKind::Line | ContentKind::Bytes | ContentKind::Events => false,
+            ContentKind::Line | ContentKind::Bytes | ContentKind::Events | ContentKind::Grpc => false,
         }
     }
 }

@@ -197,7 +197,7 @@ fn ended_by(lived: &Lived, seen: Moment) -> Side {
         (LifeEnd::Open, AttemptEnd::Received) => Side::Unknown,
         (LifeEnd::Open, _) => Side::Unknown,
         (LifeEnd::Backend, AttemptEnd::Completed) if lived.ended > seen.after(NEWS) => Side::Balancer,
-        (LifeEnd::Backend, AttemptEnd::CutOff) | (LifeEnd::Stalled, _) => Side::Backend,
+        (LifeEnd::Backend, AttemptEnd::CutOff | AttemptEnd::Refused) | (LifeEnd::Stalled, _) => Side::Backend,
         // It was written to its end, and did not come to its end.
         (LifeEnd::Backend, _) => Side::Balancer,
         (LifeEnd::Closed | LifeEnd::Reset | LifeEnd::CloseFrame | LifeEnd::Malformed, _) => Side::Balancer,

@@ -4,12 +4,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use api::generator::{GenerateResponse, GeneratorMethod, NumberedMessage};
+use http::grpc::{GrpcStatus, MessageReader, write_message};
 use http::h2::client::{Client, ClientEvent, FirstLine};
 use http::h2::{AnnouncedSettings, Block, ErrorCode};
 use http::{Framing, RequestContext, StreamId};
 use proptest::collection::vec;
 use proptest::prelude::*;
+use prost::Message as _;
 
+use verdict::Call;
 use verdict::life::LifeEnd;
 
 use crate::backend::connection::Waiting;
@@ -40,6 +44,9 @@ struct Http2Conversation {
     whole: Vec<u16>,
     statuses: BTreeMap<u32, u16>,
     resets: Vec<ErrorCode>,
+    /// Of calls, wherever it stood; and the content of responses.
+    call_statuses: BTreeMap<u32, GrpcStatus>,
+    content: Vec<u8>,
 }
 
 impl Http2Conversation {
@@ -72,6 +79,8 @@ impl Http2Conversation {
             whole: Vec::new(),
             statuses: BTreeMap::new(),
             resets: Vec::new(),
+            call_statuses: BTreeMap::new(),
+            content: Vec::new(),
         }
     }
 
@@ -86,6 +95,25 @@ impl Http2Conversation {
         if !body.is_empty() {
             self.client.data(stream, body, true, &mut self.up);
         }
+        stream
+    }
+
+    /// Begins a call; `ends`: with these messages its request is whole.
+    fn call(&mut self, path: &str, messages: &[&[u8]], ends: bool) -> StreamId {
+        let first = FirstLine { method: "POST", scheme: "http", authority: "h", path };
+        self.asked += 1;
+        let id = RequestId { run: 9, sequence: self.asked };
+        let stream = self.client.open(&first, RequestContext::Other, false, &mut self.up, |fields| {
+            fields.fresh("content-type", b"application/grpc");
+            fields.fresh("te", b"trailers");
+            fields.fresh("grpc-timeout", b"5S");
+            fields.fresh("Check-Request-Id", &id.to_bytes());
+        });
+        let mut content = Vec::new();
+        for message in messages {
+            write_message(&mut content, |out| out.extend_from_slice(message));
+        }
+        self.client.data(stream, &content, ends, &mut self.up);
         stream
     }
 
@@ -106,7 +134,12 @@ impl Http2Conversation {
         while let Some((stream, event)) = self.client.receive(&mut rest, &mut self.block, 0, &mut self.up) {
             let is_whole = match event {
                 ClientEvent::Head(response) => {
-                    let framing = response.head(&response.lines()).framing;
+                    let lines = response.lines();
+                    let head = response.head(&lines);
+                    let framing = head.framing;
+                    if let Some(status) = head.fields.first("grpc-status").and_then(GrpcStatus::of_field) {
+                        self.call_statuses.insert(stream.0, status);
+                    }
                     self.statuses.insert(stream.0, response.status);
                     framing == Framing::None
                 }
@@ -116,9 +149,19 @@ impl Http2Conversation {
                     false
                 }
                 ClientEvent::Broken(why) | ClientEvent::Malformed(why) => panic!("{why}"),
-                ClientEvent::Data(_) | ClientEvent::Trailers(_) | ClientEvent::Interim(_) | ClientEvent::GoAway(_) => {
+                ClientEvent::Trailers(trailers) => {
+                    let status = trailers.iter().find(|field| field.name == "grpc-status");
+                    let status = status.and_then(|field| GrpcStatus::of_field(field.value));
+                    status.into_iter().for_each(|status| {
+                        self.call_statuses.insert(stream.0, status);
+                    });
                     false
                 }
+                ClientEvent::Data(data) => {
+                    self.content.extend_from_slice(data);
+                    false
+                }
+                ClientEvent::Interim(_) | ClientEvent::GoAway(_) => false,
             };
             if is_whole {
                 self.whole.push(self.statuses[&stream.0]);
@@ -155,6 +198,7 @@ impl Http2Conversation {
 #[derive(Clone, Debug)]
 enum Step {
     Ask(&'static str, &'static str, usize),
+    Call(GeneratorMethod, Vec<usize>, bool),
     Move(usize),
     Cancel(usize),
 }
@@ -172,6 +216,8 @@ fn any_step() -> impl Strategy<Value = Step> {
     let method = prop_oneof![4 => Just("GET"), 1 => Just("HEAD"), 2 => Just("POST")];
     prop_oneof![
         4 => (method, path, 1..20_000usize).prop_map(|(method, path, length)| Step::Ask(method, path, length)),
+        2 => (proptest::sample::select(&GeneratorMethod::ALL[..]), vec(0..3000usize, 0..4), any::<bool>())
+            .prop_map(|(method, messages, ends)| Step::Call(method, messages, ends)),
         3 => (1..3000usize).prop_map(Step::Move),
         1 => (0..8usize).prop_map(Step::Cancel),
     ]
@@ -190,6 +236,13 @@ proptest! {
                     let body = if method == "POST" { vec![b'x'; length] } else { Vec::new() };
                     if conversation.client.can_open() {
                         streams.push(conversation.ask(method, path, &body));
+                    }
+                }
+                Step::Call(method, lengths, ends) => {
+                    if conversation.client.can_open() {
+                        let messages: Vec<Vec<u8>> = lengths.iter().map(|length| padded(*length)).collect();
+                        let messages: Vec<&[u8]> = messages.iter().map(|message| &message[..]).collect();
+                        streams.push(conversation.call(method.path(), &messages, ends));
                     }
                 }
                 Step::Move(bytes) => conversation.move_bytes(bytes),
@@ -221,22 +274,103 @@ proptest! {
 
 #[test]
 fn faults_of_streams_have_their_records() {
-    for (fault, reset) in [
-        ("refuse-stream", ErrorCode::REFUSED_STREAM),
-        ("goaway", ErrorCode::REFUSED_STREAM),
-        ("reset-stream:ENHANCE_YOUR_CALM", ErrorCode::ENHANCE_YOUR_CALM),
+    for (fault, reset, end) in [
+        ("refuse-stream", ErrorCode::REFUSED_STREAM, AttemptEnd::Refused),
+        ("goaway", ErrorCode::REFUSED_STREAM, AttemptEnd::Refused),
+        ("reset-stream:ENHANCE_YOUR_CALM", ErrorCode::ENHANCE_YOUR_CALM, AttemptEnd::CutOff),
     ] {
         let mut conversation = Http2Conversation::begin(&[fault]);
         conversation.ask("POST", "/", b"abc");
         conversation.settle();
         assert_eq!(conversation.resets, [reset], "{fault}");
         let records = conversation.end();
-        assert_eq!(
-            records.iter().map(|it| (it.outcome, it.bytes)).collect::<Vec<_>>(),
-            [(AttemptEnd::CutOff, 0)],
-            "{fault}"
-        );
+        assert_eq!(records.iter().map(|it| (it.outcome, it.bytes)).collect::<Vec<_>>(), [(end, 0)], "{fault}");
     }
+}
+
+/// A message of a check, with padding of that length.
+fn padded(length: usize) -> Vec<u8> {
+    NumberedMessage { number: 1, sent_ns: 1, padding: vec![b'x'; length] }.encode_to_vec()
+}
+
+fn one_call(faults: &[&str], messages: &[&[u8]]) -> (Http2Conversation, StreamId) {
+    let mut conversation = Http2Conversation::begin(faults);
+    let stream = conversation.call(GeneratorMethod::Generate.path(), messages, true);
+    conversation.settle();
+    (conversation, stream)
+}
+
+#[test]
+fn a_call_has_its_record() {
+    let (conversation, stream) = one_call(&[], &[b""]);
+    assert_eq!((conversation.statuses[&stream.0], &conversation.whole[..]), (200, &[200][..]));
+    assert_eq!(conversation.call_statuses[&stream.0], GrpcStatus::OK);
+    let (mut reader, content) = (MessageReader::new(1000), conversation.content.clone());
+    let message = reader.next(&mut &content[..]).unwrap().unwrap();
+    let uuid = GenerateResponse::decode(message.content).unwrap().uuid;
+    let records = conversation.end();
+    let [record] = &records[..] else { panic!("{records:?}") };
+    assert_eq!((record.status, record.outcome), (200, AttemptEnd::Completed));
+    assert_eq!(record.path.to_string(), "/uuid.v1.Generator/Generate");
+    assert_eq!(record.response.unwrap().to_string(), uuid);
+    let expected = Call {
+        status: Some(GrpcStatus::OK),
+        timeout: Some(Duration::from_secs(5)),
+        received: 1,
+        written: 1,
+        ..Call::default()
+    };
+    assert_eq!((record.call, record.arrived.body.length), (Some(expected), 5));
+}
+
+#[test]
+fn faults_of_calls_have_their_records() {
+    let whole = one_call(&[], &[b""]).0.content.len();
+    for (fault, status, is_trailers_only, content) in [
+        ("grpc-status:NOT_FOUND", Some(GrpcStatus::NOT_FOUND), false, 0),
+        ("trailers-only", Some(GrpcStatus::UNAVAILABLE), true, 0),
+        ("trailers-only:OK", Some(GrpcStatus::OK), true, 0),
+        ("fail-first:1", Some(GrpcStatus::UNAVAILABLE), true, 0),
+        ("half-message", Some(GrpcStatus::OK), false, whole / 2),
+        ("reset-stream:CANCEL", None, false, 0),
+        ("hang", None, false, 0),
+        ("close-midway", None, false, whole / 2),
+        ("close", None, false, 0),
+    ] {
+        let (conversation, stream) = one_call(&[fault], &[b""]);
+        assert_eq!(conversation.call_statuses.get(&stream.0).copied(), status, "{fault}");
+        assert_eq!(conversation.content.len(), content, "{fault}");
+        let records = conversation.end();
+        let call = records[0].call.unwrap();
+        assert_eq!((records.len(), call.status, call.is_trailers_only), (1, status, is_trailers_only), "{fault}");
+        let is_whole = records[0].outcome == AttemptEnd::Completed;
+        assert_eq!(is_whole, status.is_some(), "{fault}");
+    }
+    let (conversation, stream) = one_call(&["status:503"], &[b""]);
+    assert_eq!((conversation.statuses[&stream.0], conversation.call_statuses.len()), (503, 0));
+    assert!(conversation.end()[0].call.is_none());
+}
+
+#[test]
+fn a_call_that_is_cancelled_says_with_what() {
+    let mut conversation = Http2Conversation::begin(&["hang"]);
+    let stream = conversation.call(GeneratorMethod::Echo.path(), &[b"", b""], false);
+    conversation.settle();
+    conversation.client.cancel(stream, ErrorCode::CANCEL, &mut conversation.up);
+    conversation.settle();
+    let records = conversation.end();
+    let call = records[0].call.unwrap();
+    assert_eq!((records[0].outcome, call.cancelled, call.status), (AttemptEnd::CutOff, Some(ErrorCode::CANCEL), None));
+    assert_eq!(call.received, 2);
+}
+
+#[test]
+fn a_deadline_ends_what_is_held_back() {
+    let (conversation, stream) = one_call(&["latency:10s"], &[b""]);
+    assert_eq!(conversation.call_statuses[&stream.0], GrpcStatus::DEADLINE_EXCEEDED);
+    assert_eq!(conversation.now, NOW.after(Duration::from_secs(5)));
+    let call = conversation.end()[0].call.unwrap();
+    assert_eq!((call.status, call.is_trailers_only), (Some(GrpcStatus::DEADLINE_EXCEEDED), true));
 }
 
 #[test]

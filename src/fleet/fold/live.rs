@@ -250,6 +250,7 @@ impl LiveView {
         if failed {
             self.mark(at, MarkKind::Error, generator, 1, || match record.outcome {
                 AttemptEnd::Completed => format!("answered {}", record.status),
+                AttemptEnd::Refused => "refused the stream".to_owned(),
                 AttemptEnd::CutOff | AttemptEnd::Received => "did not answer to the end".to_owned(),
             });
         }
@@ -550,6 +551,7 @@ mod tests {
             arrived: Default::default(),
             refusal: None,
             life: None,
+            call: None,
             tls: None,
         }
     }

@@ -136,6 +136,7 @@ impl Log {
             AttemptEnd::CutOff => {
                 format!("{time} {name} {peer} {method} {path} {status} {id} cut off after {} bytes\n", record.bytes)
             }
+            AttemptEnd::Refused => format!("{time} {name} {peer} {method} {path} - {id} stream refused\n"),
             AttemptEnd::Received => {
                 format!("{time} {name} {peer} {method} {path} - {id} in flight when its backend ended\n")
             }
@@ -277,6 +278,7 @@ mod tests {
             arrived: Default::default(),
             refusal: None,
             life: None,
+            call: None,
             tls: None,
         }
     }

@@ -142,6 +142,7 @@ mod tests {
             arrived: Default::default(),
             refusal: None,
             life: None,
+            call: None,
             tls: None,
         }
     }

@@ -83,6 +83,7 @@ pub(crate) fn attempt(attempt: &AttemptWitness) -> String {
             format!("{backend} at {at:.3} s: responded {} in {after}", attempt.status.unwrap_or_default())
         }
         AttemptEnd::CutOff => format!("{backend} at {at:.3} s: cut off after {after}"),
+        AttemptEnd::Refused => format!("{backend} at {at:.3} s: refused the stream after {after}"),
         AttemptEnd::Received => format!("{backend} at {at:.3} s: received, no response written"),
     }
 }

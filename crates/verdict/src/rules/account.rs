@@ -149,7 +149,7 @@ impl EntryCounts {
         }
         self.retries.requests += 1;
         self.retries.failed += u64::from(entry.is_client_error());
-        self.retries.begun += u64::from(attempts[0].end != AttemptEnd::Completed);
+        self.retries.begun += u64::from(matches!(attempts[0].end, AttemptEnd::Received | AttemptEnd::CutOff));
         if attempts.windows(2).any(|pair| failed(pair[0]) && pair[0].backend == pair[1].backend) {
             self.retries.same_backend += 1;
             keep(&mut self.same_examples, entry.sequence);

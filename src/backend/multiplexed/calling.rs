@@ -1,0 +1,266 @@
+//! A gRPC call on its stream: when it is responded to, what faults make of it, how it leaves.
+
+use http::StreamId;
+use http::grpc::{self, GrpcStatus};
+use http::h2::server::Server;
+use http::h2::{self, ErrorCode};
+use verdict::Call;
+use verdict::response::of_body;
+
+use crate::backend::exchange::Exchange;
+use crate::backend::fault::Effect;
+use crate::backend::grpc::{CallEnd, CallFacts, GrpcCall};
+use crate::backend::multiplexed::turn::{PIECE, StreamTurn};
+use crate::backend::response::ResponseBody;
+use crate::journal::Claim;
+use crate::wire::Moment;
+
+pub(super) struct Calling {
+    exchange: Exchange,
+    call: GrpcCall,
+    stage: CallStage,
+    /// What of it the journal has.
+    noted: Call,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum CallStage {
+    /// There is nothing to respond yet.
+    Waiting,
+    /// Its response is held back until then.
+    Held(Moment),
+    /// Its head is out, or in the output.
+    Responding,
+    /// The same; a fault leaves half of its first message.
+    Cutting(AfterHalf),
+    /// Half of a message follows, then the end of the connection.
+    Breaking,
+    /// It gets no response.
+    Hanging,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum AfterHalf {
+    /// Then the connection ends.
+    Connection,
+    /// Then come trailers as if all were well.
+    Message,
+}
+
+/// What has become of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum CallProgress {
+    /// It goes on.
+    Open,
+    /// All of its response is in the output.
+    Written,
+    /// Its stream has been reset.
+    Reset,
+    /// Its connection is to end.
+    EndConnection,
+    /// The same, with a reset of TCP.
+    ResetConnection,
+}
+
+impl Calling {
+    pub(super) fn new(exchange: Exchange, call: GrpcCall) -> Calling {
+        let noted = call.record;
+        Calling { exchange, call, stage: CallStage::Waiting, noted }
+    }
+
+    /// Content of the request has come.
+    pub(super) fn receive(&mut self, data: &[u8], turn: &mut StreamTurn) {
+        self.exchange.see(data);
+        self.call.receive(data, &facts(turn));
+    }
+
+    /// The request has ended.
+    pub(super) fn finish(&mut self, turn: &mut StreamTurn) {
+        self.exchange.whole(turn.state);
+        self.call.finish(&facts(turn));
+    }
+
+    /// Does what can be done now.
+    pub(super) fn drive(&mut self, stream: StreamId, http: &mut Server, turn: &mut StreamTurn) -> CallProgress {
+        if self.stage == CallStage::Hanging {
+            return CallProgress::Open;
+        }
+        self.call.advance(&facts(turn));
+        if let CallStage::Held(_) = self.stage {
+            self.call.expire(turn.now);
+        }
+        if self.stage == CallStage::Waiting && self.call.can_respond() {
+            self.stage = CallStage::Held(turn.now.after(self.exchange.treatment.delay + self.call.delay()));
+        }
+        let progress = match self.stage {
+            CallStage::Held(until) if turn.now < until && !self.call.is_overdue() => CallProgress::Open,
+            CallStage::Held(_) => self.open(stream, http, turn),
+            CallStage::Waiting | CallStage::Hanging => CallProgress::Open,
+            CallStage::Responding | CallStage::Cutting(_) | CallStage::Breaking => self.send(stream, http, turn),
+        };
+        self.note(turn);
+        progress
+    }
+
+    /// Begins the response, or does what the request gets instead.
+    fn open(&mut self, stream: StreamId, http: &mut Server, turn: &mut StreamTurn) -> CallProgress {
+        let effect = if self.call.is_overdue() { Effect::Answer } else { self.exchange.treatment.effect };
+        let why = "a fault that is switched on";
+        match effect {
+            Effect::Close => return CallProgress::EndConnection,
+            Effect::Reset => return CallProgress::ResetConnection,
+            Effect::ResetStream(code) => {
+                http.reset(stream, code, turn.out);
+                return CallProgress::Reset;
+            }
+            Effect::Hang => {
+                self.stage = CallStage::Hanging;
+                return CallProgress::Open;
+            }
+            Effect::HalfMessage => self.stage = CallStage::Cutting(AfterHalf::Message),
+            Effect::CloseMidway => self.stage = CallStage::Cutting(AfterHalf::Connection),
+            Effect::GrpcStatus(status) => {
+                self.call.fail(status, why);
+                self.stage = CallStage::Responding;
+            }
+            Effect::TrailersOnly(status) => {
+                self.call.fail(status, why);
+                return self.respond_with_trailers_only(stream, http, turn);
+            }
+            Effect::FirstFailed => {
+                self.call.fail(GrpcStatus::UNAVAILABLE, "one of the first attempts, a fault that is switched on");
+                return self.respond_with_trailers_only(stream, http, turn);
+            }
+            // A status of HTTP was the response to no call, and what is refused has not come this far.
+            Effect::Answer | Effect::Status(_) | Effect::RefuseStream | Effect::GoAway => {
+                let has_failed = self.call.end().is_some_and(|end| end.status != GrpcStatus::OK);
+                if has_failed && self.call.unsent().is_empty() {
+                    return self.respond_with_trailers_only(stream, http, turn);
+                }
+                self.stage = CallStage::Responding;
+            }
+        }
+        self.write_head(None, stream, http, turn);
+        self.send(stream, http, turn)
+    }
+
+    fn respond_with_trailers_only(
+        &mut self,
+        stream: StreamId,
+        http: &mut Server,
+        turn: &mut StreamTurn,
+    ) -> CallProgress {
+        let end = self.call.end().cloned().unwrap_or(CallEnd::OK);
+        self.call.record.status = Some(end.status);
+        self.call.record.is_trailers_only = true;
+        self.write_head(Some(&end), stream, http, turn);
+        // What may follow of the request is of no use.
+        http.reset(stream, ErrorCode::NO_ERROR, turn.out);
+        CallProgress::Written
+    }
+
+    fn write_head(&mut self, end: Option<&CallEnd>, stream: StreamId, http: &mut Server, turn: &mut StreamTurn) {
+        // Where all that follows is known.
+        let digest = self.call.end().is_some().then(|| of_body(self.call.unsent()));
+        self.exchange.response.body = ResponseBody::Messages { digest };
+        let stamp = turn.state.stamp(turn.now);
+        http.respond(stream, self.exchange.response.status, end.is_some(), turn.out, |out| {
+            self.exchange.response.write_block(&stamp, out);
+            h2::literal(out, grpc::ACCEPT_ENCODING_FIELD, b"identity");
+            if let Some(end) = end {
+                write_end(end, out);
+            }
+        });
+    }
+
+    /// Sends what the client takes of the messages, and then how the call ends.
+    fn send(&mut self, stream: StreamId, http: &mut Server, turn: &mut StreamTurn) -> CallProgress {
+        if let CallStage::Cutting(cut) = self.stage {
+            let is_half = self.call.halve();
+            if !is_half && self.call.end().is_none() {
+                // The head alone is out.
+                return CallProgress::Open;
+            }
+            self.stage = match cut {
+                AfterHalf::Message => CallStage::Responding,
+                AfterHalf::Connection => CallStage::Breaking,
+            };
+        }
+        let unsent = self.call.unsent();
+        let piece = unsent.len().min(PIECE).min(http.capacity(stream));
+        if piece > 0 {
+            http.data(stream, &unsent[..piece], false, turn.out);
+            self.call.note_sent(piece);
+        }
+        if !self.call.unsent().is_empty() {
+            return CallProgress::Open;
+        }
+        let Some(end) = self.call.end() else { return CallProgress::Open };
+        if self.stage == CallStage::Breaking {
+            return CallProgress::EndConnection;
+        }
+        let status = end.status;
+        http.trailers(stream, turn.out, |out| write_end(end, out));
+        self.call.record.status = Some(status);
+        http.reset(stream, ErrorCode::NO_ERROR, turn.out);
+        CallProgress::Written
+    }
+
+    /// Noted before the kernel has what was written: what a client saw is in the record.
+    fn note(&mut self, turn: &mut StreamTurn) {
+        if self.noted != self.call.record {
+            self.noted = self.call.record;
+            turn.state.journal.note_call(&mut self.exchange.claim, &self.noted);
+        }
+    }
+
+    /// Its client does not want it any more.
+    pub(super) fn cancel(&mut self, code: ErrorCode, turn: &mut StreamTurn) {
+        self.call.record.cancelled = Some(code);
+        self.note(turn);
+    }
+
+    pub(super) fn into_claim(self) -> Claim {
+        self.exchange.claim
+    }
+
+    /// Whether it has something to write as soon as there is room.
+    pub(super) fn can_go_on(&self, stream: StreamId, http: &Server) -> bool {
+        let is_open = matches!(self.stage, CallStage::Responding | CallStage::Cutting(_) | CallStage::Breaking);
+        match self.call.unsent() {
+            [] => is_open && self.call.due() == Some(Moment(0)),
+            _ => is_open && http.capacity(stream) > 0,
+        }
+    }
+
+    /// When something is due that waits for its time.
+    pub(super) fn due(&self) -> Option<Moment> {
+        let due = self.call.due().filter(|due| *due > Moment(0));
+        match self.stage {
+            CallStage::Waiting | CallStage::Responding | CallStage::Cutting(_) | CallStage::Breaking => due,
+            CallStage::Held(until) => Some(self.call.deadline().map_or(until, |deadline| deadline.min(until))),
+            CallStage::Hanging => None,
+        }
+    }
+
+    /// Whether its client has to do something next.
+    pub(super) fn waits_for_client(&self) -> bool {
+        match self.stage {
+            CallStage::Waiting => self.call.awaits_request(),
+            CallStage::Held(_) | CallStage::Hanging => false,
+            CallStage::Responding | CallStage::Cutting(_) | CallStage::Breaking => !self.call.unsent().is_empty(),
+        }
+    }
+}
+
+fn facts<'t>(turn: &'t StreamTurn) -> CallFacts<'t> {
+    let state = &turn.state;
+    CallFacts { now: turn.now, identity: &state.identity, health: state.health, draining: state.draining }
+}
+
+fn write_end(end: &CallEnd, out: &mut Vec<u8>) {
+    h2::number_literal(out, grpc::STATUS_FIELD, u64::from(end.status.0));
+    if !end.message.is_empty() {
+        h2::literal(out, grpc::MESSAGE_FIELD, grpc::encode_message(&end.message).as_bytes());
+    }
+}

@@ -1,0 +1,22 @@
+//! What every step on a connection of HTTP/2 works with.
+
+use crate::backend::state::ProcessState;
+use crate::journal::Claim;
+use crate::wire::{AttemptEnd, Moment};
+
+/// The most that one response adds to the output before others have their turn.
+pub(super) const PIECE: usize = 16 * 1024;
+
+/// One turn of a connection with streams: now, what all connections share, and what is to be written.
+pub(super) struct StreamTurn<'t> {
+    pub(super) now: Moment,
+    pub(super) state: &'t mut ProcessState,
+    pub(super) out: &'t mut Vec<u8>,
+}
+
+impl StreamTurn<'_> {
+    /// The attempt has ended before its response had left.
+    pub(super) fn cut_off(&mut self, claim: Claim, bytes: u64) {
+        self.state.journal.complete(claim, self.now, bytes, AttemptEnd::CutOff);
+    }
+}
