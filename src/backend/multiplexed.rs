@@ -22,7 +22,7 @@ use crate::journal::Claim;
 use crate::wire::{AttemptEnd, Moment, REQUEST_HEADER, Refusal, RequestId, ResponseId};
 use verdict::life::LifeEnd;
 
-pub(super) struct Multiplexed {
+pub(super) struct StreamConnection {
     origin: Origin,
     http: Server,
     /// A frame that is not complete yet.
@@ -83,9 +83,9 @@ const PIECES_A_TURN: usize = 4;
 const LAST_STREAM: u32 = (1 << 31) - 1;
 const HTTP_1_1_REQUIRED: ErrorCode = ErrorCode(13);
 
-impl Multiplexed {
+impl StreamConnection {
     /// On which nothing has come but perhaps the preface; appends what a server says first.
-    pub(super) fn new(origin: Origin, state: &ProcessState, out: &mut Vec<u8>) -> Multiplexed {
+    pub(super) fn new(origin: Origin, state: &ProcessState, out: &mut Vec<u8>) -> StreamConnection {
         let settings = AnnouncedSettings {
             max_head: state.limits.header_bytes,
             max_streams: most_streams(state),
@@ -93,7 +93,7 @@ impl Multiplexed {
         };
         let mut http = Server::new(settings);
         http.begin(settings, out);
-        Multiplexed {
+        StreamConnection {
             origin,
             http,
             inbox: Vec::new(),

@@ -1,7 +1,7 @@
 //! What is spoken on a connection: HTTP/1 until the preface of HTTP/2 comes (RFC 9113 §3.3: a client that knows begins with it).
 
 use crate::backend::connection::{Connection, Waiting};
-use crate::backend::multiplexed::Multiplexed;
+use crate::backend::multiplexed::StreamConnection;
 use crate::backend::state::ProcessState;
 use crate::wire::{End, Moment, Secured};
 use verdict::life::LifeEnd;
@@ -9,7 +9,7 @@ use verdict::life::LifeEnd;
 /// One or the other, with what its link asks of both.
 pub(crate) enum Speaker {
     Http1(Box<Connection>),
-    Http2(Box<Multiplexed>),
+    Http2(Box<StreamConnection>),
 }
 
 impl Speaker {
@@ -105,7 +105,7 @@ impl Speaker {
             Speaker::Http1(http) => {
                 http.receive(input, now, state, out);
                 if let Some((origin, begun)) = http.take_http2() {
-                    let mut http = Box::new(Multiplexed::new(origin, state, out));
+                    let mut http = Box::new(StreamConnection::new(origin, state, out));
                     http.receive(&begun, now, state, out);
                     *self = Speaker::Http2(http);
                 }

@@ -17,9 +17,9 @@ const MAX_MESSAGE: u32 = 4 * 1024 * 1024;
 const MAX_UNSENT: usize = 8 * 1024 * 1024;
 
 /// A call, from its head to its end.
-pub(in crate::backend) struct GrpcCall {
+pub(crate) struct GrpcCall {
     /// The id of its response.
-    pub(in crate::backend) response: ResponseId,
+    pub(crate) response: ResponseId,
     method: Option<CallMethod>,
     work: Work,
     reader: MessageReader,
@@ -29,16 +29,12 @@ pub(in crate::backend) struct GrpcCall {
     sent: usize,
     end: Option<CallEnd>,
     /// What its record says of it.
-    pub(in crate::backend) record: Call,
+    pub(crate) record: Call,
 }
 
 impl GrpcCall {
     /// Of a request that is a call: by its Content-Type, and over HTTP/2.
-    pub(in crate::backend) fn of(
-        head: &RequestHead,
-        now: Moment,
-        mint: impl FnOnce() -> ResponseId,
-    ) -> Option<GrpcCall> {
+    pub(crate) fn of(head: &RequestHead, now: Moment, mint: impl FnOnce() -> ResponseId) -> Option<GrpcCall> {
         if head.version != HttpVersion::Http2 || !head.fields.first("content-type").is_some_and(grpc::is_content_type) {
             return None;
         }
@@ -69,17 +65,17 @@ impl GrpcCall {
     }
 
     /// Whether it asks for a backend's health or services: no UUID is minted for it, and no fault touches it.
-    pub(in crate::backend) fn is_about_itself(&self) -> bool {
+    pub(crate) fn is_about_itself(&self) -> bool {
         matches!(self.method, Some(CallMethod::Health(_) | CallMethod::Reflection))
     }
 
     /// What is held back before the response, because the call asks for it.
-    pub(in crate::backend) fn delay(&self) -> Duration {
+    pub(crate) fn delay(&self) -> Duration {
         self.work.delay()
     }
 
     /// Content of the request has come.
-    pub(in crate::backend) fn receive(&mut self, mut data: &[u8], facts: &CallFacts) {
+    pub(crate) fn receive(&mut self, mut data: &[u8], facts: &CallFacts) {
         while self.end.is_none() {
             let (is_compressed, content) = match self.reader.next(&mut data) {
                 Ok(None) => return,
@@ -110,7 +106,7 @@ impl GrpcCall {
     }
 
     /// The request has ended.
-    pub(in crate::backend) fn finish(&mut self, facts: &CallFacts) {
+    pub(crate) fn finish(&mut self, facts: &CallFacts) {
         if self.end.is_some() {
             return;
         }
@@ -124,7 +120,7 @@ impl GrpcCall {
     }
 
     /// Time has passed, or the backend's health has changed: writes what is due.
-    pub(in crate::backend) fn advance(&mut self, facts: &CallFacts) {
+    pub(crate) fn advance(&mut self, facts: &CallFacts) {
         if self.end.is_some() {
             return;
         }
@@ -135,19 +131,19 @@ impl GrpcCall {
     }
 
     /// Ends it if its client does not wait any more; also where it has ended, as long as nothing of that was sent.
-    pub(in crate::backend) fn expire(&mut self, now: Moment) {
+    pub(crate) fn expire(&mut self, now: Moment) {
         if self.deadline.is_some_and(|deadline| deadline <= now) {
             self.fail(GrpcStatus::DEADLINE_EXCEEDED, "the time that grpc-timeout allows has passed");
         }
     }
 
     /// Until when its client waits.
-    pub(in crate::backend) fn deadline(&self) -> Option<Moment> {
+    pub(crate) fn deadline(&self) -> Option<Moment> {
         self.deadline
     }
 
     /// When something is to be done at the latest if nothing comes; [`Moment`] 0: as soon as there is room.
-    pub(in crate::backend) fn due(&self) -> Option<Moment> {
+    pub(crate) fn due(&self) -> Option<Moment> {
         if self.end.is_some() {
             return None;
         }
@@ -156,22 +152,22 @@ impl GrpcCall {
     }
 
     /// Whether it ended because its time was over.
-    pub(in crate::backend) fn is_overdue(&self) -> bool {
+    pub(crate) fn is_overdue(&self) -> bool {
         self.end.as_ref().is_some_and(|end| end.status == GrpcStatus::DEADLINE_EXCEEDED)
     }
 
     /// Whether its response can begin.
-    pub(in crate::backend) fn can_respond(&self) -> bool {
+    pub(crate) fn can_respond(&self) -> bool {
         self.end.is_some() || !self.output.is_empty() || self.method.is_some_and(CallMethod::converses)
     }
 
     /// Whether the one message of its request has not come.
-    pub(in crate::backend) fn awaits_request(&self) -> bool {
+    pub(crate) fn awaits_request(&self) -> bool {
         self.end.is_none() && self.record.received == 0 && self.method.is_some_and(CallMethod::takes_one)
     }
 
     /// Ends it with that status. Messages of which nothing has been sent are dropped.
-    pub(in crate::backend) fn fail(&mut self, status: GrpcStatus, message: impl Into<String>) {
+    pub(crate) fn fail(&mut self, status: GrpcStatus, message: impl Into<String>) {
         if self.sent == 0 {
             self.record.written -= self.count_messages();
             self.output.clear();
@@ -180,7 +176,7 @@ impl GrpcCall {
     }
 
     /// Leaves of the messages that are written half of the first, if there is one, and ends the call with it as if all were well.
-    pub(in crate::backend) fn halve(&mut self) -> bool {
+    pub(crate) fn halve(&mut self) -> bool {
         let Some(length) = self.first_message() else { return false };
         self.record.written = 1;
         self.output.truncate(length / 2);
@@ -204,12 +200,12 @@ impl GrpcCall {
         count
     }
 
-    pub(in crate::backend) fn unsent(&self) -> &[u8] {
+    pub(crate) fn unsent(&self) -> &[u8] {
         &self.output[self.sent..]
     }
 
     /// That many bytes of the messages are out.
-    pub(in crate::backend) fn note_sent(&mut self, bytes: usize) {
+    pub(crate) fn note_sent(&mut self, bytes: usize) {
         self.sent += bytes;
         if self.sent == self.output.len() {
             // Nothing of it is dropped any more, so that the next one begins anew.
@@ -219,7 +215,7 @@ impl GrpcCall {
     }
 
     /// How it ends, once it does.
-    pub(in crate::backend) fn end(&self) -> Option<&CallEnd> {
+    pub(crate) fn end(&self) -> Option<&CallEnd> {
         self.end.as_ref()
     }
 }

@@ -7,24 +7,24 @@ use crate::wire::{BackendIdentity, Moment};
 
 /// How a call ends.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(in crate::backend) struct CallEnd {
-    pub(in crate::backend) status: GrpcStatus,
-    pub(in crate::backend) message: String,
+pub(crate) struct CallEnd {
+    pub(crate) status: GrpcStatus,
+    pub(crate) message: String,
 }
 
 impl CallEnd {
-    pub(in crate::backend) const OK: CallEnd = CallEnd { status: GrpcStatus::OK, message: String::new() };
+    pub(crate) const OK: CallEnd = CallEnd { status: GrpcStatus::OK, message: String::new() };
 
-    pub(in crate::backend) fn new(status: GrpcStatus, message: impl Into<String>) -> CallEnd {
+    pub(crate) fn new(status: GrpcStatus, message: impl Into<String>) -> CallEnd {
         CallEnd { status, message: message.into() }
     }
 }
 
 /// What a backend knows when something happens to a call.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::backend) struct CallFacts<'s> {
-    pub(in crate::backend) now: Moment,
-    pub(in crate::backend) identity: &'s BackendIdentity,
-    pub(in crate::backend) health: Health,
-    pub(in crate::backend) draining: bool,
+pub(crate) struct CallFacts<'s> {
+    pub(crate) now: Moment,
+    pub(crate) identity: &'s BackendIdentity,
+    pub(crate) health: Health,
+    pub(crate) draining: bool,
 }
