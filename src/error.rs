@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use verdict::numbers;
 
+use crate::wrap::wrapped;
+
 /// Exit status when something keeps the program from doing its work.
 const COULD_NOT_RUN: u8 = 2;
 
@@ -110,6 +112,16 @@ pub(crate) fn describe_for_people(error: &anyhow::Error) -> String {
     }
 }
 
+/// The same on lines of a terminal's width.
+pub(crate) fn describe_for_terminal(error: &anyhow::Error, width: usize) -> String {
+    let text = describe_for_people(error);
+    let lines = text.lines().map(|line| match line.split_once(": ") {
+        Some((label @ ("error" | "  hint"), text)) => wrapped(&format!("{label}: "), text, width),
+        _ => wrapped("", line, width),
+    });
+    lines.collect::<String>().trim_end().to_owned()
+}
+
 /// 2, but for who was interrupted.
 pub(crate) fn exit_status(error: &anyhow::Error) -> ExitCode {
     match error.downcast_ref::<Interrupted>() {
@@ -122,6 +134,19 @@ pub(crate) fn exit_status(error: &anyhow::Error) -> ExitCode {
 mod tests {
     use super::*;
     use anyhow::Context;
+
+    #[test]
+    fn a_terminal_gets_lines_of_its_width_and_the_same_words() {
+        let problem = Problem::new("no URL").hint("give the URL of the balancer, or tables [[check]] in the file");
+        let error = anyhow::Error::from(problem);
+        let text = describe_for_terminal(&error, 40);
+        assert_eq!(
+            text,
+            "error: no URL\n  hint: give the URL of the balancer, or\n        tables [[check]] in the file"
+        );
+        let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(words(&text), words(&describe_for_people(&error)));
+    }
 
     fn failed() -> anyhow::Result<()> {
         Err(Problem::new("expected a number").on("--rate x").hint("such as 100"))?;

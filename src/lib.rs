@@ -34,6 +34,7 @@ mod testbed;
 mod top;
 mod topology;
 mod wire;
+mod wrap;
 
 use std::process::ExitCode;
 
@@ -82,6 +83,9 @@ pub fn main() -> ExitCode {
 fn end(result: anyhow::Result<ExitCode>, errors: args::OutputFormat) -> ExitCode {
     result.unwrap_or_else(|error| {
         let text = match errors {
+            args::OutputFormat::Text if std::io::IsTerminal::is_terminal(&std::io::stderr()) => {
+                error::describe_for_terminal(&error, wrap::columns())
+            }
             args::OutputFormat::Text => error::describe_for_people(&error),
             args::OutputFormat::Json => error::describe_for_programs(&error),
         };

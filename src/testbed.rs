@@ -104,6 +104,9 @@ struct Site {
     workers: Option<NonZeroU32>,
 }
 
+/// Ports that another program takes at the last moment are chosen anew as often.
+const MOST_RACES: usize = 5;
+
 /// A connection that was being tried when a backend came back ends within that time, on a busy machine too.
 const ATTENTION: Duration = Duration::from_secs(3);
 
@@ -121,28 +124,47 @@ const OFFERED: [Policy; 7] = [
 impl Testbed {
     /// Starts both. What was started is ended if something fails.
     pub(crate) async fn start(front: &Front, setup: &Setup) -> Result<Testbed> {
-        let mut setup = setup.clone();
-        // A file of the user's own names the ports.
-        if front.own.is_none() {
-            let (location, note) = ports::choose(setup.location)?;
-            setup.location = location;
-            note.iter().for_each(|note| eprintln!("{note}"));
+        let mut tries = 0;
+        loop {
+            let mut setup = setup.clone();
+            let mut is_ours = false;
+            // A file of the user's own names the ports.
+            if front.own.is_none() {
+                let choice = ports::choose(setup.location)?;
+                (setup.location, is_ours) = (choice.location, choice.is_ours);
+                choice.note.iter().for_each(|note| eprintln!("{note}"));
+            }
+            let (topology, workers) = setup.topology(front)?;
+            let address = address(setup.port)?;
+            let version = installed::version(&front.balancer).map_or(For::Newest, For::Found);
+            let site = Site { address, version, workers };
+            // All that can be refused before anything runs.
+            let recipe = recipe(front, &topology, site).map_err(|error| match setup.of_file(front) {
+                Some(of_file) => error.context(of_file),
+                None => error,
+            })?;
+            let control = setup.control.map(|control| format!("--control={control}"));
+            let tls = topology.tls.then(|| "--tls".to_owned());
+            let options: Vec<String> = setup.location.arguments().into_iter().chain(control).chain(tls).collect();
+            match start_fleet(&options).await {
+                Ok(started) => return Testbed::in_front_of(started, front, &recipe, topology, site).await,
+                // Somebody took a port after it was seen to be free, such as another check that starts just now.
+                Err(_) if is_ours && tries < MOST_RACES && ports::are_taken(&topology) => tries += 1,
+                Err(error) => return Err(error),
+            }
         }
-        let (topology, workers) = setup.topology(front)?;
-        let address = address(setup.port)?;
-        let version = installed::version(&front.balancer).map_or(For::Newest, For::Found);
-        let site = Site { address, version, workers };
-        // All that can be refused before anything runs.
-        let recipe = recipe(front, &topology, site).map_err(|error| match setup.of_file(front) {
-            Some(of_file) => error.context(of_file),
-            None => error,
-        })?;
-        let control = setup.control.map(|control| format!("--control={control}"));
-        let tls = topology.tls.then(|| "--tls".to_owned());
-        let options: Vec<String> = setup.location.arguments().into_iter().chain(control).chain(tls).collect();
-        let (remote, fleet) = start_fleet(&options).await?;
+    }
+
+    /// Starts the balancer of a fleet that runs.
+    async fn in_front_of(
+        (remote, fleet): (Remote, Started),
+        front: &Front,
+        recipe: &Recipe,
+        topology: Topology,
+        site: Site,
+    ) -> Result<Testbed> {
         let lost = Lost::default();
-        let balancer = match Running::start(&recipe, &lost).await {
+        let balancer = match Running::start(recipe, &lost).await {
             Ok(balancer) => Some(balancer),
             Err(error) => {
                 fleet.end().await;
@@ -150,7 +172,7 @@ impl Testbed {
             }
         };
         Ok(Testbed {
-            url: format!("{}://localhost:{}{}", topology.client_scheme(), address.port(), topology.path),
+            url: format!("{}://localhost:{}{}", topology.client_scheme(), site.address.port(), topology.path),
             supervisor: fleet.pid().context("the fleet has ended")?,
             topology,
             front: front.clone(),

@@ -15,7 +15,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "commands",
         &[
             "args", "backend", "balancer", "check", "config", "error", "escape", "fleet", "io", "rehearse", "remote",
-            "report", "testbed", "top", "topology", "wire",
+            "report", "testbed", "top", "topology", "wire", "wrap",
         ],
     ),
     ("rehearse", &["balancer", "check", "error", "escape", "io", "remote", "report", "topology"]),
@@ -27,8 +27,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("backend", &["io", "journal", "wire"]),
     ("check", &["error", "io", "remote", "report", "runfile", "topology", "wire"]),
     ("balancer", &["error", "escape", "topology"]),
-    ("report", &["balancer", "escape"]),
-    ("error", &[]),
+    ("report", &["balancer", "escape", "wrap"]),
+    ("error", &["wrap"]),
     ("remote", &["error", "runfile", "wire"]),
     ("runfile", &["wire"]),
     ("journal", &["wire"]),
@@ -37,6 +37,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("clock", &["wire"]),
     ("escape", &[]),
     ("wire", &[]),
+    ("wrap", &[]),
 ];
 
 /// Crates whose dependencies leave no room for a runtime, a socket, a clock, a file or randomness; the standard library's are banned

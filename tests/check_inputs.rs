@@ -60,7 +60,7 @@ fn what_cannot_be_reached_or_is_no_url_is_told() {
     let free = crate::support::ports(1)[0];
     says(&refused(&[&format!("http://127.0.0.1:{free}/")]), &["nothing listens there", "does the balancer run"]);
     says(&refused(&["http://no-such-host.invalid/"]), &["no-such-host.invalid does not resolve", "spelt right"]);
-    says(&refused(&["ftp://localhost/"]), &["ftp:// is not spoken"]);
+    says(&refused(&["ftp://localhost/"]), &["unsupported scheme ftp://"]);
     says(&refused(&["http://user:secret@localhost/"]), &["user in the URL", "Authorization"]);
     says(&refused(&["::::"]), &["no URL"]);
     says(&refused(&[]), &["no URL", "[[check]]"]);

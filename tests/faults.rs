@@ -528,9 +528,16 @@ fn what_is_no_fault_is_told_what_was_expected() {
         (&[&*port][..], "no fault named: expected one after the backends, such as status 503 10%, or clear"),
         (
             &[&port, "slow"],
-            "no such fault: slow: expected status:503, latency:200ms, reset, hang, close, close-midway, fail-first:2, unhealthy or \
-             certificate:expired; of HTTP/2 reset-stream:CANCEL, refuse-stream, goaway or max-streams:1; of gRPC \
-             grpc-status:UNAVAILABLE, trailers-only or half-message; all but fail-first, unhealthy, certificate and max-streams also with a share of requests, such as hang:10%",
+            "no such fault: slow: expected status:503, latency:200ms, reset, hang, close, close-midway, fail-first:2, unhealthy, \
+             certificate:expired, reset-stream:CANCEL, refuse-stream, goaway, max-streams:1, grpc-status:UNAVAILABLE, trailers-only or \
+             half-message; most with a share such as hang:10%",
+        ),
+        (
+            &[&port, "latncy", "200ms"],
+            "no such fault: latncy:200ms: expected status:503, latency:200ms, reset, hang, close, close-midway, fail-first:2, unhealthy, \
+             certificate:expired, reset-stream:CANCEL, refuse-stream, goaway, max-streams:1, grpc-status:UNAVAILABLE, trailers-only or \
+             half-message; most with a share such as hang:10%\n  \
+             hint: did you mean latency?",
         ),
         (
             &[&port, "status", "600"],

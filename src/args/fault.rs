@@ -7,7 +7,7 @@ use super::choice::ChoiceArgs;
 /// Inject faults into backends of a running fleet, or clear them. Without names it applies to all that run
 #[derive(Args)]
 #[command(override_usage = "uuid-generator fault [OPTIONS] [BACKENDS] FAULT…\n       uuid-generator fault [OPTIONS] [BACKENDS] clear",
-    after_long_help = FAULTS)]
+    after_help = SHORT, after_long_help = FAULTS)]
 pub(crate) struct FaultArgs {
     #[command(flatten)]
     pub(crate) fleet: ChoiceArgs,
@@ -15,6 +15,13 @@ pub(crate) struct FaultArgs {
     #[arg(value_name = "WORDS", required = true)]
     pub(crate) words: Vec<String>,
 }
+
+const SHORT: &str = "\
+Faults: status 503, latency 200ms, reset, hang, close, close-midway,
+fail-first 2, unhealthy, certificate expired, reset-stream CANCEL,
+refuse-stream, goaway, max-streams 1, grpc-status UNAVAILABLE, trailers-only,
+half-message; most with a share such as 10%.
+Details and examples: uuid-generator fault --help";
 
 const FAULTS: &str = "\
 Faults, each for a share of requests such as 10% or for all:
@@ -27,9 +34,9 @@ Faults, each for a share of requests such as 10% or for all:
 and for all requests:
   fail-first 2           503 for the first two attempts of each request
   unhealthy              liveness and readiness respond 503, the page is served
-  certificate expired    serve a bad certificate to new TLS connections: expired,
-                         future, other-name, unknown-ca, self-signed, client-only
-                         or revoked; none ends it
+  certificate expired    serve a bad certificate to new TLS connections:
+                         expired, future, other-name, unknown-ca, self-signed,
+                         client-only, revoked; none ends it
 and of HTTP/2 alone:
   reset-stream CANCEL    RST_STREAM with that code instead of a response
   refuse-stream 10%      RST_STREAM with REFUSED_STREAM: nothing was done

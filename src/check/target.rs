@@ -25,8 +25,8 @@ pub(crate) fn resolve(url: &str, plan: &CheckPlan) -> Result<LoadTarget> {
         Some("h2c") => (false, true),
         other => {
             let scheme = other.unwrap_or("?");
-            let spoken = "only http://, https://, h2c://, ws:// and wss://";
-            return Err(no_url(format!("{scheme}:// is not spoken, {spoken}")).into());
+            let spoken = "expected http://, https://, h2c://, ws:// or wss://";
+            return Err(no_url(format!("unsupported scheme {scheme}://, {spoken}")).into());
         }
     };
     let http2 = http2 || plan.http2;

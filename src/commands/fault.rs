@@ -2,15 +2,16 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::backends::table;
 use super::choice::choice;
 use super::print::print;
 use crate::args::fault::FaultArgs;
+use crate::config::nearest::nearest;
 use crate::error::Problem;
 use crate::topology::BackendSelection;
-use crate::wire::Fault;
+use crate::wire::{BadFault, Fault};
 
 /// Does it and shows the backends.
 pub(super) async fn run(args: FaultArgs) -> Result<ExitCode> {
@@ -28,7 +29,7 @@ pub(super) async fn run(args: FaultArgs) -> Result<ExitCode> {
             ))?;
         }
         "clear" => None,
-        text => Some(text.parse::<Fault>().with_context(|| format!("no such fault: {text}"))?),
+        text => Some(text.parse::<Fault>().map_err(|why| refuse(text, &why))?),
     };
     let remote = choice(&args.fleet)?.find(&backends)?;
     let status = match fault {
@@ -42,4 +43,12 @@ pub(super) async fn run(args: FaultArgs) -> Result<ExitCode> {
 fn is_fault(word: &str) -> bool {
     let kind = word.split(':').next().unwrap_or_default();
     kind == "clear" || Fault::KINDS.contains(&kind)
+}
+
+fn refuse(text: &str, why: &BadFault) -> Problem {
+    let problem = Problem::new(format!("no such fault: {text}: {why}"));
+    match nearest(text.split(':').next().unwrap_or_default(), Fault::KINDS).filter(|_| *why == BadFault::Kind) {
+        Some(kind) => problem.hint(format!("did you mean {kind}?")),
+        None => problem,
+    }
 }

@@ -8,7 +8,7 @@ mod file;
 pub(crate) mod fleet;
 mod layer;
 mod mistake;
-mod nearest;
+pub(crate) mod nearest;
 pub(crate) mod output;
 pub(crate) mod rehearse;
 mod request;

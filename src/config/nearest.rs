@@ -4,7 +4,7 @@
 const SIMILAR: f64 = 0.7;
 
 /// The known word that is closest, if one is close.
-pub(super) fn nearest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let scored = known.into_iter().map(|word| (strsim::jaro(typed, word), word));
     let close = scored.filter(|(score, _)| *score > SIMILAR);
     close.max_by(|(one, _), (other, _)| one.total_cmp(other)).map(|(_, word)| word)

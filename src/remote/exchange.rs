@@ -16,12 +16,19 @@ pub(crate) enum NoResponse {
     Scheme,
     #[error("the URL names no host")]
     Host,
-    #[error(transparent)]
+    #[error("{}", describe(.0))]
     Connection(#[from] std::io::Error),
     #[error("the response is no HTTP: {0}")]
     Malformed(Malformed),
     #[error("the connection ended before the response")]
     Ended,
+}
+
+fn describe(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::ConnectionRefused => "nothing listens there (connection refused)".to_owned(),
+        _ => error.to_string(),
+    }
 }
 
 /// What is asked.

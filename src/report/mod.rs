@@ -14,7 +14,6 @@ mod plot;
 #[cfg(test)]
 mod tests;
 mod text;
-mod wrap;
 
 pub(crate) use text::{Detail, Style};
 use verdict::report::Report;

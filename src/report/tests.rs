@@ -52,12 +52,16 @@ fn a_failing_report_begins_with_what_is_wrong_the_witness_and_the_cure() {
 }
 
 #[test]
-fn text_fits_80_columns() {
-    for report in example::all().iter().filter(|report| !report.checks[0].url.contains("script")) {
-        for line in form(ReportFormat::Text, report).lines() {
-            assert!(line.chars().count() <= 80, "{line}");
+fn text_fits_the_columns_that_there_are() {
+    for width in [80, 60] {
+        for report in example::all().iter().filter(|report| !report.checks[0].url.contains("script")) {
+            for line in render(report, ReportFormat::Text, &Style { width, ..PLAIN }).lines() {
+                assert!(line.chars().count() <= width, "{width}: {line}");
+            }
         }
     }
+    let narrow = render(&example::of(example::passing()), ReportFormat::Text, &Style { width: 60, ..PLAIN });
+    assert!(narrow.contains("p50       p90       p99       max\n"), "{narrow}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::report::escape::harmless;
 use crate::report::phrases::{forwarding, meaning};
-use crate::report::wrap::wrapped;
+use crate::wrap::{columns_of, wrapped};
 use verdict::finding::{Finding, Level, Rule};
 use verdict::life::StreamKind;
 use verdict::numbers::{count_of, grouped, percent, time};
@@ -32,12 +32,17 @@ pub(crate) enum Detail {
     Verbose,
 }
 
+/// Columns of a report.
+const WIDEST: usize = 80;
+const NARROWEST: usize = 60;
+
 impl Style {
-    /// Colours for a terminal, unless NO_COLOR is set (<https://no-color.org>).
+    /// Colours for a terminal, unless NO_COLOR is set (<https://no-color.org>), and lines of its width, 80 columns at most.
     pub(crate) fn of_terminal(terminal: bool) -> Style {
         let unset = |name: &str| std::env::var_os(name).is_none_or(|value| value.is_empty());
         let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        Style { colour: terminal && unset("NO_COLOR") && !is_dumb, width: 80, detail: Detail::Usual }
+        let width = if terminal { columns_of(std::io::stdout()).clamp(NARROWEST, WIDEST) } else { WIDEST };
+        Style { colour: terminal && unset("NO_COLOR") && !is_dumb, width, detail: Detail::Usual }
     }
 
     fn paint(&self, code: &str, text: &str) -> String {
@@ -243,7 +248,8 @@ fn account(out: &mut String, check: &Check, style: &Style) {
     out.push_str(&style.sentence(0, "Requests  ", "1", &total));
     for it in &account.outcomes {
         let means = meaning(it.outcome, check.fleet.is_some());
-        let _ = writeln!(out, "  {:>11}  {:<12}{means}", grouped(it.count), it.outcome.name());
+        let figures = format!("  {:>11}  {:<12}", grouped(it.count), it.outcome.name());
+        out.push_str(&wrapped(&figures, means, style.width));
     }
     for it in &account.urls {
         let counts: Vec<String> =
@@ -359,10 +365,18 @@ fn latency(out: &mut String, check: &Check, style: &Style) {
     let Some(latency) = &check.latency else { return };
     let title = if latency.open_loop { "Latency, open loop" } else { "Latency, closed loop" };
     let gap = " ".repeat(21 - title.len());
-    let columns = ["p90", "p99", "p99.9", "p99.99", "max"].map(|column| format!("{column:>10}")).concat();
-    let _ = writeln!(out, "{}{gap}{:>6}{columns}", style.title(title), "p50");
+    // What a narrow terminal has no room for, the most dispensable first.
+    const DISPENSABLE: [&str; 3] = ["p99.99", "p99.9", "p90"];
+    let missing = (17 + 6 * 10usize).saturating_sub(style.width).div_ceil(10).min(DISPENSABLE.len());
+    let all = ["p50", "p90", "p99", "p99.9", "p99.99", "max"];
+    let shown = all.map(|column| !DISPENSABLE[..missing].contains(&column));
+    let line = |cells: [String; 6]| -> String {
+        cells.into_iter().zip(shown).filter(|(_, shown)| *shown).map(|(cell, _)| format!("{cell:>10}")).collect()
+    };
+    let heads = line(all.map(str::to_owned));
+    let _ = writeln!(out, "{}{gap}{}", style.title(title), &heads[4..]);
     let mut row = |name: &str, it: &Percentiles| {
-        let cells = it.columns().map(|it| format!("{:>10}", time(it))).concat();
+        let cells = line(it.columns().map(time));
         let _ = writeln!(out, "  {name:<15}{cells}");
     };
     row("client", &latency.client);
@@ -395,7 +409,7 @@ fn outage(out: &mut String, outage: &Outage, style: &Style) {
         count => format!(", {} executed more than once", grouped(count)),
     };
     let errors = count_of(outage.client_errors, "client error");
-    let _ = writeln!(out, "{}  {errors}, {retries}{twice}", style.title("Outage"));
+    out.push_str(&style.sentence(0, "Outage  ", "1", &format!("{errors}, {retries}{twice}")));
     for step in &outage.steps {
         let result = step.result.as_ref().map(|result| format!(" ({})", harmless(result))).unwrap_or_default();
         let at = format!("  at {:>7}  ", format!("{:.2} s", step.at));

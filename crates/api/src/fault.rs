@@ -190,9 +190,9 @@ impl fmt::Display for BadFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             BadFault::Kind => {
-                "expected status:503, latency:200ms, reset, hang, close, close-midway, fail-first:2, unhealthy or \
-                 certificate:expired; of HTTP/2 reset-stream:CANCEL, refuse-stream, goaway or max-streams:1; of gRPC \
-                 grpc-status:UNAVAILABLE, trailers-only or half-message; all but fail-first, unhealthy, certificate and max-streams also with a share of requests, such as hang:10%"
+                "expected status:503, latency:200ms, reset, hang, close, close-midway, fail-first:2, unhealthy, \
+                 certificate:expired, reset-stream:CANCEL, refuse-stream, goaway, max-streams:1, grpc-status:UNAVAILABLE, trailers-only or \
+                 half-message; most with a share such as hang:10%"
             }
             BadFault::Status => "status: expected a status from 200 to 599, such as status:503 or status:503:10%",
             BadFault::Latency => {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use crate::check::CheckWatch;
 use crate::commands::print::in_locale;
 use crate::report::Detail;
+use crate::wrap::columns;
 use verdict::numbers::grouped;
 
 /// Shown until it is dropped.
@@ -83,11 +84,6 @@ fn follow(watch: &CheckWatch, form: Form, over: &AtomicBool) {
     if form == Form::Terminal {
         write("\r\x1b[K");
     }
-}
-
-/// Of the terminal, as it is now: it may have been made narrower.
-fn columns() -> usize {
-    rustix::termios::tcgetwinsize(std::io::stderr()).map_or(80, |size| usize::from(size.ws_col).max(1))
 }
 
 /// Nobody may read it: that ends no check.

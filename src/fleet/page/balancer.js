@@ -7,6 +7,8 @@ import { clock, grouped, time, weighted, word } from "./text.js";
 
 let parts = null;
 let shown = "";
+// Whether a check ran when the page was drawn last.
+let running = false;
 
 // "10 × 9001 · 10 × 9002": who answered, as the client saw it.
 function summary(answer) {
@@ -68,6 +70,8 @@ export function show(model) {
   const key = JSON.stringify([front, model.check, age, model.backends.map(({ url }) => url)]);
   if (key === shown) return;
   shown = key;
+  if (running && model.check?.result) tell(`check: ${model.check.result.verdict}`);
+  running = Boolean(model.check && !model.check.result && !model.check.error);
   const choices = front?.choices ?? [];
   toggle(parts.known, "hidden", choices.length === 0);
   toggle(parts.unknown, "hidden", choices.length > 0);

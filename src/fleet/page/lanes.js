@@ -25,8 +25,8 @@ export function lanes(count, width) {
   const height = Math.max(count * ROW + 10, 80);
   const middle = height / 2;
   const wide = narrow ? 92 : 130;
-  const client = { x: 1, y: middle - 34, width: narrow ? 84 : 110, height: 68 };
-  const balancer = { x: Math.round(width * (narrow ? 0.31 : 0.38)), y: middle - 26, width: narrow ? 100 : 140, height: 52 };
+  const client = { x: 1, y: middle - 34, width: narrow ? 98 : 110, height: 68 };
+  const balancer = { x: Math.round(width * (narrow ? 0.35 : 0.38)), y: middle - 26, width: narrow ? 96 : 140, height: 52 };
   const x = width - wide - 1;
   const top = (height - count * ROW) / 2;
   const backends = Array.from({ length: count }, (_, place) => ({ x, y: top + place * ROW + (ROW - BOX) / 2, width: wide, height: BOX }));

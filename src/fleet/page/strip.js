@@ -3,6 +3,9 @@
 import { $, colour, say } from "./dom.js";
 import { inkOn } from "./text.js";
 
+// Requests a second: with more of them many are under way at once, and each backend reads several at a time.
+const BUSY = 200;
+
 const canvas = $("strip");
 let drawn = "";
 
@@ -54,5 +57,6 @@ export function show(model) {
   });
   outline(pen, side, columns, offset, rows, model.stripEnd);
   const latest = cells.slice(-9).map((place) => model.backends[place].name);
-  say($("strip-text"), latest.length > 0 ? `Newest last: ${latest.join(" ")}` : "No request has come yet.");
+  const order = model.figures.rate > BUSY ? ". Under load: in the order in which backends read them, which is not that of selection" : "";
+  say($("strip-text"), latest.length > 0 ? `Newest last: ${latest.join(" ")}${order}` : "No request has come yet.");
 }

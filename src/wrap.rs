@@ -23,6 +23,16 @@ pub(crate) fn wrapped(first: &str, text: &str, width: usize) -> String {
     out
 }
 
+/// Of the terminal that standard error is, as it is now: it may have been made narrower.
+pub(crate) fn columns() -> usize {
+    columns_of(std::io::stderr())
+}
+
+/// Of the terminal that this is; 80 if it is none.
+pub(crate) fn columns_of(stream: impl rustix::fd::AsFd) -> usize {
+    rustix::termios::tcgetwinsize(stream).map_or(80, |size| usize::from(size.ws_col).max(1))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
