@@ -1,7 +1,7 @@
 # The commands of the README. `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help run development setup check test cases rehearsals soak bench matrix fuzz screenshots vendor dist
+.PHONY: help run development setup check test cases rehearsals soak bench matrix protocols fuzz screenshots vendor dist
 
 help: ## Show these commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -64,3 +64,7 @@ dist: ## Build what is published, run it, and package it: static programs for tw
 matrix: ## Check real balancers in each of their ways, healthy and broken; writes docs/results/MATRIX.md
 	tests/prepare
 	cargo bench --bench matrix
+
+protocols: ## Check real balancers with streams, HTTP/2, gRPC and bad certificates; RUNS=20 for more runs; writes docs/results/PROTOCOLS.md
+	tests/prepare
+	cargo bench --bench protocols -- --runs=$(or $(RUNS),1)

@@ -20,7 +20,7 @@ pub(crate) use host::Host;
 pub(crate) use network::ClientNetwork;
 pub(crate) use told::{
     ActiveHealthCheck, BackendHttp, BackendProtocol, BackendTls, CertificateCheck, HttpPath, PassiveHealthCheck,
-    RetryPolicy, Sockets, Timeouts, Weight, Weights,
+    RetryPolicy, RevocationList, Sockets, Timeouts, Weight, Weights,
 };
 
 use crate::wire::{FleetNames, Generator};
@@ -55,6 +55,8 @@ pub(crate) struct Topology {
     pub(crate) tls: bool,
     /// Whose certificates the balancer accepts then; none for any.
     pub(crate) authority: Option<PathBuf>,
+    /// The list of those that are revoked; none where nobody looks for one.
+    pub(crate) revoked: Option<PathBuf>,
     /// The certificate that the balancer shows to clients, with its key in the same file; none without TLS.
     pub(crate) listen_tls: Option<PathBuf>,
     /// How long they are waited for.
@@ -216,6 +218,7 @@ impl Topology {
             http: BackendHttp::default(),
             tls: false,
             authority: None,
+            revoked: None,
             listen_tls: None,
             timeouts: Timeouts::default(),
         }
@@ -310,8 +313,9 @@ impl Topology {
         let host = self.generators().next().and_then(|generator| self.host_and_port(generator)).map(|(host, _)| host);
         let name =
             host.map_or_else(|| "localhost".to_owned(), |host| host.in_url().trim_matches(['[', ']']).to_owned());
-        let authority = self.authority.as_ref().map(|file| file.display().to_string());
-        self.tls.then_some(BackendTls { name, authority })
+        let text = |file: &Option<PathBuf>| file.as_ref().map(|file| file.display().to_string());
+        let (authority, revoked) = (text(&self.authority), text(&self.revoked));
+        self.tls.then_some(BackendTls { name, authority, revoked })
     }
 
     /// What clients speak to the balancer.

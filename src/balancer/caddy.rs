@@ -149,6 +149,11 @@ fn refuse(topology: &Topology, limits: VersionLimits) -> Result<(), Unsupported>
         )?;
     }
     limits.refuse_if(
+        topology.revoked.is_some(),
+        "read a revocation list (--backend-tls-crl)",
+        "certificates of backends that are valid for hours; NGINX, HAProxy and Envoy read lists",
+    )?;
+    limits.refuse_if(
         topology.timeouts.stream.is_some(),
         "limit how long a stream may be silent (--stream-timeout)",
         "leave it out: Caddy ends no stream that is silent",

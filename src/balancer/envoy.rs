@@ -386,6 +386,7 @@ fn transport(topology: &Topology) -> Option<String> {
         let kind = if tls.name.parse::<std::net::IpAddr>().is_ok() { "IP_ADDRESS" } else { "DNS" };
         text.add(4, "validation_context:")
             .add(6, format!("trusted_ca: {{ filename: {file} }}"))
+            .maybe(6, tls.revoked.map(|file| format!("crl: {{ filename: {file} }}")))
             .add(6, "match_typed_subject_alt_names:")
             .add(6, format!("- san_type: {kind}"))
             .add(8, format!("matcher: {{ exact: \"{}\" }}", tls.name));

@@ -220,6 +220,9 @@ fn frontend_and_backend(topology: &Topology, options: &Options) -> Result<String
             Some(file) => format!(" ssl verify required ca-file {file} verifyhost {}", tls.name),
             None => " ssl verify none".to_owned(),
         };
+        if let Some(file) = tls.revoked {
+            each += &format!(" crl-file {file}");
+        }
         each += &format!(" sni str({})", tls.name);
     }
     each += match (topology.http, topology.tls) {

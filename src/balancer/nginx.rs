@@ -143,6 +143,7 @@ fn backend_tls(topology: &Topology, module: &str) -> Vec<String> {
         }
         None => lines.push(format!("{module}_ssl_verify off;")),
     }
+    lines.extend(tls.revoked.map(|file| format!("{module}_ssl_crl {file};")));
     lines
 }
 

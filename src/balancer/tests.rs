@@ -17,7 +17,7 @@ use crate::wire::Generator;
 /// One thing that is asked for besides the algorithm.
 type Feature = (&'static str, fn(&mut Topology, &mut Options));
 
-const ASKS: [Feature; 29] = [
+const ASKS: [Feature; 30] = [
     ("nothing", |_, _| ()),
     ("weights", |topology, _| weigh(topology, "5:1:1")),
     ("backup", |topology, _| topology.backends[2].backup = true),
@@ -47,6 +47,11 @@ const ASKS: [Feature; 29] = [
     ("TLS to backends, verified", |topology, _| {
         topology.tls = true;
         topology.authority = Some("/run/uuid/ca.pem".into());
+    }),
+    ("TLS to backends, a revocation list", |topology, _| {
+        topology.tls = true;
+        topology.authority = Some("/run/uuid/ca.pem".into());
+        topology.revoked = Some("/run/uuid/ca.crl.pem".into());
     }),
     ("TLS to backends, any certificate", |topology, _| topology.tls = true),
     ("silent streams", |topology, _| topology.timeouts.stream = Some(Duration::from_secs(600))),

@@ -160,6 +160,11 @@ fn refuse(topology: &Topology, limits: VersionLimits) -> Result<(), Unsupported>
         "add --health-path /readyz",
     )?;
     limits.refuse_if(
+        topology.revoked.is_some(),
+        "read a revocation list (--backend-tls-crl)",
+        "certificates of backends that are valid for hours; NGINX, HAProxy and Envoy read lists",
+    )?;
+    limits.refuse_if(
         topology.timeouts.stream.is_some(),
         "limit how long a stream may be silent (--stream-timeout)",
         "leave it out: Traefik ends no stream that is silent",

@@ -11,10 +11,10 @@ use serde::Deserialize;
 use super::layer::{Layer, layer};
 use super::text::Count;
 use crate::error::Problem;
-use crate::fleet::authority_file;
+use crate::fleet::{authority_file, revocation_list_of};
 use crate::topology::{
     ActiveHealthCheck, BackendHttp, BackendProtocol, BackendSelection, CertificateCheck, HttpPath, PassiveHealthCheck,
-    Policy, RetryPolicy, Timeouts, Topology, Weights,
+    Policy, RetryPolicy, RevocationList, Timeouts, Topology, Weights,
 };
 use crate::wire::Time;
 
@@ -102,6 +102,11 @@ layer! {
         #[arg(long, value_name = "FILE", help_heading = "Balancing: TLS")]
         backend_tls_verify: Option<CertificateCheck>,
 
+        /// File with a revocation list in PEM, whose certificates of backends are refused; fleet: that of the fleet's own authority
+        /// [default: none]
+        #[arg(long, value_name = "FILE", help_heading = "Balancing: TLS")]
+        backend_tls_crl: Option<RevocationList>,
+
         /// File with the balancer's own certificate and its key in PEM: it speaks TLS to clients [default: plain HTTP]
         #[arg(long, value_name = "FILE", help_heading = "Balancing: TLS")]
         listen_tls: Option<PathBuf>,
@@ -184,8 +189,23 @@ impl BalancingConfig {
                 }
             },
         };
+        topology.revoked = self.revocation_list(topology)?;
         topology.listen_tls = self.listen_tls.as_deref().map(|file| absolute("--listen-tls", file)).transpose()?;
         Ok(())
+    }
+
+    fn revocation_list(&self, topology: &Topology) -> Result<Option<PathBuf>, Problem> {
+        let Some(list) = &self.backend_tls_crl else { return Ok(None) };
+        let problem = |what: &str| Problem::new(what).on("--backend-tls-crl");
+        let Some(authority) = &topology.authority else {
+            let problem = problem("no certificates of backends are verified");
+            return Err(problem.hint("give their authority too: --backend-protocol https --backend-tls-verify FILE"));
+        };
+        let file = match list {
+            RevocationList::File(file) => file.clone(),
+            RevocationList::Fleet => revocation_list_of(authority),
+        };
+        std::path::absolute(&file).map(Some).map_err(|why| problem(&why.to_string()))
     }
 
     fn health(&self) -> Result<Option<ActiveHealthCheck>, Problem> {

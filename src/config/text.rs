@@ -7,8 +7,8 @@ use serde::de::Visitor;
 use serde::{Deserialize, Deserializer};
 
 use crate::topology::{
-    BackendName, BackendProtocol, BackendSelection, CertificateCheck, Host, HttpPath, NamedBackends, Ports, Sockets,
-    StartFaults, Weights,
+    BackendName, BackendProtocol, BackendSelection, CertificateCheck, Host, HttpPath, NamedBackends, Ports,
+    RevocationList, Sockets, StartFaults, Weights,
 };
 
 /// `true` or `false`, also as text.
@@ -142,7 +142,8 @@ read_as_typed!(
     Weights,
     StartFaults,
     BackendProtocol,
-    CertificateCheck
+    CertificateCheck,
+    RevocationList
 );
 
 /// As it is typed, a list of such parts, or a table of names with one address or a list of them.

@@ -145,8 +145,8 @@ impl FleetBackend {
     }
 
     /// Attempts that have been received and have not ended.
-    pub(crate) fn in_flight(&self) -> usize {
-        self.journal.as_ref().map_or(0, |journal| journal.in_flight().len())
+    pub(crate) fn in_flight(&self) -> Vec<Record> {
+        self.journal.as_ref().map(JournalReader::in_flight).unwrap_or_default()
     }
 
     /// A process of its own begins.

@@ -23,6 +23,7 @@ use crate::wire::{
     FailedHandshakes, Fault, FleetEvent, FleetStatus, Handshakes, Instance, Moment, RECORD_WORDS, TlsAssignment,
     TlsStatus,
 };
+use verdict::life::StreamKind;
 
 /// In flight, beyond the connections: responses to pipelined requests that wait to be written.
 const PIPELINED: u32 = 256;
@@ -379,6 +380,8 @@ impl FleetBackends {
     }
 
     fn backend_status(&self, backend: &FleetBackend) -> BackendStatus {
+        let in_flight = backend.in_flight();
+        let kinds = || in_flight.iter().filter_map(|record| Some(record.life?.kind));
         BackendStatus {
             name: backend.name.clone(),
             id: backend.generator,
@@ -390,7 +393,9 @@ impl FleetBackends {
             ready: backend.ready,
             restarts: backend.incarnation.saturating_sub(1),
             attempts: backend.attempts,
-            in_flight: backend.in_flight(),
+            in_flight: in_flight.len(),
+            streams: kinds().filter(|kind| *kind != StreamKind::Websocket).count(),
+            websockets: kinds().filter(|kind| *kind == StreamKind::Websocket).count(),
             lost: backend.lost,
             last_end: backend.last_end.map(|cause| cause.to_string()),
             faults: backend.faults.clone(),

@@ -99,7 +99,7 @@ fn of_authority(plan: &TlsPlan, topology: &Topology) -> Result<Prepared, Problem
             .on("--tls")
             .hint("name a file with --ca-out")
     })?;
-    let list = file.with_extension("crl.pem");
+    let list = revocation_list_of(&file);
     for (path, text) in [(&file, authority.pem()), (&list, revocations)] {
         std::fs::write(path, text).map_err(|why| {
             let problem = Problem::new(format!("failed to write the authority's certificate: {why}"));
@@ -116,6 +116,11 @@ pub(crate) fn authority_file(topology: &Topology) -> Option<PathBuf> {
     let name = topology.backends.first().map_or("fleet", |backend| &backend.name);
     let name = name.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
     runfile::folder().map(|folder| folder.join(format!("ca-{name}.pem")))
+}
+
+/// The list of revoked certificates that lies beside that of its authority.
+pub(crate) fn revocation_list_of(authority: &Path) -> PathBuf {
+    authority.with_extension("crl.pem")
 }
 
 /// All names by which a balancer may call a backend.

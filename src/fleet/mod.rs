@@ -17,7 +17,7 @@ mod supervisor;
 mod waiting;
 
 pub(crate) use backends::machine_name;
-pub(crate) use certificates::{TlsPlan, authority_file};
+pub(crate) use certificates::{TlsPlan, authority_file, revocation_list_of};
 pub(crate) use fold::log::LogMode;
 pub(crate) use plan::{ControlAddress, FleetPlan};
 pub(crate) use supervisor::run;

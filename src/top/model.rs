@@ -132,6 +132,8 @@ pub(crate) mod tests {
             rate: 2,
             errors: 122,
             in_flight,
+            streams: 0,
+            websockets: in_flight.min(2),
             latency,
         };
         Frame {

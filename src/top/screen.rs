@@ -100,9 +100,10 @@ fn table(frame: &mut Frame, model: &Model, area: Rect) {
         .zip(&model.figures.backends)
         .enumerate()
         .map(|(place, (backend, figures))| row(place, backend, figures, &columns));
-    let widths = columns.only([7, 9, columns.bar as u16 + 1, 6, 8, 6, 6, 8, 8, 6, 8]).map(Constraint::Length);
-    let names = columns
-        .only(["backend", "state", "share", "", "expected", "req/s", "active", "p50", "p99", "errors", "faults"]);
+    let widths = columns.only([7, 9, columns.bar as u16 + 1, 6, 8, 6, 6, 7, 8, 8, 6, 8]).map(Constraint::Length);
+    let names = columns.only([
+        "backend", "state", "share", "", "expected", "req/s", "active", "streams", "p50", "p99", "errors", "faults",
+    ]);
     let names = Row::new(names);
     let table =
         Table::new(rows, widths).header(names.dim()).row_highlight_style(Style::new().reversed()).column_spacing(1);
@@ -114,7 +115,7 @@ fn table(frame: &mut Frame, model: &Model, area: Rect) {
 struct Columns {
     /// Characters of the bar of a share.
     bar: usize,
-    shown: [bool; 11],
+    shown: [bool; 12],
 }
 
 impl Columns {
@@ -124,10 +125,10 @@ impl Columns {
             NARROW.. => (6, false, true),
             _ => (4, false, false),
         };
-        Columns { bar, shown: [true, true, true, true, expected, true, true, true, all, true, all] }
+        Columns { bar, shown: [true, true, true, true, expected, true, true, expected, true, all, true, all] }
     }
 
-    fn only<T>(&self, all: [T; 11]) -> impl Iterator<Item = T> {
+    fn only<T>(&self, all: [T; 12]) -> impl Iterator<Item = T> {
         all.into_iter().zip(self.shown).filter(|(_, shown)| *shown).map(|(it, _)| it)
     }
 }
@@ -153,6 +154,8 @@ fn row(place: usize, backend: &BackendStatus, figures: &BackendFigures, columns:
         Cell::from(percent(figures.expected)),
         Cell::from(figures.rate.to_string()),
         Cell::from(figures.in_flight.to_string()),
+        // Of those, streams and WebSockets that are open.
+        Cell::from((figures.streams + figures.websockets).to_string()),
         Cell::from(latency(|it| it.p50)),
         Cell::from(latency(|it| it.p99)),
         Cell::from(if figures.errors > 0 { errors.red() } else { errors.into() }),
@@ -292,7 +295,7 @@ mod tests {
             "9001    ● ready",
             "75 %   75 %",
             "██████████████████│",
-            "7      41.0 µs  3.00 s",
+            "7      2       41.0 µs  3.00 s",
             "122",
             "check: FAIL round robin · 29 delivered · 1 lost · 1 request was lost",
             "0 s ago  9002 paused",
@@ -319,6 +322,7 @@ mod tests {
                 .to_owned();
         assert!(shown(&model, 80, 24).contains("check URL"), "{}", shown(&model, 80, 24));
         model.message.clear();
+        assert!(shown(&model, 120, 24).contains("streams"), "{}", shown(&model, 120, 24));
         let screen = shown(&model, 60, 24);
         for part in ["active", "p50", "errors", "41.0 µs", "not shown at 60 columns: p99, faults", "q quit"] {
             assert!(screen.contains(part), "{part}\n{screen}");

@@ -79,6 +79,26 @@ impl FromStr for CertificateCheck {
     }
 }
 
+/// Which list of revoked certificates a balancer obeys.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum RevocationList {
+    /// That of the fleet's own authority.
+    Fleet,
+    File(PathBuf),
+}
+
+impl FromStr for RevocationList {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<RevocationList, &'static str> {
+        match text {
+            "" => Err("expected a file with a revocation list in PEM, or fleet"),
+            "fleet" => Ok(RevocationList::Fleet),
+            file => Ok(RevocationList::File(file.into())),
+        }
+    }
+}
+
 /// TLS from a balancer to backends.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct BackendTls {
@@ -86,6 +106,8 @@ pub(crate) struct BackendTls {
     pub(crate) name: String,
     /// Whose certificates it accepts; none for any.
     pub(crate) authority: Option<String>,
+    /// The list of those that it refuses all the same.
+    pub(crate) revoked: Option<String>,
 }
 
 /// A number that is no weight.

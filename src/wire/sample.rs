@@ -16,6 +16,8 @@ pub(crate) fn backend(port: u16) -> BackendStatus {
         restarts: 0,
         attempts: 0,
         in_flight: 0,
+        streams: 0,
+        websockets: 0,
         lost: 0,
         last_end: None,
         faults: Vec::new(),

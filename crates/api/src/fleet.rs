@@ -61,6 +61,12 @@ pub struct BackendStatus {
     pub attempts: u64,
     /// Attempts that have been received and have not ended.
     pub in_flight: usize,
+    /// Of them, streams that are open: server-sent events, chunks and downloads.
+    #[serde(default)]
+    pub streams: usize,
+    /// Of them, WebSockets that are open.
+    #[serde(default)]
+    pub websockets: usize,
     /// Records that were overwritten before they could be read.
     pub lost: u64,
     /// How its last process ended; null if none has.

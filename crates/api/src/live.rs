@@ -130,6 +130,12 @@ pub struct BackendFigures {
     pub errors: u32,
     /// Requests that are being processed.
     pub in_flight: u32,
+    /// Of them, streams that are open: server-sent events, chunks and downloads.
+    #[serde(default)]
+    pub streams: u32,
+    /// Of them, WebSockets that are open.
+    #[serde(default)]
+    pub websockets: u32,
     /// As above, of this backend.
     pub latency: Option<LatencyPercentiles>,
 }

@@ -182,11 +182,38 @@ impl StreamObservation {
         life.last_written().is_none_or(|last| self.events.last >= last)
     }
 
+    /// By how much its backend itself was late with each event but the first. It paces them: what it does not write in time, while
+    /// others are not late either, is a matter of the machine.
+    pub fn backend_lateness(&self) -> Vec<Duration> {
+        let mut written: Vec<u64> = self.times.iter().map(|(written, _)| written.0).collect();
+        written.sort_unstable();
+        let mut gaps: Vec<u64> = written.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        gaps.sort_unstable();
+        let Some(&every) = gaps.get(gaps.len() / 2) else { return Vec::new() };
+        // Paces are typed in milliseconds: else the error of the median would add up.
+        let every = if every > ROUNDED { (every + MILLISECOND / 2) / MILLISECOND * MILLISECOND } else { every };
+        let mut due = written[0];
+        let lateness = |&at: &u64| {
+            due += every;
+            let late = at.saturating_sub(due);
+            // It was late before, or too late to make up for it.
+            if at < due || late >= every {
+                due = at;
+            }
+            Duration::from_nanos(late)
+        };
+        written[1..].iter().map(lateness).collect()
+    }
+
     /// Whether it was open at that time.
     pub fn is_alive(&self, at: Moment) -> bool {
         self.opened.is_some_and(|opened| opened <= at && at < self.ended)
     }
 }
+
+const MILLISECOND: u64 = 1_000_000;
+/// Shorter paces are not rounded.
+const ROUNDED: u64 = 5 * MILLISECOND;
 
 /// A backend notes its own end after the client did, by the time that the news takes.
 const NEWS: Duration = Duration::from_secs(2);
@@ -306,6 +333,23 @@ mod tests {
         }
         assert_eq!(observation(events, ClientEnd::Whole, 5).outcome(None), StreamOutcome::Whole);
         assert_eq!(observation(events, ClientEnd::Closed, 5).outcome(None), StreamOutcome::Cut(Side::Unknown));
+    }
+
+    #[test]
+    fn a_backend_that_writes_late_is_known_by_its_own_times() {
+        let late = |milliseconds: &[u64]| {
+            let times = milliseconds.iter().map(|at| (Moment(at * MILLISECOND), Moment(0))).collect();
+            let seen = StreamObservation { times, ..observation(StreamKind::Events, ClientEnd::Whole, 9) };
+            seen.backend_lateness().iter().map(Duration::as_millis).collect::<Vec<_>>()
+        };
+        assert_eq!(late(&[7, 107, 207, 307]), [0, 0, 0]);
+        assert_eq!(late(&[7, 107, 267, 307, 407]), [0, 60, 0, 0]);
+        // The first one was late.
+        assert_eq!(late(&[47, 107, 207, 307, 407]), [0, 0, 0, 0]);
+        // By more than its pace, from which it goes on.
+        assert_eq!(late(&[0, 100, 350, 450, 550]), [0, 150, 0, 0]);
+        assert_eq!(late(&[0, 0, 0, 1]), [0, 0, 1], "nothing paces it");
+        assert!(late(&[5]).is_empty() && late(&[]).is_empty());
     }
 
     #[test]

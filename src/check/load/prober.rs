@@ -224,6 +224,20 @@ impl Prober {
         held.pop_front().map(|first| first.end(self))
     }
 
+    /// Lets probes go on until one can, or that long, and takes those that are over.
+    pub(crate) fn take_ended(
+        &mut self,
+        patience: Duration,
+        held: &mut VecDeque<Held>,
+        backends: &mut BackendNames,
+    ) -> Vec<ProbeResult> {
+        self.turn(held.make_contiguous(), Some(patience), backends);
+        let (waiting, over) = held.drain(..).partition(|it| matches!(it.state, ProbeState::Waits(_)));
+        *held = waiting;
+        let over: VecDeque<Held> = over;
+        over.into_iter().map(|it| it.end(self)).collect()
+    }
+
     /// Lets probes go on until that moment.
     pub(crate) fn run_until(&mut self, until: Moment, held: &mut VecDeque<Held>, backends: &mut BackendNames) {
         loop {

@@ -1,33 +1,36 @@
 //! Whether the balancer verifies the certificates of its backends: one serves a bad certificate, requests are sent, and its records and
 //! handshakes say what came of it. These requests are a run of their own, which no other rule judges.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, sleep};
 
 use crate::check::collector::Collected;
 use crate::check::fleets::Fleets;
 use crate::check::load::{BackendNames, DriveError, Probe, Prober};
 use crate::check::session::CheckSession;
+use crate::remote::Remote;
 use crate::wire::{BackendStatus, BadCertificate, Fault};
 use verdict::facts::tls::{ArrivedConnections, CertificateTrial, KnownTls, Refused, Trial, Untried, Verification};
 use verdict::observation::Observation;
-use verdict::rules::Requirement;
+use verdict::rules::{Requirement, TlsRequirement};
 
 /// A request that gets no response meanwhile is not waited for longer.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// The backend closes kept connections that have another certificate, and its handshakes are known, after that time.
 const SETTLE: Duration = Duration::from_millis(200);
-/// Requests that arrive until a certificate counts as accepted; one would do.
-const ENOUGH: u64 = 3;
+/// How often it is looked what has come of requests that are on their way: a balancer may try for seconds what it refuses.
+const LOOK: Duration = Duration::from_millis(50);
 /// Requests a backend, none of which arrives: by chance that happens to no backend that gets its share.
 const AVOIDED: u64 = 16;
 /// What one certificate may take until it is open what the balancer makes of it; twice that where it is soon known.
 const LONGEST: Duration = Duration::from_secs(5);
-/// Requests in flight: each fails for as long as its balancer tries.
+/// Requests in flight.
 const AT_ONCE: usize = 8;
 /// A balancer may keep away from a backend that failed for this time: NGINX's fail_timeout, and a little.
 const RETURN: Duration = Duration::from_secs(12);
@@ -49,15 +52,15 @@ pub(crate) async fn of_session(
                 connections = ArrivedConnections { arrived, ..connections_of(fleets).await };
             }
             if required.iter().any(|required| required.is_about_certificates()) {
-                verification = examine(session, fleets).await;
+                verification = examine(session, fleets, &required).await;
             }
         }
     }
     KnownTls { verification, connections }
 }
 
-/// Tries each certificate.
-async fn examine(session: &CheckSession<'_>, fleets: &Fleets) -> Verification {
+/// Tries each certificate that is to be refused.
+async fn examine(session: &CheckSession<'_>, fleets: &Fleets, required: &[TlsRequirement]) -> Verification {
     let untried = |untried| Verification { untried: Some(untried), ..Verification::default() };
     let first = match fleets.backends.first() {
         Some(backend) => fleets.status_of(&backend.name).await,
@@ -72,7 +75,7 @@ async fn examine(session: &CheckSession<'_>, fleets: &Fleets) -> Verification {
     let Ok(mut examiner) = Examiner::new(session, fleets) else { return untried(Untried::Unreachable) };
     let mut trials = Vec::new();
     session.watch.enter("a backend serves bad certificates, one after the other");
-    for bad in BadCertificate::ALL {
+    for bad in BadCertificate::ALL.into_iter().filter(|bad| required.contains(&TlsRequirement::of(*bad))) {
         // What could not be done is not known, which the rule says.
         if let Ok(Some(trial)) = examiner.examine(bad).await {
             trials.push(trial);
@@ -102,7 +105,7 @@ struct Examiner<'a> {
     client: Option<(Prober, BackendNames)>,
     /// When each backend was last tried, in trials since the first.
     tried: HashMap<String, usize>,
-    /// How many requests are sent between two looks.
+    /// How many requests find out who gets any.
     round: usize,
 }
 
@@ -134,9 +137,10 @@ impl<'a> Examiner<'a> {
     async fn reached(&mut self) -> Result<Option<String>> {
         let deadline = Instant::now() + RETURN;
         loop {
-            let observations = self.send(self.round).await?;
+            let SentProbes { ended, client, .. } = self.send(self.round, Arc::default())?.await??;
+            self.client = Some(client);
             let names = self.client.as_ref().map(|(_, backends)| backends.names().to_vec()).unwrap_or_default();
-            let known = observations.iter().filter(|it| it.backend.is_known() && it.status < 500);
+            let known = ended.iter().filter(|it| it.backend.is_known() && it.status < 500);
             let mut reached: Vec<&String> = known.filter_map(|it| names.get(usize::from(it.backend.0))).collect();
             reached.retain(|name| self.fleets.backends.iter().any(|backend| backend.name == **name));
             match reached.into_iter().min_by_key(|name| self.tried.get(*name).copied().map_or(0, |place| place + 1)) {
@@ -161,30 +165,32 @@ impl<'a> Examiner<'a> {
             handshakes: Vec::new(),
         };
         let deadline = Instant::now() + LONGEST;
+        let most = AVOIDED * self.fleets.backends.len() as u64;
         sleep(SETTLE).await;
         loop {
-            let observations = self.send(self.round).await?;
-            trial.sent += observations.len() as u64;
-            trial.failed += observations.iter().filter(|it| !it.backend.is_known()).count() as u64;
-            sleep(SETTLE).await;
-            loop {
-                let (run, arrived) = (self.run, &mut trial.arrived);
-                let head = remote.records(next, |record, has_ended| {
-                    let is_ours = record.request.is_some_and(|request| request.run == run);
-                    let is_its = record.generator == before.id && record.tls.is_some_and(|tls| tls.bad == Some(bad));
-                    *arrived += u64::from(has_ended && is_ours && is_its);
-                });
-                let head = head.await?;
-                if head.next == next {
-                    break;
+            let is_known = Arc::new(AtomicBool::new(false));
+            let mut sending = self.send(most as usize, is_known.clone())?;
+            let mut looked = Ok(());
+            let SentProbes { begun, ended, client } = loop {
+                tokio::select! {
+                    sent = &mut sending => break sent??,
+                    () = sleep(LOOK) => {
+                        looked = self.look(&mut trial, remote, &mut next, before).await;
+                        is_known.fetch_or(is_settled(&trial) || looked.is_err(), Ordering::Relaxed);
+                    }
                 }
-                next = head.next;
+            };
+            self.client = Some(client);
+            looked?;
+            trial.sent += begun;
+            trial.failed += ended.iter().filter(|it| !it.backend.is_known()).count() as u64;
+            if !is_settled(&trial) {
+                sleep(SETTLE).await;
+                self.look(&mut trial, remote, &mut next, before).await?;
             }
-            trial.handshakes = handshakes(bad, before, &self.fleets.status_of(backend).await?);
             let enough = match trial.shows() {
-                CertificateTrial::Accepted => trial.arrived >= ENOUGH,
-                CertificateTrial::Alert => true,
-                CertificateTrial::Left => trial.sent >= AVOIDED * self.fleets.backends.len() as u64,
+                CertificateTrial::Accepted | CertificateTrial::Alert => true,
+                CertificateTrial::Left => trial.sent >= most,
                 CertificateTrial::Nothing => Instant::now() > deadline,
             };
             if enough || Instant::now() > deadline + LONGEST {
@@ -194,26 +200,55 @@ impl<'a> Examiner<'a> {
         Ok(trial)
     }
 
-    /// Sends that many requests, each on a connection of its own, some at once.
-    async fn send(&mut self, count: usize) -> Result<Vec<Observation>> {
-        let (mut prober, mut backends) = self.client.take().context("the client is gone")?;
-        let sending = spawn_blocking(move || {
-            let mut observations = Vec::new();
-            while observations.len() < count {
-                let probe = Probe { patience: Some(PATIENCE), ..Probe::default() };
-                let at_once = AT_ONCE.min(count - observations.len());
-                let held: Result<Vec<_>, DriveError> =
-                    (0..at_once).map(|_| prober.begin(&probe, &mut backends)).collect();
-                for held in held? {
-                    observations.push(held.finish(&mut prober, &mut backends).observation);
-                }
+    /// What has arrived and what has failed at that backend since.
+    async fn look(&self, trial: &mut Trial, remote: &Remote, next: &mut u64, before: &BackendStatus) -> Result<()> {
+        loop {
+            let (run, bad, arrived) = (self.run, trial.certificate, &mut trial.arrived);
+            let head = remote.records(*next, |record, has_ended| {
+                let is_ours = record.request.is_some_and(|request| request.run == run);
+                let is_its = record.generator == before.id && record.tls.is_some_and(|tls| tls.bad == Some(bad));
+                *arrived += u64::from(has_ended && is_ours && is_its);
+            });
+            let head = head.await?;
+            if head.next == *next {
+                break;
             }
-            Ok::<_, DriveError>((observations, prober, backends))
-        });
-        let (observations, prober, backends) = sending.await??;
-        self.client = Some((prober, backends));
-        Ok(observations)
+            *next = head.next;
+        }
+        trial.handshakes = handshakes(trial.certificate, before, &self.fleets.status_of(&trial.backend).await?);
+        Ok(())
     }
+
+    /// Sends that many requests, each on a connection of its own, some at once, until they have ended or it is known what they were
+    /// to find out.
+    fn send(&mut self, count: usize, is_known: Arc<AtomicBool>) -> Result<JoinHandle<Result<SentProbes, DriveError>>> {
+        let (mut prober, mut backends) = self.client.take().context("the client is gone")?;
+        Ok(spawn_blocking(move || {
+            let (mut begun, mut ended) = (0, Vec::new());
+            let mut held = VecDeque::new();
+            while !is_known.load(Ordering::Relaxed) && (begun < count || !held.is_empty()) {
+                while begun < count && held.len() < AT_ONCE {
+                    let probe = Probe { patience: Some(PATIENCE), ..Probe::default() };
+                    held.push_back(prober.begin(&probe, &mut backends)?);
+                    begun += 1;
+                }
+                ended.extend(prober.take_ended(LOOK, &mut held, &mut backends).iter().map(|it| it.observation));
+            }
+            Ok(SentProbes { begun: begun as u64, ended, client: (prober, backends) })
+        }))
+    }
+}
+
+/// Nothing that is still on its way can change what it shows.
+fn is_settled(trial: &Trial) -> bool {
+    matches!(trial.shows(), CertificateTrial::Accepted | CertificateTrial::Alert)
+}
+
+/// Requests that were sent, and what became of those that have ended.
+struct SentProbes {
+    begun: u64,
+    ended: Vec<Observation>,
+    client: (Prober, BackendNames),
 }
 
 /// Those that have failed since, while that was wrong with the certificate.

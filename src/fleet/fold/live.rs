@@ -210,6 +210,7 @@ impl LiveView {
             client: self.client_times.percentiles(now),
             backends: Vec::new(),
         };
+        let count = |units: usize| u32::try_from(units).unwrap_or(u32::MAX);
         for (place, backend) in backends.iter().enumerate() {
             figures.backends.push(BackendFigures {
                 requests: self.requests_of[place],
@@ -217,7 +218,9 @@ impl LiveView {
                 expected: expected.as_ref().map(|expected| expected[place]),
                 rate: rates[place],
                 errors: u32::try_from(self.window.errors[place]).unwrap_or(u32::MAX),
-                in_flight: u32::try_from(backend.in_flight).unwrap_or(u32::MAX),
+                in_flight: count(backend.in_flight),
+                streams: count(backend.streams),
+                websockets: count(backend.websockets),
                 latency: self.times[1 + place].percentiles(now),
             });
         }
@@ -569,7 +572,7 @@ mod tests {
     }
 
     fn status(port: u16, state: BackendState) -> BackendStatus {
-        BackendStatus { state, in_flight: 3, ..sample::backend(port) }
+        BackendStatus { state, in_flight: 3, websockets: 2, ..sample::backend(port) }
     }
 
     fn shares(figures: &Figures) -> Vec<Option<f64>> {
@@ -601,6 +604,7 @@ mod tests {
         assert_eq!(shares(&frame.figures), [Some(0.8), Some(0.2)]);
         let first = &frame.figures.backends[0];
         assert_eq!((first.requests, first.rate, first.errors, first.in_flight), (4, 4, 1, 3));
+        assert_eq!((first.streams, first.websockets), (0, 2));
         assert_eq!((frame.figures.latency.unwrap().p50, first.latency.unwrap().p99), (40, 41));
         let frame = live.frame(at(200), &backends(), true);
         assert_eq!(

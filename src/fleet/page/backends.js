@@ -81,7 +81,7 @@ export function show(model) {
   toggle($("clear-all"), "hidden", !model.backends.some(({ faults }) => faults.length > 0));
   model.backends.forEach((backend, place) => {
     const { element, parts } = cards[place];
-    const { share, expected, rate, errors, in_flight: inFlight, latency } = model.figures.backends[place];
+    const { share, expected, rate, errors, in_flight: inFlight, streams, websockets, latency } = model.figures.backends[place];
     const [sign, word] = STATES[backend.state];
     element.dataset.state = backend.state;
     say(parts.state, `${sign} ${word}`);
@@ -92,6 +92,8 @@ export function show(model) {
     say(parts.facts, [
       `${grouped(rate)}/s`,
       `${grouped(inFlight)} in flight`,
+      streams > 0 ? `${grouped(streams)} ${streams === 1 ? "stream" : "streams"} open` : "",
+      websockets > 0 ? `${grouped(websockets)} ${websockets === 1 ? "WebSocket" : "WebSockets"} open` : "",
       `p50 ${time(latency?.p50)}`,
       errors > 0 ? `${grouped(errors)} errors` : "",
     ].filter(Boolean).join(" · "));

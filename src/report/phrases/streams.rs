@@ -99,8 +99,9 @@ pub(super) fn delays(facts: &Delays, level: Level, product: Option<Balancer>) ->
             Phrase::of("no event came, so nothing is known of its delay").because(lines)
         }
         (Level::Inconclusive, _) => {
-            lines.push(format!("the client itself was late by {} (p90)", seconds(delay.lateness)));
-            Phrase::of("events came late, and so did the client: this machine is too busy to tell")
+            lines
+                .push(format!("the client or the backends were late themselves, by {} (p90)", seconds(delay.lateness)));
+            Phrase::of("events came late, and this machine is too busy to tell")
                 .because(lines)
                 .try_this("repeat the check on a machine with less load")
         }

@@ -45,7 +45,7 @@ pub struct Delay {
     pub p90: f64,
     /// Largest.
     pub max: f64,
-    /// How late the client itself was: the 90th percentile.
+    /// How late the client itself was, or the backends with what they pace: the 90th percentile of whoever was later.
     pub lateness: f64,
 }
 

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::BadCertificate;
 use crate::facts::unit::BalancingUnit;
 
 /// One expectation. What nobody could judge is inconclusive with its reason, never dropped.
@@ -93,6 +94,14 @@ impl TlsRequirement {
         TlsRequirement::ServerName,
         TlsRequirement::ClientCertificate,
     ];
+
+    /// The one by which that certificate is to be refused.
+    pub fn of(bad: BadCertificate) -> TlsRequirement {
+        match bad {
+            BadCertificate::Revoked => TlsRequirement::Revocation,
+            _ => TlsRequirement::Verified,
+        }
+    }
 
     /// Whether bad certificates have to be tried to know.
     pub fn is_about_certificates(self) -> bool {

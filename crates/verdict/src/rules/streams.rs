@@ -73,11 +73,12 @@ pub(crate) fn judge<'s>(case: &'s Case) -> Vec<Finding> {
         Some(StreamSides { seen, entry, lived, outcome: seen.outcome(lived), is_excused })
     };
     let units: Vec<StreamSides> = streams.observations().iter().filter_map(unit).collect();
-    let delay = delay(&units, streams);
+    let lateness = lateness(&units, streams);
+    let delay = delay(&units, streams, lateness);
     let mut findings: Vec<Finding> = Vec::new();
     findings.extend(upgrades(case, &units));
     findings.extend(messages(case, &units));
-    findings.extend(delays(case, &units, delay));
+    findings.extend(delays(case, &units, delay, lateness));
     findings.extend(cuts(case, &units));
     findings.extend(truncations(case, &units));
     findings.extend(close_codes(case, &units));
@@ -199,7 +200,7 @@ fn messages_of(unit: &StreamSides) -> Messages {
 }
 
 /// Of all events, from when they were written until they came.
-fn delay(units: &[StreamSides], streams: &Streams) -> Option<Delay> {
+fn delay(units: &[StreamSides], streams: &Streams, lateness: Duration) -> Option<Delay> {
     let mut all = Vec::new();
     let mut least: BTreeMap<Backend, i128> = BTreeMap::new();
     let difference = |(written, came): &(Moment, Moment)| i128::from(came.0) - i128::from(written.0);
@@ -223,27 +224,42 @@ fn delay(units: &[StreamSides], streams: &Streams) -> Option<Delay> {
         p50: at(50)?,
         p90: at(90)?,
         max: at(100)?,
-        lateness: streams.lateness.as_secs_f64(),
+        lateness: lateness.as_secs_f64(),
     })
 }
 
-fn delays(case: &Case, units: &[StreamSides], delay: Option<Delay>) -> Option<Finding> {
+/// How late those were whom nobody holds back: the client where it meant to act at a time, and backends with what they pace. Of a hundred
+/// times the 90th, of whoever was later.
+fn lateness(units: &[StreamSides], streams: &Streams) -> Duration {
+    let mut of_backends: Vec<Duration> = units.iter().flat_map(|unit| unit.seen.backend_lateness()).collect();
+    of_backends.sort_unstable();
+    let backends = of_backends.get(of_backends.len() * 9 / 10).copied().unwrap_or_default();
+    backends.max(streams.lateness)
+}
+
+/// How often an event waits for a processor on its way: at the backend, at the balancer twice, at the client.
+const HOPS: f64 = 4.0;
+
+/// Events that were written, and had not come when the client left. A machine that is late holds back the latest of them.
+fn withheld(unit: &StreamSides, lateness: Duration) -> Option<u64> {
+    // The client waited for them, and left without them.
+    let waited = unit.outcome == StreamOutcome::Left && !unit.is_settled() && !unit.is_excused;
+    let lived = unit.lived.filter(|_| waited && unit.seen.kind != StreamKind::Websocket)?;
+    let missing = lived.life.last_written()?.saturating_sub(unit.seen.events.last);
+    let every = lived.ended.since(lived.began).as_secs_f64() / f64::from(lived.life.written.max(1));
+    // One may be on its way anyhow.
+    let on_their_way = 1.0 + (HOPS * lateness.as_secs_f64() / every.max(1e-9)).floor();
+    Some(u64::from(missing).saturating_sub(on_their_way as u64))
+}
+
+fn delays(case: &Case, units: &[StreamSides], delay: Option<Delay>, lateness: Duration) -> Option<Finding> {
     let limit = case.expectations.required.iter().find_map(|it| match it {
         Requirement::Unbuffered(limit) => Some(limit.as_secs_f64()),
         _ => None,
     });
-    // The client waited for them, and left without them.
-    let withheld = |unit: &&StreamSides| unit.outcome == StreamOutcome::Left && !unit.is_settled() && !unit.is_excused;
-    let withheld: u64 = units
-        .iter()
-        .filter(withheld)
-        .filter(|unit| unit.seen.kind != StreamKind::Websocket)
-        .filter_map(|unit| Some(unit.lived?.life.last_written()?.saturating_sub(unit.seen.events.last)))
-        // One may be on its way.
-        .map(|missing| u64::from(missing.saturating_sub(1)))
-        .sum();
+    let withheld: u64 = units.iter().filter_map(|unit| withheld(unit, lateness)).sum();
     let Some(delay) = delay else {
-        let nothing = Delay { events: 0, p50: 0.0, p90: 0.0, max: 0.0, lateness: 0.0 };
+        let nothing = Delay { events: 0, p50: 0.0, p90: 0.0, max: 0.0, lateness: lateness.as_secs_f64() };
         let facts = Delays { delay: nothing, withheld, limit, beyond: withheld };
         let level = if withheld > 0 && limit.is_some() { Level::Fail } else { Level::Inconclusive };
         return (limit.is_some() || withheld > 0).then(|| Finding::new(level, Facts::StreamDelay(facts)));
@@ -256,17 +272,15 @@ fn delays(case: &Case, units: &[StreamSides], delay: Option<Delay>) -> Option<Fi
     };
     let beyond = share(limit.unwrap_or(NOTABLE));
     let total = delay.events + withheld;
-    let is_late = match limit {
-        // Where clocks differ the distribution alone is known.
-        Some(limit) => delay.p90 > limit || withheld as f64 > LATE_SHARE * total as f64,
-        None => delay.p50 >= NOTABLE || withheld > 0,
-    };
-    let is_starved = delay.lateness > limit.unwrap_or(NOTABLE) / 2.0;
+    // What a machine that is late by so much explains is nobody's.
+    let explained = HOPS * lateness.as_secs_f64();
+    let are_withheld = withheld as f64 > LATE_SHARE * total as f64;
     let level = match limit {
-        _ if is_late && is_starved && withheld == 0 => limit.map(|_| Level::Inconclusive)?,
-        Some(_) if is_late => Level::Fail,
+        // Where clocks differ the distribution alone is known.
+        Some(limit) if are_withheld || delay.p90 - explained > limit => Level::Fail,
+        Some(limit) if delay.p90 > limit => Level::Inconclusive,
         Some(_) => Level::Pass,
-        None if is_late => Level::Note,
+        None if withheld > 0 || delay.p50 - explained >= NOTABLE => Level::Note,
         None => return None,
     };
     Some(Finding::new(level, Facts::StreamDelay(Delays { delay, withheld, limit, beyond })))

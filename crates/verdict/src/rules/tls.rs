@@ -36,13 +36,8 @@ fn is_refused(trial: &Trial, is_limited: bool) -> Option<bool> {
 }
 
 fn verified(required: &[TlsRequirement], known: &Verification) -> Option<Finding> {
-    let is_required = |bad: BadCertificate| {
-        required.contains(match bad {
-            BadCertificate::Revoked => &TlsRequirement::Revocation,
-            _ => &TlsRequirement::Verified,
-        })
-    };
-    let wanted: Vec<BadCertificate> = BadCertificate::ALL.into_iter().filter(|bad| is_required(*bad)).collect();
+    let is_required = |bad: &BadCertificate| required.contains(&TlsRequirement::of(*bad));
+    let wanted: Vec<BadCertificate> = BadCertificate::ALL.into_iter().filter(is_required).collect();
     if wanted.is_empty() {
         return None;
     }
