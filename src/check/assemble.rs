@@ -174,6 +174,7 @@ pub(crate) fn assemble(ledger: &Ledger, outcome: session::SessionData, mut known
             connections: load.connections as u32,
             kept: load.reuse == Reuse::Kept,
             multiplex: load.streams as u32,
+            grpc: plan.grpc,
             rate: match load.pacing {
                 Pacing::Open { rate } => Some(rate),
                 Pacing::Closed => None,

@@ -15,6 +15,7 @@ use crate::remote::Remote;
 use crate::wire::{Clipped, End, FORWARDED_BYTES, HOST_BYTES, Moment, Record, TlsVersion};
 use verdict::arrived::{ArrivedRequest, OtherRequests, RequestChanges};
 use verdict::facts::tls;
+use verdict::grpc::status_of_call;
 use verdict::ledger::{Arrival, UNNUMBERED};
 use verdict::observation::Backend;
 use verdict::report::NotCounted;
@@ -84,6 +85,12 @@ fn rewrite(text: &mut String, what: &impl fmt::Display) {
     let _ = write!(text, "{what}");
 }
 
+/// With which the backend responded: a call that failed has a status of its own beside that of HTTP.
+fn status_of(record: &Record) -> u16 {
+    let call = record.call.and_then(|call| call.status).filter(|_| record.status == 200);
+    call.map_or(record.status, status_of_call)
+}
+
 /// With which a backend responds to what it cannot read.
 fn is_refusal(status: u16) -> bool {
     matches!(status, 400 | 431 | 501 | 505)
@@ -134,6 +141,7 @@ impl Collected {
         let new = |old: Backend| places.get(usize::from(old.0)).copied().unwrap_or(old);
         self.arrivals.iter_mut().for_each(|arrival| arrival.backend = new(arrival.backend));
         self.lived.iter_mut().for_each(|lived| lived.backend = new(lived.backend));
+        self.changes.upstream.rename(new);
         for part in &mut self.changes.parts {
             part.examples.iter_mut().for_each(|example| example.backend = new(example.backend));
         }
@@ -259,6 +267,7 @@ impl Collector {
         self.describe(record, sequence, backend);
         if sequence != UNNUMBERED {
             self.count_tls(record);
+            self.changes.upstream.see(backend, record.connection, record.received, record.responded);
         }
         if sequence == UNNUMBERED && self.unnumbered.len() >= MOST_UNNUMBERED {
             self.not_counted.others += 1;
@@ -271,7 +280,7 @@ impl Collector {
             sequence,
             took: u32::try_from(took).unwrap_or(u32::MAX),
             backend,
-            status: record.status,
+            status: status_of(record),
             end: record.outcome,
             differences: record.arrived.differences,
         };

@@ -7,6 +7,7 @@ mod client;
 mod collector;
 mod figures;
 mod fleets;
+pub(crate) mod grpc;
 mod identities;
 mod joined;
 pub(crate) mod load;

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use tokio::task::spawn_blocking;
 
+use crate::check::grpc;
 use crate::check::load::{Load, Traffic, drive};
 use crate::check::phases::meet::Met;
 use crate::check::plan::Experiments;
@@ -136,6 +137,7 @@ async fn experiment(
         Experiments::Off => Duration::ZERO,
     };
     let ours = session.identity.is_fleet();
+    let is_call = session.plan.grpc;
     if !ours && !budget.is_zero() {
         session.watch.announce(&format!(
             "experiments: up to {} s of your own requests, with headers and cookies that differ; --no-experiments leaves them out",
@@ -144,14 +146,15 @@ async fn experiment(
     }
     let setting = Setting {
         backends,
-        keeps_path: !ours,
-        can_hold: ours,
+        // Another path is another method, of which nobody knows whether it exists.
+        keeps_path: !ours || is_call,
+        can_hold: ours && (!is_call || session.client.target().path == grpc::METHOD),
         headers: session.plan.key_headers.clone(),
         cookies: session.plan.key_cookies.clone(),
         own_headers: session.plan.headers.iter().map(|(name, _)| name.clone()).filter(|it| is_varied(it)).collect(),
         keeps_headers: session.plan.headers.iter().any(|(name, _)| decides_who_asks(name)),
         has_query: session.client.target().path.contains('?'),
-        has_body: ours && session.plan.bodies.iter().any(|body| body.len() > 1),
+        has_body: ours && !is_call && session.plan.bodies.iter().any(|body| body.len() > 1),
         rate: session.plan.rate,
         // What the warm-up took is gone.
         requests: session.plan.budget.map(|budget| budget.saturating_sub(session.client.next_sequence()) / 2),

@@ -51,6 +51,8 @@ pub(crate) struct CheckPlan {
     pub(crate) connections: Option<usize>,
     /// HTTP/2 is wanted, whatever the URL begins with.
     pub(crate) http2: bool,
+    /// Requests are calls of gRPC.
+    pub(crate) grpc: bool,
     /// Requests at once on each connection of HTTP/2, at most.
     pub(crate) multiplex: usize,
     /// A new connection for each request.
@@ -119,6 +121,7 @@ impl CheckPlan {
             expect_continue: false,
             connections: None,
             http2: false,
+            grpc: false,
             multiplex: 1,
             new_connections: false,
             rate: None,

@@ -4,6 +4,7 @@ use std::collections::{HashSet, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
 
+use crate::check::grpc;
 use crate::check::load::{BackendNames, DriveError, Held, Probe, ProbeConnection, ProbeResult, Prober};
 use crate::io::clock;
 use crate::wire::{Moment, ResponseId};
@@ -19,6 +20,8 @@ pub(crate) struct LiveSubject<'a> {
     pub(crate) backends: &'a mut BackendNames,
     /// Path and query of the check.
     pub(crate) path: &'a str,
+    /// Whether requests are calls of gRPC.
+    is_call: bool,
     /// Whether the balancer is on this machine.
     pub(crate) local: bool,
     /// Requests that the user would send at once, at most.
@@ -52,10 +55,12 @@ impl<'a> LiveSubject<'a> {
         local: bool,
         connections: usize,
     ) -> LiveSubject<'a> {
+        let is_call = prober.is_call();
         LiveSubject {
             prober,
             backends,
             path,
+            is_call,
             local,
             connections,
             held: Vec::new(),
@@ -82,10 +87,15 @@ impl<'a> LiveSubject<'a> {
             (None, Some(number)) => Some(other_query(self.path, &format!("value-{number}"))),
             (None, None) => None,
         };
+        let mut delayed = None;
         let path = match request.delay {
             Some(delay) if !delay.is_zero() => {
                 self.delayed.insert(self.prober.next_sequence() as u32);
-                Some(with_delay(path.as_deref().unwrap_or(self.path), delay))
+                delayed = self.is_call.then(|| grpc::frame(&grpc::delayed(delay)));
+                match delayed {
+                    Some(_) => path,
+                    None => Some(with_delay(path.as_deref().unwrap_or(self.path), delay)),
+                }
             }
             Some(_) | None => path,
         };
@@ -98,10 +108,10 @@ impl<'a> LiveSubject<'a> {
             path: path.as_deref(),
             headers: &headers,
             replaced: &replaced,
-            body: body.as_deref(),
+            body: delayed.as_deref().or(body.as_deref()),
             ..Probe::default()
         };
-        if path.is_some() || !replaced.is_empty() || self.is_loaded {
+        if path.is_some() || delayed.is_some() || !replaced.is_empty() || self.is_loaded {
             self.invented.push(self.prober.next_sequence() as u32);
         }
         self.noted(|prober, backends| prober.begin(&probe, backends))
@@ -226,8 +236,11 @@ impl Subject for LiveSubject<'_> {
         if self.is_delay_refused {
             return false;
         }
-        let path = with_delay(self.path, delay);
-        let probe = Probe { path: Some(&path), ..Probe::default() };
+        let (path, message) = match self.is_call {
+            true => (None, Some(grpc::frame(&grpc::delayed(delay)))),
+            false => (Some(with_delay(self.path, delay)), None),
+        };
+        let probe = Probe { path: path.as_deref(), body: message.as_deref(), ..Probe::default() };
         self.invented.push(self.prober.next_sequence() as u32);
         self.is_loaded = true;
         match self.noted(|prober, backends| prober.begin(&probe, backends)) {

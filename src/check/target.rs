@@ -9,6 +9,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 
+use crate::check::grpc;
 use crate::check::load::{LoadTarget, Tls};
 use crate::check::plan::{CheckPlan, ClientCertificate, Route, RouteTo, Trust};
 use crate::error::Problem;
@@ -23,9 +24,15 @@ pub(crate) fn resolve(url: &str, plan: &CheckPlan) -> Result<LoadTarget> {
         Some("http" | "ws") => (false, false),
         Some("https" | "wss") => (true, false),
         Some("h2c") => (false, true),
+        Some("grpc" | "grpcs") if !plan.grpc => {
+            let problem = Problem::new("only a check calls methods of gRPC").on(url);
+            return Err(problem.hint("use uuid-generator check, or begin the URL with h2c://").into());
+        }
+        Some("grpc") => (false, true),
+        Some("grpcs") => (true, true),
         other => {
             let scheme = other.unwrap_or("?");
-            let spoken = "expected http://, https://, h2c://, ws:// or wss://";
+            let spoken = "expected http://, https://, h2c://, grpc://, grpcs://, ws:// or wss://";
             return Err(no_url(format!("unsupported scheme {scheme}://, {spoken}")).into());
         }
     };
@@ -57,10 +64,14 @@ pub(crate) fn resolve(url: &str, plan: &CheckPlan) -> Result<LoadTarget> {
     let port = authority.port_u16().unwrap_or(if secure { 443 } else { 80 });
     let tls = secure.then(|| tls(host, plan)).transpose().with_context(|| url.to_owned())?;
     let tls = if http2 { tls.map(Tls::with_http2) } else { tls };
+    let path = match uri.path_and_query().map_or("/", |path| path.as_str()) {
+        "/" if plan.grpc => grpc::METHOD,
+        path => path,
+    };
     let target = |address| LoadTarget {
         address,
         host: authority.as_str().to_owned(),
-        path: uri.path_and_query().map_or("/", |path| path.as_str()).to_owned(),
+        path: path.to_owned(),
         tls: tls.clone(),
         haproxy_protocol: plan.haproxy_protocol,
         clients: plan.clients,

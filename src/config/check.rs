@@ -1,6 +1,8 @@
 //! One check: typed, or a table `[[check]]` of the file; and the plan that it means.
 
 use std::fmt::Display;
+mod misfits;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,13 +13,14 @@ use super::layer::{Layer, layer};
 use super::text::one_or_more;
 use super::{expectations, request, streams, suggest};
 use crate::check::duration_of;
+use crate::check::grpc;
 use crate::check::load::SessionPlace;
 use crate::check::plan::{Backing, CheckPlan, ClientCertificate, Experiments, Trust};
 use crate::check::scenario::Scenario;
 use crate::error::Problem;
 use crate::wire::Time;
 use verdict::outcome::Outcome;
-use verdict::rules::{Expectations, Requirement};
+use verdict::rules::Expectations;
 
 layer! {
     /// One layer of it.
@@ -27,7 +30,7 @@ layer! {
         #[arg(skip)]
         name: Option<String>,
 
-        /// URLs of the balancer, such as http://localhost:8080/uuid; requests go to several in turn
+        /// URLs of the balancer, such as http://localhost:8080/uuid, h2c:// and grpc://HOST:PORT[/SERVICE/METHOD]; requests go to several in turn
         #[serde(deserialize_with = "one_or_more")]
         pub(crate) url: Vec<String>,
 
@@ -152,6 +155,10 @@ layer! {
         #[arg(long, help_heading = "Request")]
         chunked: bool,
 
+        /// With grpc://: deadline of each call, sent as grpc-timeout; the client waits no longer
+        #[arg(long, value_name = "TIME", help_heading = "Request")]
+        deadline: Option<String>,
+
         /// Wait for `100 Continue` before the body is sent, for a second at most
         #[arg(long, help_heading = "Request")]
         expect_continue: bool,
@@ -259,6 +266,13 @@ impl CheckConfig {
             Some(bytes) => vec![vec![b'x'; within("--body-bytes", bytes, request::MAX_BODY)?].into()],
             None => request::bodies(&self.body)?,
         };
+        let (fields, bodies) = if self.is_call() {
+            self.refuse_what_calls_are_not()?;
+            let deadline = time("--deadline", self.deadline.as_deref())?;
+            (grpc::with_fields(deadline, headers.kept), grpc::messages(&bodies))
+        } else {
+            (headers.kept, bodies)
+        };
         let connections = self.connections.map(|count| within("-c", count, 60_000)).transpose()?;
         let duration = time("--duration", self.duration.as_deref())?;
         let expectations = Expectations {
@@ -282,7 +296,8 @@ impl CheckConfig {
             routes: routes.concat(),
             haproxy_protocol: self.haproxy_protocol,
             method: self.method()?,
-            headers: headers.kept,
+            headers: fields,
+            grpc: self.is_call(),
             bodies,
             chunked: self.chunked || headers.chunked,
             expect_continue: self.expect_continue || headers.expect_continue,
@@ -295,7 +310,7 @@ impl CheckConfig {
             budget: self.budget.map(|count| within("--budget", count, 1_000_000_000)).transpose()?,
             experiments: self.experiments()?,
             duration,
-            timeout: time("--timeout", self.timeout.as_deref())?.unwrap_or(Duration::from_secs(10)),
+            timeout: self.patience()?,
             expectations,
             scenario,
             streams,
@@ -304,6 +319,23 @@ impl CheckConfig {
             key_cookies: self.key_cookie.clone(),
             ..CheckPlan::new(url, self.backing(backing)?)
         })
+    }
+
+    /// Whether requests are calls of gRPC.
+    fn is_call(&self) -> bool {
+        self.url.iter().any(|url| grpc::is_url(url))
+    }
+
+    /// How long a response is waited for.
+    fn patience(&self) -> Result<Duration, Problem> {
+        let timeout = time("--timeout", self.timeout.as_deref())?.unwrap_or(Duration::from_secs(10));
+        match time("--deadline", self.deadline.as_deref())? {
+            Some(_) if !self.is_call() => {
+                Err(Problem::new("it is about calls of gRPC").on("--deadline").hint("begin the URL with grpc://"))
+            }
+            // The client waits no longer than it says.
+            deadline => Ok(deadline.unwrap_or(timeout).min(timeout)),
+        }
     }
 
     /// Requests at once on a connection.
@@ -331,38 +363,6 @@ impl CheckConfig {
         self.session.as_deref().map(|text| text.parse().map_err(|_| bad(text))).transpose()
     }
 
-    /// What is said of requests is not said of streams, and the other way round.
-    fn refuse_what_streams_are_not(&self, holds_streams: bool, expectations: &Expectations) -> Result<(), Problem> {
-        let of_streams = expectations.required.iter().find(|required| required.is_of_streams());
-        if !holds_streams {
-            let problem =
-                of_streams.map(|required| Problem::new("it is about streams").on(format!("--expect {required}")));
-            return problem.map_or(Ok(()), |problem| Err(problem.hint("add --stream, or check a URL with ws://")));
-        }
-        let options = [
-            ("-n", self.requests.is_some()),
-            ("--rate", self.rate.is_some()),
-            ("--budget", self.budget.is_some()),
-            ("--body", !self.body.is_empty()),
-            ("--body-bytes", self.body_bytes.is_some()),
-            ("--method", self.method.is_some()),
-            ("--streams", self.streams.is_some()),
-            ("--identity", self.identity.is_some()),
-            ("--session", self.session.is_some()),
-            ("several URLs", self.url.len() > 1),
-            ("weights", expectations.shares.is_some()),
-            ("an algorithm", expectations.algorithm.is_some()),
-            ("backup:…", !expectations.backups.is_empty()),
-            ("per:…", expectations.required.iter().any(|it| matches!(it, Requirement::Per(_)))),
-            ("expectations of how requests go on after an outage", expectations.required.iter().any(is_of_a_flow)),
-        ];
-        match options.iter().find(|(_, is_given)| *is_given) {
-            None => Ok(()),
-            Some((option, _)) => Err(Problem::new(format!("{option}: streams are opened once and held"))
-                .hint("-c says how many, --duration how long; --expect alive:even judges where they are")),
-        }
-    }
-
     fn trust(&self) -> Result<Trust, Problem> {
         match (&self.ca, self.insecure) {
             (None, false) => Ok(Trust::Machine),
@@ -387,7 +387,7 @@ impl CheckConfig {
     }
 
     fn method(&self) -> Result<String, Problem> {
-        let usual = if self.body.is_empty() { "GET" } else { "POST" };
+        let usual = if self.body.is_empty() && !self.is_call() { "GET" } else { "POST" };
         let method = self.method.clone().unwrap_or_else(|| usual.to_owned());
         match !method.is_empty() && method.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-') {
             true => Ok(method),
@@ -442,28 +442,6 @@ impl CheckConfig {
 }
 
 /// At least one, and not more than the machine is good for.
-/// What is measured of requests that keep coming.
-fn is_of_a_flow(required: &Requirement) -> bool {
-    match required {
-        Requirement::Back(_)
-        | Requirement::Ejected(_)
-        | Requirement::ErrorsEnd(_)
-        | Requirement::SlowStart(_)
-        | Requirement::Mirrored(_) => true,
-        Requirement::Intact
-        | Requirement::PathPreserved
-        | Requirement::HostPreserved
-        | Requirement::ClientAddress
-        | Requirement::HeaderPreserved(_)
-        | Requirement::Status { .. }
-        | Requirement::Unbuffered(_)
-        | Requirement::Uncut
-        | Requirement::AliveEven
-        | Requirement::Tls(_)
-        | Requirement::Per(_) => false,
-    }
-}
-
 fn within<T: PartialOrd + From<u8> + Display>(option: &str, count: T, most: T) -> Result<T, Problem> {
     match count >= T::from(1) && count <= most {
         true => Ok(count),

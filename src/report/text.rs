@@ -234,7 +234,7 @@ fn traffic(check: &Check) -> String {
     format!(
         "{} {} in {}: {connections}, {pace}{varied}",
         grouped(traffic.requests),
-        harmless(&traffic.method),
+        if traffic.grpc { "gRPC calls".into() } else { harmless(&traffic.method) },
         time(traffic.seconds)
     )
 }

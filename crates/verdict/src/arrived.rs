@@ -4,6 +4,7 @@ use crate::Moment;
 use crate::algorithm::experiments::is_own_forwarded_for;
 use crate::observation::Backend;
 use crate::request::{Differences, FieldMask, MASKED_FIELDS, Note, Notes, RequestPart, SentBody};
+use crate::upstream::UpstreamConnections;
 
 /// One attempt as its backend recorded it, texts clipped.
 #[derive(Clone, Copy, Debug)]
@@ -53,6 +54,8 @@ pub struct RequestChanges {
     pub forwarded_for: TextCounts,
     /// Host as it arrived.
     pub hosts: TextCounts,
+    /// The connections to backends on which they came.
+    pub upstream: UpstreamConnections,
     /// Why backends refused requests of the run that they could not or would not read.
     pub refused: TextCounts,
 }

@@ -9,6 +9,7 @@ mod certificate;
 pub mod clocks;
 pub mod facts;
 pub mod finding;
+pub mod grpc;
 mod id;
 pub mod ledger;
 pub mod life;
@@ -26,6 +27,7 @@ pub mod streams;
 pub mod tally;
 mod time;
 pub mod timeline;
+pub mod upstream;
 
 pub use attempt::AttemptEnd;
 pub use call::Call;

@@ -105,6 +105,10 @@ pub enum Flaw {
     Identity,
     /// The content coding cannot be undone.
     Coding,
+    /// The response to a call of gRPC ended without a grpc-status: its trailers are lost, or its end is.
+    NoCallStatus,
+    /// The response to a call ended within a message, and says that all went well.
+    CutMessage,
 }
 
 impl fmt::Display for Flaw {
@@ -116,6 +120,8 @@ impl fmt::Display for Flaw {
             Flaw::Body => f.write_str("another body than the backend wrote"),
             Flaw::Identity => f.write_str("head and body name different responses or backends"),
             Flaw::Coding => f.write_str("a content coding that cannot be undone"),
+            Flaw::NoCallStatus => f.write_str("no grpc-status: the response looks complete, and its trailers are lost"),
+            Flaw::CutMessage => f.write_str("half of a gRPC message, and a status that says all went well"),
         }
     }
 }

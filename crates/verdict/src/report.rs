@@ -101,6 +101,9 @@ pub struct TrafficSummary {
     /// Requests on each of them at once, at most: more than one with HTTP/2 alone.
     #[serde(default = "one")]
     pub multiplex: u32,
+    /// Whether requests were calls of gRPC: a status of HTTP then stands for that of a call (503 for UNAVAILABLE).
+    #[serde(default)]
+    pub grpc: bool,
     /// Requests a second that were asked for (open loop); null in a closed loop.
     pub rate: Option<f64>,
     /// Requests of the sample.
@@ -199,12 +202,27 @@ pub struct Forwarding {
     pub leaked: Vec<(String, u64)>,
     /// Attempts in HTTP/1.0.
     pub http_1_0: u64,
+    /// The connections that it held to backends, over the whole run; of a run with an outage none.
+    #[serde(default)]
+    pub upstream: Vec<HeldConnections>,
     /// Values of Via in responses: what names itself on the way.
     #[serde(default)]
     pub vias: Vec<String>,
     /// Values of Server in responses, which no backend of this program writes.
     #[serde(default)]
     pub servers: Vec<String>,
+}
+
+/// What the balancer held to one backend.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct HeldConnections {
+    /// Its name.
+    pub backend: String,
+    /// Connections on which requests of the run came.
+    pub connections: u64,
+    /// The most requests at once on one of them: more than one need HTTP/2.
+    pub at_once: u64,
 }
 
 /// A part that arrived other than it was sent.

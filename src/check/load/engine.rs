@@ -131,6 +131,7 @@ impl<'a> Engine<'a> {
                 cookies: matches!(load.vary, Vary::Jar { .. }),
                 heads: false,
                 session: load.session.as_ref(),
+                grpc: load.request.is_call(),
             },
             backends,
             samples: Samples::default(),

@@ -19,7 +19,7 @@ use verdict::observation::ClientOutcome;
 
 /// A connection, or room for one, with places for requests.
 #[derive(Debug)]
-pub(super) struct Multiplexed {
+pub(super) struct SharedConnection {
     open: Option<OpenConnection>,
     /// By place.
     readers: Vec<ResponseReader>,
@@ -48,10 +48,14 @@ pub(super) enum Gone {
     Local(Errno),
 }
 
-impl Multiplexed {
+impl SharedConnection {
     /// No connection.
-    pub(super) fn new(places: usize) -> Multiplexed {
-        Multiplexed { open: None, readers: (0..places).map(|_| ResponseReader::new()).collect(), outbox: Vec::new() }
+    pub(super) fn new(places: usize) -> SharedConnection {
+        SharedConnection {
+            open: None,
+            readers: (0..places).map(|_| ResponseReader::new()).collect(),
+            outbox: Vec::new(),
+        }
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -108,7 +112,7 @@ impl Multiplexed {
         Ok(())
     }
 
-    /// Puts a request out; [`Multiplexed::flush`] sends it.
+    /// Puts a request out; [`SharedConnection::flush`] sends it.
     pub(super) fn begin(&mut self, place: usize, question: Question, template: &Template) {
         self.readers[place].begin(question);
         if let Some(open) = &mut self.open {

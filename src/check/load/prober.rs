@@ -202,6 +202,11 @@ impl Prober {
         &self.samples
     }
 
+    /// Whether its requests are calls of gRPC.
+    pub(crate) fn is_call(&self) -> bool {
+        self.request.is_call()
+    }
+
     /// The first of the bodies that requests have in turn.
     pub(crate) fn body(&self) -> &[u8] {
         self.request.first_body()
@@ -338,7 +343,7 @@ impl Prober {
                     secure: self.target.tls.is_some(),
                 };
                 let mut template = Template::new(&parts, self.run);
-                let rules = rules(&self.identity, self.session.as_ref());
+                let rules = rules(&self.identity, self.session.as_ref(), self.request.is_call());
                 let mut book = ResponseNotes { backends, samples: &mut self.samples };
                 state(exchange.start(question, &mut template, &rules, &mut book, &mut self.input, now))
             }
@@ -397,7 +402,7 @@ impl Prober {
             }
         }
         let now = clock::now();
-        let rules = rules(&self.identity, self.session.as_ref());
+        let rules = rules(&self.identity, self.session.as_ref(), self.request.is_call());
         for (place, _) in waiting {
             let it = &mut held[place];
             let mut book = ResponseNotes { backends, samples: &mut self.samples };
@@ -524,8 +529,8 @@ fn kept_cookies(set: &[String], origin: &CookieOrigin, samples: &mut Samples) ->
     set.iter().filter(is_kept).filter_map(|value| name_and_value(value)).collect()
 }
 
-fn rules<'a>(identity: &'a Identity, session: Option<&'a SessionPlace>) -> Rules<'a> {
-    Rules { identity, body_limit: BODY_LIMIT, cookies: true, heads: true, session }
+fn rules<'a>(identity: &'a Identity, session: Option<&'a SessionPlace>, grpc: bool) -> Rules<'a> {
+    Rules { identity, body_limit: BODY_LIMIT, cookies: true, heads: true, session, grpc }
 }
 
 fn state(turn: ExchangeTurn) -> ProbeState {

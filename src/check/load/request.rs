@@ -143,6 +143,14 @@ impl RequestSpec {
         self.headers.iter().any(|(name, _)| conditions.iter().any(|it| name.eq_ignore_ascii_case(it)))
     }
 
+    /// Whether it is a call of gRPC.
+    pub(crate) fn is_call(&self) -> bool {
+        let is_type = |(name, value): &(String, String)| {
+            name.eq_ignore_ascii_case("content-type") && http::grpc::is_content_type(value.as_bytes())
+        };
+        self.headers.iter().any(is_type)
+    }
+
     /// Its fields, and more: the user's prevail, and cookies are sent together. Those that are replaced have another value.
     pub(crate) fn fields_with<'a>(
         &'a self,

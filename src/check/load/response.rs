@@ -2,6 +2,7 @@
 //! written (`verify`). Where it ends is the http crate's. Nothing of it is stored that need not be.
 
 use http::RequestContext;
+use http::grpc::{self, GrpcStatus, MessageReader};
 use http::h1::client::{Ended, Receiver, ResponseEvent, ResponseProgress};
 use http::h2::client as h2;
 use http::{Field, Framing, HttpVersion, Malformed, ResponseHead};
@@ -18,6 +19,7 @@ use crate::wire::{
 };
 use uuid::Uuid;
 use verdict::Instance;
+use verdict::grpc::status_of_call;
 use verdict::observation::{Backend, ClientOutcome, Flaw, Observation};
 use verdict::response::{COVERED, DIGEST_HEADER, HeadChange};
 
@@ -40,6 +42,8 @@ pub(super) struct Rules<'a> {
     pub(super) heads: bool,
     /// Where backends open a session, if that is wanted.
     pub(super) session: Option<&'a SessionPlace>,
+    /// Whether requests are calls of gRPC.
+    pub(super) grpc: bool,
 }
 
 /// What is learnt beside the response at hand.
@@ -94,6 +98,8 @@ struct CurrentResponse {
     /// It came on a stream of HTTP/2, which says nothing of the connection.
     is_of_stream: bool,
     over: Option<ClientOutcome>,
+    /// Of a call.
+    call: Option<Box<CallResponse>>,
     cookies: Vec<String>,
     /// The session of our backend that it belongs to, where cookies are wanted.
     opened: Option<Uuid>,
@@ -106,6 +112,33 @@ struct CurrentResponse {
     body_text: Vec<u8>,
     /// Names and values of the fields that a digest covers, of a response of ours whose head differs; empty of any other.
     differing: Vec<(String, String)>,
+}
+
+/// What is known of the response to a call of gRPC.
+#[derive(Debug)]
+struct CallResponse {
+    status: Option<GrpcStatus>,
+    messages: MessageReader,
+    /// What is no message has come.
+    is_broken: bool,
+}
+
+impl CallResponse {
+    fn see_status(&mut self, name: &str, value: &[u8]) {
+        if name == grpc::STATUS_FIELD {
+            self.status = GrpcStatus::of_field(value);
+        }
+    }
+
+    fn see_data(&mut self, mut data: &[u8]) {
+        while !self.is_broken {
+            match self.messages.next(&mut data) {
+                Ok(Some(_)) => {}
+                Ok(None) => return,
+                Err(_) => self.is_broken = true,
+            }
+        }
+    }
 }
 
 const NO_QUESTION: Question = Question { id: [0; ID_BYTES], sequence: 0, head_only: false, conditional: false };
@@ -219,7 +252,13 @@ impl ResponseReader {
             h2::ClientEvent::End => Some(response.whole(rules, book)),
             h2::ClientEvent::Reset(_) if response.status != 0 => Some(ClientOutcome::Truncated),
             h2::ClientEvent::Reset(_) => Some(ClientOutcome::Reset),
-            h2::ClientEvent::Trailers(_) | h2::ClientEvent::GoAway(_) => None,
+            h2::ClientEvent::Trailers(trailers) => {
+                if let Some(call) = &mut response.call {
+                    trailers.iter().for_each(|field| call.see_status(field.name, field.value));
+                }
+                None
+            }
+            h2::ClientEvent::GoAway(_) => None,
         };
         let outcome = if response.is_too_large(rules) { Some(ClientOutcome::TooLarge) } else { ended };
         response.over = outcome;
@@ -278,6 +317,7 @@ impl CurrentResponse {
             announces_too_much: false,
             is_of_stream: false,
             over: None,
+            call: None,
             cookies: Vec::new(),
             opened: None,
             session: None,
@@ -294,6 +334,9 @@ impl CurrentResponse {
             ResponseEvent::Head(head) => self.see_head(&head, rules, book),
             ResponseEvent::Data(data) => {
                 self.received += data.len() as u64;
+                if let Some(call) = &mut self.call {
+                    call.see_data(data);
+                }
                 if self.received <= rules.body_limit {
                     self.verify.see_data(data);
                     self.who.see_data(data, rules.identity);
@@ -318,6 +361,11 @@ impl CurrentResponse {
 
     fn see_head(&mut self, head: &ResponseHead, rules: &Rules, book: &mut ResponseNotes) {
         self.status = head.status;
+        if rules.grpc && head.status == 200 {
+            let messages = MessageReader::new(u32::try_from(rules.body_limit).unwrap_or(u32::MAX));
+            let call = self.call.insert(Box::new(CallResponse { status: None, messages, is_broken: false }));
+            head.fields.iter().for_each(|field| call.see_status(field.name, field.value));
+        }
         let (mut html, mut server, mut via) = (false, None, None);
         for Field { name, value } in head.fields.iter() {
             // By length first: most names are none of these.
@@ -409,12 +457,36 @@ impl CurrentResponse {
             book.samples.deviate(DIGEST_HEADER, None, &[], self.question.sequence);
         }
         self.flaw = self.flaw.or(flaw);
+        self.compare_call();
         self.compare_session(book);
         match self.flaw {
             // A field that a balancer sets is a matter of its configuration: the rules judge it.
             None | Some(Flaw::Field) => ClientOutcome::Response,
-            Some(Flaw::Malformed(_) | Flaw::Status | Flaw::Body | Flaw::Identity | Flaw::Coding) => {
-                ClientOutcome::Altered
+            Some(
+                Flaw::Malformed(_)
+                | Flaw::Status
+                | Flaw::Body
+                | Flaw::Identity
+                | Flaw::Coding
+                | Flaw::NoCallStatus
+                | Flaw::CutMessage,
+            ) => ClientOutcome::Altered,
+        }
+    }
+
+    /// A call has ended as its status says; one without has not.
+    fn compare_call(&mut self) {
+        let Some(call) = &self.call else { return };
+        match call.status {
+            None => self.flaw = Some(Flaw::NoCallStatus),
+            Some(GrpcStatus::OK) if call.is_broken || !call.messages.is_between_messages() => {
+                self.flaw = Some(Flaw::CutMessage);
+            }
+            Some(GrpcStatus::OK) => {}
+            // A call that failed need not have the message in which a backend names itself.
+            Some(status) => {
+                self.status = status_of_call(status);
+                self.flaw = self.flaw.filter(|flaw| *flaw != Flaw::Body);
             }
         }
     }
@@ -514,6 +586,7 @@ mod tests {
                 cookies: true,
                 heads: false,
                 session: None,
+                grpc: false,
             };
             let mut book = ResponseNotes { backends: &mut backends, samples: &mut samples };
             let mut reader = ResponseReader::new();

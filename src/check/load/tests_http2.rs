@@ -11,7 +11,7 @@ use super::*;
 use http::StreamId;
 use http::h2::server::{Server, ServerEvent};
 use http::h2::{AnnouncedSettings, Block, ErrorCode, literal};
-use verdict::observation::ClientOutcome;
+use verdict::observation::{ClientOutcome, Flaw};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -227,4 +227,70 @@ fn where_nobody_listens_each_request_is_refused() {
     let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
     let traffic = run(&load(free, 2, 4, 12));
     assert_eq!(of_outcome(&traffic, ClientOutcome::Refused), 12);
+}
+
+#[test]
+fn a_call_ends_as_its_status_says_and_one_without_has_not_ended_well() {
+    let message = |out: &mut Vec<u8>| http::grpc::write_message(out, |out| out.extend_from_slice(b"message"));
+    let address = server(100, move |_, peer| {
+        while peer.turn() {
+            for stream in std::mem::take(&mut peer.asked) {
+                let TestServer { server, out, .. } = peer;
+                let mut content = Vec::new();
+                message(&mut content);
+                let kind = |out: &mut Vec<u8>| literal(out, "content-type", b"application/grpc");
+                let status = |value: &'static [u8]| move |out: &mut Vec<u8>| literal(out, "grpc-status", value);
+                match stream.0 {
+                    // All well.
+                    1 => {
+                        server.respond(stream, 200, false, out, kind);
+                        server.data(stream, &content, false, out);
+                        server.trailers(stream, out, status(b"0"));
+                    }
+                    // Trailers-Only.
+                    3 => server.respond(stream, 200, true, out, status(b"14")),
+                    // A status after the head, without a message.
+                    5 => {
+                        server.respond(stream, 200, false, out, kind);
+                        server.trailers(stream, out, status(b"5"));
+                    }
+                    // Trailers that are lost, and none that could be read.
+                    7 => {
+                        server.respond(stream, 200, false, out, kind);
+                        server.data(stream, &content, true, out);
+                    }
+                    9 => {
+                        server.respond(stream, 200, false, out, kind);
+                        server.trailers(stream, out, status(b"ok"));
+                    }
+                    // Half a message that is said to be all.
+                    11 => {
+                        server.respond(stream, 200, false, out, kind);
+                        server.data(stream, &content[..8], false, out);
+                        server.trailers(stream, out, status(b"0"));
+                    }
+                    // What speaks no gRPC responds with a status of HTTP.
+                    _ => server.respond(stream, 502, true, out, |_| {}),
+                }
+            }
+        }
+    });
+    let fields = crate::check::grpc::with_fields(Some(Duration::from_secs(2)), Vec::new());
+    let request = RequestSpec::new("POST", &fields, &crate::check::grpc::messages(&[]), false, false).unwrap();
+    assert!(request.is_call());
+    let traffic = run(&Load { request: Arc::new(request), ..load(address, 1, 1, 7) });
+    let seen: Vec<_> = traffic.observations.iter().map(|it| (it.outcome, it.status, it.flaw)).collect();
+    let (whole, altered) = (ClientOutcome::Response, ClientOutcome::Altered);
+    assert_eq!(
+        seen,
+        [
+            (whole, 200, None),
+            (whole, 503, None),
+            (whole, 404, None),
+            (altered, 200, Some(Flaw::NoCallStatus)),
+            (altered, 200, Some(Flaw::NoCallStatus)),
+            (altered, 200, Some(Flaw::CutMessage)),
+            (whole, 502, None),
+        ]
+    );
 }

@@ -3,7 +3,7 @@
 use verdict::facts::requests::{ClientAddress, ClientAddressConclusion, Extent, Intact, PathChange, RequestChange};
 use verdict::finding::Level;
 use verdict::numbers::{count_of, grouped};
-use verdict::report::{Forwarding, Rewrite};
+use verdict::report::{Forwarding, HeldConnections, Rewrite};
 
 use super::phrase::{Phrase, listed};
 use crate::balancer::Balancer;
@@ -191,6 +191,17 @@ pub(super) fn intact(facts: &Intact, level: Level) -> Phrase {
         .try_this("let the balancer pass Check-Request-Sent to the backends of a fleet of this program")
 }
 
+/// What it holds to backends, where requests share connections: `3 connections to 3 backends, up to 11 requests at once on one`.
+fn held(upstream: &[HeldConnections]) -> Option<String> {
+    let most = upstream.iter().map(|it| it.at_once).max().filter(|most| *most > 1)?;
+    let connections = upstream.iter().map(|it| it.connections).sum();
+    Some(format!(
+        "{} to {}, up to {most} requests at once on one",
+        count_of(connections, "connection"),
+        count_of(upstream.len() as u64, "backend")
+    ))
+}
+
 /// What the balancer does to a request, a clause each; none if it passes requests on as they are.
 pub(crate) fn forwarding(it: &Forwarding) -> Vec<String> {
     let mut clauses: Vec<String> = it.rewrites.iter().map(rewrite).collect();
@@ -204,6 +215,7 @@ pub(crate) fn forwarding(it: &Forwarding) -> Vec<String> {
     if it.http_1_0 > 0 {
         clauses.push("HTTP/1.0 to backends".to_owned());
     }
+    clauses.extend(held(&it.upstream));
     clauses.extend(it.vias.iter().map(|via| format!("Via: {via} in responses")));
     clauses.extend(it.servers.iter().map(|server| format!("Server: {server} in responses")));
     if it.compared < it.attempts {

@@ -29,12 +29,12 @@ pub(crate) fn spell(check: &mut Check) {
         _ => None,
     });
     for finding in &mut check.findings {
-        finding.prose = Some(prose(finding, product, limit));
+        finding.prose = Some(prose(finding, product, limit, check.traffic.grpc));
     }
 }
 
 /// `limit`: the status with which a rate limit refuses, if there is one.
-fn prose(finding: &Finding, product: Option<Balancer>, limit: Option<u16>) -> Prose {
+fn prose(finding: &Finding, product: Option<Balancer>, limit: Option<u16>, of_calls: bool) -> Prose {
     let level = finding.level;
     let phrase = match &finding.facts {
         Facts::Records(facts) => requests::records(facts),
@@ -49,9 +49,9 @@ fn prose(finding: &Finding, product: Option<Balancer>, limit: Option<u16>) -> Pr
         Facts::Lost(facts) => requests::lost(facts, product),
         Facts::NotReached(facts) => requests::not_reached(facts),
         Facts::IdleClose(facts) => requests::idle_close(facts, level, product),
-        Facts::Balancer(facts) => requests::balancer(facts, product, limit),
-        Facts::Refused(facts) => requests::refused(facts),
-        Facts::Statuses(facts) => requests::statuses(facts, level),
+        Facts::Balancer(facts) => requests::balancer(facts, product, limit, of_calls),
+        Facts::Refused(facts) => requests::refused(facts, of_calls),
+        Facts::Statuses(facts) => requests::statuses(facts, level, of_calls),
         Facts::Copies(facts) => requests::copies(facts, level),
         Facts::Stale(facts) => requests::stale(facts, product),
         Facts::Swapped(facts) => requests::swapped(facts),

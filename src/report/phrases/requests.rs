@@ -7,6 +7,7 @@ use verdict::facts::account::{
 };
 use verdict::facts::{copies, limit, records};
 use verdict::finding::Level;
+use verdict::grpc::call_of_status;
 use verdict::numbers::{count_of, grouped, percent, time};
 
 use super::phrase::{Phrase, listed};
@@ -22,8 +23,14 @@ fn were(count: u64) -> &'static str {
 }
 
 /// `300× 503, 2× 502`
-fn counted(statuses: &BTreeMap<u16, u64>) -> String {
-    let counts: Vec<String> = statuses.iter().map(|(status, count)| format!("{}× {status}", grouped(*count))).collect();
+/// Of calls of gRPC each status stands for one of theirs.
+fn counted(statuses: &BTreeMap<u16, u64>, of_calls: bool) -> String {
+    let name = |status: u16| match call_of_status(status).filter(|_| of_calls) {
+        Some(call) => format!("{call} (counted as {status})"),
+        None => status.to_string(),
+    };
+    let counts: Vec<String> =
+        statuses.iter().map(|(status, count)| format!("{}× {}", grouped(*count), name(*status))).collect();
     counts.join(", ")
 }
 
@@ -215,14 +222,14 @@ pub(super) fn idle_close(facts: &IdleCloses, level: Level, product: Option<Balan
 }
 
 /// `limit`: the status with which a rate limit refuses, if there is one.
-pub(super) fn balancer(facts: &OwnResponses, product: Option<Balancer>, limit: Option<u16>) -> Phrase {
+pub(super) fn balancer(facts: &OwnResponses, product: Option<Balancer>, limit: Option<u16>, of_calls: bool) -> Phrase {
     let received = match facts.received {
         0 => String::new(),
         received => format!("; a backend had received {} of them, which may be executed", grouped(received)),
     };
     let requests = count_of(facts.requests, "request");
     if facts.may_be_foreign() {
-        return Phrase::of(format!("no backend of the fleet gave the responses to {requests}: {}", counted(&facts.statuses)))
+        return Phrase::of(format!("no backend of the fleet gave the responses to {requests}: {}", counted(&facts.statuses, of_calls)))
             .try_this(
                 "other backends stand behind the balancer beside the fleet, or it responds by itself: leave them out, or tell \
                  all backends apart with --identity",
@@ -230,7 +237,7 @@ pub(super) fn balancer(facts: &OwnResponses, product: Option<Balancer>, limit: O
     }
     let summary = format!(
         "the balancer itself responded to {requests}: {}{received}{}",
-        counted(&facts.statuses),
+        counted(&facts.statuses, of_calls),
         excused(facts.excused, facts.requests)
     );
     let status = facts.statuses.iter().max_by_key(|(_, count)| **count).map_or(0, |(status, _)| *status);
@@ -238,19 +245,19 @@ pub(super) fn balancer(facts: &OwnResponses, product: Option<Balancer>, limit: O
     Phrase::of(summary).try_this(hints::of_own_response(own, product))
 }
 
-pub(super) fn refused(facts: &BackendStatuses) -> Phrase {
+pub(super) fn refused(facts: &BackendStatuses, of_calls: bool) -> Phrase {
     let backends: Vec<&str> = facts.backends.keys().map(String::as_str).collect();
     let summary = format!(
         "backends refused to read {}: {} by {}",
         count_of(facts.requests, "request"),
-        counted(&facts.statuses),
+        counted(&facts.statuses, of_calls),
         listed(&backends)
     );
     let reasons = facts.reasons.iter().map(|(why, count)| format!("their reason: {why} ({}×)", grouped(*count)));
     Phrase::of(summary).because(reasons.collect()).try_this(hints::of_refusal(&facts.statuses))
 }
 
-pub(super) fn statuses(facts: &BackendStatuses, level: Level) -> Phrase {
+pub(super) fn statuses(facts: &BackendStatuses, level: Level, of_calls: bool) -> Phrase {
     let wrong: u64 = facts.statuses.values().sum();
     if level == Level::Pass {
         return Phrase::of(format!(
@@ -274,7 +281,7 @@ pub(super) fn statuses(facts: &BackendStatuses, level: Level) -> Phrase {
     Phrase::of(format!(
         "clients got {}: {}{expected}",
         if wrong == 1 { "1 error status".to_owned() } else { format!("{} error statuses", grouped(wrong)) },
-        counted(&facts.statuses)
+        counted(&facts.statuses, of_calls)
     ))
     .because(evidence)
     .try_this(hints::of_backend_status(&facts.statuses))

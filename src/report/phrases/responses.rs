@@ -15,6 +15,10 @@ pub(super) fn altered(facts: &Altered, product: Option<Balancer>) -> Phrase {
         "the balancer, or a module of it, ends responses in the wrong place: clients read what is left over as the next \
          response; check its version and what rewrites responses"
             .to_owned()
+    } else if facts.without_call_status > 0 {
+        "the balancer loses trailers: NGINX's proxy_http_version 2 does, grpc_pass keeps them; a stream that HAProxy cuts at \
+         `timeout server` ends like that, too"
+            .to_owned()
     } else {
         hints::of_responses(product)
     };

@@ -133,4 +133,7 @@ pub struct Altered {
     pub flaws: Vec<(String, u64)>,
     /// Whether one of them breaks HTTP itself: it is framed wrongly.
     pub malformed: bool,
+    /// Responses to calls of gRPC that ended without a grpc-status.
+    #[serde(default)]
+    pub without_call_status: u64,
 }

@@ -1,9 +1,12 @@
 //! What the balancer does to a request, as it is: described, not judged.
 
-use crate::report::{Added, Forwarding, Rewrite};
+use http::grpc::is_content_type;
+
+use crate::report::{Added, Forwarding, HeldConnections, Rewrite};
 use crate::request::{Note, RequestPart};
 use crate::rules::case::Case;
 use crate::rules::requests::{arrived_queries, changed_target};
+use crate::upstream::UpstreamUse;
 
 /// None if no backend of ours recorded a request.
 pub fn describe(case: &Case) -> Option<Forwarding> {
@@ -54,7 +57,15 @@ pub fn describe(case: &Case) -> Option<Forwarding> {
     });
     // A balancer that passes a handshake on asks for the upgrade itself (RFC 9110 §7.8).
     let is_asked_for = |note: Note| note == Note::Upgrade && case.streams.is_some();
-    let leaks = |note: &Note| note.is_hop_by_hop() && !is_asked_for(*note) && changes.noted(*note) > 0;
+    // gRPC has TE: trailers arrive at backends, as HTTP/2 allows (RFC 9113 §8.2.2).
+    let is_call = case
+        .sent
+        .fields
+        .iter()
+        .any(|(name, value)| name.eq_ignore_ascii_case("content-type") && is_content_type(value.as_bytes()));
+    let is_of_calls = |note: Note| note == Note::Te && is_call;
+    let leaks =
+        |note: &Note| note.is_hop_by_hop() && !is_asked_for(*note) && !is_of_calls(*note) && changes.noted(*note) > 0;
     let leaked = Note::ALL.into_iter().filter(leaks);
     Some(Forwarding {
         attempts: changes.attempts,
@@ -63,7 +74,20 @@ pub fn describe(case: &Case) -> Option<Forwarding> {
         added: added.collect(),
         leaked: leaked.map(|note| (note.name().to_owned(), changes.noted(note))).collect(),
         http_1_0: changes.noted(Note::Http10),
+        upstream: held(case),
         vias: case.received.vias.clone(),
         servers: case.received.servers.clone(),
     })
+}
+
+/// What it held to each backend. One that was started again counts its connections anew.
+fn held(case: &Case) -> Vec<HeldConnections> {
+    if !case.steps.is_empty() {
+        return Vec::new();
+    }
+    let held = |it: UpstreamUse| {
+        let backend = case.names.get(usize::from(it.backend.0))?.clone();
+        Some(HeldConnections { backend, connections: it.connections, at_once: it.at_once })
+    };
+    case.changes.upstream.each().into_iter().filter_map(held).collect()
 }

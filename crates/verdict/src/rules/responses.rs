@@ -86,10 +86,11 @@ pub(super) fn altered(case: &Case, requests: u64) -> Altered {
         *flaws.entry(entry.observation.flaw).or_default() += 1;
     }
     let malformed = flaws.keys().any(|flaw| matches!(flaw, Some(Flaw::Malformed(_))));
+    let without_call_status = flaws.get(&Some(Flaw::NoCallStatus)).copied().unwrap_or(0);
     let name = |flaw: Option<Flaw>| flaw.unwrap_or(Flaw::Status).to_string();
     let mut flaws: Vec<(String, u64)> = flaws.into_iter().map(|(flaw, count)| (name(flaw), count)).collect();
     flaws.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-    Altered { requests, of: case.tally.sent, flaws, malformed }
+    Altered { requests, of: case.tally.sent, flaws, malformed, without_call_status }
 }
 
 #[cfg(test)]

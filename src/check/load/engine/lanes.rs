@@ -3,7 +3,7 @@
 use super::{Engine, Lane, no_socket};
 use crate::check::load::connect::{self, ConnectFailure};
 use crate::check::load::http2::StreamEnd;
-use crate::check::load::multiplexed::{Gone, Multiplexed};
+use crate::check::load::multiplexed::{Gone, SharedConnection};
 use crate::check::load::response::ResponseNotes;
 use crate::check::load::{DriveError, Pacing};
 use crate::io::clock;
@@ -16,7 +16,7 @@ const MOST_RETURNS: u32 = 3;
 impl Lane {
     pub(super) fn new(places: usize) -> Lane {
         Lane {
-            connection: Multiplexed::new(places),
+            connection: SharedConnection::new(places),
             interest: Interest::None,
             is_unsent: false,
             waiting: Vec::new(),

@@ -3,14 +3,14 @@
 use crate::check::load::LoadTarget;
 use crate::check::load::clients::SlotClient;
 use crate::check::load::exchange::ClientExchange;
-use crate::check::load::multiplexed::Multiplexed;
+use crate::check::load::multiplexed::SharedConnection;
 use crate::check::load::response::ResponseReader;
 use crate::io::poller::Interest;
 use crate::wire::Moment;
 
 /// A connection that carries several requests at once.
 pub(super) struct Lane {
-    pub(super) connection: Multiplexed,
+    pub(super) connection: SharedConnection,
     pub(super) interest: Interest,
     /// Whether it is among those with something to send.
     pub(super) is_unsent: bool,
