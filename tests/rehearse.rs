@@ -94,8 +94,13 @@ fn a_production_tree_is_judged_by_the_names_of_its_own_servers() {
     for user in users() {
         let words = ["https://shop.example/cart", "-n", "400", "--format", "json"];
         let output = rehearse(&place, user, &words);
-        assert_eq!(output.status.code(), Some(0), "{} {}", said(&output), String::from_utf8_lossy(&output.stdout));
+        let about = format!("{} {}", said(&output), String::from_utf8_lossy(&output.stdout));
+        // On a starved machine the experiments may not fit into their time.
+        assert!(matches!(output.status.code(), Some(0 | 3)), "{about}");
         let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let findings = report["checks"][0]["findings"].as_array().unwrap();
+        let open: Vec<_> = findings.iter().filter(|it| it["level"] == "inconclusive").map(|it| &it["rule"]).collect();
+        assert!(open.iter().all(|rule| **rule == "algorithm"), "{open:?}: {about}");
         let backends = &report["checks"][0]["fleet"]["backends"];
         let expected = ["10.20.0.11:8080", "10.20.0.12:8080", "app3.internal", "10.20.0.99:8080"];
         assert_eq!(*backends, serde_json::json!(expected), "{report:#}");
@@ -235,12 +240,17 @@ fn without_namespaces() -> Command {
 
 #[test]
 fn where_namespaces_are_forbidden_a_rewritten_copy_is_checked() {
-    const MAIN: &str = "user root; worker_processes 1; error_log stderr; events {} http { include sites/*; }";
+    const KINDS: [&str; 5] = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
+    let temporary = TemporaryDirectory::new();
+    // Of Debian's own folders no owner is mapped there.
+    let folders = KINDS.map(|kind| format!("{kind}_temp_path {}/{kind};", temporary.path().display())).join(" ");
+    let main =
+        format!("user root; worker_processes 1; error_log stderr; events {{}} http {{ {folders} include sites/*; }}");
     let (place, ports) = (TemporaryDirectory::new(), crate::support::ports(4));
     let sites = place.path().join("sites");
     fs::create_dir(&sites).unwrap();
     let file = place.path().join("nginx.conf");
-    fs::write(&file, MAIN).unwrap();
+    fs::write(&file, main).unwrap();
     let site = format!(
         "upstream shop {{ server 10.20.0.11:8080 weight=2; server 10.20.0.12:8080; server app3.internal:8080; }} \
          server {{ listen {}; location / {{ proxy_pass http://shop; }} }}",

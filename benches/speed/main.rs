@@ -8,6 +8,7 @@ mod floor;
 mod peers;
 mod report;
 mod watching;
+mod worlds;
 
 use std::process::ExitCode;
 
@@ -25,6 +26,9 @@ const WATCHED: usize = 15;
 const STARTS: usize = 5;
 
 fn main() -> ExitCode {
+    if let Some(status) = worlds::from_arguments() {
+        return status;
+    }
     if let Some(mode) = floor::Mode::from_arguments() {
         floor::serve(mode);
     }
@@ -90,6 +94,9 @@ fn run() -> Result<()> {
     measured.busy_memory = peers::busy_memory(&place, 256)?;
     for _ in 0..STARTS {
         measured.starts.push(peers::start_time(&place, 300)?);
+    }
+    for _ in 0..STARTS {
+        measured.worlds.push(worlds::start()?);
     }
     let report = measured.report();
     print!("{report}");

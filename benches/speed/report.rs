@@ -56,6 +56,8 @@ pub struct Measured {
     /// KiB.
     pub busy_memory: u64,
     pub starts: Vec<Duration>,
+    /// Seconds until a command has run in a private copy of this machine, and seconds of processors.
+    pub worlds: Vec<(f64, f64)>,
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -142,6 +144,18 @@ impl Measured {
             ),
             ("resident memory of an idle backend without its journal (RSS), MiB", idle, 3.0, 2),
             ("300 backends started by exec until all have answered once, s", start, 0.6, 2),
+            (
+                "a command run in a private copy of this machine, s",
+                median(self.worlds.iter().map(|(real, _)| *real).collect()),
+                0.15,
+                3,
+            ),
+            (
+                "the same, CPU time of all its processes, s",
+                median(self.worlds.iter().map(|(_, processors)| *processors).collect()),
+                0.04,
+                3,
+            ),
         ];
         let mut text = format!(
             "# Benchmarks\n\n\

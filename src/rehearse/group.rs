@@ -88,7 +88,9 @@ pub(crate) fn choose(order: &RehearsalPlan, names: &WorldNames, found: &[Listens
             };
             // Those that nobody asked may be backups.
             let is_beside = |it: &Listens| visits.beside.contains(it) && !visits.asked.contains(it);
-            Ok(Group::unknown(found.iter().filter(|it| !is_beside(it)).cloned().collect(), why))
+            let mut all: Vec<Listens> = found.iter().filter(|it| !is_beside(it)).cloned().collect();
+            all.sort();
+            Ok(Group::unknown(all, why))
         }
         (several, _) if visits.together.len() > 1 => {
             Err(Problem::new(format!("several upstream blocks are behind the URL: {}", all_names(several)))

@@ -16,7 +16,7 @@ mod scouting;
 mod secure;
 mod server;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpStream};
@@ -269,8 +269,15 @@ impl Surroundings {
         let mut server = self.start()?;
         let listening = self.reach()?;
         let found = loop {
-            if !scouted.round(order, &self.places, &self.scout)? {
-                break scouted.backends();
+            match scouted.round(order, &self.places, &self.scout) {
+                Ok(true) => {}
+                Ok(false) => break scouted.backends(),
+                Err(why) => {
+                    let logs: Vec<PathBuf> = written_files(&[PathBuf::from("/var/log")]).into_keys().collect();
+                    if !server::learn(&self.recipe, self.stand_in.as_ref(), &mut self.remedied, &logs)? {
+                        return Err(why);
+                    }
+                }
             }
             // What it has learnt of servers that refused is forgotten.
             server::stop_all();
@@ -404,27 +411,27 @@ impl Surroundings {
     }
 }
 
-/// The files that were written in these folders, which are the world's own.
+/// The files that were written in these folders, which are the world's own, for people.
 pub(crate) fn written(folders: &[PathBuf]) -> Vec<String> {
-    let mut found = Vec::new();
+    let line = |(file, bytes): (PathBuf, u64)| format!("{} ({bytes} bytes)", file.display());
+    written_files(folders).into_iter().map(line).collect()
+}
+
+fn written_files(folders: &[PathBuf]) -> BTreeMap<PathBuf, u64> {
+    let mut found = BTreeMap::new();
     let mut open: Vec<PathBuf> = folders.to_vec();
     while let Some(folder) = open.pop() {
         let Ok(device) = fs::metadata(&folder).map(|it| it.dev()) else { continue };
         for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
             // What shines through from this machine is on another device.
-            let Ok(metadata) =
-                entry.metadata().map_err(drop).and_then(|it| if it.dev() == device { Ok(it) } else { Err(()) })
-            else {
-                continue;
-            };
+            let Some(metadata) = entry.metadata().ok().filter(|it| it.dev() == device) else { continue };
             if metadata.is_dir() && entry.path() != Path::new(world::FOLDER) {
                 open.push(entry.path());
             } else if metadata.is_file() && metadata.len() > 0 {
-                found.push(format!("{} ({} bytes)", entry.path().display(), metadata.len()));
+                found.insert(entry.path(), metadata.len());
             }
         }
     }
-    found.sort();
     found
 }
 

@@ -31,6 +31,8 @@ const GRACE: Duration = Duration::from_secs(2);
 const MOST_REMEDIES: usize = 60;
 /// Of its output, in an error.
 const LINES: usize = 25;
+/// Of a log that is searched for what is missing.
+const LONGEST_LOG: u64 = 4 << 20;
 /// Characters of one of them.
 const LONGEST_LINE: usize = 400;
 
@@ -273,6 +275,26 @@ fn apply(recipe: &RehearsalRecipe, remedy: &Remedy, stand_in: Option<&StandIn>, 
         }
     }
     Ok(())
+}
+
+/// Lays certificates in the way of a balancer that looks for them only when a client comes, by what it has logged. Whether it did.
+pub(super) fn learn(
+    recipe: &RehearsalRecipe,
+    stand_in: Option<&StandIn>,
+    remedied: &mut Remedied,
+    logs: &[PathBuf],
+) -> Result<bool> {
+    let output = Path::new(world::FOLDER).join("balancer.log");
+    let mut all = Vec::new();
+    for log in logs.iter().chain([&output]).filter(|log| fs::metadata(log).is_ok_and(|it| it.len() <= LONGEST_LOG)) {
+        let words = harmless_lines(&String::from_utf8_lossy(&fs::read(log).unwrap_or_default()));
+        all.extend(remedies(&words, &recipe.folder, &|folder| folder.is_dir()));
+    }
+    all.retain(|it| matches!(it, Remedy::StandIn(_)) && remedied.done.insert(it.clone()));
+    for remedy in &all {
+        apply(recipe, remedy, stand_in, remedied)?;
+    }
+    Ok(!all.is_empty())
 }
 
 fn no_stand_in(path: &Path) -> anyhow::Error {

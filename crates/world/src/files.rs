@@ -21,6 +21,8 @@ pub const FOLDER: &str = "/run/world";
 const OWN: &str = "world";
 /// Folders within folders that are made anew.
 const DEEPEST: usize = 6;
+/// The same where everybody leaves what nobody relies on.
+const TEMPORARY: usize = 1;
 /// Folders that are made anew in one; a cache may have a million.
 const MOST: usize = 2000;
 
@@ -96,24 +98,31 @@ fn folders_in(folder: &Path, depth: usize, found: &mut Vec<Folder>) {
         if found.len() >= MOST {
             return;
         }
+        // The kind comes with the name: a folder may have many files.
+        if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            continue;
+        }
         let Ok(metadata) = entry.metadata() else { continue };
-        if metadata.is_dir() {
-            found.push(Folder {
-                path: entry.path(),
-                mode: metadata.mode() & 0o7777,
-                owner: (metadata.uid(), metadata.gid()),
-            });
-            if depth < DEEPEST {
-                folders_in(&entry.path(), depth + 1, found);
-            }
+        found.push(Folder {
+            path: entry.path(),
+            mode: metadata.mode() & 0o7777,
+            owner: (metadata.uid(), metadata.gid()),
+        });
+        if depth > 0 {
+            folders_in(&entry.path(), depth - 1, found);
         }
     }
+}
+
+fn deepest(folder: &Path) -> usize {
+    let is_temporary = folder.file_name().is_some_and(|name| name == "tmp");
+    if is_temporary { TEMPORARY } else { DEEPEST }
 }
 
 fn replace_one(folder: &Path) -> io::Result<()> {
     let metadata = fs::metadata(folder)?;
     let mut inner = Vec::new();
-    folders_in(folder, 0, &mut inner);
+    folders_in(folder, deepest(folder), &mut inner);
     mount(OWN, folder, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, None)?;
     inner.push(Folder {
         path: folder.to_owned(),
