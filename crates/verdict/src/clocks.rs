@@ -1,6 +1,6 @@
-//! Clocks of several hosts: how far each is from the client's, from joined requests alone. A request is sent before its backend
-//! receives it, and has ended after: each joined request bounds the offset from both sides (Cristian 1989). What a backend notes as the
-//! end of its response is no bound: the client may have the response before.
+//! Clocks of several hosts: how far each is from the client's. A request is sent before its backend receives it, and has ended after:
+//! each joined request bounds the offset from both sides (Cristian 1989), and so does each page of records, which says what time it is
+//! there. What a backend notes as the end of its response is no bound: the client may have the response before.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,122 +11,192 @@ use crate::Moment;
 use crate::ledger::{Arrival, UNNUMBERED};
 use crate::observation::{Backend, Observation};
 
-/// Two clocks drift apart by less than a request's round trip within this time: the kernel slews at most 500 ppm, usually 50.
-const WINDOW: u64 = 1_000_000_000;
+/// Nanoseconds of which two clocks drift apart by one at most: the kernel slews each by 500 ppm at most (`adjtimex(2)`).
+const DRIFT: u64 = 1000;
+/// Of each such time the best bounds are kept.
+const WINDOW: u64 = 10_000_000;
 
 /// How the clock of a host relates to the client's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Clock {
-    /// It may be the same clock, as on one machine: times are compared as they are.
+    /// The same clock, as on one machine: times are compared as they are.
     Same,
-    /// It is another one. Times are converted, and are right to plus or minus the half-width.
-    Converted {
-        /// The largest of all seconds.
-        half_width: Duration,
-    },
-    /// No request joins it to the client's: its times cannot be compared.
+    /// It is another one. Times are converted, each with its own half-width.
+    Other,
+    /// Nothing joins it to the client's, or it jumped: its times cannot be compared.
     Unknown,
 }
 
-/// The clock of one host, in seconds of its own time.
+/// The clock of one host, in windows of its own time.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct HostClock {
-    /// By the number of the second: what is added to the host's time lies between these.
     windows: Vec<(u64, Bounds)>,
+    /// Its host says that it is the client's: of the same boot of the same machine.
+    says_same: bool,
 }
 
+/// A time on the client's clock: it lies within `half_width` of `moment`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Converted {
+    /// The middle.
+    pub moment: Moment,
+    /// None if nothing is known of it.
+    pub half_width: Option<Duration>,
+}
+
+/// What is added to the host's time lies between these.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Bounds {
-    low: i128,
-    high: i128,
+    low: Bound,
+    high: Bound,
 }
 
-impl Bounds {
-    fn middle(self) -> i128 {
-        (self.low + self.high) / 2
+/// A bound of the offset at one moment of the host's time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Bound {
+    at: u64,
+    offset: i64,
+}
+
+impl Bound {
+    /// How far the offset may have gone meanwhile.
+    fn slack(self, at: u64) -> i64 {
+        i64::try_from(self.at.abs_diff(at) / DRIFT).unwrap_or(i64::MAX)
     }
 
-    fn half_width(self) -> Duration {
-        // They cross where clocks drift by more than a round trip within the window: the error is of that size then.
-        Duration::from_nanos(u64::try_from((self.high - self.low).unsigned_abs() / 2).unwrap_or(u64::MAX))
+    fn low(self, at: u64) -> i64 {
+        self.offset.saturating_sub(self.slack(at))
+    }
+
+    fn high(self, at: u64) -> i64 {
+        self.offset.saturating_add(self.slack(at))
     }
 }
 
 impl HostClock {
-    /// Notes a request whose response the client got from that host.
+    /// One of which nothing is known yet. Whether its host says that it is the client's does not suffice: machines that were resumed
+    /// from one snapshot say so as well.
+    pub fn new(says_same: bool) -> HostClock {
+        HostClock { windows: Vec::new(), says_same }
+    }
+
+    /// Notes an exchange with that host: what the client sent, the host read the clock, the client had the response.
     pub fn see(&mut self, sent: Moment, received: Moment, ended: Moment) {
-        let bounds = Bounds {
-            low: i128::from(sent.0) - i128::from(received.0),
-            high: i128::from(ended.0) - i128::from(received.0),
+        // Monotonic clocks begin near 0: 2^63 nanoseconds are 292 years.
+        let bound = |client: Moment| Bound { at: received.0, offset: client.0.wrapping_sub(received.0) as i64 };
+        let (low, high) = (bound(sent), bound(ended));
+        let number = received.0 / WINDOW;
+        let place = match self.windows.last() {
+            Some((last, _)) if *last == number => self.windows.len() - 1,
+            _ => self.windows.partition_point(|(known, _)| *known < number),
         };
-        let window = received.0 / WINDOW;
-        let place = self.windows.partition_point(|(known, _)| *known < window);
-        match self.windows.get_mut(place).filter(|(known, _)| *known == window) {
+        match self.windows.get_mut(place).filter(|(known, _)| *known == number) {
             Some((_, known)) => {
-                known.low = known.low.max(bounds.low);
-                known.high = known.high.min(bounds.high);
+                if low.offset > known.low.offset {
+                    known.low = low;
+                }
+                if high.offset < known.high.offset {
+                    known.high = high;
+                }
             }
-            None => self.windows.insert(place, (window, bounds)),
+            None => self.windows.insert(place, (number, Bounds { low, high })),
         }
+    }
+
+    /// Lets each window know what the others say of it.
+    fn settle(&mut self) {
+        let (count, windows) = (self.windows.len(), &mut self.windows);
+        let mut tighten = |place: usize, other: usize| {
+            let (_, other) = windows[other];
+            let Bounds { low, high } = &mut windows[place].1;
+            low.offset = low.offset.max(other.low.low(low.at));
+            high.offset = high.offset.min(other.high.high(high.at));
+        };
+        (1..count).for_each(|place| tighten(place, place - 1));
+        (1..count).rev().for_each(|place| tighten(place - 1, place));
+    }
+
+    /// The lowest and the highest that is to be added to that time.
+    fn bounds(&self, at: u64) -> Option<(i64, i64)> {
+        let place = self.windows.partition_point(|(number, _)| *number < at / WINDOW);
+        let near = self.windows.get(place.saturating_sub(1)..(place + 2).min(self.windows.len()))?;
+        let low = near.iter().map(|(_, bounds)| bounds.low.low(at)).max()?;
+        let high = near.iter().map(|(_, bounds)| bounds.high.high(at)).min()?;
+        Some((low, high))
     }
 
     /// What is known of it.
     pub fn clock(&self) -> Clock {
-        let may_be_same = |(_, bounds): &(u64, Bounds)| bounds.low <= 0 && bounds.high >= 0;
-        match self.windows.iter().map(|(_, bounds)| bounds.half_width()).max() {
-            None => Clock::Unknown,
-            Some(_) if self.windows.iter().all(may_be_same) => Clock::Same,
-            Some(half_width) => Clock::Converted { half_width },
+        let all = |holds: fn(i64, i64) -> bool| {
+            let mut moments = self.windows.iter().flat_map(|(_, bounds)| [bounds.low.at, bounds.high.at]);
+            moments.all(|at| self.bounds(at).is_some_and(|(low, high)| holds(low, high)))
+        };
+        match self.windows.is_empty() {
+            true if self.says_same => Clock::Same,
+            true => Clock::Unknown,
+            false if self.says_same && all(|low, high| low <= 0 && high >= 0) => Clock::Same,
+            false if all(|low, high| low <= high) => Clock::Other,
+            false => Clock::Unknown,
         }
     }
 
-    /// A time of the host as the client's clock had it; that of the nearest second in which something is known.
-    pub fn convert(&self, moment: Moment) -> Moment {
-        match self.clock() {
-            Clock::Same | Clock::Unknown => moment,
-            Clock::Converted { .. } => {
-                let window = moment.0 / WINDOW;
-                let nearest = self.windows.iter().min_by_key(|(known, _)| known.abs_diff(window));
-                let offset = nearest.map_or(0, |(_, bounds)| bounds.middle());
-                Moment(u64::try_from(i128::from(moment.0) + offset).unwrap_or_default())
+    /// A time of the host as the client's clock had it.
+    pub fn convert(&self, clock: Clock, moment: Moment) -> Converted {
+        match (clock, self.bounds(moment.0)) {
+            (Clock::Same, _) => Converted { moment, half_width: Some(Duration::ZERO) },
+            (Clock::Other, Some((low, high))) => {
+                let width = high.abs_diff(low);
+                let middle = i128::from(low) + i128::from(width / 2);
+                let moment = Moment(u64::try_from(i128::from(moment.0) + middle).unwrap_or_default());
+                Converted { moment, half_width: Some(Duration::from_nanos(width.div_ceil(2))) }
             }
+            (Clock::Other | Clock::Unknown, _) => Converted { moment, half_width: None },
         }
     }
 }
 
-/// Reads the clocks of all hosts. `host` says on which a backend is.
+/// Adds to what is known of the clocks of all hosts what requests say. `host` says on which a backend is.
 pub fn read(
     observations: &[Observation],
     arrivals: &[Arrival],
-    hosts: usize,
+    clocks: &mut [HostClock],
     host: impl Fn(Backend) -> usize,
-) -> Vec<HostClock> {
-    let mut clocks = vec![HostClock::default(); hosts];
-    let mut see = |arrival: &Arrival, observation: &Observation| {
-        if let Some(clock) = clocks.get_mut(host(arrival.backend)) {
+) {
+    let by_response = Responses::of(observations, arrivals);
+    for arrival in arrivals {
+        if let Some(observation) = by_response.find(arrival)
+            && let Some(clock) = clocks.get_mut(host(arrival.backend))
+        {
             clock.see(observation.sent(), arrival.received, observation.ended);
         }
-    };
-    // Requests whose ids the balancer strips are found by their responses.
-    let mut by_answer: Option<HashMap<Uuid, usize>> = None;
-    for arrival in arrivals.iter().filter(|arrival| !arrival.response.is_nil()) {
-        let place = match arrival.sequence {
-            UNNUMBERED => {
-                let answers = || {
-                    let known = observations.iter().enumerate().filter(|(_, it)| !it.response.is_nil());
-                    known.map(|(place, it)| (it.response, place)).collect()
-                };
-                by_answer.get_or_insert_with(answers).get(&arrival.response).copied()
-            }
-            sequence => Some(sequence as usize),
-        };
-        if let Some(observation) =
-            place.and_then(|place| observations.get(place)).filter(|it| it.response == arrival.response)
-        {
-            see(arrival, observation);
-        }
     }
-    clocks
+    clocks.iter_mut().for_each(HostClock::settle);
+}
+
+/// Finds the request whose client got the response of an attempt.
+pub struct Responses<'a> {
+    observations: &'a [Observation],
+    /// Requests whose ids the balancer strips are found by their responses.
+    stripped: HashMap<Uuid, usize>,
+}
+
+impl<'a> Responses<'a> {
+    /// Of these.
+    pub fn of(observations: &'a [Observation], arrivals: &[Arrival]) -> Responses<'a> {
+        let is_needed = arrivals.iter().any(|arrival| arrival.sequence == UNNUMBERED && !arrival.response.is_nil());
+        let known = observations.iter().enumerate().filter(|(_, it)| is_needed && !it.response.is_nil());
+        Responses { observations, stripped: known.map(|(place, it)| (it.response, place)).collect() }
+    }
+
+    /// None if nobody got it.
+    pub fn find(&self, arrival: &Arrival) -> Option<&'a Observation> {
+        let place = match arrival.sequence {
+            UNNUMBERED => self.stripped.get(&arrival.response).copied()?,
+            sequence => sequence as usize,
+        };
+        let observation = self.observations.get(place)?;
+        (!arrival.response.is_nil() && observation.response == arrival.response).then_some(observation)
+    }
 }
 
 #[cfg(test)]
@@ -139,48 +209,65 @@ mod tests {
 
     const SECOND: u64 = 1_000_000_000;
 
-    fn clock_of(shift: i64, drift_ppm: i64, round_trip: u64, requests: u64) -> HostClock {
+    /// The time of a host `ppm` fast, which was `shift` behind at 50,000 s.
+    fn on_host(true_time: u64, shift: i64, ppm: i64) -> Moment {
+        let since = true_time as i64 - (50_000 * SECOND) as i64;
+        Moment((true_time as i64 + since / 1_000_000 * ppm - shift) as u64)
+    }
+
+    fn clock_of(shift: i64, ppm: i64, round_trip: u64, requests: u64) -> HostClock {
         let mut clock = HostClock::default();
         for number in 0..requests {
             let sent = 50_000 * SECOND + number * 10_000_000;
             // A backend receives at any time of the round trip.
-            let true_time = sent + round_trip * (1 + number % 7) / 9;
-            let drifted = true_time as i64 + drift_ppm * (number as i64 * 10) - shift;
-            clock.see(Moment(sent), Moment(drifted as u64), Moment(sent + round_trip));
+            let received = on_host(sent + round_trip * (1 + number % 7) / 9, shift, ppm);
+            clock.see(Moment(sent), received, Moment(sent + round_trip));
         }
+        clock.settle();
         clock
+    }
+
+    /// How far off a time is, and by how much it may be.
+    fn error_of(clock: &HostClock, true_time: u64, own: Moment) -> (Duration, Duration) {
+        let converted = clock.convert(clock.clock(), own);
+        let error = Duration::from_nanos(converted.moment.0.abs_diff(true_time));
+        (error, converted.half_width.expect("the clock is known"))
     }
 
     #[test]
     fn one_machine_has_one_clock_and_its_times_stay_as_they_are() {
-        let clock = clock_of(0, 0, 300_000, 500);
-        assert_eq!((clock.clock(), clock.convert(Moment(7))), (Clock::Same, Moment(7)));
-        assert_eq!(HostClock::default().clock(), Clock::Unknown);
+        let clock = HostClock { says_same: true, ..clock_of(0, 0, 300_000, 500) };
+        let seven = Converted { moment: Moment(7), half_width: Some(Duration::ZERO) };
+        assert_eq!((clock.clock(), clock.convert(Clock::Same, Moment(7))), (Clock::Same, seven));
+        assert_eq!((HostClock::new(true).clock(), HostClock::new(false).clock()), (Clock::Same, Clock::Unknown));
+    }
+
+    #[test]
+    fn a_clock_that_happens_to_agree_is_another_one() {
+        assert_eq!(clock_of(0, 0, 300_000, 500).clock(), Clock::Other);
+        // Two machines that were resumed from one snapshot.
+        let resumed = HostClock { says_same: true, ..clock_of(SECOND as i64, 0, 300_000, 500) };
+        assert_eq!(resumed.clock(), Clock::Other);
     }
 
     #[test]
     fn clocks_a_hundred_thousand_seconds_apart_agree_within_a_round_trip() {
         for shift in [40_000, -100_000, 1] {
-            let clock = clock_of(shift * SECOND as i64, 0, 300_000, 500);
-            let Clock::Converted { half_width } = clock.clock() else { panic!("{shift}") };
-            assert!(half_width <= Duration::from_micros(150), "{half_width:?}");
-            let (true_time, own) = (50_001 * SECOND, 50_001 * SECOND as i64 - shift * SECOND as i64);
-            let error = clock.convert(Moment(own as u64)).0.abs_diff(true_time);
-            assert!(Duration::from_nanos(error) <= half_width, "{shift}: {error}");
+            let shift = shift * SECOND as i64;
+            let clock = clock_of(shift, 0, 300_000, 500);
+            let (error, half_width) = error_of(&clock, 50_001 * SECOND, on_host(50_001 * SECOND, shift, 0));
+            assert!(error <= half_width && half_width <= Duration::from_micros(150), "{shift}: {error:?} {half_width:?}");
         }
     }
 
     #[test]
-    fn clocks_that_drift_are_converted_second_by_second() {
-        // In a minute 50 ppm are 3 ms: ten times the round trip.
-        let clock = clock_of(5 * SECOND as i64, 50, 300_000, 6000);
-        let Clock::Converted { half_width } = clock.clock() else { panic!() };
-        assert!(half_width <= Duration::from_micros(200), "{half_width:?}");
-        let number = 5500;
-        let true_time = 50_000 * SECOND + number * 10_000_000;
-        let own = true_time as i64 + 50 * (number as i64 * 10) - 5 * SECOND as i64;
-        let error = clock.convert(Moment(own as u64)).0.abs_diff(true_time);
-        assert!(error <= 250_000, "{error}");
+    fn a_clock_that_jumps_is_not_converted() {
+        let mut clock = clock_of(0, 0, 300_000, 100);
+        let later = 50_002 * SECOND;
+        clock.see(Moment(later), Moment(later + 3 * SECOND), Moment(later + 300_000));
+        clock.settle();
+        assert_eq!(clock.clock(), Clock::Unknown);
+        assert_eq!(clock.convert(Clock::Unknown, Moment(5)), Converted { moment: Moment(5), half_width: None });
     }
 
     #[test]
@@ -212,21 +299,28 @@ mod tests {
         // An attempt whose response nobody got is no bound.
         let other = Arrival { response: Uuid::from_u128(99), received: Moment(0), ..arrival(0, 0, 0) };
         let arrivals = [arrival(0, 0, 0), arrival(1, UNNUMBERED, 1), other];
-        let clocks = read(&observations, &arrivals, 3, |backend| usize::from(backend.0));
-        let expected = Clock::Converted { half_width: Duration::from_micros(450) };
-        assert_eq!(clocks.iter().map(HostClock::clock).collect::<Vec<_>>(), [expected, expected, Clock::Unknown]);
-        assert_eq!(clocks[0].convert(Moment(1000 * SECOND + 500_000)), Moment(550_000));
+        let mut clocks = vec![HostClock::default(); 3];
+        read(&observations, &arrivals, &mut clocks, |backend| usize::from(backend.0));
+        assert_eq!(clocks.iter().map(HostClock::clock).collect::<Vec<_>>(), [Clock::Other, Clock::Other, Clock::Unknown]);
+        let half_width = Some(Duration::from_micros(450));
+        let expected = Converted { moment: Moment(550_000), half_width };
+        assert_eq!(clocks[0].convert(Clock::Other, Moment(1000 * SECOND + 500_000)), expected);
     }
 
     proptest! {
         #[test]
-        fn the_true_time_is_within_the_half_width(shift in -1_000_000_000_000_i64..1_000_000_000_000, round_trip in 1000_u64..10_000_000) {
-            let clock = clock_of(shift, 0, round_trip, 50);
-            if let Clock::Converted { half_width } = clock.clock() {
-                let true_time = 50_000 * SECOND + 5_000_000;
-                let error = clock.convert(Moment((true_time as i64 - shift) as u64)).0.abs_diff(true_time);
-                prop_assert!(u128::from(error) <= half_width.as_nanos() + 1);
-            }
+        fn the_true_time_is_within_the_half_width(
+            shift in -100_000_000_000_000_i64..40_000_000_000_000,
+            ppm in -900_i64..900,
+            round_trip in 1000_u64..10_000_000,
+            requests in 2_u64..400,
+            at in 0_u64..5_000_000_000,
+        ) {
+            let clock = clock_of(shift, ppm, round_trip, requests);
+            prop_assert_eq!(clock.clock(), Clock::Other);
+            let true_time = 50_000 * SECOND + at;
+            let (error, half_width) = error_of(&clock, true_time, on_host(true_time, shift, ppm));
+            prop_assert!(error <= half_width + Duration::from_nanos(2000), "{:?} {:?}", error, half_width);
         }
     }
 }

@@ -65,10 +65,21 @@ pub struct Ledger {
     others: Vec<Arrival>,
     /// Times of which some backend's records are missing.
     unrecorded: Vec<(Moment, Moment)>,
+    /// How far times of records are known, by the place of their backend; empty if all have the client's clock.
+    clocks: Vec<RecordClock>,
     /// Arrivals with a number that was never sent.
     pub unexplained: u64,
     /// Arrivals without a number that nobody's answer explains.
     pub unassigned: u64,
+}
+
+/// Whose clock the records of a backend have.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct RecordClock {
+    /// The number of its host: times of one host are in order.
+    pub host: u32,
+    /// How far off a time may be, converted to the client's clock.
+    pub half_width: Duration,
 }
 
 /// What is known of the backends' side.
@@ -97,9 +108,16 @@ pub struct Entry<'a> {
     pub attempts: &'a [Arrival],
     /// The one class that it falls into.
     pub outcome: Outcome,
+    /// Whether the attempts are in order for certain: those at several hosts may be closer than their clocks agree.
+    pub is_ordered: bool,
 }
 
 impl Entry<'_> {
+    /// The attempt that came first; none if there is none, or if that is not known.
+    pub fn first_attempt(&self) -> Option<&Arrival> {
+        self.attempts.first().filter(|_| self.is_ordered)
+    }
+
     /// The attempt whose answer the client got.
     pub fn delivered(&self) -> Option<&Arrival> {
         own(self.observation, self.attempts)
@@ -121,10 +139,12 @@ impl Entry<'_> {
         !complete || self.observation.status >= 400
     }
 
-    /// Where the balancer sent it first.
+    /// Where the balancer sent it first; none where that is not known.
     pub fn first_backend(&self) -> Option<Backend> {
-        let observed = Some(self.observation.backend).filter(|backend| backend.is_known());
-        self.attempts.first().map(|first| first.backend).or(observed)
+        if self.attempts.is_empty() {
+            return Some(self.observation.backend).filter(|backend| backend.is_known());
+        }
+        self.first_attempt().map(|first| first.backend)
     }
 }
 
@@ -150,6 +170,7 @@ impl Ledger {
             mirrors: Vec::new(),
             others,
             unrecorded: Vec::new(),
+            clocks: Vec::new(),
             unexplained: beyond - unassigned,
             unassigned,
         };
@@ -163,14 +184,34 @@ impl Ledger {
         Ledger { unrecorded: times, ..self }
     }
 
+    /// The same where backends are on hosts with clocks of their own: by the place of the backend.
+    pub fn with_clocks(self, clocks: Vec<RecordClock>) -> Ledger {
+        Ledger { clocks, ..self }
+    }
+
+    /// How far off the times of a backend's records may be.
+    pub fn half_width(&self, backend: Backend) -> Duration {
+        self.clocks.get(usize::from(backend.0)).map_or(Duration::ZERO, |clock| clock.half_width)
+    }
+
+    fn are_in_order(&self, attempts: &[Arrival]) -> bool {
+        let clock = |attempt: &Arrival| self.clocks.get(usize::from(attempt.backend.0)).copied().unwrap_or_default();
+        self.clocks.is_empty()
+            || attempts.windows(2).all(|pair| {
+                let (one, two) = (clock(&pair[0]), clock(&pair[1]));
+                let apart = pair[1].received.since(pair[0].received);
+                one.host == two.host || apart > one.half_width.saturating_add(two.half_width)
+            })
+    }
+
     /// Each request, in the order in which they were sent.
     pub fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
-        self.pairs().map(|(sequence, observation, attempts)| Entry {
-            sequence,
-            observation,
-            attempts,
-            outcome: self.outcome(observation, attempts),
-        })
+        self.pairs().map(|(sequence, observation, attempts)| self.judge(sequence, observation, attempts))
+    }
+
+    fn judge<'a>(&self, sequence: u32, observation: &'a Observation, attempts: &'a [Arrival]) -> Entry<'a> {
+        let outcome = self.outcome(observation, attempts);
+        Entry { sequence, observation, attempts, outcome, is_ordered: self.are_in_order(attempts) }
     }
 
     /// One request.
@@ -179,7 +220,7 @@ impl Ledger {
         let start = self.arrivals.partition_point(|arrival| arrival.sequence < sequence);
         let end = self.arrivals.partition_point(|arrival| arrival.sequence <= sequence);
         let attempts = &self.arrivals[start..end];
-        Some(Entry { sequence, observation, attempts, outcome: self.outcome(observation, attempts) })
+        Some(self.judge(sequence, observation, attempts))
     }
 
     /// All attempts of the run, by request.

@@ -59,6 +59,8 @@ pub struct Tally {
     pub executed_unseen: u64,
     /// Requests with more than one attempt.
     pub repeated: u64,
+    /// Of the sample, those with attempts at several hosts closer than their clocks agree: where they were sent first is not known.
+    pub unordered: u64,
     /// Statuses of the balancer's own responses.
     pub own_statuses: BTreeMap<u16, u64>,
     /// Whole answers of backends that did not say whose request they answer.
@@ -164,7 +166,14 @@ impl Tally {
             if !sample.contains(&entry.sequence) {
                 continue;
             }
-            let Some(backend) = directed(&entry) else { continue };
+            let Some(backend) = directed(&entry) else {
+                tally.unordered += u64::from(!entry.is_ordered);
+                // It counts all the same for whether its client stays.
+                if !entry.is_ordered {
+                    tally.pins.count(&entry, &mut clients);
+                }
+                continue;
+            };
             add(&mut tally.firsts, backend);
             if tally.picks.len() < PICKS {
                 tally.picks.push(backend);
@@ -288,7 +297,10 @@ impl Pins {
             Some(Pinned { backend: pinned, sequence: first, .. }) => {
                 self.later += 1;
                 // One that its backend failed was selected for it all the same.
-                let tried = entry.attempts.first().is_some_and(|first| first.backend == pinned);
+                let tried = match entry.is_ordered {
+                    true => entry.attempts.first().is_some_and(|first| first.backend == pinned),
+                    false => entry.attempts.iter().any(|attempt| attempt.backend == pinned),
+                };
                 if pinned != observation.backend && !tried {
                     self.left += 1;
                     if self.moves.len() < MOVES {
@@ -301,11 +313,11 @@ impl Pins {
     }
 }
 
-/// Where the balancer sent it first; what a mirror got is a copy.
+/// Where the balancer sent it first; none where that is not known. What a mirror got is a copy.
 pub(crate) fn directed(entry: &Entry) -> Option<Backend> {
     let first = match entry.outcome {
         Outcome::Mirrored => entry.delivered(),
-        _ => entry.attempts.first(),
+        _ => entry.first_attempt(),
     };
     match first {
         Some(first) => Some(first.backend),

@@ -113,6 +113,12 @@ fn unproven(facts: &shares::ShareFacts, why: Unproven, widest: &str) -> Phrase {
                 None => "use --expect 5:1:1 or --expect even".to_owned(),
             },
         ),
+        Unproven::Order => Phrase::of(format!(
+            "shares are not even: {widest}; which attempt of some requests came first is not known"
+        ))
+        .try_this(
+            "attempts at several hosts are closer than their clocks agree: check while no backend fails, or from a host nearer to them",
+        ),
         Unproven::Load => Phrase::of(format!(
             "shares are not even under load: {widest}; one request after the other the rotation is exact"
         ))

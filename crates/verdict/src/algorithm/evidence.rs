@@ -288,12 +288,15 @@ impl Evidence {
             hold.others.retain_mut(&mut correct);
         }
         self.mixed.retain_mut(|flight| {
-            if let Some(first) = ledger.entry(flight.pick.sequence).and_then(|entry| entry.attempts.first().copied()) {
+            if let Some(first) = ledger.entry(flight.pick.sequence).and_then(|entry| entry.first_attempt().copied()) {
                 // By a clock that is not the client's nothing can be said of when.
                 let is_within = flight.sent <= first.received && first.received <= flight.got;
                 // A backend may note the end of a response later than its client has it.
+                // It was selected before `from`, and was in flight until `to`: certainly, by any clock.
+                let width = ledger.half_width(first.backend);
                 (flight.from, flight.to) = if is_within {
-                    (first.received, first.responded().min(flight.got))
+                    let from = first.received.after(width).min(flight.got);
+                    (from, first.responded().before(width).min(flight.got).max(from))
                 } else {
                     (flight.got, flight.got)
                 };
@@ -302,7 +305,7 @@ impl Evidence {
         });
         // In the order in which they met backends, which is nearer to the order of selection than that in which they were sent.
         let received = |pick: &Pick| match ledger.entry(pick.sequence) {
-            Some(entry) => entry.attempts.first().map_or(entry.observation.sent(), |first| first.received),
+            Some(entry) => entry.first_attempt().map_or(entry.observation.sent(), |first| first.received),
             None => Moment(0),
         };
         self.fresh.sort_by_cached_key(received);

@@ -15,6 +15,9 @@ pub struct FleetFacts {
     pub half_width: Option<f64>,
     /// Hosts that have no request in common with the client: their times are not known.
     pub unjoined: Vec<String>,
+    /// Requests with attempts at several hosts that are closer than their clocks agree: which came first is not known.
+    #[serde(default)]
+    pub unordered: u64,
     /// Fleets that joined or left while the check ran, in order.
     pub changes: Vec<FleetChange>,
     /// Processes that responded, of which no known fleet has ever known.

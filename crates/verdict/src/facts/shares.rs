@@ -136,6 +136,8 @@ pub enum Unproven {
     Unit,
     /// There are several URLs, and the algorithm is known of the first.
     Urls,
+    /// Requests with attempts at several hosts in an unknown order, as close as their clocks agree, may be what is missing.
+    Order,
     /// One request after the other shares are even, and under load they are not: a limit of connections does so, and a fault too.
     Load,
 }

@@ -144,13 +144,15 @@ impl EntryCounts {
             return;
         }
         let failed = |attempt: &Arrival| attempt.end != AttemptEnd::Completed || attempt.status >= 500;
-        if !failed(attempts[0]) {
+        // Of attempts in an unknown order, the one that failed may have been the first.
+        let begins = if entry.is_ordered { failed(attempts[0]) } else { attempts.iter().any(|it| failed(it)) };
+        if !begins {
             return;
         }
         self.retries.requests += 1;
         self.retries.failed += u64::from(entry.is_client_error());
         self.retries.begun += u64::from(matches!(attempts[0].end, AttemptEnd::Received | AttemptEnd::CutOff));
-        if attempts.windows(2).any(|pair| failed(pair[0]) && pair[0].backend == pair[1].backend) {
+        if entry.is_ordered && attempts.windows(2).any(|pair| failed(pair[0]) && pair[0].backend == pair[1].backend) {
             self.retries.same_backend += 1;
             keep(&mut self.same_examples, entry.sequence);
         }

@@ -1,6 +1,5 @@
 //! The rule of the fleets: the check knows every backend behind the balancer, from the first request to the last.
 
-use crate::clocks::{Clock, HostClock};
 use crate::facts::fleets::{FleetFacts, SharedName, Stranger};
 use crate::facts::responses::ObservedProcess;
 use crate::finding::{self, Finding, Level};
@@ -13,7 +12,8 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
         true => Level::Note,
         false => Level::Inconclusive,
     };
-    Some(Finding::new(level, finding::Facts::Fleets(facts.clone())))
+    let unordered = case.tally.unordered;
+    Some(Finding::new(level, finding::Facts::Fleets(FleetFacts { unordered, ..facts.clone() })))
 }
 
 /// What a rule says that depends on who takes part cannot fail a balancer where that is not known.
@@ -68,20 +68,6 @@ impl FleetFacts {
             if shares && !self.shared_names.iter().any(|shared| shared.name == name) {
                 let all = processes.iter().filter(|other| other.backend == process.backend).count();
                 self.shared_names.push(SharedName { name, processes: all as u64 });
-            }
-        }
-    }
-
-    /// Notes how far the clocks of hosts are known, each with what it is called.
-    pub fn see_clocks<'a>(&mut self, clocks: impl IntoIterator<Item = (&'a HostClock, &'a str)>) {
-        for (clock, host) in clocks {
-            match clock.clock() {
-                Clock::Same => {}
-                Clock::Converted { half_width } => {
-                    let known = self.half_width.unwrap_or_default();
-                    self.half_width = Some(known.max(half_width.as_secs_f64()));
-                }
-                Clock::Unknown => self.unjoined.push(host.to_owned()),
             }
         }
     }

@@ -106,6 +106,7 @@ pub(crate) fn judge(case: &Case) -> (Option<Shares>, Option<Finding>) {
         0 | 1 if is_disturbed => (of_all.0.clone(), Level::Inconclusive),
         _ => test(case, &seen, &wanted, pins),
     };
+    let tolerated = case.expectations.tolerance_of(&expected);
     let (level, conclusion) = match (level, basis) {
         (Level::Fail, Basis::Open(why)) => (Level::Inconclusive, Conclusion::Unproven(why)),
         (Level::Fail, _) if !case.inference.is_unit_known && !pins => {
@@ -115,10 +116,17 @@ pub(crate) fn judge(case: &Case) -> (Option<Shares>, Option<Finding>) {
         (Level::Fail, _) if case.urls.are_several() && !case.expectations.requires_shares() => {
             (Level::Inconclusive, Conclusion::Unproven(Unproven::Urls))
         }
+        (Level::Fail, _) if may_be_by_order(case, &counts, &expected, pins) => {
+            (Level::Inconclusive, Conclusion::Unproven(Unproven::Order))
+        }
         (Level::Fail, Basis::Promised) if is_by_load(case, &counts, &expected) => {
             (Level::Inconclusive, Conclusion::Unproven(Unproven::Load))
         }
         (Level::Fail, _) => (level, Conclusion::Deviates),
+        // What is not known must not be more than what is tolerated.
+        (Level::Pass, _) if case.tally.unordered as f64 > tolerated * total as f64 => {
+            (Level::Inconclusive, Conclusion::Unproven(Unproven::Order))
+        }
         (Level::Pass, _) if of_all.1 == Level::Pass => (level, Conclusion::AsExpected),
         _ if is_disturbed => (Level::Inconclusive, Conclusion::Disturbed),
         (Level::Inconclusive, _) => (level, Conclusion::TooFew),
@@ -164,6 +172,27 @@ fn basis(case: &Case) -> Basis {
         None if !candidates.is_empty() && !candidates.iter().any(promises) => Basis::Nothing,
         None => Basis::Open(Unproven::Algorithm),
     }
+}
+
+/// Whether shares would pass if requests whose first attempt is not known had been sent first where most is missing.
+fn may_be_by_order(case: &Case, counts: &[u64], expected: &[f64], pins: bool) -> bool {
+    let more = case.tally.unordered;
+    if more == 0 || pins {
+        return false;
+    }
+    let total = (counts.iter().sum::<u64>() + more) as f64;
+    let lacks = |place: usize, level: f64| (expected[place] * total - counts[place] as f64 - level).max(0.0);
+    let lack = |level: f64| (0..counts.len()).map(|place| lacks(place, level)).sum::<f64>();
+    // The level to which all that lack more can be filled up: found by halving.
+    let (mut low, mut high) = (0.0, total);
+    for _ in 0..64 {
+        let middle = (low + high) / 2.0;
+        if lack(middle) > more as f64 { low = middle } else { high = middle }
+    }
+    let filled: Vec<u64> = (0..counts.len()).map(|place| counts[place] + lacks(place, high).round() as u64).collect();
+    let sound: Vec<usize> = (0..counts.len()).filter(|place| !failing(case, counts)[*place]).collect();
+    let (seen, wanted) = among(&sound, &filled, expected);
+    test(case, &filled, expected, pins).1 != Level::Fail || test(case, &seen, &wanted, pins).1 != Level::Fail
 }
 
 /// Whether backends get less under load alone: one request after the other, the only rotation was perfect, and those that get too few get
@@ -327,7 +356,11 @@ pub fn is_certain(ln_e: f64) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::Moment;
+    use crate::ledger::RecordClock;
     use crate::rules::trial::{RuleTrial, draws};
 
     fn level(trial: &RuleTrial) -> Level {
@@ -466,6 +499,41 @@ mod tests {
         let trial = requiring("even", RuleTrial::of(3, None).sends([0; 25]));
         assert_eq!(level(&trial), Level::Fail);
         let trial = requiring("even", RuleTrial::of(3, None).sends(draws(&[1, 1, 0], 60, 5)));
+        assert_eq!(level(&trial), Level::Fail);
+    }
+
+    /// A host a backend, whose clocks agree to plus or minus so much.
+    fn on_hosts(microseconds: u64, mut trial: RuleTrial) -> RuleTrial {
+        let half_width = Duration::from_micros(microseconds);
+        trial.clocks = (0..3).map(|host| RecordClock { host, half_width }).collect();
+        trial
+    }
+
+    #[test]
+    fn retries_whose_order_clocks_do_not_tell_accuse_no_balancer() {
+        // Each third fails at the first backend and is tried again at the second, whose clock makes that look like the first attempt.
+        let mut trial = RuleTrial::of(3, Some(Algorithm::RoundRobin));
+        for turn in 0..3000u64 {
+            trial.send(0, [1, 1, 2][turn as usize % 3], turn * 1000);
+            if turn % 3 == 0 {
+                trial.after_failure_at(0);
+                let failed = trial.arrivals.last_mut().unwrap();
+                failed.received = Moment(failed.received.0 + 20_000);
+            }
+        }
+        assert_eq!(level(&trial), Level::Fail, "the order of these times is wrong");
+        assert_eq!(level(&on_hosts(5, trial.clone())), Level::Fail, "clocks that claim to agree are believed");
+        assert_eq!(level(&on_hosts(20, trial)), Level::Inconclusive);
+    }
+
+    #[test]
+    fn a_few_retries_in_an_unknown_order_hide_no_wrong_shares() {
+        let mut trial = RuleTrial::of(3, Some(Algorithm::RoundRobin)).sends((0..30_000).map(|turn| [0, 0, 1, 2][turn % 4]));
+        for turn in 0..20 {
+            trial.send(0, 1, 40_000 + turn * 1000).after_failure_at(2);
+        }
+        let trial = on_hosts(20, requiring("even", trial));
+        assert_eq!(trial.judge_by(|case| case.tally.unordered), 20);
         assert_eq!(level(&trial), Level::Fail);
     }
 }

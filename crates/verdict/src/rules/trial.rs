@@ -7,7 +7,7 @@ use crate::algorithm::{Algorithm, Inference};
 use crate::arrived::{ArrivedRequest, OtherRequests, RequestChanges};
 use crate::facts::responses::ReceivedResponses;
 use crate::finding::{Facts, Finding, Level};
-use crate::ledger::{Arrival, BackendRecords, Ledger, UNNUMBERED};
+use crate::ledger::{Arrival, BackendRecords, Ledger, RecordClock, UNNUMBERED};
 use crate::observation::{Backend, ClientOutcome, Echo, Observation};
 use crate::report::Outage;
 use crate::request::{Differences, FieldMask, Note, Notes, RequestPart, Sent, SentBody};
@@ -20,6 +20,7 @@ use crate::{AttemptEnd, Moment};
 
 pub(crate) const MILLISECOND: u64 = 1_000_000;
 
+#[derive(Clone)]
 pub(crate) struct RuleTrial {
     pub(crate) observations: Vec<Observation>,
     pub(crate) arrivals: Vec<Arrival>,
@@ -49,6 +50,7 @@ pub(crate) struct RuleTrial {
     pub(crate) sample_from: u32,
     /// On which connection each request went.
     pub(crate) connections: Vec<u32>,
+    pub(crate) clocks: Vec<RecordClock>,
     pub(crate) own_fleet: bool,
     pub(crate) urls: Vec<String>,
     pub(crate) url_of: Vec<u8>,
@@ -117,6 +119,7 @@ impl RuleTrial {
             warm_up: 0,
             sample_from: 0,
             connections: Vec::new(),
+            clocks: Vec::new(),
             own_fleet: true,
             urls: Vec::new(),
             url_of: Vec::new(),
@@ -298,7 +301,8 @@ impl RuleTrial {
 
     /// By one rule alone.
     pub(crate) fn judge_by<T>(&self, rule: impl FnOnce(&Case) -> T) -> T {
-        let ledger = Ledger::join(self.observations.clone(), self.arrivals.clone(), self.records);
+        let ledger = Ledger::join(self.observations.clone(), self.arrivals.clone(), self.records)
+            .with_clocks(self.clocks.clone());
         let sample = self.sample_from.max(self.warm_up)..self.observations.len() as u32;
         let judged = Judged { from: self.warm_up, invented: &self.invented };
         let tally = Tally::of(&ledger, judged, sample.clone());
