@@ -24,6 +24,7 @@ mod config;
 mod error;
 mod escape;
 mod fleet;
+mod fleets;
 mod io;
 mod journal;
 mod rehearse;
@@ -33,6 +34,7 @@ mod runfile;
 mod testbed;
 mod top;
 mod topology;
+mod view;
 mod wire;
 mod wrap;
 

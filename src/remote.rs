@@ -11,10 +11,11 @@ use hyper::{StatusCode, Uri};
 use tokio::time::timeout;
 
 use crate::error::Problem;
+use crate::io::clock;
 use crate::remote::exchange::{ApiExchange, ApiRequest};
 use crate::runfile::{Runfile, Whereabouts};
 use crate::wire::{
-    Action, BalanceRequest, BalancerInfo, BatchHead, CheckNews, ClientTimes, Fault, FleetStatus, Frame, Record,
+    Action, BalanceRequest, BalancerInfo, BatchHead, CheckNews, ClientTimes, Fault, FleetStatus, Frame, Moment, Record,
     Snapshot, Token, read_batch,
 };
 
@@ -22,6 +23,13 @@ use crate::wire::{
 #[derive(Clone)]
 pub(crate) struct Remote {
     whereabouts: Whereabouts,
+}
+
+/// A page of records: the fleet's clock was read between two times of this process.
+pub(crate) struct TimedPage {
+    pub(crate) head: BatchHead,
+    pub(crate) asked: Moment,
+    pub(crate) came: Moment,
 }
 
 /// Which fleet is meant.
@@ -197,15 +205,18 @@ impl Remote {
         if token.is_empty() { format!("{control}/") } else { format!("{control}/#token={token}") }
     }
 
-    /// Records from a number on, as many as one response should hold, and each with whether its attempt has ended.
-    pub(crate) async fn records(&self, from: u64, mut take: impl FnMut(Record, bool)) -> Result<BatchHead> {
+    /// Records from a number on, as many as one response should hold, and each with whether its attempt has ended. With them, when they
+    /// were asked for and when they had come.
+    pub(crate) async fn records(&self, from: u64, mut take: impl FnMut(Record, bool)) -> Result<TimedPage> {
         const LIMIT: u32 = 65_536;
+        let asked = clock::now();
         let body = self.fetch("GET", &format!("/v1/records/batch?from={from}&limit={LIMIT}"), PATIENCE).await?;
+        let came = clock::now();
         let Ok((head, records)) = read_batch(&body) else {
             bail!("failed to understand the records of the fleet: is it of another version?");
         };
         records.for_each(|(record, ended)| take(record, ended));
-        Ok(head)
+        Ok(TimedPage { head, asked, came })
     }
 
     /// Its state.
@@ -252,6 +263,11 @@ impl Remote {
     /// Has its balancer checked; how that goes is among its events.
     pub(crate) async fn check(&self) -> Result<()> {
         self.fetch("POST", "/v1/check", PATIENCE).await.map(|_| ())
+    }
+
+    /// Whether it was found among the fleets of this user on this machine.
+    pub(crate) fn is_local(&self) -> bool {
+        self.whereabouts.pid != 0
     }
 
     /// Whether it lets itself be told anything: a fleet of another user does not.

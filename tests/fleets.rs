@@ -1,9 +1,11 @@
 //! Several fleets behind one balancer, as on several hosts: joined they are one, and what is not known is not judged.
 
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::support::{Fleet, PROGRAM, TemporaryDirectory, in_place, ports, program, run, send};
+use api::BackendState;
+
+use crate::support::{Fleet, PATIENCE, PROGRAM, TemporaryDirectory, in_place, ports, program, run, send};
 use rustix::process::Signal;
 use testbed::planted::{PlantedAlgorithm, PlantedBalancer};
 use verdict::facts::fleets::ChangeKind;
@@ -12,8 +14,12 @@ use verdict::report::{Check, Report, Verdict};
 
 const TOKEN: &str = "0123456789abcdef-of-a-test";
 
-fn fleet_in(place: TemporaryDirectory, mut command: Command, backends: &str) -> Fleet {
-    command.args(["--backends", backends, "--control", "127.0.0.1:0", "--log", "off"]);
+fn fleet_in(place: TemporaryDirectory, command: Command, backends: &str) -> Fleet {
+    fleet_at(place, command, backends, 0)
+}
+
+fn fleet_at(place: TemporaryDirectory, mut command: Command, backends: &str, control: u16) -> Fleet {
+    command.args(["--backends", backends, "--control", &format!("127.0.0.1:{control}"), "--log", "off"]);
     command.env("UUID_GENERATOR_TOKEN", TOKEN);
     Fleet::spawn(command, place)
 }
@@ -155,4 +161,144 @@ fn a_host_with_another_clock_is_converted_and_the_width_is_said() {
     let half_width = facts.half_width.expect("another clock");
     assert!(half_width < 0.05, "{half_width}");
     assert!(finding.summary().contains("clocks of 2 hosts agree to ± "), "{}", finding.summary());
+}
+
+#[test]
+fn a_fleet_that_is_reached_by_two_addresses_counts_once() {
+    let ports = ports(2);
+    let one = fleet(&format!("first=127.0.0.1:{},second=127.0.0.1:{}", ports[0], ports[1]));
+    let balancer = PlantedBalancer::start(&ports, PlantedAlgorithm::RoundRobin);
+    let other_name = one.control.replace("127.0.0.1", "localhost");
+    let check = check(&balancer, [one.control.clone(), other_name], &["-n", "2000", "--expect", "even"]);
+    assert_eq!(check.verdict, Verdict::Pass, "{:?}", check.findings);
+    assert_eq!(check.fleet.as_ref().unwrap().backends, ["first", "second"]);
+    assert_eq!(check.account.gaps, [""; 0]);
+}
+
+#[test]
+fn a_fleet_whose_token_is_another_is_an_error_and_one_that_is_not_there_is_a_gap() {
+    let hosts = Hosts::start();
+    let place = TemporaryDirectory::new();
+    let foreign_port = ports(1)[0];
+    let mut foreign = program(&place);
+    foreign.args([
+        "--backends",
+        &format!("foreign=127.0.0.1:{foreign_port}"),
+        "--control",
+        "127.0.0.1:0",
+        "--log",
+        "off",
+    ]);
+    let foreign = Fleet::spawn(foreign, place);
+    let elsewhere = TemporaryDirectory::new();
+    let mut command = program(&elsewhere);
+    command.args(["check", &hosts.balancer.url("/uuid"), "-n", "500"]).env("UUID_GENERATOR_TOKEN", TOKEN);
+    for control in [&hosts.fleets[0].control, &hosts.fleets[1].control, &foreign.control] {
+        command.args(["--fleet", control]);
+    }
+    let output = run(&mut command);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(2) && said.contains(&foreign.control) && said.contains("token"), "{said}");
+    let nobody = format!("http://127.0.0.1:{}", ports(1)[0]);
+    let known = hosts.fleets.iter().map(|fleet| fleet.control.clone());
+    let check = check(&hosts.balancer, known.chain([nobody.clone()]), &["-n", "500", "--no-experiments"]);
+    assert_eq!(check.verdict, Verdict::Inconclusive);
+    assert_eq!(check.account.gaps, [format!("no fleet responds at {nobody}")]);
+}
+
+#[test]
+fn a_fleet_that_is_started_again_meanwhile_accounts_for_all_and_leaves_shares_open() {
+    let ports = ports(3);
+    let (own, control) = (ports[1], ports[2]);
+    let start = move || {
+        let place = TemporaryDirectory::new();
+        let command = program(&place);
+        fleet_at(place, command, &format!("again=127.0.0.1:{own}"), control)
+    };
+    let stays = fleet(&format!("stays=127.0.0.1:{}", ports[0]));
+    let again = start();
+    let known = [stays.control.clone(), again.control.clone()];
+    let balancer = PlantedBalancer::start(&ports[..2], PlantedAlgorithm::RoundRobin);
+    let restarter = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(1500));
+        drop(again);
+        start()
+    });
+    let check = check(&balancer, known, &["--rate", "200", "--duration", "4s", "--no-experiments"]);
+    let _successor = restarter.join().unwrap();
+    let (finding, facts) = fleets_of(&check);
+    assert_eq!(finding.level, Level::Inconclusive);
+    let kinds: Vec<(ChangeKind, &[String])> = facts.changes.iter().map(|it| (it.kind, &it.backends[..])).collect();
+    let its = ["again".to_owned()];
+    assert_eq!(kinds, [(ChangeKind::Gone, &its[..]), (ChangeKind::Joined, &its[..])], "{facts:?}");
+    assert!(facts.strangers.is_empty(), "{facts:?}");
+    let rows = &check.shares.as_ref().unwrap().rows;
+    assert!(rows.len() == 2 && rows.iter().all(|row| row.count > 100), "{rows:?}");
+    assert!(
+        check.findings.iter().all(|it| it.level != Level::Fail || it.rule().id() == "failures"),
+        "{:?}",
+        check.findings
+    );
+}
+
+#[test]
+fn a_supervisor_that_does_not_respond_for_a_while_loses_nothing() {
+    let hosts = Hosts::start();
+    let victim = hosts.fleets[2].pid();
+    let pauser = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_secs(1));
+        send(victim, Signal::STOP);
+        std::thread::sleep(Duration::from_millis(2500));
+        send(victim, Signal::CONT);
+    });
+    let check = hosts.check(&[0, 1, 2], &["--rate", "200", "--duration", "5s", "--no-experiments"]);
+    pauser.join().unwrap();
+    let (finding, facts) = fleets_of(&check);
+    assert_eq!((finding.level, &facts.changes[..]), (Level::Note, &[][..]));
+    assert!(check.findings.iter().all(|it| it.level != Level::Fail), "{:?}", check.findings);
+    assert_eq!((check.account.attempts, check.account.gaps.len()), (check.account.sent, 0));
+}
+
+#[test]
+fn one_view_shows_all_fleets_counts_over_them_and_hands_on_what_is_to_be_done() {
+    let hosts = Hosts::start();
+    let place = TemporaryDirectory::new();
+    let mut command = program(&place);
+    command.args(["view", "--control", "127.0.0.1:0"]).env("UUID_GENERATOR_TOKEN", TOKEN);
+    for fleet in &hosts.fleets {
+        command.args(["--fleet", &fleet.control]);
+    }
+    let mut view = Fleet::begin(command, place);
+    view.expect_said("The live view of 3 fleets: http");
+    let said = view.output.all().join("\n");
+    view.control = format!("http://{}", said.split("http://").nth(1).unwrap().split('/').next().unwrap());
+    let names: Vec<String> = view.status().backends.into_iter().map(|it| it.name).collect();
+    let at = |place: usize| hosts.fleets[place].control.trim_start_matches("http://").to_owned();
+    assert_eq!(names, [format!("app@{}", at(0)), "first".to_owned(), format!("app@{}", at(1)), "other".to_owned()]);
+    let bearer = format!("Authorization: Bearer {TOKEN}\r\n");
+    // Records from before it looked are not shown: it has to look first.
+    let counts = || {
+        let metrics = view.call("GET", "/metrics", "127.0.0.1", &bearer).body;
+        let of = |name: &str| {
+            metrics.lines().filter(|line| line.contains("duration_seconds_count{") && line.contains(name)).count()
+        };
+        names.iter().all(|name| of(name) > 0)
+    };
+    let deadline = Instant::now() + PATIENCE;
+    while !counts() {
+        assert!(Instant::now() < deadline, "{}", view.call("GET", "/metrics", "127.0.0.1", &bearer).body);
+        let check = hosts.check(&[0, 1, 2], &["-n", "100", "--no-experiments"]);
+        assert_eq!(check.account.sent, 100);
+    }
+    let records = view.call("GET", "/v1/records/batch", "127.0.0.1", &bearer);
+    assert!(records.status == 404 && records.body.contains("name each of them with --fleet"), "{}", records.body);
+    let path = format!("/v1/fleet/kill?backends={}", names[2]);
+    assert_eq!(view.call("POST", &path, "127.0.0.1", &bearer).status, 200);
+    assert_eq!(hosts.fleets[1].status().backends[0].state, BackendState::Gone);
+    assert_eq!(hosts.fleets[0].status().backends[0].state, BackendState::Ready);
+    while view.status().backends[2].state != BackendState::Gone {
+        assert!(Instant::now() < deadline, "{:?}", view.status());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    view.stop();
 }

@@ -67,6 +67,10 @@ pub(crate) struct CheckArgs {
     #[command(flatten)]
     pub(crate) report: ReportArgs,
 
+    /// Write every request and every attempt into Parquet files: NAME.parquet is NAME.requests.parquet and NAME.attempts.parquet
+    #[arg(long, value_name = "NAME.parquet", conflicts_with = "balancer_config")]
+    pub(crate) ledger: Option<PathBuf>,
+
     /// Print what would be run and expected, and run nothing
     #[arg(long)]
     pub(crate) dry_run: bool,

@@ -7,7 +7,7 @@ use clap::Args;
 /// As typed; `commands` joins it with the token.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct ChoiceArgs {
-    /// Fleet: PID of its supervisor or URL of its API; a check takes several [default: yours that runs here]
+    /// Fleet: PID of its supervisor or URL of its API; `check`, `top` and `view` take several [default: yours that runs here]
     #[arg(long, global = true, value_name = "PID|URL")]
     pub(crate) fleet: Vec<String>,
 

@@ -15,6 +15,7 @@ pub(crate) mod report;
 pub(crate) mod send;
 mod short;
 pub(crate) mod top;
+pub(crate) mod view;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
@@ -101,8 +102,10 @@ pub(crate) enum Command {
     Fleet(fleet::FleetArgs),
     /// Inject faults into backends of a running fleet
     Fault(fault::FaultArgs),
-    /// Watch a running fleet in this terminal
+    /// Watch running fleets in this terminal
     Top(top::TopArgs),
+    /// Show several fleets in one live view
+    View(view::ViewArgs),
     /// Ask whether backends are ready
     Healthcheck(healthcheck::HealthcheckArgs),
     /// Write a commented uuid-generator.toml to start from

@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::choice::ChoiceArgs;
 
-/// Watch a running fleet in this terminal, and inject faults with keys
+/// Watch running fleets in this terminal, and inject faults with keys
 #[derive(Args)]
 pub(crate) struct TopArgs {
     #[command(flatten)]

@@ -10,10 +10,10 @@ use tokio::io::AsyncReadExt;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::check::fleets::Fleets;
 use crate::check::load::Identity;
 use crate::check::plan::Backing;
 use crate::error::Problem;
+use crate::fleets::Fleets;
 use crate::remote::Remote;
 use crate::runfile::Runfile;
 use crate::wire::BackendState;

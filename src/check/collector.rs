@@ -1,6 +1,7 @@
 //! Reads the records of a run from its fleet while they come, and keeps of each what the ledger needs.
 
 use std::fmt::{self, Write};
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -8,12 +9,13 @@ use futures_util::future::join_all;
 use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
 
-use crate::check::fleets::Fleets;
 use crate::check::load::BackendNames;
+use crate::fleets::Fleets;
 use crate::io::clock;
-use crate::remote::Remote;
-use crate::wire::{Clipped, End, FORWARDED_BYTES, HOST_BYTES, Moment, Record, TlsVersion};
+use crate::remote::{Remote, TimedPage};
+use crate::wire::{Clipped, End, FORWARDED_BYTES, HOST_BYTES, Instance, Moment, Record, TlsVersion};
 use verdict::arrived::{ArrivedRequest, OtherRequests, RequestChanges};
+use verdict::clocks::{Clock, HostClock};
 use verdict::facts::tls;
 use verdict::grpc::status_of_call;
 use verdict::ledger::{Arrival, UNNUMBERED};
@@ -57,6 +59,11 @@ pub(crate) struct Collector {
 /// The records of one host, from a number on.
 struct RecordSource {
     next: u64,
+    /// Which run of a supervisor gives them; none before the first page.
+    fleet: Option<Instance>,
+    clock: HostClock,
+    /// What is about to be added to its times, within the round trip of a page: for what needs no more.
+    shift: i64,
     /// What it had lost before.
     lost_before: u64,
     lost: u64,
@@ -64,7 +71,15 @@ struct RecordSource {
     /// When it was asked last and answered.
     answered: Moment,
     /// Why it cannot be asked any more.
-    failure: Option<String>,
+    failure: Option<SourceFailure>,
+}
+
+/// Why a host cannot be asked.
+struct SourceFailure {
+    at: Moment,
+    why: String,
+    /// Nobody listens there, or another fleet: backends end with their supervisor.
+    is_over: bool,
 }
 
 /// Of the record that was looked at last.
@@ -106,6 +121,16 @@ pub(crate) enum Recorded {
     Refused,
 }
 
+/// A host that cannot be asked any more. What its backends received after it responded last is unknown.
+pub(crate) struct GoneHost {
+    pub(crate) host: usize,
+    /// When it responded last.
+    pub(crate) responded: Moment,
+    /// When nobody can have got anything from its backends any more; none if they may live.
+    pub(crate) ended: Option<Moment>,
+    pub(crate) why: String,
+}
+
 /// What was collected.
 #[derive(Default)]
 pub(crate) struct Collected {
@@ -119,6 +144,8 @@ pub(crate) struct Collected {
     pub(crate) others: OtherRequests,
     /// Of those the units with a life.
     pub(crate) lived: Vec<Lived>,
+    /// What their pages say of the clocks of the hosts: by host.
+    pub(crate) clocks: Vec<HostClock>,
     /// Whether some host's clock is not the client's.
     pub(crate) other_clocks: bool,
     /// TLS under those of the run.
@@ -129,8 +156,8 @@ pub(crate) struct Collected {
     pub(crate) fleets: Option<Fleets>,
     /// Hosts that joined, and when they were found.
     pub(crate) joined: Vec<(usize, Moment)>,
-    /// Hosts that cannot be asked any more: when they answered last, and why.
-    pub(crate) gone: Vec<(usize, Moment, String)>,
+    /// Hosts that cannot be asked any more.
+    pub(crate) gone: Vec<GoneHost>,
 }
 
 impl Collected {
@@ -154,8 +181,10 @@ impl Collector {
     pub(crate) async fn begin(fleets: Fleets, run: u64) -> Result<Collector> {
         let mut sources = Vec::new();
         for host in &fleets.hosts {
-            let head = host.remote.records(u64::MAX, |_, _| {}).await?;
-            sources.push(RecordSource::from(head.next, head.lost));
+            let page = host.remote.records(u64::MAX, |_, _| {}).await?;
+            let mut source = RecordSource::from(page.head.next, page.head.lost, host.has_our_clock);
+            source.see(&page);
+            sources.push(source);
         }
         Ok(Collector {
             fleets,
@@ -224,7 +253,8 @@ impl Collector {
 
     /// All that is there now; returns what of the run is in flight, each with its host.
     async fn catch_up(&mut self) -> Vec<(usize, Record)> {
-        if self.fleets.may_change() && self.refreshed.elapsed() >= REFRESH {
+        let is_unsettled = self.fleets.may_change() || self.sources.iter().any(|source| source.failure.is_some());
+        if is_unsettled && self.refreshed.elapsed() >= REFRESH {
             self.refresh().await;
         }
         let several = self.sources.len() > 1;
@@ -244,10 +274,13 @@ impl Collector {
     /// Who joins is read from its first record on: what it received before it was found is among them.
     async fn refresh(&mut self) {
         let gone: Vec<usize> = (0..self.sources.len()).filter(|host| self.sources[*host].failure.is_some()).collect();
-        for host in self.fleets.refresh(&gone).await {
-            self.sources.push(RecordSource::from(0, 0));
+        let changes = self.fleets.refresh(&gone).await;
+        for host in changes.joined {
+            self.sources.push(RecordSource::from(0, 0, self.fleets.hosts[host].has_our_clock));
             self.joined.push((host, clock::now()));
         }
+        // Its records were kept meanwhile: it is read from where it was.
+        changes.back.into_iter().for_each(|host| self.sources[host].failure = None);
         self.refreshed = Instant::now();
     }
 
@@ -264,7 +297,7 @@ impl Collector {
             // Of no backend that its fleet has told of.
             return;
         };
-        self.describe(record, sequence, backend);
+        self.describe(host, record, sequence, backend);
         if sequence != UNNUMBERED {
             self.count_tls(record);
             self.changes.upstream.see(backend, record.connection, record.received, record.responded);
@@ -306,8 +339,10 @@ impl Collector {
     }
 
     /// Counts how it arrived.
-    fn describe(&mut self, record: &Record, sequence: u32, backend: Backend) {
+    fn describe(&mut self, host: usize, record: &Record, sequence: u32, backend: Backend) {
+        let shift = self.sources[host].shift;
         let RecordTexts { method, target, host, forwarded_for, peer, of } = &mut self.texts;
+        let received = Moment(record.received.0.saturating_add_signed(shift));
         let arrived = &record.arrived;
         // Most are like the one before: nothing is written anew for them.
         if *of != Some((arrived.host, arrived.forwarded_for)) {
@@ -325,7 +360,7 @@ impl Collector {
         }
         let request = ArrivedRequest {
             sequence: (sequence != UNNUMBERED).then_some(sequence),
-            received: record.received,
+            received,
             backend,
             method,
             target,
@@ -351,10 +386,16 @@ impl Collector {
     pub(crate) async fn finish(mut self) -> Collected {
         // A backend that was started again a moment ago has a process that nobody has heard of.
         self.refresh().await;
+        self.catch_up().await;
         let mut gaps = Vec::new();
         let mut gone = Vec::new();
+        let mut clocks = Vec::new();
+        for control in self.fleets.missing().await {
+            gaps.push(format!("no fleet responds at {control}"));
+        }
         let several = self.sources.len() > 1;
         for (host, source) in self.sources.into_iter().enumerate() {
+            clocks.push(source.clock);
             let of = if several { format!(" at {}", self.fleets.hosts[host].label) } else { String::new() };
             if source.lost > 0 {
                 gaps.push(format!(
@@ -366,8 +407,13 @@ impl Collector {
                 gaps.push(format!("{} records{of} were gone before they could be read", source.missed));
             }
             match source.failure {
-                Some(why) if several => gone.push((host, source.answered, why)),
-                Some(why) => gaps.push(format!("the fleet could not be asked any more: {why}")),
+                Some(SourceFailure { at, why, is_over }) if several => {
+                    let ended = is_over.then(|| at.after(INTERVAL));
+                    gone.push(GoneHost { host, responded: source.answered, ended, why });
+                }
+                Some(SourceFailure { why, .. }) => {
+                    gaps.push(format!("the fleet could not be asked any more: {why}"));
+                }
                 None => {}
             }
         }
@@ -384,6 +430,7 @@ impl Collector {
             changes: self.changes,
             others: self.others,
             lived: self.lived,
+            clocks,
             other_clocks: false,
             tls: self.tls,
             gaps,
@@ -395,8 +442,34 @@ impl Collector {
 }
 
 impl RecordSource {
-    fn from(next: u64, lost_before: u64) -> RecordSource {
-        RecordSource { next, lost_before, lost: 0, missed: 0, answered: clock::now(), failure: None }
+    fn from(next: u64, lost_before: u64, has_our_clock: bool) -> RecordSource {
+        RecordSource {
+            next,
+            fleet: None,
+            clock: HostClock::new(has_our_clock),
+            shift: 0,
+            lost_before,
+            lost: 0,
+            missed: 0,
+            answered: clock::now(),
+            failure: None,
+        }
+    }
+
+    /// Learns from a page who gave it, and what time it is there.
+    fn see(&mut self, page: &TimedPage) {
+        let TimedPage { head, asked, came } = page;
+        self.fleet = Some(head.fleet);
+        self.clock.see(*asked, head.now, *came);
+        let middle = asked.0 / 2 + came.0 / 2;
+        self.shift = match self.clock.clock() {
+            Clock::Same => 0,
+            Clock::Other | Clock::Unknown => middle.wrapping_sub(head.now.0) as i64,
+        };
+    }
+
+    fn fail(&mut self, why: String, is_over: bool) {
+        self.failure = Some(SourceFailure { at: clock::now(), why, is_over });
     }
 
     /// All that have ended since, and those of the run that have not. One host of several must not hold up the others.
@@ -405,24 +478,34 @@ impl RecordSource {
         loop {
             let before = ended.len();
             let mut in_flight = Vec::new();
-            let began = clock::now();
             let page = remote.records(self.next, |record, has_ended| match has_ended {
                 true => ended.push(record),
                 false => in_flight.push(record),
             });
             let page = if is_one_of_several { timeout(PATIENCE, page).await } else { Ok(page.await) };
-            let head = match page {
-                Ok(Ok(head)) => head,
+            let page = match page {
+                Ok(Ok(page)) => page,
                 Ok(Err(error)) => {
-                    self.failure = Some(format!("{error:#}"));
+                    // Nobody listens, or the connection ended: what is merely slow or out of reach may live.
+                    let kind = error.chain().find_map(|cause| Some(cause.downcast_ref::<std::io::Error>()?.kind()));
+                    let is_over = matches!(kind, Some(ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset));
+                    self.fail(format!("{error:#}"), is_over);
                     return (ended, Vec::new());
                 }
                 Err(_) => {
-                    self.failure = Some(format!("no response within {} s", PATIENCE.as_secs()));
+                    self.fail(format!("no response within {} s", PATIENCE.as_secs()), false);
                     return (ended, Vec::new());
                 }
             };
-            self.answered = began;
+            if self.fleet.is_some_and(|fleet| fleet != page.head.fleet) {
+                // Its records have numbers of their own: it is another host, which begins with its first.
+                ended.truncate(before);
+                self.fail("another fleet responds there: it was started again".to_owned(), true);
+                return (ended, Vec::new());
+            }
+            self.see(&page);
+            let TimedPage { head, asked, .. } = page;
+            self.answered = asked;
             self.next = head.next;
             self.missed += head.missed;
             self.lost = head.lost.saturating_sub(self.lost_before);

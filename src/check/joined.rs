@@ -1,42 +1,91 @@
 //! PURE. What several hosts recorded, on one time line; and what is known of their fleets as a whole.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
-use crate::check::collector::Collected;
-use crate::check::fleets::Fleets;
+use crate::check::collector::{Collected, GoneHost};
 use crate::check::session::SessionData;
+use crate::fleets::Fleets;
 use crate::wire::Moment;
-use verdict::clocks::{self, Clock, HostClock};
+use verdict::clocks::{self, Clock, Responses};
 use verdict::facts::fleets::{ChangeKind, FleetChange, FleetFacts};
+use verdict::ledger::RecordClock;
 use verdict::observation::{Backend, Observation};
 
-/// A host that is gone was asked that often: what it received since it answered last is unknown.
-const UNKNOWN: Duration = Duration::from_millis(100);
+/// What is known of the hosts of a run.
+pub(crate) struct JoinedHosts {
+    pub(crate) facts: FleetFacts,
+    /// How far times are known, by the place of the backend; empty if all hosts have the client's clock.
+    pub(crate) clocks: Vec<RecordClock>,
+    /// Times of which records are missing.
+    pub(crate) unrecorded: Vec<(Moment, Moment)>,
+}
 
 /// Converts the times of hosts with other clocks, and says who was behind the balancer.
-pub(crate) fn join(collected: &mut Collected, observations: &[Observation], data: &SessionData) -> FleetFacts {
+pub(crate) fn join(collected: &mut Collected, observations: &mut [Observation], data: &SessionData) -> JoinedHosts {
     let mut facts = FleetFacts::default();
     let Some(fleets) = &collected.fleets else {
         facts.see_processes(&data.received.processes, &data.names, None);
-        return facts;
+        return JoinedHosts { facts, clocks: Vec::new(), unrecorded: Vec::new() };
     };
     facts.fleets = fleets.hosts.len() as u64;
     let known: Vec<_> = fleets.instances().map(|(instance, _)| instance).collect();
     facts.see_processes(&data.received.processes, &data.names, Some(&known));
     let host_of = |backend: Backend| fleets.backends.get(usize::from(backend.0)).map_or(usize::MAX, |it| it.host);
-    let clocks = clocks::read(observations, &collected.arrivals, fleets.hosts.len(), host_of);
-    let received = |host: &usize| collected.arrivals.iter().any(|arrival| host_of(arrival.backend) == *host);
-    // Of a host that got no request there is nothing to convert.
-    let used = (0..clocks.len()).filter(received).map(|host| (&clocks[host], fleets.hosts[host].label.as_str()));
-    facts.see_clocks(used);
-    for arrival in &mut collected.arrivals {
-        if let Some(clock) = clocks.get(host_of(arrival.backend)) {
-            arrival.received = HostClock::convert(clock, arrival.received);
+    correct_names(collected, observations, host_of);
+    clocks::read(observations, &collected.arrivals, &mut collected.clocks, host_of);
+    let known: Vec<Clock> = collected.clocks.iter().map(clocks::HostClock::clock).collect();
+    collected.other_clocks = known.iter().any(|clock| *clock != Clock::Same);
+    let mut half_widths = vec![Some(Duration::ZERO); known.len()];
+    if collected.other_clocks {
+        let responses = Responses::of(observations, &collected.arrivals);
+        for arrival in &mut collected.arrivals {
+            let host = host_of(arrival.backend);
+            let Some(clock) = known.get(host).filter(|clock| **clock != Clock::Same) else { continue };
+            let converted = collected.clocks[host].convert(*clock, arrival.received);
+            half_widths[host] = half_widths[host].zip(converted.half_width).map(|(known, this)| known.max(this));
+            arrival.received = converted.moment;
+            // Whoever got the response knows more: it was received between both.
+            if let Some(observation) = responses.find(arrival) {
+                arrival.received =
+                    arrival.received.clamp(observation.sent(), observation.ended.max(observation.sent()));
+            }
+        }
+        for lived in &mut collected.lived {
+            let host = host_of(lived.backend);
+            let Some(clock) = known.get(host) else { continue };
+            lived.began = collected.clocks[host].convert(*clock, lived.began).moment;
+            lived.ended = collected.clocks[host].convert(*clock, lived.ended).moment;
+        }
+        for (host, half_width) in half_widths.iter().enumerate() {
+            match half_width {
+                Some(Duration::ZERO) => {}
+                Some(half) => facts.half_width = Some(facts.half_width.unwrap_or_default().max(half.as_secs_f64())),
+                None => facts.unjoined.push(fleets.hosts[host].label.clone()),
+            }
         }
     }
-    collected.other_clocks = clocks.iter().any(|clock| clock.clock() != Clock::Same);
+    let clock = |backend: &crate::fleets::KnownBackend| RecordClock {
+        host: backend.host as u32,
+        half_width: half_widths.get(backend.host).copied().flatten().unwrap_or(Duration::MAX),
+    };
+    let clocks = if collected.other_clocks { fleets.backends.iter().map(clock).collect() } else { Vec::new() };
     facts.changes = changes(fleets, collected, data.started);
-    facts
+    let unrecorded = collected.gone.iter().map(|gone| (gone.responded, gone.ended.unwrap_or(Moment(u64::MAX))));
+    JoinedHosts { unrecorded: unrecorded.collect(), facts, clocks }
+}
+
+/// Of a process that joined the client knew the name alone, which may be another's as well: its records say which backend it is.
+fn correct_names(collected: &Collected, observations: &mut [Observation], host_of: impl Fn(Backend) -> usize) {
+    let joined: HashSet<usize> = collected.joined.iter().map(|(host, _)| *host).collect();
+    if joined.is_empty() {
+        return;
+    }
+    let responses = Responses::of(observations, &collected.arrivals);
+    let of_joined = collected.arrivals.iter().filter(|arrival| joined.contains(&host_of(arrival.backend)));
+    let found: Vec<(usize, Backend)> =
+        of_joined.filter_map(|arrival| Some((responses.place(arrival)?, arrival.backend))).collect();
+    found.into_iter().for_each(|(place, backend)| observations[place].backend = backend);
 }
 
 fn changes(fleets: &Fleets, collected: &Collected, began: Moment) -> Vec<FleetChange> {
@@ -44,18 +93,15 @@ fn changes(fleets: &Fleets, collected: &Collected, began: Moment) -> Vec<FleetCh
     let change = |host: usize, at: Moment, kind, why| FleetChange {
         at: seconds(at),
         host: fleets.hosts[host].label.clone(),
-        backends: fleets.backends.iter().filter(|it| it.host == host).map(|it| it.name.clone()).collect(),
+        backends: fleets.hosts[host].names.clone(),
         kind,
         why,
     };
     let joined = collected.joined.iter().map(|(host, at)| change(*host, *at, ChangeKind::Joined, None));
-    let gone = collected.gone.iter().map(|(host, at, why)| change(*host, *at, ChangeKind::Gone, Some(why.clone())));
+    let gone = collected.gone.iter();
+    let gone = gone
+        .map(|GoneHost { host, responded, why, .. }| change(*host, *responded, ChangeKind::Gone, Some(why.clone())));
     let mut changes: Vec<FleetChange> = joined.chain(gone).collect();
     changes.sort_by(|a, b| a.at.total_cmp(&b.at));
     changes
-}
-
-/// Times of which records of hosts that are gone are missing: from its last response on, until nobody can send to it any more.
-pub(crate) fn unrecorded(gone: &[(usize, Moment, String)]) -> Vec<(Moment, Moment)> {
-    gone.iter().map(|(_, answered, _)| (*answered, answered.after(UNKNOWN * 2))).collect()
 }

@@ -6,10 +6,10 @@ mod backing;
 mod client;
 mod collector;
 mod figures;
-mod fleets;
 pub(crate) mod grpc;
 mod identities;
 mod joined;
+mod ledger_file;
 pub(crate) mod load;
 mod phases;
 pub(crate) mod plan;
@@ -21,6 +21,7 @@ mod target;
 mod visitor;
 mod watch;
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -32,6 +33,8 @@ use assemble::{CheckContext, assemble};
 use backing::FoundBackends;
 pub(crate) use backing::{Started, start as start_fleet};
 pub(crate) use figures::duration_of;
+use joined::JoinedHosts;
+use ledger_file::{LedgerFiles, LedgerOrigin};
 use plan::{Backing, CheckPlan};
 use session::CheckSession;
 use verdict::ledger::{BackendRecords, Ledger};
@@ -53,17 +56,22 @@ pub(crate) enum RunEnd {
 const STOPPED: Duration = Duration::from_secs(1);
 
 /// Runs checks one after the other. An error means that one of them could not be run.
-pub(crate) async fn run(plans: &[CheckPlan], watch: &CheckWatch) -> Result<RunEnd> {
+pub(crate) async fn run(plans: &[CheckPlan], watch: &CheckWatch, ledger: Option<&Path>) -> Result<RunEnd> {
     let started = clock::calendar();
+    // What cannot be written is reported before anything is sent.
+    let mut ledger = ledger.map(|path| LedgerFiles::create(path, started)).transpose()?;
     let mut checks = Vec::new();
     let mut requests = 0;
     for plan in plans {
         watch.restart();
-        match run_one(plan, watch).await? {
+        match run_one(plan, watch, ledger.as_mut()).await? {
             Some(check) => checks.push(check),
             None => return Ok(RunEnd::Stopped { requests: requests + watch.sent() }),
         }
         requests += watch.sent();
+    }
+    if let Some(ledger) = ledger {
+        ledger.finish()?;
     }
     let time = jiff::Timestamp::from_nanosecond(i128::from(started.unix))?;
     Ok(RunEnd::Judged(Report {
@@ -76,7 +84,7 @@ pub(crate) async fn run(plans: &[CheckPlan], watch: &CheckWatch) -> Result<RunEn
 }
 
 /// None if somebody stopped it.
-async fn run_one(plan: &CheckPlan, watch: &CheckWatch) -> Result<Option<Check>> {
+async fn run_one(plan: &CheckPlan, watch: &CheckWatch, files: Option<&mut LedgerFiles>) -> Result<Option<Check>> {
     let mut found = tokio::select! {
         biased;
         () = watch.stopped() => return Ok(None),
@@ -86,7 +94,7 @@ async fn run_one(plan: &CheckPlan, watch: &CheckWatch) -> Result<Option<Check>> 
     let check = tokio::select! {
         biased;
         () = watch.stopped() => Ok(None),
-        check = check_found(plan, found, watch) => check.map(Some),
+        check = check_found(plan, found, watch, files) => check.map(Some),
     };
     if let Some(started) = started {
         match check {
@@ -97,7 +105,12 @@ async fn run_one(plan: &CheckPlan, watch: &CheckWatch) -> Result<Option<Check>> 
     check
 }
 
-async fn check_found(plan: &CheckPlan, found: FoundBackends, watch: &CheckWatch) -> Result<Check> {
+async fn check_found(
+    plan: &CheckPlan,
+    found: FoundBackends,
+    watch: &CheckWatch,
+    files: Option<&mut LedgerFiles>,
+) -> Result<Check> {
     let target = target::resolve(&plan.url, plan)?;
     refuse_hosts(plan)?;
     match &found.fleet {
@@ -126,10 +139,14 @@ async fn check_found(plan: &CheckPlan, found: FoundBackends, watch: &CheckWatch)
     };
     let records = if data.records.is_some() { BackendRecords::Kept } else { BackendRecords::None };
     let mut collected = data.records.take().unwrap_or_default();
-    let observed = std::mem::take(&mut data.observations);
-    let fleets = joined::join(&mut collected, &observed, &data);
-    let ledger =
-        Ledger::join(observed, collected.arrivals, records).without_records_of(joined::unrecorded(&collected.gone));
+    let mut observed = std::mem::take(&mut data.observations);
+    let JoinedHosts { facts: fleets, clocks, unrecorded } = joined::join(&mut collected, &mut observed, &data);
+    let ledger = Ledger::join(observed, collected.arrivals, records).without_records_of(unrecorded).with_clocks(clocks);
+    if let Some(files) = files {
+        let (names, sample) = (data.names.as_slice(), data.sample.clone());
+        let check = plan.name.as_deref().unwrap_or(&plan.url);
+        files.write(&ledger, &LedgerOrigin { check, names, judged: data.judged, sample })?;
+    }
     let fleet =
         collected.fleets.as_ref().map(|fleets| FleetReport { control: fleets.controls(), backends: fleets.names() });
     let known = CheckContext {

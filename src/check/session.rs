@@ -9,12 +9,12 @@ use anyhow::Result;
 use crate::check::backing::FoundFleet;
 use crate::check::client::ClientHandle;
 use crate::check::collector::{Collected, Collector};
-use crate::check::fleets::Fleets;
 use crate::check::identities;
 use crate::check::load::{Identity, Load, LoadTarget, Prober};
 use crate::check::plan::CheckPlan;
 use crate::check::scenario::StepResult;
 use crate::check::watch::CheckWatch;
+use crate::fleets::Fleets;
 
 use crate::wire::Moment;
 use verdict::algorithm::Evidence;

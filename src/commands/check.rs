@@ -263,13 +263,18 @@ async fn judge(
     for remark in expect::from_file(args, fleet, &mut plans)? {
         eprintln!("not understood, and not judged: {remark}");
     }
-    drive(&plans, detail(&args.report), watch).await
+    drive(&plans, detail(&args.report), watch, args.ledger.as_deref()).await
 }
 
 /// The checks themselves, with their progress.
-pub(super) async fn drive(plans: &[CheckPlan], detail: Detail, watch: &Arc<CheckWatch>) -> Result<Report> {
+pub(super) async fn drive(
+    plans: &[CheckPlan],
+    detail: Detail,
+    watch: &Arc<CheckWatch>,
+    ledger: Option<&Path>,
+) -> Result<Report> {
     let progress = ProgressLine::show(watch.clone(), detail);
-    let run = check::run(plans, watch).await;
+    let run = check::run(plans, watch, ledger).await;
     drop(progress);
     match run? {
         check::RunEnd::Judged(report) => Ok(report),

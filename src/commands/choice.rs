@@ -9,9 +9,9 @@ use crate::remote::{FleetChoice, Which};
 pub(super) fn choice(args: &ChoiceArgs) -> Result<FleetChoice, Problem> {
     match <[FleetChoice; 1]>::try_from(choices(args)?) {
         Ok([only]) => Ok(only),
-        Err(_) => {
-            Err(Problem::new("this command is for one fleet").on("--fleet").hint("name it once; `check` takes several"))
-        }
+        Err(_) => Err(Problem::new("this command is for one fleet")
+            .on("--fleet")
+            .hint("name it once; `check`, `top` and `view` take several")),
     }
 }
 

@@ -64,7 +64,9 @@ async fn show(testbed: &mut Testbed) -> Result<()> {
     let watch = CheckWatch::default();
     let plan = testbed.plan(Some(REQUESTS));
     testbed.announce().await?;
-    let check::RunEnd::Judged(report) = check::run(std::slice::from_ref(&plan), &watch).await? else { return Ok(()) };
+    let check::RunEnd::Judged(report) = check::run(std::slice::from_ref(&plan), &watch, None).await? else {
+        return Ok(());
+    };
     let style = Style::of_terminal(std::io::IsTerminal::is_terminal(&std::io::stdout()));
     print!("{}", render(&report, ReportFormat::Text, &style));
     let names: Vec<String> = testbed.topology.backends.iter().map(|backend| backend.name.clone()).collect();

@@ -16,6 +16,7 @@ mod private;
 mod rehearse;
 mod send;
 mod top;
+mod view;
 
 use std::process::ExitCode;
 
@@ -57,6 +58,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
         Some(Command::Fleet(args)) => block_on(fleet::run(args)),
         Some(Command::Fault(args)) => block_on(fault::run(args)),
         Some(Command::Top(args)) => block_on(top::run(args)),
+        Some(Command::View(args)) => block_on(view::run(args)),
         Some(Command::Healthcheck(args)) => block_on(healthcheck::run(args)),
         Some(Command::Init(args)) => init::run(&args),
         Some(Command::Completions { shell }) => manual::completions(shell),

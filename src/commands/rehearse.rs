@@ -163,7 +163,7 @@ pub(super) async fn within(args: RehearseArgs) -> Result<ExitCode> {
         eprintln!("not understood, and not judged: {remark}");
     }
     expect::expect(&Expected { unknown, ..expected }, &file, &mut plan);
-    let report = checking::drive(&[plan], checking::detail(&args.report), &watch).await?;
+    let report = checking::drive(&[plan], checking::detail(&args.report), &watch, None).await?;
     show_written(&order);
     checking::write(&report, &checking::outputs(&args.report)?, checking::detail(&args.report))?;
     Ok(checking::status(&report))

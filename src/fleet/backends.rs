@@ -38,6 +38,7 @@ struct WhereItRuns {
     host: String,
     pod: Option<String>,
     namespace: Option<String>,
+    clock: Option<String>,
 }
 
 /// What the machine is called, or the container; empty where nobody knows.
@@ -48,8 +49,20 @@ pub(crate) fn machine_name() -> String {
 impl WhereItRuns {
     fn find() -> WhereItRuns {
         let said = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        WhereItRuns { host: machine_name(), pod: said("POD_NAME"), namespace: said("POD_NAMESPACE") }
+        WhereItRuns {
+            host: machine_name(),
+            pod: said("POD_NAME"),
+            namespace: said("POD_NAMESPACE"),
+            clock: clock::identity(),
+        }
     }
+}
+
+/// Of a supervisor: its time, and a random number.
+#[derive(Clone, Copy)]
+pub(crate) struct FleetRun {
+    pub(crate) calendar: Calendar,
+    pub(crate) instance: Instance,
 }
 
 /// The place of a backend, which of its processes it is, and what that has to say.
@@ -66,6 +79,8 @@ pub(crate) struct FleetBackends {
     tls: Option<TlsAssignment>,
     host: WhereItRuns,
     calendar: Calendar,
+    /// Which run of a supervisor it is.
+    instance: Instance,
     started: Moment,
     control: String,
     notify: UnboundedSender<Notification>,
@@ -81,10 +96,11 @@ impl FleetBackends {
         topology: Topology,
         resolved: Vec<(Host, Vec<IpAddr>)>,
         tls: Option<TlsAssignment>,
-        calendar: Calendar,
+        run: FleetRun,
         control: String,
         notify: UnboundedSender<Notification>,
     ) -> FleetBackends {
+        let FleetRun { calendar, instance } = run;
         let backend =
             |it: &crate::topology::BackendConfig| FleetBackend::new(it.generator, it.name.clone(), calendar.moment);
         let list = topology.backends.iter().map(backend).collect();
@@ -97,6 +113,7 @@ impl FleetBackends {
             tls,
             host: WhereItRuns::find(),
             calendar,
+            instance,
             started: calendar.moment,
             control,
             notify,
@@ -375,6 +392,8 @@ impl FleetBackends {
             host: self.host.host.clone(),
             pod: self.host.pod.clone(),
             namespace: self.host.namespace.clone(),
+            instance: Some(self.instance),
+            clock: self.host.clock.clone(),
             backends: self.list.iter().map(|backend| self.backend_status(backend)).collect(),
         }
     }

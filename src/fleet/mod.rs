@@ -16,6 +16,18 @@ mod start_error;
 mod supervisor;
 mod waiting;
 
+/// What a view of several fleets is made of: the same as a fleet's own.
+pub(crate) mod joint {
+    pub(crate) use super::api::command::{
+        CommandReceiver, CommandRefusal, FaultChange, InFlightCount, SupervisorCommand, queues,
+    };
+    pub(crate) use super::api::feed::{Feed, feed};
+    pub(crate) use super::api::server::{Api, Listening, Sources};
+    pub(crate) use super::fold::live::LiveView;
+    pub(crate) use super::fold::metrics::Metrics;
+    pub(crate) use super::fold::records::RecordStore;
+}
+
 pub(crate) use backends::machine_name;
 pub(crate) use certificates::{TlsPlan, authority_file, revocation_list_of};
 pub(crate) use fold::log::LogMode;

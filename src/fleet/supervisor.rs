@@ -18,7 +18,7 @@ use crate::fleet::api::command::{
 };
 use crate::fleet::api::feed::{Feed, feed};
 use crate::fleet::api::server::{Api, Sources};
-use crate::fleet::backends::{FleetBackends, Notification};
+use crate::fleet::backends::{FleetBackends, FleetRun, Notification};
 use crate::fleet::fold::live::LiveView;
 use crate::fleet::fold::log::Log;
 use crate::fleet::fold::metrics::Metrics;
@@ -33,7 +33,8 @@ use crate::io::clock;
 use crate::journal::JournalReader;
 use crate::runfile::{Runfile, Whereabouts};
 use crate::wire::{
-    Action, BackendChange, BackendReport, BackendState, BalanceRequest, Cause, FRAME, FleetEvent, Generator, Record,
+    Action, BackendChange, BackendReport, BackendState, BalanceRequest, Cause, FRAME, FleetEvent, Generator, Instance,
+    Record,
 };
 
 /// After so many records that were told the journals are read again.
@@ -136,7 +137,8 @@ impl RunningFleet {
         })?;
         let (ask, asked) = queues();
         let (feed, hub) = feed();
-        let records = Arc::new(Mutex::new(RecordStore::new(calendar, topology.names())));
+        let instance = Instance(uuid::Uuid::new_v4().as_u64_pair().1);
+        let records = Arc::new(Mutex::new(RecordStore::new(calendar, instance, topology.names())));
         let metrics = Arc::new(Metrics::new(topology.names()));
         let sources = Sources {
             token,
@@ -146,6 +148,7 @@ impl RunningFleet {
             records: records.clone(),
             metrics: metrics.clone(),
             connections,
+            is_joint: false,
         };
         let api = Api::serve(api, open_metrics, sources)?;
         let mut printer = Printer::start();
@@ -164,7 +167,7 @@ impl RunningFleet {
                 topology,
                 resolved,
                 tls.map(|tls| tls.assignment),
-                calendar,
+                FleetRun { calendar, instance },
                 api.url().to_owned(),
                 notify,
             ),

@@ -2,18 +2,20 @@
 //!
 //! | words | |
 //! |---|---|
-//! | 0 | version: `uuid-rb3` |
+//! | 0 | version: `uuid-rb4` |
 //! | 1 | ask from this number on for what comes after |
 //! | 2 | records that were asked for by number and are kept no more |
 //! | 3 | records that the fleet lost since it began |
 //! | 4, 5 | the fleet's calendar: a moment, and the nanoseconds since 1970 then |
-//! | 6, 7 | records that have ended, records in flight |
-//! | from 8 | 40 words a record: first those that have ended, in the order in which they ended, then those in flight |
+//! | 6 | the fleet's monotonic clock now |
+//! | 7 | which run of a supervisor it is, at random |
+//! | 8, 9 | records that have ended, records in flight |
+//! | from 10 | 40 words a record: first those that have ended, in the order in which they ended, then those in flight |
 
-use crate::wire::{Calendar, Moment, RECORD_WORDS, Record};
+use crate::wire::{Calendar, Instance, Moment, RECORD_WORDS, Record};
 
-const VERSION: u64 = u64::from_le_bytes(*b"uuid-rb3");
-const HEAD_WORDS: usize = 8;
+const VERSION: u64 = u64::from_le_bytes(*b"uuid-rb4");
+const HEAD_WORDS: usize = 10;
 
 /// What stands before the records.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -26,6 +28,10 @@ pub(crate) struct BatchHead {
     pub(crate) lost: u64,
     /// The fleet's time.
     pub(crate) calendar: Calendar,
+    /// Its monotonic clock as the batch was made.
+    pub(crate) now: Moment,
+    /// Which run of a supervisor it is.
+    pub(crate) fleet: Instance,
 }
 
 /// Bytes that are no batch of this version.
@@ -39,11 +45,11 @@ pub(crate) fn write_batch<'a>(
     in_flight: &[Record],
 ) -> Vec<u8> {
     let mut bytes = Vec::with_capacity((HEAD_WORDS + (ended.len() + in_flight.len()) * RECORD_WORDS) * 8);
-    let counts = [ended.len() as u64, in_flight.len() as u64];
+    let rest = [head.now.0, head.fleet.0, ended.len() as u64, in_flight.len() as u64];
     let told = [VERSION, head.next, head.missed, head.lost, head.calendar.moment.0, head.calendar.unix];
     let mut put = |words: &[u64]| words.iter().for_each(|word| bytes.extend_from_slice(&word.to_le_bytes()));
     put(&told);
-    put(&counts);
+    put(&rest);
     ended.for_each(|words| put(words));
     in_flight.iter().for_each(|record| put(&record.to_words().0));
     bytes
@@ -54,7 +60,9 @@ pub(crate) fn read_batch(bytes: &[u8]) -> Result<(BatchHead, impl Iterator<Item 
     let (words, rest) = bytes.as_chunks::<8>();
     let (head, words) = words.split_at_checked(HEAD_WORDS).ok_or(NotABatch)?;
     let head: Vec<u64> = head.iter().map(|word| u64::from_le_bytes(*word)).collect();
-    let [version, next, missed, lost, moment, unix, ended, in_flight] = head[..] else { return Err(NotABatch) };
+    let [version, next, missed, lost, moment, unix, now, fleet, ended, in_flight] = head[..] else {
+        return Err(NotABatch);
+    };
     let (records, torn) = words.as_chunks::<RECORD_WORDS>();
     let whole = rest.is_empty() && torn.is_empty() && records.len() as u64 == ended.saturating_add(in_flight);
     if version != VERSION || !whole {
@@ -64,7 +72,8 @@ pub(crate) fn read_batch(bytes: &[u8]) -> Result<(BatchHead, impl Iterator<Item 
         .iter()
         .enumerate()
         .map(move |(index, words)| (Record::from_words(&words.map(u64::from_le_bytes)), (index as u64) < ended));
-    Ok((BatchHead { next, missed, lost, calendar: Calendar { moment: Moment(moment), unix } }, records))
+    let (calendar, now, fleet) = (Calendar { moment: Moment(moment), unix }, Moment(now), Instance(fleet));
+    Ok((BatchHead { next, missed, lost, calendar, now, fleet }, records))
 }
 
 #[cfg(test)]
@@ -99,13 +108,13 @@ mod tests {
     #[test]
     fn a_batch_is_read_as_it_was_written_and_nothing_else_is() {
         let calendar = Calendar { moment: Moment(5), unix: 6 };
-        let head = BatchHead { next: 2, missed: 3, lost: 4, calendar };
+        let head = BatchHead { next: 2, missed: 3, lost: 4, calendar, now: Moment(8), fleet: Instance(9) };
         let ended = [record(1).to_words().0, record(2).to_words().0];
         let bytes = write_batch(&head, ended.iter(), &[record(3)]);
         let (read, records) = read_batch(&bytes).unwrap();
         assert_eq!(read, head);
         assert_eq!(records.collect::<Vec<_>>(), [(record(1), true), (record(2), true), (record(3), false)]);
-        for cut in [0, 8, 63, 64, bytes.len() - 1] {
+        for cut in [0, 8, 79, 80, bytes.len() - 1] {
             assert!(read_batch(&bytes[..cut]).is_err(), "{cut}");
         }
     }

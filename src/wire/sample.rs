@@ -36,6 +36,8 @@ pub(crate) fn fleet(backends: Vec<BackendStatus>) -> FleetStatus {
         host: String::new(),
         pod: None,
         namespace: None,
+        instance: None,
+        clock: None,
         backends,
     }
 }

@@ -30,6 +30,12 @@ pub struct FleetStatus {
     /// See `pod`.
     #[serde(default)]
     pub namespace: Option<String>,
+    /// Which run of a supervisor it is, at random: one fleet that is reached by two addresses is one.
+    #[serde(default)]
+    pub instance: Option<Instance>,
+    /// Fleets of which this is the same have one monotonic clock: the machine's boot, and the time namespace.
+    #[serde(default)]
+    pub clock: Option<String>,
     /// In the order in which they were named.
     pub backends: Vec<BackendStatus>,
 }

@@ -29,6 +29,16 @@ impl AttemptEnd {
         known.copied().unwrap_or(AttemptEnd::CutOff)
     }
 
+    /// As reports name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            AttemptEnd::Received => "received",
+            AttemptEnd::Completed => "completed",
+            AttemptEnd::CutOff => "cut-off",
+            AttemptEnd::Refused => "refused",
+        }
+    }
+
     /// As it stands in the words of the journal.
     pub fn word(self) -> u64 {
         match self {

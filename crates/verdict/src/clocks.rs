@@ -47,18 +47,18 @@ pub struct Converted {
 /// What is added to the host's time lies between these.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Bounds {
-    low: Bound,
-    high: Bound,
+    low: OffsetBound,
+    high: OffsetBound,
 }
 
 /// A bound of the offset at one moment of the host's time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Bound {
+struct OffsetBound {
     at: u64,
     offset: i64,
 }
 
-impl Bound {
+impl OffsetBound {
     /// How far the offset may have gone meanwhile.
     fn slack(self, at: u64) -> i64 {
         i64::try_from(self.at.abs_diff(at) / DRIFT).unwrap_or(i64::MAX)
@@ -83,7 +83,7 @@ impl HostClock {
     /// Notes an exchange with that host: what the client sent, the host read the clock, the client had the response.
     pub fn see(&mut self, sent: Moment, received: Moment, ended: Moment) {
         // Monotonic clocks begin near 0: 2^63 nanoseconds are 292 years.
-        let bound = |client: Moment| Bound { at: received.0, offset: client.0.wrapping_sub(received.0) as i64 };
+        let bound = |client: Moment| OffsetBound { at: received.0, offset: client.0.wrapping_sub(received.0) as i64 };
         let (low, high) = (bound(sent), bound(ended));
         let number = received.0 / WINDOW;
         let place = match self.windows.last() {
@@ -190,12 +190,17 @@ impl<'a> Responses<'a> {
 
     /// None if nobody got it.
     pub fn find(&self, arrival: &Arrival) -> Option<&'a Observation> {
+        self.observations.get(self.place(arrival)?)
+    }
+
+    /// Its number.
+    pub fn place(&self, arrival: &Arrival) -> Option<usize> {
         let place = match arrival.sequence {
             UNNUMBERED => self.stripped.get(&arrival.response).copied()?,
             sequence => sequence as usize,
         };
         let observation = self.observations.get(place)?;
-        (!arrival.response.is_nil() && observation.response == arrival.response).then_some(observation)
+        (!arrival.response.is_nil() && observation.response == arrival.response).then_some(place)
     }
 }
 
@@ -256,7 +261,10 @@ mod tests {
             let shift = shift * SECOND as i64;
             let clock = clock_of(shift, 0, 300_000, 500);
             let (error, half_width) = error_of(&clock, 50_001 * SECOND, on_host(50_001 * SECOND, shift, 0));
-            assert!(error <= half_width && half_width <= Duration::from_micros(150), "{shift}: {error:?} {half_width:?}");
+            assert!(
+                error <= half_width && half_width <= Duration::from_micros(150),
+                "{shift}: {error:?} {half_width:?}"
+            );
         }
     }
 
@@ -301,7 +309,10 @@ mod tests {
         let arrivals = [arrival(0, 0, 0), arrival(1, UNNUMBERED, 1), other];
         let mut clocks = vec![HostClock::default(); 3];
         read(&observations, &arrivals, &mut clocks, |backend| usize::from(backend.0));
-        assert_eq!(clocks.iter().map(HostClock::clock).collect::<Vec<_>>(), [Clock::Other, Clock::Other, Clock::Unknown]);
+        assert_eq!(
+            clocks.iter().map(HostClock::clock).collect::<Vec<_>>(),
+            [Clock::Other, Clock::Other, Clock::Unknown]
+        );
         let half_width = Some(Duration::from_micros(450));
         let expected = Converted { moment: Moment(550_000), half_width };
         assert_eq!(clocks[0].convert(Clock::Other, Moment(1000 * SECOND + 500_000)), expected);

@@ -90,6 +90,25 @@ pub enum ClientOutcome {
     TlsFailed,
 }
 
+impl ClientOutcome {
+    /// As reports name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            ClientOutcome::Response => "response",
+            ClientOutcome::Altered => "altered",
+            ClientOutcome::Truncated => "truncated",
+            ClientOutcome::TooLarge => "too-large",
+            ClientOutcome::Malformed => "malformed",
+            ClientOutcome::Closed => "closed",
+            ClientOutcome::Reset => "reset",
+            ClientOutcome::TimedOut => "timed-out",
+            ClientOutcome::Refused => "refused",
+            ClientOutcome::Unreachable => "unreachable",
+            ClientOutcome::TlsFailed => "tls-failed",
+        }
+    }
+}
+
 /// What is wrong with a response.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Flaw {

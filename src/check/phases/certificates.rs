@@ -11,9 +11,9 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, sleep};
 
 use crate::check::collector::Collected;
-use crate::check::fleets::Fleets;
 use crate::check::load::{BackendNames, DriveError, Probe, Prober};
 use crate::check::session::CheckSession;
+use crate::fleets::Fleets;
 use crate::remote::Remote;
 use crate::wire::{BackendStatus, BadCertificate, Fault};
 use verdict::facts::tls::{ArrivedConnections, CertificateTrial, KnownTls, Refused, Trial, Untried, Verification};
@@ -153,7 +153,7 @@ impl<'a> Examiner<'a> {
 
     async fn send_and_look(&mut self, bad: BadCertificate, backend: &str, before: &BackendStatus) -> Result<Trial> {
         let remote = self.fleets.remote_of(backend).context("the backend has left")?;
-        let mut next = remote.records(u64::MAX, |_, _| {}).await?.next;
+        let mut next = remote.records(u64::MAX, |_, _| {}).await?.head.next;
         let mut trial = Trial {
             certificate: bad,
             backend: backend.to_owned(),
@@ -209,7 +209,7 @@ impl<'a> Examiner<'a> {
                 let is_its = record.generator == before.id && record.tls.is_some_and(|tls| tls.bad == Some(bad));
                 *arrived += u64::from(has_ended && is_ours && is_its);
             });
-            let head = head.await?;
+            let head = head.await?.head;
             if head.next == *next {
                 break;
             }

@@ -7,13 +7,13 @@ use tokio::task::spawn_blocking;
 
 use crate::check::backing;
 use crate::check::collector::{Collector, Recorded};
-use crate::check::fleets::Fleets;
 use crate::check::identities::{self, Candidate, TextResponse};
 use crate::check::load::{Identity, Probe, ProbeResult};
 use crate::check::phases::diagnosis::{self, Unmet};
 use crate::check::session::CheckSession;
 use crate::check::subject::LiveSubject;
 use crate::error::Problem;
+use crate::fleets::Fleets;
 use crate::io::tls;
 use crate::wire::{INSTANCE_HEADER, Instance};
 use verdict::observation::ClientOutcome;

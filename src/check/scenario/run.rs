@@ -7,8 +7,8 @@ use tokio::process::Command;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::check::fleets::Fleets;
 use crate::check::scenario::{HostControl, ScenarioStep, StepAction, StepResult};
+use crate::fleets::Fleets;
 use crate::io::clock;
 
 /// A drain takes as long as the fleet's grace; a command as long as it likes, but no check waits for it without end.

@@ -136,6 +136,10 @@ impl Drop for Checking {
 
 /// Begun, not done: how it goes is seen in its news.
 pub(super) async fn check(State(state): State<ApiState>) -> Response {
+    if state.is_joint {
+        let why = "a view of several fleets starts no check: uuid-generator check names each of them with --fleet";
+        return problem(StatusCode::CONFLICT, why);
+    }
     let front = match front(&state).await {
         Ok(front) => front,
         Err(response) => return response,

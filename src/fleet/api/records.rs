@@ -15,6 +15,7 @@ use crate::fleet::api::command::{InFlightCount, SupervisorCommand};
 use crate::fleet::api::state::{Access, ApiState};
 use crate::fleet::fold::records::{Filter, RecordStore};
 use crate::fleet::fold::redact;
+use crate::io::clock;
 use crate::wire::{Record, RecordView, run_from_text, write_batch};
 
 #[derive(Deserialize)]
@@ -27,6 +28,9 @@ pub(super) struct RecordParameters {
     limit: Option<usize>,
 }
 
+/// Hosts have clocks of their own: a reader has to ask each of them.
+const JOINT: &str = "this is a view of several fleets, which keep their records: name each of them with --fleet";
+
 const DEFAULT_LIMIT: usize = 10_000;
 /// Records that are looked at in one go.
 const PIECE: usize = 512;
@@ -38,6 +42,9 @@ pub(super) async fn records(
     Extension(access): Extension<Access>,
     Parameters(parameters): Parameters<RecordParameters>,
 ) -> Response {
+    if state.is_joint {
+        return problem(StatusCode::NOT_FOUND, JOINT);
+    }
     let (filter, from, limit) = match parameters.read() {
         Ok(read) => read,
         Err(why) => return problem(StatusCode::BAD_REQUEST, why),
@@ -171,6 +178,9 @@ pub(super) async fn batch(
     Extension(access): Extension<Access>,
     Parameters(parameters): Parameters<BatchParameters>,
 ) -> Response {
+    if state.is_joint {
+        return problem(StatusCode::NOT_FOUND, JOINT);
+    }
     // Digests would let secrets be guessed, and a check without them would judge wrongly.
     if access == Access::Reader {
         return problem(
@@ -183,7 +193,7 @@ pub(super) async fn batch(
         Err(stopped) => return stopped.into_response(),
     };
     let limit = parameters.limit.unwrap_or(DEFAULT_LIMIT).min(MOST_IN_BATCH);
-    let (head, words) = lock(&state.records).batch(parameters.from.unwrap_or(0), in_flight.ended, limit);
+    let (head, words) = lock(&state.records).batch(parameters.from.unwrap_or(0), in_flight.ended, limit, clock::now());
     let bytes = write_batch(&head, words.iter(), &in_flight.records);
     ([(header::CONTENT_TYPE, "application/octet-stream")], bytes).into_response()
 }

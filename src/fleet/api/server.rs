@@ -102,6 +102,8 @@ pub(crate) struct Sources {
     pub(crate) metrics: Arc<Metrics>,
     /// Connections at once.
     pub(crate) connections: usize,
+    /// Whether it shows several fleets: records are theirs, and a check asks them.
+    pub(crate) is_joint: bool,
 }
 
 /// The API that is served. Dropping it ends it and what it has started.
@@ -119,10 +121,11 @@ impl Api {
     pub(crate) fn serve(listening: Listening, open_metrics: Option<Listening>, sources: Sources) -> Result<Api> {
         let url = listening.url();
         let Listening { listener, address, taken } = listening;
-        let Sources { token, is_token_given, ask, hub, records, metrics, connections } = sources;
+        let Sources { token, is_token_given, ask, hub, records, metrics, connections, is_joint } = sources;
         let state = ApiState {
             token: token.as_str().into(),
             open: !is_loopback(&address),
+            is_joint,
             ask,
             records,
             metrics,

@@ -23,6 +23,8 @@ pub(super) struct ApiState {
     pub(super) token: Arc<str>,
     /// Whether other machines can connect.
     pub(super) open: bool,
+    /// Whether it shows several fleets, which keep the records.
+    pub(super) is_joint: bool,
     pub(super) ask: CommandSender,
     pub(super) records: Arc<Mutex<RecordStore>>,
     pub(super) metrics: Arc<Metrics>,

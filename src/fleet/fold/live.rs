@@ -111,6 +111,17 @@ impl LiveView {
         }
     }
 
+    /// What happened in one of several fleets, as that fleet says it.
+    pub(crate) fn show_mark(&mut self, mark: TimelineMark, generator: Option<Generator>) {
+        let at = self.calendar.moment(mark.at * 1_000_000);
+        self.mark(at, mark.kind, generator, mark.count, || mark.text);
+    }
+
+    /// A request that a backend of one of several fleets received.
+    pub(crate) fn show_request(&mut self, request: SeenRequest, generator: Generator) {
+        self.frame.requests.push(SeenRequest { backend: self.names.of(generator).to_owned(), ..request });
+    }
+
     /// Something stands in front of the fleet, or balances in another way.
     pub(crate) fn set_front(&mut self, front: BalancerInfo, now: Moment) {
         let is_news = self.front.as_ref().is_none_or(|before| {

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use jiff::Timestamp;
 
-use crate::wire::{BatchHead, Calendar, FleetNames, RECORD_WORDS, Record};
+use crate::wire::{BatchHead, Calendar, FleetNames, Instance, Moment, RECORD_WORDS, Record};
 
 /// 80 MiB when full.
 const KEPT: usize = 80 * 1024 * 1024 / (RECORD_WORDS * 8);
@@ -16,6 +16,7 @@ pub(crate) type StoredRecord = [u64; RECORD_WORDS];
 /// The latest records.
 pub(crate) struct RecordStore {
     calendar: Calendar,
+    fleet: Instance,
     names: FleetNames,
     kept: VecDeque<StoredRecord>,
     /// The number of the first that is kept.
@@ -55,8 +56,8 @@ pub(crate) struct RecordPage {
 
 impl RecordStore {
     /// None yet.
-    pub(crate) fn new(calendar: Calendar, names: FleetNames) -> RecordStore {
-        RecordStore { calendar, names, kept: VecDeque::new(), first: 0, lost: 0 }
+    pub(crate) fn new(calendar: Calendar, fleet: Instance, names: FleetNames) -> RecordStore {
+        RecordStore { calendar, fleet, names, kept: VecDeque::new(), first: 0, lost: 0 }
     }
 
     /// Keeps one more.
@@ -111,17 +112,18 @@ impl RecordStore {
 
     /// The same with the head of a batch. From a number that is not given out yet on there are none, and `next` says from where
     /// there will be.
-    pub(crate) fn batch(&self, from: u64, end: u64, most: usize) -> (BatchHead, Vec<StoredRecord>) {
+    pub(crate) fn batch(&self, from: u64, end: u64, most: usize, now: Moment) -> (BatchHead, Vec<StoredRecord>) {
         let RecordPage { start, missed, words } = self.window(from.min(end), end, most);
         let next = start + words.len() as u64;
-        (BatchHead { next, missed, lost: self.lost, calendar: self.calendar }, words)
+        let RecordStore { lost, calendar, fleet, .. } = *self;
+        (BatchHead { next, missed, lost, calendar, now, fleet }, words)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{AttemptEnd, Clipped, End, Generator, Moment, RequestId};
+    use crate::wire::{AttemptEnd, Clipped, End, Generator, RequestId};
 
     fn record(second: u64, run: u64) -> Record {
         Record {
@@ -154,7 +156,7 @@ mod tests {
 
     #[test]
     fn records_are_found_by_time_by_run_and_by_number() {
-        let mut records = RecordStore::new(Calendar { moment: Moment(0), unix: 0 }, FleetNames::default());
+        let mut records = RecordStore::new(Calendar { moment: Moment(0), unix: 0 }, Instance(1), FleetNames::default());
         for second in 0..10 {
             records.push(&record(second, second % 2));
         }
@@ -167,13 +169,13 @@ mod tests {
         assert_eq!((connections(&records, &some, &Filter::default()), some.start, some.missed), (vec![2, 3, 4], 2, 0));
         let none = records.window(99, 10, 3);
         assert_eq!((none.start, none.missed, none.words.len()), (99, 0, 0));
-        let (head, words) = records.batch(99, 10, 3);
+        let (head, words) = records.batch(99, 10, 3, Moment(7));
         assert_eq!((head.next, words.len()), (10, 0));
     }
 
     #[test]
     fn what_is_kept_no_more_is_counted() {
-        let mut records = RecordStore::new(Calendar { moment: Moment(0), unix: 0 }, FleetNames::default());
+        let mut records = RecordStore::new(Calendar { moment: Moment(0), unix: 0 }, Instance(1), FleetNames::default());
         for second in 0..KEPT as u64 + 5 {
             records.push(&record(second, 0));
         }

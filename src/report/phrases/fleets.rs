@@ -12,11 +12,11 @@ pub(super) fn fleets(facts: &FleetFacts) -> Phrase {
     for change in &facts.changes {
         let backends = listed(&change.backends);
         evidence.push(match change.kind {
-            ChangeKind::Joined => format!("{} joined at {:.1} s: {backends}", change.host, change.at),
+            ChangeKind::Joined => format!("{} joined {}: {backends}", change.host, time(change.at)),
             ChangeKind::Gone => format!(
-                "{} is gone at {:.2} s: {backends}; what it received in its last 100 ms is unknown{}",
+                "{} is gone: {backends}; it responded last {}, and what it received after that is unknown{}",
                 change.host,
-                change.at,
+                time(change.at),
                 change.why.as_ref().map_or_else(String::new, |why| format!(" ({why})")),
             ),
         });
@@ -36,10 +36,17 @@ pub(super) fn fleets(facts: &FleetFacts) -> Phrase {
         evidence.push(format!("{} processes respond as {}", grouped(shared.processes), shared.name));
     }
     if !facts.unjoined.is_empty() {
-        evidence.push(format!("the clock of {} cannot be compared: no request joins it", listed(&facts.unjoined)));
+        evidence.push(format!(
+            "the clock of {} cannot be compared: it was set meanwhile, or no request joins it",
+            listed(&facts.unjoined)
+        ));
     }
     let clocks = facts.half_width.map(|half| {
         format!("clocks of {} agree to ± {}", count_of(facts.fleets, "host"), width(Duration::from_secs_f64(half)))
+    });
+    let clocks = clocks.map(|clocks| match facts.unordered {
+        0 => clocks,
+        some => format!("{clocks}; the order of attempts of {} is not known", count_of(some, "request")),
     });
     let hint = "name every fleet behind the balancer with --fleet, and check while none joins or leaves";
     let summary = match (facts.strangers.as_slice(), facts.shared_names.as_slice(), facts.changes.as_slice()) {
@@ -69,6 +76,10 @@ pub(super) fn fleets(facts: &FleetFacts) -> Phrase {
         }
     };
     Phrase::of(summary).because(evidence.into_iter().chain(clocks).collect()).try_this(hint)
+}
+
+fn time(seconds: f64) -> String {
+    if seconds < 0.0 { format!("{:.2} s before the sample", -seconds) } else { format!("at {seconds:.2} s") }
 }
 
 fn width(half: Duration) -> String {

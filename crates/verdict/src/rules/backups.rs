@@ -37,7 +37,8 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
         let first = case.steps.iter().map(|step| step.begun).min()?;
         let width = |arrival: &Arrival| case.ledger.half_width(arrival.backend);
         let before = arrivals().filter(|arrival| arrival.received.after(width(arrival)) < first).count();
-        let after = recovered(case).map_or(0, |since| arrivals().filter(|it| it.received.before(width(it)) >= since).count());
+        let after =
+            recovered(case).map_or(0, |since| arrivals().filter(|it| it.received.before(width(it)) >= since).count());
         // The sample ended before it was time to give the traffic back.
         let still = || {
             let is_late = recovered(case).is_some_and(|since| since > case.sampled.1);

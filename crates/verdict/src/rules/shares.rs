@@ -528,7 +528,8 @@ mod tests {
 
     #[test]
     fn a_few_retries_in_an_unknown_order_hide_no_wrong_shares() {
-        let mut trial = RuleTrial::of(3, Some(Algorithm::RoundRobin)).sends((0..30_000).map(|turn| [0, 0, 1, 2][turn % 4]));
+        let mut trial =
+            RuleTrial::of(3, Some(Algorithm::RoundRobin)).sends((0..30_000).map(|turn| [0, 0, 1, 2][turn % 4]));
         for turn in 0..20 {
             trial.send(0, 1, 40_000 + turn * 1000).after_failure_at(2);
         }

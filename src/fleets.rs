@@ -1,12 +1,14 @@
 //! The fleets behind the balancer as one: what their backends are called, whose each is, and who joins or leaves while the check runs.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
 use futures_util::future::join_all;
+use tokio::time::timeout;
 
 use crate::error::Problem;
+use crate::io::clock;
 use crate::remote::{FleetChoice, Remote};
 use crate::wire::{Action, BackendState, BackendStatus, Fault, FleetStatus, Generator, Instance};
 
@@ -28,9 +30,28 @@ pub(crate) struct FleetHost {
     pub(crate) label: String,
     /// What the machine calls itself.
     machine: String,
+    /// Which run of a supervisor it is; none for a fleet of an earlier version.
+    instance: Option<Instance>,
+    /// Which monotonic clock it has.
+    clock: Option<String>,
+    /// Whether it says that its clock is this process's.
+    pub(crate) has_our_clock: bool,
+    /// What its backends are called; they may be another's later.
+    pub(crate) names: Vec<String>,
     /// Its backends, by what their records are marked with: places among all.
     pub(crate) places: HashMap<Generator, u16>,
 }
+
+/// What became of them since they were asked before: hosts by place.
+#[derive(Default)]
+pub(crate) struct FleetChanges {
+    pub(crate) joined: Vec<usize>,
+    /// They were gone, and respond again: their supervisors have lived all the time.
+    pub(crate) back: Vec<usize>,
+}
+
+/// How long a host may take to say who is there: the others wait meanwhile.
+const STATUS: Duration = Duration::from_secs(1);
 
 /// A backend of one of them.
 #[derive(Clone)]
@@ -47,12 +68,19 @@ pub(crate) struct KnownBackend {
     pub(crate) age: Option<Duration>,
 }
 
+impl KnownBackend {
+    /// Whether its own fleet calls it so.
+    pub(crate) fn is_called(&self, own: &str) -> bool {
+        self.own == own
+    }
+}
+
 impl Fleets {
     /// The fleet that is reached in that way, and no other.
     pub(crate) async fn one(remote: Remote) -> Result<Fleets> {
         let status = remote.status().await?;
         let mut fleets = Fleets { choices: Vec::new(), hosts: Vec::new(), backends: Vec::new() };
-        fleets.add(vec![(remote, status)]);
+        fleets.add(vec![(remote, status)], &[]);
         fleets.sort();
         Ok(fleets)
     }
@@ -75,54 +103,77 @@ impl Fleets {
             return Err(why);
         }
         let mut fleets = Fleets { choices: choices.to_vec(), hosts: Vec::new(), backends: Vec::new() };
-        fleets.add(found);
+        // One that is reached by two addresses is one.
+        let mut seen = HashSet::new();
+        found
+            .retain(|(_, status): &(Remote, FleetStatus)| status.instance.is_none_or(|instance| seen.insert(instance)));
+        fleets.add(found, &[]);
         fleets.sort();
         Ok(fleets)
     }
 
-    /// Adds hosts with all of their backends.
-    fn add(&mut self, found: Vec<(Remote, FleetStatus)>) {
-        let first = self.hosts.len();
+    /// Adds hosts with all of their backends. What a host that is gone called the same, on the same machine, is started again here.
+    fn add(&mut self, found: Vec<(Remote, FleetStatus)>, gone: &[usize]) {
         let labels: Vec<String> = found.iter().map(|(remote, status)| label(remote, status, &found)).collect();
+        let first = self.backends.len();
         for ((remote, status), label) in found.iter().zip(labels) {
             // Two machines may have one name.
             let is_known =
                 |host: &FleetHost| host.label == label || status.pod.is_none() && host.machine == status.host;
-            let label = match self.hosts.iter().any(is_known) {
-                true => remote.authority().to_owned(),
-                false => label,
-            };
+            let label = if self.hosts.iter().any(is_known) { remote.authority().to_owned() } else { label };
+            let host = self.hosts.len();
+            let mut places = HashMap::new();
+            for backend in &status.backends {
+                let has_clock = |host: usize| status.clock.is_some() && self.hosts[host].clock == status.clock;
+                let heir = |known: &KnownBackend| {
+                    known.own == backend.name && gone.contains(&known.host) && has_clock(known.host)
+                };
+                let place = self.backends.iter().position(heir).unwrap_or(self.backends.len());
+                places.insert(backend.id, place as u16);
+                if place == self.backends.len() {
+                    self.backends.push(KnownBackend {
+                        name: backend.name.clone(),
+                        own: backend.name.clone(),
+                        host,
+                        instances: Vec::new(),
+                        is_ready: matches!(backend.state, BackendState::Ready | BackendState::Starting),
+                        age: age(backend),
+                    });
+                }
+                self.backends[place].host = host;
+                self.backends[place].instances.extend(&backend.instances);
+            }
             self.hosts.push(FleetHost {
                 remote: remote.clone(),
-                label,
+                label: self.unlike(label),
                 machine: status.host.clone(),
-                places: HashMap::new(),
+                instance: status.instance,
+                clock: status.clock.clone(),
+                has_our_clock: remote.is_local() || status.clock.is_some() && status.clock == clock::identity(),
+                names: Vec::new(),
+                places,
             });
-            for backend in &status.backends {
-                self.backends.push(KnownBackend {
-                    name: backend.name.clone(),
-                    own: backend.name.clone(),
-                    host: self.hosts.len() - 1,
-                    instances: backend.instances.clone(),
-                    is_ready: matches!(backend.state, BackendState::Ready | BackendState::Starting),
-                    age: age(backend),
-                });
-            }
         }
         // Names of backends that are known already stay: reports and commands use them.
-        for place in 0..self.backends.len() {
+        for place in first..self.backends.len() {
             let KnownBackend { own, host, .. } = &self.backends[place];
-            let is_shared = self.backends.iter().enumerate().any(|(other, it)| other != place && it.own == *own);
-            if *host >= first && is_shared {
+            if self.backends.iter().enumerate().any(|(other, it)| other != place && it.own == *own) {
                 self.backends[place].name = format!("{own}@{}", self.hosts[*host].label);
             }
         }
-        let ids: Vec<Generator> = found.iter().flat_map(|(_, status)| status.backends.iter().map(|it| it.id)).collect();
-        let begin = self.backends.len() - ids.len();
-        for (place, id) in (begin..).zip(ids) {
-            let host = self.backends[place].host;
-            self.hosts[host].places.insert(id, place as u16);
+        let new = self.hosts.len() - found.len();
+        for host in new..self.hosts.len() {
+            let mut places: Vec<u16> = self.hosts[host].places.values().copied().collect();
+            places.sort_unstable();
+            self.hosts[host].names = places.iter().map(|it| self.backends[usize::from(*it)].name.clone()).collect();
         }
+    }
+
+    /// A label that no host has: one that was started again has the address of its predecessor.
+    fn unlike(&self, label: String) -> String {
+        let is_free = |label: &String| self.hosts.iter().all(|host| host.label != *label);
+        let numbered = (2..).map(|number| format!("{label} ({number})"));
+        std::iter::once(label.clone()).chain(numbered).find(is_free).unwrap_or(label)
     }
 
     /// Those that are ready first.
@@ -136,12 +187,26 @@ impl Fleets {
         }
     }
 
-    /// Asks again who is there: learns of new processes, and adds hosts that have joined. Returns their places.
-    pub(crate) async fn refresh(&mut self, gone: &[usize]) -> Vec<usize> {
-        let alive = self.hosts.iter().enumerate().filter(|(place, _)| !gone.contains(place));
-        let asked = join_all(alive.map(|(place, host)| async move { (place, host.remote.status().await) })).await;
-        for (host, status) in asked {
-            let Ok(status) = status else { continue };
+    /// Asks again who is there: learns of new processes, and adds hosts that have joined. `gone` cannot be reached any more.
+    pub(crate) async fn refresh(&mut self, gone: &[usize]) -> FleetChanges {
+        let asked = self
+            .hosts
+            .iter()
+            .enumerate()
+            .map(|(place, host)| async move { (place, timeout(STATUS, host.remote.status()).await) });
+        let mut changes = FleetChanges::default();
+        let mut found: Vec<(Remote, FleetStatus)> = Vec::new();
+        for (host, status) in join_all(asked).await {
+            let Ok(Ok(status)) = status else { continue };
+            if gone.contains(&host) {
+                let is_same = status.instance.is_some() && status.instance == self.hosts[host].instance;
+                if is_same {
+                    changes.back.push(host)
+                } else {
+                    found.push((self.hosts[host].remote.clone(), status))
+                }
+                continue;
+            }
             for backend in &status.backends {
                 let Some(place) = self.hosts[host].places.get(&backend.id) else { continue };
                 let known = &mut self.backends[usize::from(*place)].instances;
@@ -150,27 +215,53 @@ impl Fleets {
                 known.extend(new);
             }
         }
-        let mut found = Vec::new();
-        for choice in self.choices.iter().filter(|choice| choice.may_change()) {
-            for remote in choice.find_all().await.unwrap_or_default() {
-                let known = self.hosts.iter().enumerate();
-                let mut known =
-                    known.filter(|(place, host)| host.remote.control() == remote.control() && !gone.contains(place));
-                if known.next().is_none()
-                    && let Ok(status) = remote.status().await
-                {
-                    found.push((remote, status));
-                }
+        for remote in self.resolve().await {
+            if self.hosts.iter().all(|host| host.remote.control() != remote.control())
+                && let Ok(Ok(status)) = timeout(STATUS, remote.status()).await
+            {
+                found.push((remote, status));
             }
         }
-        let first = self.hosts.len();
-        self.add(found);
-        (first..self.hosts.len()).collect()
+        for (remote, status) in found {
+            let is_known = |host: &FleetHost| host.instance.is_some() && host.instance == status.instance;
+            if !self.hosts.iter().any(is_known) {
+                self.add(vec![(remote, status)], gone);
+                changes.joined.push(self.hosts.len() - 1);
+            }
+        }
+        changes
+    }
+
+    /// All addresses that are meant now. A name that does not resolve at the moment says nothing.
+    async fn resolve(&self) -> Vec<Remote> {
+        let found = join_all(self.choices.iter().map(|choice| timeout(STATUS, choice.find_all()))).await;
+        found.into_iter().flatten().flatten().flatten().collect()
+    }
+
+    /// What all of them say now.
+    pub(crate) async fn statuses(&self) -> Result<Vec<FleetStatus>> {
+        join_all(self.hosts.iter().map(|host| host.remote.status())).await.into_iter().collect()
+    }
+
+    /// Addresses that were named and at which no fleet has ever responded.
+    pub(crate) async fn missing(&self) -> Vec<String> {
+        let mut missing = Vec::new();
+        for remote in self.resolve().await {
+            if self.hosts.iter().any(|host| host.remote.control() == remote.control()) {
+                continue;
+            }
+            let status = timeout(STATUS, remote.status()).await;
+            let instance = status.ok().and_then(Result::ok).and_then(|status| status.instance);
+            if instance.is_none() || self.hosts.iter().all(|host| host.instance != instance) {
+                missing.push(remote.control().to_owned());
+            }
+        }
+        missing
     }
 
     /// Whether they may be other ones a moment later.
     pub(crate) fn may_change(&self) -> bool {
-        self.choices.iter().any(FleetChoice::may_change)
+        self.choices.iter().any(FleetChoice::may_change) || self.hosts.len() < self.choices.len()
     }
 
     pub(crate) fn names(&self) -> Vec<String> {

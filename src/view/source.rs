@@ -1,0 +1,110 @@
+//! One fleet of a view: its records ten times a second, and what it shows those who look.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::oneshot;
+use tokio::time::{interval, sleep};
+
+use crate::fleet::joint::CommandRefusal;
+use crate::remote::{LiveEvent, Remote, TimedPage};
+use crate::wire::{BackendStatus, FRAME, FleetStatus, MarkKind, Moment, Record, SeenRequest, TimelineMark};
+
+/// Until a fleet that cannot be reached is asked again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// What a fleet says.
+pub(super) enum SourceNews {
+    /// That have ended, on this process's clock.
+    Records(Vec<Record>),
+    /// Records were gone before they could be read.
+    Lost(u64),
+    /// Something about backends has changed.
+    Backends(Vec<BackendStatus>),
+    /// What records do not say.
+    Frame { in_flight: Vec<u32>, marks: Vec<TimelineMark>, requests: Vec<SeenRequest> },
+    /// What was asked of backends has been done, or not.
+    Done(StatusReply, Result<(), CommandRefusal>),
+    /// It cannot be reached.
+    Gone,
+}
+
+/// Where whoever asked for something waits for what became of it.
+pub(super) type StatusReply = oneshot::Sender<Result<FleetStatus, CommandRefusal>>;
+
+pub(super) struct Source {
+    remote: Remote,
+    has_our_clock: bool,
+    /// Of its records.
+    next: u64,
+}
+
+impl Source {
+    pub(super) fn new(remote: Remote, has_our_clock: bool) -> Source {
+        Source { remote, has_our_clock, next: u64::MAX }
+    }
+
+    /// Until nobody wants to know.
+    pub(super) async fn run(mut self, host: usize, tell: UnboundedSender<(usize, SourceNews)>) {
+        loop {
+            let ended = self.follow(host, &tell).await;
+            if ended.is_none() || tell.send((host, SourceNews::Gone)).is_err() {
+                return;
+            }
+            sleep(RETRY).await;
+            // One that was started again counts from its beginning.
+            self.next = u64::MAX;
+        }
+    }
+
+    /// Until it cannot be reached any more; none if nobody wants to know.
+    async fn follow(&mut self, host: usize, tell: &UnboundedSender<(usize, SourceNews)>) -> Option<()> {
+        let Ok(mut events) = self.remote.watch().await else { return Some(()) };
+        let mut pages = interval(FRAME);
+        loop {
+            tokio::select! {
+                event = events.next() => match event {
+                    Ok(Some(LiveEvent::Snapshot(snapshot))) => {
+                        tell.send((host, SourceNews::Backends(snapshot.fleet.backends))).ok()?;
+                    }
+                    Ok(Some(LiveEvent::Frame(frame))) => {
+                        if let Some(backends) = frame.backends {
+                            tell.send((host, SourceNews::Backends(backends))).ok()?;
+                        }
+                        let in_flight = frame.figures.backends.iter().map(|it| it.in_flight).collect();
+                        // The rest is counted from records, over all fleets.
+                        let is_its_own = |mark: &TimelineMark| matches!(mark.kind, MarkKind::Backend | MarkKind::Fault);
+                        let marks = frame.marks.into_iter().filter(is_its_own).collect();
+                        tell.send((host, SourceNews::Frame { in_flight, marks, requests: frame.requests })).ok()?;
+                    }
+                    Ok(Some(LiveEvent::Balance(_))) => {}
+                    Ok(None) | Err(_) => return Some(()),
+                },
+                _ = pages.tick() => {
+                    let mut records = Vec::new();
+                    let page = self.remote.records(self.next, |record, has_ended| if has_ended { records.push(record) }).await;
+                    let Ok(page) = page else { return Some(()) };
+                    let shift = self.shift(&page);
+                    for record in &mut records {
+                        record.received = Moment(record.received.0.saturating_add_signed(shift));
+                        record.responded = Moment(record.responded.0.saturating_add_signed(shift));
+                    }
+                    self.next = page.head.next;
+                    if page.head.missed > 0 {
+                        tell.send((host, SourceNews::Lost(page.head.missed))).ok()?;
+                    }
+                    tell.send((host, SourceNews::Records(records))).ok()?;
+                }
+            }
+        }
+    }
+
+    /// What is to be added to its times: right to half the round trip of a page, which is enough for the eye.
+    fn shift(&self, page: &TimedPage) -> i64 {
+        if self.has_our_clock {
+            return 0;
+        }
+        let middle = page.asked.0 / 2 + page.came.0 / 2;
+        middle.wrapping_sub(page.head.now.0) as i64
+    }
+}
