@@ -7,6 +7,7 @@ mod client;
 mod floor;
 mod peers;
 mod report;
+mod streams;
 mod watching;
 mod worlds;
 
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
     let done = match asking::from_arguments() {
         Some(port) => asking::ask(port),
         None if std::env::args().any(|word| word == "client") => ask_alone(),
+        None if std::env::args().any(|word| word == "streams") => stream_alone(),
         None => run(),
     };
     match done {
@@ -98,6 +100,7 @@ fn run() -> Result<()> {
     for _ in 0..STARTS {
         measured.worlds.push(worlds::start()?);
     }
+    measured.streams = streams::measure(&place)?;
     let report = measured.report();
     print!("{report}");
     std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/results/BENCHMARKS.md"), report)?;
@@ -108,6 +111,13 @@ fn run() -> Result<()> {
 fn ask_alone() -> Result<()> {
     peers::check_programs()?;
     measure_asking(&Place::new()?, &mut Measured::default())
+}
+
+/// `cargo bench --bench speed -- streams`: HTTP/2 and gRPC and nothing else; writes no file.
+fn stream_alone() -> Result<()> {
+    peers::check_programs()?;
+    print!("{}", report::stream_rows(&streams::measure(&Place::new()?)?));
+    Ok(())
 }
 
 fn measure_asking(place: &Place, measured: &mut Measured) -> Result<()> {

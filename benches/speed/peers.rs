@@ -29,7 +29,13 @@ pub trait Peer {
 
 /// Names the Debian packages of what is missing.
 pub fn check_programs() -> Result<()> {
-    let needed = [("wrk", "wrk"), ("nginx", "nginx-light"), ("taskset", "util-linux"), ("python3", "python3")];
+    let needed = [
+        ("wrk", "wrk"),
+        ("nginx", "nginx-light"),
+        ("taskset", "util-linux"),
+        ("python3", "python3"),
+        ("h2load", "nghttp2-client"),
+    ];
     let path = std::env::var("PATH").unwrap_or_default();
     let found = |program: &str| {
         path.split(':').chain(["/usr/sbin"]).any(|directory| Path::new(directory).join(program).exists())
@@ -319,7 +325,7 @@ pub fn added_memory(place: &Place, backends: u16) -> Result<f64> {
 }
 
 /// KiB of that kind, as `smaps` counts it, without journals.
-fn memory(pid: u32, kind: &str) -> Result<u64> {
+pub fn memory(pid: u32, kind: &str) -> Result<u64> {
     let maps = fs::read_to_string(format!("/proc/{pid}/smaps"))?;
     let mut journal = false;
     let mut sum = 0;

@@ -32,13 +32,30 @@ impl Slice {
 }
 
 /// Nanoseconds that all threads of a process have run.
-fn processor_time(pid: u32) -> Result<u64> {
+pub fn processor_time(pid: u32) -> Result<u64> {
     let mut sum = 0;
     for task in fs::read_dir(format!("/proc/{pid}/task")).with_context(|| format!("process {pid} is gone"))? {
         let times = fs::read_to_string(task?.path().join("schedstat"))?;
         sum += times.split(' ').next().context("no time")?.parse::<u64>()?;
     }
     Ok(sum)
+}
+
+/// A figure, and what it is to be at most.
+pub struct StreamFigure {
+    pub what: String,
+    pub measured: f64,
+    pub target: f64,
+}
+
+/// As rows of a table.
+pub fn stream_rows(figures: &[StreamFigure]) -> String {
+    let mut rows = String::new();
+    for StreamFigure { what, measured, target } in figures {
+        let reached = if measured <= target { "yes" } else { "**no**" };
+        let _ = writeln!(rows, "| {what} | {target:.2} | {measured:.2} | {reached} |");
+    }
+    rows
 }
 
 /// Everything that was measured.
@@ -58,9 +75,11 @@ pub struct Measured {
     pub starts: Vec<Duration>,
     /// Seconds until a command has run in a private copy of this machine, and seconds of processors.
     pub worlds: Vec<(f64, f64)>,
+    /// Of HTTP/2 and gRPC.
+    pub streams: Vec<StreamFigure>,
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     match values.len() {
         0 => f64::NAN,
@@ -184,6 +203,7 @@ impl Measured {
             let reached = if measured <= target { "yes" } else { "**no**" };
             let _ = writeln!(text, "| {what} | {target:.digits$} | {measured:.digits$} | {reached} |");
         }
+        text += &stream_rows(&self.streams);
         let _ = writeln!(
             text,
             "\nResident memory of {} backends, MiB: {}. Most of it are pages of the program and of the C library that all processes\n\

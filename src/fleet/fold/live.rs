@@ -258,12 +258,16 @@ impl LiveView {
             self.times[0].add(record.responded, took);
             self.times[1 + place].add(record.responded, took);
         }
-        let failed = !whole || record.status >= 500;
+        let status = record.call.and_then(|call| call.status).filter(|status| status.is_failure_of_server());
+        let failed = !whole || record.status >= 500 || status.is_some();
         self.window.add(place, failed);
         let (at, generator) = (record.responded.max(record.received), Some(record.generator));
         if failed {
             self.mark(at, MarkKind::Error, generator, 1, || match record.outcome {
-                AttemptEnd::Completed => format!("answered {}", record.status),
+                AttemptEnd::Completed => match status {
+                    Some(status) => format!("answered {status}"),
+                    None => format!("answered {}", record.status),
+                },
                 AttemptEnd::Refused => "refused the stream".to_owned(),
                 AttemptEnd::CutOff | AttemptEnd::Received => "did not answer to the end".to_owned(),
             });
@@ -533,6 +537,8 @@ impl RecentTimes {
 mod tests {
     use super::*;
     use crate::wire::{Cause, Clipped, Departure, End, ResponseId, sample};
+    use http::grpc::GrpcStatus;
+    use verdict::Call;
 
     const NOON: u64 = 1_795_435_200;
 
@@ -694,7 +700,8 @@ mod tests {
     #[test]
     fn a_second_attempt_is_a_retry_if_one_of_both_failed_and_a_double_execution_if_none_did() {
         let mut live = live();
-        live.event(&FleetEvent::Attempt(Record { status: 503, ..record(9001, 1, 5) }));
+        let unavailable = Call { status: Some(GrpcStatus::UNAVAILABLE), ..Call::default() };
+        live.event(&FleetEvent::Attempt(Record { call: Some(unavailable), ..record(9001, 1, 5) }));
         live.event(&FleetEvent::Attempt(record(9002, 2, 5)));
         live.event(&FleetEvent::Attempt(record(9001, 3, 6)));
         live.event(&FleetEvent::Attempt(record(9002, 4, 6)));

@@ -126,7 +126,12 @@ impl Log {
     }
 
     fn line(&self, record: &Record) -> String {
-        let Record { generator, peer, status, .. } = record;
+        let Record { generator, peer, .. } = record;
+        // Of a call the status of HTTP says nothing.
+        let status = match record.call.and_then(|call| call.status) {
+            Some(status) => format!("{} {status}", record.status),
+            None => record.status.to_string(),
+        };
         let name = self.names.of(*generator);
         let (method, path) = (harmless(&record.method.to_string()), harmless(&record.path.to_string()));
         let time = self.time(record.received, "%H:%M:%S%.3f");
@@ -251,6 +256,8 @@ fn gone(departure: &Departure, url: &str, name: &str) -> String {
 mod tests {
     use super::*;
     use crate::wire::{Cause, Clipped, End, ResponseId};
+    use http::grpc::GrpcStatus;
+    use verdict::Call;
 
     const NOON: u64 = 1_795_435_200_000_000_000;
 
@@ -298,6 +305,11 @@ mod tests {
         assert!(text(log(LogMode::Text).event(&FleetEvent::Attempt(unix))).starts_with("12:00:05.123 9001 unix GET /"));
         let cut = Record { outcome: AttemptEnd::CutOff, bytes: 7, ..record(9001) };
         assert!(text(log(LogMode::Text).event(&FleetEvent::Attempt(cut))).ends_with(" cut off after 7 bytes\n"));
+        let call = Call { status: Some(GrpcStatus::UNAVAILABLE), ..Call::default() };
+        let called = Record { call: Some(call), ..record(9001) };
+        assert!(text(log(LogMode::Text).event(&FleetEvent::Attempt(called))).contains(" 200 UNAVAILABLE 550e8400"));
+        let refused = Record { outcome: AttemptEnd::Refused, ..record(9001) };
+        assert!(text(log(LogMode::Text).event(&FleetEvent::Attempt(refused))).ends_with(" stream refused\n"));
         let open = Record { outcome: AttemptEnd::Received, ..record(9001) };
         assert!(
             text(log(LogMode::Text).event(&FleetEvent::Attempt(open))).ends_with(" in flight when its backend ended\n")

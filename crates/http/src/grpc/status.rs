@@ -49,6 +49,12 @@ impl GrpcStatus {
         "UNAUTHENTICATED",
     ];
 
+    /// Whether it is the server that failed, as OpenTelemetry has it: UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE,
+    /// DATA_LOSS, and what has no name. Of the others the client is the cause.
+    pub fn is_failure_of_server(self) -> bool {
+        matches!(self.0, 2 | 4 | 12 | 13 | 14 | 15 | 17..)
+    }
+
     /// Reads the value of `grpc-status`: digits alone.
     pub fn of_field(value: &[u8]) -> Option<GrpcStatus> {
         let is_number = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
@@ -139,6 +145,17 @@ mod tests {
         }
         assert_eq!((GrpcStatus::of_field(b"99"), GrpcStatus(99).to_string()), (Some(GrpcStatus(99)), "99".to_owned()));
         assert_eq!((GrpcStatus::of_field(b""), GrpcStatus::of_field(b"0 ")), (None, None));
+    }
+
+    #[test]
+    fn a_client_that_asks_wrongly_is_no_failure_of_the_server() {
+        let failures =
+            |names: &[&str]| names.iter().filter(|it| it.parse::<GrpcStatus>().unwrap().is_failure_of_server()).count();
+        assert_eq!(
+            failures(&["UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"]),
+            6
+        );
+        assert_eq!(failures(&["OK", "CANCELLED", "INVALID_ARGUMENT", "NOT_FOUND", "RESOURCE_EXHAUSTED", "ABORTED"]), 0);
     }
 
     #[test]
