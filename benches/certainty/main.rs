@@ -1,5 +1,5 @@
 //! How sure a verdict is: the pure part of the check over simulated balancers whose truth is known. Writes docs/results/CERTAINTY.md.
-//! With `--quick` a hundredth of the runs, and nothing is written.
+//! With `--quick` a hundredth of the runs, and nothing is written; with `--runs=20000` a fifth of them.
 
 use std::fmt::Write as _;
 use std::thread;
@@ -11,16 +11,18 @@ use verdict::algorithm::Algorithm;
 use verdict::algorithm::experiments::{self, Pace, ProbeRequest, Setting, Subject};
 use verdict::ledger::{Arrival, BackendRecords, Ledger};
 use verdict::observation::{Backend, ClientOutcome, Echo, Observation};
-use verdict::rules::FALSE_ALARM;
-use verdict::statistics::{POWER, multinomial, needs};
+use verdict::rules::{FALSE_ALARM, is_certain};
+use verdict::statistics::{POWER, ln_e_value, multinomial, needs};
 use verdict::tally::Tally;
 use verdict::{AttemptEnd, Moment};
 
 fn main() {
     let quick = std::env::args().any(|argument| argument == "--quick");
-    let runs = if quick { 1_000 } else { 100_000 };
+    let wanted = std::env::args().find_map(|argument| argument.strip_prefix("--runs=")?.parse().ok());
+    let runs = wanted.unwrap_or(if quick { 1_000 } else { 100_000 });
     let mut text = String::from(INTRODUCTION);
     shares(&mut text, runs);
+    anytime(&mut text, runs / 10);
     stickiness(&mut text, runs);
     names(&mut text, runs / 10);
     trouble(&mut text, runs / 50);
@@ -121,6 +123,84 @@ fn shares(text: &mut String, runs: u64) {
     );
 }
 
+/// When a sample ends because its shares are wrong for certain; and how rarely it looks so for one that is right.
+fn anytime(text: &mut String, runs: u64) {
+    const MOST: u64 = 2_000;
+    let _ = writeln!(
+        text,
+        "## How soon\n\nThe sample ends as soon as an e-process is certain, at half the level of the rule: requests until then, {runs} runs each.\n\n\
+         | expected | true | median | 95th percentile |\n|---|---|---|---|"
+    );
+    let even = vec![1.0 / 3.0; 3];
+    let canary = vec![0.8, 0.2];
+    let wrong: [(&str, &[f64], &str, [f64; 3]); 3] = [
+        ("even of 3", &even, "all to one", [1.0, 0.0, 0.0]),
+        ("even of 3", &even, "one is not reached", [0.5, 0.5, 0.0]),
+        ("80 %, 20 %", &canary, "60 %, 40 %", [0.6, 0.4, 0.0]),
+    ];
+    for (name, expected, what, truth) in wrong {
+        let mut after: Vec<u64> = (1..=runs)
+            .map(|seed| {
+                let mut counts = vec![0; expected.len()];
+                let mut chance = Chance::of(seed);
+                let certain = (1..=MOST).find(|_| {
+                    counts[place_of(&mut chance, &truth)] += 1;
+                    is_certain(ln_e_value(&counts, expected))
+                });
+                certain.unwrap_or(MOST + 1)
+            })
+            .collect();
+        after.sort_unstable();
+        let at = |share: f64| after[(after.len() as f64 * share) as usize];
+        let _ = writeln!(text, "| {name} | {what} | {} | {} |", at(0.5), at(0.95));
+    }
+    let _ = writeln!(
+        text,
+        "\nOf a balancer that is right the e-value exceeds a number with a probability of one in that number at most, however often one looks \
+         (Ville's inequality); {runs} runs of {MOST} requests, looked at after each one.\n\n\
+         | shares | over 10 | over 100 | over 1,000 | over 5,000,000: a false alarm |\n|---|---|---|---|---|"
+    );
+    let right: [(&str, Vec<f64>); 4] = [
+        ("even of 3", even.clone()),
+        ("80 %, 20 %", canary.clone()),
+        ("even of 10", vec![0.1; 10]),
+        ("5:1:1", vec![5.0 / 7.0, 1.0 / 7.0, 1.0 / 7.0]),
+    ];
+    for (name, shares) in right {
+        let over = sum(runs, |seed| {
+            let mut counts = vec![0; shares.len()];
+            let mut chance = Chance::of(seed);
+            let highest = (0..MOST).fold(f64::NEG_INFINITY, |highest, _| {
+                counts[place_of(&mut chance, &shares)] += 1;
+                ln_e_value(&counts, &shares).max(highest)
+            });
+            [10.0f64, 100.0, 1e3, 5e6].map(|bound| u64::from(highest > bound.ln()))
+        });
+        let percent = |count: u64| format!("{:.3} %", count as f64 / runs as f64 * 100.0);
+        let _ = writeln!(
+            text,
+            "| {name} | {} | {} | {} | {} |",
+            percent(over[0]),
+            percent(over[1]),
+            percent(over[2]),
+            over[3]
+        );
+    }
+    text.push('\n');
+}
+
+fn place_of(chance: &mut Chance, shares: &[f64]) -> usize {
+    let mut left = chance.unit();
+    let last = shares.iter().rposition(|share| *share > 0.0).unwrap_or(0);
+    shares[..last]
+        .iter()
+        .position(|share| {
+            left -= share;
+            left < 0.0
+        })
+        .unwrap_or(last)
+}
+
 fn stickiness(text: &mut String, runs: u64) {
     let count = 1400;
     let [found] = sum(runs, |seed| {
@@ -142,7 +222,7 @@ fn names(text: &mut String, runs: u64) {
          the report says that it cannot tell the right name from another; *wrong* those in which it gives another name.\n\n\
          | balancer | backends | rotations | named | open | wrong |\n|---|---|---|---|---|---|"
     );
-    let cases: [(&str, Picks, usize, usize, Algorithm); 20] = [
+    let cases: [(&str, Picks, usize, usize, Algorithm); 21] = [
         ("round robin", Picks::Turns(vec![1; 3]), 3, 1, Algorithm::RoundRobin),
         ("round robin", Picks::Turns(vec![1; 3]), 3, 4, Algorithm::RoundRobin),
         ("round robin", Picks::Turns(vec![1; 2]), 2, 16, Algorithm::RoundRobin),
@@ -154,6 +234,7 @@ fn names(text: &mut String, runs: u64) {
         ("least connections, in turns", Picks::LeastInTurns, 3, 1, Algorithm::LeastConnections),
         ("least connections, by chance", Picks::LeastByChance, 3, 1, Algorithm::LeastConnections),
         ("least connections, the first", Picks::LeastFirst, 3, 1, Algorithm::LeastConnections),
+        ("least connections, 5:1:1", Picks::LeastWeighted(vec![5, 1, 1]), 3, 1, Algorithm::LeastConnections),
         ("least time, in turns", Picks::LeastTime { quick: 20.0 }, 3, 1, Algorithm::LeastTime),
         ("least time, regardless of load", Picks::LeastTime { quick: 0.0 }, 3, 1, Algorithm::LeastTime),
         ("least time, by chance", Picks::Soonest, 3, 1, Algorithm::LeastTime),
@@ -234,13 +315,14 @@ fn trouble(text: &mut String, runs: u64) {
             it.jitter = 30.0;
         }),
     ];
-    let algorithms: [(Picks, usize, Algorithm); 12] = [
+    let algorithms: [(Picks, usize, Algorithm); 13] = [
         (Picks::Turns(vec![1; 3]), 1, Algorithm::RoundRobin),
         (Picks::Turns(vec![1; 3]), 4, Algorithm::RoundRobin),
         (Picks::Turns(vec![5, 1, 1]), 1, Algorithm::WeightedRoundRobin),
         (Picks::Random(vec![36.0, 29.0, 35.0]), 1, Algorithm::Random),
         (Picks::LeastInTurns, 1, Algorithm::LeastConnections),
         (Picks::LeastByChance, 1, Algorithm::LeastConnections),
+        (Picks::LeastWeighted(vec![5, 1, 1]), 1, Algorithm::LeastConnections),
         (Picks::TwoDistinct, 1, Algorithm::TwoChoices),
         (Picks::Source { network_only: true }, 1, Algorithm::Source),
         (Picks::Uri, 1, Algorithm::Uri),

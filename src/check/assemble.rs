@@ -98,6 +98,7 @@ pub(crate) fn assemble(ledger: &Ledger, outcome: session::SessionData, mut known
     let varied = told_variation(&load.vary);
     let drill = plan.scenario.drill();
     evidence.complete(ledger);
+    known.changes.leave_out(ledger.subrequests());
     evidence.others = others_meanwhile(ledger, judged, sample.start, &known);
     // Other URLs may lead to other backends: the experiments know the first.
     if drill == Drill::None && varied.is_none() && targets.len() == 1 {

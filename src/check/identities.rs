@@ -9,6 +9,7 @@ use crate::check::load::Identity;
 use crate::wire::{GENERATOR_HEADER, INSTANCE_HEADER, NAME_HEADER};
 
 /// A whole response, as text.
+#[derive(Clone)]
 pub(crate) struct TextResponse {
     /// Status line and headers.
     pub(crate) head: String,
@@ -32,11 +33,16 @@ pub(crate) struct Candidate {
 
 /// Backends beyond that are hardly behind one balancer; what has more values is something else.
 const MOST_VALUES: usize = 64;
+/// So many responses without an error suffice to find a name.
+const LEAST_WELL: usize = 6;
 /// Of a document of JSON.
 const MOST_LEAVES: usize = 300;
 
 /// The best first.
 pub(crate) fn candidates(responses: &[TextResponse]) -> Vec<Candidate> {
+    // Who fails, or what stands in front, may write no name.
+    let well: Vec<TextResponse> = responses.iter().filter(|response| !response.is_error()).cloned().collect();
+    let responses = if well.len() >= LEAST_WELL { well.as_slice() } else { responses };
     let mut found: Vec<Candidate> = original_page(responses).into_iter().collect();
     found.extend(in_headers(responses));
     match in_json(responses) {
@@ -92,6 +98,12 @@ pub(crate) fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     headers(head).find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
 }
 
+/// All fields of that name are one list (RFC 9110 §5.3).
+fn all_of(head: &str, name: &str) -> Option<String> {
+    let values: Vec<&str> = headers(head).filter(|(it, _)| it.eq_ignore_ascii_case(name)).map(|(_, it)| it).collect();
+    (!values.is_empty()).then(|| values.join(", "))
+}
+
 fn headers(head: &str) -> impl Iterator<Item = (&str, &str)> {
     head.lines().skip(1).filter_map(|line| line.split_once(':')).map(|(name, value)| (name.trim(), value.trim()))
 }
@@ -105,7 +117,7 @@ pub(crate) fn name_of_ours(head: &str) -> Option<&str> {
 pub(crate) fn name_in(response: &TextResponse, identity: &Identity) -> Option<String> {
     match identity {
         Identity::Fleet => name_of_ours(&response.head).map(str::to_owned),
-        Identity::Header(name) => header(&response.head, name).map(str::to_owned),
+        Identity::Header(name) => all_of(&response.head, name),
         Identity::Json(_) | Identity::Regex(_) => identity.find(response.body.as_bytes()),
     }
 }
@@ -120,6 +132,11 @@ pub(crate) fn describe(identity: &Identity) -> String {
 }
 
 impl TextResponse {
+    fn is_error(&self) -> bool {
+        let status = self.head.split_whitespace().nth(1);
+        status.is_some_and(|status| status.starts_with('5'))
+    }
+
     /// Headers that may tell something, and the beginning of the body; each line indented.
     pub(crate) fn excerpt(&self) -> String {
         const LINES: usize = 8;
@@ -223,10 +240,11 @@ fn in_headers(responses: &[TextResponse]) -> Vec<Candidate> {
     let mut by_name: BTreeMap<String, (String, Vec<String>)> = BTreeMap::new();
     for response in responses {
         let mut seen = HashSet::new();
-        for (name, value) in headers(&response.head) {
+        for (name, _) in headers(&response.head) {
             let key = name.to_ascii_lowercase();
             if seen.insert(key.clone()) {
-                by_name.entry(key).or_insert_with(|| (name.to_owned(), Vec::new())).1.push(value.to_owned());
+                let values = &mut by_name.entry(key).or_insert_with(|| (name.to_owned(), Vec::new())).1;
+                values.extend(all_of(&response.head, name));
             }
         }
     }
@@ -260,26 +278,39 @@ fn in_json(responses: &[TextResponse]) -> Option<Vec<Candidate>> {
     if documents * 4 < responses.len() * 3 {
         return None;
     }
-    let useful = by_pointer.into_iter().filter(|(_, values)| !values.iter().any(|value| is_no_name(value)));
+    // A number may be a port or a process; it is proposed, and not used without being asked for.
+    let is_number = |values: &[String]| values.iter().all(|value| value.parse::<u64>().is_ok()) && !is_counter(values);
+    let useful =
+        by_pointer.into_iter().filter(|(_, values)| is_number(values) || !values.iter().any(|value| is_no_name(value)));
     Some(
         useful
             .map(|(pointer, values)| Candidate {
                 is_named: says_backend(&pointer),
                 place: format!("json:{pointer}"),
                 identity: Identity::Json(pointer),
+                is_trusted: !is_number(&values),
                 values,
-                is_trusted: true,
             })
             .collect(),
     )
 }
 
-/// Every string with its pointer (RFC 6901).
+/// Numbers that never fall and rise in the end count something.
+fn is_counter(values: &[String]) -> bool {
+    let numbers: Vec<u64> = values.iter().filter_map(|value| value.parse().ok()).collect();
+    numbers.is_sorted() && numbers.first() != numbers.last()
+}
+
+/// Every string and whole number with its pointer (RFC 6901).
 fn leaves(value: &Value, pointer: String, left: &mut usize, found: &mut BTreeMap<String, Vec<String>>) {
     match value {
         Value::String(text) if *left > 0 => {
             *left -= 1;
             found.entry(pointer).or_default().push(text.clone());
+        }
+        Value::Number(number) if *left > 0 && number.is_u64() => {
+            *left -= 1;
+            found.entry(pointer).or_default().push(number.to_string());
         }
         Value::Object(members) => members.iter().for_each(|(name, value)| {
             let name = name.replace('~', "~0").replace('/', "~1");

@@ -66,7 +66,7 @@ pub(crate) async fn run(mut session: CheckSession<'_>) -> Result<SessionData> {
     let mut observations = traffic.observations;
     let mut connections = session.client.with(|prober, _| prober.connections().to_vec());
     connections.extend(traffic.connections);
-    let (urls, invented) = (traffic.targets, session.client.invented());
+    let (urls, mut invented) = (traffic.targets, session.client.invented());
     let received = session.client.with(|prober, _| traffic.samples.received(prober.samples()));
     // Ten million of them are not copied.
     session.client.with(|prober, _| observations.splice(0..0, prober.observations().iter().copied()).for_each(drop));
@@ -74,6 +74,8 @@ pub(crate) async fn run(mut session: CheckSession<'_>) -> Result<SessionData> {
     if session.plan.scenario.steps.is_empty() && is_refused_often(&observations[sampled as usize..]) {
         session.watch.enter("sending a few requests slowly: is it a rate limit?");
         let (slow, passed) = slowly::probe(&mut session, observations.len() as u64).await?;
+        // They are given less time than the user's own, and tell what a limit is: nobody's request fails here.
+        invented.extend(observations.len() as u32..(observations.len() + slow.len()) as u32);
         observations.extend(slow);
         passes_slowly = Some(passed);
     }

@@ -59,7 +59,7 @@ pub(super) fn resolve(expect: &[String], tolerance: Option<&str>, allow: &[Strin
             Expectation::Shares(weights) => {
                 refuse_a_second(text, expectations.shares.as_ref().filter(|first| **first != weights))?;
                 expectations.shares = Some(weights);
-                expectations.shares_by = "--expect".to_owned();
+                expectations.shares_by = verdict::rules::BY_USER.to_owned();
             }
             Expectation::Algorithm(algorithm) => {
                 refuse_a_second(text, expectations.algorithm.as_ref().filter(|first| **first != algorithm))?;

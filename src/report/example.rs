@@ -70,6 +70,8 @@ fn shares_as_expected() -> shares::ShareFacts {
         test: Some(test()),
         algorithm: "round robin".to_owned(),
         seen_weights: None,
+        needed: None,
+        part: None,
     }
 }
 

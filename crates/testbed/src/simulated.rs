@@ -45,6 +45,8 @@ pub enum Picks {
     Random(Vec<f64>),
     LeastInTurns,
     LeastByChance,
+    /// In rotation by weights that are divided by the requests in flight and one, as Envoy's least request with weights.
+    LeastWeighted(Vec<i64>),
     /// The first among equals.
     LeastFirst,
     /// By the smoothed time of responses times the requests in flight; a quick answer counts as that number of milliseconds.
@@ -247,10 +249,12 @@ impl Simulated {
     /// Who takes it where the one that was selected may be full, and after how many milliseconds.
     fn with_place(&mut self, selected: usize, rotation: usize, request: &ProbeRequest) -> (usize, f64) {
         let Some(limit) = self.limit else { return (selected, 0.0) };
-        let mut selected = selected;
+        let (first, mut selected) = (selected, selected);
         if (0..self.backends).any(|place| self.load(place) < limit) {
             while self.load(selected) >= limit {
-                selected = self.pick(rotation, request).0;
+                let next = self.pick(rotation, request).0;
+                // A hash goes on along its ring.
+                selected = if next == first { (selected + 1) % self.backends } else { next };
             }
             return (selected, 0.0);
         }
@@ -365,6 +369,18 @@ impl Simulated {
                 let least = (0..self.backends).map(|place| self.load(place)).min().unwrap();
                 let equal: Vec<usize> = (0..self.backends).filter(|place| self.load(*place) == least).collect();
                 equal[self.chance.below(equal.len())]
+            }
+            Picks::LeastWeighted(weights) => {
+                let now: Vec<i64> = weights
+                    .iter()
+                    .enumerate()
+                    .map(|(place, weight)| weight * 1000 / (1 + self.load(place) as i64))
+                    .collect();
+                let turns = &mut self.turns[rotation];
+                turns.iter_mut().zip(&now).for_each(|(turn, weight)| *turn += weight);
+                let best = (0..turns.len()).rev().max_by_key(|place| turns[*place]).unwrap();
+                turns[best] -= now.iter().sum::<i64>();
+                best
             }
             Picks::LeastFirst => (0..self.backends).min_by_key(|place| self.load(*place)).unwrap(),
             Picks::LeastTime { quick } => {

@@ -515,3 +515,27 @@ fn a_rotation_whose_requests_overtake_each_other_is_not_taken_for_chance() {
         }
     }
 }
+
+#[test]
+fn weights_divided_by_what_is_in_flight_are_no_rotation_for_certain() {
+    for (weights, seed) in [vec![5, 1, 1], vec![3, 2, 1], vec![10, 1, 1]].into_iter().zip(1..) {
+        let seen = infer(3, Picks::LeastWeighted(weights.clone()), 1, seed, 0);
+        assert_ne!(seen.certain(), Some(Algorithm::WeightedRoundRobin), "{weights:?}: {:#?}", seen.evidence);
+        assert!(!seen.candidates().contains(&Algorithm::Random), "{weights:?}: {seen:#?}");
+    }
+}
+
+#[test]
+fn a_hash_with_a_bound_on_load_is_known_by_requests_of_one_value_at_once() {
+    let bound = |limit: Option<usize>, speed: f64| {
+        let mut subject = Simulated::new(3, Picks::Uri, 1, 5);
+        (subject.limit, subject.speed) = (limit, vec![speed; 3]);
+        let seen = infer_of(subject, 5, 0);
+        assert_eq!(seen.kind, Some(Algorithm::Uri), "{limit:?} {speed}: {:#?}", seen.evidence);
+        seen.bound
+    };
+    for speed in [0.3, 60.0] {
+        assert_eq!(bound(None, speed), None, "{speed}");
+        assert!(bound(Some(2), speed).is_some(), "{speed}");
+    }
+}

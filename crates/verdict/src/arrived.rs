@@ -2,6 +2,7 @@
 
 use crate::Moment;
 use crate::algorithm::experiments::is_own_forwarded_for;
+use crate::ledger::Arrival;
 use crate::observation::Backend;
 use crate::request::{Differences, FieldMask, MASKED_FIELDS, Note, Notes, RequestPart, SentBody};
 use crate::upstream::UpstreamConnections;
@@ -160,6 +161,19 @@ impl RequestChanges {
     /// How often a note was made.
     pub fn noted(&self, note: Note) -> u64 {
         Note::ALL.iter().position(|known| *known == note).map_or(0, |place| self.notes[place])
+    }
+
+    /// Without these, which were counted and turned out to be none of the run's requests.
+    pub fn leave_out(&mut self, arrivals: &[Arrival]) {
+        let count = arrivals.len() as u64;
+        self.attempts = self.attempts.saturating_sub(count);
+        self.compared = self.compared.saturating_sub(count);
+        for change in &mut self.parts {
+            let removed = arrivals.iter().filter(|it| it.differences.contains(change.part)).count() as u64;
+            change.count = change.count.saturating_sub(removed);
+            change.arrived.counts.retain(|(_, count)| *count != removed);
+        }
+        self.parts.retain(|change| change.count > 0);
     }
 
     fn see_part(&mut self, part: RequestPart, request: &ArrivedRequest) {

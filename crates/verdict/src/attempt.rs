@@ -1,6 +1,11 @@
-//! How an attempt ended, as its backend noted it.
+//! An attempt as its backend noted it, and how it ended.
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::Moment;
+use crate::observation::Backend;
+use crate::request::Differences;
 
 /// How an attempt ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -49,3 +54,43 @@ impl AttemptEnd {
         }
     }
 }
+
+/// One attempt as its backend recorded it: 40 bytes, for there may be ten million.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Arrival {
+    /// When its head had been read.
+    pub received: Moment,
+    /// The id of its response; nil if it has none.
+    pub response: Uuid,
+    /// Number of the request in the run; [`UNNUMBERED`] if it came without its id.
+    pub sequence: u32,
+    /// From there until the response had been written, in tenths of a microsecond.
+    pub took: u32,
+    /// Where.
+    pub backend: Backend,
+    /// Status of the response.
+    pub status: u16,
+    /// How it ended.
+    pub end: AttemptEnd,
+    /// In which parts its request arrived other than it was sent.
+    pub differences: Differences,
+}
+
+impl Arrival {
+    /// Whether the backend did what was asked: it wrote a whole response that is no error of its own.
+    pub fn executed(&self) -> bool {
+        self.end == AttemptEnd::Completed && self.status < 500
+    }
+
+    /// Whether the backend could not or would not read the request.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self.status, 400 | 431 | 501 | 505)
+    }
+
+    /// When the response had been written, as far as that is known.
+    pub fn responded(&self) -> Moment {
+        Moment(self.received.0 + u64::from(self.took) * 100)
+    }
+}
+
+const _: () = assert!(size_of::<Arrival>() == 40);

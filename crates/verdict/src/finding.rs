@@ -112,6 +112,7 @@ rules! {
     Duplicated(account::Requests) = "duplicated" from account::DUPLICATED,
     Repeated(account::Repeated) = "repeated" from account::REPEATED,
     Mirrored(account::Mirrored) = "mirrored" from account::MIRRORED,
+    Subrequests(account::Subrequests) = "subrequests" from account::SUBREQUESTS,
     Copies(copies::CopyFacts) = "copies" from copies::COPIES,
     Lost(account::Losses) = "lost" from account::LOST,
     NotReached(account::Losses) = "not-reached" from account::NOT_REACHED,

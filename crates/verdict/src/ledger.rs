@@ -5,51 +5,13 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+pub use crate::attempt::Arrival;
 use crate::observation::{Backend, ClientOutcome, Echo, Observation};
 use crate::outcome::Outcome;
-use crate::request::Differences;
-use crate::{AttemptEnd, Moment, ResponseId};
-
-/// One attempt as its backend recorded it: 40 bytes, for there may be ten million.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Arrival {
-    /// When its head had been read.
-    pub received: Moment,
-    /// The id of its response; nil if it has none.
-    pub response: Uuid,
-    /// Number of the request in the run; [`UNNUMBERED`] if it came without its id.
-    pub sequence: u32,
-    /// From there until the response had been written, in tenths of a microsecond.
-    pub took: u32,
-    /// Where.
-    pub backend: Backend,
-    /// Status of the response.
-    pub status: u16,
-    /// How it ended.
-    pub end: AttemptEnd,
-    /// In which parts its request arrived other than it was sent.
-    pub differences: Differences,
-}
+use crate::{Moment, ResponseId, subrequests};
 
 /// The sequence of a request whose id did not reach the backend.
 pub const UNNUMBERED: u32 = u32::MAX;
-
-impl Arrival {
-    /// Whether the backend did what was asked: it wrote a whole response that is no error of its own.
-    pub fn executed(&self) -> bool {
-        self.end == AttemptEnd::Completed && self.status < 500
-    }
-
-    /// Whether the backend could not or would not read the request.
-    pub fn is_refusal(&self) -> bool {
-        matches!(self.status, 400 | 431 | 501 | 505)
-    }
-
-    /// When the response had been written, as far as that is known.
-    pub fn responded(&self) -> Moment {
-        Moment(self.received.0 + u64::from(self.took) * 100)
-    }
-}
 
 /// Observations joined to records.
 pub struct Ledger {
@@ -61,6 +23,8 @@ pub struct Ledger {
     owners: HashMap<Uuid, Arrival>,
     /// Backends of which no client ever got a response, though they gave many: by place.
     mirrors: Vec<bool>,
+    /// Arrivals that a balancer made of its own before it passed a request on.
+    subrequests: Vec<Arrival>,
     /// Arrivals that are no attempt of a request of this run, by time.
     others: Vec<Arrival>,
     /// Times of which some backend's records are missing.
@@ -162,9 +126,11 @@ impl Ledger {
         let mut others = arrivals.split_off(sent);
         let beyond = others.len() as u64;
         others.retain(|arrival| arrival.sequence == UNNUMBERED);
+        let subrequests = subrequests::take(&observations, &mut arrivals);
         let mut ledger = Ledger {
             observations,
             arrivals,
+            subrequests,
             records,
             owners: HashMap::new(),
             mirrors: Vec::new(),
@@ -226,6 +192,17 @@ impl Ledger {
     /// All attempts of the run, by request.
     pub fn arrivals(&self) -> &[Arrival] {
         &self.arrivals
+    }
+
+    /// What a balancer asked backends of its own before it passed requests on: no attempts of these.
+    pub fn subrequests(&self) -> &[Arrival] {
+        &self.subrequests
+    }
+
+    /// Whether all that it got was asked before requests were passed on.
+    pub fn gets_subrequests_alone(&self, backend: Backend) -> bool {
+        let is_its = |arrival: &&Arrival| arrival.backend == backend;
+        self.subrequests.iter().any(|it| is_its(&it)) && !self.arrivals.iter().any(|it| is_its(&it))
     }
 
     /// Requests that are not of this run, as they arrived, by time: those of other clients, and copies that the balancer made without
@@ -410,5 +387,3 @@ fn assign_by_answer(observations: &[Observation], arrivals: &mut [Arrival]) -> u
     }
     unassigned
 }
-
-const _: () = assert!(size_of::<Arrival>() == 40);

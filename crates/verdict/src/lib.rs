@@ -24,6 +24,7 @@ pub mod response;
 pub mod rules;
 pub mod statistics;
 pub mod streams;
+mod subrequests;
 pub mod tally;
 mod time;
 pub mod timeline;

@@ -65,6 +65,8 @@ pub(super) struct Identify {
     pub(super) backend: Backend,
     pub(super) echo: Echo,
     pub(super) named: Option<Named<String>>,
+    /// What stands in the field that the user named.
+    user_named: Option<String>,
     /// The process that responded.
     pub(super) instance: Option<Instance>,
     /// As the head writes it.
@@ -84,6 +86,7 @@ impl Identify {
             backend: Backend::UNKNOWN,
             echo: Echo::None,
             named: None,
+            user_named: None,
             instance: None,
             response: None,
             response_id: Uuid::nil(),
@@ -131,15 +134,25 @@ impl Identify {
         self.echo = if own { Echo::Own } else { Echo::Other };
     }
 
-    /// A field that the user named.
-    pub(super) fn see_name(&mut self, value: &[u8], backends: &mut BackendNames) {
-        self.backend = backends.of_name(&String::from_utf8_lossy(value));
+    /// A field that the user named; all of that name are one list (RFC 9110 §5.3).
+    pub(super) fn see_name(&mut self, value: &[u8]) {
+        let value = String::from_utf8_lossy(value);
+        match &mut self.user_named {
+            Some(name) => {
+                name.push_str(", ");
+                name.push_str(&value);
+            }
+            None => self.user_named = Some(value.into_owned()),
+        }
     }
 
     /// The head is complete.
     pub(super) fn end_head(&mut self, identity: &Identity, backends: &mut BackendNames) {
         if let (Identity::Fleet, Some(named)) = (identity, &self.named) {
             self.backend = backends.of(named, self.instance);
+        }
+        if let Some(name) = &self.user_named {
+            self.backend = backends.of_name(name);
         }
     }
 

@@ -400,7 +400,7 @@ impl CurrentResponse {
             if let Identity::Header(wanted) = rules.identity
                 && name.eq_ignore_ascii_case(wanted)
             {
-                self.who.see_name(value, book.backends);
+                self.who.see_name(value);
             }
             if rules.session.and_then(SessionPlace::in_head).is_some_and(|wanted| name.eq_ignore_ascii_case(wanted)) {
                 self.session = str::from_utf8(value).ok().filter(|id| affinity::is_id(id)).map(str::to_owned);

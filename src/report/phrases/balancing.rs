@@ -1,6 +1,6 @@
 //! The phrases of how the balancer selects: shares, reach, backups, algorithm, affinity.
 
-use verdict::facts::shares::{Conclusion, Unproven};
+use verdict::facts::shares::{Conclusion, SamplePart, Unproven};
 use verdict::facts::unit::{BalancingUnit, UnitFacts, UnknownUnit};
 use verdict::facts::{algorithm, backups, identity, reach, rotation, shares, stickiness};
 use verdict::finding::Level;
@@ -76,9 +76,15 @@ pub(super) fn shares(facts: &shares::ShareFacts, level: Level) -> Phrase {
             "too few {unit}: {} detect deviations ≥ {detects:.1} pp",
             grouped(facts.total)
         ))
-        .try_this(
-            "send more (a larger -n, more connections with -c, a longer --duration), or accept a coarser --tolerance",
-        ),
+        .try_this(match facts.needed {
+            Some(needed) => format!(
+                "about {} {unit} are enough: a larger -n or a longer --duration; or accept a coarser --tolerance",
+                grouped(needed)
+            ),
+            None => "send more (a larger -n, more connections with -c, a longer --duration), or accept a coarser \
+                     --tolerance"
+                .to_owned(),
+        }),
         Conclusion::Unproven(why) => unproven(facts, *why, &widest),
         Conclusion::NotPromised => {
             Phrase::of(format!("shares of {unit} are not judged: {} guarantees none", facts.algorithm))
@@ -88,6 +94,11 @@ pub(super) fn shares(facts: &shares::ShareFacts, level: Level) -> Phrase {
                 .because(lines.clone())
         }
         Conclusion::Misfit(why) => Phrase::of(why.clone()),
+    };
+    let phrase = match facts.part {
+        None => phrase,
+        Some(SamplePart::Before) => Phrase { summary: format!("before the first step {}", phrase.summary), ..phrase },
+        Some(SamplePart::After) => Phrase { summary: format!("after the last step {}", phrase.summary), ..phrase },
     };
     match &facts.test {
         Some(test) if level > Level::Pass => phrase.because(vec![test_result(test, facts.total, unit)]),
@@ -124,6 +135,13 @@ fn unproven(facts: &shares::ShareFacts, why: Unproven, widest: &str) -> Phrase {
         ))
         .try_this(
             "a limit of connections (NGINX's `max_conns`) does so; --expect even requires even shares all the same",
+        ),
+        Unproven::Unready => Phrase::of(format!(
+            "backends that were not ready when the check began got requests: {widest} of what is ready"
+        ))
+        .try_this(
+            "a balancer without an active health check does not look at readiness, and Envoy sends to all where too few are healthy (panic): \
+             fleet ready NAME, or a health check of /readyz",
         ),
         Unproven::Unit => Phrase::of(format!(
             "shares of requests are not even: {widest}; whether connections or requests are balanced is not known"
@@ -179,7 +197,8 @@ pub(super) fn reach(facts: &reach::ReachFacts) -> Phrase {
         } else if facts.only_one {
             "everything went to one backend: check that the others are in the upstream, not `backup` or `down`"
         } else {
-            "check its address in the balancer's configuration, and that the running configuration has it (reload)"
+            "check its address in the balancer's configuration, and that the running configuration has it (reload); left out on purpose \
+             (weight 0, drained, another route): --expect backup:NAME, or --from the configuration"
         })
 }
 
@@ -255,6 +274,14 @@ fn left(facts: &stickiness::StickinessFacts, later: &str, product: Option<Balanc
         grouped(facts.left),
         percent(share)
     ));
+    if let Some((strayed, sent)) = facts.bound {
+        return phrase
+            .because(vec![format!("{strayed} of {sent} requests of the same key at once went elsewhere, one by one none")])
+            .try_this(
+                "a bound on the load of a backend does so (HAProxy hash-balance-factor, Envoy hash_balance_factor), or a limit of requests at a \
+                 time: -c 1 shows whether clients stay without load",
+            );
+    }
     match &facts.disruption {
         Some(disruption) => {
             let phrase = Phrase { summary: format!("{}; {}", phrase.summary, of_disruption(disruption)), ..phrase };

@@ -52,6 +52,7 @@ fn prose(finding: &Finding, product: Option<Balancer>, limit: Option<u16>, of_ca
         Facts::Balancer(facts) => requests::balancer(facts, product, limit, of_calls),
         Facts::Refused(facts) => requests::refused(facts, of_calls),
         Facts::Statuses(facts) => requests::statuses(facts, level, of_calls),
+        Facts::Subrequests(facts) => requests::subrequests(facts),
         Facts::Copies(facts) => requests::copies(facts, level),
         Facts::Stale(facts) => requests::stale(facts, product),
         Facts::Swapped(facts) => requests::swapped(facts),

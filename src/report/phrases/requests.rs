@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use verdict::facts::account::{
     AccountFacts, BackendStatuses, IdleCloses, Losses, Mirrored, OwnResponses, Repeated, Requests, RetriedRequests,
+    Subrequests,
 };
 use verdict::facts::{copies, limit, records};
 use verdict::finding::Level;
@@ -161,6 +162,14 @@ pub(super) fn mirrored(facts: &Mirrored, level: Level, product: Option<Balancer>
         (Level::Fail, None) => phrase.try_this(hints::of_mirror(product)),
         _ => phrase,
     }
+}
+
+pub(super) fn subrequests(facts: &Subrequests) -> Phrase {
+    Phrase::of(format!(
+        "the balancer sent {} of its own to {} before it passed requests on, as authentication does (NGINX auth_request, Traefik forwardAuth)",
+        count_of(facts.requests, "request"),
+        listed(&facts.backends)
+    ))
 }
 
 pub(super) fn copies(facts: &copies::CopyFacts, level: Level) -> Phrase {

@@ -237,6 +237,8 @@ pub struct Evidence {
     pub held_most: Vec<Hold>,
     /// With one request in flight at each backend.
     pub full: Full,
+    /// Of a hash: several requests of one value at once. Where they go one by one stands as busy.
+    pub crowded: Vec<Hold>,
     /// Side by side, some taking much longer than others.
     pub mixed: Vec<Flight>,
     /// In place of a sample: further requests in sequence.
@@ -284,7 +286,8 @@ impl Evidence {
         for trial in trials.chain([&mut self.connections]) {
             trial.rows.iter_mut().for_each(|row| row.retain_mut(&mut correct));
         }
-        for hold in self.held_one.iter_mut().chain(&mut self.after).chain(&mut self.held_most) {
+        for hold in self.held_one.iter_mut().chain(&mut self.after).chain(&mut self.held_most).chain(&mut self.crowded)
+        {
             hold.others.retain_mut(&mut correct);
         }
         self.mixed.retain_mut(|flight| {

@@ -98,6 +98,7 @@ impl Lab<'_> {
             self.load();
             self.keys(false);
         }
+        self.crowd();
         // Many rotations, each for itself, look like chance until many requests are compared.
         let is_chance = matches!(self.evidence.order_so_far(), OrderPattern::Chance);
         if !self.setting.is_followed && is_chance && self.is_serial() {
@@ -384,7 +385,7 @@ impl Lab<'_> {
     }
 }
 
-fn values_of(names: &[String], value: u32) -> Vec<(String, String)> {
+pub(super) fn values_of(names: &[String], value: u32) -> Vec<(String, String)> {
     names.iter().map(|name| (name.clone(), header_value(name, value))).collect()
 }
 

@@ -33,6 +33,7 @@ impl Evidence {
             rotations: None,
             exceptions: 0,
             breaks: None,
+            bound: None,
             excludes_others: false,
             evidence: Vec::new(),
             hint: None,
@@ -93,26 +94,6 @@ impl Evidence {
         Some(RotationBreaks { requests: self.fresh.len(), at, every: regular(&left) })
     }
 
-    /// A name that the sample refutes is none.
-    fn contradict(&self, inference: &mut Inference) {
-        let one_for_all = match inference.kind {
-            Some(Algorithm::One) => true,
-            Some(Algorithm::Source | Algorithm::Uri) => !inference.per_connection,
-            Some(_) | None => false,
-        };
-        let sampled: Vec<(Backend, u32)> =
-            counts(&self.sample).into_iter().filter(|(backend, _)| backend.is_known()).collect();
-        if one_for_all && sampled.len() > 1 {
-            inference.evidence.push(format!(
-                "the sample, which varied nothing, went to {} backends: that is not \"{}\"",
-                sampled.len(),
-                inference.label
-            ));
-            (inference.kind, inference.key) = (None, None);
-            "changed between the experiments and the sample".clone_into(&mut inference.label);
-        }
-    }
-
     /// All fresh connections went to one backend: what does it key on?
     fn infer_key(&self, only: Backend, names: &[String], inference: &mut Inference) {
         let tried = self.fresh.len();
@@ -121,6 +102,7 @@ impl Evidence {
         match self.key() {
             Some((kind, label, key)) => {
                 (inference.kind, inference.label, inference.key) = (Some(kind), label, Some(key));
+                self.find_bound(inference);
             }
             None => self.infer_one(only, names, inference),
         }
@@ -270,6 +252,7 @@ impl Evidence {
             self.describe_keys(inference);
             let label = format!("{label}; requests without it are spread");
             (inference.kind, inference.label, inference.key) = (Some(kind), label, Some(key));
+            self.find_bound(inference);
             return;
         }
         let mixed = OrderPattern::of(&self.mixed.iter().map(|flight| flight.pick.backend).collect::<Vec<Backend>>());
@@ -483,7 +466,8 @@ impl Evidence {
                     inference.or.retain(|algorithm| !algorithm.follows_load());
                 }
                 match fresh {
-                    OrderPattern::Clumped => "in bursts: the same backend again more often than by chance",
+                    // Side by side a starved machine makes bursts too.
+                    OrderPattern::Clumped if is_serial => "in bursts: the same backend again more often than by chance",
                     _ => "not known: no order, and not surely chance",
                 }
                 .clone_into(&mut inference.label);

@@ -29,6 +29,8 @@ pub struct Inference {
     pub exceptions: usize,
     /// Where it was left though no backend failed, nobody else sent anything and nothing was in flight.
     pub breaks: Option<RotationBreaks>,
+    /// Of a hash: requests of one value at once that went elsewhere than one by one, of how many; none if it has no bound that shows.
+    pub bound: Option<(usize, usize)>,
     /// Whether all that is not among the names is excluded, though none is certain.
     pub excludes_others: bool,
     /// What was seen, an experiment a line.

@@ -76,13 +76,18 @@ impl Evidence {
             ));
         }
         let (share, there, others) = (there as f64 / others as f64, there as u64, others as u64);
-        if binomial_at_most(there, others, low) < LEVEL && share < low * 0.7 {
+        let is_less = binomial_at_most(there, others, low) < LEVEL;
+        if is_less && share < low * 0.7 {
             // A backend that is full gets nothing, whatever the algorithm.
             if self.full.is_limit() || self.avoids_some_alone(&holds, &seen, total) {
                 inference.hint = Some(LIMIT.to_owned());
                 return LoadEffect::Unknown;
             }
             return LoadEffect::Follows { partly: share > usual * 0.1 };
+        }
+        // Weights divided by the requests in flight (Envoy's least request) leave a busy backend most of its share.
+        if is_less {
+            return LoadEffect::Unknown;
         }
         // What fails looks idle and is chosen for that. Even two choices with replacement halve the share, at the least.
         if (self.failing.is_empty() || rotates) && binomial_at_least(there, others, usual * 0.6) < 1e-3 {
@@ -150,6 +155,9 @@ impl Evidence {
             }
             // In turns among equals it goes on as if it were a rotation until loads differ.
             return LoadEffect::Follows { partly: count > expected * 0.1 };
+        }
+        if !rotates && (expected - count) > DEVIATIONS * spread.max(1.0) {
+            return LoadEffect::Unknown;
         }
         // What fails looks idle and is chosen for that.
         if !rotates && !self.failing.is_empty() {

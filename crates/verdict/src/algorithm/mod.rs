@@ -1,6 +1,7 @@
 //! How a balancer selects a backend: the names of algorithms, the experiments that vary one thing at a time, and what follows from them.
 
 mod busy;
+mod crowd;
 mod evidence;
 pub mod experiments;
 mod infer;
@@ -8,6 +9,7 @@ mod inference;
 mod lab;
 mod load;
 pub mod order;
+mod refute;
 mod subject;
 mod words;
 

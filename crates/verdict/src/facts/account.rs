@@ -135,6 +135,16 @@ pub struct Mirrored {
     pub held: Option<(f64, f64)>,
 }
 
+/// Requests before which the balancer sent one of its own to a backend.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Subrequests {
+    /// How many it sent.
+    pub requests: u64,
+    /// The backends that got them.
+    pub backends: Vec<String>,
+}
+
 /// Kept connections that were closed at the moment of use.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -178,6 +188,13 @@ pub(crate) const MIRRORED: RuleDescription = RuleDescription {
                many are made",
     sound: "by construction: a backend executed twenty requests or more and never responded to a client; faithful copies of \
             idempotent requests are a note",
+    source: None,
+};
+
+pub(crate) const SUBREQUESTS: RuleDescription = RuleDescription {
+    requires: "nothing: says that the balancer asks a backend before it passes requests on, as for authentication",
+    sound: "by construction: nearly every request has an attempt with another method or path that was over before its own began; such \
+            attempts are none of the request's",
     source: None,
 };
 

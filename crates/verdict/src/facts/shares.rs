@@ -96,6 +96,23 @@ pub struct ShareFacts {
     pub algorithm: String,
     /// The weights that the requests show, as `--expect` takes them; null if none were expected, or none show.
     pub seen_weights: Option<String>,
+    /// Which part of the sample was judged, where something was done to backends or the balancer; null for all of it.
+    #[serde(default)]
+    pub part: Option<SamplePart>,
+    /// How many would detect the deviation of `--tolerance`; null where they suffice.
+    #[serde(default)]
+    pub needed: Option<u64>,
+}
+
+/// A part of a sample in which something was done to backends or the balancer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum SamplePart {
+    /// Until the first step.
+    Before,
+    /// From when all is mended and the balancer has had the time to notice.
+    After,
 }
 
 /// What follows from the shares.
@@ -138,6 +155,8 @@ pub enum Unproven {
     Urls,
     /// Requests with attempts at several hosts in an unknown order, as close as their clocks agree, may be what is missing.
     Order,
+    /// Backends that were not ready when the check began got requests: not every balancer looks at readiness.
+    Unready,
     /// One request after the other shares are even, and under load they are not: a limit of connections does so, and a fault too.
     Load,
 }
@@ -146,6 +165,7 @@ pub(crate) const SHARES: RuleDescription = RuleDescription {
     requires: "each backend gets the share that its weight says",
     sound: "it fails only where --expect requires the shares, or where the algorithm is round robin for certain; round robin: by \
             construction, a rotation is never more than its own period off, and 64 rotations are granted; draws: level 4e-7 (e-process, \
-            exact binomial with Bonferroni's correction, Pearson's χ²); backends that failed are left out of the comparison",
+            exact binomial with Bonferroni's correction, Pearson's χ²); backends that failed are left out of the comparison; \
+            in a drill required shares are judged before its first step and after its last",
     source: Some("Pearson 1900; NGINX smooth weighted round robin"),
 };

@@ -32,6 +32,9 @@ pub struct StickinessFacts {
     /// What became of the clients of the other backends while some were taken away.
     #[serde(default)]
     pub disruption: Option<Disruption>,
+    /// Requests of one key at once that went elsewhere than one by one, of how many: a busy backend is left out; null if that is not so.
+    #[serde(default)]
+    pub bound: Option<(usize, usize)>,
     /// Whether a backend was taken away meanwhile, on purpose.
     #[serde(default)]
     pub is_backend_away: bool,
@@ -65,7 +68,7 @@ impl Disruption {
 pub(crate) const STICKINESS: RuleDescription = RuleDescription {
     requires: "a client stays with its backend, where the algorithm has affinity",
     sound: "by construction: the response to a later request of a client came from another backend; where a backend was taken away on \
-            purpose, moves are reported and not judged",
+            purpose, moves are reported and not judged; of a hash with a bound on load they are inconclusive",
     source: None,
 };
 

@@ -10,6 +10,9 @@ use crate::rules::requirement::Requirement;
 /// exact except for the naming of the algorithm (1 in a hundred million each).
 pub const FALSE_ALARM: f64 = 4e-7;
 
+/// Who expects shares that `--expect` names.
+pub const BY_USER: &str = "--expect";
+
 /// What the user requires.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Expectations {

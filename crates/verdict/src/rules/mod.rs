@@ -21,6 +21,7 @@ mod rotation;
 mod shares;
 mod stickiness;
 mod streams;
+mod subrequests;
 mod tls;
 #[cfg(test)]
 mod trial;
@@ -31,7 +32,7 @@ use crate::finding::{Facts, Finding, Witness};
 use crate::observation::Backend;
 use crate::report::{Outage, Shares, Verdict};
 pub use case::{Case, DETECTION, Drill, Urls};
-pub use expectations::{Expectations, ExpectedWeights, FALSE_ALARM};
+pub use expectations::{BY_USER, Expectations, ExpectedWeights, FALSE_ALARM};
 pub use forwarding::describe as describe_forwarding;
 pub use requirement::{RequiredUnit, Requirement, TlsRequirement};
 pub use shares::is_certain;
@@ -49,6 +50,7 @@ pub fn judge(case: &Case, outage: Option<&Outage>) -> (Vec<Finding>, Option<Shar
     findings.extend(identity::judge(case));
     findings.extend(limit::judge(case));
     findings.extend(account::judge(case));
+    findings.extend(subrequests::judge(case));
     findings.extend(copies::judge(case));
     findings.extend(requests::judge(case));
     findings.extend(responses::judge(case));
@@ -96,10 +98,13 @@ fn show_orders_once(findings: &mut [Finding]) {
     }
 }
 
-/// A backend that gets copies has no share, and need not be reached.
+/// A backend that gets copies, or is only asked before requests are passed on, has no share, and need not be reached.
 fn without_mirrors(case: &Case) -> Expectations {
     let mut expectations = case.expectations.clone();
-    let is_mirror = |place: &usize| case.ledger.is_mirror(Backend(*place as u16));
+    let is_mirror = |place: &usize| {
+        let backend = Backend(*place as u16);
+        case.ledger.is_mirror(backend) || case.ledger.gets_subrequests_alone(backend)
+    };
     let mirrors = (0..case.names.len()).filter(is_mirror).map(|place| case.names[place].clone());
     expectations.backups.extend(mirrors);
     expectations

@@ -2,19 +2,22 @@
 //! shares, or where the algorithm promises them for certain.
 
 use crate::algorithm::Algorithm;
-use crate::facts::shares::{Conclusion, Share, ShareFacts, ShareTest, Test, Unit, Unproven};
+use crate::facts::shares::{Conclusion, SamplePart, Share, ShareFacts, ShareTest, Test, Unit, Unproven};
 use crate::finding::{self, Finding, Level};
 use crate::observation::Backend;
 use crate::outcome::Outcome;
 use crate::promise::Promise;
 use crate::report::Shares;
 use crate::rules::case::{Case, Drill};
-use crate::rules::expectations::{ExpectedWeights, FALSE_ALARM};
-use crate::statistics::{confidence_sequence, detects, ln_e_value, multinomial};
+use crate::rules::expectations::{BY_USER, ExpectedWeights, FALSE_ALARM};
+use crate::statistics::{confidence_sequence, detects, ln_e_value, multinomial, needs};
+use crate::tally::directed;
 
 /// Independent rotations that are granted to round robin before a deviation counts: worker processes times balancers. All of them may
 /// begin at the same backend.
 const ROTATIONS: f64 = 64.0;
+/// A balancer that was reloaded has its new processes within that time.
+const SETTLED: std::time::Duration = std::time::Duration::from_secs(1);
 /// Of the confidence intervals of shares.
 const INTERVAL: f64 = 1e-3;
 
@@ -73,6 +76,8 @@ pub(crate) fn judge(case: &Case) -> (Option<Shares>, Option<Finding>) {
         test: None,
         algorithm: case.inference.label.clone(),
         seen_weights: None,
+        needed: None,
+        part: None,
     };
     let expected = match expected {
         Ok(expected) => expected,
@@ -82,7 +87,10 @@ pub(crate) fn judge(case: &Case) -> (Option<Shares>, Option<Finding>) {
         }
     };
     if case.drill != Drill::None {
-        return (Some(shares), None);
+        // What a file or the topology says may be changed by a step.
+        let is_users = case.expectations.shares.is_some() && case.expectations.shares_by == BY_USER;
+        let finding = if is_users && !pins { judge_around(case, &expected, &facts) } else { None };
+        return (Some(shares), finding);
     }
     if basis == Basis::Nothing {
         "nothing".clone_into(&mut shares.expected);
@@ -108,6 +116,9 @@ pub(crate) fn judge(case: &Case) -> (Option<Shares>, Option<Finding>) {
     };
     let tolerated = case.expectations.tolerance_of(&expected);
     let (level, conclusion) = match (level, basis) {
+        (Level::Fail, _) if counts[case.backends..].iter().any(|count| *count > 0) => {
+            (Level::Inconclusive, Conclusion::Unproven(Unproven::Unready))
+        }
         (Level::Fail, Basis::Open(why)) => (Level::Inconclusive, Conclusion::Unproven(why)),
         (Level::Fail, _) if !case.inference.is_unit_known && !pins => {
             (Level::Inconclusive, Conclusion::Unproven(Unproven::Unit))
@@ -143,11 +154,68 @@ pub(crate) fn judge(case: &Case) -> (Option<Shares>, Option<Finding>) {
         widest: rows.iter().max_by(|a, b| deviation(a).total_cmp(&deviation(b))).cloned(),
         test: Some(test.clone()),
         seen_weights: seen_weights(case).filter(|_| weighted),
+        needed: (conclusion == Conclusion::TooFew).then(|| needed(case, &test, &expected)).flatten(),
         ..facts(conclusion)
     };
     shares.test = Some(test);
     let order = if level == Level::Fail { case.order() } else { Vec::new() };
     (Some(shares), Some(Finding::new(level, finding::Facts::Shares(facts)).shown_by(order)))
+}
+
+/// Shares that are required hold before the first step of a drill and after its last one, whatever happens in between.
+fn judge_around(case: &Case, expected: &[f64], facts: &dyn Fn(Conclusion) -> ShareFacts) -> Option<Finding> {
+    let begun = case.steps.iter().map(|step| step.begun).min()?;
+    let ended = case.steps.iter().map(|step| step.ended).max()?.after(SETTLED);
+    let is_mended = case.outages.iter().all(|window| window.mended.is_some());
+    let mended =
+        case.outages.iter().filter_map(|window| window.mended).map(|mended| mended.after(case.detection)).max();
+    let from = mended.map_or(ended, |mended| mended.max(ended));
+    let mut counts = [vec![0u64; expected.len()], vec![0u64; expected.len()]];
+    let mut failed = [false, false];
+    for entry in case.ledger.entries().filter(|entry| case.sample.contains(&entry.sequence)) {
+        let Some(backend) = directed(&entry) else { continue };
+        let part = match entry.observation {
+            it if it.ended < begun => 0,
+            it if is_mended && it.sent() > from => 1,
+            _ => continue,
+        };
+        failed[part] |= entry.is_client_error() || entry.attempts.len() > 1;
+        if let Some(count) = counts[part].get_mut(usize::from(backend.0)) {
+            *count += 1;
+        }
+    }
+    let mut judged: Vec<(Level, ShareFacts)> = Vec::new();
+    for ((part, counts), failed) in [SamplePart::Before, SamplePart::After].into_iter().zip(&counts).zip(failed) {
+        let total: u64 = counts.iter().sum();
+        // What fails is avoided for a while, and gets less.
+        if total == 0 || failed {
+            continue;
+        }
+        let (test, level) = test(case, counts, expected, false);
+        let row = |place: usize| Share {
+            backend: case.names.get(place).cloned().unwrap_or_else(|| "?".to_owned()),
+            count: counts[place],
+            share: counts[place] as f64 / total as f64,
+            expected: Some(expected[place]),
+            interval: None,
+        };
+        let off = |row: &Share| (row.share - row.expected.unwrap_or_default()).abs();
+        let conclusion = match level {
+            Level::Fail => Conclusion::Deviates,
+            Level::Inconclusive => Conclusion::TooFew,
+            Level::Pass | Level::Note => Conclusion::AsExpected,
+        };
+        let needed = (level == Level::Inconclusive).then(|| needed(case, &test, expected)).flatten();
+        let widest = (0..expected.len()).map(row).max_by(|a, b| off(a).total_cmp(&off(b)));
+        judged.push((
+            level,
+            ShareFacts { total, widest, test: Some(test), needed, part: Some(part), ..facts(conclusion) },
+        ));
+    }
+    // Passing before says nothing of after: the latter part counts, unless the former fails.
+    let worst = judged.iter().position(|(level, _)| *level == Level::Fail).or_else(|| judged.len().checked_sub(1))?;
+    let (level, facts) = judged.swap_remove(worst);
+    Some(Finding::new(level, finding::Facts::Shares(facts)))
 }
 
 fn basis(case: &Case) -> Basis {
@@ -301,6 +369,18 @@ fn by_discrepancy(case: &Case, counts: &[u64], expected: &[f64], total: u64) -> 
     (test, level)
 }
 
+/// How many detect the deviation that must be detected.
+fn needed(case: &Case, test: &Test, expected: &[f64]) -> Option<u64> {
+    let tolerance = case.expectations.tolerance_of(expected);
+    match test.method {
+        ShareTest::BoundedDiscrepancy => Some((test.bound? / tolerance).ceil() as u64),
+        ShareTest::Multinomial => {
+            let beyond = tolerance * 1.1 - case.expectations.margin;
+            (beyond > 0.0).then(|| needs(beyond, expected, FALSE_ALARM / 2.0))
+        }
+    }
+}
+
 /// The largest difference between what a backend got and what it should have got.
 fn deviation(counts: &[u64], expected: &[f64], total: u64) -> f64 {
     counts.iter().zip(expected).map(|(count, p)| (*count as f64 - p * total as f64).abs()).fold(0.0, f64::max)
@@ -362,6 +442,7 @@ mod tests {
     use crate::Moment;
     use crate::ledger::RecordClock;
     use crate::rules::trial::{RuleTrial, draws};
+    use crate::timeline::StepSpan;
 
     fn level(trial: &RuleTrial) -> Level {
         trial.judge_by(|case| judge(case).1.expect("there are shares").level)
@@ -370,6 +451,7 @@ mod tests {
     fn requiring(weights: &str, trial: RuleTrial) -> RuleTrial {
         let mut trial = trial;
         trial.expectations.shares = Some(weights.parse().unwrap());
+        trial.expectations.shares_by = BY_USER.to_owned();
         trial
     }
 
@@ -492,6 +574,47 @@ mod tests {
         assert_eq!(level(&trial), Level::Inconclusive);
         let many = RuleTrial::of(1000, Some(Algorithm::RoundRobin)).sends((0..40_000).map(|turn| turn % 1000));
         assert_eq!(level(&many), Level::Pass);
+    }
+
+    #[test]
+    fn a_reload_that_changes_shares_fails_where_they_are_required_and_one_that_keeps_them_passes() {
+        let trial = |later: fn(u16) -> u16| {
+            let mut trial = RuleTrial::of(3, Some(Algorithm::RoundRobin));
+            trial.drill = Drill::Graceful;
+            for turn in 0..4_000u16 {
+                let backend = if turn < 1_000 { turn % 3 } else { later(turn) };
+                trial.send(0, backend, u64::from(turn) * 1_000);
+            }
+            let at = Moment(1_000_000_000);
+            trial.steps = vec![StepSpan { backend: None, begun: at, ended: at, is_done: true, is_rough: false }];
+            trial
+        };
+        let found = |trial: &RuleTrial| trial.judge_by(|case| judge(case).1.map(|finding| finding.level));
+        let weighted = |turn: u16| [0, 0, 0, 1, 2][usize::from(turn % 5)];
+        assert_eq!(found(&trial(weighted)), None);
+        assert_eq!(found(&requiring("even", trial(weighted))), Some(Level::Fail));
+        assert_eq!(found(&requiring("even", trial(|turn| turn % 3))), Some(Level::Pass));
+        // Ended before the balancer had its new processes: nothing is known of them.
+        let mut short = requiring("even", trial(weighted));
+        short.steps[0].ended = Moment(3_500_000_000);
+        assert_eq!(found(&short), Some(Level::Pass));
+    }
+
+    #[test]
+    fn as_many_as_are_said_to_be_needed_suffice() {
+        let needed = |trial: &RuleTrial| {
+            trial.judge_by(|case| match judge(case).1.expect("there are shares").facts {
+                finding::Facts::Shares(facts) => facts.needed,
+                other => panic!("{other:?}"),
+            })
+        };
+        let drawn = |count| RuleTrial::of(3, Some(Algorithm::Random)).sends(draws(&[1, 1, 1], count, 1));
+        let enough = needed(&drawn(2_000)).expect("2,000 draws are too few");
+        assert_eq!((level(&drawn(2_000)), level(&drawn(enough as usize))), (Level::Inconclusive, Level::Pass));
+        assert_eq!(needed(&drawn(enough as usize)), None);
+        let rotating = |count| RuleTrial::of(3, Some(Algorithm::RoundRobin)).sends(turns(count));
+        let enough = needed(&rotating(60)).expect("60 requests of a rotation are too few");
+        assert_eq!((level(&rotating(60)), level(&rotating(enough as u16))), (Level::Inconclusive, Level::Pass));
     }
 
     #[test]

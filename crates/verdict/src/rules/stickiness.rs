@@ -18,12 +18,15 @@ pub(crate) fn judge(case: &Case, outage: Option<&Outage>) -> Option<Finding> {
     let pinned = &case.tally.pins;
     // A reload takes no backend away, so it excuses no move.
     let is_backend_away = outage.is_some_and(|outage| !outage.backends.is_empty()) || case.drill == Drill::Rough;
+    let bound = case.inference.bound.filter(|_| !is_required);
     let level = match (pinned.left, case.drill) {
         // Nothing that clients were given ties them to a backend.
         _ if no_session => Level::Inconclusive,
         (0, _) if pinned.later >= ENOUGH => Level::Pass,
         (0, Drill::None) => Level::Inconclusive,
         (_, Drill::None) if pinned.left_alive == 0 && pinned.left_gone > 0 => Level::Inconclusive,
+        // What a bound on load moves comes back, and nobody forbids it.
+        (_, Drill::None) if bound.is_some() => Level::Inconclusive,
         // It is not what the sample was for.
         (0, Drill::Graceful | Drill::Rough) => Level::Note,
         // Those that left may have to: what is left of a hash without a backend is another one.
@@ -42,6 +45,7 @@ pub(crate) fn judge(case: &Case, outage: Option<&Outage>) -> Option<Finding> {
         clients_gone: pinned.movers.iter().map(|movers| movers.gone).sum(),
         disruption: disruption(case),
         no_session,
+        bound,
         is_backend_away,
     };
     Some(Finding::new(level, finding::Facts::Stickiness(facts)).shown_by(if no_session {
@@ -165,6 +169,16 @@ mod tests {
         assert!(trial.judge_by(|case| judge(case, None)).is_none());
         trial.expectations.sessions = true;
         assert_eq!(finding(&trial).0, Level::Inconclusive);
+        trial.received.sessions = 100;
+        assert_eq!(finding(&trial).0, Level::Fail);
+    }
+
+    #[test]
+    fn a_hash_with_a_bound_on_load_may_send_requests_elsewhere() {
+        let mut trial = trial(|own| (own + 1) % 3);
+        trial.inference.bound = Some((12, 24));
+        assert_eq!(finding(&trial).0, Level::Inconclusive);
+        trial.expectations.sessions = true;
         trial.received.sessions = 100;
         assert_eq!(finding(&trial).0, Level::Fail);
     }

@@ -73,6 +73,7 @@ pub(crate) fn inference(kind: Option<Algorithm>) -> Inference {
         rotations: None,
         exceptions: 0,
         breaks: None,
+        bound: None,
         excludes_others: false,
         evidence: Vec::new(),
         hint: None,

@@ -1,0 +1,71 @@
+//! Whether a hash has a bound: requests of one value that are in flight at once, and where they go when their backend is busy with others
+//! of them (consistent hashing with bounded loads, Mirrokni, Thorup and Zadimoghaddam 2018; HAProxy's hash-balance-factor).
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use super::evidence::{Evidence, Hold, Key};
+use super::lab::Lab;
+use super::subject::{Pace, ProbeRequest};
+
+/// Values that are tried.
+const VALUES: usize = 4;
+/// Requests of each at once.
+const AT_ONCE: usize = 6;
+/// Their backend is asked to take that long.
+const DELAY: Duration = Duration::from_millis(200);
+
+impl Lab<'_> {
+    /// Sends several requests at once of values that have their backend as long as they are sent one by one.
+    pub(super) fn crowd(&mut self) {
+        let decisive = self.evidence.keys.iter().find(|(_, trial)| trial.decides());
+        let Some((key, trial)) = decisive.cloned() else { return };
+        if !self.setting.can_hold {
+            return;
+        }
+        let homes = (1u32..).zip(&trial.rows).filter_map(|(value, row)| Some((value, row.first()?.backend)));
+        for (value, home) in homes.take(VALUES) {
+            if self.affordable(AT_ONCE, 0.9) < AT_ONCE || self.left() < DELAY + self.usual {
+                return;
+            }
+            let request = ProbeRequest { delay: Some(DELAY), ..self.of_value(&key, value) };
+            let pace = Pace { width: AT_ONCE, gap: self.gap(), until: self.setting.budget };
+            let replies = self.subject.send_all(&vec![request; AT_ONCE], &pace);
+            self.sent += replies.len() as u64;
+            let others = replies.into_iter().filter_map(|reply| reply.pick).collect();
+            self.evidence.crowded.push(Hold { busy: vec![home], others });
+        }
+    }
+
+    /// As the trials of this key send it.
+    fn of_value(&self, key: &Key, value: u32) -> ProbeRequest {
+        let mut request = ProbeRequest::default();
+        match key {
+            Key::Network => request.source = Some(IpAddr::V4(Ipv4Addr::new(127, 0, value as u8, 1))),
+            Key::Host => request.source = Some(IpAddr::V4(Ipv4Addr::new(127, 0, 0, value as u8 + 1))),
+            Key::Path => request.path = Some(value),
+            Key::Query => request.query = Some(value),
+            Key::Body => request.body = Some(value),
+            Key::Cookie(name) => request.headers = vec![("Cookie".to_owned(), format!("{name}=value-{value}"))],
+            Key::Header(name) if self.setting.own_headers.contains(name) => {
+                request.replaced = super::experiments::values_of(std::slice::from_ref(name), value);
+            }
+            Key::Header(name) => {
+                request.headers = super::experiments::values_of(std::slice::from_ref(name), value);
+            }
+        }
+        request
+    }
+}
+
+impl Evidence {
+    /// How many requests of one value at once went elsewhere than one at a time, of how many; none if no more than a fault would send astray.
+    pub(super) fn bound(&self) -> Option<(usize, usize)> {
+        let sent: usize = self.crowded.iter().map(|hold| hold.others.len()).sum();
+        let stayed: usize = self.crowded.iter().map(Hold::to_busy).sum();
+        let lost = self.crowded.iter().flat_map(|hold| &hold.others).filter(|pick| !pick.backend.is_known()).count();
+        let strayed = sent - stayed - lost;
+        // One in a hundred that strays at any time makes four of 24 once in ten thousand times.
+        (strayed >= 4 && strayed * 6 >= sent).then_some((strayed, sent))
+    }
+}

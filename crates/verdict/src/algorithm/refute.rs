@@ -1,0 +1,79 @@
+//! What the sample, which is under load, says against a name that requests in sequence gave.
+
+use super::Algorithm;
+use super::evidence::Evidence;
+use super::inference::Inference;
+use super::order::counts;
+use crate::observation::Backend;
+
+/// So many rotations, which may all begin at the same backend, are granted.
+const ROTATIONS: f64 = 64.0;
+/// The sample is looked at in this number of parts.
+const PARTS: usize = 10;
+
+impl Evidence {
+    /// A name that the sample refutes is none.
+    pub(super) fn contradict(&self, inference: &mut Inference) {
+        let one_for_all = match inference.kind {
+            Some(Algorithm::One) => true,
+            Some(Algorithm::Source | Algorithm::Uri) => !inference.per_connection,
+            Some(_) | None => false,
+        };
+        let sampled: Vec<(Backend, u32)> =
+            counts(&self.sample).into_iter().filter(|(backend, _)| backend.is_known()).collect();
+        if one_for_all && sampled.len() > 1 {
+            inference.evidence.push(format!(
+                "the sample, which varied nothing, went to {} backends: that is not \"{}\"",
+                sampled.len(),
+                inference.label
+            ));
+            (inference.kind, inference.key) = (None, None);
+            if self.is_spread_throughout(sampled.len()) {
+                "not known: all to one in sequence, and several backends under load".clone_into(&mut inference.label);
+                inference.hint = Some(
+                    "a balancer that fills one backend before it takes the next does so (HAProxy's `balance first` with `maxconn`), and so does a limit of requests at a time: a check with -c 1 tells"
+                        .to_owned(),
+                );
+            } else {
+                "changed between the experiments and the sample".clone_into(&mut inference.label);
+            }
+        }
+        if inference.certain() == Some(Algorithm::WeightedRoundRobin) && self.sample_has_other_weights(inference) {
+            inference.evidence.push(
+                "the sample, with many requests in flight, has other shares than these weights: load may count too"
+                    .to_owned(),
+            );
+            inference.or.extend([Algorithm::LeastConnections, Algorithm::LeastTime]);
+        }
+    }
+
+    /// Whether all of these backends get requests from the beginning of the sample to its end: then nothing changed meanwhile, or just before.
+    fn is_spread_throughout(&self, reached: usize) -> bool {
+        let parts: Vec<&[Backend]> = self.sample.chunks((self.sample.len() / PARTS).max(1)).take(PARTS).collect();
+        let whole =
+            |part: &&[Backend]| counts(part).iter().filter(|(backend, _)| backend.is_known()).count() == reached;
+        self.sample.len() >= PARTS * 10 && parts.iter().filter(|part| whole(part)).count() + 1 >= PARTS
+    }
+
+    /// Least request with weights (Envoy) rotates by them as long as requests come one by one.
+    fn sample_has_other_weights(&self, inference: &Inference) -> bool {
+        let sum: u32 = inference.weights.iter().map(|(_, weight)| weight).sum();
+        let sampled = counts(&self.sample);
+        let total: u32 = sampled.iter().map(|(_, count)| count).sum();
+        inference.weights.iter().any(|(backend, weight)| {
+            let got = sampled.iter().find(|(it, _)| it == backend).map_or(0, |(_, count)| *count);
+            let expected = f64::from(*weight) / f64::from(sum.max(1)) * f64::from(total);
+            total > 0 && (f64::from(got) - expected).abs() > ROTATIONS * f64::from(*weight)
+        })
+    }
+
+    /// A hash that sends requests elsewhere while their backend is busy.
+    pub(super) fn find_bound(&self, inference: &mut Inference) {
+        inference.bound = self.bound();
+        if let Some((strayed, sent)) = inference.bound {
+            inference.evidence.push(format!(
+                "{sent} requests at once, several of each value: {strayed} went elsewhere than one by one: a busy backend is left out"
+            ));
+        }
+    }
+}
