@@ -19,7 +19,7 @@ use crate::config::Layer;
 use crate::config::balancing::BalancingConfig;
 use crate::error::{Problem, describe_for_page};
 use crate::remote::{FleetChoice, Remote};
-use crate::topology::{Policy, Topology, Weight, Weights};
+use crate::topology::{BackendHttp, Policy, Topology, Weight, Weights};
 use crate::wire;
 use verdict::promise::Promise;
 use verdict::rules::{Expectations, ExpectedWeights as Shares};
@@ -306,6 +306,15 @@ impl Testbed {
             (health.interval + health.timeout) * health.rise.get().max(health.fall.get())
         });
         Some(passive.max(active) + ATTENTION)
+    }
+
+    /// What a check asks: where backends are spoken to in gRPC, methods are called.
+    pub(crate) fn check_url(&self) -> String {
+        match (&self.topology.http, self.url.split_once("://")) {
+            (BackendHttp::Grpc, Some(("https", rest))) => format!("grpcs://{rest}"),
+            (BackendHttp::Grpc, Some((_, rest))) => format!("grpc://{rest}"),
+            (BackendHttp::Grpc | BackendHttp::One | BackendHttp::Two, _) => self.url.clone(),
+        }
     }
 
     /// A check of what is configured.

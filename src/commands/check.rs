@@ -237,7 +237,7 @@ fn plans_on(
     let backing = Backing::Fleets(vec![FleetChoice::supervisor(testbed.supervisor)]);
     let plan = |check: CheckConfig| {
         let has_tolerance = check.tolerance.is_some();
-        let mut plan = check.at(&testbed.url).resolve(&backing)?;
+        let mut plan = check.at(&testbed.check_url()).resolve(&backing)?;
         plan.balancer = Some(testbed.front.balancer.title.to_owned());
         plan.surroundings = notes.to_vec();
         plan.detection = testbed.detection();
