@@ -70,7 +70,8 @@ export function begin(now) {
   const times = axes(72);
   delete times[1].incrs;
   // A line for each power of ten: those between them would be a grey band.
-  times[1].grid = { ...times[1].grid, filter: (_, splits) => splits.map((split) => (Number.isInteger(Math.round(Math.log10(split) * 1e6) / 1e6) ? split : null)) };
+  const filter = (_, splits) => splits.map((split) => (Number.isInteger(Math.round(Math.log10(split) * 1e6) / 1e6) ? split : null));
+  Object.assign(times[1], { grid: { ...times[1].grid, filter }, ticks: { ...times[1].ticks, filter } });
   times[1].values = (_, ticks) => ticks.map((tick) => (tick === null ? null : time(tick).replace(/\.0+ /, " ")));
   latency = new uPlot({ ...size($("latency-plot"), 180), padding: [18, 28, 0, 0], legend: { show: false }, cursor: { show: false },
     scales: { x: { time: false }, y: { distr: 3 } },
