@@ -293,6 +293,9 @@ impl Evidence {
                 _ => self.name_unordered(fresh, &sample, load, inference),
             },
         }
+        if self.kept.is_empty() {
+            self.widen(load, inference);
+        }
         if inference.kind == Some(Algorithm::Random) && is_too_even {
             // What draws is uneven on the whole, if a little: what overtakes on its way looks like draws.
             (inference.kind, inference.label) = (None, "like chance, and more even on the whole".to_owned());

@@ -3,6 +3,7 @@
 use super::Algorithm;
 use super::evidence::Evidence;
 use super::inference::Inference;
+use super::load::LoadEffect;
 use super::order::counts;
 use crate::observation::Backend;
 
@@ -65,6 +66,19 @@ impl Evidence {
             let expected = f64::from(*weight) / f64::from(sum.max(1)) * f64::from(total);
             total > 0 && (f64::from(got) - expected).abs() > ROTATIONS * f64::from(*weight)
         })
+    }
+
+    /// What requests side by side leave open. Weights divided by the requests in flight look like weights; and where backends take a limited
+    /// number at a time, the next request goes to whoever is free, in turn, whatever selects.
+    pub(super) fn widen(&self, load: LoadEffect, inference: &mut Inference) {
+        use Algorithm::{LeastConnections, RoundRobin, WeightedRoundRobin};
+        match (inference.kind, load) {
+            (Some(RoundRobin | WeightedRoundRobin), LoadEffect::Unknown) => {
+                inference.or.extend(Algorithm::ALL.into_iter().filter(|open| *open != Algorithm::One));
+            }
+            (Some(WeightedRoundRobin), _) => inference.or.push(LeastConnections),
+            _ => {}
+        }
     }
 
     /// A hash that sends requests elsewhere while their backend is busy.
