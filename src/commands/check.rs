@@ -165,7 +165,8 @@ fn plans_of_running(args: &CheckArgs) -> Result<Vec<CheckPlan>, Problem> {
 /// What is typed wrongly is reported before anything starts. The URL is not known yet.
 fn plans_before_start(args: &CheckArgs, checks: &[CheckConfig]) -> Result<Vec<CheckPlan>> {
     refuse_contradictions(args)?;
-    let plans = checks.iter().map(|check| check.clone().at("http://localhost/").resolve(&Backing::Any));
+    let url = if args.balancing.speaks_grpc() { "grpc://localhost/" } else { "http://localhost/" };
+    let plans = checks.iter().map(|check| check.clone().at(url).resolve(&Backing::Any));
     let mut plans = plans.collect::<Result<Vec<_>, _>>()?;
     expect::from_file(args, None, &mut plans)?;
     Ok(plans)

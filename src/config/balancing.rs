@@ -123,6 +123,11 @@ impl BalancingConfig {
         *self == BalancingConfig::default()
     }
 
+    /// Whether backends are spoken to in gRPC.
+    pub(crate) fn speaks_grpc(&self) -> bool {
+        self.backend_protocol.is_some_and(|protocol| protocol.http == BackendHttp::Grpc)
+    }
+
     /// Which of what the file says nobody typed, for an error about one of them.
     pub(crate) fn only_in(&self, file: &BalancingConfig) -> Option<String> {
         let typed = self.given();

@@ -399,8 +399,8 @@ fn unknown_unit(why: UnknownUnit) -> (&'static str, &'static str) {
             "a hash or a sticky session decides by what all requests have alike, or one backend is all there is",
         ),
         UnknownUnit::Untried => (
-            "each connection met one backend, which least connections does too where each waits for its response",
-            "experiments distinguish them: leave --no-experiments out, or give them more time with --experiments-for",
+            "each connection met one backend, as a hash of the client's address or least connections may have it, too",
+            "experiments distinguish layer 4 from them: leave --no-experiments out, or give them more time with --experiments-for",
         ),
         UnknownUnit::TooFew => (
             "each connection met one backend, and so few requests leave that to chance",
