@@ -101,7 +101,7 @@ pub struct TrafficSummary {
     /// Requests on each of them at once, at most: more than one with HTTP/2 alone.
     #[serde(default = "one")]
     pub multiplex: u32,
-    /// Whether requests were calls of gRPC: a status of HTTP then stands for that of a call (503 for UNAVAILABLE).
+    /// Whether requests were calls of gRPC: statuses are then those of HTTP that mean the same (503 is UNAVAILABLE).
     #[serde(default)]
     pub grpc: bool,
     /// Requests a second that were asked for (open loop); null in a closed loop.
