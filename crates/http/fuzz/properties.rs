@@ -6,7 +6,7 @@ use http::h1::server::{self, Length, ServerConnection};
 use http::proxy_protocol::{self, Opening};
 use http::{
     BodyDecoder, Chunks, EventReader, Fields, Framing, HttpVersion, Malformed, NotAnEvent, RequestContext, RequestHead,
-    ResponseHead, Room, Strictness, encode, ws,
+    ResponseHead, Room, Strictness, encode, grpc, ws,
 };
 
 const HEAD_LIMIT: usize = 2048;
@@ -292,6 +292,35 @@ fn server_sent<'b>(pieces: impl IntoIterator<Item = &'b [u8]>) -> (Vec<(String, 
 pub fn events(data: &[u8]) {
     let (bytes, pieces) = pieces(data);
     assert_eq!(server_sent(pieces), server_sent([bytes]), "{}", bytes.escape_ascii());
+}
+
+/// The messages of a call, and whether it may end after them; or why not.
+fn messages<'b>(pieces: impl IntoIterator<Item = &'b [u8]>) -> (Vec<(bool, Vec<u8>)>, Result<bool, grpc::BadMessage>) {
+    let (mut reader, mut messages) = (grpc::MessageReader::new(4096), Vec::new());
+    for mut piece in pieces {
+        loop {
+            match reader.next(&mut piece) {
+                Ok(Some(message)) => messages.push((message.is_compressed, message.content.to_vec())),
+                Ok(None) => break assert!(piece.is_empty()),
+                Err(why) => return (messages, Err(why)),
+            }
+        }
+    }
+    (messages, Ok(reader.is_between_messages()))
+}
+
+/// Messages of a call are read alike however they arrive, and what its fields say survives.
+pub fn grpc(data: &[u8]) {
+    let (bytes, pieces) = pieces(data);
+    assert_eq!(messages(pieces), messages([bytes]), "{}", bytes.escape_ascii());
+    let text = grpc::decode_message(bytes);
+    assert_eq!(grpc::decode_message(grpc::encode_message(&text).as_bytes()), text);
+    if let Some(time) = grpc::parse_timeout(bytes) {
+        assert!(grpc::parse_timeout(grpc::format_timeout(time).as_bytes()).is_some_and(|again| again >= time));
+    }
+    if let Some(status) = grpc::GrpcStatus::of_field(bytes) {
+        assert_eq!(status.to_string().parse().ok(), (status.0 <= 16).then_some(status));
+    }
 }
 
 /// Bytes as they arrive, with what is left of them given again: `take` takes events until there are none.

@@ -129,6 +129,11 @@ proptest! {
     }
 
     #[test]
+    fn messages_of_calls_are_read_alike_however_they_arrive(input in any_input("grpc")) {
+        properties::grpc(&input);
+    }
+
+    #[test]
     fn a_server_of_http_2_reads_frames_alike_however_they_arrive(input in any_input("h2_server")) {
         properties::h2_server(&input);
     }
