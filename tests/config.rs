@@ -112,6 +112,11 @@ fn what_cannot_be_is_an_error_that_names_the_nearest_thing() {
              hint: --backend-protocol grpc, or grpcs: grpc_pass carries any request over HTTP/2\n",
         ),
         (
+            "traefik --for-version 3.7.15 --backend-protocol h2c --retries 2",
+            "error: Traefik 3.7.15 cannot retry over HTTP/2 (--retries with --backend-protocol h2c, h2, grpc): it repeats what \
+             backends have answered\n  hint: leave out --retries; NGINX, HAProxy and Caddy can\n",
+        ),
+        (
             "caddy --stream-timeout 1h",
             "error: Caddy 2.11.7 cannot limit how long a stream may be silent (--stream-timeout)\n  \
              hint: leave it out: Caddy ends no stream that is silent\n",
