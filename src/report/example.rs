@@ -227,6 +227,7 @@ pub(crate) fn failing() -> Check {
         disruption: None,
         no_session: false,
         is_backend_away: false,
+        bound: None,
     });
     check.findings.push(Finding::new(Level::Inconclusive, few));
     check
