@@ -245,7 +245,9 @@ fn all() -> [(Picks, usize, Algorithm); 16] {
 /// What must be named, not only left open.
 fn is_named(picks: &Picks, rotations: usize) -> bool {
     match picks {
-        Picks::Turns(_) | Picks::Permutations => rotations == 1,
+        // Of weights side by side it stays open whether what is in flight counts.
+        Picks::Turns(weights) => rotations == 1 && weights.iter().all(|weight| *weight == weights[0]),
+        Picks::Permutations => rotations == 1,
         Picks::LeastInTurns | Picks::LeastByChance | Picks::LeastFirst => true,
         Picks::Source { .. } | Picks::Uri | Picks::Body | Picks::Header(_) | Picks::Sticky { .. } => true,
         _ => false,
