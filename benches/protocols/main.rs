@@ -31,8 +31,11 @@ const PROTOCOLS: [(&str, &[&str]); 5] = [
 
 const CONDITIONS: [&str; 4] = ["healthy", "killed", "drained", "reload"];
 
+/// Whether a balancer refuses a backend with that certificate; none where it cannot be configured so.
+type Refuses = fn(&str, BadCertificate) -> Option<bool>;
+
 /// How the balancer is configured, and what it refuses then.
-const VERIFICATIONS: [(&str, &[&str], fn(&str, BadCertificate) -> Option<bool>); 3] = [
+const VERIFICATIONS: [(&str, &[&str], Refuses); 3] = [
     ("verification off", &["--backend-tls-verify", "off"], |_, _| Some(false)),
     ("authority and name", &[], |_, bad| Some(bad != BadCertificate::Revoked)),
     ("revocation list", &["--backend-tls-crl", "fleet"], |balancer, _| {
