@@ -294,8 +294,11 @@ pub fn events(data: &[u8]) {
     assert_eq!(server_sent(pieces), server_sent([bytes]), "{}", bytes.escape_ascii());
 }
 
+/// Whether it is compressed, and its content.
+type FlaggedMessage = (bool, Vec<u8>);
+
 /// The messages of a call, and whether it may end after them; or why not.
-fn messages<'b>(pieces: impl IntoIterator<Item = &'b [u8]>) -> (Vec<(bool, Vec<u8>)>, Result<bool, grpc::BadMessage>) {
+fn messages<'b>(pieces: impl IntoIterator<Item = &'b [u8]>) -> (Vec<FlaggedMessage>, Result<bool, grpc::BadMessage>) {
     let (mut reader, mut messages) = (grpc::MessageReader::new(4096), Vec::new());
     for mut piece in pieces {
         loop {
