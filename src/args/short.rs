@@ -96,7 +96,10 @@ pub(super) fn short(command: Command) -> Command {
     // `help` is one more line, and `--help` is named below.
     let command = command.disable_help_subcommand(true).mut_subcommands(short);
     let Some((_, shown)) = SHOWN.iter().find(|(command, _)| *command == name) else { return command };
-    let path = if name == "uuid-generator" { name } else { format!("uuid-generator {name}") };
+    let is_program = name == "uuid-generator";
+    let path = if is_program { name } else { format!("uuid-generator {name}") };
+    // Of two lines that clap writes, one; so that each command has its line.
+    let command = if is_program { command.override_usage("uuid-generator [OPTIONS] [COMMAND]") } else { command };
     let command = command.mut_args(|argument| {
         let Some((_, text)) = shown.iter().find(|(id, _)| *id == argument.get_id().as_str()) else {
             return argument.hide_short_help(true);
