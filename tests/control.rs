@@ -52,7 +52,8 @@ fn status_is_json_with_a_version_for_programs() {
     assert_eq!(
         keys(&status),
         BTreeSet::from(
-            ["version", "pid", "control", "started", "host", "pod", "namespace", "backends"].map(str::to_owned)
+            ["version", "pid", "control", "started", "host", "pod", "namespace", "instance", "clock", "backends"]
+                .map(str::to_owned)
         )
     );
     assert_eq!(status["version"], 2);

@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use super::evidence::{Evidence, Hold, Key};
+use super::evidence::{Evidence, Hold, Key, Pick};
 use super::lab::Lab;
 use super::subject::{Pace, ProbeRequest};
 
@@ -62,9 +62,11 @@ impl Evidence {
     /// How many requests of one value at once went elsewhere than one at a time, of how many; none if no more than a fault would send astray.
     pub(super) fn bound(&self) -> Option<(usize, usize)> {
         let sent: usize = self.crowded.iter().map(|hold| hold.others.len()).sum();
-        let stayed: usize = self.crowded.iter().map(Hold::to_busy).sum();
-        let lost = self.crowded.iter().flat_map(|hold| &hold.others).filter(|pick| !pick.backend.is_known()).count();
-        let strayed = sent - stayed - lost;
+        let strays = |hold: &Hold| {
+            let elsewhere = |pick: &&Pick| pick.backend.is_known() && !hold.busy.contains(&pick.backend);
+            hold.others.iter().filter(elsewhere).count()
+        };
+        let strayed: usize = self.crowded.iter().map(strays).sum();
         // One in a hundred that strays at any time makes four of 24 once in ten thousand times.
         (strayed >= 4 && strayed * 6 >= sent).then_some((strayed, sent))
     }

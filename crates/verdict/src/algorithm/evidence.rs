@@ -221,6 +221,8 @@ pub struct Evidence {
     pub fresh: Vec<Pick>,
     /// Requests in sequence on one connection.
     pub kept: Vec<Pick>,
+    /// Whether what went side by side came so seldom that hardly two were in flight at once, but for those that were held.
+    pub is_sparse: bool,
     /// Several requests on each of several connections, a row a connection.
     pub connections: KeyTrial,
     /// Connections that were tried against each other, and the rotations that they showed.

@@ -76,7 +76,8 @@ impl Evidence {
             (Some(RoundRobin | WeightedRoundRobin), LoadEffect::Unknown) => {
                 inference.or.extend(Algorithm::ALL.into_iter().filter(|open| *open != Algorithm::One));
             }
-            (Some(WeightedRoundRobin), _) => inference.or.push(LeastConnections),
+            // Where hardly anything is in flight but what is held, weights alone keep the rotation.
+            (Some(WeightedRoundRobin), _) if !self.is_sparse => inference.or.push(LeastConnections),
             _ => {}
         }
     }
