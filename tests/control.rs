@@ -62,6 +62,8 @@ fn status_is_json_with_a_version_for_programs() {
             "name",
             "id",
             "instances",
+            "streams",
+            "websockets",
             "url",
             "state",
             "since",
