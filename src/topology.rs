@@ -89,7 +89,7 @@ pub(crate) enum NoPort {
     OutOfRange(u32),
     /// It was asked for more than once.
     Duplicate(u32),
-    /// So many were asked for.
+    /// The number that was asked for.
     TooMany(usize),
 }
 

@@ -37,7 +37,7 @@ const CALM: Duration = Duration::from_secs(1);
 /// Handshakes are reported this often at most.
 const REPORTS: Duration = Duration::from_millis(20);
 const ACCEPTS_A_TURN: usize = 64;
-/// So many that a turn of long responses takes about a millisecond.
+/// Events taken in one turn of the loop: few enough that long responses take about a millisecond of it.
 const EVENTS_A_TURN: usize = 64;
 const INPUT_BYTES: usize = 16 * 1024;
 

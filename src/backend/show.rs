@@ -7,7 +7,7 @@ use http::RequestHead;
 
 use crate::wire::{Moment, ReceivedRequest, RequestId, ResponseId};
 
-/// So many at once, of a backend on which nothing was shown for a while.
+/// Requests shown at once, of a backend on which nothing was shown for a while.
 const BURST: u32 = 20;
 /// And then one in that time.
 const EVERY: Duration = Duration::from_millis(200);

@@ -33,7 +33,7 @@ pub(crate) struct Candidate {
 
 /// Backends beyond that are hardly behind one balancer; what has more values is something else.
 const MOST_VALUES: usize = 64;
-/// So many responses without an error suffice to find a name.
+/// Responses without an error that suffice to find a name.
 const LEAST_WELL: usize = 6;
 /// Of a document of JSON.
 const MOST_LEAVES: usize = 300;

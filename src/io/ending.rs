@@ -3,7 +3,7 @@
 /// What a look at a connection brought.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Peeked {
-    /// So many.
+    /// How many there were.
     Bytes(usize),
     /// Nothing yet.
     Nothing,

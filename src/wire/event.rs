@@ -27,7 +27,7 @@ pub(crate) enum FleetEvent {
         /// What it received.
         seen: ReceivedRequest,
     },
-    /// So many records of a backend were overwritten before they could be read.
+    /// Records of a backend that were overwritten before they could be read.
     Lost {
         /// When that was noticed.
         at: Moment,

@@ -32,7 +32,7 @@ const BLOCK: u16 = 16;
 /// Above the default ports and below the kernel's ephemeral ones, which begin at 32768 by default.
 const BLOCKS: std::ops::Range<u16> = 640..2040;
 
-/// So many ports that nobody listens on and that no other test gets while this process lives.
+/// Ports, that many, that nobody listens on and that no other test gets while this process lives.
 pub fn ports(count: usize) -> Vec<u16> {
     // Start anywhere, so that tests seldom meet.
     let start = std::process::id() as u16 % BLOCKS.len() as u16;

@@ -152,7 +152,7 @@ impl Configuration {
 pub struct Nginx {
     pub address: SocketAddr,
     master: Child,
-    /// So many workers are configured.
+    /// The number of workers that are configured.
     expected: Cell<usize>,
     place: TemporaryDirectory,
 }

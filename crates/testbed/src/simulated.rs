@@ -71,7 +71,7 @@ pub enum Picks {
     RandomConnections,
     /// By the body.
     Body,
-    /// So many in a row to the same backend, then to the next.
+    /// Requests in a row to the same backend, before the next.
     Bursts(usize),
     /// From half to one and a half times as many in a row, and right on average.
     UnevenBursts(usize),

@@ -8,7 +8,7 @@ const STATUSES: [u16; 17] = [200, 499, 520, 422, 504, 404, 409, 403, 429, 412, 4
 /// Of a status that gRPC does not know, which counts as UNKNOWN.
 const UNKNOWN: u16 = 520;
 
-/// The status of HTTP that stands for that of a call.
+/// The HTTP status that corresponds to a call's status.
 pub fn status_of_call(status: GrpcStatus) -> u16 {
     STATUSES.get(status.0 as usize).copied().unwrap_or(UNKNOWN)
 }

@@ -161,7 +161,7 @@ pub fn ln_e_value(counts: &[u64], probabilities: &[f64]) -> f64 {
     ln_sum([(of_any, any)].into_iter().chain(of(ON_DOUBLED, &doubled)).chain(of(ON_MISSED, &missed)))
 }
 
-/// What is bet on the error of a canary: so many times the smallest share. Less than the double that is feared, for what lags behind is found last.
+/// What is bet on the error of a canary: a multiple of the smallest share. Less than the double that is feared, for what lags behind is found last.
 const FEARED: f64 = 1.85;
 /// The share of the stake on that.
 const ON_DOUBLED: f64 = 0.9;

@@ -7,7 +7,7 @@ use crate::attempt::Arrival;
 use crate::observation::Observation;
 use crate::request::{Differences, RequestPart};
 
-/// From so many on they are no accident.
+/// From this number on they are no accident.
 const LEAST: usize = 20;
 
 /// On a busy machine a backend notes the end of a response that much later than it was there.

@@ -44,7 +44,7 @@ pub(super) enum StreamEnd {
 const PIECE: usize = 64 * 1024;
 
 impl Http2 {
-    /// For so many requests at once. Appends what a client says first.
+    /// For that many requests at once. Appends what a client says first.
     pub(super) fn new(places: usize, out: &mut Vec<u8>) -> Http2 {
         Http2 {
             client: Client::new(AnnouncedSettings::CLIENT, out),

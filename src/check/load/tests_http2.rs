@@ -99,7 +99,7 @@ fn of_outcome(traffic: &Traffic, outcome: ClientOutcome) -> usize {
 
 #[test]
 fn each_connection_carries_as_many_requests_at_once_as_were_asked_for() {
-    // It responds only when so many wait: fewer at once would never be responded to.
+    // It responds only when that many wait: fewer at once would never be responded to.
     let address = server(100, |_, peer| {
         while peer.turn() {
             if peer.asked.len() == 6 || matches!(peer.server.requests(), 1 | 121) {

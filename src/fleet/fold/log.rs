@@ -29,7 +29,7 @@ pub(crate) enum LogMode {
     Off,
 }
 
-/// So many attempts of a second are shown one by one.
+/// Attempts of a second that are shown one by one.
 const SHOWN_A_SECOND: u64 = 20;
 /// A sum names so many backends one by one.
 const NAMED: usize = 8;

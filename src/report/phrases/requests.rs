@@ -24,7 +24,7 @@ fn were(count: u64) -> &'static str {
 }
 
 /// `300× 503, 2× 502`
-/// Of calls of gRPC each status stands for one of theirs.
+/// For gRPC calls each HTTP status corresponds to one of theirs.
 fn counted(statuses: &BTreeMap<u16, u64>, of_calls: bool) -> String {
     let name = |status: u16| match call_of_status(status).filter(|_| of_calls) {
         Some(call) => format!("{call} (counted as {status})"),

@@ -105,9 +105,9 @@ pub enum Defect {
 /// What happens to backends that fail, as NGINX has it.
 #[derive(Clone, Copy, Debug)]
 pub struct Ejection {
-    /// So many failures, and it gets nothing for `fail_timeout`; then one request to try. When all are out, all are in.
+    /// After that many failures it gets nothing for `fail_timeout`; then one request to try. When all are out, all are in.
     pub max_fails: u32,
-    /// For so long.
+    /// How long it gets nothing.
     pub fail_timeout: Duration,
 }
 
@@ -116,7 +116,7 @@ pub struct Ejection {
 pub struct Behaviour {
     /// Who gets a request.
     pub algorithm: PlantedAlgorithm,
-    /// So many workers that know nothing of each other: rotations, requests in flight and failures are each one's own. A client
+    /// Workers that know nothing of each other: rotations, requests in flight and failures are each one's own. A client
     /// connection belongs to one at random.
     pub rotations: usize,
     /// What it does wrong.

@@ -24,7 +24,7 @@ pub(super) struct PlantedConnection<'a> {
     pub(super) idle: Rc<Cell<bool>>,
     /// A whole request has come and is not answered yet.
     pub(super) asking: Rc<Cell<Option<InFlightId>>>,
-    /// So many had been when it was accepted.
+    /// The number of those before it, when it was accepted.
     pub(super) reloads: u64,
     /// With [`PlantedAlgorithm::PerConnection`].
     pub(super) tied: Option<PlantedInFlight>,

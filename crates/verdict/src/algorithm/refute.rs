@@ -7,7 +7,7 @@ use super::load::LoadEffect;
 use super::order::counts;
 use crate::observation::Backend;
 
-/// So many rotations, which may all begin at the same backend, are granted.
+/// Rotations, all of which may begin at the same backend, that are granted.
 const ROTATIONS: f64 = 64.0;
 /// The sample is looked at in this number of parts.
 const PARTS: usize = 10;
