@@ -18,25 +18,12 @@ impl Evidence {
 
     fn infer_known(&self, names: &[String]) -> Inference {
         let mut inference = Inference {
-            kind: None,
-            or: Vec::new(),
-            label: "none that is known here".to_owned(),
-            per_connection: false,
             // Connections that are not kept are the same as requests.
             is_unit_known: !self
                 .missing
                 .iter()
                 .any(|it| matches!(it, Missing::Connections(why) if *why != SkipReason::NotKept)),
-            key: None,
-            turns: None,
-            weights: Vec::new(),
-            rotations: None,
-            exceptions: 0,
-            breaks: None,
-            bound: None,
-            excludes_others: false,
-            evidence: Vec::new(),
-            hint: None,
+            ..Inference::of(None, "none that is known here")
         };
         let fresh = self.order_of_fresh();
         match &fresh {

@@ -51,6 +51,27 @@ pub struct RotationBreaks {
 }
 
 impl Inference {
+    /// That name and nothing else, without evidence.
+    pub(crate) fn of(kind: Option<Algorithm>, label: &str) -> Inference {
+        Inference {
+            kind,
+            or: Vec::new(),
+            label: label.to_owned(),
+            per_connection: false,
+            is_unit_known: true,
+            key: None,
+            turns: None,
+            weights: Vec::new(),
+            rotations: None,
+            exceptions: 0,
+            breaks: None,
+            bound: None,
+            excludes_others: false,
+            evidence: Vec::new(),
+            hint: None,
+        }
+    }
+
     /// The name, if it is certain: nothing else fits.
     pub fn certain(&self) -> Option<Algorithm> {
         self.kind.filter(|_| self.or.is_empty())

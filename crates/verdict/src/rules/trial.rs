@@ -61,23 +61,7 @@ pub(crate) struct RuleTrial {
 
 /// An inference that is certain of its name, or of none.
 pub(crate) fn inference(kind: Option<Algorithm>) -> Inference {
-    Inference {
-        kind,
-        or: Vec::new(),
-        label: kind.map_or("not known", Algorithm::label).to_owned(),
-        per_connection: false,
-        is_unit_known: true,
-        key: None,
-        turns: None,
-        weights: Vec::new(),
-        rotations: None,
-        exceptions: 0,
-        breaks: None,
-        bound: None,
-        excludes_others: false,
-        evidence: Vec::new(),
-        hint: None,
-    }
+    Inference::of(kind, kind.map_or("not known", Algorithm::label))
 }
 
 /// How a request arrives.
