@@ -234,11 +234,10 @@ fn a_fleet_that_is_started_again_meanwhile_accounts_for_all_and_leaves_shares_op
     assert!(facts.strangers.is_empty(), "{facts:?}");
     let rows = &check.shares.as_ref().unwrap().rows;
     assert!(rows.len() == 2 && rows.iter().all(|row| row.count > 100), "{rows:?}");
-    assert!(
-        check.findings.iter().all(|it| it.level != Level::Fail || it.rule().id() == "failures"),
-        "{:?}",
-        check.findings
-    );
+    // A request that the ending backend breaks off fails the check, cut off or as this balancer's own 502: it tries no other.
+    let failed = check.findings.iter().filter(|it| it.level == Level::Fail).map(|it| it.rule().id());
+    let unexpected: Vec<_> = failed.filter(|id| !["failures", "balancer"].contains(id)).collect();
+    assert!(unexpected.is_empty(), "{unexpected:?} {:?}", check.findings);
 }
 
 #[test]
