@@ -148,16 +148,8 @@ fn refuse(topology: &Topology, limits: VersionLimits) -> Result<(), Unsupported>
             "add --health-path /readyz, or --max-fails 1",
         )?;
     }
-    limits.refuse_if(
-        topology.revoked.is_some(),
-        "read a revocation list (--backend-tls-crl)",
-        "certificates of backends that are valid for hours; NGINX, HAProxy and Envoy read lists",
-    )?;
-    limits.refuse_if(
-        topology.timeouts.stream.is_some(),
-        "limit how long a stream may be silent (--stream-timeout)",
-        "leave it out: Caddy ends no stream that is silent",
-    )?;
+    limits.refuse_revocation_list(topology)?;
+    limits.refuse_stream_timeout(topology)?;
     limits.refuse_if(
         topology.is_weighted() && !matches!(topology.policy, Policy::RoundRobin | Policy::Sticky(_)),
         &format!("give weights to --algorithm {}", topology.policy.name()),

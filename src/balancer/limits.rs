@@ -19,9 +19,8 @@ impl VersionLimits {
         VersionLimits { title: product.title, version: version(options, product) }
     }
 
-    /// It cannot, if so.
-    pub(crate) fn refuse_if(self, so: bool, what: &str, nearest: &str) -> Result<(), Unsupported> {
-        if so { Err(self.cannot(what, nearest)) } else { Ok(()) }
+    pub(crate) fn refuse_if(self, condition: bool, what: &str, nearest: &str) -> Result<(), Unsupported> {
+        if condition { Err(self.cannot(what, nearest)) } else { Ok(()) }
     }
 
     pub(crate) fn refuse_if_older_than(self, oldest: BalancerVersion) -> Result<(), Unsupported> {
@@ -33,12 +32,29 @@ impl VersionLimits {
         )
     }
 
-    /// Most have that where a snippet does not reach.
+    /// Most balancers set the number of workers in a part of the configuration that is outside of a snippet.
     pub(crate) fn refuse_workers_in_snippet(self, options: &Options) -> Result<(), Unsupported> {
         self.refuse_if(
             options.snippet && options.workers.is_some(),
             "say in a snippet how many workers serve (--workers)",
             "leave out --workers or --snippet",
+        )
+    }
+
+    /// Go's TLS library, which some balancers are written with, reads none.
+    pub(crate) fn refuse_revocation_list(self, topology: &Topology) -> Result<(), Unsupported> {
+        self.refuse_if(
+            topology.revoked.is_some(),
+            "read a revocation list (--backend-tls-crl)",
+            "certificates of backends that are valid for hours; NGINX, HAProxy and Envoy read lists",
+        )
+    }
+
+    pub(crate) fn refuse_stream_timeout(self, topology: &Topology) -> Result<(), Unsupported> {
+        self.refuse_if(
+            topology.timeouts.stream.is_some(),
+            "limit how long a stream may be silent (--stream-timeout)",
+            &format!("leave it out: {} ends no stream that is silent", self.title),
         )
     }
 

@@ -165,16 +165,8 @@ fn refuse(topology: &Topology, limits: VersionLimits) -> Result<(), Unsupported>
         "retry over HTTP/2 (--retries with --backend-protocol h2c, h2, grpc): it repeats what backends have answered",
         "leave out --retries; NGINX, HAProxy and Caddy can",
     )?;
-    limits.refuse_if(
-        topology.revoked.is_some(),
-        "read a revocation list (--backend-tls-crl)",
-        "certificates of backends that are valid for hours; NGINX, HAProxy and Envoy read lists",
-    )?;
-    limits.refuse_if(
-        topology.timeouts.stream.is_some(),
-        "limit how long a stream may be silent (--stream-timeout)",
-        "leave it out: Traefik ends no stream that is silent",
-    )?;
+    limits.refuse_revocation_list(topology)?;
+    limits.refuse_stream_timeout(topology)?;
     let counts = topology.health.as_ref().is_some_and(|health| health.rise.get() != 1 || health.fall.get() != 1);
     limits.refuse_if(
         counts,

@@ -43,27 +43,19 @@ pub(crate) enum StepAction {
     Command(String),
 }
 
-/// How a host is reached.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Reach {
-    /// Nothing that is sent there is answered.
-    Gone,
-    /// The way there is known to end.
-    Unreachable,
-    /// As ever.
-    Back,
-}
-
-impl Reach {
-    const ALL: [Reach; 3] = [Reach::Gone, Reach::Unreachable, Reach::Back];
-
-    fn name(self) -> &'static str {
-        match self {
-            Reach::Gone => "gone",
-            Reach::Unreachable => "unreachable",
-            Reach::Back => "back",
-        }
+http::named_enum! {
+    /// How a host is reached.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub(crate) enum Reach {
+        /// Nothing that is sent there is answered.
+        Gone => "gone",
+        /// The way there is known to end.
+        Unreachable => "unreachable",
+        /// As ever.
+        Back => "back",
     }
+
+    fn name;
 }
 
 type ChangeReach = dyn Fn(&str, Reach) -> Result<(), String> + Send + Sync;

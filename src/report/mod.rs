@@ -18,45 +18,26 @@ mod text;
 pub(crate) use text::{Detail, Style};
 use verdict::report::Report;
 
-/// In which format a report is written.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum ReportFormat {
-    /// One screen, for a terminal.
-    Text,
-    /// For programs.
-    Json,
-    /// For the summary of a CI job.
-    Markdown,
-    /// One file, with plots.
-    Html,
-    /// For CI systems: JUnit's XML.
-    Junit,
-    /// Annotations of GitHub Actions.
-    Github,
-}
-
-impl ReportFormat {
-    /// All of them.
-    pub(crate) const ALL: [ReportFormat; 6] = [
-        ReportFormat::Text,
-        ReportFormat::Json,
-        ReportFormat::Markdown,
-        ReportFormat::Html,
-        ReportFormat::Junit,
-        ReportFormat::Github,
-    ];
+http::named_enum! {
+    /// In which format a report is written.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub(crate) enum ReportFormat {
+        /// One screen, for a terminal.
+        Text => "text",
+        /// For programs.
+        Json => "json",
+        /// For the summary of a CI job.
+        Markdown => "markdown",
+        /// One file, with plots.
+        Html => "html",
+        /// For CI systems: JUnit's XML.
+        Junit => "junit",
+        /// Annotations of GitHub Actions.
+        Github => "github",
+    }
 
     /// As it is typed.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            ReportFormat::Text => "text",
-            ReportFormat::Json => "json",
-            ReportFormat::Markdown => "markdown",
-            ReportFormat::Html => "html",
-            ReportFormat::Junit => "junit",
-            ReportFormat::Github => "github",
-        }
-    }
+    fn name;
 }
 
 /// Writes a report.

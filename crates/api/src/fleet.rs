@@ -168,45 +168,33 @@ impl fmt::Display for BackendState {
     }
 }
 
-/// What can be done to backends.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "lowercase")]
-pub enum Action {
-    /// SIGKILL: gone at once, whatever is in flight.
-    Kill,
-    /// SIGSTOP: connections are established by the kernel, nobody answers.
-    Pause,
-    /// SIGCONT.
-    Resume,
-    /// Accept nothing more, answer what is in flight, end.
-    Drain,
-    /// A new process for a backend that is gone.
-    Start,
-    /// Readiness answers 200 again.
-    Ready,
-    /// Readiness answers 503; everything else goes on.
-    Unready,
+http::named_enum! {
+    /// What can be done to backends.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+    #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+    #[serde(rename_all = "lowercase")]
+    pub enum Action {
+        /// SIGKILL: gone at once, whatever is in flight.
+        Kill => "kill",
+        /// SIGSTOP: connections are established by the kernel, nobody answers.
+        Pause => "pause",
+        /// SIGCONT.
+        Resume => "resume",
+        /// Accept nothing more, answer what is in flight, end.
+        Drain => "drain",
+        /// A new process for a backend that is gone.
+        Start => "start",
+        /// Readiness answers 200 again.
+        Ready => "ready",
+        /// Readiness answers 503; everything else goes on.
+        Unready => "unready",
+    }
+
+    /// As it is typed, and as it stands in the API's paths.
+    fn name;
 }
 
 impl Action {
-    /// All of them.
-    pub const ALL: [Action; 7] =
-        [Action::Kill, Action::Pause, Action::Resume, Action::Drain, Action::Start, Action::Ready, Action::Unready];
-
-    /// As it is typed, and as it stands in the API's paths.
-    pub fn name(self) -> &'static str {
-        match self {
-            Action::Kill => "kill",
-            Action::Pause => "pause",
-            Action::Resume => "resume",
-            Action::Drain => "drain",
-            Action::Start => "start",
-            Action::Ready => "ready",
-            Action::Unready => "unready",
-        }
-    }
-
     /// All that make sense for a backend in that state.
     pub fn all_for(state: BackendState) -> Vec<Action> {
         Action::ALL.into_iter().filter(|action| action.applies_to(state)).collect()

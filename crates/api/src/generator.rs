@@ -3,33 +3,22 @@
 /// Its full name.
 pub const SERVICE: &str = "uuid.v1.Generator";
 
-/// What it can do.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum GeneratorMethod {
-    /// A message each way.
-    Generate,
-    /// One message, then events.
-    Events,
-    /// Messages, then one.
-    Collect,
-    /// Messages both ways.
-    Echo,
-}
-
-impl GeneratorMethod {
-    /// All of them.
-    pub const ALL: [GeneratorMethod; 4] =
-        [GeneratorMethod::Generate, GeneratorMethod::Events, GeneratorMethod::Collect, GeneratorMethod::Echo];
+http::named_enum! {
+    /// What it can do.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+    pub enum GeneratorMethod {
+        /// A message each way.
+        Generate => "/uuid.v1.Generator/Generate",
+        /// One message, then events.
+        Events => "/uuid.v1.Generator/Events",
+        /// Messages, then one.
+        Collect => "/uuid.v1.Generator/Collect",
+        /// Messages both ways.
+        Echo => "/uuid.v1.Generator/Echo",
+    }
 
     /// The path of its calls.
-    pub fn path(self) -> &'static str {
-        match self {
-            GeneratorMethod::Generate => "/uuid.v1.Generator/Generate",
-            GeneratorMethod::Events => "/uuid.v1.Generator/Events",
-            GeneratorMethod::Collect => "/uuid.v1.Generator/Collect",
-            GeneratorMethod::Echo => "/uuid.v1.Generator/Echo",
-        }
-    }
+    fn path;
 }
 
 /// Of [`GeneratorMethod::Generate`].

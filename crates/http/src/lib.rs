@@ -15,6 +15,7 @@ pub mod h1;
 pub mod h2;
 mod malformed;
 mod message;
+mod named;
 pub mod proxy_protocol;
 mod stream;
 mod target;

@@ -8,35 +8,24 @@ use uuid::Uuid;
 
 use crate::Moment;
 
-/// What goes over a unit with a life.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "kebab-case")]
-pub enum StreamKind {
-    /// Server-sent events.
-    Events,
-    /// Lines, each in a chunk of its own.
-    Chunks,
-    /// Lines, of which the head says the whole length.
-    Download,
-    /// Messages of a WebSocket, both ways.
-    Websocket,
-}
-
-impl StreamKind {
-    /// All of them.
-    pub const ALL: [StreamKind; 4] =
-        [StreamKind::Events, StreamKind::Chunks, StreamKind::Download, StreamKind::Websocket];
+http::named_enum! {
+    /// What goes over a unit with a life.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+    #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+    #[serde(rename_all = "kebab-case")]
+    pub enum StreamKind {
+        /// Server-sent events.
+        Events => "events",
+        /// Lines, each in a chunk of its own.
+        Chunks => "chunks",
+        /// Lines, of which the head says the whole length.
+        Download => "download",
+        /// Messages of a WebSocket, both ways.
+        Websocket => "ws",
+    }
 
     /// The end of the path at which a backend serves it.
-    pub fn segment(self) -> &'static str {
-        match self {
-            StreamKind::Events => "events",
-            StreamKind::Chunks => "chunks",
-            StreamKind::Download => "download",
-            StreamKind::Websocket => "ws",
-        }
-    }
+    fn segment;
 }
 
 /// How a life ended, as the backend saw it.

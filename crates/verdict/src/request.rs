@@ -148,62 +148,35 @@ fn short_of_lower_case(bytes: &[u8]) -> u32 {
     }
 }
 
-/// A part of a request that can differ between what was sent and what arrived.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-#[repr(u16)]
-pub enum RequestPart {
-    /// The method.
-    Method = 1,
-    /// The path.
-    Path = 1 << 1,
-    /// The query.
-    Query = 1 << 2,
-    /// The Host field.
-    Host = 1 << 3,
-    /// How much content arrived.
-    BodyLength = 1 << 4,
-    /// The content, though its length is right.
-    Body = 1 << 5,
-    /// A field of the user's own did not arrive.
-    FieldLost = 1 << 6,
-    /// One arrived with another value.
-    FieldChanged = 1 << 7,
-    /// One arrived more than once.
-    FieldDoubled = 1 << 8,
-    /// The header that says what was sent arrived and cannot be read: nothing is judged.
-    Unreadable = 1 << 9,
-}
-
-impl RequestPart {
-    /// All of them.
-    pub const ALL: [RequestPart; 10] = [
-        RequestPart::Method,
-        RequestPart::Path,
-        RequestPart::Query,
-        RequestPart::Host,
-        RequestPart::BodyLength,
-        RequestPart::Body,
-        RequestPart::FieldLost,
-        RequestPart::FieldChanged,
-        RequestPart::FieldDoubled,
-        RequestPart::Unreadable,
-    ];
+http::named_enum! {
+    /// A part of a request that can differ between what was sent and what arrived.
+    #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+    #[repr(u16)]
+    pub enum RequestPart {
+        /// The method.
+        Method = 1 => "method",
+        /// The path.
+        Path = 1 << 1 => "path",
+        /// The query.
+        Query = 1 << 2 => "query",
+        /// The Host field.
+        Host = 1 << 3 => "host",
+        /// How much content arrived.
+        BodyLength = 1 << 4 => "body-length",
+        /// The content, though its length is right.
+        Body = 1 << 5 => "body",
+        /// A field of the user's own did not arrive.
+        FieldLost = 1 << 6 => "field-lost",
+        /// One arrived with another value.
+        FieldChanged = 1 << 7 => "field-changed",
+        /// One arrived more than once.
+        FieldDoubled = 1 << 8 => "field-doubled",
+        /// The header that says what was sent arrived and cannot be read: nothing is judged.
+        Unreadable = 1 << 9 => "unreadable",
+    }
 
     /// As it stands in the API and in reports for programs.
-    pub fn name(self) -> &'static str {
-        match self {
-            RequestPart::Method => "method",
-            RequestPart::Path => "path",
-            RequestPart::Query => "query",
-            RequestPart::Host => "host",
-            RequestPart::BodyLength => "body-length",
-            RequestPart::Body => "body",
-            RequestPart::FieldLost => "field-lost",
-            RequestPart::FieldChanged => "field-changed",
-            RequestPart::FieldDoubled => "field-doubled",
-            RequestPart::Unreadable => "unreadable",
-        }
-    }
+    fn name;
 }
 
 /// In which parts a request arrived other than it was sent.
@@ -422,79 +395,46 @@ fn hexadecimal(digits: &[u8]) -> Option<u64> {
     })
 }
 
-/// Something about a request as it arrived that is noted though nothing is compared with it.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-#[repr(u16)]
-pub enum Note {
-    /// It said what was sent: its parts were compared.
-    Compared = 1,
-    /// It has X-Forwarded-Proto.
-    ForwardedProto = 1 << 1,
-    /// It has X-Forwarded-Host.
-    ForwardedHost = 1 << 2,
-    /// It has Forwarded (RFC 7239).
-    Forwarded = 1 << 3,
-    /// It has Via.
-    Via = 1 << 4,
-    /// It has X-Forwarded-For.
-    ForwardedFor = 1 << 5,
-    /// It came in HTTP/1.0.
-    Http10 = 1 << 6,
-    /// Fields that belong to the connection before this one arrived (RFC 9110 §7.6.1): Keep-Alive,
-    KeepAlive = 1 << 7,
-    /// Proxy-Connection,
-    ProxyConnection = 1 << 8,
-    /// Proxy-Authorization,
-    ProxyAuthorization = 1 << 9,
-    /// TE,
-    Te = 1 << 10,
-    /// Upgrade.
-    Upgrade = 1 << 11,
-    /// Its body came in chunks.
-    Chunked = 1 << 12,
-    /// It announced trailers.
-    Trailer = 1 << 13,
+http::named_enum! {
+    /// Something about a request as it arrived that is noted though nothing is compared with it.
+    #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+    #[repr(u16)]
+    pub enum Note {
+        /// It said what was sent: its parts were compared.
+        Compared = 1 => "compared",
+        /// It has X-Forwarded-Proto.
+        ForwardedProto = 1 << 1 => "x-forwarded-proto",
+        /// It has X-Forwarded-Host.
+        ForwardedHost = 1 << 2 => "x-forwarded-host",
+        /// It has Forwarded (RFC 7239).
+        Forwarded = 1 << 3 => "forwarded",
+        /// It has Via.
+        Via = 1 << 4 => "via",
+        /// It has X-Forwarded-For.
+        ForwardedFor = 1 << 5 => "x-forwarded-for",
+        /// It came in HTTP/1.0.
+        Http10 = 1 << 6 => "http/1.0",
+        /// Fields that belong to the connection before this one arrived (RFC 9110 §7.6.1): Keep-Alive,
+        KeepAlive = 1 << 7 => "keep-alive",
+        /// Proxy-Connection,
+        ProxyConnection = 1 << 8 => "proxy-connection",
+        /// Proxy-Authorization,
+        ProxyAuthorization = 1 << 9 => "proxy-authorization",
+        /// TE,
+        Te = 1 << 10 => "te",
+        /// Upgrade.
+        Upgrade = 1 << 11 => "upgrade",
+        /// Its body came in chunks.
+        Chunked = 1 << 12 => "chunked",
+        /// It announced trailers.
+        Trailer = 1 << 13 => "trailer",
+    }
+
+    /// As it stands in the API: for a field its name in lower case.
+    fn name;
 }
 
 impl Note {
-    /// All of them.
-    pub const ALL: [Note; 14] = [
-        Note::Compared,
-        Note::ForwardedProto,
-        Note::ForwardedHost,
-        Note::Forwarded,
-        Note::Via,
-        Note::ForwardedFor,
-        Note::Http10,
-        Note::KeepAlive,
-        Note::ProxyConnection,
-        Note::ProxyAuthorization,
-        Note::Te,
-        Note::Upgrade,
-        Note::Chunked,
-        Note::Trailer,
-    ];
-
-    /// As it stands in the API: for a field its name in lower case.
-    pub fn name(self) -> &'static str {
-        match self {
-            Note::Compared => "compared",
-            Note::ForwardedProto => "x-forwarded-proto",
-            Note::ForwardedHost => "x-forwarded-host",
-            Note::Forwarded => "forwarded",
-            Note::Via => "via",
-            Note::ForwardedFor => "x-forwarded-for",
-            Note::Http10 => "http/1.0",
-            Note::KeepAlive => "keep-alive",
-            Note::ProxyConnection => "proxy-connection",
-            Note::ProxyAuthorization => "proxy-authorization",
-            Note::Te => "te",
-            Note::Upgrade => "upgrade",
-            Note::Chunked => "chunked",
-            Note::Trailer => "trailer",
-        }
-    }
-
     /// Whether it is a field that belongs to the connection between client and balancer.
     pub fn is_hop_by_hop(self) -> bool {
         match self {

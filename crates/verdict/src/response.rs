@@ -19,49 +19,31 @@ pub const DIGEST_HEADER: &str = "Response-Digest";
 /// Vary when they compress.
 pub const COVERED: [&str; 6] = ["Content-Type", "Cache-Control", "Vary", "Location", "WWW-Authenticate", "Allow"];
 
-/// The kind of a response's content.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum ContentKind {
-    /// The page, chosen by Accept.
-    Html,
-    /// The same facts for programs, chosen by Accept.
-    Json,
-    /// The same facts for a terminal, chosen by Accept.
-    Text,
-    /// Lines of text, whatever the client accepts.
-    Line,
-    /// A body of the [`PATTERN`].
-    Bytes,
-    /// Server-sent events.
-    Events,
-    /// Messages of a gRPC call.
-    Grpc,
+http::named_enum! {
+    /// The kind of a response's content.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+    pub enum ContentKind {
+        /// The page, chosen by Accept.
+        Html => "text/html; charset=utf-8",
+        /// The same facts for programs, chosen by Accept.
+        Json => "application/json",
+        /// The same facts for a terminal, chosen by Accept.
+        Text => "text/plain; charset=utf-8",
+        /// Lines of text, whatever the client accepts.
+        Line => "text/plain; charset=utf-8",
+        /// A body of the [`PATTERN`].
+        Bytes => "application/octet-stream",
+        /// Server-sent events.
+        Events => "text/event-stream",
+        /// Messages of a gRPC call.
+        Grpc => grpc::CONTENT_TYPE,
+    }
+
+    /// Its media type.
+    fn media_type;
 }
 
 impl ContentKind {
-    /// All of them.
-    pub const ALL: [ContentKind; 7] = [
-        ContentKind::Html,
-        ContentKind::Json,
-        ContentKind::Text,
-        ContentKind::Line,
-        ContentKind::Bytes,
-        ContentKind::Events,
-        ContentKind::Grpc,
-    ];
-
-    /// Its media type.
-    pub fn media_type(self) -> &'static str {
-        match self {
-            ContentKind::Html => "text/html; charset=utf-8",
-            ContentKind::Json => "application/json",
-            ContentKind::Text | ContentKind::Line => "text/plain; charset=utf-8",
-            ContentKind::Bytes => "application/octet-stream",
-            ContentKind::Events => "text/event-stream",
-            ContentKind::Grpc => grpc::CONTENT_TYPE,
-        }
-    }
-
     fn is_negotiated(self) -> bool {
         match self {
             ContentKind::Html | ContentKind::Json | ContentKind::Text => true,

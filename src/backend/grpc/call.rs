@@ -38,18 +38,8 @@ impl GrpcCall {
         if head.version != HttpVersion::Http2 || !head.fields.first("content-type").is_some_and(grpc::is_content_type) {
             return None;
         }
-        let (method, response) = (CallMethod::of(head.path()), mint());
-        let mut call = GrpcCall {
-            response,
-            method,
-            work: method.map_or(Work::Nothing, |method| Work::of(method, response)),
-            reader: MessageReader::new(MAX_MESSAGE),
-            deadline: None,
-            output: Vec::new(),
-            sent: 0,
-            end: None,
-            record: Call::default(),
-        };
+        let method = CallMethod::of(head.path());
+        let mut call = GrpcCall::new(method, mint());
         if method.is_none() {
             call.fail(GrpcStatus::UNIMPLEMENTED, format!("no method {}", head.path()));
         }
@@ -62,6 +52,20 @@ impl GrpcCall {
             None => {}
         }
         Some(call)
+    }
+
+    fn new(method: Option<CallMethod>, response: ResponseId) -> GrpcCall {
+        GrpcCall {
+            response,
+            method,
+            work: method.map_or(Work::Nothing, |method| Work::of(method, response)),
+            reader: MessageReader::new(MAX_MESSAGE),
+            deadline: None,
+            output: Vec::new(),
+            sent: 0,
+            end: None,
+            record: Call::default(),
+        }
     }
 
     /// Whether it asks for a backend's health or services: no UUID is minted for it, and no fault touches it.

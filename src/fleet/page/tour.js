@@ -92,7 +92,7 @@ function plan(now) {
     },
     {
       title: "Kill one",
-      why: `A dead backend refuses connections. ${retries} It then leaves the backend alone for a while; NGINX asks it again after 10 s (fail_timeout).`,
+      why: `A dead backend refuses connections. ${retries} It then leaves the backend alone for a while, and tries it again later.`,
       acts: [
         {
           label: `Balance by round robin, and kill -9 ${victim}`,
@@ -147,7 +147,7 @@ function plan(now) {
     {
       title: "A sticky session",
       why: sticky === "source"
-        ? `A visitor who has a cart in one backend's memory should come back to it. ${name} cannot do that with a cookie of its own here (NGINX can from version 1.29.6), so this is the nearest: it goes by the address from which a visitor comes. All your requests come from this machine, so all visitors look like one.`
+        ? `A visitor who has a cart in one backend's memory should come back to it. ${name} cannot do that with a cookie of its own in this version, so this is the nearest: it goes by the address from which a visitor comes. All your requests come from this machine, so all visitors look like one.`
         : "A visitor who has a cart in one backend's memory should come back to it. The balancer gives each new visitor a cookie that names the backend, and obeys it when it returns.",
       acts: [
         {

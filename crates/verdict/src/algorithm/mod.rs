@@ -19,74 +19,43 @@ use std::str::FromStr;
 pub use evidence::{Evidence, Flight, Full, Hold, Key, KeyTrial, Missing, Pick, SkipReason};
 pub use inference::{Inference, RotationBreaks};
 
-/// How a balancer selects a backend.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Algorithm {
-    /// In rotation.
-    RoundRobin,
-    /// In rotation, some more often than others.
-    WeightedRoundRobin,
-    /// An independent draw for each request.
-    Random,
-    /// The less loaded of two random choices.
-    TwoChoices,
-    /// The backend with the fewest requests in flight.
-    LeastConnections,
-    /// The backend that responded fastest lately.
-    LeastTime,
-    /// By the client's address.
-    Source,
-    /// By path or query.
-    Uri,
-    /// By a header of the request.
-    Header,
-    /// By a cookie that the client brings.
-    Cookie,
-    /// By the request's body.
-    Body,
-    /// By a cookie that the balancer issues.
-    Sticky,
-    /// Always the same backend.
-    One,
+http::named_enum! {
+    /// How a balancer selects a backend.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+    pub enum Algorithm {
+        /// In rotation.
+        RoundRobin => "round-robin",
+        /// In rotation, some more often than others.
+        WeightedRoundRobin => "weighted-round-robin",
+        /// An independent draw for each request.
+        Random => "random",
+        /// The less loaded of two random choices.
+        TwoChoices => "two-choices",
+        /// The backend with the fewest requests in flight.
+        LeastConnections => "least-connections",
+        /// The backend that responded fastest lately.
+        LeastTime => "least-time",
+        /// By the client's address.
+        Source => "source",
+        /// By path or query.
+        Uri => "uri",
+        /// By a header of the request.
+        Header => "header",
+        /// By a cookie that the client brings.
+        Cookie => "cookie",
+        /// By the request's body.
+        Body => "body",
+        /// By a cookie that the balancer issues.
+        Sticky => "sticky",
+        /// Always the same backend.
+        One => "one",
+    }
+
+    /// As `--expect` and `--algorithm` take it.
+    fn name;
 }
 
 impl Algorithm {
-    /// All of them.
-    pub const ALL: [Algorithm; 13] = [
-        Algorithm::RoundRobin,
-        Algorithm::WeightedRoundRobin,
-        Algorithm::Random,
-        Algorithm::TwoChoices,
-        Algorithm::LeastConnections,
-        Algorithm::LeastTime,
-        Algorithm::Source,
-        Algorithm::Uri,
-        Algorithm::Header,
-        Algorithm::Cookie,
-        Algorithm::Body,
-        Algorithm::Sticky,
-        Algorithm::One,
-    ];
-
-    /// As `--expect` and `--algorithm` take it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Algorithm::RoundRobin => "round-robin",
-            Algorithm::WeightedRoundRobin => "weighted-round-robin",
-            Algorithm::Random => "random",
-            Algorithm::TwoChoices => "two-choices",
-            Algorithm::LeastConnections => "least-connections",
-            Algorithm::LeastTime => "least-time",
-            Algorithm::Source => "source",
-            Algorithm::Uri => "uri",
-            Algorithm::Header => "header",
-            Algorithm::Cookie => "cookie",
-            Algorithm::Body => "body",
-            Algorithm::Sticky => "sticky",
-            Algorithm::One => "one",
-        }
-    }
-
     /// In words.
     pub fn label(self) -> &'static str {
         match self {

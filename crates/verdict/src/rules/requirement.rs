@@ -73,28 +73,25 @@ impl RequiredUnit {
     }
 }
 
-/// What is required of TLS between balancer and backends.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum TlsRequirement {
-    /// The balancer verifies the certificates of backends.
-    Verified,
-    /// It has a revocation list.
-    Revocation,
-    /// It names the server (SNI).
-    ServerName,
-    /// It shows a certificate of its own.
-    ClientCertificate,
+http::named_enum! {
+    /// What is required of TLS between balancer and backends.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub enum TlsRequirement {
+        /// The balancer verifies the certificates of backends.
+        Verified => "tls:verified",
+        /// It has a revocation list.
+        Revocation => "tls:revocation",
+        /// It names the server (SNI).
+        ServerName => "tls:sni",
+        /// It shows a certificate of its own.
+        ClientCertificate => "tls:client-certificate",
+    }
+
+    /// As it is typed.
+    fn name;
 }
 
 impl TlsRequirement {
-    /// All of them.
-    pub const ALL: [TlsRequirement; 4] = [
-        TlsRequirement::Verified,
-        TlsRequirement::Revocation,
-        TlsRequirement::ServerName,
-        TlsRequirement::ClientCertificate,
-    ];
-
     /// The one by which that certificate is to be refused.
     pub fn of(bad: BadCertificate) -> TlsRequirement {
         match bad {
@@ -112,15 +109,9 @@ impl TlsRequirement {
     }
 }
 
-/// As it is typed.
 impl fmt::Display for TlsRequirement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            TlsRequirement::Verified => "tls:verified",
-            TlsRequirement::Revocation => "tls:revocation",
-            TlsRequirement::ServerName => "tls:sni",
-            TlsRequirement::ClientCertificate => "tls:client-certificate",
-        })
+        f.write_str(self.name())
     }
 }
 

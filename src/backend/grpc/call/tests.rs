@@ -26,18 +26,7 @@ fn at(now: u64, identity: &BackendIdentity) -> CallFacts<'_> {
 }
 
 fn call(method: CallMethod) -> GrpcCall {
-    let response = ResponseId(Uuid::from_u128(5));
-    GrpcCall {
-        response,
-        method: Some(method),
-        work: Work::of(method, response),
-        reader: MessageReader::new(MAX_MESSAGE),
-        deadline: None,
-        output: Vec::new(),
-        sent: 0,
-        end: None,
-        record: Call::default(),
-    }
+    GrpcCall::new(Some(method), ResponseId(Uuid::from_u128(5)))
 }
 
 fn framed(message: &impl Message) -> Vec<u8> {
