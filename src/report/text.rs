@@ -242,7 +242,7 @@ fn traffic(check: &Check) -> String {
 fn account(out: &mut String, check: &Check, style: &Style) {
     let account = &check.account;
     let experiments = account.sent.saturating_sub(check.traffic.requests);
-    let of_them = if experiments > 0 { format!(", {} in experiments", grouped(experiments)) } else { String::new() };
+    let of_them = if experiments > 0 { format!(" ({} in experiments)", grouped(experiments)) } else { String::new() };
     let others = not_counted(&account.not_counted).map(|text| format!("; not counted: {text}")).unwrap_or_default();
     let total = format!("{}{of_them}{others}", grouped(account.sent));
     out.push_str(&style.sentence(0, "Requests  ", "1", &total));
