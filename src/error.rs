@@ -75,7 +75,7 @@ impl Problem {
 pub(crate) struct Interrupted {
     /// The exit status: 128 and the number of the signal, as shells have it.
     pub(crate) status: u8,
-    /// Sent so far.
+    /// Requests that were sent before the interrupt.
     pub(crate) requests: u64,
 }
 

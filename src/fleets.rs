@@ -56,7 +56,7 @@ const STATUS: Duration = Duration::from_secs(1);
 /// A backend of one of them.
 #[derive(Clone)]
 pub(crate) struct KnownBackend {
-    /// Unlike all others.
+    /// A name that no other backend of these fleets has.
     pub(crate) name: String,
     /// What its own fleet calls it.
     own: String,

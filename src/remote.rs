@@ -189,7 +189,7 @@ impl Remote {
         }
     }
 
-    /// Its API.
+    /// Address of its API.
     pub(crate) fn control(&self) -> &str {
         &self.whereabouts.control
     }
@@ -219,7 +219,7 @@ impl Remote {
         Ok(TimedPage { head, asked, came })
     }
 
-    /// Its state.
+    /// State of the fleet and its backends.
     pub(crate) async fn status(&self) -> Result<FleetStatus> {
         self.ask("GET", "/v1/fleet", PATIENCE).await
     }
@@ -397,7 +397,7 @@ const SILENCE: Duration = Duration::from_secs(10);
 pub(crate) enum LiveEvent {
     /// All that is known.
     Snapshot(Snapshot),
-    /// What has changed.
+    /// What has changed since the event before.
     Frame(Frame),
     /// Somebody wants the balancer to balance in another way.
     Balance(BalanceRequest),

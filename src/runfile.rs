@@ -28,7 +28,7 @@ pub(crate) struct Whereabouts {
 
 /// The file of this process' own fleet. Dropping removes it.
 pub(crate) struct Runfile {
-    /// None in memory.
+    /// None where the file exists in memory alone.
     path: Option<PathBuf>,
     /// Locked, which is how others know that this process lives; or the file in memory.
     _file: File,

@@ -80,7 +80,7 @@ impl Setup {
 
 /// Both of them, running.
 pub(crate) struct Testbed {
-    /// Where requests go.
+    /// URL of the balancer.
     pub(crate) url: String,
     /// How the balancer is configured.
     pub(crate) topology: Topology,

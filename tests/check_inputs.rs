@@ -41,7 +41,7 @@ fn answers(text: &'static str) -> u16 {
     })
 }
 
-/// Without a fleet.
+/// Runs a check without a fleet that must be refused, and gives its error.
 fn refused(words: &[&str]) -> String {
     let place = TemporaryDirectory::new();
     error_of(&run(program(&place).arg("check").args(words)))

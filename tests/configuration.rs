@@ -214,7 +214,7 @@ struct Setting {
     flag: String,
     value: String,
     variable: String,
-    /// Of the file.
+    /// The line of the file.
     line: String,
 }
 

@@ -333,7 +333,7 @@ fn part((port, count): (&str, &str)) -> (u16, usize) {
     (port.parse().unwrap(), number(count))
 }
 
-/// `48,120`.
+/// Reads `48,120`.
 fn number(text: &str) -> usize {
     text.replace(',', "").parse().unwrap()
 }

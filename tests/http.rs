@@ -590,7 +590,7 @@ fn expect_end(client: &mut Connection) {
     assert!(client.is_closed().unwrap(), "more was said");
 }
 
-/// In milliseconds.
+/// Both bounds are in milliseconds.
 fn expect_between(least: u64, since: Instant, most: u64) {
     let elapsed = since.elapsed();
     let expected = Duration::from_millis(least)..Duration::from_millis(most);

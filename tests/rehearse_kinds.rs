@@ -25,7 +25,7 @@ struct Kind {
     algorithm: Option<String>,
     /// In the report or beside it.
     notes: Vec<String>,
-    /// In the error.
+    /// What the error must say.
     refused: Option<String>,
     /// Part of every run of the tests.
     always: bool,

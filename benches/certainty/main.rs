@@ -489,7 +489,7 @@ fn arrivals(count: u32) -> Vec<Arrival> {
     all
 }
 
-/// Kibibytes.
+/// The largest resident memory so far, in KiB.
 fn peak_memory() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

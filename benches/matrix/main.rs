@@ -75,11 +75,11 @@ struct Cell {
 enum Result {
     /// The account adds up, the verdict and the name are the true ones; with what was seen.
     True(String),
-    /// Not so.
+    /// The check said something that is not true; with what it said.
     Wrong(String),
     /// So when it was tried again, alone; what was wrong before, and what was seen then.
     Unsteady(String, String),
-    /// In this edition.
+    /// The balancer cannot do it in this edition; with the reason.
     Impossible(String),
 }
 

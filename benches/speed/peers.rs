@@ -47,7 +47,7 @@ pub fn check_programs() -> Result<()> {
     Ok(())
 }
 
-/// A temporary directory.
+/// A temporary directory, removed when it is dropped.
 pub struct Place(PathBuf);
 
 impl Place {
@@ -182,7 +182,7 @@ impl Peer for Fleet {
     }
 }
 
-/// The bare loop.
+/// The bare loop, which shows the least that any server costs.
 pub struct Floor {
     process: Process,
     port: u16,

@@ -66,11 +66,11 @@ pub struct Measured {
     pub asking: Vec<(f64, f64)>,
     /// Microseconds a request of a backend while somebody looks at the live view, and while nobody does, by round.
     pub watching: Vec<(f64, f64)>,
-    /// KiB.
+    /// In KiB.
     pub idle_memory: Vec<u64>,
-    /// KiB.
+    /// In KiB.
     pub added_memory: f64,
-    /// KiB.
+    /// In KiB.
     pub busy_memory: u64,
     pub starts: Vec<Duration>,
     /// Seconds until a command has run in a private copy of this machine, and seconds of processors.

@@ -14,7 +14,7 @@ use crate::client::CLIENT_CORE;
 use crate::peers::{Fleet, Peer, Place, memory};
 use crate::report::{StreamFigure, median, processor_time};
 
-/// What is spoken.
+/// The protocol of the streams.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Spoken {
     Http1,
@@ -133,7 +133,7 @@ fn headers(id: u32, whole: bool) -> Vec<u8> {
     [&[0, 0, HEAD.len() as u8, 0x01, flags][..], &id.to_be_bytes(), &HEAD].concat()
 }
 
-/// KiB.
+/// Resident memory that one idle connection adds, in KiB.
 fn idle_memory(place: &Place) -> Result<f64> {
     let fleet = Fleet::start(place, 1)?;
     drop(connect(fleet.port())?);

@@ -47,7 +47,7 @@ impl LocationArgs {
         *self != LocationArgs { config: self.config.clone(), ..LocationArgs::default() }
     }
 
-    /// With other ports.
+    /// The same location with other ports.
     pub(crate) fn with_ports(self, ports: Ports) -> LocationArgs {
         LocationArgs { ports: Some(ports), ..self }
     }

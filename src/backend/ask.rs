@@ -12,24 +12,24 @@ use crate::wire::Time;
 /// What a request asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct RequestedResponse {
-    /// `?delay=200ms`
+    /// How long the response is held back: `?delay=200ms`.
     pub(crate) delay: Duration,
-    /// By its path.
+    /// What the path asks for.
     pub(crate) what: RequestedContent,
 }
 
-/// What is answered.
+/// The content that a path names.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum RequestedContent {
-    /// The page.
+    /// The page with number and UUID.
     Page,
-    /// `/status/503`: that status.
+    /// `/status/503`: that status, without more.
     Status(u16),
     /// `/bytes/1048576`: a body of so many bytes.
     Bytes(u64),
     /// `/events`, `/chunks`, `/download`: numbered events, written at their times.
     Paced(EventPace),
-    /// `/ws`: a WebSocket.
+    /// `/ws`: a WebSocket that echoes.
     Socket(SocketAsk),
     /// `/session`: the page, and a session.
     Session,
@@ -41,15 +41,15 @@ const MAX_BYTES: u64 = 1 << 30;
 /// An ask beyond its bounds is answered with 400 and this.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum BadAsk {
-    /// Of `?delay=`.
+    /// The value of `?delay=`.
     Delay,
-    /// Of `/status/`.
+    /// The status after `/status/`.
     Status,
-    /// Of `/bytes/`.
+    /// The length after `/bytes/`.
     Bytes,
-    /// Of a stream.
+    /// The parameters of a stream.
     Pace(BadPace),
-    /// Of a WebSocket.
+    /// The parameters of a WebSocket.
     Socket(BadSocket),
 }
 

@@ -13,7 +13,7 @@ use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg}
 
 use crate::wire::{Assignment, BackendCommand, BackendReport};
 
-/// The backend's end.
+/// The backend's end of the channel to its supervisor.
 pub(crate) struct Channel {
     socket: UnixStream,
     /// A line that has not ended yet.

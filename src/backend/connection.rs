@@ -65,7 +65,7 @@ enum ConnectionState {
     Streaming(GeneratedBody),
     /// The response's body is written event by event; after that many a fault breaks it off.
     Paced { paced: Box<Paced>, cut_after: Option<u32> },
-    /// A WebSocket.
+    /// A WebSocket after its handshake.
     Socket(Box<Socket>),
     /// Nothing is written and nothing is read any more.
     Hanging,
@@ -186,7 +186,7 @@ impl Connection {
         }
     }
 
-    /// Its TLS stands.
+    /// Its TLS handshake is done: records name its parameters.
     pub(crate) fn secure(&mut self, tls: Secured) {
         self.tls = Some(Box::new(tls));
     }

@@ -78,13 +78,11 @@ impl PageFormat {
 pub(super) struct PageFacts<'a> {
     /// The session that it belongs to, where one was asked for.
     pub(crate) session: Option<&'a str>,
-    /// What arrived.
     pub(crate) request: &'a RequestHead<'a, 'a>,
-    /// Of the page.
+    /// The colour of the page's headline.
     pub(crate) colour: &'static str,
-    /// Who answers.
     pub(crate) identity: &'a BackendIdentity,
-    /// The fresh UUID.
+    /// The fresh UUID, which is the id of this response.
     pub(crate) answer: ResponseId,
     /// When it arrived, in nanoseconds since 1970 (UTC).
     pub(crate) unix: u64,

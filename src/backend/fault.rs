@@ -20,7 +20,7 @@ pub(crate) struct Faults {
 /// What a request is, as far as faults are concerned.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum RequestKind {
-    /// Of HTTP/1.
+    /// A request of HTTP/1.
     Plain,
     /// Of HTTP/2: on a stream of its own.
     Stream,
@@ -33,14 +33,14 @@ pub(crate) enum RequestKind {
 pub(crate) struct Treatment {
     /// First its response, or what comes instead of it, is held back so long.
     pub(crate) delay: Duration,
-    /// Then this.
+    /// What happens after the delay.
     pub(crate) effect: Effect,
 }
 
 /// What a request gets; the later, the less is left of its response.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum Effect {
-    /// Its response.
+    /// The response is written as without a fault.
     Answer,
     /// Of a gRPC call half of its first message, then its end as if all were well. What is no call gets its response; so those below.
     HalfMessage,
@@ -60,7 +60,7 @@ pub(crate) enum Effect {
     Close,
     /// A reset of the connection.
     Reset,
-    /// Nothing.
+    /// No byte is written; the connection stays open.
     Hang,
     /// Nothing is done, and its client is told so.
     RefuseStream,

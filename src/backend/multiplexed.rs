@@ -53,7 +53,7 @@ struct Active {
 }
 
 enum StreamPhase {
-    /// Its body comes.
+    /// The body of its request is being read.
     Reading(Box<Exchange>),
     /// Its response is held back until then.
     Delayed(Moment, Box<Exchange>),
@@ -61,7 +61,7 @@ enum StreamPhase {
     Sending(Claim, Sending),
     /// Its response goes out event by event.
     Pacing(Claim, StreamPacing),
-    /// A gRPC call.
+    /// A gRPC call, whose messages go both ways.
     Calling(Box<Calling>),
     /// All of its response is in the output.
     Leaving(Claim),

@@ -22,9 +22,9 @@ pub(super) struct Response {
     pub(super) status: u16,
     pub(super) content: ContentKind,
     pub(super) body: ResponseBody,
-    /// None of health.
+    /// The id of this response; none in responses to health checks.
     pub(super) answer: Option<ResponseId>,
-    /// Echoed.
+    /// The id of the request, which the response repeats.
     pub(super) request: Option<RequestId>,
     /// What it opens, or belongs to.
     pub(super) session: Option<Session>,
@@ -111,7 +111,7 @@ impl Response {
         Response::of(status, ContentKind::Line, ResponseBody::Bytes(buffer))
     }
 
-    /// Nobody's yet.
+    /// A response that carries no ids yet.
     pub(super) fn of(status: u16, content: ContentKind, body: ResponseBody) -> Response {
         Response { status, content, body, answer: None, request: None, session: None }
     }

@@ -41,7 +41,7 @@ const ACCEPTS_A_TURN: usize = 64;
 const EVENTS_A_TURN: usize = 64;
 const INPUT_BYTES: usize = 16 * 1024;
 
-/// The loop.
+/// The loop of a backend: it waits for sockets, deadlines and its supervisor.
 pub(crate) struct BackendServer {
     poller: Poller,
     listeners: Vec<Listener>,

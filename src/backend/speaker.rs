@@ -55,7 +55,7 @@ impl Speaker {
         }
     }
 
-    /// Its TLS stands.
+    /// Its TLS handshake is done: records name its parameters.
     pub(crate) fn secure(&mut self, tls: Secured) {
         // With HTTP/2 it has stood before anything was said.
         if let Speaker::Http1(http) = self {

@@ -14,7 +14,6 @@ use crate::balancer::read_files;
 use crate::balancer::written::{File, StartCommand, Unsupported, WrittenConfig};
 use crate::topology::{BackendHttp, Policy, Topology};
 
-/// Caddy.
 pub(crate) const CADDY: Product = Product {
     name: "caddy",
     title: "Caddy",

@@ -18,14 +18,14 @@ pub(crate) struct Containers {
 /// What the APIs of all fleets take.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum FleetToken {
-    /// It is written.
+    /// The file has a Secret with this token.
     New(String),
     /// A Secret has it, by its key `token`.
     Secret(DnsLabel),
 }
 
 impl Containers {
-    /// Nothing in particular.
+    /// What is written without any option for containers.
     pub(crate) const PLAIN: Containers = Containers { image: None, replicas: None, namespace: None, token: None };
 
     /// The option that asks for more than what is written anyway.

@@ -34,7 +34,7 @@ pub(crate) fn get<'v>(value: &'v Value, key: &str) -> Option<&'v Value> {
     object.get(key).or_else(|| object.get(&camel(key))).filter(|it| !it.is_null())
 }
 
-/// Along several keys.
+/// The value at the end of a path of keys.
 pub(crate) fn at<'v>(value: &'v Value, keys: &[&str]) -> Option<&'v Value> {
     keys.iter().try_fold(value, |value, key| get(value, key))
 }

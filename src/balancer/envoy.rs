@@ -13,7 +13,6 @@ use crate::balancer::read_files;
 use crate::balancer::written::{File, StartCommand, Unsupported, WrittenConfig};
 use crate::topology::{BackendConfig, BackendHttp, Host, Policy, Topology};
 
-/// Envoy.
 pub(crate) const ENVOY: Product = Product {
     name: "envoy",
     title: "Envoy",
@@ -419,7 +418,7 @@ fn socket_address(host: &str, port: u16) -> String {
     format!("{{ socket_address: {{ address: \"{host}\", port_value: {port} }} }}")
 }
 
-/// `10s`, `0.25s`
+/// As protobuf's JSON writes a duration: `10s`, `0.25s`.
 fn seconds(duration: Duration) -> String {
     let millis = duration.as_millis().max(1);
     match millis % 1000 {

@@ -27,7 +27,6 @@ use crate::balancer::product::{Product, Program};
 use crate::balancer::written::{File, StartCommand, Unsupported, WrittenConfig};
 use crate::topology::{BackendHttp, Policy, Topology};
 
-/// The built-in balancer.
 pub(crate) const FALLBACK: Product = Product {
     name: "builtin",
     title: "the built-in balancer",
@@ -193,7 +192,7 @@ struct FallbackRequest {
 
 /// Why a backend gave no response.
 enum ForwardFailure {
-    /// Nothing was sent.
+    /// The connection failed, so no byte of the request was sent.
     Unreachable,
     /// It closed, or sent what is no response.
     Closed,

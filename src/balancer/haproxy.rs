@@ -17,7 +17,6 @@ use crate::balancer::written::{File, StartCommand, Unsupported, WrittenConfig};
 use crate::error::Problem;
 use crate::topology::{BackendHttp, Policy, Topology};
 
-/// HAProxy.
 pub(crate) const HAPROXY: Product = Product {
     name: "haproxy",
     title: "HAProxy",

@@ -47,7 +47,7 @@ pub(crate) struct Recipe {
 
 /// A balancer that runs. Dropped, it is ended, and its scratch folder removed.
 pub(crate) struct Running {
-    /// The guard.
+    /// Process id of the guard, which ends the balancer when this program ends.
     pid: u32,
     /// Whether the guard has ended.
     ended: watch::Receiver<bool>,

@@ -71,7 +71,7 @@ pub(crate) const FEWEST: &str = "--algorithm least-connections: a slow backend h
 /// Methods whose requests may be executed twice (RFC 9110, section 9.2.2).
 pub(crate) const IDEMPOTENT: [&str; 6] = ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"];
 
-/// `10s`, `250ms`
+/// As most balancers take a time: `10s`, `250ms`.
 pub(crate) fn time(duration: Duration) -> String {
     match duration.as_millis() {
         millis if millis % 1000 == 0 => format!("{}s", millis / 1000),

@@ -35,7 +35,6 @@ impl Balancer {
     /// The one that needs nothing to be installed.
     pub(crate) const BUILT_IN: Balancer = Balancer(&fallback::FALLBACK);
 
-    /// That one.
     pub(crate) fn of(product: &'static Product) -> Balancer {
         Balancer(product)
     }

@@ -14,7 +14,7 @@ use crate::balancer::written::{File, StartCommand, Unsupported, WrittenConfig};
 use crate::error::Problem;
 use crate::topology::{BackendHttp, Policy, Topology};
 
-/// NGINX, open source.
+/// NGINX Open Source; NGINX Plus can do more.
 pub(crate) const NGINX: Product = Product {
     name: "nginx",
     title: "NGINX",

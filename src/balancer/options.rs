@@ -15,7 +15,7 @@ pub(crate) struct Options {
     pub(crate) listen: Option<Listen>,
     /// Only what is included in a configuration that is there already.
     pub(crate) snippet: bool,
-    /// For which version.
+    /// The version for which the file is written.
     pub(crate) version: For,
     /// How many workers or threads serve; None: one, and in a snippet whatever there is.
     pub(crate) workers: Option<NonZeroU32>,
@@ -51,7 +51,7 @@ pub(crate) enum For {
     Asked(BalancerVersion),
     /// As the program on PATH says.
     Found(BalancerVersion),
-    /// Nothing is known.
+    /// No version is known: the newest that was tried is assumed.
     Newest,
 }
 
@@ -97,7 +97,7 @@ impl FromStr for BalancerVersion {
 pub(crate) struct Listen {
     /// One address of the machine.
     pub(crate) address: Option<IpAddr>,
-    /// Not 0.
+    /// A port other than 0.
     pub(crate) port: u16,
 }
 
@@ -108,7 +108,7 @@ impl Listen {
     }
 }
 
-/// `8080`, `127.0.0.1:8080`, `[::1]:8080`
+/// Prints `8080`, `127.0.0.1:8080` or `[::1]:8080`.
 impl fmt::Display for Listen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.address {

@@ -9,7 +9,7 @@ pub(crate) const SCRATCH: &str = "\0";
 /// How a balancer is run with a file of the user's own.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Own {
-    /// Of its program.
+    /// The arguments of the balancer's program.
     pub(crate) arguments: Vec<String>,
     /// Variables that are set beside the user's own.
     pub(crate) environment: Vec<(&'static str, String)>,

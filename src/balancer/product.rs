@@ -11,7 +11,7 @@ use crate::balancer::topic::HintTopic;
 use crate::balancer::written::{Unsupported, WrittenConfig};
 use crate::topology::Topology;
 
-/// One balancer.
+/// One balancer: what it is called, how it runs, what it can do.
 pub(crate) struct Product {
     /// As it is typed, and its program on PATH.
     pub(crate) name: &'static str,
@@ -19,7 +19,7 @@ pub(crate) struct Product {
     pub(crate) title: &'static str,
     /// The newest version that the writer was tried with.
     pub(crate) newest: BalancerVersion,
-    /// What runs it.
+    /// Whether it runs on this machine, and by which program.
     pub(crate) program: Program,
     /// What to type, or where to look, if its program is not there.
     pub(crate) install: &'static str,
@@ -67,7 +67,7 @@ pub(crate) struct CertificateStore {
 pub(crate) enum Program {
     /// A program of its name on PATH, which prints its version when it is asked so.
     OnPath { version_argument: &'static str },
-    /// This program.
+    /// This program itself, with the built-in balancer.
     BuiltIn,
     /// None that runs on this machine.
     Elsewhere,

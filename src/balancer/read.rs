@@ -8,10 +8,10 @@ pub(crate) use crate::balancer::endpoint::{Endpoint, endpoint_of_url};
 use crate::balancer::endpoint::{endpoint, server_of_url};
 use crate::topology::Policy;
 
-/// An `upstream` block.
+/// A group of servers: NGINX's `upstream`, HAProxy's `backend`, Envoy's cluster.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Upstream {
-    /// Its name.
+    /// As the file names it.
     pub(crate) name: String,
     /// Its servers, in order.
     pub(crate) servers: Vec<UpstreamServer>,
@@ -26,7 +26,7 @@ pub(crate) struct Upstream {
 /// How an upstream picks a server.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum UpstreamMethod {
-    /// So.
+    /// The policy is one that the check knows.
     Known(Policy),
     /// Not understood: what decides, with its place.
     Unknown(String),
@@ -39,7 +39,7 @@ pub(crate) struct UpstreamServer {
     pub(crate) address: String,
     /// The same, taken apart.
     pub(crate) endpoint: Endpoint,
-    /// 1 unless written.
+    /// 1 unless the file says otherwise.
     pub(crate) weight: u32,
     /// Gets something only when all others are down.
     pub(crate) backup: bool,
@@ -70,7 +70,7 @@ pub(crate) enum Takes {
 pub(crate) struct Wrong {
     /// The name of that file.
     pub(crate) file: String,
-    /// Counted from 1.
+    /// Number of the line, from 1.
     pub(crate) line: usize,
     /// In a few words.
     pub(crate) what: String,
@@ -87,9 +87,9 @@ impl std::error::Error for Wrong {}
 /// A file of a configuration.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct ConfigFile {
-    /// For people.
+    /// The name that errors show.
     pub(crate) name: String,
-    /// All of it.
+    /// Its whole content.
     pub(crate) text: String,
 }
 
@@ -400,11 +400,11 @@ fn is_name(text: &str) -> bool {
 
 enum ConfigToken {
     Word(String),
-    /// `;`
+    /// The semicolon `;`, which ends a directive.
     End,
-    /// `{`
+    /// The brace `{`, which opens a block.
     Open,
-    /// `}`
+    /// The brace `}`, which closes a block.
     Close,
 }
 

@@ -27,9 +27,9 @@ pub(crate) enum HintTopic {
     Timeout,
     /// What a connection must begin with.
     UnusableRequest,
-    /// What redirects.
+    /// Redirects to another URL.
     Redirect,
-    /// What wants credentials.
+    /// Credentials that requests need.
     Credentials,
     /// Who may send requests.
     Access,
@@ -43,13 +43,13 @@ pub(crate) enum HintTopic {
     Repeats,
     /// What keeps a retry from the same backend.
     OtherHost,
-    /// What sends copies.
+    /// Copies of requests to other backends (mirroring).
     Mirror,
     /// How long an idle connection of a client is kept.
     IdleTimeout,
     /// What ends a request before its response.
     Loss,
-    /// What keeps responses.
+    /// Responses that are kept and given again (caching).
     Cache,
     /// What changes escapes and slashes of a path.
     Escapes,
@@ -65,7 +65,7 @@ pub(crate) enum HintTopic {
     RequestFields,
     /// What sets and removes fields of responses.
     ResponseFields,
-    /// What rewrites responses.
+    /// Rewriting the content of responses.
     Responses,
     /// What says who the client is.
     ForwardedFor,

@@ -12,7 +12,6 @@ use crate::balancer::read_files;
 use crate::balancer::written::{File, StartCommand, Unsupported, WrittenConfig};
 use crate::topology::{BackendConfig, BackendHttp, Policy, Topology};
 
-/// Traefik.
 pub(crate) const TRAEFIK: Product = Product {
     name: "traefik",
     title: "Traefik",

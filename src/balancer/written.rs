@@ -5,7 +5,7 @@ use std::fmt;
 use crate::balancer::options::BalancerVersion;
 use crate::error::Problem;
 
-/// A configuration.
+/// The files of a configuration, and how the balancer is started with them.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct WrittenConfig {
     /// Its files. Their names are relative to the folder in which the balancer is started.
@@ -19,7 +19,7 @@ pub(crate) struct WrittenConfig {
 /// One file of a configuration.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct File {
-    /// Without a folder.
+    /// Name of the file, without its folder.
     pub(crate) name: &'static str,
     /// With a newline at its end.
     pub(crate) text: String,
@@ -62,7 +62,7 @@ pub(crate) struct Unsupported {
     pub(crate) title: &'static str,
     /// For which the configuration was to be written.
     pub(crate) version: BalancerVersion,
-    /// What comes nearest.
+    /// The nearest that it supports, as options.
     pub(crate) nearest: String,
 }
 

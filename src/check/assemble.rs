@@ -24,17 +24,17 @@ use verdict::tally::{Judged, Tally};
 pub(crate) struct CheckContext<'a> {
     /// What was asked for.
     pub(crate) plan: &'a CheckPlan,
-    /// Of this run.
+    /// Number of this run, which its request ids carry.
     pub(crate) run: u64,
     /// The API of the fleet, and its backends' names; none without one.
     pub(crate) fleet: Option<FleetReport>,
     /// Whether the check started it.
     pub(crate) own_fleet: bool,
-    /// Records of others.
+    /// Records that belong to no request of this run.
     pub(crate) not_counted: NotCounted,
-    /// How requests arrived.
+    /// What the balancer changed in requests, as they arrived.
     pub(crate) changes: RequestChanges,
-    /// What else arrived.
+    /// Requests of other clients that arrived.
     pub(crate) others: OtherRequests,
     /// Why records may be missing.
     pub(crate) gaps: Vec<String>,
@@ -68,7 +68,7 @@ fn others_meanwhile(ledger: &Ledger, first: u32, end: u32, known: &CheckContext)
     timed.min(ledger.unassigned) + known.not_counted.others
 }
 
-/// Judges and assembles.
+/// Judges the ledger and puts together what the report shows.
 pub(crate) fn assemble(ledger: &Ledger, outcome: session::SessionData, mut known: CheckContext) -> Check {
     let session::SessionData {
         judged,

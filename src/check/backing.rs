@@ -28,7 +28,7 @@ pub(crate) struct FoundBackends {
     pub(crate) started: Option<Started>,
 }
 
-/// Fleets of ours.
+/// Fleets of this program that stand behind the balancer.
 pub(crate) struct FoundFleet {
     pub(crate) fleets: Fleets,
     /// How many backends are ready.

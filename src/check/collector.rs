@@ -37,7 +37,7 @@ const MOST_UNNUMBERED: usize = 1 << 20;
 /// The records of a run.
 pub(crate) struct Collector {
     fleets: Fleets,
-    /// One a host.
+    /// Where records come from, one source for each host.
     sources: Vec<RecordSource>,
     run: u64,
     /// When the fleets were asked last who is there.
@@ -131,12 +131,11 @@ pub(crate) struct GoneHost {
     pub(crate) why: String,
 }
 
-/// What was collected.
 #[derive(Default)]
 pub(crate) struct Collected {
-    /// Of the run.
+    /// Attempts of this run.
     pub(crate) arrivals: Vec<Arrival>,
-    /// Of others.
+    /// Records that belong to no request of this run.
     pub(crate) not_counted: NotCounted,
     /// How requests of the run arrived.
     pub(crate) changes: RequestChanges,
@@ -177,7 +176,7 @@ impl Collected {
 }
 
 impl Collector {
-    /// From now on.
+    /// Collects what is recorded from now on.
     pub(crate) async fn begin(fleets: Fleets, run: u64) -> Result<Collector> {
         let mut sources = Vec::new();
         for host in &fleets.hosts {
@@ -382,7 +381,7 @@ impl Collector {
         }
     }
 
-    /// All of it.
+    /// Reads the last records, and gives all that was collected.
     pub(crate) async fn finish(mut self) -> Collected {
         // A backend that was started again a moment ago has a process that nobody has heard of.
         self.refresh().await;

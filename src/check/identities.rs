@@ -13,7 +13,7 @@ use crate::wire::{GENERATOR_HEADER, INSTANCE_HEADER, NAME_HEADER};
 pub(crate) struct TextResponse {
     /// Status line and headers.
     pub(crate) head: String,
-    /// Its beginning.
+    /// The beginning of its body.
     pub(crate) body: String,
 }
 
@@ -38,7 +38,7 @@ const LEAST_WELL: usize = 6;
 /// Of a document of JSON.
 const MOST_LEAVES: usize = 300;
 
-/// The best first.
+/// What may be a backend's identity, the most likely first.
 pub(crate) fn candidates(responses: &[TextResponse]) -> Vec<Candidate> {
     // Who fails, or what stands in front, may write no name.
     let well: Vec<TextResponse> = responses.iter().filter(|response| !response.is_error()).cloned().collect();

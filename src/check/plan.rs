@@ -12,12 +12,12 @@ use crate::topology::ClientNetwork;
 use verdict::life::StreamKind;
 use verdict::rules::Expectations;
 
-/// One check.
+/// Everything that one check is to do.
 #[derive(Clone, Debug)]
 pub(crate) struct CheckPlan {
     /// As the configuration file names it.
     pub(crate) name: Option<String>,
-    /// The balancer.
+    /// URL of the balancer.
     pub(crate) url: String,
     /// Which balancer it is, if its configuration is known.
     pub(crate) balancer: Option<String>,
@@ -69,7 +69,7 @@ pub(crate) struct CheckPlan {
     pub(crate) duration: Option<Duration>,
     /// An answer is waited for so long.
     pub(crate) timeout: Duration,
-    /// What is required.
+    /// What the balancer must fulfil.
     pub(crate) expectations: Expectations,
     /// Headers that the balancer might key on.
     pub(crate) key_headers: Vec<String>,
@@ -91,7 +91,7 @@ pub(crate) struct CheckPlan {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct StreamPlan {
     pub(crate) kind: StreamKind,
-    /// At once.
+    /// How many are open at the same time.
     pub(crate) count: usize,
     /// From one message of the client to the next.
     pub(crate) every: Duration,
@@ -194,7 +194,7 @@ pub(crate) struct Route {
     pub(crate) host: Option<String>,
     /// The URL's port; None for any.
     pub(crate) port: Option<u16>,
-    /// Where connections go.
+    /// Where connections to that host and port go instead.
     pub(crate) to: RouteTo,
 }
 
@@ -215,7 +215,7 @@ pub(crate) enum Trust {
     Machine,
     /// Those, and the certificates of this file.
     Also(PathBuf),
-    /// Anyone.
+    /// Any certificate is accepted.
     Anyone,
 }
 

@@ -10,10 +10,10 @@ use std::time::Duration;
 use crate::wire::{Action, Fault, Moment, Time};
 use verdict::rules::Drill;
 
-/// `kill:9002@2s,start@6s`
+/// Steps with their times, typed as `kill:9002@2s,start@6s`.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Scenario {
-    /// By time.
+    /// In the order of their times.
     pub(crate) steps: Vec<ScenarioStep>,
 }
 
@@ -22,16 +22,15 @@ pub(crate) struct Scenario {
 pub(crate) struct ScenarioStep {
     /// Since the sample began.
     pub(crate) at: Duration,
-    /// What.
     pub(crate) action: StepAction,
     /// To which backend; None means all to which it applies.
     pub(crate) backend: Option<String>,
 }
 
-/// What is done.
+/// What a step does.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum StepAction {
-    /// To a process.
+    /// Done to the process of a backend.
     Act(Action),
     /// Misbehaviour inside a backend.
     Fault(Fault),
@@ -51,7 +50,7 @@ http::named_enum! {
         Gone => "gone",
         /// The way there is known to end.
         Unreachable => "unreachable",
-        /// As ever.
+        /// The host is reached as before.
         Back => "back",
     }
 

@@ -63,11 +63,11 @@ pub(crate) struct SessionData {
     pub(crate) received: ReceivedResponses,
     /// Whether the balancer refused none that were sent slowly after the sample, if that was tried.
     pub(crate) passes_slowly: Option<bool>,
-    /// Of backends.
+    /// Names of the backends.
     pub(crate) names: Vec<String>,
     /// Of those the ones that were ready, if that is known.
     pub(crate) backends: Option<usize>,
-    /// For the algorithm.
+    /// What the experiments saw of the algorithm.
     pub(crate) evidence: Evidence,
     /// The steps of the scenario.
     pub(crate) steps: Vec<StepResult>,

@@ -14,9 +14,7 @@ use verdict::observation::{Backend, ClientOutcome};
 
 /// A balancer that is reached by a prober.
 pub(crate) struct LiveSubject<'a> {
-    /// Sends.
     pub(crate) prober: &'a mut Prober,
-    /// Knows the names.
     pub(crate) backends: &'a mut BackendNames,
     /// Path and query of the check.
     pub(crate) path: &'a str,
@@ -47,7 +45,6 @@ pub(crate) struct LiveSubject<'a> {
 const ON_ITS_WAY: Duration = Duration::from_millis(3);
 
 impl<'a> LiveSubject<'a> {
-    /// Nothing sent yet.
     pub(crate) fn new(
         prober: &'a mut Prober,
         backends: &'a mut BackendNames,

@@ -10,7 +10,7 @@ use crate::check::load::LoadProgress;
 
 /// What a person who waits sees of a check.
 pub(crate) struct CheckWatch {
-    /// Of the sample.
+    /// How far the sample is.
     pub(crate) progress: Arc<LoadProgress>,
     /// Requests that the sample will have; 0 if that is not known.
     pub(crate) total: AtomicU64,

@@ -14,7 +14,7 @@ use crate::config::Layer;
 use crate::config::text::Count;
 use crate::error::Problem;
 
-/// Writes it.
+/// Writes the configuration, to standard output or into a folder.
 pub(super) fn run(args: ConfigArgs) -> Result<ExitCode> {
     let fleet = args.location.config().merge()?;
     let of_file = args.balancing.only_in(&fleet.balancing());

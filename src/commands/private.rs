@@ -58,7 +58,7 @@ impl Private {
     }
 }
 
-/// `html=report.html` becomes `html=/proc/self/fd/7`.
+/// Has a report written through an open file: `html=report.html` becomes `html=/proc/self/fd/7`.
 fn rename(word: &mut OsString, file: &Path, there: &str) {
     let Some(text) = word.to_str() else { return };
     let name = file.to_string_lossy();

@@ -210,7 +210,7 @@ fn percentage(text: &str) -> Option<f64> {
     text.trim_end_matches('%').trim().parse::<f64>().ok().filter(|percent| percent.is_finite())
 }
 
-/// `2xx`, `204`, `200-399`
+/// Reads `2xx`, `204` or `200-399`.
 fn statuses(text: &str) -> Option<(u16, u16)> {
     let status = |text: &str| text.parse().ok().filter(|status| (100..=599).contains(status) && text.len() == 3);
     if let Some(class) = text.strip_suffix("xx") {

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use crate::error::Problem;
 use crate::report::ReportFormat;
 
-/// One report.
+/// One report: its format, and where it goes.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Output {
     pub(crate) format: ReportFormat,

@@ -2,10 +2,10 @@
 
 use std::str::FromStr;
 
-/// `app.internal=3:8080`
+/// A name and its addresses: `app.internal=3:8080`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct NameOption {
-    /// In small letters.
+    /// The name in lower case.
     pub(crate) name: String,
     pub(crate) addresses: usize,
     pub(crate) port: u16,
@@ -32,7 +32,7 @@ impl FromStr for NameOption {
     }
 }
 
-/// `auth.internal:9000=204`
+/// What a stand-in answers: `auth.internal:9000=204`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct AnswerOption {
     pub(crate) host: String,
@@ -55,7 +55,7 @@ impl FromStr for AnswerOption {
     }
 }
 
-/// `10.20.0.11:8080=9001`
+/// Which backend stands at an address: `10.20.0.11:8080=9001`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct MapOption {
     /// As the file writes it.

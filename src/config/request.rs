@@ -150,7 +150,7 @@ fn bare(host: &str) -> &str {
     host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
 }
 
-/// `header:NAME`, `json:/pointer`, `regex:EXPRESSION`
+/// Reads `header:NAME`, `json:/pointer` or `regex:EXPRESSION`.
 pub(super) fn identity(text: &str) -> Result<Identity, Problem> {
     let on = || format!("--identity {text}");
     match text.split_once(':') {

@@ -23,7 +23,7 @@ pub(crate) fn words() -> Vec<&'static str> {
 
 /// What else is asked for.
 pub(super) struct Asked<'a> {
-    /// Of `--stream`.
+    /// The value of `--stream`.
     pub(super) stream: Option<&'a str>,
     pub(super) connections: Option<usize>,
     /// Of `--duration`, or of the scenario.

@@ -12,7 +12,7 @@ pub(crate) struct Suggesting<P> {
     words: Vec<&'static str>,
 }
 
-/// Any text.
+/// Takes any text; the words are suggestions for completion.
 pub(crate) fn text(words: Vec<&'static str>) -> Suggesting<StringValueParser> {
     Suggesting { parser: StringValueParser::new(), words }
 }

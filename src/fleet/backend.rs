@@ -69,7 +69,7 @@ pub(crate) enum Due {
 }
 
 impl FleetBackend {
-    /// Not started yet.
+    /// A backend whose process was not started yet.
     pub(crate) fn new(generator: Generator, name: String, now: Moment) -> FleetBackend {
         FleetBackend {
             generator,

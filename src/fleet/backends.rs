@@ -68,7 +68,7 @@ pub(crate) struct FleetRun {
 /// The place of a backend, which of its processes it is, and what that has to say.
 pub(crate) type Notification = (usize, u32, Notice);
 
-/// The backends.
+/// All backends of a fleet and their processes.
 pub(crate) struct FleetBackends {
     pub(crate) list: Vec<FleetBackend>,
     pub(crate) plan: FleetPlan,

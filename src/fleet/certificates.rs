@@ -25,7 +25,7 @@ pub(crate) struct TlsPlan {
     pub(crate) names: Vec<String>,
 }
 
-/// What was made.
+/// The certificates that were made or read.
 pub(crate) struct Prepared {
     pub(crate) assignment: TlsAssignment,
     /// Where the authority's certificate and its revocation list are.

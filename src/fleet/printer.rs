@@ -23,7 +23,7 @@ pub(crate) enum OutputStream {
     Log,
 }
 
-/// The writing thread.
+/// The thread that writes to the terminal, which may block.
 pub(crate) struct Printer {
     lines: Option<Sender<(OutputStream, String)>>,
     waiting: Arc<AtomicUsize>,
@@ -33,7 +33,6 @@ pub(crate) struct Printer {
 }
 
 impl Printer {
-    /// Starts the thread.
     pub(crate) fn start() -> Printer {
         let (lines, incoming) = channel::<(OutputStream, String)>();
         let waiting = Arc::new(AtomicUsize::new(0));

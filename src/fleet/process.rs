@@ -20,7 +20,6 @@ use crate::wire::{Assignment, BackendCommand, BackendReport, Cause};
 
 /// A running process, from here. Dropping it kills the process.
 pub(crate) struct BackendProcess {
-    /// Its id.
     pub(crate) pid: u32,
     directives: UnboundedSender<Directive>,
 }
@@ -36,7 +35,7 @@ enum Directive {
 pub(crate) enum Notice {
     /// In its own words.
     Report(BackendReport),
-    /// It has ended.
+    /// The process has ended.
     Gone(Cause),
 }
 
@@ -82,7 +81,6 @@ impl BackendProcess {
         let _ = self.directives.send(Directive::Order(order));
     }
 
-    /// Sends a signal.
     pub(crate) fn signal(&self, signal: Signal) {
         let _ = self.directives.send(Directive::Signal(signal));
     }

@@ -11,12 +11,12 @@ use crate::fleet::plan::{ControlAddress, FleetPlan};
 use crate::fleet::start_error::StartError;
 use crate::topology::{Address, Host, Topology};
 
-/// What is bound.
+/// The sockets of all backends, bound before the first process starts.
 pub(crate) struct Bound {
     pub(crate) topology: Topology,
     /// Hosts whose addresses stay as they were at the start.
     pub(crate) resolved: Vec<(Host, Vec<IpAddr>)>,
-    /// Of each backend.
+    /// The listening sockets of each backend.
     pub(crate) listening: Vec<Listeners>,
     pub(crate) api: Listening,
     /// Where metrics are open to anybody.

@@ -7,7 +7,7 @@ use std::fmt;
 pub(crate) struct StartError {
     /// What fails, each on what and why.
     pub(crate) problems: Vec<String>,
-    /// What to try.
+    /// What the user may try.
     pub(crate) hints: Vec<String>,
 }
 

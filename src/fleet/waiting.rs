@@ -27,12 +27,11 @@ struct PendingCommand {
     reply: ReplySender,
 }
 
-/// All who wait.
+/// Commands that wait until backends have reached a state.
 #[derive(Default)]
 pub(crate) struct Waiters(Vec<PendingCommand>);
 
 impl Waiters {
-    /// One more waits.
     pub(crate) fn add(&mut self, backends: Vec<usize>, goal: Goal, reply: ReplySender) {
         self.0.push(PendingCommand { backends: backends.into(), goal, reply });
     }

@@ -38,7 +38,6 @@ impl Accepted {
         self.tls.as_mut().map_or(Ok(()), |tls| tls.flush(&self.socket))
     }
 
-    /// Its TLS.
     pub(crate) fn tls(&mut self) -> Option<&mut Served> {
         self.tls.as_deref_mut()
     }

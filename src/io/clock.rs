@@ -4,7 +4,7 @@ use rustix::time::{ClockId, Timespec, clock_gettime};
 
 use crate::wire::{Calendar, Moment};
 
-/// The monotonic clock.
+/// Now, on the monotonic clock.
 pub(crate) fn now() -> Moment {
     Moment(nanoseconds(clock_gettime(ClockId::Monotonic)))
 }

@@ -5,19 +5,19 @@
 pub(crate) enum Peeked {
     /// How many there were.
     Bytes(usize),
-    /// Nothing yet.
+    /// No bytes have come; the connection is open.
     Nothing,
-    /// Nothing any more.
+    /// The other side has ended the connection.
     End(Ending),
 }
 
 /// How a connection ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Ending {
-    /// In order.
+    /// In order: all that it sent has arrived.
     Closed,
     /// Closed, and TLS did not announce it: whoever cuts connections off can do that.
     Unannounced,
-    /// By a reset.
+    /// By a reset: what was on its way is lost.
     Reset,
 }

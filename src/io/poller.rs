@@ -12,7 +12,7 @@ use crate::wire::Moment;
 
 pub(crate) use rustix::event::epoll::{Event, EventFlags};
 
-/// Waits for descriptors.
+/// Waits until one of many descriptors is ready.
 #[derive(Debug)]
 pub(crate) struct Poller(OwnedFd);
 

@@ -24,7 +24,7 @@ pub(crate) fn create(to: SocketAddr, from: Option<IpAddr>) -> Result<OwnedFd, Er
     Ok(socket)
 }
 
-/// Begins to connect.
+/// Starts a connection; the socket becomes writable when it is established or has failed.
 pub(crate) fn start_connecting(socket: &OwnedFd, to: SocketAddr) -> Result<(), Errno> {
     match connect(socket, &to) {
         Ok(()) | Err(Errno::INPROGRESS | Errno::INTR) => Ok(()),

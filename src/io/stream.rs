@@ -59,7 +59,6 @@ impl Stream {
         }
     }
 
-    /// What has come.
     pub(crate) fn receive(&mut self, room: &mut [u8]) -> Peeked {
         match &mut self.tls {
             None => match recv(&self.socket, room, RecvFlags::DONTWAIT) {

@@ -66,7 +66,7 @@ impl Tls {
         Ok(Tls::new(name, provider, Arc::new(KnownProblem { verifier, servers })))
     }
 
-    /// Trusts whoever answers.
+    /// Accepts any certificate.
     pub(crate) fn trusting_anyone(name: ServerName<'static>) -> Tls {
         let provider = Arc::new(ring::default_provider());
         let schemes = provider.signature_verification_algorithms.supported_schemes();
@@ -153,11 +153,11 @@ pub(crate) enum TlsFailure {
         /// As `rustls` says it.
         why: String,
     },
-    /// It names others.
+    /// It is valid for other names.
     WrongName {
         /// Whom it should name.
         wanted: String,
-        /// Whom it names.
+        /// The names for which it is valid.
         named: Vec<String>,
     },
     /// Anything else about the certificate.
@@ -212,7 +212,7 @@ impl TlsFailure {
         !matches!(self, TlsFailure::Closed | TlsFailure::Reset)
     }
 
-    /// What to try.
+    /// What the user may try.
     pub(crate) fn hint(&self) -> &'static str {
         match self {
             TlsFailure::UnknownIssuer | TlsFailure::SelfSigned => {
@@ -315,7 +315,6 @@ enum Pulled {
 }
 
 impl TlsSession {
-    /// Nothing sent yet.
     pub(crate) fn new(tls: &Tls) -> TlsSession {
         let connection = ClientConnection::new(tls.config.clone(), tls.name.clone())
             .expect("the same configuration has made a connection before");
@@ -453,7 +452,7 @@ impl TlsSession {
         self.failure.as_ref()
     }
 
-    /// Announces the end.
+    /// Sends close_notify.
     pub(crate) fn close(&mut self, socket: &OwnedFd) {
         if self.is_established() && self.failure.is_none() {
             self.connection.send_close_notify();

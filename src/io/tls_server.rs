@@ -181,7 +181,7 @@ impl Served {
         self.bad
     }
 
-    /// Announces the end.
+    /// Sends close_notify.
     pub(crate) fn close(&mut self, socket: &OwnedFd) {
         if !self.connection.is_handshaking() {
             self.connection.send_close_notify();

@@ -34,7 +34,7 @@ impl Hosts {
         world::bar(self.of(backend)?).map_err(|why| why.to_string())
     }
 
-    /// As ever.
+    /// Lets the host be reached as before.
     pub(crate) fn reopen(&self, backend: &str) -> Result<(), String> {
         world::reopen(self.of(backend)?).map_err(|why| why.to_string())
     }

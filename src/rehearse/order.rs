@@ -16,7 +16,7 @@ use crate::topology::ClientNetwork;
 #[derive(Clone)]
 pub(crate) struct RehearsalPlan {
     pub(crate) balancer: Balancer,
-    /// Its configuration.
+    /// The balancer's configuration.
     pub(crate) file: PathBuf,
     /// What our reader made of the file; None if it reads none of this balancer.
     pub(crate) read: Option<Configuration>,
@@ -60,7 +60,7 @@ pub(crate) enum Certificates {
 /// Where a URL leads.
 pub(crate) struct UrlTarget {
     pub(crate) secure: bool,
-    /// Without brackets.
+    /// An IPv6 address stands here without its brackets.
     pub(crate) host: String,
     pub(crate) port: u16,
 }

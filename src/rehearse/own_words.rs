@@ -19,12 +19,12 @@ use crate::rehearse::naming::Listens;
 use crate::rehearse::order::{RehearsalPlan, addresses_of};
 use crate::remote;
 
-/// Of one response.
+/// The longest time that a response may take.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Names are resolved, and services are read, within this time.
 const SETTLED: Duration = Duration::from_secs(3);
 const GLANCE: Duration = Duration::from_millis(100);
-/// Of a response.
+/// The longest response that is read, in bytes.
 const LONGEST: u64 = 16 << 20;
 
 /// Servers and their weights.
@@ -186,7 +186,7 @@ fn states(text: &str) -> Option<OwnWords> {
     Some(OwnWords::Groups(groups))
 }
 
-/// PURE. Envoy's `/clusters`.
+/// PURE. Reads Envoy's `/clusters?format=json`.
 fn clusters(json: &Value) -> Option<OwnWords> {
     let mut groups: BTreeMap<String, Servers> = BTreeMap::new();
     for cluster in json.get("cluster_statuses")?.as_array()? {

@@ -47,7 +47,7 @@ struct ResponderService {
     requests: AtomicU64,
     /// Why no response was given: what came was no HTTP, or no TLS that both understand.
     foreign: Mutex<Option<String>>,
-    /// Connections over TLS.
+    /// Connections that were made over TLS.
     secure: AtomicU64,
     /// Connections that began with a header of the PROXY protocol.
     proxied: AtomicU64,

@@ -35,7 +35,7 @@ const SOON: usize = 6;
 const PATIENCE: Duration = Duration::from_secs(8);
 /// One that listens before it has read all of its files has done so within this time.
 const READ: Duration = Duration::from_secs(4);
-/// Of one request.
+/// The longest time that a request may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// What gets an empty response unless the user wants another one.
 const STATUS: u16 = 204;

@@ -39,7 +39,7 @@ impl StandInTls {
         Ok(StandInTls(Arc::new(Issuer { authority, names, asked: Mutex::default(), made: Mutex::default() })))
     }
 
-    /// Its certificate.
+    /// Its certificate in PEM.
     pub(super) fn pem(&self) -> String {
         self.0.authority.pem()
     }

@@ -115,7 +115,7 @@ pub(super) fn raise_limits() {
     let _ = all.into_iter().find(|limit| limit.current.is_some() && setrlimit(Resource::Nofile, *limit).is_ok());
 }
 
-/// How it went.
+/// How the start of the balancer ended.
 enum StartOutcome {
     Listening,
     /// It has ended, with an error.

@@ -31,7 +31,7 @@ fn describe(error: &std::io::Error) -> String {
     }
 }
 
-/// What is asked.
+/// A request to the API.
 pub(crate) struct ApiRequest<'a> {
     pub(crate) method: &'static str,
     pub(crate) url: &'a Uri,

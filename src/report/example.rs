@@ -9,7 +9,7 @@ use verdict::report::*;
 
 use crate::report::phrases::spell;
 
-/// All of them.
+/// An example of each kind of report.
 pub(crate) fn all() -> Vec<Report> {
     let mut both = vec![passing(), failing()];
     both.iter_mut().for_each(spell);

@@ -140,7 +140,7 @@ pub(crate) fn of_same_host(product: Option<Balancer>) -> Option<String> {
     named(HintTopic::OtherHost, product).map(|directives| format!("keep retries from the same host: {directives}"))
 }
 
-/// Copies are made.
+/// What to try where requests are copied to other backends.
 pub(crate) fn of_mirror(product: Option<Balancer>) -> String {
     after(
         HintTopic::Mirror,
@@ -203,7 +203,7 @@ pub(crate) fn of_query(product: Option<Balancer>) -> String {
     after(HintTopic::Query, "look where the URL is rewritten", product)
 }
 
-/// Host is changed.
+/// What to try where the Host field is changed.
 pub(crate) fn of_host(product: Option<Balancer>) -> String {
     after(HintTopic::Host, "pass it on, or set it for all alike", product)
 }
@@ -277,15 +277,15 @@ pub(crate) fn of_buffering(product: Option<Balancer>) -> String {
 /// What streams were cut by.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Cut {
-    /// Silence.
+    /// It was silent for too long.
     Idle,
-    /// Their age.
+    /// It lasted for too long.
     Age,
     /// A reload, or another step.
     Step,
 }
 
-/// Streams are cut.
+/// What to try where streams are cut off.
 pub(crate) fn of_cut(cut: Cut, product: Option<Balancer>) -> String {
     match cut {
         Cut::Idle => {

@@ -24,7 +24,7 @@ http::named_enum! {
     pub(crate) enum ReportFormat {
         /// One screen, for a terminal.
         Text => "text",
-        /// For programs.
+        /// For programs, with a schema.
         Json => "json",
         /// For the summary of a CI job.
         Markdown => "markdown",
@@ -40,7 +40,6 @@ http::named_enum! {
     fn name;
 }
 
-/// Writes a report.
 pub(crate) fn render(report: &Report, format: ReportFormat, style: &Style) -> String {
     match format {
         ReportFormat::Text => text::text(report, style),

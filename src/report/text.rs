@@ -15,7 +15,7 @@ use verdict::report::{Check, NotCounted, Outage, Percentiles, Report, Shares, Ve
 pub(crate) struct Style {
     /// Whether colours and weights are shown.
     pub(crate) colour: bool,
-    /// Columns.
+    /// Columns of the terminal.
     pub(crate) width: usize,
     /// How much is shown.
     pub(crate) detail: Detail,

@@ -64,7 +64,7 @@ impl Model {
         self.backends.get(self.selected).map(|backend| backend.name.clone()).unwrap_or_default()
     }
 
-    /// Its place.
+    /// Place of the selected backend in the fleet.
     pub(crate) fn selected_place(&self) -> usize {
         self.selected
     }

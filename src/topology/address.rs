@@ -63,7 +63,7 @@ impl FromStr for Address {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct NamedBackend {
     pub(crate) name: String,
-    /// At least one.
+    /// At least one address.
     pub(crate) addresses: Vec<Address>,
 }
 
@@ -74,7 +74,7 @@ pub(crate) struct NamedBackends(pub(crate) Vec<NamedBackend>);
 /// What backends of ports are called.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum BackendName {
-    /// As the machine.
+    /// The name of the machine.
     Machine,
     Own(String),
 }

@@ -9,7 +9,7 @@ use std::str::FromStr;
 pub(crate) struct Host(String);
 
 impl Host {
-    /// Both loopback addresses.
+    /// Both loopback addresses, IPv4 and IPv6.
     pub(crate) fn localhost() -> Host {
         Host("localhost".to_owned())
     }

@@ -16,7 +16,6 @@ impl Weight {
     /// Of a backend that is like all others.
     pub(crate) const ONE: Weight = Weight(1);
 
-    /// As a number.
     pub(crate) fn get(self) -> u16 {
         self.0
     }
@@ -61,7 +60,7 @@ impl FromStr for BackendProtocol {
 /// Which certificates of backends a balancer accepts.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum CertificateCheck {
-    /// Any.
+    /// Any certificate is accepted.
     Off,
     /// Those that this authority vouches for, and that have the backend's name.
     By(PathBuf),
@@ -159,7 +158,7 @@ impl HttpPath {
         HttpPath("/uuid".to_owned())
     }
 
-    /// `/`
+    /// The path `/`.
     pub(crate) fn root() -> HttpPath {
         HttpPath("/".to_owned())
     }
@@ -205,7 +204,7 @@ impl FromStr for HttpPath {
 pub(crate) struct Sockets(PathBuf);
 
 impl Sockets {
-    /// The folder.
+    /// The folder that the sockets are in.
     pub(crate) fn folder(&self) -> &Path {
         &self.0
     }
@@ -249,9 +248,9 @@ pub(crate) struct ActiveHealthCheck {
 /// The balancer avoids a backend that fails requests.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct PassiveHealthCheck {
-    /// After so many.
+    /// Failures after which a backend is avoided.
     pub(crate) max_fails: NonZeroU32,
-    /// For so long.
+    /// How long a backend that failed is avoided.
     pub(crate) fail_timeout: Duration,
 }
 
@@ -267,9 +266,9 @@ pub(crate) struct RetryPolicy {
 /// How long a backend is waited for. None: as the balancer has it.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Timeouts {
-    /// For a connection.
+    /// How long a connection may take to be established.
     pub(crate) connect: Option<Duration>,
-    /// For a response.
+    /// How long the balancer waits for a response.
     pub(crate) answer: Option<Duration>,
     /// For the next bytes of a stream or a WebSocket, in either direction.
     pub(crate) stream: Option<Duration>,

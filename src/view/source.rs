@@ -35,7 +35,7 @@ pub(super) type StatusReply = oneshot::Sender<Result<FleetStatus, CommandRefusal
 pub(super) struct Source {
     remote: Remote,
     has_our_clock: bool,
-    /// Of its records.
+    /// Number of the next record to ask for.
     next: u64,
 }
 

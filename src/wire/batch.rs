@@ -26,7 +26,7 @@ pub(crate) struct BatchHead {
     pub(crate) missed: u64,
     /// Records that the fleet lost since it began.
     pub(crate) lost: u64,
-    /// The fleet's time.
+    /// The fleet's time, to put records on the calendar.
     pub(crate) calendar: Calendar,
     /// Its monotonic clock as the batch was made.
     pub(crate) now: Moment,
@@ -38,7 +38,7 @@ pub(crate) struct BatchHead {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct NotABatch;
 
-/// Writes a batch.
+/// Writes what a reader asked for: the head, then the records as they are.
 pub(crate) fn write_batch<'a>(
     head: &BatchHead,
     ended: impl ExactSizeIterator<Item = &'a [u64; RECORD_WORDS]>,

@@ -29,22 +29,20 @@ pub(crate) struct BackendIdentity {
     pub(crate) name: String,
     /// Of a backend in a fleet of ports: its port, which is its name too.
     pub(crate) number: Option<Generator>,
-    /// Of this process.
+    /// Differs for each start of the same backend.
     pub(crate) instance: Instance,
 }
 
 /// The first message to a backend. With it come, as descriptors, its journal and then its listening sockets.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct Assignment {
-    /// Who it is.
     pub(crate) identity: BackendIdentity,
     /// What its records are marked with.
     pub(crate) generator: Generator,
     /// Its place in the fleet, from 0.
     pub(crate) place: u16,
-    /// The fleet's time.
+    /// The fleet's time, to put records on the calendar.
     pub(crate) calendar: Calendar,
-    /// Its bounds.
     pub(crate) limits: ConnectionLimits,
     /// Whether connections may begin with a header of the PROXY protocol.
     pub(crate) proxy_protocol: bool,
@@ -74,7 +72,7 @@ pub(crate) enum BackendCommand {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum BackendReport {
-    /// It accepts connections.
+    /// It accepts connections now.
     Accepting,
     /// It accepts no new connection for now, and says why.
     Starved(Starvation),
@@ -84,7 +82,7 @@ pub(crate) enum BackendReport {
     Draining,
     /// From now on it misbehaves in these ways and no others.
     Faults(Vec<Fault>),
-    /// It received this.
+    /// A request with its headers, for the live view.
     Seen(ReceivedRequest),
     /// So its handshakes have ended until now.
     Handshakes(Handshakes),

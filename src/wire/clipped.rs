@@ -6,7 +6,7 @@ use std::fmt;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Clipped<const N: usize> {
     pub(super) bytes: [u8; N],
-    /// At most `N`.
+    /// Length of what was kept, at most `N`.
     pub(super) kept: u8,
     pub(super) length: u32,
 }
@@ -23,7 +23,6 @@ impl<const N: usize> Clipped<N> {
         Clipped { bytes, kept: kept as u8, length: u32::try_from(text.len()).unwrap_or(u32::MAX) }
     }
 
-    /// What was kept.
     pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.bytes[..usize::from(self.kept)]
     }

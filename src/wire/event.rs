@@ -10,30 +10,16 @@ use crate::wire::{FailedHandshakes, Fault, Generator, Moment, ReceivedRequest, R
 #[allow(clippy::large_enum_variant, reason = "almost all events are attempts")]
 pub(crate) enum FleetEvent {
     /// Something about a backend.
-    Backend {
-        /// When.
-        at: Moment,
-        /// Which.
-        generator: Generator,
-        /// What.
-        change: BackendChange,
-    },
+    Backend { at: Moment, generator: Generator, change: BackendChange },
     /// An attempt has ended.
     Attempt(Record),
     /// A backend shows a request that it received.
-    Seen {
-        /// Which.
-        generator: Generator,
-        /// What it received.
-        seen: ReceivedRequest,
-    },
+    Seen { generator: Generator, seen: ReceivedRequest },
     /// Records of a backend that were overwritten before they could be read.
     Lost {
         /// When that was noticed.
         at: Moment,
-        /// Whose.
         generator: Generator,
-        /// How many.
         count: u64,
     },
 }
@@ -43,7 +29,7 @@ pub(crate) enum FleetEvent {
 pub(crate) enum BackendChange {
     /// A process with this id was started.
     Starting(u32),
-    /// It accepts connections.
+    /// It accepts connections now.
     Accepting,
     /// It accepts no new connection for now.
     Starved(Starvation),

@@ -9,7 +9,7 @@ pub(crate) const TITLE: &str = " }</style>\n<title>";
 pub(crate) const HEADLINE: &str = "</title>\n</head>\n<body>\n<h1>";
 /// Before a generator number.
 pub(crate) const GENERATOR: &str = "Generator #";
-/// Before a name.
+/// Stands before the name of a backend that has no number.
 pub(crate) const BACKEND: &str = "Backend ";
 /// From there to the UUID, which is in lower case with hyphens.
 pub(crate) const UUID: &str = "</h1>\n<h1>UUID=";

@@ -18,7 +18,7 @@ use verdict::request::{Differences, FieldMask, Note, Notes, SentBody};
 /// One end of a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum End {
-    /// Of TCP.
+    /// An end of a TCP connection.
     Address(SocketAddr),
     /// Of a unix socket. A client's has no name.
     Unix,
@@ -48,7 +48,6 @@ pub(crate) struct Record {
     pub(crate) received: Moment,
     /// When the response had been written, or given up.
     pub(crate) responded: Moment,
-    /// The backend.
     pub(crate) generator: Generator,
     /// The UUID of its response; none for health.
     pub(crate) response: Option<ResponseId>,
@@ -68,7 +67,7 @@ pub(crate) struct Record {
     pub(crate) status: u16,
     /// Bytes of the response that were written, head and body.
     pub(crate) bytes: u64,
-    /// How it ended.
+    /// Whether its response was written whole.
     pub(crate) outcome: AttemptEnd,
     /// The request as it arrived, beyond its method and path.
     pub(crate) arrived: AsArrived,
@@ -150,7 +149,7 @@ pub(crate) struct AsArrived {
 /// What becomes known of an attempt between its head and its end.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Revision {
-    /// Content that came.
+    /// Length and digest of the content that arrived.
     pub(crate) body: SentBody,
     /// All parts that differ.
     pub(crate) differences: Differences,

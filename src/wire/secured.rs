@@ -20,7 +20,7 @@ pub(crate) struct Credentials {
     pub(crate) key: String,
 }
 
-/// Without the key.
+/// Leaves the key out.
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Credentials")
@@ -154,7 +154,7 @@ pub(crate) struct Handshakes {
     pub(crate) completed: u64,
     /// Of them, by an earlier session.
     pub(crate) resumed: u64,
-    /// Those that failed.
+    /// Handshakes that failed, counted by reason.
     pub(crate) failed: Vec<FailedHandshakes>,
 }
 

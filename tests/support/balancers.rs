@@ -44,7 +44,7 @@ pub fn installed() -> Vec<Installed> {
 /// What `config` has written.
 pub struct Written {
     pub place: TemporaryDirectory,
-    /// By their names.
+    /// Names of the files.
     pub files: Vec<String>,
     /// Variables, the program and its arguments.
     run: Vec<String>,
@@ -159,7 +159,7 @@ impl Answer {
         fields.filter(|(it, _)| it.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()).next()
     }
 
-    /// Which backend answered.
+    /// The backend that answered.
     pub fn backend(&self) -> u16 {
         let number = self.header("Generator-Number").unwrap_or_else(|| panic!("of no backend: {self:?}"));
         number.parse().unwrap()

@@ -22,7 +22,7 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Browser {
     driver: Child,
     place: TemporaryDirectory,
-    /// Of the driver.
+    /// The port of the driver.
     port: String,
     pub page: Client,
 }

@@ -35,7 +35,7 @@ pub fn marked_as_an_authority(mut params: CertificateParams) -> CertificateParam
     params
 }
 
-/// Signs certificates.
+/// A certificate authority of the tests.
 pub struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {

@@ -152,7 +152,7 @@ pub struct Demo {
     pub process: Child,
     /// What it has said.
     pub said: Vec<String>,
-    /// Of its balancer.
+    /// URL of its balancer.
     pub url: String,
 }
 
@@ -286,13 +286,11 @@ impl Lines {
 
 // Fleets.
 
-/// A running fleet.
+/// A fleet that runs, and ends when it is dropped.
 pub struct Fleet {
     supervisor: Child,
     pub place: TemporaryDirectory,
-    /// Its standard output.
     pub output: Lines,
-    /// Its standard error.
     pub log: Lines,
     /// The base of its API.
     pub control: String,
@@ -537,7 +535,7 @@ pub mod http {
             fields.filter(|(it, _)| it.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()).next()
         }
 
-        /// Its UUID.
+        /// The UUID that it shows.
         pub fn id(&self) -> Uuid {
             self.header("Response-Id").unwrap_or_else(|| panic!("no UUID: {self:?}")).parse().unwrap()
         }
@@ -581,7 +579,7 @@ pub mod http {
             Ok(Connection { stream, unread: Vec::new() })
         }
 
-        /// To a backend.
+        /// A new connection to a backend.
         pub fn to(port: u16) -> Connection {
             Connection::open((Ipv4Addr::LOCALHOST, port)).unwrap()
         }
@@ -671,7 +669,7 @@ pub mod http {
             Unfinished::send_with(fleet, port, path, "")
         }
 
-        /// With further headers.
+        /// The beginning of a request with further headers.
         pub fn send_with(fleet: &Fleet, port: u16, path: &str, headers: &str) -> Unfinished {
             let mut connection = Connection::to(port);
             let request = format!("POST {path} HTTP/1.1\r\nHost: h\r\n{headers}Content-Length: 5\r\n\r\n12");

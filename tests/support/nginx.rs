@@ -17,7 +17,7 @@ const PROGRAM: &str = "/usr/sbin/nginx";
 /// How nginx balances. What says nothing here is as nginx has it by default.
 #[derive(Clone, Debug)]
 pub struct Configuration {
-    /// Ports on 127.0.0.1.
+    /// Ports of the backends on 127.0.0.1.
     pub backends: Vec<u16>,
     pub workers: usize,
     /// The workers share what they know of the backends.
@@ -32,13 +32,13 @@ pub struct Configuration {
     /// So long for a connection to a backend, and between two reads or writes.
     pub timeout: Duration,
     pub max_fails: Option<u32>,
-    /// Whole seconds.
+    /// A whole number of seconds.
     pub fail_timeout: Option<Duration>,
     /// The words of `proxy_next_upstream`, such as `error timeout non_idempotent`.
     pub next_upstream: Option<&'static str>,
     /// Each worker has a listening socket of its own.
     pub reuseport: bool,
-    /// Clients speak TLS.
+    /// Clients speak TLS with this certificate.
     pub tls: Option<Certified>,
 }
 
@@ -47,7 +47,7 @@ pub struct Configuration {
 pub struct Certified {
     /// PEM; the server's own first.
     pub certificates: String,
-    /// PEM.
+    /// The private key in PEM.
     pub key: String,
     /// The words of `ssl_protocols`.
     pub protocols: &'static str,

@@ -26,7 +26,7 @@ pub enum Fault {
         time: Duration,
         /// How much longer or shorter at most; never more than `time`.
         spread: Duration,
-        /// Of the requests.
+        /// The share of requests that it hits.
         share: FaultShare,
     },
     /// `reset:5%`: TCP RST instead of a response.
@@ -162,23 +162,23 @@ impl fmt::Display for Fault {
 pub enum BadFault {
     /// Its first word is none of ours.
     Kind,
-    /// After `status`.
+    /// `status` needs a status from 200 to 599.
     Status,
-    /// After `latency`.
+    /// `latency` needs a duration.
     Latency,
     /// The ± is more than the time.
     Spread,
-    /// After `fail-first`.
+    /// `fail-first` needs a number of attempts.
     Attempts,
-    /// After `certificate`.
+    /// `certificate` needs the name of what is wrong with it.
     Certificate,
-    /// After `reset-stream`.
+    /// `reset-stream` needs an error code of HTTP/2.
     Code,
-    /// After `max-streams`.
+    /// `max-streams` needs a number of streams.
     Streams,
-    /// After `grpc-status`.
+    /// `grpc-status` needs a status of gRPC.
     GrpcStatus,
-    /// After `trailers-only`.
+    /// `trailers-only` needs a status of gRPC other than OK.
     TrailersOnly,
     /// Where the share of requests stands.
     Share,
@@ -338,7 +338,7 @@ const DECIMALS: usize = 7;
 const PERCENT: u32 = 10u32.pow(DECIMALS as u32);
 
 impl FaultShare {
-    /// Every request.
+    /// Every request is hit.
     pub const ALL: FaultShare = FaultShare { billionths: 100 * PERCENT };
 
     /// Whether a request is one of them, of which `chance` decides, uniform from 0 and below 1.

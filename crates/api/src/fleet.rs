@@ -13,7 +13,7 @@ use crate::Fault;
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FleetStatus {
-    /// Of this shape.
+    /// Version of this JSON shape.
     pub version: u32,
     /// The supervisor's process id.
     pub pid: u32,
@@ -27,7 +27,7 @@ pub struct FleetStatus {
     /// The pod and its namespace, where the environment says them (POD_NAME, POD_NAMESPACE).
     #[serde(default)]
     pub pod: Option<String>,
-    /// See `pod`.
+    /// The namespace of that pod.
     #[serde(default)]
     pub namespace: Option<String>,
     /// Which run of a supervisor it is, at random: one fleet that is reached by two addresses is one.
@@ -40,7 +40,7 @@ pub struct FleetStatus {
     pub backends: Vec<BackendStatus>,
 }
 
-/// One backend.
+/// A backend as the API shows it: what it is, where it listens, what it does now.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct BackendStatus {
@@ -53,7 +53,7 @@ pub struct BackendStatus {
     pub instances: Vec<Instance>,
     /// Where clients of this machine find it.
     pub url: String,
-    /// What it does.
+    /// Whether it serves, drains or is gone.
     pub state: BackendState,
     /// Since when: RFC 3339.
     pub since: String,
@@ -112,7 +112,7 @@ pub struct FailedHandshakes {
     pub bad_certificate: Option<BadCertificate>,
     /// Why: `alert certificate_expired` is the client's, in the words of RFC 8446 §6.
     pub reason: String,
-    /// How many.
+    /// How many handshakes failed for this reason.
     pub count: u64,
 }
 
@@ -143,7 +143,7 @@ pub struct TlsView {
 pub enum BackendState {
     /// Its process has been started and does not accept yet.
     Starting,
-    /// It accepts connections.
+    /// It accepts connections, and its readiness answers 200.
     Ready,
     /// It accepts connections, and its readiness was set to fail.
     Unready,
@@ -178,7 +178,7 @@ http::named_enum! {
         Kill => "kill",
         /// SIGSTOP: connections are established by the kernel, nobody answers.
         Pause => "pause",
-        /// SIGCONT.
+        /// SIGCONT: a paused process goes on.
         Resume => "resume",
         /// Accept nothing more, answer what is in flight, end.
         Drain => "drain",
@@ -295,7 +295,7 @@ pub struct CallView {
     pub timeout_ns: Option<u64>,
     /// The code with which the client reset the stream, such as `CANCEL`; null if it did not.
     pub cancelled: Option<String>,
-    /// Messages that came.
+    /// Messages that came from the client.
     pub received: u32,
     /// Number of the last of them, if it was a check's; else 0.
     pub last_received: u32,
@@ -309,7 +309,7 @@ pub struct CallView {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RecordsPage {
-    /// Of this shape.
+    /// Version of this JSON shape.
     pub version: u32,
     /// Ask from this number on for what comes after this page.
     pub next: u64,

@@ -1,6 +1,6 @@
 //! The messages of `uuid.v1.Generator`, as `proto/uuid/v1/generator.proto` describes them, and the paths of its methods.
 
-/// Its full name.
+/// Full name of the service, which is the first part of its methods' paths.
 pub const SERVICE: &str = "uuid.v1.Generator";
 
 http::named_enum! {
@@ -11,9 +11,9 @@ http::named_enum! {
         Generate => "/uuid.v1.Generator/Generate",
         /// One message, then events.
         Events => "/uuid.v1.Generator/Events",
-        /// Messages, then one.
+        /// Client streaming: messages, then one response.
         Collect => "/uuid.v1.Generator/Collect",
-        /// Messages both ways.
+        /// Bidirectional streaming: an echo of each message.
         Echo => "/uuid.v1.Generator/Echo",
     }
 
@@ -21,7 +21,7 @@ http::named_enum! {
     fn path;
 }
 
-/// Of [`GeneratorMethod::Generate`].
+/// What a call of [`GeneratorMethod::Generate`] asks for.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct GenerateRequest {
     /// Holds the response back.
@@ -35,7 +35,7 @@ pub struct GenerateRequest {
     pub status: u32,
 }
 
-/// Of [`GeneratorMethod::Generate`].
+/// The response of [`GeneratorMethod::Generate`].
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct GenerateResponse {
     /// The same as the response's id.
@@ -52,7 +52,7 @@ pub struct GenerateResponse {
     pub padding: Vec<u8>,
 }
 
-/// Of [`GeneratorMethod::Events`].
+/// What a call of [`GeneratorMethod::Events`] asks for.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct EventsRequest {
     /// Number of the last event; 0: 10.
@@ -69,10 +69,10 @@ pub struct EventsRequest {
     pub first: u32,
 }
 
-/// Of [`GeneratorMethod::Events`].
+/// One message of the stream of [`GeneratorMethod::Events`].
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct Event {
-    /// From `first` on.
+    /// Consecutive, from `first` on.
     #[prost(uint32, tag = "1")]
     pub number: u32,
     /// Nanoseconds of the monotonic clock of the backend's host.
@@ -89,7 +89,7 @@ pub struct Event {
 /// `Message`: of [`GeneratorMethod::Collect`] and [`GeneratorMethod::Echo`].
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct NumberedMessage {
-    /// From 1 on.
+    /// Consecutive, from 1 on.
     #[prost(uint32, tag = "1")]
     pub number: u32,
     /// Nanoseconds of the monotonic clock of the client's host.
@@ -100,7 +100,7 @@ pub struct NumberedMessage {
     pub padding: Vec<u8>,
 }
 
-/// Of [`GeneratorMethod::Collect`].
+/// The response of [`GeneratorMethod::Collect`]: what the backend received.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct CollectResponse {
     /// The same as the response's id.
@@ -112,10 +112,10 @@ pub struct CollectResponse {
     /// Its number; 0 without one.
     #[prost(uint32, tag = "3")]
     pub number: u32,
-    /// That came.
+    /// Messages that the backend received.
     #[prost(uint32, tag = "4")]
     pub messages: u32,
-    /// Of their content.
+    /// Total length of their content.
     #[prost(uint64, tag = "5")]
     pub bytes: u64,
     /// Number of the last of them.

@@ -16,13 +16,13 @@ pub const FRAME: Duration = Duration::from_millis(100);
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct History {
-    /// Seconds.
+    /// How many seconds of the plots.
     pub seconds: usize,
-    /// Requests of the order strip.
+    /// How many requests of the order strip.
     pub strip: usize,
-    /// Marks.
+    /// How many marks.
     pub marks: usize,
-    /// Requests with their headers.
+    /// How many requests with their headers.
     pub requests: usize,
 }
 
@@ -30,7 +30,7 @@ pub struct History {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Snapshot {
-    /// Of this shape.
+    /// Version of this JSON shape.
     pub version: u32,
     /// Whether the reader gave the fleet's token: it may change something, and nothing is hidden from it.
     pub owner: bool,
@@ -110,7 +110,7 @@ pub struct Figures {
     /// As clients felt it that say so (those of `demo`), in the last ten seconds: from sending a request to the end of its response.
     #[serde(default)]
     pub client: Option<LatencyPercentiles>,
-    /// One a backend.
+    /// Of each backend, in the order of the fleet.
     pub backends: Vec<BackendFigures>,
 }
 
@@ -149,17 +149,17 @@ pub struct ClientTimes {
     pub microseconds: Vec<u32>,
 }
 
-/// Percentiles, in microseconds.
+/// Percentiles of a latency, in microseconds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LatencyPercentiles {
     /// Median.
     pub p50: u64,
-    /// 90 %
+    /// 90th percentile.
     pub p90: u64,
-    /// 99 %
+    /// 99th percentile.
     pub p99: u64,
-    /// 99.9 %
+    /// 99.9th percentile.
     pub p99_9: u64,
 }
 
@@ -171,13 +171,13 @@ pub struct TimelineMark {
     pub id: u64,
     /// Milliseconds since 1970 (UTC).
     pub at: u64,
-    /// Of what kind.
+    /// Decides its symbol, and which marks are shown as one.
     pub kind: MarkKind,
     /// Whose; none for the whole fleet.
     pub backend: Option<String>,
     /// How many of its kind fell together.
     pub count: u32,
-    /// In words.
+    /// The sentence that is shown.
     pub text: String,
 }
 
@@ -196,7 +196,7 @@ pub enum MarkKind {
     Retry,
     /// A request was executed more than once.
     Double,
-    /// Records were lost.
+    /// Records were overwritten before the supervisor read them.
     Lost,
     /// Something else stands in front of the fleet, or it balances in another way.
     Front,
@@ -226,11 +226,11 @@ pub struct ReceivedRequest {
     pub request: Option<RequestId>,
     /// The other end of the connection, or the client that a PROXY header tells of; `unix` for a unix socket.
     pub peer: String,
-    /// Such as `GET`.
+    /// Method of the request, such as `GET`.
     pub method: String,
     /// Path and query.
     pub path: String,
-    /// Of its response.
+    /// Status of the backend's response.
     pub status: u16,
     /// Names and values in the order in which they were sent. Long ones are cut, with `…` at their end.
     pub headers: Vec<(String, String)>,
@@ -244,7 +244,7 @@ pub struct SeenRequest {
     pub backend: String,
     /// Milliseconds since 1970 (UTC).
     pub at: u64,
-    /// What it received.
+    /// The request as the backend received it.
     #[serde(flatten)]
     pub seen: ReceivedRequest,
 }

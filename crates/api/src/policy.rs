@@ -18,7 +18,7 @@ pub enum Policy {
     LeastConnections,
     /// The one that answers soonest, by the time of its latest responses and its requests in flight.
     LeastTime,
-    /// By chance.
+    /// An independent draw for each request.
     Random,
     /// The less loaded of two that chance picks.
     TwoChoices,
@@ -35,7 +35,7 @@ pub enum Policy {
 }
 
 impl Policy {
-    /// One of each.
+    /// One value of each variant: of those with a name, one with an example.
     pub fn examples() -> [Policy; 10] {
         use Policy::*;
         let name = |text: &str| FieldName(text.to_owned());

@@ -5,13 +5,13 @@ use crate::{ChunkPart, Chunks, Framing, Malformed};
 /// A body, as far as it has not come yet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum BodyDecoder {
-    /// It has ended.
+    /// The body has ended; what comes now belongs to the next message.
     Done,
     /// That many bytes are still to come.
     Length(u64),
     /// Chunks, up to there.
     Chunks(Chunks),
-    /// All that comes.
+    /// All that comes until the connection ends.
     UntilClose,
 }
 

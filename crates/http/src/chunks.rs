@@ -9,7 +9,7 @@ pub struct Chunks(ChunkState);
 /// A piece of a chunked body.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ChunkPart<'i> {
-    /// Of its data.
+    /// Content; a chunk's data may come in several parts.
     Data(&'i [u8]),
     /// Of its trailer section: lines as they came, with their ends.
     Trailers(&'i [u8]),

@@ -15,7 +15,7 @@ pub fn digest(bytes: &[u8]) -> u64 {
 pub struct Digest(Box<Xxh3>);
 
 impl Digest {
-    /// Of nothing yet.
+    /// The digest of no bytes.
     pub fn new() -> Digest {
         Digest(Box::new(Xxh3::new()))
     }

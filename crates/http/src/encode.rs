@@ -64,7 +64,7 @@ impl Decimal {
         Decimal([0; 20])
     }
 
-    /// Its digits.
+    /// The number in decimal digits.
     pub fn of(&mut self, mut number: u64) -> &[u8] {
         let mut start = self.0.len();
         loop {

@@ -15,11 +15,11 @@ pub enum Strictness {
 /// What follows a head.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Framing {
-    /// Nothing.
+    /// The message has no body.
     None,
-    /// That many bytes.
+    /// A body of that many bytes.
     Length(u64),
-    /// Chunks (§7.1).
+    /// A chunked body (§7.1).
     Chunked,
     /// Everything until the connection ends: of responses alone.
     UntilClose,
@@ -50,7 +50,7 @@ enum Codings {
     #[default]
     Absent,
     Chunked,
-    /// Others, then chunked.
+    /// Other codings and chunked as the last.
     OthersThenChunked,
     /// The last is not chunked.
     NotLast,

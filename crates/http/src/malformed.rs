@@ -69,7 +69,7 @@ crate::named_enum! {
         Setting => "a setting with a value that it may not have (RFC 9113 section 6.5.2)",
         WindowExceeded => "more data than the flow-control window allowed (RFC 9113 section 6.9)",
         WindowIncrement => "a WINDOW_UPDATE of 0 or beyond 2^31-1 (RFC 9113 section 6.9.1)",
-        /// CVE-2023-44487.
+        /// The attack of CVE-2023-44487.
         ResetFlood => "requests cancelled faster than the limit allows (RFC 9113 section 10.5)",
         PushUnasked => "PUSH_PROMISE where it is not allowed (RFC 9113 section 8.4)",
         PseudoField => "a pseudo-field that is missing, unknown, repeated or out of place (RFC 9113 section 8.3)",

@@ -18,7 +18,7 @@ pub struct Room<'b, const N: usize = 100> {
 }
 
 impl<const N: usize> Room<'_, N> {
-    /// Not yet filled.
+    /// Room that no head has filled.
     pub fn new() -> Self {
         Room { fields: [const { MaybeUninit::uninit() }; N], spare: Vec::new() }
     }
@@ -49,7 +49,7 @@ impl<'h, 'b: 'h> Fields<'h, 'b> {
         self.0.iter().map(|Header { name, value }| Field { name, value })
     }
 
-    /// How many lines.
+    /// How many field lines there are.
     pub fn len(self) -> usize {
         self.0.len()
     }
@@ -97,7 +97,7 @@ impl ConnectionOptions {
         }
     }
 
-    /// RFC 9112 §9.3.
+    /// Whether the connection persists after this message (RFC 9112 §9.3).
     pub fn persist(self, version: HttpVersion) -> bool {
         !self.close && (version == HttpVersion::Http11 || self.keep_alive)
     }
@@ -124,9 +124,9 @@ pub fn is_hop_by_hop(name: &str) -> bool {
 pub struct RequestHead<'h, 'b> {
     /// As received: methods are case-sensitive.
     pub method: &'b str,
-    /// As received.
+    /// The request target as received.
     pub target: &'b str,
-    /// The same, understood.
+    /// The target's form, parsed.
     pub form: RequestTarget<'b>,
     /// Later minor versions count as 1.1.
     pub version: HttpVersion,
@@ -147,7 +147,7 @@ pub struct RequestHead<'h, 'b> {
 /// The head of a response, borrowed from the bytes that it came in.
 #[derive(Debug)]
 pub struct ResponseHead<'h, 'b> {
-    /// The status code.
+    /// The status code, of three digits.
     pub status: u16,
     /// HTTP/1.0 or HTTP/1.1.
     pub version: HttpVersion,

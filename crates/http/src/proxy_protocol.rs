@@ -9,7 +9,7 @@ use crate::Malformed;
 /// How a connection begins.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Opening {
-    /// Without a header.
+    /// The connection begins with a request, without a PROXY header.
     Request,
     /// With a header of so many bytes.
     Header {

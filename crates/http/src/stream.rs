@@ -8,7 +8,7 @@ pub struct StreamId(pub u32);
 /// A response of which all bytes were written, as the kernel took them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Written {
-    /// Whose.
+    /// The stream to which the bytes belong.
     pub stream: StreamId,
     /// Head and body, without interim responses.
     pub bytes: u64,

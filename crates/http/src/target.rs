@@ -9,14 +9,14 @@ pub enum RequestTarget<'b> {
     Origin(&'b str),
     /// `http://host:port/path?query`: as proxies get it, and every server accepts it.
     Absolute {
-        /// Host and port.
+        /// Host and port, as received.
         authority: &'b str,
         /// Path and query; empty if there is neither.
         rest: &'b str,
     },
-    /// `host:port`: of CONNECT.
+    /// `host:port`, the form of CONNECT.
     Authority(&'b str),
-    /// `*`: of OPTIONS.
+    /// `*`, a form of OPTIONS.
     Asterisk,
 }
 

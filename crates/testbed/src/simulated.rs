@@ -38,7 +38,7 @@ impl Chance {
 pub enum Picks {
     /// Smooth weighted turns, as NGINX; weights of 1 are plain round robin.
     Turns(Vec<i64>),
-    /// `aaaaabc`
+    /// Weighted in blocks: `aaaaabc`.
     Blocks(Vec<u32>),
     /// Each block of k a new permutation, as Traefik.
     Permutations,
@@ -69,7 +69,7 @@ pub enum Picks {
     Connections,
     /// Random for each connection, as kube-proxy.
     RandomConnections,
-    /// By the body.
+    /// By a hash of the body.
     Body,
     /// Requests in a row to the same backend, before the next.
     Bursts(usize),

@@ -11,7 +11,7 @@ use std::time::Duration;
 /// What it does to what a backend sends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum StreamDefect {
-    /// Nothing.
+    /// It passes streams on as they are.
     None,
     /// Each event, or message, is held back for that long: slow, and right.
     Delays(Duration),
@@ -63,7 +63,7 @@ impl StreamProxy {
         StreamProxy { port, ends, thread: Some(thread) }
     }
 
-    /// Where it listens.
+    /// The port on loopback where it listens.
     pub fn port(&self) -> u16 {
         self.port
     }
@@ -128,7 +128,7 @@ fn read_head(from: &mut TcpStream) -> Io<String> {
 #[derive(Debug)]
 enum WireUnit {
     Event(Vec<u8>),
-    /// The last chunk.
+    /// The last chunk of a body.
     End(Vec<u8>),
     Close(Vec<u8>),
     Other(Vec<u8>),

@@ -14,19 +14,19 @@ pub struct ArrivedRequest<'a> {
     pub sequence: Option<u32>,
     /// When its head had been read.
     pub received: Moment,
-    /// Where.
+    /// The backend that received it.
     pub backend: Backend,
     /// Empty if the backend could not read the request.
     pub method: &'a str,
-    /// Path and query.
+    /// Path and query as they arrived.
     pub target: &'a str,
-    /// Host and port.
+    /// The Host field as it arrived.
     pub host: &'a str,
-    /// Empty without one.
+    /// The X-Forwarded-For field as it arrived; empty without one.
     pub forwarded_for: &'a str,
     /// The other end of its connection, without the port.
     pub peer: &'a str,
-    /// Of the response.
+    /// Status of the backend's response.
     pub status: u16,
     /// Parts that differ from what the client says that it sent.
     pub differences: Differences,
@@ -34,14 +34,14 @@ pub struct ArrivedRequest<'a> {
     pub fields: FieldMask,
     /// What else was noted.
     pub notes: Notes,
-    /// Content that came.
+    /// Length and digest of the content that arrived.
     pub body: SentBody,
 }
 
 /// All attempts of a run that carried their request's id.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct RequestChanges {
-    /// Attempts.
+    /// Attempts of the run that carried the id of their request.
     pub attempts: u64,
     /// Attempts of which the backend knew what had been sent: of the others nothing is judged.
     pub compared: u64,
@@ -64,7 +64,7 @@ pub struct RequestChanges {
 /// A part that did not arrive as it was sent.
 #[derive(Clone, PartialEq, Debug)]
 pub struct PartChange {
-    /// Which.
+    /// The part that changed.
     pub part: RequestPart,
     /// Attempts in which it differed.
     pub count: u64,
@@ -79,7 +79,7 @@ pub struct PartChange {
 pub struct ChangedRequest {
     /// Of the request in the run.
     pub sequence: u32,
-    /// Where it arrived.
+    /// The backend where it arrived so.
     pub backend: Backend,
     /// `POST /a?b Host: c`
     pub line: String,
@@ -102,7 +102,7 @@ const TEXTS: usize = 8;
 const EXAMPLES: usize = 3;
 
 impl TextCounts {
-    /// One more.
+    /// Counts one more occurrence of this text.
     pub fn see(&mut self, text: &str) {
         match self.counts.iter().position(|(known, _)| known == text) {
             Some(place) => self.counts[place].1 += 1,
@@ -111,7 +111,7 @@ impl TextCounts {
         }
     }
 
-    /// All of them.
+    /// How many were counted, of all texts together.
     pub fn total(&self) -> u64 {
         self.counts.iter().map(|(_, count)| count).sum::<u64>() + self.more
     }
@@ -225,9 +225,9 @@ pub struct OtherKind {
     pub method: String,
     /// Path and query.
     pub target: String,
-    /// Bytes of content.
+    /// Length of its content in bytes.
     pub body_length: u64,
-    /// How many.
+    /// How many such requests arrived.
     pub count: u64,
     /// When the first arrived.
     pub first: Moment,
@@ -239,7 +239,7 @@ pub struct OtherKind {
 const KINDS: usize = 16;
 
 impl OtherRequests {
-    /// Counts one.
+    /// Counts one request that is not the run's own.
     pub fn see(&mut self, request: &ArrivedRequest) {
         let is_alike = |kind: &OtherKind| {
             kind.body_length == request.body.length
@@ -267,7 +267,7 @@ impl OtherRequests {
         }
     }
 
-    /// All of them.
+    /// How many were counted, of all kinds together.
     pub fn total(&self) -> u64 {
         self.kinds.iter().map(|kind| kind.count).sum::<u64>() + self.more
     }

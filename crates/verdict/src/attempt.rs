@@ -52,11 +52,11 @@ pub struct Arrival {
     pub sequence: u32,
     /// From there until the response had been written, in tenths of a microsecond.
     pub took: u32,
-    /// Where.
+    /// The backend that received it.
     pub backend: Backend,
     /// Status of the response.
     pub status: u16,
-    /// How it ended.
+    /// Whether its response was written whole.
     pub end: AttemptEnd,
     /// In which parts its request arrived other than it was sent.
     pub differences: Differences,

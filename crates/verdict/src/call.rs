@@ -16,7 +16,7 @@ pub struct Call {
     pub timeout: Option<Duration>,
     /// The code with which the client reset the stream. When: the attempt's end.
     pub cancelled: Option<ErrorCode>,
-    /// Messages that came.
+    /// Messages that came from the client.
     pub received: u32,
     /// Number of the last of them, if it was a check's; else 0.
     pub last_received: u32,

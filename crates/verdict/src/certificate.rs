@@ -16,7 +16,7 @@ http::named_enum! {
         OtherName => "other-name",
         /// Its authority is not the fleet's.
         UnknownCa => "unknown-ca",
-        /// It signs itself.
+        /// It is signed with its own key.
         SelfSigned => "self-signed",
         /// Its extended key usage is that of clients.
         ClientOnly => "client-only",

@@ -38,7 +38,7 @@ pub struct HostClock {
 /// A time on the client's clock: it lies within `half_width` of `moment`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Converted {
-    /// The middle.
+    /// The middle of the interval in which it lies.
     pub moment: Moment,
     /// None if nothing is known of it.
     pub half_width: Option<Duration>,
@@ -181,7 +181,7 @@ pub struct Responses<'a> {
 }
 
 impl<'a> Responses<'a> {
-    /// Of these.
+    /// Finds observations by the id of their response where an attempt has no number.
     pub fn of(observations: &'a [Observation], arrivals: &[Arrival]) -> Responses<'a> {
         let is_needed = arrivals.iter().any(|arrival| arrival.sequence == UNNUMBERED && !arrival.response.is_nil());
         let known = observations.iter().enumerate().filter(|(_, it)| is_needed && !it.response.is_nil());
@@ -193,7 +193,7 @@ impl<'a> Responses<'a> {
         self.observations.get(self.place(arrival)?)
     }
 
-    /// Its number.
+    /// Place of the observation to which this attempt's response belongs.
     pub fn place(&self, arrival: &Arrival) -> Option<usize> {
         let place = match arrival.sequence {
             UNNUMBERED => self.stripped.get(&arrival.response).copied()?,

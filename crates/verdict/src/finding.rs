@@ -16,7 +16,7 @@ pub struct Finding {
     /// The rule, and the facts that it judged.
     #[serde(flatten)]
     pub facts: Facts,
-    /// What it concludes.
+    /// Whether the rule passes, fails, or cannot decide.
     pub level: Level,
     /// The fewest requests that show it, six at most; none for what needs no witness.
     pub witness: Vec<Witness>,
@@ -44,11 +44,11 @@ pub enum Level {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Prose {
-    /// One sentence.
+    /// What was found, in one sentence.
     pub summary: String,
     /// Figures and the witness, a line each.
     pub evidence: Vec<String>,
-    /// What to try.
+    /// What the reader may try.
     pub hint: Option<String>,
     /// RFC section, documentation, paper.
     pub source: Option<String>,
@@ -78,7 +78,7 @@ macro_rules! rules {
         }
 
         impl Rule {
-            /// All of them.
+            /// Every rule, in the order of this enum.
             pub const ALL: &[Rule] = &[$(Rule::$variant),*];
 
             /// As reports name it.
@@ -164,7 +164,7 @@ impl Finding {
         Finding { facts, level, witness: Vec::new(), prose: None }
     }
 
-    /// With these witnesses.
+    /// Adds witnesses: the smallest evidence that a reader can check.
     pub fn shown_by(self, witness: Vec<Witness>) -> Finding {
         Finding { witness, ..self }
     }
@@ -196,7 +196,7 @@ pub enum Witness {
     },
     /// A client that left its backend.
     Moved {
-        /// The client's number.
+        /// Number of the client in the check.
         client: u32,
         /// Its first request, from which it has its backend.
         first: Box<RequestWitness>,
@@ -259,11 +259,11 @@ impl ClientWitness {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AttemptWitness {
-    /// Its name.
+    /// Name of the backend.
     pub backend: String,
     /// Seconds since the check began.
     pub at: f64,
-    /// How it ended.
+    /// Whether its response was written whole.
     pub end: AttemptEnd,
     /// Status that the backend gave; null if it gave none.
     pub status: Option<u16>,

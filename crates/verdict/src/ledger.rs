@@ -66,7 +66,7 @@ const ROUND_TRIP: Duration = Duration::from_millis(50);
 pub struct Entry<'a> {
     /// Its number in the run.
     pub sequence: u32,
-    /// The client's end.
+    /// What the client noted of it.
     pub observation: &'a Observation,
     /// The backends' ends, in order of time.
     pub attempts: &'a [Arrival],
@@ -180,7 +180,7 @@ impl Ledger {
         Entry { sequence, observation, attempts, outcome, is_ordered: self.are_in_order(attempts) }
     }
 
-    /// One request.
+    /// The entry of the request with this number.
     pub fn entry(&self, sequence: u32) -> Option<Entry<'_>> {
         let observation = self.observations.get(sequence as usize)?;
         let start = self.arrivals.partition_point(|arrival| arrival.sequence < sequence);

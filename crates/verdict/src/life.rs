@@ -75,7 +75,7 @@ pub struct Life {
     pub first: u32,
     /// Events that the backend wrote, numbered from `first` on; echoes are not among them.
     pub written: u32,
-    /// Messages that came.
+    /// Messages that came from the other side.
     pub received: u32,
     /// Number of the last of them, if it was a check's; else 0.
     pub last_received: u32,
@@ -83,7 +83,7 @@ pub struct Life {
     pub misplaced: u16,
     /// Content of the messages that came, in bytes.
     pub received_bytes: u64,
-    /// How it ended.
+    /// What ended it, as its backend saw it.
     pub end: LifeEnd,
     /// The code of the close frame that the backend sent; null without one.
     pub close_sent: Option<u16>,
@@ -92,7 +92,7 @@ pub struct Life {
 }
 
 impl Life {
-    /// It has begun.
+    /// A life that begins: nothing was written or received.
     pub fn new(kind: StreamKind, first: u32) -> Life {
         Life {
             kind,
@@ -128,7 +128,7 @@ impl Life {
 /// An event as a backend writes it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct StreamEvent {
-    /// From 1 on.
+    /// Consecutive, from 1 on.
     pub number: u32,
     /// When, on the monotonic clock of the backend's host.
     pub written: Moment,
@@ -139,7 +139,7 @@ pub struct StreamEvent {
 /// A message as a check sends it: a backend echoes it byte by byte.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SentMessage {
-    /// From 1 on.
+    /// Consecutive, from 1 on.
     pub number: u32,
     /// When, on the monotonic clock of the check's host.
     pub sent: Moment,

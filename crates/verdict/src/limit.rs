@@ -108,7 +108,7 @@ fn estimate(ledger: &Ledger, sample: Range<u32>, status: u16) -> Option<(f64, f6
 /// The most requests that passed at once, if nearly all that were refused were sent while as many, or one fewer, were in flight. A limit of
 /// the rate refuses beside fewer as well, unless services are slow and requests come evenly: nothing tells the two apart then.
 fn at_once(ledger: &Ledger, sample: Range<u32>, status: u16) -> Option<u64> {
-    /// Of the refusals.
+    /// The share of refusals that must have come so.
     const NEARLY: f64 = 0.95;
     let mut passed: Vec<(Moment, Moment)> = Vec::new();
     let mut refused: Vec<(Moment, Moment)> = Vec::new();

@@ -25,7 +25,7 @@ pub struct Observation {
     pub backend: Backend,
     /// Status code; 0 without a response.
     pub status: u16,
-    /// What came.
+    /// What the client received.
     pub outcome: ClientOutcome,
     /// What the response says of the request's id.
     pub echo: Echo,
@@ -66,7 +66,7 @@ impl Backend {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum ClientOutcome {
-    /// A whole response.
+    /// A whole response came back.
     Response,
     /// A whole response, and its body is not what a backend writes: another UUID or generator number than its head says, or other text.
     Altered,
@@ -82,7 +82,7 @@ pub enum ClientOutcome {
     Reset,
     /// Nothing, or no end of it, within the time that the client waits.
     TimedOut,
-    /// No connection: refused.
+    /// No connection was established: the balancer's port refused.
     Refused,
     /// No connection: another reason.
     Unreachable,
@@ -148,7 +148,7 @@ impl fmt::Display for Flaw {
 /// What a response says of the request's id.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Echo {
-    /// Nothing.
+    /// The response carried no id.
     None,
     /// The id that was sent.
     Own,

@@ -30,12 +30,12 @@ impl Promise {
 /// What a balancer was configured to do with a backend.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Role {
-    /// It gets requests.
+    /// It takes its share while it is ready.
     #[default]
     Active,
     /// It gets requests while no active backend is ready.
     Backup,
-    /// It gets none.
+    /// It gets no requests, whatever happens to the others.
     Down,
 }
 
@@ -44,7 +44,7 @@ pub enum Role {
 pub struct ShareParty {
     /// Relative to the others.
     pub weight: u32,
-    /// As configured.
+    /// Its role in the balancer's configuration.
     pub role: Role,
     /// Whether it takes requests now.
     pub ready: bool,

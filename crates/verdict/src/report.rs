@@ -16,7 +16,7 @@ pub const VERSION: u32 = 2;
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Report {
-    /// Of this shape.
+    /// Version of this JSON shape.
     pub version: u32,
     /// The program and its version.
     pub tool: String,
@@ -47,7 +47,7 @@ pub enum Verdict {
 pub struct Check {
     /// As the configuration file names it; null from the command line.
     pub name: Option<String>,
-    /// The balancer.
+    /// URL of the balancer that was checked.
     pub url: String,
     /// Which balancer it is, by its configuration or by what it writes into responses (Server, Via); null if neither says.
     pub balancer: Option<String>,
@@ -56,7 +56,7 @@ pub struct Check {
     /// In a rehearsal: what differs from production, each a line, such as an address that was invented for a name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub surroundings: Vec<String>,
-    /// What was sent.
+    /// The load that the check generated.
     pub traffic: TrafficSummary,
     /// The one outcome of each request.
     pub account: Account,
@@ -82,9 +82,9 @@ pub struct Check {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FleetReport {
-    /// Its API.
+    /// Address of its API.
     pub control: String,
-    /// Generator numbers.
+    /// Names of its backends.
     pub backends: Vec<String>,
 }
 
@@ -92,7 +92,7 @@ pub struct FleetReport {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TrafficSummary {
-    /// Such as `GET`.
+    /// Method of the requests, such as `GET`.
     pub method: String,
     /// Connections at once, at most.
     pub connections: u32,
@@ -110,7 +110,7 @@ pub struct TrafficSummary {
     pub requests: u64,
     /// How long it lasted, in seconds.
     pub seconds: f64,
-    /// What was reached.
+    /// The rate that was reached, in requests a second.
     pub requests_per_second: f64,
     /// Of a check of streams: what goes over them; null for requests.
     #[serde(default)]
@@ -160,9 +160,9 @@ pub struct UrlOutcomes {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct OutcomeCount {
-    /// Which.
+    /// The outcome.
     pub outcome: Outcome,
-    /// How many.
+    /// How many requests had it.
     pub count: u64,
     /// The first of them; none of those that were delivered.
     pub examples: Vec<Witness>,
@@ -175,9 +175,9 @@ pub struct NotCounted {
     /// Requests of this run, sent until the backends that respond were the same for a while.
     #[serde(default)]
     pub warm_up: u64,
-    /// Health checks.
+    /// Health checks that arrived at backends.
     pub health_checks: u64,
-    /// Requests of others.
+    /// Requests of other clients that arrived at backends.
     pub others: u64,
     /// Records with an id of this run that was never sent.
     pub unexplained: u64,
@@ -190,7 +190,7 @@ pub struct NotCounted {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Forwarding {
-    /// Attempts at backends.
+    /// Attempts that arrived at backends.
     pub attempts: u64,
     /// Attempts of which the backend knew what had been sent.
     pub compared: u64,
@@ -200,7 +200,7 @@ pub struct Forwarding {
     pub added: Vec<Added>,
     /// Fields that belong to one connection and arrived all the same (RFC 9110 §7.6.1), with the number of attempts.
     pub leaked: Vec<(String, u64)>,
-    /// Attempts in HTTP/1.0.
+    /// Attempts that arrived in HTTP/1.0.
     pub http_1_0: u64,
     /// The connections that it held to backends, over the whole run; of a run with an outage none.
     #[serde(default)]
@@ -217,7 +217,7 @@ pub struct Forwarding {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct HeldConnections {
-    /// Its name.
+    /// Name of the backend.
     pub backend: String,
     /// Connections on which requests of the run came.
     pub connections: u64,
@@ -246,7 +246,7 @@ pub struct Rewrite {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Added {
-    /// In lower case.
+    /// Name of the field, in lower case.
     pub name: String,
     /// Its value, if it is kept and always the same.
     pub value: Option<String>,
@@ -264,7 +264,7 @@ pub struct Shares {
     pub expected: String,
     /// By whom: `--expect`, `the topology`, `default`.
     pub expected_by: String,
-    /// What was counted.
+    /// What was counted: requests or clients.
     pub unit: Unit,
     /// How it was tested; null if shares are not what is promised.
     pub test: Option<Test>,
@@ -276,7 +276,7 @@ pub struct Shares {
 pub struct AlgorithmReport {
     /// As it is named for `--expect`, such as `round-robin`; null if nothing fits.
     pub name: Option<String>,
-    /// In words.
+    /// The name as a sentence has it: `weighted round robin`.
     pub label: String,
     /// What else fits what was seen.
     pub or: Vec<String>,
@@ -288,7 +288,7 @@ pub struct AlgorithmReport {
     pub hint: Option<String>,
 }
 
-/// Times in seconds.
+/// Latencies as the client measured them, in seconds.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Latency {
@@ -306,21 +306,21 @@ pub struct Latency {
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Percentiles {
-    /// Smallest.
+    /// The smallest value.
     pub min: f64,
     /// Arithmetic mean.
     pub mean: f64,
     /// Median.
     pub p50: f64,
-    /// 90 %
+    /// 90th percentile.
     pub p90: f64,
-    /// 99 %
+    /// 99th percentile.
     pub p99: f64,
-    /// 99.9 %
+    /// 99.9th percentile.
     pub p99_9: f64,
-    /// 99.99 %
+    /// 99.99th percentile.
     pub p99_99: f64,
-    /// Largest.
+    /// The largest value.
     pub max: f64,
 }
 

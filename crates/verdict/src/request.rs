@@ -31,7 +31,7 @@ pub const MASKED_FIELDS: usize = 16;
 /// A request as its client sends it, to be told to the backends.
 #[derive(Clone, Copy, Debug)]
 pub struct Sent<'a> {
-    /// The method.
+    /// The method, which is case-sensitive.
     pub method: &'a str,
     /// As in the request line: path and query.
     pub target: &'a str,
@@ -48,7 +48,7 @@ pub struct Sent<'a> {
 pub struct SentBody {
     /// Bytes of content, without framing.
     pub length: u64,
-    /// Of the content.
+    /// XXH3-64 of the content.
     pub digest: u64,
 }
 
@@ -184,7 +184,7 @@ http::named_enum! {
 pub struct Differences(u16);
 
 impl Differences {
-    /// In none.
+    /// Nothing differs.
     pub const NONE: Differences = Differences(0);
 
     /// As [`Differences::bits`] wrote them; bits without a meaning are dropped.
@@ -192,12 +192,12 @@ impl Differences {
         RequestPart::ALL.into_iter().filter(|part| bits & *part as u16 != 0).collect()
     }
 
-    /// For a record.
+    /// One bit for each part, as records have it.
     pub fn bits(self) -> u16 {
         self.0
     }
 
-    /// Adds one.
+    /// Adds a part that differs.
     pub fn add(&mut self, part: RequestPart) {
         self.0 |= part as u16;
     }
@@ -255,15 +255,15 @@ impl FieldMask {
 /// A request as it arrived.
 #[derive(Clone, Copy, Debug)]
 pub struct Arrived<'h, 'b> {
-    /// The method.
+    /// The method, which is case-sensitive.
     pub method: &'b str,
-    /// Without query.
+    /// The path without its query, as it arrived.
     pub path: &'b str,
     /// What follows `?`.
     pub query: Option<&'b str>,
-    /// Host and port.
+    /// The Host field, or `:authority`.
     pub host: Option<&'b [u8]>,
-    /// All fields.
+    /// All fields in order and as received.
     pub fields: Fields<'h, 'b>,
 }
 
@@ -402,31 +402,31 @@ http::named_enum! {
     pub enum Note {
         /// It said what was sent: its parts were compared.
         Compared = 1 => "compared",
-        /// It has X-Forwarded-Proto.
+        /// It has an X-Forwarded-Proto field.
         ForwardedProto = 1 << 1 => "x-forwarded-proto",
-        /// It has X-Forwarded-Host.
+        /// It has an X-Forwarded-Host field.
         ForwardedHost = 1 << 2 => "x-forwarded-host",
-        /// It has Forwarded (RFC 7239).
+        /// It has a Forwarded field (RFC 7239).
         Forwarded = 1 << 3 => "forwarded",
-        /// It has Via.
+        /// It has a Via field.
         Via = 1 << 4 => "via",
-        /// It has X-Forwarded-For.
+        /// It has an X-Forwarded-For field.
         ForwardedFor = 1 << 5 => "x-forwarded-for",
         /// It came in HTTP/1.0.
         Http10 = 1 << 6 => "http/1.0",
-        /// Fields that belong to the connection before this one arrived (RFC 9110 §7.6.1): Keep-Alive,
+        /// It has Keep-Alive, which belongs to one connection (RFC 9110 §7.6.1), as do those of the next four.
         KeepAlive = 1 << 7 => "keep-alive",
-        /// Proxy-Connection,
+        /// It has Proxy-Connection.
         ProxyConnection = 1 << 8 => "proxy-connection",
-        /// Proxy-Authorization,
+        /// It has Proxy-Authorization.
         ProxyAuthorization = 1 << 9 => "proxy-authorization",
-        /// TE,
+        /// It has TE.
         Te = 1 << 10 => "te",
-        /// Upgrade.
+        /// It has Upgrade.
         Upgrade = 1 << 11 => "upgrade",
         /// Its body came in chunks.
         Chunked = 1 << 12 => "chunked",
-        /// It announced trailers.
+        /// It announced trailers in a Trailer field.
         Trailer = 1 << 13 => "trailer",
     }
 
@@ -488,12 +488,12 @@ impl Notes {
         notes
     }
 
-    /// For a record.
+    /// One bit for each note, as records have it.
     pub fn bits(self) -> u16 {
         self.0
     }
 
-    /// Adds one.
+    /// Adds a note.
     pub fn add(&mut self, note: Note) {
         self.0 |= note as u16;
     }

@@ -33,7 +33,7 @@ http::named_enum! {
         Line => "text/plain; charset=utf-8",
         /// A body of the [`PATTERN`].
         Bytes => "application/octet-stream",
-        /// Server-sent events.
+        /// Server-sent events, written while the stream lasts.
         Events => "text/event-stream",
         /// Messages of a gRPC call.
         Grpc => grpc::CONTENT_TYPE,
@@ -55,9 +55,9 @@ impl ContentKind {
 /// The head of a response as a backend writes it, as far as a digest covers it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct WrittenHead {
-    /// The status code.
+    /// The status code of the response.
     pub status: u16,
-    /// What it carries.
+    /// What kind of content it announces.
     pub content: ContentKind,
 }
 
@@ -196,33 +196,33 @@ fn mix(state: u64, value: u64) -> u64 {
 /// A way in which the head that came is not the one that was written.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum HeadChange {
-    /// Another status.
+    /// The status is another one.
     Status {
         /// The one that the backend wrote.
         written: u16,
     },
     /// A field did not come.
     Lost {
-        /// Its name.
+        /// Name of the field.
         name: &'static str,
-        /// Its value.
+        /// The value that the backend wrote.
         written: &'static str,
     },
     /// A field came with another value.
     Changed {
-        /// Its name.
+        /// Name of the field.
         name: &'static str,
         /// The value that the backend wrote.
         written: &'static str,
     },
     /// A field came as it was written, and then once more.
     Doubled {
-        /// Its name.
+        /// Name of the field.
         name: &'static str,
     },
     /// A field came that the backend did not write.
     Added {
-        /// Its name.
+        /// Name of the field.
         name: &'static str,
     },
 }

@@ -59,7 +59,7 @@ pub fn ln_multinomial(counts: &[u64], probabilities: &[f64]) -> f64 {
 /// Whether counts are draws with given probabilities.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Multinomial {
-    /// Pearson's χ² (1900).
+    /// Pearson's χ² (1900) of the counts.
     pub chi_square: f64,
     /// P(as uneven or more), by χ² or by the worst cell, whichever is smaller, corrected for looking at all of them.
     pub p: f64,
@@ -282,7 +282,7 @@ mod tests {
         assert_eq!(multinomial(&[500, 500, 1], &[0.5, 0.5, 0.0], 0.0).p, 0.0);
     }
 
-    /// xorshift64*
+    /// Uniform draws from xorshift64*, repeatable by their seed.
     fn draws(mut state: u64) -> impl FnMut() -> f64 {
         state = state.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
         move || {

@@ -35,7 +35,7 @@ impl Sequence {
         Sequence { distinct: 0, last, doubled: 0, misordered: 0, missing: BTreeSet::new(), more_missing: 0 }
     }
 
-    /// One has come.
+    /// Counts a message that came with this number.
     pub fn see(&mut self, number: u32) {
         if number > self.last {
             let room = REMEMBERED.saturating_sub(self.missing.len());
@@ -98,7 +98,7 @@ pub struct StreamObservation {
     pub sent: u32,
     /// Of those the ones that came back.
     pub echoes: Sequence,
-    /// How it ended.
+    /// How the stream ended for the client.
     pub end: ClientEnd,
     /// Of the client's close frame.
     pub close_sent: Option<u16>,
@@ -113,15 +113,15 @@ pub struct StreamObservation {
 pub struct Lived {
     /// The id of its response.
     pub answer: Uuid,
-    /// Where.
+    /// The backend that served it.
     pub backend: Backend,
-    /// When it began.
+    /// When the backend began it.
     pub began: Moment,
     /// When its attempt had ended; the time means nothing for one that had not.
     pub ended: Moment,
     /// How its attempt ended.
     pub end: AttemptEnd,
-    /// All else.
+    /// What the backend noted of it.
     pub life: Life,
 }
 
@@ -132,7 +132,7 @@ pub enum Side {
     Backend,
     /// What stands between: it ended the connection to the backend too, or that one goes on.
     Balancer,
-    /// No record says.
+    /// No record says which side ended it.
     Unknown,
 }
 
@@ -243,7 +243,7 @@ pub struct Streams {
 }
 
 impl Streams {
-    /// Both ends.
+    /// Joins what the client observed with what backends noted, by stream id.
     pub fn join(observations: Vec<StreamObservation>, lived: Vec<Lived>) -> Streams {
         let lived = lived.into_iter().map(|it| (it.answer, it)).collect();
         Streams { observations, lived, other_clocks: false, lateness: Duration::ZERO }

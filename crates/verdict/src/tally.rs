@@ -38,16 +38,16 @@ impl From<u32> for Judged<'_> {
     }
 }
 
-/// All figures.
+/// The figures of a ledger that rules judge.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Tally {
     /// By outcome, in the order of [`Outcome::ALL`].
     pub outcomes: [u64; Outcome::ALL.len()],
     /// The first requests of each outcome.
     pub examples: BTreeMap<Outcome, Vec<u32>>,
-    /// Requests.
+    /// Requests that the client sent.
     pub sent: u64,
-    /// Attempts.
+    /// Attempts that arrived at backends.
     pub attempts: u64,
     /// Requests that a client would call failed.
     pub client_errors: u64,
@@ -123,11 +123,11 @@ pub struct Movers {
 /// The smallest proof that a client left its backend: requests by number.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct MoveExample {
-    /// The client.
+    /// Number of the client.
     pub client: u32,
     /// Its first response came from its backend.
     pub first: u32,
-    /// It went elsewhere.
+    /// Its request that went to another backend.
     pub moved: u32,
     /// Another client's, which that backend got afterwards; None if it was gone.
     pub proof: Option<u32>,

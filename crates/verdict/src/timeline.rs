@@ -12,7 +12,7 @@ use crate::{AttemptEnd, Moment};
 /// From the break of a backend to its mend.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct OutageWindow {
-    /// Which.
+    /// The backend that was out.
     pub backend: Backend,
     /// When the step that broke it was begun.
     pub broken: Moment,
@@ -46,7 +46,7 @@ pub struct StepSpan {
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Affected {
-    /// Its name.
+    /// Name of the backend.
     pub backend: String,
     /// When it was broken.
     pub broken: f64,
@@ -75,7 +75,7 @@ pub struct Affected {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Pause {
-    /// Since when.
+    /// When it began, in seconds since the check began.
     pub from: f64,
     /// Until when; null if until the end.
     pub until: Option<f64>,

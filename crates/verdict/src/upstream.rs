@@ -13,10 +13,10 @@ pub struct UpstreamConnections {
     count: usize,
 }
 
-/// Of one backend.
+/// How the balancer uses connections to one backend.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct UpstreamUse {
-    /// Which.
+    /// The backend.
     pub backend: Backend,
     /// Connections on which requests of the run came.
     pub connections: u64,

@@ -18,20 +18,20 @@ pub enum Error {
     /// A step of it.
     #[error("failed {what}: {why}")]
     Step {
-        /// `to do something`.
+        /// An infinitive: `to make a namespace`.
         what: String,
         /// What the kernel says.
         why: io::Error,
     },
 }
 
-/// Who forbids it.
+/// What forbids namespaces to this user.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Forbidden {
     /// Ubuntu, from 23.10 on.
     #[error("kernel.apparmor_restrict_unprivileged_userns is 1")]
     AppArmor,
-    /// Debian's switch.
+    /// Debian's sysctl `kernel.unprivileged_userns_clone`.
     #[error("kernel.unprivileged_userns_clone is 0")]
     Clone,
     /// None are left, or none are wanted.

@@ -23,7 +23,7 @@ const OLD_CALLS: [libc::c_long; 2] = [libc::SYS_chown, libc::SYS_lchown];
 #[cfg(not(target_arch = "x86_64"))]
 const OLD_CALLS: [libc::c_long; 0] = [];
 
-/// From now on.
+/// Lets all calls that change user and group succeed without doing anything, from now on and in all children.
 pub(crate) fn pretend_identities() -> io::Result<()> {
     let rules = CALLS.into_iter().chain(OLD_CALLS).map(|call| (call, Vec::new())).collect();
     let program = || -> Result<BpfProgram, Box<dyn std::error::Error + Send + Sync>> {

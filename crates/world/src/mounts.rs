@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use rustix::mount::MountFlags;
 
-/// One mount.
+/// A mount of this namespace.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Mount {
     pub(crate) point: PathBuf,

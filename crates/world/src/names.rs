@@ -33,18 +33,18 @@ const SMALL: usize = 512;
 pub struct Size {
     /// In small letters, without a dot at its end.
     pub name: String,
-    /// At least 1.
+    /// How many addresses a name has, at least 1.
     pub addresses: usize,
-    /// Of SRV records.
+    /// The port that SRV records name.
     pub port: u16,
 }
 
 /// A name that was asked for, and what it got.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct NameQuery {
-    /// In small letters.
+    /// The name that was asked for, in lower case.
     pub name: String,
-    /// Invented.
+    /// The addresses that were invented for it.
     pub addresses: Vec<IpAddr>,
     /// Asked for as a service (SRV): it has this port.
     pub service: Option<u16>,

@@ -24,7 +24,7 @@ pub const BALANCER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 pub const BACKENDS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
 /// The same two in IPv6.
 pub const BALANCER_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 0, 1);
-/// See [`BALANCER_V6`].
+/// The backends' end; see [`BALANCER_V6`].
 pub const BACKENDS_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 0, 2);
 
 /// Far above what the kernel makes by itself in a new namespace (tunl0, sit0 …).

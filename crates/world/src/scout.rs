@@ -57,7 +57,7 @@ impl Scout {
         Ok(Scout { seen, end, thread: Some(thread) })
     }
 
-    /// So far.
+    /// What was asked for so far.
     pub fn seen(&self) -> Sightings {
         // What has just been sent is on its way to the thread.
         thread::sleep(GLANCE / 4);

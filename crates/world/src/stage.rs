@@ -40,7 +40,7 @@ struct StageOrders {
     world: World,
     /// Addresses of the machine.
     addresses: Vec<IpAddr>,
-    /// Its sockets.
+    /// Unix sockets of the machine.
     sockets: Vec<PathBuf>,
     /// One id is mapped, and pretends to be all of them.
     one_id: bool,

@@ -294,7 +294,7 @@ struct ServedRequest {
     method: &'static str,
     target: &'static str,
     status: u16,
-    /// HTTP/1.0.
+    /// It was sent in HTTP/1.0.
     old: bool,
     connection: Option<&'static str>,
     body: RequestBody,

@@ -34,7 +34,7 @@ pub(super) enum Work {
     },
     Collect {
         response: ResponseId,
-        /// That came.
+        /// Length of the messages that came.
         bytes: u64,
     },
     Echo,

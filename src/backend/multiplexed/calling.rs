@@ -50,7 +50,7 @@ enum AfterHalf {
 /// What has become of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum CallProgress {
-    /// It goes on.
+    /// The call has not ended.
     Open,
     /// All of its response is in the output.
     Written,

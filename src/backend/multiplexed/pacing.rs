@@ -21,7 +21,7 @@ pub(super) struct StreamPacing {
 /// What has become of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum PacingProgress {
-    /// It goes on.
+    /// More events are to come.
     Open,
     /// All of it is in the output.
     Written,

@@ -19,14 +19,14 @@ const SECRET: &str = "uuid-token";
 pub(super) struct Cluster<'a> {
     pub(super) options: &'a Options,
     pub(super) topology: &'a Topology,
-    /// Of the Services.
+    /// The port of all Services.
     pub(super) port: u16,
 }
 
 /// What a document is of, as its labels say.
 #[derive(Clone, Copy)]
 pub(super) enum Component<'a> {
-    /// All backends.
+    /// All backends together.
     Fleet,
     /// The one with this name, where each has a Deployment of its own.
     Backend(&'a str),
@@ -51,7 +51,7 @@ impl fmt::Display for Component<'_> {
 }
 
 impl Cluster<'_> {
-    /// Begins a document.
+    /// Writes the lines with which a document begins.
     pub(super) fn document(self, text: &mut Lines, api: &str, kind: &str, name: &str, component: Component<'_>) {
         text.add(0, "---")
             .add(0, format!("apiVersion: {api}"))

@@ -69,7 +69,7 @@ pub(super) fn is_id(value: &str) -> bool {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct NoPlace;
 
-/// `header:NAME`, `cookie:NAME`, `json:/POINTER=HEADER`.
+/// Reads `header:NAME`, `cookie:NAME` and `json:/POINTER=HEADER`.
 impl FromStr for SessionPlace {
     type Err = NoPlace;
 

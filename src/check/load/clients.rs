@@ -14,41 +14,23 @@ pub(crate) enum Vary {
     /// There is one client.
     Nothing,
     /// Their addresses: 127.0.1.1, 127.0.2.1, …; each connection belongs to a client.
-    Source {
-        /// How many.
-        clients: u32,
-    },
-    /// Their paths.
+    Source { clients: u32 },
+    /// Each client requests a path of its own.
     Path {
         /// In which `{}` stands for the client's number.
         template: String,
-        /// How many.
         clients: u32,
     },
     /// A header whose value is `client-N`.
-    Header {
-        /// Its name.
-        name: String,
-        /// How many.
-        clients: u32,
-    },
+    Header { name: String, clients: u32 },
     /// A cookie whose value is `client-N`.
-    Cookie {
-        /// Its name.
-        name: String,
-        /// How many.
-        clients: u32,
-    },
+    Cookie { name: String, clients: u32 },
     /// Each sends the cookies that it was given.
-    Jar {
-        /// How many.
-        clients: u32,
-    },
+    Jar { clients: u32 },
     /// Each brings the id of the session that a backend opened for it.
     Session {
-        /// Where that stands.
+        /// Where a response carries the session's id, and where requests bring it back.
         place: SessionPlace,
-        /// How many.
         clients: u32,
     },
 }

@@ -32,7 +32,7 @@ impl CookieOrigin {
         CookieOrigin { secure: tls || local, path: path.to_owned(), host }
     }
 
-    /// RFC 6265 §5.1.4.
+    /// The default path (RFC 6265 §5.1.4).
     fn default_path(&self) -> &str {
         match self.path.rfind('/') {
             Some(end) if end > 0 && self.path.starts_with('/') => &self.path[..end],
@@ -48,7 +48,7 @@ pub(crate) enum NotKept {
     Unreadable,
     /// `Secure`, and the URL is http://.
     Secure,
-    /// `SameSite=None` without `Secure`.
+    /// `SameSite=None` without `Secure`, which browsers reject.
     SameSite,
     /// `Domain` is that of others.
     Domain(String),
@@ -180,13 +180,13 @@ fn stored(cookie: &Cookie, origin: &CookieOrigin, now: SystemTime) -> Result<Sto
     Ok(Stored { name, value, domain, host_only, path: path.to_owned(), secure, expires })
 }
 
-/// RFC 6265 §5.1.3.
+/// Domain matching (RFC 6265 §5.1.3).
 fn is_within(host: &str, domain: &str) -> bool {
     let below = || host.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'));
     host == domain || below() && host.parse::<IpAddr>().is_err()
 }
 
-/// RFC 6265 §5.1.4.
+/// Path matching (RFC 6265 §5.1.4).
 fn covers(prefix: &str, path: &str) -> bool {
     path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || prefix.ends_with('/') || rest.starts_with('/'))
 }

@@ -76,7 +76,6 @@ pub(super) enum Idleness {
 }
 
 impl ClientExchange {
-    /// No connection.
     pub(super) fn new() -> ClientExchange {
         ClientExchange {
             stream: None,
@@ -137,7 +136,6 @@ impl ClientExchange {
         self.continues_at.filter(|_| self.phase == ExchangePhase::Waiting)
     }
 
-    /// Ends the connection.
     pub(super) fn close(&mut self) {
         self.stream = None;
         self.http2 = None;
@@ -190,7 +188,7 @@ impl ClientExchange {
         Idleness::Usable
     }
 
-    /// Begins to connect.
+    /// Starts a connection, without waiting for it.
     pub(super) fn open(&mut self, target: &LoadTarget, from: Option<IpAddr>, kept: bool) -> Result<(), ConnectFailure> {
         let socket = connect::open(target.address, connect::address_of(target.clients, from))?;
         if kept {

@@ -18,7 +18,7 @@ const KEPT_LIMIT: usize = 1024 * 1024;
 pub(crate) enum Identity {
     /// In our headers; without those, on our page. The responses are verified.
     Fleet,
-    /// In this header.
+    /// The value of this response header.
     Header(String),
     /// In a body of JSON, at this pointer (RFC 6901).
     Json(String),
@@ -203,7 +203,7 @@ impl Identify {
 #[derive(Clone, Debug)]
 pub(crate) struct BackendNames {
     names: Vec<String>,
-    /// Their places.
+    /// The index of each name.
     by_name: HashMap<String, Backend>,
     by_instance: HashMap<Instance, Backend>,
     /// Names of which each is several backends': what tells those apart is the process.

@@ -48,16 +48,15 @@ pub(crate) use request::{BadHeader, RequestSpec};
 pub(crate) use samples::Samples;
 use verdict::observation::Observation;
 
-/// Where requests go.
+/// Where requests go, and how the connection to it is made.
 #[derive(Clone, Debug)]
 pub(crate) struct LoadTarget {
     /// Of the balancer, or of a backend.
     pub(crate) address: SocketAddr,
     /// The value of Host.
     pub(crate) host: String,
-    /// Path and query.
     pub(crate) path: String,
-    /// Spoken if given.
+    /// TLS is spoken if this is given.
     pub(crate) tls: Option<Tls>,
     /// Each connection begins with a PROXY header.
     pub(crate) haproxy_protocol: bool,
@@ -68,7 +67,7 @@ pub(crate) struct LoadTarget {
 }
 
 impl LoadTarget {
-    /// Without TLS.
+    /// A target without TLS.
     pub(crate) fn new(address: SocketAddr, host: impl Into<String>, path: impl Into<String>) -> LoadTarget {
         LoadTarget {
             address,
@@ -186,7 +185,6 @@ pub(crate) struct Traffic {
     pub(crate) connections: Vec<u32>,
     /// What a report shows of the responses.
     pub(crate) samples: Samples,
-    /// When it began.
     pub(crate) started: Moment,
     /// When the last request had ended.
     pub(crate) ended: Moment,
@@ -215,7 +213,7 @@ impl LoadProgress {
     }
 
     #[cfg(test)]
-    /// Whole responses.
+    /// Responses that came whole.
     pub(crate) fn answered(&self) -> u64 {
         self.answered.load(Ordering::Relaxed)
     }

@@ -21,7 +21,7 @@ use verdict::observation::ClientOutcome;
 #[derive(Debug)]
 pub(super) struct SharedConnection {
     open: Option<OpenConnection>,
-    /// By place.
+    /// One for each place on the connection.
     readers: Vec<ResponseReader>,
     /// What waits for the kernel.
     outbox: Vec<u8>,
@@ -49,7 +49,6 @@ pub(super) enum Gone {
 }
 
 impl SharedConnection {
-    /// No connection.
     pub(super) fn new(places: usize) -> SharedConnection {
         SharedConnection {
             open: None,
@@ -94,7 +93,7 @@ impl SharedConnection {
         &self.readers[place]
     }
 
-    /// Begins to connect.
+    /// Starts a connection, without waiting for it.
     pub(super) fn connect(
         &mut self,
         target: &LoadTarget,

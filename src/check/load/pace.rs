@@ -12,7 +12,7 @@ pub(crate) enum Pacing {
     Closed,
     /// At this rate, evenly, whatever becomes of them; those for which there is no connection wait.
     Open {
-        /// Requests a second.
+        /// In requests a second.
         rate: f64,
     },
 }

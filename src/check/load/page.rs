@@ -11,9 +11,9 @@ const LONGEST_HEADLINE: usize = 192;
 /// What a response calls its backend.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Named<T> {
-    /// Its generator number.
+    /// The generator number that the page shows.
     Number(u16),
-    /// Its name.
+    /// The name that the page shows in its place.
     Name(T),
 }
 
@@ -54,7 +54,6 @@ enum PagePart {
 }
 
 impl Page {
-    /// Nothing has come.
     pub(crate) fn new() -> Page {
         Page {
             part: PagePart::Start,
@@ -66,7 +65,6 @@ impl Page {
         }
     }
 
-    /// The next bytes.
     pub(crate) fn feed(&mut self, mut input: &[u8]) {
         while !input.is_empty() && self.part != PagePart::Lost {
             let taken = match self.part {
@@ -182,12 +180,10 @@ pub(crate) struct UuidSearch {
 }
 
 impl UuidSearch {
-    /// For that text.
     pub(crate) fn new(wanted: [u8; UUID_BYTES]) -> UuidSearch {
         UuidSearch { wanted, tail: Vec::new(), found: false }
     }
 
-    /// The next bytes.
     pub(crate) fn feed(&mut self, input: &[u8]) {
         if self.found {
             return;

@@ -40,7 +40,7 @@ pub(crate) struct Prober {
     /// When the next request may be sent, where somebody asked already.
     next_turn: Option<Moment>,
     progress: Option<Arc<LoadProgress>>,
-    /// By slot.
+    /// Kept connections, by slot.
     kept: Vec<Option<KeptConnection>>,
     observations: Vec<Observation>,
     /// Of each request the number of its connection.
@@ -58,10 +58,9 @@ struct KeptConnection {
     index: usize,
 }
 
-/// One request.
+/// One request of an experiment.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Probe<'a> {
-    /// On which connection.
     pub(crate) connection: ProbeConnection,
     /// From which address; matters where a connection is opened.
     pub(crate) source: Option<IpAddr>,
@@ -94,7 +93,6 @@ pub(crate) enum ProbeConnection {
 pub(crate) struct ProbeResult {
     /// As it stands in the list.
     pub(crate) observation: Observation,
-    /// Its sequence number.
     pub(crate) sequence: u64,
     /// Those that the response set and a browser sends back, names and values.
     pub(crate) cookies: Vec<(String, String)>,
@@ -463,7 +461,6 @@ impl Prober {
 
 impl Held {
     #[cfg(test)]
-    /// Its sequence number.
     pub(crate) fn sequence(&self, prober: &Prober) -> u64 {
         prober.first + self.index as u64
     }
@@ -474,7 +471,6 @@ impl Held {
         self.end(prober)
     }
 
-    /// It is over.
     fn end(self, prober: &mut Prober) -> ProbeResult {
         let outcome = match self.state {
             ProbeState::Over(outcome) => outcome,

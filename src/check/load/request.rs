@@ -23,7 +23,7 @@ pub(crate) struct RequestSpec {
     pub(crate) method: String,
     /// More fields; one that is named Host or User-Agent replaces ours.
     pub(crate) headers: Vec<(String, String)>,
-    /// Sent in turn.
+    /// Bodies; requests take them in turn.
     pub(crate) payloads: Vec<Payload>,
     /// Whether a body waits for `100 Continue`.
     pub(crate) expect_continue: bool,
@@ -36,7 +36,7 @@ pub(crate) struct Payload {
     content: Arc<[u8]>,
     /// Bytes of its content.
     pub(crate) length: usize,
-    /// Of its content.
+    /// XXH3-64 of the content.
     pub(crate) digest: u64,
     pub(crate) chunked: bool,
 }
@@ -199,7 +199,6 @@ fn is_token(byte: u8) -> bool {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Parts<'a> {
     pub(crate) method: &'a str,
-    /// Path and query.
     pub(crate) path: &'a str,
     /// The value of Host.
     pub(crate) host: &'a str,

@@ -49,13 +49,12 @@ pub(super) struct Rules<'a> {
 /// What is learnt beside the response at hand.
 #[derive(Debug)]
 pub(super) struct ResponseNotes<'a> {
-    /// Names of backends.
     pub(super) backends: &'a mut BackendNames,
     /// What a report shows.
     pub(super) samples: &'a mut Samples,
 }
 
-/// What was asked.
+/// What the response depends on of the request that it answers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Question {
     pub(super) id: [u8; ID_BYTES],
@@ -98,7 +97,7 @@ struct CurrentResponse {
     /// It came on a stream of HTTP/2, which says nothing of the connection.
     is_of_stream: bool,
     over: Option<ClientOutcome>,
-    /// Of a call.
+    /// Of a gRPC call: its messages and how it ended.
     call: Option<Box<CallResponse>>,
     cookies: Vec<String>,
     /// The session of our backend that it belongs to, where cookies are wanted.
@@ -144,7 +143,7 @@ impl CallResponse {
 const NO_QUESTION: Question = Question { id: [0; ID_BYTES], sequence: 0, head_only: false, conditional: false };
 
 impl ResponseReader {
-    /// Expects nothing yet.
+    /// A reader that expects no response yet.
     pub(super) fn new() -> ResponseReader {
         ResponseReader { receiver: Receiver::new(HEAD_LIMIT), response: CurrentResponse::to(NO_QUESTION) }
     }
@@ -177,7 +176,7 @@ impl ResponseReader {
         who.instance.filter(|_| who.backend.is_known()).map(|instance| (instance, who.backend))
     }
 
-    /// Values of Set-Cookie.
+    /// Values of its Set-Cookie fields.
     pub(super) fn cookies(&self) -> &[String] {
         &self.response.cookies
     }

@@ -14,7 +14,7 @@ const MOST_PROCESSES: usize = 4096;
 /// First requests that are named.
 const FIRST: usize = 3;
 
-/// What was kept.
+/// The first responses of each kind, kept as evidence.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Samples {
     /// Values of Server, which no backend of ours writes.

@@ -18,7 +18,7 @@ pub(crate) struct StreamLoad {
     pub(crate) request: Arc<RequestSpec>,
     pub(crate) identity: Identity,
     pub(crate) kind: StreamKind,
-    /// Open at once.
+    /// How many are open at the same time.
     pub(crate) streams: usize,
     /// From one message of a WebSocket to the next.
     pub(crate) every: Duration,

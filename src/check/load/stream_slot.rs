@@ -421,7 +421,7 @@ impl StreamSlot {
         ClientOutcome::Truncated
     }
 
-    /// Time goes by.
+    /// Does what is due by now.
     pub(super) fn pass(&mut self, pass: &Pass) -> Turn {
         let now = pass.now;
         match self.stage {

@@ -47,7 +47,7 @@ enum Against {
 /// The digest of a body as it comes.
 #[derive(Debug)]
 enum BodyDigest {
-    /// Nothing has come.
+    /// No byte has come.
     Empty,
     /// All of it came in one piece, as most do.
     Whole(u32),
@@ -56,7 +56,7 @@ enum BodyDigest {
     Pattern,
 }
 
-/// A content coding.
+/// The content coding of a body, with its decoder.
 enum Coding {
     Identity,
     Gzip(Box<GzDecoder<Vec<u8>>>),
@@ -94,7 +94,7 @@ const MOST_DECODED: u64 = 1 << 30;
 pub(super) struct BodyComparison {
     /// Of what kind the response is not the one that was written.
     pub(super) flaw: Option<Flaw>,
-    /// Fields that differ.
+    /// Fields that are not as the backend wrote them.
     pub(super) changes: Vec<HeadChange>,
     /// The head's digest is none that a backend writes.
     pub(super) digest_changed: bool,
@@ -113,7 +113,6 @@ pub(super) struct Kind {
 }
 
 impl Verify {
-    /// Nothing has come.
     pub(super) fn new() -> Verify {
         Verify {
             said: None,
@@ -138,7 +137,7 @@ impl Verify {
         }
     }
 
-    /// The digest itself.
+    /// Takes the digest that the backend sent in its header.
     pub(super) fn see_digest(&mut self, value: &[u8]) {
         let said = read_digest_value(value);
         self.unreadable |= said.is_none() || self.said.is_some_and(|earlier| Some(earlier) != said);

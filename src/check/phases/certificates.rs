@@ -30,7 +30,7 @@ const LOOK: Duration = Duration::from_millis(50);
 const AVOIDED: u64 = 16;
 /// What one certificate may take until it is open what the balancer makes of it; twice that where it is soon known.
 const LONGEST: Duration = Duration::from_secs(5);
-/// Requests in flight.
+/// Connections that are tried at the same time.
 const AT_ONCE: usize = 8;
 /// A balancer may keep away from a backend that failed for this time: NGINX's fail_timeout, and a little.
 const RETURN: Duration = Duration::from_secs(12);

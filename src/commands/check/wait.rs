@@ -15,12 +15,12 @@ use crate::wire::BackendState;
 
 /// From one look to the next.
 const EVERY: Duration = Duration::from_millis(250);
-/// For a connection.
+/// The longest time that one attempt to connect may take.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What has to be there.
 pub(super) struct Wait {
-    /// At most.
+    /// The longest time that the check waits.
     pub(super) time: Duration,
     /// Backends of all fleets that are ready; none if one of each will do.
     pub(super) ready: Option<u32>,

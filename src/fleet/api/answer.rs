@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::fleet::api::command::{CommandRefusal, Stopped};
 
-/// An error.
+/// An error as the API writes it, in JSON.
 pub(super) fn problem(status: StatusCode, error: impl Into<String>) -> Response {
     (status, Json(json!({ "version": 1, "error": error.into() }))).into_response()
 }

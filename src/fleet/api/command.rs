@@ -20,7 +20,7 @@ pub(crate) enum SupervisorCommand {
     Watch(WatchRequest),
     /// This stands in front of the fleet.
     SetFront(BalancerInfo, oneshot::Sender<()>),
-    /// What stands there?
+    /// Asks for the balancer in front of the fleet.
     Front(oneshot::Sender<Option<BalancerInfo>>),
     /// Somebody wants it to balance in another way.
     Balance(BalanceRequest, oneshot::Sender<Result<(), CommandRefusal>>),
@@ -62,7 +62,7 @@ pub(crate) enum CommandRefusal {
     Unknown(String),
     /// It makes no sense in the state that a backend is in; nothing was done.
     Impossible(String),
-    /// It was tried.
+    /// It was tried and did not succeed.
     Failed(String),
 }
 
@@ -82,7 +82,7 @@ pub(crate) struct CommandReceiver {
     pub(crate) readers: Receiver<SupervisorCommand>,
 }
 
-/// Both ends.
+/// The two ends of the queue to the supervisor's loop.
 pub(crate) fn queues() -> (CommandSender, CommandReceiver) {
     let (owner, asked_by_owner) = unbounded_channel();
     let (readers, asked_by_readers) = channel(READERS_WAITING);
@@ -104,7 +104,7 @@ impl CommandSender {
         answer.await.map_err(|_| Stopped)
     }
 
-    /// Asks as anybody.
+    /// Sends a command that needs no token.
     pub(crate) async fn as_reader<T>(
         &self,
         command: impl FnOnce(oneshot::Sender<T>) -> SupervisorCommand,

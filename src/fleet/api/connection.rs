@@ -36,7 +36,6 @@ impl ApiConnection {
         }
     }
 
-    /// Closes it.
     pub(super) fn end(&self) {
         self.ended.notify_one();
     }

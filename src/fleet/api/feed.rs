@@ -18,7 +18,7 @@ pub(crate) type Message = Arc<str>;
 
 /// Somebody wants to see it.
 pub(crate) struct WatchRequest {
-    /// With the token.
+    /// Whether the reader gave the fleet's token.
     pub(crate) owner: bool,
     pub(crate) reply: oneshot::Sender<Subscription>,
 }
@@ -53,14 +53,14 @@ enum FeedPart {
     Gap,
 }
 
-/// The loop's end.
+/// The end of the supervisor's loop: it writes.
 pub(crate) struct Feed {
     parts: Sender<FeedPart>,
     readers: Arc<AtomicUsize>,
     has_gap: bool,
 }
 
-/// The API's end.
+/// The end of the API: it hands out to readers.
 pub(crate) struct Hub {
     parts: Receiver<FeedPart>,
     readers: Arc<AtomicUsize>,
@@ -68,7 +68,7 @@ pub(crate) struct Hub {
     others: broadcast::Sender<Message>,
 }
 
-/// Both ends.
+/// The two ends of the feed.
 pub(crate) fn feed() -> (Feed, Hub) {
     let (sender, receiver) = channel(LAG);
     let readers = Arc::new(AtomicUsize::new(0));
@@ -78,7 +78,7 @@ pub(crate) fn feed() -> (Feed, Hub) {
 }
 
 impl Feed {
-    /// Whether anybody reads.
+    /// Whether anybody reads: else nothing need be written.
     pub(crate) fn has_readers(&self) -> bool {
         self.readers.load(Ordering::Relaxed) > 0
     }

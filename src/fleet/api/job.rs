@@ -8,16 +8,16 @@ use tokio::process::Command;
 use crate::error::{Problem, describe_for_page};
 use crate::wire::BalancerInfo;
 
-/// What is done.
+/// What the page can have this program do, in a process of its own.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Job {
-    /// A few requests.
+    /// Sends a few requests.
     Send {
         requests: u32,
         /// As one visitor who keeps the cookies, or each as a visitor of its own.
         keep_cookies: bool,
     },
-    /// A check.
+    /// Runs a check.
     Check,
 }
 

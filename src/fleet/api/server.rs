@@ -100,7 +100,7 @@ pub(crate) struct Sources {
     pub(crate) hub: Hub,
     pub(crate) records: Arc<Mutex<RecordStore>>,
     pub(crate) metrics: Arc<Metrics>,
-    /// Connections at once.
+    /// The most connections at the same time.
     pub(crate) connections: usize,
     /// Whether it shows several fleets: records are theirs, and a check asks them.
     pub(crate) is_joint: bool,
@@ -163,7 +163,7 @@ impl Api {
         Ok(Api { url, token, taken, stop: Some(stop), thread: Some(thread) })
     }
 
-    /// Its base.
+    /// Its base URL.
     pub(crate) fn url(&self) -> &str {
         &self.url
     }

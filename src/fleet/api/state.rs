@@ -8,7 +8,7 @@ use crate::fleet::fold::metrics::Metrics;
 use crate::fleet::fold::records::RecordStore;
 use tokio::sync::oneshot;
 
-/// Who asks.
+/// What a request may see and do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Access {
     /// Whoever has the token.
@@ -35,7 +35,7 @@ pub(super) struct ApiState {
 }
 
 impl ApiState {
-    /// Asks the loop.
+    /// Asks the supervisor's loop, and waits for its reply.
     pub(super) async fn ask<T>(
         &self,
         access: Access,

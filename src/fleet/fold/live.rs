@@ -366,7 +366,7 @@ fn is_over(check: &CheckNews) -> bool {
 struct RecentWindow {
     parts: VecDeque<FrameSums>,
     running: FrameSums,
-    /// One a backend.
+    /// One counter for each backend.
     counts: Vec<u64>,
     errors: Vec<u64>,
 }

@@ -25,7 +25,7 @@ pub(crate) enum LogMode {
     Text,
     /// An object of JSON each, all of them.
     Json,
-    /// Not at all.
+    /// No attempt is logged.
     Off,
 }
 

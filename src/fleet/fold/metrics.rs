@@ -62,7 +62,6 @@ const STATES: [BackendState; 6] = [
 ];
 
 impl Metrics {
-    /// Nothing has happened.
     pub(crate) fn new(names: FleetNames) -> Metrics {
         let mut registry = Registry::default();
         let duration = Family::new_with_constructor((|| Histogram::new(BOUNDS)) as fn() -> Histogram);

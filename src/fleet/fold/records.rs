@@ -13,7 +13,7 @@ const KEPT: usize = 80 * 1024 * 1024 / (RECORD_WORDS * 8);
 /// A record as it is kept: half the size of the parsed one.
 pub(crate) type StoredRecord = [u64; RECORD_WORDS];
 
-/// The latest records.
+/// The latest records of the fleet; older ones are overwritten.
 pub(crate) struct RecordStore {
     calendar: Calendar,
     fleet: Instance,
@@ -55,12 +55,10 @@ pub(crate) struct RecordPage {
 }
 
 impl RecordStore {
-    /// None yet.
     pub(crate) fn new(calendar: Calendar, fleet: Instance, names: FleetNames) -> RecordStore {
         RecordStore { calendar, fleet, names, kept: VecDeque::new(), first: 0, lost: 0 }
     }
 
-    /// Keeps one more.
     pub(crate) fn push(&mut self, record: &Record) {
         if self.kept.len() == KEPT {
             self.kept.pop_front();
@@ -90,7 +88,7 @@ impl RecordStore {
         self.lost += count;
     }
 
-    /// The fleet's time.
+    /// The fleet's time, to put records on the calendar.
     pub(crate) fn calendar(&self) -> Calendar {
         self.calendar
     }

@@ -21,7 +21,7 @@ const PREFIX: usize = 5;
 pub struct IncomingMessage<'m> {
     /// By what the `grpc-encoding` of its head says.
     pub is_compressed: bool,
-    /// Without its prefix.
+    /// The message without its prefix of five bytes.
     pub content: &'m [u8],
 }
 
@@ -34,7 +34,7 @@ pub enum BadMessage {
     TooLarge {
         /// As its prefix says.
         length: u32,
-        /// Of this reader.
+        /// The limit that the reader was made with.
         limit: u32,
     },
 }

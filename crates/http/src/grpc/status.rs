@@ -8,7 +8,7 @@ use std::str::FromStr;
 pub struct GrpcStatus(pub u32);
 
 impl GrpcStatus {
-    /// All went well.
+    /// The call succeeded.
     pub const OK: GrpcStatus = GrpcStatus(0);
     /// The client gave up.
     pub const CANCELLED: GrpcStatus = GrpcStatus(1);

@@ -27,7 +27,7 @@ pub enum ResponseEvent<'h, 'b> {
 pub enum ResponseProgress {
     /// More bytes must come, or the end of the connection.
     More,
-    /// It is whole.
+    /// The response is whole.
     Whole,
     /// It is whole, and then came what belongs to no response.
     WholeAndMore(Malformed),

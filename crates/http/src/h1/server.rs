@@ -7,7 +7,7 @@ use crate::message::{RequestHead, Room};
 pub use crate::stream::{StreamId, Written};
 use crate::{BodyDecoder, ChunkPart, Framing, HttpVersion, Malformed, Strictness, encode};
 
-/// What has come.
+/// What the bytes of a client mean, one event after the other.
 #[derive(Debug)]
 pub enum RequestEvent<'h, 'b> {
     /// The head of a request. [`RequestEvent::End`] follows unless its framing is [`Framing::None`].
@@ -25,7 +25,7 @@ pub enum RequestEvent<'h, 'b> {
 /// How long the content of a response is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Length {
-    /// That many bytes.
+    /// That many bytes, known before the body is written.
     Known(u64),
     /// In chunks, or until the connection ends where chunks are not understood.
     Unknown,
@@ -55,7 +55,7 @@ pub struct ServerConnection {
 enum RequestState {
     /// Waiting for a head.
     Head,
-    /// Reading a body.
+    /// A body of which more is to come.
     Body(BodyDecoder),
     /// Waiting for the response: nothing is read.
     Whole,

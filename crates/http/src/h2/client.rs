@@ -12,7 +12,7 @@ use crate::h2::streams::OpenStream;
 use crate::stream::StreamId;
 use crate::{Framing, RequestContext};
 
-/// What has come.
+/// What the bytes of a server mean, one event after the other.
 #[derive(Debug)]
 pub enum ClientEvent<'s, 'b> {
     /// An interim response; the final one follows.

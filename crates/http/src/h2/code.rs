@@ -14,7 +14,7 @@ impl ErrorCode {
     pub const NO_ERROR: ErrorCode = ErrorCode(0);
     /// The other end did what the protocol forbids.
     pub const PROTOCOL_ERROR: ErrorCode = ErrorCode(1);
-    /// This end failed.
+    /// An error of this endpoint's own.
     pub const INTERNAL_ERROR: ErrorCode = ErrorCode(2);
     /// More data than was allowed, or a window that is too large.
     pub const FLOW_CONTROL_ERROR: ErrorCode = ErrorCode(3);

@@ -25,7 +25,7 @@ pub struct Request<'s> {
 pub struct KnownResponse<'s> {
     block: &'s Block,
     pseudo: usize,
-    /// The status code.
+    /// The status code, of three digits.
     pub status: u16,
     framing: Framing,
 }
@@ -248,7 +248,7 @@ fn check_field(name: &[u8], value: &[u8]) -> Result<(), Malformed> {
     }
 }
 
-/// RFC 9110 §5.6.2.
+/// A token as RFC 9110 §5.6.2 has it.
 fn is_token(name: &[u8]) -> bool {
     const TOKEN: [bool; 256] = {
         let (mut token, mut byte) = ([false; 256], 0);

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use crate::stream::{StreamId, Written};
 
-/// Of one connection.
+/// What one connection has to write.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ConnectionOutput {
     queued: u64,

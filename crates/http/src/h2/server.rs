@@ -11,7 +11,7 @@ use crate::h2::settings::{AnnouncedSettings, PeerSettings};
 use crate::stream::{StreamId, Written};
 use crate::{Framing, Malformed};
 
-/// What has come.
+/// What the bytes of a client mean, one event after the other.
 #[derive(Debug)]
 pub enum ServerEvent<'s, 'b> {
     /// The head of a request. [`ServerEvent::End`] follows unless its framing is [`Framing::None`].

@@ -20,7 +20,7 @@ pub enum Opcode {
     Text,
     /// A message of bytes, or its beginning.
     Binary,
-    /// The end.
+    /// A close frame.
     Close,
     /// To be answered with a pong.
     Ping,
@@ -57,7 +57,7 @@ impl Opcode {
     }
 }
 
-/// What has come.
+/// What the bytes of the other side mean, one event after the other.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum WebSocketEvent<'a> {
     /// A whole message of UTF-8.
@@ -77,7 +77,7 @@ pub enum WebSocketEvent<'a> {
 pub struct Closing<'a> {
     /// None of a frame without one, which 1005 stands for (§7.4.1).
     pub code: Option<u16>,
-    /// Why, for people.
+    /// The reason in words, which may be empty.
     pub reason: &'a str,
 }
 

@@ -10,7 +10,7 @@ pub enum PlantedAlgorithm {
     RoundRobin,
     /// NGINX's: 5:1:1 gives `aabacaa`.
     SmoothWeighted(Vec<u32>),
-    /// 5:1:1 gives `aaaaabc`.
+    /// Weighted in blocks: 5:1:1 gives `aaaaabc`.
     BlockWeighted(Vec<u32>),
     /// Each block of as many requests as there are backends is a random permutation of them, as with Traefik.
     ShuffledBlocks,
@@ -51,7 +51,7 @@ pub enum PlantedAlgorithm {
 /// Who gets a request when several have the fewest in flight.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Ties {
-    /// Each in turn.
+    /// Backends in turn.
     RoundRobin,
     /// By a fair draw.
     Random,
@@ -61,7 +61,7 @@ pub enum Ties {
 /// it. All of them keep the rest of HTTP in order.
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
 pub enum Defect {
-    /// Nothing.
+    /// It does all as it should.
     #[default]
     None,
     /// Of the requests that the algorithm gives to the last two backends, this share goes to the first of the two: evenly spread

@@ -106,7 +106,7 @@ impl Worker {
     }
 }
 
-/// SplitMix64.
+/// A generator of random numbers that a seed repeats: SplitMix64.
 pub(super) struct Random(pub(super) u64);
 
 impl Random {
@@ -148,7 +148,7 @@ pub(super) fn mixed(mut bits: u64) -> u64 {
     bits ^ bits >> 31
 }
 
-/// FNV-1a, mixed.
+/// FNV-1a, its result mixed once more.
 pub(super) fn hash(key: &[u8]) -> u64 {
     let fnv = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
     mixed(key.iter().fold(0xcbf2_9ce4_8422_2325, fnv))

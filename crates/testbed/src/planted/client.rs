@@ -1,4 +1,4 @@
-//! One client connection.
+//! One connection of a client, and what becomes of its requests.
 
 use std::cell::{Cell, RefCell};
 use std::io::Result as Io;
@@ -26,7 +26,7 @@ pub(super) struct PlantedConnection<'a> {
     pub(super) asking: Rc<Cell<Option<InFlightId>>>,
     /// The number of those before it, when it was accepted.
     pub(super) reloads: u64,
-    /// With [`PlantedAlgorithm::PerConnection`].
+    /// The backend of this connection with [`PlantedAlgorithm::PerConnection`].
     pub(super) tied: Option<PlantedInFlight>,
     /// What it is tied to.
     pub(super) link: Option<PlantedLink>,

@@ -23,14 +23,14 @@ fn take(body: &mut BodyDecoder, bytes: &[u8]) -> Option<usize> {
     Some(bytes.len() - rest.len())
 }
 
-/// A whole request.
+/// A request that has been read to its end.
 #[derive(Clone, Default)]
 pub(super) struct PlantedRequest {
     pub(super) is_get: bool,
     pub(super) is_head: bool,
     pub(super) is_post: bool,
     pub(super) is_idempotent: bool,
-    /// HTTP/1.0.
+    /// Its client speaks HTTP/1.0.
     pub(super) is_old: bool,
     /// The client wants to keep its connection.
     pub(super) keeps: bool,

@@ -71,7 +71,7 @@ impl PlantedBalancer {
         Ok(PlantedBalancer { port, orders: Some(orders), spoiled, thread: Some(thread) })
     }
 
-    /// Where it listens.
+    /// The port on loopback where it listens.
     pub fn port(&self) -> u16 {
         self.port
     }

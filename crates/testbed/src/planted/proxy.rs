@@ -58,7 +58,7 @@ pub(super) struct WaitingResponse {
 }
 
 pub(super) enum AttemptFailure {
-    /// Nothing was sent.
+    /// The connection failed, so no byte was sent.
     Unreachable,
     Closed,
     TimedOut,

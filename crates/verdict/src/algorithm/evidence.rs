@@ -17,7 +17,7 @@ use super::order::{OrderPattern, counts};
 pub struct Pick {
     /// Its number in the run.
     pub sequence: u32,
-    /// Who was selected.
+    /// The backend that was selected.
     pub backend: Backend,
 }
 
@@ -32,7 +32,7 @@ pub enum Key {
     Path,
     /// The values of the query's parameters.
     Query,
-    /// The body.
+    /// The request's body.
     Body,
     /// A header of that name.
     Header(String),
@@ -149,9 +149,9 @@ impl Full {
 /// A request among many side by side, and from when until when it was where.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Flight {
-    /// Where it went.
+    /// The backend that it went to, and on which connection.
     pub pick: Pick,
-    /// By its client.
+    /// When the client sent it.
     pub sent: Moment,
     /// Received by its backend.
     pub from: Moment,
@@ -189,30 +189,30 @@ pub enum SkipReason {
 pub enum Missing {
     /// The order in which new connections meet backends, with the number of requests that were sent.
     Order {
-        /// Requests.
+        /// Requests that were sent.
         sent: usize,
-        /// The reason.
+        /// Why there were no more.
         why: SkipReason,
     },
     /// Whether connections are balanced, or requests.
     Connections(SkipReason),
-    /// Source addresses.
+    /// Different source addresses.
     Source(SkipReason),
-    /// Paths.
+    /// Different paths.
     Path(SkipReason),
-    /// Bodies.
+    /// Different bodies.
     Body(SkipReason),
-    /// Headers.
+    /// Different values of a header.
     Header(SkipReason),
     /// Cookies that the client brings.
     Cookie(SkipReason),
     /// Cookies that the balancer issues.
     Jar(SkipReason),
-    /// Busy backends.
+    /// Backends that are kept busy.
     Load(SkipReason),
 }
 
-/// What was seen.
+/// What the experiments saw; what a name of the algorithm is inferred from.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Evidence {
     /// Backends that are ready and take part, if that is known.
@@ -407,7 +407,7 @@ fn are_few_lost(picks: &[Backend]) -> bool {
     lost > 0 && rarest.is_some_and(|rarest| lost * 2 < rarest)
 }
 
-/// Who was picked.
+/// The backends of these picks, in order.
 pub(super) fn backends(picks: &[Pick]) -> Vec<Backend> {
     picks.iter().map(|pick| pick.backend).collect()
 }

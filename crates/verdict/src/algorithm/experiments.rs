@@ -16,7 +16,7 @@ const FRESH: usize = 600;
 const KEPT: usize = 150;
 /// Where a rotation is left now and then.
 const LONG_KEPT: usize = 300;
-/// Of slower services.
+/// Requests on kept connections where the service is slow.
 const LEAST_KEPT: usize = 60;
 /// In place of a sample.
 const MORE: usize = 6000;

@@ -11,7 +11,7 @@ pub struct Inference {
     pub kind: Option<Algorithm>,
     /// What it may be as well: what no experiment excludes.
     pub or: Vec<Algorithm>,
-    /// In words.
+    /// The name as a sentence has it: `weighted round robin`.
     pub label: String,
     /// Whether connections are balanced, and all requests of one go the same way.
     pub per_connection: bool,

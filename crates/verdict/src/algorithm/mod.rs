@@ -23,7 +23,7 @@ http::named_enum! {
     /// How a balancer selects a backend.
     #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
     pub enum Algorithm {
-        /// In rotation.
+        /// Each backend in turn.
         RoundRobin => "round-robin",
         /// In rotation, some more often than others.
         WeightedRoundRobin => "weighted-round-robin",
@@ -56,7 +56,7 @@ http::named_enum! {
 }
 
 impl Algorithm {
-    /// In words.
+    /// As a sentence has it.
     pub fn label(self) -> &'static str {
         match self {
             Algorithm::RoundRobin => "round robin",

@@ -12,7 +12,7 @@ pub enum OrderPattern {
     One(Backend),
     /// The same turns again and again.
     Turns {
-        /// Once round.
+        /// One round of the order that repeats.
         period: Vec<Backend>,
         /// How often it was left, and taken up again at another place.
         exceptions: usize,

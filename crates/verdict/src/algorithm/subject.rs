@@ -28,7 +28,7 @@ pub struct ProbeRequest {
     pub delay: Option<Duration>,
 }
 
-/// What came back.
+/// What came back for one request of an experiment.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct ProbeReply {
     /// The request, and who responded. None if nothing was sent, or if the response came out of a cache.
@@ -83,7 +83,7 @@ pub struct Setting {
     pub keeps_path: bool,
     /// Headers that the balancer might key on, besides the usual ones.
     pub headers: Vec<String>,
-    /// Cookies likewise.
+    /// Cookies that the balancer might hash.
     pub cookies: Vec<String>,
     /// Headers of the user's own whose values can be varied.
     pub own_headers: Vec<String>,
@@ -95,7 +95,7 @@ pub struct Setting {
     pub has_body: bool,
     /// Requests a second at most.
     pub rate: Option<f64>,
-    /// Requests at most.
+    /// The most requests that all experiments together may send.
     pub requests: Option<u64>,
     /// Whether nothing is broken or varied in the sample that follows, so that it is evidence too.
     pub is_followed: bool,

@@ -10,7 +10,7 @@ use crate::facts::{RuleDescription, by_number};
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AccountFacts {
-    /// Requests.
+    /// Requests that the client sent.
     pub requests: u64,
     /// Of those, the ones with one attempt whose response came back.
     pub delivered: u64,
@@ -24,7 +24,7 @@ pub struct AccountFacts {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Requests {
-    /// How many.
+    /// How many requests the rule is about.
     pub requests: u64,
     /// Of all that were sent.
     pub of: u64,
@@ -34,7 +34,7 @@ pub struct Requests {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Losses {
-    /// How many.
+    /// How many requests had no response.
     pub requests: u64,
     /// Of those, the ones that an outage excuses: in its time, and of a backend that it hit.
     pub excused: u64,
@@ -97,7 +97,7 @@ pub struct BackendStatuses {
 pub struct Repeated {
     /// How many reached backends more than once.
     pub requests: u64,
-    /// Their method.
+    /// The requests' method.
     pub method: String,
 }
 
@@ -105,7 +105,7 @@ pub struct Repeated {
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RetriedRequests {
-    /// How many.
+    /// How many requests were retried.
     pub requests: u64,
     /// Of all that were sent.
     pub of: u64,
@@ -121,7 +121,7 @@ pub struct RetriedRequests {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Mirrored {
-    /// How many.
+    /// How many requests were copied.
     pub requests: u64,
     /// Of all that were sent.
     pub of: u64,

@@ -8,7 +8,7 @@ use crate::facts::RuleDescription;
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct BackupFacts {
-    /// Their names.
+    /// Names of the backends that are configured as backups.
     pub backups: Vec<String>,
     /// Requests that they got together.
     pub requests: u64,

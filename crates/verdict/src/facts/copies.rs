@@ -12,7 +12,7 @@ pub struct CopyFacts {
     pub alike: u64,
     /// Our requests of which exactly one of those arrived while they were under way, or just after.
     pub paired: u64,
-    /// Our requests.
+    /// Requests of this check, of which copies were looked for.
     pub of: u64,
     /// As the copies arrived: `POST /uuid`.
     pub request: String,

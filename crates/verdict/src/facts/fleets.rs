@@ -41,9 +41,9 @@ pub struct FleetChange {
     pub at: f64,
     /// How the host is called.
     pub host: String,
-    /// Its backends.
+    /// Names of the backends of that fleet.
     pub backends: Vec<String>,
-    /// What happened.
+    /// Whether it joined or left.
     pub kind: ChangeKind,
     /// Why it cannot be reached; null for one that joined.
     pub why: Option<String>,
@@ -66,7 +66,7 @@ pub enum ChangeKind {
 pub struct Stranger {
     /// What it calls itself.
     pub name: String,
-    /// Processes.
+    /// Processes that responded and belong to no fleet of the check.
     pub processes: u64,
     /// Responses that came from them.
     pub responses: u64,
@@ -76,7 +76,7 @@ pub struct Stranger {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SharedName {
-    /// The name.
+    /// The name that backends of several fleets share.
     pub name: String,
     /// Processes that responded by it.
     pub processes: u64,

@@ -25,7 +25,7 @@ pub struct IdentityFacts {
 pub struct IdentitySource {
     /// As `--identity` takes it.
     pub place: String,
-    /// By the user.
+    /// The user named it with `--identity`; else it was found.
     pub chosen: bool,
     /// It is a header or a JSON field that says by its name what it is.
     pub named: bool,

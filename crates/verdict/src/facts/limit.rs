@@ -2,7 +2,7 @@
 
 use crate::facts::RuleDescription;
 
-/// The limit.
+/// The limit on the rate of requests that was inferred.
 pub type LimitFacts = crate::limit::RateLimit;
 
 pub(crate) const RATE_LIMIT: RuleDescription = RuleDescription {

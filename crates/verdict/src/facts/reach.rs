@@ -18,7 +18,7 @@ pub struct ReachFacts {
     /// Of those that got nothing, the ones that had failed earlier in the run: the balancer may avoid them.
     #[serde(default)]
     pub failed: Vec<String>,
-    /// What was counted.
+    /// What was counted: requests or clients.
     pub unit: Unit,
     /// How many of those.
     pub draws: u64,

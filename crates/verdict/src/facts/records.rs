@@ -8,7 +8,7 @@ use crate::facts::RuleDescription;
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RecordFacts {
-    /// One reason each.
+    /// Why records are incomplete, one reason each.
     pub gaps: Vec<String>,
 }
 

@@ -10,7 +10,7 @@ use crate::facts::RuleDescription;
 pub struct RecoveryFacts {
     /// As it was typed, such as `back:5s`.
     pub expected: String,
-    /// What is measured.
+    /// The time that is bounded: until ejection or until recovery.
     pub quantity: Quantity,
     /// One for each backend that was broken; empty if none was.
     pub backends: Vec<Measured>,
@@ -35,7 +35,7 @@ pub enum Quantity {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Measured {
-    /// Its name.
+    /// Name of the backend.
     pub backend: String,
     /// The figure; null without one.
     pub value: Option<f64>,
@@ -52,7 +52,7 @@ pub struct Measured {
 pub enum Unknown {
     /// It had no traffic when it was broken.
     Idle,
-    /// Nothing mended it.
+    /// No step of the scenario ended the outage.
     NotMended,
     /// The sample ended too early.
     TooShort,

@@ -12,7 +12,7 @@ pub struct RequestChange {
     pub changed: u64,
     /// Of how many that were compared.
     pub of: u64,
-    /// Whom it hits.
+    /// Whether it hits all requests or some.
     pub extent: Extent,
     /// As it was sent: a method, path, query, Host, or the length of a body in bytes; null where it is not kept.
     pub sent: Option<String>,
@@ -127,7 +127,7 @@ pub struct ClientAddress {
     pub arrived: Vec<(String, u64)>,
     /// Attempts that came without it.
     pub without: u64,
-    /// What follows.
+    /// What follows from both addresses.
     pub conclusion: ClientAddressConclusion,
     /// The expectation, as it is typed; null if there is none.
     pub expected: Option<String>,
@@ -156,7 +156,7 @@ pub enum ClientAddressConclusion {
 pub struct Intact {
     /// Attempts of which the backend knew what had been sent.
     pub compared: u64,
-    /// All attempts.
+    /// All attempts whose requests were compared.
     pub of: u64,
     /// The expectation, as it is typed.
     pub expected: String,

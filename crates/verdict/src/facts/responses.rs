@@ -71,11 +71,11 @@ pub struct ReceivedResponses {
 /// A process of a backend, as its responses show it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ObservedProcess {
-    /// Its id.
+    /// The instance id that its responses carried.
     pub instance: Instance,
     /// By the name that it gave.
     pub backend: Backend,
-    /// How many came.
+    /// How many responses carried it.
     pub responses: u64,
     /// When the first had come.
     pub first: Moment,
@@ -93,7 +93,7 @@ pub struct Deviation {
     pub written: Option<String>,
     /// Its values as they came, in order; none where it did not come.
     pub received: Vec<String>,
-    /// Responses.
+    /// Responses with this deviation.
     pub count: u64,
     /// Numbers of the first of them.
     pub first: Vec<u64>,
@@ -103,21 +103,21 @@ pub struct Deviation {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FieldChanges {
-    /// How many.
+    /// How many responses were changed in this field.
     pub changed: u64,
     /// Of how many of the fleet, with the same statuses.
     pub of: u64,
-    /// Whom it hits.
+    /// Whether it hits all responses or some.
     pub extent: Extent,
     /// What differs, the most frequent first.
     pub deviations: Vec<Deviation>,
 }
 
-/// Things in words.
+/// A piece of evidence that is text alone.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TextWitness {
-    /// One by one.
+    /// One statement each.
     pub words: Vec<String>,
 }
 
@@ -125,7 +125,7 @@ pub struct TextWitness {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Altered {
-    /// How many.
+    /// How many responses were altered.
     pub requests: u64,
     /// Of all that were sent.
     pub of: u64,

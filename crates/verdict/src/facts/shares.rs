@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::facts::RuleDescription;
 
-/// A backend's share.
+/// How many of the units that were counted one backend had, and how many were expected.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Share {
@@ -26,14 +26,14 @@ pub struct Share {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Unit {
-    /// Requests.
+    /// One selection is counted for each request.
     Requests,
     /// Clients, for an algorithm with affinity.
     Clients,
 }
 
 impl Unit {
-    /// In the plural.
+    /// The plural that sentences use.
     pub fn name(self) -> &'static str {
         match self {
             Unit::Requests => "requests",
@@ -46,7 +46,7 @@ impl Unit {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Test {
-    /// Which.
+    /// How the shares were compared with what is expected.
     pub method: ShareTest,
     /// The largest difference between what a backend got and what it should have got.
     pub deviation: f64,
@@ -80,13 +80,13 @@ pub enum ShareTest {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ShareFacts {
-    /// What was counted.
+    /// What was counted: requests or clients.
     pub unit: Unit,
     /// How many of those.
     pub total: u64,
     /// What was expected: `even`, `5:1:1`, `even, without 9003`.
     pub expected: String,
-    /// What follows.
+    /// What follows from the test.
     pub conclusion: Conclusion,
     /// The backend that is farthest from what was expected; null if nothing was tested.
     pub widest: Option<Share>,
@@ -122,7 +122,7 @@ pub enum SamplePart {
 pub enum Conclusion {
     /// They are as expected.
     AsExpected,
-    /// They are not.
+    /// The shares are not those that are required.
     Deviates,
     /// They are not, and backends failed meanwhile, which moves shares.
     Disturbed,

@@ -37,13 +37,13 @@ pub struct Summary {
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Delay {
-    /// Events.
+    /// Events whose delay was measured.
     pub events: u64,
     /// Median.
     pub p50: f64,
-    /// 90 %
+    /// 90th percentile.
     pub p90: f64,
-    /// Largest.
+    /// The largest delay.
     pub max: f64,
     /// How late the client itself was, or the backends with what they pace: the 90th percentile of whoever was later.
     pub lateness: f64,
@@ -160,7 +160,7 @@ pub struct Truncations {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CloseCodes {
-    /// WebSockets.
+    /// WebSockets that ended with a close frame.
     pub streams: u64,
     /// Those whose close frame is known at both ends.
     pub of: u64,

@@ -10,7 +10,7 @@ use crate::facts::RuleDescription;
 pub struct KnownTls {
     /// What was tried, if it was asked for.
     pub verification: Verification,
-    /// How requests came.
+    /// Connections and requests with and without TLS, as backends saw them.
     pub connections: ArrivedConnections,
 }
 
@@ -36,7 +36,7 @@ pub struct Verification {
 pub struct Trial {
     /// What was wrong with it.
     pub certificate: BadCertificate,
-    /// The backend.
+    /// The backend that served the bad certificate.
     pub backend: String,
     /// Requests that were sent to the balancer meanwhile.
     pub sent: u64,
@@ -58,7 +58,7 @@ pub struct Trial {
 pub struct Refused {
     /// `alert certificate_expired`
     pub reason: String,
-    /// How many.
+    /// How many handshakes ended with it.
     pub count: u64,
 }
 
@@ -77,7 +77,7 @@ pub enum CertificateTrial {
 }
 
 impl Trial {
-    /// What it shows.
+    /// Whether the balancer refused that certificate.
     pub fn shows(&self) -> CertificateTrial {
         let failed = |why: &dyn Fn(&str) -> bool| self.handshakes.iter().any(|it| why(&it.reason));
         match self {
@@ -131,7 +131,7 @@ pub struct ArrivedConnections {
     pub asks_clients: Option<bool>,
     /// Handshakes that failed because the client showed no certificate, or one that is not accepted.
     pub clients_refused: u64,
-    /// Requests.
+    /// Requests on those connections.
     #[serde(flatten)]
     pub arrived: ArrivedByTls,
 }
@@ -140,11 +140,11 @@ pub struct ArrivedConnections {
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ArrivedByTls {
-    /// With TLS.
+    /// Number with TLS.
     pub secured: u64,
-    /// Without.
+    /// Number without TLS.
     pub plain: u64,
-    /// With TLS 1.2.
+    /// Number with TLS 1.2.
     pub tls12: u64,
     /// On connections that resumed an earlier session.
     pub resumed: u64,
@@ -170,7 +170,7 @@ pub struct ArrivedTls<'a> {
     pub is_tls12: bool,
     /// By an earlier session.
     pub resumed: bool,
-    /// SNI.
+    /// The name in SNI; none without.
     pub name: Option<&'a str>,
     /// The common name of the client's certificate.
     pub client: Option<&'a str>,

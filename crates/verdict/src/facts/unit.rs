@@ -25,7 +25,7 @@ pub struct UnitFacts {
     pub required: Option<String>,
     /// Connections of the client that carried several requests, each delivered at its first attempt.
     pub connections: u64,
-    /// Requests on those.
+    /// Requests on connections that carried more than one.
     pub requests: u64,
     /// Of these connections those that met several backends.
     pub several: u64,

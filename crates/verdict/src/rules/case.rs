@@ -33,13 +33,13 @@ const TURNS_SHOWN: usize = 24;
 pub struct Case<'a> {
     /// Both ends of each request.
     pub ledger: &'a Ledger,
-    /// The same, counted.
+    /// What was counted in the ledger.
     pub tally: &'a Tally,
     /// Names of the backends, by place. The fleet's own come first.
     pub names: &'a [String],
     /// How many of them are to be reached: those that were ready. All of them without a fleet.
     pub backends: usize,
-    /// What is required.
+    /// What the user requires.
     pub expectations: &'a Expectations,
     /// How the balancer picks.
     pub inference: &'a Inference,
@@ -120,7 +120,7 @@ impl Urls<'_> {
 /// What is done to the fleet meanwhile.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Drill {
-    /// Nothing.
+    /// Nothing is done to backends during the check.
     None,
     /// Something that a good balancer hides: a drain, a reload.
     Graceful,
@@ -134,7 +134,7 @@ impl Case<'_> {
         self.expectations.lossless.unwrap_or(self.drill != Drill::Rough)
     }
 
-    /// RFC 9110 §9.2.2
+    /// Whether the requests may be sent twice without harm (RFC 9110 §9.2.2).
     pub(crate) fn is_idempotent(&self) -> bool {
         matches!(self.sent.method, "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE")
     }

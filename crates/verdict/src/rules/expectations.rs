@@ -18,9 +18,9 @@ pub const BY_USER: &str = "--expect";
 pub struct Expectations {
     /// Of the shares; None leaves it to the algorithm that is seen: even, where it promises that.
     pub shares: Option<ExpectedWeights>,
-    /// Who said so.
+    /// Where the expected shares come from, for sentences: an option or a file.
     pub shares_by: String,
-    /// Of the algorithm.
+    /// The algorithm that the balancer must have.
     pub algorithm: Option<Algorithm>,
     /// What decides about the shares and is not understood, such as a line of a configuration: then nothing is required of
     /// them, not even what the algorithm that is seen would promise.
@@ -93,10 +93,10 @@ impl Expectations {
     }
 }
 
-/// Expected shares.
+/// The shares that backends are expected to have.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum ExpectedWeights {
-    /// All alike.
+    /// Each backend has the same share.
     Even,
     /// In the order of the fleet.
     ByPlace(Vec<u32>),

@@ -52,19 +52,19 @@ pub enum Requirement {
 /// For what backends are to be selected, as it is typed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RequiredUnit {
-    /// Each request.
+    /// A selection for each request.
     Request,
     /// Each call of gRPC, which is a request.
     Call,
-    /// Each connection.
+    /// A selection for each connection.
     Connection,
 }
 
 impl RequiredUnit {
-    /// All of them.
+    /// Every value, in the order of this enum.
     pub const ALL: [RequiredUnit; 3] = [RequiredUnit::Request, RequiredUnit::Call, RequiredUnit::Connection];
 
-    /// What that is.
+    /// The unit for which the balancer has to select.
     pub fn unit(self) -> BalancingUnit {
         match self {
             RequiredUnit::Request | RequiredUnit::Call => BalancingUnit::Request,

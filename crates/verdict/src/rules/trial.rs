@@ -228,7 +228,7 @@ impl RuleTrial {
         self.attempt_as(UNNUMBERED, backend, 200, AttemptEnd::Completed, &As::default())
     }
 
-    /// In turn.
+    /// Requests that are delivered, to each backend in turn.
     pub(crate) fn healthy(&mut self, requests: u16) {
         (0..requests).for_each(|turn| self.delivered(turn % 3, 200));
     }
@@ -344,7 +344,7 @@ impl RuleTrial {
         found.unwrap_or_else(|| panic!("no {rule} in {ids:?}")).facts.clone()
     }
 
-    /// Rules that fail.
+    /// Names of the rules that fail.
     pub(crate) fn failures(&self) -> Vec<&'static str> {
         let findings = self.judge();
         findings.iter().filter(|finding| finding.level == Level::Fail).map(|finding| finding.rule().id()).collect()

@@ -39,7 +39,7 @@ pub(super) struct Slot {
 
 /// Targets that share connections.
 pub(super) struct Groups {
-    /// Of each target.
+    /// Of each target, the group that it belongs to.
     pub(super) of: Vec<usize>,
     /// The targets of each group, and whose turn it is.
     pub(super) backends: Vec<(Vec<usize>, usize)>,

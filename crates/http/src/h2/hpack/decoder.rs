@@ -1,4 +1,4 @@
-//! Blocks to fields.
+//! Reads header blocks (RFC 7541): bytes to fields.
 
 use crate::Malformed;
 use crate::h2::hpack::table::{DynamicTable, OVERHEAD, STATIC};

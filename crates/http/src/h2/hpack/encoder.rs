@@ -1,4 +1,4 @@
-//! Fields to blocks.
+//! Writes header blocks (RFC 7541): fields to bytes.
 
 use crate::encode::Decimal;
 use crate::h2::hpack::table::{DynamicTable, STATIC, find_static};

@@ -126,7 +126,7 @@ pub(super) fn find_static(name: &str, value: &[u8]) -> Option<(usize, bool)> {
 /// The dynamic table. Entries lie one behind the other in one piece of memory, which an idle connection without entries has none of.
 #[derive(Clone, Debug)]
 pub(super) struct DynamicTable {
-    /// Oldest first.
+    /// Oldest first: indices of HPACK count from the end.
     entries: VecDeque<TableEntry>,
     bytes: Vec<u8>,
     /// Where the bytes of the oldest entry begin.
