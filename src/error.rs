@@ -70,13 +70,22 @@ impl Problem {
 }
 
 /// Somebody ended a command before it had its result. No fault of anybody's, and no result either.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("stopped after {}; nothing is judged", numbers::count_of(*requests, "request"))]
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("stopped after {}; nothing is judged{left}", numbers::count_of(*requests, "request"))]
 pub(crate) struct Interrupted {
     /// The exit status: 128 and the number of the signal, as shells have it.
     pub(crate) status: u8,
     /// Requests that were sent before the interrupt.
     pub(crate) requests: u64,
+    /// What it leaves changed and how to undo that, on lines of their own.
+    pub(crate) left: String,
+}
+
+impl Interrupted {
+    /// Nothing is left changed.
+    pub(crate) fn new(status: u8, requests: u64) -> Interrupted {
+        Interrupted { status, requests, left: String::new() }
+    }
 }
 
 /// An error as another process reads it.
@@ -171,7 +180,7 @@ mod tests {
 
     #[test]
     fn who_is_stopped_gets_one_line_and_the_status_of_the_signal() {
-        let error = anyhow::Error::from(Interrupted { status: 130, requests: 1240 });
+        let error = anyhow::Error::from(Interrupted::new(130, 1240));
         assert_eq!(describe_for_people(&error), "stopped after 1,240 requests; nothing is judged");
         assert_eq!(exit_status(&error), ExitCode::from(130));
         assert_eq!(exit_status(&failed().unwrap_err()), ExitCode::from(2));

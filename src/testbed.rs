@@ -17,6 +17,7 @@ use crate::check::plan::{Backing, CheckPlan, Trust};
 use crate::check::{Started, start_fleet};
 use crate::config::Layer;
 use crate::config::balancing::BalancingConfig;
+use crate::config::nearest::nearest;
 use crate::error::{Problem, describe_for_page};
 use crate::remote::{FleetChoice, Remote};
 use crate::topology::{BackendHttp, Policy, Topology, Weight, Weights};
@@ -36,7 +37,11 @@ impl Front {
     /// The balancer of that name.
     pub(crate) fn of(name: &str, own: Option<&Path>) -> Result<Front, Problem> {
         let balancer = Balancer::all_that_run().find(|balancer| balancer.name == name).ok_or_else(|| {
-            Problem::new(format!("expected one of {}", Balancer::names())).on(format!("--with {name}"))
+            let problem = Problem::new(format!("expected one of {}", Balancer::names())).on(format!("--with {name}"));
+            match nearest(name, Balancer::all_that_run().map(|balancer| balancer.name)) {
+                Some(meant) => problem.hint(format!("did you mean {meant}?")),
+                None => problem,
+            }
         })?;
         if own.is_some() && balancer.own.is_none() {
             return Err(

@@ -14,8 +14,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "commands",
         &[
-            "args", "backend", "balancer", "check", "config", "error", "escape", "fleet", "io", "rehearse", "remote",
-            "report", "testbed", "top", "topology", "view", "wire", "wrap",
+            "args", "backend", "balancer", "check", "config", "error", "escape", "fleet", "fleets", "io", "rehearse",
+            "remote", "report", "testbed", "top", "topology", "view", "wire", "wrap",
         ],
     ),
     ("rehearse", &["balancer", "check", "error", "escape", "io", "remote", "report", "topology"]),

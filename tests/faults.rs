@@ -490,7 +490,7 @@ fn a_backend_that_is_started_again_behaves() {
     fleet.act("kill", port);
     assert_eq!(faults_of(&fleet, port), [""; 0]);
     let refused = fault_command(&fleet, &[&port.to_string(), "hang"]);
-    assert_eq!(error_of(&refused), format!("error: cannot fault: {port} is gone\n"));
+    assert_eq!(error_of(&refused), format!("error: cannot fault: {port} is gone; start it first\n"));
     fleet.act("start", port);
     assert_eq!(faults_of(&fleet, port), [""; 0]);
     http::expect_page(port);
@@ -541,16 +541,16 @@ fn what_is_no_fault_is_told_what_was_expected() {
         ),
         (
             &[&port, "status", "600"],
-            "no such fault: status:600: status: expected a status from 200 to 599, such as status:503 or status:503:10%",
+            "fault status:600: expected a status from 200 to 599, such as status:503 or status:503:10%",
         ),
         (
             &[&port, "latency", "6m"],
-            "no such fault: latency:6m: latency: expected a time above 0 and at most 5m, such as latency:200ms, \
+            "fault latency:6m: expected a time above 0 and at most 5m, such as latency:200ms, \
              latency:200ms±50ms or latency:200ms:10%",
         ),
         (
             &["hang", "110%"],
-            "no such fault: hang:110%: expected a share of requests above 0% and at most 100%, with at most 7 decimals, such as \
+            "fault hang:110%: expected a share of requests above 0% and at most 100%, with at most 7 decimals, such as \
              10% or 0.5%",
         ),
         (&["1", "hang"], "this fleet has no backend 1"),

@@ -17,6 +17,11 @@ mod short;
 pub(crate) mod top;
 pub(crate) mod view;
 
+use std::error::Error;
+use std::net::AddrParseError;
+use std::num::ParseIntError;
+
+use clap::error::{ContextKind, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub(crate) use format::OutputFormat;
@@ -28,6 +33,7 @@ use crate::config::fleet::FleetConfig;
 #[command(
     version,
     name = "uuid-generator",
+    bin_name = "uuid-generator",
     args_conflicts_with_subcommands = true,
     max_term_width = 80,
     long_about = LONG_ABOUT,
@@ -54,8 +60,29 @@ impl Args {
     pub(crate) fn read() -> Args {
         let command = Args::command();
         let command = if short::is_asked(std::env::args_os().skip(1)) { short::short(command) } else { command };
-        Args::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
+        let matches = command.try_get_matches().unwrap_or_else(|error| plainly(error).exit());
+        Args::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
     }
+}
+
+/// Says what is expected where the standard library only says what a digit or an address is not.
+fn plainly(error: clap::Error) -> clap::Error {
+    let Some(why) = error.source() else { return error };
+    let expected = if why.is::<ParseIntError>() {
+        "a whole number"
+    } else if why.is::<AddrParseError>() {
+        "an address with a port, such as 127.0.0.1:9000"
+    } else {
+        return error;
+    };
+    let (Some(argument), Some(value)) = (error.get(ContextKind::InvalidArg), error.get(ContextKind::InvalidValue))
+    else {
+        return error;
+    };
+    let message = format!(
+        "invalid value '{value}' for '{argument}': expected {expected}\n\nFor more information, try '--help'.\n"
+    );
+    clap::Error::raw(ErrorKind::ValueValidation, message)
 }
 
 const LONG_ABOUT: &str = "\

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 
 use super::report::ReportArgs;
@@ -16,7 +17,7 @@ use crate::topology::ClientNetwork;
 #[command(after_long_help = AFTER_HELP)]
 pub(crate) struct RehearseArgs {
     /// Balancer, as its program is called
-    #[arg(value_name = "BALANCER")]
+    #[arg(value_name = "BALANCER", value_parser = rehearsed())]
     pub(crate) balancer: Balancer,
 
     /// Its configuration: the file that production uses
@@ -74,6 +75,13 @@ pub(crate) struct RehearseArgs {
     /// This process is within.
     #[arg(long, hide = true)]
     pub(crate) within: bool,
+}
+
+/// Those that run from a file of the user's own.
+fn rehearsed() -> impl TypedValueParser<Value = Balancer> {
+    let known = || Balancer::ALL.into_iter().filter(|balancer| balancer.own.is_some());
+    PossibleValuesParser::new(known().map(|balancer| balancer.name))
+        .try_map(move |name| known().find(|balancer| balancer.name == name).ok_or("no such balancer"))
 }
 
 /// Which certificates the balancer gets to see.

@@ -200,6 +200,12 @@ fn step(text: &str) -> Result<ScenarioStep, String> {
     }
 }
 
+/// With which an action may begin.
+pub(crate) fn words() -> impl Iterator<Item = &'static str> {
+    let actions = Action::ALL.map(Action::name).into_iter().chain(Reach::ALL.map(Reach::name));
+    actions.chain(Fault::KINDS).chain(["clear"])
+}
+
 fn action(text: &str) -> Result<StepAction, String> {
     if text == "clear" {
         return Ok(StepAction::Clear);

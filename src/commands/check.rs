@@ -31,12 +31,13 @@ use crate::config::fleet::checks_of_file;
 use crate::config::output::{self, Output};
 use crate::config::text::Count;
 use crate::error::{Interrupted, Problem};
+use crate::fleets::Fleets;
 use crate::rehearse::copy::PrivateCopy;
 use crate::remote::{FleetChoice, Which};
 use crate::report::{Detail, ReportFormat, Style, render};
 use crate::testbed::{Front, Setup, Testbed};
 use crate::topology::Address;
-use crate::wire::Time;
+use crate::wire::{BackendState, BackendStatus, Time};
 use verdict::report::{Report, Verdict};
 
 /// Exit status of a check that fails.
@@ -133,7 +134,39 @@ async fn of_running(args: &CheckArgs, watch: &Arc<CheckWatch>) -> Result<Report>
     if let Some(wait) = wait(args)? {
         wait.run(&plans, watch).await?;
     }
-    judge(args, None, plans, watch).await
+    let has_outage = plans.iter().any(|plan| !plan.scenario.steps.is_empty());
+    let result = judge(args, None, plans, watch).await;
+    // A fleet that was started for the check ends with it; one that goes on is as the outage left it.
+    match result {
+        Err(error) if has_outage && !args.start => match error.downcast::<Interrupted>() {
+            Ok(stopped) => Err(Interrupted { left: left_by_outage(args).await, ..stopped })?,
+            Err(error) => Err(error),
+        },
+        result => result,
+    }
+}
+
+/// What backends are not as they were, and the commands that bring them back.
+async fn left_by_outage(args: &CheckArgs) -> String {
+    let Ok(choices) = choices(&args.fleet) else { return String::new() };
+    let statuses = match Fleets::find(&choices).await {
+        Ok(fleets) => fleets.statuses().await.unwrap_or_default(),
+        Err(_) => Vec::new(),
+    };
+    statuses.iter().flat_map(|fleet| &fleet.backends).filter_map(undo).collect()
+}
+
+/// A line for a backend that an outage has changed.
+fn undo(backend: &BackendStatus) -> Option<String> {
+    let name = &backend.name;
+    let (what, cure) = match backend.state {
+        BackendState::Gone | BackendState::Draining => (backend.state.to_string(), format!("fleet start {name}")),
+        BackendState::Paused => ("paused".to_owned(), format!("fleet resume {name}")),
+        BackendState::Unready => ("unready".to_owned(), format!("fleet ready {name}")),
+        BackendState::Starting | BackendState::Ready if backend.faults.is_empty() => return None,
+        BackendState::Starting | BackendState::Ready => ("faulty".to_owned(), format!("fault {name} clear")),
+    };
+    Some(format!("\n  the outage left {name} {what}; back to normal: uuid-generator {cure}"))
 }
 
 /// What is waited for, if anything is.
@@ -189,7 +222,7 @@ async fn with_balancer(args: &CheckArgs, with: &str, watch: &Arc<CheckWatch>) ->
     };
     let testbed = tokio::select! {
         testbed = Testbed::start(&front, &setup) => testbed?,
-        () = watch.stopped() => return Err(Interrupted { status: watch.stopped_with(), requests: 0 })?,
+        () = watch.stopped() => return Err(Interrupted::new(watch.stopped_with(), 0))?,
     };
     let fleet: Vec<u16> = testbed.topology.generators().map(|generator| generator.0).collect();
     let notes = copy.map(|copy| copy.notes()).unwrap_or_default();
@@ -279,7 +312,7 @@ pub(super) async fn drive(
     drop(progress);
     match run? {
         check::RunEnd::Judged(report) => Ok(report),
-        check::RunEnd::Stopped { requests } => Err(Interrupted { status: watch.stopped_with(), requests })?,
+        check::RunEnd::Stopped { requests } => Err(Interrupted::new(watch.stopped_with(), requests))?,
     }
 }
 

@@ -46,8 +46,11 @@ fn is_fault(word: &str) -> bool {
 }
 
 fn refuse(text: &str, why: &BadFault) -> Problem {
+    if *why != BadFault::Kind {
+        return Problem::new(why.to_string()).on(format!("fault {text}"));
+    }
     let problem = Problem::new(format!("no such fault: {text}: {why}"));
-    match nearest(text.split(':').next().unwrap_or_default(), Fault::KINDS).filter(|_| *why == BadFault::Kind) {
+    match nearest(text.split(':').next().unwrap_or_default(), Fault::KINDS) {
         Some(kind) => problem.hint(format!("did you mean {kind}?")),
         None => problem,
     }

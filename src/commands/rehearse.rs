@@ -133,7 +133,7 @@ pub(super) async fn within(args: RehearseArgs) -> Result<ExitCode> {
     let order = order(&args)?;
     let rehearsal = tokio::select! {
         rehearsal = rehearse::prepare(&order) => rehearsal?,
-        () = watch.stopped() => return Err(Interrupted { status: watch.stopped_with(), requests: 0 })?,
+        () = watch.stopped() => return Err(Interrupted::new(watch.stopped_with(), 0))?,
     };
     if args.shell {
         rehearsal.notes.iter().for_each(|note| eprintln!("{note}"));

@@ -10,13 +10,14 @@ use clap::Args;
 use serde::Deserialize;
 
 use super::layer::{Layer, layer};
+use super::nearest::nearest;
 use super::text::one_or_more;
 use super::{expectations, request, streams, suggest};
 use crate::check::duration_of;
 use crate::check::grpc;
 use crate::check::load::SessionPlace;
 use crate::check::plan::{Backing, CheckPlan, ClientCertificate, Experiments, Trust};
-use crate::check::scenario::Scenario;
+use crate::check::scenario::{self, Scenario};
 use crate::error::Problem;
 use crate::wire::Time;
 use verdict::outcome::Outcome;
@@ -419,7 +420,13 @@ impl CheckConfig {
 
     fn scenario(&self) -> Result<Scenario, Problem> {
         let mut scenario = match &self.outage {
-            Some(outage) => outage.parse::<Scenario>().map_err(|why| Problem::new(format!("--outage {why}")))?,
+            Some(outage) => outage.parse::<Scenario>().map_err(|why| {
+                let problem = Problem::new(format!("--outage {why}"));
+                match outage.split(',').find_map(meant_action) {
+                    Some(meant) => problem.hint(format!("did you mean {meant}?")),
+                    None => problem,
+                }
+            })?,
             None => Scenario::default(),
         };
         if let Some(during) = &self.during {
@@ -464,6 +471,13 @@ fn timed(text: &str) -> (String, Duration) {
         Some((command, Time(at))) => (command.to_owned(), at),
         None => (text.to_owned(), Duration::from_secs(1)),
     }
+}
+
+/// What the action of a step may have meant, if it is none.
+fn meant_action(step: &str) -> Option<&'static str> {
+    let typed = step.trim().split([':', '@']).next().unwrap_or_default();
+    let known: Vec<&str> = scenario::words().collect();
+    if known.contains(&typed) { None } else { nearest(typed, known) }
 }
 
 #[cfg(test)]
@@ -540,6 +554,7 @@ mod tests {
             (&["--timeout", "5"], "--timeout 5: expected a time"),
             (&["--experiments-for", "soon"], "--experiments-for soon"),
             (&["--outage", "kill:9002"], "--outage kill:9002"),
+            (&["--outage", "kill:9002@1s,strat@2s"], "expected kill, pause"),
             (&["--body", "/nowhere"], "--body /nowhere"),
         ] {
             let error = plan(typed(words)).map(|_| ()).unwrap_err();

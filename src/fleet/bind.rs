@@ -11,6 +11,7 @@ use std::time::SystemTime;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::fleet::start_error::StartError;
+use crate::runfile::{Runfile, Whereabouts};
 use crate::topology::{Address, Host, Sockets};
 
 /// The kernel caps it at `net.core.somaxconn`.
@@ -202,10 +203,10 @@ fn socket(address: SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Says which backend cannot listen where, and what to try. `option` is where its address stands.
-pub(crate) fn explain(error: &mut StartError, backend: &str, unbound: &Unbound, option: &str) {
+/// Says which backend cannot listen where, and what to try.
+pub(crate) fn explain(error: &mut StartError, backend: &str, unbound: &Unbound) {
     match unbound {
-        Unbound::Tcp(address, why) => explain_tcp(error, backend, *address, why, option),
+        Unbound::Tcp(address, why) => explain_tcp(error, backend, *address, why),
         Unbound::Unix(path, why) => explain_unix(error, backend, path, why),
         Unbound::Host(..) => error.add(
             format!("backend {backend}: {unbound}"),
@@ -214,13 +215,12 @@ pub(crate) fn explain(error: &mut StartError, backend: &str, unbound: &Unbound, 
     }
 }
 
-fn explain_tcp(error: &mut StartError, backend: &str, address: SocketAddr, why: &io::Error, option: &str) {
-    let port = address.port();
+fn explain_tcp(error: &mut StartError, backend: &str, address: SocketAddr, why: &io::Error) {
     let (why, hint) = match why.kind() {
-        io::ErrorKind::AddrInUse => (
-            "address already in use".to_owned(),
-            format!("choose other ports with {option}, or stop the process that holds it (ss -ltnp 'sport = :{port}')"),
-        ),
+        io::ErrorKind::AddrInUse => {
+            error.taken.push(address.port());
+            return error.problems.push(format!("backend {backend} on {address}: address already in use"));
+        }
         io::ErrorKind::PermissionDenied => (
             "permission denied".to_owned(),
             "ports below 1024 need root, or the capability CAP_NET_BIND_SERVICE: choose ports from 1024 on with --ports".to_owned(),
@@ -232,6 +232,25 @@ fn explain_tcp(error: &mut StartError, backend: &str, address: SocketAddr, why: 
         _ => (why.to_string(), "see the message of the operating system".to_owned()),
     };
     error.add(format!("backend {backend} on {address}: {why}"), hint);
+}
+
+/// Says once what to try about all ports that are in use. `option` is where they are chosen.
+pub(crate) fn explain_taken(error: &mut StartError, option: &str) {
+    if error.taken.is_empty() {
+        return;
+    }
+    error.taken.dedup();
+    let is_ours = |port: &u16, fleet: &Whereabouts| fleet.backends.contains(&port.to_string());
+    let fleets = Runfile::find_all().unwrap_or_default();
+    let holder = fleets.iter().find(|fleet| error.taken.iter().all(|port| is_ours(port, fleet)));
+    let stop = match holder {
+        Some(fleet) => format!("stop your fleet that has them: kill {}", fleet.pid),
+        None => {
+            let ports: Vec<String> = error.taken.iter().map(|port| format!("sport = :{port}")).collect();
+            format!("stop what holds them: ss -ltnp '{}' shows it", ports.join(" or "))
+        }
+    };
+    error.hints.push(format!("choose other ports with {option}, or {stop}"));
 }
 
 fn explain_unix(error: &mut StartError, backend: &str, path: &Path, why: &NoSocket) {

@@ -72,11 +72,12 @@ pub(crate) fn bind(plan: &FleetPlan) -> Result<Bound> {
                     all.sockets.extend(sockets);
                     all.files.extend(files);
                 }
-                Err(unbound) => bind::explain(&mut error, &backend.name, &unbound, option),
+                Err(unbound) => bind::explain(&mut error, &backend.name, &unbound),
             }
         }
         listening.push(all);
     }
+    bind::explain_taken(&mut error, option);
     let tls = plan.tls.as_ref().and_then(|tls| certificates::prepare(tls, &topology, &mut error));
     topology.authority = tls.as_ref().and_then(|tls| tls.authority.as_ref()).map(|(authority, _)| authority.clone());
     let mut serve = |address, what, option| match Listening::bind(address, what, option) {

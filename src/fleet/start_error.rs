@@ -9,6 +9,8 @@ pub(crate) struct StartError {
     pub(crate) problems: Vec<String>,
     /// What the user may try.
     pub(crate) hints: Vec<String>,
+    /// Ports of backends that are in use.
+    pub(crate) taken: Vec<u16>,
 }
 
 impl fmt::Display for StartError {
@@ -28,7 +30,7 @@ impl std::error::Error for StartError {}
 
 impl StartError {
     pub(crate) fn new() -> StartError {
-        StartError { problems: Vec::new(), hints: Vec::new() }
+        StartError { problems: Vec::new(), hints: Vec::new(), taken: Vec::new() }
     }
 
     pub(crate) fn add(&mut self, problem: impl Into<String>, hint: impl Into<String>) {

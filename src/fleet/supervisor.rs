@@ -509,6 +509,10 @@ impl RunningFleet {
             }
             SupervisorCommand::Faults(change, wanted, reply) => {
                 let chosen = self.backends.choose(change.name(), |state| state != BackendState::Gone, &wanted);
+                let chosen = chosen.map_err(|refusal| match refusal {
+                    CommandRefusal::Impossible(why) => CommandRefusal::Impossible(why + "; start it first"),
+                    refusal => refusal,
+                });
                 match self.backends.refuse_fault(&change).and(chosen) {
                     Ok(mut backends) => {
                         // Of all, those that behave need not be told to.

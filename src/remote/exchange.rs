@@ -17,11 +17,18 @@ pub(crate) enum NoResponse {
     #[error("the URL names no host")]
     Host,
     #[error("{}", describe(.0))]
-    Connection(#[from] std::io::Error),
+    // No source: that would be the same once more, in the words of the operating system.
+    Connection(std::io::Error),
     #[error("the response is no HTTP: {0}")]
     Malformed(Malformed),
     #[error("the connection ended before the response")]
     Ended,
+}
+
+impl From<std::io::Error> for NoResponse {
+    fn from(error: std::io::Error) -> NoResponse {
+        NoResponse::Connection(error)
+    }
 }
 
 fn describe(error: &std::io::Error) -> String {

@@ -15,8 +15,24 @@ use verdict::numbers::{grouped, time};
 const NARROW: u16 = 80;
 /// From this on it has room for everything.
 const WIDE: u16 = 110;
-const KEYS: &str = "↑↓ select · k kill  p pause  r resume  d drain  s start · l slow  e errors  x resets  u unhealthy  c clear  \
-    C clear all · n send 30  t check · q quit";
+/// Each key with what it does: they stay together at the end of a line.
+const KEYS: [&str; 15] = [
+    "↑↓ select ·",
+    "k kill",
+    "p pause",
+    "r resume",
+    "d drain",
+    "s start ·",
+    "l slow",
+    "e errors",
+    "x resets",
+    "u unhealthy",
+    "c clear",
+    "C clear all ·",
+    "n send 30",
+    "t check ·",
+    "q quit",
+];
 
 /// Draws all of it, with signs that the locale has.
 pub(crate) fn draw_in_locale(frame: &mut Frame, model: &Model) {
@@ -35,6 +51,7 @@ fn draw(frame: &mut Frame, model: &Model) {
     let most = frame.area().height / 2;
     let width = frame.area().width;
     let message = message(model, width);
+    let keys = keys(width);
     let rows = Layout::vertical([
         Constraint::Length(1),
         Constraint::Length(backends.min(most.max(4))),
@@ -43,17 +60,33 @@ fn draw(frame: &mut Frame, model: &Model) {
         Constraint::Length(2),
         Constraint::Min(2),
         Constraint::Length(lines(&message, width).min(3)),
-        Constraint::Length(lines(KEYS, width).min(4)),
+        Constraint::Length((keys.len() as u16).min(4)),
     ])
     .split(frame.area());
-    frame.render_widget(Paragraph::new(head(model)), rows[0]);
+    frame.render_widget(Paragraph::new(head(model, width)), rows[0]);
     table(frame, model, rows[1]);
     strip(frame, model, rows[2]);
     rate(frame, model, rows[3]);
     frame.render_widget(Paragraph::new(check(model)).wrap(Wrap { trim: true }), rows[4]);
     marks(frame, model, rows[5]);
     frame.render_widget(Paragraph::new(message).bold().wrap(Wrap { trim: true }), rows[6]);
-    frame.render_widget(Paragraph::new(KEYS).dim().wrap(Wrap { trim: true }), rows[7]);
+    frame.render_widget(Paragraph::new(keys.join("\n")).dim(), rows[7]);
+}
+
+/// The keys, on lines of that width.
+fn keys(width: u16) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for key in KEYS {
+        match lines.last_mut() {
+            // Groups of keys are separated by their dot.
+            Some(line) if line.chars().count() + 2 + key.chars().count() <= usize::from(width) => {
+                line.push_str(if line.ends_with('·') { " " } else { "  " });
+                line.push_str(key);
+            }
+            Some(_) | None => lines.push(key.to_owned()),
+        }
+    }
+    lines
 }
 
 /// How many lines a text takes at that width, words kept whole.
@@ -80,16 +113,22 @@ fn message(model: &Model, width: u16) -> String {
     }
 }
 
-fn head(model: &Model) -> Line<'static> {
-    let front = match &model.front {
+fn head(model: &Model, width: u16) -> Line<'static> {
+    let rate = format!("{} req/s", grouped(model.figures.rate));
+    let parts = match &model.front {
         Some(front) => {
-            let algorithm = front.algorithm.as_ref().map(|algorithm| format!(" · {algorithm}")).unwrap_or_default();
-            harmless(&format!("{} at {}{algorithm}", front.balancer.as_deref().unwrap_or("a balancer"), front.url))
+            let balancer = harmless(&format!("{} at {}", front.balancer.as_deref().unwrap_or("a balancer"), front.url));
+            [Some(balancer), front.algorithm.as_ref().map(ToString::to_string)]
         }
-        None => "no balancer yet: run uuid-generator check URL".to_owned(),
+        None => [Some("no balancer yet: run uuid-generator check URL".to_owned()), None],
     };
-    let rate = grouped(model.figures.rate);
-    Line::from(vec!["uuid-generator top".bold(), format!(" · {rate} req/s · {front}").into()])
+    let full = [Some(rate)].into_iter().chain(parts).flatten().fold(String::new(), |all, part| all + " · " + &part);
+    // The program's name is what a reader can do without.
+    let name = "uuid-generator top";
+    if name.len() + full.chars().count() <= usize::from(width) {
+        return Line::from(vec![name.bold(), full.into()]);
+    }
+    Line::from(vec!["top".bold(), full.into()])
 }
 
 fn table(frame: &mut Frame, model: &Model, area: Rect) {
@@ -199,7 +238,8 @@ fn rate(frame: &mut Frame, model: &Model, area: Rect) {
     let most = shown.iter().max().copied().unwrap_or_default();
     let height = height(shown);
     let cut = if height < most { format!(", plot ends at {}", grouped(height)) } else { String::new() };
-    let title = format!("requests per second of all backends, last {} s, peak {}{cut}", shown.len(), grouped(most));
+    let of = if area.width < NARROW { "req/s" } else { "requests per second of all backends" };
+    let title = format!("{of}, last {} s, peak {}{cut}", shown.len(), grouped(most));
     let plot = Sparkline::default().block(Block::new().title(title.dim()));
     frame.render_widget(plot.max(height).data(shown), area);
 }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { lanes, spacing } from "../../src/fleet/page/lanes.js";
+import { lanes, shortened, spacing } from "../../src/fleet/page/lanes.js";
 import { Model } from "../../src/fleet/page/model.js";
 import { stack } from "../../src/fleet/page/stack.js";
 import { grouped, inkOn, percent, time, visible, weighted, word } from "../../src/fleet/page/text.js";
@@ -86,13 +86,16 @@ test("control characters and those that turn the direction of text are written o
 
 test("the picture has a line for each backend, within its width, and dots that repeat without a jump", () => {
   for (const width of [300, 390, 700, 1400]) {
-    for (const count of [1, 3, 12]) {
-      const it = lanes(count, width);
+    for (const [count, longest] of [[1, 4], [3, 30], [12, 300]]) {
+      const it = lanes(count, width, longest);
       assert.equal(it.paths.length, count);
       assert.ok(it.client.x + it.client.width < it.balancer.x && it.balancer.x + it.balancer.width < it.backends[0].x, `${width}`);
       assert.ok(it.backends.every(({ x, y, width: wide, height }) => x + wide <= width && y >= 0 && y + height <= it.height), `${width} ${count}`);
     }
   }
+  assert.deepEqual([shortened("9001", 4), shortened("payments-7d9f8c6b5-xk2lp", 11)], ["9001", "payme…xk2lp"]);
+  assert.equal(shortened("payments-7d9f8c6b5-xk2lp", 4).length, 4);
+  assert.ok(lanes(3, 1400, 24).room >= 24, "a wide page has room for long names");
   for (const rate of [0.1, 1, 3, 10, 1e5]) assert.equal(480 % spacing(rate), 0, `${rate}`);
   assert.equal(spacing(0), 0);
   assert.ok(spacing(1) > spacing(20));

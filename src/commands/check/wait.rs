@@ -38,7 +38,7 @@ impl Wait {
             };
             tokio::select! {
                 () = sleep(left.min(EVERY)) => (),
-                () = watch.stopped() => return Err(Interrupted { status: watch.stopped_with(), requests: 0 }.into()),
+                () = watch.stopped() => return Err(Interrupted::new(watch.stopped_with(), 0).into()),
             }
         }
     }

@@ -54,6 +54,7 @@ function card(backend, place) {
     breakers: [...FAULTS.map(breaks), h("button", { type: "button", "data-acts": true, "data-fault": "clear", "aria-label": `clear the faults of ${name}`,
       disabled: !canAct(), onclick: () => attempt(`clear ${name}`, act("clear", name)) }, "clear")],
   };
+  parts.details = h("details", {}, h("summary", { "aria-label": `inject a fault into ${name}` }, "inject a fault"), h("p", { class: "buttons" }, parts.breakers));
   parts.fill.style.background = colour(place);
   const element = h("li", { class: "backend", "data-backend": name },
     h("p", { class: "name" }, h("a", { href: url, rel: "noopener" }, name), parts.state, parts.share),
@@ -61,7 +62,7 @@ function card(backend, place) {
     h("p", {}, parts.facts),
     parts.faults,
     h("p", { class: "buttons" }, parts.buttons),
-    h("details", {}, h("summary", { "aria-label": `inject a fault into ${name}` }, "inject a fault"), h("p", { class: "buttons" }, parts.breakers)));
+    parts.details);
   element.style.setProperty("--own", colour(place));
   return { element, parts };
 }
@@ -95,11 +96,13 @@ export function show(model) {
       streams > 0 ? `${grouped(streams)} ${streams === 1 ? "stream" : "streams"} open` : "",
       websockets > 0 ? `${grouped(websockets)} ${websockets === 1 ? "WebSocket" : "WebSockets"} open` : "",
       `p50 ${time(latency?.p50)}`,
-      errors > 0 ? `${grouped(errors)} errors` : "",
+      errors > 0 ? `${grouped(errors)} ${errors === 1 ? "error" : "errors"}` : "",
     ].filter(Boolean).join(" · "));
     toggle(parts.faults, "hidden", backend.faults.length === 0);
     say(parts.faults, `faults: ${backend.faults.join(", ")}`);
     for (const button of parts.buttons) toggle(button, "hidden", !backend.actions.includes(button.dataset.action));
+    // A process that is gone cannot misbehave.
+    toggle(parts.details, "hidden", backend.state === "gone");
     for (const button of parts.breakers) toggle(button, "disabled", !canAct() || backend.state === "gone");
   });
 }

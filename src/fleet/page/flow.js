@@ -2,7 +2,7 @@
 // a second, dashed path.
 
 import { $, colour } from "./dom.js";
-import { lanes, spacing } from "./lanes.js";
+import { lanes, shortened, spacing } from "./lanes.js";
 import { percent, time } from "./text.js";
 
 const NAMESPACE = "http://www.w3.org/2000/svg";
@@ -35,7 +35,7 @@ function box(x, y, width, height, ...lines) {
 
 // Lines first, boxes over them.
 function build(model, width) {
-  const it = lanes(model.backends.length, width);
+  const it = lanes(model.backends.length, width, Math.max(...model.backends.map(({ name }) => name.length)));
   picture.setAttribute("viewBox", `0 0 ${width} ${it.height}`);
   picture.style.height = `${it.height}px`;
   const wires = it.paths.map((path) => {
@@ -49,7 +49,7 @@ function build(model, width) {
   wires.forEach(({ base, dots }, place) => [base, dots].forEach((path) => path.style.setProperty("--own", colour(place))));
   backends.forEach(({ element }, place) => element.style.setProperty("--own", colour(place)));
   picture.replaceChildren(...wires.flatMap(({ all }) => all), trunk.base, trunk.dots, client.element, balancer.element, ...backends.map(({ element }) => element));
-  parts = { wires, trunk, client, balancer, backends };
+  parts = { wires, trunk, client, balancer, backends, room: it.room };
 }
 
 // Dots move at one speed; where there is more traffic they follow each other more closely.
@@ -86,7 +86,7 @@ export function show(model) {
     move(dots, dead ? 0 : own);
     retry.classList.toggle("shown", retries.some((mark) => mark.backend === backend.name));
     element.classList.toggle("dead", dead);
-    write(texts[0], `${SIGNS[backend.state] ? `${SIGNS[backend.state]} ` : ""}${backend.name}  ${percent(share)}`);
+    write(texts[0], `${SIGNS[backend.state] ? `${SIGNS[backend.state]} ` : ""}${shortened(backend.name, parts.room)}  ${percent(share)}`);
   });
   const felt = model.figures.client;
   write(parts.client.texts[2], felt ? `p50 ${time(felt.p50)}` : "");

@@ -15,16 +15,34 @@ export function spacing(rate) {
   return GAPS.find((gap) => gap >= wanted) ?? GAPS[GAPS.length - 1];
 }
 
-// The boxes of a picture of that width, and the lines between them.
+// About as wide as a character of a label is.
+const CHARACTER = 8;
+
+// A name as it fits into so many characters: names that are made by machines differ at their end and begin alike.
+/**
+ * @param {string} name
+ * @param {number} room
+ */
+export function shortened(name, room) {
+  if (name.length <= room) return name;
+  const end = Math.ceil((room - 1) / 2);
+  return `${name.slice(0, Math.max(room - 1 - end, 0))}…${name.slice(name.length - end)}`;
+}
+
+// The boxes of a picture of that width for names of that length, and the lines between them. `room` is what a name has in its box.
 /**
  * @param {number} count
  * @param {number} width
+ * @param {number} longest
  */
-export function lanes(count, width) {
+export function lanes(count, width, longest = 4) {
   const narrow = width < 520;
   const height = Math.max(count * ROW + 10, 80);
   const middle = height / 2;
-  const wide = narrow ? 92 : 130;
+  // Beside the name a label has a sign and a share.
+  const beside = 8 * CHARACTER;
+  const wide = Math.round(Math.max(narrow ? 92 : 130, Math.min(longest * CHARACTER + beside, width * 0.3)));
+  const room = Math.max(4, Math.floor((wide - beside) / CHARACTER));
   const client = { x: 1, y: middle - 34, width: narrow ? 98 : 110, height: 68 };
   const balancer = { x: Math.round(width * (narrow ? 0.35 : 0.38)), y: middle - 26, width: narrow ? 96 : 140, height: 52 };
   const x = width - wide - 1;
@@ -36,5 +54,5 @@ export function lanes(count, width) {
     const y = box.y + BOX / 2;
     return `M ${from} ${middle} C ${from + bend} ${middle}, ${x - bend} ${y}, ${x} ${y}`;
   });
-  return { height, client, balancer, backends, paths, trunk: `M ${client.x + client.width} ${middle} L ${balancer.x} ${middle}` };
+  return { room, height, client, balancer, backends, paths, trunk: `M ${client.x + client.width} ${middle} L ${balancer.x} ${middle}` };
 }

@@ -87,7 +87,7 @@ pub(super) fn shares(facts: &shares::ShareFacts, level: Level) -> Phrase {
         }),
         Conclusion::Unproven(why) => unproven(facts, *why, &widest),
         Conclusion::NotPromised => {
-            Phrase::of(format!("shares of {unit} are not judged: {} guarantees none", facts.algorithm))
+            Phrase::of(format!("shares of {unit} are not judged: the algorithm guarantees none ({})", facts.algorithm))
         }
         Conclusion::NotUnderstood(lines) => {
             Phrase::of("shares are not judged: what decides about them is not understood".to_owned())

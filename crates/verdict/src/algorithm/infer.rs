@@ -113,8 +113,7 @@ impl Evidence {
         }
         // What was not varied may still decide.
         if self.keys.iter().any(|(_, trial)| trial.spread() > 1) {
-            inference.label =
-                format!("not known: {} without, several backends with what was varied", name(names, only));
+            inference.label = format!("not known: all to {}, until what was varied reaches several", name(names, only));
             return;
         }
         inference.or = self.untried();
@@ -125,7 +124,7 @@ impl Evidence {
             inference.kind = Some(Algorithm::One);
             "all to one, whatever was varied".clone_into(&mut inference.label);
         } else {
-            inference.label = format!("not known: {} got all requests, and not all was tried", name(names, only));
+            inference.label = format!("not known: all to {}, and not all was tried", name(names, only));
             inference.or.push(Algorithm::One);
         }
     }

@@ -58,6 +58,7 @@ impl Evidence {
         let low = if rotates { usual * 0.97 } else { weighted(&|busy| lower_bound(seen(busy), total as u64)) };
         let there: usize = holds.iter().map(|hold| hold.to_busy()).sum();
         let mut busy: Vec<&str> = holds.iter().filter_map(|hold| Some(name(names, *hold.busy.first()?))).collect();
+        busy.sort_unstable();
         busy.dedup();
         inference.evidence.push(format!(
             "while a request was in flight at {}: {there} of {others} others went there too ({:.0} % expected if load is ignored)",
