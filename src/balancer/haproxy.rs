@@ -300,7 +300,7 @@ fn retries(topology: &Topology, text: &mut Lines) {
 fn read(file: &Path) -> anyhow::Result<Configuration> {
     let text = std::fs::read(file).with_context(|| format!("failed to read {}", file.display()))?;
     let text = String::from_utf8_lossy(&text).into_owned();
-    Ok(read_haproxy::read(&ConfigFile { name: file.display().to_string(), text }))
+    Ok(read_haproxy::read(&ConfigFile { name: file.display().to_string(), text }, &|name| std::env::var(name).ok()))
 }
 
 fn own(file: &Path) -> anyhow::Result<Own> {

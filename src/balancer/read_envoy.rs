@@ -67,6 +67,7 @@ pub(crate) fn read(file: &str, bootstrap: &Value, load: NamedFiles) -> Configura
             None => configuration.not_read.push(format!("{file}: {config}: {kind} come from elsewhere")),
         }
     }
+    load_named(&mut documents, load, &mut configuration.not_read);
     for (name, document) in &documents {
         let clusters = items(at(document, &["static_resources", "clusters"])).chain(items(get(document, "resources")));
         for cluster in
@@ -89,6 +90,30 @@ pub(crate) fn read(file: &str, bootstrap: &Value, load: NamedFiles) -> Configura
         all.iter().filter_map(|it| at(it, &["trusted_ca", "filename"]).and_then(text)).collect();
     configuration.certificates = all.iter().filter_map(|it| certificate(it)).collect();
     configuration
+}
+
+/// Files that other files of it name, for routes, secrets and endpoints.
+fn load_named(documents: &mut Vec<(String, Value)>, load: NamedFiles, not_read: &mut Vec<String>) {
+    let mut next = 0;
+    while let Some((file, document)) = documents.get(next).cloned() {
+        next += 1;
+        // What a cluster or the whole takes from elsewhere is named where it is read.
+        let is_read_there = |key: &str| ["eds_config", "cds_config", "lds_config"].contains(&key);
+        let sources = objects(&document).into_iter().flat_map(|object| {
+            let named = keys(object).into_iter().filter(|key| !is_read_there(key));
+            named.filter_map(|key| at(object, &[&key, "path_config_source", "path"]).and_then(text)).collect::<Vec<_>>()
+        });
+        for path in sources {
+            if documents.iter().any(|(known, _)| *known == path) {
+                continue;
+            }
+            let loaded = load(&path).unwrap_or_else(|why| {
+                not_read.push(format!("{file}: {path}: {why}"));
+                Value::Null
+            });
+            documents.push((path, loaded));
+        }
+    }
 }
 
 fn path(source: &Value) -> Option<String> {
@@ -331,6 +356,25 @@ mod tests {
         let it = read("envoy.yaml", &bootstrap, &load);
         assert_eq!(it.upstreams[0].servers[0].address, "10.0.0.9:8080");
         assert_eq!(it.not_read, ["envoy.yaml: lds_config: listeners come from elsewhere"]);
+    }
+
+    #[test]
+    fn secrets_and_routes_of_other_files_are_read_too() {
+        let source = |path: &str| json!({"path_config_source": {"path": path}});
+        let bootstrap = json!({"static_resources": {"clusters": [cluster(json!({}))], "listeners": [
+            {"rds": {"config_source": source("r.yaml")}, "tls": [{"name": "shop", "sds_config": source("s.yaml")}]}]}});
+        let load = |path: &str| match path {
+            "r.yaml" => Ok(json!({"resources": [{"weightedClusters": {"clusters": [{"name": "web"}]}}]})),
+            "s.yaml" => Ok(json!({"resources": [{"tls_certificate": {"certificate_chain": {"filename": "/c.crt"},
+                "private_key": {"filename": "/c.key"}}}]})),
+            other => Err(other.to_owned()),
+        };
+        let it = read("envoy.yaml", &bootstrap, &load);
+        assert_eq!(it.certificates, [("/c.crt".to_owned(), "/c.key".to_owned())]);
+        assert!(matches!(it.upstreams[0].method, UpstreamMethod::Unknown(_)), "{:?}", it.upstreams);
+        assert_eq!(it.not_read, Vec::<String>::new());
+        let it = read("envoy.yaml", &bootstrap, &|path| Err(format!("no {path}")));
+        assert_eq!(it.not_read, ["envoy.yaml: r.yaml: no r.yaml", "envoy.yaml: s.yaml: no s.yaml"]);
     }
 
     #[test]

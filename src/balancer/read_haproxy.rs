@@ -57,15 +57,45 @@ enum Open {
     Proxy(Section),
 }
 
+/// A variable of the environment, by its name.
+type Environment<'e> = &'e dyn Fn(&str) -> Option<String>;
+
+/// Variables as the file sets and unsets them, over those of the environment.
+struct Variables<'e> {
+    set: BTreeMap<String, Option<String>>,
+    environment: Environment<'e>,
+}
+
+impl Variables<'_> {
+    fn get(&self, name: &str) -> Option<String> {
+        self.set.get(name).cloned().unwrap_or_else(|| (self.environment)(name))
+    }
+
+    /// What a line of `global` says of them.
+    fn note(&mut self, words: &[String]) {
+        match words {
+            [set, name, value] if set == "setenv" => drop(self.set.insert(name.clone(), Some(value.clone()))),
+            [set, name, value] if set == "presetenv" && self.get(name).is_none() => {
+                self.set.insert(name.clone(), Some(value.clone()));
+            }
+            [unset, names @ ..] if unset == "unsetenv" => {
+                self.set.extend(names.iter().map(|name| (name.clone(), None)));
+            }
+            _ => {}
+        }
+    }
+}
+
 /// All sections with servers, in order. It cannot fail: what HAProxy refuses it says best.
-pub(crate) fn read(source: &ConfigFile) -> Configuration {
+pub(crate) fn read(source: &ConfigFile, environment: Environment) -> Configuration {
+    let mut variables = Variables { set: BTreeMap::new(), environment };
     let mut configuration = Configuration::default();
     let mut defaults: BTreeMap<String, SectionSettings> = BTreeMap::new();
     let mut latest = SectionSettings::default();
     let mut open = Open::Other;
     let (mut conditional, mut ca_base) = (None, None::<String>);
     for (number, line) in (1..).zip(source.text.lines()) {
-        let words = words(line);
+        let words = words(line, &|name| variables.get(name));
         let place = format!("{}, line {number}", source.name);
         let Some(first) = words.first().map(String::as_str) else { continue };
         if first.starts_with('.') {
@@ -104,7 +134,7 @@ pub(crate) fn read(source: &ConfigFile) -> Configuration {
         }
         match &mut open {
             Open::Other if first == "ca-base" => ca_base = words.get(1).cloned(),
-            Open::Other => {}
+            Open::Other => variables.note(&words),
             Open::Defaults(_) => setting(&mut latest, &words, &place),
             Open::Proxy(section) => section.line(&words, &place),
         }
@@ -298,8 +328,8 @@ fn endpoint(address: &str) -> Endpoint {
     }
 }
 
-/// Of a line: quotes, backslashes and comments as in section 2.2 of HAProxy's manual.
-fn words(line: &str) -> Vec<String> {
+/// Of a line: quotes, backslashes and comments as in section 2.2 of HAProxy's manual, variables as in section 2.3.
+fn words(line: &str, environment: Environment) -> Vec<String> {
     let (mut words, mut word, mut begun) = (Vec::new(), String::new(), false);
     let mut quote = None;
     let mut characters = line.chars();
@@ -313,6 +343,14 @@ fn words(line: &str) -> Vec<String> {
                 quote = Some(character);
                 begun = true;
             }
+            // Nowhere else.
+            ('$', Some('"')) => match variable(characters.as_str()) {
+                Some((name, default, length)) => {
+                    word += &environment(name).unwrap_or_else(|| default.to_owned());
+                    characters = characters.as_str()[length..].chars();
+                }
+                None => word.push('$'),
+            },
             (end, Some(open)) if end == open => quote = None,
             ('#', None) => break,
             (blank, None) if blank.is_whitespace() => {
@@ -333,12 +371,36 @@ fn words(line: &str) -> Vec<String> {
     words
 }
 
+/// The name of a variable that begins there, what it is where nobody sets it, and how long it is written: `NAME`, `{NAME}`, `{NAME-default}`.
+fn variable(text: &str) -> Option<(&str, &str, usize)> {
+    let length = |text: &str| text.bytes().take_while(|byte| byte.is_ascii_alphanumeric() || *byte == b'_').count();
+    let Some(inner) = text.strip_prefix('{') else {
+        let length = length(text);
+        return (length > 0).then_some((&text[..length], "", length));
+    };
+    let inner = &inner[..inner.find('}')?];
+    let (name, rest) = inner.split_at(length(inner));
+    let default = if rest.is_empty() { "" } else { rest.strip_prefix('-')? };
+    (!name.is_empty()).then_some((name, default, inner.len() + 2))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn of(text: &str) -> Vec<Upstream> {
-        read(&ConfigFile { name: "haproxy.cfg".to_owned(), text: text.to_owned() }).upstreams
+        let environment = |name: &str| (name == "ZONE").then(|| "b.internal".to_owned());
+        read(&ConfigFile { name: "haproxy.cfg".to_owned(), text: text.to_owned() }, &environment).upstreams
+    }
+
+    #[test]
+    fn variables_are_those_of_the_environment_and_of_the_file() {
+        let all =
+            of("global\n setenv POOL 10.0.0\n presetenv ZONE other\n unsetenv GONE\nbackend a\n balance roundrobin\n \
+            server x \"${POOL}.1:80\"\n server y \"app.$ZONE:${PORT-8080}\"\n server z '${POOL}':80\n");
+        let endpoints: Vec<&Endpoint> = all[0].servers.iter().map(|it| &it.endpoint).collect();
+        let tcp = |host: &str, port| Endpoint::Tcp(host.to_owned(), port);
+        assert_eq!(endpoints, [&tcp("10.0.0.1", 80), &tcp("app.b.internal", 8080), &Endpoint::Other]);
     }
 
     #[test]
@@ -399,7 +461,9 @@ mod tests {
 
     #[test]
     fn words_are_as_haproxy_reads_them() {
+        let words = |line| words(line, &|_| None);
         assert_eq!(words(r#"  acl "a b" c\ d 'e # "f' # g"#), ["acl", "a b", "c d", "e # \"f"]);
         assert_eq!(words("# nothing"), Vec::<String>::new());
+        assert_eq!(words(r#"a "$ ${" $B"#), ["a", "$ ${", "$B"]);
     }
 }

@@ -94,11 +94,33 @@ fn join(file: &str, name: &str, service: &Value, upstreams: &mut Vec<Upstream>) 
     if parts.is_empty() {
         return;
     }
+    if let Some(failover) = failover(service, &parts) {
+        upstreams.push(failover);
+        return;
+    }
     let joined_name = parts.iter().map(|part| part.name.as_str()).collect::<Vec<_>>().join("+");
     let mut joined = Upstream::named(&joined_name);
     joined.method = UpstreamMethod::Unknown(format!("{file}, service {name}: {}", keys(service).join(", ")));
     joined.servers = parts.into_iter().flat_map(|part| part.servers).collect();
     upstreams.push(joined);
+}
+
+/// A service with a fallback that gets nothing while it is healthy itself.
+fn failover(service: &Value, parts: &[Upstream]) -> Option<Upstream> {
+    let failover = get(service, "failover")?;
+    let part = |key| {
+        let name = get(failover, key).and_then(text)?;
+        let own = name.split('@').next().unwrap_or(&name).to_owned();
+        parts.iter().find(|part| part.name == own)
+    };
+    let (main, fallback) = (part("service")?, part("fallback")?);
+    // It may look at the status of responses too.
+    if keys(failover).iter().any(|key| !["service", "fallback", "health_check"].contains(&key.as_str())) {
+        return None;
+    }
+    let mut joined = Upstream { name: format!("{}+{}", main.name, fallback.name), ..main.clone() };
+    joined.servers.extend(fallback.servers.iter().map(|server| UpstreamServer { backup: true, ..server.clone() }));
+    Some(joined)
 }
 
 fn upstream(file: &str, name: &str, balancer: &Value) -> Upstream {
@@ -201,6 +223,20 @@ mod tests {
         let names: Vec<(&str, usize)> = all.iter().map(|it| (it.name.as_str(), it.servers.len())).collect();
         assert_eq!(names, [("c", 1), ("a+b", 2)]);
         assert!(matches!(all[1].method, UpstreamMethod::Unknown(_)));
+    }
+
+    #[test]
+    fn a_fallback_gets_nothing_while_its_service_is_healthy() {
+        let lb = |host: &str| json!({"loadBalancer": {"servers": [{"url": format!("http://{host}:80")}]}});
+        let of_failover = |more: Value| {
+            let mut failover = json!({"service": "a@file", "fallback": "b"});
+            failover.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            of(json!({"a": lb("10.0.0.1"), "b": lb("10.0.0.2"), "both": {"failover": failover}})).remove(0)
+        };
+        let it = of_failover(json!({"healthCheck": {}}));
+        let backups: Vec<bool> = it.servers.iter().map(|it| it.backup).collect();
+        assert_eq!((it.method, backups), (UpstreamMethod::Known(Policy::RoundRobin), vec![false, true]));
+        assert!(matches!(of_failover(json!({"errors": {"status": ["500"]}})).method, UpstreamMethod::Unknown(_)));
     }
 
     #[test]

@@ -37,6 +37,7 @@ use joined::JoinedHosts;
 use ledger_file::{LedgerFiles, LedgerOrigin};
 use plan::{Backing, CheckPlan};
 use session::CheckSession;
+pub(crate) use target::is_secure;
 use verdict::ledger::{BackendRecords, Ledger};
 use verdict::report::{Check, FleetReport, Report, VERSION};
 use verdict::rules::ExpectedWeights;

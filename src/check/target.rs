@@ -51,7 +51,9 @@ pub(crate) fn resolve(url: &str, plan: &CheckPlan) -> Result<LoadTarget> {
         Trust::Also(_) => Some("--ca"),
         Trust::Anyone => Some("--insecure"),
     };
-    if let (false, Some(option)) = (secure, option) {
+    let urls = || [&plan.url].into_iter().chain(&plan.further_urls);
+    // One that another URL needs is about that one.
+    if let (false, Some(option)) = (secure || urls().any(|url| is_secure(url)), option) {
         let problem = Problem::new(format!("{option} is about TLS, and that URL has none")).on(url);
         return Err(problem.hint(format!("begin it with https://, or leave {option} out")).into());
     }
@@ -96,6 +98,12 @@ pub(crate) fn resolve(url: &str, plan: &CheckPlan) -> Result<LoadTarget> {
             Err(problem.hint("does the balancer run, and listen on that port?").into())
         }
     }
+}
+
+/// Whether a URL as it is typed is about TLS.
+pub(crate) fn is_secure(url: &str) -> bool {
+    let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
+    ["https", "wss", "grpcs"].iter().any(|secure| scheme.eq_ignore_ascii_case(secure))
 }
 
 /// A URL that is a backend's own is no balancer's.

@@ -16,9 +16,9 @@ use crate::balancer::Program;
 use crate::balancer::expected::Expected;
 use crate::balancer::path::quoted;
 use crate::balancer::read::{Configuration, Upstream};
-use crate::check::CheckWatch;
 use crate::check::plan::{Backing, CheckPlan, Trust};
 use crate::check::scenario::{HostControl, Reach};
+use crate::check::{CheckWatch, is_secure};
 use crate::error::{Interrupted, Problem};
 use crate::rehearse::{self, RehearsalPlan, UrlTarget};
 use crate::remote::FleetChoice;
@@ -140,7 +140,9 @@ pub(super) async fn within(args: RehearseArgs) -> Result<ExitCode> {
         return shell();
     }
     let mut plan = plan(&args, &Backing::Fleets(vec![FleetChoice::supervisor(rehearsal.supervisor)]))?;
-    if let (Trust::Machine, Some(authority)) = (&plan.trust, &rehearsal.authority) {
+    // The file may have certificates for other URLs than these.
+    let is_secure = order.urls.iter().any(|url| is_secure(url));
+    if let (Trust::Machine, Some(authority), true) = (&plan.trust, &rehearsal.authority, is_secure) {
         plan.trust = Trust::Also(authority.clone());
     }
     plan.surroundings.clone_from(&rehearsal.notes);

@@ -110,10 +110,11 @@ pub(crate) fn choose(order: &RehearsalPlan, names: &WorldNames, found: &[Listens
     }
 }
 
-/// Whether it is the same to expect one or the other.
+/// Whether it is the same to expect one or the other: of the same servers.
 fn alike(one: &Upstream, other: &Upstream, names: &WorldNames) -> bool {
-    let expected = |upstream: &Upstream| Group::of(upstream, names).expected(names);
-    expected(one) == expected(other)
+    let [one, other] = [one, other].map(|upstream| Group::of(upstream, names));
+    let servers = |group: &Group| group.listens.iter().cloned().collect::<BTreeSet<Listens>>();
+    servers(&one) == servers(&other) && one.expected(names) == other.expected(names)
 }
 
 fn addresses(server: &UpstreamServer, names: &WorldNames) -> Vec<SocketAddr> {

@@ -392,8 +392,9 @@ impl Surroundings {
         notes.extend(lacking.iter().map(|ip| format!("address {ip}: listened on, and this machine lacks it")));
         notes.extend(self.remedied.notes.iter().cloned());
         // Such as syslog or a resolver of another kind: nobody answers.
-        let seen = self.scout.seen().datagrams;
-        for (address, count) in seen.iter().filter(|(it, _)| it.port() != 53 && !order::is_here(it.ip())) {
+        let seen = self.scout.seen();
+        let is_unheard = |it: &SocketAddr| it.port() != 53 && !seen.questions.contains(it) && !order::is_here(it.ip());
+        for (address, count) in seen.datagrams.iter().filter(|(it, _)| is_unheard(it)) {
             notes.push(format!("{address}: {count} datagrams sent there; nobody receives them"));
         }
         for other in others {

@@ -8,6 +8,7 @@ use world::names::Size;
 
 use crate::balancer::Balancer;
 use crate::balancer::read::Configuration;
+use crate::check::is_secure;
 use crate::check::plan::CheckPlan;
 use crate::error::Problem;
 use crate::topology::ClientNetwork;
@@ -71,7 +72,7 @@ impl UrlTarget {
         let with_scheme = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
         let expected = || Problem::new("no URL").on(url).hint("write it as https://shop.example/cart");
         let uri: Uri = with_scheme.parse().map_err(|_| expected())?;
-        let secure = matches!(uri.scheme_str(), Some("https" | "wss" | "grpcs"));
+        let secure = is_secure(url);
         let authority = uri.authority().ok_or_else(expected)?;
         let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
         Ok(UrlTarget { secure, host, port: authority.port_u16().unwrap_or(if secure { 443 } else { 80 }) })

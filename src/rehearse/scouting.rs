@@ -2,6 +2,7 @@
 //! missing any more.
 
 use std::collections::BTreeSet;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use rustls::ServerConfig;
 use world::names::WorldNames;
-use world::scout::Scout;
+use world::scout::{Scout, Sightings};
 
 use crate::balancer::read::{Configuration, Endpoint, Upstream};
 use crate::check::plan::{CheckPlan, Trust};
@@ -54,6 +55,9 @@ pub(super) struct Scouted {
     found: Vec<Listens>,
     visits: Visits,
     rounds: usize,
+    names: WorldNames,
+    /// Where a name server was missing.
+    resolvers: BTreeSet<SocketAddr>,
 }
 
 impl Scouted {
@@ -65,6 +69,8 @@ impl Scouted {
             found: Vec::new(),
             visits: Visits::default(),
             rounds: 0,
+            names: names.clone(),
+            resolvers: BTreeSet::new(),
         };
         for (host, port, status) in &order.answers {
             let named = names.addresses(host).into_iter().map(|ip| SocketAddr::new(ip, *port)).collect();
@@ -108,12 +114,16 @@ impl Scouted {
                 self.visits.add(asked, responder_of(&visited.head), &self.answered);
                 latest = Some((url.clone(), visited));
             }
-            let refused = scout.seen().refused;
+            let seen = scout.seen();
+            if self.resolve(&seen)? {
+                return Ok(true);
+            }
+            let refused = seen.refused;
             let own =
                 |address: &SocketAddr| places.iter().any(|place| place.port == address.port() && is_here(address.ip()));
             let fresh: Vec<Listens> = refused
                 .into_keys()
-                .filter(|address| address.port() != 53 && !own(address))
+                .filter(|address| address.port() != 53 && !own(address) && !self.resolvers.contains(address))
                 .map(Listens::Port)
                 .filter(|it| !self.found.contains(it) && !new.contains(it) && !self.answered.contains(it))
                 .collect();
@@ -144,6 +154,23 @@ impl Scouted {
         let go_on = !new.is_empty();
         self.found.extend(new);
         Ok(go_on)
+    }
+
+    /// Has names answered where the balancer asks for them and nobody is. Whether there was such a place.
+    fn resolve(&mut self, seen: &Sightings) -> Result<bool> {
+        let is_new = |it: &&SocketAddr| !WorldNames::is_served(**it) && !self.resolvers.contains(it);
+        let new: Vec<SocketAddr> = seen.questions.iter().filter(is_new).copied().collect();
+        for address in &new {
+            let network = (!is_here(address.ip())).then_some(Path::new(world::BACKENDS_NETWORK));
+            match self.names.serve_at(*address, network) {
+                Ok(()) => {}
+                // The balancer may be a resolver itself.
+                Err(why) if why.kind() == ErrorKind::AddrInUse => {}
+                Err(why) => return Err(why).with_context(|| format!("failed to answer for names at {address}")),
+            }
+        }
+        self.resolvers.extend(&new);
+        Ok(!new.is_empty())
     }
 
     /// Whether a part of the requests may go to a group that none has reached yet, as canaries have it.

@@ -89,8 +89,10 @@ pub(super) fn start(
         let words = harmless_lines(&String::from_utf8_lossy(&fs::read(&output).unwrap_or_default()));
         let lacks = match found {
             StartOutcome::Listening => return Ok(RunningBalancer { _child: child }),
-            StartOutcome::Ended => remedies(&words, &recipe.folder, &|folder| folder.is_dir()),
-            StartOutcome::Elsewhere | StartOutcome::Nowhere => Vec::new(),
+            // One that goes on without a listener that it cannot have says so too.
+            StartOutcome::Ended | StartOutcome::Elsewhere | StartOutcome::Nowhere => {
+                remedies(&words, &recipe.folder, &|folder| folder.is_dir())
+            }
         };
         let elsewhere = listening();
         stop_all();
@@ -174,7 +176,13 @@ fn failure(recipe: &RehearsalRecipe, found: &StartOutcome, elsewhere: &[SocketAd
     let ports: Vec<String> = recipe.ports.iter().map(u16::to_string).collect();
     let problem = match found {
         StartOutcome::Elsewhere => {
-            let what = format!("nothing listens on port {}", ports.join(" or "));
+            let is_complaint = |line: &str| ERRORS.iter().chain(&WARNINGS).any(|it| line.contains(it));
+            let said = if words.lines().any(is_complaint) {
+                format!("; its own words:\n{}", last_lines(words))
+            } else {
+                String::new()
+            };
+            let what = format!("nothing listens on port {}{said}", ports.join(" or "));
             Problem::new(what).hint(format!("{} listens on {}", recipe.title, all.join(", ")))
         }
         StartOutcome::Ended => {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -91,6 +91,12 @@ impl WorldNames {
         self.table().ask(name, false).addresses
     }
 
+    /// Whether [`WorldNames::serve`] answers there.
+    pub fn is_served(address: SocketAddr) -> bool {
+        let is_usual = |ip: Ipv4Addr| !ip.is_loopback() || LOCAL.contains(&ip);
+        address.port() == PORT && matches!(address.ip(), IpAddr::V4(ip) if is_usual(ip))
+    }
+
     /// Answers on port 53 of every address of the backends' network, and on the usual addresses of resolvers in this one, as long as
     /// this process lives.
     pub fn serve(&self, backends: &Path) -> io::Result<()> {
@@ -105,6 +111,28 @@ impl WorldNames {
         Ok(())
     }
 
+    /// Answers at that address too, in the network of the backends or in this one.
+    pub fn serve_at(&self, address: SocketAddr, network: Option<&Path>) -> io::Result<()> {
+        let open = || io::Result::Ok((UdpSocket::bind(address)?, TcpListener::bind(address).ok()));
+        let (datagrams, streams) = match network {
+            Some(network) => within(network, open)??,
+            None => open()?,
+        };
+        let names = self.clone();
+        thread::spawn(move || {
+            let mut bytes = vec![0; 4096];
+            while let Ok((length, from)) = datagrams.recv_from(&mut bytes) {
+                if let Some(answer) = names.reply(&bytes[..length], SMALL) {
+                    let _ = datagrams.send_to(&answer, from);
+                }
+            }
+        });
+        if let Some(streams) = streams {
+            self.answer_streams(streams);
+        }
+        Ok(())
+    }
+
     fn answer(&self, datagrams: UdpSocket, streams: TcpListener) {
         let names = self.clone();
         thread::spawn(move || {
@@ -114,6 +142,10 @@ impl WorldNames {
                 }
             }
         });
+        self.answer_streams(streams);
+    }
+
+    fn answer_streams(&self, streams: TcpListener) {
         let names = self.clone();
         thread::spawn(move || {
             for stream in streams.incoming().flatten() {

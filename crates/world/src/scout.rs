@@ -1,7 +1,7 @@
 //! Watches the wire for whom a program asks and who refuses. A refusal is an address at which somebody is missing: a listener that is
 //! there takes the connection, whoever it is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use simple_dns::{Packet, PacketFlag};
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// Every protocol, as links number them.
@@ -28,6 +29,8 @@ pub struct Sightings {
     pub refused: BTreeMap<SocketAddr, u64>,
     /// Addresses to which datagrams went.
     pub datagrams: BTreeMap<SocketAddr, u64>,
+    /// Those of them to which questions of DNS went.
+    pub questions: BTreeSet<SocketAddr>,
 }
 
 /// Watches the network in which it was started, until it is dropped.
@@ -47,7 +50,7 @@ impl Scout {
         let (seen, end) = (Arc::new(Mutex::new(Sightings::default())), Arc::new(AtomicBool::new(false)));
         let (noted, ended) = (seen.clone(), end.clone());
         let thread = thread::spawn(move || {
-            let mut packet = vec![0; 256];
+            let mut packet = vec![0; 640];
             while !ended.load(Ordering::Relaxed) {
                 // An error is that nothing came, or that a link has gone.
                 let Ok(length) = socket.read(&mut packet) else { continue };
@@ -104,7 +107,11 @@ fn note(packet: &[u8], seen: &mut Sightings) {
     let (Some(source), Some(target)) = (port(0), port(2)) else { return };
     let count = |counts: &mut BTreeMap<SocketAddr, u64>, address| *counts.entry(address).or_default() += 1;
     if protocol == UDP {
-        count(&mut seen.datagrams, SocketAddr::new(to, target));
+        let to = SocketAddr::new(to, target);
+        count(&mut seen.datagrams, to);
+        if rest.get(8..).is_some_and(is_question) {
+            seen.questions.insert(to);
+        }
     }
     let (Some(sequence), Some(flags)) = (rest.get(4..8), rest.get(13)) else { return };
     if protocol != TCP {
@@ -118,9 +125,36 @@ fn note(packet: &[u8], seen: &mut Sightings) {
     }
 }
 
+/// Whether somebody asks a name server, on whichever port it is.
+fn is_question(datagram: &[u8]) -> bool {
+    Packet::parse(datagram).is_ok_and(|it| !it.has_flags(PacketFlag::RESPONSE) && it.questions.len() == 1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn udp(payload: &[u8]) -> Vec<u8> {
+        let mut packet = vec![0x45, 0, 0, 0, 0, 0, 0x40, 0, 64, UDP, 0, 0, 192, 0, 2, 1, 10, 0, 0, 53];
+        packet.extend([0x9c, 0x40, 0x21, 0x98, 0, 0, 0, 0]);
+        packet.extend(payload);
+        packet
+    }
+
+    #[test]
+    fn a_question_of_dns_is_one_on_any_port_and_a_line_of_syslog_is_none() {
+        let mut question = vec![0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+        question.extend(*b"\x03app\x08internal\x00\x00\x01\x00\x01");
+        let mut seen = Sightings::default();
+        note(&udp(&question), &mut seen);
+        assert_eq!(seen.questions, BTreeSet::from(["10.0.0.53:8600".parse().unwrap()]));
+        let mut seen = Sightings::default();
+        question[2] = 0x81;
+        for payload in [question.as_slice(), b"<134>Nov 28 17:00:00 haproxy[7]: 10.0.0.1:4711 GET /", b""] {
+            note(&udp(payload), &mut seen);
+        }
+        assert_eq!((seen.questions.len(), seen.datagrams.len()), (0, 1));
+    }
 
     fn tcp(flags: u8, sequence: u32) -> Vec<u8> {
         let mut packet = vec![0x45, 0, 0, 40, 0, 0, 0x40, 0, 64, TCP, 0, 0, 10, 0, 0, 1, 192, 0, 2, 1];

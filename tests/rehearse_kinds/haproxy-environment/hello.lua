@@ -1,0 +1,1 @@
+core.register_fetches("hi", function() return "x" end)
