@@ -17,9 +17,7 @@ use crate::backend::response::{Response, ResponseBody};
 use crate::backend::session::Session;
 use crate::backend::state::ProcessState;
 use crate::journal::Claim;
-use crate::wire::{
-    AsArrived, AttemptEnd, Clipped, End, Moment, Record, Refusal, RequestId, ResponseId, Revision, Secured,
-};
+use crate::wire::{AsArrived, Clipped, End, Moment, Record, Refusal, RequestId, ResponseId, Revision, Secured};
 
 /// Where a request came: the connection, and its place on it.
 #[derive(Clone, Copy, Debug)]
@@ -170,25 +168,15 @@ impl IncomingBody {
 
 fn record(response: &Response, at: &Arriving, now: Moment, state: &ProcessState) -> Record {
     Record {
-        number: 0,
         received: now,
-        responded: Moment(0),
         generator: state.generator,
         response: response.answer,
-        request: None,
         connection: at.connection,
         request_number: at.request_number,
         peer: at.peer,
-        method: Clipped::default(),
-        path: Clipped::default(),
         status: response.status,
-        bytes: 0,
-        outcome: AttemptEnd::Received,
-        arrived: AsArrived::default(),
-        refusal: None,
-        life: None,
-        call: None,
         tls: at.tls.copied(),
+        ..Record::default()
     }
 }
 

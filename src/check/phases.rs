@@ -20,7 +20,7 @@ use crate::check::load::{Load, Traffic, drive};
 use crate::check::phases::meet::Met;
 use crate::check::plan::Experiments;
 use crate::check::scenario::{self, StepResult};
-use crate::check::session::{CheckSession, SETTLE, SessionData};
+use crate::check::session::{CheckSession, SessionData};
 use verdict::algorithm::Evidence;
 use verdict::algorithm::experiments::{self, Setting};
 use verdict::observation::Observation;
@@ -81,19 +81,9 @@ pub(crate) async fn run(mut session: CheckSession<'_>) -> Result<SessionData> {
     }
     let identity = session.named_by();
     session.watch.enter("reading the backends' records");
-    let client = session.client.clone();
     let fleets = session.fleets().cloned();
-    let records = match session.collector.take() {
-        Some(mut collector) => {
-            let quiet = (LATE_COPY * 2).saturating_sub(judged_since.elapsed()).min(LATE_COPY);
-            collector.collect_until(tokio::time::sleep(quiet)).await;
-            collector.settle(SETTLE).await;
-            let mut records = collector.finish().await;
-            client.with(|_, backends| records.take_places_of(backends));
-            Some(records)
-        }
-        None => None,
-    };
+    let quiet = (LATE_COPY * 2).saturating_sub(judged_since.elapsed()).min(LATE_COPY);
+    let records = session.take_records(quiet).await;
     let tls = certificates::of_session(&session, fleets.as_ref(), records.as_ref()).await;
     Ok(SessionData {
         tls,

@@ -24,7 +24,7 @@ use verdict::observation::Observation;
 use verdict::streams::StreamObservation;
 
 /// Attempts in flight when the sample has ended may take that long to end: those at a paused backend, for example.
-pub(crate) const SETTLE: Duration = Duration::from_secs(2);
+const SETTLE: Duration = Duration::from_secs(2);
 
 /// What the phases of a check share.
 pub(crate) struct CheckSession<'a> {
@@ -156,6 +156,16 @@ impl<'a> CheckSession<'a> {
             Some(collector) => collector.collect_until(what).await,
             None => what.await,
         }
+    }
+
+    /// Ends the collecting: all that backends record until `quiet` has passed and what was in flight has ended. None without a fleet.
+    pub(crate) async fn take_records(&mut self, quiet: Duration) -> Option<Collected> {
+        let mut collector = self.collector.take()?;
+        collector.collect_until(tokio::time::sleep(quiet)).await;
+        collector.settle(SETTLE).await;
+        let mut records = collector.finish().await;
+        self.client.with(|_, backends| records.take_places_of(backends));
+        Some(records)
     }
 
     pub(crate) fn fleets(&self) -> Option<&Fleets> {

@@ -79,7 +79,7 @@ pub(crate) fn read_batch(bytes: &[u8]) -> Result<(BatchHead, impl Iterator<Item 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{AttemptEnd, Clipped, End, Generator, RequestId};
+    use crate::wire::{AttemptEnd, Clipped, Generator, RequestId};
 
     fn record(number: u64) -> Record {
         Record {
@@ -87,21 +87,15 @@ mod tests {
             received: Moment(number),
             responded: Moment(number + 1),
             generator: Generator(9001),
-            response: None,
             request: Some(RequestId { run: 7, sequence: number }),
             connection: 1,
             request_number: 1,
-            peer: End::Unix,
             method: Clipped::new(b"GET"),
             path: Clipped::new(b"/uuid"),
             status: 200,
             bytes: 9,
             outcome: AttemptEnd::Completed,
-            arrived: Default::default(),
-            refusal: None,
-            life: None,
-            call: None,
-            tls: None,
+            ..Record::default()
         }
     }
 

@@ -5,7 +5,7 @@ use http::h1::client::{self, Receiver};
 use http::h1::server::{self, Length, ServerConnection};
 use http::proxy_protocol::{self, Opening};
 use http::{
-    BodyDecoder, Chunks, EventReader, Fields, Framing, HttpVersion, Malformed, NotAnEvent, RequestContext, RequestHead,
+    BodyDecoder, EventReader, Fields, Framing, HttpVersion, Malformed, NotAnEvent, RequestContext, RequestHead,
     ResponseHead, Room, Strictness, encode, grpc, ws,
 };
 
@@ -129,9 +129,9 @@ pub fn response(data: &[u8]) {
 }
 
 fn decode<'b>(pieces: impl IntoIterator<Item = &'b [u8]>) -> (Vec<u8>, Result<Option<Vec<u8>>, Malformed>) {
-    let (mut chunks, mut data, mut rest) = (Chunks::new(), Vec::new(), Vec::new());
+    let (mut chunks, mut data, mut rest) = (BodyDecoder::new(Framing::Chunked), Vec::new(), Vec::new());
     for mut piece in pieces {
-        while !piece.is_empty() && !chunks.is_over() {
+        while !piece.is_empty() && !chunks.is_done() {
             match chunks.take(piece) {
                 Ok((some, after)) => {
                     data.extend_from_slice(some);
@@ -142,7 +142,7 @@ fn decode<'b>(pieces: impl IntoIterator<Item = &'b [u8]>) -> (Vec<u8>, Result<Op
         }
         rest.extend_from_slice(piece);
     }
-    (data, Ok(chunks.is_over().then_some(rest)))
+    (data, Ok(chunks.is_done().then_some(rest)))
 }
 
 /// Chunks are read alike however they arrive; what is read can be written so that it is read again.

@@ -79,20 +79,6 @@ impl Chunks {
         self.0 == ChunkState::Over
     }
 
-    /// Takes from `input` up to the end of the next piece of data, and returns that piece and the rest. Trailers are skipped.
-    pub fn take<'i>(&mut self, input: &'i [u8]) -> Result<(&'i [u8], &'i [u8]), Malformed> {
-        let mut rest = input;
-        loop {
-            let part;
-            (part, rest) = self.part(rest)?;
-            match part {
-                ChunkPart::Data(data) => return Ok((data, rest)),
-                ChunkPart::Nothing => return Ok((&[], rest)),
-                ChunkPart::Trailers(_) => {}
-            }
-        }
-    }
-
     /// Takes from `input` up to the end of the next piece, and returns that piece and the rest.
     pub fn part<'i>(&mut self, input: &'i [u8]) -> Result<(ChunkPart<'i>, &'i [u8]), Malformed> {
         let mut rest = input;
@@ -228,17 +214,18 @@ fn is_token(byte: u8) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{BodyDecoder, Framing};
     use proptest::prelude::*;
 
     /// The data, and what is left after the last chunk; nothing is left of chunks that have not ended.
     fn read(bytes: &[u8]) -> Result<(Vec<u8>, Option<&[u8]>), Malformed> {
-        let (mut chunks, mut data, mut rest) = (Chunks::new(), Vec::new(), bytes);
-        while !chunks.is_over() && !rest.is_empty() {
+        let (mut chunks, mut data, mut rest) = (BodyDecoder::new(Framing::Chunked), Vec::new(), bytes);
+        while !chunks.is_done() && !rest.is_empty() {
             let (piece, after) = chunks.take(rest)?;
             data.extend(piece);
             rest = after;
         }
-        Ok((data, chunks.is_over().then_some(rest)))
+        Ok((data, chunks.is_done().then_some(rest)))
     }
 
     #[test]
@@ -325,17 +312,18 @@ mod tests {
             let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut % bytes.len()).collect();
             cuts.extend([0, bytes.len()]);
             cuts.sort_unstable();
-            let (mut chunks, mut data, mut behind) = (Chunks::new(), Vec::<u8>::new(), Vec::<u8>::new());
+            let (mut chunks, mut data, mut behind) =
+                (BodyDecoder::new(Framing::Chunked), Vec::<u8>::new(), Vec::<u8>::new());
             for pair in cuts.windows(2) {
                 let mut piece = &bytes[pair[0]..pair[1]];
-                while !chunks.is_over() && !piece.is_empty() {
+                while !chunks.is_done() && !piece.is_empty() {
                     let (some, after) = chunks.take(piece).unwrap();
                     data.extend(some);
                     piece = after;
                 }
                 behind.extend(piece);
             }
-            prop_assert!(chunks.is_over());
+            prop_assert!(chunks.is_done());
             prop_assert_eq!(data, vec![b'\n'; sum]);
             prop_assert_eq!(behind, b"GET");
         }

@@ -14,7 +14,7 @@ use crate::check::load::{Load, Pacing, Reuse, Vary};
 use crate::check::phases::certificates;
 use crate::check::plan::StreamPlan;
 use crate::check::scenario;
-use crate::check::session::{CheckSession, SETTLE, SessionData};
+use crate::check::session::{CheckSession, SessionData};
 use verdict::algorithm::Evidence;
 use verdict::observation::Observation;
 
@@ -54,17 +54,8 @@ pub(crate) async fn run(mut session: CheckSession<'_>, streams: &StreamPlan) -> 
     let received = session.client.with(|prober, _| samples.received(prober.samples()));
     let identity = session.named_by();
     session.watch.enter("reading the backends' records");
-    let client = session.client.clone();
     let fleets = session.fleets().cloned();
-    let records = match session.collector.take() {
-        Some(mut collector) => {
-            collector.settle(SETTLE).await;
-            let mut records = collector.finish().await;
-            client.with(|_, backends| records.take_places_of(backends));
-            Some(records)
-        }
-        None => None,
-    };
+    let records = session.take_records(Duration::ZERO).await;
     let tls = certificates::of_session(&session, fleets.as_ref(), records.as_ref()).await;
     let sample = load.first as u32..(load.first as usize + observations.len()) as u32;
     before.extend(observations);

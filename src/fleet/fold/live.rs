@@ -536,7 +536,7 @@ impl RecentTimes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{Cause, Clipped, Departure, End, ResponseId, sample};
+    use crate::wire::{Cause, Clipped, Departure, ResponseId, sample};
     use http::grpc::GrpcStatus;
     use verdict::Call;
 
@@ -562,17 +562,12 @@ mod tests {
             request: (request > 0).then_some(RequestId { run: 1, sequence: request }),
             connection: 1,
             request_number: 1,
-            peer: End::Unix,
             method: Clipped::new(b"GET"),
             path: Clipped::new(b"/uuid"),
             status: 200,
             bytes: 512,
             outcome: AttemptEnd::Completed,
-            arrived: Default::default(),
-            refusal: None,
-            life: None,
-            call: None,
-            tls: None,
+            ..Record::default()
         }
     }
 

@@ -273,7 +273,6 @@ mod tests {
             responded: Moment(5_123_040_000),
             generator: Generator(generator),
             response: Some(ResponseId("550e8400-e29b-41d4-a716-446655440000".parse().unwrap())),
-            request: None,
             connection: 1,
             request_number: 1,
             peer: End::Address("127.0.0.1:5000".parse().unwrap()),
@@ -282,11 +281,7 @@ mod tests {
             status: 200,
             bytes: 512,
             outcome: AttemptEnd::Completed,
-            arrived: Default::default(),
-            refusal: None,
-            life: None,
-            call: None,
-            tls: None,
+            ..Record::default()
         }
     }
 

@@ -145,29 +145,22 @@ impl Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{BackendStatus, Clipped, End, Generator, Moment, ResponseId, sample};
+    use crate::wire::{BackendStatus, Clipped, Generator, Moment, ResponseId, sample};
 
     fn record(method: &str, status: u16) -> Record {
         Record {
             number: 1,
-            received: Moment(0),
             responded: Moment(300_000),
             generator: Generator(9001),
             response: Some(ResponseId(uuid::Uuid::from_u128(7))),
-            request: None,
             connection: 1,
             request_number: 1,
-            peer: End::Unix,
             method: Clipped::new(method.as_bytes()),
             path: Clipped::new(b"/uuid"),
             status,
             bytes: 512,
             outcome: AttemptEnd::Completed,
-            arrived: Default::default(),
-            refusal: None,
-            life: None,
-            call: None,
-            tls: None,
+            ..Record::default()
         }
     }
 

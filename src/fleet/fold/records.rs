@@ -121,7 +121,7 @@ impl RecordStore {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{AttemptEnd, Clipped, End, Generator, RequestId};
+    use crate::wire::{AttemptEnd, Clipped, Generator, RequestId};
 
     fn record(second: u64, run: u64) -> Record {
         Record {
@@ -129,21 +129,15 @@ mod tests {
             received: Moment(second * 1_000_000_000),
             responded: Moment(second * 1_000_000_000 + 1),
             generator: Generator(9001),
-            response: None,
             request: (run > 0).then_some(RequestId { run, sequence: second }),
             connection: second,
             request_number: 1,
-            peer: End::Unix,
             method: Clipped::new(b"GET"),
             path: Clipped::new(b"/"),
             status: 200,
             bytes: 1,
             outcome: AttemptEnd::Completed,
-            arrived: Default::default(),
-            refusal: None,
-            life: None,
-            call: None,
-            tls: None,
+            ..Record::default()
         }
     }
 

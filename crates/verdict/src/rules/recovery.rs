@@ -16,55 +16,27 @@ const ROUGHLY: f64 = 1.5;
 /// One finding for each such expectation: it is judged, or it is said why not.
 pub(crate) fn judge(case: &Case, outage: Option<&Outage>) -> Vec<Finding> {
     let required = case.expectations.required.iter();
-    required.filter_map(|required| Some(finding(required, quantity(required)?, case, outage))).collect()
+    required
+        .filter_map(|required| Some(finding(required.to_string(), RecoveryLimit::of(required)?, case, outage)))
+        .collect()
 }
 
-fn quantity(required: &Requirement) -> Option<Quantity> {
-    match required {
-        Requirement::Back(_) => Some(Quantity::Back),
-        Requirement::Ejected(_) => Some(Quantity::Ejected),
-        Requirement::ErrorsEnd(_) => Some(Quantity::ErrorsEnd),
-        Requirement::SlowStart(_) => Some(Quantity::SlowStart),
-        Requirement::Intact
-        | Requirement::PathPreserved
-        | Requirement::HostPreserved
-        | Requirement::ClientAddress
-        | Requirement::HeaderPreserved(_)
-        | Requirement::Mirrored(_)
-        | Requirement::Status { .. }
-        | Requirement::Unbuffered(_)
-        | Requirement::Uncut
-        | Requirement::AliveEven
-        | Requirement::Tls(_)
-        | Requirement::Per(_) => None,
-    }
+/// What an expectation bounds, and by how much.
+#[derive(Clone, Copy)]
+enum RecoveryLimit {
+    Back(Duration),
+    Ejected(u32),
+    ErrorsEnd(Duration),
+    SlowStart(Duration),
 }
 
-fn finding(required: &Requirement, quantity: Quantity, case: &Case, outage: Option<&Outage>) -> Finding {
-    let affected = outage.map(|outage| outage.backends.as_slice()).unwrap_or_default();
-    let length = case.sampled.1.since(case.sampled.0).as_secs_f64();
-    let backends: Vec<Measured> = affected.iter().map(|it| measure(required, it, length, case.drill)).collect();
-    let is_done = outage.is_some_and(|outage| outage.steps.iter().all(|step| step.done));
-    let level = if backends.iter().any(|it| it.holds == Some(false)) {
-        Level::Fail
-    } else if backends.is_empty() || !is_done || backends.iter().any(|it| it.holds.is_none()) {
-        Level::Inconclusive
-    } else {
-        Level::Pass
-    };
-    Finding::new(level, finding::Facts::Recovery(RecoveryFacts { expected: required.to_string(), quantity, backends }))
-}
-
-fn measure(required: &Requirement, affected: &Affected, length: f64, drill: Drill) -> Measured {
-    let judged = if affected.received_before == 0 {
-        Err(Unknown::Idle)
-    } else {
+impl RecoveryLimit {
+    fn of(required: &Requirement) -> Option<RecoveryLimit> {
         match required {
-            Requirement::Back(limit) => back(affected, *limit, length),
-            Requirement::Ejected(limit) => ejected(affected, *limit, drill),
-            Requirement::ErrorsEnd(limit) => Ok(errors_end(affected, *limit)),
-            Requirement::SlowStart(time) => slow_start(affected, *time, length),
-            // No expectations of recovery: they make no finding here.
+            Requirement::Back(limit) => Some(RecoveryLimit::Back(*limit)),
+            Requirement::Ejected(limit) => Some(RecoveryLimit::Ejected(*limit)),
+            Requirement::ErrorsEnd(limit) => Some(RecoveryLimit::ErrorsEnd(*limit)),
+            Requirement::SlowStart(time) => Some(RecoveryLimit::SlowStart(*time)),
             Requirement::Intact
             | Requirement::PathPreserved
             | Requirement::HostPreserved
@@ -76,7 +48,44 @@ fn measure(required: &Requirement, affected: &Affected, length: f64, drill: Dril
             | Requirement::Uncut
             | Requirement::AliveEven
             | Requirement::Tls(_)
-            | Requirement::Per(_) => Err(Unknown::Unclear),
+            | Requirement::Per(_) => None,
+        }
+    }
+
+    fn quantity(self) -> Quantity {
+        match self {
+            RecoveryLimit::Back(_) => Quantity::Back,
+            RecoveryLimit::Ejected(_) => Quantity::Ejected,
+            RecoveryLimit::ErrorsEnd(_) => Quantity::ErrorsEnd,
+            RecoveryLimit::SlowStart(_) => Quantity::SlowStart,
+        }
+    }
+}
+
+fn finding(expected: String, limit: RecoveryLimit, case: &Case, outage: Option<&Outage>) -> Finding {
+    let affected = outage.map(|outage| outage.backends.as_slice()).unwrap_or_default();
+    let length = case.sampled.1.since(case.sampled.0).as_secs_f64();
+    let backends: Vec<Measured> = affected.iter().map(|it| measure(limit, it, length, case.drill)).collect();
+    let is_done = outage.is_some_and(|outage| outage.steps.iter().all(|step| step.done));
+    let level = if backends.iter().any(|it| it.holds == Some(false)) {
+        Level::Fail
+    } else if backends.is_empty() || !is_done || backends.iter().any(|it| it.holds.is_none()) {
+        Level::Inconclusive
+    } else {
+        Level::Pass
+    };
+    Finding::new(level, finding::Facts::Recovery(RecoveryFacts { expected, quantity: limit.quantity(), backends }))
+}
+
+fn measure(limit: RecoveryLimit, affected: &Affected, length: f64, drill: Drill) -> Measured {
+    let judged = if affected.received_before == 0 {
+        Err(Unknown::Idle)
+    } else {
+        match limit {
+            RecoveryLimit::Back(limit) => back(affected, limit, length),
+            RecoveryLimit::Ejected(limit) => ejected(affected, limit, drill),
+            RecoveryLimit::ErrorsEnd(limit) => Ok(errors_end(affected, limit)),
+            RecoveryLimit::SlowStart(time) => slow_start(affected, time, length),
         }
     };
     let backend = affected.backend.clone();
