@@ -5,26 +5,33 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::ops::RangeInclusive;
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Output, Stdio};
-use std::sync::Mutex;
+use std::process::{ExitCode, Output};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{LazyLock, Mutex};
 use std::time::Instant;
 
 use verdict::finding::{Level, Rule};
-use verdict::report::{Check, Report, Verdict};
+use verdict::report::{Check, Verdict};
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_uuid-generator");
+#[path = "../balancers/mod.rs"]
+mod balancers;
 
-/// A balancer of the matrix: its name there, its name for `--with`, and whether it is that of the wheels.
-const BALANCERS: [(&str, &str, bool); 6] = [
-    ("NGINX 1.22", "nginx", false),
-    ("NGINX 1.31", "nginx", true),
-    ("HAProxy", "haproxy", true),
-    ("Envoy", "envoy", true),
-    ("Traefik", "traefik", true),
-    ("Caddy", "caddy", true),
-];
+use balancers::{BALANCERS, NoReport, RealBalancer};
+
+/// A balancer of the matrix, in one edition.
+struct Edition {
+    title: &'static str,
+    balancer: &'static RealBalancer,
+    from_wheels: bool,
+}
+
+static EDITIONS: LazyLock<Vec<Edition>> = LazyLock::new(|| {
+    let of = |balancer: &'static RealBalancer| {
+        let editions = balancer.editions.iter();
+        editions.map(move |&(title, from_wheels)| Edition { title, balancer, from_wheels })
+    };
+    BALANCERS.iter().flat_map(of).collect()
+});
 
 /// For `config` and `--with`, and how the check must name it.
 const ALGORITHMS: [(&str, &[&str], &str); 11] = [
@@ -129,7 +136,7 @@ fn main() -> ExitCode {
 
 fn cells() -> impl Iterator<Item = Cell> {
     let ways =
-        (0..BALANCERS.len()).flat_map(|balancer| (0..ALGORITHMS.len()).map(move |algorithm| (balancer, algorithm)));
+        (0..EDITIONS.len()).flat_map(|balancer| (0..ALGORITHMS.len()).map(move |algorithm| (balancer, algorithm)));
     let workers = ways.flat_map(|(balancer, algorithm)| [1, 2].map(move |workers| (balancer, algorithm, workers)));
     workers
         .flat_map(|(balancer, algorithm, workers)| {
@@ -160,17 +167,16 @@ impl Cell {
         let (_, condition) = CONDITIONS[self.condition as usize];
         format!(
             "{}, {}, {} workers, {condition}",
-            BALANCERS[self.balancer].0, ALGORITHMS[self.algorithm].0, self.workers
+            EDITIONS[self.balancer].title, ALGORITHMS[self.algorithm].0, self.workers
         )
     }
 
     fn run(&self, lane: u16) -> Result {
-        let (_, balancer, _) = BALANCERS[self.balancer];
+        let Edition { balancer, from_wheels, .. } = &EDITIONS[self.balancer];
         let (_, options, expected) = ALGORITHMS[self.algorithm];
-        // Each run and each lane has its own. Below those from which a balancer takes a free one, or a fleet would find that of another lane there.
-        let first = 10_000 + (std::process::id() % 250) as u16 * 40 + lane * 10;
+        let first = balancers::first_port(lane);
         let mut words: Vec<String> =
-            vec!["check".into(), "--with".into(), balancer.into(), "--format".into(), "json".into()];
+            vec!["check".into(), "--with".into(), balancer.name.into(), "--format".into(), "json".into()];
         words.extend([
             "--ports".into(),
             format!("{first}-{}", first + 2),
@@ -199,12 +205,12 @@ impl Cell {
                 words.extend(["--header", "X-Probe: a  b", "--expect", "header:X-Probe:preserved"].map(str::to_owned));
             }
             Condition::Reload => {
-                let during = format!("{}@700ms", reload(balancer));
+                let during = format!("{}@700ms", balancer.reload);
                 words.extend(["--during".into(), during, "--duration".into(), "2s".into()]);
                 words.extend(["--rate".into(), "200".into()]);
             }
         }
-        self.judge(&self.check(&words), expected)
+        self.judge(&balancers::run_program(&words, *from_wheels), expected)
     }
 
     /// How many errors clients see of a backend that has traffic and is broken, or of a reload: with the configuration that is written, where
@@ -212,7 +218,7 @@ impl Cell {
     fn errors(&self) -> RangeInclusive<u64> {
         // Who answered soonest lately may have got all of it or none.
         let by_time = ALGORITHMS[self.algorithm].2 == "least-time";
-        match (self.condition, BALANCERS[self.balancer].1) {
+        match (self.condition, EDITIONS[self.balancer].balancer.name) {
             (Condition::Healthy | Condition::Slow | Condition::Intact, _) => NONE,
             // What it may not try again fails; who avoids a backend that failed once may never meet it in the sample.
             (Condition::FailingPost, _) => PERHAPS,
@@ -232,35 +238,6 @@ impl Cell {
             (Condition::Reload, _) => NONE,
         }
     }
-
-    fn check(&self, words: &[String]) -> Output {
-        let wheels = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/.balancers/programs");
-        let system = std::env::var_os("PATH").unwrap_or_default();
-        let own = BALANCERS[self.balancer].2.then_some(wheels);
-        let path = std::env::join_paths(
-            own.into_iter().chain([PathBuf::from("/usr/sbin")]).chain(std::env::split_paths(&system)),
-        );
-        let mut command = Command::new(PROGRAM);
-        command.args(words).env("PATH", path.expect("no folder has a colon")).stdin(Stdio::null());
-        command.current_dir(std::env::temp_dir()).output().expect("the program runs")
-    }
-}
-
-/// How a balancer is reloaded gracefully. Those that look at their files do nothing unless something has changed: what changes here changes
-/// nothing of how it balances.
-fn reload(balancer: &str) -> &'static str {
-    match balancer {
-        "nginx" => "kill -HUP {pid}",
-        "haproxy" => "kill -USR2 {pid}",
-        "caddy" => "kill -USR1 {pid}",
-        "traefik" => {
-            "cd {directory} && sed 's/^  services:/&\\n    unused: {loadBalancer: {servers: [{url: http:\\/\\/127.0.0.1:1}]}}/' dynamic.yml > new && mv new dynamic.yml"
-        }
-        "envoy" => {
-            "cd {directory} && sed 's/^  name: uuid/&\\n  alt_stat_name: changed/' clusters.yaml > new && mv new clusters.yaml"
-        }
-        _ => unreachable!("{balancer} has no way to be reloaded"),
-    }
 }
 
 /// Of the latest hundred requests before an outage.
@@ -272,21 +249,16 @@ const PERHAPS: RangeInclusive<u64> = 0..=u64::MAX;
 
 impl Cell {
     fn judge(&self, output: &Output, expected: &str) -> Result {
-        let said = String::from_utf8_lossy(&output.stderr);
-        if output.status.code() == Some(2) {
-            let why = said.trim().trim_start_matches("error: ").lines().next().unwrap_or_default().to_owned();
-            return if why.contains(" cannot ") { Result::Impossible(why) } else { Result::Wrong(why) };
-        }
-        let Ok(report) = serde_json::from_slice::<Report>(&output.stdout) else {
-            return Result::Wrong(said.trim().to_owned());
+        let check = match balancers::read_check(output) {
+            Ok(check) => check,
+            Err(NoReport::Impossible(why)) => return Result::Impossible(why),
+            Err(NoReport::Failed(why)) => return Result::Wrong(why),
         };
-        let Some(check) = report.checks.first() else { return Result::Wrong("no check".to_owned()) };
         let algorithm = check.algorithm.as_ref();
         let names: Vec<&str> =
             algorithm.iter().flat_map(|it| it.name.iter().chain(&it.or)).map(String::as_str).collect();
         let open = names.len() > 1;
-        let sum: u64 = check.account.outcomes.iter().map(|it| it.count).sum();
-        let adds_up = sum == check.account.sent;
+        let adds_up = balancers::adds_up(&check);
         let outage = check.outage.as_ref();
         let errors = outage.map_or(check.account.client_errors, |it| it.client_errors);
         // A command that fails has reloaded nothing.
@@ -323,7 +295,7 @@ impl Cell {
         let disturbed = self.condition == Condition::FailingPost && names.is_empty();
         let named = names.contains(&expected) || unnamed || disturbed;
         if adds_up && done && named && (verdict || unnamed) && right.contains(&errors) {
-            return Result::True(seen(check, self.condition, open, unnamed));
+            return Result::True(seen(&check, self.condition, open, unnamed));
         }
         let failed: Vec<&str> =
             check.findings.iter().filter(|it| it.level > Level::Note).map(|it| it.summary()).collect();
@@ -403,7 +375,7 @@ fn written(results: &BTreeMap<Cell, Result>, seconds: u64) -> String {
          a second), and how long after its end the backend was back. A reload that costs a request fails its check, as it must. Slow: each response takes 100 ms. POST, one backend failing: it closes 10 % of its requests without a \
          response, and no POST may reach backends twice. Request intact: method, query, body and a header of 1,000 PUTs are compared where they arrive. A cell that is wrong is tried once more, alone, and both tries are told. `–`: not possible in this edition, with the reason below.\n",
     );
-    for (place, (name, _, _)) in BALANCERS.iter().enumerate() {
+    for (place, Edition { title: name, .. }) in EDITIONS.iter().enumerate() {
         let _ = write!(text, "\n## {name}\n\n| algorithm | workers |");
         CONDITIONS.iter().for_each(|(_, condition)| {
             let _ = write!(text, " {condition} |");

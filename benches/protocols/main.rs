@@ -4,21 +4,19 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Output, Stdio};
+use std::process::{ExitCode, Output};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use verdict::BadCertificate;
 use verdict::finding::{Facts, Level, Rule};
-use verdict::report::{Check, Report, Verdict};
+use verdict::report::{Check, Verdict};
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_uuid-generator");
+#[path = "../balancers/mod.rs"]
+mod balancers;
 
-/// Its name here, and for `--with`.
-const BALANCERS: [(&str, &str); 5] =
-    [("NGINX", "nginx"), ("HAProxy", "haproxy"), ("Envoy", "envoy"), ("Traefik", "traefik"), ("Caddy", "caddy")];
+use balancers::{BALANCERS, NoReport};
 
 /// What is spoken, and how the check is asked for it.
 const PROTOCOLS: [(&str, &[&str]); 5] = [
@@ -127,7 +125,7 @@ enum Shown {
 
 impl Cell {
     fn name(&self) -> String {
-        let (balancer, _) = BALANCERS[self.balancer];
+        let balancer = BALANCERS[self.balancer].title;
         match self.trial {
             Trial::Protocol(protocol, condition) => {
                 format!("{balancer}, {}, {}", PROTOCOLS[protocol].0, CONDITIONS[condition])
@@ -137,9 +135,8 @@ impl Cell {
     }
 
     fn run(&self, lane: u16) -> Shown {
-        let balancer = BALANCERS[self.balancer].1;
-        // Each run and each lane has its own.
-        let first = 10_000 + (std::process::id() % 250) as u16 * 40 + lane * 10;
+        let balancer = BALANCERS[self.balancer].name;
+        let first = balancers::first_port(lane);
         let mut words: Vec<String> =
             ["check", "--with", balancer, "--format", "json", "--ports"].map(str::to_owned).to_vec();
         words.push(format!("{first}-{}", first + 2));
@@ -160,7 +157,7 @@ impl Cell {
                     "killed" => add(&["--outage", &format!("kill:{victim}@1s,start@2s")]),
                     // A stream holds a drain up until the grace period is over.
                     "drained" => add(&["--outage", &format!("drain:{victim}@2s")]),
-                    "reload" => add(&["--during", &format!("{}@1500ms", reload(balancer))]),
+                    "reload" => add(&["--during", &format!("{}@1500ms", reload(&BALANCERS[self.balancer]))]),
                     _ => {}
                 }
                 add(&["--duration", "4s"]);
@@ -171,14 +168,14 @@ impl Cell {
                 add(&["--expect", "tls:verified", "--expect", "tls:revocation"]);
             }
         }
-        self.judge(&check(&words))
+        self.judge(&balancers::run_program(&words, true))
     }
 
     /// Rules that fail if clients see errors, and whether they do; others may not fail.
     fn failing(&self) -> (&'static [Rule], Errors) {
         let Trial::Protocol(protocol, condition) = self.trial else { return (&[], Errors::None) };
         let is_stream = PROTOCOLS[protocol].1[0].starts_with("--stream");
-        match (CONDITIONS[condition], BALANCERS[self.balancer].1) {
+        match (CONDITIONS[condition], BALANCERS[self.balancer].name) {
             // It closes every WebSocket with 1001 at once.
             ("reload", "caddy") if protocol == 1 => (&[Rule::StreamCut], Errors::Some),
             // Its old server closes before it has accepted all.
@@ -192,22 +189,17 @@ impl Cell {
     }
 
     fn judge(&self, output: &Output) -> Shown {
-        let said = String::from_utf8_lossy(&output.stderr);
-        if output.status.code() == Some(2) {
-            let why = said.trim().trim_start_matches("error: ").lines().next().unwrap_or_default().to_owned();
-            return if why.contains(" cannot ") { Shown::Impossible(why) } else { Shown::Wrong(why) };
-        }
-        let Ok(report) = serde_json::from_slice::<Report>(&output.stdout) else {
-            return Shown::Wrong(said.trim().to_owned());
+        let check = match balancers::read_check(output) {
+            Ok(check) => check,
+            Err(NoReport::Impossible(why)) => return Shown::Impossible(why),
+            Err(NoReport::Failed(why)) => return Shown::Wrong(why),
         };
-        let Some(check) = report.checks.first() else { return Shown::Wrong("no check".to_owned()) };
-        let sum: u64 = check.account.outcomes.iter().map(|it| it.count).sum();
-        if sum != check.account.sent {
+        if !balancers::adds_up(&check) {
             return Shown::Wrong("the outcomes do not add up".to_owned());
         }
         match self.trial {
-            Trial::Certificates(way) => self.judge_certificates(check, way),
-            Trial::Protocol(..) => self.judge_protocol(check),
+            Trial::Certificates(way) => self.judge_certificates(&check, way),
+            Trial::Protocol(..) => self.judge_protocol(&check),
         }
     }
 
@@ -251,7 +243,7 @@ impl Cell {
         let Some(known) = known else { return Shown::Wrong("nothing is said of certificates".to_owned()) };
         let (mut wrong, mut open) = (Vec::new(), Vec::new());
         for bad in BadCertificate::ALL {
-            let Some(truth) = VERIFICATIONS[way].2(BALANCERS[self.balancer].1, bad) else { continue };
+            let Some(truth) = VERIFICATIONS[way].2(BALANCERS[self.balancer].name, bad) else { continue };
             let shown = known.trials.iter().find(|trial| trial.certificate == bad).and_then(|trial| trial.refused);
             match shown {
                 Some(refused) if refused == truth => {}
@@ -282,31 +274,13 @@ enum Errors {
 /// What fails where they do.
 const LOSSES: [Rule; 4] = [Rule::Balancer, Rule::Resilience, Rule::NotReached, Rule::IdleClose];
 
-fn check(words: &[String]) -> Output {
-    let wheels = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/.balancers/programs");
-    let system = std::env::var_os("PATH").unwrap_or_default();
-    let folders = [wheels, PathBuf::from("/usr/sbin")].into_iter().chain(std::env::split_paths(&system));
-    let mut command = Command::new(PROGRAM);
-    command.args(words).env("PATH", std::env::join_paths(folders).expect("no folder has a colon"));
-    command.current_dir(std::env::temp_dir()).stdin(Stdio::null()).output().expect("the program runs")
-}
-
-/// How a balancer is reloaded gracefully; those that look at their files do nothing unless something has changed.
-fn reload(balancer: &str) -> &'static str {
-    match balancer {
-        "nginx" => "kill -HUP {pid}",
-        "haproxy" => "kill -USR2 {pid}",
-        // It closes nothing unless the configuration has changed.
+/// Caddy closes no stream unless its configuration has changed.
+fn reload(balancer: &balancers::RealBalancer) -> &'static str {
+    match balancer.name {
         "caddy" => {
             "cd {directory} && sed -i 's/level WARN/level ERROR/; s/round_robin/random/' Caddyfile && kill -USR1 {pid}"
         }
-        "traefik" => {
-            "cd {directory} && sed 's/^  services:/&\\n    unused: {loadBalancer: {servers: [{url: http:\\/\\/127.0.0.1:1}]}}/' dynamic.yml > new && mv new dynamic.yml"
-        }
-        "envoy" => {
-            "cd {directory} && sed 's/^  name: uuid/&\\n  alt_stat_name: changed/' clusters.yaml > new && mv new clusters.yaml"
-        }
-        _ => unreachable!("{balancer} has no way to be reloaded"),
+        _ => balancer.reload,
     }
 }
 
@@ -351,7 +325,7 @@ fn written(outcomes: &BTreeMap<Cell, Outcome>, runs: u32, seconds: u64) -> Strin
          a second later, or drained. A reload with `--expect uncut`. `–`: not possible in this edition, with the reason below.\n",
         if runs == 1 { "one run".to_owned() } else { format!("{runs} runs") }
     );
-    let titles: Vec<&str> = BALANCERS.iter().map(|(title, _)| *title).collect();
+    let titles: Vec<&str> = BALANCERS.iter().map(|balancer| balancer.title).collect();
     let row = |text: &mut String, name: &str, trial: Trial| {
         let cells = (0..BALANCERS.len()).map(|balancer| outcomes.get(&Cell { balancer, trial }));
         let cells: Vec<String> = cells.map(|cell| cell.map_or(String::new(), Outcome::text)).collect();

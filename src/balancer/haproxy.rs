@@ -146,8 +146,21 @@ fn frontend_and_backend(topology: &Topology, options: &Options) -> Result<String
         "use a backup (--backup) unless it finds out who is down",
         "add --health-path /readyz, or --max-fails 1",
     )?;
-    let path = &topology.path;
     let mut text = Lines::default();
+    frontend(topology, options, &mut text);
+    text.add(0, "")
+        .add(0, "# What HAProxy calls a backend is the whole fleet; a server is one of it.")
+        .add(0, "backend uuid");
+    text.add(4, "mode http");
+    for line in balance(topology, limits)? {
+        text.add(4, line);
+    }
+    backend(topology, &mut text);
+    Ok(text.0)
+}
+
+fn frontend(topology: &Topology, options: &Options, text: &mut Lines) {
+    let path = &topology.path;
     let listen = options.listen();
     let bind = listen.address.map_or(format!(":{}", listen.port), |_| listen.to_string());
     let own = topology.listen_tls().map_or_else(String::new, |file| format!(" ssl crt {file} alpn h2,http/1.1"));
@@ -161,13 +174,11 @@ fn frontend_and_backend(topology: &Topology, options: &Options) -> Result<String
     text.add(4, format!("http-request set-header X-Forwarded-Proto {proto}"))
         .add(4, "http-request set-header X-Forwarded-Host %[req.hdr(Host)]")
         .add(4, "default_backend uuid");
-    text.add(0, "")
-        .add(0, "# What HAProxy calls a backend is the whole fleet; a server is one of it.")
-        .add(0, "backend uuid");
-    text.add(4, "mode http");
-    for line in balance(topology, limits)? {
-        text.add(4, line);
-    }
+}
+
+/// How requests are forwarded, and the servers.
+fn backend(topology: &Topology, text: &mut Lines) {
+    let path = &topology.path;
     if !path.is_root() {
         text.add(4, format!("http-request replace-path ^{}/?(.*) /\\1", path.as_str().replace('.', "\\.")));
     }
@@ -178,7 +189,7 @@ fn frontend_and_backend(topology: &Topology, options: &Options) -> Result<String
     if topology.http == BackendHttp::One {
         text.add(4, "# Else events of a stream wait for those that follow, for 200 ms.").add(4, "option http-no-delay");
     }
-    retries(topology, &mut text);
+    retries(topology, text);
     if let Some(health) = &topology.health {
         text.add(4, "option httpchk")
             .add(4, format!("http-check send meth GET uri {} ver HTTP/1.1 hdr Host uuid", health.path))
@@ -188,26 +199,53 @@ fn frontend_and_backend(topology: &Topology, options: &Options) -> Result<String
     match topology.keep_alive {
         Some(0) => text.add(4, "option http-server-close"),
         Some(_) => text.add(4, "# Also for the first request of a client's connection.").add(4, "http-reuse always"),
-        None => &mut text,
+        None => &mut *text,
     };
-    let mut each = String::new();
-    match (&topology.health, &topology.failure) {
-        (None, None) => (),
-        (Some(health), failure) => {
-            each += &format!(" check inter {} rise {} fall {}", time(health.interval), health.rise, health.fall);
-            if let Some(failure) = failure {
-                each += &format!(" downinter {}", time(failure.fail_timeout));
-            }
-        }
-        (None, Some(failure)) => {
-            text.add(4, "# Who is down is taken back when it accepts a connection.");
-            each += &format!(" check inter {} rise 1", time(failure.fail_timeout));
-        }
+    if let (None, Some(_)) = (&topology.health, &topology.failure) {
+        text.add(4, "# Who is down is taken back when it accepts a connection.");
     }
-    if let Some(failure) = &topology.failure {
+    if topology.failure.is_some() {
         text.add(4, "# Errors in a row; statuses of 500 and above are such too.");
+    }
+    let each = format!("{}{}", checks(topology), connections(topology));
+    text.maybe(4, (!each.is_empty()).then(|| format!("default-server{each}")));
+    for backend in &topology.backends {
+        let address = topology.socket(backend.generator).map(|socket| format!("unix@{socket}"));
+        let address = address.unwrap_or_else(|| topology.address(backend.generator));
+        let mut line = format!("server {} {address}", server_name(&backend.name));
+        if topology.is_weighted() {
+            line += &format!(" weight {}", backend.weight);
+        }
+        if let Policy::Sticky(_) = topology.policy {
+            line += &format!(" cookie {}", server_name(&backend.name));
+        }
+        if backend.backup {
+            line += " backup";
+        }
+        text.add(4, line);
+    }
+}
+
+/// How each server is watched: words of `default-server`.
+fn checks(topology: &Topology) -> String {
+    let mut each = match (&topology.health, &topology.failure) {
+        (None, None) => String::new(),
+        (Some(health), failure) => {
+            let down = failure.as_ref().map(|failure| format!(" downinter {}", time(failure.fail_timeout)));
+            let (interval, rise, fall) = (time(health.interval), health.rise, health.fall);
+            format!(" check inter {interval} rise {rise} fall {fall}{}", down.unwrap_or_default())
+        }
+        (None, Some(failure)) => format!(" check inter {} rise 1", time(failure.fail_timeout)),
+    };
+    if let Some(failure) = &topology.failure {
         each += &format!(" observe layer7 error-limit {} on-error mark-down", failure.max_fails);
     }
+    each
+}
+
+/// How connections to each server are made: words of `default-server`.
+fn connections(topology: &Topology) -> String {
+    let mut each = String::new();
     if let Some(count @ 1..) = topology.keep_alive {
         each += &format!(" pool-max-conn {count}");
     }
@@ -229,23 +267,7 @@ fn frontend_and_backend(topology: &Topology, options: &Options) -> Result<String
         (BackendHttp::Two | BackendHttp::Grpc, false) => " proto h2",
         (BackendHttp::Two | BackendHttp::Grpc, true) => " alpn h2",
     };
-    text.maybe(4, (!each.is_empty()).then(|| format!("default-server{each}")));
-    for backend in &topology.backends {
-        let address = topology.socket(backend.generator).map(|socket| format!("unix@{socket}"));
-        let address = address.unwrap_or_else(|| topology.address(backend.generator));
-        let mut line = format!("server {} {address}", server_name(&backend.name));
-        if topology.is_weighted() {
-            line += &format!(" weight {}", backend.weight);
-        }
-        if let Policy::Sticky(_) = topology.policy {
-            line += &format!(" cookie {}", server_name(&backend.name));
-        }
-        if backend.backup {
-            line += " backup";
-        }
-        text.add(4, line);
-    }
-    Ok(text.0)
+    each
 }
 
 /// HAProxy takes letters, digits and any of `-_.:` in the name of a server.
@@ -295,14 +317,14 @@ fn retries(topology: &Topology, text: &mut Lines) {
     }
 }
 
-/// With a pid file of its own, whatever the file says. HAProxy takes over a socket that another one listens on: then it is not run.
-/// With what is no UTF-8 in comments.
+/// Comments may hold bytes that are not UTF-8.
 fn read(file: &Path) -> anyhow::Result<Configuration> {
     let text = std::fs::read(file).with_context(|| format!("failed to read {}", file.display()))?;
     let text = String::from_utf8_lossy(&text).into_owned();
     Ok(read_haproxy::read(&ConfigFile { name: file.display().to_string(), text }, &|name| std::env::var(name).ok()))
 }
 
+/// With a pid file of its own, whatever the file says. HAProxy takes over a socket that another one listens on: then it is not run.
 fn own(file: &Path) -> anyhow::Result<Own> {
     let text = std::fs::read(file).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
     for (line, path) in sockets(&text) {

@@ -185,6 +185,31 @@ fn write(topology: &Topology, options: &Options) -> Result<WrittenConfig, Unsupp
 
 fn upstream_and_server(topology: &Topology, options: &Options) -> Result<String, Unsupported> {
     let limits = VersionLimits::of(&NGINX, options);
+    refuse(topology, options, limits)?;
+    let mut text = Lines::default();
+    // Over HTTP/2 a handshake of WebSocket would break the connection: those fields are not allowed there.
+    if topology.http == BackendHttp::One {
+        upgrade_maps(topology, limits, &mut text);
+    }
+    upstream(topology, limits, &mut text)?;
+    text.add(0, "")
+        .add(0, "server {")
+        .add(4, format!("listen {}{};", options.listen(), listen_words(topology, limits)));
+    if speaks_http2(topology) && limits.version >= HTTP2_DIRECTIVE {
+        text.add(4, "http2 on;");
+    }
+    if let Some(file) = topology.listen_tls() {
+        text.add(4, format!("ssl_certificate {file};")).add(4, format!("ssl_certificate_key {file};"));
+    }
+    text.add(0, "");
+    forwarding(topology, &mut text);
+    text.add(0, "");
+    locations(topology, &mut text);
+    text.add(0, "}");
+    Ok(text.0)
+}
+
+fn refuse(topology: &Topology, options: &Options, limits: VersionLimits) -> Result<(), Unsupported> {
     limits.refuse_workers_in_snippet(options)?;
     limits.refuse_if(
         topology.health.is_some(),
@@ -200,23 +225,24 @@ fn upstream_and_server(topology: &Topology, options: &Options) -> Result<String,
         topology.http == BackendHttp::Two && limits.version < HTTP2_TO_BACKENDS,
         &format!("speak HTTP/2 to backends (--backend-protocol h2c, h2): from {HTTP2_TO_BACKENDS}"),
         "--backend-protocol grpc, or grpcs: grpc_pass carries any request over HTTP/2",
-    )?;
-    let module = if topology.http == BackendHttp::Grpc { "grpc" } else { "proxy" };
-    let mut text = Lines::default();
-    // Over HTTP/2 a handshake of WebSocket would break the connection: those fields are not allowed there.
-    if topology.http == BackendHttp::One {
-        let otherwise = if closes(topology, limits) { "close" } else { "\"\"" };
-        text.add(0, "# Handshakes of WebSockets are passed on, and no other upgrade.")
-            .add(0, "map $http_upgrade $uuid_upgrade {")
-            .add(4, "~*^websocket$ websocket;")
-            .add(4, "default \"\";")
-            .add(0, "}")
-            .add(0, "map $uuid_upgrade $uuid_connection {")
-            .add(4, "websocket upgrade;")
-            .add(4, format!("default {otherwise};"))
-            .add(0, "}")
-            .add(0, "");
-    }
+    )
+}
+
+fn upgrade_maps(topology: &Topology, limits: VersionLimits, text: &mut Lines) {
+    let otherwise = if closes(topology, limits) { "close" } else { "\"\"" };
+    text.add(0, "# Handshakes of WebSockets are passed on, and no other upgrade.")
+        .add(0, "map $http_upgrade $uuid_upgrade {")
+        .add(4, "~*^websocket$ websocket;")
+        .add(4, "default \"\";")
+        .add(0, "}")
+        .add(0, "map $uuid_upgrade $uuid_connection {")
+        .add(4, "websocket upgrade;")
+        .add(4, format!("default {otherwise};"))
+        .add(0, "}")
+        .add(0, "");
+}
+
+fn upstream(topology: &Topology, limits: VersionLimits, text: &mut Lines) -> Result<(), Unsupported> {
     text.add(0, "upstream uuid {");
     text.add(4, "# The workers share what they know; else each goes in its own order.").add(4, "zone uuid 64k;");
     for line in method(topology, limits)? {
@@ -249,17 +275,13 @@ fn upstream_and_server(topology: &Topology, options: &Options) -> Result<String,
         }
         Some(0) | None => (),
     }
-    text.add(0, "}")
-        .add(0, "")
-        .add(0, "server {")
-        .add(4, format!("listen {}{};", options.listen(), listen_words(topology, limits)));
-    if speaks_http2(topology) && limits.version >= HTTP2_DIRECTIVE {
-        text.add(4, "http2 on;");
-    }
-    if let Some(file) = topology.listen_tls() {
-        text.add(4, format!("ssl_certificate {file};")).add(4, format!("ssl_certificate_key {file};"));
-    }
-    text.add(0, "");
+    text.add(0, "}");
+    Ok(())
+}
+
+/// How requests are forwarded, wherever they are passed: fields, protocol, TLS, timeouts, retries.
+fn forwarding(topology: &Topology, text: &mut Lines) {
+    let module = if topology.http == BackendHttp::Grpc { "grpc" } else { "proxy" };
     text.add(4, format!("{module}_set_header Host $http_host;"))
         .add(4, format!("{module}_set_header X-Forwarded-For $proxy_add_x_forwarded_for;"))
         .add(4, format!("{module}_set_header X-Forwarded-Proto $scheme;"))
@@ -296,27 +318,26 @@ fn upstream_and_server(topology: &Topology, options: &Options) -> Result<String,
             text.add(4, format!("{module}_next_upstream_tries {}; # the first one counts", retries.attempts + 1));
         }
     }
+}
+
+fn locations(topology: &Topology, text: &mut Lines) {
     let path = &topology.path;
-    text.add(0, "");
     if path.is_root() {
         text.add(4, "location / {").add(8, format!("{};", pass(topology))).add(4, "}");
-    } else if topology.http == BackendHttp::Grpc {
-        // grpc_pass takes no path.
-        let pattern = path.as_str().replace('.', "\\.");
-        for location in [format!("= {path}"), format!("{path}/")] {
-            text.add(4, format!("location {location} {{"))
-                .add(8, format!("rewrite ^{pattern}/?(.*)$ /$1 break;"))
-                .add(8, format!("{};", pass(topology)))
-                .add(4, "}");
-        }
-    } else {
-        // One location for both would also take what only begins alike, and give what is below two slashes.
-        for location in [format!("= {path}"), format!("{path}/")] {
-            text.add(4, format!("location {location} {{")).add(8, format!("{}/;", pass(topology))).add(4, "}");
-        }
+        return;
     }
-    text.add(0, "}");
-    Ok(text.0)
+    // One location for both would also take what only begins alike, and give what is below two slashes.
+    for location in [format!("= {path}"), format!("{path}/")] {
+        text.add(4, format!("location {location} {{"));
+        if topology.http == BackendHttp::Grpc {
+            // grpc_pass takes no path.
+            let pattern = path.as_str().replace('.', "\\.");
+            text.add(8, format!("rewrite ^{pattern}/?(.*)$ /$1 break;")).add(8, format!("{};", pass(topology)));
+        } else {
+            text.add(8, format!("{}/;", pass(topology)));
+        }
+        text.add(4, "}");
+    }
 }
 
 /// Each request to a backend has a connection of its own.

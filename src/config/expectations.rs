@@ -293,7 +293,7 @@ mod tests {
         assert!(hint("evn").ends_with("did you mean even?"), "{}", hint("evn"));
         assert!(hint("round-robbin").ends_with("did you mean round-robin?"));
         assert!(hint("backup").ends_with("did you mean backup:9003?"));
-        assert!(hint("qqq").contains("algorithms are round-robin"));
+        assert!(hint("qqq").contains("an algorithm (round-robin"));
         let allowed = resolve(&[], None, &["stael".to_owned()]).unwrap_err();
         assert!(crate::error::describe_for_people(&allowed.into()).ends_with("did you mean stale?"));
     }

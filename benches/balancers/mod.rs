@@ -1,0 +1,83 @@
+//! Real balancers as `matrix` and `protocols` run them, and how a check of one is run and read. A balancer that is to be proven is one entry here.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use verdict::report::{Check, Report};
+
+/// A balancer that is installed for the tests.
+#[allow(dead_code, reason = "each bench reads the fields that it needs")]
+pub(crate) struct RealBalancer {
+    pub(crate) title: &'static str,
+    /// As `--with` takes it.
+    pub(crate) name: &'static str,
+    /// The editions of the matrix, each with whether it is that of the wheels.
+    pub(crate) editions: &'static [(&'static str, bool)],
+    /// How it is reloaded gracefully, by `sh`. Those that look at their files do nothing unless something has changed: what changes here changes
+    /// nothing of how they balance.
+    pub(crate) reload: &'static str,
+}
+
+pub(crate) static BALANCERS: [RealBalancer; 5] = [
+    RealBalancer {
+        title: "NGINX",
+        name: "nginx",
+        editions: &[("NGINX 1.22", false), ("NGINX 1.31", true)],
+        reload: "kill -HUP {pid}",
+    },
+    RealBalancer { title: "HAProxy", name: "haproxy", editions: &[("HAProxy", true)], reload: "kill -USR2 {pid}" },
+    RealBalancer {
+        title: "Envoy",
+        name: "envoy",
+        editions: &[("Envoy", true)],
+        reload: "cd {directory} && sed 's/^  name: uuid/&\\n  alt_stat_name: changed/' clusters.yaml > new && mv new clusters.yaml",
+    },
+    RealBalancer {
+        title: "Traefik",
+        name: "traefik",
+        editions: &[("Traefik", true)],
+        reload: "cd {directory} && sed 's/^  services:/&\\n    unused: {loadBalancer: {servers: [{url: http:\\/\\/127.0.0.1:1}]}}/' dynamic.yml > new && mv new dynamic.yml",
+    },
+    RealBalancer { title: "Caddy", name: "caddy", editions: &[("Caddy", true)], reload: "kill -USR1 {pid}" },
+];
+
+/// The first of ten ports of a lane. Each run has others; all are below those from which a balancer takes a free one, or a fleet would find
+/// that of another lane there.
+pub(crate) fn first_port(lane: u16) -> u16 {
+    10_000 + (std::process::id() % 250) as u16 * 40 + lane * 10
+}
+
+/// Runs the program with these words; balancers come from the wheels, or from Debian alone.
+pub(crate) fn run_program(words: &[String], from_wheels: bool) -> Output {
+    let wheels = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/.balancers/programs");
+    let system = std::env::var_os("PATH").unwrap_or_default();
+    let folders = from_wheels.then_some(wheels).into_iter().chain([PathBuf::from("/usr/sbin")]);
+    let path = std::env::join_paths(folders.chain(std::env::split_paths(&system))).expect("no folder has a colon");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_uuid-generator"));
+    command.args(words).env("PATH", path).current_dir(std::env::temp_dir()).stdin(Stdio::null());
+    command.output().expect("the program runs")
+}
+
+/// Why a run has no report.
+pub(crate) enum NoReport {
+    /// The balancer cannot do what was asked for, and the program says so.
+    Impossible(String),
+    Failed(String),
+}
+
+/// The one check of a run's report.
+pub(crate) fn read_check(output: &Output) -> Result<Check, NoReport> {
+    let said = String::from_utf8_lossy(&output.stderr);
+    if output.status.code() == Some(2) {
+        let why = said.trim().trim_start_matches("error: ").lines().next().unwrap_or_default().to_owned();
+        return Err(if why.contains(" cannot ") { NoReport::Impossible(why) } else { NoReport::Failed(why) });
+    }
+    let report: Report =
+        serde_json::from_slice(&output.stdout).map_err(|_| NoReport::Failed(said.trim().to_owned()))?;
+    report.checks.into_iter().next().ok_or_else(|| NoReport::Failed("no check".to_owned()))
+}
+
+/// Whether each request of the sample has one outcome.
+pub(crate) fn adds_up(check: &Check) -> bool {
+    check.account.outcomes.iter().map(|it| it.count).sum::<u64>() == check.account.sent
+}
