@@ -66,6 +66,8 @@ pub enum Picks {
     Sticky {
         forgets: f64,
     },
+    /// A cookie that it gives itself, by a hash of its value: NGINX's `userid` and `hash $cookie_uid`.
+    GivenCookie,
     Connections,
     /// Random for each connection, as kube-proxy.
     RandomConnections,
@@ -424,6 +426,14 @@ impl Simulated {
                     self.next[rotation] = (self.next[rotation] + 1) % self.backends;
                     let backend = self.next[rotation];
                     return (backend, vec![("SERVERID".to_owned(), backend.to_string())]);
+                }
+            },
+            Picks::GivenCookie => match cookie("uid") {
+                Some(value) => self.hash(&value),
+                None => {
+                    self.next[rotation] = (self.next[rotation] + 1) % self.backends;
+                    let value = format!("u{}", (self.chance.unit() * 1e9) as u64);
+                    return (self.next[rotation], vec![("uid".to_owned(), value)]);
                 }
             },
             Picks::Connections => {

@@ -157,6 +157,8 @@ fn what_it_keys_on_is_found() {
 fn a_cookie_of_the_balancer_makes_it_sticky_even_if_it_forgets_now_and_then() {
     always(3, Picks::Sticky { forgets: 0.0 }, 1, Algorithm::Sticky);
     always(3, Picks::Sticky { forgets: 0.005 }, 1, Algorithm::Sticky);
+    always(2, Picks::GivenCookie, 1, Algorithm::Cookie);
+    always(3, Picks::GivenCookie, 1, Algorithm::Cookie);
 }
 
 #[test]

@@ -229,6 +229,8 @@ pub struct Evidence {
     pub rotations: Option<(usize, usize)>,
     /// Clients that bring back the cookies they were given, a row each; and what they were given: `cookie a, b`, `session in X-Session`.
     pub jar: Option<(Vec<String>, KeyTrial)>,
+    /// Who responded when each of these clients was given them, in the order of the rows.
+    pub givers: Vec<Option<Pick>>,
     /// One thing varied, all else alike.
     pub keys: Vec<(Key, KeyTrial)>,
     /// With one request in flight, in rounds.
@@ -287,6 +289,11 @@ impl Evidence {
         let trials = self.keys.iter_mut().map(|(_, trial)| trial).chain(self.jar.iter_mut().map(|(_, trial)| trial));
         for trial in trials.chain([&mut self.connections]) {
             trial.rows.iter_mut().for_each(|row| row.retain_mut(&mut correct));
+        }
+        for giver in &mut self.givers {
+            if giver.as_mut().is_some_and(|pick| !correct(pick)) {
+                *giver = None;
+            }
         }
         for hold in self.held_one.iter_mut().chain(&mut self.after).chain(&mut self.held_most).chain(&mut self.crowded)
         {
@@ -353,6 +360,21 @@ impl Evidence {
             }
         }
         evidence
+    }
+
+    /// Whether cookies lead their clients to other backends than those that responded when they were given: what is given by the balancer
+    /// to keep a client there does not, and a hash of the cookie does by chance, for half of the clients at the least.
+    pub(super) fn leads_elsewhere(&self) -> bool {
+        let Some((_, trial)) = &self.jar else { return false };
+        // Where most went: one that strays is a fault of another kind.
+        let home = |row: &Vec<Pick>| Some(counts(&backends(row)).into_iter().max_by_key(|(_, count)| *count)?.0);
+        let homes: Vec<Option<Backend>> = trial.rows.iter().map(home).collect();
+        // A backend that holds nobody is down: whoever was sent there got the cookie from another one.
+        let giver = |giver: &Option<Pick>| giver.as_ref().map(|it| it.backend).filter(|it| homes.contains(&Some(*it)));
+        let pairs = homes.iter().zip(&self.givers);
+        let pairs: Vec<bool> = pairs.filter_map(|(home, pick)| Some((*home)? != giver(pick)?)).collect();
+        let elsewhere = pairs.iter().filter(|elsewhere| **elsewhere).count();
+        pairs.len() >= 8 && elsewhere * 8 >= pairs.len() && self.failing.is_empty()
     }
 
     /// Whether a backend got less after a slow response of its own than it usually gets.

@@ -318,6 +318,7 @@ impl Lab<'_> {
         // Without a cookie or a session there is nothing to bring back.
         firsts.retain(|first| !first.cookies.is_empty() || first.session.is_some());
         // The first response gives the cookie, whoever was tried before it; those that follow are bound to it.
+        self.evidence.givers = firsts.iter().map(|first| first.pick).collect();
         let mut rows: Vec<Vec<Pick>> = vec![Vec::new(); firsts.len()];
         for _ in 0..rounds {
             let places = self.shuffled(firsts.len());

@@ -228,10 +228,13 @@ impl Evidence {
                 unit.rows.iter().map(Vec::len).max().unwrap_or(0)
             ));
         }
-        if let Some(label) = sticky {
-            (inference.kind, inference.label) = (Some(Algorithm::Sticky), label);
-            return;
-        }
+        let by_value = match sticky {
+            Some((Algorithm::Sticky, label)) => {
+                (inference.kind, inference.label) = (Some(Algorithm::Sticky), label);
+                return;
+            }
+            other => other,
+        };
         if let Some((kind, label, key)) = self.key()
             && !matches!(kind, Algorithm::Source | Algorithm::Uri)
         {
@@ -239,6 +242,10 @@ impl Evidence {
             let label = format!("{label}; requests without it are spread");
             (inference.kind, inference.label, inference.key) = (Some(kind), label, Some(key));
             self.find_bound(inference);
+            return;
+        }
+        if let Some((kind, label)) = by_value {
+            (inference.kind, inference.label) = (Some(kind), label);
             return;
         }
         let mixed = OrderPattern::of(&self.mixed.iter().map(|flight| flight.pick.backend).collect::<Vec<Backend>>());
@@ -301,8 +308,8 @@ impl Evidence {
         }
     }
 
-    /// What the cookies are called that keep a client at its backend.
-    fn sticky(&self, inference: &mut Inference) -> Option<String> {
+    /// How cookies that the client is given select its backend, and what they are called: they name it, or their value is hashed.
+    fn sticky(&self, inference: &mut Inference) -> Option<(Algorithm, String)> {
         let (given, trial) = self.jar.as_ref()?;
         let what = given.join(" and ");
         inference.evidence.push(format!(
@@ -313,8 +320,13 @@ impl Evidence {
         let requests: usize = trial.rows.iter().map(Vec::len).sum();
         // A few that stray are a fault of one that is sticky; without any stickiness half of them would, at the least.
         let sticky = trial.spread() > 1 && requests >= 40 && trial.strayed() < 0.15;
-        let whose = if given.iter().any(|it| it.starts_with("session")) { "the backends'" } else { "the balancer's" };
-        sticky.then(|| format!("sticky by {whose} {what}"))
+        let is_session = given.iter().any(|it| it.starts_with("session"));
+        let whose = if is_session { "the backends'" } else { "the balancer's" };
+        sticky.then(|| match !is_session && self.leads_elsewhere() {
+            // Whoever opens a session is who has it.
+            false => (Algorithm::Sticky, format!("sticky by {whose} {what}")),
+            true => (Algorithm::Cookie, format!("by the value of {whose} {what}; requests without it are spread")),
+        })
     }
 
     fn name_rotation(
