@@ -68,6 +68,11 @@ impl Arrival {
         self.end == AttemptEnd::Completed && self.status < 500
     }
 
+    /// Whether the backend did nothing with the request and said so: it may be sent elsewhere, whatever its method (RFC 9113 §8.7).
+    pub fn is_unprocessed(&self) -> bool {
+        self.end == AttemptEnd::Refused
+    }
+
     /// Whether the backend could not or would not read the request.
     pub fn is_refusal(&self) -> bool {
         matches!(self.status, 400 | 431 | 501 | 505)

@@ -192,13 +192,19 @@ pub(super) fn copies(facts: &copies::CopyFacts, level: Level) -> Phrase {
 }
 
 pub(super) fn lost(facts: &Losses, product: Option<Balancer>) -> Phrase {
-    let Losses { requests, excused: by_outage, .. } = *facts;
-    let summary = format!(
-        "{} {} executed by a backend, and no response came back{}",
-        count_of(requests, "request"),
-        were(requests),
-        excused(by_outage, requests)
-    );
+    let Losses { requests, excused: by_outage, unprocessed, .. } = *facts;
+    let what = match unprocessed {
+        0 => format!("{} executed by a backend", were(requests)),
+        all if all == requests => {
+            format!(
+                "{} refused by backends unprocessed (REFUSED_STREAM or GOAWAY), and not tried elsewhere",
+                were(requests)
+            )
+        }
+        some => format!("{} received by a backend, {} of them refused unprocessed", were(requests), grouped(some)),
+    };
+    let summary =
+        format!("{} {what}, and no response came back{}", count_of(requests, "request"), excused(by_outage, requests));
     Phrase::of(summary).try_this(hints::of_loss(product))
 }
 
@@ -232,10 +238,13 @@ pub(super) fn idle_close(facts: &IdleCloses, level: Level, product: Option<Balan
 
 /// `limit`: the status with which a rate limit refuses, if there is one.
 pub(super) fn balancer(facts: &OwnResponses, product: Option<Balancer>, limit: Option<u16>, of_calls: bool) -> Phrase {
-    let received = match facts.received {
+    let mut received = match facts.received {
         0 => String::new(),
         received => format!("; a backend had received {} of them, which may be executed", grouped(received)),
     };
+    if facts.unprocessed > 0 {
+        received += &format!("; backends refused {} of them unprocessed", grouped(facts.unprocessed));
+    }
     let requests = count_of(facts.requests, "request");
     if facts.may_be_foreign() {
         return Phrase::of(format!("no backend of the fleet gave the responses to {requests}: {}", counted(&facts.statuses, of_calls)))

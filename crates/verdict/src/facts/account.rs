@@ -40,6 +40,9 @@ pub struct Losses {
     pub excused: u64,
     /// Of all that were sent.
     pub of: u64,
+    /// Of those, the ones that backends refused before they did anything with them (REFUSED_STREAM, or a GOAWAY that leaves them out).
+    #[serde(default)]
+    pub unprocessed: u64,
 }
 
 /// Responses of the balancer itself.
@@ -56,8 +59,11 @@ pub struct OwnResponses {
     #[serde(with = "by_number")]
     #[cfg_attr(feature = "schema", schemars(with = "BTreeMap<u16, u64>"))]
     pub statuses: BTreeMap<u16, u64>,
-    /// Of those, the ones that a backend had received.
+    /// Of those, the ones that a backend had received, and did not refuse before it did anything.
     pub received: u64,
+    /// Of those, the ones that backends refused before they did anything with them.
+    #[serde(default)]
+    pub unprocessed: u64,
 }
 
 impl OwnResponses {
@@ -179,7 +185,7 @@ pub(crate) const DUPLICATED: RuleDescription = RuleDescription {
 
 pub(crate) const REPEATED: RuleDescription = RuleDescription {
     requires: "a request whose method is not idempotent reaches one backend once",
-    sound: "by construction: two backends recorded the same request",
+    sound: "by construction: two backends recorded the same request, and neither refused its stream (RFC 9113 §8.7)",
     source: Some("RFC 9110 §9.2.2"),
 };
 

@@ -46,6 +46,8 @@ struct EntryCounts {
     examples: BTreeMap<Outcome, Vec<u32>>,
     own: BTreeMap<u16, u64>,
     own_received: u64,
+    /// Requests of each outcome that backends refused, all of them, before they did anything.
+    unprocessed: BTreeMap<Outcome, u64>,
     statuses: BTreeMap<u16, u64>,
     statuses_excused: u64,
     by_backend: BTreeMap<String, u64>,
@@ -95,10 +97,13 @@ impl EntryCounts {
         {
             *self.outside.entry(status).or_default() += 1;
         }
+        if !entry.attempts.is_empty() && entry.attempts.iter().all(Arrival::is_unprocessed) {
+            *self.unprocessed.entry(entry.outcome).or_default() += 1;
+        }
         match entry.outcome {
             Outcome::Balancer => {
                 *self.own.entry(status).or_default() += 1;
-                self.own_received += u64::from(!entry.attempts.is_empty());
+                self.own_received += u64::from(entry.attempts.iter().any(|attempt| !attempt.is_unprocessed()));
             }
             Outcome::Mirrored => self.see_mirrored(case, entry),
             Outcome::Duplicated => {
@@ -191,7 +196,8 @@ fn of_outcome(case: &Case, seen: &EntryCounts, outcome: Outcome) -> Option<Findi
     let of = case.tally.sent;
     // What an outage excuses is told, and not judged.
     let unless_excused = if excused == requests { Level::Note } else { Level::Fail };
-    let losses = Losses { requests, excused, of };
+    let unprocessed = seen.unprocessed.get(&outcome).copied().unwrap_or_default();
+    let losses = Losses { requests, excused, of, unprocessed };
     let plain = Requests { requests, of };
     let (level, facts) = match outcome {
         Outcome::Delivered | Outcome::Retried | Outcome::Mirrored => return None,
@@ -203,7 +209,8 @@ fn of_outcome(case: &Case, seen: &EntryCounts, outcome: Outcome) -> Option<Findi
         Outcome::Lost => (unless_excused, Facts::Lost(losses)),
         Outcome::NotReached => (unless_excused, Facts::NotReached(losses)),
         Outcome::Balancer => {
-            let own = OwnResponses { requests, excused, of, statuses: seen.own.clone(), received: seen.own_received };
+            let (statuses, received) = (seen.own.clone(), seen.own_received);
+            let own = OwnResponses { requests, excused, of, statuses, received, unprocessed };
             // A success without the mark of a backend may be that of one which is none of the fleet's.
             let level = if own.may_be_foreign() { unless_excused.min(Level::Inconclusive) } else { unless_excused };
             (level, Facts::Balancer(own))
@@ -247,12 +254,12 @@ fn refused(case: &Case, requests: u64) -> BackendStatuses {
 }
 
 /// A request that is not idempotent and reached backends more than once, whatever they made of it: in the warm-up too, for a repeated
-/// request is one at any time. What a mirror got is a copy.
+/// request is one at any time. What a mirror got is a copy, and what a backend refused unprocessed may be sent again.
 fn repeated(case: &Case) -> Option<Finding> {
     if case.is_idempotent() || !case.has_records() {
         return None;
     }
-    let is_own = |attempt: &&Arrival| !case.ledger.is_mirror(attempt.backend);
+    let is_own = |attempt: &&Arrival| !case.ledger.is_mirror(attempt.backend) && !attempt.is_unprocessed();
     let repeated = case.ledger.entries().filter(|entry| entry.attempts.iter().filter(is_own).count() > 1);
     let repeated: Vec<u32> = repeated.map(|entry| entry.sequence).collect();
     if repeated.is_empty() {
@@ -573,6 +580,7 @@ mod tests {
             of: 300,
             statuses: BTreeMap::from([(status, 9)]),
             received,
+            unprocessed: 0,
         };
         assert!(own(200, 0).may_be_foreign() && !own(502, 0).may_be_foreign() && !own(200, 1).may_be_foreign());
     }
@@ -635,5 +643,37 @@ mod tests {
         };
         assert_eq!(run("POST").failures(), ["repeated"]);
         assert_eq!((run("GET").level("retried"), run("GET").failures()), (Some(Level::Note), vec![]));
+    }
+
+    #[test]
+    fn what_backends_refuse_unprocessed_may_be_sent_again_and_was_not_executed() {
+        let run = |end: AttemptEnd| {
+            let mut trial = RuleTrial::new();
+            trial.method = "POST";
+            trial.failed(ClientOutcome::Response, true);
+            trial.attempt(0, 0, end);
+            let answer = trial.attempt(1, 200, AttemptEnd::Completed);
+            trial.answered(answer, 1, 200);
+            trial.delivered_as(2, 200, &As::default());
+            trial
+        };
+        assert_eq!(run(AttemptEnd::CutOff).failures(), ["repeated"]);
+        let refused = run(AttemptEnd::Refused);
+        assert_eq!((refused.level("retried"), refused.failures()), (Some(Level::Note), vec![]));
+    }
+
+    #[test]
+    fn a_loss_or_a_response_of_the_balancer_after_refusals_alone_says_that_nothing_was_executed() {
+        let mut trial = RuleTrial::new();
+        for (place, end) in [AttemptEnd::Refused, AttemptEnd::Refused, AttemptEnd::CutOff].into_iter().enumerate() {
+            trial.failed(ClientOutcome::Reset, true);
+            trial.attempt(place as u16, 0, end);
+            trial.balancer(503);
+            trial.attempt(place as u16, 0, end);
+        }
+        let Facts::Lost(lost) = trial.facts("lost") else { panic!() };
+        assert_eq!((lost.requests, lost.unprocessed), (3, 2));
+        let Facts::Balancer(own) = trial.facts("balancer") else { panic!() };
+        assert_eq!((own.requests, own.received, own.unprocessed), (3, 1, 2));
     }
 }
