@@ -79,6 +79,7 @@ fn directive(topic: HintTopic) -> &'static str {
         HintTopic::StreamReload => "drain_time_s, parent_shutdown_time_s",
         HintTopic::StreamShares => "lb_policy LEAST_REQUEST",
         HintTopic::Underscores => "",
+        HintTopic::BackendHttp2 => "http2_protocol_options of the cluster",
     }
 }
 
@@ -316,6 +317,10 @@ fn cluster(topology: &Topology, limits: VersionLimits) -> Result<String, Unsuppo
             .add(2, format!("http_health_check: {{ path: {}{codec} }}", health.path))
             .add(0, "# Else it balances over all, the ill too, when less than half are well.")
             .add(0, "common_lb_config: { healthy_panic_threshold: { value: 0 } }");
+    }
+    if topology.retries.as_ref().is_some_and(|retries| retries.attempts > 0) {
+        text.add(0, "# Else three requests are tried again at once, and further ones get 503.")
+            .add(0, "circuit_breakers: { thresholds: [{ max_retries: 1024 }] }");
     }
     if let Some(failure) = &topology.failure {
         text.add(0, "# Errors in a row; statuses of 500 and above are such too. Each time it is avoided for longer.")
