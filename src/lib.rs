@@ -51,10 +51,17 @@ pub mod testing {
 
     use crate::check::load::{BackendNames, Load, LoadProgress, LoadTarget, drive};
 
-    /// Drives requests to a backend for that time; how many there were. An error if one of them was not answered well.
-    pub fn drive_backend(backend: SocketAddr, connections: usize, duration: Duration) -> Result<usize> {
-        let target = LoadTarget::new(backend, backend.to_string(), "/uuid");
-        let load = Load { connections, duration: Some(duration), ..Load::new(target, 1) };
+    /// Drives requests to a backend for that time, over HTTP/2 with so many at once on each connection, or else over HTTP/1; how many there
+    /// were. An error if one of them was not answered well.
+    pub fn drive_backend(
+        backend: SocketAddr,
+        connections: usize,
+        streams: Option<usize>,
+        duration: Duration,
+    ) -> Result<usize> {
+        let target = LoadTarget { http2: streams.is_some(), ..LoadTarget::new(backend, backend.to_string(), "/uuid") };
+        let streams = streams.unwrap_or(1);
+        let load = Load { connections, streams, duration: Some(duration), ..Load::new(target, 1) };
         let name = backend.port().to_string();
         let traffic = drive(&load, &mut BackendNames::new(vec![name]), &LoadProgress::default())?;
         let is_good =

@@ -7,6 +7,7 @@ mod client;
 mod floor;
 mod peers;
 mod report;
+mod secured;
 mod streams;
 mod watching;
 mod worlds;
@@ -17,10 +18,12 @@ use anyhow::Result;
 
 use client::Load;
 use peers::{Fleet, Peer, Place};
-use report::{Measured, Slice};
+use report::{Measured, Slice, StreamFigure};
 
 /// Rounds of each load; a figure is the median of as many ratios, each of two slices of one round.
 const ROUNDS: usize = 7;
+/// Rounds of our client beside another, each of some seconds.
+const ROUNDS_OF_CLIENTS: usize = 3;
 /// Rounds of a difference of hundredths.
 const WATCHED: usize = 15;
 /// Fleets that are started for a figure of memory or of the time to start.
@@ -40,9 +43,11 @@ fn main() -> ExitCode {
         };
     }
     let done = match asking::from_arguments() {
-        Some(port) => asking::ask(port),
+        Some(asked) => asking::ask(&asked),
         None if std::env::args().any(|word| word == "client") => ask_alone(),
         None if std::env::args().any(|word| word == "streams") => stream_alone(),
+        None if std::env::args().any(|word| word == "secured") => secured_alone(),
+        None if std::env::args().any(|word| word == "h2load") => beside_h2load_alone(),
         None => run(),
     };
     match done {
@@ -101,6 +106,8 @@ fn run() -> Result<()> {
         measured.worlds.push(worlds::start()?);
     }
     measured.streams = streams::measure(&place)?;
+    measured.streams.extend(secured::measure(&place)?);
+    measured.streams.extend(measure_beside_h2load(&place)?);
     let report = measured.report();
     print!("{report}");
     std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/results/BENCHMARKS.md"), report)?;
@@ -118,6 +125,40 @@ fn stream_alone() -> Result<()> {
     peers::check_programs()?;
     print!("{}", report::stream_rows(&streams::measure(&Place::new()?)?));
     Ok(())
+}
+
+/// `cargo bench --bench speed -- secured`: TLS and WebSockets and nothing else; writes no file.
+fn secured_alone() -> Result<()> {
+    peers::check_programs()?;
+    print!("{}", report::stream_rows(&secured::measure(&Place::new()?)?));
+    Ok(())
+}
+
+/// `cargo bench --bench speed -- h2load`: our client beside `h2load` and nothing else; writes no file.
+fn beside_h2load_alone() -> Result<()> {
+    peers::check_programs()?;
+    print!("{}", report::stream_rows(&measure_beside_h2load(&Place::new()?)?));
+    Ok(())
+}
+
+fn measure_beside_h2load(place: &Place) -> Result<Vec<StreamFigure>> {
+    let asked = Fleet::start(place, 1)?;
+    let mut figures = Vec::new();
+    for (connections, streams) in [(64, None), (64, Some(1)), (8, Some(32))] {
+        let mut ratios = Vec::new();
+        for round in 0..=ROUNDS_OF_CLIENTS {
+            let (ours, h2load) = asking::pair_with_h2load(asked.port(), connections, streams)?;
+            if round > 0 {
+                ratios.push(ours / h2load);
+            }
+        }
+        let what = match streams {
+            None => format!("the client of `check` / `h2load --h1 -c{connections}`"),
+            Some(streams) => format!("the client of `check` / `h2load -c{connections} -m{streams}`"),
+        };
+        figures.push(StreamFigure { what, measured: report::median(ratios), target: 1.0 });
+    }
+    Ok(figures)
 }
 
 fn measure_asking(place: &Place, measured: &mut Measured) -> Result<()> {

@@ -131,17 +131,26 @@ pub struct Fleet {
 
 impl Fleet {
     pub fn start(place: &Place, backends: u16) -> Result<Fleet> {
+        Fleet::start_with(place, backends, &[])
+    }
+
+    /// With further options.
+    pub fn start_with(place: &Place, backends: u16, options: &[&str]) -> Result<Fleet> {
         let first = free_ports(backends)?;
         let ports = format!("{first}-{}", first + backends - 1);
         let mut command = Command::new(OURS);
         command
             .args(["--ports", &ports, "--control", "127.0.0.1:0"])
+            .args(options)
             .current_dir(&place.0)
             .env("XDG_RUNTIME_DIR", &place.0);
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
         let fleet = Fleet { supervisor: Process(child), first };
         for port in first..first + backends {
-            wait_until("a backend", || answer_of(port, Load::New))?;
+            wait_until("a backend", || match options.contains(&"--tls") {
+                true => Ok(drop(TcpStream::connect((Ipv4Addr::LOCALHOST, port))?)),
+                false => answer_of(port, Load::New).map(drop),
+            })?;
         }
         if backends == 1 {
             pin(fleet.supervisor.0.id(), CLIENT_CORE)?;
@@ -235,21 +244,34 @@ impl Nginx {
     }
 
     fn with_padding(place: &Place, padding: usize) -> Result<Nginx> {
+        let nginx = Nginx::configured(place, padding, "", "")?;
+        wait_until("NGINX", || answer_of(nginx.port, Load::New))?;
+        Ok(nginx)
+    }
+
+    /// With TLS: files of its certificate and of the key.
+    pub fn start_tls(place: &Place, [certificate, key]: &[String; 2]) -> Result<Nginx> {
+        let lines = format!("ssl_certificate {certificate}; ssl_certificate_key {key};");
+        let nginx = Nginx::configured(place, 300, " ssl", &lines)?;
+        wait_until("NGINX", || Ok(TcpStream::connect((Ipv4Addr::LOCALHOST, nginx.port))?))?;
+        Ok(nginx)
+    }
+
+    fn configured(place: &Place, padding: usize, listen: &str, lines: &str) -> Result<Nginx> {
         let port = free_ports(1)?;
         let configuration = place.path("nginx.conf");
-        let lines = format!(
+        let text = format!(
             "daemon off; worker_processes 1; pid nginx.pid; error_log stderr crit;\nevents {{ worker_connections 4096; }}\n\
              http {{ access_log off; keepalive_requests 1000000000; client_body_temp_path t1; proxy_temp_path t2; fastcgi_temp_path t3;\n\
              uwsgi_temp_path t4; scgi_temp_path t5;\n\
-             server {{ listen 127.0.0.1:{port}; location / {{ default_type text/html; return 200 \"${{request_id}}{}\"; }} }} }}\n",
+             server {{ listen 127.0.0.1:{port}{listen}; {lines} location / {{ default_type text/html; return 200 \"${{request_id}}{}\"; }} }} }}\n",
             "x".repeat(padding)
         );
-        fs::write(&configuration, lines)?;
+        fs::write(&configuration, text)?;
         let place = format!("{}/", place.0.display());
         let path = configuration.to_str().context("a path in UTF-8")?;
         let process =
             Process::start(SERVER_CORE, "nginx", &["-p", &place, "-e", "stderr", "-c", path], Stdio::inherit())?;
-        wait_until("NGINX", || answer_of(port, Load::New))?;
         Ok(Nginx { process, port })
     }
 }
