@@ -7,7 +7,7 @@
 //!
 //! | part | words of 8 bytes | written |
 //! |---|---|---|
-//! | head | 512: magic, table slots, ring slots, records written, unclaimed attempts in flight | once; counters by the backend |
+//! | head | 512: magic, table slots, ring slots, records written, unclaimed attempts in flight, open connections | once; counters by the backend |
 //! | table | slots × 41: a stamp and a record | *claimed* when a request has been read, freed when it has ended |
 //! | ring | slots × 40: a record | *completed*: appended when the attempt has ended, the oldest overwritten |
 //!
@@ -34,6 +34,7 @@ const HEAD_WORDS: usize = 512;
 const TABLE_WORDS: usize = RECORD_WORDS + 1;
 const WRITTEN: usize = 8;
 const UNCLAIMED: usize = 16;
+const CONNECTIONS: usize = 24;
 
 /// How many attempts a journal can hold.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -224,6 +225,11 @@ impl Writer {
         }
     }
 
+    /// Connections that are open now.
+    pub(crate) fn note_connections(&self, count: usize) {
+        self.layout.words[CONNECTIONS].store(count as u64, Ordering::Relaxed);
+    }
+
     /// Appends the record of an attempt that has ended.
     pub(crate) fn complete(&mut self, claim: Claim, answered: Moment, bytes: u64, outcome: AttemptEnd) {
         let mut words = self.words(&claim.place);
@@ -295,6 +301,11 @@ impl JournalReader {
             .collect()
     }
 
+    /// Connections that are open.
+    pub(crate) fn connections(&self) -> usize {
+        self.layout.words[CONNECTIONS].load(Ordering::Relaxed) as usize
+    }
+
     /// Attempts in flight that found the table full: they are recorded only when they have ended, and lost if the backend dies before.
     pub(crate) fn unclaimed(&self) -> u64 {
         self.layout.words[UNCLAIMED].load(Ordering::Relaxed)
@@ -310,6 +321,15 @@ mod tests {
     fn journal(table: u32, ring: u32) -> (Writer, JournalReader) {
         let file = create("test", Capacity { table, ring }).unwrap();
         (Writer::open(&file).unwrap(), JournalReader::open(&file).unwrap())
+    }
+
+    #[test]
+    fn connections_that_are_open_are_counted_beside_the_records() {
+        let (writer, reader) = journal(2, 4);
+        assert_eq!(reader.connections(), 0);
+        writer.note_connections(3);
+        writer.note_connections(2);
+        assert_eq!(reader.connections(), 2);
     }
 
     /// Every field tells the connection, so that a torn record gives itself away.

@@ -38,8 +38,10 @@ impl CheckHeaders {
                 },
             }
         }
-        if head.version == HttpVersion::Http10 {
-            notes.add(Note::Http10);
+        match head.version {
+            HttpVersion::Http10 => notes.add(Note::Http10),
+            HttpVersion::Http11 => {}
+            HttpVersion::Http2 => notes.add(Note::Http2),
         }
         if head.framing == Framing::Chunked {
             notes.add(Note::Chunked);

@@ -275,6 +275,7 @@ impl BackendServer {
             waiting: Waiting::Idle,
             gone: LifeEnd::Open,
         });
+        self.state.journal.note_connections(self.connections.len());
         // The first request has often come with the connection; one that asks to close after it then never enters the poll.
         self.serve(token);
     }
@@ -293,6 +294,7 @@ impl BackendServer {
         let mut connection = self.connections.remove(token);
         connection.end(clock::now(), &mut self.state);
         drop(connection);
+        self.state.journal.note_connections(self.connections.len());
         self.recover();
     }
 

@@ -85,6 +85,7 @@ fn directive(topic: HintTopic) -> &'static str {
         HintTopic::StreamReload => "hard-stop-after",
         HintTopic::StreamShares => "balance leastconn",
         HintTopic::Underscores => "",
+        HintTopic::BackendHttp2 => "proto h2 on the server",
     }
 }
 

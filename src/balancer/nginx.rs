@@ -87,6 +87,7 @@ fn directive(topic: HintTopic) -> &'static str {
         HintTopic::StreamReload => "worker_shutdown_timeout",
         HintTopic::StreamShares => "least_conn, with a zone for several workers",
         HintTopic::Underscores => "underscores_in_headers on",
+        HintTopic::BackendHttp2 => "grpc_pass",
     }
 }
 

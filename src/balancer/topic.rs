@@ -89,4 +89,6 @@ pub(crate) enum HintTopic {
     StreamShares,
     /// What becomes of fields whose names have an underscore.
     Underscores,
+    /// What speaks HTTP/2 to backends, which gRPC needs.
+    BackendHttp2,
 }

@@ -129,6 +129,7 @@ pub(crate) fn assemble(ledger: &Ledger, outcome: session::SessionData, mut known
         others: &known.others,
         received: &received,
         sent: sent(plan),
+        over_http2: plan.is_over_http2(),
         judged: judges,
         connections: &connections,
         urls: Urls { targets: &targets, of: &urls, first: sample.start },

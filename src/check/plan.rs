@@ -159,6 +159,13 @@ impl CheckPlan {
         self.connections.unwrap_or(usual)
     }
 
+    /// Whether requests go to the balancer in HTTP/2; none where that differs from URL to URL.
+    pub(crate) fn is_over_http2(&self) -> Option<bool> {
+        let of = |url: &String| self.http2 || ["h2c://", "grpc://", "grpcs://"].iter().any(|it| url.starts_with(it));
+        let first = of(&self.url);
+        self.further_urls.iter().all(|url| of(url) == first).then_some(first)
+    }
+
     /// What is sent. An error is a header that would contradict what frames the request.
     pub(crate) fn request(&self) -> Result<RequestSpec, BadHeader> {
         RequestSpec::new(&self.method, &self.headers, &self.bodies, self.chunked, self.expect_continue)

@@ -149,6 +149,11 @@ impl FleetBackend {
         self.journal.as_ref().map(JournalReader::in_flight).unwrap_or_default()
     }
 
+    /// Connections that are open.
+    pub(crate) fn connections(&self) -> usize {
+        self.process.as_ref().and(self.journal.as_ref()).map_or(0, JournalReader::connections)
+    }
+
     /// A process of its own begins.
     pub(crate) fn starts(&mut self, process: BackendProcess, instance: Instance, journal: JournalReader) {
         self.incarnation += 1;

@@ -412,6 +412,7 @@ impl FleetBackends {
             ready: backend.ready,
             restarts: backend.incarnation.saturating_sub(1),
             attempts: backend.attempts,
+            connections: backend.connections(),
             in_flight: in_flight.len(),
             streams: kinds().filter(|kind| *kind != StreamKind::Websocket).count(),
             websockets: kinds().filter(|kind| *kind == StreamKind::Websocket).count(),

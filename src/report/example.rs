@@ -150,6 +150,8 @@ pub(crate) fn passing() -> Check {
             added: vec![Added { name: "via".to_owned(), value: None, attempts: 4000 }],
             leaked: Vec::new(),
             http_1_0: 0,
+            http_2: 0,
+            client_http_2: Some(false),
             upstream: Vec::new(),
             vias: Vec::new(),
             servers: Vec::new(),

@@ -131,6 +131,8 @@ pub(crate) mod tests {
             expected: Some(expected),
             rate: 2,
             errors: 122,
+            connections: 2,
+            http_2: Some(0.0),
             in_flight,
             streams: 0,
             websockets: in_flight.min(2),

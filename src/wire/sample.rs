@@ -15,6 +15,7 @@ pub(crate) fn backend(port: u16) -> BackendStatus {
         ready: true,
         restarts: 0,
         attempts: 0,
+        connections: 0,
         in_flight: 0,
         streams: 0,
         websockets: 0,

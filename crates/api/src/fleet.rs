@@ -65,6 +65,9 @@ pub struct BackendStatus {
     pub restarts: u32,
     /// Attempts that have ended, of all its processes.
     pub attempts: u64,
+    /// Connections that are open.
+    #[serde(default)]
+    pub connections: usize,
     /// Attempts that have been received and have not ended.
     pub in_flight: usize,
     /// Of them, streams that are open: server-sent events, chunks and downloads.

@@ -128,6 +128,12 @@ pub struct BackendFigures {
     pub rate: u32,
     /// Of the last ten seconds: responses with 500 or more, or cut off.
     pub errors: u32,
+    /// Connections that are open.
+    #[serde(default)]
+    pub connections: u32,
+    /// Of the requests of the last ten seconds, the share that came in HTTP/2, from 0 to 1; null without any.
+    #[serde(default)]
+    pub http_2: Option<f64>,
     /// Requests that are being processed.
     pub in_flight: u32,
     /// Of them, streams that are open: server-sent events, chunks and downloads.

@@ -124,7 +124,7 @@ pub enum Flaw {
     Identity,
     /// The content coding cannot be undone.
     Coding,
-    /// The response to a call of gRPC ended without a grpc-status: its trailers are lost, or its end is.
+    /// The response to a call of gRPC ended without a grpc-status: its trailers are lost, or its end is, or no call arrived.
     NoCallStatus,
     /// The response to a call ended within a message, and says that all went well.
     CutMessage,
@@ -139,7 +139,7 @@ impl fmt::Display for Flaw {
             Flaw::Body => f.write_str("another body than the backend wrote"),
             Flaw::Identity => f.write_str("head and body name different responses or backends"),
             Flaw::Coding => f.write_str("a content coding that cannot be undone"),
-            Flaw::NoCallStatus => f.write_str("no grpc-status: the response looks complete, and its trailers are lost"),
+            Flaw::NoCallStatus => f.write_str("no grpc-status, though the response looks complete"),
             Flaw::CutMessage => f.write_str("half of a gRPC message, and a status that says all went well"),
         }
     }

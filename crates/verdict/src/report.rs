@@ -202,6 +202,12 @@ pub struct Forwarding {
     pub leaked: Vec<(String, u64)>,
     /// Attempts that arrived in HTTP/1.0.
     pub http_1_0: u64,
+    /// Attempts in HTTP/2.
+    #[serde(default)]
+    pub http_2: u64,
+    /// Whether the client spoke HTTP/2 to the balancer; none where that differs from URL to URL.
+    #[serde(default)]
+    pub client_http_2: Option<bool>,
     /// The connections that it held to backends, over the whole run; of a run with an outage none.
     #[serde(default)]
     pub upstream: Vec<HeldConnections>,

@@ -428,6 +428,8 @@ http::named_enum! {
         Chunked = 1 << 12 => "chunked",
         /// It announced trailers in a Trailer field.
         Trailer = 1 << 13 => "trailer",
+        /// It came in HTTP/2.
+        Http2 = 1 << 14 => "http/2",
     }
 
     /// As it stands in the API: for a field its name in lower case.
@@ -451,6 +453,7 @@ impl Note {
             | Note::Via
             | Note::ForwardedFor
             | Note::Http10
+            | Note::Http2
             | Note::Chunked => false,
         }
     }
@@ -639,7 +642,7 @@ mod tests {
             let mut notes = Notes::default();
             notes.add(note);
             assert_eq!(Notes::from_bits(notes.bits()).iter().collect::<Vec<_>>(), [note]);
-            let is_a_field = !matches!(note, Note::Compared | Note::Http10 | Note::Chunked);
+            let is_a_field = !matches!(note, Note::Compared | Note::Http10 | Note::Http2 | Note::Chunked);
             assert_eq!(Note::of_field(&note.name().to_uppercase()), is_a_field.then_some(note));
         }
         assert_eq!(Note::of_field("X-Forwarded-Fox"), None);

@@ -17,6 +17,8 @@ pub(crate) struct Unmet<'a> {
     pub(crate) speaks_tls: bool,
     pub(crate) has_client_certificate: bool,
     pub(crate) with_fleet: bool,
+    /// Why most TLS handshakes with backends failed, as they say; none if none did.
+    pub(crate) failed_handshake: Option<String>,
 }
 
 impl Unmet<'_> {
@@ -37,6 +39,14 @@ impl Unmet<'_> {
             ClientOutcome::TooLarge => (
                 format!("its response is larger than {} MiB", BODY_LIMIT / 1024 / 1024),
                 "is it the right path? The check wants small responses".to_owned(),
+            ),
+            ClientOutcome::Malformed if self.plan.is_over_http2() == Some(true) => (
+                "what it sends is not HTTP/2".to_owned(),
+                match self.plan.grpc {
+                    true => "gRPC needs HTTP/2 at that port too: NGINX http2 on, HAProxy alpn h2 (or proto h2) on the bind line",
+                    false => "does that port speak HTTP/1.1 only? Begin the URL with http:// or https://, without --http2",
+                }
+                .to_owned(),
             ),
             ClientOutcome::Malformed => (
                 "what it sends is not HTTP/1.1".to_owned(),
@@ -114,6 +124,9 @@ impl Unmet<'_> {
             429 => self.with_directives("a rate limit of the balancer, below which --rate stays"),
             504 => self
                 .with_directives("no backend responded in time: do they run, and is the balancer's timeout too short?"),
+            500..=599 if let Some(why) = &self.failed_handshake => {
+                format!("TLS handshakes of the balancer with backends fail: {why}")
+            }
             500..=599 => "do the backends run where the balancer looks for them? Its error log says why".to_owned(),
             _ if self.with_fleet => {
                 "is it the path that the balancer passes on to the fleet? For other backends use --identity".to_owned()

@@ -1,5 +1,6 @@
 //! The first response of a backend: that there is one, that it can be told whose it is, and that the fleet has its record.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -15,12 +16,12 @@ use crate::check::subject::LiveSubject;
 use crate::error::Problem;
 use crate::fleets::Fleets;
 use crate::io::tls;
-use crate::wire::{INSTANCE_HEADER, Instance};
+use crate::wire::{BackendStatus, INSTANCE_HEADER, Instance};
 use verdict::observation::ClientOutcome;
 
 /// What mends by itself (a health check that has not begun, a backend that starts) is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// A router that reads its routes late answers 404 until then.
+/// A router that reads its routes late answers 404 until then; one that reads its certificate late shows another.
 const ROUTES: Duration = Duration::from_secs(3);
 const PAUSE: Duration = Duration::from_millis(200);
 /// The first request waits no longer: its backend may hang while others do not.
@@ -67,6 +68,8 @@ pub(crate) async fn meet(session: &mut CheckSession<'_>) -> Result<Met> {
                 continue;
             }
             ClientOutcome::TimedOut | ClientOutcome::TooLarge | ClientOutcome::Malformed => Duration::ZERO,
+            // One that was just started may show a certificate of its own until it has read ours, as Traefik does.
+            ClientOutcome::TlsFailed if is_lasting && session.plan.balancer.is_some() => ROUTES,
             _ if speaks_tls || is_lasting => Duration::ZERO,
             ClientOutcome::Response | ClientOutcome::Altered => match seen.observation.status {
                 404 => ROUTES,
@@ -77,17 +80,30 @@ pub(crate) async fn meet(session: &mut CheckSession<'_>) -> Result<Met> {
             ClientOutcome::Refused | ClientOutcome::Unreachable | ClientOutcome::TlsFailed => PATIENCE,
         };
         if begun.elapsed() >= patience {
+            let failed_handshake = failed_handshake(session).await;
             let unmet = Unmet {
                 plan: session.plan,
                 seen: &seen,
                 speaks_tls,
                 has_client_certificate: session.plan.client_certificate.is_some(),
                 with_fleet: session.collector.is_some(),
+                failed_handshake,
             };
             return Err(unmet.problem().into());
         }
         tokio::time::sleep(PAUSE).await;
     }
+}
+
+/// Why most handshakes failed that the fleet's backends count.
+async fn failed_handshake(session: &CheckSession<'_>) -> Option<String> {
+    let fleets = session.fleets()?;
+    let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+    for backend in &fleets.backends {
+        let Ok(BackendStatus { tls: Some(tls), .. }) = fleets.status_of(&backend.name).await else { continue };
+        tls.failed.into_iter().for_each(|failed| *counts.entry(failed.reason).or_default() += failed.count);
+    }
+    counts.into_iter().max_by_key(|(_, count)| *count).map(|(reason, _)| reason)
 }
 
 fn is_whole(seen: &ProbeResult) -> bool {

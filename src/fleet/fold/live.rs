@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+use verdict::request::Note;
 
 use crate::fleet::fold::redact;
 use crate::wire::{
@@ -214,7 +215,7 @@ impl LiveView {
             backends.iter().map(|backend| (backend.name.as_str(), backend.state == BackendState::Ready)).collect();
         let expected = self.front.as_ref().and_then(|front| front.expected(&takes_requests));
         let rates = self.window.rates(now);
-        let all: u64 = self.window.counts.iter().sum();
+        let all: f64 = self.window.sums.iter().map(|counts| f64::from(counts.all)).sum();
         let mut figures = Figures {
             rate: rates.iter().map(|rate| u64::from(*rate)).sum(),
             latency: self.times[0].percentiles(now),
@@ -223,12 +224,16 @@ impl LiveView {
         };
         let count = |units: usize| u32::try_from(units).unwrap_or(u32::MAX);
         for (place, backend) in backends.iter().enumerate() {
+            let recent = self.window.sums[place];
+            let of_recent = |count: u32, all: f64| (all > 0.0).then(|| f64::from(count) / all);
             figures.backends.push(BackendFigures {
                 requests: self.requests_of[place],
-                share: (all > 0).then(|| self.window.counts[place] as f64 / all as f64),
+                share: of_recent(recent.all, all),
                 expected: expected.as_ref().map(|expected| expected[place]),
                 rate: rates[place],
-                errors: u32::try_from(self.window.errors[place]).unwrap_or(u32::MAX),
+                errors: recent.failed,
+                connections: count(backend.connections),
+                http_2: of_recent(recent.http_2, f64::from(recent.all)),
                 in_flight: count(backend.in_flight),
                 streams: count(backend.streams),
                 websockets: count(backend.websockets),
@@ -260,7 +265,8 @@ impl LiveView {
         }
         let status = record.call.and_then(|call| call.status).filter(|status| status.is_failure_of_server());
         let failed = !whole || record.status >= 500 || status.is_some();
-        self.window.add(place, failed);
+        let http_2 = record.arrived.notes.contains(Note::Http2);
+        self.window.add(place, RecentCounts { all: 1, failed: failed.into(), http_2: http_2.into() });
         let (at, generator) = (record.responded.max(record.received), Some(record.generator));
         if failed {
             self.mark(at, MarkKind::Error, generator, 1, || match record.outcome {
@@ -362,67 +368,53 @@ fn is_over(check: &CheckNews) -> bool {
     check.result.is_some() || check.error.is_some()
 }
 
-/// What happened in the last ten seconds, frame by frame, and its sums.
+/// What happened in the last ten seconds, frame by frame, and its sums: each with one count a backend.
 struct RecentWindow {
-    parts: VecDeque<FrameSums>,
-    running: FrameSums,
-    /// One counter for each backend.
-    counts: Vec<u64>,
-    errors: Vec<u64>,
+    parts: VecDeque<(Moment, Vec<RecentCounts>)>,
+    running: Vec<RecentCounts>,
+    sums: Vec<RecentCounts>,
 }
 
-#[derive(Default)]
-struct FrameSums {
-    end: Moment,
-    counts: Vec<u32>,
-    errors: Vec<u32>,
+#[derive(Clone, Copy, Default)]
+struct RecentCounts {
+    all: u32,
+    failed: u32,
+    http_2: u32,
+}
+
+impl RecentCounts {
+    fn each(&mut self, other: RecentCounts, change: fn(u32, u32) -> u32) {
+        self.all = change(self.all, other.all);
+        self.failed = change(self.failed, other.failed);
+        self.http_2 = change(self.http_2, other.http_2);
+    }
 }
 
 impl RecentWindow {
     fn new(backends: usize) -> RecentWindow {
-        let mut window = RecentWindow {
-            parts: VecDeque::new(),
-            running: FrameSums::default(),
-            counts: vec![0; backends],
-            errors: vec![0; backends],
-        };
-        window.begin_part();
-        window
+        let none = vec![RecentCounts::default(); backends];
+        RecentWindow { parts: VecDeque::new(), running: none.clone(), sums: none }
     }
 
-    fn begin_part(&mut self) {
-        let none = vec![0; self.counts.len()];
-        self.running = FrameSums { end: Moment(0), counts: none.clone(), errors: none };
-    }
-
-    fn add(&mut self, place: usize, failed: bool) {
-        self.running.counts[place] += 1;
-        self.running.errors[place] += u32::from(failed);
+    fn add(&mut self, place: usize, attempt: RecentCounts) {
+        self.running[place].each(attempt, u32::saturating_add);
     }
 
     /// What came until now belongs together; what is too old is forgotten.
     fn end_part(&mut self, now: Moment) {
-        let add = |sums: &mut [u64], part: &[u32]| {
-            sums.iter_mut().zip(part).for_each(|(sum, count)| *sum += u64::from(*count));
-        };
-        let subtract = |sums: &mut [u64], part: &[u32]| {
-            sums.iter_mut().zip(part).for_each(|(sum, count)| *sum -= u64::from(*count));
-        };
-        self.running.end = now;
-        add(&mut self.counts, &self.running.counts);
-        add(&mut self.errors, &self.running.errors);
-        self.parts.push_back(std::mem::take(&mut self.running));
-        self.begin_part();
-        while let Some(part) = self.parts.pop_front_if(|part| now.since(part.end) > WINDOW) {
-            subtract(&mut self.counts, &part.counts);
-            subtract(&mut self.errors, &part.errors);
+        let none = vec![RecentCounts::default(); self.sums.len()];
+        let part = std::mem::replace(&mut self.running, none);
+        self.sums.iter_mut().zip(&part).for_each(|(sum, part)| sum.each(*part, u32::saturating_add));
+        self.parts.push_back((now, part));
+        while let Some((_, part)) = self.parts.pop_front_if(|(end, _)| now.since(*end) > WINDOW) {
+            self.sums.iter_mut().zip(&part).for_each(|(sum, part)| sum.each(*part, u32::saturating_sub));
         }
     }
 
     fn rates(&self, now: Moment) -> Vec<u32> {
-        let mut rates = vec![0; self.counts.len()];
-        for part in self.parts.iter().rev().take_while(|part| now.since(part.end) < RATE) {
-            rates.iter_mut().zip(&part.counts).for_each(|(rate, count)| *rate += count);
+        let mut rates = vec![0; self.sums.len()];
+        for (_, part) in self.parts.iter().rev().take_while(|(end, _)| now.since(*end) < RATE) {
+            rates.iter_mut().zip(part).for_each(|(rate, counts)| *rate += counts.all);
         }
         rates
     }
@@ -584,7 +576,7 @@ mod tests {
     }
 
     fn status(port: u16, state: BackendState) -> BackendStatus {
-        BackendStatus { state, in_flight: 3, websockets: 2, ..sample::backend(port) }
+        BackendStatus { state, in_flight: 3, websockets: 2, connections: 5, ..sample::backend(port) }
     }
 
     fn shares(figures: &Figures) -> Vec<Option<f64>> {
@@ -609,14 +601,17 @@ mod tests {
             live.event(&FleetEvent::Attempt(record(generator, milliseconds, 0)));
         }
         live.event(&FleetEvent::Attempt(Record { response: None, ..record(9001, 50, 0) }));
-        live.event(&FleetEvent::Attempt(Record { status: 503, ..record(9001, 60, 0) }));
+        let mut over_http2 = record(9001, 60, 0);
+        over_http2.arrived.notes.add(Note::Http2);
+        live.event(&FleetEvent::Attempt(Record { status: 503, ..over_http2 }));
         let frame = live.frame(at(100), &backends(), false);
         assert_eq!((frame.strip, frame.strip_end, frame.backends), (vec![0, 1, 0, 0, 0], 5, None));
         assert_eq!((frame.at, frame.figures.rate), (NOON * 1000 + 100, 5));
         assert_eq!(shares(&frame.figures), [Some(0.8), Some(0.2)]);
         let first = &frame.figures.backends[0];
         assert_eq!((first.requests, first.rate, first.errors, first.in_flight), (4, 4, 1, 3));
-        assert_eq!((first.streams, first.websockets), (0, 2));
+        assert_eq!((first.streams, first.websockets, first.connections), (0, 2, 5));
+        assert_eq!((first.http_2, frame.figures.backends[1].http_2), (Some(0.25), Some(0.0)));
         assert_eq!((frame.figures.latency.unwrap().p50, first.latency.unwrap().p99), (40, 41));
         let frame = live.frame(at(200), &backends(), true);
         assert_eq!(

@@ -82,7 +82,7 @@ export function show(model) {
   toggle($("clear-all"), "hidden", !model.backends.some(({ faults }) => faults.length > 0));
   model.backends.forEach((backend, place) => {
     const { element, parts } = cards[place];
-    const { share, expected, rate, errors, in_flight: inFlight, streams, websockets, latency } = model.figures.backends[place];
+    const { share, expected, rate, errors, connections, http_2: http2, in_flight: inFlight, streams, websockets, latency } = model.figures.backends[place];
     const [sign, word] = STATES[backend.state];
     element.dataset.state = backend.state;
     say(parts.state, `${sign} ${word}`);
@@ -93,6 +93,8 @@ export function show(model) {
     say(parts.facts, [
       `${grouped(rate)}/s`,
       `${grouped(inFlight)} in flight`,
+      connections > 0 ? `${grouped(connections)} ${connections === 1 ? "connection" : "connections"}` : "",
+      http2 > 0 ? (http2 === 1 ? "HTTP/2" : `${percent(http2)} HTTP/2`) : "",
       streams > 0 ? `${grouped(streams)} ${streams === 1 ? "stream" : "streams"} open` : "",
       websockets > 0 ? `${grouped(websockets)} ${websockets === 1 ? "WebSocket" : "WebSockets"} open` : "",
       `p50 ${time(latency?.p50)}`,

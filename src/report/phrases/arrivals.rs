@@ -202,6 +202,25 @@ fn held(upstream: &[HeldConnections]) -> Option<String> {
     ))
 }
 
+/// The version of HTTP that backends get, where it is another than the client's or not always the same.
+fn version(it: &Forwarding) -> Option<String> {
+    let between = it.attempts.saturating_sub(it.http_1_0 + it.http_2);
+    let versions = [("HTTP/1.0", it.http_1_0), ("HTTP/1.1", between), ("HTTP/2", it.http_2)];
+    let seen: Vec<(&str, u64)> = versions.into_iter().filter(|(_, attempts)| *attempts > 0).collect();
+    let client = it.client_http_2.map(|http2| if http2 { "HTTP/2" } else { "HTTP/1.1" });
+    let to_backends = match seen.as_slice() {
+        [] => return None,
+        [(only, _)] if client.is_none_or(|client| client == *only) => return None,
+        [(only, _)] => (*only).to_owned(),
+        several => {
+            let each = several.iter().map(|(version, attempts)| format!("{version} ({}×)", grouped(*attempts)));
+            listed(&each.collect::<Vec<_>>())
+        }
+    };
+    let from_client = client.map(|client| format!("{client} from the client, ")).unwrap_or_default();
+    Some(format!("{from_client}{to_backends} to backends"))
+}
+
 /// What the balancer does to a request, a clause each; none if it passes requests on as they are.
 pub(crate) fn forwarding(it: &Forwarding) -> Vec<String> {
     let mut clauses: Vec<String> = it.rewrites.iter().map(rewrite).collect();
@@ -212,9 +231,7 @@ pub(crate) fn forwarding(it: &Forwarding) -> Vec<String> {
     for (name, _) in &it.leaked {
         clauses.push(format!("{} passed on, though it belongs to the connection", header(name)));
     }
-    if it.http_1_0 > 0 {
-        clauses.push("HTTP/1.0 to backends".to_owned());
-    }
+    clauses.extend(version(it));
     clauses.extend(held(&it.upstream));
     clauses.extend(it.vias.iter().map(|via| format!("Via: {via} in responses")));
     clauses.extend(it.servers.iter().map(|server| format!("Server: {server} in responses")));

@@ -15,6 +15,8 @@ pub(super) fn altered(facts: &Altered, product: Option<Balancer>) -> Phrase {
         "the balancer, or a module of it, ends responses in the wrong place: clients read what is left over as the next \
          response; check its version and what rewrites responses"
             .to_owned()
+    } else if facts.calls_over_http_1 {
+        hints::of_calls_over_http_1(product)
     } else if facts.without_call_status > 0 {
         "the balancer loses trailers: NGINX's proxy_http_version 2 does, grpc_pass keeps them; a stream that HAProxy cuts at \
          `timeout server` ends like that, too"
@@ -23,7 +25,11 @@ pub(super) fn altered(facts: &Altered, product: Option<Balancer>) -> Phrase {
         hints::of_responses(product)
     };
     let requests = if facts.requests == 1 { "1 request".to_owned() } else { count_of(facts.requests, "request") };
-    let lines = facts.flaws.iter().map(|(flaw, count)| format!("{}× {flaw}", grouped(*count))).collect();
+    let mut lines: Vec<String> =
+        facts.flaws.iter().map(|(flaw, count)| format!("{}× {flaw}", grouped(*count))).collect();
+    if facts.calls_over_http_1 {
+        lines.push("all calls arrived at backends in HTTP/1, none in HTTP/2".to_owned());
+    }
     Phrase::of(format!("{requests} got a response that is not what the backend wrote{how}"))
         .because(lines)
         .try_this(hint)

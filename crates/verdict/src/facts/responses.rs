@@ -136,4 +136,7 @@ pub struct Altered {
     /// Responses to calls of gRPC that ended without a grpc-status.
     #[serde(default)]
     pub without_call_status: u64,
+    /// Whether the calls of those arrived in HTTP/1, which has no gRPC.
+    #[serde(default)]
+    pub calls_over_http_1: bool,
 }

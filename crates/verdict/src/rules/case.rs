@@ -59,6 +59,8 @@ pub struct Case<'a> {
     pub others: &'a OtherRequests,
     /// The user's own request.
     pub sent: Sent<'a>,
+    /// Whether it went to the balancer in HTTP/2; none where that differs from URL to URL.
+    pub over_http2: Option<bool>,
     /// Which requests are judged.
     pub judged: Judged<'a>,
     /// On which connection of the client each request of the run went.

@@ -74,6 +74,8 @@ pub fn describe(case: &Case) -> Option<Forwarding> {
         added: added.collect(),
         leaked: leaked.map(|note| (note.name().to_owned(), changes.noted(note))).collect(),
         http_1_0: changes.noted(Note::Http10),
+        http_2: changes.noted(Note::Http2),
+        client_http_2: case.over_http2,
         upstream: held(case),
         vias: case.received.vias.clone(),
         servers: case.received.servers.clone(),

@@ -421,6 +421,7 @@ mod tests {
         forwarded_for: "",
         fields: 0,
         uncompared: false,
+        over_http2: false,
     };
 
     #[test]

@@ -7,6 +7,7 @@ use crate::facts::responses::{Altered, FieldChanges, TextWitness};
 use crate::finding::{Facts, Finding, Level};
 use crate::observation::{Backend, ClientOutcome, Flaw};
 use crate::outcome::Outcome;
+use crate::request::Note;
 use crate::rules::case::Case;
 
 const SHOWN: usize = 3;
@@ -90,14 +91,16 @@ pub(super) fn altered(case: &Case, requests: u64) -> Altered {
     let name = |flaw: Option<Flaw>| flaw.unwrap_or(Flaw::Status).to_string();
     let mut flaws: Vec<(String, u64)> = flaws.into_iter().map(|(flaw, count)| (name(flaw), count)).collect();
     flaws.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-    Altered { requests, of: case.tally.sent, flaws, malformed, without_call_status }
+    let calls_over_http_1 =
+        without_call_status > 0 && case.changes.attempts > 0 && case.changes.noted(Note::Http2) == 0;
+    Altered { requests, of: case.tally.sent, flaws, malformed, without_call_status, calls_over_http_1 }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::facts::responses::Deviation;
-    use crate::rules::trial::RuleTrial;
+    use crate::rules::trial::{As, RuleTrial};
     use http::Malformed;
 
     fn of_rule(trial: &RuleTrial, wanted: impl Fn(&Facts) -> bool) -> Option<Finding> {
@@ -167,5 +170,23 @@ mod tests {
         trial.received.refused_cookies.push("SRV: it is Secure, and the URL is http://".to_owned());
         trial.received.codings.push("gzip".to_owned());
         assert_eq!(notes(&trial), before + 2);
+    }
+
+    #[test]
+    fn calls_that_arrive_in_http_1_are_the_reason_why_they_have_no_status() {
+        let is_downgraded = |over_http2| {
+            let mut trial = RuleTrial::new();
+            for turn in 0..30 {
+                trial.delivered_as(turn % 3, 200, &As { over_http2, ..As::default() });
+                let last = trial.observations.last_mut().unwrap();
+                (last.outcome, last.flaw) = (ClientOutcome::Altered, Some(Flaw::NoCallStatus));
+            }
+            let finding = of_rule(&trial, |facts| matches!(facts, Facts::Altered(_))).unwrap();
+            let Facts::Altered(facts) = finding.facts else { panic!() };
+            assert_eq!((finding.level, facts.without_call_status), (Level::Fail, 30));
+            facts.calls_over_http_1
+        };
+        assert!(is_downgraded(false));
+        assert!(!is_downgraded(true), "its trailers were lost");
     }
 }

@@ -44,6 +44,7 @@ pub(crate) struct RuleTrial {
     pub(crate) inference: Inference,
     /// Whether experiments varied keys.
     pub(crate) varied: bool,
+    pub(crate) over_http2: Option<bool>,
     /// Requests before those that are judged.
     pub(crate) warm_up: u32,
     /// The first request of the sample, if not the first that is judged.
@@ -75,6 +76,7 @@ pub(crate) struct As<'a> {
     pub(crate) forwarded_for: &'a str,
     pub(crate) fields: u16,
     pub(crate) uncompared: bool,
+    pub(crate) over_http2: bool,
 }
 
 impl RuleTrial {
@@ -101,6 +103,7 @@ impl RuleTrial {
             fleets: Default::default(),
             inference: Inference { rotations: Some(1), ..inference(Some(Algorithm::RoundRobin)) },
             varied: false,
+            over_http2: Some(false),
             warm_up: 0,
             sample_from: 0,
             connections: Vec::new(),
@@ -179,6 +182,9 @@ impl RuleTrial {
         let mut notes = Notes::default();
         if !arrived.uncompared {
             notes.add(Note::Compared);
+        }
+        if arrived.over_http2 {
+            notes.add(Note::Http2);
         }
         let request = ArrivedRequest {
             sequence: (sequence != UNNUMBERED).then_some(sequence),
@@ -313,6 +319,7 @@ impl RuleTrial {
                 body: self.body.map(|length| SentBody { length, digest: 0 }),
                 fields: &self.fields,
             },
+            over_http2: self.over_http2,
             judged,
             connections: &self.connections,
             urls: Urls { targets: &self.urls, of: &self.url_of, first: 0 },
