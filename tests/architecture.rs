@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use proc_macro2::{TokenStream, TokenTree};
 use syn::visit::{self, Visit};
@@ -131,7 +132,7 @@ impl Krate {
                     }
                 }
                 other => {
-                    module.types.extend(type_name(other));
+                    module.types.extend(type_names(other));
                     reader.module = Some(module);
                     reader.visit_item(other);
                     module = reader.module.take().unwrap();
@@ -181,17 +182,28 @@ impl Krate {
     }
 }
 
-/// The name of a type, if that is what an item defines.
-fn type_name(item: &Item) -> Option<String> {
+/// The names of the types that an item defines; a macro may define several.
+fn type_names(item: &Item) -> Vec<String> {
     let name = match item {
         Item::Enum(it) => &it.ident,
         Item::Struct(it) => &it.ident,
         Item::Trait(it) => &it.ident,
         Item::Type(it) => &it.ident,
         Item::Union(it) => &it.ident,
-        _ => return None,
+        Item::Macro(it) => return types_in_tokens(&it.mac.tokens),
+        _ => return Vec::new(),
     };
-    Some(name.to_string())
+    vec![name.to_string()]
+}
+
+fn types_in_tokens(tokens: &TokenStream) -> Vec<String> {
+    let tokens: Vec<TokenTree> = tokens.clone().into_iter().collect();
+    let is_keyword = |token: &TokenTree| matches!(token, TokenTree::Ident(word) if word == "enum" || word == "struct");
+    let named = tokens.array_windows().filter_map(|[keyword, name]| match name {
+        TokenTree::Ident(name) if is_keyword(keyword) => Some(name.to_string()),
+        _ => None,
+    });
+    named.collect()
 }
 
 /// Collects the paths that code names.
@@ -348,14 +360,14 @@ fn circles(edges: &BTreeSet<(String, String)>) -> Vec<Vec<String>> {
     found.into_iter().collect()
 }
 
-fn roots() -> Vec<PathBuf> {
+/// The root of each crate, with what was read from there: once, because each of these tests looks at all of it.
+static CRATES: LazyLock<Vec<(PathBuf, Krate)>> = LazyLock::new(|| {
     let home = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut roots = vec![program()];
-    roots.extend(
-        ["api", "http", "testbed", "verdict", "world"].map(|name| home.join("crates").join(name).join("src/lib.rs")),
-    );
-    roots
-}
+    let libraries =
+        ["api", "http", "testbed", "verdict", "world"].map(|name| home.join("crates").join(name).join("src/lib.rs"));
+    let roots = [program()].into_iter().chain(libraries);
+    roots.map(|root| (root.clone(), Krate::read(&root))).collect()
+});
 
 fn program() -> PathBuf {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
@@ -370,10 +382,9 @@ fn relative(file: &Path) -> String {
 #[test]
 fn no_files_use_each_other_in_a_circle() {
     let mut found = Vec::new();
-    for root in roots() {
-        let krate = Krate::read(&root);
+    for (root, krate) in CRATES.iter() {
         let edges = krate.edges();
-        assert!(edges.len() > 2 || krate.modules.len() < 4, "{}: no edges are seen any more", relative(&root));
+        assert!(edges.len() > 2 || krate.modules.len() < 4, "{}: no edges are seen any more", relative(root));
         let edges = edges.into_iter().map(|(from, to)| (relative(from), relative(to))).collect();
         found.extend(circles(&edges));
     }
@@ -383,9 +394,9 @@ fn no_files_use_each_other_in_a_circle() {
 #[test]
 fn no_folders_use_each_other_in_a_circle() {
     let mut found = Vec::new();
-    for root in roots() {
-        let krate = Krate::read(&root);
+    for (root, krate) in CRATES.iter() {
         let base = root.parent().unwrap();
+        let all = krate.edges();
         let folders: BTreeSet<&Path> = krate
             .modules
             .values()
@@ -399,9 +410,8 @@ fn no_folders_use_each_other_in_a_circle() {
                 let name = first.trim_end_matches(".rs").to_owned();
                 (!["mod", "lib", "main"].contains(&name.as_str())).then(|| relative(&folder.join(name)))
             };
-            let edges: BTreeSet<(String, String)> = krate
-                .edges()
-                .into_iter()
+            let edges: BTreeSet<(String, String)> = all
+                .iter()
                 .filter_map(|(from, to)| Some((room(from)?, room(to)?)))
                 .filter(|(from, to)| from != to)
                 .collect();
@@ -413,8 +423,7 @@ fn no_folders_use_each_other_in_a_circle() {
 
 #[test]
 fn every_room_uses_only_what_lies_below_it() {
-    let root = program();
-    let krate = Krate::read(&root);
+    let (root, krate) = &CRATES[0];
     let base = root.parent().unwrap();
     let room = |file: &Path| {
         let first = file.strip_prefix(base).unwrap().components().next().unwrap().as_os_str().to_str().unwrap();
@@ -453,8 +462,8 @@ fn the_pure_crates_depend_on_nothing_that_could_make_them_impure() {
 #[test]
 fn long_files_say_why() {
     let mut found = Vec::new();
-    for root in roots() {
-        for module in Krate::read(&root).modules.values() {
+    for (_, krate) in CRATES.iter() {
+        for module in krate.modules.values() {
             if module.lines > LONGEST && !module.head.contains("\n//! Long:") {
                 found.push(format!("{}: {} lines without tests", relative(&module.file), module.lines));
             }
@@ -466,8 +475,8 @@ fn long_files_say_why() {
 #[test]
 fn a_type_name_stands_for_one_type() {
     let mut files: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for root in roots() {
-        for module in Krate::read(&root).modules.values() {
+    for (_, krate) in CRATES.iter() {
+        for module in krate.modules.values() {
             for name in &module.types {
                 files.entry(name.clone()).or_default().push(relative(&module.file));
             }
@@ -481,8 +490,8 @@ fn a_type_name_stands_for_one_type() {
 #[test]
 fn unsafe_code_stands_in_the_journal_alone() {
     let mut files = 0;
-    for root in roots() {
-        for module in Krate::read(&root).modules.values() {
+    for (_, krate) in CRATES.iter() {
+        for module in krate.modules.values() {
             files += 1;
             let text = fs::read_to_string(&module.file).unwrap();
             // `unsafe-inline` is a word of Content-Security-Policy.

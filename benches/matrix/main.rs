@@ -370,7 +370,7 @@ impl Result {
 fn written(results: &BTreeMap<Cell, Result>, seconds: u64) -> String {
     let mut text = String::from(
         "# The check against real balancers\n\nWritten by `make matrix`. Each cell is a `uuid-generator check --with …` of its own: a fleet of three, the balancer with the \
-         configuration that `config` writes, the experiments, the sample, the account. **✓**: the fates add up to the requests, the algorithm has its true name, the \
+         configuration that `config` writes, the experiments, the sample, the account. **✓**: the outcomes add up to the requests, the algorithm has its true name, the \
          verdict is the true one, and clients saw errors where this balancer is known to let them through, and nowhere else. In an outage of 1.5 s: what clients saw of it (200 requests \
          a second), and how long after its end the backend was back. A reload that costs a request fails its check, as it must. Slow: each response takes 100 ms. POST, one backend failing: it closes 10 % of its requests without a \
          response, and no POST may reach backends twice. Request intact: method, query, body and a header of 1,000 PUTs are compared where they arrive. A cell that is wrong is tried once more, alone, and both tries are told. `–`: not possible in this edition, with the reason below.\n",
