@@ -317,6 +317,52 @@ impl Simulated {
         )
     }
 
+    /// NGINX's smooth weighted round robin: all gain their weight, the one with most gets the request and pays the sum.
+    fn smooth(&mut self, rotation: usize, weights: &[i64]) -> usize {
+        let turns = &mut self.turns[rotation];
+        turns.iter_mut().zip(weights).for_each(|(turn, weight)| *turn += weight);
+        let best = (0..turns.len()).rev().max_by_key(|place| turns[*place]).unwrap();
+        turns[best] -= weights.iter().sum::<i64>();
+        best
+    }
+
+    /// All backends once, in a new order each time.
+    fn shuffled(&mut self, rotation: usize) -> usize {
+        if self.queue[rotation].is_empty() {
+            let mut block: Vec<usize> = (0..self.backends).collect();
+            for place in (1..block.len()).rev() {
+                block.swap(place, self.chance.below(place + 1));
+            }
+            self.queue[rotation] = block;
+        }
+        self.queue[rotation].pop().unwrap()
+    }
+
+    fn draw(&mut self, shares: &[f64]) -> usize {
+        let draw = self.chance.unit() * shares.iter().sum::<f64>();
+        let mut sum = 0.0;
+        let place = shares.iter().position(|share| {
+            sum += share;
+            draw < sum
+        });
+        place.unwrap_or(shares.len() - 1)
+    }
+
+    /// The backends in the order in which a rotation comes to them.
+    fn after(&self, rotation: usize) -> impl Iterator<Item = usize> + use<> {
+        let (next, backends) = (self.next[rotation], self.backends);
+        (0..backends).map(move |step| (next + 1 + step) % backends)
+    }
+
+    fn go_to(&mut self, rotation: usize, place: usize) -> usize {
+        self.next[rotation] = place;
+        place
+    }
+
+    fn advance(&mut self, rotation: usize, steps: usize) -> usize {
+        self.go_to(rotation, (self.next[rotation] + steps) % self.backends)
+    }
+
     /// The pick of one request.
     pub fn pick(&mut self, rotation: usize, request: &ProbeRequest) -> (usize, Vec<(String, String)>) {
         let cookie = request.headers.iter().find(|(name, _)| name == "Cookie").map(|(_, value)| value.clone());
@@ -325,47 +371,19 @@ impl Simulated {
             pairs.filter(|(name, _)| *name == wanted).map(|(_, value)| value.to_owned()).next()
         };
         let backend = match &self.picks.clone() {
-            Picks::Turns(weights) => {
-                let turns = &mut self.turns[rotation];
-                turns.iter_mut().zip(weights).for_each(|(turn, weight)| *turn += weight);
-                let best = (0..turns.len()).rev().max_by_key(|place| turns[*place]).unwrap();
-                turns[best] -= weights.iter().sum::<i64>();
-                best
-            }
+            Picks::Turns(weights) => self.smooth(rotation, weights),
             Picks::Blocks(weights) => {
                 let order: Vec<usize> =
                     weights.iter().enumerate().flat_map(|(place, times)| vec![place; *times as usize]).collect();
                 self.next[rotation] = (self.next[rotation] + 1) % order.len();
                 order[self.next[rotation]]
             }
-            Picks::Permutations => {
-                if self.queue[rotation].is_empty() {
-                    let mut block: Vec<usize> = (0..self.backends).collect();
-                    for place in (1..block.len()).rev() {
-                        block.swap(place, self.chance.below(place + 1));
-                    }
-                    self.queue[rotation] = block;
-                }
-                self.queue[rotation].pop().unwrap()
-            }
-            Picks::Random(shares) => {
-                let draw = self.chance.unit() * shares.iter().sum::<f64>();
-                let mut sum = 0.0;
-                shares
-                    .iter()
-                    .position(|share| {
-                        sum += share;
-                        draw < sum
-                    })
-                    .unwrap_or(shares.len() - 1)
-            }
+            Picks::Permutations => self.shuffled(rotation),
+            Picks::Random(shares) => self.draw(shares),
             Picks::LeastInTurns => {
                 let least = (0..self.backends).map(|place| self.load(place)).min().unwrap();
-                (0..self.backends)
-                    .map(|step| (self.next[rotation] + 1 + step) % self.backends)
-                    .find(|place| self.load(*place) == least)
-                    .inspect(|place| self.next[rotation] = *place)
-                    .unwrap()
+                let next = self.after(rotation).find(|place| self.load(*place) == least).unwrap();
+                self.go_to(rotation, next)
             }
             Picks::LeastByChance => {
                 let least = (0..self.backends).map(|place| self.load(place)).min().unwrap();
@@ -378,21 +396,14 @@ impl Simulated {
                     .enumerate()
                     .map(|(place, weight)| weight * 1000 / (1 + self.load(place) as i64))
                     .collect();
-                let turns = &mut self.turns[rotation];
-                turns.iter_mut().zip(&now).for_each(|(turn, weight)| *turn += weight);
-                let best = (0..turns.len()).rev().max_by_key(|place| turns[*place]).unwrap();
-                turns[best] -= now.iter().sum::<i64>();
-                best
+                self.smooth(rotation, &now)
             }
             Picks::LeastFirst => (0..self.backends).min_by_key(|place| self.load(*place)).unwrap(),
             Picks::LeastTime { quick } => {
                 let score = |place: usize| (quick + self.took[place]) * (1 + self.load(place)) as f64;
                 let least = (0..self.backends).map(score).fold(f64::INFINITY, f64::min);
-                (0..self.backends)
-                    .map(|step| (self.next[rotation] + 1 + step) % self.backends)
-                    .find(|place| score(*place) == least)
-                    .inspect(|place| self.next[rotation] = *place)
-                    .unwrap()
+                let next = self.after(rotation).find(|place| score(*place) == least).unwrap();
+                self.go_to(rotation, next)
             }
             Picks::Soonest => {
                 let places = 0..self.backends;
@@ -423,23 +434,19 @@ impl Simulated {
             Picks::Sticky { forgets } => match cookie("SERVERID").and_then(|value| value.parse().ok()) {
                 Some(pinned) if self.chance.unit() >= *forgets => return (pinned, Vec::new()),
                 _ => {
-                    self.next[rotation] = (self.next[rotation] + 1) % self.backends;
-                    let backend = self.next[rotation];
+                    let backend = self.advance(rotation, 1);
                     return (backend, vec![("SERVERID".to_owned(), backend.to_string())]);
                 }
             },
             Picks::GivenCookie => match cookie("uid") {
                 Some(value) => self.hash(&value),
                 None => {
-                    self.next[rotation] = (self.next[rotation] + 1) % self.backends;
+                    let backend = self.advance(rotation, 1);
                     let value = format!("u{}", (self.chance.unit() * 1e9) as u64);
-                    return (self.next[rotation], vec![("uid".to_owned(), value)]);
+                    return (backend, vec![("uid".to_owned(), value)]);
                 }
             },
-            Picks::Connections => {
-                self.next[rotation] = (self.next[rotation] + 1) % self.backends;
-                self.next[rotation]
-            }
+            Picks::Connections => self.advance(rotation, 1),
             Picks::RandomConnections => self.chance.below(self.backends),
             Picks::Body => self.key(u64::from(request.body.unwrap_or(0)) + 7),
             Picks::Bursts(length) => {
@@ -449,7 +456,7 @@ impl Simulated {
             Picks::UnevenBursts(length) => {
                 if self.picked == 0 {
                     self.picked = (length / 2 + self.chance.below(length + 1)) as u64;
-                    self.next[rotation] = (self.next[rotation] + 1) % self.backends;
+                    self.advance(rotation, 1);
                 }
                 self.picked = self.picked.saturating_sub(1);
                 self.next[rotation]
@@ -457,8 +464,7 @@ impl Simulated {
             Picks::Skips(every) => {
                 self.picked += 1;
                 let skips = usize::from(self.picked.is_multiple_of(*every as u64));
-                self.next[rotation] = (self.next[rotation] + 1 + skips) % self.backends;
-                self.next[rotation]
+                self.advance(rotation, 1 + skips)
             }
             Picks::One => 0,
         };

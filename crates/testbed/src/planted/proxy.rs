@@ -162,20 +162,7 @@ impl PlantedProxy {
     ) -> Option<ChosenBackend> {
         let mut worker = worker.borrow_mut();
         let mut random = self.random.borrow_mut();
-        let last = self.backends.len() - 1;
-        let mut all = Places::MAX >> (127 - last);
-        if self.behaviour.defect == Defect::MissingBackend {
-            all &= !(1 << last);
-        }
-        let mut open = all & !tried;
-        if let Some(ejection) = &self.behaviour.ejection {
-            let now = Instant::now();
-            let out = places(all).filter(|place| worker.is_out(*place, ejection, now));
-            let out = out.fold(0, |out: Places, place| out | 1 << place);
-            if out != all {
-                open &= !out;
-            }
-        }
+        let open = self.open(&worker, tried);
         if open == 0 {
             return None;
         }
@@ -216,25 +203,8 @@ impl PlantedProxy {
             },
             PlantedAlgorithm::First => open.trailing_zeros() as usize,
         };
-        if let Defect::Skew(share) = self.behaviour.defect
-            && last > 0
-            && place + 1 >= last
-            && open >> (last - 1) == 0b11
-        {
-            let draws = matches!(
-                self.behaviour.algorithm,
-                PlantedAlgorithm::Random | PlantedAlgorithm::RandomWeighted(_) | PlantedAlgorithm::TwoChoices { .. }
-            );
-            let is_first = if draws {
-                random.share() < share
-            } else {
-                // The small excess is for the rounding of a sum of many shares.
-                let sum = self.skewed.get() + share;
-                let is_first = sum >= 1.0 - 1e-9;
-                self.skewed.set(if is_first { sum - 1.0 } else { sum });
-                is_first
-            };
-            place = if is_first { last - 1 } else { last };
+        if let Defect::Skew(share) = self.behaviour.defect {
+            place = self.skew(place, share, open, &mut random);
         }
         if let Some(ejection) = &self.behaviour.ejection {
             let (peer, now) = (&mut worker.peers[place], Instant::now());
@@ -243,6 +213,43 @@ impl PlantedProxy {
             }
         }
         Some(ChosenBackend { place, sets_cookie })
+    }
+
+    /// Backends that may be asked: none that was tried, and none that is ejected unless all are.
+    fn open(&self, worker: &Worker, tried: Places) -> Places {
+        let last = self.backends.len() - 1;
+        let mut all = Places::MAX >> (127 - last);
+        if self.behaviour.defect == Defect::MissingBackend {
+            all &= !(1 << last);
+        }
+        let open = all & !tried;
+        let Some(ejection) = &self.behaviour.ejection else { return open };
+        let now = Instant::now();
+        let out = places(all).filter(|place| worker.is_out(*place, ejection, now));
+        let out = out.fold(0, |out: Places, place| out | 1 << place);
+        if out == all { open } else { open & !out }
+    }
+
+    /// Gives the last backend but one a part of what the last should get, or the other way round: `share` of what both get.
+    fn skew(&self, place: usize, share: f64, open: Places, random: &mut Random) -> usize {
+        let last = self.backends.len() - 1;
+        if last == 0 || place + 1 < last || open >> (last - 1) != 0b11 {
+            return place;
+        }
+        let draws = matches!(
+            self.behaviour.algorithm,
+            PlantedAlgorithm::Random | PlantedAlgorithm::RandomWeighted(_) | PlantedAlgorithm::TwoChoices { .. }
+        );
+        let is_first = if draws {
+            random.share() < share
+        } else {
+            // The small excess is for the rounding of a sum of many shares.
+            let sum = self.skewed.get() + share;
+            let is_first = sum >= 1.0 - 1e-9;
+            self.skewed.set(if is_first { sum - 1.0 } else { sum });
+            is_first
+        };
+        if is_first { last - 1 } else { last }
     }
 
     pub(super) fn failed(&self, worker: &Rc<RefCell<Worker>>, place: usize) {
