@@ -77,7 +77,7 @@ pub(crate) fn assemble(ledger: &Ledger, outcome: session::SessionData, mut known
         urls,
         connections,
         identity,
-        passes_slowly,
+        slow_trial,
         received,
         names,
         backends,
@@ -108,7 +108,7 @@ pub(crate) fn assemble(ledger: &Ledger, outcome: session::SessionData, mut known
     let began = ledger.observations().first().map_or(started, |first| first.due);
     let backends = backends.unwrap_or(names.len());
     let (windows, spans) = (figures::windows(&steps, names), figures::spans(&steps, names));
-    let limit = RateLimit::of(ledger, sample.clone(), passes_slowly);
+    let limit = RateLimit::of(ledger, sample.clone(), slow_trial);
     let streams = streams.map(|(seen, lateness)| {
         let mut joined = Streams::join(seen, std::mem::take(&mut known.lived));
         (joined.other_clocks, joined.lateness) = (known.other_clocks, lateness);

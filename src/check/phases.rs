@@ -21,8 +21,8 @@ use crate::check::phases::meet::Met;
 use crate::check::plan::Experiments;
 use crate::check::scenario::{self, StepResult};
 use crate::check::session::{CheckSession, SessionData};
-use verdict::algorithm::Evidence;
 use verdict::algorithm::experiments::{self, Setting};
+use verdict::algorithm::{Evidence, Missing, SkipReason};
 use verdict::observation::Observation;
 
 /// What the experiments may take, if nobody says it.
@@ -70,14 +70,15 @@ pub(crate) async fn run(mut session: CheckSession<'_>) -> Result<SessionData> {
     let received = session.client.with(|prober, _| traffic.samples.received(prober.samples()));
     // Ten million of them are not copied.
     session.client.with(|prober, _| observations.splice(0..0, prober.observations().iter().copied()).for_each(drop));
-    let mut passes_slowly = None;
+    let mut slow_trial = None;
     if session.plan.scenario.steps.is_empty() && is_refused_often(&observations[sampled as usize..]) {
         session.watch.enter("sending a few requests slowly: is it a rate limit?");
-        let (slow, passed) = slowly::probe(&mut session, observations.len() as u64).await?;
+        let first = observations.len() as u64;
+        let (slow, trial) = slowly::probe(&mut session, first, &observations[sampled as usize..]).await?;
         // They are given less time than the user's own, and tell what a limit is: nobody's request fails here.
         invented.extend(observations.len() as u32..(observations.len() + slow.len()) as u32);
         observations.extend(slow);
-        passes_slowly = Some(passed);
+        slow_trial = Some(trial);
     }
     let identity = session.named_by();
     session.watch.enter("reading the backends' records");
@@ -94,7 +95,7 @@ pub(crate) async fn run(mut session: CheckSession<'_>) -> Result<SessionData> {
         sample,
         urls,
         received,
-        passes_slowly,
+        slow_trial,
         names: session.client.names(),
         backends: session.backends,
         evidence,
@@ -122,8 +123,11 @@ async fn experiment(
     met: Met,
     gone: Duration,
 ) -> Result<Evidence> {
+    if met == Met::BodyLimit {
+        // The balancer refuses the user's own request: others would say nothing of it.
+        return Ok(Evidence { backends, missing: Missing::all(SkipReason::Cached), ..Evidence::default() });
+    }
     let budget = match session.plan.experiments {
-        _ if met == Met::BodyLimit => Duration::ZERO,
         Experiments::Usual => EXPERIMENTS.min(BEFORE_SAMPLE.saturating_sub(gone)).max(LEAST_EXPERIMENTS),
         Experiments::For(budget) => budget,
         Experiments::Off => Duration::ZERO,

@@ -20,6 +20,7 @@ use crate::wire::Moment;
 use verdict::algorithm::Evidence;
 use verdict::facts::responses::ReceivedResponses;
 use verdict::facts::tls::KnownTls;
+use verdict::limit::SlowTrial;
 use verdict::observation::Observation;
 use verdict::streams::StreamObservation;
 
@@ -62,7 +63,7 @@ pub(crate) struct SessionData {
     /// What a report shows of the responses, those of probes too.
     pub(crate) received: ReceivedResponses,
     /// Whether the balancer refused none that were sent slowly after the sample, if that was tried.
-    pub(crate) passes_slowly: Option<bool>,
+    pub(crate) slow_trial: Option<SlowTrial>,
     /// Names of the backends.
     pub(crate) names: Vec<String>,
     /// Of those the ones that were ready, if that is known.

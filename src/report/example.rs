@@ -71,6 +71,7 @@ fn shares_as_expected() -> shares::ShareFacts {
         algorithm: "round robin".to_owned(),
         seen_weights: None,
         needed: None,
+        stopped: None,
         part: None,
     }
 }

@@ -122,7 +122,7 @@ rules! {
     Statuses(account::BackendStatuses) = "statuses" from account::STATUSES,
     Stale(account::Requests) = "stale" from responses::STALE,
     Swapped(account::Requests) = "swapped" from responses::SWAPPED,
-    Truncated(account::Losses) = "truncated" from responses::TRUNCATED,
+    Truncated(account::TruncatedResponses) = "truncated" from responses::TRUNCATED,
     Altered(responses::Altered) = "altered" from responses::ALTERED,
     ResponseFields(responses::FieldChanges) = "response-fields" from responses::RESPONSE_FIELDS,
     Compressed(responses::TextWitness) = "compressed" from responses::COMPRESSED,

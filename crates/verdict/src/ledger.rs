@@ -61,6 +61,9 @@ const MIRROR_ATTEMPTS: u32 = 20;
 /// The close of an idle connection crosses the request on its way: it comes within a round trip, on a busy machine too.
 const ROUND_TRIP: Duration = Duration::from_millis(50);
 
+/// Two attempts that are nearer than that were not made one after the other has had its time.
+const AT_ONCE: Duration = Duration::from_millis(50);
+
 /// One request: what the client saw, what the backends recorded, and what that means.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Entry<'a> {
@@ -85,6 +88,22 @@ impl Entry<'_> {
     /// The attempt whose answer the client got.
     pub fn delivered(&self) -> Option<&Arrival> {
         own(self.observation, self.attempts)
+    }
+
+    /// The attempt for which a backend was selected, as far as that is known: the first one. A copy that was made of the request is none.
+    pub fn selected_attempt(&self) -> Option<&Arrival> {
+        match self.outcome {
+            Outcome::Mirrored => self.delivered(),
+            Outcome::Duplicated if self.is_copied_at_once() => self.delivered(),
+            _ => self.first_attempt(),
+        }
+    }
+
+    /// Whether another backend executed it at the time at which the one did whose response came: that is no second try.
+    fn is_copied_at_once(&self) -> bool {
+        let Some(own) = self.delivered() else { return false };
+        let is_near = |it: &&Arrival| it.received.since(own.received).max(own.received.since(it.received)) <= AT_ONCE;
+        self.attempts.iter().filter(|it| it.response != own.response && it.executed()).any(|it| is_near(&it))
     }
 
     /// A kept connection was closed at the moment in which it was used again, before the request reached a backend. RFC 9112 §9.5 lets

@@ -23,6 +23,29 @@ pub struct RateLimit {
     /// Where nothing was refused but beside that many requests in flight, and never more passed at once: then it may be a limit of these.
     #[serde(default)]
     pub at_once: Option<u64>,
+    /// What is limited, where an experiment has shown it.
+    #[serde(default)]
+    pub kind: Option<LimitKind>,
+}
+
+/// What a limit limits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum LimitKind {
+    /// Requests in a time: many in flight at once passed at a slow pace.
+    Rate,
+    /// Requests in flight, and how many: a pace at which all passed was refused while more than these were in flight.
+    AtOnce(u64),
+}
+
+/// What requests showed that were sent slowly after the sample.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SlowTrial {
+    /// Whether none of them was refused.
+    pub passed: bool,
+    /// What is limited, if that was seen.
+    pub kind: Option<LimitKind>,
 }
 
 /// Slices in which as much must have passed; the first one is left out, for a limit may allow a burst.
@@ -36,11 +59,12 @@ const CHANCE: f64 = 1e-6;
 const SHARE: f64 = 0.02;
 
 impl RateLimit {
-    /// What the sample shows. `is_gone_when_slow`: whether requests that were sent slowly afterwards were not refused; None if that was
-    /// not tried. A status of 503 is said for much else: it takes such a trial.
-    pub fn of(ledger: &Ledger, sample: Range<u32>, is_gone_when_slow: Option<bool>) -> Option<RateLimit> {
+    /// What the sample shows, and requests that were sent slowly afterwards; None if that was not tried. A status of 503 is said for much
+    /// else: it takes such a trial.
+    pub fn of(ledger: &Ledger, sample: Range<u32>, slowly: Option<SlowTrial>) -> Option<RateLimit> {
         let status = refusal(ledger, sample.clone())?;
-        match (status, is_gone_when_slow) {
+        let kind = slowly.and_then(|trial| trial.kind);
+        match (status, slowly.map(|trial| trial.passed)) {
             (_, Some(false)) | (503, None) => return None,
             _ => {}
         }
@@ -52,13 +76,13 @@ impl RateLimit {
         // turn, and then nothing that is sent slowly.
         match (estimate, status) {
             (Some((passed, sent)), _) => {
-                Some(RateLimit { status, refused, passed: Some(passed), sent: Some(sent), at_once })
+                Some(RateLimit { status, refused, passed: Some(passed), sent: Some(sent), at_once, kind })
             }
-            (None, 429) => Some(RateLimit { status, refused, passed: None, sent: None, at_once }),
+            (None, 429) => Some(RateLimit { status, refused, passed: None, sent: None, at_once, kind }),
             (None, _) => {
                 let is_chance = (1.0 - refused as f64 / sample.len() as f64).powi(SLOW) > CHANCE;
                 let passes = passes_meanwhile(ledger, sample, status);
-                (!is_chance && passes).then_some(RateLimit { status, refused, passed: None, sent: None, at_once })
+                (!is_chance && passes).then_some(RateLimit { status, refused, passed: None, sent: None, at_once, kind })
             }
         }
     }
@@ -156,6 +180,10 @@ mod tests {
     use crate::observation::{Backend, Echo, Observation};
     use uuid::Uuid;
 
+    fn slowly(passed: bool) -> Option<SlowTrial> {
+        Some(SlowTrial { passed, kind: None })
+    }
+
     /// One request each 100 µs, and what came of it.
     fn ledger(status: impl Fn(u64) -> u16) -> (Ledger, Range<u32>) {
         const COUNT: u32 = 20_000;
@@ -196,8 +224,8 @@ mod tests {
     fn service_unavailable_is_a_limit_only_if_it_ends_when_requests_come_slowly() {
         let (ledger, sample) = limited(503);
         assert_eq!(RateLimit::of(&ledger, sample.clone(), None), None);
-        assert_eq!(RateLimit::of(&ledger, sample.clone(), Some(false)), None);
-        assert!(RateLimit::of(&ledger, sample, Some(true)).is_some());
+        assert_eq!(RateLimit::of(&ledger, sample.clone(), slowly(false)), None);
+        assert!(RateLimit::of(&ledger, sample, slowly(true)).is_some());
     }
 
     #[test]
@@ -209,7 +237,7 @@ mod tests {
             for (place, observation) in (0..).zip(&mut few) {
                 (observation.due, observation.ended) = (Moment(place * 5_000), Moment(place * 5_000 + 50_000));
             }
-            RateLimit::of(&Ledger::join(few, Vec::new(), BackendRecords::Kept), 0..1_000, Some(true))
+            RateLimit::of(&Ledger::join(few, Vec::new(), BackendRecords::Kept), 0..1_000, slowly(true))
         };
         let limit = burst(|place| place % 200 == 50).unwrap();
         assert_eq!((limit.status, limit.refused, limit.passed), (503, 995, None));
@@ -231,7 +259,7 @@ mod tests {
             let mut all = long.observations().to_vec();
             let slow = all.iter_mut().filter(|it| it.status == 200);
             slow.for_each(|it| it.ended = Moment(it.due.0 + 1_000_000));
-            RateLimit::of(&Ledger::join(all, Vec::new(), BackendRecords::None), sample, Some(true)).unwrap().at_once
+            RateLimit::of(&Ledger::join(all, Vec::new(), BackendRecords::None), sample, slowly(true)).unwrap().at_once
         };
         assert_eq!(passes(|place| place % 10 < 2), Some(2));
         assert_eq!(passes(|place| place % 20 == 0), None);
@@ -241,7 +269,7 @@ mod tests {
     #[test]
     fn an_outage_or_a_few_refusals_are_no_limit() {
         let outage = ledger(|at| if at > 1_000_000_000 { 503 } else { 200 });
-        assert_eq!(RateLimit::of(&outage.0, outage.1, Some(true)), None);
+        assert_eq!(RateLimit::of(&outage.0, outage.1, slowly(true)), None);
         let few = ledger(|at| if at % 20_000_000 == 0 { 429 } else { 200 });
         assert_eq!(RateLimit::of(&few.0, few.1, None), None);
         let none = ledger(|_| 200);

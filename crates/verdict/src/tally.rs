@@ -313,14 +313,10 @@ impl Pins {
     }
 }
 
-/// Where the balancer sent it first; none where that is not known. What a mirror got is a copy.
+/// Where the balancer sent it first; none where that is not known.
 pub(crate) fn directed(entry: &Entry) -> Option<Backend> {
-    let first = match entry.outcome {
-        Outcome::Mirrored => entry.delivered(),
-        _ => entry.first_attempt(),
-    };
-    match first {
-        Some(first) => Some(first.backend),
+    match entry.selected_attempt() {
+        Some(selected) => Some(selected.backend),
         // A stale answer was not sent anywhere.
         None if entry.outcome == Outcome::Stale => None,
         None => entry.first_backend(),

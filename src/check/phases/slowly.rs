@@ -1,4 +1,5 @@
-//! A few requests, slowly, after a sample in which the balancer refused many: what ends then was a rate limit.
+//! A few requests, slowly, after a sample in which the balancer refused many: what ends then was a limit. Whether it limits the rate or
+//! requests at once shows where backends can be asked to take their time: the same pace, with and without many in flight.
 
 use std::time::{Duration, Instant};
 
@@ -7,6 +8,9 @@ use tokio::task::spawn_blocking;
 
 use crate::check::load::{BackendNames, Probe};
 use crate::check::session::CheckSession;
+use crate::check::subject::LiveSubject;
+use verdict::algorithm::experiments::{Pace, ProbeReply, ProbeRequest, Subject};
+use verdict::limit::{LimitKind, SlowTrial};
 use verdict::observation::Observation;
 
 /// What a limit allows again after as long.
@@ -14,11 +18,25 @@ const REST: Duration = Duration::from_millis(1100);
 const REQUESTS: u32 = 8;
 const GAP: Duration = Duration::from_millis(250);
 const LONGEST: Duration = Duration::from_secs(6);
+/// With many in flight, and without: no more requests, and no longer.
+const MOST: usize = 64;
+const LEAST: usize = 8;
+const PACED: Duration = Duration::from_millis(3500);
+/// Of the rate that passed. What the sample shows of it may be too much by a burst.
+const SLOWER: f64 = 4.0;
+const LEAST_GAP: Duration = Duration::from_millis(4);
 
-/// Their observations, and whether all passed. `first` is the number of the next request of the run.
-pub(crate) async fn probe(session: &mut CheckSession<'_>, first: u64) -> Result<(Vec<Observation>, bool)> {
+/// Their observations, and what they show. `first` is the number of the next request of the run; `sample` what passed and what did not.
+pub(crate) async fn probe(
+    session: &mut CheckSession<'_>,
+    first: u64,
+    sample: &[Observation],
+) -> Result<(Vec<Observation>, SlowTrial)> {
     let mut prober = session.new_prober(first)?;
     let mut backends = BackendNames::new(session.client.names());
+    let pace = passed_rate(sample).map(|rate| LEAST_GAP.max(Duration::from_secs_f64(SLOWER / rate)));
+    let pace = pace.filter(|_| session.identity.is_fleet() && !session.plan.grpc);
+    let (path, connections) = (session.client.target().path.clone(), session.plan.connections_at_once());
     tokio::time::sleep(REST).await;
     let probing = spawn_blocking(move || {
         let deadline = Instant::now() + LONGEST;
@@ -29,9 +47,50 @@ pub(crate) async fn probe(session: &mut CheckSession<'_>, first: u64) -> Result<
             prober.probe(&Probe { patience: Some(Duration::from_secs(2)), ..Probe::default() }, &mut backends)?;
             std::thread::sleep(GAP);
         }
-        Ok::<_, crate::check::load::DriveError>(prober.into_observations().0)
+        let seen = prober.observations();
+        let passed = !seen.is_empty() && seen.iter().all(|observation| observation.backend.is_known());
+        let kind = match pace.filter(|_| passed) {
+            Some(gap) => {
+                let mut live = LiveSubject::new(&mut prober, &mut backends, &path, false, connections);
+                let kind = what_is_limited(&mut live, gap, connections);
+                live.end()?;
+                kind
+            }
+            None => None,
+        };
+        Ok::<_, crate::check::load::DriveError>((prober.into_observations().0, SlowTrial { passed, kind }))
     });
-    let observations = session.collecting(probing).await??;
-    let passed = !observations.is_empty() && observations.iter().all(|observation| observation.backend.is_known());
-    Ok((observations, passed))
+    session.collecting(probing).await?.map_err(Into::into)
+}
+
+/// Requests per second that passed in the latter half of the sample: a limit may allow a burst at first.
+fn passed_rate(sample: &[Observation]) -> Option<f64> {
+    let later = &sample[sample.len() / 2..];
+    let (begin, end) = (later.iter().map(Observation::sent).min()?, later.iter().map(|it| it.ended).max()?);
+    let passed = later.iter().filter(|observation| observation.backend.is_known()).count();
+    (passed > 0).then(|| passed as f64 / end.since(begin).as_secs_f64().max(1e-3))
+}
+
+/// At a pace that a limit of the rate lets pass, as it then does, many in flight at once are refused by a limit of these alone.
+fn what_is_limited(live: &mut LiveSubject, gap: Duration, connections: usize) -> Option<LimitKind> {
+    let count = ((PACED.as_secs_f64() / gap.as_secs_f64()) as usize).min(MOST);
+    if count < LEAST {
+        return None;
+    }
+    let pace = Pace { width: count, gap, until: Duration::MAX };
+    let passes = |reply: &ProbeReply| reply.pick.is_some_and(|pick| pick.backend.is_known());
+    let control = live.send_all(&vec![ProbeRequest::default(); count], &pace);
+    if control.len() < count || !control.iter().all(passes) {
+        return None;
+    }
+    let delay = gap * count as u32 + GAP;
+    let held = live.send_all(&vec![ProbeRequest { delay: Some(delay), ..ProbeRequest::default() }; count], &pace);
+    let refused = held.iter().filter(|reply| !passes(reply) && reply.took < delay).count();
+    let passed = held.iter().filter(|reply| passes(reply)).count();
+    match refused {
+        // The sample had no more at once than that, and was refused.
+        0 if passed == count && count > connections => Some(LimitKind::Rate),
+        refused if refused + passed == count && passed > 0 && refused > 1 => Some(LimitKind::AtOnce(passed as u64)),
+        _ => None,
+    }
 }

@@ -68,7 +68,7 @@ pub(crate) async fn run(mut session: CheckSession<'_>, streams: &StreamPlan) -> 
         sample,
         urls: Vec::new(),
         received,
-        passes_slowly: None,
+        slow_trial: None,
         names: session.client.names(),
         backends: session.backends,
         evidence,

@@ -62,7 +62,17 @@ pub(super) fn shares(facts: &shares::ShareFacts, level: Level) -> Phrase {
                          server is listed once"
                     .to_owned(),
             };
-            Phrase::of(format!("shares are not as expected: {widest}")).try_this(hint)
+            let summary = format!("shares are not as expected: {widest}");
+            match facts.stopped {
+                None => Phrase::of(summary).try_this(hint),
+                Some(since) => Phrase::of(format!(
+                    "{summary}; it got its share until {since:.1} s after the check began, and nothing since"
+                ))
+                .try_this(
+                    "it was taken out of the rotation then: drained, left out by a reload, or unhealthy to the balancer; if \
+                     nobody did that, the balancer forgot it",
+                ),
+            }
         }
         Conclusion::Disturbed => {
             let widest_row = facts.widest.as_ref();
@@ -71,6 +81,12 @@ pub(super) fn shares(facts: &shares::ShareFacts, level: Level) -> Phrase {
             let what = if visible { widest } else { format!("shares of {unit} cannot be judged") };
             Phrase::of(format!("{what}, while backends failed: a failing backend gets less"))
                 .try_this("repeat the check with healthy backends")
+        }
+        Conclusion::OutageThroughout => {
+            Phrase::of(format!("shares of {unit} cannot be judged: none that count were sent after all was well again"))
+                .try_this(
+                    "begin the outage later, mend it, and let the sample go on after that with a longer --duration",
+                )
         }
         Conclusion::TooFew => Phrase::of(format!(
             "too few {unit}: {} detect deviations ≥ {detects:.1} pp",
@@ -130,6 +146,10 @@ fn unproven(facts: &shares::ShareFacts, why: Unproven, widest: &str) -> Phrase {
         .try_this(
             "attempts at several hosts are closer than their clocks agree: check while no backend fails, or from a host nearer to them",
         ),
+        Unproven::Copies => Phrase::of(format!(
+            "shares are not even: {widest}; of requests that were executed more than once it is not known which attempt is the copy"
+        ))
+        .try_this("turn off the mirror, or whatever sends requests twice, and check again"),
         Unproven::Load => Phrase::of(format!(
             "shares are not even under load: {widest}; one request after the other the rotation is exact"
         ))

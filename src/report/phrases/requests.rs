@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use verdict::facts::account::{
     AccountFacts, BackendStatuses, IdleCloses, Losses, Mirrored, OwnResponses, Repeated, Requests, RetriedRequests,
-    Subrequests,
+    Subrequests, TruncatedResponses,
 };
 use verdict::facts::{copies, limit, records};
 use verdict::finding::Level;
 use verdict::grpc::call_of_status;
+use verdict::limit::LimitKind;
 use verdict::numbers::{count_of, grouped, percent, time};
 
 use super::phrase::{Phrase, listed};
@@ -51,8 +52,16 @@ pub(super) fn records(facts: &records::RecordFacts) -> Phrase {
 pub(super) fn rate_limit(facts: &limit::LimitFacts) -> Phrase {
     let rate = |rate: f64| grouped(rate.round() as u64);
     let refused = format!("{} got {}", count_of(facts.refused, "request"), facts.status);
+    if let Some(LimitKind::AtOnce(at_once)) = facts.kind {
+        return Phrase::of(format!("a limit of {at_once} requests at once: {refused}"))
+            .because(vec![format!(
+                "as many requests at a slow pace all passed; with more than {at_once} in flight the rest was refused"
+            )])
+            .try_this(format!("stay below it with -c {at_once}"));
+    }
+    let at_once = facts.at_once.filter(|_| facts.kind.is_none());
     match (facts.passed, facts.sent, facts.suggested()) {
-        (Some(passed), Some(sent), Some(suggested)) if let Some(at_once) = facts.at_once => Phrase::of(format!(
+        (Some(passed), Some(sent), Some(suggested)) if let Some(at_once) = at_once => Phrase::of(format!(
             "a limit of about {at_once} requests at once, or of {}/s: {refused}, sent at {}/s",
             rate(passed),
             rate(sent)
@@ -62,12 +71,12 @@ pub(super) fn rate_limit(facts: &limit::LimitFacts) -> Phrase {
             Phrase::of(format!("a rate limit of about {}/s: {refused}, sent at {}/s", rate(passed), rate(sent)))
                 .try_this(format!("stay below it with --rate {suggested}"))
         }
-        _ => match facts.at_once {
+        _ => match at_once {
             Some(at_once) => {
                 Phrase::of(format!("a limit of about {at_once} requests at once, or of the rate: {refused}"))
                     .try_this(format!("stay below it with -c {at_once} or --rate"))
             }
-            None if facts.status == 429 => {
+            None if facts.status == 429 || facts.kind.is_some() => {
                 Phrase::of(format!("a rate limit: {refused}")).try_this("stay below it with --rate")
             }
             None => Phrase::of(format!("a rate limit, or a limit of requests at once: {refused}"))
@@ -316,11 +325,27 @@ pub(super) fn swapped(facts: &Requests) -> Phrase {
     )
 }
 
-pub(super) fn truncated(facts: &Losses) -> Phrase {
-    let Losses { requests, excused: by_outage, .. } = *facts;
-    let requests_text = count_of(requests, "request");
-    Phrase::of(format!("{requests_text} got a response that ended too early{}", excused(by_outage, requests)))
-        .try_this("only the length shows it: the status was that of a success")
+pub(super) fn truncated(facts: &TruncatedResponses) -> Phrase {
+    let TruncatedResponses { requests, excused: by_outage, at_backend, .. } = facts;
+    let text = count_of(*requests, "request");
+    let cut: u64 = at_backend.values().sum();
+    let where_cut = match cut {
+        0 => String::new(),
+        _ => {
+            let each: Vec<String> =
+                at_backend.iter().map(|(name, count)| format!("{name}: {}", grouped(*count))).collect();
+            format!("; {} of them ended too early at the backend already ({})", grouped(cut), each.join(", "))
+        }
+    };
+    let phrase =
+        Phrase::of(format!("{text} got a response that ended too early{where_cut}{}", excused(*by_outage, *requests)));
+    if cut == *requests {
+        phrase.try_this(
+            "the backend broke off, or the balancer closed its connection: see the backend's log and timeouts",
+        )
+    } else {
+        phrase.try_this("only the length shows it: the status was that of a success")
+    }
 }
 
 pub(super) fn unrecorded(facts: &Requests) -> Phrase {

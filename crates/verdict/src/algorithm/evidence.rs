@@ -212,6 +212,21 @@ pub enum Missing {
     Load(SkipReason),
 }
 
+impl Missing {
+    /// All of them, for that reason.
+    pub fn all(why: SkipReason) -> Vec<Missing> {
+        vec![
+            Missing::Order { sent: 0, why },
+            Missing::Connections(why),
+            Missing::Source(why),
+            Missing::Path(why),
+            Missing::Header(why),
+            Missing::Cookie(why),
+            Missing::Load(why),
+        ]
+    }
+}
+
 /// What the experiments saw; what a name of the algorithm is inferred from.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Evidence {
@@ -274,7 +289,7 @@ impl Evidence {
             None => true,
             Some(entry) => {
                 failing.extend(failed(&entry));
-                copied += u64::from(entry.outcome == Outcome::Mirrored);
+                copied += u64::from(matches!(entry.outcome, Outcome::Mirrored | Outcome::Duplicated));
                 // A response out of a cache says nothing.
                 let is_stale = entry.outcome == Outcome::Stale || entry.observation.echo == Echo::Other;
                 if !is_stale {
@@ -300,7 +315,8 @@ impl Evidence {
             hold.others.retain_mut(&mut correct);
         }
         self.mixed.retain_mut(|flight| {
-            if let Some(first) = ledger.entry(flight.pick.sequence).and_then(|entry| entry.first_attempt().copied()) {
+            if let Some(first) = ledger.entry(flight.pick.sequence).and_then(|entry| entry.selected_attempt().copied())
+            {
                 // By a clock that is not the client's nothing can be said of when.
                 let is_within = flight.sent <= first.received && first.received <= flight.got;
                 // A backend may note the end of a response later than its client has it.
@@ -317,7 +333,7 @@ impl Evidence {
         });
         // In the order in which they met backends, which is nearer to the order of selection than that in which they were sent.
         let received = |pick: &Pick| match ledger.entry(pick.sequence) {
-            Some(entry) => entry.first_attempt().map_or(entry.observation.sent(), |first| first.received),
+            Some(entry) => entry.selected_attempt().map_or(entry.observation.sent(), |first| first.received),
             None => Moment(0),
         };
         self.fresh.sort_by_cached_key(received);
@@ -442,13 +458,10 @@ fn ln_ways(picks: &[Backend]) -> f64 {
     ln_multinomial(&times, &vec![1.0; times.len()])
 }
 
-/// Where the balancer sent it first; what a mirror got is a copy.
+/// Where the balancer sent it first.
 fn selected(entry: &Entry) -> Backend {
-    let first = match entry.outcome {
-        Outcome::Mirrored => entry.delivered().map(|attempt| attempt.backend),
-        _ => entry.first_backend(),
-    };
-    first.unwrap_or(Backend::UNKNOWN)
+    let selected = entry.selected_attempt().map(|attempt| attempt.backend);
+    selected.or_else(|| entry.first_backend()).unwrap_or(Backend::UNKNOWN)
 }
 
 fn failed(entry: &Entry) -> Vec<Backend> {

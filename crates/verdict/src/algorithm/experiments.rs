@@ -42,11 +42,13 @@ impl Lab<'_> {
     fn run(&mut self) {
         let size = self.setting.backends.unwrap_or(8).max(2);
         if self.setting.budget.is_zero() {
-            return self.miss_all(SkipReason::NotWanted);
+            self.evidence.missing = Missing::all(SkipReason::NotWanted);
+            return;
         }
         let first = self.pilot(size);
         if self.left().is_zero() {
-            return self.miss_all(SkipReason::NoTime);
+            self.evidence.missing = Missing::all(SkipReason::NoTime);
+            return;
         }
         self.connections();
         let wanted = if self.is_serial() { FRESH.max(12 * size) } else { 200.max(20 * size) };
@@ -372,18 +374,6 @@ impl Lab<'_> {
             }
         }
         Some((CURSOR_CONNECTIONS, groups.len()))
-    }
-
-    fn miss_all(&mut self, why: SkipReason) {
-        self.evidence.missing = vec![
-            Missing::Order { sent: 0, why },
-            Missing::Connections(why),
-            Missing::Source(why),
-            Missing::Path(why),
-            Missing::Header(why),
-            Missing::Cookie(why),
-            Missing::Load(why),
-        ];
     }
 }
 

@@ -45,6 +45,21 @@ pub struct Losses {
     pub unprocessed: u64,
 }
 
+/// Responses that ended too early.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct TruncatedResponses {
+    /// How many.
+    pub requests: u64,
+    /// Of those, the ones that an outage excuses: in its time, and of a backend that it hit.
+    pub excused: u64,
+    /// Of all that were sent.
+    pub of: u64,
+    /// Of those, the ones that ended too early at their backend already, and where, by backend.
+    #[serde(default)]
+    pub at_backend: BTreeMap<String, u64>,
+}
+
 /// Responses of the balancer itself.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

@@ -21,7 +21,7 @@ pub(crate) const SWAPPED: RuleDescription = RuleDescription {
 
 pub(crate) const TRUNCATED: RuleDescription = RuleDescription {
     requires: "responses come back whole",
-    sound: "by construction: framing says where a response ends; a backend that cut its own response off is not held against the balancer",
+    sound: "by construction: framing says where a response ends; where the record of its backend ends early too, that backend is named",
     source: Some("RFC 9112 §8"),
 };
 

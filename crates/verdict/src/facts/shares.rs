@@ -102,6 +102,9 @@ pub struct ShareFacts {
     /// How many would detect the deviation of `--tolerance`; null where they suffice.
     #[serde(default)]
     pub needed: Option<u64>,
+    /// Since when that backend got nothing, where it had its share until then: seconds since the check began; null where that is not so.
+    #[serde(default)]
+    pub stopped: Option<f64>,
 }
 
 /// A part of a sample in which something was done to backends or the balancer.
@@ -126,6 +129,8 @@ pub enum Conclusion {
     Deviates,
     /// They are not, and backends failed meanwhile, which moves shares.
     Disturbed,
+    /// Required shares hold after recovery from an outage too, and no request that counts was sent then.
+    OutageThroughout,
     /// They are not even, and that is not proven to be wrong.
     Unproven(Unproven),
     /// The sample is too small to detect the deviation of `--tolerance`.
@@ -155,6 +160,8 @@ pub enum Unproven {
     Urls,
     /// Requests with attempts at several hosts in an unknown order, as close as their clocks agree, may be what is missing.
     Order,
+    /// Requests that were executed more than once, and which of their attempts is the copy, may be what is missing.
+    Copies,
     /// Backends that were not ready when the check began got requests: not every balancer looks at readiness.
     Unready,
     /// One request after the other shares are even, and under load they are not: a limit of connections does so, and a fault too.
@@ -166,6 +173,6 @@ pub(crate) const SHARES: RuleDescription = RuleDescription {
     sound: "it fails only where --expect requires the shares, or where the algorithm is round robin for certain; round robin: by \
             construction, a rotation is never more than its own period off, and 64 rotations are granted; draws: level 4e-7 (e-process, \
             exact binomial with Bonferroni's correction, Pearson's χ²); backends that failed are left out of the comparison; \
-            in a drill required shares are judged before its first step and after its last",
+            in a drill required shares are judged before its first step and after recovery from it",
     source: Some("Pearson 1900; NGINX smooth weighted round robin"),
 };

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::AttemptEnd;
 use crate::facts::account::{
     AccountFacts, BackendStatuses, IdleCloses, Losses, Mirrored, OwnResponses, Repeated, Requests, RetriedRequests,
+    TruncatedResponses,
 };
 use crate::finding::{Facts, Finding, Level};
 use crate::ledger::{Arrival, Entry};
@@ -59,6 +60,8 @@ struct EntryCounts {
     /// Double executions that no outage explains.
     doubled: Vec<u32>,
     doubled_unexplained: u64,
+    /// Responses that ended too early at their backend already.
+    cut_off: BTreeMap<String, u64>,
     mirror_seconds: Vec<f64>,
     extra_seconds: Vec<f64>,
 }
@@ -121,10 +124,15 @@ impl EntryCounts {
             | Outcome::NotReached
             | Outcome::Stale
             | Outcome::Swapped
-            | Outcome::Truncated
             | Outcome::Altered
             | Outcome::Unrecorded
             | Outcome::NoResponse => {}
+            Outcome::Truncated => {
+                let cut = entry.delivered().filter(|own| own.end != AttemptEnd::Completed);
+                if let Some(name) = cut.and_then(|own| case.names.get(usize::from(own.backend.0))) {
+                    *self.cut_off.entry(name.clone()).or_default() += 1;
+                }
+            }
         }
         let by_backend = matches!(entry.outcome, Outcome::Delivered | Outcome::Retried | Outcome::Duplicated);
         if by_backend && status >= 400 {
@@ -219,7 +227,10 @@ fn of_outcome(case: &Case, seen: &EntryCounts, outcome: Outcome) -> Option<Findi
         Outcome::Swapped => (Level::Fail, Facts::Swapped(plain)),
         // How a stream ends has rules of its own.
         Outcome::Truncated if case.streams.is_some() => return None,
-        Outcome::Truncated => (unless_excused, Facts::Truncated(losses)),
+        Outcome::Truncated => {
+            let at_backend = seen.cut_off.clone();
+            (unless_excused, Facts::Truncated(TruncatedResponses { requests, excused, of, at_backend }))
+        }
         Outcome::Altered => (Level::Fail, Facts::Altered(responses::altered(case, requests))),
         Outcome::Refused => (Level::Fail, Facts::Refused(refused(case, requests))),
         Outcome::Unrecorded => (Level::Inconclusive, Facts::Unrecorded(plain)),

@@ -2,6 +2,7 @@
 
 mod account;
 mod algorithm;
+mod around;
 mod backups;
 mod case;
 mod copies;
@@ -18,6 +19,7 @@ mod requirement;
 mod resilience;
 mod responses;
 mod rotation;
+mod share_test;
 mod shares;
 mod stickiness;
 mod streams;
@@ -35,7 +37,7 @@ pub use case::{Case, DETECTION, Drill, Urls};
 pub use expectations::{BY_USER, Expectations, ExpectedWeights, FALSE_ALARM};
 pub use forwarding::describe as describe_forwarding;
 pub use requirement::{RequiredUnit, Requirement, TlsRequirement};
-pub use shares::is_certain;
+pub use share_test::is_certain;
 
 /// Applies all rules: the findings, the worst first, the shares, and the verdict.
 pub fn judge(case: &Case, outage: Option<&Outage>) -> (Vec<Finding>, Option<Shares>, Verdict) {

@@ -2,22 +2,19 @@
 //! shares, or where the algorithm promises them for certain.
 
 use crate::algorithm::Algorithm;
-use crate::facts::shares::{Conclusion, SamplePart, Share, ShareFacts, ShareTest, Test, Unit, Unproven};
+use crate::facts::shares::{Conclusion, Share, ShareFacts, Unit, Unproven};
 use crate::finding::{self, Finding, Level};
 use crate::observation::Backend;
 use crate::outcome::Outcome;
 use crate::promise::Promise;
 use crate::report::Shares;
+use crate::rules::around;
 use crate::rules::case::{Case, Drill};
-use crate::rules::expectations::{BY_USER, ExpectedWeights, FALSE_ALARM};
-use crate::statistics::{confidence_sequence, detects, ln_e_value, multinomial, needs};
+use crate::rules::expectations::{BY_USER, ExpectedWeights};
+use crate::rules::share_test::{ROTATIONS, among, needed, rotates, test};
+use crate::statistics::confidence_sequence;
 use crate::tally::directed;
 
-/// Independent rotations that are granted to round robin before a deviation counts: worker processes times balancers. All of them may
-/// begin at the same backend.
-const ROTATIONS: f64 = 64.0;
-/// A balancer that was reloaded has its new processes within that time.
-const SETTLED: std::time::Duration = std::time::Duration::from_secs(1);
 /// Of the confidence intervals of shares.
 const INTERVAL: f64 = 1e-3;
 
@@ -40,7 +37,7 @@ pub(crate) fn judge(case: &Case) -> (Option<Shares>, Option<Finding>) {
     let (counts, unit) =
         if pins { (&case.tally.pins.by_backend, Unit::Clients) } else { (&case.tally.firsts, Unit::Requests) };
     let total: u64 = counts.iter().sum();
-    if total == 0 {
+    if total == 0 && !case.expectations.requires_shares() {
         return (None, None);
     }
     let places = case.names.len().max(counts.len());
@@ -62,7 +59,7 @@ pub(crate) fn judge(case: &Case) -> (Option<Shares>, Option<Finding>) {
     let row = |place: usize| Share {
         backend: case.names.get(place).cloned().unwrap_or_else(|| "?".to_owned()),
         count: counts[place],
-        share: counts[place] as f64 / total as f64,
+        share: counts[place] as f64 / total.max(1) as f64,
         expected: expected.as_ref().ok().filter(|_| is_shown).map(|expected| expected[place]),
         interval: (!rotates(case, pins)).then(|| confidence_sequence(counts[place], total, INTERVAL)),
     };
@@ -78,6 +75,7 @@ pub(crate) fn judge(case: &Case) -> (Option<Shares>, Option<Finding>) {
         seen_weights: None,
         needed: None,
         part: None,
+        stopped: None,
     };
     let expected = match expected {
         Ok(expected) => expected,
@@ -89,8 +87,13 @@ pub(crate) fn judge(case: &Case) -> (Option<Shares>, Option<Finding>) {
     if case.drill != Drill::None {
         // What a file or the topology says may be changed by a step.
         let is_users = case.expectations.shares.is_some() && case.expectations.shares_by == BY_USER;
-        let finding = if is_users && !pins { judge_around(case, &expected, &facts) } else { None };
-        return (Some(shares), finding);
+        let (level, facts) = match pins {
+            // Each client counts once, whenever it came.
+            true => (Level::Inconclusive, facts(Conclusion::OutageThroughout)),
+            false => around::judge(case, &expected, &facts),
+        };
+        let finding = Finding::new(level, finding::Facts::Shares(facts));
+        return (Some(shares), is_users.then_some(finding));
     }
     if basis == Basis::Nothing {
         "nothing".clone_into(&mut shares.expected);
@@ -130,6 +133,9 @@ pub(crate) fn judge(case: &Case) -> (Option<Shares>, Option<Finding>) {
         (Level::Fail, _) if may_be_by_order(case, &counts, &expected, pins) => {
             (Level::Inconclusive, Conclusion::Unproven(Unproven::Order))
         }
+        (Level::Fail, _) if may_be_by_copies(case, &counts, &expected, pins) => {
+            (Level::Inconclusive, Conclusion::Unproven(Unproven::Copies))
+        }
         (Level::Fail, Basis::Promised) if is_by_load(case, &counts, &expected) => {
             (Level::Inconclusive, Conclusion::Unproven(Unproven::Load))
         }
@@ -150,7 +156,10 @@ pub(crate) fn judge(case: &Case) -> (Option<Shares>, Option<Finding>) {
         // They were compared with these, whoever expects them.
         rows.iter_mut().zip(&expected).for_each(|(row, expected)| row.expected = Some(*expected));
     }
+    let widest = (0..places).max_by(|a, b| deviation(&&rows[*a]).total_cmp(&deviation(&&rows[*b])));
+    let stopped = widest.filter(|_| conclusion == Conclusion::Deviates && !pins);
     let facts = ShareFacts {
+        stopped: stopped.and_then(|place| stopped_since(case, Backend(place as u16), expected[place])),
         widest: rows.iter().max_by(|a, b| deviation(a).total_cmp(&deviation(b))).cloned(),
         test: Some(test.clone()),
         seen_weights: seen_weights(case).filter(|_| weighted),
@@ -162,60 +171,23 @@ pub(crate) fn judge(case: &Case) -> (Option<Shares>, Option<Finding>) {
     (Some(shares), Some(Finding::new(level, finding::Facts::Shares(facts)).shown_by(order)))
 }
 
-/// Shares that are required hold before the first step of a drill and after its last one, whatever happens in between.
-fn judge_around(case: &Case, expected: &[f64], facts: &dyn Fn(Conclusion) -> ShareFacts) -> Option<Finding> {
-    let begun = case.steps.iter().map(|step| step.begun).min()?;
-    let ended = case.steps.iter().map(|step| step.ended).max()?.after(SETTLED);
-    let is_mended = case.outages.iter().all(|window| window.mended.is_some());
-    let mended =
-        case.outages.iter().filter_map(|window| window.mended).map(|mended| mended.after(case.detection)).max();
-    let from = mended.map_or(ended, |mended| mended.max(ended));
-    let mut counts = [vec![0u64; expected.len()], vec![0u64; expected.len()]];
-    let mut failed = [false, false];
+/// Since when a backend got nothing that had its share until then: it was taken out of the rotation.
+fn stopped_since(case: &Case, backend: Backend, expected: f64) -> Option<f64> {
+    /// It would have got so many since, and chance gives none of these with a probability of e to minus that.
+    const MISSED: f64 = 40.0;
+    let (mut here, mut total, mut until) = (0u64, 0u64, None);
     for entry in case.ledger.entries().filter(|entry| case.sample.contains(&entry.sequence)) {
-        let Some(backend) = directed(&entry) else { continue };
-        let part = match entry.observation {
-            it if it.ended < begun => 0,
-            it if is_mended && it.sent() > from => 1,
-            _ => continue,
-        };
-        failed[part] |= entry.is_client_error() || entry.attempts.len() > 1;
-        if let Some(count) = counts[part].get_mut(usize::from(backend.0)) {
-            *count += 1;
+        let Some(picked) = directed(&entry) else { continue };
+        total += 1;
+        if picked == backend {
+            here += 1;
+            until = Some((total, entry.observation.sent()));
         }
     }
-    let mut judged: Vec<(Level, ShareFacts)> = Vec::new();
-    for ((part, counts), failed) in [SamplePart::Before, SamplePart::After].into_iter().zip(&counts).zip(failed) {
-        let total: u64 = counts.iter().sum();
-        // What fails is avoided for a while, and gets less.
-        if total == 0 || failed {
-            continue;
-        }
-        let (test, level) = test(case, counts, expected, false);
-        let row = |place: usize| Share {
-            backend: case.names.get(place).cloned().unwrap_or_else(|| "?".to_owned()),
-            count: counts[place],
-            share: counts[place] as f64 / total as f64,
-            expected: Some(expected[place]),
-            interval: None,
-        };
-        let off = |row: &Share| (row.share - row.expected.unwrap_or_default()).abs();
-        let conclusion = match level {
-            Level::Fail => Conclusion::Deviates,
-            Level::Inconclusive => Conclusion::TooFew,
-            Level::Pass | Level::Note => Conclusion::AsExpected,
-        };
-        let needed = (level == Level::Inconclusive).then(|| needed(case, &test, expected)).flatten();
-        let widest = (0..expected.len()).map(row).max_by(|a, b| off(a).total_cmp(&off(b)));
-        judged.push((
-            level,
-            ShareFacts { total, widest, test: Some(test), needed, part: Some(part), ..facts(conclusion) },
-        ));
-    }
-    // Passing before says nothing of after: the latter part counts, unless the former fails.
-    let worst = judged.iter().position(|(level, _)| *level == Level::Fail).or_else(|| judged.len().checked_sub(1))?;
-    let (level, facts) = judged.swap_remove(worst);
-    Some(Finding::new(level, finding::Facts::Shares(facts)))
+    let (before, at) = until?;
+    let had_its_share = here as f64 >= 0.8 * expected * before as f64 && here >= 10;
+    let missed = expected * (total - before) as f64;
+    (had_its_share && missed >= MISSED).then(|| at.since(case.began).as_secs_f64())
 }
 
 fn basis(case: &Case) -> Basis {
@@ -240,6 +212,15 @@ fn basis(case: &Case) -> Basis {
         None if !candidates.is_empty() && !candidates.iter().any(promises) => Basis::Nothing,
         None => Basis::Open(Unproven::Algorithm),
     }
+}
+
+/// Whether as many requests were executed more than once as are missing somewhere: which of their attempts is the copy is not known for
+/// certain.
+fn may_be_by_copies(case: &Case, counts: &[u64], expected: &[f64], pins: bool) -> bool {
+    let copied = case.tally.of_outcome(Outcome::Duplicated);
+    let total = counts.iter().sum::<u64>() as f64;
+    let lacks = counts.iter().zip(expected).map(|(count, p)| (p * total - *count as f64).max(0.0));
+    copied > 0 && !pins && copied as f64 >= lacks.sum()
 }
 
 /// Whether shares would pass if requests whose first attempt is not known had been sent first where most is missing.
@@ -302,34 +283,12 @@ fn failing(case: &Case, counts: &[u64]) -> Vec<bool> {
     failing
 }
 
-/// The counts of some, and what they were to get of each other's.
-fn among(places: &[usize], counts: &[u64], expected: &[f64]) -> (Vec<u64>, Vec<f64>) {
-    let sum: f64 = places.iter().map(|place| expected[*place]).sum();
-    let share = |place: &usize| if sum > 0.0 { expected[*place] / sum } else { 0.0 };
-    (places.iter().map(|place| counts[*place]).collect(), places.iter().map(share).collect())
-}
-
 fn expected_in_words(case: &Case) -> String {
     let weights = case.expectations.shares.as_ref().unwrap_or(&ExpectedWeights::Even).to_string();
     match case.expectations.backups.as_slice() {
         [] => weights,
         backups => format!("{weights}, without {}", backups.join(", ")),
     }
-}
-
-/// Whether it is no matter of chance.
-fn rotates(case: &Case, pins: bool) -> bool {
-    !pins && matches!(case.inference.kind, Some(Algorithm::RoundRobin | Algorithm::WeightedRoundRobin))
-}
-
-fn test(case: &Case, counts: &[u64], expected: &[f64], pins: bool) -> (Test, Level) {
-    let total = counts.iter().sum();
-    let (test, level) = if rotates(case, pins) {
-        by_discrepancy(case, counts, expected, total)
-    } else {
-        by_chance(case, counts, expected, total)
-    };
-    (Test { detects: test.detects.min(1.0), ..test }, level)
 }
 
 /// As the user would write them, where weights were seen.
@@ -341,97 +300,6 @@ fn seen_weights(case: &Case) -> Option<String> {
     let weights: Vec<u32> = (0..case.backends).map(weight).collect();
     let known = weights.iter().any(|weight| *weight > 0);
     known.then(|| weights.iter().map(u32::to_string).collect::<Vec<String>>().join(":"))
-}
-
-/// Round robin is at most one off per rotation, weighted round robin as much as its turns let it be: not a matter of chance.
-fn by_discrepancy(case: &Case, counts: &[u64], expected: &[f64], total: u64) -> (Test, Level) {
-    let deviation = deviation(counts, expected, total);
-    let one = discrepancy(case.inference.turns.as_deref(), &case.inference.weights).max(1.0);
-    let seen = f64::from(case.inference.rotations.unwrap_or(1));
-    let near = (2.0 * seen + 2.0) * one;
-    let far = (ROTATIONS * one).max(case.expectations.margin * total as f64);
-    let tolerated = case.expectations.tolerance_of(expected) * total as f64;
-    let (bound, level) = match deviation {
-        _ if deviation > far => (far, Level::Fail),
-        _ if deviation <= near => (near, if near <= tolerated { Level::Pass } else { Level::Inconclusive }),
-        _ => (far, if far <= tolerated { Level::Pass } else { Level::Inconclusive }),
-    };
-    let test = Test {
-        method: ShareTest::BoundedDiscrepancy,
-        deviation,
-        bound: Some(bound),
-        chi_square: None,
-        p: None,
-        ln_e: None,
-        false_alarm: 0.0,
-        detects: bound / total as f64,
-    };
-    (test, level)
-}
-
-/// How many detect the deviation that must be detected.
-fn needed(case: &Case, test: &Test, expected: &[f64]) -> Option<u64> {
-    let tolerance = case.expectations.tolerance_of(expected);
-    match test.method {
-        ShareTest::BoundedDiscrepancy => Some((test.bound? / tolerance).ceil() as u64),
-        ShareTest::Multinomial => {
-            let beyond = tolerance * 1.1 - case.expectations.margin;
-            (beyond > 0.0).then(|| needs(beyond, expected, FALSE_ALARM / 2.0))
-        }
-    }
-}
-
-/// The largest difference between what a backend got and what it should have got.
-fn deviation(counts: &[u64], expected: &[f64], total: u64) -> f64 {
-    counts.iter().zip(expected).map(|(count, p)| (*count as f64 - p * total as f64).abs()).fold(0.0, f64::max)
-}
-
-/// How far a backend can be ahead or behind within the turns, wherever they begin.
-fn discrepancy(turns: Option<&[Backend]>, weights: &[(Backend, u32)]) -> f64 {
-    let length: u32 = weights.iter().map(|(_, weight)| weight).sum();
-    let spread = |(backend, weight): &(Backend, u32)| {
-        let share = f64::from(*weight) / f64::from(length);
-        let Some(turns) = turns else { return f64::from(*weight) };
-        let walk = turns.iter().scan(0.0, |lead, turn| {
-            *lead += f64::from(u8::from(turn == backend)) - share;
-            Some(*lead)
-        });
-        let (low, high) = walk.fold((0.0f64, 0.0f64), |(low, high), lead| (low.min(lead), high.max(lead)));
-        high - low
-    };
-    weights.iter().map(spread).fold(0.0, f64::max)
-}
-
-/// At half the level each: the test of a sample whose size was fixed before, and the e-process, which may end the sample.
-fn by_chance(case: &Case, counts: &[u64], expected: &[f64], total: u64) -> (Test, Level) {
-    let margin = case.expectations.margin;
-    let seen = multinomial(counts, expected, margin);
-    let ln_e = if margin == 0.0 { ln_e_value(counts, expected) } else { 0.0 };
-    let detects = margin + detects(total, expected, FALSE_ALARM / 2.0);
-    let level = if seen.p < FALSE_ALARM / 2.0 || is_certain(ln_e) {
-        Level::Fail
-    } else if detects > case.expectations.tolerance_of(expected) * 1.1 {
-        Level::Inconclusive
-    } else {
-        Level::Pass
-    };
-    let test = Test {
-        method: ShareTest::Multinomial,
-        deviation: deviation(counts, expected, total),
-        bound: None,
-        chi_square: Some(seen.chi_square),
-        p: Some(seen.p),
-        // What is impossible is so by more than any number.
-        ln_e: Some(ln_e.min(1e6)),
-        false_alarm: FALSE_ALARM,
-        detects,
-    };
-    (test, level)
-}
-
-/// Whether an e-value proves that shares are wrong, at half the level of the rule.
-pub fn is_certain(ln_e: f64) -> bool {
-    ln_e >= -(FALSE_ALARM / 2.0).ln()
 }
 
 #[cfg(test)]
@@ -491,6 +359,15 @@ mod tests {
         assert_eq!(level(&requiring("even", loaded(30_000))), Level::Fail);
         // One that gets nothing any more was forgotten.
         assert_eq!(level(&loaded(20_000)), Level::Fail);
+        let stopped = |trial: &RuleTrial| match trial.judge_by(|case| judge(case).1.expect("there are shares").facts) {
+            finding::Facts::Shares(facts) => facts.stopped,
+            other => panic!("{other:?}"),
+        };
+        let drained = RuleTrial::of(3, Some(Algorithm::RoundRobin))
+            .sends((0..30_000).map(|turn| if turn < 20_000 { turn % 3 } else { turn % 2 }));
+        let since = stopped(&drained).expect("9003 got nothing in the last third");
+        assert!((since - 0.02).abs() < 1e-3, "{since}");
+        assert_eq!(stopped(&requiring("even", loaded(30_000))), None);
         let mut uneven_before = loaded(30_000);
         uneven_before.inference.exceptions = 3;
         assert_eq!(level(&uneven_before), Level::Fail);
@@ -568,6 +445,37 @@ mod tests {
         assert_eq!(level(&trial), Level::Pass);
     }
 
+    /// A rotation whose third backend gets a copy of every request as well, now before and now after the one that was selected.
+    fn mirrored_into_the_rotation(selected: impl Fn(u64) -> u16) -> RuleTrial {
+        let mut trial = RuleTrial::of(3, Some(Algorithm::RoundRobin));
+        for turn in 0..6_000u64 {
+            trial.send(0, selected(turn), turn * 1_000).after_failure_at(2);
+            let copy = trial.arrivals.last_mut().unwrap();
+            copy.end = crate::AttemptEnd::Completed;
+            copy.received = Moment(copy.received.0 + turn % 2 * 100);
+        }
+        trial
+    }
+
+    #[test]
+    fn a_mirror_into_the_rotation_leaves_even_shares_and_proves_no_others() {
+        assert_eq!(level(&mirrored_into_the_rotation(|turn| (turn % 3) as u16)), Level::Pass);
+        let uneven = mirrored_into_the_rotation(|turn| [0, 0, 1, 2][turn as usize % 4]);
+        assert_eq!(level(&requiring("even", uneven)), Level::Inconclusive);
+        // A few that are executed twice hide nothing.
+        let mut few = requiring("even", RuleTrial::of(3, None).sends((0..30_000).map(|turn| [0, 0, 1, 2][turn % 4])));
+        few.send(0, 1, 40_000).after_failure_at(2);
+        few.arrivals.last_mut().unwrap().end = crate::AttemptEnd::Completed;
+        assert_eq!(level(&few), Level::Fail);
+    }
+
+    #[test]
+    fn required_shares_of_nothing_are_inconclusive() {
+        let mut cached = requiring("even", RuleTrial::of(3, None));
+        cached.balancer(200);
+        assert_eq!(level(&cached), Level::Inconclusive);
+    }
+
     #[test]
     fn a_thousand_backends_with_a_request_each_prove_nothing() {
         let trial = RuleTrial::of(1000, Some(Algorithm::RoundRobin)).sends(0..1000);
@@ -597,7 +505,7 @@ mod tests {
         // Ended before the balancer had its new processes: nothing is known of them.
         let mut short = requiring("even", trial(weighted));
         short.steps[0].ended = Moment(3_500_000_000);
-        assert_eq!(found(&short), Some(Level::Pass));
+        assert_eq!(found(&short), Some(Level::Inconclusive));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::life::{LifeEnd, StreamKind};
 use crate::observation::Backend;
 use crate::rules::case::{Case, Drill};
 use crate::rules::requirement::Requirement;
-use crate::rules::shares::is_certain;
+use crate::rules::share_test::is_certain;
 use crate::statistics::ln_e_value;
 use crate::streams::{ClientEnd, Lived, Side, StreamObservation, StreamOutcome, Streams};
 

@@ -1,0 +1,126 @@
+//! How shares are tested: by what a rotation allows, or by chance.
+
+use crate::algorithm::Algorithm;
+use crate::facts::shares::{ShareTest, Test};
+use crate::finding::Level;
+use crate::observation::Backend;
+use crate::rules::case::Case;
+use crate::rules::expectations::FALSE_ALARM;
+use crate::statistics::{detects, ln_e_value, multinomial, needs};
+
+/// Independent rotations that are granted to round robin before a deviation counts: worker processes times balancers. All of them may
+/// begin at the same backend.
+pub(super) const ROTATIONS: f64 = 64.0;
+
+/// Whether it is no matter of chance.
+pub(super) fn rotates(case: &Case, pins: bool) -> bool {
+    !pins && matches!(case.inference.kind, Some(Algorithm::RoundRobin | Algorithm::WeightedRoundRobin))
+}
+
+pub(super) fn test(case: &Case, counts: &[u64], expected: &[f64], pins: bool) -> (Test, Level) {
+    let total = counts.iter().sum();
+    let (test, level) = if rotates(case, pins) {
+        by_discrepancy(case, counts, expected, total)
+    } else {
+        by_chance(case, counts, expected, total)
+    };
+    (Test { detects: test.detects.min(1.0), ..test }, level)
+}
+
+/// The counts of some, and what they were to get of each other's.
+pub(super) fn among(places: &[usize], counts: &[u64], expected: &[f64]) -> (Vec<u64>, Vec<f64>) {
+    let sum: f64 = places.iter().map(|place| expected[*place]).sum();
+    let share = |place: &usize| if sum > 0.0 { expected[*place] / sum } else { 0.0 };
+    (places.iter().map(|place| counts[*place]).collect(), places.iter().map(share).collect())
+}
+
+/// Round robin is at most one off per rotation, weighted round robin as much as its turns let it be: not a matter of chance.
+fn by_discrepancy(case: &Case, counts: &[u64], expected: &[f64], total: u64) -> (Test, Level) {
+    let deviation = deviation(counts, expected, total);
+    let one = discrepancy(case.inference.turns.as_deref(), &case.inference.weights).max(1.0);
+    let seen = f64::from(case.inference.rotations.unwrap_or(1));
+    let near = (2.0 * seen + 2.0) * one;
+    let far = (ROTATIONS * one).max(case.expectations.margin * total as f64);
+    let tolerated = case.expectations.tolerance_of(expected) * total as f64;
+    let (bound, level) = match deviation {
+        _ if deviation > far => (far, Level::Fail),
+        _ if deviation <= near => (near, if near <= tolerated { Level::Pass } else { Level::Inconclusive }),
+        _ => (far, if far <= tolerated { Level::Pass } else { Level::Inconclusive }),
+    };
+    let test = Test {
+        method: ShareTest::BoundedDiscrepancy,
+        deviation,
+        bound: Some(bound),
+        chi_square: None,
+        p: None,
+        ln_e: None,
+        false_alarm: 0.0,
+        detects: bound / total as f64,
+    };
+    (test, level)
+}
+
+/// How many detect the deviation that must be detected.
+pub(super) fn needed(case: &Case, test: &Test, expected: &[f64]) -> Option<u64> {
+    let tolerance = case.expectations.tolerance_of(expected);
+    match test.method {
+        ShareTest::BoundedDiscrepancy => Some((test.bound? / tolerance).ceil() as u64),
+        ShareTest::Multinomial => {
+            let beyond = tolerance * 1.1 - case.expectations.margin;
+            (beyond > 0.0).then(|| needs(beyond, expected, FALSE_ALARM / 2.0))
+        }
+    }
+}
+
+/// The largest difference between what a backend got and what it should have got.
+fn deviation(counts: &[u64], expected: &[f64], total: u64) -> f64 {
+    counts.iter().zip(expected).map(|(count, p)| (*count as f64 - p * total as f64).abs()).fold(0.0, f64::max)
+}
+
+/// How far a backend can be ahead or behind within the turns, wherever they begin.
+fn discrepancy(turns: Option<&[Backend]>, weights: &[(Backend, u32)]) -> f64 {
+    let length: u32 = weights.iter().map(|(_, weight)| weight).sum();
+    let spread = |(backend, weight): &(Backend, u32)| {
+        let share = f64::from(*weight) / f64::from(length);
+        let Some(turns) = turns else { return f64::from(*weight) };
+        let walk = turns.iter().scan(0.0, |lead, turn| {
+            *lead += f64::from(u8::from(turn == backend)) - share;
+            Some(*lead)
+        });
+        let (low, high) = walk.fold((0.0f64, 0.0f64), |(low, high), lead| (low.min(lead), high.max(lead)));
+        high - low
+    };
+    weights.iter().map(spread).fold(0.0, f64::max)
+}
+
+/// At half the level each: the test of a sample whose size was fixed before, and the e-process, which may end the sample.
+fn by_chance(case: &Case, counts: &[u64], expected: &[f64], total: u64) -> (Test, Level) {
+    let margin = case.expectations.margin;
+    let seen = multinomial(counts, expected, margin);
+    let ln_e = if margin == 0.0 { ln_e_value(counts, expected) } else { 0.0 };
+    let detects = margin + detects(total, expected, FALSE_ALARM / 2.0);
+    let level = if seen.p < FALSE_ALARM / 2.0 || is_certain(ln_e) {
+        Level::Fail
+    } else if detects > case.expectations.tolerance_of(expected) * 1.1 {
+        Level::Inconclusive
+    } else {
+        Level::Pass
+    };
+    let test = Test {
+        method: ShareTest::Multinomial,
+        deviation: deviation(counts, expected, total),
+        bound: None,
+        chi_square: Some(seen.chi_square),
+        p: Some(seen.p),
+        // What is impossible is so by more than any number.
+        ln_e: Some(ln_e.min(1e6)),
+        false_alarm: FALSE_ALARM,
+        detects,
+    };
+    (test, level)
+}
+
+/// Whether an e-value proves that shares are wrong, at half the level of the rule.
+pub fn is_certain(ln_e: f64) -> bool {
+    ln_e >= -(FALSE_ALARM / 2.0).ln()
+}
