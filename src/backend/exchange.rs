@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::ws::{self, NoUpgrade};
 use http::{Digest, Framing, HttpVersion, Malformed, RequestHead, digest};
 use uuid::Uuid;
-use verdict::request::{RequestComparison, SentBody};
+use verdict::request::{Note, RequestComparison, SentBody};
 use verdict::response::ContentKind;
 
 use crate::backend::arrival::CheckHeaders;
@@ -64,7 +64,10 @@ enum Sum {
 impl Exchange {
     /// Decides what a request gets, and claims its record.
     pub(super) fn begin(head: &RequestHead, at: &Arriving, now: Moment, state: &mut ProcessState) -> Exchange {
-        let arrival = CheckHeaders::of(head);
+        let mut arrival = CheckHeaders::of(head);
+        if at.via.is_some() {
+            arrival.as_arrived.notes.add(Note::Proxied);
+        }
         let (mut response, treatment, call) = match GrpcCall::of(head, now, || ResponseId(Uuid::new_v4())) {
             Some(call) => respond_to_call(call, head, &arrival, at, now, state),
             None => {

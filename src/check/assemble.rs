@@ -30,6 +30,8 @@ pub(crate) struct CheckContext<'a> {
     pub(crate) fleet: Option<FleetReport>,
     /// Whether the check started it.
     pub(crate) own_fleet: bool,
+    /// Whether the client reaches the balancer over loopback.
+    pub(crate) over_loopback: bool,
     /// Records that belong to no request of this run.
     pub(crate) not_counted: NotCounted,
     /// What the balancer changed in requests, as they arrived.
@@ -137,6 +139,7 @@ pub(crate) fn assemble(ledger: &Ledger, outcome: session::SessionData, mut known
         sample: sample.clone(),
         health_checks: known.not_counted.health_checks,
         own_fleet: known.own_fleet,
+        over_loopback: known.over_loopback,
         drill,
         steps: &spans,
         outages: &windows,

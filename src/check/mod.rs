@@ -37,6 +37,7 @@ use joined::JoinedHosts;
 use ledger_file::{LedgerFiles, LedgerOrigin};
 use plan::{Backing, CheckPlan};
 use session::CheckSession;
+use subject::is_local;
 pub(crate) use target::is_secure;
 use verdict::ledger::{BackendRecords, Ledger};
 use verdict::report::{Check, FleetReport, Report, VERSION};
@@ -124,6 +125,7 @@ async fn check_found(
     // A fleet of this user shows in its live view how its check goes.
     let remote =
         found.fleet.as_ref().map(|fleet| fleet.fleets.hosts[0].remote.clone()).filter(|remote| remote.is_own());
+    let over_loopback = is_local(target.address.ip()) && target.clients.is_none() && !target.haproxy_protocol;
     let session = CheckSession::begin(plan, target, found.fleet.as_ref(), found.identity, watch).await?;
     let run = session.run;
     let data = tokio::select! {
@@ -155,6 +157,7 @@ async fn check_found(
         run,
         fleet,
         own_fleet: matches!(plan.backends, Backing::Started(_)),
+        over_loopback,
         not_counted: collected.not_counted,
         gaps: collected.gaps,
         fleets,

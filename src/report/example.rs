@@ -153,6 +153,7 @@ pub(crate) fn passing() -> Check {
             http_1_0: 0,
             http_2: 0,
             client_http_2: Some(false),
+            proxied: Vec::new(),
             upstream: Vec::new(),
             vias: Vec::new(),
             servers: Vec::new(),

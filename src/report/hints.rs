@@ -41,7 +41,7 @@ pub(crate) struct OwnResponse {
 pub(crate) fn of_own_response(own: OwnResponse, product: Option<Balancer>) -> String {
     let after = |topic: HintTopic, sentence: &str| after(topic, sentence, product);
     if own.is_limit {
-        return after(HintTopic::RateLimit, "a rate limit: stay below it with --rate, or raise it");
+        return after(HintTopic::RateLimit, "a rate limit, or one of requests at once: stay below it, or raise it");
     }
     match own.status {
         100..=299 if own.is_received => after(HintTopic::Responses, "the balancer hides what backends responded"),

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::report::escape::harmless;
-use crate::report::phrases::{forwarding, meaning};
+use crate::report::phrases::{forwarding, meaning, witness_lines};
 use crate::wrap::{columns_of, wrapped};
 use verdict::finding::{Finding, Level, Rule};
 use verdict::life::StreamKind;
@@ -444,14 +444,15 @@ fn finding(out: &mut String, finding: &Finding, style: &Style) {
     let label = format!("{word} {}: ", finding.rule().id());
     out.push_str(&style.sentence(0, &label, code, &harmless(finding.summary())));
     let Some(prose) = &finding.prose else { return };
-    let shows = match finding.level {
-        Level::Pass | Level::Note => style.is_verbose(),
-        Level::Inconclusive | Level::Fail => true,
+    let shown = match finding.level {
+        Level::Inconclusive | Level::Fail => prose.evidence.clone(),
+        Level::Pass | Level::Note if style.is_verbose() => prose.evidence.clone(),
+        // One request shows what is meant.
+        Level::Note => finding.witness.first().map(witness_lines).unwrap_or_default(),
+        Level::Pass => Vec::new(),
     };
-    if shows {
-        for line in &prose.evidence {
-            out.push_str(&wrapped("  ", &harmless(line), style.width));
-        }
+    for line in &shown {
+        out.push_str(&wrapped("  ", &harmless(line), style.width));
     }
     if let (Some(hint), true) = (&prose.hint, finding.level > Level::Pass) {
         out.push_str(&wrapped("  hint: ", &harmless(hint), style.width));

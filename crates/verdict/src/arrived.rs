@@ -53,6 +53,8 @@ pub struct RequestChanges {
     pub notes: [u64; Note::ALL.len()],
     /// X-Forwarded-For as it arrived.
     pub forwarded_for: TextCounts,
+    /// Clients that PROXY headers name.
+    pub proxied: TextCounts,
     /// Host as it arrived.
     pub hosts: TextCounts,
     /// The connections to backends on which they came.
@@ -139,6 +141,9 @@ impl RequestChanges {
         self.hosts.see(request.host);
         if let Some(value) = forwarded_for.filter(|value| !value.is_empty()) {
             self.forwarded_for.see(value);
+        }
+        if request.notes.contains(Note::Proxied) {
+            self.proxied.see(request.peer);
         }
         for field in request.fields.iter() {
             self.fields[field] += 1;

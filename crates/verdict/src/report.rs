@@ -208,6 +208,9 @@ pub struct Forwarding {
     /// Whether the client spoke HTTP/2 to the balancer; none where that differs from URL to URL.
     #[serde(default)]
     pub client_http_2: Option<bool>,
+    /// Clients that PROXY headers named, with the number of attempts; the first different ones.
+    #[serde(default)]
+    pub proxied: Vec<(String, u64)>,
     /// The connections that it held to backends, over the whole run; of a run with an outage none.
     #[serde(default)]
     pub upstream: Vec<HeldConnections>,

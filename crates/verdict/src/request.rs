@@ -430,6 +430,8 @@ http::named_enum! {
         Trailer = 1 << 13 => "trailer",
         /// It came in HTTP/2.
         Http2 = 1 << 14 => "http/2",
+        /// A PROXY header names its client.
+        Proxied = 1 << 15 => "proxy-protocol",
     }
 
     /// As it stands in the API: for a field its name in lower case.
@@ -454,7 +456,8 @@ impl Note {
             | Note::ForwardedFor
             | Note::Http10
             | Note::Http2
-            | Note::Chunked => false,
+            | Note::Chunked
+            | Note::Proxied => false,
         }
     }
 
@@ -642,7 +645,8 @@ mod tests {
             let mut notes = Notes::default();
             notes.add(note);
             assert_eq!(Notes::from_bits(notes.bits()).iter().collect::<Vec<_>>(), [note]);
-            let is_a_field = !matches!(note, Note::Compared | Note::Http10 | Note::Http2 | Note::Chunked);
+            let is_a_field =
+                !matches!(note, Note::Compared | Note::Http10 | Note::Http2 | Note::Chunked | Note::Proxied);
             assert_eq!(Note::of_field(&note.name().to_uppercase()), is_a_field.then_some(note));
         }
         assert_eq!(Note::of_field("X-Forwarded-Fox"), None);

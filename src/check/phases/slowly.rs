@@ -21,7 +21,7 @@ const LONGEST: Duration = Duration::from_secs(6);
 /// With many in flight, and without: no more requests, and no longer.
 const MOST: usize = 64;
 const LEAST: usize = 8;
-const PACED: Duration = Duration::from_millis(3500);
+const PACED: Duration = Duration::from_millis(2000);
 /// Of the rate that passed. What the sample shows of it may be too much by a burst.
 const SLOWER: f64 = 4.0;
 const LEAST_GAP: Duration = Duration::from_millis(4);

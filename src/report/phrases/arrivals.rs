@@ -159,13 +159,26 @@ pub(super) fn client_address(facts: &ClientAddress, level: Level, product: Optio
             format!("X-Forwarded-For is missing in {}", count_of(facts.without, "request"))
         }
         ClientAddressConclusion::Absent => "X-Forwarded-For does not arrive".to_owned(),
+        ClientAddressConclusion::Other => {
+            format!("X-Forwarded-For arrives as {}, and the client has a loopback address", texts(&facts.arrived))
+        }
+        ClientAddressConclusion::Proxied => {
+            format!("X-Forwarded-For does not arrive; PROXY headers name the client: {}", texts(&facts.proxied))
+        }
+        ClientAddressConclusion::ProxiedOther => {
+            format!("PROXY headers name {}, and the client has a loopback address", texts(&facts.proxied))
+        }
     };
     let phrase = Phrase::of(summary);
     match facts.conclusion {
         ClientAddressConclusion::Believed => phrase.try_this(hints::of_forwarded_for(product)),
         ClientAddressConclusion::Absent | ClientAddressConclusion::Mixed if level > Level::Note => {
-            phrase.try_this("let the balancer write X-Forwarded-For; whether a PROXY header says it was not compared")
+            phrase.try_this("let the balancer write X-Forwarded-For, or send a PROXY header")
         }
+        ClientAddressConclusion::Other | ClientAddressConclusion::ProxiedOther => phrase.try_this(
+            "the balancer writes another address, or something on the way to it translates addresses (a published port of a \
+             container): check from where clients come",
+        ),
         ClientAddressConclusion::Appended if level == Level::Note => {
             phrase.try_this("backends must take the last entry, not the first")
         }
@@ -232,6 +245,12 @@ pub(crate) fn forwarding(it: &Forwarding) -> Vec<String> {
         clauses.push(format!("{} passed on, though it belongs to the connection", header(name)));
     }
     clauses.extend(version(it));
+    if let Some((first, _)) = it.proxied.first() {
+        clauses.push(match it.proxied.len() {
+            1 => format!("PROXY header: client {first}"),
+            _ => format!("PROXY header: {first} and other clients"),
+        });
+    }
     clauses.extend(held(&it.upstream));
     clauses.extend(it.vias.iter().map(|via| format!("Via: {via} in responses")));
     clauses.extend(it.servers.iter().map(|server| format!("Server: {server} in responses")));

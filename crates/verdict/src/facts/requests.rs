@@ -127,6 +127,9 @@ pub struct ClientAddress {
     pub arrived: Vec<(String, u64)>,
     /// Attempts that came without it.
     pub without: u64,
+    /// Clients that PROXY headers named, with the number of attempts; the first different ones.
+    #[serde(default)]
+    pub proxied: Vec<(String, u64)>,
     /// What follows from both addresses.
     pub conclusion: ClientAddressConclusion,
     /// The expectation, as it is typed; null if there is none.
@@ -148,6 +151,12 @@ pub enum ClientAddressConclusion {
     Mixed,
     /// X-Forwarded-For does not arrive.
     Absent,
+    /// What the balancer writes is not the client's address.
+    Other,
+    /// X-Forwarded-For does not arrive, and PROXY headers name the client.
+    Proxied,
+    /// X-Forwarded-For does not arrive, and PROXY headers name somebody else.
+    ProxiedOther,
 }
 
 /// Whether requests arrive as they were sent.
@@ -204,9 +213,10 @@ pub(crate) const FIELD_CHANGED: RuleDescription = RuleDescription {
 };
 
 pub(crate) const CLIENT_ADDRESS: RuleDescription = RuleDescription {
-    requires: "with --expect client-address: the last entry of X-Forwarded-For is written by the balancer; otherwise a claim that is \
-               passed on is a note",
-    sound: "by construction: the backend recorded the field as it arrived",
+    requires: "with --expect client-address: the last entry of X-Forwarded-For is written by the balancer, or a PROXY header names the \
+               client; otherwise a claim that is passed on is a note",
+    sound: "by construction: the backend recorded the field, and whom the header names; an address that cannot be the client's is \
+            inconclusive, for what translates addresses on the way makes one too",
     source: Some("RFC 7239 §8.1"),
 };
 

@@ -85,6 +85,8 @@ pub struct Case<'a> {
     pub sampled: (Moment, Moment),
     /// What is known of TLS between balancer and backends.
     pub tls: &'a KnownTls,
+    /// Whether the client reaches the balancer over loopback, and so has a loopback address.
+    pub over_loopback: bool,
     /// Clients, paths or the like differed from request to request.
     pub varied: bool,
     /// Of the run, as in the ids of its requests.

@@ -76,6 +76,7 @@ pub fn describe(case: &Case) -> Option<Forwarding> {
         http_1_0: changes.noted(Note::Http10),
         http_2: changes.noted(Note::Http2),
         client_http_2: case.over_http2,
+        proxied: changes.proxied.counts.clone(),
         upstream: held(case),
         vias: case.received.vias.clone(),
         servers: case.received.servers.clone(),

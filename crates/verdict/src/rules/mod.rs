@@ -5,6 +5,7 @@ mod algorithm;
 mod around;
 mod backups;
 mod case;
+mod client_address;
 mod copies;
 mod expectations;
 mod fleets;
@@ -55,6 +56,7 @@ pub fn judge(case: &Case, outage: Option<&Outage>) -> (Vec<Finding>, Option<Shar
     findings.extend(subrequests::judge(case));
     findings.extend(copies::judge(case));
     findings.extend(requests::judge(case));
+    findings.extend(client_address::judge(case));
     findings.extend(responses::judge(case));
     findings.extend(reach::judge(case));
     findings.extend(backups::judge(case));

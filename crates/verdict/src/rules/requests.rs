@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::facts::requests::{ClientAddress, ClientAddressConclusion, Extent, Intact, PathChange, RequestChange};
+use crate::facts::requests::{Extent, Intact, PathChange, RequestChange};
 use crate::finding::{Facts, Finding, Level};
 use crate::ledger::{Arrival, BackendRecords};
 use crate::observation::Backend;
@@ -28,7 +28,6 @@ pub(crate) fn judge(case: &Case) -> Vec<Finding> {
     findings.extend(host(case));
     findings.extend(body(case));
     findings.extend(fields(case));
-    findings.extend(client_address(case));
     let expects =
         case.expectations.required.iter().filter(|it| is_of_the_request(it) && **it != Requirement::ClientAddress);
     let changed = findings.iter().any(|finding| finding.level == Level::Fail);
@@ -352,49 +351,6 @@ fn fields(case: &Case) -> Option<Finding> {
     Some(witnessed(case, level, Facts::FieldChanged(facts), differs))
 }
 
-fn client_address(case: &Case) -> Option<Finding> {
-    let expected =
-        case.expectations.required.iter().find(|it| **it == Requirement::ClientAddress).map(ToString::to_string);
-    let claimed: Vec<&str> = case
-        .sent
-        .fields
-        .iter()
-        .filter(|(name, _)| name.eq_ignore_ascii_case("x-forwarded-for"))
-        .map(|(_, value)| value.trim())
-        .collect();
-    let claimed = (!claimed.is_empty()).then(|| claimed.join(", "));
-    let changes = case.changes;
-    if changes.attempts == 0 || (claimed.is_none() && expected.is_none()) {
-        return None;
-    }
-    let without = changes.attempts - changes.forwarded_for.total().min(changes.attempts);
-    let texts = &changes.forwarded_for;
-    let is_claim = |text: &str| claimed.as_deref() == Some(text);
-    let has_claim = |text: &str| claimed.as_deref().is_some_and(|claim| text.starts_with(claim) && text != claim);
-    let conclusion = if without == changes.attempts {
-        ClientAddressConclusion::Absent
-    } else if texts.counts.iter().any(|(text, _)| is_claim(text)) {
-        ClientAddressConclusion::Believed
-    } else if without > 0 {
-        ClientAddressConclusion::Mixed
-    } else if texts.counts.iter().any(|(text, _)| has_claim(text)) {
-        ClientAddressConclusion::Appended
-    } else {
-        ClientAddressConclusion::Replaced
-    };
-    let level = match (conclusion, &expected) {
-        (ClientAddressConclusion::Believed, Some(_)) => Level::Fail,
-        // PROXY protocol may tell the backend, which nobody compared.
-        (ClientAddressConclusion::Absent | ClientAddressConclusion::Mixed, Some(_)) => Level::Inconclusive,
-        (ClientAddressConclusion::Appended | ClientAddressConclusion::Replaced, Some(_)) => Level::Pass,
-        (ClientAddressConclusion::Believed | ClientAddressConclusion::Appended, None) => Level::Note,
-        (ClientAddressConclusion::Mixed, None) => Level::Note,
-        (ClientAddressConclusion::Absent | ClientAddressConclusion::Replaced, None) => Level::Pass,
-    };
-    let facts = ClientAddress { claimed, arrived: texts.counts.clone(), without, conclusion, expected };
-    Some(Finding::new(level, Facts::ClientAddress(facts)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -422,6 +378,7 @@ mod tests {
         fields: 0,
         uncompared: false,
         over_http2: false,
+        client: None,
     };
 
     #[test]
@@ -551,29 +508,6 @@ mod tests {
         assert_eq!(field(&[RequestPart::FieldDoubled], 1).level("field-changed"), Some(Level::Fail));
         let required = [Requirement::HeaderPreserved("x_a".to_owned())];
         assert_eq!(requiring(field(&[RequestPart::FieldLost], 1), &required).failures(), ["field-changed"]);
-    }
-
-    #[test]
-    fn a_claimed_client_address_is_judged_by_what_arrives() {
-        let with = |arrives: &str, required: &[Requirement]| {
-            let mut trial = requiring(RuleTrial::new(), required);
-            trial.fields = vec![("X-Forwarded-For".to_owned(), "6.6.6.6".to_owned())];
-            let parts: &[RequestPart] = if arrives == "6.6.6.6" { &[] } else { &[RequestPart::FieldChanged] };
-            add(
-                &mut trial,
-                30,
-                1,
-                &As { parts, fields: u16::from(!parts.is_empty()), forwarded_for: arrives, ..As::default() },
-            );
-            assert_eq!(trial.level("field-changed"), None);
-            trial.level("client-address")
-        };
-        let required = [Requirement::ClientAddress];
-        assert_eq!(with("6.6.6.6", &[]), Some(Level::Note));
-        assert_eq!(with("6.6.6.6", &required), Some(Level::Fail));
-        assert_eq!(with("6.6.6.6, 127.0.0.1", &required), Some(Level::Pass));
-        assert_eq!(with("127.0.0.1", &[]), Some(Level::Pass));
-        assert_eq!(with("", &required), Some(Level::Inconclusive));
     }
 
     #[test]

@@ -53,6 +53,7 @@ pub(crate) struct RuleTrial {
     pub(crate) connections: Vec<u32>,
     pub(crate) clocks: Vec<RecordClock>,
     pub(crate) own_fleet: bool,
+    pub(crate) over_loopback: bool,
     pub(crate) urls: Vec<String>,
     pub(crate) url_of: Vec<u8>,
     pub(crate) invented: Vec<u32>,
@@ -77,6 +78,8 @@ pub(crate) struct As<'a> {
     pub(crate) fields: u16,
     pub(crate) uncompared: bool,
     pub(crate) over_http2: bool,
+    /// Whom a PROXY header names.
+    pub(crate) client: Option<&'static str>,
 }
 
 impl RuleTrial {
@@ -109,6 +112,7 @@ impl RuleTrial {
             connections: Vec::new(),
             clocks: Vec::new(),
             own_fleet: true,
+            over_loopback: true,
             urls: Vec::new(),
             url_of: Vec::new(),
             invented: Vec::new(),
@@ -186,6 +190,9 @@ impl RuleTrial {
         if arrived.over_http2 {
             notes.add(Note::Http2);
         }
+        if arrived.client.is_some() {
+            notes.add(Note::Proxied);
+        }
         let request = ArrivedRequest {
             sequence: (sequence != UNNUMBERED).then_some(sequence),
             received,
@@ -194,7 +201,7 @@ impl RuleTrial {
             target: arrived.target.unwrap_or(self.target),
             host: arrived.host.unwrap_or("h"),
             forwarded_for: arrived.forwarded_for,
-            peer: "127.0.0.1",
+            peer: arrived.client.unwrap_or("127.0.0.1"),
             status,
             differences,
             fields: FieldMask(arrived.fields),
@@ -332,6 +339,7 @@ impl RuleTrial {
             own_fleet: self.own_fleet,
             drill: self.drill,
             tls: &Default::default(),
+            over_loopback: self.over_loopback,
             varied: self.varied,
             run: 7,
             began: Moment(0),

@@ -1,0 +1,129 @@
+//! The rule of the client's address: what backends can learn of it, by X-Forwarded-For or by a PROXY header.
+
+use std::net::IpAddr;
+
+use crate::facts::requests::{ClientAddress, ClientAddressConclusion};
+use crate::finding::{Facts, Finding, Level};
+use crate::ledger::BackendRecords;
+use crate::rules::case::Case;
+use crate::rules::requirement::Requirement;
+
+pub(crate) fn judge(case: &Case) -> Option<Finding> {
+    let expected =
+        case.expectations.required.iter().find(|it| **it == Requirement::ClientAddress).map(ToString::to_string);
+    let fields = case.sent.fields.iter().filter(|(name, _)| name.eq_ignore_ascii_case("x-forwarded-for"));
+    let claimed: Vec<&str> = fields.map(|(_, value)| value.trim()).collect();
+    let claimed = (!claimed.is_empty()).then(|| claimed.join(", "));
+    let changes = case.changes;
+    let is_asked = claimed.is_some() || expected.is_some();
+    if case.ledger.records() != BackendRecords::Kept || changes.attempts == 0 || !is_asked {
+        return None;
+    }
+    let without = changes.attempts - changes.forwarded_for.total().min(changes.attempts);
+    let conclusion = conclude(case, claimed.as_deref(), without);
+    let level = match (conclusion, &expected) {
+        (ClientAddressConclusion::Believed, Some(_)) => Level::Fail,
+        (ClientAddressConclusion::Absent | ClientAddressConclusion::Mixed, Some(_)) => Level::Inconclusive,
+        // What translates addresses on the way to the balancer does so too.
+        (ClientAddressConclusion::Other | ClientAddressConclusion::ProxiedOther, Some(_)) => Level::Inconclusive,
+        (ClientAddressConclusion::Appended | ClientAddressConclusion::Replaced, Some(_)) => Level::Pass,
+        (ClientAddressConclusion::Proxied, _) => Level::Pass,
+        (ClientAddressConclusion::Believed | ClientAddressConclusion::Appended, None) => Level::Note,
+        (ClientAddressConclusion::Mixed, None) => Level::Note,
+        (ClientAddressConclusion::Other | ClientAddressConclusion::ProxiedOther, None) => Level::Note,
+        (ClientAddressConclusion::Absent | ClientAddressConclusion::Replaced, None) => Level::Pass,
+    };
+    let facts = ClientAddress {
+        claimed,
+        arrived: changes.forwarded_for.counts.clone(),
+        without,
+        proxied: changes.proxied.counts.clone(),
+        conclusion,
+        expected,
+    };
+    Some(Finding::new(level, Facts::ClientAddress(facts)))
+}
+
+fn conclude(case: &Case, claimed: Option<&str>, without: u64) -> ClientAddressConclusion {
+    let changes = case.changes;
+    let texts = &changes.forwarded_for;
+    if without == changes.attempts {
+        let names_others = changes.proxied.counts.iter().any(|(client, _)| is_another(case, client));
+        return match changes.proxied.total() {
+            all if all < changes.attempts => ClientAddressConclusion::Absent,
+            _ if names_others => ClientAddressConclusion::ProxiedOther,
+            _ => ClientAddressConclusion::Proxied,
+        };
+    }
+    let has_claim = |text: &str| claimed.is_some_and(|claim| text.starts_with(claim) && text != claim);
+    let last = |text: &str| is_another(case, text.rsplit(',').next().unwrap_or_default());
+    if texts.counts.iter().any(|(text, _)| claimed == Some(text)) {
+        ClientAddressConclusion::Believed
+    } else if without > 0 {
+        ClientAddressConclusion::Mixed
+    } else if texts.counts.iter().any(|(text, _)| last(text)) {
+        ClientAddressConclusion::Other
+    } else if texts.counts.iter().any(|(text, _)| has_claim(text)) {
+        ClientAddressConclusion::Appended
+    } else {
+        ClientAddressConclusion::Replaced
+    }
+}
+
+/// Whether that is an address, and surely none of this client's.
+fn is_another(case: &Case, address: &str) -> bool {
+    let address = address.trim().parse::<IpAddr>();
+    case.over_loopback && address.is_ok_and(|address| !address.to_canonical().is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::trial::{As, RuleTrial};
+
+    fn with(claimed: Option<&str>, arrives: &str, client: Option<&'static str>, required: &[Requirement]) -> RuleTrial {
+        let mut trial = RuleTrial::new();
+        trial.expectations.required = required.to_vec();
+        trial.fields = claimed.map(|claimed| ("X-Forwarded-For".to_owned(), claimed.to_owned())).into_iter().collect();
+        for turn in 0..30 {
+            trial.delivered_as(turn % 3, 200, &As { forwarded_for: arrives, client, ..As::default() });
+        }
+        trial
+    }
+
+    const REQUIRED: [Requirement; 1] = [Requirement::ClientAddress];
+
+    #[test]
+    fn a_claimed_client_address_is_judged_by_what_arrives() {
+        let level = |arrives: &str, required: &[Requirement]| {
+            with(Some("6.6.6.6"), arrives, None, required).level("client-address")
+        };
+        assert_eq!(level("6.6.6.6", &[]), Some(Level::Note));
+        assert_eq!(level("6.6.6.6", &REQUIRED), Some(Level::Fail));
+        assert_eq!(level("6.6.6.6, 127.0.0.1", &REQUIRED), Some(Level::Pass));
+        assert_eq!(level("127.0.0.1", &[]), Some(Level::Pass));
+        assert_eq!(level("", &REQUIRED), Some(Level::Inconclusive));
+    }
+
+    #[test]
+    fn an_address_that_is_not_the_clients_is_not_taken_for_it() {
+        let level = |arrives: &str| with(None, arrives, None, &REQUIRED).level("client-address");
+        assert_eq!(level("127.0.0.1"), Some(Level::Pass));
+        assert_eq!(level("::ffff:127.0.0.1"), Some(Level::Pass));
+        assert_eq!(level("10.9.9.9"), Some(Level::Inconclusive));
+        assert_eq!(level("127.0.0.1, 10.9.9.9"), Some(Level::Inconclusive));
+        assert_eq!(with(Some("6.6.6.6"), "10.9.9.9", None, &[]).level("client-address"), Some(Level::Note));
+        // From another machine anything may be the client's address.
+        let mut remote = with(None, "10.9.9.9", None, &REQUIRED);
+        remote.over_loopback = false;
+        assert_eq!(remote.level("client-address"), Some(Level::Pass));
+    }
+
+    #[test]
+    fn a_proxy_header_names_the_client_where_no_field_does() {
+        let level = |client| with(None, "", Some(client), &REQUIRED).level("client-address");
+        assert_eq!(level("127.0.0.1"), Some(Level::Pass));
+        assert_eq!(level("127.0.7.1"), Some(Level::Pass));
+        assert_eq!(level("10.9.9.9"), Some(Level::Inconclusive));
+    }
+}
