@@ -65,7 +65,8 @@ impl Exchange {
     /// Decides what a request gets, and claims its record.
     pub(super) fn begin(head: &RequestHead, at: &Arriving, now: Moment, state: &mut ProcessState) -> Exchange {
         let mut arrival = CheckHeaders::of(head);
-        if at.via.is_some() {
+        // A header may name nobody: health checks of the balancer's own.
+        if at.via.is_some_and(|via| via != at.peer) {
             arrival.as_arrived.notes.add(Note::Proxied);
         }
         let (mut response, treatment, call) = match GrpcCall::of(head, now, || ResponseId(Uuid::new_v4())) {

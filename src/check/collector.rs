@@ -21,6 +21,7 @@ use verdict::grpc::status_of_call;
 use verdict::ledger::{Arrival, UNNUMBERED};
 use verdict::observation::Backend;
 use verdict::report::NotCounted;
+use verdict::request::Note;
 use verdict::streams::Lived;
 
 /// How often the fleet is asked: it keeps a quarter of a million records, which is two seconds at full speed.
@@ -349,9 +350,12 @@ impl Collector {
             rewrite(forwarded_for, &arrived.forwarded_for);
             *of = Some((arrived.host, arrived.forwarded_for));
         }
-        if sequence == UNNUMBERED || !arrived.differences.is_empty() {
+        let is_other = sequence == UNNUMBERED || !arrived.differences.is_empty();
+        if is_other {
             rewrite(method, &record.method);
             rewrite(target, &record.path);
+        }
+        if is_other || arrived.notes.contains(Note::Proxied) {
             match record.peer {
                 End::Address(address) => rewrite(peer, &address.ip()),
                 End::Unix => rewrite(peer, &End::Unix),

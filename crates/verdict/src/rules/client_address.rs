@@ -1,6 +1,6 @@
 //! The rule of the client's address: what backends can learn of it, by X-Forwarded-For or by a PROXY header.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::facts::requests::{ClientAddress, ClientAddressConclusion};
 use crate::finding::{Facts, Finding, Level};
@@ -70,10 +70,12 @@ fn conclude(case: &Case, claimed: Option<&str>, without: u64) -> ClientAddressCo
     }
 }
 
-/// Whether that is an address, and surely none of this client's.
+/// Whether that is none of this client's addresses.
 fn is_another(case: &Case, address: &str) -> bool {
-    let address = address.trim().parse::<IpAddr>();
-    case.over_loopback && address.is_ok_and(|address| !address.to_canonical().is_loopback())
+    let address = address.trim();
+    let with_port = || address.parse::<SocketAddr>().map(|address| address.ip());
+    let address = address.parse::<IpAddr>().or_else(|_| with_port());
+    case.over_loopback && !address.is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
 #[cfg(test)]
@@ -110,8 +112,10 @@ mod tests {
         let level = |arrives: &str| with(None, arrives, None, &REQUIRED).level("client-address");
         assert_eq!(level("127.0.0.1"), Some(Level::Pass));
         assert_eq!(level("::ffff:127.0.0.1"), Some(Level::Pass));
+        assert_eq!(level("127.0.0.1:50311"), Some(Level::Pass));
         assert_eq!(level("10.9.9.9"), Some(Level::Inconclusive));
         assert_eq!(level("127.0.0.1, 10.9.9.9"), Some(Level::Inconclusive));
+        assert_eq!(level("unknown"), Some(Level::Inconclusive));
         assert_eq!(with(Some("6.6.6.6"), "10.9.9.9", None, &[]).level("client-address"), Some(Level::Note));
         // From another machine anything may be the client's address.
         let mut remote = with(None, "10.9.9.9", None, &REQUIRED);
