@@ -163,7 +163,8 @@ mod tests {
     }
 
     fn holds(required: Requirement, affected: &Affected) -> Result<bool, Unknown> {
-        let measured = measure(&required, affected, 20.0, Drill::Rough);
+        let limit = RecoveryLimit::of(&required).expect("it bounds recovery");
+        let measured = measure(limit, affected, 20.0, Drill::Rough);
         measured.holds.ok_or_else(|| measured.unknown.unwrap())
     }
 
@@ -193,7 +194,7 @@ mod tests {
         let pause = Pause { from: 2.4, until: None, failures_before: 0 };
         let gone = Affected { pauses: vec![pause], ..affected() };
         assert_eq!(holds(Requirement::Ejected(2), &gone), Err(Unknown::Unrecorded));
-        let drained = measure(&Requirement::Ejected(0), &gone, 20.0, Drill::Graceful);
+        let drained = measure(RecoveryLimit::Ejected(0), &gone, 20.0, Drill::Graceful);
         assert_eq!(drained.holds, Some(true));
         let kept = Affected { pauses: Vec::new(), stopped_after: None, client_errors: 50, ..affected() };
         assert_eq!(holds(Requirement::Ejected(5), &kept), Ok(false));
