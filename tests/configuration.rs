@@ -129,7 +129,7 @@ fn a_mistake_in_a_flag_is_named_with_the_flag_and_what_was_expected() {
         ("--ports", "x", "expected ports and ranges of ports such as 9001-9003,9010"),
         ("--grace", "3", "expected a time above 0 with its unit"),
         ("--log", "loud", "[possible values: text, json, off]"),
-        ("--control", "9000", "invalid socket address syntax"),
+        ("--control", "9000", "expected an address with a port, such as 127.0.0.1:9000"),
     ] {
         let error = refused("", &[], &[flag, value]);
         assert!(error.contains(flag) && error.contains(why), "{error}");

@@ -53,8 +53,7 @@ fn a_start_says_how_to_stop_where_each_backend_is_and_the_lines_for_nginx() {
         lines.last().is_some_and(|line| line.contains("http://localhost/uuid"))
     });
     assert_eq!(said[..2], ["2 backends, each in a process of its own. CTRL+C stops them.", ""]);
-    let mut started: Vec<&str> = said[2..4].iter().map(|line| after_time(line)).collect();
-    started.sort_unstable();
+    let started: Vec<&str> = said[2..4].iter().map(|line| after_time(line)).collect();
     assert_eq!(started, [first, second].map(|port| format!("App server started - http://localhost:{port}")));
     assert!(said[2..4].iter().all(|line| line.find(' ') == Some("HH:MM:SS".len())), "{said:?}");
     let advice = said[4..].join("\n");

@@ -111,6 +111,10 @@ pub(super) async fn run(args: CheckArgs) -> Result<ExitCode> {
         };
         return print(dry_run::describe(&plans, args.with.as_deref()).as_bytes());
     }
+    // Within a private copy they are open already.
+    if !args.within {
+        output::try_files(&outputs)?;
+    }
     let report = match &args.with {
         Some(with) => with_balancer(&args, with, &watch).await?,
         None => of_running(&args, &watch).await?,
@@ -383,12 +387,15 @@ pub(super) fn detail(args: &ReportArgs) -> Detail {
 }
 
 pub(super) fn write(report: &Report, outputs: &[Output], detail: Detail) -> Result<()> {
+    // What goes to the terminal is last, and is there whatever becomes of the files.
+    let mut written = Ok(());
     for output in outputs {
         match &output.file {
             Some(file) => {
                 let style = Style { detail, ..Style::of_terminal(false) };
                 let text = render(report, output.format, &style);
-                std::fs::write(file, text).with_context(|| format!("failed to write {}", file.display()))?;
+                let result = std::fs::write(file, text).with_context(|| format!("failed to write {}", file.display()));
+                written = written.and(result);
             }
             None => {
                 let style = Style { detail, ..Style::of_terminal(std::io::stdout().is_terminal()) };
@@ -397,5 +404,5 @@ pub(super) fn write(report: &Report, outputs: &[Output], detail: Detail) -> Resu
             }
         }
     }
-    Ok(())
+    written
 }

@@ -1,5 +1,6 @@
 //! Where reports go: `--report FORMAT[=FILE]`.
 
+use std::fs::OpenOptions;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -28,6 +29,25 @@ impl FromStr for Output {
     }
 }
 
+/// Reports files that cannot be written: before a check rather than after it.
+pub(crate) fn try_files(outputs: &[Output]) -> Result<(), Problem> {
+    for file in outputs.iter().filter_map(|output| output.file.as_deref()) {
+        let kind = std::fs::metadata(file).map(|it| it.file_type());
+        // To open a pipe and to close it would be its end.
+        if kind.as_ref().is_ok_and(|kind| !kind.is_file() && !kind.is_dir()) {
+            continue;
+        }
+        let is_new = kind.is_err();
+        let opened = OpenOptions::new().append(true).create(true).open(file);
+        opened.map_err(|why| Problem::new(why.to_string()).on(format!("failed to write {}", file.display())))?;
+        // A check that could not run leaves no empty report.
+        if is_new {
+            let _ = std::fs::remove_file(file);
+        }
+    }
+    Ok(())
+}
+
 /// The names of formats.
 pub(crate) fn formats() -> Vec<&'static str> {
     ReportFormat::ALL.map(ReportFormat::name).to_vec()
@@ -51,6 +71,20 @@ pub(crate) fn resolve(outputs: impl IntoIterator<Item = Output>) -> Result<Vec<O
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_that_cannot_be_written_is_reported_and_one_that_can_be_is_left_as_it_was() {
+        let folder = std::env::temp_dir().join(format!("uuid-generator-output-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let report = |name: &str| [Output { format: ReportFormat::Json, file: Some(folder.join(name)) }];
+        let problem = try_files(&report("no/such/folder.json")).unwrap_err().to_string();
+        assert!(problem.contains("failed to write") && problem.contains("No such file or directory"), "{problem}");
+        std::fs::write(folder.join("old.json"), "{}").unwrap();
+        try_files(&[report("new.json"), report("old.json")].concat()).unwrap();
+        assert!(!folder.join("new.json").exists(), "nothing is left where no report was written");
+        assert_eq!(std::fs::read_to_string(folder.join("old.json")).unwrap(), "{}");
+        std::fs::remove_dir_all(folder).unwrap();
+    }
 
     #[test]
     fn a_report_goes_to_a_file_or_to_standard_output_which_is_text_by_default() {

@@ -197,14 +197,24 @@ impl RunningFleet {
     }
 
     async fn until_all_accept(&mut self) -> Result<()> {
-        while self.backends.list.iter().any(|backend| backend.state == BackendState::Starting) {
+        // Which process is first is chance: all of them are reported in the fleet's order.
+        let mut accepting = Vec::new();
+        while accepting.len() < self.backends.list.len() {
             let Some((index, incarnation, notice)) = self.notices.recv().await else { break };
+            if matches!(notice, Notice::Report(BackendReport::Accepting)) {
+                accepting.push((index, incarnation));
+                continue;
+            }
             self.note(index, incarnation, notice);
             let backend = &mut self.backends.list[index];
             if backend.state == BackendState::Gone {
                 let problem = format!("backend {}: {}", backend.name, backend.why_it_failed());
                 return Err(self.give_up(problem).await);
             }
+        }
+        accepting.sort_unstable();
+        for (index, incarnation) in accepting {
+            self.note(index, incarnation, Notice::Report(BackendReport::Accepting));
         }
         Ok(())
     }

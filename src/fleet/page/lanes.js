@@ -41,7 +41,7 @@ export function lanes(count, width, longest = 4) {
   const middle = height / 2;
   // Beside the name a label has a sign and a share.
   const beside = 8 * CHARACTER;
-  const wide = Math.round(Math.max(narrow ? 92 : 130, Math.min(longest * CHARACTER + beside, width * 0.3)));
+  const wide = Math.round(Math.max(narrow ? Math.min(104, Math.max(92, width * 0.27)) : 130, Math.min(longest * CHARACTER + beside, width * 0.3)));
   const room = Math.max(4, Math.floor((wide - beside) / CHARACTER));
   const client = { x: 1, y: middle - 34, width: narrow ? 98 : 110, height: 68 };
   const balancer = { x: Math.round(width * (narrow ? 0.35 : 0.38)), y: middle - 26, width: narrow ? 96 : 140, height: 52 };

@@ -230,6 +230,7 @@ async function run(index) {
 export function show() {
   // Without a balancer there is nothing to see.
   toggle($("tour-open"), "hidden", !model()?.front);
+  toggle($("tour-open"), "disabled", !canAct());
   if (current < 0) return;
   steps[current].acts.forEach((it, index) => {
     if (!done[index] || lines[index].classList.contains("yes")) return;
