@@ -231,7 +231,7 @@ impl Remote {
 
     /// Switches these faults on, each instead of the one of its kind, in these backends or in all that run.
     pub(crate) async fn fault(&self, faults: &[Fault], backends: &[String]) -> Result<FleetStatus> {
-        let faults: String = faults.iter().map(|fault| format!("&fault={}", escaped(&fault.to_string()))).collect();
+        let faults: String = faults.iter().map(|fault| format!("&fault={}", escape(&fault.to_string()))).collect();
         self.ask("POST", &format!("/v1/fleet/fault?{}{faults}", selection(backends)), PATIENCE).await
     }
 
@@ -337,11 +337,11 @@ impl Remote {
 
 /// The parameter that names them; nothing if all are meant.
 fn selection(backends: &[String]) -> String {
-    if backends.is_empty() { String::new() } else { format!("backends={}", escaped(&backends.join(","))) }
+    if backends.is_empty() { String::new() } else { format!("backends={}", escape(&backends.join(","))) }
 }
 
 /// As the value of a parameter: RFC 3986 §2.1.
-fn escaped(value: &str) -> String {
+fn escape(value: &str) -> String {
     let escape = |byte: u8| match byte {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b':' | b',' | b'_' => char::from(byte).to_string(),
         _ => format!("%{byte:02X}"),

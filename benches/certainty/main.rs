@@ -27,7 +27,7 @@ fn main() {
     names(&mut text, runs / 10);
     trouble(&mut text, runs / 50);
     sizes(&mut text, runs / 50);
-    planted(&mut text, runs / 50);
+    run_planted(&mut text, runs / 50);
     account(&mut text, quick);
     print!("{text}");
     if !quick {
@@ -402,7 +402,7 @@ fn sizes(text: &mut String, runs: u64) {
 }
 
 /// What no right balancer does must not pass for one.
-fn planted(text: &mut String, runs: u64) {
+fn run_planted(text: &mut String, runs: u64) {
     let _ = writeln!(
         text,
         "## Planted defects\n\nA selection that no algorithm has, {runs} runs each: how often it passes for one that is named for certain and without breaks.\n\n\

@@ -117,7 +117,7 @@ fn main() -> ExitCode {
     }
     let unsteady = results.values().filter(|result| matches!(result, Result::Unsteady(..))).count();
     let wrong = results.values().filter(|result| matches!(result, Result::Wrong(_))).count();
-    let text = written(&results, begin.elapsed().as_secs());
+    let text = render(&results, begin.elapsed().as_secs());
     println!("{text}");
     if !part && words.is_empty() {
         std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/results/MATRIX.md"), text)
@@ -295,7 +295,7 @@ impl Cell {
         let disturbed = self.condition == Condition::FailingPost && names.is_empty();
         let named = names.contains(&expected) || unnamed || disturbed;
         if adds_up && done && named && (verdict || unnamed) && right.contains(&errors) {
-            return Result::True(seen(&check, self.condition, open, unnamed));
+            return Result::True(describe(&check, self.condition, open, unnamed));
         }
         let failed: Vec<&str> =
             check.findings.iter().filter(|it| it.level > Level::Note).map(|it| it.summary()).collect();
@@ -315,7 +315,7 @@ impl Cell {
 const UNNAMED: &str = "inconclusive, not named";
 
 /// What is worth telling of a check that is right.
-fn seen(check: &Check, condition: Condition, open: bool, unnamed: bool) -> String {
+fn describe(check: &Check, condition: Condition, open: bool, unnamed: bool) -> String {
     let mut parts: Vec<String> = Vec::new();
     if unnamed {
         parts.push(UNNAMED.to_owned());
@@ -367,7 +367,7 @@ impl Result {
     }
 }
 
-fn written(results: &BTreeMap<Cell, Result>, seconds: u64) -> String {
+fn render(results: &BTreeMap<Cell, Result>, seconds: u64) -> String {
     let mut text = String::from(
         "# The check against real balancers\n\nWritten by `make matrix`. Each cell is a `uuid-generator check --with …` of its own: a fleet of three, the balancer with the \
          configuration that `config` writes, the experiments, the sample, the account. **✓**: the outcomes add up to the requests, the algorithm has its true name, the \

@@ -90,7 +90,7 @@ fn main() -> ExitCode {
         }
     });
     let outcomes = outcomes.into_inner().expect("no lane panics");
-    let text = written(&outcomes, runs, begin.elapsed().as_secs());
+    let text = render(&outcomes, runs, begin.elapsed().as_secs());
     println!("{text}");
     if words.is_empty() {
         std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/results/PROTOCOLS.md"), text)
@@ -318,7 +318,7 @@ impl Outcome {
     }
 }
 
-fn written(outcomes: &BTreeMap<Cell, Outcome>, runs: u32, seconds: u64) -> String {
+fn render(outcomes: &BTreeMap<Cell, Outcome>, runs: u32, seconds: u64) -> String {
     let mut text = format!(
         "# The check against real balancers: protocols\n\nWritten by `make protocols`. Each cell is a `uuid-generator check --with …` of its own, {} a cell: a fleet of three and the \
          balancer with the configuration that `config` writes. **✓**: the outcomes add up, and what failed is what is known to be true, and nothing else. A backend is killed and started \

@@ -147,9 +147,12 @@ impl Fleet {
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
         let fleet = Fleet { supervisor: Process(child), first };
         for port in first..first + backends {
-            wait_until("a backend", || match options.contains(&"--tls") {
-                true => Ok(drop(TcpStream::connect((Ipv4Addr::LOCALHOST, port))?)),
-                false => answer_of(port, Load::New).map(drop),
+            wait_until("a backend", || {
+                if options.contains(&"--tls") {
+                    TcpStream::connect((Ipv4Addr::LOCALHOST, port)).map(drop).map_err(anyhow::Error::from)
+                } else {
+                    answer_of(port, Load::New).map(drop)
+                }
             })?;
         }
         if backends == 1 {

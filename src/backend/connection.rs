@@ -172,7 +172,7 @@ impl Connection {
         match proxy_protocol::parse(&self.inbox) {
             Ok(None) => &[],
             Ok(Some(opening)) => {
-                let header = self.opened(opening);
+                let header = self.note_opening(opening);
                 self.inbox = Vec::new();
                 // Of what came earlier all belongs to the header, or it had been known to be none.
                 &input[header.saturating_sub(earlier)..]
@@ -423,7 +423,7 @@ impl Connection {
                 }
                 ConnectionState::Opening => match proxy_protocol::parse(rest) {
                     Ok(None) => return rest,
-                    Ok(Some(opening)) => rest = &rest[self.opened(opening)..],
+                    Ok(Some(opening)) => rest = &rest[self.note_opening(opening)..],
                     Err(why) => {
                         self.http.give_up_head();
                         self.refuse(Refusal::Malformed(why), rest, now, state, out);
@@ -476,7 +476,7 @@ impl Connection {
     }
 
     /// How many bytes the header of the PROXY protocol has, if there is one.
-    fn opened(&mut self, opening: Opening) -> usize {
+    fn note_opening(&mut self, opening: Opening) -> usize {
         self.stage = ConnectionState::Head;
         let Opening::Header { bytes, client } = opening else { return 0 };
         self.via = Some(self.peer);

@@ -34,14 +34,14 @@ impl PageFormat {
             Some("json") => Ok(PageFormat::Json),
             Some("text") => Ok(PageFormat::Text),
             Some(_) => Err(UnknownFormat),
-            None if states_preference => Ok(PageFormat::accepted(request)),
+            None if states_preference => Ok(PageFormat::choose(request)),
             None => Ok(PageFormat::Html),
         }
     }
 
     /// RFC 9110 §12.5.1: the highest quality wins; among equals the most specific range, then the first. A client that accepts
     /// none of ours gets the page all the same, as from the original.
-    fn accepted(request: &RequestHead) -> PageFormat {
+    fn choose(request: &RequestHead) -> PageFormat {
         let ranges = request.fields.elements("accept").filter_map(|range| {
             let mut parts = str::from_utf8(range).ok()?.split(';').map(str::trim);
             let (format, specificity) = match parts.next()?.to_ascii_lowercase().as_str() {

@@ -81,7 +81,7 @@ impl Chooser {
             }
             // Rendezvous hashing: who is not there is as if it had never been.
             (SelectionMethod::Source | SelectionMethod::Uri, _) => {
-                *open.iter().max_by_key(|index| mixed(key ^ mixed(**index as u64 + 1)))?
+                *open.iter().max_by_key(|index| mix(key ^ mix(**index as u64 + 1)))?
             }
         })
     }
@@ -129,7 +129,7 @@ impl Chooser {
         let total: i64 = open.iter().map(|index| self.peers[*index].weight).sum();
         // SplitMix64; its bias is below 2⁻⁵⁰ here.
         self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut drawn = ((u128::from(mixed(self.random)) * total as u128) >> 64) as i64;
+        let mut drawn = ((u128::from(mix(self.random)) * total as u128) >> 64) as i64;
         for index in open {
             drawn -= self.peers[*index].weight;
             if drawn < 0 {
@@ -140,7 +140,7 @@ impl Chooser {
     }
 }
 
-fn mixed(mut bits: u64) -> u64 {
+fn mix(mut bits: u64) -> u64 {
     bits = (bits ^ bits >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     bits = (bits ^ bits >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
     bits ^ bits >> 31

@@ -96,8 +96,8 @@ impl<'a> LiveSubject<'a> {
             }
             Some(_) | None => path,
         };
-        let headers = borrowed(&request.headers);
-        let replaced = borrowed(&request.replaced);
+        let headers = borrow(&request.headers);
+        let replaced = borrow(&request.replaced);
         let body = request.body.map(|number| body_of(self.prober.body(), number));
         let probe = Probe {
             connection: request.connection.map_or(ProbeConnection::Fresh, ProbeConnection::Kept),
@@ -160,7 +160,7 @@ pub(crate) fn other_query(path: &str, value: &str) -> String {
     format!("{path}?{}", parameters.join("&"))
 }
 
-fn borrowed(headers: &[(String, String)]) -> Vec<(&str, &str)> {
+fn borrow(headers: &[(String, String)]) -> Vec<(&str, &str)> {
     headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
 }
 

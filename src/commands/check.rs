@@ -337,14 +337,14 @@ fn file(args: &CheckArgs) -> Option<&Path> {
 }
 
 /// Those of the file, each beneath the command line.
-fn merged(args: &CheckArgs, file: &Path) -> Result<Vec<CheckConfig>, Problem> {
+fn merge(args: &CheckArgs, file: &Path) -> Result<Vec<CheckConfig>, Problem> {
     Ok(checks_of_file(file)?.into_iter().map(|check| args.check.clone().over(check)).collect())
 }
 
 /// Of the balancer that is started: those of the file, or the one of the command line.
 fn checks_of_balancer(args: &CheckArgs) -> Result<Vec<CheckConfig>, Problem> {
     let checks = match file(args) {
-        Some(file) if args.check.url.is_empty() => merged(args, file)?,
+        Some(file) if args.check.url.is_empty() => merge(args, file)?,
         _ => Vec::new(),
     };
     Ok(if checks.is_empty() { vec![args.check.clone()] } else { checks })
@@ -362,7 +362,7 @@ fn checks(args: &CheckArgs) -> Result<Vec<CheckConfig>, Problem> {
         ))
     };
     let file = file(args).ok_or_else(no_url)?;
-    let checks = merged(args, file)?;
+    let checks = merge(args, file)?;
     if checks.is_empty() {
         return Err(Problem::new("has no table [[check]]")
             .on(file.display())

@@ -40,7 +40,7 @@ impl Error for Mistake {
     }
 
     fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Mistake {
-        Mistake::new(format!("expected {}, found {}", wanted(&expected.to_string()), given(found)))
+        Mistake::new(format!("expected {}, found {}", describe_expected(&expected.to_string()), describe_found(found)))
     }
 
     fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Mistake {
@@ -64,7 +64,7 @@ impl Error for Mistake {
 }
 
 /// What serde's types expect, as a person would write it.
-fn wanted(expected: &str) -> &str {
+fn describe_expected(expected: &str) -> &str {
     match expected {
         "u8" | "u16" | "u32" | "u64" | "usize" | "i64" => "a whole number",
         "a nonzero u32" => "a whole number from 1",
@@ -77,7 +77,7 @@ fn wanted(expected: &str) -> &str {
     }
 }
 
-fn given(found: Unexpected<'_>) -> String {
+fn describe_found(found: Unexpected<'_>) -> String {
     match found {
         Unexpected::Str(text) => format!("\"{text}\""),
         Unexpected::Bool(flag) => flag.to_string(),

@@ -268,19 +268,19 @@ impl FleetBackends {
             let process = backend.process.as_ref().filter(|_| settled);
             let Some(stopped) = process.and_then(BackendProcess::is_stopped) else { continue };
             match (backend.state, stopped) {
-                (BackendState::Paused, false) => self.resumed(index),
+                (BackendState::Paused, false) => self.note_resumed(index),
                 (BackendState::Paused, true) | (_, false) => {}
-                (_, true) => self.paused(index),
+                (_, true) => self.note_paused(index),
             }
         }
     }
 
-    fn paused(&mut self, index: usize) {
+    fn note_paused(&mut self, index: usize) {
         self.list[index].pauses();
         self.event(index, BackendChange::Paused);
     }
 
-    fn resumed(&mut self, index: usize) {
+    fn note_resumed(&mut self, index: usize) {
         self.list[index].resumes();
         self.event(index, BackendChange::Resumed);
     }
@@ -361,11 +361,11 @@ impl FleetBackends {
             }
             Action::Pause => {
                 process.signal(Signal::STOP);
-                self.paused(index);
+                self.note_paused(index);
             }
             Action::Resume => {
                 process.signal(Signal::CONT);
-                self.resumed(index);
+                self.note_resumed(index);
             }
             Action::Ready | Action::Unready => {
                 let ready = action == Action::Ready;

@@ -146,7 +146,7 @@ fn one(out: &mut String, check: &Check, number: usize, depth: usize) {
             let _ = writeln!(out, "<p class=\"note\">{}</p>", loop_note(latency.open_loop));
         });
     }
-    passed(out, depth, check);
+    write_passed(out, depth, check);
     out.push_str("</article>\n");
 }
 
@@ -178,7 +178,7 @@ fn order_title(check: &Check) -> String {
 }
 
 /// The rules that were met, a line each.
-fn passed(out: &mut String, depth: usize, check: &Check) {
+fn write_passed(out: &mut String, depth: usize, check: &Check) {
     let described = |it: &&Finding| it.level == Level::Pass || (it.level == Level::Note && !is_news(it, check));
     let fine: Vec<&Finding> = check.findings.iter().filter(described).collect();
     if !fine.is_empty() {

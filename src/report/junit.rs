@@ -28,7 +28,7 @@ fn of(check: &Check, level: Level) -> usize {
 }
 
 fn suite(out: &mut String, check: &Check, started: &str) {
-    let name = escaped(check.name.as_deref().unwrap_or(&check.url));
+    let name = escape(check.name.as_deref().unwrap_or(&check.url));
     let _ = writeln!(
         out,
         "  <testsuite name=\"{name}\" tests=\"{}\" failures=\"{}\" errors=\"{}\" skipped=\"0\" time=\"{:.3}\" timestamp=\"{}\">",
@@ -36,7 +36,7 @@ fn suite(out: &mut String, check: &Check, started: &str) {
         of(check, Level::Fail),
         of(check, Level::Inconclusive),
         check.traffic.seconds,
-        escaped(started)
+        escape(started)
     );
     for finding in &check.findings {
         case(out, &name, finding);
@@ -46,13 +46,13 @@ fn suite(out: &mut String, check: &Check, started: &str) {
 
 fn case(out: &mut String, suite: &str, finding: &Finding) {
     let _ = write!(out, "    <testcase classname=\"{suite}\" name=\"{}\" time=\"0\">", finding.rule().id());
-    let summary = escaped(finding.summary());
+    let summary = escape(finding.summary());
     let details = finding.prose.as_ref().map_or_else(String::new, |prose| {
         let lines = prose.evidence.iter().cloned();
         let lines = lines.chain(prose.hint.iter().map(|hint| format!("hint: {hint}")));
         lines.chain(prose.source.iter().map(|source| format!("see: {source}"))).collect::<Vec<_>>().join("\n")
     });
-    let details = escaped(&details);
+    let details = escape(&details);
     let _ = match finding.level {
         Level::Pass | Level::Note => write!(out, "<system-out>{summary}</system-out>"),
         Level::Inconclusive => write!(out, "<error type=\"inconclusive\" message=\"{summary}\">{details}</error>"),
@@ -64,7 +64,7 @@ fn case(out: &mut String, suite: &str, finding: &Finding) {
 }
 
 /// For text and for values of attributes; characters that XML 1.0 cannot hold are replaced.
-fn escaped(text: &str) -> String {
+fn escape(text: &str) -> String {
     let escape = |character: char| match character {
         '&' => "&amp;".to_owned(),
         '<' => "&lt;".to_owned(),

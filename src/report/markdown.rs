@@ -18,7 +18,7 @@ pub(crate) fn markdown(report: &Report) -> String {
     for check in &report.checks {
         one(&mut out, check);
     }
-    let _ = writeln!(out, "<sub>{} · {}</sub>", escaped(&report.tool), escaped(&report.started));
+    let _ = writeln!(out, "<sub>{} · {}</sub>", escape(&report.tool), escape(&report.started));
     out
 }
 
@@ -38,17 +38,17 @@ fn overview(out: &mut String, report: &Report) {
         writeln!(out, "## {sign} {passed} of {} checks passed\n\n| | check | |\n|---|---|---|", report.checks.len());
     for check in &report.checks {
         let (sign, word) = symbol(check.verdict);
-        let name = escaped(check.name.as_deref().unwrap_or(&check.url));
-        let _ = writeln!(out, "| {sign} {word} | {name} | {} |", escaped(&reason(check)));
+        let name = escape(check.name.as_deref().unwrap_or(&check.url));
+        let _ = writeln!(out, "| {sign} {word} | {name} | {} |", escape(&reason(check)));
     }
     out.push('\n');
 }
 
 fn one(out: &mut String, check: &Check) {
     let (symbol, word) = symbol(check.verdict);
-    let name = escaped(check.name.as_deref().unwrap_or(&check.url));
-    let _ = writeln!(out, "## {symbol} {name}: {word}\n\n{}\n", escaped(&reason(check)));
-    let _ = writeln!(out, "{} requests through {}.\n", grouped(check.account.sent), escaped(&check.url));
+    let name = escape(check.name.as_deref().unwrap_or(&check.url));
+    let _ = writeln!(out, "## {symbol} {name}: {word}\n\n{}\n", escape(&reason(check)));
+    let _ = writeln!(out, "{} requests through {}.\n", grouped(check.account.sent), escape(&check.url));
     if !check.surroundings.is_empty() {
         details(out, "what differs from production in this rehearsal", &check.surroundings);
     }
@@ -67,14 +67,14 @@ fn one(out: &mut String, check: &Check) {
             let _ = writeln!(
                 out,
                 "| {} | {} | {} | {expected} |",
-                escaped(&row.backend),
+                escape(&row.backend),
                 grouped(row.count),
                 percent(row.share)
             );
         }
     }
     if let Some(algorithm) = &check.algorithm {
-        let _ = writeln!(out, "\nAlgorithm: **{}**{}\n", escaped(&algorithm.label), rotations(algorithm.rotations));
+        let _ = writeln!(out, "\nAlgorithm: **{}**{}\n", escape(&algorithm.label), rotations(algorithm.rotations));
         details(out, "evidence", &algorithm.evidence);
     }
     if let Some(latency) = &check.latency {
@@ -104,8 +104,8 @@ fn one(out: &mut String, check: &Check) {
             .flatten()
             .collect();
         let more =
-            if more.is_empty() { String::new() } else { format!("<br><sub>{}</sub>", escaped(&more.join(" · "))) };
-        let _ = writeln!(out, "| {symbol} | {} | {}{more} |", finding.rule().id(), escaped(&prose.summary));
+            if more.is_empty() { String::new() } else { format!("<br><sub>{}</sub>", escape(&more.join(" · "))) };
+        let _ = writeln!(out, "| {symbol} | {} | {}{more} |", finding.rule().id(), escape(&prose.summary));
     }
     out.push('\n');
     for finding in check.findings.iter().filter(|finding| finding.level > Level::Note) {
@@ -116,15 +116,15 @@ fn one(out: &mut String, check: &Check) {
 }
 
 fn details(out: &mut String, title: &str, lines: &[String]) {
-    let _ = writeln!(out, "<details><summary>{}</summary>\n", escaped(title));
+    let _ = writeln!(out, "<details><summary>{}</summary>\n", escape(title));
     lines.iter().for_each(|line| {
-        let _ = writeln!(out, "- {}", escaped(line));
+        let _ = writeln!(out, "- {}", escape(line));
     });
     out.push_str("\n</details>\n\n");
 }
 
 /// Nothing of a text is taken for Markdown or HTML.
-fn escaped(text: &str) -> String {
+fn escape(text: &str) -> String {
     let escape = |character: char| match character {
         '&' => "&amp;".to_owned(),
         '<' => "&lt;".to_owned(),

@@ -127,7 +127,7 @@ pub(crate) fn reason(check: &Check) -> String {
 fn one(out: &mut String, check: &Check, style: &Style) {
     let name = check.name.as_ref().map(|name| format!("{}: ", harmless(name))).unwrap_or_default();
     let fleet = match &check.fleet {
-        Some(fleet) => format!("fleet of {}", listed(&fleet.backends)),
+        Some(fleet) => format!("fleet of {}", list_names(&fleet.backends)),
         None => "third-party backends".to_owned(),
     };
     let title = wrapped("", &format!("{name}{} · {fleet}", harmless(&check.url)), style.width);
@@ -165,7 +165,7 @@ fn one(out: &mut String, check: &Check, style: &Style) {
     for finding in fine.iter().filter(|finding| style.is_verbose() || is_news(finding, check)) {
         self::finding(out, finding, style);
     }
-    passed(out, &fine, style);
+    write_passed(out, &fine, style);
     let verdict = format!("{}: ", word(check.verdict));
     let _ = write!(out, "\n{}", style.sentence(0, &verdict, look(check.verdict), &reason(check)));
 }
@@ -190,7 +190,7 @@ pub(crate) fn is_news(finding: &Finding, check: &Check) -> bool {
 }
 
 /// The rules that passed, by name; their sentences are for who asks for all.
-fn passed(out: &mut String, fine: &[&Finding], style: &Style) {
+fn write_passed(out: &mut String, fine: &[&Finding], style: &Style) {
     let names: Vec<&str> =
         fine.iter().filter(|it| it.level == Level::Pass).map(|finding| finding.rule().id()).collect();
     if !style.is_verbose() && !names.is_empty() {
@@ -199,7 +199,7 @@ fn passed(out: &mut String, fine: &[&Finding], style: &Style) {
     }
 }
 
-fn listed(names: &[String]) -> String {
+fn list_names(names: &[String]) -> String {
     match names {
         [first, .., last] if names.len() > 5 => format!("{} backends, {first} to {last}", names.len()),
         names => names.join(", "),

@@ -75,7 +75,7 @@ async fn watch(
             },
             Some(what) = hear.recv() => model.message = what,
             Some(event) = keys.recv() => if let Event::Key(key) = event && key.kind != KeyEventKind::Release {
-                match wanted(key, model) {
+                match interpret(key, model) {
                     Wanted::Nothing => {}
                     Wanted::End => return Ok(true),
                     Wanted::Select(down) => model.select(down),
@@ -106,7 +106,7 @@ enum Deed {
     Check,
 }
 
-fn wanted(key: KeyEvent, model: &Model) -> Wanted {
+fn interpret(key: KeyEvent, model: &Model) -> Wanted {
     let backend = model.selected();
     let act = |action| Wanted::Deed(Deed::Act(action, backend.clone()));
     let fault = |fault| Wanted::Deed(Deed::Fault(fault, backend.clone()));

@@ -122,11 +122,11 @@ impl Netlink {
 
     /// From now on they are dropped, and nobody is told.
     pub(crate) fn drop_packets(&mut self, packets: Packets, priority: u32) -> io::Result<()> {
-        self.order(RouteNetlinkMessage::NewRule(dropped(packets, priority)), NLM_F_CREATE | NLM_F_EXCL)
+        self.order(RouteNetlinkMessage::NewRule(drop_message(packets, priority)), NLM_F_CREATE | NLM_F_EXCL)
     }
 
     pub(crate) fn let_pass(&mut self, packets: Packets, priority: u32) -> io::Result<()> {
-        self.order(RouteNetlinkMessage::DelRule(dropped(packets, priority)), 0)
+        self.order(RouteNetlinkMessage::DelRule(drop_message(packets, priority)), 0)
     }
 
     /// Packets, or those that come in on `from` alone, are looked up in that table, the lowest priority first.
@@ -141,7 +141,7 @@ impl Netlink {
     }
 }
 
-fn dropped(packets: Packets, priority: u32) -> RuleMessage {
+fn drop_message(packets: Packets, priority: u32) -> RuleMessage {
     let (Packets::To(address) | Packets::From(address)) = packets;
     let mut rule = rule(address.is_ipv6(), priority, 0);
     rule.header.action = RuleAction::Blackhole;

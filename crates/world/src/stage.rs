@@ -197,24 +197,24 @@ fn make_namespaces() -> Result<bool> {
             Ok(()) => return Ok(false),
             // Root of a container, which may still make a namespace of users.
             Err(Errno::EPERM) => {}
-            Err(why) => return Err(forbidden(why)),
+            Err(why) => return Err(explain_refusal(why)),
         }
     }
     let (user, group) = (geteuid().as_raw(), getegid().as_raw());
-    unshare(all | CloneFlags::CLONE_NEWUSER).map_err(forbidden)?;
+    unshare(all | CloneFlags::CLONE_NEWUSER).map_err(explain_refusal)?;
     let map = |file: &str, text: String| fs::write(format!("/proc/self/{file}"), text);
     // Ubuntu lets namespaces be made and takes all power away in them.
     let mapped = map("setgroups", "deny".to_owned())
         .and_then(|()| map("uid_map", format!("0 {user} 1")))
         .and_then(|()| map("gid_map", format!("0 {group} 1")));
     mapped.map_err(|why| match why.raw_os_error() {
-        Some(code) => forbidden(Errno::from_raw(code)),
+        Some(code) => explain_refusal(Errno::from_raw(code)),
         None => failed("to map this user", why),
     })?;
     Ok(true)
 }
 
-fn forbidden(why: Errno) -> Error {
+fn explain_refusal(why: Errno) -> Error {
     let is = |file: &str, value: &str| fs::read_to_string(file).is_ok_and(|text| text.trim() == value);
     match why {
         Errno::ENOSPC | Errno::EUSERS => Error::Forbidden(Forbidden::Count),

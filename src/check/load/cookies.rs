@@ -102,7 +102,7 @@ impl Jar {
     /// Obeys a Set-Cookie; whether that may have changed what is sent.
     pub(crate) fn set(&mut self, value: &str, origin: &CookieOrigin, now: SystemTime) -> Result<bool, NotKept> {
         let cookie = Cookie::parse(value).map_err(|_| NotKept::Unreadable)?;
-        let stored = stored(&cookie, origin, now)?;
+        let stored = store(&cookie, origin, now)?;
         let place = self.0.iter().position(|it| {
             (&it.name, &it.domain, &it.path, it.host_only)
                 == (&stored.name, &stored.domain, &stored.path, stored.host_only)
@@ -145,7 +145,7 @@ impl Jar {
     }
 }
 
-fn stored(cookie: &Cookie, origin: &CookieOrigin, now: SystemTime) -> Result<Stored, NotKept> {
+fn store(cookie: &Cookie, origin: &CookieOrigin, now: SystemTime) -> Result<Stored, NotKept> {
     let secure = cookie.secure() == Some(true);
     if cookie.name().is_empty() {
         return Err(NotKept::Unreadable);

@@ -121,7 +121,7 @@ impl<'a> Examiner<'a> {
 
     /// What becomes of that certificate at a backend that gets requests; none if there is no such backend.
     async fn examine(&mut self, bad: BadCertificate) -> Result<Option<Trial>> {
-        let Some(backend) = self.reached().await? else { return Ok(None) };
+        let Some(backend) = self.find_reached().await? else { return Ok(None) };
         self.tried.insert(backend.clone(), self.tried.len());
         let before = self.fleets.status_of(&backend).await?;
         let earlier = before.faults.iter().copied().find(|fault| matches!(fault, Fault::Certificate(_)));
@@ -134,7 +134,7 @@ impl<'a> Examiner<'a> {
     }
 
     /// The backend among those that get requests that was tried least recently.
-    async fn reached(&mut self) -> Result<Option<String>> {
+    async fn find_reached(&mut self) -> Result<Option<String>> {
         let deadline = Instant::now() + RETURN;
         loop {
             let SentProbes { ended, client, .. } = self.send(self.round, Arc::default())?.await??;

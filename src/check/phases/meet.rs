@@ -160,7 +160,7 @@ async fn meet_record(session: &mut CheckSession<'_>, seen: &ProbeResult) -> Resu
         collector.expect_unnumbered();
         return Ok(());
     };
-    let found = recorded(collector, answer.0).await;
+    let found = find_record(collector, answer.0).await;
     if found.is_some()
         && let Some(refused) = diagnosis::proxy_header(session.plan, seen)
     {
@@ -206,7 +206,7 @@ async fn answers_of_ours(session: &mut CheckSession<'_>) -> Result<bool> {
 }
 
 /// A record may need a moment.
-async fn recorded(collector: &mut Collector, answer: uuid::Uuid) -> Option<Recorded> {
+async fn find_record(collector: &mut Collector, answer: uuid::Uuid) -> Option<Recorded> {
     for _ in 0..15 {
         if let Some(recorded) = collector.find(answer).await {
             return Some(recorded);
@@ -283,7 +283,7 @@ async fn identify(session: &mut CheckSession<'_>, first: ProbeResult) -> Result<
             set_identity(session, found.identity.clone());
             Ok(())
         }
-        _ => Err(not_identified(session, &responses, &candidates).await.into()),
+        _ => Err(explain_no_identity(session, &responses, &candidates).await.into()),
     }
 }
 
@@ -292,7 +292,11 @@ fn set_identity(session: &mut CheckSession<'_>, identity: Identity) {
     session.identity = identity;
 }
 
-async fn not_identified(session: &CheckSession<'_>, responses: &[TextResponse], candidates: &[Candidate]) -> Problem {
+async fn explain_no_identity(
+    session: &CheckSession<'_>,
+    responses: &[TextResponse],
+    candidates: &[Candidate],
+) -> Problem {
     let looked = match session.is_identity_chosen {
         true => format!("no response has {}", identities::describe(&session.identity)),
         false => "nothing in the responses tells one backend from another".to_owned(),

@@ -22,7 +22,7 @@ pub(super) fn describe(plans: &[CheckPlan], with: Option<&str>) -> String {
         }
         line("requests", &requests(plan));
         line("experiments", &experiments(plan.experiments));
-        line("expected", &expected(plan, with));
+        line("expected", &describe_expected(plan, with));
         for step in &plan.scenario.steps {
             line("outage", &format!("at {} {step}", seconds(step.at)));
         }
@@ -63,7 +63,7 @@ fn experiments(experiments: Experiments) -> String {
     }
 }
 
-fn expected(plan: &CheckPlan, with: Option<&str>) -> String {
+fn describe_expected(plan: &CheckPlan, with: Option<&str>) -> String {
     let it = &plan.expectations;
     let mut all = Vec::new();
     all.extend(it.shares.as_ref().map(|weights| format!("shares {weights}")));

@@ -288,12 +288,12 @@ impl Evidence {
         let mut correct = |pick: &mut Pick| match ledger.entry(pick.sequence) {
             None => true,
             Some(entry) => {
-                failing.extend(failed(&entry));
+                failing.extend(failed_backends(&entry));
                 copied += u64::from(matches!(entry.outcome, Outcome::Mirrored | Outcome::Duplicated));
                 // A response out of a cache says nothing.
                 let is_stale = entry.outcome == Outcome::Stale || entry.observation.echo == Echo::Other;
                 if !is_stale {
-                    pick.backend = selected(&entry);
+                    pick.backend = selected_backend(&entry);
                 }
                 !is_stale
             }
@@ -459,12 +459,12 @@ fn ln_ways(picks: &[Backend]) -> f64 {
 }
 
 /// Where the balancer sent it first.
-fn selected(entry: &Entry) -> Backend {
+fn selected_backend(entry: &Entry) -> Backend {
     let selected = entry.selected_attempt().map(|attempt| attempt.backend);
     selected.or_else(|| entry.first_backend()).unwrap_or(Backend::UNKNOWN)
 }
 
-fn failed(entry: &Entry) -> Vec<Backend> {
+fn failed_backends(entry: &Entry) -> Vec<Backend> {
     let failed = entry.attempts.iter().filter(|attempt| !attempt.executed());
     failed.map(|attempt| attempt.backend).collect()
 }

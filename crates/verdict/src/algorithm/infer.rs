@@ -339,7 +339,7 @@ impl Evidence {
     ) {
         let equal = weights.iter().all(|(_, weight)| *weight == weights[0].1);
         let rotation = if equal { Algorithm::RoundRobin } else { Algorithm::WeightedRoundRobin };
-        (inference.turns, inference.weights) = (turns, reduced(weights));
+        (inference.turns, inference.weights) = (turns, reduce(weights));
         let of_all = || inference.weights.iter().map(|(_, weight)| *weight);
         let are_near = of_all().max().unwrap_or(0) <= of_all().min().unwrap_or(0) * 2;
         let is_left = !self.failing.is_empty() || self.lost > 0;
@@ -537,7 +537,7 @@ impl Evidence {
 /// Rotations of equal weights are not further off than that.
 const UNEVEN: f64 = 32.0;
 
-fn reduced(mut weights: Vec<(Backend, u32)>) -> Vec<(Backend, u32)> {
+fn reduce(mut weights: Vec<(Backend, u32)>) -> Vec<(Backend, u32)> {
     let divisor = weights.iter().fold(0, |divisor, (_, weight)| greatest_common_divisor(divisor, *weight));
     weights.iter_mut().for_each(|(_, weight)| *weight /= divisor.max(1));
     weights

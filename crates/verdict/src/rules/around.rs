@@ -37,7 +37,7 @@ pub(super) fn judge(case: &Case, expected: &[f64], facts: &dyn Fn(Conclusion) ->
     if let Some(failed) = before.filter(|(level, _)| *level == Level::Fail) {
         return failed;
     }
-    if let Some(after) = since(noticed(case)) {
+    if let Some(after) = since(find_notice(case)) {
         return after.judge(case, expected, facts);
     }
     // Sooner than a balancer must have noticed, what is not as required is none of its faults yet.
@@ -48,10 +48,10 @@ pub(super) fn judge(case: &Case, expected: &[f64], facts: &dyn Fn(Conclusion) ->
 }
 
 /// From when on all that was broken is mended, and the balancer has had the time to notice; None if something stayed broken.
-fn noticed(case: &Case) -> Option<Moment> {
+fn find_notice(case: &Case) -> Option<Moment> {
     let noticed: Vec<Moment> =
         case.outages.iter().map(|window| Some(window.mended?.after(case.detection))).collect::<Option<_>>()?;
-    noticed.into_iter().chain(settled(case)).max()
+    noticed.into_iter().chain(find_settling(case)).max()
 }
 
 /// From when on all that was broken gets requests again.
@@ -63,11 +63,11 @@ fn seen_again(case: &Case) -> Option<Moment> {
         Some(first.observation.ended.after(SETTLED))
     };
     let again: Vec<Moment> = case.outages.iter().map(again).collect::<Option<_>>()?;
-    again.into_iter().chain(settled(case)).max()
+    again.into_iter().chain(find_settling(case)).max()
 }
 
 /// When the last step was done and what it started is there.
-fn settled(case: &Case) -> Option<Moment> {
+fn find_settling(case: &Case) -> Option<Moment> {
     Some(case.steps.iter().map(|step| step.ended).max()?.after(SETTLED))
 }
 

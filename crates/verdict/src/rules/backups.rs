@@ -37,11 +37,11 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
         let first = case.steps.iter().map(|step| step.begun).min()?;
         let width = |arrival: &Arrival| case.ledger.half_width(arrival.backend);
         let before = arrivals().filter(|arrival| arrival.received.after(width(arrival)) < first).count();
-        let after =
-            recovered(case).map_or(0, |since| arrivals().filter(|it| it.received.before(width(it)) >= since).count());
+        let after = find_recovery(case)
+            .map_or(0, |since| arrivals().filter(|it| it.received.before(width(it)) >= since).count());
         // The sample ended before it was time to give the traffic back.
         let still = || {
-            let is_late = recovered(case).is_some_and(|since| since > case.sampled.1);
+            let is_late = find_recovery(case).is_some_and(|since| since > case.sampled.1);
             let kept = arrivals().filter(|arrival| arrival.received.after(LAST) >= case.sampled.1).count();
             if is_late { kept } else { 0 }
         };
@@ -63,7 +63,7 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
 }
 
 /// From when on all broken backends must have been found well again; None if one was not mended.
-fn recovered(case: &Case) -> Option<Moment> {
+fn find_recovery(case: &Case) -> Option<Moment> {
     let mended: Vec<Moment> = case.outages.iter().map(|window| window.mended).collect::<Option<_>>()?;
     let ended = case.steps.iter().map(|step| step.ended).max()?;
     let last = mended.into_iter().max()?.max(ended);

@@ -223,7 +223,7 @@ impl Case<'_> {
         let name = |backend: Backend| self.names.get(usize::from(backend.0)).cloned();
         let attempts = entry.attempts.iter().map(|attempt| AttemptWitness {
             backend: name(attempt.backend).unwrap_or_else(|| "?".to_owned()),
-            at: rounded(since(attempt.received), self.ledger.half_width(attempt.backend)),
+            at: round(since(attempt.received), self.ledger.half_width(attempt.backend)),
             end: attempt.end,
             status: (attempt.status > 0).then_some(attempt.status),
             seconds: f64::from(attempt.took) / 1e7,
@@ -243,7 +243,7 @@ impl Case<'_> {
 }
 
 /// Seconds, as far as they are known: what lies below the half-width of a clock is noise.
-fn rounded(seconds: f64, half_width: Duration) -> f64 {
+fn round(seconds: f64, half_width: Duration) -> f64 {
     let width = half_width.as_secs_f64();
     if width > 0.0 { (seconds / width).round() * width } else { seconds }
 }

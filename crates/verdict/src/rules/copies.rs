@@ -23,7 +23,7 @@ pub(crate) fn judge(case: &Case) -> Option<Finding> {
     let entries = case.ledger.entries().filter(|entry| case.judged.includes(entry) && !entry.attempts.is_empty());
     let spans: Vec<(Moment, Moment)> =
         entries.map(|entry| (entry.observation.sent(), entry.observation.ended.after(LATE))).collect();
-    let (paired, of) = (paired(&spans, &arrived), spans.len() as u64);
+    let (paired, of) = (count_paired(&spans, &arrived), spans.len() as u64);
     let one_to_one = of >= ENOUGH && paired * 100 >= of * 95 && arrived.len() as u64 * 100 <= of * 115;
     // A health check may look like a GET of the same path without a body, and nothing else does.
     let is_telling = !case.is_idempotent() || kind.body_length > 0;
@@ -69,7 +69,7 @@ fn alike<'a>(case: &'a Case) -> Option<&'a crate::arrived::OtherKind> {
 
 /// How many of our requests can each be given one of the others' that arrived in its time: the earliest that ends first, as both are
 /// in order of time.
-fn paired(spans: &[(Moment, Moment)], arrived: &[&Arrival]) -> u64 {
+fn count_paired(spans: &[(Moment, Moment)], arrived: &[&Arrival]) -> u64 {
     let mut spans = spans.to_vec();
     spans.sort_unstable_by_key(|(_, end)| *end);
     let mut times: Vec<Moment> = arrived.iter().map(|arrival| arrival.received).collect();

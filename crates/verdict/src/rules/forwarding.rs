@@ -77,14 +77,14 @@ pub fn describe(case: &Case) -> Option<Forwarding> {
         http_2: changes.noted(Note::Http2),
         client_http_2: case.over_http2,
         proxied: changes.proxied.counts.clone(),
-        upstream: held(case),
+        upstream: list_held(case),
         vias: case.received.vias.clone(),
         servers: case.received.servers.clone(),
     })
 }
 
 /// What it held to each backend. One that was started again counts its connections anew.
-fn held(case: &Case) -> Vec<HeldConnections> {
+fn list_held(case: &Case) -> Vec<HeldConnections> {
     if !case.steps.is_empty() {
         return Vec::new();
     }

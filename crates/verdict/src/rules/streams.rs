@@ -91,7 +91,7 @@ fn open(units: &[StreamSides]) -> u64 {
     units.iter().filter(|unit| unit.is_open()).count() as u64
 }
 
-fn shown(case: &Case, hit: &[&StreamSides]) -> Vec<crate::finding::Witness> {
+fn pick_witnesses(case: &Case, hit: &[&StreamSides]) -> Vec<crate::finding::Witness> {
     let sequences: Vec<u32> = hit.iter().take(SHOWN).map(|unit| unit.entry.sequence).collect();
     case.witnesses(&sequences)
 }
@@ -113,14 +113,14 @@ fn summary(units: &[StreamSides], delay: Option<Delay>) -> Option<Finding> {
         sent: sum(|unit| u64::from(unit.seen.sent)),
         echoed: sum(|unit| u64::from(unit.seen.echoes.distinct)),
         delay,
-        resumed: sum(|unit| u64::from(resumed(unit))),
+        resumed: sum(|unit| u64::from(was_resumed(unit))),
     };
     // Always told, never judged: what is wrong has a rule of its own.
     Some(Finding::new(Level::Note, Facts::Streams(facts)))
 }
 
 /// It went on where the one before had ended.
-fn resumed(unit: &StreamSides) -> bool {
+fn was_resumed(unit: &StreamSides) -> bool {
     let after = unit.seen.resumed_after;
     after.is_some_and(|after| unit.lived.is_some_and(|lived| lived.life.first == after + 1))
         && unit.seen.events.lost() == 0
@@ -150,7 +150,7 @@ fn upgrades(case: &Case, units: &[StreamSides]) -> Option<Finding> {
     let status = refused.first().map(|unit| unit.entry.observation.status);
     let facts =
         Upgrades { stripped: stripped.len() as u64, refused: refused.len() as u64, status, of: units.len() as u64 };
-    Some(Finding::new(Level::Fail, Facts::Upgrade(facts)).shown_by(shown(case, &[example])))
+    Some(Finding::new(Level::Fail, Facts::Upgrade(facts)).shown_by(pick_witnesses(case, &[example])))
 }
 
 // What comes.
@@ -173,7 +173,8 @@ fn messages(case: &Case, units: &[StreamSides]) -> Option<Finding> {
         all.misplaced += of.misplaced;
         hit.push(unit);
     }
-    (all.streams > 0).then(|| Finding::new(Level::Fail, Facts::StreamMessages(all)).shown_by(shown(case, &hit)))
+    (all.streams > 0)
+        .then(|| Finding::new(Level::Fail, Facts::StreamMessages(all)).shown_by(pick_witnesses(case, &hit)))
 }
 
 fn messages_of(unit: &StreamSides) -> Messages {
@@ -316,7 +317,7 @@ fn cuts(case: &Case, units: &[StreamSides]) -> Option<Finding> {
         excused: excused.len() as u64,
         of: open(units),
         is_expected,
-        resumed: units.iter().filter(|unit| resumed(unit)).count() as u64,
+        resumed: units.iter().filter(|unit| was_resumed(unit)).count() as u64,
         ..Cuts::default()
     };
     if facts.of == 0 || hit.is_empty() && excused.is_empty() {
@@ -357,7 +358,7 @@ fn cuts(case: &Case, units: &[StreamSides]) -> Option<Finding> {
         _ if unknown > 0 => Level::Inconclusive,
         _ => Level::Note,
     };
-    Some(Finding::new(level, Facts::StreamCut(facts)).shown_by(shown(case, &hit)))
+    Some(Finding::new(level, Facts::StreamCut(facts)).shown_by(pick_witnesses(case, &hit)))
 }
 
 fn truncations(case: &Case, units: &[StreamSides]) -> Option<Finding> {
@@ -377,7 +378,7 @@ fn truncations(case: &Case, units: &[StreamSides]) -> Option<Finding> {
         idle: range(any, |it| it.idle(is_one_clock)),
     };
     let level = if hit.is_empty() { Level::Note } else { Level::Fail };
-    Some(Finding::new(level, Facts::StreamTruncated(facts)).shown_by(shown(case, any)))
+    Some(Finding::new(level, Facts::StreamTruncated(facts)).shown_by(pick_witnesses(case, any)))
 }
 
 fn close_codes(case: &Case, units: &[StreamSides]) -> Option<Finding> {
@@ -415,7 +416,7 @@ fn close_codes(case: &Case, units: &[StreamSides]) -> Option<Finding> {
         changed: changed.into_iter().map(|((sent, came), count)| (sent, came, count)).collect(),
         changed_upwards: upwards.into_iter().map(|((sent, came), count)| (sent, came, count)).collect(),
     };
-    Some(Finding::new(Level::Fail, Facts::CloseCode(facts)).shown_by(shown(case, &hit)))
+    Some(Finding::new(Level::Fail, Facts::CloseCode(facts)).shown_by(pick_witnesses(case, &hit)))
 }
 
 // Where they live.

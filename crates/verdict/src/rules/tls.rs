@@ -16,7 +16,7 @@ pub(crate) fn judge(case: &Case) -> Vec<Finding> {
         trial.share = if total > 0 { got as f64 / total as f64 } else { 0.0 };
         trial.refused = is_refused(trial, case.limit.is_some());
     }
-    let found = verified(&required, &verification);
+    let found = judge_verification(&required, &verification);
     found.into_iter().chain(connections(&required, &case.tls.connections)).collect()
 }
 
@@ -35,7 +35,7 @@ fn is_refused(trial: &Trial, is_limited: bool) -> Option<bool> {
     }
 }
 
-fn verified(required: &[TlsRequirement], known: &Verification) -> Option<Finding> {
+fn judge_verification(required: &[TlsRequirement], known: &Verification) -> Option<Finding> {
     let is_required = |bad: &BadCertificate| required.contains(&TlsRequirement::of(*bad));
     let wanted: Vec<BadCertificate> = BadCertificate::ALL.into_iter().filter(is_required).collect();
     if wanted.is_empty() {
@@ -102,7 +102,7 @@ mod tests {
     }
 
     fn level(required: &[TlsRequirement], trials: Vec<Trial>) -> Option<(Level, Verification)> {
-        let finding = verified(required, &Verification { trials, ..Verification::default() })?;
+        let finding = judge_verification(required, &Verification { trials, ..Verification::default() })?;
         match finding.facts {
             finding::Facts::TlsVerified(facts) => Some((finding.level, facts)),
             _ => unreachable!(),
