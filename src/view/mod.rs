@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::spawn_local;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::error::Problem;
 use crate::fleet::joint::{
@@ -29,6 +29,8 @@ use source::{Source, SourceNews, StatusReply};
 
 /// How long backends may take to do what is asked.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Until it is asked again which fleets there are.
+const AGAIN: Duration = Duration::from_secs(1);
 /// Connections to its API at once.
 const CONNECTIONS: usize = 256;
 
@@ -55,7 +57,10 @@ impl View {
     /// Finds all of the fleets, and listens.
     pub(crate) async fn start(choices: &[FleetChoice], control: SocketAddr, token: Option<Token>) -> Result<View> {
         let fleets = Fleets::find(choices).await?;
-        if let Some(missing) = fleets.missing().await.first() {
+        // What a name means may be starting, and joins then.
+        if !fleets.may_change()
+            && let Some(missing) = fleets.missing().await.first()
+        {
             bail!(Problem::new(format!("no fleet responds at {missing}")));
         }
         let listening = Listening::bind(ControlAddress::Required(control), "the view", "--control");
@@ -101,6 +106,9 @@ impl View {
                 .find(|it| places.get(&(known.host, it.id)) == Some(&(place as u16)));
             let Some(own) = own else { bail!("{} has just left", known.name) };
             backends.push(BackendStatus { name: known.name.clone(), id: generator(place), ..own.clone() });
+        }
+        if fleets.may_change() {
+            spawn_local(look_for_more(fleets.clone(), tell.clone()));
         }
         let started = calendar.moment;
         Ok(View {
@@ -198,7 +206,44 @@ impl View {
                 }
                 self.has_changed = true;
             }
+            SourceNews::Joined(fleets) => self.join(*fleets),
         }
+    }
+
+    /// Shows those too that were not there before.
+    fn join(&mut self, fleets: Fleets) {
+        let (host, first) = (self.fleets.hosts.len(), self.backends.len());
+        self.fleets = fleets;
+        let generator = |place: usize| Generator(place as u16);
+        for (place, known) in self.fleets.backends.iter().enumerate().skip(first) {
+            let Some(known_of) = self.backends.first().cloned() else { continue };
+            // Until its own fleet says more.
+            self.backends.push(BackendStatus {
+                name: known.name.clone(),
+                id: generator(place),
+                instances: Vec::new(),
+                url: String::new(),
+                state: BackendState::Starting,
+                pid: None,
+                attempts: 0,
+                in_flight: 0,
+                lost: 0,
+                last_end: None,
+                faults: Vec::new(),
+                actions: Vec::new(),
+                ..known_of
+            });
+        }
+        let names: FleetNames =
+            self.fleets.backends.iter().enumerate().map(|(place, it)| (generator(place), it.name.clone())).collect();
+        self.metrics.rename(names.clone());
+        self.live.extend((first..self.backends.len()).map(generator), names);
+        for (host, known) in self.fleets.hosts.iter().enumerate().skip(host) {
+            self.places.extend(known.places.iter().map(|(id, place)| ((host, *id), *place)));
+            spawn_local(Source::new(known.remote.clone(), known.has_our_clock).run(host, self.tell.clone()));
+        }
+        self.has_changed = true;
+        self.feed.begin_anew();
     }
 
     fn place_of_name(&self, host: usize, own: &str) -> Option<u16> {
@@ -288,6 +333,17 @@ impl View {
             // Fails only if the view has ended.
             let _ = tell.send((0, SourceNews::Done(reply, result)));
         });
+    }
+}
+
+/// Finds fleets that join, as long as anybody wants to know.
+async fn look_for_more(mut fleets: Fleets, tell: UnboundedSender<(usize, SourceNews)>) {
+    while !tell.is_closed() {
+        sleep(AGAIN).await;
+        // One that is started again at its address is found by whoever reads it.
+        if !fleets.refresh(&[]).await.joined.is_empty() {
+            let _ = tell.send((0, SourceNews::Joined(Box::new(fleets.clone()))));
+        }
     }
 }
 

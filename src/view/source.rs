@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 use tokio::time::{interval, sleep};
 
 use crate::fleet::joint::CommandRefusal;
+use crate::fleets::Fleets;
 use crate::remote::{LiveEvent, Remote, TimedPage};
 use crate::wire::{BackendStatus, FRAME, FleetStatus, MarkKind, Moment, Record, SeenRequest, TimelineMark};
 
@@ -27,6 +28,8 @@ pub(super) enum SourceNews {
     Done(StatusReply, Result<(), CommandRefusal>),
     /// It cannot be reached.
     Gone,
+    /// There are more fleets than before.
+    Joined(Box<Fleets>),
 }
 
 /// Where whoever asked for something waits for what became of it.

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::AttemptEnd;
 use crate::facts::{
-    RuleDescription, account, algorithm, backups, copies, fleets, identity, limit, reach, records, recovery, requests,
-    resilience, responses, rotation, shares, stickiness, streams, tls, unit,
+    RuleDescription, account, algorithm, backups, connections, copies, fleets, identity, limit, reach, records,
+    recovery, requests, resilience, responses, rotation, shares, stickiness, streams, tls, unit,
 };
 use crate::observation::{ClientOutcome, Observation};
 
@@ -127,6 +127,7 @@ rules! {
     ResponseFields(responses::FieldChanges) = "response-fields" from responses::RESPONSE_FIELDS,
     Compressed(responses::TextWitness) = "compressed" from responses::COMPRESSED,
     Cookies(responses::TextWitness) = "cookies" from responses::COOKIES,
+    LostSyns(connections::LostSyns) = "lost-syns" from connections::LOST_SYNS,
     MethodChanged(requests::RequestChange) = "method-changed" from requests::METHOD_CHANGED,
     PathChanged(requests::RequestChange) = "path-changed" from requests::PATH_CHANGED,
     QueryChanged(requests::RequestChange) = "query-changed" from requests::QUERY_CHANGED,

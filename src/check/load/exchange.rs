@@ -32,6 +32,8 @@ pub(super) struct ClientExchange {
     http2: Option<Box<Http2>>,
     phase: ExchangePhase,
     reader: ResponseReader,
+    /// Since when a connection is being opened.
+    opening: Option<Moment>,
     /// Whether the connection is established: with TLS, secured.
     connected: bool,
     /// Whether the connection is of no further use.
@@ -82,6 +84,7 @@ impl ClientExchange {
             http2: None,
             phase: ExchangePhase::Idle,
             reader: ResponseReader::new(),
+            opening: None,
             connected: false,
             spent: false,
             carried: 0,
@@ -215,6 +218,22 @@ impl ClientExchange {
         input: &mut [u8],
         now: Moment,
     ) -> ExchangeTurn {
+        let turn = self.send_first(question, template, rules, book, input, now);
+        // What waits for TLS is connected, and sends nothing now.
+        let is_opening = !self.connected && self.stream.as_ref().is_some_and(Stream::wants_to_send);
+        self.opening = is_opening.then_some(now);
+        turn
+    }
+
+    fn send_first(
+        &mut self,
+        question: Question,
+        template: &mut Template,
+        rules: &Rules,
+        book: &mut ResponseNotes,
+        input: &mut [u8],
+        now: Moment,
+    ) -> ExchangeTurn {
         self.reader.begin(question);
         if let Some(http2) = &mut self.http2 {
             self.late = None;
@@ -340,6 +359,10 @@ impl ClientExchange {
         input: &mut [u8],
         now: Moment,
     ) -> ExchangeTurn {
+        // The first that is heard of a connection, before anything of TLS.
+        if let Some(since) = self.opening.take() {
+            book.samples.see_opening(now.since(since));
+        }
         if self.phase == ExchangePhase::Sending && !self.connected {
             return self.send_on(rules, book, input);
         }

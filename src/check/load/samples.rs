@@ -1,6 +1,7 @@
 //! PURE. What a report shows of responses beside their counts: fields that differ, and what names itself on the way.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 
 use crate::check::load::cookies::NotKept;
 use verdict::facts::responses::{Deviation, ObservedProcess, ReceivedResponses};
@@ -29,6 +30,8 @@ pub(crate) struct Samples {
     pub(crate) refused_cookies: Vec<String>,
     /// Clients for which a backend opened a session, where that is looked for.
     pub(crate) sessions: u64,
+    /// Connections that opened when a SYN was sent again, by the whole seconds that they took.
+    pub(crate) slow_openings: BTreeMap<u64, u64>,
     /// Processes of backends that responded.
     pub(crate) processes: HashMap<Instance, ObservedProcess>,
 }
@@ -48,6 +51,13 @@ impl Samples {
     pub(super) fn refuse_cookie(&mut self, value: &str, why: &NotKept) {
         let name = value.split(['=', ';']).next().unwrap_or_default().trim();
         Samples::see(&mut self.refused_cookies, format!("{name}: {why}").as_bytes());
+    }
+
+    /// Notes a connection that has opened after that time.
+    pub(super) fn see_opening(&mut self, took: Duration) {
+        if let Some(seconds) = repeats(took) {
+            *self.slow_openings.entry(seconds).or_default() += 1;
+        }
     }
 
     /// Counts a response of a process.
@@ -83,8 +93,19 @@ impl Samples {
 
     /// What the rules look at: of this phase, and of an earlier one what does not depend on which requests are judged.
     pub(crate) fn received(self, earlier: &Samples) -> ReceivedResponses {
-        let Samples { mut servers, mut vias, mut codings, mut refused_cookies, deviations, sessions, mut processes } =
-            self;
+        let Samples {
+            mut servers,
+            mut vias,
+            mut codings,
+            mut refused_cookies,
+            deviations,
+            sessions,
+            mut slow_openings,
+            mut processes,
+        } = self;
+        for (seconds, connections) in &earlier.slow_openings {
+            *slow_openings.entry(*seconds).or_default() += connections;
+        }
         let also = |seen: &mut Vec<String>, before: &[String]| {
             before.iter().for_each(|value| Samples::see(seen, value.as_bytes()));
         };
@@ -99,10 +120,32 @@ impl Samples {
         }
         let mut processes: Vec<ObservedProcess> = processes.into_values().collect();
         processes.sort_unstable_by_key(|process| (process.first, process.instance.0));
-        ReceivedResponses { deviations, servers, vias, codings, refused_cookies, sessions, processes }
+        ReceivedResponses { deviations, servers, vias, codings, refused_cookies, slow_openings, sessions, processes }
     }
+}
+
+/// After how many seconds the kernel sent the SYN again that was answered: whole ones (RFC 6298 §2), and the way there and back.
+fn repeats(took: Duration) -> Option<u64> {
+    const WAY: Duration = Duration::from_millis(150);
+    let seconds = took.as_secs();
+    ((1..=63).contains(&seconds) && took - Duration::from_secs(seconds) < WAY).then_some(seconds)
 }
 
 fn readable(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_that_takes_whole_seconds_to_open_had_its_syn_sent_again() {
+        let mut samples = Samples::default();
+        for milliseconds in [3, 998, 1004, 1040, 1400, 3010, 2_900] {
+            samples.see_opening(Duration::from_millis(milliseconds));
+        }
+        let earlier = Samples { slow_openings: BTreeMap::from([(3, 1)]), ..Samples::default() };
+        assert_eq!(samples.received(&earlier).slow_openings, BTreeMap::from([(1, 2), (3, 2)]));
+    }
 }

@@ -93,6 +93,11 @@ impl Feed {
         self.send(FeedPart::Snapshot(Box::new(snapshot), watch));
     }
 
+    /// Other backends than before: who reads begins with a snapshot of them.
+    pub(crate) fn begin_anew(&mut self) {
+        self.has_gap = true;
+    }
+
     /// Somebody wants the balancer to balance in another way.
     pub(crate) fn balance(&mut self, wanted: BalanceRequest) {
         self.send(FeedPart::Balance(wanted));

@@ -93,6 +93,20 @@ impl LiveView {
         }
     }
 
+    /// Shows more backends: these, and those before them under the names that they have.
+    pub(crate) fn extend(&mut self, backends: impl ExactSizeIterator<Item = Generator>, names: FleetNames) {
+        let (first, count) = (self.requests_of.len(), self.requests_of.len() + backends.len());
+        self.places.extend(backends.enumerate().map(|(place, generator)| (generator, first + place)));
+        self.names = names;
+        self.requests_of.resize(count, 0);
+        self.counted.resize(count, 0);
+        self.window.extend(count);
+        self.times.resize_with(count + 1, || RecentTimes::new(1));
+        // Of a time before they were there.
+        let seconds = self.seconds.iter_mut().chain(&mut self.frame.seconds);
+        seconds.filter(|second| !second.counts.is_empty()).for_each(|second| second.counts.resize(count, 0));
+    }
+
     /// Takes note of an event.
     pub(crate) fn event(&mut self, event: &FleetEvent) {
         match event {
@@ -396,6 +410,11 @@ impl RecentWindow {
         RecentWindow { parts: VecDeque::new(), running: none.clone(), sums: none }
     }
 
+    fn extend(&mut self, backends: usize) {
+        self.running.resize(backends, RecentCounts::default());
+        self.sums.resize(backends, RecentCounts::default());
+    }
+
     fn add(&mut self, place: usize, attempt: RecentCounts) {
         self.running[place].each(attempt, u32::saturating_add);
     }
@@ -561,6 +580,22 @@ mod tests {
             outcome: AttemptEnd::Completed,
             ..Record::default()
         }
+    }
+
+    #[test]
+    fn backends_that_join_are_counted_from_then_on() {
+        let mut live = live();
+        live.event(&FleetEvent::Attempt(record(9001, 10, 0)));
+        live.pass(at(1_500));
+        let names = [9001, 9002, 9003].map(|port| (Generator(port), port.to_string())).into_iter().collect();
+        live.extend([Generator(9003)].into_iter(), names);
+        live.event(&FleetEvent::Attempt(record(9003, 1_600, 0)));
+        live.event(&FleetEvent::Attempt(record(9001, 1_700, 0)));
+        let frame = live.pass(at(2_500));
+        let counts: Vec<Vec<u32>> = live.seconds.iter().map(|second| second.counts.clone()).collect();
+        assert_eq!(counts, [[1, 0, 0], [1, 0, 1]]);
+        assert_eq!(frame.seconds.last().map(|second| second.counts.clone()), Some(vec![1, 0, 1]));
+        assert_eq!(live.window.rates(at(2_500)), [1, 0, 1]);
     }
 
     fn kinds(frame: &Frame) -> Vec<(MarkKind, Option<u16>, u32)> {

@@ -1,5 +1,7 @@
 //! PURE. Events to figures for Prometheus, under the names that OpenTelemetry gives to those of HTTP servers.
 
+use std::sync::{PoisonError, RwLock};
+
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -9,7 +11,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::wire::{AttemptEnd, BackendState, FleetEvent, FleetNames, FleetStatus, Record};
+use crate::wire::{AttemptEnd, BackendState, FleetEvent, FleetNames, FleetStatus, Generator, Record};
 
 /// Bounds in seconds: those that OpenTelemetry advises begin at 5 ms, where a backend of ours is long done.
 const BOUNDS: [f64; 17] = [
@@ -21,7 +23,7 @@ pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0
 /// The figures of one fleet.
 pub(crate) struct Metrics {
     registry: Registry,
-    names: FleetNames,
+    names: RwLock<FleetNames>,
     duration: Family<ServedLabels, Histogram, fn() -> Histogram>,
     cut_off: Family<BackendLabel, Counter>,
     probes: Family<BackendLabel, Counter>,
@@ -87,7 +89,17 @@ impl Metrics {
         ours.register("backend_faults", "Faults that are switched on in the backend", faults.clone());
         ours.register("backend_state", "1 for the state that the backend is in, 0 for the others", state.clone());
         ours.register("build", "The program", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+        let names = RwLock::new(names);
         Metrics { registry, names, duration, cut_off, probes, lost, active, restarts, state, faults }
+    }
+
+    /// More backends than before.
+    pub(crate) fn rename(&self, names: FleetNames) {
+        *self.names.write().unwrap_or_else(PoisonError::into_inner) = names;
+    }
+
+    fn name_of(&self, generator: Generator) -> String {
+        self.names.read().unwrap_or_else(PoisonError::into_inner).of(generator).to_owned()
     }
 
     /// Takes note of an event.
@@ -95,7 +107,7 @@ impl Metrics {
         match event {
             FleetEvent::Attempt(record) => self.attempt(record),
             FleetEvent::Lost { generator, count, .. } => {
-                self.lost.get_or_create(&BackendLabel { backend: self.names.of(*generator).to_owned() }).inc_by(*count);
+                self.lost.get_or_create(&BackendLabel { backend: self.name_of(*generator) }).inc_by(*count);
             }
             FleetEvent::Backend { .. } | FleetEvent::Seen { .. } => {}
         }
@@ -125,7 +137,7 @@ impl Metrics {
     }
 
     fn attempt(&self, record: &Record) {
-        let backend = self.names.of(record.generator).to_owned();
+        let backend = self.name_of(record.generator);
         if record.response.is_none() {
             self.probes.get_or_create(&BackendLabel { backend }).inc();
         } else if record.outcome == AttemptEnd::Completed {

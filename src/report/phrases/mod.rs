@@ -61,6 +61,7 @@ fn prose(finding: &Finding, product: Option<Balancer>, limit: Option<u16>, of_ca
         Facts::ResponseFields(facts) => responses::fields(facts, product),
         Facts::Compressed(facts) => responses::compressed(facts),
         Facts::Cookies(facts) => responses::cookies(facts),
+        Facts::LostSyns(facts) => responses::lost_syns(facts),
         Facts::MethodChanged(facts) => arrivals::method(facts, product),
         Facts::PathChanged(facts) => arrivals::path(facts, product),
         Facts::QueryChanged(facts) => arrivals::query(facts, product),

@@ -1,5 +1,6 @@
 //! The phrases of responses as they came.
 
+use verdict::facts::connections::{LostSyns, SlowOpenings};
 use verdict::facts::requests::Extent;
 use verdict::facts::responses::{Altered, Deviation, FieldChanges, TextWitness};
 use verdict::numbers::{count_of, grouped};
@@ -86,6 +87,23 @@ pub(super) fn compressed(facts: &TextWitness) -> Phrase {
         others => format!("bodies in {} are not compared", listed(others)),
     };
     Phrase::of(format!("responses are compressed on the way ({}); {what}", listed(&facts.words)))
+}
+
+pub(super) fn lost_syns(facts: &LostSyns) -> Phrase {
+    let all: u64 = facts.after.iter().map(|it| it.connections).sum();
+    let each = |it: &SlowOpenings| format!("{} s: {}", it.seconds, count_of(it.connections, "connection"));
+    let what = if all == 1 {
+        "a connection took whole seconds".to_owned()
+    } else {
+        format!("{} took whole seconds", count_of(all, "connection"))
+    };
+    Phrase::of(format!("{what} to open: the first SYN, or its reply, was lost, and the kernel sent it again"))
+        .because(facts.after.iter().map(each).collect())
+        .try_this(
+            "no fault of the selection. Kubernetes: traffic from outside of the pod network is masqueraded, and ports are used \
+             again too soon; check from inside a pod. Elsewhere: a full accept queue (net.core.somaxconn, the listener's backlog), \
+             a full connection table, a filter",
+        )
 }
 
 pub(super) fn cookies(facts: &TextWitness) -> Phrase {

@@ -4,6 +4,7 @@ pub mod account;
 pub mod algorithm;
 pub mod backups;
 mod by_number;
+pub mod connections;
 pub mod copies;
 mod description;
 pub mod fleets;

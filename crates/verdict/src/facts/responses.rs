@@ -1,5 +1,7 @@
 //! The rules of the response: what comes back is what the backend wrote, to the request that it was written for.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::facts::RuleDescription;
@@ -62,6 +64,8 @@ pub struct ReceivedResponses {
     pub codings: Vec<String>,
     /// Cookies that a browser does not keep or never sends back, each with the reason.
     pub refused_cookies: Vec<String>,
+    /// Connections whose first segment the kernel had to send again, by the whole seconds that they took to open.
+    pub slow_openings: BTreeMap<u64, u64>,
     /// Clients of the sample for which a backend opened a session, where the user says where its id stands.
     pub sessions: u64,
     /// Processes of backends that responded, from the first request on.

@@ -6,6 +6,7 @@ mod around;
 mod backups;
 mod case;
 mod client_address;
+mod connections;
 mod copies;
 mod expectations;
 mod fleets;
@@ -67,6 +68,7 @@ pub fn judge(case: &Case, outage: Option<&Outage>) -> (Vec<Finding>, Option<Shar
     findings.extend(stickiness::judge(case, outage));
     findings.extend(resilience::judge(case, outage));
     findings.extend(recovery::judge(case, outage));
+    findings.extend(connections::judge(case));
     findings.extend(tls::judge(case));
     fleets::soften(case, &mut findings);
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.level));
@@ -83,6 +85,7 @@ fn judge_streams(case: &Case) -> (Vec<Finding>, Option<Shares>, Verdict) {
     findings.extend(copies::judge(case));
     findings.extend(requests::judge(case));
     findings.extend(streams::judge(case));
+    findings.extend(connections::judge(case));
     // The handshake is what was refused.
     if findings.iter().any(|finding| matches!(finding.facts, Facts::Upgrade(_))) {
         findings.retain(|finding| !matches!(finding.facts, Facts::Statuses(_) | Facts::Balancer(_)));
