@@ -83,7 +83,13 @@ impl Lab<'_> {
             // A slow service that varies by its own is no reason to wait.
             let apart = if self.varies * 3 > self.usual { (self.varies / 2).min(each / 8) } else { Duration::ZERO };
             let gap = self.gap().max(LEAST_GAP).max(each / 48).max(apart);
-            let share = if round == 0 { 1.0 } else { 0.6 };
+            // Where requests in sequence rotate, only load and keys of requests that have them are left to try: less time does for those.
+            let rotates = self.evidence.order_so_far().is_of_one_rotation();
+            let share = match round {
+                0 => 1.0,
+                _ if rotates => 0.75,
+                _ => 0.6,
+            };
             let left = self.setting.budget.mul_f64(share).saturating_sub(self.subject.elapsed());
             let time = left.saturating_sub(self.usual + delay).as_secs_f64();
             let count =

@@ -42,14 +42,18 @@ impl<'a> Lab<'a> {
     /// Whether so many fit one after the other, where not all does: a busy machine cannot change their order then.
     pub(super) fn fits_in_turn(&self, wanted: usize) -> bool {
         let left = self.setting.budget.mul_f64(0.35).saturating_sub(self.subject.elapsed());
-        self.setting.rate.is_none()
-            && self.setting.requests.is_none()
-            && self.usual.as_secs_f64() * (wanted as f64) < left.as_secs_f64()
+        let each = self.setting.rate.map_or(self.usual, |_| self.usual.max(self.gap()));
+        self.setting.requests.is_none() && each.as_secs_f64() * (wanted as f64) < left.as_secs_f64()
     }
 
-    /// Requests one after the other, until that share of the time is over.
+    /// Requests one after the other, at the rate if there is one, until that share of the time is over.
     pub(super) fn in_turn(&mut self, requests: &[ProbeRequest], share: f64) -> Vec<ProbeReply> {
         let until = self.setting.budget.mul_f64(share);
+        if self.setting.rate.is_some() {
+            let replies = self.subject.send_all(requests, &Pace { width: 1, gap: self.gap(), until });
+            self.sent += replies.len() as u64;
+            return replies;
+        }
         let mut replies = Vec::with_capacity(requests.len());
         for request in requests {
             if self.subject.elapsed() > until {
