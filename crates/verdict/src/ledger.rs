@@ -303,7 +303,7 @@ impl Ledger {
                 (BackendRecords::None, _) | (BackendRecords::Kept, false) => Outcome::Altered,
                 (BackendRecords::Kept, true) => Outcome::Balancer,
             },
-            ClientOutcome::Closed | ClientOutcome::Reset | ClientOutcome::TimedOut => {
+            ClientOutcome::Closed | ClientOutcome::Reset | ClientOutcome::StreamReset | ClientOutcome::TimedOut => {
                 match (self.records, attempts.is_empty()) {
                     (BackendRecords::None, _) => Outcome::NoResponse,
                     (BackendRecords::Kept, true) if self.may_be_unrecorded(observation) => Outcome::NoResponse,

@@ -80,6 +80,8 @@ pub enum ClientOutcome {
     Closed,
     /// The connection was reset without a byte of a response.
     Reset,
+    /// With HTTP/2: its stream was reset or given back without a byte of a response, and the connection may go on.
+    StreamReset,
     /// Nothing, or no end of it, within the time that the client waits.
     TimedOut,
     /// No connection was established: the balancer's port refused.
@@ -101,6 +103,7 @@ impl ClientOutcome {
             ClientOutcome::Malformed => "malformed",
             ClientOutcome::Closed => "closed",
             ClientOutcome::Reset => "reset",
+            ClientOutcome::StreamReset => "stream-reset",
             ClientOutcome::TimedOut => "timed-out",
             ClientOutcome::Refused => "refused",
             ClientOutcome::Unreachable => "unreachable",

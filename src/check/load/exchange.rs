@@ -416,7 +416,7 @@ impl ClientExchange {
                 match ended.first() {
                     None => ReadStep::More,
                     Some((_, StreamEnd::Over(outcome))) => ReadStep::Over(*outcome),
-                    Some((_, StreamEnd::Unprocessed)) => ReadStep::Over(ClientOutcome::Reset),
+                    Some((_, StreamEnd::Unprocessed)) => ReadStep::Over(ClientOutcome::StreamReset),
                 }
             }
             None => self.reader.feed(input, rules, book),

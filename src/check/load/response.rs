@@ -250,7 +250,7 @@ impl ResponseReader {
             }
             h2::ClientEvent::End => Some(response.whole(rules, book)),
             h2::ClientEvent::Reset(_) if response.status != 0 => Some(ClientOutcome::Truncated),
-            h2::ClientEvent::Reset(_) => Some(ClientOutcome::Reset),
+            h2::ClientEvent::Reset(_) => Some(ClientOutcome::StreamReset),
             h2::ClientEvent::Trailers(trailers) => {
                 if let Some(call) = &mut response.call {
                     trailers.iter().for_each(|field| call.see_status(field.name, field.value));

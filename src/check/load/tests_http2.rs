@@ -160,7 +160,7 @@ fn a_server_that_gives_everything_back_is_not_asked_for_ever() {
         }
     });
     let traffic = run(&load(address, 1, 4, 8));
-    assert_eq!(of_outcome(&traffic, ClientOutcome::Reset), 8);
+    assert_eq!(of_outcome(&traffic, ClientOutcome::StreamReset), 8);
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn a_refused_stream_and_a_connection_that_ends_are_the_requests_own_end() {
         }
     });
     let traffic = run(&load(address, 1, 4, 100));
-    assert_eq!(of_outcome(&traffic, ClientOutcome::Reset), 25);
+    assert_eq!(of_outcome(&traffic, ClientOutcome::StreamReset), 25);
     assert_eq!(of_outcome(&traffic, ClientOutcome::Response), 75);
     // All that is in flight ends with the connection, and the next request opens another.
     let address = server(100, |_, peer| {

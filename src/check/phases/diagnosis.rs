@@ -52,6 +52,10 @@ impl Unmet<'_> {
                 "what it sends is not HTTP/1.1".to_owned(),
                 "does that port speak HTTP/2 only, or another protocol?".to_owned(),
             ),
+            ClientOutcome::StreamReset => (
+                "it resets the stream without a response".to_owned(),
+                "its error log says why: do the backends run where it looks for them?".to_owned(),
+            ),
             ClientOutcome::Closed | ClientOutcome::Reset => (
                 "it takes the connection and ends it without a response".to_owned(),
                 match self.plan.haproxy_protocol {

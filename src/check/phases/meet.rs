@@ -76,7 +76,9 @@ pub(crate) async fn meet(session: &mut CheckSession<'_>) -> Result<Met> {
                 408 | 425 | 429 | 500.. => PATIENCE,
                 _ => Duration::ZERO,
             },
-            ClientOutcome::Truncated | ClientOutcome::Closed | ClientOutcome::Reset => PATIENCE,
+            ClientOutcome::Truncated | ClientOutcome::Closed | ClientOutcome::Reset | ClientOutcome::StreamReset => {
+                PATIENCE
+            }
             ClientOutcome::Refused | ClientOutcome::Unreachable | ClientOutcome::TlsFailed => PATIENCE,
         };
         if begun.elapsed() >= patience {
@@ -336,6 +338,7 @@ async fn should_have_tls(session: &CheckSession<'_>, seen: &ProbeResult) -> Resu
         // As nginx and others say it.
         ClientOutcome::Response | ClientOutcome::Altered => seen.observation.status == 400,
         ClientOutcome::Truncated | ClientOutcome::TooLarge | ClientOutcome::TimedOut => false,
+        ClientOutcome::StreamReset => false,
         ClientOutcome::Refused | ClientOutcome::Unreachable | ClientOutcome::TlsFailed => false,
     };
     let target = session.client.target();

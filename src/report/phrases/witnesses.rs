@@ -66,6 +66,7 @@ pub(crate) fn what_came(client: &ClientWitness) -> String {
         },
         ClientOutcome::Closed => format!("{connection} closed without a response"),
         ClientOutcome::Reset => format!("{connection} reset without a response"),
+        ClientOutcome::StreamReset => format!("stream of a {connection} reset without a response"),
         ClientOutcome::TimedOut if status > 0 => format!("{status} {from}, not complete"),
         ClientOutcome::TimedOut => "no response".to_owned(),
         ClientOutcome::Refused => "connection refused".to_owned(),

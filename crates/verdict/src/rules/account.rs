@@ -687,4 +687,17 @@ mod tests {
         let Facts::Balancer(own) = trial.facts("balancer") else { panic!() };
         assert_eq!((own.requests, own.received, own.unprocessed), (3, 1, 2));
     }
+
+    #[test]
+    fn a_stream_that_is_reset_is_no_connection_that_idled() {
+        let run = |outcome: ClientOutcome| {
+            let mut trial = RuleTrial::new();
+            trial.healthy(3_000);
+            let reset = trial.failed(outcome, false);
+            (reset.reused, reset.ended) = (true, reset.sent());
+            trial
+        };
+        assert_eq!(run(ClientOutcome::Closed).level("idle-close"), Some(Level::Note));
+        assert_eq!(run(ClientOutcome::StreamReset).failures(), ["not-reached"]);
+    }
 }

@@ -64,7 +64,7 @@ impl Engine<'_> {
         match returned {
             Some(at) => {
                 lane.again.remove(at);
-                ClientOutcome::Reset
+                ClientOutcome::StreamReset
             }
             None => lane.connection.expire(place),
         }
@@ -187,7 +187,7 @@ impl Engine<'_> {
                     self.slots[token].returned += 1;
                     self.lanes[number].again.push(token);
                 }
-                StreamEnd::Unprocessed => self.finish(token, ClientOutcome::Reset, now),
+                StreamEnd::Unprocessed => self.finish(token, ClientOutcome::StreamReset, now),
                 StreamEnd::Over(outcome) => self.finish(token, outcome, now),
             }
         }
