@@ -176,7 +176,7 @@ impl Fleets {
         std::iter::once(label.clone()).chain(numbered).find(is_free).unwrap_or(label)
     }
 
-    /// Those that are ready first.
+    /// Sorts backends that are ready to the front.
     fn sort(&mut self) {
         let mut order: Vec<usize> = (0..self.backends.len()).collect();
         order.sort_by_key(|place| !self.backends[*place].is_ready);

@@ -145,7 +145,7 @@ impl Ports {
     }
 }
 
-/// As it can be read again.
+/// The form that can be parsed again.
 impl fmt::Display for Ports {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ports: Vec<String> = self.0.iter().map(u32::to_string).collect();

@@ -54,7 +54,7 @@ pub(crate) enum BadAsk {
 }
 
 impl BadAsk {
-    /// For the person who sent it.
+    /// The sentence that its sender reads.
     pub(crate) fn why(self) -> &'static str {
         match self {
             BadAsk::Delay => "delay: expected a time above 0 and at most 60s with its unit, such as ?delay=200ms",

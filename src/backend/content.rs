@@ -16,7 +16,7 @@ pub(super) enum PageFormat {
     Html,
     /// All that the backend saw, for programs.
     Json,
-    /// The same for a terminal.
+    /// Plain text, for a terminal.
     Text,
 }
 

@@ -20,12 +20,12 @@ impl Default for Health {
 const UNHEALTHY: (u16, &str) = (503, "unhealthy, a fault that is switched on");
 
 impl Health {
-    /// As liveness has it.
+    /// Whether its liveness is reported as good.
     pub(crate) fn is_live(self) -> bool {
         !self.unhealthy
     }
 
-    /// As readiness has it.
+    /// Whether its readiness is reported as good.
     pub(crate) fn is_ready(self, draining: bool) -> bool {
         self.is_live() && self.ready && !draining
     }

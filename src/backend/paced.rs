@@ -42,7 +42,7 @@ pub(crate) enum BadPace {
 }
 
 impl BadPace {
-    /// For the person who sent it.
+    /// The sentence that its sender reads.
     pub(crate) fn why(self) -> &'static str {
         match self {
             BadPace::Count => "count: expected a number of events from 1 to 10000000, such as ?count=100",

@@ -68,7 +68,7 @@ pub(super) struct UsualHead {
     content: ContentKind,
     digest: u32,
     lines: Vec<u8>,
-    /// The same as HPACK writes it.
+    /// The same head as HPACK encodes it.
     block: Vec<u8>,
 }
 

@@ -16,13 +16,13 @@ use crate::wire::{Moment, ResponseId};
 pub(crate) struct SocketAsk {
     /// From one pushed event to the next; none without pushes.
     pub(crate) push: Option<Duration>,
-    /// After that many the backend closes.
+    /// The number of messages after which the backend closes.
     pub(crate) count: Option<u32>,
     /// Length of an event, at least.
     pub(crate) bytes: usize,
     /// From one ping to the next; none without pings.
     pub(crate) ping: Option<Duration>,
-    /// With which code it closes.
+    /// The code with which it closes.
     pub(crate) close: Option<u16>,
 }
 
@@ -45,7 +45,7 @@ pub(crate) enum BadSocket {
 }
 
 impl BadSocket {
-    /// For the person who sent it.
+    /// The sentence that its sender reads.
     pub(crate) fn why(self) -> &'static str {
         match self {
             BadSocket::Push => "push: expected a time from 1ms to 1h with its unit, such as ?push=100ms",

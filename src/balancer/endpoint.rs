@@ -25,7 +25,7 @@ pub(crate) fn endpoint_of_url(url: &str) -> Endpoint {
     }
 }
 
-/// Of a `server` line of NGINX.
+/// Parses the address of an NGINX `server` line.
 pub(super) fn endpoint(address: &str) -> Endpoint {
     if let Some(path) = address.strip_prefix("unix:") {
         return Endpoint::Unix(path.to_owned());

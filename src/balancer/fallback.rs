@@ -58,7 +58,7 @@ const HEAD: usize = 32 << 10;
 const BODY: usize = 64 << 20;
 /// A client that sends nothing for so long is closed.
 const IDLE: Duration = Duration::from_secs(60);
-/// For a connection to a backend.
+/// The longest time that a connection to a backend may take.
 const CONNECT: Duration = Duration::from_secs(5);
 
 /// All that it is told.

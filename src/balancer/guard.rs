@@ -33,7 +33,7 @@ pub(crate) const ENDED: &str = "ended";
 pub(crate) const KEPT: usize = 64 << 10;
 /// So much of it lies on the disk at most.
 const ON_DISK: usize = 1 << 20;
-/// From SIGTERM to SIGKILL.
+/// The time from SIGTERM to SIGKILL.
 const GRACE: Duration = Duration::from_secs(2);
 const GLANCE: Duration = Duration::from_millis(20);
 

@@ -72,7 +72,7 @@ fn write(topology: &Topology, options: &Options) -> Result<WrittenConfig, Unsupp
     Ok(WrittenConfig { files, run: None, overview })
 }
 
-/// For `kubectl apply -k`.
+/// The kustomization that `kubectl apply -k` reads.
 fn kustomization(files: &[File]) -> String {
     let mut text = Lines::default();
     text.add(0, "apiVersion: kustomize.config.k8s.io/v1beta1").add(0, "kind: Kustomization").add(0, "resources:");

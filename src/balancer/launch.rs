@@ -39,7 +39,7 @@ pub(crate) struct Recipe {
     pub(crate) folder: Option<PathBuf>,
     /// Files for which it sees empty ones of its own.
     pub(crate) covered: Vec<PathBuf>,
-    /// At which its processes have successors.
+    /// The signal at which new processes take over from its old ones.
     pub(crate) reload: Option<ReloadSignal>,
     /// Where it accepts connections when it is ready.
     pub(crate) address: SocketAddr,

@@ -26,7 +26,7 @@ impl Lines {
         self
     }
 
-    /// Those of another text, further in.
+    /// Adds the lines of another text, indented further.
     pub(crate) fn block(&mut self, indent: usize, lines: &str) -> &mut Lines {
         for line in lines.lines() {
             self.add(indent, line);

@@ -19,7 +19,7 @@ pub(crate) struct Options {
     pub(crate) version: For,
     /// How many workers or threads serve; None: one, and in a snippet whatever there is.
     pub(crate) workers: Option<NonZeroU32>,
-    /// In which containers the fleet runs.
+    /// The containers that the fleet runs in.
     pub(crate) containers: Containers,
 }
 
@@ -47,15 +47,15 @@ impl Options {
 /// For which version of a balancer a configuration is written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum For {
-    /// As was asked for.
+    /// The version that the user asked for.
     Asked(BalancerVersion),
-    /// As the program on PATH says.
+    /// The version that the program on PATH prints.
     Found(BalancerVersion),
     /// No version is known: the newest that was tried is assumed.
     Newest,
 }
 
-/// Of a balancer: `1.31.3`.
+/// A balancer's version, such as `1.31.3`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct BalancerVersion(pub(crate) u32, pub u32, pub u32);
 

@@ -59,7 +59,7 @@ pub(crate) enum Takes {
     /// Each, as a server of its own.
     All,
     One,
-    /// As many servers as that.
+    /// No more servers than that.
     AtMost(usize),
     /// Each that a resolver has while it runs.
     Resolved,
@@ -72,7 +72,7 @@ pub(crate) struct Wrong {
     pub(crate) file: String,
     /// Number of the line, from 1.
     pub(crate) line: usize,
-    /// In a few words.
+    /// What is wrong, in a few words.
     pub(crate) what: String,
 }
 

@@ -31,7 +31,7 @@ pub(crate) enum HintTopic {
     Redirect,
     /// Credentials that requests need.
     Credentials,
-    /// Who may send requests.
+    /// Permission to send requests at all.
     Access,
     /// Which requests a route takes.
     Route,

@@ -21,7 +21,7 @@ pub(crate) struct WrittenConfig {
 pub(crate) struct File {
     /// Name of the file, without its folder.
     pub(crate) name: &'static str,
-    /// With a newline at its end.
+    /// Its content, which ends with a newline.
     pub(crate) text: String,
 }
 

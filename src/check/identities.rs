@@ -35,7 +35,7 @@ pub(crate) struct Candidate {
 const MOST_VALUES: usize = 64;
 /// Responses without an error that suffice to find a name.
 const LEAST_WELL: usize = 6;
-/// Of a document of JSON.
+/// The most values of a JSON document that are looked at.
 const MOST_LEAVES: usize = 300;
 
 /// What may be a backend's identity, the most likely first.

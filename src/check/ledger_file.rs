@@ -164,7 +164,7 @@ struct Rows<'a> {
     calendar: &'a Calendar,
 }
 
-/// In the order of the schemas.
+/// Columns in the order of the schemas.
 impl Rows<'_> {
     fn requests(&self, group: &mut SerializedRowGroupWriter<File>, entries: &[Entry]) -> Result<()> {
         let observed = || entries.iter().map(|entry| entry.observation);

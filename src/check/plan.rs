@@ -180,7 +180,7 @@ pub(crate) enum Experiments {
     Usual,
     /// None: only the user's own requests are sent.
     Off,
-    /// That long at most.
+    /// They take this time at most.
     For(Duration),
 }
 
@@ -214,7 +214,7 @@ pub(crate) enum RouteTo {
     Host(Option<String>, Option<u16>),
 }
 
-/// Whom a client with TLS trusts.
+/// Which certificates a client with TLS accepts.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) enum Trust {
     /// The authorities that this machine trusts.

@@ -200,7 +200,7 @@ fn step(text: &str) -> Result<ScenarioStep, String> {
     }
 }
 
-/// With which an action may begin.
+/// The words with which an action may begin.
 pub(crate) fn words() -> impl Iterator<Item = &'static str> {
     let actions = Action::ALL.map(Action::name).into_iter().chain(Reach::ALL.map(Reach::name));
     actions.chain(Fault::KINDS).chain(["clear"])

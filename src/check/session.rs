@@ -50,11 +50,11 @@ pub(crate) struct CheckSession<'a> {
 pub(crate) struct SessionData {
     /// In the order of their numbers.
     pub(crate) observations: Vec<Observation>,
-    /// From this number on requests count.
+    /// Requests from this number on are judged.
     pub(crate) judged: u32,
     /// Numbers of requests that experiments invented, in order.
     pub(crate) invented: Vec<u32>,
-    /// Those of the sample.
+    /// Numbers of the sample's requests.
     pub(crate) sample: Range<u32>,
     /// To which of several URLs each of them went.
     pub(crate) urls: Vec<u8>,

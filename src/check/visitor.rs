@@ -16,7 +16,7 @@ use verdict::observation::ClientOutcome;
 pub(crate) struct Visitor {
     prober: Prober,
     backends: BackendNames,
-    /// Of the one who keeps them.
+    /// The cookies, for a visitor who keeps them.
     jar: Option<Jar>,
     origin: CookieOrigin,
 }
@@ -24,9 +24,9 @@ pub(crate) struct Visitor {
 /// What became of a request.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) struct Visited {
-    /// Who answered, if a backend did.
+    /// The backend that answered, if one did.
     pub(crate) backend: Option<String>,
-    /// Of the response; 0 without one.
+    /// Status of the response; 0 without one.
     pub(crate) status: u16,
     /// What the client received.
     pub(crate) client: ClientWitness,

@@ -18,7 +18,7 @@ use crate::testbed::{Front, Setup, Testbed};
 use crate::wire::ClientTimes;
 
 const PORT: u16 = 8080;
-/// Of the first check.
+/// Requests of the sample of the first check.
 const REQUESTS: u64 = 3000;
 /// From one request of the light traffic to the next.
 const EVERY: Duration = Duration::from_millis(100);

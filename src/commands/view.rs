@@ -10,7 +10,7 @@ use super::print::print;
 use crate::args::view::ViewArgs;
 use crate::view::View;
 
-/// Until a signal comes.
+/// Serves the live view until a signal comes.
 pub(super) async fn run(args: ViewArgs) -> Result<ExitCode> {
     let choices = choices(&args.fleet)?;
     let listen = |kind| signal(kind).context("failed to listen to signals");

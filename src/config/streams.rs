@@ -26,7 +26,7 @@ pub(super) struct Asked<'a> {
     /// The value of `--stream`.
     pub(super) stream: Option<&'a str>,
     pub(super) connections: Option<usize>,
-    /// Of `--duration`, or of the scenario.
+    /// The value of `--duration`, or the scenario's length.
     pub(super) duration: Option<Duration>,
 }
 

@@ -28,7 +28,7 @@ const INSTANCES: usize = 64;
 pub(crate) struct FleetBackend {
     pub(crate) generator: Generator,
     pub(crate) name: String,
-    /// Of its processes, the latest last.
+    /// Instances of its processes, the latest last.
     pub(crate) instances: VecDeque<Instance>,
     pub(crate) state: BackendState,
     /// What it does when it is not paused.

@@ -33,7 +33,7 @@ enum Directive {
 /// What a process has to say, the last of it that it is gone.
 #[derive(Debug)]
 pub(crate) enum Notice {
-    /// In its own words.
+    /// The process reports something.
     Report(BackendReport),
     /// The process has ended.
     Gone(Cause),

@@ -83,7 +83,7 @@ struct RunningFleet {
     log: Log,
     live: LiveView,
     metrics: Arc<Metrics>,
-    /// To those who look.
+    /// Feeds those who look at the live view.
     feed: Feed,
     /// Whether more about backends has changed than those who look count by themselves.
     backends_changed: bool,

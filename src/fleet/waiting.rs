@@ -21,7 +21,7 @@ pub(crate) enum Goal {
 }
 
 struct PendingCommand {
-    /// Those that have not arrived.
+    /// Backends that have not reached the goal.
     backends: VecDeque<usize>,
     goal: Goal,
     reply: ReplySender,

@@ -19,7 +19,7 @@ const REVOKED: u64 = 666;
 const VALID: std::ops::Range<i32> = 2024..2060;
 
 impl Authority {
-    /// With that common name.
+    /// Makes an authority with this common name.
     pub(crate) fn new(name: &str) -> Result<Authority, Error> {
         let mut params = CertificateParams::new(Vec::new())?;
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

@@ -34,7 +34,7 @@ pub(crate) struct Tls {
     missing: Arc<NoCertificate>,
 }
 
-/// As ALPN names it.
+/// The name of HTTP/2 in ALPN.
 const HTTP2: &[u8] = b"h2";
 
 /// Shows none, and notes that one was asked for.
@@ -150,12 +150,12 @@ pub(crate) enum TlsFailure {
     /// Its time is over, or has not come.
     OutOfTime {
         is_over: bool,
-        /// As `rustls` says it.
+        /// The reason in the words of `rustls`.
         why: String,
     },
     /// It is valid for other names.
     WrongName {
-        /// Whom it should name.
+        /// The name that the certificate must have.
         wanted: String,
         /// The names for which it is valid.
         named: Vec<String>,
@@ -174,7 +174,7 @@ pub(crate) enum TlsFailure {
     TimedOut,
     /// HTTP/2 was wanted, and it did not choose that (ALPN).
     NoHttp2,
-    /// As `rustls` says it.
+    /// Any other failure, in the words of `rustls`.
     Other(String),
 }
 

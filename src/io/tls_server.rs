@@ -30,7 +30,7 @@ pub(crate) struct Acceptor {
 }
 
 impl Acceptor {
-    /// With its good certificate.
+    /// An acceptor that serves its good certificate.
     pub(crate) fn new(assignment: TlsAssignment) -> Result<Acceptor> {
         let config = configure(&assignment.good, assignment.clients.as_deref())?;
         Ok(Acceptor { assignment, bad: None, config })

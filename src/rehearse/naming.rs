@@ -93,7 +93,7 @@ fn is_plain(name: &str) -> bool {
     name.len() <= 50 && name.starts_with(|it: char| it.is_ascii_alphanumeric()) && name.bytes().all(plain)
 }
 
-/// As `--backends` takes them.
+/// Backends as `--backends` takes them.
 pub(crate) fn option(backends: &[RehearsedBackend]) -> String {
     let typed = |RehearsedBackend { name, listens }: &RehearsedBackend| match listens.to_string() {
         own if own == *name => own,

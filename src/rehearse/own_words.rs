@@ -33,7 +33,7 @@ pub(super) type Servers = BTreeMap<Listens, u64>;
 /// What a balancer says of its servers.
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum OwnWords {
-    /// Those of each group, with weights.
+    /// The servers of each group, with their weights.
     Groups(BTreeMap<String, Servers>),
     /// All of them, in no groups.
     All(BTreeSet<Listens>),

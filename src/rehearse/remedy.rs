@@ -14,7 +14,7 @@ pub(crate) enum Remedy {
     Write(PathBuf),
     /// An account of that name is made.
     Account(String),
-    /// The same of a group.
+    /// A group of that name is made.
     AccountGroup(String),
     /// Another list of revoked certificates lies over that file.
     Revocations(PathBuf),

@@ -45,7 +45,7 @@ const SLOW: Duration = Duration::from_millis(700);
 /// A server behind a server behind a server.
 const ROUNDS: usize = 16;
 
-/// Who was found so far.
+/// What was found so far.
 pub(super) struct Scouted {
     tls: Arc<ServerConfig>,
     responders: Vec<Responder>,
@@ -283,7 +283,7 @@ fn anyone(place: &UrlTarget) -> Trust {
     if place.secure { Trust::Anyone } else { Trust::Machine }
 }
 
-/// As the check does it.
+/// Sends a request as the check does it.
 fn visit(order: &RehearsalPlan, url: &str, trust: Trust) -> Result<Visited> {
     let plan =
         CheckPlan { url: url.to_owned(), trust, timeout: TIMEOUT, clients: order.clients, ..order.check.clone() };

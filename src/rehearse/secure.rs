@@ -23,9 +23,9 @@ pub(super) struct StandInTls(Arc<Issuer>);
 
 struct Issuer {
     authority: Authority,
-    /// Those that the configuration has.
+    /// Names that the configuration has.
     names: Vec<String>,
-    /// Those that the balancer sent (SNI).
+    /// Names that the balancer sent (SNI).
     asked: Mutex<BTreeSet<String>>,
     made: Mutex<BTreeMap<String, Arc<CertifiedKey>>>,
 }

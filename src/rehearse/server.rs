@@ -25,11 +25,11 @@ const ELSEWHERE: Duration = Duration::from_secs(8);
 /// Once it listens anywhere, it listens everywhere within this time.
 const SETTLED: Duration = Duration::from_secs(3);
 const GLANCE: Duration = Duration::from_millis(10);
-/// From SIGTERM to SIGKILL.
+/// The time from SIGTERM to SIGKILL.
 const GRACE: Duration = Duration::from_secs(2);
 /// Each start finds what is missing first; a file with more holes than that is for another machine.
 const MOST_REMEDIES: usize = 60;
-/// Of its output, in an error.
+/// The most lines of its output that an error shows.
 const LINES: usize = 25;
 /// Of a log that is searched for what is missing.
 const LONGEST_LOG: u64 = 4 << 20;
@@ -122,7 +122,7 @@ enum StartOutcome {
     Listening,
     /// It has ended, with an error.
     Ended,
-    /// On other ports than the URL's.
+    /// It listens on other ports than the URL's.
     Elsewhere,
     Nowhere,
 }

@@ -23,7 +23,7 @@ pub(crate) struct Model {
 }
 
 impl Model {
-    /// From all that is known.
+    /// A model of all that is known at first.
     pub(crate) fn new(snapshot: Snapshot) -> Model {
         Model {
             at: snapshot.at,

@@ -111,7 +111,7 @@ impl NamedBackends {
     }
 }
 
-/// As it can be read again.
+/// The form that can be parsed again.
 impl fmt::Display for NamedBackends {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let each = |backend: &NamedBackend| -> Vec<String> {

@@ -56,7 +56,7 @@ fn one(text: &str) -> Result<StartFault, String> {
         .ok_or_else(|| format!("{text}: {why}; a backend's name may follow, such as latency:100ms:9002"))
 }
 
-/// As it can be read again.
+/// The form that can be parsed again.
 impl fmt::Display for StartFaults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (place, it) in self.0.iter().enumerate() {

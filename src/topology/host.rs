@@ -41,7 +41,7 @@ impl Host {
         }
     }
 
-    /// As it was given.
+    /// The host as it was given.
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }

@@ -81,7 +81,7 @@ impl FromStr for CertificateCheck {
 /// Which list of revoked certificates a balancer obeys.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum RevocationList {
-    /// That of the fleet's own authority.
+    /// The revocation list of the fleet's own authority.
     Fleet,
     File(PathBuf),
 }
@@ -153,7 +153,7 @@ impl FromStr for Weights {
 pub(crate) struct HttpPath(String);
 
 impl HttpPath {
-    /// That of the original program: `/uuid`.
+    /// The path of the original program: `/uuid`.
     pub(crate) fn of_the_original() -> HttpPath {
         HttpPath("/uuid".to_owned())
     }
@@ -209,7 +209,7 @@ impl Sockets {
         &self.0
     }
 
-    /// That of a backend.
+    /// The path of a backend's socket.
     pub(crate) fn path(&self, generator: Generator) -> PathBuf {
         self.0.join(format!("{generator}.sock"))
     }
@@ -235,7 +235,7 @@ impl FromStr for Sockets {
 pub(crate) struct ActiveHealthCheck {
     /// What is asked for; a status of 200 is well.
     pub(crate) path: HttpPath,
-    /// From one probe to the next.
+    /// The time from one probe to the next.
     pub(crate) interval: Duration,
     /// How long a response is waited for.
     pub(crate) timeout: Duration,
@@ -257,7 +257,7 @@ pub(crate) struct PassiveHealthCheck {
 /// The balancer tries another backend when one fails a request.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct RetryPolicy {
-    /// So often, after the first attempt.
+    /// The most attempts after the first one.
     pub(crate) attempts: u32,
     /// Also when a request such as POST was sent already, and may have been executed.
     pub(crate) non_idempotent: bool,

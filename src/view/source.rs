@@ -47,7 +47,7 @@ impl Source {
         Source { remote, has_our_clock, next: u64::MAX }
     }
 
-    /// Until nobody wants to know.
+    /// Reads records until nobody wants to know of them.
     pub(super) async fn run(mut self, host: usize, tell: UnboundedSender<(usize, SourceNews)>) {
         loop {
             let ended = self.follow(host, &tell).await;

@@ -32,7 +32,7 @@ impl<const N: usize> Clipped<N> {
         self.length > u32::from(self.kept)
     }
 
-    /// Of the whole text.
+    /// Length of the whole text.
     pub(super) fn length(self) -> u32 {
         self.length
     }

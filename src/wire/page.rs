@@ -7,13 +7,13 @@ pub(crate) const START: &str = "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<me
 pub(crate) const TITLE: &str = " }</style>\n<title>";
 /// From the title to the headline, which says which backend it is: [`GENERATOR`] and its number, or [`BACKEND`] and its name.
 pub(crate) const HEADLINE: &str = "</title>\n</head>\n<body>\n<h1>";
-/// Before a generator number.
+/// Stands before a generator number.
 pub(crate) const GENERATOR: &str = "Generator #";
 /// Stands before the name of a backend that has no number.
 pub(crate) const BACKEND: &str = "Backend ";
 /// From there to the UUID, which is in lower case with hyphens.
 pub(crate) const UUID: &str = "</h1>\n<h1>UUID=";
-/// From there to the end.
+/// From the UUID to the end of the page.
 pub(crate) const END: &str = "</h1>\n</body>\n</html>\n";
 
 /// A colour has so many hexadecimal digits.

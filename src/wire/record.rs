@@ -116,7 +116,7 @@ impl Refusal {
     }
 }
 
-/// For the person who sent it.
+/// The sentence that its sender reads.
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -284,7 +284,7 @@ impl Record {
         (TEXT_WORD..).zip(life::to_words(life))
     }
 
-    /// The same of a call.
+    /// What has become of a call that was claimed with its attempt: where, and what.
     pub(crate) fn call_words(call: &Call) -> impl Iterator<Item = (usize, u64)> {
         (TEXT_WORD..).zip(call::to_words(call))
     }

@@ -32,7 +32,7 @@ impl fmt::Debug for Credentials {
 pub(crate) struct TlsAssignment {
     /// Of all connections, unless a fault says otherwise.
     pub(crate) good: Credentials,
-    /// Those that there are for faults.
+    /// Certificates that faults serve.
     pub(crate) bad: Vec<(BadCertificate, Credentials)>,
     /// Clients must show a certificate of one of these authorities, in PEM.
     pub(crate) clients: Option<String>,
@@ -49,7 +49,7 @@ impl TlsAssignment {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Secured {
     pub(crate) version: TlsVersion,
-    /// As IANA numbers it.
+    /// Number of the cipher suite in IANA's registry.
     pub(crate) cipher: u16,
     pub(crate) protocol: Option<Protocol>,
     /// What was wrong with the certificate that was served.
@@ -152,7 +152,7 @@ impl Secured {
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Handshakes {
     pub(crate) completed: u64,
-    /// Of them, by an earlier session.
+    /// How many of them resumed an earlier session.
     pub(crate) resumed: u64,
     /// Handshakes that failed, counted by reason.
     pub(crate) failed: Vec<FailedHandshakes>,

@@ -73,7 +73,7 @@ pub struct BackendStatus {
     /// Of them, streams that are open: server-sent events, chunks and downloads.
     #[serde(default)]
     pub streams: usize,
-    /// Of them, WebSockets that are open.
+    /// How many of them are open WebSockets.
     #[serde(default)]
     pub websockets: usize,
     /// Records that were overwritten before they could be read.
@@ -99,7 +99,7 @@ pub struct TlsStatus {
     pub completed: u64,
     /// Of them, those that resumed an earlier session.
     pub resumed: u64,
-    /// Those that did not, by reason.
+    /// Handshakes that did not succeed, counted by reason.
     pub failed: Vec<FailedHandshakes>,
     /// Kinds of bad certificates that it can serve.
     pub bad_certificates: Vec<BadCertificate>,
@@ -125,7 +125,7 @@ pub struct FailedHandshakes {
 pub struct TlsView {
     /// `TLSv1.2` or `TLSv1.3`.
     pub version: String,
-    /// As IANA names it.
+    /// Name of the cipher suite in IANA's registry.
     pub cipher: String,
     /// The name that the client asked for (SNI), cut after 32 bytes; null if none.
     pub server_name: Option<String>,

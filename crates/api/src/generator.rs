@@ -27,7 +27,7 @@ pub struct GenerateRequest {
     /// Holds the response back.
     #[prost(uint32, tag = "1")]
     pub delay_ms: u32,
-    /// Of padding in the response.
+    /// Length of the padding in the response.
     #[prost(uint32, tag = "2")]
     pub bytes: u32,
     /// Ends the call with that status instead.
@@ -47,7 +47,7 @@ pub struct GenerateResponse {
     /// Its number; 0 without one.
     #[prost(uint32, tag = "3")]
     pub number: u32,
-    /// As long as was asked for.
+    /// As many bytes as the request asks for.
     #[prost(bytes = "vec", tag = "15")]
     pub padding: Vec<u8>,
 }
@@ -61,7 +61,7 @@ pub struct EventsRequest {
     /// From one event to the next; 0: as fast as the client takes them.
     #[prost(uint32, tag = "2")]
     pub every_ms: u32,
-    /// Of padding in each event.
+    /// Length of the padding in each event.
     #[prost(uint32, tag = "3")]
     pub bytes: u32,
     /// Number of the first event; 0: 1.
@@ -78,10 +78,10 @@ pub struct Event {
     /// Nanoseconds of the monotonic clock of the backend's host.
     #[prost(uint64, tag = "2")]
     pub written_ns: u64,
-    /// That of the initial metadata.
+    /// The response id of the initial metadata.
     #[prost(string, tag = "3")]
     pub response_id: String,
-    /// As long as was asked for.
+    /// As many bytes as the request asks for.
     #[prost(bytes = "vec", tag = "15")]
     pub padding: Vec<u8>,
 }
@@ -95,7 +95,7 @@ pub struct NumberedMessage {
     /// Nanoseconds of the monotonic clock of the client's host.
     #[prost(uint64, tag = "2")]
     pub sent_ns: u64,
-    /// As long as the client likes.
+    /// As many bytes as the client wants to send.
     #[prost(bytes = "vec", tag = "15")]
     pub padding: Vec<u8>,
 }

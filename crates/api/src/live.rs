@@ -9,7 +9,7 @@ use verdict::{Moment, RequestId, ResponseId};
 
 use crate::{BackendStatus, FleetStatus, Policy};
 
-/// From one frame to the next.
+/// The time from one frame to the next.
 pub const FRAME: Duration = Duration::from_millis(100);
 
 /// How much of the past the live view shows: readers keep no more.
@@ -139,10 +139,10 @@ pub struct BackendFigures {
     /// Of them, streams that are open: server-sent events, chunks and downloads.
     #[serde(default)]
     pub streams: u32,
-    /// Of them, WebSockets that are open.
+    /// How many of them are open WebSockets.
     #[serde(default)]
     pub websockets: u32,
-    /// As above, of this backend.
+    /// The time from a request's head to its response, in the last ten seconds, at this backend.
     pub latency: Option<LatencyPercentiles>,
 }
 

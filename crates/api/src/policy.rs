@@ -76,7 +76,7 @@ impl Policy {
     }
 }
 
-/// As it can be read again.
+/// The form that can be parsed again.
 impl fmt::Display for Policy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())?;
@@ -146,7 +146,7 @@ impl FromStr for Policy {
 pub struct FieldName(String);
 
 impl FieldName {
-    /// As it was given.
+    /// The name in the case in which it was given.
     pub fn as_str(&self) -> &str {
         &self.0
     }

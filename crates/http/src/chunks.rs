@@ -37,7 +37,7 @@ enum ChunkState {
     },
     /// The LF after a chunk's size.
     SizeEnd(u64),
-    /// That many bytes of data.
+    /// Within a chunk: that many bytes of data are still to come.
     Data(u64),
     /// The CR after them.
     DataCr,
@@ -69,7 +69,7 @@ const MAX_EXTENSION: u16 = 1024;
 const MAX_TRAILERS: u16 = 16 * 1024;
 
 impl Chunks {
-    /// Before the first one.
+    /// The state before the first chunk.
     pub fn new() -> Chunks {
         Chunks(ChunkState::Size { size: 0, digits: 0 })
     }

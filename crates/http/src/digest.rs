@@ -25,7 +25,7 @@ impl Digest {
         self.0.update(piece);
     }
 
-    /// Of all pieces so far.
+    /// The digest of all pieces so far.
     pub fn finish(&self) -> u64 {
         self.0.digest()
     }

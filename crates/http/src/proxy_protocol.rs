@@ -25,12 +25,12 @@ pub enum Opening {
 pub enum ProxiedClient {
     /// By TCP or UDP. IPv4 in IPv6 is IPv4.
     Address(SocketAddr),
-    /// By a unix socket.
+    /// It came by a unix socket.
     Unix,
 }
 
 const START: &[u8] = b"PROXY ";
-/// With its end: section 2.1.
+/// The longest header of version 1, with its CRLF (section 2.1).
 const LONGEST: usize = 107;
 const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 /// The longest addresses, those of unix sockets, end after 232 bytes; the others are for extensions.

@@ -79,7 +79,7 @@ pub struct PartChange {
 /// An attempt whose request was changed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ChangedRequest {
-    /// Of the request in the run.
+    /// Number of the request in the run.
     pub sequence: u32,
     /// The backend where it arrived so.
     pub backend: Backend,

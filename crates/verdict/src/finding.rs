@@ -228,7 +228,7 @@ pub struct RequestWitness {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ClientWitness {
-    /// In which way the exchange ended.
+    /// How the exchange ended for the client.
     pub outcome: ClientOutcome,
     /// Status of the response; null without one.
     pub status: Option<u16>,

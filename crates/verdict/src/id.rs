@@ -36,7 +36,7 @@ impl fmt::Display for Generator {
 pub struct Instance(pub u64);
 
 impl Instance {
-    /// As a header's value.
+    /// The id as 16 hexadecimal digits, for a header.
     pub fn to_bytes(self) -> [u8; 16] {
         http::encode::hexadecimal::<16>(self.0)
     }

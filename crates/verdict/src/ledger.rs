@@ -16,7 +16,7 @@ pub const UNNUMBERED: u32 = u32::MAX;
 /// Observations joined to records.
 pub struct Ledger {
     observations: Vec<Observation>,
-    /// By sequence, then by time.
+    /// Sorted by sequence number, then by time.
     arrivals: Vec<Arrival>,
     records: BackendRecords,
     /// For answers that were not given to the request that got them: the arrival that gave it.

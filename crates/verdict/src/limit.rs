@@ -12,7 +12,7 @@ use crate::observation::ClientOutcome;
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RateLimit {
-    /// With which the balancer refused.
+    /// The status with which the balancer refused.
     pub status: u16,
     /// How often it did.
     pub refused: u64,

@@ -21,7 +21,7 @@ pub struct Observation {
     pub waited: u32,
     /// Which client sent it: clients have each a source address, path, header, cookie or jar of their own where those vary.
     pub client: u32,
-    /// Who answered, as the response says.
+    /// The backend that answered, as the response says.
     pub backend: Backend,
     /// Status code; 0 without a response.
     pub status: u16,

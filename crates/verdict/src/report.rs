@@ -129,7 +129,7 @@ fn one() -> u32 {
 pub struct Account {
     /// All requests of the run.
     pub sent: u64,
-    /// Only those that occurred.
+    /// The outcomes that occurred; others are left out.
     pub outcomes: Vec<OutcomeCount>,
     /// Responses with a status of 400 or more that a backend gave.
     pub backend_errors: u64,
@@ -150,7 +150,7 @@ pub struct Account {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct UrlOutcomes {
-    /// As it was given.
+    /// The URL as the user gave it.
     pub url: String,
     /// How many had which outcome; only those that occurred.
     pub outcomes: Vec<(Outcome, u64)>,
@@ -238,7 +238,7 @@ pub struct HeldConnections {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Rewrite {
-    /// Such as `path`, `host`, `body-length`, `field-lost`.
+    /// The part that was rewritten: `path`, `host`, `body-length`, `field-lost`, …
     pub part: String,
     /// As it was sent; null where it is not kept.
     pub sent: Option<String>,
@@ -271,7 +271,7 @@ pub struct Shares {
     pub rows: Vec<Share>,
     /// What was expected, in words: `even`, `5:1:1`.
     pub expected: String,
-    /// By whom: `--expect`, `the topology`, `default`.
+    /// Where the expected shares come from: `--expect`, `the topology`, `default`.
     pub expected_by: String,
     /// What was counted: requests or clients.
     pub unit: Unit,
@@ -311,7 +311,7 @@ pub struct Latency {
     pub open_loop: bool,
 }
 
-/// Of a distribution of seconds.
+/// Percentiles of a distribution of seconds.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Percentiles {

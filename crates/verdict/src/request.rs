@@ -53,7 +53,7 @@ pub struct SentBody {
 }
 
 impl SentBody {
-    /// Of a whole content.
+    /// Length and digest of a whole content.
     pub fn of(content: &[u8]) -> SentBody {
         SentBody { length: content.len() as u64, digest: digest(content) }
     }

@@ -100,7 +100,7 @@ pub struct StreamObservation {
     pub echoes: Sequence,
     /// How the stream ended for the client.
     pub end: ClientEnd,
-    /// Of the client's close frame.
+    /// The code of the client's close frame.
     pub close_sent: Option<u16>,
     /// Of the close frame that came; 1005 for one without a code.
     pub close_received: Option<u16>,
@@ -125,7 +125,7 @@ pub struct Lived {
     pub life: Life,
 }
 
-/// Who ended a stream.
+/// The side that ended a stream.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Side {
     /// The backend, or its end.

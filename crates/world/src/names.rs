@@ -70,7 +70,7 @@ impl WorldNames {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Those that were asked for.
+    /// Names that were asked for.
     pub fn asked(&self) -> Vec<NameQuery> {
         self.table().known.values().cloned().collect()
     }

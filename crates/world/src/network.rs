@@ -22,7 +22,7 @@ pub const BALANCER_NETWORK: &str = "/run/world/balancer";
 pub const BALANCER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 /// That of the backends' network, where the world's DNS answers.
 pub const BACKENDS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
-/// The same two in IPv6.
+/// The balancer's end in IPv6.
 pub const BALANCER_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 0, 1);
 /// The backends' end; see [`BALANCER_V6`].
 pub const BACKENDS_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 0, 2);

@@ -141,7 +141,7 @@ impl GrpcCall {
         }
     }
 
-    /// Until when its client waits.
+    /// The time until which its client waits.
     pub(crate) fn deadline(&self) -> Option<Moment> {
         self.deadline
     }

@@ -55,7 +55,7 @@ pub(super) fn status(service: &str, health: Health, draining: bool) -> Option<Se
     Some(if serves { ServingStatus::Serving } else { ServingStatus::NotServing })
 }
 
-/// Of all that have one.
+/// The health of all services that have one.
 pub(super) fn list(health: Health, draining: bool) -> HealthListResponse {
     let named = |name: &str| Some((name.to_owned(), status(name, health, draining)?.response()));
     HealthListResponse { statuses: ["", SERVICE, HEALTH, READINESS, LIVENESS].into_iter().filter_map(named).collect() }

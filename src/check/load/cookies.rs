@@ -9,7 +9,7 @@ use cookie::{Cookie, SameSite};
 /// Where a request goes, as far as cookies depend on it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct CookieOrigin {
-    /// In lower case, without port.
+    /// The host in lower case, without its port.
     host: String,
     path: String,
     /// https, or this machine, which browsers trust alike.

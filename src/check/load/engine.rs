@@ -58,7 +58,7 @@ struct Engine<'a> {
     slots: Vec<Slot>,
     /// Where connections carry several requests at once: those connections. Each slot is a place on one of them.
     lanes: Vec<Lane>,
-    /// Those with something to send.
+    /// Lanes that have something to send.
     unsent: Vec<usize>,
     /// What has ended on a connection; empty in between.
     ended: Vec<(usize, StreamEnd)>,
@@ -69,7 +69,7 @@ struct Engine<'a> {
     groups: Groups,
     clients: Clients<'a>,
     observations: Vec<Observation>,
-    /// Of several targets that of each.
+    /// With several targets, the target of each request.
     targets: Vec<u8>,
     /// Of each request the number of its connection.
     connections: Vec<u32>,

@@ -69,7 +69,7 @@ pub(super) struct Identify {
     user_named: Option<String>,
     /// The process that responded.
     pub(super) instance: Option<Instance>,
-    /// As the head writes it.
+    /// The response id that a header carries.
     pub(super) response: Option<[u8; UUID_BYTES]>,
     pub(super) response_id: Uuid,
     /// The head names two, or none that can be one.

@@ -97,13 +97,13 @@ impl LoadTarget {
 pub(crate) struct Load {
     /// Where to: in turn, if there are several.
     pub(crate) targets: Vec<LoadTarget>,
-    /// In every request's id.
+    /// Number of the run, which every request's id carries.
     pub(crate) run: u64,
     /// Sequence number of the first request.
     pub(crate) first: u64,
     /// What the user asked to be sent.
     pub(crate) request: Arc<RequestSpec>,
-    /// As many at once at most.
+    /// The most connections at the same time.
     pub(crate) connections: usize,
     /// Requests on each of them at once, at most. More than one need targets of HTTP/2.
     pub(crate) streams: usize,
@@ -121,7 +121,7 @@ pub(crate) struct Load {
     pub(crate) timeout: Duration,
     /// Bytes of a response's body; more are [`verdict::observation::ClientOutcome::TooLarge`].
     pub(crate) body_limit: u64,
-    /// In what requests differ.
+    /// What differs from request to request.
     pub(crate) vary: Vary,
     /// Where responses say who gave them.
     pub(crate) identity: Identity,
@@ -193,7 +193,7 @@ pub(crate) struct Traffic {
 /// How a load goes, for another thread, which may stop it.
 #[derive(Debug, Default)]
 pub(crate) struct LoadProgress {
-    /// By probes, before the sample.
+    /// Requests that probes sent before the sample.
     probed: AtomicU64,
     sent: AtomicU64,
     answered: AtomicU64,

@@ -238,7 +238,7 @@ pub(crate) struct Template {
     /// The body that follows, where it is not small or waits.
     late: Option<Arc<[u8]>>,
     waits: bool,
-    /// The same as HTTP/2 has it.
+    /// The same head as HTTP/2 has it.
     stream: StreamHead,
 }
 
@@ -295,7 +295,7 @@ impl StreamHead {
 const AGENT: &str = concat!("uuid-generator/", env!("CARGO_PKG_VERSION"));
 
 impl Template {
-    /// For requests of that run.
+    /// A template for the requests of one run.
     pub(crate) fn new(parts: &Parts, run: u64) -> Template {
         let Parts { method, path, host, headers, payload, expect_continue, last, .. } = *parts;
         let has = |wanted: &str| headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(wanted));

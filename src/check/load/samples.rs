@@ -8,7 +8,7 @@ use verdict::facts::responses::{Deviation, ObservedProcess, ReceivedResponses};
 use verdict::observation::Backend;
 use verdict::{Instance, Moment};
 
-/// At most that many of each.
+/// The most values that are kept of each kind.
 const MOST: usize = 8;
 /// Processes of backends, also those that responses only claim to be of.
 const MOST_PROCESSES: usize = 4096;

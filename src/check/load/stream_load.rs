@@ -10,7 +10,7 @@ use verdict::life::StreamKind;
 #[derive(Clone, Debug)]
 pub(crate) struct StreamLoad {
     pub(crate) target: LoadTarget,
-    /// In every request's id.
+    /// Number of the run, which every request's id carries.
     pub(crate) run: u64,
     /// Sequence number of the first request.
     pub(crate) first: u64,

@@ -500,7 +500,7 @@ impl StreamSlot {
         }
     }
 
-    /// Of the request that opened it.
+    /// Notes what is known of the request that opened the stream.
     pub(super) fn note(&self, observation: &mut Observation) {
         observation.client = self.client;
         observation.status = self.status;

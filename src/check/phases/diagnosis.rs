@@ -179,7 +179,7 @@ pub(crate) fn proxy_header(plan: &CheckPlan, seen: &ProbeResult) -> Option<Probl
     })
 }
 
-/// Of a body, markup left out.
+/// The first line of a body, without markup.
 fn first_line(body: &str) -> String {
     let mut text = String::new();
     let mut in_tag = false;

@@ -31,7 +31,7 @@ const SIDE_BY_SIDE: usize = 6;
 /// A port that speaks TLS shows it within that time.
 const HANDSHAKE: Duration = Duration::from_secs(1);
 
-/// Who responded to the first requests.
+/// What responded to the first requests.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Met {
     Backend,

@@ -13,7 +13,7 @@ use crate::error::{Interrupted, Problem};
 use crate::remote::FleetChoice;
 use crate::wire::BackendState;
 
-/// From one look to the next.
+/// The time from one attempt to the next.
 const EVERY: Duration = Duration::from_millis(250);
 /// The longest time that one attempt to connect may take.
 const PATIENCE: Duration = Duration::from_secs(1);

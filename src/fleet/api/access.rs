@@ -22,7 +22,7 @@ use crate::fleet::api::state::{Access, ApiState};
 const MOST_BODY_BYTES: usize = 1024 * 1024;
 /// Asked by what restarts a container. It says nothing of the fleet.
 const LIVENESS: &str = "/livez";
-/// For a whole body.
+/// The longest time that a whole body may take.
 const BODY_TIME: Duration = Duration::from_secs(10);
 
 /// Lets a request in or refuses it.

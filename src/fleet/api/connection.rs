@@ -40,7 +40,7 @@ impl ApiConnection {
         self.ended.notify_one();
     }
 
-    /// Until somebody closes it.
+    /// Waits until the connection is to be closed.
     pub(super) async fn ended(&self) {
         self.ended.notified().await;
     }

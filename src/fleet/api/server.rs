@@ -44,7 +44,7 @@ const MOST_HEAD_BYTES: usize = 64 * 1024;
 /// Of a response in the kernel, for a reader that does not read: hundreds of them take no gigabytes.
 const SEND_BUFFER: usize = 256 * 1024;
 
-/// Of those who read metrics alone.
+/// The most connections of those who read metrics alone.
 const METRICS_CONNECTIONS: usize = 16;
 
 /// A listening socket that nobody serves yet.

@@ -30,16 +30,16 @@ pub struct IncomingMessage<'m> {
 pub enum BadMessage {
     /// Its first byte is neither 0 nor 1.
     Flag(u8),
-    /// That many bytes, above the limit.
+    /// The message is longer than the limit.
     TooLarge {
-        /// As its prefix says.
+        /// The length that its prefix announces.
         length: u32,
         /// The limit that the reader was made with.
         limit: u32,
     },
 }
 
-/// For the person who sent it.
+/// The sentence that its sender reads.
 impl fmt::Display for BadMessage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

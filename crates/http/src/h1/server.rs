@@ -39,7 +39,7 @@ pub enum Length {
 pub struct ServerConnection {
     stage: RequestState,
     stream: u32,
-    /// Of the request at hand.
+    /// What the response to the current request depends on.
     asked: PendingRequest,
     /// Whether the caller lets the connection persist.
     responding: Responding,

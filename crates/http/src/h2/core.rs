@@ -28,7 +28,7 @@ pub(super) enum Happened<'b> {
     Trailers,
     Data(&'b [u8]),
     End,
-    /// By the other end.
+    /// The other end reset the stream.
     Reset(ErrorCode),
     /// The message is not as it must be; unless it is only too large, the stream has been reset for it.
     Malformed(Malformed),

@@ -28,7 +28,7 @@ pub(super) struct OpenStream {
 pub(super) enum Past {
     /// This end reset it: what the other had sent by then may still come.
     ResetHere,
-    /// In any other way.
+    /// It ended in any other way.
     Ended,
     /// It was passed over, or it is too long ago.
     Unknown,

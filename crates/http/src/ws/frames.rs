@@ -22,7 +22,7 @@ pub enum Opcode {
     Binary,
     /// A close frame.
     Close,
-    /// To be answered with a pong.
+    /// A ping, which the receiver answers with a pong.
     Ping,
     /// An answer to a ping.
     Pong,
@@ -165,7 +165,7 @@ pub fn is_close_code(code: u16) -> bool {
     matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
 }
 
-/// Of a control frame (§5.5).
+/// The longest payload of a control frame (§5.5).
 const CONTROL_BYTES: usize = 125;
 /// Opcode and length, eight more bytes of length, mask.
 const HEAD_BYTES: usize = 14;
@@ -333,7 +333,7 @@ impl FrameReader {
     }
 }
 
-/// By its second byte.
+/// Length of a frame's head, which its second byte tells.
 fn head_length(second: u8) -> usize {
     let length = match second & 0x7f {
         126 => 2,

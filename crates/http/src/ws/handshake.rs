@@ -7,7 +7,7 @@ use crate::{HttpVersion, RequestHead, ResponseHead};
 pub const VERSION: &str = "13";
 /// What every key is joined with (§1.3).
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
-/// Of 16 bytes in base64.
+/// Length of 16 bytes in base64.
 const KEY_BYTES: usize = 24;
 
 /// The value of Sec-WebSocket-Accept.
@@ -25,7 +25,7 @@ pub enum NoUpgrade {
 }
 
 impl NoUpgrade {
-    /// For the person who sent it.
+    /// The sentence that its sender reads.
     pub fn as_str(self) -> &'static str {
         match self {
             NoUpgrade::NotAsked => {

@@ -30,10 +30,10 @@ pub enum PlantedAlgorithm {
     },
     /// By the client's address or, with `block`, by its first 24 bits.
     SourceHash {
-        /// Only the first 24 bits count.
+        /// Only the first 24 bits of the address count.
         block: bool,
     },
-    /// By path and query.
+    /// A hash of path and query.
     UriHash,
     /// By the value of this header; round robin without one.
     HeaderHash(&'static str),
@@ -53,7 +53,7 @@ pub enum PlantedAlgorithm {
 pub enum Ties {
     /// Backends in turn.
     RoundRobin,
-    /// By a fair draw.
+    /// A fair draw decides.
     Random,
 }
 
@@ -78,7 +78,7 @@ pub enum Defect {
     SwapEvery(u64),
     /// Every n-th request with a valid cookie of [`PlantedAlgorithm::StickyCookie`] goes to another backend. No cookie is set then.
     ForgetsSticky(u64),
-    /// As [`Defect::TwiceEvery`], of the POSTs.
+    /// Like [`Defect::TwiceEvery`], but counting POSTs only.
     RetriesPost(u64),
     /// At a reload, clients with a request in flight have their connection closed without a response.
     LosesAtReload,
@@ -114,7 +114,7 @@ pub struct Ejection {
 /// All that it does.
 #[derive(Clone, Debug)]
 pub struct Behaviour {
-    /// Who gets a request.
+    /// How the backend of a request is selected.
     pub algorithm: PlantedAlgorithm,
     /// Workers that know nothing of each other: rotations, requests in flight and failures are each one's own. A client
     /// connection belongs to one at random.
@@ -124,7 +124,7 @@ pub struct Behaviour {
     /// Requests that are no POST or PATCH go to the next backend if one closes without a response or does not answer in time. A
     /// refused connection leads to the next one always. A request goes to each backend once at most.
     pub retries: bool,
-    /// The same for POST and PATCH.
+    /// Whether POST and PATCH are retried too.
     pub retry_post: bool,
     /// Such a response is a failure like the others, but delivered if there is no next backend. POST and PATCH: with `retry_post`.
     pub retry_statuses: Vec<u16>,

@@ -34,7 +34,7 @@ pub(super) struct PlantedRequest {
     pub(super) is_old: bool,
     /// The client wants to keep its connection.
     pub(super) keeps: bool,
-    /// With its body, as it came.
+    /// Length of the request as it came, with its body.
     pub(super) length: usize,
     /// As it goes to backends, if that is not as it came.
     pub(super) rewritten: Option<Vec<u8>>,
@@ -259,7 +259,7 @@ impl PlantedResponse {
         self.head += line.len();
     }
 
-    /// Of what has come.
+    /// A copy of what has come so far.
     pub(super) fn copy(&self) -> PlantedResponse {
         PlantedResponse { bytes: self.bytes.clone(), link: None, in_flight: None, ..*self }
     }

@@ -127,7 +127,7 @@ impl PlantedProxy {
         proxy
     }
 
-    /// With workers that know nothing yet.
+    /// Begins with workers that know nothing yet.
     pub(super) fn begin(&self) {
         let worker = || Rc::new(RefCell::new(Worker::new(self.backends.len())));
         *self.workers.borrow_mut() = (0..self.behaviour.rotations).map(|_| worker()).collect();

@@ -99,7 +99,7 @@ impl KeyTrial {
         (ln_ways(&firsts) - ln_ways(&backends(&self.rows.concat()))).exp()
     }
 
-    /// The same values once more.
+    /// Adds another trial of the same values.
     pub(super) fn with(mut self, more: KeyTrial) -> KeyTrial {
         for (row, more) in self.rows.iter_mut().zip(more.rows) {
             row.extend(more);

@@ -18,7 +18,7 @@ const KEPT: usize = 150;
 const LONG_KEPT: usize = 300;
 /// Requests on kept connections where the service is slow.
 const LEAST_KEPT: usize = 60;
-/// In place of a sample.
+/// Requests that take the place of a sample.
 const MORE: usize = 6000;
 const CLIENTS: usize = 16;
 const CONNECTIONS: usize = 16;

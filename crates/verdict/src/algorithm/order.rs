@@ -10,7 +10,7 @@ pub enum OrderPattern {
     TooFew,
     /// Always the same backend.
     One(Backend),
-    /// The same turns again and again.
+    /// The same round repeats again and again.
     Turns {
         /// One round of the order that repeats.
         period: Vec<Backend>,
@@ -21,7 +21,7 @@ pub enum OrderPattern {
     Blocks(Vec<(Backend, u32)>),
     /// None of these, and much more even than chance: the variance as a share of that of chance.
     Even(f64),
-    /// As independent draws would look.
+    /// It looks as independent draws would.
     Chance,
     /// Neither like chance nor surely unlike it: more of it would tell.
     Unclear,

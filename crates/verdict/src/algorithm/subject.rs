@@ -39,7 +39,7 @@ pub struct ProbeReply {
     pub session: Option<(String, String)>,
     /// When it was sent.
     pub sent: Moment,
-    /// Until its response was there.
+    /// The time until its response had come.
     pub took: Duration,
     /// Whether its connection had carried a request before.
     pub reused: bool,
@@ -48,9 +48,9 @@ pub struct ProbeReply {
 /// Requests side by side.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Pace {
-    /// In flight at most.
+    /// The most requests in flight.
     pub width: usize,
-    /// From one to the next.
+    /// The time from the start of one request to that of the next.
     pub gap: Duration,
     /// Nothing more is sent when the experiments have lasted that long.
     pub until: Duration,

@@ -26,7 +26,7 @@ pub struct AccountFacts {
 pub struct Requests {
     /// How many requests the rule is about.
     pub requests: u64,
-    /// Of all that were sent.
+    /// Requests that were sent, all together.
     pub of: u64,
 }
 
@@ -38,7 +38,7 @@ pub struct Losses {
     pub requests: u64,
     /// Of those, the ones that an outage excuses: in its time, and of a backend that it hit.
     pub excused: u64,
-    /// Of all that were sent.
+    /// Requests that were sent, all together.
     pub of: u64,
     /// Of those, the ones that backends refused before they did anything with them (REFUSED_STREAM, or a GOAWAY that leaves them out).
     #[serde(default)]
@@ -53,7 +53,7 @@ pub struct TruncatedResponses {
     pub requests: u64,
     /// Of those, the ones that an outage excuses: in its time, and of a backend that it hit.
     pub excused: u64,
-    /// Of all that were sent.
+    /// Requests that were sent, all together.
     pub of: u64,
     /// Of those, the ones that ended too early at their backend already, and where, by backend.
     #[serde(default)]
@@ -68,7 +68,7 @@ pub struct OwnResponses {
     pub requests: u64,
     /// Of those, the ones that an outage excuses.
     pub excused: u64,
-    /// Of all that were sent.
+    /// Requests that were sent, all together.
     pub of: u64,
     /// How many of each status.
     #[serde(with = "by_number")]
@@ -98,13 +98,13 @@ pub struct BackendStatuses {
     pub requests: u64,
     /// Of those, the ones that an outage excuses.
     pub excused: u64,
-    /// Of all that were sent.
+    /// Requests that were sent, all together.
     pub of: u64,
     /// How many of each status, excused ones left out.
     #[serde(with = "by_number")]
     #[cfg_attr(feature = "schema", schemars(with = "BTreeMap<u16, u64>"))]
     pub statuses: BTreeMap<u16, u64>,
-    /// By backend, excused ones left out.
+    /// How many each backend refused; excused ones are left out.
     pub backends: BTreeMap<String, u64>,
     /// Why backends refused to read requests, in their own words; empty for statuses that they chose.
     pub reasons: Vec<(String, u64)>,
@@ -128,7 +128,7 @@ pub struct Repeated {
 pub struct RetriedRequests {
     /// How many requests were retried.
     pub requests: u64,
-    /// Of all that were sent.
+    /// Requests that were sent, all together.
     pub of: u64,
     /// Of those, the ones that got an error all the same.
     pub failed: u64,
@@ -144,7 +144,7 @@ pub struct RetriedRequests {
 pub struct Mirrored {
     /// How many requests were copied.
     pub requests: u64,
-    /// Of all that were sent.
+    /// Requests that were sent, all together.
     pub of: u64,
     /// The backends that get copies.
     pub mirrors: Vec<String>,
@@ -172,7 +172,7 @@ pub struct Subrequests {
 pub struct IdleCloses {
     /// Requests that met one.
     pub requests: u64,
-    /// Of all that were sent.
+    /// Requests that were sent, all together.
     pub of: u64,
     /// The number that the race with an idle timeout may explain.
     pub usual: u64,

@@ -8,9 +8,9 @@ use crate::facts::RuleDescription;
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RequestChange {
-    /// In how many attempts.
+    /// Attempts in which it changed.
     pub changed: u64,
-    /// Of how many that were compared.
+    /// Attempts in which it was compared.
     pub of: u64,
     /// Whether it hits all requests or some.
     pub extent: Extent,
@@ -29,7 +29,7 @@ pub struct RequestChange {
     pub expected: Option<String>,
 }
 
-/// Whom a change hits.
+/// Which requests a change hits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]

@@ -11,7 +11,7 @@ use crate::timeline::Affected;
 pub struct DrillStep {
     /// Seconds since the sample began.
     pub at: f64,
-    /// In words, as typed.
+    /// The step as it was typed.
     pub what: String,
     /// Whether it was carried out.
     pub done: bool,

@@ -77,7 +77,7 @@ pub struct ReceivedResponses {
 pub struct ObservedProcess {
     /// The instance id that its responses carried.
     pub instance: Instance,
-    /// By the name that it gave.
+    /// The backend whose name it gave.
     pub backend: Backend,
     /// How many responses carried it.
     pub responses: u64,
@@ -131,7 +131,7 @@ pub struct TextWitness {
 pub struct Altered {
     /// How many responses were altered.
     pub requests: u64,
-    /// Of all that were sent.
+    /// Requests that were sent, all together.
     pub of: u64,
     /// In what they are wrong, with the number of responses, the most frequent first.
     pub flaws: Vec<(String, u64)>,

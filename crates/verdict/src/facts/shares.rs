@@ -12,7 +12,7 @@ pub struct Share {
     pub backend: String,
     /// How many it got.
     pub count: u64,
-    /// Of all, 0 to 1.
+    /// The part of all that it got, 0 to 1.
     pub share: f64,
     /// Of all, 0 to 1; null if nothing is expected.
     pub expected: Option<f64>,
@@ -112,7 +112,7 @@ pub struct ShareFacts {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum SamplePart {
-    /// Until the first step.
+    /// The part until the first step begins.
     Before,
     /// From when all is mended and the balancer has had the time to notice.
     After,

@@ -21,7 +21,7 @@ pub struct Summary {
     pub ended: u64,
     /// Events that backends wrote.
     pub written: u64,
-    /// Of those the ones that came.
+    /// How many of those reached the client.
     pub came: u64,
     /// Messages that the client sent.
     pub sent: u64,
@@ -89,7 +89,7 @@ pub struct Messages {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Delays {
-    /// Of those that came.
+    /// The delays of the events that came.
     pub delay: Delay,
     /// Written, and not come until the client left.
     pub withheld: u64,
@@ -115,7 +115,7 @@ pub struct Cuts {
     #[serde(with = "super::by_number")]
     #[cfg_attr(feature = "schema", schemars(with = "BTreeMap<u16, u64>"))]
     pub closed: BTreeMap<u16, u64>,
-    /// Those that an outage excuses.
+    /// How many of them an outage excuses.
     pub excused: u64,
     /// Streams that were open.
     pub of: u64,
@@ -146,7 +146,7 @@ impl Cuts {
 pub struct Truncations {
     /// How many, excused ones left out.
     pub streams: u64,
-    /// Those that an outage excuses.
+    /// How many of them an outage excuses.
     pub excused: u64,
     /// Streams that were open.
     pub of: u64,
@@ -174,7 +174,7 @@ pub struct CloseCodes {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Alive {
-    /// By backend, when all were open.
+    /// Streams of each backend when all were open.
     pub first: Vec<(String, u64)>,
     /// By backend, before the first was ended as planned; null where nothing was done to the fleet.
     pub last: Option<Vec<(String, u64)>>,

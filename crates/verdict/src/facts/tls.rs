@@ -148,7 +148,7 @@ pub struct ArrivedByTls {
     pub tls12: u64,
     /// On connections that resumed an earlier session.
     pub resumed: u64,
-    /// With a server name (SNI).
+    /// Number with a server name (SNI).
     pub named: u64,
     /// Some of those names.
     pub names: Vec<String>,
@@ -168,7 +168,7 @@ const EXAMPLES: usize = 3;
 pub struct ArrivedTls<'a> {
     /// TLS 1.2, not 1.3.
     pub is_tls12: bool,
-    /// By an earlier session.
+    /// Whether the connection resumed an earlier session.
     pub resumed: bool,
     /// The name in SNI; none without.
     pub name: Option<&'a str>,

@@ -10,7 +10,7 @@ use crate::rules::requirement::Requirement;
 /// exact except for the naming of the algorithm (1 in a hundred million each).
 pub const FALSE_ALARM: f64 = 4e-7;
 
-/// Who expects shares that `--expect` names.
+/// The origin of shares that `--expect` names.
 pub const BY_USER: &str = "--expect";
 
 /// What the user requires.
@@ -98,7 +98,7 @@ impl Expectations {
 pub enum ExpectedWeights {
     /// Each backend has the same share.
     Even,
-    /// In the order of the fleet.
+    /// One weight for each backend, in the order of the fleet.
     ByPlace(Vec<u32>),
     /// By name; those that are not named get nothing.
     ByName(Vec<(String, u32)>),

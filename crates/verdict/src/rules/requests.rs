@@ -83,7 +83,7 @@ fn intact(case: &Case, expected: String) -> Finding {
     Finding::new(level, Facts::Intact(Intact { compared, of, expected, not_sent }))
 }
 
-/// Whom a change hits.
+/// Which requests a change hits.
 struct Hits {
     extent: Extent,
     changed: u64,

@@ -43,7 +43,7 @@ pub enum Requirement {
     Uncut,
     /// Streams that are alive are spread evenly over the backends.
     AliveEven,
-    /// Of TLS between balancer and backends.
+    /// An expectation of TLS between balancer and backends.
     Tls(TlsRequirement),
     /// Backends are selected for each of these.
     Per(RequiredUnit),

@@ -15,7 +15,7 @@ use crate::rules::share_test::{ROTATIONS, among, needed, rotates, test};
 use crate::statistics::confidence_sequence;
 use crate::tally::directed;
 
-/// Of the confidence intervals of shares.
+/// The error probability of the confidence intervals of shares.
 const INTERVAL: f64 = 1e-3;
 
 /// On what a judgement of the shares rests.

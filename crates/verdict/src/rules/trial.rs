@@ -49,7 +49,7 @@ pub(crate) struct RuleTrial {
     pub(crate) warm_up: u32,
     /// The first request of the sample, if not the first that is judged.
     pub(crate) sample_from: u32,
-    /// On which connection each request went.
+    /// The connection of each request.
     pub(crate) connections: Vec<u32>,
     pub(crate) clocks: Vec<RecordClock>,
     pub(crate) own_fleet: bool,
@@ -78,7 +78,7 @@ pub(crate) struct As<'a> {
     pub(crate) fields: u16,
     pub(crate) uncompared: bool,
     pub(crate) over_http2: bool,
-    /// Whom a PROXY header names.
+    /// The client that a PROXY header names.
     pub(crate) client: Option<&'static str>,
 }
 
@@ -297,7 +297,7 @@ impl RuleTrial {
         self.judge_by(|case| crate::rules::judge(case, self.outage.as_ref()).0)
     }
 
-    /// By one rule alone.
+    /// Judges by one rule alone.
     pub(crate) fn judge_by<T>(&self, rule: impl FnOnce(&Case) -> T) -> T {
         let ledger = Ledger::join(self.observations.clone(), self.arrivals.clone(), self.records)
             .with_clocks(self.clocks.clone());

@@ -17,7 +17,7 @@ use crate::tally::directed;
 const LOOKED_AT: usize = 1_000_000;
 /// Requests that are balanced one by one leave all connections at one backend each at most that often.
 const LEVEL: f64 = 1e-8;
-/// Of a request without a connection.
+/// Stands where a request has no connection.
 const NO_CONNECTION: u32 = u32::MAX;
 
 /// None where nothing is required and nothing is known.
@@ -143,7 +143,7 @@ impl ConnectionsSeen {
         ConnectionsSeen(seen)
     }
 
-    /// Those that carried several requests.
+    /// Connections that carried several requests.
     fn kept(&self) -> impl Iterator<Item = &ConnectionSeen> {
         self.0.values().filter(|it| it.requests > 1)
     }

@@ -71,7 +71,7 @@ impl Block {
     }
 }
 
-/// Of one direction of a connection.
+/// Decodes the header blocks of one direction of a connection.
 #[derive(Clone, Debug)]
 pub(crate) struct Decoder {
     table: DynamicTable,
