@@ -176,11 +176,6 @@ impl Evidence {
 }
 
 impl Evidence {
-    /// Whether requests went side by side, some of them much slower, and hardly any waited for another.
-    pub(super) fn is_free_of_limits(&self) -> bool {
-        self.mixed.len() >= LEAST_MIXED && waiting(&self.mixed) * 4 < FEW_WAITS
-    }
-
     /// Whether requests side by side have shown already that load counts.
     pub(super) fn follows_load(&self) -> bool {
         !self.mixed.is_empty() && matches!(self.mixed_load(), LoadEffect::Follows { .. })
@@ -283,11 +278,6 @@ pub(crate) fn uphill(flights: &[Flight], failing: &[Backend]) -> Uphill {
 /// Whether requests waited for a place at a backend: where it takes a limited number at a time, the next goes to whoever is done first, whatever the
 /// algorithm.
 fn is_limited(flights: &[Flight]) -> bool {
-    waiting(flights) >= FEW_WAITS
-}
-
-/// How many waited for a place.
-fn waiting(flights: &[Flight]) -> usize {
     /// The balancer needs so long to pass on the next one at most, and what waited less may have waited for anything.
     const HANDOVER: Duration = Duration::from_millis(5);
     let waits = |flight: &&Flight| {
@@ -301,13 +291,11 @@ fn waiting(flights: &[Flight]) -> usize {
         };
         flight.pick.backend.is_known() && took > HANDOVER * 4 && flights.iter().any(ends_before)
     };
-    flights.iter().filter(waits).count()
+    flights.iter().filter(waits).count() >= FEW_WAITS
 }
 
 /// Beyond this number it is no accident that requests wait for others.
 const FEW_WAITS: usize = 8;
-/// So many side by side would have had to wait, were there a limit.
-const LEAST_MIXED: usize = 120;
 
 /// How often a balancer that ignores load would have gone uphill, and by how much that varies: who has to wait was drawn by lot, so all is
 /// the same as it was, but for another draw. Whatever else the order of selection depends on stays as it is.

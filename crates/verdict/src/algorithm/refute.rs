@@ -71,12 +71,8 @@ impl Evidence {
     /// What requests side by side leave open. Weights divided by the requests in flight look like weights; and where backends take a limited
     /// number at a time, the next request goes to whoever is free, in turn, whatever selects.
     pub(super) fn widen(&self, load: LoadEffect, inference: &mut Inference) {
-        use Algorithm::{LeastConnections, LeastTime, RoundRobin, WeightedRoundRobin};
+        use Algorithm::{LeastConnections, RoundRobin, WeightedRoundRobin};
         match (inference.kind, load) {
-            // Nothing waited for a place at a backend: what keeps a rotation all the same looks at load at the most.
-            (Some(RoundRobin | WeightedRoundRobin), LoadEffect::Unknown) if self.is_free_of_limits() => {
-                inference.or.extend([RoundRobin, WeightedRoundRobin, LeastConnections, LeastTime]);
-            }
             (Some(RoundRobin | WeightedRoundRobin), LoadEffect::Unknown) => {
                 inference.or.extend(Algorithm::ALL.into_iter().filter(|open| *open != Algorithm::One));
             }
