@@ -121,6 +121,15 @@ impl Expected {
     }
 }
 
+/// Whether no server of it can be a backend of a fleet that listens on these ports.
+pub(crate) fn is_elsewhere(upstream: &Upstream, fleet: &[u16]) -> bool {
+    let is_other = |server: &UpstreamServer| match &server.endpoint {
+        Endpoint::Tcp(_, port) => !fleet.contains(port),
+        Endpoint::Unix(_) | Endpoint::Other => false,
+    };
+    !upstream.servers.is_empty() && upstream.servers.iter().all(is_other)
+}
+
 /// Of each backend, by its name: 0 for one that gets nothing while others can. Or the servers that are no backends of the fleet.
 fn weights(servers: &[UpstreamServer], fleet: Option<&[u16]>) -> Result<Vec<(String, u32)>, Vec<String>> {
     let mut hosts: BTreeMap<u16, &str> = BTreeMap::new();
@@ -207,6 +216,19 @@ mod tests {
 
     fn shares(expected: &Expected) -> Option<String> {
         expected.shares.as_ref().map(ToString::to_string)
+    }
+
+    #[test]
+    fn servers_of_production_are_elsewhere_and_one_of_the_fleet_is_enough_to_be_here() {
+        for (lines, elsewhere) in [
+            ("server 10.1.2.3:8000; server app2.internal:8000;", true),
+            ("server 10.1.2.3:8000; server 127.0.0.1:9001;", false),
+            ("server unix:/run/app.sock;", false),
+        ] {
+            let source = ConfigFile { name: "nginx.conf".to_owned(), text: format!("upstream u {{ {lines} }}") };
+            let read = Configuration::read(&source, &|_| Ok(Vec::new())).unwrap();
+            assert_eq!(is_elsewhere(choose(&read, "nginx.conf", None).unwrap(), &[9001, 9002]), elsewhere, "{lines}");
+        }
     }
 
     #[test]

@@ -113,22 +113,27 @@ fn message(model: &Model, width: u16) -> String {
     }
 }
 
+/// The most of it that fits, what a reader can do without left out first.
 fn head(model: &Model, width: u16) -> Line<'static> {
     let rate = format!("{} req/s", grouped(model.figures.rate));
-    let parts = match &model.front {
+    let (balancer, url, algorithm) = match &model.front {
         Some(front) => {
-            let balancer = harmless(&format!("{} at {}", front.balancer.as_deref().unwrap_or("a balancer"), front.url));
-            [Some(balancer), front.algorithm.as_ref().map(ToString::to_string)]
+            let name = front.balancer.as_deref().unwrap_or("a balancer");
+            let algorithm = front.algorithm.as_ref().map(|algorithm| format!(" · {algorithm}")).unwrap_or_default();
+            (harmless(&format!("{name} at ")), harmless(&front.url), harmless(&algorithm))
         }
-        None => [Some("no balancer yet: run uuid-generator check URL".to_owned()), None],
+        None => ("no balancer yet: ".to_owned(), "run uuid-generator check URL".to_owned(), String::new()),
     };
-    let full = [Some(rate)].into_iter().chain(parts).flatten().fold(String::new(), |all, part| all + " · " + &part);
-    // The program's name is what a reader can do without.
-    let name = "uuid-generator top";
-    if name.len() + full.chars().count() <= usize::from(width) {
-        return Line::from(vec![name.bold(), full.into()]);
-    }
-    Line::from(vec!["top".bold(), full.into()])
+    let choices = [
+        ("uuid-generator top", format!(" · {rate} · {balancer}{url}{algorithm}")),
+        ("top", format!(" · {rate} · {balancer}{url}{algorithm}")),
+        ("top", format!(" · {rate} · {url}{algorithm}")),
+        ("top", format!(" · {rate} · {url}")),
+    ];
+    let fits = |name: &str, text: &str| name.len() + text.chars().count() <= usize::from(width);
+    let [.., least] = &choices;
+    let (name, text) = choices.iter().find(|(name, text)| fits(name, text)).unwrap_or(least).clone();
+    Line::from(vec![name.bold(), text.into()])
 }
 
 fn table(frame: &mut Frame, model: &Model, area: Rect) {
@@ -260,6 +265,7 @@ fn check(model: &Model) -> Line<'static> {
             let outcomes: Vec<String> =
                 result.outcomes.iter().map(|(outcome, count)| format!("{} {outcome}", grouped(*count))).collect();
             let verdict = match result.verdict.as_str() {
+                _ if is_stale(model) => format!("check (before a change): {}", result.verdict.to_uppercase()).dim(),
                 "pass" => "check: PASS".green(),
                 "fail" => "check: FAIL".red(),
                 _ => "check: INCONCLUSIVE".yellow(),
@@ -275,6 +281,13 @@ fn check(model: &Model) -> Line<'static> {
             grouped(check.total)
         )),
     }
+}
+
+/// Whether backends, faults or the balancer have changed since the latest check ended: then its verdict is one of the past.
+fn is_stale(model: &Model) -> bool {
+    let since = model.marks.iter().rev().take_while(|mark| mark.kind != MarkKind::Check);
+    let is_change = |kind| matches!(kind, MarkKind::Backend | MarkKind::Fault | MarkKind::Front);
+    model.marks.iter().any(|mark| mark.kind == MarkKind::Check) && since.into_iter().any(|mark| is_change(mark.kind))
 }
 
 fn marks(frame: &mut Frame, model: &Model, area: Rect) {
@@ -303,7 +316,7 @@ fn colour(place: usize) -> Color {
 mod tests {
     use super::*;
     use crate::top::model::tests::{frame, model};
-    use crate::wire::{CheckNews, CheckResult};
+    use crate::wire::{CheckNews, CheckResult, TimelineMark};
     use ratatui::Terminal;
     use ratatui::backend::TestBackend;
 
@@ -344,6 +357,10 @@ mod tests {
         ] {
             assert!(screen.contains(part), "{part}\n{screen}");
         }
+        let check =
+            TimelineMark { kind: MarkKind::Check, text: "the check ends: fail".to_owned(), ..model.marks[0].clone() };
+        model.marks.push_front(check);
+        assert!(shown(&model, 140, 30).contains("check (before a change): FAIL round robin"));
     }
 
     #[test]
@@ -361,6 +378,13 @@ mod tests {
             your own with uuid-generator check URL"
                 .to_owned();
         assert!(shown(&model, 80, 24).contains("check URL"), "{}", shown(&model, 80, 24));
+        for (width, first) in [
+            (80, "top · 4 req/s · NGINX at http://localhost:8080/uuid · round-robin"),
+            (60, "top · 4 req/s · http://localhost:8080/uuid · round-robin"),
+            (46, "top · 4 req/s · http://localhost:8080/uuid"),
+        ] {
+            assert!(shown(&model, width, 24).contains(first), "{}", shown(&model, width, 24));
+        }
         model.message.clear();
         assert!(shown(&model, 120, 24).contains("streams"), "{}", shown(&model, 120, 24));
         let screen = shown(&model, 60, 24);

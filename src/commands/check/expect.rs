@@ -52,6 +52,14 @@ pub(super) fn from_file(
     let configuration = read(file)?;
     let upstream = expected::choose(&configuration, &name, args.upstream.as_deref())
         .map_err(|(what, hint)| Problem::new(what).hint(hint))?;
+    // The servers of a production file are on other hosts: the fleet of this command is not what it balances over.
+    if args.balancer_config.is_some() && fleet.is_some_and(|fleet| expected::is_elsewhere(upstream, fleet)) {
+        eprintln!(
+            "no server of {name} is a backend of this fleet; to run the file unchanged, with a backend at every address that it \
+             names: uuid-generator rehearse {} {name} URL",
+            balancer.name
+        );
+    }
     let expected = Expected::of(upstream, fleet);
     for plan in plans {
         plan.balancer.get_or_insert_with(|| balancer.title.to_owned());
