@@ -1,7 +1,9 @@
 //! PURE. The report of one check, from all that is known of it.
 
+use std::time::Duration;
+
 use crate::check::figures;
-use crate::check::load::{Pacing, Reuse, Vary};
+use crate::check::load::{Load, Pacing, Reuse, Vary};
 use crate::check::plan::CheckPlan;
 use crate::check::session;
 use verdict::algorithm::{Inference, Pick};
@@ -97,13 +99,13 @@ pub(crate) fn assemble(ledger: &Ledger, outcome: session::SessionData, mut known
     let judges = Judged { from: judged, invented: &invented };
     let tally = Tally::of(ledger, judges, sample.clone());
     let targets: Vec<String> = all_urls(plan).map(|url| split(url).1.to_owned()).collect();
-    let varied = told_variation(&load.vary);
+    let varied = describe_variation(&load.vary).is_some();
     let drill = plan.scenario.drill();
     evidence.complete(ledger);
     known.changes.leave_out(ledger.subrequests());
     evidence.others = others_meanwhile(ledger, judged, sample.start, &known);
     // Other URLs may lead to other backends: the experiments know the first.
-    if drill == Drill::None && varied.is_none() && targets.len() == 1 {
+    if drill == Drill::None && !varied && targets.len() == 1 {
         evidence.sample.clone_from(&tally.picks);
     }
     let inference = evidence.infer(names);
@@ -130,7 +132,7 @@ pub(crate) fn assemble(ledger: &Ledger, outcome: session::SessionData, mut known
         changes: &known.changes,
         others: &known.others,
         received: &received,
-        sent: sent(plan),
+        sent: describe_sent(plan),
         over_http2: plan.is_over_http2(),
         judged: judges,
         connections: &connections,
@@ -145,7 +147,7 @@ pub(crate) fn assemble(ledger: &Ledger, outcome: session::SessionData, mut known
         outages: &windows,
         sampled: (started, ended),
         tls: &tls,
-        varied: varied.is_some(),
+        varied,
         run: known.run,
         began,
         streams: streams.as_ref(),
@@ -163,7 +165,6 @@ pub(crate) fn assemble(ledger: &Ledger, outcome: session::SessionData, mut known
         None => figures::latency(ledger, sample.clone(), matches!(load.pacing, Pacing::Open { .. })),
     };
     let (slices, slice_seconds) = figures::slices(ledger, sample.clone(), started, ended, names.len());
-    let seconds = ended.since(started).as_secs_f64();
     let requests = u64::from(sample.end - sample.start);
     let forwarding = describe_forwarding(&case);
     let account = account(&case, &known, judged);
@@ -174,22 +175,7 @@ pub(crate) fn assemble(ledger: &Ledger, outcome: session::SessionData, mut known
         balancer: plan.balancer.clone().or_else(|| by_responses(&received)),
         fleet: known.fleet,
         surroundings: plan.surroundings.clone(),
-        traffic: TrafficSummary {
-            method: plan.method.clone(),
-            connections: load.connections as u32,
-            kept: load.reuse == Reuse::Kept,
-            multiplex: load.streams as u32,
-            grpc: plan.grpc,
-            rate: match load.pacing {
-                Pacing::Open { rate } => Some(rate),
-                Pacing::Closed => None,
-            },
-            requests,
-            seconds,
-            requests_per_second: if seconds > 0.0 { requests as f64 / seconds } else { 0.0 },
-            streams: plan.streams.map(|streams| streams.kind),
-            varied,
-        },
+        traffic: describe_traffic(plan, &load, requests, ended.since(started)),
         account,
         forwarding,
         shares,
@@ -199,6 +185,26 @@ pub(crate) fn assemble(ledger: &Ledger, outcome: session::SessionData, mut known
         findings,
         verdict,
         plots: Plots { strip, strip_in_sequence, slices, slice_seconds, latency: plot },
+    }
+}
+
+fn describe_traffic(plan: &CheckPlan, load: &Load, requests: u64, took: Duration) -> TrafficSummary {
+    let seconds = took.as_secs_f64();
+    TrafficSummary {
+        method: plan.method.clone(),
+        connections: load.connections as u32,
+        kept: load.reuse == Reuse::Kept,
+        multiplex: load.streams as u32,
+        grpc: plan.grpc,
+        rate: match load.pacing {
+            Pacing::Open { rate } => Some(rate),
+            Pacing::Closed => None,
+        },
+        requests,
+        seconds,
+        requests_per_second: if seconds > 0.0 { requests as f64 / seconds } else { 0.0 },
+        streams: plan.streams.map(|streams| streams.kind),
+        varied: describe_variation(&load.vary),
     }
 }
 
@@ -213,7 +219,7 @@ fn strip(in_sequence: &[Pick], sampled: &[Backend]) -> (Vec<Option<u16>>, bool) 
 }
 
 /// The request that the user asked for, without what differs from client to client.
-fn sent(plan: &CheckPlan) -> Sent<'_> {
+fn describe_sent(plan: &CheckPlan) -> Sent<'_> {
     let (authority, target) = split(&plan.url);
     let own_host = plan.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("host"));
     Sent {
@@ -298,7 +304,7 @@ fn by_responses(received: &ReceivedResponses) -> Option<String> {
     (!names.is_empty()).then(|| names.join(", "))
 }
 
-fn told_variation(vary: &Vary) -> Option<String> {
+fn describe_variation(vary: &Vary) -> Option<String> {
     match vary {
         Vary::Nothing => None,
         Vary::Source { clients } => Some(format!("{clients} source addresses")),
