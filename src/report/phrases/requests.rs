@@ -206,7 +206,7 @@ pub(super) fn lost(facts: &Losses, product: Option<Balancer>) -> Phrase {
         0 => format!("{} executed by a backend", were(requests)),
         all if all == requests => {
             format!(
-                "{} refused by backends unprocessed (REFUSED_STREAM or GOAWAY), and not tried elsewhere",
+                "{} refused by backends unprocessed (REFUSED_STREAM or GOAWAY) and not tried elsewhere",
                 were(requests)
             )
         }

@@ -87,13 +87,14 @@ pub(super) fn altered(case: &Case, requests: u64) -> Altered {
         *flaws.entry(entry.observation.flaw).or_default() += 1;
     }
     let malformed = flaws.keys().any(|flaw| matches!(flaw, Some(Flaw::Malformed(_))));
-    let without_call_status = flaws.get(&Some(Flaw::NoCallStatus)).copied().unwrap_or(0);
+    let count = |flaw| flaws.get(&Some(flaw)).copied().unwrap_or(0);
+    let (without_call_status, cut_messages) = (count(Flaw::NoCallStatus), count(Flaw::CutMessage));
     let name = |flaw: Option<Flaw>| flaw.unwrap_or(Flaw::Status).to_string();
     let mut flaws: Vec<(String, u64)> = flaws.into_iter().map(|(flaw, count)| (name(flaw), count)).collect();
     flaws.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     let calls_over_http_1 =
         without_call_status > 0 && case.changes.attempts > 0 && case.changes.noted(Note::Http2) == 0;
-    Altered { requests, of: case.tally.sent, flaws, malformed, without_call_status, calls_over_http_1 }
+    Altered { requests, of: case.tally.sent, flaws, malformed, without_call_status, calls_over_http_1, cut_messages }
 }
 
 #[cfg(test)]
@@ -170,6 +171,17 @@ mod tests {
         trial.received.refused_cookies.push("SRV: it is Secure, and the URL is http://".to_owned());
         trial.received.codings.push("gzip".to_owned());
         assert_eq!(notes(&trial), before + 2);
+    }
+
+    #[test]
+    fn who_cut_a_message_within_a_call_that_went_well_is_not_known() {
+        let mut trial = RuleTrial::new();
+        trial.delivered(0, 200);
+        let last = trial.observations.last_mut().unwrap();
+        (last.outcome, last.flaw) = (ClientOutcome::Altered, Some(Flaw::CutMessage));
+        let finding = of_rule(&trial, |facts| matches!(facts, Facts::Altered(_))).unwrap();
+        let Facts::Altered(facts) = finding.facts else { panic!() };
+        assert_eq!((finding.level, facts.requests, facts.cut_messages), (Level::Fail, 1, 1));
     }
 
     #[test]
