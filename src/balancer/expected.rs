@@ -99,6 +99,13 @@ impl Expected {
             }
         };
         match policy {
+            // Another host is another site: it cannot be varied.
+            Policy::Header(name) if name.to_string().eq_ignore_ascii_case("host") => {
+                expected
+                    .unknown
+                    .push(format!("{}: the host selects, and all requests of a URL have the same", upstream.name));
+                return expected;
+            }
             Policy::Header(name) => expected.key_header = Some(name.to_string()),
             Policy::Cookie(name) => expected.key_cookie = Some(name.to_string()),
             Policy::RoundRobin | Policy::LeastConnections | Policy::LeastTime | Policy::Random => {}
@@ -291,6 +298,13 @@ mod tests {
         assert_eq!((it.algorithm, it.backups), (Some(Algorithm::RoundRobin), vec!["10.0.0.4:80".to_owned()]));
         let it = Expected::of_named(&read.upstreams[0], &|_| Vec::new());
         assert_eq!((it.shares, it.unknown.len()), (None, 3));
+    }
+
+    #[test]
+    fn the_host_is_a_key_that_no_check_varies() {
+        let it = expected("hash $http_host; server 127.0.0.1:9001; server 127.0.0.1:9002;", &[9001, 9002]);
+        assert_eq!((it.algorithm, shares(&it), it.key_header.as_deref()), (None, None, None));
+        assert_eq!(it.unknown, ["u: the host selects, and all requests of a URL have the same"]);
     }
 
     #[test]

@@ -33,11 +33,23 @@ const SECTIONS: [&str; 19] = [
 struct SectionSettings {
     method: Option<UpstreamMethod>,
     /// The cookie by which sessions stick.
-    cookie: Option<String>,
+    cookie: Option<StickyCookie>,
     /// `default-server`: what each server has unless it says otherwise.
     server: Vec<String>,
     /// What decides and is not understood, each with its place.
     unknown: Vec<String>,
+}
+
+/// A line `cookie`.
+#[derive(Clone)]
+struct StickyCookie {
+    name: String,
+    /// Whether each client gets it from HAProxy with its first response.
+    is_given: bool,
+    /// Whether HAProxy makes up the values.
+    is_dynamic: bool,
+    /// The line, with its place.
+    line: String,
 }
 
 struct Section {
@@ -182,7 +194,15 @@ fn setting(settings: &mut SectionSettings, words: &[String], place: &str) {
                 known @ UpstreamMethod::Known(_) => known,
             });
         }
-        ["cookie", name, ..] => settings.cookie = Some((*name).to_owned()),
+        ["cookie", name, how @ ..] => {
+            let has = |word| how.contains(&word);
+            settings.cookie = Some(StickyCookie {
+                name: (*name).to_owned(),
+                is_given: has("insert") && !has("postonly"),
+                is_dynamic: has("dynamic"),
+                line: format!("{place}: {}", words.join(" ")),
+            });
+        }
         ["default-server", parameters @ ..] => {
             settings.server.extend(parameters.iter().map(|word| (*word).to_owned()));
         }
@@ -294,10 +314,11 @@ impl Section {
         if let Some(method) = self.settings.method {
             self.upstream.method = method;
         }
-        if let (Some(cookie), true) = (&self.settings.cookie, self.with_values) {
-            self.upstream.method = match cookie.parse() {
-                Ok(name) => UpstreamMethod::Known(Policy::Sticky(name)),
-                Err(_) => UpstreamMethod::Unknown(format!("cookie {cookie}")),
+        if let Some(cookie) = self.settings.cookie.filter(|cookie| self.with_values || cookie.is_dynamic) {
+            self.upstream.method = match cookie.name.parse() {
+                Ok(name) if cookie.is_given => UpstreamMethod::Known(Policy::Sticky(name)),
+                // With a cookie of the application's (prefix, rewrite) sticks whoever has got one from there.
+                Ok(_) | Err(_) => UpstreamMethod::Unknown(cookie.line),
             };
         }
         if !self.settings.unknown.is_empty() {
@@ -455,6 +476,18 @@ mod tests {
             "backend a\n balance roundrobin\n cookie SRV insert\n server x 10.0.0.1:80 cookie x\n server y 10.0.0.2:80 cookie y\n",
         );
         assert_eq!(sticky[0].method, UpstreamMethod::Known(Policy::Sticky("SRV".parse().unwrap())));
+        let dynamic = of(
+            "backend a\n balance roundrobin\n cookie SRV insert dynamic\n dynamic-cookie-key k\n server x 10.0.0.1:80\n",
+        );
+        assert_eq!(dynamic[0].method, sticky[0].method);
+        for how in ["prefix nocache", "rewrite", "", "insert postonly"] {
+            let all =
+                of(&format!("backend a\n balance roundrobin\n cookie SRV {how}\n server x 10.0.0.1:80 cookie x\n"));
+            assert!(
+                matches!(&all[0].method, UpstreamMethod::Unknown(why) if why.contains("line 3: cookie SRV")),
+                "{how}"
+            );
+        }
         let without = of("backend a\n balance roundrobin\n cookie SRV insert\n server x 10.0.0.1:80\n");
         assert_eq!(without[0].method, UpstreamMethod::Known(Policy::RoundRobin));
     }
