@@ -69,7 +69,7 @@ fn what_cannot_be_reached_or_is_no_url_is_told() {
 #[test]
 fn options_that_make_no_sense_are_told_with_what_was_expected() {
     for (words, part) in [
-        (&["--expect", "nonsense"][..], "algorithms are round-robin"),
+        (&["--expect", "nonsense"][..], "an algorithm (round-robin, "),
         (&["--expect", "5:x"], "weights in the fleet's order"),
         (&["--expect", "0:0"], "at least one weight"),
         (&["--tolerance", "0"], "0.01% to 50%"),
