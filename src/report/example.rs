@@ -94,6 +94,7 @@ fn posted_twice() -> Witness {
             flaw: None,
         },
         attempts: vec![attempt("9002", 0.1), attempt("9001", 0.101)],
+        unrecorded: false,
     })
 }
 

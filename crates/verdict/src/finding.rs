@@ -136,7 +136,7 @@ rules! {
     FieldChanged(requests::RequestChange) = "field-changed" from requests::FIELD_CHANGED,
     ClientAddress(requests::ClientAddress) = "client-address" from requests::CLIENT_ADDRESS,
     Intact(requests::Intact) = "intact" from requests::INTACT,
-    Unrecorded(account::Requests) = "unrecorded" from account::UNRECORDED,
+    Unrecorded(account::UnrecordedResponses) = "unrecorded" from account::UNRECORDED,
     NoResponse(account::Losses) = "no-response" from account::NO_RESPONSE,
     Shares(shares::ShareFacts) = "shares" from shares::SHARES,
     Reach(reach::ReachFacts) = "reach" from reach::REACH,
@@ -222,6 +222,9 @@ pub struct RequestWitness {
     pub client: ClientWitness,
     /// What the backends recorded, in order of time.
     pub attempts: Vec<AttemptWitness>,
+    /// Whether nobody recorded what backends received: they are not this program's.
+    #[serde(default)]
+    pub unrecorded: bool,
 }
 
 /// What the client got.

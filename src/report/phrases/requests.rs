@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use verdict::facts::account::{
     AccountFacts, BackendStatuses, IdleCloses, Losses, Mirrored, OwnResponses, Repeated, Requests, RetriedRequests,
-    Subrequests, TruncatedResponses,
+    Subrequests, TruncatedResponses, UnrecordedResponses,
 };
 use verdict::facts::{copies, limit, records};
 use verdict::finding::Level;
@@ -348,8 +348,14 @@ pub(super) fn truncated(facts: &TruncatedResponses) -> Phrase {
     }
 }
 
-pub(super) fn unrecorded(facts: &Requests) -> Phrase {
-    Phrase::of(format!("{} got a response of which the fleet has no record", requests(facts)))
+pub(super) fn unrecorded(facts: &UnrecordedResponses) -> Phrase {
+    let text = count_of(facts.requests, "request");
+    if let Some(place) = &facts.place {
+        return Phrase::of(format!("{text} got a response without a backend's name at {place}")).try_this(
+            "every backend must write its name there: the balancer itself, or a backend that does not, responded",
+        );
+    }
+    Phrase::of(format!("{text} got a response of which the fleet has no record"))
         .try_this("other backends stand behind the balancer: choose their fleet with --fleet, or use --identity")
 }
 

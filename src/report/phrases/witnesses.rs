@@ -31,7 +31,11 @@ pub(crate) fn lines(witness: &Witness) -> Vec<String> {
 }
 
 fn request(request: &RequestWitness) -> Vec<String> {
-    let head = format!("request {} at {:.3} s: {}", request.number, request.at, client(&request.client));
+    let (came, took) = (came(&request.client, !request.unrecorded), brief(request.client.seconds));
+    let head = format!("request {} at {:.3} s: {came} after {took}", request.number, request.at);
+    if request.unrecorded {
+        return vec![head];
+    }
     match request.attempts.as_slice() {
         [] => vec![format!("{head}; reached no backend")],
         [only] => vec![format!("{head}; {}", attempt(only))],
@@ -39,16 +43,17 @@ fn request(request: &RequestWitness) -> Vec<String> {
     }
 }
 
-/// What the client got, and how long that took.
-pub(crate) fn client(client: &ClientWitness) -> String {
-    format!("{} after {}", what_came(client), brief(client.seconds))
+/// What the client got of backends that are this program's.
+pub(crate) fn what_came(client: &ClientWitness) -> String {
+    came(client, true)
 }
 
-/// What the client got.
-pub(crate) fn what_came(client: &ClientWitness) -> String {
+/// Who gave a response without a name is only known where backends are this program's, and would have written one.
+fn came(client: &ClientWitness, are_named: bool) -> String {
     let from = match &client.backend {
         Some(name) => format!("from {name}"),
-        None => "from the balancer itself".to_owned(),
+        None if are_named => "from the balancer itself".to_owned(),
+        None => "without a backend's name".to_owned(),
     };
     let status = client.status.unwrap_or_default();
     let connection = if client.reused { "kept connection" } else { "new connection" };

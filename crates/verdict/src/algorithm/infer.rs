@@ -289,6 +289,10 @@ impl Evidence {
         if self.kept.is_empty() {
             self.widen(load, inference);
         }
+        if inference.kind == Some(Algorithm::WeightedRoundRobin) && !self.is_undisturbed() {
+            // Requests beside those that are held change what a balancer with weights sees of load.
+            inference.or.push(Algorithm::LeastConnections);
+        }
         if inference.kind == Some(Algorithm::Random) && is_too_even {
             // What draws is uneven on the whole, if a little: what overtakes on its way looks like draws.
             (inference.kind, inference.label) = (None, "like chance, and more even on the whole".to_owned());

@@ -30,6 +30,19 @@ pub struct Requests {
     pub of: u64,
 }
 
+/// Responses of which it is not known who gave them.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct UnrecordedResponses {
+    /// How many requests got one.
+    pub requests: u64,
+    /// Of all that were sent.
+    pub of: u64,
+    /// Where the names of backends that are not this program's stand in responses; null with a fleet.
+    #[serde(default)]
+    pub place: Option<String>,
+}
+
 /// Requests without a whole response.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::AttemptEnd;
 use crate::facts::account::{
     AccountFacts, BackendStatuses, IdleCloses, Losses, Mirrored, OwnResponses, Repeated, Requests, RetriedRequests,
-    TruncatedResponses,
+    TruncatedResponses, UnrecordedResponses,
 };
 use crate::finding::{Facts, Finding, Level};
 use crate::ledger::{Arrival, Entry};
@@ -233,7 +233,10 @@ fn of_outcome(case: &Case, seen: &EntryCounts, outcome: Outcome) -> Option<Findi
         }
         Outcome::Altered => (Level::Fail, Facts::Altered(responses::altered(case, requests))),
         Outcome::Refused => (Level::Fail, Facts::Refused(refused(case, requests))),
-        Outcome::Unrecorded => (Level::Inconclusive, Facts::Unrecorded(plain)),
+        Outcome::Unrecorded => {
+            let place = case.identity.filter(|_| !case.has_records()).map(|identity| identity.place.clone());
+            (Level::Inconclusive, Facts::Unrecorded(UnrecordedResponses { requests, of, place }))
+        }
         Outcome::NoResponse => (unless_excused, Facts::NoResponse(losses)),
     };
     let unexplained = (outcome == Outcome::Duplicated && !seen.doubled.is_empty()).then_some(&seen.doubled);

@@ -234,6 +234,7 @@ impl Case<'_> {
             at: since(observation.due),
             client: ClientWitness::of(observation, name(observation.backend)),
             attempts: attempts.collect(),
+            unrecorded: !self.has_records(),
         }
     }
 
