@@ -21,7 +21,7 @@ const GROWTH_KIB: u64 = 128 * 1024;
 const MORE_FILES: usize = 24;
 
 fn duration() -> Duration {
-    let text = std::env::var("SOAK").unwrap_or_else(|_| "20s".to_owned());
+    let text = std::env::var("SOAK").unwrap_or_else(|_| "60s".to_owned());
     let (number, unit) = text.split_at(text.trim_end_matches(char::is_alphabetic).len());
     let seconds = match unit {
         "s" => 1,
