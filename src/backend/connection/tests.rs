@@ -589,7 +589,12 @@ proptest! {
         let (expected_answers, expected_records, expected_unread) = heard([&bytes[..]]).masked();
         prop_assert_eq!((answers, unread), (expected_answers, expected_unread));
         let peer = End::Address(client.parse().unwrap());
-        let expected: Vec<Record> = expected_records.into_iter().map(|record| Record { peer, ..record }).collect();
+        let named = |record: Record| {
+            let mut arrived = record.arrived;
+            arrived.notes.add(Note::Proxied);
+            Record { peer, arrived, ..record }
+        };
+        let expected: Vec<Record> = expected_records.into_iter().map(named).collect();
         prop_assert_eq!(records, expected);
     }
 
