@@ -51,7 +51,7 @@ pub mod testing {
 
     use crate::check::load::{BackendNames, Load, LoadProgress, LoadTarget, drive};
 
-    /// Drives requests to a backend for that time, over HTTP/2 with so many at once on each connection, or else over HTTP/1; how many there
+    /// Drives requests to a backend for that time, over HTTP/2 with a number of streams on each connection, or else over HTTP/1; how many there
     /// were. An error if one of them was not answered well.
     pub fn drive_backend(
         backend: SocketAddr,

@@ -813,7 +813,7 @@ fn request(method: &str, path: &str, number: u64, headers: &str) -> String {
     format!("{method} {path} HTTP/1.1\r\nHost: h\r\nCheck-Request-Id: {}\r\n{headers}\r\n", id(number))
 }
 
-/// Numbered from 1 on, over so many connections at once, one thread each.
+/// Numbered from 1 on, over this number of connections at once, one thread each.
 fn drive(balancer: &PlantedBalancer, connections: u64, each: u64) -> Vec<(RequestId, Answer)> {
     drive_with(balancer, "GET", connections, each)
 }
@@ -839,7 +839,7 @@ fn in_sequence(balancer: &PlantedBalancer, count: u64) -> Vec<(RequestId, Answer
     (1..=count).map(|number| (id(number), connection.ask(&request("GET", "/", number, "")))).collect()
 }
 
-/// In which so many requests in sequence go to three backends.
+/// In which this number of requests in sequence goes to three backends.
 fn order_of(behaviour: impl Into<Behaviour>, count: u64) -> String {
     let (_fleet, ports) = Fleet::of(3, &[]);
     order(&in_sequence(&PlantedBalancer::start(&ports, behaviour), count), &ports)

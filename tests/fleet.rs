@@ -395,7 +395,7 @@ fn no_uuid_comes_twice_over_processes_and_restarts() {
     assert!(ids.iter().all(|id| id.get_version() == Some(uuid::Version::Random)));
 }
 
-/// The answers to so many requests to each backend, to all at once and several in flight on each connection.
+/// The answers to this number of requests to each backend, to all at once and several in flight on each connection.
 fn ask_all(ports: &[u16], each: usize) -> Vec<Answer> {
     const DEPTH: usize = 50;
     let ask = |port: u16| {

@@ -252,7 +252,7 @@ fn a_reloaded_nginx_has_new_workers_that_begin_anew() {
     }
 }
 
-/// In which so many requests on one connection go to the backends.
+/// In which this number of requests on one connection goes to the backends.
 fn order(nginx: &Nginx, count: usize, ports: &[u16]) -> String {
     let mut connection = Connection::open(nginx.address).unwrap();
     let mut letter = || {

@@ -49,7 +49,7 @@ fn ours(port: u16, connections: usize, streams: Option<usize>) -> Result<f64> {
     slice(&[this, WORD, &port.to_string(), &connections.to_string(), &streams])
 }
 
-/// Microseconds a request of ours and of `h2load`, one after the other, each with so many connections and requests at once on each of them.
+/// Microseconds a request of ours and of `h2load`, one after the other, each with this number of connections and of requests at once on each.
 pub fn pair_with_h2load(port: u16, connections: usize, streams: Option<usize>) -> Result<(f64, f64)> {
     let ours = ours(port, connections, streams)?;
     let (count, url) = (connections.to_string(), format!("http://127.0.0.1:{port}/uuid"));

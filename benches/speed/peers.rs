@@ -327,7 +327,7 @@ pub fn idle_memory(place: &Place) -> Result<u64> {
     memory(Fleet::start(place, 1)?.answers(), "Rss:")
 }
 
-/// The same with so many connections open, each answered once.
+/// The same with a number of connections open, each answered once.
 pub fn busy_memory(place: &Place, connections: usize) -> Result<u64> {
     let fleet = Fleet::start(place, 1)?;
     let mut open = Vec::new();
@@ -340,7 +340,7 @@ pub fn busy_memory(place: &Place, connections: usize) -> Result<u64> {
     memory(fleet.answers(), "Rss:")
 }
 
-/// KiB that each of so many backends adds: all of their proportional shares, by their number, without journals. A page that several map counts once.
+/// KiB that each backend of a fleet of this size adds: all of their proportional shares, by their number, without journals. A page that several map counts once.
 pub fn added_memory(place: &Place, backends: u16) -> Result<f64> {
     let fleet = Fleet::start(place, backends)?;
     let processes = fleet.supervisor.children()?;
@@ -367,7 +367,7 @@ pub fn memory(pid: u32, kind: &str) -> Result<u64> {
     Ok(sum)
 }
 
-/// From the start of the supervisor until each of so many backends has answered once.
+/// From the start of the supervisor until each backend of a fleet of this size has answered once.
 pub fn start_time(place: &Place, backends: u16) -> Result<Duration> {
     let begin = Instant::now();
     let fleet = Fleet::start(place, backends)?;

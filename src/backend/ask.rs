@@ -25,7 +25,7 @@ pub(crate) enum RequestedContent {
     Page,
     /// `/status/503`: that status, without more.
     Status(u16),
-    /// `/bytes/1048576`: a body of so many bytes.
+    /// `/bytes/1048576`: a body of that length.
     Bytes(u64),
     /// `/events`, `/chunks`, `/download`: numbered events, written at their times.
     Paced(EventPace),

@@ -158,7 +158,7 @@ impl Faults {
     }
 }
 
-/// How often each of the latest requests was attempted, for so many of them.
+/// How many of the latest requests have their attempts counted.
 #[derive(Default)]
 struct AttemptCounts {
     counts: HashMap<RequestId, u16>,

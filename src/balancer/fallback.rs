@@ -56,7 +56,7 @@ const SERVER: &str = "uuid-generator (built-in balancer)";
 /// Bytes of a head, and of a request's body, at most.
 const HEAD: usize = 32 << 10;
 const BODY: usize = 64 << 20;
-/// A client that sends nothing for so long is closed.
+/// The time after which a client that sends nothing is closed.
 const IDLE: Duration = Duration::from_secs(60);
 /// The longest time that a connection to a backend may take.
 const CONNECT: Duration = Duration::from_secs(5);

@@ -63,7 +63,7 @@ pub(crate) struct Running {
 const TAKING_OVER: Duration = Duration::from_secs(3);
 /// Envoy and Traefik need a second on a slow machine.
 const START: Duration = Duration::from_secs(20);
-/// In an error, so many of the last lines that a balancer has printed.
+/// How many of the last lines that a balancer has printed an error shows.
 const LINES: usize = 40;
 
 impl Running {

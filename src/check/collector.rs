@@ -235,7 +235,7 @@ impl Collector {
         }
     }
 
-    /// Collects what is still to come, for so long at most: attempts that are in flight end, or not.
+    /// Collects what is still to come, for this time at most: attempts that are in flight end, or not.
     pub(crate) async fn settle(&mut self, patience: Duration) {
         let deadline = Instant::now() + patience;
         loop {

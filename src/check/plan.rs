@@ -67,7 +67,7 @@ pub(crate) struct CheckPlan {
     pub(crate) experiments: Experiments,
     /// The sample ends after that time.
     pub(crate) duration: Option<Duration>,
-    /// An answer is waited for so long.
+    /// How long a response is waited for.
     pub(crate) timeout: Duration,
     /// What the balancer must fulfil.
     pub(crate) expectations: Expectations,

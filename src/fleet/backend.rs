@@ -16,7 +16,7 @@ use crate::wire::{
 
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 const LAST_BACKOFF: Duration = Duration::from_secs(5);
-/// A backend that has lived for so long is not failing at start: the next restart begins with the first backoff again.
+/// A backend that has lived for this time is not failing at start: the next restart begins with the first backoff again.
 const SETTLED: Duration = Duration::from_secs(10);
 /// Beyond the grace, the time for a backend to notice that it is over, before it is killed.
 const GRACE_SLACK: Duration = Duration::from_millis(500);

@@ -11,7 +11,7 @@ use std::time::Duration;
 /// What waits to be written beyond this is dropped, and counted, if it may be.
 const MAX_WAITING_BYTES: usize = 16 * 1024 * 1024;
 
-/// At the end, a reader that does not read is waited for so long.
+/// How long a reader that does not read is waited for at the end.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Where a line goes.

@@ -37,9 +37,9 @@ use crate::wire::{
     Record,
 };
 
-/// After so many records that were told the journals are read again.
+/// Records that are reported before the journals are read again.
 const READ_AGAIN: usize = 2048;
-/// So long at most what was read is told before something else has its turn.
+/// How long at most records are reported before something else has its turn.
 const TELLING: Duration = Duration::from_millis(200);
 /// Records that were read and not yet told: 160 MiB.
 const MOST_WAITING: usize = 500_000;

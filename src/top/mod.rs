@@ -19,7 +19,7 @@ use crate::remote::{LiveEvent, Remote};
 use crate::wire::Action;
 use model::Model;
 
-/// Ends of backends and starts of new ones are waited for so long.
+/// How long ends of backends and starts of new ones are waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Requests that one key sends.
 const REQUESTS: u32 = 30;

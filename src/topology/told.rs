@@ -239,9 +239,9 @@ pub(crate) struct ActiveHealthCheck {
     pub(crate) interval: Duration,
     /// How long a response is waited for.
     pub(crate) timeout: Duration,
-    /// A backend that was ill is well after so many good answers.
+    /// Good responses after which a backend that was ill is well.
     pub(crate) rise: NonZeroU32,
-    /// A backend that was well is ill after so many bad ones.
+    /// Bad responses after which a backend that was well is ill.
     pub(crate) fall: NonZeroU32,
 }
 

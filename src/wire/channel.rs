@@ -58,7 +58,7 @@ pub(crate) struct Assignment {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum BackendCommand {
-    /// Accept nothing more, answer what is in flight for so long at most, then end.
+    /// Accept nothing more, answer what is in flight for this time at most, then end.
     Drain(Duration),
     /// What readiness answers from now on.
     Ready(bool),

@@ -205,7 +205,7 @@ impl Running {
         line
     }
 
-    /// Which backends answer so many requests, one after the other.
+    /// Which backends answer this number of requests, one after the other.
     pub fn backends(&self, count: usize, path: &str, headers: &str) -> Vec<u16> {
         (0..count)
             .map(|_| self.ask(path, headers).unwrap_or_else(|| panic!("no answer: {}", self.said())).backend())

@@ -615,7 +615,7 @@ pub mod http {
             Ok(self.unread.is_empty() && self.stream.read(&mut [0; 1])? == 0)
         }
 
-        /// Nothing comes for so long.
+        /// Nothing comes in this time.
         pub fn expect_silence(&mut self, time: Duration) {
             self.stream.set_read_timeout(Some(time)).unwrap();
             let error = self.stream.read(&mut [0; 1]).expect_err("something came, or the end");

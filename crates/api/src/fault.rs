@@ -37,7 +37,7 @@ pub enum Fault {
     Close(FaultShare),
     /// `close-midway:10%`: sends the head and half of the body that it announces, then closes.
     CloseMidway(FaultShare),
-    /// `fail-first:2`: the first so many attempts at this backend of each request get 503. A request is known by its
+    /// `fail-first:2`: the first two attempts at this backend of each request get 503. A request is known by its
     /// `Check-Request-Id`; one without is not touched, and attempts at other backends are unknown here.
     FailFirst(NonZeroU16),
     /// `unhealthy`: liveness and readiness answer 503, the page goes on.
@@ -52,7 +52,7 @@ pub enum Fault {
     /// `goaway:10%`: GOAWAY that leaves out the request at hand: it was not begun, those before it are answered, and the
     /// connection ends with the last of them.
     GoAway(FaultShare),
-    /// `max-streams:1`: announces so many streams at once, and refuses those above.
+    /// `max-streams:1`: announces one stream at once, and refuses more.
     MaxStreams(NonZeroU32),
     /// `grpc-status:UNAVAILABLE:10%`: a head, then trailers with that status, without a message. Of gRPC calls alone, as those below.
     GrpcStatus(GrpcStatus, FaultShare),

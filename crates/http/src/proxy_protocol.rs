@@ -11,7 +11,7 @@ use crate::Malformed;
 pub enum Opening {
     /// The connection begins with a request, without a PROXY header.
     Request,
-    /// With a header of so many bytes.
+    /// With a header of this length in bytes.
     Header {
         /// Then the requests begin.
         bytes: usize,

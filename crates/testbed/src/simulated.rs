@@ -96,7 +96,7 @@ pub struct Simulated {
     pub backends: usize,
     pub picks: Picks,
     pub rotations: usize,
-    /// A new connection belongs to one by chance, or so many in a row belong to the same one.
+    /// A new connection belongs to one by chance, or this number in a row belongs to the same one.
     pub batches: Option<usize>,
     connections: usize,
     pub chance: Chance,

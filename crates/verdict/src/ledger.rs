@@ -55,7 +55,7 @@ pub enum BackendRecords {
     None,
 }
 
-/// A backend that never delivers is taken for the target of a mirror from so many executed attempts on.
+/// Executed attempts from which on a backend that never delivers is taken for the target of a mirror.
 const MIRROR_ATTEMPTS: u32 = 20;
 
 /// The close of an idle connection crosses the request on its way: it comes within a round trip, on a busy machine too.

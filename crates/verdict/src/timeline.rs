@@ -89,7 +89,7 @@ const STILL: Duration = Duration::from_millis(300);
 const LATEST: u32 = 100;
 /// The rate before a break is that of as much time.
 const RATE: Duration = Duration::from_secs(5);
-/// A gap is a pause when it is so many times as long as the usual one: by chance, e^-30.
+/// How many times longer than the usual gap a pause is: by chance, e^-30.
 const GAPS: f64 = 30.0;
 const SHORTEST_PAUSE: Duration = Duration::from_millis(300);
 /// The rate has come back when this number of requests came in the time that as many took before.

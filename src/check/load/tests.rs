@@ -235,7 +235,7 @@ fn a_connection_that_is_not_established_in_time_is_none() {
     listener.bind(&backend(0).into()).unwrap();
     listener.listen(0).unwrap();
     let address = listener.local_addr().unwrap();
-    // The kernel establishes so many and drops what asks for more.
+    // The kernel establishes this number and drops what asks for more.
     let waiting: Vec<Socket> = (0..4)
         .map(|_| {
             let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();

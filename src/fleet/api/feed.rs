@@ -10,7 +10,7 @@ use tokio::sync::{broadcast, oneshot};
 use crate::fleet::fold::redact;
 use crate::wire::{BalanceRequest, Frame, Snapshot};
 
-/// A reader that is so many frames behind is cut off: it asks anew and gets all of it again.
+/// Frames that a reader may be behind before it is cut off: it asks anew and gets all of it again.
 const LAG: usize = 64;
 
 /// A server-sent event as it is written.

@@ -31,7 +31,7 @@ pub(crate) enum LogMode {
 
 /// Attempts of a second that are shown one by one.
 const SHOWN_A_SECOND: u64 = 20;
-/// A sum names so many backends one by one.
+/// How many backends a sum names one by one.
 const NAMED: usize = 8;
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -8,7 +8,7 @@ import { percent, time } from "./text.js";
 const NAMESPACE = "http://www.w3.org/2000/svg";
 // More of them would be lines without room between them.
 const MOST = 12;
-// A retry is shown for so long: milliseconds.
+// How long a retry is shown, in milliseconds.
 const RECENT = 10_000;
 const SIGNS = { gone: "✕", paused: "❚❚", draining: "◔", unready: "◐", starting: "…" };
 

@@ -18,7 +18,7 @@ export function spacing(rate) {
 // About as wide as a character of a label is.
 const CHARACTER = 8;
 
-// A name as it fits into so many characters: names that are made by machines differ at their end and begin alike.
+// A name cut to a number of characters: names that are made by machines differ at their end and begin alike.
 /**
  * @param {string} name
  * @param {number} room

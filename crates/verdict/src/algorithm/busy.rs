@@ -23,7 +23,7 @@ const LEAST_GAP: Duration = Duration::from_millis(4);
 const WAITS: u32 = 2;
 /// Of more backends not all are kept busy at once.
 const MOST_BUSY: usize = 24;
-/// In so many rounds it must be done.
+/// Rounds after which the experiment gives up.
 const ROUNDS: usize = 24;
 
 impl Lab<'_> {
@@ -188,7 +188,7 @@ impl Lab<'_> {
         full
     }
 
-    /// Round after round, until so many others were sent while requests were held.
+    /// Round after round, until this number of others was sent while requests were held.
     fn hold_at(&mut self, count: usize, wanted: usize) -> Vec<Hold> {
         let mut holds: Vec<Hold> = Vec::new();
         let mut sent = 0;

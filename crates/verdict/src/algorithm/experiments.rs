@@ -138,7 +138,7 @@ impl Lab<'_> {
         if count < wanted.min(60) {
             self.evidence.missing.push(Missing::Order { sent: count, why: self.why_not() });
         }
-        // What never changes in so many will not.
+        // What does not change in this number of requests never will.
         let enough = 60 + 12 * size;
         for part in [count.min(enough), count.saturating_sub(enough)] {
             let requests = vec![ProbeRequest::default(); part];

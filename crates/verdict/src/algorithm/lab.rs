@@ -39,7 +39,7 @@ impl<'a> Lab<'a> {
             && self.usual.as_secs_f64() * SERIAL < self.setting.budget.as_secs_f64() * 0.75
     }
 
-    /// Whether so many fit one after the other, where not all does: a busy machine cannot change their order then.
+    /// Whether this number of requests fits one after the other, where not all does: a busy machine cannot change their order then.
     pub(super) fn fits_in_turn(&self, wanted: usize) -> bool {
         let left = self.setting.budget.mul_f64(0.35).saturating_sub(self.subject.elapsed());
         let each = self.setting.rate.map_or(self.usual, |_| self.usual.max(self.gap()));

@@ -207,7 +207,7 @@ impl Uphill {
     }
 }
 
-/// A result of requests side by side that is so many standard deviations from what is expected is no chance.
+/// Standard deviations from what is expected beyond which a result of requests side by side is no chance.
 const DEVIATIONS: f64 = 6.5;
 
 /// How often a request went to a backend that had more requests in flight than another.

@@ -22,7 +22,7 @@ use crate::streams::Streams;
 use crate::tally::{Judged, Tally, directed};
 use crate::timeline::{OutageWindow, StepSpan};
 
-/// Where nothing better is known: balancers keep away from a backend that failed for so long, and need as long to notice one that is well.
+/// Where nothing better is known: balancers keep away from a backend that failed for this time, and need as long to notice one that is well.
 /// It is NGINX's fail_timeout.
 pub const DETECTION: Duration = Duration::from_secs(10);
 

@@ -174,7 +174,7 @@ pub(crate) fn judge(case: &Case) -> (Option<Shares>, Option<Finding>) {
 
 /// Since when a backend got nothing that had its share until then: it was taken out of the rotation.
 fn stopped_since(case: &Case, backend: Backend, expected: f64) -> Option<f64> {
-    /// It would have got so many since, and chance gives none of these with a probability of e to minus that.
+    /// Requests that it would have got since; chance gives none of them with a probability of e to minus this number.
     const MISSED: f64 = 40.0;
     let (mut here, mut total, mut until) = (0u64, 0u64, None);
     for entry in case.ledger.entries().filter(|entry| case.sample.contains(&entry.sequence)) {
