@@ -64,6 +64,7 @@ fn status_is_json_with_a_version_for_programs() {
             "instances",
             "streams",
             "websockets",
+            "connections",
             "url",
             "state",
             "since",
