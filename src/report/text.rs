@@ -265,17 +265,16 @@ fn account(out: &mut String, check: &Check, style: &Style) {
 /// What is not part of the account; None if there is nothing.
 pub(crate) fn not_counted(it: &NotCounted) -> Option<String> {
     let counts = [
-        (it.warm_up, "warm-up request"),
-        (it.health_checks, "health check"),
-        (it.others, "request of others"),
-        (it.unexplained, "unexplained record"),
-        (it.experiments, "failed experiment"),
+        (it.warm_up, "warm-up request", "warm-up requests"),
+        (it.health_checks, "health check", "health checks"),
+        (it.others, "request of others", "requests of others"),
+        (it.unexplained, "unexplained record", "unexplained records"),
+        (it.experiments, "error in experiments", "errors in experiments"),
     ];
-    let plural = |(count, what): &(u64, &str)| match *what {
-        "request of others" if *count != 1 => format!("{} requests of others", grouped(*count)),
-        what => count_of(*count, what),
-    };
-    let texts: Vec<String> = counts.iter().filter(|(count, _)| *count > 0).map(plural).collect();
+    let some = counts.iter().filter(|(count, ..)| *count > 0);
+    let texts: Vec<String> = some
+        .map(|(count, one, many)| format!("{} {}", grouped(*count), if *count == 1 { one } else { many }))
+        .collect();
     (!texts.is_empty()).then(|| texts.join(", "))
 }
 
