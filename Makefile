@@ -64,6 +64,7 @@ dist: ## Build what is published, run it, and package it: static programs for tw
 	packaging/build
 	packaging/try
 	packaging/package
+	PROFILE=image packaging/build x86_64-unknown-linux-musl
 	packaging/image
 
 matrix: ## Check real balancers in each of their ways, healthy and broken; writes docs/results/MATRIX.md
