@@ -228,8 +228,12 @@ impl RunningFleet {
                 self.backends.list[index].process = None;
             }
         }
+        let hint = match std::path::Path::new("/proc/self/exe").exists() {
+            true => "raise the limits of processes and memory, or start fewer backends with --ports",
+            false => "mount /proc: backends are started from /proc/self/exe",
+        };
         let mut error = StartError::new();
-        error.add(problem, "raise the limits of processes and memory, or start fewer backends with --ports");
+        error.add(problem, hint);
         error.into()
     }
 
