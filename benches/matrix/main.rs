@@ -345,7 +345,7 @@ fn describe(check: &Check, condition: Condition, open: bool, unnamed: bool) -> S
 }
 
 impl Result {
-    /// Real balancers on a busy machine have bad moments. What is wrong for good is wrong again; both tries are told.
+    /// Real balancers on a busy machine have bad moments. What is wrong for good is wrong again; both tries are shown.
     fn try_again(&mut self, run: impl FnOnce() -> Result) {
         let Result::Wrong(first) = self else { return };
         let first = std::mem::take(first);
@@ -373,7 +373,7 @@ fn render(results: &BTreeMap<Cell, Result>, seconds: u64) -> String {
          configuration that `config` writes, the experiments, the sample, the account. **✓**: the outcomes add up to the requests, the algorithm has its true name, the \
          verdict is the true one, and clients saw errors where this balancer is known to let them through, and nowhere else. In an outage of 1.5 s: what clients saw of it (200 requests \
          a second), and how long after its end the backend was back. A reload that costs a request fails its check, as it must. Slow: each response takes 100 ms. POST, one backend failing: it closes 10 % of its requests without a \
-         response, and no POST may reach backends twice. Request intact: method, query, body and a header of 1,000 PUTs are compared where they arrive. A cell that is wrong is tried once more, alone, and both tries are told. `–`: not possible in this edition, with the reason below.\n",
+         response, and no POST may reach backends twice. Request intact: method, query, body and a header of 1,000 PUTs are compared where they arrive. A cell that is wrong is tried once more, alone, and both tries are shown. `–`: not possible in this edition, with the reason below.\n",
     );
     for (place, Edition { title: name, .. }) in EDITIONS.iter().enumerate() {
         let _ = write!(text, "\n## {name}\n\n| algorithm | workers |");

@@ -218,38 +218,28 @@ impl ClientExchange {
         input: &mut [u8],
         now: Moment,
     ) -> ExchangeTurn {
-        let turn = self.send_first(question, template, rules, book, input, now);
+        self.reader.begin(question);
+        // A body of HTTP/2 is the codec's to send.
+        self.late = template.late().filter(|_| self.http2.is_none()).cloned();
+        self.late_sent = 0;
+        self.continues_at = template.waits().then(|| now.after(CONTINUE_PATIENCE));
+        self.phase = ExchangePhase::Sending;
+        let turn = match &mut self.http2 {
+            Some(http2) => {
+                http2.begin(0, template.stream(), &question, &mut self.outbox);
+                self.send_on(rules, book, input)
+            }
+            None => self.send_head(template.with(question.sequence), rules, book, input),
+        };
         // What waits for TLS is connected, and sends nothing now.
         let is_opening = !self.connected && self.stream.as_ref().is_some_and(Stream::wants_to_send);
         self.opening = is_opening.then_some(now);
         turn
     }
 
-    fn send_first(
-        &mut self,
-        question: Question,
-        template: &mut Template,
-        rules: &Rules,
-        book: &mut ResponseNotes,
-        input: &mut [u8],
-        now: Moment,
-    ) -> ExchangeTurn {
-        self.reader.begin(question);
-        if let Some(http2) = &mut self.http2 {
-            self.late = None;
-            self.late_sent = 0;
-            self.continues_at = template.waits().then(|| now.after(CONTINUE_PATIENCE));
-            self.phase = ExchangePhase::Sending;
-            http2.begin(0, template.stream(), &question, &mut self.outbox);
-            return self.send_on(rules, book, input);
-        }
+    fn send_head(&mut self, head: &[u8], rules: &Rules, book: &mut ResponseNotes, input: &mut [u8]) -> ExchangeTurn {
         self.outbox.clear();
-        self.late = template.late().cloned();
-        self.late_sent = 0;
-        self.continues_at = template.waits().then(|| now.after(CONTINUE_PATIENCE));
-        self.phase = ExchangePhase::Sending;
         let Some(stream) = &mut self.stream else { return ExchangeTurn::Over(ClientOutcome::Unreachable) };
-        let head = template.with(question.sequence);
         let more = self.late.is_some() && self.continues_at.is_none();
         let flags = if more { SendFlags::NOSIGNAL | SendFlags::MORE } else { SendFlags::NOSIGNAL };
         match stream.send(head, flags) {
