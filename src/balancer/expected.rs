@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::balancer::read::{Configuration, Endpoint, Takes, Upstream, UpstreamMethod, UpstreamServer};
+use crate::balancer::read::{Configuration, Endpoint, SplitPart, Takes, Upstream, UpstreamMethod, UpstreamServer};
 use crate::topology::Policy;
 use verdict::algorithm::Algorithm;
 use verdict::promise::Promise;
@@ -64,12 +64,12 @@ impl Expected {
             let why = format!("{}: resolve of server {}", server.place, server.address);
             upstream.method = UpstreamMethod::Unknown(why);
         }
-        Expected::with(&upstream, weights(&upstream.servers, fleet))
+        Expected::with(&upstream, &|servers| weights(servers, fleet))
     }
 
     /// Of backends that are called so: a server that has several addresses is as many backends, each with its weight.
     pub(crate) fn of_named(upstream: &Upstream, names: &dyn Fn(&UpstreamServer) -> Vec<String>) -> Expected {
-        Expected::with(upstream, named_weights(&upstream.servers, names))
+        Expected::with(upstream, &|servers| named_weights(servers, names))
     }
 
     /// Of a configuration that another one follows while requests are sent: what is expected of both.
@@ -81,23 +81,31 @@ impl Expected {
         self
     }
 
-    fn with(upstream: &Upstream, weights: Result<Vec<(String, u32)>, Vec<String>>) -> Expected {
+    fn with(upstream: &Upstream, weights: WeightsOf) -> Expected {
         let mut expected = Expected {
             remarks: upstream.not_understood.clone(),
             keeps_away: upstream.keeps_away,
             ..Expected::default()
         };
-        let weights = weights.unwrap_or_else(|why| {
-            expected.unknown = why;
-            Vec::new()
-        });
         let policy = match &upstream.method {
             UpstreamMethod::Known(policy) => policy,
+            UpstreamMethod::Split(parts) => {
+                match split_weights(parts, &upstream.servers, weights) {
+                    Ok(weights) => expected.divide(weights),
+                    Err(why) => expected.unknown = why,
+                }
+                return expected;
+            }
             UpstreamMethod::Unknown(what) => {
+                expected.unknown = weights(&upstream.servers).err().unwrap_or_default();
                 expected.unknown.push(what.clone());
                 return expected;
             }
         };
+        let weights = weights(&upstream.servers).unwrap_or_else(|why| {
+            expected.unknown = why;
+            Vec::new()
+        });
         match policy {
             // Another host is another site: it cannot be varied.
             Policy::Header(name) if name.to_string().eq_ignore_ascii_case("host") => {
@@ -121,10 +129,77 @@ impl Expected {
         if !expected.unknown.is_empty() {
             return expected;
         }
-        expected.backups = weights.iter().filter(|(_, weight)| *weight == 0).map(|(name, _)| name.clone()).collect();
         let promises = Promise::of(kind) != Promise::Nothing || !several;
-        expected.shares = promises.then_some(ExpectedWeights::ByName(weights));
+        expected.divide(weights);
+        if !promises {
+            expected.shares = None;
+        }
         expected
+    }
+
+    /// Requests are divided by these weights; who has none gets nothing while others can.
+    fn divide(&mut self, weights: Vec<(String, u32)>) {
+        self.backups = weights.iter().filter(|(_, weight)| *weight == 0).map(|(name, _)| name.clone()).collect();
+        self.shares = Some(ExpectedWeights::ByName(weights));
+    }
+}
+
+/// The backends of servers, by name, with their weights; or what is wrong.
+type WeightsOf<'w> = &'w dyn Fn(&[UpstreamServer]) -> Result<Vec<(String, u32)>, Vec<String>>;
+
+/// What each backend gets of a split: the weight of its group, divided within the group.
+fn split_weights(
+    parts: &[SplitPart],
+    mut servers: &[UpstreamServer],
+    weights: WeightsOf,
+) -> Result<Vec<(String, u32)>, Vec<String>> {
+    // Each as the weight of its group, its own weight, and the sum of the weights in its group.
+    let mut shares: Vec<(String, u64, u64, u64)> = Vec::new();
+    for part in parts {
+        let (own, rest) = servers.split_at(part.servers.min(servers.len()));
+        servers = rest;
+        let within = part.weights(own, weights)?;
+        let sum: u64 = within.iter().map(|(_, weight)| u64::from(*weight)).sum();
+        if sum == 0 && part.weight > 0 {
+            return Err(vec![format!("{}: it has a share, and no server that takes part", part.name)]);
+        }
+        let of_part = u64::from(part.weight);
+        shares.extend(within.into_iter().map(|(name, weight)| (name, of_part, u64::from(weight), sum.max(1))));
+    }
+    let too_many = || vec!["weights of the split: their common multiple is too large".to_owned()];
+    let common = shares.iter().try_fold(1u64, |all, (_, _, _, sum)| (all / gcd(all, *sum)).checked_mul(*sum));
+    let common = common.ok_or_else(too_many)?;
+    let mut whole: Vec<(String, u64)> = Vec::new();
+    for (name, of_part, weight, sum) in shares {
+        let scaled = of_part.checked_mul(weight).and_then(|it| it.checked_mul(common / sum)).ok_or_else(too_many)?;
+        match whole.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, known)) => *known = known.checked_add(scaled).ok_or_else(too_many)?,
+            None => whole.push((name, scaled)),
+        }
+    }
+    let divisor = whole.iter().fold(0, |all, (_, weight)| gcd(all, *weight)).max(1);
+    let reduced = whole.into_iter().map(|(name, weight)| Ok((name, u32::try_from(weight / divisor)?)));
+    reduced.collect::<Result<_, std::num::TryFromIntError>>().map_err(|_| too_many())
+}
+
+fn gcd(a: u64, b: u64) -> u64 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+impl SplitPart {
+    /// Of its backends among each other.
+    fn weights(&self, servers: &[UpstreamServer], weights: WeightsOf) -> Result<Vec<(String, u32)>, Vec<String>> {
+        let policy = match &self.method {
+            UpstreamMethod::Split(parts) => return split_weights(parts, servers, weights),
+            UpstreamMethod::Unknown(why) => return Err(vec![why.clone()]),
+            UpstreamMethod::Known(policy) => policy,
+        };
+        let within = weights(servers)?;
+        let active = within.iter().filter(|(_, weight)| *weight > 0).count();
+        if active > 1 && Promise::of(policy.algorithm(false)) == Promise::Nothing {
+            return Err(vec![format!("{}: {policy} promises no shares of its part of a split", self.name)]);
+        }
+        Ok(within)
     }
 }
 
@@ -298,6 +373,43 @@ mod tests {
         assert_eq!((it.algorithm, it.backups), (Some(Algorithm::RoundRobin), vec!["10.0.0.4:80".to_owned()]));
         let it = Expected::of_named(&read.upstreams[0], &|_| Vec::new());
         assert_eq!((it.shares, it.unknown.len()), (None, 3));
+    }
+
+    #[test]
+    fn a_split_gives_each_backend_its_part_of_the_weight_of_its_group() {
+        let group = |name: &str, servers: &[(&str, u32)], policy: Policy| {
+            let mut group = Upstream::named(name);
+            group.method = UpstreamMethod::Known(policy);
+            let server = |(address, weight): &(&str, u32)| UpstreamServer {
+                weight: *weight,
+                ..UpstreamServer::at(address, Endpoint::Other, "a.yml")
+            };
+            group.servers = servers.iter().map(server).collect();
+            group
+        };
+        let of = |parts: Vec<(Upstream, u32)>| {
+            Expected::of_named(&Upstream::split(parts), &|server| match server.address.as_str() {
+                "pool" => vec!["pool-1".to_owned(), "pool-2".to_owned()],
+                other => vec![other.to_owned()],
+            })
+        };
+        let stable = || group("stable", &[("a", 1), ("b", 2)], Policy::RoundRobin);
+        let canary = || group("canary", &[("pool", 1)], Policy::RoundRobin);
+        let it = of(vec![(stable(), 90), (canary(), 10)]);
+        assert_eq!((shares(&it).as_deref(), it.algorithm), (Some("a=6,b=12,pool-1=1,pool-2=1"), None));
+        // A group without weight gets nothing, and one in two groups gets of both.
+        let it = of(vec![(stable(), 1), (canary(), 0)]);
+        assert_eq!((shares(&it).as_deref(), it.backups.len()), (Some("a=1,b=2,pool-1=0,pool-2=0"), 2));
+        let it = of(vec![(stable(), 3), (group("other", &[("a", 1)], Policy::Source), 1)]);
+        assert_eq!(shares(&it).as_deref(), Some("a=1,b=1"));
+        // One of a split is a split again.
+        let nested = Upstream::split(vec![(canary(), 1), (group("c", &[("c", 1)], Policy::RoundRobin), 1)]);
+        assert_eq!(shares(&of(vec![(stable(), 1), (nested, 1)])).as_deref(), Some("a=4,b=8,pool-1=3,pool-2=3,c=6"));
+        // By load or key within a group of several: nothing is promised.
+        let it = of(vec![(group("stable", &[("a", 1), ("b", 1)], Policy::LeastConnections), 9), (canary(), 1)]);
+        assert_eq!((shares(&it), it.unknown.len()), (None, 1), "{it:?}");
+        let it = of(vec![(group("none", &[], Policy::RoundRobin), 9), (canary(), 1)]);
+        assert_eq!((shares(&it), it.unknown.len()), (None, 1), "{it:?}");
     }
 
     #[test]

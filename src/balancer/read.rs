@@ -28,8 +28,22 @@ pub(crate) struct Upstream {
 pub(crate) enum UpstreamMethod {
     /// The policy is one that the check knows.
     Known(Policy),
+    /// Each request goes to one of several groups by their weights, by turns or by chance: shares are known, and no order.
+    Split(Vec<SplitPart>),
     /// Not understood: what decides, with its place.
     Unknown(String),
+}
+
+/// A group of a split: some of the servers, which follow those of the groups before it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct SplitPart {
+    pub(crate) name: String,
+    /// Relative to the other groups.
+    pub(crate) weight: u32,
+    /// How many of the servers are its own.
+    pub(crate) servers: usize,
+    /// How it picks one of them.
+    pub(crate) method: UpstreamMethod,
 }
 
 /// A `server` line of it.
@@ -256,6 +270,22 @@ impl Upstream {
             method: UpstreamMethod::Known(Policy::RoundRobin),
             not_understood: Vec::new(),
         }
+    }
+
+    /// Of groups between which each request is divided, each with its weight.
+    pub(crate) fn split(parts: Vec<(Upstream, u32)>) -> Upstream {
+        let names: Vec<&str> = parts.iter().map(|(part, _)| part.name.as_str()).collect();
+        let mut split = Upstream::named(&names.join("+"));
+        let mut methods = Vec::new();
+        for (part, weight) in parts {
+            let servers = part.servers.len();
+            methods.push(SplitPart { name: part.name, weight, servers, method: part.method });
+            split.servers.extend(part.servers);
+            split.not_understood.extend(part.not_understood);
+            split.keeps_away = split.keeps_away.max(part.keeps_away);
+        }
+        split.method = UpstreamMethod::Split(methods);
+        split
     }
 
     fn directive(&mut self, words: &[String], tokens: &Tokens) -> Result<(), Wrong> {

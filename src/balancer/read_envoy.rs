@@ -1,6 +1,8 @@
 //! PURE. Reads clusters of Envoy: their endpoints, weights and policy (`envoy.config.cluster.v3.Cluster`). What is not understood is named,
 //! and nothing is promised for its cluster.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use crate::balancer::document::{at, get, items, keys, number, objects, text};
@@ -77,14 +79,12 @@ pub(crate) fn read(file: &str, bootstrap: &Value, load: NamedFiles) -> Configura
         }
     }
     let all: Vec<&Value> = documents.iter().flat_map(|(_, document)| objects(document)).collect();
+    join_splits(file, &all, &mut configuration.upstreams);
     // A session goes to its own backend whatever the cluster's policy is.
     if all.iter().any(|it| get(it, "name").and_then(Value::as_str) == Some("envoy.filters.http.stateful_session")) {
         for upstream in &mut configuration.upstreams {
             upstream.method = UpstreamMethod::Unknown(format!("{file}: stateful_session"));
         }
-    }
-    for split in all.iter().filter_map(|it| get(it, "weighted_clusters")) {
-        join(file, split, &mut configuration.upstreams);
     }
     configuration.authorities =
         all.iter().filter_map(|it| at(it, &["trusted_ca", "filename"]).and_then(text)).collect();
@@ -126,19 +126,50 @@ fn certificate(object: &Value) -> Option<(String, String)> {
     Some((file("certificate_chain")?, file("private_key")?))
 }
 
-/// A route that spreads requests over clusters: their servers are one group, of which no more is understood.
-fn join(file: &str, split: &Value, upstreams: &mut Vec<Upstream>) {
-    let names: Vec<String> = items(get(split, "clusters")).filter_map(|it| get(it, "name").and_then(text)).collect();
-    let (parts, others): (Vec<Upstream>, Vec<Upstream>) =
-        upstreams.drain(..).partition(|upstream| names.contains(&upstream.name));
-    *upstreams = others;
-    if parts.is_empty() {
-        return;
+/// Routes that divide requests between clusters: each makes one group of their servers. A cluster that no other route leads to is a
+/// group of its own no more.
+fn join_splits(file: &str, all: &[&Value], upstreams: &mut Vec<Upstream>) {
+    let mut joined: Vec<Upstream> = Vec::new();
+    let mut parts: BTreeSet<String> = BTreeSet::new();
+    for split in all.iter().filter_map(|it| get(it, "weighted_clusters")) {
+        let Some(one) = join(file, split, upstreams) else { continue };
+        parts.extend(items(get(split, "clusters")).filter_map(|it| get(it, "name").and_then(text)));
+        if !joined.contains(&one) {
+            joined.push(one);
+        }
     }
-    let mut joined = Upstream::named(&names.join("+"));
-    joined.method = UpstreamMethod::Unknown(format!("{file}: weighted_clusters {}", names.join(", ")));
-    joined.servers = parts.into_iter().flat_map(|part| part.servers).collect();
-    upstreams.push(joined);
+    let direct: BTreeSet<String> = all.iter().filter_map(|it| get(it, "cluster").and_then(text)).collect();
+    upstreams.retain(|it| !parts.contains(&it.name) || direct.contains(&it.name));
+    upstreams.append(&mut joined);
+}
+
+/// The clusters of a route that are known, divided by its weights.
+fn join(file: &str, split: &Value, upstreams: &[Upstream]) -> Option<Upstream> {
+    let mut unknown: Vec<String> =
+        keys(split).into_iter().filter(|key| !["clusters", "total_weight"].contains(&key.as_str())).collect();
+    let mut parts = Vec::new();
+    for entry in items(get(split, "clusters")) {
+        let name = get(entry, "name").and_then(text).unwrap_or_else(|| "a cluster that a header names".to_owned());
+        // Metadata chooses among the endpoints of a cluster.
+        unknown.extend(get(entry, "metadata_match").map(|_| format!("metadata_match of {name}")));
+        let weight = get(entry, "weight").and_then(number).and_then(|it| u32::try_from(it).ok());
+        match (upstreams.iter().find(|it| it.name == name), weight) {
+            (Some(cluster), Some(weight)) => parts.push((cluster.clone(), weight)),
+            (Some(cluster), None) => {
+                unknown.push(format!("weight of {name}"));
+                parts.push((cluster.clone(), 0));
+            }
+            (None, _) => unknown.push(name),
+        }
+    }
+    if parts.is_empty() {
+        return None;
+    }
+    let mut joined = Upstream::split(parts);
+    if !unknown.is_empty() {
+        joined.method = UpstreamMethod::Unknown(format!("{file}: weighted_clusters: {}", unknown.join(", ")));
+    }
+    Some(joined)
 }
 
 fn upstream(file: &str, cluster: &Value, load: NamedFiles, not_read: &mut Vec<String>) -> Option<Upstream> {
@@ -378,14 +409,34 @@ mod tests {
     }
 
     #[test]
-    fn a_route_over_several_clusters_is_one_group_of_which_nothing_is_promised() {
-        let mut canary = cluster(json!({}));
-        canary["name"] = "canary".into();
-        let route = json!({"weighted_clusters": {"clusters": [{"name": "web", "weight": 99}, {"name": "canary", "weight": 1}]}});
-        let bootstrap =
-            json!({"static_resources": {"clusters": [cluster(json!({})), canary], "listeners": [{"route": route}]}});
-        let it = read("envoy.yaml", &bootstrap, &|_| Err(String::new())).upstreams;
+    fn a_route_over_several_clusters_is_one_group_that_its_weights_divide() {
+        let of_route = |route: Value| {
+            let mut canary = cluster(json!({}));
+            canary["name"] = "canary".into();
+            let clusters = [cluster(json!({})), canary];
+            let bootstrap = json!({"static_resources": {"clusters": clusters, "listeners": [{"routes": route}]}});
+            read("envoy.yaml", &bootstrap, &|_| Err(String::new())).upstreams
+        };
+        let split = |more: Value| {
+            let mut it = json!({"clusters": [{"name": "web", "weight": 99}, {"name": "canary", "weight": {"value": 1}}]});
+            it.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            json!({"route": {"weighted_clusters": it}})
+        };
+        let it = of_route(json!([split(json!({})), split(json!({}))]));
         assert_eq!((it.len(), it[0].name.as_str(), it[0].servers.len()), (1, "web+canary", 4));
-        assert!(matches!(it[0].method, UpstreamMethod::Unknown(_)));
+        let UpstreamMethod::Split(parts) = &it[0].method else { panic!("{it:?}") };
+        assert_eq!(parts.iter().map(|it| (it.weight, it.servers)).collect::<Vec<_>>(), [(99, 2), (1, 2)]);
+        // A route of its own leads to one of them: which of the two groups is behind a URL is not known from here.
+        let it = of_route(json!([split(json!({})), {"route": {"cluster": "web"}}]));
+        assert_eq!(it.iter().map(|it| it.name.as_str()).collect::<Vec<_>>(), ["web", "web+canary"]);
+        for more in [
+            json!({"header_name": "x-canary"}),
+            json!({"runtime_key_prefix": "canary"}),
+            json!({"clusters": [{"name": "web", "weight": 1}, {"cluster_header": "x", "weight": 1}]}),
+            json!({"clusters": [{"name": "web", "weight": 1}, {"name": "canary"}]}),
+        ] {
+            let it = of_route(json!([split(more.clone())]));
+            assert!(it.iter().any(|it| matches!(it.method, UpstreamMethod::Unknown(_))), "{more}: {it:?}");
+        }
     }
 }

@@ -191,7 +191,7 @@ fn setting(settings: &mut SectionSettings, words: &[String], place: &str) {
         ["balance", algorithm @ ..] => {
             settings.method = Some(match method(algorithm) {
                 UpstreamMethod::Unknown(_) => UpstreamMethod::Unknown(format!("{place}: {}", words.join(" "))),
-                known @ UpstreamMethod::Known(_) => known,
+                known @ (UpstreamMethod::Known(_) | UpstreamMethod::Split(_)) => known,
             });
         }
         ["cookie", name, how @ ..] => {

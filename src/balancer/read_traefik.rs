@@ -1,6 +1,8 @@
 //! PURE. Reads services of Traefik's dynamic configuration: their servers, weights and strategy. What is not understood is named, and
 //! nothing is promised for its service.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde_json::Value;
 
 use crate::balancer::document::{at, entries, get, items, keys, number, text};
@@ -49,12 +51,7 @@ pub(crate) fn storages(fixed: &Value) -> Vec<(String, String)> {
 /// All services of dynamic configurations, each with the name of its file.
 pub(crate) fn read(documents: &[(String, Value)]) -> Configuration {
     let mut configuration = Configuration::default();
-    for (file, document) in documents {
-        for (name, service) in entries(at(document, &["http", "services"])) {
-            if let Some(balancer) = get(service, "load_balancer") {
-                configuration.upstreams.push(upstream(file, name, balancer));
-            }
-        }
+    for (_, document) in documents {
         for (_, transport) in entries(at(document, &["http", "serversTransports"])) {
             // A path, or the certificate itself.
             let files = items(transport.get("rootCAs")).filter_map(text).filter(|it| !it.contains("BEGIN"));
@@ -66,52 +63,105 @@ pub(crate) fn read(documents: &[(String, Value)]) -> Configuration {
             configuration.certificates.extend(file("cert_file").zip(file("key_file")));
         }
     }
-    // What spreads requests over services; several stand above each other.
-    for (file, document) in documents {
-        for (name, service) in entries(at(document, &["http", "services"])) {
-            join(file, name, service, &mut configuration.upstreams);
-        }
-    }
+    configuration.upstreams = Services::of(documents).groups();
     configuration
 }
 
-/// A service over others: their servers are one group, of which no more is understood.
-fn join(file: &str, name: &str, service: &Value, upstreams: &mut Vec<Upstream>) {
-    let names: Vec<String> = if let Some(weighted) = get(service, "weighted").or(get(service, "highest_random_weight"))
-    {
-        items(get(weighted, "services")).filter_map(|it| get(it, "name").and_then(text)).collect()
-    } else if let Some(failover) = get(service, "failover") {
-        ["service", "fallback"].iter().filter_map(|key| get(failover, key).and_then(text)).collect()
-    } else {
-        return;
-    };
-    // Of the file itself, whichever provider it says that it means.
-    let is_part = |upstream: &Upstream| {
-        names.iter().any(|name| upstream.name.split('+').any(|own| own == name.split('@').next().unwrap_or(name)))
-    };
-    let (parts, others): (Vec<Upstream>, Vec<Upstream>) = upstreams.drain(..).partition(is_part);
-    *upstreams = others;
-    if parts.is_empty() {
-        return;
+/// Services by name, each with its file.
+struct Services<'d> {
+    documents: &'d [(String, Value)],
+    all: BTreeMap<&'d str, (&'d str, &'d Value)>,
+}
+
+/// Services stand above each other; more of them than that go round.
+const DEEPEST: usize = 8;
+
+impl Services<'_> {
+    fn of(documents: &[(String, Value)]) -> Services<'_> {
+        let services = documents.iter().flat_map(|(file, document)| {
+            entries(at(document, &["http", "services"])).map(move |(name, it)| (name.as_str(), (file.as_str(), it)))
+        });
+        Services { documents, all: services.collect() }
     }
-    if let Some(failover) = failover(service, &parts) {
-        upstreams.push(failover);
-        return;
+
+    /// Those to which routers lead. One that is only a part of others is no group of its own.
+    fn groups(&self) -> Vec<Upstream> {
+        let routers = self.documents.iter().flat_map(|(_, document)| entries(at(document, &["http", "routers"])));
+        let mut direct: BTreeSet<String> = routers.filter_map(|(_, it)| get(it, "service").and_then(own_name)).collect();
+        let mirrored = self.all.values().filter_map(|(_, it)| at(it, &["mirroring", "service"]).and_then(own_name));
+        direct.extend(mirrored);
+        let parts: BTreeSet<String> = self.all.values().flat_map(|(_, it)| weighted_parts(it)).map(|(name, _)| name).collect();
+        let is_group = |name: &&&str| direct.contains(**name) || !parts.contains(**name);
+        self.all.keys().filter(is_group).filter_map(|name| self.upstream(name, 0)).collect()
     }
-    let joined_name = parts.iter().map(|part| part.name.as_str()).collect::<Vec<_>>().join("+");
-    let mut joined = Upstream::named(&joined_name);
-    joined.method = UpstreamMethod::Unknown(format!("{file}, service {name}: {}", keys(service).join(", ")));
-    joined.servers = parts.into_iter().flat_map(|part| part.servers).collect();
-    upstreams.push(joined);
+
+    fn upstream(&self, name: &str, deep: usize) -> Option<Upstream> {
+        let (file, service) = self.all.get(name).filter(|_| deep < DEEPEST)?;
+        if let Some(balancer) = get(service, "load_balancer") {
+            return Some(upstream(file, name, balancer));
+        }
+        let mut unknown = unknown_of_weighted(service);
+        let mut parts = Vec::new();
+        for (part, weight) in weighted_parts(service) {
+            match self.upstream(&part, deep + 1) {
+                Some(upstream) => parts.push((upstream, weight.unwrap_or(0))),
+                None => unknown.push(part.clone()),
+            }
+            if weight.is_none() {
+                unknown.push(format!("weight of {part}"));
+            }
+        }
+        if parts.is_empty() {
+            return None;
+        }
+        if let Some(failover) = failover(service, &parts) {
+            return Some(failover);
+        }
+        let mut joined = Upstream::split(parts);
+        if !unknown.is_empty() {
+            joined.method = UpstreamMethod::Unknown(format!("{file}, service {name}: {}", unknown.join(", ")));
+        }
+        Some(joined)
+    }
+}
+
+/// The name of a service of these files, whichever provider it says that it means.
+fn own_name(value: &Value) -> Option<String> {
+    let name = text(value)?;
+    Some(name.split('@').next().unwrap_or(&name).to_owned())
+}
+
+/// The services over which a service spreads requests, in order, each with its weight: 1 where none is written, None if it is no number.
+fn weighted_parts(service: &Value) -> Vec<(String, Option<u32>)> {
+    let weight = |it: &Value| match get(it, "weight") {
+        Some(weight) => number(weight).and_then(|it| u32::try_from(it).ok()),
+        None => Some(1),
+    };
+    if let Some(weighted) = get(service, "weighted").or(get(service, "highest_random_weight")) {
+        let services = items(get(weighted, "services"));
+        return services.filter_map(|it| Some((get(it, "name").and_then(own_name)?, weight(it)))).collect();
+    }
+    let failover = get(service, "failover");
+    let named = |key| failover.and_then(|it| get(it, key)).and_then(own_name);
+    ["service", "fallback"].into_iter().filter_map(named).map(|name| (name, Some(1))).collect()
+}
+
+/// What keeps a service over others from dividing requests by weight alone.
+fn unknown_of_weighted(service: &Value) -> Vec<String> {
+    match get(service, "weighted") {
+        Some(weighted) => {
+            keys(weighted).into_iter().filter(|key| !["services", "health_check"].contains(&key.as_str())).collect()
+        }
+        None => keys(service),
+    }
 }
 
 /// A service with a fallback that gets nothing while it is healthy itself.
-fn failover(service: &Value, parts: &[Upstream]) -> Option<Upstream> {
+fn failover(service: &Value, parts: &[(Upstream, u32)]) -> Option<Upstream> {
     let failover = get(service, "failover")?;
     let part = |key| {
-        let name = get(failover, key).and_then(text)?;
-        let own = name.split('@').next().unwrap_or(&name).to_owned();
-        parts.iter().find(|part| part.name == own)
+        let own = get(failover, key).and_then(own_name)?;
+        parts.iter().map(|(part, _)| part).find(|part| part.name == own)
     };
     let (main, fallback) = (part("service")?, part("fallback")?);
     // It may look at the status of responses too.
@@ -216,13 +266,31 @@ mod tests {
     }
 
     #[test]
-    fn services_behind_another_one_are_one_group() {
+    fn services_behind_another_one_are_one_group_that_its_weights_divide() {
         let lb = |host: &str| json!({"loadBalancer": {"servers": [{"url": format!("http://{host}:80")}]}});
-        let all = of(json!({"a": lb("10.0.0.1"), "b": lb("10.0.0.2"), "c": lb("10.0.0.3"),
-            "canary": {"weighted": {"services": [{"name": "a", "weight": 99}, {"name": "b@file", "weight": 1}]}}}));
-        let names: Vec<(&str, usize)> = all.iter().map(|it| (it.name.as_str(), it.servers.len())).collect();
-        assert_eq!(names, [("c", 1), ("a+b", 2)]);
-        assert!(matches!(all[1].method, UpstreamMethod::Unknown(_)));
+        let weighted = |more: Value| {
+            let mut it = json!({"services": [{"name": "a", "weight": 99}, {"name": "b@file"}]});
+            it.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            json!({"a": lb("10.0.0.1"), "b": lb("10.0.0.2"), "c": lb("10.0.0.3"), "canary": {"weighted": it}})
+        };
+        let names = |all: &[Upstream]| all.iter().map(|it| (it.name.clone(), it.servers.len())).collect::<Vec<_>>();
+        let all = of(weighted(json!({"healthCheck": {}})));
+        assert_eq!(names(&all), [("c".to_owned(), 1), ("a+b".to_owned(), 2)]);
+        let UpstreamMethod::Split(parts) = &all[1].method else { panic!("{all:?}") };
+        assert_eq!(parts.iter().map(|it| it.weight).collect::<Vec<_>>(), [99, 1]);
+        for more in [
+            json!({"sticky": {"cookie": {}}}),
+            json!({"services": [{"name": "a"}, {"name": "elsewhere@docker"}]}),
+            json!({"services": [{"name": "a"}, {"name": "b", "weight": "x"}]}),
+        ] {
+            let all = of(weighted(more.clone()));
+            assert!(matches!(all.last().unwrap().method, UpstreamMethod::Unknown(_)), "{more}: {all:?}");
+        }
+        // A router of its own leads to one of them: which of the two groups is behind a URL is not known from here.
+        let routers = json!({"direct": {"service": "a@file"}, "both": {"service": "canary"}});
+        let document = json!({"http": {"routers": routers, "services": weighted(json!({}))}});
+        let all = read(&[("dynamic.yml".to_owned(), document)]).upstreams;
+        assert_eq!(names(&all).iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["a", "c", "a+b"]);
     }
 
     #[test]
