@@ -418,7 +418,8 @@ mod tests {
             read("envoy.yaml", &bootstrap, &|_| Err(String::new())).upstreams
         };
         let split = |more: Value| {
-            let mut it = json!({"clusters": [{"name": "web", "weight": 99}, {"name": "canary", "weight": {"value": 1}}]});
+            let mut it =
+                json!({"clusters": [{"name": "web", "weight": 99}, {"name": "canary", "weight": {"value": 1}}]});
             it.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
             json!({"route": {"weighted_clusters": it}})
         };

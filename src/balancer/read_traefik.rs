@@ -87,10 +87,12 @@ impl Services<'_> {
     /// Those to which routers lead. One that is only a part of others is no group of its own.
     fn groups(&self) -> Vec<Upstream> {
         let routers = self.documents.iter().flat_map(|(_, document)| entries(at(document, &["http", "routers"])));
-        let mut direct: BTreeSet<String> = routers.filter_map(|(_, it)| get(it, "service").and_then(own_name)).collect();
+        let mut direct: BTreeSet<String> =
+            routers.filter_map(|(_, it)| get(it, "service").and_then(own_name)).collect();
         let mirrored = self.all.values().filter_map(|(_, it)| at(it, &["mirroring", "service"]).and_then(own_name));
         direct.extend(mirrored);
-        let parts: BTreeSet<String> = self.all.values().flat_map(|(_, it)| weighted_parts(it)).map(|(name, _)| name).collect();
+        let parts: BTreeSet<String> =
+            self.all.values().flat_map(|(_, it)| weighted_parts(it)).map(|(name, _)| name).collect();
         let is_group = |name: &&&str| direct.contains(**name) || !parts.contains(**name);
         self.all.keys().filter(is_group).filter_map(|name| self.upstream(name, 0)).collect()
     }
