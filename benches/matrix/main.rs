@@ -1,6 +1,6 @@
 //! The acceptance matrix: real balancers, in each of their ways, healthy and with something broken, each cell a check of its own. Writes
-//! docs/results/MATRIX.md. With `--part` only the cells that are run in CI, and with words such as `Envoy reload` only those whose names have them; then nothing
-//! is written.
+//! docs/results/MATRIX.md. With `--part` only the cells of CI, with `--part=N` one half of these (N even or odd), and with words such as `Envoy reload` only
+//! those whose names have them; then nothing is written.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -92,15 +92,20 @@ enum Result {
 
 fn main() -> ExitCode {
     let (options, words): (Vec<String>, Vec<String>) = std::env::args().skip(1).partition(|it| it.starts_with("--"));
-    let part = options.iter().any(|option| option == "--part");
+    let selection = match Selection::from_options(&options) {
+        Ok(selection) => selection,
+        Err(option) => {
+            eprintln!("error: unexpected argument '{option}'\n  hint: options are --part and --part=N");
+            return ExitCode::from(2);
+        }
+    };
     let begin = Instant::now();
-    let wanted =
-        |cell: &Cell| (!part || cell.is_in_part()) && words.iter().all(|word| cell.name().contains(word.as_str()));
-    let cells: Vec<Cell> = cells().filter(wanted).collect();
+    let has_words = |cell: &Cell| words.iter().all(|word| cell.name().contains(word.as_str()));
+    let cells: Vec<Cell> = selection.of(cells()).into_iter().filter(has_words).collect();
     let next = AtomicUsize::new(0);
     let results: Mutex<BTreeMap<Cell, Result>> = Mutex::new(BTreeMap::new());
     std::thread::scope(|scope| {
-        for lane in 0..if part { 2 } else { 4 } {
+        for lane in 0..LANES {
             let (cells, next, results) = (&cells, &next, &results);
             scope.spawn(move || {
                 while let Some(cell) = cells.get(next.fetch_add(1, Ordering::Relaxed)) {
@@ -119,7 +124,7 @@ fn main() -> ExitCode {
     let wrong = results.values().filter(|result| matches!(result, Result::Wrong(_))).count();
     let text = render(&results, begin.elapsed().as_secs());
     println!("{text}");
-    if !part && words.is_empty() {
+    if selection == Selection::All && words.is_empty() {
         std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/results/MATRIX.md"), text)
             .expect("MATRIX.md can be written");
     }
@@ -132,6 +137,45 @@ fn main() -> ExitCode {
         results.len()
     );
     if wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Cells run side by side: most of their time they wait.
+const LANES: u16 = 4;
+
+/// Which cells are run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Selection {
+    All,
+    /// Those of CI.
+    Part,
+    /// Every second of those, from the first or the second on.
+    Half(usize),
+}
+
+impl Selection {
+    /// The error is the option that is none.
+    fn from_options(options: &[String]) -> std::result::Result<Self, &str> {
+        let mut selection = Selection::All;
+        for option in options {
+            selection = match option.as_str() {
+                "--bench" => continue, // cargo's own
+                "--part" => Selection::Part,
+                _ => match option.strip_prefix("--part=").and_then(|number| number.parse::<usize>().ok()) {
+                    Some(number) => Selection::Half(number % 2),
+                    None => return Err(option),
+                },
+            };
+        }
+        Ok(selection)
+    }
+
+    fn of(self, cells: impl Iterator<Item = Cell>) -> Vec<Cell> {
+        match self {
+            Selection::All => cells.collect(),
+            Selection::Part => cells.filter(Cell::is_in_part).collect(),
+            Selection::Half(first) => cells.filter(Cell::is_in_part).skip(first).step_by(2).collect(),
+        }
+    }
 }
 
 fn cells() -> impl Iterator<Item = Cell> {
