@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::Moment;
-use crate::facts::shares::{Conclusion, SamplePart, Share, ShareFacts};
+use crate::facts::shares::{Conclusion, SamplePart, Share, ShareFacts, Unit};
 use crate::finding::Level;
 use crate::observation::Observation;
 use crate::rules::case::Case;
@@ -92,7 +92,7 @@ impl Part {
     fn judge(&self, case: &Case, expected: &[f64], facts: &dyn Fn(Conclusion) -> ShareFacts) -> (Level, ShareFacts) {
         let counts = &self.counts;
         let total: u64 = counts.iter().sum();
-        let (of_all, level) = test(case, counts, expected, false);
+        let (of_all, level) = test(case, counts, expected, Unit::Requests);
         // A backend that fails is avoided for a while: the others are compared with each other.
         let sound: Vec<usize> = (0..counts.len()).filter(|place| !self.failing[*place]).collect();
         let (seen, wanted) = among(&sound, counts, expected);
@@ -101,7 +101,7 @@ impl Part {
             Level::Pass | Level::Note => (of_all, level, Conclusion::AsExpected),
             Level::Inconclusive if !self.is_disturbed => (of_all, level, Conclusion::TooFew),
             Level::Fail if !self.is_disturbed => (of_all, level, Conclusion::Deviates),
-            Level::Inconclusive | Level::Fail => match test(case, &seen, &wanted, false) {
+            Level::Inconclusive | Level::Fail => match test(case, &seen, &wanted, Unit::Requests) {
                 (test, Level::Fail) if is_comparable => (test, Level::Fail, Conclusion::Deviates),
                 _ => (of_all, Level::Inconclusive, Conclusion::Disturbed),
             },

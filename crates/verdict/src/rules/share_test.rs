@@ -1,7 +1,7 @@
 //! How shares are tested: by what a rotation allows, or by chance.
 
 use crate::algorithm::Algorithm;
-use crate::facts::shares::{ShareTest, Test};
+use crate::facts::shares::{ShareTest, Test, Unit};
 use crate::finding::Level;
 use crate::observation::Backend;
 use crate::rules::case::Case;
@@ -13,13 +13,13 @@ use crate::statistics::{detects, ln_e_value, multinomial, needs};
 pub(super) const ROTATIONS: f64 = 64.0;
 
 /// Whether it is no matter of chance.
-pub(super) fn rotates(case: &Case, pins: bool) -> bool {
-    !pins && matches!(case.inference.kind, Some(Algorithm::RoundRobin | Algorithm::WeightedRoundRobin))
+pub(super) fn rotates(case: &Case, unit: Unit) -> bool {
+    unit == Unit::Requests && matches!(case.inference.kind, Some(Algorithm::RoundRobin | Algorithm::WeightedRoundRobin))
 }
 
-pub(super) fn test(case: &Case, counts: &[u64], expected: &[f64], pins: bool) -> (Test, Level) {
+pub(super) fn test(case: &Case, counts: &[u64], expected: &[f64], unit: Unit) -> (Test, Level) {
     let total = counts.iter().sum();
-    let (test, level) = if rotates(case, pins) {
+    let (test, level) = if rotates(case, unit) {
         by_discrepancy(case, counts, expected, total)
     } else {
         by_chance(case, counts, expected, total)

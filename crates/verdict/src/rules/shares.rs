@@ -2,7 +2,7 @@
 //! shares, or where the algorithm promises them for certain.
 
 use crate::algorithm::Algorithm;
-use crate::facts::shares::{Conclusion, Share, ShareFacts, Unit, Unproven};
+use crate::facts::shares::{Conclusion, Share, ShareFacts, Test, Unit, Unproven};
 use crate::finding::{self, Finding, Level};
 use crate::observation::Backend;
 use crate::outcome::Outcome;
@@ -33,143 +33,213 @@ enum Basis {
 
 /// The shares, and whether they are as expected.
 pub(crate) fn judge(case: &Case) -> (Option<Shares>, Option<Finding>) {
-    let pins = case.varied && case.inference.kind.is_some_and(Algorithm::pins);
-    let (counts, unit) =
-        if pins { (&case.tally.pins.by_backend, Unit::Clients) } else { (&case.tally.firsts, Unit::Requests) };
-    let total: u64 = counts.iter().sum();
-    if total == 0 && !case.expectations.requires_shares() {
+    let selections = Selections::of(case);
+    if selections.total == 0 && !case.expectations.requires_shares() {
         return (None, None);
     }
-    let places = case.names.len().max(counts.len());
-    let counts: Vec<u64> = (0..places).map(|place| counts.get(place).copied().unwrap_or(0)).collect();
     let basis = basis(case);
-    let mut shares = Shares {
-        rows: Vec::new(),
-        expected: expected_in_words(case),
-        expected_by: case.expectations.shares_by.clone(),
-        unit,
-        test: None,
-    };
     let expected = case.expectations.shares(&case.names[..case.backends]).map(|mut shares| {
         // Backends beyond the fleet are expected to get nothing.
-        shares.resize(places, 0.0);
+        shares.resize(selections.counts.len(), 0.0);
         shares
     });
-    let is_shown = basis != Basis::Nothing && basis != Basis::Open(Unproven::Weights);
-    let row = |place: usize| Share {
-        backend: case.names.get(place).cloned().unwrap_or_else(|| "?".to_owned()),
-        count: counts[place],
-        share: counts[place] as f64 / total.max(1) as f64,
-        expected: expected.as_ref().ok().filter(|_| is_shown).map(|expected| expected[place]),
-        interval: (!rotates(case, pins)).then(|| confidence_sequence(counts[place], total, INTERVAL)),
-    };
-    shares.rows = (0..places).map(row).collect();
-    let without_promise = case.expectations.algorithm.filter(|wanted| Promise::of(*wanted) == Promise::Nothing);
-    let facts = |conclusion| ShareFacts {
-        unit,
-        total,
-        expected: expected_in_words(case),
-        conclusion,
-        widest: None,
-        test: None,
-        algorithm: without_promise.map_or_else(|| case.inference.label.clone(), |it| it.label().to_owned()),
-        seen_weights: None,
-        needed: None,
-        part: None,
-        stopped: None,
-    };
-    let expected = match expected {
-        Ok(expected) => expected,
-        Err(why) => {
-            let misfit = finding::Facts::Shares(facts(Conclusion::Misfit(why)));
-            return (Some(shares), Some(Finding::new(Level::Inconclusive, misfit)));
+    let mut shares = selections.describe(expected.as_deref().ok(), basis);
+    let finding = match expected {
+        Err(why) => Some(selections.find(Level::Inconclusive, Conclusion::Misfit(why))),
+        Ok(expected) if case.drill != Drill::None => selections.judge_around_steps(&expected),
+        Ok(_) if basis == Basis::Nothing => {
+            "nothing".clone_into(&mut shares.expected);
+            let conclusion = match case.expectations.not_understood.as_slice() {
+                [] => Conclusion::NotPromised,
+                unknown => Conclusion::NotUnderstood(unknown.to_vec()),
+            };
+            Some(selections.find(Level::Note, conclusion))
         }
+        Ok(expected) => Some(Comparison::of(&selections, &expected).judge(basis, &mut shares)),
     };
-    if case.drill != Drill::None {
-        // What a file or the topology says may be changed by a step.
-        let is_users = case.expectations.shares.is_some() && case.expectations.shares_by == BY_USER;
-        let (level, facts) = match pins {
+    (Some(shares), finding)
+}
+
+/// How often each backend was selected.
+struct Selections<'a> {
+    case: &'a Case<'a>,
+    unit: Unit,
+    counts: Vec<u64>,
+    total: u64,
+}
+
+impl<'a> Selections<'a> {
+    fn of(case: &'a Case<'a>) -> Self {
+        let has_pins = case.varied && case.inference.kind.is_some_and(Algorithm::pins);
+        let (counts, unit) =
+            if has_pins { (&case.tally.pins.by_backend, Unit::Clients) } else { (&case.tally.firsts, Unit::Requests) };
+        let mut counts = counts.clone();
+        let total = counts.iter().sum();
+        counts.resize(case.names.len().max(counts.len()), 0);
+        Selections { case, unit, counts, total }
+    }
+
+    /// The shares as a report has them, not compared yet.
+    fn describe(&self, expected: Option<&[f64]>, basis: Basis) -> Shares {
+        let case = self.case;
+        let expected = expected.filter(|_| basis != Basis::Nothing && basis != Basis::Open(Unproven::Weights));
+        let row = |(place, count): (usize, &u64)| Share {
+            backend: case.names.get(place).cloned().unwrap_or_else(|| "?".to_owned()),
+            count: *count,
+            share: *count as f64 / self.total.max(1) as f64,
+            expected: expected.map(|expected| expected[place]),
+            interval: (!rotates(case, self.unit)).then(|| confidence_sequence(*count, self.total, INTERVAL)),
+        };
+        Shares {
+            rows: self.counts.iter().enumerate().map(row).collect(),
+            expected: expected_in_words(case),
+            expected_by: case.expectations.shares_by.clone(),
+            unit: self.unit,
+            test: None,
+        }
+    }
+
+    /// The facts of a conclusion without a test.
+    fn facts(&self, conclusion: Conclusion) -> ShareFacts {
+        let wanted = self.case.expectations.algorithm;
+        let without_promise = wanted.filter(|wanted| Promise::of(*wanted) == Promise::Nothing);
+        ShareFacts {
+            unit: self.unit,
+            total: self.total,
+            expected: expected_in_words(self.case),
+            conclusion,
+            widest: None,
+            test: None,
+            algorithm: without_promise.map_or_else(|| self.case.inference.label.clone(), |it| it.label().to_owned()),
+            seen_weights: None,
+            needed: None,
+            part: None,
+            stopped: None,
+        }
+    }
+
+    fn find(&self, level: Level, conclusion: Conclusion) -> Finding {
+        Finding::new(level, finding::Facts::Shares(self.facts(conclusion)))
+    }
+
+    /// Where something was done to backends: what a file or the topology says may be changed by it, so only what the user requires is judged.
+    fn judge_around_steps(&self, expected: &[f64]) -> Option<Finding> {
+        let expectations = &self.case.expectations;
+        if expectations.shares.is_none() || expectations.shares_by != BY_USER {
+            return None;
+        }
+        let (level, facts) = match self.unit {
             // Each client counts once, whenever it came.
-            true => (Level::Inconclusive, facts(Conclusion::OutageThroughout)),
-            false => around::judge(case, &expected, &facts),
+            Unit::Clients => (Level::Inconclusive, self.facts(Conclusion::OutageThroughout)),
+            Unit::Requests => around::judge(self.case, expected, &|conclusion| self.facts(conclusion)),
         };
-        let finding = Finding::new(level, finding::Facts::Shares(facts));
-        return (Some(shares), is_users.then_some(finding));
+        Some(Finding::new(level, finding::Facts::Shares(facts)))
     }
-    if basis == Basis::Nothing {
-        "nothing".clone_into(&mut shares.expected);
-        let conclusion = match case.expectations.not_understood.as_slice() {
-            [] => Conclusion::NotPromised,
-            unknown => Conclusion::NotUnderstood(unknown.to_vec()),
+}
+
+/// Selections beside those that were expected, and the test of both.
+struct Comparison<'a> {
+    selections: &'a Selections<'a>,
+    expected: &'a [f64],
+    test: Test,
+    level: Level,
+    /// Whether all backends have their shares, those that fail too.
+    holds_for_all: bool,
+    /// Whether backends failed meanwhile.
+    is_disturbed: bool,
+}
+
+impl<'a> Comparison<'a> {
+    fn of(selections: &'a Selections, expected: &'a [f64]) -> Self {
+        let Selections { case, unit, counts, .. } = selections;
+        // A backend that fails gets less, as it should: the others are compared with each other.
+        let failing = failing(case, counts);
+        let sound: Vec<usize> = (0..counts.len()).filter(|place| !failing[*place]).collect();
+        let (seen, wanted) = among(&sound, counts, expected);
+        let is_disturbed = failing.contains(&true);
+        let of_all = test(case, counts, expected, *unit);
+        let holds_for_all = of_all.1 == Level::Pass;
+        let (test, level) = match seen.iter().filter(|count| **count > 0).count() {
+            // What fails was selected as often as it should be.
+            _ if holds_for_all => of_all,
+            // All that is left is one: shares of it say nothing.
+            0 | 1 if is_disturbed => (of_all.0, Level::Inconclusive),
+            _ => test(case, &seen, &wanted, *unit),
         };
-        let note = finding::Facts::Shares(facts(conclusion));
-        return (Some(shares), Some(Finding::new(Level::Note, note)));
+        Comparison { selections, expected, test, level, holds_for_all, is_disturbed }
     }
-    // A backend that fails gets less, as it should: the others are compared with each other.
-    let failing = failing(case, &counts);
-    let sound: Vec<usize> = (0..places).filter(|place| !failing[*place]).collect();
-    let (seen, wanted) = among(&sound, &counts, &expected);
-    let is_disturbed = failing.iter().any(|failing| *failing);
-    let of_all = test(case, &counts, &expected, pins);
-    let (test, level) = match seen.iter().filter(|count| **count > 0).count() {
-        // What fails was selected as often as it should be.
-        _ if of_all.1 == Level::Pass => of_all.clone(),
-        // All that is left is one: shares of it say nothing.
-        0 | 1 if is_disturbed => (of_all.0.clone(), Level::Inconclusive),
-        _ => test(case, &seen, &wanted, pins),
-    };
-    let tolerated = case.expectations.tolerance_of(&expected);
-    let (level, conclusion) = match (level, basis) {
-        (Level::Fail, _) if counts[case.backends..].iter().any(|count| *count > 0) => {
-            (Level::Inconclusive, Conclusion::Unproven(Unproven::Unready))
+
+    fn conclude(&self, basis: Basis) -> (Level, Conclusion) {
+        let Selections { case, total, .. } = self.selections;
+        let tolerated = case.expectations.tolerance_of(self.expected) * *total as f64;
+        match self.level {
+            Level::Fail => match self.find_excuse(basis) {
+                Some(why) => (Level::Inconclusive, Conclusion::Unproven(why)),
+                None => (Level::Fail, Conclusion::Deviates),
+            },
+            // What is not known must not be more than what is tolerated.
+            Level::Pass if case.tally.unordered as f64 > tolerated => {
+                (Level::Inconclusive, Conclusion::Unproven(Unproven::Order))
+            }
+            Level::Pass if self.holds_for_all => (Level::Pass, Conclusion::AsExpected),
+            _ if self.is_disturbed => (Level::Inconclusive, Conclusion::Disturbed),
+            Level::Inconclusive => (Level::Inconclusive, Conclusion::TooFew),
+            Level::Pass | Level::Note => (self.level, Conclusion::AsExpected),
         }
-        (Level::Fail, Basis::Open(why)) => (Level::Inconclusive, Conclusion::Unproven(why)),
-        (Level::Fail, _) if !case.inference.is_unit_known && !pins => {
-            (Level::Inconclusive, Conclusion::Unproven(Unproven::Unit))
+    }
+
+    /// Why shares that are not as expected prove nothing.
+    fn find_excuse(&self, basis: Basis) -> Option<Unproven> {
+        let Selections { case, unit, counts, .. } = self.selections;
+        if counts[case.backends..].iter().any(|count| *count > 0) {
+            return Some(Unproven::Unready);
+        }
+        if let Basis::Open(why) = basis {
+            return Some(why);
+        }
+        if !case.inference.is_unit_known && *unit == Unit::Requests {
+            return Some(Unproven::Unit);
         }
         // The algorithm was found with the first URL: others may lead to other backends.
-        (Level::Fail, _) if case.urls.are_several() && !case.expectations.requires_shares() => {
-            (Level::Inconclusive, Conclusion::Unproven(Unproven::Urls))
+        if case.urls.are_several() && !case.expectations.requires_shares() {
+            return Some(Unproven::Urls);
         }
-        (Level::Fail, _) if may_be_by_order(case, &counts, &expected, pins) => {
-            (Level::Inconclusive, Conclusion::Unproven(Unproven::Order))
+        if may_be_by_order(self.selections, self.expected) {
+            return Some(Unproven::Order);
         }
-        (Level::Fail, _) if may_be_by_copies(case, &counts, &expected, pins) => {
-            (Level::Inconclusive, Conclusion::Unproven(Unproven::Copies))
+        if may_be_by_copies(self.selections, self.expected) {
+            return Some(Unproven::Copies);
         }
-        (Level::Fail, Basis::Promised) if is_by_load(case, &counts, &expected) => {
-            (Level::Inconclusive, Conclusion::Unproven(Unproven::Load))
-        }
-        (Level::Fail, _) => (level, Conclusion::Deviates),
-        // What is not known must not be more than what is tolerated.
-        (Level::Pass, _) if case.tally.unordered as f64 > tolerated * total as f64 => {
-            (Level::Inconclusive, Conclusion::Unproven(Unproven::Order))
-        }
-        (Level::Pass, _) if of_all.1 == Level::Pass => (level, Conclusion::AsExpected),
-        _ if is_disturbed => (Level::Inconclusive, Conclusion::Disturbed),
-        (Level::Inconclusive, _) => (level, Conclusion::TooFew),
-        (Level::Pass | Level::Note, _) => (level, Conclusion::AsExpected),
-    };
-    let deviation = |row: &&Share| row.expected.map_or(0.0, |expected| (row.share - expected).abs());
-    let weighted = case.inference.kind == Some(Algorithm::WeightedRoundRobin) && case.expectations.shares.is_none();
-    let mut rows = shares.rows.clone();
-    if conclusion == Conclusion::AsExpected {
-        // They were compared with these, whoever expects them.
-        rows.iter_mut().zip(&expected).for_each(|(row, expected)| row.expected = Some(*expected));
+        (basis == Basis::Promised && is_by_load(self.selections, self.expected)).then_some(Unproven::Load)
     }
-    let widest = (0..places).max_by(|a, b| deviation(&&rows[*a]).total_cmp(&deviation(&&rows[*b])));
-    let stopped = widest.filter(|_| conclusion == Conclusion::Deviates && !pins);
-    let facts = ShareFacts {
-        stopped: stopped.and_then(|place| stopped_since(case, Backend(place as u16), expected[place])),
-        widest: rows.iter().max_by(|a, b| deviation(a).total_cmp(&deviation(b))).cloned(),
-        test: Some(test.clone()),
-        seen_weights: seen_weights(case).filter(|_| weighted),
-        needed: (conclusion == Conclusion::TooFew).then(|| needed(case, &test, &expected)).flatten(),
-        ..facts(conclusion)
-    };
-    shares.test = Some(test);
-    let order = if level == Level::Fail { case.order() } else { Vec::new() };
-    (Some(shares), Some(Finding::new(level, finding::Facts::Shares(facts)).shown_by(order)))
+
+    fn judge(self, basis: Basis, shares: &mut Shares) -> Finding {
+        let (level, conclusion) = self.conclude(basis);
+        let case = self.selections.case;
+        let mut rows = shares.rows.clone();
+        if conclusion == Conclusion::AsExpected {
+            // They were compared with these, whoever expects them.
+            rows.iter_mut().zip(self.expected).for_each(|(row, expected)| row.expected = Some(*expected));
+        }
+        let deviation = |row: &Share| row.expected.map_or(0.0, |expected| (row.share - expected).abs());
+        let widest = (0..rows.len()).max_by(|a, b| deviation(&rows[*a]).total_cmp(&deviation(&rows[*b])));
+        let is_of_requests = self.selections.unit == Unit::Requests;
+        let stopped = widest.filter(|_| conclusion == Conclusion::Deviates && is_of_requests);
+        let is_weighted =
+            case.inference.kind == Some(Algorithm::WeightedRoundRobin) && case.expectations.shares.is_none();
+        let is_short = conclusion == Conclusion::TooFew;
+        let facts = ShareFacts {
+            stopped: stopped.and_then(|place| stopped_since(case, Backend(place as u16), self.expected[place])),
+            widest: widest.map(|place| rows.swap_remove(place)),
+            test: Some(self.test.clone()),
+            seen_weights: seen_weights(case).filter(|_| is_weighted),
+            needed: is_short.then(|| needed(case, &self.test, self.expected)).flatten(),
+            ..self.selections.facts(conclusion)
+        };
+        shares.test = Some(self.test);
+        let order = if level == Level::Fail { case.order() } else { Vec::new() };
+        Finding::new(level, finding::Facts::Shares(facts)).shown_by(order)
+    }
 }
 
 /// Since when a backend got nothing that had its share until then: it was taken out of the rotation.
@@ -217,20 +287,21 @@ fn basis(case: &Case) -> Basis {
 
 /// Whether as many requests were executed more than once as are missing somewhere: which of their attempts is the copy is not known for
 /// certain.
-fn may_be_by_copies(case: &Case, counts: &[u64], expected: &[f64], pins: bool) -> bool {
+fn may_be_by_copies(selections: &Selections, expected: &[f64]) -> bool {
+    let Selections { case, unit, counts, total } = selections;
     let copied = case.tally.of_outcome(Outcome::Duplicated);
-    let total = counts.iter().sum::<u64>() as f64;
-    let lacks = counts.iter().zip(expected).map(|(count, p)| (p * total - *count as f64).max(0.0));
-    copied > 0 && !pins && copied as f64 >= lacks.sum()
+    let lacks = counts.iter().zip(expected).map(|(count, p)| (p * *total as f64 - *count as f64).max(0.0));
+    copied > 0 && *unit == Unit::Requests && copied as f64 >= lacks.sum()
 }
 
 /// Whether shares would pass if requests whose first attempt is not known had been sent first where most is missing.
-fn may_be_by_order(case: &Case, counts: &[u64], expected: &[f64], pins: bool) -> bool {
+fn may_be_by_order(selections: &Selections, expected: &[f64]) -> bool {
+    let Selections { case, unit, counts, total } = selections;
     let more = case.tally.unordered;
-    if more == 0 || pins {
+    if more == 0 || *unit == Unit::Clients {
         return false;
     }
-    let total = (counts.iter().sum::<u64>() + more) as f64;
+    let total = (total + more) as f64;
     let lacks = |place: usize, level: f64| (expected[place] * total - counts[place] as f64 - level).max(0.0);
     let lack = |level: f64| (0..counts.len()).map(|place| lacks(place, level)).sum::<f64>();
     // The level to which all that lack more can be filled up: found by halving.
@@ -242,20 +313,20 @@ fn may_be_by_order(case: &Case, counts: &[u64], expected: &[f64], pins: bool) ->
     let filled: Vec<u64> = (0..counts.len()).map(|place| counts[place] + lacks(place, high).round() as u64).collect();
     let sound: Vec<usize> = (0..counts.len()).filter(|place| !failing(case, counts)[*place]).collect();
     let (seen, wanted) = among(&sound, &filled, expected);
-    test(case, &filled, expected, pins).1 != Level::Fail || test(case, &seen, &wanted, pins).1 != Level::Fail
+    test(case, &filled, expected, *unit).1 != Level::Fail || test(case, &seen, &wanted, *unit).1 != Level::Fail
 }
 
 /// Whether backends get less under load alone: one request after the other, the only rotation was perfect, and those that get too few get
 /// some all the time. NGINX's `max_conns` does so, and a fault that needs load; nothing tells them apart.
-fn is_by_load(case: &Case, counts: &[u64], expected: &[f64]) -> bool {
+fn is_by_load(selections: &Selections, expected: &[f64]) -> bool {
     const PARTS: usize = 10;
+    let Selections { case, counts, total, .. } = selections;
     let inference = case.inference;
     let Some(turns) = &inference.turns else { return false };
     if inference.exceptions > 0 || inference.rotations != Some(1) || !case.has_records() {
         return false;
     }
-    let total: u64 = counts.iter().sum();
-    let lacks = |place: usize| (counts[place] as f64) < expected[place] * total as f64 - ROTATIONS;
+    let lacks = |place: usize| (counts[place] as f64) < expected[place] * *total as f64 - ROTATIONS;
     let picks = &case.tally.picks;
     let parts: Vec<&[Backend]> = picks.chunks((picks.len() / PARTS).max(1)).take(PARTS).collect();
     let keeps_coming = |place: usize| {
