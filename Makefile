@@ -24,9 +24,9 @@ check: ## Formatting, lints, documentation, licences and sources of dependencies
 
 test: setup ## Install what the tests need, then run all of them: units, the whole program, the cases, a part of the matrix
 	tests/run
-	cargo bench --locked --profile release --bench matrix --no-run
+	cargo build --release --locked
 	tests/cases/run --jobs 4 --retries 2
-	cargo bench --locked --profile release --bench matrix -- --part=$$(git rev-list --count HEAD 2>/dev/null || echo 0)
+	PROGRAM=$(CURDIR)/target/release/uuid-generator cargo bench --locked --profile dev --bench matrix -- --part=$$(git rev-list --count HEAD 2>/dev/null || echo 0)
 
 cases: ## Judge the program in the situations of tests/cases; CASES="failure/ sticky" for some of them
 	cargo build --release --locked

@@ -47,13 +47,14 @@ pub(crate) fn first_port(lane: u16) -> u16 {
     10_000 + (std::process::id() % 250) as u16 * 40 + lane * 10
 }
 
-/// Runs the program with these words; balancers come from the wheels, or from Debian alone.
+/// Runs the program with these words, that of `PROGRAM` if there is one; balancers come from the wheels, or from Debian alone.
 pub(crate) fn run_program(words: &[String], from_wheels: bool) -> Output {
     let wheels = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/.balancers/programs");
     let system = std::env::var_os("PATH").unwrap_or_default();
     let folders = from_wheels.then_some(wheels).into_iter().chain([PathBuf::from("/usr/sbin")]);
     let path = std::env::join_paths(folders.chain(std::env::split_paths(&system))).expect("no folder has a colon");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_uuid-generator"));
+    let program = std::env::var_os("PROGRAM").unwrap_or_else(|| env!("CARGO_BIN_EXE_uuid-generator").into());
+    let mut command = Command::new(program);
     command.args(words).env("PATH", path).current_dir(std::env::temp_dir()).stdin(Stdio::null());
     command.output().expect("the program runs")
 }

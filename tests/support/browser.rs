@@ -42,16 +42,31 @@ pub fn with_looks(width: u32, height: u32, test: impl AsyncFnOnce(&Browser)) {
     });
 }
 
+/// The driver, and its port. It takes a free one for IPv6 and then the same for IPv4, which another program may have: then it ends.
+fn start_driver(place: &TemporaryDirectory) -> (Child, String) {
+    const STARTED: &str = "started successfully on port";
+    let mut printed = Vec::new();
+    for _ in 0..5 {
+        let mut command = in_place(Command::new("chromedriver"), place);
+        command.arg("--port=0").process_group(0).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut driver = command.spawn().expect("chromedriver starts: tests/prepare installs it");
+        let lines = Lines::default();
+        lines.read(driver.stdout.take().unwrap());
+        printed = lines.wait_until(STARTED, |lines| {
+            lines.iter().any(|line| line.contains(STARTED) || line.contains("port not available"))
+        });
+        if let Some(line) = printed.iter().find(|line| line.contains(STARTED)) {
+            return (driver, line.rsplit(' ').next().unwrap().trim_end_matches('.').to_owned());
+        }
+        driver.wait().unwrap();
+    }
+    panic!("chromedriver finds no port:\n{}", printed.join("\n"));
+}
+
 impl Browser {
     async fn start(width: u32, height: u32) -> Browser {
         let place = TemporaryDirectory::new();
-        let mut command = in_place(Command::new("chromedriver"), &place);
-        command.arg("--port=0").process_group(0).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut driver = command.spawn().expect("chromedriver starts: tests/prepare installs it");
-        let said = Lines::default();
-        said.read(driver.stdout.take().unwrap());
-        let line = said.wait_for("started successfully on port");
-        let port = line.rsplit(' ').next().unwrap().trim_end_matches('.').to_owned();
+        let (driver, port) = start_driver(&place);
         let arguments = [
             "--headless=new".to_owned(),
             "--no-sandbox".to_owned(),
