@@ -59,6 +59,8 @@ pub(crate) struct Topology {
     pub(crate) revoked: Option<PathBuf>,
     /// The certificate that the balancer shows to clients, with its key in the same file; none without TLS.
     pub(crate) listen_tls: Option<PathBuf>,
+    /// Clients may speak HTTP/2 without TLS.
+    pub(crate) listen_http2: bool,
     /// How long they are waited for.
     pub(crate) timeouts: Timeouts,
 }
@@ -220,6 +222,7 @@ impl Topology {
             authority: None,
             revoked: None,
             listen_tls: None,
+            listen_http2: false,
             timeouts: Timeouts::default(),
         }
     }
@@ -326,6 +329,11 @@ impl Topology {
     /// The file with the balancer's own certificate and its key.
     pub(crate) fn listen_tls(&self) -> Option<String> {
         self.listen_tls.as_ref().map(|file| file.display().to_string())
+    }
+
+    /// Whether clients may speak HTTP/2 without TLS: those of gRPC always do.
+    pub(crate) fn speaks_clear_http2(&self) -> bool {
+        self.listen_http2 || self.http == BackendHttp::Grpc
     }
 
     /// The socket of a backend, where it is reached by one.

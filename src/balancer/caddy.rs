@@ -98,6 +98,11 @@ fn write(topology: &Topology, options: &Options) -> Result<WrittenConfig, Unsupp
     let limits = VersionLimits::of(&CADDY, options);
     limits.refuse_workers_in_snippet(options)?;
     refuse(topology, limits)?;
+    limits.refuse_if(
+        options.snippet && topology.listen_http2,
+        "let clients speak HTTP/2 without TLS (--listen-http2) in a snippet: that is an option of the whole server",
+        "servers { protocols h1 h2 h2c } among your global options",
+    )?;
     let policy = policy(topology, limits)?;
     let site = site(topology, options, &policy);
     let mut text = Lines::default();
@@ -118,8 +123,8 @@ fn write(topology: &Topology, options: &Options) -> Result<WrittenConfig, Unsupp
         .add(4, "log {")
         .add(8, "level WARN")
         .add(4, "}");
-    if topology.http == BackendHttp::Grpc {
-        text.add(4, "# gRPC without TLS too.").add(4, "servers {").add(8, "protocols h1 h2 h2c").add(4, "}");
+    if topology.speaks_clear_http2() {
+        text.add(4, "# HTTP/2 without TLS too.").add(4, "servers {").add(8, "protocols h1 h2 h2c").add(4, "}");
     }
     text.add(0, "}").add(0, "").block(0, &site);
     Ok(WrittenConfig { files: vec![File { name: NAME, text: tabs(&text.0) }], run: Some(run), overview: None })

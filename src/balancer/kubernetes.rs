@@ -127,6 +127,11 @@ fn refuse(topology: &Topology, options: &Options, limits: VersionLimits) -> Resu
             "show a certificate (--listen-tls)",
             "a listener of your own Gateway with `tls`",
         ),
+        (
+            topology.listen_http2,
+            "let clients speak HTTP/2 without TLS (--listen-http2)",
+            "a Gateway whose controller does: most take it from clients that know",
+        ),
         (topology.is_named(), "give pods addresses (--backends)", "--replicas: each pod has an address of its own"),
         (topology.sockets.is_some(), "reach pods by unix sockets (--sockets)", "their ports"),
         (topology.tls, "give pods certificates (--tls)", "HTTP to the pods, and TLS at the Gateway"),

@@ -349,9 +349,9 @@ fn closes(topology: &Topology, limits: VersionLimits) -> bool {
     }
 }
 
-/// Clients may speak HTTP/2: by ALPN, or gRPC without TLS.
+/// Clients may speak HTTP/2: by ALPN, or without TLS.
 fn speaks_http2(topology: &Topology) -> bool {
-    topology.listen_tls.is_some() || topology.http == BackendHttp::Grpc
+    topology.listen_tls.is_some() || topology.speaks_clear_http2()
 }
 
 fn listen_words(topology: &Topology, limits: VersionLimits) -> &'static str {

@@ -146,6 +146,26 @@ fn what_is_asked_for_is_written_or_refused_and_never_left_out() {
 }
 
 #[test]
+fn clients_may_speak_http_2_without_tls_where_that_must_be_written() {
+    let text = |name: &str, listen_http2: bool, options: &Options| {
+        let balancer = Balancer::ALL.into_iter().find(|it| it.name == name).unwrap();
+        let topology = Topology { listen_http2, ..fleet() };
+        balancer.write(&topology, options).map(|written| written.files[0].text.clone())
+    };
+    for (name, words) in [("nginx", "http2 on;"), ("caddy", "protocols h1 h2 h2c")] {
+        assert!(text(name, true, &Options::WHOLE).unwrap().contains(words), "{name}");
+        assert!(!text(name, false, &Options::WHOLE).unwrap().contains(words), "{name}");
+    }
+    // The others understand it as it comes.
+    for name in ["haproxy", "envoy", "traefik"] {
+        assert_eq!(text(name, true, &Options::WHOLE), text(name, false, &Options::WHOLE), "{name}");
+    }
+    for (name, options) in [("caddy", &Options::SNIPPET), ("kubernetes", &Options::WHOLE)] {
+        assert!(text(name, true, options).unwrap_err().what.contains("--listen-http2"), "{name}");
+    }
+}
+
+#[test]
 fn a_version_is_found_in_what_programs_say() {
     for (text, version) in [
         ("nginx version: nginx/1.22.1", BalancerVersion(1, 22, 1)),

@@ -214,9 +214,10 @@ async fn with_balancer(args: &CheckArgs, with: &str, watch: &Arc<CheckWatch>) ->
     let front = Front::of(with, args.balancer_config.as_deref())?;
     let checks = checks_of_balancer(args)?;
     plans_before_start(args, &checks)?;
+    let balancing = args.balancing.clone();
     let setup = Setup {
         location: args.location.clone(),
-        balancing: args.balancing.clone(),
+        balancing: if checks.iter().any(CheckConfig::speaks_http2) { balancing.for_http2() } else { balancing },
         port: args.listen,
         control: Some(ANY_PORT),
     };

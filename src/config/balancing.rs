@@ -111,6 +111,10 @@ layer! {
         #[arg(long, value_name = "FILE", help_heading = "Balancing: TLS")]
         listen_tls: Option<PathBuf>,
 
+        /// Clients may speak HTTP/2 to the balancer without TLS too; check --http2 implies it [default: with TLS, or gRPC to backends, alone]
+        #[arg(long, help_heading = "Balancing")]
+        listen_http2: bool,
+
         /// Idle connections kept to backends; 0: a new connection for each request [default: the balancer's default]
         #[arg(long, value_name = "COUNT", help_heading = "Balancing")]
         keep_alive: Option<Count<0, 65_535>>,
@@ -126,6 +130,11 @@ impl BalancingConfig {
     /// Whether backends are spoken to in gRPC.
     pub(crate) fn speaks_grpc(&self) -> bool {
         self.backend_protocol.is_some_and(|protocol| protocol.http == BackendHttp::Grpc)
+    }
+
+    /// The same for clients that speak HTTP/2.
+    pub(crate) fn for_http2(self) -> BalancingConfig {
+        BalancingConfig { listen_http2: true, ..self }
     }
 
     /// Which of what the file says nobody typed, for an error about one of them.
@@ -164,6 +173,7 @@ impl BalancingConfig {
                 Problem::new("balancers have one timeout for both").on("--answer-timeout and --stream-timeout");
             return Err(problem.hint("give one of them"));
         }
+        topology.listen_http2 = self.listen_http2;
         topology.keep_alive = self.keep_alive.map(|Count(connections)| connections);
         self.resolve_tls(&mut topology)?;
         Ok((topology, self.workers.and_then(|Count(workers)| NonZeroU32::new(workers))))

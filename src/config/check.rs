@@ -206,6 +206,11 @@ impl CheckConfig {
         CheckConfig { url, ..self }
     }
 
+    /// Whether its requests need HTTP/2, whatever the URL says.
+    pub(crate) fn speaks_http2(&self) -> bool {
+        self.http2
+    }
+
     /// What is typed, and beneath it what the file says. An option that excludes another one wins over it too.
     pub(crate) fn over(self, mut file: CheckConfig) -> CheckConfig {
         if self.insecure {

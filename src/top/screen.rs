@@ -144,9 +144,10 @@ fn table(frame: &mut Frame, model: &Model, area: Rect) {
         .zip(&model.figures.backends)
         .enumerate()
         .map(|(place, (backend, figures))| row(place, backend, figures, &columns));
-    let widths = columns.only([7, 9, columns.bar as u16 + 1, 6, 8, 6, 6, 7, 8, 8, 6, 8]).map(Constraint::Length);
+    let widths = columns.only([7, 9, columns.bar as u16 + 1, 6, 8, 6, 6, 6, 7, 8, 8, 6, 8]).map(Constraint::Length);
     let names = columns.only([
-        "backend", "state", "share", "", "expected", "req/s", "active", "streams", "p50", "p99", "errors", "faults",
+        "backend", "state", "share", "", "expected", "req/s", "conns", "active", "streams", "p50", "p99", "errors",
+        "faults",
     ]);
     let names = Row::new(names);
     let table =
@@ -159,20 +160,20 @@ fn table(frame: &mut Frame, model: &Model, area: Rect) {
 struct Columns {
     /// Characters of the bar of a share.
     bar: usize,
-    shown: [bool; 12],
+    shown: [bool; 13],
 }
 
 impl Columns {
     fn of(width: u16) -> Columns {
         let (bar, expected, all) = match width {
-            WIDE.. => (24, true, true),
+            WIDE.. => (16, true, true),
             NARROW.. => (6, false, true),
             _ => (4, false, false),
         };
-        Columns { bar, shown: [true, true, true, true, expected, true, true, expected, true, all, true, all] }
+        Columns { bar, shown: [true, true, true, true, expected, true, expected, true, expected, true, all, true, all] }
     }
 
-    fn only<T>(&self, all: [T; 12]) -> impl Iterator<Item = T> {
+    fn only<T>(&self, all: [T; 13]) -> impl Iterator<Item = T> {
         all.into_iter().zip(self.shown).filter(|(_, shown)| *shown).map(|(it, _)| it)
     }
 }
@@ -197,8 +198,9 @@ fn row(place: usize, backend: &BackendStatus, figures: &BackendFigures, columns:
         Cell::from(percent(figures.share)),
         Cell::from(percent(figures.expected)),
         Cell::from(figures.rate.to_string()),
+        Cell::from(figures.connections.to_string()),
         Cell::from(figures.in_flight.to_string()),
-        // Of those, streams and WebSockets that are open.
+        // Of the requests in flight, streams and WebSockets that are open.
         Cell::from((figures.streams + figures.websockets).to_string()),
         Cell::from(latency(|it| it.p50)),
         Cell::from(latency(|it| it.p99)),
@@ -347,8 +349,8 @@ mod tests {
             "4 req/s · NGINX at http://localhost:8080/uuid · round-robin",
             "9001    ● ready",
             "75 %   75 %",
-            "██████████████████│",
-            "7      2       41.0 µs  3.00 s",
+            " ████████████│",
+            "2      7      2       41.0 µs  3.00 s",
             "122",
             "check: FAIL round robin · 29 delivered · 1 lost · 1 request was lost",
             "0 s ago  9002 paused",
@@ -386,7 +388,8 @@ mod tests {
             assert!(shown(&model, width, 24).contains(first), "{}", shown(&model, width, 24));
         }
         model.message.clear();
-        assert!(shown(&model, 120, 24).contains("streams"), "{}", shown(&model, 120, 24));
+        let screen = shown(&model, 120, 24);
+        assert!(screen.contains("conns") && screen.contains("streams"), "{screen}");
         let screen = shown(&model, 60, 24);
         for part in ["active", "p50", "errors", "41.0 µs", "not shown at 60 columns: p99, faults", "q quit"] {
             assert!(screen.contains(part), "{part}\n{screen}");
