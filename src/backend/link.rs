@@ -171,13 +171,12 @@ impl Link {
     fn say(&mut self, output: &mut Vec<u8>, now: Moment, turn: LinkTurn) -> ControlFlow<()> {
         let mut now = now;
         let mut pieces = 0;
-        match self.stream.flush() {
-            Ok(()) => {}
-            Err(Errno::AGAIN) => {
-                self.outbox = std::mem::take(output);
-                return self.wait_for(Interest::Write, &turn);
+        if output.is_empty() {
+            match self.stream.flush() {
+                Ok(()) => {}
+                Err(Errno::AGAIN) => return self.wait_for(Interest::Write, &turn),
+                Err(_) => return ControlFlow::Break(()),
             }
-            Err(_) => return ControlFlow::Break(()),
         }
         loop {
             let mut answers = &output[..];

@@ -1,19 +1,19 @@
 //! TLS of a server, over bytes that others read and write: which certificate it serves, the handshake, and why that fails. `rustls`
 //! does the cryptography; a session holds no more memory than what is on its way.
 
-use std::io::{BufRead, Write};
+use std::io::{BufRead, IoSlice, Write};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use rustix::io::Errno;
-use rustix::net::{SendFlags, send};
+use rustix::net::{SendAncillaryBuffer, SendFlags, send, sendmsg};
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
 use rustls::{
-    AlertDescription, CertificateError, Error, HandshakeKind, InvalidMessage, ProtocolVersion, RootCertStore,
+    AlertDescription, CertificateError, Error, HandshakeKind, InvalidMessage, OtherError, ProtocolVersion, RootCertStore,
     ServerConfig, ServerConnection,
 };
 
@@ -145,10 +145,10 @@ impl Served {
         }
     }
 
-    /// How much of it the socket has taken whole. [`Errno::AGAIN`]: call again with the same bytes, as some may be on their way.
+    /// How much of it the socket has taken whole, with what waited before it. [`Errno::AGAIN`]: call again with the same bytes, as
+    /// some may be on their way.
     pub(crate) fn send(&mut self, socket: &OwnedFd, bytes: &[u8]) -> Result<usize, Errno> {
         if self.pending == 0 {
-            self.flush(socket)?;
             let record = &bytes[..bytes.len().min(RECORD_BYTES)];
             self.pending = self.connection.writer().write(record).map_err(|_| Errno::PROTO)?;
         }
@@ -220,6 +220,14 @@ impl Write for OutgoingRecords<'_> {
         Ok(send(self.0, bytes, SendFlags::NOSIGNAL)?)
     }
 
+    /// Records that are ready together leave together: a handshake's server has several.
+    fn write_vectored(&mut self, records: &[IoSlice<'_>]) -> std::io::Result<usize> {
+        match records {
+            [record] => self.write(record),
+            records => Ok(sendmsg(self.0, records, &mut SendAncillaryBuffer::default(), SendFlags::NOSIGNAL)?),
+        }
+    }
+
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
     }
@@ -258,6 +266,9 @@ fn reason(error: &Error) -> &'static str {
             CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
                 "the client's certificate is not for clients"
             }
+            CertificateError::Other(other) if is_of_version_1(other) => {
+                "the client's certificate is one of X.509 version 1, without extensions"
+            }
             _ => "the client's certificate is not accepted",
         },
         Error::PeerIncompatible(_) => "no version, cipher suite or signature scheme in common",
@@ -268,6 +279,11 @@ fn reason(error: &Error) -> &'static str {
         Error::DecryptError => "a message cannot be decrypted",
         _ => "the client breaks the protocol",
     }
+}
+
+/// What `openssl x509 -req` makes unless it is given a file of extensions.
+fn is_of_version_1(error: &OtherError) -> bool {
+    matches!(error.0.downcast_ref(), Some(webpki::Error::UnsupportedCertVersion))
 }
 
 /// As RFC 8446 §6 and OpenSSL call it.
