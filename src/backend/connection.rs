@@ -286,10 +286,7 @@ impl Connection {
         out: &mut Vec<u8>,
         act: impl FnOnce(&mut Socket, &mut Vec<u8>),
     ) {
-        let mut frames = state.buffer();
-        act(&mut socket, &mut frames);
-        self.http.data(&frames, out);
-        state.recycle(frames);
+        self.http.make_data(out, |out| act(&mut socket, out));
         if let Some((_, claim)) = self.responding.back_mut() {
             state.journal.note_life(claim, &socket.life);
         }

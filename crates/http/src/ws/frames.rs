@@ -258,11 +258,16 @@ impl FrameReader {
                     return Ok(None);
                 }
                 FrameState::Head => {
-                    let Some((byte, rest)) = input.split_first() else { return Ok(None) };
-                    self.head[self.came] = *byte;
-                    self.came += 1;
+                    // The first two bytes tell how many there are.
+                    let length = if self.came < 2 { 2 } else { head_length(self.head[1]) };
+                    let (bytes, rest) = input.split_at((length - self.came).min(input.len()));
+                    self.head[self.came..][..bytes.len()].copy_from_slice(bytes);
+                    self.came += bytes.len();
                     *input = rest;
-                    if self.came >= 2 && self.came == head_length(self.head[1]) {
+                    if self.came < length {
+                        return Ok(None);
+                    }
+                    if self.came == head_length(self.head[1]) {
                         self.came = 0;
                         self.begin()?;
                     }
@@ -275,7 +280,7 @@ impl FrameReader {
                     let start = into.len();
                     into.extend_from_slice(data);
                     if let Some(mask) = mask {
-                        apply(mask, *at, &mut into[start..]);
+                        apply(*mask, *at, &mut into[start..]);
                     }
                     *at = (*at + data.len()) % 4;
                     *left -= data.len() as u64;
@@ -372,9 +377,16 @@ fn closing(payload: &[u8]) -> Result<Closing<'_>, Violation> {
 }
 
 /// §5.3. `at`: how many bytes of the frame came before, modulo 4.
-fn apply(mask: &[u8; 4], at: usize, data: &mut [u8]) {
-    for (place, byte) in data.iter_mut().enumerate() {
-        *byte ^= mask[(at + place) % 4];
+fn apply(mask: [u8; 4], at: usize, data: &mut [u8]) {
+    let mut mask = mask;
+    mask.rotate_left(at);
+    // Words, which the compiler joins to what the processor has.
+    let (words, rest) = data.as_chunks_mut::<4>();
+    for word in words {
+        *word = (u32::from_ne_bytes(*word) ^ u32::from_ne_bytes(mask)).to_ne_bytes();
+    }
+    for (byte, mask) in rest.iter_mut().zip(mask) {
+        *byte ^= mask;
     }
 }
 
@@ -397,7 +409,7 @@ pub fn write_frame(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8], mask: Opti
     out.extend_from_slice(mask.as_ref().map_or(&[][..], |mask| mask));
     out.extend_from_slice(payload);
     if let Some(mask) = mask {
-        apply(&mask, 0, &mut out[start..]);
+        apply(mask, 0, &mut out[start..]);
     }
 }
 
