@@ -5,6 +5,8 @@ mod calling;
 mod pacing;
 mod turn;
 
+use std::collections::VecDeque;
+
 use http::h2::server::{Server, ServerEvent};
 use http::h2::{AnnouncedSettings, Block, ErrorCode};
 use http::{Framing, Malformed, StreamId, Written};
@@ -27,8 +29,10 @@ pub(super) struct StreamConnection {
     http: Server,
     /// A frame that is not complete yet.
     inbox: Vec<u8>,
-    /// Requests that have come and whose responses have not left to their end.
+    /// Requests that have come and whose responses are not in the output to their end.
     active: Vec<Active>,
+    /// Those whose responses are, in the order in which they leave.
+    leaving: VecDeque<(StreamId, Claim)>,
     /// Which of the responses that go on has the next piece.
     next_piece: usize,
     stage: StreamStage,
@@ -63,8 +67,6 @@ enum StreamPhase {
     Pacing(Claim, StreamPacing),
     /// A gRPC call, whose messages go both ways.
     Calling(Box<Calling>),
-    /// All of its response is in the output.
-    Leaving(Claim),
     /// It gets no response.
     Hanging(Claim),
 }
@@ -98,6 +100,7 @@ impl StreamConnection {
             http,
             inbox: Vec::new(),
             active: Vec::new(),
+            leaving: VecDeque::new(),
             next_piece: 0,
             stage: StreamStage::Open,
             is_draining: false,
@@ -108,15 +111,15 @@ impl StreamConnection {
         match self.stage {
             StreamStage::Reset => Waiting::Reset,
             StreamStage::Over => Waiting::Over,
-            StreamStage::Leaving if self.active.is_empty() => Waiting::Over,
-            StreamStage::Open | StreamStage::Leaving if !self.active.is_empty() => Waiting::Streams {
+            StreamStage::Leaving if self.is_idle() => Waiting::Over,
+            StreamStage::Open | StreamStage::Leaving if !self.is_idle() => Waiting::Streams {
                 due: self.due(),
                 more: self.active.iter().any(|it| self.can_go_on(it)),
                 body: self.active.iter().any(|it| match &it.phase {
                     StreamPhase::Reading(_) | StreamPhase::Sending(..) => true,
                     StreamPhase::Pacing(_, pacing) => pacing.has_unsent(),
                     StreamPhase::Calling(calling) => calling.waits_for_client(),
-                    StreamPhase::Delayed(..) | StreamPhase::Leaving(_) | StreamPhase::Hanging(_) => false,
+                    StreamPhase::Delayed(..) | StreamPhase::Hanging(_) => false,
                 }),
             },
             StreamStage::Open | StreamStage::Leaving if self.inbox.is_empty() && self.http.has_settings() => {
@@ -124,6 +127,10 @@ impl StreamConnection {
             }
             StreamStage::Open | StreamStage::Leaving => Waiting::Head,
         }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.active.is_empty() && self.leaving.is_empty()
     }
 
     fn can_go_on(&self, active: &Active) -> bool {
@@ -134,9 +141,7 @@ impl StreamConnection {
             StreamPhase::Pacing(_, pacing) if pacing.has_unsent() => self.http.capacity(active.stream) > 0,
             StreamPhase::Calling(calling) => calling.can_go_on(active.stream, &self.http),
             StreamPhase::Pacing(_, pacing) => pacing.due() == Some(Moment(0)),
-            StreamPhase::Reading(_) | StreamPhase::Delayed(..) | StreamPhase::Leaving(_) | StreamPhase::Hanging(_) => {
-                false
-            }
+            StreamPhase::Reading(_) | StreamPhase::Delayed(..) | StreamPhase::Hanging(_) => false,
         }
     }
 
@@ -146,9 +151,7 @@ impl StreamConnection {
             StreamPhase::Delayed(until, _) => Some(*until),
             StreamPhase::Pacing(_, pacing) => pacing.due().filter(|due| *due > Moment(0)),
             StreamPhase::Calling(calling) => calling.due(),
-            StreamPhase::Reading(_) | StreamPhase::Sending(..) | StreamPhase::Leaving(_) | StreamPhase::Hanging(_) => {
-                None
-            }
+            StreamPhase::Reading(_) | StreamPhase::Sending(..) | StreamPhase::Hanging(_) => None,
         });
         dues.min()
     }
@@ -250,7 +253,7 @@ impl StreamConnection {
     /// A request has come, at least its head. `ends`: nothing follows; `proceeds`: its client waits for a sign to go on.
     fn take_up(&mut self, stream: StreamId, mut exchange: Exchange, ends: bool, proceeds: bool, turn: &mut StreamTurn) {
         if let Some(call) = exchange.call.take() {
-            let mut calling = Box::new(Calling::new(exchange, *call));
+            let mut calling = Box::new(Calling::new(exchange, call));
             if ends {
                 calling.finish(turn);
             }
@@ -273,7 +276,7 @@ impl StreamConnection {
             CallProgress::Open => {}
             CallProgress::Written => {
                 if let StreamPhase::Calling(calling) = self.active.swap_remove(place).phase {
-                    self.active.push(Active { stream, phase: StreamPhase::Leaving(calling.into_claim()) });
+                    self.leaving.push_back((stream, calling.into_claim()));
                 }
             }
             CallProgress::Reset => {
@@ -296,11 +299,17 @@ impl StreamConnection {
     }
 
     fn place(&self, stream: StreamId) -> Option<usize> {
-        self.active.iter().position(|it| it.stream == stream)
+        // What comes belongs most often to the request that came last.
+        self.active.iter().rposition(|it| it.stream == stream)
     }
 
     fn take(&mut self, stream: StreamId) -> Option<Active> {
         self.place(stream).map(|place| self.active.swap_remove(place))
+    }
+
+    fn take_leaving(&mut self, stream: StreamId) -> Option<Claim> {
+        let place = self.leaving.iter().position(|(it, _)| *it == stream)?;
+        self.leaving.remove(place).map(|(_, claim)| claim)
     }
 
     /// Faults that do nothing with a request, and say so: whoever sent it may send it elsewhere.
@@ -359,6 +368,9 @@ impl StreamConnection {
             }
             Some(phase) => self.end_phase(stream, phase, LifeEnd::Backend, turn),
             None => {
+                if let Some(claim) = self.take_leaving(stream) {
+                    return self.give_up(stream, claim, turn);
+                }
                 let exchange =
                     Exchange::refused(Refusal::Malformed(why), request, &self.arriving(), turn.now, turn.state);
                 if is_open {
@@ -411,7 +423,7 @@ impl StreamConnection {
             ResponseBody::Bytes(bytes) if !is_cut && self.http.capacity(stream) >= bytes.len() && length > 0 => {
                 self.http.data(stream, &bytes, true, turn.out);
                 turn.state.recycle(bytes);
-                StreamPhase::Leaving(claim)
+                return self.leaving.push_back((stream, claim));
             }
             ResponseBody::Paced { pace, first } if is_paced => {
                 let answer = response.answer.unwrap_or(ResponseId(uuid::Uuid::nil()));
@@ -422,7 +434,7 @@ impl StreamConnection {
             }
             body if ends => {
                 turn.state.recycle_body(body);
-                StreamPhase::Leaving(claim)
+                return self.leaving.push_back((stream, claim));
             }
             body => StreamPhase::Sending(claim, Sending { body, position: 0, end, is_cut }),
         };
@@ -453,7 +465,7 @@ impl StreamConnection {
             PacingProgress::Open => {}
             PacingProgress::Written => {
                 if let StreamPhase::Pacing(claim, _) = self.active.swap_remove(place).phase {
-                    self.active.push(Active { stream, phase: StreamPhase::Leaving(claim) });
+                    self.leaving.push_back((stream, claim));
                 }
             }
             PacingProgress::Cut => {
@@ -496,16 +508,15 @@ impl StreamConnection {
         let Active { stream, phase } = self.active.swap_remove(place);
         if let StreamPhase::Sending(claim, sending) = phase {
             turn.state.recycle_body(sending.body);
-            self.active.push(Active { stream, phase: StreamPhase::Leaving(claim) });
+            self.leaving.push_back((stream, claim));
         }
     }
 
     /// That many bytes of the output have been written.
     pub(super) fn wrote(&mut self, bytes: usize, now: Moment, state: &mut ProcessState) {
         for Written { stream, bytes } in self.http.wrote(bytes) {
-            if let Some(place) = self.active.iter().position(|it| it.stream == stream)
-                && let Active { phase: StreamPhase::Leaving(claim), .. } = self.active.swap_remove(place)
-            {
+            let place = self.leaving.iter().position(|(it, _)| *it == stream);
+            if let Some((_, claim)) = place.and_then(|place| self.leaving.remove(place)) {
                 state.journal.complete(claim, now, bytes, AttemptEnd::Completed);
             }
         }
@@ -513,8 +524,10 @@ impl StreamConnection {
 
     /// The client does not want a response any more.
     fn cancel(&mut self, stream: StreamId, code: ErrorCode, turn: &mut StreamTurn) {
-        let Some(place) = self.place(stream) else { return };
-        let Active { mut phase, .. } = self.active.swap_remove(place);
+        if let Some(claim) = self.take_leaving(stream) {
+            return self.give_up(stream, claim, turn);
+        }
+        let Some(Active { mut phase, .. }) = self.take(stream) else { return };
         if let StreamPhase::Calling(calling) = &mut phase {
             calling.cancel(code, turn);
         }
@@ -527,8 +540,13 @@ impl StreamConnection {
             StreamPhase::Reading(exchange) | StreamPhase::Delayed(_, exchange) => exchange.claim,
             StreamPhase::Pacing(claim, pacing) => pacing.end(claim, how, turn),
             StreamPhase::Calling(calling) => calling.into_claim(),
-            StreamPhase::Sending(claim, _) | StreamPhase::Leaving(claim) | StreamPhase::Hanging(claim) => claim,
+            StreamPhase::Sending(claim, _) | StreamPhase::Hanging(claim) => claim,
         };
+        self.give_up(stream, claim, turn);
+    }
+
+    /// A response does not leave to its end.
+    fn give_up(&mut self, stream: StreamId, claim: Claim, turn: &mut StreamTurn) {
         let bytes = self.http.cut_off(stream).bytes;
         turn.cut_off(claim, bytes);
     }
@@ -539,11 +557,14 @@ impl StreamConnection {
         for Active { stream, phase } in std::mem::take(&mut self.active) {
             self.end_phase(stream, phase, how, turn);
         }
+        for (stream, claim) in std::mem::take(&mut self.leaving) {
+            self.give_up(stream, claim, turn);
+        }
     }
 
     /// Nothing is asked for too long, or a frame does not end: says that it ends.
     pub(super) fn expire(&mut self, out: &mut Vec<u8>) {
-        if self.active.is_empty() && self.stage == StreamStage::Open {
+        if self.is_idle() && self.stage == StreamStage::Open {
             self.http.go_away(self.http.last_stream(), ErrorCode::NO_ERROR, out);
             self.stage = StreamStage::Leaving;
         }

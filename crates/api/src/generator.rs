@@ -1,5 +1,7 @@
 //! The messages of `uuid.v1.Generator`, as `proto/uuid/v1/generator.proto` describes them, and the paths of its methods.
 
+use prost::encoding::{WireType, encode_key, encode_varint};
+
 /// Full name of the service, which is the first part of its methods' paths.
 pub const SERVICE: &str = "uuid.v1.Generator";
 
@@ -50,6 +52,30 @@ pub struct GenerateResponse {
     /// As many bytes as the request asks for.
     #[prost(bytes = "vec", tag = "15")]
     pub padding: Vec<u8>,
+}
+
+impl GenerateResponse {
+    /// Appends such a message, with that length of padding: backends write it for each call, and need no copies of their texts for that.
+    pub fn write(out: &mut Vec<u8>, uuid: &str, backend: &str, number: u32, padding: usize) {
+        let begin = |tag: u32, length: usize, out: &mut Vec<u8>| {
+            encode_key(tag, WireType::LengthDelimited, out);
+            encode_varint(length as u64, out);
+        };
+        for (tag, text) in [(1, uuid), (2, backend)] {
+            if !text.is_empty() {
+                begin(tag, text.len(), out);
+                out.extend_from_slice(text.as_bytes());
+            }
+        }
+        if number != 0 {
+            encode_key(3, WireType::Varint, out);
+            encode_varint(u64::from(number), out);
+        }
+        if padding > 0 {
+            begin(15, padding, out);
+            out.resize(out.len() + padding, 0);
+        }
+    }
 }
 
 /// What a call of [`GeneratorMethod::Events`] asks for.
@@ -138,5 +164,15 @@ mod tests {
         let message = NumberedMessage { number: 1, sent_ns: 128, padding: b"ab".to_vec() };
         assert_eq!(message.encode_to_vec(), [0x08, 0x01, 0x10, 0x80, 0x01, 0x7a, 0x02, b'a', b'b']);
         assert_eq!(NumberedMessage::decode(&message.encode_to_vec()[..]), Ok(message));
+    }
+
+    #[test]
+    fn a_response_written_without_copies_is_the_same_message() {
+        for (uuid, backend, number, padding) in [("a-b", "9001", 9001, 300), ("", "", 0, 0), ("x", "app", 0, 1)] {
+            let mut written = Vec::new();
+            GenerateResponse::write(&mut written, uuid, backend, number, padding);
+            let (uuid, backend, padding) = (uuid.to_owned(), backend.to_owned(), vec![0; padding]);
+            assert_eq!(written, GenerateResponse { uuid, backend, number, padding }.encode_to_vec());
+        }
     }
 }

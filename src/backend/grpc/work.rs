@@ -19,6 +19,7 @@ use crate::wire::{Moment, ResponseId};
 const MAX_DELAY_MS: u32 = 60_000;
 const MAX_PADDING: u32 = 1024 * 1024;
 const LAST_STATUS: u32 = 16;
+const USUAL_BYTES: usize = 128;
 
 /// A method at work.
 pub(super) enum Work {
@@ -124,9 +125,12 @@ impl Work {
                 return Some(CallEnd::new(GrpcStatus(asked.status), "as asked"));
             }
             Work::Generate { response, asked } => {
-                let padding = vec![0; asked.bytes as usize];
-                let uuid = response.to_string();
-                write(&GenerateResponse { uuid, backend: backend.clone(), number, padding }, output, record);
+                let (mut uuid, padding) = ([0; uuid::fmt::Hyphenated::LENGTH], asked.bytes as usize);
+                let uuid = response.0.hyphenated().encode_lower(&mut uuid);
+                // All but a large padding, without growing.
+                output.reserve(USUAL_BYTES);
+                write_message(output, |out| GenerateResponse::write(out, uuid, backend, number, padding));
+                record.written = record.written.saturating_add(1);
             }
             Work::Collect { response, bytes } => {
                 let response = CollectResponse {
@@ -208,6 +212,7 @@ fn number(message: NumberedMessage) -> Option<u32> {
 }
 
 fn write(message: &impl Message, output: &mut Vec<u8>, record: &mut Call) {
+    output.reserve(message.encoded_len());
     write_message(output, |out| {
         // Memory takes everything.
         let _ = message.encode(out);

@@ -1,9 +1,9 @@
 //! A gRPC call on its stream: when it is responded to, what faults make of it, how it leaves.
 
-use http::StreamId;
 use http::grpc::{self, GrpcStatus};
 use http::h2::server::Server;
-use http::h2::{self, ErrorCode};
+use http::h2::{self, EncodedName, ErrorCode};
+use http::{StreamId, encode};
 use verdict::Call;
 use verdict::response::of_body;
 
@@ -17,7 +17,7 @@ use crate::wire::Moment;
 
 pub(super) struct Calling {
     exchange: Exchange,
-    call: GrpcCall,
+    call: Box<GrpcCall>,
     stage: CallStage,
     /// What of it the journal has.
     noted: Call,
@@ -63,7 +63,7 @@ pub(super) enum CallProgress {
 }
 
 impl Calling {
-    pub(super) fn new(exchange: Exchange, call: GrpcCall) -> Calling {
+    pub(super) fn new(exchange: Exchange, call: Box<GrpcCall>) -> Calling {
         let noted = call.record;
         Calling { exchange, call, stage: CallStage::Waiting, noted }
     }
@@ -166,7 +166,6 @@ impl Calling {
         let stamp = turn.state.stamp(turn.now);
         http.respond(stream, self.exchange.response.status, end.is_some(), turn.out, |out| {
             self.exchange.response.write_block(&stamp, out);
-            h2::literal(out, grpc::ACCEPT_ENCODING_FIELD, b"identity");
             if let Some(end) = end {
                 write_end(end, out);
             }
@@ -259,7 +258,8 @@ fn facts<'t>(turn: &'t StreamTurn) -> CallFacts<'t> {
 }
 
 fn write_end(end: &CallEnd, out: &mut Vec<u8>) {
-    h2::number_literal(out, grpc::STATUS_FIELD, u64::from(end.status.0));
+    static STATUS: EncodedName = EncodedName::new();
+    STATUS.literal(out, grpc::STATUS_FIELD, encode::Decimal::new().of(u64::from(end.status.0)));
     if !end.message.is_empty() {
         h2::literal(out, grpc::MESSAGE_FIELD, grpc::encode_message(&end.message).as_bytes());
     }
