@@ -25,7 +25,7 @@ use anyhow::{Context, Result, ensure};
 use memmap2::{MmapOptions, MmapRaw};
 use rustix::fs::{MemfdFlags, fstat, ftruncate, memfd_create};
 
-use crate::wire::{AttemptEnd, Moment, RECORD_WORDS, Record, Revision};
+use crate::wire::{AttemptEnd, Moment, RECORD_WORDS, ReceivedAttempt, Record, Revision};
 use verdict::Call;
 use verdict::life::Life;
 
@@ -167,10 +167,8 @@ impl Writer {
     }
 
     /// Makes the attempt visible as received and gives it its number. The fields that tell its end are set by [`Writer::complete`].
-    pub(crate) fn claim(&mut self, mut record: Record) -> Claim {
+    pub(crate) fn claim(&mut self, attempt: &ReceivedAttempt) -> Claim {
         self.claims += 1;
-        record.number = self.claims;
-        record.outcome = AttemptEnd::Received;
         let slot = self.free.pop().or_else(|| {
             let fresh = self.fresh;
             (fresh < self.layout.capacity.table).then(|| {
@@ -178,10 +176,11 @@ impl Writer {
                 fresh
             })
         });
-        let (words, used) = record.to_words();
+        let mut words = [0; RECORD_WORDS];
+        let used = attempt.write(self.claims, &mut words);
         let place = match slot {
             Some(slot) => {
-                order::claim(self.layout.claimed(slot), &words[..used], self.layout.stamp(slot), record.number);
+                order::claim(self.layout.claimed(slot), &words[..used], self.layout.stamp(slot), self.claims);
                 SlotPlace::Slot(slot)
             }
             None => {
@@ -189,13 +188,13 @@ impl Writer {
                 SlotPlace::Beyond(Box::new(words))
             }
         };
-        Claim { place, used, status: record.status }
+        Claim { place, used, status: attempt.status }
     }
 
     /// Notes what has become known of an attempt in flight. A reader may see some of these words before the others: they count
     /// when the attempt has ended.
     pub(crate) fn revise(&mut self, claim: &mut Claim, revision: &Revision) {
-        let words = Record::revise(&self.words(&claim.place), revision);
+        let words = Record::revise(&self.words(claim), revision);
         self.note(claim, words);
     }
 
@@ -218,9 +217,10 @@ impl Writer {
         }
     }
 
-    fn words(&self, place: &SlotPlace) -> [u64; RECORD_WORDS] {
-        match place {
-            SlotPlace::Slot(slot) => order::load(self.layout.claimed(*slot)),
+    /// Those that say something; the others are 0.
+    fn words(&self, claim: &Claim) -> [u64; RECORD_WORDS] {
+        match &claim.place {
+            SlotPlace::Slot(slot) => order::load(&self.layout.claimed(*slot)[..claim.used]),
             SlotPlace::Beyond(words) => **words,
         }
     }
@@ -232,7 +232,7 @@ impl Writer {
 
     /// Appends the record of an attempt that has ended.
     pub(crate) fn complete(&mut self, claim: Claim, answered: Moment, bytes: u64, outcome: AttemptEnd) {
-        let mut words = self.words(&claim.place);
+        let mut words = self.words(&claim);
         Record::end(&mut words, claim.status, answered, bytes, outcome);
         let slot = self.layout.ended(self.written);
         order::append(slot, &words[..claim.used], self.layout.written(), self.written);
@@ -366,7 +366,7 @@ mod tests {
     #[test]
     fn an_attempt_is_in_flight_until_it_has_ended_and_then_in_the_ring() {
         let (mut writer, mut reader) = journal(4, 8);
-        let claim = writer.claim(attempt(7));
+        let claim = writer.claim(&attempt(7).as_received());
         assert_eq!(drain(&mut reader), (vec![], 0));
         let [in_flight] = reader.in_flight().try_into().unwrap();
         assert_eq!((in_flight.connection, in_flight.outcome), (7, AttemptEnd::Received));
@@ -382,7 +382,7 @@ mod tests {
     #[test]
     fn a_record_whose_slot_was_not_yet_freed_when_the_backend_was_killed_counts_once() {
         let (mut writer, mut reader) = journal(4, 8);
-        let claim = writer.claim(attempt(7));
+        let claim = writer.claim(&attempt(7).as_received());
         let SlotPlace::Slot(slot) = claim.place else { panic!("the table has room") };
         writer.complete(claim, Moment(9), 12, AttemptEnd::Completed);
         writer.layout.stamp(slot).store(1, Ordering::Relaxed);
@@ -393,7 +393,7 @@ mod tests {
     #[test]
     fn beyond_the_table_an_attempt_is_recorded_when_it_ends_and_counted_before() {
         let (mut writer, mut reader) = journal(1, 8);
-        let (first, second) = (writer.claim(attempt(1)), writer.claim(attempt(2)));
+        let (first, second) = (writer.claim(&attempt(1).as_received()), writer.claim(&attempt(2).as_received()));
         assert_eq!((reader.in_flight().len(), reader.unclaimed()), (1, 1));
         writer.complete(second, Moment(1), 0, AttemptEnd::Completed);
         writer.complete(first, Moment(1), 0, AttemptEnd::Completed);
@@ -418,7 +418,7 @@ mod tests {
                 match step {
                     0..=4 => {
                         claimed += 1;
-                        open.push((claimed, writer.claim(attempt(claimed))));
+                        open.push((claimed, writer.claim(&attempt(claimed).as_received())));
                     }
                     5..=8 if !open.is_empty() => {
                         let (connection, claim) = open.swap_remove(usize::from(step) % open.len());
@@ -448,7 +448,7 @@ mod tests {
         std::thread::scope(|scope| {
             scope.spawn(move || {
                 for connection in 1..=ATTEMPTS {
-                    let claim = writer.claim(attempt(connection));
+                    let claim = writer.claim(&attempt(connection).as_received());
                     writer.complete(claim, Moment(connection), connection, AttemptEnd::Completed);
                 }
             });

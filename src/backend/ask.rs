@@ -73,7 +73,9 @@ impl RequestedResponse {
         let what = match path.as_bytes().last() {
             Some(b'0'..=b'9') => RequestedContent::of(path)?,
             Some(b'n') if path.ends_with("/session") => RequestedContent::Session,
-            Some(b's' | b'd') => RequestedContent::with_a_life(path, request.query())?,
+            Some(b's' | b'd') if RequestedContent::may_have_a_life(path) => {
+                RequestedContent::with_a_life(path, request.query())?
+            }
             Some(_) | None => RequestedContent::Page,
         };
         let delay = match request.query() {
@@ -85,6 +87,13 @@ impl RequestedResponse {
 }
 
 impl RequestedContent {
+    /// By the last two bytes: most paths are none of these.
+    fn may_have_a_life(path: &str) -> bool {
+        StreamKind::ALL
+            .into_iter()
+            .any(|kind| path.as_bytes().last_chunk::<2>() == kind.segment().as_bytes().last_chunk())
+    }
+
     fn with_a_life(path: &str, query: Option<&str>) -> Result<RequestedContent, BadAsk> {
         let segment = path.rsplit_once('/').map_or("", |(_, segment)| segment);
         match StreamKind::ALL.into_iter().find(|kind| kind.segment() == segment) {

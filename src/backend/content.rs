@@ -73,14 +73,42 @@ impl PageFormat {
     }
 }
 
+/// What is the same on all pages of a backend, written once.
+#[derive(Debug)]
+pub(super) struct PageText {
+    before_title: Box<[u8]>,
+    /// From the title on.
+    before_uuid: Box<[u8]>,
+}
+
+impl PageText {
+    /// With that colour.
+    pub(super) fn new(colour: &str, identity: &BackendIdentity) -> PageText {
+        let before_title = [page::START, colour, page::TITLE].concat().into_bytes();
+        let mut before_uuid = page::HEADLINE.as_bytes().to_vec();
+        match identity.number {
+            Some(number) => {
+                before_uuid.extend_from_slice(page::GENERATOR.as_bytes());
+                before_uuid.extend_from_slice(Decimal::new().of(u64::from(number.0)));
+            }
+            None => {
+                before_uuid.extend_from_slice(page::BACKEND.as_bytes());
+                escape(&mut before_uuid, identity.name.as_bytes());
+            }
+        }
+        before_uuid.extend_from_slice(page::UUID.as_bytes());
+        PageText { before_title: before_title.into(), before_uuid: before_uuid.into() }
+    }
+}
+
 /// What a backend saw of a request and what it adds.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PageFacts<'a> {
     /// The session that it belongs to, where one was asked for.
     pub(crate) session: Option<&'a str>,
     pub(crate) request: &'a RequestHead<'a, 'a>,
-    /// The colour of the page's headline.
-    pub(crate) colour: &'static str,
+    /// What of the page is the same for all requests.
+    pub(crate) page: &'a PageText,
     pub(crate) identity: &'a BackendIdentity,
     /// The fresh UUID, which is the id of this response.
     pub(crate) answer: ResponseId,
@@ -120,27 +148,14 @@ fn page(out: &mut Vec<u8>, facts: &PageFacts) {
         }
     };
     let mut uuid = [0; uuid::fmt::Hyphenated::LENGTH];
-    out.extend_from_slice(page::START.as_bytes());
-    out.extend_from_slice(facts.colour.as_bytes());
-    out.extend_from_slice(page::TITLE.as_bytes());
+    out.extend_from_slice(&facts.page.before_title);
     escape(out, title);
-    out.extend_from_slice(page::HEADLINE.as_bytes());
-    match facts.identity.number {
-        Some(number) => {
-            out.extend_from_slice(page::GENERATOR.as_bytes());
-            out.extend_from_slice(Decimal::new().of(u64::from(number.0)));
-        }
-        None => {
-            out.extend_from_slice(page::BACKEND.as_bytes());
-            escape(out, facts.identity.name.as_bytes());
-        }
-    }
-    out.extend_from_slice(page::UUID.as_bytes());
+    out.extend_from_slice(&facts.page.before_uuid);
     out.extend_from_slice(facts.answer.0.hyphenated().encode_lower(&mut uuid).as_bytes());
     out.extend_from_slice(page::END.as_bytes());
 }
 
-fn entity(byte: u8) -> Option<&'static [u8]> {
+const fn entity(byte: u8) -> Option<&'static [u8]> {
     Some(match byte {
         b'&' => b"&amp;",
         b'<' => b"&lt;",
@@ -154,7 +169,15 @@ fn entity(byte: u8) -> Option<&'static [u8]> {
 }
 
 fn escape(out: &mut Vec<u8>, text: &[u8]) {
-    if text.iter().all(|byte| entity(*byte).is_none()) {
+    const HAS_ENTITY: [bool; 256] = {
+        let (mut table, mut byte) = ([false; 256], 0);
+        while byte < 256 {
+            table[byte] = entity(byte as u8).is_some();
+            byte += 1;
+        }
+        table
+    };
+    if !text.iter().any(|byte| HAS_ENTITY[usize::from(*byte)]) {
         return out.extend_from_slice(text);
     }
     for byte in text {
@@ -263,7 +286,7 @@ mod tests {
     fn body_of(identity: &BackendIdentity, head: &str) -> String {
         with(head, |request| {
             let facts = PageFacts {
-                colour: "0072b2",
+                page: &PageText::new("0072b2", identity),
                 request,
                 identity,
                 answer: ResponseId("550e8400-e29b-41d4-a716-446655440000".parse().unwrap()),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::ws::{self, NoUpgrade};
 use http::{Digest, Framing, HttpVersion, Malformed, RequestHead, digest};
 use uuid::Uuid;
-use verdict::request::{Note, RequestComparison, SentBody};
+use verdict::request::{Differences, Note, RequestComparison, SentBody};
 use verdict::response::ContentKind;
 
 use crate::backend::arrival::CheckHeaders;
@@ -17,7 +17,10 @@ use crate::backend::response::{Response, ResponseBody};
 use crate::backend::session::Session;
 use crate::backend::state::ProcessState;
 use crate::journal::Claim;
-use crate::wire::{AsArrived, Clipped, End, Moment, Record, Refusal, RequestId, ResponseId, Revision, Secured};
+use crate::wire::{
+    AsArrived, AttemptConnection, ClippedText, End, Generator, Moment, ReceivedAttempt, Refusal, RequestId, ResponseId,
+    Revision, Secured,
+};
 
 /// Where a request came: the connection, and its place on it.
 #[derive(Clone, Copy, Debug)]
@@ -51,7 +54,8 @@ struct IncomingBody {
     length: u64,
     digest: Sum,
     comparison: Option<RequestComparison>,
-    as_arrived: AsArrived,
+    /// Of the head.
+    differences: Differences,
 }
 
 /// The digest of a body. One that comes in one piece needs no state.
@@ -77,14 +81,13 @@ impl Exchange {
             }
         };
         response.request = arrival.request;
-        let claim = state.journal.claim(Record {
-            request: arrival.request,
-            method: Clipped::new(head.method.as_bytes()),
-            path: Clipped::new(head.target.as_bytes()),
-            arrived: arrival.as_arrived,
+        let claim = state.journal.claim(&ReceivedAttempt {
+            method: ClippedText::new(head.method.as_bytes()),
+            path: ClippedText::new(head.target.as_bytes()),
+            arrived: &arrival.as_arrived,
             life: response.life(),
             call: call.as_ref().map(|call| call.record),
-            ..record(&response, at, now, state)
+            ..received(&response, at, now, state.generator)
         });
         let body = (head.framing != Framing::None).then(|| {
             Box::new(IncomingBody {
@@ -92,7 +95,7 @@ impl Exchange {
                 length: 0,
                 digest: Sum::Nothing,
                 comparison: arrival.comparison,
-                as_arrived: arrival.as_arrived,
+                differences: arrival.as_arrived.differences,
             })
         });
         Exchange { claim, response, treatment, call, body }
@@ -108,8 +111,8 @@ impl Exchange {
     ) -> Exchange {
         let mut response = refuse(refusal, state);
         (response.answer, response.request) = (Some(ResponseId(Uuid::new_v4())), request);
-        let record = Record { request, refusal: Some(refusal), ..record(&response, at, now, state) };
-        let claim = state.journal.claim(record);
+        let attempt = ReceivedAttempt { refusal: Some(refusal), ..received(&response, at, now, state.generator) };
+        let claim = state.journal.claim(&attempt);
         Exchange { claim, response, treatment: Treatment::NORMAL, call: None, body: None }
     }
 
@@ -135,7 +138,7 @@ impl Exchange {
     pub(super) fn whole(&mut self, state: &mut ProcessState) {
         if let Some(body) = self.body.take() {
             let arrived = body.arrived();
-            let mut differences = body.as_arrived.differences;
+            let mut differences = body.differences;
             if let Some(mut comparison) = body.comparison {
                 comparison.see_body(arrived);
                 differences = comparison.differences;
@@ -152,8 +155,7 @@ impl Exchange {
         self.treatment = Treatment::NORMAL;
         self.claim.revise_status(self.response.status);
         if let Some(body) = self.body.take() {
-            let differences = body.as_arrived.differences;
-            let revision = Revision { body: body.arrived(), differences, refusal: Some(refusal) };
+            let revision = Revision { body: body.arrived(), differences: body.differences, refusal: Some(refusal) };
             state.journal.revise(&mut self.claim, &revision);
         }
     }
@@ -170,17 +172,21 @@ impl IncomingBody {
     }
 }
 
-fn record(response: &Response, at: &Arriving, now: Moment, state: &ProcessState) -> Record {
-    Record {
+/// Of an attempt without a head.
+fn received<'a>(response: &Response, at: &Arriving<'a>, now: Moment, generator: Generator) -> ReceivedAttempt<'a> {
+    ReceivedAttempt {
         received: now,
-        generator: state.generator,
+        generator,
         response: response.answer,
-        connection: at.connection,
-        request_number: at.request_number,
-        peer: at.peer,
+        request: response.request,
+        on: AttemptConnection { number: at.connection, request_number: at.request_number, peer: at.peer, tls: at.tls },
+        method: ClippedText::new(b""),
+        path: ClippedText::new(b""),
         status: response.status,
-        tls: at.tls.copied(),
-        ..Record::default()
+        arrived: &AsArrived::NOTHING,
+        refusal: None,
+        life: None,
+        call: None,
     }
 }
 
@@ -265,7 +271,7 @@ fn respond(
             let facts = PageFacts {
                 session: session.as_ref().map(Session::id),
                 request: head,
-                colour: state.colour,
+                page: &state.page,
                 identity: &state.identity,
                 answer,
                 unix: state.calendar.unix(now),

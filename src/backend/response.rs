@@ -1,8 +1,9 @@
 //! PURE. A response as a value, until it is encoded: status, content, body, and whose it is.
 
 use http::encode;
+use http::grpc;
 use http::h1::server::{Length, ServerConnection, StreamId};
-use http::h2;
+use http::h2::{self, EncodedName};
 use http::ws::{self, AcceptKey};
 use verdict::life::{Life, StreamKind};
 use verdict::response::{
@@ -54,6 +55,33 @@ pub(super) enum ResponseBody {
 /// How the line of the Date field begins.
 pub(super) const DATE: &str = "Date: ";
 
+http::named_enum! {
+    /// Fields whose values are a response's own.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    enum OwnField {
+        Date => "Date",
+        ContentLength => "Content-Length",
+        ContentRange => "Content-Range",
+        Digest => DIGEST_HEADER,
+        ProxyAuthenticate => "Proxy-Authenticate",
+        Request => REQUEST_HEADER,
+        Response => RESPONSE_HEADER,
+        Session => SESSION_HEADER,
+        SetCookie => "Set-Cookie",
+    }
+
+    /// As HTTP/1 writes it.
+    fn name;
+}
+
+impl OwnField {
+    /// Appends it to a block of HTTP/2.
+    fn literal(self, out: &mut Vec<u8>, value: &[u8]) {
+        static ENCODED: [EncodedName; OwnField::ALL.len()] = [const { EncodedName::new() }; OwnField::ALL.len()];
+        ENCODED[self as usize].literal(out, self.name(), value);
+    }
+}
+
 /// What the head says beside the response itself.
 pub(super) struct Stamp<'a> {
     /// The line of the Date field.
@@ -89,6 +117,9 @@ fn each_constant_field(written: &WrittenHead, identity: &BackendIdentity, mut ea
         if let Some(value) = value {
             each(name, value.as_bytes());
         }
+    }
+    if written.content == ContentKind::Grpc {
+        each(grpc::ACCEPT_ENCODING_FIELD, b"identity");
     }
     each_field_of_identity(identity, each);
 }
@@ -172,7 +203,7 @@ impl Response {
         let (digest, usual) = self.digests(stamp);
         let fields = |out: &mut Vec<u8>| {
             out.extend_from_slice(stamp.date.as_bytes());
-            self.each_own_field(digest.as_ref(), |name, value| encode::field(out, name, value));
+            self.each_own_field(digest.as_ref(), |field, value| encode::field(out, field.name(), value));
             if self.status == 426 {
                 encode::field(out, "Upgrade", b"websocket");
                 encode::field(out, "Connection", b"Upgrade");
@@ -207,40 +238,40 @@ impl Response {
             None => each_constant_field(&self.written(), stamp.identity, |name, value| h2::literal(out, name, value)),
         }
         let date = stamp.date.strip_prefix(DATE).unwrap_or_default().trim_ascii_end();
-        h2::literal(out, "date", date.as_bytes());
-        self.each_own_field(digest.as_ref(), |name, value| h2::literal(out, name, value));
+        OwnField::Date.literal(out, date.as_bytes());
+        self.each_own_field(digest.as_ref(), |field, value| field.literal(out, value));
         if let Length::Known(length) = self.length() {
-            h2::number_literal(out, "content-length", length);
+            OwnField::ContentLength.literal(out, encode::Decimal::new().of(length));
         }
     }
 
     /// Fields that are this response's own, and those that RFC 9110 requires of a status and that the digest does not cover: they
     /// depend on the body.
-    fn each_own_field(&self, digest: Option<&[u8; 16]>, mut each: impl FnMut(&str, &[u8])) {
+    fn each_own_field(&self, digest: Option<&[u8; 16]>, mut each: impl FnMut(OwnField, &[u8])) {
         if let Some(answer) = self.answer {
             let mut uuid = [0; uuid::fmt::Hyphenated::LENGTH];
-            each(RESPONSE_HEADER, answer.0.hyphenated().encode_lower(&mut uuid).as_bytes());
+            each(OwnField::Response, answer.0.hyphenated().encode_lower(&mut uuid).as_bytes());
         }
         if let Some(digest) = digest {
-            each(DIGEST_HEADER, digest);
+            each(OwnField::Digest, digest);
         }
         if let Some(request) = self.request {
-            each(REQUEST_HEADER, &request.to_bytes());
+            each(OwnField::Request, &request.to_bytes());
         }
         if let Some(session) = &self.session {
-            each(SESSION_HEADER, session.id().as_bytes());
+            each(OwnField::Session, session.id().as_bytes());
             if let Some(cookie) = session.set_cookie() {
-                each("Set-Cookie", cookie.as_bytes());
+                each(OwnField::SetCookie, cookie.as_bytes());
             }
         }
         match self.status {
             206 => {
                 let length = self.known_length().unwrap_or_default();
                 let range = format!("bytes 0-{}/{length}", length.saturating_sub(1));
-                each("Content-Range", range.as_bytes());
+                each(OwnField::ContentRange, range.as_bytes());
             }
-            407 => each("Proxy-Authenticate", b"Bearer realm=\"uuid-generator\""),
-            416 => each("Content-Range", b"bytes */1"),
+            407 => each(OwnField::ProxyAuthenticate, b"Bearer realm=\"uuid-generator\""),
+            416 => each(OwnField::ContentRange, b"bytes */1"),
             _ => {}
         }
     }

@@ -4,6 +4,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use http::h2::Block;
 
+use crate::backend::content::PageText;
 use crate::backend::fault::Faults;
 use crate::backend::health::Health;
 use crate::backend::response::{DATE, ResponseBody, Stamp, UsualHead};
@@ -23,8 +24,8 @@ pub(crate) struct ProcessState {
     pub(crate) health: Health,
     pub(super) faults: Faults,
     pub(crate) show: Show,
-    /// Colour of its page.
-    pub(super) colour: &'static str,
+    /// What all its pages have.
+    pub(super) page: PageText,
     /// Whether connections may begin with a header of the PROXY protocol.
     pub(crate) proxy_protocol: bool,
     /// Where connections are TLS.
@@ -56,6 +57,7 @@ impl ProcessState {
         limits: ConnectionLimits,
         calendar: Calendar,
     ) -> ProcessState {
+        let page = PageText::new(page::colour(place), &identity);
         let usual_heads = ContentKind::ALL.map(|content| UsualHead::new(content, &identity));
         ProcessState {
             identity,
@@ -64,7 +66,7 @@ impl ProcessState {
             health: Health::default(),
             faults: Faults::default(),
             show: Show::default(),
-            colour: page::colour(place),
+            page,
             proxy_protocol: false,
             tls: None,
             handshakes: Handshakes::default(),

@@ -11,7 +11,38 @@ pub(crate) struct Clipped<const N: usize> {
     pub(super) length: u32,
 }
 
+/// The same, of a text that is elsewhere.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct ClippedText<'t, const N: usize> {
+    kept: &'t [u8],
+    pub(super) length: u32,
+}
+
+impl<'t, const N: usize> ClippedText<'t, N> {
+    pub(crate) fn new(text: &'t [u8]) -> Self {
+        ClippedText { kept: &text[..text.len().min(N)], length: u32::try_from(text.len()).unwrap_or(u32::MAX) }
+    }
+
+    /// Writes as much as there are words for, and returns how many it took.
+    pub(super) fn write(self, words: &mut [u64]) -> usize {
+        let used = self.kept.len().div_ceil(8).min(words.len());
+        let (whole, rest) = self.kept.as_chunks::<8>();
+        for (word, bytes) in words.iter_mut().zip(whole) {
+            *word = u64::from_ne_bytes(*bytes);
+        }
+        if !rest.is_empty()
+            && let Some(word) = words.get_mut(whole.len())
+        {
+            let mut bytes = [0; 8];
+            bytes[..rest.len()].copy_from_slice(rest);
+            *word = u64::from_ne_bytes(bytes);
+        }
+        used
+    }
+}
+
 impl<const N: usize> Clipped<N> {
+    pub(crate) const EMPTY: Self = Clipped { bytes: [0; N], kept: 0, length: 0 };
     const FITS: () = assert!(N <= 255 && N.is_multiple_of(8));
 
     /// Keeps the first `N` bytes.
@@ -42,13 +73,8 @@ impl<const N: usize> Clipped<N> {
         usize::from(self.kept).div_ceil(8)
     }
 
-    /// Writes as much as there are words for, and returns how many it took.
-    pub(super) fn write(&self, words: &mut [u64]) -> usize {
-        let used = self.words().min(words.len());
-        for (word, bytes) in words.iter_mut().zip(self.bytes.as_chunks::<8>().0).take(used) {
-            *word = u64::from_ne_bytes(*bytes);
-        }
-        used
+    pub(super) fn text(&self) -> ClippedText<'_, N> {
+        ClippedText { kept: self.as_bytes(), length: self.length }
     }
 
     pub(super) fn read(words: &[u64], length: u32) -> Self {
@@ -64,7 +90,7 @@ impl<const N: usize> Clipped<N> {
 
 impl<const N: usize> Default for Clipped<N> {
     fn default() -> Self {
-        Clipped::new(b"")
+        Self::EMPTY
     }
 }
 

@@ -1,5 +1,6 @@
 //! What crosses a process: names, ids, records and messages. It knows no socket, no clock and no file.
 
+mod attempt;
 mod batch;
 mod call;
 mod channel;
@@ -20,9 +21,10 @@ pub(crate) use api::{
     Frame, History, LatencyPercentiles, MarkKind, ReceivedRequest, RecordView, Second, SeenRequest, Snapshot, Time,
     TimelineMark, TlsStatus, TlsView,
 };
+pub(crate) use attempt::{AttemptConnection, ReceivedAttempt};
 pub(crate) use batch::{BatchHead, read_batch, write_batch};
 pub(crate) use channel::{Assignment, BackendCommand, BackendIdentity, BackendReport, ConnectionLimits, Starvation};
-pub(crate) use clipped::Clipped;
+pub(crate) use clipped::{Clipped, ClippedText};
 pub(crate) use event::{BackendChange, Cause, Departure, FleetEvent};
 pub(crate) use names::FleetNames;
 pub(crate) use record::{AsArrived, End, FORWARDED_BYTES, HOST_BYTES, RECORD_WORDS, Record, Refusal, Revision};

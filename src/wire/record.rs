@@ -26,7 +26,7 @@ pub(crate) enum End {
 
 impl End {
     /// As words of the journal: what no end of a connection can be stands for a unix socket.
-    const UNIX: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0);
+    pub(super) const UNIX: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0);
 }
 
 /// `unix` in place of an address.
@@ -94,7 +94,7 @@ pub(crate) enum Refusal {
 
 impl Refusal {
     /// In a byte of the journal: 0 says that there is none.
-    fn code(refusal: Option<Refusal>) -> u8 {
+    pub(super) fn code(refusal: Option<Refusal>) -> u8 {
         match refusal {
             None => 0,
             Some(Refusal::TooSlow) => u8::MAX,
@@ -146,6 +146,19 @@ pub(crate) struct AsArrived {
     pub(crate) body: SentBody,
 }
 
+impl AsArrived {
+    /// Of a request that could not be read.
+    pub(crate) const NOTHING: AsArrived = AsArrived {
+        differences: Differences::NONE,
+        fields: FieldMask(0),
+        notes: Notes::NONE,
+        host: Clipped::EMPTY,
+        forwarded_for: Clipped::EMPTY,
+        target: 0,
+        body: SentBody { length: 0, digest: 0 },
+    };
+}
+
 /// What becomes known of an attempt between its head and its end.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Revision {
@@ -169,18 +182,18 @@ pub(crate) const HOST_BYTES: usize = 32;
 /// A record keeps this much of X-Forwarded-For.
 pub(crate) const FORWARDED_BYTES: usize = 40;
 /// Of a longer one the length is not known.
-const LONGEST_PATH: u32 = (1 << 24) - 1;
-const METHOD_WORD: usize = 13;
-const BODY_LENGTH_WORD: usize = 15;
-const BODY_DIGEST_WORD: usize = 16;
-const TARGET_WORD: usize = 17;
-const FLAGS_WORD: usize = 18;
+pub(super) const LONGEST_PATH: u32 = (1 << 24) - 1;
+pub(super) const METHOD_WORD: usize = 13;
+pub(super) const BODY_LENGTH_WORD: usize = 15;
+pub(super) const BODY_DIGEST_WORD: usize = 16;
+pub(super) const TARGET_WORD: usize = 17;
+pub(super) const FLAGS_WORD: usize = 18;
 /// A life or a call, where there is one; then TLS, where there is some; then Host, X-Forwarded-For and path, each from a word of its own on.
-const TEXT_WORD: usize = 19;
+pub(super) const TEXT_WORD: usize = 19;
 /// Beside the end of the attempt, in its byte.
-const HAS_LIFE: u64 = 0x80;
-const HAS_TLS: u64 = 0x40;
-const HAS_CALL: u64 = 0x20;
+pub(super) const HAS_LIFE: u64 = 0x80;
+pub(super) const HAS_TLS: u64 = 0x40;
+pub(super) const HAS_CALL: u64 = 0x20;
 const OUTCOME: u64 = 0x1f;
 
 impl Default for Record {
@@ -211,61 +224,6 @@ impl Default for Record {
 }
 
 impl Record {
-    /// The words of the journal, and how many of them say something: those after it may hold anything.
-    pub(crate) fn to_words(&self) -> ([u64; RECORD_WORDS], usize) {
-        let mut words = [0; RECORD_WORDS];
-        (words[0], words[1], words[2]) = (self.number, self.received.0, self.responded.0);
-        (words[3], words[4]) = self.response.map_or((0, 0), |answer| answer.0.as_u64_pair());
-        (words[5], words[6]) = self.request.map_or((0, 0), |request| (request.run, request.sequence));
-        words[7] = self.connection;
-        words[8] = u64::from(self.request_number) << 32 | u64::from(self.generator.0) << 16 | u64::from(self.status);
-        words[9] = self.bytes;
-        let peer = match self.peer {
-            End::Address(address) => address,
-            End::Unix => End::UNIX,
-        };
-        let address = match peer.ip() {
-            IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
-            IpAddr::V6(v6) => v6.to_bits(),
-        };
-        (words[10], words[11]) = ((address >> 64) as u64, address as u64);
-        words[12] = u64::from(Refusal::code(self.refusal)) << 56
-            | u64::from(self.path.length.min(LONGEST_PATH)) << 32
-            | u64::from(peer.port()) << 16
-            | u64::from(self.method.length.min(255)) << 8
-            | if self.life.is_some() { HAS_LIFE } else { 0 }
-            | if self.call.is_some() { HAS_CALL } else { 0 }
-            | if self.tls.is_some() { HAS_TLS } else { 0 }
-            | self.outcome.word();
-        self.method.write(&mut words[METHOD_WORD..BODY_LENGTH_WORD]);
-        let AsArrived { differences, fields, notes, host, forwarded_for, target, body } = self.arrived;
-        (words[BODY_LENGTH_WORD], words[BODY_DIGEST_WORD], words[TARGET_WORD]) = (body.length, body.digest, target);
-        words[FLAGS_WORD] = u64::from(differences.bits())
-            | u64::from(fields.0) << 16
-            | u64::from(notes.bits()) << 32
-            | u64::from(host.length.min(255)) << 48
-            | u64::from(forwarded_for.length.min(255)) << 56;
-        let mut used = TEXT_WORD;
-        if let Some(life) = &self.life {
-            words[used..][..LIFE_WORDS].copy_from_slice(&life::to_words(life));
-            used += LIFE_WORDS;
-        }
-        if let Some(call) = &self.call {
-            words[used..][..CALL_WORDS].copy_from_slice(&call::to_words(call));
-            used += CALL_WORDS;
-        }
-        if let Some(tls) = &self.tls {
-            words[used] = tls.word();
-            used += 1;
-            used += tls.name.map_or(0, |name| name.write(&mut words[used..]));
-            used += tls.client.map_or(0, |client| client.write(&mut words[used..]));
-        }
-        used += host.write(&mut words[used..]);
-        used += forwarded_for.write(&mut words[used..]);
-        used += self.path.write(&mut words[used..]);
-        (words, used)
-    }
-
     /// Writes what has become known of an attempt in flight since it was claimed into its words: where, and what.
     pub(crate) fn revise(words: &[u64; RECORD_WORDS], revision: &Revision) -> [(usize, u64); 4] {
         let mut flags = words[FLAGS_WORD] & !0xffff;
@@ -297,7 +255,7 @@ impl Record {
         words[12] = words[12] & !OUTCOME | outcome.word();
     }
 
-    /// The inverse of [`Record::to_words`].
+    /// The inverse of `Record::to_words`, which stands beside what is written of an attempt when it is received.
     pub(crate) fn from_words(words: &[u64; RECORD_WORDS]) -> Record {
         let address = Ipv6Addr::from_bits(u128::from(words[10]) << 64 | u128::from(words[11]));
         let peer = SocketAddr::new(address.to_canonical(), (words[12] >> 16) as u16);

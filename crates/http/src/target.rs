@@ -116,12 +116,27 @@ pub fn is_host(text: &[u8]) -> bool {
         [b':', digits @ ..] => digits.iter().all(u8::is_ascii_digit),
         _ => false,
     };
-    port_is_one && host.iter().all(|byte| is_name_byte(*byte) || *byte == b'%') && percents_are_right(host)
+    port_is_one && (host.iter().all(|byte| is_name_byte(*byte)) || is_encoded_name(host))
 }
 
-/// Unreserved characters and sub-delims.
+/// Unreserved characters and sub-delims, looked up: each request has a Host.
 fn is_name_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') || b"!$&'()*+,;=".contains(&byte)
+    const NAME_BYTES: [bool; 256] = {
+        let (mut table, mut byte) = ([false; 256], 0);
+        while byte < 128 {
+            let is_unreserved = (byte as u8).is_ascii_alphanumeric() || matches!(byte as u8, b'-' | b'.' | b'_' | b'~');
+            let is_sub_delim = matches!(byte as u8, b'!' | b'$' | b'&' | b'\''..=b',' | b';' | b'=');
+            table[byte] = is_unreserved || is_sub_delim;
+            byte += 1;
+        }
+        table
+    };
+    NAME_BYTES[usize::from(byte)]
+}
+
+/// The same with bytes that are percent-encoded.
+fn is_encoded_name(host: &[u8]) -> bool {
+    host.iter().all(|byte| is_name_byte(*byte) || *byte == b'%') && percents_are_right(host)
 }
 
 fn percents_are_right(text: &[u8]) -> bool {

@@ -487,6 +487,9 @@ impl Note {
 pub struct Notes(u16);
 
 impl Notes {
+    /// Nothing was noted.
+    pub const NONE: Notes = Notes(0);
+
     /// As [`Notes::bits`] wrote them; bits without a meaning are dropped.
     pub fn from_bits(bits: u16) -> Notes {
         let mut notes = Notes::default();

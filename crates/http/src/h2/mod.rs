@@ -18,5 +18,5 @@ mod streams;
 pub use code::{ErrorCode, UnknownCode};
 pub use frame::PREFACE;
 pub use heads::{FieldLines, KnownResponse, Request, Trailers};
-pub use hpack::{Block, literal, number_literal};
+pub use hpack::{Block, EncodedName, literal};
 pub use settings::{AnnouncedSettings, PeerSettings};

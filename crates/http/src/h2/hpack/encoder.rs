@@ -1,5 +1,7 @@
 //! Writes header blocks (RFC 7541): fields to bytes.
 
+use std::sync::OnceLock;
+
 use crate::encode::Decimal;
 use crate::h2::hpack::table::{DynamicTable, STATIC, find_static};
 use crate::h2::hpack::{TABLE_SIZE, huffman, write_integer};
@@ -63,26 +65,41 @@ impl Encoder {
 
 /// Appends a field as a literal that enters no table: the same bytes on every connection. The name is written in lower case.
 pub fn literal(out: &mut Vec<u8>, name: &str, value: &[u8]) {
-    let lower;
-    let name = if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
-        lower = name.to_ascii_lowercase();
-        &lower
-    } else {
-        name
-    };
-    match find_static(name, b"") {
-        Some((index, _)) => write_integer(out, 0, 4, index),
-        None => {
-            out.push(0);
-            write_string(name.as_bytes(), out);
-        }
-    }
+    literal_name(out, name);
     write_raw(value, out);
 }
 
-/// Appends a field whose value is a number.
-pub fn number_literal(out: &mut Vec<u8>, name: &str, value: u64) {
-    literal(out, name, Decimal::new().of(value));
+/// Where the name of a field that is written often is kept as it is encoded.
+#[derive(Debug, Default)]
+pub struct EncodedName(OnceLock<Box<[u8]>>);
+
+impl EncodedName {
+    /// Of a field that has not been written yet.
+    pub const fn new() -> EncodedName {
+        EncodedName(OnceLock::new())
+    }
+
+    /// Appends a field, as [`literal`] does. The name is always the same.
+    pub fn literal(&self, out: &mut Vec<u8>, name: &str, value: &[u8]) {
+        let encoded = self.0.get_or_init(|| {
+            let mut encoded = Vec::new();
+            literal_name(&mut encoded, name);
+            encoded.into_boxed_slice()
+        });
+        out.extend_from_slice(encoded);
+        write_raw(value, out);
+    }
+}
+
+fn literal_name(out: &mut Vec<u8>, name: &str) {
+    let lower = name.to_ascii_lowercase();
+    match find_static(&lower, b"") {
+        Some((index, _)) => write_integer(out, 0, 4, index),
+        None => {
+            out.push(0);
+            write_string(lower.as_bytes(), out);
+        }
+    }
 }
 
 /// Appends `:status`.

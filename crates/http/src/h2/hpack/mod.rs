@@ -11,7 +11,7 @@ pub use decoder::Block;
 pub(super) use decoder::Decoder;
 pub(super) use encoder::Encoder;
 pub(super) use encoder::status;
-pub use encoder::{literal, number_literal};
+pub use encoder::{EncodedName, literal};
 
 /// RFC 9113 §6.5.2: the size of both tables, until a setting says otherwise.
 pub(super) const TABLE_SIZE: u32 = 4096;
