@@ -39,6 +39,7 @@ mod soak;
 mod sockets;
 mod stage;
 mod start;
+mod stream_clients;
 mod streams;
 mod support;
 mod tls;
