@@ -13,8 +13,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
 use rustls::{
-    AlertDescription, CertificateError, Error, HandshakeKind, InvalidMessage, OtherError, ProtocolVersion, RootCertStore,
-    ServerConfig, ServerConnection,
+    AlertDescription, CertificateError, Error, HandshakeKind, InvalidMessage, OtherError, ProtocolVersion,
+    RootCertStore, ServerConfig, ServerConnection,
 };
 
 use crate::wire::{BadCertificate, Clipped, Credentials, Protocol, Secured, TlsAssignment, TlsVersion};
